@@ -1,0 +1,123 @@
+import {
+  type AuthorizationServer,
+  customFetch,
+  introspectionRequest,
+  processIntrospectionResponse,
+} from 'oauth4webapi';
+import { RequestRefused } from '../errors.js';
+import { flag, OptionReader, textRecord } from '../option-rules.js';
+import { readTokenClaims, type TokenAnswer, type TokenReader } from '../token-claims.js';
+import type { ClientAuthentication } from './client-authentication.js';
+import type { Http } from './http.js';
+import type { Metadata } from './metadata.js';
+import { readRetryAfter } from './retry-after.js';
+
+/** The authorization server as a token source sees it. */
+export interface AuthorizationServerAccess {
+  readonly clientId: string;
+  readonly clientAuthentication: ClientAuthentication;
+  readonly metadata: Metadata;
+  readonly http: Http;
+}
+
+/** How tokens become claims: made once at start-up, then asked for each token that the cache does not know. */
+export type TokenSource = (server: AuthorizationServerAccess) => TokenReader;
+
+/** Options of `introspection()`. */
+export interface IntrospectionOptions {
+  /** Send `token_type_hint=access_token` (RFC 7662 §2.1). Default false. */
+  readonly tokenTypeHint?: boolean;
+  /** Further parameters that the authorization server defines (RFC 7662 §2.1). Default none. */
+  readonly parameters?: Readonly<Record<string, string>>;
+  /**
+   * Take a 400 answer for "this token is not active". For servers that break RFC 7662 §2.2 in this way; with any
+   * other it would hide a real error. Default false: 503 to the client.
+   */
+  readonly badRequestMeansInactive?: boolean;
+}
+
+/** Asks the authorization server's introspection endpoint about each token (RFC 7662). The default `tokens`. */
+export function introspection(options: IntrospectionOptions = {}): TokenSource {
+  const given = new OptionReader('introspection()', options, [
+    'tokenTypeHint',
+    'parameters',
+    'badRequestMeansInactive',
+  ]);
+  const badRequestMeansInactive = given.optional('badRequestMeansInactive', flag) ?? false;
+  const additionalParameters = {
+    ...given.optional('parameters', textRecord),
+    ...(given.optional('tokenTypeHint', flag) && { token_type_hint: 'access_token' }),
+  };
+  return ({ clientId, clientAuthentication, metadata, http }) => {
+    const client = { client_id: clientId };
+    return async (token) => {
+      const server = await metadata();
+      const endpoint = introspectionEndpoint(server);
+      const response = await introspectionRequest(server, client, clientAuthentication.authenticate, token, {
+        [customFetch]: http,
+        additionalParameters,
+      });
+      if (response.status === 400 && badRequestMeansInactive) {
+        return 'token_inactive';
+      }
+      if (response.status !== 200) {
+        throw statusTrouble(response, endpoint, clientAuthentication.method);
+      }
+      return await readAnswer(server, client, response, endpoint);
+    };
+  };
+}
+
+function introspectionEndpoint(server: AuthorizationServer): string {
+  const endpoint = server.introspection_endpoint;
+  if (typeof endpoint === 'string' && URL.canParse(endpoint) && new URL(endpoint).protocol === 'https:') {
+    return endpoint;
+  }
+  throw new RequestRefused('authorization_server_unsuitable', {
+    detail: `the metadata of ${server.issuer} names no introspection_endpoint with https`,
+  });
+}
+
+async function readAnswer(
+  server: AuthorizationServer,
+  client: { client_id: string },
+  response: Response,
+  endpoint: string,
+): Promise<TokenAnswer> {
+  let answer: Record<string, unknown>;
+  try {
+    answer = await processIntrospectionResponse(server, client, response);
+  } catch (error) {
+    throw invalidAnswer(endpoint, (error as Error).message);
+  }
+  if (answer.active !== true) {
+    return 'token_inactive';
+  }
+  if (Array.isArray(answer.scope)) {
+    throw invalidAnswer(endpoint, 'scope is an array, not a string');
+  }
+  return readTokenClaims(answer);
+}
+
+function invalidAnswer(endpoint: string, why: string): RequestRefused {
+  return new RequestRefused('authorization_server_invalid_answer', { detail: `${endpoint}: ${why}` });
+}
+
+/** An error status is never a verdict on the client's token (RFC 7662 §2.3): it is trouble between the server and us. */
+function statusTrouble(response: Response, endpoint: string, method: string): RequestRefused {
+  const { status } = response;
+  const detail = `${endpoint} answered ${status}`;
+  if (status === 401 || status === 403) {
+    return new RequestRefused('authorization_server_refused_credentials', {
+      detail: `${detail} to our own ${method}; check clientId, its credential and its right to introspect`,
+    });
+  }
+  const retryAfter = readRetryAfter(response.headers.get('retry-after'));
+  if (status === 429) {
+    return new RequestRefused('authorization_server_overloaded', { detail, ...retryAfter });
+  }
+  if (status >= 500) {
+    return new RequestRefused('authorization_server_failed', { detail, ...retryAfter });
+  }
+  return invalidAnswer(endpoint, `status ${status}`);
+}

@@ -1,0 +1,160 @@
+/**
+ * The one error family. A refusal knows its HTTP status and what the client is told; `detail` is for the operator's
+ * log only and never holds a token or a secret.
+ */
+
+/** What each refusal tells the client. The descriptions are fixed: nothing from a token or a server is echoed. */
+interface RefusalKind {
+  readonly status: 400 | 401 | 403 | 503;
+  /** The `error` of RFC 6750 §3.1; absent when the request carried no credentials at all. */
+  readonly error?: string;
+  readonly description?: string;
+  /** A 503 that may pass by itself is answered with `Retry-After`. */
+  readonly passing?: true;
+}
+
+// RFC 7662 §2.2: the client is not told why a token is not active, so every cause shares one sentence.
+const notActive = 'The access token is expired, revoked, or not meant for this resource server';
+const uncheckable = 'The access token can not be checked at the moment';
+const misconfigured = 'The resource server can not check access tokens';
+
+const malformed = { status: 400, error: 'invalid_request' } as const;
+const invalidToken = { status: 401, error: 'invalid_token' } as const;
+const passingTrouble = {
+  status: 503,
+  error: 'temporarily_unavailable',
+  description: uncheckable,
+  passing: true,
+} as const;
+const lastingTrouble = { status: 503, error: 'server_error', description: misconfigured } as const;
+
+const refusals = {
+  credentials_missing: { status: 401 },
+  credentials_malformed: {
+    ...malformed,
+    description: 'The Authorization header is not of the form Bearer <token>',
+  },
+  credentials_repeated: { ...malformed, description: 'The Authorization header is repeated' },
+  credentials_too_long: { ...malformed, description: 'The access token is too long' },
+  credentials_in_query: {
+    ...malformed,
+    description: 'An access token is accepted in the Authorization header only, not in the query',
+  },
+  credentials_in_body: {
+    ...malformed,
+    description: 'An access token is accepted in the Authorization header only, not in the body',
+  },
+  certificate_malformed: { ...malformed, description: 'The client certificate can not be read' },
+  certificate_missing: { ...invalidToken, description: 'A client certificate is required' },
+  certificate_mismatch: {
+    ...invalidToken,
+    description: 'The access token is bound to another client certificate',
+  },
+  token_inactive: { ...invalidToken, description: notActive },
+  token_expired: { ...invalidToken, description: notActive },
+  token_not_yet_valid: { ...invalidToken, description: notActive },
+  token_wrong_audience: { ...invalidToken, description: notActive },
+  token_wrong_issuer: { ...invalidToken, description: notActive },
+  token_wrong_type: { ...invalidToken, description: notActive },
+  token_claims_malformed: { ...invalidToken, description: notActive },
+  token_unbound: { ...invalidToken, description: 'The access token is not bound to a client certificate' },
+  token_bound_otherwise: {
+    ...invalidToken,
+    description: 'The access token is bound by a method that is not accepted here',
+  },
+  scope_insufficient: {
+    status: 403,
+    error: 'insufficient_scope',
+    description: 'The access token lacks a scope that this resource requires',
+  },
+  authorization_server_timeout: passingTrouble,
+  authorization_server_unreachable: passingTrouble,
+  authorization_server_overloaded: passingTrouble,
+  authorization_server_failed: passingTrouble,
+  authorization_server_invalid_answer: passingTrouble,
+  authorization_server_refused_credentials: lastingTrouble,
+  authorization_server_issuer_mismatch: lastingTrouble,
+  authorization_server_unsuitable: lastingTrouble,
+  internal_error: lastingTrouble,
+} as const satisfies Record<string, RefusalKind>;
+
+/** The stable code of a refusal: what an operator filters and alerts on. */
+export type RefusalCode = keyof typeof refusals;
+
+/** The codes of a 503: the authorization server or this resource server is in trouble, not the client. */
+export type TroubleCode = {
+  [Code in RefusalCode]: (typeof refusals)[Code]['status'] extends 503 ? Code : never;
+}[RefusalCode];
+
+/** Seconds told to the client in `Retry-After` when the authorization server named none. */
+const DEFAULT_RETRY_AFTER = 5;
+
+/** Base of every error thrown on purpose; `code` is stable across versions. */
+export abstract class MtlsBoundError extends Error {
+  abstract readonly code: string;
+}
+
+/** A wrong option, found at start-up. The message names the option, what was given and what is accepted. */
+export class ConfigurationError extends MtlsBoundError {
+  override readonly name = 'ConfigurationError';
+  readonly code = 'configuration';
+  /** The option at fault, as a path: `cache.maxAge`. */
+  readonly option: string;
+
+  constructor(option: string, message: string) {
+    super(`${option}: ${message}`);
+    this.option = option;
+  }
+}
+
+/** What a refusal may carry besides its code. */
+export interface RefusalDetails {
+  /** For the operator's log only. */
+  readonly detail?: string;
+  /** The scopes the resource requires (RFC 6750 §3, `scope` attribute). */
+  readonly scope?: string;
+  /** Seconds for `Retry-After`, as the authorization server asked. */
+  readonly retryAfter?: number;
+  readonly cause?: unknown;
+}
+
+/** A request that is not let in, with the answer it gets (RFC 6750 §3, RFC 8705 §3). */
+export class RequestRefused extends MtlsBoundError {
+  override readonly name = 'RequestRefused';
+  readonly code: RefusalCode;
+  /** 400, 401, 403 or 503. */
+  readonly status: number;
+  /** The OAuth `error` code, absent when the request carried no credentials. */
+  readonly error: string | undefined;
+  /** The `error_description` that the client is told. */
+  readonly description: string | undefined;
+  /** What only the operator is told. */
+  readonly detail: string | undefined;
+  readonly scope: string | undefined;
+  /** Seconds, on a 503 that may pass by itself. */
+  readonly retryAfter: number | undefined;
+
+  constructor(code: RefusalCode, { detail, scope, retryAfter, cause }: RefusalDetails = {}) {
+    const kind: RefusalKind = refusals[code];
+    super(detail === undefined ? code : `${code}: ${detail}`, cause === undefined ? undefined : { cause });
+    this.code = code;
+    this.status = kind.status;
+    this.error = kind.error;
+    this.description = kind.description;
+    this.detail = detail;
+    this.scope = scope;
+    this.retryAfter = kind.passing ? (retryAfter ?? DEFAULT_RETRY_AFTER) : undefined;
+  }
+}
+
+/** Turns whatever was thrown into a refusal: an error of ours never lets a request in. */
+export function asRefusal(thrown: unknown): RequestRefused {
+  if (thrown instanceof RequestRefused) {
+    return thrown;
+  }
+  return new RequestRefused('internal_error', {
+    detail:
+      thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : 'something that is no Error was thrown',
+    cause: thrown,
+  });
+}

@@ -1,0 +1,32 @@
+export type { Authorization } from './authorization.js';
+export {
+  type ClientAuthentication,
+  clientSecretBasic,
+  clientSecretPost,
+} from './authorization-server/client-authentication.js';
+export type { Http, HttpRequest } from './authorization-server/http.js';
+export {
+  type AuthorizationServerAccess,
+  type IntrospectionOptions,
+  introspection,
+  type TokenSource,
+} from './authorization-server/introspection.js';
+export type { Metadata } from './authorization-server/metadata.js';
+export { type CertificateSource, ClientCertificate, thumbprintOf } from './certificate/client-certificate.js';
+export { tlsSocket } from './certificate/tls-socket.js';
+export {
+  ConfigurationError,
+  MtlsBoundError,
+  type RefusalCode,
+  type RefusalDetails,
+  RequestRefused,
+} from './errors.js';
+export type { ProblemEvent, RefusedEvent } from './observe/events.js';
+export type { CacheOptions, HttpOptions, ResourceServerOptions } from './options.js';
+export type { Binding } from './policy/binding.js';
+export { requiredScopes } from './policy/scopes.js';
+export type { NodeRequest } from './request/bearer-token.js';
+export { createResourceServer, type ResourceServer } from './resource-server.js';
+export type { Answer, ErrorBody, RefusalBody, RefusalSummary } from './response/challenge.js';
+export type { TokenAnswer, TokenClaims, TokenDefect, TokenReader } from './token-claims.js';
+export { unguarded } from './unguarded.js';

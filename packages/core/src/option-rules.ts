@@ -1,0 +1,193 @@
+import { X509Certificate } from 'node:crypto';
+import type { SecureContextOptions } from 'node:tls';
+import { ConfigurationError } from './errors.js';
+
+/** What one option accepts. `read` gives the checked value, or `undefined` for a value that is not accepted. */
+export interface OptionRule<T> {
+  readonly accepted: string;
+  readonly read: (given: unknown) => T | undefined;
+  /** The value never appears in an error message. */
+  readonly secret?: true;
+}
+
+export const text: OptionRule<string> = {
+  accepted: 'a non-empty string',
+  read: (given) => (typeof given === 'string' && given !== '' ? given : undefined),
+};
+
+export const secretText: OptionRule<string> = { ...text, secret: true };
+
+export const flag: OptionRule<boolean> = {
+  accepted: 'true or false',
+  read: (given) => (typeof given === 'boolean' ? given : undefined),
+};
+
+/** RFC 8414 §2: an issuer has no query and no fragment. */
+export const issuerUrl: OptionRule<string> = {
+  accepted: 'an https URL without query, fragment or user name',
+  read: (given) => {
+    if (typeof given !== 'string' || !URL.canParse(given) || given.includes('?') || given.includes('#')) {
+      return undefined;
+    }
+    const { protocol, username, password } = new URL(given);
+    return protocol === 'https:' && username === '' && password === '' ? given : undefined;
+  },
+};
+
+/** RFC 6750 §3 and RFC 9110 §5.6.4: what may stand between quotes without an escape. */
+export const quotable: OptionRule<string> = {
+  accepted: 'printable ASCII characters other than " and \\',
+  read: (given) =>
+    typeof given === 'string' && /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/.test(given) ? given : undefined,
+};
+
+export const textList: OptionRule<readonly string[]> = {
+  accepted: 'a non-empty string or a list of them',
+  read: (given) => {
+    const list: unknown[] = Array.isArray(given) ? given : [given];
+    return list.length > 0 && list.every((item) => text.read(item) !== undefined)
+      ? Object.freeze(list.map(String))
+      : undefined;
+  },
+};
+
+export const textRecord: OptionRule<Readonly<Record<string, string>>> = {
+  accepted: 'an object whose values are strings',
+  read: (given) =>
+    isPlainObject(given) && Object.values(given).every((value) => typeof value === 'string')
+      ? Object.freeze({ ...(given as Record<string, string>) })
+      : undefined,
+};
+
+export const pemCertificates: OptionRule<NonNullable<SecureContextOptions['ca']>> = {
+  accepted: 'one or more certificates in PEM, as a string, a Buffer or a list of them',
+  read: (given) => {
+    const list: unknown[] = Array.isArray(given) ? given : [given];
+    return list.length > 0 && list.every(isPemCertificate)
+      ? (given as SecureContextOptions['ca'])
+      : undefined;
+  },
+};
+
+export function oneOf<const T extends string>(...names: T[]): OptionRule<T> {
+  return {
+    accepted: names.map((name) => `'${name}'`).join(' or '),
+    read: (given) => names.find((name) => name === given),
+  };
+}
+
+/** A duration in seconds; fractions are fine. */
+export function seconds(least: number, most: number): OptionRule<number> {
+  return {
+    accepted: `a number of seconds from ${least} to ${most}`,
+    read: (given) => (typeof given === 'number' && given >= least && given <= most ? given : undefined),
+  };
+}
+
+export function wholeNumber(least: number, most: number): OptionRule<number> {
+  return {
+    accepted: `a whole number from ${least} to ${most}`,
+    read: (given) =>
+      Number.isInteger(given) && Number(given) >= least && Number(given) <= most ? Number(given) : undefined,
+  };
+}
+
+/** A function; `accepted` names those that fit. */
+export function functionLike<T>(accepted: string): OptionRule<T> {
+  return { accepted, read: (given) => (typeof given === 'function' ? (given as T) : undefined) };
+}
+
+/** Reads the members of one options object, each named by its path in every error. */
+export class OptionReader {
+  readonly #prefix: string;
+  readonly #options: Record<string, unknown>;
+  readonly #environment: NodeJS.ProcessEnv;
+
+  /** Throws `ConfigurationError` unless `options` is a plain object with no other than the `known` members. */
+  constructor(path: string, options: unknown, known: readonly string[], environment: NodeJS.ProcessEnv = {}) {
+    if (!isPlainObject(options)) {
+      throw new ConfigurationError(path, `${described(options)} was given; accepted is an object`);
+    }
+    this.#prefix = path === 'options' ? '' : `${path}.`;
+    const unknown = Object.keys(options).find((name) => !known.includes(name));
+    if (unknown !== undefined) {
+      throw new ConfigurationError(
+        `${this.#prefix}${unknown}`,
+        `there is no such option; accepted are ${known.join(', ')}`,
+      );
+    }
+    this.#options = options;
+    this.#environment = environment;
+  }
+
+  /** The checked value; from the environment when it was not given; undefined when it is in neither. */
+  optional<T>(name: string, rule: OptionRule<T>, variable?: string): T | undefined {
+    const given = this.#options[name];
+    if (given !== undefined) {
+      return checked(`${this.#prefix}${name}`, rule, given);
+    }
+    return variable === undefined ? undefined : this.variable(variable, rule);
+  }
+
+  /** The checked value of an environment variable; undefined when it is not set. */
+  variable<T>(name: string, rule: OptionRule<T>): T | undefined {
+    const given = this.#environment[name];
+    // An empty variable is how many tools say "not set".
+    return given ? checked(name, rule, given) : undefined;
+  }
+
+  required<T>(name: string, rule: OptionRule<T>, variable: string): T {
+    const value = this.optional(name, rule, variable);
+    if (value === undefined) {
+      throw new ConfigurationError(
+        `${this.#prefix}${name}`,
+        `nothing was given, nor is the environment variable ${variable} set; accepted is ${rule.accepted}`,
+      );
+    }
+    return value;
+  }
+
+  /** The reader of a nested options object; of an empty one when it was not given. */
+  group(name: string, known: readonly string[]): OptionReader {
+    return new OptionReader(`${this.#prefix}${name}`, this.#options[name] ?? {}, known);
+  }
+}
+
+/** The value as its rule reads it. Throws `ConfigurationError` naming `path`, what was given and what is accepted. */
+export function checked<T>(path: string, rule: OptionRule<T>, given: unknown): T {
+  const value = rule.read(given);
+  if (value === undefined) {
+    const what = rule.secret && given !== '' ? `a value of type ${typeof given}` : described(given);
+    throw new ConfigurationError(path, `${what} was given; accepted is ${rule.accepted}`);
+  }
+  return value;
+}
+
+/** Short and harmless: enough to recognise one's own mistake. */
+function described(given: unknown): string {
+  if (typeof given === 'string') {
+    return JSON.stringify(given.length > 80 ? `${given.slice(0, 80)}…` : given);
+  }
+  if (typeof given === 'object' && given !== null) {
+    return Array.isArray(given) ? 'a list' : 'an object';
+  }
+  return typeof given === 'function' ? 'a function' : String(given);
+}
+
+function isPlainObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isPemCertificate(value: unknown): boolean {
+  if (
+    (typeof value !== 'string' && !Buffer.isBuffer(value)) ||
+    !value.includes('-----BEGIN CERTIFICATE-----')
+  ) {
+    return false;
+  }
+  try {
+    return new X509Certificate(value).raw.length > 0;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,235 @@
+import { readFileSync } from 'node:fs';
+import type { SecureContextOptions } from 'node:tls';
+import {
+  type ClientAuthentication,
+  clientSecretBasic,
+  clientSecretPost,
+} from './authorization-server/client-authentication.js';
+import type { HttpRules } from './authorization-server/http.js';
+import { introspection, type TokenSource } from './authorization-server/introspection.js';
+import type { TokenCacheRules } from './cache/token-cache.js';
+import type { CertificateSource } from './certificate/client-certificate.js';
+import { tlsSocket } from './certificate/tls-socket.js';
+import { ConfigurationError } from './errors.js';
+import {
+  functionLike,
+  issuerUrl,
+  OptionReader,
+  type OptionRule,
+  oneOf,
+  pemCertificates,
+  quotable,
+  seconds,
+  secretText,
+  text,
+  textList,
+  wholeNumber,
+} from './option-rules.js';
+import type { Binding } from './policy/binding.js';
+import type { ErrorBody } from './response/challenge.js';
+
+/** Options of `mtlsBound()` and `createResourceServer()`. What is not given is read from the environment. */
+export interface ResourceServerOptions {
+  /** The authorization server's issuer identifier, https, spelt as its metadata does. `MTLS_BOUND_ISSUER` */
+  readonly issuer?: string;
+  /** This resource server's client id at the authorization server. `MTLS_BOUND_CLIENT_ID` */
+  readonly clientId?: string;
+  /** Short for `clientAuthentication: clientSecretBasic(secret)`. `MTLS_BOUND_CLIENT_SECRET` */
+  readonly clientSecret?: string;
+  /** How we authenticate at the introspection endpoint. `MTLS_BOUND_CLIENT_AUTHENTICATION` names the method. */
+  readonly clientAuthentication?: ClientAuthentication;
+  /**
+   * Identifiers of this API; a token must name one in `aud` (RFC 9700 §2.3). `server-enforced` leaves it to a server
+   * that answers each resource server for its own tokens alone (RFC 7662 §4). `MTLS_BOUND_AUDIENCE`, blank-separated
+   */
+  readonly audience?: string | readonly string[];
+  /** `required` (default) or, for a migration, `when-bound`. `MTLS_BOUND_BINDING` */
+  readonly binding?: Binding;
+  /** Where the client certificate comes from. Default `tlsSocket()`. */
+  readonly certificate?: CertificateSource;
+  /** How a token becomes claims. Default `introspection()`. */
+  readonly tokens?: TokenSource;
+  /** Seconds by which our clock and the authorization server's may differ. Default 30, at most 300. */
+  readonly clockTolerance?: number;
+  readonly cache?: CacheOptions;
+  readonly http?: HttpOptions;
+  /** Told in challenges (RFC 9110 §11.5). Default `api`. `MTLS_BOUND_REALM` */
+  readonly realm?: string;
+  /** Shapes the JSON body of refusals. Default `{ error, error_description }`. */
+  readonly errorBody?: ErrorBody;
+}
+
+/** How long answers of the authorization server serve. A revoked token lives on for at most `maxAge`. */
+export interface CacheOptions {
+  /** Seconds, never beyond the token's `exp`. 0 asks about every request. Default 60. */
+  readonly maxAge?: number;
+  /** Active tokens kept. Default 10,000. */
+  readonly maxEntries?: number;
+  /** Seconds for which a token that is not active is refused without asking again. Default 5. */
+  readonly inactiveMaxAge?: number;
+}
+
+/** How we speak to the authorization server. */
+export interface HttpOptions {
+  /** Seconds for a whole exchange. Default 5. */
+  readonly timeout?: number;
+  /** Bytes of an answer's body. Default 256 KiB. */
+  readonly maxResponseSize?: number;
+  /** PEM certificates of the authorities to trust instead of Node's list. `MTLS_BOUND_CA_FILE` names a file. */
+  readonly ca?: SecureContextOptions['ca'];
+}
+
+/** Options checked, completed and frozen. */
+export interface Settings {
+  readonly issuer: string;
+  readonly clientId: string;
+  readonly clientAuthentication: ClientAuthentication;
+  readonly audience: readonly string[] | 'server-enforced';
+  readonly binding: Binding;
+  readonly certificate: CertificateSource;
+  readonly tokens: TokenSource;
+  readonly clockTolerance: number;
+  readonly cache: TokenCacheRules;
+  readonly http: HttpRules;
+  readonly realm: string;
+  readonly errorBody: ErrorBody | undefined;
+}
+
+const optionNames = [
+  'issuer',
+  'clientId',
+  'clientSecret',
+  'clientAuthentication',
+  'audience',
+  'binding',
+  'certificate',
+  'tokens',
+  'clockTolerance',
+  'cache',
+  'http',
+  'realm',
+  'errorBody',
+] as const satisfies (keyof ResourceServerOptions)[];
+
+const certificateSource: OptionRule<CertificateSource> = {
+  accepted: 'a certificate source: tlsSocket(), or a function from the request to its ClientCertificate',
+  read: (given) =>
+    typeof given === 'function' && given !== tlsSocket ? (given as CertificateSource) : undefined,
+};
+
+const tokenSource: OptionRule<TokenSource> = {
+  accepted: 'a token source: introspection()',
+  read: (given) =>
+    typeof given === 'function' && given !== introspection ? (given as TokenSource) : undefined,
+};
+
+const clientAuthentication: OptionRule<ClientAuthentication> = {
+  accepted: 'clientSecretBasic(secret) or clientSecretPost(secret)',
+  read: (given) =>
+    typeof given === 'object' && given !== null && 'method' in given && 'authenticate' in given
+      ? (given as ClientAuthentication)
+      : undefined,
+};
+
+const blankSeparated: OptionRule<readonly string[]> = {
+  accepted: 'identifiers separated by blanks',
+  read: (given) =>
+    textList.read(
+      String(given)
+        .split(' ')
+        .filter((name) => name !== ''),
+    ),
+};
+
+const caFile: OptionRule<Buffer> = {
+  accepted: 'the path of a readable file of PEM certificates',
+  read: (given) => {
+    try {
+      const content = readFileSync(String(given));
+      return pemCertificates.read(content) === undefined ? undefined : content;
+    } catch {
+      return undefined;
+    }
+  },
+};
+
+/**
+ * Checks the options, completes them from the environment and the defaults, and freezes them. Throws
+ * `ConfigurationError`, which names the option, what was given and what is accepted.
+ */
+export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv): Settings {
+  const given = new OptionReader('options', options, optionNames, environment);
+  return Object.freeze({
+    issuer: given.required('issuer', issuerUrl, 'MTLS_BOUND_ISSUER'),
+    clientId: given.required('clientId', text, 'MTLS_BOUND_CLIENT_ID'),
+    clientAuthentication: resolveClientAuthentication(given),
+    audience: resolveAudience(given),
+    binding: given.optional('binding', oneOf('required', 'when-bound'), 'MTLS_BOUND_BINDING') ?? 'required',
+    certificate: given.optional('certificate', certificateSource) ?? tlsSocket(),
+    tokens: given.optional('tokens', tokenSource) ?? introspection(),
+    clockTolerance: given.optional('clockTolerance', seconds(0, 300)) ?? 30,
+    cache: resolveCache(given),
+    http: resolveHttp(given),
+    realm: given.optional('realm', quotable, 'MTLS_BOUND_REALM') ?? 'api',
+    errorBody: given.optional('errorBody', functionLike<ErrorBody>('a function')),
+  });
+}
+
+function resolveClientAuthentication(given: OptionReader): ClientAuthentication {
+  const chosen = given.optional('clientAuthentication', clientAuthentication);
+  if (chosen !== undefined) {
+    if (given.optional('clientSecret', secretText) !== undefined) {
+      throw new ConfigurationError(
+        'clientSecret',
+        'clientAuthentication was given too; accepted is one of the two',
+      );
+    }
+    return chosen;
+  }
+  const secret = given.required('clientSecret', secretText, 'MTLS_BOUND_CLIENT_SECRET');
+  const method = given.variable(
+    'MTLS_BOUND_CLIENT_AUTHENTICATION',
+    oneOf('client_secret_basic', 'client_secret_post'),
+  );
+  return method === 'client_secret_post' ? clientSecretPost(secret) : clientSecretBasic(secret);
+}
+
+function resolveAudience(given: OptionReader): Settings['audience'] {
+  const audience =
+    given.optional('audience', textList) ?? given.variable('MTLS_BOUND_AUDIENCE', blankSeparated);
+  if (audience === undefined) {
+    throw new ConfigurationError(
+      'audience',
+      'nothing was given, nor is the environment variable MTLS_BOUND_AUDIENCE set; accepted is the identifier of ' +
+        "this API or a list of them, or 'server-enforced' where the authorization server checks the audience",
+    );
+  }
+  if (!audience.includes('server-enforced')) {
+    return audience;
+  }
+  if (audience.length > 1) {
+    throw new ConfigurationError(
+      'audience',
+      "'server-enforced' was given beside others; accepted is that word alone",
+    );
+  }
+  return 'server-enforced';
+}
+
+function resolveCache(given: OptionReader): TokenCacheRules {
+  const cache = given.group('cache', ['maxAge', 'maxEntries', 'inactiveMaxAge']);
+  return Object.freeze({
+    maxAge: cache.optional('maxAge', seconds(0, 86_400)) ?? 60,
+    maxEntries: cache.optional('maxEntries', wholeNumber(1, 10_000_000)) ?? 10_000,
+    inactiveMaxAge: cache.optional('inactiveMaxAge', seconds(0, 3_600)) ?? 5,
+  });
+}
+
+function resolveHttp(given: OptionReader): HttpRules {
+  const http = given.group('http', ['timeout', 'maxResponseSize', 'ca']);
+  return Object.freeze({
+    timeout: http.optional('timeout', seconds(0.05, 60)) ?? 5,
+    maxResponseSize: http.optional('maxResponseSize', wholeNumber(1_024, 16_777_216)) ?? 262_144,
+    ca: http.optional('ca', pemCertificates) ?? given.variable('MTLS_BOUND_CA_FILE', caFile),
+  });
+}

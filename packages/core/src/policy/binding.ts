@@ -1,0 +1,54 @@
+import { timingSafeEqual } from 'node:crypto';
+import { RequestRefused } from '../errors.js';
+
+/**
+ * Whether an access token that is bound to nothing may pass. `required`: never. `when-bound`: as a plain bearer
+ * token, for the time of a migration; a bound token is checked all the same.
+ */
+export type Binding = 'required' | 'when-bound';
+
+// Methods whose proof we do not verify (RFC 7800 §3, RFC 9449 §6.1): to ignore one would be a downgrade.
+const otherMethods = ['jkt', 'jwk', 'jwe', 'jku'] as const;
+
+/**
+ * Lets only the holder of the certificate in `cnf["x5t#S256"]` pass (RFC 8705 §3). Run on every request, after the
+ * cache: a cached answer says what the token is, never who may use it.
+ */
+export function checkBinding(confirmation: unknown, thumbprint: string | undefined, binding: Binding): void {
+  if (confirmation === undefined) {
+    if (binding === 'required') {
+      throw new RequestRefused('token_unbound');
+    }
+    return;
+  }
+  if (!isObject(confirmation) || !Object.hasOwn(confirmation, 'x5t#S256')) {
+    throw new RequestRefused('token_bound_otherwise', { detail: 'cnf has no x5t#S256' });
+  }
+  const other = otherMethods.find((method) => Object.hasOwn(confirmation, method));
+  if (other !== undefined) {
+    throw new RequestRefused('token_bound_otherwise', { detail: `cnf has ${other} beside x5t#S256` });
+  }
+  if (thumbprint === undefined) {
+    throw new RequestRefused('certificate_missing');
+  }
+  if (!isSameThumbprint(confirmation['x5t#S256'], thumbprint)) {
+    throw new RequestRefused('certificate_mismatch');
+  }
+}
+
+/**
+ * Compares as text, never decoded: Node's base64url decoder takes padding, blanks and a changed last character for
+ * the same bytes. `ours` is always 43 ASCII characters.
+ */
+function isSameThumbprint(theirs: unknown, ours: string): boolean {
+  if (typeof theirs !== 'string') {
+    return false;
+  }
+  const a = Buffer.from(theirs);
+  const b = Buffer.from(ours);
+  return a.length === b.length && timingSafeEqual(a, b);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

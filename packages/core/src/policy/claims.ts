@@ -1,0 +1,34 @@
+import { RequestRefused } from '../errors.js';
+import type { TokenClaims } from '../token-claims.js';
+
+/** What an active token must still show (RFC 7662 §4, RFC 9700 §2.3). */
+export interface ClaimRules {
+  readonly issuer: string;
+  /** Identifiers of this resource server; `server-enforced` when the authorization server checks the audience. */
+  readonly audience: readonly string[] | 'server-enforced';
+  /** Seconds by which the clocks may differ. */
+  readonly clockTolerance: number;
+}
+
+/** Refuses a token that is out of its time or not meant for this resource server. `now` in seconds since the epoch. */
+export function checkClaims(token: TokenClaims, rules: ClaimRules, now: number): void {
+  if (token.expiresAt !== undefined && token.expiresAt + rules.clockTolerance <= now) {
+    throw new RequestRefused('token_expired');
+  }
+  const latest = now + rules.clockTolerance;
+  if ((token.notBefore ?? 0) > latest || (token.issuedAt ?? 0) > latest) {
+    throw new RequestRefused('token_not_yet_valid');
+  }
+  // Exact, case-sensitive, no normalisation (RFC 8414 §3.3, RFC 7519 §4.1.3).
+  if (token.issuer !== undefined && token.issuer !== rules.issuer) {
+    throw new RequestRefused('token_wrong_issuer', { detail: `expected iss ${rules.issuer}` });
+  }
+  const { audience } = rules;
+  if (audience !== 'server-enforced' && !token.audience?.some((name) => audience.includes(name))) {
+    throw new RequestRefused('token_wrong_audience', { detail: `expected aud ${audience.join(' or ')}` });
+  }
+  // Some servers report refresh tokens as active too; only what is used as a bearer token may pass here.
+  if (token.tokenType !== undefined && token.tokenType.toLowerCase() !== 'bearer') {
+    throw new RequestRefused('token_wrong_type', { detail: 'expected token_type Bearer' });
+  }
+}

@@ -1,0 +1,28 @@
+import { ConfigurationError, RequestRefused } from '../errors.js';
+
+// RFC 6749 §3.3, `scope-token`.
+const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
+
+/** The scopes of a guard, checked when it is made. Throws `ConfigurationError` for none, or for what is no scope. */
+export function requiredScopes(scopes: readonly unknown[]): readonly string[] {
+  if (scopes.length === 0) {
+    throw new ConfigurationError('requireScopes()', 'no scope was given; accepted is one or more');
+  }
+  for (const scope of scopes) {
+    if (typeof scope !== 'string' || !scopeToken.test(scope)) {
+      const given = typeof scope === 'string' ? JSON.stringify(scope) : `a value of type ${typeof scope}`;
+      throw new ConfigurationError(
+        'requireScopes()',
+        `${given} was given; accepted are scopes of printable ASCII without blanks, " and \\`,
+      );
+    }
+  }
+  return Object.freeze(scopes.map(String));
+}
+
+/** Refuses a token that lacks one of the scopes; they are compared case-sensitively (RFC 6749 §3.3). */
+export function checkScopes(granted: readonly string[], required: readonly string[]): void {
+  if (!required.every((name) => granted.includes(name))) {
+    throw new RequestRefused('scope_insufficient', { scope: required.join(' ') });
+  }
+}

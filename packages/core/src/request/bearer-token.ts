@@ -1,0 +1,76 @@
+import type { IncomingMessage } from 'node:http';
+import type { Http2ServerRequest } from 'node:http2';
+import { RequestRefused } from '../errors.js';
+
+/** Node's request, of HTTP/1.1 or of http2's compatibility API. */
+export type NodeRequest = IncomingMessage | Http2ServerRequest;
+
+/** Characters. Node's own limit for the whole header block is 16 KiB unless raised. */
+const MAX_TOKEN_LENGTH = 16_384;
+
+// RFC 6750 §2.1: "Bearer" 1*SP b64token; the scheme is case-insensitive (RFC 9110 §11.1).
+const bearerCredentials = /^bearer +([\w\-.~+/]+=*)$/i;
+// The scheme ends where no token character (RFC 9110 §5.6.2) follows: "Bearer\tx" is Bearer, "Bearerx" is not.
+const bearerScheme = /^bearer(?![\w!#$%&'*+\-.^`|~])/i;
+
+/**
+ * The access token of the Authorization header, the only place it is read from (RFC 6750 §2.1). Throws
+ * `RequestRefused`: no credentials 401, malformed, repeated or elsewhere 400.
+ *
+ * @param body what a form parser made of the body, when one ran before
+ */
+export function readBearerToken(req: NodeRequest, body: unknown): string {
+  refuseTokenInQuery(req.url);
+  refuseTokenInForm(req.headers['content-type'], body);
+  const credentials = soleAuthorization(req.rawHeaders);
+  // The length is looked at first, so that no pattern ever walks a huge value.
+  if (credentials.length > MAX_TOKEN_LENGTH) {
+    throw new RequestRefused('credentials_too_long');
+  }
+  const token = bearerCredentials.exec(credentials)?.[1];
+  if (token !== undefined) {
+    return token;
+  }
+  throw new RequestRefused(bearerScheme.test(credentials) ? 'credentials_malformed' : 'credentials_missing');
+}
+
+/** Node's `req.headers.authorization` silently keeps the first of several lines: only `rawHeaders` shows them all. */
+function soleAuthorization(rawHeaders: readonly string[]): string {
+  let credentials: string | undefined;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] as string;
+    if (name.length === 13 && name.toLowerCase() === 'authorization') {
+      if (credentials !== undefined) {
+        throw new RequestRefused('credentials_repeated');
+      }
+      credentials = rawHeaders[i + 1] as string;
+    }
+  }
+  return credentials ?? '';
+}
+
+function refuseTokenInQuery(url: string | undefined): void {
+  const start = url === undefined ? -1 : url.indexOf('?');
+  if (url === undefined || start === -1) {
+    return;
+  }
+  const query = url.slice(start + 1);
+  // The name may be percent-encoded; a query with neither is not worth parsing.
+  if (
+    (query.includes('access_token') || query.includes('%')) &&
+    new URLSearchParams(query).has('access_token')
+  ) {
+    throw new RequestRefused('credentials_in_query');
+  }
+}
+
+function refuseTokenInForm(contentType: string | undefined, body: unknown): void {
+  if (
+    typeof body === 'object' &&
+    body !== null &&
+    Object.hasOwn(body, 'access_token') &&
+    contentType?.toLowerCase().startsWith('application/x-www-form-urlencoded')
+  ) {
+    throw new RequestRefused('credentials_in_body');
+  }
+}

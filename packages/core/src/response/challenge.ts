@@ -1,0 +1,62 @@
+import type { RequestRefused } from '../errors.js';
+
+/** What the body of a refusal is made of. */
+export interface RefusalBody {
+  readonly error: string;
+  readonly error_description: string;
+}
+
+/** A refusal as seen by the hook that shapes its body. */
+export interface RefusalSummary {
+  readonly status: number;
+  readonly code: RequestRefused['code'];
+  /** The body that is sent without a hook; none when the request carried no credentials (RFC 6750 §3.1). */
+  readonly body: RefusalBody | undefined;
+}
+
+/** Shapes the body of refusals: any value for JSON, or `undefined` for an empty body. */
+export type ErrorBody = (refusal: RefusalSummary) => unknown;
+
+/** An HTTP answer, for any framework to send as it is. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  /** JSON, or empty. */
+  readonly body: string;
+}
+
+export interface ChallengeRules {
+  /** `realm` of the challenge (RFC 9110 §11.5). */
+  readonly realm: string;
+  readonly errorBody: ErrorBody | undefined;
+}
+
+/** The answer to a refused request, with its challenge (RFC 6750 §3). Throws what the body hook throws. */
+export function refusalAnswer(refusal: RequestRefused, { realm, errorBody }: ChallengeRules): Answer {
+  const plain = bodyOf(refusal);
+  const shaped = errorBody ? errorBody({ status: refusal.status, code: refusal.code, body: plain }) : plain;
+  const body = JSON.stringify(shaped) ?? '';
+  return {
+    status: refusal.status,
+    headers: {
+      'Cache-Control': 'no-store',
+      ...(body !== '' && { 'Content-Type': 'application/json; charset=utf-8' }),
+      ...(refusal.status < 500 && { 'WWW-Authenticate': challenge(refusal, realm) }),
+      ...(refusal.retryAfter !== undefined && { 'Retry-After': String(refusal.retryAfter) }),
+    },
+    body,
+  };
+}
+
+/** Each parameter at most once (RFC 6750 §3). Every value is a constant of ours or was checked at start-up. */
+function challenge({ error, description, scope }: RequestRefused, realm: string): string {
+  const parameters = { realm, error, error_description: description, scope };
+  const present = Object.entries(parameters).filter(([, value]) => value !== undefined);
+  return `Bearer ${present.map(([name, value]) => `${name}="${value}"`).join(', ')}`;
+}
+
+function bodyOf({ error, description }: RequestRefused): RefusalBody | undefined {
+  return error === undefined || description === undefined
+    ? undefined
+    : { error, error_description: description };
+}

@@ -1,0 +1,101 @@
+/** What is known of an active access token, read once and frozen; every source of claims ends here. */
+export interface TokenClaims {
+  readonly subject: string | undefined;
+  readonly clientId: string | undefined;
+  readonly scopes: readonly string[];
+  readonly issuer: string | undefined;
+  /** Undefined when the token names no audience. */
+  readonly audience: readonly string[] | undefined;
+  readonly tokenType: string | undefined;
+  /** Seconds since the epoch. */
+  readonly expiresAt: number | undefined;
+  /** Seconds since the epoch. */
+  readonly notBefore: number | undefined;
+  /** Seconds since the epoch. */
+  readonly issuedAt: number | undefined;
+  /** The `cnf` claim as it stands, whatever its type (RFC 7800 §3.1). */
+  readonly confirmation: unknown;
+  /** Every claim as it came, deeply frozen. */
+  readonly claims: Readonly<Record<string, unknown>>;
+}
+
+/** The refusals that a token earns by itself, whoever presents it: these answers may be cached. */
+export type TokenDefect = 'token_inactive' | 'token_claims_malformed';
+
+/** The claims of an active token, or why it is none. */
+export type TokenAnswer = TokenClaims | TokenDefect;
+
+/**
+ * How a token becomes claims. Resolves with the claims of an active token or with its defect, and rejects with
+ * `RequestRefused` when that could not be found out: only what was resolved is ever cached.
+ */
+export type TokenReader = (token: string) => Promise<TokenAnswer>;
+
+/**
+ * Reads claims whose types are settled by RFC 7662 §2.2 and RFC 7519 §4.1. A claim of another type makes the token
+ * malformed: it is never guessed at.
+ */
+export function readTokenClaims(claims: Record<string, unknown>): TokenAnswer {
+  const { sub, client_id, scope, iss, aud, token_type, exp, nbf, iat, cnf } = claims;
+  const audience = typeof aud === 'string' ? [aud] : aud;
+  if (
+    !isOptional(sub, isString) ||
+    !isOptional(client_id, isString) ||
+    !isOptional(scope, isString) ||
+    !isOptional(iss, isString) ||
+    !isOptional(audience, isStringArray) ||
+    !isOptional(token_type, isString) ||
+    !isOptional(exp, isTime) ||
+    !isOptional(nbf, isTime) ||
+    !isOptional(iat, isTime)
+  ) {
+    return 'token_claims_malformed';
+  }
+  return deepFreeze({
+    subject: sub,
+    clientId: client_id,
+    scopes: scope === undefined ? [] : scope.split(' ').filter((name) => name !== ''),
+    issuer: iss,
+    audience,
+    tokenType: token_type,
+    expiresAt: exp,
+    notBefore: nbf,
+    issuedAt: iat,
+    confirmation: cnf,
+    claims,
+  });
+}
+
+function isOptional<T>(value: unknown, is: (value: unknown) => value is T): value is T | undefined {
+  return value === undefined || is(value);
+}
+
+function isString(value: unknown): value is string {
+  return typeof value === 'string';
+}
+
+function isStringArray(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every(isString);
+}
+
+/** Seconds: the latest that a `Date` can hold. JSON can say 1e400, which parses as Infinity. */
+const LATEST = 8_640_000_000_000;
+
+/** A NumericDate (RFC 7519 §2). */
+function isTime(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0 && value <= LATEST;
+}
+
+/** Freezes without recursion: a hostile answer may nest deeper than the stack. */
+function deepFreeze<T extends object>(root: T): T {
+  const pending: object[] = [root];
+  for (let object = pending.pop(); object !== undefined; object = pending.pop()) {
+    Object.freeze(object);
+    for (const value of Object.values(object)) {
+      if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+        pending.push(value);
+      }
+    }
+  }
+  return root;
+}

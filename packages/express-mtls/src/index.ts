@@ -1,0 +1,83 @@
+import {
+  type Authorization,
+  createResourceServer,
+  type ResourceServer,
+  type ResourceServerOptions,
+  requiredScopes,
+  unguarded,
+} from '@mtls-bound/core';
+import type { Request, RequestHandler, Response } from 'express';
+
+export * from '@mtls-bound/core';
+
+declare global {
+  namespace Express {
+    interface Request {
+      /** What the request was let in with; set by `mtlsBound()`. */
+      auth?: Authorization;
+    }
+  }
+}
+
+// On the request itself, so that requireScopes() answers as the mtlsBound() did that let the request in.
+const resourceServer = Symbol('mtls-bound');
+type GuardedRequest = Request & { [resourceServer]?: ResourceServer };
+
+/**
+ * Lets a request pass only with an access token that is bound to the client certificate of its connection
+ * (RFC 8705 §3), and puts the frozen `Authorization` at `req.auth`. Other requests are answered here: 400, 401 or
+ * 503. What is not given is read from the environment. Throws `ConfigurationError` for a wrong option.
+ *
+ * @example
+ * app.use(mtlsBound({ issuer: 'https://as.example.com', clientId: 'api', clientSecret, audience: 'https://api.example.com' }));
+ */
+export function mtlsBound(options?: ResourceServerOptions): RequestHandler {
+  const server = createResourceServer(options);
+  return (req: GuardedRequest, res, next) => {
+    const grant = (authorization: Authorization): void => {
+      req.auth = authorization;
+      req[resourceServer] = server;
+      next();
+    };
+    let outcome: Authorization | Promise<Authorization>;
+    try {
+      outcome = server.authorize(req, req.body);
+    } catch (thrown) {
+      send(res, server, thrown);
+      return;
+    }
+    if (outcome instanceof Promise) {
+      outcome.then(grant, (thrown: unknown) => send(res, server, thrown)).catch(next);
+    } else {
+      grant(outcome);
+    }
+  };
+}
+
+/**
+ * Lets a request pass only if its access token grants every one of the scopes; otherwise 403 `insufficient_scope`
+ * (RFC 6750 §3.1). Goes behind `mtlsBound()`. Throws `ConfigurationError` for what is no scope.
+ *
+ * @example
+ * app.get('/accounts', requireScopes('accounts:read'), listAccounts);
+ */
+export function requireScopes(...scopes: string[]): RequestHandler {
+  const required = requiredScopes(scopes);
+  return (req: GuardedRequest, res, next) => {
+    const server = req[resourceServer] ?? unguarded;
+    try {
+      server.requireScopes(req.auth, required);
+    } catch (thrown) {
+      send(res, server, thrown);
+      return;
+    }
+    next();
+  };
+}
+
+function send(res: Response, server: ResourceServer, thrown: unknown): void {
+  const { status, headers, body } = server.answer(thrown);
+  if (!res.headersSent) {
+    res.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) }).end(body);
+  }
+}

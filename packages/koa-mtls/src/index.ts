@@ -1,0 +1,81 @@
+import {
+  type Authorization,
+  createResourceServer,
+  type ResourceServer,
+  type ResourceServerOptions,
+  requiredScopes,
+  unguarded,
+} from '@mtls-bound/core';
+import type { Context, Middleware } from 'koa';
+
+export * from '@mtls-bound/core';
+
+/** What `mtlsBound()` adds to `ctx.state`. */
+export interface MtlsBoundState {
+  /** What the request was let in with. */
+  auth: Authorization;
+}
+
+// On the context itself, so that requireScopes() answers as the mtlsBound() did that let the request in.
+const resourceServer = Symbol('mtls-bound');
+type GuardedContext = Context & { [resourceServer]?: ResourceServer };
+
+/**
+ * Lets a request pass only with an access token that is bound to the client certificate of its connection
+ * (RFC 8705 §3), and puts the frozen `Authorization` at `ctx.state.auth`. Other requests are answered here: 400, 401
+ * or 503. What is not given is read from the environment. Throws `ConfigurationError` for a wrong option.
+ *
+ * @example
+ * app.use(mtlsBound({ issuer: 'https://as.example.com', clientId: 'api', clientSecret, audience: 'https://api.example.com' }));
+ */
+export function mtlsBound(options?: ResourceServerOptions): Middleware<MtlsBoundState> {
+  const server = createResourceServer(options);
+  return async (ctx, next) => {
+    try {
+      ctx.state.auth = await server.authorize(ctx.req, parsedBody(ctx));
+    } catch (thrown) {
+      send(ctx, server, thrown);
+      return;
+    }
+    (ctx as GuardedContext)[resourceServer] = server;
+    await next();
+  };
+}
+
+/**
+ * Lets a request pass only if its access token grants every one of the scopes; otherwise 403 `insufficient_scope`
+ * (RFC 6750 §3.1). Goes behind `mtlsBound()`. Throws `ConfigurationError` for what is no scope.
+ *
+ * @example
+ * router.get('/accounts', requireScopes('accounts:read'), listAccounts);
+ */
+export function requireScopes(...scopes: string[]): Middleware {
+  const required = requiredScopes(scopes);
+  return async (ctx: GuardedContext, next) => {
+    const server = ctx[resourceServer] ?? unguarded;
+    try {
+      server.requireScopes(ctx.state.auth, required);
+    } catch (thrown) {
+      send(ctx, server, thrown);
+      return;
+    }
+    await next();
+  };
+}
+
+/** Body parsers for Koa put what they read at `ctx.request.body`. */
+function parsedBody(ctx: Pick<Context, 'request'>): unknown {
+  return 'body' in ctx.request ? ctx.request.body : undefined;
+}
+
+function send(
+  ctx: Pick<Context, 'status' | 'body' | 'set' | 'remove'>,
+  server: ResourceServer,
+  thrown: unknown,
+): void {
+  const { status, headers, body } = server.answer(thrown);
+  ctx.status = status;
+  ctx.body = body;
+  ctx.remove('Content-Type');
+  ctx.set(headers);
+}

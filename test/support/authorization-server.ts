@@ -1,0 +1,209 @@
+import { createPublicKey, randomUUID } from 'node:crypto';
+import { Agent, createServer } from 'node:https';
+import type { TLSSocket } from 'node:tls';
+import { exportJWK, generateKeyPair } from 'jose';
+import fetch from 'node-fetch';
+import Provider, { type ClientMetadata, type Configuration } from 'oidc-provider';
+import { close, listen } from './loopback.js';
+import type { Identity, Pki } from './pki.js';
+
+/** The identifier of the API that the tokens are for. */
+export const audience = 'https://api.example.com';
+
+const everyScope = 'accounts:read payments:write';
+
+export interface TestAuthorizationServer {
+  readonly issuer: string;
+  /** The API's own credentials, by the name of its client. */
+  readonly secrets: { readonly api: string; readonly 'api-post': string };
+  /** How often the introspection endpoint was asked. */
+  introspections(): number;
+  /** A token by the client credentials grant over mutual TLS. */
+  token(client: TestClient): Promise<string>;
+  revoke(client: TestClient, token: string): Promise<void>;
+  /** Stops listening and drops every connection; `start` brings the same server back on the same port. */
+  stop(): Promise<void>;
+  start(): Promise<void>;
+}
+
+/** One of the registered clients, as a test speaks for it. */
+export interface TestClient {
+  readonly clientId: string;
+  readonly identity?: Identity;
+  readonly secret?: string;
+  readonly scope?: string;
+  /** The resource indicator (RFC 8707); the API's audience unless told. */
+  readonly resource?: string;
+}
+
+export function testClients(pki: Pki) {
+  return {
+    alice: { clientId: 'alice', identity: pki.alice },
+    aliceEc: { clientId: 'alice-ec', identity: pki.aliceEc },
+    bob: { clientId: 'bob', identity: pki.bob },
+    selfSignedRsa: { clientId: 'self-signed-rsa', identity: pki.selfSignedRsa },
+    selfSignedEc: { clientId: 'self-signed-ec', identity: pki.selfSignedEc },
+    /** Its tokens live for one second. */
+    hasty: { clientId: 'hasty', identity: pki.alice },
+    /** A client of old: a secret, and tokens bound to nothing. */
+    unbound: { clientId: 'unbound', secret: 'the-secret-of-old' },
+  } satisfies Record<string, TestClient>;
+}
+
+/** A real oidc-provider over TLS on a free loopback port: mutual-TLS clients, opaque bound tokens, introspection. */
+export async function startAuthorizationServer(pki: Pki): Promise<TestAuthorizationServer> {
+  const server = createServer({
+    cert: pki.server.cert,
+    key: pki.server.key,
+    ca: pki.ca.cert,
+    requestCert: true,
+    rejectUnauthorized: false,
+  });
+  const port = await listen(server);
+  const issuer = `https://127.0.0.1:${port}`;
+  const secrets = { api: randomUUID(), 'api-post': randomUUID() };
+  const provider = new Provider(issuer, await configuration(pki, secrets));
+  let introspections = 0;
+  const handle = provider.callback();
+  server.on('request', (req, res) => {
+    if (req.url === '/token/introspection') {
+      introspections += 1;
+    }
+    handle(req, res);
+  });
+
+  async function post(
+    path: string,
+    client: TestClient,
+    parameters: Record<string, string>,
+  ): Promise<unknown> {
+    const agent = new Agent({ ca: pki.ca.cert, cert: client.identity?.cert, key: client.identity?.key });
+    const body = new URLSearchParams({ client_id: client.clientId, ...parameters });
+    if (client.secret !== undefined) {
+      body.set('client_secret', client.secret);
+    }
+    const response = await fetch(`${issuer}${path}`, { method: 'POST', body, agent });
+    const answer = await response.text();
+    if (!response.ok) {
+      throw new Error(`${path} answered ${response.status}: ${answer}`);
+    }
+    return answer === '' ? undefined : JSON.parse(answer);
+  }
+
+  return {
+    issuer,
+    secrets,
+    introspections: () => introspections,
+    async token(client) {
+      const { scope = everyScope, resource = audience } = client;
+      const answer = await post('/token', client, { grant_type: 'client_credentials', scope, resource });
+      return (answer as { access_token: string }).access_token;
+    },
+    async revoke(client, token) {
+      await post('/token/revocation', client, { token });
+    },
+    stop: () => close(server),
+    start: async () => {
+      await listen(server, port);
+    },
+  };
+}
+
+async function configuration(pki: Pki, secrets: TestAuthorizationServer['secrets']): Promise<Configuration> {
+  const { privateKey } = await generateKeyPair('ES256', { extractable: true });
+  return {
+    clients: [
+      {
+        client_id: 'api',
+        client_secret: secrets.api,
+        redirect_uris: [],
+        response_types: [],
+        grant_types: [],
+        token_endpoint_auth_method: 'client_secret_basic',
+      },
+      {
+        client_id: 'api-post',
+        client_secret: secrets['api-post'],
+        redirect_uris: [],
+        response_types: [],
+        grant_types: [],
+        token_endpoint_auth_method: 'client_secret_post',
+      },
+      bySubject('alice', pki.alice),
+      bySubject('alice-ec', pki.aliceEc),
+      bySubject('bob', pki.bob),
+      bySubject('hasty', pki.alice),
+      byOwnCertificate('self-signed-rsa', pki.selfSignedRsa),
+      byOwnCertificate('self-signed-ec', pki.selfSignedEc),
+      {
+        ...machine('unbound'),
+        client_secret: 'the-secret-of-old',
+        token_endpoint_auth_method: 'client_secret_post',
+        tls_client_certificate_bound_access_tokens: false,
+      },
+    ],
+    clientDefaults: { id_token_signed_response_alg: 'ES256' },
+    clientAuthMethods: [
+      'client_secret_basic',
+      'client_secret_post',
+      'tls_client_auth',
+      'self_signed_tls_client_auth',
+    ],
+    scopes: everyScope.split(' '),
+    jwks: { keys: [{ ...(await exportJWK(privateKey)), alg: 'ES256', use: 'sig' }] },
+    cookies: { keys: [randomUUID()] },
+    features: {
+      devInteractions: { enabled: false },
+      clientCredentials: { enabled: true },
+      introspection: { enabled: true },
+      revocation: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        getResourceServerInfo: (_ctx, resource, client) => ({
+          scope: everyScope,
+          audience: resource,
+          accessTokenFormat: 'opaque',
+          accessTokenTTL: client.clientId === 'hasty' ? 1 : 3600,
+        }),
+      },
+      mTLS: {
+        enabled: true,
+        certificateBoundAccessTokens: true,
+        tlsClientAuth: true,
+        selfSignedTlsClientAuth: true,
+        getCertificate: (ctx) => (ctx.socket as TLSSocket).getPeerX509Certificate()?.toString(),
+        certificateAuthorized: (ctx) => (ctx.socket as TLSSocket).authorized,
+        certificateSubjectMatches: (ctx, property, expected) =>
+          property === 'tls_client_auth_subject_dn' &&
+          (ctx.socket as TLSSocket).getPeerX509Certificate()?.subject.split('\n').join(', ') === expected,
+      },
+    },
+  };
+}
+
+function machine(clientId: string): ClientMetadata {
+  return {
+    client_id: clientId,
+    redirect_uris: [],
+    response_types: [],
+    grant_types: ['client_credentials'],
+    scope: everyScope,
+    tls_client_certificate_bound_access_tokens: true,
+  };
+}
+
+function bySubject(clientId: string, { subject }: Identity): ClientMetadata {
+  return {
+    ...machine(clientId),
+    token_endpoint_auth_method: 'tls_client_auth',
+    tls_client_auth_subject_dn: subject,
+  };
+}
+
+function byOwnCertificate(clientId: string, { der, key }: Identity): ClientMetadata {
+  return {
+    ...machine(clientId),
+    token_endpoint_auth_method: 'self_signed_tls_client_auth',
+    jwks: { keys: [{ ...createPublicKey(key).export({ format: 'jwk' }), x5c: [der.toString('base64')] }] },
+  };
+}

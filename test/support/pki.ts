@@ -1,0 +1,136 @@
+import 'reflect-metadata';
+import { createPrivateKey, webcrypto, X509Certificate } from 'node:crypto';
+import * as x509 from '@peculiar/x509';
+
+x509.cryptoProvider.set(webcrypto as never);
+
+/** A certificate with its key, as a test hands it to a TLS client or server. */
+export interface Identity {
+  readonly cert: string;
+  readonly key: string;
+  readonly der: Buffer;
+  /** By node:crypto's own fingerprint, not by the code under test. */
+  readonly thumbprint: string;
+  readonly subject: string;
+}
+
+export interface Pki {
+  readonly ca: Identity;
+  /** For 127.0.0.1 and localhost. */
+  readonly server: Identity;
+  /** Signed by the CA. */
+  readonly alice: Identity;
+  readonly bob: Identity;
+  readonly aliceEc: Identity;
+  /** The same key and subject as `alice`, another certificate. */
+  readonly aliceRenewed: Identity;
+  readonly expired: Identity;
+  readonly selfSignedRsa: Identity;
+  readonly selfSignedEc: Identity;
+}
+
+type KeyKind = 'rsa' | 'ec';
+type Keys = webcrypto.CryptoKeyPair;
+
+const algorithms = {
+  rsa: {
+    name: 'RSASSA-PKCS1-v1_5',
+    hash: 'SHA-256',
+    modulusLength: 2048,
+    publicExponent: new Uint8Array([1, 0, 1]),
+  },
+  ec: { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' },
+} as const;
+
+const day = 86_400_000;
+
+interface Request {
+  readonly subject: string;
+  readonly keys: Keys;
+  readonly issuer?: { readonly name: string; readonly keys: Keys };
+  readonly extensions?: x509.Extension[];
+  readonly notBefore?: Date;
+  readonly notAfter?: Date;
+}
+
+/** Keys are slow to make; the certificates of one test run share a few. */
+export async function createPki(): Promise<Pki> {
+  const [caKeys, serverKeys, aliceKeys, bobKeys, ecKeys, ownRsaKeys, ownEcKeys] = (await Promise.all(
+    (['ec', 'ec', 'rsa', 'rsa', 'ec', 'rsa', 'ec'] as const).map(createKeys),
+  )) as [Keys, Keys, Keys, Keys, Keys, Keys, Keys];
+  const issuer = { name: 'CN=Test CA, O=Example', keys: caKeys };
+  const client = [new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.clientAuth])];
+  const loopback = [
+    new x509.SubjectAlternativeNameExtension([
+      { type: 'ip', value: '127.0.0.1' },
+      { type: 'dns', value: 'localhost' },
+    ]),
+    new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
+  ];
+  return {
+    ca: await issue({
+      subject: issuer.name,
+      keys: caKeys,
+      extensions: [new x509.BasicConstraintsExtension(true, undefined, true)],
+    }),
+    server: await issue({ subject: 'CN=localhost', keys: serverKeys, issuer, extensions: loopback }),
+    alice: await issue({ subject: 'CN=alice, O=Example', keys: aliceKeys, issuer, extensions: client }),
+    bob: await issue({ subject: 'CN=bob, O=Example', keys: bobKeys, issuer, extensions: client }),
+    aliceEc: await issue({ subject: 'CN=alice-ec, O=Example', keys: ecKeys, issuer, extensions: client }),
+    aliceRenewed: await issue({
+      subject: 'CN=alice, O=Example',
+      keys: aliceKeys,
+      issuer,
+      extensions: client,
+    }),
+    expired: await issue({
+      subject: 'CN=expired, O=Example',
+      keys: ecKeys,
+      issuer,
+      extensions: client,
+      notBefore: new Date(Date.now() - 20 * day),
+      notAfter: new Date(Date.now() - 10 * day),
+    }),
+    selfSignedRsa: await issue({ subject: 'CN=self-signed-rsa', keys: ownRsaKeys, extensions: client }),
+    selfSignedEc: await issue({ subject: 'CN=self-signed-ec', keys: ownEcKeys, extensions: client }),
+  };
+}
+
+async function createKeys(kind: KeyKind): Promise<Keys> {
+  return (await webcrypto.subtle.generateKey(algorithms[kind], true, ['sign', 'verify'])) as Keys;
+}
+
+async function issue({
+  subject,
+  keys,
+  issuer,
+  extensions = [],
+  notBefore,
+  notAfter,
+}: Request): Promise<Identity> {
+  const signer = issuer?.keys ?? keys;
+  const certificate = await x509.X509CertificateGenerator.create({
+    serialNumber: Buffer.from(webcrypto.getRandomValues(new Uint8Array(8))).toString('hex'),
+    subject,
+    issuer: issuer?.name ?? subject,
+    publicKey: keys.publicKey,
+    signingKey: signer.privateKey,
+    signingAlgorithm: { ...signer.privateKey.algorithm, hash: 'SHA-256' },
+    notBefore: notBefore ?? new Date(Date.now() - day),
+    notAfter: notAfter ?? new Date(Date.now() + 30 * day),
+    extensions,
+  });
+  const der = Buffer.from(certificate.rawData);
+  const pkcs8 = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey));
+  return {
+    cert: `${certificate.toString('pem')}\n`,
+    key: createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' })
+      .export({ format: 'pem', type: 'pkcs8' })
+      .toString(),
+    der,
+    thumbprint: Buffer.from(new X509Certificate(der).fingerprint256.replaceAll(':', ''), 'hex').toString(
+      'base64url',
+    ),
+    subject,
+  };
+}
