@@ -49,6 +49,7 @@ export function openConnection(
   { port }: Pick<TestApi, 'port'>,
   identity?: Identity,
   options: ConnectionOptions = {},
+  onSession: (session: Buffer) => void = () => undefined,
 ): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     const socket = connect({
@@ -59,6 +60,7 @@ export function openConnection(
       key: identity?.key,
       ...options,
     });
+    socket.on('session', onSession);
     socket.once('error', reject);
     socket.once('secureConnect', () => resolve(socket));
   });

@@ -84,6 +84,10 @@ async function readAnswer(
   response: Response,
   endpoint: string,
 ): Promise<TokenAnswer> {
+  // oauth4webapi reads JSON under any name; RFC 7662 §2.2 knows one.
+  if (!/^application\/json *(;|$)/i.test(response.headers.get('content-type') ?? '')) {
+    throw invalidAnswer(endpoint, 'its content type is not application/json');
+  }
   let answer: Record<string, unknown>;
   try {
     answer = await processIntrospectionResponse(server, client, response);

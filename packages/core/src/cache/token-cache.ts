@@ -15,6 +15,10 @@ export interface TokenCacheRules {
 // Their own small region: a flood of bad tokens displaces other bad tokens, never a good one.
 const INACTIVE_MAX_ENTRIES = 1_000;
 
+// The wall clock, by which tokens expire too: a monotonic one stands still while a machine is suspended, and a
+// revoked token would outlive the night.
+const clock = { perf: Date, ttlResolution: 0 };
+
 /**
  * Remembers what the authorization server said of a token, never a verdict on a request. Keyed by a hash: whoever
  * sees the cache's keys learns no token (RFC 9700 §4.9.3). Troubles are not remembered.
@@ -29,8 +33,8 @@ export class TokenCache {
   constructor(rules: TokenCacheRules, read: TokenReader) {
     this.#rules = rules;
     this.#read = read;
-    this.#active = new LRUCache({ max: rules.maxEntries });
-    this.#inactive = new LRUCache({ max: INACTIVE_MAX_ENTRIES });
+    this.#active = new LRUCache({ max: rules.maxEntries, ...clock });
+    this.#inactive = new LRUCache({ max: INACTIVE_MAX_ENTRIES, ...clock });
   }
 
   /** The answer at once when it is known, otherwise a promise shared by all who ask for the same token meanwhile. */

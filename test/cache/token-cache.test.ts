@@ -1,0 +1,233 @@
+import { Agent } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { inspect } from 'node:util';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { TokenCache } from '../../packages/core/src/cache/token-cache.js';
+import { readTokenClaims, type TokenAnswer, type TokenReader } from '../../packages/core/src/token-claims.js';
+import { frameworks, startApi, type TestApi } from '../support/apis.js';
+import {
+  audience,
+  startAuthorizationServer,
+  type TestAuthorizationServer,
+  testClients,
+} from '../support/authorization-server.js';
+import { call, callOver } from '../support/calls.js';
+import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../support/faulty-server.js';
+import { createPki, type Pki } from '../support/pki.js';
+
+const rules = { maxAge: 60, maxEntries: 100, inactiveMaxAge: 5 };
+
+describe('how long an answer serves', () => {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    vi.setSystemTime(1_800_000_000_000);
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  const active = (changes: object = {}) =>
+    readTokenClaims({ active: true, exp: Date.now() / 1000 + 3_600, ...changes }) as TokenAnswer;
+
+  /** Asks, waits, asks again: how often was the server asked? */
+  async function askedAgain(answer: () => TokenAnswer, seconds: number, changes: Partial<typeof rules> = {}) {
+    const read = vi.fn<TokenReader>(async () => answer());
+    const cache = new TokenCache({ ...rules, ...changes }, read);
+    await cache.get('token');
+    vi.advanceTimersByTime(seconds * 1000);
+    await cache.get('token');
+    return read.mock.calls.length === 2;
+  }
+
+  it.each([
+    ['an active token within maxAge', () => active(), 59, {}, false],
+    ['an active token beyond maxAge', () => active(), 61, {}, true],
+    ['R57: never beyond exp', () => active({ exp: Date.now() / 1000 + 2 }), 2.1, {}, true],
+    ['R57: until exp', () => active({ exp: Date.now() / 1000 + 2 }), 1.9, {}, false],
+    ['a token without exp, within maxAge', () => active({ exp: undefined }), 59, {}, false],
+    ['a token without exp, beyond maxAge', () => active({ exp: undefined }), 61, {}, true],
+    ['a token that has expired already', () => active({ exp: Date.now() / 1000 - 1 }), 0, {}, true],
+    ['R62: nothing is kept with maxAge 0', () => active(), 0, { maxAge: 0 }, true],
+    ['R60: an inactive token for a shorter time', () => 'token_inactive' as const, 4.9, {}, false],
+    ['R60: an inactive token beyond it', () => 'token_inactive' as const, 5.1, {}, true],
+    [
+      'an inactive token with inactiveMaxAge 0',
+      () => 'token_inactive' as const,
+      0,
+      { inactiveMaxAge: 0 },
+      true,
+    ],
+  ])('%s', async (_title, answer, seconds, changes, again) => {
+    expect(await askedAgain(answer, seconds, changes)).toBe(again);
+  });
+});
+
+describe('what is kept', () => {
+  it('R59: neither keys nor anything else in the cache hold the token', async () => {
+    const cache = new TokenCache(rules, async () => readTokenClaims({ active: true, sub: 'user-1' }));
+    await cache.get('tok-3141592653');
+    expect(inspect(cache, { depth: 10, showHidden: true })).not.toContain('3141592653');
+  });
+
+  it('at most maxEntries active tokens, the one used longest ago goes first', async () => {
+    const read = vi.fn<TokenReader>(async () => readTokenClaims({ active: true }));
+    const cache = new TokenCache({ ...rules, maxEntries: 2 }, read);
+    for (const token of ['a', 'b', 'a', 'c', 'a']) {
+      await cache.get(token);
+    }
+    expect(read.mock.calls.flat()).toEqual(['a', 'b', 'c']);
+    await cache.get('b');
+    expect(read.mock.calls.flat()).toEqual(['a', 'b', 'c', 'b']);
+  });
+
+  it('R60: bad tokens never displace good ones', async () => {
+    const read = vi.fn<TokenReader>(async (token) =>
+      token === 'good' ? readTokenClaims({ active: true }) : 'token_inactive',
+    );
+    const cache = new TokenCache({ ...rules, maxEntries: 1 }, read);
+    await cache.get('good');
+    for (let i = 0; i < 5_000; i += 1) {
+      await cache.get(`bad-${i}`);
+    }
+    await cache.get('good');
+    expect(read.mock.calls.filter(([token]) => token === 'good')).toHaveLength(1);
+  });
+
+  it('R60: a failure is shared by those who wait, and not kept', async () => {
+    const read = vi
+      .fn<TokenReader>()
+      .mockRejectedValueOnce(new Error('down'))
+      .mockResolvedValue('token_inactive');
+    const cache = new TokenCache(rules, read);
+    const waiting = await Promise.allSettled([cache.get('t'), cache.get('t')]);
+    expect(waiting.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    expect(read).toHaveBeenCalledTimes(1);
+    expect(await cache.get('t')).toBe('token_inactive');
+  });
+
+  it('a reader that throws instead of rejecting leaves nothing behind', async () => {
+    const read = vi
+      .fn<TokenReader>()
+      .mockImplementationOnce(() => {
+        throw new Error('at once');
+      })
+      .mockResolvedValue('token_inactive');
+    const cache = new TokenCache(rules, read);
+    await expect(async () => cache.get('t')).rejects.toThrow('at once');
+    expect(await cache.get('t')).toBe('token_inactive');
+  });
+
+  it('claims are frozen to the bottom', () => {
+    const token = readTokenClaims({ active: true, a: { b: [{ c: 1 }] }, aud: ['x'], scope: 'a b' });
+    if (typeof token === 'string') {
+      throw new Error(token);
+    }
+    expect(Object.isFrozen((token.claims['a'] as { b: object[] }).b[0])).toBe(true);
+    expect([token, token.claims, token.scopes, token.audience].every(Object.isFrozen)).toBe(true);
+  });
+});
+
+describe.each(frameworks)('%s', (framework) => {
+  let pki: Pki;
+  let server: TestAuthorizationServer;
+  let faulty: FaultyServer;
+  let clients: ReturnType<typeof testClients>;
+  let api: TestApi;
+  beforeAll(async () => {
+    pki = await createPki();
+    clients = testClients(pki);
+    [server, faulty] = await Promise.all([startAuthorizationServer(pki), startFaultyServer(pki)]);
+    api = await startApi(framework, pki, options(server.issuer, server.secrets.api));
+  });
+  afterAll(() => Promise.all([api?.close(), server?.stop(), faulty?.close()]));
+
+  const options = (issuer: string, clientSecret: string) => ({
+    issuer,
+    clientId: 'api',
+    clientSecret,
+    audience,
+    http: { ca: pki.ca.cert },
+  });
+
+  it('1,000 concurrent requests with one new token cause exactly 1 introspection, with 50 new tokens exactly 50', async () => {
+    const agent = new Agent({
+      keepAlive: true,
+      maxSockets: 50,
+      ca: pki.ca.cert,
+      cert: pki.alice.cert,
+      key: pki.alice.key,
+    });
+    const burst = async (tokens: string[]): Promise<number> => {
+      const before = server.introspections();
+      const answers = await Promise.all(
+        Array.from({ length: 1_000 }, (_, i) =>
+          callOver({ agent }, api.url, tokens[i % tokens.length] ?? ''),
+        ),
+      );
+      expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+      return server.introspections() - before;
+    };
+    const tokens = await Promise.all(Array.from({ length: 51 }, () => server.token(clients.alice)));
+    expect(await burst(tokens.slice(0, 1))).toBe(1);
+    expect(await burst(tokens.slice(1))).toBe(50);
+    agent.destroy();
+  });
+
+  it('R58: a cached answer for one certificate serves no other, and the server is not asked', async () => {
+    const token = await server.token(clients.alice);
+    expect((await call(pki, api, '/', pki.alice).auth(token, { type: 'bearer' })).status).toBe(200);
+    const before = server.introspections();
+    expect((await call(pki, api, '/', pki.bob).auth(token, { type: 'bearer' })).status).toBe(401);
+    expect((await call(pki, api, '/').auth(token, { type: 'bearer' })).status).toBe(401);
+    expect((await call(pki, api, '/', pki.alice).auth(token, { type: 'bearer' })).status).toBe(200);
+    expect(server.introspections()).toBe(before);
+  });
+
+  it('R61: two requests at once with one token and two certificates: one introspection, one passes', async () => {
+    const slow = await startApi(framework, pki, options(faulty.issuer, 'secret'));
+    try {
+      faulty.introspection = async (req, res, body) => {
+        await sleep(300);
+        answer(200, goodClaims(faulty.issuer, pki.alice.thumbprint))(req, res, body);
+      };
+      const [right, wrong, again] = await Promise.all([
+        call(pki, slow, '/', pki.alice).auth('one-token', { type: 'bearer' }),
+        call(pki, slow, '/', pki.bob).auth('one-token', { type: 'bearer' }),
+        call(pki, slow, '/', pki.alice).auth('one-token', { type: 'bearer' }),
+      ]);
+      expect([right.status, wrong.status, again.status]).toEqual([200, 401, 200]);
+      expect(faulty.requests).toHaveLength(1);
+    } finally {
+      await slow.close();
+    }
+  });
+
+  it('R62: with maxAge 0 a revoked token is refused at the next request, with the default at the latest after it', async () => {
+    const strict = await startApi(framework, pki, {
+      ...options(server.issuer, server.secrets.api),
+      cache: { maxAge: 0 },
+    });
+    try {
+      const token = await server.token(clients.alice);
+      const status = async (of: TestApi) =>
+        (await call(pki, of, '/', pki.alice).auth(token, { type: 'bearer' })).status;
+      expect([await status(strict), await status(api)]).toEqual([200, 200]);
+      await server.revoke(clients.alice, token);
+      expect([await status(strict), await status(api)]).toEqual([401, 200]);
+    } finally {
+      await strict.close();
+    }
+  });
+
+  it('R191: an outage does not touch a cached answer within its time, and the binding is checked all the same', async () => {
+    const token = await server.token(clients.alice);
+    expect((await call(pki, api, '/', pki.alice).auth(token, { type: 'bearer' })).status).toBe(200);
+    await server.stop();
+    try {
+      expect((await call(pki, api, '/', pki.alice).auth(token, { type: 'bearer' })).status).toBe(200);
+      expect((await call(pki, api, '/', pki.bob).auth(token, { type: 'bearer' })).status).toBe(401);
+    } finally {
+      await server.start();
+    }
+  });
+});

@@ -1,0 +1,232 @@
+import { once } from 'node:events';
+import { createServer as createPlainServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { connect as connectHttp2, createSecureServer } from 'node:http2';
+import { Agent } from 'node:https';
+import type { TLSSocket } from 'node:tls';
+import { createResourceServer, type ResourceServerOptions, tlsSocket } from '@mtls-bound/core';
+import supertest from 'supertest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { createApi, frameworks, mutualTls, startApi, type TestApi } from '../support/apis.js';
+import {
+  audience,
+  startAuthorizationServer,
+  type TestAuthorizationServer,
+  testClients,
+} from '../support/authorization-server.js';
+import { call, callOver, openConnection } from '../support/calls.js';
+import { close, listen } from '../support/loopback.js';
+import { createPki, type Identity, type Pki } from '../support/pki.js';
+
+let pki: Pki;
+let server: TestAuthorizationServer;
+let clients: ReturnType<typeof testClients>;
+let token: string;
+let bobsToken: string;
+
+beforeAll(async () => {
+  pki = await createPki();
+  server = await startAuthorizationServer(pki);
+  clients = testClients(pki);
+  [token, bobsToken] = await Promise.all([server.token(clients.alice), server.token(clients.bob)]);
+});
+afterAll(() => server?.stop());
+
+const options = (): ResourceServerOptions => ({
+  issuer: server.issuer,
+  clientId: 'api',
+  clientSecret: server.secrets.api,
+  audience,
+  http: { ca: pki.ca.cert },
+});
+
+describe.each(frameworks)('%s', (framework) => {
+  let api: TestApi;
+  beforeAll(async () => {
+    api = await startApi(framework, pki, options());
+  });
+  afterAll(() => api?.close());
+
+  const status = async (identity: Identity | undefined, of = token) =>
+    (await call(pki, api, '/', identity).auth(of, { type: 'bearer' })).status;
+
+  it('R1: a certificate in a header is not looked at', async () => {
+    const response = await call(pki, api, '/', pki.bob)
+      .auth(token, { type: 'bearer' })
+      .set('Client-Cert', `:${pki.alice.der.toString('base64')}:`)
+      .set('X-SSL-Client-Cert', encodeURIComponent(pki.alice.cert));
+    expect(response.status).toBe(401);
+  });
+
+  it('R5: a renewed certificate of the same key and name is another certificate', async () => {
+    expect(await status(pki.alice)).toBe(200);
+    expect(await status(pki.aliceRenewed)).toBe(401);
+  });
+
+  it('R20: an expired certificate is compared like any other', async () => {
+    expect(await status(pki.expired)).toBe(401);
+  });
+
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)(
+    'R25 R26: %s, a full handshake and a resumed session',
+    async (version) => {
+      const versions = { minVersion: version, maxVersion: version } as const;
+      const session = await sessionOf(pki.alice, versions);
+      // The client offers a certificate no more, as most do not on resumption: the session still carries it.
+      const socket = await openConnection(pki, api, undefined, { ...versions, session });
+      expect(socket.isSessionReused()).toBe(true);
+      expect(socket.getProtocol()).toBe(version);
+      expect(await statusOver(socket, token)).toBe(200);
+    },
+  );
+
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)(
+    'R26: %s, a resumed session without certificate has none',
+    async (version) => {
+      const versions = { minVersion: version, maxVersion: version } as const;
+      const session = await sessionOf(undefined, versions);
+      const socket = await openConnection(pki, api, undefined, { ...versions, session });
+      expect(socket.isSessionReused()).toBe(true);
+      expect(await statusOver(socket, token)).toBe(401);
+    },
+  );
+
+  async function sessionOf(identity: Identity | undefined, versions: object): Promise<Buffer> {
+    // TLS 1.3 sends its tickets after the handshake, TLS 1.2 within it.
+    const sessions: Buffer[] = [];
+    const socket = await openConnection(pki, api, identity, versions, (session) => sessions.push(session));
+    expect(await statusOver(socket, token)).toBe(identity === undefined ? 401 : 200);
+    return sessions.at(-1) as Buffer;
+  }
+
+  async function statusOver(socket: TLSSocket, of: string): Promise<number> {
+    socket.end(`GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer ${of}\r\n\r\n`);
+    const [chunk] = (await once(socket, 'data')) as [Buffer];
+    return Number(chunk.toString('latin1').split(' ')[1]);
+  }
+
+  it('R28: every request on a kept-alive connection is checked', async () => {
+    const agent = new Agent({
+      keepAlive: true,
+      maxSockets: 1,
+      ca: pki.ca.cert,
+      cert: pki.alice.cert,
+      key: pki.alice.key,
+    });
+    const statuses = [];
+    for (const of of [token, bobsToken, token]) {
+      statuses.push((await callOver({ agent }, api.url, of)).status);
+    }
+    expect(statuses).toEqual([200, 401, 200]);
+    agent.destroy();
+  });
+
+  it('plain HTTP lets nothing pass and says once that proxyHeader is what the user wants', async () => {
+    const warning = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+    const { listener, handled } = createApi(framework, options());
+    const plain = createPlainServer(listener);
+    const port = await listen(plain);
+    try {
+      for (let i = 0; i < 3; i += 1) {
+        const response = await supertest(`http://127.0.0.1:${port}`).get('/').auth(token, { type: 'bearer' });
+        expect(response.status).toBe(401);
+      }
+      expect(handled()).toBe(0);
+      expect(warning).toHaveBeenCalledTimes(1);
+      expect(warning.mock.calls[0]?.[0]).toMatch(/plain HTTP.*proxyHeader/);
+    } finally {
+      warning.mockRestore();
+      await close(plain);
+    }
+  });
+});
+
+// Express does not run on http2; Koa does, and so does whoever calls the core.
+describe.each(['Koa', 'the core alone'] as const)('http2, its compatibility API, with %s', (framework) => {
+  it('R27: right, wrong and no certificate, two streams each', async () => {
+    const listener = framework === 'Koa' ? createApi('Koa', options()).listener : coreListener();
+    const h2 = createSecureServer(mutualTls(pki), listener as never);
+    const port = await listen(h2 as never);
+    const statuses = async (identity: Identity | undefined, headers: Record<string, string>) => {
+      const client = connectHttp2(`https://127.0.0.1:${port}`, {
+        ca: pki.ca.cert,
+        cert: identity?.cert,
+        key: identity?.key,
+      });
+      const seen = [];
+      for (let i = 0; i < 2; i += 1) {
+        const stream = client.request({ ':path': '/', ...headers });
+        const [response] = (await once(stream, 'response')) as [{ ':status': number }];
+        seen.push(response[':status']);
+        stream.resume();
+        await once(stream, 'close');
+      }
+      client.close();
+      return seen;
+    };
+    const authorization = { authorization: `Bearer ${token}` };
+    try {
+      expect(await statuses(pki.alice, authorization)).toEqual([200, 200]);
+      expect(await statuses(pki.bob, authorization)).toEqual([401, 401]);
+      expect(await statuses(undefined, authorization)).toEqual([401, 401]);
+      expect(await statuses(pki.alice, {})).toEqual([401, 401]);
+    } finally {
+      h2.close();
+    }
+  });
+
+  function coreListener() {
+    const resourceServer = createResourceServer(options());
+    return async (req: IncomingMessage, res: ServerResponse) => {
+      try {
+        await resourceServer.authorize(req);
+        res.writeHead(200).end();
+      } catch (thrown) {
+        const { status, headers, body } = resourceServer.answer(thrown);
+        res.writeHead(status, headers).end(body);
+      }
+    };
+  }
+});
+
+describe('the source alone', () => {
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  const request = (socket: object) => ({ socket }) as unknown as IncomingMessage;
+
+  it('hashes a connection once', () => {
+    const socket = { encrypted: true, getPeerX509Certificate: vi.fn(() => ({ raw: pki.alice.der })) };
+    const first = tlsSocket()(request(socket));
+    expect(first?.thumbprint).toBe(pki.alice.thumbprint);
+    // Another middleware, another source: the same connection, the same object.
+    expect(tlsSocket()(request(socket))).toBe(first);
+    expect(socket.getPeerX509Certificate).toHaveBeenCalledTimes(1);
+  });
+
+  it.each([
+    ['undefined', () => undefined],
+    ['false', () => false],
+    ['null', () => null],
+    ['an empty certificate', () => ({ raw: Buffer.alloc(0) })],
+  ])(
+    'R194: a connection that gives %s, as one does whose client has gone, has no certificate',
+    (_title, get) => {
+      expect(tlsSocket()(request({ encrypted: true, getPeerX509Certificate: get }))).toBeUndefined();
+    },
+  );
+
+  it('R194: an http2 stream whose session has gone has no certificate', () => {
+    expect(tlsSocket()({ stream: { session: undefined } } as never)).toBeUndefined();
+    expect(tlsSocket()({ stream: undefined } as never)).toBeUndefined();
+  });
+
+  it('a certificate shown as JSON shows its thumbprint alone', () => {
+    const socket = { encrypted: true, getPeerX509Certificate: () => ({ raw: pki.alice.der }) };
+    const certificate = tlsSocket()(request(socket));
+    expect(JSON.parse(JSON.stringify(certificate))).toEqual({ thumbprint: pki.alice.thumbprint });
+    expect(Object.isFrozen(certificate)).toBe(true);
+    expect(certificate?.x509.subject).toBe('CN=alice\nO=Example');
+    expect(certificate?.x509).toBe(certificate?.x509);
+  });
+});
