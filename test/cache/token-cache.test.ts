@@ -122,7 +122,7 @@ describe('what is kept', () => {
     if (typeof token === 'string') {
       throw new Error(token);
     }
-    expect(Object.isFrozen((token.claims['a'] as { b: object[] }).b[0])).toBe(true);
+    expect(Object.isFrozen((token.claims.a as { b: object[] }).b[0])).toBe(true);
     expect([token, token.claims, token.scopes, token.audience].every(Object.isFrozen)).toBe(true);
   });
 });

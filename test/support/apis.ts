@@ -31,7 +31,7 @@ export type Listener = (req: IncomingMessage, res: ServerResponse) => void;
  * An API over mutual TLS with the routes `/` (guarded by `mtlsBound(options)`), `/payments` (and by
  * `requireScopes('payments:write')`), `/form` (a form parser ran before), and `/unguarded` (`requireScopes()` alone).
  */
-export async function startApi(framework: Framework, pki: Pki, options: Options): Promise<TestApi> {
+export async function startApi(framework: Framework, pki: Pki, options?: Options): Promise<TestApi> {
   const { listener, handled } = createApi(framework, options);
   const server = createServer(mutualTls(pki), listener);
   return serve(server, handled);
@@ -55,7 +55,7 @@ export function mutualTls(pki: Pki): SecureServerOptions {
 
 export function createApi(
   framework: Framework,
-  options: Options,
+  options?: Options,
 ): { listener: Listener; handled: () => number } {
   switch (framework) {
     case 'Express':
@@ -69,7 +69,7 @@ export function createApi(
   }
 }
 
-function expressApi(framework: typeof express, options: Options) {
+function expressApi(framework: typeof express, options?: Options) {
   const app = framework();
   let handled = 0;
   const handler: express.RequestHandler = (req, res) => {
@@ -90,7 +90,7 @@ function expressApi(framework: typeof express, options: Options) {
   return { listener: app as Listener, handled: () => handled };
 }
 
-function koaApi(Framework: typeof Koa, options: Options) {
+function koaApi(Framework: typeof Koa, options?: Options) {
   const app = new Framework();
   let handled = 0;
   const handler: Koa.Middleware<koaMtls.MtlsBoundState> = (ctx) => {

@@ -17,7 +17,7 @@ const INACTIVE_MAX_ENTRIES = 1_000;
 
 // The wall clock, by which tokens expire too: a monotonic one stands still while a machine is suspended, and a
 // revoked token would outlive the night.
-const clock = { perf: Date, ttlResolution: 0 };
+const clock = { perf: { now: () => Date.now() }, ttlResolution: 0 };
 
 /**
  * Remembers what the authorization server said of a token, never a verdict on a request. Keyed by a hash: whoever

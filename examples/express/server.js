@@ -1,0 +1,22 @@
+// An Express API that ends TLS itself. Settings come from the environment; see README.md beside this file.
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:https';
+import express from 'express';
+import { mtlsBound, requireScopes } from 'express-mtls';
+
+const app = express();
+app.get('/health', (_req, res) => res.send('ok')); // Before the guard: open to all.
+app.use(mtlsBound());
+app.get('/accounts', requireScopes('accounts:read'), (req, res) => {
+  res.json({ client: req.auth.clientId, certificate: req.auth.certificate.thumbprint });
+});
+
+const tls = {
+  cert: readFileSync(process.env.TLS_CERT_FILE),
+  key: readFileSync(process.env.TLS_KEY_FILE),
+  requestCert: true, // Ask every client for a certificate in the handshake,
+  rejectUnauthorized: false, // and let the binding decide: a self-signed one is as good (RFC 8705 §6.2).
+};
+const server = createServer(tls, app).listen(Number(process.env.PORT ?? 8443), '127.0.0.1', () => {
+  console.log(`https://127.0.0.1:${server.address().port}`);
+});

@@ -1,0 +1,23 @@
+// The whole story on one machine: a real authorization server, an Express API and a Koa API on real mutual TLS, a good
+// client and attackers. `--serve` keeps everything up and prints curl commands.
+import './quiet.js';
+import { startStory } from './cast.js';
+import { printCurlCommands } from './curl.js';
+import { scenes } from './scenes.js';
+import { printTable } from './table.js';
+
+const story = await startStory();
+try {
+  if (process.argv.includes('--serve')) {
+    await printCurlCommands(story);
+    await new Promise((resolve) => process.once('SIGINT', resolve).once('SIGTERM', resolve));
+  } else {
+    const outcomes = [];
+    for (const scene of scenes) {
+      outcomes.push(await scene(story));
+    }
+    process.exitCode = printTable(outcomes) ? 0 : 1;
+  }
+} finally {
+  await story.end();
+}

@@ -1,0 +1,38 @@
+import type { Outcome } from './scenes.js';
+
+const colour = process.stdout.isTTY
+  ? { good: '\x1b[32m', bad: '\x1b[31m', dim: '\x1b[2m', end: '\x1b[0m' }
+  : { good: '', bad: '', dim: '', end: '' };
+
+/** Prints who was let in and who was refused, and tells whether each outcome was the expected one. */
+export function printTable(outcomes: readonly Outcome[]): boolean {
+  const frameworks = Object.keys(outcomes[0]?.statuses ?? {});
+  const width = Math.max(...outcomes.map(({ title }) => title.length));
+  const header = [
+    '',
+    'who'.padEnd(width),
+    ...frameworks.map((name) => name.padEnd(8)),
+    'what the client was told',
+  ];
+  console.log(`\n${header.join('  ')}`);
+  console.log(`${colour.dim}${'-'.repeat(width + 60)}${colour.end}`);
+  const unexpected = outcomes.filter((outcome) => !printLine(outcome, width));
+  console.log(
+    unexpected.length === 0
+      ? `\n${colour.good}All ${outcomes.length} as expected.${colour.end}\n`
+      : `\n${colour.bad}${unexpected.length} of ${outcomes.length} not as expected.${colour.end}\n`,
+  );
+  return unexpected.length === 0;
+}
+
+function printLine({ title, expected, statuses, told }: Outcome, width: number): boolean {
+  const asExpected = Object.values(statuses).every((status) => status === expected);
+  const shown = Object.values(statuses).map((status) =>
+    `${status} ${status === 200 ? 'in' : 'out'}`.padEnd(8),
+  );
+  const mark = asExpected
+    ? `${colour.good}✓${colour.end}`
+    : `${colour.bad}✗ expected ${expected}:${colour.end}`;
+  console.log([mark, title.padEnd(width), ...shown, `${colour.dim}${told}${colour.end}`].join('  '));
+  return asExpected;
+}

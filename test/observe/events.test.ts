@@ -1,0 +1,215 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { inspect } from 'node:util';
+import type { ProblemEvent, RefusedEvent, ResourceServerOptions } from '@mtls-bound/core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { frameworks, startApi } from '../support/apis.js';
+import { audience } from '../support/authorization-server.js';
+import { call } from '../support/calls.js';
+import {
+  answer,
+  type FaultyServer,
+  goodClaims,
+  goodMetadata,
+  startFaultyServer,
+} from '../support/faulty-server.js';
+import { createPki, type Pki } from '../support/pki.js';
+
+let pki: Pki;
+let server: FaultyServer;
+const refused: RefusedEvent[] = [];
+const problems: ProblemEvent[] = [];
+const onRefused = (event: unknown) => refused.push(event as RefusedEvent);
+const onProblem = (event: unknown) => problems.push(event as ProblemEvent);
+let warning: ReturnType<typeof vi.spyOn>;
+
+beforeAll(async () => {
+  pki = await createPki();
+  server = await startFaultyServer(pki);
+});
+afterAll(() => server?.close());
+beforeEach(() => {
+  subscribe('mtls-bound:refused', onRefused);
+  subscribe('mtls-bound:problem', onProblem);
+  warning = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+  server.metadata = answer(200, goodMetadata(server.issuer));
+});
+afterEach(() => {
+  unsubscribe('mtls-bound:refused', onRefused);
+  unsubscribe('mtls-bound:problem', onProblem);
+  refused.length = 0;
+  problems.length = 0;
+  vi.restoreAllMocks();
+});
+
+const token = 'tok-3141592653';
+const secret = 'secret-2718281828';
+
+describe.each(frameworks)('%s', (framework) => {
+  async function calls(count: number, more: ResourceServerOptions = {}, identity = pki.alice): Promise<void> {
+    const api = await startApi(framework, pki, {
+      issuer: server.issuer,
+      clientId: 'api',
+      clientSecret: secret,
+      audience,
+      cache: { maxAge: 0, inactiveMaxAge: 0 },
+      http: { ca: pki.ca.cert },
+      ...more,
+    });
+    for (let i = 0; i < count; i += 1) {
+      await call(pki, api, '/', identity).auth(token, { type: 'bearer' });
+    }
+    await api.close();
+  }
+
+  it('R63: each refusal is published with its reason, and neither token, secret nor personal data', async () => {
+    server.introspection = answer(
+      200,
+      goodClaims(server.issuer, pki.alice.thumbprint, { sub: 'user-161803' }),
+    );
+    await calls(2, {}, pki.bob);
+    expect(refused.map(({ refusal, thumbprint }) => [refusal.code, thumbprint])).toEqual([
+      ['certificate_mismatch', pki.bob.thumbprint],
+      ['certificate_mismatch', pki.bob.thumbprint],
+    ]);
+    server.introspection = answer(401, { error: 'invalid_client' });
+    await calls(1);
+    const all = inspect([refused, problems, warning.mock.calls], { depth: 20 });
+    for (const private_ of [
+      '3141592653',
+      '2718281828',
+      Buffer.from(`api:${secret}`).toString('base64'),
+      '161803',
+    ]) {
+      expect(all).not.toContain(private_);
+    }
+  });
+
+  it.each<[string, () => void, RegExp]>([
+    [
+      'R44: refused credentials',
+      () => {
+        server.introspection = answer(401, '');
+      },
+      /answered 401 to our own client_secret_basic; check clientId/,
+    ],
+    [
+      'R124: another issuer',
+      () => {
+        server.metadata = answer(200, { ...goodMetadata(server.issuer), issuer: `${server.issuer}/` });
+      },
+      /set the option issuer to the server's own spelling/,
+    ],
+    [
+      'no metadata',
+      () => {
+        server.metadata = answer(404, '');
+      },
+      /publishes no metadata .* check the option issuer/,
+    ],
+    [
+      'a server error',
+      () => {
+        server.introspection = answer(500, '');
+      },
+      /answered 500/,
+    ],
+  ])(
+    'a problem says what to mend, each time on the channel and once as a warning: %s',
+    async (_title, prepare, message) => {
+      prepare();
+      await calls(3);
+      expect(problems).toHaveLength(3);
+      expect(problems[0]?.message).toMatch(message);
+      expect(warning).toHaveBeenCalledTimes(1);
+      expect(warning.mock.calls[0]?.[0]).toMatch(message);
+    },
+  );
+
+  it.each([
+    ['absent', {}, 1],
+    ['false', { tls_client_certificate_bound_access_tokens: false }, 1],
+    ['no boolean', { tls_client_certificate_bound_access_tokens: 'true' }, 1],
+    ['true', { tls_client_certificate_bound_access_tokens: true }, 0],
+  ])(
+    'R30: tls_client_certificate_bound_access_tokens %s: a warning or none, no refusal',
+    async (_title, flag, warnings) => {
+      const { tls_client_certificate_bound_access_tokens: _, ...rest } = goodMetadata(server.issuer);
+      server.metadata = answer(200, { ...rest, ...flag });
+      server.introspection = answer(200, goodClaims(server.issuer, pki.alice.thumbprint));
+      await calls(2);
+      expect(refused).toEqual([]);
+      expect(problems.map(({ code }) => code)).toEqual(Array(warnings).fill('tokens_may_be_unbound'));
+    },
+  );
+
+  it('R193: an error in a source or a hook of the user refuses, never admits', async () => {
+    server.introspection = answer(200, goodClaims(server.issuer, pki.alice.thumbprint));
+    const broken: ResourceServerOptions[] = [
+      {
+        certificate: () => {
+          throw new Error('from the source');
+        },
+      },
+      { certificate: () => ({ thumbprint: pki.alice.thumbprint }) as never },
+      { certificate: (async () => undefined) as never },
+      {
+        tokens: () => () => {
+          throw new Error('from the reader');
+        },
+      },
+      { tokens: () => () => Promise.reject('no error at all') },
+      { tokens: () => async () => ({}) as never },
+      { tokens: () => async () => undefined as never },
+    ];
+    for (const more of broken) {
+      await calls(1, more);
+    }
+    expect(refused.map(({ refusal }) => refusal.status)).toEqual([503, 503, 503, 503, 503, 401, 503]);
+  });
+});
+
+describe.each(frameworks)('%s: the body hook', (framework) => {
+  async function body(errorBody: NonNullable<ResourceServerOptions['errorBody']>, withToken = true) {
+    const api = await startApi(framework, pki, {
+      issuer: server.issuer,
+      clientId: 'api',
+      clientSecret: secret,
+      audience,
+      http: { ca: pki.ca.cert },
+      errorBody,
+    });
+    const request = call(pki, api, '/');
+    const response = await (withToken ? request.auth(token, { type: 'bearer' }) : request);
+    await api.close();
+    expect(response.status).toBe(401);
+    return response;
+  }
+
+  it('R93: shapes the body and leaves the challenge alone', async () => {
+    const response = await body(({ status, code, body }) => ({
+      tppMessages: [{ status, code, text: body?.error }],
+    }));
+    expect(response.body).toEqual({
+      tppMessages: [{ status: 401, code: 'certificate_missing', text: 'invalid_token' }],
+    });
+    expect(response.headers['www-authenticate']).toContain('error="invalid_token"');
+  });
+
+  it('R93: may empty it', async () => {
+    const response = await body(() => undefined);
+    expect([response.text, response.headers['content-type']]).toEqual(['', undefined]);
+  });
+
+  it('R93: may give one to a request without credentials', async () => {
+    const response = await body(({ body }) => body ?? { hello: 'a token, please' }, false);
+    expect(response.body).toEqual({ hello: 'a token, please' });
+  });
+
+  it('R193: a hook that throws costs its body, not the refusal', async () => {
+    const response = await body(() => {
+      throw new Error('oops');
+    });
+    expect(response.body.error).toBe('invalid_token');
+    expect(problems.map(({ code }) => code)).toEqual(['error_body_failed']);
+  });
+});

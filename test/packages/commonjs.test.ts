@@ -1,0 +1,17 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+
+it.each(['express-mtls', 'koa-mtls', '@mtls-bound/core'])('require(%j) works from CommonJS', (name) => {
+  const script = `
+    const { createResourceServer, ConfigurationError } = require(${JSON.stringify(name)});
+    try { createResourceServer({}); } catch (e) { console.log(e instanceof ConfigurationError, e.option); }`;
+  const { stdout, stderr, status } = spawnSync(process.execPath, ['--no-warnings', '--eval', script], {
+    cwd: here,
+    encoding: 'utf8',
+    env: { PATH: process.env.PATH },
+  });
+  expect({ stdout, stderr, status }).toEqual({ stdout: 'true issuer\n', stderr: '', status: 0 });
+});
