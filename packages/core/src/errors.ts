@@ -81,6 +81,9 @@ const refusals = {
 /** The stable code of a refusal: what an operator filters and alerts on. */
 export type RefusalCode = keyof typeof refusals;
 
+/** Every code, in the order of the docs. */
+export const refusalCodes = Object.keys(refusals) as RefusalCode[];
+
 /** The codes of a 503: the authorization server or this resource server is in trouble, not the client. */
 export type TroubleCode = {
   [Code in RefusalCode]: (typeof refusals)[Code]['status'] extends 503 ? Code : never;

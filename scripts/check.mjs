@@ -1,0 +1,20 @@
+// All checks that are no tests. `--fix` mends what can be mended.
+import { spawnSync } from 'node:child_process';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const fix = process.argv.includes('--fix');
+
+const checks = {
+  'format and lint': ['biome', 'check', ...(fix ? ['--write'] : []), '--error-on-warnings', '.'],
+  'types of the packages': ['tsc', '-b'],
+  'types of tests and examples': ['tsc', '-p', 'tsconfig.workspace.json'],
+};
+
+const failed = Object.entries(checks).filter(([name, [command, ...args]]) => {
+  const { status } = spawnSync(`node_modules/.bin/${command}`, args, { cwd: root, stdio: 'inherit' });
+  console.log(`${status === 0 ? 'ok' : 'FAILED'}: ${name}`);
+  return status !== 0;
+});
+process.exit(failed.length === 0 ? 0 : 1);

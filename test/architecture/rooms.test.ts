@@ -1,0 +1,52 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const source = join(root, 'packages/core/src');
+const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((path) =>
+  path.endsWith('.ts'),
+);
+const text = (path: string): string => readFileSync(join(source, path), 'utf8');
+
+/** What a file needs when it runs; a type is no dependency. */
+const imports = (path: string): string[] =>
+  [...text(path).matchAll(/^(?:import|export) (?!type )([^;]*?) from '(\.[^']+)\.js';/gms)]
+    .filter(([, names = '']) => !/^\{(\s*type \w+,?)+\s*\}$/.test(names))
+    .map(([, , target]) => `${normalize(join(dirname(path), target ?? ''))}.ts`);
+
+const open = new Set(['errors.ts', 'option-rules.ts', 'token-claims.ts', 'observe/events.ts']);
+const hallways = new Set(['index.ts', 'resource-server.ts', 'unguarded.ts', 'options.ts']);
+
+describe.each(files.filter((path) => !hallways.has(path)))('%s', (path) => {
+  it('knows its own room and the open ones alone', () => {
+    expect(imports(path).filter((target) => dirname(target) !== dirname(path) && !open.has(target))).toEqual(
+      [],
+    );
+  });
+});
+
+it('each file is in the picture of docs/architecture.md, and the picture shows no other', () => {
+  const picture = readFileSync(join(root, 'docs/architecture.md'), 'utf8');
+  const shown = [...picture.matchAll(/^([\w-]+(?:\/[\w-]+)?\.ts) {2}/gm)].map(([, path]) => path);
+  expect(shown.toSorted()).toEqual(files.toSorted());
+});
+
+it('R21: certificates are parsed by node:crypto alone, and hashed in one place', () => {
+  const users = (word: string) => files.filter((path) => text(path).includes(word));
+  expect(users('X509Certificate(')).toEqual(['option-rules.ts', 'certificate/client-certificate.ts']);
+  expect(users('asn1')).toEqual([]);
+});
+
+it.each(['express-mtls', 'koa-mtls'])('%s imports the public surface of the core alone', (name) => {
+  const adapter = readFileSync(join(root, 'packages', name, 'src/index.ts'), 'utf8');
+  const targets = [...adapter.matchAll(/from '([^']+)'/g)].map(([, target]) => target);
+  expect(new Set(targets)).toEqual(new Set(['@mtls-bound/core', name === 'koa-mtls' ? 'koa' : 'express']));
+});
+
+it('both adapters export the same names', async () => {
+  const [express, koa] = await Promise.all([import('express-mtls'), import('koa-mtls')]);
+  expect(Object.keys(express).toSorted()).toEqual(Object.keys(koa).toSorted());
+  expect(Object.keys(express)).toContain('clientSecretBasic');
+});
