@@ -43,7 +43,7 @@ export function testClients(pki: Pki) {
     bob: { clientId: 'bob', identity: pki.bob },
     selfSignedRsa: { clientId: 'self-signed-rsa', identity: pki.selfSignedRsa },
     selfSignedEc: { clientId: 'self-signed-ec', identity: pki.selfSignedEc },
-    /** Its tokens live for one second. */
+    /** Its tokens live for two seconds at most. */
     hasty: { clientId: 'hasty', identity: pki.alice },
     /** A client of old: a secret, and tokens bound to nothing. */
     unbound: { clientId: 'unbound', secret: 'the-secret-of-old' },
@@ -163,7 +163,7 @@ async function configuration(pki: Pki, secrets: TestAuthorizationServer['secrets
           scope: everyScope,
           audience: resource,
           accessTokenFormat: 'opaque',
-          accessTokenTTL: client.clientId === 'hasty' ? 1 : 3600,
+          accessTokenTTL: client.clientId === 'hasty' ? 2 : 3600,
         }),
       },
       mTLS: {
