@@ -69,9 +69,12 @@ const raw =
   (body: string, type = 'application/json') =>
   () =>
     answer(200, body, { 'content-type': type });
+/** Good in every other way. */
+const oversized = () =>
+  JSON.stringify(goodClaims(server.issuer, pki.alice.thumbprint, { padding: ' '.repeat(10_000_000) }));
 const zipBomb = (): Behaviour => (_req, res) => {
   res.writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' });
-  res.end(gzipSync(Buffer.alloc(10_000_000, ' ')));
+  res.end(gzipSync(oversized()));
 };
 
 /** What the server answers, and what becomes of the request. One line, one outcome. */
@@ -100,7 +103,7 @@ const table: [string, () => Behaviour, ExpectedRefusal | typeof passes][] = [
   ['S14: an empty body', raw(''), passing()],
   ['S14: 204', () => (_req, res) => res.writeHead(204).end(), passing()],
   ['S14: cut off', () => cutOff, passing()],
-  ['S14 R47: a body beyond the limit', raw(' '.repeat(10_000_000)), passing()],
+  ['S14 R47: a body beyond the limit', () => answer(200, oversized()), passing()],
   ['S14 R47: a body beyond the limit once decompressed', zipBomb, passing()],
   [
     'S14: nested deeper than a stack',

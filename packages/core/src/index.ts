@@ -12,8 +12,43 @@ export {
   type TokenSource,
 } from './authorization-server/introspection.js';
 export type { Metadata } from './authorization-server/metadata.js';
-export { type CertificateSource, ClientCertificate, thumbprintOf } from './certificate/client-certificate.js';
+export {
+  type CertificateFacts,
+  type CertificateSource,
+  ClientCertificate,
+  thumbprintOf,
+} from './certificate/client-certificate.js';
+export type { CertificateDecoder, DecodedCertificate } from './certificate/encodings.js';
+export {
+  type ApacheOptions,
+  type AwsAlbOptions,
+  apache,
+  awsAlb,
+  azureApplicationGateway,
+  azureAppService,
+  type CustomOptions,
+  caddy,
+  cloudflare,
+  custom,
+  type EncodingOptions,
+  envoy,
+  f5,
+  googleCloud,
+  type HeaderNames,
+  haproxy,
+  ingressNginx,
+  istio,
+  kong,
+  nginx,
+  type ProxyPreset,
+  rfc9440,
+  traefik,
+  uniIdLibra,
+  type XfccOptions,
+} from './certificate/proxies.js';
+export { type ProxyHeaderOptions, proxyHeader } from './certificate/proxy-header.js';
 export { tlsSocket } from './certificate/tls-socket.js';
+export type { SharedSecret, TrustedPeers, TrustOptions } from './certificate/trusted-proxy.js';
 export {
   ConfigurationError,
   MtlsBoundError,

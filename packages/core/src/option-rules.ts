@@ -34,6 +34,25 @@ export const issuerUrl: OptionRule<string> = {
   },
 };
 
+/**
+ * The name of a header, given back in lower case. No underscore: some proxies drop such headers, others take them for
+ * the same name with hyphens.
+ */
+export const headerName: OptionRule<string> = {
+  accepted: 'a header name of letters, digits and hyphens',
+  read: (given) =>
+    typeof given === 'string' && /^[A-Za-z0-9-]+$/.test(given) ? given.toLowerCase() : undefined,
+};
+
+/** `x5t#S256` values: base64url of a SHA-256, 43 characters (RFC 8705 §3.1). */
+export const thumbprints: OptionRule<readonly string[]> = {
+  accepted: 'a list of x5t#S256 thumbprints, 43 characters of base64url each',
+  read: (given) =>
+    Array.isArray(given) && given.length > 0 && given.every((item) => /^[\w-]{43}$/.test(String(item)))
+      ? Object.freeze(given.map(String))
+      : undefined,
+};
+
 /** RFC 6750 §3 and RFC 9110 §5.6.4: what may stand between quotes without an escape. */
 export const quotable: OptionRule<string> = {
   accepted: 'printable ASCII characters other than " and \\',
@@ -136,15 +155,20 @@ export class OptionReader {
     return given ? checked(name, rule, given) : undefined;
   }
 
-  required<T>(name: string, rule: OptionRule<T>, variable: string): T {
+  required<T>(name: string, rule: OptionRule<T>, variable?: string): T {
     const value = this.optional(name, rule, variable);
     if (value === undefined) {
+      const where = variable === undefined ? '' : `, nor is the environment variable ${variable} set`;
       throw new ConfigurationError(
         `${this.#prefix}${name}`,
-        `nothing was given, nor is the environment variable ${variable} set; accepted is ${rule.accepted}`,
+        `nothing was given${where}; accepted is ${rule.accepted}`,
       );
     }
     return value;
+  }
+
+  isMissing(name: string): boolean {
+    return this.#options[name] === undefined;
   }
 
   /** The reader of a nested options object; of an empty one when it was not given. */

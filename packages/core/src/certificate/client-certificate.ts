@@ -9,25 +9,38 @@ export function thumbprintOf(der: Uint8Array): string {
   return createHash('sha256').update(der).digest('base64url');
 }
 
+/** What is known of a certificate beside its bytes. */
+export interface CertificateFacts {
+  /** Whether TLS, here or at the proxy, found the certificate's chain trusted; undefined when nobody said. */
+  readonly verified?: boolean | undefined;
+}
+
 /** The certificate that the client proved to hold in the TLS handshake. Frozen. */
 export class ClientCertificate {
-  /** The certificate as received, ASN.1 DER. */
-  readonly der: Uint8Array;
+  /** The certificate as received, ASN.1 DER; undefined where a proxy hands on its hash alone. */
+  readonly der: Uint8Array | undefined;
   /** `x5t#S256` (RFC 8705 §3.1). */
   readonly thumbprint: string;
+  /** Whether TLS, here or at the proxy, found the certificate's chain trusted; undefined when nobody said. */
+  readonly verified: boolean | undefined;
   #x509: X509Certificate | undefined;
 
-  constructor(der: Uint8Array) {
-    this.der = der;
-    this.thumbprint = thumbprintOf(der);
+  /** @param from the DER, or the thumbprint where no more is known */
+  constructor(from: Uint8Array | { readonly thumbprint: string }, { verified }: CertificateFacts = {}) {
+    this.der = from instanceof Uint8Array ? from : undefined;
+    this.thumbprint = from instanceof Uint8Array ? thumbprintOf(from) : from.thumbprint;
+    this.verified = verified;
     Object.freeze(this);
   }
 
   /**
    * The X.509 view, parsed when first asked for: the binding needs the DER alone. Throws when the DER is no X.509
-   * certificate.
+   * certificate, or is not known.
    */
   get x509(): X509Certificate {
+    if (this.der === undefined) {
+      throw new TypeError("the proxy hands on the certificate's hash alone");
+    }
     this.#x509 ??= new X509Certificate(this.der);
     return this.#x509;
   }
@@ -42,4 +55,10 @@ export class ClientCertificate {
  * Where the client certificate comes from. Returns `undefined` when the client sent none, and throws
  * `RequestRefused` for one that is malformed: that is never "no certificate".
  */
-export type CertificateSource = (req: NodeRequest) => ClientCertificate | undefined;
+export interface CertificateSource {
+  (req: NodeRequest): ClientCertificate | undefined;
+  /** The header that the certificate comes from: answers chosen by it say so in `Vary` (RFC 9440 §2.4). */
+  readonly header?: string;
+  /** False when this source can never say whether a certificate is verified. */
+  readonly knowsVerified?: boolean;
+}

@@ -1,10 +1,6 @@
-import type { TLSSocket } from 'node:tls';
 import { problemReporter } from '../observe/events.js';
-import type { NodeRequest } from '../request/bearer-token.js';
 import { type CertificateSource, ClientCertificate } from './client-certificate.js';
-
-/** What we use of a connection; absent members mean that the connection is not TLS, or is gone. */
-type Connection = Partial<Pick<TLSSocket, 'encrypted' | 'getPeerX509Certificate'>>;
+import { connectionOf } from './connection.js';
 
 // Keyed by the connection itself, so that its certificate is read and hashed once, whatever asks for it.
 const known = new WeakMap<object, ClientCertificate>();
@@ -39,16 +35,9 @@ export function tlsSocket(): CertificateSource {
     if (der === undefined || der.length === 0) {
       return undefined;
     }
-    const read = new ClientCertificate(der);
+    // Meaningful now that there is a certificate: a resumed TLS 1.3 session without one is `authorized` on Node 20.
+    const read = new ClientCertificate(der, { verified: connection.authorized === true });
     known.set(connection, read);
     return read;
   };
-}
-
-/** http2 makes a new socket proxy for each request; the one of the session lives as long as the connection. */
-function connectionOf(req: NodeRequest): Connection | undefined {
-  if ('stream' in req) {
-    return req.stream?.session?.socket as Connection | undefined;
-  }
-  return req.socket as Connection | undefined;
 }

@@ -1,0 +1,28 @@
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { NodeRequest } from '../request/bearer-token.js';
+
+/** What we use of a connection. On one that is plain TCP, or is gone, members are missing. */
+export type Connection = Partial<
+  Pick<TLSSocket, 'encrypted' | 'authorized' | 'getPeerX509Certificate'> &
+    Pick<Socket, 'remoteAddress' | 'destroyed'>
+> & {
+  /** The server that accepted it. */
+  readonly server?: { address(): unknown };
+};
+
+/** http2 makes a new socket proxy for each request; the one of the session lives as long as the connection. */
+export function connectionOf(req: NodeRequest): Connection | undefined {
+  if ('stream' in req) {
+    return req.stream?.session?.socket as Connection | undefined;
+  }
+  return req.socket as Connection | undefined;
+}
+
+/**
+ * Whether the connection came over a unix socket. A TCP connection whose client has gone may have no address either,
+ * so the missing address alone proves nothing: the server must be listening on a path.
+ */
+export function isUnixSocket({ remoteAddress, destroyed, server }: Connection): boolean {
+  return remoteAddress === undefined && destroyed === false && typeof server?.address() === 'string';
+}

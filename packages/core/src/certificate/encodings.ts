@@ -1,0 +1,143 @@
+import { parseItem } from 'structured-headers';
+
+/** What a header's value turned out to be. */
+export type DecodedCertificate =
+  | { readonly kind: 'certificate'; readonly der: Uint8Array }
+  /** The proxy handed on the SHA-256 of the certificate alone, here as `x5t#S256`. */
+  | { readonly kind: 'hash'; readonly thumbprint: string }
+  /** The proxy says that the client sent no certificate. */
+  | { readonly kind: 'none' }
+  /** `why` is fixed text and holds nothing of the value. */
+  | { readonly kind: 'malformed'; readonly why: string };
+
+/** Turns a header's value into a certificate. Total: never throws, and takes time linear in the value's length. */
+export type CertificateDecoder = (value: string) => DecodedCertificate;
+
+export const none: DecodedCertificate = Object.freeze({ kind: 'none' });
+
+export function malformed(why: string): DecodedCertificate {
+  return { kind: 'malformed', why };
+}
+
+/** Percent-encoded PEM: NGINX, AWS, Azure Application Gateway and others. `+` is itself, never a blank. */
+export const escapedPem: CertificateDecoder = (value) => unescaped(value, pem);
+
+/** The same with the rest of the chain behind the client's own certificate. */
+export const escapedPemChain: CertificateDecoder = (value) => unescaped(value, pemChain);
+
+/** PEM whose line ends a proxy turned to blanks, as a header needs. */
+export const pem: CertificateDecoder = (value) => onlyOne(pemBodies(value));
+
+/** The same with the rest of the chain behind the client's own certificate. */
+export const pemChain: CertificateDecoder = (value) => firstOf(pemBodies(value));
+
+/** Base64 of a whole PEM text: Apache's `%{base64:...}`. */
+export const base64Pem: CertificateDecoder = (value) => {
+  if (value === '') {
+    return none;
+  }
+  const text = base64(value)?.toString('latin1');
+  return text === undefined ? malformed('not base64') : pem(text);
+};
+
+/** Base64 of the DER, on one line: HAProxy, Azure App Service, Cloudflare and others. */
+export const base64Der: CertificateDecoder = (value) => (value === '' ? none : certificate(value));
+
+/** Base64 DER, percent-encoded or not, the chain behind commas: Traefik. */
+export const commaSeparatedDer: CertificateDecoder = (value) =>
+  unescaped(value, (text) => firstOf(text === '' ? [] : text.split(',')));
+
+/** A structured-field Byte Sequence, `:base64 DER:` (RFC 9440 §2.1, RFC 8941 §3.3.5). `::` is none. */
+export const byteSequence: CertificateDecoder = (value) => {
+  if (value === '' || value === '::') {
+    return none;
+  }
+  try {
+    const [bytes] = parseItem(value);
+    return bytes instanceof ArrayBuffer
+      ? asCertificate(Buffer.from(bytes))
+      : malformed('not a Byte Sequence');
+  } catch {
+    return malformed('not a Byte Sequence');
+  }
+};
+
+/** Decodes percent signs, then the rest; neither decoder ever sees what the other could not read. */
+export function unescaped(value: string, decode: CertificateDecoder): DecodedCertificate {
+  try {
+    return decode(value.includes('%') ? decodeURIComponent(value) : value);
+  } catch {
+    return malformed('percent signs that encode nothing');
+  }
+}
+
+function onlyOne(bodies: readonly string[] | undefined): DecodedCertificate {
+  return bodies !== undefined && bodies.length > 1
+    ? malformed('several certificates where one is expected')
+    : firstOf(bodies);
+}
+
+/** The client's own certificate comes first; the others must be certificates all the same. */
+function firstOf(bodies: readonly string[] | undefined): DecodedCertificate {
+  const decoded = bodies?.map(certificate);
+  const [first = none] = decoded ?? [malformed('not PEM')];
+  return decoded?.find(({ kind }) => kind === 'malformed') ?? first;
+}
+
+function certificate(body: string): DecodedCertificate {
+  const der = base64(body);
+  return der === undefined ? malformed('not base64') : asCertificate(der);
+}
+
+function asCertificate(der: Buffer): DecodedCertificate {
+  return isOneSequence(der) ? { kind: 'certificate', der } : malformed('not exactly one DER certificate');
+}
+
+/** The Base64 bodies of PEM blocks with nothing but blanks between them; `undefined` for anything else. */
+function pemBodies(text: string): string[] | undefined {
+  const bodies: string[] = [];
+  let at = 0;
+  for (let start = text.indexOf(begin); start !== -1; start = text.indexOf(begin, at)) {
+    const stop = text.indexOf(end, start);
+    if (stop === -1 || !isBlank(text.slice(at, start))) {
+      return undefined;
+    }
+    bodies.push(text.slice(start + begin.length, stop).replace(/[ \t\r\n]+/g, ''));
+    at = stop + end.length;
+  }
+  return isBlank(text.slice(at)) ? bodies : undefined;
+}
+
+const begin = '-----BEGIN CERTIFICATE-----';
+const end = '-----END CERTIFICATE-----';
+
+function isBlank(text: string): boolean {
+  return /^[ \t\r\n]*$/.test(text);
+}
+
+/** Node's decoder skips what it does not know; only what encodes back to the very same text is Base64. */
+function base64(text: string): Buffer | undefined {
+  const bytes = Buffer.from(text, 'base64');
+  return bytes.length > 0 && bytes.toString('base64') === text ? bytes : undefined;
+}
+
+/**
+ * Whether the bytes are exactly one ASN.1 SEQUENCE in DER, of minimal length and with nothing behind it. No more is
+ * needed for a thumbprint; what is inside is for whoever asks for the X.509 view.
+ */
+function isOneSequence(der: Buffer): boolean {
+  const first = der[1];
+  if (der[0] !== 0x30 || first === undefined) {
+    return false;
+  }
+  if (first < 0x80) {
+    return der.length === 2 + first;
+  }
+  const lengthBytes = first - 0x80;
+  if (lengthBytes < 1 || lengthBytes > 4 || der.length < 2 + lengthBytes) {
+    return false;
+  }
+  const length = der.readUIntBE(2, lengthBytes);
+  const isMinimal = length >= 0x80 && der[2] !== 0;
+  return isMinimal && der.length === 2 + lengthBytes + length;
+}

@@ -1,0 +1,337 @@
+import { ConfigurationError } from '../errors.js';
+import {
+  checked,
+  functionLike,
+  headerName,
+  OptionReader,
+  type OptionRule,
+  oneOf,
+  wholeNumber,
+} from '../option-rules.js';
+import {
+  base64Der,
+  base64Pem,
+  byteSequence,
+  type CertificateDecoder,
+  commaSeparatedDer,
+  escapedPem,
+  escapedPemChain,
+  malformed,
+  none,
+  pem,
+} from './encodings.js';
+import { elementFromEnd, soleElement } from './xfcc.js';
+
+/** How one kind of proxy hands the client certificate on. */
+export interface ProxyPreset {
+  readonly name: string;
+  /** The header that holds the certificate, in lower case. */
+  readonly header: string;
+  readonly decode: CertificateDecoder;
+  /** The header that holds the proxy's own verdict on the certificate's chain. */
+  readonly verified?: { readonly header: string; readonly isVerified: (value: string) => boolean };
+  /** The proxy hands on verified certificates alone. */
+  readonly alwaysVerified?: true;
+}
+
+/** Names that the administrator of a proxy may have chosen. */
+export interface HeaderNames {
+  /** The header that holds the certificate. */
+  readonly header?: string;
+  /** The header that holds the proxy's verdict on the certificate's chain. */
+  readonly verifyHeader?: string;
+}
+
+/** How a preset reads the verdict. */
+type Verdict = (value: string) => boolean;
+
+const success: Verdict = (value) => value === 'SUCCESS';
+const isTrue: Verdict = (value) => value === 'true';
+const zero: Verdict = (value) => value === '0';
+
+interface PresetData {
+  readonly header: string;
+  readonly decode: CertificateDecoder;
+  readonly verifyHeader?: string;
+  readonly isVerified?: Verdict;
+  readonly alwaysVerified?: true;
+}
+
+const common = ['header', 'verifyHeader'] as const;
+
+function preset(name: string, options: unknown, data: PresetData, more: readonly string[] = []): ProxyPreset {
+  const given = new OptionReader(`${name}()`, options, [...common, ...more]);
+  const header = given.optional('header', headerName) ?? data.header;
+  const verifyHeader = given.optional('verifyHeader', headerName) ?? data.verifyHeader;
+  const { decode, isVerified, alwaysVerified } = data;
+  if (verifyHeader !== undefined && isVerified === undefined) {
+    throw new ConfigurationError(
+      `${name}().verifyHeader`,
+      'this proxy hands on no verdict; accepted is nothing',
+    );
+  }
+  return Object.freeze({
+    name,
+    header,
+    decode,
+    ...(verifyHeader !== undefined &&
+      isVerified !== undefined && { verified: { header: verifyHeader, isVerified } }),
+    ...(alwaysVerified && { alwaysVerified }),
+  });
+}
+
+function choice<T>(name: string, options: object, option: string, rule: OptionRule<T>, fallback: T): T {
+  const value = (options as Record<string, unknown>)[option];
+  return value === undefined ? fallback : checked(`${name}().${option}`, rule, value);
+}
+
+/**
+ * NGINX: `$ssl_client_escaped_cert` in `X-SSL-Client-Cert` and `$ssl_client_verify` in `X-SSL-Client-Verify`.
+ * `$ssl_client_cert` does not work: Node refuses its line feeds.
+ */
+export function nginx(options: HeaderNames = {}): ProxyPreset {
+  return preset('nginx', options, {
+    header: 'x-ssl-client-cert',
+    decode: escapedPem,
+    verifyHeader: 'x-ssl-client-verify',
+    isVerified: success,
+  });
+}
+
+/** NGINX as in the set-up of Uni-ID Libra: `$ssl_client_escaped_cert` in `X-FAPI-CLIENT-CERT`. */
+export function uniIdLibra(options: HeaderNames = {}): ProxyPreset {
+  return preset('uniIdLibra', options, {
+    header: 'x-fapi-client-cert',
+    decode: escapedPem,
+    isVerified: success,
+  });
+}
+
+/** ingress-nginx with `auth-tls-pass-certificate-to-upstream: "true"`: `ssl-client-cert`, `ssl-client-verify`. */
+export function ingressNginx(options: HeaderNames = {}): ProxyPreset {
+  return preset('ingressNginx', options, {
+    header: 'ssl-client-cert',
+    decode: escapedPem,
+    verifyHeader: 'ssl-client-verify',
+    isVerified: success,
+  });
+}
+
+/** HAProxy: `%[ssl_c_der,base64]` in `X-SSL-Client-Cert` and `%[ssl_c_verify]` in `X-SSL-Client-Verify`. */
+export function haproxy(options: HeaderNames = {}): ProxyPreset {
+  return preset('haproxy', options, {
+    header: 'x-ssl-client-cert',
+    decode: base64Der,
+    verifyHeader: 'x-ssl-client-verify',
+    // Also 0 when there is no certificate at all; it is asked only where there is one.
+    isVerified: zero,
+  });
+}
+
+/** How Apache was told to write the certificate. */
+export interface ApacheOptions extends HeaderNames {
+  /**
+   * `pem` (default): `%{SSL_CLIENT_CERT}s`. `escaped`: `expr=%{escape:%{SSL_CLIENT_CERT}}`. `base64`:
+   * `expr=%{base64:%{SSL_CLIENT_CERT}}`.
+   */
+  readonly encoding?: 'pem' | 'escaped' | 'base64';
+}
+
+/** Apache httpd: `SSL_CLIENT_CERT` in `X-SSL-Client-Cert`, `SSL_CLIENT_VERIFY` in `X-SSL-Client-Verify`. */
+export function apache(options: ApacheOptions = {}): ProxyPreset {
+  const decoders = { pem, escaped: escapedPem, base64: base64Pem };
+  const encoding = choice('apache', options, 'encoding', oneOf('pem', 'escaped', 'base64'), 'pem');
+  const decode = decoders[encoding];
+  return preset(
+    'apache',
+    options,
+    {
+      header: 'x-ssl-client-cert',
+      // Apache's word for a variable that is not set.
+      decode: (value) => (value === '(null)' ? none : decode(value)),
+      verifyHeader: 'x-ssl-client-verify',
+      isVerified: success,
+    },
+    ['encoding'],
+  );
+}
+
+/** Caddy: `:{http.request.tls.client.certificate_der_base64}:` in `Client-Cert`. */
+export function caddy(options: Omit<HeaderNames, 'verifyHeader'> = {}): ProxyPreset {
+  return preset('caddy', options, {
+    header: 'client-cert',
+    // Without a certificate Caddy leaves the placeholder itself.
+    decode: (value) =>
+      value === ':{http.request.tls.client.certificate_der_base64}:' ? none : byteSequence(value),
+  });
+}
+
+/** Which element of X-Forwarded-Client-Cert is the client's. */
+export interface XfccOptions extends Pick<HeaderNames, 'header'> {
+  /**
+   * `sanitize-set` (default): the proxy replaces the header, there is one element. `append-forward`: each proxy
+   * appends its own. The modes that forward what the client sent (`FORWARD_ONLY`, `ALWAYS_FORWARD_ONLY`) can't be
+   * trusted, whoever the peer is.
+   */
+  readonly forward?: 'sanitize-set' | 'append-forward';
+  /** With `append-forward`: how many proxies there are from the API to the one that ends the client's TLS. Default 1. */
+  readonly hops?: number;
+}
+
+function xfcc(name: string, options: XfccOptions): ProxyPreset {
+  const forward = choice(name, options, 'forward', forwardMode, 'sanitize-set');
+  const hops = choice(name, options, 'hops', wholeNumber(1, 16), 1);
+  if (forward === 'sanitize-set' && options.hops !== undefined) {
+    throw new ConfigurationError(
+      `${name}().hops`,
+      "it was given without forward: 'append-forward', which it belongs to",
+    );
+  }
+  const decode = forward === 'sanitize-set' ? soleElement : elementFromEnd(hops);
+  return preset(name, options, { header: 'x-forwarded-client-cert', decode }, ['forward', 'hops']);
+}
+
+const forwardMode: OptionRule<'sanitize-set' | 'append-forward'> = {
+  ...oneOf('sanitize-set', 'append-forward'),
+  accepted:
+    "'sanitize-set' or 'append-forward'; a proxy that forwards what the client sent (FORWARD_ONLY, " +
+    'ALWAYS_FORWARD_ONLY) can not be trusted',
+};
+
+/** Envoy: X-Forwarded-Client-Cert with `Cert`, `Hash` or both. */
+export function envoy(options: XfccOptions = {}): ProxyPreset {
+  return xfcc('envoy', options);
+}
+
+/** Istio's gateways, which are Envoy. */
+export function istio(options: XfccOptions = {}): ProxyPreset {
+  return xfcc('istio', options);
+}
+
+/** Traefik's PassTLSClientCert with `pem: true`: `X-Forwarded-Tls-Client-Cert`. */
+export function traefik(options: Omit<HeaderNames, 'verifyHeader'> = {}): ProxyPreset {
+  return preset('traefik', options, { header: 'x-forwarded-tls-client-cert', decode: commaSeparatedDer });
+}
+
+/** How the load balancer handles client certificates. */
+export interface AwsAlbOptions {
+  /**
+   * `passthrough` (default): `X-Amzn-Mtls-Clientcert`, the whole chain, not verified. `verify`:
+   * `X-Amzn-Mtls-Clientcert-Leaf`, verified against the trust store.
+   */
+  readonly mode?: 'passthrough' | 'verify';
+}
+
+/** AWS Application Load Balancer with mutual authentication. */
+export function awsAlb(options: AwsAlbOptions = {}): ProxyPreset {
+  new OptionReader('awsAlb()', options, ['mode']);
+  const mode = choice('awsAlb', options, 'mode', oneOf('passthrough', 'verify'), 'passthrough');
+  return mode === 'verify'
+    ? preset(
+        'awsAlb',
+        {},
+        { header: 'x-amzn-mtls-clientcert-leaf', decode: escapedPem, alwaysVerified: true },
+      )
+    : preset('awsAlb', {}, { header: 'x-amzn-mtls-clientcert', decode: escapedPemChain });
+}
+
+/**
+ * Google Cloud's Application Load Balancers: custom request headers `X-Client-Cert-Leaf:{client_cert_leaf}` and
+ * `X-Client-Cert-Chain-Verified:{client_cert_chain_verified}`.
+ */
+export function googleCloud(options: HeaderNames = {}): ProxyPreset {
+  return preset('googleCloud', options, {
+    header: 'x-client-cert-leaf',
+    decode: byteSequence,
+    verifyHeader: 'x-client-cert-chain-verified',
+    isVerified: isTrue,
+  });
+}
+
+/** Azure App Service: its front end sets `X-ARR-ClientCert`. */
+export function azureAppService(): ProxyPreset {
+  return preset('azureAppService', {}, { header: 'x-arr-clientcert', decode: base64Der });
+}
+
+/**
+ * Azure Application Gateway: a rewrite rule with `{var_client_certificate}` in `X-Client-Cert` and
+ * `{var_client_certificate_verification}` in `X-Client-Cert-Verification`.
+ */
+export function azureApplicationGateway(options: HeaderNames = {}): ProxyPreset {
+  return preset('azureApplicationGateway', options, {
+    header: 'x-client-cert',
+    decode: escapedPem,
+    verifyHeader: 'x-client-cert-verification',
+    isVerified: success,
+  });
+}
+
+/** Cloudflare: `Cf-Client-Cert-Der-Base64` and `Cf-Client-Cert-Verified`, as its managed transform sets them. */
+export function cloudflare(options: HeaderNames = {}): ProxyPreset {
+  return preset('cloudflare', options, {
+    header: 'cf-client-cert-der-base64',
+    decode: base64Der,
+    verifyHeader: 'cf-client-cert-verified',
+    isVerified: isTrue,
+  });
+}
+
+/** How an administrator chose to write the certificate. */
+export interface EncodingOptions extends Pick<HeaderNames, 'header'> {
+  /** `escaped`: percent-encoded PEM. `base64`: base64 of the DER. */
+  readonly encoding?: 'escaped' | 'base64';
+}
+
+function byEncoding(name: string, options: EncodingOptions, fallback: 'escaped' | 'base64'): ProxyPreset {
+  const encoding = choice(name, options, 'encoding', oneOf('escaped', 'base64'), fallback);
+  const decode = encoding === 'escaped' ? escapedPem : base64Der;
+  return preset(name, options, { header: 'x-client-cert', decode }, ['encoding']);
+}
+
+/** F5 BIG-IP with an iRule that sets `X-Client-Cert`; base64 of the DER by default. */
+export function f5(options: EncodingOptions = {}): ProxyPreset {
+  return byEncoding('f5', options, 'base64');
+}
+
+/** Kong with a plugin that sets `X-Client-Cert`; percent-encoded PEM by default. */
+export function kong(options: EncodingOptions = {}): ProxyPreset {
+  return byEncoding('kong', options, 'escaped');
+}
+
+/** Any proxy that follows RFC 9440: `Client-Cert`. `Client-Cert-Chain` is not needed and not looked at. */
+export function rfc9440(): ProxyPreset {
+  return preset('rfc9440', {}, { header: 'client-cert', decode: byteSequence });
+}
+
+/** A proxy of one's own. */
+export interface CustomOptions {
+  /** The header that holds the certificate. */
+  readonly header: string;
+  /** The DER, or `undefined` when the client sent no certificate. What it throws is answered with 400. */
+  readonly decode: (value: string) => Uint8Array | undefined;
+}
+
+/** A proxy that none of the presets fits. */
+export function custom(options: CustomOptions): ProxyPreset {
+  const given = new OptionReader('custom()', options, ['header', 'decode']);
+  const header = given.required('header', headerName);
+  const decode = given.required(
+    'decode',
+    functionLike<CustomOptions['decode']>('a function from the value to the DER'),
+  );
+  return preset('custom', {}, { header, decode: (value) => decodedByUser(decode, value) });
+}
+
+function decodedByUser(decode: CustomOptions['decode'], value: string): ReturnType<CertificateDecoder> {
+  try {
+    const der: unknown = decode(value);
+    if (der === undefined) {
+      return none;
+    }
+    return der instanceof Uint8Array && der.length > 0
+      ? { kind: 'certificate', der }
+      : malformed('the custom decoder returned neither DER nor undefined');
+  } catch {
+    return malformed('the custom decoder threw');
+  }
+}

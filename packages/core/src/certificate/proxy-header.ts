@@ -1,0 +1,124 @@
+import { LRUCache } from 'lru-cache';
+import { RequestRefused } from '../errors.js';
+import { problemReporter, type ReportProblem } from '../observe/events.js';
+import { checked, OptionReader, type OptionRule, wholeNumber } from '../option-rules.js';
+import type { NodeRequest } from '../request/bearer-token.js';
+import { type CertificateSource, ClientCertificate } from './client-certificate.js';
+import { connectionOf } from './connection.js';
+import { headerValues } from './header-values.js';
+import type { ProxyPreset } from './proxies.js';
+import { type TrustDecision, type TrustOptions, trustDecision } from './trusted-proxy.js';
+
+/** Options of `proxyHeader()`. `trust` is required: there is no default that trusts anybody. */
+export interface ProxyHeaderOptions extends TrustOptions {
+  /** Characters of the header. Default 16,384; Node's own limit for all headers together is 16 KiB unless raised. */
+  readonly maxLength?: number;
+  /** Certificates remembered, so that a client's next request costs a look-up. Default 1,000. */
+  readonly maxEntries?: number;
+}
+
+const presetRule: OptionRule<ProxyPreset> = {
+  accepted: 'a preset such as nginx(), haproxy(), envoy() or custom({ header, decode })',
+  read: (given) =>
+    typeof given === 'object' && given !== null && 'decode' in given && 'header' in given
+      ? (given as ProxyPreset)
+      : undefined,
+};
+
+/**
+ * The certificate that a trusted proxy hands on in a header, for servers behind a proxy that ends TLS (RFC 9440 §4).
+ * Whether the proxy is trusted is decided by the connection, before the header is looked at; from anyone else the
+ * header is ignored, and a problem says so. The TLS socket's own certificate is never used in its place.
+ *
+ * @example
+ * mtlsBound({ certificate: proxyHeader(nginx(), { trust: ['10.0.0.0/8'], secret: { header: 'x-proxy-secret', value } }) })
+ */
+export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): CertificateSource {
+  const { header, decode, verified, alwaysVerified, name } = checked(
+    'proxyHeader(preset)',
+    presetRule,
+    preset,
+  );
+  const given = new OptionReader('proxyHeader()', options, [
+    'trust',
+    'secret',
+    'proxyCertificate',
+    'maxLength',
+    'maxEntries',
+  ]);
+  const amiss = trustDecision(given);
+  const maxLength = given.optional('maxLength', wholeNumber(256, 1_048_576)) ?? 16_384;
+  const max = given.optional('maxEntries', wholeNumber(1, 1_000_000)) ?? 1_000;
+  // A verdict may change while the certificate does not, so each verdict has its own.
+  const known = {
+    true: new LRUCache<string, ClientCertificate>({ max }),
+    false: new LRUCache<string, ClientCertificate>({ max }),
+    undefined: new LRUCache<string, ClientCertificate>({ max }),
+  };
+  const report = problemReporter();
+
+  function verdictOf(req: NodeRequest): boolean | undefined {
+    if (alwaysVerified || verified === undefined) {
+      return alwaysVerified;
+    }
+    const [value, another] = headerValues(req.rawHeaders, verified.header);
+    return value !== undefined && another === undefined && verified.isVerified(value);
+  }
+
+  function refuse(why: string): never {
+    report('certificate_malformed', `${header} from the proxy, read as ${name}() writes it: ${why}`);
+    throw new RequestRefused('certificate_malformed', { detail: `${header}: ${why}` });
+  }
+
+  const source = (req: NodeRequest): ClientCertificate | undefined => {
+    const fault = amiss(req);
+    if (fault !== undefined) {
+      reportUntrusted(report, req, fault, header);
+      return undefined;
+    }
+    const [value, another] = headerValues(req.rawHeaders, header);
+    if (value === undefined) {
+      return undefined;
+    }
+    if (another !== undefined) {
+      return refuse('it came several times');
+    }
+    const verdict = verdictOf(req);
+    const cache = known[`${verdict}`];
+    const remembered = cache.get(value);
+    if (remembered !== undefined) {
+      return remembered;
+    }
+    if (value.length > maxLength) {
+      return refuse('it is longer than maxLength');
+    }
+    const decoded = decode(value);
+    if (decoded.kind === 'none') {
+      return undefined;
+    }
+    if (decoded.kind === 'malformed') {
+      return refuse(decoded.why);
+    }
+    const from = decoded.kind === 'hash' ? decoded : decoded.der;
+    const certificate = new ClientCertificate(from, { verified: verdict });
+    cache.set(value, certificate);
+    return certificate;
+  };
+  return Object.freeze(
+    Object.assign(source, { header, knowsVerified: alwaysVerified === true || verified !== undefined }),
+  );
+}
+
+const faults = {
+  address: 'is not from an address that trust names',
+  secret: 'lacks the shared secret; is it set in the same block of the proxy as the certificate header?',
+  certificate: 'came over a connection without one of the proxyCertificate thumbprints',
+} as const satisfies Record<NonNullable<ReturnType<TrustDecision>>, string>;
+
+/** A request from a stranger that carries no certificate is nobody's problem. */
+function reportUntrusted(report: ReportProblem, req: NodeRequest, fault: keyof typeof faults, header: string): void {
+  if (headerValues(req.rawHeaders, header).length > 0) {
+    const peer = connectionOf(req)?.remoteAddress ?? 'a connection without address';
+    report('untrusted_proxy', `${header} was ignored: the request, by ${peer}, ${faults[fault]}`);
+  }
+}

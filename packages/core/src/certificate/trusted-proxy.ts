@@ -1,0 +1,145 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { compile } from 'proxy-addr';
+import { ConfigurationError } from '../errors.js';
+import { headerName, type OptionReader, type OptionRule, secretText, thumbprints } from '../option-rules.js';
+import type { NodeRequest } from '../request/bearer-token.js';
+import { connectionOf, isUnixSocket } from './connection.js';
+import { headerValues } from './header-values.js';
+import { tlsSocket } from './tls-socket.js';
+
+/**
+ * Whose header is believed, by the address of the direct peer: CIDRs and addresses, the names `loopback`, `linklocal`
+ * and `uniquelocal`, `unix` for a unix socket; or a function of one's own.
+ */
+export type TrustedPeers =
+  | string
+  | readonly string[]
+  | ((remoteAddress: string | undefined, req: NodeRequest) => boolean);
+
+/** A header that only the proxy can know. */
+export interface SharedSecret {
+  readonly header: string;
+  /** One value, or several while it is being changed. At least 16 characters. */
+  readonly value: string | readonly string[];
+}
+
+/** Who may say which certificate a client has. All that is given must hold. */
+export interface TrustOptions {
+  readonly trust: TrustedPeers;
+  /** The proxy sets this header in the same block as the certificate's; a request without it is not believed. */
+  readonly secret?: SharedSecret;
+  /** Where the hop from proxy to API is mutual TLS: the `x5t#S256` of the proxy's own certificates. */
+  readonly proxyCertificate?: readonly string[];
+}
+
+/** Decides before any header of a certificate is looked at. Gives what is amiss, or nothing for a trusted proxy. */
+export type TrustDecision = (req: NodeRequest) => 'address' | 'secret' | 'certificate' | undefined;
+
+/** Throws `ConfigurationError` for options that are wrong, or that would trust the whole world. */
+export function trustDecision(given: OptionReader): TrustDecision {
+  const isTrustedPeer = peerTest(given);
+  const hasSecret = secretTest(given);
+  const proxyCertificates = given.optional('proxyCertificate', thumbprints);
+  const hop = tlsSocket();
+  return (req) => {
+    if (!isTrustedPeer(req)) {
+      return 'address';
+    }
+    if (!hasSecret(req)) {
+      return 'secret';
+    }
+    const isTrustedHop =
+      proxyCertificates === undefined || proxyCertificates.includes(hop(req)?.thumbprint ?? '');
+    return isTrustedHop ? undefined : 'certificate';
+  };
+}
+
+type Test = (req: NodeRequest) => boolean;
+
+const trustRule: OptionRule<TrustedPeers> = {
+  accepted:
+    "a CIDR, an address, 'loopback', 'linklocal', 'uniquelocal', 'unix', a list of these, or a function of the peer's address",
+  read: (given) => {
+    const list: unknown[] = Array.isArray(given) ? given : [given];
+    const isList = list.length > 0 && list.every((item) => typeof item === 'string' && item !== '');
+    return isList || typeof given === 'function' ? (given as TrustedPeers) : undefined;
+  },
+};
+
+function peerTest(given: OptionReader): Test {
+  const trust = given.required('trust', trustRule);
+  if (typeof trust === 'function') {
+    // Only true is yes: a promise, or any other value that passes for true, is not.
+    return (req) => trust(connectionOf(req)?.remoteAddress, req) === true;
+  }
+  const names = typeof trust === 'string' ? [trust] : [...trust];
+  if (
+    names.some((name) => /\/0+$/.test(name)) &&
+    given.isMissing('secret') &&
+    given.isMissing('proxyCertificate')
+  ) {
+    throw new ConfigurationError(
+      'proxyHeader().trust',
+      'a range of every address was given; accepted are the proxies alone, unless secret or proxyCertificate is given too',
+    );
+  }
+  const trustsUnix = names.includes('unix');
+  const isTrustedAddress = compiled(names.filter((name) => name !== 'unix'));
+  return (req) => {
+    const connection = connectionOf(req);
+    if (connection === undefined) {
+      return false;
+    }
+    const { remoteAddress } = connection;
+    return remoteAddress === undefined
+      ? trustsUnix && isUnixSocket(connection)
+      : isTrustedAddress(remoteAddress);
+  };
+}
+
+function compiled(names: string[]): (address: string) => boolean {
+  if (names.length === 0) {
+    return () => false;
+  }
+  try {
+    const isTrusted = compile(names);
+    return (address) => isTrusted(address, 0);
+  } catch (error) {
+    throw new ConfigurationError(
+      'proxyHeader().trust',
+      `${(error as Error).message}; accepted is ${trustRule.accepted}`,
+    );
+  }
+}
+
+const secretValues: OptionRule<readonly string[]> = {
+  accepted: 'a text of at least 16 printable ASCII characters, or a list of them',
+  secret: true,
+  read: (given) => {
+    const list: unknown[] = Array.isArray(given) ? given : [given];
+    const isGood = (value: unknown) => /^[\x21-\x7e]{16,}$/.test(secretText.read(value) ?? '');
+    return list.length > 0 && list.every(isGood) ? list.map(String) : undefined;
+  },
+};
+
+function secretTest(given: OptionReader): Test {
+  if (given.isMissing('secret')) {
+    return () => true;
+  }
+  const secret = given.group('secret', ['header', 'value']);
+  const header = secret.required('header', headerName);
+  const expected = secret.required('value', secretValues).map(digest);
+  return (req) => {
+    const [value, another] = headerValues(req.rawHeaders, header);
+    if (value === undefined || another !== undefined) {
+      return false;
+    }
+    // Digests are of one length, so that the comparison takes the same time for every value.
+    const presented = digest(value);
+    return expected.some((digestOfOurs) => timingSafeEqual(digestOfOurs, presented));
+  };
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}
