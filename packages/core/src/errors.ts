@@ -11,6 +11,8 @@ interface RefusalKind {
   readonly description?: string;
   /** A 503 that may pass by itself is answered with `Retry-After`. */
   readonly passing?: true;
+  /** A 403 that no other token would help gets no challenge. */
+  readonly unchallenged?: true;
 }
 
 // RFC 7662 §2.2: the client is not told why a token is not active, so every cause shares one sentence.
@@ -50,6 +52,13 @@ const refusals = {
     ...invalidToken,
     description: 'The access token is bound to another client certificate',
   },
+  certificate_refused: {
+    status: 403,
+    error: 'access_denied',
+    description: 'The client certificate is not accepted here',
+    unchallenged: true,
+  },
+  certificate_refused_401: { ...invalidToken, description: 'The client certificate is not accepted here' },
   token_inactive: { ...invalidToken, description: notActive },
   token_expired: { ...invalidToken, description: notActive },
   token_not_yet_valid: { ...invalidToken, description: notActive },
@@ -136,6 +145,8 @@ export class RequestRefused extends MtlsBoundError {
   readonly scope: string | undefined;
   /** Seconds, on a 503 that may pass by itself. */
   readonly retryAfter: number | undefined;
+  /** Whether the answer carries a `WWW-Authenticate` challenge. */
+  readonly isChallenged: boolean;
 
   constructor(code: RefusalCode, { detail, scope, retryAfter, cause }: RefusalDetails = {}) {
     const kind: RefusalKind = refusals[code];
@@ -146,6 +157,7 @@ export class RequestRefused extends MtlsBoundError {
     this.description = kind.description;
     this.detail = detail;
     this.scope = scope;
+    this.isChallenged = kind.status < 500 && !kind.unchallenged;
     this.retryAfter = kind.passing ? (retryAfter ?? DEFAULT_RETRY_AFTER) : undefined;
   }
 }

@@ -19,6 +19,7 @@ export {
   thumbprintOf,
 } from './certificate/client-certificate.js';
 export type { CertificateDecoder, DecodedCertificate } from './certificate/encodings.js';
+export type { AlternativeNames, CertificatePolicyOptions } from './certificate/policy.js';
 export {
   type ApacheOptions,
   type AwsAlbOptions,

@@ -9,9 +9,16 @@ import type { HttpRules } from './authorization-server/http.js';
 import { introspection, type TokenSource } from './authorization-server/introspection.js';
 import type { TokenCacheRules } from './cache/token-cache.js';
 import type { CertificateSource } from './certificate/client-certificate.js';
+import {
+  type CertificatePolicy,
+  type CertificatePolicyOptions,
+  certificatePolicy,
+  certificatePolicyNames,
+} from './certificate/policy.js';
 import { tlsSocket } from './certificate/tls-socket.js';
 import { ConfigurationError } from './errors.js';
 import {
+  flag,
   functionLike,
   issuerUrl,
   OptionReader,
@@ -47,6 +54,8 @@ export interface ResourceServerOptions {
   readonly binding?: Binding;
   /** Where the client certificate comes from. Default `tlsSocket()`. */
   readonly certificate?: CertificateSource;
+  /** What a client certificate must be beside bound to the token. Default: nothing. */
+  readonly certificatePolicy?: CertificatePolicyOptions;
   /** How a token becomes claims. Default `introspection()`. */
   readonly tokens?: TokenSource;
   /** Seconds by which our clock and the authorization server's may differ. Default 30, at most 300. */
@@ -87,6 +96,7 @@ export interface Settings {
   readonly audience: readonly string[] | 'server-enforced';
   readonly binding: Binding;
   readonly certificate: CertificateSource;
+  readonly certificatePolicy: CertificatePolicy | undefined;
   readonly tokens: TokenSource;
   readonly clockTolerance: number;
   readonly cache: TokenCacheRules;
@@ -103,6 +113,7 @@ const optionNames = [
   'audience',
   'binding',
   'certificate',
+  'certificatePolicy',
   'tokens',
   'clockTolerance',
   'cache',
@@ -112,7 +123,8 @@ const optionNames = [
 ] as const satisfies (keyof ResourceServerOptions)[];
 
 const certificateSource: OptionRule<CertificateSource> = {
-  accepted: 'a certificate source: tlsSocket(), or a function from the request to its ClientCertificate',
+  accepted:
+    'a certificate source: tlsSocket(), proxyHeader(preset, { trust }), or a function from the request to its ClientCertificate',
   read: (given) =>
     typeof given === 'function' && given !== tlsSocket ? (given as CertificateSource) : undefined,
 };
@@ -159,13 +171,15 @@ const caFile: OptionRule<Buffer> = {
  */
 export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv): Settings {
   const given = new OptionReader('options', options, optionNames, environment);
+  const certificate = given.optional('certificate', certificateSource) ?? tlsSocket();
   return Object.freeze({
     issuer: given.required('issuer', issuerUrl, 'MTLS_BOUND_ISSUER'),
     clientId: given.required('clientId', text, 'MTLS_BOUND_CLIENT_ID'),
     clientAuthentication: resolveClientAuthentication(given),
     audience: resolveAudience(given),
     binding: given.optional('binding', oneOf('required', 'when-bound'), 'MTLS_BOUND_BINDING') ?? 'required',
-    certificate: given.optional('certificate', certificateSource) ?? tlsSocket(),
+    certificate,
+    certificatePolicy: resolveCertificatePolicy(given, certificate),
     tokens: given.optional('tokens', tokenSource) ?? introspection(),
     clockTolerance: given.optional('clockTolerance', seconds(0, 300)) ?? 30,
     cache: resolveCache(given),
@@ -214,6 +228,21 @@ function resolveAudience(given: OptionReader): Settings['audience'] {
     );
   }
   return 'server-enforced';
+}
+
+function resolveCertificatePolicy(
+  given: OptionReader,
+  certificate: CertificateSource,
+): CertificatePolicy | undefined {
+  const policy = given.group('certificatePolicy', certificatePolicyNames);
+  if (policy.optional('requireVerified', flag) && certificate.knowsVerified === false) {
+    throw new ConfigurationError(
+      'certificatePolicy.requireVerified',
+      'true was given, but this proxy hands on no verdict; accepted is true where the proxy sends one, as the ' +
+        "preset's verifyHeader",
+    );
+  }
+  return certificatePolicy(policy);
 }
 
 function resolveCache(given: OptionReader): TokenCacheRules {

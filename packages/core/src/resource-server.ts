@@ -24,6 +24,8 @@ export interface ResourceServer {
   authorize(req: NodeRequest, body?: unknown): Authorization | Promise<Authorization>;
   /** Throws `RequestRefused` unless `authorization` is one of ours and grants every one of the scopes. */
   requireScopes(authorization: unknown, scopes: readonly string[]): void;
+  /** The header that answers are chosen by, to be named in `Vary` (RFC 9440 §2.4); undefined for a TLS connection. */
+  readonly vary: string | undefined;
   /** The HTTP answer to whatever `authorize` or `requireScopes` threw. Never throws. */
   answer(thrown: unknown): Answer;
 }
@@ -55,8 +57,10 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     if (typeof token === 'string') {
       throw new RequestRefused(token);
     }
-    checkClaims(token, settings, Date.now() / 1000);
+    const now = Date.now();
+    checkClaims(token, settings, now / 1000);
     checkBinding(token.confirmation, certificate?.thumbprint, settings.binding);
+    settings.certificatePolicy?.(certificate, now);
     return new Authorization(token, certificate);
   }
 
@@ -70,6 +74,8 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   }
 
   return Object.freeze({
+    vary: settings.certificate.header,
+
     authorize(req: NodeRequest, body?: unknown) {
       let certificate: ClientCertificate | undefined;
       try {

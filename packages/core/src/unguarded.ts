@@ -17,6 +17,7 @@ function refuse(): never {
  * mounted before `mtlsBound()` answers 503, not 200.
  */
 export const unguarded: ResourceServer = Object.freeze({
+  vary: undefined,
   authorize: refuse,
   requireScopes: refuse,
   answer: (thrown: unknown) => refusalAnswer(asRefusal(thrown), { realm: 'api', errorBody: undefined }),

@@ -37,6 +37,9 @@ export function mtlsBound(options?: ResourceServerOptions): RequestHandler {
     const grant = (authorization: Authorization): void => {
       req.auth = authorization;
       req[resourceServer] = server;
+      if (server.vary !== undefined) {
+        res.vary(server.vary);
+      }
       next();
     };
     let outcome: Authorization | Promise<Authorization>;

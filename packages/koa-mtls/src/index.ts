@@ -38,6 +38,9 @@ export function mtlsBound(options?: ResourceServerOptions): Middleware<MtlsBound
       return;
     }
     (ctx as GuardedContext)[resourceServer] = server;
+    if (server.vary !== undefined) {
+      ctx.vary(server.vary);
+    }
     await next();
   };
 }

@@ -266,12 +266,15 @@ export function azureApplicationGateway(options: HeaderNames = {}): ProxyPreset 
   });
 }
 
-/** Cloudflare: `Cf-Client-Cert-Der-Base64` and `Cf-Client-Cert-Verified`, as its managed transform sets them. */
+/**
+ * Cloudflare with client certificate forwarding: `Cf-Client-Cert-Der-Base64`; the verdict in `Cf-Cert-Verified`, by the
+ * managed transform "Add TLS client auth headers".
+ */
 export function cloudflare(options: HeaderNames = {}): ProxyPreset {
   return preset('cloudflare', options, {
     header: 'cf-client-cert-der-base64',
     decode: base64Der,
-    verifyHeader: 'cf-client-cert-verified',
+    verifyHeader: 'cf-cert-verified',
     isVerified: isTrue,
   });
 }

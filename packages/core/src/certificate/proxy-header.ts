@@ -116,7 +116,12 @@ const faults = {
 } as const satisfies Record<NonNullable<ReturnType<TrustDecision>>, string>;
 
 /** A request from a stranger that carries no certificate is nobody's problem. */
-function reportUntrusted(report: ReportProblem, req: NodeRequest, fault: keyof typeof faults, header: string): void {
+function reportUntrusted(
+  report: ReportProblem,
+  req: NodeRequest,
+  fault: keyof typeof faults,
+  header: string,
+): void {
   if (headerValues(req.rawHeaders, header).length > 0) {
     const peer = connectionOf(req)?.remoteAddress ?? 'a connection without address';
     report('untrusted_proxy', `${header} was ignored: the request, by ${peer}, ${faults[fault]}`);

@@ -41,7 +41,7 @@ export function refusalAnswer(refusal: RequestRefused, { realm, errorBody }: Cha
     headers: {
       'Cache-Control': 'no-store',
       ...(body !== '' && { 'Content-Type': 'application/json; charset=utf-8' }),
-      ...(refusal.status < 500 && { 'WWW-Authenticate': challenge(refusal, realm) }),
+      ...(refusal.isChallenged && { 'WWW-Authenticate': challenge(refusal, realm) }),
       ...(refusal.retryAfter !== undefined && { 'Retry-After': String(refusal.retryAfter) }),
     },
     body,

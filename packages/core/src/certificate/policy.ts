@@ -1,0 +1,192 @@
+import { createRequire } from 'node:module';
+import { isIPv6, SocketAddress } from 'node:net';
+import type * as X509 from '@peculiar/x509';
+import { RequestRefused } from '../errors.js';
+import { flag, type OptionReader, type OptionRule, oneOf, textList } from '../option-rules.js';
+import type { ClientCertificate } from './client-certificate.js';
+import {
+  type DistinguishedName,
+  decodedDistinguishedName,
+  isSameName,
+  parseDistinguishedName,
+} from './distinguished-name.js';
+
+/** Subject alternative names, by kind. A certificate needs one of those listed, of any kind. */
+export interface AlternativeNames {
+  readonly dns?: string | readonly string[];
+  readonly uri?: string | readonly string[];
+  readonly ip?: string | readonly string[];
+  readonly email?: string | readonly string[];
+}
+
+/**
+ * What a client certificate must be beside the one that the token is bound to; every rule that is given must hold.
+ * None is needed for RFC 8705 (§6.2): they are for ecosystems with a PKI of their own.
+ */
+export interface CertificatePolicyOptions {
+  /** Its chain was found trusted, by Node's TLS or by the proxy. Default false. */
+  readonly requireVerified?: boolean;
+  /** The time is between its notBefore and notAfter. Default false. */
+  readonly requireValidNow?: boolean;
+  /** Its issuer is one of these names, in the text form of RFC 4514. */
+  readonly issuer?: string | readonly string[];
+  /** Its subject is one of these names, in the text form of RFC 4514. */
+  readonly subject?: string | readonly string[];
+  /** One of its alternative names is one of these. */
+  readonly san?: AlternativeNames;
+  /** Its extended key usage names `clientAuth`. */
+  readonly extendedKeyUsage?: 'clientAuth';
+  /** The status of a refusal: 403 (default, RFC 9440 §2.4) without a challenge, or 401 with one. */
+  readonly status?: 401 | 403;
+}
+
+/** Throws `RequestRefused` for a certificate that does not fit. `now` in milliseconds since the epoch. */
+export type CertificatePolicy = (certificate: ClientCertificate | undefined, now: number) => void;
+
+export const certificatePolicyNames = [
+  'requireVerified',
+  'requireValidNow',
+  'issuer',
+  'subject',
+  'san',
+  'extendedKeyUsage',
+  'status',
+] as const satisfies (keyof CertificatePolicyOptions)[];
+
+const names: OptionRule<readonly DistinguishedName[]> = {
+  accepted: "a distinguished name as RFC 4514 writes it ('CN=client,O=Example,C=NO'), or a list of them",
+  read: (given) => {
+    const parsed = textList.read(given)?.map(parseDistinguishedName);
+    return parsed?.every((name) => name !== undefined) ? parsed : undefined;
+  },
+};
+
+const clientAuth = '1.3.6.1.5.5.7.3.2';
+const sanKinds = ['dns', 'uri', 'ip', 'email'] as const;
+
+const statuses: OptionRule<401 | 403> = {
+  accepted: '401 or 403',
+  read: (given) => (given === 401 || given === 403 ? given : undefined),
+};
+
+/** The policy of the options, or `undefined` when there is none. Throws `ConfigurationError`. */
+export function certificatePolicy(given: OptionReader): CertificatePolicy | undefined {
+  const requireVerified = given.optional('requireVerified', flag) ?? false;
+  const requireValidNow = given.optional('requireValidNow', flag) ?? false;
+  const rules = contentRules(given);
+  const code = given.optional('status', statuses) === 401 ? 'certificate_refused_401' : 'certificate_refused';
+  if (!requireVerified && !requireValidNow && rules.length === 0) {
+    return undefined;
+  }
+  const refuse = (detail: string): never => {
+    throw new RequestRefused(code, { detail });
+  };
+  // The content of a certificate never changes, so it is judged once.
+  const verdicts = new WeakMap<ClientCertificate, string | true>();
+
+  return (certificate, now) => {
+    if (certificate === undefined) {
+      throw new RequestRefused('certificate_missing', { detail: 'certificatePolicy needs one' });
+    }
+    if (requireVerified && certificate.verified !== true) {
+      refuse('it is not verified');
+    }
+    if (requireValidNow && !isValidAt(certificate, now)) {
+      refuse('it is not valid now');
+    }
+    if (rules.length > 0) {
+      const verdict = verdicts.get(certificate) ?? judge(certificate, rules);
+      verdicts.set(certificate, verdict);
+      if (verdict !== true) {
+        refuse(verdict);
+      }
+    }
+  };
+}
+
+/** What is amiss with a certificate's content, or `true`. */
+interface ContentRule {
+  readonly detail: string;
+  readonly holds: (certificate: X509.X509Certificate) => boolean;
+}
+
+function contentRules(given: OptionReader): ContentRule[] {
+  const issuers = given.optional('issuer', names);
+  const subjects = given.optional('subject', names);
+  const alternatives = given.isMissing('san') ? undefined : alternativeNames(given.group('san', sanKinds));
+  const usage = given.optional('extendedKeyUsage', oneOf('clientAuth'));
+  const isOneOf = (allowed: readonly DistinguishedName[], name: X509.Name) => {
+    const decoded = decodedDistinguishedName(name.toJSON());
+    return allowed.some((one) => isSameName(one, decoded));
+  };
+  const rules: (ContentRule | undefined)[] = [
+    issuers && { detail: 'its issuer is not listed', holds: (c) => isOneOf(issuers, c.issuerName) },
+    subjects && { detail: 'its subject is not listed', holds: (c) => isOneOf(subjects, c.subjectName) },
+    alternatives && { detail: 'no alternative name is listed', holds: (c) => hasOneOf(alternatives, c) },
+    usage && { detail: 'its extended key usage lacks clientAuth', holds: isForClientAuth },
+  ];
+  return rules.filter((rule) => rule !== undefined);
+}
+
+function judge(certificate: ClientCertificate, rules: readonly ContentRule[]): string | true {
+  if (certificate.der === undefined) {
+    return "the proxy hands on the certificate's hash alone";
+  }
+  const parsed = parse(certificate.der);
+  return rules.find(({ holds }) => !holds(parsed))?.detail ?? true;
+}
+
+function parse(der: Uint8Array): X509.X509Certificate {
+  try {
+    const { X509Certificate } = library();
+    return new X509Certificate(Buffer.from(der));
+  } catch {
+    throw new RequestRefused('certificate_malformed', { detail: 'not an X.509 certificate' });
+  }
+}
+
+function isValidAt(certificate: ClientCertificate, now: number): boolean {
+  if (certificate.der === undefined) {
+    return false;
+  }
+  try {
+    const { validFrom, validTo } = certificate.x509;
+    return Date.parse(validFrom) <= now && now <= Date.parse(validTo);
+  } catch {
+    throw new RequestRefused('certificate_malformed', { detail: 'not an X.509 certificate' });
+  }
+}
+
+function alternativeNames(given: OptionReader): ReadonlySet<string> {
+  const listed = sanKinds.flatMap((kind) =>
+    (given.optional(kind, textList) ?? []).map((value) => comparedAlternative(kind, value)),
+  );
+  return new Set(listed);
+}
+
+function hasOneOf(allowed: ReadonlySet<string>, certificate: X509.X509Certificate): boolean {
+  const extension = certificate.getExtension(library().SubjectAlternativeNameExtension);
+  return (
+    extension?.names.toJSON().some(({ type, value }) => allowed.has(comparedAlternative(type, value))) ??
+    false
+  );
+}
+
+/** DNS names have no case; addresses have several spellings; the others are compared as they are. */
+function comparedAlternative(kind: string, value: string): string {
+  const isAddress = kind === 'ip' && isIPv6(value);
+  const spelling = isAddress ? new SocketAddress({ address: value, family: 'ipv6' }).address : value;
+  return `${kind}:${kind === 'dns' ? spelling.toLowerCase() : spelling}`;
+}
+
+function isForClientAuth(certificate: X509.X509Certificate): boolean {
+  return certificate.getExtension(library().ExtendedKeyUsageExtension)?.usages.includes(clientAuth) ?? false;
+}
+
+// Loaded when a certificate is first looked into: most users never do, and it takes its time.
+const require = createRequire(import.meta.url);
+
+function library(): typeof X509 {
+  require('reflect-metadata');
+  return require('@peculiar/x509');
+}

@@ -1,0 +1,73 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  decodedDistinguishedName,
+  isSameName,
+  parseDistinguishedName,
+} from '../../packages/core/src/certificate/distinguished-name.js';
+
+describe('names are compared as names, not as text', () => {
+  const same = (a: string, b: string): boolean | undefined => {
+    const [first, second] = [parseDistinguishedName(a), parseDistinguishedName(b)];
+    return first && second && isSameName(first, second);
+  };
+
+  it.each([
+    ['case of types', 'CN=a,O=b', 'cn=a,o=b'],
+    ['case of values', 'CN=Alice', 'CN=ALICE'],
+    ['blanks around', 'CN=a, O=b', 'CN=a,O=b'],
+    ['blanks within', 'CN=a  b', 'CN=a b'],
+    ['a type by its OID', '2.5.4.3=a', 'CN=a'],
+    ['an escaped comma in hex', 'CN=a\\2cb', 'CN=a\\,b'],
+    ['UTF-8 in hex', 'CN=\\C3\\A9', 'CN=é'],
+    ['the order within one relative name', 'CN=a+UID=b', 'UID=b+CN=a'],
+    ['RFC 4514 §4, escaped', 'CN=James \\"Jim\\" Smith\\, III', 'cn=james \\22Jim\\22 smith\\2C iii'],
+  ])('%s: the same', (_title, a, b) => {
+    expect(same(a, b)).toBe(true);
+  });
+
+  it.each([
+    ['the order of relative names', 'CN=a,O=b', 'O=b,CN=a'],
+    ['one value for two', 'CN=a,CN=b', 'CN=a+CN=b'],
+    ['a value that looks like two', 'CN=a\\,O=b', 'CN=a,O=b'],
+    ['another type', 'CN=a', 'OU=a'],
+    ['a prefix', 'CN=a,O=b', 'CN=a'],
+  ])('%s: not the same', (_title, a, b) => {
+    expect(same(a, b)).toBe(false);
+  });
+
+  it.each([
+    '',
+    'garbage',
+    'CN',
+    '=a',
+    'CN=a,',
+    ',CN=a',
+    'CN=a,,O=b',
+    'CN=a+',
+    'NOSUCH=a',
+    'CN=a"b',
+    'CN=a\\',
+    'CN=a;O=b',
+    'CN=<a>',
+    '1=a',
+  ])('%j is no name', (text) => {
+    expect(parseDistinguishedName(text)).toBeUndefined();
+  });
+
+  it('reads the text form from the last attribute of the certificate to its first', () => {
+    const inCertificate = [{ C: ['NO'] }, { O: ['Example'] }, { CN: ['a'], UID: ['1'] }];
+    const name = parseDistinguishedName('UID=1+CN=a,O=Example,C=NO');
+    expect(name && isSameName(name, decodedDistinguishedName(inCertificate))).toBe(true);
+  });
+
+  it('gives a name or nothing for any text', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: fc.constantFrom(...'CNOU=,+\\ "a2c1.') }), (text) => {
+        const name = parseDistinguishedName(text);
+        expect(name === undefined || name.length > 0).toBe(true);
+      }),
+      { numRuns: 20_000 },
+    );
+  });
+});

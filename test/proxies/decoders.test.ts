@@ -1,0 +1,151 @@
+import { createHash } from 'node:crypto';
+import * as core from '@mtls-bound/core';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { CertificateDecoder } from '../../packages/core/src/certificate/encodings.js';
+import * as encodings from '../../packages/core/src/certificate/encodings.js';
+import { elementFromEnd, soleElement } from '../../packages/core/src/certificate/xfcc.js';
+
+/** A SEQUENCE of any content: all that a decoder looks at. */
+const sequences = fc.uint8Array({ minLength: 1, maxLength: 400 }).map((content) => {
+  const { length } = content;
+  const size =
+    length < 0x80 ? [length] : length < 0x100 ? [0x81, length] : [0x82, length >> 8, length & 0xff];
+  return Buffer.from([0x30, ...size, ...content]);
+});
+
+const lines = (text: string): string => text.replace(/(.{64})/g, '$1\n');
+const pemOf = (der: Buffer): string =>
+  `-----BEGIN CERTIFICATE-----\n${lines(der.toString('base64'))}\n-----END CERTIFICATE-----\n`;
+const hexOf = (der: Buffer): string => createHash('sha256').update(der).digest('hex');
+
+/** Every decoder, and how a proxy writes for it. */
+const decoders: Record<string, [CertificateDecoder, (der: Buffer) => string]> = {
+  escapedPem: [encodings.escapedPem, (der) => encodeURIComponent(pemOf(der))],
+  escapedPemChain: [encodings.escapedPemChain, (der) => encodeURIComponent(pemOf(der) + pemOf(der))],
+  pem: [encodings.pem, (der) => pemOf(der).replaceAll('\n', ' ')],
+  pemChain: [encodings.pemChain, (der) => pemOf(der) + pemOf(der)],
+  base64Pem: [encodings.base64Pem, (der) => Buffer.from(pemOf(der)).toString('base64')],
+  base64Der: [encodings.base64Der, (der) => der.toString('base64')],
+  commaSeparatedDer: [encodings.commaSeparatedDer, (der) => encodeURIComponent(der.toString('base64'))],
+  byteSequence: [encodings.byteSequence, (der) => `:${der.toString('base64')}:`],
+  caddy: [core.caddy().decode, (der) => `:${der.toString('base64')}:`],
+  apache: [core.apache().decode, (der) => pemOf(der).replaceAll('\n', ' ')],
+  soleElement: [soleElement, (der) => `Hash=${hexOf(der)};Cert="${encodeURIComponent(pemOf(der))}"`],
+  elementFromEnd: [
+    elementFromEnd(2),
+    (der) => `Cert="${encodeURIComponent(pemOf(der))}",By=b;Subject="a\\"b,c;d"`,
+  ],
+};
+
+const small = fc.uint8Array({ minLength: 1, maxLength: 24 }).map((c) => Buffer.from([0x30, c.length, ...c]));
+const interesting = [
+  ...'%+=/: ,;"\\-()\n\t\0é',
+  '%0A',
+  '%',
+  '%C3',
+  '""',
+  '::',
+  '-----END CERTIFICATE-----',
+  'Hash=',
+  'Cert="',
+];
+
+/** A valid value, changed at a few places: cut out, put in, doubled, turned around. */
+const mutated = (write: (der: Buffer) => string): fc.Arbitrary<string> =>
+  fc
+    .tuple(
+      small,
+      fc.array(fc.tuple(fc.nat(999), fc.nat(999), fc.constantFrom(...interesting, '')), {
+        minLength: 1,
+        maxLength: 3,
+      }),
+    )
+    .map(([der, changes]) =>
+      changes.reduce((text, [from, length, put]) => {
+        const at = from % (text.length + 1);
+        const upTo = at + (length % 4);
+        return text.slice(0, at) + put + text.slice(length % 5 === 0 ? at : upTo);
+      }, write(der)),
+    );
+
+const runs = { numRuns: 100_000 };
+
+describe.each(Object.entries(decoders))('%s', (_name, [decode, write]) => {
+  it('gives back what was written', () => {
+    fc.assert(
+      fc.property(sequences, (der) => {
+        const decoded = decode(write(der));
+        expect(decoded.kind).toBe('certificate');
+        expect(decoded.kind === 'certificate' && Buffer.compare(Buffer.from(decoded.der), der)).toBe(0);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  // 100,000 of each kind; whatever is read must be one SEQUENCE that is written the same way again.
+  it.each([
+    [
+      'arbitrary',
+      fc.oneof(
+        fc.string({ maxLength: 40 }),
+        fc.array(fc.constantFrom(...interesting, 'A', 'MA==')).map((parts) => parts.join('')),
+      ),
+    ],
+    ['mutated', mutated(write)],
+  ])('takes 100,000 %s values for a certificate, none, or malformed, and throws for none', (_kind, values) => {
+    const kinds = new Set<string>();
+    fc.assert(
+      fc.property(values, (value) => {
+        const decoded = decode(value);
+        kinds.add(decoded.kind);
+        switch (decoded.kind) {
+          case 'certificate':
+            return decoded.der[0] === 0x30 && decoded.der.length >= 2;
+          case 'hash':
+            return /^[\w-]{43}$/.test(decoded.thumbprint);
+          case 'malformed':
+            return decoded.why.length > 0 && decoded.why.length < 60;
+          case 'none':
+            return true;
+          default:
+            return false;
+        }
+      }),
+      runs,
+    );
+    expect(kinds).toContain('malformed');
+  });
+
+  it('takes time linear in the length of the value', () => {
+    const shapes: ((n: number) => string)[] = [
+      (n) => 'A'.repeat(n),
+      (n) => '='.repeat(n),
+      (n) => ' '.repeat(n),
+      (n) => '%20'.repeat(n / 3),
+      (n) => '-----BEGIN CERTIFICATE-----'.repeat(n / 27),
+      (n) => '-----BEGIN CERTIFICATE----------END CERTIFICATE-----'.repeat(n / 52),
+      (n) => `-----BEGIN CERTIFICATE-----${' '.repeat(n)}`,
+      (n) => `:${'A'.repeat(n)}`,
+      (n) => `Subject="${'\\"'.repeat(n / 2)}`,
+      (n) => `Subject="${'\\"'.repeat(n / 2)}"`,
+      (n) => 'By=a;'.repeat(n / 5),
+      (n) => 'By=a,'.repeat(n / 5),
+      (n) => ','.repeat(n),
+      (n) => `${'a'.repeat(n)}=`,
+      (n) =>
+        write(Buffer.from([0x30, 0x83, (n >> 16) & 0xff, (n >> 8) & 0xff, n & 0xff, ...new Uint8Array(n)])),
+    ];
+    const time = (value: string): number => {
+      const start = process.hrtime.bigint();
+      decode(value);
+      return Number(process.hrtime.bigint() - start);
+    };
+    for (const shape of shapes) {
+      const [short, long] = [shape(30_000), shape(480_000)];
+      const best = (value: string) => Math.min(...Array.from({ length: 5 }, () => time(value)));
+      // 16 times as long: quadratic would be 256 times as slow. Below 50 µs a clock tells nothing.
+      expect(best(long) / Math.max(best(short), 50_000)).toBeLessThan(100);
+    }
+  });
+});

@@ -1,0 +1,355 @@
+import { createHash, X509Certificate } from 'node:crypto';
+import * as core from '@mtls-bound/core';
+import { ConfigurationError, type ProxyPreset } from '@mtls-bound/core';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { createPki, type Pki } from '../support/pki.js';
+import {
+  envoyDocumentation,
+  envoyRecorded,
+  rfc8705AppendixA,
+  rfc9440AppendixA,
+  traefikCheese,
+} from '../support/vectors.js';
+
+const der = new X509Certificate(rfc8705AppendixA.pem).raw;
+const { thumbprint } = rfc8705AppendixA;
+const base64 = der.toString('base64');
+const { pem } = { pem: rfc8705AppendixA.pem };
+const escaped = encodeURIComponent(pem);
+const toThumbprint = (hex: string): string => Buffer.from(hex, 'hex').toString('base64url');
+
+/** `x5t#S256`, or what else the value turned out to be. */
+function outcome(preset: ProxyPreset, value: string): string {
+  const decoded = preset.decode(value);
+  switch (decoded.kind) {
+    case 'certificate':
+      return createHash('sha256').update(decoded.der).digest('base64url');
+    case 'hash':
+      return decoded.thumbprint;
+    case 'none':
+      return 'none';
+    case 'malformed':
+      return `malformed: ${decoded.why}`;
+  }
+}
+
+describe('values as the proxies, their makers or the standards have them', () => {
+  const awsStyle = escaped.replaceAll('%2B', '+').replaceAll('%2F', '/').replaceAll('%3D', '=');
+  it.each<[string, ProxyPreset, string, string]>([
+    ['NGINX', core.nginx(), escaped, thumbprint],
+    ['NGINX, no certificate', core.nginx(), '', 'none'],
+    ['Uni-ID Libra', core.uniIdLibra(), escaped, thumbprint],
+    ['ingress-nginx', core.ingressNginx(), escaped, thumbprint],
+    ['HAProxy', core.haproxy(), base64, thumbprint],
+    ['HAProxy, no certificate', core.haproxy(), '', 'none'],
+    ['Apache, line ends turned to blanks', core.apache(), pem.replaceAll('\n', ' '), thumbprint],
+    ['Apache, no certificate', core.apache(), '(null)', 'none'],
+    [
+      'Apache, escaped in lower case',
+      core.apache({ encoding: 'escaped' }),
+      escaped.replace(/%../g, (hex) => hex.toLowerCase()),
+      thumbprint,
+    ],
+    [
+      'Apache, base64 of the PEM',
+      core.apache({ encoding: 'base64' }),
+      Buffer.from(pem).toString('base64'),
+      thumbprint,
+    ],
+    ['Apache, base64, no certificate', core.apache({ encoding: 'base64' }), '', 'none'],
+    ['Caddy', core.caddy(), `:${base64}:`, thumbprint],
+    [
+      'Caddy, no certificate: its placeholder',
+      core.caddy(),
+      ':{http.request.tls.client.certificate_der_base64}:',
+      'none',
+    ],
+    ['RFC 9440, Appendix A', core.rfc9440(), rfc9440AppendixA.leaf, rfc9440AppendixA.thumbprint],
+    ['R169: RFC 9440, no padding', core.rfc9440(), `:${base64.replace(/=+$/, '')}:`, thumbprint],
+    ['RFC 9440, nothing between the colons', core.rfc9440(), '::', 'none'],
+    ['Google Cloud', core.googleCloud(), `:${base64}:`, thumbprint],
+    ['Google Cloud, no certificate', core.googleCloud(), '', 'none'],
+    [
+      'Envoy’s documentation, one',
+      core.envoy(),
+      envoyDocumentation.one,
+      toThumbprint(envoyDocumentation.hashes[0]),
+    ],
+    [
+      'Envoy’s documentation, two: refused where one is expected',
+      core.envoy(),
+      envoyDocumentation.two,
+      'malformed: several elements where one is expected',
+    ],
+    [
+      'Envoy’s documentation, two: the nearest hop',
+      core.envoy({ forward: 'append-forward' }),
+      envoyDocumentation.two,
+      toThumbprint(envoyDocumentation.hashes[1]),
+    ],
+    [
+      'Envoy’s documentation, two: the hop before',
+      core.envoy({ forward: 'append-forward', hops: 2 }),
+      envoyDocumentation.two,
+      toThumbprint(envoyDocumentation.hashes[0]),
+    ],
+    [
+      'Envoy, fewer elements than hops',
+      core.envoy({ forward: 'append-forward', hops: 3 }),
+      envoyDocumentation.two,
+      'malformed: fewer elements than hops',
+    ],
+    [
+      'Envoy, Hash and Cert as recorded',
+      core.envoy(),
+      `Hash=${envoyRecorded.hash};Cert="${envoyRecorded.cert}";Subject="CN=user,OU=users,O=example"`,
+      toThumbprint(envoyRecorded.hash),
+    ],
+    [
+      'Envoy, Cert alone as recorded',
+      core.envoy(),
+      `Cert="${envoyRecorded.cert}"`,
+      toThumbprint(envoyRecorded.hash),
+    ],
+    ['Istio, as Envoy', core.istio(), envoyDocumentation.one, toThumbprint(envoyDocumentation.hashes[0])],
+    ['Envoy, no certificate', core.envoy(), 'By=http://frontend.lyft.com', 'none'],
+    [
+      'Traefik’s own test certificate',
+      core.traefik(),
+      traefikCheese,
+      createHash('sha256').update(Buffer.from(traefikCheese, 'base64')).digest('base64url'),
+    ],
+    ['Traefik, percent-encoded as it once was', core.traefik(), encodeURIComponent(base64), thumbprint],
+    ['Traefik, with its chain', core.traefik(), `${base64},${traefikCheese}`, thumbprint],
+    ['AWS, + / = left as they are', core.awsAlb(), awsStyle, thumbprint],
+    [
+      'AWS, with its chain',
+      core.awsAlb(),
+      awsStyle +
+        encodeURIComponent(`-----BEGIN CERTIFICATE-----\n${traefikCheese}\n-----END CERTIFICATE-----\n`),
+      thumbprint,
+    ],
+    ['AWS, verified', core.awsAlb({ mode: 'verify' }), awsStyle, thumbprint],
+    [
+      'AWS, verified, two',
+      core.awsAlb({ mode: 'verify' }),
+      awsStyle + awsStyle,
+      'malformed: several certificates where one is expected',
+    ],
+    ['Azure App Service', core.azureAppService(), base64, thumbprint],
+    ['Azure Application Gateway', core.azureApplicationGateway(), escaped, thumbprint],
+    ['Cloudflare', core.cloudflare(), base64, thumbprint],
+    ['F5', core.f5(), base64, thumbprint],
+    ['F5, escaped', core.f5({ encoding: 'escaped' }), escaped, thumbprint],
+    ['Kong', core.kong(), escaped, thumbprint],
+    ['Kong, base64', core.kong({ encoding: 'base64' }), base64, thumbprint],
+    [
+      'one’s own',
+      core.custom({ header: 'X-Mine', decode: (hex) => Buffer.from(hex, 'hex') }),
+      der.toString('hex'),
+      thumbprint,
+    ],
+    ['one’s own, none', core.custom({ header: 'X-Mine', decode: () => undefined }), 'x', 'none'],
+  ])('%s', (_title, preset, value, expected) => {
+    expect(outcome(preset, value)).toBe(expected);
+  });
+});
+
+describe('what is malformed is never "no certificate"', () => {
+  const blank = `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`;
+  it.each<[string, ProxyPreset, string]>([
+    ['a percent sign that encodes nothing', core.nginx(), `${escaped}%`],
+    ['+ turned to blank', core.nginx(), escaped.replaceAll('%2B', ' ')],
+    ['trailing junk', core.nginx(), `${escaped}x`],
+    ['leading junk', core.nginx(), `x${escaped}`],
+    ['two certificates', core.nginx(), escaped + escaped],
+    [
+      'an empty block',
+      core.nginx(),
+      encodeURIComponent('-----BEGIN CERTIFICATE----------END CERTIFICATE-----'),
+    ],
+    ['no end', core.nginx(), encodeURIComponent(blank.slice(0, -20))],
+    ['a block within a block', core.nginx(), encodeURIComponent(`-----BEGIN CERTIFICATE-----\n${blank}`)],
+    ['a private key', core.nginx(), encodeURIComponent(blank.replaceAll('CERTIFICATE', 'PRIVATE KEY'))],
+    ['base64url', core.haproxy(), base64.replaceAll('+', '-').replaceAll('/', '_')],
+    ['blanks within', core.haproxy(), `${base64.slice(0, 8)} ${base64.slice(8)}`],
+    ['no padding where it belongs', core.haproxy(), base64.replace(/=+$/, '')],
+    ['a list of two', core.haproxy(), `${base64}, ${base64}`],
+    [
+      'R171: a byte behind the DER',
+      core.haproxy(),
+      Buffer.concat([der, Buffer.from([0])]).toString('base64'),
+    ],
+    ['R171: a byte missing', core.haproxy(), der.subarray(0, -1).toString('base64')],
+    [
+      'R171: not a SEQUENCE',
+      core.haproxy(),
+      Buffer.concat([Buffer.from([0x31]), der.subarray(1)]).toString('base64'),
+    ],
+    ['R171: an indefinite length', core.haproxy(), Buffer.from([0x30, 0x80, 0, 0]).toString('base64')],
+    ['R171: a length longer than needed', core.haproxy(), Buffer.from([0x30, 0x81, 1, 0]).toString('base64')],
+    ['R169: no colons', core.rfc9440(), base64],
+    ['R169: one colon', core.rfc9440(), `:${base64}`],
+    ['R169: a blank', core.rfc9440(), `: ${base64}:`],
+    ['R169: a line feed', core.rfc9440(), `:${base64.slice(0, 8)}\n${base64.slice(8)}:`],
+    ['R169: a string', core.rfc9440(), `"${base64}"`],
+    ['R170: a list', core.rfc9440(), `:${base64}:, :${base64}:`],
+    ['another placeholder than Caddy’s', core.caddy(), ':{http.request.tls.client.subject}:'],
+    ['HTML', core.azureAppService(), '<html>'],
+    ['Envoy: a Hash of another length', core.envoy(), 'Hash=abc'],
+    [
+      'Envoy: Hash and Cert of two certificates',
+      core.envoy(),
+      `Hash=${envoyDocumentation.hashes[0]};Cert="${envoyRecorded.cert}"`,
+    ],
+    ['Envoy: two Certs', core.envoy(), `Cert="${envoyRecorded.cert}";cert="${envoyRecorded.cert}"`],
+    [
+      'Envoy: two Hashes',
+      core.envoy(),
+      `Hash=${envoyDocumentation.hashes[0]};Hash=${envoyDocumentation.hashes[1]}`,
+    ],
+    ['Envoy: a quote that never ends', core.envoy(), `Subject="CN=a;Hash=${envoyDocumentation.hashes[0]}`],
+    ['Envoy: no pair', core.envoy(), 'nonsense'],
+    ['Envoy: an empty element', core.envoy({ forward: 'append-forward' }), `${envoyDocumentation.one},`],
+    ['Envoy: a Cert that is none', core.envoy(), 'Cert="abc"'],
+    ['Traefik: a chain with a bad link', core.traefik(), `${base64},AAAA`],
+    ['Traefik: an empty leaf', core.traefik(), `,${base64}`],
+    [
+      'AWS: a chain with a bad link',
+      core.awsAlb(),
+      `${escaped}${encodeURIComponent('-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----')}`,
+    ],
+    [
+      'one’s own decoder that throws',
+      core.custom({
+        header: 'x',
+        decode: () => {
+          throw new Error('no');
+        },
+      }),
+      'x',
+    ],
+    ['one’s own decoder that returns text', core.custom({ header: 'x', decode: () => 'text' as never }), 'x'],
+    [
+      'one’s own decoder that returns nothing',
+      core.custom({ header: 'x', decode: () => Buffer.alloc(0) }),
+      'x',
+    ],
+  ])('%s', (_title, preset, value) => {
+    expect(outcome(preset, value)).toMatch(/^malformed: /);
+  });
+
+  it('a quoted Subject never becomes a Cert or a Hash', () => {
+    const subject = `Subject="CN=x\\";Hash=${envoyDocumentation.hashes[1]},By=y;Cert=z";Hash=${envoyDocumentation.hashes[0]}`;
+    expect(outcome(core.envoy(), subject)).toBe(toThumbprint(envoyDocumentation.hashes[0]));
+  });
+});
+
+describe('verdicts', () => {
+  it.each<[ProxyPreset, string, string[], string[]]>([
+    [
+      core.nginx(),
+      'x-ssl-client-verify',
+      ['SUCCESS'],
+      ['NONE', 'FAILED:self-signed certificate', '', 'success', 'SUCCESS '],
+    ],
+    [core.ingressNginx(), 'ssl-client-verify', ['SUCCESS'], ['NONE', 'FAILED']],
+    [core.haproxy(), 'x-ssl-client-verify', ['0'], ['18', '10', '', '00', '-0']],
+    [core.apache(), 'x-ssl-client-verify', ['SUCCESS'], ['NONE', 'GENEROUS', '(null)']],
+    [core.googleCloud(), 'x-client-cert-chain-verified', ['true'], ['false', 'TRUE', '']],
+    [core.azureApplicationGateway(), 'x-client-cert-verification', ['SUCCESS'], ['FAILED:x', 'NONE']],
+    [core.cloudflare(), 'cf-cert-verified', ['true'], ['false', '']],
+    [core.uniIdLibra({ verifyHeader: 'X-Verify' }), 'x-verify', ['SUCCESS'], ['NONE']],
+  ])('$name', (preset, header, good, bad) => {
+    expect(preset.verified?.header).toBe(header);
+    expect(good.every((value) => preset.verified?.isVerified(value))).toBe(true);
+    expect(bad.some((value) => preset.verified?.isVerified(value))).toBe(false);
+  });
+});
+
+describe('a preset refuses', () => {
+  it.each<[string, () => unknown, string]>([
+    [
+      'an unknown option',
+      () => core.nginx({ headers: 'x' } as never),
+      'nginx().headers: there is no such option; accepted are header, verifyHeader',
+    ],
+    [
+      'a header name with an underscore',
+      () => core.nginx({ header: 'x_cert' }),
+      'nginx().header: "x_cert" was given; accepted is a header name of letters, digits and hyphens',
+    ],
+    [
+      'a header name with a colon',
+      () => core.haproxy({ header: 'X-Cert:' }),
+      'haproxy().header: "X-Cert:" was given',
+    ],
+    [
+      'a verdict of a proxy that gives none',
+      () => core.f5({ verifyHeader: 'x' } as never),
+      'f5().verifyHeader: this proxy hands on no verdict',
+    ],
+    [
+      'an encoding that is none',
+      () => core.apache({ encoding: 'der' as never }),
+      "apache().encoding: \"der\" was given; accepted is 'pem' or 'escaped' or 'base64'",
+    ],
+    [
+      'a forward mode that can’t be trusted',
+      () => core.envoy({ forward: 'forward-only' as never }),
+      "envoy().forward: \"forward-only\" was given; accepted is 'sanitize-set' or 'append-forward'; a proxy that forwards what the client sent",
+    ],
+    [
+      'hops without append-forward',
+      () => core.istio({ hops: 2 }),
+      "istio().hops: it was given without forward: 'append-forward'",
+    ],
+    [
+      'no hops',
+      () => core.envoy({ forward: 'append-forward', hops: 0 }),
+      'envoy().hops: 0 was given; accepted is a whole number from 1 to 16',
+    ],
+    [
+      'a mode that is none',
+      () => core.awsAlb({ mode: 'off' as never }),
+      "awsAlb().mode: \"off\" was given; accepted is 'passthrough' or 'verify'",
+    ],
+    [
+      'an unknown option of AWS',
+      () => core.awsAlb({ header: 'x' } as never),
+      'awsAlb().header: there is no such option; accepted are mode',
+    ],
+    [
+      'no header',
+      () => core.custom({ decode: () => undefined } as never),
+      'custom().header: nothing was given; accepted is a header name',
+    ],
+    [
+      'no decoder',
+      () => core.custom({ header: 'x' } as never),
+      'custom().decode: nothing was given; accepted is a function',
+    ],
+  ])('%s', (_title, make, message) => {
+    expect(make).toThrow(ConfigurationError);
+    expect(make).toThrow(message);
+  });
+});
+
+describe('certificates of every kind', () => {
+  let pki: Pki;
+  beforeAll(async () => {
+    pki = await createPki();
+  });
+
+  it('round trips for RSA and EC, signed by a CA, self-signed and expired', () => {
+    for (const { der: bytes, cert, thumbprint: expected } of Object.values(pki)) {
+      const text = bytes.toString('base64');
+      expect(outcome(core.nginx(), encodeURIComponent(cert))).toBe(expected);
+      expect(outcome(core.haproxy(), text)).toBe(expected);
+      expect(outcome(core.apache(), cert.replaceAll('\n', ' '))).toBe(expected);
+      expect(outcome(core.rfc9440(), `:${text}:`)).toBe(expected);
+      expect(outcome(core.traefik(), text)).toBe(expected);
+      expect(outcome(core.envoy(), `Cert="${encodeURIComponent(cert)}"`)).toBe(expected);
+    }
+  });
+});
