@@ -93,29 +93,32 @@ describe.each(Object.entries(decoders))('%s', (_name, [decode, write]) => {
       ),
     ],
     ['mutated', mutated(write)],
-  ])('takes 100,000 %s values for a certificate, none, or malformed, and throws for none', (_kind, values) => {
-    const kinds = new Set<string>();
-    fc.assert(
-      fc.property(values, (value) => {
-        const decoded = decode(value);
-        kinds.add(decoded.kind);
-        switch (decoded.kind) {
-          case 'certificate':
-            return decoded.der[0] === 0x30 && decoded.der.length >= 2;
-          case 'hash':
-            return /^[\w-]{43}$/.test(decoded.thumbprint);
-          case 'malformed':
-            return decoded.why.length > 0 && decoded.why.length < 60;
-          case 'none':
-            return true;
-          default:
-            return false;
-        }
-      }),
-      runs,
-    );
-    expect(kinds).toContain('malformed');
-  });
+  ])(
+    'takes 100,000 %s values for a certificate, none, or malformed, and throws for none',
+    (_kind, values) => {
+      const kinds = new Set<string>();
+      fc.assert(
+        fc.property(values, (value) => {
+          const decoded = decode(value);
+          kinds.add(decoded.kind);
+          switch (decoded.kind) {
+            case 'certificate':
+              return decoded.der[0] === 0x30 && decoded.der.length >= 2;
+            case 'hash':
+              return /^[\w-]{43}$/.test(decoded.thumbprint);
+            case 'malformed':
+              return decoded.why.length > 0 && decoded.why.length < 60;
+            case 'none':
+              return true;
+            default:
+              return false;
+          }
+        }),
+        runs,
+      );
+      expect(kinds).toContain('malformed');
+    },
+  );
 
   it('takes time linear in the length of the value', () => {
     const shapes: ((n: number) => string)[] = [

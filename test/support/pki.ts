@@ -67,7 +67,7 @@ export async function createPki(): Promise<Pki> {
     ]),
     new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
   ];
-  return {
+  const pki: Pki = {
     ca: await issue({
       subject: issuer.name,
       keys: caKeys,
@@ -94,6 +94,16 @@ export async function createPki(): Promise<Pki> {
     selfSignedRsa: await issue({ subject: 'CN=self-signed-rsa', keys: ownRsaKeys, extensions: client }),
     selfSignedEc: await issue({ subject: 'CN=self-signed-ec', keys: ownEcKeys, extensions: client }),
   };
+  caKeysOf.set(pki, caKeys);
+  return pki;
+}
+
+const caKeysOf = new WeakMap<Pki, Keys>();
+
+/** One more client certificate by the same authority. */
+export async function issueFrom(pki: Pki, subject: string, extensions: x509.Extension[]): Promise<Identity> {
+  const issuer = { name: pki.ca.subject, keys: caKeysOf.get(pki) as Keys };
+  return issue({ subject, keys: await createKeys('ec'), issuer, extensions });
 }
 
 async function createKeys(kind: KeyKind): Promise<Keys> {

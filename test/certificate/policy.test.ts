@@ -1,0 +1,297 @@
+import 'reflect-metadata';
+import {
+  type CertificatePolicyOptions,
+  ClientCertificate,
+  ConfigurationError,
+  custom,
+  nginx,
+  proxyHeader,
+  type ResourceServerOptions,
+} from '@mtls-bound/core';
+import * as x509 from '@peculiar/x509';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { RequestRefused } from '../../packages/core/src/errors.js';
+import { resolveSettings } from '../../packages/core/src/options.js';
+import { frameworks, startApi } from '../support/apis.js';
+import { audience } from '../support/authorization-server.js';
+import { call } from '../support/calls.js';
+import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../support/faulty-server.js';
+import { createPki, type Identity, issueFrom, type Pki } from '../support/pki.js';
+import { rfc8705AppendixA } from '../support/vectors.js';
+
+let pki: Pki;
+let server: FaultyServer;
+let named: Identity;
+
+beforeAll(async () => {
+  pki = await createPki();
+  server = await startFaultyServer(pki);
+  named = await issueFrom(pki, 'C=NO, O=Example\\, Inc., CN=Alice', [
+    new x509.SubjectAlternativeNameExtension([
+      { type: 'dns', value: 'Client.Example.com' },
+      { type: 'url', value: 'urn:example:client' },
+      { type: 'ip', value: '2001:db8::1' },
+      { type: 'email', value: 'a@example.com' },
+    ]),
+  ]);
+});
+afterAll(() => server?.close());
+
+const base = { issuer: 'https://as.example.com', clientId: 'api', clientSecret: 'secret', audience };
+
+function outcome(certificatePolicy: CertificatePolicyOptions, certificate?: ClientCertificate): string {
+  const { certificatePolicy: policy } = resolveSettings({ ...base, certificatePolicy }, {});
+  try {
+    policy?.(certificate, Date.now());
+    return 'fits';
+  } catch (error) {
+    expect(error).toBeInstanceOf(RequestRefused);
+    const { status, detail } = error as RequestRefused;
+    return `${status} ${detail}`;
+  }
+}
+
+describe('what a certificate must be', () => {
+  const of = ({ der }: Identity, verified?: boolean) => new ClientCertificate(der, { verified });
+
+  it.each<[string, CertificatePolicyOptions, () => ClientCertificate, string]>([
+    ['verified, and it is', { requireVerified: true }, () => of(pki.alice, true), 'fits'],
+    [
+      'R19: verified, and it is not',
+      { requireVerified: true },
+      () => of(pki.selfSignedEc, false),
+      '403 it is not verified',
+    ],
+    [
+      'R19: verified, and nobody said',
+      { requireVerified: true },
+      () => of(pki.alice),
+      '403 it is not verified',
+    ],
+    ['valid now, and it is', { requireValidNow: true }, () => of(pki.alice), 'fits'],
+    [
+      'R20: valid now, and it has expired',
+      { requireValidNow: true },
+      () => of(pki.expired),
+      '403 it is not valid now',
+    ],
+    ['of a subject', { subject: 'CN=Alice,O=Example\\, Inc.,C=NO' }, () => of(named), 'fits'],
+    [
+      'of a subject, another spelling',
+      { subject: ['CN=x', 'cn=ALICE, o=Example\\2C  Inc., c=no'] },
+      () => of(named),
+      'fits',
+    ],
+    [
+      'of a subject in the order of the certificate',
+      { subject: 'C=NO,O=Example\\, Inc.,CN=Alice' },
+      () => of(named),
+      '403 its subject is not listed',
+    ],
+    [
+      'of a subject, less than all of it',
+      { subject: 'CN=Alice' },
+      () => of(named),
+      '403 its subject is not listed',
+    ],
+    ['of an issuer', { issuer: 'O=Example,CN=Test CA' }, () => of(named), 'fits'],
+    [
+      'of another issuer',
+      { issuer: 'O=Example,CN=Other CA' },
+      () => of(named),
+      '403 its issuer is not listed',
+    ],
+    ['of a DNS name', { san: { dns: 'client.example.COM' } }, () => of(named), 'fits'],
+    [
+      'of another DNS name',
+      { san: { dns: ['example.com', '*.example.com'] } },
+      () => of(named),
+      '403 no alternative name is listed',
+    ],
+    ['of a URI', { san: { uri: 'urn:example:client' } }, () => of(named), 'fits'],
+    ['of an address, spelt out', { san: { ip: '2001:0DB8:0:0:0:0:0:1' } }, () => of(named), 'fits'],
+    ['of an e-mail address', { san: { dns: 'x', email: 'a@example.com' } }, () => of(named), 'fits'],
+    [
+      'of a name of another kind',
+      { san: { uri: 'Client.Example.com' } },
+      () => of(named),
+      '403 no alternative name is listed',
+    ],
+    [
+      'with an alternative name, and it has none',
+      { san: { dns: 'x' } },
+      () => of(pki.alice),
+      '403 no alternative name is listed',
+    ],
+    ['for clients, and it is', { extendedKeyUsage: 'clientAuth' }, () => of(pki.alice), 'fits'],
+    [
+      'for clients, and it is for servers',
+      { extendedKeyUsage: 'clientAuth' },
+      () => of(pki.server),
+      '403 its extended key usage lacks clientAuth',
+    ],
+    [
+      'for clients, and it does not say',
+      { extendedKeyUsage: 'clientAuth' },
+      () => of(pki.ca),
+      '403 its extended key usage lacks clientAuth',
+    ],
+    [
+      'several, and one does not hold',
+      { requireVerified: true, subject: 'CN=x' },
+      () => of(named, true),
+      '403 its subject is not listed',
+    ],
+    ['refused with 401', { requireVerified: true, status: 401 }, () => of(named), '401 it is not verified'],
+    [
+      'known by more than its hash',
+      { subject: 'CN=x' },
+      () => new ClientCertificate({ thumbprint: rfc8705AppendixA.thumbprint }),
+      "403 the proxy hands on the certificate's hash alone",
+    ],
+    [
+      'valid now, known by its hash alone',
+      { requireValidNow: true },
+      () => new ClientCertificate({ thumbprint: rfc8705AppendixA.thumbprint }),
+      '403 it is not valid now',
+    ],
+    [
+      'X.509 at all',
+      { subject: 'CN=x' },
+      () => new ClientCertificate(Buffer.from([0x30, 0])),
+      '400 not an X.509 certificate',
+    ],
+    [
+      'X.509 at all, to be valid',
+      { requireValidNow: true },
+      () => new ClientCertificate(Buffer.from([0x30, 0])),
+      '400 not an X.509 certificate',
+    ],
+    ['nothing', {}, () => new ClientCertificate(Buffer.from([0x30, 0])), 'fits'],
+    [
+      'nothing, said twice',
+      { requireVerified: false, requireValidNow: false },
+      () => of(pki.expired, false),
+      'fits',
+    ],
+  ])('%s', (_title, policy, certificate, expected) => {
+    const presented = certificate();
+    // The second time it is remembered.
+    expect([outcome(policy, presented), outcome(policy, presented)]).toEqual([expected, expected]);
+  });
+
+  it('there must be one, under when-bound too', () => {
+    expect(outcome({ requireVerified: true })).toBe('401 certificatePolicy needs one');
+  });
+});
+
+describe('a policy that is none is refused', () => {
+  it.each<[string, unknown, string]>([
+    ['an unknown rule', { verified: true }, 'certificatePolicy.verified: there is no such option'],
+    [
+      'a name that is none',
+      { subject: 'alice' },
+      'certificatePolicy.subject: "alice" was given; accepted is a distinguished name as RFC 4514 writes it',
+    ],
+    ['a name among others', { issuer: ['CN=a', 'b'] }, 'certificatePolicy.issuer: a list was given'],
+    [
+      'a kind that is none',
+      { san: { upn: 'x' } },
+      'certificatePolicy.san.upn: there is no such option; accepted are dns, uri, ip, email',
+    ],
+    [
+      'a usage that is none',
+      { extendedKeyUsage: 'serverAuth' },
+      'certificatePolicy.extendedKeyUsage: "serverAuth" was given; accepted is \'clientAuth\'',
+    ],
+    [
+      'a status that is none',
+      { requireVerified: true, status: 404 },
+      'certificatePolicy.status: 404 was given; accepted is 401 or 403',
+    ],
+    [
+      'no boolean',
+      { requireVerified: 'yes' },
+      'certificatePolicy.requireVerified: "yes" was given; accepted is true or false',
+    ],
+  ])('%s', (_title, certificatePolicy, message) => {
+    expect(() => resolveSettings({ ...base, certificatePolicy }, {})).toThrow(message);
+  });
+
+  it('requireVerified where the proxy hands on no verdict', () => {
+    const mute = proxyHeader(custom({ header: 'x', decode: () => undefined }), { trust: 'loopback' });
+    const options = { ...base, certificate: mute, certificatePolicy: { requireVerified: true } };
+    expect(() => resolveSettings(options, {})).toThrow(ConfigurationError);
+    expect(() => resolveSettings(options, {})).toThrow(
+      'certificatePolicy.requireVerified: true was given, but this proxy',
+    );
+    const speaking = proxyHeader(nginx(), { trust: 'loopback' });
+    expect(() => resolveSettings({ ...options, certificate: speaking }, {})).not.toThrow();
+  });
+});
+
+describe('the proxy’s verdict', () => {
+  const source = () => proxyHeader(nginx(), { trust: '127.0.0.1' });
+  const verdict = (from: ReturnType<typeof source>, ...lines: string[]) => {
+    const rawHeaders = ['x-ssl-client-cert', encodeURIComponent(pki.alice.cert), ...lines];
+    return from({ socket: { remoteAddress: '127.0.0.1' }, rawHeaders, headers: {} } as never)?.verified;
+  };
+
+  it('is read for each request, though the certificate is remembered', () => {
+    const from = source();
+    const header = 'X-SSL-Client-Verify';
+    expect(verdict(from, header, 'SUCCESS')).toBe(true);
+    expect(verdict(from, header, 'FAILED:certificate has expired')).toBe(false);
+    expect(verdict(from, header, 'SUCCESS')).toBe(true);
+    expect(verdict(from)).toBe(false);
+    expect(verdict(from, header, 'SUCCESS', header, 'SUCCESS')).toBe(false);
+    expect(verdict(from, 'X_SSL_Client_Verify', 'SUCCESS')).toBe(false);
+  });
+});
+
+describe.each(frameworks)('%s', (framework) => {
+  async function statusOf(identity: Identity, more: ResourceServerOptions) {
+    server.introspection = answer(200, goodClaims(server.issuer, identity.thumbprint));
+    const api = await startApi(framework, pki, {
+      ...base,
+      issuer: server.issuer,
+      http: { ca: pki.ca.cert },
+      ...more,
+    });
+    try {
+      return await call(pki, api, '/', identity).auth('token', { type: 'bearer' });
+    } finally {
+      await api.close();
+    }
+  }
+
+  it('R19: with Node ending TLS, a self-signed certificate is refused with 403 and no challenge', async () => {
+    const certificatePolicy = { requireVerified: true };
+    expect((await statusOf(pki.alice, { certificatePolicy })).status).toBe(200);
+    const refused = await statusOf(pki.selfSignedEc, { certificatePolicy });
+    expect([refused.status, refused.body.error]).toEqual([403, 'access_denied']);
+    expect(refused.headers['www-authenticate']).toBeUndefined();
+    expect(refused.headers['cache-control']).toBe('no-store');
+  });
+
+  it('S12: or with 401 and the usual challenge', async () => {
+    const refused = await statusOf(pki.selfSignedEc, {
+      certificatePolicy: { requireVerified: true, status: 401 },
+    });
+    expect([refused.status, refused.body.error]).toEqual([401, 'invalid_token']);
+    expect(refused.headers['www-authenticate']).toContain('error="invalid_token"');
+  });
+
+  it('the binding is looked at first', async () => {
+    server.introspection = answer(200, goodClaims(server.issuer, pki.bob.thumbprint));
+    const api = await startApi(framework, pki, {
+      ...base,
+      issuer: server.issuer,
+      http: { ca: pki.ca.cert },
+      certificatePolicy: { subject: 'CN=nobody' },
+    });
+    const { status } = await call(pki, api, '/', pki.alice).auth('token', { type: 'bearer' });
+    await api.close();
+    expect(status).toBe(401);
+  });
+});
