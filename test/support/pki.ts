@@ -16,8 +16,10 @@ export interface Identity {
 
 export interface Pki {
   readonly ca: Identity;
-  /** For 127.0.0.1 and localhost. */
+  /** For 127.0.0.1, localhost and api.example.com. */
   readonly server: Identity;
+  /** A proxy's own, for a hop of mutual TLS. */
+  readonly proxy: Identity;
   /** Signed by the CA. */
   readonly alice: Identity;
   readonly bob: Identity;
@@ -64,6 +66,7 @@ export async function createPki(): Promise<Pki> {
     new x509.SubjectAlternativeNameExtension([
       { type: 'ip', value: '127.0.0.1' },
       { type: 'dns', value: 'localhost' },
+      { type: 'dns', value: 'api.example.com' },
     ]),
     new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
   ];
@@ -74,6 +77,7 @@ export async function createPki(): Promise<Pki> {
       extensions: [new x509.BasicConstraintsExtension(true, undefined, true)],
     }),
     server: await issue({ subject: 'CN=localhost', keys: serverKeys, issuer, extensions: loopback }),
+    proxy: await issue({ subject: 'CN=proxy', keys: serverKeys, issuer, extensions: client }),
     alice: await issue({ subject: 'CN=alice, O=Example', keys: aliceKeys, issuer, extensions: client }),
     bob: await issue({ subject: 'CN=bob, O=Example', keys: bobKeys, issuer, extensions: client }),
     aliceEc: await issue({ subject: 'CN=alice-ec, O=Example', keys: ecKeys, issuer, extensions: client }),
