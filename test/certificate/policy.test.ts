@@ -282,7 +282,7 @@ describe.each(frameworks)('%s', (framework) => {
     expect(refused.headers['www-authenticate']).toContain('error="invalid_token"');
   });
 
-  it('the binding is looked at first', async () => {
+  it('R176: the binding is looked at first, and a mismatch is 401', async () => {
     server.introspection = answer(200, goodClaims(server.issuer, pki.bob.thumbprint));
     const api = await startApi(framework, pki, {
       ...base,

@@ -43,7 +43,7 @@ describe('values as the proxies, their makers or the standards have them', () =>
     ['HAProxy', core.haproxy(), base64, thumbprint],
     ['HAProxy, no certificate', core.haproxy(), '', 'none'],
     ['Apache, line ends turned to blanks', core.apache(), pem.replaceAll('\n', ' '), thumbprint],
-    ['Apache, no certificate', core.apache(), '(null)', 'none'],
+    ['R179: Apache, no certificate', core.apache(), '(null)', 'none'],
     [
       'Apache, escaped in lower case',
       core.apache({ encoding: 'escaped' }),

@@ -1,0 +1,20 @@
+// Puts the files that the tests run into the pages that show them: each code block behind <!-- file: path -->.
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const pages = join(root, 'docs/proxies');
+
+for (const name of readdirSync(pages)) {
+  const page = join(pages, name);
+  const text = readFileSync(page, 'utf8');
+  const synced = text.replace(
+    /(<!-- file: (\S+) -->\n```\w+\n)[\s\S]*?(\n```\n)/g,
+    (_block, start, path, end) => start + readFileSync(join(root, path), 'utf8').trimEnd() + end,
+  );
+  if (synced !== text) {
+    writeFileSync(page, synced);
+    console.log(`synced docs/proxies/${name}`);
+  }
+}
