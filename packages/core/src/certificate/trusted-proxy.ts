@@ -3,7 +3,7 @@ import { compile } from 'proxy-addr';
 import { ConfigurationError } from '../errors.js';
 import { headerName, type OptionReader, type OptionRule, secretText, thumbprints } from '../option-rules.js';
 import type { NodeRequest } from '../request/bearer-token.js';
-import { connectionOf, isUnixSocket } from './connection.js';
+import { type Connection, connectionOf, isUnixSocket } from './connection.js';
 import { headerValues } from './header-values.js';
 import { tlsSocket } from './tls-socket.js';
 
@@ -75,15 +75,20 @@ function peerTest(given: OptionReader): Test {
   const names = typeof trust === 'string' ? [trust] : [...trust];
   const trustsUnix = names.includes('unix');
   const isTrustedAddress = compiled(names.filter((name) => name !== 'unix'));
+  const isTrusted = (connection: Connection): boolean =>
+    connection.remoteAddress === undefined
+      ? trustsUnix && isUnixSocket(connection)
+      : isTrustedAddress(connection.remoteAddress);
+  // A connection's peer never changes, and a proxy's connections live long.
+  const decided = new WeakMap<Connection, boolean>();
   return (req) => {
     const connection = connectionOf(req);
     if (connection === undefined) {
       return false;
     }
-    const { remoteAddress } = connection;
-    return remoteAddress === undefined
-      ? trustsUnix && isUnixSocket(connection)
-      : isTrustedAddress(remoteAddress);
+    const verdict = decided.get(connection) ?? isTrusted(connection);
+    decided.set(connection, verdict);
+    return verdict;
   };
 }
 
