@@ -7,8 +7,11 @@ import {
   none,
 } from './encodings.js';
 
-/** One element of an X-Forwarded-Client-Cert: the pairs of one hop. Keys in lower case. */
-type Element = ReadonlyMap<string, string>;
+/** What one hop says of its client's certificate. */
+interface Element {
+  cert?: string;
+  hash?: string;
+}
 
 /**
  * Envoy's X-Forwarded-Client-Cert with exactly one element, as `SANITIZE_SET` writes it. A second one can only have
@@ -40,8 +43,7 @@ export function elementFromEnd(hops: number): CertificateDecoder {
 }
 
 function fromElement(element: Element | undefined): DecodedCertificate {
-  const cert = element?.get('cert');
-  const hash = element?.get('hash');
+  const { cert, hash } = element ?? {};
   if (hash !== undefined && !/^[0-9a-f]{64}$/i.test(hash)) {
     return malformed('Hash is not a SHA-256 in hex');
   }
@@ -60,31 +62,71 @@ function fromElement(element: Element | undefined): DecodedCertificate {
   return decoded;
 }
 
-// A key, "=", and a value: quoted, with backslashes before what they escape, or bare. Sticky: each step goes on where
-// the last one ended, so that a quoted comma or semicolon never splits anything.
-const pair = /[ \t]*([A-Za-z]+)=(?:"([^"\\]*(?:\\.[^"\\]*)*)"|([^",;]*))([,;]|$)/sy;
-
 /** Elements apart by commas, pairs by semicolons; `undefined` for anything else, and for a Cert or Hash twice. */
 function readElements(value: string): Element[] | undefined {
   const elements: Element[] = [];
-  let element = new Map<string, string>();
-  pair.lastIndex = 0;
-  for (let separator = ';'; separator !== ''; ) {
-    const match = pair.exec(value);
-    if (match === null) {
+  let element: Element = {};
+  for (let at = 0; at <= value.length; ) {
+    const pair = readPair(value, at);
+    if (pair === undefined) {
       return undefined;
     }
-    const [, name = '', quoted, bare = ''] = match;
-    const key = name.toLowerCase();
-    if (element.has(key) && (key === 'cert' || key === 'hash')) {
-      return undefined;
+    const { key, written, end } = pair;
+    if (key === 'cert' || key === 'hash') {
+      if (element[key] !== undefined) {
+        return undefined;
+      }
+      element[key] = unquoted(written);
     }
-    element.set(key, quoted?.replace(/\\(.)/gs, '$1') ?? bare);
-    separator = match[4] ?? '';
-    if (separator !== ';') {
+    if (value[end] !== ';') {
       elements.push(element);
-      element = new Map();
+      element = {};
     }
+    at = end + 1;
   }
   return elements;
+}
+
+// Sticky: each is tried at one place only, so that reading takes one pass.
+const keyAndEquals = /[ \t]*([A-Za-z]+)=/y;
+const bareValue = /[^",;]*/y;
+
+/** The pair that starts at `from`, its value as written; `end` is where its separator stands, or the text's end. */
+function readPair(text: string, from: number): { key: string; written: string; end: number } | undefined {
+  keyAndEquals.lastIndex = from;
+  const key = keyAndEquals.exec(text)?.[1]?.toLowerCase();
+  if (key === undefined) {
+    return undefined;
+  }
+  const start = keyAndEquals.lastIndex;
+  const end = text[start] === '"' ? behindQuoted(text, start) : behindBare(text, start);
+  // Behind a closing quote comes a separator and nothing else. So a quote that the client left open, in an element of
+  // its own, takes the rest with it: the next quote is one that the proxy opens, and no separator follows that.
+  return end !== undefined && isSeparator(text[end])
+    ? { key, written: text.slice(start, end), end }
+    : undefined;
+}
+
+/** A loop, as an expression that repeats a group runs out of stack on a long text. */
+function behindQuoted(text: string, openingQuote: number): number | undefined {
+  for (let at = openingQuote + 1; at < text.length; at += text[at] === '\\' ? 2 : 1) {
+    if (text[at] === '"') {
+      return at + 1;
+    }
+  }
+  return undefined;
+}
+
+function behindBare(text: string, from: number): number {
+  bareValue.lastIndex = from;
+  bareValue.exec(text);
+  return bareValue.lastIndex;
+}
+
+function unquoted(written: string): string {
+  return written.startsWith('"') ? written.slice(1, -1).replace(/\\(.)/gs, '$1') : written;
+}
+
+function isSeparator(character: string | undefined): boolean {
+  return character === undefined || character === ',' || character === ';';
 }
