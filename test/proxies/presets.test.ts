@@ -316,8 +316,13 @@ describe('a preset refuses', () => {
     ],
     [
       'an unknown option of AWS',
-      () => core.awsAlb({ header: 'x' } as never),
-      'awsAlb().header: there is no such option; accepted are mode',
+      () => core.awsAlb({ forward: 'x' } as never),
+      'awsAlb().forward: there is no such option; accepted are header, verifyHeader, mode',
+    ],
+    [
+      'a verdict of AWS, which gives none',
+      () => core.awsAlb({ mode: 'verify', verifyHeader: 'x' } as never),
+      'awsAlb().verifyHeader: this proxy hands on no verdict',
     ],
     [
       'no header',
@@ -329,9 +334,49 @@ describe('a preset refuses', () => {
       () => core.custom({ header: 'x' } as never),
       'custom().decode: nothing was given; accepted is a function',
     ],
+    [
+      'an empty name',
+      () => core.custom({ header: 'x', decode: () => undefined, name: '' }),
+      'custom().name: "" was given; accepted is a non-empty string',
+    ],
   ])('%s', (_title, make, message) => {
     expect(make).toThrow(ConfigurationError);
     expect(make).toThrow(message);
+  });
+});
+
+it('every preset refuses options that are none, and names itself', () => {
+  const { nginx, uniIdLibra, ingressNginx, haproxy, apache, caddy, envoy, istio, traefik, awsAlb } = core;
+  const { googleCloud, azureApplicationGateway, cloudflare, f5, kong, custom } = core;
+  const first = { nginx, uniIdLibra, ingressNginx, haproxy, apache, caddy, envoy, istio, traefik, awsAlb };
+  const presets = { ...first, googleCloud, azureApplicationGateway, cloudflare, f5, kong, custom };
+  for (const [name, preset] of Object.entries(presets)) {
+    for (const options of [null, 'x', 1, []]) {
+      expect(() => preset(options as never)).toThrow(ConfigurationError);
+      expect(() => preset(options as never)).toThrow(`${name}()`);
+    }
+  }
+});
+
+describe('names that an administrator chose', () => {
+  it.each<[string, ProxyPreset, string]>([
+    ['nginx', core.nginx({ header: 'X-Mine' }), 'x-mine'],
+    ['awsAlb', core.awsAlb({ header: 'X-Mine', mode: 'verify' }), 'x-mine'],
+    ['envoy', core.envoy({ header: 'X-Mine' }), 'x-mine'],
+    ['f5', core.f5({ header: 'X-Mine' }), 'x-mine'],
+    ['kong', core.kong({ header: 'X-Mine' }), 'x-mine'],
+    ['custom', core.custom({ header: 'X-Mine', decode: () => undefined }), 'x-mine'],
+  ])('%s', (name, preset, header) => {
+    expect([preset.name, preset.header]).toEqual([name, header]);
+  });
+
+  it('a custom preset has a name of its own', () => {
+    expect(core.custom({ header: 'x', decode: () => undefined, name: 'ourProxy' }).name).toBe('ourProxy');
+  });
+
+  it('AWS hands on verified certificates alone in verify mode, whatever the header is called', () => {
+    expect(core.awsAlb({ header: 'x-mine', mode: 'verify' }).alwaysVerified).toBe(true);
+    expect(core.awsAlb({ header: 'x-mine' }).alwaysVerified).toBeUndefined();
   });
 });
 

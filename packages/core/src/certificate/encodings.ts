@@ -26,10 +26,10 @@ export const escapedPem: CertificateDecoder = (value) => unescaped(value, pem);
 export const escapedPemChain: CertificateDecoder = (value) => unescaped(value, pemChain);
 
 /** PEM whose line ends a proxy turned to blanks, as a header needs. */
-export const pem: CertificateDecoder = (value) => onlyOne(pemBodies(value));
+export const pem: CertificateDecoder = (value) => (value === '' ? none : onlyOne(pemBodies(value)));
 
 /** The same with the rest of the chain behind the client's own certificate. */
-export const pemChain: CertificateDecoder = (value) => firstOf(pemBodies(value));
+export const pemChain: CertificateDecoder = (value) => (value === '' ? none : firstOf(pemBodies(value)));
 
 /** Base64 of a whole PEM text: Apache's `%{base64:...}`. */
 export const base64Pem: CertificateDecoder = (value) => {
@@ -45,22 +45,32 @@ export const base64Der: CertificateDecoder = (value) => (value === '' ? none : c
 
 /** Base64 DER, percent-encoded or not, the chain behind commas: Traefik. */
 export const commaSeparatedDer: CertificateDecoder = (value) =>
-  unescaped(value, (text) => firstOf(text === '' ? [] : text.split(',')));
+  unescaped(value, (text) => (text === '' ? none : firstOf(text.split(','))));
 
-/** A structured-field Byte Sequence, `:base64 DER:` (RFC 9440 §2.1, RFC 8941 §3.3.5). `::` is none. */
+/**
+ * A structured-field Byte Sequence, `:base64 DER:`, and nothing beside it: no blanks and no parameters (RFC 9440 §2.1,
+ * RFC 8941 §3.3.5). `::` is none.
+ */
 export const byteSequence: CertificateDecoder = (value) => {
   if (value === '' || value === '::') {
     return none;
   }
-  try {
-    const [bytes] = parseItem(value);
-    return bytes instanceof ArrayBuffer
-      ? asCertificate(Buffer.from(bytes))
-      : malformed('not a Byte Sequence');
-  } catch {
-    return malformed('not a Byte Sequence');
-  }
+  const bytes = bareBytes(value);
+  return bytes === undefined ? malformed('not a Byte Sequence') : certificateOf(Buffer.from(bytes));
 };
+
+function bareBytes(value: string): ArrayBuffer | undefined {
+  // The parser of an Item lets blanks around it and parameters behind it pass.
+  if (!value.startsWith(':') || !value.endsWith(':')) {
+    return undefined;
+  }
+  try {
+    const [bytes, parameters] = parseItem(value);
+    return bytes instanceof ArrayBuffer && parameters.size === 0 ? bytes : undefined;
+  } catch {
+    return undefined;
+  }
+}
 
 /** Decodes percent signs, then the rest; neither decoder ever sees what the other could not read. */
 export function unescaped(value: string, decode: CertificateDecoder): DecodedCertificate {
@@ -71,41 +81,41 @@ export function unescaped(value: string, decode: CertificateDecoder): DecodedCer
   }
 }
 
-function onlyOne(bodies: readonly string[] | undefined): DecodedCertificate {
-  return bodies !== undefined && bodies.length > 1
-    ? malformed('several certificates where one is expected')
-    : firstOf(bodies);
+function onlyOne(bodies: readonly string[]): DecodedCertificate {
+  return bodies.length > 1 ? malformed('several certificates where one is expected') : firstOf(bodies);
 }
 
 /** The client's own certificate comes first; the others must be certificates all the same. */
-function firstOf(bodies: readonly string[] | undefined): DecodedCertificate {
-  const decoded = bodies?.map(certificate);
-  const [first = none] = decoded ?? [malformed('not PEM')];
-  return decoded?.find(({ kind }) => kind === 'malformed') ?? first;
+function firstOf(bodies: readonly string[]): DecodedCertificate {
+  const decoded = bodies.map(certificate);
+  return decoded.find(({ kind }) => kind === 'malformed') ?? decoded[0] ?? malformed('not PEM');
 }
 
 function certificate(body: string): DecodedCertificate {
   const der = base64(body);
-  return der === undefined ? malformed('not base64') : asCertificate(der);
+  return der === undefined ? malformed('not base64') : certificateOf(der);
 }
 
-function asCertificate(der: Buffer): DecodedCertificate {
-  return isOneSequence(der) ? { kind: 'certificate', der } : malformed('not exactly one DER certificate');
+/** A certificate, if the bytes have the outer shape of one. */
+export function certificateOf(der: Uint8Array): DecodedCertificate {
+  return isOneSequence(Buffer.from(der.buffer, der.byteOffset, der.byteLength))
+    ? { kind: 'certificate', der }
+    : malformed('not exactly one DER certificate');
 }
 
-/** The Base64 bodies of PEM blocks with nothing but blanks between them; `undefined` for anything else. */
-function pemBodies(text: string): string[] | undefined {
+/** The Base64 bodies of PEM blocks with nothing but blanks between them; none at all for anything else. */
+function pemBodies(text: string): string[] {
   const bodies: string[] = [];
   let at = 0;
   for (let start = text.indexOf(begin); start !== -1; start = text.indexOf(begin, at)) {
     const stop = text.indexOf(end, start);
     if (stop === -1 || !isBlank(text.slice(at, start))) {
-      return undefined;
+      return [];
     }
     bodies.push(text.slice(start + begin.length, stop).replace(/[ \t\r\n]+/g, ''));
     at = stop + end.length;
   }
-  return isBlank(text.slice(at)) ? bodies : undefined;
+  return isBlank(text.slice(at)) ? bodies : [];
 }
 
 const begin = '-----BEGIN CERTIFICATE-----';

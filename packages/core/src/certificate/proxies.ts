@@ -1,11 +1,11 @@
 import { ConfigurationError } from '../errors.js';
 import {
-  checked,
   functionLike,
   headerName,
   OptionReader,
   type OptionRule,
   oneOf,
+  text,
   wholeNumber,
 } from '../option-rules.js';
 import {
@@ -13,6 +13,7 @@ import {
   base64Pem,
   byteSequence,
   type CertificateDecoder,
+  certificateOf,
   commaSeparatedDer,
   escapedPem,
   escapedPemChain,
@@ -57,10 +58,12 @@ interface PresetData {
   readonly alwaysVerified?: true;
 }
 
-const common = ['header', 'verifyHeader'] as const;
+/** The options of a preset; each has `names` of its own beside the names of the headers. */
+function read(name: string, options: unknown, ...names: string[]): OptionReader {
+  return new OptionReader(`${name}()`, options, ['header', 'verifyHeader', ...names]);
+}
 
-function preset(name: string, options: unknown, data: PresetData, more: readonly string[] = []): ProxyPreset {
-  const given = new OptionReader(`${name}()`, options, [...common, ...more]);
+function preset(name: string, given: OptionReader, data: PresetData): ProxyPreset {
   const header = given.optional('header', headerName) ?? data.header;
   const verifyHeader = given.optional('verifyHeader', headerName) ?? data.verifyHeader;
   const { decode, isVerified, alwaysVerified } = data;
@@ -80,17 +83,12 @@ function preset(name: string, options: unknown, data: PresetData, more: readonly
   });
 }
 
-function choice<T>(name: string, options: object, option: string, rule: OptionRule<T>, fallback: T): T {
-  const value = (options as Record<string, unknown>)[option];
-  return value === undefined ? fallback : checked(`${name}().${option}`, rule, value);
-}
-
 /**
  * NGINX: `$ssl_client_escaped_cert` in `X-SSL-Client-Cert` and `$ssl_client_verify` in `X-SSL-Client-Verify`.
  * `$ssl_client_cert` does not work: Node refuses its line feeds.
  */
 export function nginx(options: HeaderNames = {}): ProxyPreset {
-  return preset('nginx', options, {
+  return preset('nginx', read('nginx', options), {
     header: 'x-ssl-client-cert',
     decode: escapedPem,
     verifyHeader: 'x-ssl-client-verify',
@@ -100,7 +98,7 @@ export function nginx(options: HeaderNames = {}): ProxyPreset {
 
 /** NGINX as in the set-up of Uni-ID Libra: `$ssl_client_escaped_cert` in `X-FAPI-CLIENT-CERT`. */
 export function uniIdLibra(options: HeaderNames = {}): ProxyPreset {
-  return preset('uniIdLibra', options, {
+  return preset('uniIdLibra', read('uniIdLibra', options), {
     header: 'x-fapi-client-cert',
     decode: escapedPem,
     isVerified: success,
@@ -109,7 +107,7 @@ export function uniIdLibra(options: HeaderNames = {}): ProxyPreset {
 
 /** ingress-nginx with `auth-tls-pass-certificate-to-upstream: "true"`: `ssl-client-cert`, `ssl-client-verify`. */
 export function ingressNginx(options: HeaderNames = {}): ProxyPreset {
-  return preset('ingressNginx', options, {
+  return preset('ingressNginx', read('ingressNginx', options), {
     header: 'ssl-client-cert',
     decode: escapedPem,
     verifyHeader: 'ssl-client-verify',
@@ -119,7 +117,7 @@ export function ingressNginx(options: HeaderNames = {}): ProxyPreset {
 
 /** HAProxy: `%[ssl_c_der,base64]` in `X-SSL-Client-Cert` and `%[ssl_c_verify]` in `X-SSL-Client-Verify`. */
 export function haproxy(options: HeaderNames = {}): ProxyPreset {
-  return preset('haproxy', options, {
+  return preset('haproxy', read('haproxy', options), {
     header: 'x-ssl-client-cert',
     decode: base64Der,
     verifyHeader: 'x-ssl-client-verify',
@@ -139,26 +137,21 @@ export interface ApacheOptions extends HeaderNames {
 
 /** Apache httpd: `SSL_CLIENT_CERT` in `X-SSL-Client-Cert`, `SSL_CLIENT_VERIFY` in `X-SSL-Client-Verify`. */
 export function apache(options: ApacheOptions = {}): ProxyPreset {
-  const decoders = { pem, escaped: escapedPem, base64: base64Pem };
-  const encoding = choice('apache', options, 'encoding', oneOf('pem', 'escaped', 'base64'), 'pem');
-  const decode = decoders[encoding];
-  return preset(
-    'apache',
-    options,
-    {
-      header: 'x-ssl-client-cert',
-      // Apache's word for a variable that is not set.
-      decode: (value) => (value === '(null)' ? none : decode(value)),
-      verifyHeader: 'x-ssl-client-verify',
-      isVerified: success,
-    },
-    ['encoding'],
-  );
+  const given = read('apache', options, 'encoding');
+  const encoding = given.optional('encoding', oneOf('pem', 'escaped', 'base64')) ?? 'pem';
+  const decode = { pem, escaped: escapedPem, base64: base64Pem }[encoding];
+  return preset('apache', given, {
+    header: 'x-ssl-client-cert',
+    // Apache's word for a variable that is not set.
+    decode: (value) => (value === '(null)' ? none : decode(value)),
+    verifyHeader: 'x-ssl-client-verify',
+    isVerified: success,
+  });
 }
 
 /** Caddy: `:{http.request.tls.client.certificate_der_base64}:` in `Client-Cert`. */
 export function caddy(options: Omit<HeaderNames, 'verifyHeader'> = {}): ProxyPreset {
-  return preset('caddy', options, {
+  return preset('caddy', read('caddy', options), {
     header: 'client-cert',
     // Without a certificate Caddy leaves the placeholder itself.
     decode: (value) =>
@@ -172,6 +165,10 @@ export interface XfccOptions extends Pick<HeaderNames, 'header'> {
    * `sanitize-set` (default): the proxy replaces the header, there is one element. `append-forward`: each proxy
    * appends its own. The modes that forward what the client sent (`FORWARD_ONLY`, `ALWAYS_FORWARD_ONLY`) can't be
    * trusted, whoever the peer is.
+   *
+   * Envoy writes URI and DNS names of the certificate as they are, commas and all. With `sanitize-set` a name that
+   * forges an element is refused; with `append-forward` nothing tells it from a real one. So let an appending Envoy
+   * hand on neither (`uri`, `dns` of `set_current_client_cert_details`), unless a CA vouches for the names.
    */
   readonly forward?: 'sanitize-set' | 'append-forward';
   /** With `append-forward`: how many proxies there are from the API to the one that ends the client's TLS. Default 1. */
@@ -179,16 +176,17 @@ export interface XfccOptions extends Pick<HeaderNames, 'header'> {
 }
 
 function xfcc(name: string, options: XfccOptions): ProxyPreset {
-  const forward = choice(name, options, 'forward', forwardMode, 'sanitize-set');
-  const hops = choice(name, options, 'hops', wholeNumber(1, 16), 1);
-  if (forward === 'sanitize-set' && options.hops !== undefined) {
+  const given = read(name, options, 'forward', 'hops');
+  const forward = given.optional('forward', forwardMode) ?? 'sanitize-set';
+  const hops = given.optional('hops', wholeNumber(1, 16));
+  if (forward === 'sanitize-set' && hops !== undefined) {
     throw new ConfigurationError(
       `${name}().hops`,
       "it was given without forward: 'append-forward', which it belongs to",
     );
   }
-  const decode = forward === 'sanitize-set' ? soleElement : elementFromEnd(hops);
-  return preset(name, options, { header: 'x-forwarded-client-cert', decode }, ['forward', 'hops']);
+  const decode = forward === 'sanitize-set' ? soleElement : elementFromEnd(hops ?? 1);
+  return preset(name, given, { header: 'x-forwarded-client-cert', decode });
 }
 
 const forwardMode: OptionRule<'sanitize-set' | 'append-forward'> = {
@@ -198,23 +196,34 @@ const forwardMode: OptionRule<'sanitize-set' | 'append-forward'> = {
     'ALWAYS_FORWARD_ONLY) can not be trusted',
 };
 
-/** Envoy: X-Forwarded-Client-Cert with `Cert`, `Hash` or both. */
+/**
+ * Envoy: X-Forwarded-Client-Cert, with `forward_client_cert_details: SANITIZE_SET` or `APPEND_FORWARD`. Envoy always
+ * writes `Hash`, which the binding needs; `set_current_client_cert_details: { cert: true }` adds `Cert`, which rules on
+ * names and dates need.
+ */
 export function envoy(options: XfccOptions = {}): ProxyPreset {
   return xfcc('envoy', options);
 }
 
-/** Istio's gateways, which are Envoy. */
+/**
+ * Istio's gateways, which are Envoy: `forwardClientCertDetails: SANITIZE_SET` in `gatewayTopology`, or `APPEND_FORWARD`.
+ * A sidecar beside the API appends the gateway's own certificate: `{ forward: 'append-forward', hops: 2 }`, and let none
+ * but the gateway call the API, as any other workload could write the element before.
+ */
 export function istio(options: XfccOptions = {}): ProxyPreset {
   return xfcc('istio', options);
 }
 
 /** Traefik's PassTLSClientCert with `pem: true`: `X-Forwarded-Tls-Client-Cert`. */
 export function traefik(options: Omit<HeaderNames, 'verifyHeader'> = {}): ProxyPreset {
-  return preset('traefik', options, { header: 'x-forwarded-tls-client-cert', decode: commaSeparatedDer });
+  return preset('traefik', read('traefik', options), {
+    header: 'x-forwarded-tls-client-cert',
+    decode: commaSeparatedDer,
+  });
 }
 
 /** How the load balancer handles client certificates. */
-export interface AwsAlbOptions {
+export interface AwsAlbOptions extends Pick<HeaderNames, 'header'> {
   /**
    * `passthrough` (default): `X-Amzn-Mtls-Clientcert`, the whole chain, not verified. `verify`:
    * `X-Amzn-Mtls-Clientcert-Leaf`, verified against the trust store.
@@ -222,17 +231,17 @@ export interface AwsAlbOptions {
   readonly mode?: 'passthrough' | 'verify';
 }
 
-/** AWS Application Load Balancer with mutual authentication. */
+/** AWS Application Load Balancer with mutual authentication; `header` where its listener renames the header. */
 export function awsAlb(options: AwsAlbOptions = {}): ProxyPreset {
-  new OptionReader('awsAlb()', options, ['mode']);
-  const mode = choice('awsAlb', options, 'mode', oneOf('passthrough', 'verify'), 'passthrough');
-  return mode === 'verify'
-    ? preset(
-        'awsAlb',
-        {},
-        { header: 'x-amzn-mtls-clientcert-leaf', decode: escapedPem, alwaysVerified: true },
-      )
-    : preset('awsAlb', {}, { header: 'x-amzn-mtls-clientcert', decode: escapedPemChain });
+  const given = read('awsAlb', options, 'mode');
+  const mode = given.optional('mode', oneOf('passthrough', 'verify')) ?? 'passthrough';
+  return preset(
+    'awsAlb',
+    given,
+    mode === 'verify'
+      ? { header: 'x-amzn-mtls-clientcert-leaf', decode: escapedPem, alwaysVerified: true }
+      : { header: 'x-amzn-mtls-clientcert', decode: escapedPemChain },
+  );
 }
 
 /**
@@ -240,7 +249,7 @@ export function awsAlb(options: AwsAlbOptions = {}): ProxyPreset {
  * `X-Client-Cert-Chain-Verified:{client_cert_chain_verified}`.
  */
 export function googleCloud(options: HeaderNames = {}): ProxyPreset {
-  return preset('googleCloud', options, {
+  return preset('googleCloud', read('googleCloud', options), {
     header: 'x-client-cert-leaf',
     decode: byteSequence,
     verifyHeader: 'x-client-cert-chain-verified',
@@ -248,9 +257,12 @@ export function googleCloud(options: HeaderNames = {}): ProxyPreset {
   });
 }
 
-/** Azure App Service: its front end sets `X-ARR-ClientCert`. */
+/** Azure App Service: its front end sets `X-ARR-ClientCert`, for any certificate and without a verdict on it. */
 export function azureAppService(): ProxyPreset {
-  return preset('azureAppService', {}, { header: 'x-arr-clientcert', decode: base64Der });
+  return preset('azureAppService', read('azureAppService', {}), {
+    header: 'x-arr-clientcert',
+    decode: base64Der,
+  });
 }
 
 /**
@@ -258,7 +270,7 @@ export function azureAppService(): ProxyPreset {
  * `{var_client_certificate_verification}` in `X-Client-Cert-Verification`.
  */
 export function azureApplicationGateway(options: HeaderNames = {}): ProxyPreset {
-  return preset('azureApplicationGateway', options, {
+  return preset('azureApplicationGateway', read('azureApplicationGateway', options), {
     header: 'x-client-cert',
     decode: escapedPem,
     verifyHeader: 'x-client-cert-verification',
@@ -268,10 +280,11 @@ export function azureApplicationGateway(options: HeaderNames = {}): ProxyPreset 
 
 /**
  * Cloudflare with client certificate forwarding: `Cf-Client-Cert-Der-Base64`; the verdict in `Cf-Cert-Verified`, by the
- * managed transform "Add TLS client auth headers".
+ * managed transform "Add TLS client auth headers". Revocation is not part of that verdict: have a rule block requests
+ * with `cf.tls_client_auth.cert_revoked`.
  */
 export function cloudflare(options: HeaderNames = {}): ProxyPreset {
-  return preset('cloudflare', options, {
+  return preset('cloudflare', read('cloudflare', options), {
     header: 'cf-client-cert-der-base64',
     decode: base64Der,
     verifyHeader: 'cf-cert-verified',
@@ -286,9 +299,10 @@ export interface EncodingOptions extends Pick<HeaderNames, 'header'> {
 }
 
 function byEncoding(name: string, options: EncodingOptions, fallback: 'escaped' | 'base64'): ProxyPreset {
-  const encoding = choice(name, options, 'encoding', oneOf('escaped', 'base64'), fallback);
+  const given = read(name, options, 'encoding');
+  const encoding = given.optional('encoding', oneOf('escaped', 'base64')) ?? fallback;
   const decode = encoding === 'escaped' ? escapedPem : base64Der;
-  return preset(name, options, { header: 'x-client-cert', decode }, ['encoding']);
+  return preset(name, given, { header: 'x-client-cert', decode });
 }
 
 /** F5 BIG-IP with an iRule that sets `X-Client-Cert`; base64 of the DER by default. */
@@ -296,14 +310,17 @@ export function f5(options: EncodingOptions = {}): ProxyPreset {
   return byEncoding('f5', options, 'base64');
 }
 
-/** Kong with a plugin that sets `X-Client-Cert`; percent-encoded PEM by default. */
+/**
+ * Kong with a plugin that sets `X-Client-Cert`, such as its TLS Metadata Headers; percent-encoded PEM by default. That
+ * plugin hands on whatever came in the handshake, without a verdict.
+ */
 export function kong(options: EncodingOptions = {}): ProxyPreset {
   return byEncoding('kong', options, 'escaped');
 }
 
 /** Any proxy that follows RFC 9440: `Client-Cert`. `Client-Cert-Chain` is not needed and not looked at. */
 export function rfc9440(): ProxyPreset {
-  return preset('rfc9440', {}, { header: 'client-cert', decode: byteSequence });
+  return preset('rfc9440', read('rfc9440', {}), { header: 'client-cert', decode: byteSequence });
 }
 
 /** A proxy of one's own. */
@@ -312,17 +329,20 @@ export interface CustomOptions {
   readonly header: string;
   /** The DER, or `undefined` when the client sent no certificate. What it throws is answered with 400. */
   readonly decode: (value: string) => Uint8Array | undefined;
+  /** What events call this proxy. Default `custom`. */
+  readonly name?: string;
 }
 
 /** A proxy that none of the presets fits. */
 export function custom(options: CustomOptions): ProxyPreset {
-  const given = new OptionReader('custom()', options, ['header', 'decode']);
+  const given = new OptionReader('custom()', options, ['header', 'decode', 'name']);
   const header = given.required('header', headerName);
   const decode = given.required(
     'decode',
     functionLike<CustomOptions['decode']>('a function from the value to the DER'),
   );
-  return preset('custom', {}, { header, decode: (value) => decodedByUser(decode, value) });
+  const name = given.optional('name', text) ?? 'custom';
+  return Object.freeze({ name, header, decode: (value: string) => decodedByUser(decode, value) });
 }
 
 function decodedByUser(decode: CustomOptions['decode'], value: string): ReturnType<CertificateDecoder> {
@@ -331,8 +351,8 @@ function decodedByUser(decode: CustomOptions['decode'], value: string): ReturnTy
     if (der === undefined) {
       return none;
     }
-    return der instanceof Uint8Array && der.length > 0
-      ? { kind: 'certificate', der }
+    return der instanceof Uint8Array
+      ? certificateOf(der)
       : malformed('the custom decoder returned neither DER nor undefined');
   } catch {
     return malformed('the custom decoder threw');
