@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { hasProgram } from '../support/programs.js';
+import { itReal } from '../support/programs.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const story = ['--no-warnings', '--import', 'tsx', 'examples/story/main.ts'];
@@ -16,7 +16,7 @@ describe('npm start', () => {
     expect(stdout).not.toContain('✗');
   });
 
-  it.skipIf(!hasProgram('curl'))('--serve prints curl commands that work as pasted', async () => {
+  itReal('curl', '--serve prints curl commands that work as pasted', async () => {
     const program = spawn(process.execPath, [...story, '--serve'], { cwd: root });
     let printed = '';
     program.stdout.setEncoding('utf8').on('data', (chunk) => {

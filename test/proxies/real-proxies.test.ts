@@ -23,7 +23,8 @@ import { audience, startAuthorizationServer, testClients } from '../support/auth
 import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../support/faulty-server.js';
 import { close } from '../support/loopback.js';
 import { createPki, type Identity, type Pki } from '../support/pki.js';
-import { describeReal, type ProxyStart, type RealProxy, startProxy } from '../support/real-proxies.js';
+import { describeReal } from '../support/programs.js';
+import { type ProxyStart, type RealProxy, startProxy } from '../support/real-proxies.js';
 
 /** What clients call the API, in SNI and in Host; Caddy insists that the two agree. */
 const name = 'api.example.com';

@@ -1,16 +1,45 @@
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { describe, it } from 'vitest';
 
 // Debian keeps servers where an ordinary user's PATH does not look.
 const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
 
+// To see what a machine with less sees: WITHOUT_PROGRAMS="nginx caddy" npm test
+const hidden = (process.env.WITHOUT_PROGRAMS ?? '').split(' ');
+
 /** The full path of a program on this machine, or `undefined`. */
 export function findProgram(name: string): string | undefined {
-  return folders.map((folder) => join(folder, name)).find(isExecutable);
+  return hidden.includes(name) ? undefined : folders.map((folder) => join(folder, name)).find(isExecutable);
 }
 
-export function hasProgram(name: string): boolean {
-  return findProgram(name) !== undefined;
+/** A suite that needs a program: skipped by name where it is missing, a failure where REQUIRE_REAL is set. */
+export function describeReal(program: string, title: string, suite: () => void): void {
+  if (findProgram(program) !== undefined) {
+    describe(title, suite);
+  } else {
+    missing(program, title);
+  }
+}
+
+/** The same for one test. */
+export function itReal(program: string, title: string, test: () => void | Promise<void>): void {
+  if (findProgram(program) !== undefined) {
+    it(title, test);
+  } else {
+    missing(program, title);
+  }
+}
+
+function missing(program: string, title: string): void {
+  const named = `${title} (needs ${program})`;
+  if (process.env.REQUIRE_REAL) {
+    it(named, () => {
+      throw new Error(`${program} is not on this machine`);
+    });
+  } else {
+    it.skip(named, () => undefined);
+  }
 }
 
 function isExecutable(path: string): boolean {

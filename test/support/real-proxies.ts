@@ -6,7 +6,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { describe, it } from 'vitest';
 import { close, listen } from './loopback.js';
 import type { Pki } from './pki.js';
 import { findProgram } from './programs.js';
@@ -33,21 +32,6 @@ export interface ProxyStart {
 
 const examples = fileURLToPath(new URL('../../examples/proxies', import.meta.url));
 const isRoot = process.getuid?.() === 0;
-
-/** A suite that needs a program: skipped by name where it is missing, a failure where REQUIRE_REAL is set. */
-export function describeReal(program: ProxyProgram, title: string, suite: () => void): void {
-  if (findProgram(program) !== undefined) {
-    describe(title, suite);
-  } else if (process.env.REQUIRE_REAL) {
-    it(`${title}: needs ${program}`, () => {
-      throw new Error(`${program} is not on this machine`);
-    });
-  } else {
-    describe.skip(`${title} (${program} is not on this machine)`, () => {
-      it(`needs ${program}`, () => undefined);
-    });
-  }
-}
 
 /** Starts the program in the foreground with its example configuration, on a free loopback port. */
 export async function startProxy({
