@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { CertificateDecoder } from '../../packages/core/src/certificate/encodings.js';
 import * as encodings from '../../packages/core/src/certificate/encodings.js';
-import { elementFromEnd, soleElement } from '../../packages/core/src/certificate/xfcc.js';
+import { clientElement } from '../../packages/core/src/certificate/xfcc.js';
 
 /** A SEQUENCE of any content: all that a decoder looks at. */
 const sequences = fc.uint8Array({ minLength: 1, maxLength: 400 }).map((content) => {
@@ -31,9 +31,9 @@ const decoders: Record<string, [CertificateDecoder, (der: Buffer) => string]> = 
   byteSequence: [encodings.byteSequence, (der) => `:${der.toString('base64')}:`],
   caddy: [core.caddy().decode, (der) => `:${der.toString('base64')}:`],
   apache: [core.apache().decode, (der) => pemOf(der).replaceAll('\n', ' ')],
-  soleElement: [soleElement, (der) => `Hash=${hexOf(der)};Cert="${encodeURIComponent(pemOf(der))}"`],
-  elementFromEnd: [
-    elementFromEnd(2),
+  clientElement: [clientElement(1), (der) => `Hash=${hexOf(der)};Cert="${encodeURIComponent(pemOf(der))}"`],
+  'clientElement of two': [
+    clientElement(2),
     (der) => `Cert="${encodeURIComponent(pemOf(der))}",By=b;Subject="a\\"b,c;d"`,
   ],
 };
@@ -106,8 +106,7 @@ const reasons = new Set([
   'not exactly one DER certificate',
   'several certificates where one is expected',
   'not an X-Forwarded-Client-Cert',
-  'several elements where one is expected',
-  'fewer elements than hops',
+  'not as many elements as proxies that write one',
   'Hash is not a SHA-256 in hex',
   'Cert and Hash disagree',
 ]);

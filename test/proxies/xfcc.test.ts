@@ -3,7 +3,7 @@ import * as core from '@mtls-bound/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { CertificateDecoder } from '../../packages/core/src/certificate/encodings.js';
-import { elementFromEnd, soleElement } from '../../packages/core/src/certificate/xfcc.js';
+import { clientElement } from '../../packages/core/src/certificate/xfcc.js';
 import {
   envoyDocumentation,
   envoyEmptySubject,
@@ -26,6 +26,7 @@ function outcome(decode: CertificateDecoder, value: string): string {
   }
 }
 
+const soleElement = clientElement(1);
 const [one, other] = envoyDocumentation.hashes;
 const { hash: real, cert } = envoyRecorded;
 
@@ -33,7 +34,6 @@ describe('values that were published', () => {
   const { previous, current, hash } = envoyIntegrationTest;
   it.each<[string, CertificateDecoder, string, string]>([
     ['Envoy’s integration test, SANITIZE_SET', soleElement, current, hash],
-    ['Envoy’s integration test, APPEND_FORWARD', elementFromEnd(1), `${previous},${current}`, hash],
     [
       'Envoy’s integration test, APPEND_FORWARD where one is expected',
       soleElement,
@@ -42,9 +42,15 @@ describe('values that were published', () => {
     ],
     [
       'Envoy’s integration test, its invented Hash taken for the client’s',
-      elementFromEnd(2),
+      clientElement(2),
       `${previous},${current}`,
       'malformed',
+    ],
+    [
+      'Envoy’s integration test, then another proxy’s element',
+      clientElement(2),
+      `${current},Hash=${one}`,
+      hash,
     ],
     ['an empty Subject', soleElement, envoyEmptySubject.value, envoyEmptySubject.hash],
   ])('%s', (_title, decode, value, expected) => {
@@ -99,9 +105,16 @@ describe('quotes, escapes and separators', () => {
   });
 
   it('elements apart by a comma and a blank, as headers joined by a proxy are', () => {
-    expect(outcome(elementFromEnd(1), `Hash=${one}, Hash=${other}`)).toBe(other);
-    expect(outcome(elementFromEnd(2), `Hash=${one}, Hash=${other}`)).toBe(one);
-    expect(outcome(elementFromEnd(3), `Hash=${one}, Hash=${other}`)).toBe('malformed');
+    const two = `Hash=${one}, Hash=${other}`;
+    expect(outcome(clientElement(2), two)).toBe(one);
+    expect(outcome(clientElement(1), two)).toBe('malformed');
+    expect(outcome(clientElement(4), two)).toBe('malformed');
+  });
+
+  it('one element too few: the outermost proxy met no certificate', () => {
+    expect(outcome(clientElement(3), `Hash=${one},Hash=${other}`)).toBe('none');
+    expect(outcome(clientElement(2), `Hash=${one}`)).toBe('none');
+    expect(outcome(clientElement(2), '')).toBe('none');
   });
 
   it('what stands behind a value is a separator, or the whole is malformed', () => {
@@ -111,7 +124,7 @@ describe('quotes, escapes and separators', () => {
       `By=a"Hash=${one}`,
       `By="a" Hash=${one}`,
     ]) {
-      expect([value, outcome(elementFromEnd(1), value)]).toEqual([value, 'malformed']);
+      expect([value, outcome(soleElement, value)]).toEqual([value, 'malformed']);
     }
   });
 });
@@ -140,7 +153,22 @@ describe('nobody passes for the holder of another certificate', () => {
     fc.assert(
       fc.property(hostileText, hostileText, fc.boolean(), (sent, name, withCert) => {
         const own = `By=spiffe://api;Hash=${real};${asSubject(name)}${withCert ? `;Cert="${cert}"` : ''}`;
-        const found = outcome(elementFromEnd(1), sent === '' ? own : `${sent},${own}`);
+        const found = outcome(soleElement, sent === '' ? own : `${sent},${own}`);
+        seen.add(found);
+        return found === real || found === 'malformed';
+      }),
+      runs,
+    );
+    expect([...seen].sort()).toEqual([real, 'malformed'].sort());
+  });
+
+  it('by the names in their certificate, before a second proxy’s element (100,000 names)', () => {
+    const seen = new Set<string>();
+    fc.assert(
+      fc.property(hostileText, hostileText, hostileText, fc.boolean(), (name, dns, uri, quoted) => {
+        const gateway = `Hash=${real};${asSubject(name)};DNS=${dns};URI=${uri}`;
+        const sidecar = `By=spiffe://api;Hash=${one};Subject="${quoted ? 'CN=gateway' : ''}";URI=spiffe://gateway`;
+        const found = outcome(clientElement(2), `${gateway},${sidecar}`);
         seen.add(found);
         return found === real || found === 'malformed';
       }),
@@ -163,10 +191,14 @@ describe('nobody passes for the holder of another certificate', () => {
     expect([...seen].sort()).toEqual([real, 'malformed'].sort());
   });
 
-  it('what the documentation of append-forward warns of: a URI that forges an element', () => {
+  it('by a URI that forges an element, in either mode', () => {
     const forged = `Hash=${real};URI=https://a.example,Hash=${other}`;
+    const sidecar = `By=spiffe://api;Hash=${one};Subject=""`;
     expect(outcome(core.envoy().decode, forged)).toBe('malformed');
-    expect(outcome(core.envoy({ forward: 'append-forward' }).decode, forged)).toBe(other);
+    expect(outcome(core.envoy({ forward: 'append-forward' }).decode, forged)).toBe('malformed');
+    const istio = core.istio({ forward: 'append-forward', hops: 2 });
+    expect(outcome(istio.decode, `${forged},${sidecar}`)).toBe('malformed');
+    expect(outcome(istio.decode, `Hash=${real};URI=https://a.example,${sidecar}`)).toBe(real);
   });
 });
 
@@ -182,6 +214,6 @@ describe('long values', () => {
     ['blanks', ' '.repeat(length)],
   ])('%s: an answer, and no RangeError', (_title, value) => {
     expect(['none', 'malformed']).toContain(outcome(soleElement, value));
-    expect(['none', 'malformed']).toContain(outcome(elementFromEnd(1), value));
+    expect(['none', 'malformed']).toContain(outcome(soleElement, value));
   });
 });

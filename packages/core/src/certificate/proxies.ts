@@ -21,7 +21,7 @@ import {
   none,
   pem,
 } from './encodings.js';
-import { elementFromEnd, soleElement } from './xfcc.js';
+import { clientElement } from './xfcc.js';
 
 /** How one kind of proxy hands the client certificate on. */
 export interface ProxyPreset {
@@ -163,15 +163,12 @@ export function caddy(options: Omit<HeaderNames, 'verifyHeader'> = {}): ProxyPre
 export interface XfccOptions extends Pick<HeaderNames, 'header'> {
   /**
    * `sanitize-set` (default): the proxy replaces the header, there is one element. `append-forward`: each proxy
-   * appends its own. The modes that forward what the client sent (`FORWARD_ONLY`, `ALWAYS_FORWARD_ONLY`) can't be
-   * trusted, whoever the peer is.
-   *
-   * Envoy writes URI and DNS names of the certificate as they are, commas and all. With `sanitize-set` a name that
-   * forges an element is refused; with `append-forward` nothing tells it from a real one. So let an appending Envoy
-   * hand on neither (`uri`, `dns` of `set_current_client_cert_details`), unless a CA vouches for the names.
+   * appends its own, and the client's is the first of exactly `hops`; a request with more is malformed, as then the
+   * client wrote some of them itself. The modes that forward what the client sent (`FORWARD_ONLY`,
+   * `ALWAYS_FORWARD_ONLY`) can't be trusted, whoever the peer is.
    */
   readonly forward?: 'sanitize-set' | 'append-forward';
-  /** With `append-forward`: how many proxies there are from the API to the one that ends the client's TLS. Default 1. */
+  /** With `append-forward`: how many proxies write an element, the one that ends the client's TLS included. Default 1. */
   readonly hops?: number;
 }
 
@@ -185,8 +182,7 @@ function xfcc(name: string, options: XfccOptions): ProxyPreset {
       "it was given without forward: 'append-forward', which it belongs to",
     );
   }
-  const decode = forward === 'sanitize-set' ? soleElement : elementFromEnd(hops ?? 1);
-  return preset(name, given, { header: 'x-forwarded-client-cert', decode });
+  return preset(name, given, { header: 'x-forwarded-client-cert', decode: clientElement(hops ?? 1) });
 }
 
 const forwardMode: OptionRule<'sanitize-set' | 'append-forward'> = {

@@ -14,31 +14,27 @@ interface Element {
 }
 
 /**
- * Envoy's X-Forwarded-Client-Cert with exactly one element, as `SANITIZE_SET` writes it. A second one can only have
- * come from the client.
+ * The client's element of an X-Forwarded-Client-Cert that `hops` proxies have written, one element each: the first.
+ *
+ * The count must be exact. Envoy writes URI and DNS names of a certificate as they are, commas and all, so a name may
+ * forge an element; and what a client sent itself stands in front where the outermost proxy appends. Either makes one
+ * element too many. One too few means that the outermost proxy met no certificate.
  */
-export const soleElement: CertificateDecoder = (value) => {
-  const elements = value === '' ? [] : readElements(value);
-  if (elements === undefined) {
-    return malformed('not an X-Forwarded-Client-Cert');
-  }
-  return elements.length > 1 ? malformed('several elements where one is expected') : fromElement(elements[0]);
-};
-
-/**
- * The element that the hop `hops` steps away appended (`APPEND_FORWARD`): 1 is the proxy next to the API. The first
- * ones may be the client's own invention, so the count is from the end.
- */
-export function elementFromEnd(hops: number): CertificateDecoder {
+export function clientElement(hops: number): CertificateDecoder {
   return (value) => {
-    const elements = value === '' ? [] : readElements(value);
+    if (value === '') {
+      return none;
+    }
+    const elements = readElements(value);
     if (elements === undefined) {
       return malformed('not an X-Forwarded-Client-Cert');
     }
-    if (elements.length > 0 && elements.length < hops) {
-      return malformed('fewer elements than hops');
+    if (elements.length === hops - 1) {
+      return none;
     }
-    return fromElement(elements.at(-hops));
+    return elements.length === hops
+      ? fromElement(elements[0])
+      : malformed('not as many elements as proxies that write one');
   };
 }
 
