@@ -92,7 +92,7 @@ const wrong: [string, unknown, string][] = [
   [
     'an authentication that is none',
     { ...good, clientSecret: undefined, clientAuthentication: 'client_secret_post' },
-    'clientAuthentication: "client_secret_post" was given; accepted is clientSecretBasic(secret) or clientSecretPost(secret)',
+    'clientAuthentication: "client_secret_post" was given; accepted is clientSecretBasic(secret), privateKeyJwt(',
   ],
   [
     'no audience',

@@ -1,4 +1,4 @@
-import { createPublicKey, randomUUID } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, randomUUID } from 'node:crypto';
 import { Agent, createServer } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import { exportJWK, generateKeyPair } from 'jose';
@@ -15,7 +15,9 @@ const everyScope = 'accounts:read payments:write';
 export interface TestAuthorizationServer {
   readonly issuer: string;
   /** The API's own credentials, by the name of its client. */
-  readonly secrets: { readonly api: string; readonly 'api-post': string };
+  readonly secrets: { readonly api: string; readonly 'api-post': string; readonly 'api-secret-jwt': string };
+  /** The private key of the client `api-key-jwt`, by its kid. */
+  readonly apiKey: { readonly pem: string; readonly kid: string };
   /** How often the introspection endpoint was asked. */
   introspections(): number;
   /** A token by the client credentials grant over mutual TLS. */
@@ -61,8 +63,10 @@ export async function startAuthorizationServer(pki: Pki): Promise<TestAuthorizat
   });
   const port = await listen(server);
   const issuer = `https://127.0.0.1:${port}`;
-  const secrets = { api: randomUUID(), 'api-post': randomUUID() };
-  const provider = new Provider(issuer, await configuration(pki, secrets));
+  const secrets = { api: randomUUID(), 'api-post': randomUUID(), 'api-secret-jwt': randomUUID() };
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const apiKey = { pem: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), kid: 'api-1' };
+  const provider = new Provider(issuer, await configuration(pki, secrets, apiKey));
   let introspections = 0;
   const handle = provider.callback();
   server.on('request', (req, res) => {
@@ -93,6 +97,7 @@ export async function startAuthorizationServer(pki: Pki): Promise<TestAuthorizat
   return {
     issuer,
     secrets,
+    apiKey,
     introspections: () => introspections,
     async token(client) {
       const { scope = everyScope, resource = audience } = client;
@@ -109,26 +114,26 @@ export async function startAuthorizationServer(pki: Pki): Promise<TestAuthorizat
   };
 }
 
-async function configuration(pki: Pki, secrets: TestAuthorizationServer['secrets']): Promise<Configuration> {
+async function configuration(
+  pki: Pki,
+  secrets: TestAuthorizationServer['secrets'],
+  apiKey: TestAuthorizationServer['apiKey'],
+): Promise<Configuration> {
   const { privateKey } = await generateKeyPair('ES256', { extractable: true });
   return {
     clients: [
+      { ...resourceServer('api', 'client_secret_basic'), client_secret: secrets.api },
+      { ...resourceServer('api-post', 'client_secret_post'), client_secret: secrets['api-post'] },
       {
-        client_id: 'api',
-        client_secret: secrets.api,
-        redirect_uris: [],
-        response_types: [],
-        grant_types: [],
-        token_endpoint_auth_method: 'client_secret_basic',
+        ...resourceServer('api-secret-jwt', 'client_secret_jwt'),
+        client_secret: secrets['api-secret-jwt'],
       },
       {
-        client_id: 'api-post',
-        client_secret: secrets['api-post'],
-        redirect_uris: [],
-        response_types: [],
-        grant_types: [],
-        token_endpoint_auth_method: 'client_secret_post',
+        ...resourceServer('api-key-jwt', 'private_key_jwt'),
+        jwks: { keys: [{ ...createPublicKey(apiKey.pem).export({ format: 'jwk' }), kid: apiKey.kid }] },
       },
+      { ...bySubject('api-tls', pki.proxy), grant_types: [] },
+      { ...byOwnCertificate('api-self-signed', pki.selfSignedEc), grant_types: [] },
       bySubject('alice', pki.alice),
       bySubject('alice-ec', pki.aliceEc),
       bySubject('bob', pki.bob),
@@ -146,6 +151,8 @@ async function configuration(pki: Pki, secrets: TestAuthorizationServer['secrets
     clientAuthMethods: [
       'client_secret_basic',
       'client_secret_post',
+      'client_secret_jwt',
+      'private_key_jwt',
       'tls_client_auth',
       'self_signed_tls_client_auth',
     ],
@@ -178,6 +185,19 @@ async function configuration(pki: Pki, secrets: TestAuthorizationServer['secrets
           (ctx.socket as TLSSocket).getPeerX509Certificate()?.subject.split('\n').join(', ') === expected,
       },
     },
+  };
+}
+
+function resourceServer(
+  clientId: string,
+  method: ClientMetadata['token_endpoint_auth_method'],
+): ClientMetadata {
+  return {
+    client_id: clientId,
+    redirect_uris: [],
+    response_types: [],
+    grant_types: [],
+    token_endpoint_auth_method: method,
   };
 }
 

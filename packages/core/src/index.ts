@@ -1,9 +1,19 @@
 export type { Authorization } from './authorization.js';
 export {
+  bearerToken,
   type ClientAuthentication,
   clientSecretBasic,
+  clientSecretJwt,
   clientSecretPost,
+  privateKeyJwt,
+  selfSignedTlsClientAuth,
+  tlsClientAuth,
 } from './authorization-server/client-authentication.js';
+export type {
+  CertificateAndKey,
+  ClientIdentity,
+  IdentityOptions,
+} from './authorization-server/client-identity.js';
 export type { Http, HttpRequest } from './authorization-server/http.js';
 export {
   type AuthorizationServerAccess,
@@ -12,6 +22,7 @@ export {
   type TokenSource,
 } from './authorization-server/introspection.js';
 export type { Metadata } from './authorization-server/metadata.js';
+export type { PrivateKeyOptions } from './authorization-server/private-key.js';
 export {
   type CertificateFacts,
   type CertificateSource,

@@ -136,7 +136,8 @@ const tokenSource: OptionRule<TokenSource> = {
 };
 
 const clientAuthentication: OptionRule<ClientAuthentication> = {
-  accepted: 'clientSecretBasic(secret) or clientSecretPost(secret)',
+  accepted:
+    'clientSecretBasic(secret), privateKeyJwt({ key }), tlsClientAuth({ certFile, keyFile }) or another of their kind',
   read: (given) =>
     typeof given === 'object' && given !== null && 'method' in given && 'authenticate' in given
       ? (given as ClientAuthentication)

@@ -37,7 +37,7 @@ export interface ResourceServer {
 export function createResourceServer(options: ResourceServerOptions = {}): ResourceServer {
   const settings = resolveSettings(options, process.env);
   const report = problemReporter();
-  const http = createHttp(settings.http);
+  const http = createHttp(settings.http, settings.clientAuthentication.identity);
   const metadata = discoveredMetadata(settings.issuer, http, (server) => {
     if (settings.binding === 'required' && server.tls_client_certificate_bound_access_tokens !== true) {
       report(

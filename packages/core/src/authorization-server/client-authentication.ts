@@ -1,5 +1,13 @@
-import { type ClientAuth, ClientSecretBasic, ClientSecretPost } from 'oauth4webapi';
-import { checked, secretText } from '../option-rules.js';
+import {
+  type ClientAuth,
+  ClientSecretBasic,
+  ClientSecretJwt,
+  ClientSecretPost,
+  TlsClientAuth,
+} from 'oauth4webapi';
+import { checked, functionLike, secretText } from '../option-rules.js';
+import { type ClientIdentity, clientIdentity, type IdentityOptions } from './client-identity.js';
+import { type PrivateKeyOptions, privateKeyAssertion } from './private-key.js';
 
 /** How this resource server proves to the authorization server who it is (RFC 7662 §2.1). */
 export interface ClientAuthentication {
@@ -7,6 +15,8 @@ export interface ClientAuthentication {
   readonly method: string;
   /** Adds the proof to the request. The secret lives in here alone, out of reach of a log. */
   readonly authenticate: ClientAuth;
+  /** Our own certificate, for the methods that prove themselves in TLS (RFC 8705 §2). */
+  readonly identity?: ClientIdentity;
 }
 
 /** Client id and secret in the Authorization header, each form-urlencoded first (RFC 6749 §2.3.1). */
@@ -19,4 +29,61 @@ export function clientSecretBasic(secret: string): ClientAuthentication {
 export function clientSecretPost(secret: string): ClientAuthentication {
   const authenticate = ClientSecretPost(checked('clientSecretPost(secret)', secretText, secret));
   return Object.freeze({ method: 'client_secret_post', authenticate });
+}
+
+/** A short-lived assertion, signed with the secret by HS256 (RFC 7523 §2.2). */
+export function clientSecretJwt(secret: string): ClientAuthentication {
+  const authenticate = ClientSecretJwt(checked('clientSecretJwt(secret)', secretText, secret));
+  return Object.freeze({ method: 'client_secret_jwt', authenticate });
+}
+
+/**
+ * A short-lived assertion, signed with our private key (RFC 7523 §2.2). Throws `ConfigurationError` for a key that can't
+ * sign by the algorithm.
+ *
+ * @example
+ * mtlsBound({ clientAuthentication: privateKeyJwt({ key: readFileSync('api.key', 'utf8'), kid: '2026-01' }) })
+ */
+export function privateKeyJwt(options: PrivateKeyOptions): ClientAuthentication {
+  return Object.freeze({ method: 'private_key_jwt', authenticate: privateKeyAssertion(options) });
+}
+
+/**
+ * Our own certificate, signed by an authority that the authorization server trusts (RFC 8705 §2.1). Its mutual-TLS
+ * endpoints are used where it names some (§5).
+ *
+ * @example
+ * mtlsBound({ clientAuthentication: tlsClientAuth({ certFile: 'api.pem', keyFile: 'api.key' }) })
+ */
+export function tlsClientAuth(options: IdentityOptions): ClientAuthentication {
+  return byCertificate('tls_client_auth', 'tlsClientAuth()', options);
+}
+
+/** Our own self-signed certificate, registered at the authorization server (RFC 8705 §2.2). */
+export function selfSignedTlsClientAuth(options: IdentityOptions): ClientAuthentication {
+  return byCertificate('self_signed_tls_client_auth', 'selfSignedTlsClientAuth()', options);
+}
+
+function byCertificate(method: string, path: string, options: IdentityOptions): ClientAuthentication {
+  return Object.freeze({ method, authenticate: TlsClientAuth(), identity: clientIdentity(path, options) });
+}
+
+/**
+ * An access token of our own, in the Authorization header (RFC 7662 §2.1). `token` is asked for each introspection: it
+ * may keep a token until it expires. What it throws is our own trouble: 503.
+ */
+export function bearerToken(token: () => string | Promise<string>): ClientAuthentication {
+  const current = checked(
+    'bearerToken(token)',
+    functionLike<typeof token>('a function that gives a token'),
+    token,
+  );
+  const authenticate: ClientAuth = async (_server, _client, _body, headers) => {
+    const value: unknown = await current();
+    if (typeof value !== 'string' || !/^[\w\-.~+/]+=*$/.test(value)) {
+      throw new TypeError('bearerToken(token): the function gave no token of the form of RFC 6750 §2.1');
+    }
+    headers.set('authorization', `Bearer ${value}`);
+  };
+  return Object.freeze({ method: 'bearer', authenticate });
 }

@@ -2,6 +2,7 @@ import { Agent } from 'node:https';
 import type { SecureContextOptions } from 'node:tls';
 import fetch, { FetchError } from 'node-fetch';
 import { RequestRefused } from '../errors.js';
+import type { CertificateAndKey, ClientIdentity } from './client-identity.js';
 
 /** How we speak to the authorization server. */
 export interface HttpRules {
@@ -27,9 +28,10 @@ export type Http = (url: string, request: HttpRequest) => Promise<Response>;
  * node-fetch over kept-alive connections. The answer is read to its end here, within the time and size limits, so
  * that whoever handles it meets no stream. Redirects are not followed: a token would be sent on (RFC 9700 §4.12).
  */
-export function createHttp({ timeout, maxResponseSize, ca }: HttpRules): Http {
-  const agent = new Agent({ keepAlive: true, ca });
+export function createHttp({ timeout, maxResponseSize, ca }: HttpRules, identity?: ClientIdentity): Http {
+  const agentOf = agents(ca);
   return async (url, { method, headers, body }) => {
+    const agent = agentOf(await identity?.());
     const signal = AbortSignal.timeout(timeout * 1000);
     try {
       const answer = await fetch(url, {
@@ -48,6 +50,28 @@ export function createHttp({ timeout, maxResponseSize, ca }: HttpRules): Http {
     } catch (error) {
       throw asTrouble(error, url, signal.aborted);
     }
+  };
+}
+
+/**
+ * Connections that carry our certificate of the moment. When it changes, new exchanges get new connections; those under
+ * way end on the old ones, which are not used again.
+ */
+function agents(ca: HttpRules['ca']): (identity: CertificateAndKey | undefined) => Agent {
+  let current = {
+    identity: undefined as CertificateAndKey | undefined,
+    agent: new Agent({ keepAlive: true, ca }),
+  };
+  return (identity) => {
+    if (identity !== current.identity) {
+      const { agent: old } = current;
+      current = { identity, agent: new Agent({ keepAlive: true, ca, ...identity }) };
+      old.maxFreeSockets = 0;
+      for (const socket of Object.values(old.freeSockets).flatMap((sockets) => sockets ?? [])) {
+        socket.destroy();
+      }
+    }
+    return current.agent;
   };
 }
 

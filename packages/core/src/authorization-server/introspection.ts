@@ -49,10 +49,11 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
     ...(given.optional('tokenTypeHint', flag) && { token_type_hint: 'access_token' }),
   };
   return ({ clientId, clientAuthentication, metadata, http }) => {
-    const client = { client_id: clientId };
+    const viaMutualTls = clientAuthentication.identity !== undefined;
+    const client = { client_id: clientId, use_mtls_endpoint_aliases: viaMutualTls };
     return async (token) => {
       const server = await metadata();
-      const endpoint = introspectionEndpoint(server);
+      const endpoint = introspectionEndpoint(server, viaMutualTls);
       const response = await introspectionRequest(server, client, clientAuthentication.authenticate, token, {
         [customFetch]: http,
         additionalParameters,
@@ -68,8 +69,10 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
   };
 }
 
-function introspectionEndpoint(server: AuthorizationServer): string {
-  const endpoint = server.introspection_endpoint;
+/** Who authenticates by mutual TLS goes to the alias where there is one (RFC 8705 §5). */
+function introspectionEndpoint(server: AuthorizationServer, viaMutualTls: boolean): string {
+  const alias = viaMutualTls ? server.mtls_endpoint_aliases?.introspection_endpoint : undefined;
+  const endpoint = alias ?? server.introspection_endpoint;
   if (typeof endpoint === 'string' && URL.canParse(endpoint) && new URL(endpoint).protocol === 'https:') {
     return endpoint;
   }

@@ -1,0 +1,151 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import { ConfigurationError } from '../errors.js';
+import { problemReporter, type ReportProblem } from '../observe/events.js';
+import { OptionReader, text } from '../option-rules.js';
+
+/** A certificate of ours, with its chain when it has one, and its key; both in PEM. */
+export interface CertificateAndKey {
+  readonly cert: string | Buffer;
+  readonly key: string | Buffer;
+}
+
+/** Where our own certificate for mutual TLS comes from: text, files, or a function. */
+export type IdentityOptions =
+  | CertificateAndKey
+  /** Read anew when they change: a renewed certificate needs no restart. */
+  | { readonly certFile: string; readonly keyFile: string }
+  /** Asked for each exchange; the same object as before means that nothing changed. */
+  | (() => CertificateAndKey | Promise<CertificateAndKey>);
+
+/** Gives our certificate of the moment: the same object for as long as it has not changed. */
+export type ClientIdentity = () => CertificateAndKey | Promise<CertificateAndKey>;
+
+/** Throws `ConfigurationError` unless certificate and key are there, can be read, and belong together. */
+export function clientIdentity(path: string, options: IdentityOptions): ClientIdentity {
+  if (typeof options === 'function') {
+    return givenBy(path, options);
+  }
+  const given = new OptionReader(path, options, ['cert', 'key', 'certFile', 'keyFile']);
+  if (given.isMissing('certFile') && given.isMissing('keyFile')) {
+    const fixed = pair(given.required('cert', pemText), given.required('key', pemText));
+    if (fixed === undefined) {
+      throw new ConfigurationError(`${path}.key`, 'it is not the key of cert; accepted is the one that is');
+    }
+    return () => fixed;
+  }
+  return fromFiles(path, given.required('certFile', text), given.required('keyFile', text));
+}
+
+const pemText = {
+  accepted: 'PEM, as a string or a Buffer',
+  secret: true as const,
+  read: (given: unknown) =>
+    (typeof given === 'string' || Buffer.isBuffer(given)) && given.includes('-----BEGIN ')
+      ? given
+      : undefined,
+};
+
+function givenBy(path: string, give: Extract<IdentityOptions, () => unknown>): ClientIdentity {
+  let current: { given: unknown; pair: CertificateAndKey } | undefined;
+  return async () => {
+    const given: unknown = await give();
+    if (current === undefined || given !== current.given) {
+      const pair = belongTogether(given);
+      if (pair === undefined) {
+        throw new TypeError(`${path}: the function gave no certificate and key in PEM that belong together`);
+      }
+      current = { given, pair };
+    }
+    return current.pair;
+  };
+}
+
+function fromFiles(path: string, certFile: string, keyFile: string): ClientIdentity {
+  let current = atStart(path, certFile, keyFile);
+  let seen = '';
+  const report = problemReporter();
+  return async () => {
+    const state = await changeOf(certFile, keyFile);
+    if (state !== seen) {
+      const renewed = await readPair(certFile, keyFile, report);
+      if (renewed !== undefined) {
+        current = isSame(renewed, current) ? current : renewed;
+        seen = state;
+      }
+    }
+    return current;
+  };
+}
+
+function atStart(path: string, certFile: string, keyFile: string): CertificateAndKey {
+  let read: CertificateAndKey | undefined;
+  try {
+    read = pair(readFileSync(certFile), readFileSync(keyFile));
+  } catch (error) {
+    throw new ConfigurationError(path, `the files can not be read: ${(error as Error).message}`);
+  }
+  if (read === undefined) {
+    throw new ConfigurationError(
+      path,
+      `${certFile} and ${keyFile} were given; accepted are a certificate and its key`,
+    );
+  }
+  return read;
+}
+
+/** Changes when either file does. A file that can't be looked at is one that is just being replaced. */
+async function changeOf(...files: string[]): Promise<string> {
+  const states = await Promise.allSettled(files.map((file) => stat(file)));
+  return states
+    .map((state) => (state.status === 'fulfilled' ? `${state.value.mtimeMs}:${state.value.ino}` : '?'))
+    .join();
+}
+
+/** While one file is renewed and the other not yet, they do not belong together: the old pair serves on. */
+async function readPair(
+  certFile: string,
+  keyFile: string,
+  report: ReportProblem,
+): Promise<CertificateAndKey | undefined> {
+  try {
+    const renewed = pair(await readFile(certFile), await readFile(keyFile));
+    if (renewed !== undefined) {
+      return renewed;
+    }
+    report(
+      'own_certificate_mismatch',
+      `${certFile} and ${keyFile} do not belong together; the ones read before serve on`,
+    );
+  } catch (error) {
+    report(
+      'own_certificate_unreadable',
+      `our own certificate can not be read anew: ${(error as Error).message}`,
+    );
+  }
+  return undefined;
+}
+
+function isSame(a: CertificateAndKey, b: CertificateAndKey): boolean {
+  return String(a.cert) === String(b.cert) && String(a.key) === String(b.key);
+}
+
+function belongTogether(given: unknown): CertificateAndKey | undefined {
+  if (typeof given !== 'object' || given === null || !('cert' in given) || !('key' in given)) {
+    return undefined;
+  }
+  const cert = pemText.read(given.cert);
+  const key = pemText.read(given.key);
+  return cert === undefined || key === undefined ? undefined : pair(cert, key);
+}
+
+function pair(cert: string | Buffer, key: string | Buffer): CertificateAndKey | undefined {
+  try {
+    return new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))
+      ? Object.freeze({ cert, key })
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,117 @@
+import { createPrivateKey, type JsonWebKey, type KeyObject, webcrypto } from 'node:crypto';
+import { types } from 'node:util';
+import { type ClientAuth, modifyAssertion, PrivateKeyJwt } from 'oauth4webapi';
+import { ConfigurationError } from '../errors.js';
+import { OptionReader, type OptionRule, oneOf, text } from '../option-rules.js';
+
+/** The key of `privateKeyJwt()`. */
+export interface PrivateKeyOptions {
+  /** PEM (PKCS #8, PKCS #1 or SEC 1, unencrypted), a JWK, or a `CryptoKey` that may sign. */
+  readonly key: string | Buffer | JsonWebKey | webcrypto.CryptoKey;
+  /** Told in the assertion's header, for servers that know several of our keys. */
+  readonly kid?: string;
+  /**
+   * The algorithm. Default by the key: PS256 for RSA, ES256, ES384 or ES512 by the curve, EdDSA for Ed25519. A
+   * `CryptoKey` names its own.
+   */
+  readonly alg?: 'PS256' | 'RS256' | 'ES256' | 'ES384' | 'ES512' | 'EdDSA';
+}
+
+type Algorithm = NonNullable<PrivateKeyOptions['alg']>;
+
+/** How Web Crypto calls each algorithm, and the key that it needs. */
+const algorithms: Record<
+  Algorithm,
+  {
+    type: string;
+    curve?: string;
+    parameters: webcrypto.RsaHashedImportParams | webcrypto.EcKeyImportParams | webcrypto.Algorithm;
+  }
+> = {
+  PS256: { type: 'rsa', parameters: { name: 'RSA-PSS', hash: 'SHA-256' } },
+  RS256: { type: 'rsa', parameters: { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' } },
+  ES256: { type: 'ec', curve: 'prime256v1', parameters: { name: 'ECDSA', namedCurve: 'P-256' } },
+  ES384: { type: 'ec', curve: 'secp384r1', parameters: { name: 'ECDSA', namedCurve: 'P-384' } },
+  ES512: { type: 'ec', curve: 'secp521r1', parameters: { name: 'ECDSA', namedCurve: 'P-521' } },
+  EdDSA: { type: 'ed25519', parameters: { name: 'Ed25519' } },
+};
+const algorithmNames = Object.keys(algorithms) as Algorithm[];
+
+const keyRule: OptionRule<KeyObject | webcrypto.CryptoKey> = {
+  accepted: 'a private key in PEM without a passphrase, as a JWK, or a CryptoKey that may sign',
+  secret: true,
+  read: (given) => {
+    if (isCryptoKey(given)) {
+      return given.type === 'private' && given.usages.includes('sign') ? given : undefined;
+    }
+    try {
+      const isPem = typeof given === 'string' || Buffer.isBuffer(given);
+      return createPrivateKey(isPem ? given : { key: given as JsonWebKey, format: 'jwk' });
+    } catch {
+      return undefined;
+    }
+  },
+};
+
+/** Adds an assertion signed with the key. Throws `ConfigurationError` for a key that can't sign by the algorithm. */
+export function privateKeyAssertion(options: PrivateKeyOptions): ClientAuth {
+  const given = new OptionReader('privateKeyJwt()', options, ['key', 'kid', 'alg']);
+  const key = given.required('key', keyRule);
+  const kid = given.optional('kid', text);
+  const alg = given.optional('alg', oneOf(...algorithmNames));
+  if (isCryptoKey(key)) {
+    if (alg !== undefined) {
+      throw new ConfigurationError(
+        'privateKeyJwt().alg',
+        'it was given beside a CryptoKey, which names its own',
+      );
+    }
+    return signedWith(key, kid, undefined);
+  }
+  const chosen = algorithmFor(key, alg);
+  let assertion: Promise<ClientAuth> | undefined;
+  return async (...request) => {
+    assertion ??= importKey(key, chosen).then((imported) => signedWith(imported, kid, chosen));
+    await (await assertion)(...request);
+  };
+}
+
+function algorithmFor(key: KeyObject, wanted: Algorithm | undefined): Algorithm {
+  const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
+  const fitting = algorithmNames.filter((name) => {
+    const needed = algorithms[name];
+    return needed.type === type && (needed.curve === undefined || needed.curve === details?.namedCurve);
+  });
+  const chosen = wanted === undefined ? fitting[0] : fitting.find((name) => name === wanted);
+  if (chosen === undefined) {
+    const accepted =
+      fitting.length > 0 ? fitting.join(' or ') : 'a key of RSA, P-256, P-384, P-521 or Ed25519';
+    const what = `a key of ${details?.namedCurve ?? type}${wanted === undefined ? '' : ` for ${wanted}`}`;
+    throw new ConfigurationError('privateKeyJwt().alg', `${what} was given; accepted is ${accepted}`);
+  }
+  return chosen;
+}
+
+async function importKey(key: KeyObject, alg: Algorithm): Promise<webcrypto.CryptoKey> {
+  const pkcs8 = key.export({ type: 'pkcs8', format: 'der' });
+  return webcrypto.subtle.importKey('pkcs8', pkcs8, algorithms[alg].parameters, false, ['sign']);
+}
+
+function signedWith(
+  key: webcrypto.CryptoKey,
+  kid: string | undefined,
+  alg: Algorithm | undefined,
+): ClientAuth {
+  return PrivateKeyJwt(kid === undefined ? key : { key, kid }, {
+    // Servers know Ed25519 by the name that FAPI 2.0 uses.
+    [modifyAssertion]: (header) => {
+      if (alg === 'EdDSA') {
+        header.alg = alg;
+      }
+    },
+  });
+}
+
+function isCryptoKey(value: unknown): value is webcrypto.CryptoKey {
+  return types.isCryptoKey(value);
+}
