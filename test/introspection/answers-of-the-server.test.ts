@@ -1,5 +1,12 @@
+import { Agent } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
-import { clientSecretPost, introspection, type ResourceServerOptions } from '@mtls-bound/core';
+import {
+  type ConnectionOptions,
+  clientSecretPost,
+  introspection,
+  type ResourceServerOptions,
+} from '@mtls-bound/core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { frameworks, startApi, type TestApi } from '../support/apis.js';
 import { audience } from '../support/authorization-server.js';
@@ -411,6 +418,43 @@ describe('discovery', () => {
     };
   }
 
+  it('the metadata are read anew when they are too old; the old ones serve on, whatever becomes of that', async () => {
+    let asked = 0;
+    const counted =
+      (behaviour: Behaviour): Behaviour =>
+      (req, res, body) => {
+        asked += 1;
+        behaviour(req, res, body);
+      };
+    server.metadata = counted(answer(200, goodMetadata(server.issuer)));
+    const api = await startApi('Koa', pki, options({ metadataMaxAge: 1 }));
+    try {
+      server.introspection = good();
+      const status = async () =>
+        (await call(pki, api, '/', pki.alice).auth('some-token', { type: 'bearer' })).status;
+      expect([await status(), await status(), asked]).toEqual([200, 200, 1]);
+      server.metadata = counted(answer(500, ''));
+      await sleep(1_100);
+      expect([await status(), await status()]).toEqual([200, 200]);
+      expect(asked).toBeGreaterThan(1);
+      server.metadata = counted(
+        answer(200, { ...goodMetadata(server.issuer), introspection_endpoint: `${server.issuer}/moved` }),
+      );
+      await status();
+      await sleep(200);
+      expect(await status()).toBe(200);
+      expect(server.requests.at(-1)?.url).toBe('/moved');
+    } finally {
+      await api.close();
+    }
+  });
+
+  it('metadata that are given are not discovered', async () => {
+    server.metadata = answer(500, '');
+    await outcome({ metadata: { introspection_endpoint: `${server.issuer}/given` } }, passes);
+    expect(server.requests.at(-1)?.url).toBe('/given');
+  });
+
   it('R39: the server’s own certificate is checked: an unknown authority and another name are refused', async () => {
     await outcome({ http: { timeout: 1 } }, passing());
     const impostor = await startFaultyServer(pki, pki.bob);
@@ -421,5 +465,51 @@ describe('discovery', () => {
     } finally {
       await impostor.close();
     }
+  });
+});
+
+describe('the user’s own way to the server', () => {
+  async function status(http: NonNullable<ResourceServerOptions['http']>): Promise<number> {
+    const api = await startApi('Express', pki, options({ http: { ca: pki.ca.cert, timeout: 0.4, ...http } }));
+    try {
+      return (await call(pki, api, '/', pki.alice).auth('some-token', { type: 'bearer' })).status;
+    } finally {
+      await api.close();
+    }
+  }
+
+  it('http.agent makes the connections, and is told what they must trust', async () => {
+    server.introspection = good();
+    const made: object[] = [];
+    const agent = (given: ConnectionOptions) => {
+      made.push(given);
+      return new Agent(given);
+    };
+    expect(await status({ agent })).toBe(200);
+    expect(made).toEqual([{ keepAlive: true, ca: pki.ca.cert }]);
+  });
+
+  it.each<[string, () => Promise<Response>, number]>([
+    ['a good answer', async () => Response.json(goodClaims(server.issuer, pki.alice.thumbprint)), 200],
+    ['an inactive token', async () => Response.json({ active: false }), 401],
+    ['a failure', () => Promise.reject(new TypeError('fetch failed')), 503],
+    [
+      'a body beyond the limit',
+      async () =>
+        Response.json(goodClaims(server.issuer, pki.alice.thumbprint, { padding: ' '.repeat(300_000) })),
+      503,
+    ],
+    ['an error status', async () => new Response('', { status: 500 }), 503],
+  ])('http.fetch replaces the transport: %s', async (_title, introspect, expected) => {
+    const asked: [string, RequestInit | undefined][] = [];
+    const fetch = async (url: string | URL | Request, init?: RequestInit) => {
+      asked.push([String(url), init]);
+      return String(url).includes('/.well-known/')
+        ? Response.json(goodMetadata(server.issuer))
+        : introspect();
+    };
+    expect(await status({ fetch: fetch as typeof globalThis.fetch })).toBe(expected);
+    expect(asked.at(-1)?.[0]).toBe(`${server.issuer}/introspect`);
+    expect(asked.at(-1)?.[1]).toMatchObject({ method: 'POST', redirect: 'manual' });
   });
 });

@@ -42,7 +42,7 @@ const wrong: [string, unknown, string][] = [
   [
     'an unknown option',
     { ...good, isuer: 'x' },
-    'isuer: there is no such option; accepted are issuer, clientId,',
+    'isuer: there is no such option; accepted are issuer, metadataMaxAge,',
   ],
   [
     'an issuer without TLS',

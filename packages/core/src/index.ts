@@ -14,7 +14,7 @@ export type {
   ClientIdentity,
   IdentityOptions,
 } from './authorization-server/client-identity.js';
-export type { Http, HttpRequest } from './authorization-server/http.js';
+export type { AgentFactory, ConnectionOptions, Http, HttpRequest } from './authorization-server/http.js';
 export {
   type AuthorizationServerAccess,
   type IntrospectionOptions,

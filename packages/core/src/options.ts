@@ -5,7 +5,7 @@ import {
   clientSecretBasic,
   clientSecretPost,
 } from './authorization-server/client-authentication.js';
-import type { HttpRules } from './authorization-server/http.js';
+import type { AgentFactory, HttpRules } from './authorization-server/http.js';
 import { introspection, type TokenSource } from './authorization-server/introspection.js';
 import type { TokenCacheRules } from './cache/token-cache.js';
 import type { CertificateSource } from './certificate/client-certificate.js';
@@ -39,6 +39,10 @@ import type { ErrorBody } from './response/challenge.js';
 export interface ResourceServerOptions {
   /** The authorization server's issuer identifier, https, spelt as its metadata does. `MTLS_BOUND_ISSUER` */
   readonly issuer?: string;
+  /** Seconds after which the discovered metadata are read anew. Default 3,600, at most 86,400. */
+  readonly metadataMaxAge?: number;
+  /** The server's metadata (RFC 8414 §2), for a server that has no discovery: `{ introspection_endpoint }` at least. */
+  readonly metadata?: Readonly<Record<string, unknown>>;
   /** This resource server's client id at the authorization server. `MTLS_BOUND_CLIENT_ID` */
   readonly clientId?: string;
   /** Short for `clientAuthentication: clientSecretBasic(secret)`. `MTLS_BOUND_CLIENT_SECRET` */
@@ -86,11 +90,20 @@ export interface HttpOptions {
   readonly maxResponseSize?: number;
   /** PEM certificates of the authorities to trust instead of Node's list. `MTLS_BOUND_CA_FILE` names a file. */
   readonly ca?: SecureContextOptions['ca'];
+  /**
+   * Makes the agent for connections, for a way through an HTTP proxy. Gets what the connection must trust and show, and
+   * is called again when our own certificate has changed. Default: Node's `https.Agent` with these options.
+   */
+  readonly agent?: AgentFactory;
+  /** Replaces node-fetch and all that concerns connections; limits of time and size hold all the same. */
+  readonly fetch?: typeof globalThis.fetch;
 }
 
 /** Options checked, completed and frozen. */
 export interface Settings {
   readonly issuer: string;
+  readonly metadataMaxAge: number;
+  readonly metadata: Readonly<Record<string, unknown>> | undefined;
   readonly clientId: string;
   readonly clientAuthentication: ClientAuthentication;
   readonly audience: readonly string[] | 'server-enforced';
@@ -107,6 +120,8 @@ export interface Settings {
 
 const optionNames = [
   'issuer',
+  'metadataMaxAge',
+  'metadata',
   'clientId',
   'clientSecret',
   'clientAuthentication',
@@ -144,6 +159,17 @@ const clientAuthentication: OptionRule<ClientAuthentication> = {
       : undefined,
 };
 
+const endpoints: OptionRule<Readonly<Record<string, unknown>>> = {
+  accepted: 'an object like { introspection_endpoint } whose endpoints are https URLs',
+  read: (given) => {
+    const metadata = typeof given === 'object' && given !== null ? (given as Record<string, unknown>) : {};
+    const { introspection_endpoint: endpoint } = metadata;
+    const isHttps =
+      typeof endpoint === 'string' && URL.canParse(endpoint) && new URL(endpoint).protocol === 'https:';
+    return isHttps ? Object.freeze({ ...metadata }) : undefined;
+  },
+};
+
 const blankSeparated: OptionRule<readonly string[]> = {
   accepted: 'identifiers separated by blanks',
   read: (given) =>
@@ -173,10 +199,20 @@ const caFile: OptionRule<Buffer> = {
 export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv): Settings {
   const given = new OptionReader('options', options, optionNames, environment);
   const certificate = given.optional('certificate', certificateSource) ?? tlsSocket();
+  const clientAuthentication = resolveClientAuthentication(given);
+  const http = resolveHttp(given);
+  if (http.fetch !== undefined && clientAuthentication.identity !== undefined) {
+    throw new ConfigurationError(
+      'http.fetch',
+      `it was given beside ${clientAuthentication.method}, whose certificate it would not show; accepted is one of the two`,
+    );
+  }
   return Object.freeze({
     issuer: given.required('issuer', issuerUrl, 'MTLS_BOUND_ISSUER'),
+    metadataMaxAge: given.optional('metadataMaxAge', seconds(1, 86_400)) ?? 3_600,
+    metadata: given.optional('metadata', endpoints),
     clientId: given.required('clientId', text, 'MTLS_BOUND_CLIENT_ID'),
-    clientAuthentication: resolveClientAuthentication(given),
+    clientAuthentication,
     audience: resolveAudience(given),
     binding: given.optional('binding', oneOf('required', 'when-bound'), 'MTLS_BOUND_BINDING') ?? 'required',
     certificate,
@@ -184,7 +220,7 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
     tokens: given.optional('tokens', tokenSource) ?? introspection(),
     clockTolerance: given.optional('clockTolerance', seconds(0, 300)) ?? 30,
     cache: resolveCache(given),
-    http: resolveHttp(given),
+    http,
     realm: given.optional('realm', quotable, 'MTLS_BOUND_REALM') ?? 'api',
     errorBody: given.optional('errorBody', functionLike<ErrorBody>('a function')),
   });
@@ -256,10 +292,15 @@ function resolveCache(given: OptionReader): TokenCacheRules {
 }
 
 function resolveHttp(given: OptionReader): HttpRules {
-  const http = given.group('http', ['timeout', 'maxResponseSize', 'ca']);
+  const http = given.group('http', ['timeout', 'maxResponseSize', 'ca', 'agent', 'fetch']);
   return Object.freeze({
     timeout: http.optional('timeout', seconds(0.05, 60)) ?? 5,
     maxResponseSize: http.optional('maxResponseSize', wholeNumber(1_024, 16_777_216)) ?? 262_144,
+    agent: http.optional(
+      'agent',
+      functionLike<AgentFactory>('a function from connection options to an agent'),
+    ),
+    fetch: http.optional('fetch', functionLike<typeof globalThis.fetch>('a function like fetch')),
     ca: http.optional('ca', pemCertificates) ?? given.variable('MTLS_BOUND_CA_FILE', caFile),
   });
 }

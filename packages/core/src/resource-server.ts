@@ -1,6 +1,6 @@
 import { Authorization } from './authorization.js';
 import { createHttp } from './authorization-server/http.js';
-import { discoveredMetadata } from './authorization-server/metadata.js';
+import { discoveredMetadata, givenMetadata } from './authorization-server/metadata.js';
 import { TokenCache } from './cache/token-cache.js';
 import { ClientCertificate } from './certificate/client-certificate.js';
 import { asRefusal, RequestRefused } from './errors.js';
@@ -38,15 +38,17 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const settings = resolveSettings(options, process.env);
   const report = problemReporter();
   const http = createHttp(settings.http, settings.clientAuthentication.identity);
-  const metadata = discoveredMetadata(settings.issuer, http, (server) => {
-    if (settings.binding === 'required' && server.tls_client_certificate_bound_access_tokens !== true) {
-      report(
-        'tokens_may_be_unbound',
-        `${settings.issuer} does not say tls_client_certificate_bound_access_tokens: true (RFC 8705 §3.3); ` +
-          'tokens that it does not bind to a certificate are refused',
-      );
-    }
-  });
+  const metadata =
+    givenMetadata(settings) ??
+    discoveredMetadata(settings, http, (server) => {
+      if (settings.binding === 'required' && server.tls_client_certificate_bound_access_tokens !== true) {
+        report(
+          'tokens_may_be_unbound',
+          `${settings.issuer} does not say tls_client_certificate_bound_access_tokens: true (RFC 8705 §3.3); ` +
+            'tokens that it does not bind to a certificate are refused',
+        );
+      }
+    });
   const { clientId, clientAuthentication } = settings;
   const cache = new TokenCache(
     settings.cache,

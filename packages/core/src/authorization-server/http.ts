@@ -12,7 +12,22 @@ export interface HttpRules {
   readonly maxResponseSize: number;
   /** PEM certificates trusted instead of Node's own list. */
   readonly ca: SecureContextOptions['ca'];
+  /** The user's own connections, for a way through an HTTP proxy. */
+  readonly agent: AgentFactory | undefined;
+  /** The user's own transport, in place of node-fetch and of all that concerns connections. */
+  readonly fetch: typeof globalThis.fetch | undefined;
 }
+
+/** What a connection to the authorization server must trust and show. */
+export interface ConnectionOptions {
+  readonly keepAlive: true;
+  readonly ca: SecureContextOptions['ca'];
+  readonly cert?: string | Buffer;
+  readonly key?: string | Buffer;
+}
+
+/** Makes the agent for connections; called again when our own certificate has changed. */
+export type AgentFactory = (options: ConnectionOptions) => Agent;
 
 /** The part of a request that oauth4webapi sets. */
 export interface HttpRequest {
@@ -28,44 +43,81 @@ export type Http = (url: string, request: HttpRequest) => Promise<Response>;
  * node-fetch over kept-alive connections. The answer is read to its end here, within the time and size limits, so
  * that whoever handles it meets no stream. Redirects are not followed: a token would be sent on (RFC 9700 §4.12).
  */
-export function createHttp({ timeout, maxResponseSize, ca }: HttpRules, identity?: ClientIdentity): Http {
-  const agentOf = agents(ca);
-  return async (url, { method, headers, body }) => {
-    const agent = agentOf(await identity?.());
+export function createHttp(rules: HttpRules, identity?: ClientIdentity): Http {
+  const { timeout, maxResponseSize } = rules;
+  const send =
+    rules.fetch === undefined ? sentByNodeFetch(rules, identity) : sentBy(rules.fetch, maxResponseSize);
+  return async (url, request) => {
     const signal = AbortSignal.timeout(timeout * 1000);
     try {
-      const answer = await fetch(url, {
-        method,
-        headers,
-        body: body ?? null,
-        redirect: 'manual',
-        agent,
-        size: maxResponseSize,
-        signal,
-      });
-      return new Response(await answer.arrayBuffer(), {
-        status: answer.status,
-        headers: [...answer.headers],
-      });
+      return await send(url, request, signal);
     } catch (error) {
       throw asTrouble(error, url, signal.aborted);
     }
   };
 }
 
+type Send = (url: string, request: HttpRequest, signal: AbortSignal) => Promise<Response>;
+
+function sentByNodeFetch({ ca, agent, maxResponseSize }: HttpRules, identity?: ClientIdentity): Send {
+  const agentOf = agents(ca, agent ?? ((options) => new Agent(options)));
+  return async (url, { method, headers, body = null }, signal) => {
+    const certificate = await ownCertificate(identity);
+    const answer = await fetch(url, {
+      method,
+      headers,
+      body,
+      redirect: 'manual',
+      agent: agentOf(certificate),
+      size: maxResponseSize,
+      signal,
+    });
+    return new Response(await answer.arrayBuffer(), { status: answer.status, headers: [...answer.headers] });
+  };
+}
+
+/** Another transport keeps to the same rules; its answer is counted as it comes. */
+function sentBy(userFetch: typeof globalThis.fetch, maxResponseSize: number): Send {
+  return async (url, { method, headers, body = null }, signal) => {
+    const answer = await userFetch(url, { method, headers, body, redirect: 'manual', signal }).catch(() => {
+      const detail = `http.fetch brought no answer from ${url}`;
+      throw new RequestRefused('authorization_server_unreachable', { detail });
+    });
+    const chunks: Uint8Array[] = [];
+    let size = 0;
+    for await (const chunk of answer.body ?? []) {
+      size += chunk.length;
+      if (size > maxResponseSize) {
+        throw new RangeError('the body is larger than http.maxResponseSize');
+      }
+      chunks.push(chunk);
+    }
+    return new Response(Buffer.concat(chunks), { status: answer.status, headers: answer.headers });
+  };
+}
+
+/** A certificate of ours that can't be had is our own trouble, not the server's. */
+async function ownCertificate(identity: ClientIdentity | undefined): Promise<CertificateAndKey | undefined> {
+  try {
+    return await identity?.();
+  } catch (error) {
+    throw new RequestRefused('internal_error', { detail: (error as Error).message, cause: error });
+  }
+}
+
 /**
  * Connections that carry our certificate of the moment. When it changes, new exchanges get new connections; those under
  * way end on the old ones, which are not used again.
  */
-function agents(ca: HttpRules['ca']): (identity: CertificateAndKey | undefined) => Agent {
+function agents(ca: HttpRules['ca'], make: AgentFactory): (identity: CertificateAndKey | undefined) => Agent {
   let current = {
     identity: undefined as CertificateAndKey | undefined,
-    agent: new Agent({ keepAlive: true, ca }),
+    agent: make({ keepAlive: true, ca }),
   };
   return (identity) => {
     if (identity !== current.identity) {
       const { agent: old } = current;
-      current = { identity, agent: new Agent({ keepAlive: true, ca, ...identity }) };
+      current = { identity, agent: make({ keepAlive: true, ca, ...identity }) };
       old.maxFreeSockets = 0;
       for (const socket of Object.values(old.freeSockets).flatMap((sockets) => sockets ?? [])) {
         socket.destroy();
@@ -78,6 +130,9 @@ function agents(ca: HttpRules['ca']): (identity: CertificateAndKey | undefined) 
 function asTrouble(error: unknown, url: string, timedOut: boolean): RequestRefused {
   if (timedOut) {
     return new RequestRefused('authorization_server_timeout', { detail: `no answer in time from ${url}` });
+  }
+  if (error instanceof RequestRefused) {
+    return error;
   }
   if (error instanceof FetchError && error.type === 'system') {
     const detail = `no connection to ${url}: ${error.code ?? error.message}`;

@@ -15,31 +15,55 @@ export type Metadata = () => Promise<AuthorizationServer>;
 // RFC 8414 §3 first; servers that know OpenID Connect Discovery alone answer at the second.
 const locations = ['oauth2', 'oidc'] as const;
 
+/** How the metadata are come by and kept. */
+export interface MetadataRules {
+  readonly issuer: string;
+  /** Seconds after which they are read anew. */
+  readonly metadataMaxAge: number;
+  /** Given by the user for a server without discovery. */
+  readonly metadata: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** Metadata that the user gave: nothing is discovered. */
+export function givenMetadata({ issuer, metadata }: MetadataRules): Metadata | undefined {
+  const server = metadata && ({ ...metadata, issuer } as AuthorizationServer);
+  return server && (async () => server);
+}
+
 /**
- * Discovers the metadata of `issuer` once, at the first call, shared by all who wait, and shows it to `onFound`. A
- * failure is not kept: the next call tries again.
+ * Discovers the metadata of `issuer` at the first call, shared by all who wait, and shows it to `onFound`. When they are
+ * too old they are read anew, while the old ones serve on. A failure is not kept: the next call tries again.
  */
 export function discoveredMetadata(
-  issuer: string,
+  { issuer, metadataMaxAge }: MetadataRules,
   http: Http,
   onFound: (server: AuthorizationServer) => void,
 ): Metadata {
+  let known: { readonly server: AuthorizationServer; readonly staleAt: number } | undefined;
   let discovery: Promise<AuthorizationServer> | undefined;
 
   async function discoverOnce(): Promise<AuthorizationServer> {
     try {
       const server = await discover(issuer, http);
+      known = { server, staleAt: Date.now() + metadataMaxAge * 1000 };
       onFound(server);
       return server;
-    } catch (error) {
+    } finally {
       discovery = undefined;
-      throw error;
     }
   }
 
-  return () => {
+  return async () => {
+    if (known !== undefined && Date.now() < known.staleAt) {
+      return known.server;
+    }
     discovery ??= discoverOnce();
-    return discovery;
+    if (known === undefined) {
+      return discovery;
+    }
+    // Endpoints seldom change and the old ones were good: nobody waits, and a failure is for the next call to mend.
+    discovery.catch(() => undefined);
+    return known.server;
   };
 }
 
