@@ -10,6 +10,9 @@ import type { Identity, Pki } from './pki.js';
 /** The identifier of the API that the tokens are for. */
 export const audience = 'https://api.example.com';
 
+/** The identifier of an API whose tokens are JWTs (RFC 9068). */
+export const jwtAudience = 'https://jwt-api.example.com';
+
 const everyScope = 'accounts:read payments:write';
 
 export interface TestAuthorizationServer {
@@ -169,7 +172,9 @@ async function configuration(
         getResourceServerInfo: (_ctx, resource, client) => ({
           scope: everyScope,
           audience: resource,
-          accessTokenFormat: 'opaque',
+          ...(resource === jwtAudience
+            ? { accessTokenFormat: 'jwt' as const, jwt: { sign: { alg: 'ES256' as const } } }
+            : { accessTokenFormat: 'opaque' as const }),
           accessTokenTTL: client.clientId === 'hasty' ? 2 : 3600,
         }),
       },

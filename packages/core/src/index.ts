@@ -21,6 +21,11 @@ export {
   introspection,
   type TokenSource,
 } from './authorization-server/introspection.js';
+export {
+  type AccessTokenAlgorithm,
+  type JwtAccessTokensOptions,
+  jwtAccessTokens,
+} from './authorization-server/jwt.js';
 export type { Metadata } from './authorization-server/metadata.js';
 export type { PrivateKeyOptions } from './authorization-server/private-key.js';
 export {

@@ -7,6 +7,7 @@ import {
 } from './authorization-server/client-authentication.js';
 import type { AgentFactory, HttpRules } from './authorization-server/http.js';
 import { introspection, type TokenSource } from './authorization-server/introspection.js';
+import { jwtAccessTokens } from './authorization-server/jwt.js';
 import type { TokenCacheRules } from './cache/token-cache.js';
 import type { CertificateSource } from './certificate/client-certificate.js';
 import {
@@ -60,7 +61,7 @@ export interface ResourceServerOptions {
   readonly certificate?: CertificateSource;
   /** What a client certificate must be beside bound to the token. Default: nothing. */
   readonly certificatePolicy?: CertificatePolicyOptions;
-  /** How a token becomes claims. Default `introspection()`. */
+  /** How a token becomes claims: `introspection()` (default) or `jwtAccessTokens()`. */
   readonly tokens?: TokenSource;
   /** Seconds by which our clock and the authorization server's may differ. Default 30, at most 300. */
   readonly clockTolerance?: number;
@@ -145,9 +146,11 @@ const certificateSource: OptionRule<CertificateSource> = {
 };
 
 const tokenSource: OptionRule<TokenSource> = {
-  accepted: 'a token source: introspection()',
+  accepted: 'a token source: introspection() or jwtAccessTokens()',
   read: (given) =>
-    typeof given === 'function' && given !== introspection ? (given as TokenSource) : undefined,
+    typeof given === 'function' && given !== introspection && given !== jwtAccessTokens
+      ? (given as TokenSource)
+      : undefined,
 };
 
 const clientAuthentication: OptionRule<ClientAuthentication> = {

@@ -49,11 +49,9 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
         );
       }
     });
-  const { clientId, clientAuthentication } = settings;
-  const cache = new TokenCache(
-    settings.cache,
-    settings.tokens({ clientId, clientAuthentication, metadata, http }),
-  );
+  const { issuer, audience, clockTolerance, clientId, clientAuthentication } = settings;
+  const access = { issuer, audience, clockTolerance, clientId, clientAuthentication, metadata, http };
+  const cache = new TokenCache(settings.cache, settings.tokens(access));
 
   function decide(token: TokenAnswer, certificate: ClientCertificate | undefined): Authorization {
     if (typeof token === 'string') {

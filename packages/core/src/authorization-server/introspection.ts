@@ -14,6 +14,11 @@ import { readRetryAfter } from './retry-after.js';
 
 /** The authorization server as a token source sees it. */
 export interface AuthorizationServerAccess {
+  readonly issuer: string;
+  /** Identifiers of this resource server; `server-enforced` when the authorization server checks the audience. */
+  readonly audience: readonly string[] | 'server-enforced';
+  /** Seconds by which the clocks may differ. */
+  readonly clockTolerance: number;
   readonly clientId: string;
   readonly clientAuthentication: ClientAuthentication;
   readonly metadata: Metadata;
