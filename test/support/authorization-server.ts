@@ -150,7 +150,7 @@ async function configuration(
         tls_client_certificate_bound_access_tokens: false,
       },
     ],
-    clientDefaults: { id_token_signed_response_alg: 'ES256' },
+    clientDefaults: { id_token_signed_response_alg: 'ES256', introspection_signed_response_alg: 'ES256' },
     clientAuthMethods: [
       'client_secret_basic',
       'client_secret_post',
@@ -166,6 +166,7 @@ async function configuration(
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
       introspection: { enabled: true },
+      jwtIntrospection: { enabled: true },
       revocation: { enabled: true },
       resourceIndicators: {
         enabled: true,

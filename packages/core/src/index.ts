@@ -22,12 +22,13 @@ export {
   type TokenSource,
 } from './authorization-server/introspection.js';
 export {
-  type AccessTokenAlgorithm,
   type JwtAccessTokensOptions,
   jwtAccessTokens,
 } from './authorization-server/jwt.js';
 export type { Metadata } from './authorization-server/metadata.js';
 export type { PrivateKeyOptions } from './authorization-server/private-key.js';
+export type { SignatureAlgorithm } from './authorization-server/signature-algorithms.js';
+export type { SignedAnswers } from './authorization-server/signed-introspection.js';
 export {
   type CertificateFacts,
   type CertificateSource,

@@ -202,6 +202,8 @@ const caFile: OptionRule<Buffer> = {
 export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv): Settings {
   const given = new OptionReader('options', options, optionNames, environment);
   const certificate = given.optional('certificate', certificateSource) ?? tlsSocket();
+  const issuer = given.required('issuer', issuerUrl, 'MTLS_BOUND_ISSUER');
+  const clientId = given.required('clientId', text, 'MTLS_BOUND_CLIENT_ID');
   const clientAuthentication = resolveClientAuthentication(given);
   const http = resolveHttp(given);
   if (http.fetch !== undefined && clientAuthentication.identity !== undefined) {
@@ -211,10 +213,10 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
     );
   }
   return Object.freeze({
-    issuer: given.required('issuer', issuerUrl, 'MTLS_BOUND_ISSUER'),
+    issuer,
     metadataMaxAge: given.optional('metadataMaxAge', seconds(1, 86_400)) ?? 3_600,
     metadata: given.optional('metadata', endpoints),
-    clientId: given.required('clientId', text, 'MTLS_BOUND_CLIENT_ID'),
+    clientId,
     clientAuthentication,
     audience: resolveAudience(given),
     binding: given.optional('binding', oneOf('required', 'when-bound'), 'MTLS_BOUND_BINDING') ?? 'required',

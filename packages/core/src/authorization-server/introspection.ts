@@ -9,8 +9,15 @@ import { flag, OptionReader, textRecord } from '../option-rules.js';
 import { readTokenClaims, type TokenAnswer, type TokenReader } from '../token-claims.js';
 import type { ClientAuthentication } from './client-authentication.js';
 import type { Http } from './http.js';
+import { remoteKeys } from './key-set.js';
 import type { Metadata } from './metadata.js';
 import { readRetryAfter } from './retry-after.js';
+import {
+  readSignedAnswer,
+  type SignedAnswers,
+  signedAnswers,
+  signedAnswerType,
+} from './signed-introspection.js';
 
 /** The authorization server as a token source sees it. */
 export interface AuthorizationServerAccess {
@@ -39,6 +46,11 @@ export interface IntrospectionOptions {
    * other it would hide a real error. Default false: 503 to the client.
    */
   readonly badRequestMeansInactive?: boolean;
+  /**
+   * Ask for signed answers (RFC 9701) and accept no other: `true`, or the algorithms. The client must be registered for
+   * them at the server (`introspection_signed_response_alg`). Default false. Encrypted answers are not supported.
+   */
+  readonly signed?: boolean | SignedAnswers;
 }
 
 /** Asks the authorization server's introspection endpoint about each token (RFC 7662). The default `tokens`. */
@@ -47,13 +59,17 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
     'tokenTypeHint',
     'parameters',
     'badRequestMeansInactive',
+    'signed',
   ]);
+  const algorithms = options.signed === false ? undefined : given.optional('signed', signedAnswers);
   const badRequestMeansInactive = given.optional('badRequestMeansInactive', flag) ?? false;
   const additionalParameters = {
     ...given.optional('parameters', textRecord),
     ...(given.optional('tokenTypeHint', flag) && { token_type_hint: 'access_token' }),
   };
-  return ({ clientId, clientAuthentication, metadata, http }) => {
+  return (access) => {
+    const { clientId, clientAuthentication, metadata, http } = access;
+    const keys = remoteKeys(metadata, http);
     const viaMutualTls = clientAuthentication.identity !== undefined;
     const client = { client_id: clientId, use_mtls_endpoint_aliases: viaMutualTls };
     return async (token) => {
@@ -62,6 +78,7 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
       const response = await introspectionRequest(server, client, clientAuthentication.authenticate, token, {
         [customFetch]: http,
         additionalParameters,
+        requestJwtResponse: algorithms !== undefined,
       });
       if (response.status === 400 && badRequestMeansInactive) {
         return 'token_inactive';
@@ -69,7 +86,15 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
       if (response.status !== 200) {
         throw statusTrouble(response, endpoint, clientAuthentication.method);
       }
-      return await readAnswer(server, client, response, endpoint);
+      try {
+        const answer =
+          algorithms === undefined
+            ? await plainAnswer(server, client, response)
+            : await readSignedAnswer(await signedText(response), keys, { ...access, algorithms });
+        return readAnswer(answer);
+      } catch (error) {
+        throw error instanceof RequestRefused ? error : invalidAnswer(endpoint, (error as Error).message);
+      }
     };
   };
 }
@@ -86,27 +111,35 @@ function introspectionEndpoint(server: AuthorizationServer, viaMutualTls: boolea
   });
 }
 
-async function readAnswer(
+async function plainAnswer(
   server: AuthorizationServer,
   client: { client_id: string },
   response: Response,
-  endpoint: string,
-): Promise<TokenAnswer> {
+): Promise<Record<string, unknown>> {
   // oauth4webapi reads JSON under any name; RFC 7662 §2.2 knows one.
-  if (!/^application\/json *(;|$)/i.test(response.headers.get('content-type') ?? '')) {
-    throw invalidAnswer(endpoint, 'its content type is not application/json');
+  expectType(response, 'application/json');
+  return processIntrospectionResponse(server, client, response);
+}
+
+/** A plain answer where a signed one was asked for is a downgrade. */
+async function signedText(response: Response): Promise<string> {
+  expectType(response, signedAnswerType);
+  return response.text();
+}
+
+function expectType(response: Response, type: string): void {
+  const [found = ''] = (response.headers.get('content-type') ?? '').split(';');
+  if (found.trim().toLowerCase() !== type) {
+    throw new TypeError(`its content type is not ${type}`);
   }
-  let answer: Record<string, unknown>;
-  try {
-    answer = await processIntrospectionResponse(server, client, response);
-  } catch (error) {
-    throw invalidAnswer(endpoint, (error as Error).message);
-  }
+}
+
+function readAnswer(answer: Record<string, unknown>): TokenAnswer {
   if (answer.active !== true) {
     return 'token_inactive';
   }
   if (Array.isArray(answer.scope)) {
-    throw invalidAnswer(endpoint, 'scope is an array, not a string');
+    throw new TypeError('scope is an array, not a string');
   }
   return readTokenClaims(answer);
 }

@@ -1,29 +1,16 @@
 import { type CryptoKey, errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose';
 import { ConfigurationError, RequestRefused } from '../errors.js';
-import { OptionReader, type OptionRule } from '../option-rules.js';
+import { OptionReader } from '../option-rules.js';
 import { readTokenClaims, type TokenAnswer } from '../token-claims.js';
 import type { TokenSource } from './introspection.js';
 import { remoteKeys } from './key-set.js';
-
-/** A signature algorithm that an access token may use. */
-export type AccessTokenAlgorithm = 'PS256' | 'ES256' | 'EdDSA' | 'Ed25519' | 'RS256';
+import { algorithmList, fapiAlgorithms, type SignatureAlgorithm } from './signature-algorithms.js';
 
 /** Options of `jwtAccessTokens()`. */
 export interface JwtAccessTokensOptions {
   /** Algorithms that are accepted. Default those of FAPI 2.0 §5.4.1: PS256, ES256, EdDSA. RS256 only when named. */
-  readonly algorithms?: readonly AccessTokenAlgorithm[];
+  readonly algorithms?: readonly SignatureAlgorithm[];
 }
-
-const known = ['PS256', 'ES256', 'EdDSA', 'Ed25519', 'RS256'] as const;
-const fapi = ['PS256', 'ES256', 'EdDSA', 'Ed25519'] as const;
-
-const algorithmList: OptionRule<readonly AccessTokenAlgorithm[]> = {
-  accepted: `a list of ${known.join(', ')}`,
-  read: (given) =>
-    Array.isArray(given) && given.length > 0 && given.every((name) => known.includes(name))
-      ? Object.freeze([...given])
-      : undefined,
-};
 
 // RFC 9068 §2.2. Their presence also keeps ID tokens and signed introspection answers from passing for access tokens.
 const requiredClaims = ['iss', 'exp', 'aud', 'sub', 'client_id', 'iat', 'jti'];
@@ -38,7 +25,7 @@ const requiredClaims = ['iss', 'exp', 'aud', 'sub', 'client_id', 'iat', 'jti'];
  */
 export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSource {
   const given = new OptionReader('jwtAccessTokens()', options, ['algorithms']);
-  const algorithms = [...(given.optional('algorithms', algorithmList) ?? fapi)];
+  const algorithms = [...(given.optional('algorithms', algorithmList) ?? fapiAlgorithms)];
   return ({ issuer, audience, clockTolerance, metadata, http }) => {
     if (audience === 'server-enforced') {
       throw new ConfigurationError(
