@@ -53,7 +53,7 @@ const resourceServer = (clientAuthentication: ClientAuthentication, issuer = ser
     clientId: 'api',
     clientAuthentication,
     audience,
-    http: { ca: pki.ca.cert },
+    http: { ca: pki.ca.cert, timeout: 30 },
   });
 
 /** A request over mutual TLS by Alice, as Node presents it. */
