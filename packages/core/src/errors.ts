@@ -93,11 +93,6 @@ export type RefusalCode = keyof typeof refusals;
 /** Every code, in the order of the docs. */
 export const refusalCodes = Object.keys(refusals) as RefusalCode[];
 
-/** The codes of a 503: the authorization server or this resource server is in trouble, not the client. */
-export type TroubleCode = {
-  [Code in RefusalCode]: (typeof refusals)[Code]['status'] extends 503 ? Code : never;
-}[RefusalCode];
-
 /** Seconds told to the client in `Retry-After` when the authorization server named none. */
 const DEFAULT_RETRY_AFTER = 5;
 

@@ -73,7 +73,7 @@ function bareBytes(value: string): ArrayBuffer | undefined {
 }
 
 /** Decodes percent signs, then the rest; neither decoder ever sees what the other could not read. */
-export function unescaped(value: string, decode: CertificateDecoder): DecodedCertificate {
+function unescaped(value: string, decode: CertificateDecoder): DecodedCertificate {
   try {
     return decode(value.includes('%') ? decodeURIComponent(value) : value);
   } catch {
