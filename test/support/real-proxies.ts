@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { connect } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { close, listen } from './loopback.js';
 import type { Pki } from './pki.js';
@@ -34,17 +35,40 @@ const examples = fileURLToPath(new URL('../../examples/proxies', import.meta.url
 const isRoot = process.getuid?.() === 0;
 
 /** Starts the program in the foreground with its example configuration, on a free loopback port. */
-export async function startProxy({
-  program,
-  config,
-  pki,
-  upstream,
-  secret,
-  replace,
-}: ProxyStart): Promise<RealProxy> {
+export async function startProxy(start: ProxyStart): Promise<RealProxy> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await startOnce(start, await freePort());
+    } catch (error) {
+      // Tests run side by side: somebody else may have taken the port that was free a moment ago.
+      if (attempt === 3 || !/address (already )?in use/i.test(String(error))) {
+        throw error;
+      }
+    }
+  }
+}
+
+/**
+ * Runs its arguments as a command, and ends it when standard input closes: when the test says so, and as well when the
+ * test run is cut short and says nothing any more.
+ */
+const untilInputCloses = `
+  exec 3<&0
+  "$@" </dev/null 3<&- &
+  program=$!
+  (cat <&3; kill "$program") >/dev/null 2>&1 &
+  watch=$!
+  wait "$program"
+  code=$?
+  kill "$watch" 2>/dev/null
+  exit "$code"`;
+
+async function startOnce(
+  { program, config, pki, upstream, secret, replace }: ProxyStart,
+  port: number,
+): Promise<RealProxy> {
   const folder = mkdtempSync(join(tmpdir(), `mtls-bound-${program}-`));
   chmodSync(folder, 0o755);
-  const port = await freePort();
   const write = (name: string, text: string): string => {
     writeFileSync(join(folder, name), text);
     return join(folder, name);
@@ -70,20 +94,16 @@ export async function startProxy({
     readFileSync(join(examples, config), 'utf8'),
   );
   const [args, environment] = commandLine[program](folder, text, write);
-  const child = spawn(findProgram(program) ?? program, args, {
-    cwd: folder,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env.PATH, ...environment },
-  });
+  const command = ['-c', untilInputCloses, 'sh', findProgram(program) ?? program, ...args];
+  const child = spawn('/bin/sh', command, { cwd: folder, env: { PATH: process.env.PATH, ...environment } });
+  const exited = once(child, 'exit');
   const stop = async (): Promise<void> => {
-    if (child.exitCode === null && child.signalCode === null) {
-      child.kill('SIGTERM');
-      await once(child, 'exit');
-    }
+    child.stdin.end();
+    await exited;
     rmSync(folder, { recursive: true, force: true });
   };
   try {
-    await untilListening(child, port, join(folder, 'run', 'error.log'));
+    await untilListening(child, port, pki, join(folder, 'run', 'error.log'));
   } catch (error) {
     await stop();
     throw error;
@@ -141,18 +161,20 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function untilListening(child: ChildProcess, port: number, errorLog: string): Promise<void> {
+async function untilListening(child: ChildProcess, port: number, pki: Pki, errorLog: string): Promise<void> {
   let said = '';
+  let over = false;
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding('utf8').on('data', (text) => {
       said += text;
     });
   }
-  for (let attempt = 0; attempt < 200; attempt += 1) {
-    if (child.exitCode !== null || child.signalCode !== null) {
-      break;
-    }
-    if (await accepts(port)) {
+  // Not 'exit', after which its last words may still be on their way.
+  child.once('close', () => {
+    over = true;
+  });
+  for (let attempt = 0; attempt < 200 && !over; attempt += 1) {
+    if (await answers(port, pki)) {
       return;
     }
     await sleep(50);
@@ -161,10 +183,11 @@ async function untilListening(child: ChildProcess, port: number, errorLog: strin
   throw new Error(`the proxy did not start:\n${said}${logged}`);
 }
 
-function accepts(port: number): Promise<boolean> {
+/** Whether it is our proxy, with this test's certificate, that listens there. */
+function answers(port: number, pki: Pki): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    socket.once('connect', () => {
+    const socket = connect({ host: '127.0.0.1', port, servername: 'api.example.com', ca: pki.ca.cert });
+    socket.once('secureConnect', () => {
       socket.destroy();
       resolve(true);
     });
