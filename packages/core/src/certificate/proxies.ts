@@ -135,7 +135,11 @@ export interface ApacheOptions extends HeaderNames {
   readonly encoding?: 'pem' | 'escaped' | 'base64';
 }
 
-/** Apache httpd: `SSL_CLIENT_CERT` in `X-SSL-Client-Cert`, `SSL_CLIENT_VERIFY` in `X-SSL-Client-Verify`. */
+/**
+ * Apache httpd: `SSL_CLIENT_CERT` in `X-SSL-Client-Cert`, `SSL_CLIENT_VERIFY` in `X-SSL-Client-Verify`. With
+ * `SSLVerifyClient optional_no_ca` the verdict on a resumed session is not to be believed: Apache says SUCCESS there for a
+ * self-signed certificate. Who requires verified certificates sets `optional`; see docs/proxies/apache.md.
+ */
 export function apache(options: ApacheOptions = {}): ProxyPreset {
   const given = read('apache', options, 'encoding');
   const encoding = given.optional('encoding', oneOf('pem', 'escaped', 'base64')) ?? 'pem';
