@@ -1,5 +1,4 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,13 +14,13 @@ import {
 } from '../support/authorization-server.js';
 import { call } from '../support/calls.js';
 import { createPki, type Identity, type Pki } from '../support/pki.js';
+import { recordedEvents } from '../support/recorded-events.js';
 import { expectRefusal } from '../support/refusals.js';
 
 let pki: Pki;
 let server: TestAuthorizationServer;
 let folder: string;
-const problems: ProblemEvent[] = [];
-const onProblem = (event: unknown) => problems.push(event as ProblemEvent);
+const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
 
 beforeAll(async () => {
   pki = await createPki();
@@ -35,12 +34,9 @@ afterAll(async () => {
   await server?.stop();
 });
 beforeEach(() => {
-  subscribe('mtls-bound:problem', onProblem);
   vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
 });
 afterEach(() => {
-  unsubscribe('mtls-bound:problem', onProblem);
-  problems.length = 0;
   vi.restoreAllMocks();
 });
 

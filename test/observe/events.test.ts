@@ -1,4 +1,3 @@
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { inspect } from 'node:util';
 import type { ProblemEvent, RefusedEvent, ResourceServerOptions } from '@mtls-bound/core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -13,13 +12,12 @@ import {
   startFaultyServer,
 } from '../support/faulty-server.js';
 import { createPki, type Pki } from '../support/pki.js';
+import { recordedEvents } from '../support/recorded-events.js';
 
 let pki: Pki;
 let server: FaultyServer;
-const refused: RefusedEvent[] = [];
-const problems: ProblemEvent[] = [];
-const onRefused = (event: unknown) => refused.push(event as RefusedEvent);
-const onProblem = (event: unknown) => problems.push(event as ProblemEvent);
+const refused = recordedEvents<RefusedEvent>('mtls-bound:refused');
+const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
 let warning: ReturnType<typeof vi.spyOn>;
 
 beforeAll(async () => {
@@ -28,16 +26,10 @@ beforeAll(async () => {
 });
 afterAll(() => server?.close());
 beforeEach(() => {
-  subscribe('mtls-bound:refused', onRefused);
-  subscribe('mtls-bound:problem', onProblem);
   warning = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
   server.metadata = answer(200, goodMetadata(server.issuer));
 });
 afterEach(() => {
-  unsubscribe('mtls-bound:refused', onRefused);
-  unsubscribe('mtls-bound:problem', onProblem);
-  refused.length = 0;
-  problems.length = 0;
   vi.restoreAllMocks();
 });
 

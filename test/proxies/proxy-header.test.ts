@@ -1,4 +1,3 @@
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { Agent, createServer, type IncomingMessage, request } from 'node:http';
 import { request as httpsRequest } from 'node:https';
@@ -24,11 +23,11 @@ import { audience } from '../support/authorization-server.js';
 import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../support/faulty-server.js';
 import { close, listen } from '../support/loopback.js';
 import { createPki, type Identity, type Pki } from '../support/pki.js';
+import { recordedEvents } from '../support/recorded-events.js';
 
 let pki: Pki;
 let server: FaultyServer;
-const problems: ProblemEvent[] = [];
-const onProblem = (event: unknown) => problems.push(event as ProblemEvent);
+const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
 
 beforeAll(async () => {
   pki = await createPki();
@@ -41,12 +40,9 @@ beforeAll(async () => {
 });
 afterAll(() => server?.close());
 beforeEach(() => {
-  subscribe('mtls-bound:problem', onProblem);
   vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
 });
 afterEach(() => {
-  unsubscribe('mtls-bound:problem', onProblem);
-  problems.length = 0;
   vi.restoreAllMocks();
 });
 

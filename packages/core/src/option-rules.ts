@@ -22,15 +22,20 @@ export const flag: OptionRule<boolean> = {
   read: (given) => (typeof given === 'boolean' ? given : undefined),
 };
 
+/** An absolute URL that is spoken to over TLS. */
+export function isHttpsUrl(value: unknown): value is string {
+  return typeof value === 'string' && URL.canParse(value) && new URL(value).protocol === 'https:';
+}
+
 /** RFC 8414 §2: an issuer has no query and no fragment. */
 export const issuerUrl: OptionRule<string> = {
   accepted: 'an https URL without query, fragment or user name',
   read: (given) => {
-    if (typeof given !== 'string' || !URL.canParse(given) || given.includes('?') || given.includes('#')) {
+    if (!isHttpsUrl(given) || given.includes('?') || given.includes('#')) {
       return undefined;
     }
-    const { protocol, username, password } = new URL(given);
-    return protocol === 'https:' && username === '' && password === '' ? given : undefined;
+    const { username, password } = new URL(given);
+    return username === '' && password === '' ? given : undefined;
   },
 };
 

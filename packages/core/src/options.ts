@@ -21,6 +21,7 @@ import { ConfigurationError } from './errors.js';
 import {
   flag,
   functionLike,
+  isHttpsUrl,
   issuerUrl,
   OptionReader,
   type OptionRule,
@@ -166,10 +167,7 @@ const endpoints: OptionRule<Readonly<Record<string, unknown>>> = {
   accepted: 'an object like { introspection_endpoint } whose endpoints are https URLs',
   read: (given) => {
     const metadata = typeof given === 'object' && given !== null ? (given as Record<string, unknown>) : {};
-    const { introspection_endpoint: endpoint } = metadata;
-    const isHttps =
-      typeof endpoint === 'string' && URL.canParse(endpoint) && new URL(endpoint).protocol === 'https:';
-    return isHttps ? Object.freeze({ ...metadata }) : undefined;
+    return isHttpsUrl(metadata.introspection_endpoint) ? Object.freeze({ ...metadata }) : undefined;
   },
 };
 

@@ -5,7 +5,7 @@ import {
   processIntrospectionResponse,
 } from 'oauth4webapi';
 import { RequestRefused } from '../errors.js';
-import { flag, OptionReader, textRecord } from '../option-rules.js';
+import { flag, isHttpsUrl, OptionReader, textRecord } from '../option-rules.js';
 import { readTokenClaims, type TokenAnswer, type TokenReader } from '../token-claims.js';
 import type { ClientAuthentication } from './client-authentication.js';
 import type { Http } from './http.js';
@@ -103,7 +103,7 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
 function introspectionEndpoint(server: AuthorizationServer, viaMutualTls: boolean): string {
   const alias = viaMutualTls ? server.mtls_endpoint_aliases?.introspection_endpoint : undefined;
   const endpoint = alias ?? server.introspection_endpoint;
-  if (typeof endpoint === 'string' && URL.canParse(endpoint) && new URL(endpoint).protocol === 'https:') {
+  if (isHttpsUrl(endpoint)) {
     return endpoint;
   }
   throw new RequestRefused('authorization_server_unsuitable', {

@@ -1,5 +1,6 @@
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose';
 import { RequestRefused } from '../errors.js';
+import { isHttpsUrl } from '../option-rules.js';
 import type { Http } from './http.js';
 import type { Metadata } from './metadata.js';
 
@@ -74,7 +75,7 @@ async function fetchKeys(uri: string, http: Http): Promise<Known> {
 }
 
 function keySetUri({ issuer, jwks_uri: uri }: { issuer: string; jwks_uri?: string }): string {
-  if (typeof uri === 'string' && URL.canParse(uri) && new URL(uri).protocol === 'https:') {
+  if (isHttpsUrl(uri)) {
     return uri;
   }
   throw new RequestRefused('authorization_server_unsuitable', {
