@@ -1,10 +1,11 @@
-import { createServer } from 'node:https';
+import { createServer, type Server } from 'node:https';
 import express from 'express';
 import * as expressMtls from 'express-mtls';
 import Koa from 'koa';
 import * as koaMtls from 'koa-mtls';
 import {
   audience,
+  jwtAudience,
   startAuthorizationServer,
   type TestAuthorizationServer,
   testClients,
@@ -12,26 +13,31 @@ import {
 import { close, listen } from '../../test/support/loopback.js';
 import { createPki, type Pki } from '../../test/support/pki.js';
 
+export type ApiName = 'Express' | 'Koa' | 'JWT';
+
+export interface Api {
+  readonly url: string;
+  /** What the API is called in a token's `aud`. */
+  readonly audience: string;
+}
+
 /** Everyone in the story. */
 export interface Story {
   readonly pki: Pki;
   readonly authorizationServer: TestAuthorizationServer;
   readonly clients: ReturnType<typeof testClients>;
-  /** The same API twice, by the name of its framework. */
-  readonly apis: Readonly<Record<'Express' | 'Koa', string>>;
+  /** The same API three times: with introspection in each framework, and with JWT access tokens. */
+  readonly apis: Readonly<Record<ApiName, Api>>;
   end(): Promise<void>;
 }
 
 export async function startStory(): Promise<Story> {
   const pki = await createPki();
   const authorizationServer = await startAuthorizationServer(pki);
-  const options = {
-    issuer: authorizationServer.issuer,
-    clientId: 'api',
-    clientSecret: authorizationServer.secrets.api,
-    audience,
-    http: { ca: pki.ca.cert },
-  };
+  const { issuer, secrets } = authorizationServer;
+  const http = { ca: pki.ca.cert };
+  const introspecting = { issuer, clientId: 'api', clientSecret: secrets.api, audience, http };
+  const validating = { issuer, audience: jwtAudience, http, tokens: expressMtls.jwtAccessTokens() };
   const tls = {
     cert: pki.server.cert,
     key: pki.server.key,
@@ -40,12 +46,18 @@ export async function startStory(): Promise<Story> {
     rejectUnauthorized: false,
   };
   const servers = {
-    Express: createServer(tls, expressApi(options)),
-    Koa: createServer(tls, koaApi(options)),
+    Express: createServer(tls, expressApi(introspecting)),
+    Koa: createServer(tls, koaApi(introspecting)),
+    JWT: createServer(tls, expressApi(validating)),
   };
+  const apiOn = async (server: Server, name: string): Promise<Api> => ({
+    url: `https://127.0.0.1:${await listen(server)}`,
+    audience: name,
+  });
   const apis = {
-    Express: `https://127.0.0.1:${await listen(servers.Express)}`,
-    Koa: `https://127.0.0.1:${await listen(servers.Koa)}`,
+    Express: await apiOn(servers.Express, audience),
+    Koa: await apiOn(servers.Koa, audience),
+    JWT: await apiOn(servers.JWT, jwtAudience),
   };
   return {
     pki,
@@ -53,7 +65,7 @@ export async function startStory(): Promise<Story> {
     clients: testClients(pki),
     apis,
     end: async () => {
-      await Promise.all([close(servers.Express), close(servers.Koa), authorizationServer.stop()]);
+      await Promise.all([...Object.values(servers).map(close), authorizationServer.stop()]);
     },
   };
 }

@@ -17,8 +17,8 @@ export async function printCurlCommands({ pki, authorizationServer, clients, api
     `--cert ${file(`${name}.pem`, pki[name].cert)} --key ${file(`${name}.key`, pki[name].key)}`;
   const alice = identity('alice');
   const bob = identity('bob');
-  const token = await authorizationServer.token(clients.alice);
-  for (const [name, url] of Object.entries(apis)) {
+  for (const [name, { url, audience }] of Object.entries(apis)) {
+    const token = await authorizationServer.token({ ...clients.alice, resource: audience });
     const call = (certificate: string, path: string): string =>
       `curl --silent --include --cacert ${ca} ${certificate} --header 'Authorization: Bearer ${token}' ${url}${path}`;
     console.log(`\n# ${name}: Alice with her own token`);

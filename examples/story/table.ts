@@ -6,14 +6,9 @@ const colour = process.stdout.isTTY
 
 /** Prints who was let in and who was refused, and tells whether each outcome was the expected one. */
 export function printTable(outcomes: readonly Outcome[]): boolean {
-  const frameworks = Object.keys(outcomes[0]?.statuses ?? {});
+  const apis = Object.keys(outcomes[0]?.statuses ?? {});
   const width = Math.max(...outcomes.map(({ title }) => title.length));
-  const header = [
-    '',
-    'who'.padEnd(width),
-    ...frameworks.map((name) => name.padEnd(8)),
-    'what the client was told',
-  ];
+  const header = ['', 'who'.padEnd(width), ...apis.map((name) => name.padEnd(8)), 'what the client was told'];
   console.log(`\n${header.join('  ')}`);
   console.log(`${colour.dim}${'-'.repeat(width + 60)}${colour.end}`);
   const unexpected = outcomes.filter((outcome) => !printLine(outcome, width));
@@ -26,13 +21,16 @@ export function printTable(outcomes: readonly Outcome[]): boolean {
 }
 
 function printLine({ title, expected, statuses, told }: Outcome, width: number): boolean {
-  const asExpected = Object.values(statuses).every((status) => status === expected);
-  const shown = Object.values(statuses).map((status) =>
-    `${status} ${status === 200 ? 'in' : 'out'}`.padEnd(8),
-  );
+  const apis = Object.keys(statuses) as (keyof typeof statuses)[];
+  const asExpected = apis.every((name) => statuses[name] === expected[name]);
+  const shown = apis.map((name) => shownAs(statuses[name]).padEnd(8));
   const mark = asExpected
     ? `${colour.good}✓${colour.end}`
-    : `${colour.bad}✗ expected ${expected}:${colour.end}`;
+    : `${colour.bad}✗ expected ${apis.map((name) => expected[name] ?? '-').join(' ')}:${colour.end}`;
   console.log([mark, title.padEnd(width), ...shown, `${colour.dim}${told}${colour.end}`].join('  '));
   return asExpected;
+}
+
+function shownAs(status: number | undefined): string {
+  return status === undefined ? '-' : `${status} ${status === 200 ? 'in' : 'out'}`;
 }

@@ -15,7 +15,19 @@ import { call, callOver } from '../support/calls.js';
 import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../support/faulty-server.js';
 import { createPki, type Pki } from '../support/pki.js';
 
+const issuer = 'https://as.example.com';
 const rules = { maxAge: 60, maxEntries: 100, inactiveMaxAge: 5 };
+
+/** A cache, and the one whom its tokens are asked of. */
+function cacheOver(read: TokenReader, changes: Partial<typeof rules> = {}) {
+  const cache = new TokenCache({ ...rules, ...changes });
+  const asked = { id: '', read };
+  return {
+    cache,
+    get: (token: string) => cache.get(token, asked),
+    confirm: (token: string) => cache.confirm(token, asked),
+  };
+}
 
 describe('how long an answer serves', () => {
   beforeEach(() => {
@@ -27,12 +39,12 @@ describe('how long an answer serves', () => {
   });
 
   const active = (changes: object = {}) =>
-    readTokenClaims({ active: true, exp: Date.now() / 1000 + 3_600, ...changes }) as TokenAnswer;
+    readTokenClaims({ active: true, exp: Date.now() / 1000 + 3_600, ...changes }, issuer) as TokenAnswer;
 
   /** Asks, waits, asks again: how often was the server asked? */
   async function askedAgain(answer: () => TokenAnswer, seconds: number, changes: Partial<typeof rules> = {}) {
     const read = vi.fn<TokenReader>(async () => answer());
-    const cache = new TokenCache({ ...rules, ...changes }, read);
+    const cache = cacheOver(read, changes);
     await cache.get('token');
     vi.advanceTimersByTime(seconds * 1000);
     await cache.get('token');
@@ -64,14 +76,14 @@ describe('how long an answer serves', () => {
 
 describe('what is kept', () => {
   it('R59: neither keys nor anything else in the cache hold the token', async () => {
-    const cache = new TokenCache(rules, async () => readTokenClaims({ active: true, sub: 'user-1' }));
-    await cache.get('tok-3141592653');
+    const { cache, get } = cacheOver(async () => readTokenClaims({ active: true, sub: 'user-1' }, issuer));
+    await get('tok-3141592653');
     expect(inspect(cache, { depth: 10, showHidden: true })).not.toContain('3141592653');
   });
 
   it('at most maxEntries active tokens, the one used longest ago goes first', async () => {
-    const read = vi.fn<TokenReader>(async () => readTokenClaims({ active: true }));
-    const cache = new TokenCache({ ...rules, maxEntries: 2 }, read);
+    const read = vi.fn<TokenReader>(async () => readTokenClaims({ active: true }, issuer));
+    const cache = cacheOver(read, { maxEntries: 2 });
     for (const token of ['a', 'b', 'a', 'c', 'a']) {
       await cache.get(token);
     }
@@ -82,9 +94,9 @@ describe('what is kept', () => {
 
   it('R60: bad tokens never displace good ones', async () => {
     const read = vi.fn<TokenReader>(async (token) =>
-      token === 'good' ? readTokenClaims({ active: true }) : 'token_inactive',
+      token === 'good' ? readTokenClaims({ active: true }, issuer) : 'token_inactive',
     );
-    const cache = new TokenCache({ ...rules, maxEntries: 1 }, read);
+    const cache = cacheOver(read, { maxEntries: 1 });
     await cache.get('good');
     for (let i = 0; i < 5_000; i += 1) {
       await cache.get(`bad-${i}`);
@@ -98,11 +110,40 @@ describe('what is kept', () => {
       .fn<TokenReader>()
       .mockRejectedValueOnce(new Error('down'))
       .mockResolvedValue('token_inactive');
-    const cache = new TokenCache(rules, read);
+    const cache = cacheOver(read);
     const waiting = await Promise.allSettled([cache.get('t'), cache.get('t')]);
     expect(waiting.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
     expect(read).toHaveBeenCalledTimes(1);
     expect(await cache.get('t')).toBe('token_inactive');
+  });
+
+  it('to confirm is to ask, known or not; only a defect is remembered', async () => {
+    const answers = [readTokenClaims({ active: true }, issuer), readTokenClaims({ active: true }, issuer)];
+    const read = vi.fn<TokenReader>(async () => answers.shift() ?? 'token_inactive');
+    const cache = cacheOver(read);
+    expect(await cache.get('t')).toMatchObject({ issuer });
+    expect(await Promise.all([cache.confirm('t'), cache.confirm('t')])).toMatchObject([
+      { issuer },
+      { issuer },
+    ]);
+    expect(read).toHaveBeenCalledTimes(2);
+    expect(await cache.get('t')).toMatchObject({ issuer });
+    expect(read).toHaveBeenCalledTimes(2);
+    expect(await cache.confirm('t')).toBe('token_inactive');
+    expect(await cache.get('t')).toBe('token_inactive');
+    expect(read).toHaveBeenCalledTimes(3);
+  });
+
+  it('the same token is asked of each server for itself', async () => {
+    const { cache } = cacheOver(async () => 'token_inactive');
+    const one = { id: 'https://a.example', read: vi.fn<TokenReader>(async () => 'token_inactive') };
+    const other = {
+      id: 'https://b.example',
+      read: vi.fn<TokenReader>(async () => readTokenClaims({}, issuer)),
+    };
+    expect(await cache.get('t', one)).toBe('token_inactive');
+    expect(await cache.get('t', other)).toMatchObject({ issuer });
+    expect([one.read, other.read].map(({ mock }) => mock.calls.length)).toEqual([1, 1]);
   });
 
   it('a reader that throws instead of rejecting leaves nothing behind', async () => {
@@ -112,13 +153,13 @@ describe('what is kept', () => {
         throw new Error('at once');
       })
       .mockResolvedValue('token_inactive');
-    const cache = new TokenCache(rules, read);
+    const cache = cacheOver(read);
     await expect(async () => cache.get('t')).rejects.toThrow('at once');
     expect(await cache.get('t')).toBe('token_inactive');
   });
 
   it('claims are frozen to the bottom', () => {
-    const token = readTokenClaims({ active: true, a: { b: [{ c: 1 }] }, aud: ['x'], scope: 'a b' });
+    const token = readTokenClaims({ active: true, a: { b: [{ c: 1 }] }, aud: ['x'], scope: 'a b' }, issuer);
     if (typeof token === 'string') {
       throw new Error(token);
     }

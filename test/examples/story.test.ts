@@ -11,8 +11,10 @@ const story = ['--no-warnings', '--import', 'tsx', 'examples/story/main.ts'];
 describe('npm start', () => {
   it('shows who is let in and who is refused, and exits 0', async () => {
     const { stdout } = await promisify(execFile)(process.execPath, story, { cwd: root });
-    expect(stdout).toContain('All 13 as expected.');
-    expect(stdout).toMatch(/Bob with Alice's stolen token and his own certificate +401 out +401 out/);
+    expect(stdout).toContain('All 14 as expected.');
+    expect(stdout).toMatch(
+      /Bob with Alice's stolen token and his own certificate +401 out +401 out +401 out/,
+    );
     expect(stdout).not.toContain('✗');
   });
 
@@ -32,7 +34,18 @@ describe('npm start', () => {
         const { stdout } = await promisify(exec)(command);
         answers.push(stdout.startsWith('HTTP/') ? stdout.split(' ')[1] : Object.keys(JSON.parse(stdout))[0]);
       }
-      expect(answers).toEqual(['200', '401', '401', '200', '401', '401', 'access_token']);
+      expect(answers).toEqual([
+        '200',
+        '401',
+        '401',
+        '200',
+        '401',
+        '401',
+        '200',
+        '401',
+        '401',
+        'access_token',
+      ]);
     } finally {
       program.kill('SIGINT');
       expect(await once(program, 'exit')).toEqual([0, null]);

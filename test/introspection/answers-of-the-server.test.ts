@@ -134,6 +134,8 @@ const table: [string, () => Behaviour, ExpectedRefusal | typeof passes][] = [
   ['R44 S14: 401 without a challenge', () => answer(401, { error: 'invalid_client' }), lasting],
   ['R44 S14: 403', () => answer(403, ''), lasting],
   ['R45: 400', () => answer(400, { error: 'invalid_token' }), passing()],
+  ['400 unsupported_token_type', () => answer(400, { error: 'unsupported_token_type' }), invalidToken],
+  ['R45: 400 without JSON', () => answer(400, 'unsupported_token_type'), passing()],
   ['R45: 404', () => answer(404, ''), passing()],
   ['R47: redirected with 302', () => redirectTo(302), passing()],
   ['R47: redirected with 307', () => redirectTo(307), passing()],

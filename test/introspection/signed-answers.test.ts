@@ -1,6 +1,6 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { type IntrospectionOptions, introspection } from '@mtls-bound/core';
-import { type JWTPayload, SignJWT, UnsecuredJWT } from 'jose';
+import { type IntrospectionOptions, introspection, type ProblemEvent } from '@mtls-bound/core';
+import { CompactEncrypt, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { frameworks, startApi } from '../support/apis.js';
 import { audience, startAuthorizationServer, testClients } from '../support/authorization-server.js';
@@ -13,12 +13,15 @@ import {
   startFaultyServer,
 } from '../support/faulty-server.js';
 import { createPki, type Pki } from '../support/pki.js';
+import { recordedEvents } from '../support/recorded-events.js';
 import { type ExpectedRefusal, expectRefusal } from '../support/refusals.js';
 
 let pki: Pki;
 let server: FaultyServer;
 const key = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
+const encryption = generateKeyPairSync('rsa', { modulusLength: 2048 });
+const ed25519 = generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' });
 const other = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const jwk = ({ publicKey }: { publicKey: KeyObject }, kid: string) => ({
   ...publicKey.export({ format: 'jwk' }),
@@ -63,6 +66,8 @@ const nonsense: ExpectedRefusal = { status: 503, error: 'temporarily_unavailable
 const invalidToken: ExpectedRefusal = { status: 401, error: 'invalid_token' };
 
 describe.each(frameworks)('%s', (framework) => {
+  const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
+
   async function respond(
     issuer: string,
     more: { clientId?: string; clientSecret?: string; options?: IntrospectionOptions },
@@ -171,6 +176,77 @@ describe.each(frameworks)('%s', (framework) => {
     await expectRefusal(await respond(server.issuer, { options: { signed: false } }, 'token'), nonsense);
   });
 
+  it('R73: encrypted answers of a real authorization server', async () => {
+    const real = await startAuthorizationServer(pki);
+    try {
+      const token = await real.token(testClients(pki).alice);
+      const credentials = { clientId: 'api-encrypted', clientSecret: real.secrets.api };
+      const options = { signed: { decryptionKey: real.decryptionKey } };
+      const granted = await respond(real.issuer, { ...credentials, options }, token);
+      expect([granted.status, granted.body.clientId]).toEqual([200, 'alice']);
+      await expectRefusal(await respond(real.issuer, credentials, token), nonsense);
+    } finally {
+      await real.stop();
+    }
+  });
+
+  const encrypted = async (
+    inside: string,
+    header: { alg?: string; enc?: string; zip?: string } = {},
+    to: KeyObject | Uint8Array = encryption.publicKey,
+  ) =>
+    new CompactEncrypt(Buffer.from(inside))
+      .setProtectedHeader({ alg: 'RSA-OAEP-256', enc: 'A256GCM', ...header })
+      .encrypt(to as never);
+  const rotated = generateKeyPairSync('rsa', { modulusLength: 2048 });
+
+  it.each<[string, () => Promise<string>, ExpectedRefusal | 'passes']>([
+    ['a signed answer inside', async () => encrypted(await signed()), 'passes'],
+    ['encrypted to the key before', async () => encrypted(await signed(), {}, rotated.publicKey), 'passes'],
+    ['not encrypted', () => signed(), nonsense],
+    ['unsigned inside', () => encrypted(new UnsecuredJWT(outer()).encode()), nonsense],
+    ['claims inside, not a JWT', () => encrypted(JSON.stringify(outer())), nonsense],
+    ['signed by a key of nobody', async () => encrypted(await signed({}, {}, other.privateKey)), nonsense],
+    ['encrypted twice', async () => encrypted(await encrypted(await signed())), nonsense],
+    [
+      'encrypted to a key of nobody',
+      async () =>
+        encrypted(await signed(), {}, generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey),
+      nonsense,
+    ],
+    [
+      'by a shared key',
+      async () => encrypted(await signed(), { alg: 'dir', enc: 'A256GCM' }, Buffer.alloc(32, 1)),
+      nonsense,
+    ],
+    [
+      'RSA1_5',
+      async () => {
+        const [, ...rest] = (await encrypted(await signed())).split('.');
+        const header = Buffer.from(JSON.stringify({ alg: 'RSA1_5', enc: 'A256GCM' }));
+        return [header.toString('base64url'), ...rest].join('.');
+      },
+      nonsense,
+    ],
+  ])('R73: an encrypted answer: %s', async (_title, jwt, expected) => {
+    reply = async () => ({ body: await jwt() });
+    const decryptionKey = [encryption.privateKey, rotated.privateKey].map((one) =>
+      one.export({ format: 'jwk' }),
+    );
+    const response = await respond(server.issuer, { options: { signed: { decryptionKey } } }, 'token');
+    if (expected === 'passes') {
+      expect(response.status).toBe(200);
+    } else {
+      await expectRefusal(response, expected);
+    }
+  });
+
+  it('an encrypted answer for which no key was given: the event names the option', async () => {
+    reply = async () => ({ body: await encrypted(await signed()) });
+    await expectRefusal(await respond(server.issuer, {}, 'token'), nonsense);
+    expect(problems.at(-1)?.message).toContain('introspection({ signed: { decryptionKey } }) takes the key');
+  });
+
   it('R69: RS256 when it is named', async () => {
     reply = async () => ({ body: await signed({}, { alg: 'RS256', kid: 'rsa' }, rsa.privateKey) });
     const options: IntrospectionOptions = { signed: { algorithms: ['RS256'] } };
@@ -178,9 +254,12 @@ describe.each(frameworks)('%s', (framework) => {
   });
 });
 
-it.each([['yes'], [{ algorithms: ['none'] }], [{ algorithm: 'ES256' }], [{}]])(
-  'introspection({ signed: %j }) is refused',
-  (signedOption) => {
-    expect(() => introspection({ signed: signedOption as never })).toThrow('introspection().signed: ');
-  },
-);
+it.each([
+  ['yes', 'introspection().signed: '],
+  [{ algorithms: ['none'] }, 'introspection().signed.algorithms: '],
+  [{ algorithm: 'ES256' }, 'introspection().signed.algorithm: there is no such option'],
+  [{ decryptionKey: [] }, 'introspection().signed.decryptionKey: '],
+  [{ decryptionKey: ed25519 }, 'introspection().signed.decryptionKey: a value of type object was given'],
+])('introspection({ signed: %j }) is refused', (signedOption, message) => {
+  expect(() => introspection({ signed: signedOption as never })).toThrow(message);
+});

@@ -1,10 +1,11 @@
-import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { constants, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { jwtAccessTokens, type ResourceServerOptions } from '@mtls-bound/core';
 import { type JWTHeaderParameters, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { frameworks, startApi, type TestApi } from '../support/apis.js';
 import {
   audience,
+  encryptedAudience,
   jwtAudience,
   startAuthorizationServer,
   type TestAuthorizationServer,
@@ -28,7 +29,8 @@ beforeAll(async () => {
   pki = await createPki();
 });
 
-const common = () => ({ clientId: 'api', clientSecret: 'secret', http: { ca: pki.ca.cert, timeout: 0.5 } });
+/** No client id, no secret: who validates JWTs asks the server for its keys alone. */
+const common = () => ({ http: { ca: pki.ca.cert, timeout: 0.5 } });
 const invalidToken = { status: 401, error: 'invalid_token' };
 
 describe.each(frameworks)('%s, with JWT access tokens of a real authorization server', (framework) => {
@@ -68,6 +70,39 @@ describe.each(frameworks)('%s, with JWT access tokens of a real authorization se
   });
 });
 
+it.each(frameworks)(
+  '%s: R99: encrypted tokens of a real authorization server, and no others',
+  async (framework) => {
+    const server = await startAuthorizationServer(pki);
+    const tokens = jwtAccessTokens({ decryptionKey: server.decryptionKey });
+    const audiences = [encryptedAudience, jwtAudience];
+    const api = await startApi(framework, pki, {
+      ...common(),
+      issuer: server.issuer,
+      audience: audiences,
+      tokens,
+    });
+    try {
+      const { alice } = testClients(pki);
+      const [encrypted = '', plain = ''] = await Promise.all(
+        audiences.map((resource) => server.token({ ...alice, resource })),
+      );
+      expect([encrypted.split('.').length, plain.split('.').length]).toEqual([5, 3]);
+      const granted = await call(pki, api, '/', pki.alice).auth(encrypted, { type: 'bearer' });
+      expect([granted.status, granted.body.clientId]).toEqual([200, 'alice']);
+      const refused = [encrypted.replace(/.$/, 'A'), `${encrypted.slice(0, -9)}AAAAAAAAA`, plain];
+      for (const token of refused.filter((token) => token !== encrypted)) {
+        await expectRefusal(
+          await call(pki, api, '/', pki.alice).auth(token, { type: 'bearer' }),
+          invalidToken,
+        );
+      }
+    } finally {
+      await Promise.all([api.close(), server.stop()]);
+    }
+  },
+);
+
 describe('validation (RFC 9068 §4, RFC 8725)', () => {
   let server: FaultyServer;
   let jwksFetches: number;
@@ -76,6 +111,7 @@ describe('validation (RFC 9068 §4, RFC 8725)', () => {
   const other = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const ed25519 = generateKeyPairSync('ed25519');
+  const weak = generateKeyPairSync('rsa', { modulusLength: 1024 });
   const jwk = (key: KeyObject, more: object) => ({ ...key.export({ format: 'jwk' }), ...more });
 
   beforeAll(async () => {
@@ -95,6 +131,8 @@ describe('validation (RFC 9068 §4, RFC 8725)', () => {
         jwk(rsa.publicKey, { kid: 'rsa', use: 'sig' }),
         jwk(ed25519.publicKey, { kid: 'ed', use: 'sig' }),
         jwk(other.publicKey, { kid: 'enc', use: 'enc' }),
+        jwk(weak.publicKey, { kid: 'weak', use: 'sig' }),
+        { kty: 'RSA', kid: 'broken' },
       ],
     });
   });
@@ -141,6 +179,17 @@ describe('validation (RFC 9068 §4, RFC 8725)', () => {
     }
   }
 
+  /** By node:crypto: jose does not sign with such a key. */
+  const signedByWeakKey = () => {
+    const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+    const input = `${part({ alg: 'PS256', kid: 'weak', typ: 'at+jwt' })}.${part(claims())}`;
+    const key = {
+      key: weak.privateKey,
+      padding: constants.RSA_PKCS1_PSS_PADDING,
+      saltLength: constants.RSA_PSS_SALTLEN_DIGEST,
+    };
+    return `${input}.${sign('sha256', Buffer.from(input), key).toString('base64url')}`;
+  };
   const without = (name: string) => () => signed({ [name]: undefined });
   const flipped = async () => {
     const [header, payload, signature = ''] = (await signed()).split('.');
@@ -194,6 +243,7 @@ describe('validation (RFC 9068 §4, RFC 8725)', () => {
         ),
       401,
     ],
+    ['R111: a weak key of the server', async () => signedByWeakKey(), 401],
     ['R114: a kid that is a path', () => signed({}, { kid: '../../etc/passwd' }), 401],
     [
       'R115: an unknown crit',

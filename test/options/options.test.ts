@@ -111,6 +111,63 @@ const wrong: [string, unknown, string][] = [
     "audience: 'server-enforced' was given beside others",
   ],
   [
+    'several issuers beside one',
+    { ...good, issuers: [{ issuer: good.issuer }] },
+    'issuer: issuers was given too; accepted is one of the two',
+  ],
+  [
+    'one credential beside several issuers',
+    { audience: 'a', clientSecret: '31415', issuers: [{ issuer: good.issuer }] },
+    'clientSecret: issuers was given too',
+  ],
+  [
+    'no issuer in the list',
+    { audience: 'a', issuers: [] },
+    'issuers: a list was given; accepted is a list of one or more',
+  ],
+  ['issuers that are no list', { audience: 'a', issuers: {} }, 'issuers: an object was given'],
+  [
+    'issuers by name',
+    { audience: 'a', issuers: [good.issuer] },
+    'issuers[0]: "https://as.example.com" was given',
+  ],
+  [
+    'an issuer of the list without credentials, whatever the environment says',
+    { audience: 'a', issuers: [good, { issuer: 'https://b.example.com' }] },
+    'issuers[1].clientId: nothing was given; accepted is a non-empty string',
+  ],
+  ['an issuer twice', { issuers: [good, good] }, 'issuers: https://as.example.com was given twice'],
+  [
+    'an unknown option of an issuer',
+    { issuers: [{ ...good, realm: 'x' }] },
+    'issuers[0].realm: there is no such option; accepted are issuer, ',
+  ],
+  [
+    'no audience for an issuer',
+    { issuers: [{ ...good, audience: undefined }] },
+    'audience: nothing was given, nor is the environment variable MTLS_BOUND_AUDIENCE set',
+  ],
+  [
+    'a selection of nothing',
+    { ...good, selectIssuer: 'in-order' },
+    'selectIssuer: it was given without issuers',
+  ],
+  [
+    'a selection that is none',
+    { issuers: [good], selectIssuer: 'random' },
+    'selectIssuer: "random" was given; accepted is issuerByHeader(), issuerByHost(), issuerByPath(), a function',
+  ],
+  [
+    'a selection of an issuer that is not there',
+    { issuers: [good], selectIssuer: express.issuerByHost({ a: 'https://b.example.com' }) },
+    'selectIssuer: https://b.example.com was given; accepted are those of issuers',
+  ],
+  [
+    'metadata without an endpoint',
+    { ...good, metadata: { token_endpoint: 'https://a.example' } },
+    'metadata: an object was given; accepted is an object like { introspection_endpoint } or { jwks_uri }',
+  ],
+  [
     'a binding that is none',
     { ...good, binding: 'optional' },
     `binding: "optional" was given; accepted is 'required' or 'when-bound'`,
@@ -232,6 +289,31 @@ describe.each(frameworks)('%s: mtlsBound() refuses', (framework: Framework) => {
       () => requireScopes(['a'] as never),
       'requireScopes(): a value of type object was given',
     ],
+    [
+      'issuerByHeader() without issuers',
+      () => express.issuerByHeader('x-tenant', {}),
+      'issuerByHeader(issuers): an object was given; accepted is an object from names to issuers, https URLs',
+    ],
+    [
+      'issuerByHeader() of no header',
+      () => express.issuerByHeader('x tenant', { a: 'https://a.example' }),
+      'issuerByHeader(name): "x tenant" was given; accepted is a header name',
+    ],
+    [
+      'issuerByPath() to what is no URL',
+      () => express.issuerByPath({ '/a': 'a' }),
+      'issuerByPath(issuers): an object was given',
+    ],
+    [
+      'a key for decryption that is none',
+      () => express.jwtAccessTokens({ decryptionKey: '31415' }),
+      'jwtAccessTokens().decryptionKey: a value of type string was given; accepted is a private key of RSA, EC or X25519',
+    ],
+    [
+      'an introspection that was not called',
+      () => express.jwtAccessTokens({ introspection: {} as never }),
+      'jwtAccessTokens().introspection: an object was given; accepted is introspection()',
+    ],
     ['requireScopes() with a quote', () => requireScopes('a"'), 'requireScopes(): "a\\"" was given'],
   ])('%s', (_title, make, message) => {
     const error = thrownBy(make);
@@ -257,15 +339,22 @@ describe('settings', () => {
   it('are frozen and complete', () => {
     const settings = resolveSettings(good, {});
     expect(settings).toMatchObject({
-      audience: ['https://api.example.com'],
       binding: 'required',
       clockTolerance: 30,
       cache: { maxAge: 60, maxEntries: 10_000, inactiveMaxAge: 5 },
-      http: { timeout: 5, maxResponseSize: 262_144, ca: undefined },
       realm: 'api',
-      clientAuthentication: { method: 'client_secret_basic' },
+      issuers: [
+        {
+          metadataMaxAge: 3_600,
+          audience: ['https://api.example.com'],
+          http: { timeout: 5, maxResponseSize: 262_144, ca: undefined },
+          client: { id: 'api', authentication: { method: 'client_secret_basic' } },
+        },
+      ],
     });
-    expect([settings, settings.cache, settings.http, settings.audience].every(Object.isFrozen)).toBe(true);
+    const [one] = settings.issuers;
+    const objects = [settings, settings.cache, settings.issuers, one, one?.client, one?.http, one?.audience];
+    expect(objects.every(Object.isFrozen)).toBe(true);
   });
 
   it('hold no secret that a log could show', () => {
@@ -275,7 +364,10 @@ describe('settings', () => {
 
   it('what is given comes before the environment', () => {
     const environment = { MTLS_BOUND_ISSUER: 'https://other.example.com', MTLS_BOUND_REALM: 'other' };
-    expect(resolveSettings(good, environment)).toMatchObject({ issuer: good.issuer, realm: 'other' });
+    expect(resolveSettings(good, environment)).toMatchObject({
+      issuers: [{ issuer: good.issuer }],
+      realm: 'other',
+    });
   });
 
   it.each([

@@ -29,10 +29,16 @@ export type Listener = (req: IncomingMessage, res: ServerResponse) => void;
 
 /**
  * An API over mutual TLS with the routes `/` (guarded by `mtlsBound(options)`), `/payments` (and by
- * `requireScopes('payments:write')`), `/form` (a form parser ran before), and `/unguarded` (`requireScopes()` alone).
+ * `requireScopes('payments:write')`), `/active` (and by `requireActive()`), `/policy` (and by `guard(policy)`), `/form` (a
+ * form parser ran before), and `/unguarded` (`requireScopes()` alone).
  */
-export async function startApi(framework: Framework, pki: Pki, options?: Options): Promise<TestApi> {
-  const { listener, handled } = createApi(framework, options);
+export async function startApi(
+  framework: Framework,
+  pki: Pki,
+  options?: Options,
+  policy?: expressMtls.RoutePolicy,
+): Promise<TestApi> {
+  const { listener, handled } = createApi(framework, options, policy);
   const server = createServer(mutualTls(pki), listener);
   return serve(server, handled);
 }
@@ -56,20 +62,25 @@ export function mutualTls(pki: Pki): SecureServerOptions {
 export function createApi(
   framework: Framework,
   options?: Options,
+  policy: expressMtls.RoutePolicy = () => undefined,
 ): { listener: Listener; handled: () => number } {
   switch (framework) {
     case 'Express':
-      return expressApi(express, options);
+      return expressApi(express, options, policy);
     case 'Express 4':
-      return expressApi(express4, options);
+      return expressApi(express4, options, policy);
     case 'Koa':
-      return koaApi(Koa, options);
+      return koaApi(Koa, options, policy);
     case 'Koa 2':
-      return koaApi(Koa2, options);
+      return koaApi(Koa2, options, policy);
   }
 }
 
-function expressApi(framework: typeof express, options?: Options) {
+function expressApi(
+  framework: typeof express,
+  options: Options | undefined,
+  policy: expressMtls.RoutePolicy,
+) {
   const app = framework();
   let handled = 0;
   const handler: express.RequestHandler = (req, res) => {
@@ -82,6 +93,8 @@ function expressApi(framework: typeof express, options?: Options) {
   app.use(guard);
   app.get('/payments', expressMtls.requireScopes('payments:write'), handler);
   app.get('/both', expressMtls.requireScopes('accounts:read', 'payments:write'), handler);
+  app.get('/active', expressMtls.requireActive(), handler);
+  app.get('/policy', expressMtls.guard(policy), handler);
   app.post('/echo', (req, res) => {
     handled += 1;
     req.pipe(res);
@@ -90,7 +103,7 @@ function expressApi(framework: typeof express, options?: Options) {
   return { listener: app as Listener, handled: () => handled };
 }
 
-function koaApi(Framework: typeof Koa, options?: Options) {
+function koaApi(Framework: typeof Koa, options: Options | undefined, policy: koaMtls.RoutePolicy) {
   const app = new Framework();
   let handled = 0;
   const handler: Koa.Middleware<koaMtls.MtlsBoundState> = (ctx) => {
@@ -123,6 +136,8 @@ function koaApi(Framework: typeof Koa, options?: Options) {
   app.use(guard as Koa.Middleware);
   at('/payments', koaMtls.requireScopes('payments:write'), handler as Koa.Middleware);
   at('/both', koaMtls.requireScopes('accounts:read', 'payments:write'), handler as Koa.Middleware);
+  at('/active', koaMtls.requireActive(), handler as Koa.Middleware);
+  at('/policy', koaMtls.guard(policy), handler as Koa.Middleware);
   at('/echo', (ctx) => {
     handled += 1;
     ctx.body = ctx.req;

@@ -1,4 +1,4 @@
-import { createPublicKey, generateKeyPairSync, randomUUID } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto';
 import { Agent, createServer } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import { exportJWK, generateKeyPair } from 'jose';
@@ -13,6 +13,9 @@ export const audience = 'https://api.example.com';
 /** The identifier of an API whose tokens are JWTs (RFC 9068). */
 export const jwtAudience = 'https://jwt-api.example.com';
 
+/** The identifier of an API whose tokens are JWTs encrypted to it. */
+export const encryptedAudience = 'https://encrypted-api.example.com';
+
 const everyScope = 'accounts:read payments:write';
 
 export interface TestAuthorizationServer {
@@ -21,6 +24,8 @@ export interface TestAuthorizationServer {
   readonly secrets: { readonly api: string; readonly 'api-post': string; readonly 'api-secret-jwt': string };
   /** The private key of the client `api-key-jwt`, by its kid. */
   readonly apiKey: { readonly pem: string; readonly kid: string };
+  /** The private key that answers to `api-encrypted` and tokens for `encryptedAudience` are encrypted to. */
+  readonly decryptionKey: string;
   /** How often the introspection endpoint was asked. */
   introspections(): number;
   /** A token by the client credentials grant over mutual TLS. */
@@ -69,7 +74,8 @@ export async function startAuthorizationServer(pki: Pki): Promise<TestAuthorizat
   const secrets = { api: randomUUID(), 'api-post': randomUUID(), 'api-secret-jwt': randomUUID() };
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const apiKey = { pem: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), kid: 'api-1' };
-  const provider = new Provider(issuer, await configuration(pki, secrets, apiKey));
+  const encryption = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const provider = new Provider(issuer, await configuration(pki, secrets, apiKey, encryption.publicKey));
   let introspections = 0;
   const handle = provider.callback();
   server.on('request', (req, res) => {
@@ -101,6 +107,7 @@ export async function startAuthorizationServer(pki: Pki): Promise<TestAuthorizat
     issuer,
     secrets,
     apiKey,
+    decryptionKey: encryption.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
     introspections: () => introspections,
     async token(client) {
       const { scope = everyScope, resource = audience } = client;
@@ -121,6 +128,7 @@ async function configuration(
   pki: Pki,
   secrets: TestAuthorizationServer['secrets'],
   apiKey: TestAuthorizationServer['apiKey'],
+  encryptionKey: KeyObject,
 ): Promise<Configuration> {
   const { privateKey } = await generateKeyPair('ES256', { extractable: true });
   return {
@@ -134,6 +142,13 @@ async function configuration(
       {
         ...resourceServer('api-key-jwt', 'private_key_jwt'),
         jwks: { keys: [{ ...createPublicKey(apiKey.pem).export({ format: 'jwk' }), kid: apiKey.kid }] },
+      },
+      {
+        ...resourceServer('api-encrypted', 'client_secret_basic'),
+        client_secret: secrets.api,
+        introspection_encrypted_response_alg: 'ECDH-ES',
+        introspection_encrypted_response_enc: 'A128CBC-HS256',
+        jwks: { keys: [{ ...encryptionKey.export({ format: 'jwk' }), use: 'enc', kid: 'enc-1' }] },
       },
       { ...bySubject('api-tls', pki.proxy), grant_types: [] },
       { ...byOwnCertificate('api-self-signed', pki.selfSignedEc), grant_types: [] },
@@ -164,6 +179,7 @@ async function configuration(
     cookies: { keys: [randomUUID()] },
     features: {
       devInteractions: { enabled: false },
+      encryption: { enabled: true },
       clientCredentials: { enabled: true },
       introspection: { enabled: true },
       jwtIntrospection: { enabled: true },
@@ -173,9 +189,7 @@ async function configuration(
         getResourceServerInfo: (_ctx, resource, client) => ({
           scope: everyScope,
           audience: resource,
-          ...(resource === jwtAudience
-            ? { accessTokenFormat: 'jwt' as const, jwt: { sign: { alg: 'ES256' as const } } }
-            : { accessTokenFormat: 'opaque' as const }),
+          ...formatOf(resource, encryptionKey),
           accessTokenTTL: client.clientId === 'hasty' ? 2 : 3600,
         }),
       },
@@ -192,6 +206,20 @@ async function configuration(
       },
     },
   };
+}
+
+function formatOf(resource: string, encryptionKey: KeyObject) {
+  const sign = { alg: 'ES256' as const };
+  switch (resource) {
+    case jwtAudience:
+      return { accessTokenFormat: 'jwt' as const, jwt: { sign } };
+    case encryptedAudience: {
+      const encrypt = { alg: 'ECDH-ES' as const, enc: 'A256GCM' as const, key: encryptionKey };
+      return { accessTokenFormat: 'jwt' as const, jwt: { sign, encrypt } };
+    }
+    default:
+      return { accessTokenFormat: 'opaque' as const };
+  }
 }
 
 function resourceServer(

@@ -3,6 +3,8 @@ import type { TokenClaims } from './token-claims.js';
 
 /** What a request was let in with: `req.auth` in Express, `ctx.state.auth` in Koa. Frozen. */
 export class Authorization {
+  /** Whose authorization server vouches for the token; `subject` is unique within it alone (RFC 7519 §4.1.2). */
+  readonly issuer: string;
   /** `sub`: the end-user, or the client itself where no user is involved (RFC 9068 §5). */
   readonly subject: string | undefined;
   /** `client_id`: the client that the token was issued to. */
@@ -16,6 +18,7 @@ export class Authorization {
   readonly certificate: ClientCertificate | undefined;
 
   constructor(token: TokenClaims, certificate: ClientCertificate | undefined) {
+    this.issuer = token.issuer;
     this.subject = token.subject;
     this.clientId = token.clientId;
     this.scopes = token.scopes;

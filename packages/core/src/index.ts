@@ -26,6 +26,7 @@ export {
   jwtAccessTokens,
 } from './authorization-server/jwt.js';
 export type { Metadata } from './authorization-server/metadata.js';
+export type { DecryptionKey } from './authorization-server/nested-jwt.js';
 export type { PrivateKeyOptions } from './authorization-server/private-key.js';
 export type { SignatureAlgorithm } from './authorization-server/signature-algorithms.js';
 export type { SignedAnswers } from './authorization-server/signed-introspection.js';
@@ -74,11 +75,20 @@ export {
   type RefusalDetails,
   RequestRefused,
 } from './errors.js';
+export type { HttpOptions, IssuerOptions } from './issuer-options.js';
 export type { ProblemEvent, RefusedEvent } from './observe/events.js';
-export type { CacheOptions, HttpOptions, ResourceServerOptions } from './options.js';
+export type { CacheOptions, ResourceServerOptions } from './options.js';
 export type { Binding } from './policy/binding.js';
-export { requiredScopes } from './policy/scopes.js';
+export { activeToken, type LetIn, type RoutePolicy } from './policy/route-policy.js';
+export { everyScope } from './policy/scopes.js';
 export type { NodeRequest } from './request/bearer-token.js';
+export {
+  type IssuerSelection,
+  type IssuerSelector,
+  issuerByHeader,
+  issuerByHost,
+  issuerByPath,
+} from './request/issuer-selection.js';
 export { createResourceServer, type ResourceServer } from './resource-server.js';
 export type { Answer, ErrorBody, RefusalBody, RefusalSummary } from './response/challenge.js';
 export type { TokenAnswer, TokenClaims, TokenDefect, TokenReader } from './token-claims.js';

@@ -121,14 +121,19 @@ export function functionLike<T>(accepted: string): OptionRule<T> {
   return { accepted, read: (given) => (typeof given === 'function' ? (given as T) : undefined) };
 }
 
+const listOfObjects: OptionRule<readonly unknown[]> = {
+  accepted: 'a list of one or more objects',
+  read: (given) => (Array.isArray(given) && given.length > 0 ? given : undefined),
+};
+
 /** Reads the members of one options object, each named by its path in every error. */
 export class OptionReader {
   readonly #prefix: string;
   readonly #options: Record<string, unknown>;
-  readonly #environment: NodeJS.ProcessEnv;
+  readonly #environment: NodeJS.ProcessEnv | undefined;
 
   /** Throws `ConfigurationError` unless `options` is a plain object with no other than the `known` members. */
-  constructor(path: string, options: unknown, known: readonly string[], environment: NodeJS.ProcessEnv = {}) {
+  constructor(path: string, options: unknown, known: readonly string[], environment?: NodeJS.ProcessEnv) {
     if (!isPlainObject(options)) {
       throw new ConfigurationError(path, `${described(options)} was given; accepted is an object`);
     }
@@ -155,7 +160,7 @@ export class OptionReader {
 
   /** The checked value of an environment variable; undefined when it is not set. */
   variable<T>(name: string, rule: OptionRule<T>): T | undefined {
-    const given = this.#environment[name];
+    const given = this.#environment?.[name];
     // An empty variable is how many tools say "not set".
     return given ? checked(name, rule, given) : undefined;
   }
@@ -163,7 +168,8 @@ export class OptionReader {
   required<T>(name: string, rule: OptionRule<T>, variable?: string): T {
     const value = this.optional(name, rule, variable);
     if (value === undefined) {
-      const where = variable === undefined ? '' : `, nor is the environment variable ${variable} set`;
+      const isReadable = variable !== undefined && this.#environment !== undefined;
+      const where = isReadable ? `, nor is the environment variable ${variable} set` : '';
       throw new ConfigurationError(
         `${this.#prefix}${name}`,
         `nothing was given${where}; accepted is ${rule.accepted}`,
@@ -174,6 +180,18 @@ export class OptionReader {
 
   isMissing(name: string): boolean {
     return this.#options[name] === undefined;
+  }
+
+  /** The option's name as errors tell it. */
+  pathOf(name: string): string {
+    return `${this.#prefix}${name}`;
+  }
+
+  /** The readers of a list of options objects, of which there must be one at least. They see no environment. */
+  list(name: string, known: readonly string[]): OptionReader[] {
+    const path = this.pathOf(name);
+    const given = checked(path, listOfObjects, this.#options[name]);
+    return given.map((item, index) => new OptionReader(`${path}[${index}]`, item, known));
   }
 
   /** The reader of a nested options object; of an empty one when it was not given. */

@@ -1,6 +1,5 @@
 import { Authorization } from './authorization.js';
-import { createHttp } from './authorization-server/http.js';
-import { discoveredMetadata, givenMetadata } from './authorization-server/metadata.js';
+import { type Authority, chooserAmong, createAuthority } from './authorization-server/authorities.js';
 import { TokenCache } from './cache/token-cache.js';
 import { ClientCertificate } from './certificate/client-certificate.js';
 import { asRefusal, RequestRefused } from './errors.js';
@@ -8,7 +7,7 @@ import { problemReporter, publishRefused } from './observe/events.js';
 import { type ResourceServerOptions, resolveSettings } from './options.js';
 import { checkBinding } from './policy/binding.js';
 import { checkClaims } from './policy/claims.js';
-import { checkScopes } from './policy/scopes.js';
+import type { RoutePolicy } from './policy/route-policy.js';
 import { type NodeRequest, readBearerToken } from './request/bearer-token.js';
 import { type Answer, refusalAnswer } from './response/challenge.js';
 import type { TokenAnswer } from './token-claims.js';
@@ -22,11 +21,14 @@ export interface ResourceServer {
    * @param body what a form parser made of the request's body, when one ran: a token there is refused, never used
    */
   authorize(req: NodeRequest, body?: unknown): Authorization | Promise<Authorization>;
-  /** Throws `RequestRefused` unless `authorization` is one of ours and grants every one of the scopes. */
-  requireScopes(authorization: unknown, scopes: readonly string[]): void;
+  /**
+   * Throws `RequestRefused`, or gives a promise that rejects with it, unless `authorization` is what `authorize` let `req`
+   * in with and meets the policy.
+   */
+  require(req: NodeRequest, authorization: unknown, policy: RoutePolicy): void | Promise<void>;
   /** The header that answers are chosen by, to be named in `Vary` (RFC 9440 §2.4); undefined for a TLS connection. */
   readonly vary: string | undefined;
-  /** The HTTP answer to whatever `authorize` or `requireScopes` threw. Never throws. */
+  /** The HTTP answer to whatever `authorize` or `require` threw. Never throws. */
   answer(thrown: unknown): Answer;
 }
 
@@ -37,31 +39,45 @@ export interface ResourceServer {
 export function createResourceServer(options: ResourceServerOptions = {}): ResourceServer {
   const settings = resolveSettings(options, process.env);
   const report = problemReporter();
-  const http = createHttp(settings.http, settings.clientAuthentication.identity);
-  const metadata =
-    givenMetadata(settings) ??
-    discoveredMetadata(settings, http, (server) => {
-      if (settings.binding === 'required' && server.tls_client_certificate_bound_access_tokens !== true) {
-        report(
-          'tokens_may_be_unbound',
-          `${settings.issuer} does not say tls_client_certificate_bound_access_tokens: true (RFC 8705 §3.3); ` +
-            'tokens that it does not bind to a certificate are refused',
-        );
-      }
-    });
-  const { issuer, audience, clockTolerance, clientId, clientAuthentication } = settings;
-  const access = { issuer, audience, clockTolerance, clientId, clientAuthentication, metadata, http };
-  const cache = new TokenCache(settings.cache, settings.tokens(access));
+  const authorities = settings.issuers.map((issuer) =>
+    createAuthority(
+      { ...issuer, clockTolerance: settings.clockTolerance, mustBind: settings.binding === 'required' },
+      report,
+    ),
+  );
+  const byIssuer = new Map(authorities.map((authority) => [authority.rules.issuer, authority]));
+  const whomToAsk = chooserAmong(authorities, settings.selectIssuer);
+  const cache = new TokenCache(settings.cache);
 
   function decide(token: TokenAnswer, certificate: ClientCertificate | undefined): Authorization {
     if (typeof token === 'string') {
       throw new RequestRefused(token);
     }
     const now = Date.now();
-    checkClaims(token, settings, now / 1000);
+    checkClaims(token, authorityOf(token.issuer).rules, now / 1000);
     checkBinding(token.confirmation, certificate?.thumbprint, settings.binding);
     settings.certificatePolicy?.(certificate, now);
     return new Authorization(token, certificate);
+  }
+
+  /** Token sources may be the user's own: what they name is looked up, not believed. */
+  function authorityOf(issuer: string): Authority {
+    const authority = byIssuer.get(issuer);
+    if (authority === undefined) {
+      throw new TypeError('the option tokens gave claims of an issuer that is not configured');
+    }
+    return authority;
+  }
+
+  /** The whole check again, with what the authorization server says now. */
+  async function introspect(req: NodeRequest, { issuer, certificate }: Authorization): Promise<void> {
+    const { read } = authorityOf(issuer);
+    if (read.introspect === undefined) {
+      throw new Error('requireActive() needs jwtAccessTokens({ introspection: introspection() })');
+    }
+    const token = readBearerToken(req, undefined);
+    const answer = await cache.confirm(token, { id: whomToAsk(token, req).id, read: read.introspect });
+    decide(answer, certificate);
   }
 
   function refuse(thrown: unknown, certificate: ClientCertificate | undefined): never {
@@ -85,7 +101,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
         if (certificate === undefined && settings.binding === 'required') {
           throw new RequestRefused('certificate_missing');
         }
-        const answer = cache.get(token);
+        const answer = cache.get(token, whomToAsk(token, req));
         if (answer instanceof Promise) {
           return answer
             .then((token) => decide(token, certificate))
@@ -97,14 +113,16 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       }
     },
 
-    requireScopes(authorization: unknown, scopes: readonly string[]) {
+    require(req: NodeRequest, authorization: unknown, policy: RoutePolicy) {
+      const certificate = authorization instanceof Authorization ? authorization.certificate : undefined;
       try {
         if (!(authorization instanceof Authorization)) {
-          throw new Error('requireScopes() ran on a request that mtlsBound() did not let in');
+          throw new Error('a guard of a route ran on a request that mtlsBound() did not let in');
         }
-        checkScopes(authorization.scopes, scopes);
+        const outcome = policy({ authorization, introspect: () => introspect(req, authorization) });
+        return outcome?.catch((thrown: unknown) => refuse(thrown, certificate));
       } catch (thrown) {
-        refuse(thrown, authorization instanceof Authorization ? authorization.certificate : undefined);
+        return refuse(thrown, certificate);
       }
     },
 

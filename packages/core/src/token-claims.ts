@@ -3,7 +3,8 @@ export interface TokenClaims {
   readonly subject: string | undefined;
   readonly clientId: string | undefined;
   readonly scopes: readonly string[];
-  readonly issuer: string | undefined;
+  /** The issuer whose authorization server vouches for the token, whether or not it says so in `iss`. */
+  readonly issuer: string;
   /** Undefined when the token names no audience. */
   readonly audience: readonly string[] | undefined;
   readonly tokenType: string | undefined;
@@ -29,13 +30,17 @@ export type TokenAnswer = TokenClaims | TokenDefect;
  * How a token becomes claims. Resolves with the claims of an active token or with its defect, and rejects with
  * `RequestRefused` when that could not be found out: only what was resolved is ever cached.
  */
-export type TokenReader = (token: string) => Promise<TokenAnswer>;
+export interface TokenReader {
+  (token: string): Promise<TokenAnswer>;
+  /** Asks the authorization server itself, for a reader that otherwise does not: what sees a revocation at once. */
+  readonly introspect?: (token: string) => Promise<TokenAnswer>;
+}
 
 /**
  * Reads claims whose types are settled by RFC 7662 §2.2 and RFC 7519 §4.1. A claim of another type makes the token
- * malformed: it is never guessed at.
+ * malformed: it is never guessed at. `issuer` is whose server said so.
  */
-export function readTokenClaims(claims: Record<string, unknown>): TokenAnswer {
+export function readTokenClaims(claims: Record<string, unknown>, issuer: string): TokenAnswer {
   const { sub, client_id, scope, iss, aud, token_type, exp, nbf, iat, cnf } = claims;
   const audience = typeof aud === 'string' ? [aud] : aud;
   if (
@@ -55,7 +60,7 @@ export function readTokenClaims(claims: Record<string, unknown>): TokenAnswer {
     subject: sub,
     clientId: client_id,
     scopes: scope === undefined ? [] : scope.split(' ').filter((name) => name !== ''),
-    issuer: iss,
+    issuer,
     audience,
     tokenType: token_type,
     expiresAt: exp,

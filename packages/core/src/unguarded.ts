@@ -7,7 +7,7 @@ const report = problemReporter();
 
 function refuse(): never {
   const message =
-    'requireScopes() ran on a request that mtlsBound() did not let in; put mtlsBound() before it';
+    'a guard of a route ran on a request that mtlsBound() did not let in; put mtlsBound() before it';
   report('unguarded_route', message);
   throw asRefusal(new Error(message));
 }
@@ -19,6 +19,6 @@ function refuse(): never {
 export const unguarded: ResourceServer = Object.freeze({
   vary: undefined,
   authorize: refuse,
-  requireScopes: refuse,
+  require: refuse,
   answer: (thrown: unknown) => refusalAnswer(asRefusal(thrown), { realm: 'api', errorBody: undefined }),
 });

@@ -1,9 +1,11 @@
 import {
   type Authorization,
+  activeToken,
   createResourceServer,
+  everyScope,
   type ResourceServer,
   type ResourceServerOptions,
-  requiredScopes,
+  type RoutePolicy,
   unguarded,
 } from '@mtls-bound/core';
 import type { Request, RequestHandler, Response } from 'express';
@@ -19,7 +21,7 @@ declare global {
   }
 }
 
-// On the request itself, so that requireScopes() answers as the mtlsBound() did that let the request in.
+// On the request itself, so that the guards of routes answer as the mtlsBound() did that let the request in.
 const resourceServer = Symbol('mtls-bound');
 type GuardedRequest = Request & { [resourceServer]?: ResourceServer };
 
@@ -65,16 +67,43 @@ export function mtlsBound(options?: ResourceServerOptions): RequestHandler {
  * app.get('/accounts', requireScopes('accounts:read'), listAccounts);
  */
 export function requireScopes(...scopes: string[]): RequestHandler {
-  const required = requiredScopes(scopes);
+  return guard(everyScope(scopes));
+}
+
+/**
+ * Lets a request pass only if the authorization server says that its token is active at this very moment; otherwise 401
+ * `invalid_token`. It is asked on each request, so a revocation counts at once: for the routes that must not wait for
+ * `cache.maxAge` or, with `jwtAccessTokens({ introspection: introspection() })`, for the token to expire. Goes behind
+ * `mtlsBound()`.
+ *
+ * @example
+ * app.post('/payments', requireActive(), pay);
+ */
+export function requireActive(): RequestHandler {
+  return guard(activeToken);
+}
+
+/** The middleware for a policy of one's own. Goes behind `mtlsBound()`. */
+export function guard(policy: RoutePolicy): RequestHandler {
   return (req: GuardedRequest, res, next) => {
     const server = req[resourceServer] ?? unguarded;
+    let outcome: void | Promise<void>;
     try {
-      server.requireScopes(req.auth, required);
+      outcome = server.require(req, req.auth, policy);
     } catch (thrown) {
       send(res, server, thrown);
       return;
     }
-    next();
+    if (outcome instanceof Promise) {
+      outcome
+        .then(
+          () => next(),
+          (thrown: unknown) => send(res, server, thrown),
+        )
+        .catch(next);
+    } else {
+      next();
+    }
   };
 }
 

@@ -1,9 +1,11 @@
 import {
   type Authorization,
+  activeToken,
   createResourceServer,
+  everyScope,
   type ResourceServer,
   type ResourceServerOptions,
-  requiredScopes,
+  type RoutePolicy,
   unguarded,
 } from '@mtls-bound/core';
 import type { Context, Middleware } from 'koa';
@@ -16,7 +18,7 @@ export interface MtlsBoundState {
   auth: Authorization;
 }
 
-// On the context itself, so that requireScopes() answers as the mtlsBound() did that let the request in.
+// On the context itself, so that the guards of routes answer as the mtlsBound() did that let the request in.
 const resourceServer = Symbol('mtls-bound');
 type GuardedContext = Context & { [resourceServer]?: ResourceServer };
 
@@ -53,11 +55,28 @@ export function mtlsBound(options?: ResourceServerOptions): Middleware<MtlsBound
  * router.get('/accounts', requireScopes('accounts:read'), listAccounts);
  */
 export function requireScopes(...scopes: string[]): Middleware {
-  const required = requiredScopes(scopes);
+  return guard(everyScope(scopes));
+}
+
+/**
+ * Lets a request pass only if the authorization server says that its token is active at this very moment; otherwise 401
+ * `invalid_token`. It is asked on each request, so a revocation counts at once: for the routes that must not wait for
+ * `cache.maxAge` or, with `jwtAccessTokens({ introspection: introspection() })`, for the token to expire. Goes behind
+ * `mtlsBound()`.
+ *
+ * @example
+ * router.post('/payments', requireActive(), pay);
+ */
+export function requireActive(): Middleware {
+  return guard(activeToken);
+}
+
+/** The middleware for a policy of one's own. Goes behind `mtlsBound()`. */
+export function guard(policy: RoutePolicy): Middleware {
   return async (ctx: GuardedContext, next) => {
     const server = ctx[resourceServer] ?? unguarded;
     try {
-      server.requireScopes(ctx.state.auth, required);
+      await server.require(ctx.req, ctx.state.auth, policy);
     } catch (thrown) {
       send(ctx, server, thrown);
       return;

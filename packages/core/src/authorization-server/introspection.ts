@@ -26,8 +26,11 @@ export interface AuthorizationServerAccess {
   readonly audience: readonly string[] | 'server-enforced';
   /** Seconds by which the clocks may differ. */
   readonly clockTolerance: number;
-  readonly clientId: string;
-  readonly clientAuthentication: ClientAuthentication;
+  /**
+   * Who this resource server is to the authorization server. Throws `ConfigurationError` where nobody said: who needs it
+   * asks when the source is made, at start-up.
+   */
+  readonly client: () => { readonly id: string; readonly authentication: ClientAuthentication };
   readonly metadata: Metadata;
   readonly http: Http;
 }
@@ -47,8 +50,8 @@ export interface IntrospectionOptions {
    */
   readonly badRequestMeansInactive?: boolean;
   /**
-   * Ask for signed answers (RFC 9701) and accept no other: `true`, or the algorithms. The client must be registered for
-   * them at the server (`introspection_signed_response_alg`). Default false. Encrypted answers are not supported.
+   * Ask for signed answers (RFC 9701) and accept no other: `true`, or algorithms and the key of encrypted ones. The
+   * client must be registered for them at the server (`introspection_signed_response_alg`). Default false.
    */
   readonly signed?: boolean | SignedAnswers;
 }
@@ -61,41 +64,43 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
     'badRequestMeansInactive',
     'signed',
   ]);
-  const algorithms = options.signed === false ? undefined : given.optional('signed', signedAnswers);
+  const format = signedAnswers('introspection().signed', options.signed);
   const badRequestMeansInactive = given.optional('badRequestMeansInactive', flag) ?? false;
   const additionalParameters = {
     ...given.optional('parameters', textRecord),
     ...(given.optional('tokenTypeHint', flag) && { token_type_hint: 'access_token' }),
   };
   return (access) => {
-    const { clientId, clientAuthentication, metadata, http } = access;
+    const { issuer, metadata, http } = access;
+    const { id: clientId, authentication } = access.client();
     const keys = remoteKeys(metadata, http);
-    const viaMutualTls = clientAuthentication.identity !== undefined;
+    const viaMutualTls = authentication.identity !== undefined;
     const client = { client_id: clientId, use_mtls_endpoint_aliases: viaMutualTls };
-    return async (token) => {
+    const introspect = async (token: string): Promise<TokenAnswer> => {
       const server = await metadata();
       const endpoint = introspectionEndpoint(server, viaMutualTls);
-      const response = await introspectionRequest(server, client, clientAuthentication.authenticate, token, {
+      const response = await introspectionRequest(server, client, authentication.authenticate, token, {
         [customFetch]: http,
         additionalParameters,
-        requestJwtResponse: algorithms !== undefined,
+        requestJwtResponse: format !== undefined,
       });
-      if (response.status === 400 && badRequestMeansInactive) {
+      if (response.status === 400 && (badRequestMeansInactive || (await isAboutTheToken(response)))) {
         return 'token_inactive';
       }
       if (response.status !== 200) {
-        throw statusTrouble(response, endpoint, clientAuthentication.method);
+        throw statusTrouble(response, endpoint, authentication.method);
       }
       try {
         const answer =
-          algorithms === undefined
+          format === undefined
             ? await plainAnswer(server, client, response)
-            : await readSignedAnswer(await signedText(response), keys, { ...access, algorithms });
-        return readAnswer(answer);
+            : await readSignedAnswer(await signedText(response), keys, { ...access, clientId, format });
+        return readAnswer(answer, issuer);
       } catch (error) {
         throw error instanceof RequestRefused ? error : invalidAnswer(endpoint, (error as Error).message);
       }
     };
+    return Object.assign(introspect, { introspect });
   };
 }
 
@@ -109,6 +114,23 @@ function introspectionEndpoint(server: AuthorizationServer, viaMutualTls: boolea
   throw new RequestRefused('authorization_server_unsuitable', {
     detail: `the metadata of ${server.issuer} names no introspection_endpoint with https`,
   });
+}
+
+/**
+ * oidc-provider answers so for JWTs, which it does not introspect. It speaks of the token (RFC 7009 §2.2.1), so whoever
+ * makes one up must not be able to pass for an outage.
+ */
+async function isAboutTheToken(response: Response): Promise<boolean> {
+  const answer: unknown = await response
+    .clone()
+    .json()
+    .catch(() => undefined);
+  return (
+    typeof answer === 'object' &&
+    answer !== null &&
+    'error' in answer &&
+    answer.error === 'unsupported_token_type'
+  );
 }
 
 async function plainAnswer(
@@ -134,14 +156,14 @@ function expectType(response: Response, type: string): void {
   }
 }
 
-function readAnswer(answer: Record<string, unknown>): TokenAnswer {
+function readAnswer(answer: Record<string, unknown>, issuer: string): TokenAnswer {
   if (answer.active !== true) {
     return 'token_inactive';
   }
   if (Array.isArray(answer.scope)) {
     throw new TypeError('scope is an array, not a string');
   }
-  return readTokenClaims(answer);
+  return readTokenClaims(answer, issuer);
 }
 
 function invalidAnswer(endpoint: string, why: string): RequestRefused {

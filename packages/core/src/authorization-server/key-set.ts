@@ -1,4 +1,5 @@
-import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose';
+import { createPublicKey } from 'node:crypto';
+import { createLocalJWKSet, errors, type JSONWebKeySet, type JWK, type JWTVerifyGetKey } from 'jose';
 import { RequestRefused } from '../errors.js';
 import { isHttpsUrl } from '../option-rules.js';
 import type { Http } from './http.js';
@@ -9,6 +10,8 @@ const MAX_AGE = 600;
 
 /** Seconds between two fetches that unknown keys may cause: whoever invents key ids costs the server no more. */
 const UNKNOWN_KEY_COOL_DOWN = 10;
+
+const LEAST_RSA_BITS = 2_048;
 
 interface Known {
   readonly find: ReturnType<typeof createLocalJWKSet>;
@@ -67,10 +70,23 @@ async function fetchKeys(uri: string, http: Http): Promise<Known> {
     throw new RequestRefused('authorization_server_failed', { detail: `${uri} answered ${response.status}` });
   }
   try {
-    const keys = (await response.json()) as JSONWebKeySet;
-    return { find: createLocalJWKSet(keys), uri, fetchedAt: Date.now() };
+    const { keys } = (await response.json()) as JSONWebKeySet;
+    return { find: createLocalJWKSet({ keys: keys.filter(isStrong) }), uri, fetchedAt: Date.now() };
   } catch {
     throw new RequestRefused('authorization_server_invalid_answer', { detail: `${uri} gave no key set` });
+  }
+}
+
+/** A weak or broken key is not looked at, as if the server had not named it (FAPI 2.0 §5.4.1). */
+function isStrong(key: JWK): boolean {
+  if (key.kty !== 'RSA') {
+    return true;
+  }
+  try {
+    const { asymmetricKeyDetails: details } = createPublicKey({ key, format: 'jwk' });
+    return (details?.modulusLength ?? 0) >= LEAST_RSA_BITS;
+  } catch {
+    return false;
   }
 }
 

@@ -44,14 +44,19 @@ const keyRule: OptionRule<KeyObject | webcrypto.CryptoKey> = {
     if (isCryptoKey(given)) {
       return given.type === 'private' && given.usages.includes('sign') ? given : undefined;
     }
-    try {
-      const isPem = typeof given === 'string' || Buffer.isBuffer(given);
-      return createPrivateKey(isPem ? given : { key: given as JsonWebKey, format: 'jwk' });
-    } catch {
-      return undefined;
-    }
+    return readPrivateKey(given);
   },
 };
+
+/** A private key in PEM without a passphrase or as a JWK; undefined for anything else. */
+export function readPrivateKey(given: unknown): KeyObject | undefined {
+  try {
+    const isPem = typeof given === 'string' || Buffer.isBuffer(given);
+    return createPrivateKey(isPem ? given : { key: given as JsonWebKey, format: 'jwk' });
+  } catch {
+    return undefined;
+  }
+}
 
 /** Adds an assertion signed with the key. Throws `ConfigurationError` for a key that can't sign by the algorithm. */
 export function privateKeyAssertion(options: PrivateKeyOptions): ClientAuth {

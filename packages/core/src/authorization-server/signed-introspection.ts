@@ -1,11 +1,18 @@
+import type { KeyObject } from 'node:crypto';
 import { type JWTPayload, type JWTVerifyGetKey, type JWTVerifyOptions, jwtVerify } from 'jose';
-import type { OptionRule } from '../option-rules.js';
+import { OptionReader } from '../option-rules.js';
+import { type DecryptionKey, decryptionKeys, signedJwtIn } from './nested-jwt.js';
 import { algorithmList, fapiAlgorithms, type SignatureAlgorithm } from './signature-algorithms.js';
 
 /** Options of signed introspection answers. */
 export interface SignedAnswers {
   /** Algorithms that are accepted. Default those of FAPI 2.0 §5.4.1: PS256, ES256, EdDSA. RS256 only when named. */
   readonly algorithms?: readonly SignatureAlgorithm[];
+  /**
+   * Our private key, when the answers are encrypted to us as well (`introspection_encrypted_response_alg`, RFC 9701 §6);
+   * what is not encrypted is then refused. A list while one key replaces the other. Default: not encrypted.
+   */
+  readonly decryptionKey?: DecryptionKey | readonly DecryptionKey[];
 }
 
 /** The media type that is asked for and alone accepted (RFC 9701 §4, §5). */
@@ -14,18 +21,24 @@ export const signedAnswerType = 'application/token-introspection+jwt';
 /** Seconds: a recorded answer can't be played back later. */
 const MAX_AGE = 60;
 
-/** `true`, or an object with the algorithms; gives the algorithms. */
-export const signedAnswers: OptionRule<readonly SignatureAlgorithm[]> = {
-  accepted: `true, or { algorithms } with ${algorithmList.accepted}`,
-  read: (given) => {
-    if (given === true) {
-      return fapiAlgorithms;
-    }
-    const isObject =
-      typeof given === 'object' && given !== null && Object.keys(given).join() === 'algorithms';
-    return isObject ? algorithmList.read((given as SignedAnswers).algorithms) : undefined;
-  },
-};
+/** How signed answers are to be read; undefined for plain ones. Throws `ConfigurationError`. */
+export function signedAnswers(path: string, given: unknown): SignedAnswerFormat | undefined {
+  if (given === undefined || given === false) {
+    return undefined;
+  }
+  const options = new OptionReader(path, given === true ? {} : given, ['algorithms', 'decryptionKey']);
+  return Object.freeze({
+    algorithms: options.optional('algorithms', algorithmList) ?? fapiAlgorithms,
+    keys: options.optional('decryptionKey', decryptionKeys),
+  });
+}
+
+/** The form that signed answers must have. */
+export interface SignedAnswerFormat {
+  readonly algorithms: readonly SignatureAlgorithm[];
+  /** Our own keys, when the answers are encrypted. */
+  readonly keys: readonly KeyObject[] | undefined;
+}
 
 /** Who signs, for whom, and how. */
 export interface SignedAnswerRules {
@@ -33,7 +46,7 @@ export interface SignedAnswerRules {
   readonly clientId: string;
   readonly audience: readonly string[] | 'server-enforced';
   readonly clockTolerance: number;
-  readonly algorithms: readonly SignatureAlgorithm[];
+  readonly format: SignedAnswerFormat;
 }
 
 /**
@@ -45,18 +58,21 @@ export async function readSignedAnswer(
   keys: JWTVerifyGetKey,
   rules: SignedAnswerRules,
 ): Promise<Record<string, unknown>> {
-  const { issuer, clientId, audience, clockTolerance, algorithms } = rules;
+  const { issuer, clientId, audience, clockTolerance, format } = rules;
   const options: JWTVerifyOptions = {
     typ: 'token-introspection+jwt',
     issuer,
     // Servers name us by our client id or by the identifier that tokens name.
     audience: audience === 'server-enforced' ? clientId : [clientId, ...audience],
-    algorithms: [...algorithms],
+    algorithms: [...format.algorithms],
     clockTolerance,
     maxTokenAge: MAX_AGE,
     requiredClaims: ['iss', 'aud', 'iat'],
   };
-  const { payload } = await jwtVerify(jwt, keys, options);
+  if (format.keys === undefined && jwt.split('.').length === 5) {
+    throw new TypeError('it is encrypted; introspection({ signed: { decryptionKey } }) takes the key');
+  }
+  const { payload } = await jwtVerify(await signedJwtIn(jwt, format.keys), keys, options);
   return answerIn(payload);
 }
 

@@ -20,7 +20,8 @@ export function checkClaims(token: TokenClaims, rules: ClaimRules, now: number):
     throw new RequestRefused('token_not_yet_valid');
   }
   // Exact, case-sensitive, no normalisation (RFC 8414 §3.3, RFC 7519 §4.1.3).
-  if (token.issuer !== undefined && token.issuer !== rules.issuer) {
+  const { iss } = token.claims;
+  if (token.issuer !== rules.issuer || (iss !== undefined && iss !== rules.issuer)) {
     throw new RequestRefused('token_wrong_issuer', { detail: `expected iss ${rules.issuer}` });
   }
   const { audience } = rules;

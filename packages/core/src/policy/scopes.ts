@@ -1,10 +1,23 @@
 import { ConfigurationError, RequestRefused } from '../errors.js';
+import type { RoutePolicy } from './route-policy.js';
 
 // RFC 6749 §3.3, `scope-token`.
 const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
 
-/** The scopes of a guard, checked when it is made. Throws `ConfigurationError` for none, or for what is no scope. */
-export function requiredScopes(scopes: readonly unknown[]): readonly string[] {
+/**
+ * The token must grant every one of the scopes; they are compared case-sensitively (RFC 6749 §3.3). Throws
+ * `ConfigurationError` for none, or for what is no scope.
+ */
+export function everyScope(scopes: readonly unknown[]): RoutePolicy {
+  const required = checkedScopes(scopes);
+  return ({ authorization }) => {
+    if (!required.every((name) => authorization.scopes.includes(name))) {
+      throw new RequestRefused('scope_insufficient', { scope: required.join(' ') });
+    }
+  };
+}
+
+function checkedScopes(scopes: readonly unknown[]): readonly string[] {
   if (scopes.length === 0) {
     throw new ConfigurationError('requireScopes()', 'no scope was given; accepted is one or more');
   }
@@ -18,11 +31,4 @@ export function requiredScopes(scopes: readonly unknown[]): readonly string[] {
     }
   }
   return Object.freeze(scopes.map(String));
-}
-
-/** Refuses a token that lacks one of the scopes; they are compared case-sensitively (RFC 6749 §3.3). */
-export function checkScopes(granted: readonly string[], required: readonly string[]): void {
-  if (!required.every((name) => granted.includes(name))) {
-    throw new RequestRefused('scope_insufficient', { scope: required.join(' ') });
-  }
 }

@@ -1,0 +1,45 @@
+import type { JsonWebKey, KeyObject } from 'node:crypto';
+import { compactDecrypt, type DecryptOptions, errors } from 'jose';
+import type { OptionRule } from '../option-rules.js';
+import { readPrivateKey } from './private-key.js';
+
+/** A private key that encrypted JWTs are made for: PEM without a passphrase, or a JWK. */
+export type DecryptionKey = string | Buffer | JsonWebKey;
+
+/** One key, or several while one replaces the other. */
+export const decryptionKeys: OptionRule<readonly KeyObject[]> = {
+  accepted: 'a private key of RSA, EC or X25519 in PEM without a passphrase or as a JWK, or a list of them',
+  secret: true,
+  read: (given) => {
+    const keys = (Array.isArray(given) ? given : [given]).map(readPrivateKey);
+    const areSuitable = keys.every((key) => ['rsa', 'ec', 'x25519'].includes(key?.asymmetricKeyType ?? ''));
+    return keys.length > 0 && areSuitable ? Object.freeze(keys as KeyObject[]) : undefined;
+  },
+};
+
+// No RSA1_5 (RFC 8725 §3.2), no password, no shared key.
+const rules: DecryptOptions = {
+  keyManagementAlgorithms: ['RSA-OAEP', 'RSA-OAEP-256', 'ECDH-ES', 'ECDH-ES+A128KW', 'ECDH-ES+A256KW'],
+  contentEncryptionAlgorithms: ['A128GCM', 'A256GCM', 'A128CBC-HS256', 'A256CBC-HS512'],
+};
+
+/**
+ * The signed JWT inside an encrypted one (RFC 7519 §11.2). Where keys are configured encryption was agreed, and what is
+ * not encrypted to one of them is refused (RFC 9068 §4, RFC 9701 §6). Rejects with a `JOSEError`.
+ */
+export async function signedJwtIn(jwt: string, keys: readonly KeyObject[] | undefined): Promise<string> {
+  if (keys === undefined) {
+    return jwt;
+  }
+  let failure: unknown = new errors.JWEInvalid('no key');
+  for (const key of keys) {
+    try {
+      const { plaintext } = await compactDecrypt(jwt, key, rules);
+      return Buffer.from(plaintext).toString();
+    } catch (error) {
+      failure = error;
+    }
+  }
+  // A key of another kind than the header asks for is an unfitting token, no trouble of ours.
+  throw failure instanceof errors.JOSEError ? failure : new errors.JWEDecryptionFailed();
+}

@@ -1,0 +1,243 @@
+import { readFileSync } from 'node:fs';
+import type { SecureContextOptions } from 'node:tls';
+import {
+  type ClientAuthentication,
+  clientSecretBasic,
+  clientSecretPost,
+} from './authorization-server/client-authentication.js';
+import type { AgentFactory, HttpRules } from './authorization-server/http.js';
+import { introspection, type TokenSource } from './authorization-server/introspection.js';
+import { jwtAccessTokens } from './authorization-server/jwt.js';
+import { ConfigurationError } from './errors.js';
+import {
+  functionLike,
+  isHttpsUrl,
+  issuerUrl,
+  type OptionReader,
+  type OptionRule,
+  oneOf,
+  pemCertificates,
+  seconds,
+  secretText,
+  text,
+  textList,
+  wholeNumber,
+} from './option-rules.js';
+
+/** One authorization server, and who we are to it. What is not given is read from the environment. */
+export interface IssuerOptions {
+  /** The authorization server's issuer identifier, https, spelt as its metadata does. `MTLS_BOUND_ISSUER` */
+  readonly issuer?: string;
+  /** Seconds after which the discovered metadata are read anew. Default 3,600, at most 86,400. */
+  readonly metadataMaxAge?: number;
+  /**
+   * The server's metadata (RFC 8414 §2), for a server that has no discovery: at least `{ introspection_endpoint }`, or
+   * `{ jwks_uri }` for JWT access tokens.
+   */
+  readonly metadata?: Readonly<Record<string, unknown>>;
+  /** This resource server's client id at the authorization server; JWT access tokens need none. `MTLS_BOUND_CLIENT_ID` */
+  readonly clientId?: string;
+  /** Short for `clientAuthentication: clientSecretBasic(secret)`. `MTLS_BOUND_CLIENT_SECRET` */
+  readonly clientSecret?: string;
+  /** How we authenticate at the introspection endpoint. `MTLS_BOUND_CLIENT_AUTHENTICATION` names the method. */
+  readonly clientAuthentication?: ClientAuthentication;
+  /**
+   * Identifiers of this API; a token must name one in `aud` (RFC 9700 §2.3). `server-enforced` leaves it to a server
+   * that answers each resource server for its own tokens alone (RFC 7662 §4). `MTLS_BOUND_AUDIENCE`, blank-separated
+   */
+  readonly audience?: string | readonly string[];
+  /** How a token becomes claims: `introspection()` (default) or `jwtAccessTokens()`. */
+  readonly tokens?: TokenSource;
+  readonly http?: HttpOptions;
+}
+
+/** How we speak to the authorization server. */
+export interface HttpOptions {
+  /** Seconds for a whole exchange. Default 5. */
+  readonly timeout?: number;
+  /** Bytes of an answer's body. Default 256 KiB. */
+  readonly maxResponseSize?: number;
+  /** PEM certificates of the authorities to trust instead of Node's list. `MTLS_BOUND_CA_FILE` names a file. */
+  readonly ca?: SecureContextOptions['ca'];
+  /**
+   * Makes the agent for connections, for a way through an HTTP proxy. Gets what the connection must trust and show, and
+   * is called again when our own certificate has changed. Default: Node's `https.Agent` with these options.
+   */
+  readonly agent?: AgentFactory;
+  /** Replaces node-fetch and all that concerns connections; limits of time and size hold all the same. */
+  readonly fetch?: typeof globalThis.fetch;
+}
+
+/** Who we are to an authorization server. */
+export interface Client {
+  readonly id: string;
+  readonly authentication: ClientAuthentication;
+}
+
+/** `IssuerOptions` checked and completed. */
+export interface IssuerSettings {
+  readonly issuer: string;
+  readonly metadataMaxAge: number;
+  readonly metadata: Readonly<Record<string, unknown>> | undefined;
+  /** Undefined where nothing was given of it. */
+  readonly client: Client | undefined;
+  /** The same for who can't do without. Throws `ConfigurationError`. */
+  readonly requireClient: () => Client;
+  readonly audience: readonly string[] | 'server-enforced';
+  readonly tokens: TokenSource;
+  readonly http: HttpRules;
+}
+
+export const issuerOptionNames = [
+  'issuer',
+  'metadataMaxAge',
+  'metadata',
+  'clientId',
+  'clientSecret',
+  'clientAuthentication',
+  'audience',
+  'tokens',
+  'http',
+] as const satisfies (keyof IssuerOptions)[];
+
+const tokenSource: OptionRule<TokenSource> = {
+  accepted: 'a token source: introspection() or jwtAccessTokens()',
+  read: (given) =>
+    typeof given === 'function' && given !== introspection && given !== jwtAccessTokens
+      ? (given as TokenSource)
+      : undefined,
+};
+
+const clientAuthentication: OptionRule<ClientAuthentication> = {
+  accepted:
+    'clientSecretBasic(secret), privateKeyJwt({ key }), tlsClientAuth({ certFile, keyFile }) or another of their kind',
+  read: (given) =>
+    typeof given === 'object' && given !== null && 'method' in given && 'authenticate' in given
+      ? (given as ClientAuthentication)
+      : undefined,
+};
+
+const endpoints: OptionRule<Readonly<Record<string, unknown>>> = {
+  accepted: 'an object like { introspection_endpoint } or { jwks_uri } whose endpoints are https URLs',
+  read: (given) => {
+    const metadata = typeof given === 'object' && given !== null ? (given as Record<string, unknown>) : {};
+    const named = [metadata.introspection_endpoint, metadata.jwks_uri].filter((url) => url !== undefined);
+    return named.length > 0 && named.every(isHttpsUrl) ? Object.freeze({ ...metadata }) : undefined;
+  },
+};
+
+const blankSeparated: OptionRule<readonly string[]> = {
+  accepted: 'identifiers separated by blanks',
+  read: (given) =>
+    textList.read(
+      String(given)
+        .split(' ')
+        .filter((name) => name !== ''),
+    ),
+};
+
+const caFile: OptionRule<Buffer> = {
+  accepted: 'the path of a readable file of PEM certificates',
+  read: (given) => {
+    try {
+      const content = readFileSync(String(given));
+      return pemCertificates.read(content) === undefined ? undefined : content;
+    } catch {
+      return undefined;
+    }
+  },
+};
+
+/** Throws `ConfigurationError`. `shared` is what several issuers have in common, each of them may say otherwise. */
+export function resolveIssuer(given: OptionReader, shared: OptionReader = given): IssuerSettings {
+  const issuer = given.required('issuer', issuerUrl, 'MTLS_BOUND_ISSUER');
+  const requireClient = (): Client => resolveClient(given);
+  const client = hasClient(given) ? requireClient() : undefined;
+  const http = resolveHttp(given.isMissing('http') ? shared : given, shared);
+  if (http.fetch !== undefined && client?.authentication.identity !== undefined) {
+    throw new ConfigurationError(
+      given.pathOf('http.fetch'),
+      `it was given beside ${client.authentication.method}, whose certificate it would not show; accepted is one of the two`,
+    );
+  }
+  const either = <T>(name: string, rule: OptionRule<T>): T | undefined =>
+    given.optional(name, rule) ?? shared.optional(name, rule);
+  return Object.freeze({
+    issuer,
+    metadataMaxAge: either('metadataMaxAge', seconds(1, 86_400)) ?? 3_600,
+    metadata: given.optional('metadata', endpoints),
+    client,
+    requireClient,
+    audience: resolveAudience(given.isMissing('audience') ? shared : given),
+    tokens: either('tokens', tokenSource) ?? introspection(),
+    http,
+  });
+}
+
+function hasClient(given: OptionReader): boolean {
+  return (
+    given.optional('clientId', text, 'MTLS_BOUND_CLIENT_ID') !== undefined ||
+    given.optional('clientSecret', secretText, 'MTLS_BOUND_CLIENT_SECRET') !== undefined ||
+    given.optional('clientAuthentication', clientAuthentication) !== undefined
+  );
+}
+
+function resolveClient(given: OptionReader): Client {
+  const id = given.required('clientId', text, 'MTLS_BOUND_CLIENT_ID');
+  return Object.freeze({ id, authentication: resolveClientAuthentication(given) });
+}
+
+function resolveClientAuthentication(given: OptionReader): ClientAuthentication {
+  const chosen = given.optional('clientAuthentication', clientAuthentication);
+  if (chosen !== undefined) {
+    if (given.optional('clientSecret', secretText) !== undefined) {
+      throw new ConfigurationError(
+        given.pathOf('clientSecret'),
+        'clientAuthentication was given too; accepted is one of the two',
+      );
+    }
+    return chosen;
+  }
+  const secret = given.required('clientSecret', secretText, 'MTLS_BOUND_CLIENT_SECRET');
+  const method = given.variable(
+    'MTLS_BOUND_CLIENT_AUTHENTICATION',
+    oneOf('client_secret_basic', 'client_secret_post'),
+  );
+  return method === 'client_secret_post' ? clientSecretPost(secret) : clientSecretBasic(secret);
+}
+
+function resolveAudience(given: OptionReader): IssuerSettings['audience'] {
+  const audience =
+    given.optional('audience', textList) ?? given.variable('MTLS_BOUND_AUDIENCE', blankSeparated);
+  if (audience === undefined) {
+    throw new ConfigurationError(
+      given.pathOf('audience'),
+      'nothing was given, nor is the environment variable MTLS_BOUND_AUDIENCE set; accepted is the identifier of ' +
+        "this API or a list of them, or 'server-enforced' where the authorization server checks the audience",
+    );
+  }
+  if (!audience.includes('server-enforced')) {
+    return audience;
+  }
+  if (audience.length > 1) {
+    throw new ConfigurationError(
+      given.pathOf('audience'),
+      "'server-enforced' was given beside others; accepted is that word alone",
+    );
+  }
+  return 'server-enforced';
+}
+
+function resolveHttp(given: OptionReader, shared: OptionReader): HttpRules {
+  const http = given.group('http', ['timeout', 'maxResponseSize', 'ca', 'agent', 'fetch']);
+  return Object.freeze({
+    timeout: http.optional('timeout', seconds(0.05, 60)) ?? 5,
+    maxResponseSize: http.optional('maxResponseSize', wholeNumber(1_024, 16_777_216)) ?? 262_144,
+    agent: http.optional(
+      'agent',
+      functionLike<AgentFactory>('a function from connection options to an agent'),
+    ),
+    fetch: http.optional('fetch', functionLike<typeof globalThis.fetch>('a function like fetch')),
+    ca: http.optional('ca', pemCertificates) ?? shared.variable('MTLS_BOUND_CA_FILE', caFile),
+  });
+}
