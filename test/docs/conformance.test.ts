@@ -11,7 +11,7 @@ const state = new Map(rows.map(([, row, how]) => [row, how]));
 /** Every row that some test's title names. */
 const named = new Set(
   readdirSync(`${root}/test`, { recursive: true, encoding: 'utf8' })
-    .filter((path) => path.endsWith('.test.ts'))
+    .filter((path) => path.endsWith('.test.ts') || path.endsWith('-outcomes.ts'))
     .flatMap((path) => [...read(`test/${path}`).matchAll(/['"`(]((?:[RS]\d+b? )*[RS]\d+b?): /g)])
     .flatMap(([, list]) => list?.split(' ') ?? []),
 );

@@ -151,12 +151,13 @@ describe.each(frameworks)('%s', (framework) => {
       },
       { tokens: () => () => Promise.reject('no error at all') },
       { tokens: () => async () => ({}) as never },
+      { tokens: () => async () => ({ issuer: server.issuer, claims: {}, audience: [audience] }) as never },
       { tokens: () => async () => undefined as never },
     ];
     for (const more of broken) {
       await calls(1, more);
     }
-    expect(refused.map(({ refusal }) => refusal.status)).toEqual([503, 503, 503, 503, 503, 401, 503]);
+    expect(refused.map(({ refusal }) => refusal.status)).toEqual([503, 503, 503, 503, 503, 503, 401, 503]);
   });
 });
 
