@@ -16,13 +16,20 @@ const imports = (path: string): string[] =>
     .filter(([, names = '']) => !/^\{(\s*type \w+,?)+\s*\}$/.test(names))
     .map(([, , target]) => `${normalize(join(dirname(path), target ?? ''))}.ts`);
 
-const open = new Set(['errors.ts', 'option-rules.ts', 'token-claims.ts', 'observe/events.ts']);
+const open = new Set([
+  'errors.ts',
+  'option-rules.ts',
+  'token-claims.ts',
+  'observe/events.ts',
+  'circuit-breaker.ts',
+]);
 const hallways = new Set([
   'index.ts',
   'resource-server.ts',
   'unguarded.ts',
   'options.ts',
   'issuer-options.ts',
+  'cache-options.ts',
 ]);
 
 describe.each(files.filter((path) => !hallways.has(path)))('%s', (path) => {

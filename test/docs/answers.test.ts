@@ -4,7 +4,21 @@ import { RequestRefused, refusalCodes } from '../../packages/core/src/errors.js'
 import { outcomes, passes } from '../support/introspection-outcomes.js';
 
 const file = new URL('../../docs/answers.md', import.meta.url);
-const page = readFileSync(file, 'utf8');
+let page = readFileSync(file, 'utf8');
+
+if (process.env.SYNC_DOCS === '1') {
+  const rows = refusalCodes.map((code) => {
+    const { status, error, description = '' } = new RequestRefused(code);
+    const shown = error === undefined ? 'none' : `\`${error}\``;
+    return `| \`${code}\` | ${status} | ${shown} | ${description}${description && ' '}|`;
+  });
+  const table = /(\| reason [^\n]*\n\| ---[^\n]*\n)(?:\|[^\n]*\n)*/;
+  writeFileSync(
+    file,
+    page.replace(table, (_all, head) => `${head}${rows.join('\n')}\n`),
+  );
+  page = readFileSync(file, 'utf8');
+}
 
 it.each(refusalCodes)('the table says what %s is answered', (code) => {
   const { status, error, description = '' } = new RequestRefused(code);

@@ -194,7 +194,7 @@ const wrong: [string, unknown, string][] = [
   [
     'an unknown option of the cache',
     { ...good, cache: { ttl: 1 } },
-    'cache.ttl: there is no such option; accepted are maxAge, maxEntries, inactiveMaxAge',
+    'cache.ttl: there is no such option; accepted are maxAge, maxEntries, maxSize, inactiveMaxAge, refreshAhead, staleIfError',
   ],
   [
     'a negative age',

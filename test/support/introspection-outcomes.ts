@@ -44,6 +44,8 @@ const cutOff: Behaviour = (_req, res) => {
   setTimeout(() => res.destroy(), 20);
 };
 const hangUp: Behaviour = (req) => req.socket.destroy();
+/** What is tried once more. */
+export const brokenConnections = new Set<Behaviour>([cutOff, hangUp]);
 const redirectTo = (status: number): Behaviour => answer(status, '', { location: '/introspect-elsewhere' });
 const raw =
   (body: string, type = 'application/json') =>

@@ -5,13 +5,13 @@
 
 /** What each refusal tells the client. The descriptions are fixed: nothing from a token or a server is echoed. */
 interface RefusalKind {
-  readonly status: 400 | 401 | 403 | 503;
+  readonly status: 400 | 401 | 403 | 429 | 503;
   /** The `error` of RFC 6750 §3.1; absent when the request carried no credentials at all. */
   readonly error?: string;
   readonly description?: string;
-  /** A 503 that may pass by itself is answered with `Retry-After`. */
+  /** What may pass by itself is answered with `Retry-After`. */
   readonly passing?: true;
-  /** A 403 that no other token would help gets no challenge. */
+  /** What no other token would help gets no challenge. */
   readonly unchallenged?: true;
 }
 
@@ -46,6 +46,10 @@ const refusals = {
     ...malformed,
     description: 'An access token is accepted in the Authorization header only, not in the body',
   },
+  revocation_malformed: {
+    ...malformed,
+    description: 'A revocation is a form by POST that says in one parameter what is revoked',
+  },
   certificate_malformed: { ...malformed, description: 'The client certificate can not be read' },
   certificate_missing: { ...invalidToken, description: 'A client certificate is required' },
   certificate_mismatch: {
@@ -76,11 +80,24 @@ const refusals = {
     error: 'insufficient_scope',
     description: 'The access token lacks a scope that this resource requires',
   },
+  too_many_inactive_tokens: {
+    status: 429,
+    error: 'too_many_requests',
+    description: 'Too many access tokens that are not active; others are not looked at for a while',
+    passing: true,
+    unchallenged: true,
+  },
   authorization_server_timeout: passingTrouble,
   authorization_server_unreachable: passingTrouble,
   authorization_server_overloaded: passingTrouble,
   authorization_server_failed: passingTrouble,
   authorization_server_invalid_answer: passingTrouble,
+  authorization_server_not_asked: passingTrouble,
+  revocation_not_spread: {
+    ...passingTrouble,
+    description: 'The revocation holds here, but others may not have heard of it',
+  },
+  shutting_down: passingTrouble,
   authorization_server_refused_credentials: lastingTrouble,
   authorization_server_issuer_mismatch: lastingTrouble,
   authorization_server_unsuitable: lastingTrouble,
@@ -129,7 +146,7 @@ export interface RefusalDetails {
 export class RequestRefused extends MtlsBoundError {
   override readonly name = 'RequestRefused';
   readonly code: RefusalCode;
-  /** 400, 401, 403 or 503. */
+  /** 400, 401, 403, 429 or 503. */
   readonly status: number;
   /** The OAuth `error` code, absent when the request carried no credentials. */
   readonly error: string | undefined;
@@ -138,7 +155,7 @@ export class RequestRefused extends MtlsBoundError {
   /** What only the operator is told. */
   readonly detail: string | undefined;
   readonly scope: string | undefined;
-  /** Seconds, on a 503 that may pass by itself. */
+  /** Seconds, on a 429, and on a 503 that may pass by itself. */
   readonly retryAfter: number | undefined;
   /** Whether the answer carries a `WWW-Authenticate` challenge. */
   readonly isChallenged: boolean;

@@ -30,6 +30,16 @@ export type { DecryptionKey } from './authorization-server/nested-jwt.js';
 export type { PrivateKeyOptions } from './authorization-server/private-key.js';
 export type { SignatureAlgorithm } from './authorization-server/signature-algorithms.js';
 export type { SignedAnswers } from './authorization-server/signed-introspection.js';
+export { type RedisClient, type RedisSubscriber, redisChannel, redisClaims } from './cache/redis.js';
+export type { ChannelListener, RevocationChannel } from './cache/revocation-feed.js';
+export type { Revocation } from './cache/revocations.js';
+export type { Claims, SharedStore } from './cache/shared-cache.js';
+export type {
+  CacheOptions,
+  FloodGuardOptions,
+  RevocationOptions,
+  SharedCacheOptions,
+} from './cache-options.js';
 export {
   type CertificateFacts,
   type CertificateSource,
@@ -77,7 +87,7 @@ export {
 } from './errors.js';
 export type { HttpOptions, IssuerOptions } from './issuer-options.js';
 export type { ProblemEvent, RefusedEvent } from './observe/events.js';
-export type { CacheOptions, ResourceServerOptions } from './options.js';
+export type { ResourceServerOptions } from './options.js';
 export type { Binding } from './policy/binding.js';
 export { activeToken, type LetIn, type RoutePolicy } from './policy/route-policy.js';
 export { everyScope } from './policy/scopes.js';

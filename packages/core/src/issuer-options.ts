@@ -8,6 +8,7 @@ import {
 import type { AgentFactory, HttpRules } from './authorization-server/http.js';
 import { introspection, type TokenSource } from './authorization-server/introspection.js';
 import { jwtAccessTokens } from './authorization-server/jwt.js';
+import type { ProtectionRules } from './authorization-server/protection.js';
 import { ConfigurationError } from './errors.js';
 import {
   functionLike,
@@ -57,6 +58,14 @@ export interface HttpOptions {
   readonly timeout?: number;
   /** Bytes of an answer's body. Default 256 KiB. */
   readonly maxResponseSize?: number;
+  /** Exchanges with one authorization server under way at once. Default 100. */
+  readonly maxInFlight?: number;
+  /** Exchanges that wait for their turn; further requests get 503. Default 1,000. */
+  readonly maxQueued?: number;
+  /** Failures in a row (no connection, no answer in time, 502, 503, 504) after which it is given a rest. Default 5. */
+  readonly failuresToOpen?: number;
+  /** Seconds between two attempts during the rest; requests between them get 503 at once. Default 1. */
+  readonly probeInterval?: number;
   /** PEM certificates of the authorities to trust instead of Node's list. `MTLS_BOUND_CA_FILE` names a file. */
   readonly ca?: SecureContextOptions['ca'];
   /**
@@ -85,7 +94,7 @@ export interface IssuerSettings {
   readonly requireClient: () => Client;
   readonly audience: readonly string[] | 'server-enforced';
   readonly tokens: TokenSource;
-  readonly http: HttpRules;
+  readonly http: HttpRules & ProtectionRules;
 }
 
 export const issuerOptionNames = [
@@ -99,6 +108,18 @@ export const issuerOptionNames = [
   'tokens',
   'http',
 ] as const satisfies (keyof IssuerOptions)[];
+
+const httpOptionNames = [
+  'timeout',
+  'maxResponseSize',
+  'maxInFlight',
+  'maxQueued',
+  'failuresToOpen',
+  'probeInterval',
+  'ca',
+  'agent',
+  'fetch',
+] as const satisfies (keyof HttpOptions)[];
 
 const tokenSource: OptionRule<TokenSource> = {
   accepted: 'a token source: introspection() or jwtAccessTokens()',
@@ -228,11 +249,15 @@ function resolveAudience(given: OptionReader): IssuerSettings['audience'] {
   return 'server-enforced';
 }
 
-function resolveHttp(given: OptionReader, shared: OptionReader): HttpRules {
-  const http = given.group('http', ['timeout', 'maxResponseSize', 'ca', 'agent', 'fetch']);
+function resolveHttp(given: OptionReader, shared: OptionReader): HttpRules & ProtectionRules {
+  const http = given.group('http', httpOptionNames);
   return Object.freeze({
     timeout: http.optional('timeout', seconds(0.05, 60)) ?? 5,
     maxResponseSize: http.optional('maxResponseSize', wholeNumber(1_024, 16_777_216)) ?? 262_144,
+    maxInFlight: http.optional('maxInFlight', wholeNumber(1, 10_000)) ?? 100,
+    maxQueued: http.optional('maxQueued', wholeNumber(0, 100_000)) ?? 1_000,
+    failuresToOpen: http.optional('failuresToOpen', wholeNumber(1, 1_000)) ?? 5,
+    probeInterval: http.optional('probeInterval', seconds(0.05, 300)) ?? 1,
     agent: http.optional(
       'agent',
       functionLike<AgentFactory>('a function from connection options to an agent'),

@@ -182,6 +182,11 @@ export class OptionReader {
     return this.#options[name] === undefined;
   }
 
+  /** Whether it was switched off. */
+  isFalse(name: string): boolean {
+    return this.#options[name] === false;
+  }
+
   /** The option's name as errors tell it. */
   pathOf(name: string): string {
     return `${this.#prefix}${name}`;

@@ -1,4 +1,16 @@
+import type { SharedCacheRules } from './cache/shared-cache.js';
 import type { TokenCacheRules } from './cache/token-cache.js';
+import {
+  type CacheOptions,
+  type FloodGuardOptions,
+  type RevocationOptions,
+  type RevocationRules,
+  resolveCache,
+  resolveFloodGuard,
+  resolveRevocations,
+  resolveSharedCache,
+  type SharedCacheOptions,
+} from './cache-options.js';
 import type { CertificateSource } from './certificate/client-certificate.js';
 import {
   type CertificatePolicy,
@@ -22,9 +34,9 @@ import {
   oneOf,
   quotable,
   seconds,
-  wholeNumber,
 } from './option-rules.js';
 import type { Binding } from './policy/binding.js';
+import type { FloodRules } from './request/flood-guard.js';
 import { type IssuerSelection, issuerSelection } from './request/issuer-selection.js';
 import type { ErrorBody } from './response/challenge.js';
 
@@ -51,20 +63,16 @@ export interface ResourceServerOptions extends IssuerOptions {
   /** Seconds by which our clock and the authorization server's may differ. Default 30, at most 300. */
   readonly clockTolerance?: number;
   readonly cache?: CacheOptions;
+  /** A second tier of the cache, shared by the processes of a fleet. Default: none. */
+  readonly sharedCache?: SharedCacheOptions;
+  /** What `revoke()` needs to be heard in every process, and for how long it counts. */
+  readonly revocations?: RevocationOptions;
+  /** How many made-up tokens one client may have the authorization server asked about; `false` for any number. */
+  readonly floodGuard?: FloodGuardOptions | false;
   /** Told in challenges (RFC 9110 §11.5). Default `api`. `MTLS_BOUND_REALM` */
   readonly realm?: string;
   /** Shapes the JSON body of refusals. Default `{ error, error_description }`. */
   readonly errorBody?: ErrorBody;
-}
-
-/** How long answers of the authorization server serve. A revoked token lives on for at most `maxAge`. */
-export interface CacheOptions {
-  /** Seconds, never beyond the token's `exp`. 0 asks about every request. Default 60. */
-  readonly maxAge?: number;
-  /** Active tokens kept. Default 10,000. */
-  readonly maxEntries?: number;
-  /** Seconds for which a token that is not active is refused without asking again. Default 5. */
-  readonly inactiveMaxAge?: number;
 }
 
 /** Options checked, completed and frozen. */
@@ -77,6 +85,9 @@ export interface Settings {
   readonly certificatePolicy: CertificatePolicy | undefined;
   readonly clockTolerance: number;
   readonly cache: TokenCacheRules;
+  readonly sharedCache: SharedCacheRules | undefined;
+  readonly revocations: RevocationRules;
+  readonly floodGuard: FloodRules | undefined;
   readonly realm: string;
   readonly errorBody: ErrorBody | undefined;
 }
@@ -90,6 +101,9 @@ const optionNames = [
   'certificatePolicy',
   'clockTolerance',
   'cache',
+  'sharedCache',
+  'revocations',
+  'floodGuard',
   'realm',
   'errorBody',
 ] as const satisfies (keyof ResourceServerOptions)[];
@@ -117,6 +131,9 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
     certificatePolicy: resolveCertificatePolicy(given, certificate),
     clockTolerance: given.optional('clockTolerance', seconds(0, 300)) ?? 30,
     cache: resolveCache(given),
+    sharedCache: resolveSharedCache(given),
+    revocations: resolveRevocations(given),
+    floodGuard: resolveFloodGuard(given, certificate),
     realm: given.optional('realm', quotable, 'MTLS_BOUND_REALM') ?? 'api',
     errorBody: given.optional('errorBody', functionLike<ErrorBody>('a function')),
   });
@@ -171,13 +188,4 @@ function resolveCertificatePolicy(
     );
   }
   return certificatePolicy(policy);
-}
-
-function resolveCache(given: OptionReader): TokenCacheRules {
-  const cache = given.group('cache', ['maxAge', 'maxEntries', 'inactiveMaxAge']);
-  return Object.freeze({
-    maxAge: cache.optional('maxAge', seconds(0, 86_400)) ?? 60,
-    maxEntries: cache.optional('maxEntries', wholeNumber(1, 10_000_000)) ?? 10_000,
-    inactiveMaxAge: cache.optional('inactiveMaxAge', seconds(0, 3_600)) ?? 5,
-  });
 }

@@ -1,6 +1,9 @@
 import { Authorization } from './authorization.js';
 import { type Authority, chooserAmong, createAuthority } from './authorization-server/authorities.js';
-import { TokenCache } from './cache/token-cache.js';
+import { RevocationFeed } from './cache/revocation-feed.js';
+import { checkedRevocation, type Revocation, Revocations, withoutToken } from './cache/revocations.js';
+import { SharedCache } from './cache/shared-cache.js';
+import { type Asked, TokenCache } from './cache/token-cache.js';
 import { ClientCertificate } from './certificate/client-certificate.js';
 import { asRefusal, RequestRefused } from './errors.js';
 import { problemReporter, publishRefused } from './observe/events.js';
@@ -9,6 +12,8 @@ import { checkBinding } from './policy/binding.js';
 import { checkClaims } from './policy/claims.js';
 import type { RoutePolicy } from './policy/route-policy.js';
 import { type NodeRequest, readBearerToken } from './request/bearer-token.js';
+import { FloodGuard } from './request/flood-guard.js';
+import { readRevocationRequest } from './request/revocation-request.js';
 import { type Answer, refusalAnswer } from './response/challenge.js';
 import type { TokenAnswer } from './token-claims.js';
 
@@ -26,7 +31,30 @@ export interface ResourceServer {
    * in with and meets the policy.
    */
   require(req: NodeRequest, authorization: unknown, policy: RoutePolicy): void | Promise<void>;
-  /** The header that answers are chosen by, to be named in `Vary` (RFC 9440 §2.4); undefined for a TLS connection. */
+  /**
+   * Has a token, or every token of a subject, client or certificate, forgotten: from now on here, and in every process once
+   * they heard of it over `revocations.channel`. An opaque token is asked about anew, a JWT that was issued before is
+   * refused. Throws `TypeError` for anything else; rejects when the others may not have been told, while it holds here.
+   */
+  revoke(revocation: Revocation): Promise<void>;
+  /**
+   * Answers a revocation request (RFC 7009 §2.1) of who was let in with `authorization`, which must grant `scope`. Never
+   * rejects.
+   *
+   * @param body what a form parser made of the request's body, when one ran
+   */
+  acceptRevocation(
+    req: NodeRequest,
+    authorization: unknown,
+    scope: RoutePolicy,
+    body?: unknown,
+  ): Promise<Answer>;
+  /**
+   * Ends what is open, once the introspections under way have ended: connections, the channel. Requests with tokens that
+   * are not known are refused from now on. Nothing keeps the process alive then.
+   */
+  close(): Promise<void>;
+  /** The header that answers, to be named in `Vary` (RFC 9440 §2.4); undefined for a TLS connection. */
   readonly vary: string | undefined;
   /** The HTTP answer to whatever `authorize` or `require` threw. Never throws. */
   answer(thrown: unknown): Answer;
@@ -47,7 +75,29 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   );
   const byIssuer = new Map(authorities.map((authority) => [authority.rules.issuer, authority]));
   const whomToAsk = chooserAmong(authorities, settings.selectIssuer);
-  const cache = new TokenCache(settings.cache);
+  const { feed: feedRules, ...memory } = settings.revocations;
+  const revocations = new Revocations(memory);
+  const shared = settings.sharedCache && new SharedCache(settings.sharedCache, report);
+  const feed = feedRules && new RevocationFeed(feedRules, revocations, shared, report);
+  const cache = new TokenCache(settings.cache, revocations, shared);
+  const floodGuard = settings.floodGuard && new FloodGuard(settings.floodGuard);
+  let isClosed = false;
+
+  /** The same, but only when the client may have it asked; what comes of it counts for or against the client. */
+  function guarded(asked: Asked, req: NodeRequest, thumbprint: string | undefined): Asked {
+    return {
+      ...asked,
+      read: async (token) => {
+        if (isClosed) {
+          throw new RequestRefused('shutting_down');
+        }
+        const source = floodGuard?.admit(req, thumbprint) ?? [];
+        const answer = await asked.read(token);
+        floodGuard?.count(source, typeof answer !== 'string');
+        return answer;
+      },
+    };
+  }
 
   function decide(token: TokenAnswer, certificate: ClientCertificate | undefined): Authorization {
     if (typeof token === 'string') {
@@ -76,7 +126,11 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       throw new Error('requireActive() needs jwtAccessTokens({ introspection: introspection() })');
     }
     const token = readBearerToken(req, undefined);
-    const answer = await cache.confirm(token, { id: whomToAsk(token, req).id, read: read.introspect });
+    const answer = await cache.confirm(token, { ...whomToAsk(token, req), read: read.introspect });
+    if (typeof answer === 'string') {
+      // A JWT would go on to speak for itself on the other routes.
+      revocations.add({ token }, Date.now());
+    }
     decide(answer, certificate);
   }
 
@@ -89,7 +143,20 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     throw refusal;
   }
 
-  return Object.freeze({
+  async function revoke(given: Revocation): Promise<void> {
+    const revocation = withoutToken(checkedRevocation(given));
+    const at = Date.now();
+    revocations.add(revocation, at);
+    await shared?.markRevocation(at, settings.cache.maxAge + settings.cache.staleIfError);
+    try {
+      await feed?.publish(revocation, at);
+    } catch (error) {
+      const detail = `revocations.channel: ${(error as Error).message}; it holds in this process`;
+      throw new RequestRefused('revocation_not_spread', { detail, cause: error });
+    }
+  }
+
+  const server: ResourceServer = Object.freeze({
     vary: settings.certificate.header,
 
     authorize(req: NodeRequest, body?: unknown) {
@@ -101,13 +168,15 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
         if (certificate === undefined && settings.binding === 'required') {
           throw new RequestRefused('certificate_missing');
         }
-        const answer = cache.get(token, whomToAsk(token, req));
-        if (answer instanceof Promise) {
-          return answer
-            .then((token) => decide(token, certificate))
-            .catch((thrown: unknown) => refuse(thrown, certificate));
+        const asked = whomToAsk(token, req);
+        const known = cache.known(token, asked);
+        if (known !== undefined) {
+          return decide(known, certificate);
         }
-        return decide(answer, certificate);
+        return cache
+          .learn(token, guarded(asked, req, certificate?.thumbprint))
+          .then((answer) => decide(answer, certificate))
+          .catch((thrown: unknown) => refuse(thrown, certificate));
       } catch (thrown) {
         return refuse(thrown, certificate);
       }
@@ -126,6 +195,31 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       }
     },
 
+    revoke,
+
+    async acceptRevocation(req: NodeRequest, authorization: unknown, scope: RoutePolicy, body?: unknown) {
+      try {
+        await server.require(req, authorization, scope);
+        await revoke((await readRevocationRequest(req, body)) as Revocation);
+        return { status: 200, headers: { 'Cache-Control': 'no-store' }, body: '' };
+      } catch (thrown) {
+        const refusal = asRefusal(thrown);
+        if (refusal.status === 503) {
+          report(refusal.code, refusal.message);
+        }
+        return server.answer(refusal);
+      }
+    },
+
+    async close() {
+      isClosed = true;
+      await cache.settled();
+      await feed?.close();
+      for (const authority of authorities) {
+        authority.close();
+      }
+    },
+
     answer(thrown: unknown) {
       const refusal = asRefusal(thrown);
       try {
@@ -139,6 +233,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       }
     },
   });
+  return server;
 }
 
 /** A source is the user's own function: what it returns decides about identity, so nothing is taken for granted. */

@@ -1,7 +1,7 @@
 import { asRefusal } from './errors.js';
 import { problemReporter } from './observe/events.js';
 import type { ResourceServer } from './resource-server.js';
-import { refusalAnswer } from './response/challenge.js';
+import { type Answer, refusalAnswer } from './response/challenge.js';
 
 const report = problemReporter();
 
@@ -20,5 +20,18 @@ export const unguarded: ResourceServer = Object.freeze({
   vary: undefined,
   authorize: refuse,
   require: refuse,
-  answer: (thrown: unknown) => refusalAnswer(asRefusal(thrown), { realm: 'api', errorBody: undefined }),
+  revoke: refuse,
+  acceptRevocation: async () => {
+    try {
+      return refuse();
+    } catch (thrown) {
+      return answer(thrown);
+    }
+  },
+  close: async () => undefined,
+  answer,
 });
+
+function answer(thrown: unknown): Answer {
+  return refusalAnswer(asRefusal(thrown), { realm: 'api', errorBody: undefined });
+}

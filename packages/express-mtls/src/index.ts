@@ -1,4 +1,5 @@
 import {
+  type Answer,
   type Authorization,
   activeToken,
   createResourceServer,
@@ -25,6 +26,11 @@ declare global {
 const resourceServer = Symbol('mtls-bound');
 type GuardedRequest = Request & { [resourceServer]?: ResourceServer };
 
+/** The middleware, and what stands behind it: to `revoke()` a token, to `close()` on shutdown. */
+export interface MtlsBound extends RequestHandler {
+  readonly resourceServer: ResourceServer;
+}
+
 /**
  * Lets a request pass only with an access token that is bound to the client certificate of its connection
  * (RFC 8705 §3), and puts the frozen `Authorization` at `req.auth`. Other requests are answered here: 400, 401 or
@@ -33,9 +39,9 @@ type GuardedRequest = Request & { [resourceServer]?: ResourceServer };
  * @example
  * app.use(mtlsBound({ issuer: 'https://as.example.com', clientId: 'api', clientSecret, audience: 'https://api.example.com' }));
  */
-export function mtlsBound(options?: ResourceServerOptions): RequestHandler {
+export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
   const server = createResourceServer(options);
-  return (req: GuardedRequest, res, next) => {
+  const middleware: RequestHandler = (req: GuardedRequest, res, next) => {
     const grant = (authorization: Authorization): void => {
       req.auth = authorization;
       req[resourceServer] = server;
@@ -57,6 +63,7 @@ export function mtlsBound(options?: ResourceServerOptions): RequestHandler {
       grant(outcome);
     }
   };
+  return Object.assign(middleware, { resourceServer: server });
 }
 
 /**
@@ -81,6 +88,25 @@ export function requireScopes(...scopes: string[]): RequestHandler {
  */
 export function requireActive(): RequestHandler {
   return guard(activeToken);
+}
+
+/**
+ * Takes revocations from an authorization server or from anybody whose token grants `scope` (RFC 7009 §2.1): a form by
+ * POST with `token`, `token_hash`, `sub`, `client_id` or `x5t#S256`. Goes behind `mtlsBound()`. Answers 200 when every
+ * process is on its way to know, 503 when it holds in this one alone.
+ *
+ * @example
+ * app.post('/revocations', revocationEndpoint('tokens:revoke'));
+ */
+export function revocationEndpoint(scope: string): RequestHandler {
+  const policy = everyScope([scope]);
+  return (req: GuardedRequest, res, next) => {
+    const server = req[resourceServer] ?? unguarded;
+    server
+      .acceptRevocation(req, req.auth, policy, req.body)
+      .then((answer) => write(res, answer))
+      .catch(next);
+  };
 }
 
 /** The middleware for a policy of one's own. Goes behind `mtlsBound()`. */
@@ -108,7 +134,10 @@ export function guard(policy: RoutePolicy): RequestHandler {
 }
 
 function send(res: Response, server: ResourceServer, thrown: unknown): void {
-  const { status, headers, body } = server.answer(thrown);
+  write(res, server.answer(thrown));
+}
+
+function write(res: Response, { status, headers, body }: Answer): void {
   if (!res.headersSent) {
     res.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) }).end(body);
   }

@@ -1,4 +1,5 @@
 import {
+  type Answer,
   type Authorization,
   activeToken,
   createResourceServer,
@@ -22,6 +23,9 @@ export interface MtlsBoundState {
 const resourceServer = Symbol('mtls-bound');
 type GuardedContext = Context & { [resourceServer]?: ResourceServer };
 
+/** The middleware, and what stands behind it: to `revoke()` a token, to `close()` on shutdown. */
+export type MtlsBound = Middleware<MtlsBoundState> & { readonly resourceServer: ResourceServer };
+
 /**
  * Lets a request pass only with an access token that is bound to the client certificate of its connection
  * (RFC 8705 §3), and puts the frozen `Authorization` at `ctx.state.auth`. Other requests are answered here: 400, 401
@@ -30,9 +34,9 @@ type GuardedContext = Context & { [resourceServer]?: ResourceServer };
  * @example
  * app.use(mtlsBound({ issuer: 'https://as.example.com', clientId: 'api', clientSecret, audience: 'https://api.example.com' }));
  */
-export function mtlsBound(options?: ResourceServerOptions): Middleware<MtlsBoundState> {
+export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
   const server = createResourceServer(options);
-  return async (ctx, next) => {
+  const middleware: Middleware<MtlsBoundState> = async (ctx, next) => {
     try {
       ctx.state.auth = await server.authorize(ctx.req, parsedBody(ctx));
     } catch (thrown) {
@@ -45,6 +49,7 @@ export function mtlsBound(options?: ResourceServerOptions): Middleware<MtlsBound
     }
     await next();
   };
+  return Object.assign(middleware, { resourceServer: server });
 }
 
 /**
@@ -71,6 +76,22 @@ export function requireActive(): Middleware {
   return guard(activeToken);
 }
 
+/**
+ * Takes revocations from an authorization server or from anybody whose token grants `scope` (RFC 7009 §2.1): a form by
+ * POST with `token`, `token_hash`, `sub`, `client_id` or `x5t#S256`. Goes behind `mtlsBound()`. Answers 200 when every
+ * process is on its way to know, 503 when it holds in this one alone.
+ *
+ * @example
+ * router.post('/revocations', revocationEndpoint('tokens:revoke'));
+ */
+export function revocationEndpoint(scope: string): Middleware {
+  const policy = everyScope([scope]);
+  return async (ctx: GuardedContext) => {
+    const server = ctx[resourceServer] ?? unguarded;
+    write(ctx, await server.acceptRevocation(ctx.req, ctx.state.auth, policy, parsedBody(ctx)));
+  };
+}
+
 /** The middleware for a policy of one's own. Goes behind `mtlsBound()`. */
 export function guard(policy: RoutePolicy): Middleware {
   return async (ctx: GuardedContext, next) => {
@@ -90,12 +111,13 @@ function parsedBody(ctx: Pick<Context, 'request'>): unknown {
   return 'body' in ctx.request ? ctx.request.body : undefined;
 }
 
-function send(
-  ctx: Pick<Context, 'status' | 'body' | 'set' | 'remove'>,
-  server: ResourceServer,
-  thrown: unknown,
-): void {
-  const { status, headers, body } = server.answer(thrown);
+type AnsweredContext = Pick<Context, 'status' | 'body' | 'set' | 'remove'>;
+
+function send(ctx: AnsweredContext, server: ResourceServer, thrown: unknown): void {
+  write(ctx, server.answer(thrown));
+}
+
+function write(ctx: AnsweredContext, { status, headers, body }: Answer): void {
   ctx.status = status;
   ctx.body = body;
   ctx.remove('Content-Type');

@@ -10,19 +10,30 @@ import { createHttp, type HttpRules } from './http.js';
 import type { TokenSource } from './introspection.js';
 import { discoveredMetadata, givenMetadata, type MetadataRules } from './metadata.js';
 import { issuerNamedIn } from './named-issuer.js';
+import { type ProtectionRules, protectedHttp } from './protection.js';
 
 /** An authorization server whose tokens are accepted. */
 export interface Authority {
   /** What its tokens must show. */
   readonly rules: ClaimRules;
   readonly read: TokenReader;
+  /** Who is asked, and who asks: another resource server may be answered otherwise (RFC 7662 §4). */
+  readonly sharedId: string;
+  /** Ends the connections that nobody uses. */
+  readonly close: () => void;
+}
+
+/** Who we are to it. */
+interface Client {
+  readonly id: string;
+  readonly authentication: ClientAuthentication;
 }
 
 export interface AuthorityOptions extends MetadataRules, ClaimRules {
-  readonly client: { readonly authentication: ClientAuthentication } | undefined;
-  readonly requireClient: () => { readonly id: string; readonly authentication: ClientAuthentication };
+  readonly client: Client | undefined;
+  readonly requireClient: () => Client;
   readonly tokens: TokenSource;
-  readonly http: HttpRules;
+  readonly http: HttpRules & ProtectionRules;
   /** Whether tokens must be bound: a server that may issue others is worth a warning (RFC 8705 §3.3). */
   readonly mustBind: boolean;
 }
@@ -30,7 +41,8 @@ export interface AuthorityOptions extends MetadataRules, ClaimRules {
 /** Nothing is asked of the server yet. Throws `ConfigurationError` where its token source lacks something. */
 export function createAuthority(options: AuthorityOptions, report: ReportProblem): Authority {
   const { issuer, audience, clockTolerance, client, requireClient, mustBind } = options;
-  const http = createHttp(options.http, client?.authentication.identity);
+  const plainHttp = createHttp(options.http, client?.authentication.identity);
+  const http = protectedHttp(plainHttp.send, issuer, options.http, report);
   const metadata =
     givenMetadata(options) ??
     discoveredMetadata(options, http, (server) => {
@@ -43,7 +55,12 @@ export function createAuthority(options: AuthorityOptions, report: ReportProblem
       }
     });
   const access = { issuer, audience, clockTolerance, client: requireClient, metadata, http };
-  return Object.freeze({ rules: { issuer, audience, clockTolerance }, read: options.tokens(access) });
+  return Object.freeze({
+    rules: { issuer, audience, clockTolerance },
+    read: options.tokens(access),
+    sharedId: JSON.stringify([issuer, client?.id, audience]),
+    close: plainHttp.close,
+  });
 }
 
 /** Finds whom to ask about a token. Throws `RequestRefused` for one that is meant for none of them. */
@@ -59,11 +76,16 @@ export function chooserAmong(
 ): Chooser {
   const [first, ...others] = authorities;
   if (first !== undefined && others.length === 0) {
-    const only = { id: '', read: first.read };
+    const only = askedOf(first, '');
     return () => only;
   }
-  const byIssuer = new Map(authorities.map(({ rules, read }) => [rules.issuer, { id: rules.issuer, read }]));
-  const inOrder = { id: 'in-order', read: (token: string) => askInOrder(authorities, token) };
+  const byIssuer = new Map(authorities.map((one) => [one.rules.issuer, askedOf(one, one.rules.issuer)]));
+  const inOrder = {
+    id: 'in-order',
+    sharedId: authorities.map(({ sharedId }) => sharedId).join(),
+    read: (token: string) => askInOrder(authorities, token),
+    isServer: authorities.every(({ read }) => isServer(read)),
+  };
   return (token, req) => {
     const named = issuerNamedIn(token);
     if (selection === 'in-order' && named === undefined) {
@@ -79,6 +101,15 @@ export function chooserAmong(
     }
     return chosen;
   };
+}
+
+function askedOf({ read, sharedId }: Authority, id: string): Asked {
+  return Object.freeze({ id, sharedId, read, isServer: isServer(read) });
+}
+
+/** A reader that does no more than to introspect. */
+function isServer(read: TokenReader): boolean {
+  return read.introspect === read;
 }
 
 /** The first that knows the token. Where one could not be asked, nobody can say that none does. */

@@ -43,24 +43,32 @@ export type Http = (url: string, request: HttpRequest) => Promise<Response>;
  * node-fetch over kept-alive connections. The answer is read to its end here, within the time and size limits, so
  * that whoever handles it meets no stream. Redirects are not followed: a token would be sent on (RFC 9700 §4.12).
  */
-export function createHttp(rules: HttpRules, identity?: ClientIdentity): Http {
-  const { timeout, maxResponseSize } = rules;
+export function createHttp(
+  rules: HttpRules,
+  identity?: ClientIdentity,
+): { readonly send: Http; readonly close: () => void } {
+  const { timeout, maxResponseSize, ca } = rules;
+  const pool = agents(ca, rules.agent ?? ((options) => new Agent(options)));
   const send =
-    rules.fetch === undefined ? sentByNodeFetch(rules, identity) : sentBy(rules.fetch, maxResponseSize);
-  return async (url, request) => {
-    const signal = AbortSignal.timeout(timeout * 1000);
-    try {
-      return await send(url, request, signal);
-    } catch (error) {
-      throw asTrouble(error, url, signal.aborted);
-    }
+    rules.fetch === undefined
+      ? sentByNodeFetch(pool.agentOf, maxResponseSize, identity)
+      : sentBy(rules.fetch, maxResponseSize);
+  return {
+    send: async (url, request) => {
+      const signal = AbortSignal.timeout(timeout * 1000);
+      try {
+        return await send(url, request, signal);
+      } catch (error) {
+        throw asTrouble(error, url, signal.aborted);
+      }
+    },
+    close: pool.close,
   };
 }
 
 type Send = (url: string, request: HttpRequest, signal: AbortSignal) => Promise<Response>;
 
-function sentByNodeFetch({ ca, agent, maxResponseSize }: HttpRules, identity?: ClientIdentity): Send {
-  const agentOf = agents(ca, agent ?? ((options) => new Agent(options)));
+function sentByNodeFetch(agentOf: AgentOf, maxResponseSize: number, identity?: ClientIdentity): Send {
   return async (url, { method, headers, body = null }, signal) => {
     const certificate = await ownCertificate(identity);
     const answer = await fetch(url, {
@@ -105,26 +113,36 @@ async function ownCertificate(identity: ClientIdentity | undefined): Promise<Cer
   }
 }
 
+type AgentOf = (identity: CertificateAndKey | undefined) => Agent;
+
 /**
  * Connections that carry our certificate of the moment. When it changes, new exchanges get new connections; those under
  * way end on the old ones, which are not used again.
  */
-function agents(ca: HttpRules['ca'], make: AgentFactory): (identity: CertificateAndKey | undefined) => Agent {
+function agents(ca: HttpRules['ca'], make: AgentFactory): { agentOf: AgentOf; close: () => void } {
   let current = {
     identity: undefined as CertificateAndKey | undefined,
     agent: make({ keepAlive: true, ca }),
   };
-  return (identity) => {
-    if (identity !== current.identity) {
-      const { agent: old } = current;
-      current = { identity, agent: make({ keepAlive: true, ca, ...identity }) };
-      old.maxFreeSockets = 0;
-      for (const socket of Object.values(old.freeSockets).flatMap((sockets) => sockets ?? [])) {
-        socket.destroy();
+  return {
+    agentOf(identity) {
+      if (identity !== current.identity) {
+        const { agent: old } = current;
+        current = { identity, agent: make({ keepAlive: true, ca, ...identity }) };
+        endIdle(old);
       }
-    }
-    return current.agent;
+      return current.agent;
+    },
+    close: () => endIdle(current.agent),
   };
+}
+
+/** Those in use end with their exchange. */
+function endIdle(agent: Agent): void {
+  agent.maxFreeSockets = 0;
+  for (const socket of Object.values(agent.freeSockets).flatMap((sockets) => sockets ?? [])) {
+    socket.destroy();
+  }
 }
 
 function asTrouble(error: unknown, url: string, timedOut: boolean): RequestRefused {

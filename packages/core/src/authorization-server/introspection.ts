@@ -11,6 +11,7 @@ import type { ClientAuthentication } from './client-authentication.js';
 import type { Http } from './http.js';
 import { remoteKeys } from './key-set.js';
 import type { Metadata } from './metadata.js';
+import { onceMore } from './protection.js';
 import { readRetryAfter } from './retry-after.js';
 import {
   readSignedAnswer,
@@ -79,11 +80,14 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
     const introspect = async (token: string): Promise<TokenAnswer> => {
       const server = await metadata();
       const endpoint = introspectionEndpoint(server, viaMutualTls);
-      const response = await introspectionRequest(server, client, authentication.authenticate, token, {
-        [customFetch]: http,
-        additionalParameters,
-        requestJwtResponse: format !== undefined,
-      });
+      // A new request each time: an assertion must not arrive twice.
+      const response = await onceMore(() =>
+        introspectionRequest(server, client, authentication.authenticate, token, {
+          [customFetch]: http,
+          additionalParameters,
+          requestJwtResponse: format !== undefined,
+        }),
+      );
       if (response.status === 400 && (badRequestMeansInactive || (await isAboutTheToken(response)))) {
         return 'token_inactive';
       }

@@ -1,6 +1,8 @@
-import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import type { TokenAnswer, TokenClaims, TokenDefect } from '../token-claims.js';
+import { RequestRefused } from '../errors.js';
+import { readTokenClaims, type TokenAnswer, type TokenClaims, type TokenDefect } from '../token-claims.js';
+import { hashOf, type Known, type Revocations } from './revocations.js';
+import type { SharedCache } from './shared-cache.js';
 
 /** How long answers about tokens are kept. Times in seconds. */
 export interface TokenCacheRules {
@@ -8,62 +10,118 @@ export interface TokenCacheRules {
   readonly maxAge: number;
   /** How many active tokens are kept; the one used longest ago goes first. */
   readonly maxEntries: number;
+  /** How many bytes they may take, by our estimate. */
+  readonly maxSize: number;
   /** How long a token that is not active is refused without asking again; 0 asks each time. */
   readonly inactiveMaxAge: number;
+  /** How long before its end an answer in use is asked for anew, while it serves on; 0 never does. */
+  readonly refreshAhead: number;
+  /** How long an answer serves beyond `maxAge` while the authorization server can't be asked. */
+  readonly staleIfError: number;
 }
-
-// Their own small region: a flood of bad tokens displaces other bad tokens, never a good one.
-const INACTIVE_MAX_ENTRIES = 1_000;
-
-// The wall clock, by which tokens expire too: a monotonic one stands still while a machine is suspended, and a
-// revoked token would outlive the night.
-const clock = { perf: { now: () => Date.now() }, ttlResolution: 0 };
 
 /** Whom a token is asked of. */
 export interface Asked {
   /** Tells the answers of one from those of another; empty where there is but one. */
   readonly id: string;
+  /** The same across processes, and apart from those who would get another answer: other resource servers. */
+  readonly sharedId: string;
   readonly read: (token: string) => Promise<TokenAnswer>;
+  /** Whether to read is to ask the authorization server, and not to read what the token says of itself. */
+  readonly isServer: boolean;
 }
+
+/** Times in milliseconds since the epoch. */
+interface Entry extends Known {
+  readonly freshUntil: number;
+  readonly refreshFrom: number;
+  readonly usableUntil: number;
+}
+
+interface Inactive {
+  readonly defect: TokenDefect;
+  readonly until: number;
+}
+
+// Their own small region: a flood of bad tokens displaces other bad tokens, never a good one.
+const INACTIVE_MAX_ENTRIES = 1_000;
+
+/** The share of an answer's life by which it may end earlier, so that what was learnt together is not forgotten together. */
+const JITTER = 0.1;
 
 /**
  * Remembers what the authorization server said of a token, never a verdict on a request. Keyed by a hash: whoever
  * sees the cache's keys learns no token (RFC 9700 §4.9.3). Troubles are not remembered.
+ *
+ * By the wall clock, by which tokens expire too: a monotonic one stands still while a machine is suspended, and a revoked
+ * token would outlive the night.
  */
 export class TokenCache {
   readonly #rules: TokenCacheRules;
-  readonly #active: LRUCache<string, TokenClaims>;
-  readonly #inactive: LRUCache<string, TokenDefect>;
+  readonly #revocations: Revocations;
+  readonly #shared: SharedCache | undefined;
+  readonly #active: LRUCache<string, Entry>;
+  readonly #inactive: LRUCache<string, Inactive>;
   readonly #flights = new Map<string, Promise<TokenAnswer>>();
 
-  constructor(rules: TokenCacheRules) {
+  constructor(rules: TokenCacheRules, revocations: Revocations, shared?: SharedCache) {
     this.#rules = rules;
-    this.#active = new LRUCache({ max: rules.maxEntries, ...clock });
-    this.#inactive = new LRUCache({ max: INACTIVE_MAX_ENTRIES, ...clock });
+    this.#revocations = revocations;
+    this.#shared = shared;
+    this.#active = new LRUCache({ max: rules.maxEntries, maxSize: rules.maxSize, sizeCalculation: sizeOf });
+    this.#inactive = new LRUCache({ max: INACTIVE_MAX_ENTRIES });
   }
 
-  /** The answer at once when it is known, otherwise a promise shared by all who ask for the same token meanwhile. */
-  get(token: string, asked: Asked): TokenAnswer | Promise<TokenAnswer> {
-    const key = keyOf(token, asked);
-    return this.#active.get(key) ?? this.#inactive.get(key) ?? this.#ask(key, token, asked);
+  /** The answer to who may be answered at once; undefined when somebody has to be asked. */
+  known(token: string, asked: Asked): TokenAnswer | undefined {
+    const tokenHash = hashOf(token);
+    const key = tokenHash + asked.id;
+    const now = Date.now();
+    const entry = this.#active.get(key);
+    if (entry !== undefined && now < entry.freshUntil && !this.#revocations.isOutdated(entry, now)) {
+      if (now >= entry.refreshFrom) {
+        this.#learn(key, tokenHash, token, asked).catch(() => undefined);
+      }
+      return entry.token;
+    }
+    const inactive = this.#inactive.get(key);
+    return inactive !== undefined && now < inactive.until ? inactive.defect : undefined;
+  }
+
+  /** Asks; who asks for the same token meanwhile shares the answer. */
+  learn(token: string, asked: Asked): Promise<TokenAnswer> {
+    const tokenHash = hashOf(token);
+    return this.#learn(tokenHash + asked.id, tokenHash, token, asked);
   }
 
   /** Asks whatever is known. That the token is good is not remembered, that it is not is. */
   confirm(token: string, asked: Asked): Promise<TokenAnswer> {
-    return this.#fly(`${keyOf(token, asked)} now`, async () => {
+    const key = hashOf(token) + asked.id;
+    return this.#fly(`${key} now`, async () => {
       const answer = await asked.read(token);
       if (typeof answer === 'string') {
-        this.#keep(keyOf(token, asked), answer);
+        this.#keepDefect(key, answer);
       }
       return answer;
     });
   }
 
-  #ask(key: string, token: string, asked: Asked): Promise<TokenAnswer> {
+  /** Resolves when nobody is asked about anything any more. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#flights.values());
+  }
+
+  #learn(key: string, tokenHash: string, token: string, asked: Asked): Promise<TokenAnswer> {
     return this.#fly(key, async () => {
-      const answer = await asked.read(token);
-      this.#keep(key, answer);
-      return answer;
+      try {
+        return await this.#fromSharedOr(key, tokenHash, asked, () => this.#ask(key, tokenHash, token, asked));
+      } catch (trouble) {
+        const stale = this.#active.peek(key);
+        if (stale !== undefined && this.#maySubstitute(stale, trouble)) {
+          return stale.token;
+        }
+        throw trouble;
+      }
     });
   }
 
@@ -73,31 +131,115 @@ export class TokenCache {
     return flight;
   }
 
-  #keep(key: string, answer: TokenAnswer): void {
-    if (typeof answer === 'string') {
-      this.#active.delete(key);
-      keepFor(this.#rules.inactiveMaxAge, this.#inactive, key, answer);
-      return;
+  async #fromSharedOr(
+    key: string,
+    tokenHash: string,
+    asked: Asked,
+    ask: () => Promise<TokenAnswer>,
+  ): Promise<TokenAnswer> {
+    const shared = this.#shared;
+    // Another process's signature check would cost more to fetch than to do.
+    if (shared === undefined || !asked.isServer) {
+      return ask();
     }
-    const untilExpiry =
-      answer.expiresAt === undefined ? Number.POSITIVE_INFINITY : answer.expiresAt - Date.now() / 1000;
-    keepFor(Math.min(this.#rules.maxAge, untilExpiry), this.#active, key, answer);
+    const name = `${tokenHash} ${asked.sharedId}`;
+    const look = () => this.#look(shared, name, key, tokenHash);
+    return (await look()) ?? shared.askOnce(name, look, ask);
+  }
+
+  async #look(
+    shared: SharedCache,
+    name: string,
+    key: string,
+    tokenHash: string,
+  ): Promise<TokenClaims | undefined> {
+    const answer = await shared.get(name);
+    const token = answer && readTokenClaims(answer.claims, answer.issuer);
+    if (answer === undefined || token === undefined || typeof token === 'string') {
+      return undefined;
+    }
+    const known = { tokenHash, token, asOf: answer.asOf, wasAsked: true };
+    const now = Date.now();
+    const entry = this.#entry(known);
+    if (now >= entry.freshUntil || this.#revocations.isOutdatedElsewhere(known, now)) {
+      return undefined;
+    }
+    this.#active.set(key, entry);
+    return token;
+  }
+
+  async #ask(key: string, tokenHash: string, token: string, asked: Asked): Promise<TokenAnswer> {
+    const known = await this.#knownNow(tokenHash, token, asked);
+    if (typeof known === 'string') {
+      this.#keepDefect(key, known);
+      return known;
+    }
+    const entry = this.#entry(known);
+    const seconds = (entry.freshUntil - Date.now()) / 1000;
+    if (seconds > 0) {
+      this.#active.set(key, entry);
+      if (asked.isServer) {
+        const { claims, issuer } = known.token;
+        // Whoever claimed the question lets it go only when the others find the answer.
+        await this.#shared?.put(
+          `${tokenHash} ${asked.sharedId}`,
+          { claims, issuer, asOf: known.asOf },
+          seconds,
+        );
+      }
+    } else {
+      this.#active.delete(key);
+    }
+    return known.token;
+  }
+
+  /** An answer that was on its way when the token was revoked says nothing: the server is asked again. */
+  async #knownNow(tokenHash: string, token: string, asked: Asked): Promise<Known | TokenDefect> {
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      const askedAt = Date.now();
+      const answer = await asked.read(token);
+      if (typeof answer === 'string') {
+        return answer;
+      }
+      const asOf = asked.isServer ? askedAt : (answer.issuedAt ?? 0) * 1000;
+      const known = { tokenHash, token: answer, asOf, wasAsked: asked.isServer };
+      if (!this.#revocations.isRevoked(known)) {
+        return known;
+      }
+    }
+    return 'token_inactive';
+  }
+
+  #entry(known: Known): Entry {
+    const { maxAge, refreshAhead, staleIfError } = this.#rules;
+    const expiresAt = (known.token.expiresAt ?? Number.POSITIVE_INFINITY) * 1000;
+    const from = known.wasAsked ? known.asOf : Date.now();
+    const freshUntil = Math.min(from + maxAge * 1000 * (1 - Math.random() * JITTER), expiresAt);
+    return {
+      ...known,
+      freshUntil,
+      refreshFrom: refreshAhead > 0 ? freshUntil - refreshAhead * 1000 : Number.POSITIVE_INFINITY,
+      usableUntil: Math.min(freshUntil + staleIfError * 1000, expiresAt),
+    };
+  }
+
+  /** Only where the user chose availability, only while the server can't be asked, and never beyond `exp`. */
+  #maySubstitute(stale: Entry, trouble: unknown): boolean {
+    const now = Date.now();
+    const isPassing = trouble instanceof RequestRefused && trouble.retryAfter !== undefined;
+    return isPassing && now < stale.usableUntil && !this.#revocations.isOutdated(stale, now);
+  }
+
+  #keepDefect(key: string, defect: TokenDefect): void {
+    this.#active.delete(key);
+    this.#inactive.set(key, { defect, until: Date.now() + this.#rules.inactiveMaxAge * 1000 });
   }
 }
 
-function keyOf(token: string, { id }: Asked): string {
-  return createHash('sha256').update(token).digest('base64url') + id;
-}
+/** Bytes, roughly: what an entry takes besides its claims, and what their text takes as objects. */
+const ENTRY_SIZE = 700;
+const SIZE_PER_CHARACTER = 3;
 
-function keepFor<T extends object | string>(
-  seconds: number,
-  region: LRUCache<string, T>,
-  key: string,
-  value: T,
-): void {
-  // lru-cache takes a ttl of 0 for "for ever", and wants whole milliseconds.
-  const ttl = Math.floor(seconds * 1000);
-  if (ttl >= 1) {
-    region.set(key, value, { ttl });
-  }
+function sizeOf({ token }: Entry): number {
+  return ENTRY_SIZE + JSON.stringify(token.claims).length * SIZE_PER_CHARACTER;
 }

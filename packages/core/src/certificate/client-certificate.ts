@@ -61,4 +61,6 @@ export interface CertificateSource {
   readonly header?: string;
   /** False when this source can never say whether a certificate is verified. */
   readonly knowsVerified?: boolean;
+  /** True when it is the certificate of the connection itself, whose address then is the client's too. */
+  readonly fromConnection?: boolean;
 }

@@ -12,7 +12,7 @@ const known = new WeakMap<object, ClientCertificate>();
  */
 export function tlsSocket(): CertificateSource {
   const report = problemReporter();
-  return (req) => {
+  const source: CertificateSource = (req) => {
     const connection = connectionOf(req);
     if (connection === undefined) {
       return undefined;
@@ -40,4 +40,5 @@ export function tlsSocket(): CertificateSource {
     known.set(connection, read);
     return read;
   };
+  return Object.assign(source, { fromConnection: true });
 }

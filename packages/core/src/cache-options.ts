@@ -1,0 +1,178 @@
+import type { FeedRules, RevocationChannel } from './cache/revocation-feed.js';
+import type { Claims, SharedCacheRules, SharedStore } from './cache/shared-cache.js';
+import type { TokenCacheRules } from './cache/token-cache.js';
+import type { CertificateSource } from './certificate/client-certificate.js';
+import { connectionOf } from './certificate/connection.js';
+import { ConfigurationError } from './errors.js';
+import { functionLike, type OptionReader, type OptionRule, seconds, wholeNumber } from './option-rules.js';
+import type { NodeRequest } from './request/bearer-token.js';
+import type { FloodRules } from './request/flood-guard.js';
+
+/** How long answers of the authorization server serve. A revoked token lives on for at most `maxAge`. */
+export interface CacheOptions {
+  /** Seconds, never beyond the token's `exp`; up to a tenth less, so that not all end at once. 0 asks about every request. Default 60. */
+  readonly maxAge?: number;
+  /** Active tokens kept. Default 10,000. */
+  readonly maxEntries?: number;
+  /** Bytes that they may take, by our estimate. Default 64 MiB. */
+  readonly maxSize?: number;
+  /** Seconds for which a token that is not active is refused without asking again. Default 5. */
+  readonly inactiveMaxAge?: number;
+  /** Seconds before the end of an answer from which on a token in use is asked about anew, while the answer serves on. Default 0: never. */
+  readonly refreshAhead?: number;
+  /**
+   * Seconds beyond `maxAge`, never beyond `exp`, for which an answer serves while the authorization server can't be asked.
+   * A token that was revoked meanwhile is let in for that long. Default 0.
+   */
+  readonly staleIfError?: number;
+}
+
+/** A tier of the cache that processes share. */
+export interface SharedCacheOptions {
+  /** A Keyv instance, or what has its `get` and `set`. */
+  readonly store: SharedStore;
+  /** 32 characters at least, the same in each process. A list while one replaces the other: the first seals, all open. */
+  readonly secret: string | readonly string[];
+  /** `redisClaims(client)`: of several processes that meet the same unknown token, one asks. Default: each does. */
+  readonly claims?: Claims;
+  /** Seconds that one look into the store may take. Default 0.1. */
+  readonly timeout?: number;
+}
+
+/** How revocations spread. */
+export interface RevocationOptions {
+  /** `redisChannel(client)`, or what does the same over anything else. Default: `revoke()` counts in this process alone. */
+  readonly channel?: RevocationChannel;
+  /** Seals what is sent. 32 characters at least, the same in each process; a list while one replaces the other. */
+  readonly secret?: string | readonly string[];
+  /** Seconds for which a revocation is remembered: at least the life of your JWT access tokens. Default 3,600. */
+  readonly maxAge?: number;
+  /** Seconds for which answers serve while the channel is lost, instead of `cache.maxAge`. Default 5. */
+  readonly maxAgeWhileLost?: number;
+}
+
+/** How many tokens that turn out not to be active a client may send. */
+export interface FloodGuardOptions {
+  /**
+   * Unknown tokens in a row that turn out not to be active, by client certificate and by address; then further unknown ones
+   * get 429, while known ones pass. They are given back evenly over `window`, and one by each that is active. Default 100.
+   */
+  readonly maxInactive?: number;
+  /** Seconds. Default 60. */
+  readonly window?: number;
+  /**
+   * The client's address. Default: the connection's where the certificate is the connection's too, otherwise none, for it
+   * would be the proxy's. `false` where a load balancer hides it.
+   */
+  readonly address?: ((req: NodeRequest) => string | undefined) | false;
+  /** Requests that are not counted: trusted health checks. */
+  readonly exempt?: (req: NodeRequest) => boolean;
+}
+
+export interface RevocationRules {
+  readonly feed: FeedRules | undefined;
+  readonly maxAge: number;
+  readonly maxAgeWhileLost: number;
+}
+
+const secretList: OptionRule<readonly string[]> = {
+  accepted: 'a secret of 32 characters or more, or a list of them',
+  secret: true,
+  read: (given) => {
+    const list: unknown[] = Array.isArray(given) ? given : [given];
+    return list.length > 0 && list.every((item) => typeof item === 'string' && item.length >= 32)
+      ? Object.freeze(list.map(String))
+      : undefined;
+  },
+};
+
+const store: OptionRule<SharedStore> = withMethods('a Keyv instance', 'get', 'set');
+const claims: OptionRule<Claims> = withMethods('redisClaims(client)', 'take', 'release');
+const channel: OptionRule<RevocationChannel> = withMethods('redisChannel(client)', 'publish', 'subscribe');
+
+function withMethods<T>(accepted: string, ...methods: string[]): OptionRule<T> {
+  return {
+    accepted: `${accepted} or another object with the methods ${methods.join(' and ')}`,
+    read: (given) => {
+      const members = typeof given === 'object' && given !== null ? (given as Record<string, unknown>) : {};
+      return methods.every((name) => typeof members[name] === 'function') ? (given as T) : undefined;
+    },
+  };
+}
+
+export function resolveCache(given: OptionReader): TokenCacheRules {
+  const cache = given.group('cache', [
+    'maxAge',
+    'maxEntries',
+    'maxSize',
+    'inactiveMaxAge',
+    'refreshAhead',
+    'staleIfError',
+  ]);
+  const maxAge = cache.optional('maxAge', seconds(0, 86_400)) ?? 60;
+  const refreshAhead = cache.optional('refreshAhead', seconds(0, 3_600)) ?? 0;
+  if (refreshAhead > 0 && refreshAhead >= maxAge / 2) {
+    throw new ConfigurationError(
+      'cache.refreshAhead',
+      `${refreshAhead} was given; accepted is less than half of cache.maxAge, ${maxAge}`,
+    );
+  }
+  return Object.freeze({
+    maxAge,
+    maxEntries: cache.optional('maxEntries', wholeNumber(1, 10_000_000)) ?? 10_000,
+    maxSize: cache.optional('maxSize', wholeNumber(65_536, 17_179_869_184)) ?? 67_108_864,
+    inactiveMaxAge: cache.optional('inactiveMaxAge', seconds(0, 3_600)) ?? 5,
+    refreshAhead,
+    staleIfError: cache.optional('staleIfError', seconds(0, 86_400)) ?? 0,
+  });
+}
+
+export function resolveSharedCache(given: OptionReader): SharedCacheRules | undefined {
+  if (given.isMissing('sharedCache')) {
+    return undefined;
+  }
+  const shared = given.group('sharedCache', ['store', 'secret', 'claims', 'timeout']);
+  return Object.freeze({
+    store: shared.required('store', store),
+    secrets: shared.required('secret', secretList),
+    claims: shared.optional('claims', claims),
+    timeout: shared.optional('timeout', seconds(0.005, 5)) ?? 0.1,
+    claimTimeout: 1,
+  });
+}
+
+export function resolveRevocations(given: OptionReader): RevocationRules {
+  const revocations = given.group('revocations', ['channel', 'secret', 'maxAge', 'maxAgeWhileLost']);
+  const found = revocations.optional('channel', channel);
+  return Object.freeze({
+    feed: found && Object.freeze({ channel: found, secrets: revocations.required('secret', secretList) }),
+    maxAge: revocations.optional('maxAge', seconds(1, 2_592_000)) ?? 3_600,
+    maxAgeWhileLost: revocations.optional('maxAgeWhileLost', seconds(0, 3_600)) ?? 5,
+  });
+}
+
+export function resolveFloodGuard(
+  given: OptionReader,
+  certificate: CertificateSource,
+): FloodRules | undefined {
+  if (given.isFalse('floodGuard')) {
+    return undefined;
+  }
+  const guard = given.group('floodGuard', ['maxInactive', 'window', 'address', 'exempt']);
+  const ownAddress = certificate.fromConnection ? addressOfConnection : undefined;
+  return Object.freeze({
+    maxInactive: guard.optional('maxInactive', wholeNumber(1, 1_000_000)) ?? 100,
+    window: guard.optional('window', seconds(1, 86_400)) ?? 60,
+    address: guard.isFalse('address')
+      ? undefined
+      : (guard.optional(
+          'address',
+          functionLike<NonNullable<FloodRules['address']>>('a function, or false'),
+        ) ?? ownAddress),
+    exempt: guard.optional('exempt', functionLike<NonNullable<FloodRules['exempt']>>('a function')),
+  });
+}
+
+function addressOfConnection(req: NodeRequest): string | undefined {
+  return connectionOf(req)?.remoteAddress;
+}

@@ -1,0 +1,12 @@
+/** Rejects when `work` takes longer than this many seconds; what comes of it later is nobody's concern. */
+export async function within<T>(seconds: number, work: () => T | Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const tooLong = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${seconds} s`)), seconds * 1000);
+  });
+  try {
+    return await Promise.race([Promise.resolve().then(work), tooLong]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

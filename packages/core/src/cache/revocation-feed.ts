@@ -1,0 +1,137 @@
+import type { ReportProblem } from '../observe/events.js';
+import { within } from './bounded-wait.js';
+import type { Revocation, Revocations } from './revocations.js';
+import { createSeal, type Seal } from './sealing.js';
+import type { SharedCache } from './shared-cache.js';
+
+/** How processes tell each other of revocations: `redisChannel(client)`, or what does the same over anything else. */
+export interface RevocationChannel {
+  /** Resolves when the message is on its way to every process that listens, this one included or not. */
+  publish(message: string): Promise<unknown>;
+  /** Resolves when it listens, with what ends it. Rejects when it can't: it is tried again. */
+  subscribe(listener: ChannelListener): Promise<() => Promise<unknown>>;
+}
+
+/** Who listens to a channel. */
+export interface ChannelListener {
+  readonly message: (message: string) => void;
+  /** Messages may be missed from now on. */
+  readonly lost: () => void;
+  /** It listens again. */
+  readonly restored: () => void;
+}
+
+export interface FeedRules {
+  readonly channel: RevocationChannel;
+  /** The first seals; the others are still read, while one replaces the other. */
+  readonly secrets: readonly string[];
+}
+
+const NAME = 'revocation';
+
+/** Milliseconds; a message older than that is played back, or its sender's clock is wrong. */
+const MAX_AGE = 300_000;
+
+/** Seconds. */
+const PUBLISH_TIMEOUT = 2;
+const RETRY_INTERVAL = 1;
+
+/** What is revoked anywhere is revoked here, and the other way round. */
+export class RevocationFeed {
+  readonly #channel: RevocationChannel;
+  readonly #seals: readonly [Seal, ...Seal[]];
+  readonly #revocations: Revocations;
+  readonly #shared: SharedCache | undefined;
+  readonly #report: ReportProblem;
+  #hasJoined = false;
+  #retry: NodeJS.Timeout | undefined;
+  #end: () => Promise<unknown> = async () => undefined;
+  #isClosed = false;
+
+  constructor(
+    { channel, secrets }: FeedRules,
+    revocations: Revocations,
+    shared: SharedCache | undefined,
+    report: ReportProblem,
+  ) {
+    const [first = '', ...others] = secrets;
+    this.#channel = channel;
+    this.#seals = [createSeal(first, NAME), ...others.map((secret) => createSeal(secret, NAME))];
+    this.#revocations = revocations;
+    this.#shared = shared;
+    this.#report = report;
+    revocations.lost();
+    void this.#subscribe();
+  }
+
+  /** Rejects when the others may not have been told. */
+  async publish(revocation: Revocation, at: number): Promise<void> {
+    const message = this.#seals[0].seal(NAME, JSON.stringify({ revocation, at }));
+    await within(PUBLISH_TIMEOUT, () => this.#channel.publish(message));
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearTimeout(this.#retry);
+    await within(PUBLISH_TIMEOUT, () => this.#end()).catch(() => undefined);
+  }
+
+  async #subscribe(): Promise<void> {
+    try {
+      this.#end = await this.#channel.subscribe({
+        message: (message) => this.#hear(message),
+        lost: () => this.#lose('the channel of revocations is lost'),
+        restored: () => void this.#restore(),
+      });
+      await this.#restore();
+    } catch (error) {
+      this.#lose(`the channel of revocations can not be joined: ${(error as Error).message}`);
+      if (!this.#isClosed) {
+        this.#retry = setTimeout(() => void this.#subscribe(), RETRY_INTERVAL * 1000).unref();
+      }
+    }
+  }
+
+  #lose(why: string): void {
+    this.#revocations.lost();
+    if (!this.#isClosed) {
+      this.#report(
+        'revocations_lost',
+        `${why}; until it is back, answers serve for revocations.maxAgeWhileLost`,
+      );
+    }
+  }
+
+  /**
+   * Who comes back may have missed anything. Who joins for the first time knows nothing that could be outdated, but the
+   * others may have shared what was revoked since.
+   */
+  async #restore(): Promise<void> {
+    const last = this.#hasJoined ? 'unknown' : await this.#lastRevocation();
+    this.#hasJoined = true;
+    this.#revocations.restored(last === 'unknown' ? Date.now() : (last ?? 0));
+    this.#report('revocations_heard', 'the channel of revocations is joined');
+  }
+
+  async #lastRevocation(): Promise<number | undefined | 'unknown'> {
+    return this.#shared === undefined ? undefined : this.#shared.lastRevocation();
+  }
+
+  #hear(message: string): void {
+    for (const seal of this.#seals) {
+      const text = seal.open(NAME, message);
+      if (text !== undefined) {
+        const { revocation, at } = JSON.parse(text) as { revocation: Revocation; at: number };
+        if (Math.abs(Date.now() - at) <= MAX_AGE) {
+          // By our own clock: what we know is dated by it.
+          this.#revocations.add(revocation, Math.max(Date.now(), at));
+        }
+        return;
+      }
+    }
+    this.#report(
+      'revocation_not_ours',
+      'a message on the channel of revocations was not sealed with our secret; ignored',
+    );
+  }
+}

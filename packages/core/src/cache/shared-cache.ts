@@ -1,0 +1,174 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CircuitBreaker, CircuitOpen, type Verdict } from '../circuit-breaker.js';
+import type { ReportProblem } from '../observe/events.js';
+import { within } from './bounded-wait.js';
+import { createSeal, type Seal } from './sealing.js';
+
+/** What we use of a Keyv instance. */
+export interface SharedStore {
+  get(key: string): Promise<unknown>;
+  /** `ttl` in milliseconds. */
+  set(key: string, value: string, ttl?: number): Promise<unknown>;
+  /** Keyv tells of a broken connection so; without a listener the process would end. */
+  on?(event: 'error', listener: (error: unknown) => void): unknown;
+}
+
+/** Lets one process of a fleet ask for all of them: `redisClaims(client)`. */
+export interface Claims {
+  /** Whether the claim is ours now; it ends by itself after `ttl` milliseconds. */
+  take(name: string, ttl: number): Promise<boolean>;
+  release(name: string): Promise<unknown>;
+}
+
+export interface SharedCacheRules {
+  readonly store: SharedStore;
+  /** The first seals; the others are still read, while one replaces the other. */
+  readonly secrets: readonly string[];
+  readonly claims: Claims | undefined;
+  /** Seconds that the store may take. */
+  readonly timeout: number;
+  /** Seconds for which others wait for the one that asks. */
+  readonly claimTimeout: number;
+}
+
+/** The server's word about an active token, as it is shared: what `readTokenClaims` reads, and when it was given. */
+export interface SharedAnswer {
+  readonly issuer: string;
+  readonly claims: Record<string, unknown>;
+  /** Milliseconds since the epoch, by the clock of the process that asked. */
+  readonly asOf: number;
+}
+
+/** Milliseconds between two looks at whether somebody else has the answer. */
+const POLL_INTERVAL = 15;
+
+const MARK = 'mtls-bound:last-revocation';
+
+const breakerRules = { failures: 5, probeInterval: 1 };
+
+/**
+ * A tier of the cache that several processes share. It can only ever save a question: what it does not answer in time,
+ * or what was not sealed by one of us under this very name, is as good as nothing.
+ */
+export class SharedCache {
+  readonly #rules: SharedCacheRules;
+  readonly #seals: readonly [Seal, ...Seal[]];
+  readonly #breaker: CircuitBreaker;
+
+  constructor(rules: SharedCacheRules, report: ReportProblem) {
+    this.#rules = rules;
+    const [first = '', ...others] = rules.secrets;
+    this.#seals = [createSeal(first, 'tokens'), ...others.map((secret) => createSeal(secret, 'tokens'))];
+    this.#breaker = new CircuitBreaker(breakerRules, (isOpen) =>
+      report(
+        isOpen ? 'shared_cache_suspended' : 'shared_cache_resumed',
+        isOpen
+          ? 'sharedCache.store failed or was too slow 5 times in a row; it is tried every second'
+          : 'sharedCache.store answers again',
+      ),
+    );
+    rules.store.on?.('error', () => undefined);
+  }
+
+  /** Never rejects. */
+  async get(key: string): Promise<SharedAnswer | undefined> {
+    for (const seal of this.#seals) {
+      const name = `mtls-bound:token:${seal.nameOf(key)}`;
+      const text = seal.open(name, await this.#try(() => this.#rules.store.get(name)));
+      if (text !== undefined) {
+        return readAnswer(JSON.parse(text));
+      }
+    }
+    return undefined;
+  }
+
+  /** `maxAge` in seconds. Never rejects. */
+  async put(key: string, answer: SharedAnswer, maxAge: number): Promise<void> {
+    const [seal] = this.#seals;
+    const name = `mtls-bound:token:${seal.nameOf(key)}`;
+    const sealed = seal.seal(name, JSON.stringify(answer));
+    await this.#try(() => this.#rules.store.set(name, sealed, Math.ceil(maxAge * 1000)));
+  }
+
+  /** Writes down that something was revoked now, for who joins later. `maxAge` in seconds. Never rejects. */
+  async markRevocation(at: number, maxAge: number): Promise<void> {
+    const [seal] = this.#seals;
+    await this.#try(() =>
+      this.#rules.store.set(MARK, seal.seal(MARK, JSON.stringify({ at })), Math.ceil(maxAge * 1000)),
+    );
+  }
+
+  /** When something was last revoked, as far as shared answers are concerned; `unknown` when the store does not say. */
+  async lastRevocation(): Promise<number | undefined | 'unknown'> {
+    const marked = await this.#try(async () => ({ value: await this.#rules.store.get(MARK) }));
+    if (marked === undefined) {
+      return 'unknown';
+    }
+    const text = this.#seals
+      .map((seal) => seal.open(MARK, marked.value))
+      .find((opened) => opened !== undefined);
+    if (text === undefined) {
+      return marked.value === undefined || marked.value === null ? undefined : 'unknown';
+    }
+    return JSON.parse(text).at;
+  }
+
+  /**
+   * Has one process ask, while the others wait for its answer; who waited too long asks as well. `ask` puts what it
+   * learns. Rejects only with what `ask` rejects with.
+   */
+  async askOnce<T>(key: string, look: () => Promise<T | undefined>, ask: () => Promise<T>): Promise<T> {
+    const { claims, claimTimeout } = this.#rules;
+    if (claims === undefined) {
+      return ask();
+    }
+    const name = `mtls-bound:claim:${this.#seals[0].nameOf(key)}`;
+    const deadline = performance.now() + claimTimeout * 1000;
+    while (performance.now() < deadline) {
+      // A store that can't be asked keeps nobody from asking the authorization server.
+      const isOurs = (await this.#try(() => claims.take(name, claimTimeout * 1000))) ?? true;
+      if (isOurs) {
+        return this.#askAsClaimant(name, claims, look, ask);
+      }
+      await sleep(POLL_INTERVAL + Math.random() * POLL_INTERVAL);
+      const found = await look();
+      if (found !== undefined) {
+        return found;
+      }
+    }
+    return ask();
+  }
+
+  async #askAsClaimant<T>(
+    name: string,
+    claims: Claims,
+    look: () => Promise<T | undefined>,
+    ask: () => Promise<T>,
+  ): Promise<T> {
+    try {
+      // Somebody may have asked between our look and our claim.
+      return (await look()) ?? (await ask());
+    } finally {
+      void this.#try(() => claims.release(name));
+    }
+  }
+
+  async #try<T>(work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await this.#breaker.run(() => within(this.#rules.timeout, work), judge);
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+/** It was sealed by one of us, but that one may be of another version. */
+function readAnswer({ issuer, claims, asOf }: Partial<SharedAnswer>): SharedAnswer | undefined {
+  const isComplete =
+    typeof issuer === 'string' && typeof claims === 'object' && claims !== null && typeof asOf === 'number';
+  return isComplete ? { issuer, claims, asOf } : undefined;
+}
+
+function judge(_result: unknown, error: unknown): Verdict {
+  return error === undefined || error instanceof CircuitOpen ? 'answered' : 'failed';
+}
