@@ -1,10 +1,17 @@
+import { createHash } from 'node:crypto';
 import { Agent } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Revocations } from '../../packages/core/src/cache/revocations.js';
+import { type Revocation, Revocations } from '../../packages/core/src/cache/revocations.js';
 import { TokenCache } from '../../packages/core/src/cache/token-cache.js';
-import { readTokenClaims, type TokenAnswer, type TokenReader } from '../../packages/core/src/token-claims.js';
+import { RequestRefused } from '../../packages/core/src/errors.js';
+import {
+  readTokenClaims,
+  type TokenAnswer,
+  type TokenClaims,
+  type TokenReader,
+} from '../../packages/core/src/token-claims.js';
 import { frameworks, startApi, type TestApi } from '../support/apis.js';
 import {
   audience,
@@ -87,6 +94,158 @@ describe('how long an answer serves', () => {
   });
 });
 
+describe('what ends early, late, or together', () => {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    vi.setSystemTime(1_800_000_000_000);
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+  const active = (changes: object = {}) =>
+    readTokenClaims({ active: true, exp: Date.now() / 1000 + 3_600, ...changes }, issuer) as TokenClaims;
+
+  it('what was learnt together does not end together: each up to a tenth earlier, none later', async () => {
+    const read = vi.fn<TokenReader>(async () => active());
+    const cache = cacheOver(read);
+    const tokens = Array.from({ length: 100 }, (_, i) => `t-${i}`);
+    const askedAfter = async (seconds: number) => {
+      vi.setSystemTime(1_800_000_000_000 + seconds * 1000);
+      read.mockClear();
+      const results = tokens.map((token) =>
+        cache.cache.known(token, { id: '', sharedId: '', read, isServer: true }),
+      );
+      return results.filter((result) => result === undefined).length;
+    };
+    await Promise.all(tokens.map((token) => cache.get(token)));
+    expect(await askedAfter(53.9)).toBe(0);
+    const halfway = await askedAfter(57);
+    expect(halfway).toBeGreaterThan(20);
+    expect(halfway).toBeLessThan(80);
+    expect(await askedAfter(60)).toBe(100);
+  });
+
+  it('refreshAhead: a token in use is asked about before its end, and nobody waits', async () => {
+    const read = vi.fn<TokenReader>(async () => active());
+    const cache = cacheOver(read, { refreshAhead: 20 });
+    await cache.get('t');
+    vi.advanceTimersByTime(30_000);
+    await cache.get('t');
+    expect(read).toHaveBeenCalledTimes(1);
+    vi.advanceTimersByTime(20_000);
+    const asked = { id: '', sharedId: '', read, isServer: true };
+    expect([cache.cache.known('t', asked), cache.cache.known('t', asked)]).toMatchObject([
+      { issuer },
+      { issuer },
+    ]);
+    expect(read).toHaveBeenCalledTimes(2);
+    await cache.cache.settled();
+    vi.advanceTimersByTime(30_000);
+    // Beyond the first answer's end: the second one serves.
+    expect(cache.cache.known('t', asked)).toMatchObject({ issuer });
+  });
+
+  it('refreshAhead: a failure changes nothing, the answer ends in its time', async () => {
+    const read = vi.fn<TokenReader>().mockResolvedValueOnce(active()).mockRejectedValue(new Error('down'));
+    const cache = cacheOver(read, { refreshAhead: 20 });
+    await cache.get('t');
+    vi.advanceTimersByTime(50_000);
+    expect(await cache.get('t')).toMatchObject({ issuer });
+    await cache.cache.settled();
+    vi.advanceTimersByTime(10_000);
+    await expect(cache.get('t')).rejects.toThrow('down');
+  });
+
+  it('refreshAhead: a token that was revoked meanwhile is refused from then on', async () => {
+    const read = vi.fn<TokenReader>().mockResolvedValueOnce(active()).mockResolvedValue('token_inactive');
+    const cache = cacheOver(read, { refreshAhead: 20 });
+    await cache.get('t');
+    vi.advanceTimersByTime(50_000);
+    await cache.get('t');
+    await cache.cache.settled();
+    expect(await cache.get('t')).toBe('token_inactive');
+  });
+
+  it.each<[string, object, unknown, number, boolean]>([
+    ['while the server can not be asked', {}, new RequestRefused('authorization_server_timeout'), 65, true],
+    ['not beyond its time', {}, new RequestRefused('authorization_server_timeout'), 91, false],
+    ['not beyond exp', { exp: 1_800_000_062 }, new RequestRefused('authorization_server_timeout'), 63, false],
+    ['not when it refuses us', {}, new RequestRefused('authorization_server_refused_credentials'), 65, false],
+    ['not for an error of ours', {}, new Error('ours'), 65, false],
+  ])('R191: staleIfError: %s', async (_title, claims, trouble, seconds, serves) => {
+    const read = vi.fn<TokenReader>().mockResolvedValueOnce(active(claims)).mockRejectedValue(trouble);
+    const cache = cacheOver(read, { staleIfError: 30 });
+    await cache.get('t');
+    vi.advanceTimersByTime(seconds * 1000);
+    const outcome = await cache.get('t').catch(() => 'refused');
+    expect(outcome !== 'refused').toBe(serves);
+  });
+
+  it('R191: staleIfError: not for a token that was revoked here', async () => {
+    const trouble = new RequestRefused('authorization_server_timeout');
+    const read = vi.fn<TokenReader>().mockResolvedValueOnce(active()).mockRejectedValue(trouble);
+    const cache = cacheOver(read, { staleIfError: 30 });
+    await cache.get('t');
+    vi.advanceTimersByTime(65_000);
+    cache.revocations.add({ token: 't' }, Date.now());
+    await expect(cache.get('t')).rejects.toThrow('timeout');
+  });
+});
+
+describe('what was revoked', () => {
+  const claims = { active: true, sub: 'user-1', client_id: 'alice', cnf: { 'x5t#S256': 'thumb' } };
+  const hash = createHash('sha256').update('t').digest('base64url');
+
+  it.each<[string, Revocation, boolean]>([
+    ['the token', { token: 't' }, true],
+    ['its hash', { tokenHash: hash }, true],
+    ['its subject', { subject: 'user-1' }, true],
+    ['its client', { clientId: 'alice' }, true],
+    ['its certificate', { thumbprint: 'thumb' }, true],
+    ['another token', { token: 'u' }, false],
+    ['another subject', { subject: 'user-2' }, false],
+    ['a subject called like the client', { subject: 'alice' }, false],
+    ['a client called like the subject', { clientId: 'user-1' }, false],
+  ])('%s: is asked about anew, once', async (_title, revocation, again) => {
+    const read = vi.fn<TokenReader>(async () => readTokenClaims(claims, issuer));
+    const cache = cacheOver(read);
+    await cache.get('t');
+    await sleep(2);
+    cache.revocations.add(revocation, Date.now());
+    await sleep(2);
+    await cache.get('t');
+    await cache.get('t');
+    expect(read).toHaveBeenCalledTimes(again ? 2 : 1);
+  });
+
+  it('an answer that was on its way says nothing: the server is asked again', async () => {
+    const answers = [readTokenClaims(claims, issuer), 'token_inactive' as const];
+    const cache = cacheOver(async () => {
+      await sleep(30);
+      return answers.shift() ?? 'token_inactive';
+    });
+    const flight = cache.get('t');
+    await sleep(10);
+    cache.revocations.add({ subject: 'user-1' }, Date.now());
+    expect(await flight).toBe('token_inactive');
+  });
+
+  it('a token that speaks for itself is refused when it was issued before, and passes when after', async () => {
+    const issuedAt = Math.floor(Date.now() / 1000);
+    const jwt = (iat: number) => ({
+      isServer: false,
+      read: async () => readTokenClaims({ ...claims, iat }, issuer),
+    });
+    const cache = cacheOver(async () => 'token_inactive', { inactiveMaxAge: 0 });
+    expect(await cache.get('t', jwt(issuedAt - 10))).toMatchObject({ issuer });
+    cache.revocations.add({ subject: 'user-1' }, issuedAt * 1000 + 500);
+    expect(await cache.get('t', jwt(issuedAt - 10))).toBe('token_inactive');
+    expect(await cache.get('u', jwt(issuedAt + 1))).toMatchObject({ issuer });
+    cache.revocations.add({ token: 'u' }, issuedAt * 1000 + 500);
+    expect(await cache.get('u', jwt(issuedAt + 1))).toBe('token_inactive');
+  });
+});
+
 describe('what is kept', () => {
   it('R59: neither keys nor anything else in the cache hold the token', async () => {
     const { cache, get } = cacheOver(async () => readTokenClaims({ active: true, sub: 'user-1' }, issuer));
@@ -103,6 +262,29 @@ describe('what is kept', () => {
     expect(read.mock.calls.flat()).toEqual(['a', 'b', 'c']);
     await cache.get('b');
     expect(read.mock.calls.flat()).toEqual(['a', 'b', 'c', 'b']);
+  });
+
+  it('at most maxSize bytes, by their claims', async () => {
+    const read = vi.fn<TokenReader>(async () =>
+      readTokenClaims({ active: true, x: 'x'.repeat(10_000) }, issuer),
+    );
+    const cache = cacheOver(read, { maxSize: 100_000 });
+    for (let i = 0; i < 4; i += 1) {
+      await cache.get(`t-${i}`);
+    }
+    await cache.get('t-3');
+    await cache.get('t-0');
+    expect(read.mock.calls.flat()).toEqual(['t-0', 't-1', 't-2', 't-3', 't-0']);
+  });
+
+  it('a token too large for the cache is let in, and asked about each time', async () => {
+    const read = vi.fn<TokenReader>(async () =>
+      readTokenClaims({ active: true, x: 'x'.repeat(50_000) }, issuer),
+    );
+    const cache = cacheOver(read, { maxSize: 100_000 });
+    expect(await cache.get('t')).toMatchObject({ issuer });
+    expect(await cache.get('t')).toMatchObject({ issuer });
+    expect(read).toHaveBeenCalledTimes(2);
   });
 
   it('R60: bad tokens never displace good ones', async () => {
