@@ -1,0 +1,193 @@
+import { type RefusedEvent, type ResourceServerOptions, tlsSocket } from '@mtls-bound/core';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { FloodGuard } from '../../packages/core/src/request/flood-guard.js';
+import { frameworks, startApi } from '../support/apis.js';
+import { audience } from '../support/authorization-server.js';
+import { call } from '../support/calls.js';
+import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../support/faulty-server.js';
+import { createPki, type Identity, type Pki } from '../support/pki.js';
+import { recordedEvents } from '../support/recorded-events.js';
+
+let pki: Pki;
+let server: FaultyServer;
+const refused = recordedEvents<RefusedEvent>('mtls-bound:refused');
+
+beforeAll(async () => {
+  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+  pki = await createPki();
+  server = await startFaultyServer(pki);
+});
+afterAll(() => server?.close());
+beforeEach(() => {
+  // A token says by its name whose it is: bad-..., alice-..., bob-...
+  server.introspection = (req, res, body) => {
+    const token = new URLSearchParams(body).get('token') ?? '';
+    const thumbprint = token.startsWith('bob') ? pki.bob.thumbprint : pki.alice.thumbprint;
+    const says = token.startsWith('bad') ? { active: false } : goodClaims(server.issuer, thumbprint);
+    answer(200, says)(req, res, body);
+  };
+});
+
+describe.each(frameworks)('%s', (framework) => {
+  async function withApi(
+    options: ResourceServerOptions,
+    run: (
+      send: (token: string, identity: Identity, headers?: Record<string, string>) => Promise<Sent>,
+    ) => Promise<void>,
+  ): Promise<void> {
+    const api = await startApi(framework, pki, {
+      issuer: server.issuer,
+      clientId: 'api',
+      clientSecret: 'secret',
+      audience,
+      http: { ca: pki.ca.cert },
+      ...options,
+    });
+    try {
+      await run(async (token, identity, headers = {}) => {
+        const response = await call(pki, api, '/', identity).set(headers).auth(token, { type: 'bearer' });
+        return { status: response.status, retryAfter: response.headers['retry-after'], body: response.body };
+      });
+    } finally {
+      await api.close();
+    }
+  }
+
+  it('who sends made-up tokens gets 429 for further unknown ones; known ones pass, and others are not touched', async () => {
+    await withApi({ floodGuard: { maxInactive: 5, window: 300, address: false } }, async (send) => {
+      expect((await send('alice-1', pki.alice)).status).toBe(200);
+      const asked = server.requests.length;
+      const statuses = [];
+      for (let i = 0; i < 8; i += 1) {
+        statuses.push((await send(`bad-${i}`, pki.alice)).status);
+      }
+      expect(statuses).toEqual([401, 401, 401, 401, 401, 429, 429, 429]);
+      expect(server.requests.length - asked).toBe(5);
+      const limited = await send('alice-2', pki.alice);
+      expect(limited.status).toBe(429);
+      expect(limited.body.error).toBe('too_many_requests');
+      // A token comes back every 60 seconds.
+      expect(Number(limited.retryAfter)).toBeGreaterThan(50);
+      expect(Number(limited.retryAfter)).toBeLessThanOrEqual(60);
+      expect((await send('alice-1', pki.alice)).status).toBe(200);
+      expect((await send('bob-1', pki.bob)).status).toBe(200);
+      expect(refused.at(-1)?.refusal.code).toBe('too_many_inactive_tokens');
+    });
+  });
+
+  it('a client whose tokens are mostly good is never limited', async () => {
+    await withApi({ floodGuard: { maxInactive: 3, window: 3_600, address: false } }, async (send) => {
+      for (let i = 0; i < 12; i += 1) {
+        expect((await send(`bad-a${i}`, pki.alice)).status).toBe(401);
+        expect((await send(`alice-a${i}`, pki.alice)).status).toBe(200);
+      }
+    });
+  });
+
+  it('by address as well, where the connection is the client’s: another certificate does not help', async () => {
+    await withApi(
+      { floodGuard: { maxInactive: 3, window: 3_600 }, certificate: tlsSocket() },
+      async (send) => {
+        const certificates = [pki.alice, pki.bob, pki.aliceEc, pki.selfSignedEc, pki.selfSignedRsa];
+        const statuses = [];
+        for (const [index, identity] of certificates.entries()) {
+          statuses.push((await send(`bad-b${index}`, identity)).status);
+        }
+        expect(statuses).toEqual([401, 401, 401, 429, 429]);
+      },
+    );
+  });
+
+  it('health checks may be exempt, and the guard switched off', async () => {
+    const exempt = (req: { headers: { [name: string]: unknown } }) => req.headers['x-probe'] === 'ours';
+    await withApi({ floodGuard: { maxInactive: 1, window: 3_600, exempt } }, async (send) => {
+      const statuses = [];
+      for (let i = 0; i < 3; i += 1) {
+        statuses.push((await send(`bad-c${i}`, pki.alice, { 'x-probe': 'ours' })).status);
+      }
+      expect((await send('bad-d0', pki.alice)).status).toBe(401);
+      statuses.push((await send('bad-d1', pki.alice)).status);
+      expect(statuses).toEqual([401, 401, 401, 429]);
+    });
+    await withApi({ floodGuard: false }, async (send) => {
+      const statuses = await Promise.all(Array.from({ length: 150 }, (_, i) => send(`bad-e${i}`, pki.alice)));
+      expect(new Set(statuses.map(({ status }) => status))).toEqual(new Set([401]));
+    });
+  });
+
+  it('trouble of the authorization server counts for nobody', async () => {
+    await withApi({ floodGuard: { maxInactive: 2, window: 3_600 } }, async (send) => {
+      server.introspection = answer(500, '');
+      const statuses = [];
+      for (let i = 0; i < 5; i += 1) {
+        statuses.push((await send(`bad-f${i}`, pki.alice)).status);
+      }
+      expect(statuses).toEqual([503, 503, 503, 503, 503]);
+    });
+  });
+});
+
+describe('FloodGuard', () => {
+  const guard = (address: string) =>
+    new FloodGuard({ maxInactive: 1, window: 3_600, address: () => address, exempt: undefined });
+  const isLimited = (one: FloodGuard) => {
+    try {
+      one.admit({} as never, undefined);
+      return false;
+    } catch {
+      return true;
+    }
+  };
+
+  it.each([
+    ['198.51.100.7', '198.51.100.7', true],
+    ['198.51.100.7', '::ffff:198.51.100.7', true],
+    ['198.51.100.7', '198.51.100.8', false],
+    ['2001:db8:1:2::1', '2001:db8:1:2:ffff::9', true],
+    ['2001:db8:1:2::1', '2001:db8:1:3::1', false],
+    ['no address', 'no address', false],
+  ])('%s is limited, then %s: %s', (first, second, expected) => {
+    let address = first;
+    const one = new FloodGuard({ maxInactive: 1, window: 3_600, address: () => address, exempt: undefined });
+    one.count(one.admit({} as never, undefined), false);
+    address = second;
+    expect(isLimited(one)).toBe(expected);
+  });
+
+  it('an allowance comes back evenly', async () => {
+    const one = new FloodGuard({
+      maxInactive: 2,
+      window: 0.4,
+      address: () => '192.0.2.1',
+      exempt: undefined,
+    });
+    const source = one.admit({} as never, undefined);
+    one.count(source, false);
+    one.count(source, false);
+    expect(isLimited(one)).toBe(true);
+    await new Promise((resolve) => setTimeout(resolve, 230));
+    expect(isLimited(one)).toBe(false);
+  });
+
+  it('memory is bounded, however many addresses a flood comes from', () => {
+    let address = '';
+    const one = new FloodGuard({ maxInactive: 1, window: 3_600, address: () => address, exempt: undefined });
+    address = '203.0.113.1';
+    one.count(one.admit({} as never, undefined), false);
+    expect(isLimited(one)).toBe(true);
+    for (let i = 0; i < 25_000; i += 1) {
+      address = `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`;
+      one.count(one.admit({} as never, undefined), false);
+    }
+    // The one counted longest ago was forgotten, as more than 20,000 came since.
+    address = '203.0.113.1';
+    expect(isLimited(one)).toBe(false);
+    expect(isLimited(guard('203.0.113.1'))).toBe(false);
+  });
+});
+
+interface Sent {
+  readonly status: number;
+  readonly retryAfter: string | undefined;
+  readonly body: { error?: string };
+}
