@@ -26,8 +26,8 @@ export interface TestAuthorizationServer {
   readonly apiKey: { readonly pem: string; readonly kid: string };
   /** The private key that answers to `api-encrypted` and tokens for `encryptedAudience` are encrypted to. */
   readonly decryptionKey: string;
-  /** How often the introspection endpoint was asked. */
-  introspections(): number;
+  /** How often the introspection endpoint was asked, about anything or about one token. */
+  introspections(token?: string): number;
   /** A token by the client credentials grant over mutual TLS. */
   token(client: TestClient): Promise<string>;
   revoke(client: TestClient, token: string): Promise<void>;
@@ -77,6 +77,14 @@ export async function startAuthorizationServer(pki: Pki): Promise<TestAuthorizat
   const encryption = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const provider = new Provider(issuer, await configuration(pki, secrets, apiKey, encryption.publicKey));
   let introspections = 0;
+  const perToken = new Map<string, number>();
+  provider.use(async (ctx, next) => {
+    await next();
+    const token = String(ctx.oidc?.params?.token);
+    if (ctx.path === '/token/introspection') {
+      perToken.set(token, (perToken.get(token) ?? 0) + 1);
+    }
+  });
   const handle = provider.callback();
   server.on('request', (req, res) => {
     if (req.url === '/token/introspection') {
@@ -108,7 +116,7 @@ export async function startAuthorizationServer(pki: Pki): Promise<TestAuthorizat
     secrets,
     apiKey,
     decryptionKey: encryption.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
-    introspections: () => introspections,
+    introspections: (token) => (token === undefined ? introspections : (perToken.get(token) ?? 0)),
     async token(client) {
       const { scope = everyScope, resource = audience } = client;
       const answer = await post('/token', client, { grant_type: 'client_credentials', scope, resource });

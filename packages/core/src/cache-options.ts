@@ -35,8 +35,10 @@ export interface SharedCacheOptions {
   readonly secret: string | readonly string[];
   /** `redisClaims(client)`: of several processes that meet the same unknown token, one asks. Default: each does. */
   readonly claims?: Claims;
-  /** Seconds that one look into the store may take. Default 0.1. */
+  /** Seconds that one look into the store may take. Default 0.5. */
   readonly timeout?: number;
+  /** Seconds for which others wait for the process that asks. Default 2. */
+  readonly claimTimeout?: number;
 }
 
 /** How revocations spread. */
@@ -131,13 +133,13 @@ export function resolveSharedCache(given: OptionReader): SharedCacheRules | unde
   if (given.isMissing('sharedCache')) {
     return undefined;
   }
-  const shared = given.group('sharedCache', ['store', 'secret', 'claims', 'timeout']);
+  const shared = given.group('sharedCache', ['store', 'secret', 'claims', 'timeout', 'claimTimeout']);
   return Object.freeze({
     store: shared.required('store', store),
     secrets: shared.required('secret', secretList),
     claims: shared.optional('claims', claims),
-    timeout: shared.optional('timeout', seconds(0.005, 5)) ?? 0.1,
-    claimTimeout: 1,
+    timeout: shared.optional('timeout', seconds(0.005, 5)) ?? 0.5,
+    claimTimeout: shared.optional('claimTimeout', seconds(0.05, 30)) ?? 2,
   });
 }
 

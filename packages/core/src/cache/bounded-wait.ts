@@ -2,7 +2,9 @@
 export async function within<T>(seconds: number, work: () => T | Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const tooLong = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${seconds} s`)), seconds * 1000);
+    const end = (): void => reject(new Error(`no answer within ${seconds} s`));
+    // After a stall of this process the timer comes first, though the answer may be there: it is read before `end`.
+    timer = setTimeout(() => setImmediate(end), seconds * 1000);
   });
   try {
     return await Promise.race([Promise.resolve().then(work), tooLong]);

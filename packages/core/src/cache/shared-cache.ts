@@ -39,8 +39,9 @@ export interface SharedAnswer {
   readonly asOf: number;
 }
 
-/** Milliseconds between two looks at whether somebody else has the answer. */
-const POLL_INTERVAL = 15;
+/** Milliseconds until the first look at whether somebody else has the answer; each further one takes twice as long. */
+const FIRST_WAIT = 15;
+const LONGEST_WAIT = 500;
 
 const MARK = 'mtls-bound:last-revocation';
 
@@ -124,13 +125,15 @@ export class SharedCache {
     }
     const name = `mtls-bound:claim:${this.#seals[0].nameOf(key)}`;
     const deadline = performance.now() + claimTimeout * 1000;
+    let wait = FIRST_WAIT;
     while (performance.now() < deadline) {
       // A store that can't be asked keeps nobody from asking the authorization server.
       const isOurs = (await this.#try(() => claims.take(name, claimTimeout * 1000))) ?? true;
       if (isOurs) {
         return this.#askAsClaimant(name, claims, look, ask);
       }
-      await sleep(POLL_INTERVAL + Math.random() * POLL_INTERVAL);
+      await sleep(wait * (1 + Math.random()));
+      wait = Math.min(2 * wait, LONGEST_WAIT);
       const found = await look();
       if (found !== undefined) {
         return found;

@@ -1,0 +1,75 @@
+// One process of a fleet: an API behind a proxy, from the built packages as users run them. Told what to be, and what to
+// do, over Node's channel to its parent.
+import { createServer } from 'node:http';
+import KeyvRedis from '@keyv/redis';
+import { createClient } from '@redis/client';
+import express from 'express';
+import * as expressMtls from 'express-mtls';
+import Keyv from 'keyv';
+import Koa from 'koa';
+import * as koaMtls from 'koa-mtls';
+
+process.on('warning', () => undefined);
+
+const settings = await new Promise((resolve) => process.once('message', resolve));
+const { framework, redisUrl, secret, shares, spreads, options } = settings;
+
+const client =
+  redisUrl &&
+  (await createClient({ url: redisUrl })
+    .on('error', () => undefined)
+    .connect());
+const adapter = redisUrl && new KeyvRedis(redisUrl);
+const all = {
+  ...options,
+  certificate: koaMtls.proxyHeader(koaMtls.nginx(), { trust: ['loopback'] }),
+  ...(shares && {
+    sharedCache: {
+      store: new Keyv({ store: adapter, useKeyPrefix: false }),
+      secret,
+      claims: koaMtls.redisClaims(client),
+      ...shares,
+    },
+  }),
+  ...(spreads && { revocations: { channel: koaMtls.redisChannel(client), secret, ...spreads } }),
+};
+
+const { listener, resourceServer } = framework === 'Koa' ? koaApi() : expressApi();
+const server = createServer({ keepAlive: true }, listener).listen(0, '127.0.0.1', () => {
+  process.send({ port: server.address().port });
+});
+
+function koaApi() {
+  const guard = koaMtls.mtlsBound(all);
+  const app = new Koa();
+  app.use(guard);
+  app.use((ctx) => {
+    ctx.body = 'in';
+  });
+  return { listener: app.callback(), resourceServer: guard.resourceServer };
+}
+
+function expressApi() {
+  const guard = expressMtls.mtlsBound(all);
+  const app = express();
+  app.use(guard, (_req, res) => res.send('in'));
+  return { listener: app, resourceServer: guard.resourceServer };
+}
+
+process.on('message', async ({ revoke, close }) => {
+  if (revoke !== undefined) {
+    const failure = await resourceServer.revoke(revoke).then(
+      () => null,
+      (error) => error.code,
+    );
+    process.send({ revoked: failure ?? 'spread' });
+  }
+  if (close) {
+    server.close();
+    server.closeAllConnections();
+    await resourceServer.close();
+    client?.destroy();
+    await adapter?.disconnect(true);
+    process.disconnect();
+  }
+});

@@ -1,0 +1,98 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { Agent, request } from 'node:http';
+import { fileURLToPath } from 'node:url';
+import type {
+  ResourceServerOptions,
+  Revocation,
+  RevocationOptions,
+  SharedCacheOptions,
+} from '@mtls-bound/core';
+import type { frameworks } from './apis.js';
+import type { Identity } from './pki.js';
+
+export interface FleetOptions {
+  readonly size: number;
+  /** What passes between processes: no functions. */
+  readonly options: ResourceServerOptions;
+  readonly redisUrl?: string;
+  readonly secret?: string;
+  /** With a shared cache. */
+  readonly shares?: Partial<SharedCacheOptions>;
+  /** With a channel of revocations. */
+  readonly spreads?: Partial<RevocationOptions>;
+}
+
+/** Several processes with one API each, in turns of Express and Koa, behind what stands for a proxy: plain HTTP and a header. */
+export interface Fleet {
+  readonly members: readonly Member[];
+  close(): Promise<void>;
+}
+
+export interface Member {
+  readonly framework: (typeof frameworks)[number];
+  readonly process: ChildProcess;
+  send(token: string, identity: Identity): Promise<number>;
+  /** `spread`, or the code of the refusal. */
+  revoke(revocation: Revocation): Promise<string>;
+}
+
+const program = fileURLToPath(new URL('./fleet-process.mjs', import.meta.url));
+
+export async function startFleet({ size, ...settings }: FleetOptions): Promise<Fleet> {
+  const members = await Promise.all(Array.from({ length: size }, (_, i) => startMember(i, settings)));
+  return {
+    members,
+    async close() {
+      await Promise.all(members.map(({ process }) => end(process)));
+    },
+  };
+}
+
+async function startMember(index: number, settings: Omit<FleetOptions, 'size'>): Promise<Member> {
+  const framework = index % 2 === 0 ? 'Koa' : 'Express';
+  const child = fork(program, { execArgv: ['--no-warnings'] });
+  child.send({ framework, ...settings });
+  const [{ port }] = (await once(child, 'message')) as [{ port: number }];
+  const agent = new Agent({ keepAlive: true, maxSockets: 64 });
+  return {
+    framework,
+    process: child,
+    send: (token, identity) => sendTo(port, agent, token, identity),
+    async revoke(revocation) {
+      child.send({ revoke: revocation });
+      const [{ revoked }] = (await once(child, 'message')) as [{ revoked: string }];
+      return revoked;
+    },
+  };
+}
+
+function sendTo(port: number, agent: Agent, token: string, identity: Identity): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const headers = {
+      authorization: `Bearer ${token}`,
+      // NGINX's $ssl_client_escaped_cert.
+      'x-ssl-client-cert': encodeURIComponent(identity.cert),
+    };
+    request({ host: '127.0.0.1', port, agent, headers }, (response) => {
+      response.resume().on('end', () => resolve(response.statusCode ?? 0));
+    })
+      .on('error', reject)
+      .end();
+  });
+}
+
+/** By itself, when asked: nothing of ours keeps a process alive. */
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) {
+    return;
+  }
+  const exited = once(child, 'exit');
+  child.send({ close: true });
+  const late = setTimeout(() => child.kill('SIGKILL'), 10_000);
+  const [code, signal] = await exited;
+  clearTimeout(late);
+  if (code !== 0) {
+    throw new Error(`a process of the fleet did not end by itself: ${code ?? signal}`);
+  }
+}
