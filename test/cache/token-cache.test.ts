@@ -139,7 +139,7 @@ describe('what ends early, late, or together', () => {
       { issuer },
     ]);
     expect(read).toHaveBeenCalledTimes(2);
-    await cache.cache.settled();
+    await sleep(0);
     vi.advanceTimersByTime(30_000);
     // Beyond the first answer's end: the second one serves.
     expect(cache.cache.known('t', asked)).toMatchObject({ issuer });
@@ -151,7 +151,7 @@ describe('what ends early, late, or together', () => {
     await cache.get('t');
     vi.advanceTimersByTime(50_000);
     expect(await cache.get('t')).toMatchObject({ issuer });
-    await cache.cache.settled();
+    await sleep(0);
     vi.advanceTimersByTime(10_000);
     await expect(cache.get('t')).rejects.toThrow('down');
   });
@@ -162,7 +162,7 @@ describe('what ends early, late, or together', () => {
     await cache.get('t');
     vi.advanceTimersByTime(50_000);
     await cache.get('t');
-    await cache.cache.settled();
+    await sleep(0);
     expect(await cache.get('t')).toBe('token_inactive');
   });
 

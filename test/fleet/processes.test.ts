@@ -90,8 +90,11 @@ describeReal('redis-server', 'a fleet of processes, with Redis', () => {
     });
   });
 
-  it('what one process revokes none lets in any more', async () => {
-    const { members } = await start(4, { shares: {}, spreads: {} });
+  it.each([
+    ['process', false],
+    ['worker thread', true],
+  ])('what one %s revokes none lets in any more', async (_title, threads) => {
+    const { members } = await start(4, { threads, shares: {}, spreads: {} });
     const { alice } = testClients(pki);
     const send = (token: string) => Promise.all(members.map((member) => member.send(token, pki.alice)));
     for (const [index, member] of members.entries()) {

@@ -30,7 +30,7 @@ export type Listener = (req: IncomingMessage, res: ServerResponse) => void;
 /**
  * An API over mutual TLS with the routes `/` (guarded by `mtlsBound(options)`), `/payments` (and by
  * `requireScopes('payments:write')`), `/active` (and by `requireActive()`), `/policy` (and by `guard(policy)`), `/form` (a
- * form parser ran before), and `/unguarded` (`requireScopes()` alone).
+ * form parser ran before), `/revocations`, and `/unguarded` (`requireScopes()` alone).
  */
 export async function startApi(
   framework: Framework,
@@ -88,6 +88,7 @@ function expressApi(
     res.json({ frozen: Object.isFrozen(req.auth), ...req.auth });
   };
   const guard = expressMtls.mtlsBound(options);
+  app.post('/unguarded/revocations', expressMtls.revocationEndpoint('tokens:revoke'));
   app.get('/unguarded', expressMtls.requireScopes('payments:write'), handler);
   app.use('/form', framework.urlencoded({ extended: false }));
   app.use(guard);
@@ -95,6 +96,8 @@ function expressApi(
   app.get('/both', expressMtls.requireScopes('accounts:read', 'payments:write'), handler);
   app.get('/active', expressMtls.requireActive(), handler);
   app.get('/policy', expressMtls.guard(policy), handler);
+  app.post('/revocations', expressMtls.revocationEndpoint('tokens:revoke'));
+  app.post('/parsed/revocations', framework.urlencoded(), expressMtls.revocationEndpoint('tokens:revoke'));
   app.post('/echo', (req, res) => {
     handled += 1;
     req.pipe(res);
@@ -102,6 +105,18 @@ function expressApi(
   app.use(handler);
   return { listener: app as Listener, handled: () => handled };
 }
+
+/** What body parsers for Koa do: leave the form at ctx.request.body. */
+const parseForm: Koa.Middleware = async (ctx, next) => {
+  const chunks: Buffer[] = [];
+  for await (const chunk of ctx.req) {
+    chunks.push(chunk as Buffer);
+  }
+  Object.assign(ctx.request, {
+    body: Object.fromEntries(new URLSearchParams(Buffer.concat(chunks).toString())),
+  });
+  await next();
+};
 
 function koaApi(Framework: typeof Koa, options: Options | undefined, policy: koaMtls.RoutePolicy) {
   const app = new Framework();
@@ -121,23 +136,16 @@ function koaApi(Framework: typeof Koa, options: Options | undefined, policy: koa
       }
     });
   };
+  at('/unguarded/revocations', koaMtls.revocationEndpoint('tokens:revoke'));
   at('/unguarded', koaMtls.requireScopes('payments:write'), handler as Koa.Middleware);
-  at('/form', async (ctx, next) => {
-    // What body parsers for Koa do: leave the form at ctx.request.body.
-    const chunks: Buffer[] = [];
-    for await (const chunk of ctx.req) {
-      chunks.push(chunk as Buffer);
-    }
-    Object.assign(ctx.request, {
-      body: Object.fromEntries(new URLSearchParams(Buffer.concat(chunks).toString())),
-    });
-    await next();
-  });
+  at('/form', parseForm);
   app.use(guard as Koa.Middleware);
   at('/payments', koaMtls.requireScopes('payments:write'), handler as Koa.Middleware);
   at('/both', koaMtls.requireScopes('accounts:read', 'payments:write'), handler as Koa.Middleware);
   at('/active', koaMtls.requireActive(), handler as Koa.Middleware);
   at('/policy', koaMtls.guard(policy), handler as Koa.Middleware);
+  at('/revocations', koaMtls.revocationEndpoint('tokens:revoke'));
+  at('/parsed/revocations', parseForm, koaMtls.revocationEndpoint('tokens:revoke'));
   at('/echo', (ctx) => {
     handled += 1;
     ctx.body = ctx.req;

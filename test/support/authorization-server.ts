@@ -18,6 +18,9 @@ export const encryptedAudience = 'https://encrypted-api.example.com';
 
 const everyScope = 'accounts:read payments:write';
 
+/** Granted to the client `revoker` alone. */
+export const revokeScope = 'tokens:revoke';
+
 export interface TestAuthorizationServer {
   readonly issuer: string;
   /** The API's own credentials, by the name of its client. */
@@ -55,6 +58,8 @@ export function testClients(pki: Pki) {
     selfSignedEc: { clientId: 'self-signed-ec', identity: pki.selfSignedEc },
     /** Its tokens live for two seconds at most. */
     hasty: { clientId: 'hasty', identity: pki.alice },
+    /** May have tokens forgotten. */
+    revoker: { clientId: 'revoker', identity: pki.proxy, scope: revokeScope },
     /** A client of old: a secret, and tokens bound to nothing. */
     unbound: { clientId: 'unbound', secret: 'the-secret-of-old' },
   } satisfies Record<string, TestClient>;
@@ -160,6 +165,7 @@ async function configuration(
       },
       { ...bySubject('api-tls', pki.proxy), grant_types: [] },
       { ...byOwnCertificate('api-self-signed', pki.selfSignedEc), grant_types: [] },
+      { ...bySubject('revoker', pki.proxy), scope: revokeScope },
       bySubject('alice', pki.alice),
       bySubject('alice-ec', pki.aliceEc),
       bySubject('bob', pki.bob),
@@ -182,7 +188,7 @@ async function configuration(
       'tls_client_auth',
       'self_signed_tls_client_auth',
     ],
-    scopes: everyScope.split(' '),
+    scopes: [...everyScope.split(' '), revokeScope],
     jwks: { keys: [{ ...(await exportJWK(privateKey)), alg: 'ES256', use: 'sig' }] },
     cookies: { keys: [randomUUID()] },
     features: {
@@ -195,7 +201,7 @@ async function configuration(
       resourceIndicators: {
         enabled: true,
         getResourceServerInfo: (_ctx, resource, client) => ({
-          scope: everyScope,
+          scope: `${everyScope} ${revokeScope}`,
           audience: resource,
           ...formatOf(resource, encryptionKey),
           accessTokenTTL: client.clientId === 'hasty' ? 2 : 3600,

@@ -1,6 +1,7 @@
 // One process of a fleet: an API behind a proxy, from the built packages as users run them. Told what to be, and what to
-// do, over Node's channel to its parent.
+// do, over Node's channel to its parent. Runs as a process or as a worker thread.
 import { createServer } from 'node:http';
+import { parentPort } from 'node:worker_threads';
 import KeyvRedis from '@keyv/redis';
 import { createClient } from '@redis/client';
 import express from 'express';
@@ -11,7 +12,10 @@ import * as koaMtls from 'koa-mtls';
 
 process.on('warning', () => undefined);
 
-const settings = await new Promise((resolve) => process.once('message', resolve));
+const parent = parentPort ?? process;
+const tell = (message) => (parentPort ? parentPort.postMessage(message) : process.send(message));
+
+const settings = await new Promise((resolve) => parent.once('message', resolve));
 const { framework, redisUrl, secret, shares, spreads, options } = settings;
 
 const client =
@@ -36,7 +40,7 @@ const all = {
 
 const { listener, resourceServer } = framework === 'Koa' ? koaApi() : expressApi();
 const server = createServer({ keepAlive: true }, listener).listen(0, '127.0.0.1', () => {
-  process.send({ port: server.address().port });
+  tell({ port: server.address().port });
 });
 
 function koaApi() {
@@ -56,13 +60,13 @@ function expressApi() {
   return { listener: app, resourceServer: guard.resourceServer };
 }
 
-process.on('message', async ({ revoke, close }) => {
+parent.on('message', async ({ revoke, close }) => {
   if (revoke !== undefined) {
     const failure = await resourceServer.revoke(revoke).then(
       () => null,
       (error) => error.code,
     );
-    process.send({ revoked: failure ?? 'spread' });
+    tell({ revoked: failure ?? 'spread' });
   }
   if (close) {
     server.close();
@@ -70,6 +74,6 @@ process.on('message', async ({ revoke, close }) => {
     await resourceServer.close();
     client?.destroy();
     await adapter?.disconnect(true);
-    process.disconnect();
+    parentPort ? parentPort.close() : process.disconnect();
   }
 });

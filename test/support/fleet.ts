@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { Agent, request } from 'node:http';
 import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
 import type {
   ResourceServerOptions,
   Revocation,
@@ -13,6 +14,8 @@ import type { Identity } from './pki.js';
 
 export interface FleetOptions {
   readonly size: number;
+  /** Worker threads of this process, instead of processes. */
+  readonly threads?: boolean;
   /** What passes between processes: no functions. */
   readonly options: ResourceServerOptions;
   readonly redisUrl?: string;
@@ -31,10 +34,11 @@ export interface Fleet {
 
 export interface Member {
   readonly framework: (typeof frameworks)[number];
-  readonly process: ChildProcess;
   send(token: string, identity: Identity): Promise<number>;
   /** `spread`, or the code of the refusal. */
   revoke(revocation: Revocation): Promise<string>;
+  /** Rejects unless it ends by itself when asked: nothing of ours keeps it alive. */
+  end(): Promise<void>;
 }
 
 const program = fileURLToPath(new URL('./fleet-process.mjs', import.meta.url));
@@ -44,24 +48,27 @@ export async function startFleet({ size, ...settings }: FleetOptions): Promise<F
   return {
     members,
     async close() {
-      await Promise.all(members.map(({ process }) => end(process)));
+      await Promise.all(members.map((member) => member.end()));
     },
   };
 }
 
-async function startMember(index: number, settings: Omit<FleetOptions, 'size'>): Promise<Member> {
+async function startMember(
+  index: number,
+  { threads = false, ...settings }: Omit<FleetOptions, 'size'>,
+): Promise<Member> {
   const framework = index % 2 === 0 ? 'Koa' : 'Express';
-  const child = fork(program, { execArgv: ['--no-warnings'] });
+  const child = threads ? asThread(new Worker(program)) : fork(program, { execArgv: ['--no-warnings'] });
   child.send({ framework, ...settings });
-  const [{ port }] = (await once(child, 'message')) as [{ port: number }];
+  const [{ port }] = (await once(child as ChildProcess, 'message')) as [{ port: number }];
   const agent = new Agent({ keepAlive: true, maxSockets: 64 });
   return {
     framework,
-    process: child,
+    end: () => end(child),
     send: (token, identity) => sendTo(port, agent, token, identity),
     async revoke(revocation) {
       child.send({ revoke: revocation });
-      const [{ revoked }] = (await once(child, 'message')) as [{ revoked: string }];
+      const [{ revoked }] = (await once(child as ChildProcess, 'message')) as [{ revoked: string }];
       return revoked;
     },
   };
@@ -82,17 +89,23 @@ function sendTo(port: number, agent: Agent, token: string, identity: Identity): 
   });
 }
 
-/** By itself, when asked: nothing of ours keeps a process alive. */
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) {
-    return;
-  }
-  const exited = once(child, 'exit');
+/** What a process and a worker thread have in common. */
+type Child = Pick<ChildProcess, 'on' | 'once'> & { send(message: object): unknown; kill(): unknown };
+
+function asThread(worker: Worker): Child {
+  return Object.assign(worker, {
+    send: (message: object) => worker.postMessage(message),
+    kill: () => worker.terminate(),
+  }) as unknown as Child;
+}
+
+async function end(child: Child): Promise<void> {
+  const exited = once(child as ChildProcess, 'exit');
   child.send({ close: true });
-  const late = setTimeout(() => child.kill('SIGKILL'), 10_000);
+  const late = setTimeout(() => child.kill(), 10_000);
   const [code, signal] = await exited;
   clearTimeout(late);
   if (code !== 0) {
-    throw new Error(`a process of the fleet did not end by itself: ${code ?? signal}`);
+    throw new Error(`a member of the fleet did not end by itself: ${code ?? signal}`);
   }
 }

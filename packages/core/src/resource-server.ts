@@ -88,9 +88,6 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     return {
       ...asked,
       read: async (token) => {
-        if (isClosed) {
-          throw new RequestRefused('shutting_down');
-        }
         const source = floodGuard?.admit(req, thumbprint) ?? [];
         const answer = await asked.read(token);
         floodGuard?.count(source, typeof answer !== 'string');
@@ -110,6 +107,13 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     return new Authorization(token, certificate);
   }
 
+  /** What is under way is waited for; nothing new is asked. */
+  function refuseWhenClosed(): void {
+    if (isClosed) {
+      throw new RequestRefused('shutting_down');
+    }
+  }
+
   /** Token sources may be the user's own: what they name is looked up, not believed. */
   function authorityOf(issuer: string): Authority {
     const authority = byIssuer.get(issuer);
@@ -125,6 +129,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     if (read.introspect === undefined) {
       throw new Error('requireActive() needs jwtAccessTokens({ introspection: introspection() })');
     }
+    refuseWhenClosed();
     const token = readBearerToken(req, undefined);
     const answer = await cache.confirm(token, { ...whomToAsk(token, req), read: read.introspect });
     if (typeof answer === 'string') {
@@ -173,6 +178,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
         if (known !== undefined) {
           return decide(known, certificate);
         }
+        refuseWhenClosed();
         return cache
           .learn(token, guarded(asked, req, certificate?.thumbprint))
           .then((answer) => decide(answer, certificate))

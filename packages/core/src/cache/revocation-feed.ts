@@ -107,10 +107,14 @@ export class RevocationFeed {
    * others may have shared what was revoked since.
    */
   async #restore(): Promise<void> {
-    const last = this.#hasJoined ? 'unknown' : await this.#lastRevocation();
+    if (this.#hasJoined) {
+      this.#revocations.restored(Date.now());
+      this.#report('revocations_heard', 'the channel of revocations is back');
+      return;
+    }
     this.#hasJoined = true;
+    const last = await this.#lastRevocation();
     this.#revocations.restored(last === 'unknown' ? Date.now() : (last ?? 0));
-    this.#report('revocations_heard', 'the channel of revocations is joined');
   }
 
   async #lastRevocation(): Promise<number | undefined | 'unknown'> {

@@ -63,6 +63,7 @@ export class TokenCache {
   readonly #active: LRUCache<string, Entry>;
   readonly #inactive: LRUCache<string, Inactive>;
   readonly #flights = new Map<string, Promise<TokenAnswer>>();
+  #isSettling = false;
 
   constructor(rules: TokenCacheRules, revocations: Revocations, shared?: SharedCache) {
     this.#rules = rules;
@@ -79,7 +80,7 @@ export class TokenCache {
     const now = Date.now();
     const entry = this.#active.get(key);
     if (entry !== undefined && now < entry.freshUntil && !this.#revocations.isOutdated(entry, now)) {
-      if (now >= entry.refreshFrom) {
+      if (now >= entry.refreshFrom && !this.#isSettling) {
         this.#learn(key, tokenHash, token, asked).catch(() => undefined);
       }
       return entry.token;
@@ -106,8 +107,9 @@ export class TokenCache {
     });
   }
 
-  /** Resolves when nobody is asked about anything any more. */
+  /** Nothing is asked for anew ahead of its time from now on. Resolves when nobody is asked about anything any more. */
   async settled(): Promise<void> {
+    this.#isSettling = true;
     await Promise.allSettled(this.#flights.values());
   }
 
