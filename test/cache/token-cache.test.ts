@@ -183,11 +183,14 @@ describe('what ends early, late, or together', () => {
 
   it('R191: staleIfError: not for a token that was revoked here', async () => {
     const trouble = new RequestRefused('authorization_server_timeout');
-    const read = vi.fn<TokenReader>().mockResolvedValueOnce(active()).mockRejectedValue(trouble);
+    const read = vi
+      .fn<TokenReader>()
+      .mockResolvedValueOnce(active({ sub: 'user-1' }))
+      .mockRejectedValue(trouble);
     const cache = cacheOver(read, { staleIfError: 30 });
     await cache.get('t');
     vi.advanceTimersByTime(65_000);
-    cache.revocations.add({ token: 't' }, Date.now());
+    cache.revocations.add({ subject: 'user-1' }, Date.now());
     await expect(cache.get('t')).rejects.toThrow('timeout');
   });
 });
@@ -197,8 +200,6 @@ describe('what was revoked', () => {
   const hash = createHash('sha256').update('t').digest('base64url');
 
   it.each<[string, Revocation, boolean]>([
-    ['the token', { token: 't' }, true],
-    ['its hash', { tokenHash: hash }, true],
     ['its subject', { subject: 'user-1' }, true],
     ['its client', { clientId: 'alice' }, true],
     ['its certificate', { thumbprint: 'thumb' }, true],
@@ -216,6 +217,19 @@ describe('what was revoked', () => {
     await cache.get('t');
     await cache.get('t');
     expect(read).toHaveBeenCalledTimes(again ? 2 : 1);
+  });
+
+  it.each<[string, Revocation]>([
+    ['the token', { token: 't' }],
+    ['its hash', { tokenHash: hash }],
+  ])('%s: is refused, and nobody is asked', async (_title, revocation) => {
+    const read = vi.fn<TokenReader>(async () => readTokenClaims(claims, issuer));
+    const cache = cacheOver(read);
+    await cache.get('t');
+    cache.revocations.add(revocation, Date.now());
+    expect(await cache.get('t')).toBe('token_inactive');
+    expect(read).toHaveBeenCalledTimes(1);
+    expect(await cache.get('u')).toMatchObject({ issuer });
   });
 
   it('an answer that was on its way says nothing: the server is asked again', async () => {

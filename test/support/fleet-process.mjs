@@ -39,6 +39,8 @@ const all = {
 };
 
 const { listener, resourceServer } = framework === 'Koa' ? koaApi() : expressApi();
+let handled = 0;
+
 const server = createServer({ keepAlive: true }, listener).listen(0, '127.0.0.1', () => {
   tell({ port: server.address().port });
 });
@@ -48,6 +50,7 @@ function koaApi() {
   const app = new Koa();
   app.use(guard);
   app.use((ctx) => {
+    handled += 1;
     ctx.body = 'in';
   });
   return { listener: app.callback(), resourceServer: guard.resourceServer };
@@ -56,11 +59,18 @@ function koaApi() {
 function expressApi() {
   const guard = expressMtls.mtlsBound(all);
   const app = express();
-  app.use(guard, (_req, res) => res.send('in'));
+  app.use(guard, (_req, res) => {
+    handled += 1;
+    res.send('in');
+  });
   return { listener: app, resourceServer: guard.resourceServer };
 }
 
-parent.on('message', async ({ revoke, close }) => {
+parent.on('message', async ({ revoke, close, measure }) => {
+  if (measure) {
+    globalThis.gc?.();
+    tell({ heapUsed: process.memoryUsage().heapUsed, handled });
+  }
   if (revoke !== undefined) {
     const failure = await resourceServer.revoke(revoke).then(
       () => null,

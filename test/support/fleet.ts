@@ -37,6 +37,8 @@ export interface Member {
   send(token: string, identity: Identity): Promise<number>;
   /** `spread`, or the code of the refusal. */
   revoke(revocation: Revocation): Promise<string>;
+  /** Heap after a collection, and how many requests were let in. */
+  measure(): Promise<{ heapUsed: number; handled: number }>;
   /** Rejects unless it ends by itself when asked: nothing of ours keeps it alive. */
   end(): Promise<void>;
 }
@@ -58,18 +60,23 @@ async function startMember(
   { threads = false, ...settings }: Omit<FleetOptions, 'size'>,
 ): Promise<Member> {
   const framework = index % 2 === 0 ? 'Koa' : 'Express';
-  const child = threads ? asThread(new Worker(program)) : fork(program, { execArgv: ['--no-warnings'] });
+  const child = threads
+    ? asThread(new Worker(program))
+    : fork(program, { execArgv: ['--no-warnings', '--expose-gc'] });
   child.send({ framework, ...settings });
   const [{ port }] = (await once(child as ChildProcess, 'message')) as [{ port: number }];
   const agent = new Agent({ keepAlive: true, maxSockets: 64 });
   return {
     framework,
+    async measure() {
+      child.send({ measure: true });
+      return reply(child, 'heapUsed');
+    },
     end: () => end(child),
     send: (token, identity) => sendTo(port, agent, token, identity),
     async revoke(revocation) {
       child.send({ revoke: revocation });
-      const [{ revoked }] = (await once(child as ChildProcess, 'message')) as [{ revoked: string }];
-      return revoked;
+      return (await reply<{ revoked: string }>(child, 'revoked')).revoked;
     },
   };
 }
@@ -90,7 +97,20 @@ function sendTo(port: number, agent: Agent, token: string, identity: Identity): 
 }
 
 /** What a process and a worker thread have in common. */
-type Child = Pick<ChildProcess, 'on' | 'once'> & { send(message: object): unknown; kill(): unknown };
+type Child = Pick<ChildProcess, 'on' | 'off' | 'once'> & { send(message: object): unknown; kill(): unknown };
+
+/** The next message with this member: others may be meant for somebody else who waits. */
+function reply<T>(child: Child, name: string): Promise<T> {
+  return new Promise((resolve) => {
+    const listener = (message: T & object): void => {
+      if (name in message) {
+        child.off('message', listener);
+        resolve(message);
+      }
+    };
+    child.on('message', listener);
+  });
+}
 
 function asThread(worker: Worker): Child {
   return Object.assign(worker, {

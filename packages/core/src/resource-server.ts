@@ -32,9 +32,9 @@ export interface ResourceServer {
    */
   require(req: NodeRequest, authorization: unknown, policy: RoutePolicy): void | Promise<void>;
   /**
-   * Has a token, or every token of a subject, client or certificate, forgotten: from now on here, and in every process once
-   * they heard of it over `revocations.channel`. An opaque token is asked about anew, a JWT that was issued before is
-   * refused. Throws `TypeError` for anything else; rejects when the others may not have been told, while it holds here.
+   * Revokes a token, or every token of a subject, client or certificate: from now on here, and in every process once they
+   * heard of it over `revocations.channel`. The one token is refused. Of the others an opaque token is asked about anew, a JWT
+   * that was issued before is refused. Throws `TypeError` for anything else; rejects when the others may not have been told, while it holds here.
    */
   revoke(revocation: Revocation): Promise<void>;
   /**
@@ -132,10 +132,6 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     refuseWhenClosed();
     const token = readBearerToken(req, undefined);
     const answer = await cache.confirm(token, { ...whomToAsk(token, req), read: read.introspect });
-    if (typeof answer === 'string') {
-      // A JWT would go on to speak for itself on the other routes.
-      revocations.add({ token }, Date.now());
-    }
     decide(answer, certificate);
   }
 
@@ -152,9 +148,11 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     const revocation = withoutToken(checkedRevocation(given));
     const at = Date.now();
     revocations.add(revocation, at);
-    await shared?.markRevocation(at, settings.cache.maxAge + settings.cache.staleIfError);
     try {
-      await feed?.publish(revocation, at);
+      await Promise.all([
+        feed?.publish(revocation, at),
+        shared?.markRevocation(at, settings.cache.maxAge + settings.cache.staleIfError),
+      ]);
     } catch (error) {
       const detail = `revocations.channel: ${(error as Error).message}; it holds in this process`;
       throw new RequestRefused('revocation_not_spread', { detail, cause: error });

@@ -36,8 +36,9 @@ const MAX_RECORDS = 100_000;
 const CLOCK_DIFFERENCE = 5;
 
 /**
- * What was revoked since when. What is known from before is not used any more: an opaque token is asked about anew, a
- * token that speaks for itself is refused. Nothing of it outlives the process.
+ * What was revoked since when. A token that was revoked by itself is refused, for it can't be issued again. Where all of a
+ * subject, a client or a certificate were revoked, what is known from before is not used any more: an opaque token is asked
+ * about anew, one that speaks for itself is refused. Nothing of it outlives the process.
  */
 export class Revocations {
   readonly #at: LRUCache<string, number>;
@@ -80,6 +81,12 @@ export class Revocations {
     return this.isRevoked(known);
   }
 
+  /** Whether this very token was revoked, whatever is known of it. */
+  isTokenRevoked(tokenHash: string): boolean {
+    return this.#at.size > 0 && this.#at.has(`token:${tokenHash}`);
+  }
+
+  /** Whether what is known is older than a revocation. */
   isRevoked(known: Known): boolean {
     return this.#at.size > 0 && known.asOf <= this.#revokedAt(known);
   }
@@ -92,14 +99,12 @@ export class Revocations {
     );
   }
 
-  /** Zero when it was not. A token that speaks for itself can't have been issued anew under the same hash. */
-  #revokedAt({ tokenHash, token, wasAsked }: Known): number {
-    const ofToken = this.#at.get(`token:${tokenHash}`) ?? 0;
-    if (ofToken > 0 && !wasAsked) {
+  /** Zero when it was not. */
+  #revokedAt({ tokenHash, token }: Known): number {
+    if (this.isTokenRevoked(tokenHash)) {
       return Number.POSITIVE_INFINITY;
     }
     return Math.max(
-      ofToken,
       this.#at.get(`subject:${token.subject}`) ?? 0,
       this.#at.get(`clientId:${token.clientId}`) ?? 0,
       this.#at.get(`thumbprint:${thumbprintIn(token.confirmation)}`) ?? 0,

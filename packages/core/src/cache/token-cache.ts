@@ -77,6 +77,9 @@ export class TokenCache {
   known(token: string, asked: Asked): TokenAnswer | undefined {
     const tokenHash = hashOf(token);
     const key = tokenHash + asked.id;
+    if (this.#revocations.isTokenRevoked(tokenHash)) {
+      return 'token_inactive';
+    }
     const now = Date.now();
     const entry = this.#active.get(key);
     if (entry !== undefined && now < entry.freshUntil && !this.#revocations.isOutdated(entry, now)) {
@@ -140,8 +143,10 @@ export class TokenCache {
     ask: () => Promise<TokenAnswer>,
   ): Promise<TokenAnswer> {
     const shared = this.#shared;
-    // Another process's signature check would cost more to fetch than to do.
-    if (shared === undefined || !asked.isServer) {
+    const previous = this.#active.peek(key);
+    const isRevoked = previous !== undefined && this.#revocations.isRevoked(previous);
+    // Another process's signature check would cost more to fetch than to do; and what was revoked nobody else knows better.
+    if (shared === undefined || !asked.isServer || isRevoked) {
       return ask();
     }
     const name = `${tokenHash} ${asked.sharedId}`;
