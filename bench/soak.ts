@@ -40,7 +40,9 @@ const faults: readonly (Fault | 'killed' | 'Redis killed')[] = [
 interface Known {
   readonly token: string;
   readonly owner: Identity;
-  /** When the authorization server had forgotten it, by the monotonic clock; undefined while it is good. */
+  /** Once it may be refused. */
+  isDoomed?: true;
+  /** When the authorization server had forgotten it, by the monotonic clock. */
   revokedAt?: number;
 }
 
@@ -90,7 +92,8 @@ async function life(): Promise<void> {
         tokens.splice(0, 50);
       }
       const victim = Math.random() < 0.3 ? pick(tokens) : undefined;
-      if (victim !== undefined && victim.revokedAt === undefined) {
+      if (victim !== undefined && victim.isDoomed === undefined) {
+        victim.isDoomed = true;
         const owner = owners.find(({ identity }) => identity === victim.owner) ?? clients.alice;
         await server
           .revoke(owner, victim.token)
@@ -143,13 +146,20 @@ async function client(member: Member): Promise<void> {
       await judge(member, 'stolen', known.token, thief, () => [401, 503]);
     } else {
       const sentAt = performance.now();
-      await judge(member, 'own', known.token, known.owner, () => {
-        const since = known.revokedAt === undefined ? 0 : sentAt - known.revokedAt;
-        // What was learnt just before the revocation may serve for maxAge.
-        const mustBeRefused = known.revokedAt !== undefined && since > (maxAge + 2 * timeout) * 1000;
-        const mayBeRefused = known.revokedAt !== undefined;
-        return mustBeRefused ? [401, 503] : mayBeRefused ? [200, 401, 503] : [200, 503];
-      });
+      await judge(
+        member,
+        'own',
+        known.token,
+        known.owner,
+        () => {
+          const since = known.revokedAt === undefined ? 0 : sentAt - known.revokedAt;
+          // What was learnt just before the revocation may serve for maxAge.
+          const mustBeRefused = known.revokedAt !== undefined && since > (maxAge + 2 * timeout) * 1000;
+          const mayBeRefused = known.isDoomed === true;
+          return mustBeRefused ? [401, 503] : mayBeRefused ? [200, 401, 503] : [200, 503];
+        },
+        known,
+      );
     }
   }
 }
@@ -160,6 +170,7 @@ async function judge(
   token: string,
   identity: Identity,
   allowed: () => readonly number[],
+  known?: Known,
 ): Promise<void> {
   const start = performance.now();
   const status = await member.send(token, identity);
@@ -167,13 +178,16 @@ async function judge(
   count(`${kind} ${status}`);
   letIn += status === 200 ? 1 : 0;
   if (!allowed().includes(status)) {
-    wrong.push(`${kind}: ${status}, during ${current}`);
+    wrong.push(
+      `${kind}: ${status} after ${taken.toFixed(2)} s, during ${current}${known?.revokedAt === undefined ? '' : `, revoked ${((start - known.revokedAt) / 1000).toFixed(2)} s before`}`,
+    );
   }
   if (taken > 8) {
     wrong.push(`${kind}: ${taken.toFixed(1)} s, during ${current}`);
   }
 }
 
+const _shown = 0;
 const watch = setInterval(async () => {
   const measured = await Promise.all(fleet.members.map((member) => member.measure()));
   heaps.push(Math.max(...measured.map(({ heapUsed }) => heapUsed)));

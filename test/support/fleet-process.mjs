@@ -66,6 +66,9 @@ function expressApi() {
   return { listener: app, resourceServer: guard.resourceServer };
 }
 
+// A parent that is gone can't ask it to end.
+process.on('disconnect', () => process.exit());
+
 parent.on('message', async ({ revoke, close, measure }) => {
   if (measure) {
     globalThis.gc?.();
@@ -84,6 +87,11 @@ parent.on('message', async ({ revoke, close, measure }) => {
     await resourceServer.close();
     client?.destroy();
     await adapter?.disconnect(true);
-    parentPort ? parentPort.close() : process.disconnect();
+    if (parentPort) {
+      parentPort.close();
+    } else {
+      process.removeAllListeners('disconnect');
+      process.disconnect();
+    }
   }
 });

@@ -247,6 +247,7 @@ export class TokenCache {
 const ENTRY_SIZE = 700;
 const SIZE_PER_CHARACTER = 3;
 
-function sizeOf({ token }: Entry): number {
+/** What a token takes in the cache, for `maxSize`. */
+export function sizeOf({ token }: Pick<Entry, 'token'>): number {
   return ENTRY_SIZE + JSON.stringify(token.claims).length * SIZE_PER_CHARACTER;
 }
