@@ -187,7 +187,6 @@ async function judge(
   }
 }
 
-const _shown = 0;
 const watch = setInterval(async () => {
   const measured = await Promise.all(fleet.members.map((member) => member.measure()));
   heaps.push(Math.max(...measured.map(({ heapUsed }) => heapUsed)));

@@ -69,7 +69,11 @@ export class TokenCache {
     this.#rules = rules;
     this.#revocations = revocations;
     this.#shared = shared;
-    this.#active = new LRUCache({ max: rules.maxEntries, maxSize: rules.maxSize, sizeCalculation: sizeOf });
+    this.#active = new LRUCache<string, Entry>({
+      max: rules.maxEntries,
+      maxSize: rules.maxSize,
+      sizeCalculation: sizeOf,
+    });
     this.#inactive = new LRUCache({ max: INACTIVE_MAX_ENTRIES });
   }
 
