@@ -61,7 +61,8 @@ const fleet = await startFleet({
     clientId: 'api',
     clientSecret: server.secrets.api,
     audience,
-    cache: { maxAge },
+    // Full within the first minute: what grows afterwards is a leak.
+    cache: { maxAge, maxEntries: 500 },
     http: { ca: pki.ca.cert, timeout, probeInterval: 0.3 },
   },
 });

@@ -7,6 +7,7 @@ const answerTo = (code: (typeof refusalCodes)[number]) =>
   refusalAnswer(new RequestRefused(code, { detail: 'for the operator alone', scope: 'a b' }), {
     realm: 'my api',
     errorBody: undefined,
+    resourceMetadata: undefined,
   });
 
 describe.each(refusalCodes)('%s', (code) => {

@@ -18,6 +18,8 @@ export interface Pki {
   readonly ca: Identity;
   /** For 127.0.0.1, localhost and api.example.com. */
   readonly server: Identity;
+  /** The same with a key of RSA, which the suites of FAPI 1.0 need. */
+  readonly serverRsa: Identity;
   /** A proxy's own, for a hop of mutual TLS. */
   readonly proxy: Identity;
   /** Signed by the CA. */
@@ -77,6 +79,7 @@ export async function createPki(): Promise<Pki> {
       extensions: [new x509.BasicConstraintsExtension(true, undefined, true)],
     }),
     server: await issue({ subject: 'CN=localhost', keys: serverKeys, issuer, extensions: loopback }),
+    serverRsa: await issue({ subject: 'CN=localhost', keys: bobKeys, issuer, extensions: loopback }),
     proxy: await issue({ subject: 'CN=proxy', keys: serverKeys, issuer, extensions: client }),
     alice: await issue({ subject: 'CN=alice, O=Example', keys: aliceKeys, issuer, extensions: client }),
     bob: await issue({ subject: 'CN=bob, O=Example', keys: bobKeys, issuer, extensions: client }),

@@ -25,10 +25,12 @@ export interface ExpectedRefusal {
   readonly scope?: string;
   /** The value of `Retry-After`; `null` for none. Looked at on a 503 alone. */
   readonly retryAfter?: string | null;
+  /** Further parameters of the challenge. */
+  readonly parameters?: Record<string, string>;
 }
 
 export async function expectRefusal(response: supertest.Response, expected: ExpectedRefusal): Promise<void> {
-  const { status, error, scope, retryAfter = '5' } = expected;
+  const { status, error, scope, retryAfter = '5', parameters } = expected;
   expect({ status: response.status, error: response.body.error }).toEqual({ status, error });
   expect(response.headers['cache-control']).toBe('no-store');
   expect(response.headers.date).toBeDefined();
@@ -38,11 +40,17 @@ export async function expectRefusal(response: supertest.Response, expected: Expe
     return;
   }
   expect(response.headers['retry-after']).toBeUndefined();
+  if (error === 'access_denied') {
+    // RFC 9440 §2.4: no other token would help, so there is no challenge.
+    expect(response.headers['www-authenticate']).toBeUndefined();
+    return;
+  }
   const challenge = await challengeOf(response.headers['www-authenticate'] ?? '');
   expect(challenge).toEqual({
     realm: 'api',
     ...(error !== undefined && { error, error_description: response.body.error_description }),
     ...(scope !== undefined && { scope }),
+    ...parameters,
   });
   if (error === undefined) {
     expect(response.text).toBe('');

@@ -14,10 +14,12 @@ export class Authorization {
   readonly expiresAt: Date | undefined;
   /** Every claim as the authorization server gave it, deeply frozen. May be personal data (RFC 7662 §5). */
   readonly claims: Readonly<Record<string, unknown>>;
-  /** Undefined only where `binding` is `when-bound` and the client sent none. */
+  /** Undefined only where `binding` is not `required` and the client sent none. */
   readonly certificate: ClientCertificate | undefined;
+  /** Whether the token is bound to the certificate; false only where `binding` is not `required`. */
+  readonly isBound: boolean;
 
-  constructor(token: TokenClaims, certificate: ClientCertificate | undefined) {
+  constructor(token: TokenClaims, certificate: ClientCertificate | undefined, isBound: boolean) {
     this.issuer = token.issuer;
     this.subject = token.subject;
     this.clientId = token.clientId;
@@ -25,6 +27,7 @@ export class Authorization {
     this.expiresAt = token.expiresAt === undefined ? undefined : new Date(token.expiresAt * 1000);
     this.claims = token.claims;
     this.certificate = certificate;
+    this.isBound = isBound;
     Object.freeze(this);
   }
 }

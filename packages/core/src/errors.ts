@@ -46,6 +46,14 @@ const refusals = {
     ...malformed,
     description: 'An access token is accepted in the Authorization header only, not in the body',
   },
+  interaction_id_malformed: {
+    ...malformed,
+    description: 'The header x-fapi-interaction-id is not one UUID',
+  },
+  tls_unsuitable: {
+    ...malformed,
+    description: 'The TLS version or cipher suite of the connection is not accepted here',
+  },
   revocation_malformed: {
     ...malformed,
     description: 'A revocation is a form by POST that says in one parameter what is revoked',
@@ -86,6 +94,21 @@ const refusals = {
     description: 'Too many access tokens that are not active; others are not looked at for a while',
     passing: true,
     unchallenged: true,
+  },
+  authentication_insufficient: {
+    status: 401,
+    error: 'insufficient_user_authentication',
+    description: 'This resource requires another or a more recent authentication of the user',
+  },
+  claims_insufficient: {
+    status: 403,
+    error: 'insufficient_scope',
+    description: 'The access token does not grant what this resource requires',
+  },
+  authorization_details_insufficient: {
+    status: 403,
+    error: 'insufficient_scope',
+    description: 'The access token lacks an authorization detail that this resource requires',
   },
   authorization_server_timeout: passingTrouble,
   authorization_server_unreachable: passingTrouble,
@@ -137,6 +160,10 @@ export interface RefusalDetails {
   readonly detail?: string;
   /** The scopes the resource requires (RFC 6750 §3, `scope` attribute). */
   readonly scope?: string;
+  /** What authentication would do (RFC 9470 §3). */
+  readonly acrValues?: string;
+  /** Seconds (RFC 9470 §3). */
+  readonly maxAge?: number;
   /** Seconds for `Retry-After`, as the authorization server asked. */
   readonly retryAfter?: number;
   readonly cause?: unknown;
@@ -155,12 +182,15 @@ export class RequestRefused extends MtlsBoundError {
   /** What only the operator is told. */
   readonly detail: string | undefined;
   readonly scope: string | undefined;
+  readonly acrValues: string | undefined;
+  readonly maxAge: number | undefined;
   /** Seconds, on a 429, and on a 503 that may pass by itself. */
   readonly retryAfter: number | undefined;
   /** Whether the answer carries a `WWW-Authenticate` challenge. */
   readonly isChallenged: boolean;
 
-  constructor(code: RefusalCode, { detail, scope, retryAfter, cause }: RefusalDetails = {}) {
+  constructor(code: RefusalCode, details: RefusalDetails = {}) {
+    const { detail, scope, acrValues, maxAge, retryAfter, cause } = details;
     const kind: RefusalKind = refusals[code];
     super(detail === undefined ? code : `${code}: ${detail}`, cause === undefined ? undefined : { cause });
     this.code = code;
@@ -169,6 +199,8 @@ export class RequestRefused extends MtlsBoundError {
     this.description = kind.description;
     this.detail = detail;
     this.scope = scope;
+    this.acrValues = acrValues;
+    this.maxAge = maxAge;
     this.isChallenged = kind.status < 500 && !kind.unchallenged;
     this.retryAfter = kind.passing ? (retryAfter ?? DEFAULT_RETRY_AFTER) : undefined;
   }

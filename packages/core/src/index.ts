@@ -76,6 +76,13 @@ export {
   type XfccOptions,
 } from './certificate/proxies.js';
 export { type ProxyHeaderOptions, proxyHeader } from './certificate/proxy-header.js';
+export { type Psd2Role, psd2Roles } from './certificate/psd2.js';
+export {
+  certificateOnRoute,
+  certificateSubject,
+  psd2Role,
+  type SubjectRequirement,
+} from './certificate/route-certificate.js';
 export { tlsSocket } from './certificate/tls-socket.js';
 export type { SharedSecret, TrustedPeers, TrustOptions } from './certificate/trusted-proxy.js';
 export {
@@ -85,13 +92,27 @@ export {
   type RefusalDetails,
   RequestRefused,
 } from './errors.js';
+export { interactionHeader } from './interaction.js';
 export type { HttpOptions, IssuerOptions } from './issuer-options.js';
 export type { ProblemEvent, RefusedEvent } from './observe/events.js';
 export type { ResourceServerOptions } from './options.js';
+export { type AuthenticationRequirement, authentication } from './policy/authentication.js';
+export {
+  type AuthorizationDetailRequirement,
+  authorizationDetail,
+} from './policy/authorization-details.js';
 export type { Binding } from './policy/binding.js';
+export { type ClaimRequirement, claimValues } from './policy/claim-values.js';
+export type { CipherListName, ProfileName } from './policy/fapi.js';
 export { activeToken, type LetIn, type RoutePolicy } from './policy/route-policy.js';
-export { everyScope } from './policy/scopes.js';
+export { anyScope, everyScope } from './policy/scopes.js';
 export type { NodeRequest } from './request/bearer-token.js';
+export {
+  type FapiHeaders,
+  type FapiHeadersOptions,
+  fapiHeaderReader,
+  type ReadFapiHeaders,
+} from './request/fapi-headers.js';
 export {
   type IssuerSelection,
   type IssuerSelector,
@@ -101,5 +122,7 @@ export {
 } from './request/issuer-selection.js';
 export { createResourceServer, type ResourceServer } from './resource-server.js';
 export type { Answer, ErrorBody, RefusalBody, RefusalSummary } from './response/challenge.js';
+export type { ResourceMetadataOptions } from './response/resource-metadata.js';
+export { type FapiTlsOptions, fapiTlsOptions } from './tls-options.js';
 export type { TokenAnswer, TokenClaims, TokenDefect, TokenReader } from './token-claims.js';
 export { unguarded } from './unguarded.js';

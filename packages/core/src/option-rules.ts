@@ -182,6 +182,11 @@ export class OptionReader {
     return this.#options[name] === undefined;
   }
 
+  /** What `read` makes of the option's name, as errors tell it, and of what was given. */
+  read<T>(name: string, read: (path: string, given: unknown) => T): T {
+    return read(this.pathOf(name), this.#options[name]);
+  }
+
   /** Whether it was switched off. */
   isFalse(name: string): boolean {
     return this.#options[name] === false;

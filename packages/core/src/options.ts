@@ -36,9 +36,15 @@ import {
   seconds,
 } from './option-rules.js';
 import type { Binding } from './policy/binding.js';
+import { type Profile, type ProfileName, profileNames, profiles } from './policy/fapi.js';
 import type { FloodRules } from './request/flood-guard.js';
 import { type IssuerSelection, issuerSelection } from './request/issuer-selection.js';
 import type { ErrorBody } from './response/challenge.js';
+import {
+  type ResourceMetadata,
+  type ResourceMetadataOptions,
+  resourceMetadata,
+} from './response/resource-metadata.js';
 
 /** Options of `mtlsBound()` and `createResourceServer()`. What is not given is read from the environment. */
 export interface ResourceServerOptions extends IssuerOptions {
@@ -54,8 +60,17 @@ export interface ResourceServerOptions extends IssuerOptions {
    * refused where a selector names another. Default: tokens that name no issuer are refused.
    */
   readonly selectIssuer?: IssuerSelection;
-  /** `required` (default) or, for a migration, `when-bound`. `MTLS_BOUND_BINDING` */
+  /** `required` (default) or, for a migration, `report` or `when-bound`. `MTLS_BOUND_BINDING` */
   readonly binding?: Binding;
+  /**
+   * Demands what the profile demands of a resource server, and refuses options that contradict it: `fapi1-advanced` or
+   * `fapi2-security`. Default: none. `MTLS_BOUND_PROFILE`
+   */
+  readonly profile?: ProfileName;
+  /** Lets requests without credentials pass, without an `Authorization`: for routes that are open to all. Default false. */
+  readonly optional?: boolean;
+  /** What this resource says of itself at its well-known URL, to which challenges point (RFC 9728). Default: nothing. */
+  readonly resourceMetadata?: ResourceMetadataOptions;
   /** Where the client certificate comes from. Default `tlsSocket()`. */
   readonly certificate?: CertificateSource;
   /** What a client certificate must be beside bound to the token. Default: nothing. */
@@ -81,6 +96,9 @@ export interface Settings {
   readonly issuers: readonly IssuerSettings[];
   readonly selectIssuer: IssuerSelection | undefined;
   readonly binding: Binding;
+  readonly profile: Profile | undefined;
+  readonly optional: boolean;
+  readonly resourceMetadata: ResourceMetadata | undefined;
   readonly certificate: CertificateSource;
   readonly certificatePolicy: CertificatePolicy | undefined;
   readonly clockTolerance: number;
@@ -97,6 +115,9 @@ const optionNames = [
   'issuers',
   'selectIssuer',
   'binding',
+  'profile',
+  'optional',
+  'resourceMetadata',
   'certificate',
   'certificatePolicy',
   'clockTolerance',
@@ -123,10 +144,25 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
   const given = new OptionReader('options', options, optionNames, environment);
   const certificate = given.optional('certificate', certificateSource) ?? tlsSocket();
   const issuers = resolveIssuers(given);
-  return Object.freeze({
+  const binding =
+    given.optional('binding', oneOf('required', 'when-bound', 'report'), 'MTLS_BOUND_BINDING') ?? 'required';
+  const profileName = given.optional('profile', oneOf(...profileNames), 'MTLS_BOUND_PROFILE');
+  const settings = Object.freeze({
     issuers,
     selectIssuer: resolveSelection(given, issuers),
-    binding: given.optional('binding', oneOf('required', 'when-bound'), 'MTLS_BOUND_BINDING') ?? 'required',
+    binding,
+    profile: profileName && profiles[profileName],
+    optional: given.optional('optional', flag) ?? false,
+    resourceMetadata: given.isMissing('resourceMetadata')
+      ? undefined
+      : given.read('resourceMetadata', (path, options) =>
+          resourceMetadata(
+            path,
+            options,
+            issuers.map(({ issuer }) => issuer),
+            binding === 'required',
+          ),
+        ),
     certificate,
     certificatePolicy: resolveCertificatePolicy(given, certificate),
     clockTolerance: given.optional('clockTolerance', seconds(0, 300)) ?? 30,
@@ -137,6 +173,42 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
     realm: given.optional('realm', quotable, 'MTLS_BOUND_REALM') ?? 'api',
     errorBody: given.optional('errorBody', functionLike<ErrorBody>('a function')),
   });
+  if (profileName !== undefined) {
+    refuseContradictions(profileName, settings);
+  }
+  return settings;
+}
+
+/** What a profile demands can't be switched off beside it. */
+function refuseContradictions(
+  name: ProfileName,
+  { binding, clockTolerance, cache, issuers }: Settings,
+): void {
+  const { least, most } = profiles[name].clockTolerance;
+  const contradictions: [string, boolean, unknown, string][] = [
+    ['binding', binding !== 'required', binding, "'required'"],
+    [
+      'clockTolerance',
+      clockTolerance < least || clockTolerance > most,
+      clockTolerance,
+      `${least} to ${most} seconds`,
+    ],
+    ['cache.staleIfError', cache.staleIfError > 0, cache.staleIfError, '0: no answer serves beyond its time'],
+    [
+      'audience',
+      issuers.some(({ audience }) => audience === 'server-enforced'),
+      'server-enforced',
+      'the identifier of this API',
+    ],
+  ];
+  const found = contradictions.find(([, isContradiction]) => isContradiction);
+  if (found !== undefined) {
+    const [option, , value, accepted] = found;
+    throw new ConfigurationError(
+      option,
+      `${JSON.stringify(value)} was given beside profile: '${name}'; accepted is ${accepted}`,
+    );
+  }
 }
 
 /** Nothing of one server may reach another by oversight: its name and our credential belong in the list. */

@@ -4,28 +4,28 @@ import { RevocationFeed } from './cache/revocation-feed.js';
 import { checkedRevocation, type Revocation, Revocations, withoutToken } from './cache/revocations.js';
 import { SharedCache } from './cache/shared-cache.js';
 import { type Asked, TokenCache } from './cache/token-cache.js';
-import { ClientCertificate } from './certificate/client-certificate.js';
-import { asRefusal, RequestRefused } from './errors.js';
+import type { ClientCertificate } from './certificate/client-certificate.js';
+import { asRefusal, type RefusalCode, RequestRefused } from './errors.js';
+import { during, interactionOf } from './interaction.js';
+import { createJudge } from './judge.js';
 import { problemReporter, publishRefused } from './observe/events.js';
 import { type ResourceServerOptions, resolveSettings } from './options.js';
-import { checkBinding } from './policy/binding.js';
-import { checkClaims } from './policy/claims.js';
 import type { RoutePolicy } from './policy/route-policy.js';
 import { type NodeRequest, readBearerToken } from './request/bearer-token.js';
 import { FloodGuard } from './request/flood-guard.js';
 import { readRevocationRequest } from './request/revocation-request.js';
 import { type Answer, refusalAnswer } from './response/challenge.js';
-import type { TokenAnswer } from './token-claims.js';
 
 /** Decides about requests; what the adapters stand on. */
 export interface ResourceServer {
   /**
    * Lets the request in, or throws `RequestRefused`. The `Authorization` comes at once when the token is known, a
-   * promise of it otherwise; `await` takes both.
+   * promise of it otherwise; `await` takes both. Undefined for a request without credentials where the option `optional`
+   * lets it pass.
    *
    * @param body what a form parser made of the request's body, when one ran: a token there is refused, never used
    */
-  authorize(req: NodeRequest, body?: unknown): Authorization | Promise<Authorization>;
+  authorize(req: NodeRequest, body?: unknown): Authorization | undefined | Promise<Authorization>;
   /**
    * Throws `RequestRefused`, or gives a promise that rejects with it, unless `authorization` is what `authorize` let `req`
    * in with and meets the policy.
@@ -54,7 +54,13 @@ export interface ResourceServer {
    * are not known are refused from now on. Nothing keeps the process alive then.
    */
   close(): Promise<void>;
-  /** The header that answers, to be named in `Vary` (RFC 9440 §2.4); undefined for a TLS connection. */
+  /** The answer to a request for this resource's metadata (RFC 9728 §3.1); undefined for any other. */
+  readonly metadata:
+    | ((method: string | undefined, target: string | undefined) => Answer | undefined)
+    | undefined;
+  /** What `binding: 'report'` let in that `required` would refuse: how often, by code. */
+  readonly reported: ReadonlyMap<RefusalCode, number>;
+  /** The header that answers are chosen by, to be named in `Vary` (RFC 9440 §2.4); undefined for a TLS connection. */
   readonly vary: string | undefined;
   /** The HTTP answer to whatever `authorize` or `require` threw. Never throws. */
   answer(thrown: unknown): Answer;
@@ -69,7 +75,12 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const report = problemReporter();
   const authorities = settings.issuers.map((issuer) =>
     createAuthority(
-      { ...issuer, clockTolerance: settings.clockTolerance, mustBind: settings.binding === 'required' },
+      {
+        ...issuer,
+        clockTolerance: settings.clockTolerance,
+        mustBind: settings.binding === 'required',
+        permittedAlgorithms: settings.profile?.algorithms,
+      },
       report,
     ),
   );
@@ -81,7 +92,19 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const feed = feedRules && new RevocationFeed(feedRules, revocations, shared, report);
   const cache = new TokenCache(settings.cache, revocations, shared);
   const floodGuard = settings.floodGuard && new FloodGuard(settings.floodGuard);
+  const judge = createJudge(settings, (issuer) => authorityOf(issuer).rules);
+  const challengeRules = {
+    realm: settings.realm,
+    errorBody: settings.errorBody,
+    resourceMetadata: settings.resourceMetadata?.url,
+  };
   let isClosed = false;
+  if (settings.binding === 'report') {
+    report(
+      'binding_not_enforced',
+      "binding: 'report' lets in tokens that are bound to nothing or to another certificate; it is for a trial before 'required'",
+    );
+  }
 
   /** The same, but only when the client may have it asked; what comes of it counts for or against the client. */
   function guarded(asked: Asked, req: NodeRequest, thumbprint: string | undefined): Asked {
@@ -89,22 +112,11 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       ...asked,
       read: async (token) => {
         const source = floodGuard?.admit(req, thumbprint) ?? [];
-        const answer = await asked.read(token);
+        const answer = await during(interactionOf(req), () => asked.read(token));
         floodGuard?.count(source, typeof answer !== 'string');
         return answer;
       },
     };
-  }
-
-  function decide(token: TokenAnswer, certificate: ClientCertificate | undefined): Authorization {
-    if (typeof token === 'string') {
-      throw new RequestRefused(token);
-    }
-    const now = Date.now();
-    checkClaims(token, authorityOf(token.issuer).rules, now / 1000);
-    checkBinding(token.confirmation, certificate?.thumbprint, settings.binding);
-    settings.certificatePolicy?.(certificate, now);
-    return new Authorization(token, certificate);
   }
 
   /** What is under way is waited for; nothing new is asked. */
@@ -131,13 +143,15 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     }
     refuseWhenClosed();
     const token = readBearerToken(req, undefined);
-    const answer = await cache.confirm(token, { ...whomToAsk(token, req), read: read.introspect });
-    decide(answer, certificate);
+    const { introspect: ask } = read;
+    const asked = { ...whomToAsk(token, req), read: ask };
+    const answer = await during(interactionOf(req), () => cache.confirm(token, asked));
+    judge.decide(answer, certificate, req);
   }
 
-  function refuse(thrown: unknown, certificate: ClientCertificate | undefined): never {
+  function refuse(thrown: unknown, certificate: ClientCertificate | undefined, req: NodeRequest): never {
     const refusal = asRefusal(thrown);
-    publishRefused(refusal, certificate?.thumbprint);
+    publishRefused({ refusal, thumbprint: certificate?.thumbprint, interactionId: interactionOf(req) });
     if (refusal.status === 503) {
       report(refusal.code, refusal.message);
     }
@@ -161,41 +175,48 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
 
   const server: ResourceServer = Object.freeze({
     vary: settings.certificate.header,
+    metadata: settings.resourceMetadata?.answerTo,
+    reported: judge.reported,
 
     authorize(req: NodeRequest, body?: unknown) {
       let certificate: ClientCertificate | undefined;
       try {
         const token = readBearerToken(req, body);
-        certificate = settings.certificate(req);
-        checkCertificate(certificate);
+        certificate = judge.certificateOf(req);
         if (certificate === undefined && settings.binding === 'required') {
           throw new RequestRefused('certificate_missing');
         }
         const asked = whomToAsk(token, req);
         const known = cache.known(token, asked);
         if (known !== undefined) {
-          return decide(known, certificate);
+          return judge.decide(known, certificate, req);
         }
         refuseWhenClosed();
         return cache
           .learn(token, guarded(asked, req, certificate?.thumbprint))
-          .then((answer) => decide(answer, certificate))
-          .catch((thrown: unknown) => refuse(thrown, certificate));
+          .then((answer) => judge.decide(answer, certificate, req))
+          .catch((thrown: unknown) => refuse(thrown, certificate, req));
       } catch (thrown) {
-        return refuse(thrown, certificate);
+        if (settings.optional && thrown instanceof RequestRefused && thrown.code === 'credentials_missing') {
+          return undefined;
+        }
+        return refuse(thrown, certificate, req);
       }
     },
 
     require(req: NodeRequest, authorization: unknown, policy: RoutePolicy) {
       const certificate = authorization instanceof Authorization ? authorization.certificate : undefined;
       try {
+        if (authorization === undefined && settings.optional) {
+          throw new RequestRefused('credentials_missing');
+        }
         if (!(authorization instanceof Authorization)) {
           throw new Error('a guard of a route ran on a request that mtlsBound() did not let in');
         }
         const outcome = policy({ authorization, introspect: () => introspect(req, authorization) });
-        return outcome?.catch((thrown: unknown) => refuse(thrown, certificate));
+        return outcome?.catch((thrown: unknown) => refuse(thrown, certificate, req));
       } catch (thrown) {
-        return refuse(thrown, certificate);
+        return refuse(thrown, certificate, req);
       }
     },
 
@@ -227,22 +248,15 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     answer(thrown: unknown) {
       const refusal = asRefusal(thrown);
       try {
-        return refusalAnswer(refusal, settings);
+        return refusalAnswer(refusal, challengeRules);
       } catch (error) {
         report(
           'error_body_failed',
           `the option errorBody threw; the plain body was sent: ${asRefusal(error).message}`,
         );
-        return refusalAnswer(refusal, { realm: settings.realm, errorBody: undefined });
+        return refusalAnswer(refusal, { ...challengeRules, errorBody: undefined });
       }
     },
   });
   return server;
-}
-
-/** A source is the user's own function: what it returns decides about identity, so nothing is taken for granted. */
-function checkCertificate(certificate: unknown): asserts certificate is ClientCertificate | undefined {
-  if (certificate !== undefined && !(certificate instanceof ClientCertificate)) {
-    throw new TypeError('the option certificate returned neither a ClientCertificate nor undefined');
-  }
 }

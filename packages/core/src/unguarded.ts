@@ -18,6 +18,8 @@ function refuse(): never {
  */
 export const unguarded: ResourceServer = Object.freeze({
   vary: undefined,
+  metadata: undefined,
+  reported: new Map(),
   authorize: refuse,
   require: refuse,
   revoke: refuse,
@@ -33,5 +35,9 @@ export const unguarded: ResourceServer = Object.freeze({
 });
 
 function answer(thrown: unknown): Answer {
-  return refusalAnswer(asRefusal(thrown), { realm: 'api', errorBody: undefined });
+  return refusalAnswer(asRefusal(thrown), {
+    realm: 'api',
+    errorBody: undefined,
+    resourceMetadata: undefined,
+  });
 }

@@ -1,12 +1,30 @@
 import {
   type Answer,
+  type AuthenticationRequirement,
   type Authorization,
+  type AuthorizationDetailRequirement,
   activeToken,
+  anyScope,
+  authentication,
+  authorizationDetail,
+  type CertificatePolicyOptions,
+  type ClaimRequirement,
+  ConfigurationError,
+  certificateOnRoute,
+  certificateSubject,
+  claimValues,
   createResourceServer,
   everyScope,
+  type FapiHeaders,
+  type FapiHeadersOptions,
+  fapiHeaderReader,
+  interactionHeader,
+  type Psd2Role,
+  psd2Role,
   type ResourceServer,
   type ResourceServerOptions,
   type RoutePolicy,
+  type SubjectRequirement,
   unguarded,
 } from '@mtls-bound/core';
 import type { Request, RequestHandler, Response } from 'express';
@@ -18,6 +36,8 @@ declare global {
     interface Request {
       /** What the request was let in with; set by `mtlsBound()`. */
       auth?: Authorization;
+      /** What FAPI's headers say of the request; set by `fapiHeaders()`. */
+      fapi?: FapiHeaders;
     }
   }
 }
@@ -42,15 +62,17 @@ export interface MtlsBound extends RequestHandler {
 export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
   const server = createResourceServer(options);
   const middleware: RequestHandler = (req: GuardedRequest, res, next) => {
-    const grant = (authorization: Authorization): void => {
-      req.auth = authorization;
+    const grant = (authorization: Authorization | undefined): void => {
+      if (authorization !== undefined) {
+        req.auth = authorization;
+      }
       req[resourceServer] = server;
       if (server.vary !== undefined) {
         res.vary(server.vary);
       }
       next();
     };
-    let outcome: Authorization | Promise<Authorization>;
+    let outcome: Authorization | undefined | Promise<Authorization>;
     try {
       outcome = server.authorize(req, req.body);
     } catch (thrown) {
@@ -91,6 +113,80 @@ export function requireActive(): RequestHandler {
 }
 
 /**
+ * Lets a request pass only if its access token grants at least one of the scopes; otherwise 403 `insufficient_scope`
+ * (RFC 6750 §3.1). Goes behind `mtlsBound()`.
+ */
+export function requireAnyScope(...scopes: string[]): RequestHandler {
+  return guard(anyScope(scopes));
+}
+
+/**
+ * Lets a request pass only if the token's claims are as required; otherwise 403. Goes behind `mtlsBound()`. Throws
+ * `ConfigurationError`.
+ *
+ * @example
+ * app.get('/wealth', requireClaims({ segment: ['private', 'wealth'] }), handler);
+ */
+export function requireClaims(required: Readonly<Record<string, ClaimRequirement>>): RequestHandler {
+  return guard(claimValues(required));
+}
+
+/**
+ * Lets a request pass only if its user was authenticated strongly and recently enough; otherwise 401
+ * `insufficient_user_authentication`, which tells the client what would do (RFC 9470 §3). Goes behind `mtlsBound()`. Throws
+ * `ConfigurationError`.
+ *
+ * @example
+ * app.post('/payments', requireAuthentication({ acrValues: ['urn:example:sca'], maxAge: 300 }), handler);
+ */
+export function requireAuthentication(requirement: AuthenticationRequirement): RequestHandler {
+  return guard(authentication(requirement));
+}
+
+/**
+ * Lets a request pass only if one authorization detail of the token has the type and grants every one of the actions
+ * (RFC 9396); otherwise 403. Goes behind `mtlsBound()`. Throws `ConfigurationError`.
+ *
+ * @example
+ * app.post('/payments', requireAuthorizationDetails({ type: 'payment_initiation', actions: ['initiate'] }), handler);
+ */
+export function requireAuthorizationDetails(requirement: AuthorizationDetailRequirement): RequestHandler {
+  return guard(authorizationDetail(requirement));
+}
+
+/**
+ * Lets a request pass only with a certificate that meets the policy, as the option `certificatePolicy` does for all routes;
+ * otherwise 403, or 401 by its `status`. Goes behind `mtlsBound()`. Throws `ConfigurationError`.
+ */
+export function requireCertificate(policy: CertificatePolicyOptions): RequestHandler {
+  return guard(certificateOnRoute(policy));
+}
+
+/**
+ * Lets a request pass only if the subject of its certificate names who the token names; otherwise 403. Goes behind
+ * `mtlsBound()`. Throws `ConfigurationError`.
+ *
+ * @example
+ * app.use(requireCertificateSubject({ organizationIdentifier: ({ org_id }) => `OFBBR-${org_id}`, UID: 'software_id' }));
+ */
+export function requireCertificateSubject(
+  required: Readonly<Record<string, SubjectRequirement>>,
+): RequestHandler {
+  return guard(certificateSubject(required));
+}
+
+/**
+ * Lets a request pass only with a qualified certificate that names this role of a payment service provider (ETSI TS 119 495
+ * §5.1); otherwise 403. Goes behind `mtlsBound()`. Throws `ConfigurationError`.
+ *
+ * @example
+ * app.get('/accounts', requirePsd2Role('PSP_AI'), handler);
+ */
+export function requirePsd2Role(role: Psd2Role): RequestHandler {
+  return guard(psd2Role(role));
+}
+
+/**
  * Takes revocations from an authorization server or from anybody whose token grants `scope` (RFC 7009 §2.1): a form by
  * POST with `token`, `token_hash`, `sub`, `client_id` or `x5t#S256`. Goes behind `mtlsBound()`. Answers 200 when every
  * process is on its way to know, 503 when it holds in this one alone.
@@ -106,6 +202,51 @@ export function revocationEndpoint(scope: string): RequestHandler {
       .acceptRevocation(req, req.auth, policy, req.body)
       .then((answer) => write(res, answer))
       .catch(next);
+  };
+}
+
+/**
+ * Serves this resource's metadata at its well-known path, to everybody (RFC 9728 §3). Goes before `mtlsBound()`, whose
+ * option `resourceMetadata` says what they are. Throws `ConfigurationError` where it does not.
+ *
+ * @example
+ * const guard = mtlsBound({ resourceMetadata: { resource: 'https://api.example.com' } });
+ * app.use(protectedResourceMetadata(guard), guard);
+ */
+export function protectedResourceMetadata({ resourceServer: { metadata } }: MtlsBound): RequestHandler {
+  if (metadata === undefined) {
+    throw new ConfigurationError(
+      'resourceMetadata',
+      'mtlsBound() was not given it; accepted is { resource }',
+    );
+  }
+  return (req, res, next) => {
+    const answer = metadata(req.method, req.originalUrl);
+    if (answer === undefined) {
+      next();
+    } else {
+      write(res, answer);
+    }
+  };
+}
+
+/**
+ * Reads FAPI's headers to `req.fapi`, and gives each answer the `x-fapi-interaction-id` of its request, or a new one
+ * (FAPI 1.0 Part 1 §6.2.1): those of this package, of your handlers and of errors. Goes before `mtlsBound()`. Throws
+ * `ConfigurationError`.
+ */
+export function fapiHeaders(options?: FapiHeadersOptions): RequestHandler {
+  const read = fapiHeaderReader(options);
+  return (req, res, next) => {
+    const { fapi, refusal } = read(req);
+    req.fapi = fapi;
+    res.setHeader(interactionHeader, fapi.interactionId);
+    res.sendDate = true;
+    if (refusal === undefined) {
+      next();
+    } else {
+      send(res, unguarded, refusal);
+    }
   };
 }
 

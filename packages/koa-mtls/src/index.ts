@@ -1,12 +1,30 @@
 import {
   type Answer,
+  type AuthenticationRequirement,
   type Authorization,
+  type AuthorizationDetailRequirement,
   activeToken,
+  anyScope,
+  authentication,
+  authorizationDetail,
+  type CertificatePolicyOptions,
+  type ClaimRequirement,
+  ConfigurationError,
+  certificateOnRoute,
+  certificateSubject,
+  claimValues,
   createResourceServer,
   everyScope,
+  type FapiHeaders,
+  type FapiHeadersOptions,
+  fapiHeaderReader,
+  interactionHeader,
+  type Psd2Role,
+  psd2Role,
   type ResourceServer,
   type ResourceServerOptions,
   type RoutePolicy,
+  type SubjectRequirement,
   unguarded,
 } from '@mtls-bound/core';
 import type { Context, Middleware } from 'koa';
@@ -15,8 +33,13 @@ export * from '@mtls-bound/core';
 
 /** What `mtlsBound()` adds to `ctx.state`. */
 export interface MtlsBoundState {
-  /** What the request was let in with. */
+  /** What the request was let in with; undefined only where the option `optional` lets it in without. */
   auth: Authorization;
+}
+
+/** What `fapiHeaders()` adds to `ctx.state`. */
+export interface FapiState {
+  fapi: FapiHeaders;
 }
 
 // On the context itself, so that the guards of routes answer as the mtlsBound() did that let the request in.
@@ -38,7 +61,10 @@ export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
   const server = createResourceServer(options);
   const middleware: Middleware<MtlsBoundState> = async (ctx, next) => {
     try {
-      ctx.state.auth = await server.authorize(ctx.req, parsedBody(ctx));
+      const authorization = await server.authorize(ctx.req, parsedBody(ctx));
+      if (authorization !== undefined) {
+        ctx.state.auth = authorization;
+      }
     } catch (thrown) {
       send(ctx, server, thrown);
       return;
@@ -77,6 +103,80 @@ export function requireActive(): Middleware {
 }
 
 /**
+ * Lets a request pass only if its access token grants at least one of the scopes; otherwise 403 `insufficient_scope`
+ * (RFC 6750 §3.1). Goes behind `mtlsBound()`.
+ */
+export function requireAnyScope(...scopes: string[]): Middleware {
+  return guard(anyScope(scopes));
+}
+
+/**
+ * Lets a request pass only if the token's claims are as required; otherwise 403. Goes behind `mtlsBound()`. Throws
+ * `ConfigurationError`.
+ *
+ * @example
+ * router.get('/wealth', requireClaims({ segment: ['private', 'wealth'] }), handler);
+ */
+export function requireClaims(required: Readonly<Record<string, ClaimRequirement>>): Middleware {
+  return guard(claimValues(required));
+}
+
+/**
+ * Lets a request pass only if its user was authenticated strongly and recently enough; otherwise 401
+ * `insufficient_user_authentication`, which tells the client what would do (RFC 9470 §3). Goes behind `mtlsBound()`. Throws
+ * `ConfigurationError`.
+ *
+ * @example
+ * router.post('/payments', requireAuthentication({ acrValues: ['urn:example:sca'], maxAge: 300 }), handler);
+ */
+export function requireAuthentication(requirement: AuthenticationRequirement): Middleware {
+  return guard(authentication(requirement));
+}
+
+/**
+ * Lets a request pass only if one authorization detail of the token has the type and grants every one of the actions
+ * (RFC 9396); otherwise 403. Goes behind `mtlsBound()`. Throws `ConfigurationError`.
+ *
+ * @example
+ * router.post('/payments', requireAuthorizationDetails({ type: 'payment_initiation', actions: ['initiate'] }), handler);
+ */
+export function requireAuthorizationDetails(requirement: AuthorizationDetailRequirement): Middleware {
+  return guard(authorizationDetail(requirement));
+}
+
+/**
+ * Lets a request pass only with a certificate that meets the policy, as the option `certificatePolicy` does for all routes;
+ * otherwise 403, or 401 by its `status`. Goes behind `mtlsBound()`. Throws `ConfigurationError`.
+ */
+export function requireCertificate(policy: CertificatePolicyOptions): Middleware {
+  return guard(certificateOnRoute(policy));
+}
+
+/**
+ * Lets a request pass only if the subject of its certificate names who the token names; otherwise 403. Goes behind
+ * `mtlsBound()`. Throws `ConfigurationError`.
+ *
+ * @example
+ * app.use(requireCertificateSubject({ organizationIdentifier: ({ org_id }) => `OFBBR-${org_id}`, UID: 'software_id' }));
+ */
+export function requireCertificateSubject(
+  required: Readonly<Record<string, SubjectRequirement>>,
+): Middleware {
+  return guard(certificateSubject(required));
+}
+
+/**
+ * Lets a request pass only with a qualified certificate that names this role of a payment service provider (ETSI TS 119 495
+ * §5.1); otherwise 403. Goes behind `mtlsBound()`. Throws `ConfigurationError`.
+ *
+ * @example
+ * router.get('/accounts', requirePsd2Role('PSP_AI'), handler);
+ */
+export function requirePsd2Role(role: Psd2Role): Middleware {
+  return guard(psd2Role(role));
+}
+
+/**
  * Takes revocations from an authorization server or from anybody whose token grants `scope` (RFC 7009 §2.1): a form by
  * POST with `token`, `token_hash`, `sub`, `client_id` or `x5t#S256`. Goes behind `mtlsBound()`. Answers 200 when every
  * process is on its way to know, 503 when it holds in this one alone.
@@ -89,6 +189,60 @@ export function revocationEndpoint(scope: string): Middleware {
   return async (ctx: GuardedContext) => {
     const server = ctx[resourceServer] ?? unguarded;
     write(ctx, await server.acceptRevocation(ctx.req, ctx.state.auth, policy, parsedBody(ctx)));
+  };
+}
+
+/**
+ * Serves this resource's metadata at its well-known path, to everybody (RFC 9728 §3). Goes before `mtlsBound()`, whose
+ * option `resourceMetadata` says what they are. Throws `ConfigurationError` where it does not.
+ *
+ * @example
+ * const guard = mtlsBound({ resourceMetadata: { resource: 'https://api.example.com' } });
+ * app.use(protectedResourceMetadata(guard)).use(guard);
+ */
+export function protectedResourceMetadata({ resourceServer: { metadata } }: MtlsBound): Middleware {
+  if (metadata === undefined) {
+    throw new ConfigurationError(
+      'resourceMetadata',
+      'mtlsBound() was not given it; accepted is { resource }',
+    );
+  }
+  return async (ctx, next) => {
+    const answer = metadata(ctx.method, ctx.originalUrl);
+    if (answer === undefined) {
+      await next();
+    } else {
+      write(ctx, answer);
+    }
+  };
+}
+
+/**
+ * Reads FAPI's headers to `ctx.state.fapi`, and gives each answer the `x-fapi-interaction-id` of its request, or a new one
+ * (FAPI 1.0 Part 1 §6.2.1): those of this package, of your handlers and of errors. Goes before `mtlsBound()`. Throws
+ * `ConfigurationError`.
+ */
+export function fapiHeaders(options?: FapiHeadersOptions): Middleware<FapiState> {
+  const read = fapiHeaderReader(options);
+  return async (ctx, next) => {
+    const { fapi, refusal } = read(ctx.req);
+    ctx.state.fapi = fapi;
+    ctx.set(interactionHeader, fapi.interactionId);
+    ctx.res.sendDate = true;
+    if (refusal !== undefined) {
+      send(ctx, unguarded, refusal);
+      return;
+    }
+    try {
+      await next();
+    } catch (error) {
+      // Koa clears the headers of an answer to an error, but for those that the error names.
+      if (error instanceof Error) {
+        const { headers } = error as { headers?: object };
+        Object.assign(error, { headers: { ...headers, [interactionHeader]: fapi.interactionId } });
+      }
+      throw error;
+    }
   };
 }
 

@@ -36,6 +36,8 @@ export interface AuthorityOptions extends MetadataRules, ClaimRules {
   readonly http: HttpRules & ProtectionRules;
   /** Whether tokens must be bound: a server that may issue others is worth a warning (RFC 8705 §3.3). */
   readonly mustBind: boolean;
+  /** Signature algorithms that a profile permits; undefined for any that we know. */
+  readonly permittedAlgorithms: readonly string[] | undefined;
 }
 
 /** Nothing is asked of the server yet. Throws `ConfigurationError` where its token source lacks something. */
@@ -54,7 +56,16 @@ export function createAuthority(options: AuthorityOptions, report: ReportProblem
         );
       }
     });
-  const access = { issuer, audience, clockTolerance, client: requireClient, metadata, http };
+  const { permittedAlgorithms } = options;
+  const access = {
+    issuer,
+    audience,
+    clockTolerance,
+    permittedAlgorithms,
+    client: requireClient,
+    metadata,
+    http,
+  };
   return Object.freeze({
     rules: { issuer, audience, clockTolerance },
     read: options.tokens(access),

@@ -5,6 +5,7 @@ import {
   processIntrospectionResponse,
 } from 'oauth4webapi';
 import { RequestRefused } from '../errors.js';
+import { currentInteraction, interactionHeader } from '../interaction.js';
 import { flag, isHttpsUrl, OptionReader, textRecord } from '../option-rules.js';
 import { readTokenClaims, type TokenAnswer, type TokenReader } from '../token-claims.js';
 import type { ClientAuthentication } from './client-authentication.js';
@@ -13,6 +14,7 @@ import { remoteKeys } from './key-set.js';
 import type { Metadata } from './metadata.js';
 import { onceMore } from './protection.js';
 import { readRetryAfter } from './retry-after.js';
+import { acceptedAlgorithms } from './signature-algorithms.js';
 import {
   readSignedAnswer,
   type SignedAnswers,
@@ -27,6 +29,8 @@ export interface AuthorizationServerAccess {
   readonly audience: readonly string[] | 'server-enforced';
   /** Seconds by which the clocks may differ. */
   readonly clockTolerance: number;
+  /** Signature algorithms that a profile permits; undefined for any that we know. */
+  readonly permittedAlgorithms: readonly string[] | undefined;
   /**
    * Who this resource server is to the authorization server. Throws `ConfigurationError` where nobody said: who needs it
    * asks when the source is made, at start-up.
@@ -74,6 +78,11 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
   return (access) => {
     const { issuer, metadata, http } = access;
     const { id: clientId, authentication } = access.client();
+    const algorithms = acceptedAlgorithms(
+      'introspection().signed.algorithms',
+      format?.algorithms,
+      access.permittedAlgorithms,
+    );
     const keys = remoteKeys(metadata, http);
     const viaMutualTls = authentication.identity !== undefined;
     const client = { client_id: clientId, use_mtls_endpoint_aliases: viaMutualTls };
@@ -84,6 +93,7 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
       const response = await onceMore(() =>
         introspectionRequest(server, client, authentication.authenticate, token, {
           [customFetch]: http,
+          ...interactionHeaders(),
           additionalParameters,
           requestJwtResponse: format !== undefined,
         }),
@@ -98,7 +108,12 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
         const answer =
           format === undefined
             ? await plainAnswer(server, client, response)
-            : await readSignedAnswer(await signedText(response), keys, { ...access, clientId, format });
+            : await readSignedAnswer(await signedText(response), keys, {
+                ...access,
+                clientId,
+                algorithms,
+                format,
+              });
         return readAnswer(answer, issuer);
       } catch (error) {
         throw error instanceof RequestRefused ? error : invalidAnswer(endpoint, (error as Error).message);
@@ -106,6 +121,12 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
     };
     return Object.assign(introspect, { introspect });
   };
+}
+
+/** FAPI's interaction id goes on to the authorization server (FAPI 1.0 Part 1 §6.2.1). */
+function interactionHeaders(): { headers?: Record<string, string> } {
+  const id = currentInteraction();
+  return id === undefined ? {} : { headers: { [interactionHeader]: id } };
 }
 
 /** Who authenticates by mutual TLS goes to the alias where there is one (RFC 8705 §5). */

@@ -12,7 +12,7 @@ import { readTokenClaims, type TokenAnswer } from '../token-claims.js';
 import type { TokenSource } from './introspection.js';
 import { remoteKeys } from './key-set.js';
 import { type DecryptionKey, decryptionKeys, signedJwtIn } from './nested-jwt.js';
-import { algorithmList, fapiAlgorithms, type SignatureAlgorithm } from './signature-algorithms.js';
+import { acceptedAlgorithms, algorithmList, type SignatureAlgorithm } from './signature-algorithms.js';
 
 /** Options of `jwtAccessTokens()`. */
 export interface JwtAccessTokensOptions {
@@ -44,11 +44,12 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
     'decryptionKey',
     'introspection',
   ]);
-  const algorithms = [...(given.optional('algorithms', algorithmList) ?? fapiAlgorithms)];
+  const chosen = given.optional('algorithms', algorithmList);
   const ownKeys = given.optional('decryptionKey', decryptionKeys);
   const introspection = given.optional('introspection', functionLike<TokenSource>('introspection()'));
   return (access) => {
-    const { issuer, audience, clockTolerance, metadata, http } = access;
+    const { issuer, audience, clockTolerance, metadata, http, permittedAlgorithms } = access;
+    const algorithms = acceptedAlgorithms('jwtAccessTokens().algorithms', chosen, permittedAlgorithms);
     if (audience === 'server-enforced') {
       throw new ConfigurationError(
         'audience',

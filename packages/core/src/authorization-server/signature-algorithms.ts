@@ -1,3 +1,4 @@
+import { ConfigurationError } from '../errors.js';
 import type { OptionRule } from '../option-rules.js';
 
 /** A signature algorithm of JWTs that is accepted. */
@@ -20,3 +21,23 @@ export const algorithmList: OptionRule<readonly SignatureAlgorithm[]> = {
       ? Object.freeze([...given])
       : undefined,
 };
+
+/**
+ * Those chosen, or by default all of FAPI's that are permitted. Throws `ConfigurationError` for a chosen one that a profile
+ * does not permit.
+ */
+export function acceptedAlgorithms(
+  option: string,
+  chosen: readonly SignatureAlgorithm[] | undefined,
+  permitted: readonly string[] | undefined,
+): SignatureAlgorithm[] {
+  const isPermitted = (name: string): boolean => permitted === undefined || permitted.includes(name);
+  const other = chosen?.find((name) => !isPermitted(name));
+  if (other !== undefined) {
+    throw new ConfigurationError(
+      option,
+      `${other} was given beside a profile; accepted are ${permitted?.join(', ')}`,
+    );
+  }
+  return (chosen ?? fapiAlgorithms).filter(isPermitted);
+}

@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto';
 import { type JWTPayload, type JWTVerifyGetKey, type JWTVerifyOptions, jwtVerify } from 'jose';
 import { OptionReader } from '../option-rules.js';
 import { type DecryptionKey, decryptionKeys, signedJwtIn } from './nested-jwt.js';
-import { algorithmList, fapiAlgorithms, type SignatureAlgorithm } from './signature-algorithms.js';
+import { algorithmList, type SignatureAlgorithm } from './signature-algorithms.js';
 
 /** Options of signed introspection answers. */
 export interface SignedAnswers {
@@ -28,14 +28,15 @@ export function signedAnswers(path: string, given: unknown): SignedAnswerFormat 
   }
   const options = new OptionReader(path, given === true ? {} : given, ['algorithms', 'decryptionKey']);
   return Object.freeze({
-    algorithms: options.optional('algorithms', algorithmList) ?? fapiAlgorithms,
+    algorithms: options.optional('algorithms', algorithmList),
     keys: options.optional('decryptionKey', decryptionKeys),
   });
 }
 
 /** The form that signed answers must have. */
 export interface SignedAnswerFormat {
-  readonly algorithms: readonly SignatureAlgorithm[];
+  /** Undefined for FAPI's. */
+  readonly algorithms: readonly SignatureAlgorithm[] | undefined;
   /** Our own keys, when the answers are encrypted. */
   readonly keys: readonly KeyObject[] | undefined;
 }
@@ -46,6 +47,7 @@ export interface SignedAnswerRules {
   readonly clientId: string;
   readonly audience: readonly string[] | 'server-enforced';
   readonly clockTolerance: number;
+  readonly algorithms: readonly SignatureAlgorithm[];
   readonly format: SignedAnswerFormat;
 }
 
@@ -58,13 +60,13 @@ export async function readSignedAnswer(
   keys: JWTVerifyGetKey,
   rules: SignedAnswerRules,
 ): Promise<Record<string, unknown>> {
-  const { issuer, clientId, audience, clockTolerance, format } = rules;
+  const { issuer, clientId, audience, clockTolerance, algorithms, format } = rules;
   const options: JWTVerifyOptions = {
     typ: 'token-introspection+jwt',
     issuer,
     // Servers name us by our client id or by the identifier that tokens name.
     audience: audience === 'server-enforced' ? clientId : [clientId, ...audience],
-    algorithms: [...format.algorithms],
+    algorithms: [...algorithms],
     clockTolerance,
     maxTokenAge: MAX_AGE,
     requiredClaims: ['iss', 'aud', 'iat'],

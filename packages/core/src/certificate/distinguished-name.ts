@@ -43,7 +43,7 @@ export function parseDistinguishedName(text: string): DistinguishedName | undefi
   for (let next = ','; next !== ''; ) {
     const match = attribute.exec(text);
     const [, type = '', value = '', separator = ''] = match ?? [];
-    const oid = /^\d/.test(type) ? type : oids[type.toLowerCase()];
+    const oid = attributeOid(type);
     if (oid === undefined) {
       return undefined;
     }
@@ -55,6 +55,11 @@ export function parseDistinguishedName(text: string): DistinguishedName | undefi
     }
   }
   return names.toReversed();
+}
+
+/** The OID of an attribute type that is named, or written as an OID; undefined for an unknown name. */
+export function attributeOid(type: string): string | undefined {
+  return /^\d+(?:\.\d+)+$/.test(type) ? type : oids[type.toLowerCase()];
 }
 
 /** The same for a name that was decoded from a certificate, in the certificate's order. */

@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module';
 import { isIPv6, SocketAddress } from 'node:net';
 import type * as X509 from '@peculiar/x509';
 import { RequestRefused } from '../errors.js';
@@ -10,6 +9,7 @@ import {
   isSameName,
   parseDistinguishedName,
 } from './distinguished-name.js';
+import { parsedCertificate, x509Library } from './parsed.js';
 
 /** Subject alternative names, by kind. A certificate needs one of those listed, of any kind. */
 export interface AlternativeNames {
@@ -129,20 +129,11 @@ function contentRules(given: OptionReader): ContentRule[] {
 }
 
 function judge(certificate: ClientCertificate, rules: readonly ContentRule[]): string | true {
-  if (certificate.der === undefined) {
+  const parsed = parsedCertificate(certificate);
+  if (parsed === undefined) {
     return "the proxy hands on the certificate's hash alone";
   }
-  const parsed = parse(certificate.der);
   return rules.find(({ holds }) => !holds(parsed))?.detail ?? true;
-}
-
-function parse(der: Uint8Array): X509.X509Certificate {
-  try {
-    const { X509Certificate } = library();
-    return new X509Certificate(Buffer.from(der));
-  } catch {
-    throw new RequestRefused('certificate_malformed', { detail: 'not an X.509 certificate' });
-  }
 }
 
 function isValidAt(certificate: ClientCertificate, now: number): boolean {
@@ -165,7 +156,7 @@ function alternativeNames(given: OptionReader): ReadonlySet<string> {
 }
 
 function hasOneOf(allowed: ReadonlySet<string>, certificate: X509.X509Certificate): boolean {
-  const extension = certificate.getExtension(library().SubjectAlternativeNameExtension);
+  const extension = certificate.getExtension(x509Library().SubjectAlternativeNameExtension);
   const presented = extension?.names.toJSON() ?? [];
   // The library's word for a URI is "url".
   return presented.some(({ type, value }) =>
@@ -181,13 +172,7 @@ function comparedAlternative(kind: string, value: string): string {
 }
 
 function isForClientAuth(certificate: X509.X509Certificate): boolean {
-  return certificate.getExtension(library().ExtendedKeyUsageExtension)?.usages.includes(clientAuth) ?? false;
-}
-
-// Loaded when a certificate is first looked into: most users never do, and it takes its time.
-const require = createRequire(import.meta.url);
-
-function library(): typeof X509 {
-  require('reflect-metadata');
-  return require('@peculiar/x509');
+  return (
+    certificate.getExtension(x509Library().ExtendedKeyUsageExtension)?.usages.includes(clientAuth) ?? false
+  );
 }

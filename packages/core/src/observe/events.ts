@@ -6,6 +6,8 @@ export interface RefusedEvent {
   readonly refusal: RequestRefused;
   /** The SHA-256 thumbprint of the presented certificate, when there was one. */
   readonly thumbprint: string | undefined;
+  /** `x-fapi-interaction-id`, where `fapiHeaders()` ran. */
+  readonly interactionId: string | undefined;
 }
 
 /** Published on `mtls-bound:problem` for each thing that an operator must mend. */
@@ -17,11 +19,19 @@ export interface ProblemEvent {
 }
 
 const refused = channel('mtls-bound:refused');
+const reported = channel('mtls-bound:reported');
 const problem = channel('mtls-bound:problem');
 
-export function publishRefused(refusal: RequestRefused, thumbprint: string | undefined): void {
+export function publishRefused(event: RefusedEvent): void {
   if (refused.hasSubscribers) {
-    refused.publish({ refusal, thumbprint } satisfies RefusedEvent);
+    refused.publish(event);
+  }
+}
+
+/** The same for a request that is let in all the same, with `binding: 'report'`. On `mtls-bound:reported`. */
+export function publishReported(event: RefusedEvent): void {
+  if (reported.hasSubscribers) {
+    reported.publish(event);
   }
 }
 

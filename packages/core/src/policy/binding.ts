@@ -1,11 +1,23 @@
 import { timingSafeEqual } from 'node:crypto';
-import { RequestRefused } from '../errors.js';
+import { type RefusalCode, RequestRefused } from '../errors.js';
 
 /**
  * Whether an access token that is bound to nothing may pass. `required`: never. `when-bound`: as a plain bearer
- * token, for the time of a migration; a bound token is checked all the same.
+ * token, for the time of a migration; a bound token is checked all the same. `report`: what concerns certificate and
+ * binding refuses nobody and is told, so that `required` can be turned on without guessing; all else is checked as ever.
  */
-export type Binding = 'required' | 'when-bound';
+export type Binding = 'required' | 'when-bound' | 'report';
+
+/** The refusals that `report` tells of instead. */
+export const reportable: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
+  'certificate_malformed',
+  'certificate_missing',
+  'certificate_mismatch',
+  'certificate_refused',
+  'certificate_refused_401',
+  'token_unbound',
+  'token_bound_otherwise',
+]);
 
 // Methods whose proof we do not verify (RFC 7800 §3, RFC 9449 §6.1): to ignore one would be a downgrade.
 const otherMethods = ['jkt', 'jwk', 'jwe', 'jku'] as const;
@@ -16,7 +28,7 @@ const otherMethods = ['jkt', 'jwk', 'jwe', 'jku'] as const;
  */
 export function checkBinding(confirmation: unknown, thumbprint: string | undefined, binding: Binding): void {
   if (confirmation === undefined) {
-    if (binding === 'required') {
+    if (binding !== 'when-bound') {
       throw new RequestRefused('token_unbound');
     }
     return;

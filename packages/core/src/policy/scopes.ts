@@ -9,7 +9,7 @@ const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
  * `ConfigurationError` for none, or for what is no scope.
  */
 export function everyScope(scopes: readonly unknown[]): RoutePolicy {
-  const required = checkedScopes(scopes);
+  const required = checkedScopes('requireScopes()', scopes);
   return ({ authorization }) => {
     if (!required.every((name) => authorization.scopes.includes(name))) {
       throw new RequestRefused('scope_insufficient', { scope: required.join(' ') });
@@ -17,15 +17,25 @@ export function everyScope(scopes: readonly unknown[]): RoutePolicy {
   };
 }
 
-function checkedScopes(scopes: readonly unknown[]): readonly string[] {
+/** The same for one of the scopes; the challenge names them all. */
+export function anyScope(scopes: readonly unknown[]): RoutePolicy {
+  const accepted = checkedScopes('requireAnyScope()', scopes);
+  return ({ authorization }) => {
+    if (!accepted.some((name) => authorization.scopes.includes(name))) {
+      throw new RequestRefused('scope_insufficient', { scope: accepted.join(' ') });
+    }
+  };
+}
+
+function checkedScopes(guard: string, scopes: readonly unknown[]): readonly string[] {
   if (scopes.length === 0) {
-    throw new ConfigurationError('requireScopes()', 'no scope was given; accepted is one or more');
+    throw new ConfigurationError(guard, 'no scope was given; accepted is one or more');
   }
   for (const scope of scopes) {
     if (typeof scope !== 'string' || !scopeToken.test(scope)) {
       const given = typeof scope === 'string' ? JSON.stringify(scope) : `a value of type ${typeof scope}`;
       throw new ConfigurationError(
-        'requireScopes()',
+        guard,
         `${given} was given; accepted are scopes of printable ASCII without blanks, " and \\`,
       );
     }

@@ -29,10 +29,13 @@ export interface ChallengeRules {
   /** `realm` of the challenge (RFC 9110 §11.5). */
   readonly realm: string;
   readonly errorBody: ErrorBody | undefined;
+  /** Where the resource's metadata are (RFC 9728 §5.1). */
+  readonly resourceMetadata: string | undefined;
 }
 
 /** The answer to a refused request, with its challenge (RFC 6750 §3). Throws what the body hook throws. */
-export function refusalAnswer(refusal: RequestRefused, { realm, errorBody }: ChallengeRules): Answer {
+export function refusalAnswer(refusal: RequestRefused, rules: ChallengeRules): Answer {
+  const { errorBody } = rules;
   const plain = bodyOf(refusal);
   const shaped = errorBody ? errorBody({ status: refusal.status, code: refusal.code, body: plain }) : plain;
   const body = JSON.stringify(shaped) ?? '';
@@ -41,7 +44,7 @@ export function refusalAnswer(refusal: RequestRefused, { realm, errorBody }: Cha
     headers: {
       'Cache-Control': 'no-store',
       ...(body !== '' && { 'Content-Type': 'application/json; charset=utf-8' }),
-      ...(refusal.isChallenged && { 'WWW-Authenticate': challenge(refusal, realm) }),
+      ...(refusal.isChallenged && { 'WWW-Authenticate': challenge(refusal, rules) }),
       ...(refusal.retryAfter !== undefined && { 'Retry-After': String(refusal.retryAfter) }),
     },
     body,
@@ -49,8 +52,16 @@ export function refusalAnswer(refusal: RequestRefused, { realm, errorBody }: Cha
 }
 
 /** Each parameter at most once (RFC 6750 §3). Every value is a constant of ours or was checked at start-up. */
-function challenge({ error, description, scope }: RequestRefused, realm: string): string {
-  const parameters = { realm, error, error_description: description, scope };
+function challenge(refusal: RequestRefused, { realm, resourceMetadata }: ChallengeRules): string {
+  const parameters = {
+    realm,
+    error: refusal.error,
+    error_description: refusal.description,
+    scope: refusal.scope,
+    acr_values: refusal.acrValues,
+    max_age: refusal.maxAge,
+    resource_metadata: resourceMetadata,
+  };
   const present = Object.entries(parameters).filter(([, value]) => value !== undefined);
   return `Bearer ${present.map(([name, value]) => `${name}="${value}"`).join(', ')}`;
 }

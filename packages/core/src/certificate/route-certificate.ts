@@ -1,0 +1,92 @@
+import { ConfigurationError, RequestRefused } from '../errors.js';
+import { OptionReader } from '../option-rules.js';
+import type { RoutePolicy } from '../policy/route-policy.js';
+import type { ClientCertificate } from './client-certificate.js';
+import { attributeOid } from './distinguished-name.js';
+import { parsedCertificate } from './parsed.js';
+import { type CertificatePolicyOptions, certificatePolicy, certificatePolicyNames } from './policy.js';
+import { type Psd2Role, psd2Roles } from './psd2.js';
+
+/** `certificatePolicy` for one route. Throws `ConfigurationError`. */
+export function certificateOnRoute(options: CertificatePolicyOptions): RoutePolicy {
+  const policy = certificatePolicy(new OptionReader('requireCertificate()', options, certificatePolicyNames));
+  if (policy === undefined) {
+    throw new ConfigurationError('requireCertificate()', 'nothing was given that a certificate could lack');
+  }
+  return ({ authorization }) => policy(authorization.certificate, Date.now());
+}
+
+/** What the certificate's subject has to say: the value of a claim, or what a function makes of the claims. */
+export type SubjectRequirement = string | ((claims: Readonly<Record<string, unknown>>) => string | undefined);
+
+/**
+ * Refuses a certificate whose subject does not name who the token names: 403. A key is an attribute type, by name
+ * (`organizationIdentifier`, `UID`, `CN`) or OID; a value names the claim to compare with, or makes the expected text of
+ * the claims. Compared exactly. A claim that is missing refuses. Throws `ConfigurationError`.
+ */
+export function certificateSubject(required: Readonly<Record<string, SubjectRequirement>>): RoutePolicy {
+  const rules = Object.entries(required ?? {}).map(([type, expected]) => ({
+    type,
+    oid: attributeOid(type),
+    expected,
+  }));
+  const isComplete = rules.every(
+    ({ oid, expected }) =>
+      oid !== undefined && (typeof expected === 'function' || typeof expected === 'string'),
+  );
+  if (rules.length === 0 || !isComplete) {
+    throw new ConfigurationError(
+      'requireCertificateSubject()',
+      'accepted is an object from attribute types, as organizationIdentifier or 2.5.4.97, to a claim or a function',
+    );
+  }
+  return ({ authorization: { certificate, claims } }) => {
+    const subject = subjectOf(certificate);
+    for (const { type, oid, expected } of rules) {
+      const value = typeof expected === 'function' ? expected(claims) : claims[expected];
+      if (typeof value !== 'string' || value === '' || !subject.get(oid ?? '')?.includes(value)) {
+        throw new RequestRefused('certificate_refused', {
+          detail: `its ${type} is not what the token names`,
+        });
+      }
+    }
+  };
+}
+
+/** Refuses a certificate that is not a qualified one with this role of a payment service provider: 403. */
+export function psd2Role(role: Psd2Role): RoutePolicy {
+  if (!(role in psd2RoleNames)) {
+    throw new ConfigurationError('requirePsd2Role()', `accepted is ${Object.keys(psd2RoleNames).join(', ')}`);
+  }
+  return ({ authorization: { certificate } }) => {
+    if (certificate === undefined || !psd2Roles(certificate).includes(role)) {
+      throw new RequestRefused('certificate_refused', {
+        detail: `its QCStatements do not name the role ${role}`,
+      });
+    }
+  };
+}
+
+const psd2RoleNames: Record<Psd2Role, true> = { PSP_AS: true, PSP_PI: true, PSP_AI: true, PSP_IC: true };
+
+/** The subject's values by the OID of their type; a certificate is looked into once. */
+function subjectOf(certificate: ClientCertificate | undefined): ReadonlyMap<string, readonly string[]> {
+  if (certificate === undefined) {
+    return new Map();
+  }
+  const known = subjects.get(certificate);
+  if (known !== undefined) {
+    return known;
+  }
+  const values = new Map<string, string[]>();
+  for (const relative of parsedCertificate(certificate)?.subjectName.toJSON() ?? []) {
+    for (const [type, texts] of Object.entries(relative)) {
+      const oid = attributeOid(type) ?? type;
+      values.set(oid, [...(values.get(oid) ?? []), ...texts]);
+    }
+  }
+  subjects.set(certificate, values);
+  return values;
+}
+
+const subjects = new WeakMap<ClientCertificate, ReadonlyMap<string, readonly string[]>>();

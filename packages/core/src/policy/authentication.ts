@@ -1,0 +1,51 @@
+import { ConfigurationError, RequestRefused } from '../errors.js';
+import { OptionReader, type OptionRule, wholeNumber } from '../option-rules.js';
+import type { RoutePolicy } from './route-policy.js';
+
+/** How the end-user must have been authenticated (RFC 9470 §3). */
+export interface AuthenticationRequirement {
+  /** The token's `acr` must be one of these. */
+  readonly acrValues?: readonly string[];
+  /** Seconds since the user was authenticated (`auth_time`), at most. */
+  readonly maxAge?: number;
+}
+
+// RFC 9470 §3: a space-separated list within quotes.
+const acrList: OptionRule<readonly string[]> = {
+  accepted: 'a list of values of printable ASCII without blanks, " and \\',
+  read: (given) =>
+    Array.isArray(given) &&
+    given.length > 0 &&
+    given.every((acr) => /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(String(acr)))
+      ? Object.freeze(given.map(String))
+      : undefined,
+};
+
+/**
+ * Refuses a token whose user was authenticated too weakly or too long ago: 401 with a challenge that says what would do
+ * (RFC 9470 §3). A token that does not say how or when is refused.
+ */
+export function authentication(requirement: AuthenticationRequirement): RoutePolicy {
+  const given = new OptionReader('requireAuthentication()', requirement, ['acrValues', 'maxAge']);
+  const acrValues = given.optional('acrValues', acrList);
+  const maxAge = given.optional('maxAge', wholeNumber(0, 31_536_000));
+  if (acrValues === undefined && maxAge === undefined) {
+    throw new ConfigurationError(
+      'requireAuthentication()',
+      'nothing was given; accepted is acrValues, maxAge or both',
+    );
+  }
+  return ({ authorization }) => {
+    const { acr, auth_time: authTime } = authorization.claims;
+    const isStrong = acrValues === undefined || acrValues.some((value) => value === acr);
+    const isRecent =
+      maxAge === undefined || (typeof authTime === 'number' && Date.now() / 1000 - authTime <= maxAge);
+    if (!isStrong || !isRecent) {
+      throw new RequestRefused('authentication_insufficient', {
+        detail: isStrong ? 'auth_time is too long ago' : 'acr is not one of those required',
+        ...(acrValues !== undefined && { acrValues: acrValues.join(' ') }),
+        ...(maxAge !== undefined && { maxAge }),
+      });
+    }
+  };
+}

@@ -1,0 +1,52 @@
+import { RequestRefused } from '../errors.js';
+import { OptionReader, text, textList } from '../option-rules.js';
+import type { RoutePolicy } from './route-policy.js';
+
+/** What one authorization detail of the token must grant (RFC 9396 §2). */
+export interface AuthorizationDetailRequirement {
+  readonly type: string;
+  /** All of these. Default: any. */
+  readonly actions?: readonly string[];
+  /** One of these. Default: any. */
+  readonly locations?: readonly string[];
+}
+
+/**
+ * Refuses a token without an authorization detail of this type that grants every one of the actions: 403 (RFC 9396 §8,
+ * §9). One detail has to grant all: rights of several are never added up.
+ */
+export function authorizationDetail(requirement: AuthorizationDetailRequirement): RoutePolicy {
+  const given = new OptionReader('requireAuthorizationDetails()', requirement, [
+    'type',
+    'actions',
+    'locations',
+  ]);
+  const type = given.required('type', text);
+  const actions = given.optional('actions', textList) ?? [];
+  const locations = given.optional('locations', textList);
+  return ({ authorization }) => {
+    const { authorization_details: details } = authorization.claims;
+    const isGranted =
+      Array.isArray(details) &&
+      details.some(
+        (detail: unknown) =>
+          isObject(detail) &&
+          detail.type === type &&
+          actions.every((action) => isIn(action, detail.actions)) &&
+          (locations === undefined || locations.some((location) => isIn(location, detail.locations))),
+      );
+    if (!isGranted) {
+      throw new RequestRefused('authorization_details_insufficient', {
+        detail: `none of type ${type} grants ${actions.join(', ') || 'this'}`,
+      });
+    }
+  };
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+function isIn(value: string, list: unknown): boolean {
+  return Array.isArray(list) && list.includes(value);
+}

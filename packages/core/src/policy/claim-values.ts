@@ -1,0 +1,47 @@
+import { ConfigurationError, RequestRefused } from '../errors.js';
+import type { RoutePolicy } from './route-policy.js';
+
+/** What a claim must be: one value, one of several, or what a function says. */
+export type ClaimRequirement =
+  | string
+  | number
+  | boolean
+  | readonly (string | number)[]
+  | ((value: unknown) => boolean);
+
+/**
+ * Refuses a token whose claims are not as required: 403. Where a claim is a list, one of its members has to fit. Throws
+ * `ConfigurationError`.
+ */
+export function claimValues(required: Readonly<Record<string, ClaimRequirement>>): RoutePolicy {
+  const rules = Object.entries(required ?? {});
+  if (rules.length === 0 || !rules.every(([, rule]) => isRequirement(rule))) {
+    throw new ConfigurationError(
+      'requireClaims()',
+      'accepted is an object from claims to a value, a list of values or a function',
+    );
+  }
+  return ({ authorization }) => {
+    for (const [name, rule] of rules) {
+      const value = Object.hasOwn(authorization.claims, name) ? authorization.claims[name] : undefined;
+      if (!fits(rule, value)) {
+        throw new RequestRefused('claims_insufficient', { detail: `the claim ${name} is not as required` });
+      }
+    }
+  };
+}
+
+function isRequirement(rule: unknown): boolean {
+  return Array.isArray(rule)
+    ? rule.length > 0 && rule.every((value) => ['string', 'number'].includes(typeof value))
+    : ['string', 'number', 'boolean', 'function'].includes(typeof rule);
+}
+
+function fits(rule: ClaimRequirement, value: unknown): boolean {
+  if (typeof rule === 'function') {
+    // Whatever it returns, only `true` lets anybody in.
+    return rule(value) === true;
+  }
+  const accepted: readonly unknown[] = Array.isArray(rule) ? rule : [rule];
+  return (Array.isArray(value) ? value : [value]).some((one) => accepted.includes(one));
+}

@@ -1,0 +1,74 @@
+import { issuerUrl, OptionReader, type OptionRule, textList } from '../option-rules.js';
+import type { Answer } from './challenge.js';
+
+/** What this resource says of itself (RFC 9728 §2). */
+export interface ResourceMetadataOptions {
+  /** The resource identifier, https, without query and fragment: what clients name in `resource` (RFC 8707). */
+  readonly resource: string;
+  /** `scopes_supported`. Default: not told. */
+  readonly scopesSupported?: readonly string[];
+  /** Further members, as `resource_name` or `resource_documentation`. */
+  readonly members?: Readonly<Record<string, unknown>>;
+}
+
+/** The document, and where it is. */
+export interface ResourceMetadata {
+  readonly url: string;
+  /** The answer to a request for it; undefined for any other request. */
+  answerTo(method: string | undefined, target: string | undefined): Answer | undefined;
+}
+
+/** Seconds for which clients may keep the document (RFC 9728 §7.10). */
+const MAX_AGE = 3_600;
+
+const furtherMembers: OptionRule<Readonly<Record<string, unknown>>> = {
+  accepted: 'an object of further members; those that follow from other options are not among them',
+  read: (given) => {
+    const names = typeof given === 'object' && given !== null ? Object.keys(given) : ['resource'];
+    return names.some((name) => ownMembers.includes(name)) ? undefined : { ...(given as object) };
+  },
+};
+
+const ownMembers = [
+  'resource',
+  'authorization_servers',
+  'bearer_methods_supported',
+  'scopes_supported',
+  'tls_client_certificate_bound_access_tokens',
+];
+
+/** Throws `ConfigurationError`. The URL comes from the configuration alone, never from a request (RFC 9728 §7.3). */
+export function resourceMetadata(
+  path: string,
+  options: unknown,
+  issuers: readonly string[],
+  isBound: boolean,
+): ResourceMetadata {
+  const given = new OptionReader(path, options, ['resource', 'scopesSupported', 'members']);
+  const resource = given.required('resource', issuerUrl);
+  const scopes = given.optional('scopesSupported', textList);
+  const { origin, pathname } = new URL(resource);
+  // RFC 9728 §3.1: between host and path.
+  const location = `/.well-known/oauth-protected-resource${pathname === '/' ? '' : pathname}`;
+  const body = JSON.stringify({
+    resource,
+    authorization_servers: issuers,
+    bearer_methods_supported: ['header'],
+    ...(scopes !== undefined && { scopes_supported: scopes }),
+    tls_client_certificate_bound_access_tokens: isBound,
+    ...given.optional('members', furtherMembers),
+  });
+  const answer: Answer = Object.freeze({
+    status: 200,
+    headers: Object.freeze({
+      'Content-Type': 'application/json',
+      'Cache-Control': `public, max-age=${MAX_AGE}`,
+    }),
+    body,
+  });
+  return Object.freeze({
+    url: origin + location,
+    answerTo: (method: string | undefined, target: string | undefined) =>
+      (method === 'GET' || method === 'HEAD') && target?.split('?')[0] === location ? answer : undefined,
+  });
+}
