@@ -1,10 +1,10 @@
 // The whole story on one machine: a real authorization server, an Express API and a Koa API on real mutual TLS, a good
 // client and attackers. `--serve` keeps everything up and prints curl commands.
 import './quiet.js';
+import { printTable } from '../table.js';
 import { startStory } from './cast.js';
 import { printCurlCommands } from './curl.js';
 import { scenes } from './scenes.js';
-import { printTable } from './table.js';
 
 const story = await startStory();
 try {

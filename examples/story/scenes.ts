@@ -3,19 +3,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { UnsecuredJWT } from 'jose';
 import type { TestClient } from '../../test/support/authorization-server.js';
 import type { Identity } from '../../test/support/pki.js';
+import type { Outcome as TableRow } from '../table.js';
 import type { Api, ApiName, Story } from './cast.js';
+
+type Outcome = TableRow<ApiName>;
 
 /** By API; undefined where a scene has nothing to show there. */
 type Statuses = Readonly<Record<ApiName, number | undefined>>;
-
-/** What one scene came to. */
-export interface Outcome {
-  readonly title: string;
-  readonly expected: Statuses;
-  readonly statuses: Statuses;
-  /** What the client was told by the last API that refused it. */
-  readonly told: string;
-}
 
 type Scene = (story: Story) => Promise<Outcome>;
 
@@ -49,7 +43,7 @@ async function play(story: Story, title: string, expected: Statuses, part: Part)
       told = answer.told || told;
     }
   }
-  return { title, expected, statuses, told };
+  return { title, expected, results: statuses, told };
 }
 
 function send({ pki }: Story, url: string, { token, identity, path = '/accounts' }: Call) {
@@ -119,7 +113,7 @@ export const scenes: readonly Scene[] = [
       ...tokens.get(api),
       identity: story.clients.bob.identity,
     }));
-    return Object.values(first.statuses).every((status) => status === 200) ? second : first;
+    return Object.values(first.results).every((status) => status === 200) ? second : first;
   },
   scene(
     'A token that is bound to no certificate',

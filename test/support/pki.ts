@@ -58,11 +58,11 @@ interface Request {
 }
 
 /** Keys are slow to make; the certificates of one test run share a few. */
-export async function createPki(): Promise<Pki> {
+export async function createPki(authority = 'CN=Test CA, O=Example'): Promise<Pki> {
   const [caKeys, serverKeys, aliceKeys, bobKeys, ecKeys, ownRsaKeys, ownEcKeys] = (await Promise.all(
     (['ec', 'ec', 'rsa', 'rsa', 'ec', 'rsa', 'ec'] as const).map(createKeys),
   )) as [Keys, Keys, Keys, Keys, Keys, Keys, Keys];
-  const issuer = { name: 'CN=Test CA, O=Example', keys: caKeys };
+  const issuer = { name: authority, keys: caKeys };
   const client = [new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.clientAuth])];
   const loopback = [
     new x509.SubjectAlternativeNameExtension([
@@ -108,9 +108,16 @@ export async function createPki(): Promise<Pki> {
 const caKeysOf = new WeakMap<Pki, Keys>();
 
 /** One more client certificate by the same authority. */
-export async function issueFrom(pki: Pki, subject: string, extensions: x509.Extension[]): Promise<Identity> {
+export async function issueFrom(
+  pki: Pki,
+  subject: string,
+  extensions: x509.Extension[],
+  dnsNames: readonly string[] = [],
+): Promise<Identity> {
   const issuer = { name: pki.ca.subject, keys: caKeysOf.get(pki) as Keys };
-  return issue({ subject, keys: await createKeys('ec'), issuer, extensions });
+  const names = dnsNames.map((value) => ({ type: 'dns' as const, value }));
+  const san = names.length > 0 ? [new x509.SubjectAlternativeNameExtension(names)] : [];
+  return issue({ subject, keys: await createKeys('ec'), issuer, extensions: [...extensions, ...san] });
 }
 
 async function createKeys(kind: KeyKind): Promise<Keys> {

@@ -1,4 +1,14 @@
-import type { Outcome } from './scenes.js';
+/** What one scene came to, by who was asked; undefined where it has nothing to show. */
+export interface Outcome<Asked extends string = string> {
+  readonly title: string;
+  readonly expected: Readonly<Record<Asked, Result | undefined>>;
+  readonly results: Readonly<Record<Asked, Result | undefined>>;
+  /** What the client was told by the last that refused it. */
+  readonly told: string;
+}
+
+/** A status, or that there was no connection to be had. */
+export type Result = number | 'no TLS';
 
 const colour = process.stdout.isTTY
   ? { good: '\x1b[32m', bad: '\x1b[31m', dim: '\x1b[2m', end: '\x1b[0m' }
@@ -6,7 +16,7 @@ const colour = process.stdout.isTTY
 
 /** Prints who was let in and who was refused, and tells whether each outcome was the expected one. */
 export function printTable(outcomes: readonly Outcome[]): boolean {
-  const apis = Object.keys(outcomes[0]?.statuses ?? {});
+  const apis = Object.keys(outcomes[0]?.results ?? {});
   const width = Math.max(...outcomes.map(({ title }) => title.length));
   const header = ['', 'who'.padEnd(width), ...apis.map((name) => name.padEnd(8)), 'what the client was told'];
   console.log(`\n${header.join('  ')}`);
@@ -20,10 +30,10 @@ export function printTable(outcomes: readonly Outcome[]): boolean {
   return unexpected.length === 0;
 }
 
-function printLine({ title, expected, statuses, told }: Outcome, width: number): boolean {
-  const apis = Object.keys(statuses) as (keyof typeof statuses)[];
-  const asExpected = apis.every((name) => statuses[name] === expected[name]);
-  const shown = apis.map((name) => shownAs(statuses[name]).padEnd(8));
+function printLine({ title, expected, results, told }: Outcome, width: number): boolean {
+  const apis = Object.keys(results) as (keyof typeof results)[];
+  const asExpected = apis.every((name) => results[name] === expected[name]);
+  const shown = apis.map((name) => shownAs(results[name]).padEnd(8));
   const mark = asExpected
     ? `${colour.good}✓${colour.end}`
     : `${colour.bad}✗ expected ${apis.map((name) => expected[name] ?? '-').join(' ')}:${colour.end}`;
@@ -31,6 +41,9 @@ function printLine({ title, expected, statuses, told }: Outcome, width: number):
   return asExpected;
 }
 
-function shownAs(status: number | undefined): string {
-  return status === undefined ? '-' : `${status} ${status === 200 ? 'in' : 'out'}`;
+function shownAs(result: Result | undefined): string {
+  if (typeof result !== 'number') {
+    return result ?? '-';
+  }
+  return `${result} ${result < 400 ? 'in' : 'out'}`;
 }

@@ -1,0 +1,178 @@
+import { createPublicKey, randomUUID, X509Certificate } from 'node:crypto';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { exportJWK, generateKeyPair } from 'jose';
+import Provider, { type ClientMetadata, type Configuration } from 'oidc-provider';
+import type { Identity } from '../../test/support/pki.js';
+import type { ClientName } from './stack.js';
+
+/** What the API is called in tokens. */
+export const audience = 'https://api.example.com';
+export const redirectUri = 'https://tpp.example.com/callback';
+export const scope = 'accounts:read';
+
+/** Who may log in. */
+export const user = { name: 'ada', password: 'correct horse' };
+
+interface Options {
+  readonly issuer: string;
+  readonly proxySecret: string;
+  readonly clients: Readonly<Record<ClientName, Identity>>;
+  /** The resource server's own certificate. */
+  readonly api: Identity;
+}
+
+/**
+ * oidc-provider behind NGINX: pushed authorization requests alone, PKCE, tokens bound to the client's certificate, which
+ * comes in a header. The header counts only with the secret that NGINX adds: whoever gets around NGINX has no certificate.
+ */
+export function createAuthorizationServer(options: Options): RequestListener {
+  const ready = createProvider(options);
+  return async (req, res) => {
+    if (req.headers['x-proxy-secret'] !== options.proxySecret) {
+      delete req.headers['x-fapi-client-cert'];
+      delete req.headers['x-ssl-client-verify'];
+    }
+    const provider = await ready;
+    if (req.url?.startsWith('/interaction/')) {
+      await interact(provider, req, res);
+    } else {
+      provider.callback()(req, res);
+    }
+  };
+}
+
+async function createProvider(options: Options): Promise<Provider> {
+  const { privateKey } = await generateKeyPair('PS256', { extractable: true });
+  const jwks = { keys: [{ ...(await exportJWK(privateKey)), alg: 'PS256', use: 'sig' }] };
+  const provider = new Provider(options.issuer, { ...configuration(options), jwks });
+  // X-Forwarded-Proto is NGINX's.
+  provider.proxy = true;
+  return provider;
+}
+
+/** What a person would do in a browser, one prompt at a time: log in, then consent. */
+async function interact(provider: Provider, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const { prompt, params, session } = await provider.interactionDetails(req, res);
+  const form = new URLSearchParams(await bodyOf(req));
+  if (req.method !== 'POST') {
+    res.end(prompt.name);
+  } else if (prompt.name === 'login') {
+    const isRight = form.get('name') === user.name && form.get('password') === user.password;
+    const login = isRight
+      ? { login: { accountId: user.name } }
+      : { error: 'access_denied', error_description: 'wrong password' };
+    await provider.interactionFinished(req, res, login);
+  } else {
+    const grant = new provider.Grant({
+      accountId: String(session?.accountId),
+      clientId: String(params.client_id),
+    });
+    grant.addOIDCScope(scope);
+    grant.addResourceScope(audience, scope);
+    const consent =
+      form.get('consent') === 'yes'
+        ? { consent: { grantId: await grant.save() } }
+        : { error: 'access_denied' };
+    await provider.interactionFinished(req, res, consent, { mergeWithLastSubmission: true });
+  }
+}
+
+async function bodyOf(req: IncomingMessage): Promise<string> {
+  let body = '';
+  for await (const chunk of req) {
+    body += chunk;
+  }
+  return body;
+}
+
+/** NGINX's `$ssl_client_escaped_cert`. */
+function certificateIn(req: IncomingMessage): X509Certificate | undefined {
+  const header = req.headers['x-fapi-client-cert'];
+  return typeof header === 'string' && header !== ''
+    ? new X509Certificate(decodeURIComponent(header))
+    : undefined;
+}
+
+function configuration({ clients, api }: Options): Configuration {
+  const subjectDn = (identity: Identity) => ({
+    token_endpoint_auth_method: 'tls_client_auth' as const,
+    tls_client_auth_subject_dn: identity.subject,
+  });
+  const client = (name: ClientName, more: Partial<ClientMetadata>): ClientMetadata => ({
+    client_id: name,
+    redirect_uris: [redirectUri],
+    response_types: ['code'],
+    grant_types: ['authorization_code', 'refresh_token'],
+    scope,
+    require_pushed_authorization_requests: true,
+    tls_client_certificate_bound_access_tokens: true,
+    ...more,
+  });
+  const own = clients['by-own-certificate'];
+  return {
+    clients: [
+      client('by-subject', subjectDn(clients['by-subject'])),
+      client('by-san', {
+        token_endpoint_auth_method: 'tls_client_auth',
+        tls_client_auth_san_dns: 'tpp.example.com',
+      }),
+      client('by-own-certificate', {
+        token_endpoint_auth_method: 'self_signed_tls_client_auth',
+        jwks: {
+          keys: [
+            { ...createPublicKey(own.key).export({ format: 'jwk' }), x5c: [own.der.toString('base64')] },
+          ],
+        },
+      }),
+      {
+        client_id: 'api',
+        redirect_uris: [],
+        response_types: [],
+        grant_types: [],
+        ...subjectDn(api),
+      },
+    ],
+    clientDefaults: { id_token_signed_response_alg: 'PS256' },
+    clientAuthMethods: ['tls_client_auth', 'self_signed_tls_client_auth'],
+    scopes: [scope],
+    cookies: { keys: [randomUUID()] },
+    pkce: { required: () => true },
+    findAccount: (_ctx, sub) => ({ accountId: sub, claims: async () => ({ sub }) }),
+    interactions: { url: (_ctx, { uid }) => `/interaction/${uid}` },
+    issueRefreshToken: async () => true,
+    ttl: {
+      AccessToken: 600,
+      AuthorizationCode: 60,
+      Grant: 3_600,
+      Interaction: 600,
+      RefreshToken: 3_600,
+      Session: 3_600,
+    },
+    features: {
+      devInteractions: { enabled: false },
+      pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests: true },
+      introspection: { enabled: true },
+      revocation: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: () => audience,
+        useGrantedResource: () => true,
+        getResourceServerInfo: () => ({ scope, audience, accessTokenFormat: 'opaque' }),
+      },
+      mTLS: {
+        enabled: true,
+        certificateBoundAccessTokens: true,
+        tlsClientAuth: true,
+        selfSignedTlsClientAuth: true,
+        getCertificate: (ctx) => certificateIn(ctx.req)?.toString(),
+        certificateAuthorized: (ctx) => ctx.req.headers['x-ssl-client-verify'] === 'SUCCESS',
+        certificateSubjectMatches: (ctx, property, expected) => {
+          const certificate = certificateIn(ctx.req);
+          return property === 'tls_client_auth_subject_dn'
+            ? certificate?.subject.split('\n').join(', ') === expected
+            : certificate?.subjectAltName === `DNS:${expected}`;
+        },
+      },
+    },
+  };
+}
