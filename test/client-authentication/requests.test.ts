@@ -16,6 +16,7 @@ import {
   type ClientAuthentication,
   clientSecretJwt,
   createResourceServer,
+  type ProblemEvent,
   privateKeyJwt,
   tlsClientAuth,
 } from '@mtls-bound/core';
@@ -32,6 +33,7 @@ import {
 } from '../support/faulty-server.js';
 import { close, listen } from '../support/loopback.js';
 import { createPki, type Identity, type Pki } from '../support/pki.js';
+import { recordedEvents } from '../support/recorded-events.js';
 
 let pki: Pki;
 let server: FaultyServer;
@@ -262,5 +264,28 @@ describe('our own certificate is renewed on disk', () => {
     });
     // What was asked before is known still.
     await resources.authorize(aliceWith('b'));
+  });
+});
+
+describe('R126: the methods that the server says it accepts', () => {
+  const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
+
+  it.each([
+    [['private_key_jwt', 'tls_client_auth'], true],
+    [['client_secret_jwt'], false],
+    [undefined, false],
+  ])('%j: a problem is told: %s', async (methods, isTold) => {
+    server.metadata = answer(200, {
+      ...goodMetadata(server.issuer),
+      introspection_endpoint_auth_methods_supported: methods,
+    });
+    await resourceServer(clientSecretJwt('a secret of at least 32 characters')).authorize(aliceWith('t'));
+    const told = problems.find(({ code }) => code === 'client_authentication_unsupported');
+    expect(told !== undefined).toBe(isTold);
+    if (isTold) {
+      expect(told?.message).toContain(
+        'accepts private_key_jwt, tls_client_auth at its introspection endpoint',
+      );
+    }
   });
 });

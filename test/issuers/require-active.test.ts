@@ -158,7 +158,7 @@ describe.each(frameworks)('%s', (framework) => {
       );
     });
 
-    it('guard() runs a policy of one’s own, which throws or rejects', async () => {
+    it('R188: guard() runs a policy of one’s own, which throws or rejects', async () => {
       const seen: Authorization[] = [];
       const policies = [
         ({ authorization }: { authorization: Authorization }) => {

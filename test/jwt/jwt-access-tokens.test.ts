@@ -316,6 +316,16 @@ describe('validation (RFC 9068 §4, RFC 8725)', () => {
     expect(await status([await signed()])).toEqual([503]);
   });
 
+  it.each([['http://127.0.0.1:9/jwks'], [undefined], ['/jwks'], [7]])(
+    'R125: a jwks_uri that is not https is not asked: %s',
+    async (uri) => {
+      server.metadata = answer(200, { ...goodMetadata(server.issuer), jwks_uri: uri });
+      expect(await status([await signed()])).toEqual([503]);
+      expect(jwksFetches).toBe(0);
+      server.metadata = answer(200, { ...goodMetadata(server.issuer), jwks_uri: `${server.issuer}/jwks` });
+    },
+  );
+
   it('a hot token costs a look-up, not a signature: its keys may be gone', async () => {
     const api = await startApi('Koa', pki, {
       ...common(),

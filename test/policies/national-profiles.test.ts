@@ -64,7 +64,7 @@ function outcome(
   }
 }
 
-describe('Berlin Group: the role of an eIDAS certificate', () => {
+describe('R185: Berlin Group, the role of an eIDAS certificate', () => {
   it.each<[string, string[], string[]]>([
     ['one role', [AI], ['PSP_AI']],
     ['several', [AI, PI], ['PSP_AI', 'PSP_PI']],
@@ -88,7 +88,7 @@ describe('Berlin Group: the role of an eIDAS certificate', () => {
   });
 });
 
-describe('Open Finance Brasil, Open Banking UK: who the subject names', () => {
+describe('R182: Open Finance Brasil, Open Banking UK, who the subject names', () => {
   // As Brasil's certificates write it: UID the software statement, organizationIdentifier the organisation.
   const subject =
     'CN=tpp.example.com, 2.5.4.97=OFBBR-11111111-2222, 0.9.2342.19200300.100.1.1=software-1, O=TPP, C=BR';

@@ -55,6 +55,20 @@ export function createAuthority(options: AuthorityOptions, report: ReportProblem
             'tokens that it does not bind to a certificate are refused',
         );
       }
+      const { introspection_endpoint_auth_methods_supported: methods } = server;
+      const method = client?.authentication.method;
+      if (
+        Array.isArray(methods) &&
+        method !== undefined &&
+        method !== 'bearer' &&
+        !methods.includes(method)
+      ) {
+        report(
+          'client_authentication_unsupported',
+          `${issuer} accepts ${methods.join(', ')} at its introspection endpoint, not ${method} (RFC 8414 §2); ` +
+            'set the option clientAuthentication to one of them',
+        );
+      }
     });
   const { permittedAlgorithms } = options;
   const access = {
