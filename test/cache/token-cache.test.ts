@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Revocation, Revocations } from '../../packages/core/src/cache/revocations.js';
+import type { SharedCache } from '../../packages/core/src/cache/shared-cache.js';
 import { TokenCache } from '../../packages/core/src/cache/token-cache.js';
 import { RequestRefused } from '../../packages/core/src/errors.js';
 import {
@@ -172,6 +173,7 @@ describe('what ends early, late, or together', () => {
     ['not beyond exp', { exp: 1_800_000_062 }, new RequestRefused('authorization_server_timeout'), 63, false],
     ['not when it refuses us', {}, new RequestRefused('authorization_server_refused_credentials'), 65, false],
     ['not for an error of ours', {}, new Error('ours'), 65, false],
+    ['not for who is limited', {}, new RequestRefused('too_many_inactive_tokens'), 65, false],
   ])('R191: staleIfError: %s', async (_title, claims, trouble, seconds, serves) => {
     const read = vi.fn<TokenReader>().mockResolvedValueOnce(active(claims)).mockRejectedValue(trouble);
     const cache = cacheOver(read, { staleIfError: 30 });
@@ -193,6 +195,26 @@ describe('what ends early, late, or together', () => {
     cache.revocations.add({ subject: 'user-1' }, Date.now());
     await expect(cache.get('t')).rejects.toThrow('timeout');
   });
+});
+
+it('an answer that another process dates into the future serves no longer for it', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] });
+  vi.setSystemTime(1_800_000_000_000);
+  try {
+    const shared = {
+      get: async () => ({ issuer, claims: { active: true }, asOf: Date.now() + 3_600_000 }),
+      askOnce: async () => 'token_inactive',
+    };
+    const revocations = new Revocations({ maxAge: 3_600, maxAgeWhileLost: 5 });
+    const cache = new TokenCache(rules, revocations, shared as unknown as SharedCache);
+    const asked = { id: '', sharedId: '', read: async () => 'token_inactive' as const, isServer: true };
+    expect(await cache.learn('t', asked)).toMatchObject({ issuer });
+    expect(cache.known('t', asked)).toMatchObject({ issuer });
+    vi.advanceTimersByTime(60_000);
+    expect(cache.known('t', asked)).toBeUndefined();
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 describe('what was revoked', () => {

@@ -224,7 +224,8 @@ export class TokenCache {
   #entry(known: Known): Entry {
     const { maxAge, refreshAhead, staleIfError } = this.#rules;
     const expiresAt = (known.token.expiresAt ?? Number.POSITIVE_INFINITY) * 1000;
-    const from = known.wasAsked ? known.asOf : Date.now();
+    // Another process's clock may be ahead of ours: nothing serves the longer for it.
+    const from = known.wasAsked ? Math.min(known.asOf, Date.now()) : Date.now();
     const freshUntil = Math.min(from + maxAge * 1000 * (1 - Math.random() * JITTER), expiresAt);
     return {
       ...known,
@@ -237,7 +238,8 @@ export class TokenCache {
   /** Only where the user chose availability, only while the server can't be asked, and never beyond `exp`. */
   #maySubstitute(stale: Entry, trouble: unknown): boolean {
     const now = Date.now();
-    const isPassing = trouble instanceof RequestRefused && trouble.retryAfter !== undefined;
+    const isPassing =
+      trouble instanceof RequestRefused && trouble.status === 503 && trouble.retryAfter !== undefined;
     return isPassing && now < stale.usableUntil && !this.#revocations.isOutdated(stale, now);
   }
 
