@@ -82,6 +82,16 @@ function setting(framework: (typeof frameworks)[number], way: Way): Setting {
         }
         return answers;
       }),
+    askOverOne: (requests, more) =>
+      withApi(more, async (port) => {
+        const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+        const answers = [];
+        for (const each of requests) {
+          answers.push(await send(port, each, agent));
+        }
+        agent.destroy();
+        return answers;
+      }),
     askAtOnce: (requests, more) =>
       withApi(more, (port) => Promise.all(requests.map((each) => send(port, each)))),
   };
@@ -90,6 +100,7 @@ function setting(framework: (typeof frameworks)[number], way: Way): Setting {
 function send(
   port: number,
   { token, scheme = 'Bearer', identity, path = '/', headers = [] }: Sent,
+  agent = new Agent(),
 ): Promise<Answer> {
   const lines = [
     ['Host', 'api.example.com'],
@@ -105,7 +116,7 @@ function send(
       ca: pki.ca.cert,
       cert: identity?.cert,
       key: identity?.key,
-      agent: new Agent(),
+      agent,
       headers: lines.flat(),
     };
     request(options as never, (response) => {

@@ -32,7 +32,9 @@ export interface Setting {
   readonly isDirect: boolean;
   /** An API with these options, asked once for each request, in order and over connections of their own. */
   ask(requests: readonly Sent[], options?: ResourceServerOptions): Promise<Answer[]>;
-  /** The same over one connection, which stays open; only Node's own TLS can say so. */
+  /** The same over one connection of the first one's certificate. */
+  askOverOne(requests: readonly Sent[], options?: ResourceServerOptions): Promise<Answer[]>;
+  /** The same, all at once. */
   askAtOnce(requests: readonly Sent[], options?: ResourceServerOptions): Promise<Answer[]>;
 }
 
@@ -183,6 +185,24 @@ export const modules: readonly Module[] = [
     ]);
     expect(responses.map(({ status }) => status)).toEqual([200, 401]);
   }),
+  {
+    name: 'rs-keepalive-second-token',
+    rows: 'R28',
+    async run(setting) {
+      const { server, pki } = setting;
+      server.introspection = (req, res, body) => {
+        const identity = body.includes('bobs') ? pki.bob : pki.alice;
+        answer(200, goodClaims(server.issuer, identity.thumbprint))(req, res, body);
+      };
+      const [own, bobs, again] = await setting.askOverOne([
+        alice(setting),
+        { token: 'bobs', identity: pki.alice },
+        alice(setting),
+      ]);
+      expect([own?.status, again?.status]).toEqual([200, 200]);
+      await expectInvalidToken(bobs);
+    },
+  },
   saying('rs-unbound-required', 'R12 S9', { cnf: undefined }, 401),
   saying('rs-jkt-as-bearer', 'R13', { cnf: { jkt: 'x' } }, 401),
   confirmation('pad', (thumbprint) => `${thumbprint}=`),

@@ -223,6 +223,24 @@ const table: [string, Guard, object, Outcome][] = [
     passes,
   ],
   [
+    'S12: requireCertificateSubject: the token names it',
+    ({ requireCertificateSubject }) => requireCertificateSubject({ CN: 'client_id', O: () => 'Example' }),
+    {},
+    passes,
+  ],
+  [
+    'S12: requireCertificateSubject: the token names another',
+    ({ requireCertificateSubject }) => requireCertificateSubject({ CN: 'client_id' }),
+    { client_id: 'bob' },
+    badCertificate,
+  ],
+  [
+    'S12: requirePsd2Role: no eIDAS certificate',
+    ({ requirePsd2Role }) => requirePsd2Role('PSP_AI'),
+    {},
+    badCertificate,
+  ],
+  [
     'S12: requireCertificate: another issuer',
     ({ requireCertificate }) => requireCertificate({ issuer: 'CN=Other' }),
     {},
