@@ -1,8 +1,8 @@
-import { LRUCache } from 'lru-cache';
 import { RequestRefused } from '../errors.js';
 import { problemReporter, type ReportProblem } from '../observe/events.js';
 import { checked, OptionReader, type OptionRule, wholeNumber } from '../option-rules.js';
 import type { NodeRequest } from '../request/bearer-token.js';
+import { CertificateCache } from './certificate-cache.js';
 import { type CertificateSource, ClientCertificate } from './client-certificate.js';
 import { connectionOf } from './connection.js';
 import { headerValues } from './header-values.js';
@@ -51,9 +51,9 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
   const max = given.optional('maxEntries', wholeNumber(1, 1_000_000)) ?? 1_000;
   // A verdict may change while the certificate does not, so each verdict has its own.
   const known = {
-    true: new LRUCache<string, ClientCertificate>({ max }),
-    false: new LRUCache<string, ClientCertificate>({ max }),
-    undefined: new LRUCache<string, ClientCertificate>({ max }),
+    true: new CertificateCache(max),
+    false: new CertificateCache(max),
+    undefined: new CertificateCache(max),
   };
   const report = problemReporter();
 

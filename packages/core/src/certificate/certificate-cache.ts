@@ -1,0 +1,34 @@
+import { LRUCache } from 'lru-cache';
+import type { ClientCertificate } from './client-certificate.js';
+
+interface Entry {
+  readonly value: string;
+  readonly certificate: ClientCertificate;
+}
+
+/**
+ * Certificates by the text of their header, which is 2 to 4 kB. To look such a text up in a Map is to hash all of it, for it
+ * is a new string each time: most of what a request would cost. So a piece of it leads to the entry, from near the end, where
+ * a certificate's signature is; and then the whole text must be the same.
+ */
+export class CertificateCache {
+  readonly #entries: LRUCache<string, Entry>;
+
+  constructor(max: number) {
+    this.#entries = new LRUCache({ max });
+  }
+
+  get(value: string): ClientCertificate | undefined {
+    const entry = this.#entries.get(pieceOf(value));
+    return entry?.value === value ? entry.certificate : undefined;
+  }
+
+  set(value: string, certificate: ClientCertificate): void {
+    this.#entries.set(pieceOf(value), { value, certificate });
+  }
+}
+
+/** The last line of a PEM certificate is the same in all of them. */
+function pieceOf(value: string): string {
+  return value.length > 400 ? value.slice(-140, -40) : value;
+}
