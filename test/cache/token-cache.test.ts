@@ -197,6 +197,53 @@ describe('what ends early, late, or together', () => {
   });
 });
 
+describe('what another process knows', () => {
+  const seconds = 1_000;
+  const claims = { active: true, sub: 'user-1' };
+  const asked = { id: '', sharedId: '', read: async () => 'token_inactive' as const, isServer: true };
+
+  function sharing(age: number) {
+    const shared = {
+      get: async () => ({ issuer, claims, asOf: Date.now() - age }),
+      askOnce: (_name: string, _look: unknown, ask: () => unknown) => ask(),
+      put: async () => undefined,
+    };
+    const revocations = new Revocations({ maxAge: 3_600, maxAgeWhileLost: 5 });
+    return { revocations, cache: new TokenCache(rules, revocations, shared as unknown as SharedCache) };
+  }
+
+  it.each<[string, number, (revocations: Revocations) => void, boolean]>([
+    ['is used while it is fresh', 10 * seconds, () => undefined, true],
+    ['is not used beyond its time', 61 * seconds, () => undefined, false],
+    [
+      'is not used when it was revoked since',
+      10 * seconds,
+      (it) => it.add({ subject: 'user-1' }, Date.now()),
+      false,
+    ],
+    [
+      'is not used when it was revoked before, for clocks differ',
+      10 * seconds,
+      (it) => it.add({ subject: 'user-1' }, Date.now() - 60 * seconds),
+      false,
+    ],
+    [
+      'is used when another was revoked',
+      10 * seconds,
+      (it) => it.add({ subject: 'user-2' }, Date.now()),
+      true,
+    ],
+    ['is not used while revocations are not heard of', 1 * seconds, (it) => it.lost(), false],
+    ['is not used when it is older than their return', 10 * seconds, (it) => it.restored(Date.now()), false],
+    ['is used when it is younger', 10 * seconds, (it) => it.restored(Date.now() - 60 * seconds), true],
+  ])('%s', async (_title, age, prepare, isUsed) => {
+    const { cache, revocations } = sharing(age);
+    prepare(revocations);
+    const answer = await cache.learn('t', asked);
+    expect(answer === 'token_inactive').toBe(!isUsed);
+  });
+});
+
 it('an answer that another process dates into the future serves no longer for it', async () => {
   vi.useFakeTimers({ toFake: ['Date'] });
   vi.setSystemTime(1_800_000_000_000);

@@ -4,6 +4,7 @@ import {
   jwtAccessTokens,
   type ProblemEvent,
   type RefusedEvent,
+  RequestRefused,
   type ResourceServerOptions,
 } from '@mtls-bound/core';
 import * as express from 'express-mtls';
@@ -178,6 +179,20 @@ describe.each(frameworks)("%s: binding: 'report'", (framework) => {
       await expectRefusal(await call(pki, api, '/', pki.bob), { status: 401 });
     } finally {
       await api.close();
+    }
+  });
+
+  it('a certificate source that fails is trouble as ever', async () => {
+    for (const error of [new Error('of the source'), new RequestRefused('authorization_server_timeout')]) {
+      const certificate = () => {
+        throw error;
+      };
+      const api = await startApi(framework, pki, options({ binding: 'report', certificate }));
+      try {
+        expect((await call(pki, api, '/', pki.alice).auth('t', { type: 'bearer' })).status).toBe(503);
+      } finally {
+        await api.close();
+      }
     }
   });
 

@@ -188,7 +188,8 @@ function attacks(open: () => Promise<OpenStore>): void {
     const [[key = '', value = ''] = []] = [...(await shared.entries())];
     await server.revoke(alice, token);
     await sleep(1_050);
-    await shared.put(key, value);
+    // Keyv's own note of the time is outside of what is sealed.
+    await shared.put(key, value.replace(/"expires":\d+/, `"expires":${Date.now() + 3_600_000}`));
     expect(await (await member({ store: shared.store, secret }, { cache }))(token)).toBe(401);
   });
 

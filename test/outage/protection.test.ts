@@ -1,0 +1,120 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it, vi } from 'vitest';
+import type { Http } from '../../packages/core/src/authorization-server/http.js';
+import { onceMore, protectedHttp } from '../../packages/core/src/authorization-server/protection.js';
+import { CircuitBreaker } from '../../packages/core/src/circuit-breaker.js';
+import { RequestRefused } from '../../packages/core/src/errors.js';
+
+const rules = { maxInFlight: 2, maxQueued: 3, failuresToOpen: 3, probeInterval: 0.2 };
+const request = { method: 'POST', headers: {} };
+
+function protect(http: Http, changes: Partial<typeof rules> = {}) {
+  const report = vi.fn();
+  const send = protectedHttp(http, 'https://as.example.com', { ...rules, ...changes }, report);
+  return {
+    report,
+    send: () => send('https://as.example.com/x', request).then(String, (error) => error.code),
+  };
+}
+
+describe('what opens the breaker', () => {
+  const trouble = (code: ConstructorParameters<typeof RequestRefused>[0]) => () =>
+    Promise.reject(new RequestRefused(code));
+  const status = (code: number) => async () => new Response(null, { status: code });
+
+  it.each<[string, Http, boolean]>([
+    ['no connection', trouble('authorization_server_unreachable'), true],
+    ['no answer in time', trouble('authorization_server_timeout'), true],
+    ['502', status(502), true],
+    ['503', status(503), true],
+    ['504', status(504), true],
+    ['500: a token of the client’s making could cause it', status(500), false],
+    ['400', status(400), false],
+    ['429', status(429), false],
+    ['nonsense, or too much of it', trouble('authorization_server_invalid_answer'), false],
+    ['our own certificate', trouble('internal_error'), false],
+  ])('%s: %#', async (_title, http, opens) => {
+    const asked = vi.fn(http);
+    const { send, report } = protect(asked);
+    for (let i = 0; i < 6; i += 1) {
+      await send();
+    }
+    expect(asked).toHaveBeenCalledTimes(opens ? 3 : 6);
+    expect(report.mock.calls.map(([code]) => code)).toEqual(opens ? ['authorization_server_suspended'] : []);
+    expect(await send()).toBe(opens ? 'authorization_server_not_asked' : await protect(http).send());
+  });
+
+  it('failures have to come in a row', async () => {
+    const statuses = [503, 503, 200, 503, 503, 200, 503, 503];
+    const asked = vi.fn<Http>(async () => new Response(null, { status: statuses.shift() ?? 200 }));
+    const { send } = protect(asked);
+    for (let i = 0; i < 12; i += 1) {
+      await send();
+    }
+    expect(asked).toHaveBeenCalledTimes(12);
+  });
+});
+
+it('one probe each interval; nobody waits for it; its success closes the breaker, its failure does not', async () => {
+  let answer: () => Promise<Response> = async () => new Response(null, { status: 503 });
+  const asked = vi.fn<Http>(() => answer());
+  const { send, report } = protect(asked);
+  await Promise.all([send(), send(), send()]);
+  await sleep(220);
+  // The probe takes its time; the others are told at once.
+  answer = async () => {
+    await sleep(100);
+    return new Response(null, { status: 503 });
+  };
+  const probe = send();
+  const start = performance.now();
+  expect(await Promise.all([send(), send()])).toEqual(
+    Array.from({ length: 2 }, () => 'authorization_server_not_asked'),
+  );
+  expect(performance.now() - start).toBeLessThan(90);
+  await probe;
+  expect(asked).toHaveBeenCalledTimes(4);
+  await sleep(220);
+  answer = async () => new Response(null, { status: 200 });
+  await send();
+  expect(await Promise.all([send(), send()])).toEqual(['[object Response]', '[object Response]']);
+  expect(report.mock.calls.map(([code]) => code)).toEqual([
+    'authorization_server_suspended',
+    'authorization_server_resumed',
+  ]);
+});
+
+it('what was under way when the breaker opened does not keep it open, nor close it', async () => {
+  const breaker = new CircuitBreaker({ failures: 1, probeInterval: 60 }, () => undefined);
+  const judge = (_result: unknown, error: unknown) => (error === undefined ? 'answered' : 'failed') as never;
+  const late = breaker.run(() => sleep(50, 'late'), judge);
+  await breaker.run(() => Promise.reject(new Error('down')), judge).catch(() => undefined);
+  expect(await late).toBe('late');
+  await expect(breaker.run(async () => 'x', judge)).rejects.toThrow('not asked');
+});
+
+it('so many at once, so many in the queue, and the rest is told to come back', async () => {
+  let underWay = 0;
+  let most = 0;
+  const { send } = protect(async () => {
+    underWay += 1;
+    most = Math.max(most, underWay);
+    await sleep(30);
+    underWay -= 1;
+    return new Response(null, { status: 200 });
+  });
+  const outcomes = await Promise.all(Array.from({ length: 8 }, () => send()));
+  expect(most).toBe(2);
+  expect(outcomes.filter((one) => one === '[object Response]')).toHaveLength(5);
+  expect(outcomes.filter((one) => one === 'authorization_server_not_asked')).toHaveLength(3);
+});
+
+it.each([
+  ['authorization_server_unreachable', 2],
+  ['authorization_server_timeout', 1],
+  ['authorization_server_invalid_answer', 1],
+] as const)('%s: asked %s times', async (code, times) => {
+  const ask = vi.fn(() => Promise.reject(new RequestRefused(code)));
+  await expect(onceMore(ask)).rejects.toThrow(code);
+  expect(ask).toHaveBeenCalledTimes(times);
+});
