@@ -1,0 +1,55 @@
+import express, { type RequestHandler } from 'express';
+import { mtlsBound } from 'express-mtls';
+import { auth } from 'express-oauth2-jwt-bearer';
+import { audience, issuer } from '../harness/cast.js';
+import { handWritten } from './hand-written.js';
+import { verifiedByJose } from './jose.js';
+import { ourOptions } from './ours.js';
+import type { ApiSetup } from './setup.js';
+
+/** The middleware of each contestant; none for the framework alone. */
+const guards: Readonly<
+  Record<string, (setup: ApiSetup) => RequestHandler | undefined | Promise<RequestHandler>>
+> = {
+  'bare Express': () => undefined,
+
+  'express-mtls': (setup) => mtlsBound(ourOptions(setup)),
+
+  'jose jwtVerify': async (setup) => guardBy(await verifiedByJose(setup)),
+
+  'express-oauth2-jwt-bearer': ({ publicJwk }) =>
+    auth({
+      issuer,
+      audience,
+      publicKey: publicJwk as { kty: string },
+      tokenSigningAlg: 'ES256',
+      mtls: { enabled: true, required: true },
+      getCertificate: (req) => decodeURIComponent(String(req.headers['x-ssl-client-cert'])),
+    }),
+
+  'hand-written': (setup) => guardBy(handWritten(setup)),
+};
+
+function guardBy(claimsOf: (req: express.Request) => Promise<unknown>): RequestHandler {
+  return async (req, res, next) => {
+    const claims = await claimsOf(req);
+    if (claims === undefined) {
+      res.status(401).set('WWW-Authenticate', 'Bearer').end();
+      return;
+    }
+    req.auth = claims as NonNullable<typeof req.auth>;
+    next();
+  };
+}
+
+export async function expressContestant(setup: ApiSetup): Promise<express.Express> {
+  const app = express();
+  const guard = await guards[setup.contestant]?.(setup);
+  if (guard !== undefined) {
+    app.use(guard);
+  }
+  app.get('/accounts', (_req, res) => {
+    res.json({ accounts: [{ id: 'DE-1', balance: 100 }] });
+  });
+  return app;
+}

@@ -1,0 +1,40 @@
+import type { IncomingMessage } from 'node:http';
+import Koa, { type Middleware } from 'koa';
+import { mtlsBound } from 'koa-mtls';
+import { handWritten } from './hand-written.js';
+import { verifiedByJose } from './jose.js';
+import { ourOptions } from './ours.js';
+import type { ApiSetup } from './setup.js';
+
+/** The middleware of each contestant; none for the framework alone. */
+const guards: Readonly<Record<string, (setup: ApiSetup) => Middleware | undefined | Promise<Middleware>>> = {
+  'bare Koa': () => undefined,
+  'koa-mtls': (setup) => mtlsBound(ourOptions(setup)) as Middleware,
+  'jose jwtVerify': async (setup) => guardBy(await verifiedByJose(setup)),
+  'hand-written': (setup) => guardBy(handWritten(setup)),
+};
+
+function guardBy(claimsOf: (req: IncomingMessage) => Promise<unknown>): Middleware {
+  return async (ctx, next) => {
+    const claims = await claimsOf(ctx.req);
+    if (claims === undefined) {
+      ctx.status = 401;
+      ctx.set('WWW-Authenticate', 'Bearer');
+      return;
+    }
+    ctx.state.auth = claims;
+    await next();
+  };
+}
+
+export async function koaContestant(setup: ApiSetup): Promise<Koa> {
+  const app = new Koa();
+  const guard = await guards[setup.contestant]?.(setup);
+  if (guard !== undefined) {
+    app.use(guard);
+  }
+  app.use((ctx) => {
+    ctx.body = { accounts: [{ id: 'DE-1', balance: 100 }] };
+  });
+  return app;
+}

@@ -1,0 +1,25 @@
+import { nginx, proxyHeader, type ResourceServerOptions } from '@mtls-bound/core';
+import { audience, issuer } from '../harness/cast.js';
+import type { ApiSetup } from './setup.js';
+
+/** The defaults, and what has no default. */
+export function ourOptions({
+  introspectionEndpoint,
+  ca,
+  tls,
+  viaGlobalFetch,
+}: ApiSetup): ResourceServerOptions {
+  return {
+    issuer,
+    audience,
+    clientId: 'api',
+    clientSecret: 'secret of the api',
+    metadata: {
+      introspection_endpoint: introspectionEndpoint,
+      tls_client_certificate_bound_access_tokens: true,
+    },
+    // The global fetch takes the authority from NODE_EXTRA_CA_CERTS.
+    http: viaGlobalFetch ? { fetch: globalThis.fetch } : { ca },
+    ...(tls === undefined && { certificate: proxyHeader(nginx(), { trust: 'loopback' }) }),
+  };
+}

@@ -1,0 +1,72 @@
+// The cached path behind a proxy, in either framework: every token is known, every certificate was seen before.
+import { closeScenario } from './close.js';
+import { type Goal, ratioOf, summaryOf } from './record.js';
+import { takeTurns } from './rounds.js';
+import { type Api, headersFromNginx, loaded, setStage } from './stage.js';
+
+interface CachedPath {
+  readonly scenario: string;
+  readonly framework: 'Express' | 'Koa';
+  readonly bare: string;
+  readonly ours: string;
+  /** What anyone would use instead, and how many times as fast we want to be. */
+  readonly others: Readonly<
+    Record<string, { readonly credentials: 'opaqueTokens' | 'jwts'; readonly goal: number }>
+  >;
+}
+
+const CONNECTIONS = 32;
+const SECONDS = 2;
+
+export async function runCachedPath({ scenario, framework, bare, ours, others }: CachedPath): Promise<void> {
+  const stage = await setStage(scenario);
+  const names = [bare, ours, ...Object.keys(others)];
+  try {
+    const apis = new Map<string, Api>();
+    for (const name of names) {
+      apis.set(name, await stage.start(framework, name));
+    }
+    const measure = (name: string) => {
+      const { port, pid } = apis.get(name) as Api;
+      const credentials = others[name]?.credentials ?? 'opaqueTokens';
+      return loaded({ port, pid }, stage.plain, {
+        url: `http://127.0.0.1:${port}/accounts`,
+        headers: headersFromNginx(stage.cast.clients, (client) => client[credentials]),
+        connections: CONNECTIONS,
+        seconds: SECONDS,
+      });
+    };
+    const samples = await takeTurns(
+      scenario,
+      Object.fromEntries(names.map((name) => [name, () => measure(name)])),
+      { rounds: 7, warmUp: 2 },
+    );
+    const compared = (base: string, goal: Goal) =>
+      ratioOf(samples.of(ours, 'requestsPerSecond'), samples.of(base, 'requestsPerSecond'), goal);
+    closeScenario({
+      scenario,
+      unit: 'requests a second',
+      rounds: samples.rounds,
+      contestants: Object.fromEntries(
+        names.map((name) => [
+          name,
+          {
+            ...summaryOf(samples.of(name, 'requestsPerSecond')),
+            perCpuSecond: summaryOf(samples.of(name, 'perCpuSecond')).median,
+          },
+        ]),
+      ),
+      ratios: {
+        [`${ours} / ${bare}`]: compared(bare, { min: 0.95 }),
+        ...Object.fromEntries(
+          Object.entries(others).map(([name, { goal }]) => [
+            `${ours} / ${name}`,
+            compared(name, { min: goal }),
+          ]),
+        ),
+      },
+    });
+  } finally {
+    await stage.stop();
+  }
+}

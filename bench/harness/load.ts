@@ -1,0 +1,44 @@
+import { type Child, startChild } from './child.js';
+import { findProgram } from './program.js';
+import { isQuick } from './settings.js';
+import { wrk } from './wrk.js';
+
+/** The same request again and again, but for its headers, which take turns. */
+export interface Load {
+  readonly url: string;
+  readonly headers: readonly Readonly<Record<string, string>>[];
+  readonly connections: number;
+  readonly seconds: number;
+  /** The client certificate, for mutual TLS. */
+  readonly identity?: { readonly cert: string; readonly key: string };
+  /** In each request another token of this client, by POST as a form where it says so. */
+  readonly newTokens?: { readonly client: number; readonly in: 'header' | 'form' };
+}
+
+export interface Loaded {
+  readonly requestsPerSecond: number;
+  /** From request to answer, the mean, in milliseconds. */
+  readonly latency: number;
+}
+
+/** Throws when any answer is not 200: a refusal is faster than an answer, and would win. */
+export type LoadGenerator = (load: Load) => Promise<Loaded>;
+
+/** wrk where it is installed, else autocannon; it runs on a core of its own. */
+export async function startLoadGenerator(): Promise<{
+  readonly plain: LoadGenerator;
+  /** Does what wrk can't: client certificates, a new token in each request. */
+  readonly versatile: LoadGenerator;
+  stop(): Promise<void>;
+}> {
+  const child: Child = await startChild(new URL('../servers/autocannon.ts', import.meta.url), {
+    core: 'load',
+  });
+  const versatile: LoadGenerator = (load) =>
+    child.ask<Loaded>('load', isQuick ? { ...load, seconds: 0, connections: 4 } : load);
+  return {
+    plain: findProgram('wrk') !== undefined && !isQuick ? wrk : versatile,
+    versatile,
+    stop: () => child.stop(),
+  };
+}

@@ -1,0 +1,68 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { results } from './settings.js';
+
+export interface Summary {
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+export interface Goal {
+  readonly min?: number;
+  readonly max?: number;
+}
+
+export interface Ratio extends Summary {
+  readonly goal: Goal;
+}
+
+/** What a scenario leaves behind, in `results/<scenario>.json`. */
+export interface BenchRecord {
+  readonly scenario: string;
+  /** Of the contestants' figures. */
+  readonly unit: string;
+  readonly machine: string;
+  readonly commit: string;
+  readonly rounds: number;
+  /** Contestants that could not take part, with what they lack. */
+  readonly skipped?: Readonly<Record<string, string>>;
+  readonly contestants: Readonly<Record<string, Summary & Readonly<Record<string, unknown>>>>;
+  readonly ratios: Readonly<Record<string, Ratio>>;
+}
+
+export function summaryOf(values: readonly number[]): Summary {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = (position: number): number => rounded(sorted[Math.floor(position)] ?? Number.NaN);
+  return { median: at((sorted.length - 1) / 2), min: at(0), max: at(sorted.length - 1) };
+}
+
+/** One value over another, round by round: what disturbs one contestant of a round disturbs the other. */
+export function ratioOf(values: readonly number[], base: readonly number[], goal: Goal): Ratio {
+  return { ...summaryOf(values.map((value, round) => value / (base[round] ?? Number.NaN))), goal };
+}
+
+export function isMet({ median, goal }: Ratio): boolean {
+  return median >= (goal.min ?? Number.NEGATIVE_INFINITY) && median <= (goal.max ?? Number.POSITIVE_INFINITY);
+}
+
+export function writeRecord(record: Omit<BenchRecord, 'machine' | 'commit'>): BenchRecord {
+  const { scenario, unit, ...figures } = record;
+  const whole = { scenario, unit, machine: machine(), commit: commit(), ...figures };
+  mkdirSync(results, { recursive: true });
+  writeFileSync(new URL(`${scenario}.json`, results), `${JSON.stringify(whole, null, 2)}\n`);
+  return whole;
+}
+
+export function machine(): string {
+  return `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}, Node ${process.version}`;
+}
+
+function commit(): string {
+  return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
+}
+
+function rounded(value: number): number {
+  return Number(value.toFixed(3));
+}

@@ -1,0 +1,68 @@
+import { type BenchRecord, type Goal, isMet } from './record.js';
+
+/** The record as a page shows it. */
+export function tablesOf({
+  unit,
+  machine,
+  commit,
+  rounds,
+  skipped,
+  contestants,
+  ratios,
+}: BenchRecord): string {
+  const extras = [...new Set(Object.values(contestants).flatMap((each) => Object.keys(each)))].filter(
+    (name) => !['median', 'min', 'max'].includes(name),
+  );
+  const figures = Object.entries(contestants).map(([name, { median, min, max, ...more }]) => [
+    name,
+    shown(median),
+    `${shown(min)} to ${shown(max)}`,
+    ...extras.map((extra) => shown(more[extra])),
+  ]);
+  const compared = Object.entries(ratios).map(([name, ratio]) => [
+    name,
+    `**${shown(ratio.median)}**`,
+    `${shown(ratio.min)} to ${shown(ratio.max)}`,
+    goalShown(ratio.goal),
+    isMet(ratio) ? 'met' : '**missed**',
+  ]);
+  return [
+    table([unit, 'median', 'range', ...extras.map(inWords)], figures),
+    table(['ratio', 'median', 'range', 'goal', ''], compared),
+    ...Object.entries(skipped ?? {}).map(([name, why]) => `Without ${name}: ${why}.`),
+    `${rounds} rounds at commit ${commit}, on ${machine}.`,
+  ].join('\n\n');
+}
+
+const marked = /(<!-- record: ([\w-]+) -->\n)[\s\S]*?(\n<!-- end of record -->)/g;
+
+/** The page with the tables of each record that it marks a place for. */
+export function synced(page: string, records: readonly BenchRecord[]): string {
+  return page.replace(marked, (block, start: string, scenario: string, end: string) => {
+    const record = records.find((each) => each.scenario === scenario);
+    return record === undefined ? block : `${start}${tablesOf(record)}${end}`;
+  });
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  return [line(head), line(head.map((_, column) => (column === 0 ? '---' : '---:'))), ...rows.map(line)].join(
+    '\n',
+  );
+}
+
+function goalShown({ min, max }: Goal): string {
+  return [min === undefined ? [] : `at least ${shown(min)}`, max === undefined ? [] : `at most ${shown(max)}`]
+    .flat()
+    .join(', ');
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'number'
+    ? value.toLocaleString('en', { maximumSignificantDigits: 4 })
+    : String(value ?? '');
+}
+
+function inWords(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+}

@@ -1,0 +1,156 @@
+// authorize() and its floor in a process without servers: nothing but the two disturbs the clock.
+import { createHash } from 'node:crypto';
+import { createResourceServer, nginx, type NodeRequest, proxyHeader, type TokenClaims } from '@mtls-bound/core';
+import { measure } from 'mitata';
+import { whenAsked } from '../harness/child.js';
+import { audience, claimsOf, issuer } from '../harness/cast.js';
+
+interface Setup {
+  /** How many of each are known, and take turns at being asked about. */
+  readonly tokens: number;
+  /** Header and thumbprint. */
+  readonly certificates: readonly (readonly [string, string])[];
+}
+
+type Case = 'authorize' | 'floor';
+
+let prepared: { cases: Record<Case, (request: NodeRequest) => unknown>; next: () => NodeRequest } | undefined;
+
+whenAsked({
+  /** Gives the bytes of heap that each token takes. */
+  async prepare({ tokens, certificates }: Setup) {
+    const requests = requestsFor(tokens, certificates);
+    const server = createResourceServer({
+      issuer,
+      audience,
+      certificate: proxyHeader(nginx(), { trust: 'loopback', maxEntries: 100_000 }),
+      tokens: () => async (token) => claimsFor(token, certificates),
+      cache: { maxAge: 86_400, maxEntries: tokens, maxSize: 17_179_869_184 },
+    });
+    const before = heap();
+    for (let i = 0; i < tokens; i += 1) {
+      await server.authorize(requests.at(i));
+    }
+    const perToken = (heap() - before) / tokens;
+    prepared = {
+      cases: { authorize: (request) => server.authorize(request), floor: floorOf(tokens, requests) },
+      next: () => requests.at(Math.floor(Math.random() * tokens)),
+    };
+    return perToken;
+  },
+
+  /** Gives nanoseconds. Each request is made before the clock starts, with texts of its own, as Node's parser makes them. */
+  async time({ name, milliseconds }: { name: Case; milliseconds: number }) {
+    if (prepared === undefined) {
+      throw new Error('nothing was prepared');
+    }
+    const { cases, next } = prepared;
+    const run = cases[name];
+    const { p50 } = await measure(
+      function* () {
+        yield { 0: next, bench: (request: NodeRequest) => run(request) };
+      } as never,
+      {
+        gc: false as never,
+        min_cpu_time: milliseconds * 1e6,
+        // Always in batches: one call alone is too short for the clock.
+        batch_samples: 256,
+        batch_threshold: Number.POSITIVE_INFINITY,
+        warmup_threshold: Number.POSITIVE_INFINITY,
+      },
+    );
+    return p50;
+  },
+});
+
+/** What no check of a token by its hash can do without: the hash, and to look up the answer and the certificate. */
+function floorOf(tokens: number, requests: ReturnType<typeof requestsFor>): (request: NodeRequest) => unknown {
+  const answers = new Map<string, object>();
+  const certificates = new Map<string, object>();
+  for (let i = 0; i < tokens; i += 1) {
+    const { rawHeaders } = requests.at(i);
+    answers.set(hashOf(tokenIn(rawHeaders)), {});
+    certificates.set(rawHeaders[CERTIFICATE] as string, {});
+  }
+  return ({ rawHeaders }) => {
+    const answer = answers.get(hashOf(tokenIn(rawHeaders)));
+    const certificate = certificates.get(rawHeaders[CERTIFICATE] as string);
+    if (answer === undefined || certificate === undefined) {
+      throw new Error('not found');
+    }
+    return answer;
+  };
+}
+
+function hashOf(token: string): string {
+  return createHash('sha256').update(token).digest('base64url');
+}
+
+/** Where the values stand in `rawHeaders`. */
+const TOKEN = 11;
+const CERTIFICATE = 7;
+
+function tokenIn(rawHeaders: readonly string[]): string {
+  return (rawHeaders[TOKEN] as string).slice('Bearer '.length);
+}
+
+function tokenNumber(i: number): string {
+  return `${String(i).padStart(8, '0')}-opaque-token-of-some-length-0123456789`;
+}
+
+function requestsFor(tokens: number, certificates: Setup['certificates']) {
+  const headers = certificates.map(([header]) => Buffer.from(header, 'latin1'));
+  const socket = { remoteAddress: '127.0.0.1', destroyed: false };
+  const fresh = (text: string): string => Buffer.from(text, 'latin1').toString('latin1');
+  return {
+    at(i: number): NodeRequest {
+      const certificate = headers[(i % tokens) % headers.length] as Buffer;
+      return {
+        url: '/accounts',
+        socket,
+        headers: {},
+        rawHeaders: [
+          'Host',
+          'api.example.com',
+          'Connection',
+          'keep-alive',
+          'X-Forwarded-For',
+          '198.51.100.7',
+          'X-SSL-Client-Cert',
+          certificate.toString('latin1'),
+          'X-SSL-Client-Verify',
+          'SUCCESS',
+          'Authorization',
+          fresh(`Bearer ${tokenNumber(i)}`),
+          'Accept',
+          'application/json',
+        ],
+      } as never;
+    },
+  };
+}
+
+function claimsFor(token: string, certificates: Setup['certificates']): TokenClaims {
+  const [, thumbprint = ''] = certificates[Number.parseInt(token, 10) % certificates.length] ?? [];
+  // As text first, for the strings of a parsed answer are its own.
+  const claims = JSON.parse(JSON.stringify(claimsOf(thumbprint, `${token}`)));
+  const { sub, client_id, scope, aud, iat, exp, cnf } = claims;
+  return Object.freeze({
+    subject: sub,
+    clientId: client_id,
+    scopes: Object.freeze(scope.split(' ')),
+    issuer,
+    audience: Object.freeze([aud]),
+    tokenType: undefined,
+    expiresAt: exp,
+    notBefore: undefined,
+    issuedAt: iat,
+    confirmation: Object.freeze(cnf),
+    claims: Object.freeze(claims),
+  });
+}
+
+function heap(): number {
+  globalThis.gc?.();
+  return process.memoryUsage().heapUsed;
+}

@@ -1,0 +1,66 @@
+// The load generator that needs no program of the system, in a process of its own.
+import { randomBytes } from 'node:crypto';
+import autocannon from 'autocannon';
+import { whenAsked } from '../harness/child.js';
+import type { Load, Loaded } from '../harness/load.js';
+
+/** Requests, where only a sign of life is wanted. */
+const FEW = 20;
+
+whenAsked({ load });
+
+async function load({ url, headers, connections, seconds, identity, newTokens }: Load): Promise<Loaded> {
+  let requests: autocannon.Request[] = headers.map((each) => ({ method: 'GET', headers: { ...each } }));
+  if (newTokens !== undefined) {
+    const { client } = newTokens;
+    const [first = {}] = headers;
+    requests = [{ setupRequest: newTokens.in === 'form' ? asForm(first, client) : inHeader(first, client) }];
+  }
+  const started = performance.now();
+  const result = await autocannon({
+    url,
+    requests,
+    connections,
+    ...(seconds > 0 ? { duration: seconds } : { amount: FEW }),
+    tlsOptions: { ...identity },
+  });
+  const taken = seconds > 0 ? result.duration : (performance.now() - started) / 1000;
+  const answered = result['2xx'];
+  if (result.non2xx > 0 || result.errors > 0 || answered === 0) {
+    throw new Error(
+      `${result.non2xx} answers other than 200, ${result.errors} errors, ${answered} answers 200`,
+    );
+  }
+  return {
+    requestsPerSecond: answered / taken,
+    // By Little's law: autocannon's own figures are whole milliseconds.
+    latency: (connections * taken * 1000) / answered,
+  };
+}
+
+type Setup = (request: autocannon.Request) => autocannon.Request;
+
+function inHeader(headers: Load['headers'][number], client: number): Setup {
+  return (request) => ({
+    ...request,
+    method: 'GET',
+    headers: { ...headers, authorization: `Bearer ${newToken(client)}` },
+  });
+}
+
+function asForm(headers: Load['headers'][number], client: number): Setup {
+  return (request) => ({
+    ...request,
+    method: 'POST',
+    headers: { ...headers },
+    body: `token=${newToken(client)}`,
+  });
+}
+
+const run = randomBytes(16).toString('base64url');
+let made = 0;
+
+function newToken(client: number): string {
+  made += 1;
+  return `${client}-${run}${made}`;
+}
