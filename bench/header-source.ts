@@ -1,15 +1,14 @@
 // The cached path of proxyHeader(), against a plain Map look-up of the same header text. The header was recorded from a
 // real NGINX with the client certificate of an RSA-4096 key. Every look-up gets a text of its own, as a request does:
 // a text that was hashed before would flatter the Map.
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { nginx, proxyHeader, thumbprintOf } from '@mtls-bound/core';
+import { closeScenario } from './harness/close.js';
+import { ratioOf, summaryOf } from './harness/record.js';
+import { takeTurns } from './harness/rounds.js';
 
-const here = new URL('.', import.meta.url);
-const header = readFileSync(new URL('recorded/nginx-rsa-4096.txt', here), 'latin1').trim();
+const header = readFileSync(new URL('recorded/nginx-rsa-4096.txt', import.meta.url), 'latin1').trim();
 const bytes = Buffer.from(header, 'latin1');
-const rounds = 101;
 const lookups = 200;
 
 const source = proxyHeader(nginx(), { trust: ['loopback', '10.0.0.0/8'] });
@@ -63,38 +62,22 @@ const contestants = {
   'Map look-up': (each: { rawHeaders: string[] }) => map.get(each.rawHeaders[11] as string),
   proxyHeader: (each: { rawHeaders: string[] }) => source(each as never),
 };
-type Name = keyof typeof contestants;
-const names = Object.keys(contestants) as Name[];
 
-const samples: Record<Name, number[]> = { 'Map look-up': [], proxyHeader: [] };
-for (let round = -3; round < rounds; round += 1) {
-  // The first rounds warm up; then the contestants take turns at going first.
-  for (const name of round % 2 === 0 ? names : names.toReversed()) {
-    const taken = time(contestants[name]);
-    if (round >= 0) {
-      samples[name].push(taken);
-    }
-  }
-}
-
-const summary = (values: readonly number[]) => {
-  const sorted = values.toSorted((a, b) => a - b);
-  const at = (position: number) => Number((sorted[Math.floor(position)] ?? Number.NaN).toFixed(3));
-  return { median: at((sorted.length - 1) / 2), min: at(0), max: at(sorted.length - 1) };
-};
-const ratios = samples.proxyHeader.map(
-  (taken, round) => taken / (samples['Map look-up'][round] ?? Number.NaN),
+const samples = await takeTurns(
+  'header-source',
+  Object.fromEntries(
+    Object.entries(contestants).map(([name, look]) => [name, () => ({ nanoseconds: time(look) })]),
+  ),
+  { rounds: 101, warmUp: 3 },
 );
-const record = {
+const ns = (name: keyof typeof contestants) => samples.of(name, 'nanoseconds');
+closeScenario({
   scenario: 'header-source',
-  unit: 'ns per look-up',
-  machine: `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}, Node ${process.version}`,
-  commit: execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim(),
-  headerLength: header.length,
-  rounds,
-  contestants: Object.fromEntries(names.map((name) => [name, summary(samples[name])])),
-  ratios: { 'proxyHeader / Map look-up': { ...summary(ratios), goal: { max: 2 } } },
-};
-mkdirSync(new URL('results/', here), { recursive: true });
-writeFileSync(new URL('results/header-source.json', here), `${JSON.stringify(record, null, 2)}\n`);
-console.log(JSON.stringify(record, null, 2));
+  unit: 'nanoseconds a look-up',
+  rounds: samples.rounds,
+  contestants: {
+    'Map look-up': summaryOf(ns('Map look-up')),
+    proxyHeader: summaryOf(ns('proxyHeader')),
+  },
+  ratios: { 'proxyHeader / Map look-up': ratioOf(ns('proxyHeader'), ns('Map look-up'), { max: 2 }) },
+});

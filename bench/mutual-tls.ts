@@ -1,6 +1,7 @@
 // The cached path with the server itself ending mutual TLS: Node, and Apache httpd with the module that does the same in C.
-import { closeScenario } from './harness/close.js';
+
 import { startApache } from './harness/apache.js';
+import { closeScenario } from './harness/close.js';
 import { type Goal, ratioOf, summaryOf } from './harness/record.js';
 import { takeTurns } from './harness/rounds.js';
 import { type Api, type ApiFigure, loaded, setStage } from './harness/stage.js';
@@ -67,11 +68,7 @@ try {
     ratios: {
       [`${ours} / ${bare}`]: compared(bare, 'requestsPerSecond', { min: 0.97 }),
       ...(contestants.has(apache) && {
-        [`${ours} / ${apache}, per core used`]: compared(
-          apache,
-          'perCpuSecond',
-          { min: 2 },
-        ),
+        [`${ours} / ${apache}, per core used`]: compared(apache, 'perCpuSecond', { min: 2 }),
       }),
     },
   });

@@ -48,8 +48,9 @@ export async function expressContestant(setup: ApiSetup): Promise<express.Expres
   if (guard !== undefined) {
     app.use(guard);
   }
+  // The smallest handler: whatever a middleware costs shows most beside it.
   app.get('/accounts', (_req, res) => {
-    res.json({ accounts: [{ id: 'DE-1', balance: 100 }] });
+    res.end('ok');
   });
   return app;
 }

@@ -33,12 +33,18 @@ export async function startApache(
   const port = await freePort();
   mkdirSync(join(folder, 'run'), { mode: 0o777 });
   mkdirSync(join(folder, 'site'));
-  writeFileSync(join(folder, 'site/accounts'), '{"accounts":[{"id":"DE-1","balance":100}]}');
+  writeFileSync(join(folder, 'site/accounts'), 'ok');
   writeFileSync(join(folder, 'server.pem'), pki.server.cert);
   writeFileSync(join(folder, 'server.key'), pki.server.key);
   writeFileSync(join(folder, 'ca.pem'), pki.ca.cert);
   writeFileSync(join(folder, 'apache.conf'), configuration(folder, port, introspectionEndpoint));
-  const [command, ...args] = pinned('server', [program, '-D', 'FOREGROUND', '-f', join(folder, 'apache.conf')]);
+  const [command, ...args] = pinned('server', [
+    program,
+    '-D',
+    'FOREGROUND',
+    '-f',
+    join(folder, 'apache.conf'),
+  ]);
   const child = spawn(command, args, { cwd: folder, stdio: 'ignore' });
   const exited = once(child, 'exit');
   const stop = async (): Promise<void> => {
@@ -96,7 +102,7 @@ Listen 127.0.0.1:${port}
   SSLOptions +StdEnvVars +ExportCertData
   <Directory ${folder}/site>
     ${introspectionEndpoint === undefined ? 'Require all granted' : guard.join('\n    ')}
-    ForceType application/json
+    ForceType text/plain
   </Directory>
 </VirtualHost>
 `;

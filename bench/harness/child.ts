@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Core, pin } from './cores.js';
 import { profiles } from './settings.js';
@@ -15,7 +16,7 @@ interface Start {
   readonly core: Core;
   readonly environment?: Readonly<Record<string, string>>;
   readonly nodeOptions?: readonly string[];
-  /** Names its profile; without one there is none. */
+  /** Names the folder of its profiles, one for each thread; without a name there is none. */
   readonly profile?: string;
 }
 
@@ -32,11 +33,7 @@ export async function startChild(
   const profiling =
     profiles === undefined || profile === undefined
       ? []
-      : [
-          '--cpu-prof',
-          `--cpu-prof-dir=${profiles}`,
-          `--cpu-prof-name=${profile.replaceAll(/\W+/g, '-')}.cpuprofile`,
-        ];
+      : ['--cpu-prof', `--cpu-prof-dir=${join(profiles, profile.replaceAll(/\W+/g, '-'))}`];
   const child = fork(fileURLToPath(module), {
     execArgv: [...process.execArgv, '--no-warnings', ...nodeOptions, ...profiling],
     env: { ...process.env, NODE_ENV: 'production', ...environment },

@@ -3,11 +3,12 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { results } from './settings.js';
 
-export interface Summary {
+/** A type and no interface, so that further figures may stand beside these. */
+export type Summary = {
   readonly median: number;
   readonly min: number;
   readonly max: number;
-}
+};
 
 export interface Goal {
   readonly min?: number;

@@ -1,9 +1,15 @@
 // authorize() and its floor in a process without servers: nothing but the two disturbs the clock.
 import { createHash } from 'node:crypto';
-import { createResourceServer, nginx, type NodeRequest, proxyHeader, type TokenClaims } from '@mtls-bound/core';
+import {
+  createResourceServer,
+  type NodeRequest,
+  nginx,
+  proxyHeader,
+  type TokenClaims,
+} from '@mtls-bound/core';
 import { measure } from 'mitata';
-import { whenAsked } from '../harness/child.js';
 import { audience, claimsOf, issuer } from '../harness/cast.js';
+import { whenAsked } from '../harness/child.js';
 
 interface Setup {
   /** How many of each are known, and take turns at being asked about. */
@@ -20,6 +26,7 @@ whenAsked({
   /** Gives the bytes of heap that each token takes. */
   async prepare({ tokens, certificates }: Setup) {
     const requests = requestsFor(tokens, certificates);
+    const before = heap();
     const server = createResourceServer({
       issuer,
       audience,
@@ -27,7 +34,6 @@ whenAsked({
       tokens: () => async (token) => claimsFor(token, certificates),
       cache: { maxAge: 86_400, maxEntries: tokens, maxSize: 17_179_869_184 },
     });
-    const before = heap();
     for (let i = 0; i < tokens; i += 1) {
       await server.authorize(requests.at(i));
     }
@@ -64,7 +70,10 @@ whenAsked({
 });
 
 /** What no check of a token by its hash can do without: the hash, and to look up the answer and the certificate. */
-function floorOf(tokens: number, requests: ReturnType<typeof requestsFor>): (request: NodeRequest) => unknown {
+function floorOf(
+  tokens: number,
+  requests: ReturnType<typeof requestsFor>,
+): (request: NodeRequest) => unknown {
   const answers = new Map<string, object>();
   const certificates = new Map<string, object>();
   for (let i = 0; i < tokens; i += 1) {

@@ -44,7 +44,7 @@ function inHeader(headers: Load['headers'][number], client: number): Setup {
   return (request) => ({
     ...request,
     method: 'GET',
-    headers: { ...headers, authorization: `Bearer ${newToken(client)}` },
+    headers: { ...headers, Authorization: `Bearer ${newToken(client)}` },
   });
 }
 
