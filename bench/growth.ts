@@ -1,12 +1,14 @@
 // What the cached path costs as tokens and certificates become more, and what each token takes of the heap.
 import { thumbprintOf } from '@mtls-bound/core';
-import { createCast } from './harness/cast.js';
+import { createCast, numberedToken } from './harness/cast.js';
 import { type Clock, certificatesOf, startClock } from './harness/clock.js';
 import { closeScenario } from './harness/close.js';
+import { startLoadGenerator } from './harness/load.js';
 import { progress } from './harness/progress.js';
 import { ratioOf, summaryOf } from './harness/record.js';
-import { takeTurns } from './harness/rounds.js';
+import { type Measured, takeTurns } from './harness/rounds.js';
 import { isQuick } from './harness/settings.js';
+import { type ApiFigure, headersFromNginx, loaded } from './harness/stage.js';
 
 const cast = await createCast();
 const [one] = certificatesOf(cast) as [ReturnType<typeof certificatesOf>[number]];
@@ -36,11 +38,25 @@ const sizes: readonly (readonly [tokens: number, certificates: number])[] = [
   [10_000, 10_000],
 ];
 
+async function underLoad(clock: Clock, tokens: number) {
+  const port = await clock.serve();
+  const [headers = {}] = headersFromNginx(cast.clients.slice(0, 1), () => [numberedToken('{number}')]);
+  return () =>
+    loaded({ port, pid: clock.pid }, generator.plain, {
+      url: `http://127.0.0.1:${port}/accounts`,
+      headers: [headers],
+      numbers: tokens,
+      connections: 32,
+      seconds: 2,
+    });
+}
+
 const number = (value: number): string => value.toLocaleString('en');
 const nameOf = (tokens: number, certificatesUsed: number): string =>
   `${number(tokens)} token${tokens === 1 ? '' : 's'}, ${number(certificatesUsed)} certificate${certificatesUsed === 1 ? '' : 's'}`;
 
 const clocks = new Map<string, Clock>();
+const generator = await startLoadGenerator();
 try {
   for (const [tokens, used] of sizes) {
     progress(`growth, learning ${nameOf(tokens, used)}`);
@@ -68,8 +84,23 @@ try {
     ]) as Record<string, () => Promise<{ nanoseconds: number }>>,
     { rounds: 7, warmUp: 1 },
   );
+  const few = nameOf(1_000, 1);
+  const many = nameOf(1_000_000, 1);
+  const behindExpress = await takeTurns(
+    'growth behind Express',
+    Object.fromEntries(
+      await Promise.all(
+        [[few, 1_000] as const, [many, 1_000_000] as const].map(async ([name, tokens]) => [
+          name,
+          await underLoad(clocks.get(name) as Clock, Math.min(tokens, most)),
+        ]),
+      ),
+    ) as Record<string, () => Promise<Measured<ApiFigure>>>,
+    { rounds: 7, warmUp: 2 },
+  );
+  const rate = (name: string) => behindExpress.of(name, 'requestsPerSecond');
   const ns = (name: string) => samples.of(name, 'nanoseconds');
-  const bytes = clocks.get(nameOf(1_000_000, 1))?.bytesPerToken ?? Number.NaN;
+  const bytes = clocks.get(many)?.bytesPerToken ?? Number.NaN;
   closeScenario({
     scenario: 'growth',
     unit: 'nanoseconds a call',
@@ -77,21 +108,30 @@ try {
     contestants: Object.fromEntries([
       ...[...clocks].map(([name, { bytesPerToken }]) => [
         name,
-        { ...summaryOf(ns(name)), heapBytesPerToken: Math.round(bytesPerToken) },
+        {
+          ...summaryOf(ns(name)),
+          // Of few tokens the heap shows the rest of the program.
+          ...([nameOf(100_000, 1), many].includes(name) && { heapBytesPerToken: Math.round(bytesPerToken) }),
+        },
       ]),
       ...[...floors.keys()].map((name) => [name, summaryOf(ns(name))]),
     ]),
     ratios: {
-      '1,000,000 tokens / 1,000 tokens': ratioOf(ns(nameOf(1_000_000, 1)), ns(nameOf(1_000, 1)), {
+      'time of a request behind Express, 1,000,000 tokens / 1,000 tokens': ratioOf(rate(few), rate(many), {
         max: 1.3,
       }),
-      '10,000 certificates / 1 certificate': ratioOf(ns(nameOf(10_000, 10_000)), ns(nameOf(10_000, 1)), {
-        max: 1.3,
-      }),
+      'time of authorize(), 1,000,000 tokens / 1,000 tokens': ratioOf(ns(many), ns(few), { max: 1.3 }),
+      'time of authorize(), 10,000 certificates / 1 certificate': ratioOf(
+        ns(nameOf(10_000, 10_000)),
+        ns(nameOf(10_000, 1)),
+        {
+          max: 1.3,
+        },
+      ),
       // Of one run; the heap is counted, not timed.
       'heap per token / 1,000 bytes': { ...summaryOf([bytes / 1000]), goal: { max: 1 } },
     },
   });
 } finally {
-  await Promise.all([...clocks.values()].map((clock) => clock.stop()));
+  await Promise.all([generator, ...clocks.values()].map((each) => each.stop()));
 }

@@ -45,6 +45,11 @@ export function opaqueToken(client: number): string {
   return `${client}-${randomBytes(30).toString('base64url')}`;
 }
 
+/** One of many tokens that are known by their number alone. */
+export function numberedToken(number: number | '{number}'): string {
+  return `${String(number).padStart(8, '0')}-opaque-token-of-some-length-0123456789`;
+}
+
 /** Typical claims of an access token. */
 export function claimsOf(thumbprint: string, jti: string) {
   const now = Math.floor(Date.now() / 1000);

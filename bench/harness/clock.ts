@@ -9,6 +9,9 @@ export interface Clock {
   readonly bytesPerToken: number;
   /** Nanoseconds a call. */
   time(name: 'authorize' | 'floor'): Promise<number>;
+  /** The same behind Express; gives the port. */
+  serve(): Promise<number>;
+  readonly pid: number;
   stop(): Promise<void>;
 }
 
@@ -28,6 +31,8 @@ export async function startClock({ scenario, ...setup }: ClockSetup): Promise<Cl
   return {
     bytesPerToken,
     time: (name) => child.ask<number>('time', { name, milliseconds: isQuick ? 1 : 400 }),
+    serve: () => child.ask<number>('serve'),
+    pid: child.pid,
     stop: () => child.stop(),
   };
 }

@@ -7,6 +7,8 @@ import { wrk } from './wrk.js';
 export interface Load {
   readonly url: string;
   readonly headers: readonly Readonly<Record<string, string>>[];
+  /** A random number of eight digits, less than this, takes the place of `{number}` in each request. */
+  readonly numbers?: number;
   readonly connections: number;
   readonly seconds: number;
   /** The client certificate, for mutual TLS. */

@@ -9,11 +9,11 @@ import type { Load, Loaded } from './load.js';
 const run = promisify(execFile);
 
 /** https://github.com/wg/wrk, with the requests in a script of its own. */
-export async function wrk({ url, headers, connections, seconds }: Load): Promise<Loaded> {
+export async function wrk({ url, headers, numbers, connections, seconds }: Load): Promise<Loaded> {
   const folder = mkdtempSync(join(tmpdir(), 'mtls-bound-wrk-'));
   try {
     const script = join(folder, 'requests.lua');
-    writeFileSync(script, scriptFor(new URL(url), headers));
+    writeFileSync(script, scriptFor(new URL(url), headers, numbers));
     const [program, ...args] = pinned('load', [
       'wrk',
       ...['-t', '1', '-c', String(connections), '-d', `${Math.ceil(seconds)}s`, '-s', script, url],
@@ -34,7 +34,7 @@ export async function wrk({ url, headers, connections, seconds }: Load): Promise
   }
 }
 
-function scriptFor({ pathname, host }: URL, headers: Load['headers']): string {
+function scriptFor({ pathname, host }: URL, headers: Load['headers'], numbers: Load['numbers']): string {
   const requests = headers.map((each) => {
     const lines = Object.entries({ Host: host, ...each }).map(([name, value]) => `${name}: ${value}`);
     return `[[GET ${pathname} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n]]`;
@@ -43,9 +43,10 @@ function scriptFor({ pathname, host }: URL, headers: Load['headers']): string {
   return `local requests = {${requests.map((text) => text.replaceAll('\r\n', '\n')).join(',\n')}}
 for i, text in ipairs(requests) do requests[i] = text:gsub("\\n", "\\r\\n") end
 local i = 0
+math.randomseed(os.time())
 request = function()
   i = i % #requests + 1
-  return requests[i]
+  return ${numbers === undefined ? 'requests[i]' : `(requests[i]:gsub("{number}", string.format("%08d", math.random(0, ${numbers - 1}))))`}
 end
 `;
 }

@@ -1,14 +1,12 @@
-// authorize() and its floor in a process without servers: nothing but the two disturbs the clock.
+// authorize() and its floor with so many tokens known, and Express in front of them when it is wanted.
 import { createHash } from 'node:crypto';
-import {
-  createResourceServer,
-  type NodeRequest,
-  nginx,
-  proxyHeader,
-  type TokenClaims,
-} from '@mtls-bound/core';
+import { createServer } from 'node:http';
+import { type NodeRequest, nginx, proxyHeader, type TokenClaims } from '@mtls-bound/core';
+import express from 'express';
+import { type MtlsBound, mtlsBound } from 'express-mtls';
 import { measure } from 'mitata';
-import { audience, claimsOf, issuer } from '../harness/cast.js';
+import { listen } from '../../test/support/loopback.js';
+import { audience, claimsOf, issuer, numberedToken } from '../harness/cast.js';
 import { whenAsked } from '../harness/child.js';
 
 interface Setup {
@@ -20,29 +18,47 @@ interface Setup {
 
 type Case = 'authorize' | 'floor';
 
-let prepared: { cases: Record<Case, (request: NodeRequest) => unknown>; next: () => NodeRequest } | undefined;
+let prepared:
+  | { guard: MtlsBound; cases: Record<Case, (request: NodeRequest) => unknown>; next: () => NodeRequest }
+  | undefined;
 
 whenAsked({
   /** Gives the bytes of heap that each token takes. */
   async prepare({ tokens, certificates }: Setup) {
     const requests = requestsFor(tokens, certificates);
     const before = heap();
-    const server = createResourceServer({
+    const guard = mtlsBound({
       issuer,
       audience,
       certificate: proxyHeader(nginx(), { trust: 'loopback', maxEntries: 100_000 }),
       tokens: () => async (token) => claimsFor(token, certificates),
       cache: { maxAge: 86_400, maxEntries: tokens, maxSize: 17_179_869_184 },
     });
+    const server = guard.resourceServer;
     for (let i = 0; i < tokens; i += 1) {
       await server.authorize(requests.at(i));
     }
     const perToken = (heap() - before) / tokens;
     prepared = {
+      guard,
       cases: { authorize: (request) => server.authorize(request), floor: floorOf(tokens, requests) },
       next: () => requests.at(Math.floor(Math.random() * tokens)),
     };
     return perToken;
+  },
+
+  /** Gives the port. */
+  async serve() {
+    const app = express();
+    if (prepared !== undefined) {
+      app.use(prepared.guard);
+    }
+    app.get('/accounts', (_req, res) => {
+      res.end('ok');
+    });
+    const server = createServer(app);
+    server.keepAliveTimeout = 600_000;
+    return listen(server);
   },
 
   /** Gives nanoseconds. Each request is made before the clock starts, with texts of its own, as Node's parser makes them. */
@@ -103,10 +119,6 @@ function tokenIn(rawHeaders: readonly string[]): string {
   return (rawHeaders[TOKEN] as string).slice('Bearer '.length);
 }
 
-function tokenNumber(i: number): string {
-  return `${String(i).padStart(8, '0')}-opaque-token-of-some-length-0123456789`;
-}
-
 function requestsFor(tokens: number, certificates: Setup['certificates']) {
   const headers = certificates.map(([header]) => Buffer.from(header, 'latin1'));
   const socket = { remoteAddress: '127.0.0.1', destroyed: false };
@@ -130,7 +142,7 @@ function requestsFor(tokens: number, certificates: Setup['certificates']) {
           'X-SSL-Client-Verify',
           'SUCCESS',
           'Authorization',
-          fresh(`Bearer ${tokenNumber(i)}`),
+          fresh(`Bearer ${numberedToken(i)}`),
           'Accept',
           'application/json',
         ],

@@ -9,8 +9,20 @@ const FEW = 20;
 
 whenAsked({ load });
 
-async function load({ url, headers, connections, seconds, identity, newTokens }: Load): Promise<Loaded> {
+async function load({
+  url,
+  headers,
+  numbers,
+  connections,
+  seconds,
+  identity,
+  newTokens,
+}: Load): Promise<Loaded> {
   let requests: autocannon.Request[] = headers.map((each) => ({ method: 'GET', headers: { ...each } }));
+  if (numbers !== undefined) {
+    const [first = {}] = headers;
+    requests = [{ setupRequest: numbered(first, numbers) }];
+  }
   if (newTokens !== undefined) {
     const { client } = newTokens;
     const [first = {}] = headers;
@@ -39,6 +51,14 @@ async function load({ url, headers, connections, seconds, identity, newTokens }:
 }
 
 type Setup = (request: autocannon.Request) => autocannon.Request;
+
+function numbered(headers: Load['headers'][number], numbers: number): Setup {
+  return (request) => {
+    const number = String(Math.floor(Math.random() * numbers)).padStart(8, '0');
+    const filled = Object.entries(headers).map(([name, value]) => [name, value.replace('{number}', number)]);
+    return { ...request, method: 'GET', headers: Object.fromEntries(filled) };
+  };
+}
 
 function inHeader(headers: Load['headers'][number], client: number): Setup {
   return (request) => ({
