@@ -1,5 +1,5 @@
 // `npm run bench` runs every scenario of bench/ but the soak, which takes long; `npm run bench <name>` one.
-// `--profile=<folder>` leaves a CPU profile of each server there.
+// `--profile=<folder>` leaves a CPU profile of each server there, `--draw` draws the records that are there.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -20,12 +20,20 @@ if (unknown.length > 0) {
 if (profiles !== undefined) {
   mkdirSync(profiles, { recursive: true });
 }
-for (const name of wanted.length > 0 ? wanted : usual) {
-  const { status } = spawnSync(process.execPath, ['--import', 'tsx', join(bench, `${name}.ts`)], {
+function run(module) {
+  const { status } = spawnSync(process.execPath, ['--import', 'tsx', join(bench, module)], {
     stdio: 'inherit',
     env: { ...process.env, ...(profiles !== undefined && { BENCH_PROFILE: profiles }) },
   });
   if (status !== 0) {
     process.exit(status ?? 1);
   }
+}
+
+const onlyDraw = process.argv.includes('--draw');
+for (const name of onlyDraw ? [] : wanted.length > 0 ? wanted : usual) {
+  run(`${name}.ts`);
+}
+if (process.env.BENCH_RESULTS === undefined) {
+  run('harness/redraw.ts');
 }

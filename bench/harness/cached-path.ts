@@ -22,10 +22,9 @@ export async function runCachedPath({ scenario, framework, bare, ours, others }:
   const stage = await setStage(scenario);
   const names = [bare, ours, ...Object.keys(others)];
   try {
-    const apis = new Map<string, Api>();
-    for (const name of names) {
-      apis.set(name, await stage.start(framework, name));
-    }
+    const apis = new Map<string, Api>(
+      await Promise.all(names.map(async (name) => [name, await stage.start(framework, name)] as const)),
+    );
     const measure = (name: string) => {
       const { port, pid } = apis.get(name) as Api;
       const credentials = others[name]?.credentials ?? 'opaqueTokens';

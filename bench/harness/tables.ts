@@ -34,13 +34,13 @@ export function tablesOf({
   ].join('\n\n');
 }
 
-const marked = /(<!-- record: ([\w-]+) -->\n)[\s\S]*?(\n<!-- end of record -->)/g;
+const marked = /(<!-- record: ([\w-]+) -->)[\s\S]*?(<!-- end of record -->)/g;
 
 /** The page with the tables of each record that it marks a place for. */
 export function synced(page: string, records: readonly BenchRecord[]): string {
   return page.replace(marked, (block, start: string, scenario: string, end: string) => {
     const record = records.find((each) => each.scenario === scenario);
-    return record === undefined ? block : `${start}${tablesOf(record)}${end}`;
+    return record === undefined ? block : `${start}\n\n${tablesOf(record)}\n\n${end}`;
   });
 }
 

@@ -33,7 +33,7 @@ async function load({
     url,
     requests,
     connections,
-    ...(seconds > 0 ? { duration: seconds } : { amount: FEW }),
+    ...(seconds > 0 ? { duration: seconds } : { amount: FEW, sampleInt: 50 }),
     tlsOptions: { ...identity },
   });
   const taken = seconds > 0 ? result.duration : (performance.now() - started) / 1000;
