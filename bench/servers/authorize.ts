@@ -1,5 +1,5 @@
 // authorize() and its floor with so many tokens known, and Express in front of them when it is wanted.
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { createServer } from 'node:http';
 import { type NodeRequest, nginx, proxyHeader, type TokenClaims } from '@mtls-bound/core';
 import express from 'express';
@@ -108,7 +108,7 @@ function floorOf(
 }
 
 function hashOf(token: string): string {
-  return createHash('sha256').update(token).digest('base64url');
+  return hash('sha256', token, 'base64url');
 }
 
 /** Where the values stand in `rawHeaders`. */
