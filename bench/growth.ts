@@ -47,7 +47,7 @@ async function underLoad(clock: Clock, tokens: number) {
       headers: [headers],
       numbers: tokens,
       connections: 32,
-      seconds: 2,
+      seconds: 1,
     });
 }
 
@@ -96,7 +96,7 @@ try {
         ]),
       ),
     ) as Record<string, () => Promise<Measured<ApiFigure>>>,
-    { rounds: 7, warmUp: 2 },
+    { rounds: 15, warmUp: 4 },
   );
   const rate = (name: string) => behindExpress.of(name, 'requestsPerSecond');
   const ns = (name: string) => samples.of(name, 'nanoseconds');

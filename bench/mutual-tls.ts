@@ -7,7 +7,7 @@ import { takeTurns } from './harness/rounds.js';
 import { type Api, type ApiFigure, loaded, setStage } from './harness/stage.js';
 
 const CONNECTIONS = 16;
-const SECONDS = 2;
+const SECONDS = 1;
 
 const bare = 'bare Express';
 const ours = 'express-mtls';
@@ -47,7 +47,7 @@ try {
   const samples = await takeTurns(
     'mutual-tls',
     Object.fromEntries([...contestants].map(([name, api]) => [name, () => measure(api)])),
-    { rounds: 7, warmUp: 2 },
+    { rounds: 21, warmUp: 4 },
   );
   const compared = (base: string, figure: ApiFigure, goal: Goal) =>
     ratioOf(samples.of(ours, figure), samples.of(base, figure), goal);

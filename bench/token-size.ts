@@ -1,18 +1,19 @@
 // What a cached token costs: heap per token for claims as authorization servers send them, and what our own estimate
-// (`cache.maxSize`) says. Run with --expose-gc: `npm run bench token-size` does.
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+// (`cache.maxSize`) says.
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Revocations } from '../packages/core/src/cache/revocations.js';
 import { sizeOf, TokenCache } from '../packages/core/src/cache/token-cache.js';
 import { readTokenClaims, type TokenClaims } from '../packages/core/src/token-claims.js';
+import { closeScenario } from './harness/close.js';
+import { progress, progressEnds } from './harness/progress.js';
+import { type Ratio, ratioOf, type Summary, summaryOf } from './harness/record.js';
+import { isQuick } from './harness/settings.js';
 
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
-const tokens = 100_000;
-const rounds = 5;
+const tokens = isQuick ? 1_000 : 100_000;
+const rounds = isQuick ? 1 : 5;
 const issuer = 'https://as.example.com';
 const now = Math.floor(Date.now() / 1000);
 
@@ -85,35 +86,29 @@ async function bytesPerToken(
   return { heap: (after - before) / tokens, estimate: estimate / tokens, text: text(0).length };
 }
 
-const summary = (values: number[]) => {
-  const sorted = values.toSorted((a, b) => a - b);
-  const at = (i: number) => Number((sorted[i] ?? Number.NaN).toFixed(3));
-  return { median: at(Math.floor(sorted.length / 2)), min: at(0), max: at(sorted.length - 1) };
-};
-const contestants: Record<string, object> = {};
-const ratios: Record<string, object> = {};
+const contestants: Record<string, Summary> = {};
+const ratios: Record<string, Ratio> = {};
 for (const [name, text] of Object.entries(answers)) {
-  const measured = [];
+  const measured: Awaited<ReturnType<typeof bytesPerToken>>[] = [];
   for (let round = 0; round < rounds; round += 1) {
+    progress(`token-size, ${name}, round ${round + 1} of ${rounds}`);
     measured.push(await bytesPerToken(text));
   }
-  contestants[`${name}, ${measured[0]?.text} characters of JSON`] = summary(measured.map((one) => one.heap));
+  const heaps = measured.map((one) => one.heap);
+  contestants[`${name}, ${measured[0]?.text} characters of JSON`] = summaryOf(heaps);
   // An estimate below the truth would let the cache outgrow its bound.
-  ratios[`estimate / heap, ${name}`] = {
-    ...summary(measured.map((one) => one.estimate / one.heap)),
-    goal: { min: 0.9, max: 2.5 },
-  };
+  const estimates = measured.map((one) => one.estimate);
+  ratios[`estimate / heap, ${name}`] = ratioOf(estimates, heaps, { min: 0.9, max: 2.5 });
+  if (name === 'typical') {
+    const kilobyte = heaps.map(() => 1_000);
+    ratios['heap of a typical token / 1,000 bytes'] = ratioOf(heaps, kilobyte, { max: 1 });
+  }
 }
-const record = {
+progressEnds();
+closeScenario({
   scenario: 'token-size',
   unit: 'bytes of heap per cached token',
-  machine: `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}, Node ${process.version}`,
-  commit: execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim(),
-  tokens,
   rounds,
   contestants,
   ratios,
-};
-mkdirSync(new URL('results/', import.meta.url), { recursive: true });
-writeFileSync(new URL('results/token-size.json', import.meta.url), `${JSON.stringify(record, null, 2)}\n`);
-console.log(JSON.stringify(record, null, 2));
+});

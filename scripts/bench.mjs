@@ -1,5 +1,5 @@
 // `npm run bench` runs every scenario of bench/ but the soak, which takes long; `npm run bench <name>` one.
-// `--profile=<folder>` leaves a CPU profile of each server there, `--draw` draws the records that are there.
+// `--profile=<folder>` leaves a CPU profile of each server there and their shares in the record, `--draw` draws the records that are there.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -20,8 +20,8 @@ if (unknown.length > 0) {
 if (profiles !== undefined) {
   mkdirSync(profiles, { recursive: true });
 }
-function run(module) {
-  const { status } = spawnSync(process.execPath, ['--import', 'tsx', join(bench, module)], {
+function run(module, ...args) {
+  const { status } = spawnSync(process.execPath, ['--import', 'tsx', join(bench, module), ...args], {
     stdio: 'inherit',
     env: { ...process.env, ...(profiles !== undefined && { BENCH_PROFILE: profiles }) },
   });
@@ -33,6 +33,9 @@ function run(module) {
 const onlyDraw = process.argv.includes('--draw');
 for (const name of onlyDraw ? [] : wanted.length > 0 ? wanted : usual) {
   run(`${name}.ts`);
+  if (profiles !== undefined) {
+    run('harness/profiled.ts', profiles, name);
+  }
 }
 if (process.env.BENCH_RESULTS === undefined) {
   run('harness/redraw.ts');

@@ -1,3 +1,4 @@
+import { keepAwake } from './awake.js';
 import { type Child, startChild } from './child.js';
 import { findProgram } from './program.js';
 import { isQuick } from './settings.js';
@@ -36,11 +37,14 @@ export async function startLoadGenerator(): Promise<{
   const child: Child = await startChild(new URL('../servers/autocannon.ts', import.meta.url), {
     core: 'load',
   });
+  const awake = keepAwake();
   const versatile: LoadGenerator = (load) =>
     child.ask<Loaded>('load', isQuick ? { ...load, seconds: 0, connections: 4 } : load);
   return {
     plain: findProgram('wrk') !== undefined && !isQuick ? wrk : versatile,
     versatile,
-    stop: () => child.stop(),
+    stop: async () => {
+      await Promise.all([child.stop(), awake.stop()]);
+    },
   };
 }

@@ -31,6 +31,8 @@ export interface BenchRecord {
   readonly skipped?: Readonly<Record<string, string>>;
   readonly contestants: Readonly<Record<string, Summary & Readonly<Record<string, unknown>>>>;
   readonly ratios: Readonly<Record<string, Ratio>>;
+  /** Where the time of each server went, in shares of the time that it served; from a run with `--profile`. */
+  readonly profile?: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
 
 export function summaryOf(values: readonly number[]): Summary {
@@ -48,6 +50,7 @@ export function isMet({ median, goal }: Ratio): boolean {
   return median >= (goal.min ?? Number.NEGATIVE_INFINITY) && median <= (goal.max ?? Number.POSITIVE_INFINITY);
 }
 
+/** A profile stays, until the next run with `--profile`. */
 export function writeRecord(record: Omit<BenchRecord, 'machine' | 'commit'>): BenchRecord {
   const { scenario, unit, ...figures } = record;
   const whole = { scenario, unit, machine: machine(), commit: commit(), ...figures };

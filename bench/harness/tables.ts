@@ -9,6 +9,7 @@ export function tablesOf({
   skipped,
   contestants,
   ratios,
+  profile,
 }: BenchRecord): string {
   const extras = [...new Set(Object.values(contestants).flatMap((each) => Object.keys(each)))].filter(
     (name) => !['median', 'min', 'max'].includes(name),
@@ -29,9 +30,21 @@ export function tablesOf({
   return [
     table([unit, 'median', 'range', ...extras.map(inWords)], figures),
     table(['ratio', 'median', 'range', 'goal', ''], compared),
+    ...(profile === undefined ? [] : [profileTable(profile)]),
     ...Object.entries(skipped ?? {}).map(([name, why]) => `Without ${name}: ${why}.`),
     `${rounds} rounds at commit ${commit}, on ${machine}.`,
   ].join('\n\n');
+}
+
+function profileTable(profile: NonNullable<BenchRecord['profile']>): string {
+  const names = Object.keys(profile);
+  const parts = [...new Set(Object.values(profile).flatMap((shares) => Object.keys(shares)))];
+  const percent = (share: number | undefined): string =>
+    share === undefined ? '' : `${shown(share * 100)} %`;
+  return table(
+    ['where the time goes', ...names],
+    parts.map((part) => [part, ...names.map((name) => percent(profile[name]?.[part]))]),
+  );
 }
 
 const marked = /(<!-- record: ([\w-]+) -->)[\s\S]*?(<!-- end of record -->)/g;

@@ -1,3 +1,5 @@
+import { Recurring } from './recurring.js';
+
 /** What is known of an active access token, read once and frozen; every source of claims ends here. */
 export interface TokenClaims {
   readonly subject: string | undefined;
@@ -41,8 +43,8 @@ export interface TokenReader {
  * malformed: it is never guessed at. `issuer` is whose server said so.
  */
 export function readTokenClaims(claims: Record<string, unknown>, issuer: string): TokenAnswer {
-  const { sub, client_id, scope, iss, aud, token_type, exp, nbf, iat, cnf } = claims;
-  const audience = typeof aud === 'string' ? [aud] : aud;
+  const { sub, client_id, scope, iss, aud, token_type, exp, nbf, iat } = claims;
+  const audience = typeof aud === 'string' ? audienceOf(aud) : aud;
   if (
     !isOptional(sub, isString) ||
     !isOptional(client_id, isString) ||
@@ -56,19 +58,72 @@ export function readTokenClaims(claims: Record<string, unknown>, issuer: string)
   ) {
     return 'token_claims_malformed';
   }
-  return deepFreeze({
-    subject: sub,
-    clientId: client_id,
-    scopes: scope === undefined ? [] : scope.split(' ').filter((name) => name !== ''),
-    issuer,
-    audience,
-    tokenType: token_type,
-    expiresAt: exp,
-    notBefore: nbf,
-    issuedAt: iat,
-    confirmation: cnf,
-    claims,
-  });
+  return new ReadClaims(claims, issuer, scope, audience);
+}
+
+/** Holds no claim a second time: a cached token is kept as small as it can be. */
+class ReadClaims implements TokenClaims {
+  readonly issuer: string;
+  readonly scopes: readonly string[];
+  readonly audience: readonly string[] | undefined;
+  readonly claims: Readonly<Record<string, unknown>>;
+
+  /** The claims' types were checked. */
+  constructor(
+    claims: Record<string, unknown>,
+    issuer: string,
+    scope: string | undefined,
+    audience: readonly string[] | undefined,
+  ) {
+    this.issuer = issuer;
+    this.scopes = scope === undefined ? noScopes : scopesIn(scope);
+    this.audience = audience;
+    this.claims = deepFreeze(withRecurringTexts(claims));
+    Object.freeze(this);
+  }
+
+  get subject(): string | undefined {
+    return this.claims.sub as string | undefined;
+  }
+  get clientId(): string | undefined {
+    return this.claims.client_id as string | undefined;
+  }
+  get tokenType(): string | undefined {
+    return this.claims.token_type as string | undefined;
+  }
+  get expiresAt(): number | undefined {
+    return this.claims.exp as number | undefined;
+  }
+  get notBefore(): number | undefined {
+    return this.claims.nbf as number | undefined;
+  }
+  get issuedAt(): number | undefined {
+    return this.claims.iat as number | undefined;
+  }
+  get confirmation(): unknown {
+    return this.claims.cnf;
+  }
+}
+
+const scopesIn = new Recurring((scope) => Object.freeze(scope.split(' ').filter((name) => name !== ''))).of;
+const audienceOf = new Recurring((name) => Object.freeze([name])).of;
+const textOf = new Recurring((text) => text).of;
+const noScopes: readonly string[] = Object.freeze([]);
+
+/** What many tokens have in common, where JSON has a text of its own for each. */
+const recurringClaims = ['iss', 'aud', 'client_id', 'scope', 'token_type'] as const;
+
+function withRecurringTexts(claims: Record<string, unknown>): Record<string, unknown> {
+  if (Object.isFrozen(claims)) {
+    return claims;
+  }
+  for (const name of recurringClaims) {
+    const value = claims[name];
+    if (typeof value === 'string') {
+      claims[name] = textOf(value);
+    }
+  }
+  return claims;
 }
 
 function isOptional<T>(value: unknown, is: (value: unknown) => value is T): value is T | undefined {

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { TokenClaims } from '../token-claims.js';
 
@@ -132,7 +132,7 @@ export function withoutToken(revocation: Revocation): Exclude<Revocation, { toke
 
 /** What a token is known by here: its SHA-256. */
 export function hashOf(token: string): string {
-  return createHash('sha256').update(token).digest('base64url');
+  return hash('sha256', token, 'base64url');
 }
 
 function recordKey(revocation: Revocation): string {

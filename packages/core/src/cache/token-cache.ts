@@ -34,8 +34,6 @@ export interface Asked {
 /** Times in milliseconds since the epoch. */
 interface Entry extends Known {
   readonly freshUntil: number;
-  readonly refreshFrom: number;
-  readonly usableUntil: number;
 }
 
 interface Inactive {
@@ -87,7 +85,7 @@ export class TokenCache {
     const now = Date.now();
     const entry = this.#active.get(key);
     if (entry !== undefined && now < entry.freshUntil && !this.#revocations.isOutdated(entry, now)) {
-      if (now >= entry.refreshFrom && !this.#isSettling) {
+      if (now >= this.#refreshFrom(entry) && !this.#isSettling) {
         this.#learn(key, tokenHash, token, asked).catch(() => undefined);
       }
       return entry.token;
@@ -222,17 +220,20 @@ export class TokenCache {
   }
 
   #entry(known: Known): Entry {
-    const { maxAge, refreshAhead, staleIfError } = this.#rules;
-    const expiresAt = (known.token.expiresAt ?? Number.POSITIVE_INFINITY) * 1000;
+    const maxAge = this.#rules.maxAge * 1000;
     // Another process's clock may be ahead of ours: nothing serves the longer for it.
     const from = known.wasAsked ? Math.min(known.asOf, Date.now()) : Date.now();
-    const freshUntil = Math.min(from + maxAge * 1000 * (1 - Math.random() * JITTER), expiresAt);
-    return {
-      ...known,
-      freshUntil,
-      refreshFrom: refreshAhead > 0 ? freshUntil - refreshAhead * 1000 : Number.POSITIVE_INFINITY,
-      usableUntil: Math.min(freshUntil + staleIfError * 1000, expiresAt),
-    };
+    const freshUntil = Math.min(from + maxAge * (1 - Math.random() * JITTER), expiryOf(known));
+    return { ...known, freshUntil };
+  }
+
+  #refreshFrom({ freshUntil }: Entry): number {
+    const { refreshAhead } = this.#rules;
+    return refreshAhead > 0 ? freshUntil - refreshAhead * 1000 : Number.POSITIVE_INFINITY;
+  }
+
+  #usableUntil(entry: Entry): number {
+    return Math.min(entry.freshUntil + this.#rules.staleIfError * 1000, expiryOf(entry));
   }
 
   /** Only where the user chose availability, only while the server can't be asked, and never beyond `exp`. */
@@ -240,7 +241,7 @@ export class TokenCache {
     const now = Date.now();
     const isPassing =
       trouble instanceof RequestRefused && trouble.status === 503 && trouble.retryAfter !== undefined;
-    return isPassing && now < stale.usableUntil && !this.#revocations.isOutdated(stale, now);
+    return isPassing && now < this.#usableUntil(stale) && !this.#revocations.isOutdated(stale, now);
   }
 
   #keepDefect(key: string, defect: TokenDefect): void {
@@ -249,8 +250,13 @@ export class TokenCache {
   }
 }
 
+/** Milliseconds since the epoch. */
+function expiryOf({ token }: Known): number {
+  return (token.expiresAt ?? Number.POSITIVE_INFINITY) * 1000;
+}
+
 /** Bytes, roughly: what an entry takes besides its claims, and what their text takes as objects. */
-const ENTRY_SIZE = 700;
+const ENTRY_SIZE = 450;
 const SIZE_PER_CHARACTER = 3;
 
 /** What a token takes in the cache, for `maxSize`. */
