@@ -1,13 +1,14 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
-const source = (name: string): string =>
-  fileURLToPath(new URL(`packages/${name}/src/index.ts`, import.meta.url));
+const source = (name: string, entry = 'index'): string =>
+  fileURLToPath(new URL(`packages/${name}/src/${entry}.ts`, import.meta.url));
 
 export default defineConfig({
   resolve: {
     // The sources, so that a test sees what a reader sees; what is built and packed has tests of its own.
     alias: {
+      '@mtls-bound/core/testing': source('core', 'testing/index'),
       '@mtls-bound/core': source('core'),
       'express-mtls': source('express-mtls'),
       'koa-mtls': source('koa-mtls'),

@@ -1,7 +1,7 @@
 // authorize() and its floor with so many tokens known, and Express in front of them when it is wanted.
 import { hash } from 'node:crypto';
 import { createServer } from 'node:http';
-import { type NodeRequest, nginx, proxyHeader, type TokenClaims } from '@mtls-bound/core';
+import { type NodeRequest, nginx, proxyHeader, readTokenClaims, type TokenAnswer } from '@mtls-bound/core';
 import express from 'express';
 import { type MtlsBound, mtlsBound } from 'express-mtls';
 import { measure } from 'mitata';
@@ -151,24 +151,10 @@ function requestsFor(tokens: number, certificates: Setup['certificates']) {
   };
 }
 
-function claimsFor(token: string, certificates: Setup['certificates']): TokenClaims {
+function claimsFor(token: string, certificates: Setup['certificates']): TokenAnswer {
   const [, thumbprint = ''] = certificates[Number.parseInt(token, 10) % certificates.length] ?? [];
   // As text first, for the strings of a parsed answer are its own.
-  const claims = JSON.parse(JSON.stringify(claimsOf(thumbprint, `${token}`)));
-  const { sub, client_id, scope, aud, iat, exp, cnf } = claims;
-  return Object.freeze({
-    subject: sub,
-    clientId: client_id,
-    scopes: Object.freeze(scope.split(' ')),
-    issuer,
-    audience: Object.freeze([aud]),
-    tokenType: undefined,
-    expiresAt: exp,
-    notBefore: undefined,
-    issuedAt: iat,
-    confirmation: Object.freeze(cnf),
-    claims: Object.freeze(claims),
-  });
+  return readTokenClaims(JSON.parse(JSON.stringify(claimsOf(thumbprint, token))), issuer);
 }
 
 function heap(): number {

@@ -166,6 +166,8 @@ export interface RefusalDetails {
   readonly maxAge?: number;
   /** Seconds for `Retry-After`, as the authorization server asked. */
   readonly retryAfter?: number;
+  /** `cnf["x5t#S256"]` of the token, where it is not that of the certificate. */
+  readonly expectedThumbprint?: string;
   readonly cause?: unknown;
 }
 
@@ -186,11 +188,13 @@ export class RequestRefused extends MtlsBoundError {
   readonly maxAge: number | undefined;
   /** Seconds, on a 429, and on a 503 that may pass by itself. */
   readonly retryAfter: number | undefined;
+  /** What the operator alone is told: `cnf["x5t#S256"]`, where it is not that of the certificate. */
+  readonly expectedThumbprint: string | undefined;
   /** Whether the answer carries a `WWW-Authenticate` challenge. */
   readonly isChallenged: boolean;
 
   constructor(code: RefusalCode, details: RefusalDetails = {}) {
-    const { detail, scope, acrValues, maxAge, retryAfter, cause } = details;
+    const { detail, scope, acrValues, maxAge, retryAfter, expectedThumbprint, cause } = details;
     const kind: RefusalKind = refusals[code];
     super(detail === undefined ? code : `${code}: ${detail}`, cause === undefined ? undefined : { cause });
     this.code = code;
@@ -201,6 +205,7 @@ export class RequestRefused extends MtlsBoundError {
     this.scope = scope;
     this.acrValues = acrValues;
     this.maxAge = maxAge;
+    this.expectedThumbprint = expectedThumbprint;
     this.isChallenged = kind.status < 500 && !kind.unchallenged;
     this.retryAfter = kind.passing ? (retryAfter ?? DEFAULT_RETRY_AFTER) : undefined;
   }

@@ -94,7 +94,16 @@ export {
 } from './errors.js';
 export { interactionHeader } from './interaction.js';
 export type { HttpOptions, IssuerOptions } from './issuer-options.js';
-export type { ProblemEvent, RefusedEvent } from './observe/events.js';
+export type {
+  AdmittedEvent,
+  BreakerEvent,
+  CacheEvent,
+  CertificateEvent,
+  Explanation,
+  IntrospectionEvent,
+  ProblemEvent,
+  RefusedEvent,
+} from './observe/events.js';
 export type { ResourceServerOptions } from './options.js';
 export { type AuthenticationRequirement, authentication } from './policy/authentication.js';
 export {
@@ -124,5 +133,11 @@ export { createResourceServer, type ResourceServer } from './resource-server.js'
 export type { Answer, ErrorBody, RefusalBody, RefusalSummary } from './response/challenge.js';
 export type { ResourceMetadataOptions } from './response/resource-metadata.js';
 export { type FapiTlsOptions, fapiTlsOptions } from './tls-options.js';
-export type { TokenAnswer, TokenClaims, TokenDefect, TokenReader } from './token-claims.js';
+export {
+  readTokenClaims,
+  type TokenAnswer,
+  type TokenClaims,
+  type TokenDefect,
+  type TokenReader,
+} from './token-claims.js';
 export { unguarded } from './unguarded.js';

@@ -2,8 +2,9 @@ import { Authorization } from './authorization.js';
 import { ClientCertificate } from './certificate/client-certificate.js';
 import { checkTls } from './certificate/tls-profile.js';
 import { type RefusalCode, RequestRefused } from './errors.js';
+import { type Explainer, originOf } from './explanation.js';
 import { interactionOf } from './interaction.js';
-import { publishReported } from './observe/events.js';
+import { publishCertificate, publishReported } from './observe/events.js';
 import type { Settings } from './options.js';
 import { checkBinding, reportable } from './policy/binding.js';
 import { type ClaimRules, checkClaims } from './policy/claims.js';
@@ -20,8 +21,13 @@ export interface Judge {
   readonly reported: ReadonlyMap<RefusalCode, number>;
 }
 
-export function createJudge(settings: Settings, rulesOf: (issuer: string) => ClaimRules): Judge {
+export function createJudge(
+  settings: Settings,
+  rulesOf: (issuer: string) => ClaimRules,
+  { explain }: Pick<Explainer, 'explain'>,
+): Judge {
   const { binding, certificatePolicy, profile } = settings;
+  const origin = originOf(settings.certificate);
   const reported = new Map<RefusalCode, number>();
 
   /** Throws on what refuses; where the binding is only reported, what concerns it is told instead. */
@@ -30,11 +36,10 @@ export function createJudge(settings: Settings, rulesOf: (issuer: string) => Cla
       throw thrown;
     }
     reported.set(thrown.code, (reported.get(thrown.code) ?? 0) + 1);
-    publishReported({
-      refusal: thrown,
-      thumbprint: certificate?.thumbprint,
-      interactionId: interactionOf(req),
-    });
+    const { thumbprint } = certificate ?? {};
+    publishReported({ refusal: thrown, thumbprint, interactionId: interactionOf(req) }, () =>
+      explain(thrown, certificate, req),
+    );
   }
 
   return {
@@ -47,6 +52,7 @@ export function createJudge(settings: Settings, rulesOf: (issuer: string) => Cla
       try {
         const certificate = settings.certificate(req);
         checkCertificate(certificate);
+        publishCertificate(origin, certificate);
         return certificate;
       } catch (thrown) {
         tolerate(thrown, undefined, req);

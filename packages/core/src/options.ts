@@ -86,6 +86,11 @@ export interface ResourceServerOptions extends IssuerOptions {
   readonly floodGuard?: FloodGuardOptions | false;
   /** Told in challenges (RFC 9110 §11.5). Default `api`. `MTLS_BOUND_REALM` */
   readonly realm?: string;
+  /**
+   * Tells the client why it is refused, with thumbprints and a hint: for development. True is refused where `NODE_ENV` is
+   * `production`; `in-production` means it there too. Default false. `MTLS_BOUND_EXPLAIN`
+   */
+  readonly explain?: boolean | 'in-production';
   /** Shapes the JSON body of refusals. Default `{ error, error_description }`. */
   readonly errorBody?: ErrorBody;
 }
@@ -107,6 +112,7 @@ export interface Settings {
   readonly revocations: RevocationRules;
   readonly floodGuard: FloodRules | undefined;
   readonly realm: string;
+  readonly explain: boolean;
   readonly errorBody: ErrorBody | undefined;
 }
 
@@ -126,6 +132,7 @@ const optionNames = [
   'revocations',
   'floodGuard',
   'realm',
+  'explain',
   'errorBody',
 ] as const satisfies (keyof ResourceServerOptions)[];
 
@@ -171,12 +178,33 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
     revocations: resolveRevocations(given),
     floodGuard: resolveFloodGuard(given, certificate),
     realm: given.optional('realm', quotable, 'MTLS_BOUND_REALM') ?? 'api',
+    explain: resolveExplain(given, environment),
     errorBody: given.optional('errorBody', functionLike<ErrorBody>('a function')),
   });
   if (profileName !== undefined) {
     refuseContradictions(profileName, settings);
   }
   return settings;
+}
+
+const explanations: OptionRule<boolean | 'in-production'> = {
+  accepted: "true, false or 'in-production'",
+  read: (given) => {
+    const accepted = [true, false, 'in-production'] as const;
+    return accepted.find((value) => value === given || String(value) === given);
+  },
+};
+
+/** What helps a developer helps an attacker too: it must not be left on by oversight. */
+function resolveExplain(given: OptionReader, { NODE_ENV }: NodeJS.ProcessEnv): boolean {
+  const explain = given.optional('explain', explanations, 'MTLS_BOUND_EXPLAIN') ?? false;
+  if (explain === true && NODE_ENV === 'production') {
+    throw new ConfigurationError(
+      'explain',
+      "true was given while NODE_ENV is production; accepted is false, or 'in-production' for who means it",
+    );
+  }
+  return explain !== false;
 }
 
 /** What a profile demands can't be switched off beside it. */

@@ -6,15 +6,23 @@ import { SharedCache } from './cache/shared-cache.js';
 import { type Asked, TokenCache } from './cache/token-cache.js';
 import type { ClientCertificate } from './certificate/client-certificate.js';
 import { asRefusal, type RefusalCode, RequestRefused } from './errors.js';
+import { createExplainer, explained } from './explanation.js';
 import { during, interactionOf } from './interaction.js';
 import { createJudge } from './judge.js';
-import { problemReporter, publishRefused } from './observe/events.js';
+import {
+  type Explanation,
+  problemReporter,
+  publishAdmitted,
+  publishCache,
+  publishRefused,
+} from './observe/events.js';
 import { type ResourceServerOptions, resolveSettings } from './options.js';
 import type { RoutePolicy } from './policy/route-policy.js';
 import { type NodeRequest, readBearerToken } from './request/bearer-token.js';
 import { FloodGuard } from './request/flood-guard.js';
 import { readRevocationRequest } from './request/revocation-request.js';
 import { type Answer, refusalAnswer } from './response/challenge.js';
+import type { TokenAnswer } from './token-claims.js';
 
 /** Decides about requests; what the adapters stand on. */
 export interface ResourceServer {
@@ -92,8 +100,15 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const feed = feedRules && new RevocationFeed(feedRules, revocations, shared, report);
   const cache = new TokenCache(settings.cache, revocations, shared);
   const floodGuard = settings.floodGuard && new FloodGuard(settings.floodGuard);
-  const judge = createJudge(settings, (issuer) => authorityOf(issuer).rules);
+  const explainer = createExplainer(settings.certificate);
+  const judge = createJudge(settings, (issuer) => authorityOf(issuer).rules, explainer);
+  /** Of refusals on their way to be answered. */
+  const explanations = new WeakMap<RequestRefused, Explanation>();
   const challengeRules = {
+    describe: (refusal: RequestRefused) => {
+      const explanation = explanations.get(refusal);
+      return explanation && explained(refusal, explanation);
+    },
     realm: settings.realm,
     errorBody: settings.errorBody,
     resourceMetadata: settings.resourceMetadata?.url,
@@ -149,9 +164,24 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     judge.decide(answer, certificate, req);
   }
 
+  function admit(
+    answer: TokenAnswer,
+    certificate: ClientCertificate | undefined,
+    req: NodeRequest,
+  ): Authorization {
+    const authorization = judge.decide(answer, certificate, req);
+    publishAdmitted(authorization, req);
+    return authorization;
+  }
+
   function refuse(thrown: unknown, certificate: ClientCertificate | undefined, req: NodeRequest): never {
     const refusal = asRefusal(thrown);
-    publishRefused({ refusal, thumbprint: certificate?.thumbprint, interactionId: interactionOf(req) });
+    const { thumbprint } = certificate ?? {};
+    const explain = () => explainer.explain(refusal, certificate, req);
+    publishRefused({ refusal, thumbprint, interactionId: interactionOf(req) }, explain);
+    if (settings.explain) {
+      explanations.set(refusal, explain());
+    }
     if (refusal.status === 503) {
       report(refusal.code, refusal.message);
     }
@@ -189,12 +219,15 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
         const asked = whomToAsk(token, req);
         const known = cache.known(token, asked);
         if (known !== undefined) {
-          return judge.decide(known, certificate, req);
+          publishCache(typeof known === 'string' ? 'inactive_hit' : 'hit');
+          return admit(known, certificate, req);
         }
+        publishCache('miss');
         refuseWhenClosed();
+        explainer.remember(certificate);
         return cache
           .learn(token, guarded(asked, req, certificate?.thumbprint))
-          .then((answer) => judge.decide(answer, certificate, req))
+          .then((answer) => admit(answer, certificate, req))
           .catch((thrown: unknown) => refuse(thrown, certificate, req));
       } catch (thrown) {
         if (settings.optional && thrown instanceof RequestRefused && thrown.code === 'credentials_missing') {

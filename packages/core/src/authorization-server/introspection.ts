@@ -6,6 +6,7 @@ import {
 } from 'oauth4webapi';
 import { RequestRefused } from '../errors.js';
 import { currentInteraction, interactionHeader } from '../interaction.js';
+import { traceIntrospection } from '../observe/events.js';
 import { flag, isHttpsUrl, OptionReader, textRecord } from '../option-rules.js';
 import { readTokenClaims, type TokenAnswer, type TokenReader } from '../token-claims.js';
 import type { ClientAuthentication } from './client-authentication.js';
@@ -86,7 +87,7 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
     const keys = remoteKeys(metadata, http);
     const viaMutualTls = authentication.identity !== undefined;
     const client = { client_id: clientId, use_mtls_endpoint_aliases: viaMutualTls };
-    const introspect = async (token: string): Promise<TokenAnswer> => {
+    const ask = async (token: string): Promise<TokenAnswer> => {
       const server = await metadata();
       const endpoint = introspectionEndpoint(server, viaMutualTls);
       // A new request each time: an assertion must not arrive twice.
@@ -119,6 +120,8 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
         throw error instanceof RequestRefused ? error : invalidAnswer(endpoint, (error as Error).message);
       }
     };
+    const introspect = (token: string): Promise<TokenAnswer> =>
+      traceIntrospection({ issuer, interactionId: currentInteraction() }, () => ask(token));
     return Object.assign(introspect, { introspect });
   };
 }

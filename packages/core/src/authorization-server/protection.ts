@@ -1,7 +1,7 @@
 import pLimit from 'p-limit';
 import { CircuitBreaker, CircuitOpen, type Verdict } from '../circuit-breaker.js';
 import { RequestRefused } from '../errors.js';
-import type { ReportProblem } from '../observe/events.js';
+import { publishBreaker, type ReportProblem } from '../observe/events.js';
 import type { Http } from './http.js';
 
 /** How much of us an authorization server has to bear. */
@@ -27,6 +27,7 @@ export function protectedHttp(http: Http, name: string, rules: ProtectionRules, 
     const message = isOpen
       ? `${name} failed ${failuresToOpen} times in a row; it is asked every ${probeInterval} s until it answers`
       : `${name} answers again`;
+    publishBreaker({ issuer: name, state: isOpen ? 'open' : 'closed' });
     report(isOpen ? 'authorization_server_suspended' : 'authorization_server_resumed', message);
   });
   return async (url, request) => {

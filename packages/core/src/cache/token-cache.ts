@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { RequestRefused } from '../errors.js';
+import { publishCache } from '../observe/events.js';
 import { readTokenClaims, type TokenAnswer, type TokenClaims, type TokenDefect } from '../token-claims.js';
 import { hashOf, type Known, type Revocations } from './revocations.js';
 import type { SharedCache } from './shared-cache.js';
@@ -125,6 +126,7 @@ export class TokenCache {
       } catch (trouble) {
         const stale = this.#active.peek(key);
         if (stale !== undefined && this.#maySubstitute(stale, trouble)) {
+          publishCache('stale');
           return stale.token;
         }
         throw trouble;
@@ -174,6 +176,7 @@ export class TokenCache {
       return undefined;
     }
     this.#active.set(key, entry);
+    publishCache('shared_hit');
     return token;
   }
 

@@ -63,4 +63,6 @@ export interface CertificateSource {
   readonly knowsVerified?: boolean;
   /** True when it is the certificate of the connection itself, whose address then is the client's too. */
   readonly fromConnection?: boolean;
+  /** For a request without certificate: what that most likely comes from, and who can mend it. */
+  readonly whyMissing?: (req: NodeRequest) => string;
 }

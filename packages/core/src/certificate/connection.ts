@@ -4,7 +4,10 @@ import type { NodeRequest } from '../request/bearer-token.js';
 
 /** What we use of a connection. On one that is plain TCP, or is gone, members are missing. */
 export type Connection = Partial<
-  Pick<TLSSocket, 'encrypted' | 'authorized' | 'getPeerX509Certificate' | 'getProtocol' | 'getCipher'> &
+  Pick<
+    TLSSocket,
+    'encrypted' | 'authorized' | 'getPeerX509Certificate' | 'getProtocol' | 'getCipher' | 'isSessionReused'
+  > &
     Pick<Socket, 'remoteAddress' | 'destroyed'>
 > & {
   /** The server that accepted it. */

@@ -104,9 +104,17 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
     cache.set(value, certificate);
     return certificate;
   };
-  return Object.freeze(
-    Object.assign(source, { header, knowsVerified: alwaysVerified === true || verified !== undefined }),
-  );
+  const whyMissing = (req: NodeRequest): string => {
+    const fault = amiss(req);
+    if (fault !== undefined) {
+      return `${header} was not looked at: the request ${faults[fault]}`;
+    }
+    return headerValues(req.rawHeaders, header).length === 0
+      ? `${header} is not there: the proxy does not set it on this route, or the client sent no certificate`
+      : `${header} says that the client sent none`;
+  };
+  const knowsVerified = alwaysVerified === true || verified !== undefined;
+  return Object.freeze(Object.assign(source, { header, knowsVerified, whyMissing }));
 }
 
 const faults = {

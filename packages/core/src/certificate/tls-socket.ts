@@ -1,4 +1,5 @@
 import { problemReporter } from '../observe/events.js';
+import type { NodeRequest } from '../request/bearer-token.js';
 import { type CertificateSource, ClientCertificate } from './client-certificate.js';
 import { connectionOf } from './connection.js';
 
@@ -40,5 +41,16 @@ export function tlsSocket(): CertificateSource {
     known.set(connection, read);
     return read;
   };
-  return Object.assign(source, { fromConnection: true });
+  return Object.assign(source, { fromConnection: true, whyMissing });
+}
+
+function whyMissing(req: NodeRequest): string {
+  const connection = connectionOf(req);
+  if (connection?.encrypted !== true) {
+    return 'the request came over plain HTTP; where a proxy ends TLS, set the option certificate to proxyHeader(...)';
+  }
+  if (connection.isSessionReused?.() === true) {
+    return 'the TLS session was resumed and has no certificate: the client made the first one without';
+  }
+  return 'the client sent none: it is set up without one, or the server does not ask (requestCert: true)';
 }

@@ -1,5 +1,22 @@
-import { channel } from 'node:diagnostics_channel';
-import type { RequestRefused } from '../errors.js';
+import { channel, tracingChannel } from 'node:diagnostics_channel';
+import type { Authorization } from '../authorization.js';
+import type { ClientCertificate } from '../certificate/client-certificate.js';
+import { asRefusal, type RefusalCode, type RequestRefused } from '../errors.js';
+import { interactionOf } from '../interaction.js';
+import type { TokenAnswer, TokenDefect } from '../token-claims.js';
+
+/** Published on `mtls-bound:admitted` for each request that is let in. Holds no token, no subject and no other claim. */
+export interface AdmittedEvent {
+  readonly issuer: string;
+  /** `client_id`, where the token names one. */
+  readonly clientId: string | undefined;
+  /** The SHA-256 thumbprint of the presented certificate, when there was one. */
+  readonly thumbprint: string | undefined;
+  /** False only where `binding` is not `required`. */
+  readonly isBound: boolean;
+  /** `x-fapi-interaction-id`, where `fapiHeaders()` ran. */
+  readonly interactionId: string | undefined;
+}
 
 /** Published on `mtls-bound:refused` for each request that is not let in. Holds no token and no claim. */
 export interface RefusedEvent {
@@ -8,6 +25,56 @@ export interface RefusedEvent {
   readonly thumbprint: string | undefined;
   /** `x-fapi-interaction-id`, where `fapiHeaders()` ran. */
   readonly interactionId: string | undefined;
+  /** What the token, the certificate and the connection have to say about it. */
+  readonly explanation: Explanation;
+}
+
+/** Why a request is refused, in more words than its client is told. */
+export interface Explanation {
+  /** `cnf["x5t#S256"]` of the token, where that was compared. */
+  readonly expectedThumbprint: string | undefined;
+  readonly presentedThumbprint: string | undefined;
+  /** `the TLS connection`, `the header x-ssl-client-cert`, or `the option certificate`. */
+  readonly certificateFrom: string;
+  /** What most likely is wrong, and who can mend it. */
+  readonly hint: string | undefined;
+}
+
+/**
+ * On the tracing channel `mtls-bound:introspection` for each question to an authorization server about a token: the same
+ * object at `start`, `end`, `asyncStart`, `asyncEnd` and `error`. It is asked once for all who want to know at the same time,
+ * in the context of the first.
+ */
+export interface IntrospectionEvent {
+  readonly issuer: string;
+  readonly interactionId: string | undefined;
+  /** At the end: what came of it. */
+  outcome?: 'active' | TokenDefect | RefusalCode;
+}
+
+/** Published on `mtls-bound:cache` for each look at what is known of a token. */
+export interface CacheEvent {
+  /**
+   * `hit`: an active token's claims; `inactive_hit`: that it is not active; `miss`: somebody is asked. After a miss
+   * `shared_hit`: the shared tier knew; `stale`: the authorization server could not be asked, and an old answer served.
+   */
+  readonly result: 'hit' | 'inactive_hit' | 'miss' | 'shared_hit' | 'stale';
+}
+
+/** Published on `mtls-bound:certificate` for each request with a token, once its certificate was looked for. */
+export interface CertificateEvent {
+  /** As in `Explanation`. */
+  readonly from: string;
+  /** Undefined where the client showed none. */
+  readonly thumbprint: string | undefined;
+  /** Whether TLS found its chain trusted; undefined when nobody said. */
+  readonly verified: boolean | undefined;
+}
+
+/** Published on `mtls-bound:breaker` when an authorization server is given a rest, and when it answers again. */
+export interface BreakerEvent {
+  readonly issuer: string;
+  readonly state: 'open' | 'closed';
 }
 
 /** Published on `mtls-bound:problem` for each thing that an operator must mend. */
@@ -18,20 +85,83 @@ export interface ProblemEvent {
   readonly message: string;
 }
 
+const admitted = channel('mtls-bound:admitted');
 const refused = channel('mtls-bound:refused');
+const introspection = tracingChannel<unknown, IntrospectionEvent>('mtls-bound:introspection');
+const cache = channel('mtls-bound:cache');
+const certificates = channel('mtls-bound:certificate');
+const breaker = channel('mtls-bound:breaker');
 const reported = channel('mtls-bound:reported');
 const problem = channel('mtls-bound:problem');
 
-export function publishRefused(event: RefusedEvent): void {
+export function publishAdmitted(authorization: Authorization, req: object): void {
+  if (admitted.hasSubscribers) {
+    const { issuer, clientId, certificate, isBound } = authorization;
+    const thumbprint = certificate?.thumbprint;
+    const event: AdmittedEvent = {
+      issuer,
+      clientId,
+      thumbprint,
+      isBound,
+      interactionId: interactionOf(req),
+    };
+    admitted.publish(event);
+  }
+}
+
+/** What it takes to explain is done only when somebody listens. */
+export function publishRefused(event: Omit<RefusedEvent, 'explanation'>, explain: () => Explanation): void {
   if (refused.hasSubscribers) {
-    refused.publish(event);
+    refused.publish({ ...event, explanation: explain() } satisfies RefusedEvent);
+  }
+}
+
+/** Asks, and tells who listens what came of it: never the claims. */
+export async function traceIntrospection(
+  about: Pick<IntrospectionEvent, 'issuer' | 'interactionId'>,
+  ask: () => Promise<TokenAnswer>,
+): Promise<TokenAnswer> {
+  if (!introspection.hasSubscribers) {
+    return ask();
+  }
+  const event: IntrospectionEvent = { ...about };
+  let answer: TokenAnswer = 'token_inactive';
+  // What the traced function returns is published.
+  await introspection.tracePromise(async () => {
+    try {
+      answer = await ask();
+      event.outcome = typeof answer === 'string' ? answer : 'active';
+    } catch (thrown) {
+      event.outcome = asRefusal(thrown).code;
+      throw thrown;
+    }
+  }, event);
+  return answer;
+}
+
+export function publishCache(result: CacheEvent['result']): void {
+  if (cache.hasSubscribers) {
+    cache.publish({ result } satisfies CacheEvent);
+  }
+}
+
+export function publishCertificate(from: string, certificate: ClientCertificate | undefined): void {
+  if (certificates.hasSubscribers) {
+    const { thumbprint, verified } = certificate ?? { thumbprint: undefined, verified: undefined };
+    certificates.publish({ from, thumbprint, verified } satisfies CertificateEvent);
+  }
+}
+
+export function publishBreaker(event: BreakerEvent): void {
+  if (breaker.hasSubscribers) {
+    breaker.publish(event);
   }
 }
 
 /** The same for a request that is let in all the same, with `binding: 'report'`. On `mtls-bound:reported`. */
-export function publishReported(event: RefusedEvent): void {
+export function publishReported(event: Omit<RefusedEvent, 'explanation'>, explain: () => Explanation): void {
   if (reported.hasSubscribers) {
-    reported.publish(event);
+    reported.publish({ ...event, explanation: explain() } satisfies RefusedEvent);
   }
 }
 

@@ -1,4 +1,3 @@
-import { timingSafeEqual } from 'node:crypto';
 import { type RefusalCode, RequestRefused } from '../errors.js';
 
 /**
@@ -18,6 +17,9 @@ export const reportable: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
   'token_unbound',
   'token_bound_otherwise',
 ]);
+
+/** Characters of a thumbprint that is none; the longest likely mistake, hex in base64url, has 86. */
+const MAX_SHOWN = 128;
 
 // Methods whose proof we do not verify (RFC 7800 §3, RFC 9449 §6.1): to ignore one would be a downgrade.
 const otherMethods = ['jkt', 'jwk', 'jwe', 'jku'] as const;
@@ -43,22 +45,29 @@ export function checkBinding(confirmation: unknown, thumbprint: string | undefin
   if (thumbprint === undefined) {
     throw new RequestRefused('certificate_missing');
   }
-  if (!isSameThumbprint(confirmation['x5t#S256'], thumbprint)) {
-    throw new RequestRefused('certificate_mismatch');
+  const expected = confirmation['x5t#S256'];
+  if (!isSameThumbprint(expected, thumbprint)) {
+    throw new RequestRefused(
+      'certificate_mismatch',
+      typeof expected === 'string' ? { expectedThumbprint: expected.slice(0, MAX_SHOWN) } : {},
+    );
   }
 }
 
 /**
  * Compares as text, never decoded: Node's base64url decoder takes padding, blanks and a changed last character for
- * the same bytes. `ours` is always 43 ASCII characters.
+ * the same bytes. To the end, whatever differs, though neither is a secret; without the two Buffers that timingSafeEqual
+ * would need, which cost 2 µs a request.
  */
 function isSameThumbprint(theirs: unknown, ours: string): boolean {
-  if (typeof theirs !== 'string') {
+  if (typeof theirs !== 'string' || theirs.length !== ours.length) {
     return false;
   }
-  const a = Buffer.from(theirs);
-  const b = Buffer.from(ours);
-  return a.length === b.length && timingSafeEqual(a, b);
+  let difference = 0;
+  for (let i = 0; i < ours.length; i += 1) {
+    difference |= theirs.charCodeAt(i) ^ ours.charCodeAt(i);
+  }
+  return difference === 0;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -26,6 +26,8 @@ export interface Answer {
 }
 
 export interface ChallengeRules {
+  /** What the client is told; by default the refusal's own fixed sentence. */
+  readonly describe?: (refusal: RequestRefused) => string | undefined;
   /** `realm` of the challenge (RFC 9110 §11.5). */
   readonly realm: string;
   readonly errorBody: ErrorBody | undefined;
@@ -36,7 +38,8 @@ export interface ChallengeRules {
 /** The answer to a refused request, with its challenge (RFC 6750 §3). Throws what the body hook throws. */
 export function refusalAnswer(refusal: RequestRefused, rules: ChallengeRules): Answer {
   const { errorBody } = rules;
-  const plain = bodyOf(refusal);
+  const description = rules.describe?.(refusal) ?? refusal.description;
+  const plain = bodyOf(refusal, description);
   const shaped = errorBody ? errorBody({ status: refusal.status, code: refusal.code, body: plain }) : plain;
   const body = JSON.stringify(shaped) ?? '';
   return {
@@ -44,19 +47,23 @@ export function refusalAnswer(refusal: RequestRefused, rules: ChallengeRules): A
     headers: {
       'Cache-Control': 'no-store',
       ...(body !== '' && { 'Content-Type': 'application/json; charset=utf-8' }),
-      ...(refusal.isChallenged && { 'WWW-Authenticate': challenge(refusal, rules) }),
+      ...(refusal.isChallenged && { 'WWW-Authenticate': challenge(refusal, rules, description) }),
       ...(refusal.retryAfter !== undefined && { 'Retry-After': String(refusal.retryAfter) }),
     },
     body,
   };
 }
 
-/** Each parameter at most once (RFC 6750 §3). Every value is a constant of ours or was checked at start-up. */
-function challenge(refusal: RequestRefused, { realm, resourceMetadata }: ChallengeRules): string {
+/** Each parameter at most once (RFC 6750 §3). Every value is a constant of ours, was checked at start-up, or has had removed what does not fit. */
+function challenge(
+  refusal: RequestRefused,
+  { realm, resourceMetadata }: ChallengeRules,
+  description: string | undefined,
+): string {
   const parameters = {
     realm,
     error: refusal.error,
-    error_description: refusal.description,
+    error_description: description,
     scope: refusal.scope,
     acr_values: refusal.acrValues,
     max_age: refusal.maxAge,
@@ -66,7 +73,7 @@ function challenge(refusal: RequestRefused, { realm, resourceMetadata }: Challen
   return `Bearer ${present.map(([name, value]) => `${name}="${value}"`).join(', ')}`;
 }
 
-function bodyOf({ error, description }: RequestRefused): RefusalBody | undefined {
+function bodyOf({ error }: RequestRefused, description: string | undefined): RefusalBody | undefined {
   return error === undefined || description === undefined
     ? undefined
     : { error, error_description: description };

@@ -1,0 +1,142 @@
+import { createHash, hash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import type { CertificateSource, ClientCertificate } from './certificate/client-certificate.js';
+import type { RequestRefused } from './errors.js';
+import type { Explanation } from './observe/events.js';
+import type { NodeRequest } from './request/bearer-token.js';
+
+/** Finds out what a refusal most likely comes from. Run for refused requests alone, and only when somebody wants to know. */
+export interface Explainer {
+  /** Keeps a certificate in mind, to know its key again after a renewal. */
+  remember(certificate: ClientCertificate | undefined): void;
+  explain(refusal: RequestRefused, certificate: ClientCertificate | undefined, req: NodeRequest): Explanation;
+}
+
+const MAX_REMEMBERED = 1_000;
+
+export function createExplainer(source: CertificateSource): Explainer {
+  const remembered = new LRUCache<string, ClientCertificate>({ max: MAX_REMEMBERED });
+
+  function hintFor(
+    { code, expectedThumbprint }: RequestRefused,
+    certificate: ClientCertificate | undefined,
+    req: NodeRequest,
+  ): string | undefined {
+    if (code === 'certificate_missing') {
+      return source.whyMissing?.(req);
+    }
+    if (code === 'token_unbound') {
+      return 'the authorization server issued the token without cnf: the client got it without its certificate, or is not registered for tls_client_certificate_bound_access_tokens';
+    }
+    return expectedThumbprint === undefined || certificate === undefined
+      ? undefined
+      : mismatchHint(expectedThumbprint, certificate, remembered.get(expectedThumbprint));
+  }
+
+  return {
+    remember(certificate) {
+      if (certificate !== undefined) {
+        remembered.set(certificate.thumbprint, certificate);
+      }
+    },
+    explain(refusal, certificate, req) {
+      return Object.freeze({
+        expectedThumbprint: refusal.expectedThumbprint,
+        presentedThumbprint: certificate?.thumbprint,
+        certificateFrom: originOf(source),
+        hint: hintFor(refusal, certificate, req),
+      });
+    },
+  };
+}
+
+/** Where a source takes certificates from, in words. */
+export function originOf({ header, fromConnection }: CertificateSource): string {
+  if (header !== undefined) {
+    return `the header ${header}`;
+  }
+  return fromConnection === true ? 'the TLS connection' : 'the option certificate';
+}
+
+const mendTheServer = 'the authorization server must write it in base64url without padding (RFC 8705 §3.1)';
+
+/** Why the certificate is not the one that the token is bound to. Never throws. */
+export function mismatchHint(
+  expected: string,
+  certificate: ClientCertificate,
+  bound: ClientCertificate | undefined,
+): string | undefined {
+  const { thumbprint } = certificate;
+  const bytes = Buffer.from(thumbprint, 'base64url');
+  const hex = bytes.toString('hex');
+  const plain = expected.replaceAll(':', '').toLowerCase();
+  if (plain === hex) {
+    return `cnf has the right hash in hex; ${mendTheServer}`;
+  }
+  if (Buffer.from(expected, 'base64url').toString('latin1').replaceAll(':', '').toLowerCase() === hex) {
+    return `cnf has the right hash as the base64url of hex digits; ${mendTheServer}`;
+  }
+  if (expected === bytes.toString('base64') || expected === `${thumbprint}=`) {
+    return `cnf has the right hash in another base64; ${mendTheServer}`;
+  }
+  if (/^[\da-f]{64}$/.test(plain)) {
+    return `cnf looks like hex, of another certificate; ${mendTheServer}`;
+  }
+  const { der } = certificate;
+  if (der !== undefined && expected === createHash('sha1').update(der).digest('base64url')) {
+    return 'cnf has the SHA-1 of the certificate (x5t); the authorization server must take SHA-256';
+  }
+  const key = publicKeyOf(certificate);
+  if (key !== undefined && expected === hash('sha256', key, 'base64url')) {
+    return 'cnf has the hash of the public key; the authorization server must hash the whole certificate';
+  }
+  if (bound !== undefined && key !== undefined && publicKeyOf(bound)?.equals(key) === true) {
+    return 'same key, renewed certificate: the token is bound to the one before; the client must get a new token';
+  }
+  if (isAuthority(certificate)) {
+    return "the certificate presented is a certificate authority's: the proxy hands on the intermediate instead of the client's";
+  }
+  return bound === undefined
+    ? undefined
+    : 'the token is bound to another client certificate that was seen here: it was sent on to, or taken by, another client';
+}
+
+/** Undefined for what can't be read. */
+function publicKeyOf(certificate: ClientCertificate): Buffer | undefined {
+  try {
+    return certificate.x509.publicKey.export({ type: 'spki', format: 'der' });
+  } catch {
+    return undefined;
+  }
+}
+
+function isAuthority(certificate: ClientCertificate): boolean {
+  try {
+    return certificate.x509.ca;
+  } catch {
+    return false;
+  }
+}
+
+/** For the `error_description` of a challenge (RFC 6750 §3): what it permits, and no more. */
+export function explained(refusal: RequestRefused, explanation: Explanation): string | undefined {
+  const { description, detail, code } = refusal;
+  if (description === undefined) {
+    return undefined;
+  }
+  const { expectedThumbprint, presentedThumbprint, certificateFrom, hint } = explanation;
+  const parts = [
+    description,
+    detail === undefined ? code : `${code}: ${detail}`,
+    ...(expectedThumbprint === undefined ? [] : [`the token is bound to ${expectedThumbprint}`]),
+    presentedThumbprint === undefined
+      ? `no certificate came from ${certificateFrom}`
+      : `${certificateFrom} presents ${presentedThumbprint}`,
+    ...(hint === undefined ? [] : [hint]),
+  ];
+  return parts
+    .join('; ')
+    .replaceAll('"', "'")
+    .replaceAll('\\', '/')
+    .replaceAll(/[^\x20-\x7e]/g, '?');
+}
