@@ -29,9 +29,6 @@ const hallways = new Set([
   'resource-server.ts',
   'unguarded.ts',
   'explanation.ts',
-  'testing/index.ts',
-  'testing/test-certificate.ts',
-  'testing/test-kit.ts',
   'options.ts',
   'issuer-options.ts',
   'cache-options.ts',
@@ -39,7 +36,14 @@ const hallways = new Set([
   'judge.ts',
 ]);
 
-describe.each(files.filter((path) => !hallways.has(path)))('%s', (path) => {
+/** Tools stand beside the house: they look into every room, and no room knows of them. */
+const isTool = (path: string): boolean => ['testing', 'doctor'].includes(dirname(path));
+
+it('no file of the house knows the tools', () => {
+  expect(files.filter((path) => !isTool(path) && imports(path).some(isTool))).toEqual([]);
+});
+
+describe.each(files.filter((path) => !hallways.has(path) && !isTool(path)))('%s', (path) => {
   it('knows its own room and the open ones alone', () => {
     expect(imports(path).filter((target) => dirname(target) !== dirname(path) && !open.has(target))).toEqual(
       [],
@@ -59,6 +63,9 @@ it('R21: certificates are parsed by node:crypto and @peculiar/x509, never by cod
     'authorization-server/client-identity.ts',
     'certificate/client-certificate.ts',
     'certificate/parsed.ts',
+    'doctor/main.ts',
+    'doctor/probe.ts',
+    'doctor/server-checks.ts',
     'option-rules.ts',
   ]);
   // Its library, and the one reader of an extension that has no class of its own.

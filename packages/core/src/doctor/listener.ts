@@ -1,0 +1,32 @@
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { CertificateSource } from '../certificate/client-certificate.js';
+import { type Arrival, examine } from './arrival.js';
+
+/** Marks the answers of a listener, for `probe`. */
+export const listenerHeader = 'x-mtls-doctor';
+
+export interface ListenerOptions {
+  readonly source: CertificateSource | undefined;
+  /** For TLS that Node ends itself. */
+  readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer };
+  /** Characters of a header block; as the API has it. */
+  readonly maxHeaderSize?: number;
+  readonly onArrival: (arrival: Arrival) => void;
+}
+
+/** Stands in for the API behind its proxy, and answers each request with what arrived: never with what could be a token. */
+export function createListener({ source, tls, onArrival, maxHeaderSize }: ListenerOptions): Server {
+  const listener = (req: IncomingMessage, res: import('node:http').ServerResponse): void => {
+    req.resume();
+    const arrival = examine(req, source);
+    onArrival(arrival);
+    res
+      .writeHead(200, { 'content-type': 'application/json', [listenerHeader]: '1' })
+      .end(JSON.stringify(arrival));
+  };
+  const limit = maxHeaderSize === undefined ? {} : { maxHeaderSize };
+  return tls === undefined
+    ? createServer(limit, listener)
+    : createTlsServer({ ...tls, ...limit, requestCert: true, rejectUnauthorized: false }, listener);
+}

@@ -1,0 +1,191 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { main, usage } from '../../packages/core/src/doctor/main.js';
+import { audience } from '../support/authorization-server.js';
+import {
+  answer,
+  type FaultyServer,
+  goodClaims,
+  goodMetadata,
+  startFaultyServer,
+} from '../support/faulty-server.js';
+import { createPki, type Pki } from '../support/pki.js';
+import { rfc8705AppendixA } from '../support/vectors.js';
+
+let pki: Pki;
+let server: FaultyServer;
+const folder = mkdtempSync(join(tmpdir(), 'mtls-bound-doctor-'));
+const file = (name: string): string => join(folder, name);
+const now = Math.floor(Date.now() / 1000);
+
+beforeAll(async () => {
+  pki = await createPki();
+  server = await startFaultyServer(pki);
+  writeFileSync(file('rfc8705.pem'), rfc8705AppendixA.pem);
+  writeFileSync(file('alice.pem'), pki.alice.cert);
+  writeFileSync(file('ca.pem'), pki.ca.cert);
+  writeFileSync(file('options.mjs'), `export default { audience: '${audience}' };`);
+  writeFileSync(file('none.mjs'), 'export const options = {};');
+});
+afterAll(async () => {
+  await server?.close();
+  rmSync(folder, { recursive: true });
+});
+beforeEach(() => {
+  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+  server.metadata = answer(200, goodMetadata(server.issuer));
+  server.introspection = answer(200, { active: false });
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+interface Run {
+  readonly code: number;
+  readonly output: string;
+}
+
+async function run(args: string[], environment: NodeJS.ProcessEnv = {}, input = ''): Promise<Run> {
+  let output = '';
+  const write = (words: string): void => {
+    output += words;
+  };
+  const { signal } = new AbortController();
+  const code = await main(args, { write, environment, readInput: async () => input, signal });
+  return { code, output };
+}
+
+const environment = (): NodeJS.ProcessEnv => ({
+  MTLS_BOUND_ISSUER: server.issuer,
+  MTLS_BOUND_AUDIENCE: audience,
+  MTLS_BOUND_CLIENT_ID: 'api',
+  MTLS_BOUND_CLIENT_SECRET: 'secret-2718281828',
+  MTLS_BOUND_CA_FILE: file('ca.pem'),
+});
+
+it('thumbprint: x5t#S256 of RFC 8705 Appendix A', async () => {
+  expect(await run(['thumbprint', file('rfc8705.pem')])).toEqual({
+    code: 0,
+    output: `${rfc8705AppendixA.thumbprint}  ${file('rfc8705.pem')}\n`,
+  });
+  const { output } = await run(['thumbprint', '--json', file('rfc8705.pem')]);
+  expect(JSON.parse(output)).toEqual({ [file('rfc8705.pem')]: rfc8705AppendixA.thumbprint });
+});
+
+describe('check', () => {
+  it('takes the options from the environment, and finds nothing', async () => {
+    const { code, output } = await run([], environment());
+    expect(output).toMatch(/^ok .*server_tls: .*TLSv1\.3/);
+    expect(output).toContain('answers our questions about tokens');
+    expect(code).toBe(0);
+  });
+
+  it('finds a problem, and names its fix', async () => {
+    server.introspection = answer(401, {});
+    const { code, output } = await run(['check'], environment());
+    expect(output).toMatch(/PROBLEM {2}wrong_credentials: .*\n {9}-> check clientId/);
+    expect(code).toBe(1);
+  });
+
+  it('as JSON; the token comes by standard input; nothing of it is shown, nor of the secret', async () => {
+    server.introspection = answer(200, goodClaims(server.issuer, pki.alice.thumbprint));
+    const args = ['check', '--json', '--token', '-', '--cert', file('alice.pem')];
+    const { output } = await run(args, environment(), 'tok-3141592653\n');
+    const codes = (JSON.parse(output) as { code: string }[]).map(({ code }) => code);
+    // This server knows every token, and is told of for that.
+    expect(codes).toContain('server_knows_anything');
+    expect(server.requests.at(-1)?.body).not.toBe('');
+    expect(output).not.toMatch(/3141592653|2718281828/);
+  });
+
+  it('names a wrong option', async () => {
+    const { code, output } = await run(['check']);
+    expect(output).toMatch(/PROBLEM {2}configuration: issuer: .*MTLS_BOUND_ISSUER/);
+    expect(code).toBe(1);
+  });
+});
+
+describe('explain', () => {
+  const explained = async (claims: object, ...more: string[]): Promise<Run> => {
+    writeFileSync(file('claims.json'), JSON.stringify(claims));
+    return run(['explain', '--claims', file('claims.json'), ...more]);
+  };
+  const good = () => goodClaims('https://as.example.com', pki.alice.thumbprint, { exp: now + 60 });
+
+  it.each<[string, () => Promise<Run>, 0 | 1, RegExp]>([
+    ['a good case', () => explained(good(), '--cert', file('alice.pem')), 0, /^ok .*admitted/],
+    ['no certificate', () => explained(good()), 1, /certificate_missing: 401/],
+    [
+      'hex',
+      () =>
+        explained(
+          { ...good(), cnf: { 'x5t#S256': Buffer.from(pki.alice.thumbprint, 'base64url').toString('hex') } },
+          '--cert',
+          file('alice.pem'),
+        ),
+      1,
+      /certificate_mismatch: 401: .*\n.*-> cnf has the right hash in hex/,
+    ],
+    ['expired', () => explained({ ...good(), exp: 1 }, '--cert', file('alice.pem')), 1, /token_expired: 401/],
+    ['not active', () => explained({ active: false }, '--cert', file('alice.pem')), 1, /token_inactive: 401/],
+    [
+      "the API's own options",
+      () => explained({ ...good(), aud: 'x' }, '--cert', file('alice.pem'), '--config', file('options.mjs')),
+      1,
+      /token_wrong_audience: 401: .*expected aud/,
+    ],
+  ])('%s', async (_, explain, code, output) => {
+    const result = await explain();
+    expect(result.output).toMatch(output);
+    expect(result.code).toBe(code);
+  });
+});
+
+it('listen: shows what arrives, and which preset reads it', async () => {
+  const end = new AbortController();
+  let output = '';
+  const listening = new Promise<number>((resolve) => {
+    const write = (words: string): void => {
+      output += words;
+      const [, port] = /listening on 127\.0\.0\.1:(\d+)/.exec(output) ?? [];
+      if (port !== undefined) {
+        resolve(Number(port));
+      }
+    };
+    const surroundings = { write, environment: {}, readInput: async () => '', signal: end.signal };
+    void main(['listen', '--port', '0'], surroundings).then((code) => {
+      output += `code ${code}`;
+    });
+  });
+  const port = await listening;
+  const headers = {
+    'X-SSL-Client-Cert': encodeURIComponent(pki.alice.cert),
+    Authorization: 'Bearer tok-31415',
+  };
+  await new Promise((resolve) => request({ port, host: '127.0.0.1', headers }, resolve).end());
+  end.abort();
+  await vi.waitFor(() => expect(output).toContain('code 0'));
+  expect(output).toMatch(
+    /from 127\.0\.0\.1, plain HTTP\n {2}x-ssl-client-cert: -----BEGIN.*\(\d+ characters\)/,
+  );
+  expect(output).toMatch(/decodable: x-ssl-client-cert is as nginx\(\) or .*reads it/);
+  expect(output).not.toContain('31415');
+});
+
+it.each([
+  [['--help'], 0, usage],
+  [['operate'], 2, 'there is no command operate'],
+  [['--patience'], 2, "Unknown option '--patience'"],
+  [['thumbprint'], 2, 'thumbprint needs a file'],
+  [['thumbprint', '/nowhere.pem'], 2, 'ENOENT'],
+  [['probe'], 2, '--url is missing'],
+  [['explain'], 2, '--claims is missing'],
+  [['check', '--config', file('none.mjs')], 2, 'has no default export'],
+] as const)('%j', async (args, code, words) => {
+  const result = await run([...args]);
+  expect(result.output).toContain(words);
+  expect(result.code).toBe(code);
+});

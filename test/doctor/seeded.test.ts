@@ -1,0 +1,263 @@
+import type { Buffer } from 'node:buffer';
+import KeyvRedis from '@keyv/redis';
+import {
+  type CertificateSource,
+  ClientCertificate,
+  nginx,
+  proxyHeader,
+  type ResourceServerOptions,
+  tlsClientAuth,
+  tlsSocket,
+} from '@mtls-bound/core';
+import Keyv from 'keyv';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Finding } from '../../packages/core/src/doctor/finding.js';
+import { createListener } from '../../packages/core/src/doctor/listener.js';
+import { checkAll } from '../../packages/core/src/doctor/main.js';
+import { type ProbeOptions, probe } from '../../packages/core/src/doctor/probe.js';
+import { audience } from '../support/authorization-server.js';
+import { type Forward, startCarelessProxy } from '../support/careless-proxy.js';
+import {
+  answer,
+  type FaultyServer,
+  goodClaims,
+  goodMetadata,
+  startFaultyServer,
+} from '../support/faulty-server.js';
+import { close, listen } from '../support/loopback.js';
+import { createPki, type Identity, type Pki } from '../support/pki.js';
+
+let pki: Pki;
+let server: FaultyServer;
+
+beforeAll(async () => {
+  pki = await createPki();
+  server = await startFaultyServer(pki);
+});
+afterAll(() => server?.close());
+beforeEach(() => {
+  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+  server.metadata = answer(200, goodMetadata(server.issuer));
+  introspectionKnows({});
+});
+
+const token = 'a-good-token';
+
+/** Of one token alone, as a real server does. */
+function introspectionKnows(changes: Record<string, unknown>): void {
+  const good = answer(200, goodClaims(server.issuer, pki.alice.thumbprint, changes));
+  server.introspection = (req, res, body) => {
+    const isKnown = new URLSearchParams(body).get('token') === token;
+    return (isKnown ? good : answer(200, { active: false }))(req, res, body);
+  };
+}
+
+const options = (): ResourceServerOptions => ({
+  issuer: server.issuer,
+  audience,
+  clientId: 'api',
+  clientSecret: 'a secret of the api',
+  http: { ca: pki.ca.cert },
+});
+
+const checked = (changes: ResourceServerOptions = {}, identity: Identity = pki.alice): Promise<Finding[]> =>
+  checkAll({ ...options(), ...changes }, {}, { token, certificate: new ClientCertificate(identity.der) });
+
+/** What a probe finds, with our own listener behind the proxy. */
+async function probed(
+  forward: Forward,
+  source: CertificateSource = proxyHeader(nginx(), { trust: 'loopback' }),
+  more: Partial<ProbeOptions> & { readonly tls?: object; readonly isDirect?: true } = {},
+): Promise<Finding[]> {
+  const listener = createListener({ source, onArrival: () => undefined });
+  const port = await listen(listener);
+  const { tls, isDirect, ...rest } = more;
+  const proxy = await startCarelessProxy(pki, port, forward, tls);
+  const { cert, key } = pki.alice;
+  try {
+    const direct = isDirect && { direct: new URL(`http://127.0.0.1:${port}/`) };
+    return await probe({ url: proxy.url, cert, key, ca: pki.ca.cert, ...direct, ...rest });
+  } finally {
+    await proxy.close();
+    await close(listener);
+  }
+}
+
+const header = 'x-ssl-client-cert';
+const pemOf = (der: Buffer): string =>
+  `-----BEGIN CERTIFICATE-----\n${der.toString('base64').replace(/.{64}/g, '$&\n')}\n-----END CERTIFICATE-----\n`;
+const escaped = (der: Buffer | undefined): string =>
+  der === undefined ? '' : encodeURIComponent(pemOf(der));
+/** As a proxy should: always set, whatever the client sent. */
+const careful: Forward = (headers, der) => ({ ...headers, [header]: escaped(der) });
+
+const problemsOf = (findings: readonly Finding[]): (readonly [string, string | undefined])[] =>
+  findings.filter(({ status }) => status === 'problem').map(({ code, fix }) => [code, fix]);
+
+// Each seeded in what is otherwise good, and found alone.
+describe('finds', () => {
+  it.each<[string, string, RegExp, () => Promise<Finding[]>]>([
+    [
+      'a wrong issuer',
+      'wrong_issuer',
+      /server's own spelling/,
+      () => checked({ issuer: `${server.issuer}/tenant` }),
+    ],
+    [
+      'a wrong secret',
+      'wrong_credentials',
+      /check clientId, the secret/,
+      () => {
+        server.introspection = answer(401, { error: 'invalid_client' });
+        return checked();
+      },
+    ],
+    [
+      'a proxy that is not trusted',
+      'proxy_not_trusted',
+      /let trust name the proxy's address \(127\.0\.0\.1\)/,
+      () => probed(careful, proxyHeader(nginx(), { trust: '10.0.0.0/8' })),
+    ],
+    [
+      'a header that the proxy does not overwrite',
+      'header_not_overwritten',
+      /let the proxy set x-ssl-client-cert on every request/,
+      () => probed((headers, der) => (der === undefined ? headers : careful(headers, der))),
+    ],
+    [
+      'a header that is cut off',
+      'header_truncated',
+      /raise the limits for headers/,
+      () => probed((headers, der) => ({ ...headers, [header]: escaped(der).slice(0, -200) })),
+    ],
+    [
+      'a wrong encoding',
+      'wrong_encoding',
+      /as haproxy\(\) .*reads it: use that preset with \{ header: 'x-ssl-client-cert' \}/,
+      () => probed((headers, der) => ({ ...headers, [header]: der?.toString('base64') ?? '' })),
+    ],
+    [
+      'a server that writes no cnf',
+      'no_cnf',
+      /turn certificate-bound access tokens on/,
+      () => {
+        const { tls_client_certificate_bound_access_tokens: _, ...rest } = goodMetadata(server.issuer);
+        server.metadata = answer(200, rest);
+        introspectionKnows({ cnf: undefined });
+        return checked();
+      },
+    ],
+    [
+      'a client whose tokens are not bound',
+      'unbound_client',
+      /register the client with tls_client_certificate_bound_access_tokens/,
+      () => {
+        introspectionKnows({ cnf: undefined });
+        return checked();
+      },
+    ],
+    [
+      'clocks that are five minutes apart',
+      'clock_skew',
+      /NTP/,
+      () => {
+        const date = new Date(Date.now() + 300_000).toUTCString();
+        server.metadata = answer(200, goodMetadata(server.issuer), { date });
+        return checked();
+      },
+    ],
+    [
+      'a certificate of our own that has expired',
+      'own_certificate_expired',
+      /renew it/,
+      () => {
+        const { clientSecret: _, ...rest } = options();
+        const { cert, key } = pki.expired;
+        const sample = { token, certificate: new ClientCertificate(pki.alice.der) };
+        return checkAll({ ...rest, clientAuthentication: tlsClientAuth({ cert, key }) }, {}, sample);
+      },
+    ],
+    [
+      'a private authority that nobody named',
+      'private_ca_missing',
+      /http\.ca.*MTLS_BOUND_CA_FILE/,
+      () => checked({ http: {} }),
+    ],
+    [
+      'plain HTTP with tlsSocket()',
+      'plain_http',
+      /proxyHeader\(preset, \{ trust \}\)/,
+      () => probed(careful, tlsSocket()),
+    ],
+    [
+      'a wrong audience',
+      'wrong_audience',
+      /set the option audience/,
+      () => {
+        introspectionKnows({ aud: 'https://other.example.com' });
+        return checked();
+      },
+    ],
+    [
+      'TLS 1.0 that is offered',
+      'old_tls',
+      /TLS 1\.2 and 1\.3 alone/,
+      () => probed(careful, undefined, { tls: { minVersion: 'TLSv1', ciphers: 'ALL:@SECLEVEL=0' } }),
+    ],
+    [
+      'a Redis that is not there',
+      'shared_store_unreachable',
+      /check the address and credentials of sharedCache\.store/,
+      async () => {
+        const redis = new KeyvRedis({ url: 'redis://127.0.0.1:1', socket: { reconnectStrategy: false } });
+        const store = new Keyv({ store: redis });
+        return checked({ sharedCache: { store, secret: 's'.repeat(32) } });
+      },
+    ],
+    [
+      'a channel for revocations that is not there',
+      'revocation_channel_unreachable',
+      /check the address and credentials of revocations\.channel/,
+      () => {
+        const gone = async (): Promise<never> => {
+          throw new Error('ECONNREFUSED');
+        };
+        return checked({
+          revocations: { channel: { publish: gone, subscribe: gone }, secret: 's'.repeat(32) },
+        });
+      },
+    ],
+    [
+      'an API that believes anyone',
+      'believes_anyone',
+      /trust name the proxy's address alone/,
+      () => probed(careful, undefined, { isDirect: true }),
+    ],
+    [
+      'another certificate than the one of the token',
+      'certificate_mismatch',
+      /present the certificate with which the client got the token/,
+      () => checked({}, pki.bob),
+    ],
+    [
+      'a proxy that hands on the intermediate',
+      'intermediate_forwarded',
+      /the client's own certificate/,
+      () => probed((headers, der) => ({ ...headers, [header]: escaped(der && pki.ca.der) })),
+    ],
+  ])('%s', async (_, code, fix, run) => {
+    expect(problemsOf(await run())).toEqual([[code, expect.stringMatching(fix)]]);
+  });
+});
+
+it('finds nothing where all is well', async () => {
+  const found = await checked();
+  expect(problemsOf(found)).toEqual([]);
+  expect(found.map(({ code }) => code)).toEqual(['server_tls', 'clock', 'introspection', 'token', 'binding']);
+  const probes = await probed(careful);
+  expect(probes.map(({ status, code }) => [status, code])).toEqual([
+    ['ok', 'certificate_forwarded'],
+    ['ok', 'header_overwritten'],
+    ['ok', 'tls_versions'],
+  ]);
+});
