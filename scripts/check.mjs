@@ -10,10 +10,19 @@ const checks = {
   'format and lint': ['biome', 'check', ...(fix ? ['--write'] : []), '--error-on-warnings', '.'],
   'types of the packages': ['tsc', '-b'],
   'types of tests and examples': ['tsc', '-p', 'tsconfig.workspace.json'],
+  'nothing that nobody uses': ['knip', '--no-config-hints'],
+};
+const scripts = {
+  'packages as they are published': ['packages.mjs'],
+  'every Node with every framework': ['compatibility.mjs'],
 };
 
-const failed = Object.entries(checks).filter(([name, [command, ...args]]) => {
-  const { status } = spawnSync(`node_modules/.bin/${command}`, args, { cwd: root, stdio: 'inherit' });
+const commands = [
+  ...Object.entries(checks).map(([name, [command, ...args]]) => [name, `node_modules/.bin/${command}`, args]),
+  ...Object.entries(scripts).map(([name, [script]]) => [name, process.execPath, [`scripts/${script}`]]),
+];
+const failed = commands.filter(([name, command, args]) => {
+  const { status } = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
   console.log(`${status === 0 ? 'ok' : 'FAILED'}: ${name}`);
   return status !== 0;
 });

@@ -1,0 +1,39 @@
+// Packs the packages as they would be published, into a folder of its own.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** Runs a program to its end; throws with what it said when that was a bad one. */
+export function run(command, args, options = {}) {
+  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: 'utf8', ...options });
+  if (status !== 0) {
+    throw new Error(`${command} ${args.join(' ')}\n${stdout ?? ''}${stderr ?? ''}${error?.message ?? ''}`);
+  }
+  return stdout;
+}
+
+/** Gives the tarballs by the name of their package. */
+export function pack(folder) {
+  const { packageManager } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  mkdirSync(folder, { recursive: true });
+  const tarballs = {};
+  for (const name of readdirSync(join(root, 'packages'))) {
+    const cwd = join(root, 'packages', name);
+    const before = new Set(readdirSync(folder));
+    run('npx', ['--yes', packageManager, 'pack', '--pack-destination', folder], { cwd });
+    const [file] = readdirSync(folder).filter((each) => !before.has(each));
+    tarballs[JSON.parse(readFileSync(join(cwd, 'package.json'), 'utf8')).name] = join(folder, file);
+  }
+  return tarballs;
+}
+
+/** Installs the tarballs and more into an empty project outside the workspace. */
+export function emptyProject(folder, tarballs, more) {
+  mkdirSync(folder, { recursive: true });
+  const install = ['install', '--no-audit', '--no-fund', '--loglevel=error'];
+  run('npm', ['init', '--yes'], { cwd: folder });
+  run('npm', [...install, ...Object.values(tarballs), ...more], { cwd: folder });
+}
