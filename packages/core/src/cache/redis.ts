@@ -10,6 +10,7 @@ export interface RedisClient {
   duplicate(): RedisSubscriber;
 }
 
+/** What we use of the client's second connection, which listens. */
 export interface RedisSubscriber {
   connect(): Promise<unknown>;
   subscribe(channel: string, listener: (message: string) => void): Promise<unknown>;

@@ -8,6 +8,7 @@ export interface Profile {
   readonly ciphers: readonly string[];
 }
 
+/** The profiles that `profile` takes. */
 export type ProfileName = 'fapi1-advanced' | 'fapi2-security';
 
 /** The four suites of FAPI 1.0 Part 2 §8.5 as of March 2021: a certificate of RSA is needed. */
@@ -29,6 +30,7 @@ const bcp195 = [
 /** By name, the suites for TLS 1.2. */
 export const cipherLists = Object.freeze({ 'fapi1-final': fapi1Final, bcp195 });
 
+/** The lists of cipher suites for TLS 1.2 that `fapiTlsOptions()` takes. */
 export type CipherListName = keyof typeof cipherLists;
 
 /** RFC 8446 §9.1, in the order of preference. */

@@ -1,0 +1,83 @@
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { root } from './pages.js';
+
+/** Something that users may import, as it is declared. */
+export interface PublicExport {
+  readonly name: string;
+  /** The text of its doc comment; empty when there is none. */
+  readonly comment: string;
+  /** As TypeScript declares it, with the comments of its members. */
+  readonly declaration: string;
+}
+
+/** What users may import, by package, as it is built. */
+export const entries: Readonly<Record<string, string>> = {
+  '@mtls-bound/core': 'packages/core/dist/index.d.ts',
+  '@mtls-bound/core/testing': 'packages/core/dist/testing/index.d.ts',
+  'express-mtls': 'packages/express-mtls/dist/index.d.ts',
+  'koa-mtls': 'packages/koa-mtls/dist/index.d.ts',
+};
+
+/** Those of a package itself, sorted by name; not those that an adapter hands on. */
+export function publicExports(entry: string): PublicExport[] {
+  const file = join(root, entry);
+  const text = readFileSync(file, 'utf8');
+  const handedOn = [...text.matchAll(/^export (?:type )?\{([^}]+)\} from '(\.[^']+)\.js';/gm)].flatMap(
+    ([, names = '', module = '']) => {
+      const source = readFileSync(join(dirname(file), `${module}.d.ts`), 'utf8');
+      return names
+        .split(',')
+        .map((name) => name.replace(/^\s*type /, '').trim())
+        .filter((name) => name !== '')
+        .map((name) => declared(source, name));
+    },
+  );
+  const own = [
+    ...text.matchAll(/^export (?:declare )?(?:abstract )?(?:function|interface|type|class|const) (\w+)/gm),
+  ];
+  const found = [...handedOn, ...own.map(([, name = '']) => declared(text, name))];
+  return found.toSorted((a, b) => a.name.localeCompare(b.name, 'en'));
+}
+
+function declared(source: string, name: string): PublicExport {
+  const start = new RegExp(
+    `^export (?:declare )?(?:abstract )?(?:function|interface|type|class|const) ${name}\\b`,
+    'm',
+  ).exec(source);
+  if (start === null) {
+    throw new Error(`${name} is exported, but nowhere declared`);
+  }
+  const rest = source.slice(start.index);
+  // A declaration ends where the next line of no indentation begins that does not close it.
+  const end = /\n(?=\S)(?!\})/.exec(rest)?.index ?? rest.length;
+  const before = source.slice(0, start.index).trimEnd();
+  const comment = before.endsWith('*/') ? before.slice(before.lastIndexOf('/**') + 3, -2) : '';
+  return { name, comment: plain(comment), declaration: rest.slice(0, end).trimEnd() };
+}
+
+function plain(comment: string): string {
+  return comment
+    .split('\n')
+    .map((line) => line.replace(/^\s*\*? ?/, ''))
+    .join('\n')
+    .trim();
+}
+
+/** The page of the reference. */
+export function referencePage(): string {
+  const sections = Object.entries(entries).map(([module, entry]) =>
+    [`## ${module}`, ...publicExports(entry).map(section)].join('\n\n'),
+  );
+  const head =
+    '# API reference\n\nMade from the doc comments: `SYNC_DOCS=1 npx vitest run test/docs`. The adapters hand on everything of ' +
+    '`@mtls-bound/core` too.';
+  return `${[head, ...sections].join('\n\n')}\n`;
+}
+
+function section({ name, comment, declaration }: PublicExport): string {
+  const [words = '', example] = comment.split(/\n?@example\n/);
+  const shown = example === undefined ? [] : [`\`\`\`javascript\n${example.trim()}\n\`\`\``];
+  const described = words.replace(/^@(param|returns) /gm, '- `$1` ').trim();
+  return [`### ${name}`, described, ...shown, `\`\`\`typescript\n${declaration}\n\`\`\``].join('\n\n');
+}
