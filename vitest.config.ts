@@ -9,6 +9,7 @@ export default defineConfig({
     // The sources, so that a test sees what a reader sees; what is built and packed has tests of its own.
     alias: {
       '@mtls-bound/core/testing': source('core', 'testing/index'),
+      '@mtls-bound/core/opentelemetry': source('core', 'observe/opentelemetry'),
       '@mtls-bound/core': source('core'),
       'express-mtls': source('express-mtls'),
       'koa-mtls': source('koa-mtls'),

@@ -15,6 +15,7 @@ export interface PublicExport {
 export const entries: Readonly<Record<string, string>> = {
   '@mtls-bound/core': 'packages/core/dist/index.d.ts',
   '@mtls-bound/core/testing': 'packages/core/dist/testing/index.d.ts',
+  '@mtls-bound/core/opentelemetry': 'packages/core/dist/observe/opentelemetry.d.ts',
   'express-mtls': 'packages/express-mtls/dist/index.d.ts',
   'koa-mtls': 'packages/koa-mtls/dist/index.d.ts',
 };

@@ -104,6 +104,9 @@ export type {
   ProblemEvent,
   RefusedEvent,
 } from './observe/events.js';
+export { type Logger, observeByLog, redactedPaths } from './observe/log.js';
+export { observeByPrometheus, type PrometheusClient } from './observe/prometheus.js';
+export { type Observer, observe } from './observe/subscription.js';
 export type { ResourceServerOptions } from './options.js';
 export { type AuthenticationRequirement, authentication } from './policy/authentication.js';
 export {

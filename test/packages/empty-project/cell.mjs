@@ -47,4 +47,3 @@ for (const { mtlsBound, requireScopes } of modules) {
   server.close();
   server.closeAllConnections();
 }
-console.log('ok');

@@ -1,0 +1,51 @@
+import type { RefusedEvent } from './events.js';
+import { observe } from './subscription.js';
+
+/** What we use of pino, or of any logger that takes an object and a text. */
+export interface Logger {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/**
+ * What of requests must not be written to a log, for pino's `redact`: where `pino-http` or a line of your own logs requests
+ * whole. A certificate is personal data; a proxy's secret would let anyone pass for the proxy, so add its header too.
+ */
+export const redactedPaths: readonly string[] = Object.freeze([
+  'req.headers.authorization',
+  'req.headers["client-cert"]',
+  'req.headers["ssl-client-cert"]',
+  'req.headers["x-ssl-client-cert"]',
+  'req.headers["x-forwarded-client-cert"]',
+  'req.headers["x-forwarded-tls-client-cert"]',
+]);
+
+/**
+ * Logs refusals (info; a 503 is a warning), what `binding: 'report'` let in (warning), an authorization server's rests (warning) and
+ * problems (error). No line holds a token, a secret or a claim but `client_id` and thumbprints. Gives what ends it.
+ *
+ * @example
+ * observeByLog(pino({ redact: [...redactedPaths, 'req.headers["x-proxy-secret"]'] }));
+ */
+export function observeByLog(logger: Logger): () => void {
+  return observe({
+    refused: (event) => {
+      const { status } = event.refusal;
+      logger[status === 503 ? 'warn' : 'info'](fieldsOf(event), 'request refused');
+    },
+    reported: (event) => logger.warn(fieldsOf(event), "let in by binding: 'report'"),
+    breaker: ({ issuer, state }) =>
+      logger.warn(
+        { issuer, state },
+        state === 'open' ? 'authorization server given a rest' : 'authorization server answers again',
+      ),
+    problem: ({ code, message }) => logger.error({ code }, message),
+  });
+}
+
+function fieldsOf({ refusal, thumbprint, interactionId, explanation }: RefusedEvent): object {
+  const { code, status, detail } = refusal;
+  const { expectedThumbprint, certificateFrom, hint } = explanation;
+  return { code, status, detail, thumbprint, expectedThumbprint, certificateFrom, hint, interactionId };
+}

@@ -1,0 +1,65 @@
+import { observe } from './subscription.js';
+
+/** What we use of prom-client: give the module itself. */
+export interface PrometheusClient<Registry> {
+  readonly Counter: new (options: Metric<Registry>) => { inc(labels: Labels): void };
+  readonly Gauge: new (options: Metric<Registry>) => { set(labels: Labels, value: number): void };
+  readonly Histogram: new (
+    options: Metric<Registry> & { buckets: number[] },
+  ) => { observe(labels: Labels, value: number): void };
+}
+
+type Labels = Record<string, string>;
+
+interface Metric<Registry> {
+  readonly name: string;
+  readonly help: string;
+  readonly labelNames: string[];
+  readonly registers?: Registry[];
+}
+
+/** Seconds. */
+const buckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+
+/**
+ * Counts and times everything by prom-client: `mtls_bound_requests_total`, `mtls_bound_cache_lookups_total`,
+ * `mtls_bound_introspection_duration_seconds`, `mtls_bound_breaker_open`, `mtls_bound_problems_total`. Labels are codes and
+ * issuers, never anything of a request. Gives what ends it.
+ *
+ * @param registry the registry to use; by default prom-client's own
+ * @example
+ * import * as client from 'prom-client';
+ *
+ * observeByPrometheus(client);
+ */
+export function observeByPrometheus<Registry>(
+  { Counter, Gauge, Histogram }: PrometheusClient<Registry>,
+  registry?: Registry,
+): () => void {
+  const metric = (name: string, help: string, ...labelNames: string[]): Metric<Registry> => ({
+    name: `mtls_bound_${name}`,
+    help,
+    labelNames,
+    ...(registry !== undefined && { registers: [registry] }),
+  });
+  const requests = new Counter(metric('requests_total', 'Requests, by what was decided', 'outcome', 'code'));
+  const lookups = new Counter(metric('cache_lookups_total', 'Looks at what is known of a token', 'result'));
+  const problems = new Counter(metric('problems_total', 'Things that an operator must mend', 'code'));
+  const open = new Gauge(metric('breaker_open', '1 while an authorization server is given a rest', 'issuer'));
+  const duration = new Histogram({
+    ...metric('introspection_duration_seconds', 'Questions to an authorization server', 'issuer', 'outcome'),
+    buckets,
+  });
+  return observe({
+    admitted: () => requests.inc({ outcome: 'admitted', code: '' }),
+    refused: ({ refusal }) => requests.inc({ outcome: 'refused', code: refusal.code }),
+    reported: ({ refusal }) => requests.inc({ outcome: 'reported', code: refusal.code }),
+    cache: ({ result }) => lookups.inc({ result }),
+    problem: ({ code }) => problems.inc({ code }),
+    breaker: ({ issuer, state }) => open.set({ issuer }, state === 'open' ? 1 : 0),
+    introspection:
+      ({ issuer }) =>
+      (outcome, seconds) =>
+        duration.observe({ issuer, outcome }, seconds),
+  });
+}

@@ -1,0 +1,69 @@
+import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel';
+import type {
+  AdmittedEvent,
+  BreakerEvent,
+  CacheEvent,
+  IntrospectionEvent,
+  ProblemEvent,
+  RefusedEvent,
+} from './events.js';
+
+/** What an observer wants to hear of. It must not throw: that would end the process. */
+export interface Observer {
+  readonly admitted?: (event: AdmittedEvent) => void;
+  readonly refused?: (event: RefusedEvent) => void;
+  readonly reported?: (event: RefusedEvent) => void;
+  readonly cache?: (event: CacheEvent) => void;
+  readonly breaker?: (event: BreakerEvent) => void;
+  readonly problem?: (event: ProblemEvent) => void;
+  /** In the context of the request; what it returns is called at the end, with what came of it and the seconds it took. */
+  readonly introspection?: (
+    event: IntrospectionEvent,
+  ) => (outcome: NonNullable<IntrospectionEvent['outcome']>, seconds: number) => void;
+}
+
+const channels = ['admitted', 'refused', 'reported', 'cache', 'breaker', 'problem'] as const;
+
+/** Subscribes to every channel that the observer has a function for; gives what ends it. */
+export function observe(observer: Observer): () => void {
+  const ends = channels.flatMap((name) => {
+    const listener = observer[name] as ((event: unknown) => void) | undefined;
+    if (listener === undefined) {
+      return [];
+    }
+    const channel = `mtls-bound:${name}`;
+    subscribe(channel, listener);
+    return [() => unsubscribe(channel, listener)];
+  });
+  const { introspection } = observer;
+  return introspection === undefined ? all(ends) : all([...ends, traced(introspection)]);
+}
+
+const all = (ends: readonly (() => unknown)[]) => (): void => {
+  for (const end of ends) {
+    end();
+  }
+};
+
+function traced(begin: NonNullable<Observer['introspection']>): () => unknown {
+  const underWay = new WeakMap<
+    IntrospectionEvent,
+    { readonly end: ReturnType<typeof begin>; readonly at: number }
+  >();
+  const nothing = (): void => undefined;
+  const subscribers = {
+    start: (event: IntrospectionEvent) => {
+      underWay.set(event, { end: begin(event), at: performance.now() });
+    },
+    asyncEnd: (event: IntrospectionEvent) => {
+      const known = underWay.get(event);
+      known?.end(event.outcome ?? 'internal_error', (performance.now() - known.at) / 1000);
+    },
+    end: nothing,
+    asyncStart: nothing,
+    error: nothing,
+  };
+  const channel = tracingChannel<unknown, IntrospectionEvent>('mtls-bound:introspection');
+  channel.subscribe(subscribers as never);
+  return () => channel.unsubscribe(subscribers as never);
+}
