@@ -32,7 +32,11 @@ try {
     version,
     ...Object.keys(frameworks).map((name) => {
       try {
-        return run(binary, ['--no-warnings', cell, name], { cwd: project, env: {} }).trim();
+        const said = run(binary, ['--no-warnings', cell, name], { cwd: project, env: {} });
+        if (said !== 'ok') {
+          throw new Error(`it said ${said}`);
+        }
+        return said;
       } catch (error) {
         console.error(`Node ${version}, ${titles[name]}: ${error.message}`);
         failed += 1;

@@ -47,3 +47,4 @@ for (const { mtlsBound, requireScopes } of modules) {
   server.close();
   server.closeAllConnections();
 }
+process.stdout.write('ok');
