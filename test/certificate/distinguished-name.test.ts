@@ -5,6 +5,7 @@ import {
   isSameName,
   parseDistinguishedName,
 } from '../../packages/core/src/certificate/distinguished-name.js';
+import { runs } from '../support/fuzzing.js';
 
 describe('names are compared as names, not as text', () => {
   const same = (a: string, b: string): boolean | undefined => {
@@ -67,7 +68,7 @@ describe('names are compared as names, not as text', () => {
         const name = parseDistinguishedName(text);
         expect(name === undefined || name.length > 0).toBe(true);
       }),
-      { numRuns: 20_000 },
+      runs(20_000),
     );
   });
 });

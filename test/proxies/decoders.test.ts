@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import type { CertificateDecoder } from '../../packages/core/src/certificate/encodings.js';
 import * as encodings from '../../packages/core/src/certificate/encodings.js';
 import { clientElement } from '../../packages/core/src/certificate/xfcc.js';
+import { runs } from '../support/fuzzing.js';
 
 /** A SEQUENCE of any content: all that a decoder looks at. */
 const sequences = fc.uint8Array({ minLength: 1, maxLength: 400 }).map((content) => {
@@ -125,7 +126,7 @@ function bytesOf(length: number): number[] {
   return [...Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, 'hex')];
 }
 
-const runs = { numRuns: 100_000 };
+const often = runs(100_000);
 
 describe.each(Object.entries(decoders))('%s', (_name, [decode, write]) => {
   it('gives back what was written', () => {
@@ -135,7 +136,7 @@ describe.each(Object.entries(decoders))('%s', (_name, [decode, write]) => {
         expect(decoded.kind).toBe('certificate');
         expect(decoded.kind === 'certificate' && Buffer.compare(Buffer.from(decoded.der), der)).toBe(0);
       }),
-      { numRuns: 500 },
+      runs(500),
     );
   });
 
@@ -170,7 +171,7 @@ describe.each(Object.entries(decoders))('%s', (_name, [decode, write]) => {
               return false;
           }
         }),
-        runs,
+        often,
       );
       expect(kinds).toContain('malformed');
     },

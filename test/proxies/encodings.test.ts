@@ -4,6 +4,7 @@ import * as core from '@mtls-bound/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import * as encodings from '../../packages/core/src/certificate/encodings.js';
+import { runs } from '../support/fuzzing.js';
 import { recordedNone, recordedRsa, recordedSelfSigned } from '../support/recorded.js';
 import { awsLeaf, rfc8705AppendixA, rfc9440AppendixA } from '../support/vectors.js';
 
@@ -192,7 +193,7 @@ describe('a chain', () => {
         const changed = text.slice(0, at) + bad + text.slice(at + 1);
         return changed === text || pemChain(changed).kind === 'malformed';
       }),
-      { numRuns: 5_000 },
+      runs(5_000),
     );
   });
 });

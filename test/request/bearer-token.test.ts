@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { RequestRefused } from '../../packages/core/src/errors.js';
 import { readBearerToken } from '../../packages/core/src/request/bearer-token.js';
+import { runs } from '../support/fuzzing.js';
 
 /** A request with the given Authorization lines, as Node presents it. */
 function request(lines: string[], { url = '/', contentType }: { url?: string; contentType?: string } = {}) {
@@ -79,7 +80,7 @@ describe('the Authorization header', () => {
           );
         },
       ),
-      { numRuns: 5_000 },
+      runs(5_000),
     );
   });
 });
