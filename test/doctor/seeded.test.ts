@@ -3,6 +3,7 @@ import KeyvRedis from '@keyv/redis';
 import {
   type CertificateSource,
   ClientCertificate,
+  haproxy,
   nginx,
   proxyHeader,
   type ResourceServerOptions,
@@ -129,6 +130,16 @@ describe('finds', () => {
       'header_truncated',
       /raise the limits for headers/,
       () => probed((headers, der) => ({ ...headers, [header]: escaped(der).slice(0, -200) })),
+    ],
+    [
+      'a header in base64 that is cut off',
+      'header_truncated',
+      /raise the limits for headers/,
+      () =>
+        probed(
+          (headers, der) => ({ ...headers, [header]: der?.toString('base64').slice(0, -200) ?? '' }),
+          proxyHeader(haproxy(), { trust: 'loopback' }),
+        ),
     ],
     [
       'a wrong encoding',
