@@ -4,6 +4,7 @@ import {
   type CertificateSource,
   ClientCertificate,
   haproxy,
+  jwtAccessTokens,
   nginx,
   proxyHeader,
   type ResourceServerOptions,
@@ -258,6 +259,36 @@ describe('finds', () => {
     ],
   ])('%s', async (_, code, fix, run) => {
     expect(problemsOf(await run())).toEqual([[code, expect.stringMatching(fix)]]);
+  });
+});
+
+describe('with JWT access tokens', () => {
+  const jwt = (changes: ResourceServerOptions = {}) =>
+    checkAll(
+      { issuer: server.issuer, audience, tokens: jwtAccessTokens(), http: { ca: pki.ca.cert }, ...changes },
+      {},
+      { token: undefined, certificate: undefined },
+    );
+
+  it('looks for the keys', async () => {
+    server.metadata = answer(200, { ...goodMetadata(server.issuer), jwks_uri: `${server.issuer}/jwks` });
+    server.introspection = answer(200, { keys: [] });
+    const found = await jwt();
+    expect(found.map(({ status, code }) => [status, code])).toEqual([
+      ['ok', 'server_tls'],
+      ['ok', 'clock'],
+      ['ok', 'keys'],
+    ]);
+    expect(server.requests.at(-1)?.url).toBe('/jwks');
+  });
+
+  it('finds a wrong issuer, and a server without keys', async () => {
+    expect(problemsOf(await jwt({ issuer: `${server.issuer}/tenant` }))).toEqual([
+      ['wrong_issuer', expect.stringMatching(/spelling/)],
+    ]);
+    expect(problemsOf(await jwt())).toEqual([
+      ['wrong_issuer', expect.stringMatching(/check the option issuer/)],
+    ]);
   });
 });
 

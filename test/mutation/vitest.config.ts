@@ -10,7 +10,7 @@ export default defineConfig({
       'test/{answers,binding,cache,certificate,fapi,options,policies,request}/**/*.test.ts',
       'test/proxies/{decoders,encodings,presets,proxy-header,xfcc}.test.ts',
       'test/fleet/revocation-endpoint.test.ts',
-      'test/observe/explanation.test.ts',
+      'test/observe/{events,explanation}.test.ts',
     ],
     reporters: ['default'],
   },

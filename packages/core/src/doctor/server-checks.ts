@@ -182,21 +182,31 @@ function handshake(url: URL, ca: IssuerSettings['http']['ca']): Promise<Handshak
 
 /** Asks about a token that nobody issued: who is let ask learns that it is not active. */
 async function checkQuestion({ read }: Authority, issuer: IssuerSettings): Promise<Finding[]> {
-  const ask = read.introspect ?? read;
+  const { introspect } = read;
+  const good =
+    introspect === undefined
+      ? ok('keys', `${issuer.issuer} publishes its keys; --token tries a token`)
+      : ok('introspection', `${issuer.issuer} answers our questions about tokens`);
   try {
-    const answer = await ask(`mtls-doctor-${randomUUID()}`);
-    return [
-      typeof answer === 'string'
-        ? ok('introspection', `${issuer.issuer} answers our questions about tokens`)
-        : problem(
-            'server_knows_anything',
-            `${issuer.issuer} calls a made-up token active`,
-            'do not use this server',
-          ),
-    ];
+    const answer = await (introspect === undefined
+      ? read(jwtOfNobody(issuer.issuer))
+      : introspect(`mtls-doctor-${randomUUID()}`));
+    if (typeof answer === 'string') {
+      return [good];
+    }
+    const message = `${issuer.issuer} calls a made-up token active`;
+    return [problem('server_knows_anything', message, 'do not use this server')];
   } catch (thrown) {
     return [questionProblem(asRefusal(thrown), issuer.issuer)];
   }
+}
+
+/** Where tokens are validated here: what it takes to look for the key, which nobody has. */
+function jwtOfNobody(iss: string): string {
+  const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const exp = Math.floor(Date.now() / 1000) + 60;
+  const header = { alg: 'ES256', typ: 'at+jwt', kid: `mtls-doctor-${randomUUID()}` };
+  return `${part(header)}.${part({ iss, exp })}.${Buffer.alloc(64).toString('base64url')}`;
 }
 
 function questionProblem({ code, message }: RequestRefused, issuer: string): Finding {

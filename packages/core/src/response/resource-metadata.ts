@@ -54,7 +54,7 @@ export function resourceMetadata(
     resource,
     authorization_servers: issuers,
     bearer_methods_supported: ['header'],
-    ...(scopes !== undefined && { scopes_supported: scopes }),
+    scopes_supported: scopes,
     tls_client_certificate_bound_access_tokens: isBound,
     ...given.optional('members', furtherMembers),
   });
