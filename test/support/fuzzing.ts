@@ -1,4 +1,4 @@
 /** How many values a property is tried with: so many, or as many times more as `FUZZ` says (`npm run fuzz`). */
 export function runs(usual: number): { numRuns: number } {
-  return { numRuns: usual * Number(process.env.FUZZ ?? 1) };
+  return { numRuns: Math.ceil(usual * Number(process.env.FUZZ ?? 1)) };
 }
