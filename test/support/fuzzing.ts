@@ -2,3 +2,6 @@
 export function runs(usual: number): { numRuns: number } {
   return { numRuns: Math.ceil(usual * Number(process.env.FUZZ ?? 1)) };
 }
+
+/** Whether mutants are tried (`npm run mutation`): what is about sheer length or number takes too long for each of them. */
+export const isMutation = process.env.MUTATION === '1';
