@@ -1,9 +1,25 @@
 // Checked by tsc (npm run check), and run so that it is counted.
-import type { Authorization, ClientCertificate } from '@mtls-bound/core';
-import type { Request } from 'express';
-import { mtlsBound as expressBound, type FapiHeaders, type MtlsBound, requireScopes } from 'express-mtls';
-import { mtlsBound as koaBound, type MtlsBoundState } from 'koa-mtls';
+import type { Authorization, ClientCertificate, HasCertificate, RoutePolicy } from '@mtls-bound/core';
+import express, { type Request, type RequestHandler } from 'express';
+import {
+  mtlsBound as expressBound,
+  type FapiHeaders,
+  type Guard,
+  guard,
+  guarded,
+  type MtlsBound,
+  requireAuthentication,
+  requireAuthorizationDetails,
+  requireCertificate,
+  requireClaims,
+  requirePsd2Role,
+  requireScopes,
+} from 'express-mtls';
+import Koa from 'koa';
+import * as koaMtls from 'koa-mtls';
 import { expectTypeOf, it } from 'vitest';
+
+const options = { issuer: 'https://as.example.com', audience: 'a', clientId: 'api', clientSecret: 's' };
 
 it('Express: req.auth is there by declaration merging, and may be missing', () => {
   expectTypeOf<Request['auth']>().toEqualTypeOf<Authorization | undefined>();
@@ -19,7 +35,81 @@ it('what is in it', () => {
   expectTypeOf<Authorization['claims']>().toEqualTypeOf<Readonly<Record<string, unknown>>>();
 });
 
-it('Koa: ctx.state.auth', () => {
-  expectTypeOf(koaBound).toBeFunction();
-  expectTypeOf<MtlsBoundState['auth']>().toEqualTypeOf<Authorization>();
+it('Express: a guard fits wherever a handler does, and takes no parameters of the path away', () => {
+  expectTypeOf<Guard>().toExtend<RequestHandler>();
+  expectTypeOf<Guard>().toExtend<RequestHandler<{ id: string }>>();
+  expectTypeOf<MtlsBound>().toExtend<RequestHandler>();
+  express().get('/accounts/:id', expressBound(options), requireScopes('a'), (req, res) => {
+    expectTypeOf(req.params).toEqualTypeOf<{ id: string }>();
+    res.end();
+  });
+});
+
+it('Express: policies narrow req.auth', () => {
+  const app = express();
+  app.use(
+    guarded((req) => expectTypeOf(req.auth).toEqualTypeOf<Authorization>()),
+    guarded(requireScopes('a'), (req) => {
+      expectTypeOf(req.auth.certificate).toEqualTypeOf<ClientCertificate | undefined>();
+    }),
+    guarded(requirePsd2Role('PSP_AI'), (req) => {
+      expectTypeOf(req.auth.certificate).toEqualTypeOf<ClientCertificate>();
+    }),
+    guarded(
+      requireClaims({
+        tenant: 'x',
+        level: [2, 3],
+        org: (value) => typeof value === 'string',
+        any: () => true,
+      }),
+      requireCertificate({ requireVerified: true }),
+      requireAuthentication({ acrValues: ['urn:sca'], maxAge: 60 }),
+      (req) => {
+        const { auth } = req;
+        expectTypeOf(auth.claims.tenant).toEqualTypeOf<'x' | readonly unknown[]>();
+        expectTypeOf(auth.claims.level).toEqualTypeOf<2 | 3 | readonly unknown[]>();
+        expectTypeOf(auth.claims.org).toEqualTypeOf<string>();
+        expectTypeOf(auth.claims.any).toEqualTypeOf<unknown>();
+        expectTypeOf(auth.claims.other).toEqualTypeOf<unknown>();
+        expectTypeOf(auth.claims.acr).toEqualTypeOf<'urn:sca'>();
+        expectTypeOf(auth.claims.auth_time).toEqualTypeOf<number>();
+        expectTypeOf(auth.certificate).toEqualTypeOf<ClientCertificate>();
+      },
+    ),
+    guarded(requireAuthorizationDetails({ type: 't' }), (req) => {
+      expectTypeOf(req.auth.claims.authorization_details).toEqualTypeOf<readonly unknown[]>();
+    }),
+  );
+  const ours: RoutePolicy<HasCertificate> = () => undefined;
+  expectTypeOf(guard(ours)).toEqualTypeOf<Guard<HasCertificate>>();
+});
+
+it('Koa: ctx.state.auth, where the app is typed', () => {
+  expectTypeOf<koaMtls.MtlsBoundState['auth']>().toEqualTypeOf<Authorization>();
+  new Koa<koaMtls.MtlsBoundState>().use((ctx) => {
+    expectTypeOf(ctx.state.auth).toEqualTypeOf<Authorization>();
+  });
+});
+
+it('Koa: policies narrow it for what is used behind them', () => {
+  new Koa<object>()
+    .use(koaMtls.mtlsBound(options))
+    .use((ctx) => {
+      expectTypeOf(ctx.state.auth).toEqualTypeOf<Authorization>();
+    })
+    .use(koaMtls.requirePsd2Role('PSP_AI'))
+    .use(koaMtls.requireClaims({ tenant: 'x' }))
+    .use(koaMtls.requireAuthentication({ maxAge: 60 }))
+    .use((ctx) => {
+      const { auth } = ctx.state;
+      expectTypeOf(auth.certificate).toEqualTypeOf<ClientCertificate>();
+      expectTypeOf(auth.claims.tenant).toEqualTypeOf<'x' | readonly unknown[]>();
+      expectTypeOf(auth.claims.auth_time).toEqualTypeOf<number>();
+    });
+});
+
+it('Koa: it may be missing where requests without credentials pass', () => {
+  new Koa<object>().use(koaMtls.mtlsBound({ ...options, optional: true })).use((ctx) => {
+    expectTypeOf(ctx.state.auth).toEqualTypeOf<Authorization | undefined>();
+  });
 });

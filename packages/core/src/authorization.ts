@@ -31,3 +31,9 @@ export class Authorization {
     Object.freeze(this);
   }
 }
+
+/** Of who got past a policy for certificates: there is one. */
+export type HasCertificate = Authorization & { readonly certificate: ClientCertificate };
+
+/** Of who got past a policy for claims: these are there. */
+export type HasClaims<Claims> = Authorization & { readonly claims: Readonly<Claims> };

@@ -1,4 +1,4 @@
-export type { Authorization } from './authorization.js';
+export type { Authorization, HasCertificate, HasClaims } from './authorization.js';
 export {
   bearerToken,
   type ClientAuthentication,
@@ -108,13 +108,22 @@ export { type Logger, observeByLog, redactedPaths } from './observe/log.js';
 export { observeByPrometheus, type PrometheusClient } from './observe/prometheus.js';
 export { type Observer, observe } from './observe/subscription.js';
 export type { ResourceServerOptions } from './options.js';
-export { type AuthenticationRequirement, authentication } from './policy/authentication.js';
+export {
+  type AuthenticatedBy,
+  type AuthenticationRequirement,
+  authentication,
+} from './policy/authentication.js';
 export {
   type AuthorizationDetailRequirement,
   authorizationDetail,
 } from './policy/authorization-details.js';
 export type { Binding } from './policy/binding.js';
-export { type ClaimRequirement, claimValues } from './policy/claim-values.js';
+export {
+  type ClaimRequirement,
+  type ClaimRequirements,
+  type ClaimsMeeting,
+  claimValues,
+} from './policy/claim-values.js';
 export type { CipherListName, ProfileName } from './policy/fapi.js';
 export { activeToken, type LetIn, type RoutePolicy } from './policy/route-policy.js';
 export { anyScope, everyScope } from './policy/scopes.js';

@@ -1,5 +1,5 @@
 import {
-  type Answer,
+  type AuthenticatedBy,
   type AuthenticationRequirement,
   type Authorization,
   type AuthorizationDetailRequirement,
@@ -8,7 +8,8 @@ import {
   authentication,
   authorizationDetail,
   type CertificatePolicyOptions,
-  type ClaimRequirement,
+  type ClaimRequirements,
+  type ClaimsMeeting,
   ConfigurationError,
   certificateOnRoute,
   certificateSubject,
@@ -18,18 +19,22 @@ import {
   type FapiHeaders,
   type FapiHeadersOptions,
   fapiHeaderReader,
+  type HasCertificate,
+  type HasClaims,
   interactionHeader,
   type Psd2Role,
   psd2Role,
   type ResourceServer,
   type ResourceServerOptions,
-  type RoutePolicy,
   type SubjectRequirement,
   unguarded,
 } from '@mtls-bound/core';
 import type { Request, RequestHandler, Response } from 'express';
+import { type Guard, guard, type MarkedRequest, resourceServer, send, write } from './guard.js';
 
 export * from '@mtls-bound/core';
+export { type Guard, guard } from './guard.js';
+export { type AuthorizedHandler, type AuthorizedRequest, guarded } from './guarded.js';
 
 declare global {
   namespace Express {
@@ -42,12 +47,8 @@ declare global {
   }
 }
 
-// On the request itself, so that the guards of routes answer as the mtlsBound() did that let the request in.
-const resourceServer = Symbol('mtls-bound');
-type GuardedRequest = Request & { [resourceServer]?: ResourceServer };
-
 /** The middleware, and what stands behind it: to `revoke()` a token, to `close()` on shutdown. */
-export interface MtlsBound extends RequestHandler {
+export interface MtlsBound extends Guard {
   readonly resourceServer: ResourceServer;
 }
 
@@ -61,12 +62,12 @@ export interface MtlsBound extends RequestHandler {
  */
 export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
   const server = createResourceServer(options);
-  const middleware: RequestHandler = (req: GuardedRequest, res, next) => {
+  const middleware: Guard = (req, res, next) => {
     const grant = (authorization: Authorization | undefined): void => {
       if (authorization !== undefined) {
         req.auth = authorization;
       }
-      req[resourceServer] = server;
+      (req as MarkedRequest)[resourceServer] = server;
       if (server.vary !== undefined) {
         addVary(res, server.vary);
       }
@@ -104,7 +105,7 @@ function addVary(res: Response, name: string): void {
  * @example
  * app.get('/accounts', requireScopes('accounts:read'), listAccounts);
  */
-export function requireScopes(...scopes: string[]): RequestHandler {
+export function requireScopes(...scopes: string[]): Guard {
   return guard(everyScope(scopes));
 }
 
@@ -117,7 +118,7 @@ export function requireScopes(...scopes: string[]): RequestHandler {
  * @example
  * app.post('/payments', requireActive(), pay);
  */
-export function requireActive(): RequestHandler {
+export function requireActive(): Guard {
   return guard(activeToken);
 }
 
@@ -125,7 +126,7 @@ export function requireActive(): RequestHandler {
  * Lets a request pass only if its access token grants at least one of the scopes; otherwise 403 `insufficient_scope`
  * (RFC 6750 §3.1). Goes behind `mtlsBound()`.
  */
-export function requireAnyScope(...scopes: string[]): RequestHandler {
+export function requireAnyScope(...scopes: string[]): Guard {
   return guard(anyScope(scopes));
 }
 
@@ -136,7 +137,9 @@ export function requireAnyScope(...scopes: string[]): RequestHandler {
  * @example
  * app.get('/wealth', requireClaims({ segment: ['private', 'wealth'] }), handler);
  */
-export function requireClaims(required: Readonly<Record<string, ClaimRequirement>>): RequestHandler {
+export function requireClaims<const Required extends ClaimRequirements>(
+  required: Required,
+): Guard<ClaimsMeeting<Required>> {
   return guard(claimValues(required));
 }
 
@@ -148,7 +151,9 @@ export function requireClaims(required: Readonly<Record<string, ClaimRequirement
  * @example
  * app.post('/payments', requireAuthentication({ acrValues: ['urn:example:sca'], maxAge: 300 }), handler);
  */
-export function requireAuthentication(requirement: AuthenticationRequirement): RequestHandler {
+export function requireAuthentication<const Required extends AuthenticationRequirement>(
+  requirement: Required,
+): Guard<AuthenticatedBy<Required>> {
   return guard(authentication(requirement));
 }
 
@@ -159,7 +164,9 @@ export function requireAuthentication(requirement: AuthenticationRequirement): R
  * @example
  * app.post('/payments', requireAuthorizationDetails({ type: 'payment_initiation', actions: ['initiate'] }), handler);
  */
-export function requireAuthorizationDetails(requirement: AuthorizationDetailRequirement): RequestHandler {
+export function requireAuthorizationDetails(
+  requirement: AuthorizationDetailRequirement,
+): Guard<HasClaims<{ authorization_details: readonly unknown[] }>> {
   return guard(authorizationDetail(requirement));
 }
 
@@ -167,7 +174,7 @@ export function requireAuthorizationDetails(requirement: AuthorizationDetailRequ
  * Lets a request pass only with a certificate that meets the policy, as the option `certificatePolicy` does for all routes;
  * otherwise 403, or 401 by its `status`. Goes behind `mtlsBound()`. Throws `ConfigurationError`.
  */
-export function requireCertificate(policy: CertificatePolicyOptions): RequestHandler {
+export function requireCertificate(policy: CertificatePolicyOptions): Guard<HasCertificate> {
   return guard(certificateOnRoute(policy));
 }
 
@@ -180,7 +187,7 @@ export function requireCertificate(policy: CertificatePolicyOptions): RequestHan
  */
 export function requireCertificateSubject(
   required: Readonly<Record<string, SubjectRequirement>>,
-): RequestHandler {
+): Guard<HasCertificate> {
   return guard(certificateSubject(required));
 }
 
@@ -191,7 +198,7 @@ export function requireCertificateSubject(
  * @example
  * app.get('/accounts', requirePsd2Role('PSP_AI'), handler);
  */
-export function requirePsd2Role(role: Psd2Role): RequestHandler {
+export function requirePsd2Role(role: Psd2Role): Guard<HasCertificate> {
   return guard(psd2Role(role));
 }
 
@@ -205,7 +212,7 @@ export function requirePsd2Role(role: Psd2Role): RequestHandler {
  */
 export function revocationEndpoint(scope: string): RequestHandler {
   const policy = everyScope([scope]);
-  return (req: GuardedRequest, res, next) => {
+  return (req: Request & MarkedRequest, res, next) => {
     const server = req[resourceServer] ?? unguarded;
     server
       .acceptRevocation(req, req.auth, policy, req.body)
@@ -257,38 +264,4 @@ export function fapiHeaders(options?: FapiHeadersOptions): RequestHandler {
       send(res, unguarded, refusal);
     }
   };
-}
-
-/** The middleware for a policy of one's own. Goes behind `mtlsBound()`. */
-export function guard(policy: RoutePolicy): RequestHandler {
-  return (req: GuardedRequest, res, next) => {
-    const server = req[resourceServer] ?? unguarded;
-    let outcome: void | Promise<void>;
-    try {
-      outcome = server.require(req, req.auth, policy);
-    } catch (thrown) {
-      send(res, server, thrown);
-      return;
-    }
-    if (outcome instanceof Promise) {
-      outcome
-        .then(
-          () => next(),
-          (thrown: unknown) => send(res, server, thrown),
-        )
-        .catch(next);
-    } else {
-      next();
-    }
-  };
-}
-
-function send(res: Response, server: ResourceServer, thrown: unknown): void {
-  write(res, server.answer(thrown));
-}
-
-function write(res: Response, { status, headers, body }: Answer): void {
-  if (!res.headersSent) {
-    res.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) }).end(body);
-  }
 }

@@ -1,14 +1,14 @@
 import {
-  type Answer,
+  type AuthenticatedBy,
   type AuthenticationRequirement,
-  type Authorization,
   type AuthorizationDetailRequirement,
   activeToken,
   anyScope,
   authentication,
   authorizationDetail,
   type CertificatePolicyOptions,
-  type ClaimRequirement,
+  type ClaimRequirements,
+  type ClaimsMeeting,
   ConfigurationError,
   certificateOnRoute,
   certificateSubject,
@@ -18,36 +18,40 @@ import {
   type FapiHeaders,
   type FapiHeadersOptions,
   fapiHeaderReader,
+  type HasCertificate,
+  type HasClaims,
   interactionHeader,
   type Psd2Role,
   psd2Role,
   type ResourceServer,
   type ResourceServerOptions,
-  type RoutePolicy,
   type SubjectRequirement,
   unguarded,
 } from '@mtls-bound/core';
 import type { Context, Middleware } from 'koa';
+import {
+  type Guard,
+  type GuardedContext,
+  guard,
+  type MtlsBoundState,
+  resourceServer,
+  send,
+  write,
+} from './guard.js';
 
 export * from '@mtls-bound/core';
-
-/** What `mtlsBound()` adds to `ctx.state`. */
-export interface MtlsBoundState {
-  /** What the request was let in with; undefined only where the option `optional` lets it in without. */
-  auth: Authorization;
-}
+export { type Guard, guard, type MtlsBoundState } from './guard.js';
+export { type AuthorizedHandler, guarded } from './guarded.js';
 
 /** What `fapiHeaders()` adds to `ctx.state`. */
 export interface FapiState {
   fapi: FapiHeaders;
 }
 
-// On the context itself, so that the guards of routes answer as the mtlsBound() did that let the request in.
-const resourceServer = Symbol('mtls-bound');
-type GuardedContext = Context & { [resourceServer]?: ResourceServer };
-
 /** The middleware, and what stands behind it: to `revoke()` a token, to `close()` on shutdown. */
-export type MtlsBound = Middleware<MtlsBoundState> & { readonly resourceServer: ResourceServer };
+export type MtlsBound<State = MtlsBoundState> = Middleware<State> & {
+  readonly resourceServer: ResourceServer;
+};
 
 /**
  * Lets a request pass only with an access token that is bound to the client certificate of its connection
@@ -57,6 +61,10 @@ export type MtlsBound = Middleware<MtlsBoundState> & { readonly resourceServer: 
  * @example
  * app.use(mtlsBound({ issuer: 'https://as.example.com', clientId: 'api', clientSecret, audience: 'https://api.example.com' }));
  */
+export function mtlsBound(
+  options: ResourceServerOptions & { readonly optional: true },
+): MtlsBound<Partial<MtlsBoundState>>;
+export function mtlsBound(options?: ResourceServerOptions): MtlsBound;
 export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
   const server = createResourceServer(options);
   const middleware: Middleware<MtlsBoundState> = async (ctx, next) => {
@@ -85,7 +93,7 @@ export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
  * @example
  * router.get('/accounts', requireScopes('accounts:read'), listAccounts);
  */
-export function requireScopes(...scopes: string[]): Middleware {
+export function requireScopes(...scopes: string[]): Guard {
   return guard(everyScope(scopes));
 }
 
@@ -98,7 +106,7 @@ export function requireScopes(...scopes: string[]): Middleware {
  * @example
  * router.post('/payments', requireActive(), pay);
  */
-export function requireActive(): Middleware {
+export function requireActive(): Guard {
   return guard(activeToken);
 }
 
@@ -106,7 +114,7 @@ export function requireActive(): Middleware {
  * Lets a request pass only if its access token grants at least one of the scopes; otherwise 403 `insufficient_scope`
  * (RFC 6750 §3.1). Goes behind `mtlsBound()`.
  */
-export function requireAnyScope(...scopes: string[]): Middleware {
+export function requireAnyScope(...scopes: string[]): Guard {
   return guard(anyScope(scopes));
 }
 
@@ -117,7 +125,9 @@ export function requireAnyScope(...scopes: string[]): Middleware {
  * @example
  * router.get('/wealth', requireClaims({ segment: ['private', 'wealth'] }), handler);
  */
-export function requireClaims(required: Readonly<Record<string, ClaimRequirement>>): Middleware {
+export function requireClaims<const Required extends ClaimRequirements>(
+  required: Required,
+): Guard<ClaimsMeeting<Required>> {
   return guard(claimValues(required));
 }
 
@@ -129,7 +139,9 @@ export function requireClaims(required: Readonly<Record<string, ClaimRequirement
  * @example
  * router.post('/payments', requireAuthentication({ acrValues: ['urn:example:sca'], maxAge: 300 }), handler);
  */
-export function requireAuthentication(requirement: AuthenticationRequirement): Middleware {
+export function requireAuthentication<const Required extends AuthenticationRequirement>(
+  requirement: Required,
+): Guard<AuthenticatedBy<Required>> {
   return guard(authentication(requirement));
 }
 
@@ -140,7 +152,9 @@ export function requireAuthentication(requirement: AuthenticationRequirement): M
  * @example
  * router.post('/payments', requireAuthorizationDetails({ type: 'payment_initiation', actions: ['initiate'] }), handler);
  */
-export function requireAuthorizationDetails(requirement: AuthorizationDetailRequirement): Middleware {
+export function requireAuthorizationDetails(
+  requirement: AuthorizationDetailRequirement,
+): Guard<HasClaims<{ authorization_details: readonly unknown[] }>> {
   return guard(authorizationDetail(requirement));
 }
 
@@ -148,7 +162,7 @@ export function requireAuthorizationDetails(requirement: AuthorizationDetailRequ
  * Lets a request pass only with a certificate that meets the policy, as the option `certificatePolicy` does for all routes;
  * otherwise 403, or 401 by its `status`. Goes behind `mtlsBound()`. Throws `ConfigurationError`.
  */
-export function requireCertificate(policy: CertificatePolicyOptions): Middleware {
+export function requireCertificate(policy: CertificatePolicyOptions): Guard<HasCertificate> {
   return guard(certificateOnRoute(policy));
 }
 
@@ -161,7 +175,7 @@ export function requireCertificate(policy: CertificatePolicyOptions): Middleware
  */
 export function requireCertificateSubject(
   required: Readonly<Record<string, SubjectRequirement>>,
-): Middleware {
+): Guard<HasCertificate> {
   return guard(certificateSubject(required));
 }
 
@@ -172,7 +186,7 @@ export function requireCertificateSubject(
  * @example
  * router.get('/accounts', requirePsd2Role('PSP_AI'), handler);
  */
-export function requirePsd2Role(role: Psd2Role): Middleware {
+export function requirePsd2Role(role: Psd2Role): Guard<HasCertificate> {
   return guard(psd2Role(role));
 }
 
@@ -186,7 +200,7 @@ export function requirePsd2Role(role: Psd2Role): Middleware {
  */
 export function revocationEndpoint(scope: string): Middleware {
   const policy = everyScope([scope]);
-  return async (ctx: GuardedContext) => {
+  return async (ctx: Context & GuardedContext) => {
     const server = ctx[resourceServer] ?? unguarded;
     write(ctx, await server.acceptRevocation(ctx.req, ctx.state.auth, policy, parsedBody(ctx)));
   };
@@ -200,7 +214,9 @@ export function revocationEndpoint(scope: string): Middleware {
  * const guard = mtlsBound({ resourceMetadata: { resource: 'https://api.example.com' } });
  * app.use(protectedResourceMetadata(guard)).use(guard);
  */
-export function protectedResourceMetadata({ resourceServer: { metadata } }: MtlsBound): Middleware {
+export function protectedResourceMetadata({
+  resourceServer: { metadata },
+}: Pick<MtlsBound, 'resourceServer'>): Middleware {
   if (metadata === undefined) {
     throw new ConfigurationError(
       'resourceMetadata',
@@ -246,34 +262,7 @@ export function fapiHeaders(options?: FapiHeadersOptions): Middleware<FapiState>
   };
 }
 
-/** The middleware for a policy of one's own. Goes behind `mtlsBound()`. */
-export function guard(policy: RoutePolicy): Middleware {
-  return async (ctx: GuardedContext, next) => {
-    const server = ctx[resourceServer] ?? unguarded;
-    try {
-      await server.require(ctx.req, ctx.state.auth, policy);
-    } catch (thrown) {
-      send(ctx, server, thrown);
-      return;
-    }
-    await next();
-  };
-}
-
 /** Body parsers for Koa put what they read at `ctx.request.body`. */
 function parsedBody(ctx: Pick<Context, 'request'>): unknown {
   return 'body' in ctx.request ? ctx.request.body : undefined;
-}
-
-type AnsweredContext = Pick<Context, 'status' | 'body' | 'set' | 'remove'>;
-
-function send(ctx: AnsweredContext, server: ResourceServer, thrown: unknown): void {
-  write(ctx, server.answer(thrown));
-}
-
-function write(ctx: AnsweredContext, { status, headers, body }: Answer): void {
-  ctx.status = status;
-  ctx.body = body;
-  ctx.remove('Content-Type');
-  ctx.set(headers);
 }

@@ -1,3 +1,4 @@
+import type { HasCertificate } from '../authorization.js';
 import { ConfigurationError, RequestRefused } from '../errors.js';
 import { OptionReader } from '../option-rules.js';
 import type { RoutePolicy } from '../policy/route-policy.js';
@@ -8,7 +9,7 @@ import { type CertificatePolicyOptions, certificatePolicy, certificatePolicyName
 import { type Psd2Role, psd2Roles } from './psd2.js';
 
 /** `certificatePolicy` for one route. Throws `ConfigurationError`. */
-export function certificateOnRoute(options: CertificatePolicyOptions): RoutePolicy {
+export function certificateOnRoute(options: CertificatePolicyOptions): RoutePolicy<HasCertificate> {
   const policy = certificatePolicy(new OptionReader('requireCertificate()', options, certificatePolicyNames));
   if (policy === undefined) {
     throw new ConfigurationError('requireCertificate()', 'nothing was given that a certificate could lack');
@@ -24,7 +25,9 @@ export type SubjectRequirement = string | ((claims: Readonly<Record<string, unkn
  * (`organizationIdentifier`, `UID`, `CN`) or OID; a value names the claim to compare with, or makes the expected text of
  * the claims. Compared exactly. A claim that is missing refuses. Throws `ConfigurationError`.
  */
-export function certificateSubject(required: Readonly<Record<string, SubjectRequirement>>): RoutePolicy {
+export function certificateSubject(
+  required: Readonly<Record<string, SubjectRequirement>>,
+): RoutePolicy<HasCertificate> {
   const rules = Object.entries(required ?? {}).map(([type, expected]) => ({
     type,
     oid: attributeOid(type),
@@ -54,7 +57,7 @@ export function certificateSubject(required: Readonly<Record<string, SubjectRequ
 }
 
 /** Refuses a certificate that is not a qualified one with this role of a payment service provider: 403. */
-export function psd2Role(role: Psd2Role): RoutePolicy {
+export function psd2Role(role: Psd2Role): RoutePolicy<HasCertificate> {
   if (!(role in psd2RoleNames)) {
     throw new ConfigurationError('requirePsd2Role()', `accepted is ${Object.keys(psd2RoleNames).join(', ')}`);
   }

@@ -1,3 +1,4 @@
+import type { Authorization, HasClaims } from '../authorization.js';
 import { ConfigurationError, RequestRefused } from '../errors.js';
 import { OptionReader, type OptionRule, wholeNumber } from '../option-rules.js';
 import type { RoutePolicy } from './route-policy.js';
@@ -9,6 +10,11 @@ export interface AuthenticationRequirement {
   /** Seconds since the user was authenticated (`auth_time`), at most. */
   readonly maxAge?: number;
 }
+
+/** The claims of who meets the requirement. */
+export type AuthenticatedBy<Required extends AuthenticationRequirement> = Authorization &
+  (Required extends { readonly acrValues: readonly (infer Acr)[] } ? HasClaims<{ acr: Acr }> : unknown) &
+  (Required extends { readonly maxAge: number } ? HasClaims<{ auth_time: number }> : unknown);
 
 // RFC 9470 §3: a space-separated list within quotes.
 const acrList: OptionRule<readonly string[]> = {
@@ -25,7 +31,9 @@ const acrList: OptionRule<readonly string[]> = {
  * Refuses a token whose user was authenticated too weakly or too long ago: 401 with a challenge that says what would do
  * (RFC 9470 §3). A token that does not say how or when is refused.
  */
-export function authentication(requirement: AuthenticationRequirement): RoutePolicy {
+export function authentication<const Required extends AuthenticationRequirement>(
+  requirement: Required,
+): RoutePolicy<AuthenticatedBy<Required>> {
   const given = new OptionReader('requireAuthentication()', requirement, ['acrValues', 'maxAge']);
   const acrValues = given.optional('acrValues', acrList);
   const maxAge = given.optional('maxAge', wholeNumber(0, 31_536_000));

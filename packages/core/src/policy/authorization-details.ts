@@ -1,3 +1,4 @@
+import type { HasClaims } from '../authorization.js';
 import { RequestRefused } from '../errors.js';
 import { OptionReader, text, textList } from '../option-rules.js';
 import type { RoutePolicy } from './route-policy.js';
@@ -15,7 +16,9 @@ export interface AuthorizationDetailRequirement {
  * Refuses a token without an authorization detail of this type that grants every one of the actions: 403 (RFC 9396 §8,
  * §9). One detail has to grant all: rights of several are never added up.
  */
-export function authorizationDetail(requirement: AuthorizationDetailRequirement): RoutePolicy {
+export function authorizationDetail(
+  requirement: AuthorizationDetailRequirement,
+): RoutePolicy<HasClaims<{ authorization_details: readonly unknown[] }>> {
   const given = new OptionReader('requireAuthorizationDetails()', requirement, [
     'type',
     'actions',

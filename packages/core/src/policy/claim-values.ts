@@ -1,3 +1,4 @@
+import type { HasClaims } from '../authorization.js';
 import { ConfigurationError, RequestRefused } from '../errors.js';
 import type { RoutePolicy } from './route-policy.js';
 
@@ -9,11 +10,27 @@ export type ClaimRequirement =
   | readonly (string | number)[]
   | ((value: unknown) => boolean);
 
+/** What to require of claims, by their names. */
+export type ClaimRequirements = Readonly<Record<string, ClaimRequirement>>;
+
+/** The claims of who meets the requirements. A claim may be a list with one member that fits. */
+export type ClaimsMeeting<Required extends ClaimRequirements> = HasClaims<{
+  [Name in keyof Required]: Meeting<Required[Name]>;
+}>;
+
+type Meeting<Requirement> = Requirement extends (value: unknown) => value is infer Value
+  ? Value
+  : Requirement extends (value: unknown) => boolean
+    ? unknown
+    : (Requirement extends readonly (infer Value)[] ? Value : Requirement) | readonly unknown[];
+
 /**
  * Refuses a token whose claims are not as required: 403. Where a claim is a list, one of its members has to fit. Throws
  * `ConfigurationError`.
  */
-export function claimValues(required: Readonly<Record<string, ClaimRequirement>>): RoutePolicy {
+export function claimValues<const Required extends ClaimRequirements>(
+  required: Required,
+): RoutePolicy<ClaimsMeeting<Required>> {
   const rules = Object.entries(required ?? {});
   if (rules.length === 0 || !rules.every(([, rule]) => isRequirement(rule))) {
     throw new ConfigurationError(

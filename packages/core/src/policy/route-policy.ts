@@ -7,8 +7,15 @@ export interface LetIn {
   readonly introspect: () => Promise<void>;
 }
 
-/** What a route demands of requests that were let in. Throws, or rejects with, `RequestRefused`. */
-export type RoutePolicy = (request: LetIn) => void | Promise<void>;
+/**
+ * What a route demands of requests that were let in. Throws, or rejects with, `RequestRefused`. `Granted` is what the types may
+ * rely on behind it.
+ */
+export interface RoutePolicy<Granted extends Authorization = Authorization> {
+  (request: LetIn): void | Promise<void>;
+  /** For the types alone; never there. */
+  readonly '~granted'?: Granted;
+}
 
 /**
  * The token must be active at this very moment: the authorization server is asked on each request (RFC 7662). For routes

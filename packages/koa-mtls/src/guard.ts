@@ -1,0 +1,50 @@
+import {
+  type Answer,
+  type Authorization,
+  type ResourceServer,
+  type RoutePolicy,
+  unguarded,
+} from '@mtls-bound/core';
+import type { Context, Middleware } from 'koa';
+
+// On the context itself, so that the guards of routes answer as the mtlsBound() did that let the request in.
+export const resourceServer: unique symbol = Symbol('mtls-bound');
+export type GuardedContext = { [resourceServer]?: ResourceServer };
+
+/** What `mtlsBound()` adds to `ctx.state`. `Granted` is what guards let pass. */
+export interface MtlsBoundState<Granted extends Authorization = Authorization> {
+  /** What the request was let in with. */
+  auth: Granted;
+}
+
+/** A middleware of this package that stands behind `mtlsBound()`. What stands behind it knows `ctx.state.auth` as `Granted`. */
+export type Guard<Granted extends Authorization = Authorization> = Middleware<MtlsBoundState<Granted>>;
+
+/** The middleware for a policy of one's own. Goes behind `mtlsBound()`. */
+export function guard<Granted extends Authorization = Authorization>(
+  policy: RoutePolicy<Granted>,
+): Guard<Granted> {
+  return async (ctx, next) => {
+    const server = (ctx as GuardedContext)[resourceServer] ?? unguarded;
+    try {
+      await server.require(ctx.req, ctx.state.auth, policy);
+    } catch (thrown) {
+      send(ctx, server, thrown);
+      return;
+    }
+    await next();
+  };
+}
+
+type AnsweredContext = Pick<Context, 'status' | 'body' | 'set' | 'remove'>;
+
+export function send(ctx: AnsweredContext, server: ResourceServer, thrown: unknown): void {
+  write(ctx, server.answer(thrown));
+}
+
+export function write(ctx: AnsweredContext, { status, headers, body }: Answer): void {
+  ctx.status = status;
+  ctx.body = body;
+  ctx.remove('Content-Type');
+  ctx.set(headers);
+}
