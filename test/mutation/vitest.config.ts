@@ -1,10 +1,23 @@
-// The tests that mutants are tried against: those that take milliseconds, the quickest files first, since the first test
-// that fails ends a try. What needs real programs or waits for seconds is not among them.
+// The tests that the mutants of a room are tried against: those that are about it and take milliseconds, the quickest files
+// first, since the first test that fails ends a try. What needs real programs or waits for seconds is not among them.
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import usual from '../../vitest.config.js';
 
-const slow =
-  /token-cache|flood-guard|route-policies|decoders|xfcc|revocation-endpoint|profile|headers|events/;
+const tests: Readonly<Record<string, readonly string[]>> = {
+  policy: ['binding/*', 'policies/*', 'options/*', 'fapi/profile', 'fapi/tls'],
+  response: ['answers/{challenge,resource-metadata}', 'policies/route-policies', 'fapi/headers', 'options/*'],
+  request: ['request/*', 'fapi/headers', 'fleet/revocation-endpoint', 'issuers/issuers', 'options/*'],
+  cache: ['cache/*', 'fleet/{revocation-endpoint,shared-cache}'],
+  certificate: [
+    'certificate/*',
+    'proxies/{decoders,encodings,presets,proxy-header,xfcc}',
+    'policies/{route-policies,national-profiles}',
+    'fapi/tls',
+    'options/*',
+  ],
+};
+const { MUTATED_ROOM: room } = process.env;
+const slow = /token-cache|flood-guard|route-policies|shared-cache|decoders|xfcc|endpoint|profile|headers/;
 
 class QuickestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -17,13 +30,9 @@ export default {
   ...usual,
   test: {
     ...usual.test,
-    include: [
-      'test/{binding,cache,certificate,fapi,options,policies,request}/**/*.test.ts',
-      'test/answers/{challenge,resource-metadata}.test.ts',
-      'test/proxies/{decoders,encodings,presets,proxy-header,xfcc}.test.ts',
-      'test/fleet/revocation-endpoint.test.ts',
-      'test/observe/{events,explanation}.test.ts',
-    ],
+    include: Object.entries(tests).flatMap(([name, files]) =>
+      room === undefined || room === name ? files.map((file) => `test/${file}.test.ts`) : [],
+    ),
     // Few values for each property: the fuzzing itself is done elsewhere.
     env: { FUZZ: '0.005', MUTATION: '1' },
     testTimeout: 15_000,
