@@ -4,6 +4,7 @@ import {
   type ConnectionOptions,
   clientSecretPost,
   introspection,
+  type ProblemEvent,
   type ResourceServerOptions,
 } from '@mtls-bound/core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -31,10 +32,12 @@ import {
   passing,
 } from '../support/introspection-outcomes.js';
 import { createPki, type Pki } from '../support/pki.js';
+import { recordedEvents } from '../support/recorded-events.js';
 import { type ExpectedRefusal, expectRefusal } from '../support/refusals.js';
 
 let pki: Pki;
 let server: FaultyServer;
+const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
 
 beforeAll(async () => {
   pki = await createPki();
@@ -305,6 +308,10 @@ describe('discovery', () => {
 
   it('R39: the server’s own certificate is checked: an unknown authority and another name are refused', async () => {
     await outcome({ http: { timeout: 1 } }, passing());
+    // Whoever runs the API is told what mends it.
+    expect(problems.at(-1)?.message).toMatch(
+      /give the PEM of its authority to http\.ca or MTLS_BOUND_CA_FILE$/,
+    );
     const impostor = await startFaultyServer(pki, pki.bob);
     impostor.introspection = answer(200, goodClaims(impostor.issuer, pki.alice.thumbprint));
     try {

@@ -244,6 +244,32 @@ describe('explain', () => {
     expect(answer.body).toBe('');
   });
 
+  it.each<[string, ResourceServerOptions, Record<string, string>, number, string]>([
+    [
+      'no certificate',
+      { certificate: none },
+      {},
+      401,
+      'certificate_missing; no certificate came from the option certificate',
+    ],
+    ['a malformed header', {}, { authorization: 'Bearer' }, 400, 'credentials_malformed'],
+    [
+      'an error in a function of the user',
+      {
+        certificate: () => {
+          throw new Error('ENOENT: /keys/s3cret');
+        },
+      },
+      {},
+      503,
+      'internal_error',
+    ],
+  ])('%s: nothing is told that is not so, nor what is private', async (_, options, headers, status, end) => {
+    const { answer } = await refusal({ ...options, explain: true }, requestOf(kit.boundToken(), headers));
+    expect(answer.status).toBe(status);
+    expect(JSON.parse(answer.body).error_description).toMatch(new RegExp(`; ${end}$`));
+  });
+
   it('is refused in production unless it is meant', async () => {
     vi.stubEnv('NODE_ENV', 'production');
     expect(() => createResourceServer({ ...kit.options, explain: true })).toThrow(

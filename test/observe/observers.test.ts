@@ -12,6 +12,7 @@ import { context, metrics, SpanKind, SpanStatusCode, trace } from '@opentelemetr
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
 import {
   AggregationTemporality,
+  type Histogram,
   InMemoryMetricExporter,
   MeterProvider,
   PeriodicExportingMetricReader,
@@ -24,6 +25,7 @@ import {
 import { pino } from 'pino';
 import * as client from 'prom-client';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import * as proxies from '../../packages/core/src/certificate/proxies.js';
 import { frameworks, startApi } from '../support/apis.js';
 import { audience } from '../support/authorization-server.js';
 import { call } from '../support/calls.js';
@@ -102,7 +104,11 @@ describe.each(frameworks)('%s', (framework) => {
     }
     stop();
     await calls(framework, [pki.alice]);
-    expect(await registry.metrics()).toBe(text);
+    expect((await registry.metrics()).trim()).toBe('');
+    // And begins again from nothing.
+    stop = observeByPrometheus(client, registry);
+    await calls(framework, [pki.alice]);
+    expect(await registry.metrics()).toContain('mtls_bound_cache_lookups_total{result="miss"} 1');
   });
 
   it('pino: each refusal and each problem is a line, none of them private', async () => {
@@ -134,19 +140,25 @@ describe.each(frameworks)('%s', (framework) => {
   });
 });
 
-it('pino: redactedPaths keep a request that is logged whole from telling', () => {
-  let written = '';
-  const sink = new Writable({
-    write(line, _encoding, done) {
-      written += line;
-      done();
-    },
-  });
-  const headers = { authorization: `Bearer ${token}`, 'x-ssl-client-cert': 'the certificate', accept: '*/*' };
-  pino({ redact: [...redactedPaths] }, sink).info({ req: { headers } }, 'request');
-  expect(written).not.toMatch(/3141592653|the certificate/);
-  expect(written).toContain('*/*');
-});
+const { custom: _, ...presets } = proxies;
+const certificateHeaders = Object.values(presets).map((preset) => preset().header);
+
+it.each([...certificateHeaders, proxies.awsAlb({ mode: 'verify' }).header])(
+  'pino: redactedPaths keep a request that is logged whole from telling its %s',
+  (header) => {
+    let written = '';
+    const sink = new Writable({
+      write(line, _encoding, done) {
+        written += line;
+        done();
+      },
+    });
+    const headers = { authorization: `Bearer ${token}`, [header]: 'the certificate', accept: '*/*' };
+    pino({ redact: [...redactedPaths] }, sink).info({ req: { headers } }, 'request');
+    expect(written).not.toMatch(/3141592653|the certificate/);
+    expect(written).toContain('*/*');
+  },
+);
 
 describe('OpenTelemetry', () => {
   const spans = new InMemorySpanExporter();
@@ -226,6 +238,14 @@ describe('OpenTelemetry', () => {
       },
     ]);
     await reader.forceFlush();
+    const [histogram] = measured
+      .getMetrics()
+      .flatMap(({ scopeMetrics }) => scopeMetrics)
+      .flatMap((scope) => scope.metrics)
+      .filter(({ descriptor }) => descriptor.name === 'mtls_bound.introspection.duration')
+      .flatMap(({ dataPoints }) => dataPoints.map(({ value }) => value as Histogram));
+    // In seconds: none of a loopback's answers falls into the first of the usual buckets, which ends at 5.
+    expect(histogram?.buckets.boundaries.filter((seconds) => seconds < 1)).toHaveLength(7);
     const points = measured
       .getMetrics()
       .flatMap(({ scopeMetrics }) => scopeMetrics)

@@ -120,18 +120,23 @@ function isAuthority(certificate: ClientCertificate): boolean {
 
 /** For the `error_description` of a challenge (RFC 6750 §3): what it permits, and no more. */
 export function explained(refusal: RequestRefused, explanation: Explanation): string | undefined {
-  const { description, detail, code } = refusal;
+  const { description, code, status } = refusal;
   if (description === undefined) {
     return undefined;
   }
   const { expectedThumbprint, presentedThumbprint, certificateFrom, hint } = explanation;
+  // What a function of the user's threw may hold anything: that is for the operator alone.
+  const detail = code === 'internal_error' ? undefined : refusal.detail;
+  // Before the credentials are in order nobody has looked for a certificate.
+  const wasLookedFor = status === 401 || status === 403;
   const parts = [
     description,
     detail === undefined ? code : `${code}: ${detail}`,
     ...(expectedThumbprint === undefined ? [] : [`the token is bound to ${expectedThumbprint}`]),
-    presentedThumbprint === undefined
-      ? `no certificate came from ${certificateFrom}`
-      : `${certificateFrom} presents ${presentedThumbprint}`,
+    ...(presentedThumbprint !== undefined ? [`${certificateFrom} presents ${presentedThumbprint}`] : []),
+    ...(presentedThumbprint === undefined && wasLookedFor
+      ? [`no certificate came from ${certificateFrom}`]
+      : []),
     ...(hint === undefined ? [] : [hint]),
   ];
   return parts

@@ -105,7 +105,11 @@ export type {
   RefusedEvent,
 } from './observe/events.js';
 export { type Logger, observeByLog, redactedPaths } from './observe/log.js';
-export { observeByPrometheus, type PrometheusClient } from './observe/prometheus.js';
+export {
+  observeByPrometheus,
+  type PrometheusClient,
+  type PrometheusRegistry,
+} from './observe/prometheus.js';
 export { type Observer, observe } from './observe/subscription.js';
 export type { ResourceServerOptions } from './options.js';
 export {

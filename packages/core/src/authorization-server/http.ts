@@ -145,6 +145,15 @@ function endIdle(agent: Agent): void {
   }
 }
 
+/** What OpenSSL says of a chain that ends in an authority it does not know. */
+export const unknownAuthority: ReadonlySet<string> = new Set([
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+]);
+
 function asTrouble(error: unknown, url: string, timedOut: boolean): RequestRefused {
   if (timedOut) {
     return new RequestRefused('authorization_server_timeout', { detail: `no answer in time from ${url}` });
@@ -153,7 +162,11 @@ function asTrouble(error: unknown, url: string, timedOut: boolean): RequestRefus
     return error;
   }
   if (error instanceof FetchError && error.type === 'system') {
-    const detail = `no connection to ${url}: ${error.code ?? error.message}`;
+    const code = error.code ?? error.message;
+    const fix = unknownAuthority.has(code)
+      ? '; give the PEM of its authority to http.ca or MTLS_BOUND_CA_FILE'
+      : '';
+    const detail = `no connection to ${url}: ${code}${fix}`;
     return new RequestRefused('authorization_server_unreachable', { detail });
   }
   // Too large, badly compressed, or a status that no final answer has.

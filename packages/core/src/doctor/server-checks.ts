@@ -2,7 +2,7 @@ import { randomUUID, X509Certificate } from 'node:crypto';
 import { connect } from 'node:tls';
 import { type Authority, createAuthority } from '../authorization-server/authorities.js';
 import type { ClientIdentity } from '../authorization-server/client-identity.js';
-import { createHttp } from '../authorization-server/http.js';
+import { createHttp, unknownAuthority } from '../authorization-server/http.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { asRefusal, type RequestRefused } from '../errors.js';
 import { mismatchHint } from '../explanation.js';
@@ -95,15 +95,6 @@ async function checkOwnCertificate(identity: ClientIdentity | undefined): Promis
     return [problem('own_certificate_unreadable', (error as Error).message, 'check clientAuthentication')];
   }
 }
-
-/** What OpenSSL says of a chain that ends in an authority it does not know. */
-const unknownAuthority = new Set([
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-  'UNABLE_TO_GET_ISSUER_CERT',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-]);
 
 /** TLS, and the two clocks. */
 async function checkConnection({ issuer, http, metadata }: IssuerSettings): Promise<Finding[]> {

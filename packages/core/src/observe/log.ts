@@ -10,15 +10,24 @@ export interface Logger {
 
 /**
  * What of requests must not be written to a log, for pino's `redact`: where `pino-http` or a line of your own logs requests
- * whole. A certificate is personal data; a proxy's secret would let anyone pass for the proxy, so add its header too.
+ * whole: the token, and the header of each preset. A certificate is personal data; a proxy's secret would let anyone pass for the proxy, so add its header too.
  */
 export const redactedPaths: readonly string[] = Object.freeze([
   'req.headers.authorization',
-  'req.headers["client-cert"]',
-  'req.headers["ssl-client-cert"]',
-  'req.headers["x-ssl-client-cert"]',
-  'req.headers["x-forwarded-client-cert"]',
-  'req.headers["x-forwarded-tls-client-cert"]',
+  ...[
+    'cf-client-cert-der-base64',
+    'client-cert',
+    'ssl-client-cert',
+    'x-amzn-mtls-clientcert',
+    'x-amzn-mtls-clientcert-leaf',
+    'x-arr-clientcert',
+    'x-client-cert',
+    'x-client-cert-leaf',
+    'x-fapi-client-cert',
+    'x-forwarded-client-cert',
+    'x-forwarded-tls-client-cert',
+    'x-ssl-client-cert',
+  ].map((header) => `req.headers["${header}"]`),
 ]);
 
 /**

@@ -1,12 +1,18 @@
 import { observe } from './subscription.js';
 
 /** What we use of prom-client: give the module itself. */
-export interface PrometheusClient<Registry> {
+export interface PrometheusClient<Registry extends PrometheusRegistry> {
+  readonly register: Registry;
   readonly Counter: new (options: Metric<Registry>) => { inc(labels: Labels): void };
   readonly Gauge: new (options: Metric<Registry>) => { set(labels: Labels, value: number): void };
   readonly Histogram: new (
     options: Metric<Registry> & { buckets: number[] },
   ) => { observe(labels: Labels, value: number): void };
+}
+
+/** What we use of prom-client's registries. */
+export interface PrometheusRegistry {
+  removeSingleMetric(name: string): void;
 }
 
 type Labels = Record<string, string>;
@@ -15,7 +21,7 @@ interface Metric<Registry> {
   readonly name: string;
   readonly help: string;
   readonly labelNames: string[];
-  readonly registers?: Registry[];
+  readonly registers: Registry[];
 }
 
 /** Seconds. */
@@ -24,7 +30,7 @@ const buckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 /**
  * Counts and times everything by prom-client: `mtls_bound_requests_total`, `mtls_bound_cache_lookups_total`,
  * `mtls_bound_introspection_duration_seconds`, `mtls_bound_breaker_open`, `mtls_bound_problems_total`. Labels are codes and
- * issuers, never anything of a request. Gives what ends it.
+ * issuers, never anything of a request. Gives what ends it and takes the metrics out of the registry.
  *
  * @param registry the registry to use; by default prom-client's own
  * @example
@@ -32,16 +38,15 @@ const buckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
  *
  * observeByPrometheus(client);
  */
-export function observeByPrometheus<Registry>(
-  { Counter, Gauge, Histogram }: PrometheusClient<Registry>,
-  registry?: Registry,
+export function observeByPrometheus<Registry extends PrometheusRegistry>(
+  { Counter, Gauge, Histogram, register }: PrometheusClient<Registry>,
+  registry: Registry = register,
 ): () => void {
-  const metric = (name: string, help: string, ...labelNames: string[]): Metric<Registry> => ({
-    name: `mtls_bound_${name}`,
-    help,
-    labelNames,
-    ...(registry !== undefined && { registers: [registry] }),
-  });
+  const names: string[] = [];
+  const metric = (name: string, help: string, ...labelNames: string[]): Metric<Registry> => {
+    names.push(`mtls_bound_${name}`);
+    return { name: `mtls_bound_${name}`, help, labelNames, registers: [registry] };
+  };
   const requests = new Counter(metric('requests_total', 'Requests, by what was decided', 'outcome', 'code'));
   const lookups = new Counter(metric('cache_lookups_total', 'Looks at what is known of a token', 'result'));
   const problems = new Counter(metric('problems_total', 'Things that an operator must mend', 'code'));
@@ -50,7 +55,7 @@ export function observeByPrometheus<Registry>(
     ...metric('introspection_duration_seconds', 'Questions to an authorization server', 'issuer', 'outcome'),
     buckets,
   });
-  return observe({
+  const end = observe({
     admitted: () => requests.inc({ outcome: 'admitted', code: '' }),
     refused: ({ refusal }) => requests.inc({ outcome: 'refused', code: refusal.code }),
     reported: ({ refusal }) => requests.inc({ outcome: 'reported', code: refusal.code }),
@@ -62,4 +67,10 @@ export function observeByPrometheus<Registry>(
       (outcome, seconds) =>
         duration.observe({ issuer, outcome }, seconds),
   });
+  return () => {
+    end();
+    for (const name of names) {
+      registry.removeSingleMetric(name);
+    }
+  };
 }
