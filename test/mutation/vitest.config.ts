@@ -35,7 +35,7 @@ export default {
     ),
     // Few values for each property: the fuzzing itself is done elsewhere.
     env: { FUZZ: '0.005', MUTATION: '1' },
-    testTimeout: 15_000,
+    testTimeout: 8_000,
     isolate: false,
     sequence: { sequencer: QuickestFirst },
     reporters: ['default'],

@@ -5,8 +5,6 @@ import { root } from '../docs/pages.js';
 
 const script = join(root, 'scripts/release.mjs');
 const names = ['core', 'express-mtls', 'koa-mtls'];
-const manifests = () =>
-  names.map((name) => readFileSync(join(root, 'packages', name, 'package.json'), 'utf8'));
 
 it('what is published says where it comes from, wants provenance, and names the core by its version', () => {
   const address = 'https://git.example.com/owner/repository';
