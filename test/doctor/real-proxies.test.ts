@@ -356,3 +356,14 @@ describeReal('nginx', 'the command as it is built, through NGINX', () => {
     expect(arrivals.join()).not.toContain(secret);
   });
 });
+
+it('the command as it is built, where Node ends TLS: finds nothing, and no header matters', async () => {
+  const server = ['--cert', files.serverCert, '--key', files.serverKey];
+  const listener = await startListening(server, {});
+  const pair = ['--cert', files.cert, '--key', files.key, '--ca', files.ca];
+  const url = `https://localhost:${listener.port}/`;
+  const { code, findings } = await findingsOfDoctor(['probe', '--url', url, ...pair]);
+  await listener.end();
+  expect(codesOf(findings)).toEqual(['ok certificate_forwarded', 'ok header_overwritten', 'ok tls_versions']);
+  expect(code).toBe(0);
+});

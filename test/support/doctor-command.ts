@@ -12,7 +12,7 @@ import type { Pki } from './pki.js';
 const cli = fileURLToPath(new URL('../../packages/core/dist/doctor/cli.js', import.meta.url));
 
 /** Files and environment of an API that is well: what the command is given. */
-export function commandFiles({ alice, ca }: Pki, { issuer, secrets }: TestAuthorizationServer) {
+export function commandFiles({ alice, ca, server }: Pki, { issuer, secrets }: TestAuthorizationServer) {
   const folder = mkdtempSync(join(tmpdir(), 'mtls-bound-doctor-'));
   const write = (name: string, text: string): string => {
     writeFileSync(join(folder, name), text);
@@ -29,6 +29,8 @@ export function commandFiles({ alice, ca }: Pki, { issuer, secrets }: TestAuthor
   return {
     cert: write('alice.pem', alice.cert),
     key: write('alice.key', alice.key),
+    serverCert: write('server.pem', server.cert),
+    serverKey: write('server.key', server.key),
     ca: caFile,
     environment,
     remove: () => rmSync(folder, { recursive: true }),

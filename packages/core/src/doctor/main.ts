@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { issuerNamedIn } from '../authorization-server/named-issuer.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
+import { tlsSocket } from '../certificate/tls-socket.js';
 import { ConfigurationError } from '../errors.js';
 import { type ResourceServerOptions, resolveSettings, type Settings } from '../options.js';
 import { decide } from './decision.js';
@@ -101,14 +102,15 @@ const commands: Readonly<Record<string, Command>> = {
   },
 
   async listen(given, _rest, { write, complain, signal, environment }) {
-    const source =
-      given.config === undefined
-        ? undefined
-        : resolveSettings(await optionsOf(given), environment).certificate;
     const tls =
       given.cert === undefined && given.key === undefined
         ? undefined
         : await pairOf(required(given, 'cert'), required(given, 'key'));
+    // Without options it is as mtlsBound() without them where Node ends TLS; behind a proxy there is no default.
+    const source =
+      given.config === undefined
+        ? tls && tlsSocket()
+        : resolveSettings(await optionsOf(given), environment).certificate;
     const server = createListener({
       source,
       ...(tls !== undefined && { tls }),

@@ -134,12 +134,17 @@ async function forgedFindings(
       ),
     ];
   }
-  const all = writtenForms(certificate);
-  // A listener shows what comes through, whether it is believed or not.
-  const forms = typeof plain !== 'string' && plain.saw !== undefined ? all.slice(0, 1) : all;
-  const outcome = await forge(options, options.url, header, forms, ({ status, saw }, value) =>
-    saw === undefined ? status < 300 : (saw.headers[header] ?? []).some((line) => line.includes(value)),
-  );
+  const seen = typeof plain === 'string' ? undefined : plain.saw;
+  // Where the header is read, or may be, a listener shows what comes through, believed or not.
+  const shows = seen !== undefined && (!seen.isConfigured || seen.header === header);
+  const own = thumbprintOf(certificate.raw);
+  const forms = writtenForms(certificate).slice(0, shows ? 1 : undefined);
+  const outcome = await forge(options, options.url, header, forms, ({ status, saw }, value) => {
+    if (saw === undefined) {
+      return status < 300;
+    }
+    return shows ? (saw.headers[header] ?? []).some((line) => line.includes(value)) : saw.thumbprint === own;
+  });
   switch (outcome) {
     case 'believed':
       return [
