@@ -1,10 +1,12 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { request } from 'node:http';
+import { type IncomingMessage, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { main, usage } from '../../packages/core/src/doctor/main.js';
 import { audience } from '../support/authorization-server.js';
+import { runDoctor, startListening } from '../support/doctor-command.js';
 import {
   answer,
   type FaultyServer,
@@ -29,6 +31,13 @@ beforeAll(async () => {
   writeFileSync(file('ca.pem'), pki.ca.cert);
   writeFileSync(file('options.mjs'), `export default { audience: '${audience}' };`);
   writeFileSync(file('none.mjs'), 'export const options = {};');
+  writeFileSync(file('throws.mjs'), "throw 'not an Error';");
+  writeFileSync(
+    file('later.mjs'),
+    "setImmediate(() => { throw new Error('the store is gone'); }); export default {};",
+  );
+  writeFileSync(file('bob.key'), pki.bob.key);
+  writeFileSync(file('list.json'), '[]');
 });
 afterAll(async () => {
   await server?.close();
@@ -54,7 +63,13 @@ async function run(args: string[], environment: NodeJS.ProcessEnv = {}, input = 
     output += words;
   };
   const { signal } = new AbortController();
-  const code = await main(args, { write, environment, readInput: async () => input, signal });
+  const code = await main(args, {
+    write,
+    complain: write,
+    environment,
+    readInput: async () => input,
+    signal,
+  });
   return { code, output };
 }
 
@@ -155,7 +170,8 @@ it('listen: shows what arrives, and which preset reads it', async () => {
         resolve(Number(port));
       }
     };
-    const surroundings = { write, environment: {}, readInput: async () => '', signal: end.signal };
+    const readInput = async () => '';
+    const surroundings = { write, complain: write, environment: {}, readInput, signal: end.signal };
     void main(['listen', '--port', '0'], surroundings).then((code) => {
       output += `code ${code}`;
     });
@@ -164,15 +180,20 @@ it('listen: shows what arrives, and which preset reads it', async () => {
   const headers = {
     'X-SSL-Client-Cert': encodeURIComponent(pki.alice.cert),
     Authorization: 'Bearer tok-31415',
+    'X-TLS-Proxy-Secret': 'secret-27182',
   };
-  await new Promise((resolve) => request({ port, host: '127.0.0.1', headers }, resolve).end());
+  const answered = await new Promise<IncomingMessage>((resolve) =>
+    request({ port, host: '127.0.0.1', headers }, resolve).end(),
+  );
+  expect(await text(answered)).not.toMatch(/31415|27182/);
   end.abort();
   await vi.waitFor(() => expect(output).toContain('code 0'));
   expect(output).toMatch(
     /from 127\.0\.0\.1, plain HTTP\n {2}x-ssl-client-cert: -----BEGIN.*\(\d+ characters\)/,
   );
   expect(output).toMatch(/decodable: x-ssl-client-cert is as nginx\(\) or .*reads it/);
-  expect(output).not.toContain('31415');
+  expect(output).toContain('x-tls-proxy-secret: (not shown)');
+  expect(output).not.toMatch(/31415|27182/);
 });
 
 it.each([
@@ -181,11 +202,44 @@ it.each([
   [['--patience'], 2, "Unknown option '--patience'"],
   [['thumbprint'], 2, 'thumbprint needs a file'],
   [['thumbprint', '/nowhere.pem'], 2, 'ENOENT'],
+  [['thumbprint', file('list.json')], 2, 'list.json is no certificate in PEM'],
   [['probe'], 2, '--url is missing'],
+  [['probe', '--url', 'api.example.com'], 2, '--url: "api.example.com" is no URL; begin with https://'],
+  [['probe', '--url', 'localhost:1'], 2, '--url: "localhost:1" is no URL'],
+  [
+    ['probe', '--url', 'https://localhost:1', '--cert', file('alice.pem'), '--key', file('bob.key')],
+    2,
+    'bob.key is no key in PEM that belongs to',
+  ],
+  [['listen', '--port', 'http'], 2, '--port: "http" is no port'],
+  [['listen', '--cert', file('alice.pem')], 2, '--key is missing'],
+  [['check', '--token', '-'], 2, 'there is no token on the standard input'],
+  [['check', '--config', file('throws.mjs')], 2, "throws.mjs can't be loaded: not an Error"],
+  [['explain', '--claims', file('list.json')], 2, 'list.json is no JSON object'],
   [['explain'], 2, '--claims is missing'],
   [['check', '--config', file('none.mjs')], 2, 'has no default export'],
 ] as const)('%j', async (args, code, words) => {
   const result = await run([...args]);
   expect(result.output).toContain(words);
   expect(result.code).toBe(code);
+});
+
+describe('as it is built', () => {
+  it('says what fails in the options themselves, without a stack, on the standard error stream', async () => {
+    const args = ['check', '--json', '--config', file('later.mjs')];
+    expect(await runDoctor(args, environment())).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: 'outside of the doctor something failed, in the options perhaps: the store is gone\n',
+    });
+  });
+
+  it('ends when nobody reads its output any more', async () => {
+    const listener = await startListening([], {});
+    const end = listener.readNoMore();
+    request({ port: listener.port, host: '127.0.0.1' })
+      .on('error', () => undefined)
+      .end();
+    expect(await end).toEqual({ code: 2, complaints: [] });
+  });
 });

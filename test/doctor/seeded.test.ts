@@ -26,6 +26,7 @@ import {
   goodMetadata,
   startFaultyServer,
 } from '../support/faulty-server.js';
+import { problemsOf } from '../support/findings.js';
 import { close, listen } from '../support/loopback.js';
 import { createPki, type Identity, type Pki } from '../support/pki.js';
 
@@ -93,9 +94,6 @@ const escaped = (der: Buffer | undefined): string =>
 /** As a proxy should: always set, whatever the client sent. */
 const careful: Forward = (headers, der) => ({ ...headers, [header]: escaped(der) });
 
-const problemsOf = (findings: readonly Finding[]): (readonly [string, string | undefined])[] =>
-  findings.filter(({ status }) => status === 'problem').map(({ code, fix }) => [code, fix]);
-
 // Each seeded in what is otherwise good, and found alone.
 describe('finds', () => {
   it.each<[string, string, RegExp, () => Promise<Finding[]>]>([
@@ -145,7 +143,7 @@ describe('finds', () => {
     [
       'a wrong encoding',
       'wrong_encoding',
-      /as haproxy\(\) .*reads it: use that preset with \{ header: 'x-ssl-client-cert' \}/,
+      /as haproxy\(\) or .*traefik\(\{ header: 'x-ssl-client-cert' \}\) reads it: use that preset/,
       () => probed((headers, der) => ({ ...headers, [header]: der?.toString('base64') ?? '' })),
     ],
     [

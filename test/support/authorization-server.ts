@@ -66,7 +66,10 @@ export function testClients(pki: Pki) {
 }
 
 /** A real oidc-provider over TLS on a free loopback port: mutual-TLS clients, opaque bound tokens, introspection. */
-export async function startAuthorizationServer(pki: Pki): Promise<TestAuthorizationServer> {
+export async function startAuthorizationServer(
+  pki: Pki,
+  { bindsTokens = true }: { readonly bindsTokens?: boolean } = {},
+): Promise<TestAuthorizationServer> {
   const server = createServer({
     cert: pki.server.cert,
     key: pki.server.key,
@@ -80,7 +83,8 @@ export async function startAuthorizationServer(pki: Pki): Promise<TestAuthorizat
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const apiKey = { pem: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), kid: 'api-1' };
   const encryption = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const provider = new Provider(issuer, await configuration(pki, secrets, apiKey, encryption.publicKey));
+  const configured = await configuration(pki, secrets, apiKey, encryption.publicKey, bindsTokens);
+  const provider = new Provider(issuer, configured);
   let introspections = 0;
   const perToken = new Map<string, number>();
   provider.use(async (ctx, next) => {
@@ -142,6 +146,7 @@ async function configuration(
   secrets: TestAuthorizationServer['secrets'],
   apiKey: TestAuthorizationServer['apiKey'],
   encryptionKey: KeyObject,
+  bindsTokens: boolean,
 ): Promise<Configuration> {
   const { privateKey } = await generateKeyPair('ES256', { extractable: true });
   return {
@@ -164,6 +169,7 @@ async function configuration(
         jwks: { keys: [{ ...encryptionKey.export({ format: 'jwk' }), use: 'enc', kid: 'enc-1' }] },
       },
       { ...bySubject('api-tls', pki.proxy), grant_types: [] },
+      { ...bySubject('api-expired', pki.expired), grant_types: [] },
       { ...byOwnCertificate('api-self-signed', pki.selfSignedEc), grant_types: [] },
       { ...bySubject('revoker', pki.proxy), scope: revokeScope },
       bySubject('alice', pki.alice),
@@ -209,7 +215,7 @@ async function configuration(
       },
       mTLS: {
         enabled: true,
-        certificateBoundAccessTokens: true,
+        certificateBoundAccessTokens: bindsTokens,
         tlsClientAuth: true,
         selfSignedTlsClientAuth: true,
         getCertificate: (ctx) => (ctx.socket as TLSSocket).getPeerX509Certificate()?.toString(),

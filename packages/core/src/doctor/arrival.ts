@@ -1,4 +1,10 @@
-import type { CertificateSource, ClientCertificate } from '../certificate/client-certificate.js';
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import {
+  type CertificateSource,
+  type ClientCertificate,
+  thumbprintOf,
+} from '../certificate/client-certificate.js';
 import { connectionOf } from '../certificate/connection.js';
 import { headerValues } from '../certificate/header-values.js';
 import * as proxies from '../certificate/proxies.js';
@@ -15,31 +21,70 @@ export interface Arrival {
   readonly headers: Readonly<Record<string, readonly string[]>>;
   /** `x5t#S256` of the certificate as the API would take it. */
   readonly thumbprint: string | undefined;
+  /** Whether the API's options are known here: without them nobody can say what it would take. */
+  readonly isConfigured: boolean;
+  /** The header that it reads; without its options, the first that some preset reads. */
+  readonly header: string | undefined;
   readonly findings: readonly Finding[];
 }
 
-const presets = {
-  'nginx()': proxies.nginx,
-  'haproxy()': proxies.haproxy,
-  'apache()': proxies.apache,
-  "apache({ encoding: 'base64' })": () => proxies.apache({ encoding: 'base64' }),
-  'rfc9440()': proxies.rfc9440,
-  'traefik()': proxies.traefik,
-  'envoy()': proxies.envoy,
-  'awsAlb()': proxies.awsAlb,
-} as const;
+/** Presets, each with the further words of its call; undefined where its header has one name alone. */
+const presets: readonly (readonly [preset: proxies.ProxyPreset, words: string | undefined])[] = [
+  [proxies.rfc9440(), undefined],
+  [proxies.nginx(), ''],
+  [proxies.haproxy(), ''],
+  [proxies.apache(), ''],
+  [proxies.apache({ encoding: 'base64' }), "encoding: 'base64'"],
+  [proxies.caddy(), ''],
+  [proxies.traefik(), ''],
+  [proxies.envoy(), undefined],
+  [proxies.awsAlb(), ''],
+];
+
+/** How the preset is called to read this header; undefined where it can't. */
+function callOf({ name, header: usual }: proxies.ProxyPreset, words: string | undefined, header: string) {
+  if (header !== usual && words === undefined) {
+    return undefined;
+  }
+  const inside = [...(header === usual ? [] : [`header: '${header}'`]), ...(words ? [words] : [])].join(', ');
+  return inside === '' ? `${name}()` : `${name}({ ${inside} })`;
+}
 
 /** Looks at a request as the API would. Never throws. */
 export function examine(req: NodeRequest, source: CertificateSource | undefined): Arrival {
   const connection = connectionOf(req);
-  const headers = certificateHeaders(req);
+  const headers = certificateHeaders(req, source?.header);
   const seen: { certificate?: ClientCertificate | undefined } = {};
+  const readable = Object.keys(headers).find((name) => readings(name, headers[name]?.[0] ?? '').length > 0);
   return {
     peer: connection?.remoteAddress ?? 'a unix socket',
     tls: connection?.encrypted === true,
     headers,
     findings: source === undefined ? guess(headers) : asConfigured(req, source, headers, seen),
     thumbprint: seen.certificate?.thumbprint,
+    isConfigured: source !== undefined,
+    header: source === undefined ? readable : source.header,
+  };
+}
+
+/** What Node itself refuses before anyone can look at it, as the API's Node would. */
+export function unparsable(why: string, socket: Socket, source: CertificateSource | undefined): Arrival {
+  const finding =
+    why === 'HPE_HEADER_OVERFLOW'
+      ? problem('header_too_large', 'the headers are longer than Node takes', raiseTheLimits)
+      : problem(
+          'wrong_encoding',
+          `Node can't read the headers (${why}); does the certificate have several lines?`,
+          'let the proxy write it on one: in NGINX $ssl_client_escaped_cert, not $ssl_client_cert or $ssl_client_raw_cert',
+        );
+  return {
+    peer: socket.remoteAddress ?? 'a unix socket',
+    tls: socket instanceof TLSSocket,
+    headers: {},
+    thumbprint: undefined,
+    isConfigured: source !== undefined,
+    header: source?.header,
+    findings: [finding],
   };
 }
 
@@ -92,6 +137,9 @@ function asConfigured(
   ];
 }
 
+export const raiseTheLimits =
+  'raise the limits for headers: large_client_header_buffers or proxy_buffer_size of the proxy, --max-http-header-size of Node';
+
 /** The header is there but says nothing to the preset: is it another's, or not whole? */
 function unreadable(header: string, values: readonly string[], message: string): Finding {
   const [value = ''] = values;
@@ -102,30 +150,38 @@ function unreadable(header: string, values: readonly string[], message: string):
     return problem(
       'header_truncated',
       `${header} ends in the middle of a certificate, after ${value.length} characters`,
-      'raise the limits for headers: large_client_header_buffers or proxy_buffer_size of the proxy, --max-http-header-size of Node',
+      raiseTheLimits,
     );
   }
-  const fitting = namesOfFitting(value);
+  const fitting = readings(header, value).map(([call]) => call);
   return problem(
     'wrong_encoding',
     message,
     fitting.length === 0
       ? 'see docs/proxies for how this proxy writes the header'
-      : `the value is as ${fitting.join(' or ')} reads it: use that preset with { header: '${header}' }`,
+      : `the value is as ${fitting.join(' or ')} reads it: use that preset`,
   );
 }
 
 function guess(headers: Arrival['headers']): Finding[] {
   return Object.entries(headers).flatMap(([name, values]) => {
-    const fitting = namesOfFitting(values[0] ?? '');
-    return fitting.length === 0 ? [] : [ok('decodable', `${name} is as ${fitting.join(' or ')} reads it`)];
+    const read = readings(name, values[0] ?? '');
+    const names = read.map(([call]) => call).join(' or ');
+    return read.length === 0
+      ? []
+      : [ok('decodable', `${name} is as ${names} reads it; its x5t#S256 is ${read[0]?.[1]}`)];
   });
 }
 
-function namesOfFitting(value: string): string[] {
-  return Object.entries(presets).flatMap(([name, preset]) => {
-    const { kind } = preset().decode(value);
-    return kind === 'certificate' || kind === 'hash' ? [name] : [];
+/** Which presets read it, and the thumbprint that each finds. */
+function readings(header: string, value: string): [call: string, thumbprint: string][] {
+  return presets.flatMap(([preset, words]): [string, string][] => {
+    const call = callOf(preset, words, header);
+    const decoded = preset.decode(value);
+    if (call === undefined || (decoded.kind !== 'certificate' && decoded.kind !== 'hash')) {
+      return [];
+    }
+    return [[call, decoded.kind === 'hash' ? decoded.thumbprint : thumbprintOf(decoded.der)]];
   });
 }
 
@@ -150,14 +206,17 @@ function unescaped(value: string): string {
 }
 
 const aboutCertificates = /cert|ssl|tls|xfcc|mtls/i;
+/** The secret that proxy and API share may have a name with one of these words in it. */
+const mayBeSecret = /secret|token|password|authorization/i;
 
-function certificateHeaders({ rawHeaders }: NodeRequest): Record<string, string[]> {
+function certificateHeaders({ rawHeaders }: NodeRequest, read?: string): Record<string, string[]> {
   const found: Record<string, string[]> = {};
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const [name = '', value = ''] = rawHeaders.slice(i, i + 2);
-    if (aboutCertificates.test(name)) {
-      const lower = name.toLowerCase();
-      found[lower] = [...(found[lower] ?? []), value];
+    const lower = name.toLowerCase();
+    if (lower === read || aboutCertificates.test(name)) {
+      const shown = lower !== read && mayBeSecret.test(name) ? '(not shown)' : value;
+      found[lower] = [...(found[lower] ?? []), shown];
     }
   }
   return found;

@@ -5,8 +5,20 @@ const end = new AbortController();
 process.once('SIGINT', () => end.abort());
 process.once('SIGTERM', () => end.abort());
 
+// What the middleware would warn of, the findings say.
+process.removeAllListeners('warning');
+// Whoever reads the output, as `head` does, may have gone.
+process.stdout.on('error', () => process.exit(2));
+// Of the user's own options: a client of Redis without a listener for its errors, say.
+process.on('uncaughtException', (error: unknown) => {
+  const message = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`outside of the doctor something failed, in the options perhaps: ${message}\n`);
+  process.exit(2);
+});
+
 const code = await main(process.argv.slice(2), {
   write: (words) => process.stdout.write(words),
+  complain: (words) => process.stderr.write(words),
   environment: process.env,
   readInput: () => text(process.stdin),
   signal: end.signal,

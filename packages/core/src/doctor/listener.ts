@@ -1,7 +1,8 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
+import type { Socket } from 'node:net';
 import type { CertificateSource } from '../certificate/client-certificate.js';
-import { type Arrival, examine } from './arrival.js';
+import { type Arrival, examine, unparsable } from './arrival.js';
 
 /** Marks the answers of a listener, for `probe`. */
 export const listenerHeader = 'x-mtls-doctor';
@@ -26,7 +27,25 @@ export function createListener({ source, tls, onArrival, maxHeaderSize }: Listen
       .end(JSON.stringify(arrival));
   };
   const limit = maxHeaderSize === undefined ? {} : { maxHeaderSize };
-  return tls === undefined
-    ? createServer(limit, listener)
-    : createTlsServer({ ...tls, ...limit, requestCert: true, rejectUnauthorized: false }, listener);
+  const server =
+    tls === undefined
+      ? createServer(limit, listener)
+      : createTlsServer({ ...tls, ...limit, requestCert: true, rejectUnauthorized: false }, listener);
+  return server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    if (!socket.writable || error.code?.startsWith('HPE_') !== true) {
+      socket.destroy();
+      return;
+    }
+    const arrival = unparsable(error.code, socket, source);
+    onArrival(arrival);
+    const body = JSON.stringify(arrival);
+    const head = [
+      'HTTP/1.1 400 Bad Request',
+      `${listenerHeader}: 1`,
+      'content-type: application/json',
+      `content-length: ${Buffer.byteLength(body)}`,
+      'connection: close',
+    ];
+    socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+  });
 }

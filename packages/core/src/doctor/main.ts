@@ -1,23 +1,27 @@
-import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { ClientCertificate } from '../certificate/client-certificate.js';
+import { issuerNamedIn } from '../authorization-server/named-issuer.js';
+import type { ClientCertificate } from '../certificate/client-certificate.js';
+import { tlsSocket } from '../certificate/tls-socket.js';
 import { ConfigurationError } from '../errors.js';
-import { type ResourceServerOptions, resolveSettings } from '../options.js';
+import { type ResourceServerOptions, resolveSettings, type Settings } from '../options.js';
 import { decide } from './decision.js';
-import { type Finding, problem } from './finding.js';
+import { type Finding, problem, warning } from './finding.js';
+import { certificateIn, claimsIn, messageOf, pairOf, portOf, UsageError, urlOf } from './input.js';
 import { createListener } from './listener.js';
 import { probe } from './probe.js';
 import { arrivalInWords, hasProblem, inWords } from './report.js';
-import { checkServer } from './server-checks.js';
+import { checkServer, type Sample } from './server-checks.js';
 import { checkStores } from './store-checks.js';
 
 /** Where the doctor writes to and reads from. */
 export interface Surroundings {
   readonly write: (text: string) => void;
+  /** For what is no finding: the standard error stream, so that `--json` stays JSON. */
+  readonly complain: (text: string) => void;
   readonly environment: NodeJS.ProcessEnv;
   readonly readInput: () => Promise<string>;
   /** Ends `listen`. */
@@ -29,7 +33,7 @@ export type ExitCode = 0 | 1 | 2;
 
 export const usage = `mtls-doctor: what is wrong between client, proxy, API and authorization server
 
-  mtls-doctor check      [--config FILE] [--token TOKEN|-] [--cert CLIENT.pem]
+  mtls-doctor check      [--config FILE] [--token TOKEN|-] [--cert CLIENT.pem] [--issuer URL]
   mtls-doctor listen     [--config FILE] [--host 127.0.0.1] [--port 8080] [--cert SERVER.pem --key SERVER.key]
   mtls-doctor probe      --url URL --cert CLIENT.pem --key CLIENT.key
                          [--ca CA.pem] [--direct URL] [--header NAME] [--token TOKEN|-]
@@ -37,13 +41,15 @@ export const usage = `mtls-doctor: what is wrong between client, proxy, API and 
   mtls-doctor explain    --claims CLAIMS.json [--cert CLIENT.pem] [--config FILE]
 
 --config names a module whose default export are the options of mtlsBound(); without it they come from the environment.
---token - reads the token from the standard input. --json prints findings as JSON.
+--token - reads the token from the standard input. --issuer says whose it is, where there are several issuers.
+--json prints findings as JSON.
 Exit codes: 0 no problem, 1 problems found, 2 the command can't be understood or carried out.
 `;
 
 const optionNames = [
   'config',
   'token',
+  'issuer',
   'cert',
   'key',
   'ca',
@@ -58,8 +64,6 @@ type Given = Partial<Record<(typeof optionNames)[number], string>> & {
   readonly json?: boolean;
   readonly help?: boolean;
 };
-
-class UsageError extends Error {}
 
 /** Runs one command. Never rejects. */
 export async function main(args: readonly string[], around: Surroundings): Promise<ExitCode> {
@@ -83,7 +87,7 @@ export async function main(args: readonly string[], around: Surroundings): Promi
     }
     return await run(given, rest, around);
   } catch (error) {
-    around.write(`${(error as Error).message}\n${error instanceof UsageError ? `\n${usage}` : ''}`);
+    around.complain(`${messageOf(error)}\n${error instanceof UsageError ? `\n${usage}` : ''}`);
     return 2;
   }
 }
@@ -92,20 +96,21 @@ type Command = (given: Given, rest: readonly string[], around: Surroundings) => 
 
 const commands: Readonly<Record<string, Command>> = {
   async check(given, _rest, around) {
-    const sample = { token: await tokenOf(given, around), certificate: await certificateOf(given.cert) };
+    const { cert, issuer } = given;
+    const sample = { token: await tokenOf(given, around), certificate: await certificateOf(cert), issuer };
     return told(await checkAll(await optionsOf(given), around.environment, sample), given, around);
   },
 
-  async listen(given, _rest, { write, signal, environment }) {
+  async listen(given, _rest, { write, complain, signal, environment }) {
+    const tls =
+      given.cert === undefined && given.key === undefined
+        ? undefined
+        : await pairOf(required(given, 'cert'), required(given, 'key'));
+    // Without options it is as mtlsBound() without them where Node ends TLS; behind a proxy there is no default.
     const source =
       given.config === undefined
-        ? undefined
+        ? tls && tlsSocket()
         : resolveSettings(await optionsOf(given), environment).certificate;
-    const { cert, key } = given;
-    const tls =
-      cert === undefined || key === undefined
-        ? undefined
-        : { cert: await readFile(cert), key: await readFile(key) };
     const server = createListener({
       source,
       ...(tls !== undefined && { tls }),
@@ -113,10 +118,11 @@ const commands: Readonly<Record<string, Command>> = {
         write(`${given.json === true ? JSON.stringify(arrival) : arrivalInWords(arrival)}\n`),
     });
     const { host = '127.0.0.1', port = '8080' } = given;
-    server.listen(Number(port), host);
+    server.listen(portOf(port), host);
     await once(server, 'listening');
     const address = server.address();
-    write(
+    const say = given.json === true ? complain : write;
+    say(
       `listening on ${host}:${typeof address === 'object' ? address?.port : port}, in place of the API; end with Ctrl-C\n`,
     );
     if (!signal.aborted) {
@@ -131,10 +137,9 @@ const commands: Readonly<Record<string, Command>> = {
     const token = await tokenOf(given, around);
     const { direct, header, ca } = given;
     const findings = await probe({
-      url: new URL(required(given, 'url')),
-      cert: await readFile(required(given, 'cert')),
-      key: await readFile(required(given, 'key')),
-      ...(direct !== undefined && { direct: new URL(direct) }),
+      url: urlOf('url', required(given, 'url')),
+      ...(await pairOf(required(given, 'cert'), required(given, 'key'))),
+      ...(direct !== undefined && { direct: urlOf('direct', direct) }),
       ...(header !== undefined && { header: header.toLowerCase() }),
       ...(ca !== undefined && { ca: await readFile(ca) }),
       ...(token !== undefined && { token }),
@@ -147,7 +152,7 @@ const commands: Readonly<Record<string, Command>> = {
       throw new UsageError('thumbprint needs a file');
     }
     const found = await Promise.all(
-      files.map(async (file) => [file, (await certificateOf(file))?.thumbprint] as const),
+      files.map(async (file) => [file, (await certificateIn(file)).thumbprint] as const),
     );
     write(
       json === true
@@ -158,7 +163,7 @@ const commands: Readonly<Record<string, Command>> = {
   },
 
   async explain(given, _rest, around) {
-    const claims = JSON.parse(await readFile(required(given, 'claims'), 'utf8')) as Record<string, unknown>;
+    const claims = await claimsIn(required(given, 'claims'));
     const options = given.config === undefined ? {} : await optionsOf(given);
     return told(
       [await decide({ claims, certificate: await certificateOf(given.cert) }, options)],
@@ -172,12 +177,19 @@ const commands: Readonly<Record<string, Command>> = {
 export async function checkAll(
   options: ResourceServerOptions,
   environment: NodeJS.ProcessEnv,
-  sample: { readonly token: string | undefined; readonly certificate: ClientCertificate | undefined },
+  sample: Sample,
 ): Promise<Finding[]> {
   try {
     const settings = resolveSettings(options, environment);
+    const { issuers } = settings;
+    const whose = issuers.length === 1 ? issuers[0]?.issuer : issuerOf(sample);
     const found = await Promise.all([
-      ...settings.issuers.map((issuer) => checkServer(issuer, settings, sample)),
+      ...issuers.map(async (one) => {
+        const own = one.issuer === whose ? sample : { ...sample, token: undefined };
+        const findings = await checkServer(one, settings, own);
+        return issuers.length === 1 ? findings : findings.map((finding) => named(finding, one.issuer));
+      }),
+      tokenNotTried(settings, sample, whose),
       checkStores(settings),
     ]);
     return found.flat();
@@ -187,6 +199,37 @@ export async function checkAll(
     }
     throw error;
   }
+}
+
+function issuerOf({ token, issuer }: Sample): string | undefined {
+  return issuer ?? (token === undefined ? undefined : issuerNamedIn(token));
+}
+
+function named(finding: Finding, issuer: string): Finding {
+  const { message } = finding;
+  return message.includes(issuer) ? finding : { ...finding, message: `${issuer}: ${message}` };
+}
+
+/** A token is a secret of the server that issued it: no other may see it, not even to be asked whether it is its own. */
+function tokenNotTried({ issuers }: Settings, { token }: Sample, whose: string | undefined): Finding[] {
+  if (token === undefined || issuers.some(({ issuer }) => issuer === whose)) {
+    return [];
+  }
+  return whose === undefined
+    ? [
+        warning(
+          'token_not_tried',
+          'nothing tells which of the issuers the token is from, and no other must see it',
+          'name its issuer by --issuer',
+        ),
+      ]
+    : [
+        problem(
+          'token_wrong_issuer',
+          'the token is of none of the issuers in the options',
+          'add its issuer to the option issuers, or get a token from one that is there',
+        ),
+      ];
 }
 
 function told(findings: readonly Finding[], { json }: Given, { write }: Surroundings): ExitCode {
@@ -210,21 +253,29 @@ async function optionsOf({ config }: Given): Promise<ResourceServerOptions> {
   if (config === undefined) {
     return {};
   }
-  const loaded = (await import(pathToFileURL(resolve(config)).href)) as { default?: unknown };
-  const options: unknown = typeof loaded.default === 'function' ? await loaded.default() : loaded.default;
+  const options = await defaultExportOf(config).catch((error: unknown) => {
+    throw new Error(`${config} can't be loaded: ${messageOf(error)}`);
+  });
   if (typeof options !== 'object' || options === null) {
     throw new UsageError(`${config} has no default export with the options of mtlsBound()`);
   }
   return options;
 }
 
+async function defaultExportOf(file: string): Promise<unknown> {
+  const loaded = (await import(pathToFileURL(resolve(file)).href)) as { default?: unknown };
+  return typeof loaded.default === 'function' ? loaded.default() : loaded.default;
+}
+
 /** A token among a command's arguments is seen by every user of the machine. */
 async function tokenOf({ token }: Given, { readInput }: Surroundings): Promise<string | undefined> {
-  return token === '-' ? (await readInput()).trim() : token;
+  const read = token === '-' ? (await readInput()).trim() : token;
+  if (read === '') {
+    throw new UsageError('--token: there is no token on the standard input');
+  }
+  return read;
 }
 
 async function certificateOf(file: string | undefined): Promise<ClientCertificate | undefined> {
-  return file === undefined
-    ? undefined
-    : new ClientCertificate(new X509Certificate(await readFile(file)).raw);
+  return file === undefined ? undefined : certificateIn(file);
 }

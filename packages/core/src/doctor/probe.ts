@@ -3,7 +3,8 @@ import { type IncomingMessage, request as requestPlain } from 'node:http';
 import { type RequestOptions, request as requestTls } from 'node:https';
 import { connect, type SecureVersion } from 'node:tls';
 import { thumbprintOf } from '../certificate/client-certificate.js';
-import type { Arrival } from './arrival.js';
+import { addressOf } from './address.js';
+import { type Arrival, raiseTheLimits } from './arrival.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 import { listenerHeader } from './listener.js';
 
@@ -18,7 +19,7 @@ export interface ProbeOptions {
   readonly key: string | Buffer;
   /** Trusted beside Node's list, for the proxy's certificate. */
   readonly ca?: string | Buffer;
-  /** The header that the proxy sets; what is forged. Default `x-ssl-client-cert`. */
+  /** The header that the proxy sets; what is forged. Default: what the listener reads, else `x-ssl-client-cert`. */
   readonly header?: string;
   /** A token that is bound to the certificate; needed where the API itself stands behind the proxy. */
   readonly token?: string;
@@ -30,115 +31,230 @@ interface Reply {
   readonly saw: Arrival | undefined;
 }
 
-/** Sends a good request and forged ones. Never rejects. */
+/** Sends a good request and forged ones. */
 export async function probe(options: ProbeOptions): Promise<Finding[]> {
-  const { url, direct, cert, key, header = 'x-ssl-client-cert' } = options;
-  const own = thumbprintOf(new X509Certificate(cert).raw);
-  const forged = {
-    [header]: encodeURIComponent(String(cert)),
-    [`${header.replace(/cert$/, 'verify')}`]: 'SUCCESS',
-  };
+  const { url, direct, cert, key } = options;
+  const certificate = new X509Certificate(cert);
   const good = await sent(options, url, { cert, key }, {});
   if (typeof good === 'string') {
     return [problem('unreachable', `${url.href} gives no answer: ${good}`, 'check the URL, --ca and --cert')];
   }
-  const findings = [goodFinding(good, own)];
-  findings.push(forgedFinding(await sent(options, url, undefined, forged), header));
-  if (direct !== undefined) {
-    findings.push(directFinding(await sent(options, direct, undefined, forged), own, direct));
+  const findings = [goodFinding(good, thumbprintOf(certificate.raw), url)];
+  // Who refuses the good request refuses a forged one too, and shows nothing by it.
+  if (isAdmitted(good)) {
+    const header = options.header ?? good.saw?.header ?? 'x-ssl-client-cert';
+    findings.push(...(await forgedFindings(options, certificate, header)));
+    if (direct !== undefined) {
+      findings.push(await directFinding(options, direct, certificate, header, good.saw));
+    }
   }
   if (url.protocol === 'https:') {
-    findings.push(...(await tlsFindings(url)));
+    findings.push(...(await tlsFindings(options)));
   }
   return findings;
 }
 
-function goodFinding({ status, saw }: Reply, own: string): Finding {
+/** A listener answers everyone; of the API itself a redirection is no admission. */
+function isAdmitted({ status, saw }: Reply): boolean {
+  return saw !== undefined || status < 300;
+}
+
+function goodFinding({ status, saw }: Reply, own: string, url: URL): Finding {
   if (saw === undefined) {
-    return status < 400
-      ? ok('certificate_forwarded', `with the certificate the API answers ${status}`)
-      : problem(
-          'good_request_refused',
-          `with certificate and token the API answers ${status}`,
-          'give a token bound to --cert by --token, or put `mtls-doctor listen` in the place of the API',
-        );
+    return status < 300
+      ? ok('certificate_forwarded', `with the certificate ${url.host} answers ${status}`)
+      : refusedFinding(status, url);
   }
   const trouble = saw.findings.find((finding) => finding.status === 'problem');
   if (trouble !== undefined) {
     return trouble;
   }
-  return saw.thumbprint === own
-    ? ok('certificate_forwarded', 'the certificate arrives as it was presented')
-    : problem(
-        'certificate_not_forwarded',
-        saw.thumbprint === undefined
-          ? 'no certificate arrives'
-          : `another certificate arrives: ${saw.thumbprint}`,
-        'let the proxy ask clients for a certificate and set the header; docs/proxies has tested configurations',
+  if (saw.thumbprint === own) {
+    return ok('certificate_forwarded', 'the certificate arrives as it was presented');
+  }
+  const readable = saw.findings.find(({ code, message }) => code === 'decodable' && message.includes(own));
+  if (readable !== undefined) {
+    return warning(
+      'listener_without_options',
+      `the certificate arrives, but nothing tells whether the API would take it: ${readable.message}`,
+      "give `mtls-doctor listen` the API's options by --config",
+    );
+  }
+  const { message = 'none that can be read' } = saw.findings.find(({ status }) => status === 'warning') ?? {};
+  return problem(
+    'certificate_not_forwarded',
+    saw.thumbprint === undefined
+      ? `no certificate arrives: ${message}`
+      : `another certificate arrives: ${saw.thumbprint}`,
+    'let the proxy ask clients for a certificate and set the header; docs/proxies has tested configurations',
+  );
+}
+
+function refusedFinding(status: number, { host }: URL): Finding {
+  const message = `with certificate and token ${host} answers ${status}`;
+  switch (status) {
+    case 431:
+      return problem('header_too_large', message, raiseTheLimits);
+    case 421:
+      return problem(
+        'wrong_host',
+        message,
+        'let --url name the host as clients do: the proxy knows its sites by name',
       );
+    case 502:
+    case 503:
+    case 504:
+      return problem(
+        'api_not_reached',
+        message,
+        "see that the API, or `mtls-doctor listen`, runs where the proxy looks for it, in the proxy's log; then try `mtls-doctor check` there",
+      );
+    default:
+      return problem(
+        'good_request_refused',
+        message,
+        'give a token bound to --cert by --token, or put `mtls-doctor listen` in the place of the API',
+      );
+  }
 }
 
 /** Whoever connects without a certificate may send the header of one who has: the proxy must set it, whatever came. */
-function forgedFinding(reply: Reply | string, header: string): Finding {
-  if (typeof reply === 'string') {
-    return ok('header_overwritten', 'without a certificate the proxy lets nobody in');
+async function forgedFindings(
+  options: ProbeOptions,
+  certificate: X509Certificate,
+  header: string,
+): Promise<Finding[]> {
+  const plain = await sent(options, options.url, undefined, {});
+  if (typeof plain !== 'string' && plain.saw === undefined && isAdmitted(plain)) {
+    return [
+      problem(
+        'not_protected',
+        `${options.url.href} answers ${plain.status} without a certificate as well`,
+        'let --url name a route behind mtlsBound(); if it is one, look at the options binding and optional',
+      ),
+    ];
   }
-  const cameThrough =
-    reply.saw === undefined
-      ? reply.status < 400
-      : (reply.saw.headers[header] ?? []).some((value) => value !== '');
-  return cameThrough
-    ? problem(
-        'header_not_overwritten',
-        `a forged ${header} came through the proxy`,
-        `let the proxy set ${header} on every request, empty where there is no certificate; docs/proxies has tested configurations`,
-      )
-    : ok('header_overwritten', `a forged ${header} does not come through`);
+  const seen = typeof plain === 'string' ? undefined : plain.saw;
+  // Where the header is read, or may be, a listener shows what comes through, believed or not.
+  const shows = seen !== undefined && (!seen.isConfigured || seen.header === header);
+  const own = thumbprintOf(certificate.raw);
+  const forms = writtenForms(certificate).slice(0, shows ? 1 : undefined);
+  const outcome = await forge(options, options.url, header, forms, ({ status, saw }, value) => {
+    if (saw === undefined) {
+      return status < 300;
+    }
+    return shows ? (saw.headers[header] ?? []).some((line) => line.includes(value)) : saw.thumbprint === own;
+  });
+  switch (outcome) {
+    case 'believed':
+      return [
+        problem(
+          'header_not_overwritten',
+          `a forged ${header} came through the proxy`,
+          `let the proxy set ${header} on every request, empty where there is no certificate; docs/proxies has tested configurations`,
+        ),
+      ];
+    case 'not believed':
+      return [ok('header_overwritten', `a forged ${header} does not come through`)];
+    case 'no answer':
+      return [ok('header_overwritten', 'without a certificate the proxy lets nobody in')];
+  }
 }
 
-function directFinding(reply: Reply | string, own: string, url: URL): Finding {
-  if (typeof reply === 'string') {
-    return ok('not_directly_reachable', `${url.host} does not answer who comes around the proxy`);
-  }
-  const isBelieved = reply.saw === undefined ? reply.status < 400 : reply.saw.thumbprint === own;
-  return isBelieved
-    ? problem(
+async function directFinding(
+  options: ProbeOptions,
+  direct: URL,
+  certificate: X509Certificate,
+  header: string,
+  saw: Arrival | undefined,
+): Promise<Finding> {
+  const own = thumbprintOf(certificate.raw);
+  const tells = saw?.isConfigured ?? true;
+  const forms = writtenForms(certificate).slice(0, tells ? undefined : 1);
+  const outcome = await forge(options, direct, header, forms, (reply) =>
+    reply.saw === undefined ? reply.status < 300 : reply.saw.thumbprint === own,
+  );
+  switch (outcome) {
+    case 'believed':
+      return problem(
         'believes_anyone',
-        `${url.host} believes a forged header that does not come from the proxy`,
+        `${direct.host} believes a forged header that does not come from the proxy`,
         "let trust name the proxy's address alone, and add a secret that only the proxy knows",
-      )
-    : warning(
+      );
+    case 'not believed':
+      return warning(
         'directly_reachable',
-        `${url.host} answers who comes around the proxy, but does not believe the header`,
+        `${direct.host} answers who comes around the proxy${tells ? ', but does not believe the header' : ''}`,
         'let a firewall admit the proxy alone',
       );
+    case 'no answer':
+      return ok('not_directly_reachable', `${direct.host} does not answer who comes around the proxy`);
+  }
+}
+
+/** Sends the certificate in a header, without proof of its key. */
+async function forge(
+  options: ProbeOptions,
+  url: URL,
+  header: string,
+  forms: readonly string[],
+  isBelieved: (reply: Reply, value: string) => boolean,
+): Promise<'believed' | 'not believed' | 'no answer'> {
+  for (const value of forms) {
+    const verdict = { [header.replace(/cert$/, 'verify')]: 'SUCCESS' };
+    const reply = await sent(options, url, undefined, { ...verdict, [header]: value });
+    if (typeof reply === 'string') {
+      return 'no answer';
+    }
+    if (isBelieved(reply, value)) {
+      return 'believed';
+    }
+  }
+  return 'not believed';
+}
+
+/** As proxies write it: an API that believes the header believes one of these. */
+function writtenForms(certificate: X509Certificate): string[] {
+  const pem = certificate.toString();
+  const base64 = certificate.raw.toString('base64');
+  return [
+    encodeURIComponent(pem),
+    base64,
+    `:${base64}:`,
+    pem.trim().replaceAll('\n', ' '),
+    Buffer.from(pem).toString('base64'),
+    `Hash=${certificate.fingerprint256.replaceAll(':', '').toLowerCase()};Cert="${encodeURIComponent(pem)}"`,
+  ];
 }
 
 const oldVersions: readonly SecureVersion[] = ['TLSv1', 'TLSv1.1'];
 
-async function tlsFindings(url: URL): Promise<Finding[]> {
+async function tlsFindings(options: ProbeOptions): Promise<Finding[]> {
+  const { host } = options.url;
   const offered: SecureVersion[] = [];
   for (const version of oldVersions) {
-    if (await speaks(url, version)) {
+    if (await speaks(options, version)) {
       offered.push(version);
     }
   }
   return [
     offered.length === 0
-      ? ok('tls_versions', `${url.host} offers nothing older than TLS 1.2`)
+      ? ok('tls_versions', `${host} offers nothing older than TLS 1.2`)
       : problem(
           'old_tls',
-          `${url.host} offers ${offered.join(' and ')}`,
+          `${host} offers ${offered.join(' and ')}`,
           'let it offer TLS 1.2 and 1.3 alone (RFC 9325 §3.1.1): ssl_protocols, minVersion',
         ),
   ];
 }
 
-function speaks({ hostname, port }: URL, version: SecureVersion): Promise<boolean> {
+function speaks({ url, cert, key }: ProbeOptions, version: SecureVersion): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({
-      host: hostname,
-      port: Number(port || 443),
+      ...addressOf(url),
+      // Some finish no handshake without them.
+      cert,
+      key,
       minVersion: version,
       maxVersion: version,
       // OpenSSL refuses old versions by itself above this level; nothing but the handshake is done.

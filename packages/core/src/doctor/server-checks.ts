@@ -5,13 +5,11 @@ import type { ClientIdentity } from '../authorization-server/client-identity.js'
 import { createHttp, unknownAuthority } from '../authorization-server/http.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { asRefusal, type RequestRefused } from '../errors.js';
-import { mismatchHint } from '../explanation.js';
 import type { IssuerSettings } from '../issuer-options.js';
 import type { Settings } from '../options.js';
-import { checkBinding } from '../policy/binding.js';
-import { checkClaims } from '../policy/claims.js';
-import type { TokenClaims } from '../token-claims.js';
+import { addressOf } from './address.js';
 import { type Finding, ok, problem, warning } from './finding.js';
+import { checkToken } from './token-checks.js';
 
 /** What the user has at hand to try with. */
 export interface Sample {
@@ -19,6 +17,8 @@ export interface Sample {
   readonly token: string | undefined;
   /** The client's certificate that the token is bound to. */
   readonly certificate: ClientCertificate | undefined;
+  /** Whose token it is, where that is not to be seen from it. */
+  readonly issuer?: string | undefined;
 }
 
 /** Checks what stands between us and one authorization server. Never rejects. */
@@ -28,17 +28,21 @@ export async function checkServer(
   sample: Sample,
 ): Promise<Finding[]> {
   const problems: Finding[] = [];
+  const mustBind = settings.binding === 'required';
+  let saysItBinds =
+    issuer.metadata === undefined || issuer.metadata.tls_client_certificate_bound_access_tokens === true;
   let authority: Authority;
   try {
     authority = createAuthority(
       {
         ...issuer,
         clockTolerance: settings.clockTolerance,
-        mustBind: settings.binding === 'required',
+        mustBind: true,
         permittedAlgorithms: settings.profile?.algorithms,
       },
       (code, message) => {
-        if (code === 'tokens_may_be_unbound' || code === 'client_authentication_unsupported') {
+        saysItBinds &&= code !== 'tokens_may_be_unbound';
+        if ((code === 'tokens_may_be_unbound' && mustBind) || code === 'client_authentication_unsupported') {
           problems.push(
             warning(code, message, 'ask who runs the authorization server to turn it on, or set the option'),
           );
@@ -49,15 +53,16 @@ export async function checkServer(
     return [problem('configuration', (error as Error).message, 'set the option that it names')];
   }
   try {
-    const findings = [...(await checkOwnCertificate(issuer.client?.authentication.identity))];
-    findings.push(...(await checkConnection(issuer)));
-    const isReachable = !findings.some(
-      ({ code }) => code === 'private_ca_missing' || code === 'server_unreachable',
-    );
-    if (isReachable) {
-      findings.push(...(await checkQuestion(authority, issuer)));
+    const own = await checkOwnCertificate(issuer.client?.authentication.identity);
+    const { findings: connection, spelling } = await checkConnection(issuer);
+    const findings = [...own, ...connection];
+    // What an unfit certificate of ours or a missing connection leads to is no problem of its own.
+    if (!findings.some(({ status, code }) => status === 'problem' && code !== 'clock_skew')) {
+      findings.push(...(await checkQuestion(authority, issuer, spelling)));
       if (sample.token !== undefined && !findings.some(({ status }) => status === 'problem')) {
-        findings.push(...(await checkToken(authority, sample.token, sample.certificate, problems)));
+        findings.push(
+          ...(await checkToken(authority, sample.token, sample.certificate, { mustBind, saysItBinds })),
+        );
       }
     }
     return [...findings, ...problems];
@@ -96,26 +101,25 @@ async function checkOwnCertificate(identity: ClientIdentity | undefined): Promis
   }
 }
 
+interface Connection {
+  readonly findings: Finding[];
+  /** What the server calls itself, where that is not what we call it. */
+  readonly spelling?: string | undefined;
+}
+
 /** TLS, and the two clocks. */
-async function checkConnection({ issuer, http, metadata }: IssuerSettings): Promise<Finding[]> {
-  const url = String(metadata?.introspection_endpoint ?? metadata?.jwks_uri ?? issuer);
-  const tls = await handshake(new URL(url), http.ca);
-  if (typeof tls === 'string') {
-    return [
-      unknownAuthority.has(tls)
-        ? problem(
-            'private_ca_missing',
-            `the certificate of ${url} is from an authority that Node does not know (${tls})`,
-            'give its PEM to http.ca, or its path to MTLS_BOUND_CA_FILE',
-          )
-        : problem(
-            'server_unreachable',
-            `no connection to ${url}: ${tls}`,
-            'check the option issuer, DNS, firewalls and proxies',
-          ),
-    ];
+async function checkConnection({ issuer, http, metadata }: IssuerSettings): Promise<Connection> {
+  const findings: Finding[] = [];
+  // Another way than the direct one, through an HTTP proxy perhaps, is known to the user's own code alone.
+  if (http.agent === undefined && http.fetch === undefined) {
+    const url = String(metadata?.introspection_endpoint ?? metadata?.jwks_uri ?? issuer);
+    const tls = await handshake(new URL(url), http.ca);
+    if (typeof tls === 'string') {
+      return { findings: [connectionProblem(url, tls)] };
+    }
+    findings.push(ok('server_tls', `${url} speaks ${tls.protocol} with ${tls.cipher}`));
   }
-  const findings = [ok('server_tls', `${url} speaks ${tls.protocol} with ${tls.cipher}`)];
+  let spelling: string | undefined;
   const before = Date.now();
   const { send, close } = createHttp(http);
   try {
@@ -135,12 +139,39 @@ async function checkConnection({ issuer, http, metadata }: IssuerSettings): Prom
     } else if (!Number.isNaN(ahead)) {
       findings.push(ok('clock', `the two clocks differ by ${Math.abs(ahead)} s`));
     }
+    spelling = await otherIssuerIn(answer, issuer);
   } catch {
     // The question that follows says what is wrong.
   } finally {
     close();
   }
-  return findings;
+  return { findings, spelling };
+}
+
+function connectionProblem(url: string, why: string): Finding {
+  if (unknownAuthority.has(why)) {
+    return problem(
+      'private_ca_missing',
+      `the certificate of ${url} is from an authority that Node does not know (${why})`,
+      'give its PEM to http.ca, or its path to MTLS_BOUND_CA_FILE',
+    );
+  }
+  return /^(ERR_TLS_)?CERT_|^HOSTNAME_|^INVALID_/.test(why)
+    ? problem(
+        'server_certificate',
+        `the certificate of ${url} is not good for it: ${why}`,
+        'let the option issuer use a name that the certificate has, or ask who runs the server to renew it',
+      )
+    : problem(
+        'server_unreachable',
+        `no connection to ${url}: ${why}`,
+        'check the option issuer, DNS, firewalls and proxies, and that this port speaks TLS',
+      );
+}
+
+async function otherIssuerIn(answer: Response, issuer: string): Promise<string | undefined> {
+  const { issuer: named } = answer.status === 200 ? ((await answer.json()) as { issuer?: unknown }) : {};
+  return typeof named === 'string' && named !== issuer && URL.canParse(named) ? named : undefined;
 }
 
 interface Handshake {
@@ -150,12 +181,9 @@ interface Handshake {
 
 /** What TLS came to, or the code of the error. */
 function handshake(url: URL, ca: IssuerSettings['http']['ca']): Promise<Handshake | string> {
-  const { hostname, port } = url;
   return new Promise((resolve) => {
     const socket = connect({
-      host: hostname,
-      port: Number(port || 443),
-      ...(/^[\d.]+$|:/.test(hostname) ? {} : { servername: hostname }),
+      ...addressOf(url),
       ...(ca !== undefined && { ca }),
       timeout: 5_000,
     });
@@ -172,7 +200,11 @@ function handshake(url: URL, ca: IssuerSettings['http']['ca']): Promise<Handshak
 }
 
 /** Asks about a token that nobody issued: who is let ask learns that it is not active. */
-async function checkQuestion({ read }: Authority, issuer: IssuerSettings): Promise<Finding[]> {
+async function checkQuestion(
+  { read }: Authority,
+  issuer: IssuerSettings,
+  spelling: string | undefined,
+): Promise<Finding[]> {
   const { introspect } = read;
   const good =
     introspect === undefined
@@ -188,7 +220,7 @@ async function checkQuestion({ read }: Authority, issuer: IssuerSettings): Promi
     const message = `${issuer.issuer} calls a made-up token active`;
     return [problem('server_knows_anything', message, 'do not use this server')];
   } catch (thrown) {
-    return [questionProblem(asRefusal(thrown), issuer.issuer)];
+    return [questionProblem(asRefusal(thrown), issuer.issuer, spelling)];
   }
 }
 
@@ -200,7 +232,7 @@ function jwtOfNobody(iss: string): string {
   return `${part(header)}.${part({ iss, exp })}.${Buffer.alloc(64).toString('base64url')}`;
 }
 
-function questionProblem({ code, message }: RequestRefused, issuer: string): Finding {
+function questionProblem({ code, message }: RequestRefused, issuer: string, spelling?: string): Finding {
   switch (code) {
     case 'authorization_server_refused_credentials':
       return problem(
@@ -212,99 +244,29 @@ function questionProblem({ code, message }: RequestRefused, issuer: string): Fin
       return problem(
         'wrong_issuer',
         message,
-        "set the option issuer to the server's own spelling, to the letter",
+        `set the option issuer to the server's own spelling, to the letter${spelling === undefined ? '' : `: ${spelling}`}`,
+      );
+    case 'authorization_server_failed':
+    case 'authorization_server_invalid_answer':
+      return problem(
+        'server_fails',
+        message,
+        `look into the log of the authorization server, or of the proxy before it; is it the one that the option issuer (${issuer}) means?`,
       );
     case 'authorization_server_unsuitable':
-    case 'authorization_server_failed':
       return problem(
         'wrong_issuer',
         message,
         `check the option issuer (${issuer}), or give the endpoints by the option metadata`,
       );
+    case 'authorization_server_timeout':
+    case 'authorization_server_unreachable':
+      return problem(
+        'server_unreachable',
+        message,
+        'see whether it is overloaded, and what stands between; http.timeout says how long we wait',
+      );
     default:
       return problem(code, message, 'see the message; docs/answers.md explains each code');
-  }
-}
-
-async function checkToken(
-  { read, rules }: Authority,
-  token: string,
-  certificate: ClientCertificate | undefined,
-  found: readonly Finding[],
-): Promise<Finding[]> {
-  let answer: TokenClaims | string;
-  try {
-    answer = await read(token);
-  } catch (thrown) {
-    const { code, message } = asRefusal(thrown);
-    return [problem(code, message, 'see the message; docs/answers.md explains each code')];
-  }
-  if (typeof answer === 'string') {
-    const why = 'the authorization server says that the token is not active';
-    return [
-      problem(
-        answer,
-        why,
-        'get a new one; if that one is good, the server may not let us see it: ask who runs it',
-      ),
-    ];
-  }
-  const findings = [ok('token', 'the authorization server knows the token'), ...claimFindings(answer, rules)];
-  if (answer.confirmation === undefined) {
-    const serverBinds = !found.some(({ code }) => code === 'tokens_may_be_unbound');
-    findings.push(
-      serverBinds
-        ? problem(
-            'unbound_client',
-            'the token has no cnf, though the authorization server says that it binds tokens',
-            'register the client with tls_client_certificate_bound_access_tokens, and let it get tokens over mutual TLS',
-          )
-        : problem(
-            'no_cnf',
-            'the token has no cnf, and the authorization server does not say that it binds tokens',
-            'turn certificate-bound access tokens on at the authorization server (RFC 8705 §3)',
-          ),
-    );
-  } else if (certificate !== undefined) {
-    findings.push(bindingFinding(answer.confirmation, certificate));
-  }
-  return findings;
-}
-
-function claimFindings(token: TokenClaims, rules: Authority['rules']): Finding[] {
-  try {
-    checkClaims(token, rules, Date.now() / 1000);
-    return [];
-  } catch (thrown) {
-    const { code, message } = asRefusal(thrown);
-    if (code === 'token_wrong_audience') {
-      const theirs = token.audience?.join(', ') ?? 'none';
-      return [
-        problem(
-          'wrong_audience',
-          `the token's aud is ${theirs}; ours is ${String(rules.audience)}`,
-          'set the option audience to what the server writes, or let clients ask for this API (RFC 8707)',
-        ),
-      ];
-    }
-    return [problem(code, message, 'see docs/answers.md')];
-  }
-}
-
-function bindingFinding(confirmation: unknown, certificate: ClientCertificate): Finding {
-  try {
-    checkBinding(confirmation, certificate.thumbprint, 'required');
-    return ok('binding', 'the token is bound to the certificate');
-  } catch (thrown) {
-    const { code, message, expectedThumbprint } = asRefusal(thrown);
-    const hint = expectedThumbprint && mismatchHint(expectedThumbprint, certificate, undefined);
-    const both =
-      expectedThumbprint &&
-      `the token is bound to ${expectedThumbprint}, the certificate is ${certificate.thumbprint}`;
-    return problem(
-      code,
-      both ?? message,
-      hint ?? 'present the certificate with which the client got the token',
-    );
   }
 }

@@ -1,0 +1,121 @@
+import { decodeJwt } from 'jose';
+import type { Authority } from '../authorization-server/authorities.js';
+import type { ClientCertificate } from '../certificate/client-certificate.js';
+import { asRefusal } from '../errors.js';
+import { mismatchHint } from '../explanation.js';
+import { checkBinding } from '../policy/binding.js';
+import { checkClaims } from '../policy/claims.js';
+import {
+  readTokenClaims,
+  type TokenAnswer,
+  type TokenClaims,
+  type TokenDefect,
+  type TokenReader,
+} from '../token-claims.js';
+import { type Finding, ok, problem, warning } from './finding.js';
+
+function defectFinding(defect: TokenDefect, read: TokenReader): Finding {
+  if (defect === 'token_claims_malformed') {
+    const why = 'a claim of the token is missing or of a type that the standards do not permit';
+    return problem(defect, why, 'ask who runs the authorization server (RFC 7662 §2.2, RFC 9068 §2.2)');
+  }
+  return read.introspect === read
+    ? problem(
+        defect,
+        'the authorization server says that the token is not active',
+        'get a new one; if that one is good, the server may not let us see it: ask who runs it',
+      )
+    : problem(
+        defect,
+        "the token is no JWT that one of the server's keys has signed and that is valid now, for this API",
+        'get a new one; for tokens that are no JWTs leave the option tokens at introspection()',
+      );
+}
+
+/** Asks about the user's token as the API would, and compares it with the certificate. Never rejects. */
+export async function checkToken(
+  { read, rules }: Authority,
+  token: string,
+  certificate: ClientCertificate | undefined,
+  { mustBind, saysItBinds }: { readonly mustBind: boolean; readonly saysItBinds: boolean },
+): Promise<Finding[]> {
+  let answer: TokenAnswer;
+  try {
+    answer = await read(token);
+  } catch (thrown) {
+    const { code, message } = asRefusal(thrown);
+    return [problem(code, message, 'see the message; docs/answers.md explains each code')];
+  }
+  if (typeof answer === 'string') {
+    const claimed = read.introspect === read ? [] : claimedFindings(token, rules);
+    return claimed.length > 0 ? claimed : [defectFinding(answer, read)];
+  }
+  const findings = [ok('token', 'the authorization server knows the token'), ...claimFindings(answer, rules)];
+  if (answer.confirmation === undefined) {
+    const finding = mustBind ? problem : warning;
+    findings.push(
+      saysItBinds
+        ? finding(
+            'unbound_client',
+            'the token has no cnf, though the authorization server says that it binds tokens',
+            'register the client with tls_client_certificate_bound_access_tokens, and let it get tokens over mutual TLS',
+          )
+        : finding(
+            'no_cnf',
+            'the token has no cnf, and the authorization server does not say that it binds tokens',
+            'turn certificate-bound access tokens on at the authorization server (RFC 8705 §3)',
+          ),
+    );
+  } else if (certificate !== undefined) {
+    findings.push(bindingFinding(answer.confirmation, certificate));
+  }
+  return findings;
+}
+
+/** What a JWT that is not accepted says of itself: why it is not, most often. */
+function claimedFindings(token: string, rules: Authority['rules']): Finding[] {
+  try {
+    const claims = readTokenClaims(decodeJwt(token), rules.issuer);
+    return typeof claims === 'string' ? [] : claimFindings(claims, rules);
+  } catch {
+    return [];
+  }
+}
+
+function claimFindings(token: TokenClaims, rules: Authority['rules']): Finding[] {
+  try {
+    checkClaims(token, rules, Date.now() / 1000);
+    return [];
+  } catch (thrown) {
+    const { code, message } = asRefusal(thrown);
+    if (code === 'token_wrong_audience') {
+      const theirs = token.audience?.join(', ') ?? 'none';
+      return [
+        problem(
+          'wrong_audience',
+          `the token's aud is ${theirs}; ours is ${String(rules.audience)}`,
+          'set the option audience to what the server writes, or let clients ask for this API (RFC 8707)',
+        ),
+      ];
+    }
+    return [problem(code, message, 'see docs/answers.md')];
+  }
+}
+
+function bindingFinding(confirmation: unknown, certificate: ClientCertificate): Finding {
+  try {
+    checkBinding(confirmation, certificate.thumbprint, 'required');
+    return ok('binding', 'the token is bound to the certificate');
+  } catch (thrown) {
+    const { code, message, expectedThumbprint } = asRefusal(thrown);
+    const hint = expectedThumbprint && mismatchHint(expectedThumbprint, certificate, undefined);
+    const both =
+      expectedThumbprint &&
+      `the token is bound to ${expectedThumbprint}, the certificate is ${certificate.thumbprint}`;
+    return problem(
+      code,
+      both ?? message,
+      hint ?? 'present the certificate with which the client got the token',
+    );
+  }
+}
