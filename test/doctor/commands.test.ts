@@ -30,6 +30,11 @@ beforeAll(async () => {
   writeFileSync(file('alice.pem'), pki.alice.cert);
   writeFileSync(file('ca.pem'), pki.ca.cert);
   writeFileSync(file('options.mjs'), `export default { audience: '${audience}' };`);
+  writeFileSync(
+    file('issuers.mjs'),
+    `const rest = { audience: '${audience}', clientId: 'api', clientSecret: 'secret-of-the-api' };
+    export default { issuers: [{ issuer: 'https://first.example.com', ...rest }, { issuer: 'https://as.example.com', ...rest }], selectIssuer: 'in-order' };`,
+  );
   writeFileSync(file('none.mjs'), 'export const options = {};');
   writeFileSync(file('throws.mjs'), "throw 'not an Error';");
   writeFileSync(
@@ -124,15 +129,24 @@ describe('check', () => {
 });
 
 describe('explain', () => {
+  let environment: NodeJS.ProcessEnv = {};
+  beforeEach(() => {
+    environment = { MTLS_BOUND_ISSUER: 'https://as.example.com', MTLS_BOUND_AUDIENCE: `x ${audience}` };
+  });
   const explained = async (claims: object, ...more: string[]): Promise<Run> => {
     writeFileSync(file('claims.json'), JSON.stringify(claims));
-    return run(['explain', '--claims', file('claims.json'), ...more]);
+    return run(['explain', '--claims', file('claims.json'), ...more], environment);
   };
   const good = () => goodClaims('https://as.example.com', pki.alice.thumbprint, { exp: now + 60 });
 
   it.each<[string, () => Promise<Run>, 0 | 1, RegExp]>([
     ['a good case', () => explained(good(), '--cert', file('alice.pem')), 0, /^ok .*admitted/],
-    ['no certificate', () => explained(good()), 1, /certificate_missing: 401/],
+    [
+      'no certificate',
+      () => explained(good()),
+      1,
+      /certificate_missing: 401: .*no certificate came from --cert\n.*by --cert/,
+    ],
     [
       'hex',
       () =>
@@ -142,7 +156,7 @@ describe('explain', () => {
           file('alice.pem'),
         ),
       1,
-      /certificate_mismatch: 401: .*\n.*-> cnf has the right hash in hex/,
+      /certificate_mismatch: 401: .*--cert presents .*\n.*-> cnf has the right hash in hex.*RFC 8705 §3\.1/,
     ],
     ['expired', () => explained({ ...good(), exp: 1 }, '--cert', file('alice.pem')), 1, /token_expired: 401/],
     ['not active', () => explained({ active: false }, '--cert', file('alice.pem')), 1, /token_inactive: 401/],
@@ -152,10 +166,51 @@ describe('explain', () => {
       1,
       /token_wrong_audience: 401: .*expected aud/,
     ],
+    [
+      "the environment's audience",
+      () => explained({ ...good(), aud: 'y' }, '--cert', file('alice.pem')),
+      1,
+      /token_wrong_audience: 401: .*expected aud x or https/,
+    ],
+    [
+      "the environment's issuer",
+      () => explained({ ...good(), iss: 'https://other.example.com' }, '--cert', file('alice.pem')),
+      1,
+      /token_wrong_issuer: 401: .*expected iss https:\/\/as\.example\.com/,
+    ],
+    [
+      'one of several issuers',
+      () => explained(good(), '--cert', file('alice.pem'), '--config', file('issuers.mjs')),
+      0,
+      /^ok .*admitted/,
+    ],
+    [
+      'none of several issuers',
+      () =>
+        explained(
+          { ...good(), iss: 'https://other.example.com' },
+          '--cert',
+          file('alice.pem'),
+          '--config',
+          file('issuers.mjs'),
+        ),
+      1,
+      /token_wrong_issuer/,
+    ],
   ])('%s', async (_, explain, code, output) => {
     const result = await explain();
     expect(result.output).toMatch(output);
+    expect(result.output).not.toContain('not_compared');
     expect(result.code).toBe(code);
+  });
+
+  it('says what it could compare with nothing', async () => {
+    environment = {};
+    const { output, code } = await explained({ ...good(), aud: 'anyone' }, '--cert', file('alice.pem'));
+    expect(output).toMatch(/^ok .*admitted/);
+    expect(output).toMatch(/issuer_not_compared: .*\n.*MTLS_BOUND_ISSUER/);
+    expect(output).toMatch(/audience_not_compared: .*\n.*MTLS_BOUND_AUDIENCE/);
+    expect(code).toBe(0);
   });
 });
 

@@ -120,6 +120,14 @@ function isAuthority(certificate: ClientCertificate): boolean {
 
 /** For the `error_description` of a challenge (RFC 6750 §3): what it permits, and no more. */
 export function explained(refusal: RequestRefused, explanation: Explanation): string | undefined {
+  return inWords(refusal, explanation)
+    ?.replaceAll('"', "'")
+    .replaceAll('\\', '/')
+    .replaceAll(/[^\x20-\x7e]/g, '?');
+}
+
+/** Undefined where the refusal has no words of its own. */
+export function inWords(refusal: RequestRefused, explanation: Explanation): string | undefined {
   const { description, code, status } = refusal;
   if (description === undefined) {
     return undefined;
@@ -139,9 +147,5 @@ export function explained(refusal: RequestRefused, explanation: Explanation): st
       : []),
     ...(hint === undefined ? [] : [hint]),
   ];
-  return parts
-    .join('; ')
-    .replaceAll('"', "'")
-    .replaceAll('\\', '/')
-    .replaceAll(/[^\x20-\x7e]/g, '?');
+  return parts.join('; ');
 }

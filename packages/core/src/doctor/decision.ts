@@ -1,12 +1,12 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
-import { asRefusal } from '../errors.js';
-import { explained } from '../explanation.js';
+import { asRefusal, type RefusalCode } from '../errors.js';
+import { inWords } from '../explanation.js';
 import type { Explanation, RefusedEvent } from '../observe/events.js';
 import type { ResourceServerOptions } from '../options.js';
-import { createResourceServer } from '../resource-server.js';
+import { createResourceServer, type ResourceServer } from '../resource-server.js';
 import { readTokenClaims } from '../token-claims.js';
-import { type Finding, ok, problem } from './finding.js';
+import { type Finding, ok, problem, warning } from './finding.js';
 
 /** What is to be decided about: claims as the authorization server gives them, and a certificate in PEM or DER. */
 export interface Case {
@@ -14,24 +14,53 @@ export interface Case {
   readonly certificate: ClientCertificate | undefined;
 }
 
-/** Decides as the API would, with its own options, and says why. Nobody is asked. */
+/**
+ * Decides as the API would, with its own options, and says why. Nobody is asked. What neither options nor environment say of issuer
+ * and audience can't be compared, which is said.
+ */
 export async function decide(
   { claims, certificate }: Case,
   options: ResourceServerOptions,
-): Promise<Finding> {
-  let explanation: Explanation | undefined;
-  const note = (event: unknown): void => {
-    explanation = (event as RefusedEvent).explanation;
-  };
-  const issuer = options.issuer ?? (typeof claims.iss === 'string' ? claims.iss : 'https://issuer.invalid');
+  { MTLS_BOUND_ISSUER, MTLS_BOUND_AUDIENCE }: NodeJS.ProcessEnv,
+): Promise<Finding[]> {
+  const { issuers, selectIssuer: _, ...more } = options;
+  const one = issuers?.find(({ issuer }) => issuer === claims.iss) ?? issuers?.[0];
+  const named = one?.issuer ?? more.issuer ?? MTLS_BOUND_ISSUER;
+  const audience = one?.audience ?? more.audience ?? MTLS_BOUND_AUDIENCE?.split(' ');
+  const issuer = named ?? (typeof claims.iss === 'string' ? claims.iss : 'https://issuer.invalid');
   const server = createResourceServer({
-    audience: 'server-enforced',
-    ...options,
+    ...more,
+    ...one,
     issuer,
+    audience: audience ?? 'server-enforced',
     tokens: () => async () => (claims.active === false ? 'token_inactive' : readTokenClaims(claims, issuer)),
     certificate: () => certificate,
     floodGuard: false,
   });
+  try {
+    return [
+      await decisionOf(server),
+      ...(named === undefined ? [notCompared('issuer')] : []),
+      ...(audience === undefined ? [notCompared('audience')] : []),
+    ];
+  } finally {
+    await server.close();
+  }
+}
+
+function notCompared(option: string): Finding {
+  return warning(
+    `${option}_not_compared`,
+    `what the token says of its ${option} was compared with nothing`,
+    `name the API's options by --config, or set MTLS_BOUND_${option.toUpperCase()}`,
+  );
+}
+
+async function decisionOf(server: ResourceServer): Promise<Finding> {
+  let explanation: Explanation | undefined;
+  const note = (event: unknown): void => {
+    explanation = { ...(event as RefusedEvent).explanation, certificateFrom: '--cert' };
+  };
   const req = { url: '/', headers: {}, rawHeaders: ['authorization', 'Bearer explained'], socket: {} };
   subscribe('mtls-bound:refused', note);
   try {
@@ -39,15 +68,16 @@ export async function decide(
     return ok('admitted', 'a request with this token and this certificate is let in');
   } catch (thrown) {
     const refusal = asRefusal(thrown);
-    const why =
-      explanation === undefined ? refusal.message : (explained(refusal, explanation) ?? refusal.message);
-    return problem(
-      refusal.code,
-      `${refusal.status}: ${why}`,
-      explanation?.hint ?? 'docs/answers.md explains each code',
-    );
+    const { code, status, message } = refusal;
+    const why = (explanation && inWords(refusal, explanation)) ?? message;
+    return problem(code, `${status}: ${why}`, fixes[code] ?? explanation?.hint ?? mendTheToken);
   } finally {
     unsubscribe('mtls-bound:refused', note);
-    await server.close();
   }
 }
+
+const mendTheToken =
+  'let the client get another token, from the server and for the API that the options name';
+const fixes: Partial<Record<RefusalCode, string>> = {
+  certificate_missing: 'name the certificate that the client presents by --cert',
+};

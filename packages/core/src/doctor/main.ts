@@ -164,12 +164,9 @@ const commands: Readonly<Record<string, Command>> = {
 
   async explain(given, _rest, around) {
     const claims = await claimsIn(required(given, 'claims'));
-    const options = given.config === undefined ? {} : await optionsOf(given);
-    return told(
-      [await decide({ claims, certificate: await certificateOf(given.cert) }, options)],
-      given,
-      around,
-    );
+    const certificate = await certificateOf(given.cert);
+    const findings = await decide({ claims, certificate }, await optionsOf(given), around.environment);
+    return told(findings, given, around);
   },
 };
 
