@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Story } from './cast.js';
 
-/** Prints commands that work as pasted while the story is up; their certificates go with it. */
+/** Prints what works as pasted while the story is up; its files go with it. */
 export async function printCurlCommands({ pki, authorizationServer, clients, apis }: Story): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'mtls-bound-'));
   process.once('exit', () => rmSync(folder, { recursive: true }));
@@ -32,5 +32,18 @@ export async function printCurlCommands({ pki, authorizationServer, clients, api
   console.log(
     `curl --silent --cacert ${ca} ${alice} --data 'grant_type=client_credentials&client_id=alice&scope=accounts:read+payments:write&resource=https://api.example.com' ${authorizationServer.issuer}/token`,
   );
+  const { issuer, secrets } = authorizationServer;
+  console.log("\n# The environment for an API of your own, and a server's certificate for it");
+  for (const [name, value] of Object.entries({
+    MTLS_BOUND_ISSUER: issuer,
+    MTLS_BOUND_AUDIENCE: apis.Express.audience,
+    MTLS_BOUND_CLIENT_ID: 'api',
+    MTLS_BOUND_CLIENT_SECRET: secrets.api,
+    MTLS_BOUND_CA_FILE: ca,
+    TLS_CERT_FILE: file('server.pem', pki.server.cert),
+    TLS_KEY_FILE: file('server.key', pki.server.key),
+  })) {
+    console.log(`export ${name}='${value}'`);
+  }
   console.log('\nCtrl-C ends it.');
 }
