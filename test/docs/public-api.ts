@@ -50,8 +50,8 @@ function declared(source: string, name: string): PublicExport {
     throw new Error(`${name} is exported, but nowhere declared`);
   }
   const rest = source.slice(start.index);
-  // A declaration ends where the next line of no indentation begins that does not close it.
-  const end = /\n(?=\S)(?!\})/.exec(rest)?.index ?? rest.length;
+  // A declaration ends where the next line of no indentation begins that neither closes it nor goes before ` | `.
+  const end = /\n(?=\S)(?!\}|\/\*\*.*\*\/\n \|)/.exec(rest)?.index ?? rest.length;
   const before = source.slice(0, start.index).trimEnd();
   const comment = before.endsWith('*/') ? before.slice(before.lastIndexOf('/**') + 3, -2) : '';
   return { name, comment: plain(comment), declaration: rest.slice(0, end).trimEnd() };

@@ -5,9 +5,11 @@ import { ConfigurationError } from '../errors.js';
 import { problemReporter, type ReportProblem } from '../observe/events.js';
 import { OptionReader, text } from '../option-rules.js';
 
-/** A certificate of ours, with its chain when it has one, and its key; both in PEM. */
+/** A certificate of ours and its key, both in PEM. */
 export interface CertificateAndKey {
+  /** The certificate, then its chain when it has one. Required. */
   readonly cert: string | Buffer;
+  /** The certificate's private key, without a passphrase. Required. */
   readonly key: string | Buffer;
 }
 
