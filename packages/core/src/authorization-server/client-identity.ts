@@ -17,7 +17,12 @@ export interface CertificateAndKey {
 export type IdentityOptions =
   | CertificateAndKey
   /** Read anew when they change: a renewed certificate needs no restart. */
-  | { readonly certFile: string; readonly keyFile: string }
+  | {
+      /** The path of the certificate, then its chain when it has one, in PEM. Required. */
+      readonly certFile: string;
+      /** The path of its private key in PEM, without a passphrase. Required. */
+      readonly keyFile: string;
+    }
   /** Asked for each exchange; the same object as before means that nothing changed. */
   | (() => CertificateAndKey | Promise<CertificateAndKey>);
 
