@@ -1,18 +1,18 @@
-import { entries, type PublicExport, type PublicMember, publicExports } from './public-api.js';
+import { entries, membersOf, type PublicExport, type PublicMember, publicExports } from './public-api.js';
 
 /** What the doc comment of an option says, taken apart. */
 export interface StatedOption extends PublicMember {
   readonly words: string;
-  /** `Default 60` or `Default: words`; `Required` and when. */
+  /** What stands behind `Default`, or `required` and when. */
   readonly fallback: string;
-  /** Whether `fallback` is the very value: it is, but behind a colon. */
+  /** Whether that is the very value: `Default 60`, but not `Default: discovered`. */
   readonly isValue: boolean;
   readonly isRequired: boolean;
-  /** `0.05 to 60`, as the comment writes it, and what more it says of limits. */
   readonly range: readonly [least: string, most: string] | undefined;
+  /** What more is said of limits. */
   readonly beyondRange: string;
   readonly variable: string | undefined;
-  /** What more is to know of the variable. */
+  /** What more is said of the variable. */
   readonly ofVariable: string;
 }
 
@@ -44,7 +44,7 @@ export const optionTypes: ReadonlyMap<string, PublicExport> = new Map(
 
 /** What the last sentences of each comment must be. */
 const form =
-  /^(?<words>.+?\.)(?: (?:Default(?<colon>:)? (?<value>.+?)(?:; from (?<least>[\d,.]+) to (?<most>[\d,]+(?:\.\d+)?)(?<beyond>.*?))?|Required(?<when>.*?))\.)(?: Environment: `(?<variable>\w+)`(?<of>.*)\.)?$/;
+  /^(?<words>.+?\.)(?: (?:Default(?<colon>:)? (?<value>.+?)(?:; from (?<least>[\d,.]*\d) to (?<most>[\d,.]*\d)(?<beyond>.*?))?|Required(?<when>.*?))\.)(?: Environment: `(?<variable>\w+)`(?<of>.*)\.)?$/;
 
 /** Throws for a comment that says neither a default nor that the option is required. */
 export function statedIn(member: PublicMember): StatedOption {
@@ -65,3 +65,22 @@ export function statedIn(member: PublicMember): StatedOption {
     ofVariable: of,
   };
 }
+
+/** Those of a type and of what it extends, which come first. */
+export function optionsOf(name: string): PublicMember[] {
+  const type = optionTypes.get(name);
+  if (type === undefined) {
+    throw new Error(`${name} is no type of options`);
+  }
+  const [, base = ''] = /^export interface \w+ extends ([^{]+) \{/.exec(type.declaration) ?? [];
+  const [, inherited, only] = /^(?:Pick<)?(\w+)(?:, ([^>]+)>)?$/.exec(base) ?? [];
+  const members = inherited === undefined ? [] : optionsOf(inherited);
+  return [
+    ...members.filter((one) => only === undefined || only.includes(`'${one.name}'`)),
+    ...membersOf(type),
+  ];
+}
+
+/** The type of options that an option takes, alone or among others. */
+export const groupOf = ({ type }: PublicMember): string | undefined =>
+  type.split(' | ').find((name) => optionTypes.has(name));

@@ -46,7 +46,7 @@ export interface SharedCacheOptions {
    * first seals, all open. Required.
    */
   readonly secret: string | readonly string[];
-  /** `redisClaims(client)`: of several processes that meet the same unknown token, one asks. Default: each does. */
+  /** `redisClaims(client)`: of several processes that meet the same unknown token, one asks. Default: each asks. */
   readonly claims?: Claims;
   /**
    * Seconds that `store` or `claims` may take to answer; what takes longer is done without. Default 0.5; from 0.005 to
