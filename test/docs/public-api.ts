@@ -11,6 +11,15 @@ export interface PublicExport {
   readonly declaration: string;
 }
 
+/** A property or method of an interface or class. */
+export interface PublicMember {
+  readonly name: string;
+  /** In one line; empty when there is none. */
+  readonly comment: string;
+  readonly type: string;
+  readonly isOptional: boolean;
+}
+
 /** What users may import, by package, as it is built. */
 export const entries: Readonly<Record<string, string>> = {
   '@mtls-bound/core': 'packages/core/dist/index.d.ts',
@@ -50,11 +59,25 @@ function declared(source: string, name: string): PublicExport {
     throw new Error(`${name} is exported, but nowhere declared`);
   }
   const rest = source.slice(start.index);
-  // A declaration ends where the next line of no indentation begins that does not close it.
-  const end = /\n(?=\S)(?!\})/.exec(rest)?.index ?? rest.length;
+  // A declaration ends where the next line of no indentation begins that neither closes it nor goes before ` | `.
+  const end = /\n(?=\S)(?!\}|\/\*\*.*\*\/\n \|)/.exec(rest)?.index ?? rest.length;
   const before = source.slice(0, start.index).trimEnd();
   const comment = before.endsWith('*/') ? before.slice(before.lastIndexOf('/**') + 3, -2) : '';
   return { name, comment: plain(comment), declaration: rest.slice(0, end).trimEnd() };
+}
+
+/** Those of a declaration itself, as TypeScript prints them: four blanks before each. */
+export function membersOf({ declaration }: PublicExport): PublicMember[] {
+  const member =
+    /^ {4}(?:\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\n {4})?(?:(?:readonly|abstract|get) )*(\w+)(\??)(?:: |(?=\())([\s\S]*?);$(?=\n {4}\S|\n\})/gm;
+  return [...declaration.matchAll(member)]
+    .map(([, comment = '', name = '', mark, type = '']) => ({
+      name,
+      comment: plain(comment).replaceAll(/\s*\n\s*/g, ' '),
+      type,
+      isOptional: mark === '?',
+    }))
+    .filter(({ name }) => name !== 'constructor');
 }
 
 function plain(comment: string): string {

@@ -9,12 +9,16 @@ export class Authorization {
   readonly subject: string | undefined;
   /** `client_id`: the client that the token was issued to. */
   readonly clientId: string | undefined;
+  /** `scope`, one by one; empty where the token names none. */
   readonly scopes: readonly string[];
   /** `exp`; a `Date` of this request's own. */
   readonly expiresAt: Date | undefined;
   /** Every claim as the authorization server gave it, deeply frozen. May be personal data (RFC 7662 §5). */
   readonly claims: Readonly<Record<string, unknown>>;
-  /** Undefined only where `binding` is not `required` and the client sent none. */
+  /**
+   * Undefined only where `binding` is not `required`, and the client sent none or, with `report`, one that can't be
+   * read.
+   */
   readonly certificate: ClientCertificate | undefined;
   /** Whether the token is bound to the certificate; false only where `binding` is not `required`. */
   readonly isBound: boolean;

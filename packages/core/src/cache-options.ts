@@ -8,66 +8,92 @@ import { functionLike, type OptionReader, type OptionRule, seconds, wholeNumber 
 import type { NodeRequest } from './request/bearer-token.js';
 import type { FloodRules } from './request/flood-guard.js';
 
-/** How long answers of the authorization server serve. A revoked token lives on for at most `maxAge`. */
+/**
+ * How long answers of the authorization server serve. A revoked token lives on for at most `maxAge`, and for `staleIfError`
+ * more while the server can't be asked.
+ */
 export interface CacheOptions {
-  /** Seconds, never beyond the token's `exp`; up to a tenth less, so that not all end at once. 0 asks about every request. Default 60. */
+  /**
+   * Seconds for which an active token's claims serve, up to a tenth less, so that not all end at once; never beyond its
+   * `exp` (RFC 7662 §4). 0 asks about every request. Default 60; from 0 to 86,400.
+   */
   readonly maxAge?: number;
-  /** Active tokens kept. Default 10,000. */
+  /** Active tokens kept; the one used longest ago goes first. Default 10,000; from 1 to 10,000,000. */
   readonly maxEntries?: number;
-  /** Bytes that they may take, by our estimate. Default 64 MiB. */
+  /** Bytes that they may take, by our estimate. Default 67,108,864; from 65,536 to 17,179,869,184. */
   readonly maxSize?: number;
-  /** Seconds for which a token that is not active is refused without asking again. Default 5. */
+  /** Seconds for which a token that is not active is refused without asking again. Default 5; from 0 to 3,600. */
   readonly inactiveMaxAge?: number;
-  /** Seconds before the end of an answer from which on a token in use is asked about anew, while the answer serves on. Default 0: never. */
+  /**
+   * Seconds before the end of an answer from which on a token in use is asked about anew, while the answer serves on; 0
+   * never does. Default 0; from 0 to 3,600, and less than half of `maxAge`.
+   */
   readonly refreshAhead?: number;
   /**
-   * Seconds beyond `maxAge`, never beyond `exp`, for which an answer serves while the authorization server can't be asked.
-   * A token that was revoked meanwhile is let in for that long. Default 0.
+   * Seconds beyond `maxAge`, never beyond `exp`, for which an answer serves while the authorization server can't be
+   * asked. A token that was revoked meanwhile is let in for that long. Default 0; from 0 to 86,400, with a `profile` 0
+   * alone.
    */
   readonly staleIfError?: number;
 }
 
 /** A tier of the cache that processes share. */
 export interface SharedCacheOptions {
-  /** A Keyv instance, or what has its `get` and `set`. */
+  /** A Keyv instance, or what has its `get` and `set`. Required. */
   readonly store: SharedStore;
-  /** 32 characters at least, the same in each process. A list while one replaces the other: the first seals, all open. */
+  /**
+   * Seals what is stored: 32 characters at least, the same in each process. A list while one replaces the other: the
+   * first seals, all open. Required.
+   */
   readonly secret: string | readonly string[];
-  /** `redisClaims(client)`: of several processes that meet the same unknown token, one asks. Default: each does. */
+  /** `redisClaims(client)`: of several processes that meet the same unknown token, one asks. Default: each asks. */
   readonly claims?: Claims;
-  /** Seconds that one look into the store may take. Default 0.5. */
+  /**
+   * Seconds that `store` or `claims` may take to answer; what takes longer is done without. Default 0.5; from 0.005 to
+   * 5.
+   */
   readonly timeout?: number;
-  /** Seconds for which others wait for the process that asks. Default 2. */
+  /** Seconds for which others wait for the process that asks. Default 2; from 0.05 to 30. */
   readonly claimTimeout?: number;
 }
 
 /** How revocations spread. */
 export interface RevocationOptions {
-  /** `redisChannel(client)`, or what does the same over anything else. Default: `revoke()` counts in this process alone. */
+  /**
+   * `redisChannel(client)`, or what does the same over anything else. Default: none, and `revoke()` counts in this
+   * process alone.
+   */
   readonly channel?: RevocationChannel;
-  /** Seals what is sent. 32 characters at least, the same in each process; a list while one replaces the other. */
+  /**
+   * Seals what is sent: 32 characters at least, the same in each process. A list while one replaces the other: the
+   * first seals, all open. Required with `channel`.
+   */
   readonly secret?: string | readonly string[];
-  /** Seconds for which a revocation is remembered: at least the life of your JWT access tokens. Default 3,600. */
+  /**
+   * Seconds for which a revocation is remembered: at least the life of your JWT access tokens. Default 3,600; from 1 to
+   * 2,592,000.
+   */
   readonly maxAge?: number;
-  /** Seconds for which answers serve while the channel is lost, instead of `cache.maxAge`. Default 5. */
+  /** Seconds for which answers of introspection serve at most while the channel is lost. Default 5; from 0 to 3,600. */
   readonly maxAgeWhileLost?: number;
 }
 
 /** How many tokens that turn out not to be active a client may send. */
 export interface FloodGuardOptions {
   /**
-   * Unknown tokens in a row that turn out not to be active, by client certificate and by address; then further unknown ones
-   * get 429, while known ones pass. They are given back evenly over `window`, and one by each that is active. Default 100.
+   * Unknown tokens in a row that turn out not to be active, by client certificate and by address (of IPv6 its /64);
+   * then further unknown ones get 429, while known ones pass. They are given back evenly over `window`, and one by each
+   * that is active. Default 100; from 1 to 1,000,000.
    */
   readonly maxInactive?: number;
-  /** Seconds. Default 60. */
+  /** Seconds after which all of them are given back. Default 60; from 1 to 86,400. */
   readonly window?: number;
   /**
-   * The client's address. Default: the connection's where the certificate is the connection's too, otherwise none, for it
-   * would be the proxy's. `false` where a load balancer hides it.
+   * The client's address, of the request; `false` where a load balancer hides it. Default: the connection's where the
+   * certificate is the connection's too, otherwise none, for it would be the proxy's.
    */
   readonly address?: ((req: NodeRequest) => string | undefined) | false;
-  /** Requests that are not counted: trusted health checks. */
+  /** Requests that are not counted: trusted health checks. Default: none. */
   readonly exempt?: (req: NodeRequest) => boolean;
 }
 

@@ -1,6 +1,6 @@
 /**
  * The one error family. A refusal knows its HTTP status and what the client is told; `detail` is for the operator's
- * log only and never holds a token or a secret.
+ * log only, and what we write there never holds a token or a secret.
  */
 
 /** What each refusal tells the client. The descriptions are fixed: nothing from a token or a server is echoed. */
@@ -138,6 +138,7 @@ const DEFAULT_RETRY_AFTER = 5;
 
 /** Base of every error thrown on purpose; `code` is stable across versions. */
 export abstract class MtlsBoundError extends Error {
+  /** Stable across versions. */
   abstract readonly code: string;
 }
 
@@ -156,24 +157,26 @@ export class ConfigurationError extends MtlsBoundError {
 
 /** What a refusal may carry besides its code. */
 export interface RefusalDetails {
-  /** For the operator's log only. */
+  /** For the operator's log only. Default: none. */
   readonly detail?: string;
-  /** The scopes the resource requires (RFC 6750 §3, `scope` attribute). */
+  /** The scopes that the resource requires (RFC 6750 §3, `scope`). Default: not told. */
   readonly scope?: string;
-  /** What authentication would do (RFC 9470 §3). */
+  /** What authentication would do, blank-separated (RFC 9470 §3, `acr_values`). Default: not told. */
   readonly acrValues?: string;
-  /** Seconds (RFC 9470 §3). */
+  /** Seconds since the user was authenticated, at most (RFC 9470 §3, `max_age`). Default: not told. */
   readonly maxAge?: number;
-  /** Seconds for `Retry-After`, as the authorization server asked. */
+  /** Seconds for `Retry-After`, on a refusal that may pass by itself. Default 5. */
   readonly retryAfter?: number;
-  /** `cnf["x5t#S256"]` of the token, where it is not that of the certificate. */
+  /** `cnf["x5t#S256"]` of the token, where it is not that of the certificate. Default: not told. */
   readonly expectedThumbprint?: string;
+  /** The error that it comes from; never told to the client. Default: none. */
   readonly cause?: unknown;
 }
 
 /** A request that is not let in, with the answer it gets (RFC 6750 §3, RFC 8705 §3). */
 export class RequestRefused extends MtlsBoundError {
   override readonly name = 'RequestRefused';
+  /** The reason; stable across versions. */
   readonly code: RefusalCode;
   /** 400, 401, 403, 429 or 503. */
   readonly status: number;
@@ -183,8 +186,11 @@ export class RequestRefused extends MtlsBoundError {
   readonly description: string | undefined;
   /** What only the operator is told. */
   readonly detail: string | undefined;
+  /** The scopes that the resource requires, blank-separated (RFC 6750 §3). */
   readonly scope: string | undefined;
+  /** What authentication would do, blank-separated (RFC 9470 §3). */
   readonly acrValues: string | undefined;
+  /** Seconds since the user was authenticated, at most (RFC 9470 §3). */
   readonly maxAge: number | undefined;
   /** Seconds, on a 429, and on a 503 that may pass by itself. */
   readonly retryAfter: number | undefined;

@@ -27,53 +27,83 @@ import {
 
 /** One authorization server, and who we are to it. What is not given is read from the environment. */
 export interface IssuerOptions {
-  /** The authorization server's issuer identifier, https, spelt as its metadata does. `MTLS_BOUND_ISSUER` */
+  /**
+   * The authorization server's issuer identifier, https, spelt exactly as its metadata does (RFC 8414 §3.3). Required.
+   * Environment: `MTLS_BOUND_ISSUER`.
+   */
   readonly issuer?: string;
-  /** Seconds after which the discovered metadata are read anew. Default 3,600, at most 86,400. */
+  /** Seconds after which the discovered metadata are read anew, in the background. Default 3,600; from 1 to 86,400. */
   readonly metadataMaxAge?: number;
   /**
-   * The server's metadata (RFC 8414 §2), for a server that has no discovery: at least `{ introspection_endpoint }`, or
-   * `{ jwks_uri }` for JWT access tokens.
+   * The server's metadata (RFC 8414 §2), for a server without discovery: at least `{ introspection_endpoint }`, or
+   * `{ jwks_uri }` for JWT access tokens. Default: discovered.
    */
   readonly metadata?: Readonly<Record<string, unknown>>;
-  /** This resource server's client id at the authorization server; JWT access tokens need none. `MTLS_BOUND_CLIENT_ID` */
+  /**
+   * This API's client id at the authorization server. Required, except with `jwtAccessTokens()`. Environment:
+   * `MTLS_BOUND_CLIENT_ID`.
+   */
   readonly clientId?: string;
-  /** Short for `clientAuthentication: clientSecretBasic(secret)`. `MTLS_BOUND_CLIENT_SECRET` */
+  /**
+   * Short for `clientAuthentication: clientSecretBasic(secret)`. Required with `clientId`, unless
+   * `clientAuthentication` is given. Environment: `MTLS_BOUND_CLIENT_SECRET`.
+   */
   readonly clientSecret?: string;
-  /** How we authenticate at the introspection endpoint. `MTLS_BOUND_CLIENT_AUTHENTICATION` names the method. */
+  /**
+   * How we prove who we are at the introspection endpoint (RFC 7662 §2.1), not beside `clientSecret`. Default:
+   * `clientSecretBasic(clientSecret)`. Environment: `MTLS_BOUND_CLIENT_AUTHENTICATION`, which names the method for
+   * `MTLS_BOUND_CLIENT_SECRET`: `client_secret_basic` or `client_secret_post`.
+   */
   readonly clientAuthentication?: ClientAuthentication;
   /**
-   * Identifiers of this API; a token must name one in `aud` (RFC 9700 §2.3). `server-enforced` leaves it to a server
-   * that answers each resource server for its own tokens alone (RFC 7662 §4). `MTLS_BOUND_AUDIENCE`, blank-separated
+   * Identifiers of this API, of which a token must name one in `aud` (RFC 9700 §2.3). `server-enforced` leaves it to a
+   * server that answers each API for its own tokens alone (RFC 7662 §4). Required. Environment: `MTLS_BOUND_AUDIENCE`,
+   * blank-separated.
    */
   readonly audience?: string | readonly string[];
-  /** How a token becomes claims: `introspection()` (default) or `jwtAccessTokens()`. */
+  /**
+   * How a token becomes claims: `introspection()`, `jwtAccessTokens()` or a function of one's own. Default
+   * `introspection()`.
+   */
   readonly tokens?: TokenSource;
+  /** How we speak to the authorization server. Default `{}`. */
   readonly http?: HttpOptions;
 }
 
 /** How we speak to the authorization server. */
 export interface HttpOptions {
-  /** Seconds for a whole exchange. Default 5. */
+  /** Seconds for one exchange, its body included. Default 5; from 0.05 to 60. */
   readonly timeout?: number;
-  /** Bytes of an answer's body. Default 256 KiB. */
+  /** Bytes of an answer's body, after decompression. Default 262,144; from 1,024 to 16,777,216. */
   readonly maxResponseSize?: number;
-  /** Exchanges with one authorization server under way at once. Default 100. */
+  /** Exchanges with one authorization server under way at once. Default 100; from 1 to 10,000. */
   readonly maxInFlight?: number;
-  /** Exchanges that wait for their turn; further requests get 503. Default 1,000. */
+  /** Exchanges that wait for their turn; further requests get 503. Default 1,000; from 0 to 100,000. */
   readonly maxQueued?: number;
-  /** Failures in a row (no connection, no answer in time, 502, 503, 504) after which it is given a rest. Default 5. */
+  /**
+   * Failures in a row (no connection, no answer in time, 502, 503, 504) after which the server is given a rest. Default
+   * 5; from 1 to 1,000.
+   */
   readonly failuresToOpen?: number;
-  /** Seconds between two attempts during the rest; requests between them get 503 at once. Default 1. */
+  /**
+   * Seconds between two attempts during the rest; requests between them get 503 at once. Default 1; from 0.05 to 300.
+   */
   readonly probeInterval?: number;
-  /** PEM certificates of the authorities to trust instead of Node's list. `MTLS_BOUND_CA_FILE` names a file. */
+  /**
+   * PEM certificates of the authorities to trust for the authorization server. Default: Node's list. Environment:
+   * `MTLS_BOUND_CA_FILE`, which names a file.
+   */
   readonly ca?: SecureContextOptions['ca'];
   /**
-   * Makes the agent for connections, for a way through an HTTP proxy. Gets what the connection must trust and show, and
-   * is called again when our own certificate has changed. Default: Node's `https.Agent` with these options.
+   * Makes the agent for connections, for a way through an HTTP proxy. Gets `{ keepAlive, ca, cert, key }`, what the
+   * connection must trust and show, and is called again when our own certificate has changed. Default: Node's
+   * `https.Agent` with these options.
    */
   readonly agent?: AgentFactory;
-  /** Replaces node-fetch and all that concerns connections; limits of time and size hold all the same. */
+  /**
+   * Replaces node-fetch and all that concerns connections; limits of time and size hold all the same. Not beside
+   * `tlsClientAuth()` and its like, whose certificate it would not show. Default: node-fetch.
+   */
   readonly fetch?: typeof globalThis.fetch;
 }
 

@@ -50,8 +50,8 @@ import {
 export interface ResourceServerOptions extends IssuerOptions {
   /**
    * Several authorization servers instead of `issuer`. Each names its own `issuer`, `clientId` and credential, which
-   * are never read from the environment; what is given beside the list (`audience`, `tokens`, `http`,
-   * `metadataMaxAge`) holds for each that does not say otherwise.
+   * are never read from the environment; what is given beside the list (`audience`, `tokens`, `http`, `metadataMaxAge`)
+   * holds for each that does not say otherwise. Default: the one of `issuer`.
    */
   readonly issuers?: readonly IssuerOptions[];
   /**
@@ -60,38 +60,56 @@ export interface ResourceServerOptions extends IssuerOptions {
    * refused where a selector names another. Default: tokens that name no issuer are refused.
    */
   readonly selectIssuer?: IssuerSelection;
-  /** `required` (default) or, for a migration, `report` or `when-bound`. `MTLS_BOUND_BINDING` */
+  /**
+   * Whether a token must be bound to the certificate: `required`, or, for a migration, `report` or `when-bound`.
+   * Default `required`. Environment: `MTLS_BOUND_BINDING`.
+   */
   readonly binding?: Binding;
   /**
    * Demands what the profile demands of a resource server, and refuses options that contradict it: `fapi1-advanced` or
-   * `fapi2-security`. Default: none. `MTLS_BOUND_PROFILE`
+   * `fapi2-security`. Default: none. Environment: `MTLS_BOUND_PROFILE`.
    */
   readonly profile?: ProfileName;
-  /** Lets requests without credentials pass, without an `Authorization`: for routes that are open to all. Default false. */
+  /**
+   * Lets requests without credentials pass, without an `Authorization`: for routes that are open to all. Default
+   * `false`.
+   */
   readonly optional?: boolean;
-  /** What this resource says of itself at its well-known URL, to which challenges point (RFC 9728). Default: nothing. */
+  /**
+   * What this resource says of itself at its well-known URL, to which challenges point (RFC 9728). Default: nothing.
+   */
   readonly resourceMetadata?: ResourceMetadataOptions;
-  /** Where the client certificate comes from. Default `tlsSocket()`. */
+  /**
+   * Where the client certificate comes from: `tlsSocket()`, `proxyHeader()` behind a proxy that ends TLS, or a function
+   * from the request to a `ClientCertificate` or `undefined`. Default `tlsSocket()`.
+   */
   readonly certificate?: CertificateSource;
   /** What a client certificate must be beside bound to the token. Default: nothing. */
   readonly certificatePolicy?: CertificatePolicyOptions;
-  /** Seconds by which our clock and the authorization server's may differ. Default 30, at most 300. */
+  /**
+   * Seconds by which our clock and the authorization server's may differ, for `exp`, `nbf` and `iat`. Default 30; from
+   * 0 to 300, with a `profile` from 10 to 60 (FAPI 2.0 §5.3.2.1).
+   */
   readonly clockTolerance?: number;
+  /** How long answers of the authorization server serve, and how many are kept. Default `{}`. */
   readonly cache?: CacheOptions;
   /** A second tier of the cache, shared by the processes of a fleet. Default: none. */
   readonly sharedCache?: SharedCacheOptions;
-  /** What `revoke()` needs to be heard in every process, and for how long it counts. */
+  /** What `revoke()` needs to be heard in every process, and for how long it counts. Default `{}`. */
   readonly revocations?: RevocationOptions;
-  /** How many made-up tokens one client may have the authorization server asked about; `false` for any number. */
+  /**
+   * How many made-up tokens one client may have the authorization server asked about; `false` for any number. Default
+   * `{}`.
+   */
   readonly floodGuard?: FloodGuardOptions | false;
-  /** Told in challenges (RFC 9110 §11.5). Default `api`. `MTLS_BOUND_REALM` */
+  /** Told in challenges (RFC 9110 §11.5). Default `api`. Environment: `MTLS_BOUND_REALM`. */
   readonly realm?: string;
   /**
-   * Tells the client why it is refused, with thumbprints and a hint: for development. True is refused where `NODE_ENV` is
-   * `production`; `in-production` means it there too. Default false. `MTLS_BOUND_EXPLAIN`
+   * Tells the client why it is refused, with thumbprints and a hint: for development. True is refused where `NODE_ENV`
+   * is `production`; `in-production` means it there too. Default `false`. Environment: `MTLS_BOUND_EXPLAIN`.
    */
   readonly explain?: boolean | 'in-production';
-  /** Shapes the JSON body of refusals. Default `{ error, error_description }`. */
+  /** Shapes the JSON body of refusals. Default: `{ error, error_description }`. */
   readonly errorBody?: ErrorBody;
 }
 

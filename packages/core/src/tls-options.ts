@@ -6,11 +6,12 @@ import { type CipherListName, cipherLists, tls13Ciphers } from './policy/fapi.js
 /** Options of `fapiTlsOptions()`. */
 export interface FapiTlsOptions {
   /**
-   * The suites for TLS 1.2. `bcp195` (default): the four of RFC 9325 §4.2, for FAPI 2.0 and FAPI 1.0 with its errata.
-   * `fapi1-final`: the four of FAPI 1.0 Part 2 §8.5 as published, for servers with a certificate of RSA.
+   * The suites for TLS 1.2. `bcp195`: the four of RFC 9325 §4.2, for FAPI 2.0 and FAPI 1.0 with its errata.
+   * `fapi1-final`: the four of FAPI 1.0 Part 2 §8.5 as published, for servers with a certificate of RSA. Default
+   * `bcp195`.
    */
   readonly ciphers?: CipherListName;
-  /** Whether a session may be resumed. Default true; Open Finance Brasil demands false. */
+  /** Whether a session may be resumed. Open Finance Brasil demands `false`. Default `true`. */
   readonly resumption?: boolean;
 }
 

@@ -2,19 +2,23 @@ import { Recurring } from './recurring.js';
 
 /** What is known of an active access token, read once and frozen; every source of claims ends here. */
 export interface TokenClaims {
+  /** `sub` */
   readonly subject: string | undefined;
+  /** `client_id` */
   readonly clientId: string | undefined;
+  /** `scope`, one by one; empty where the token names none. */
   readonly scopes: readonly string[];
   /** The issuer whose authorization server vouches for the token, whether or not it says so in `iss`. */
   readonly issuer: string;
-  /** Undefined when the token names no audience. */
+  /** `aud`. Undefined when the token names no audience. */
   readonly audience: readonly string[] | undefined;
+  /** `token_type` */
   readonly tokenType: string | undefined;
-  /** Seconds since the epoch. */
+  /** `exp`, seconds since the epoch. */
   readonly expiresAt: number | undefined;
-  /** Seconds since the epoch. */
+  /** `nbf`, seconds since the epoch. */
   readonly notBefore: number | undefined;
-  /** Seconds since the epoch. */
+  /** `iat`, seconds since the epoch. */
   readonly issuedAt: number | undefined;
   /** The `cnf` claim as it stands, whatever its type (RFC 7800 §3.1). */
   readonly confirmation: unknown;

@@ -23,7 +23,10 @@ export interface Guard<Granted extends Authorization = Authorization> {
   readonly '~granted'?: Granted;
 }
 
-/** The middleware for a policy of one's own. Goes behind `mtlsBound()`. */
+/**
+ * The middleware for a policy of one's own: what it refuses by `RequestRefused` is answered so, anything else that it throws
+ * by 503. Goes behind `mtlsBound()`.
+ */
 export function guard<Granted extends Authorization = Authorization>(
   policy: RoutePolicy<Granted>,
 ): Guard<Granted> {

@@ -20,7 +20,10 @@ export interface MtlsBoundState<Granted extends Authorization = Authorization> {
 /** A middleware of this package that stands behind `mtlsBound()`. What stands behind it knows `ctx.state.auth` as `Granted`. */
 export type Guard<Granted extends Authorization = Authorization> = Middleware<MtlsBoundState<Granted>>;
 
-/** The middleware for a policy of one's own. Goes behind `mtlsBound()`. */
+/**
+ * The middleware for a policy of one's own: what it refuses by `RequestRefused` is answered so, anything else that it throws
+ * by 503. Goes behind `mtlsBound()`.
+ */
 export function guard<Granted extends Authorization = Authorization>(
   policy: RoutePolicy<Granted>,
 ): Guard<Granted> {

@@ -45,6 +45,7 @@ export { type AuthorizedHandler, guarded } from './guarded.js';
 
 /** What `fapiHeaders()` adds to `ctx.state`. */
 export interface FapiState {
+  /** What FAPI's headers say of the request. */
   fapi: FapiHeaders;
 }
 
@@ -55,8 +56,9 @@ export type MtlsBound<State = MtlsBoundState> = Middleware<State> & {
 
 /**
  * Lets a request pass only with an access token that is bound to the client certificate of its connection
- * (RFC 8705 §3), and puts the frozen `Authorization` at `ctx.state.auth`. Other requests are answered here: 400, 401
- * or 503. What is not given is read from the environment. Throws `ConfigurationError` for a wrong option.
+ * (RFC 8705 §3), and puts the frozen `Authorization` at `ctx.state.auth`. Other requests are answered here: 400, 401, 403 by
+ * `certificatePolicy`, 429 by `floodGuard`, or 503. What is not given is read from the environment. Throws
+ * `ConfigurationError` for a wrong option.
  *
  * @example
  * app.use(mtlsBound({ issuer: 'https://as.example.com', clientId: 'api', clientSecret, audience: 'https://api.example.com' }));
@@ -88,7 +90,7 @@ export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
 
 /**
  * Lets a request pass only if its access token grants every one of the scopes; otherwise 403 `insufficient_scope`
- * (RFC 6750 §3.1). Goes behind `mtlsBound()`. Throws `ConfigurationError` for what is no scope.
+ * (RFC 6750 §3.1). Goes behind `mtlsBound()`. Throws `ConfigurationError` for none, or for what is no scope.
  *
  * @example
  * router.get('/accounts', requireScopes('accounts:read'), listAccounts);
@@ -100,8 +102,8 @@ export function requireScopes(...scopes: string[]): Guard {
 /**
  * Lets a request pass only if the authorization server says that its token is active at this very moment; otherwise 401
  * `invalid_token`. It is asked on each request, so a revocation counts at once: for the routes that must not wait for
- * `cache.maxAge` or, with `jwtAccessTokens({ introspection: introspection() })`, for the token to expire. Goes behind
- * `mtlsBound()`.
+ * `cache.maxAge` or, with `jwtAccessTokens({ introspection: introspection() })`, for the token to expire. With
+ * `jwtAccessTokens()` alone there is nobody to ask, and every request gets 503. Goes behind `mtlsBound()`.
  *
  * @example
  * router.post('/payments', requireActive(), pay);
@@ -112,7 +114,7 @@ export function requireActive(): Guard {
 
 /**
  * Lets a request pass only if its access token grants at least one of the scopes; otherwise 403 `insufficient_scope`
- * (RFC 6750 §3.1). Goes behind `mtlsBound()`.
+ * (RFC 6750 §3.1). Goes behind `mtlsBound()`. Throws `ConfigurationError` for none, or for what is no scope.
  */
 export function requireAnyScope(...scopes: string[]): Guard {
   return guard(anyScope(scopes));
@@ -160,7 +162,7 @@ export function requireAuthorizationDetails(
 
 /**
  * Lets a request pass only with a certificate that meets the policy, as the option `certificatePolicy` does for all routes;
- * otherwise 403, or 401 by its `status`. Goes behind `mtlsBound()`. Throws `ConfigurationError`.
+ * otherwise 403, or 401 by its `status` or without a certificate. Goes behind `mtlsBound()`. Throws `ConfigurationError`.
  */
 export function requireCertificate(policy: CertificatePolicyOptions): Guard<HasCertificate> {
   return guard(certificateOnRoute(policy));
@@ -193,7 +195,7 @@ export function requirePsd2Role(role: Psd2Role): Guard<HasCertificate> {
 /**
  * Takes revocations from an authorization server or from anybody whose token grants `scope` (RFC 7009 §2.1): a form by
  * POST with `token`, `token_hash`, `sub`, `client_id` or `x5t#S256`. Goes behind `mtlsBound()`. Answers 200 when every
- * process is on its way to know, 503 when it holds in this one alone.
+ * process is on its way to know, 503 when it holds in this one alone. Throws `ConfigurationError` for what is no scope.
  *
  * @example
  * router.post('/revocations', revocationEndpoint('tokens:revoke'));

@@ -5,9 +5,11 @@ import { ConfigurationError } from '../errors.js';
 import { problemReporter, type ReportProblem } from '../observe/events.js';
 import { OptionReader, text } from '../option-rules.js';
 
-/** A certificate of ours, with its chain when it has one, and its key; both in PEM. */
+/** A certificate of ours and its key, both in PEM. */
 export interface CertificateAndKey {
+  /** The certificate, then its chain when it has one. Required. */
   readonly cert: string | Buffer;
+  /** The certificate's private key, without a passphrase. Required. */
   readonly key: string | Buffer;
 }
 
@@ -15,7 +17,12 @@ export interface CertificateAndKey {
 export type IdentityOptions =
   | CertificateAndKey
   /** Read anew when they change: a renewed certificate needs no restart. */
-  | { readonly certFile: string; readonly keyFile: string }
+  | {
+      /** The path of the certificate, then its chain when it has one, in PEM. Required. */
+      readonly certFile: string;
+      /** The path of its private key in PEM, without a passphrase. Required. */
+      readonly keyFile: string;
+    }
   /** Asked for each exchange; the same object as before means that nothing changed. */
   | (() => CertificateAndKey | Promise<CertificateAndKey>);
 

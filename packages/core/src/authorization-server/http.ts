@@ -20,9 +20,13 @@ export interface HttpRules {
 
 /** What a connection to the authorization server must trust and show. */
 export interface ConnectionOptions {
+  /** Connections are used again. */
   readonly keepAlive: true;
+  /** The option `http.ca`. */
   readonly ca: SecureContextOptions['ca'];
+  /** Our own certificate in PEM, for the methods that prove themselves in TLS. */
   readonly cert?: string | Buffer;
+  /** Its key in PEM. */
   readonly key?: string | Buffer;
 }
 

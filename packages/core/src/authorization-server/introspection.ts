@@ -25,6 +25,7 @@ import {
 
 /** The authorization server as a token source sees it. */
 export interface AuthorizationServerAccess {
+  /** The option `issuer`. */
   readonly issuer: string;
   /** Identifiers of this resource server; `server-enforced` when the authorization server checks the audience. */
   readonly audience: readonly string[] | 'server-enforced';
@@ -37,7 +38,9 @@ export interface AuthorizationServerAccess {
    * asks when the source is made, at start-up.
    */
   readonly client: () => { readonly id: string; readonly authentication: ClientAuthentication };
+  /** What the server says of itself, discovered or given. */
   readonly metadata: Metadata;
+  /** Sends a request to the server, within the limits of the option `http`. */
   readonly http: Http;
 }
 
@@ -46,18 +49,20 @@ export type TokenSource = (server: AuthorizationServerAccess) => TokenReader;
 
 /** Options of `introspection()`. */
 export interface IntrospectionOptions {
-  /** Send `token_type_hint=access_token` (RFC 7662 §2.1). Default false. */
+  /** Send `token_type_hint=access_token` (RFC 7662 §2.1). Default `false`. */
   readonly tokenTypeHint?: boolean;
-  /** Further parameters that the authorization server defines (RFC 7662 §2.1). Default none. */
+  /** Further parameters that the authorization server defines (RFC 7662 §2.1). Default: none. */
   readonly parameters?: Readonly<Record<string, string>>;
   /**
-   * Take a 400 answer for "this token is not active". For servers that break RFC 7662 §2.2 in this way; with any
-   * other it would hide a real error. Default false: 503 to the client.
+   * Take a 400 answer for "this token is not active". For servers that break RFC 7662 §2.2 in this way; with any other
+   * it would hide a real error. Without it the client gets 503, but for a 400 with `unsupported_token_type`, which is
+   * about the token. Default `false`.
    */
   readonly badRequestMeansInactive?: boolean;
   /**
-   * Ask for signed answers (RFC 9701) and accept no other: `true`, or algorithms and the key of encrypted ones. The
-   * client must be registered for them at the server (`introspection_signed_response_alg`). Default false.
+   * Ask for signed answers (RFC 9701) and accept no other, nor one older than 60 seconds: `true`, or algorithms and the
+   * key of encrypted ones. The client must be registered for them at the server (`introspection_signed_response_alg`).
+   * Default `false`.
    */
   readonly signed?: boolean | SignedAnswers;
 }

@@ -16,14 +16,17 @@ import { acceptedAlgorithms, algorithmList, type SignatureAlgorithm } from './si
 
 /** Options of `jwtAccessTokens()`. */
 export interface JwtAccessTokensOptions {
-  /** Algorithms that are accepted. Default those of FAPI 2.0 §5.4.1: PS256, ES256, EdDSA. RS256 only when named. */
+  /**
+   * Algorithms that are accepted: of PS256, ES256, EdDSA, Ed25519 (EdDSA's newer name) and RS256. Default: those of
+   * FAPI 2.0 §5.4.1, all but RS256, or those of them that the `profile` permits.
+   */
   readonly algorithms?: readonly SignatureAlgorithm[];
   /**
    * Our private key, when tokens are encrypted to us as well; a token that is not is then refused (RFC 9068 §4). A list
    * while one key replaces the other. Default: not encrypted.
    */
   readonly decryptionKey?: DecryptionKey | readonly DecryptionKey[];
-  /** `introspection()`, for the routes that `requireActive()` guards. Default: none. */
+  /** `introspection()`, for the routes that `requireActive()` guards: without it they answer 503. Default: none. */
   readonly introspection?: TokenSource;
 }
 

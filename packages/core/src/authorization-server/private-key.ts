@@ -6,13 +6,13 @@ import { OptionReader, type OptionRule, oneOf, text } from '../option-rules.js';
 
 /** The key of `privateKeyJwt()`. */
 export interface PrivateKeyOptions {
-  /** PEM (PKCS #8, PKCS #1 or SEC 1, unencrypted), a JWK, or a `CryptoKey` that may sign. */
+  /** PEM (PKCS #8, PKCS #1 or SEC 1, without a passphrase), a JWK, or a `CryptoKey` that may sign. Required. */
   readonly key: string | Buffer | JsonWebKey | webcrypto.CryptoKey;
-  /** Told in the assertion's header, for servers that know several of our keys. */
+  /** Told in the assertion's header, for servers that know several of our keys (RFC 7515 §4.1.4). Default: not told. */
   readonly kid?: string;
   /**
-   * The algorithm. Default by the key: PS256 for RSA, ES256, ES384 or ES512 by the curve, EdDSA for Ed25519. A
-   * `CryptoKey` names its own.
+   * The algorithm; not beside a `CryptoKey`, which names its own. Default: by the key, PS256 for RSA, ES256, ES384 or
+   * ES512 by the curve, EdDSA for Ed25519.
    */
   readonly alg?: 'PS256' | 'RS256' | 'ES256' | 'ES384' | 'ES512' | 'EdDSA';
 }

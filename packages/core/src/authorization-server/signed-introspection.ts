@@ -6,11 +6,14 @@ import { algorithmList, type SignatureAlgorithm } from './signature-algorithms.j
 
 /** Options of signed introspection answers. */
 export interface SignedAnswers {
-  /** Algorithms that are accepted. Default those of FAPI 2.0 §5.4.1: PS256, ES256, EdDSA. RS256 only when named. */
+  /**
+   * Algorithms that are accepted: of PS256, ES256, EdDSA, Ed25519 (EdDSA's newer name) and RS256. Default: those of
+   * FAPI 2.0 §5.4.1, all but RS256, or those of them that the `profile` permits.
+   */
   readonly algorithms?: readonly SignatureAlgorithm[];
   /**
-   * Our private key, when the answers are encrypted to us as well (`introspection_encrypted_response_alg`, RFC 9701 §6);
-   * what is not encrypted is then refused. A list while one key replaces the other. Default: not encrypted.
+   * Our private key, when the answers are encrypted to us as well (`introspection_encrypted_response_alg`, RFC 9701
+   * §6); what is not encrypted is then refused. A list while one key replaces the other. Default: not encrypted.
    */
   readonly decryptionKey?: DecryptionKey | readonly DecryptionKey[];
 }

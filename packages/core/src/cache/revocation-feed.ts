@@ -14,6 +14,7 @@ export interface RevocationChannel {
 
 /** Who listens to a channel. */
 export interface ChannelListener {
+  /** A message arrived. */
   readonly message: (message: string) => void;
   /** Messages may be missed from now on. */
   readonly lost: () => void;

@@ -6,6 +6,7 @@ import { createSeal, type Seal } from './sealing.js';
 
 /** What we use of a Keyv instance. */
 export interface SharedStore {
+  /** What was stored; `undefined` or `null` for nothing. */
   get(key: string): Promise<unknown>;
   /** `ttl` in milliseconds. */
   set(key: string, value: string, ttl?: number): Promise<unknown>;
@@ -17,6 +18,7 @@ export interface SharedStore {
 export interface Claims {
   /** Whether the claim is ours now; it ends by itself after `ttl` milliseconds. */
   take(name: string, ttl: number): Promise<boolean>;
+  /** Gives the claim up before it ends. */
   release(name: string): Promise<unknown>;
 }
 

@@ -13,9 +13,13 @@ import { parsedCertificate, x509Library } from './parsed.js';
 
 /** Subject alternative names, by kind. A certificate needs one of those listed, of any kind. */
 export interface AlternativeNames {
+  /** DNS names, compared without case. Default: none. */
   readonly dns?: string | readonly string[];
+  /** URIs, compared as they are. Default: none. */
   readonly uri?: string | readonly string[];
+  /** IPv4 or IPv6 addresses; the spelling of IPv6 does not count. Default: none. */
   readonly ip?: string | readonly string[];
+  /** Mail addresses, compared as they are. Default: none. */
   readonly email?: string | readonly string[];
 }
 
@@ -24,19 +28,19 @@ export interface AlternativeNames {
  * None is needed for RFC 8705 (§6.2): they are for ecosystems with a PKI of their own.
  */
 export interface CertificatePolicyOptions {
-  /** Its chain was found trusted, by Node's TLS or by the proxy. Default false. */
+  /** Its chain was found trusted, by Node's TLS or by the proxy. Default `false`. */
   readonly requireVerified?: boolean;
-  /** The time is between its notBefore and notAfter. Default false. */
+  /** The time is between its notBefore and notAfter. Default `false`. */
   readonly requireValidNow?: boolean;
-  /** Its issuer is one of these names, in the text form of RFC 4514. */
+  /** Its issuer is one of these names, in the text form of RFC 4514. Default: any. */
   readonly issuer?: string | readonly string[];
-  /** Its subject is one of these names, in the text form of RFC 4514. */
+  /** Its subject is one of these names, in the text form of RFC 4514. Default: any. */
   readonly subject?: string | readonly string[];
-  /** One of its alternative names is one of these. */
+  /** One of its alternative names is one of these. Default: any. */
   readonly san?: AlternativeNames;
-  /** Its extended key usage names `clientAuth`. */
+  /** Its extended key usage names `clientAuth` (RFC 5280 §4.2.1.12). Default: any. */
   readonly extendedKeyUsage?: 'clientAuth';
-  /** The status of a refusal: 403 (default, RFC 9440 §2.4) without a challenge, or 401 with one. */
+  /** The status of a refusal: 403 without a challenge (RFC 9440 §2.4), or 401 with one. Default 403. */
   readonly status?: 401 | 403;
 }
 

@@ -25,9 +25,11 @@ import { clientElement } from './xfcc.js';
 
 /** How one kind of proxy hands the client certificate on. */
 export interface ProxyPreset {
+  /** What events call this proxy. */
   readonly name: string;
   /** The header that holds the certificate, in lower case. */
   readonly header: string;
+  /** How it writes the certificate. */
   readonly decode: CertificateDecoder;
   /** The header that holds the proxy's own verdict on the certificate's chain. */
   readonly verified?: { readonly header: string; readonly isVerified: (value: string) => boolean };
@@ -37,9 +39,12 @@ export interface ProxyPreset {
 
 /** Names that the administrator of a proxy may have chosen. */
 export interface HeaderNames {
-  /** The header that holds the certificate. */
+  /** The header that holds the certificate. Default: the one that the preset names. */
   readonly header?: string;
-  /** The header that holds the proxy's verdict on the certificate's chain. */
+  /**
+   * The header that holds the proxy's verdict on the certificate's chain. Default: the one that the preset names, if
+   * any.
+   */
   readonly verifyHeader?: string;
 }
 
@@ -129,8 +134,8 @@ export function haproxy(options: HeaderNames = {}): ProxyPreset {
 /** How Apache was told to write the certificate. */
 export interface ApacheOptions extends HeaderNames {
   /**
-   * `pem` (default): `%{SSL_CLIENT_CERT}s`. `escaped`: `expr=%{escape:%{SSL_CLIENT_CERT}}`. `base64`:
-   * `expr=%{base64:%{SSL_CLIENT_CERT}}`.
+   * `pem`: `%{SSL_CLIENT_CERT}s`. `escaped`: `expr=%{escape:%{SSL_CLIENT_CERT}}`. `base64`:
+   * `expr=%{base64:%{SSL_CLIENT_CERT}}`. Default `pem`.
    */
   readonly encoding?: 'pem' | 'escaped' | 'base64';
 }
@@ -166,13 +171,16 @@ export function caddy(options: Omit<HeaderNames, 'verifyHeader'> = {}): ProxyPre
 /** Which element of X-Forwarded-Client-Cert is the client's. */
 export interface XfccOptions extends Pick<HeaderNames, 'header'> {
   /**
-   * `sanitize-set` (default): the proxy replaces the header, there is one element. `append-forward`: each proxy
-   * appends its own, and the client's is the first of exactly `hops`; a request with more is malformed, as then the
-   * client wrote some of them itself. The modes that forward what the client sent (`FORWARD_ONLY`,
-   * `ALWAYS_FORWARD_ONLY`) can't be trusted, whoever the peer is.
+   * `sanitize-set`: the proxy replaces the header, there is one element. `append-forward`: each proxy appends its own,
+   * and the client's is the first of exactly `hops`; a request with more is malformed, as then the client wrote some of
+   * them itself. The modes that forward what the client sent (`FORWARD_ONLY`, `ALWAYS_FORWARD_ONLY`) can't be trusted,
+   * whoever the peer is. Default `sanitize-set`.
    */
   readonly forward?: 'sanitize-set' | 'append-forward';
-  /** With `append-forward`: how many proxies write an element, the one that ends the client's TLS included. Default 1. */
+  /**
+   * With `append-forward`: how many proxies write an element, the one that ends the client's TLS included. Default 1;
+   * from 1 to 16.
+   */
   readonly hops?: number;
 }
 
@@ -225,8 +233,8 @@ export function traefik(options: Omit<HeaderNames, 'verifyHeader'> = {}): ProxyP
 /** How the load balancer handles client certificates. */
 export interface AwsAlbOptions extends Pick<HeaderNames, 'header'> {
   /**
-   * `passthrough` (default): `X-Amzn-Mtls-Clientcert`, the whole chain, not verified. `verify`:
-   * `X-Amzn-Mtls-Clientcert-Leaf`, verified against the trust store.
+   * `passthrough`: `X-Amzn-Mtls-Clientcert`, the whole chain, not verified. `verify`: `X-Amzn-Mtls-Clientcert-Leaf`,
+   * verified against the trust store. Default `passthrough`.
    */
   readonly mode?: 'passthrough' | 'verify';
 }
@@ -294,7 +302,9 @@ export function cloudflare(options: HeaderNames = {}): ProxyPreset {
 
 /** How an administrator chose to write the certificate. */
 export interface EncodingOptions extends Pick<HeaderNames, 'header'> {
-  /** `escaped`: percent-encoded PEM. `base64`: base64 of the DER. */
+  /**
+   * `escaped`: percent-encoded PEM. `base64`: base64 of the DER. Default: `base64` for `f5()`, `escaped` for `kong()`.
+   */
   readonly encoding?: 'escaped' | 'base64';
 }
 
@@ -325,9 +335,9 @@ export function rfc9440(): ProxyPreset {
 
 /** A proxy of one's own. */
 export interface CustomOptions {
-  /** The header that holds the certificate. */
+  /** The header that holds the certificate. Required. */
   readonly header: string;
-  /** The DER, or `undefined` when the client sent no certificate. What it throws is answered with 400. */
+  /** The DER, or `undefined` when the client sent no certificate. What it throws is answered with 400. Required. */
   readonly decode: (value: string) => Uint8Array | undefined;
   /** What events call this proxy. Default `custom`. */
   readonly name?: string;

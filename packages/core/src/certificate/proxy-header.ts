@@ -11,9 +11,15 @@ import { type TrustDecision, type TrustOptions, trustDecision } from './trusted-
 
 /** Options of `proxyHeader()`. `trust` is required: there is no default that trusts anybody. */
 export interface ProxyHeaderOptions extends TrustOptions {
-  /** Characters of the header. Default 16,384; Node's own limit for all headers together is 16 KiB unless raised. */
+  /**
+   * Characters of the header; a longer one is answered with 400. Node's own limit for all headers together is 16 KiB
+   * unless raised. Default 16,384; from 256 to 1,048,576.
+   */
   readonly maxLength?: number;
-  /** Certificates remembered, so that a client's next request costs a look-up. Default 1,000. */
+  /**
+   * Certificates remembered for each verdict of the proxy, so that a client's next request costs a look-up. Default
+   * 1,000; from 1 to 1,000,000.
+   */
   readonly maxEntries?: number;
 }
 

@@ -18,17 +18,24 @@ export type TrustedPeers =
 
 /** A header that only the proxy can know. */
 export interface SharedSecret {
+  /** The header's name: letters, digits and hyphens. Required. */
   readonly header: string;
-  /** One value, or several while it is being changed. At least 16 characters. */
+  /** 16 characters at least of printable ASCII without blanks; a list while one value replaces the other. Required. */
   readonly value: string | readonly string[];
 }
 
 /** Who may say which certificate a client has. All that is given must hold. */
 export interface TrustOptions {
+  /** Whose header is believed. There is no default, and a range of every address is refused. Required. */
   readonly trust: TrustedPeers;
-  /** The proxy sets this header in the same block as the certificate's; a request without it is not believed. */
+  /**
+   * The proxy sets this header in the same block as the certificate's; a request without it is not believed. Default:
+   * none.
+   */
   readonly secret?: SharedSecret;
-  /** Where the hop from proxy to API is mutual TLS: the `x5t#S256` of the proxy's own certificates. */
+  /**
+   * Where the hop from proxy to API is mutual TLS: the `x5t#S256` of the proxy's own certificates. Default: any hop.
+   */
   readonly proxyCertificate?: readonly string[];
 }
 

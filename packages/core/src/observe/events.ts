@@ -7,6 +7,7 @@ import type { TokenAnswer, TokenDefect } from '../token-claims.js';
 
 /** Published on `mtls-bound:admitted` for each request that is let in. Holds no token, no subject and no other claim. */
 export interface AdmittedEvent {
+  /** The issuer whose authorization server vouches for the token. */
   readonly issuer: string;
   /** `client_id`, where the token names one. */
   readonly clientId: string | undefined;
@@ -18,8 +19,16 @@ export interface AdmittedEvent {
   readonly interactionId: string | undefined;
 }
 
-/** Published on `mtls-bound:refused` for each request that is not let in. Holds no token and no claim. */
+/**
+ * Published on `mtls-bound:refused` for each request that is not let in; on `mtls-bound:reported` for each that
+ * `binding: 'report'` lets in all the same. Holds no token, and of its claims none but `cnf["x5t#S256"]`, where that is not
+ * the certificate's.
+ */
 export interface RefusedEvent {
+  /**
+   * `code` is the reason, `detail` is for the operator. For `internal_error` both `detail` and `cause` tell what was
+   * thrown, maybe by a function of yours: they hold whatever that holds.
+   */
   readonly refusal: RequestRefused;
   /** The SHA-256 thumbprint of the presented certificate, when there was one. */
   readonly thumbprint: string | undefined;
@@ -33,6 +42,7 @@ export interface RefusedEvent {
 export interface Explanation {
   /** `cnf["x5t#S256"]` of the token, where that was compared. */
   readonly expectedThumbprint: string | undefined;
+  /** The SHA-256 thumbprint of the presented certificate, when there was one. */
   readonly presentedThumbprint: string | undefined;
   /** `the TLS connection`, `the header x-ssl-client-cert`, or `the option certificate`. */
   readonly certificateFrom: string;
@@ -46,7 +56,9 @@ export interface Explanation {
  * in the context of the first.
  */
 export interface IntrospectionEvent {
+  /** Who is asked. */
   readonly issuer: string;
+  /** `x-fapi-interaction-id` of the request for whose sake it is asked, where `fapiHeaders()` ran. */
   readonly interactionId: string | undefined;
   /** At the end: what came of it. */
   outcome?: 'active' | TokenDefect | RefusalCode;
@@ -73,7 +85,9 @@ export interface CertificateEvent {
 
 /** Published on `mtls-bound:breaker` when an authorization server is given a rest, and when it answers again. */
 export interface BreakerEvent {
+  /** The issuer whose authorization server it is. */
   readonly issuer: string;
+  /** `open`: it is given a rest. `closed`: it answers again. */
   readonly state: 'open' | 'closed';
 }
 

@@ -10,11 +10,17 @@ import type {
 
 /** What an observer wants to hear of. It must not throw: that would end the process. */
 export interface Observer {
+  /** A request was let in. */
   readonly admitted?: (event: AdmittedEvent) => void;
+  /** A request was not let in. */
   readonly refused?: (event: RefusedEvent) => void;
+  /** A request was let in that `binding: 'required'` would refuse. */
   readonly reported?: (event: RefusedEvent) => void;
+  /** It was looked at what is known of a token. */
   readonly cache?: (event: CacheEvent) => void;
+  /** An authorization server is given a rest, or answers again. */
   readonly breaker?: (event: BreakerEvent) => void;
+  /** An operator must mend something. */
   readonly problem?: (event: ProblemEvent) => void;
   /** In the context of the request; what it returns is called at the end, with what came of it and the seconds it took. */
   readonly introspection?: (

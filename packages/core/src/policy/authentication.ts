@@ -5,9 +5,9 @@ import type { RoutePolicy } from './route-policy.js';
 
 /** How the end-user must have been authenticated (RFC 9470 §3). */
 export interface AuthenticationRequirement {
-  /** The token's `acr` must be one of these. */
+  /** The token's `acr` must be one of these. Required without `maxAge`. */
   readonly acrValues?: readonly string[];
-  /** Seconds since the user was authenticated (`auth_time`), at most. */
+  /** Seconds since the user was authenticated (`auth_time`), at most. Default: any; from 0 to 31,536,000. */
   readonly maxAge?: number;
 }
 

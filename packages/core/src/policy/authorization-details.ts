@@ -5,10 +5,11 @@ import type { RoutePolicy } from './route-policy.js';
 
 /** What one authorization detail of the token must grant (RFC 9396 §2). */
 export interface AuthorizationDetailRequirement {
+  /** Its `type`. Required. */
   readonly type: string;
-  /** All of these. Default: any. */
+  /** All of these are among its `actions`. Default: any. */
   readonly actions?: readonly string[];
-  /** One of these. Default: any. */
+  /** One of these is among its `locations`. Default: any. */
   readonly locations?: readonly string[];
 }
 

@@ -8,8 +8,8 @@ import type { NodeRequest } from './bearer-token.js';
 /** Options of `fapiHeaders()`. */
 export interface FapiHeadersOptions {
   /**
-   * `made` (default): an id that is missing or is no UUID is replaced by a new one. `required`: such a request is refused
-   * with 400 (Open Finance Brasil).
+   * `made`: an id that is missing or is no UUID is replaced by a new one. `required`: such a request is refused with
+   * 400 (Open Finance Brasil). Default `made`.
    */
   readonly interactionId?: 'made' | 'required';
 }

@@ -31,7 +31,7 @@ const issuersByName: OptionRule<ReadonlyMap<string, string>> = {
  * By the value of a header, in any case. Whoever sets the header decides who sees the token: let a proxy set it.
  *
  * @example
- * selectIssuer: issuerByHeader('x-tenant', { acme: 'https://acme.example.com' })
+ * mtlsBound({ audience, issuers, selectIssuer: issuerByHeader('x-tenant', { acme: 'https://acme.example.com' }) })
  */
 export function issuerByHeader(name: string, issuers: Readonly<Record<string, string>>): IssuerSelector {
   const header = checked('issuerByHeader(name)', headerName, name);

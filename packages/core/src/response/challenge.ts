@@ -8,7 +8,9 @@ export interface RefusalBody {
 
 /** A refusal as seen by the hook that shapes its body. */
 export interface RefusalSummary {
+  /** The status of the answer. */
   readonly status: number;
+  /** The reason, which the client is not told. */
   readonly code: RequestRefused['code'];
   /** The body that is sent without a hook; none when the request carried no credentials (RFC 6750 §3.1). */
   readonly body: RefusalBody | undefined;

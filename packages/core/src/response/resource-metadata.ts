@@ -3,11 +3,17 @@ import type { Answer } from './challenge.js';
 
 /** What this resource says of itself (RFC 9728 §2). */
 export interface ResourceMetadataOptions {
-  /** The resource identifier, https, without query and fragment: what clients name in `resource` (RFC 8707). */
+  /**
+   * The resource identifier, https, without query and fragment: what clients name in `resource` (RFC 8707 §2).
+   * Required.
+   */
   readonly resource: string;
   /** `scopes_supported`. Default: not told. */
   readonly scopesSupported?: readonly string[];
-  /** Further members, as `resource_name` or `resource_documentation`. */
+  /**
+   * Further members, as `resource_name` or `resource_documentation`; those that follow from other options are refused.
+   * Default: none.
+   */
   readonly members?: Readonly<Record<string, unknown>>;
 }
 

@@ -4,15 +4,15 @@ import { x509Library } from '../certificate/parsed.js';
 
 /** What a client certificate for tests is to say. */
 export interface CertificateRequest {
-  /** RFC 4514. Default `CN=` and a name of its own. */
+  /** Its subject, in the text form of RFC 4514. Default: `CN=client` and a UUID. */
   readonly subject?: string;
-  /** DNS names of the subjectAltName. Default none. */
+  /** DNS names of its subjectAltName. Default: none. */
   readonly dnsNames?: readonly string[];
-  /** Default an hour ago. */
+  /** From when on it is valid. Default: an hour ago. */
   readonly notBefore?: Date;
-  /** Default in an hour. */
+  /** Until when it is valid. Default: in an hour. */
   readonly notAfter?: Date;
-  /** Whether TLS found its chain trusted. Default true. */
+  /** Whether TLS found its chain trusted. Default `true`. */
   readonly verified?: boolean;
 }
 

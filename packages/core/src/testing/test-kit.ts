@@ -7,14 +7,15 @@ import { type CertificateRequest, createTestCertificate } from './test-certifica
 
 /** Who the pretend authorization server is, and for whom it issues tokens. */
 export interface TestKitOptions {
-  /** Default `https://as.example.com`. */
+  /** The pretend server's issuer identifier. Default `https://as.example.com`. */
   readonly issuer?: string;
-  /** Default `https://api.example.com`. */
+  /** The API's identifier, which tokens name in `aud`. Default `https://api.example.com`. */
   readonly audience?: string;
 }
 
 /** What a token is to say; what is not given is what a good token says. */
 export interface TokenRequest {
+  /** `scope`. Default: none. */
   readonly scopes?: readonly string[];
   /** `sub`. Default `test-user`. */
   readonly subject?: string;
@@ -22,9 +23,9 @@ export interface TokenRequest {
   readonly clientId?: string;
   /** Seconds until `exp`; negative for one that is expired. Default 300. */
   readonly expiresIn?: number;
-  /** Whose token it is. Default the kit's `certificate`. */
+  /** Whose token it is. Default: the kit's `certificate`. */
   readonly certificate?: ClientCertificate;
-  /** Further claims, or others in place of these. */
+  /** Further claims, or others in place of these. Default: none. */
   readonly claims?: Readonly<Record<string, unknown>>;
 }
 

@@ -1,0 +1,187 @@
+import { generateKeyPairSync } from 'node:crypto';
+import * as core from '@mtls-bound/core';
+import { createTestCertificate } from '@mtls-bound/core/testing';
+import type { CertificatePolicy } from '../../packages/core/src/certificate/policy.js';
+import { resolveSettings } from '../../packages/core/src/options.js';
+
+/** What takes options, and how what it made of them can be looked at. */
+export interface Taker {
+  /** As errors name it; empty for `mtlsBound()`, whose options are named by themselves. */
+  readonly name: string;
+  readonly type: string;
+  /** Enough to be accepted. */
+  readonly base: object;
+  readonly take: (options: never, environment?: NodeJS.ProcessEnv) => unknown;
+  /** What differs when a default does. */
+  readonly seen?: (made: never) => unknown;
+}
+
+const issuer = 'https://as.example.com';
+const secret = 'at least thirty-two characters of secret';
+const proxySecret = 'at-least-16-characters';
+const store = { get: async () => undefined, set: async () => undefined };
+const certificate = await createTestCertificate({
+  verified: false,
+  notBefore: new Date(0),
+  notAfter: new Date(1_000),
+});
+
+export const ofResourceServer: Taker = {
+  name: '',
+  type: 'ResourceServerOptions',
+  base: {
+    issuer,
+    clientId: 'api',
+    clientSecret: 'a-secret',
+    audience: 'https://api.example.com',
+    certificatePolicy: { subject: 'CN=nobody' },
+    resourceMetadata: { resource: 'https://api.example.com' },
+    sharedCache: { store, secret },
+  },
+  take: (options, environment = {}) => resolveSettings(options, environment),
+  seen: ({ certificatePolicy, resourceMetadata, ...settings }: ReturnType<typeof resolveSettings>) => ({
+    ...settings,
+    policy: certificatePolicy && refusalBy(certificatePolicy),
+    document: resourceMetadata?.answerTo('GET', '/.well-known/oauth-protected-resource'),
+  }),
+};
+
+/** What an option needs beside it to be looked at, by its path. */
+export const beside: Readonly<Record<string, object>> = {
+  issuers: { issuer: undefined, clientId: undefined, clientSecret: undefined },
+  'cache.refreshAhead': { cache: { maxAge: 86_400 } },
+  'revocations.secret': {
+    revocations: { channel: { publish: async () => 0, subscribe: async () => 0 }, secret },
+  },
+  'envoy().hops': { forward: 'append-forward' },
+};
+
+export const ofFunctions: readonly Taker[] = [
+  { name: 'introspection()', type: 'IntrospectionOptions', base: {}, take: core.introspection, seen: asks },
+  { name: 'jwtAccessTokens()', type: 'JwtAccessTokensOptions', base: {}, take: core.jwtAccessTokens },
+  {
+    name: 'proxyHeader()',
+    type: 'ProxyHeaderOptions',
+    base: { trust: 'loopback', secret: { header: 'x-proxy-secret', value: proxySecret } },
+    take: (options) => core.proxyHeader(anything, options),
+    seen: keeps,
+  },
+  { name: 'nginx()', type: 'HeaderNames', base: {}, take: core.nginx },
+  { name: 'apache()', type: 'ApacheOptions', base: {}, take: core.apache, seen: reads },
+  { name: 'awsAlb()', type: 'AwsAlbOptions', base: {}, take: core.awsAlb, seen: reads },
+  { name: 'envoy()', type: 'XfccOptions', base: {}, take: core.envoy, seen: reads },
+  { name: 'f5()', type: 'EncodingOptions', base: {}, take: core.f5, seen: reads },
+  {
+    name: 'custom()',
+    type: 'CustomOptions',
+    base: { header: 'x-cert', decode: () => undefined },
+    take: core.custom,
+    seen: ({ name }: core.ProxyPreset) => name,
+  },
+  {
+    name: 'privateKeyJwt()',
+    type: 'PrivateKeyOptions',
+    base: { key: generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }) },
+    take: core.privateKeyJwt,
+  },
+  {
+    name: 'requireAuthentication()',
+    type: 'AuthenticationRequirement',
+    base: { acrValues: ['urn:example:sca'] },
+    take: core.authentication,
+  },
+  {
+    name: 'requireAuthorizationDetails()',
+    type: 'AuthorizationDetailRequirement',
+    base: { type: 'payment_initiation' },
+    take: core.authorizationDetail,
+  },
+  {
+    name: 'fapiTlsOptions()',
+    type: 'FapiTlsOptions',
+    base: {},
+    take: core.fapiTlsOptions,
+    seen: (made) => made,
+  },
+  {
+    name: 'fapiHeaders()',
+    type: 'FapiHeadersOptions',
+    base: {},
+    take: core.fapiHeaderReader,
+    seen: (read: (req: object) => core.ReadFapiHeaders) => read({ headers: {} }).refusal?.code,
+  },
+];
+
+/** Takes whatever is in the header. */
+const anything: core.ProxyPreset = {
+  name: 'anything',
+  header: 'x-cert',
+  decode: (value) => ({ kind: 'certificate', der: Buffer.from(value) }),
+};
+
+/** The longest header that is read, and how many certificates are remembered, as far as the defaults go. */
+function keeps(source: core.CertificateSource): unknown {
+  const socket = { remoteAddress: '127.0.0.1' };
+  const read = (value: string) =>
+    source({ rawHeaders: ['x-cert', value, 'x-proxy-secret', proxySecret], socket } as never);
+  const isRead = (length: number) => {
+    try {
+      return read('x'.repeat(length)) !== undefined;
+    } catch {
+      return false;
+    }
+  };
+  const isRemembered = (count: number) => {
+    const first = read(`${count}: first`);
+    for (let i = 1; i < count; i += 1) {
+      read(`${count}: ${i}`);
+    }
+    return read(`${count}: first`) === first;
+  };
+  return { lengths: [16_384, 16_385].map(isRead), counts: [1_000, 1_001].map(isRemembered) };
+}
+
+function refusalBy(policy: CertificatePolicy): string {
+  try {
+    policy(certificate, Date.now());
+    return 'none';
+  } catch (refusal) {
+    return (refusal as Error).message;
+  }
+}
+
+/** What is sent to the server, and what a 400 is taken for. */
+async function asks(source: core.TokenSource): Promise<unknown> {
+  const sent: unknown[] = [];
+  const read = source({
+    issuer,
+    audience: 'server-enforced',
+    clockTolerance: 30,
+    permittedAlgorithms: undefined,
+    client: () => ({ id: 'api', authentication: core.clientSecretBasic('a-secret') }),
+    metadata: async () => ({ issuer, introspection_endpoint: `${issuer}/introspect` }),
+    http: async (_url, { headers, body }) => {
+      sent.push(headers, String(body));
+      return new Response('{}', { status: 400 });
+    },
+  });
+  const answer = await read('a-token').catch((refusal: core.RequestRefused) => refusal.code);
+  return { sent, answer };
+}
+
+/** What a preset makes of the same certificate in every form. */
+function reads({ header, decode }: core.ProxyPreset): unknown {
+  const der = Buffer.from(certificate.der ?? []);
+  const base64 = der.toString('base64');
+  const pem = `-----BEGIN CERTIFICATE----- ${base64} -----END CERTIFICATE-----`;
+  const element = `Hash=${Buffer.from(certificate.thumbprint, 'base64url').toString('hex')}`;
+  const forms = [
+    pem,
+    encodeURIComponent(pem),
+    base64,
+    Buffer.from(pem).toString('base64'),
+    element,
+    `${element},${element}`,
+  ];
+  return { header, kinds: forms.map((form) => decode(form).kind) };
+}

@@ -1,0 +1,181 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { introspection, jwtAccessTokens, nginx, proxyHeader, tlsSocket } from '@mtls-bound/core';
+import { describe, expect, it } from 'vitest';
+import { resolveSettings } from '../../packages/core/src/options.js';
+import {
+  type Documented,
+  documentedOptions,
+  linkedPaths,
+  optionTable,
+  refusalOf,
+  taken,
+} from './option-table.js';
+import { ofFunctions, ofResourceServer } from './option-takers.js';
+import { root } from './pages.js';
+
+const page = join(root, 'docs/options.md');
+const ours = documentedOptions(ofResourceServer);
+const all = [...ours, ...ofFunctions.flatMap(documentedOptions)];
+
+const tables = { options: ours, 'options of functions': all.slice(ours.length) };
+
+it.each(Object.entries(tables))('the table of %s is what comments and rules say', (name, options) => {
+  const between = new RegExp(`(<!-- ${name} -->\n)[\\s\\S]*(<!-- /${name} -->)`);
+  const written = readFileSync(page, 'utf8');
+  expect(written).toMatch(between);
+  const synced = written.replace(
+    between,
+    (_all, start, end) => `${start}\n${optionTable(options)}\n\n${end}`,
+  );
+  if (process.env.SYNC_DOCS === '1') {
+    writeFileSync(page, synced);
+  }
+  expect(readFileSync(page, 'utf8')).toBe(synced);
+});
+
+it('every option has its row, and every link its option', () => {
+  const paths = all.map(({ path }) => path);
+  expect(paths.length).toBeGreaterThan(80);
+  expect(paths).toEqual(
+    expect.arrayContaining(['cache.maxAge', 'certificatePolicy.san.ip', 'http.ca', ...linkedPaths]),
+  );
+});
+
+describe('a default is what nothing given means', () => {
+  it.each(all.filter(({ isValue }) => isValue))('$path: $fallback', async (option) => {
+    const stated = writtenIn(option.fallback);
+    expect(await seenWith(option, stated)).toBe(await seenWith(option, undefined));
+    const other = otherThan(stated, option);
+    if (other !== undefined) {
+      expect(await seenWith(option, other)).not.toBe(await seenWith(option, undefined));
+    }
+  });
+});
+
+describe('what is required is missed', () => {
+  it.each(all.filter(({ isRequired }) => isRequired))('$path', ({ taker, path }) => {
+    expect(refusalOf(taker, path, undefined)?.message).toContain('nothing was given');
+  });
+});
+
+describe('limits', () => {
+  const ofNumbers = all.filter(
+    ({ accepted }) => accepted?.startsWith('a number') || accepted?.startsWith('a whole'),
+  );
+
+  it('are stated of each number, and of nothing else', () => {
+    expect(ofNumbers.length).toBeGreaterThan(20);
+    expect(all.filter(({ range }) => range !== undefined)).toEqual(ofNumbers);
+  });
+
+  it.each(ofNumbers)('$path: $range', ({ taker, path, accepted = '', range = ['', ''] }) => {
+    const [least, most] = range.map((text) => Number(text.replaceAll(',', ''))) as [number, number];
+    expect(accepted).toMatch(new RegExp(` from ${least} to ${most}$`));
+    const step = accepted.startsWith('a whole number') ? 1 : 0.001;
+    for (const outside of [least - step, most + step]) {
+      expect(refusalOf(taker, path, outside)?.message).toBe(
+        `${path}: ${outside} was given; accepted is ${accepted}`,
+      );
+    }
+    expect([least, most].map((inside) => refusalOf(taker, path, inside))).toEqual([undefined, undefined]);
+  });
+
+  it('of refreshAhead: less than half of maxAge', () => {
+    const refused = (refreshAhead: number) => () =>
+      resolveSettings({ ...ofResourceServer.base, cache: { maxAge: 60, refreshAhead } }, {});
+    expect(refused(30)).toThrow(
+      'cache.refreshAhead: 30 was given; accepted is less than half of cache.maxAge',
+    );
+    expect(refused(29.9)).not.toThrow();
+  });
+
+  it.each(['fapi1-advanced', 'fapi2-security'])('beside the profile %s', (profile) => {
+    const refused = (options: object) => () =>
+      resolveSettings({ ...ofResourceServer.base, profile, ...options }, {});
+    for (const clockTolerance of [9.9, 60.1]) {
+      expect(refused({ clockTolerance })).toThrow('accepted is 10 to 60 seconds');
+    }
+    expect(refused({ clockTolerance: 10 })).not.toThrow();
+    expect(refused({ clockTolerance: 60 })).not.toThrow();
+    expect(refused({ cache: { staleIfError: 0.001 } })).toThrow('cache.staleIfError: 0.001');
+  });
+});
+
+describe('environment', () => {
+  const options = ours.filter(({ variable }) => variable !== undefined);
+
+  it.each(options)('$path is read from $variable where it was not given', ({ path, variable }) => {
+    expect(variablesReadWithout(path)).toContain(variable);
+  });
+
+  it('nothing else is read', () => {
+    const read = new Set(['clientSecret', ...options.map(({ path }) => path)].flatMap(variablesReadWithout));
+    expect([...read].toSorted()).toEqual(['NODE_ENV', ...options.map(({ variable }) => variable)].toSorted());
+  });
+});
+
+/** A stated default, as a program would write it. */
+function writtenIn(text: string): unknown {
+  const [, code] = /^`(.+)`$/.exec(text) ?? [];
+  if (code === undefined) {
+    return Number(text.replaceAll(',', ''));
+  }
+  const values: Record<string, unknown> = {
+    true: true,
+    false: false,
+    '{}': {},
+    'tlsSocket()': tlsSocket(),
+    'introspection()': introspection(),
+  };
+  return code in values ? values[code] : code;
+}
+
+/** Something else that is accepted: what shows that the default would be seen. */
+function otherThan(stated: unknown, { path, range, accepted = '' }: Documented): unknown {
+  if (range !== undefined) {
+    return range.map((text) => Number(text.replaceAll(',', ''))).find((value) => value !== stated);
+  }
+  if (typeof stated === 'boolean') {
+    return !stated;
+  }
+  const others: Record<string, unknown> = {
+    certificate: proxyHeader(nginx(), { trust: 'loopback' }),
+    tokens: jwtAccessTokens(),
+    realm: 'other',
+    'custom().name': 'other',
+    'certificatePolicy.status': 401,
+    floodGuard: false,
+    // With one element both modes are the same.
+    'envoy().forward': undefined,
+  };
+  const names = [...accepted.matchAll(/'([\w-]+)'/g)].map(([, name]) => name);
+  return path in others ? others[path] : names.find((name) => name !== stated);
+}
+
+async function seenWith(option: Documented, value: unknown): Promise<string> {
+  const { taker, path } = option;
+  const made = taken(taker, path, value);
+  const seen = await taker.seen?.(made as never);
+  return JSON.stringify(seen, (_key, one) => (typeof one === 'function' ? String(one) : one)) ?? 'nothing';
+}
+
+function variablesReadWithout(path: string): string[] {
+  const read: string[] = [];
+  const environment = new Proxy<NodeJS.ProcessEnv>(
+    {},
+    {
+      get(_target, name) {
+        read.push(String(name));
+        // The names of further variables are read only where there is a secret.
+        return name === 'MTLS_BOUND_CLIENT_SECRET' ? 'a-secret' : undefined;
+      },
+    },
+  );
+  try {
+    taken(ofResourceServer, path, undefined, environment);
+  } catch {
+    // What is required is missed, once it was looked for.
+  }
+  return read;
+}

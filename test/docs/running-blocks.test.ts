@@ -1,0 +1,51 @@
+import request from 'supertest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { createPki } from '../support/pki.js';
+import { type BlockRunner, blockRunner } from './block-runner.js';
+import { type Block, blocks } from './blocks.js';
+
+/** Those that can't run, by how they begin, and why. */
+const resting = {
+  'await kit.withCertificate(request(app)': 'it asks an API of the kit, which docs/testing.md shows whole',
+};
+
+const isResting = ({ code }: Block): boolean => Object.keys(resting).some((start) => code.startsWith(start));
+
+let runner: BlockRunner;
+
+beforeAll(async () => {
+  runner = await blockRunner(await createPki());
+});
+afterEach(() => runner.tidy());
+afterAll(() => runner.end());
+
+const refusal = { status: 401, challenge: 'Bearer realm="api"' };
+
+describe('runs', () => {
+  it.each(blocks.filter((block) => !isResting(block)))('$name', async (block) => {
+    const { app } = await runner.run(block);
+    // What stands before every route lets nobody pass without a token.
+    if (/\bapp\.use\(\s*mtlsBound\(/.test(block.code) && !/\bconst app\b/.test(block.code)) {
+      const { status, headers } = await request('callback' in app ? app.callback() : app).get('/');
+      expect({ status, challenge: headers['www-authenticate'] }).toEqual(refusal);
+    }
+  });
+
+  it('each but those that are there', () => {
+    expect(blocks.filter(isResting)).toHaveLength(Object.keys(resting).length);
+  });
+});
+
+describe('a whole server refuses who has no token', () => {
+  it.each(['README.md', 'packages/core/README.md'])('%s', async (page) => {
+    const whole = blocks.find(({ page: of, code }) => of === page && /https\.createServer\(.*tls/.test(code));
+    const { servers } = await runner.run(whole as Block);
+    expect(servers).toHaveLength(1);
+    const [server = expect.fail()] = servers;
+    if (!server.listening) {
+      server.listen();
+    }
+    const { status, headers } = await request(server).get('/accounts').trustLocalhost();
+    expect({ status, challenge: headers['www-authenticate'] }).toEqual(refusal);
+  });
+});
