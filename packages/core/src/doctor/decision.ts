@@ -40,21 +40,23 @@ export async function decide(
   try {
     return [
       await decisionOf(server),
-      ...(named === undefined ? [notCompared('issuer')] : []),
-      ...(audience === undefined ? [notCompared('audience')] : []),
+      ...(named === undefined
+        ? [warning('issuer_not_compared', ...notCompared('iss', 'MTLS_BOUND_ISSUER'))]
+        : []),
+      ...(audience === undefined
+        ? [warning('audience_not_compared', ...notCompared('aud', 'MTLS_BOUND_AUDIENCE'))]
+        : []),
     ];
   } finally {
     await server.close();
   }
 }
 
-function notCompared(option: string): Finding {
-  return warning(
-    `${option}_not_compared`,
-    `what the token says of its ${option} was compared with nothing`,
-    `name the API's options by --config, or set MTLS_BOUND_${option.toUpperCase()}`,
-  );
-}
+const notCompared = (claim: string, variable: string) =>
+  [
+    `the token's ${claim} was compared with nothing`,
+    `name the API's options by --config, or set ${variable}`,
+  ] as const;
 
 async function decisionOf(server: ResourceServer): Promise<Finding> {
   let explanation: Explanation | undefined;
