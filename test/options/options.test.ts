@@ -282,7 +282,7 @@ describe.each(frameworks)('%s: mtlsBound() refuses', (framework: Framework) => {
     [
       'requireScopes() with two in one',
       () => requireScopes('a b'),
-      'requireScopes(): "a b" was given; accepted are scopes',
+      'requireScopes(): "a b" was given; accepted are one or more scopes, each a text',
     ],
     [
       'requireScopes() with a list',

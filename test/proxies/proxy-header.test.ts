@@ -493,7 +493,7 @@ describe('proxyHeader() refuses', () => {
     [
       'no options',
       () => proxyHeader(nginx(), undefined as never),
-      'proxyHeader(): undefined was given; accepted is an object',
+      'proxyHeader(): undefined was given; accepted is an object of trust, ',
     ],
     [
       'an empty list',

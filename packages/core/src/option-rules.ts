@@ -135,7 +135,8 @@ export class OptionReader {
   /** Throws `ConfigurationError` unless `options` is a plain object with no other than the `known` members. */
   constructor(path: string, options: unknown, known: readonly string[], environment?: NodeJS.ProcessEnv) {
     if (!isPlainObject(options)) {
-      throw new ConfigurationError(path, `${described(options)} was given; accepted is an object`);
+      const members = path === 'options' ? '' : ` of ${known.join(', ')}`;
+      throw new ConfigurationError(path, `${described(options)} was given; accepted is an object${members}`);
     }
     this.#prefix = path === 'options' ? '' : `${path}.`;
     const unknown = Object.keys(options).find((name) => !known.includes(name));

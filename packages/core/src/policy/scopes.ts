@@ -36,7 +36,7 @@ function checkedScopes(guard: string, scopes: readonly unknown[]): readonly stri
       const given = typeof scope === 'string' ? JSON.stringify(scope) : `a value of type ${typeof scope}`;
       throw new ConfigurationError(
         guard,
-        `${given} was given; accepted are scopes of printable ASCII without blanks, " and \\`,
+        `${given} was given; accepted are one or more scopes, each a text of printable ASCII without blanks, " and \\`,
       );
     }
   }
