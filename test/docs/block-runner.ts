@@ -36,6 +36,8 @@ const environment = {
   MTLS_BOUND_AUDIENCE: 'https://api.example.com',
   API_SECRET: 'a-secret',
   PROXY_SECRET: 'at-least-16-characters',
+  FLEET_SECRET: 'a-secret-of-32-characters-or-more',
+  REDIS_URL: 'rediss://127.0.0.1',
 };
 
 /** What pages take for granted, as code-blocks.test.ts declares it. */

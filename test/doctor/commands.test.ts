@@ -145,7 +145,7 @@ describe('explain', () => {
       'no certificate',
       () => explained(good()),
       1,
-      /certificate_missing: 401: .*no certificate came from --cert\n.*by --cert/,
+      /certificate_missing: 401: no certificate was given\n.*by --cert/,
     ],
     [
       'hex',

@@ -10,6 +10,8 @@ import {
 import * as express from 'express-mtls';
 import * as koa from 'koa-mtls';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { acceptedAlgorithms } from '../../packages/core/src/authorization-server/signature-algorithms.js';
+import { profiles } from '../../packages/core/src/policy/fapi.js';
 import { createApi, frameworks, mutualTls, serve, startApi } from '../support/apis.js';
 import { audience } from '../support/authorization-server.js';
 import { call, callOver } from '../support/calls.js';
@@ -41,6 +43,13 @@ const options = (more: ResourceServerOptions = {}): ResourceServerOptions => ({
   cache: { maxAge: 0 },
   http: { ca: pki?.ca.cert },
   ...more,
+});
+
+it.each([
+  ['fapi1-advanced', ['PS256', 'ES256']],
+  ['fapi2-security', ['PS256', 'ES256', 'EdDSA', 'Ed25519']],
+] as const)('profile %s: the algorithms that are accepted when none are named', (profile, algorithms) => {
+  expect(acceptedAlgorithms('algorithms', undefined, profiles[profile].algorithms)).toEqual(algorithms);
 });
 
 describe.each(['fapi1-advanced', 'fapi2-security'] as const)('profile %s', (profile) => {

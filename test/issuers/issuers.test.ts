@@ -132,6 +132,13 @@ describe.each(frameworks)('%s', (framework) => {
     });
   });
 
+  it('with one issuer alone every token is shown to it, whoever it was meant for', async () => {
+    const ofBlue = await tokenOf(blue);
+    const { statuses, asked } = await answersTo([{ token: ofBlue }], [introspected(red)]);
+    expect([statuses, asked]).toEqual([[401], [1, 0]]);
+    expect(red.introspections(ofBlue)).toBe(1);
+  });
+
   it.each<[string, () => IssuerSelection | undefined, Partial<Sent>]>([
     ['no selector', () => undefined, {}],
     [

@@ -306,6 +306,33 @@ describe('validation (RFC 9068 §4, RFC 8725)', () => {
     }
   });
 
+  it('a key that the server withdraws serves for ten minutes more', async () => {
+    const hour = 3_600;
+    const api = await startApi('Koa', pki, {
+      ...common(),
+      issuer: server.issuer,
+      audience,
+      tokens: jwtAccessTokens(),
+    });
+    const statusOf = async (token: string) =>
+      (await call(pki, api, '/', pki.alice).auth(token, { type: 'bearer' })).status;
+    try {
+      const tokens = await Promise.all(['1', '2', '3'].map((jti) => signed({ jti, exp: now() + hour })));
+      vi.useFakeTimers({ toFake: ['Date'] });
+      expect(await statusOf(tokens[0] ?? '')).toBe(200);
+      keySet = answer(200, { keys: [] });
+      vi.setSystemTime(Date.now() + 598_000);
+      expect(await statusOf(tokens[1] ?? '')).toBe(200);
+      vi.setSystemTime(Date.now() + 3_000);
+      expect(await statusOf(tokens[2] ?? '')).toBe(401);
+      // What was said of a token before is remembered beside that.
+      expect(await statusOf(tokens[1] ?? '')).toBe(200);
+    } finally {
+      vi.useRealTimers();
+      await api.close();
+    }
+  });
+
   it.each<[string, () => Behaviour]>([
     ['a server error', () => answer(500, '')],
     ['no key set', () => answer(200, { nothing: true })],

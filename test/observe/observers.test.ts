@@ -1,8 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { Writable } from 'node:stream';
 import {
+  createResourceServer,
+  issuerByHeader,
+  nginx,
   observeByLog,
   observeByPrometheus,
+  proxyHeader,
   type ResourceServerOptions,
   redactedPaths,
 } from '@mtls-bound/core';
@@ -138,6 +142,68 @@ describe.each(frameworks)('%s', (framework) => {
     });
     expect(JSON.stringify(lines)).not.toMatch(/3141592653|2718281828|161803/);
   });
+});
+
+it('control characters that a client sends reach no line, no warning and no header of an answer', async () => {
+  const evil = 'x\r\nSet-Cookie: evil=1\u001b[2J\u0000';
+  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const jwt = `${part({ alg: 'ES256', kid: evil })}.${part({ iss: evil, sub: evil })}.c2ln`;
+  const logged: unknown[] = [];
+  const note = (...told: unknown[]) => logged.push(told);
+  const warning = vi.spyOn(process, 'emitWarning').mockImplementation(note as never);
+  stop = observeByLog({ info: note, warn: note, error: note });
+  const common = {
+    audience,
+    tokens: () => async () => 'token_inactive' as const,
+    floodGuard: false as const,
+  };
+  const one = { ...common, issuer: 'https://red.example.com', certificate: () => kit.certificate };
+  const several = {
+    ...common,
+    certificate: () => kit.certificate,
+    issuers: ['red', 'blue'].map((name) => ({
+      issuer: `https://${name}.example.com`,
+      clientId: 'api',
+      clientSecret: 'b',
+    })),
+    selectIssuer: issuerByHeader('x-tenant', { red: 'https://red.example.com' }),
+  };
+  const behindProxy = { ...one, certificate: proxyHeader(nginx(), { trust: ['192.0.2.1'] }) };
+  const cases: [ResourceServerOptions, Record<string, string>][] = [
+    [one, { authorization: `Bearer ${evil}` }],
+    [one, { authorization: evil }],
+    [several, { authorization: `Bearer ${jwt}` }],
+    [several, { authorization: 'Bearer opaque', 'x-tenant': evil }],
+    [behindProxy, { authorization: 'Bearer t', 'x-ssl-client-cert': evil }],
+    [
+      { ...behindProxy, explain: true },
+      { authorization: 'Bearer t', 'x-ssl-client-cert': evil },
+    ],
+  ];
+  const codes = [];
+  for (const [options, headers] of cases) {
+    const resourceServer = createResourceServer(options);
+    const socket = { remoteAddress: '192.0.2.1' };
+    const req = { url: `/${evil}`, headers, rawHeaders: Object.entries(headers).flat(), socket } as never;
+    try {
+      await resourceServer.authorize(req);
+    } catch (thrown) {
+      codes.push((thrown as { code: string }).code);
+      logged.push(resourceServer.answer(thrown));
+    }
+  }
+  warning.mockRestore();
+  expect(codes).toEqual([
+    'credentials_malformed',
+    'credentials_missing',
+    'token_wrong_issuer',
+    'token_wrong_issuer',
+    'certificate_malformed',
+    'certificate_malformed',
+  ]);
+  const texts = JSON.stringify(logged);
+  expect(texts).toContain('token_wrong_issuer');
+  expect(texts).not.toMatch(/evil|\\[rnt]|\\u00/);
 });
 
 const { custom: _, ...presets } = proxies;

@@ -1,6 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,6 +18,7 @@ import {
 import { call } from '../support/calls.js';
 import { close, listen } from '../support/loopback.js';
 import { createPki, type Pki } from '../support/pki.js';
+import { itReal } from '../support/programs.js';
 
 let pki: Pki;
 let server: TestAuthorizationServer;
@@ -26,7 +28,8 @@ const project = join(folder, 'project');
 beforeAll(async () => {
   pki = await createPki();
   server = await startAuthorizationServer(pki);
-  emptyProject(project, pack(join(folder, 'tarballs')), ['express']);
+  emptyProject(project, pack(join(folder, 'tarballs')), ['express', 'koa']);
+  writeFileSync(join(project, 'ca.pem'), pki.ca.cert);
 }, 180_000);
 afterAll(async () => {
   await server?.stop();
@@ -42,54 +45,101 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-it('from an empty folder and the tarballs to a guarded route, by the README alone', async () => {
-  const [, program = ''] = /`server\.mjs`:\n\n```js\n([\s\S]*?)```/.exec(readme) ?? [];
-  const port = await freePort();
-  expect(program).toContain('.listen(8443)');
-  // A test may not listen to the world, nor on a port that may be taken.
-  writeFileSync(
-    join(project, 'server.mjs'),
-    program.replace('.listen(8443)', `.listen(${port}, '127.0.0.1')`),
+/** The README's programs; one is shown as a file, the other in its place. */
+const programs = {
+  Express: /`server\.mjs`:\n\n```js\n([\s\S]*?)```/.exec(readme)?.[1] ?? '',
+  Koa: /```js\n((?:(?!```)[\s\S])*from 'koa-mtls';[\s\S]*?)```/.exec(readme)?.[1] ?? '',
+};
+
+const environment = (): Record<string, string> => ({
+  MTLS_BOUND_ISSUER: server.issuer,
+  MTLS_BOUND_AUDIENCE: audience,
+  MTLS_BOUND_CLIENT_ID: 'api',
+  MTLS_BOUND_CLIENT_SECRET: server.secrets.api,
+});
+// What the README tells to set, and nothing else; but for the authority of this test's own server.
+const env = () => ({ ...environment(), MTLS_BOUND_CA_FILE: join(project, 'ca.pem') });
+
+it('the README tells to set what is needed, and nothing else', () => {
+  expect([...readme.matchAll(/^export (\w+)=/gm)].map(([, name]) => name)).toEqual(
+    Object.keys(environment()),
   );
-  writeFileSync(join(project, 'server.pem'), pki.server.cert);
-  writeFileSync(join(project, 'server.key'), pki.server.key);
-  writeFileSync(join(project, 'ca.pem'), pki.ca.cert);
-  const environment: Record<string, string> = {
-    MTLS_BOUND_ISSUER: server.issuer,
-    MTLS_BOUND_AUDIENCE: audience,
-    MTLS_BOUND_CLIENT_ID: 'api',
-    MTLS_BOUND_CLIENT_SECRET: server.secrets.api,
-  };
-  // What the README tells to set, and nothing else; but for the authority of this test's own server.
-  expect([...readme.matchAll(/^export (\w+)=/gm)].map(([, name]) => name)).toEqual(Object.keys(environment));
-  const env = { ...environment, MTLS_BOUND_CA_FILE: join(project, 'ca.pem') };
-  const child = spawn(process.execPath, ['--no-warnings', 'server.mjs'], {
-    cwd: project,
-    env,
-    stdio: 'inherit',
-  });
-  const ended = once(child, 'exit');
-  try {
-    const api = { url: `https://127.0.0.1:${port}` };
-    const token = await server.token(testClients(pki).alice);
-    const status = async (identity?: typeof pki.alice) =>
-      call(pki, api, '/accounts', identity)
-        .auth(token, { type: 'bearer' })
-        .then(
-          (answer) => answer.status,
-          () => 0,
-        );
-    await expect.poll(() => status(pki.alice), { timeout: 20_000 }).toBe(200);
-    expect(await status(pki.bob)).toBe(401);
-    expect(await status()).toBe(401);
-  } finally {
-    child.kill();
-    await ended;
-  }
+});
+
+it.each(Object.entries(programs))(
+  'from an empty folder and the tarballs to a guarded route in %s, by the README alone',
+  async (framework, program) => {
+    const port = await freePort();
+    expect(program).toContain(`from '${framework.toLowerCase()}-mtls'`);
+    expect(program).toContain('.listen(8443)');
+    // A test may not listen to the world, nor on a port that may be taken.
+    writeFileSync(
+      join(project, 'server.mjs'),
+      program.replace('.listen(8443)', `.listen(${port}, '127.0.0.1')`),
+    );
+    writeFileSync(join(project, 'server.pem'), pki.server.cert);
+    writeFileSync(join(project, 'server.key'), pki.server.key);
+    const child = spawn(process.execPath, ['--no-warnings', 'server.mjs'], {
+      cwd: project,
+      env: env(),
+      stdio: 'inherit',
+    });
+    const ended = once(child, 'exit');
+    try {
+      const api = { url: `https://127.0.0.1:${port}` };
+      const token = await server.token(testClients(pki).alice);
+      const answer = (identity?: typeof pki.alice) =>
+        call(pki, api, '/accounts', identity)
+          .auth(token, { type: 'bearer' })
+          .then(
+            ({ status, body }) => [status, body.client],
+            () => [0],
+          );
+      await expect.poll(() => answer(pki.alice), { timeout: 20_000 }).toEqual([200, 'alice']);
+      expect(await answer(pki.bob)).toEqual([401, undefined]);
+      expect(await answer()).toEqual([401, undefined]);
+    } finally {
+      child.kill();
+      await ended;
+    }
+  },
+  120_000,
+);
+
+it('the doctor finds nothing wrong there', async () => {
   // The authorization server is in this very process, which must not wait for the command.
   const { stdout } = await promisify(execFile)('npx', ['mtls-doctor', 'check'], {
     cwd: project,
-    env: { ...process.env, ...env },
+    env: { ...process.env, ...env() },
   });
   expect(stdout).toContain('answers our questions about tokens');
 }, 120_000);
+
+/** A command of the README, which may go on over lines. */
+function commandOf(beginning: string): string {
+  const at = readme.indexOf(`\n${beginning}`) + 1;
+  expect(at).toBeGreaterThan(0);
+  return /^(?:.*\\\n)*.*/.exec(readme.slice(at))?.[0] ?? '';
+}
+
+itReal('openssl', 'the README makes a certificate for a trial on this machine', async () => {
+  const made = join(folder, 'made');
+  mkdirSync(made);
+  await promisify(execFile)('sh', ['-c', commandOf('openssl req')], { cwd: made });
+  const certificate = new X509Certificate(readFileSync(join(made, 'server.pem')));
+  expect(certificate.checkHost('localhost')).toBe('localhost');
+  expect(certificate.checkPrivateKey(createPrivateKey(readFileSync(join(made, 'server.key'))))).toBe(true);
+});
+
+itReal('curl', 'the README gets a token from the token endpoint', async () => {
+  writeFileSync(join(project, 'client.pem'), pki.alice.cert);
+  writeFileSync(join(project, 'client.key'), pki.alice.key);
+  const command = commandOf('curl --cert client.pem')
+    .replace('https://as.example.com', server.issuer)
+    .replace('my-client', 'alice');
+  const { stdout } = await promisify(execFile)('sh', ['-c', command], {
+    cwd: project,
+    env: { ...process.env, CURL_CA_BUNDLE: join(project, 'ca.pem') },
+  });
+  expect(JSON.parse(stdout)).toMatchObject({ token_type: 'Bearer', scope: 'accounts:read' });
+});

@@ -21,6 +21,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { createApi, frameworks, type Listener, mutualTls } from '../support/apis.js';
 import { audience } from '../support/authorization-server.js';
 import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../support/faulty-server.js';
+import { runs } from '../support/fuzzing.js';
 import { close, listen } from '../support/loopback.js';
 import { createPki, type Identity, type Pki } from '../support/pki.js';
 import { recordedEvents } from '../support/recorded-events.js';
@@ -445,7 +446,7 @@ describe('every preset', () => {
             ).toBeUndefined();
           },
         ),
-        { numRuns: 300 },
+        runs(300),
       );
     },
   );

@@ -90,7 +90,7 @@ export const outcomes: readonly [string, Answering, ExpectedRefusal | typeof pas
   ['S14 R47: a body beyond the limit', (about) => answer(200, oversized(about)), passing()],
   ['S14 R47: a body beyond the limit once decompressed', zipBomb, passing()],
   [
-    'S14: nested deeper than a stack',
+    'S14: lists nested 30,000 deep, and no cnf',
     raw(`{"active":true,"x":${'['.repeat(30_000)}${']'.repeat(30_000)}}`),
     invalidToken,
   ],

@@ -1,12 +1,13 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
-import { asRefusal, type RefusalCode } from '../errors.js';
+import { asRefusal } from '../errors.js';
 import { inWords } from '../explanation.js';
 import type { Explanation, RefusedEvent } from '../observe/events.js';
 import type { ResourceServerOptions } from '../options.js';
 import { createResourceServer, type ResourceServer } from '../resource-server.js';
 import { readTokenClaims } from '../token-claims.js';
 import { type Finding, ok, problem, warning } from './finding.js';
+import { remedies } from './remedies.js';
 
 /** What is to be decided about: claims as the authorization server gives them, and a certificate in PEM or DER. */
 export interface Case {
@@ -71,15 +72,16 @@ async function decisionOf(server: ResourceServer): Promise<Finding> {
   } catch (thrown) {
     const refusal = asRefusal(thrown);
     const { code, status, message } = refusal;
+    if (code === 'certificate_missing') {
+      return problem(
+        code,
+        `${status}: no certificate was given`,
+        'name the one that the client presents by --cert',
+      );
+    }
     const why = (explanation && inWords(refusal, explanation)) ?? message;
-    return problem(code, `${status}: ${why}`, fixes[code] ?? explanation?.hint ?? mendTheToken);
+    return problem(code, `${status}: ${why}`, explanation?.hint ?? remedies[code]);
   } finally {
     unsubscribe('mtls-bound:refused', note);
   }
 }
-
-const mendTheToken =
-  'let the client get another token, from the server and for the API that the options name';
-const fixes: Partial<Record<RefusalCode, string>> = {
-  certificate_missing: 'name the certificate that the client presents by --cert',
-};

@@ -9,6 +9,7 @@ import type { IssuerSettings } from '../issuer-options.js';
 import type { Settings } from '../options.js';
 import { addressOf } from './address.js';
 import { type Finding, ok, problem, warning } from './finding.js';
+import { remedies } from './remedies.js';
 import { checkToken } from './token-checks.js';
 
 /** What the user has at hand to try with. */
@@ -267,6 +268,6 @@ function questionProblem({ code, message }: RequestRefused, issuer: string, spel
         'see whether it is overloaded, and what stands between; http.timeout says how long we wait',
       );
     default:
-      return problem(code, message, 'see the message; docs/answers.md explains each code');
+      return problem(code, message, remedies[code]);
   }
 }

@@ -13,6 +13,7 @@ import {
   type TokenReader,
 } from '../token-claims.js';
 import { type Finding, ok, problem, warning } from './finding.js';
+import { remedies } from './remedies.js';
 
 function defectFinding(defect: TokenDefect, read: TokenReader): Finding {
   if (defect === 'token_claims_malformed') {
@@ -44,7 +45,7 @@ export async function checkToken(
     answer = await read(token);
   } catch (thrown) {
     const { code, message } = asRefusal(thrown);
-    return [problem(code, message, 'see the message; docs/answers.md explains each code')];
+    return [problem(code, message, remedies[code])];
   }
   if (typeof answer === 'string') {
     const claimed = read.introspect === read ? [] : claimedFindings(token, rules);
@@ -98,7 +99,7 @@ function claimFindings(token: TokenClaims, rules: Authority['rules']): Finding[]
         ),
       ];
     }
-    return [problem(code, message, 'see docs/answers.md')];
+    return [problem(code, message, remedies[code])];
   }
 }
 
