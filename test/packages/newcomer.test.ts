@@ -24,11 +24,13 @@ let pki: Pki;
 let server: TestAuthorizationServer;
 const folder = mkdtempSync(join(tmpdir(), 'mtls-bound-newcomer-'));
 const project = join(folder, 'project');
+let tarballs: Record<string, string>;
 
 beforeAll(async () => {
   pki = await createPki();
   server = await startAuthorizationServer(pki);
-  emptyProject(project, pack(join(folder, 'tarballs')), ['express', 'koa']);
+  tarballs = pack(join(folder, 'tarballs'));
+  emptyProject(project, tarballs, ['express', 'koa']);
   writeFileSync(join(project, 'ca.pem'), pki.ca.cert);
 }, 180_000);
 afterAll(async () => {
@@ -143,3 +145,19 @@ itReal('curl', 'the README gets a token from the token endpoint', async () => {
   });
   expect(JSON.parse(stdout)).toMatchObject({ token_type: 'Bearer', scope: 'accounts:read' });
 });
+
+it('with pnpm too, where the core is installed by name', async () => {
+  const own = join(folder, 'pnpm');
+  mkdirSync(own);
+  writeFileSync(join(own, 'package.json'), '{ "type": "module" }');
+  const { packageManager } = JSON.parse(
+    readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+  ) as { packageManager: string };
+  const run = async (command: string, ...args: string[]) =>
+    (await promisify(execFile)(command, args, { cwd: own })).stdout;
+  await run('npx', '--yes', packageManager, 'add', String(tarballs['@mtls-bound/core']));
+  expect(await run('npx', 'mtls-doctor', '--help')).toContain('mtls-doctor probe');
+  const kit =
+    "const { createTestKit } = await import('@mtls-bound/core/testing'); console.log(typeof createTestKit)";
+  expect(await run(process.execPath, '--input-type=module', '-e', kit)).toBe('function\n');
+}, 120_000);

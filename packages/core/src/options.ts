@@ -98,15 +98,16 @@ export interface ResourceServerOptions extends IssuerOptions {
   /** What `revoke()` needs to be heard in every process, and for how long it counts. Default `{}`. */
   readonly revocations?: RevocationOptions;
   /**
-   * How many made-up tokens one client may have the authorization server asked about; `false` for any number. Default
+   * How many tokens that turn out inactive one client may have the authorization server asked about; `false` for any number. Default
    * `{}`.
    */
   readonly floodGuard?: FloodGuardOptions | false;
   /** Told in challenges (RFC 9110 §11.5). Default `api`. Environment: `MTLS_BOUND_REALM`. */
   readonly realm?: string;
   /**
-   * Tells the client why it is refused, with thumbprints and a hint: for development. True is refused where `NODE_ENV`
-   * is `production`; `in-production` means it there too. Default `false`. Environment: `MTLS_BOUND_EXPLAIN`.
+   * Tells the client why it is refused: the thumbprints, the expected issuer and audience, the authorization server's address and
+   * trouble, and a hint; never what a function of yours threw. For development: true is refused where `NODE_ENV` is
+   * `production`; `in-production` means it there too. Default `false`. Environment: `MTLS_BOUND_EXPLAIN`.
    */
   readonly explain?: boolean | 'in-production';
   /** Shapes the JSON body of refusals. Default: `{ error, error_description }`. */

@@ -37,7 +37,7 @@ const presetRule: OptionRule<ProxyPreset> = {
  * header is ignored, and a problem says so. The TLS socket's own certificate is never used in its place.
  *
  * @example
- * mtlsBound({ certificate: proxyHeader(nginx(), { trust: ['10.0.0.0/8'], secret: { header: 'x-proxy-secret', value } }) })
+ * mtlsBound({ certificate: proxyHeader(nginx(), { trust: ['10.0.0.5'], secret: { header: 'x-proxy-secret', value } }) })
  */
 export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): CertificateSource {
   const { header, decode, verified, alwaysVerified, name } = checked(

@@ -26,7 +26,7 @@ export function tlsSocket(): CertificateSource {
       report(
         'plain_http',
         'A request came over plain HTTP, so it has no client certificate. Where a proxy ends TLS, say which header ' +
-          "hands the certificate on: mtlsBound({ certificate: proxyHeader(nginx(), { trust: ['10.0.0.0/8'] }) }). " +
+          "hands the certificate on: mtlsBound({ certificate: proxyHeader(nginx(), { trust: ['10.0.0.5'] }) }). " +
           'Where Node ends TLS, use https.createServer with requestCert: true.',
       );
       return undefined;
