@@ -17,6 +17,7 @@ export default defineConfig({
   },
   test: {
     include: ['test/**/*.test.ts'],
+    globalSetup: fileURLToPath(new URL('test/support/shared-keys.ts', import.meta.url)),
     testTimeout: 30_000,
     hookTimeout: 60_000,
     // What a passing test says on the console is noise; a failing one's is shown.

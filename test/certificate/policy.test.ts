@@ -13,7 +13,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RequestRefused } from '../../packages/core/src/errors.js';
 import { resolveSettings } from '../../packages/core/src/options.js';
 import { frameworks, startApi } from '../support/apis.js';
-import { audience } from '../support/authorization-server.js';
+import { audience } from '../support/audience.js';
 import { call } from '../support/calls.js';
 import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../support/faulty-server.js';
 import { createPki, type Identity, issueFrom, type Pki } from '../support/pki.js';

@@ -23,7 +23,7 @@ import {
 import { jwtVerify } from 'jose';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { mutualTls } from '../support/apis.js';
-import { audience } from '../support/authorization-server.js';
+import { audience } from '../support/audience.js';
 import {
   answer,
   type FaultyServer,

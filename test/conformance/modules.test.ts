@@ -3,7 +3,7 @@ import { Agent, request } from 'node:https';
 import { nginx, proxyHeader, type ResourceServerOptions } from '@mtls-bound/core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createApi, frameworks, startApi } from '../support/apis.js';
-import { audience } from '../support/authorization-server.js';
+import { audience } from '../support/audience.js';
 import { type FaultyServer, startFaultyServer } from '../support/faulty-server.js';
 import { close, listen } from '../support/loopback.js';
 import { createPki, type Pki } from '../support/pki.js';

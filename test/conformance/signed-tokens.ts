@@ -1,7 +1,7 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { jwtAccessTokens, type ResourceServerOptions } from '@mtls-bound/core';
 import { type JWTHeaderParameters, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose';
-import { audience } from '../support/authorization-server.js';
+import { audience } from '../support/audience.js';
 import {
   answer,
   type FaultyServer,

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { main, usage } from '../../packages/core/src/doctor/main.js';
-import { audience } from '../support/authorization-server.js';
+import { audience } from '../support/audience.js';
 import { runDoctor, startListening } from '../support/doctor-command.js';
 import {
   answer,

@@ -17,7 +17,7 @@ import type { Finding } from '../../packages/core/src/doctor/finding.js';
 import { createListener } from '../../packages/core/src/doctor/listener.js';
 import { checkAll } from '../../packages/core/src/doctor/main.js';
 import { type ProbeOptions, probe } from '../../packages/core/src/doctor/probe.js';
-import { audience } from '../support/authorization-server.js';
+import { audience } from '../support/audience.js';
 import { type Forward, startCarelessProxy } from '../support/careless-proxy.js';
 import {
   answer,

@@ -13,7 +13,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { acceptedAlgorithms } from '../../packages/core/src/authorization-server/signature-algorithms.js';
 import { profiles } from '../../packages/core/src/policy/fapi.js';
 import { createApi, frameworks, mutualTls, serve, startApi } from '../support/apis.js';
-import { audience } from '../support/authorization-server.js';
+import { audience } from '../support/audience.js';
 import { call, callOver } from '../support/calls.js';
 import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../support/faulty-server.js';
 import { createPki, type Pki } from '../support/pki.js';

@@ -9,7 +9,7 @@ import {
 } from '@mtls-bound/core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { frameworks, startApi, type TestApi } from '../support/apis.js';
-import { audience } from '../support/authorization-server.js';
+import { audience } from '../support/audience.js';
 import { call } from '../support/calls.js';
 import {
   answer,

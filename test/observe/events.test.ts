@@ -2,7 +2,7 @@ import { inspect } from 'node:util';
 import type { ProblemEvent, RefusedEvent, ResourceServerOptions } from '@mtls-bound/core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { frameworks, startApi } from '../support/apis.js';
-import { audience } from '../support/authorization-server.js';
+import { audience } from '../support/audience.js';
 import { call } from '../support/calls.js';
 import {
   answer,

@@ -11,7 +11,7 @@ import * as x509 from '@peculiar/x509';
 import { ObjectIdentifier, Sequence, Utf8String } from 'asn1js';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { frameworks, startApi } from '../support/apis.js';
-import { audience } from '../support/authorization-server.js';
+import { audience } from '../support/audience.js';
 import { call } from '../support/calls.js';
 import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../support/faulty-server.js';
 import { createPki, type Identity, issueFrom, type Pki } from '../support/pki.js';

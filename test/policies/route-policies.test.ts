@@ -5,7 +5,7 @@ import Koa from 'koa';
 import * as koaMtls from 'koa-mtls';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { frameworks, type Listener, mutualTls, serve, type TestApi } from '../support/apis.js';
-import { audience } from '../support/authorization-server.js';
+import { audience } from '../support/audience.js';
 import { call } from '../support/calls.js';
 import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../support/faulty-server.js';
 import { createPki, type Pki } from '../support/pki.js';

@@ -19,7 +19,7 @@ import {
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createApi, frameworks, type Listener, mutualTls } from '../support/apis.js';
-import { audience } from '../support/authorization-server.js';
+import { audience } from '../support/audience.js';
 import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../support/faulty-server.js';
 import { runs } from '../support/fuzzing.js';
 import { close, listen } from '../support/loopback.js';

@@ -2,7 +2,7 @@ import { type RefusedEvent, type ResourceServerOptions, tlsSocket } from '@mtls-
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { FloodGuard } from '../../packages/core/src/request/flood-guard.js';
 import { frameworks, startApi } from '../support/apis.js';
-import { audience } from '../support/authorization-server.js';
+import { audience } from '../support/audience.js';
 import { call } from '../support/calls.js';
 import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../support/faulty-server.js';
 import { createPki, type Identity, type Pki } from '../support/pki.js';

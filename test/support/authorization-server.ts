@@ -4,11 +4,11 @@ import type { TLSSocket } from 'node:tls';
 import { exportJWK, generateKeyPair } from 'jose';
 import fetch from 'node-fetch';
 import Provider, { type ClientMetadata, type Configuration } from 'oidc-provider';
+import { audience } from './audience.js';
 import { close, listen } from './loopback.js';
 import type { Identity, Pki } from './pki.js';
 
-/** The identifier of the API that the tokens are for. */
-export const audience = 'https://api.example.com';
+export { audience };
 
 /** The identifier of an API whose tokens are JWTs (RFC 9068). */
 export const jwtAudience = 'https://jwt-api.example.com';

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
-import { audience } from './authorization-server.js';
+import { audience } from './audience.js';
 import { close, listen } from './loopback.js';
 import type { Pki } from './pki.js';
 

@@ -1,5 +1,5 @@
 import { gzipSync } from 'node:zlib';
-import { audience } from './authorization-server.js';
+import { audience } from './audience.js';
 import { answer, type Behaviour, goodClaims } from './faulty-server.js';
 import type { ExpectedRefusal } from './refusals.js';
 

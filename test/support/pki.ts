@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import { createPrivateKey, webcrypto, X509Certificate } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
+import { rsaKeys } from './rsa.js';
 
 x509.cryptoProvider.set(webcrypto as never);
 
@@ -33,18 +34,9 @@ export interface Pki {
   readonly selfSignedEc: Identity;
 }
 
-type KeyKind = 'rsa' | 'ec';
 type Keys = webcrypto.CryptoKeyPair;
 
-const algorithms = {
-  rsa: {
-    name: 'RSASSA-PKCS1-v1_5',
-    hash: 'SHA-256',
-    modulusLength: 2048,
-    publicExponent: new Uint8Array([1, 0, 1]),
-  },
-  ec: { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' },
-} as const;
+const ec = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 
 const day = 86_400_000;
 
@@ -59,9 +51,15 @@ interface Request {
 
 /** Keys are slow to make; the certificates of one test run share a few. */
 export async function createPki(authority = 'CN=Test CA, O=Example'): Promise<Pki> {
-  const [caKeys, serverKeys, aliceKeys, bobKeys, ecKeys, ownRsaKeys, ownEcKeys] = (await Promise.all(
-    (['ec', 'ec', 'rsa', 'rsa', 'ec', 'rsa', 'ec'] as const).map(createKeys),
-  )) as [Keys, Keys, Keys, Keys, Keys, Keys, Keys];
+  const [caKeys, serverKeys, ecKeys, ownEcKeys, aliceKeys, bobKeys, ownRsaKeys] = await Promise.all([
+    ecKeysOfItsOwn(),
+    ecKeysOfItsOwn(),
+    ecKeysOfItsOwn(),
+    ecKeysOfItsOwn(),
+    rsaKeys(0),
+    rsaKeys(1),
+    rsaKeys(2),
+  ]);
   const issuer = { name: authority, keys: caKeys };
   const client = [new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.clientAuth])];
   const loopback = [
@@ -117,11 +115,11 @@ export async function issueFrom(
   const issuer = { name: pki.ca.subject, keys: caKeysOf.get(pki) as Keys };
   const names = dnsNames.map((value) => ({ type: 'dns' as const, value }));
   const san = names.length > 0 ? [new x509.SubjectAlternativeNameExtension(names)] : [];
-  return issue({ subject, keys: await createKeys('ec'), issuer, extensions: [...extensions, ...san] });
+  return issue({ subject, keys: await ecKeysOfItsOwn(), issuer, extensions: [...extensions, ...san] });
 }
 
-async function createKeys(kind: KeyKind): Promise<Keys> {
-  return (await webcrypto.subtle.generateKey(algorithms[kind], true, ['sign', 'verify'])) as Keys;
+async function ecKeysOfItsOwn(): Promise<Keys> {
+  return (await webcrypto.subtle.generateKey(ec, true, ['sign', 'verify'])) as Keys;
 }
 
 async function issue({
