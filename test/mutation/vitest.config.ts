@@ -12,7 +12,8 @@ const tests: Readonly<Record<string, readonly string[]>> = {
     'certificate/*',
     'proxies/{decoders,encodings,presets,proxy-header,xfcc}',
     'policies/{route-policies,national-profiles}',
-    'fapi/tls',
+    'fapi/{profile,tls}',
+    'observe/explanation',
     'options/*',
   ],
 };
