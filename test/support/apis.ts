@@ -103,7 +103,11 @@ function expressApi(
   app.get('/active', expressMtls.requireActive(), handler);
   app.get('/policy', expressMtls.guard(policy), handler);
   app.post('/revocations', expressMtls.revocationEndpoint('tokens:revoke'));
-  app.post('/parsed/revocations', framework.urlencoded(), expressMtls.revocationEndpoint('tokens:revoke'));
+  app.post(
+    '/parsed/revocations',
+    framework.urlencoded({ extended: false }),
+    expressMtls.revocationEndpoint('tokens:revoke'),
+  );
   app.post('/echo', (req, res) => {
     handled += 1;
     req.pipe(res);
