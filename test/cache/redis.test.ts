@@ -1,0 +1,98 @@
+// How node-redis is called. What comes of it with a real Redis: test/fleet.
+import { describe, expect, it, vi } from 'vitest';
+import { redisChannel, redisClaims } from '../../packages/core/src/cache/redis.js';
+
+function fakeRedis() {
+  const events = new Map<string, () => void>();
+  const order: string[] = [];
+  const subscriber = {
+    connect: vi.fn(async () => void order.push('connect')),
+    subscribe: vi.fn(async () => void order.push('subscribe')),
+    on: vi.fn((event: string, listener: () => void) => void events.set(event, listener)),
+    destroy: vi.fn(function (this: unknown) {
+      order.push('destroy');
+      return this;
+    }),
+  };
+  const client = {
+    set: vi.fn(async (): Promise<unknown> => 'OK'),
+    del: vi.fn(async () => 1),
+    publish: vi.fn(async () => 2),
+    duplicate: () => subscriber,
+  };
+  return { client, subscriber, emit: (event: string) => events.get(event)?.(), order };
+}
+
+const listener = () => ({ message: vi.fn(), lost: vi.fn(), restored: vi.fn() });
+
+describe('redisChannel()', () => {
+  it.each([
+    ['a name of its own', undefined, 'mtls-bound:revocations'],
+    ['the name that is given', 'revoked', 'revoked'],
+  ])('publishes and listens under %s', async (_, name, expected) => {
+    const { client, subscriber, order } = fakeRedis();
+    const { message, ...rest } = listener();
+    const channel = redisChannel(client, name);
+    expect(await channel.publish('sealed')).toBe(2);
+    await channel.subscribe({ message, ...rest });
+    expect(client.publish.mock.calls).toEqual([[expected, 'sealed']]);
+    expect(subscriber.subscribe.mock.calls).toEqual([[expected, message]]);
+    expect(order).toEqual(['connect', 'subscribe']);
+  });
+
+  it.each(['error', 'reconnecting', 'end'])('%s: messages may be missed', async (event) => {
+    const { client, emit } = fakeRedis();
+    const { lost, ...rest } = listener();
+    await redisChannel(client).subscribe({ lost, ...rest });
+    expect(lost).not.toHaveBeenCalled();
+    emit(event);
+    expect(lost).toHaveBeenCalledOnce();
+    expect(rest.restored).not.toHaveBeenCalled();
+  });
+
+  it('ready is told once it listens, and not before', async () => {
+    const { client, subscriber, emit } = fakeRedis();
+    const heard = listener();
+    subscriber.connect.mockImplementation(async () => void emit('ready'));
+    await redisChannel(client).subscribe(heard);
+    expect(heard.restored).not.toHaveBeenCalled();
+    emit('ready');
+    expect(heard.restored).toHaveBeenCalledOnce();
+  });
+
+  it('is ended by destroy(), or by disconnect() of the client’s version 4', async () => {
+    const five = fakeRedis();
+    const end = await redisChannel(five.client).subscribe(listener());
+    expect(await end()).toBe(five.subscriber);
+    expect(five.order.at(-1)).toBe('destroy');
+
+    const four = fakeRedis();
+    const disconnect = vi.fn(async () => 'gone');
+    const { destroy: _, ...older } = four.subscriber;
+    const client = { ...four.client, duplicate: () => ({ ...older, disconnect }) };
+    expect(await (await redisChannel(client).subscribe(listener()))()).toBe('gone');
+
+    const neither = { ...four.client, duplicate: () => older };
+    expect(await (await redisChannel(neither).subscribe(listener()))()).toBeUndefined();
+  });
+});
+
+describe('redisClaims()', () => {
+  it('a claim is taken by who sets it first, for whole milliseconds', async () => {
+    const { client } = fakeRedis();
+    const claims = redisClaims(client);
+    expect(await claims.take('claim', 1_999.2)).toBe(true);
+    client.set.mockResolvedValue(null);
+    expect(await claims.take('claim', 5)).toBe(false);
+    expect(client.set.mock.calls).toEqual([
+      ['claim', '1', { NX: true, PX: 2_000 }],
+      ['claim', '1', { NX: true, PX: 5 }],
+    ]);
+  });
+
+  it('and given up by its name', async () => {
+    const { client } = fakeRedis();
+    await redisClaims(client).release('claim');
+    expect(client.del.mock.calls).toEqual([['claim']]);
+  });
+});

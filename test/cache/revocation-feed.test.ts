@@ -1,0 +1,229 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type ChannelListener, RevocationFeed } from '../../packages/core/src/cache/revocation-feed.js';
+import type { Revocations } from '../../packages/core/src/cache/revocations.js';
+import { createSeal } from '../../packages/core/src/cache/sealing.js';
+import type { SharedCache } from '../../packages/core/src/cache/shared-cache.js';
+
+const now = 1_800_000_000_000;
+const secret = 'a secret of at least 32 characters';
+const older = 'another one, of 32 characters or more';
+
+/** A channel in the test's hands, and what becomes of what it says. */
+function feedOver({
+  secrets = [secret],
+  ...shared
+}: {
+  secrets?: string[];
+  lastRevocation?: SharedCache['lastRevocation'];
+} = {}) {
+  const listeners: ChannelListener[] = [];
+  const end = vi.fn(async () => undefined);
+  const channel = {
+    publish: vi.fn(async (_message: string): Promise<unknown> => undefined),
+    subscribe: vi.fn(async (listener: ChannelListener) => {
+      listeners.push(listener);
+      return end;
+    }),
+  };
+  const revocations = { add: vi.fn(), lost: vi.fn(), restored: vi.fn() };
+  const report = vi.fn();
+  const feed = () =>
+    new RevocationFeed(
+      { channel, secrets },
+      revocations as unknown as Revocations,
+      'lastRevocation' in shared ? (shared as SharedCache) : undefined,
+      report,
+    );
+  return { feed, channel, revocations, report, end, listener: () => listeners.at(-1) as ChannelListener };
+}
+
+const settled = () => vi.advanceTimersByTimeAsync(0);
+const sealed = (content: object, by = secret) =>
+  createSeal(by, 'revocation').seal('revocation', JSON.stringify(content));
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  vi.setSystemTime(now);
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+describe('who joins', () => {
+  it.each([
+    ['nothing is shared: nothing known is outdated', {}, 0],
+    ['nothing was revoked so far: the same', { lastRevocation: async () => undefined }, 0],
+    [
+      'something was revoked: what others shared before is outdated',
+      { lastRevocation: async () => now - 5_000 },
+      now - 5_000,
+    ],
+    [
+      'the store does not say: whatever is known is outdated',
+      { lastRevocation: async () => 'unknown' as const },
+      now,
+    ],
+  ])('%s', async (_, shared, since) => {
+    const { feed, revocations, report } = feedOver(shared);
+    feed();
+    expect(revocations.lost).toHaveBeenCalledOnce();
+    expect(revocations.restored).not.toHaveBeenCalled();
+    await settled();
+    expect(revocations.restored.mock.calls).toEqual([[since]]);
+    expect(report).not.toHaveBeenCalled();
+  });
+
+  it('tries again after a second when it can not, and tells', async () => {
+    const { feed, channel, revocations, report } = feedOver();
+    channel.subscribe.mockRejectedValueOnce(new Error('ECONNREFUSED'));
+    feed();
+    await settled();
+    expect(report.mock.calls).toEqual([
+      [
+        'revocations_lost',
+        'the channel of revocations can not be joined: ECONNREFUSED; until it is back, answers serve for revocations.maxAgeWhileLost',
+      ],
+    ]);
+    expect(revocations.lost).toHaveBeenCalledTimes(2);
+    await vi.advanceTimersByTimeAsync(999);
+    expect(channel.subscribe).toHaveBeenCalledTimes(1);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(channel.subscribe).toHaveBeenCalledTimes(2);
+    expect(revocations.restored.mock.calls).toEqual([[0]]);
+  });
+});
+
+describe('a channel that is lost and comes back', () => {
+  it('whatever is known from before is outdated, and both are told', async () => {
+    const { feed, revocations, report, listener } = feedOver({ lastRevocation: async () => now - 5_000 });
+    feed();
+    await settled();
+    listener().lost();
+    vi.setSystemTime(now + 60_000);
+    listener().restored();
+    expect(revocations.lost).toHaveBeenCalledTimes(2);
+    expect(revocations.restored.mock.calls).toEqual([[now - 5_000], [now + 60_000]]);
+    expect(report.mock.calls).toEqual([
+      [
+        'revocations_lost',
+        'the channel of revocations is lost; until it is back, answers serve for revocations.maxAgeWhileLost',
+      ],
+      ['revocations_heard', 'the channel of revocations is back'],
+    ]);
+  });
+});
+
+describe('what is heard', () => {
+  const revocation = { subject: 'alice' };
+
+  it.each([
+    ['just now', 0, now],
+    ['from a clock that is behind: it counts from when it is heard', -60_000, now],
+    ['from a clock that is ahead: it counts from then', 60_000, now + 60_000],
+    ['five minutes old', -300_000, now],
+    ['five minutes ahead', 300_000, now + 300_000],
+  ])('%s', async (_, difference, from) => {
+    const { feed, revocations, report, listener } = feedOver();
+    feed();
+    await settled();
+    listener().message(sealed({ revocation, at: now + difference }));
+    expect(revocations.add.mock.calls).toEqual([[revocation, from]]);
+    expect(report).not.toHaveBeenCalled();
+  });
+
+  it.each([
+    ['older', -300_001],
+    ['further ahead', 300_001],
+  ])('%s than five minutes it is played back, and counts for nothing', async (_, difference) => {
+    const { feed, revocations, listener } = feedOver();
+    feed();
+    await settled();
+    listener().message(sealed({ revocation, at: now + difference }));
+    expect(revocations.add).not.toHaveBeenCalled();
+  });
+
+  it('by any secret in the list, and by no other', async () => {
+    const { feed, revocations, report, listener } = feedOver({ secrets: [secret, older] });
+    feed();
+    await settled();
+    listener().message(sealed({ revocation, at: now }, older));
+    expect(revocations.add).toHaveBeenCalledOnce();
+    listener().message(sealed({ revocation, at: now }, 'one that is not in the list of secrets'));
+    listener().message('nonsense');
+    expect(revocations.add).toHaveBeenCalledOnce();
+    const told = [
+      'revocation_not_ours',
+      'a message on the channel of revocations was not sealed with our secret; ignored',
+    ];
+    expect(report.mock.calls).toEqual([told, told]);
+  });
+});
+
+describe('what is said', () => {
+  it('is sealed by the first secret, and says what is revoked and when', async () => {
+    const { feed, channel } = feedOver({ secrets: [secret, older] });
+    await feed().publish({ tokenHash: 'h' }, now);
+    const [[message]] = channel.publish.mock.calls as [[string]];
+    expect(createSeal(older, 'revocation').open('revocation', message)).toBeUndefined();
+    expect(JSON.parse(createSeal(secret, 'revocation').open('revocation', message) ?? '')).toEqual({
+      revocation: { tokenHash: 'h' },
+      at: now,
+    });
+  });
+
+  it('is given two seconds', async () => {
+    const { feed, channel } = feedOver();
+    channel.publish.mockReturnValue(new Promise(() => undefined));
+    let error: unknown;
+    feed()
+      .publish({ tokenHash: 'h' }, now)
+      .catch((thrown: unknown) => {
+        error = thrown;
+      });
+    await vi.advanceTimersByTimeAsync(1_999);
+    expect(error).toBeUndefined();
+    await vi.advanceTimersByTimeAsync(10);
+    expect(error).toEqual(new Error('no answer within 2 s'));
+  });
+});
+
+describe('close()', () => {
+  it('ends the channel, and what it says afterwards is told to nobody', async () => {
+    const { feed, end, report, revocations, listener } = feedOver();
+    const one = feed();
+    await settled();
+    await one.close();
+    expect(end).toHaveBeenCalledOnce();
+    listener().lost();
+    expect(report).not.toHaveBeenCalled();
+    expect(revocations.lost).toHaveBeenCalledTimes(2);
+  });
+
+  it('resolves where the channel can not be ended, and where it was never joined', async () => {
+    const joined = feedOver();
+    joined.end.mockRejectedValue(new Error('gone'));
+    const one = joined.feed();
+    await settled();
+    await expect(one.close()).resolves.toBeUndefined();
+    const never = feedOver();
+    never.channel.subscribe.mockReturnValue(new Promise(() => undefined));
+    await expect(never.feed().close()).resolves.toBeUndefined();
+  });
+
+  it('tries to join no more', async () => {
+    const waiting = feedOver();
+    waiting.channel.subscribe.mockRejectedValue(new Error('ECONNREFUSED'));
+    const one = waiting.feed();
+    await settled();
+    await one.close();
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(waiting.channel.subscribe).toHaveBeenCalledTimes(1);
+
+    const trying = feedOver();
+    trying.channel.subscribe.mockRejectedValue(new Error('ECONNREFUSED'));
+    await trying.feed().close();
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(trying.channel.subscribe).toHaveBeenCalledTimes(1);
+    expect(trying.report).not.toHaveBeenCalled();
+  });
+});

@@ -1,0 +1,257 @@
+// What a store does at its worst, in the test's hands; with Keyv and a real Redis: test/fleet.
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createSeal } from '../../packages/core/src/cache/sealing.js';
+import { SharedCache, type SharedCacheRules } from '../../packages/core/src/cache/shared-cache.js';
+
+// Of the global timers, which can be faked.
+vi.mock('node:timers/promises', () => ({
+  setTimeout: (ms: number) => new Promise((resolve) => setTimeout(resolve, ms)),
+}));
+
+const secret = 'a secret of at least 32 characters';
+const older = 'another one, of 32 characters or more';
+const answer = { issuer: 'https://as.example.com', claims: { sub: 'alice' }, asOf: 1_800_000_000_000 };
+const MARK = 'mtls-bound:last-revocation';
+
+function sharedOver(changes: Partial<SharedCacheRules> = {}) {
+  const values = new Map<string, unknown>();
+  const store = {
+    get: vi.fn(async (key: string): Promise<unknown> => values.get(key)),
+    set: vi.fn(async (key: string, value: string, _ttl?: number): Promise<unknown> => values.set(key, value)),
+    on: vi.fn(),
+  };
+  const claims = {
+    take: vi.fn(async (_name: string, _ttl: number) => true),
+    release: vi.fn(async (_name: string): Promise<unknown> => 1),
+  };
+  const report = vi.fn();
+  const rules = { store, secrets: [secret], claims, timeout: 0.5, claimTimeout: 2, ...changes };
+  return { values, store, claims, report, shared: new SharedCache(rules, report) };
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  vi.setSystemTime(answer.asOf);
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+/** Lets time pass until it is settled. */
+async function passing<T>(work: Promise<T>): Promise<T> {
+  let isDone = false;
+  const end = () => {
+    isDone = true;
+  };
+  work.then(end, end);
+  while (!isDone) {
+    await vi.advanceTimersByTimeAsync(1);
+  }
+  return work;
+}
+
+describe('an answer', () => {
+  it('is put under a name of its own, sealed, for whole milliseconds, and found again', async () => {
+    const { shared, store } = sharedOver();
+    await shared.put('key', answer, 1.2345);
+    const seal = createSeal(secret, 'tokens');
+    const [[name, sealed, ttl]] = store.set.mock.calls as [[string, string, number]];
+    expect(name).toBe(`mtls-bound:token:${seal.nameOf('key')}`);
+    expect(JSON.parse(seal.open(name, sealed) ?? '')).toEqual(answer);
+    expect(ttl).toBe(1_235);
+    expect(await shared.get('key')).toEqual(answer);
+    expect(await shared.get('another')).toBeUndefined();
+  });
+
+  it('is found by each secret of the list, and put by the first', async () => {
+    const before = sharedOver({ secrets: [older] });
+    const { shared, values } = sharedOver({ secrets: [secret, older] });
+    await before.shared.put('key', answer, 60);
+    for (const [name, value] of before.values) {
+      values.set(name, value);
+    }
+    expect(await shared.get('key')).toEqual(answer);
+    await shared.put('new', answer, 60);
+    expect([...values.keys()]).toContain(`mtls-bound:token:${createSeal(secret, 'tokens').nameOf('new')}`);
+  });
+
+  it.each([
+    ['without an issuer', { ...answer, issuer: undefined }],
+    ['with an issuer that is no text', { ...answer, issuer: 7 }],
+    ['without claims', { ...answer, claims: undefined }],
+    ['with claims that are a text', { ...answer, claims: 'sub' }],
+    ['with claims that are null', { ...answer, claims: null }],
+    ['without a time', { ...answer, asOf: undefined }],
+    ['with a time that is a text', { ...answer, asOf: '1' }],
+  ])('of another version, %s, is as good as none', async (_, other) => {
+    const { shared } = sharedOver();
+    await shared.put('key', other as never, 60);
+    expect(await shared.get('key')).toBeUndefined();
+  });
+
+  it('no more of it is taken than is known', async () => {
+    const { shared } = sharedOver();
+    await shared.put('key', { ...answer, more: true } as never, 60);
+    expect(await shared.get('key')).toEqual(answer);
+  });
+});
+
+describe('a store in trouble', () => {
+  it('costs its time-out, and no error', async () => {
+    const { shared, store } = sharedOver();
+    store.get.mockReturnValue(new Promise(() => undefined));
+    let found: unknown = 'waiting';
+    void shared.get('key').then((value) => {
+      found = value;
+    });
+    await vi.advanceTimersByTimeAsync(499);
+    expect(found).toBe('waiting');
+    await vi.advanceTimersByTimeAsync(5);
+    expect(found).toBeUndefined();
+  });
+
+  it('is given a rest after five failures in a row, tried every second, and both are told', async () => {
+    const { shared, store, report } = sharedOver();
+    store.get.mockRejectedValue(new Error('ECONNREFUSED'));
+    for (let i = 0; i < 4; i += 1) {
+      await passing(shared.get('key'));
+    }
+    expect(report).not.toHaveBeenCalled();
+    await passing(shared.get('key'));
+    expect(report.mock.calls).toEqual([
+      [
+        'shared_cache_suspended',
+        'sharedCache.store failed or was too slow 5 times in a row; it is tried every second',
+      ],
+    ]);
+    await passing(shared.get('key'));
+    expect(store.get).toHaveBeenCalledTimes(5);
+    store.get.mockResolvedValue(undefined);
+    await vi.advanceTimersByTimeAsync(1_000);
+    await passing(shared.get('key'));
+    expect(store.get).toHaveBeenCalledTimes(6);
+    expect(report.mock.calls.at(-1)).toEqual(['shared_cache_resumed', 'sharedCache.store answers again']);
+  });
+
+  it('does not end the process by an error that nobody listens to', () => {
+    const { store } = sharedOver();
+    const [[event, listener]] = store.on.mock.calls as [[string, () => unknown]];
+    expect(event).toBe('error');
+    expect(listener()).toBeUndefined();
+    const { on: _, ...plain } = store;
+    expect(() => sharedOver({ store: plain })).not.toThrow();
+  });
+});
+
+describe('the mark of the last revocation', () => {
+  it('is put sealed, for whole milliseconds, and found again', async () => {
+    const { shared, store } = sharedOver();
+    await shared.markRevocation(answer.asOf, 66.6666);
+    expect(store.set.mock.calls).toEqual([[MARK, expect.any(String), 66_667]]);
+    expect(await shared.lastRevocation()).toBe(answer.asOf);
+  });
+
+  it('is found by each secret of the list', async () => {
+    const { shared, values } = sharedOver({ secrets: [secret, older] });
+    values.set(MARK, createSeal(older, 'tokens').seal(MARK, '{"at":7}'));
+    expect(await shared.lastRevocation()).toBe(7);
+  });
+
+  it.each([
+    ['undefined', undefined],
+    ['null, as some stores say', null],
+  ])('%s: nothing was revoked', async (_, value) => {
+    const { shared, store } = sharedOver();
+    store.get.mockResolvedValue(value);
+    expect(await shared.lastRevocation()).toBeUndefined();
+  });
+
+  it('something that was not sealed by us: nobody knows', async () => {
+    const { shared, values } = sharedOver();
+    values.set(MARK, 'garbage');
+    expect(await shared.lastRevocation()).toBe('unknown');
+  });
+
+  it('no answer: nobody knows', async () => {
+    const { shared, store } = sharedOver();
+    store.get.mockRejectedValue(new Error('ECONNREFUSED'));
+    expect(await passing(shared.lastRevocation())).toBe('unknown');
+  });
+});
+
+describe('one asks for all', () => {
+  const name = `mtls-bound:claim:${createSeal(secret, 'tokens').nameOf('key')}`;
+  const nothing = async () => undefined;
+
+  it('without claims each asks', async () => {
+    const { shared } = sharedOver({ claims: undefined });
+    const look = vi.fn(nothing);
+    expect(await shared.askOnce('key', look, async () => 'asked')).toBe('asked');
+    expect(look).not.toHaveBeenCalled();
+  });
+
+  it('who has the claim asks, and lets it go', async () => {
+    const { shared, claims } = sharedOver();
+    expect(await passing(shared.askOnce('key', nothing, async () => 'asked'))).toBe('asked');
+    expect(claims.take.mock.calls).toEqual([[name, 2_000]]);
+    expect(claims.release.mock.calls).toEqual([[name]]);
+  });
+
+  it('but not where somebody asked between look and claim', async () => {
+    const { shared, claims } = sharedOver();
+    const ask = vi.fn(async () => 'asked');
+    expect(await passing(shared.askOnce('key', async () => 'found', ask))).toBe('found');
+    expect(ask).not.toHaveBeenCalled();
+    expect(claims.release).toHaveBeenCalledOnce();
+  });
+
+  it('lets the claim go when asking fails, and hands the failure on', async () => {
+    const { shared, claims } = sharedOver();
+    const failure = passing(
+      shared.askOnce('key', nothing, async () => {
+        throw new Error('503');
+      }),
+    );
+    await expect(failure).rejects.toThrow('503');
+    expect(claims.release).toHaveBeenCalledOnce();
+  });
+
+  it('the others look after 15 to 30 ms, then after twice as long each time, up to half a second', async () => {
+    vi.spyOn(Math, 'random').mockReturnValue(0);
+    const { shared, claims } = sharedOver();
+    claims.take.mockResolvedValue(false);
+    const looks: number[] = [];
+    const start = performance.now();
+    const look = async () => {
+      looks.push(Math.round(performance.now() - start));
+      return undefined;
+    };
+    expect(await passing(shared.askOnce('key', look, async () => 'asked'))).toBe('asked');
+    expect(looks).toEqual([15, 45, 105, 225, 465, 945, 1_445, 1_945, 2_445]);
+    expect(claims.release).not.toHaveBeenCalled();
+  });
+
+  it('spread by chance, so that they do not all look at once', async () => {
+    vi.spyOn(Math, 'random').mockReturnValue(1);
+    const { shared, claims } = sharedOver();
+    claims.take.mockResolvedValue(false);
+    const start = performance.now();
+    expect(await passing(shared.askOnce('key', async () => 'found', nothing as never))).toBe('found');
+    expect(Math.round(performance.now() - start)).toBe(30);
+  });
+
+  it('who waited takes the claim when it is given up', async () => {
+    const { shared, claims } = sharedOver();
+    claims.take.mockResolvedValueOnce(false);
+    expect(await passing(shared.askOnce('key', nothing, async () => 'asked'))).toBe('asked');
+    expect(claims.take).toHaveBeenCalledTimes(2);
+  });
+
+  it('claims that can not be had keep nobody from asking', async () => {
+    const { shared, claims } = sharedOver();
+    claims.take.mockRejectedValue(new Error('ECONNREFUSED'));
+    claims.release.mockRejectedValue(new Error('ECONNREFUSED'));
+    expect(await passing(shared.askOnce('key', nothing, async () => 'asked'))).toBe('asked');
+  });
+});
