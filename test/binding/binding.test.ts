@@ -75,6 +75,18 @@ describe.each(['required', 'when-bound'] as const)("binding '%s'", (binding) => 
     ['R15: a string', thumbprint, thumbprint, 'token_bound_otherwise'],
     ['R15: a list', [x5t(thumbprint)], thumbprint, 'token_bound_otherwise'],
     ['R15: null', null, thumbprint, 'token_bound_otherwise'],
+    [
+      'R15: a function with the right x5t#S256',
+      Object.assign(() => undefined, x5t(thumbprint)),
+      thumbprint,
+      'token_bound_otherwise',
+    ],
+    [
+      'R15: a list with the right x5t#S256',
+      Object.assign([], x5t(thumbprint)),
+      thumbprint,
+      'token_bound_otherwise',
+    ],
     ['R13: an empty object', {}, thumbprint, 'token_bound_otherwise'],
     ['R13: an unknown member alone', { kid: 'k' }, thumbprint, 'token_bound_otherwise'],
     ['R22: SHA-1', { x5t: 'hvfkN_qlp_zhXR3cuerq6jd2Z7g' }, thumbprint, 'token_bound_otherwise'],
@@ -102,4 +114,33 @@ it.each([
   ['when-bound', undefined, 'passes'],
 ] as const)("R12: no cnf, binding '%s', certificate %s: %s", (binding, presented, expected) => {
   expect(outcome(undefined, presented, binding)).toBe(expected);
+});
+
+function refusalOf(confirmation: unknown): RequestRefused {
+  try {
+    checkBinding(confirmation, thumbprint, 'required');
+  } catch (error) {
+    return error as RequestRefused;
+  }
+  throw new Error('it was let in');
+}
+
+it.each([
+  [{ kid: 'k' }, 'token_bound_otherwise: cnf has no x5t#S256'],
+  [x5t(thumbprint, { jkt: 'x' }), 'token_bound_otherwise: cnf has jkt beside x5t#S256'],
+  [x5t(thumbprint, { jwk: {} }), 'token_bound_otherwise: cnf has jwk beside x5t#S256'],
+  [x5t(thumbprint, { jwe: 'x' }), 'token_bound_otherwise: cnf has jwe beside x5t#S256'],
+  [x5t(thumbprint, { jku: 'x' }), 'token_bound_otherwise: cnf has jku beside x5t#S256'],
+  [x5t(other), 'certificate_mismatch'],
+])('the operator is told of %j: %s', (confirmation, message) => {
+  expect(refusalOf(confirmation).message).toBe(message);
+});
+
+it.each([
+  ['another certificate', other, other],
+  ['hex in base64url', Buffer.from(hex).toString('base64url'), Buffer.from(hex).toString('base64url')],
+  ['no more than 128 characters', 'a'.repeat(129), 'a'.repeat(128)],
+  ['none where it names no text', [other], undefined],
+])('the operator is told the thumbprint that the token names: %s', (_title, named, expected) => {
+  expect(refusalOf(x5t(named)).expectedThumbprint).toBe(expected);
 });

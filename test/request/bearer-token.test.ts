@@ -9,7 +9,13 @@ import { runs } from '../support/fuzzing.js';
 function request(lines: string[], { url = '/', contentType }: { url?: string; contentType?: string } = {}) {
   return {
     url,
-    rawHeaders: ['Host', 'api.example.com', ...lines.flatMap((value) => ['AUTHORIZATION', value])],
+    rawHeaders: [
+      'Host',
+      'api.example.com',
+      'If-None-Match',
+      '"x"',
+      ...lines.flatMap((value) => ['AUTHORIZATION', value]),
+    ],
     headers: { 'content-type': contentType },
   } as unknown as IncomingMessage;
 }
@@ -105,9 +111,14 @@ describe('a token anywhere else is refused, never used', () => {
     ['another name that contains it', '/r?not_access_token=x'],
     ['the word as a value', '/r?q=access_token'],
     ['in the path', '/access_token=x'],
+    ['in a path like a query', '/r&access_token=x'],
     ['broken percent signs', '/r?%=%zz'],
   ])('%s is no token', (_title, url) => {
     expect(outcome(good, { url })).toBe(`token ${token}`);
+  });
+
+  it('a request that names no target has no query', () => {
+    expect(readBearerToken({ ...request(good), url: undefined } as never, undefined)).toBe(token);
   });
 
   it.each([

@@ -49,9 +49,9 @@ function soleAuthorization(rawHeaders: readonly string[]): string {
   return credentials ?? '';
 }
 
-function refuseTokenInQuery(url: string | undefined): void {
-  const start = url === undefined ? -1 : url.indexOf('?');
-  if (url === undefined || start === -1) {
+function refuseTokenInQuery(url = ''): void {
+  const start = url.indexOf('?');
+  if (start === -1) {
     return;
   }
   const query = url.slice(start + 1);

@@ -62,9 +62,10 @@ export class FloodGuard {
     }
   }
 
+  /** Above 0 only for who has used it up. */
   #secondsUntilNext(name: string): number {
     const left = this.#allowanceOf(name)?.left ?? 1;
-    return left >= 1 ? 0 : (1 - left) / this.#perSecond;
+    return (1 - left) / this.#perSecond;
   }
 
   /** Undefined for who has all of it. */

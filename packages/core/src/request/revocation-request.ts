@@ -32,7 +32,7 @@ export async function readRevocationRequest(
   const form = typeof body === 'object' && body !== null ? entriesOf(body) : await formIn(req);
   const named = form.filter(([name]) => Object.hasOwn(parameters, name));
   const [[name, value] = []] = named;
-  if (name === undefined || typeof value !== 'string' || value === '' || named.length > 1) {
+  if (typeof value !== 'string' || value === '' || named.length > 1) {
     throw malformed(`it does not have exactly one of ${Object.keys(parameters).join(', ')}`);
   }
   return { [parameters[name as Parameter]]: value };

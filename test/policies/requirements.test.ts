@@ -1,0 +1,171 @@
+import { afterAll, beforeAll, describe, expect, it, type MockInstance, vi } from 'vitest';
+import { ConfigurationError, RequestRefused } from '../../packages/core/src/errors.js';
+import {
+  type AuthenticationRequirement,
+  authentication,
+} from '../../packages/core/src/policy/authentication.js';
+import {
+  type AuthorizationDetailRequirement,
+  authorizationDetail,
+} from '../../packages/core/src/policy/authorization-details.js';
+import { type ClaimRequirements, claimValues } from '../../packages/core/src/policy/claim-values.js';
+import type { LetIn } from '../../packages/core/src/policy/route-policy.js';
+
+function refusalOf(policy: (request: LetIn) => unknown, claims: object): RequestRefused | undefined {
+  try {
+    policy({ authorization: { claims } } as unknown as LetIn);
+    return undefined;
+  } catch (error) {
+    expect(error).toBeInstanceOf(RequestRefused);
+    return error as RequestRefused;
+  }
+}
+
+const outcome = (...args: Parameters<typeof refusalOf>): string => refusalOf(...args)?.message ?? 'passes';
+
+describe('authentication', () => {
+  // RFC 9470 §4: what the client asks for, and the token it gets.
+  const acrValues = ['myACR'];
+  const now = 1_639_528_912;
+  let clock: MockInstance;
+  beforeAll(() => {
+    clock = vi.spyOn(Date, 'now').mockReturnValue(now * 1000);
+  });
+  afterAll(() => clock.mockRestore());
+
+  const weak = 'authentication_insufficient: acr is not one of those required';
+  const old = 'authentication_insufficient: auth_time is too long ago';
+
+  it.each<[string, AuthenticationRequirement, object, string]>([
+    ['acr alone is required', { acrValues }, { acr: 'myACR' }, 'passes'],
+    ['acr alone is required, another is there', { acrValues }, { acr: 'other' }, weak],
+    ['acr alone is required, none is there', { acrValues }, { auth_time: now }, weak],
+    ['the second of two', { acrValues: ['myACR', 'better'] }, { acr: 'better' }, 'passes'],
+    ['maxAge alone, reached', { maxAge: 300 }, { auth_time: now - 300 }, 'passes'],
+    ['maxAge alone, passed by a second', { maxAge: 300 }, { auth_time: now - 301 }, old],
+    ['maxAge 0, at this moment', { maxAge: 0 }, { auth_time: now }, 'passes'],
+    ['maxAge 0, a second ago', { maxAge: 0 }, { auth_time: now - 1 }, old],
+    ['both', { acrValues, maxAge: 300 }, { acr: 'myACR', auth_time: now }, 'passes'],
+    ['both, and it is long ago', { acrValues, maxAge: 300 }, { acr: 'myACR', auth_time: now - 301 }, old],
+    ['maxAge alone, auth_time as text', { maxAge: 300 }, { auth_time: `${now}` }, old],
+    ['both, and it is weak', { acrValues, maxAge: 300 }, { acr: 'other', auth_time: now }, weak],
+  ])('%s', (_title, requirement, claims, expected) => {
+    expect(outcome(authentication(requirement), claims)).toBe(expected);
+  });
+
+  it.each<[AuthenticationRequirement, Pick<RequestRefused, 'acrValues' | 'maxAge'>]>([
+    [{ acrValues: ['a', 'b'] }, { acrValues: 'a b', maxAge: undefined }],
+    [{ maxAge: 5 }, { acrValues: undefined, maxAge: 5 }],
+    [
+      { acrValues, maxAge: 0 },
+      { acrValues: 'myACR', maxAge: 0 },
+    ],
+  ])('RFC 9470 §3: who does not meet %j is told what would do', (requirement, expected) => {
+    expect(refusalOf(authentication(requirement), {})).toMatchObject({ status: 401, ...expected });
+  });
+
+  const list = 'accepted is a list of values of printable ASCII without blanks, " and \\';
+
+  it.each([
+    ['no value', [], `a list was given; ${list}`],
+    ['a text', 'myACR', `"myACR" was given; ${list}`],
+    ['a number', 7, `7 was given; ${list}`],
+    ['one with a blank beside a good one', ['myACR', 'a b'], `a list was given; ${list}`],
+    ['one with a quote', ['a"b'], `a list was given; ${list}`],
+    ['an empty one', [''], `a list was given; ${list}`],
+  ])('acrValues: %s is refused at start-up', (_title, given, message) => {
+    expect(() => authentication({ acrValues: given as never })).toThrow(
+      new ConfigurationError('requireAuthentication().acrValues', message),
+    );
+  });
+
+  it('no requirement at all is refused at start-up', () => {
+    expect(() => authentication({})).toThrow(
+      new ConfigurationError(
+        'requireAuthentication()',
+        'nothing was given; accepted is acrValues, maxAge or both',
+      ),
+    );
+  });
+});
+
+describe('authorization details', () => {
+  // RFC 9396 §2.
+  const detail = {
+    type: 'customer_information',
+    locations: ['https://example.com/customers'],
+    actions: ['read', 'write'],
+    datatypes: ['contacts', 'photos'],
+  };
+  const type = 'customer_information';
+  const elsewhere = 'https://example.com/accounts';
+  const refused = (what: string) =>
+    `authorization_details_insufficient: none of type customer_information grants ${what}`;
+
+  it.each<[string, AuthorizationDetailRequirement, unknown, string]>([
+    ['the type alone', { type }, [detail], 'passes'],
+    ['the type alone, another is there', { type }, [{ ...detail, type: 'payment' }], refused('this')],
+    ['every action', { type, actions: ['write', 'read'] }, [detail], 'passes'],
+    ['one action of two', { type, actions: ['read', 'delete'] }, [detail], refused('read, delete')],
+    ['actions that are no list', { type, actions: ['read'] }, [{ type, actions: 'read' }], refused('read')],
+    ['one location of two', { type, locations: [elsewhere, detail.locations[0] ?? ''] }, [detail], 'passes'],
+    ['no location of two', { type, locations: [elsewhere, 'https://x.example'] }, [detail], refused('this')],
+    ['nothing that could be one before it', { type }, [undefined, null, 7, type, detail], 'passes'],
+    ['nothing that could be one', { type }, [undefined, null, 7, type], refused('this')],
+    ['no list', { type }, detail, refused('this')],
+  ])('%s', (_title, requirement, details, expected) => {
+    expect(outcome(authorizationDetail(requirement), { authorization_details: details })).toBe(expected);
+  });
+});
+
+it.each([[undefined], [''], [7]])('a detail of the type %j is refused at start-up', (type) => {
+  expect(() => authorizationDetail({ type: type as never })).toThrow(
+    /^requireAuthorizationDetails\(\)\.type: (nothing|""|7) was given; accepted is a non-empty string$/,
+  );
+});
+
+describe('claims', () => {
+  const refused = 'claims_insufficient: the claim tenant is not as required';
+
+  it.each<[string, ClaimRequirements[string], unknown, string]>([
+    ['a text', 'x', 'x', 'passes'],
+    ['a text, another is there', 'x', 'X', refused],
+    ['a number', 1, 1, 'passes'],
+    ['a number, the same as text is there', 1, '1', refused],
+    ['true', true, true, 'passes'],
+    ['true, the text is there', true, 'true', refused],
+    ['false, nothing is there', false, undefined, refused],
+    ['one of several texts', ['x', 'y'], 'y', 'passes'],
+    ['none of several texts', ['x', 'y'], 'z', refused],
+    ['one of texts and numbers', ['x', 7], 7, 'passes'],
+    ['one of several, in a list', ['x', 'y'], ['a', 'y'], 'passes'],
+    ['one of several, in an empty list', ['x', 'y'], [], refused],
+    ['what a function says', (value) => value === 7, 7, 'passes'],
+    ['what a function says of another value', (value) => value === 7, 8, refused],
+    ['what is true only in JavaScript', (() => 'yes') as never, 7, refused],
+  ])('%s', (_title, rule, tenant, expected) => {
+    expect(outcome(claimValues({ tenant: rule }), { tenant })).toBe(expected);
+  });
+
+  it('the first claim that does not fit is named', () => {
+    expect(outcome(claimValues({ role: 'x', tenant: 'x', more: 'x' }), { role: 'x' })).toBe(refused);
+  });
+
+  it.each([
+    ['nothing', undefined],
+    ['null', null],
+    ['no claim', {}],
+    ['a claim of nothing beside a good one', { role: 'x', tenant: undefined }],
+    ['an empty list', { tenant: [] }],
+    ['a list of objects', { tenant: [{}] }],
+    ['a list with true in it', { tenant: ['x', true] }],
+    ['an object', { tenant: {} }],
+  ])('%s is refused at start-up', (_title, given) => {
+    expect(() => claimValues(given as never)).toThrow(
+      new ConfigurationError(
+        'requireClaims()',
+        'accepted is an object from claims to a value, a list of values or a function',
+      ),
+    );
+  });
+});

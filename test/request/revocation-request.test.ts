@@ -1,0 +1,99 @@
+import { Readable } from 'node:stream';
+import { describe, expect, it } from 'vitest';
+import { RequestRefused } from '../../packages/core/src/errors.js';
+import { readRevocationRequest } from '../../packages/core/src/request/revocation-request.js';
+
+const form = 'application/x-www-form-urlencoded';
+
+interface Sent {
+  readonly method?: string;
+  readonly type?: string | undefined;
+  /** As it comes from the network, in pieces. */
+  readonly pieces?: readonly string[];
+  /** As a form parser left it. */
+  readonly parsed?: unknown;
+}
+
+async function outcome({ method = 'POST', type = form, pieces = [], parsed }: Sent): Promise<unknown> {
+  const stream = Readable.from(pieces.map((piece) => Buffer.from(piece)));
+  const req = Object.assign(stream, { method, headers: { 'content-type': type } });
+  try {
+    return await readRevocationRequest(req as never, parsed);
+  } catch (error) {
+    expect(error).toBeInstanceOf(RequestRefused);
+    return (error as RequestRefused).message;
+  }
+}
+
+const notOne =
+  'revocation_malformed: it does not have exactly one of token, token_hash, sub, client_id, x5t#S256';
+const noForm = 'revocation_malformed: it is no form by POST';
+
+describe.each<[string, (fields: [string, string][]) => Sent]>([
+  ['as sent', (fields) => ({ pieces: [String(new URLSearchParams(fields))] })],
+  ['after a form parser', (fields) => ({ parsed: Object.fromEntries(fields) })],
+])('%s', (_title, sent) => {
+  it.each<[string, [string, string][], unknown]>([
+    [
+      'RFC 7009 §2.1: token, with its hint',
+      [
+        ['token', '45ghiukldjahdnhzdauz'],
+        ['token_type_hint', 'refresh_token'],
+      ],
+      { token: '45ghiukldjahdnhzdauz' },
+    ],
+    [
+      'its hint first',
+      [
+        ['token_type_hint', 'refresh_token'],
+        ['token', 'a b+c'],
+      ],
+      { token: 'a b+c' },
+    ],
+    ['token_hash', [['token_hash', 'x']], { tokenHash: 'x' }],
+    ['sub', [['sub', 'álice']], { subject: 'álice' }],
+    ['client_id', [['client_id', 'app']], { clientId: 'app' }],
+    ['x5t#S256', [['x5t#S256', 'x']], { thumbprint: 'x' }],
+    ['nothing', [], notOne],
+    ['the hint alone', [['token_type_hint', 'access_token']], notOne],
+    [
+      'two',
+      [
+        ['token', 'a'],
+        ['sub', 'b'],
+      ],
+      notOne,
+    ],
+    ['an empty value', [['token', '']], notOne],
+    ['a name that every object has', [['constructor', 'x']], notOne],
+  ])('%s', async (_name, fields, expected) => {
+    expect(await outcome(sent(fields))).toEqual(expected);
+  });
+});
+
+it.each<[string, Sent, unknown]>([
+  ['the same twice', { pieces: ['token=a&token=b'] }, notOne],
+  ['the same twice, after a form parser', { parsed: { token: ['a', 'b'] } }, notOne],
+  ['an object, after a form parser', { parsed: { token: { a: 'b' } } }, notOne],
+  ['in two pieces', { pieces: ['tok', 'en=a'] }, { token: 'a' }],
+  ['where the parser left null', { pieces: ['token=a'], parsed: null }, { token: 'a' }],
+  ['where the parser left a text', { pieces: ['token=a'], parsed: 'token=b' }, { token: 'a' }],
+  ['with a charset', { type: `${form.toUpperCase()}; charset=utf-8`, pieces: ['sub=a'] }, { subject: 'a' }],
+  ['by GET', { method: 'GET', pieces: ['token=a'] }, noForm],
+  ['by PUT', { method: 'PUT', parsed: { token: 'a' } }, noForm],
+  ['JSON', { type: 'application/json', parsed: { token: 'a' } }, noForm],
+  ['of a type that only ends alike', { type: `x-${form}`, pieces: ['token=a'] }, noForm],
+  ['of 65,536 bytes', { pieces: ['token=', 'a'.repeat(65_530)] }, { token: 'a'.repeat(65_530) }],
+  [
+    'of 65,537 bytes',
+    { pieces: ['token=', 'a'.repeat(65_531)] },
+    'revocation_malformed: its body is too large',
+  ],
+])('%s', async (_title, sent, expected) => {
+  expect(await outcome(sent)).toEqual(expected);
+});
+
+it('a request that does not say what it holds is no form', async () => {
+  const req = Object.assign(Readable.from([]), { method: 'POST', headers: {} });
+  await expect(readRevocationRequest(req as never, { token: 'a' })).rejects.toThrow(noForm);
+});
