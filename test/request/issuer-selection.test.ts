@@ -102,6 +102,8 @@ describe('issuerByPath()', () => {
     [{ '/red': red, '/red/https:': blue }, '/red/https://api.example.com', blue],
     [{ '/red': red, '/': blue }, 'https://api.example.com', blue],
     [{ '/red': red, '/': blue }, undefined, blue],
+    [{ '/red': red, '/': blue }, '/red/%E0%A4%A', undefined],
+    [{ '/red': red, '/': blue }, '/red/100%', undefined],
   ])('the longest wins, in any order: of %j for %s', (given, target, expected) => {
     expect(byTarget(given, target)).toBe(expected);
   });

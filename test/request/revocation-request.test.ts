@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import { describe, expect, it } from 'vitest';
 import { RequestRefused } from '../../packages/core/src/errors.js';
 import { readRevocationRequest } from '../../packages/core/src/request/revocation-request.js';
@@ -96,4 +97,18 @@ it.each<[string, Sent, unknown]>([
 it('a request that does not say what it holds is no form', async () => {
   const req = Object.assign(Readable.from([]), { method: 'POST', headers: {} });
   await expect(readRevocationRequest(req as never, { token: 'a' })).rejects.toThrow(noForm);
+});
+
+describe('an empty object of a parser', () => {
+  it('as body-parser 1 gives it for what it left unread: the form is read', async () => {
+    expect(await outcome({ pieces: ['token=', 'abc'], parsed: {} })).toEqual({ token: 'abc' });
+  });
+
+  it('of an empty form that was read: nothing is waited for', async () => {
+    const stream = Readable.from([Buffer.from('token=abc')]);
+    stream.resume();
+    await finished(stream);
+    const req = Object.assign(stream, { method: 'POST', headers: { 'content-type': form } });
+    await expect(readRevocationRequest(req as never, {})).rejects.toThrow(notOne);
+  });
 });

@@ -50,7 +50,7 @@ export function authentication<const Required extends AuthenticationRequirement>
       maxAge === undefined || (typeof authTime === 'number' && Date.now() / 1000 - authTime <= maxAge);
     if (!isStrong || !isRecent) {
       throw new RequestRefused('authentication_insufficient', {
-        detail: isStrong ? 'auth_time is too long ago' : 'acr is not one of those required',
+        detail: isStrong ? 'auth_time is not there, or too long ago' : 'acr is not one of those required',
         ...(acrValues !== undefined && { acrValues: acrValues.join(' ') }),
         ...(maxAge !== undefined && { maxAge }),
       });

@@ -58,20 +58,25 @@ export function issuerByPath(issuers: Readonly<Record<string, string>>): IssuerS
     .map(([prefix, issuer]) => ({ prefix: `${prefix.replace(/\/+$/, '')}/`, issuer }))
     .toSorted((a, b) => b.prefix.length - a.prefix.length);
   return selector(byPath, (req) => {
-    const path = `${decodedPath(req)}/`;
-    return prefixes.find(({ prefix }) => path.startsWith(prefix))?.issuer;
+    const path = decodedPath(req);
+    return path === undefined
+      ? undefined
+      : prefixes.find(({ prefix }) => `${path}/`.startsWith(prefix))?.issuer;
   });
 }
 
-/** Express cuts what is mounted off `url` and keeps the whole at `originalUrl`. */
-function decodedPath(req: NodeRequest & { originalUrl?: string }): string {
+/**
+ * Express cuts what is mounted off `url` and keeps the whole at `originalUrl`. Undefined for what can't be decoded: not even
+ * the prefix `/` may stand for it, as a router may take it for a path below another.
+ */
+function decodedPath(req: NodeRequest & { originalUrl?: string }): string | undefined {
   const target = req.originalUrl ?? req.url ?? '';
   // Absolute-form (RFC 9112 §3.2.2) names scheme and host first.
   const [path = ''] = target.replace(/^[a-z][a-z\d+.-]*:\/\/[^/?]*/i, '').split('?');
   try {
     return decodeURIComponent(path).toLowerCase();
   } catch {
-    return '';
+    return undefined;
   }
 }
 

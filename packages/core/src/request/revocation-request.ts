@@ -29,7 +29,9 @@ export async function readRevocationRequest(
   if (req.method !== 'POST' || !isForm) {
     throw malformed('it is no form by POST');
   }
-  const form = typeof body === 'object' && body !== null ? entriesOf(body) : await formIn(req);
+  const parsed = typeof body === 'object' && body !== null ? Object.entries(body) : [];
+  // body-parser 1 gives an empty object for what it left unread.
+  const form = parsed.length > 0 ? parsed : await formIn(req);
   const named = form.filter(([name]) => Object.hasOwn(parameters, name));
   const [[name, value] = []] = named;
   if (typeof value !== 'string' || value === '' || named.length > 1) {
@@ -38,11 +40,10 @@ export async function readRevocationRequest(
   return { [parameters[name as Parameter]]: value };
 }
 
-function entriesOf(body: object): [string, unknown][] {
-  return Object.entries(body);
-}
-
 async function formIn(req: NodeRequest): Promise<[string, unknown][]> {
+  if (req.readableEnded) {
+    return [];
+  }
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of req) {
