@@ -72,20 +72,17 @@ function preset(name: string, given: OptionReader, data: PresetData): ProxyPrese
   const header = given.optional('header', headerName) ?? data.header;
   const verifyHeader = given.optional('verifyHeader', headerName) ?? data.verifyHeader;
   const { decode, isVerified, alwaysVerified } = data;
-  if (verifyHeader !== undefined && isVerified === undefined) {
+  const plain = { name, header, decode, ...(alwaysVerified && { alwaysVerified }) };
+  if (verifyHeader === undefined) {
+    return Object.freeze(plain);
+  }
+  if (isVerified === undefined) {
     throw new ConfigurationError(
       `${name}().verifyHeader`,
       'this proxy hands on no verdict; accepted is nothing',
     );
   }
-  return Object.freeze({
-    name,
-    header,
-    decode,
-    ...(verifyHeader !== undefined &&
-      isVerified !== undefined && { verified: { header: verifyHeader, isVerified } }),
-    ...(alwaysVerified && { alwaysVerified }),
-  });
+  return Object.freeze({ ...plain, verified: { header: verifyHeader, isVerified } });
 }
 
 /**
@@ -242,7 +239,7 @@ export interface AwsAlbOptions extends Pick<HeaderNames, 'header'> {
 /** AWS Application Load Balancer with mutual authentication; `header` where its listener renames the header. */
 export function awsAlb(options: AwsAlbOptions = {}): ProxyPreset {
   const given = read('awsAlb', options, 'mode');
-  const mode = given.optional('mode', oneOf('passthrough', 'verify')) ?? 'passthrough';
+  const mode = given.optional('mode', oneOf('passthrough', 'verify'));
   return preset(
     'awsAlb',
     given,
@@ -311,7 +308,7 @@ export interface EncodingOptions extends Pick<HeaderNames, 'header'> {
 function byEncoding(name: string, options: EncodingOptions, fallback: 'escaped' | 'base64'): ProxyPreset {
   const given = read(name, options, 'encoding');
   const encoding = given.optional('encoding', oneOf('escaped', 'base64')) ?? fallback;
-  const decode = encoding === 'escaped' ? escapedPem : base64Der;
+  const decode = { escaped: escapedPem, base64: base64Der }[encoding];
   return preset(name, given, { header: 'x-client-cert', decode });
 }
 
