@@ -68,9 +68,10 @@ function read(name: string, options: unknown, ...names: string[]): OptionReader 
   return new OptionReader(`${name}()`, options, ['header', 'verifyHeader', ...names]);
 }
 
-function preset(name: string, given: OptionReader, data: PresetData): ProxyPreset {
-  const header = given.optional('header', headerName) ?? data.header;
-  const verifyHeader = given.optional('verifyHeader', headerName) ?? data.verifyHeader;
+/** `given` is undefined where a preset has no options. */
+function preset(name: string, given: OptionReader | undefined, data: PresetData): ProxyPreset {
+  const header = given?.optional('header', headerName) ?? data.header;
+  const verifyHeader = given?.optional('verifyHeader', headerName) ?? data.verifyHeader;
   const { decode, isVerified, alwaysVerified } = data;
   const plain = { name, header, decode, ...(alwaysVerified && { alwaysVerified }) };
   if (verifyHeader === undefined) {
@@ -264,7 +265,7 @@ export function googleCloud(options: HeaderNames = {}): ProxyPreset {
 
 /** Azure App Service: its front end sets `X-ARR-ClientCert`, for any certificate and without a verdict on it. */
 export function azureAppService(): ProxyPreset {
-  return preset('azureAppService', read('azureAppService', {}), {
+  return preset('azureAppService', undefined, {
     header: 'x-arr-clientcert',
     decode: base64Der,
   });
@@ -327,7 +328,7 @@ export function kong(options: EncodingOptions = {}): ProxyPreset {
 
 /** Any proxy that follows RFC 9440: `Client-Cert`. `Client-Cert-Chain` is not needed and not looked at. */
 export function rfc9440(): ProxyPreset {
-  return preset('rfc9440', read('rfc9440', {}), { header: 'client-cert', decode: byteSequence });
+  return preset('rfc9440', undefined, { header: 'client-cert', decode: byteSequence });
 }
 
 /** A proxy of one's own. */
