@@ -35,3 +35,27 @@ it('remembers so many and no more, the one used longest ago goes first', () => {
     true,
   ]);
 });
+
+it.each<[string, string, string, boolean]>([
+  ['single letters', 'A', 'B', true],
+  ['400 characters', `A${'x'.repeat(399)}`, `B${'x'.repeat(399)}`, true],
+  ['401 characters, which end alike', `A${'x'.repeat(400)}`, `B${'x'.repeat(400)}`, false],
+  [
+    'longer ones, which differ in the middle',
+    `${'x'.repeat(600)}A${'x'.repeat(600)}`,
+    `${'x'.repeat(600)}B${'x'.repeat(600)}`,
+    false,
+  ],
+  [
+    'longer ones, which differ where a signature is',
+    `${'x'.repeat(600)}A${'x'.repeat(100)}`,
+    `${'x'.repeat(600)}B${'x'.repeat(100)}`,
+    true,
+  ],
+])('texts are found by a piece near their end, short ones by all of it: %s', (_title, one, other, both) => {
+  const cache = new CertificateCache(10);
+  cache.set(one, certificate('A'));
+  cache.set(other, certificate('B'));
+  expect(cache.get(other)?.thumbprint).toBe('B'.repeat(43));
+  expect(cache.get(one) !== undefined).toBe(both);
+});

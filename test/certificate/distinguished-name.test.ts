@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  attributeOid,
   decodedDistinguishedName,
   isSameName,
   parseDistinguishedName,
@@ -17,6 +18,7 @@ describe('names are compared as names, not as text', () => {
     ['case of types', 'CN=a,O=b', 'cn=a,o=b'],
     ['case of values', 'CN=Alice', 'CN=ALICE'],
     ['blanks around', 'CN=a, O=b', 'CN=a,O=b'],
+    ['blanks around a value', 'CN= a ,O=b', 'CN=a,O=b'],
     ['blanks within', 'CN=a  b', 'CN=a b'],
     ['a type by its OID', '2.5.4.3=a', 'CN=a'],
     ['an escaped comma in hex', 'CN=a\\2cb', 'CN=a\\,b'],
@@ -32,6 +34,8 @@ describe('names are compared as names, not as text', () => {
     ['one value for two', 'CN=a,CN=b', 'CN=a+CN=b'],
     ['a value that looks like two', 'CN=a\\,O=b', 'CN=a,O=b'],
     ['another type', 'CN=a', 'OU=a'],
+    ['a blank and none', 'CN=a b', 'CN=ab'],
+    ['letters that are the same in upper case alone', 'CN=Straße', 'CN=STRASSE'],
     ['a prefix', 'CN=a,O=b', 'CN=a'],
   ])('%s: not the same', (_title, a, b) => {
     expect(same(a, b)).toBe(false);
@@ -60,6 +64,23 @@ describe('names are compared as names, not as text', () => {
     const inCertificate = [{ C: ['NO'] }, { O: ['Example'] }, { CN: ['a'], UID: ['1'] }];
     const name = parseDistinguishedName('UID=1+CN=a,O=Example,C=NO');
     expect(name && isSameName(name, decodedDistinguishedName(inCertificate))).toBe(true);
+  });
+
+  it.each<[string, string | undefined]>([
+    ['organizationIdentifier', '2.5.4.97'],
+    ['UID', '0.9.2342.19200300.100.1.1'],
+    ['2.5.4.97', '2.5.4.97'],
+    ['2.999', '2.999'],
+    // Its shape alone counts.
+    ['10.1', '10.1'],
+    ['2', undefined],
+    ['2.', undefined],
+    ['.5', undefined],
+    ['x2.5.4.97', undefined],
+    ['2.5.4.97x', undefined],
+    ['planet', undefined],
+  ])('the OID of the type %s: %s', (type, oid) => {
+    expect(attributeOid(type)).toBe(oid);
   });
 
   it('gives a name or nothing for any text', () => {

@@ -32,6 +32,8 @@ beforeAll(async () => {
       { type: 'url', value: 'urn:example:client' },
       { type: 'ip', value: '2001:db8::1' },
       { type: 'email', value: 'a@example.com' },
+      { type: 'url', value: '2001:DB8::2' },
+      { type: 'ip', value: '192.0.2.1' },
     ]),
   ]);
 });
@@ -39,10 +41,14 @@ afterAll(() => server?.close());
 
 const base = { issuer: 'https://as.example.com', clientId: 'api', clientSecret: 'secret', audience };
 
-function outcome(certificatePolicy: CertificatePolicyOptions, certificate?: ClientCertificate): string {
+function outcome(
+  certificatePolicy: CertificatePolicyOptions,
+  certificate?: ClientCertificate,
+  now = Date.now(),
+): string {
   const { certificatePolicy: policy } = resolveSettings({ ...base, certificatePolicy }, {});
   try {
-    policy?.(certificate, Date.now());
+    policy?.(certificate, now);
     return 'fits';
   } catch (error) {
     expect(error).toBeInstanceOf(RequestRefused);
@@ -110,6 +116,32 @@ describe('what a certificate must be', () => {
     ],
     ['of a URI', { san: { uri: 'urn:example:client' } }, () => of(named), 'fits'],
     ['of an address, spelt out', { san: { ip: '2001:0DB8:0:0:0:0:0:1' } }, () => of(named), 'fits'],
+    [
+      'of another address',
+      { san: { ip: '2001:db8::2' } },
+      () => of(named),
+      '403 no alternative name is listed',
+    ],
+    ['of an address of IPv4', { san: { ip: ['192.0.2.9', '192.0.2.1'] } }, () => of(named), 'fits'],
+    [
+      'of a DNS name that is the same in upper case alone',
+      { san: { dns: 'cl\u0131ent.example.com' } },
+      () => of(named),
+      '403 no alternative name is listed',
+    ],
+    [
+      'of a URI in another case',
+      { san: { uri: 'URN:example:client' } },
+      () => of(named),
+      '403 no alternative name is listed',
+    ],
+    ['of a URI that looks like an address', { san: { uri: '2001:DB8::2' } }, () => of(named), 'fits'],
+    [
+      'of a URI that looks like an address, in another spelling',
+      { san: { uri: '2001:db8::2' } },
+      () => of(named),
+      '403 no alternative name is listed',
+    ],
     ['of an e-mail address', { san: { dns: 'x', email: 'a@example.com' } }, () => of(named), 'fits'],
     [
       'of a name of another kind',
@@ -141,6 +173,18 @@ describe('what a certificate must be', () => {
       { requireVerified: true, subject: 'CN=x' },
       () => of(named, true),
       '403 its subject is not listed',
+    ],
+    [
+      'refused with 403, said so',
+      { requireVerified: true, status: 403 },
+      () => of(named),
+      '403 it is not verified',
+    ],
+    [
+      'verified, known by its hash alone',
+      { requireVerified: true },
+      () => new ClientCertificate({ thumbprint: rfc8705AppendixA.thumbprint }, { verified: true }),
+      'fits',
     ],
     ['refused with 401', { requireVerified: true, status: 401 }, () => of(named), '401 it is not verified'],
     [
@@ -185,6 +229,25 @@ describe('what a certificate must be', () => {
   });
 });
 
+it.each<[string, number, string]>([
+  ['a second before it is valid', -1_000, '403 it is not valid now'],
+  ['a millisecond before it is valid', -1, '403 it is not valid now'],
+  ['when it begins to be valid', 0, 'fits'],
+])('R20: %s', (_title, offset, expected) => {
+  const certificate = new ClientCertificate(pki.alice.der);
+  const now = Date.parse(certificate.x509.validFrom) + offset;
+  expect(outcome({ requireValidNow: true }, certificate, now)).toBe(expected);
+});
+
+it.each<[string, number, string]>([
+  ['in the last second of its validity', 0, 'fits'],
+  ['a millisecond later', 1, '403 it is not valid now'],
+])('R20: %s', (_title, offset, expected) => {
+  const certificate = new ClientCertificate(pki.alice.der);
+  const now = Date.parse(certificate.x509.validTo) + offset;
+  expect(outcome({ requireValidNow: true }, certificate, now)).toBe(expected);
+});
+
 describe('a policy that is none is refused', () => {
   it.each<[string, unknown, string]>([
     ['an unknown rule', { verified: true }, 'certificatePolicy.verified: there is no such option'],
@@ -192,6 +255,16 @@ describe('a policy that is none is refused', () => {
       'a name that is none',
       { subject: 'alice' },
       'certificatePolicy.subject: "alice" was given; accepted is a distinguished name as RFC 4514 writes it',
+    ],
+    [
+      'a name that is no text',
+      { subject: 5 },
+      "certificatePolicy.subject: 5 was given; accepted is a distinguished name as RFC 4514 writes it ('CN=client,O=Example,C=NO'), or a list of them",
+    ],
+    [
+      'an alternative name that is no text',
+      { san: { dns: [1] } },
+      'certificatePolicy.san.dns: a list was given; accepted is a non-empty string or a list of them',
     ],
     ['a name among others', { issuer: ['CN=a', 'b'] }, 'certificatePolicy.issuer: a list was given'],
     [

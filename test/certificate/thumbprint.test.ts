@@ -41,3 +41,9 @@ describe('the thumbprint', () => {
     }
   });
 });
+
+it('a certificate of which the hash alone is known has no X.509 view, and says why', () => {
+  const certificate = new ClientCertificate({ thumbprint: rfc8705AppendixA.thumbprint });
+  expect(() => certificate.x509).toThrow(new TypeError("the proxy hands on the certificate's hash alone"));
+  expect(certificate.der).toBeUndefined();
+});

@@ -3,7 +3,12 @@ import { createServer as createPlainServer, type IncomingMessage, type ServerRes
 import { connect as connectHttp2, createSecureServer } from 'node:http2';
 import { Agent } from 'node:https';
 import type { TLSSocket } from 'node:tls';
-import { createResourceServer, type ResourceServerOptions, tlsSocket } from '@mtls-bound/core';
+import {
+  createResourceServer,
+  type ProblemEvent,
+  type ResourceServerOptions,
+  tlsSocket,
+} from '@mtls-bound/core';
 import supertest from 'supertest';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createApi, frameworks, mutualTls, startApi, type TestApi } from '../support/apis.js';
@@ -16,12 +21,14 @@ import {
 import { call, callOver, openConnection } from '../support/calls.js';
 import { close, listen } from '../support/loopback.js';
 import { createPki, type Identity, type Pki } from '../support/pki.js';
+import { recordedEvents } from '../support/recorded-events.js';
 
 let pki: Pki;
 let server: TestAuthorizationServer;
 let clients: ReturnType<typeof testClients>;
 let token: string;
 let bobsToken: string;
+const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
 
 beforeAll(async () => {
   pki = await createPki();
@@ -228,5 +235,48 @@ describe('the source alone', () => {
     expect(Object.isFrozen(certificate)).toBe(true);
     expect(certificate?.x509.subject).toBe('CN=alice\nO=Example');
     expect(certificate?.x509).toBe(certificate?.x509);
+  });
+
+  it('is of the connection itself, and a connection that cannot say has no certificate', () => {
+    const source = tlsSocket();
+    expect([source.fromConnection, source.header, source.knowsVerified]).toEqual([
+      true,
+      undefined,
+      undefined,
+    ]);
+    expect(source(request({ encrypted: true }))).toBeUndefined();
+  });
+
+  it('plain HTTP is told once as a warning and each time as an event', () => {
+    const warning = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+    const source = tlsSocket();
+    source(request({ encrypted: false }));
+    source(request({}));
+    const message =
+      'A request came over plain HTTP, so it has no client certificate. Where a proxy ends TLS, say which header ' +
+      "hands the certificate on: mtlsBound({ certificate: proxyHeader(nginx(), { trust: ['10.0.0.5'] }) }). " +
+      'Where Node ends TLS, use https.createServer with requestCert: true.';
+    expect(problems).toEqual(Array(2).fill({ code: 'plain_http', message }));
+    expect(warning.mock.calls).toEqual([
+      [message, { type: 'MtlsBoundWarning', code: 'MTLS_BOUND_PLAIN_HTTP' }],
+    ]);
+  });
+
+  const plain =
+    'the request came over plain HTTP; where a proxy ends TLS, set the option certificate to proxyHeader(...)';
+  const none =
+    'the client sent none: it is set up without one, or the server does not ask (requestCert: true)';
+  it.each<[string, object | undefined, string]>([
+    ['plain HTTP', {}, plain],
+    ['a connection that has gone', undefined, plain],
+    ['TLS', { encrypted: true, isSessionReused: () => false }, none],
+    ['TLS that cannot say whether its session was resumed', { encrypted: true }, none],
+    [
+      'a resumed session',
+      { encrypted: true, isSessionReused: () => true },
+      'the TLS session was resumed and has no certificate: the client made the first one without',
+    ],
+  ])('the hint where there is no certificate: %s', (_title, socket, hint) => {
+    expect(tlsSocket().whyMissing?.(request(socket as object))).toBe(hint);
   });
 });

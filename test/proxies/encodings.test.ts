@@ -151,6 +151,7 @@ describe('R171: exactly one DER SEQUENCE', () => {
     ['three where two belong', sized([0x30, 0x83, 0, 1, 0], 0x100), false],
     ['five length bytes', sized([0x30, 0x85, 0, 0, 0, 1, 0], 0x100), false],
     ['a reserved length', sized([0x30, 0xff], 0x100), false],
+    ['an indefinite length with 128 bytes behind it', sized([0x30, 0x80], 0x80), false],
     ['an indefinite length', sized([0x30, 0x80, 1, 0], 2), false],
     ['a byte too many', sized([0x30, 0x7f], 0x80), false],
     ['a byte too few', sized([0x30, 0x7f], 0x7e), false],
@@ -161,6 +162,13 @@ describe('R171: exactly one DER SEQUENCE', () => {
   ])('%s', (_title, value, isOne) => {
     expect(outcome(base64Der(value)) !== notOne).toBe(isOne);
     expect(outcome(byteSequence(`:${value}:`)) !== notOne).toBe(isOne);
+  });
+
+  it('of 16 MiB, which four length bytes tell', () => {
+    const head = Buffer.from([0x30, 0x84, 1, 0, 0, 0]);
+    const der = Buffer.concat([head, Buffer.alloc(0x100_0000)]);
+    expect(encodings.certificateOf(der).kind).toBe('certificate');
+    expect(encodings.certificateOf(der.subarray(1)).kind).toBe('malformed');
   });
 
   it('a custom decoder’s bytes too, wherever they stand in their buffer', () => {
@@ -185,6 +193,37 @@ describe('a chain', () => {
     expect(outcome(escapedPemChain(encodeURIComponent(text)))).toBe(rfc9440AppendixA.thumbprint);
     expect(outcome(encodings.commaSeparatedDer(bodies.join(',')))).toBe(rfc9440AppendixA.thumbprint);
     expect(outcome(escapedPem(encodeURIComponent(text)))).toBe('several certificates where one is expected');
+  });
+
+  const end = '-----END CERTIFICATE-----';
+  const leaf = bodies[0] ?? '';
+  it.each<[string, string, string]>([
+    ['no block', 'text', 'not PEM'],
+    ['a block without end', `-----BEGIN CERTIFICATE-----\n${leaf}\n`, 'not PEM'],
+    [
+      'a block without end, behind blanks',
+      `${' '.repeat(60)}-----BEGIN CERTIFICATE-----\n${leaf}\n`,
+      'not PEM',
+    ],
+    ['a second block without end', `${block(leaf)}${block(leaf).replace(end, '')}`, 'not PEM'],
+    ['an end without a beginning', `${leaf}\n${end}\n`, 'not PEM'],
+    ['text before', `x${block(leaf)}`, 'not PEM'],
+    ['text between', `${block(leaf)}x${block(leaf)}`, 'not PEM'],
+    ['text behind', `${block(leaf)}x`, 'not PEM'],
+    ['an empty block', block(''), 'not base64'],
+    [
+      'other line ends, and blanks within',
+      block(leaf.replace(/(.{64})/g, '$1 \t\r\n')),
+      rfc9440AppendixA.thumbprint,
+    ],
+  ])('in PEM: %s', (_title, value, expected) => {
+    expect(outcome(pemChain(value))).toBe(expected);
+    expect(outcome(pem(value))).toBe(expected);
+  });
+
+  it('behind commas, an empty leaf or link is not Base64', () => {
+    expect(outcome(encodings.commaSeparatedDer(`,${leaf}`))).toBe('not base64');
+    expect(outcome(encodings.commaSeparatedDer(`${leaf},`))).toBe('not base64');
   });
 
   it('is malformed for one bad byte in any of its blocks, never read from the next good one', () => {

@@ -35,208 +35,234 @@ function outcome(preset: ProxyPreset, value: string): string {
 
 describe('values as the proxies, their makers or the standards have them', () => {
   const awsStyle = escaped.replaceAll('%2B', '+').replaceAll('%2F', '/').replaceAll('%3D', '=');
-  it.each<[string, ProxyPreset, string, string]>([
-    ['NGINX', core.nginx(), escaped, thumbprint],
-    ['NGINX, no certificate', core.nginx(), '', 'none'],
-    ['Uni-ID Libra', core.uniIdLibra(), escaped, thumbprint],
-    ['ingress-nginx', core.ingressNginx(), escaped, thumbprint],
-    ['HAProxy', core.haproxy(), base64, thumbprint],
-    ['HAProxy, no certificate', core.haproxy(), '', 'none'],
-    ['Apache, line ends turned to blanks', core.apache(), pem.replaceAll('\n', ' '), thumbprint],
-    ['R179: Apache, no certificate', core.apache(), '(null)', 'none'],
+  it.each<[string, () => ProxyPreset, string, string]>([
+    ['NGINX', () => core.nginx(), escaped, thumbprint],
+    ['NGINX, no certificate', () => core.nginx(), '', 'none'],
+    ['Uni-ID Libra', () => core.uniIdLibra(), escaped, thumbprint],
+    ['ingress-nginx', () => core.ingressNginx(), escaped, thumbprint],
+    ['HAProxy', () => core.haproxy(), base64, thumbprint],
+    ['HAProxy, no certificate', () => core.haproxy(), '', 'none'],
+    ['Apache, line ends turned to blanks', () => core.apache(), pem.replaceAll('\n', ' '), thumbprint],
+    ['R179: Apache, no certificate', () => core.apache(), '(null)', 'none'],
     [
       'Apache, escaped in lower case',
-      core.apache({ encoding: 'escaped' }),
+      () => core.apache({ encoding: 'escaped' }),
       escaped.replace(/%../g, (hex) => hex.toLowerCase()),
       thumbprint,
     ],
     [
       'Apache, base64 of the PEM',
-      core.apache({ encoding: 'base64' }),
+      () => core.apache({ encoding: 'base64' }),
       Buffer.from(pem).toString('base64'),
       thumbprint,
     ],
-    ['Apache, base64, no certificate', core.apache({ encoding: 'base64' }), '', 'none'],
-    ['Caddy', core.caddy(), `:${base64}:`, thumbprint],
+    ['Apache, base64, no certificate', () => core.apache({ encoding: 'base64' }), '', 'none'],
+    ['Caddy', () => core.caddy(), `:${base64}:`, thumbprint],
     [
       'Caddy, no certificate: its placeholder',
-      core.caddy(),
+      () => core.caddy(),
       ':{http.request.tls.client.certificate_der_base64}:',
       'none',
     ],
-    ['RFC 9440, Appendix A', core.rfc9440(), rfc9440AppendixA.leaf, rfc9440AppendixA.thumbprint],
-    ['R169: RFC 9440, no padding', core.rfc9440(), `:${base64.replace(/=+$/, '')}:`, thumbprint],
-    ['RFC 9440, nothing between the colons', core.rfc9440(), '::', 'none'],
-    ['Google Cloud', core.googleCloud(), `:${base64}:`, thumbprint],
-    ['Google Cloud, no certificate', core.googleCloud(), '', 'none'],
+    ['RFC 9440, Appendix A', () => core.rfc9440(), rfc9440AppendixA.leaf, rfc9440AppendixA.thumbprint],
+    ['R169: RFC 9440, no padding', () => core.rfc9440(), `:${base64.replace(/=+$/, '')}:`, thumbprint],
+    ['RFC 9440, nothing between the colons', () => core.rfc9440(), '::', 'none'],
+    ['Google Cloud', () => core.googleCloud(), `:${base64}:`, thumbprint],
+    ['Google Cloud, no certificate', () => core.googleCloud(), '', 'none'],
     [
       'Envoy’s documentation, one',
-      core.envoy(),
+      () => core.envoy(),
       envoyDocumentation.one,
       toThumbprint(envoyDocumentation.hashes[0]),
     ],
     [
       'Envoy’s documentation, two: refused where one is expected',
-      core.envoy(),
+      () => core.envoy(),
       envoyDocumentation.two,
       'malformed: not as many elements as proxies that write one',
     ],
     [
       'Envoy’s documentation, two: refused where one proxy appends, as the first is the client’s own',
-      core.envoy({ forward: 'append-forward' }),
+      () => core.envoy({ forward: 'append-forward' }),
       envoyDocumentation.two,
       'malformed: not as many elements as proxies that write one',
     ],
     [
       'Envoy’s documentation, two: the outermost hop’s where two proxies append',
-      core.envoy({ forward: 'append-forward', hops: 2 }),
+      () => core.envoy({ forward: 'append-forward', hops: 2 }),
       envoyDocumentation.two,
       toThumbprint(envoyDocumentation.hashes[0]),
     ],
     [
       'Envoy, one element too few: the outermost hop met no certificate',
-      core.envoy({ forward: 'append-forward', hops: 3 }),
+      () => core.envoy({ forward: 'append-forward', hops: 3 }),
       envoyDocumentation.two,
       'none',
     ],
     [
       'Envoy, Hash and Cert as recorded',
-      core.envoy(),
+      () => core.envoy(),
       `Hash=${envoyRecorded.hash};Cert="${envoyRecorded.cert}";Subject="CN=user,OU=users,O=example"`,
       toThumbprint(envoyRecorded.hash),
     ],
     [
       'Envoy, Cert alone as recorded',
-      core.envoy(),
+      () => core.envoy(),
       `Cert="${envoyRecorded.cert}"`,
       toThumbprint(envoyRecorded.hash),
     ],
-    ['Istio, as Envoy', core.istio(), envoyDocumentation.one, toThumbprint(envoyDocumentation.hashes[0])],
-    ['Envoy, no certificate', core.envoy(), 'By=http://frontend.lyft.com', 'none'],
+    [
+      'Istio, as Envoy',
+      () => core.istio(),
+      envoyDocumentation.one,
+      toThumbprint(envoyDocumentation.hashes[0]),
+    ],
+    ['Envoy, no certificate', () => core.envoy(), 'By=http://frontend.lyft.com', 'none'],
     [
       'Traefik’s own test certificate',
-      core.traefik(),
+      () => core.traefik(),
       traefikCheese,
       createHash('sha256').update(Buffer.from(traefikCheese, 'base64')).digest('base64url'),
     ],
-    ['Traefik, percent-encoded as it once was', core.traefik(), encodeURIComponent(base64), thumbprint],
-    ['Traefik, with its chain', core.traefik(), `${base64},${traefikCheese}`, thumbprint],
-    ['AWS, + / = left as they are', core.awsAlb(), awsStyle, thumbprint],
+    ['Traefik, percent-encoded as it once was', () => core.traefik(), encodeURIComponent(base64), thumbprint],
+    ['Traefik, with its chain', () => core.traefik(), `${base64},${traefikCheese}`, thumbprint],
+    ['AWS, + / = left as they are', () => core.awsAlb(), awsStyle, thumbprint],
     [
       'AWS, with its chain',
-      core.awsAlb(),
+      () => core.awsAlb(),
       awsStyle +
         encodeURIComponent(`-----BEGIN CERTIFICATE-----\n${traefikCheese}\n-----END CERTIFICATE-----\n`),
       thumbprint,
     ],
-    ['AWS, verified', core.awsAlb({ mode: 'verify' }), awsStyle, thumbprint],
+    ['AWS, verified', () => core.awsAlb({ mode: 'verify' }), awsStyle, thumbprint],
     [
       'AWS, verified, two',
-      core.awsAlb({ mode: 'verify' }),
+      () => core.awsAlb({ mode: 'verify' }),
       awsStyle + awsStyle,
       'malformed: several certificates where one is expected',
     ],
-    ['Azure App Service', core.azureAppService(), base64, thumbprint],
-    ['Azure Application Gateway', core.azureApplicationGateway(), escaped, thumbprint],
-    ['Cloudflare', core.cloudflare(), base64, thumbprint],
-    ['F5', core.f5(), base64, thumbprint],
-    ['F5, escaped', core.f5({ encoding: 'escaped' }), escaped, thumbprint],
-    ['Kong', core.kong(), escaped, thumbprint],
-    ['Kong, base64', core.kong({ encoding: 'base64' }), base64, thumbprint],
+    ['Azure App Service', () => core.azureAppService(), base64, thumbprint],
+    ['Azure Application Gateway', () => core.azureApplicationGateway(), escaped, thumbprint],
+    ['Cloudflare', () => core.cloudflare(), base64, thumbprint],
+    ['F5', () => core.f5(), base64, thumbprint],
+    ['F5, escaped', () => core.f5({ encoding: 'escaped' }), escaped, thumbprint],
+    ['Kong', () => core.kong(), escaped, thumbprint],
+    ['Kong, base64', () => core.kong({ encoding: 'base64' }), base64, thumbprint],
     [
       'one’s own',
-      core.custom({ header: 'X-Mine', decode: (hex) => Buffer.from(hex, 'hex') }),
+      () => core.custom({ header: 'X-Mine', decode: (hex) => Buffer.from(hex, 'hex') }),
       der.toString('hex'),
       thumbprint,
     ],
-    ['one’s own, none', core.custom({ header: 'X-Mine', decode: () => undefined }), 'x', 'none'],
-  ])('%s', (_title, preset, value, expected) => {
-    expect(outcome(preset, value)).toBe(expected);
+    ['one’s own, none', () => core.custom({ header: 'X-Mine', decode: () => undefined }), 'x', 'none'],
+  ])('%s', (_title, make, value, expected) => {
+    expect(outcome(make(), value)).toBe(expected);
   });
 });
 
 describe('what is malformed is never "no certificate"', () => {
   const blank = `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`;
-  it.each<[string, ProxyPreset, string]>([
-    ['a percent sign that encodes nothing', core.nginx(), `${escaped}%`],
-    ['+ turned to blank', core.nginx(), escaped.replaceAll('%2B', ' ')],
-    ['trailing junk', core.nginx(), `${escaped}x`],
-    ['leading junk', core.nginx(), `x${escaped}`],
-    ['two certificates', core.nginx(), escaped + escaped],
+  it.each<[string, () => ProxyPreset, string]>([
+    ['a percent sign that encodes nothing', () => core.nginx(), `${escaped}%`],
+    ['+ turned to blank', () => core.nginx(), escaped.replaceAll('%2B', ' ')],
+    ['trailing junk', () => core.nginx(), `${escaped}x`],
+    ['leading junk', () => core.nginx(), `x${escaped}`],
+    ['two certificates', () => core.nginx(), escaped + escaped],
     [
       'an empty block',
-      core.nginx(),
+      () => core.nginx(),
       encodeURIComponent('-----BEGIN CERTIFICATE----------END CERTIFICATE-----'),
     ],
-    ['no end', core.nginx(), encodeURIComponent(blank.slice(0, -20))],
-    ['a block within a block', core.nginx(), encodeURIComponent(`-----BEGIN CERTIFICATE-----\n${blank}`)],
-    ['a private key', core.nginx(), encodeURIComponent(blank.replaceAll('CERTIFICATE', 'PRIVATE KEY'))],
-    ['base64url', core.haproxy(), base64.replaceAll('+', '-').replaceAll('/', '_')],
-    ['blanks within', core.haproxy(), `${base64.slice(0, 8)} ${base64.slice(8)}`],
-    ['no padding where it belongs', core.haproxy(), base64.replace(/=+$/, '')],
-    ['a list of two', core.haproxy(), `${base64}, ${base64}`],
+    ['no end', () => core.nginx(), encodeURIComponent(blank.slice(0, -20))],
+    [
+      'a block within a block',
+      () => core.nginx(),
+      encodeURIComponent(`-----BEGIN CERTIFICATE-----\n${blank}`),
+    ],
+    ['a private key', () => core.nginx(), encodeURIComponent(blank.replaceAll('CERTIFICATE', 'PRIVATE KEY'))],
+    ['base64url', () => core.haproxy(), base64.replaceAll('+', '-').replaceAll('/', '_')],
+    ['blanks within', () => core.haproxy(), `${base64.slice(0, 8)} ${base64.slice(8)}`],
+    ['no padding where it belongs', () => core.haproxy(), base64.replace(/=+$/, '')],
+    ['a list of two', () => core.haproxy(), `${base64}, ${base64}`],
     [
       'R171: a byte behind the DER',
-      core.haproxy(),
+      () => core.haproxy(),
       Buffer.concat([der, Buffer.from([0])]).toString('base64'),
     ],
-    ['R171: a byte missing', core.haproxy(), der.subarray(0, -1).toString('base64')],
+    ['R171: a byte missing', () => core.haproxy(), der.subarray(0, -1).toString('base64')],
     [
       'R171: not a SEQUENCE',
-      core.haproxy(),
+      () => core.haproxy(),
       Buffer.concat([Buffer.from([0x31]), der.subarray(1)]).toString('base64'),
     ],
-    ['R171: an indefinite length', core.haproxy(), Buffer.from([0x30, 0x80, 0, 0]).toString('base64')],
-    ['R171: a length longer than needed', core.haproxy(), Buffer.from([0x30, 0x81, 1, 0]).toString('base64')],
-    ['R169: no colons', core.rfc9440(), base64],
-    ['R169: one colon', core.rfc9440(), `:${base64}`],
-    ['R169: a blank', core.rfc9440(), `: ${base64}:`],
-    ['R169: a line feed', core.rfc9440(), `:${base64.slice(0, 8)}\n${base64.slice(8)}:`],
-    ['R169: a string', core.rfc9440(), `"${base64}"`],
-    ['R170: a list', core.rfc9440(), `:${base64}:, :${base64}:`],
-    ['another placeholder than Caddy’s', core.caddy(), ':{http.request.tls.client.subject}:'],
-    ['HTML', core.azureAppService(), '<html>'],
-    ['Envoy: a Hash of another length', core.envoy(), 'Hash=abc'],
+    ['R171: an indefinite length', () => core.haproxy(), Buffer.from([0x30, 0x80, 0, 0]).toString('base64')],
+    [
+      'R171: a length longer than needed',
+      () => core.haproxy(),
+      Buffer.from([0x30, 0x81, 1, 0]).toString('base64'),
+    ],
+    ['R169: no colons', () => core.rfc9440(), base64],
+    ['R169: one colon', () => core.rfc9440(), `:${base64}`],
+    ['R169: a blank', () => core.rfc9440(), `: ${base64}:`],
+    ['R169: a line feed', () => core.rfc9440(), `:${base64.slice(0, 8)}\n${base64.slice(8)}:`],
+    ['R169: a string', () => core.rfc9440(), `"${base64}"`],
+    ['R170: a list', () => core.rfc9440(), `:${base64}:, :${base64}:`],
+    ['another placeholder than Caddy’s', () => core.caddy(), ':{http.request.tls.client.subject}:'],
+    ['HTML', () => core.azureAppService(), '<html>'],
+    ['Envoy: a Hash of another length', () => core.envoy(), 'Hash=abc'],
     [
       'Envoy: Hash and Cert of two certificates',
-      core.envoy(),
+      () => core.envoy(),
       `Hash=${envoyDocumentation.hashes[0]};Cert="${envoyRecorded.cert}"`,
     ],
-    ['Envoy: two Certs', core.envoy(), `Cert="${envoyRecorded.cert}";cert="${envoyRecorded.cert}"`],
+    ['Envoy: two Certs', () => core.envoy(), `Cert="${envoyRecorded.cert}";cert="${envoyRecorded.cert}"`],
     [
       'Envoy: two Hashes',
-      core.envoy(),
+      () => core.envoy(),
       `Hash=${envoyDocumentation.hashes[0]};Hash=${envoyDocumentation.hashes[1]}`,
     ],
-    ['Envoy: a quote that never ends', core.envoy(), `Subject="CN=a;Hash=${envoyDocumentation.hashes[0]}`],
-    ['Envoy: no pair', core.envoy(), 'nonsense'],
-    ['Envoy: an empty element', core.envoy({ forward: 'append-forward' }), `${envoyDocumentation.one},`],
-    ['Envoy: a Cert that is none', core.envoy(), 'Cert="abc"'],
-    ['Traefik: a chain with a bad link', core.traefik(), `${base64},AAAA`],
-    ['Traefik: an empty leaf', core.traefik(), `,${base64}`],
+    [
+      'Envoy: a quote that never ends',
+      () => core.envoy(),
+      `Subject="CN=a;Hash=${envoyDocumentation.hashes[0]}`,
+    ],
+    ['Envoy: no pair', () => core.envoy(), 'nonsense'],
+    [
+      'Envoy: an empty element',
+      () => core.envoy({ forward: 'append-forward' }),
+      `${envoyDocumentation.one},`,
+    ],
+    ['Envoy: a Cert that is none', () => core.envoy(), 'Cert="abc"'],
+    ['Traefik: a chain with a bad link', () => core.traefik(), `${base64},AAAA`],
+    ['Traefik: an empty leaf', () => core.traefik(), `,${base64}`],
     [
       'AWS: a chain with a bad link',
-      core.awsAlb(),
+      () => core.awsAlb(),
       `${escaped}${encodeURIComponent('-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----')}`,
     ],
     [
       'one’s own decoder that throws',
-      core.custom({
-        header: 'x',
-        decode: () => {
-          throw new Error('no');
-        },
-      }),
+      () =>
+        core.custom({
+          header: 'x',
+          decode: () => {
+            throw new Error('no');
+          },
+        }),
       'x',
     ],
-    ['one’s own decoder that returns text', core.custom({ header: 'x', decode: () => 'text' as never }), 'x'],
+    [
+      'one’s own decoder that returns text',
+      () => core.custom({ header: 'x', decode: () => 'text' as never }),
+      'x',
+    ],
     [
       'one’s own decoder that returns nothing',
-      core.custom({ header: 'x', decode: () => Buffer.alloc(0) }),
+      () => core.custom({ header: 'x', decode: () => Buffer.alloc(0) }),
       'x',
     ],
-  ])('%s', (_title, preset, value) => {
-    expect(outcome(preset, value)).toMatch(/^malformed: /);
+  ])('%s', (_title, make, value) => {
+    expect(outcome(make(), value)).toMatch(/^malformed: /);
   });
 
   it('a quoted Subject never becomes a Cert or a Hash', () => {
@@ -246,21 +272,35 @@ describe('what is malformed is never "no certificate"', () => {
 });
 
 describe('verdicts', () => {
-  it.each<[ProxyPreset, string, string[], string[]]>([
+  it.each<[string, () => ProxyPreset, string, string[], string[]]>([
     [
-      core.nginx(),
+      'nginx',
+      () => core.nginx(),
       'x-ssl-client-verify',
       ['SUCCESS'],
       ['NONE', 'FAILED:self-signed certificate', '', 'success', 'SUCCESS '],
     ],
-    [core.ingressNginx(), 'ssl-client-verify', ['SUCCESS'], ['NONE', 'FAILED']],
-    [core.haproxy(), 'x-ssl-client-verify', ['0'], ['18', '10', '', '00', '-0']],
-    [core.apache(), 'x-ssl-client-verify', ['SUCCESS'], ['NONE', 'GENEROUS', '(null)']],
-    [core.googleCloud(), 'x-client-cert-chain-verified', ['true'], ['false', 'TRUE', '']],
-    [core.azureApplicationGateway(), 'x-client-cert-verification', ['SUCCESS'], ['FAILED:x', 'NONE']],
-    [core.cloudflare(), 'cf-cert-verified', ['true'], ['false', '']],
-    [core.uniIdLibra({ verifyHeader: 'X-Verify' }), 'x-verify', ['SUCCESS'], ['NONE']],
-  ])('$name', (preset, header, good, bad) => {
+    ['ingressNginx', () => core.ingressNginx(), 'ssl-client-verify', ['SUCCESS'], ['NONE', 'FAILED']],
+    ['haproxy', () => core.haproxy(), 'x-ssl-client-verify', ['0'], ['18', '10', '', '00', '-0']],
+    ['apache', () => core.apache(), 'x-ssl-client-verify', ['SUCCESS'], ['NONE', 'GENEROUS', '(null)']],
+    [
+      'googleCloud',
+      () => core.googleCloud(),
+      'x-client-cert-chain-verified',
+      ['true'],
+      ['false', 'TRUE', ''],
+    ],
+    [
+      'azureApplicationGateway',
+      () => core.azureApplicationGateway(),
+      'x-client-cert-verification',
+      ['SUCCESS'],
+      ['FAILED:x', 'NONE'],
+    ],
+    ['cloudflare', () => core.cloudflare(), 'cf-cert-verified', ['true'], ['false', '']],
+    ['uniIdLibra', () => core.uniIdLibra({ verifyHeader: 'X-Verify' }), 'x-verify', ['SUCCESS'], ['NONE']],
+  ])('%s', (_name, make, header, good, bad) => {
+    const preset = make();
     expect(preset.verified?.header).toBe(header);
     expect(good.every((value) => preset.verified?.isVerified(value))).toBe(true);
     expect(bad.some((value) => preset.verified?.isVerified(value))).toBe(false);
@@ -288,6 +328,16 @@ describe('a preset refuses', () => {
       'a verdict of a proxy that gives none',
       () => core.f5({ verifyHeader: 'x' } as never),
       'f5().verifyHeader: this proxy hands on no verdict',
+    ],
+    [
+      'an encoding that is none, where there are two',
+      () => core.f5({ encoding: 'der' as never }),
+      "f5().encoding: \"der\" was given; accepted is 'escaped' or 'base64'",
+    ],
+    [
+      'an unknown option of F5',
+      () => core.f5({ headers: 'x' } as never),
+      'f5().headers: there is no such option; accepted are header, verifyHeader, encoding',
     ],
     [
       'an encoding that is none',
@@ -358,15 +408,55 @@ it('every preset refuses options that are none, and names itself', () => {
   }
 });
 
+describe('what events call a preset, and where it looks unless told', () => {
+  it.each<[string, () => ProxyPreset, string, string | undefined]>([
+    ['nginx', core.nginx, 'x-ssl-client-cert', 'x-ssl-client-verify'],
+    ['uniIdLibra', core.uniIdLibra, 'x-fapi-client-cert', undefined],
+    ['ingressNginx', core.ingressNginx, 'ssl-client-cert', 'ssl-client-verify'],
+    ['haproxy', core.haproxy, 'x-ssl-client-cert', 'x-ssl-client-verify'],
+    ['apache', core.apache, 'x-ssl-client-cert', 'x-ssl-client-verify'],
+    ['caddy', core.caddy, 'client-cert', undefined],
+    ['envoy', core.envoy, 'x-forwarded-client-cert', undefined],
+    ['istio', core.istio, 'x-forwarded-client-cert', undefined],
+    ['traefik', core.traefik, 'x-forwarded-tls-client-cert', undefined],
+    ['awsAlb', core.awsAlb, 'x-amzn-mtls-clientcert', undefined],
+    ['awsAlb', () => core.awsAlb({ mode: 'passthrough' }), 'x-amzn-mtls-clientcert', undefined],
+    ['awsAlb', () => core.awsAlb({ mode: 'verify' }), 'x-amzn-mtls-clientcert-leaf', undefined],
+    ['googleCloud', core.googleCloud, 'x-client-cert-leaf', 'x-client-cert-chain-verified'],
+    ['azureAppService', core.azureAppService, 'x-arr-clientcert', undefined],
+    ['azureApplicationGateway', core.azureApplicationGateway, 'x-client-cert', 'x-client-cert-verification'],
+    ['cloudflare', core.cloudflare, 'cf-client-cert-der-base64', 'cf-cert-verified'],
+    ['f5', core.f5, 'x-client-cert', undefined],
+    ['kong', core.kong, 'x-client-cert', undefined],
+    ['rfc9440', core.rfc9440, 'client-cert', undefined],
+    ['custom', () => core.custom({ header: 'X-Mine', decode: () => undefined }), 'x-mine', undefined],
+  ])('%s', (name, make, header, verifyHeader) => {
+    const preset = make();
+    expect([preset.name, preset.header, preset.verified?.header]).toEqual([name, header, verifyHeader]);
+    expect(Object.isFrozen(preset)).toBe(true);
+  });
+});
+
+it.each<[string, () => unknown, string]>([
+  ['returns text', () => 'text', 'the custom decoder returned neither DER nor undefined'],
+  ['returns null', () => null, 'the custom decoder returned neither DER nor undefined'],
+  ['throws', () => JSON.parse('{'), 'the custom decoder threw'],
+  ['returns bytes that are no certificate', () => Buffer.from('no'), 'not exactly one DER certificate'],
+])('a decoder of one’s own that %s is told so, and nothing of what it threw', (_title, decode, why) => {
+  const preset = core.custom({ header: 'x', decode: decode as never });
+  expect(preset.decode('x')).toEqual({ kind: 'malformed', why });
+});
+
 describe('names that an administrator chose', () => {
-  it.each<[string, ProxyPreset, string]>([
-    ['nginx', core.nginx({ header: 'X-Mine' }), 'x-mine'],
-    ['awsAlb', core.awsAlb({ header: 'X-Mine', mode: 'verify' }), 'x-mine'],
-    ['envoy', core.envoy({ header: 'X-Mine' }), 'x-mine'],
-    ['f5', core.f5({ header: 'X-Mine' }), 'x-mine'],
-    ['kong', core.kong({ header: 'X-Mine' }), 'x-mine'],
-    ['custom', core.custom({ header: 'X-Mine', decode: () => undefined }), 'x-mine'],
-  ])('%s', (name, preset, header) => {
+  it.each<[string, () => ProxyPreset, string]>([
+    ['nginx', () => core.nginx({ header: 'X-Mine' }), 'x-mine'],
+    ['awsAlb', () => core.awsAlb({ header: 'X-Mine', mode: 'verify' }), 'x-mine'],
+    ['envoy', () => core.envoy({ header: 'X-Mine' }), 'x-mine'],
+    ['f5', () => core.f5({ header: 'X-Mine' }), 'x-mine'],
+    ['kong', () => core.kong({ header: 'X-Mine' }), 'x-mine'],
+    ['custom', () => core.custom({ header: 'X-Mine', decode: () => undefined }), 'x-mine'],
+  ])('%s', (name, make, header) => {
+    const preset = make();
     expect([preset.name, preset.header]).toEqual([name, header]);
   });
 

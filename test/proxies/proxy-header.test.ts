@@ -385,25 +385,25 @@ describe.each(frameworks)('%s', (framework) => {
 });
 
 describe('every preset', () => {
-  const presets: Record<string, ProxyPreset> = {
-    nginx: nginx(),
-    uniIdLibra: core.uniIdLibra(),
-    ingressNginx: core.ingressNginx(),
-    haproxy: haproxy(),
-    apache: core.apache(),
-    caddy: core.caddy(),
-    envoy: core.envoy(),
-    istio: core.istio(),
-    traefik: core.traefik(),
-    awsAlb: core.awsAlb(),
-    googleCloud: core.googleCloud(),
-    azureAppService: core.azureAppService(),
-    azureApplicationGateway: core.azureApplicationGateway(),
-    cloudflare: core.cloudflare(),
-    f5: core.f5(),
-    kong: core.kong(),
-    rfc9440: rfc9440(),
-    custom: custom({ header: 'x-mine', decode: (value) => Buffer.from(value, 'base64') }),
+  const presets: Record<string, () => ProxyPreset> = {
+    nginx,
+    uniIdLibra: core.uniIdLibra,
+    ingressNginx: core.ingressNginx,
+    haproxy,
+    apache: core.apache,
+    caddy: core.caddy,
+    envoy: core.envoy,
+    istio: core.istio,
+    traefik: core.traefik,
+    awsAlb: core.awsAlb,
+    googleCloud: core.googleCloud,
+    azureAppService: core.azureAppService,
+    azureApplicationGateway: core.azureApplicationGateway,
+    cloudflare: core.cloudflare,
+    f5: core.f5,
+    kong: core.kong,
+    rfc9440,
+    custom: () => custom({ header: 'x-mine', decode: (value) => Buffer.from(value, 'base64') }),
   };
 
   const spellings = fc.tuple(
@@ -431,7 +431,8 @@ describe('every preset', () => {
 
   it.each(Object.entries(presets))(
     'R165 R166: sent straight to the API by an untrusted peer, the header of %s never authenticates',
-    (_name, preset) => {
+    (_name, make) => {
+      const preset = make();
       const source = proxyHeader(preset, { trust: ['127.0.0.1', 'unix'] });
       fc.assert(
         fc.property(
@@ -451,7 +452,8 @@ describe('every preset', () => {
     },
   );
 
-  it.each(Object.entries(presets))('sent by the trusted proxy, the header of %s does', (_name, preset) => {
+  it.each(Object.entries(presets))('sent by the trusted proxy, the header of %s does', (_name, make) => {
+    const preset = make();
     const source = proxyHeader(preset, { trust: '127.0.0.1' });
     const socket = { remoteAddress: '127.0.0.1', destroyed: false };
     const found = values().map((value) => {
@@ -481,6 +483,191 @@ describe('every preset', () => {
       on({ remoteAddress: undefined, destroyed: false, server: { address: () => null } }),
     ).toBeUndefined();
     expect(on({ remoteAddress: undefined, destroyed: false })).toBeUndefined();
+  });
+});
+
+describe('the source alone', () => {
+  interface Peer {
+    readonly remoteAddress?: string;
+    readonly encrypted?: boolean;
+    readonly getPeerX509Certificate?: () => unknown;
+  }
+  const proxy: Peer = { remoteAddress: '127.0.0.1' };
+  const requestOf = (rawHeaders: readonly string[], socket: Peer | undefined = proxy) =>
+    ({ socket, rawHeaders, headers: {} }) as never;
+  const bytesOf = (value: string) => Buffer.from(value, 'base64');
+  const asBase64 = () => pki.alice.der.toString('base64');
+  /** Its certificate, padded with what the decoder leaves out. */
+  const ofLength = (length: number) => asBase64().padEnd(length, '.');
+  const padded = (options: Partial<ProxyHeaderOptions> = {}) =>
+    proxyHeader(
+      custom({ header: 'X-Cert', decode: (value) => bytesOf(value.replaceAll('.', '')), name: 'ours' }),
+      { trust: '127.0.0.1', ...options },
+    );
+  const refusalOf = (run: () => unknown) => {
+    try {
+      return run();
+    } catch (thrown) {
+      const { code, status, detail } = thrown as core.RequestRefused;
+      return { code, status, detail };
+    }
+  };
+
+  it.each<[string, () => readonly string[], string]>([
+    ['repeated', () => ['X-Cert', asBase64(), 'x-cert', asBase64()], 'it came several times'],
+    ['too long', () => ['X-Cert', ofLength(16_385)], 'it is longer than maxLength'],
+    ['no certificate', () => ['X-Cert', 'AAAA'], 'not exactly one DER certificate'],
+  ])('a header that is %s: log and event say why, of which header and of which preset', (_, lines, why) => {
+    expect(refusalOf(() => padded()(requestOf(lines())))).toEqual({
+      code: 'certificate_malformed',
+      status: 400,
+      detail: `x-cert: ${why}`,
+    });
+    expect(problems).toEqual([
+      { code: 'certificate_malformed', message: `x-cert from the proxy, read as ours() writes it: ${why}` },
+    ]);
+  });
+
+  it.each<[string, number | undefined, number, boolean]>([
+    ['16,384 characters', undefined, 16_384, true],
+    ['one more', undefined, 16_385, false],
+    ['as many as maxLength', 8_000, 8_000, true],
+    ['one more than maxLength', 8_000, 8_001, false],
+    ['more than the default, which maxLength permits', 20_000, 20_000, true],
+  ])('the length of a header: %s', (_, maxLength, length, passes) => {
+    const source = padded(maxLength === undefined ? {} : { maxLength });
+    const read = refusalOf(() => source(requestOf(['X-Cert', ofLength(length)])));
+    expect(read).toMatchObject(
+      passes ? { thumbprint: pki.alice.thumbprint } : { detail: 'x-cert: it is longer than maxLength' },
+    );
+  });
+
+  it('maxEntries: so many certificates are remembered, and no more', () => {
+    const decode = vi.fn(bytesOf);
+    const source = proxyHeader(custom({ header: 'x-cert', decode }), { trust: '127.0.0.1', maxEntries: 1 });
+    const [alice, bob] = [pki.alice, pki.bob].map(({ der }) => requestOf(['x-cert', der.toString('base64')]));
+    for (const req of [alice, alice, bob, bob, alice]) {
+      source(req as never);
+    }
+    expect(decode).toHaveBeenCalledTimes(3);
+  });
+
+  it('a hash alone is a certificate of which no more is known', () => {
+    const source = proxyHeader(core.envoy(), { trust: '127.0.0.1' });
+    const hash = Buffer.from(pki.alice.thumbprint, 'base64url').toString('hex');
+    const read = source(requestOf(['X-Forwarded-Client-Cert', `Hash=${hash}`]));
+    expect([read?.thumbprint, read?.der, read?.verified]).toEqual([
+      pki.alice.thumbprint,
+      undefined,
+      undefined,
+    ]);
+    expect(() => read?.x509).toThrow(new TypeError("the proxy hands on the certificate's hash alone"));
+  });
+
+  it('a verdict that is missing or repeated is not a good one, whatever the preset makes of it', () => {
+    const isVerified = vi.fn((value: string) => value !== 'NONE');
+    const preset = { ...haproxy(), verified: { header: 'x-verdict', isVerified } };
+    const source = proxyHeader(preset, { trust: '127.0.0.1' });
+    const verified = (...lines: string[]) =>
+      source(requestOf(['X-SSL-Client-Cert', asBase64(), ...lines]))?.verified;
+    expect(verified('X-Verdict', 'GOOD')).toBe(true);
+    expect(verified('X-Verdict', 'NONE')).toBe(false);
+    expect(verified()).toBe(false);
+    expect(verified('X-Verdict', 'GOOD', 'X-Verdict', 'GOOD')).toBe(false);
+    expect(isVerified).toHaveBeenCalledTimes(2);
+  });
+
+  it.each<[string, () => ProxyPreset, boolean, boolean | undefined]>([
+    ['verdicts in a header', nginx, true, false],
+    ['verified certificates alone', () => core.awsAlb({ mode: 'verify' }), true, true],
+    ['any certificate, without a verdict', core.awsAlb, false, undefined],
+  ])('knows whether it can tell what is verified: %s', (_, make, knowsVerified, verified) => {
+    const preset = make();
+    const source = proxyHeader(preset, { trust: '127.0.0.1' });
+    expect([source.header, source.knowsVerified]).toEqual([preset.header, knowsVerified]);
+    expect(source(requestOf([preset.header, asNginx(pki.alice)]))?.verified).toBe(verified);
+  });
+
+  const withSecret = { secret: { header: 'X-Proxy-Secret', value: secret } };
+  const withCertificate = () => ({ proxyCertificate: [pki.proxy.thumbprint] });
+  const hopOf = ({ der }: Identity): Peer => ({
+    ...proxy,
+    encrypted: true,
+    getPeerX509Certificate: () => ({ raw: der }),
+  });
+  const faults = {
+    address: 'is not from an address that trust names',
+    secret: 'lacks the shared secret; is it set in the same block of the proxy as the certificate header?',
+    certificate: 'came over a connection without one of the proxyCertificate thumbprints',
+  };
+  const stranger: Peer = { remoteAddress: '192.0.2.1' };
+
+  it.each<[keyof typeof faults, () => Partial<ProxyHeaderOptions>, () => Peer, string]>([
+    ['address', () => ({}), () => stranger, '192.0.2.1'],
+    ['address', () => ({}), () => ({}), 'a connection without address'],
+    ['secret', () => withSecret, () => proxy, '127.0.0.1'],
+    ['certificate', withCertificate, () => hopOf(pki.bob), '127.0.0.1'],
+    ['certificate', withCertificate, () => hopOf({ ...pki.bob, der: Buffer.alloc(0) }), '127.0.0.1'],
+  ])('amiss is the %s: event and hint say so, of a request with the header', (fault, options, peer, by) => {
+    const source = padded(options());
+    const req = requestOf(['X-Cert', asBase64()], peer());
+    expect(source(req)).toBeUndefined();
+    expect(problems).toEqual([
+      {
+        code: 'untrusted_proxy',
+        message: `x-cert was ignored: the request, by ${by}, ${faults[fault]}`,
+      },
+    ]);
+    expect(source.whyMissing?.(req)).toBe(`x-cert was not looked at: the request ${faults[fault]}`);
+  });
+
+  it('a stranger without the header is nobody’s problem', () => {
+    expect(padded()(requestOf(['Accept', '*/*'], stranger))).toBeUndefined();
+    expect(problems).toEqual([]);
+  });
+
+  it.each<[string, readonly string[], string]>([
+    [
+      'the header is not there',
+      [],
+      'x-cert is not there: the proxy does not set it on this route, or the client sent no certificate',
+    ],
+    ['the header is empty', ['X-Cert', ''], 'x-cert says that the client sent none'],
+  ])('the hint where a trusted proxy hands none on: %s', (_, lines, hint) => {
+    expect(padded().whyMissing?.(requestOf(lines))).toBe(hint);
+  });
+
+  it('a request whose connection has gone comes from no trusted address, and a function is asked about none', () => {
+    const lines = ['X-Cert', asBase64()];
+    const gone = { stream: undefined, rawHeaders: lines, headers: {} } as never;
+    expect(padded({ trust: ['127.0.0.1', 'unix'] })(gone)).toBeUndefined();
+    expect(problems.map(({ message }) => message)).toEqual([
+      `x-cert was ignored: the request, by a connection without address, ${faults.address}`,
+    ]);
+    const trust = vi.fn(() => true);
+    expect(padded({ trust })(gone)?.thumbprint).toBe(pki.alice.thumbprint);
+    expect(trust).toHaveBeenCalledExactlyOnceWith(undefined, gone);
+  });
+
+  it('a unix socket alone is trusted where nothing else is named', () => {
+    const source = padded({ trust: 'unix' });
+    expect(source(requestOf(['X-Cert', asBase64()]))).toBeUndefined();
+    const socket = { destroyed: false, server: { address: () => '/run/api.sock' } };
+    expect(source(requestOf(['X-Cert', asBase64()], socket as Peer))?.thumbprint).toBe(pki.alice.thumbprint);
+  });
+
+  it('a secret given as one text, and each of a list, opens', () => {
+    const lines = (value: string) => ['X-Cert', asBase64(), 'X-Proxy-Secret', value];
+    const next = 'another-secret-16';
+    for (const [value, presented, opens] of [
+      [secret, secret, true],
+      [secret, next, false],
+      [[secret, next], next, true],
+      ['exactly-16-chars', 'exactly-16-chars', true],
+    ] as const) {
+      const source = padded({ secret: { header: 'X-Proxy-Secret', value } });
+      expect(source(requestOf(lines(presented))) !== undefined).toBe(opens);
+    }
   });
 });
 
@@ -523,6 +710,28 @@ describe('proxyHeader() refuses', () => {
     ],
     ['true', () => proxyHeader(nginx(), { trust: true as never }), 'proxyHeader().trust: true was given'],
     [
+      'an empty name',
+      () => proxyHeader(nginx(), { trust: '' }),
+      'proxyHeader().trust: "" was given; accepted is a CIDR',
+    ],
+    [
+      'an empty name beside a good one',
+      () => proxyHeader(nginx(), { trust: ['10.0.0.5', ''] }),
+      'proxyHeader().trust: a list was given; accepted is a CIDR',
+    ],
+    ...(
+      [
+        ['null for a preset', null, 'null'],
+        ['the name of a preset', 'nginx', '"nginx"'],
+        ['a preset without a decoder', { header: 'x-cert' }, 'an object'],
+        ['a preset without a header', { decode: () => undefined }, 'an object'],
+      ] as const
+    ).map(([title, preset, given]): [string, () => unknown, string] => [
+      title,
+      () => proxyHeader(preset as never, { trust: 'loopback' }),
+      `proxyHeader(preset): ${given} was given; accepted is a preset such as nginx(), haproxy(), envoy() or custom({ header, decode })`,
+    ]),
+    [
       'a preset that was not called',
       () => proxyHeader(nginx as never, { trust: 'loopback' }),
       'proxyHeader(preset): a function was given; accepted is a preset such as nginx()',
@@ -531,6 +740,31 @@ describe('proxyHeader() refuses', () => {
       'a short secret',
       () => proxyHeader(nginx(), { trust: 'loopback', secret: { header: 'x', value: 'short-314' } }),
       'proxyHeader().secret.value: a value of type string was given; accepted is a text of at least 16',
+    ],
+    ...(
+      [
+        ['15 characters', 'only-15-letters'],
+        ['blanks within', 'a secret of five words'],
+        ['a blank before it', ` ${secret}`],
+        ['a line feed behind it', `${secret}\n`],
+        ['letters beyond ASCII', 'ein-schlüssel-für-alle'],
+        ['no text', 1_234_567_890_123_456],
+        ['an empty list', []],
+        ['a list with a short one', [secret, 'short']],
+      ] as const
+    ).map(([title, value]): [string, () => unknown, string] => [
+      `a secret of ${title}`,
+      () => proxyHeader(nginx(), { trust: 'loopback', secret: { header: 'x', value: value as never } }),
+      `proxyHeader().secret.value: a value of type ${typeof value} was given; accepted is a text of at least 16 printable ASCII characters, or a list of them`,
+    ]),
+    [
+      'an unknown member of secret',
+      () =>
+        proxyHeader(nginx(), {
+          trust: 'loopback',
+          secret: { header: 'x', value: secret, name: 'y' } as never,
+        }),
+      'proxyHeader().secret.name: there is no such option; accepted are header, value',
     ],
     [
       'a secret without header',
@@ -545,12 +779,17 @@ describe('proxyHeader() refuses', () => {
     [
       'an unknown option',
       () => proxyHeader(nginx(), { trust: 'loopback', trusted: 1 } as never),
-      'proxyHeader().trusted: there is no such option',
+      'proxyHeader().trusted: there is no such option; accepted are trust, secret, proxyCertificate, maxLength, maxEntries',
     ],
     [
       'a length that is none',
       () => proxyHeader(nginx(), { trust: 'loopback', maxLength: 1 }),
-      'proxyHeader().maxLength: 1 was given',
+      'proxyHeader().maxLength: 1 was given; accepted is a whole number from 256 to 1048576',
+    ],
+    [
+      'no entries',
+      () => proxyHeader(nginx(), { trust: 'loopback', maxEntries: 0 }),
+      'proxyHeader().maxEntries: 0 was given; accepted is a whole number from 1 to 1000000',
     ],
   ])('%s', (_title, make, message) => {
     expect(make).toThrow(ConfigurationError);

@@ -125,7 +125,9 @@ describe('quotes, escapes and separators', () => {
       `By=a"Hash=${one}`,
       `By="a" Hash=${one}`,
     ]) {
-      expect([value, outcome(soleElement, value)]).toEqual([value, 'malformed']);
+      for (const hops of [1, 2, 3]) {
+        expect([value, hops, outcome(clientElement(hops), value)]).toEqual([value, hops, 'malformed']);
+      }
     }
   });
 });

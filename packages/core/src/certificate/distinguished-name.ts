@@ -42,7 +42,10 @@ export function parseDistinguishedName(text: string): DistinguishedName | undefi
   attribute.lastIndex = 0;
   for (let next = ','; next !== ''; ) {
     const match = attribute.exec(text);
-    const [, type = '', value = '', separator = ''] = match ?? [];
+    if (match === null) {
+      return undefined;
+    }
+    const [, type, value, separator] = [...match] as [string, string, string, string];
     const oid = attributeOid(type);
     if (oid === undefined) {
       return undefined;

@@ -112,7 +112,7 @@ function pemBodies(text: string): string[] {
     if (stop === -1 || !isBlank(text.slice(at, start))) {
       return [];
     }
-    bodies.push(text.slice(start + begin.length, stop).replace(/[ \t\r\n]+/g, ''));
+    bodies.push(text.slice(start + begin.length, stop).replace(/[ \t\r\n]/g, ''));
     at = stop + end.length;
   }
   return isBlank(text.slice(at)) ? bodies : [];

@@ -153,19 +153,18 @@ function isValidAt(certificate: ClientCertificate, now: number): boolean {
 }
 
 function alternativeNames(given: OptionReader): ReadonlySet<string> {
-  const listed = sanKinds.flatMap((kind) =>
-    (given.optional(kind, textList) ?? []).map((value) => comparedAlternative(kind, value)),
-  );
+  const listed = sanKinds
+    .filter((kind) => !given.isMissing(kind))
+    .flatMap((kind) => given.required(kind, textList).map((value) => comparedAlternative(kind, value)));
   return new Set(listed);
 }
 
 function hasOneOf(allowed: ReadonlySet<string>, certificate: X509.X509Certificate): boolean {
   const extension = certificate.getExtension(x509Library().SubjectAlternativeNameExtension);
-  const presented = extension?.names.toJSON() ?? [];
   // The library's word for a URI is "url".
-  return presented.some(({ type, value }) =>
-    allowed.has(comparedAlternative(type === 'url' ? 'uri' : type, value)),
-  );
+  const isAllowed = ({ type, value }: X509.JsonGeneralNames[number]): boolean =>
+    allowed.has(comparedAlternative(type === 'url' ? 'uri' : type, value));
+  return extension?.names.toJSON().some(isAllowed) ?? false;
 }
 
 /** DNS names have no case; addresses have several spellings; the others are compared as they are. */

@@ -68,24 +68,22 @@ function read(name: string, options: unknown, ...names: string[]): OptionReader 
   return new OptionReader(`${name}()`, options, ['header', 'verifyHeader', ...names]);
 }
 
-function preset(name: string, given: OptionReader, data: PresetData): ProxyPreset {
-  const header = given.optional('header', headerName) ?? data.header;
-  const verifyHeader = given.optional('verifyHeader', headerName) ?? data.verifyHeader;
+/** `given` is undefined where a preset has no options. */
+function preset(name: string, given: OptionReader | undefined, data: PresetData): ProxyPreset {
+  const header = given?.optional('header', headerName) ?? data.header;
+  const verifyHeader = given?.optional('verifyHeader', headerName) ?? data.verifyHeader;
   const { decode, isVerified, alwaysVerified } = data;
-  if (verifyHeader !== undefined && isVerified === undefined) {
+  const plain = { name, header, decode, ...(alwaysVerified && { alwaysVerified }) };
+  if (verifyHeader === undefined) {
+    return Object.freeze(plain);
+  }
+  if (isVerified === undefined) {
     throw new ConfigurationError(
       `${name}().verifyHeader`,
       'this proxy hands on no verdict; accepted is nothing',
     );
   }
-  return Object.freeze({
-    name,
-    header,
-    decode,
-    ...(verifyHeader !== undefined &&
-      isVerified !== undefined && { verified: { header: verifyHeader, isVerified } }),
-    ...(alwaysVerified && { alwaysVerified }),
-  });
+  return Object.freeze({ ...plain, verified: { header: verifyHeader, isVerified } });
 }
 
 /**
@@ -242,7 +240,7 @@ export interface AwsAlbOptions extends Pick<HeaderNames, 'header'> {
 /** AWS Application Load Balancer with mutual authentication; `header` where its listener renames the header. */
 export function awsAlb(options: AwsAlbOptions = {}): ProxyPreset {
   const given = read('awsAlb', options, 'mode');
-  const mode = given.optional('mode', oneOf('passthrough', 'verify')) ?? 'passthrough';
+  const mode = given.optional('mode', oneOf('passthrough', 'verify'));
   return preset(
     'awsAlb',
     given,
@@ -267,7 +265,7 @@ export function googleCloud(options: HeaderNames = {}): ProxyPreset {
 
 /** Azure App Service: its front end sets `X-ARR-ClientCert`, for any certificate and without a verdict on it. */
 export function azureAppService(): ProxyPreset {
-  return preset('azureAppService', read('azureAppService', {}), {
+  return preset('azureAppService', undefined, {
     header: 'x-arr-clientcert',
     decode: base64Der,
   });
@@ -311,7 +309,7 @@ export interface EncodingOptions extends Pick<HeaderNames, 'header'> {
 function byEncoding(name: string, options: EncodingOptions, fallback: 'escaped' | 'base64'): ProxyPreset {
   const given = read(name, options, 'encoding');
   const encoding = given.optional('encoding', oneOf('escaped', 'base64')) ?? fallback;
-  const decode = encoding === 'escaped' ? escapedPem : base64Der;
+  const decode = { escaped: escapedPem, base64: base64Der }[encoding];
   return preset(name, given, { header: 'x-client-cert', decode });
 }
 
@@ -330,7 +328,7 @@ export function kong(options: EncodingOptions = {}): ProxyPreset {
 
 /** Any proxy that follows RFC 9440: `Client-Cert`. `Client-Cert-Chain` is not needed and not looked at. */
 export function rfc9440(): ProxyPreset {
-  return preset('rfc9440', read('rfc9440', {}), { header: 'client-cert', decode: byteSequence });
+  return preset('rfc9440', undefined, { header: 'client-cert', decode: byteSequence });
 }
 
 /** A proxy of one's own. */

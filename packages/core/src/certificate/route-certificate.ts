@@ -47,7 +47,7 @@ export function certificateSubject(
     const subject = subjectOf(certificate);
     for (const { type, oid, expected } of rules) {
       const value = typeof expected === 'function' ? expected(claims) : claims[expected];
-      if (typeof value !== 'string' || value === '' || !subject.get(oid ?? '')?.includes(value)) {
+      if (typeof value !== 'string' || value === '' || !subject.has(`${oid}=${value}`)) {
         throw new RequestRefused('certificate_refused', {
           detail: `its ${type} is not what the token names`,
         });
@@ -72,24 +72,23 @@ export function psd2Role(role: Psd2Role): RoutePolicy<HasCertificate> {
 
 const psd2RoleNames: Record<Psd2Role, true> = { PSP_AS: true, PSP_PI: true, PSP_AI: true, PSP_IC: true };
 
-/** The subject's values by the OID of their type; a certificate is looked into once. */
-function subjectOf(certificate: ClientCertificate | undefined): ReadonlyMap<string, readonly string[]> {
+/** The subject's attributes, each as `OID=value`; a certificate is looked into once. */
+function subjectOf(certificate: ClientCertificate | undefined): ReadonlySet<string> {
   if (certificate === undefined) {
-    return new Map();
+    return new Set();
   }
-  const known = subjects.get(certificate);
-  if (known !== undefined) {
-    return known;
-  }
-  const values = new Map<string, string[]>();
-  for (const relative of parsedCertificate(certificate)?.subjectName.toJSON() ?? []) {
-    for (const [type, texts] of Object.entries(relative)) {
-      const oid = attributeOid(type) ?? type;
-      values.set(oid, [...(values.get(oid) ?? []), ...texts]);
-    }
-  }
-  subjects.set(certificate, values);
-  return values;
+  const subject = subjects.get(certificate) ?? new Set(attributesOf(certificate));
+  subjects.set(certificate, subject);
+  return subject;
 }
 
-const subjects = new WeakMap<ClientCertificate, ReadonlyMap<string, readonly string[]>>();
+function attributesOf(certificate: ClientCertificate): string[] {
+  const names = parsedCertificate(certificate)?.subjectName.toJSON() ?? [];
+  return names.flatMap((relative) =>
+    Object.entries(relative).flatMap(([type, texts]) =>
+      texts.map((text) => `${attributeOid(type) ?? type}=${text}`),
+    ),
+  );
+}
+
+const subjects = new WeakMap<ClientCertificate, ReadonlySet<string>>();

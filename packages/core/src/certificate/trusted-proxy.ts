@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { compile } from 'proxy-addr';
 import { ConfigurationError } from '../errors.js';
-import { headerName, type OptionReader, type OptionRule, secretText, thumbprints } from '../option-rules.js';
+import { headerName, type OptionReader, type OptionRule, thumbprints } from '../option-rules.js';
 import type { NodeRequest } from '../request/bearer-token.js';
 import { type Connection, connectionOf, isUnixSocket } from './connection.js';
 import { headerValues } from './header-values.js';
@@ -46,7 +46,10 @@ export type TrustDecision = (req: NodeRequest) => 'address' | 'secret' | 'certif
 export function trustDecision(given: OptionReader): TrustDecision {
   const isTrustedPeer = peerTest(given);
   const hasSecret = secretTest(given);
-  const proxyCertificates = given.optional('proxyCertificate', thumbprints);
+  const proxyCertificates: readonly (string | undefined)[] | undefined = given.optional(
+    'proxyCertificate',
+    thumbprints,
+  );
   const hop = tlsSocket();
   return (req) => {
     if (!isTrustedPeer(req)) {
@@ -55,8 +58,7 @@ export function trustDecision(given: OptionReader): TrustDecision {
     if (!hasSecret(req)) {
       return 'secret';
     }
-    const isTrustedHop =
-      proxyCertificates === undefined || proxyCertificates.includes(hop(req)?.thumbprint ?? '');
+    const isTrustedHop = proxyCertificates === undefined || proxyCertificates.includes(hop(req)?.thumbprint);
     return isTrustedHop ? undefined : 'certificate';
   };
 }
@@ -100,9 +102,6 @@ function peerTest(given: OptionReader): Test {
 }
 
 function compiled(names: string[]): (address: string) => boolean {
-  if (names.length === 0) {
-    return () => false;
-  }
   try {
     const isTrusted = compile(names);
     return (address) => isTrusted(address, 0);
@@ -119,7 +118,7 @@ const secretValues: OptionRule<readonly string[]> = {
   secret: true,
   read: (given) => {
     const list: unknown[] = Array.isArray(given) ? given : [given];
-    const isGood = (value: unknown) => /^[\x21-\x7e]{16,}$/.test(secretText.read(value) ?? '');
+    const isGood = (value: unknown) => typeof value === 'string' && /^[\x21-\x7e]{16,}$/.test(value);
     return list.length > 0 && list.every(isGood) ? list.map(String) : undefined;
   },
 };

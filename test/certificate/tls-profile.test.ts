@@ -1,0 +1,48 @@
+import { describe, expect, it, vi } from 'vitest';
+import { checkTls } from '../../packages/core/src/certificate/tls-profile.js';
+import type { RequestRefused } from '../../packages/core/src/errors.js';
+
+const suite = 'ECDHE-RSA-AES128-GCM-SHA256';
+
+function outcome(connection: object | undefined): string {
+  try {
+    checkTls({ socket: connection } as never, [suite]);
+    return 'passes';
+  } catch (thrown) {
+    const { code, status, detail } = thrown as RequestRefused;
+    return `${status} ${code}: ${detail}`;
+  }
+}
+
+const over = (version: string | null | undefined, name: string | undefined) => ({
+  encrypted: true,
+  getProtocol: () => version,
+  getCipher: () => name && { name },
+});
+const refused = (what: string) =>
+  `400 tls_unsuitable: ${what}; https.createServer({ ...fapiTlsOptions(), ... }) would not have accepted it`;
+
+describe('the TLS of a connection, as a profile has it', () => {
+  it.each<[string, object | undefined, string]>([
+    ['TLS 1.3, any suite', over('TLSv1.3', 'TLS_CHACHA20_POLY1305_SHA256'), 'passes'],
+    ['TLS 1.2, a suite of the profile', over('TLSv1.2', suite), 'passes'],
+    ['TLS 1.2, another suite', over('TLSv1.2', 'AES128-SHA'), refused('TLSv1.2 with AES128-SHA')],
+    ['TLS 1.1, though of a good suite', over('TLSv1.1', suite), refused(`TLSv1.1 with ${suite}`)],
+    ['a connection that has just closed', over(null, undefined), refused('unknown with unknown')],
+    ['a connection that cannot say', { encrypted: true }, refused('unknown with unknown')],
+    ['plain HTTP', { encrypted: false }, '400 tls_unsuitable: no TLS'],
+    ['plain HTTP, which says nothing', {}, '400 tls_unsuitable: no TLS'],
+    ['a connection that has gone', undefined, '400 tls_unsuitable: no TLS'],
+  ])('%s', (_title, connection, expected) => {
+    expect([outcome(connection), outcome(connection)]).toEqual([expected, expected]);
+  });
+
+  it('is asked once for a connection', () => {
+    for (const version of ['TLSv1.2', 'TLSv1.1']) {
+      const getProtocol = vi.fn(() => version);
+      const connection = { ...over(version, suite), getProtocol };
+      expect(outcome(connection)).toBe(outcome(connection));
+      expect(getProtocol).toHaveBeenCalledTimes(1);
+    }
+  });
+});
