@@ -79,6 +79,7 @@ describe('names are compared as names, not as text', () => {
     ['x2.5.4.97', undefined],
     ['2.5.4.97x', undefined],
     ['planet', undefined],
+    ['constructor', undefined],
   ])('the OID of the type %s: %s', (type, oid) => {
     expect(attributeOid(type)).toBe(oid);
   });

@@ -103,9 +103,11 @@ describe('requirePsd2Role()', () => {
   });
 
   it('takes the four roles of ETSI TS 119 495 and no other', () => {
-    expect(() => psd2Role('PSP_XX' as never)).toThrow(
-      'requirePsd2Role(): accepted is PSP_AS, PSP_PI, PSP_AI, PSP_IC',
-    );
+    for (const other of ['PSP_XX', 'toString']) {
+      expect(() => psd2Role(other as never)).toThrow(
+        'requirePsd2Role(): accepted is PSP_AS, PSP_PI, PSP_AI, PSP_IC',
+      );
+    }
   });
 
   it('a certificate without QCStatements, or known by its hash alone, has no role', () => {

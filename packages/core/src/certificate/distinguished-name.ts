@@ -5,28 +5,30 @@ type Attribute = string;
 export type DistinguishedName = readonly (readonly Attribute[])[];
 
 /** The names of RFC 4514 §3, and those that national profiles use. */
-const oids: Readonly<Record<string, string>> = {
-  cn: '2.5.4.3',
-  sn: '2.5.4.4',
-  serialnumber: '2.5.4.5',
-  c: '2.5.4.6',
-  l: '2.5.4.7',
-  st: '2.5.4.8',
-  street: '2.5.4.9',
-  o: '2.5.4.10',
-  ou: '2.5.4.11',
-  t: '2.5.4.12',
-  businesscategory: '2.5.4.15',
-  postalcode: '2.5.4.17',
-  g: '2.5.4.42',
-  gn: '2.5.4.42',
-  i: '2.5.4.43',
-  organizationidentifier: '2.5.4.97',
-  uid: '0.9.2342.19200300.100.1.1',
-  dc: '0.9.2342.19200300.100.1.25',
-  e: '1.2.840.113549.1.9.1',
-  emailaddress: '1.2.840.113549.1.9.1',
-};
+const oids: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    cn: '2.5.4.3',
+    sn: '2.5.4.4',
+    serialnumber: '2.5.4.5',
+    c: '2.5.4.6',
+    l: '2.5.4.7',
+    st: '2.5.4.8',
+    street: '2.5.4.9',
+    o: '2.5.4.10',
+    ou: '2.5.4.11',
+    t: '2.5.4.12',
+    businesscategory: '2.5.4.15',
+    postalcode: '2.5.4.17',
+    g: '2.5.4.42',
+    gn: '2.5.4.42',
+    i: '2.5.4.43',
+    organizationidentifier: '2.5.4.97',
+    uid: '0.9.2342.19200300.100.1.1',
+    dc: '0.9.2342.19200300.100.1.25',
+    e: '1.2.840.113549.1.9.1',
+    emailaddress: '1.2.840.113549.1.9.1',
+  }),
+);
 
 // One attribute: a type, then characters that are plain or escaped, then what comes next (RFC 4514 §3).
 const attribute =
@@ -62,7 +64,7 @@ export function parseDistinguishedName(text: string): DistinguishedName | undefi
 
 /** The OID of an attribute type that is named, or written as an OID; undefined for an unknown name. */
 export function attributeOid(type: string): string | undefined {
-  return /^\d+(?:\.\d+)+$/.test(type) ? type : oids[type.toLowerCase()];
+  return /^\d+(?:\.\d+)+$/.test(type) ? type : oids.get(type.toLowerCase());
 }
 
 /** The same for a name that was decoded from a certificate, in the certificate's order. */
@@ -71,7 +73,9 @@ export function decodedDistinguishedName(
 ): DistinguishedName {
   return names.map((relative) =>
     Object.entries(relative)
-      .flatMap(([type, values]) => values.map((value) => compared(oids[type.toLowerCase()] ?? type, value)))
+      .flatMap(([type, values]) =>
+        values.map((value) => compared(oids.get(type.toLowerCase()) ?? type, value)),
+      )
       .toSorted(),
   );
 }

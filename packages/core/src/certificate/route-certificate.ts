@@ -58,7 +58,7 @@ export function certificateSubject(
 
 /** Refuses a certificate that is not a qualified one with this role of a payment service provider: 403. */
 export function psd2Role(role: Psd2Role): RoutePolicy<HasCertificate> {
-  if (!(role in psd2RoleNames)) {
+  if (!Object.hasOwn(psd2RoleNames, role)) {
     throw new ConfigurationError('requirePsd2Role()', `accepted is ${Object.keys(psd2RoleNames).join(', ')}`);
   }
   return ({ authorization: { certificate } }) => {
