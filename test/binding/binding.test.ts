@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { RequestRefused } from '../../packages/core/src/errors.js';
-import { type Binding, checkBinding } from '../../packages/core/src/policy/binding.js';
+import { RequestRefused, refusalCodes } from '../../packages/core/src/errors.js';
+import { type Binding, checkBinding, reportable } from '../../packages/core/src/policy/binding.js';
 
 // RFC 8705 Appendix A.
 const thumbprint = 'A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0';
@@ -143,4 +143,12 @@ it.each([
   ['none where it names no text', [other], undefined],
 ])('the operator is told the thumbprint that the token names: %s', (_title, named, expected) => {
   expect(refusalOf(x5t(named)).expectedThumbprint).toBe(expected);
+});
+
+it("binding: 'report' tells of what concerns certificate and binding, and of nothing else", () => {
+  const concerned = refusalCodes.filter(
+    (code) => code.startsWith('certificate_') || /^token_(?:un)?bound/.test(code),
+  );
+  expect(concerned).toHaveLength(7);
+  expect([...reportable].toSorted()).toEqual(concerned.toSorted());
 });

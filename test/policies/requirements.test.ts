@@ -9,7 +9,7 @@ import {
   authorizationDetail,
 } from '../../packages/core/src/policy/authorization-details.js';
 import { type ClaimRequirements, claimValues } from '../../packages/core/src/policy/claim-values.js';
-import type { LetIn } from '../../packages/core/src/policy/route-policy.js';
+import { activeToken, type LetIn } from '../../packages/core/src/policy/route-policy.js';
 
 function refusalOf(policy: (request: LetIn) => unknown, claims: object): RequestRefused | undefined {
   try {
@@ -167,5 +167,18 @@ describe('claims', () => {
         'accepted is an object from claims to a value, a list of values or a function',
       ),
     );
+  });
+});
+
+describe('activeToken', () => {
+  it('is what the authorization server says at this moment', async () => {
+    const introspect = vi
+      .fn()
+      .mockResolvedValueOnce(undefined)
+      .mockRejectedValue(new RequestRefused('token_inactive'));
+    const request = { introspect } as unknown as LetIn;
+    await expect(activeToken(request)).resolves.toBeUndefined();
+    await expect(activeToken(request)).rejects.toThrow('token_inactive');
+    expect(introspect).toHaveBeenCalledTimes(2);
   });
 });
