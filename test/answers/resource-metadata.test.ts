@@ -52,7 +52,9 @@ it.each([
   [{ scopes_supported: [] }],
   [{ tls_client_certificate_bound_access_tokens: false }],
 ])('members: %j is refused', (members) => {
-  expect(() => made({ members })).toThrow('resourceMetadata.members: ');
+  expect(() => made({ members })).toThrow(
+    /^resourceMetadata\.members: .* was given; accepted is an object of further members; those that follow from other options are not among them$/,
+  );
 });
 
 it('of the root of a host', () => {
