@@ -118,6 +118,20 @@ describe.each(frameworks)('%s: revocationEndpoint()', (framework) => {
     }
   });
 
+  it('a form without anything is 400 after a parser too, and the connection stays', async () => {
+    const api = await startApi(framework, pki, options());
+    const authority = await server.token(testClients(pki).revoker);
+    try {
+      const response = await post(pki, api, '/parsed/revocations', pki.proxy)
+        .auth(authority, { type: 'bearer' })
+        .type('form')
+        .send('&&');
+      await expectRefusal(response, { status: 400, error: 'invalid_request' });
+    } finally {
+      await api.close();
+    }
+  });
+
   it('503 with Retry-After when the others may not have heard of it (RFC 7009 §2.2.1); here it holds', async () => {
     const { alice, revoker } = testClients(pki);
     const channel: RevocationChannel = {

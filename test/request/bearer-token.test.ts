@@ -56,6 +56,7 @@ describe('the Authorization header', () => {
     ['R79: an empty header', [''], noCredentials],
     ['S1 R87: no header', [], noCredentials],
     ['S2: Basic', ['Basic YTpi'], noCredentials],
+    ['S2: another scheme that names bearer', ['Negotiate bearer'], noCredentials],
     ['S2: DPoP', [`DPoP ${token}`], noCredentials],
     ['S2: a scheme that begins like Bearer', [`BearerToken ${token}`], noCredentials],
     ['S4 R80: twice the same', [`Bearer ${token}`, `Bearer ${token}`], malformed],

@@ -41,9 +41,6 @@ export async function readRevocationRequest(
 }
 
 async function formIn(req: NodeRequest): Promise<[string, unknown][]> {
-  if (req.readableEnded) {
-    return [];
-  }
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of req) {
