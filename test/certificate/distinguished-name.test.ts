@@ -60,6 +60,16 @@ describe('names are compared as names, not as text', () => {
     expect(parseDistinguishedName(text)).toBeUndefined();
   });
 
+  it('an escape has two hexadecimal digits (RFC 4514 §3)', () => {
+    expect(parseDistinguishedName('CN=\\Ag')).toBeUndefined();
+    expect(parseDistinguishedName('CN=\\41g')).toEqual(parseDistinguishedName('CN=Ag'));
+  });
+
+  it.each(['10.1', '2.10', '1.2.840.113549.1.9.1'])('a type may be the OID %s', (oid) => {
+    const name = parseDistinguishedName(`${oid}=a`);
+    expect(name && isSameName(name, decodedDistinguishedName([{ [oid]: ['a'] }]))).toBe(true);
+  });
+
   it('reads the text form from the last attribute of the certificate to its first', () => {
     const inCertificate = [{ C: ['NO'] }, { O: ['Example'] }, { CN: ['a'], UID: ['1'] }];
     const name = parseDistinguishedName('UID=1+CN=a,O=Example,C=NO');
@@ -67,8 +77,27 @@ describe('names are compared as names, not as text', () => {
   });
 
   it.each<[string, string | undefined]>([
+    // RFC 4514 §3, RFC 4519 §2, RFC 2985 §5.2.1, and X.520.
+    ['CN', '2.5.4.3'],
+    ['SN', '2.5.4.4'],
+    ['serialNumber', '2.5.4.5'],
+    ['C', '2.5.4.6'],
+    ['L', '2.5.4.7'],
+    ['ST', '2.5.4.8'],
+    ['STREET', '2.5.4.9'],
+    ['O', '2.5.4.10'],
+    ['OU', '2.5.4.11'],
+    ['T', '2.5.4.12'],
+    ['businessCategory', '2.5.4.15'],
+    ['postalCode', '2.5.4.17'],
+    ['G', '2.5.4.42'],
+    ['GN', '2.5.4.42'],
+    ['I', '2.5.4.43'],
     ['organizationIdentifier', '2.5.4.97'],
     ['UID', '0.9.2342.19200300.100.1.1'],
+    ['DC', '0.9.2342.19200300.100.1.25'],
+    ['E', '1.2.840.113549.1.9.1'],
+    ['emailAddress', '1.2.840.113549.1.9.1'],
     ['2.5.4.97', '2.5.4.97'],
     ['2.999', '2.999'],
     // Its shape alone counts.

@@ -68,6 +68,11 @@ describe('R185: Berlin Group, the role of an eIDAS certificate', () => {
   it.each<[string, string[], string[]]>([
     ['one role', [AI], ['PSP_AI']],
     ['several', [AI, PI], ['PSP_AI', 'PSP_PI']],
+    [
+      'ETSI TS 119 495 §5.1: all four',
+      ['0.4.0.19495.1.1', '0.4.0.19495.1.2', '0.4.0.19495.1.3', '0.4.0.19495.1.4'],
+      ['PSP_AS', 'PSP_PI', 'PSP_AI', 'PSP_IC'],
+    ],
     ['none', [], []],
     ['an unknown one', ['0.4.0.19495.1.9'], []],
   ])('%s', async (_title, oids, roles) => {

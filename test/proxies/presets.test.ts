@@ -347,7 +347,7 @@ describe('a preset refuses', () => {
     [
       'a forward mode that can’t be trusted',
       () => core.envoy({ forward: 'forward-only' as never }),
-      "envoy().forward: \"forward-only\" was given; accepted is 'sanitize-set' or 'append-forward'; a proxy that forwards what the client sent",
+      "envoy().forward: \"forward-only\" was given; accepted is 'sanitize-set' or 'append-forward'; a proxy that forwards what the client sent (FORWARD_ONLY, ALWAYS_FORWARD_ONLY) can not be trusted",
     ],
     [
       'hops without append-forward',
@@ -487,4 +487,13 @@ describe('certificates of every kind', () => {
       expect(outcome(core.envoy(), `Cert="${encodeURIComponent(cert)}"`)).toBe(expected);
     }
   });
+});
+
+it.each([
+  ['envoy', core.envoy],
+  ['istio', core.istio],
+])("%s: 'sanitize-set' is what it does by itself", (_, preset) => {
+  const { decode } = preset({ forward: 'sanitize-set' });
+  const two = `Hash=${'a'.repeat(64)},Hash=${'b'.repeat(64)}`;
+  expect([decode(two), preset().decode(two)]).toMatchObject([{ kind: 'malformed' }, { kind: 'malformed' }]);
 });

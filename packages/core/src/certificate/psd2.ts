@@ -13,6 +13,8 @@ const roleOids: Readonly<Record<string, Psd2Role>> = {
   '0.4.0.19495.1.4': 'PSP_IC',
 };
 
+export const psd2RoleNames: readonly Psd2Role[] = Object.values(roleOids);
+
 const known = new WeakMap<ClientCertificate, readonly Psd2Role[]>();
 
 /**

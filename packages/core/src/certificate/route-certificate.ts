@@ -6,7 +6,7 @@ import type { ClientCertificate } from './client-certificate.js';
 import { attributeOid } from './distinguished-name.js';
 import { parsedCertificate } from './parsed.js';
 import { type CertificatePolicyOptions, certificatePolicy, certificatePolicyNames } from './policy.js';
-import { type Psd2Role, psd2Roles } from './psd2.js';
+import { type Psd2Role, psd2RoleNames, psd2Roles } from './psd2.js';
 
 /** `certificatePolicy` for one route. Throws `ConfigurationError`. */
 export function certificateOnRoute(options: CertificatePolicyOptions): RoutePolicy<HasCertificate> {
@@ -58,8 +58,8 @@ export function certificateSubject(
 
 /** Refuses a certificate that is not a qualified one with this role of a payment service provider: 403. */
 export function psd2Role(role: Psd2Role): RoutePolicy<HasCertificate> {
-  if (!Object.hasOwn(psd2RoleNames, role)) {
-    throw new ConfigurationError('requirePsd2Role()', `accepted is ${Object.keys(psd2RoleNames).join(', ')}`);
+  if (!psd2RoleNames.includes(role)) {
+    throw new ConfigurationError('requirePsd2Role()', `accepted is ${psd2RoleNames.join(', ')}`);
   }
   return ({ authorization: { certificate } }) => {
     if (certificate === undefined || !psd2Roles(certificate).includes(role)) {
@@ -69,8 +69,6 @@ export function psd2Role(role: Psd2Role): RoutePolicy<HasCertificate> {
     }
   };
 }
-
-const psd2RoleNames: Record<Psd2Role, true> = { PSP_AS: true, PSP_PI: true, PSP_AI: true, PSP_IC: true };
 
 /** The subject's attributes, each as `OID=value`; a certificate is looked into once. */
 function subjectOf(certificate: ClientCertificate | undefined): ReadonlySet<string> {

@@ -2,9 +2,6 @@ import { RequestRefused } from '../errors.js';
 import type { NodeRequest } from '../request/bearer-token.js';
 import { connectionOf } from './connection.js';
 
-/** Versions that a profile accepts; below 1.3 the suite counts as well. */
-const versions = ['TLSv1.2', 'TLSv1.3'];
-
 // The version and suite of a connection never change, so they are judged once.
 const judged = new WeakMap<object, string | true>();
 
@@ -32,6 +29,6 @@ function judge(
 ): string | true {
   const version = connection.getProtocol?.() ?? 'unknown';
   const cipher = connection.getCipher?.()?.name ?? 'unknown';
-  const isPermitted = version === 'TLSv1.3' || (versions.includes(version) && ciphers.includes(cipher));
+  const isPermitted = version === 'TLSv1.3' || (version === 'TLSv1.2' && ciphers.includes(cipher));
   return isPermitted || `${version} with ${cipher}`;
 }
