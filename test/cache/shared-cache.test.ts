@@ -253,5 +253,6 @@ describe('one asks for all', () => {
     claims.take.mockRejectedValue(new Error('ECONNREFUSED'));
     claims.release.mockRejectedValue(new Error('ECONNREFUSED'));
     expect(await passing(shared.askOnce('key', nothing, async () => 'asked'))).toBe('asked');
+    expect(claims.take).toHaveBeenCalledOnce();
   });
 });

@@ -82,7 +82,8 @@ describeReal('redis-server', 'a fleet of processes, with Redis', () => {
     });
 
     it('with the shared cache all of them together ask 1.2 times at most', async () => {
-      const { counts, statuses } = await herd({ shares: { timeout: 2 } });
+      // Ten busy processes on two cores are late, Redis and the authorization server among them: that is no reason to ask twice.
+      const { counts, statuses } = await herd({ shares: { timeout: 5, claimTimeout: 20 } });
       expect(statuses).toEqual(new Set([200]));
       const asked = counts.reduce((sum, count) => sum + count, 0);
       expect(asked).toBeGreaterThanOrEqual(200);
