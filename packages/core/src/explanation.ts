@@ -110,7 +110,8 @@ function publicKeyOf(certificate: ClientCertificate): Buffer | undefined {
   }
 }
 
-function isAuthority(certificate: ClientCertificate): boolean {
+/** Whether it is a certificate authority's; false for what can't be read. */
+export function isAuthority(certificate: ClientCertificate): boolean {
   try {
     return certificate.x509.ca;
   } catch {

@@ -9,6 +9,7 @@ import { connectionOf } from '../certificate/connection.js';
 import { headerValues } from '../certificate/header-values.js';
 import * as proxies from '../certificate/proxies.js';
 import { asRefusal } from '../errors.js';
+import { isAuthority } from '../explanation.js';
 import type { NodeRequest } from '../request/bearer-token.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 
@@ -220,12 +221,4 @@ function certificateHeaders({ rawHeaders }: NodeRequest, read?: string): Record<
     }
   }
   return found;
-}
-
-function isAuthority(certificate: ClientCertificate): boolean {
-  try {
-    return certificate.x509.ca;
-  } catch {
-    return false;
-  }
 }

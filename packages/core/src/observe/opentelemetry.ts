@@ -1,5 +1,5 @@
 import { metrics, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
-import { observe } from './subscription.js';
+import { durationBuckets, observe } from './subscription.js';
 
 const name = '@mtls-bound/core';
 
@@ -33,7 +33,7 @@ export function observeByOpenTelemetry(): () => void {
     description: 'Questions to an authorization server',
     unit: 's',
     // The SDK's own are made for milliseconds.
-    advice: { explicitBucketBoundaries: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5] },
+    advice: { explicitBucketBoundaries: [...durationBuckets] },
   });
   return observe({
     admitted: () => requests.add(1, { outcome: 'admitted' }),

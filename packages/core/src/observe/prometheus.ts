@@ -1,4 +1,4 @@
-import { observe } from './subscription.js';
+import { durationBuckets, observe } from './subscription.js';
 
 /** What we use of prom-client: give the module itself. */
 export interface PrometheusClient<Registry extends PrometheusRegistry> {
@@ -23,9 +23,6 @@ interface Metric<Registry> {
   readonly labelNames: string[];
   readonly registers: Registry[];
 }
-
-/** Seconds. */
-const buckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
 /**
  * Counts and times everything by prom-client: `mtls_bound_requests_total`, `mtls_bound_cache_lookups_total`,
@@ -53,7 +50,7 @@ export function observeByPrometheus<Registry extends PrometheusRegistry>(
   const open = new Gauge(metric('breaker_open', '1 while an authorization server is given a rest', 'issuer'));
   const duration = new Histogram({
     ...metric('introspection_duration_seconds', 'Questions to an authorization server', 'issuer', 'outcome'),
-    buckets,
+    buckets: [...durationBuckets],
   });
   const end = observe({
     admitted: () => requests.inc({ outcome: 'admitted', code: '' }),

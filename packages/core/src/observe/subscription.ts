@@ -28,6 +28,9 @@ export interface Observer {
   ) => (outcome: NonNullable<IntrospectionEvent['outcome']>, seconds: number) => void;
 }
 
+/** Seconds by which histograms sort how long the authorization server took. */
+export const durationBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5] as const;
+
 const channels = ['admitted', 'refused', 'reported', 'cache', 'breaker', 'problem'] as const;
 
 /** Subscribes to every channel that the observer has a function for; gives what ends it. */
