@@ -18,6 +18,7 @@ const imports = (path: string): string[] =>
 
 const open = new Set([
   'errors.ts',
+  'shown-url.ts',
   'option-rules.ts',
   'token-claims.ts',
   'observe/events.ts',

@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';
 import { ConfigurationError } from './errors.js';
+import { hasUserInfo } from './shown-url.js';
 
 /** What one option accepts. `read` gives the checked value, or `undefined` for a value that is not accepted. */
 export interface OptionRule<T> {
@@ -31,11 +32,8 @@ export function isHttpsUrl(value: unknown): value is string {
 export const issuerUrl: OptionRule<string> = {
   accepted: 'an https URL without query, fragment or user name',
   read: (given) => {
-    if (!isHttpsUrl(given) || given.includes('?') || given.includes('#')) {
-      return undefined;
-    }
-    const { username, password } = new URL(given);
-    return username === '' && password === '' ? given : undefined;
+    const isIdentifier = isHttpsUrl(given) && !given.includes('?') && !given.includes('#');
+    return isIdentifier && !hasUserInfo(given) ? given : undefined;
   },
 };
 

@@ -1,0 +1,21 @@
+/**
+ * A URL as messages, events and problems show it: without user name, password, query and fragment, which may hold
+ * credentials. `'[not a URL]'` for a value that is none.
+ */
+export function shownUrl(url: string | URL): string {
+  const text = String(url);
+  if (!URL.canParse(text)) {
+    return '[not a URL]';
+  }
+  const { protocol, host, pathname } = new URL(text);
+  return host === '' ? `${protocol}[hidden]` : `${protocol}//${host}${pathname}`;
+}
+
+/** Whether a URL carries a user name or a password. False for a value that is no URL. */
+export function hasUserInfo(url: string): boolean {
+  if (!URL.canParse(url)) {
+    return false;
+  }
+  const { username, password } = new URL(url);
+  return username !== '' || password !== '';
+}
