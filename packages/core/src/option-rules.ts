@@ -134,7 +134,10 @@ export class OptionReader {
   constructor(path: string, options: unknown, known: readonly string[], environment?: NodeJS.ProcessEnv) {
     if (!isPlainObject(options)) {
       const members = path === 'options' ? '' : ` of ${known.join(', ')}`;
-      throw new ConfigurationError(path, `${described(options)} was given; accepted is an object${members}`);
+      // A text in place of the object `secret` is most likely the secret itself.
+      const isSecret = typeof options === 'string' && path.endsWith('.secret');
+      const what = isSecret ? 'a value of type string' : described(options);
+      throw new ConfigurationError(path, `${what} was given; accepted is an object${members}`);
     }
     this.#prefix = path === 'options' ? '' : `${path}.`;
     const unknown = Object.keys(options).find((name) => !known.includes(name));

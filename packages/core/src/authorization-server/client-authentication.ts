@@ -73,11 +73,9 @@ function byCertificate(method: string, path: string, options: IdentityOptions): 
  * may keep a token until it expires. What it throws is our own trouble: 503.
  */
 export function bearerToken(token: () => string | Promise<string>): ClientAuthentication {
-  const current = checked(
-    'bearerToken(token)',
-    functionLike<typeof token>('a function that gives a token'),
-    token,
-  );
+  // A text in place of the function is most likely the token itself.
+  const rule = { ...functionLike<typeof token>('a function that gives a token'), secret: true as const };
+  const current = checked('bearerToken(token)', rule, token);
   const authenticate: ClientAuth = async (_server, _client, _body, headers) => {
     const value: unknown = await current();
     if (typeof value !== 'string' || !/^[\w\-.~+/]+=*$/.test(value)) {

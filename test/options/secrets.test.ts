@@ -1,0 +1,117 @@
+// A wrong value of an option that holds a secret is never shown: it may be the secret, in a form that is not accepted.
+
+import { inspect } from 'node:util';
+import {
+  bearerToken,
+  clientSecretBasic,
+  clientSecretJwt,
+  clientSecretPost,
+  createResourceServer,
+  introspection,
+  jwtAccessTokens,
+  nginx,
+  privateKeyJwt,
+  proxyHeader,
+  selfSignedTlsClientAuth,
+  tlsClientAuth,
+} from '@mtls-bound/core';
+import { describe, expect, it } from 'vitest';
+
+const good = {
+  issuer: 'https://as.example.com',
+  clientId: 'api',
+  clientSecret: 'a-client-secret',
+  audience: 'https://api.example.com',
+};
+const store = { get: async () => undefined, set: async () => true };
+const channel = { publish: async () => undefined, subscribe: async () => async () => undefined };
+
+const secret = 'hunter2-3141592653';
+/** Values that no option for a secret accepts, each with the secret in it. */
+const wrongValues: [string, unknown][] = [
+  ['a text that is too short, or no key', secret.slice(0, 14)],
+  ['a list of it', [secret.slice(0, 14)]],
+  ['a list with something else', [secret.slice(0, 14), 7]],
+  ['an object', { value: secret }],
+  ['an object with it as a name', { [secret]: true }],
+  ['bytes', Buffer.from(secret.slice(0, 14))],
+  ['an array of characters', [...secret.slice(0, 14)]],
+  ['a String object', new String(secret)],
+];
+
+const takers: [string, (value: unknown) => unknown][] = [
+  ['clientSecret', (value) => createResourceServer({ ...good, clientSecret: value as string })],
+  [
+    'clientSecret of one of several issuers',
+    (value) => {
+      const { issuer, clientId, audience } = good;
+      return createResourceServer({
+        audience,
+        issuers: [{ issuer, clientId, clientSecret: value as string }],
+      });
+    },
+  ],
+  ['clientSecretBasic()', (value) => clientSecretBasic(value as string)],
+  ['clientSecretPost()', (value) => clientSecretPost(value as string)],
+  ['clientSecretJwt()', (value) => clientSecretJwt(value as string)],
+  ['bearerToken()', (value) => bearerToken(value as never)],
+  ['privateKeyJwt().key', (value) => privateKeyJwt({ key: value as string })],
+  ['tlsClientAuth().key', (value) => tlsClientAuth({ cert: 'x', key: value as string })],
+  ['selfSignedTlsClientAuth().key', (value) => selfSignedTlsClientAuth({ cert: 'x', key: value as string })],
+  ['jwtAccessTokens().decryptionKey', (value) => jwtAccessTokens({ decryptionKey: value as string })],
+  [
+    'introspection().signed.decryptionKey',
+    (value) => introspection({ signed: { decryptionKey: value as string } }),
+  ],
+  [
+    'proxyHeader().secret.value',
+    (value) =>
+      proxyHeader(nginx(), { trust: 'loopback', secret: { header: 'x-secret', value: value as string } }),
+  ],
+  ['proxyHeader().secret', (value) => proxyHeader(nginx(), { trust: 'loopback', secret: value as never })],
+  [
+    'sharedCache.secret',
+    (value) => createResourceServer({ ...good, sharedCache: { store, secret: value as string } }),
+  ],
+  [
+    'revocations.secret',
+    (value) => createResourceServer({ ...good, revocations: { channel, secret: value as string } }),
+  ],
+];
+
+describe.each(takers)('%s', (name, take) => {
+  it.each(wrongValues)('is refused without a word of it: %s', (kind, value) => {
+    if (kind === 'an object with it as a name' && name === 'proxyHeader().secret') {
+      // The name of an unknown member is no value: the error says which one it is.
+      expect(() => take(value)).toThrow('there is no such option');
+      return;
+    }
+    if (kind === 'a text that is too short, or no key' && /clientSecret/.test(name)) {
+      // Any text may be a client secret.
+      expect(() => take(value)).not.toThrow();
+      return;
+    }
+    let thrown: unknown;
+    try {
+      take(value);
+    } catch (error) {
+      thrown = error;
+    }
+    expect((thrown as { name?: string } | undefined)?.name).toBe('ConfigurationError');
+    const shown = [
+      inspect(thrown, { depth: 12, showHidden: true }).split('\n    at ')[0],
+      String(thrown),
+      JSON.stringify(thrown),
+    ].join('\n');
+    const parts = [secret.slice(0, 7), secret.slice(8, 14)].flatMap((part) => [
+      part,
+      Buffer.from(part).toString('hex'),
+      [...part].join(','),
+      [...Buffer.from(part)].join(','),
+      [...Buffer.from(part)].join(', '),
+    ]);
+    for (const part of parts) {
+      expect(shown).not.toContain(part);
+    }
+  });
+});

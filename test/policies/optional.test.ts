@@ -1,0 +1,91 @@
+// optional: true lets a request without credentials pass, and never one whose credentials failed.
+import { createServer } from 'node:http';
+import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
+import request from 'supertest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createApi, type Framework } from '../support/apis.js';
+import { close, listen } from '../support/loopback.js';
+import { boundClaims, optionsOver, type PretendServer, pretendServer } from '../support/pretend-server.js';
+
+const frameworks: Framework[] = ['Express', 'Express 4', 'Koa', 'Koa 2'];
+let kit: TestKit;
+beforeAll(async () => {
+  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+  kit = await createTestKit();
+});
+afterAll(() => {
+  vi.restoreAllMocks();
+});
+
+const now = () => Math.floor(Date.now() / 1000);
+/** What the authorization server says of a token, and the status of a request with it. */
+const failures: [string, () => object, number][] = [
+  ['inactive', () => ({ active: false }), 401],
+  ['expired', () => boundClaims(kit.certificate, { exp: now() - 120 }), 401],
+  ['not yet valid', () => boundClaims(kit.certificate, { nbf: now() + 120 }), 401],
+  ['for another audience', () => boundClaims(kit.certificate, { aud: 'https://other.example.com' }), 401],
+  ['of another issuer', () => boundClaims(kit.certificate, { iss: 'https://other.example.com' }), 401],
+  ['bound to another certificate', () => boundClaims(kit.otherCertificate), 401],
+  ['bound to nothing', () => boundClaims(kit.certificate, { cnf: undefined }), 401],
+  ['bound by another method', () => boundClaims(kit.certificate, { cnf: { jkt: 'x' } }), 401],
+  ['of another type', () => boundClaims(kit.certificate, { token_type: 'refresh_token' }), 401],
+  ['with malformed claims', () => boundClaims(kit.certificate, { sub: 7 }), 401],
+  ['that the server fails at', () => new Response('', { status: 500 }), 503],
+  ['that the server refuses us for', () => new Response('', { status: 401 }), 503],
+];
+
+describe.each(frameworks)('%s', (framework) => {
+  let server: PretendServer;
+  let claims: () => object;
+  let api: ReturnType<typeof createApi>;
+  let listening: ReturnType<typeof createServer>;
+  let url: string;
+  beforeEach(async () => {
+    server = pretendServer(() => claims());
+    api = createApi(framework, optionsOver(server, kit.certificate, { optional: true }));
+    listening = createServer(api.listener);
+    url = `http://127.0.0.1:${await listen(listening)}`;
+  });
+  afterEach(() => close(listening));
+
+  const get = (path = '/') => request(url).get(path);
+
+  it.each(failures)(
+    'a token %s never passes as no token: asked about, and known',
+    async (_title, answer, status) => {
+      claims = answer;
+      for (let i = 0; i < 3; i += 1) {
+        expect((await get().auth('token', { type: 'bearer' })).status).toBe(status);
+      }
+      expect(api.handled()).toBe(0);
+      // The server was really asked: what refuses is its answer.
+      expect(server.asked[0]).toBe('token');
+    },
+  );
+
+  it.each([
+    ['malformed', { authorization: 'Bearer a b' }, '/'],
+    ['empty', { authorization: 'Bearer' }, '/'],
+    ['in the query', {}, '/?access_token=token'],
+  ])('credentials that are %s never pass as none', async (_title, headers, path) => {
+    claims = () => boundClaims(kit.certificate);
+    expect((await get(path).set(headers)).status).toBe(400);
+    expect([api.handled(), server.asked]).toEqual([0, []]);
+  });
+
+  it('no credentials pass, without an authorization, and only where no guard stands', async () => {
+    const open = await get();
+    expect([open.status, open.body]).toEqual([200, { frozen: true }]);
+    expect((await get('/payments')).status).toBe(401);
+    expect((await get('/active')).status).toBe(401);
+    expect(api.handled()).toBe(1);
+  });
+
+  it('a good token passes with its authorization', async () => {
+    claims = () => boundClaims(kit.certificate);
+    for (let i = 0; i < 2; i += 1) {
+      const { status, body } = await get().auth('token', { type: 'bearer' });
+      expect([status, body.clientId]).toEqual([200, 'alice']);
+    }
+  });
+});
