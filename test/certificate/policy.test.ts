@@ -296,15 +296,15 @@ describe('a policy that is none is refused', () => {
     const options = { ...base, certificate: mute, certificatePolicy: { requireVerified: true } };
     expect(() => resolveSettings(options, {})).toThrow(ConfigurationError);
     expect(() => resolveSettings(options, {})).toThrow(
-      'certificatePolicy.requireVerified: true was given, but this proxy',
+      "certificatePolicy.requireVerified: true was given, but no header of a verdict is named; accepted is true where the proxy sets one, and the preset's option verifyHeader names it",
     );
-    const speaking = proxyHeader(nginx(), { trust: 'loopback' });
+    const speaking = proxyHeader(nginx({ verifyHeader: 'x-verify' }), { trust: 'loopback' });
     expect(() => resolveSettings({ ...options, certificate: speaking }, {})).not.toThrow();
   });
 });
 
 describe('the proxy’s verdict', () => {
-  const source = () => proxyHeader(nginx(), { trust: '127.0.0.1' });
+  const source = () => proxyHeader(nginx({ verifyHeader: 'X-SSL-Client-Verify' }), { trust: '127.0.0.1' });
   const verdict = (from: ReturnType<typeof source>, ...lines: string[]) => {
     const rawHeaders = ['x-ssl-client-cert', encodeURIComponent(pki.alice.cert), ...lines];
     return from({ socket: { remoteAddress: '127.0.0.1' }, rawHeaders, headers: {} } as never)?.verified;

@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { createHash, generateKeyPairSync } from 'node:crypto';
 import * as core from '@mtls-bound/core';
 import { createTestCertificate } from '@mtls-bound/core/testing';
 import type { CertificatePolicy } from '../../packages/core/src/certificate/policy.js';
@@ -67,6 +67,7 @@ export const ofFunctions: readonly Taker[] = [
     seen: keeps,
   },
   { name: 'nginx()', type: 'HeaderNames', base: {}, take: core.nginx },
+  { name: 'rfc9440()', type: 'CertificateHeader', base: {}, take: core.rfc9440, seen: reads },
   { name: 'apache()', type: 'ApacheOptions', base: {}, take: core.apache, seen: reads },
   { name: 'awsAlb()', type: 'AwsAlbOptions', base: {}, take: core.awsAlb, seen: reads },
   { name: 'envoy()', type: 'XfccOptions', base: {}, take: core.envoy, seen: reads },
@@ -116,7 +117,10 @@ export const ofFunctions: readonly Taker[] = [
 const anything: core.ProxyPreset = {
   name: 'anything',
   header: 'x-cert',
-  decode: (value) => ({ kind: 'certificate', der: Buffer.from(value) }),
+  decode: (value) => {
+    const content = createHash('sha256').update(value).digest();
+    return { kind: 'certificate', der: Buffer.concat([Buffer.from([0x30, content.length]), content]) };
+  },
 };
 
 /** The longest header that is read, and how many certificates are remembered, as far as the defaults go. */

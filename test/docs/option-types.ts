@@ -22,6 +22,7 @@ const otherNames = [
   'AuthenticationRequirement',
   'AuthorizationDetailRequirement',
   'CertificateAndKey',
+  'CertificateHeader',
   'CertificateRequest',
   'HeaderNames',
   'RefusalDetails',

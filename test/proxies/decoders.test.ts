@@ -35,7 +35,8 @@ const decoders: Record<string, [CertificateDecoder, (der: Buffer) => string]> = 
   clientElement: [clientElement(1), (der) => `Hash=${hexOf(der)};Cert="${encodeURIComponent(pemOf(der))}"`],
   'clientElement of two': [
     clientElement(2),
-    (der) => `Cert="${encodeURIComponent(pemOf(der))}",By=b;Subject="a\\"b,c;d"`,
+    (der) =>
+      `Hash=${hexOf(der)};Cert="${encodeURIComponent(pemOf(der))}",By=b;Hash=${hexOf(der)};Subject="a\\"b,c;d"`,
   ],
 };
 
@@ -110,6 +111,8 @@ const reasons = new Set([
   'not as many elements as proxies that write one',
   'Hash is not a SHA-256 in hex',
   'Cert and Hash disagree',
+  'an element without Hash',
+  'Hash= within another value',
 ]);
 
 /** Read in another way than the decoders do: the length is written anew, in the fewest bytes, and compared. */

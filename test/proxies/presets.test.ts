@@ -106,18 +106,12 @@ describe('values as the proxies, their makers or the standards have them', () =>
       toThumbprint(envoyRecorded.hash),
     ],
     [
-      'Envoy, Cert alone as recorded',
-      () => core.envoy(),
-      `Cert="${envoyRecorded.cert}"`,
-      toThumbprint(envoyRecorded.hash),
-    ],
-    [
       'Istio, as Envoy',
       () => core.istio(),
       envoyDocumentation.one,
       toThumbprint(envoyDocumentation.hashes[0]),
     ],
-    ['Envoy, no certificate', () => core.envoy(), 'By=http://frontend.lyft.com', 'none'],
+    ['Envoy, no certificate', () => core.envoy(), '', 'none'],
     [
       'Traefik’s own test certificate',
       () => core.traefik(),
@@ -226,6 +220,9 @@ describe('what is malformed is never "no certificate"', () => {
       () => core.envoy(),
       `Subject="CN=a;Hash=${envoyDocumentation.hashes[0]}`,
     ],
+    ['Envoy: Cert without Hash', () => core.envoy(), `Cert="${envoyRecorded.cert}"`],
+    ['Envoy: neither Cert nor Hash', () => core.envoy(), 'By=http://frontend.lyft.com'],
+    ['Envoy: the JSON form', () => core.envoy(), `[{"Hash":"${envoyRecorded.hash}"}]`],
     ['Envoy: no pair', () => core.envoy(), 'nonsense'],
     [
       'Envoy: an empty element',
@@ -266,8 +263,11 @@ describe('what is malformed is never "no certificate"', () => {
   });
 
   it('a quoted Subject never becomes a Cert or a Hash', () => {
-    const subject = `Subject="CN=x\\";Hash=${envoyDocumentation.hashes[1]},By=y;Cert=z";Hash=${envoyDocumentation.hashes[0]}`;
-    expect(outcome(core.envoy(), subject)).toBe(toThumbprint(envoyDocumentation.hashes[0]));
+    const { hashes } = envoyDocumentation;
+    const withCert = `Subject="CN=x\\";By=y;Cert=z";Hash=${hashes[0]}`;
+    expect(outcome(core.envoy(), withCert)).toBe(toThumbprint(hashes[0]));
+    const withHash = `Subject="CN=x\\";Hash=${hashes[1]},By=y";Hash=${hashes[0]}`;
+    expect(outcome(core.envoy(), withHash)).toBe('malformed: Hash= within another value');
   });
 });
 
@@ -275,29 +275,53 @@ describe('verdicts', () => {
   it.each<[string, () => ProxyPreset, string, string[], string[]]>([
     [
       'nginx',
-      () => core.nginx(),
+      () => core.nginx({ verifyHeader: 'x-ssl-client-verify' }),
       'x-ssl-client-verify',
       ['SUCCESS'],
       ['NONE', 'FAILED:self-signed certificate', '', 'success', 'SUCCESS '],
     ],
-    ['ingressNginx', () => core.ingressNginx(), 'ssl-client-verify', ['SUCCESS'], ['NONE', 'FAILED']],
-    ['haproxy', () => core.haproxy(), 'x-ssl-client-verify', ['0'], ['18', '10', '', '00', '-0']],
-    ['apache', () => core.apache(), 'x-ssl-client-verify', ['SUCCESS'], ['NONE', 'GENEROUS', '(null)']],
+    [
+      'ingressNginx',
+      () => core.ingressNginx({ verifyHeader: 'ssl-client-verify' }),
+      'ssl-client-verify',
+      ['SUCCESS'],
+      ['NONE', 'FAILED'],
+    ],
+    [
+      'haproxy',
+      () => core.haproxy({ verifyHeader: 'x-ssl-client-verify' }),
+      'x-ssl-client-verify',
+      ['0'],
+      ['18', '10', '', '00', '-0'],
+    ],
+    [
+      'apache',
+      () => core.apache({ verifyHeader: 'x-ssl-client-verify' }),
+      'x-ssl-client-verify',
+      ['SUCCESS'],
+      ['NONE', 'GENEROUS', '(null)'],
+    ],
     [
       'googleCloud',
-      () => core.googleCloud(),
+      () => core.googleCloud({ verifyHeader: 'x-client-cert-chain-verified' }),
       'x-client-cert-chain-verified',
       ['true'],
       ['false', 'TRUE', ''],
     ],
     [
       'azureApplicationGateway',
-      () => core.azureApplicationGateway(),
+      () => core.azureApplicationGateway({ verifyHeader: 'x-client-cert-verification' }),
       'x-client-cert-verification',
       ['SUCCESS'],
       ['FAILED:x', 'NONE'],
     ],
-    ['cloudflare', () => core.cloudflare(), 'cf-cert-verified', ['true'], ['false', '']],
+    [
+      'cloudflare',
+      () => core.cloudflare({ verifyHeader: 'cf-cert-verified' }),
+      'cf-cert-verified',
+      ['true'],
+      ['false', ''],
+    ],
     ['uniIdLibra', () => core.uniIdLibra({ verifyHeader: 'X-Verify' }), 'x-verify', ['SUCCESS'], ['NONE']],
   ])('%s', (_name, make, header, good, bad) => {
     const preset = make();
@@ -327,7 +351,7 @@ describe('a preset refuses', () => {
     [
       'a verdict of a proxy that gives none',
       () => core.f5({ verifyHeader: 'x' } as never),
-      'f5().verifyHeader: this proxy hands on no verdict',
+      'f5().verifyHeader: there is no such option; accepted are header, encoding',
     ],
     [
       'an encoding that is none, where there are two',
@@ -337,7 +361,7 @@ describe('a preset refuses', () => {
     [
       'an unknown option of F5',
       () => core.f5({ headers: 'x' } as never),
-      'f5().headers: there is no such option; accepted are header, verifyHeader, encoding',
+      'f5().headers: there is no such option; accepted are header, encoding',
     ],
     [
       'an encoding that is none',
@@ -367,12 +391,12 @@ describe('a preset refuses', () => {
     [
       'an unknown option of AWS',
       () => core.awsAlb({ forward: 'x' } as never),
-      'awsAlb().forward: there is no such option; accepted are header, verifyHeader, mode',
+      'awsAlb().forward: there is no such option; accepted are header, mode',
     ],
     [
       'a verdict of AWS, which gives none',
       () => core.awsAlb({ mode: 'verify', verifyHeader: 'x' } as never),
-      'awsAlb().verifyHeader: this proxy hands on no verdict',
+      'awsAlb().verifyHeader: there is no such option; accepted are header, mode',
     ],
     [
       'no header',
@@ -395,26 +419,86 @@ describe('a preset refuses', () => {
   });
 });
 
-it('every preset refuses options that are none, and names itself', () => {
-  const { nginx, uniIdLibra, ingressNginx, haproxy, apache, caddy, envoy, istio, traefik, awsAlb } = core;
-  const { googleCloud, azureApplicationGateway, cloudflare, f5, kong, custom } = core;
-  const first = { nginx, uniIdLibra, ingressNginx, haproxy, apache, caddy, envoy, istio, traefik, awsAlb };
-  const presets = { ...first, googleCloud, azureApplicationGateway, cloudflare, f5, kong, custom };
-  for (const [name, preset] of Object.entries(presets)) {
-    for (const options of [null, 'x', 1, []]) {
-      expect(() => preset(options as never)).toThrow(ConfigurationError);
-      expect(() => preset(options as never)).toThrow(`${name}()`);
+const names = ['header'];
+const verdictNames = ['header', 'verifyHeader'];
+const optionsOf: Record<string, readonly string[]> = {
+  nginx: verdictNames,
+  uniIdLibra: verdictNames,
+  ingressNginx: verdictNames,
+  haproxy: verdictNames,
+  apache: [...verdictNames, 'encoding'],
+  caddy: names,
+  envoy: ['header', 'forward', 'hops'],
+  istio: ['header', 'forward', 'hops'],
+  traefik: names,
+  awsAlb: ['header', 'mode'],
+  googleCloud: verdictNames,
+  azureAppService: [],
+  azureApplicationGateway: verdictNames,
+  cloudflare: verdictNames,
+  f5: ['header', 'encoding'],
+  kong: ['header', 'encoding'],
+  rfc9440: names,
+  custom: ['header', 'decode', 'name'],
+};
+
+const exported = new Map<string, unknown>(Object.entries(core));
+
+describe.each(Object.entries(optionsOf))('%s()', (name, accepted) => {
+  const make = exported.get(name) as (options?: unknown) => ProxyPreset;
+
+  it.each([null, 'x', 1, [], true])('refuses %j for its options, and names itself', (options) => {
+    expect(() => make(options)).toThrow(ConfigurationError);
+    expect(() => make(options)).toThrow(`${name}()`);
+  });
+
+  it('refuses each option that it does not have, and names those that it has', () => {
+    const others = ['nonsense', 'header', 'verifyHeader', 'encoding', 'forward', 'hops', 'mode', 'decode'];
+    for (const other of others.filter((option) => !accepted.includes(option))) {
+      const refused = () => make({ [other]: 'x-cert' });
+      expect(refused).toThrow(ConfigurationError);
+      expect(refused).toThrow(
+        `${name}().${other}: there is no such option; accepted are ${accepted.join(', ') || 'none'}`,
+      );
     }
-  }
+  });
+
+  it.runIf(accepted.includes('header'))('reads the header that it is told to', () => {
+    const decode = accepted.includes('decode') && { decode: () => undefined };
+    expect(make({ header: 'X-Other', ...decode }).header).toBe('x-other');
+  });
+
+  it('lets no header say that a certificate is verified, unless the option names it', () => {
+    const required = name === 'custom' ? { header: 'x', decode: () => undefined } : {};
+    expect(make(required).verified).toBeUndefined();
+  });
+
+  it.runIf(accepted.includes('verifyHeader'))('refuses one header for certificate and verdict', () => {
+    expect(() => make({ header: 'X-Cert', verifyHeader: 'x-cert' })).toThrow(
+      `${name}().verifyHeader: "x-cert" was given, which is the header of the certificate`,
+    );
+  });
+});
+
+it('the table of options knows each preset that is exported', () => {
+  const presets = [...exported].filter(([, value]) => {
+    try {
+      return typeof value === 'function' && 'decode' in value();
+    } catch {
+      return false;
+    }
+  });
+  const names = presets.map(([name]) => name);
+  expect(Object.keys(optionsOf).sort()).toEqual([...names, 'custom'].sort());
 });
 
 describe('what events call a preset, and where it looks unless told', () => {
   it.each<[string, () => ProxyPreset, string, string | undefined]>([
-    ['nginx', core.nginx, 'x-ssl-client-cert', 'x-ssl-client-verify'],
+    ['nginx', core.nginx, 'x-ssl-client-cert', undefined],
     ['uniIdLibra', core.uniIdLibra, 'x-fapi-client-cert', undefined],
-    ['ingressNginx', core.ingressNginx, 'ssl-client-cert', 'ssl-client-verify'],
-    ['haproxy', core.haproxy, 'x-ssl-client-cert', 'x-ssl-client-verify'],
-    ['apache', core.apache, 'x-ssl-client-cert', 'x-ssl-client-verify'],
+    ['ingressNginx', core.ingressNginx, 'ssl-client-cert', undefined],
+    ['haproxy', core.haproxy, 'x-ssl-client-cert', undefined],
+    ['apache', core.apache, 'x-ssl-client-cert', undefined],
     ['caddy', core.caddy, 'client-cert', undefined],
     ['envoy', core.envoy, 'x-forwarded-client-cert', undefined],
     ['istio', core.istio, 'x-forwarded-client-cert', undefined],
@@ -422,10 +506,10 @@ describe('what events call a preset, and where it looks unless told', () => {
     ['awsAlb', core.awsAlb, 'x-amzn-mtls-clientcert', undefined],
     ['awsAlb', () => core.awsAlb({ mode: 'passthrough' }), 'x-amzn-mtls-clientcert', undefined],
     ['awsAlb', () => core.awsAlb({ mode: 'verify' }), 'x-amzn-mtls-clientcert-leaf', undefined],
-    ['googleCloud', core.googleCloud, 'x-client-cert-leaf', 'x-client-cert-chain-verified'],
+    ['googleCloud', core.googleCloud, 'x-client-cert-leaf', undefined],
     ['azureAppService', core.azureAppService, 'x-arr-clientcert', undefined],
-    ['azureApplicationGateway', core.azureApplicationGateway, 'x-client-cert', 'x-client-cert-verification'],
-    ['cloudflare', core.cloudflare, 'cf-client-cert-der-base64', 'cf-cert-verified'],
+    ['azureApplicationGateway', core.azureApplicationGateway, 'x-client-cert', undefined],
+    ['cloudflare', core.cloudflare, 'cf-client-cert-der-base64', undefined],
     ['f5', core.f5, 'x-client-cert', undefined],
     ['kong', core.kong, 'x-client-cert', undefined],
     ['rfc9440', core.rfc9440, 'client-cert', undefined],
@@ -484,7 +568,8 @@ describe('certificates of every kind', () => {
       expect(outcome(core.apache(), cert.replaceAll('\n', ' '))).toBe(expected);
       expect(outcome(core.rfc9440(), `:${text}:`)).toBe(expected);
       expect(outcome(core.traefik(), text)).toBe(expected);
-      expect(outcome(core.envoy(), `Cert="${encodeURIComponent(cert)}"`)).toBe(expected);
+      const hash = createHash('sha256').update(bytes).digest('hex');
+      expect(outcome(core.envoy(), `Hash=${hash};Cert="${encodeURIComponent(cert)}"`)).toBe(expected);
     }
   });
 });

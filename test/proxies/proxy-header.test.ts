@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { Agent, createServer, type IncomingMessage, request } from 'node:http';
 import { request as httpsRequest } from 'node:https';
@@ -386,7 +387,7 @@ describe.each(frameworks)('%s', (framework) => {
 
 describe('every preset', () => {
   const presets: Record<string, () => ProxyPreset> = {
-    nginx,
+    nginx: () => nginx({ verifyHeader: 'x-ssl-client-verify' }),
     uniIdLibra: core.uniIdLibra,
     ingressNginx: core.ingressNginx,
     haproxy,
@@ -425,7 +426,7 @@ describe('every preset', () => {
       `:${der.toString('base64')}:`,
       encodeURIComponent(cert),
       cert.replaceAll('\n', ' '),
-      `Cert="${encodeURIComponent(cert)}"`,
+      `Hash=${createHash('sha256').update(der).digest('hex')};Cert="${encodeURIComponent(cert)}"`,
     ];
   };
 
@@ -578,7 +579,8 @@ describe('the source alone', () => {
   });
 
   it.each<[string, () => ProxyPreset, boolean, boolean | undefined]>([
-    ['verdicts in a header', nginx, true, false],
+    ['verdicts in a header', () => nginx({ verifyHeader: 'x-verdict' }), true, false],
+    ['no header of a verdict named', nginx, false, undefined],
     ['verified certificates alone', () => core.awsAlb({ mode: 'verify' }), true, true],
     ['any certificate, without a verdict', core.awsAlb, false, undefined],
   ])('knows whether it can tell what is verified: %s', (_, make, knowsVerified, verified) => {

@@ -1,3 +1,4 @@
+import 'reflect-metadata';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
@@ -9,6 +10,7 @@ import { connect, type TLSSocket } from 'node:tls';
 import {
   apache,
   caddy,
+  envoy,
   haproxy,
   nginx,
   type ProxyHeaderOptions,
@@ -17,18 +19,20 @@ import {
   type ResourceServerOptions,
   uniIdLibra,
 } from '@mtls-bound/core';
+import * as x509 from '@peculiar/x509';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createApi, frameworks, mutualTls } from '../support/apis.js';
 import { audience, startAuthorizationServer, testClients } from '../support/authorization-server.js';
 import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../support/faulty-server.js';
 import { close } from '../support/loopback.js';
-import { createPki, type Identity, type Pki } from '../support/pki.js';
+import { createPki, type Identity, issueFrom, type Pki } from '../support/pki.js';
 import { describeReal } from '../support/programs.js';
 import { type ProxyStart, type RealProxy, startProxy } from '../support/real-proxies.js';
 
 /** What clients call the API, in SNI and in Host; Caddy insists that the two agree. */
 const name = 'api.example.com';
 const secret = 'the-secret-of-this-test-run';
+const verifyHeader = 'X-SSL-Client-Verify';
 
 let pki: Pki;
 let server: FaultyServer;
@@ -47,7 +51,7 @@ beforeAll(async () => {
 afterAll(() => server?.close());
 
 interface ClientCall {
-  readonly identity?: keyof Pki;
+  readonly identity?: keyof Pki | Identity;
   readonly token?: string;
   readonly path?: string;
   readonly headers?: readonly (readonly [string, string])[];
@@ -131,7 +135,7 @@ async function startBehind({
 
 function callThrough(port: number, call: ClientCall): Promise<number | 'refused'> {
   const { identity, token = 'alice', path = '/', headers = [], tls } = call;
-  const { cert, key }: Partial<Identity> = identity === undefined ? {} : pki[identity];
+  const { cert, key }: Partial<Identity> = typeof identity === 'string' ? pki[identity] : (identity ?? {});
   const head = [['Host', name], ['Authorization', `Bearer ${token}`], ...headers].flat();
   return new Promise((resolve) => {
     const options = {
@@ -222,7 +226,7 @@ const proxies: {
     header: 'X-SSL-Client-Cert',
     write: ({ cert }) => encodeURIComponent(cert),
     expired: 400,
-    verifying: nginx,
+    verifying: () => nginx({ verifyHeader }),
   },
   {
     title: 'NGINX with X-FAPI-CLIENT-CERT',
@@ -231,7 +235,7 @@ const proxies: {
     header: 'X-FAPI-CLIENT-CERT',
     write: ({ cert }) => encodeURIComponent(cert),
     expired: 400,
-    verifying: () => uniIdLibra({ verifyHeader: 'X-SSL-Client-Verify' }),
+    verifying: () => uniIdLibra({ verifyHeader }),
   },
   {
     title: 'HAProxy',
@@ -240,7 +244,7 @@ const proxies: {
     header: 'X-SSL-Client-Cert',
     write: ({ der }) => der.toString('base64'),
     expired: 200,
-    verifying: haproxy,
+    verifying: () => haproxy({ verifyHeader }),
   },
   {
     title: 'Apache httpd',
@@ -250,7 +254,7 @@ const proxies: {
     write: ({ cert }) => cert.replaceAll('\n', ' '),
     expired: 'refused',
     dropsNamedInConnection: true,
-    verifying: apache,
+    verifying: () => apache({ verifyHeader }),
     doubtsResumed: true,
   },
   ...(['escape', 'base64'] as const).map((encoding) => ({
@@ -266,7 +270,7 @@ const proxies: {
       encoding === 'escape' ? encodeURIComponent(cert) : Buffer.from(cert).toString('base64'),
     expired: 'refused' as const,
     dropsNamedInConnection: true as const,
-    verifying: () => apache({ encoding: encoding === 'escape' ? 'escaped' : 'base64' }),
+    verifying: () => apache({ verifyHeader, encoding: encoding === 'escape' ? 'escaped' : 'base64' }),
     doubtsResumed: true as const,
   })),
   {
@@ -277,7 +281,17 @@ const proxies: {
     write: ({ der }) => `:${der.toString('base64')}:`,
     expired: 200,
   },
+  {
+    title: 'Envoy',
+    start: { program: 'envoy', config: 'envoy/envoy.yaml' },
+    preset: envoy,
+    header: 'X-Forwarded-Client-Cert',
+    write: ({ cert, thumbprint }) => `Hash=${hexOf(thumbprint)};Cert="${encodeURIComponent(cert)}"`,
+    expired: 200,
+  },
 ];
+
+const hexOf = (thumbprint: string): string => Buffer.from(thumbprint, 'base64url').toString('hex');
 
 for (const {
   title,
@@ -406,6 +420,75 @@ for (const {
     });
   });
 }
+
+describeReal('envoy', 'an Envoy and clients that write X-Forwarded-Client-Cert themselves', () => {
+  const details = 'set_current_client_cert_details: { cert: true }';
+  const withNames = { [details]: 'set_current_client_cert_details: { uri: true, dns: true }' };
+  const appending = {
+    ...withNames,
+    'forward_client_cert_details: SANITIZE_SET': 'forward_client_cert_details: APPEND_FORWARD',
+  };
+  const start = { program: 'envoy', config: 'envoy/envoy.yaml' } as const;
+  let withUri: Identity;
+  let withDns: Identity;
+  let honest: Identity;
+
+  beforeAll(async () => {
+    const named = (type: 'url' | 'dns', value: string) =>
+      issueFrom(pki, 'CN=client', [new x509.SubjectAlternativeNameExtension([{ type, value }])]);
+    withUri = await named('url', 'a"');
+    withDns = await named('dns', 'a"');
+    honest = await named('url', 'spiffe://client');
+  });
+
+  const ofAlice = (more: string): [string, string][] => [
+    ['X-Forwarded-Client-Cert', `Hash=${hexOf(pki.alice.thumbprint)}${more}`],
+  ];
+
+  describe.each(frameworks)('%s', (framework) => {
+    it('APPEND_FORWARD: a client that adds an element, or hides the proxy’s in quotes, gets 400', async () => {
+      const preset = envoy({ forward: 'append-forward' });
+      const through = await startBehind({ ...start, replace: appending, preset, framework });
+      try {
+        expect(await through.status({ identity: 'alice' })).toBe(200);
+        expect(await through.status({ identity: honest })).toBe(401);
+        expect(await through.status({ headers: ofAlice('') })).toBe(401);
+        for (const identity of [honest, withUri, withDns]) {
+          expect(await through.status({ identity, headers: ofAlice('') })).toBe(400);
+          expect(await through.status({ identity, headers: ofAlice(';By="') })).toBe(400);
+        }
+      } finally {
+        await through.close();
+      }
+    });
+
+    it('SANITIZE_SET: nothing of what a client sends counts', async () => {
+      const through = await startBehind({ ...start, preset: envoy(), framework });
+      try {
+        for (const identity of [honest, withUri, withDns]) {
+          expect(await through.status({ identity, headers: ofAlice('') })).toBe(401);
+          expect(await through.status({ identity, headers: ofAlice(';By="') })).toBe(401);
+        }
+        expect(await through.status({ identity: 'alice', headers: ofAlice(';By="') })).toBe(200);
+      } finally {
+        await through.close();
+      }
+    });
+
+    it('SANITIZE_SET with names: a name with a quote is refused, an honest one is read', async () => {
+      const through = await startBehind({ ...start, replace: withNames, preset: envoy(), framework });
+      try {
+        expect(await through.status({ identity: 'alice' })).toBe(200);
+        expect(await through.status({ identity: honest })).toBe(401);
+        for (const identity of [withUri, withDns]) {
+          expect(await through.status({ identity, headers: ofAlice(';By="') })).toBe(400);
+        }
+      } finally {
+        await through.close();
+      }
+    });
+  });
+});
 
 describeReal('nginx', 'the trap of NGINX: a location with a header of its own inherits none', () => {
   const start = { program: 'nginx', config: 'nginx/trap.conf', preset: nginx() } as const;

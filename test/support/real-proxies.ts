@@ -12,7 +12,7 @@ import type { Pki } from './pki.js';
 import { findProgram } from './programs.js';
 
 /** The proxies that run here, by the name of their program. */
-export type ProxyProgram = 'nginx' | 'haproxy' | 'apache2' | 'caddy';
+export type ProxyProgram = 'nginx' | 'haproxy' | 'apache2' | 'caddy' | 'envoy';
 
 export interface RealProxy {
   readonly port: number;
@@ -84,6 +84,8 @@ async function startOnce(
     '/etc/ssl/api/': `${folder}/`,
     '127.0.0.1:8443': `127.0.0.1:${port}`,
     'api.example.com:8443': `api.example.com:${port}`,
+    'port_value: 8443': `port_value: ${port}`,
+    'port_value: 3000': `port_value: ${upstream}`,
     '127.0.0.1:3000': `127.0.0.1:${upstream}`,
     '/run/api/api.sock': String(upstream),
     'change-this-secret': secret,
@@ -151,6 +153,11 @@ const commandLine: Record<ProxyProgram, CommandLine> = {
   caddy: (folder, config, write) => [
     ['run', '--adapter', 'caddyfile', '--config', write('Caddyfile', config)],
     { HOME: folder, XDG_DATA_HOME: folder, XDG_CONFIG_HOME: folder },
+  ],
+  envoy: (_folder, config, write) => [
+    // No hot restart: it takes a shared memory segment that Envoys of one machine would share.
+    ['--disable-hot-restart', '--concurrency', '1', '-l', 'warning', '-c', write('envoy.yaml', config)],
+    {},
   ],
 };
 

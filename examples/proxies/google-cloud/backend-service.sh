@@ -1,5 +1,5 @@
 # A Google Cloud Application Load Balancer asks for the client certificate and hands it on.
-# The policy takes missing and self-signed certificates too; the API compares them with the token.
+# The policy lets requests without a valid certificate pass too; Google sends the header for valid certificates only.
 cat > server-tls-policy.yaml <<POLICY
 name: api-clients
 mtlsPolicy:

@@ -55,6 +55,7 @@ export {
   awsAlb,
   azureApplicationGateway,
   azureAppService,
+  type CertificateHeader,
   type CustomOptions,
   caddy,
   cloudflare,

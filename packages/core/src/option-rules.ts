@@ -133,7 +133,7 @@ export class OptionReader {
   /** Throws `ConfigurationError` unless `options` is a plain object with no other than the `known` members. */
   constructor(path: string, options: unknown, known: readonly string[], environment?: NodeJS.ProcessEnv) {
     if (!isPlainObject(options)) {
-      const members = path === 'options' ? '' : ` of ${known.join(', ')}`;
+      const members = path === 'options' ? '' : ` of ${known.join(', ') || 'no options'}`;
       // A text in place of the object `secret` is most likely the secret itself.
       const isSecret = typeof options === 'string' && path.endsWith('.secret');
       const what = isSecret ? 'a value of type string' : described(options);
@@ -144,7 +144,7 @@ export class OptionReader {
     if (unknown !== undefined) {
       throw new ConfigurationError(
         `${this.#prefix}${unknown}`,
-        `there is no such option; accepted are ${known.join(', ')}`,
+        `there is no such option; accepted are ${known.join(', ') || 'none'}`,
       );
     }
     this.#options = options;

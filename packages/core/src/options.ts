@@ -302,8 +302,8 @@ function resolveCertificatePolicy(
   if (policy.optional('requireVerified', flag) && certificate.knowsVerified === false) {
     throw new ConfigurationError(
       'certificatePolicy.requireVerified',
-      'true was given, but this proxy hands on no verdict; accepted is true where the proxy sends one, as the ' +
-        "preset's verifyHeader",
+      'true was given, but no header of a verdict is named; accepted is true where the proxy sets one, and the ' +
+        "preset's option verifyHeader names it",
     );
   }
   return certificatePolicy(policy);

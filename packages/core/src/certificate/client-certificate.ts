@@ -59,6 +59,10 @@ export interface CertificateSource {
   (req: NodeRequest): ClientCertificate | undefined;
   /** The header that the certificate comes from: answers chosen by it say so in `Vary` (RFC 9440 §2.4). */
   readonly header?: string;
+  /** The header of the proxy's verdict, where one counts. */
+  readonly verifyHeader?: string | undefined;
+  /** The header of the secret that proxy and API share; its value is never shown. */
+  readonly secretHeader?: string | undefined;
   /** False when this source can never say whether a certificate is verified. */
   readonly knowsVerified?: boolean;
   /** True when it is the certificate of the connection itself, whose address then is the client's too. */

@@ -1,3 +1,4 @@
+import { isPromise, isUint8Array } from 'node:util/types';
 import { parseItem } from 'structured-headers';
 
 /** What a header's value turned out to be. */
@@ -14,6 +15,37 @@ export type DecodedCertificate =
 export type CertificateDecoder = (value: string) => DecodedCertificate;
 
 export const none: DecodedCertificate = Object.freeze({ kind: 'none' });
+
+/** Gives the value back. A promise is no answer of a function that must answer at once, so its rejection is ignored. */
+export function settled(value: unknown): unknown {
+  if (isPromise(value)) {
+    value.catch(() => undefined);
+  }
+  return value;
+}
+
+/** Checks what a decoder that a user wrote returned. Anything but one of the four forms is malformed. */
+export function checkedDecoding(decode: CertificateDecoder, value: string): DecodedCertificate {
+  try {
+    const { kind, der, thumbprint, why } = settled(decode(value)) as Partial<Record<string, unknown>>;
+    switch (kind) {
+      case 'none':
+        return none;
+      case 'malformed':
+        return malformed(typeof why === 'string' ? why : 'the decoder says so');
+      case 'certificate':
+        return isUint8Array(der) ? certificateOf(der) : malformed('the decoder returned no DER');
+      case 'hash':
+        return typeof thumbprint === 'string' && /^[\w-]{43}$/.test(thumbprint)
+          ? { kind, thumbprint }
+          : malformed('the decoder returned no x5t#S256');
+      default:
+        return malformed('the decoder returned no DecodedCertificate');
+    }
+  } catch {
+    return malformed('the decoder threw');
+  }
+}
 
 export function malformed(why: string): DecodedCertificate {
   return { kind: 'malformed', why };

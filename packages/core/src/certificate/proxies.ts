@@ -1,3 +1,4 @@
+import { isUint8Array } from 'node:util/types';
 import { ConfigurationError } from '../errors.js';
 import {
   functionLike,
@@ -20,30 +21,39 @@ import {
   malformed,
   none,
   pem,
+  settled,
 } from './encodings.js';
 import { clientElement } from './xfcc.js';
 
 /** How one kind of proxy hands the client certificate on. */
 export interface ProxyPreset {
-  /** What events call this proxy. */
+  /** The proxy's name in events. */
   readonly name: string;
-  /** The header that holds the certificate, in lower case. */
+  /** The header that holds the certificate. */
   readonly header: string;
-  /** How it writes the certificate. */
+  /** How the proxy writes the certificate. A request whose header it can't decode, or throws for, gets 400. */
   readonly decode: CertificateDecoder;
-  /** The header that holds the proxy's own verdict on the certificate's chain. */
+  /**
+   * The header that holds the proxy's own verdict on the certificate's chain. The certificate counts as verified only if
+   * `isVerified` returns `true` for its value.
+   */
   readonly verified?: { readonly header: string; readonly isVerified: (value: string) => boolean };
   /** The proxy hands on verified certificates alone. */
   readonly alwaysVerified?: true;
 }
 
-/** Names that the administrator of a proxy may have chosen. */
-export interface HeaderNames {
+/** The header of a preset that the administrator of the proxy can rename. */
+export interface CertificateHeader {
   /** The header that holds the certificate. Default: the one that the preset names. */
   readonly header?: string;
+}
+
+/** The headers of a preset whose proxy can also send a verdict on the certificate's chain. */
+export interface HeaderNames extends CertificateHeader {
   /**
-   * The header that holds the proxy's verdict on the certificate's chain. Default: the one that the preset names, if
-   * any.
+   * The header that holds the proxy's verdict on the certificate's chain. Name it only if the proxy sets it on every
+   * request: otherwise a client sends it itself. Without it no certificate counts as verified, and
+   * `certificatePolicy.requireVerified` is refused at start-up. Default: none.
    */
   readonly verifyHeader?: string;
 }
@@ -58,73 +68,83 @@ const zero: Verdict = (value) => value === '0';
 interface PresetData {
   readonly header: string;
   readonly decode: CertificateDecoder;
-  readonly verifyHeader?: string;
+  /** Given for a proxy that can send a verdict. */
   readonly isVerified?: Verdict;
   readonly alwaysVerified?: true;
 }
 
-/** The options of a preset; each has `names` of its own beside the names of the headers. */
-function read(name: string, options: unknown, ...names: string[]): OptionReader {
-  return new OptionReader(`${name}()`, options, ['header', 'verifyHeader', ...names]);
-}
-
-/** `given` is undefined where a preset has no options. */
-function preset(name: string, given: OptionReader | undefined, data: PresetData): ProxyPreset {
-  const header = given?.optional('header', headerName) ?? data.header;
-  const verifyHeader = given?.optional('verifyHeader', headerName) ?? data.verifyHeader;
+function preset(name: string, given: OptionReader, data: PresetData): ProxyPreset {
+  const header = given.optional('header', headerName) ?? data.header;
   const { decode, isVerified, alwaysVerified } = data;
   const plain = { name, header, decode, ...(alwaysVerified && { alwaysVerified }) };
-  if (verifyHeader === undefined) {
+  const verifyHeader = given.optional('verifyHeader', headerName);
+  if (verifyHeader === undefined || isVerified === undefined) {
     return Object.freeze(plain);
   }
-  if (isVerified === undefined) {
+  if (verifyHeader === header) {
     throw new ConfigurationError(
-      `${name}().verifyHeader`,
-      'this proxy hands on no verdict; accepted is nothing',
+      given.pathOf('verifyHeader'),
+      `"${header}" was given, which is the header of the certificate; accepted is another`,
     );
   }
-  return Object.freeze({ ...plain, verified: { header: verifyHeader, isVerified } });
+  return Object.freeze({ ...plain, verified: Object.freeze({ header: verifyHeader, isVerified }) });
+}
+
+/** A preset whose proxy can send a verdict. */
+function withVerdict(name: string, options: HeaderNames, data: Required<Omit<PresetData, 'alwaysVerified'>>) {
+  return preset(name, new OptionReader(`${name}()`, options, ['header', 'verifyHeader']), data);
+}
+
+/** A preset whose proxy sends no verdict. */
+function withoutVerdict(name: string, options: CertificateHeader, data: PresetData): ProxyPreset {
+  return preset(name, new OptionReader(`${name}()`, options, ['header']), data);
 }
 
 /**
- * NGINX: `$ssl_client_escaped_cert` in `X-SSL-Client-Cert` and `$ssl_client_verify` in `X-SSL-Client-Verify`.
- * `$ssl_client_cert` does not work: Node refuses its line feeds.
+ * NGINX: `$ssl_client_escaped_cert` in `X-SSL-Client-Cert`. `$ssl_client_cert` does not work: Node refuses its line
+ * feeds. `verifyHeader` names the header that the configuration sets to `$ssl_client_verify`.
  */
 export function nginx(options: HeaderNames = {}): ProxyPreset {
-  return preset('nginx', read('nginx', options), {
+  return withVerdict('nginx', options, {
     header: 'x-ssl-client-cert',
     decode: escapedPem,
-    verifyHeader: 'x-ssl-client-verify',
     isVerified: success,
   });
 }
 
-/** NGINX as in the set-up of Uni-ID Libra: `$ssl_client_escaped_cert` in `X-FAPI-CLIENT-CERT`. */
+/**
+ * NGINX as in the set-up of Uni-ID Libra: `$ssl_client_escaped_cert` in `X-FAPI-CLIENT-CERT`. `verifyHeader` names the
+ * header that the configuration sets to `$ssl_client_verify`.
+ */
 export function uniIdLibra(options: HeaderNames = {}): ProxyPreset {
-  return preset('uniIdLibra', read('uniIdLibra', options), {
+  return withVerdict('uniIdLibra', options, {
     header: 'x-fapi-client-cert',
     decode: escapedPem,
     isVerified: success,
   });
 }
 
-/** ingress-nginx with `auth-tls-pass-certificate-to-upstream: "true"`: `ssl-client-cert`, `ssl-client-verify`. */
+/**
+ * ingress-nginx with `auth-tls-pass-certificate-to-upstream: "true"`: `ssl-client-cert`. It sends its verdict in
+ * `ssl-client-verify`: set `verifyHeader` to that name to use it.
+ */
 export function ingressNginx(options: HeaderNames = {}): ProxyPreset {
-  return preset('ingressNginx', read('ingressNginx', options), {
+  return withVerdict('ingressNginx', options, {
     header: 'ssl-client-cert',
     decode: escapedPem,
-    verifyHeader: 'ssl-client-verify',
     isVerified: success,
   });
 }
 
-/** HAProxy: `%[ssl_c_der,base64]` in `X-SSL-Client-Cert` and `%[ssl_c_verify]` in `X-SSL-Client-Verify`. */
+/**
+ * HAProxy: `%[ssl_c_der,base64]` in `X-SSL-Client-Cert`. `verifyHeader` names the header that the configuration sets to
+ * `%[ssl_c_verify]`; `0` is verified.
+ */
 export function haproxy(options: HeaderNames = {}): ProxyPreset {
-  return preset('haproxy', read('haproxy', options), {
+  return withVerdict('haproxy', options, {
     header: 'x-ssl-client-cert',
     decode: base64Der,
-    verifyHeader: 'x-ssl-client-verify',
-    // Also 0 when there is no certificate at all; it is asked only where there is one.
+    // HAProxy also writes 0 where the client sent no certificate; the verdict is read only with a certificate.
     isVerified: zero,
   });
 }
@@ -139,26 +159,26 @@ export interface ApacheOptions extends HeaderNames {
 }
 
 /**
- * Apache httpd: `SSL_CLIENT_CERT` in `X-SSL-Client-Cert`, `SSL_CLIENT_VERIFY` in `X-SSL-Client-Verify`. With
- * `SSLVerifyClient optional_no_ca` the verdict on a resumed session is not to be believed: Apache says SUCCESS there for a
- * self-signed certificate. Who requires verified certificates sets `optional`; see docs/proxies/apache.md.
+ * Apache httpd: `SSL_CLIENT_CERT` in `X-SSL-Client-Cert`. `verifyHeader` names the header that the configuration sets to
+ * `SSL_CLIENT_VERIFY`. With `SSLVerifyClient optional_no_ca` do not use the verdict of a resumed session: Apache says
+ * SUCCESS there for a self-signed certificate. To require verified certificates set `SSLVerifyClient optional`; see
+ * docs/proxies/apache.md.
  */
 export function apache(options: ApacheOptions = {}): ProxyPreset {
-  const given = read('apache', options, 'encoding');
+  const given = new OptionReader('apache()', options, ['header', 'verifyHeader', 'encoding']);
   const encoding = given.optional('encoding', oneOf('pem', 'escaped', 'base64')) ?? 'pem';
   const decode = { pem, escaped: escapedPem, base64: base64Pem }[encoding];
   return preset('apache', given, {
     header: 'x-ssl-client-cert',
     // Apache's word for a variable that is not set.
     decode: (value) => (value === '(null)' ? none : decode(value)),
-    verifyHeader: 'x-ssl-client-verify',
     isVerified: success,
   });
 }
 
 /** Caddy: `:{http.request.tls.client.certificate_der_base64}:` in `Client-Cert`. */
-export function caddy(options: Omit<HeaderNames, 'verifyHeader'> = {}): ProxyPreset {
-  return preset('caddy', read('caddy', options), {
+export function caddy(options: CertificateHeader = {}): ProxyPreset {
+  return withoutVerdict('caddy', options, {
     header: 'client-cert',
     // Without a certificate Caddy leaves the placeholder itself.
     decode: (value) =>
@@ -167,12 +187,12 @@ export function caddy(options: Omit<HeaderNames, 'verifyHeader'> = {}): ProxyPre
 }
 
 /** Which element of X-Forwarded-Client-Cert is the client's. */
-export interface XfccOptions extends Pick<HeaderNames, 'header'> {
+export interface XfccOptions extends CertificateHeader {
   /**
    * `sanitize-set`: the proxy replaces the header, there is one element. `append-forward`: each proxy appends its own,
-   * and the client's is the first of exactly `hops`; a request with more is malformed, as then the client wrote some of
-   * them itself. The modes that forward what the client sent (`FORWARD_ONLY`, `ALWAYS_FORWARD_ONLY`) can't be trusted,
-   * whoever the peer is. Default `sanitize-set`.
+   * and the client's is the first of exactly `hops`. A request with one `Hash=` more or less is malformed, as the client
+   * wrote it, in a header of its own or in a name of its certificate. The modes that forward what the client sent (`FORWARD_ONLY`, `ALWAYS_FORWARD_ONLY`) can't be trusted,
+   * whatever the peer is. Default `sanitize-set`.
    */
   readonly forward?: 'sanitize-set' | 'append-forward';
   /**
@@ -183,7 +203,7 @@ export interface XfccOptions extends Pick<HeaderNames, 'header'> {
 }
 
 function xfcc(name: string, options: XfccOptions): ProxyPreset {
-  const given = read(name, options, 'forward', 'hops');
+  const given = new OptionReader(`${name}()`, options, ['header', 'forward', 'hops']);
   const forward = given.optional('forward', forwardMode) ?? 'sanitize-set';
   const hops = given.optional('hops', wholeNumber(1, 16));
   if (forward === 'sanitize-set' && hops !== undefined) {
@@ -204,7 +224,7 @@ const forwardMode: OptionRule<'sanitize-set' | 'append-forward'> = {
 
 /**
  * Envoy: X-Forwarded-Client-Cert, with `forward_client_cert_details: SANITIZE_SET` or `APPEND_FORWARD`. Envoy always
- * writes `Hash`, which the binding needs; `set_current_client_cert_details: { cert: true }` adds `Cert`, which rules on
+ * writes `Hash`, which the binding needs, and a request without it is malformed; `set_current_client_cert_details: { cert: true }` adds `Cert`, which rules on
  * names and dates need.
  */
 export function envoy(options: XfccOptions = {}): ProxyPreset {
@@ -221,15 +241,15 @@ export function istio(options: XfccOptions = {}): ProxyPreset {
 }
 
 /** Traefik's PassTLSClientCert with `pem: true`: `X-Forwarded-Tls-Client-Cert`. */
-export function traefik(options: Omit<HeaderNames, 'verifyHeader'> = {}): ProxyPreset {
-  return preset('traefik', read('traefik', options), {
+export function traefik(options: CertificateHeader = {}): ProxyPreset {
+  return withoutVerdict('traefik', options, {
     header: 'x-forwarded-tls-client-cert',
     decode: commaSeparatedDer,
   });
 }
 
 /** How the load balancer handles client certificates. */
-export interface AwsAlbOptions extends Pick<HeaderNames, 'header'> {
+export interface AwsAlbOptions extends CertificateHeader {
   /**
    * `passthrough`: `X-Amzn-Mtls-Clientcert`, the whole chain, not verified. `verify`: `X-Amzn-Mtls-Clientcert-Leaf`,
    * verified against the trust store. Default `passthrough`.
@@ -239,7 +259,7 @@ export interface AwsAlbOptions extends Pick<HeaderNames, 'header'> {
 
 /** AWS Application Load Balancer with mutual authentication; `header` where its listener renames the header. */
 export function awsAlb(options: AwsAlbOptions = {}): ProxyPreset {
-  const given = read('awsAlb', options, 'mode');
+  const given = new OptionReader('awsAlb()', options, ['header', 'mode']);
   const mode = given.optional('mode', oneOf('passthrough', 'verify'));
   return preset(
     'awsAlb',
@@ -251,55 +271,55 @@ export function awsAlb(options: AwsAlbOptions = {}): ProxyPreset {
 }
 
 /**
- * Google Cloud's Application Load Balancers: custom request headers `X-Client-Cert-Leaf:{client_cert_leaf}` and
- * `X-Client-Cert-Chain-Verified:{client_cert_chain_verified}`.
+ * Google Cloud's Application Load Balancers: the custom request header `X-Client-Cert-Leaf:{client_cert_leaf}`.
+ * `verifyHeader` names the custom header with `{client_cert_chain_verified}`.
  */
 export function googleCloud(options: HeaderNames = {}): ProxyPreset {
-  return preset('googleCloud', read('googleCloud', options), {
+  return withVerdict('googleCloud', options, {
     header: 'x-client-cert-leaf',
     decode: byteSequence,
-    verifyHeader: 'x-client-cert-chain-verified',
     isVerified: isTrue,
   });
 }
 
-/** Azure App Service: its front end sets `X-ARR-ClientCert`, for any certificate and without a verdict on it. */
-export function azureAppService(): ProxyPreset {
-  return preset('azureAppService', undefined, {
+/**
+ * Azure App Service: its front end sets `X-ARR-ClientCert`, for any certificate and without a verdict on it. It takes no
+ * options, as that header can't be renamed.
+ */
+export function azureAppService(options: Readonly<Record<string, never>> = {}): ProxyPreset {
+  return preset('azureAppService', new OptionReader('azureAppService()', options, []), {
     header: 'x-arr-clientcert',
     decode: base64Der,
   });
 }
 
 /**
- * Azure Application Gateway: a rewrite rule with `{var_client_certificate}` in `X-Client-Cert` and
- * `{var_client_certificate_verification}` in `X-Client-Cert-Verification`.
+ * Azure Application Gateway: a rewrite rule with `{var_client_certificate}` in `X-Client-Cert`. `verifyHeader` names the
+ * header that the rule sets to `{var_client_certificate_verification}`.
  */
 export function azureApplicationGateway(options: HeaderNames = {}): ProxyPreset {
-  return preset('azureApplicationGateway', read('azureApplicationGateway', options), {
+  return withVerdict('azureApplicationGateway', options, {
     header: 'x-client-cert',
     decode: escapedPem,
-    verifyHeader: 'x-client-cert-verification',
     isVerified: success,
   });
 }
 
 /**
- * Cloudflare with client certificate forwarding: `Cf-Client-Cert-Der-Base64`; the verdict in `Cf-Cert-Verified`, by the
- * managed transform "Add TLS client auth headers". Revocation is not part of that verdict: have a rule block requests
- * with `cf.tls_client_auth.cert_revoked`.
+ * Cloudflare with client certificate forwarding: `Cf-Client-Cert-Der-Base64`. The managed transform "Add TLS client auth
+ * headers" sends a verdict in `Cf-Cert-Verified`: set `verifyHeader` to that name to use it. Revocation is not part of
+ * that verdict: let a rule block requests with `cf.tls_client_auth.cert_revoked`.
  */
 export function cloudflare(options: HeaderNames = {}): ProxyPreset {
-  return preset('cloudflare', read('cloudflare', options), {
+  return withVerdict('cloudflare', options, {
     header: 'cf-client-cert-der-base64',
     decode: base64Der,
-    verifyHeader: 'cf-cert-verified',
     isVerified: isTrue,
   });
 }
 
 /** How an administrator chose to write the certificate. */
-export interface EncodingOptions extends Pick<HeaderNames, 'header'> {
+export interface EncodingOptions extends CertificateHeader {
   /**
    * `escaped`: percent-encoded PEM. `base64`: base64 of the DER. Default: `base64` for `f5()`, `escaped` for `kong()`.
    */
@@ -307,7 +327,7 @@ export interface EncodingOptions extends Pick<HeaderNames, 'header'> {
 }
 
 function byEncoding(name: string, options: EncodingOptions, fallback: 'escaped' | 'base64'): ProxyPreset {
-  const given = read(name, options, 'encoding');
+  const given = new OptionReader(`${name}()`, options, ['header', 'encoding']);
   const encoding = given.optional('encoding', oneOf('escaped', 'base64')) ?? fallback;
   const decode = { escaped: escapedPem, base64: base64Der }[encoding];
   return preset(name, given, { header: 'x-client-cert', decode });
@@ -326,18 +346,21 @@ export function kong(options: EncodingOptions = {}): ProxyPreset {
   return byEncoding('kong', options, 'escaped');
 }
 
-/** Any proxy that follows RFC 9440: `Client-Cert`. `Client-Cert-Chain` is not needed and not looked at. */
-export function rfc9440(): ProxyPreset {
-  return preset('rfc9440', undefined, { header: 'client-cert', decode: byteSequence });
+/**
+ * Any proxy that follows RFC 9440: `Client-Cert`; `header` where the proxy writes that form under another name.
+ * `Client-Cert-Chain` is not needed and not looked at.
+ */
+export function rfc9440(options: CertificateHeader = {}): ProxyPreset {
+  return withoutVerdict('rfc9440', options, { header: 'client-cert', decode: byteSequence });
 }
 
-/** A proxy of one's own. */
+/** A proxy that you describe yourself. */
 export interface CustomOptions {
   /** The header that holds the certificate. Required. */
   readonly header: string;
-  /** The DER, or `undefined` when the client sent no certificate. What it throws is answered with 400. Required. */
+  /** The DER, or `undefined` when the client sent no certificate. If it throws, the request gets 400. Required. */
   readonly decode: (value: string) => Uint8Array | undefined;
-  /** What events call this proxy. Default `custom`. */
+  /** The proxy's name in events. Default `custom`. */
   readonly name?: string;
 }
 
@@ -355,11 +378,11 @@ export function custom(options: CustomOptions): ProxyPreset {
 
 function decodedByUser(decode: CustomOptions['decode'], value: string): ReturnType<CertificateDecoder> {
   try {
-    const der: unknown = decode(value);
+    const der = settled(decode(value));
     if (der === undefined) {
       return none;
     }
-    return der instanceof Uint8Array
+    return isUint8Array(der)
       ? certificateOf(der)
       : malformed('the custom decoder returned neither DER nor undefined');
   } catch {

@@ -1,10 +1,19 @@
-import { RequestRefused } from '../errors.js';
+import { ConfigurationError, RequestRefused } from '../errors.js';
 import { problemReporter, type ReportProblem } from '../observe/events.js';
-import { checked, OptionReader, type OptionRule, wholeNumber } from '../option-rules.js';
+import {
+  checked,
+  functionLike,
+  headerName,
+  OptionReader,
+  type OptionRule,
+  text,
+  wholeNumber,
+} from '../option-rules.js';
 import type { NodeRequest } from '../request/bearer-token.js';
 import { CertificateCache } from './certificate-cache.js';
 import { type CertificateSource, ClientCertificate } from './client-certificate.js';
 import { connectionOf } from './connection.js';
+import { type CertificateDecoder, checkedDecoding, settled } from './encodings.js';
 import { headerValues } from './header-values.js';
 import type { ProxyPreset } from './proxies.js';
 import { type TrustDecision, type TrustOptions, trustDecision } from './trusted-proxy.js';
@@ -31,6 +40,58 @@ const presetRule: OptionRule<ProxyPreset> = {
       : undefined,
 };
 
+const decoder = functionLike<CertificateDecoder>('a function from the value to a DecodedCertificate');
+const verdict = functionLike<(value: string) => boolean>('a function from the value to true or false');
+const always: OptionRule<true> = {
+  accepted: 'true',
+  read: (given) => (given === true ? given : undefined),
+};
+
+/** The preset, a hand-made one as well, with its header names in lower case. Throws `ConfigurationError`. */
+function checkedPreset(preset: ProxyPreset): ProxyPreset {
+  const path = 'proxyHeader(preset)';
+  const given = new OptionReader(path, checked(path, presetRule, preset), [
+    'name',
+    'header',
+    'decode',
+    'verified',
+    'alwaysVerified',
+  ]);
+  const name = given.required('name', text);
+  const header = given.required('header', headerName);
+  const decode = given.required('decode', decoder);
+  const alwaysVerified = given.optional('alwaysVerified', always);
+  if (given.isMissing('verified')) {
+    return { name, header, decode, ...(alwaysVerified && { alwaysVerified }) };
+  }
+  if (alwaysVerified) {
+    throw new ConfigurationError(
+      given.pathOf('verified'),
+      'it was given beside alwaysVerified; accepted is one of the two',
+    );
+  }
+  const verified = new OptionReader(given.pathOf('verified'), preset.verified, ['header', 'isVerified']);
+  return {
+    name,
+    header,
+    decode,
+    verified: {
+      header: verified.required('header', headerName),
+      isVerified: verified.required('isVerified', verdict),
+    },
+  };
+}
+
+/** One header can't be two of them: what a client may write would prove what only the proxy may say. */
+function refuseSharedNames(names: readonly (readonly [path: string, header: string | undefined])[]): void {
+  for (const [index, [path, header]] of names.entries()) {
+    const [other] = names.slice(0, index).find(([, taken]) => taken === header) ?? [];
+    if (header !== undefined && other !== undefined) {
+      throw new ConfigurationError(path, `"${header}" was given, as in ${other}; accepted is another header`);
+    }
+  }
+}
+
 /**
  * The certificate that a trusted proxy hands on in a header, for servers behind a proxy that ends TLS (RFC 9440 §4).
  * Whether the proxy is trusted is decided by the connection, before the header is looked at; from anyone else the
@@ -40,11 +101,7 @@ const presetRule: OptionRule<ProxyPreset> = {
  * mtlsBound({ certificate: proxyHeader(nginx(), { trust: ['10.0.0.5'], secret: { header: 'x-proxy-secret', value } }) })
  */
 export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): CertificateSource {
-  const { header, decode, verified, alwaysVerified, name } = checked(
-    'proxyHeader(preset)',
-    presetRule,
-    preset,
-  );
+  const { header, decode, verified, alwaysVerified, name } = checkedPreset(preset);
   const given = new OptionReader('proxyHeader()', options, [
     'trust',
     'secret',
@@ -53,6 +110,12 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
     'maxEntries',
   ]);
   const amiss = trustDecision(given);
+  const secretHeader = given.group('secret', ['header', 'value']).optional('header', headerName);
+  refuseSharedNames([
+    ['proxyHeader(preset).header', header],
+    ['proxyHeader(preset).verified.header', verified?.header],
+    ['proxyHeader().secret.header', secretHeader],
+  ]);
   const maxLength = given.optional('maxLength', wholeNumber(256, 1_048_576)) ?? 16_384;
   const max = given.optional('maxEntries', wholeNumber(1, 1_000_000)) ?? 1_000;
   // A verdict may change while the certificate does not, so each verdict has its own.
@@ -68,7 +131,7 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
       return alwaysVerified;
     }
     const [value, another] = headerValues(req.rawHeaders, verified.header);
-    return value !== undefined && another === undefined && verified.isVerified(value);
+    return value !== undefined && another === undefined && saysVerified(verified.isVerified, value);
   }
 
   function refuse(why: string): never {
@@ -98,7 +161,7 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
     if (value.length > maxLength) {
       return refuse('it is longer than maxLength');
     }
-    const decoded = decode(value);
+    const decoded = checkedDecoding(decode, value);
     if (decoded.kind === 'none') {
       return undefined;
     }
@@ -120,7 +183,17 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
       : `${header} says that the client sent none`;
   };
   const knowsVerified = alwaysVerified === true || verified !== undefined;
-  return Object.freeze(Object.assign(source, { header, knowsVerified, whyMissing }));
+  const headers = { header, verifyHeader: verified?.header, secretHeader };
+  return Object.freeze(Object.assign(source, headers, { knowsVerified, whyMissing }));
+}
+
+/** Only `true` says that the certificate is verified; an exception does not. */
+function saysVerified(isVerified: (value: string) => boolean, value: string): boolean {
+  try {
+    return settled(isVerified(value)) === true;
+  } catch {
+    return false;
+  }
 }
 
 const faults = {

@@ -7,18 +7,23 @@ import {
   none,
 } from './encodings.js';
 
-/** What one hop says of its client's certificate. */
+/** What one proxy writes about the client of its connection. */
 interface Element {
   cert?: string;
   hash?: string;
 }
 
 /**
- * The client's element of an X-Forwarded-Client-Cert that `hops` proxies have written, one element each: the first.
+ * Reads the client's element of an X-Forwarded-Client-Cert to which `hops` proxies add one element each: the first.
  *
- * The count must be exact. Envoy writes URI and DNS names of a certificate as they are, commas and all, so a name may
- * forge an element; and what a client sent itself stands in front where the outermost proxy appends. Either makes one
- * element too many. One too few means that the outermost proxy met no certificate.
+ * A client can write into this header in two places: in a header of its own, which an appending proxy keeps in front,
+ * and in the names of its certificate. Envoy writes URI and DNS names as they are, so both can hold quotes and
+ * separators, and together they can hide the proxy's element within a quoted value. Quoting therefore proves nothing.
+ *
+ * The proof is a count. Envoy writes exactly one `Hash=` in each element, at the start or behind a separator, and
+ * nothing can remove it. The decoder counts each `Hash=` in such a place, within quotes as well, and requires exactly
+ * `hops` of them. A client that wrote one more is rejected, so each one that is left is a proxy's. Each element must
+ * hold one, and a Cert counts only if its SHA-256 is that Hash.
  */
 export function clientElement(hops: number): CertificateDecoder {
   return (value) => {
@@ -29,6 +34,13 @@ export function clientElement(hops: number): CertificateDecoder {
     if (elements === undefined) {
       return malformed('not an X-Forwarded-Client-Cert');
     }
+    if (!elements.every(({ hash }) => hash !== undefined)) {
+      return malformed('an element without Hash');
+    }
+    if (countHashes(value, hops) !== elements.length) {
+      return malformed('Hash= within another value');
+    }
+    // Envoy removes the header where its client presents no certificate; the proxies behind it add theirs.
     if (elements.length === hops - 1) {
       return none;
     }
@@ -38,27 +50,33 @@ export function clientElement(hops: number): CertificateDecoder {
   };
 }
 
-function fromElement(element: Element | undefined): DecodedCertificate {
-  const { cert, hash } = element ?? {};
-  if (hash !== undefined && !/^[0-9a-f]{64}$/i.test(hash)) {
-    return malformed('Hash is not a SHA-256 in hex');
+/** Counts each `Hash=` that stands where a key can stand, quoted or not. Stops above `most`. */
+function countHashes(value: string, most: number): number {
+  const places = new RegExp(hashKey);
+  let count = 0;
+  while (count <= most && places.test(value)) {
+    count += 1;
   }
-  const thumbprint = hash && Buffer.from(hash, 'hex').toString('base64url');
-  if (!cert) {
-    return thumbprint === undefined ? none : { kind: 'hash', thumbprint };
-  }
-  const decoded = escapedPem(cert);
-  if (
-    decoded.kind === 'certificate' &&
-    thumbprint !== undefined &&
-    thumbprintOf(decoded.der) !== thumbprint
-  ) {
-    return malformed('Cert and Hash disagree');
-  }
-  return decoded;
+  return count;
 }
 
-/** Elements apart by commas, pairs by semicolons; `undefined` for anything else, and for a Cert or Hash twice. */
+const hashKey = /(?:^|[,;])[ \t]*hash=/gi;
+
+function fromElement({ cert, hash = '' }: Element = {}): DecodedCertificate {
+  if (!/^[0-9a-f]{64}$/i.test(hash)) {
+    return malformed('Hash is not a SHA-256 in hex');
+  }
+  const thumbprint = Buffer.from(hash, 'hex').toString('base64url');
+  if (!cert) {
+    return { kind: 'hash', thumbprint };
+  }
+  const decoded = escapedPem(cert);
+  return decoded.kind === 'certificate' && thumbprintOf(decoded.der) !== thumbprint
+    ? malformed('Cert and Hash disagree')
+    : decoded;
+}
+
+/** Reads elements apart by commas, pairs by semicolons. Returns `undefined` for any other form, and for two of a Cert or Hash. */
 function readElements(value: string): Element[] | undefined {
   const elements: Element[] = [];
   let element: Element = {};
@@ -96,8 +114,7 @@ function readPair(text: string, from: number): { key: string; written: string; e
   }
   const start = keyAndEquals.lastIndex;
   const end = text[start] === '"' ? behindQuoted(text, start) : behindBare(text, start);
-  // Behind a closing quote comes a separator and nothing else. So a quote that the client left open, in an element of
-  // its own, takes the rest with it: the next quote is one that the proxy opens, and no separator follows that.
+  // Behind a closing quote comes a separator and nothing else.
   return end !== undefined && isSeparator(text[end])
     ? { key, written: text.slice(start, end), end }
     : undefined;

@@ -26,27 +26,26 @@ export interface Arrival {
   readonly isConfigured: boolean;
   /** The header that it reads; without its options, the first that some preset reads. */
   readonly header: string | undefined;
+  /** The header of the proxy's verdict that the API reads. */
+  readonly verifyHeader: string | undefined;
   readonly findings: readonly Finding[];
 }
 
-/** Presets, each with the further words of its call; undefined where its header has one name alone. */
-const presets: readonly (readonly [preset: proxies.ProxyPreset, words: string | undefined])[] = [
-  [proxies.rfc9440(), undefined],
+/** Presets, each with the further options of its call. */
+const presets: readonly (readonly [preset: proxies.ProxyPreset, words: string])[] = [
+  [proxies.rfc9440(), ''],
   [proxies.nginx(), ''],
   [proxies.haproxy(), ''],
   [proxies.apache(), ''],
   [proxies.apache({ encoding: 'base64' }), "encoding: 'base64'"],
   [proxies.caddy(), ''],
   [proxies.traefik(), ''],
-  [proxies.envoy(), undefined],
+  [proxies.envoy(), ''],
   [proxies.awsAlb(), ''],
 ];
 
-/** How the preset is called to read this header; undefined where it can't. */
-function callOf({ name, header: usual }: proxies.ProxyPreset, words: string | undefined, header: string) {
-  if (header !== usual && words === undefined) {
-    return undefined;
-  }
+/** How the preset is called to read this header. */
+function callOf({ name, header: usual }: proxies.ProxyPreset, words: string, header: string): string {
   const inside = [...(header === usual ? [] : [`header: '${header}'`]), ...(words ? [words] : [])].join(', ');
   return inside === '' ? `${name}()` : `${name}({ ${inside} })`;
 }
@@ -54,7 +53,7 @@ function callOf({ name, header: usual }: proxies.ProxyPreset, words: string | un
 /** Looks at a request as the API would. Never throws. */
 export function examine(req: NodeRequest, source: CertificateSource | undefined): Arrival {
   const connection = connectionOf(req);
-  const headers = certificateHeaders(req, source?.header);
+  const headers = certificateHeaders(req, source);
   const seen: { certificate?: ClientCertificate | undefined } = {};
   const readable = Object.keys(headers).find((name) => readings(name, headers[name]?.[0] ?? '').length > 0);
   return {
@@ -65,6 +64,7 @@ export function examine(req: NodeRequest, source: CertificateSource | undefined)
     thumbprint: seen.certificate?.thumbprint,
     isConfigured: source !== undefined,
     header: source === undefined ? readable : source.header,
+    verifyHeader: source?.verifyHeader,
   };
 }
 
@@ -85,6 +85,7 @@ export function unparsable(why: string, socket: Socket, source: CertificateSourc
     thumbprint: undefined,
     isConfigured: source !== undefined,
     header: source?.header,
+    verifyHeader: source?.verifyHeader,
     findings: [finding],
   };
 }
@@ -179,7 +180,7 @@ function readings(header: string, value: string): [call: string, thumbprint: str
   return presets.flatMap(([preset, words]): [string, string][] => {
     const call = callOf(preset, words, header);
     const decoded = preset.decode(value);
-    if (call === undefined || (decoded.kind !== 'certificate' && decoded.kind !== 'hash')) {
+    if (decoded.kind !== 'certificate' && decoded.kind !== 'hash') {
       return [];
     }
     return [[call, decoded.kind === 'hash' ? decoded.thumbprint : thumbprintOf(decoded.der)]];
@@ -206,19 +207,42 @@ function unescaped(value: string): string {
   }
 }
 
-const aboutCertificates = /cert|ssl|tls|xfcc|mtls/i;
-/** The secret that proxy and API share may have a name with one of these words in it. */
-const mayBeSecret = /secret|token|password|authorization/i;
+const aboutCertificates = /cert|ssl|tls|xfcc|mtls/;
+/** The headers that a preset reads unless its options name others: what stands there is a certificate or a verdict. */
+const usualHeaders: ReadonlySet<string> = new Set([
+  ...[
+    ...[proxies.nginx, proxies.uniIdLibra, proxies.ingressNginx, proxies.haproxy, proxies.apache],
+    ...[proxies.caddy, proxies.envoy, proxies.traefik, proxies.awsAlb, proxies.googleCloud],
+    ...[proxies.azureAppService, proxies.azureApplicationGateway, proxies.cloudflare, proxies.f5],
+    ...[proxies.kong, proxies.rfc9440],
+  ].map((preset) => preset().header),
+  proxies.awsAlb({ mode: 'verify' }).header,
+  ...['x-ssl-client-verify', 'ssl-client-verify', 'x-client-cert-chain-verified'],
+  ...['x-client-cert-verification', 'cf-cert-verified'],
+]);
 
-function certificateHeaders({ rawHeaders }: NodeRequest, read?: string): Record<string, string[]> {
+const notShown = '(not shown)';
+
+/**
+ * The headers that are about a certificate. A value is shown only if the API's options or a preset read that header, or
+ * if it is a certificate: any other value may be the secret that proxy and API share. The header that the options name
+ * for the secret is never shown.
+ */
+function certificateHeaders(
+  { rawHeaders }: NodeRequest,
+  { header, verifyHeader, secretHeader }: Partial<CertificateSource> = {},
+): Record<string, string[]> {
   const found: Record<string, string[]> = {};
   for (let i = 0; i < rawHeaders.length; i += 2) {
-    const [name = '', value = ''] = rawHeaders.slice(i, i + 2);
-    const lower = name.toLowerCase();
-    if (lower === read || aboutCertificates.test(name)) {
-      const shown = lower !== read && mayBeSecret.test(name) ? '(not shown)' : value;
-      found[lower] = [...(found[lower] ?? []), shown];
+    const [written = '', value = ''] = rawHeaders.slice(i, i + 2);
+    const name = written.toLowerCase();
+    const isRead = name === header || name === verifyHeader;
+    if (!isRead && !aboutCertificates.test(name)) {
+      continue;
     }
+    const isHarmless = isRead || usualHeaders.has(name) || readings(name, value).length > 0;
+    const shown = isHarmless && name !== secretHeader ? value : notShown;
+    found[name] = [...(found[name] ?? []), shown];
   }
   return found;
 }

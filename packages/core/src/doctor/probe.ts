@@ -23,6 +23,8 @@ export interface ProbeOptions {
   readonly header?: string;
   /** A token that is bound to the certificate; needed where the API itself stands behind the proxy. */
   readonly token?: string;
+  /** Milliseconds for each request, its whole answer included. Default 10,000. */
+  readonly deadline?: number;
 }
 
 interface Reply {
@@ -44,6 +46,9 @@ export async function probe(options: ProbeOptions): Promise<Finding[]> {
   if (isAdmitted(good)) {
     const header = options.header ?? good.saw?.header ?? 'x-ssl-client-cert';
     findings.push(...(await forgedFindings(options, certificate, header)));
+    if (good.saw?.verifyHeader !== undefined) {
+      findings.push(await verdictFinding(options, good.saw.verifyHeader));
+    }
     if (direct !== undefined) {
       findings.push(await directFinding(options, direct, certificate, header, good.saw));
     }
@@ -161,6 +166,26 @@ async function forgedFindings(
   }
 }
 
+/** No proxy writes this verdict. */
+const forgedVerdict = 'mtls-doctor-forged';
+
+/** A client that can send the verdict's header verifies its own certificate: the proxy must set it on every request. */
+async function verdictFinding(options: ProbeOptions, header: string): Promise<Finding> {
+  const { cert, key } = options;
+  for (const identity of [{ cert, key }, undefined]) {
+    const reply = await sent(options, options.url, identity, { [header]: forgedVerdict });
+    const lines = typeof reply === 'string' ? [] : (reply.saw?.headers[header] ?? []);
+    if (lines.some((line) => line.includes(forgedVerdict))) {
+      return problem(
+        'verdict_not_overwritten',
+        `a forged ${header} came through the proxy ${identity === undefined ? 'without' : 'with'} a certificate`,
+        `let the proxy set ${header} on every request, or do not name it as verifyHeader: a client can say there that its own certificate is verified`,
+      );
+    }
+  }
+  return ok('verdict_overwritten', `a forged ${header} does not come through`);
+}
+
 async function directFinding(
   options: ProbeOptions,
   direct: URL,
@@ -201,8 +226,7 @@ async function forge(
   isBelieved: (reply: Reply, value: string) => boolean,
 ): Promise<'believed' | 'not believed' | 'no answer'> {
   for (const value of forms) {
-    const verdict = { [header.replace(/cert$/, 'verify')]: 'SUCCESS' };
-    const reply = await sent(options, url, undefined, { ...verdict, [header]: value });
+    const reply = await sent(options, url, undefined, { [header]: value });
     if (typeof reply === 'string') {
       return 'no answer';
     }
@@ -274,7 +298,7 @@ function speaks({ url, cert, key }: ProbeOptions, version: SecureVersion): Promi
 
 /** The answer, or the code of the error. */
 function sent(
-  { ca, token }: ProbeOptions,
+  { ca, token, deadline = 10_000 }: ProbeOptions,
   url: URL,
   identity: { readonly cert: string | Buffer; readonly key: string | Buffer } | undefined,
   headers: Record<string, string>,
@@ -283,16 +307,24 @@ function sent(
     const options: RequestOptions = {
       headers: { ...headers, ...(token !== undefined && { authorization: `Bearer ${token}` }) },
       agent: false,
-      timeout: 5_000,
       ...(ca !== undefined && { ca }),
       ...identity,
     };
     const request = url.protocol === 'https:' ? requestTls : requestPlain;
     const call = request(url, options, (res) => {
-      read(res).then(resolve, (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+      read(res).then(end, fail);
     });
-    call.once('timeout', () => call.destroy(new Error('no answer within 5 s')));
-    call.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    // The timeout of a socket is about silence; an answer that drips never lets it pass.
+    const timer = setTimeout(() => {
+      end(`no whole answer within ${deadline / 1000} s`);
+      call.destroy();
+    }, deadline);
+    const end = (outcome: Reply | string): void => {
+      clearTimeout(timer);
+      resolve(outcome);
+    };
+    const fail = (error: NodeJS.ErrnoException): void => end(error.code ?? error.message);
+    call.once('error', fail);
     call.end();
   });
 }
