@@ -162,6 +162,7 @@ async function asks(source: core.TokenSource): Promise<unknown> {
     audience: 'server-enforced',
     clockTolerance: 30,
     permittedAlgorithms: undefined,
+    timeout: 1,
     client: () => ({ id: 'api', authentication: core.clientSecretBasic('a-secret') }),
     metadata: async () => ({ issuer, introspection_endpoint: `${issuer}/introspect` }),
     http: async (_url, { headers, body }) => {

@@ -269,7 +269,7 @@ describe('discovery', () => {
     };
   }
 
-  it('the metadata are read anew when they are too old; the old ones serve on, whatever becomes of that', async () => {
+  it('metadata that are too old are read again in the background; a failure is reported once, and postpones the next attempt', async () => {
     let asked = 0;
     const counted =
       (behaviour: Behaviour): Behaviour =>
@@ -286,8 +286,16 @@ describe('discovery', () => {
       expect([await status(), await status(), asked]).toEqual([200, 200, 1]);
       server.metadata = counted(answer(500, ''));
       await sleep(1_100);
-      expect([await status(), await status()]).toEqual([200, 200]);
-      expect(asked).toBeGreaterThan(1);
+      expect([await status(), await status(), await status(), await status()]).toEqual([200, 200, 200, 200]);
+      // Both locations, once for all of the requests.
+      expect(asked).toBe(3);
+      expect(problems.filter(({ code }) => code === 'metadata_outdated')).toHaveLength(1);
+      await sleep(1_100);
+      await status();
+      await sleep(100);
+      expect(asked).toBe(5);
+      expect(problems.filter(({ code }) => code === 'metadata_outdated')).toHaveLength(1);
+      await sleep(2_000);
       server.metadata = counted(
         answer(200, { ...goodMetadata(server.issuer), introspection_endpoint: `${server.issuer}/moved` }),
       );
@@ -341,7 +349,7 @@ describe('the user’s own way to the server', () => {
       return new Agent(given);
     };
     expect(await status({ agent })).toBe(200);
-    expect(made).toEqual([{ keepAlive: true, ca: pki.ca.cert }]);
+    expect(made).toEqual([{ keepAlive: true, timeout: 10_000, ca: pki.ca.cert }]);
   });
 
   it.each<[string, () => Promise<Response>, number]>([

@@ -1,16 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import type { Http } from '../../packages/core/src/authorization-server/http.js';
-import { onceMore, protectedHttp } from '../../packages/core/src/authorization-server/protection.js';
+import { protectedHttp, retryBroken } from '../../packages/core/src/authorization-server/protection.js';
 import { CircuitBreaker } from '../../packages/core/src/circuit-breaker.js';
 import { RequestRefused } from '../../packages/core/src/errors.js';
 
-const rules = { maxInFlight: 2, maxQueued: 3, failuresToOpen: 3, probeInterval: 0.2 };
+const rules = { maxInFlight: 2, maxQueued: 3, failuresToOpen: 3, probeInterval: 0.2, timeout: 5 };
 const request = { method: 'POST', headers: {} };
 
 function protect(http: Http, changes: Partial<typeof rules> = {}) {
   const report = vi.fn();
-  const send = protectedHttp(http, 'https://as.example.com', { ...rules, ...changes }, report);
+  const { send } = protectedHttp(http, 'https://as.example.com', { ...rules, ...changes }, report);
   return {
     report,
     send: () => send('https://as.example.com/x', request).then(String, (error) => error.code),
@@ -115,6 +115,6 @@ it.each([
   ['authorization_server_invalid_answer', 1],
 ] as const)('%s: asked %s times', async (code, times) => {
   const ask = vi.fn(() => Promise.reject(new RequestRefused(code)));
-  await expect(onceMore(ask)).rejects.toThrow(code);
+  await expect(retryBroken(ask)).rejects.toThrow(code);
   expect(ask).toHaveBeenCalledTimes(times);
 });

@@ -2,12 +2,18 @@
 export interface BreakerRules {
   /** Failures in a row that open the breaker. */
   readonly failures: number;
-  /** Seconds between two attempts while it is open. */
+  /** Seconds from the end of one attempt to the next one while the breaker is open. */
   readonly probeInterval: number;
 }
 
-/** What an attempt came to, for the breaker: whether the server was there. */
-export type Verdict = 'answered' | 'failed';
+/** What an attempt came to. */
+export type Verdict =
+  | 'answered'
+  | 'failed'
+  /** The attempt says nothing about the server. */
+  | 'unknown'
+  /** The server asked for this many seconds without attempts. Counts as a failure. */
+  | { readonly restFor: number };
 
 /** Thrown instead of an attempt while the breaker is open. */
 export class CircuitOpen extends Error {
@@ -22,14 +28,15 @@ export class CircuitOpen extends Error {
 }
 
 /**
- * Closed: every attempt is made. Open, after some failures in a row: none is, but one each interval, the probe; while
- * it is under way the others do not wait for it. A probe that is answered closes the breaker.
+ * Closed: every attempt is made. Open, after some failures in a row: one attempt at a time is made, the probe, and the
+ * next one an interval after its end. No other attempt waits for the probe. A probe that is answered closes the breaker.
  */
 export class CircuitBreaker {
   readonly #rules: BreakerRules;
   readonly #onChange: (isOpen: boolean) => void;
   #failures = 0;
   #isOpen = false;
+  #isProbing = false;
   /** By the monotonic clock, in milliseconds. */
   #nextProbe = 0;
 
@@ -40,7 +47,13 @@ export class CircuitBreaker {
 
   /** Throws `CircuitOpen` when no attempt may be made now. */
   check(): void {
-    const wait = this.#isOpen ? this.#nextProbe - performance.now() : 0;
+    if (!this.#isOpen) {
+      return;
+    }
+    if (this.#isProbing) {
+      throw new CircuitOpen(this.#rules.probeInterval);
+    }
+    const wait = this.#nextProbe - performance.now();
     if (wait > 0) {
       throw new CircuitOpen(wait / 1000);
     }
@@ -53,9 +66,7 @@ export class CircuitBreaker {
   ): Promise<T> {
     this.check();
     const isProbe = this.#isOpen;
-    if (isProbe) {
-      this.#postponeProbe();
-    }
+    this.#isProbing = isProbe;
     try {
       const result = await attempt();
       this.#record(judge(result, undefined), isProbe);
@@ -71,18 +82,23 @@ export class CircuitBreaker {
     if (this.#isOpen && !isProbe) {
       return;
     }
-    this.#failures = verdict === 'failed' ? this.#failures + 1 : 0;
-    const shouldOpen = this.#isOpen ? verdict === 'failed' : this.#failures >= this.#rules.failures;
+    if (isProbe) {
+      this.#isProbing = false;
+    }
+    // The next attempt may be made at once.
+    if (verdict === 'unknown') {
+      return;
+    }
+    const hasFailed = verdict !== 'answered';
+    this.#failures = hasFailed ? this.#failures + 1 : 0;
+    const shouldOpen = this.#isOpen ? hasFailed : this.#failures >= this.#rules.failures;
     if (shouldOpen) {
-      this.#postponeProbe();
+      const rest = typeof verdict === 'object' ? verdict.restFor : 0;
+      this.#nextProbe = performance.now() + Math.max(this.#rules.probeInterval, rest) * 1000;
     }
     if (shouldOpen !== this.#isOpen) {
       this.#isOpen = shouldOpen;
       this.#onChange(shouldOpen);
     }
-  }
-
-  #postponeProbe(): void {
-    this.#nextProbe = performance.now() + this.#rules.probeInterval * 1000;
   }
 }

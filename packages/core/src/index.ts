@@ -14,7 +14,7 @@ export type {
   ClientIdentity,
   IdentityOptions,
 } from './authorization-server/client-identity.js';
-export type { AgentFactory, ConnectionOptions, Http, HttpRequest } from './authorization-server/http.js';
+export type { Http, HttpRequest } from './authorization-server/http.js';
 export {
   type AuthorizationServerAccess,
   type IntrospectionOptions,
@@ -27,6 +27,7 @@ export {
 } from './authorization-server/jwt.js';
 export type { Metadata } from './authorization-server/metadata.js';
 export type { DecryptionKey } from './authorization-server/nested-jwt.js';
+export type { AgentFactory, ConnectionOptions } from './authorization-server/pool.js';
 export type { PrivateKeyOptions } from './authorization-server/private-key.js';
 export type { SignatureAlgorithm } from './authorization-server/signature-algorithms.js';
 export type { SignedAnswers } from './authorization-server/signed-introspection.js';

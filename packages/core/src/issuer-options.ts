@@ -5,9 +5,10 @@ import {
   clientSecretBasic,
   clientSecretPost,
 } from './authorization-server/client-authentication.js';
-import type { AgentFactory, HttpRules } from './authorization-server/http.js';
+import type { HttpRules } from './authorization-server/http.js';
 import { introspection, type TokenSource } from './authorization-server/introspection.js';
 import { jwtAccessTokens } from './authorization-server/jwt.js';
+import type { AgentFactory } from './authorization-server/pool.js';
 import type { ProtectionRules } from './authorization-server/protection.js';
 import { ConfigurationError } from './errors.js';
 import {
@@ -72,21 +73,25 @@ export interface IssuerOptions {
 
 /** How we speak to the authorization server. */
 export interface HttpOptions {
-  /** Seconds for one exchange, its body included. Default 5; from 0.05 to 60. */
+  /**
+   * Seconds for one question to an endpoint: the proof of who we are (`bearerToken()`, `tlsClientAuth()`), its turn, its
+   * retries and the body of its answer. A `tokens` function of your own has four times as long. Default 5; from 0.05 to 60.
+   */
   readonly timeout?: number;
   /** Bytes of an answer's body, after decompression. Default 262,144; from 1,024 to 16,777,216. */
   readonly maxResponseSize?: number;
-  /** Exchanges with one authorization server under way at once. Default 100; from 1 to 10,000. */
+  /** Exchanges with one endpoint of the authorization server under way at once. Default 100; from 1 to 10,000. */
   readonly maxInFlight?: number;
-  /** Exchanges that wait for their turn; further requests get 503. Default 1,000; from 0 to 100,000. */
+  /** Exchanges with one endpoint that wait for their turn; further requests get 503. Default 1,000; from 0 to 100,000. */
   readonly maxQueued?: number;
   /**
-   * Failures in a row (no connection, no answer in time, 502, 503, 504) after which the server is given a rest. Default
-   * 5; from 1 to 1,000.
+   * Failures in a row of one endpoint (no connection, no answer in time, 502, 503, 504, or 429 with `Retry-After`) after which that
+   * endpoint is given a rest. Default 5; from 1 to 1,000.
    */
   readonly failuresToOpen?: number;
   /**
-   * Seconds between two attempts during the rest; requests between them get 503 at once. Default 1; from 0.05 to 300.
+   * Seconds from the end of one attempt to the next one during the rest; requests between them get 503 at once. An
+   * endpoint that asks for longer by `Retry-After` is tried after that time, or after 10 seconds. Default 1; from 0.05 to 300.
    */
   readonly probeInterval?: number;
   /**
@@ -95,9 +100,9 @@ export interface HttpOptions {
    */
   readonly ca?: SecureContextOptions['ca'];
   /**
-   * Makes the agent for connections, for a way through an HTTP proxy. Gets `{ keepAlive, ca, cert, key }`, what the
-   * connection must trust and show, and is called again when our own certificate has changed. Default: Node's
-   * `https.Agent` with these options.
+   * Makes the agent for connections, for a way through an HTTP proxy. Gets `{ keepAlive, timeout, ca, cert, key }`, what the
+   * connection to the authorization server must trust and show. Is called again when our own certificate has changed, and must
+   * return a new agent then. Default: Node's `https.Agent` with these options.
    */
   readonly agent?: AgentFactory;
   /**

@@ -182,7 +182,8 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     if (settings.explain) {
       explanations.set(refusal, explain());
     }
-    if (refusal.status === 503) {
+    // A process that ends is no problem that an operator has to solve.
+    if (refusal.status === 503 && refusal.code !== 'shutting_down') {
       report(refusal.code, refusal.message);
     }
     throw refusal;

@@ -1,3 +1,4 @@
+import type { AuthorizationServer } from 'oauth4webapi';
 import type { Asked } from '../cache/token-cache.js';
 import { RequestRefused } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
@@ -6,6 +7,7 @@ import type { NodeRequest } from '../request/bearer-token.js';
 import type { IssuerSelection } from '../request/issuer-selection.js';
 import type { TokenAnswer, TokenReader } from '../token-claims.js';
 import type { ClientAuthentication } from './client-authentication.js';
+import { untilAborted, withDeadline } from './deadline.js';
 import { createHttp, type HttpRules } from './http.js';
 import type { TokenSource } from './introspection.js';
 import { discoveredMetadata, givenMetadata, type MetadataRules } from './metadata.js';
@@ -44,32 +46,28 @@ export interface AuthorityOptions extends MetadataRules, ClaimRules {
 export function createAuthority(options: AuthorityOptions, report: ReportProblem): Authority {
   const { issuer, audience, clockTolerance, client, requireClient, mustBind } = options;
   const plainHttp = createHttp(options.http, client?.authentication.identity);
-  const http = protectedHttp(plainHttp.send, issuer, options.http, report);
-  const metadata =
-    givenMetadata(options) ??
-    discoveredMetadata(options, http, (server) => {
-      if (mustBind && server.tls_client_certificate_bound_access_tokens !== true) {
-        report(
-          'tokens_may_be_unbound',
-          `${issuer} does not say tls_client_certificate_bound_access_tokens: true (RFC 8705 §3.3); ` +
-            'tokens that it does not bind to a certificate are refused',
-        );
-      }
-      const { introspection_endpoint_auth_methods_supported: methods } = server;
-      const method = client?.authentication.method;
-      if (
-        Array.isArray(methods) &&
-        method !== undefined &&
-        method !== 'bearer' &&
-        !methods.includes(method)
-      ) {
-        report(
-          'client_authentication_unsupported',
-          `${issuer} accepts ${methods.join(', ')} at its introspection endpoint, not ${method} (RFC 8414 §2); ` +
-            'set the option clientAuthentication to one of them',
-        );
-      }
-    });
+  const protection = protectedHttp(plainHttp.send, issuer, options.http, report);
+  const { send: http } = protection;
+  const { timeout } = options.http;
+  const onFound = (server: AuthorizationServer): void => {
+    if (mustBind && server.tls_client_certificate_bound_access_tokens !== true) {
+      report(
+        'tokens_may_be_unbound',
+        `${issuer} does not say tls_client_certificate_bound_access_tokens: true (RFC 8705 §3.3); ` +
+          'tokens that it does not bind to a certificate are refused',
+      );
+    }
+    const { introspection_endpoint_auth_methods_supported: methods } = server;
+    const method = client?.authentication.method;
+    if (Array.isArray(methods) && method !== undefined && method !== 'bearer' && !methods.includes(method)) {
+      report(
+        'client_authentication_unsupported',
+        `${issuer} accepts ${methods.join(', ')} at its introspection endpoint, not ${method} (RFC 8414 §2); ` +
+          'set the option clientAuthentication to one of them',
+      );
+    }
+  };
+  const metadata = givenMetadata(options) ?? discoveredMetadata(options, { http, timeout, onFound, report });
   const { permittedAlgorithms } = options;
   const access = {
     issuer,
@@ -79,13 +77,40 @@ export function createAuthority(options: AuthorityOptions, report: ReportProblem
     client: requireClient,
     metadata,
     http,
+    timeout,
   };
   return Object.freeze({
     rules: { issuer, audience, clockTolerance },
-    read: options.tokens(access),
+    read: boundedReader(options.tokens(access), timeout),
     sharedId: JSON.stringify([issuer, client?.id, audience]),
-    close: plainHttp.close,
+    close: () => {
+      protection.close();
+      plainHttp.close();
+    },
   });
+}
+
+/** Metadata, keys, keys again and introspection: no token needs more questions, each of which has `http.timeout`. */
+const MAX_QUESTIONS = 4;
+
+/** Every token is decided in a time that is known: a source of the user's own may never settle. */
+function boundedReader(read: TokenReader, timeout: number): TokenReader {
+  const { introspect } = read;
+  const bounded = (ask: (token: string) => Promise<TokenAnswer>) => (token: string) =>
+    withDeadline(MAX_QUESTIONS * timeout, (signal) =>
+      untilAborted(signal, () => ask(token)).catch((error: unknown) => {
+        if (signal.aborted) {
+          const detail = `the option tokens gave nothing within ${MAX_QUESTIONS * timeout} s`;
+          throw new RequestRefused('internal_error', { detail });
+        }
+        throw error;
+      }),
+    );
+  const own = bounded(read);
+  if (introspect === undefined) {
+    return own;
+  }
+  return Object.assign(own, { introspect: introspect === read ? own : bounded(introspect) });
 }
 
 /** Finds whom to ask about a token. Throws `RequestRefused` for one that is meant for none of them. */

@@ -5,6 +5,7 @@ import {
   ClientSecretPost,
   TlsClientAuth,
 } from 'oauth4webapi';
+import { RequestRefused } from '../errors.js';
 import { checked, functionLike, secretText } from '../option-rules.js';
 import { type ClientIdentity, clientIdentity, type IdentityOptions } from './client-identity.js';
 import { type PrivateKeyOptions, privateKeyAssertion } from './private-key.js';
@@ -70,7 +71,8 @@ function byCertificate(method: string, path: string, options: IdentityOptions): 
 
 /**
  * An access token of our own, in the Authorization header (RFC 7662 §2.1). `token` is asked for each introspection: it
- * may keep a token until it expires. What it throws is our own trouble: 503.
+ * may keep a token until it expires. What it throws is our own trouble: 503, and the message of that error is not logged. It may take
+ * `http.timeout`.
  */
 export function bearerToken(token: () => string | Promise<string>): ClientAuthentication {
   // A text in place of the function is most likely the token itself.
@@ -79,7 +81,9 @@ export function bearerToken(token: () => string | Promise<string>): ClientAuthen
   const authenticate: ClientAuth = async (_server, _client, _body, headers) => {
     const value: unknown = await current();
     if (typeof value !== 'string' || !/^[\w\-.~+/]+=*$/.test(value)) {
-      throw new TypeError('bearerToken(token): the function gave no token of the form of RFC 6750 §2.1');
+      throw new RequestRefused('internal_error', {
+        detail: 'bearerToken(token): the function returned no token of the form of RFC 6750 §2.1',
+      });
     }
     headers.set('authorization', `Bearer ${value}`);
   };

@@ -1,7 +1,8 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
-import { ConfigurationError } from '../errors.js';
+import { createSecureContext } from 'node:tls';
+import { ConfigurationError, RequestRefused } from '../errors.js';
 import { problemReporter, type ReportProblem } from '../observe/events.js';
 import { OptionReader, text } from '../option-rules.js';
 
@@ -38,7 +39,10 @@ export function clientIdentity(path: string, options: IdentityOptions): ClientId
   if (given.isMissing('certFile') && given.isMissing('keyFile')) {
     const fixed = pair(given.required('cert', pemText), given.required('key', pemText));
     if (fixed === undefined) {
-      throw new ConfigurationError(`${path}.key`, 'it is not the key of cert; accepted is the one that is');
+      throw new ConfigurationError(
+        `${path}.key`,
+        'it is not the key of cert, or the chain behind cert is broken; accepted is the key of a whole chain',
+      );
     }
     return () => fixed;
   }
@@ -61,7 +65,9 @@ function givenBy(path: string, give: Extract<IdentityOptions, () => unknown>): C
     if (current === undefined || given !== current.given) {
       const pair = belongTogether(given);
       if (pair === undefined) {
-        throw new TypeError(`${path}: the function gave no certificate and key in PEM that belong together`);
+        throw new RequestRefused('internal_error', {
+          detail: `${path}: the function returned no certificate and key in PEM that belong together`,
+        });
       }
       current = { given, pair };
     }
@@ -96,7 +102,7 @@ function atStart(path: string, certFile: string, keyFile: string): CertificateAn
   if (read === undefined) {
     throw new ConfigurationError(
       path,
-      `${certFile} and ${keyFile} were given; accepted are a certificate and its key`,
+      `${certFile} and ${keyFile} were given; accepted are a certificate, with its whole chain if it has one, and its key`,
     );
   }
   return read;
@@ -123,7 +129,7 @@ async function readPair(
     }
     report(
       'own_certificate_mismatch',
-      `${certFile} and ${keyFile} do not belong together; the ones read before serve on`,
+      `${certFile} and ${keyFile} are no whole certificate chain and its key; the ones read before are still used`,
     );
   } catch (error) {
     report(
@@ -147,12 +153,26 @@ function belongTogether(given: unknown): CertificateAndKey | undefined {
   return cert === undefined || key === undefined ? undefined : pair(cert, key);
 }
 
+/** Returns nothing for a pair that TLS would not use: a broken chain behind a good certificate included. */
 function pair(cert: string | Buffer, key: string | Buffer): CertificateAndKey | undefined {
   try {
-    return new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))
-      ? Object.freeze({ cert, key })
-      : undefined;
+    if (!isWhole(cert) || !new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) {
+      return undefined;
+    }
+    createSecureContext({ cert, key });
+    return Object.freeze({ cert, key });
   } catch {
     return undefined;
   }
+}
+
+/** OpenSSL takes a chain that breaks off inside a `-----BEGIN` line for one that ends before that line. */
+function isWhole(pem: string | Buffer): boolean {
+  const markers = String(pem)
+    .replace(/^\uFEFF/, '')
+    .split(/\r?\n/)
+    .filter((line) => /^-----|^-+$/.test(line));
+  const isMarker = (line: string, index: number): boolean =>
+    (index % 2 === 0 ? /^-----BEGIN [A-Z0-9 ]+-----\s*$/ : /^-----END [A-Z0-9 ]+-----\s*$/).test(line);
+  return markers.length % 2 === 0 && markers.every(isMarker);
 }

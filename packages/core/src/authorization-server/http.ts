@@ -1,12 +1,15 @@
-import { Agent } from 'node:https';
 import type { SecureContextOptions } from 'node:tls';
 import fetch, { FetchError } from 'node-fetch';
 import { RequestRefused } from '../errors.js';
+import { shownUrl } from '../shown-url.js';
 import type { CertificateAndKey, ClientIdentity } from './client-identity.js';
+import { untilAborted, withDeadline } from './deadline.js';
+import { type AgentFactory, createPool, type Pool, type WatchedAgent } from './pool.js';
+import { shownError } from './shown-error.js';
 
 /** How we speak to the authorization server. */
 export interface HttpRules {
-  /** Seconds for one whole exchange, the body included. */
+  /** Seconds for one question: its proof of who we are, its turn, its retries, and the body of its answer. */
   readonly timeout: number;
   /** Bytes of an answer's body, after decompression. */
   readonly maxResponseSize: number;
@@ -18,136 +21,160 @@ export interface HttpRules {
   readonly fetch: typeof globalThis.fetch | undefined;
 }
 
-/** What a connection to the authorization server must trust and show. */
-export interface ConnectionOptions {
-  /** Connections are used again. */
-  readonly keepAlive: true;
-  /** The option `http.ca`. */
-  readonly ca: SecureContextOptions['ca'];
-  /** Our own certificate in PEM, for the methods that prove themselves in TLS. */
-  readonly cert?: string | Buffer;
-  /** Its key in PEM. */
-  readonly key?: string | Buffer;
-}
-
-/** Makes the agent for connections; called again when our own certificate has changed. */
-export type AgentFactory = (options: ConnectionOptions) => Agent;
-
 /** The part of a request that oauth4webapi sets. */
 export interface HttpRequest {
   readonly method: string;
   readonly headers: Record<string, string>;
   readonly body?: URLSearchParams | string | null | undefined;
+  /** The clock of the question that this request belongs to. Default: the request has `http.timeout` for itself. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Sends one request and resolves with the whole answer; rejects with `RequestRefused`. */
 export type Http = (url: string, request: HttpRequest) => Promise<Response>;
 
 /**
+ * Thrown when a connection that an earlier exchange had used broke, or stayed silent. This says nothing about the server: the
+ * connection may have been dead for long.
+ */
+export class StaleConnection extends RequestRefused {}
+
+/**
  * node-fetch over kept-alive connections. The answer is read to its end here, within the time and size limits, so
- * that whoever handles it meets no stream. Redirects are not followed: a token would be sent on (RFC 9700 §4.12).
+ * that no caller handles a stream. Redirects are not followed: a token would be sent on (RFC 9700 §4.12).
  */
 export function createHttp(
   rules: HttpRules,
   identity?: ClientIdentity,
 ): { readonly send: Http; readonly close: () => void } {
   const { timeout, maxResponseSize, ca } = rules;
-  const pool = agents(ca, rules.agent ?? ((options) => new Agent(options)));
+  const pool = createPool(ca, rules.agent);
   const send =
     rules.fetch === undefined
-      ? sentByNodeFetch(pool.agentOf, maxResponseSize, identity)
+      ? sentByNodeFetch(pool, maxResponseSize, identity)
       : sentBy(rules.fetch, maxResponseSize);
   return {
-    send: async (url, request) => {
-      const signal = AbortSignal.timeout(timeout * 1000);
-      try {
-        return await send(url, request, signal);
-      } catch (error) {
-        throw asTrouble(error, url, signal.aborted);
-      }
-    },
+    send: (url, request) =>
+      timed(timeout, request, async (signal) => {
+        try {
+          signal.throwIfAborted();
+          return await send(url, request, signal);
+        } catch (error) {
+          throw asTrouble(error, url, signal.aborted);
+        }
+      }),
     close: pool.close,
   };
 }
 
+/** Runs `work` by the clock of the request's question, or by one of its own. */
+export function timed<T>(
+  timeout: number,
+  { signal }: Pick<HttpRequest, 'signal'>,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  return signal === undefined ? withDeadline(timeout, work) : work(signal);
+}
+
 type Send = (url: string, request: HttpRequest, signal: AbortSignal) => Promise<Response>;
 
-function sentByNodeFetch(agentOf: AgentOf, maxResponseSize: number, identity?: ClientIdentity): Send {
+function sentByNodeFetch(pool: Pool, maxResponseSize: number, identity?: ClientIdentity): Send {
   return async (url, { method, headers, body = null }, signal) => {
-    const certificate = await ownCertificate(identity);
+    const certificate = identity && (await ownCertificate(identity, signal));
+    const connection = pool.connect(certificate);
     const answer = await fetch(url, {
       method,
       headers,
       body,
       redirect: 'manual',
-      agent: agentOf(certificate),
+      agent: connection.agent,
       size: maxResponseSize,
       signal,
+    }).catch((error: unknown) => {
+      throw unlessStale(error, url, connection, signal.aborted);
     });
     return new Response(await answer.arrayBuffer(), { status: answer.status, headers: [...answer.headers] });
   };
 }
 
+/**
+ * Nothing came back: over a connection that was new, or over one that may have been dead. Of the connections that stay silent at the
+ * same time the first counts as a timeout of the server, as the server itself may be silent.
+ */
+function unlessStale(error: unknown, url: string, connection: WatchedAgent, timedOut: boolean): unknown {
+  const isBroken = error instanceof FetchError && error.type === 'system';
+  if (!connection.wasReused() || !(isBroken || timedOut)) {
+    return error;
+  }
+  const isFirst = connection.dropIdle();
+  if (timedOut && isFirst) {
+    return error;
+  }
+  const { code, detail } = asTrouble(error, url, timedOut);
+  return new StaleConnection(code, { detail: `${detail} (over a connection that had been used before)` });
+}
+
 /** Another transport keeps to the same rules; its answer is counted as it comes. */
 function sentBy(userFetch: typeof globalThis.fetch, maxResponseSize: number): Send {
-  return async (url, { method, headers, body = null }, signal) => {
-    const answer = await userFetch(url, { method, headers, body, redirect: 'manual', signal }).catch(() => {
-      const detail = `http.fetch brought no answer from ${url}`;
-      throw new RequestRefused('authorization_server_unreachable', { detail });
+  return (url, { method, headers, body = null }, signal) =>
+    untilAborted(signal, async () => {
+      const answer = await callFetch(userFetch, url, { method, headers, body, redirect: 'manual', signal });
+      const read = await readBody(answer.body, maxResponseSize, signal);
+      return new Response(read, { status: answer.status, headers: answer.headers });
     });
-    const chunks: Uint8Array[] = [];
-    let size = 0;
-    for await (const chunk of answer.body ?? []) {
-      size += chunk.length;
-      if (size > maxResponseSize) {
-        throw new RangeError('the body is larger than http.maxResponseSize');
-      }
-      chunks.push(chunk);
-    }
-    return new Response(Buffer.concat(chunks), { status: answer.status, headers: answer.headers });
-  };
 }
+
+async function callFetch(
+  userFetch: typeof globalThis.fetch,
+  url: string,
+  request: RequestInit,
+): Promise<Response> {
+  try {
+    return await userFetch(url, request);
+  } catch (error) {
+    // The message may quote the request.
+    const detail = `http.fetch brought no answer from ${shownUrl(url)}: ${shownError(error)}`;
+    throw new RequestRefused('authorization_server_unreachable', { detail });
+  }
+}
+
+async function readBody(
+  body: AsyncIterable<Uint8Array> | null,
+  maxSize: number,
+  signal: AbortSignal,
+): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of body ?? []) {
+    size += chunk.length;
+    if (size > maxSize) {
+      throw new BodyTooLarge();
+    }
+    if (signal.aborted) {
+      break;
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+class BodyTooLarge extends Error {}
 
 /** A certificate of ours that can't be had is our own trouble, not the server's. */
-async function ownCertificate(identity: ClientIdentity | undefined): Promise<CertificateAndKey | undefined> {
+async function ownCertificate(identity: ClientIdentity, signal: AbortSignal): Promise<CertificateAndKey> {
   try {
-    return await identity?.();
+    return await untilAborted(signal, identity);
   } catch (error) {
-    throw new RequestRefused('internal_error', { detail: (error as Error).message, cause: error });
+    if (error instanceof RequestRefused) {
+      throw error;
+    }
+    const why = signal.aborted ? 'came in time' : `can be had: ${shownError(error)}`;
+    throw new OwnCertificateTrouble('internal_error', { detail: `no certificate of our own ${why}` });
   }
 }
 
-type AgentOf = (identity: CertificateAndKey | undefined) => Agent;
-
-/**
- * Connections that carry our certificate of the moment. When it changes, new exchanges get new connections; those under
- * way end on the old ones, which are not used again.
- */
-function agents(ca: HttpRules['ca'], make: AgentFactory): { agentOf: AgentOf; close: () => void } {
-  let current = {
-    identity: undefined as CertificateAndKey | undefined,
-    agent: make({ keepAlive: true, ca }),
-  };
-  return {
-    agentOf(identity) {
-      if (identity !== current.identity) {
-        const { agent: old } = current;
-        current = { identity, agent: make({ keepAlive: true, ca, ...identity }) };
-        endIdle(old);
-      }
-      return current.agent;
-    },
-    close: () => endIdle(current.agent),
-  };
-}
-
-/** Those in use end with their exchange. */
-function endIdle(agent: Agent): void {
-  agent.maxFreeSockets = 0;
-  for (const socket of Object.values(agent.freeSockets).flatMap((sockets) => sockets ?? [])) {
-    socket.destroy();
-  }
-}
+/** Keeps its code even when the time is up. */
+class OwnCertificateTrouble extends RequestRefused {}
 
 /** What OpenSSL says of a chain that ends in an authority it does not know. */
 export const unknownAuthority: ReadonlySet<string> = new Set([
@@ -159,21 +186,31 @@ export const unknownAuthority: ReadonlySet<string> = new Set([
 ]);
 
 function asTrouble(error: unknown, url: string, timedOut: boolean): RequestRefused {
+  const server = shownUrl(url);
+  if (error instanceof StaleConnection || error instanceof OwnCertificateTrouble) {
+    return error;
+  }
   if (timedOut) {
-    return new RequestRefused('authorization_server_timeout', { detail: `no answer in time from ${url}` });
+    return new RequestRefused('authorization_server_timeout', { detail: `no answer in time from ${server}` });
   }
   if (error instanceof RequestRefused) {
     return error;
   }
   if (error instanceof FetchError && error.type === 'system') {
-    const code = error.code ?? error.message;
+    const code = /^\w{1,60}$/.test(error.code ?? '') ? String(error.code) : 'it broke';
     const fix = unknownAuthority.has(code)
       ? '; give the PEM of its authority to http.ca or MTLS_BOUND_CA_FILE'
       : '';
-    const detail = `no connection to ${url}: ${code}${fix}`;
+    const detail = `no connection to ${server}: ${code}${fix}`;
     return new RequestRefused('authorization_server_unreachable', { detail });
   }
-  // Too large, badly compressed, or a status that no final answer has.
-  const detail = `an unusable answer from ${url}: ${error instanceof Error ? error.message : 'unknown'}`;
+  const detail = `an unusable answer from ${server}: ${whyUnusable(error)}`;
   return new RequestRefused('authorization_server_invalid_answer', { detail });
+}
+
+/** Too large, badly compressed, or a status that no final answer has. A message may quote the URL or the body. */
+function whyUnusable(error: unknown): string {
+  const isTooLarge =
+    error instanceof BodyTooLarge || (error instanceof FetchError && error.type === 'max-size');
+  return isTooLarge ? 'the body is larger than http.maxResponseSize' : shownError(error);
 }

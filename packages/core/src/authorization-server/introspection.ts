@@ -1,5 +1,6 @@
 import {
   type AuthorizationServer,
+  type ClientAuth,
   customFetch,
   introspectionRequest,
   processIntrospectionResponse,
@@ -8,13 +9,16 @@ import { RequestRefused } from '../errors.js';
 import { currentInteraction, interactionHeader } from '../interaction.js';
 import { traceIntrospection } from '../observe/events.js';
 import { flag, isHttpsUrl, OptionReader, textRecord } from '../option-rules.js';
+import { hasUserInfo, shownUrl } from '../shown-url.js';
 import { readTokenClaims, type TokenAnswer, type TokenReader } from '../token-claims.js';
 import type { ClientAuthentication } from './client-authentication.js';
+import { untilAborted, withDeadline } from './deadline.js';
 import type { Http } from './http.js';
 import { remoteKeys } from './key-set.js';
 import type { Metadata } from './metadata.js';
-import { onceMore } from './protection.js';
-import { readRetryAfter } from './retry-after.js';
+import { retryBroken } from './protection.js';
+import { isFromGateway, readRetryAfter, serverTrouble } from './retry-after.js';
+import { shownError } from './shown-error.js';
 import { acceptedAlgorithms } from './signature-algorithms.js';
 import {
   readSignedAnswer,
@@ -42,6 +46,8 @@ export interface AuthorizationServerAccess {
   readonly metadata: Metadata;
   /** Sends a request to the server, within the limits of the option `http`. */
   readonly http: Http;
+  /** Seconds for one question to the server: the option `http.timeout`. */
+  readonly timeout: number;
 }
 
 /** How tokens become claims: made once at start-up, then asked for each token that the cache does not know. */
@@ -82,7 +88,7 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
     ...(given.optional('tokenTypeHint', flag) && { token_type_hint: 'access_token' }),
   };
   return (access) => {
-    const { issuer, metadata, http } = access;
+    const { issuer, metadata, http, timeout } = access;
     const { id: clientId, authentication } = access.client();
     const algorithms = acceptedAlgorithms(
       'introspection().signed.algorithms',
@@ -95,15 +101,18 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
     const ask = async (token: string): Promise<TokenAnswer> => {
       const server = await metadata();
       const endpoint = introspectionEndpoint(server, viaMutualTls);
-      // A new request each time: an assertion must not arrive twice.
-      const response = await onceMore(() =>
-        introspectionRequest(server, client, authentication.authenticate, token, {
-          [customFetch]: http,
-          ...interactionHeaders(),
-          additionalParameters,
-          requestJwtResponse: format !== undefined,
-        }),
-      );
+      const response = await withDeadline(timeout, (signal) =>
+        // A new request each time: an assertion must not arrive twice.
+        retryBroken(() =>
+          introspectionRequest(server, client, provenBy(authentication, signal), token, {
+            [customFetch]: http,
+            ...interactionHeaders(),
+            additionalParameters,
+            requestJwtResponse: format !== undefined,
+            signal,
+          }),
+        ),
+      ).catch(rethrowWithoutMessage);
       if (response.status === 400 && (badRequestMeansInactive || (await isAboutTheToken(response)))) {
         return 'token_inactive';
       }
@@ -131,6 +140,33 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
   };
 }
 
+/**
+ * Proves who we are until the question's time is up. What fails here is our own trouble. Its error may quote a secret, so that its
+ * message is not kept.
+ */
+function provenBy({ method, authenticate }: ClientAuthentication, signal: AbortSignal): ClientAuth {
+  return async (...args) => {
+    try {
+      await untilAborted(signal, () => authenticate(...args));
+    } catch (error) {
+      if (error instanceof RequestRefused) {
+        throw error;
+      }
+      const why = signal.aborted ? 'took longer than http.timeout' : `failed: ${shownError(error)}`;
+      throw new RequestRefused('internal_error', { detail: `our own ${method} ${why}` });
+    }
+  };
+}
+
+function rethrowWithoutMessage(error: unknown): never {
+  if (error instanceof RequestRefused) {
+    throw error;
+  }
+  throw new RequestRefused('internal_error', {
+    detail: `the introspection request could not be made: ${shownError(error)}`,
+  });
+}
+
 /** FAPI's interaction id goes on to the authorization server (FAPI 1.0 Part 1 §6.2.1). */
 function interactionHeaders(): { headers?: Record<string, string> } {
   const id = currentInteraction();
@@ -141,11 +177,11 @@ function interactionHeaders(): { headers?: Record<string, string> } {
 function introspectionEndpoint(server: AuthorizationServer, viaMutualTls: boolean): string {
   const alias = viaMutualTls ? server.mtls_endpoint_aliases?.introspection_endpoint : undefined;
   const endpoint = alias ?? server.introspection_endpoint;
-  if (isHttpsUrl(endpoint)) {
+  if (isHttpsUrl(endpoint) && !hasUserInfo(endpoint)) {
     return endpoint;
   }
   throw new RequestRefused('authorization_server_unsuitable', {
-    detail: `the metadata of ${server.issuer} names no introspection_endpoint with https`,
+    detail: `the metadata of ${server.issuer} names no introspection_endpoint with https and without user name`,
   });
 }
 
@@ -200,24 +236,25 @@ function readAnswer(answer: Record<string, unknown>, issuer: string): TokenAnswe
 }
 
 function invalidAnswer(endpoint: string, why: string): RequestRefused {
-  return new RequestRefused('authorization_server_invalid_answer', { detail: `${endpoint}: ${why}` });
+  return new RequestRefused('authorization_server_invalid_answer', {
+    detail: `${shownUrl(endpoint)}: ${why}`,
+  });
 }
 
 /** An error status is never a verdict on the client's token (RFC 7662 §2.3): it is trouble between the server and us. */
 function statusTrouble(response: Response, endpoint: string, method: string): RequestRefused {
   const { status } = response;
-  const detail = `${endpoint} answered ${status}`;
+  const detail = `${shownUrl(endpoint)} answered ${status}`;
   if (status === 401 || status === 403) {
+    if (isFromGateway(response)) {
+      return new RequestRefused('authorization_server_failed', {
+        detail: `${detail} in HTML, most likely by a firewall or proxy in front of the server`,
+        ...readRetryAfter(response.headers.get('retry-after')),
+      });
+    }
     return new RequestRefused('authorization_server_refused_credentials', {
       detail: `${detail} to our own ${method}; check clientId, its credential and its right to introspect`,
     });
   }
-  const retryAfter = readRetryAfter(response.headers.get('retry-after'));
-  if (status === 429) {
-    return new RequestRefused('authorization_server_overloaded', { detail, ...retryAfter });
-  }
-  if (status >= 500) {
-    return new RequestRefused('authorization_server_failed', { detail, ...retryAfter });
-  }
-  return invalidAnswer(endpoint, `status ${status}`);
+  return serverTrouble(response, shownUrl(endpoint)) ?? invalidAnswer(endpoint, `status ${status}`);
 }

@@ -2,8 +2,10 @@ import { createPublicKey } from 'node:crypto';
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWK, type JWTVerifyGetKey } from 'jose';
 import { RequestRefused } from '../errors.js';
 import { isHttpsUrl } from '../option-rules.js';
+import { shownUrl } from '../shown-url.js';
 import type { Http } from './http.js';
 import type { Metadata } from './metadata.js';
+import { serverTrouble } from './retry-after.js';
 
 /** Seconds for which keys serve before they are fetched anew. */
 const MAX_AGE = 600;
@@ -67,13 +69,18 @@ async function fetchKeys(uri: string, http: Http): Promise<Known> {
     headers: { accept: 'application/json, application/jwk-set+json' },
   });
   if (response.status !== 200) {
-    throw new RequestRefused('authorization_server_failed', { detail: `${uri} answered ${response.status}` });
+    const detail = `${shownUrl(uri)} answered ${response.status}`;
+    throw (
+      serverTrouble(response, shownUrl(uri)) ?? new RequestRefused('authorization_server_failed', { detail })
+    );
   }
   try {
     const { keys } = (await response.json()) as JSONWebKeySet;
     return { find: createLocalJWKSet({ keys: keys.filter(isStrong) }), uri, fetchedAt: Date.now() };
   } catch {
-    throw new RequestRefused('authorization_server_invalid_answer', { detail: `${uri} gave no key set` });
+    throw new RequestRefused('authorization_server_invalid_answer', {
+      detail: `${shownUrl(uri)} gave no key set`,
+    });
   }
 }
 

@@ -7,7 +7,11 @@ import {
   processDiscoveryResponse,
 } from 'oauth4webapi';
 import { RequestRefused } from '../errors.js';
+import type { ReportProblem } from '../observe/events.js';
+import { withDeadline } from './deadline.js';
 import type { Http } from './http.js';
+import { readRetryAfter, serverTrouble } from './retry-after.js';
+import { shownError } from './shown-error.js';
 
 /** The authorization server's metadata, discovered when first needed. Rejects with `RequestRefused`. */
 export type Metadata = () => Promise<AuthorizationServer>;
@@ -30,22 +34,39 @@ export function givenMetadata({ issuer, metadata }: MetadataRules): Metadata | u
   return server && (async () => server);
 }
 
+/** Milliseconds until metadata that could not be read again are tried once more; twice as long after each further failure. */
+const FIRST_PAUSE = 1_000;
+const LONGEST_PAUSE = 300_000;
+
+/** What discovery needs besides the issuer. */
+export interface Discovery {
+  readonly http: Http;
+  /** Seconds for one discovery, at both locations. */
+  readonly timeout: number;
+  readonly onFound: (server: AuthorizationServer) => void;
+  readonly report: ReportProblem;
+}
+
 /**
- * Discovers the metadata of `issuer` at the first call, shared by all who wait, and shows it to `onFound`. When they are
- * too old they are read anew, while the old ones serve on. A failure is not kept: the next call tries again.
+ * Discovers the metadata of `issuer` at the first call, shared by all callers that wait, and shows it to `onFound`. When they are
+ * too old they are read again in the background, while the old ones are used: no caller waits. Failures to read them again
+ * are reported once, and each makes the pause before the next attempt longer. A failure of the first discovery is not kept.
  */
 export function discoveredMetadata(
   { issuer, metadataMaxAge }: MetadataRules,
-  http: Http,
-  onFound: (server: AuthorizationServer) => void,
+  { http, timeout, onFound, report }: Discovery,
 ): Metadata {
-  let known: { readonly server: AuthorizationServer; readonly staleAt: number } | undefined;
+  let known: AuthorizationServer | undefined;
+  let nextAttempt = 0;
+  let pause = FIRST_PAUSE;
   let discovery: Promise<AuthorizationServer> | undefined;
 
   async function discoverOnce(): Promise<AuthorizationServer> {
     try {
-      const server = await discover(issuer, http);
-      known = { server, staleAt: Date.now() + metadataMaxAge * 1000 };
+      const server = await withDeadline(timeout, (signal) => discover(issuer, http, signal));
+      known = server;
+      nextAttempt = Date.now() + metadataMaxAge * 1000;
+      pause = FIRST_PAUSE;
       onFound(server);
       return server;
     } finally {
@@ -53,25 +74,36 @@ export function discoveredMetadata(
     }
   }
 
-  return async () => {
-    if (known !== undefined && Date.now() < known.staleAt) {
-      return known.server;
+  function postpone(error: unknown): void {
+    if (pause === FIRST_PAUSE) {
+      const why = error instanceof RequestRefused ? error.message : shownError(error);
+      report(
+        'metadata_outdated',
+        `the metadata of ${issuer} can not be read again; the old ones are used: ${why}`,
+      );
     }
-    discovery ??= discoverOnce();
+    nextAttempt = Date.now() + pause;
+    pause = Math.min(2 * pause, LONGEST_PAUSE);
+  }
+
+  return async () => {
     if (known === undefined) {
+      discovery ??= discoverOnce();
       return discovery;
     }
-    // Endpoints seldom change and the old ones were good: nobody waits, and a failure is for the next call to mend.
-    discovery.catch(() => undefined);
-    return known.server;
+    if (discovery === undefined && Date.now() >= nextAttempt) {
+      discovery = discoverOnce();
+      discovery.catch(postpone);
+    }
+    return known;
   };
 }
 
-async function discover(issuer: string, http: Http): Promise<AuthorizationServer> {
+async function discover(issuer: string, http: Http, signal: AbortSignal): Promise<AuthorizationServer> {
   let trouble: RequestRefused | undefined;
   for (const algorithm of locations) {
     const url = new URL(issuer);
-    const response = await discoveryRequest(url, { algorithm, [customFetch]: http });
+    const response = await discoveryRequest(url, { algorithm, [customFetch]: http, signal });
     if (response.status === 200) {
       const metadata = await read(url, response);
       // oauth4webapi compares as URLs; the standard wants the identical string (RFC 8414 §3.3).
@@ -80,9 +112,21 @@ async function discover(issuer: string, http: Http): Promise<AuthorizationServer
       }
       trouble ??= metadata instanceof RequestRefused ? metadata : mismatch(issuer, metadata.issuer);
     }
-    trouble ??= response.status >= 500 ? failed(issuer, response.status) : undefined;
+    trouble ??= statusTrouble(response, issuer);
   }
   throw trouble ?? notFound(issuer);
+}
+
+/** 404 and its like say that the document is elsewhere. A firewall's 401 and 403 say nothing about the option `issuer`. */
+function statusTrouble(response: Response, issuer: string): RequestRefused | undefined {
+  const { status, headers } = response;
+  if (status === 401 || status === 403) {
+    return new RequestRefused('authorization_server_failed', {
+      detail: `discovery of ${issuer} answered ${status}; a firewall or proxy may not let this API through`,
+      ...readRetryAfter(headers.get('retry-after')),
+    });
+  }
+  return serverTrouble(response, `discovery of ${issuer}`);
 }
 
 async function read(url: URL, response: Response): Promise<AuthorizationServer | RequestRefused> {
@@ -101,12 +145,6 @@ function mismatch(expected: string, found: string | undefined): RequestRefused {
   const says = found === undefined ? 'another issuer' : `issuer ${found}`;
   return new RequestRefused('authorization_server_issuer_mismatch', {
     detail: `the metadata found for ${expected} says ${says}; set the option issuer to the server's own spelling`,
-  });
-}
-
-function failed(issuer: string, status: number): RequestRefused {
-  return new RequestRefused('authorization_server_failed', {
-    detail: `discovery of ${issuer} answered ${status}`,
   });
 }
 

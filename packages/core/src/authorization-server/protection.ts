@@ -1,58 +1,134 @@
-import pLimit from 'p-limit';
+import { LRUCache } from 'lru-cache';
+import pLimit, { type LimitFunction } from 'p-limit';
 import { CircuitBreaker, CircuitOpen, type Verdict } from '../circuit-breaker.js';
 import { RequestRefused } from '../errors.js';
-import { publishBreaker, type ReportProblem } from '../observe/events.js';
-import type { Http } from './http.js';
+import { type BreakerListing, listBreaker, type ReportProblem } from '../observe/events.js';
+import { shownUrl } from '../shown-url.js';
+import { type Http, StaleConnection, timed } from './http.js';
+import { readRetryAfter } from './retry-after.js';
 
 /** How much of us an authorization server has to bear. */
 export interface ProtectionRules {
-  /** Exchanges under way at once. */
+  /** Exchanges under way at once with one endpoint. */
   readonly maxInFlight: number;
-  /** Exchanges that wait for their turn; beyond that they are refused. */
+  /** Exchanges with one endpoint that wait for their turn; beyond that they are refused. */
   readonly maxQueued: number;
-  /** Failures in a row after which it is given a rest. */
+  /** Failures in a row after which an endpoint is given a rest. */
   readonly failuresToOpen: number;
   /** Seconds between two attempts during the rest. */
   readonly probeInterval: number;
+  /** Seconds for one question. */
+  readonly timeout: number;
 }
 
 /**
- * The same exchanges, but never too many at once, and next to none while the server is not there: a request that would
- * have waited for a time-out is refused at once.
+ * Seconds. An endpoint that asks for a longer rest by `Retry-After` is tried after this time all the same: a client that
+ * can make the server answer so must not shut out the others for long.
  */
-export function protectedHttp(http: Http, name: string, rules: ProtectionRules, report: ReportProblem): Http {
-  const { maxInFlight, maxQueued, failuresToOpen, probeInterval } = rules;
-  const limit = pLimit(maxInFlight);
-  const breaker = new CircuitBreaker({ failures: failuresToOpen, probeInterval }, (isOpen) => {
-    const message = isOpen
-      ? `${name} failed ${failuresToOpen} times in a row; it is asked every ${probeInterval} s until it answers`
-      : `${name} answers again`;
-    publishBreaker({ issuer: name, state: isOpen ? 'open' : 'closed' });
-    report(isOpen ? 'authorization_server_suspended' : 'authorization_server_resumed', message);
+const LONGEST_REST = 10;
+
+/** Metadata, keys and introspection are four endpoints; the rest is for servers that change theirs, and for own sources. */
+const MAX_ENDPOINTS = 32;
+
+/** One URL of a server: its failures, its load and its rest say nothing about another one. */
+interface Endpoint {
+  readonly breaker: CircuitBreaker;
+  readonly limit: LimitFunction;
+  readonly listing: BreakerListing;
+}
+
+/**
+ * Sends the same exchanges, but never too many at once to one endpoint, and next to none while that endpoint is not there: a
+ * request that would have waited for a timeout is refused at once.
+ */
+export function protectedHttp(
+  http: Http,
+  issuer: string,
+  rules: ProtectionRules,
+  report: ReportProblem,
+): { readonly send: Http; readonly close: () => void } {
+  const { maxInFlight, maxQueued, timeout } = rules;
+  const endpoints = new LRUCache<string, Endpoint>({
+    max: MAX_ENDPOINTS,
+    dispose: ({ listing }) => listing.end(),
   });
-  return async (url, request) => {
+
+  function endpointOf(name: string): Endpoint {
+    const known = endpoints.get(name);
+    if (known !== undefined) {
+      return known;
+    }
+    const endpoint = createEndpoint(name, issuer, rules, report);
+    endpoints.set(name, endpoint);
+    return endpoint;
+  }
+
+  const send: Http = async (url, request) => {
+    const name = shownUrl(url);
+    const { breaker, limit } = endpointOf(name);
     try {
-      // Who finds the breaker open need not queue to learn it.
+      // A request that finds the breaker open need not queue to learn it.
       breaker.check();
-      if (limit.pendingCount >= maxQueued) {
-        throw new RequestRefused('authorization_server_not_asked', {
-          detail: `${maxInFlight} exchanges with ${name} are under way and ${maxQueued} wait (http.maxInFlight, http.maxQueued)`,
-          retryAfter: 1,
-        });
+      if (limit.activeCount + limit.pendingCount >= maxInFlight + maxQueued) {
+        throw notAsked(
+          `${maxInFlight} exchanges with ${name} are under way and ${maxQueued} wait (http.maxInFlight, http.maxQueued)`,
+        );
       }
-      const attempt = () => breaker.run(() => http(url, request), judge);
-      return await limit(() => (request.method === 'GET' ? onceMore(attempt) : attempt()));
+      return await timed(timeout, request, (signal) => {
+        const attempt = () => breaker.run(() => http(url, { ...request, signal }), judge);
+        const noTurn = () => notAsked(`no turn in time among the exchanges with ${name} (http.maxInFlight)`);
+        return inTurn(limit, signal, noTurn, () =>
+          request.method === 'GET' ? retryBroken(attempt) : attempt(),
+        );
+      });
     } catch (error) {
       throw error instanceof CircuitOpen ? suspended(name, error) : error;
     }
   };
+  return { send, close: () => endpoints.clear() };
+}
+
+function createEndpoint(
+  name: string,
+  issuer: string,
+  { maxInFlight, failuresToOpen, probeInterval }: ProtectionRules,
+  report: ReportProblem,
+): Endpoint {
+  const listing = listBreaker({ issuer, endpoint: name });
+  const breaker = new CircuitBreaker({ failures: failuresToOpen, probeInterval }, (isOpen) => {
+    listing.show(isOpen);
+    const message = isOpen
+      ? `${name} failed or asked for a rest ${failuresToOpen} times in a row; one request at a time tries it until it answers`
+      : `${name} answers again`;
+    report(isOpen ? 'authorization_server_suspended' : 'authorization_server_resumed', message);
+  });
+  return { breaker, limit: pLimit(maxInFlight), listing };
+}
+
+function notAsked(detail: string, retryAfter = 1): RequestRefused {
+  return new RequestRefused('authorization_server_not_asked', { detail, retryAfter });
 }
 
 function suspended(name: string, open: CircuitOpen): RequestRefused {
-  const retryAfter = Math.max(1, Math.ceil(open.retryAfter));
-  return new RequestRefused('authorization_server_not_asked', {
-    detail: `${name}: ${open.message}`,
-    retryAfter,
+  return notAsked(`${name}: ${open.message}`, Math.max(1, Math.ceil(open.retryAfter)));
+}
+
+/** Waits for a turn until the signal is aborted; `work` then ends by the same signal. */
+function inTurn<T>(
+  limit: LimitFunction,
+  signal: AbortSignal,
+  noTurn: () => RequestRefused,
+  work: () => Promise<T>,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const giveUp = (): void => reject(noTurn());
+    signal.addEventListener('abort', giveUp, { once: true });
+    void limit(async () => {
+      signal.removeEventListener('abort', giveUp);
+      if (!signal.aborted) {
+        await work().then(resolve, reject);
+      }
+    });
   });
 }
 
@@ -60,12 +136,20 @@ function suspended(name: string, open: CircuitOpen): RequestRefused {
 const gatewayStatuses = new Set([502, 503, 504]);
 
 /**
- * Only what shows that the server is not there counts: a client could make up a token that a server answers 500 to, or
- * too much, and would shut out everybody else.
+ * Only what shows that the server is not there, or that it wants a rest, counts: a client could make up a token that a
+ * server answers 500 to, or too much, and would shut out the others.
  */
 function judge(response: Response | undefined, error: unknown): Verdict {
   if (response !== undefined) {
-    return gatewayStatuses.has(response.status) ? 'failed' : 'answered';
+    const { retryAfter } = readRetryAfter(response.headers.get('retry-after'));
+    const isGateway = gatewayStatuses.has(response.status);
+    if (retryAfter !== undefined && (isGateway || response.status === 429)) {
+      return { restFor: Math.min(retryAfter, LONGEST_REST) };
+    }
+    return isGateway ? 'failed' : 'answered';
+  }
+  if (error instanceof StaleConnection) {
+    return 'unknown';
   }
   const isAbsent =
     error instanceof RequestRefused &&
@@ -73,17 +157,23 @@ function judge(response: Response | undefined, error: unknown): Verdict {
   return isAbsent ? 'failed' : 'answered';
 }
 
+/** How often a question is asked again at most, where each connection that it got was one of the pool. */
+const STALE_RETRIES = 2;
+
 /**
- * Asks once more when the connection failed: a kept-alive connection may be closed at the very moment it is used, and
- * nothing that we send does harm when it arrives twice.
+ * Asks again when the connection broke: up to twice where the connection had been used before, as the next one may be dead too;
+ * once where it was new. Nothing that we send does harm when it arrives twice.
  */
-export async function onceMore<T>(ask: () => Promise<T>): Promise<T> {
-  try {
-    return await ask();
-  } catch (error) {
-    if (error instanceof RequestRefused && error.code === 'authorization_server_unreachable') {
-      return ask();
+export async function retryBroken<T>(ask: () => Promise<T>): Promise<T> {
+  for (let retries = 0; ; retries += 1) {
+    try {
+      return await ask();
+    } catch (error) {
+      const isBroken = error instanceof RequestRefused && error.code === 'authorization_server_unreachable';
+      const maxRetries = error instanceof StaleConnection ? STALE_RETRIES : 1;
+      if (!isBroken || retries >= maxRetries) {
+        throw error;
+      }
     }
-    throw error;
   }
 }

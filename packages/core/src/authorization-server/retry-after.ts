@@ -1,3 +1,5 @@
+import { RequestRefused } from '../errors.js';
+
 /** Seconds. A server that asks for longer is asked again after this all the same. */
 const MAX_RETRY_AFTER = 300;
 
@@ -14,4 +16,25 @@ export function readRetryAfter(value: string | null): { retryAfter?: number } {
     return {};
   }
   return { retryAfter: Math.min(Math.ceil(seconds), MAX_RETRY_AFTER) };
+}
+
+/**
+ * Returns what an error status says about the server alone, whatever was asked: 429 and 5xx, with the server's own
+ * `Retry-After`. `undefined` for every other status.
+ */
+export function serverTrouble({ status, headers }: Response, asked: string): RequestRefused | undefined {
+  if (status !== 429 && status < 500) {
+    return undefined;
+  }
+  const code = status === 429 ? 'authorization_server_overloaded' : 'authorization_server_failed';
+  return new RequestRefused(code, {
+    detail: `${asked} answered ${status}`,
+    ...readRetryAfter(headers.get('retry-after')),
+  });
+}
+
+/** Whether an error answer was written by a firewall or a proxy in front of the server, and not by the server. */
+export function isFromGateway({ headers }: Response): boolean {
+  const isHtml = /^\s*text\/html/i.test(headers.get('content-type') ?? '');
+  return isHtml && !headers.has('www-authenticate');
 }

@@ -169,6 +169,10 @@ export class TokenCache {
     if (answer === undefined || token === undefined || typeof token === 'string') {
       return undefined;
     }
+    // A refresh is for a newer answer than the one that is known; the store may hold that very one.
+    if (answer.asOf <= (this.#active.peek(key)?.asOf ?? Number.NEGATIVE_INFINITY)) {
+      return undefined;
+    }
     const known = { tokenHash, token, asOf: answer.asOf, wasAsked: true };
     const now = Date.now();
     const entry = this.#entry(known);

@@ -83,11 +83,13 @@ export interface CertificateEvent {
   readonly verified: boolean | undefined;
 }
 
-/** Published on `mtls-bound:breaker` when an authorization server is given a rest, and when it answers again. */
+/** Published on `mtls-bound:breaker` when an endpoint of an authorization server is given a rest, and when the rest ends. */
 export interface BreakerEvent {
   /** The issuer whose authorization server it is. */
   readonly issuer: string;
-  /** `open`: it is given a rest. `closed`: it answers again. */
+  /** The URL that is given a rest, without user name and query. */
+  readonly endpoint: string;
+  /** `open`: it is given a rest. `closed`: it answers again, or the resource server was closed. */
   readonly state: 'open' | 'closed';
 }
 
@@ -166,10 +168,34 @@ export function publishCertificate(from: string, certificate: ClientCertificate 
   }
 }
 
-export function publishBreaker(event: BreakerEvent): void {
-  if (breaker.hasSubscribers) {
-    breaker.publish(event);
-  }
+/** The breakers that are open now, for observers that begin later. */
+const openBreakers = new Set<Omit<BreakerEvent, 'state'>>();
+
+/** What publishes the state of one breaker. */
+export interface BreakerListing {
+  show(isOpen: boolean): void;
+  /** The breaker is not used any more. */
+  end(): void;
+}
+
+/** Publishes the state of one breaker; as long as it is open, observers that begin get to know it. */
+export function listBreaker(about: Omit<BreakerEvent, 'state'>): BreakerListing {
+  const own = { ...about };
+  const show = (isOpen: boolean): void => {
+    const hasChanged = isOpen ? !openBreakers.has(own) : openBreakers.delete(own);
+    if (isOpen) {
+      openBreakers.add(own);
+    }
+    if (hasChanged && breaker.hasSubscribers) {
+      breaker.publish({ ...own, state: isOpen ? 'open' : 'closed' } satisfies BreakerEvent);
+    }
+  };
+  return { show, end: () => show(false) };
+}
+
+/** The events of the breakers that are open now. */
+export function openBreakerEvents(): BreakerEvent[] {
+  return [...openBreakers].map((about) => ({ ...about, state: 'open' }));
 }
 
 /** The same for a request that is let in all the same, with `binding: 'report'`. On `mtls-bound:reported`. */

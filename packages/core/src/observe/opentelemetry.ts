@@ -27,7 +27,7 @@ export function observeByOpenTelemetry(): () => void {
     description: 'Things that an operator must mend',
   });
   const open = meter.createUpDownCounter('mtls_bound.breaker.open', {
-    description: '1 while an authorization server is given a rest',
+    description: 'Endpoints of an authorization server that are given a rest',
   });
   const duration = meter.createHistogram('mtls_bound.introspection.duration', {
     description: 'Questions to an authorization server',
@@ -35,13 +35,18 @@ export function observeByOpenTelemetry(): () => void {
     // The SDK's own are made for milliseconds.
     advice: { explicitBucketBoundaries: [...durationBuckets] },
   });
-  return observe({
+  const opened = new Map<string, number>();
+  const end = observe({
     admitted: () => requests.add(1, { outcome: 'admitted' }),
     refused: ({ refusal }) => requests.add(1, { outcome: 'refused', code: refusal.code }),
     reported: ({ refusal }) => requests.add(1, { outcome: 'reported', code: refusal.code }),
     cache: ({ result }) => lookups.add(1, { result }),
     problem: ({ code }) => problems.add(1, { code }),
-    breaker: ({ issuer, state }) => open.add(state === 'open' ? 1 : -1, { issuer }),
+    breaker: ({ issuer, state }) => {
+      const change = state === 'open' ? 1 : -1;
+      opened.set(issuer, (opened.get(issuer) ?? 0) + change);
+      open.add(change, { issuer });
+    },
     introspection: ({ issuer }) => {
       const address = new URL(issuer).hostname;
       const span = tracer.startSpan('introspect token', {
@@ -61,4 +66,10 @@ export function observeByOpenTelemetry(): () => void {
       };
     },
   });
+  return () => {
+    end();
+    for (const [issuer, count] of opened) {
+      open.add(-count, { issuer });
+    }
+  };
 }

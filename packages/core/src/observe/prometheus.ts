@@ -47,18 +47,26 @@ export function observeByPrometheus<Registry extends PrometheusRegistry>(
   const requests = new Counter(metric('requests_total', 'Requests, by what was decided', 'outcome', 'code'));
   const lookups = new Counter(metric('cache_lookups_total', 'Looks at what is known of a token', 'result'));
   const problems = new Counter(metric('problems_total', 'Things that an operator must mend', 'code'));
-  const open = new Gauge(metric('breaker_open', '1 while an authorization server is given a rest', 'issuer'));
+  const open = new Gauge(
+    metric('breaker_open', 'Endpoints of an authorization server that are given a rest', 'issuer'),
+  );
   const duration = new Histogram({
     ...metric('introspection_duration_seconds', 'Questions to an authorization server', 'issuer', 'outcome'),
     buckets: [...durationBuckets],
   });
+  const opened = new Map<string, number>();
   const end = observe({
     admitted: () => requests.inc({ outcome: 'admitted', code: '' }),
     refused: ({ refusal }) => requests.inc({ outcome: 'refused', code: refusal.code }),
     reported: ({ refusal }) => requests.inc({ outcome: 'reported', code: refusal.code }),
     cache: ({ result }) => lookups.inc({ result }),
     problem: ({ code }) => problems.inc({ code }),
-    breaker: ({ issuer, state }) => open.set({ issuer }, state === 'open' ? 1 : 0),
+    breaker: ({ issuer, state }) => {
+      // Several resource servers, and several endpoints, may share an issuer.
+      const count = (opened.get(issuer) ?? 0) + (state === 'open' ? 1 : -1);
+      opened.set(issuer, count);
+      open.set({ issuer }, count);
+    },
     introspection:
       ({ issuer }) =>
       (outcome, seconds) =>

@@ -1,11 +1,12 @@
 import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel';
-import type {
-  AdmittedEvent,
-  BreakerEvent,
-  CacheEvent,
-  IntrospectionEvent,
-  ProblemEvent,
-  RefusedEvent,
+import {
+  type AdmittedEvent,
+  type BreakerEvent,
+  type CacheEvent,
+  type IntrospectionEvent,
+  openBreakerEvents,
+  type ProblemEvent,
+  type RefusedEvent,
 } from './events.js';
 
 /** What an observer wants to hear of. It must not throw: that would end the process. */
@@ -18,7 +19,10 @@ export interface Observer {
   readonly reported?: (event: RefusedEvent) => void;
   /** It was looked at what is known of a token. */
   readonly cache?: (event: CacheEvent) => void;
-  /** An authorization server is given a rest, or answers again. */
+  /**
+   * An endpoint of an authorization server is given a rest, or the rest ends. Called at once for each endpoint that has a rest when
+   * the observer begins.
+   */
   readonly breaker?: (event: BreakerEvent) => void;
   /** An operator must mend something. */
   readonly problem?: (event: ProblemEvent) => void;
@@ -44,6 +48,9 @@ export function observe(observer: Observer): () => void {
     subscribe(channel, listener);
     return [() => unsubscribe(channel, listener)];
   });
+  for (const event of openBreakerEvents()) {
+    observer.breaker?.(event);
+  }
   const { introspection } = observer;
   return introspection === undefined ? all(ends) : all([...ends, traced(introspection)]);
 }

@@ -1,0 +1,134 @@
+import type { ClientRequest } from 'node:http';
+import { Agent } from 'node:https';
+import type { SecureContextOptions } from 'node:tls';
+import { ConfigurationError, RequestRefused } from '../errors.js';
+import type { CertificateAndKey } from './client-identity.js';
+import { shownError } from './shown-error.js';
+
+/** What a connection to the authorization server must trust and show. */
+export interface ConnectionOptions {
+  /** Connections are used again. */
+  readonly keepAlive: true;
+  /** Milliseconds after which an idle connection is closed. */
+  readonly timeout: number;
+  /** The option `http.ca`. */
+  readonly ca: SecureContextOptions['ca'];
+  /** Our own certificate in PEM, for the methods that prove themselves in TLS. */
+  readonly cert?: string | Buffer;
+  /** Its key in PEM. */
+  readonly key?: string | Buffer;
+}
+
+/** Makes the agent for connections; called again when our own certificate has changed, and must return a new one then. */
+export type AgentFactory = (options: ConnectionOptions) => Agent;
+
+/** Milliseconds. Servers and the boxes between close idle connections after some time, and not all of them say so. */
+const IDLE_TIME = 10_000;
+
+/** Connections that carry our certificate of the moment, kept alive. */
+export interface Pool {
+  /** Returns an agent for one exchange, which remembers the connection that the exchange got. */
+  connect(identity: CertificateAndKey | undefined): WatchedAgent;
+  /** Closes the idle connections. Those in use are closed when they have been idle for 10 seconds. */
+  close(): void;
+}
+
+/** An agent for one exchange. */
+export interface WatchedAgent {
+  readonly agent: Agent;
+  /** Whether the exchange got a connection that an earlier exchange had used. */
+  readonly wasReused: () => boolean;
+  /**
+   * Closes the idle connections to the same host and port: what killed one has most likely killed them all. Returns whether
+   * this is the first time since the exchange began.
+   */
+  readonly dropIdle: () => boolean;
+}
+
+/**
+ * When our certificate changes, new exchanges get new connections; those under way end on the old ones, which are not
+ * used again. An agent of the user's own is never changed: it may be shared.
+ */
+export function createPool(ca: ConnectionOptions['ca'], makeByUser: AgentFactory | undefined): Pool {
+  const make: AgentFactory = makeByUser ?? ((options) => new Agent(options));
+  const options = { keepAlive: true, timeout: IDLE_TIME, ca } as const;
+  let current = { identity: undefined as CertificateAndKey | undefined, agent: make(options) };
+  if (!isAgent(current.agent)) {
+    throw new ConfigurationError(
+      'http.agent',
+      'it returned no agent; accepted is a function that returns one',
+    );
+  }
+  const drops = { last: Number.NEGATIVE_INFINITY };
+  return {
+    connect(identity) {
+      if (identity !== current.identity) {
+        const agent = renewed(make, { ...options, ...identity });
+        dropIdleOf(current.agent);
+        current = { identity, agent };
+      }
+      return watch(current.agent, drops);
+    },
+    close: () => dropIdleOf(current.agent),
+  };
+}
+
+function isAgent(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'addRequest' in value;
+}
+
+function renewed(make: AgentFactory, options: ConnectionOptions): Agent {
+  let agent: Agent;
+  try {
+    agent = make(options);
+  } catch (error) {
+    throw ownTrouble(`http.agent threw ${shownError(error)}`);
+  }
+  if (!isAgent(agent)) {
+    throw ownTrouble('http.agent returned no agent');
+  }
+  return agent;
+}
+
+function ownTrouble(detail: string): RequestRefused {
+  return new RequestRefused('internal_error', { detail });
+}
+
+/** Node calls this method of every agent; its types leave it out. */
+interface Requestable {
+  addRequest(request: ClientRequest, options: { host?: unknown; port?: unknown }, ...more: unknown[]): void;
+}
+
+function watch(agent: Agent, drops: { last: number }): WatchedAgent {
+  const beganAt = performance.now();
+  let request: ClientRequest | undefined;
+  let origin = '';
+  const addRequest: Requestable['addRequest'] = (given, options, ...more) => {
+    request = given;
+    origin = `${options.host}:${options.port}:`;
+    try {
+      (agent as unknown as Requestable).addRequest(given, options, ...more);
+    } catch (error) {
+      throw ownTrouble(`http.agent: the agent threw ${shownError(error)}`);
+    }
+  };
+  return {
+    agent: Object.create(agent, { addRequest: { value: addRequest } }) as Agent,
+    wasReused: () => request?.reusedSocket === true,
+    dropIdle() {
+      const isFirst = drops.last < beganAt;
+      drops.last = performance.now();
+      dropIdleOf(agent, origin);
+      return isFirst;
+    },
+  };
+}
+
+/** Without `origin`: all of them. Node names the pool of a host by `host:port:` and more. */
+function dropIdleOf(agent: Agent, origin = ''): void {
+  for (const [name, sockets] of Object.entries(agent.freeSockets ?? {})) {
+    for (const socket of name.startsWith(origin) ? (sockets ?? []) : []) {
+      socket.destroy();
+    }
+  }
+}
