@@ -106,9 +106,10 @@ describe.each(frameworks)('%s', (framework) => {
   }
 
   async function statusOver(socket: TLSSocket, of: string): Promise<number> {
-    socket.end(`GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer ${of}\r\n\r\n`);
-    const [chunk] = (await once(socket, 'data')) as [Buffer];
-    return Number(chunk.toString('latin1').split(' ')[1]);
+    // Not ended here: a server may drop a connection that its client has ended before it knows the token.
+    socket.write(`GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer ${of}\r\n\r\n`);
+    const answer = (await socket.setEncoding('latin1').toArray()).join('');
+    return Number(answer.split(' ')[1]);
   }
 
   it('R28: every request on a kept-alive connection is checked', async () => {

@@ -151,7 +151,7 @@ describe('the key', () => {
       'brought',
     ],
     ['that nothing names', () => ({}), 'unknown'],
-  ])('%s is never used, and nothing but the server is asked', async (_title, header, kid) => {
+  ])('R108: a key %s is never used, and nothing but the server is asked', async (_title, header, kid) => {
     keys = [jwk(es.publicKey, { kid: 'es' })];
     const decide = resourceServer();
     expect(await decide(signed('ES256', 'es', es.privateKey))).toBe('admitted');
@@ -216,7 +216,7 @@ describe('keys are taken up anew', () => {
 });
 
 describe('jwks_uri', () => {
-  it('over plain HTTP it is not asked, though a server there has the keys', async () => {
+  it('R125: over plain HTTP it is not asked, though a server there has the keys', async () => {
     let asked = 0;
     const plain = createServer((_req, res) => {
       asked += 1;

@@ -66,12 +66,10 @@ describe.each(frameworks)('%s', (framework) => {
     server.introspection = answer(401, { error: 'invalid_client' });
     await calls(1);
     const all = inspect([refused, problems, warning.mock.calls], { depth: 20 });
-    for (const private_ of [
-      '3141592653',
-      '2718281828',
-      Buffer.from(`api:${secret}`).toString('base64'),
-      '161803',
-    ]) {
+    // What was really sent: the secret is form-urlencoded before it becomes base64 (RFC 6749 §2.3.1).
+    const [, sent = ''] = server.requests.at(-1)?.headers.authorization?.split(' ') ?? [];
+    expect(Buffer.from(sent, 'base64').toString()).toBe(`api:${secret.replace('-', '%2D')}`);
+    for (const private_ of ['3141592653', '2718281828', sent, '161803']) {
       expect(all).not.toContain(private_);
     }
   });

@@ -39,7 +39,11 @@ const refusedAfter = await Promise.resolve()
     () => 'admitted',
     (error) => error.code,
   );
+const order = [];
+await Promise.all([
+  Promise.resolve(underWay).then(() => order.push('answered')),
+  closing.then(() => order.push('closed')),
+]);
 const { clientId } = await underWay;
-await closing;
 const known = server.authorize(request(token));
-process.stdout.write(JSON.stringify({ clientId, refusedAfter, ended, known: known.clientId }));
+process.stdout.write(JSON.stringify({ order, clientId, refusedAfter, ended, known: known.clientId }));

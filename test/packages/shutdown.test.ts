@@ -24,6 +24,7 @@ it('close() waits for what is under way, refuses what is not known, and nothing 
       timeout: 10_000,
     });
     expect(JSON.parse(stdout)).toEqual({
+      order: ['answered', 'closed'],
       clientId: 'alice',
       refusedAfter: 'shutting_down',
       ended: true,

@@ -338,7 +338,11 @@ describe.each(frameworks)('%s', (framework) => {
 
   describe('optional: true', () => {
     it('lets a request without credentials pass, and no other that it would have refused', async () => {
-      server.introspection = answer(200, goodClaims(server.issuer, pki.alice.thumbprint));
+      const good = answer(200, goodClaims(server.issuer, pki.alice.thumbprint));
+      server.introspection = (req, res, body) => {
+        const isGood = new URLSearchParams(body).get('token') === 'token';
+        return (isGood ? good : answer(200, { active: false }))(req, res, body);
+      };
       const api = await start(framework, [], { optional: true });
       try {
         const open = await call(pki, api, '/');
@@ -347,6 +351,11 @@ describe.each(frameworks)('%s', (framework) => {
         expect([known.status, known.body.clientId]).toEqual([200, 'alice']);
         const stolen = await call(pki, api, '/', pki.bob).auth('token', { type: 'bearer' });
         await expectRefusal(stolen, { status: 401, error: 'invalid_token' });
+        // Asked about, then known.
+        for (let i = 0; i < 2; i += 1) {
+          const inactive = await call(pki, api, '/', pki.alice).auth('inactive', { type: 'bearer' });
+          await expectRefusal(inactive, { status: 401, error: 'invalid_token' });
+        }
         const malformed = await call(pki, api, '/').set('authorization', 'Bearer a b');
         await expectRefusal(malformed, { status: 400, error: 'invalid_request' });
         const inQuery = await call(pki, api, '/?access_token=x');
