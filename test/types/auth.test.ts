@@ -84,6 +84,26 @@ it('Express: policies narrow req.auth', () => {
   expectTypeOf(guard(ours)).toEqualTypeOf<Guard<HasCertificate>>();
 });
 
+it('nothing that handlers know of an authorization is any', () => {
+  expectTypeOf<NonNullable<Guard['~granted']>>().toEqualTypeOf<Authorization>();
+  expectTypeOf<NonNullable<Guard<HasCertificate>['~granted']>>().toEqualTypeOf<HasCertificate>();
+  const narrowed = [requireScopes('a'), requireCertificate({ requireVerified: true })] as const;
+  expectTypeOf(narrowed[0]).not.toEqualTypeOf(narrowed[1]);
+  // @ts-expect-error a guard of scopes grants no certificate
+  const wrong: Guard<HasCertificate> = requireScopes('a');
+  // @ts-expect-error scopes are texts
+  guarded(requireScopes('a'), (req) => req.auth.scopes.push(1));
+  // @ts-expect-error a certificate may be missing behind a guard of scopes
+  guarded(requireScopes('a'), (req) => req.auth.certificate.thumbprint);
+  // @ts-expect-error claims are unknown until a guard has looked at them
+  guarded(requireScopes('a'), (req) => req.auth.claims.tenant.length);
+  expectTypeOf(wrong).not.toBeAny();
+  expectTypeOf<Authorization>().not.toBeAny();
+  expectTypeOf<Authorization['claims'][string]>().toBeUnknown();
+  expectTypeOf<koaMtls.Guard>().not.toBeAny();
+  expectTypeOf<koaMtls.MtlsBoundState['auth']>().not.toBeAny();
+});
+
 it('Koa: ctx.state.auth, where the app is typed', () => {
   expectTypeOf<koaMtls.MtlsBoundState['auth']>().toEqualTypeOf<Authorization>();
   new Koa<koaMtls.MtlsBoundState>().use((ctx) => {
