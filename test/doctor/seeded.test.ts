@@ -1,4 +1,5 @@
 import type { Buffer } from 'node:buffer';
+import { createServer } from 'node:http';
 import KeyvRedis from '@keyv/redis';
 import {
   type CertificateSource,
@@ -13,8 +14,9 @@ import {
 } from '@mtls-bound/core';
 import Keyv from 'keyv';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Arrival } from '../../packages/core/src/doctor/arrival.js';
 import type { Finding } from '../../packages/core/src/doctor/finding.js';
-import { createListener } from '../../packages/core/src/doctor/listener.js';
+import { createListener, listenerHeader } from '../../packages/core/src/doctor/listener.js';
 import { checkAll } from '../../packages/core/src/doctor/main.js';
 import { type ProbeOptions, probe } from '../../packages/core/src/doctor/probe.js';
 import { audience } from '../support/audience.js';
@@ -124,6 +126,19 @@ describe('finds', () => {
       /let the proxy set x-ssl-client-cert on every request/,
       () => probed((headers, der) => (der === undefined ? headers : careful(headers, der))),
     ],
+    ...([true, false] as const).map((withCertificate): [string, string, RegExp, () => Promise<Finding[]>] => [
+      `a verdict that the proxy does not overwrite ${withCertificate ? 'with' : 'without'} a certificate`,
+      'verdict_not_overwritten',
+      /let the proxy set x-ssl-client-verify on every request/,
+      () =>
+        probed(
+          (headers, der) => ({
+            ...careful(headers, der),
+            ...((der === undefined) === withCertificate && { 'x-ssl-client-verify': 'NONE' }),
+          }),
+          proxyHeader(nginx({ verifyHeader: 'X-SSL-Client-Verify' }), { trust: 'loopback' }),
+        ),
+    ]),
     [
       'a header that is cut off',
       'header_truncated',
@@ -287,6 +302,70 @@ describe('with JWT access tokens', () => {
     expect(problemsOf(await jwt())).toEqual([
       ['wrong_issuer', expect.stringMatching(/check the option issuer/)],
     ]);
+  });
+});
+
+it('forges the verdict where its header is named, and finds that it is overwritten', async () => {
+  const verdict = (der: Buffer | undefined) => ({ 'x-ssl-client-verify': der ? 'SUCCESS' : 'NONE' });
+  const source = proxyHeader(nginx({ verifyHeader: 'X-SSL-Client-Verify' }), { trust: 'loopback' });
+  const probes = await probed((headers, der) => ({ ...careful(headers, der), ...verdict(der) }), source);
+  expect(probes.map(({ status, code }) => [status, code])).toEqual([
+    ['ok', 'certificate_forwarded'],
+    ['ok', 'header_overwritten'],
+    ['ok', 'verdict_overwritten'],
+    ['ok', 'tls_versions'],
+  ]);
+});
+
+it('ends a request whose answer drips and never ends', async () => {
+  const timers: NodeJS.Timeout[] = [];
+  const dripping = createServer((_req, res) => {
+    res.writeHead(200, { [listenerHeader]: '1' });
+    timers.push(setInterval(() => res.write(' '), 10));
+  });
+  const port = await listen(dripping as never);
+  const { cert, key } = pki.alice;
+  try {
+    const found = await probe({ url: new URL(`http://127.0.0.1:${port}/`), cert, key, deadline: 200 });
+    expect(problemsOf(found)).toEqual([['unreachable', expect.anything()]]);
+    expect(found[0]?.message).toContain('no whole answer within 0.2 s');
+  } finally {
+    for (const timer of timers) {
+      clearInterval(timer);
+    }
+    await close(dripping as never);
+  }
+});
+
+describe('a listener shows what is read, and no secret', () => {
+  const value = 'the-secret-of-the-proxy-27182';
+  const options = { trust: 'loopback', secret: { header: 'X-MTLS-Proxy-Key', value } };
+  it.each<[string, CertificateSource | undefined, Record<string, string>]>([
+    ['of the options', proxyHeader(nginx(), options), { 'X-MTLS-Proxy-Key': value }],
+    [
+      'of the options, in a header that a preset reads',
+      proxyHeader(nginx(), { ...options, secret: { header: 'X-Client-Cert', value } }),
+      { 'X-Client-Cert': value },
+    ],
+    ['where the options are not known', undefined, { 'X-MTLS-Proxy-Key': value }],
+    ['in a header that nothing reads', proxyHeader(nginx(), options), { 'X-SSL-Key': value }],
+  ])('%s', async (_title, source, headers) => {
+    const shown: Arrival[] = [];
+    const listener = createListener({ source, onArrival: (arrival) => shown.push(arrival) });
+    const port = await listen(listener);
+    try {
+      const sent = { ...headers, 'X-SSL-Client-Cert': escaped(pki.alice.der) };
+      const answered = await fetch(`http://127.0.0.1:${port}/`, { headers: sent });
+      const text = await answered.text();
+      expect(text).not.toContain(value);
+      expect(JSON.stringify(shown)).not.toContain(value);
+      expect(JSON.parse(text).headers).toEqual({
+        ...Object.fromEntries(Object.keys(headers).map((name) => [name.toLowerCase(), ['(not shown)']])),
+        [header]: [escaped(pki.alice.der)],
+      });
+    } finally {
+      await close(listener);
+    }
   });
 });
 

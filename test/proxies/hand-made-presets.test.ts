@@ -1,0 +1,142 @@
+import type * as core from '@mtls-bound/core';
+import { ConfigurationError, type ProxyPreset, proxyHeader, RequestRefused } from '@mtls-bound/core';
+import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createPki, type Pki } from '../support/pki.js';
+
+let pki: Pki;
+
+beforeAll(async () => {
+  pki = await createPki();
+});
+beforeEach(() => {
+  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+});
+
+const isVerified = (value: string): boolean => value === 'yes';
+const secret = { header: 'X-Proxy-Secret', value: 'a-secret-of-the-proxy' };
+const made = (changes: object = {}): ProxyPreset => ({
+  name: 'mine',
+  header: 'X-Cert',
+  decode: (value) => ({ kind: 'certificate', der: Buffer.from(value, 'base64') }),
+  ...changes,
+});
+
+/** What the source reads of a request by the trusted proxy. */
+function read(preset: ProxyPreset, ...more: string[]): core.ClientCertificate | undefined {
+  const rawHeaders = ['x-cert', pki.alice.der.toString('base64'), ...more];
+  return proxyHeader(preset, { trust: 'loopback' })({
+    rawHeaders,
+    headers: {},
+    socket: { remoteAddress: '127.0.0.1' },
+  } as never);
+}
+
+it('a preset whose headers are written in upper case reads them', () => {
+  expect(read(made())?.thumbprint).toBe(pki.alice.thumbprint);
+  const preset = made({ verified: { header: 'X-Verdict', isVerified } });
+  expect(read(preset, 'X-VERDICT', 'yes')?.verified).toBe(true);
+  expect(read(preset, 'X-VERDICT', 'no')?.verified).toBe(false);
+});
+
+it('a preset may give the thumbprint alone', () => {
+  const decode = () => ({ kind: 'hash', thumbprint: pki.alice.thumbprint });
+  expect(read(made({ decode }))?.thumbprint).toBe(pki.alice.thumbprint);
+});
+
+describe('a decoder that does not answer as it must: malformed, never a fault of the server', () => {
+  it.each<[string, (value: string) => unknown, string]>([
+    ['throws', () => JSON.parse('{'), 'the decoder threw'],
+    ['returns nothing', () => undefined, 'the decoder threw'],
+    ['returns text', () => 'certificate', 'the decoder returned no DecodedCertificate'],
+    ['returns a promise', async () => ({ kind: 'none' }), 'the decoder returned no DecodedCertificate'],
+    [
+      'returns a promise that rejects',
+      async () => Promise.reject(new Error('no')),
+      'the decoder returned no DecodedCertificate',
+    ],
+    ['returns no DER', () => ({ kind: 'certificate', der: 'MII' }), 'the decoder returned no DER'],
+    [
+      'returns bytes that are no certificate',
+      () => ({ kind: 'certificate', der: Buffer.from('no') }),
+      'not exactly one DER certificate',
+    ],
+    ['returns no thumbprint', () => ({ kind: 'hash', thumbprint: 'x' }), 'the decoder returned no x5t#S256'],
+    ['returns a thumbprint of another type', () => ({ kind: 'hash' }), 'the decoder returned no x5t#S256'],
+    ['says malformed without a reason', () => ({ kind: 'malformed' }), 'the decoder says so'],
+  ])('one that %s', (_title, decode, why) => {
+    const refusal = (() => {
+      try {
+        return read(made({ decode }));
+      } catch (thrown) {
+        return thrown;
+      }
+    })();
+    expect(refusal).toBeInstanceOf(RequestRefused);
+    expect(refusal).toMatchObject({ code: 'certificate_malformed', detail: `x-cert: ${why}` });
+  });
+});
+
+describe('only true says that a certificate is verified', () => {
+  it.each<[string, (value: string) => unknown, boolean]>([
+    ['true', () => true, true],
+    ['1', () => 1, false],
+    ['the text true', () => 'true', false],
+    ['a promise of true', async () => true, false],
+    ['a promise that rejects', async () => Promise.reject(new Error('no')), false],
+    [
+      'an exception',
+      () => {
+        throw new Error('no');
+      },
+      false,
+    ],
+  ])('%s', (_title, verdict, verified) => {
+    const preset = made({ verified: { header: 'x-verdict', isVerified: verdict } });
+    expect(read(preset, 'x-verdict', 'any')?.verified).toBe(verified);
+  });
+});
+
+describe('proxyHeader() refuses a preset', () => {
+  it.each<[string, object, string]>([
+    ['without a name', { name: undefined }, 'proxyHeader(preset).name: nothing was given'],
+    ['with an underscore', { header: 'x_cert' }, 'proxyHeader(preset).header: "x_cert" was given'],
+    ['whose decoder is no function', { decode: 'pem' }, 'proxyHeader(preset).decode: "pem" was given'],
+    ['with an unknown member', { encoding: 'pem' }, 'proxyHeader(preset).encoding: there is no such option'],
+    ['with a verdict that is none', { verified: true }, 'proxyHeader(preset).verified: true was given'],
+    [
+      'with a verdict without a header',
+      { verified: { isVerified } },
+      'proxyHeader(preset).verified.header: nothing was given',
+    ],
+    [
+      'with a verdict without a function',
+      { verified: { header: 'x-verdict' } },
+      'proxyHeader(preset).verified.isVerified: nothing was given',
+    ],
+    ['with alwaysVerified: 1', { alwaysVerified: 1 }, 'proxyHeader(preset).alwaysVerified: 1 was given'],
+    [
+      'with two verdicts',
+      { alwaysVerified: true, verified: { header: 'x-verdict', isVerified } },
+      'proxyHeader(preset).verified: it was given beside alwaysVerified',
+    ],
+    [
+      'whose verdict is in the header of the certificate',
+      { verified: { header: 'x-cert', isVerified } },
+      'proxyHeader(preset).verified.header: "x-cert" was given, as in proxyHeader(preset).header',
+    ],
+    [
+      'whose certificate is in the header of the secret',
+      { header: 'x-proxy-secret' },
+      'proxyHeader().secret.header: "x-proxy-secret" was given, as in proxyHeader(preset).header',
+    ],
+    [
+      'whose verdict is in the header of the secret',
+      { verified: { header: 'X-PROXY-SECRET', isVerified } },
+      'proxyHeader().secret.header: "x-proxy-secret" was given, as in proxyHeader(preset).verified.header',
+    ],
+  ])('%s', (_title, changes, message) => {
+    const make = () => proxyHeader(made(changes), { trust: 'loopback', secret });
+    expect(make).toThrow(ConfigurationError);
+    expect(make).toThrow(message);
+  });
+});
