@@ -118,3 +118,89 @@ it.each([
   await expect(retryBroken(ask)).rejects.toThrow(code);
   expect(ask).toHaveBeenCalledTimes(times);
 });
+
+describe('an open breaker', () => {
+  const isOpen = async (send: () => Promise<string>) => (await send()) === 'authorization_server_not_asked';
+
+  it('makes one attempt at a time, and the next one an interval after the end of the last', async () => {
+    const ends: (() => void)[] = [];
+    const asked = vi.fn<Http>(
+      () => new Promise((resolve) => ends.push(() => resolve(new Response(null, { status: 503 })))),
+    );
+    const { send } = protect(asked, { failuresToOpen: 1, probeInterval: 0.1 });
+    const first = send();
+    await vi.waitFor(() => expect(ends).toHaveLength(1));
+    ends.shift()?.();
+    await first;
+    await sleep(120);
+    const probe = send();
+    await vi.waitFor(() => expect(ends).toHaveLength(1));
+    // Longer than the interval: the probe is still under way.
+    await sleep(150);
+    expect(await isOpen(send)).toBe(true);
+    ends.shift()?.();
+    await probe;
+    expect(await isOpen(send)).toBe(true);
+    expect(asked).toHaveBeenCalledTimes(2);
+    await sleep(120);
+    const next = send();
+    await vi.waitFor(() => expect(asked).toHaveBeenCalledTimes(3));
+    ends.shift()?.();
+    await next;
+  });
+
+  it('gives a server that asks for a rest that rest, and not for a single such answer', async () => {
+    const statuses = [429, 429, 200, 429, 503, 429, 200];
+    const asked = vi.fn<Http>(
+      async () => new Response(null, { status: statuses.shift() ?? 200, headers: { 'retry-after': '60' } }),
+    );
+    const { send } = protect(asked, { probeInterval: 0.05 });
+    for (let i = 0; i < 6; i += 1) {
+      expect(await isOpen(send)).toBe(false);
+    }
+    await sleep(200);
+    // The interval is over, the rest is not.
+    expect(await isOpen(send)).toBe(true);
+    expect(asked).toHaveBeenCalledTimes(6);
+  });
+
+  it('tries a server that asks for a minute after 10 seconds', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    try {
+      const statuses = [429];
+      const http: Http = async () =>
+        new Response(null, { status: statuses.shift() ?? 200, headers: { 'retry-after': '60' } });
+      const { send } = protect(http, { failuresToOpen: 1 });
+      await send();
+      vi.advanceTimersByTime(9_900);
+      expect(await isOpen(send)).toBe(true);
+      vi.advanceTimersByTime(200);
+      expect(await isOpen(send)).toBe(false);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it('stops exchanges with one endpoint alone', async () => {
+    const http: Http = async (url) => new Response(null, { status: url.includes('down') ? 503 : 200 });
+    const { send } = protectedHttp(http, 'https://as.example.com', { ...rules, failuresToOpen: 1 }, vi.fn());
+    const codeOf = (url: string) => send(url, request).then(String, (error) => error.code);
+    await codeOf('https://as.example.com/down');
+    expect(await codeOf('https://as.example.com/down?x=1')).toBe('authorization_server_not_asked');
+    expect(await codeOf('https://as.example.com/up')).toBe('[object Response]');
+    expect(await codeOf('https://as.example.net/down')).toBe('[object Response]');
+  });
+});
+
+it('a timeout after a long wait for the turn does not count', async () => {
+  const waits = [160, 1_000];
+  const http: Http = async (_url, { signal }) => {
+    await sleep(waits.shift() ?? 0, undefined, { signal: signal as AbortSignal }).catch(() => {
+      throw new RequestRefused('authorization_server_timeout');
+    });
+    return new Response(null);
+  };
+  const { send } = protect(http, { maxInFlight: 1, failuresToOpen: 1, timeout: 0.2 });
+  expect(await Promise.all([send(), send()])).toEqual(['[object Response]', 'authorization_server_timeout']);
+  expect(await send()).toBe('[object Response]');
+});

@@ -74,8 +74,16 @@ export function protectedHttp(
           `${maxInFlight} exchanges with ${name} are under way and ${maxQueued} wait (http.maxInFlight, http.maxQueued)`,
         );
       }
+      const sentAt = performance.now();
       return await timed(timeout, request, (signal) => {
-        const attempt = () => breaker.run(() => http(url, { ...request, signal }), judge);
+        const attempt = () => {
+          // An exchange that waited long for its turn had no fair time: its timeout says nothing about the server.
+          const isLate = performance.now() - sentAt > (timeout * 1000) / 2;
+          return breaker.run(
+            () => http(url, { ...request, signal }),
+            (response, error) => (isLate && isTimeout(error) ? 'unknown' : judge(response, error)),
+          );
+        };
         const noTurn = () => notAsked(`no turn in time among the exchanges with ${name} (http.maxInFlight)`);
         return inTurn(limit, signal, noTurn, () =>
           request.method === 'GET' ? retryBroken(attempt) : attempt(),
@@ -151,10 +159,15 @@ function judge(response: Response | undefined, error: unknown): Verdict {
   if (error instanceof StaleConnection) {
     return 'unknown';
   }
-  const isAbsent =
-    error instanceof RequestRefused &&
-    (error.code === 'authorization_server_timeout' || error.code === 'authorization_server_unreachable');
-  return isAbsent ? 'failed' : 'answered';
+  return isTimeout(error) || isUnreachable(error) ? 'failed' : 'answered';
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof RequestRefused && error.code === 'authorization_server_timeout';
+}
+
+function isUnreachable(error: unknown): boolean {
+  return error instanceof RequestRefused && error.code === 'authorization_server_unreachable';
 }
 
 /** How often a question is asked again at most, where each connection that it got was one of the pool. */
@@ -169,9 +182,8 @@ export async function retryBroken<T>(ask: () => Promise<T>): Promise<T> {
     try {
       return await ask();
     } catch (error) {
-      const isBroken = error instanceof RequestRefused && error.code === 'authorization_server_unreachable';
       const maxRetries = error instanceof StaleConnection ? STALE_RETRIES : 1;
-      if (!isBroken || retries >= maxRetries) {
+      if (!isUnreachable(error) || retries >= maxRetries) {
         throw error;
       }
     }
