@@ -27,18 +27,32 @@ interface Options {
  */
 export function createAuthorizationServer(options: Options): RequestListener {
   const ready = createProvider(options);
-  return async (req, res) => {
+  const answer = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
     if (req.headers['x-proxy-secret'] !== options.proxySecret) {
       delete req.headers['x-fapi-client-cert'];
       delete req.headers['x-ssl-client-verify'];
     }
     const provider = await ready;
-    if (req.url?.startsWith('/interaction/')) {
-      await interact(provider, req, res);
-    } else {
-      provider.callback()(req, res);
-    }
+    await (req.url?.startsWith('/interaction/')
+      ? interact(provider, req, res)
+      : provider.callback()(req, res));
   };
+  // Node ends the process when a promise rejects and no code catches the error, so each request catches its own.
+  return (req, res) => {
+    answer(req, res).catch((error: unknown) => refuse(res, error));
+  };
+}
+
+/** Answers 4xx where the request is at fault, which oidc-provider's errors say by `statusCode`, and 500 otherwise. */
+function refuse(res: ServerResponse, error: unknown): void {
+  const statusCode = (error as { statusCode?: unknown } | undefined)?.statusCode;
+  if (res.headersSent) {
+    res.destroy();
+    return;
+  }
+  // The rest of the body is not read, so the connection can't carry another request.
+  res.writeHead(typeof statusCode === 'number' ? statusCode : 500, { connection: 'close' });
+  res.end(typeof statusCode === 'number' ? 'the request can not be answered' : 'internal error');
 }
 
 async function createProvider(options: Options): Promise<Provider> {
@@ -77,12 +91,21 @@ async function interact(provider: Provider, req: IncomingMessage, res: ServerRes
   }
 }
 
+/** The two forms are a few dozen bytes. */
+const maxBody = 4_096;
+
+/** Reads a form. A body that never ends is cut off by Node's `requestTimeout`, which makes this reject. */
 async function bodyOf(req: IncomingMessage): Promise<string> {
-  let body = '';
+  const chunks: Buffer[] = [];
+  let length = 0;
   for await (const chunk of req) {
-    body += chunk;
+    length += (chunk as Buffer).length;
+    if (length > maxBody) {
+      throw Object.assign(new Error('the form is too long'), { statusCode: 413 });
+    }
+    chunks.push(chunk as Buffer);
   }
-  return body;
+  return Buffer.concat(chunks).toString('utf8');
 }
 
 /** NGINX's `$ssl_client_escaped_cert`. */
