@@ -24,8 +24,11 @@ try {
   const binaries = { [process.version]: process.execPath };
   for (const version of nodes) {
     const own = join(folder, `node${version}`);
-    emptyProject(own, {}, [`node@${version}`]);
-    const binary = join(own, 'node_modules/node/bin/node');
+    // The package `node` fetches this one by an install script, and install scripts are off.
+    const platform = `${process.platform}-${process.arch}`;
+    const forPlatform = platform === 'darwin-arm64' ? `node-bin-${platform}` : `node-${platform}`;
+    emptyProject(own, {}, [`${forPlatform}@${version}`]);
+    const binary = join(own, 'node_modules', forPlatform, 'bin/node');
     binaries[run(binary, ['--version']).trim()] = binary;
   }
   const tried = Object.entries(binaries).map(([version, binary]) => [

@@ -1,15 +1,16 @@
-// Publishes the packages with npm's provenance: `node scripts/release.mjs <the repository's https address>`, run by the workflow
-// `release.yml`, since provenance needs the identity of a workflow. `--dry-run` shows what would be published.
+// Packs a release: `node scripts/release.mjs <the repository's https address> <folder>`, run by the workflow `release.yml`. It
+// refuses a tag that is not the version and a commit that is not on main. `--dry-run` shows what would be published.
+// `publish.mjs` publishes the tarballs.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { pack, run } from './pack.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dryRun = process.argv.includes('--dry-run');
-const [address] = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
+const [address, target] = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 // The core first: the adapters depend on it.
 const names = ['core', 'express-mtls', 'koa-mtls'];
 const manifests = names.map((name) =>
@@ -26,7 +27,21 @@ function problem() {
   if (versions.size > 1) {
     return `the packages have several versions: ${[...versions].join(', ')}`;
   }
-  if (!dryRun && !readFileSync(join(root, 'CHANGELOG.md'), 'utf8').includes(`\n## ${version}\n`)) {
+  if (dryRun) {
+    return undefined;
+  }
+  if (target === undefined) {
+    return 'the folder for the tarballs is missing';
+  }
+  const { GITHUB_REF_TYPE: type, GITHUB_REF_NAME: tag } = process.env;
+  if (type !== 'tag' || tag !== `v${version}`) {
+    return `expected the tag v${version}, got ${type ?? 'nothing'} ${tag ?? ''}`;
+  }
+  const onMain = spawnSync('git', ['merge-base', '--is-ancestor', 'HEAD', 'origin/main'], { cwd: root });
+  if (onMain.status !== 0) {
+    return 'the commit is not on main';
+  }
+  if (!readFileSync(join(root, 'CHANGELOG.md'), 'utf8').includes(`\n## ${version}\n`)) {
     return `CHANGELOG.md says nothing of ${version}`;
   }
   return undefined;
@@ -61,10 +76,9 @@ try {
       console.log(JSON.stringify(described, null, 2));
       continue;
     }
-    const { status } = spawnSync('npm', ['publish', join(unpacked, 'package')], { stdio: 'inherit' });
-    if (status !== 0) {
-      throw new Error(`${described.name} was not published`);
-    }
+    mkdirSync(target, { recursive: true });
+    const where = ['--pack-destination', resolve(target), '--ignore-scripts'];
+    run('npm', ['pack', join(unpacked, 'package'), ...where]);
   }
 } finally {
   rmSync(folder, { recursive: true, force: true });

@@ -1,13 +1,14 @@
 import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { root } from '../docs/pages.js';
 
 const script = join(root, 'scripts/release.mjs');
 const names = ['core', 'express-mtls', 'koa-mtls'];
 
 it('what is published says where it comes from, wants provenance, and names the core by its version', () => {
-  const address = 'https://git.example.com/owner/repository';
   const output = execFileSync(process.execPath, [script, address, '--dry-run'], { encoding: 'utf8' });
   const published = output
     .split(/\n(?=\{\n)/)
@@ -26,14 +27,63 @@ it('what is published says where it comes from, wants provenance, and names the 
   }
 }, 120_000);
 
+const { version } = JSON.parse(readFileSync(join(root, 'packages/core/package.json'), 'utf8'));
+const address = 'https://git.example.com/owner/repository';
+const tag = (name: string) => ({ GITHUB_REF_TYPE: 'tag', GITHUB_REF_NAME: name });
+
+// A git repository of its own stands for the one of the release: one commit, which is on main or is not.
+let repository: string;
+beforeAll(() => {
+  repository = mkdtempSync(join(tmpdir(), 'mtls-bound-git-'));
+  const git = (...args: string[]) =>
+    execFileSync('git', ['-c', 'user.name=a', '-c', 'user.email=a@example.com', ...args], {
+      cwd: repository,
+      encoding: 'utf8',
+    }).trim();
+  git('init', '--quiet');
+  git('commit', '--quiet', '--allow-empty', '--message=main');
+  git('update-ref', 'refs/remotes/origin/main', 'HEAD');
+  git('checkout', '--quiet', '--detach');
+});
+afterAll(() => rmSync(repository, { recursive: true }));
+
+function refusal(args: readonly string[], environment: Record<string, string> = {}) {
+  const { status, stderr } = spawnSync(process.execPath, [script, ...args], {
+    encoding: 'utf8',
+    env: { PATH: process.env.PATH, GIT_DIR: join(repository, '.git'), ...environment },
+  });
+  return [status, stderr.trim()];
+}
+
 it.each([
-  ['no address', [], 'address of the repository is missing'],
+  ['no address', [], {}, 'the address of the repository is missing'],
+  ['no folder', [address], {}, 'the folder for the tarballs is missing'],
+  ['no tag', [address, 'out'], {}, `expected the tag v${version}, got nothing`],
+  [
+    'the tag of another version',
+    [address, 'out'],
+    tag('v9.9.9'),
+    `expected the tag v${version}, got tag v9.9.9`,
+  ],
+  [
+    'a branch that is called like the tag',
+    [address, 'out'],
+    { ...tag(`v${version}`), GITHUB_REF_TYPE: 'branch' },
+    `expected the tag v${version}, got branch v${version}`,
+  ],
   [
     'a version that the changelog does not know',
-    ['https://git.example.com/o/r'],
-    'CHANGELOG.md says nothing',
+    [address, 'out'],
+    tag(`v${version}`),
+    `CHANGELOG.md says nothing of ${version}`,
   ],
-])('%s: nothing is published', (_, args, words) => {
-  const { status, stderr } = spawnSync(process.execPath, [script, ...args], { encoding: 'utf8' });
-  expect([status, stderr]).toEqual([2, expect.stringContaining(words)]);
+])('%s: no tarball is made', (_, args, environment, words) => {
+  expect(refusal(args, environment)).toEqual([2, words]);
+});
+
+it('a commit that is not on main: no tarball is made', () => {
+  const identity = ['-c', 'user.name=a', '-c', 'user.email=a@example.com'];
+  const commit = ['commit', '--quiet', '--allow-empty', '--message=aside'];
+  execFileSync('git', [...identity, ...commit], { cwd: repository });
+  expect(refusal([address, 'out'], tag(`v${version}`))).toEqual([2, 'the commit is not on main']);
 });
