@@ -1,5 +1,6 @@
 // Several processes on one port, with one memory: what one of them learnt no other asks about, and what is revoked at one
-// is refused by all. Redis in between sees nothing but sealed values. SIGTERM ends it without dropping a request.
+// is refused by all. Redis in between sees nothing but sealed values. The program starts without Redis, replaces a worker
+// that dies, and ends at SIGTERM: requests under way are answered, and no client can hold the end up.
 import cluster from 'node:cluster';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
@@ -9,23 +10,83 @@ import express from 'express';
 import { mtlsBound, redisChannel, redisClaims, requireScopes, revocationEndpoint } from 'express-mtls';
 import Keyv from 'keyv';
 
-const { PORT, PROCESSES, REDIS_URL, FLEET_SECRET, TLS_CERT_FILE, TLS_KEY_FILE } = process.env;
+const { PORT, PROCESSES, REDIS_URL, FLEET_SECRET, TLS_CERT_FILE, TLS_KEY_FILE, END_WITHIN } = process.env;
+
+/** Milliseconds that requests under way have to finish after SIGTERM. */
+const endWithin = Number(END_WITHIN ?? 10_000);
 
 if (cluster.isPrimary) {
-  const workers = Array.from({ length: Number(PROCESSES ?? 2) }, () => cluster.fork());
-  cluster.on('listening', (_worker, { port }) => console.log(`https://127.0.0.1:${port}`));
-  process.on('SIGTERM', () => {
-    for (const worker of workers) {
-      worker.process.kill('SIGTERM');
-    }
-  });
+  supervise(Number(PROCESSES ?? 2));
 } else {
-  await work();
+  work();
 }
 
-async function work() {
-  const redis = await createClient({ url: REDIS_URL }).on('error', console.error).connect();
+/**
+ * Keeps so many workers running: a worker that dies is replaced, after a growing delay where workers die young. Where none gets as
+ * far as to listen, the program ends with exit code 1, so that a service manager sees it.
+ */
+function supervise(count) {
+  let ending = false;
+  let sinceListening = 0;
+  let young = 0;
+  const births = new Map();
+  const timers = new Set();
+  const fork = () => births.set(cluster.fork().id, Date.now());
+  const end = () => {
+    ending = true;
+    for (const timer of timers) {
+      clearTimeout(timer);
+    }
+    for (const worker of Object.values(cluster.workers)) {
+      worker.process.kill('SIGTERM');
+    }
+    // A worker that does not end by itself is killed. The timer keeps no process alive.
+    const kill = () => {
+      for (const worker of Object.values(cluster.workers)) {
+        worker.process.kill('SIGKILL');
+      }
+    };
+    setTimeout(kill, endWithin + 5_000).unref();
+  };
+  cluster.on('listening', (_worker, { port }) => {
+    sinceListening = 0;
+    console.log(`https://127.0.0.1:${port}`);
+  });
+  cluster.on('exit', (worker, code, signal) => {
+    if (ending) {
+      return;
+    }
+    sinceListening += 1;
+    young = Date.now() - births.get(worker.id) < 10_000 ? young + 1 : 0;
+    births.delete(worker.id);
+    console.error(`worker ${worker.process.pid} ended by ${signal ?? `exit code ${code}`}`);
+    if (sinceListening > 5) {
+      console.error('the workers die before they listen; the program ends');
+      process.exitCode = 1;
+      end();
+      return;
+    }
+    const replace = () => {
+      timers.delete(timer);
+      fork();
+    };
+    const timer = setTimeout(replace, Math.min(100 * 2 ** young, 5_000));
+    timers.add(timer);
+  });
+  process.on('SIGTERM', end);
+  for (let i = 0; i < count; i += 1) {
+    fork();
+  }
+}
+
+function work() {
+  const redis = createClient({ url: REDIS_URL, disableOfflineQueue: true }).on('error', (error) =>
+    console.error(error.message),
+  );
+  // Not awaited: while Redis is away, each process introspects by itself. The client goes on trying.
+  redis.connect().catch((error) => console.error(error.message));
   const store = new Keyv({ store: new KeyvRedis(redis) });
+  store.on('error', (error) => console.error(error.message));
   const guard = mtlsBound({
     sharedCache: { store, secret: FLEET_SECRET, claims: redisClaims(redis) },
     revocations: { channel: redisChannel(redis), secret: FLEET_SECRET },
@@ -45,12 +106,16 @@ async function work() {
     rejectUnauthorized: false,
   };
   const server = createServer(tls, app).listen(Number(PORT ?? 8443), '127.0.0.1');
-  process.on('SIGTERM', () => {
+
+  process.once('SIGTERM', () => {
     server.close(async () => {
+      clearTimeout(deadline);
       await guard.resourceServer.close();
-      await redis.close();
-      process.disconnect();
+      // A connection to Redis, or one that is still being tried, would keep the process running.
+      process.exit();
     });
     server.closeIdleConnections();
+    // After close() Node waits without limit for a request that a client has sent by half.
+    const deadline = setTimeout(() => server.closeAllConnections(), endWithin);
   });
 }

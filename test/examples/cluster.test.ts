@@ -4,65 +4,152 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connect, type TLSSocket } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import fetch from 'node-fetch';
-import { expect, vi } from 'vitest';
-import { audience, startAuthorizationServer, testClients } from '../support/authorization-server.js';
-import { createPki } from '../support/pki.js';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import {
+  audience,
+  startAuthorizationServer,
+  type TestAuthorizationServer,
+  testClients,
+} from '../support/authorization-server.js';
+import { createPki, type Pki } from '../support/pki.js';
 import { itReal } from '../support/programs.js';
 import { startRedis } from '../support/redis.js';
+
+let pki: Pki;
+let server: TestAuthorizationServer;
+let folder: string;
+beforeAll(async () => {
+  pki = await createPki();
+  server = await startAuthorizationServer(pki);
+  folder = mkdtempSync(join(tmpdir(), 'mtls-bound-'));
+});
+afterAll(async () => {
+  rmSync(folder, { recursive: true });
+  await server.stop();
+});
+
+/** Runs the example, with its lines as they come. */
+function startCluster(environment: Record<string, string>) {
+  const file = (name: string, content: string) => {
+    writeFileSync(join(folder, name), content);
+    return join(folder, name);
+  };
+  const program = spawn(
+    process.execPath,
+    [fileURLToPath(new URL('../../examples/cluster/server.js', import.meta.url))],
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: {
+        PATH: process.env.PATH,
+        PORT: '0',
+        FLEET_SECRET: 'a secret of at least 32 characters',
+        MTLS_BOUND_ISSUER: server.issuer,
+        MTLS_BOUND_CLIENT_ID: 'api',
+        MTLS_BOUND_CLIENT_SECRET: server.secrets.api,
+        MTLS_BOUND_AUDIENCE: audience,
+        MTLS_BOUND_CA_FILE: file('ca.pem', pki.ca.cert),
+        TLS_CERT_FILE: file('server.pem', pki.server.cert),
+        TLS_KEY_FILE: file('server.key', pki.server.key),
+        ...environment,
+      },
+    },
+  );
+  let printed = '';
+  let complaints = '';
+  program.stdout.setEncoding('utf8').on('data', (text) => {
+    printed += text;
+  });
+  program.stderr.setEncoding('utf8').on('data', (text) => {
+    complaints += text;
+  });
+  const urls = () => printed.trim().split('\n').filter(Boolean);
+  return {
+    program,
+    exited: once(program, 'exit'),
+    complaints: () => complaints,
+    /** Resolves with the latest URL once so many workers have begun to listen. */
+    async listening(count: number): Promise<string> {
+      await vi.waitFor(() => expect(urls()).toHaveLength(count), { timeout: 20_000 });
+      return String(urls().at(-1));
+    },
+  };
+}
+
+const agentOf = (keepAlive = false) =>
+  new Agent({ ca: pki.ca.cert, cert: pki.alice.cert, key: pki.alice.key, keepAlive });
+const get = (url: string, token: string, agent = agentOf()) =>
+  fetch(`${url}/accounts`, { agent, headers: { authorization: `Bearer ${token}` } });
+
+/** Sends half a request, and resolves when the TLS connection has taken it. */
+async function halfRequest(url: string): Promise<TLSSocket> {
+  const socket = connect({ host: '127.0.0.1', port: Number(new URL(url).port), ca: pki.ca.cert });
+  socket.on('error', () => undefined);
+  await once(socket, 'secureConnect');
+  socket.write('GET /accounts HTTP/1.1\r\nHost: x\r\n');
+  return socket;
+}
+
+it('examples/cluster: listens and answers while Redis is away, and ends at SIGTERM', async () => {
+  const cluster = startCluster({ PROCESSES: '1', REDIS_URL: 'redis://127.0.0.1:9', END_WITHIN: '500' });
+  try {
+    const url = await cluster.listening(1);
+    expect((await get(url, await server.token(testClients(pki).alice))).status).toBe(200);
+    cluster.program.kill('SIGTERM');
+    expect(await cluster.exited).toEqual([0, null]);
+  } finally {
+    cluster.program.kill('SIGKILL');
+  }
+});
+
+it('examples/cluster: replaces a worker that dies; neither half a request nor an idle connection holds up the end', async () => {
+  const cluster = startCluster({ PROCESSES: '1', REDIS_URL: 'redis://127.0.0.1:9', END_WITHIN: '500' });
+  const agent = agentOf(true);
+  try {
+    const url = await cluster.listening(1);
+    const token = await server.token(testClients(pki).alice);
+    const { process: worker } = (await (await get(url, token)).json()) as { process: number };
+    process.kill(worker, 'SIGKILL');
+    const again = await cluster.listening(2);
+    const answer = (await (await get(again, token, agent)).json()) as { process: number };
+    expect(answer.process).not.toBe(worker);
+    const half = await halfRequest(again);
+    const closed = once(half, 'close');
+    cluster.program.kill('SIGTERM');
+    expect(await cluster.exited).toEqual([0, null]);
+    await closed;
+  } finally {
+    agent.destroy();
+    cluster.program.kill('SIGKILL');
+  }
+});
+
+it('examples/cluster: exits with 1 where no worker gets as far as to listen', async () => {
+  const cluster = startCluster({ REDIS_URL: 'redis://127.0.0.1:9', TLS_CERT_FILE: join(folder, 'missing') });
+  try {
+    expect(await cluster.exited).toEqual([1, null]);
+    expect(cluster.complaints()).toContain('the workers die before they listen');
+  } finally {
+    cluster.program.kill('SIGKILL');
+  }
+});
 
 itReal(
   'redis-server',
   'examples/cluster: what is revoked at one process is refused by all; SIGTERM drops no request',
   async () => {
-    const pki = await createPki();
-    const [server, redis] = await Promise.all([startAuthorizationServer(pki), startRedis()]);
-    const folder = mkdtempSync(join(tmpdir(), 'mtls-bound-'));
-    const file = (name: string, content: string) => {
-      writeFileSync(join(folder, name), content);
-      return join(folder, name);
-    };
-    const program = spawn(
-      process.execPath,
-      [fileURLToPath(new URL('../../examples/cluster/server.js', import.meta.url))],
-      {
-        stdio: ['ignore', 'pipe', 'inherit'],
-        env: {
-          PATH: process.env.PATH,
-          PORT: '0',
-          PROCESSES: '3',
-          REDIS_URL: redis.url,
-          FLEET_SECRET: 'a secret of at least 32 characters',
-          MTLS_BOUND_ISSUER: server.issuer,
-          MTLS_BOUND_CLIENT_ID: 'api',
-          MTLS_BOUND_CLIENT_SECRET: server.secrets.api,
-          MTLS_BOUND_AUDIENCE: audience,
-          MTLS_BOUND_CA_FILE: file('ca.pem', pki.ca.cert),
-          TLS_CERT_FILE: file('server.pem', pki.server.cert),
-          TLS_KEY_FILE: file('server.key', pki.server.key),
-        },
-      },
-    );
-    const exited = once(program, 'exit');
+    const redis = await startRedis();
+    const cluster = startCluster({ PROCESSES: '3', REDIS_URL: redis.url });
     try {
-      let printed = '';
-      program.stdout.setEncoding('utf8').on('data', (text) => {
-        printed += text;
-      });
-      await vi.waitFor(() => expect(printed.trim().split('\n')).toHaveLength(3), { timeout: 20_000 });
-      const [url = ''] = printed.split('\n');
+      const url = await cluster.listening(3);
       const { alice, revoker } = testClients(pki);
       const token = await server.token(alice);
-      /** A connection of its own each time: the processes take turns. */
-      const get = () =>
-        fetch(`${url}/accounts`, {
-          agent: new Agent({ ca: pki.ca.cert, cert: pki.alice.cert, key: pki.alice.key }),
-          headers: { authorization: `Bearer ${token}` },
-        });
+      // Each request has a connection of its own: the processes take turns.
       const answers = [];
       for (let i = 0; i < 12; i += 1) {
-        const response = await get();
+        const response = await get(url, token);
         expect(response.status).toBe(200);
         answers.push(((await response.json()) as { process: number }).process);
       }
@@ -78,20 +165,20 @@ itReal(
         body: new URLSearchParams({ token }),
       });
       expect(revoked.status).toBe(200);
-      await vi.waitFor(async () => expect((await get()).status).toBe(401));
+      await vi.waitFor(async () => expect((await get(url, token)).status).toBe(401));
       for (let i = 0; i < 9; i += 1) {
-        expect((await get()).status).toBe(401);
+        expect((await get(url, token)).status).toBe(401);
       }
 
-      const underWay = Array.from({ length: 6 }, () => get());
+      const underWay = Array.from({ length: 6 }, () => get(url, token));
       await underWay[0];
-      program.kill('SIGTERM');
-      expect(await exited).toEqual([0, null]);
+      cluster.program.kill('SIGTERM');
+      expect(await cluster.exited).toEqual([0, null]);
+      const underWayAnswers = await Promise.all(underWay);
+      expect(underWayAnswers.map(({ status }) => status)).toEqual(Array(6).fill(401));
     } finally {
-      program.kill('SIGKILL');
-      rmSync(folder, { recursive: true });
+      cluster.program.kill('SIGKILL');
       await redis.kill();
-      await server.stop();
     }
   },
 );
