@@ -24,7 +24,8 @@ export async function decide(
   options: ResourceServerOptions,
   { MTLS_BOUND_ISSUER, MTLS_BOUND_AUDIENCE }: NodeJS.ProcessEnv,
 ): Promise<Finding[]> {
-  const { issuers, selectIssuer: _, ...more } = options;
+  // The shared cache and the channel for revocations would be used, so they are left out.
+  const { issuers, selectIssuer: _, sharedCache: _store, revocations: _channel, ...more } = options;
   const one = issuers?.find(({ issuer }) => issuer === claims.iss) ?? issuers?.[0];
   const named = one?.issuer ?? more.issuer ?? MTLS_BOUND_ISSUER;
   const audience = one?.audience ?? more.audience ?? MTLS_BOUND_AUDIENCE?.split(' ');

@@ -183,20 +183,19 @@ interface Handshake {
 /** What TLS came to, or the code of the error. */
 function handshake(url: URL, ca: IssuerSettings['http']['ca']): Promise<Handshake | string> {
   return new Promise((resolve) => {
-    const socket = connect({
-      ...addressOf(url),
-      ...(ca !== undefined && { ca }),
-      timeout: 5_000,
-    });
-    socket.once('secureConnect', () => {
-      resolve({ protocol: String(socket.getProtocol()), cipher: socket.getCipher().name });
+    const socket = connect({ ...addressOf(url), ...(ca !== undefined && { ca }) });
+    // One clock for the whole handshake: a server that sends a byte now and then is never silent.
+    const deadline = setTimeout(() => finish('ETIMEDOUT'), 5_000);
+    const finish = (result: Handshake | string): void => {
+      clearTimeout(deadline);
+      resolve(result);
       socket.destroy();
-    });
-    socket.once('timeout', () => {
-      resolve('ETIMEDOUT');
-      socket.destroy();
-    });
-    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    };
+    socket.once('secureConnect', () =>
+      finish({ protocol: String(socket.getProtocol()), cipher: socket.getCipher().name }),
+    );
+    socket.once('error', (error: NodeJS.ErrnoException) => finish(error.code ?? error.message));
+    socket.once('close', () => finish('ECONNRESET'));
   });
 }
 

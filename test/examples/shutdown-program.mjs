@@ -1,0 +1,27 @@
+// Runs the end that docs/fleet.md shows, given as SHOWN, with a server, and a connection of its own that nothing else ends.
+import { createServer } from 'node:http';
+import { connect } from 'node:net';
+import { createResourceServer } from '@mtls-bound/core';
+
+const guard = {
+  resourceServer: createResourceServer({
+    issuer: 'https://as.example.com',
+    clientId: 'api',
+    clientSecret: 'secret',
+    audience: 'https://api.example.com',
+  }),
+};
+// The answer to `/slow` waits for SIGTERM.
+let slow;
+process.on('SIGTERM', () => setTimeout(() => slow?.end('answered'), 100));
+const server = createServer((req, res) => {
+  if (req.url === '/slow') {
+    slow = res;
+    process.stdout.write('under way\n');
+  } else {
+    res.end('ok');
+  }
+}).listen(0, '127.0.0.1', () => process.stdout.write(`${server.address().port}\n`));
+connect(Number(process.env.ELSEWHERE), '127.0.0.1');
+
+new Function('server', 'guard', process.env.SHOWN)(server, guard);
