@@ -137,8 +137,12 @@ describe('every preset has a page that calls it', () => {
     const make = exported[name] as (options?: object) => core.ProxyPreset;
     const preset = name === 'custom' ? make({ header: 'yours', decode: () => undefined }) : make();
     expect(header).toBe(preset.header);
-    if (!verdict?.startsWith('by ')) {
-      expect(verdict).toBe(preset.verified?.header ?? 'none');
+    expect(preset.verified).toBeUndefined();
+    const [, named] = /^by verifyheader: (.+)$/.exec(verdict ?? '') ?? [];
+    if (named !== undefined) {
+      expect(make({ verifyHeader: named }).verified?.header).toBe(named);
+    } else if (!verdict?.startsWith('by ')) {
+      expect(verdict).toBe('none');
     }
   });
 

@@ -116,6 +116,12 @@ describe('quotes, escapes and separators', () => {
     expect(outcome(clientElement(4), two)).toBe('malformed');
   });
 
+  it('an element whose Hash= stands within another value is malformed', () => {
+    expect(outcome(clientElement(2), `Hash=${one},By="a;Hash=${other}"`)).toBe('malformed');
+    expect(outcome(clientElement(2), `By="a,Hash=${other}"`)).toBe('malformed');
+    expect(outcome(clientElement(1), `By="a,Hash=${other}"`)).toBe('malformed');
+  });
+
   it('one element too few: the outermost proxy met no certificate', () => {
     expect(outcome(clientElement(3), `Hash=${one},Hash=${other}`)).toBe('none');
     expect(outcome(clientElement(2), `Hash=${one}`)).toBe('none');
