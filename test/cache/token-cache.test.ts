@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Revocation, Revocations } from '../../packages/core/src/cache/revocations.js';
-import type { SharedCache } from '../../packages/core/src/cache/shared-cache.js';
+import { SharedCache } from '../../packages/core/src/cache/shared-cache.js';
 import { TokenCache } from '../../packages/core/src/cache/token-cache.js';
 import { RequestRefused } from '../../packages/core/src/errors.js';
 import {
@@ -145,6 +145,36 @@ describe('what ends early, late, or together', () => {
     vi.advanceTimersByTime(30_000);
     // Beyond the first answer's end: the second one serves.
     expect(cache.cache.known('t', asked)).toMatchObject({ issuer });
+  });
+
+  it('refreshAhead beside a shared cache: the answer that is about to end does not pass for a new one', async () => {
+    const values = new Map<string, unknown>();
+    const store = {
+      get: vi.fn(async (key: string) => values.get(key)),
+      set: async (key: string, value: string) => values.set(key, value),
+    };
+    const shared = new SharedCache(
+      {
+        store,
+        secrets: ['a secret of at least 32 characters'],
+        claims: undefined,
+        timeout: 5,
+        claimTimeout: 2,
+      },
+      () => undefined,
+    );
+    const changed = { ...rules, refreshAhead: 20 };
+    const cache = new TokenCache(changed, new Revocations({ maxAge: 3_600, maxAgeWhileLost: 5 }), shared);
+    const read = vi.fn<TokenReader>(async () => active());
+    const asked = { id: '', sharedId: '', read, isServer: true };
+    await cache.learn('t', asked);
+    vi.advanceTimersByTime(50_000);
+    expect(cache.known('t', asked)).toMatchObject({ issuer });
+    await vi.waitFor(() => expect(read).toHaveBeenCalledTimes(2));
+    await vi.waitFor(() => expect(cache.known('t', asked)).toMatchObject({ issuer }));
+    // The refreshed answer is as new as the refresh: it outlives the first one.
+    vi.advanceTimersByTime(30_000);
+    expect(cache.known('t', asked)).toMatchObject({ issuer });
   });
 
   it('refreshAhead: a failure changes nothing, the answer ends in its time', async () => {

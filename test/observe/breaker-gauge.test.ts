@@ -1,0 +1,61 @@
+import { createResourceServer, observeByPrometheus } from '@mtls-bound/core';
+import * as client from 'prom-client';
+import { beforeEach, expect, it, vi } from 'vitest';
+
+beforeEach(() => {
+  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+});
+
+const issuer = 'https://as.example.com';
+
+function create(state: { isUp: boolean }) {
+  return createResourceServer({
+    issuer,
+    clientId: 'api',
+    clientSecret: 'a-secret',
+    audience: 'https://api.example.com',
+    binding: 'when-bound',
+    certificate: () => undefined,
+    metadata: { introspection_endpoint: `${issuer}/introspect` },
+    http: {
+      failuresToOpen: 1,
+      probeInterval: 0.05,
+      fetch: async () => (state.isUp ? Response.json({ active: false }) : new Response('', { status: 503 })),
+    },
+  });
+}
+
+const ask = async (server: ReturnType<typeof create>): Promise<unknown> => {
+  const rawHeaders = ['Authorization', `Bearer token-${Math.random()}`];
+  try {
+    return await server.authorize({ url: '/', headers: {}, rawHeaders, socket: {} } as never);
+  } catch (error) {
+    return (error as { code: unknown }).code;
+  }
+};
+
+it('mtls_bound_breaker_open counts breakers: two servers of an issuer, an observer that begins late, close()', async () => {
+  const [first, second] = [{ isUp: false }, { isUp: false }];
+  const [one, two] = [create(first), create(second)];
+  const early = new client.Registry();
+  const late = new client.Registry();
+  const value = async (registry: client.Registry) =>
+    /breaker_open\{[^}]*\} (\S+)/.exec(await registry.metrics())?.[1];
+
+  const ends = [observeByPrometheus(client, early)];
+  await ask(one);
+  await ask(two);
+  ends.push(observeByPrometheus(client, late));
+  expect([await value(early), await value(late)]).toEqual(['2', '2']);
+
+  second.isUp = true;
+  await vi.waitFor(async () => expect(await ask(two)).toBe('token_inactive'));
+  expect([await value(early), await value(late)]).toEqual(['1', '1']);
+
+  await one.close();
+  await two.close();
+  expect([await value(early), await value(late)]).toEqual(['0', '0']);
+  for (const end of ends) {
+    end();
+  }
+});
