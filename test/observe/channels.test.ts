@@ -99,12 +99,23 @@ describe.each(frameworks)('%s', (framework) => {
     let count = 0;
     server.introspection = (req, res, body) => {
       count += 1;
-      // Long enough for the first answer to grow old.
-      return count === 1 ? good(req, res, body) : void setTimeout(answer(503, {}), 100, req, res, body);
+      if (count === 1) {
+        return good(req, res, body);
+      }
+      // The first answer grows old meanwhile.
+      vi.setSystemTime(Date.now() + 61_000);
+      return answer(503, {})(req, res, body);
     };
-    const rules = { http, cache: { maxAge: 0.05, staleIfError: 60 } };
-    expect(await calls([token, 'other', token], rules)).toEqual([200, 503, 200]);
-    expect(breaker).toEqual([{ issuer: server.issuer, state: 'open' }]);
+    const rules = { http, cache: { maxAge: 60, staleIfError: 300 } };
+    vi.useFakeTimers({ toFake: ['Date'] });
+    try {
+      expect(await calls([token, 'other', token], rules)).toEqual([200, 503, 200]);
+    } finally {
+      vi.useRealTimers();
+    }
+    expect(breaker).toEqual([
+      { issuer: server.issuer, endpoint: `${server.issuer}/introspect`, state: 'open' },
+    ]);
     expect(answered.map(({ outcome }) => outcome)).toEqual([
       'active',
       'authorization_server_failed',
