@@ -724,7 +724,7 @@ describe('proxyHeader() refuses', () => {
     ...(
       [
         ['null for a preset', null, 'null'],
-        ['the name of a preset', 'nginx', '"nginx"'],
+        ['the name of a preset', 'nginx', 'a string of 5 characters'],
         ['a preset without a decoder', { header: 'x-cert' }, 'an object'],
         ['a preset without a header', { decode: () => undefined }, 'an object'],
       ] as const

@@ -14,6 +14,7 @@ import { ConfigurationError } from './errors.js';
 import {
   functionLike,
   isHttpsUrl,
+  isPlainObject,
   issuerUrl,
   type OptionReader,
   type OptionRule,
@@ -25,6 +26,7 @@ import {
   textList,
   wholeNumber,
 } from './option-rules.js';
+import { hasUserInfo } from './shown-url.js';
 
 /** One authorization server, and who we are to it. What is not given is read from the environment. */
 export interface IssuerOptions {
@@ -100,14 +102,14 @@ export interface HttpOptions {
    */
   readonly ca?: SecureContextOptions['ca'];
   /**
-   * Makes the agent for connections, for a way through an HTTP proxy. Gets `{ keepAlive, timeout, ca, cert, key }`, what the
-   * connection to the authorization server must trust and show. Is called again when our own certificate has changed, and must
+   * Makes the agent for connections, for a way through an HTTP proxy; not next to `fetch`. Gets `{ keepAlive, timeout, ca,
+   * cert, key }`, what the connection to the authorization server must trust and show. Is called again when our own certificate has changed, and must
    * return a new agent then. Default: Node's `https.Agent` with these options.
    */
   readonly agent?: AgentFactory;
   /**
-   * Replaces node-fetch and all that concerns connections; limits of time and size hold all the same. Not beside
-   * `tlsClientAuth()` and its like, whose certificate it would not show. Default: node-fetch.
+   * Replaces node-fetch and all that concerns connections; limits of time and size hold all the same. Not beside `agent`,
+   * `ca`, or `tlsClientAuth()` and its like, which it would not use. Default: node-fetch.
    */
   readonly fetch?: typeof globalThis.fetch;
 }
@@ -174,11 +176,17 @@ const clientAuthentication: OptionRule<ClientAuthentication> = {
 };
 
 const endpoints: OptionRule<Readonly<Record<string, unknown>>> = {
-  accepted: 'an object like { introspection_endpoint } or { jwks_uri } whose endpoints are https URLs',
+  accepted:
+    'an object like { introspection_endpoint } or { jwks_uri } whose endpoints are https URLs without user name',
   read: (given) => {
-    const metadata = typeof given === 'object' && given !== null ? (given as Record<string, unknown>) : {};
-    const named = [metadata.introspection_endpoint, metadata.jwks_uri].filter((url) => url !== undefined);
-    return named.length > 0 && named.every(isHttpsUrl) ? Object.freeze({ ...metadata }) : undefined;
+    const metadata = isPlainObject(given) ? { ...given } : {};
+    const { introspection_endpoint, jwks_uri, mtls_endpoint_aliases: aliases = {} } = metadata;
+    const named = [introspection_endpoint, jwks_uri].filter((url) => url !== undefined);
+    if (named.length === 0 || !isPlainObject(aliases)) {
+      return undefined;
+    }
+    const isEndpoint = (url: unknown) => isHttpsUrl(url) && !hasUserInfo(url);
+    return [...named, ...Object.values(aliases)].every(isEndpoint) ? Object.freeze(metadata) : undefined;
   },
 };
 
@@ -209,7 +217,7 @@ export function resolveIssuer(given: OptionReader, shared: OptionReader = given)
   const issuer = given.required('issuer', issuerUrl, 'MTLS_BOUND_ISSUER');
   const requireClient = (): Client => resolveClient(given);
   const client = hasClient(given) ? requireClient() : undefined;
-  const http = resolveHttp(given.isMissing('http') ? shared : given, shared);
+  const http = resolveHttp(given, shared);
   if (http.fetch !== undefined && client?.authentication.identity !== undefined) {
     throw new ConfigurationError(
       given.pathOf('http.fetch'),
@@ -284,20 +292,31 @@ function resolveAudience(given: OptionReader): IssuerSettings['audience'] {
   return 'server-enforced';
 }
 
+/** Each member that the issuer does not give is taken from what all issuers share. */
 function resolveHttp(given: OptionReader, shared: OptionReader): HttpRules & ProtectionRules {
-  const http = given.group('http', httpOptionNames);
+  const own = given.group('http', httpOptionNames);
+  const common = shared.group('http', httpOptionNames);
+  const either = <T>(name: (typeof httpOptionNames)[number], rule: OptionRule<T>): T | undefined =>
+    own.optional(name, rule) ?? common.optional(name, rule);
+  const agent = either('agent', functionLike<AgentFactory>('a function from connection options to an agent'));
+  const fetch = either('fetch', functionLike<typeof globalThis.fetch>('a function like fetch'));
+  const ca = either('ca', pemCertificates);
+  const unused = agent === undefined ? ca && 'ca' : 'agent';
+  if (fetch !== undefined && unused) {
+    throw new ConfigurationError(
+      given.pathOf(`http.${unused}`),
+      'http.fetch was given too, which makes its own connections; accepted is one of the two',
+    );
+  }
   return Object.freeze({
-    timeout: http.optional('timeout', seconds(0.05, 60)) ?? 5,
-    maxResponseSize: http.optional('maxResponseSize', wholeNumber(1_024, 16_777_216)) ?? 262_144,
-    maxInFlight: http.optional('maxInFlight', wholeNumber(1, 10_000)) ?? 100,
-    maxQueued: http.optional('maxQueued', wholeNumber(0, 100_000)) ?? 1_000,
-    failuresToOpen: http.optional('failuresToOpen', wholeNumber(1, 1_000)) ?? 5,
-    probeInterval: http.optional('probeInterval', seconds(0.05, 300)) ?? 1,
-    agent: http.optional(
-      'agent',
-      functionLike<AgentFactory>('a function from connection options to an agent'),
-    ),
-    fetch: http.optional('fetch', functionLike<typeof globalThis.fetch>('a function like fetch')),
-    ca: http.optional('ca', pemCertificates) ?? shared.variable('MTLS_BOUND_CA_FILE', caFile),
+    timeout: either('timeout', seconds(0.05, 60)) ?? 5,
+    maxResponseSize: either('maxResponseSize', wholeNumber(1_024, 16_777_216)) ?? 262_144,
+    maxInFlight: either('maxInFlight', wholeNumber(1, 10_000)) ?? 100,
+    maxQueued: either('maxQueued', wholeNumber(0, 100_000)) ?? 1_000,
+    failuresToOpen: either('failuresToOpen', wholeNumber(1, 1_000)) ?? 5,
+    probeInterval: either('probeInterval', seconds(0.05, 300)) ?? 1,
+    agent,
+    fetch,
+    ca: ca ?? shared.variable('MTLS_BOUND_CA_FILE', caFile),
   });
 }

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';
 import { ConfigurationError } from './errors.js';
-import { hasUserInfo } from './shown-url.js';
+import { hasUserInfo, shownUrl } from './shown-url.js';
 
 /** What one option accepts. `read` gives the checked value, or `undefined` for a value that is not accepted. */
 export interface OptionRule<T> {
@@ -9,11 +9,13 @@ export interface OptionRule<T> {
   readonly read: (given: unknown) => T | undefined;
   /** The value never appears in an error message. */
   readonly secret?: true;
+  /** The type of wrong values that error messages show. Default: none, as a secret may be given in the wrong place. */
+  readonly shows?: 'string' | 'number' | 'url';
 }
 
 export const text: OptionRule<string> = {
-  accepted: 'a non-empty string',
-  read: (given) => (typeof given === 'string' && given !== '' ? given : undefined),
+  accepted: 'a non-empty string without blanks or line ends around it',
+  read: (given) => (typeof given === 'string' && given !== '' && given === given.trim() ? given : undefined),
 };
 
 export const secretText: OptionRule<string> = { ...text, secret: true };
@@ -23,14 +25,20 @@ export const flag: OptionRule<boolean> = {
   read: (given) => (typeof given === 'boolean' ? given : undefined),
 };
 
-/** An absolute URL that is spoken to over TLS. */
+/** An absolute URL that is spoken to over TLS. Without blanks and line ends, which URL parsers drop in silence. */
 export function isHttpsUrl(value: unknown): value is string {
-  return typeof value === 'string' && URL.canParse(value) && new URL(value).protocol === 'https:';
+  return (
+    typeof value === 'string' &&
+    !/\s/.test(value) &&
+    URL.canParse(value) &&
+    new URL(value).protocol === 'https:'
+  );
 }
 
 /** RFC 8414 §2: an issuer has no query and no fragment. */
 export const issuerUrl: OptionRule<string> = {
   accepted: 'an https URL without query, fragment or user name',
+  shows: 'url',
   read: (given) => {
     const isIdentifier = isHttpsUrl(given) && !given.includes('?') && !given.includes('#');
     return isIdentifier && !hasUserInfo(given) ? given : undefined;
@@ -43,6 +51,7 @@ export const issuerUrl: OptionRule<string> = {
  */
 export const headerName: OptionRule<string> = {
   accepted: 'a header name of letters, digits and hyphens',
+  shows: 'string',
   read: (given) =>
     typeof given === 'string' && /^[A-Za-z0-9-]+$/.test(given) ? given.toLowerCase() : undefined,
 };
@@ -58,13 +67,14 @@ export const thumbprints: OptionRule<readonly string[]> = {
 
 /** RFC 6750 §3 and RFC 9110 §5.6.4: what may stand between quotes without an escape. */
 export const quotable: OptionRule<string> = {
+  shows: 'string',
   accepted: 'printable ASCII characters other than " and \\',
   read: (given) =>
     typeof given === 'string' && /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/.test(given) ? given : undefined,
 };
 
 export const textList: OptionRule<readonly string[]> = {
-  accepted: 'a non-empty string or a list of them',
+  accepted: 'a non-empty string without blanks or line ends around it, or a list of them',
   read: (given) => {
     const list: unknown[] = Array.isArray(given) ? given : [given];
     return list.length > 0 && list.every((item) => text.read(item) !== undefined)
@@ -94,6 +104,7 @@ export const pemCertificates: OptionRule<NonNullable<SecureContextOptions['ca']>
 export function oneOf<const T extends string>(...names: T[]): OptionRule<T> {
   return {
     accepted: names.map((name) => `'${name}'`).join(' or '),
+    shows: 'string',
     read: (given) => names.find((name) => name === given),
   };
 }
@@ -102,6 +113,7 @@ export function oneOf<const T extends string>(...names: T[]): OptionRule<T> {
 export function seconds(least: number, most: number): OptionRule<number> {
   return {
     accepted: `a number of seconds from ${least} to ${most}`,
+    shows: 'number',
     read: (given) => (typeof given === 'number' && given >= least && given <= most ? given : undefined),
   };
 }
@@ -109,6 +121,7 @@ export function seconds(least: number, most: number): OptionRule<number> {
 export function wholeNumber(least: number, most: number): OptionRule<number> {
   return {
     accepted: `a whole number from ${least} to ${most}`,
+    shows: 'number',
     read: (given) =>
       Number.isInteger(given) && Number(given) >= least && Number(given) <= most ? Number(given) : undefined,
   };
@@ -147,7 +160,8 @@ export class OptionReader {
         `there is no such option; accepted are ${known.join(', ') || 'none'}`,
       );
     }
-    this.#options = options;
+    // Own members alone: what is added to Object.prototype is no option.
+    this.#options = Object.assign(Object.create(null), options);
     this.#environment = environment;
   }
 
@@ -164,7 +178,16 @@ export class OptionReader {
   variable<T>(name: string, rule: OptionRule<T>): T | undefined {
     const given = this.#environment?.[name];
     // An empty variable is how many tools say "not set".
-    return given ? checked(name, rule, given) : undefined;
+    if (!given) {
+      return undefined;
+    }
+    if (given !== given.trim()) {
+      throw new ConfigurationError(
+        name,
+        'the value begins or ends with a blank or a line end, as mounted files have; accepted is the value without it',
+      );
+    }
+    return checked(name, rule, given);
   }
 
   required<T>(name: string, rule: OptionRule<T>, variable?: string): T {
@@ -208,7 +231,8 @@ export class OptionReader {
 
   /** The reader of a nested options object; of an empty one when it was not given. */
   group(name: string, known: readonly string[]): OptionReader {
-    return new OptionReader(`${this.#prefix}${name}`, this.#options[name] ?? {}, known);
+    const given = this.#options[name];
+    return new OptionReader(`${this.#prefix}${name}`, given === undefined ? {} : given, known);
   }
 }
 
@@ -216,25 +240,61 @@ export class OptionReader {
 export function checked<T>(path: string, rule: OptionRule<T>, given: unknown): T {
   const value = rule.read(given);
   if (value === undefined) {
-    const what = rule.secret && given !== '' ? `a value of type ${typeof given}` : described(given);
-    throw new ConfigurationError(path, `${what} was given; accepted is ${rule.accepted}`);
+    throw new ConfigurationError(path, `${shown(rule, given)} was given; accepted is ${rule.accepted}`);
   }
   return value;
 }
 
-/** Short and harmless: enough to recognise one's own mistake. */
-function described(given: unknown): string {
-  if (typeof given === 'string') {
-    return JSON.stringify(given.length > 80 ? `${given.slice(0, 80)}…` : given);
+function shown({ secret, shows }: OptionRule<unknown>, given: unknown): string {
+  if (secret && given !== '') {
+    return `a value of type ${typeof given}`;
   }
-  if (typeof given === 'object' && given !== null) {
-    return Array.isArray(given) ? 'a list' : 'an object';
+  if (typeof given === 'string' && shows === 'url') {
+    return URL.canParse(given) ? JSON.stringify(shownUrl(given)) : described(given);
   }
-  return typeof given === 'function' ? 'a function' : String(given);
+  if (typeof given === 'number' && shows === 'number') {
+    return String(given);
+  }
+  return typeof given === 'string' && shows === 'string'
+    ? JSON.stringify(shortened(given))
+    : described(given);
 }
 
-function isPlainObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+function shortened(given: string): string {
+  return given.length > 80 ? `${given.slice(0, 80)}…` : given;
+}
+
+/** The type of a value and the length of a text, never the value: secrets are given in the wrong place, too. */
+export function described(given: unknown): string {
+  if (typeof given === 'string') {
+    return given === '' ? '""' : `a string of ${given.length} characters`;
+  }
+  if (Array.isArray(given)) {
+    return 'a list';
+  }
+  // A secret may consist of digits alone; a short number is a mistake in a setting.
+  if (typeof given === 'number') {
+    return String(given).length < 8 ? String(given) : 'a number';
+  }
+  if (given === null || given === undefined || typeof given === 'boolean') {
+    return String(given);
+  }
+  return typeof given === 'object' ? 'an object' : `a ${typeof given}`;
+}
+
+/**
+ * An object literal, of any realm. Not an instance of a class, nor an object that inherits members: these would be ignored
+ * in silence.
+ */
+export function isPlainObject(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return false;
+  }
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return (
+    prototype === null ||
+    (Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype as object, 'isPrototypeOf'))
+  );
 }
 
 function isPemCertificate(value: unknown): boolean {

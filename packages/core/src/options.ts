@@ -53,13 +53,13 @@ export interface ResourceServerOptions extends IssuerOptions {
    * are never read from the environment; what is given beside the list (`audience`, `tokens`, `http`, `metadataMaxAge`)
    * holds for each that does not say otherwise. Default: the one of `issuer`.
    */
-  readonly issuers?: readonly IssuerOptions[];
+  readonly issuers?: readonly IssuerOptions[] | undefined;
   /**
-   * Which of `issuers` a token is meant for that does not say so itself: `issuerByHeader()`, `issuerByHost()`,
-   * `issuerByPath()`, a function, or `in-order` to ask one after the other. A JWT goes to its `iss` in any case, and is
-   * refused where a selector names another. Default: tokens that name no issuer are refused.
+   * Which of `issuers` a request's token is meant for: `issuerByHeader()`, `issuerByHost()`, `issuerByPath()`, a function, or
+   * `in-order` to ask one after the other. A JWT goes to its `iss` alone; it is refused where a selector names another issuer
+   * or none. Default: tokens that name no issuer are refused.
    */
-  readonly selectIssuer?: IssuerSelection;
+  readonly selectIssuer?: IssuerSelection | undefined;
   /**
    * Whether a token must be bound to the certificate: `required`, or, for a migration, `report` or `when-bound`.
    * Default `required`. Environment: `MTLS_BOUND_BINDING`.
@@ -299,6 +299,13 @@ function resolveCertificatePolicy(
   certificate: CertificateSource,
 ): CertificatePolicy | undefined {
   const policy = given.group('certificatePolicy', certificatePolicyNames);
+  const demands = certificatePolicyNames.filter((name) => name !== 'status');
+  if (!given.isMissing('certificatePolicy') && demands.every((name) => policy.isMissing(name))) {
+    throw new ConfigurationError(
+      'certificatePolicy',
+      `a policy that demands nothing was given; accepted is one with ${demands.join(' or ')}`,
+    );
+  }
   if (policy.optional('requireVerified', flag) && certificate.knowsVerified === false) {
     throw new ConfigurationError(
       'certificatePolicy.requireVerified',

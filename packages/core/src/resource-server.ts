@@ -74,6 +74,14 @@ export interface ResourceServer {
   answer(thrown: unknown): Answer;
 }
 
+/** What an operator must know of a binding that is not required, wherever the setting comes from. */
+const bindingsNotEnforced = {
+  report:
+    "binding: 'report' lets in tokens that are bound to nothing or to another certificate; it is for a trial before 'required'",
+  'when-bound':
+    "binding: 'when-bound' accepts tokens that are bound to no certificate; set binding to 'required' when every client's are bound",
+} as const;
+
 /**
  * A resource server that accepts certificate-bound access tokens (RFC 8705 §3). Nothing is asked of the authorization
  * server before the first request. Throws `ConfigurationError` for a wrong option.
@@ -114,11 +122,9 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     resourceMetadata: settings.resourceMetadata?.url,
   };
   let isClosed = false;
-  if (settings.binding === 'report') {
-    report(
-      'binding_not_enforced',
-      "binding: 'report' lets in tokens that are bound to nothing or to another certificate; it is for a trial before 'required'",
-    );
+  const notEnforced = settings.binding === 'required' ? undefined : bindingsNotEnforced[settings.binding];
+  if (notEnforced !== undefined) {
+    report('binding_not_enforced', notEnforced);
   }
 
   /** The same, but only when the client may have it asked; what comes of it counts for or against the client. */

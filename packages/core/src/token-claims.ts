@@ -65,6 +65,32 @@ export function readTokenClaims(claims: Record<string, unknown>, issuer: string)
   return new ReadClaims(claims, issuer, scope, audience);
 }
 
+/** Throws `TypeError`, without any value, for what a token source must not return. */
+export function checkedAnswer(answer: unknown): TokenAnswer {
+  if (answer === 'token_inactive' || answer === 'token_claims_malformed') {
+    return answer;
+  }
+  const given = typeof answer === 'object' && answer !== null ? (answer as Partial<TokenClaims>) : {};
+  const isRight: Record<keyof TokenClaims, boolean> = {
+    subject: isOptional(given.subject, isString),
+    clientId: isOptional(given.clientId, isString),
+    scopes: isStringArray(given.scopes),
+    issuer: isString(given.issuer),
+    audience: isOptional(given.audience, isStringArray),
+    tokenType: isOptional(given.tokenType, isString),
+    expiresAt: isOptional(given.expiresAt, isTime),
+    notBefore: isOptional(given.notBefore, isTime),
+    issuedAt: isOptional(given.issuedAt, isTime),
+    confirmation: true,
+    claims: typeof given.claims === 'object' && given.claims !== null && !Array.isArray(given.claims),
+  };
+  const wrong = Object.entries(isRight).find(([, isRightType]) => !isRightType);
+  if (wrong !== undefined) {
+    throw new TypeError(`the token source returned TokenClaims whose member ${wrong[0]} has a wrong type`);
+  }
+  return given as TokenClaims;
+}
+
 /** Holds no claim a second time: a cached token is kept as small as it can be. */
 class ReadClaims implements TokenClaims {
   readonly issuer: string;

@@ -71,6 +71,7 @@ export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
   const server = createResourceServer(options);
   const middleware: Middleware<MtlsBoundState> = async (ctx, next) => {
     try {
+      keepOriginalUrl(ctx);
       const authorization = await server.authorize(ctx.req, parsedBody(ctx));
       if (authorization !== undefined) {
         ctx.state.auth = authorization;
@@ -86,6 +87,14 @@ export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
     await next();
   };
   return Object.assign(middleware, { resourceServer: server });
+}
+
+/**
+ * A mount or a rewrite (`ctx.path = ...`) changes Node's `url`. Selectors of issuers read the URL that the client sent, where
+ * Express keeps it.
+ */
+function keepOriginalUrl({ req, originalUrl }: Pick<Context, 'req' | 'originalUrl'>): void {
+  (req as typeof req & { originalUrl?: string }).originalUrl ??= originalUrl;
 }
 
 /**

@@ -5,7 +5,7 @@ import type { ReportProblem } from '../observe/events.js';
 import type { ClaimRules } from '../policy/claims.js';
 import type { NodeRequest } from '../request/bearer-token.js';
 import type { IssuerSelection } from '../request/issuer-selection.js';
-import type { TokenAnswer, TokenReader } from '../token-claims.js';
+import { checkedAnswer, type TokenAnswer, type TokenReader } from '../token-claims.js';
 import type { ClientAuthentication } from './client-authentication.js';
 import { untilAborted, withDeadline } from './deadline.js';
 import { createHttp, type HttpRules } from './http.js';
@@ -98,7 +98,7 @@ function boundedReader(read: TokenReader, timeout: number): TokenReader {
   const { introspect } = read;
   const bounded = (ask: (token: string) => Promise<TokenAnswer>) => (token: string) =>
     withDeadline(MAX_QUESTIONS * timeout, (signal) =>
-      untilAborted(signal, () => ask(token)).catch((error: unknown) => {
+      untilAborted(signal, () => ask(token)).then(checkedAnswer, (error: unknown) => {
         if (signal.aborted) {
           const detail = `the option tokens gave nothing within ${MAX_QUESTIONS * timeout} s`;
           throw new RequestRefused('internal_error', { detail });
@@ -125,7 +125,7 @@ export function chooserAmong(
   selection: IssuerSelection | undefined,
 ): Chooser {
   const [first, ...others] = authorities;
-  if (first !== undefined && others.length === 0) {
+  if (first !== undefined && others.length === 0 && typeof selection !== 'function') {
     const only = askedOf(first, '');
     return () => only;
   }
@@ -146,8 +146,11 @@ export function chooserAmong(
       throw new TypeError('the option selectIssuer named an issuer that is not among issuers');
     }
     const chosen = byIssuer.get(named ?? selected ?? '');
-    if (chosen === undefined || chosen.id !== (selected ?? chosen.id)) {
-      throw new RequestRefused('token_wrong_issuer', { detail: why(named, selected) });
+    // A selector that names none lets no token pass, also no JWT that names its issuer.
+    if (chosen === undefined || (typeof selection === 'function' && chosen.id !== selected)) {
+      throw new RequestRefused('token_wrong_issuer', {
+        detail: why(named, selected, typeof selection === 'function'),
+      });
     }
     return chosen;
   };
@@ -182,9 +185,12 @@ async function askInOrder(authorities: readonly Authority[], token: string): Pro
 }
 
 /** A token may name what it likes: only names of our own configuration are told. */
-function why(named: string | undefined, selected: string | undefined): string {
+function why(named: string | undefined, selected: string | undefined, isSelected: boolean): string {
   if (selected !== undefined) {
     return `selectIssuer named ${selected}, the token's iss another`;
+  }
+  if (isSelected && named !== undefined) {
+    return 'the option selectIssuer named none, for a token that names its issuer';
   }
   return named === undefined
     ? 'the token names no issuer, and the option selectIssuer named none'

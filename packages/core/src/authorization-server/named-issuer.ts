@@ -10,8 +10,11 @@ export function issuerNamedIn(token: string): string | undefined {
   try {
     const claims: unknown = JSON.parse(Buffer.from(payload, 'base64url').toString());
     const isNamed =
-      typeof claims === 'object' && claims !== null && 'iss' in claims && typeof claims.iss === 'string';
-    return isNamed ? String(claims.iss) : undefined;
+      typeof claims === 'object' &&
+      claims !== null &&
+      Object.hasOwn(claims, 'iss') &&
+      typeof (claims as { iss: unknown }).iss === 'string';
+    return isNamed ? (claims as { iss: string }).iss : undefined;
   } catch {
     return undefined;
   }

@@ -1,7 +1,11 @@
-import { checked, headerName, isHttpsUrl, type OptionRule } from '../option-rules.js';
+import { ConfigurationError, RequestRefused } from '../errors.js';
+import { checked, headerName, isPlainObject, issuerUrl, type OptionRule } from '../option-rules.js';
 import type { NodeRequest } from './bearer-token.js';
 
-/** Names the issuer that a request's token is meant for; undefined when it is none of them. */
+/**
+ * Names the issuer that a request's token is meant for; `undefined` when it is none of them. Throws `RequestRefused` for a
+ * request that can be read in more than one way.
+ */
 export interface IssuerSelector {
   (req: NodeRequest): string | undefined;
   /** Every issuer that it may name, to be checked at start-up. */
@@ -17,67 +21,184 @@ export const issuerSelection: OptionRule<IssuerSelection> = {
     given === 'in-order' || typeof given === 'function' ? (given as IssuerSelection) : undefined,
 };
 
-const issuersByName: OptionRule<ReadonlyMap<string, string>> = {
+const issuersByName: OptionRule<readonly (readonly [string, string])[]> = {
   accepted: 'an object from names to issuers, https URLs',
   read: (given) => {
-    const entries = typeof given === 'object' && given !== null ? Object.entries(given) : [];
-    return entries.length > 0 && entries.every(([name, issuer]) => name !== '' && isHttpsUrl(issuer))
-      ? new Map(entries.map(([name, issuer]) => [name.toLowerCase(), issuer]))
+    const entries = isPlainObject(given) ? Object.entries(given) : [];
+    return entries.length > 0 &&
+      entries.every(([name, issuer]) => name !== '' && issuerUrl.read(issuer) !== undefined)
+      ? entries.map(([name, issuer]) => [name, String(issuer)] as const)
       : undefined;
   },
 };
 
 /**
- * By the value of a header, in any case. Whoever sets the header decides who sees the token: let a proxy set it.
+ * Selects the issuer by the value of a header, in any case. The sender of the header decides which server sees the token:
+ * let a proxy set it.
  *
  * @example
  * mtlsBound({ audience, issuers, selectIssuer: issuerByHeader('x-tenant', { acme: 'https://acme.example.com' }) })
  */
 export function issuerByHeader(name: string, issuers: Readonly<Record<string, string>>): IssuerSelector {
   const header = checked('issuerByHeader(name)', headerName, name);
-  const byValue = checked('issuerByHeader(issuers)', issuersByName, issuers);
-  return selector(byValue, (req) => byValue.get(String(req.headers[header] ?? '').toLowerCase()));
-}
-
-/** By the host that the request names, without its port (RFC 9110 §7.2). */
-export function issuerByHost(issuers: Readonly<Record<string, string>>): IssuerSelector {
-  const byHost = checked('issuerByHost(issuers)', issuersByName, issuers);
-  return selector(byHost, (req) => {
-    const host = String(req.headers[':authority'] ?? req.headers.host ?? '');
-    return byHost.get(host.toLowerCase().replace(/:\d*$/, ''));
+  const byValue = byKey('issuerByHeader(issuers)', issuers, headerValue);
+  return selector(byValue, (req) => {
+    const [value, ...more] = linesOf(req, header);
+    if (more.length > 0) {
+      throw unclear(`the header ${header} is repeated`);
+    }
+    return value === undefined ? undefined : byValue.get(value.toLowerCase());
   });
 }
 
 /**
- * By how the path begins, whole segments; the longest wins. Case and percent-encoding do not count, as routers may
- * ignore them: a path that reaches a route is never taken for one that selects nothing.
+ * Selects the issuer by the host that the request names, without its port (RFC 9110 §7.2). A host is refused unless it is
+ * written in lower case and without a trailing dot, as routers compare it, and unless `X-Forwarded-Host`, where it is sent,
+ * names the same.
+ */
+export function issuerByHost(issuers: Readonly<Record<string, string>>): IssuerSelector {
+  const byHost = byKey('issuerByHost(issuers)', issuers, hostName);
+  return selector(byHost, (req) => {
+    if (!wholeTargetOf(req).startsWith('/')) {
+      throw unclear('the request target names a host by itself');
+    }
+    const named = [':authority', 'host', 'x-forwarded-host'].map((name) => linesOf(req, name));
+    if (named.some((lines) => lines.length > 1)) {
+      throw unclear('the host is named repeatedly');
+    }
+    const hosts = new Set(named.flat().map(hostOf));
+    const [host] = hosts;
+    if (host === undefined || hosts.size > 1) {
+      throw unclear('the request names no host, several, or one that is malformed');
+    }
+    return byHost.get(host);
+  });
+}
+
+/**
+ * Selects the issuer by how the path begins, in whole segments; the longest prefix wins. The path is the one that the client
+ * sent, also below a mounted router and after a rewrite. A path that routers may read in another way is refused: one that
+ * names another issuer when case or percent-encoding are ignored, that can't be decoded, or that holds dot segments,
+ * backslashes or empty segments.
  */
 export function issuerByPath(issuers: Readonly<Record<string, string>>): IssuerSelector {
-  const byPath = checked('issuerByPath(issuers)', issuersByName, issuers);
-  const prefixes = [...byPath]
-    .map(([prefix, issuer]) => ({ prefix: `${prefix.replace(/\/+$/, '')}/`, issuer }))
-    .toSorted((a, b) => b.prefix.length - a.prefix.length);
+  const byPath = byKey('issuerByPath(issuers)', issuers, foldedPrefix);
+  const prefixes = Object.entries(issuers)
+    .map(([prefix, issuer]) => ({
+      exact: encodeURI(decodeURI(withSlash(prefix))),
+      folded: foldedPrefix(prefix) ?? '',
+      issuer,
+    }))
+    .toSorted((a, b) => b.folded.length - a.folded.length);
   return selector(byPath, (req) => {
-    const path = decodedPath(req);
-    return path === undefined
-      ? undefined
-      : prefixes.find(({ prefix }) => `${path}/`.startsWith(prefix))?.issuer;
+    const [path = ''] = wholeTargetOf(req).split('?', 1);
+    const folded = foldedPath(path);
+    if (folded === undefined) {
+      throw unclear('the path can be read in more than one way');
+    }
+    const asSent = prefixes.find(({ exact }) => `${path}/`.startsWith(exact));
+    if (asSent !== prefixes.find((one) => `${folded}/`.startsWith(one.folded))) {
+      throw unclear(
+        'the path names one issuer as it is sent, and another when case and encoding are ignored',
+      );
+    }
+    return asSent?.issuer;
   });
 }
 
-/**
- * Express cuts what is mounted off `url` and keeps the whole at `originalUrl`. Undefined for what can't be decoded: not even
- * the prefix `/` may stand for it, as a router may take it for a path below another.
- */
-function decodedPath(req: NodeRequest & { originalUrl?: string }): string | undefined {
-  const target = req.originalUrl ?? req.url ?? '';
-  // Absolute-form (RFC 9112 §3.2.2) names scheme and host first.
-  const [path = ''] = target.replace(/^[a-z][a-z\d+.-]*:\/\/[^/?]*/i, '').split('?');
+/** What a name is compared by; `undefined` for a name that no request can have. */
+type KeyReader = (name: string) => string | undefined;
+
+/** Throws `ConfigurationError` for a name that can never match, and for two that are one. */
+function byKey(option: string, given: unknown, read: KeyReader): ReadonlyMap<string, string> {
+  const byName = new Map<string, string>();
+  for (const [name, issuer] of checked(option, issuersByName, given)) {
+    const key = read(name);
+    if (key === undefined) {
+      throw new ConfigurationError(option, `no request can have the name ${JSON.stringify(name)}`);
+    }
+    if (byName.has(key)) {
+      throw new ConfigurationError(
+        option,
+        `${JSON.stringify(name)} was given twice, in another spelling; accepted is each name once`,
+      );
+    }
+    byName.set(key, issuer);
+  }
+  return byName;
+}
+
+function headerValue(name: string): string | undefined {
+  return /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/.test(name) ? name.toLowerCase() : undefined;
+}
+
+/** RFC 3986 §3.2.2: a registered name, an IPv4 address, or an IPv6 address in brackets. */
+const host = /^(?:\[[\da-f:.]+\]|[a-z\d_-]+(?:\.[a-z\d_-]+)*)$/;
+
+function hostName(name: string): string | undefined {
+  const lower = name.toLowerCase();
+  return host.test(lower) ? lower : undefined;
+}
+
+/** Undefined for what is malformed. RFC 3986 §3.2.3: a port may be empty. */
+function hostOf(value: string): string | undefined {
+  const name = value.replace(/:\d{0,5}$/, '');
+  return host.test(name) ? name : undefined;
+}
+
+function withSlash(prefix: string): string {
+  return `${prefix.replace(/\/+$/, '')}/`;
+}
+
+function foldedPrefix(prefix: string): string | undefined {
+  if (!/^\/[^?#]*$/.test(prefix)) {
+    return undefined;
+  }
   try {
-    return decodeURIComponent(path).toLowerCase();
+    const folded = foldedPath(encodeURI(decodeURI(prefix.replace(/\/+$/, ''))) || '/');
+    return folded && withSlash(folded);
   } catch {
     return undefined;
   }
+}
+
+/** RFC 3986 §3.3, without empty segments but the last. */
+const pathOfSegments = /^(?:\/(?:[\w\-.~!$&'()*+,;=:@]|%[\da-f]{2})+)*\/?$/i;
+
+/**
+ * The path in lower case and decoded. Undefined for a path that can't be decoded or that has dot segments, backslashes or
+ * control characters, encoded or not: routers and proxies do not agree on these.
+ */
+function foldedPath(path: string): string | undefined {
+  if (path === '' || !pathOfSegments.test(path)) {
+    return undefined;
+  }
+  try {
+    const decoded = decodeURIComponent(path);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is refused.
+    return /\/\/|[\\\u0000-\u001f\u007f]|\/\.{1,2}(?:\/|$)/.test(decoded) ? undefined : decoded.toLowerCase();
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The request target as the client sent it. Express cuts what is mounted off `url`, and keeps the whole at `originalUrl`;
+ * the Koa adapter puts `ctx.originalUrl` there.
+ */
+function wholeTargetOf(req: NodeRequest & { originalUrl?: string }): string {
+  return req.originalUrl ?? req.url ?? '';
+}
+
+/** Every line of a header: `req.headers` keeps the first of some, and joins others. */
+function linesOf({ rawHeaders }: NodeRequest, name: string): string[] {
+  return rawHeaders.filter(
+    (_value, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === name,
+  );
+}
+
+function unclear(why: string): RequestRefused {
+  return new RequestRefused('token_wrong_issuer', { detail: `selectIssuer can name no issuer: ${why}` });
 }
 
 function selector(issuers: ReadonlyMap<string, string>, select: (req: NodeRequest) => string | undefined) {

@@ -1,4 +1,4 @@
-import { issuerUrl, OptionReader, type OptionRule, textList } from '../option-rules.js';
+import { isPlainObject, issuerUrl, OptionReader, type OptionRule, textList } from '../option-rules.js';
 import type { Answer } from './challenge.js';
 
 /** What this resource says of itself (RFC 9728 §2). */
@@ -30,8 +30,15 @@ const MAX_AGE = 3_600;
 const furtherMembers: OptionRule<Readonly<Record<string, unknown>>> = {
   accepted: 'an object of further members; those that follow from other options are not among them',
   read: (given) => {
-    const names = typeof given === 'object' && given !== null ? Object.keys(given) : ['resource'];
-    return names.some((name) => ownMembers.includes(name)) ? undefined : { ...(given as object) };
+    if (!isPlainObject(given) || Object.keys(given).some((name) => ownMembers.includes(name))) {
+      return undefined;
+    }
+    try {
+      // What JSON can't hold fails at start-up, not when a client asks for the document.
+      return JSON.parse(JSON.stringify(given)) as Readonly<Record<string, unknown>>;
+    } catch {
+      return undefined;
+    }
   },
 };
 

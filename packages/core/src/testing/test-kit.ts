@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { TokenSource } from '../authorization-server/introspection.js';
 import type { CertificateSource, ClientCertificate } from '../certificate/client-certificate.js';
 import { ConfigurationError, RequestRefused } from '../errors.js';
+import { issuerUrl, OptionReader, text } from '../option-rules.js';
 import { readTokenClaims, type TokenAnswer } from '../token-claims.js';
 import { type CertificateRequest, createTestCertificate } from './test-certificate.js';
 
@@ -39,6 +40,8 @@ export interface TestKit {
   /** For `mtlsBound({ ...yours, ...kit.options })`: the pretend server, and certificates by `withCertificate()`. */
   readonly options: {
     readonly issuer: string;
+    readonly issuers: undefined;
+    readonly selectIssuer: undefined;
     readonly audience: string;
     readonly tokens: TokenSource;
     readonly certificate: CertificateSource;
@@ -75,10 +78,10 @@ const certificateHeader = 'x-test-client-certificate';
  * Makes a test kit. Throws `ConfigurationError` where `NODE_ENV` is `production`: an API with `kit.options` believes what
  * requests say of their certificate.
  */
-export async function createTestKit({
-  issuer = 'https://as.example.com',
-  audience = 'https://api.example.com',
-}: TestKitOptions = {}): Promise<TestKit> {
+export async function createTestKit(options: TestKitOptions = {}): Promise<TestKit> {
+  const given = new OptionReader('createTestKit()', options, ['issuer', 'audience']);
+  const issuer = given.optional('issuer', issuerUrl) ?? 'https://as.example.com';
+  const audience = given.optional('audience', text) ?? 'https://api.example.com';
   if (process.env.NODE_ENV === 'production') {
     throw new ConfigurationError('createTestKit()', 'NODE_ENV is production; accepted is any other');
   }
@@ -126,6 +129,9 @@ export async function createTestKit({
   return Object.freeze({
     options: Object.freeze({
       issuer,
+      // Takes the place of a list in the user's own options, and of what selects from it.
+      issuers: undefined,
+      selectIssuer: undefined,
       audience,
       tokens: () => Object.assign(read, { introspect: read }),
       certificate: (req: Parameters<CertificateSource>[0]) =>
