@@ -201,7 +201,7 @@ describe.each(Object.entries(pathRouters))('issuerByPath() and %s', (_title, cre
       expect((await send(port, '/x/globex/accounts', [host], 'of-globex')).status).toBe(401);
     }));
 
-  it("no odd path lets one tenant's token reach the other's routes", () =>
+  it('no odd path lets a token reach the routes of another tenant', () =>
     serving(create(), async (port) => {
       for (const target of oddTargets) {
         for (const tenant of tenants) {
@@ -243,7 +243,7 @@ describe.each(Object.entries(hostRouters))('issuerByHost() and %s', (_title, cre
       expect((await send(port, '/', ['Host: acme.example.com'], 'of-globex')).status).toBe(401);
     }));
 
-  it("no odd host lets one tenant's token reach the other's routes", () =>
+  it('no odd host lets a token reach the routes of another tenant', () =>
     serving(create(), async (port) => {
       const targets = ['/', 'http://globex.example.com/', 'http://acme.example.com/'];
       for (const [target, hosts] of targets.flatMap((target) =>
