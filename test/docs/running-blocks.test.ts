@@ -49,3 +49,15 @@ describe('a whole server refuses who has no token', () => {
     expect({ status, challenge: headers['www-authenticate'] }).toEqual(refusal);
   });
 });
+
+it('getting-started: the preflight is answered before the guard, and a refusal keeps its CORS header', async () => {
+  const shown = blocks.find(({ code }) => code.includes('Access-Control-Allow-Methods'));
+  const { app } = await runner.run(shown as Block);
+  const handle = 'callback' in app ? app.callback() : app;
+  const preflight = await request(handle).options('/accounts');
+  expect(preflight.status).toBe(204);
+  expect(preflight.headers['access-control-allow-headers']).toContain('Authorization');
+  const refused = await request(handle).get('/accounts');
+  expect(refused.status).toBe(401);
+  expect(refused.headers['access-control-allow-origin']).toBe('https://app.example.com');
+});
