@@ -1,18 +1,12 @@
-import {
-  type CryptoKey,
-  errors,
-  type JWTPayload,
-  type JWTVerifyGetKey,
-  type JWTVerifyOptions,
-  jwtVerify,
-} from 'jose';
-import { ConfigurationError, RequestRefused } from '../errors.js';
+import type { JWTPayload } from 'jose';
+import { ConfigurationError } from '../errors.js';
 import { functionLike, OptionReader } from '../option-rules.js';
 import { readTokenClaims, type TokenAnswer } from '../token-claims.js';
 import type { TokenSource } from './introspection.js';
 import { remoteKeys } from './key-set.js';
 import { type DecryptionKey, decryptionKeys, signedJwtIn } from './nested-jwt.js';
 import { acceptedAlgorithms, algorithmList, type SignatureAlgorithm } from './signature-algorithms.js';
+import { JwtRejected, type JwtRules, verifiedJwt } from './verified-jwt.js';
 
 /** Options of `jwtAccessTokens()`. */
 export interface JwtAccessTokensOptions {
@@ -60,7 +54,7 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
       );
     }
     const keys = remoteKeys(metadata, http);
-    const rules: JWTVerifyOptions = {
+    const rules: JwtRules = {
       typ: 'at+jwt',
       issuer,
       audience: [...audience],
@@ -70,7 +64,7 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
     };
     const read = async (token: string): Promise<TokenAnswer> => {
       try {
-        return await readSigned(await signedJwtIn(token, ownKeys), keys, rules, issuer);
+        return readClaims(await verifiedJwt(await signedJwtIn(token, ownKeys), keys, rules), issuer);
       } catch (error) {
         return asDefect(error);
       }
@@ -79,51 +73,17 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
   };
 }
 
-async function readSigned(
-  jwt: string,
-  keys: JWTVerifyGetKey,
-  rules: JWTVerifyOptions,
-  issuer: string,
-): Promise<TokenAnswer> {
-  try {
-    return read((await jwtVerify(jwt, keys, rules)).payload, issuer);
-  } catch (error) {
-    if (error instanceof errors.JWKSMultipleMatchingKeys) {
-      return readByAnyOf(error, jwt, rules, issuer);
-    }
-    throw error;
-  }
-}
-
-function read(payload: JWTPayload, issuer: string): TokenAnswer {
+function readClaims(payload: JWTPayload, issuer: string): TokenAnswer {
   const { sub, client_id, jti } = payload;
-  const areTexts = [sub, client_id, jti].every((claim) => typeof claim === 'string');
+  const isOwn = requiredClaims.every((name) => Object.hasOwn(payload, name));
+  const areTexts = isOwn && [sub, client_id, jti].every((claim) => typeof claim === 'string');
   return areTexts ? readTokenClaims(payload, issuer) : 'token_claims_malformed';
 }
 
-/** Several keys fit the header: the one that made the signature decides (FAPI 2.0 §5.4.3). */
-async function readByAnyOf(
-  keys: AsyncIterable<CryptoKey>,
-  token: string,
-  rules: JWTVerifyOptions,
-  issuer: string,
-): Promise<TokenAnswer> {
-  for await (const key of keys) {
-    try {
-      return read((await jwtVerify(token, key, rules)).payload, issuer);
-    } catch (error) {
-      if (!(error instanceof errors.JWSSignatureVerificationFailed)) {
-        throw error;
-      }
-    }
-  }
-  return 'token_inactive';
-}
-
-/** What jose finds wrong is wrong with the token; all else is trouble of the server's or ours, and is thrown on. */
+/** A fault of the JWT is the token's; all else is trouble, and is thrown on. */
 function asDefect(error: unknown): TokenAnswer {
-  if (error instanceof RequestRefused || !(error instanceof errors.JOSEError)) {
-    throw error;
+  if (error instanceof JwtRejected) {
+    return 'token_inactive';
   }
-  return 'token_inactive';
+  throw error;
 }

@@ -1,69 +1,122 @@
-import { createPublicKey } from 'node:crypto';
-import { createLocalJWKSet, errors, type JSONWebKeySet, type JWK, type JWTVerifyGetKey } from 'jose';
+import type { JsonWebKey, KeyObject } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { RequestRefused } from '../errors.js';
 import { isHttpsUrl } from '../option-rules.js';
 import { shownUrl } from '../shown-url.js';
 import type { Http } from './http.js';
 import type { Metadata } from './metadata.js';
+import { importPublicKey } from './public-key.js';
 import { serverTrouble } from './retry-after.js';
 
-/** Seconds for which keys serve before they are fetched anew. */
+/** Seconds for which keys are used before they are fetched again. */
 const MAX_AGE = 600;
 
-/** Seconds between two fetches that unknown keys may cause: whoever invents key ids costs the server no more. */
-const UNKNOWN_KEY_COOL_DOWN = 10;
+/** Fetches that may follow each other at once, and the seconds after which one more is permitted. */
+const BURST = 5;
+const FETCH_INTERVAL = 1;
 
-const LEAST_RSA_BITS = 2_048;
+/** Requests that wait for the next permitted fetch. */
+const MOST_WAITING = 1_000;
 
-interface Known {
-  readonly find: ReturnType<typeof createLocalJWKSet>;
+/** Keys that are tried for one token. */
+const MOST_CANDIDATES = 16;
+
+/** What a JWT's header says of its key. */
+export interface KeyHeader {
+  readonly alg: string;
+  readonly kid: string | undefined;
+}
+
+/** The keys of one answer of `jwks_uri`. */
+export interface KeySet {
+  /** Returns the keys that may have signed. Throws `RequestRefused` if they are too many to try. */
+  candidates(header: KeyHeader): readonly KeyObject[];
+  /** When its fetch began, by `performance.now()`. */
+  readonly askedAt: number;
+}
+
+/** The authorization server's keys (RFC 8414 §2, `jwks_uri`). Both functions reject with `RequestRefused`. */
+export interface RemoteKeys {
+  /** Returns the known keys; fetches them if they are too old. */
+  readonly current: () => Promise<KeySet>;
+  /** Returns keys whose fetch begins after this call. All callers together cause one fetch a second at most. */
+  readonly fetchedFromNowOn: () => Promise<KeySet>;
+}
+
+interface Known extends KeySet {
   readonly uri: string;
+  readonly text: string;
   readonly fetchedAt: number;
 }
 
-/**
- * Finds the authorization server's keys (RFC 8414 §2, `jwks_uri`). A key that is not known has the set fetched anew, so
- * that a rotation is followed at once. Rejects with `RequestRefused` when the keys can't be had.
- */
-export function remoteKeys(metadata: Metadata, http: Http): JWTVerifyGetKey {
+/** Finds the authorization server's keys, and fetches them again when it is asked to. */
+export function remoteKeys(metadata: Metadata, http: Http): RemoteKeys {
   let known: Known | undefined;
-  let fetching: Promise<Known> | undefined;
-  let lastCausedByUnknown = Number.NEGATIVE_INFINITY;
+  let next: Promise<Known> | undefined;
+  let running: Promise<Known> | undefined;
+  let waiting = 0;
+  let permits = BURST;
+  let permittedAt = performance.now();
 
-  function refresh(uri: string): Promise<Known> {
-    fetching ??= fetchKeys(uri, http)
-      .then((fetched) => {
-        known = fetched;
-        return fetched;
-      })
-      .finally(() => {
-        fetching = undefined;
-      });
-    return fetching;
-  }
-
-  async function currentKeys(uri: string): Promise<Known> {
-    const isFresh = known?.uri === uri && secondsSince(known.fetchedAt) < MAX_AGE;
-    return known !== undefined && isFresh ? known : refresh(uri);
-  }
-
-  return async (header, token) => {
-    const uri = keySetUri(await metadata());
-    const keys = await currentKeys(uri);
-    try {
-      return await keys.find(header, token);
-    } catch (error) {
-      const isUnknown = error instanceof errors.JWKSNoMatchingKey;
-      if (!isUnknown || secondsSince(lastCausedByUnknown) < UNKNOWN_KEY_COOL_DOWN) {
-        throw error;
-      }
-      lastCausedByUnknown = Date.now();
-      return (await refresh(uri)).find(header, token);
+  async function waitForPermit(): Promise<void> {
+    const now = performance.now();
+    permits = Math.min(BURST, permits + (now - permittedAt) / 1000 / FETCH_INTERVAL) - 1;
+    permittedAt = now;
+    if (permits < 0) {
+      await sleep(-permits * FETCH_INTERVAL * 1000);
     }
+  }
+
+  async function fetchWhenPermitted(uri: string): Promise<Known> {
+    await waitForPermit();
+    next = undefined;
+    const fetching = fetchKeys(uri, http, known);
+    running = fetching;
+    try {
+      const fetched = await fetching;
+      known = known === undefined || known.askedAt < fetched.askedAt ? fetched : known;
+      return fetched;
+    } finally {
+      running = running === fetching ? undefined : running;
+    }
+  }
+
+  async function join(fetching: () => Promise<Known>): Promise<Known> {
+    if (waiting >= MOST_WAITING) {
+      throw new RequestRefused('authorization_server_not_asked', {
+        detail: `${MOST_WAITING} requests wait for the keys of jwks_uri`,
+        retryAfter: FETCH_INTERVAL,
+      });
+    }
+    waiting += 1;
+    try {
+      return await fetching();
+    } finally {
+      waiting -= 1;
+    }
+  }
+
+  function scheduled(uri: string): Promise<Known> {
+    next ??= fetchWhenPermitted(uri);
+    return next;
+  }
+
+  return {
+    async current() {
+      const uri = keySetUri(await metadata());
+      const age = known === undefined ? Number.NaN : (Date.now() - known.fetchedAt) / 1000;
+      const isFresh = known?.uri === uri && age >= 0 && age < MAX_AGE;
+      return known !== undefined && isFresh ? known : join(() => running ?? scheduled(uri));
+    },
+    async fetchedFromNowOn() {
+      const uri = keySetUri(await metadata());
+      return join(() => scheduled(uri));
+    },
   };
 }
 
-async function fetchKeys(uri: string, http: Http): Promise<Known> {
+async function fetchKeys(uri: string, http: Http, before: Known | undefined): Promise<Known> {
+  const askedAt = performance.now();
   const response = await http(uri, {
     method: 'GET',
     headers: { accept: 'application/json, application/jwk-set+json' },
@@ -74,27 +127,74 @@ async function fetchKeys(uri: string, http: Http): Promise<Known> {
       serverTrouble(response, shownUrl(uri)) ?? new RequestRefused('authorization_server_failed', { detail })
     );
   }
-  try {
-    const { keys } = (await response.json()) as JSONWebKeySet;
-    return { find: createLocalJWKSet({ keys: keys.filter(isStrong) }), uri, fetchedAt: Date.now() };
-  } catch {
-    throw new RequestRefused('authorization_server_invalid_answer', {
-      detail: `${shownUrl(uri)} gave no key set`,
-    });
-  }
+  const text = await response.text();
+  const candidates =
+    before?.uri === uri && before.text === text ? before.candidates : candidatesAmong(keysIn(text));
+  return { candidates, askedAt, uri, text, fetchedAt: Date.now() };
 }
 
-/** A weak or broken key is not looked at, as if the server had not named it (FAPI 2.0 §5.4.1). */
-function isStrong(key: JWK): boolean {
-  if (key.kty !== 'RSA') {
-    return true;
-  }
+/** The members of a key set that may verify signatures. What is no such key does not spoil the others. */
+function keysIn(text: string): readonly JsonWebKey[] {
+  let set: unknown;
   try {
-    const { asymmetricKeyDetails: details } = createPublicKey({ key, format: 'jwk' });
-    return (details?.modulusLength ?? 0) >= LEAST_RSA_BITS;
+    set = JSON.parse(text);
   } catch {
-    return false;
+    set = undefined;
   }
+  const keys = isObject(set) && Object.hasOwn(set, 'keys') ? set.keys : undefined;
+  if (!Array.isArray(keys)) {
+    throw new RequestRefused('authorization_server_invalid_answer', { detail: 'jwks_uri gave no key set' });
+  }
+  return keys.filter(isObject).filter(mayVerify);
+}
+
+/** RFC 7517 §4.2, §4.3. */
+function mayVerify(key: Record<string, unknown>): boolean {
+  const { use, key_ops: operations } = key;
+  const mayByOperations =
+    operations === undefined || (Array.isArray(operations) && operations.includes('verify'));
+  return (use === undefined || use === 'sig') && mayByOperations;
+}
+
+const keyTypes: ReadonlyMap<string, readonly [kty: string, crv?: string]> = new Map([
+  ['PS256', ['RSA']],
+  ['RS256', ['RSA']],
+  ['ES256', ['EC', 'P-256']],
+  ['EdDSA', ['OKP', 'Ed25519']],
+  ['Ed25519', ['OKP', 'Ed25519']],
+]);
+
+function fits(key: JsonWebKey, { alg, kid }: KeyHeader): boolean {
+  const [kty, crv] = keyTypes.get(alg) ?? [];
+  return (
+    kty !== undefined &&
+    key.kty === kty &&
+    (crv === undefined || key.crv === crv) &&
+    (key.alg === undefined || key.alg === alg) &&
+    (kid === undefined || key.kid === kid)
+  );
+}
+
+function candidatesAmong(keys: readonly JsonWebKey[]): KeySet['candidates'] {
+  const imported = new Map<JsonWebKey, KeyObject | undefined>();
+  return (header) => {
+    const fitting = keys.filter((key) => fits(key, header));
+    if (fitting.length > MOST_CANDIDATES) {
+      throw new RequestRefused('authorization_server_unsuitable', {
+        detail: `${fitting.length} keys of jwks_uri fit one token; at most ${MOST_CANDIDATES} are tried, so give each key a kid`,
+      });
+    }
+    return fitting.flatMap((key) => {
+      if (!imported.has(key)) {
+        imported.set(key, importPublicKey(key));
+      }
+      return imported.get(key) ?? [];
+    });
+  };
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function keySetUri({ issuer, jwks_uri: uri }: { issuer: string; jwks_uri?: string }): string {
@@ -104,8 +204,4 @@ function keySetUri({ issuer, jwks_uri: uri }: { issuer: string; jwks_uri?: strin
   throw new RequestRefused('authorization_server_unsuitable', {
     detail: `the metadata of ${issuer} name no jwks_uri with https`,
   });
-}
-
-function secondsSince(time: number): number {
-  return (Date.now() - time) / 1000;
 }

@@ -2,6 +2,7 @@ import type { JsonWebKey, KeyObject } from 'node:crypto';
 import { compactDecrypt, type DecryptOptions, errors } from 'jose';
 import type { OptionRule } from '../option-rules.js';
 import { readPrivateKey } from './private-key.js';
+import { asRejection } from './verified-jwt.js';
 
 /** A private key that encrypted JWTs are made for: PEM without a passphrase, or a JWK. */
 export type DecryptionKey = string | Buffer | JsonWebKey;
@@ -25,7 +26,7 @@ const rules: DecryptOptions = {
 
 /**
  * The signed JWT inside an encrypted one (RFC 7519 §11.2). Where keys are configured encryption was agreed, and what is
- * not encrypted to one of them is refused (RFC 9068 §4, RFC 9701 §6). Rejects with a `JOSEError`.
+ * not encrypted to one of them is refused (RFC 9068 §4, RFC 9701 §6). Rejects with `JwtRejected`.
  */
 export async function signedJwtIn(jwt: string, keys: readonly KeyObject[] | undefined): Promise<string> {
   if (keys === undefined) {
@@ -41,5 +42,5 @@ export async function signedJwtIn(jwt: string, keys: readonly KeyObject[] | unde
     }
   }
   // A key of another kind than the header asks for is an unfitting token, no trouble of ours.
-  throw failure instanceof errors.JOSEError ? failure : new errors.JWEDecryptionFailed();
+  throw asRejection(failure instanceof errors.JOSEError ? failure : new errors.JWEDecryptionFailed());
 }

@@ -1,8 +1,10 @@
 import type { KeyObject } from 'node:crypto';
-import { type JWTPayload, type JWTVerifyGetKey, type JWTVerifyOptions, jwtVerify } from 'jose';
+import type { JWTPayload } from 'jose';
 import { OptionReader } from '../option-rules.js';
+import type { RemoteKeys } from './key-set.js';
 import { type DecryptionKey, decryptionKeys, signedJwtIn } from './nested-jwt.js';
 import { algorithmList, type SignatureAlgorithm } from './signature-algorithms.js';
+import { type JwtRules, verifiedJwt } from './verified-jwt.js';
 
 /** Options of signed introspection answers. */
 export interface SignedAnswers {
@@ -60,11 +62,11 @@ export interface SignedAnswerRules {
  */
 export async function readSignedAnswer(
   jwt: string,
-  keys: JWTVerifyGetKey,
+  keys: RemoteKeys,
   rules: SignedAnswerRules,
 ): Promise<Record<string, unknown>> {
   const { issuer, clientId, audience, clockTolerance, algorithms, format } = rules;
-  const options: JWTVerifyOptions = {
+  const options: JwtRules = {
     typ: 'token-introspection+jwt',
     issuer,
     // Servers name us by our client id or by the identifier that tokens name.
@@ -77,14 +79,14 @@ export async function readSignedAnswer(
   if (format.keys === undefined && jwt.split('.').length === 5) {
     throw new TypeError('it is encrypted; introspection({ signed: { decryptionKey } }) takes the key');
   }
-  const { payload } = await jwtVerify(await signedJwtIn(jwt, format.keys), keys, options);
-  return answerIn(payload);
+  return answerIn(await verifiedJwt(await signedJwtIn(jwt, format.keys), keys, options));
 }
 
 function answerIn({ token_introspection: answer }: JWTPayload): Record<string, unknown> {
   if (
     typeof answer === 'object' &&
     answer !== null &&
+    Object.hasOwn(answer, 'active') &&
     'active' in answer &&
     typeof answer.active === 'boolean'
   ) {

@@ -22,7 +22,7 @@ export const reportable: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
 const MAX_SHOWN = 128;
 
 // Methods whose proof we do not verify (RFC 7800 §3, RFC 9449 §6.1): to ignore one would be a downgrade.
-const otherMethods = ['jkt', 'jwk', 'jwe', 'jku'] as const;
+const otherMethods = ['jkt', 'jwk', 'jwe', 'jku', 'kid', 'osc'] as const;
 
 /**
  * Lets only the holder of the certificate in `cnf["x5t#S256"]` pass (RFC 8705 §3). Run on every request, after the
