@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, type JsonWebKey } from 'node:crypto';
 import { expect, it } from 'vitest';
 import { importPublicKey } from '../../packages/core/src/authorization-server/public-key.js';
 
@@ -42,7 +42,7 @@ it.each([
     `ec${'ff'.repeat(30)}7f`,
     `ed${'ff'.repeat(30)}7f`,
     `ee${'ff'.repeat(30)}7f`,
-  ].map((x): [string, object] => [`Ed25519 ${x.slice(0, 8)}`, { ...ed, x: base64url(x) }]),
+  ].map((x): [string, JsonWebKey] => [`Ed25519 ${x.slice(0, 8)}`, { ...ed, x: base64url(x) }]),
 ])('a key that anyone can sign for is not imported: %s', (_title, jwk) => {
   expect(importPublicKey(jwk)).toBeUndefined();
 });
