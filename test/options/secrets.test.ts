@@ -35,6 +35,8 @@ const wrongValues: [string, unknown][] = [
   ['an object', { value: secret }],
   ['an object with it as a name', { [secret]: true }],
   ['bytes', Buffer.from(secret.slice(0, 14))],
+  ['a number', 3_141_592_653],
+  ['a BigInt', 3_141_592_653n],
   ['an array of characters', [...secret.slice(0, 14)]],
   ['a String object', new String(secret)],
 ];

@@ -147,9 +147,9 @@ export class OptionReader {
   constructor(path: string, options: unknown, known: readonly string[], environment?: NodeJS.ProcessEnv) {
     if (!isPlainObject(options)) {
       const members = path === 'options' ? '' : ` of ${known.join(', ') || 'no options'}`;
-      // A text in place of the object `secret` is most likely the secret itself.
-      const isSecret = typeof options === 'string' && path.endsWith('.secret');
-      const what = isSecret ? 'a value of type string' : described(options);
+      // What is given in place of the object `secret` is most likely the secret itself.
+      const isSecret = typeof options !== 'object' && path.endsWith('.secret');
+      const what = isSecret ? `a value of type ${typeof options}` : described(options);
       throw new ConfigurationError(path, `${what} was given; accepted is an object${members}`);
     }
     this.#prefix = path === 'options' ? '' : `${path}.`;
