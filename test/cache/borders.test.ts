@@ -41,7 +41,7 @@ function cacheOver({
 }: Partial<typeof rules> & { read?: TokenReader; shared?: object } = {}) {
   const revocations = new Revocations({ maxAge: 3_600, maxAgeWhileLost: 5 });
   const cache = new TokenCache({ ...rules, ...changes }, revocations, shared as SharedCache | undefined);
-  const asked: Asked = { id: '', sharedId: 'as api', read, isServer: true };
+  const asked: Asked = { id: '', sharedId: 'as api', read, isServer: true, wasAsked: () => true };
   return { cache, revocations, read, asked };
 }
 
@@ -168,6 +168,7 @@ describe('with a shared tier', () => {
   const sharing = (found: unknown) => ({
     get: vi.fn(async () => found),
     put: vi.fn(async () => undefined),
+    putForWaiting: vi.fn(async () => undefined),
     askOnce: vi.fn((_name: string, _look: unknown, ask: () => unknown) => ask()),
   });
   const name = `${hashOf('t')} as api`;
@@ -192,10 +193,21 @@ describe('with a shared tier', () => {
     expect(shared.put).not.toHaveBeenCalled();
   });
 
+  it.each([
+    ['of the authorization server is shared with the processes that wait', {}, true, 1],
+    ['is not shared where each request asks', { inactiveMaxAge: 0 }, true, 0],
+    ['of a JWT is not shared', {}, false, 0],
+  ])('"not active" %s', async (_, rules, isServer, times) => {
+    const shared = sharing(undefined);
+    const { cache, asked } = cacheOver({ shared, ...rules, read: async () => 'token_inactive' });
+    await cache.learn('t', { ...asked, isServer, wasAsked: () => isServer });
+    expect(shared.putForWaiting).toHaveBeenCalledTimes(times);
+  });
+
   it('nor is what a token says of itself, and it is not looked for either', async () => {
     const shared = sharing({ issuer, claims: { active: true }, asOf: now });
     const { cache, asked, read } = cacheOver({ shared });
-    await cache.learn('t', { ...asked, isServer: false });
+    await cache.learn('t', { ...asked, isServer: false, wasAsked: () => false });
     expect(shared.get).not.toHaveBeenCalled();
     expect(shared.put).not.toHaveBeenCalled();
     expect(read).toHaveBeenCalledOnce();

@@ -77,6 +77,33 @@ describe('redisChannel()', () => {
   });
 });
 
+describe('redisChannel() that can not listen', () => {
+  it.each(['connect', 'subscribe'] as const)('ends its connection when %s fails', async (step) => {
+    const { client, subscriber, emit, order } = fakeRedis();
+    const heard = listener();
+    subscriber[step].mockRejectedValue(new Error('NOPERM'));
+    await expect(redisChannel(client).subscribe(heard)).rejects.toThrow('NOPERM');
+    expect(order.at(-1)).toBe('destroy');
+    emit('reconnecting');
+    emit('ready');
+    expect(heard.lost).not.toHaveBeenCalled();
+    expect(heard.restored).not.toHaveBeenCalled();
+  });
+
+  it('ends its connection when close() runs while it waits for Redis', async () => {
+    const { client, subscriber, order } = fakeRedis();
+    const closing = new AbortController();
+    subscriber.connect.mockImplementation(
+      () =>
+        new Promise((_, reject) => subscriber.destroy.mockImplementation(() => reject(order.push('gone')))),
+    );
+    const joining = redisChannel(client).subscribe(listener(), closing.signal);
+    closing.abort();
+    await expect(joining).rejects.toBeDefined();
+    expect(order).toContain('gone');
+  });
+});
+
 describe('redisClaims()', () => {
   it('a claim is taken by who sets it first, for whole milliseconds', async () => {
     const { client } = fakeRedis();

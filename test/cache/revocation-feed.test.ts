@@ -25,7 +25,7 @@ function feedOver({
       return end;
     }),
   };
-  const revocations = { add: vi.fn(), lost: vi.fn(), restored: vi.fn() };
+  const revocations = { add: vi.fn(), lost: vi.fn(), joined: vi.fn(), restored: vi.fn() };
   const report = vi.fn();
   const feed = () =>
     new RevocationFeed(
@@ -51,8 +51,12 @@ afterEach(() => {
 
 describe('who joins', () => {
   it.each([
-    ['nothing is shared: nothing known is outdated', {}, 0],
-    ['nothing was revoked so far: the same', { lastRevocation: async () => undefined }, 0],
+    ['nothing is shared: the process’s own answers alone are outdated', {}, 0],
+    [
+      'nothing was revoked so far: no shared answer is outdated',
+      { lastRevocation: async () => undefined },
+      0,
+    ],
     [
       'something was revoked: what others shared before is outdated',
       { lastRevocation: async () => now - 5_000 },
@@ -67,9 +71,9 @@ describe('who joins', () => {
     const { feed, revocations, report } = feedOver(shared);
     feed();
     expect(revocations.lost).toHaveBeenCalledOnce();
-    expect(revocations.restored).not.toHaveBeenCalled();
+    expect(revocations.joined).not.toHaveBeenCalled();
     await settled();
-    expect(revocations.restored.mock.calls).toEqual([[since]]);
+    expect(revocations.joined.mock.calls).toEqual([[since]]);
     expect(report).not.toHaveBeenCalled();
   });
 
@@ -89,7 +93,7 @@ describe('who joins', () => {
     expect(channel.subscribe).toHaveBeenCalledTimes(1);
     await vi.advanceTimersByTimeAsync(1);
     expect(channel.subscribe).toHaveBeenCalledTimes(2);
-    expect(revocations.restored.mock.calls).toEqual([[0]]);
+    expect(revocations.joined.mock.calls).toEqual([[0]]);
   });
 });
 
@@ -102,7 +106,8 @@ describe('a channel that is lost and comes back', () => {
     vi.setSystemTime(now + 60_000);
     listener().restored();
     expect(revocations.lost).toHaveBeenCalledTimes(2);
-    expect(revocations.restored.mock.calls).toEqual([[now - 5_000], [now + 60_000]]);
+    expect(revocations.joined.mock.calls).toEqual([[now - 5_000]]);
+    expect(revocations.restored.mock.calls).toEqual([[now + 60_000]]);
     expect(report.mock.calls).toEqual([
       [
         'revocations_lost',
@@ -113,21 +118,38 @@ describe('a channel that is lost and comes back', () => {
   });
 });
 
+describe('a channel that is lost while the store is asked for the last revocation', () => {
+  it('stays lost', async () => {
+    let answer = (_: undefined): void => undefined;
+    const asked = new Promise<undefined>((resolve) => {
+      answer = resolve;
+    });
+    const { feed, revocations, listener } = feedOver({ lastRevocation: () => asked });
+    feed();
+    await settled();
+    listener().lost();
+    answer(undefined);
+    await settled();
+    expect(revocations.joined).not.toHaveBeenCalled();
+    expect(revocations.restored).not.toHaveBeenCalled();
+  });
+});
+
 describe('what is heard', () => {
   const revocation = { subject: 'alice' };
 
   it.each([
-    ['just now', 0, now],
-    ['from a clock that is behind: it counts from when it is heard', -60_000, now],
-    ['from a clock that is ahead: it counts from then', 60_000, now + 60_000],
-    ['five minutes old', -300_000, now],
-    ['five minutes ahead', 300_000, now + 300_000],
-  ])('%s', async (_, difference, from) => {
+    ['just now', 0],
+    ['from a clock that is behind', -60_000],
+    ['from a clock that is ahead', 60_000],
+    ['five minutes old', -300_000],
+    ['five minutes ahead', 300_000],
+  ])('%s: with the moment of both clocks', async (_, difference) => {
     const { feed, revocations, report, listener } = feedOver();
     feed();
     await settled();
     listener().message(sealed({ revocation, at: now + difference }));
-    expect(revocations.add.mock.calls).toEqual([[revocation, from]]);
+    expect(revocations.add.mock.calls).toEqual([[revocation, now + difference, now]]);
     expect(report).not.toHaveBeenCalled();
   });
 
@@ -196,7 +218,33 @@ describe('close()', () => {
     expect(end).toHaveBeenCalledOnce();
     listener().lost();
     expect(report).not.toHaveBeenCalled();
+    expect(revocations.lost).toHaveBeenCalledTimes(3);
+  });
+
+  it('means that revocations may be missed from now on', async () => {
+    const { feed, revocations } = feedOver();
+    const joined = feed();
+    await settled();
+    expect(revocations.lost).toHaveBeenCalledTimes(1);
+    await joined.close();
     expect(revocations.lost).toHaveBeenCalledTimes(2);
+  });
+
+  it('ends a subscription that succeeds later', async () => {
+    const { feed, channel, end, revocations } = feedOver();
+    let listening = (_: typeof end): void => undefined;
+    channel.subscribe.mockImplementation(
+      () =>
+        new Promise((resolve) => {
+          listening = resolve;
+        }),
+    );
+    const joining = feed();
+    await joining.close();
+    listening(end);
+    await settled();
+    expect(end).toHaveBeenCalledOnce();
+    expect(revocations.joined).not.toHaveBeenCalled();
   });
 
   it('resolves where the channel can not be ended, and where it was never joined', async () => {

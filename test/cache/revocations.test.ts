@@ -23,6 +23,7 @@ const known = (changes: Partial<Known> = {}, token: Partial<TokenClaims> = {}): 
   } as TokenClaims,
   asOf: now - 60_000,
   wasAsked: true,
+  isShared: false,
   ...changes,
 });
 
@@ -151,14 +152,19 @@ describe('what another process knows', () => {
 });
 
 describe('what revoke() takes', () => {
+  const issuers = ['https://as.example.com'];
+
   it.each([
     [{ token: 't' }],
     [{ tokenHash: 'h' }],
     [{ subject: 's' }],
     [{ clientId: 'c' }],
     [{ thumbprint: 'p' }],
+    [{ subject: 's', issuer: 'https://as.example.com' }],
+    [{ clientId: 'c', issuer: 'https://as.example.com' }],
+    [{ thumbprint: 'p', issuer: 'https://as.example.com' }],
   ])('%j', (revocation) => {
-    expect(checkedRevocation(revocation)).toBe(revocation);
+    expect(checkedRevocation(revocation, issuers)).toBe(revocation);
   });
 
   it.each([
@@ -172,7 +178,7 @@ describe('what revoke() takes', () => {
     [{ everything: 'x' }],
     [{ constructor: 'x' }],
   ])('not %j', (given) => {
-    expect(() => checkedRevocation(given)).toThrow(
+    expect(() => checkedRevocation(given, issuers)).toThrow(
       new TypeError(
         'revoke() takes one of { token }, { tokenHash }, { subject }, { clientId }, { thumbprint }, with a non-empty string',
       ),
@@ -187,5 +193,83 @@ describe('what revoke() takes', () => {
     ).toString('base64url');
     expect(withoutToken({ token: 'abc' })).toEqual({ tokenHash: hash });
     expect(withoutToken({ subject: 'alice' })).toEqual({ subject: 'alice' });
+  });
+
+  it.each([
+    [{ token: 't', issuer: 'https://as.example.com' }],
+    [{ tokenHash: 'h', issuer: 'https://as.example.com' }],
+    [{ subject: 's', issuer: 'https://other.example.com' }],
+    [{ subject: 's', issuer: '' }],
+    [{ clientId: 'c', issuer: null }],
+    [{ clientId: 'c', issuer: ['https://as.example.com'] }],
+  ])('an issuer that could concern no token is refused: %j', (given) => {
+    expect(() => checkedRevocation(given, issuers)).toThrow(
+      new TypeError(
+        'revoke() takes issuer next to subject, clientId, thumbprint alone; it must be one of the configured issuers',
+      ),
+    );
+  });
+});
+
+describe('a revocation of one issuer', () => {
+  const other = 'https://other.example.com';
+
+  it.each([
+    ['subject', { subject: 'alice', issuer: other }],
+    ['clientId', { clientId: 'app', issuer: other }],
+    ['thumbprint', { thumbprint, issuer: other }],
+  ] as const)('concerns no token of another issuer with the same %s', (_kind, revocation) => {
+    const revocations = fresh();
+    revocations.add(revocation, now);
+    expect(revocations.isRevoked(known())).toBe(false);
+    expect(revocations.isOutdatedElsewhere(known({ asOf: now - 1 }), now)).toBe(false);
+    expect(revocations.isRevoked(known({}, { issuer: other }))).toBe(true);
+  });
+
+  it('without an issuer concerns the tokens of each', () => {
+    const revocations = fresh();
+    revocations.add({ subject: 'alice' }, now);
+    expect(revocations.isRevoked(known())).toBe(true);
+    expect(revocations.isRevoked(known({}, { issuer: other }))).toBe(true);
+  });
+});
+
+describe('a claim that a token does not have', () => {
+  it.each(['subject', 'clientId', 'thumbprint'] as const)('%s is never revoked by its absence', (kind) => {
+    const revocations = fresh();
+    revocations.add({ [kind]: 'undefined' } as Parameters<Revocations['add']>[0], now);
+    const bare = { subject: undefined, clientId: undefined, confirmation: undefined } as Partial<TokenClaims>;
+    expect(revocations.isRevoked(known({}, bare))).toBe(false);
+  });
+
+  it('a token without an issued-at time is revoked by a revocation that concerns it alone', () => {
+    const revocations = fresh();
+    const withoutIssuedAt = known({ asOf: 0, wasAsked: false });
+    revocations.add({ subject: 'bob' }, now);
+    expect(revocations.isRevoked(withoutIssuedAt)).toBe(false);
+    revocations.add({ subject: 'alice' }, now);
+    expect(revocations.isRevoked(withoutIssuedAt)).toBe(true);
+  });
+});
+
+describe('a revocation from a process whose clock is ahead', () => {
+  it('dates our own questions by our clock, and issued-at times by the later clock', () => {
+    const revocations = fresh();
+    revocations.add({ clientId: 'app' }, now + 290_000, now);
+    expect(revocations.isRevoked(known({ asOf: now }))).toBe(true);
+    expect(revocations.isRevoked(known({ asOf: now + 1 }))).toBe(false);
+    expect(revocations.isRevoked(known({ asOf: now + 290_000, wasAsked: false }))).toBe(true);
+  });
+});
+
+describe('a process that hears revocations for the first time', () => {
+  it('uses none of its own answers from before, and shared ones since the last revocation', () => {
+    const revocations = fresh();
+    revocations.lost();
+    revocations.joined(now - 10_000);
+    expect(revocations.isOutdated(known({ asOf: now - 1 }), now)).toBe(true);
+    expect(revocations.isOutdated(known({ asOf: now }), now)).toBe(false);
+    expect(revocations.isOutdated(known({ asOf: now - 10_000, isShared: true }), now)).toBe(false);
+    expect(revocations.isOutdated(known({ asOf: now - 10_001, isShared: true }), now)).toBe(true);
   });
 });

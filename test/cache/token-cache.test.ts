@@ -39,7 +39,7 @@ const rules = {
 function cacheOver(read: TokenReader, changes: Partial<typeof rules> = {}) {
   const revocations = new Revocations({ maxAge: 3_600, maxAgeWhileLost: 5 });
   const cache = new TokenCache({ ...rules, ...changes }, revocations);
-  const asked = { id: '', sharedId: '', read, isServer: true };
+  const asked = { id: '', sharedId: '', read, isServer: true, wasAsked: () => true };
   return {
     cache,
     revocations,
@@ -115,7 +115,7 @@ describe('what ends early, late, or together', () => {
       vi.setSystemTime(1_800_000_000_000 + seconds * 1000);
       read.mockClear();
       const results = tokens.map((token) =>
-        cache.cache.known(token, { id: '', sharedId: '', read, isServer: true }),
+        cache.cache.known(token, { id: '', sharedId: '', read, isServer: true, wasAsked: () => true }),
       );
       return results.filter((result) => result === undefined).length;
     };
@@ -135,7 +135,7 @@ describe('what ends early, late, or together', () => {
     await cache.get('t');
     expect(read).toHaveBeenCalledTimes(1);
     vi.advanceTimersByTime(20_000);
-    const asked = { id: '', sharedId: '', read, isServer: true };
+    const asked = { id: '', sharedId: '', read, isServer: true, wasAsked: () => true };
     expect([cache.cache.known('t', asked), cache.cache.known('t', asked)]).toMatchObject([
       { issuer },
       { issuer },
@@ -231,13 +231,20 @@ describe('what ends early, late, or together', () => {
 describe('what another process knows', () => {
   const seconds = 1_000;
   const claims = { active: true, sub: 'user-1' };
-  const asked = { id: '', sharedId: '', read: async () => 'token_inactive' as const, isServer: true };
+  const asked = {
+    id: '',
+    sharedId: '',
+    read: async () => 'token_inactive' as const,
+    isServer: true,
+    wasAsked: () => true,
+  };
 
   function sharing(age: number) {
     const shared = {
       get: async () => ({ issuer, claims, asOf: Date.now() - age }),
       askOnce: (_name: string, _look: unknown, ask: () => unknown) => ask(),
       put: async () => undefined,
+      putForWaiting: async () => undefined,
     };
     const revocations = new Revocations({ maxAge: 3_600, maxAgeWhileLost: 5 });
     return { revocations, cache: new TokenCache(rules, revocations, shared as unknown as SharedCache) };
@@ -285,7 +292,13 @@ it('an answer that another process dates into the future serves no longer for it
     };
     const revocations = new Revocations({ maxAge: 3_600, maxAgeWhileLost: 5 });
     const cache = new TokenCache(rules, revocations, shared as unknown as SharedCache);
-    const asked = { id: '', sharedId: '', read: async () => 'token_inactive' as const, isServer: true };
+    const asked = {
+      id: '',
+      sharedId: '',
+      read: async () => 'token_inactive' as const,
+      isServer: true,
+      wasAsked: () => true,
+    };
     expect(await cache.learn('t', asked)).toMatchObject({ issuer });
     expect(cache.known('t', asked)).toMatchObject({ issuer });
     vi.advanceTimersByTime(60_000);
@@ -348,6 +361,7 @@ describe('what was revoked', () => {
     const issuedAt = Math.floor(Date.now() / 1000);
     const jwt = (iat: number) => ({
       isServer: false,
+      wasAsked: () => false,
       read: async () => readTokenClaims({ ...claims, iat }, issuer),
     });
     const cache = cacheOver(async () => 'token_inactive', { inactiveMaxAge: 0 });

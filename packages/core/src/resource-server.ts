@@ -1,7 +1,13 @@
 import { Authorization } from './authorization.js';
 import { type Authority, chooserAmong, createAuthority } from './authorization-server/authorities.js';
 import { RevocationFeed } from './cache/revocation-feed.js';
-import { checkedRevocation, type Revocation, Revocations, withoutToken } from './cache/revocations.js';
+import {
+  checkedRevocation,
+  isOfOneToken,
+  type Revocation,
+  Revocations,
+  withoutToken,
+} from './cache/revocations.js';
 import { SharedCache } from './cache/shared-cache.js';
 import { type Asked, TokenCache } from './cache/token-cache.js';
 import type { ClientCertificate } from './certificate/client-certificate.js';
@@ -196,7 +202,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   }
 
   async function revoke(given: Revocation): Promise<void> {
-    const revocation = withoutToken(checkedRevocation(given));
+    const revocation = withoutToken(checkedRevocation(given, [...byIssuer.keys()]));
     const at = Date.now();
     revocations.add(revocation, at);
     try {
@@ -265,7 +271,10 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     async acceptRevocation(req: NodeRequest, authorization: unknown, scope: RoutePolicy, body?: unknown) {
       try {
         await server.require(req, authorization, scope);
-        await revoke((await readRevocationRequest(req, body)) as Revocation);
+        const revocation = (await readRevocationRequest(req, body)) as Revocation;
+        // `sub`, `client_id` and certificates of other issuers are not for this one's clients to revoke.
+        const { issuer } = authorization as Authorization;
+        await revoke(isOfOneToken(revocation) ? revocation : { ...revocation, issuer });
         return { status: 200, headers: { 'Cache-Control': 'no-store' }, body: '' };
       } catch (thrown) {
         const refusal = asRefusal(thrown);

@@ -27,7 +27,13 @@ export interface TokenClaims {
 }
 
 /** The refusals that a token earns by itself, whoever presents it: these answers may be cached. */
-export type TokenDefect = 'token_inactive' | 'token_claims_malformed';
+export type TokenDefect = (typeof tokenDefects)[number];
+
+const tokenDefects = ['token_inactive', 'token_claims_malformed'] as const;
+
+export function isTokenDefect(value: unknown): value is TokenDefect {
+  return tokenDefects.some((defect) => defect === value);
+}
 
 /** The claims of an active token, or why it is none. */
 export type TokenAnswer = TokenClaims | TokenDefect;

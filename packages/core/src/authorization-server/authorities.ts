@@ -5,7 +5,7 @@ import type { ReportProblem } from '../observe/events.js';
 import type { ClaimRules } from '../policy/claims.js';
 import type { NodeRequest } from '../request/bearer-token.js';
 import type { IssuerSelection } from '../request/issuer-selection.js';
-import { checkedAnswer, type TokenAnswer, type TokenReader } from '../token-claims.js';
+import { checkedAnswer, type TokenAnswer, type TokenClaims, type TokenReader } from '../token-claims.js';
 import type { ClientAuthentication } from './client-authentication.js';
 import { untilAborted, withDeadline } from './deadline.js';
 import { createHttp, type HttpRules } from './http.js';
@@ -134,7 +134,9 @@ export function chooserAmong(
     id: 'in-order',
     sharedId: authorities.map(({ sharedId }) => sharedId).join(),
     read: (token: string) => askInOrder(authorities, token),
-    isServer: authorities.every(({ read }) => isServer(read)),
+    isServer: authorities.some(({ read }) => isServer(read)),
+    wasAsked: ({ issuer }: TokenClaims) =>
+      authorities.some(({ rules, read }) => rules.issuer === issuer && isServer(read)),
   };
   return (token, req) => {
     const named = issuerNamedIn(token);
@@ -157,7 +159,8 @@ export function chooserAmong(
 }
 
 function askedOf({ read, sharedId }: Authority, id: string): Asked {
-  return Object.freeze({ id, sharedId, read, isServer: isServer(read) });
+  const asksServer = isServer(read);
+  return Object.freeze({ id, sharedId, read, isServer: asksServer, wasAsked: () => asksServer });
 }
 
 /** A reader that does no more than to introspect. */

@@ -28,18 +28,32 @@ export interface RedisSubscriber {
 export function redisChannel(client: RedisClient, name = 'mtls-bound:revocations'): RevocationChannel {
   return {
     publish: (message) => client.publish(name, message),
-    async subscribe({ message, lost, restored }: ChannelListener) {
+    async subscribe({ message, lost, restored }: ChannelListener, signal?: AbortSignal) {
       const subscriber = client.duplicate();
       let isListening = false;
-      subscriber.on('error', lost);
-      subscriber.on('reconnecting', lost);
-      subscriber.on('end', lost);
+      let isGivenUp = false;
+      const end = async () => {
+        isGivenUp = true;
+        return (subscriber.destroy ?? subscriber.disconnect)?.call(subscriber);
+      };
+      // Without an end, a client that waits for Redis would keep the process alive.
+      signal?.addEventListener('abort', () => void end().catch(() => undefined), { once: true });
+      const onLost = () => isGivenUp || lost();
+      subscriber.on('error', onLost);
+      subscriber.on('reconnecting', onLost);
+      subscriber.on('end', onLost);
       // The client subscribes anew by itself before it says that it is ready; the first time is told by our return.
-      subscriber.on('ready', () => isListening && restored());
-      await subscriber.connect();
-      await subscriber.subscribe(name, message);
+      subscriber.on('ready', () => isListening && !isGivenUp && restored());
+      try {
+        await subscriber.connect();
+        await subscriber.subscribe(name, message);
+      } catch (error) {
+        // A Redis user without the right to subscribe must not leave a connection behind at each attempt.
+        await end().catch(() => undefined);
+        throw error;
+      }
       isListening = true;
-      return async () => (subscriber.destroy ?? subscriber.disconnect)?.call(subscriber);
+      return end;
     },
   };
 }

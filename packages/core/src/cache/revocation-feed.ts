@@ -8,8 +8,11 @@ import type { SharedCache } from './shared-cache.js';
 export interface RevocationChannel {
   /** Resolves when the message is on its way to every process that listens, this one included or not. */
   publish(message: string): Promise<unknown>;
-  /** Resolves when it listens, with what ends it. Rejects when it can't: it is tried again. */
-  subscribe(listener: ChannelListener): Promise<() => Promise<unknown>>;
+  /**
+   * Resolves when it listens, with the function that ends it. Rejects when it can't: it is tried again. `signal` aborts
+   * when `close()` runs: a subscription that is still on its way must then end too.
+   */
+  subscribe(listener: ChannelListener, signal?: AbortSignal): Promise<() => Promise<unknown>>;
 }
 
 /** Who listens to a channel. */
@@ -45,9 +48,10 @@ export class RevocationFeed {
   readonly #shared: SharedCache | undefined;
   readonly #report: ReportProblem;
   #hasJoined = false;
+  #losses = 0;
   #retry: NodeJS.Timeout | undefined;
   #end: () => Promise<unknown> = async () => undefined;
-  #isClosed = false;
+  readonly #closing = new AbortController();
 
   constructor(
     { channel, secrets }: FeedRules,
@@ -72,30 +76,45 @@ export class RevocationFeed {
   }
 
   async close(): Promise<void> {
-    this.#isClosed = true;
+    this.#closing.abort();
     clearTimeout(this.#retry);
+    // Revocations are not heard from now on.
+    this.#revocations.lost();
     await within(PUBLISH_TIMEOUT, () => this.#end()).catch(() => undefined);
   }
 
   async #subscribe(): Promise<void> {
     try {
-      this.#end = await this.#channel.subscribe({
-        message: (message) => this.#hear(message),
-        lost: () => this.#lose('the channel of revocations is lost'),
-        restored: () => void this.#restore(),
-      });
+      const end = await this.#channel.subscribe(
+        {
+          message: (message) => this.#hear(message),
+          lost: () => this.#lose('the channel of revocations is lost'),
+          restored: () => void this.#restore(),
+        },
+        this.#closing.signal,
+      );
+      if (this.#isClosed()) {
+        await end();
+        return;
+      }
+      this.#end = end;
       await this.#restore();
     } catch (error) {
       this.#lose(`the channel of revocations can not be joined: ${(error as Error).message}`);
-      if (!this.#isClosed) {
+      if (!this.#isClosed()) {
         this.#retry = setTimeout(() => void this.#subscribe(), RETRY_INTERVAL * 1000).unref();
       }
     }
   }
 
+  #isClosed(): boolean {
+    return this.#closing.signal.aborted;
+  }
+
   #lose(why: string): void {
+    this.#losses += 1;
     this.#revocations.lost();
-    if (!this.#isClosed) {
+    if (!this.#isClosed()) {
       this.#report(
         'revocations_lost',
         `${why}; until it is back, answers serve for revocations.maxAgeWhileLost`,
@@ -104,8 +123,8 @@ export class RevocationFeed {
   }
 
   /**
-   * Who comes back may have missed anything. Who joins for the first time knows nothing that could be outdated, but the
-   * others may have shared what was revoked since.
+   * A process that comes back may have missed anything. One that joins for the first time may have served before, and
+   * other processes may have shared what was revoked since.
    */
   async #restore(): Promise<void> {
     if (this.#hasJoined) {
@@ -114,8 +133,12 @@ export class RevocationFeed {
       return;
     }
     this.#hasJoined = true;
+    const losses = this.#losses;
     const last = await this.#lastRevocation();
-    this.#revocations.restored(last === 'unknown' ? Date.now() : (last ?? 0));
+    // The channel was lost while the store was asked: only its return ends that.
+    if (losses === this.#losses) {
+      this.#revocations.joined(last === 'unknown' ? Date.now() : (last ?? 0));
+    }
   }
 
   async #lastRevocation(): Promise<number | undefined | 'unknown'> {
@@ -128,8 +151,7 @@ export class RevocationFeed {
       if (text !== undefined) {
         const { revocation, at } = JSON.parse(text) as { revocation: Revocation; at: number };
         if (Math.abs(Date.now() - at) <= MAX_AGE) {
-          // By our own clock: what we know is dated by it.
-          this.#revocations.add(revocation, Math.max(Date.now(), at));
+          this.#revocations.add(revocation, at, Date.now());
         }
         return;
       }

@@ -2,19 +2,32 @@ import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { TokenClaims } from '../token-claims.js';
 
-/** What is to be forgotten: one token, or every token of a subject, of a client, or bound to a certificate. */
+/** What limits a revocation to one issuer. */
+export interface OfOneIssuer {
+  /** The configured issuer whose tokens are revoked. Default: those of every configured issuer. */
+  readonly issuer?: string;
+}
+
+/**
+ * What `revoke()` revokes: one token, or every token of a subject, of a client, or bound to a certificate. `issuer` limits
+ * it to the tokens of one authorization server: `sub` and `client_id` are unique within one issuer alone (RFC 7519 §4.1.2).
+ * Without `issuer` it holds for the tokens of every configured issuer.
+ */
 export type Revocation =
   | { readonly token: string }
   /** SHA-256 of the token, base64url. */
   | { readonly tokenHash: string }
   /** `sub` */
-  | { readonly subject: string }
+  | ({ readonly subject: string } & OfOneIssuer)
   /** `client_id` */
-  | { readonly clientId: string }
+  | ({ readonly clientId: string } & OfOneIssuer)
   /** `cnf["x5t#S256"]` */
-  | { readonly thumbprint: string };
+  | ({ readonly thumbprint: string } & OfOneIssuer);
 
 export const revocationKinds = ['token', 'tokenHash', 'subject', 'clientId', 'thumbprint'] as const;
+
+/** One token has one issuer, which its text already determines. */
+const issuerScopedKinds: readonly string[] = ['subject', 'clientId', 'thumbprint'];
 
 /** What is known of a token, and since when. */
 export interface Known {
@@ -27,6 +40,16 @@ export interface Known {
   readonly asOf: number;
   /** Whether it was the server that was asked. */
   readonly wasAsked: boolean;
+  /** Whether another process asked, and this one read the answer from the shared cache. */
+  readonly isShared: boolean;
+}
+
+/** When something was revoked, in milliseconds since the epoch. */
+interface Record {
+  /** By the clock of the process that revoked: what an issued-at time is compared with. */
+  readonly revokedAt: number;
+  /** By our own clock, when this process heard of it: what our own questions are dated by. */
+  readonly heardAt: number;
 }
 
 // More than any flood of revocations that a fleet should see; the oldest goes first.
@@ -41,11 +64,13 @@ const CLOCK_DIFFERENCE = 5;
  * about anew, one that speaks for itself is refused. Nothing of it outlives the process.
  */
 export class Revocations {
-  readonly #at: LRUCache<string, number>;
+  readonly #at: LRUCache<string, Record>;
   readonly #maxAgeWhileLost: number;
   #isLost = false;
   /** Milliseconds since the epoch: a revocation may have been missed before. */
   #epoch = 0;
+  /** Milliseconds since the epoch: when this process first heard revocations. Its own answers from before do not serve. */
+  #joinedAt = 0;
 
   /** Times in seconds. */
   constructor({ maxAge, maxAgeWhileLost }: { readonly maxAge: number; readonly maxAgeWhileLost: number }) {
@@ -53,10 +78,19 @@ export class Revocations {
     this.#maxAgeWhileLost = maxAgeWhileLost;
   }
 
-  /** From now on; `at` is the moment in milliseconds since the epoch. */
-  add(revocation: Revocation, at: number): void {
+  /**
+   * Records a revocation. Both moments are in milliseconds since the epoch.
+   *
+   * @param revokedAt by the clock of the process that revoked
+   * @param heardAt by our own clock
+   */
+  add(revocation: Revocation, revokedAt: number, heardAt = revokedAt): void {
     const key = recordKey(revocation);
-    this.#at.set(key, Math.max(at, this.#at.get(key) ?? 0));
+    const known = this.#at.get(key);
+    this.#at.set(key, {
+      revokedAt: Math.max(revokedAt, known?.revokedAt ?? 0),
+      heardAt: Math.max(heardAt, known?.heardAt ?? 0),
+    });
   }
 
   /** Revocations may be missed from now on: what is known serves for a short time only. */
@@ -70,10 +104,22 @@ export class Revocations {
     this.#epoch = Math.max(this.#epoch, since);
   }
 
+  /**
+   * Revocations are heard for the first time. This process may have missed one while it served without the channel, so its
+   * own answers from before do not serve any more. Shared answers serve unless they are older than `lastRevocation`.
+   *
+   * @param lastRevocation milliseconds since the epoch; 0 where nothing was revoked
+   */
+  joined(lastRevocation: number): void {
+    this.#joinedAt = Date.now();
+    this.restored(lastRevocation);
+  }
+
   /** Whether what is known must not be used. */
   isOutdated(known: Known, now: number): boolean {
     if (known.wasAsked) {
-      const oldest = this.#isLost ? now - this.#maxAgeWhileLost * 1000 : this.#epoch;
+      const heardSince = known.isShared ? this.#epoch : Math.max(this.#epoch, this.#joinedAt);
+      const oldest = this.#isLost ? now - this.#maxAgeWhileLost * 1000 : heardSince;
       if (known.asOf < oldest) {
         return true;
       }
@@ -83,43 +129,64 @@ export class Revocations {
 
   /** Whether this very token was revoked, whatever is known of it. */
   isTokenRevoked(tokenHash: string): boolean {
-    return this.#at.size > 0 && this.#at.has(`token:${tokenHash}`);
+    return this.#at.size > 0 && this.#at.has(`token ${tokenHash}`);
   }
 
-  /** Whether what is known is older than a revocation. */
+  /** Whether what is known is older than a revocation that concerns it. */
   isRevoked(known: Known): boolean {
-    return this.#at.size > 0 && known.asOf <= this.#revokedAt(known);
+    return this.#at.size > 0 && this.#recordsOf(known).some((record) => isOlder(known, record));
   }
 
   /** `isOutdated` for what another process knows, whose clock may be ahead of ours. */
   isOutdatedElsewhere(known: Known, now: number): boolean {
     return (
       this.isOutdated({ ...known, asOf: known.asOf - CLOCK_DIFFERENCE * 1000 }, now) ||
-      this.#revokedAt(known) > 0
+      (this.#at.size > 0 && this.#recordsOf(known).length > 0)
     );
   }
 
-  /** Zero when it was not. */
-  #revokedAt({ tokenHash, token }: Known): number {
-    if (this.isTokenRevoked(tokenHash)) {
-      return Number.POSITIVE_INFINITY;
+  /** The revocations that concern a token. What a token does not say is looked up under no name. */
+  #recordsOf({ tokenHash, token }: Known): readonly Record[] {
+    const ofToken = this.#at.get(`token ${tokenHash}`);
+    if (ofToken !== undefined) {
+      return [{ revokedAt: Number.POSITIVE_INFINITY, heardAt: Number.POSITIVE_INFINITY }];
     }
-    return Math.max(
-      this.#at.get(`subject:${token.subject}`) ?? 0,
-      this.#at.get(`clientId:${token.clientId}`) ?? 0,
-      this.#at.get(`thumbprint:${thumbprintIn(token.confirmation)}`) ?? 0,
-    );
+    const names: readonly (readonly [string, unknown])[] = [
+      ['subject', token.subject],
+      ['clientId', token.clientId],
+      ['thumbprint', thumbprintIn(token.confirmation)],
+    ];
+    return names
+      .filter((named): named is readonly [string, string] => typeof named[1] === 'string')
+      .flatMap(([kind, value]) => [
+        this.#at.get(keyOf(kind, value)),
+        this.#at.get(keyOf(kind, value, token.issuer)),
+      ])
+      .filter((record) => record !== undefined);
   }
 }
 
-/** Throws `TypeError` for anything else. */
-export function checkedRevocation(given: unknown): Revocation {
-  const entries = typeof given === 'object' && given !== null ? Object.entries(given) : [];
+/** An answer is dated by our own clock, an issued-at time by the clock of the authorization server. */
+function isOlder({ asOf, wasAsked }: Known, { revokedAt, heardAt }: Record): boolean {
+  return asOf <= (wasAsked ? heardAt : Math.max(revokedAt, heardAt));
+}
+
+/** Throws `TypeError` for what is no revocation, and for one that could concern no token of these issuers. */
+export function checkedRevocation(given: unknown, issuers: readonly string[]): Revocation {
+  const { issuer, ...named } = (typeof given === 'object' && given !== null ? given : {}) as {
+    issuer?: unknown;
+  };
+  const entries = Object.entries(named);
   const [[kind = '', value] = []] = entries;
   const isKnown = revocationKinds.some((name) => name === kind);
   if (entries.length !== 1 || !isKnown || typeof value !== 'string' || value === '') {
     throw new TypeError(
       `revoke() takes one of { ${revocationKinds.join(' }, { ')} }, with a non-empty string`,
+    );
+  }
+  if (issuer !== undefined && !(issuerScopedKinds.includes(kind) && issuers.includes(issuer as string))) {
+    throw new TypeError(
+      `revoke() takes issuer next to ${issuerScopedKinds.join(', ')} alone; it must be one of the configured issuers`,
     );
   }
   return given as Revocation;
@@ -130,14 +197,25 @@ export function withoutToken(revocation: Revocation): Exclude<Revocation, { toke
   return 'token' in revocation ? { tokenHash: hashOf(revocation.token) } : revocation;
 }
 
+/** Whether a revocation names one token, which has one issuer. */
+export function isOfOneToken(revocation: Revocation): boolean {
+  return 'token' in revocation || 'tokenHash' in revocation;
+}
+
 /** What a token is known by here: its SHA-256. */
 export function hashOf(token: string): string {
   return hash('sha256', token, 'base64url');
 }
 
 function recordKey(revocation: Revocation): string {
-  const [[kind = '', value = ''] = []] = Object.entries(withoutToken(revocation));
-  return `${kind === 'tokenHash' ? 'token' : kind}:${value}`;
+  const { issuer, ...named } = withoutToken(revocation) as { issuer?: string };
+  const [[kind = '', value = ''] = []] = Object.entries(named) as [string, string][];
+  return kind === 'tokenHash' ? `token ${value}` : keyOf(kind, value, issuer);
+}
+
+/** An issuer and a kind have no blanks, so no two triples give one key. */
+function keyOf(kind: string, value: string, issuer = ''): string {
+  return `${kind} ${issuer} ${value}`;
 }
 
 function thumbprintIn(confirmation: unknown): unknown {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CircuitBreaker, CircuitOpen, type Verdict } from '../circuit-breaker.js';
 import type { ReportProblem } from '../observe/events.js';
+import { isTokenDefect, type TokenDefect } from '../token-claims.js';
 import { within } from './bounded-wait.js';
 import { createSeal, type Seal } from './sealing.js';
 
@@ -41,6 +42,13 @@ export interface SharedAnswer {
   readonly asOf: number;
 }
 
+/** The server's word that a token is not active, as it is shared with the processes that wait for it. */
+export interface SharedDefect {
+  readonly defect: TokenDefect;
+  /** Milliseconds since the epoch, by the clock of the process that asked. */
+  readonly asOf: number;
+}
+
 /** Milliseconds until the first look at whether somebody else has the answer; each further one takes twice as long. */
 const FIRST_WAIT = 15;
 const LONGEST_WAIT = 500;
@@ -74,23 +82,36 @@ export class SharedCache {
   }
 
   /** Never rejects. */
-  async get(key: string): Promise<SharedAnswer | undefined> {
+  async get(key: string): Promise<SharedAnswer | SharedDefect | undefined> {
     for (const seal of this.#seals) {
       const name = `mtls-bound:token:${seal.nameOf(key)}`;
       const text = seal.open(name, await this.#try(() => this.#rules.store.get(name)));
       if (text !== undefined) {
-        return readAnswer(JSON.parse(text));
+        return readAnswer(text);
       }
     }
     return undefined;
   }
 
   /** `maxAge` in seconds. Never rejects. */
-  async put(key: string, answer: SharedAnswer, maxAge: number): Promise<void> {
+  async put(key: string, answer: SharedAnswer | SharedDefect, maxAge: number): Promise<void> {
     const [seal] = this.#seals;
     const name = `mtls-bound:token:${seal.nameOf(key)}`;
     const sealed = seal.seal(name, JSON.stringify(answer));
     await this.#try(() => this.#rules.store.set(name, sealed, Math.ceil(maxAge * 1000)));
+  }
+
+  /** Shares that a token is not active with the processes that wait for the one that asked. Never rejects. */
+  async putForWaiting(key: string, defect: SharedDefect): Promise<void> {
+    const { claims, claimTimeout } = this.#rules;
+    if (claims !== undefined) {
+      await this.put(key, defect, claimTimeout);
+    }
+  }
+
+  /** Whether a shared "not active" was found out recently enough for the processes that waited. */
+  isForWaiting({ asOf }: SharedDefect, now: number): boolean {
+    return Math.abs(now - asOf) <= this.#rules.claimTimeout * 1000;
   }
 
   /** Writes down that something was revoked now, for who joins later. `maxAge` in seconds. Never rejects. */
@@ -168,9 +189,15 @@ export class SharedCache {
 }
 
 /** It was sealed by one of us, but that one may be of another version. */
-function readAnswer({ issuer, claims, asOf }: Partial<SharedAnswer>): SharedAnswer | undefined {
-  const isComplete =
-    typeof issuer === 'string' && typeof claims === 'object' && claims !== null && typeof asOf === 'number';
+function readAnswer(text: string): SharedAnswer | SharedDefect | undefined {
+  const { issuer, claims, asOf, defect } = JSON.parse(text) as Partial<SharedAnswer & SharedDefect>;
+  if (typeof asOf !== 'number') {
+    return undefined;
+  }
+  if (defect !== undefined) {
+    return isTokenDefect(defect) ? { defect, asOf } : undefined;
+  }
+  const isComplete = typeof issuer === 'string' && typeof claims === 'object' && claims !== null;
   return isComplete ? { issuer, claims, asOf } : undefined;
 }
 

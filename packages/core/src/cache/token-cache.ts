@@ -28,8 +28,10 @@ export interface Asked {
   /** The same across processes, and apart from those who would get another answer: other resource servers. */
   readonly sharedId: string;
   readonly read: (token: string) => Promise<TokenAnswer>;
-  /** Whether to read is to ask the authorization server, and not to read what the token says of itself. */
+  /** Whether `read` may ask the authorization server, rather than read what the token says of itself. */
   readonly isServer: boolean;
+  /** Whether these claims are the authorization server's answer, rather than what the token says of itself. */
+  readonly wasAsked: (answer: TokenClaims) => boolean;
 }
 
 /** Times in milliseconds since the epoch. */
@@ -154,8 +156,8 @@ export class TokenCache {
       return ask();
     }
     const name = `${tokenHash} ${asked.sharedId}`;
-    const look = () => this.#look(shared, name, key, tokenHash);
-    return (await look()) ?? shared.askOnce(name, look, ask);
+    const look = (isWaiting: boolean) => this.#look(shared, name, key, tokenHash, isWaiting);
+    return (await look(false)) ?? shared.askOnce(name, () => look(true), ask);
   }
 
   async #look(
@@ -163,8 +165,14 @@ export class TokenCache {
     name: string,
     key: string,
     tokenHash: string,
-  ): Promise<TokenClaims | undefined> {
+    isWaiting: boolean,
+  ): Promise<TokenAnswer | undefined> {
     const answer = await shared.get(name);
+    if (answer !== undefined && 'defect' in answer) {
+      // Other processes learn of it only while they wait: a token that is not active now may be so later.
+      const isAnswer = isWaiting && shared.isForWaiting(answer, Date.now());
+      return isAnswer ? this.#keepDefect(key, answer.defect) : undefined;
+    }
     const token = answer && readTokenClaims(answer.claims, answer.issuer);
     if (answer === undefined || token === undefined || typeof token === 'string') {
       return undefined;
@@ -173,7 +181,7 @@ export class TokenCache {
     if (answer.asOf <= (this.#active.peek(key)?.asOf ?? Number.NEGATIVE_INFINITY)) {
       return undefined;
     }
-    const known = { tokenHash, token, asOf: answer.asOf, wasAsked: true };
+    const known = { tokenHash, token, asOf: answer.asOf, wasAsked: true, isShared: true };
     const now = Date.now();
     const entry = this.#entry(known);
     if (now >= entry.freshUntil || this.#revocations.isOutdatedElsewhere(known, now)) {
@@ -187,14 +195,17 @@ export class TokenCache {
   async #ask(key: string, tokenHash: string, token: string, asked: Asked): Promise<TokenAnswer> {
     const known = await this.#knownNow(tokenHash, token, asked);
     if (typeof known === 'string') {
-      this.#keepDefect(key, known);
-      return known;
+      if (asked.isServer && this.#rules.inactiveMaxAge > 0) {
+        const defect = { defect: known, asOf: Date.now() };
+        await this.#shared?.putForWaiting(`${tokenHash} ${asked.sharedId}`, defect);
+      }
+      return this.#keepDefect(key, known);
     }
     const entry = this.#entry(known);
     const seconds = (entry.freshUntil - Date.now()) / 1000;
     if (seconds > 0) {
       this.#active.set(key, entry);
-      if (asked.isServer) {
+      if (known.wasAsked) {
         const { claims, issuer } = known.token;
         // Whoever claimed the question lets it go only when the others find the answer.
         await this.#shared?.put(
@@ -217,8 +228,9 @@ export class TokenCache {
       if (typeof answer === 'string') {
         return answer;
       }
-      const asOf = asked.isServer ? askedAt : (answer.issuedAt ?? 0) * 1000;
-      const known = { tokenHash, token: answer, asOf, wasAsked: asked.isServer };
+      const wasAsked = asked.wasAsked(answer);
+      const asOf = wasAsked ? askedAt : (answer.issuedAt ?? 0) * 1000;
+      const known = { tokenHash, token: answer, asOf, wasAsked, isShared: false };
       if (!this.#revocations.isRevoked(known)) {
         return known;
       }
@@ -251,9 +263,10 @@ export class TokenCache {
     return isPassing && now < this.#usableUntil(stale) && !this.#revocations.isOutdated(stale, now);
   }
 
-  #keepDefect(key: string, defect: TokenDefect): void {
+  #keepDefect(key: string, defect: TokenDefect): TokenDefect {
     this.#active.delete(key);
     this.#inactive.set(key, { defect, until: Date.now() + this.#rules.inactiveMaxAge * 1000 });
+    return defect;
   }
 }
 
