@@ -36,7 +36,7 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
   authorization_server_timeout: 'it passes by itself, or http.timeout is too short',
   authorization_server_unreachable: 'mtls-doctor check; http.ca for a private authority',
   authorization_server_overloaded: 'raise its limit for this API; cache.maxAge, sharedCache ask less',
-  authorization_server_failed: 'its own log',
+  authorization_server_failed: 'its own log; let this API through',
   authorization_server_invalid_answer:
     'detail says what; introspection({ badRequestMeansInactive: true }) for a 400',
   authorization_server_not_asked: 'mend why it failed before; http.maxInFlight, http.maxQueued',
