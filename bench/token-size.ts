@@ -79,7 +79,13 @@ async function bytesPerToken(
   for (let i = 0; i < tokens; i += 1) {
     const token = readTokenClaims(JSON.parse(text(i)), issuer) as TokenClaims;
     estimate += sizeOf({ token });
-    await cache.learn(hex(i, 40), { id: '', sharedId: '', isServer: true, wasAsked: () => true, read: async () => token });
+    await cache.learn(hex(i, 40), {
+      id: '',
+      sharedId: '',
+      isServer: true,
+      wasAsked: () => true,
+      read: async () => token,
+    });
   }
   const after = heap();
   await cache.settled();
