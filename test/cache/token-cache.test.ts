@@ -166,7 +166,7 @@ describe('what ends early, late, or together', () => {
     const changed = { ...rules, refreshAhead: 20 };
     const cache = new TokenCache(changed, new Revocations({ maxAge: 3_600, maxAgeWhileLost: 5 }), shared);
     const read = vi.fn<TokenReader>(async () => active());
-    const asked = { id: '', sharedId: '', read, isServer: true };
+    const asked = { id: '', sharedId: '', read, isServer: true, wasAsked: () => true };
     await cache.learn('t', asked);
     vi.advanceTimersByTime(50_000);
     expect(cache.known('t', asked)).toMatchObject({ issuer });
