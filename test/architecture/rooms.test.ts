@@ -24,6 +24,10 @@ const open = new Set([
   'observe/events.ts',
   'circuit-breaker.ts',
   'interaction.ts',
+  'authorization.ts',
+  'own-member.ts',
+  'unwaited.ts',
+  'policy/route-policy.ts',
 ]);
 const hallways = new Set([
   'index.ts',

@@ -13,7 +13,7 @@ import { activeToken, type LetIn } from '../../packages/core/src/policy/route-po
 
 function refusalOf(policy: (request: LetIn) => unknown, claims: object): RequestRefused | undefined {
   try {
-    policy({ authorization: { claims } } as unknown as LetIn);
+    policy({ clockTolerance: 30, authorization: { claims } } as unknown as LetIn);
     return undefined;
   } catch (error) {
     expect(error).toBeInstanceOf(RequestRefused);
@@ -176,7 +176,7 @@ describe('activeToken', () => {
       .fn()
       .mockResolvedValueOnce(undefined)
       .mockRejectedValue(new RequestRefused('token_inactive'));
-    const request = { introspect } as unknown as LetIn;
+    const request = { authorization: {}, introspect } as unknown as LetIn;
     await expect(activeToken(request)).resolves.toBeUndefined();
     await expect(activeToken(request)).rejects.toThrow('token_inactive');
     expect(introspect).toHaveBeenCalledTimes(2);

@@ -1,7 +1,7 @@
 import type { ClientCertificate } from './certificate/client-certificate.js';
 import type { TokenClaims } from './token-claims.js';
 
-/** What a request was let in with: `req.auth` in Express, `ctx.state.auth` in Koa. Frozen. */
+/** What a request was accepted with: `req.auth` in Express, `ctx.state.auth` in Koa. Frozen. */
 export class Authorization {
   /** Whose authorization server vouches for the token; `subject` is unique within it alone (RFC 7519 §4.1.2). */
   readonly issuer: string;
@@ -23,7 +23,18 @@ export class Authorization {
   /** Whether the token is bound to the certificate; false only where `binding` is not `required`. */
   readonly isBound: boolean;
 
-  constructor(token: TokenClaims, certificate: ClientCertificate | undefined, isBound: boolean) {
+  // Which resource server made this object, for which request. Only this class can write or read them.
+  readonly #server: object;
+  readonly #request: object;
+
+  /** @param server identifies the resource server that makes this object, for `request` alone */
+  constructor(
+    token: TokenClaims,
+    certificate: ClientCertificate | undefined,
+    isBound: boolean,
+    server: object,
+    request: object,
+  ) {
     this.issuer = token.issuer;
     this.subject = token.subject;
     this.clientId = token.clientId;
@@ -32,12 +43,28 @@ export class Authorization {
     this.claims = token.claims;
     this.certificate = certificate;
     this.isBound = isBound;
+    this.#server = server;
+    this.#request = request;
     Object.freeze(this);
+  }
+
+  /**
+   * Returns whether `server` made this very object for `request`. False for a copy, for an object that inherits from one, and
+   * for an object of another copy of this package. Never throws.
+   */
+  static isOf(value: unknown, server: object, request: object): value is Authorization {
+    return (
+      typeof value === 'object' &&
+      value !== null &&
+      #server in value &&
+      value.#server === server &&
+      value.#request === request
+    );
   }
 }
 
-/** Of who got past a policy for certificates: there is one. */
+/** The `Authorization` behind a policy for certificates: there is a certificate. */
 export type HasCertificate = Authorization & { readonly certificate: ClientCertificate };
 
-/** Of who got past a policy for claims: these are there. */
+/** The `Authorization` behind a policy for claims: these claims are there. */
 export type HasClaims<Claims> = Authorization & { readonly claims: Readonly<Claims> };

@@ -146,6 +146,8 @@ export abstract class MtlsBoundError extends Error {
 export class ConfigurationError extends MtlsBoundError {
   override readonly name = 'ConfigurationError';
   readonly code = 'configuration';
+  /** The status that Express and Koa answer with where this is thrown while a request is handled. */
+  readonly status = 503;
   /** The option at fault, as a path: `cache.maxAge`. */
   readonly option: string;
 
@@ -198,9 +200,14 @@ export class RequestRefused extends MtlsBoundError {
   readonly expectedThumbprint: string | undefined;
   /** Whether the answer carries a `WWW-Authenticate` challenge. */
   readonly isChallenged: boolean;
+  // Marks what this class made: a status that anything else names is never answered.
+  readonly #isRefusal = true;
 
   constructor(code: RefusalCode, details: RefusalDetails = {}) {
     const { detail, scope, acrValues, maxAge, retryAfter, expectedThumbprint, cause } = details;
+    if (!Object.hasOwn(refusals, code)) {
+      throw new TypeError('RequestRefused: the first argument is not one of refusalCodes');
+    }
     const kind: RefusalKind = refusals[code];
     super(detail === undefined ? code : `${code}: ${detail}`, cause === undefined ? undefined : { cause });
     this.code = code;
@@ -215,16 +222,44 @@ export class RequestRefused extends MtlsBoundError {
     this.isChallenged = kind.status < 500 && !kind.unchallenged;
     this.retryAfter = kind.passing ? (retryAfter ?? DEFAULT_RETRY_AFTER) : undefined;
   }
+
+  /** Returns whether this class made `value`. False for an object that only inherits from one. Never throws. */
+  static isRefusal(value: unknown): value is RequestRefused {
+    return typeof value === 'object' && value !== null && #isRefusal in value && value.#isRefusal;
+  }
 }
 
-/** Turns whatever was thrown into a refusal: an error of ours never lets a request in. */
-export function asRefusal(thrown: unknown): RequestRefused {
-  if (thrown instanceof RequestRefused) {
-    return thrown;
-  }
-  return new RequestRefused('internal_error', {
-    detail:
-      thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : 'something that is no Error was thrown',
-    cause: thrown,
+/** Returns a refusal that says the same, for a request that shares the question of another. */
+export function copyOfRefusal(refusal: RequestRefused): RequestRefused {
+  const { code, detail, scope, acrValues, maxAge, retryAfter, expectedThumbprint, cause, stack } = refusal;
+  const copy = new RequestRefused(code, {
+    ...(detail !== undefined && { detail }),
+    ...(scope !== undefined && { scope }),
+    ...(acrValues !== undefined && { acrValues }),
+    ...(maxAge !== undefined && { maxAge }),
+    ...(retryAfter !== undefined && { retryAfter }),
+    ...(expectedThumbprint !== undefined && { expectedThumbprint }),
+    ...(cause !== undefined && { cause }),
   });
+  return Object.defineProperty(copy, 'stack', { value: stack, writable: true, configurable: true });
+}
+
+/** Turns whatever was thrown into a refusal: an error of ours never lets a request in. Never throws. */
+export function asRefusal(thrown: unknown): RequestRefused {
+  return RequestRefused.isRefusal(thrown)
+    ? thrown
+    : new RequestRefused('internal_error', { detail: textOf(thrown), cause: thrown });
+}
+
+/** What a user's function throws may be of another realm, or have getters that throw. */
+function textOf(thrown: unknown): string {
+  try {
+    const { name, message } = thrown as { name?: unknown; message?: unknown };
+    if (typeof name === 'string' && typeof message === 'string') {
+      return `${name}: ${message}`;
+    }
+  } catch {
+    // Said below.
+  }
+  return 'something that is no Error was thrown';
 }

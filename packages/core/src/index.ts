@@ -158,4 +158,4 @@ export {
   type TokenDefect,
   type TokenReader,
 } from './token-claims.js';
-export { unguarded } from './unguarded.js';
+export { refuseUncalled, unguarded } from './unguarded.js';

@@ -10,6 +10,7 @@ import { checkBinding, reportable } from './policy/binding.js';
 import { type ClaimRules, checkClaims } from './policy/claims.js';
 import type { NodeRequest } from './request/bearer-token.js';
 import type { TokenAnswer } from './token-claims.js';
+import { isPromised } from './unwaited.js';
 
 /** Decides, once it is known what the token is: on every request, after the cache. */
 export interface Judge {
@@ -25,20 +26,34 @@ export function createJudge(
   settings: Settings,
   rulesOf: (issuer: string) => ClaimRules,
   { explain }: Pick<Explainer, 'explain'>,
+  server: object,
 ): Judge {
   const { binding, certificatePolicy, profile } = settings;
+  const isReporting = binding === 'report';
   const origin = originOf(settings.certificate);
   const reported = new Map<RefusalCode, number>();
+  // With `binding: 'report'` alone: why `required` would have refused before the token was known, and what was reported.
+  const troubles = new WeakMap<NodeRequest, RequestRefused>();
+  const reportedRequests = new WeakSet<NodeRequest>();
 
-  /** Throws on what refuses; where the binding is only reported, what concerns it is told instead. */
-  function tolerate(thrown: unknown, certificate: ClientCertificate | undefined, req: NodeRequest): void {
-    if (binding !== 'report' || !(thrown instanceof RequestRefused) || !reportable.has(thrown.code)) {
-      throw thrown;
+  /** Returns what `binding: 'report'` reports instead. Throws everything else. */
+  function tolerated(thrown: unknown): RequestRefused {
+    if (isReporting && RequestRefused.isRefusal(thrown) && reportable.has(thrown.code)) {
+      return thrown;
     }
-    reported.set(thrown.code, (reported.get(thrown.code) ?? 0) + 1);
+    throw thrown;
+  }
+
+  /** Once for each request, and for its first trouble: that is what `required` would refuse it for. */
+  function report(refusal: RequestRefused, certificate: ClientCertificate | undefined, req: NodeRequest) {
+    if (reportedRequests.has(req)) {
+      return;
+    }
+    reportedRequests.add(req);
+    reported.set(refusal.code, (reported.get(refusal.code) ?? 0) + 1);
     const { thumbprint } = certificate ?? {};
-    publishReported({ refusal: thrown, thumbprint, interactionId: interactionOf(req) }, () =>
-      explain(thrown, certificate, req),
+    publishReported({ refusal, thumbprint, interactionId: interactionOf(req) }, () =>
+      explain(refusal, certificate, req),
     );
   }
 
@@ -55,7 +70,7 @@ export function createJudge(
         publishCertificate(origin, certificate);
         return certificate;
       } catch (thrown) {
-        tolerate(thrown, undefined, req);
+        troubles.set(req, tolerated(thrown));
         return undefined;
       }
     },
@@ -66,21 +81,34 @@ export function createJudge(
       }
       const now = Date.now();
       checkClaims(token, rulesOf(token.issuer), now / 1000);
+      let trouble = isReporting ? troubles.get(req) : undefined;
+      let isBound = false;
       try {
         checkBinding(token.confirmation, certificate?.thumbprint, binding);
+        isBound = token.confirmation !== undefined;
+      } catch (thrown) {
+        const refusal = tolerated(thrown);
+        trouble ??= refusal;
+      }
+      try {
         certificatePolicy?.(certificate, now);
       } catch (thrown) {
-        tolerate(thrown, certificate, req);
-        return new Authorization(token, certificate, false);
+        const refusal = tolerated(thrown);
+        trouble ??= refusal;
       }
-      return new Authorization(token, certificate, token.confirmation !== undefined);
+      const authorization = new Authorization(token, certificate, isBound, server, req);
+      if (trouble !== undefined) {
+        report(trouble, certificate, req);
+      }
+      return authorization;
     },
   };
 }
 
 /** A source is the user's own function: what it returns decides about identity, so nothing is taken for granted. */
 function checkCertificate(certificate: unknown): asserts certificate is ClientCertificate | undefined {
-  if (certificate !== undefined && !(certificate instanceof ClientCertificate)) {
-    throw new TypeError('the option certificate returned neither a ClientCertificate nor undefined');
+  if (certificate !== undefined && !ClientCertificate.isCertificate(certificate)) {
+    const given = isPromised(certificate) ? 'a promise' : 'neither a ClientCertificate nor undefined';
+    throw new TypeError(`the option certificate returned ${given}`);
   }
 }

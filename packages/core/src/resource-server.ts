@@ -11,7 +11,7 @@ import {
 import { SharedCache } from './cache/shared-cache.js';
 import { type Asked, TokenCache } from './cache/token-cache.js';
 import type { ClientCertificate } from './certificate/client-certificate.js';
-import { asRefusal, type RefusalCode, RequestRefused } from './errors.js';
+import { asRefusal, copyOfRefusal, type RefusalCode, RequestRefused } from './errors.js';
 import { createExplainer, explained } from './explanation.js';
 import { during, interactionOf } from './interaction.js';
 import { createJudge } from './judge.js';
@@ -41,10 +41,25 @@ export interface ResourceServer {
    */
   authorize(req: NodeRequest, body?: unknown): Authorization | undefined | Promise<Authorization>;
   /**
-   * Throws `RequestRefused`, or gives a promise that rejects with it, unless `authorization` is what `authorize` let `req`
-   * in with and meets the policy.
+   * Returns whether this resource server made `authorization`, this very object, for this very request. An adapter passes a
+   * request on only if so, or if `confirm` returns `undefined`. Never throws.
    */
-  require(req: NodeRequest, authorization: unknown, policy: RoutePolicy): void | Promise<void>;
+  isGranted(req: NodeRequest, authorization: unknown): authorization is Authorization;
+  /**
+   * Returns what `authorize` resolved to, if `isGranted` holds for it, or `undefined` for a request that `authorize` let
+   * pass without credentials. Throws `RequestRefused` for everything else.
+   */
+  confirm(req: NodeRequest, outcome: unknown): Authorization | undefined;
+  /**
+   * Checks a policy. Returns the `Authorization` to use from now on, or a promise of it if the policy takes its time. Throws
+   * `RequestRefused`, or rejects with it, unless `authorization` was made by this resource server for `req` and the policy
+   * returns exactly `undefined`, or a promise of any make that resolves to exactly that.
+   */
+  require(
+    req: NodeRequest,
+    authorization: unknown,
+    policy: RoutePolicy,
+  ): Authorization | Promise<Authorization>;
   /**
    * Revokes a token, or every token of a subject, client or certificate: from now on here, and in every process once they
    * heard of it over `revocations.channel`. The one token is refused. Of the others an opaque token is asked about anew, a JWT
@@ -115,7 +130,11 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const cache = new TokenCache(settings.cache, revocations, shared);
   const floodGuard = settings.floodGuard && new FloodGuard(settings.floodGuard);
   const explainer = createExplainer(settings.certificate);
-  const judge = createJudge(settings, (issuer) => authorityOf(issuer).rules, explainer);
+  /** What every `Authorization` of this resource server carries, and no other. */
+  const identity = Object.freeze({});
+  /** The requests without credentials that the option `optional` let pass. */
+  const anonymous = new WeakSet<NodeRequest>();
+  const judge = createJudge(settings, (issuer) => authorityOf(issuer).rules, explainer, identity);
   /** Of refusals on their way to be answered. */
   const explanations = new WeakMap<RequestRefused, Explanation>();
   const challengeRules = {
@@ -163,7 +182,10 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   }
 
   /** The whole check again, with what the authorization server says now. */
-  async function introspect(req: NodeRequest, { issuer, certificate }: Authorization): Promise<void> {
+  async function introspect(
+    req: NodeRequest,
+    { issuer, certificate }: Authorization,
+  ): Promise<Authorization> {
     const { read } = authorityOf(issuer);
     if (read.introspect === undefined) {
       throw new Error('requireActive() needs jwtAccessTokens({ introspection: introspection() })');
@@ -173,7 +195,41 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     const { introspect: ask } = read;
     const asked = { ...whomToAsk(token, req), read: ask };
     const answer = await during(interactionOf(req), () => cache.confirm(token, asked));
-    judge.decide(answer, certificate, req);
+    return judge.decide(answer, certificate, req);
+  }
+
+  /** Asks about a token that is not cached. */
+  async function learn(
+    token: string,
+    asked: Asked,
+    certificate: ClientCertificate | undefined,
+    req: NodeRequest,
+  ): Promise<Authorization> {
+    try {
+      const answer = await cache.learn(token, guarded(asked, req, certificate?.thumbprint));
+      return admit(answer, certificate, req);
+    } catch (thrown) {
+      return refuse(thrown, certificate, req);
+    }
+  }
+
+  /** Refuses unless the policy, and every introspection that it began, comes to a good end. */
+  async function decided(
+    req: NodeRequest,
+    authorization: Authorization,
+    outcome: unknown,
+    fresh: () => Promise<Authorization> | undefined,
+  ): Promise<Authorization> {
+    try {
+      const value: unknown = await outcome;
+      if (value !== undefined) {
+        throw new TypeError(wrongOutcome(value));
+      }
+      // A policy may have forgotten to await it.
+      return (await fresh()) ?? authorization;
+    } catch (thrown) {
+      return refuse(thrown, authorization.certificate, req);
+    }
   }
 
   function admit(
@@ -187,7 +243,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   }
 
   function refuse(thrown: unknown, certificate: ClientCertificate | undefined, req: NodeRequest): never {
-    const refusal = asRefusal(thrown);
+    const refusal = ownRefusal(thrown);
     const { thumbprint } = certificate ?? {};
     const explain = () => explainer.explain(refusal, certificate, req);
     publishRefused({ refusal, thumbprint, interactionId: interactionOf(req) }, explain);
@@ -222,9 +278,19 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     reported: judge.reported,
 
     authorize(req: NodeRequest, body?: unknown) {
+      let token: string;
+      try {
+        token = readBearerToken(req, body);
+      } catch (thrown) {
+        const { code } = asRefusal(thrown);
+        if (code === 'credentials_missing' && settings.optional) {
+          anonymous.add(req);
+          return undefined;
+        }
+        return refuse(thrown, undefined, req);
+      }
       let certificate: ClientCertificate | undefined;
       try {
-        const token = readBearerToken(req, body);
         certificate = judge.certificateOf(req);
         if (certificate === undefined && settings.binding === 'required') {
           throw new RequestRefused('certificate_missing');
@@ -238,49 +304,65 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
         publishCache('miss');
         refuseWhenClosed();
         explainer.remember(certificate);
-        return cache
-          .learn(token, guarded(asked, req, certificate?.thumbprint))
-          .then((answer) => admit(answer, certificate, req))
-          .catch((thrown: unknown) => refuse(thrown, certificate, req));
+        return learn(token, asked, certificate, req);
       } catch (thrown) {
-        if (settings.optional && thrown instanceof RequestRefused && thrown.code === 'credentials_missing') {
-          return undefined;
-        }
         return refuse(thrown, certificate, req);
       }
     },
 
-    require(req: NodeRequest, authorization: unknown, policy: RoutePolicy) {
-      const certificate = authorization instanceof Authorization ? authorization.certificate : undefined;
-      try {
-        if (authorization === undefined && settings.optional) {
-          throw new RequestRefused('credentials_missing');
-        }
-        if (!(authorization instanceof Authorization)) {
-          throw new Error('a guard of a route ran on a request that mtlsBound() did not let in');
-        }
-        const outcome = policy({ authorization, introspect: () => introspect(req, authorization) });
-        return outcome?.catch((thrown: unknown) => refuse(thrown, certificate, req));
-      } catch (thrown) {
-        return refuse(thrown, certificate, req);
+    isGranted(req: NodeRequest, authorization: unknown): authorization is Authorization {
+      return Authorization.isOf(authorization, identity, req);
+    },
+
+    confirm(req: NodeRequest, outcome: unknown) {
+      if (Authorization.isOf(outcome, identity, req)) {
+        return outcome;
       }
+      if (outcome === undefined && anonymous.has(req)) {
+        return undefined;
+      }
+      return refuse(new TypeError('what accepts a request was not made for it'), undefined, req);
+    },
+
+    require(req: NodeRequest, authorization: unknown, policy: RoutePolicy) {
+      if (!Authorization.isOf(authorization, identity, req)) {
+        const isAnonymous = authorization === undefined && anonymous.has(req);
+        return refuse(
+          isAnonymous ? new RequestRefused('credentials_missing') : new TypeError(notGranted),
+          undefined,
+          req,
+        );
+      }
+      let fresh: Promise<Authorization> | undefined;
+      const renew = async (): Promise<void> => {
+        fresh ??= introspect(req, authorization);
+        await fresh;
+      };
+      let outcome: unknown;
+      try {
+        outcome = policy({ authorization, clockTolerance: settings.clockTolerance, introspect: renew });
+      } catch (thrown) {
+        return refuse(thrown, authorization.certificate, req);
+      }
+      return outcome === undefined && fresh === undefined
+        ? authorization
+        : decided(req, authorization, outcome, () => fresh);
     },
 
     revoke,
 
     async acceptRevocation(req: NodeRequest, authorization: unknown, scope: RoutePolicy, body?: unknown) {
       try {
-        await server.require(req, authorization, scope);
-        const revocation = (await readRevocationRequest(req, body)) as Revocation;
-        // `sub`, `client_id` and certificates of other issuers are not for this one's clients to revoke.
-        const { issuer } = authorization as Authorization;
-        await revoke(isOfOneToken(revocation) ? revocation : { ...revocation, issuer });
-        return { status: 200, headers: { 'Cache-Control': 'no-store' }, body: '' };
-      } catch (thrown) {
-        const refusal = asRefusal(thrown);
-        if (refusal.status === 503) {
-          report(refusal.code, refusal.message);
+        const { certificate, issuer } = await server.require(req, authorization, scope);
+        try {
+          const revocation = (await readRevocationRequest(req, body)) as Revocation;
+          // `sub`, `client_id` and certificates of other issuers are not for this one's clients to revoke.
+          await revoke(isOfOneToken(revocation) ? revocation : { ...revocation, issuer });
+        } catch (thrown) {
+          return refuse(thrown, certificate, req);
         }
+        return { status: 200, headers: { 'Cache-Control': 'no-store' }, body: '' };
+      } catch (refusal) {
         return server.answer(refusal);
       }
     },
@@ -301,11 +383,30 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       } catch (error) {
         report(
           'error_body_failed',
-          `the option errorBody threw; the plain body was sent: ${asRefusal(error).message}`,
+          `the option errorBody failed; the plain body was sent: ${asRefusal(error).message}`,
         );
         return refusalAnswer(refusal, { ...challengeRules, errorBody: undefined });
       }
     },
   });
   return server;
+}
+
+const notGranted =
+  'a guard of a route ran on a request that this mtlsBound() did not accept, or on another req.auth';
+
+const answered = new WeakSet<RequestRefused>();
+
+/** A refusal is one request's own: those that share a question, or a policy that keeps one, each get a copy. */
+function ownRefusal(thrown: unknown): RequestRefused {
+  const refusal = asRefusal(thrown);
+  const own = answered.has(refusal) ? copyOfRefusal(refusal) : refusal;
+  answered.add(own);
+  return own;
+}
+
+function wrongOutcome(value: unknown): string {
+  const given =
+    value === null ? 'null' : typeof value === 'boolean' ? String(value) : `a value of type ${typeof value}`;
+  return `a route policy returned ${given}; to accept a request it must return undefined, to refuse one it must throw RequestRefused`;
 }

@@ -1,31 +1,39 @@
-import { asRefusal } from './errors.js';
-import { problemReporter } from './observe/events.js';
+import { asRefusal, ConfigurationError } from './errors.js';
+import { interactionOf } from './interaction.js';
+import { problemReporter, publishRefusedEarly } from './observe/events.js';
+import type { NodeRequest } from './request/bearer-token.js';
 import type { ResourceServer } from './resource-server.js';
 import { type Answer, refusalAnswer } from './response/challenge.js';
 
 const report = problemReporter();
 
-function refuse(): never {
+function refuse(req?: NodeRequest): never {
   const message =
-    'a guard of a route ran on a request that mtlsBound() did not let in; put mtlsBound() before it';
+    'a guard of a route ran on a request that mtlsBound() did not accept; put mtlsBound() before it';
   report('unguarded_route', message);
-  throw asRefusal(new Error(message));
+  const refusal = asRefusal(new Error(message));
+  if (req !== undefined) {
+    publishRefusedEarly(refusal, interactionOf(req));
+  }
+  throw refusal;
 }
 
 /**
- * Stands in for the resource server of a request that none has let in, and lets nothing pass: a guard that was
- * mounted before `mtlsBound()` answers 503, not 200.
+ * Takes the place of the resource server for a request that no `mtlsBound()` has accepted, and refuses everything: a guard that
+ * was mounted before `mtlsBound()` answers 503, not 200.
  */
 export const unguarded: ResourceServer = Object.freeze({
   vary: undefined,
   metadata: undefined,
   reported: new Map(),
   authorize: refuse,
+  isGranted: (_req: NodeRequest, _authorization: unknown): _authorization is never => false,
+  confirm: refuse,
   require: refuse,
-  revoke: refuse,
-  acceptRevocation: async () => {
+  revoke: () => refuse(),
+  acceptRevocation: async (req: NodeRequest) => {
     try {
-      return refuse();
+      return refuse(req);
     } catch (thrown) {
       return answer(thrown);
     }
@@ -33,6 +41,22 @@ export const unguarded: ResourceServer = Object.freeze({
   close: async () => undefined,
   answer,
 });
+
+/**
+ * Throws `ConfigurationError` if a function that makes a middleware was put among the handlers itself, without being called: it
+ * then gets a request, or the context of Koa. Express and Koa answer 503.
+ */
+export function refuseUncalled(name: string, given: unknown): void {
+  if (isRequest(given) || isRequest((given as { req?: unknown } | undefined)?.req)) {
+    const message = `it was put among the handlers without being called; put ${name} there`;
+    report('middleware_not_called', `${name}: ${message}`);
+    throw new ConfigurationError(name, message);
+  }
+}
+
+function isRequest(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'rawHeaders' in value;
+}
 
 function answer(thrown: unknown): Answer {
   return refusalAnswer(asRefusal(thrown), {

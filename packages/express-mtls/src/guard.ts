@@ -1,6 +1,8 @@
 import {
   type Answer,
   type Authorization,
+  ConfigurationError,
+  RequestRefused,
   type ResourceServer,
   type RoutePolicy,
   unguarded,
@@ -24,32 +26,65 @@ export interface Guard<Granted extends Authorization = Authorization> {
 }
 
 /**
- * The middleware for a policy of one's own: what it refuses by `RequestRefused` is answered so, anything else that it throws
- * by 503. Goes behind `mtlsBound()`.
+ * The middleware for a policy of your own. The policy returns `undefined`, or a promise of `undefined`, to accept a request, and
+ * throws `RequestRefused` to refuse it. Anything else that it returns or throws is answered with 503. Goes behind `mtlsBound()`.
+ * Throws `ConfigurationError` if `policy` is no function.
  */
 export function guard<Granted extends Authorization = Authorization>(
   policy: RoutePolicy<Granted>,
 ): Guard<Granted> {
+  if (typeof policy !== 'function') {
+    throw new ConfigurationError('guard()', 'accepted is a route policy, a function');
+  }
   return (req, res, next) => {
     const server = (req as MarkedRequest)[resourceServer] ?? unguarded;
-    let outcome: void | Promise<void>;
+    let outcome: unknown;
     try {
       outcome = server.require(req, req.auth, policy);
     } catch (thrown) {
       send(res, server, thrown);
       return;
     }
-    if (outcome instanceof Promise) {
-      outcome
-        .then(
-          () => next(),
-          (thrown: unknown) => send(res, server, thrown),
-        )
-        .catch(next);
-    } else {
+    if (server.isGranted(req, outcome)) {
+      req.auth = outcome;
       next();
+    } else {
+      void passWhenGranted(req, res, next, server, outcome);
     }
   };
+}
+
+/** Waits for a promise of any make, and passes on only what `server` confirms. */
+async function passWhenGranted(
+  req: { auth?: Authorization },
+  res: Response,
+  next: NextFunction,
+  server: ResourceServer,
+  outcome: unknown,
+): Promise<void> {
+  const request = req as Request;
+  let granted: Authorization | undefined;
+  try {
+    granted = server.confirm(request, await outcome);
+  } catch (thrown) {
+    send(res, server, thrown);
+    return;
+  }
+  if (granted === undefined) {
+    send(res, server, new RequestRefused('credentials_missing'));
+    return;
+  }
+  req.auth = granted;
+  passOn(next);
+}
+
+/** Calls `next`. What the handlers behind it throw goes to Express, as if it had called them itself. */
+export function passOn(next: NextFunction): void {
+  try {
+    next();
+  } catch (thrown) {
+    next(thrown);
+  }
 }
 
 export function send(res: Response, server: ResourceServer, thrown: unknown): void {
@@ -58,6 +93,8 @@ export function send(res: Response, server: ResourceServer, thrown: unknown): vo
 
 export function write(res: Response, { status, headers, body }: Answer): void {
   if (!res.headersSent) {
-    res.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) }).end(body);
+    // Not chained: packages that wrap writeHead() return nothing from it.
+    res.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) });
+    res.end(body);
   }
 }

@@ -26,11 +26,12 @@ import {
   psd2Role,
   type ResourceServer,
   type ResourceServerOptions,
+  refuseUncalled,
   type SubjectRequirement,
   unguarded,
 } from '@mtls-bound/core';
 import type { Request, RequestHandler, Response } from 'express';
-import { type Guard, guard, type MarkedRequest, resourceServer, send, write } from './guard.js';
+import { type Guard, guard, type MarkedRequest, passOn, resourceServer, send, write } from './guard.js';
 
 export * from '@mtls-bound/core';
 export { type Guard, guard } from './guard.js';
@@ -63,30 +64,40 @@ export interface MtlsBound extends Guard {
  * app.use(mtlsBound({ issuer: 'https://as.example.com', clientId: 'api', clientSecret, audience: 'https://api.example.com' }));
  */
 export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
+  refuseUncalled('mtlsBound()', options);
   const server = createResourceServer(options);
   const middleware: Guard = (req, res, next) => {
-    const grant = (authorization: Authorization | undefined): void => {
-      if (authorization !== undefined) {
-        req.auth = authorization;
-      }
-      (req as MarkedRequest)[resourceServer] = server;
-      if (server.vary !== undefined) {
-        addVary(res, server.vary);
-      }
-      next();
-    };
-    let outcome: Authorization | undefined | Promise<Authorization>;
+    let outcome: unknown;
     try {
       outcome = server.authorize(req, req.body);
     } catch (thrown) {
       send(res, server, thrown);
       return;
     }
-    if (outcome instanceof Promise) {
-      outcome.then(grant, (thrown: unknown) => send(res, server, thrown)).catch(next);
-    } else {
-      grant(outcome);
+    const pass = (authorization: Authorization | undefined): void => {
+      // Set for a request without credentials too: what another middleware put there says nothing of this request.
+      (req as { auth?: Authorization | undefined }).auth = authorization;
+      (req as MarkedRequest)[resourceServer] = server;
+      if (server.vary !== undefined) {
+        addVary(res, server.vary);
+      }
+    };
+    if (server.isGranted(req, outcome)) {
+      pass(outcome);
+      next();
+      return;
     }
+    // A promise, of whatever make: what it comes to is confirmed, and nothing is taken for granted because it is no promise.
+    const settle = async (): Promise<void> => {
+      try {
+        pass(server.confirm(req, await outcome));
+      } catch (thrown) {
+        send(res, server, thrown);
+        return;
+      }
+      passOn(next);
+    };
+    void settle();
   };
   return Object.assign(middleware, { resourceServer: server });
 }
@@ -108,6 +119,7 @@ function addVary(res: Response, name: string): void {
  * app.get('/accounts', requireScopes('accounts:read'), listAccounts);
  */
 export function requireScopes(...scopes: string[]): Guard {
+  refuseUncalled('requireScopes()', scopes[0]);
   return guard(everyScope(scopes));
 }
 
@@ -120,7 +132,8 @@ export function requireScopes(...scopes: string[]): Guard {
  * @example
  * app.post('/payments', requireActive(), pay);
  */
-export function requireActive(): Guard {
+export function requireActive(...nothing: readonly never[]): Guard {
+  refuseUncalled('requireActive()', nothing[0]);
   return guard(activeToken);
 }
 
@@ -129,6 +142,7 @@ export function requireActive(): Guard {
  * (RFC 6750 §3.1). Goes behind `mtlsBound()`. Throws `ConfigurationError` for none, or for what is no scope.
  */
 export function requireAnyScope(...scopes: string[]): Guard {
+  refuseUncalled('requireAnyScope()', scopes[0]);
   return guard(anyScope(scopes));
 }
 
@@ -142,6 +156,7 @@ export function requireAnyScope(...scopes: string[]): Guard {
 export function requireClaims<const Required extends ClaimRequirements>(
   required: Required,
 ): Guard<ClaimsMeeting<Required>> {
+  refuseUncalled('requireClaims()', required);
   return guard(claimValues(required));
 }
 
@@ -156,6 +171,7 @@ export function requireClaims<const Required extends ClaimRequirements>(
 export function requireAuthentication<const Required extends AuthenticationRequirement>(
   requirement: Required,
 ): Guard<AuthenticatedBy<Required>> {
+  refuseUncalled('requireAuthentication()', requirement);
   return guard(authentication(requirement));
 }
 
@@ -169,6 +185,7 @@ export function requireAuthentication<const Required extends AuthenticationRequi
 export function requireAuthorizationDetails(
   requirement: AuthorizationDetailRequirement,
 ): Guard<HasClaims<{ authorization_details: readonly unknown[] }>> {
+  refuseUncalled('requireAuthorizationDetails()', requirement);
   return guard(authorizationDetail(requirement));
 }
 
@@ -177,6 +194,7 @@ export function requireAuthorizationDetails(
  * otherwise 403, or 401 by its `status` or without a certificate. Goes behind `mtlsBound()`. Throws `ConfigurationError`.
  */
 export function requireCertificate(policy: CertificatePolicyOptions): Guard<HasCertificate> {
+  refuseUncalled('requireCertificate()', policy);
   return guard(certificateOnRoute(policy));
 }
 
@@ -190,6 +208,7 @@ export function requireCertificate(policy: CertificatePolicyOptions): Guard<HasC
 export function requireCertificateSubject(
   required: Readonly<Record<string, SubjectRequirement>>,
 ): Guard<HasCertificate> {
+  refuseUncalled('requireCertificateSubject()', required);
   return guard(certificateSubject(required));
 }
 
@@ -201,6 +220,7 @@ export function requireCertificateSubject(
  * app.get('/accounts', requirePsd2Role('PSP_AI'), handler);
  */
 export function requirePsd2Role(role: Psd2Role): Guard<HasCertificate> {
+  refuseUncalled('requirePsd2Role()', role);
   return guard(psd2Role(role));
 }
 
@@ -213,6 +233,7 @@ export function requirePsd2Role(role: Psd2Role): Guard<HasCertificate> {
  * app.post('/revocations', revocationEndpoint('tokens:revoke'));
  */
 export function revocationEndpoint(scope: string): RequestHandler {
+  refuseUncalled('revocationEndpoint()', scope);
   const policy = everyScope([scope]);
   return (req: Request & MarkedRequest, res, next) => {
     const server = req[resourceServer] ?? unguarded;
@@ -231,7 +252,9 @@ export function revocationEndpoint(scope: string): RequestHandler {
  * const guard = mtlsBound({ resourceMetadata: { resource: 'https://api.example.com' } });
  * app.use(protectedResourceMetadata(guard), guard);
  */
-export function protectedResourceMetadata({ resourceServer: { metadata } }: MtlsBound): RequestHandler {
+export function protectedResourceMetadata(guard: Pick<MtlsBound, 'resourceServer'>): RequestHandler {
+  refuseUncalled('protectedResourceMetadata()', guard);
+  const { metadata } = guard.resourceServer;
   if (metadata === undefined) {
     throw new ConfigurationError(
       'resourceMetadata',
@@ -254,6 +277,7 @@ export function protectedResourceMetadata({ resourceServer: { metadata } }: Mtls
  * `ConfigurationError`.
  */
 export function fapiHeaders(options?: FapiHeadersOptions): RequestHandler {
+  refuseUncalled('fapiHeaders()', options);
   const read = fapiHeaderReader(options);
   return (req, res, next) => {
     const { fapi, refusal } = read(req);

@@ -1,6 +1,8 @@
 import {
   type Answer,
   type Authorization,
+  ConfigurationError,
+  RequestRefused,
   type ResourceServer,
   type RoutePolicy,
   unguarded,
@@ -21,20 +23,30 @@ export interface MtlsBoundState<Granted extends Authorization = Authorization> {
 export type Guard<Granted extends Authorization = Authorization> = Middleware<MtlsBoundState<Granted>>;
 
 /**
- * The middleware for a policy of one's own: what it refuses by `RequestRefused` is answered so, anything else that it throws
- * by 503. Goes behind `mtlsBound()`.
+ * The middleware for a policy of your own. The policy returns `undefined`, or a promise of `undefined`, to accept a request, and
+ * throws `RequestRefused` to refuse it. Anything else that it returns or throws is answered with 503. Goes behind `mtlsBound()`.
+ * Throws `ConfigurationError` if `policy` is no function.
  */
 export function guard<Granted extends Authorization = Authorization>(
   policy: RoutePolicy<Granted>,
 ): Guard<Granted> {
+  if (typeof policy !== 'function') {
+    throw new ConfigurationError('guard()', 'accepted is a route policy, a function');
+  }
   return async (ctx, next) => {
     const server = (ctx as GuardedContext)[resourceServer] ?? unguarded;
+    let granted: Authorization | undefined;
     try {
-      await server.require(ctx.req, ctx.state.auth, policy);
+      granted = server.confirm(ctx.req, await server.require(ctx.req, ctx.state.auth, policy));
     } catch (thrown) {
       send(ctx, server, thrown);
       return;
     }
+    if (granted === undefined) {
+      send(ctx, server, new RequestRefused('credentials_missing'));
+      return;
+    }
+    ctx.state.auth = granted as Granted;
     await next();
   };
 }

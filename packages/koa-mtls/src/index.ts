@@ -25,10 +25,12 @@ import {
   psd2Role,
   type ResourceServer,
   type ResourceServerOptions,
+  refuseUncalled,
   type SubjectRequirement,
   unguarded,
 } from '@mtls-bound/core';
 import type { Context, Middleware } from 'koa';
+import { keepOnErrors } from './error-headers.js';
 import {
   type Guard,
   type GuardedContext,
@@ -68,14 +70,16 @@ export function mtlsBound(
 ): MtlsBound<Partial<MtlsBoundState>>;
 export function mtlsBound(options?: ResourceServerOptions): MtlsBound;
 export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
+  refuseUncalled('mtlsBound()', options);
   const server = createResourceServer(options);
   const middleware: Middleware<MtlsBoundState> = async (ctx, next) => {
     try {
       keepOriginalUrl(ctx);
-      const authorization = await server.authorize(ctx.req, parsedBody(ctx));
-      if (authorization !== undefined) {
-        ctx.state.auth = authorization;
-      }
+      // Set for a request without credentials too: what another middleware put there says nothing of this request.
+      (ctx.state as Partial<Record<'auth', unknown>>).auth = server.confirm(
+        ctx.req,
+        await server.authorize(ctx.req, parsedBody(ctx)),
+      );
     } catch (thrown) {
       send(ctx, server, thrown);
       return;
@@ -83,6 +87,7 @@ export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
     (ctx as GuardedContext)[resourceServer] = server;
     if (server.vary !== undefined) {
       ctx.vary(server.vary);
+      keepOnErrors(ctx, 'Vary', server.vary);
     }
     await next();
   };
@@ -105,6 +110,7 @@ function keepOriginalUrl({ req, originalUrl }: Pick<Context, 'req' | 'originalUr
  * router.get('/accounts', requireScopes('accounts:read'), listAccounts);
  */
 export function requireScopes(...scopes: string[]): Guard {
+  refuseUncalled('requireScopes()', scopes[0]);
   return guard(everyScope(scopes));
 }
 
@@ -117,7 +123,8 @@ export function requireScopes(...scopes: string[]): Guard {
  * @example
  * router.post('/payments', requireActive(), pay);
  */
-export function requireActive(): Guard {
+export function requireActive(...nothing: readonly never[]): Guard {
+  refuseUncalled('requireActive()', nothing[0]);
   return guard(activeToken);
 }
 
@@ -126,6 +133,7 @@ export function requireActive(): Guard {
  * (RFC 6750 §3.1). Goes behind `mtlsBound()`. Throws `ConfigurationError` for none, or for what is no scope.
  */
 export function requireAnyScope(...scopes: string[]): Guard {
+  refuseUncalled('requireAnyScope()', scopes[0]);
   return guard(anyScope(scopes));
 }
 
@@ -139,6 +147,7 @@ export function requireAnyScope(...scopes: string[]): Guard {
 export function requireClaims<const Required extends ClaimRequirements>(
   required: Required,
 ): Guard<ClaimsMeeting<Required>> {
+  refuseUncalled('requireClaims()', required);
   return guard(claimValues(required));
 }
 
@@ -153,6 +162,7 @@ export function requireClaims<const Required extends ClaimRequirements>(
 export function requireAuthentication<const Required extends AuthenticationRequirement>(
   requirement: Required,
 ): Guard<AuthenticatedBy<Required>> {
+  refuseUncalled('requireAuthentication()', requirement);
   return guard(authentication(requirement));
 }
 
@@ -166,6 +176,7 @@ export function requireAuthentication<const Required extends AuthenticationRequi
 export function requireAuthorizationDetails(
   requirement: AuthorizationDetailRequirement,
 ): Guard<HasClaims<{ authorization_details: readonly unknown[] }>> {
+  refuseUncalled('requireAuthorizationDetails()', requirement);
   return guard(authorizationDetail(requirement));
 }
 
@@ -174,6 +185,7 @@ export function requireAuthorizationDetails(
  * otherwise 403, or 401 by its `status` or without a certificate. Goes behind `mtlsBound()`. Throws `ConfigurationError`.
  */
 export function requireCertificate(policy: CertificatePolicyOptions): Guard<HasCertificate> {
+  refuseUncalled('requireCertificate()', policy);
   return guard(certificateOnRoute(policy));
 }
 
@@ -187,6 +199,7 @@ export function requireCertificate(policy: CertificatePolicyOptions): Guard<HasC
 export function requireCertificateSubject(
   required: Readonly<Record<string, SubjectRequirement>>,
 ): Guard<HasCertificate> {
+  refuseUncalled('requireCertificateSubject()', required);
   return guard(certificateSubject(required));
 }
 
@@ -198,6 +211,7 @@ export function requireCertificateSubject(
  * router.get('/accounts', requirePsd2Role('PSP_AI'), handler);
  */
 export function requirePsd2Role(role: Psd2Role): Guard<HasCertificate> {
+  refuseUncalled('requirePsd2Role()', role);
   return guard(psd2Role(role));
 }
 
@@ -210,6 +224,7 @@ export function requirePsd2Role(role: Psd2Role): Guard<HasCertificate> {
  * router.post('/revocations', revocationEndpoint('tokens:revoke'));
  */
 export function revocationEndpoint(scope: string): Middleware {
+  refuseUncalled('revocationEndpoint()', scope);
   const policy = everyScope([scope]);
   return async (ctx: Context & GuardedContext) => {
     const server = ctx[resourceServer] ?? unguarded;
@@ -225,9 +240,9 @@ export function revocationEndpoint(scope: string): Middleware {
  * const guard = mtlsBound({ resourceMetadata: { resource: 'https://api.example.com' } });
  * app.use(protectedResourceMetadata(guard)).use(guard);
  */
-export function protectedResourceMetadata({
-  resourceServer: { metadata },
-}: Pick<MtlsBound, 'resourceServer'>): Middleware {
+export function protectedResourceMetadata(guard: Pick<MtlsBound, 'resourceServer'>): Middleware {
+  refuseUncalled('protectedResourceMetadata()', guard);
+  const { metadata } = guard.resourceServer;
   if (metadata === undefined) {
     throw new ConfigurationError(
       'resourceMetadata',
@@ -250,26 +265,19 @@ export function protectedResourceMetadata({
  * `ConfigurationError`.
  */
 export function fapiHeaders(options?: FapiHeadersOptions): Middleware<FapiState> {
+  refuseUncalled('fapiHeaders()', options);
   const read = fapiHeaderReader(options);
   return async (ctx, next) => {
     const { fapi, refusal } = read(ctx.req);
     ctx.state.fapi = fapi;
     ctx.set(interactionHeader, fapi.interactionId);
+    keepOnErrors(ctx, interactionHeader, fapi.interactionId);
     ctx.res.sendDate = true;
     if (refusal !== undefined) {
       send(ctx, unguarded, refusal);
       return;
     }
-    try {
-      await next();
-    } catch (error) {
-      // Koa clears the headers of an answer to an error, but for those that the error names.
-      if (error instanceof Error) {
-        const { headers } = error as { headers?: object };
-        Object.assign(error, { headers: { ...headers, [interactionHeader]: fapi.interactionId } });
-      }
-      throw error;
-    }
+    await next();
   };
 }
 

@@ -110,10 +110,16 @@ function atStart(path: string, certFile: string, keyFile: string): CertificateAn
 
 /** Changes when either file does. A file that can't be looked at is one that is just being replaced. */
 async function changeOf(...files: string[]): Promise<string> {
-  const states = await Promise.allSettled(files.map((file) => stat(file)));
-  return states
-    .map((state) => (state.status === 'fulfilled' ? `${state.value.mtimeMs}:${state.value.ino}` : '?'))
-    .join();
+  const states: string[] = [];
+  for (const file of files) {
+    try {
+      const { mtimeMs, ino } = await stat(file);
+      states.push(`${mtimeMs}:${ino}`);
+    } catch {
+      states.push('?');
+    }
+  }
+  return states.join();
 }
 
 /** While one file is renewed and the other not yet, they do not belong together: the old pair serves on. */

@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { RequestRefused } from '../errors.js';
 import { publishCache } from '../observe/events.js';
 import { readTokenClaims, type TokenAnswer, type TokenClaims, type TokenDefect } from '../token-claims.js';
+import { allSettled } from '../unwaited.js';
 import { hashOf, type Known, type Revocations } from './revocations.js';
 import type { SharedCache } from './shared-cache.js';
 
@@ -118,7 +119,7 @@ export class TokenCache {
   /** Nothing is asked for anew ahead of its time from now on. Resolves when nobody is asked about anything any more. */
   async settled(): Promise<void> {
     this.#isSettling = true;
-    await Promise.allSettled(this.#flights.values());
+    await allSettled(this.#flights.values());
   }
 
   #learn(key: string, tokenHash: string, token: string, asked: Asked): Promise<TokenAnswer> {

@@ -33,6 +33,11 @@ export class ClientCertificate {
     Object.freeze(this);
   }
 
+  /** Returns whether this class made `value`. False for an object that only inherits from one. Never throws. */
+  static isCertificate(value: unknown): value is ClientCertificate {
+    return typeof value === 'object' && value !== null && #x509 in value;
+  }
+
   /**
    * The X.509 view, parsed when first asked for: the binding needs the DER alone. Throws when the DER is no X.509
    * certificate, or is not known.

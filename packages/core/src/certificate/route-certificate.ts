@@ -1,7 +1,9 @@
 import type { HasCertificate } from '../authorization.js';
 import { ConfigurationError, RequestRefused } from '../errors.js';
 import { OptionReader } from '../option-rules.js';
-import type { RoutePolicy } from '../policy/route-policy.js';
+import { ownMember } from '../own-member.js';
+import { type RoutePolicy, routePolicy } from '../policy/route-policy.js';
+import { isPromised } from '../unwaited.js';
 import type { ClientCertificate } from './client-certificate.js';
 import { attributeOid } from './distinguished-name.js';
 import { parsedCertificate } from './parsed.js';
@@ -14,7 +16,7 @@ export function certificateOnRoute(options: CertificatePolicyOptions): RoutePoli
   if (policy === undefined) {
     throw new ConfigurationError('requireCertificate()', 'nothing was given that a certificate could lack');
   }
-  return ({ authorization }) => policy(authorization.certificate, Date.now());
+  return routePolicy(({ certificate }) => policy(certificate, Date.now()));
 }
 
 /** What the certificate's subject has to say: the value of a claim, or what a function makes of the claims. */
@@ -43,17 +45,23 @@ export function certificateSubject(
       'accepted is an object from attribute types, as organizationIdentifier or 2.5.4.97, to a claim or a function',
     );
   }
-  return ({ authorization: { certificate, claims } }) => {
+  return routePolicy(({ certificate, claims }) => {
     const subject = subjectOf(certificate);
     for (const { type, oid, expected } of rules) {
-      const value = typeof expected === 'function' ? expected(claims) : claims[expected];
+      const value =
+        typeof expected === 'function' ? (expected(claims) as unknown) : ownMember(claims, expected);
+      if (isPromised(value)) {
+        throw new TypeError(
+          `requireCertificateSubject(): the function for ${type} returned a promise; it must return a text`,
+        );
+      }
       if (typeof value !== 'string' || value === '' || !subject.has(`${oid}=${value}`)) {
         throw new RequestRefused('certificate_refused', {
           detail: `its ${type} is not what the token names`,
         });
       }
     }
-  };
+  });
 }
 
 /** Refuses a certificate that is not a qualified one with this role of a payment service provider: 403. */
@@ -61,13 +69,13 @@ export function psd2Role(role: Psd2Role): RoutePolicy<HasCertificate> {
   if (!psd2RoleNames.includes(role)) {
     throw new ConfigurationError('requirePsd2Role()', `accepted is ${psd2RoleNames.join(', ')}`);
   }
-  return ({ authorization: { certificate } }) => {
+  return routePolicy(({ certificate }) => {
     if (certificate === undefined || !psd2Roles(certificate).includes(role)) {
       throw new RequestRefused('certificate_refused', {
         detail: `its QCStatements do not name the role ${role}`,
       });
     }
-  };
+  });
 }
 
 /** The subject's attributes, each as `OID=value`; a certificate is looked into once. */

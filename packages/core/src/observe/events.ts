@@ -132,6 +132,18 @@ export function publishRefused(event: Omit<RefusedEvent, 'explanation'>, explain
   }
 }
 
+/** Publishes the refusal of a request before a resource server looked at it. */
+export function publishRefusedEarly(refusal: RequestRefused, interactionId: string | undefined): void {
+  publishRefused({ refusal, thumbprint: undefined, interactionId }, () =>
+    Object.freeze({
+      expectedThumbprint: undefined,
+      presentedThumbprint: undefined,
+      certificateFrom: 'nowhere: it was not looked for',
+      hint: undefined,
+    }),
+  );
+}
+
 /** Asks, and tells who listens what came of it: never the claims. */
 export async function traceIntrospection(
   about: Pick<IntrospectionEvent, 'issuer' | 'interactionId'>,

@@ -1,7 +1,8 @@
 import type { Authorization, HasClaims } from '../authorization.js';
 import { ConfigurationError, RequestRefused } from '../errors.js';
 import { OptionReader, type OptionRule, wholeNumber } from '../option-rules.js';
-import type { RoutePolicy } from './route-policy.js';
+import { ownMember } from '../own-member.js';
+import { type RoutePolicy, routePolicy } from './route-policy.js';
 
 /** How the end-user must have been authenticated (RFC 9470 §3). */
 export interface AuthenticationRequirement {
@@ -27,6 +28,12 @@ const acrList: OptionRule<readonly string[]> = {
       : undefined,
 };
 
+/** An `auth_time` in the future, of a server that writes milliseconds for one, would never be too long ago. */
+function isWithin(authTime: unknown, maxAge: number, clockTolerance: number): boolean {
+  const age = typeof authTime === 'number' ? Date.now() / 1000 - authTime : Number.NaN;
+  return age >= -clockTolerance && age <= maxAge;
+}
+
 /**
  * Refuses a token whose user was authenticated too weakly or too long ago: 401 with a challenge that says what would do
  * (RFC 9470 §3). A token that does not say how or when is refused.
@@ -43,17 +50,19 @@ export function authentication<const Required extends AuthenticationRequirement>
       'nothing was given; accepted is acrValues, maxAge or both',
     );
   }
-  return ({ authorization }) => {
-    const { acr, auth_time: authTime } = authorization.claims;
+  return routePolicy(({ claims }, clockTolerance) => {
+    const acr = ownMember(claims, 'acr');
+    const authTime = ownMember(claims, 'auth_time');
     const isStrong = acrValues === undefined || acrValues.some((value) => value === acr);
-    const isRecent =
-      maxAge === undefined || (typeof authTime === 'number' && Date.now() / 1000 - authTime <= maxAge);
+    const isRecent = maxAge === undefined || isWithin(authTime, maxAge, clockTolerance);
     if (!isStrong || !isRecent) {
       throw new RequestRefused('authentication_insufficient', {
-        detail: isStrong ? 'auth_time is not there, or too long ago' : 'acr is not one of those required',
+        detail: isStrong
+          ? 'auth_time is not there, too long ago, or in the future'
+          : 'acr is not one of those required',
         ...(acrValues !== undefined && { acrValues: acrValues.join(' ') }),
         ...(maxAge !== undefined && { maxAge }),
       });
     }
-  };
+  });
 }

@@ -1,7 +1,8 @@
 import type { HasClaims } from '../authorization.js';
 import { RequestRefused } from '../errors.js';
 import { OptionReader, text, textList } from '../option-rules.js';
-import type { RoutePolicy } from './route-policy.js';
+import { ownMember } from '../own-member.js';
+import { type RoutePolicy, routePolicy } from './route-policy.js';
 
 /** What one authorization detail of the token must grant (RFC 9396 §2). */
 export interface AuthorizationDetailRequirement {
@@ -28,23 +29,24 @@ export function authorizationDetail(
   const type = given.required('type', text);
   const actions = given.optional('actions', textList) ?? [];
   const locations = given.optional('locations', textList);
-  return ({ authorization }) => {
-    const { authorization_details: details } = authorization.claims;
+  return routePolicy(({ claims }) => {
+    const details = ownMember(claims, 'authorization_details');
     const isGranted =
       Array.isArray(details) &&
       details.some(
         (detail: unknown) =>
           isObject(detail) &&
-          detail.type === type &&
-          actions.every((action) => isIn(action, detail.actions)) &&
-          (locations === undefined || locations.some((location) => isIn(location, detail.locations))),
+          ownMember(detail, 'type') === type &&
+          actions.every((action) => isIn(action, ownMember(detail, 'actions'))) &&
+          (locations === undefined ||
+            locations.some((location) => isIn(location, ownMember(detail, 'locations')))),
       );
     if (!isGranted) {
       throw new RequestRefused('authorization_details_insufficient', {
         detail: `none of type ${type} grants ${actions.join(', ') || 'this'}`,
       });
     }
-  };
+  });
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

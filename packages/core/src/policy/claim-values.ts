@@ -1,6 +1,8 @@
 import type { HasClaims } from '../authorization.js';
 import { ConfigurationError, RequestRefused } from '../errors.js';
-import type { RoutePolicy } from './route-policy.js';
+import { ownMember } from '../own-member.js';
+import { isPromised } from '../unwaited.js';
+import { type RoutePolicy, routePolicy } from './route-policy.js';
 
 /** What a claim must be: one value, one of several, or what a function says. */
 export type ClaimRequirement =
@@ -38,14 +40,13 @@ export function claimValues<const Required extends ClaimRequirements>(
       'accepted is an object from claims to a value, a list of values or a function',
     );
   }
-  return ({ authorization }) => {
+  return routePolicy((authorization) => {
     for (const [name, rule] of rules) {
-      const value = Object.hasOwn(authorization.claims, name) ? authorization.claims[name] : undefined;
-      if (!fits(rule, value)) {
+      if (!fits(rule, ownMember(authorization.claims, name))) {
         throw new RequestRefused('claims_insufficient', { detail: `the claim ${name} is not as required` });
       }
     }
-  };
+  });
 }
 
 function isRequirement(rule: unknown): boolean {
@@ -56,8 +57,12 @@ function isRequirement(rule: unknown): boolean {
 
 function fits(rule: ClaimRequirement, value: unknown): boolean {
   if (typeof rule === 'function') {
-    // Whatever it returns, only `true` lets anybody in.
-    return rule(value) === true;
+    // Only `true` accepts, whatever else the function returns.
+    const answer: unknown = rule(value);
+    if (isPromised(answer)) {
+      throw new TypeError('requireClaims(): a function returned a promise; it must return true or false');
+    }
+    return answer === true;
   }
   const accepted: readonly unknown[] = Array.isArray(rule) ? rule : [rule];
   return (Array.isArray(value) ? value : [value]).some((one) => accepted.includes(one));

@@ -1,4 +1,5 @@
 import { RequestRefused } from '../errors.js';
+import { ownMember } from '../own-member.js';
 import type { TokenClaims } from '../token-claims.js';
 
 /** What an active token must still show (RFC 7662 §4, RFC 9700 §2.3). */
@@ -20,7 +21,7 @@ export function checkClaims(token: TokenClaims, rules: ClaimRules, now: number):
     throw new RequestRefused('token_not_yet_valid');
   }
   // Exact, case-sensitive, no normalisation (RFC 8414 §3.3, RFC 7519 §4.1.3).
-  const { iss } = token.claims;
+  const iss = ownMember(token.claims, 'iss');
   if (token.issuer !== rules.issuer || (iss !== undefined && iss !== rules.issuer)) {
     throw new RequestRefused('token_wrong_issuer', { detail: `expected iss ${rules.issuer}` });
   }

@@ -1,15 +1,22 @@
 import type { Authorization } from '../authorization.js';
+import { ConfigurationError } from '../errors.js';
 
-/** A request that was let in, as a route policy sees it. */
+/** A request that `mtlsBound()` accepted, as a route policy sees it. */
 export interface LetIn {
   readonly authorization: Authorization;
-  /** Has the authorization server itself asked about the token, whatever is remembered. Rejects with `RequestRefused`. */
+  /** Seconds by which the clocks of authorization server and resource server may differ: the option `clockTolerance`. */
+  readonly clockTolerance: number;
+  /**
+   * Asks the authorization server about the token, whatever is cached. What it says now replaces `req.auth` or `ctx.state.auth`
+   * for what stands behind the policy. Rejects with `RequestRefused`. A policy awaits it.
+   */
   readonly introspect: () => Promise<void>;
 }
 
 /**
- * What a route demands of requests that were let in. Throws, or rejects with, `RequestRefused`. `Granted` is what the types may
- * rely on behind it.
+ * What a route demands of requests that `mtlsBound()` accepted. Returns `undefined`, or a promise of `undefined`, to accept a
+ * request. Throws, or rejects with, `RequestRefused` to refuse it. Any other value, `false` and `true` included, refuses it
+ * with 503. `Granted` is what the types may rely on behind it.
  */
 export interface RoutePolicy<Granted extends Authorization = Authorization> {
   (request: LetIn): void | Promise<void>;
@@ -17,8 +24,26 @@ export interface RoutePolicy<Granted extends Authorization = Authorization> {
   readonly '~granted'?: Granted;
 }
 
+/** Makes a policy of a check that decides at once. Mounted without `guard()`, the policy says so and refuses. */
+export function routePolicy<Granted extends Authorization>(
+  check: (authorization: Authorization, clockTolerance: number) => void,
+): RoutePolicy<Granted> {
+  return (request) => check(letIn(request).authorization, request.clockTolerance);
+}
+
 /**
  * The token must be active at this very moment: the authorization server is asked on each request (RFC 7662). For routes
  * where a revocation must count at once, and for JWT access tokens where it is not seen otherwise.
  */
-export const activeToken: RoutePolicy = ({ introspect }) => introspect();
+export const activeToken: RoutePolicy = (request) => letIn(request).introspect();
+
+function letIn(request: LetIn): LetIn {
+  // No proof that the request was accepted: that is for the resource server to know.
+  if (typeof request.authorization !== 'object') {
+    throw new ConfigurationError(
+      'guard()',
+      'a route policy was put among the handlers; put guard(policy) there instead',
+    );
+  }
+  return request;
+}

@@ -1,5 +1,5 @@
 import { ConfigurationError, RequestRefused } from '../errors.js';
-import type { RoutePolicy } from './route-policy.js';
+import { type RoutePolicy, routePolicy } from './route-policy.js';
 
 // RFC 6749 §3.3, `scope-token`.
 const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
@@ -10,21 +10,21 @@ const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
  */
 export function everyScope(scopes: readonly unknown[]): RoutePolicy {
   const required = checkedScopes('requireScopes()', scopes);
-  return ({ authorization }) => {
+  return routePolicy((authorization) => {
     if (!required.every((name) => authorization.scopes.includes(name))) {
       throw new RequestRefused('scope_insufficient', { scope: required.join(' ') });
     }
-  };
+  });
 }
 
 /** The same for one of the scopes; the challenge names them all. */
 export function anyScope(scopes: readonly unknown[]): RoutePolicy {
   const accepted = checkedScopes('requireAnyScope()', scopes);
-  return ({ authorization }) => {
+  return routePolicy((authorization) => {
     if (!accepted.some((name) => authorization.scopes.includes(name))) {
       throw new RequestRefused('scope_insufficient', { scope: accepted.join(' ') });
     }
-  };
+  });
 }
 
 function checkedScopes(guard: string, scopes: readonly unknown[]): readonly string[] {

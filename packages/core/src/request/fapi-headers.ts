@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { isIP } from 'node:net';
 import { RequestRefused } from '../errors.js';
 import { interactionHeader, setInteraction } from '../interaction.js';
+import { publishRefusedEarly } from '../observe/events.js';
 import { OptionReader, oneOf } from '../option-rules.js';
 import type { NodeRequest } from './bearer-token.js';
 
@@ -49,6 +50,9 @@ export function fapiHeaderReader(options: FapiHeadersOptions = {}): (req: NodeRe
       customerIpAddress: addressIn(req.headers['x-fapi-customer-ip-address']),
     });
     const refusal = isRequired && !isGiven ? new RequestRefused('interaction_id_malformed') : undefined;
+    if (refusal !== undefined) {
+      publishRefusedEarly(refusal, interactionId);
+    }
     return { fapi, refusal };
   };
 }

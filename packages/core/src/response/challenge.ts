@@ -1,4 +1,5 @@
 import type { RequestRefused } from '../errors.js';
+import { isPromised } from '../unwaited.js';
 
 /** What the body of a refusal is made of. */
 export interface RefusalBody {
@@ -16,8 +17,13 @@ export interface RefusalSummary {
   readonly body: RefusalBody | undefined;
 }
 
-/** Shapes the body of refusals: any value for JSON, or `undefined` for an empty body. */
-export type ErrorBody = (refusal: RefusalSummary) => unknown;
+/**
+ * Shapes the body of refusals: returns any value for JSON, or `undefined` for an empty body. It must not be asynchronous: if it
+ * returns a promise, or throws, the plain body is sent and the problem `error_body_failed` is reported.
+ */
+export type ErrorBody = (
+  refusal: RefusalSummary,
+) => (object & { readonly then?: never }) | string | number | boolean | null | undefined;
 
 /** An HTTP answer, for any framework to send as it is. */
 export interface Answer {
@@ -42,7 +48,11 @@ export function refusalAnswer(refusal: RequestRefused, rules: ChallengeRules): A
   const { errorBody } = rules;
   const description = rules.describe?.(refusal) ?? refusal.description;
   const plain = bodyOf(refusal, description);
-  const shaped = errorBody ? errorBody({ status: refusal.status, code: refusal.code, body: plain }) : plain;
+  const shaped: unknown =
+    errorBody === undefined ? plain : errorBody({ status: refusal.status, code: refusal.code, body: plain });
+  if (isPromised(shaped)) {
+    throw new TypeError('it returned a promise; it must return the body itself');
+  }
   const body = JSON.stringify(shaped) ?? '';
   return {
     status: refusal.status,

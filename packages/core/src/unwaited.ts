@@ -1,0 +1,26 @@
+/**
+ * Returns whether a function that must answer at once returned a promise, of whatever make. If it did, its rejection is
+ * handled: an unhandled one ends the process.
+ */
+export function isPromised(value: unknown): boolean {
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null || !('then' in value)) {
+    return false;
+  }
+  void ignore(value);
+  return true;
+}
+
+async function ignore(value: unknown): Promise<void> {
+  try {
+    await value;
+  } catch {
+    // The caller reports that a promise was returned, whatever becomes of it.
+  }
+}
+
+/** Waits until every promise has settled. Works where the application has replaced `Promise` by one without `allSettled`. */
+export async function allSettled(promises: Iterable<Promise<unknown>>): Promise<void> {
+  for (const settled of Array.from(promises, ignore)) {
+    await settled;
+  }
+}
