@@ -34,7 +34,7 @@ describe('authentication', () => {
   afterAll(() => clock.mockRestore());
 
   const weak = 'authentication_insufficient: acr is not one of those required';
-  const old = 'authentication_insufficient: auth_time is not there, or too long ago';
+  const old = 'authentication_insufficient: auth_time is not there, too long ago, or in the future';
 
   it.each<[string, AuthenticationRequirement, object, string]>([
     ['acr alone is required', { acrValues }, { acr: 'myACR' }, 'passes'],
