@@ -190,8 +190,9 @@ describe('keys are taken up anew', () => {
   it('a rotation is followed after an invented key id, as soon as ten seconds have passed', async () => {
     const [first, second, third] = [ec(), ec(), ec()];
     keys = [jwk(first.publicKey, { kid: '1' })];
-    const decide = resourceServer();
+    // Before the resource server is made: it has one clock from its start.
     vi.useFakeTimers({ toFake: ['Date', 'performance'] });
+    const decide = resourceServer();
     expect(await decide(signed('ES256', '1', first.privateKey))).toBe('admitted');
     for (const [kid, key] of [
       ['2', second],
@@ -206,8 +207,9 @@ describe('keys are taken up anew', () => {
 
   it('a key that the server has withdrawn serves no longer than ten minutes', async () => {
     keys = [jwk(es.publicKey, { kid: 'es' })];
-    const decide = resourceServer();
+    // Before the resource server is made: it has one clock from its start.
     vi.useFakeTimers({ toFake: ['Date', 'performance'] });
+    const decide = resourceServer();
     expect(await decide(signed('ES256', 'es', es.privateKey))).toBe('admitted');
     keys = [jwk(ec().publicKey, { kid: 'next' })];
     vi.advanceTimersByTime(601_000);
