@@ -21,7 +21,8 @@ export const reportable: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
 /** Characters of a thumbprint that is none; the longest likely mistake, hex in base64url, has 86. */
 const MAX_SHOWN = 128;
 
-// Methods whose proof we do not verify (RFC 7800 §3, RFC 9449 §6.1): to ignore one would be a downgrade.
+// The registered methods whose proof we do not verify (RFC 7800 §3, §6.2, RFC 9449 §6.1): to ignore one would be a downgrade.
+// Other members are ignored (RFC 7800 §3.1).
 const otherMethods = ['jkt', 'jwk', 'jwe', 'jku', 'kid', 'osc'] as const;
 
 /**
