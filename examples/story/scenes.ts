@@ -4,7 +4,8 @@ import { UnsecuredJWT } from 'jose';
 import type { TestClient } from '../../test/support/authorization-server.js';
 import type { Identity } from '../../test/support/pki.js';
 import type { Outcome as TableRow } from '../table.js';
-import type { Api, ApiName, Story } from './cast.js';
+import type { ApiName } from './apis.js';
+import type { Api, Story } from './cast.js';
 
 type Outcome = TableRow<ApiName>;
 

@@ -26,6 +26,8 @@ export class Authorization {
   // Which resource server made this object, for which request. Only this class can write or read them.
   readonly #server: object;
   readonly #request: object;
+  // What the authorization server said later, for the same request.
+  #successor: Authorization | undefined;
 
   /** @param server identifies the resource server that makes this object, for `request` alone */
   constructor(
@@ -60,6 +62,20 @@ export class Authorization {
       value.#server === server &&
       value.#request === request
     );
+  }
+
+  /** Lets `successor` count in place of `authorization`, which its request still holds, in every later check. */
+  static replace(authorization: Authorization, successor: Authorization): void {
+    Authorization.latest(authorization).#successor = successor;
+  }
+
+  /** Returns the last that replaced `authorization`, or `authorization` itself. */
+  static latest(authorization: Authorization): Authorization {
+    let latest = authorization;
+    while (latest.#successor !== undefined) {
+      latest = latest.#successor;
+    }
+    return latest;
   }
 }
 

@@ -65,8 +65,7 @@ export function createJudge(
         checkTls(req, profile.ciphers);
       }
       try {
-        const certificate = settings.certificate(req);
-        checkCertificate(certificate);
+        const certificate = readCertificate(settings.certificate(req));
         publishCertificate(origin, certificate);
         return certificate;
       } catch (thrown) {
@@ -106,9 +105,14 @@ export function createJudge(
 }
 
 /** A source is the user's own function: what it returns decides about identity, so nothing is taken for granted. */
-function checkCertificate(certificate: unknown): asserts certificate is ClientCertificate | undefined {
-  if (certificate !== undefined && !ClientCertificate.isCertificate(certificate)) {
-    const given = isPromised(certificate) ? 'a promise' : 'neither a ClientCertificate nor undefined';
-    throw new TypeError(`the option certificate returned ${given}`);
+function readCertificate(given: unknown): ClientCertificate | undefined {
+  if (given === undefined) {
+    return undefined;
   }
+  const certificate = ClientCertificate.from(given);
+  if (certificate === undefined) {
+    const what = isPromised(given) ? 'a promise' : 'neither a ClientCertificate nor undefined';
+    throw new TypeError(`the option certificate returned ${what}`);
+  }
+  return certificate;
 }

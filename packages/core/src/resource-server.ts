@@ -29,6 +29,7 @@ import { FloodGuard } from './request/flood-guard.js';
 import { readRevocationRequest } from './request/revocation-request.js';
 import { type Answer, refusalAnswer } from './response/challenge.js';
 import type { TokenAnswer } from './token-claims.js';
+import { ignoreRejection } from './unwaited.js';
 
 /** Decides about requests; what the adapters stand on. */
 export interface ResourceServer {
@@ -53,7 +54,8 @@ export interface ResourceServer {
   /**
    * Checks a policy. Returns the `Authorization` to use from now on, or a promise of it if the policy takes its time. Throws
    * `RequestRefused`, or rejects with it, unless `authorization` was made by this resource server for `req` and the policy
-   * returns exactly `undefined`, or a promise of any make that resolves to exactly that.
+   * returns exactly `undefined`, or a promise of any make that resolves to exactly that. If an earlier policy had the token
+   * introspected, the policy sees what the authorization server said then, also if `authorization` is from before.
    */
   require(
     req: NodeRequest,
@@ -182,10 +184,8 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   }
 
   /** The whole check again, with what the authorization server says now. */
-  async function introspect(
-    req: NodeRequest,
-    { issuer, certificate }: Authorization,
-  ): Promise<Authorization> {
+  async function introspect(req: NodeRequest, authorization: Authorization): Promise<Authorization> {
+    const { issuer, certificate } = authorization;
     const { read } = authorityOf(issuer);
     if (read.introspect === undefined) {
       throw new Error('requireActive() needs jwtAccessTokens({ introspection: introspection() })');
@@ -195,7 +195,9 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     const { introspect: ask } = read;
     const asked = { ...whomToAsk(token, req), read: ask };
     const answer = await during(interactionOf(req), () => cache.confirm(token, asked));
-    return judge.decide(answer, certificate, req);
+    const fresh = judge.decide(answer, certificate, req);
+    Authorization.replace(authorization, fresh);
+    return fresh;
   }
 
   /** Asks about a token that is not cached. */
@@ -324,19 +326,24 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       return refuse(new TypeError('what accepts a request was not made for it'), undefined, req);
     },
 
-    require(req: NodeRequest, authorization: unknown, policy: RoutePolicy) {
-      if (!Authorization.isOf(authorization, identity, req)) {
-        const isAnonymous = authorization === undefined && anonymous.has(req);
+    require(req: NodeRequest, given: unknown, policy: RoutePolicy) {
+      if (!Authorization.isOf(given, identity, req)) {
+        const isAnonymous = given === undefined && anonymous.has(req);
         return refuse(
           isAnonymous ? new RequestRefused('credentials_missing') : new TypeError(notGranted),
           undefined,
           req,
         );
       }
+      // The request may hold the one from before an introspection.
+      const authorization = Authorization.latest(given);
       let fresh: Promise<Authorization> | undefined;
-      const renew = async (): Promise<void> => {
+      const renew = (): Promise<void> => {
         fresh ??= introspect(req, authorization);
-        await fresh;
+        const renewed = fresh.then(() => undefined);
+        // A policy that does not wait for it, or that throws meanwhile, leaves no rejection unhandled.
+        ignoreRejection(renewed);
+        return renewed;
       };
       let outcome: unknown;
       try {

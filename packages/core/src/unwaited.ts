@@ -6,8 +6,13 @@ export function isPromised(value: unknown): boolean {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null || !('then' in value)) {
     return false;
   }
-  void ignore(value);
+  ignoreRejection(value);
   return true;
+}
+
+/** Handles the rejection of a promise that another function may or may not wait for. */
+export function ignoreRejection(promise: unknown): void {
+  void ignore(promise);
 }
 
 async function ignore(value: unknown): Promise<void> {

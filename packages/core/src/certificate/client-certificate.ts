@@ -1,4 +1,5 @@
 import { createHash, X509Certificate } from 'node:crypto';
+import { isUint8Array } from 'node:util/types';
 import type { NodeRequest } from '../request/bearer-token.js';
 
 /**
@@ -8,6 +9,9 @@ import type { NodeRequest } from '../request/bearer-token.js';
 export function thumbprintOf(der: Uint8Array): string {
   return createHash('sha256').update(der).digest('base64url');
 }
+
+/** Found on the certificates of every copy of this package: says what an object is, and proves nothing. */
+const anyCopy = Symbol.for('mtls-bound.ClientCertificate');
 
 /** What is known of a certificate beside its bytes. */
 export interface CertificateFacts {
@@ -27,8 +31,9 @@ export class ClientCertificate {
 
   /** @param from the DER, or the thumbprint where no more is known */
   constructor(from: Uint8Array | { readonly thumbprint: string }, { verified }: CertificateFacts = {}) {
-    this.der = from instanceof Uint8Array ? from : undefined;
-    this.thumbprint = from instanceof Uint8Array ? thumbprintOf(from) : from.thumbprint;
+    // Of any realm: Node's own bytes are no instances of a vm context's Uint8Array.
+    this.der = isUint8Array(from) ? from : undefined;
+    this.thumbprint = isUint8Array(from) ? thumbprintOf(from) : from.thumbprint;
     this.verified = verified;
     Object.freeze(this);
   }
@@ -36,6 +41,30 @@ export class ClientCertificate {
   /** Returns whether this class made `value`. False for an object that only inherits from one. Never throws. */
   static isCertificate(value: unknown): value is ClientCertificate {
     return typeof value === 'object' && value !== null && #x509 in value;
+  }
+
+  /**
+   * Returns `value` if this class made it. What another copy of this package made is made again here, from its bytes or, without
+   * them, from its thumbprint. Returns `undefined` for everything else.
+   */
+  static from(value: unknown): ClientCertificate | undefined {
+    if (ClientCertificate.isCertificate(value)) {
+      return value;
+    }
+    if (typeof value !== 'object' || value === null || !(anyCopy in value)) {
+      return undefined;
+    }
+    const { der, thumbprint, verified } = { ...(value as Partial<ClientCertificate>) };
+    const facts = { verified: typeof verified === 'boolean' ? verified : undefined };
+    if (isUint8Array(der)) {
+      return new ClientCertificate(der, facts);
+    }
+    const isHashAlone = der === undefined && typeof thumbprint === 'string' && /^[\w-]{43}$/.test(thumbprint);
+    return isHashAlone ? new ClientCertificate({ thumbprint }, facts) : undefined;
+  }
+
+  static {
+    Object.defineProperty(ClientCertificate.prototype, anyCopy, { value: true });
   }
 
   /**

@@ -1,4 +1,4 @@
-import { isPromise, isUint8Array } from 'node:util/types';
+import { isArrayBuffer, isPromise, isUint8Array } from 'node:util/types';
 import { parseItem } from 'structured-headers';
 
 /** What a header's value turned out to be. */
@@ -98,7 +98,7 @@ function bareBytes(value: string): ArrayBuffer | undefined {
   }
   try {
     const [bytes, parameters] = parseItem(value);
-    return bytes instanceof ArrayBuffer && parameters.size === 0 ? bytes : undefined;
+    return isArrayBuffer(bytes) && parameters.size === 0 ? bytes : undefined;
   } catch {
     return undefined;
   }
