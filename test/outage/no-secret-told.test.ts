@@ -46,7 +46,8 @@ const methods: Record<string, () => ClientAuthentication> = {
 /** Every spelling of what must not be told: as configured, as the two encodings write it, and as it was really sent. */
 async function spellings(method: string): Promise<string[]> {
   server.introspection = answer(200, { active: false });
-  await refusal(method);
+  // The first connection of a busy machine takes its time.
+  await refusal(method, { http: { timeout: 10 } });
   const { headers, body } = server.requests.at(-1) ?? { headers: {}, body: '' };
   const raw = [secret, ownToken, token, functionKey];
   const form = (text: string) => new URLSearchParams({ x: text }).toString().slice(2);
@@ -66,7 +67,7 @@ async function refusal(method: string, more: ResourceServerOptions = {}): Promis
     metadata: { introspection_endpoint: `${server.issuer}/introspect?code=${functionKey}` },
     explain: true,
     ...more,
-    http: { ca: pki.ca.cert, timeout: 0.3, failuresToOpen: 1, ...more.http },
+    http: { ca: pki.ca.cert, timeout: 0.3, failuresToOpen: 2, ...more.http },
   });
   const headers = { 'x-test-client-certificate': kit.certificate.thumbprint };
   const rawHeaders = ['Authorization', `Bearer ${token}`];
