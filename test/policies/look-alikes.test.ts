@@ -1,5 +1,5 @@
 // A guard believes what mtlsBound() let this request in with, and nothing that looks like it.
-import type { Authorization } from '@mtls-bound/core';
+import { type Authorization, createResourceServer, type ResourceServerOptions } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import express from 'express';
 import * as expressMtls from 'express-mtls';
@@ -10,13 +10,28 @@ import Koa2 from 'koa2';
 import request from 'supertest';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Listener } from '../support/apis.js';
-import { boundClaims, optionsOver, pretendServer } from '../support/pretend-server.js';
+import { boundClaims, optionsOver, pretendServer, requestWith } from '../support/pretend-server.js';
 
 let kit: TestKit;
+/** What other resource servers made: one of this copy of the packages, one of another. */
+let ofAnotherServer: unknown;
+let ofAnotherCopy: unknown;
 beforeAll(async () => {
   vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
   kit = await createTestKit();
+  ofAnotherServer = await createResourceServer(options()).authorize(requestWith('token'));
+  vi.resetModules();
+  const copy = await import('@mtls-bound/core');
+  ofAnotherCopy = await copy.createResourceServer(options()).authorize(requestWith('token'));
+  expect([ofAnotherServer, ofAnotherCopy]).toMatchObject([{ isBound: true }, { isBound: true }]);
 });
+
+const options = (more: ResourceServerOptions = {}) =>
+  optionsOver(
+    pretendServer(() => boundClaims(kit.certificate, { scope: 'payments:write' })),
+    kit.certificate,
+    more,
+  );
 
 type Forge = (auth: Authorization | undefined) => unknown;
 type Guards = { readonly [Name in keyof ReturnType<typeof guardsOf>]: unknown };
@@ -86,6 +101,10 @@ const shape = () => ({
   isBound: true,
 });
 
+const inherited = { scopes: { value: ['payments:write'] } };
+const withPrototype = (auth: unknown) =>
+  Object.assign(Object.create(Object.getPrototypeOf(auth ?? {})), auth);
+
 const forgeries: [string, Forge][] = [
   ['an object of the same shape', shape],
   ['a frozen object of the same shape', () => Object.freeze(shape())],
@@ -96,18 +115,16 @@ const forgeries: [string, Forge][] = [
   ['null', () => null],
   ['a function', () => Object.assign(() => undefined, shape())],
   ['a promise', () => Promise.resolve(shape())],
+  ['an object that inherits from the real one', (auth) => Object.create(auth ?? null, inherited)],
+  ['a frozen copy with the prototype of the real one', (auth) => Object.freeze(withPrototype(auth))],
+  ['a structured clone of the real one', (auth) => structuredClone({ ...auth, certificate: undefined })],
+  ['a proxy around the real one', (auth) => new Proxy(auth ?? {}, {})],
+  ['a promise of the real one', (auth) => Promise.resolve(auth)],
+  ['that of another resource server', () => ofAnotherServer],
+  ['that of another copy of the packages', () => ofAnotherCopy],
 ];
 
 describe.each(Object.entries(apps))('%s', (_name, start) => {
-  const options = (optional: boolean) =>
-    optionsOver(
-      pretendServer(() => boundClaims(kit.certificate, { scope: 'payments:write' })),
-      undefined,
-      {
-        ...(optional && { optional }),
-        certificate: () => kit.certificate,
-      },
-    );
   const guardNames = [
     'requireScopes',
     'requireCertificate',
@@ -119,10 +136,10 @@ describe.each(Object.entries(apps))('%s', (_name, start) => {
     it.each(forgeries)(
       'does not believe %s, after a good request or after one without credentials',
       async (_title, forge) => {
-        const strict = start(options(false), forge, guard);
+        const strict = start(options(), forge, guard);
         const good = await request(strict).get('/').auth('token', { type: 'bearer' });
         expect([good.status >= 400, good.text.includes('handled')]).toEqual([true, false]);
-        const open = start(options(true), forge, guard);
+        const open = start(options({ optional: true }), forge, guard);
         for (const anonymous of [
           request(open).get('/'),
           request(open).get('/').auth('token', { type: 'bearer' }),
@@ -133,8 +150,18 @@ describe.each(Object.entries(apps))('%s', (_name, start) => {
       },
     );
 
+    it('does not believe that of another request, to the same server with the same token', async () => {
+      let first: unknown;
+      const app = start(options(), (auth) => (first ??= auth), guard);
+      const send = () => request(app).get('/').auth('token', { type: 'bearer' });
+      expect((await send()).status).toBe(200);
+      expect(first).toMatchObject({ subject: 'user-1' });
+      const { status, text } = await send();
+      expect([status, text.includes('handled')]).toEqual([503, false]);
+    });
+
     it('believes the real one', async () => {
-      const { status, text } = await request(start(options(false), (auth) => auth, guard))
+      const { status, text } = await request(start(options(), (auth) => auth, guard))
         .get('/')
         .auth('token', { type: 'bearer' });
       expect([status, text]).toEqual([200, 'handled']);

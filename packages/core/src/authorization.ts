@@ -64,9 +64,18 @@ export class Authorization {
     );
   }
 
-  /** Lets `successor` count in place of `authorization`, which its request still holds, in every later check. */
+  /**
+   * Lets `successor` count in place of `authorization`, which its request still holds, in every later check. Throws `TypeError` if
+   * the two are not of the same resource server and request.
+   */
   static replace(authorization: Authorization, successor: Authorization): void {
-    Authorization.latest(authorization).#successor = successor;
+    const latest = Authorization.latest(authorization);
+    if (latest.#server !== successor.#server || latest.#request !== successor.#request) {
+      throw new TypeError('an Authorization can only be replaced by one for the same request');
+    }
+    if (latest !== successor) {
+      latest.#successor = successor;
+    }
   }
 
   /** Returns the last that replaced `authorization`, or `authorization` itself. */
