@@ -1,11 +1,24 @@
 // optional: true lets a request without credentials pass, and never one whose credentials failed.
 import { createServer } from 'node:http';
+import { createResourceServer } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
+import express from 'express';
+import * as expressMtls from 'express-mtls';
+import express4 from 'express4';
+import Koa from 'koa';
+import * as koaMtls from 'koa-mtls';
+import Koa2 from 'koa2';
 import request from 'supertest';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { createApi, type Framework } from '../support/apis.js';
+import { createApi, type Framework, type Listener } from '../support/apis.js';
 import { close, listen } from '../support/loopback.js';
-import { boundClaims, optionsOver, type PretendServer, pretendServer } from '../support/pretend-server.js';
+import {
+  boundClaims,
+  optionsOver,
+  type PretendServer,
+  pretendServer,
+  requestWith,
+} from '../support/pretend-server.js';
 
 const frameworks: Framework[] = ['Express', 'Express 4', 'Koa', 'Koa 2'];
 let kit: TestKit;
@@ -89,3 +102,76 @@ describe.each(frameworks)('%s', (framework) => {
     }
   });
 });
+
+/** Another middleware, before `mtlsBound()`, puts something where the authorization goes. */
+const behind: Record<string, (of: expressMtls.ResourceServerOptions, left: unknown) => Listener> = {
+  Express: (...of) => expressBehind(express, ...of),
+  'Express 4': (...of) => expressBehind(express4, ...of),
+  Koa: (...of) => koaBehind(Koa, ...of),
+  'Koa 2': (...of) => koaBehind(Koa2, ...of),
+};
+
+function expressBehind(
+  framework: typeof express,
+  options: expressMtls.ResourceServerOptions,
+  left: unknown,
+): Listener {
+  const app = framework();
+  app.use((req, _res, next) => {
+    Object.assign(req, { auth: left });
+    next();
+  });
+  app.use(expressMtls.mtlsBound(options));
+  app.get('/scopes', expressMtls.requireScopes('accounts:read'));
+  app.use((req, res) => {
+    res.json({ auth: req.auth?.subject ?? String(req.auth) });
+  });
+  return app as Listener;
+}
+
+function koaBehind(
+  Framework: typeof Koa,
+  options: expressMtls.ResourceServerOptions,
+  left: unknown,
+): Listener {
+  const app = new Framework();
+  app.use((ctx, next) => {
+    ctx.state.auth = left;
+    return next();
+  });
+  app.use(koaMtls.mtlsBound(options) as Koa.Middleware);
+  const scopes = koaMtls.requireScopes('accounts:read') as Koa.Middleware;
+  app.use((ctx, next) => (ctx.path === '/scopes' ? scopes(ctx, next) : next()));
+  app.use((ctx) => {
+    ctx.body = { auth: ctx.state.auth?.subject ?? String(ctx.state.auth) };
+  });
+  return app.callback() as Listener;
+}
+
+describe.each(Object.entries(behind))('%s, behind another middleware', (_name, start) => {
+  it.each<[string, () => unknown]>([
+    ['a user', () => ({ user: 'admin', subject: 'admin', scopes: ['accounts:read'] })],
+    ['true', () => true],
+    [
+      'the authorization of another resource server',
+      () => createResourceServer(accepting()).authorize(requestWith('token')),
+    ],
+  ])('%s that it left is gone', async (_title, leave) => {
+    const app = start(accepting({ optional: true }), await leave());
+    const open = await request(app).get('/');
+    expect([open.status, open.body]).toEqual([200, { auth: 'undefined' }]);
+    expect((await request(app).get('/scopes')).status).toBe(401);
+    // Asked about, and known.
+    for (let i = 0; i < 2; i += 1) {
+      const known = await request(app).get('/scopes').auth('token', { type: 'bearer' });
+      expect([known.status, known.body]).toEqual([200, { auth: 'user-1' }]);
+    }
+  });
+});
+
+const accepting = (more: expressMtls.ResourceServerOptions = {}) =>
+  optionsOver(
+    pretendServer(() => boundClaims(kit.certificate)),
+    kit.certificate,
+    more,
+  );

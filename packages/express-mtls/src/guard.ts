@@ -5,6 +5,7 @@ import {
   RequestRefused,
   type ResourceServer,
   type RoutePolicy,
+  refuseUncalled,
   unguarded,
 } from '@mtls-bound/core';
 import type { NextFunction, Request, Response } from 'express';
@@ -33,6 +34,7 @@ export interface Guard<Granted extends Authorization = Authorization> {
 export function guard<Granted extends Authorization = Authorization>(
   policy: RoutePolicy<Granted>,
 ): Guard<Granted> {
+  refuseUncalled('guard()', policy);
   if (typeof policy !== 'function') {
     throw new ConfigurationError('guard()', 'accepted is a route policy, a function');
   }

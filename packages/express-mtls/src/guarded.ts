@@ -1,4 +1,4 @@
-import type { Authorization, RoutePolicy } from '@mtls-bound/core';
+import { type Authorization, type RoutePolicy, refuseUncalled } from '@mtls-bound/core';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { type Guard, guard } from './guard.js';
 
@@ -40,6 +40,7 @@ export function guarded<A extends Authorization, B extends Authorization, C exte
   handler: AuthorizedHandler<A & B & C>,
 ): RequestHandler[];
 export function guarded(...handlers: unknown[]): RequestHandler[] {
+  refuseUncalled('guarded()', handlers[0]);
   return [guard(letIn), ...handlers] as RequestHandler[];
 }
 

@@ -5,6 +5,7 @@ import {
   RequestRefused,
   type ResourceServer,
   type RoutePolicy,
+  refuseUncalled,
   unguarded,
 } from '@mtls-bound/core';
 import type { Context, Middleware } from 'koa';
@@ -30,6 +31,7 @@ export type Guard<Granted extends Authorization = Authorization> = Middleware<Mt
 export function guard<Granted extends Authorization = Authorization>(
   policy: RoutePolicy<Granted>,
 ): Guard<Granted> {
+  refuseUncalled('guard()', policy);
   if (typeof policy !== 'function') {
     throw new ConfigurationError('guard()', 'accepted is a route policy, a function');
   }

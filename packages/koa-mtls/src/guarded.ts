@@ -1,4 +1,4 @@
-import type { Authorization, RoutePolicy } from '@mtls-bound/core';
+import { type Authorization, type RoutePolicy, refuseUncalled } from '@mtls-bound/core';
 import type { Middleware, Next, ParameterizedContext } from 'koa';
 import { type Guard, guard, type MtlsBoundState } from './guard.js';
 
@@ -32,6 +32,7 @@ export function guarded<A extends Authorization, B extends Authorization, C exte
   handler: AuthorizedHandler<A & B & C>,
 ): Middleware;
 export function guarded(...handlers: unknown[]): Middleware {
+  refuseUncalled('guarded()', handlers[0]);
   const chain = [guard(letIn), ...handlers] as Middleware[];
   return (ctx, next) =>
     chain.reduceRight<Next>((following, handler) => async () => handler(ctx, following), next)();

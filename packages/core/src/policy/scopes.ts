@@ -28,7 +28,7 @@ export function anyScope(scopes: readonly unknown[]): RoutePolicy {
 }
 
 function checkedScopes(guard: string, scopes: readonly unknown[]): readonly string[] {
-  if (scopes.length === 0) {
+  if (!Array.isArray(scopes) || scopes.length === 0) {
     throw new ConfigurationError(guard, 'no scope was given; accepted is one or more');
   }
   for (const scope of scopes) {
