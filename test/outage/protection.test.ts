@@ -119,6 +119,17 @@ it.each([
   expect(ask).toHaveBeenCalledTimes(times);
 });
 
+it.each(['GET', 'POST'])(
+  '%s: a retry that meets a breaker opened by the first attempt tells the cause',
+  async (method) => {
+    const http = () => Promise.reject(new RequestRefused('authorization_server_unreachable'));
+    const { send } = protectedHttp(http, 'https://as.example.com', { ...rules, failuresToOpen: 1 }, vi.fn());
+    const ask = () => retryBroken(() => send('https://as.example.com/x', { method, headers: {} }));
+    await expect(ask()).rejects.toMatchObject({ code: 'authorization_server_unreachable' });
+    await expect(ask()).rejects.toMatchObject({ code: 'authorization_server_not_asked' });
+  },
+);
+
 describe('an open breaker', () => {
   const isOpen = async (send: () => Promise<string>) => (await send()) === 'authorization_server_not_asked';
 

@@ -252,8 +252,12 @@ function statusTrouble(response: Response, endpoint: string, method: string): Re
         ...readRetryAfter(response.headers.get('retry-after')),
       });
     }
+    const hint =
+      method === 'client_secret_basic'
+        ? '; a server that does not percent-decode them needs clientSecretPost()'
+        : '';
     return new RequestRefused('authorization_server_refused_credentials', {
-      detail: `${detail} to our own ${method}; check clientId, its credential and its right to introspect`,
+      detail: `${detail} to our own ${method}; check clientId, its credential and its right to introspect${hint}`,
     });
   }
   return serverTrouble(response, shownUrl(endpoint)) ?? invalidAnswer(endpoint, `status ${status}`);

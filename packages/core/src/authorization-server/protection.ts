@@ -170,6 +170,11 @@ function isUnreachable(error: unknown): boolean {
   return error instanceof RequestRefused && error.code === 'authorization_server_unreachable';
 }
 
+function isNotAsked(error: unknown): boolean {
+  const isOwn = error instanceof RequestRefused && error.code === 'authorization_server_not_asked';
+  return isOwn || error instanceof CircuitOpen;
+}
+
 /** How often a question is asked again at most, where each connection that it got was one of the pool. */
 const STALE_RETRIES = 2;
 
@@ -178,14 +183,18 @@ const STALE_RETRIES = 2;
  * once where it was new. Nothing that we send does harm when it arrives twice.
  */
 export async function retryBroken<T>(ask: () => Promise<T>): Promise<T> {
+  let first: unknown;
   for (let retries = 0; ; retries += 1) {
     try {
       return await ask();
     } catch (error) {
+      // Where the first failure has opened the breaker, that failure is the cause.
+      const cause = first !== undefined && isNotAsked(error) ? first : error;
       const maxRetries = error instanceof StaleConnection ? STALE_RETRIES : 1;
       if (!isUnreachable(error) || retries >= maxRetries) {
-        throw error;
+        throw cause;
       }
+      first ??= error;
     }
   }
 }
