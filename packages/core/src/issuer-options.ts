@@ -226,16 +226,36 @@ export function resolveIssuer(given: OptionReader, shared: OptionReader = given)
   }
   const either = <T>(name: string, rule: OptionRule<T>): T | undefined =>
     given.optional(name, rule) ?? shared.optional(name, rule);
+  const metadata = given.optional('metadata', endpoints);
+  const tokens = either('tokens', tokenSource) ?? introspection();
+  refuseMissingEndpoints(given.pathOf('metadata'), metadata, tokens);
   return Object.freeze({
     issuer,
     metadataMaxAge: either('metadataMaxAge', seconds(1, 86_400)) ?? 3_600,
-    metadata: given.optional('metadata', endpoints),
+    metadata,
     client,
     requireClient,
     audience: resolveAudience(given.isMissing('audience') ? shared : given),
-    tokens: either('tokens', tokenSource) ?? introspection(),
+    tokens,
     http,
   });
+}
+
+/** Throws `ConfigurationError` if every request would fail, as given metadata name no endpoint that the tokens need. */
+function refuseMissingEndpoints(
+  path: string,
+  metadata: Readonly<Record<string, unknown>> | undefined,
+  { needs = [] }: TokenSource,
+): void {
+  if (metadata === undefined) {
+    return;
+  }
+  const { mtls_endpoint_aliases: aliases } = metadata;
+  const named = { ...(isPlainObject(aliases) ? aliases : {}), ...metadata };
+  const missing = needs.find((name) => !Object.hasOwn(named, name));
+  if (missing !== undefined) {
+    throw new ConfigurationError(path, `it was given without ${missing}, which the option tokens needs`);
+  }
 }
 
 function hasClient(given: OptionReader): boolean {

@@ -132,6 +132,22 @@ export function functionLike<T>(accepted: string): OptionRule<T> {
   return { accepted, read: (given) => (typeof given === 'function' ? (given as T) : undefined) };
 }
 
+/**
+ * Throws `ConfigurationError` unless `given`, an object that another library made, has each of the methods. `path` names it in
+ * the error.
+ */
+export function requireMethods(path: string, given: unknown, names: readonly string[]): void {
+  const isObject = (typeof given === 'object' && given !== null) || typeof given === 'function';
+  const missing = names.find((name) => typeof (given as Record<string, unknown>)?.[name] !== 'function');
+  if (!isObject || missing !== undefined) {
+    const what = isObject ? `an object without ${missing}()` : described(given);
+    throw new ConfigurationError(
+      path,
+      `${what} was given; accepted is an object with ${names.join('(), ')}()`,
+    );
+  }
+}
+
 const listOfObjects: OptionRule<readonly unknown[]> = {
   accepted: 'a list of one or more objects',
   read: (given) => (Array.isArray(given) && given.length > 0 ? given : undefined),
@@ -182,10 +198,7 @@ export class OptionReader {
       return undefined;
     }
     if (given !== given.trim()) {
-      throw new ConfigurationError(
-        name,
-        'the value begins or ends with a blank or a line end, as mounted files have; accepted is the value without it',
-      );
+      throw new ConfigurationError(name, `the value ${aroundIt(given)}; remove it`);
     }
     return checked(name, rule, given);
   }
@@ -201,6 +214,11 @@ export class OptionReader {
       );
     }
     return value;
+  }
+
+  /** The object's own name as errors tell it. */
+  get path(): string {
+    return this.#prefix.replace(/\.$/, '') || 'options';
   }
 
   isMissing(name: string): boolean {
@@ -234,6 +252,12 @@ export class OptionReader {
     const given = this.#options[name];
     return new OptionReader(`${this.#prefix}${name}`, given === undefined ? {} : given, known);
   }
+}
+
+function aroundIt(given: string): string {
+  const where = given === given.trimEnd() ? 'begins with' : 'ends in';
+  const [edge = ''] = (where === 'ends in' ? /[\s\uFEFF]+$/ : /^[\s\uFEFF]+/).exec(given) ?? [];
+  return `${where} ${/[\r\n]/.test(edge) ? 'a line end' : 'a blank'}`;
 }
 
 /** The value as its rule reads it. Throws `ConfigurationError` naming `path`, what was given and what is accepted. */

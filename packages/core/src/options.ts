@@ -133,6 +133,8 @@ export interface Settings {
   readonly realm: string;
   readonly explain: boolean;
   readonly errorBody: ErrorBody | undefined;
+  /** The environment, not the code, leaves the audience to the authorization server. */
+  readonly isAudienceUncheckedByEnvironment: boolean;
 }
 
 const optionNames = [
@@ -199,6 +201,10 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
     realm: given.optional('realm', quotable, 'MTLS_BOUND_REALM') ?? 'api',
     explain: resolveExplain(given, environment),
     errorBody: given.optional('errorBody', functionLike<ErrorBody>('a function')),
+    isAudienceUncheckedByEnvironment:
+      given.isMissing('audience') &&
+      environment.MTLS_BOUND_AUDIENCE === 'server-enforced' &&
+      issuers.some(({ audience }) => audience === 'server-enforced'),
   });
   if (profileName !== undefined) {
     refuseContradictions(profileName, settings);

@@ -105,6 +105,10 @@ const bindingsNotEnforced = {
     "binding: 'when-bound' accepts tokens that are bound to no certificate; set binding to 'required' when every client's are bound",
 } as const;
 
+const audienceNotEnforced =
+  "MTLS_BOUND_AUDIENCE is 'server-enforced': tokens for other APIs are accepted unless the authorization server refuses " +
+  "them; name this API's identifier, or set audience: 'server-enforced' in code";
+
 /**
  * A resource server that accepts certificate-bound access tokens (RFC 8705 §3). Nothing is asked of the authorization
  * server before the first request. Throws `ConfigurationError` for a wrong option.
@@ -149,6 +153,9 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     resourceMetadata: settings.resourceMetadata?.url,
   };
   let isClosed = false;
+  if (settings.isAudienceUncheckedByEnvironment) {
+    report('audience_not_enforced', audienceNotEnforced);
+  }
   const notEnforced = settings.binding === 'required' ? undefined : bindingsNotEnforced[settings.binding];
   if (notEnforced !== undefined) {
     report('binding_not_enforced', notEnforced);

@@ -1,3 +1,4 @@
+import { ownMember } from './own-member.js';
 import { Recurring } from './recurring.js';
 
 /** What is known of an active access token, read once and frozen; every source of claims ends here. */
@@ -53,7 +54,9 @@ export interface TokenReader {
  * malformed: it is never guessed at. `issuer` is whose server said so.
  */
 export function readTokenClaims(claims: Record<string, unknown>, issuer: string): TokenAnswer {
-  const { sub, client_id, scope, iss, aud, token_type, exp, nbf, iat } = claims;
+  const [sub, client_id, scope, iss, aud, token_type, exp, nbf, iat] = readNames.map((name) =>
+    ownMember(claims, name),
+  );
   const audience = typeof aud === 'string' ? audienceOf(aud) : aud;
   if (
     !isOptional(sub, isString) ||
@@ -70,6 +73,9 @@ export function readTokenClaims(claims: Record<string, unknown>, issuer: string)
   }
   return new ReadClaims(claims, issuer, scope, audience);
 }
+
+/** The claims that every token is read for. */
+const readNames = ['sub', 'client_id', 'scope', 'iss', 'aud', 'token_type', 'exp', 'nbf', 'iat'] as const;
 
 /** Throws `TypeError`, without any value, for what a token source must not return. */
 export function checkedAnswer(answer: unknown): TokenAnswer {
@@ -119,25 +125,25 @@ class ReadClaims implements TokenClaims {
   }
 
   get subject(): string | undefined {
-    return this.claims.sub as string | undefined;
+    return ownMember(this.claims, 'sub') as string | undefined;
   }
   get clientId(): string | undefined {
-    return this.claims.client_id as string | undefined;
+    return ownMember(this.claims, 'client_id') as string | undefined;
   }
   get tokenType(): string | undefined {
-    return this.claims.token_type as string | undefined;
+    return ownMember(this.claims, 'token_type') as string | undefined;
   }
   get expiresAt(): number | undefined {
-    return this.claims.exp as number | undefined;
+    return ownMember(this.claims, 'exp') as number | undefined;
   }
   get notBefore(): number | undefined {
-    return this.claims.nbf as number | undefined;
+    return ownMember(this.claims, 'nbf') as number | undefined;
   }
   get issuedAt(): number | undefined {
-    return this.claims.iat as number | undefined;
+    return ownMember(this.claims, 'iat') as number | undefined;
   }
   get confirmation(): unknown {
-    return this.claims.cnf;
+    return ownMember(this.claims, 'cnf');
   }
 }
 

@@ -1,4 +1,4 @@
-import { type Authorization, type RoutePolicy, refuseUncalled } from '@mtls-bound/core';
+import { type Authorization, ConfigurationError, type RoutePolicy, refuseUncalled } from '@mtls-bound/core';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { type Guard, guard } from './guard.js';
 
@@ -16,7 +16,7 @@ export type AuthorizedHandler<Granted extends Authorization> = (
 
 /**
  * Guards and the handler behind them, for TypeScript: the handler's `req.auth` is there, and is known to be what the guards let
- * pass. Goes behind `mtlsBound()`; a request that it did not let in is refused.
+ * pass. Goes behind `mtlsBound()`; a request that it did not let in is refused. Throws `ConfigurationError` for what is no function.
  *
  * @example
  * app.get('/accounts', guarded(requireScopes('accounts:read'), requirePsd2Role('PSP_AI'), (req, res) => {
@@ -41,6 +41,9 @@ export function guarded<A extends Authorization, B extends Authorization, C exte
 ): RequestHandler[];
 export function guarded(...handlers: unknown[]): RequestHandler[] {
   refuseUncalled('guarded()', handlers[0]);
+  if (handlers.length === 0 || !handlers.every((handler) => typeof handler === 'function')) {
+    throw new ConfigurationError('guarded()', 'accepted are guards and, as the last, a handler: functions');
+  }
   return [guard(letIn), ...handlers] as RequestHandler[];
 }
 

@@ -254,7 +254,14 @@ export function revocationEndpoint(scope: string): RequestHandler {
  */
 export function protectedResourceMetadata(guard: Pick<MtlsBound, 'resourceServer'>): RequestHandler {
   refuseUncalled('protectedResourceMetadata()', guard);
-  const { metadata } = guard.resourceServer;
+  const server = (guard as Partial<MtlsBound> | undefined)?.resourceServer;
+  if (typeof server?.answer !== 'function') {
+    throw new ConfigurationError(
+      'protectedResourceMetadata()',
+      'no middleware of mtlsBound() was given; accepted is one',
+    );
+  }
+  const { metadata } = server;
   if (metadata === undefined) {
     throw new ConfigurationError(
       'resourceMetadata',

@@ -8,7 +8,8 @@ import {
 import { RequestRefused } from '../errors.js';
 import { currentInteraction, interactionHeader } from '../interaction.js';
 import { traceIntrospection } from '../observe/events.js';
-import { flag, isHttpsUrl, OptionReader, textRecord } from '../option-rules.js';
+import { flag, isHttpsUrl, OptionReader, type OptionRule, textRecord } from '../option-rules.js';
+import { ownMember } from '../own-member.js';
 import { hasUserInfo, shownUrl } from '../shown-url.js';
 import { readTokenClaims, type TokenAnswer, type TokenReader } from '../token-claims.js';
 import type { ClientAuthentication } from './client-authentication.js';
@@ -51,7 +52,11 @@ export interface AuthorizationServerAccess {
 }
 
 /** How tokens become claims: made once at start-up, then asked for each token that the cache does not know. */
-export type TokenSource = (server: AuthorizationServerAccess) => TokenReader;
+export interface TokenSource {
+  (server: AuthorizationServerAccess): TokenReader;
+  /** Members that the option `metadata` must name, if it is given. Default: none. */
+  readonly needs?: readonly string[];
+}
 
 /** Options of `introspection()`. */
 export interface IntrospectionOptions {
@@ -73,6 +78,24 @@ export interface IntrospectionOptions {
   readonly signed?: boolean | SignedAnswers;
 }
 
+/** Parameters of the request that this package writes itself, which further ones must not replace. */
+const ownParameters = [
+  'token',
+  'token_type_hint',
+  'client_id',
+  'client_secret',
+  'client_assertion',
+  'client_assertion_type',
+];
+
+const parameters: OptionRule<Readonly<Record<string, string>>> = {
+  accepted: `an object whose values are strings, without ${ownParameters.join(', ')}`,
+  read: (given) => {
+    const record = textRecord.read(given);
+    return record && ownParameters.some((name) => Object.hasOwn(record, name)) ? undefined : record;
+  },
+};
+
 /** Asks the authorization server's introspection endpoint about each token (RFC 7662). The default `tokens`. */
 export function introspection(options: IntrospectionOptions = {}): TokenSource {
   const given = new OptionReader('introspection()', options, [
@@ -81,13 +104,13 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
     'badRequestMeansInactive',
     'signed',
   ]);
-  const format = signedAnswers('introspection().signed', options.signed);
+  const format = given.read('signed', signedAnswers);
   const badRequestMeansInactive = given.optional('badRequestMeansInactive', flag) ?? false;
   const additionalParameters = {
-    ...given.optional('parameters', textRecord),
+    ...given.optional('parameters', parameters),
     ...(given.optional('tokenTypeHint', flag) && { token_type_hint: 'access_token' }),
   };
-  return (access) => {
+  const source = (access: AuthorizationServerAccess): TokenReader => {
     const { issuer, metadata, http, timeout } = access;
     const { id: clientId, authentication } = access.client();
     const algorithms = acceptedAlgorithms(
@@ -138,6 +161,8 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
       traceIntrospection({ issuer, interactionId: currentInteraction() }, () => ask(token));
     return Object.assign(introspect, { introspect });
   };
+  const needs = format === undefined ? ['introspection_endpoint'] : ['introspection_endpoint', 'jwks_uri'];
+  return Object.assign(source, { needs: Object.freeze(needs) });
 }
 
 /**
@@ -226,7 +251,7 @@ function expectType(response: Response, type: string): void {
 }
 
 function readAnswer(answer: Record<string, unknown>, issuer: string): TokenAnswer {
-  if (answer.active !== true) {
+  if (ownMember(answer, 'active') !== true) {
     return 'token_inactive';
   }
   if (Array.isArray(answer.scope)) {

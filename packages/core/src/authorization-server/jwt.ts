@@ -1,8 +1,8 @@
 import type { JWTPayload } from 'jose';
 import { ConfigurationError } from '../errors.js';
 import { functionLike, OptionReader } from '../option-rules.js';
-import { readTokenClaims, type TokenAnswer } from '../token-claims.js';
-import type { TokenSource } from './introspection.js';
+import { readTokenClaims, type TokenAnswer, type TokenReader } from '../token-claims.js';
+import type { AuthorizationServerAccess, TokenSource } from './introspection.js';
 import { remoteKeys } from './key-set.js';
 import { type DecryptionKey, decryptionKeys, signedJwtIn } from './nested-jwt.js';
 import { acceptedAlgorithms, algorithmList, type SignatureAlgorithm } from './signature-algorithms.js';
@@ -44,7 +44,7 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
   const chosen = given.optional('algorithms', algorithmList);
   const ownKeys = given.optional('decryptionKey', decryptionKeys);
   const introspection = given.optional('introspection', functionLike<TokenSource>('introspection()'));
-  return (access) => {
+  const source = (access: AuthorizationServerAccess): TokenReader => {
     const { issuer, audience, clockTolerance, metadata, http, permittedAlgorithms } = access;
     const algorithms = acceptedAlgorithms('jwtAccessTokens().algorithms', chosen, permittedAlgorithms);
     if (audience === 'server-enforced') {
@@ -71,6 +71,7 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
     };
     return introspection === undefined ? read : Object.assign(read, { introspect: introspection(access) });
   };
+  return Object.assign(source, { needs: Object.freeze(['jwks_uri', ...(introspection?.needs ?? [])]) });
 }
 
 function readClaims(payload: JWTPayload, issuer: string): TokenAnswer {

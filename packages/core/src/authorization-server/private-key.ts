@@ -71,6 +71,7 @@ export function privateKeyAssertion(options: PrivateKeyOptions): ClientAuth {
         'it was given beside a CryptoKey, which names its own',
       );
     }
+    refuseWeakRsa('modulusLength' in key.algorithm ? 'rsa' : undefined, modulusLengthOf(key));
     return signedWith(key, kid, undefined);
   }
   const chosen = algorithmFor(key, alg);
@@ -83,6 +84,7 @@ export function privateKeyAssertion(options: PrivateKeyOptions): ClientAuth {
 
 function algorithmFor(key: KeyObject, wanted: Algorithm | undefined): Algorithm {
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
+  refuseWeakRsa(type, details?.modulusLength);
   const fitting = algorithmNames.filter((name) => {
     const needed = algorithms[name];
     return needed.type === type && (needed.curve === undefined || needed.curve === details?.namedCurve);
@@ -95,6 +97,20 @@ function algorithmFor(key: KeyObject, wanted: Algorithm | undefined): Algorithm 
     throw new ConfigurationError('privateKeyJwt().alg', `${what} was given; accepted is ${accepted}`);
   }
   return chosen;
+}
+
+/** RFC 7518 §3.3 and §3.5: 2,048 bits or more. */
+function refuseWeakRsa(type: string | undefined, bits = 0): void {
+  if (type === 'rsa' && bits < 2_048) {
+    throw new ConfigurationError(
+      'privateKeyJwt().key',
+      `an RSA key of ${bits} bits was given; accepted is one of 2048 bits or more`,
+    );
+  }
+}
+
+function modulusLengthOf({ algorithm }: webcrypto.CryptoKey): number | undefined {
+  return 'modulusLength' in algorithm ? Number(algorithm.modulusLength) : undefined;
 }
 
 async function importKey(key: KeyObject, alg: Algorithm): Promise<webcrypto.CryptoKey> {

@@ -1,3 +1,4 @@
+import { checked, requireMethods, text } from '../option-rules.js';
 import type { ChannelListener, RevocationChannel } from './revocation-feed.js';
 import type { Claims } from './shared-cache.js';
 
@@ -26,6 +27,8 @@ export interface RedisSubscriber {
  * mtlsBound({ revocations: { channel: redisChannel(client), secret } })
  */
 export function redisChannel(client: RedisClient, name = 'mtls-bound:revocations'): RevocationChannel {
+  requireMethods('redisChannel(client)', client, ['publish', 'duplicate']);
+  checked('redisChannel(name)', text, name);
   return {
     publish: (message) => client.publish(name, message),
     async subscribe({ message, lost, restored }: ChannelListener, signal?: AbortSignal) {
@@ -60,6 +63,7 @@ export function redisChannel(client: RedisClient, name = 'mtls-bound:revocations
 
 /** For `sharedCache.claims`: of several processes that meet the same unknown token, one asks. */
 export function redisClaims(client: RedisClient): Claims {
+  requireMethods('redisClaims(client)', client, ['set', 'del']);
   return {
     take: async (name, ttl) => (await client.set(name, '1', { NX: true, PX: Math.ceil(ttl) })) !== null,
     release: (name) => client.del(name),

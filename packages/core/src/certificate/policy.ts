@@ -1,6 +1,6 @@
-import { isIPv6, SocketAddress } from 'node:net';
+import { isIP, isIPv6, SocketAddress } from 'node:net';
 import type * as X509 from '@peculiar/x509';
-import { RequestRefused } from '../errors.js';
+import { ConfigurationError, RequestRefused } from '../errors.js';
 import { flag, type OptionReader, type OptionRule, oneOf, textList } from '../option-rules.js';
 import type { ClientCertificate } from './client-certificate.js';
 import {
@@ -152,10 +152,26 @@ function isValidAt(certificate: ClientCertificate, now: number): boolean {
   }
 }
 
+const addresses: OptionRule<readonly string[]> = {
+  accepted: 'an IPv4 or IPv6 address, or a list of them',
+  shows: 'string',
+  read: (given) =>
+    textList.read(given)?.every((address) => isIP(address) !== 0) ? textList.read(given) : undefined,
+};
+
 function alternativeNames(given: OptionReader): ReadonlySet<string> {
-  const listed = sanKinds
-    .filter((kind) => !given.isMissing(kind))
-    .flatMap((kind) => given.required(kind, textList).map((value) => comparedAlternative(kind, value)));
+  const kinds = sanKinds.filter((kind) => !given.isMissing(kind));
+  if (kinds.length === 0) {
+    throw new ConfigurationError(
+      given.path,
+      `a list of no names was given; accepted is an object of ${sanKinds.join(', ')}`,
+    );
+  }
+  const listed = kinds.flatMap((kind) =>
+    given
+      .required(kind, kind === 'ip' ? addresses : textList)
+      .map((value) => comparedAlternative(kind, value)),
+  );
   return new Set(listed);
 }
 

@@ -1,6 +1,6 @@
 import type { HasCertificate } from '../authorization.js';
 import { ConfigurationError, RequestRefused } from '../errors.js';
-import { OptionReader } from '../option-rules.js';
+import { isPlainObject, OptionReader } from '../option-rules.js';
 import { ownMember } from '../own-member.js';
 import { type RoutePolicy, routePolicy } from '../policy/route-policy.js';
 import { isPromised } from '../unwaited.js';
@@ -30,7 +30,7 @@ export type SubjectRequirement = string | ((claims: Readonly<Record<string, unkn
 export function certificateSubject(
   required: Readonly<Record<string, SubjectRequirement>>,
 ): RoutePolicy<HasCertificate> {
-  const rules = Object.entries(required ?? {}).map(([type, expected]) => ({
+  const rules = Object.entries(isPlainObject(required) ? required : {}).map(([type, expected]) => ({
     type,
     oid: attributeOid(type),
     expected,

@@ -1,3 +1,4 @@
+import { requireMethods } from '../option-rules.js';
 import type { RefusedEvent } from './events.js';
 import { observe } from './subscription.js';
 
@@ -38,6 +39,7 @@ export const redactedPaths: readonly string[] = Object.freeze([
  * observeByLog(pino({ redact: [...redactedPaths, 'req.headers["x-proxy-secret"]'] }));
  */
 export function observeByLog(logger: Logger): () => void {
+  requireMethods('observeByLog()', logger, ['info', 'warn', 'error']);
   return observe({
     refused: (event) => {
       const { status } = event.refusal;

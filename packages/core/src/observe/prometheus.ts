@@ -1,3 +1,4 @@
+import { requireMethods } from '../option-rules.js';
 import { durationBuckets, observe } from './subscription.js';
 
 /** What we use of prom-client: give the module itself. */
@@ -36,9 +37,12 @@ interface Metric<Registry> {
  * observeByPrometheus(client);
  */
 export function observeByPrometheus<Registry extends PrometheusRegistry>(
-  { Counter, Gauge, Histogram, register }: PrometheusClient<Registry>,
-  registry: Registry = register,
+  client: PrometheusClient<Registry>,
+  registry: Registry = client?.register,
 ): () => void {
+  requireMethods('observeByPrometheus(client)', client, ['Counter', 'Gauge', 'Histogram']);
+  requireMethods('observeByPrometheus(registry)', registry, ['removeSingleMetric']);
+  const { Counter, Gauge, Histogram } = client;
   const names: string[] = [];
   const metric = (name: string, help: string, ...labelNames: string[]): Metric<Registry> => {
     names.push(`mtls_bound_${name}`);

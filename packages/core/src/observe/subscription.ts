@@ -1,4 +1,5 @@
 import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel';
+import { functionLike, OptionReader } from '../option-rules.js';
 import {
   type AdmittedEvent,
   type BreakerEvent,
@@ -35,12 +36,15 @@ export interface Observer {
 /** Seconds by which histograms sort how long the authorization server took. */
 export const durationBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5] as const;
 
+const functionOrNothing = functionLike<(...args: never[]) => unknown>('a function');
+
 const channels = ['admitted', 'refused', 'reported', 'cache', 'breaker', 'problem'] as const;
 
 /** Subscribes to every channel that the observer has a function for; gives what ends it. */
 export function observe(observer: Observer): () => void {
+  const given = new OptionReader('observe()', observer, [...channels, 'introspection']);
   const ends = channels.flatMap((name) => {
-    const listener = observer[name] as ((event: unknown) => void) | undefined;
+    const listener = given.optional(name, functionOrNothing) as ((event: unknown) => void) | undefined;
     if (listener === undefined) {
       return [];
     }
@@ -48,10 +52,11 @@ export function observe(observer: Observer): () => void {
     subscribe(channel, listener);
     return [() => unsubscribe(channel, listener)];
   });
+  const introspection = given.optional('introspection', functionOrNothing) as Observer['introspection'];
+  const breaker = given.optional('breaker', functionOrNothing) as Observer['breaker'];
   for (const event of openBreakerEvents()) {
-    observer.breaker?.(event);
+    breaker?.(event);
   }
-  const { introspection } = observer;
   return introspection === undefined ? all(ends) : all([...ends, traced(introspection)]);
 }
 

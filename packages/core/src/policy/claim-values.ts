@@ -1,5 +1,6 @@
 import type { HasClaims } from '../authorization.js';
 import { ConfigurationError, RequestRefused } from '../errors.js';
+import { isPlainObject } from '../option-rules.js';
 import { ownMember } from '../own-member.js';
 import { isPromised } from '../unwaited.js';
 import { type RoutePolicy, routePolicy } from './route-policy.js';
@@ -33,7 +34,7 @@ type Meeting<Requirement> = Requirement extends (value: unknown) => value is inf
 export function claimValues<const Required extends ClaimRequirements>(
   required: Required,
 ): RoutePolicy<ClaimsMeeting<Required>> {
-  const rules = Object.entries(required ?? {});
+  const rules = isPlainObject(required) ? Object.entries(required) : [];
   if (rules.length === 0 || !rules.every(([, rule]) => isRequirement(rule))) {
     throw new ConfigurationError(
       'requireClaims()',

@@ -27,7 +27,7 @@ export function anyScope(scopes: readonly unknown[]): RoutePolicy {
   });
 }
 
-function checkedScopes(guard: string, scopes: readonly unknown[]): readonly string[] {
+function checkedScopes(guard: string, scopes: unknown): readonly string[] {
   if (!Array.isArray(scopes) || scopes.length === 0) {
     throw new ConfigurationError(guard, 'no scope was given; accepted is one or more');
   }

@@ -1,6 +1,8 @@
 import { randomUUID, webcrypto } from 'node:crypto';
+import { isDate } from 'node:util/types';
 import { ClientCertificate } from '../certificate/client-certificate.js';
 import { x509Library } from '../certificate/parsed.js';
+import { flag, OptionReader, type OptionRule, text } from '../option-rules.js';
 
 /** What a client certificate for tests is to say. */
 export interface CertificateRequest {
@@ -16,15 +18,36 @@ export interface CertificateRequest {
   readonly verified?: boolean;
 }
 
+const date: OptionRule<Date> = {
+  accepted: 'a Date',
+  read: (given) => (isDate(given) && !Number.isNaN(given.getTime()) ? given : undefined),
+};
+
+const listOfTexts: OptionRule<readonly string[]> = {
+  accepted: 'a list of strings',
+  read: (given) =>
+    Array.isArray(given) && given.every((item) => typeof item === 'string') ? given : undefined,
+};
+
 const hour = 3_600_000;
 
 /** A self-signed certificate with a key of its own (P-256), made in memory. Each is another one. */
 export async function createTestCertificate(wanted: CertificateRequest = {}): Promise<ClientCertificate> {
+  const given = new OptionReader('createTestCertificate()', wanted, [
+    'subject',
+    'dnsNames',
+    'notBefore',
+    'notAfter',
+    'verified',
+  ]);
   const x509 = x509Library();
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
   const keys = await webcrypto.subtle.generateKey(algorithm, false, ['sign', 'verify']);
-  const { subject = `CN=client ${randomUUID()}`, dnsNames = [], verified = true } = wanted;
-  const { notBefore = new Date(Date.now() - hour), notAfter = new Date(Date.now() + hour) } = wanted;
+  const subject = given.optional('subject', text) ?? `CN=client ${randomUUID()}`;
+  const dnsNames = given.optional('dnsNames', listOfTexts) ?? [];
+  const verified = given.optional('verified', flag) ?? true;
+  const notBefore = given.optional('notBefore', date) ?? new Date(Date.now() - hour);
+  const notAfter = given.optional('notAfter', date) ?? new Date(Date.now() + hour);
   const certificate = await x509.X509CertificateGenerator.createSelfSigned(
     {
       serialNumber: randomUUID().replaceAll('-', ''),

@@ -105,6 +105,8 @@ export async function createTestKit(options: TestKitOptions = {}): Promise<TestK
     return claims === undefined ? 'token_inactive' : readTokenClaims(structuredClone(claims), issuer);
   }
 
+  const requestNames = ['scopes', 'subject', 'clientId', 'expiresIn', 'claims'];
+
   function issue(
     { scopes = [], subject = 'test-user', expiresIn = 300, ...more }: TokenRequest,
     cnf?: object,
@@ -142,9 +144,15 @@ export async function createTestKit(options: TestKitOptions = {}): Promise<TestK
     certificate,
     otherCertificate,
     createCertificate,
-    boundToken: (wanted: TokenRequest = {}) =>
-      issue(wanted, { 'x5t#S256': (wanted.certificate ?? certificate).thumbprint }),
-    unboundToken: (wanted: Omit<TokenRequest, 'certificate'> = {}) => issue(wanted),
+    boundToken: (wanted: TokenRequest = {}) => {
+      // Throws for an option that would be ignored.
+      new OptionReader('boundToken()', wanted, [...requestNames, 'certificate']);
+      return issue(wanted, { 'x5t#S256': (wanted.certificate ?? certificate).thumbprint });
+    },
+    unboundToken: (wanted: Omit<TokenRequest, 'certificate'> = {}) => {
+      new OptionReader('unboundToken()', wanted, requestNames);
+      return issue(wanted);
+    },
     revoke: (token: string) => {
       tokens.delete(token);
     },
