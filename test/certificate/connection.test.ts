@@ -24,6 +24,13 @@ it.each<[string, Parameters<typeof isUnixSocket>[0], boolean]>([
   ['a path and an address', { destroyed: false, server: path, remoteAddress: '127.0.0.1' }, false],
   ['a path, the client gone', { destroyed: true, server: path }, false],
   ['a path, nobody knows whether the client has gone', { server: path }, false],
+  [
+    'a socket that was handed over',
+    { destroyed: false, server: { address: () => null, listening: true } },
+    true,
+  ],
+  ['such a server, closed', { destroyed: false, server: { address: () => null, listening: false } }, false],
+  ['such a server that does not say', { destroyed: false, server: { address: () => null } }, false],
   ['a port', { destroyed: false, server: { address: () => ({ port: 1 }) } }, false],
   ['no server', { destroyed: false }, false],
 ])('a unix socket: %s', (_title, connection, expected) => {

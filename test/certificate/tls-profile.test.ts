@@ -37,12 +37,16 @@ describe('the TLS of a connection, as a profile has it', () => {
     expect([outcome(connection), outcome(connection)]).toEqual([expected, expected]);
   });
 
-  it('is asked once for a connection', () => {
+  it('is asked once in a handshake, and again after the next one', () => {
     for (const version of ['TLSv1.2', 'TLSv1.1']) {
-      const getProtocol = vi.fn(() => version);
-      const connection = { ...over(version, suite), getProtocol };
+      const getCipher = vi.fn(() => ({ name: suite }));
+      const getFinished = vi.fn(() => Buffer.from('first'));
+      const connection = { ...over(version, suite), getCipher, getFinished };
       expect(outcome(connection)).toBe(outcome(connection));
-      expect(getProtocol).toHaveBeenCalledTimes(1);
+      expect(getCipher).toHaveBeenCalledTimes(1);
+      getFinished.mockReturnValue(Buffer.from('second'));
+      getCipher.mockReturnValue({ name: 'AES128-SHA' });
+      expect(outcome(connection)).toBe(refused(`${version} with AES128-SHA`));
     }
   });
 });

@@ -6,6 +6,7 @@ import {
   type RefusedEvent,
   RequestRefused,
   type ResourceServerOptions,
+  tlsSocket,
 } from '@mtls-bound/core';
 import * as express from 'express-mtls';
 import * as koa from 'koa-mtls';
@@ -99,16 +100,24 @@ describe.each(['fapi1-advanced', 'fapi2-security'] as const)('profile %s', (prof
       }
     });
 
-    it.each<[string, string, 'TLSv1.2' | 'TLSv1.3', number]>([
+    const wrapped = tlsSocket();
+    const certificateSources: [string, ResourceServerOptions][] = [
+      ['tlsSocket()', {}],
+      ['a function around tlsSocket()', { certificate: (req) => wrapped(req) }],
+    ];
+    const suites: [string, string, 'TLSv1.2' | 'TLSv1.3', number][] = [
       ['a suite of both lists', 'ECDHE-RSA-AES128-GCM-SHA256', 'TLSv1.2', 200],
       ['a suite of none', 'ECDHE-RSA-AES128-SHA256', 'TLSv1.2', 400],
       ['CBC with SHA-1', 'ECDHE-RSA-AES256-SHA', 'TLSv1.2', 400],
       ['TLS 1.3', '', 'TLSv1.3', 200],
-    ])(
-      'R155 R156: where the server let it through, the connection is looked at: %s',
-      async (_title, ciphers, version, status) => {
+    ];
+    it.each(
+      certificateSources.flatMap(([title, source]) => suites.map((row) => [title, source, ...row] as const)),
+    )(
+      'R155 R156: where the server let it through, the connection is looked at by %s: %#',
+      async (_source, source, _title, ciphers, version, status) => {
         server.introspection = answer(200, goodClaims(server.issuer, pki.alice.thumbprint));
-        const { listener, handled } = createApi(framework, options({ profile }));
+        const { listener, handled } = createApi(framework, options({ profile, ...source }));
         const loose = {
           ...mutualTls(pki),
           cert: pki.serverRsa.cert,

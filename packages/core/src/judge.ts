@@ -1,5 +1,6 @@
 import { Authorization } from './authorization.js';
-import { ClientCertificate } from './certificate/client-certificate.js';
+import { type CertificateSource, ClientCertificate } from './certificate/client-certificate.js';
+import { connectionOf } from './certificate/connection.js';
 import { checkTls } from './certificate/tls-profile.js';
 import { type RefusalCode, RequestRefused } from './errors.js';
 import { type Explainer, originOf } from './explanation.js';
@@ -61,7 +62,7 @@ export function createJudge(
     reported,
 
     certificateOf(req) {
-      if (profile !== undefined && settings.certificate.fromConnection) {
+      if (profile !== undefined && endsTls(settings.certificate, req)) {
         checkTls(req, profile.ciphers);
       }
       try {
@@ -102,6 +103,14 @@ export function createJudge(
       return authorization;
     },
   };
+}
+
+/**
+ * Whether Node ends the client's TLS, so that the profile's TLS rules hold for this connection. A source that says neither
+ * where its certificate comes from nor `fromConnection` may wrap `tlsSocket()`: its TLS connections are checked too.
+ */
+function endsTls({ fromConnection, header }: CertificateSource, req: NodeRequest): boolean {
+  return fromConnection ?? (header === undefined && connectionOf(req)?.encrypted === true);
 }
 
 /** A source is the user's own function: what it returns decides about identity, so nothing is taken for granted. */

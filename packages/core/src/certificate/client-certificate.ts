@@ -21,26 +21,25 @@ export interface CertificateFacts {
 
 /** The certificate that the client proved to hold in the TLS handshake. Frozen. */
 export class ClientCertificate {
-  /** The certificate as received, ASN.1 DER; undefined where a proxy hands on its hash alone. */
-  readonly der: Uint8Array | undefined;
   /** `x5t#S256` (RFC 8705 §3.1). */
   readonly thumbprint: string;
   /** Whether TLS, here or at the proxy, found the certificate's chain trusted; undefined when nobody said. */
   readonly verified: boolean | undefined;
-  #x509: X509Certificate | undefined;
+  // Requests share this object, so its bytes are handed out as copies alone.
+  readonly #der: Uint8Array | undefined;
 
   /** @param from the DER, or the thumbprint where no more is known */
-  constructor(from: Uint8Array | { readonly thumbprint: string }, { verified }: CertificateFacts = {}) {
+  constructor(from: Uint8Array | { readonly thumbprint: string }, facts: CertificateFacts = {}) {
     // Of any realm: Node's own bytes are no instances of a vm context's Uint8Array.
-    this.der = isUint8Array(from) ? from : undefined;
-    this.thumbprint = isUint8Array(from) ? thumbprintOf(from) : from.thumbprint;
-    this.verified = verified;
+    this.#der = isUint8Array(from) ? Uint8Array.from(from) : undefined;
+    this.thumbprint = this.#der === undefined ? givenThumbprint(from) : thumbprintOf(this.#der);
+    this.verified = Object.hasOwn(facts, 'verified') ? facts.verified : undefined;
     Object.freeze(this);
   }
 
   /** Returns whether this class made `value`. False for an object that only inherits from one. Never throws. */
   static isCertificate(value: unknown): value is ClientCertificate {
-    return typeof value === 'object' && value !== null && #x509 in value;
+    return typeof value === 'object' && value !== null && #der in value;
   }
 
   /**
@@ -54,7 +53,7 @@ export class ClientCertificate {
     if (typeof value !== 'object' || value === null || !(anyCopy in value)) {
       return undefined;
     }
-    const { der, thumbprint, verified } = { ...(value as Partial<ClientCertificate>) };
+    const { der, thumbprint, verified } = value as Partial<ClientCertificate>;
     const facts = { verified: typeof verified === 'boolean' ? verified : undefined };
     if (isUint8Array(der)) {
       return new ClientCertificate(der, facts);
@@ -68,21 +67,38 @@ export class ClientCertificate {
   }
 
   /**
-   * The X.509 view, parsed when first asked for: the binding needs the DER alone. Throws when the DER is no X.509
-   * certificate, or is not known.
+   * The certificate as received, ASN.1 DER; undefined where a proxy hands on its hash alone. Each access gives a copy: to
+   * write into it changes no other request's certificate.
+   */
+  get der(): Uint8Array | undefined {
+    return this.#der && Uint8Array.from(this.#der);
+  }
+
+  /**
+   * The X.509 view. Each access parses the certificate, so keep what you get. Throws `TypeError` where the DER is not known,
+   * and Node's error where it is no X.509 certificate.
    */
   get x509(): X509Certificate {
-    if (this.der === undefined) {
+    if (this.#der === undefined) {
       throw new TypeError("the proxy hands on the certificate's hash alone");
     }
-    this.#x509 ??= new X509Certificate(this.der);
-    return this.#x509;
+    return new X509Certificate(this.#der);
   }
 
   /** A certificate holds personal data; what is logged as JSON is its thumbprint alone. */
   toJSON(): { thumbprint: string } {
     return { thumbprint: this.thumbprint };
   }
+}
+
+function givenThumbprint(from: unknown): string {
+  const { thumbprint } = (typeof from === 'object' && from !== null ? from : {}) as { thumbprint?: unknown };
+  if (typeof thumbprint !== 'string' || !/^[\w-]{43}$/.test(thumbprint)) {
+    throw new TypeError(
+      'a ClientCertificate is made of its DER, a Uint8Array, or of { thumbprint }, 43 characters',
+    );
+  }
+  return thumbprint;
 }
 
 /**
@@ -99,7 +115,11 @@ export interface CertificateSource {
   readonly secretHeader?: string | undefined;
   /** False when this source can never say whether a certificate is verified. */
   readonly knowsVerified?: boolean;
-  /** True when it is the certificate of the connection itself, whose address then is the client's too. */
+  /**
+   * True when it is the certificate of the connection itself, whose address then is the client's too. False when a proxy
+   * ends TLS. A function that says neither this nor `header`: `profile` checks the TLS of its connections, and the flood
+   * guard does not count their addresses.
+   */
   readonly fromConnection?: boolean;
   /** For a request without certificate: what that most likely comes from, and who can mend it. */
   readonly whyMissing?: (req: NodeRequest) => string;

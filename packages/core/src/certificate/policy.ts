@@ -9,7 +9,7 @@ import {
   isSameName,
   parseDistinguishedName,
 } from './distinguished-name.js';
-import { parsedCertificate, x509Library } from './parsed.js';
+import { type ParsedCertificate, parsedCertificate, readExtension, x509Library } from './parsed.js';
 
 /** Subject alternative names, by kind. A certificate needs one of those listed, of any kind. */
 export interface AlternativeNames {
@@ -65,6 +65,8 @@ const names: OptionRule<readonly DistinguishedName[]> = {
   },
 };
 
+const SUBJECT_ALTERNATIVE_NAME = '2.5.29.17';
+const EXTENDED_KEY_USAGE = '2.5.29.37';
 const clientAuth = '1.3.6.1.5.5.7.3.2';
 const sanKinds = ['dns', 'uri', 'ip', 'email'] as const;
 
@@ -108,10 +110,10 @@ export function certificatePolicy(given: OptionReader): CertificatePolicy | unde
   };
 }
 
-/** What is amiss with a certificate's content, or `true`. */
+/** A rule about a certificate's content. `holds` gives `undefined` for an extension that can't be read. */
 interface ContentRule {
   readonly detail: string;
-  readonly holds: (certificate: X509.X509Certificate) => boolean;
+  readonly holds: (certificate: ParsedCertificate) => boolean | undefined;
 }
 
 function contentRules(given: OptionReader): ContentRule[] {
@@ -119,13 +121,13 @@ function contentRules(given: OptionReader): ContentRule[] {
   const subjects = given.optional('subject', names);
   const alternatives = given.isMissing('san') ? undefined : alternativeNames(given.group('san', sanKinds));
   const usage = given.optional('extendedKeyUsage', oneOf('clientAuth'));
-  const isOneOf = (allowed: readonly DistinguishedName[], name: X509.Name) => {
-    const decoded = decodedDistinguishedName(name.toJSON());
+  const isOneOf = (allowed: readonly DistinguishedName[], name: X509.JsonName) => {
+    const decoded = decodedDistinguishedName(name);
     return allowed.some((one) => isSameName(one, decoded));
   };
   const rules: (ContentRule | undefined)[] = [
-    issuers && { detail: 'its issuer is not listed', holds: (c) => isOneOf(issuers, c.issuerName) },
-    subjects && { detail: 'its subject is not listed', holds: (c) => isOneOf(subjects, c.subjectName) },
+    issuers && { detail: 'its issuer is not listed', holds: ({ issuer }) => isOneOf(issuers, issuer) },
+    subjects && { detail: 'its subject is not listed', holds: ({ subject }) => isOneOf(subjects, subject) },
     alternatives && { detail: 'no alternative name is listed', holds: (c) => hasOneOf(alternatives, c) },
     usage && { detail: 'its extended key usage lacks clientAuth', holds: isForClientAuth },
   ];
@@ -137,18 +139,42 @@ function judge(certificate: ClientCertificate, rules: readonly ContentRule[]): s
   if (parsed === undefined) {
     return "the proxy hands on the certificate's hash alone";
   }
-  return rules.find(({ holds }) => !holds(parsed))?.detail ?? true;
+  for (const { detail, holds } of rules) {
+    const verdict = holds(parsed);
+    if (verdict !== true) {
+      return verdict === undefined ? `${detail}: the extension can not be read` : detail;
+    }
+  }
+  return true;
 }
 
+/** When certificates are valid; `undefined` for what is no certificate. */
+const validities = new WeakMap<
+  ClientCertificate,
+  { readonly from: number; readonly to: number } | undefined
+>();
+
 function isValidAt(certificate: ClientCertificate, now: number): boolean {
+  if (!validities.has(certificate)) {
+    validities.set(certificate, validityOf(certificate));
+  }
+  const validity = validities.get(certificate);
+  if (validity === undefined) {
+    throw new RequestRefused('certificate_malformed', { detail: 'not an X.509 certificate' });
+  }
+  return validity.from <= now && now <= validity.to;
+}
+
+/** A certificate that is known by its hash alone is valid at no moment. */
+function validityOf(certificate: ClientCertificate): { from: number; to: number } | undefined {
   if (certificate.der === undefined) {
-    return false;
+    return { from: Number.POSITIVE_INFINITY, to: Number.NEGATIVE_INFINITY };
   }
   try {
     const { validFrom, validTo } = certificate.x509;
-    return Date.parse(validFrom) <= now && now <= Date.parse(validTo);
+    return { from: Date.parse(validFrom), to: Date.parse(validTo) };
   } catch {
-    throw new RequestRefused('certificate_malformed', { detail: 'not an X.509 certificate' });
+    return undefined;
   }
 }
 
@@ -175,12 +201,18 @@ function alternativeNames(given: OptionReader): ReadonlySet<string> {
   return new Set(listed);
 }
 
-function hasOneOf(allowed: ReadonlySet<string>, certificate: X509.X509Certificate): boolean {
-  const extension = certificate.getExtension(x509Library().SubjectAlternativeNameExtension);
+/** False where the extension is missing, `undefined` where it can't be read. */
+function hasOneOf(allowed: ReadonlySet<string>, { extensions }: ParsedCertificate): boolean | undefined {
+  const extension = extensions.get(SUBJECT_ALTERNATIVE_NAME);
+  if (extension === undefined) {
+    return false;
+  }
+  const { SubjectAlternativeNameExtension } = x509Library();
+  const names = readExtension(() => new SubjectAlternativeNameExtension(extension).names.toJSON());
   // The library's word for a URI is "url".
-  const isAllowed = ({ type, value }: X509.JsonGeneralNames[number]): boolean =>
-    allowed.has(comparedAlternative(type === 'url' ? 'uri' : type, value));
-  return extension?.names.toJSON().some(isAllowed) ?? false;
+  return names?.some(({ type, value }) =>
+    allowed.has(comparedAlternative(type === 'url' ? 'uri' : type, value)),
+  );
 }
 
 /** DNS names have no case; addresses have several spellings; the others are compared as they are. */
@@ -190,8 +222,12 @@ function comparedAlternative(kind: string, value: string): string {
   return `${kind}:${kind === 'dns' ? spelling.toLowerCase() : spelling}`;
 }
 
-function isForClientAuth(certificate: X509.X509Certificate): boolean {
-  return (
-    certificate.getExtension(x509Library().ExtendedKeyUsageExtension)?.usages.includes(clientAuth) ?? false
-  );
+/** False where the extension is missing, `undefined` where it can't be read. */
+function isForClientAuth({ extensions }: ParsedCertificate): boolean | undefined {
+  const extension = extensions.get(EXTENDED_KEY_USAGE);
+  if (extension === undefined) {
+    return false;
+  }
+  const { ExtendedKeyUsageExtension } = x509Library();
+  return readExtension(() => new ExtendedKeyUsageExtension(extension).usages.includes(clientAuth));
 }

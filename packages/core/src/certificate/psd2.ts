@@ -1,5 +1,6 @@
+import { RequestRefused } from '../errors.js';
 import type { ClientCertificate } from './client-certificate.js';
-import { asn1Library, parsedCertificate } from './parsed.js';
+import { asn1Library, parsedCertificate, readExtension, x509Library } from './parsed.js';
 
 /** A role of a payment service provider (ETSI TS 119 495 §5.1). */
 export type Psd2Role = 'PSP_AS' | 'PSP_PI' | 'PSP_AI' | 'PSP_IC';
@@ -15,27 +16,44 @@ const roleOids: Readonly<Record<string, Psd2Role>> = {
 
 export const psd2RoleNames: readonly Psd2Role[] = Object.values(roleOids);
 
-const known = new WeakMap<ClientCertificate, readonly Psd2Role[]>();
+/** Of each certificate; `undefined` where its QCStatements can't be read. */
+const known = new WeakMap<ClientCertificate, { readonly roles: readonly Psd2Role[] | undefined }>();
 
 /**
- * The roles that a qualified certificate names in its QCStatements (ETSI TS 119 495 §5.1, RFC 3739 §3.2.6); none for any
- * other certificate. By their OIDs: the names beside them are for people. Throws `RequestRefused` for what is no
- * certificate.
+ * Returns the roles that a qualified certificate names in its QCStatements (ETSI TS 119 495 §5.1, RFC 3739 §3.2.6); none for
+ * any other certificate. The OIDs count, not the names next to them, which are for people. Throws `RequestRefused` for what is
+ * no certificate, and for QCStatements that can't be read.
  */
 export function psd2Roles(certificate: ClientCertificate): readonly Psd2Role[] {
-  const roles = known.get(certificate) ?? Object.freeze(rolesIn(certificate));
-  known.set(certificate, roles);
-  return roles;
+  const outcome = known.get(certificate) ?? { roles: rolesOf(certificate) };
+  known.set(certificate, outcome);
+  if (outcome.roles === undefined) {
+    throw new RequestRefused('certificate_refused', { detail: 'its QCStatements can not be read' });
+  }
+  return outcome.roles;
 }
 
-function rolesIn(certificate: ClientCertificate): Psd2Role[] {
-  const extension = parsedCertificate(certificate)?.getExtension(QC_STATEMENTS);
+function rolesOf(certificate: ClientCertificate): readonly Psd2Role[] | undefined {
+  const extension = parsedCertificate(certificate)?.extensions.get(QC_STATEMENTS);
+  if (extension === undefined) {
+    return Object.freeze([]);
+  }
+  const { Extension } = x509Library();
+  const roles = readExtension(() => rolesIn(new Extension(extension).value));
+  return roles && Object.freeze(roles);
+}
+
+/** Throws for what is no DER. */
+function rolesIn(qcStatements: ArrayBuffer): Psd2Role[] {
   const { fromBER, ObjectIdentifier, Sequence } = asn1Library();
   const membersOf = (value: unknown): readonly unknown[] =>
     value instanceof Sequence ? value.valueBlock.value : [];
   const oidOf = (value: unknown): string => (value instanceof ObjectIdentifier ? value.getValue() : '');
 
-  const statements = extension ? fromBER(extension.value).result : undefined;
+  const { result: statements, offset } = fromBER(qcStatements);
+  if (offset === -1) {
+    throw new TypeError('no DER');
+  }
   for (const statement of membersOf(statements)) {
     const [id, info] = membersOf(statement);
     if (oidOf(id) === PSD2_STATEMENT) {

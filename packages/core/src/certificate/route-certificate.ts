@@ -89,7 +89,7 @@ function subjectOf(certificate: ClientCertificate | undefined): ReadonlySet<stri
 }
 
 function attributesOf(certificate: ClientCertificate): string[] {
-  const names = parsedCertificate(certificate)?.subjectName.toJSON() ?? [];
+  const names = parsedCertificate(certificate)?.subject ?? [];
   return names.flatMap((relative) =>
     Object.entries(relative).flatMap(([type, texts]) =>
       texts.map((text) => `${attributeOid(type) ?? type}=${text}`),

@@ -1,14 +1,23 @@
 import { problemReporter } from '../observe/events.js';
 import type { NodeRequest } from '../request/bearer-token.js';
 import { type CertificateSource, ClientCertificate } from './client-certificate.js';
-import { connectionOf } from './connection.js';
+import { connectionOf, perHandshake } from './connection.js';
 
-// Keyed by the connection itself, so that its certificate is read and hashed once, whatever asks for it.
-const known = new WeakMap<object, ClientCertificate>();
+// Of the connection itself, so that its certificate is read and hashed once in a handshake, whatever asks for it.
+const certificateOf = perHandshake((connection): ClientCertificate | undefined => {
+  // Undefined or false once the client has gone (Node 20): no certificate then.
+  const der = connection.getPeerX509Certificate?.()?.raw;
+  if (der === undefined || der.length === 0) {
+    return undefined;
+  }
+  // Meaningful now that there is a certificate: a resumed TLS 1.3 session without one is `authorized` on Node 20.
+  return new ClientCertificate(der, { verified: connection.authorized === true });
+});
 
 /**
  * The certificate of this very TLS connection, for servers where Node ends TLS with `requestCert: true`
- * (RFC 8705 §3). HTTP/1.1 and http2's compatibility API; a resumed session keeps its certificate. Over plain HTTP
+ * (RFC 8705 §3). HTTP/1.1 and http2's compatibility API; a resumed session keeps its certificate. After a
+ * renegotiation (TLS 1.2) the certificate of the present handshake counts. Over plain HTTP
  * there is none, and a warning says once what to use instead.
  */
 export function tlsSocket(): CertificateSource {
@@ -17,10 +26,6 @@ export function tlsSocket(): CertificateSource {
     const connection = connectionOf(req);
     if (connection === undefined) {
       return undefined;
-    }
-    const certificate = known.get(connection);
-    if (certificate !== undefined) {
-      return certificate;
     }
     if (connection.encrypted !== true) {
       report(
@@ -31,15 +36,7 @@ export function tlsSocket(): CertificateSource {
       );
       return undefined;
     }
-    // Undefined or false once the client has gone (Node 20): no certificate then.
-    const der = connection.getPeerX509Certificate?.()?.raw;
-    if (der === undefined || der.length === 0) {
-      return undefined;
-    }
-    // Meaningful now that there is a certificate: a resumed TLS 1.3 session without one is `authorized` on Node 20.
-    const read = new ClientCertificate(der, { verified: connection.authorized === true });
-    known.set(connection, read);
-    return read;
+    return certificateOf(connection);
   };
   return Object.assign(source, { fromConnection: true, whyMissing });
 }

@@ -1,11 +1,11 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { compile } from 'proxy-addr';
 import { ConfigurationError } from '../errors.js';
 import { headerName, type OptionReader, type OptionRule, thumbprints } from '../option-rules.js';
 import type { NodeRequest } from '../request/bearer-token.js';
 import { type Connection, connectionOf, isUnixSocket } from './connection.js';
 import { headerValues } from './header-values.js';
 import { tlsSocket } from './tls-socket.js';
+import { faultOf, rangeTest } from './trusted-range.js';
 
 /**
  * Whose header is believed, by the address of the direct peer: CIDRs and addresses, the names `loopback`, `linklocal`
@@ -101,16 +101,12 @@ function peerTest(given: OptionReader): Test {
   };
 }
 
-function compiled(names: string[]): (address: string) => boolean {
-  try {
-    const isTrusted = compile(names);
-    return (address) => isTrusted(address, 0);
-  } catch (error) {
-    throw new ConfigurationError(
-      'proxyHeader().trust',
-      `${(error as Error).message}; accepted is ${trustRule.accepted}`,
-    );
+function compiled(ranges: string[]): (address: string) => boolean {
+  const fault = faultOf(ranges);
+  if (fault !== undefined) {
+    throw new ConfigurationError('proxyHeader().trust', `${fault}; accepted is ${trustRule.accepted}`);
   }
+  return rangeTest(ranges);
 }
 
 const secretValues: OptionRule<readonly string[]> = {

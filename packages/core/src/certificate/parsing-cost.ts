@@ -1,0 +1,83 @@
+// The libraries make an object of each arc of an object identifier, and look for DER in each octet and bit string: a certificate
+// of a hundred kilobytes would stop the process for a second. What is refused here is never given to them.
+
+/** Bytes. Certificates have a few thousand. */
+const MAX_SIZE = 16_384;
+
+/** Bytes. Object identifiers in certificates have fewer than twenty. */
+const MAX_OBJECT_IDENTIFIER = 64;
+
+/** Bytes of all octet and bit strings that hold no DER: signatures, keys and hashes, post-quantum ones too. */
+const MAX_OPAQUE = 8_192;
+
+const tags = { bitString: 0x03, octetString: 0x04, objectIdentifier: 0x06 } as const;
+const CONSTRUCTED = 0x20;
+
+/**
+ * Says why a certificate would cost too much to parse, or `undefined` for one that does not. Only lengths are read, each
+ * byte a few times at most; what a certificate says is for the libraries to read.
+ */
+export function whyTooCostly(der: Uint8Array): string | undefined {
+  if (der.length > MAX_SIZE) {
+    return `it has more than ${MAX_SIZE} bytes`;
+  }
+  const whole = elementsOf(der);
+  if (whole === undefined) {
+    return 'it is no DER';
+  }
+  const open: Element[] = [...whole];
+  let opaque = 0;
+  for (let element = open.pop(); element !== undefined; element = open.pop()) {
+    const { tag, content } = element;
+    if (tag === tags.objectIdentifier && content.length > MAX_OBJECT_IDENTIFIER) {
+      return `an object identifier has more than ${MAX_OBJECT_IDENTIFIER} bytes`;
+    }
+    const held = heldIn(element);
+    if (held !== undefined) {
+      open.push(...held);
+    } else if ((tag & CONSTRUCTED) !== 0) {
+      return 'it is no DER';
+    } else if (tag === tags.octetString || tag === tags.bitString) {
+      opaque += content.length;
+    }
+  }
+  return opaque > MAX_OPAQUE
+    ? `its keys, signatures and hashes have more than ${MAX_OPAQUE} bytes`
+    : undefined;
+}
+
+interface Element {
+  readonly tag: number;
+  readonly content: Uint8Array;
+}
+
+/** What lies within an element: by its tag, or because a library would look for it there. */
+function heldIn({ tag, content }: Element): readonly Element[] | undefined {
+  if ((tag & CONSTRUCTED) !== 0 || tag === tags.octetString) {
+    return elementsOf(content);
+  }
+  // The first byte counts the unused bits.
+  return tag === tags.bitString ? elementsOf(content.subarray(1)) : undefined;
+}
+
+/** The elements that fill `bytes`, one behind the other; `undefined` for what is no DER (X.690 §8.1, §10.1). */
+function elementsOf(bytes: Uint8Array): readonly Element[] | undefined {
+  const elements: Element[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const [tag = 0, first = 0x80] = bytes.subarray(at, at + 2);
+    const lengthBytes = first < 0x80 ? 0 : first - 0x80;
+    const start = at + 2 + lengthBytes;
+    // No certificate has a tag of several bytes; no element within MAX_SIZE has a length of more than two.
+    if ((tag & 0x1f) === 0x1f || first === 0x80 || lengthBytes > 2 || start > bytes.length) {
+      return undefined;
+    }
+    const length =
+      lengthBytes === 0 ? first : bytes.subarray(at + 2, start).reduce((sum, byte) => sum * 256 + byte, 0);
+    if (start + length > bytes.length) {
+      return undefined;
+    }
+    elements.push({ tag, content: bytes.subarray(start, start + length) });
+    at = start + length;
+  }
+  return elements;
+}

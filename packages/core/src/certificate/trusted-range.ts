@@ -1,0 +1,63 @@
+import { isIP } from 'node:net';
+import ipaddr from 'ipaddr.js';
+import { compile } from 'proxy-addr';
+
+/** Names of ranges, as Express has them. */
+const names: readonly string[] = ['loopback', 'linklocal', 'uniquelocal'];
+
+/** Addresses as numbers: those of IPv4 lie at ::ffff:0:0/96 (RFC 4291 §2.5.5.2). */
+interface Range {
+  readonly first: bigint;
+  readonly last: bigint;
+}
+
+const BITS = 128;
+
+/** No list of proxies covers all of one of these: the addresses of IPv4, and those of IPv6 that the Internet uses. */
+const everyAddress: readonly Range[] = ['::ffff:0:0/96', '2000::/3'].map((text) => rangeOf(text) as Range);
+
+/** Why a list of ranges can't be used, or `undefined`. */
+export function faultOf(ranges: readonly string[]): string | undefined {
+  const unreadable = ranges.findIndex((text) => !names.includes(text) && rangeOf(text) === undefined);
+  if (unreadable >= 0) {
+    return `entry ${unreadable + 1} is neither an address nor a CIDR in its usual form`;
+  }
+  const covered = ranges.map(rangeOf).filter((range) => range !== undefined);
+  return everyAddress.some((all) => isCovered(all, covered)) ? 'it covers every address' : undefined;
+}
+
+/** Tests whether an address lies in one of the ranges, as Express reads them. */
+export function rangeTest(ranges: string[]): (address: string) => boolean {
+  const isTrusted = compile(ranges);
+  return (address) => isTrusted(address, 0);
+}
+
+/**
+ * Reads an address or a CIDR. `undefined` for what Node does not call an address: other parsers read `010.0.0.5` as octal and
+ * `2130706433` as 127.0.0.1.
+ */
+function rangeOf(text: string): Range | undefined {
+  const [, address = '', prefix] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
+  const family = isIP(address);
+  const width = family === 4 ? 32 : BITS;
+  const length = prefix === undefined ? width : Number(prefix);
+  if (family === 0 || length > width || !ipaddr.isValid(address)) {
+    return undefined;
+  }
+  const parsed = ipaddr.parse(address);
+  const mapped = parsed.kind() === 'ipv4' ? (parsed as ipaddr.IPv4).toIPv4MappedAddress() : parsed;
+  const number = BigInt(`0x${Buffer.from(mapped.toByteArray()).toString('hex')}`);
+  const size = 1n << BigInt(width - length);
+  const first = number - (number % size);
+  return { first, last: first + size - 1n };
+}
+
+function isCovered(all: Range, ranges: readonly Range[]): boolean {
+  let next = all.first;
+  for (const { first, last } of ranges.toSorted((a, b) => (a.first < b.first ? -1 : 1))) {
+    if (first <= next && last >= next) {
+      next = last + 1n;
+    }
+  }
+  return next > all.last;
+}
