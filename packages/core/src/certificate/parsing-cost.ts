@@ -10,6 +10,9 @@ const MAX_OBJECT_IDENTIFIER = 64;
 /** Bytes of all octet and bit strings that hold no DER: signatures, keys and hashes, post-quantum ones too. */
 const MAX_OPAQUE = 8_192;
 
+/** Bytes of long object identifiers in strings: random bytes of a signature may look like one by chance. */
+const MAX_IN_STRINGS = 1_024;
+
 const tags = { bitString: 0x03, octetString: 0x04, objectIdentifier: 0x06 } as const;
 const CONSTRUCTED = 0x20;
 
@@ -21,23 +24,26 @@ export function whyTooCostly(der: Uint8Array): string | undefined {
   if (der.length > MAX_SIZE) {
     return `it has more than ${MAX_SIZE} bytes`;
   }
-  const whole = elementsOf(der);
+  const whole = elementsOf(der, false);
   if (whole === undefined) {
     return 'it is no DER';
   }
   const open: Element[] = [...whole];
   let opaque = 0;
+  let longInStrings = 0;
   for (let element = open.pop(); element !== undefined; element = open.pop()) {
-    const { tag, content } = element;
-    if (tag === tags.objectIdentifier && content.length > MAX_OBJECT_IDENTIFIER) {
+    const { tag, content, isInString } = element;
+    const isLong = tag === tags.objectIdentifier && content.length > MAX_OBJECT_IDENTIFIER;
+    longInStrings += isLong && isInString ? content.length : 0;
+    if (isLong && (!isInString || longInStrings > MAX_IN_STRINGS)) {
       return `an object identifier has more than ${MAX_OBJECT_IDENTIFIER} bytes`;
     }
     const held = heldIn(element);
     if (held !== undefined) {
       open.push(...held);
-    } else if ((tag & CONSTRUCTED) !== 0) {
+    } else if (isConstructed(tag) && !isInString) {
       return 'it is no DER';
-    } else if (tag === tags.octetString || tag === tags.bitString) {
+    } else if (isConstructed(tag) || tag === tags.octetString || tag === tags.bitString) {
       opaque += content.length;
     }
   }
@@ -49,19 +55,28 @@ export function whyTooCostly(der: Uint8Array): string | undefined {
 interface Element {
   readonly tag: number;
   readonly content: Uint8Array;
+  /** Whether it was found in an octet or bit string, whose bytes may be anything. */
+  readonly isInString: boolean;
+}
+
+function isConstructed(tag: number): boolean {
+  return (tag & CONSTRUCTED) !== 0;
 }
 
 /** What lies within an element: by its tag, or because a library would look for it there. */
-function heldIn({ tag, content }: Element): readonly Element[] | undefined {
-  if ((tag & CONSTRUCTED) !== 0 || tag === tags.octetString) {
-    return elementsOf(content);
+function heldIn({ tag, content, isInString }: Element): readonly Element[] | undefined {
+  if (isConstructed(tag)) {
+    return elementsOf(content, isInString);
+  }
+  if (tag === tags.octetString) {
+    return elementsOf(content, true);
   }
   // The first byte counts the unused bits.
-  return tag === tags.bitString ? elementsOf(content.subarray(1)) : undefined;
+  return tag === tags.bitString ? elementsOf(content.subarray(1), true) : undefined;
 }
 
 /** The elements that fill `bytes`, one behind the other; `undefined` for what is no DER (X.690 §8.1, §10.1). */
-function elementsOf(bytes: Uint8Array): readonly Element[] | undefined {
+function elementsOf(bytes: Uint8Array, isInString: boolean): readonly Element[] | undefined {
   const elements: Element[] = [];
   for (let at = 0; at < bytes.length; ) {
     const [tag = 0, first = 0x80] = bytes.subarray(at, at + 2);
@@ -76,7 +91,7 @@ function elementsOf(bytes: Uint8Array): readonly Element[] | undefined {
     if (start + length > bytes.length) {
       return undefined;
     }
-    elements.push({ tag, content: bytes.subarray(start, start + length) });
+    elements.push({ tag, content: bytes.subarray(start, start + length), isInString });
     at = start + length;
   }
   return elements;
