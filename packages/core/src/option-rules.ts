@@ -192,7 +192,7 @@ export class OptionReader {
 
   /** The checked value of an environment variable; undefined when it is not set. */
   variable<T>(name: string, rule: OptionRule<T>): T | undefined {
-    const given = this.#environment?.[name];
+    const given = this.#environment && ownVariable(this.#environment, name);
     // An empty variable is how many tools say "not set".
     if (!given) {
       return undefined;
@@ -252,6 +252,11 @@ export class OptionReader {
     const given = this.#options[name];
     return new OptionReader(`${this.#prefix}${name}`, given === undefined ? {} : given, known);
   }
+}
+
+/** Like every object, `process.env` inherits what other code has added to `Object.prototype`. */
+export function ownVariable(environment: NodeJS.ProcessEnv, name: string): string | undefined {
+  return Object.hasOwn(environment, name) ? environment[name] : undefined;
 }
 
 function aroundIt(given: string): string {

@@ -32,6 +32,7 @@ import {
   OptionReader,
   type OptionRule,
   oneOf,
+  ownVariable,
   quotable,
   seconds,
 } from './option-rules.js';
@@ -203,7 +204,7 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
     errorBody: given.optional('errorBody', functionLike<ErrorBody>('a function')),
     isAudienceUncheckedByEnvironment:
       given.isMissing('audience') &&
-      environment.MTLS_BOUND_AUDIENCE === 'server-enforced' &&
+      ownVariable(environment, 'MTLS_BOUND_AUDIENCE') === 'server-enforced' &&
       issuers.some(({ audience }) => audience === 'server-enforced'),
   });
   if (profileName !== undefined) {
@@ -221,9 +222,9 @@ const explanations: OptionRule<boolean | 'in-production'> = {
 };
 
 /** What helps a developer helps an attacker too: it must not be left on by oversight. */
-function resolveExplain(given: OptionReader, { NODE_ENV }: NodeJS.ProcessEnv): boolean {
+function resolveExplain(given: OptionReader, environment: NodeJS.ProcessEnv): boolean {
   const explain = given.optional('explain', explanations, 'MTLS_BOUND_EXPLAIN') ?? false;
-  if (explain === true && NODE_ENV === 'production') {
+  if (explain === true && environment.NODE_ENV === 'production') {
     throw new ConfigurationError(
       'explain',
       "true was given while NODE_ENV is production; accepted is false, or 'in-production' for who means it",

@@ -160,7 +160,7 @@ function withRecurringTexts(claims: Record<string, unknown>): Record<string, unk
     return claims;
   }
   for (const name of recurringClaims) {
-    const value = claims[name];
+    const value = ownMember(claims, name);
     if (typeof value === 'string') {
       claims[name] = textOf(value);
     }
