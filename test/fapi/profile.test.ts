@@ -221,7 +221,10 @@ describe.each(frameworks)("%s: binding: 'report'", (framework) => {
     );
     const request = { url: '/', headers: {}, rawHeaders: ['Authorization', 'Bearer t'], socket: {} };
     for (let i = 0; i < 3; i += 1) {
-      await resourceServer.authorize(request as never);
+      const one = { ...request };
+      await resourceServer.authorize(one as never);
+      // A second mtlsBound() of the same request does not count it again.
+      await resourceServer.authorize(one as never);
     }
     expect([...resourceServer.reported]).toEqual([['certificate_missing', 3]]);
   });
