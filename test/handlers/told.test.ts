@@ -64,12 +64,13 @@ it("binding: 'when-bound': isBound says so of a bound token alone", async () => 
   }
 });
 
-it("binding: 'report', a policy that the certificate does not meet: isBound is not said", async () => {
+it("binding: 'report', a policy that the certificate does not meet: isBound speaks of the binding alone", async () => {
   const decide = deciding(() => boundClaims(kit.certificate), {
     binding: 'report',
     certificatePolicy: { subject: 'CN=of another' },
   });
-  expect((await decide('own'))?.isBound).toBe(false);
+  expect((await decide('own'))?.isBound).toBe(true);
+  expect((await decide('other'))?.isBound).toBe(false);
 });
 
 it.each<[string, ResourceServerOptions]>([
