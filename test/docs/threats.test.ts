@@ -55,12 +55,36 @@ it('there are threats', () => {
   expect(rows.length).toBeGreaterThan(45);
 });
 
+const cellsOf = (row: string) => row.split(/(?<!\\)\|/).map((cell) => cell.trim());
+
 it.each(rows)('its tests are there: %s', (row) => {
-  const [, who, tries, against, tests = ''] = row.split(/(?<!\\)\|/).map((cell) => cell.trim());
+  const [, who, tries, against, tests = ''] = cellsOf(row);
   expect([who, tries, against].every(Boolean)).toBe(true);
+  expectTests(tests);
+});
+
+const promises = page
+  .split('## The promises')[1]
+  ?.split('\n## ')[0]
+  ?.split('\n')
+  .filter((line) => /^\| \d/.test(line));
+
+it('each promise of SECURITY.md has its row, and no row is without a promise', () => {
+  const [, promised = ''] = textOf('SECURITY.md').split('## What is promised');
+  const numbers = [...(promised.split('\n## ')[0] ?? '').matchAll(/^(\d+)\. /gm)].map(([, number]) => number);
+  expect(numbers.length).toBeGreaterThan(10);
+  expect(promises?.map((row) => cellsOf(row)[1])).toEqual(numbers);
+});
+
+it.each(promises ?? [])('the tests of a promise are there: %s', (row) => {
+  const [, , tests = ''] = cellsOf(row);
+  expectTests(tests);
+});
+
+function expectTests(tests: string): void {
   for (const test of tests.split('; `').map((one) => one.replace(/^`/, ''))) {
     const [, file = '', named = ''] = /^([\w/-]+)`: (.+)$/.exec(test) ?? [];
     expect(existsSync(`${root}test/${file}.test.ts`), file).toBe(true);
     expect([...titlesIn(file)], `test/${file}.test.ts`).toContain(named.replaceAll('\\|', '|'));
   }
-});
+}
