@@ -159,3 +159,12 @@ describe.each(takers)('%s', (name, take) => {
     expect(refused, 'forms that are refused').not.toEqual([]);
   });
 });
+
+it.each([
+  ['sharedCache.secret', { store }],
+  ['revocations.secret', { channel }],
+])('%s: not even the length of a secret is shown', (path, beside) => {
+  const [name = ''] = path.split('.');
+  const make = () => resolveSettings({ ...good, [name]: { ...beside, secret: secret.slice(0, 12) } }, {});
+  expect(make).toThrow(`${path}: a value of type string was given; accepted is `);
+});
