@@ -1,8 +1,9 @@
+import { Agent, get } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { BreakerEvent } from '@mtls-bound/core';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { frameworks, startApi } from '../support/apis.js';
 import { audience } from '../support/audience.js';
-import { call } from '../support/calls.js';
 import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../support/faulty-server.js';
 import { createPki, type Pki } from '../support/pki.js';
 import { describeReal } from '../support/programs.js';
@@ -51,23 +52,40 @@ describeReal('nginx', 'a real NGINX before the authorization server closes idle 
         audience,
         http: { ca: pki.ca.cert, timeout: 20, failuresToOpen: 1 },
       });
-      const status = async (token: string) =>
-        (await call(pki, api, '/', pki.alice).auth(token, { type: 'bearer' })).status;
-      const sendBurst = (round: string) =>
-        Promise.all(Array.from({ length: burst }, (_, i) => status(`${framework}-${round}-${i}`)));
+      const agent = new Agent({
+        keepAlive: true,
+        maxSockets: burst,
+        cert: pki.alice.cert,
+        key: pki.alice.key,
+      });
+      const status = (token: string) =>
+        new Promise<number | undefined>((resolve, reject) => {
+          const headers = { authorization: `Bearer ${token}` };
+          get(`${api.url}/`, { agent, headers, ca: pki.ca.cert }, (response) => {
+            response.resume().once('end', () => resolve(response.statusCode));
+          }).once('error', reject);
+        });
+      const sendBurst = (name: string) =>
+        Promise.all(Array.from({ length: burst }, (_, i) => status(`${framework}-${name}-${i}`)));
       try {
+        expect(new Set(await sendBurst('first'))).toEqual(new Set([200]));
         for (let round = 0; round < 5; round += 1) {
-          expect(new Set(await sendBurst(`${round}-a`))).toEqual(new Set([200]));
-          // NGINX closes the connections while this process reads nothing; the next burst begins before it does.
-          const pool = Date.now();
-          while (Date.now() - pool < keepAliveMs + 200) {
+          await sleep(keepAliveMs / 2);
+          const statuses = sendBurst(String(round));
+          // The requests are on their way, and NGINX closes the connections before this process reads either of them.
+          for (let tick = 0; tick < 10; tick += 1) {
+            await new Promise(process.nextTick);
+          }
+          const busyUntil = performance.now() + keepAliveMs;
+          while (performance.now() < busyUntil) {
             // The event loop is busy.
           }
-          expect(new Set(await sendBurst(`${round}-b`))).toEqual(new Set([200]));
+          expect(new Set(await statuses)).toEqual(new Set([200]));
         }
-        expect(server.requests.length).toBeGreaterThanOrEqual(10 * burst);
+        expect(server.requests.length).toBeGreaterThanOrEqual(6 * burst);
         expect(breakers).toEqual([]);
       } finally {
+        agent.destroy();
         await api.close();
       }
     },
