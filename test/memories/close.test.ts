@@ -1,5 +1,11 @@
 // close() ends when everything that is under way has ended, and not before.
-import { activeToken, createResourceServer, type ResourceServerOptions } from '@mtls-bound/core';
+import {
+  activeToken,
+  createResourceServer,
+  type ProblemEvent,
+  type RefusedEvent,
+  type ResourceServerOptions,
+} from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { afterEach, beforeAll, expect, it, vi } from 'vitest';
 import {
@@ -10,7 +16,10 @@ import {
   pretendServer,
   requestWith,
 } from '../support/pretend-server.js';
+import { recordedEvents } from '../support/recorded-events.js';
 
+const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
+const refusals = recordedEvents<RefusedEvent>('mtls-bound:refused');
 let kit: TestKit;
 beforeAll(async () => {
   vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
@@ -142,6 +151,14 @@ it('asks about no further token, and still lets known ones in', async () => {
   );
   expect(await outcomeOf(() => resourceServer.authorize(requestWith('known')))).toBe('admitted');
   expect(server.asked).toHaveLength(asked);
+});
+
+it('a request that a closed server refuses is no problem that alerts', async () => {
+  const { resourceServer } = slowServer();
+  await resourceServer.close();
+  expect(await outcomeOf(() => resourceServer.authorize(requestWith('unknown')))).toBe('shutting_down');
+  expect(refusals.map(({ refusal }) => refusal.code)).toEqual(['shutting_down']);
+  expect(problems).toEqual([]);
 });
 
 it('may be called twice, and when nothing was ever asked', async () => {

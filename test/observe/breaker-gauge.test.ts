@@ -1,4 +1,12 @@
 import { createResourceServer, observeByPrometheus } from '@mtls-bound/core';
+import { observeByOpenTelemetry } from '@mtls-bound/core/opentelemetry';
+import { metrics } from '@opentelemetry/api';
+import {
+  AggregationTemporality,
+  InMemoryMetricExporter,
+  MeterProvider,
+  PeriodicExportingMetricReader,
+} from '@opentelemetry/sdk-metrics';
 import * as client from 'prom-client';
 import { beforeEach, expect, it, vi } from 'vitest';
 
@@ -57,5 +65,45 @@ it('mtls_bound_breaker_open counts breakers: two servers of an issuer, an observ
   expect([await value(early), await value(late)]).toEqual(['0', '0']);
   for (const end of ends) {
     end();
+  }
+});
+
+it('mtls_bound.breaker.open counts breakers: two servers of an issuer, an observer that ends and begins, close()', async () => {
+  const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
+  const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 3_600_000 });
+  metrics.setGlobalMeterProvider(new MeterProvider({ readers: [reader] }));
+  const value = async () => {
+    exporter.reset();
+    await reader.forceFlush();
+    return exporter
+      .getMetrics()
+      .flatMap(({ scopeMetrics }) => scopeMetrics.flatMap((scope) => scope.metrics))
+      .filter(({ descriptor }) => descriptor.name === 'mtls_bound.breaker.open')
+      .flatMap(({ dataPoints }) => dataPoints.map((point) => [point.attributes.issuer, point.value]));
+  };
+  try {
+    const second = { isUp: false };
+    const [one, two] = [create({ isUp: false }), create(second)];
+    let end = observeByOpenTelemetry();
+    await ask(one);
+    await ask(two);
+    expect(await value()).toEqual([[issuer, 2]]);
+
+    end();
+    expect(await value()).toEqual([[issuer, 0]]);
+    end = observeByOpenTelemetry();
+    expect(await value()).toEqual([[issuer, 2]]);
+
+    second.isUp = true;
+    await vi.waitFor(async () => expect(await ask(two)).toBe('token_inactive'));
+    expect(await value()).toEqual([[issuer, 1]]);
+
+    await one.close();
+    await two.close();
+    expect(await value()).toEqual([[issuer, 0]]);
+    end();
+  } finally {
+    metrics.disable();
+    await reader.shutdown();
   }
 });

@@ -64,14 +64,14 @@ async function startFailover(fate: 'reset' | 'silence') {
 
 describe.each(frameworks)('%s', (framework) => {
   it.each([
-    ['reset', 0, 2],
+    ['reset, failuresToOpen: 2', 'reset', 0, 2],
     // The retry must not meet a breaker that the broken connection opened.
-    ['reset', 0, 1],
+    ['reset, failuresToOpen: 1', 'reset', 0, 1],
     // All that were asked about before the first timeout; here one after the other.
-    ['silence', 1, 2],
+    ['silence, failuresToOpen: 2', 'silence', 1, 2],
   ] as const)(
-    'kept-alive connections that end in %s: %s requests are refused, and the breaker stays closed; failuresToOpen: %s',
-    async (fate, expected, failuresToOpen) => {
+    '%s: the breaker stays closed when kept-alive connections die',
+    async (_title, fate, expected, failuresToOpen) => {
       const failover = await startFailover(fate);
       const api = await startApi(framework, pki, {
         issuer: server.issuer,

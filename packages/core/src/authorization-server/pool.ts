@@ -29,7 +29,10 @@ const IDLE_TIME = 10_000;
 export interface Pool {
   /** Returns an agent for one exchange, which remembers the connection that the exchange got. */
   connect(identity: CertificateAndKey | undefined): WatchedAgent;
-  /** Closes the idle connections. Those in use are closed when they have been idle for 10 seconds. */
+  /**
+   * Closes the idle connections of an agent of our own. Those in use are closed when they have been idle for 10 seconds, as are
+   * those of an agent of the user's own: another resource server may share it.
+   */
   close(): void;
 }
 
@@ -59,17 +62,22 @@ export function createPool(ca: ConnectionOptions['ca'], makeByUser: AgentFactory
       'it returned no agent; accepted is a function that returns one',
     );
   }
+  const dropOwn = (agent: Agent): void => {
+    if (makeByUser === undefined) {
+      dropIdleOf(agent);
+    }
+  };
   const drops = { last: Number.NEGATIVE_INFINITY };
   return {
     connect(identity) {
       if (identity !== current.identity) {
         const agent = renewed(make, { ...options, ...identity });
-        dropIdleOf(current.agent);
+        dropOwn(current.agent);
         current = { identity, agent };
       }
       return watch(current.agent, drops);
     },
-    close: () => dropIdleOf(current.agent),
+    close: () => dropOwn(current.agent),
   };
 }
 
