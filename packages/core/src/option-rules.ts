@@ -256,7 +256,8 @@ export class OptionReader {
 
 /** Like every object, `process.env` inherits what other code has added to `Object.prototype`. */
 export function ownVariable(environment: NodeJS.ProcessEnv, name: string): string | undefined {
-  return Object.hasOwn(environment, name) ? environment[name] : undefined;
+  const isInherited = Object.hasOwn(Object.prototype, name) && !Object.hasOwn(environment, name);
+  return isInherited ? undefined : environment[name];
 }
 
 function aroundIt(given: string): string {
