@@ -222,9 +222,9 @@ const explanations: OptionRule<boolean | 'in-production'> = {
 };
 
 /** What helps a developer helps an attacker too: it must not be left on by oversight. */
-function resolveExplain(given: OptionReader, environment: NodeJS.ProcessEnv): boolean {
+function resolveExplain(given: OptionReader, { NODE_ENV }: NodeJS.ProcessEnv): boolean {
   const explain = given.optional('explain', explanations, 'MTLS_BOUND_EXPLAIN') ?? false;
-  if (explain === true && environment.NODE_ENV === 'production') {
+  if (explain === true && NODE_ENV === 'production') {
     throw new ConfigurationError(
       'explain',
       "true was given while NODE_ENV is production; accepted is false, or 'in-production' for who means it",
