@@ -19,16 +19,29 @@ const promises = {
 const grounds = {
   before: async (name) => {
     globalThis.Promise = promises[name]();
-    return (await apis()).createApis;
+    return withPoliciesThatWait(await apis());
   },
   after: async (name) => {
-    const { createApis } = await apis();
+    const loaded = await apis();
     globalThis.Promise = promises[name]();
-    return createApis;
+    return withPoliciesThatWait(loaded);
   },
   realm: inAnotherRealm,
   copies: (name) => withTwoCopies(name),
 };
+
+/** The policy of a route gives a promise, of Node's make in one framework and of the application's in the other. */
+function withPoliciesThatWait({ createApis, parts: { express, koa, jwtAccessTokens } }) {
+  const { everyScope } = express;
+  const ofNode = (policy) => async (request) => policy(request);
+  const ofApplication = (policy) => (request) => new Promise((resolve) => resolve(policy(request)));
+  return (settings) =>
+    createApis(settings, {
+      express: { ...express, requireScopes: (scope) => express.guard(ofNode(everyScope([scope]))) },
+      koa: { ...koa, requireScopes: (scope) => koa.guard(ofApplication(everyScope([scope]))) },
+      jwtAccessTokens,
+    });
+}
 
 /** Evaluates the built packages and the frameworks in a vm context: each global of JavaScript is there a second time. */
 async function inAnotherRealm() {

@@ -46,7 +46,11 @@ export function createJudge(
   }
 
   /** Once for each request, and for its first trouble: that is what `required` would refuse it for. */
-  function report(refusal: RequestRefused, certificate: ClientCertificate | undefined, req: NodeRequest) {
+  function countReported(
+    refusal: RequestRefused,
+    certificate: ClientCertificate | undefined,
+    req: NodeRequest,
+  ) {
     if (reportedRequests.has(req)) {
       return;
     }
@@ -98,7 +102,7 @@ export function createJudge(
       }
       const authorization = new Authorization(token, certificate, isBound, server, req);
       if (trouble !== undefined) {
-        report(trouble, certificate, req);
+        countReported(trouble, certificate, req);
       }
       return authorization;
     },
