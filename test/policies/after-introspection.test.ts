@@ -175,9 +175,9 @@ describe('a resource server, asked again with the Authorization from before the 
     const before = await server.authorize(req);
     const fresh = await server.require(req, before, activeToken);
     expect([before?.scopes, fresh.scopes]).toEqual([['payments:write'], ['accounts:read']]);
-    const require = (scope: string) => outcomeOf(() => server.require(req, before, everyScope([scope])));
-    expect(await require('payments:write')).toBe('scope_insufficient');
-    expect(await require('accounts:read')).toBe('admitted');
+    const outcomeFor = (scope: string) => outcomeOf(() => server.require(req, before, everyScope([scope])));
+    expect(await outcomeFor('payments:write')).toBe('scope_insufficient');
+    expect(await outcomeFor('accounts:read')).toBe('admitted');
     expect(server.require(req, before, () => undefined)).toBe(fresh);
   });
 

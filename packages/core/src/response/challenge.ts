@@ -23,7 +23,13 @@ export interface RefusalSummary {
  */
 export type ErrorBody = (
   refusal: RefusalSummary,
-) => (object & { readonly then?: never }) | string | number | boolean | null | undefined;
+) => (object & NotThenable) | string | number | boolean | null | undefined;
+
+/** What is no promise. */
+interface NotThenable {
+  /** A promise has it, so a value that has it is refused. Default: not there. */
+  readonly then?: never;
+}
 
 /** An HTTP answer, for any framework to send as it is. */
 export interface Answer {
