@@ -49,6 +49,18 @@ describe('authentication', () => {
     ['both, and it is long ago', { acrValues, maxAge: 300 }, { acr: 'myACR', auth_time: now - 301 }, old],
     ['maxAge alone, auth_time as text', { maxAge: 300 }, { auth_time: `${now}` }, old],
     ['both, and it is weak', { acrValues, maxAge: 300 }, { acr: 'other', auth_time: now }, weak],
+    ['maxAge, auth_time ahead within the tolerance', { maxAge: 300 }, { auth_time: now + 30 }, 'passes'],
+    ['maxAge 0, auth_time ahead within the tolerance', { maxAge: 0 }, { auth_time: now + 30 }, 'passes'],
+    ['maxAge, auth_time ahead by a second more', { maxAge: 300 }, { auth_time: now + 31 }, old],
+    ['maxAge, auth_time ahead by a year', { maxAge: 300 }, { auth_time: now + 31_536_000 }, old],
+    ['maxAge, auth_time in milliseconds', { maxAge: 300 }, { auth_time: now * 1000 }, old],
+    ['maxAge, auth_time 1e300', { maxAge: 300 }, { auth_time: 1e300 }, old],
+    ['maxAge, auth_time Infinity', { maxAge: 300 }, { auth_time: Number.POSITIVE_INFINITY }, old],
+    ['maxAge, auth_time -Infinity', { maxAge: 300 }, { auth_time: Number.NEGATIVE_INFINITY }, old],
+    ['maxAge, auth_time NaN', { maxAge: 300 }, { auth_time: Number.NaN }, old],
+    ['maxAge, auth_time null', { maxAge: 300 }, { auth_time: null }, old],
+    ['maxAge, auth_time in a list', { maxAge: 300 }, { auth_time: [now] }, old],
+    ['maxAge, auth_time not there', { maxAge: 300 }, {}, old],
   ])('%s', (_title, requirement, claims, expected) => {
     expect(outcome(authentication(requirement), claims)).toBe(expected);
   });

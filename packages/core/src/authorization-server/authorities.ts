@@ -6,6 +6,7 @@ import type { ClaimRules } from '../policy/claims.js';
 import type { NodeRequest } from '../request/bearer-token.js';
 import type { IssuerSelection } from '../request/issuer-selection.js';
 import { checkedAnswer, type TokenAnswer, type TokenClaims, type TokenReader } from '../token-claims.js';
+import { isPromised } from '../unwaited.js';
 import type { ClientAuthentication } from './client-authentication.js';
 import { untilAborted, withDeadline } from './deadline.js';
 import { createHttp, type HttpRules } from './http.js';
@@ -144,6 +145,11 @@ export function chooserAmong(
       return inOrder;
     }
     const selected = typeof selection === 'function' ? selection(req) : undefined;
+    if (isPromised(selected)) {
+      throw new TypeError(
+        'the option selectIssuer returned a promise; it must return an issuer or undefined',
+      );
+    }
     if (selected !== undefined && !byIssuer.has(selected)) {
       throw new TypeError('the option selectIssuer named an issuer that is not among issuers');
     }

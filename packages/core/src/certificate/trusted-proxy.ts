@@ -2,6 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { ConfigurationError } from '../errors.js';
 import { headerName, type OptionReader, type OptionRule, thumbprints } from '../option-rules.js';
 import type { NodeRequest } from '../request/bearer-token.js';
+import { isPromised } from '../unwaited.js';
 import { type Connection, connectionOf, isUnixSocket } from './connection.js';
 import { headerValues } from './header-values.js';
 import { tlsSocket } from './tls-socket.js';
@@ -78,8 +79,14 @@ const trustRule: OptionRule<TrustedPeers> = {
 function peerTest(given: OptionReader): Test {
   const trust = given.required('trust', trustRule);
   if (typeof trust === 'function') {
-    // Only true is yes: a promise, or any other value that passes for true, is not.
-    return (req) => trust(connectionOf(req)?.remoteAddress, req) === true;
+    // Only true is yes: no other value is, and a promise is a fault of the function.
+    return (req) => {
+      const verdict: unknown = trust(connectionOf(req)?.remoteAddress, req);
+      if (isPromised(verdict)) {
+        throw new TypeError('proxyHeader().trust returned a promise; it must return true or false');
+      }
+      return verdict === true;
+    };
   }
   const names = typeof trust === 'string' ? [trust] : [...trust];
   const trustsUnix = names.includes('unix');

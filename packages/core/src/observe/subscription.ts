@@ -1,5 +1,6 @@
 import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel';
 import { functionLike, OptionReader } from '../option-rules.js';
+import { isPromised } from '../unwaited.js';
 import {
   type AdmittedEvent,
   type BreakerEvent,
@@ -10,7 +11,10 @@ import {
   type RefusedEvent,
 } from './events.js';
 
-/** What an observer wants to hear of. It must not throw: that would end the process. */
+/**
+ * The functions of an observer, by what they hear of. One that throws, or returns a promise that rejects, harms no request: the
+ * first failure of each is the process warning `MTLS_BOUND_OBSERVER_FAILED`.
+ */
 export interface Observer {
   /** A request was let in. */
   readonly admitted?: (event: AdmittedEvent) => void;
@@ -27,7 +31,10 @@ export interface Observer {
   readonly breaker?: (event: BreakerEvent) => void;
   /** An operator must mend something. */
   readonly problem?: (event: ProblemEvent) => void;
-  /** In the context of the request; what it returns is called at the end, with what came of it and the seconds it took. */
+  /**
+   * Called in the context of the request. A function that it returns is called at the end, with what came of the question and the
+   * seconds that it took.
+   */
   readonly introspection?: (
     event: IntrospectionEvent,
   ) => (outcome: NonNullable<IntrospectionEvent['outcome']>, seconds: number) => void;
@@ -49,13 +56,15 @@ export function observe(observer: Observer): () => void {
       return [];
     }
     const channel = `mtls-bound:${name}`;
-    subscribe(channel, listener);
-    return [() => unsubscribe(channel, listener)];
+    const guarded = harmless(name, listener);
+    subscribe(channel, guarded);
+    return [() => unsubscribe(channel, guarded)];
   });
   const introspection = given.optional('introspection', functionOrNothing) as Observer['introspection'];
   const breaker = given.optional('breaker', functionOrNothing) as Observer['breaker'];
+  const tellBreaker = breaker && harmless('breaker', breaker);
   for (const event of openBreakerEvents()) {
-    breaker?.(event);
+    tellBreaker?.(event);
   }
   return introspection === undefined ? all(ends) : all([...ends, traced(introspection)]);
 }
@@ -66,19 +75,65 @@ const all = (ends: readonly (() => unknown)[]) => (): void => {
   }
 };
 
+/**
+ * Calls a function of an observer. What it throws or rejects with is a process warning, the first time: on a diagnostics channel
+ * it would end the process. A failure is no event, which the failing function might hear of.
+ */
+function harmless<Arguments extends unknown[]>(
+  name: string,
+  tell: (...about: Arguments) => unknown,
+): (...about: Arguments) => unknown {
+  let hasFailed = false;
+  const failed = (): void => {
+    if (!hasFailed) {
+      hasFailed = true;
+      // Not what it threw: that may hold anything.
+      process.emitWarning(
+        `observe(): the function ${name} failed; expected is one that neither throws nor rejects`,
+        {
+          type: 'MtlsBoundWarning',
+          code: 'MTLS_BOUND_OBSERVER_FAILED',
+        },
+      );
+    }
+  };
+  const settle = async (outcome: unknown): Promise<void> => {
+    try {
+      await outcome;
+    } catch {
+      failed();
+    }
+  };
+  return (...about) => {
+    try {
+      const outcome = tell(...about);
+      if (isPromised(outcome)) {
+        void settle(outcome);
+      }
+      return outcome;
+    } catch {
+      failed();
+      return undefined;
+    }
+  };
+}
+
 function traced(begin: NonNullable<Observer['introspection']>): () => unknown {
-  const underWay = new WeakMap<
-    IntrospectionEvent,
-    { readonly end: ReturnType<typeof begin>; readonly at: number }
-  >();
+  const underWay = new WeakMap<IntrospectionEvent, { readonly end: unknown; readonly at: number }>();
+  const beginSafely = harmless('introspection', begin);
+  const endSafely = harmless('introspection', (end: unknown, event: IntrospectionEvent, seconds: number) =>
+    typeof end === 'function' ? end(event.outcome ?? 'internal_error', seconds) : undefined,
+  );
   const nothing = (): void => undefined;
   const subscribers = {
     start: (event: IntrospectionEvent) => {
-      underWay.set(event, { end: begin(event), at: performance.now() });
+      underWay.set(event, { end: beginSafely(event), at: performance.now() });
     },
     asyncEnd: (event: IntrospectionEvent) => {
       const known = underWay.get(event);
-      known?.end(event.outcome ?? 'internal_error', (performance.now() - known.at) / 1000);
+      if (known !== undefined) {
+        endSafely(known.end, event, (performance.now() - known.at) / 1000);
+      }
     },
     end: nothing,
     asyncStart: nothing,
