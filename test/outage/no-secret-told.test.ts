@@ -67,7 +67,12 @@ async function refusal(method: string, more: ResourceServerOptions = {}): Promis
     metadata: { introspection_endpoint: `${server.issuer}/introspect?code=${functionKey}` },
     explain: true,
     ...more,
-    http: { ca: pki.ca.cert, timeout: 0.3, failuresToOpen: 2, ...more.http },
+    http: {
+      ...(more.http?.fetch === undefined && { ca: pki.ca.cert }),
+      timeout: 0.3,
+      failuresToOpen: 2,
+      ...more.http,
+    },
   });
   const headers = { 'x-test-client-certificate': kit.certificate.thumbprint };
   const rawHeaders = ['Authorization', `Bearer ${token}`];
