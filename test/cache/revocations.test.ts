@@ -156,13 +156,13 @@ describe('what revoke() takes', () => {
 
   it.each([
     [{ token: 't' }],
-    [{ tokenHash: 'h' }],
+    [{ tokenHash: thumbprint }],
     [{ subject: 's' }],
     [{ clientId: 'c' }],
-    [{ thumbprint: 'p' }],
+    [{ thumbprint }],
     [{ subject: 's', issuer: 'https://as.example.com' }],
     [{ clientId: 'c', issuer: 'https://as.example.com' }],
-    [{ thumbprint: 'p', issuer: 'https://as.example.com' }],
+    [{ thumbprint, issuer: 'https://as.example.com' }],
   ])('%j', (revocation) => {
     expect(checkedRevocation(revocation, issuers)).toBe(revocation);
   });
@@ -196,8 +196,20 @@ describe('what revoke() takes', () => {
   });
 
   it.each([
+    [{ token: 'Bearer abc' }, 'token is an access token, without its scheme'],
+    [{ token: 'a'.repeat(16_385) }, 'token is an access token, without its scheme'],
+    [{ tokenHash: 'ab'.repeat(32) }, 'tokenHash is SHA-256 in base64url'],
+    [{ tokenHash: `${thumbprint}=` }, 'tokenHash is SHA-256 in base64url'],
+    [{ thumbprint: 'AB:CD' }, 'thumbprint is SHA-256 in base64url'],
+    [{ subject: 'a'.repeat(1_001) }, 'subject has 1,000 characters at most'],
+    [{ clientId: 'a'.repeat(1_001) }, 'clientId has 1,000 characters at most'],
+  ])('a value that no token could have is refused: %#', (given, message) => {
+    expect(() => checkedRevocation(given, issuers)).toThrow(`revoke(): ${message}`);
+  });
+
+  it.each([
     [{ token: 't', issuer: 'https://as.example.com' }],
-    [{ tokenHash: 'h', issuer: 'https://as.example.com' }],
+    [{ tokenHash: thumbprint, issuer: 'https://as.example.com' }],
     [{ subject: 's', issuer: 'https://other.example.com' }],
     [{ subject: 's', issuer: '' }],
     [{ clientId: 'c', issuer: null }],

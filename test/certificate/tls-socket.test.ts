@@ -219,6 +219,22 @@ describe('the source alone', () => {
     expect(socket.getPeerX509Certificate).toHaveBeenCalledTimes(1);
   });
 
+  it.each<[string, object, boolean]>([
+    ['every handshake was good', { authorized: true, authorizationError: null }, true],
+    ['the only handshake was good', { authorized: true }, true],
+    [
+      'a later handshake was not, which Node tells by the error alone',
+      { authorized: true, authorizationError: 'DEPTH_ZERO_SELF_SIGNED_CERT' },
+      false,
+    ],
+    ['none was good', { authorized: false, authorizationError: 'DEPTH_ZERO_SELF_SIGNED_CERT' }, false],
+    ['the connection does not say', {}, false],
+    ['the connection says something else', { authorized: 'yes' }, false],
+  ])('a certificate counts as verified: %s', (_title, verdict, expected) => {
+    const socket = { encrypted: true, getPeerX509Certificate: () => ({ raw: pki.alice.der }), ...verdict };
+    expect(tlsSocket()(request(socket))?.verified).toBe(expected);
+  });
+
   it('reads the certificate again where the handshake can not be told', () => {
     const socket = { encrypted: true, getPeerX509Certificate: vi.fn(() => ({ raw: pki.alice.der })) };
     expect(tlsSocket()(request(socket))?.thumbprint).toBe(pki.alice.thumbprint);

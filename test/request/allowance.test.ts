@@ -1,6 +1,7 @@
 import { afterAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { RequestRefused } from '../../packages/core/src/errors.js';
 import { FloodGuard, type FloodRules } from '../../packages/core/src/request/flood-guard.js';
+import type { TokenClaims } from '../../packages/core/src/token-claims.js';
 
 let seconds = 0;
 const clock = vi.spyOn(performance, 'now').mockImplementation(() => seconds * 1_000);
@@ -16,12 +17,21 @@ const address = '198.51.100.7';
 const guardWith = (more: Partial<FloodRules> = {}): FloodGuard =>
   new FloodGuard({ maxInactive: 3, window: 60, address: undefined, exempt: undefined, ...more });
 
+let turn = 0;
+
+/** Has a token asked about for `source`, which turns out to be active or not. */
+function learn(guard: FloodGuard, source: readonly string[], isActive: boolean): Promise<unknown> {
+  turn += 1;
+  const answer = isActive ? ({} as TokenClaims) : 'token_inactive';
+  return guard.learn(source, `token ${turn}`, { ask: async () => answer, recall: async () => undefined });
+}
+
 /** Sends tokens that turn out to be active (`+`) or not (`-`), in turn. The last says how it was answered: 429 with seconds. */
-function answerTo(guard: FloodGuard, tokens: string, sender = thumbprint): string {
+async function answerTo(guard: FloodGuard, tokens: string, sender = thumbprint): Promise<string> {
   let answer = '';
   for (const token of tokens) {
     try {
-      guard.count(guard.admit({} as never, sender), token === '+');
+      await learn(guard, guard.sourceOf({} as never, sender), token === '+');
       answer = 'looked at';
     } catch (error) {
       expect(error).toBeInstanceOf(RequestRefused);
@@ -44,8 +54,8 @@ describe('the allowance of a source', () => {
     ['++++++----', '429, 20'],
     ['-++++++---', 'looked at'],
     ['-++++++----', '429, 20'],
-  ])('%s is answered: %s', (tokens, expected) => {
-    expect(answerTo(guardWith(), tokens)).toBe(expected);
+  ])('%s is answered: %s', async (tokens, expected) => {
+    expect(await answerTo(guardWith(), tokens)).toBe(expected);
   });
 
   it.each([
@@ -62,45 +72,109 @@ describe('the allowance of a source', () => {
     [60, '----', '429, 20'],
     [3_600, '---', 'looked at'],
     [3_600, '----', '429, 20'],
-  ])('used up, and %s seconds later %s: %s', (later, tokens, expected) => {
+  ])('used up, and %s seconds later %s: %s', async (later, tokens, expected) => {
     const guard = guardWith();
-    answerTo(guard, '---');
+    await answerTo(guard, '---');
     seconds += later;
-    expect(answerTo(guard, tokens)).toBe(expected);
+    expect(await answerTo(guard, tokens)).toBe(expected);
   });
 
-  it('comes back while tokens are counted, too', () => {
+  it('comes back while tokens are counted, too', async () => {
     const guard = guardWith();
-    answerTo(guard, '--');
+    await answerTo(guard, '--');
     seconds += 10;
-    answerTo(guard, '-');
+    await answerTo(guard, '-');
     seconds += 10;
-    expect(answerTo(guard, '-')).toBe('looked at');
-    expect(answerTo(guard, '-')).toBe('429, 20');
+    expect(await answerTo(guard, '-')).toBe('looked at');
+    expect(await answerTo(guard, '-')).toBe('429, 20');
   });
 
-  it('is never less than none, however many were under way at once', () => {
+  it('questions at once are no more than the allowance, and the others are refused when it is used up', async () => {
     const guard = guardWith();
-    const sources = Array.from({ length: 10 }, () => guard.admit({} as never, thumbprint));
-    for (const source of sources) {
-      guard.count(source, false);
+    const ends: (() => void)[] = [];
+    const ask = vi.fn(
+      () => new Promise<'token_inactive'>((resolve) => ends.push(() => resolve('token_inactive'))),
+    );
+    const source = guard.sourceOf({} as never, thumbprint);
+    const answers = Array.from({ length: 10 }, (_, i) =>
+      guard.learn(source, `made up ${i}`, { ask, recall: async () => undefined }).catch(({ code }) => code),
+    );
+    await vi.waitFor(() => expect(ask).toHaveBeenCalledTimes(3));
+    ends.splice(0).forEach((end) => void end());
+    expect(await Promise.all(answers)).toEqual([
+      ...Array(3).fill('token_inactive'),
+      ...Array(7).fill('too_many_inactive_tokens'),
+    ]);
+    expect(ask).toHaveBeenCalledTimes(3);
+  });
+
+  it('a client with many good tokens at once waits for its own questions, and is refused none', async () => {
+    const guard = guardWith();
+    const claims = {} as TokenClaims;
+    let most = 0;
+    let underWay = 0;
+    const ask = async () => {
+      underWay += 1;
+      most = Math.max(most, underWay);
+      await new Promise((resolve) => setImmediate(resolve));
+      underWay -= 1;
+      return claims;
+    };
+    const source = guard.sourceOf({} as never, thumbprint);
+    const answers = await Promise.all(
+      Array.from({ length: 200 }, (_, i) =>
+        guard.learn(source, `good ${i}`, { ask, recall: async () => undefined }),
+      ),
+    );
+    expect(new Set(answers)).toEqual(new Set([claims]));
+    expect(most).toBe(3);
+  });
+
+  it('trouble gives back what was taken', async () => {
+    const guard = guardWith();
+    const source = guard.sourceOf({} as never, thumbprint);
+    const trouble = { ask: () => Promise.reject(new Error('away')), recall: async () => undefined };
+    for (let i = 0; i < 10; i += 1) {
+      await expect(guard.learn(source, `unlucky ${i}`, trouble)).rejects.toThrow('away');
     }
-    expect(answerTo(guard, '-')).toBe('429, 20');
+    expect(await answerTo(guard, '---')).toBe('looked at');
   });
 
-  it('is remembered through any number of sources whose tokens are active', () => {
+  it('one token costs one, however often it is sent meanwhile', async () => {
     const guard = guardWith();
-    answerTo(guard, '---');
+    const source = guard.sourceOf({} as never, thumbprint);
+    const ask = vi.fn(async () => 'token_inactive' as const);
+    await Promise.all(
+      Array.from({ length: 20 }, () => guard.learn(source, 'one', { ask, recall: async () => undefined })),
+    );
+    expect(ask).toHaveBeenCalledOnce();
+    expect(await answerTo(guard, '--')).toBe('looked at');
+    expect(await answerTo(guard, '-')).toBe('429, 20');
+  });
+
+  it('a token that a cache knows passes without an allowance', async () => {
+    const guard = guardWith();
+    await answerTo(guard, '---');
+    const claims = {} as TokenClaims;
+    const ask = vi.fn();
+    const source = guard.sourceOf({} as never, thumbprint);
+    expect(await guard.learn(source, 'known', { ask, recall: async () => claims })).toBe(claims);
+    expect(ask).not.toHaveBeenCalled();
+  });
+
+  it('is displaced by more than 20,000 sources that come after it', async () => {
+    const guard = guardWith();
+    await answerTo(guard, '---');
     for (let i = 0; i < 20_001; i += 1) {
-      guard.count([`client ${i}`], true);
+      await learn(guard, [`client ${i}`], true);
     }
-    expect(answerTo(guard, '-')).toBe('429, 20');
+    expect(await answerTo(guard, '-')).toBe('looked at');
   });
 });
 
 describe('the sources of a request', () => {
   const sourcesOf = (given: string | undefined, sender?: string) =>
-    guardWith({ address: () => given }).admit({} as never, sender);
+    guardWith({ address: () => given }).sourceOf({} as never, sender);
 
   it.each<[string, string | undefined, string | undefined, string[]]>([
     ['certificate and address', address, thumbprint, [thumbprint, address]],
@@ -113,7 +187,7 @@ describe('the sources of a request', () => {
   });
 
   it('are without an address where the connection is somebody else’s', () => {
-    expect(guardWith().admit({ socket: { remoteAddress: address } } as never, thumbprint)).toEqual([
+    expect(guardWith().sourceOf({ socket: { remoteAddress: address } } as never, thumbprint)).toEqual([
       thumbprint,
     ]);
   });
@@ -130,22 +204,26 @@ describe('the sources of a request', () => {
     expect(JSON.stringify(sourcesOf(one)) === JSON.stringify(sourcesOf(other))).toBe(isSame);
   });
 
-  it('are counted each by itself: one that is used up is enough, the longest wait is told', () => {
+  it('are counted each by itself: one that is used up is enough, the longest wait is told', async () => {
     const guard = guardWith({ address: () => address });
-    answerTo(guard, '---', 'one');
-    expect(answerTo(guard, '-', 'another')).toBe('429, 20');
+    await answerTo(guard, '---', 'one');
+    expect(await answerTo(guard, '-', 'another')).toBe('429, 20');
     const byCertificate = guardWith({ address: () => undefined });
-    answerTo(byCertificate, '---', 'one');
-    expect(answerTo(byCertificate, '-', 'another')).toBe('looked at');
+    await answerTo(byCertificate, '---', 'one');
+    expect(await answerTo(byCertificate, '-', 'another')).toBe('looked at');
   });
 
-  it('wait for the one that is used up the longest', () => {
+  it('wait for the one that is used up the longest', async () => {
     const guard = guardWith({ address: () => address });
-    guard.count([thumbprint, thumbprint, thumbprint], false);
+    for (let i = 0; i < 3; i += 1) {
+      await learn(guard, [thumbprint], false);
+    }
     seconds += 5;
-    guard.count([address, address, address], false);
+    for (let i = 0; i < 3; i += 1) {
+      await learn(guard, [address], false);
+    }
     seconds += 5;
-    expect(answerTo(guard, '-')).toBe('429, 15');
+    expect(await answerTo(guard, '-')).toBe('429, 15');
   });
 
   it.each([
@@ -153,13 +231,13 @@ describe('the sources of a request', () => {
     [false, [thumbprint]],
     ['yes', [thumbprint]],
   ])('exempt says %j: %j', (says, expected) => {
-    expect(guardWith({ exempt: () => says as never }).admit({} as never, thumbprint)).toEqual(expected);
+    expect(guardWith({ exempt: () => says as never }).sourceOf({} as never, thumbprint)).toEqual(expected);
   });
 
   it('are asked of the request itself', () => {
     const req = { headers: { 'x-probe': 'ours' } } as never;
     const [exempt, ofRequest] = [vi.fn(() => false), vi.fn(() => address)];
-    guardWith({ exempt, address: ofRequest }).admit(req, undefined);
+    guardWith({ exempt, address: ofRequest }).sourceOf(req, undefined);
     expect([exempt.mock.calls, ofRequest.mock.calls]).toEqual([[[req]], [[req]]]);
   });
 });

@@ -4,6 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { RequestRefused } from '../../packages/core/src/errors.js';
 import { readRevocationRequest } from '../../packages/core/src/request/revocation-request.js';
 
+const hash43 = 'bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2';
+const noForm43 = (name: string) => `revocation_malformed: ${name} is not in a form that a token could have`;
 const form = 'application/x-www-form-urlencoded';
 
 interface Sent {
@@ -47,14 +49,20 @@ describe.each<[string, (fields: [string, string][]) => Sent]>([
       'its hint first',
       [
         ['token_type_hint', 'refresh_token'],
-        ['token', 'a b+c'],
+        ['token', 'a.b-c'],
       ],
-      { token: 'a b+c' },
+      { token: 'a.b-c' },
     ],
-    ['token_hash', [['token_hash', 'x']], { tokenHash: 'x' }],
+    ['token_hash', [['token_hash', hash43]], { tokenHash: hash43 }],
     ['sub', [['sub', 'álice']], { subject: 'álice' }],
     ['client_id', [['client_id', 'app']], { clientId: 'app' }],
-    ['x5t#S256', [['x5t#S256', 'x']], { thumbprint: 'x' }],
+    ['x5t#S256', [['x5t#S256', hash43]], { thumbprint: hash43 }],
+    ['a hash in hex', [['token_hash', 'ab'.repeat(32)]], noForm43('token_hash')],
+    ['a hash in standard base64', [['token_hash', `${'+'.repeat(43)}=`]], noForm43('token_hash')],
+    ['a fingerprint with colons', [['x5t#S256', 'AB:CD:EF']], noForm43('x5t#S256')],
+    ['a token with its scheme', [['token', 'Bearer abc']], noForm43('token')],
+    ['a subject of 1,000 characters', [['sub', 'a'.repeat(1_000)]], { subject: 'a'.repeat(1_000) }],
+    ['a subject of 1,001 characters', [['sub', 'a'.repeat(1_001)]], noForm43('sub')],
     ['nothing', [], notOne],
     ['the hint alone', [['token_type_hint', 'access_token']], notOne],
     [
@@ -84,7 +92,11 @@ it.each<[string, Sent, unknown]>([
   ['by PUT', { method: 'PUT', parsed: { token: 'a' } }, noForm],
   ['JSON', { type: 'application/json', parsed: { token: 'a' } }, noForm],
   ['of a type that only ends alike', { type: `x-${form}`, pieces: ['token=a'] }, noForm],
-  ['of 65,536 bytes', { pieces: ['token=', 'a'.repeat(65_530)] }, { token: 'a'.repeat(65_530) }],
+  [
+    'of 65,536 bytes',
+    { pieces: ['token=abc&x=', 'a'.repeat(65_536 - 'token=abc&x='.length)] },
+    { token: 'abc' },
+  ],
   [
     'of 65,537 bytes',
     { pieces: ['token=', 'a'.repeat(65_531)] },

@@ -81,9 +81,9 @@ export interface RevocationOptions {
 /** How many tokens that turn out not to be active a client may send. */
 export interface FloodGuardOptions {
   /**
-   * Unknown tokens in a row that turn out not to be active, by client certificate and by address (of IPv6 its /64);
-   * then further unknown ones get 429, while known ones pass. They are given back evenly over `window`, and one by each
-   * that is active. Default 100; from 1 to 1,000,000.
+   * Unknown tokens that turn out not to be active, by client certificate and by address (of IPv6 its /64). Then further
+   * unknown tokens get 429, while known ones pass. A token counts from when the authorization server is asked. What counted
+   * comes back evenly over `window`, at once if the token is active, and one more with it. Default 100; from 1 to 1,000,000.
    */
   readonly maxInactive?: number;
   /** Seconds after which all of them are given back. Default 60; from 1 to 86,400. */

@@ -37,6 +37,7 @@ const refusals = {
     description: 'The Authorization header is not of the form Bearer <token>',
   },
   credentials_repeated: { ...malformed, description: 'The Authorization header is repeated' },
+  headers_too_many: { ...malformed, description: 'The request has too many header lines' },
   credentials_too_long: { ...malformed, description: 'The access token is too long' },
   credentials_in_query: {
     ...malformed,

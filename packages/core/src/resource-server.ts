@@ -161,17 +161,22 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     report('binding_not_enforced', notEnforced);
   }
 
-  /** The same, but only when the client may have it asked; what comes of it counts for or against the client. */
-  function guarded(asked: Asked, req: NodeRequest, thumbprint: string | undefined): Asked {
-    return {
-      ...asked,
-      read: async (token) => {
-        const source = floodGuard?.admit(req, thumbprint) ?? [];
-        const answer = await during(interactionOf(req), () => asked.read(token));
-        floodGuard?.count(source, typeof answer !== 'string');
-        return answer;
-      },
+  /** Learns about a token at the expense of the client that sends it, which may have used up its allowance. */
+  function learnFor(
+    token: string,
+    asked: Asked,
+    thumbprint: string | undefined,
+    req: NodeRequest,
+  ): Promise<TokenAnswer> {
+    const source = floodGuard?.sourceOf(req, thumbprint) ?? [];
+    const ask = async () => {
+      // The request may have waited for its turn: by now the server may be closed, or the token known.
+      refuseWhenClosed();
+      return cache.known(token, asked) ?? during(interactionOf(req), () => cache.learn(token, asked));
     };
+    return floodGuard === undefined || source.length === 0
+      ? ask()
+      : floodGuard.learn(source, `${asked.id} ${token}`, { ask, recall: () => cache.recall(token, asked) });
   }
 
   /** What is under way is waited for; nothing new is asked. */
@@ -215,7 +220,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     req: NodeRequest,
   ): Promise<Authorization> {
     try {
-      const answer = await cache.learn(token, guarded(asked, req, certificate?.thumbprint));
+      const answer = await learnFor(token, asked, certificate?.thumbprint, req);
       return admit(answer, certificate, req);
     } catch (thrown) {
       return refuse(thrown, certificate, req);

@@ -45,7 +45,7 @@ export interface Known {
 }
 
 /** When something was revoked, in milliseconds since the epoch. */
-interface Record {
+interface Moment {
   /** By the clock of the process that revoked: what an issued-at time is compared with. */
   readonly revokedAt: number;
   /** By our own clock, when this process heard of it: what our own questions are dated by. */
@@ -54,6 +54,9 @@ interface Record {
 
 // More than any flood of revocations that a fleet should see; the oldest goes first.
 const MAX_RECORDS = 100_000;
+
+/** Characters of a name that a record keeps as it is. */
+const MAX_PLAIN_LENGTH = 64;
 
 /** Seconds by which the clocks of a fleet may differ. */
 const CLOCK_DIFFERENCE = 5;
@@ -64,7 +67,7 @@ const CLOCK_DIFFERENCE = 5;
  * about anew, one that speaks for itself is refused. Nothing of it outlives the process.
  */
 export class Revocations {
-  readonly #at: LRUCache<string, Record>;
+  readonly #at: LRUCache<string, Moment>;
   readonly #maxAgeWhileLost: number;
   #isLost = false;
   /** Milliseconds since the epoch: a revocation may have been missed before. */
@@ -146,7 +149,7 @@ export class Revocations {
   }
 
   /** The revocations that concern a token. What a token does not say is looked up under no name. */
-  #recordsOf({ tokenHash, token }: Known): readonly Record[] {
+  #recordsOf({ tokenHash, token }: Known): readonly Moment[] {
     const ofToken = this.#at.get(`token ${tokenHash}`);
     if (ofToken !== undefined) {
       return [{ revokedAt: Number.POSITIVE_INFINITY, heardAt: Number.POSITIVE_INFINITY }];
@@ -167,8 +170,30 @@ export class Revocations {
 }
 
 /** An answer is dated by our own clock, an issued-at time by the clock of the authorization server. */
-function isOlder({ asOf, wasAsked }: Known, { revokedAt, heardAt }: Record): boolean {
+function isOlder({ asOf, wasAsked }: Known, { revokedAt, heardAt }: Moment): boolean {
   return asOf <= (wasAsked ? heardAt : Math.max(revokedAt, heardAt));
+}
+
+type Kind = (typeof revocationKinds)[number];
+
+const hashForm = { accepted: 'is SHA-256 in base64url: 43 characters without padding', test: /^[\w-]{43}$/ };
+const nameForm = { accepted: 'has 1,000 characters at most', test: /^.{1,1000}$/s };
+
+/** What each kind looks like where it can match. A revocation that matches nothing would seem to work. */
+const forms: Readonly<Record<Kind, { readonly accepted: string; readonly test: RegExp }>> = {
+  token: {
+    accepted: 'is an access token, without its scheme: 16,384 characters at most (RFC 6750 §2.1)',
+    test: /^[\w\-.~+/]{1,16384}=*$/,
+  },
+  tokenHash: hashForm,
+  thumbprint: hashForm,
+  subject: nameForm,
+  clientId: nameForm,
+};
+
+/** Whether a value is in a form that a token could have. */
+export function couldMatch(kind: string, value: string): boolean {
+  return Object.hasOwn(forms, kind) && value.length <= 20_000 && forms[kind as Kind].test.test(value);
 }
 
 /** Throws `TypeError` for what is no revocation, and for one that could concern no token of these issuers. */
@@ -183,6 +208,9 @@ export function checkedRevocation(given: unknown, issuers: readonly string[]): R
     throw new TypeError(
       `revoke() takes one of { ${revocationKinds.join(' }, { ')} }, with a non-empty string`,
     );
+  }
+  if (!couldMatch(kind, value)) {
+    throw new TypeError(`revoke(): ${kind} ${forms[kind as Kind].accepted}`);
   }
   if (issuer !== undefined && !(issuerScopedKinds.includes(kind) && issuers.includes(issuer as string))) {
     throw new TypeError(
@@ -215,7 +243,8 @@ function recordKey(revocation: Revocation): string {
 
 /** An issuer and a kind have no blanks, so no two triples give one key. */
 function keyOf(kind: string, value: string, issuer = ''): string {
-  return `${kind} ${issuer} ${value}`;
+  // So many records must not take the more memory, the longer the names are that a client chose.
+  return `${kind} ${issuer} ${value.length > MAX_PLAIN_LENGTH ? hashOf(value) : value}`;
 }
 
 function thumbprintIn(confirmation: unknown): unknown {

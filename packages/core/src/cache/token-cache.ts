@@ -104,6 +104,18 @@ export class TokenCache {
     return this.#learn(tokenHash + asked.id, tokenHash, token, asked);
   }
 
+  /** Returns what this process or, by the shared cache, another one knows. The authorization server is not asked. */
+  async recall(token: string, asked: Asked): Promise<TokenAnswer | undefined> {
+    const known = this.known(token, asked);
+    if (known !== undefined) {
+      return known;
+    }
+    const tokenHash = hashOf(token);
+    const key = tokenHash + asked.id;
+    const shared = this.#sharedFor(key, asked);
+    return shared && this.#look(shared, `${tokenHash} ${asked.sharedId}`, key, tokenHash, false);
+  }
+
   /** Asks whatever is known. That the token is good is not remembered, that it is not is. */
   confirm(token: string, asked: Asked): Promise<TokenAnswer> {
     const key = hashOf(token) + asked.id;
@@ -149,16 +161,21 @@ export class TokenCache {
     asked: Asked,
     ask: () => Promise<TokenAnswer>,
   ): Promise<TokenAnswer> {
-    const shared = this.#shared;
-    const previous = this.#active.peek(key);
-    const isRevoked = previous !== undefined && this.#revocations.isRevoked(previous);
-    // Another process's signature check would cost more to fetch than to do; and what was revoked nobody else knows better.
-    if (shared === undefined || !asked.isServer || isRevoked) {
+    const shared = this.#sharedFor(key, asked);
+    if (shared === undefined) {
       return ask();
     }
     const name = `${tokenHash} ${asked.sharedId}`;
     const look = (isWaiting: boolean) => this.#look(shared, name, key, tokenHash, isWaiting);
     return (await look(false)) ?? shared.askOnce(name, () => look(true), ask);
+  }
+
+  /** The tier where another process's answer may be; `undefined` if there is none that is worth a look. */
+  #sharedFor(key: string, asked: Asked): SharedCache | undefined {
+    const previous = this.#active.peek(key);
+    const isRevoked = previous !== undefined && this.#revocations.isRevoked(previous);
+    // A signature check costs less than to fetch another process's; and no other process knows better what was revoked.
+    return asked.isServer && !isRevoked ? this.#shared : undefined;
   }
 
   async #look(

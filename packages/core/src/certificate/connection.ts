@@ -8,6 +8,7 @@ export type Connection = Partial<
     TLSSocket,
     | 'encrypted'
     | 'authorized'
+    | 'authorizationError'
     | 'getPeerX509Certificate'
     | 'getProtocol'
     | 'getCipher'

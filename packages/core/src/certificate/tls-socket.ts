@@ -10,8 +10,10 @@ const certificateOf = perHandshake((connection): ClientCertificate | undefined =
   if (der === undefined || der.length === 0) {
     return undefined;
   }
-  // Meaningful now that there is a certificate: a resumed TLS 1.3 session without one is `authorized` on Node 20.
-  return new ClientCertificate(der, { verified: connection.authorized === true });
+  // Meaningful now that there is a certificate: a resumed TLS 1.3 session without one is `authorized` on Node 20. Node never
+  // takes `authorized` back: only the error tells that a later handshake of the connection was not.
+  const verified = connection.authorized === true && (connection.authorizationError ?? null) === null;
+  return new ClientCertificate(der, { verified });
 });
 
 /**

@@ -5,6 +5,7 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
   credentials_missing: 'send the token; a proxy may have taken the header away',
   credentials_malformed: 'no quotes, commas or line ends around the token',
   credentials_repeated: 'send it once',
+  headers_too_many: 'send fewer, or raise maxHeadersCount of the server',
   credentials_too_long: 'issue smaller or opaque tokens',
   credentials_in_query: 'use the header, and get a new token: that one is in logs',
   credentials_in_body: 'use the header',

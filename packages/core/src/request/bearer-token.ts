@@ -20,6 +20,7 @@ const bearerScheme = /^bearer(?![\w!#$%&'*+\-.^`|~])/i;
  * @param body what a form parser made of the body, when one ran before
  */
 export function readBearerToken(req: NodeRequest, body: unknown): string {
+  refuseCutHeaders(req);
   refuseTokenInQuery(req.url);
   refuseTokenInForm(req.headers['content-type'], body);
   const credentials = soleAuthorization(req.rawHeaders);
@@ -32,6 +33,25 @@ export function readBearerToken(req: NodeRequest, body: unknown): string {
     return token;
   }
   throw new RequestRefused(bearerScheme.test(credentials) ? 'credentials_malformed' : 'credentials_missing');
+}
+
+/** Header lines that Node keeps of a request of HTTP/1.1 where `server.maxHeadersCount` is not set. */
+const DEFAULT_MAX_HEADERS = 1_000;
+
+/**
+ * Refuses a request with as many header lines as Node keeps: it drops further ones without a word, and a second certificate,
+ * secret or token may be among them. HTTP/2 refuses such a request by itself.
+ */
+function refuseCutHeaders(req: NodeRequest): void {
+  if ('stream' in req) {
+    return;
+  }
+  const { server } = (req.socket ?? {}) as { server?: { maxHeadersCount?: unknown } };
+  const limit = typeof server?.maxHeadersCount === 'number' ? server.maxHeadersCount : DEFAULT_MAX_HEADERS;
+  // 0 has Node keep every line.
+  if (limit > 0 && req.rawHeaders.length >= 2 * limit) {
+    throw new RequestRefused('headers_too_many');
+  }
 }
 
 /** Node's `req.headers.authorization` silently keeps the first of several lines: only `rawHeaders` shows them all. */

@@ -1,91 +1,169 @@
 import ipaddr from 'ipaddr.js';
 import { LRUCache } from 'lru-cache';
 import { RequestRefused } from '../errors.js';
+import type { TokenAnswer } from '../token-claims.js';
 import type { NodeRequest } from './bearer-token.js';
 
 /** How many tokens that turn out not to be active one source may have the authorization server asked about. */
 export interface FloodRules {
-  /** In a row; they are given back evenly over `window`, and one by each token that is active. */
+  /** The allowance of a source. It comes back evenly over `window`, and one more with each token that is active. */
   readonly maxInactive: number;
   /** Seconds. */
   readonly window: number;
-  /** The client's address; undefined where the connection's is somebody else's. */
+  /** The client's address; undefined where the connection's address is not the client's. */
   readonly address: ((req: NodeRequest) => string | undefined) | undefined;
   readonly exempt: ((req: NodeRequest) => boolean) | undefined;
 }
 
-/** Where a request comes from, as far as it is counted. */
+/** Where a request comes from, as far as it is counted: its certificate, its address. */
 export type Source = readonly string[];
 
-interface Allowance {
-  left: number;
-  /** By the monotonic clock, in milliseconds. */
-  at: number;
+/** Two ways to learn about a token. */
+export interface Lookups {
+  /** Asks the authorization server where no cache knows the token. */
+  readonly ask: () => Promise<TokenAnswer>;
+  /** Looks into the caches alone. */
+  readonly recall: () => Promise<TokenAnswer | undefined>;
 }
 
-// A flood from more sources than these pushes out who was counted longest ago: memory is bounded, whatever comes.
+interface Account {
+  /** What may still be taken. */
+  left: number;
+  /** What was taken for questions under way: an active token and trouble give it back. */
+  pending: number;
+  /** When `left` was last brought up to date, by the monotonic clock, in milliseconds. */
+  at: number;
+  /** Wakes the requests that wait for the end of a question under way. */
+  readonly waiting: (() => void)[];
+}
+
+// A flood from more sources than these displaces the source that was counted longest ago, so memory is bounded.
 const MAX_SOURCES = 20_000;
 
+/** Requests of one source that wait for its own questions under way; further ones are refused. */
+const MAX_WAITING = 1_000;
+
+/** What a question gives back when it ends. */
+const givenBack = { active: 2, trouble: 1, inactive: 0 } as const;
+
 /**
- * Keeps who sends made-up tokens from having each of them asked about. A source is a client certificate or an address.
- * Whoever used up the allowance is still let in with tokens that are known; only unknown ones are not looked at.
+ * Limits how many made-up tokens a source has the authorization server asked about. A question takes one from the allowance
+ * of each source of its request when it begins, so requests at once can't have more asked than the allowance. A source
+ * without allowance still passes with tokens that a cache knows.
  */
 export class FloodGuard {
   readonly #rules: FloodRules;
-  readonly #allowances = new LRUCache<string, Allowance>({ max: MAX_SOURCES });
+  readonly #accounts = new LRUCache<string, Account>({ max: MAX_SOURCES });
+  /** The questions of each source: one token costs it one, however often it sends the token meanwhile. */
+  readonly #open = new Map<string, Promise<TokenAnswer>>();
 
   constructor(rules: FloodRules) {
     this.#rules = rules;
   }
 
-  /** The sources of a request with a token that is not known. Throws `RequestRefused` when one of them used up its own. */
-  admit(req: NodeRequest, thumbprint: string | undefined): Source {
+  /** The sources of a request; none for one that is exempt. */
+  sourceOf(req: NodeRequest, thumbprint: string | undefined): Source {
     const { address, exempt } = this.#rules;
     if (exempt?.(req) === true) {
       return [];
     }
-    const source = [thumbprint, networkOf(address?.(req))].filter((name) => name !== undefined);
-    const wait = Math.max(0, ...source.map((name) => this.#secondsUntilNext(name)));
-    if (wait > 0) {
-      throw new RequestRefused('too_many_inactive_tokens', { retryAfter: Math.ceil(wait) });
-    }
-    return source;
+    return [thumbprint, networkOf(address?.(req))].filter((name) => name !== undefined);
   }
 
-  count(source: Source, isActive: boolean): void {
-    for (const name of source) {
-      const allowance = this.#allowanceOf(name);
-      if (allowance !== undefined || !isActive) {
-        const left = (allowance?.left ?? this.#rules.maxInactive) + (isActive ? 1 : -1);
-        this.#allowances.set(name, { left: Math.max(0, left), at: performance.now() });
+  /**
+   * Learns about a token at the expense of `source`, whichever other request asks about the same token. Rejects with
+   * `RequestRefused` if the source has used up its allowance and no cache knows the token.
+   *
+   * @param key names the token and the server that is asked
+   */
+  learn(source: Source, key: string, lookups: Lookups): Promise<TokenAnswer> {
+    const name = JSON.stringify([...source, key]);
+    const open = this.#open.get(name) ?? this.#learn(name, source, lookups);
+    this.#open.set(name, open);
+    return open;
+  }
+
+  async #learn(name: string, source: Source, { ask, recall }: Lookups): Promise<TokenAnswer> {
+    try {
+      const taken = await this.#take(source);
+      if (typeof taken === 'number') {
+        return await knownOr(recall, taken);
       }
+      let outcome: keyof typeof givenBack = 'trouble';
+      try {
+        const answer = await ask();
+        outcome = typeof answer === 'string' ? 'inactive' : 'active';
+        return answer;
+      } finally {
+        for (const account of taken) {
+          this.#settle(account, givenBack[outcome]);
+        }
+      }
+    } finally {
+      this.#open.delete(name);
     }
   }
 
-  /** Above 0 only for who has used it up. */
-  #secondsUntilNext(name: string): number {
-    const left = this.#allowanceOf(name)?.left ?? 1;
-    return (1 - left) / this.#perSecond;
+  /** Takes one from each source, and gives their accounts. Gives the seconds to wait if one has used up its allowance. */
+  async #take(source: Source): Promise<readonly Account[] | number> {
+    while (true) {
+      const accounts = source.map((name) => this.#accountOf(name));
+      const short = accounts.filter(({ left }) => left < 1);
+      const [first] = short;
+      if (first === undefined) {
+        for (const account of accounts) {
+          account.left -= 1;
+          account.pending += 1;
+        }
+        return accounts;
+      }
+      // While a question is under way its place may come back: a client with many good tokens waits rather than be refused.
+      const isHopeless = short.some(({ pending, waiting }) => pending === 0 || waiting.length >= MAX_WAITING);
+      if (isHopeless) {
+        return Math.max(...short.map(({ left }) => (1 - left) / this.#perSecond));
+      }
+      await new Promise<void>((resolve) => first.waiting.push(resolve));
+    }
   }
 
-  /** Undefined for who has all of it. */
-  #allowanceOf(name: string): Allowance | undefined {
-    const known = this.#allowances.get(name);
-    if (known === undefined) {
-      return undefined;
+  #settle(account: Account, givenBack: number): void {
+    this.#refill(account);
+    account.pending -= 1;
+    account.left = Math.min(account.left + givenBack, this.#rules.maxInactive - account.pending);
+    for (const wake of account.waiting.splice(0)) {
+      wake();
     }
-    const at = performance.now();
-    const left = known.left + ((at - known.at) / 1000) * this.#perSecond;
-    if (left >= this.#rules.maxInactive) {
-      this.#allowances.delete(name);
-      return undefined;
+  }
+
+  #accountOf(name: string): Account {
+    const known = this.#accounts.get(name);
+    if (known !== undefined) {
+      this.#refill(known);
+      return known;
     }
-    return { left, at };
+    const account = { left: this.#rules.maxInactive, pending: 0, at: performance.now(), waiting: [] };
+    this.#accounts.set(name, account);
+    return account;
+  }
+
+  #refill(account: Account): void {
+    const now = performance.now();
+    const left = account.left + ((now - account.at) / 1000) * this.#perSecond;
+    account.left = Math.min(left, this.#rules.maxInactive - account.pending);
+    account.at = now;
   }
 
   get #perSecond(): number {
     return this.#rules.maxInactive / this.#rules.window;
   }
+}
+
+async function knownOr(recall: Lookups['recall'], seconds: number): Promise<TokenAnswer> {
+  const known = await recall();
+  if (known === undefined) {
+    throw new RequestRefused('too_many_inactive_tokens', { retryAfter: Math.max(1, Math.ceil(seconds)) });
+  }
+  return known;
 }
 
 /** An IPv4 address, or the /64 that a single host of IPv6 has to itself. */

@@ -1,3 +1,4 @@
+import { couldMatch } from '../cache/revocations.js';
 import { RequestRefused } from '../errors.js';
 import type { NodeRequest } from './bearer-token.js';
 
@@ -37,20 +38,38 @@ export async function readRevocationRequest(
   if (typeof value !== 'string' || value === '' || named.length > 1) {
     throw malformed(`it does not have exactly one of ${Object.keys(parameters).join(', ')}`);
   }
-  return { [parameters[name as Parameter]]: value };
+  const kind = parameters[name as Parameter];
+  if (!couldMatch(kind, value)) {
+    throw malformed(`${name} is not in a form that a token could have`);
+  }
+  return { [kind]: value };
 }
 
-async function formIn(req: NodeRequest): Promise<[string, unknown][]> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of req) {
-    size += chunk.length;
-    if (size > MAX_BODY) {
-      throw malformed('its body is too large');
-    }
-    chunks.push(Buffer.from(chunk));
+/**
+ * Reads the form of a body. What is too long is read on and dropped: an iterator that ends early would destroy the request,
+ * and an access log that looks at its connection would throw.
+ */
+function formIn(req: NodeRequest): Promise<[string, unknown][]> {
+  if (req.readableEnded || req.destroyed) {
+    return Promise.resolve([]);
   }
-  return [...new URLSearchParams(Buffer.concat(chunks).toString())];
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    req.on('data', (chunk: Buffer | string) => {
+      const bytes = Buffer.from(chunk as string);
+      size += bytes.length;
+      if (size <= MAX_BODY) {
+        chunks.push(bytes);
+      } else {
+        chunks.length = 0;
+        reject(malformed('its body is too large'));
+      }
+    });
+    req.once('end', () => resolve([...new URLSearchParams(Buffer.concat(chunks).toString())]));
+    const onGone = () => reject(malformed('the client went away'));
+    req.on('error', onGone).once('close', onGone).once('aborted', onGone);
+  });
 }
 
 function malformed(detail: string): RequestRefused {
