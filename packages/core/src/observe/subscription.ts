@@ -13,7 +13,7 @@ import {
 
 /**
  * The functions of an observer, by what they hear of. One that throws, or returns a promise that rejects, harms no request: the
- * first failure of each is the process warning `MTLS_BOUND_OBSERVER_FAILED`.
+ * first failure of each is a process warning.
  */
 export interface Observer {
   /** A request was let in. */
