@@ -26,6 +26,7 @@ const open = new Set([
   'interaction.ts',
   'authorization.ts',
   'own-member.ts',
+  'revocation-forms.ts',
   'unwaited.ts',
   'policy/route-policy.ts',
 ]);

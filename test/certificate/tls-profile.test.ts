@@ -1,12 +1,18 @@
-import { describe, expect, it, vi } from 'vitest';
-import { checkTls } from '../../packages/core/src/certificate/tls-profile.js';
+import { channel } from 'node:diagnostics_channel';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { checkTls, watchTls } from '../../packages/core/src/certificate/tls-profile.js';
 import type { RequestRefused } from '../../packages/core/src/errors.js';
+
+beforeAll(watchTls);
 
 const suite = 'ECDHE-RSA-AES128-GCM-SHA256';
 
 function outcome(connection: object | undefined): string {
   try {
-    checkTls({ socket: connection } as never, [suite]);
+    const req = { socket: connection };
+    // As Node announces a request.
+    channel('http.server.request.start').publish({ request: req, socket: connection ?? {} });
+    checkTls(req as never, [suite]);
     return 'passes';
   } catch (thrown) {
     const { code, status, detail } = thrown as RequestRefused;

@@ -1,3 +1,4 @@
+import { channel } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { createServer as createPlainServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect as connectHttp2, createSecureServer } from 'node:http2';
@@ -201,7 +202,16 @@ describe('the source alone', () => {
     vi.restoreAllMocks();
   });
 
-  const request = (socket: object) => ({ socket }) as unknown as IncomingMessage;
+  /** A request over TLS 1.3, where the connection says nothing else, as Node announces it. */
+  const request = (given: object | undefined): IncomingMessage => {
+    if (given === undefined) {
+      return { socket: undefined } as unknown as IncomingMessage;
+    }
+    const socket = 'getProtocol' in given ? given : Object.assign(given, { getProtocol: () => 'TLSv1.3' });
+    const req = { socket } as unknown as IncomingMessage;
+    channel('http.server.request.start').publish({ request: req, socket });
+    return req;
+  };
 
   it.each<[string, object]>([
     ['TLS 1.3', { getProtocol: () => 'TLSv1.3' }],
@@ -235,11 +245,31 @@ describe('the source alone', () => {
     expect(tlsSocket()(request(socket))?.verified).toBe(expected);
   });
 
-  it('reads the certificate again where the handshake can not be told', () => {
-    const socket = { encrypted: true, getPeerX509Certificate: vi.fn(() => ({ raw: pki.alice.der })) };
-    expect(tlsSocket()(request(socket))?.thumbprint).toBe(pki.alice.thumbprint);
+  it('over TLS 1.2 a request that Node does not announce is refused', () => {
+    const socket = {
+      encrypted: true,
+      getProtocol: () => 'TLSv1.2',
+      getFinished: () => Buffer.from('the same'),
+      getPeerX509Certificate: () => ({ raw: pki.alice.der }),
+    };
+    expect(() => tlsSocket()({ socket } as never)).toThrow('tls_unsuitable');
+  });
+
+  it('over TLS 1.2 the certificate of the moment when the request began counts, whatever comes later', () => {
+    const socket = {
+      encrypted: true,
+      getProtocol: () => 'TLSv1.2',
+      getFinished: vi.fn(() => Buffer.from('first')),
+      getPeerX509Certificate: vi.fn(() => ({ raw: pki.alice.der })),
+    };
+    const source = tlsSocket();
+    const req = request(socket);
+    // The client sends another certificate in a handshake that it never ends, or ends.
     socket.getPeerX509Certificate.mockReturnValue({ raw: pki.bob.der });
-    expect(tlsSocket()(request(socket))?.thumbprint).toBe(pki.bob.thumbprint);
+    expect(source(req)?.thumbprint).toBe(pki.alice.thumbprint);
+    socket.getFinished.mockReturnValue(Buffer.from('second'));
+    expect(source(req)?.thumbprint).toBe(pki.alice.thumbprint);
+    expect(source(request(socket))?.thumbprint).toBe(pki.bob.thumbprint);
   });
 
   it.each([

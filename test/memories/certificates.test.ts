@@ -86,6 +86,7 @@ describe('a proxy is trusted for one request at a time', () => {
       remoteAddress: '10.0.0.5',
       encrypted: true,
       authorized: true,
+      getProtocol: () => 'TLSv1.3',
       getPeerX509Certificate: () => ({ raw: der }),
     });
     const outcomes = [];
@@ -242,6 +243,7 @@ describe('a certificate policy judges each certificate, at each time, by each po
     const socket = {
       encrypted: true,
       authorized: true,
+      getProtocol: () => 'TLSv1.3',
       getPeerX509Certificate: () => ({ raw: pki.alice.der }),
     };
     const server = pretendServer(() => boundClaims(pki.alice));

@@ -244,7 +244,7 @@ describe.each(frameworks)('%s', (framework) => {
     ['a predicate', (address) => address === '127.0.0.5', '127.0.0.5', 200],
     ['a predicate that says no', (address) => address === '127.0.0.5', '127.0.0.6', 401],
     ['a predicate that says something else than true', () => 'yes' as never, '127.0.0.1', 401],
-    ['a predicate that promises', (async () => true) as never, '127.0.0.1', 401],
+    ['a predicate that promises', (async () => true) as never, '127.0.0.1', 503],
     [
       'a predicate that throws',
       () => {
@@ -491,6 +491,7 @@ describe('the source alone', () => {
   interface Peer {
     readonly remoteAddress?: string;
     readonly encrypted?: boolean;
+    readonly getProtocol?: () => string;
     readonly getPeerX509Certificate?: () => unknown;
   }
   const proxy: Peer = { remoteAddress: '127.0.0.1' };
@@ -595,6 +596,7 @@ describe('the source alone', () => {
   const hopOf = ({ der }: Identity): Peer => ({
     ...proxy,
     encrypted: true,
+    getProtocol: () => 'TLSv1.3',
     getPeerX509Certificate: () => ({ raw: der }),
   });
   const faults = {

@@ -1,7 +1,7 @@
 import { Authorization } from './authorization.js';
 import { type CertificateSource, ClientCertificate } from './certificate/client-certificate.js';
 import { connectionOf } from './certificate/connection.js';
-import { checkTls } from './certificate/tls-profile.js';
+import { checkTls, watchTls } from './certificate/tls-profile.js';
 import { type RefusalCode, RequestRefused } from './errors.js';
 import { type Explainer, originOf } from './explanation.js';
 import { interactionOf } from './interaction.js';
@@ -33,6 +33,9 @@ export function createJudge(
   const isReporting = binding === 'report';
   const origin = originOf(settings.certificate);
   const reported = new Map<RefusalCode, number>();
+  if (profile !== undefined) {
+    watchTls();
+  }
   // With `binding: 'report'` alone: why `required` would have refused before the token was known, and what was reported.
   const troubles = new WeakMap<NodeRequest, RequestRefused>();
   const reportedRequests = new WeakSet<NodeRequest>();

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import { acceptedForm, couldMatch, revocationKinds } from '../revocation-forms.js';
 import type { TokenClaims } from '../token-claims.js';
 
 /** What limits a revocation to one issuer. */
@@ -23,8 +24,6 @@ export type Revocation =
   | ({ readonly clientId: string } & OfOneIssuer)
   /** `cnf["x5t#S256"]` */
   | ({ readonly thumbprint: string } & OfOneIssuer);
-
-export const revocationKinds = ['token', 'tokenHash', 'subject', 'clientId', 'thumbprint'] as const;
 
 /** One token has one issuer, which its text already determines. */
 const issuerScopedKinds: readonly string[] = ['subject', 'clientId', 'thumbprint'];
@@ -174,28 +173,6 @@ function isOlder({ asOf, wasAsked }: Known, { revokedAt, heardAt }: Moment): boo
   return asOf <= (wasAsked ? heardAt : Math.max(revokedAt, heardAt));
 }
 
-type Kind = (typeof revocationKinds)[number];
-
-const hashForm = { accepted: 'is SHA-256 in base64url: 43 characters without padding', test: /^[\w-]{43}$/ };
-const nameForm = { accepted: 'has 1,000 characters at most', test: /^.{1,1000}$/s };
-
-/** What each kind looks like where it can match. A revocation that matches nothing would seem to work. */
-const forms: Readonly<Record<Kind, { readonly accepted: string; readonly test: RegExp }>> = {
-  token: {
-    accepted: 'is an access token, without its scheme: 16,384 characters at most (RFC 6750 §2.1)',
-    test: /^[\w\-.~+/]{1,16384}=*$/,
-  },
-  tokenHash: hashForm,
-  thumbprint: hashForm,
-  subject: nameForm,
-  clientId: nameForm,
-};
-
-/** Whether a value is in a form that a token could have. */
-export function couldMatch(kind: string, value: string): boolean {
-  return Object.hasOwn(forms, kind) && value.length <= 20_000 && forms[kind as Kind].test.test(value);
-}
-
 /** Throws `TypeError` for what is no revocation, and for one that could concern no token of these issuers. */
 export function checkedRevocation(given: unknown, issuers: readonly string[]): Revocation {
   const { issuer, ...named } = (typeof given === 'object' && given !== null ? given : {}) as {
@@ -210,7 +187,7 @@ export function checkedRevocation(given: unknown, issuers: readonly string[]): R
     );
   }
   if (!couldMatch(kind, value)) {
-    throw new TypeError(`revoke(): ${kind} ${forms[kind as Kind].accepted}`);
+    throw new TypeError(`revoke(): ${kind} ${acceptedForm(kind)}`);
   }
   if (issuer !== undefined && !(issuerScopedKinds.includes(kind) && issuers.includes(issuer as string))) {
     throw new TypeError(

@@ -41,39 +41,3 @@ export function isUnixSocket({ remoteAddress, destroyed, server }: Connection): 
   const address = server.address();
   return typeof address === 'string' || (address === null && server.listening === true);
 }
-
-/** Tells one handshake of a connection from the next one. */
-export type Handshake = Uint8Array | 'only';
-
-/**
- * The present handshake of a TLS connection, or `undefined` where it can't be told. In TLS 1.3 a connection has one handshake
- * (RFC 8446 §4.1.2 forbids another). In TLS 1.2 the client may renegotiate, with another certificate or none.
- */
-export function handshakeOf(connection: Connection): Handshake | undefined {
-  return connection.getProtocol?.() === 'TLSv1.3' ? 'only' : (connection.getFinished?.() ?? undefined);
-}
-
-/** Remembers what `read` finds out of a TLS connection, until the connection's next handshake. */
-export function perHandshake<T>(read: (connection: Connection) => T): (connection: Connection) => T {
-  const known = new WeakMap<Connection, { readonly handshake: Handshake; readonly value: T }>();
-  return (connection) => {
-    const remembered = known.get(connection);
-    if (remembered !== undefined && isPresent(remembered.handshake, connection)) {
-      return remembered.value;
-    }
-    const handshake = handshakeOf(connection);
-    const value = read(connection);
-    if (handshake !== undefined) {
-      known.set(connection, { handshake, value });
-    }
-    return value;
-  };
-}
-
-function isPresent(handshake: Handshake, connection: Connection): boolean {
-  if (handshake === 'only') {
-    return true;
-  }
-  const finished = connection.getFinished?.();
-  return finished !== undefined && Buffer.compare(finished, handshake) === 0;
-}

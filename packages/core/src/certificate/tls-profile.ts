@@ -1,12 +1,20 @@
 import { RequestRefused } from '../errors.js';
 import type { NodeRequest } from '../request/bearer-token.js';
-import { connectionOf, perHandshake } from './connection.js';
+import { type Connection, connectionOf } from './connection.js';
+import { perHandshake } from './handshake.js';
 
-// The version and suite of a handshake never change, so they are judged once.
-const cipherOf = perHandshake((connection) => ({
+const cipherIn = (connection: Connection) => ({
   version: connection.getProtocol?.() ?? 'unknown',
   name: connection.getCipher?.()?.name ?? 'unknown',
-}));
+});
+
+/** Made when a profile is first set: a process without one is not told of each request. */
+let cipherOf: ReturnType<typeof perHandshake<ReturnType<typeof cipherIn>>> | undefined;
+
+/** Call it before the server takes requests. */
+export function watchTls(): void {
+  cipherOf ??= perHandshake(cipherIn);
+}
 
 /**
  * Refuses a connection whose TLS a profile does not permit: the last line, should the server's own options let one
@@ -17,7 +25,8 @@ export function checkTls(req: NodeRequest, ciphers: readonly string[]): void {
   if (connection === undefined || connection.encrypted !== true) {
     throw new RequestRefused('tls_unsuitable', { detail: 'no TLS' });
   }
-  const { version, name } = cipherOf(connection);
+  watchTls();
+  const { version, name } = cipherOf?.(req)?.value ?? { version: 'unknown', name: 'unknown' };
   const isPermitted = version === 'TLSv1.3' || (version === 'TLSv1.2' && ciphers.includes(name));
   if (!isPermitted) {
     throw new RequestRefused('tls_unsuitable', {

@@ -1,10 +1,12 @@
+import { RequestRefused } from '../errors.js';
 import { problemReporter } from '../observe/events.js';
 import type { NodeRequest } from '../request/bearer-token.js';
 import { type CertificateSource, ClientCertificate } from './client-certificate.js';
-import { connectionOf, perHandshake } from './connection.js';
+import { type Connection, connectionOf } from './connection.js';
+import { perHandshake } from './handshake.js';
 
-// Of the connection itself, so that its certificate is read and hashed once in a handshake, whatever asks for it.
-const certificateOf = perHandshake((connection): ClientCertificate | undefined => {
+/** Reads the certificate of a connection, hashed once in a handshake, whatever asks for it. */
+function certificateIn(connection: Connection): ClientCertificate | undefined {
   // Undefined or false once the client has gone (Node 20): no certificate then.
   const der = connection.getPeerX509Certificate?.()?.raw;
   if (der === undefined || der.length === 0) {
@@ -14,7 +16,14 @@ const certificateOf = perHandshake((connection): ClientCertificate | undefined =
   // takes `authorized` back: only the error tells that a later handshake of the connection was not.
   const verified = connection.authorized === true && (connection.authorizationError ?? null) === null;
   return new ClientCertificate(der, { verified });
-});
+}
+
+// Made once, when a source of this kind is first made: a process that never makes one is not told of each request.
+let certificateOf: ReturnType<typeof perHandshake<ClientCertificate | undefined>> | undefined;
+
+const untold =
+  'over TLS 1.2, whose handshake is certain only at the start of a request that Node announces; ' +
+  "for upgrades use TLS 1.3: https.createServer({ minVersion: 'TLSv1.3', ... })";
 
 /**
  * The certificate of this very TLS connection, for servers where Node ends TLS with `requestCert: true`
@@ -24,6 +33,8 @@ const certificateOf = perHandshake((connection): ClientCertificate | undefined =
  */
 export function tlsSocket(): CertificateSource {
   const report = problemReporter();
+  certificateOf ??= perHandshake(certificateIn);
+  const read = certificateOf;
   const source: CertificateSource = (req) => {
     const connection = connectionOf(req);
     if (connection === undefined) {
@@ -38,7 +49,11 @@ export function tlsSocket(): CertificateSource {
       );
       return undefined;
     }
-    return certificateOf(connection);
+    const found = read(req);
+    if (found === undefined) {
+      throw new RequestRefused('tls_unsuitable', { detail: untold });
+    }
+    return found.value;
   };
   return Object.assign(source, { fromConnection: true, whyMissing });
 }

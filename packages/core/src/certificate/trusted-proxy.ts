@@ -51,7 +51,7 @@ export function trustDecision(given: OptionReader): TrustDecision {
     'proxyCertificate',
     thumbprints,
   );
-  const hop = tlsSocket();
+  const hop = proxyCertificates === undefined ? undefined : tlsSocket();
   return (req) => {
     if (!isTrustedPeer(req)) {
       return 'address';
@@ -59,7 +59,8 @@ export function trustDecision(given: OptionReader): TrustDecision {
     if (!hasSecret(req)) {
       return 'secret';
     }
-    const isTrustedHop = proxyCertificates === undefined || proxyCertificates.includes(hop(req)?.thumbprint);
+    const isTrustedHop =
+      proxyCertificates === undefined || proxyCertificates.includes(hop?.(req)?.thumbprint);
     return isTrustedHop ? undefined : 'certificate';
   };
 }

@@ -1,5 +1,5 @@
-import { couldMatch } from '../cache/revocations.js';
 import { RequestRefused } from '../errors.js';
+import { couldMatch } from '../revocation-forms.js';
 import type { NodeRequest } from './bearer-token.js';
 
 /** Bytes. A token and its name fit many times. */
