@@ -135,3 +135,12 @@ describe.each(frameworks)('%s: an API that starts under a changed Object.prototy
     expect(handled()).toBe(0);
   });
 });
+
+it.each([
+  ['alwaysVerified', true],
+  ['isVerified', () => true],
+  ['verified', { header: 'x-forged', isVerified: () => true }],
+])('%s makes no certificate of a proxy count as verified', (name, value) => {
+  const source = polluted({ [name]: value }, () => proxyHeader(nginx(), { trust: 'loopback' }));
+  expect(source.knowsVerified).toBe(false);
+});

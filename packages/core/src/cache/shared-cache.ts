@@ -97,8 +97,11 @@ export class SharedCache {
   async put(key: string, answer: SharedAnswer | SharedDefect, maxAge: number): Promise<void> {
     const [seal] = this.#seals;
     const name = `mtls-bound:token:${seal.nameOf(key)}`;
-    const sealed = seal.seal(name, JSON.stringify(answer));
-    await this.#try(() => this.#rules.store.set(name, sealed, Math.ceil(maxAge * 1000)));
+    const text = textOf(answer);
+    if (text !== undefined) {
+      const sealed = seal.seal(name, text);
+      await this.#try(() => this.#rules.store.set(name, sealed, Math.ceil(maxAge * 1000)));
+    }
   }
 
   /** Shares that a token is not active with the processes that wait for the one that asked. Never rejects. */
@@ -185,6 +188,15 @@ export class SharedCache {
     } catch {
       return undefined;
     }
+  }
+}
+
+/** `undefined` for claims that nest deeper than JSON can be written: they are not shared. */
+function textOf(answer: SharedAnswer | SharedDefect): string | undefined {
+  try {
+    return JSON.stringify(answer);
+  } catch {
+    return undefined;
   }
 }
 

@@ -299,5 +299,26 @@ const SIZE_PER_CHARACTER = 3;
 
 /** What a token takes in the cache, for `maxSize`. */
 export function sizeOf({ token }: Pick<Entry, 'token'>): number {
-  return ENTRY_SIZE + JSON.stringify(token.claims).length * SIZE_PER_CHARACTER;
+  return ENTRY_SIZE + textLengthOf(token.claims) * SIZE_PER_CHARACTER;
+}
+
+/** The length of a value as JSON, but for escapes. Does not recurse: claims may nest deeper than the stack. */
+function textLengthOf(value: unknown): number {
+  const open = [value];
+  let length = 0;
+  while (open.length > 0) {
+    const next = open.pop();
+    if (typeof next !== 'object' || next === null) {
+      length += typeof next === 'string' ? next.length + 2 : String(next).length;
+      continue;
+    }
+    const isList = Array.isArray(next);
+    const members = Object.entries(next);
+    length += 2 + Math.max(0, members.length - 1);
+    for (const [name, member] of members) {
+      length += isList ? 0 : name.length + 3;
+      open.push(member);
+    }
+  }
+  return length;
 }

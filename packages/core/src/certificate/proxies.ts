@@ -75,7 +75,10 @@ interface PresetData {
 
 function preset(name: string, given: OptionReader, data: PresetData): ProxyPreset {
   const header = given.optional('header', headerName) ?? data.header;
-  const { decode, isVerified, alwaysVerified } = data;
+  const { decode } = data;
+  // Own members alone: a changed `Object.prototype` must not say that certificates are verified.
+  const isVerified = Object.hasOwn(data, 'isVerified') ? data.isVerified : undefined;
+  const alwaysVerified = Object.hasOwn(data, 'alwaysVerified') ? data.alwaysVerified : undefined;
   const plain = { name, header, decode, ...(alwaysVerified && { alwaysVerified }) };
   const verifyHeader = given.optional('verifyHeader', headerName);
   if (verifyHeader === undefined || isVerified === undefined) {

@@ -47,8 +47,14 @@ const always: OptionRule<true> = {
   read: (given) => (given === true ? given : undefined),
 };
 
+/** Has every member itself, so that none comes from a changed `Object.prototype`. */
+type CheckedPreset = { readonly [Name in keyof ProxyPreset]-?: ProxyPreset[Name] | undefined } & Pick<
+  ProxyPreset,
+  'name' | 'header' | 'decode'
+>;
+
 /** The preset, a hand-made one as well, with its header names in lower case. Throws `ConfigurationError`. */
-function checkedPreset(preset: ProxyPreset): ProxyPreset {
+function checkedPreset(preset: ProxyPreset): CheckedPreset {
   const path = 'proxyHeader(preset)';
   const given = new OptionReader(path, checked(path, presetRule, preset), [
     'name',
@@ -62,7 +68,7 @@ function checkedPreset(preset: ProxyPreset): ProxyPreset {
   const decode = given.required('decode', decoder);
   const alwaysVerified = given.optional('alwaysVerified', always);
   if (given.isMissing('verified')) {
-    return { name, header, decode, ...(alwaysVerified && { alwaysVerified }) };
+    return { name, header, decode, verified: undefined, alwaysVerified };
   }
   if (alwaysVerified) {
     throw new ConfigurationError(
@@ -79,6 +85,7 @@ function checkedPreset(preset: ProxyPreset): ProxyPreset {
       header: verified.required('header', headerName),
       isVerified: verified.required('isVerified', verdict),
     },
+    alwaysVerified: undefined,
   };
 }
 

@@ -1,0 +1,52 @@
+// Claims that nest deeper than a recursion could follow: the token is served like any other, alone and with a shared cache.
+import { createResourceServer } from '@mtls-bound/core';
+import { createTestKit } from '@mtls-bound/core/testing';
+import { describe, expect, it } from 'vitest';
+import { sizeOf } from '../../packages/core/src/cache/token-cache.js';
+import { boundClaims, outcomeOf, pretendServer, requestWith } from '../support/pretend-server.js';
+
+const nested = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`;
+
+describe.each([1, 3_000, 30_000])('claims nested %i deep', (depth) => {
+  it.each([
+    ['alone', {}],
+    [
+      'with a shared cache',
+      {
+        sharedCache: {
+          store: { get: async () => undefined, set: async () => true },
+          secret: 'a secret of at least 32 characters',
+        },
+      },
+    ],
+  ])('%s', async (_title, more) => {
+    const kit = await createTestKit();
+    const claims = JSON.stringify(boundClaims(kit.certificate)).slice(0, -1);
+    const { issuer, fetch } = pretendServer(
+      () =>
+        new Response(`${claims},"deep":${nested(depth)}}`, {
+          headers: { 'content-type': 'application/json' },
+        }),
+    );
+    const server = createResourceServer({
+      issuer,
+      clientId: 'api',
+      clientSecret: 'secret',
+      audience: kit.options.audience,
+      certificate: () => kit.certificate,
+      http: { fetch },
+      ...more,
+    });
+    for (let turn = 0; turn < 2; turn += 1) {
+      expect(await outcomeOf(() => server.authorize(requestWith('token')))).toBe('admitted');
+    }
+  });
+});
+
+it.each([
+  [{}],
+  [{ sub: 'alice', aud: ['a', 'b'], exp: 1_800_000_000, active: true, nothing: null }],
+  [{ cnf: { 'x5t#S256': 'x' }, list: [], nested: [[{}], [1, 2.5]] }],
+])('the size of %j is that of its text', (claims) => {
+  expect(sizeOf({ token: { claims } } as never)).toBe(450 + 3 * JSON.stringify(claims).length);
+});
