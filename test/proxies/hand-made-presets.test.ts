@@ -100,7 +100,11 @@ describe('proxyHeader() refuses a preset', () => {
   it.each<[string, object, string]>([
     ['without a name', { name: undefined }, 'proxyHeader(preset).name: nothing was given'],
     ['with an underscore', { header: 'x_cert' }, 'proxyHeader(preset).header: "x_cert" was given'],
-    ['whose decoder is no function', { decode: 'pem' }, 'proxyHeader(preset).decode: "pem" was given'],
+    [
+      'whose decoder is no function',
+      { decode: 'pem' },
+      'proxyHeader(preset).decode: a string of 3 characters was given',
+    ],
     ['with an unknown member', { encoding: 'pem' }, 'proxyHeader(preset).encoding: there is no such option'],
     ['with a verdict that is none', { verified: true }, 'proxyHeader(preset).verified: true was given'],
     [
