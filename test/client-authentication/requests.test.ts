@@ -60,7 +60,11 @@ const resourceServer = (clientAuthentication: ClientAuthentication, issuer = ser
 
 /** A request over mutual TLS by Alice, as Node presents it. */
 const aliceWith = (token: string) => {
-  const socket = { encrypted: true, getPeerX509Certificate: () => ({ raw: pki.alice.der }) };
+  const socket = {
+    encrypted: true,
+    getProtocol: () => 'TLSv1.3',
+    getPeerX509Certificate: () => ({ raw: pki.alice.der }),
+  };
   return { url: '/', headers: {}, rawHeaders: ['Authorization', `Bearer ${token}`], socket } as never;
 };
 

@@ -34,6 +34,7 @@ const hexOf = (thumbprint: string): string => Buffer.from(thumbprint, 'base64url
 
 interface Connection {
   readonly encrypted?: boolean;
+  readonly getProtocol?: () => string;
   readonly remoteAddress?: string;
   readonly isSessionReused?: () => boolean;
   readonly getPeerX509Certificate?: () => unknown;
@@ -157,14 +158,24 @@ describe('no certificate', () => {
       'a resumed session',
       { certificate: tlsSocket() },
       {},
-      { encrypted: true, isSessionReused: () => true, getPeerX509Certificate: none },
+      {
+        encrypted: true,
+        getProtocol: () => 'TLSv1.3',
+        isSessionReused: () => true,
+        getPeerX509Certificate: none,
+      },
       /TLS session was resumed/,
     ],
     [
       'TLS without',
       { certificate: tlsSocket() },
       {},
-      { encrypted: true, isSessionReused: () => false, getPeerX509Certificate: none },
+      {
+        encrypted: true,
+        getProtocol: () => 'TLSv1.3',
+        isSessionReused: () => false,
+        getPeerX509Certificate: none,
+      },
       /requestCert: true/,
     ],
     [
