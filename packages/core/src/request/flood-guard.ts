@@ -43,6 +43,12 @@ const MAX_SOURCES = 20_000;
 /** Requests of one source that wait for its own questions under way; further ones are refused. */
 const MAX_WAITING = 1_000;
 
+/** What came of an attempt to take: the accounts, the account to wait for, or the seconds until there is something to take. */
+type Taken =
+  | { readonly accounts: readonly Account[]; readonly waitFor?: never }
+  | { readonly waitFor: Account; readonly accounts?: never }
+  | { readonly seconds: number; readonly waitFor?: never; readonly accounts?: never };
+
 /** What a question gives back when it ends. */
 const givenBack = { active: 2, trouble: 1, inactive: 0 } as const;
 
@@ -85,9 +91,14 @@ export class FloodGuard {
 
   async #learn(name: string, source: Source, { ask, recall }: Lookups): Promise<TokenAnswer> {
     try {
-      const taken = await this.#take(source);
-      if (typeof taken === 'number') {
-        return await knownOr(recall, taken);
+      let taken = this.#take(source);
+      while (taken.waitFor !== undefined) {
+        const { waiting } = taken.waitFor;
+        await new Promise<void>((resolve) => waiting.push(resolve));
+        taken = this.#take(source);
+      }
+      if (taken.accounts === undefined) {
+        return await knownOr(recall, taken.seconds);
       }
       let outcome: keyof typeof givenBack = 'trouble';
       try {
@@ -95,7 +106,7 @@ export class FloodGuard {
         outcome = typeof answer === 'string' ? 'inactive' : 'active';
         return answer;
       } finally {
-        for (const account of taken) {
+        for (const account of taken.accounts) {
           this.#settle(account, givenBack[outcome]);
         }
       }
@@ -104,26 +115,25 @@ export class FloodGuard {
     }
   }
 
-  /** Takes one from each source, and gives their accounts. Gives the seconds to wait if one has used up its allowance. */
-  async #take(source: Source): Promise<readonly Account[] | number> {
-    while (true) {
-      const accounts = source.map((name) => this.#accountOf(name));
-      const short = accounts.filter(({ left }) => left < 1);
-      const [first] = short;
-      if (first === undefined) {
-        for (const account of accounts) {
-          account.left -= 1;
-          account.pending += 1;
-        }
-        return accounts;
+  /**
+   * Takes one from each source if each has one left. While a question of a source that has none is under way, its place may
+   * come back: a client with many good tokens waits for that rather than be refused.
+   */
+  #take(source: Source): Taken {
+    const accounts = source.map((name) => this.#accountOf(name));
+    const short = accounts.filter(({ left }) => left < 1);
+    const [first] = short;
+    if (first === undefined) {
+      for (const account of accounts) {
+        account.left -= 1;
+        account.pending += 1;
       }
-      // While a question is under way its place may come back: a client with many good tokens waits rather than be refused.
-      const isHopeless = short.some(({ pending, waiting }) => pending === 0 || waiting.length >= MAX_WAITING);
-      if (isHopeless) {
-        return Math.max(...short.map(({ left }) => (1 - left) / this.#perSecond));
-      }
-      await new Promise<void>((resolve) => first.waiting.push(resolve));
+      return { accounts };
     }
+    const isHopeless = short.some(({ pending, waiting }) => pending === 0 || waiting.length >= MAX_WAITING);
+    return isHopeless
+      ? { seconds: Math.max(...short.map(({ left }) => (1 - left) / this.#perSecond)) }
+      : { waitFor: first };
   }
 
   #settle(account: Account, givenBack: number): void {
