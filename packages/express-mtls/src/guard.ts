@@ -96,7 +96,14 @@ export function send(res: Response, server: ResourceServer, thrown: unknown): vo
 export function write(res: Response, { status, headers, body }: Answer): void {
   if (!res.headersSent) {
     // Not chained: packages that wrap writeHead() return nothing from it.
-    res.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) });
+    try {
+      res.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) });
+    } catch {
+      // A value that no header takes, from a refusal that a policy made: no caller waits for the answer, so an error would end the process.
+      res.writeHead(503, { 'Content-Length': 0 });
+      res.end();
+      return;
+    }
     res.end(body);
   }
 }
