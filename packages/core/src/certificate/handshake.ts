@@ -58,7 +58,8 @@ function onRequestStart(message: unknown): void {
 function perFinished<T>(read: Read<T>): Read<T> {
   const known = new WeakMap<Connection, { readonly finished: Uint8Array; readonly value: T }>();
   return (connection) => {
-    const finished = connection.getFinished?.();
+    // `null` once the connection was destroyed, though the types say otherwise.
+    const finished = connection.getFinished?.() ?? undefined;
     const remembered = known.get(connection);
     if (
       finished !== undefined &&
