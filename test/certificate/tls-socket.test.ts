@@ -255,6 +255,25 @@ describe('the source alone', () => {
     expect(() => tlsSocket()({ socket } as never)).toThrow('tls_unsuitable');
   });
 
+  it('over TLS 1.2 a request whose connection throws when it begins is refused, and nothing else happens', () => {
+    const uncaught = vi.fn();
+    process.once('uncaughtException', uncaught);
+    const source = tlsSocket();
+    const req = request({
+      encrypted: true,
+      getProtocol: () => 'TLSv1.2',
+      getFinished: () => Buffer.from('first'),
+      getPeerX509Certificate: () => {
+        throw new Error('the handle has gone');
+      },
+    });
+    expect(() => source(req)).toThrow('tls_unsuitable');
+    return new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
+      process.off('uncaughtException', uncaught);
+      expect(uncaught).not.toHaveBeenCalled();
+    });
+  });
+
   it('over TLS 1.2 the certificate of the moment when the request began counts, whatever comes later', () => {
     const socket = {
       encrypted: true,

@@ -47,10 +47,15 @@ function hasOneHandshake(req: NodeRequest, connection: Connection): boolean {
   return 'stream' in req || connection.getProtocol?.() === 'TLSv1.3';
 }
 
+/** Never throws: an error in a subscriber ends the process. A request of which nothing could be read is refused. */
 function onRequestStart(message: unknown): void {
-  const { request, socket } = message as { request: NodeRequest; socket: Connection };
-  if (socket.encrypted === true && !hasOneHandshake(request, socket)) {
-    found.set(request, new Map([...readers].map((read) => [read, read(socket)])));
+  try {
+    const { request, socket } = message as { request: NodeRequest; socket: Connection };
+    if (socket.encrypted === true && !hasOneHandshake(request, socket)) {
+      found.set(request, new Map([...readers].map((read) => [read, read(socket)])));
+    }
+  } catch {
+    // What is not found is refused where it is asked for.
   }
 }
 
