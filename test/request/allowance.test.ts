@@ -130,6 +130,31 @@ describe('the allowance of a source', () => {
     expect(most).toBe(3);
   });
 
+  it('a client that sends made-up tokens alone does not wait on, though its allowance comes back meanwhile', async () => {
+    const guard = guardWith();
+    const source = guard.sourceOf({} as never, thumbprint);
+    const ends: (() => void)[] = [];
+    const ask = () => new Promise<'token_inactive'>((resolve) => ends.push(() => resolve('token_inactive')));
+    const codes: unknown[] = [];
+    const answers = Array.from({ length: 50 }, (_, i) =>
+      guard
+        .learn(source, `slow ${i}`, { ask, recall: async () => undefined })
+        .then((answer) => codes.push(answer))
+        .catch(({ code }) => codes.push(code)),
+    );
+    // Each question takes as long as it takes one token to come back, so that one is always under way.
+    for (let turn = 0; turn < 10; turn += 1) {
+      seconds += 20;
+      ends.shift()?.();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(codes.filter((code) => code === 'too_many_inactive_tokens').length).toBeGreaterThan(40);
+    for (const end of ends) {
+      end();
+    }
+    await Promise.all(answers);
+  });
+
   it('trouble gives back what was taken', async () => {
     const guard = guardWith();
     const source = guard.sourceOf({} as never, thumbprint);

@@ -31,6 +31,8 @@ interface Account {
   left: number;
   /** What was taken for questions under way: an active token and trouble give it back. */
   pending: number;
+  /** Questions in a row that ended with a token that is not active. */
+  fruitless: number;
   /** When `left` was last brought up to date, by the monotonic clock, in milliseconds. */
   at: number;
   /** Wakes the requests that wait for the end of a question under way. */
@@ -107,7 +109,7 @@ export class FloodGuard {
         return answer;
       } finally {
         for (const account of taken.accounts) {
-          this.#settle(account, givenBack[outcome]);
+          this.#settle(account, outcome);
         }
       }
     } finally {
@@ -117,7 +119,8 @@ export class FloodGuard {
 
   /**
    * Takes one from each source if each has one left. While a question of a source that has none is under way, its place may
-   * come back: a client with many good tokens waits for that rather than be refused.
+   * come back: a client with many good tokens waits for that rather than be refused. A source whose last questions, as many as
+   * its allowance, found no active token does not wait.
    */
   #take(source: Source): Taken {
     const accounts = source.map((name) => this.#accountOf(name));
@@ -130,16 +133,20 @@ export class FloodGuard {
       }
       return { accounts };
     }
-    const isHopeless = short.some(({ pending, waiting }) => pending === 0 || waiting.length >= MAX_WAITING);
+    const isHopeless = short.some(
+      ({ pending, waiting, fruitless }) =>
+        pending === 0 || waiting.length >= MAX_WAITING || fruitless >= this.#rules.maxInactive,
+    );
     return isHopeless
       ? { seconds: Math.max(...short.map(({ left }) => (1 - left) / this.#perSecond)) }
       : { waitFor: first };
   }
 
-  #settle(account: Account, givenBack: number): void {
+  #settle(account: Account, outcome: keyof typeof givenBack): void {
     this.#refill(account);
     account.pending -= 1;
-    account.left = Math.min(account.left + givenBack, this.#rules.maxInactive - account.pending);
+    account.left = Math.min(account.left + givenBack[outcome], this.#rules.maxInactive - account.pending);
+    account.fruitless = outcome === 'active' ? 0 : account.fruitless + (outcome === 'inactive' ? 1 : 0);
     for (const wake of account.waiting.splice(0)) {
       wake();
     }
@@ -151,7 +158,13 @@ export class FloodGuard {
       this.#refill(known);
       return known;
     }
-    const account = { left: this.#rules.maxInactive, pending: 0, at: performance.now(), waiting: [] };
+    const account = {
+      left: this.#rules.maxInactive,
+      pending: 0,
+      fruitless: 0,
+      at: performance.now(),
+      waiting: [],
+    };
     this.#accounts.set(name, account);
     return account;
   }
