@@ -25,12 +25,15 @@ let logged: unknown[];
 afterEach(() => close(server));
 
 /** An API with an access log that looks at the client's address when the answer is finished or the client has gone. */
-async function start(framework: (typeof frameworks)[number]): Promise<number> {
+async function start(framework: (typeof frameworks)[number], isPaused = false): Promise<number> {
   logged = [];
   if (framework === 'Express') {
     const app = express();
     app.use((req, res, next) => {
       res.on('close', () => logged.push([res.statusCode, req.ip, req.secure]));
+      if (isPaused) {
+        req.pause();
+      }
       next();
     });
     app.use(expressMtls.mtlsBound(kit.options));
@@ -39,6 +42,9 @@ async function start(framework: (typeof frameworks)[number]): Promise<number> {
   } else {
     const app = new Koa();
     app.use(async (ctx, next) => {
+      if (isPaused) {
+        ctx.req.pause();
+      }
       await next();
       logged.push([ctx.status, ctx.request.socket.remoteAddress, ctx.secure]);
     });
@@ -79,6 +85,18 @@ describe.each(frameworks)('%s: revocationEndpoint()', (framework) => {
       [400, '127.0.0.1', false],
       [200, '127.0.0.1', false],
     ]);
+  });
+
+  it('reads a form whose request another middleware has paused', async () => {
+    const port = await start(framework, true);
+    const socket = connect(port, '127.0.0.1');
+    let answer = '';
+    socket.on('data', (chunk) => {
+      answer += chunk;
+    });
+    socket.write(`${head('sub=alice'.length)}sub=alice`);
+    await once(socket, 'end');
+    expect(answer).toMatch(/^HTTP\/1\.1 200/);
   });
 
   it('reports no fault of ours for a client that goes away', async () => {

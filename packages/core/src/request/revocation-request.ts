@@ -69,6 +69,8 @@ function formIn(req: NodeRequest): Promise<[string, unknown][]> {
     req.once('end', () => resolve([...new URLSearchParams(Buffer.concat(chunks).toString())]));
     const onGone = () => reject(malformed('the client went away'));
     req.on('error', onGone).once('close', onGone).once('aborted', onGone);
+    // A middleware before may have paused it.
+    req.resume();
   });
 }
 
