@@ -36,7 +36,7 @@ export const parts = {
   jwtAccessTokens: expressMtls.jwtAccessTokens,
 } as unknown as Parts;
 
-/** The same API three times: with introspection in each framework, and with JWT access tokens. */
+/** One API in three forms: with introspection in each framework, and with JWT access tokens. */
 export function createApis(
   { tls, introspecting, validating }: ApiSettings,
   from: Parts = parts,
