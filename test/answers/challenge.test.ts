@@ -3,7 +3,12 @@ import { RequestRefused, refusalCodes } from '../../packages/core/src/errors.js'
 import { type ChallengeRules, refusalAnswer } from '../../packages/core/src/response/challenge.js';
 import { challengeOf } from '../support/refusals.js';
 
-const rules: ChallengeRules = { realm: 'my api', errorBody: undefined, resourceMetadata: undefined };
+const rules: ChallengeRules = {
+  realm: 'my api',
+  errorBody: undefined,
+  resourceMetadata: undefined,
+  report: () => undefined,
+};
 const answerTo = (code: (typeof refusalCodes)[number]) =>
   refusalAnswer(new RequestRefused(code, { detail: 'for the operator alone', scope: 'a b' }), rules);
 
@@ -134,6 +139,17 @@ describe('what the client is told otherwise', () => {
     });
     expect(body).toBe('{"error":"invalid_token","error_description":"A client certificate is required"}');
   });
+
+  it.each([['because of "it"'], ['because\r\nof it'], ['wegen Łódź'], ['a\\'], [7], ['']])(
+    'is the fixed sentence where no challenge takes %j',
+    (description) => {
+      const { headers } = refusalAnswer(new RequestRefused('certificate_missing'), {
+        ...rules,
+        describe: () => description as string,
+      });
+      expect(headers['WWW-Authenticate']).toContain('error_description="A client certificate is required"');
+    },
+  );
 
   it('makes no body where there is no error', () => {
     const { headers, body } = refusalAnswer(new RequestRefused('credentials_missing'), {

@@ -162,13 +162,13 @@ export class ConfigurationError extends MtlsBoundError {
 export interface RefusalDetails {
   /** For the operator's log only. Default: none. */
   readonly detail?: string;
-  /** The scopes that the resource requires (RFC 6750 §3, `scope`). Default: not told. */
+  /** The scopes that the resource requires (RFC 6750 §3, `scope`). A text that is no list of scopes is left out. Default: not told. */
   readonly scope?: string;
-  /** What authentication would do, blank-separated (RFC 9470 §3, `acr_values`). Default: not told. */
+  /** What authentication would do, blank-separated (RFC 9470 §3, `acr_values`); another text is left out. Default: not told. */
   readonly acrValues?: string;
-  /** Seconds since the user was authenticated, at most (RFC 9470 §3, `max_age`). Default: not told. */
+  /** Whole seconds since the user was authenticated, at most (RFC 9470 §3, `max_age`). Another value is left out. Default: not told. */
   readonly maxAge?: number;
-  /** Seconds for `Retry-After`, on a refusal that may pass by itself. Default 5. */
+  /** Whole seconds for `Retry-After`, on a refusal that may pass by itself. Another value is left out. Default 5. */
   readonly retryAfter?: number;
   /** `cnf["x5t#S256"]` of the token, where it is not that of the certificate. Default: not told. */
   readonly expectedThumbprint?: string;

@@ -151,6 +151,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     realm: settings.realm,
     errorBody: settings.errorBody,
     resourceMetadata: settings.resourceMetadata?.url,
+    report,
   };
   let isClosed = false;
   if (settings.isAudienceUncheckedByEnvironment) {

@@ -63,5 +63,6 @@ function answer(thrown: unknown): Answer {
     realm: 'api',
     errorBody: undefined,
     resourceMetadata: undefined,
+    report,
   });
 }

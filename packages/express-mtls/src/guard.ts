@@ -99,8 +99,8 @@ export function write(res: Response, { status, headers, body }: Answer): void {
     try {
       res.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) });
     } catch {
-      // A policy's refusal may hold a value that no header takes. No caller waits for the answer, so that an error would end
-      // the process.
+      // A package may have sent the head meanwhile or wrapped writeHead(). No caller waits for the answer, so that an error would
+      // end the process.
       res.writeHead(503, { 'Content-Length': 0 });
       res.end();
       return;

@@ -1,4 +1,5 @@
 import type { RequestRefused } from '../errors.js';
+import type { ReportProblem } from '../observe/events.js';
 import { isPromised } from '../unwaited.js';
 
 /** What the body of a refusal is made of. */
@@ -47,12 +48,20 @@ export interface ChallengeRules {
   readonly errorBody: ErrorBody | undefined;
   /** Where the resource's metadata are (RFC 9728 §5.1). */
   readonly resourceMetadata: string | undefined;
+  /** Is called for each value of a refusal that the answer leaves out. */
+  readonly report: ReportProblem;
 }
+
+/** Characters that a quoted string holds without a backslash (RFC 6750 §3). */
+const quotable = /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/;
+/** Values of such characters with one blank between two: scopes (RFC 6750 §3) and `acr` values (RFC 9470 §3). */
+const blankSeparated = /^[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*$/;
 
 /** The answer to a refused request, with its challenge (RFC 6750 §3). Throws what the body hook throws. */
 export function refusalAnswer(refusal: RequestRefused, rules: ChallengeRules): Answer {
   const { errorBody } = rules;
-  const description = rules.describe?.(refusal) ?? refusal.description;
+  const description = fitting(quotable, rules.describe?.(refusal)) ?? refusal.description;
+  const retryAfter = kept('retryAfter', refusal, wholeSeconds, rules);
   const plain = bodyOf(refusal, description);
   const shaped: unknown =
     errorBody === undefined ? plain : errorBody({ status: refusal.status, code: refusal.code, body: plain });
@@ -66,29 +75,65 @@ export function refusalAnswer(refusal: RequestRefused, rules: ChallengeRules): A
       'Cache-Control': 'no-store',
       ...(body !== '' && { 'Content-Type': 'application/json; charset=utf-8' }),
       ...(refusal.isChallenged && { 'WWW-Authenticate': challenge(refusal, rules, description) }),
-      ...(refusal.retryAfter !== undefined && { 'Retry-After': String(refusal.retryAfter) }),
+      ...(retryAfter !== undefined && { 'Retry-After': retryAfter }),
     },
     body,
   };
 }
 
-/** Each parameter at most once (RFC 6750 §3). Every value is a constant of ours, was checked at start-up, or has had removed what does not fit. */
-function challenge(
-  refusal: RequestRefused,
-  { realm, resourceMetadata }: ChallengeRules,
-  description: string | undefined,
-): string {
+/**
+ * Writes each parameter at most once (RFC 6750 §3). Realm and metadata were checked at start-up. A policy of the user may have
+ * made the refusal: the challenge leaves out a value of it that could end a parameter or begin another.
+ */
+function challenge(refusal: RequestRefused, rules: ChallengeRules, description: string | undefined): string {
+  const { realm, resourceMetadata } = rules;
   const parameters = {
     realm,
     error: refusal.error,
     error_description: description,
-    scope: refusal.scope,
-    acr_values: refusal.acrValues,
-    max_age: refusal.maxAge,
+    scope: kept('scope', refusal, (value) => fitting(blankSeparated, value), rules),
+    acr_values: kept('acrValues', refusal, (value) => fitting(blankSeparated, value), rules),
+    max_age: kept('maxAge', refusal, wholeSeconds, rules),
     resource_metadata: resourceMetadata,
   };
   const present = Object.entries(parameters).filter(([, value]) => value !== undefined);
   return `Bearer ${present.map(([name, value]) => `${name}="${value}"`).join(', ')}`;
+}
+
+/** Returns a value of a refusal as the answer carries it, or `undefined`, with a report, for one that does not fit. */
+function kept(
+  name: 'scope' | 'acrValues' | 'maxAge' | 'retryAfter',
+  refusal: RequestRefused,
+  write: (value: unknown) => string | undefined,
+  { report }: ChallengeRules,
+): string | undefined {
+  const value: unknown = refusal[name];
+  if (value === undefined) {
+    return undefined;
+  }
+  const written = write(value);
+  if (written === undefined) {
+    report(
+      'refusal_value_left_out',
+      `the answer to a request leaves out ${name} of new RequestRefused('${refusal.code}', { ${name} }): ${accepted[name]}`,
+    );
+  }
+  return written;
+}
+
+const accepted = {
+  scope: 'accepted are scopes of printable ASCII without " and \\, with one blank between two',
+  acrValues: 'accepted are values of printable ASCII without " and \\, with one blank between two',
+  maxAge: 'accepted is a whole number of seconds from 0',
+  retryAfter: 'accepted is a whole number of seconds from 0',
+} as const;
+
+function fitting(pattern: RegExp, value: unknown): string | undefined {
+  return typeof value === 'string' && pattern.test(value) ? value : undefined;
+}
+
+function wholeSeconds(value: unknown): string | undefined {
+  return Number.isSafeInteger(value) && (value as number) >= 0 ? String(value) : undefined;
 }
 
 function bodyOf({ error }: RequestRefused, description: string | undefined): RefusalBody | undefined {
