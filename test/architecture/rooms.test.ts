@@ -23,6 +23,7 @@ const open = new Set([
   'token-claims.ts',
   'observe/events.ts',
   'circuit-breaker.ts',
+  'asker.ts',
   'interaction.ts',
   'authorization.ts',
   'own-member.ts',

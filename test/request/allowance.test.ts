@@ -1,5 +1,5 @@
 import { afterAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { RequestRefused } from '../../packages/core/src/errors.js';
+import { type RefusalCode, RequestRefused } from '../../packages/core/src/errors.js';
 import { FloodGuard, type FloodRules } from '../../packages/core/src/request/flood-guard.js';
 import type { TokenClaims } from '../../packages/core/src/token-claims.js';
 
@@ -155,14 +155,60 @@ describe('the allowance of a source', () => {
     await Promise.all(answers);
   });
 
-  it('trouble gives back what was taken', async () => {
+  const failing = (guard: FloodGuard, name: string, code: RefusalCode) =>
+    guard.learn(guard.sourceOf({} as never, thumbprint), name, {
+      ask: () => Promise.reject(new RequestRefused(code)),
+      recall: async () => undefined,
+    });
+
+  it.each(['authorization_server_not_asked', 'shutting_down'] as const)(
+    '%s gives back what was taken',
+    async (code) => {
+      const guard = guardWith();
+      for (let i = 0; i < 10; i += 1) {
+        await expect(failing(guard, `unlucky ${i}`, code)).rejects.toThrow(code);
+      }
+      expect(await answerTo(guard, '---')).toBe('looked at');
+    },
+  );
+
+  it.each([
+    'authorization_server_timeout',
+    'authorization_server_unreachable',
+    'authorization_server_overloaded',
+    'authorization_server_failed',
+    'authorization_server_invalid_answer',
+    'internal_error',
+  ] as const)('%s gives nothing back, and what follows is refused with 503', async (code) => {
     const guard = guardWith();
-    const source = guard.sourceOf({} as never, thumbprint);
-    const trouble = { ask: () => Promise.reject(new Error('away')), recall: async () => undefined };
-    for (let i = 0; i < 10; i += 1) {
-      await expect(guard.learn(source, `unlucky ${i}`, trouble)).rejects.toThrow('away');
+    for (let i = 0; i < 3; i += 1) {
+      await expect(failing(guard, `trouble ${i}`, code)).rejects.toThrow(code);
     }
-    expect(await answerTo(guard, '---')).toBe('looked at');
+    await expect(failing(guard, 'one more', code)).rejects.toMatchObject({
+      code: 'authorization_server_not_asked',
+      status: 503,
+      retryAfter: 20,
+    });
+    seconds += 20;
+    expect(await answerTo(guard, '+++---')).toBe('looked at');
+    expect(await answerTo(guard, '-')).toBe('429, 20');
+  });
+
+  it('a client that had trouble is told of the made-up tokens that it sends afterwards', async () => {
+    const guard = guardWith();
+    await expect(failing(guard, 'trouble', 'authorization_server_timeout')).rejects.toThrow();
+    expect(await answerTo(guard, '---')).toBe('429, 20');
+  });
+
+  it('trouble that used up the allowance is told to the caches, which may know an older answer', async () => {
+    const guard = guardWith();
+    for (let i = 0; i < 3; i += 1) {
+      await expect(failing(guard, `trouble ${i}`, 'authorization_server_timeout')).rejects.toThrow();
+    }
+    const older = {} as TokenClaims;
+    const recall = vi.fn(async (refusal: RequestRefused) => (refusal.status === 503 ? older : undefined));
+    const source = guard.sourceOf({} as never, thumbprint);
+    expect(await guard.learn(source, 'known', { ask: vi.fn(), recall })).toBe(older);
   });
 
   it('one token costs one, however often it is sent meanwhile', async () => {

@@ -154,14 +154,25 @@ describe.each(frameworks)('%s', (framework) => {
     });
   });
 
-  it('trouble of the authorization server counts for nobody', async () => {
-    await withApi({ floodGuard: { maxInactive: 2, window: 3_600 } }, async (send) => {
-      server.introspection = answer(500, '');
+  it.each([
+    ['500', answer(500, '')],
+    ['a firewall’s 403 in HTML', answer(403, '<html></html>', { 'content-type': 'text/html' })],
+    ['nonsense', answer(200, 'nonsense')],
+  ])('%s: tokens that the server answers so cost as many questions as inactive ones', async (_what, says) => {
+    await withApi({ floodGuard: { maxInactive: 2, window: 3_600, address: false } }, async (send) => {
+      const good = server.introspection;
+      server.introspection = says;
+      const asked = server.requests.length;
       const statuses = [];
       for (let i = 0; i < 5; i += 1) {
         statuses.push((await send(`bad-f${i}`, pki.alice)).status);
       }
       expect(statuses).toEqual([503, 503, 503, 503, 503]);
+      expect(server.requests.length - asked).toBeLessThanOrEqual(3);
+      expect(refused.at(-1)?.refusal.code).toBe('authorization_server_not_asked');
+      expect(refused.at(-1)?.refusal.detail).toContain('floodGuard.maxInactive');
+      server.introspection = good;
+      expect((await send('bob-f', pki.bob)).status).toBe(200);
     });
   });
 });

@@ -1,3 +1,5 @@
+import { LRUCache } from 'lru-cache';
+
 /** When to give a server in trouble a rest. */
 export interface BreakerRules {
   /** Failures in a row that open the breaker. */
@@ -15,6 +17,12 @@ export type Verdict =
   /** The server asked for this many seconds without attempts. Counts as a failure. */
   | { readonly restFor: number };
 
+/**
+ * Names of the client for whom an attempt is made: its certificate, its address. Empty for an attempt that no client caused.
+ * Clients that share a name count as one client where they could be one.
+ */
+export type AttemptSource = readonly string[];
+
 /** Thrown instead of an attempt while the breaker is open. */
 export class CircuitOpen extends Error {
   override readonly name = 'CircuitOpen';
@@ -27,33 +35,51 @@ export class CircuitOpen extends Error {
   }
 }
 
+/** Failures in a row of one client, or of all clients, and the rest after them. */
+class Row {
+  failures = 0;
+  isProbing = false;
+  /** By the monotonic clock, in milliseconds. */
+  nextAttempt = 0;
+
+  /** Milliseconds until an attempt may be made; 0 or less for now. */
+  wait(probeInterval: number): number {
+    return this.isProbing ? probeInterval * 1000 : this.nextAttempt - performance.now();
+  }
+}
+
+/** The clients with failures that are told apart; of more the one that failed longest ago counts as new. */
+const MAX_NAMES = 1_000;
+
+/** So many times `failures` in a row open the breaker for all, also if one client may have caused all of them. */
+const ONE_CLIENTS_FACTOR = 20;
+
 /**
  * Closed: every attempt is made. Open, after some failures in a row: one attempt at a time is made, the probe, and the
- * next one an interval after its end. No other attempt waits for the probe. A probe that is answered closes the breaker.
+ * next one an interval after its end. No other attempt waits for the probe. An attempt that is answered closes the breaker.
+ *
+ * A client may be able to make its attempts fail, so that the breaker is open for that client alone after its failures. It is
+ * open for all when as many clients failed in a row. The next probe then goes to a client that has not failed, if there is one.
  */
 export class CircuitBreaker {
   readonly #rules: BreakerRules;
   readonly #onChange: (isOpen: boolean) => void;
-  #failures = 0;
+  /** Of each client, by each of its names, since the last answer. */
+  readonly #rows = new LRUCache<string, Row>({ max: MAX_NAMES });
+  /** Of all clients, since the last answer. */
+  #all = new Row();
+  /** The failures in a row, of which each client counts once. */
+  #clients = 0;
   #isOpen = false;
-  #isProbing = false;
-  /** By the monotonic clock, in milliseconds. */
-  #nextProbe = 0;
 
   constructor(rules: BreakerRules, onChange: (isOpen: boolean) => void) {
     this.#rules = rules;
     this.#onChange = onChange;
   }
 
-  /** Throws `CircuitOpen` when no attempt may be made now. */
-  check(): void {
-    if (!this.#isOpen) {
-      return;
-    }
-    if (this.#isProbing) {
-      throw new CircuitOpen(this.#rules.probeInterval);
-    }
-    const wait = this.#nextProbe - performance.now();
+  /** Throws `CircuitOpen` when no attempt may be made now for this client. */
+  check(source: AttemptSource = []): void {
+    const wait = this.#waitOf(source);
     if (wait > 0) {
       throw new CircuitOpen(wait / 1000);
     }
@@ -63,42 +89,89 @@ export class CircuitBreaker {
   async run<T>(
     attempt: () => Promise<T>,
     judge: (result: T | undefined, error: unknown) => Verdict,
+    source: AttemptSource = [],
   ): Promise<T> {
-    this.check();
-    const isProbe = this.#isOpen;
-    this.#isProbing = isProbe;
+    this.check(source);
+    const probed = this.#openRows(source);
+    for (const row of probed) {
+      row.isProbing = true;
+    }
     try {
       const result = await attempt();
-      this.#record(judge(result, undefined), isProbe);
+      this.#record(judge(result, undefined), source, probed);
       return result;
     } catch (error) {
-      this.#record(judge(undefined, error), isProbe);
+      this.#record(judge(undefined, error), source, probed);
       throw error;
     }
   }
 
-  #record(verdict: Verdict, isProbe: boolean): void {
-    // What was under way when the breaker opened says nothing of now.
-    if (this.#isOpen && !isProbe) {
+  /** Milliseconds. */
+  #waitOf(source: AttemptSource): number {
+    const { probeInterval } = this.#rules;
+    const waits = this.#openRows(source).map((row) => row.wait(probeInterval));
+    const wait = Math.max(0, ...waits);
+    // A client that failed lets others try first.
+    const isLater = this.#isOpenForAll() && !this.#all.isProbing && this.#known(source).length > 0;
+    return isLater ? Math.max(wait, this.#all.wait(probeInterval) + probeInterval * 1000) : wait;
+  }
+
+  /** The rows by which the breaker is open for this client. */
+  #openRows(source: AttemptSource): Row[] {
+    if (this.#isOpenForAll()) {
+      return [this.#all];
+    }
+    const known = this.#known(source);
+    const isOpen =
+      known.length === source.length && known.every((row) => row.failures >= this.#rules.failures);
+    return isOpen ? known : [];
+  }
+
+  #isOpenForAll(): boolean {
+    const { failures } = this.#rules;
+    return this.#clients >= failures || this.#all.failures >= failures * ONE_CLIENTS_FACTOR;
+  }
+
+  #known(source: AttemptSource): Row[] {
+    return source.map((name) => this.#rows.get(name)).filter((row) => row !== undefined);
+  }
+
+  #record(verdict: Verdict, source: AttemptSource, probed: readonly Row[]): void {
+    for (const row of probed) {
+      row.isProbing = false;
+    }
+    // What was under way when the breaker opened says nothing of now. After `unknown` the next attempt may be made at once.
+    const wasUnderWay = probed.length === 0 && this.#openRows(source).length > 0;
+    if (wasUnderWay || verdict === 'unknown') {
       return;
     }
-    if (isProbe) {
-      this.#isProbing = false;
-    }
-    // The next attempt may be made at once.
-    if (verdict === 'unknown') {
+    if (verdict === 'answered') {
+      this.#rows.clear();
+      this.#all = new Row();
+      this.#clients = 0;
+      this.#show(false);
       return;
     }
-    const hasFailed = verdict !== 'answered';
-    this.#failures = hasFailed ? this.#failures + 1 : 0;
-    const shouldOpen = this.#isOpen ? hasFailed : this.#failures >= this.#rules.failures;
-    if (shouldOpen) {
-      const rest = typeof verdict === 'object' ? verdict.restFor : 0;
-      this.#nextProbe = performance.now() + Math.max(this.#rules.probeInterval, rest) * 1000;
+    const rest = typeof verdict === 'object' ? verdict.restFor : 0;
+    const nextAttempt = performance.now() + Math.max(this.#rules.probeInterval, rest) * 1000;
+    this.#clients += this.#known(source).length === 0 ? 1 : 0;
+    const rows = source.map((name) => this.#rows.get(name) ?? new Row());
+    source.forEach((name, index) => {
+      this.#rows.set(name, rows[index]);
+    });
+    for (const row of [this.#all, ...rows]) {
+      row.failures += 1;
+      row.nextAttempt = nextAttempt;
     }
-    if (shouldOpen !== this.#isOpen) {
-      this.#isOpen = shouldOpen;
-      this.#onChange(shouldOpen);
+    if (this.#openRows(source).length > 0) {
+      this.#show(true);
+    }
+  }
+
+  #show(isOpen: boolean): void {
+    if (isOpen !== this.#isOpen) {
+      this.#isOpen = isOpen;
+      this.#onChange(isOpen);
     }
   }
 }

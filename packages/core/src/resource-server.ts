@@ -1,3 +1,4 @@
+import { type Asker, askedBy } from './asker.js';
 import { Authorization } from './authorization.js';
 import { type Authority, chooserAmong, createAuthority } from './authorization-server/authorities.js';
 import { RevocationFeed } from './cache/revocation-feed.js';
@@ -13,7 +14,7 @@ import { type Asked, TokenCache } from './cache/token-cache.js';
 import type { ClientCertificate } from './certificate/client-certificate.js';
 import { asRefusal, copyOfRefusal, type RefusalCode, RequestRefused } from './errors.js';
 import { createExplainer, explained } from './explanation.js';
-import { during, interactionOf } from './interaction.js';
+import { interactionOf } from './interaction.js';
 import { createJudge } from './judge.js';
 import {
   type Explanation,
@@ -169,15 +170,29 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     thumbprint: string | undefined,
     req: NodeRequest,
   ): Promise<TokenAnswer> {
-    const source = floodGuard?.sourceOf(req, thumbprint) ?? [];
+    const counted = floodGuard?.sourceOf(req, thumbprint) ?? [];
+    const asker = askerOf(req, thumbprint, counted);
     const ask = async () => {
       // The request may have waited for its turn: by now the server may be closed, or the token known.
       refuseWhenClosed();
-      return cache.known(token, asked) ?? during(interactionOf(req), () => cache.learn(token, asked));
+      return cache.known(token, asked) ?? askedBy(asker, () => cache.learn(token, asked));
     };
-    return floodGuard === undefined || source.length === 0
+    return floodGuard === undefined || counted.length === 0
       ? ask()
-      : floodGuard.learn(source, `${asked.id} ${token}`, { ask, recall: () => cache.recall(token, asked) });
+      : floodGuard.learn(counted, `${asked.id} ${token}`, {
+          ask,
+          recall: (refusal) => cache.recall(token, asked, refusal),
+        });
+  }
+
+  /** Failures of the authorization server count for the client whose question met them. */
+  function askerOf(
+    req: NodeRequest,
+    thumbprint: string | undefined,
+    counted = floodGuard?.sourceOf(req, thumbprint) ?? [],
+  ): Asker {
+    const source = counted.length === 0 && thumbprint !== undefined ? [thumbprint] : counted;
+    return { interactionId: interactionOf(req), source };
   }
 
   /** What is under way is waited for; nothing new is asked. */
@@ -207,7 +222,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     const token = readBearerToken(req, undefined);
     const { introspect: ask } = read;
     const asked = { ...whomToAsk(token, req), read: ask };
-    const answer = await during(interactionOf(req), () => cache.confirm(token, asked));
+    const answer = await askedBy(askerOf(req, certificate?.thumbprint), () => cache.confirm(token, asked));
     const fresh = judge.decide(answer, certificate, req);
     Authorization.replace(authorization, fresh);
     return fresh;

@@ -5,8 +5,9 @@ import {
   introspectionRequest,
   processIntrospectionResponse,
 } from 'oauth4webapi';
+import { currentAsker } from '../asker.js';
 import { RequestRefused } from '../errors.js';
-import { currentInteraction, interactionHeader } from '../interaction.js';
+import { interactionHeader } from '../interaction.js';
 import { traceIntrospection } from '../observe/events.js';
 import { flag, isHttpsUrl, OptionReader, type OptionRule, textRecord } from '../option-rules.js';
 import { ownMember } from '../own-member.js';
@@ -158,7 +159,7 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
       }
     };
     const introspect = (token: string): Promise<TokenAnswer> =>
-      traceIntrospection({ issuer, interactionId: currentInteraction() }, () => ask(token));
+      traceIntrospection({ issuer, interactionId: currentAsker().interactionId }, () => ask(token));
     return Object.assign(introspect, { introspect });
   };
   const needs = format === undefined ? ['introspection_endpoint'] : ['introspection_endpoint', 'jwks_uri'];
@@ -194,8 +195,8 @@ function rethrowWithoutMessage(error: unknown): never {
 
 /** FAPI's interaction id goes on to the authorization server (FAPI 1.0 Part 1 §6.2.1). */
 function interactionHeaders(): { headers?: Record<string, string> } {
-  const id = currentInteraction();
-  return id === undefined ? {} : { headers: { [interactionHeader]: id } };
+  const { interactionId } = currentAsker();
+  return interactionId === undefined ? {} : { headers: { [interactionHeader]: interactionId } };
 }
 
 /** Who authenticates by mutual TLS goes to the alias where there is one (RFC 8705 §5). */

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import pLimit, { type LimitFunction } from 'p-limit';
+import { currentAsker } from '../asker.js';
 import { CircuitBreaker, CircuitOpen, type Verdict } from '../circuit-breaker.js';
 import { RequestRefused } from '../errors.js';
 import { type BreakerListing, listBreaker, type ReportProblem } from '../observe/events.js';
@@ -66,9 +67,10 @@ export function protectedHttp(
   const send: Http = async (url, request) => {
     const name = shownUrl(url);
     const { breaker, limit } = endpointOf(name);
+    const { source } = currentAsker();
     try {
       // A request that finds the breaker open need not queue to learn it.
-      breaker.check();
+      breaker.check(source);
       if (limit.activeCount + limit.pendingCount >= maxInFlight + maxQueued) {
         throw notAsked(
           `${maxInFlight} exchanges with ${name} are under way and ${maxQueued} wait (http.maxInFlight, http.maxQueued)`,
@@ -82,6 +84,7 @@ export function protectedHttp(
           return breaker.run(
             () => http(url, { ...request, signal }),
             (response, error) => (isLate && isTimeout(error) ? 'unknown' : judge(response, error)),
+            source,
           );
         };
         const noTurn = () => notAsked(`no turn in time among the exchanges with ${name} (http.maxInFlight)`);

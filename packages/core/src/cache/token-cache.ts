@@ -104,8 +104,11 @@ export class TokenCache {
     return this.#learn(tokenHash + asked.id, tokenHash, token, asked);
   }
 
-  /** Returns what this process or, by the shared cache, another one knows. The authorization server is not asked. */
-  async recall(token: string, asked: Asked): Promise<TokenAnswer | undefined> {
+  /**
+   * Returns what this process or, by the shared cache, another one knows. The authorization server is not asked, because of
+   * `trouble`: an answer that is too old serves if it may substitute for that.
+   */
+  async recall(token: string, asked: Asked, trouble: RequestRefused): Promise<TokenAnswer | undefined> {
     const known = this.known(token, asked);
     if (known !== undefined) {
       return known;
@@ -113,7 +116,9 @@ export class TokenCache {
     const tokenHash = hashOf(token);
     const key = tokenHash + asked.id;
     const shared = this.#sharedFor(key, asked);
-    return shared && this.#look(shared, `${tokenHash} ${asked.sharedId}`, key, tokenHash, false);
+    const found =
+      shared && (await this.#look(shared, `${tokenHash} ${asked.sharedId}`, key, tokenHash, false));
+    return found ?? this.#substitute(key, trouble);
   }
 
   /** Asks whatever is known. That the token is good is not remembered, that it is not is. */
@@ -139,12 +144,11 @@ export class TokenCache {
       try {
         return await this.#fromSharedOr(key, tokenHash, asked, () => this.#ask(key, tokenHash, token, asked));
       } catch (trouble) {
-        const stale = this.#active.peek(key);
-        if (stale !== undefined && this.#maySubstitute(stale, trouble)) {
-          publishCache('stale');
-          return stale.token;
+        const stale = this.#substitute(key, trouble);
+        if (stale === undefined) {
+          throw trouble;
         }
-        throw trouble;
+        return stale;
       }
     });
   }
@@ -271,6 +275,15 @@ export class TokenCache {
 
   #usableUntil(entry: Entry): number {
     return Math.min(entry.freshUntil + this.#rules.staleIfError * 1000, expiryOf(entry));
+  }
+
+  #substitute(key: string, trouble: unknown): TokenAnswer | undefined {
+    const stale = this.#active.peek(key);
+    if (stale === undefined || !this.#maySubstitute(stale, trouble)) {
+      return undefined;
+    }
+    publishCache('stale');
+    return stale.token;
   }
 
   /** Only where the user chose availability, only while the server can't be asked, and never beyond `exp`. */

@@ -4,7 +4,7 @@ import { RequestRefused } from '../errors.js';
 import type { TokenAnswer } from '../token-claims.js';
 import type { NodeRequest } from './bearer-token.js';
 
-/** How many tokens that turn out not to be active one source may have the authorization server asked about. */
+/** How many questions without an active token one source may have the authorization server asked. */
 export interface FloodRules {
   /** The allowance of a source. It comes back evenly over `window`, and one more with each token that is active. */
   readonly maxInactive: number;
@@ -22,17 +22,21 @@ export type Source = readonly string[];
 export interface Lookups {
   /** Asks the authorization server where no cache knows the token. */
   readonly ask: () => Promise<TokenAnswer>;
-  /** Looks into the caches alone. */
-  readonly recall: () => Promise<TokenAnswer | undefined>;
+  /** Looks into the caches alone, where `refusal` is thrown otherwise. */
+  readonly recall: (refusal: RequestRefused) => Promise<TokenAnswer | undefined>;
 }
 
 interface Account {
   /** What may still be taken. */
   left: number;
-  /** What was taken for questions under way: an active token and trouble give it back. */
+  /** What was taken for questions under way: an active token gives it back. */
   pending: number;
-  /** Questions in a row that ended with a token that is not active. */
+  /** How many of its questions may be under way. */
+  atOnce: number;
+  /** Questions in a row that found no active token. */
   fruitless: number;
+  /** Whether the last question ended in trouble of the authorization server, which may not be the client's doing. */
+  isInTrouble: boolean;
   /** When `left` was last brought up to date, by the monotonic clock, in milliseconds. */
   at: number;
   /** Wakes the requests that wait for the end of a question under way. */
@@ -42,6 +46,12 @@ interface Account {
 // A flood from more sources than these displaces the source that was counted longest ago, so memory is bounded.
 const MAX_SOURCES = 20_000;
 
+/**
+ * Questions of a new source that may be under way. Each active token allows one more, trouble halves it: a client whose tokens get no
+ * answer takes few of the places among the exchanges (`http.maxInFlight`).
+ */
+const FIRST_AT_ONCE = 10;
+
 /** Requests of one source that wait for its own questions under way; further ones are refused. */
 const MAX_WAITING = 1_000;
 
@@ -49,13 +59,24 @@ const MAX_WAITING = 1_000;
 type Taken =
   | { readonly accounts: readonly Account[]; readonly waitFor?: never }
   | { readonly waitFor: Account; readonly accounts?: never }
-  | { readonly seconds: number; readonly waitFor?: never; readonly accounts?: never };
-
-/** What a question gives back when it ends. */
-const givenBack = { active: 2, trouble: 1, inactive: 0 } as const;
+  | { readonly refusal: RequestRefused; readonly waitFor?: never; readonly accounts?: never };
 
 /**
- * Limits how many made-up tokens a source has the authorization server asked about. A question takes one from the allowance
+ * What a question gives back when it ends. Trouble gives nothing back where the authorization server was asked: a client could
+ * make up tokens that a server, or a firewall in front of it, fails on.
+ */
+const givenBack = { active: 2, unasked: 1, trouble: 0, inactive: 0 } as const;
+
+type Outcome = keyof typeof givenBack;
+
+const nextAtOnce = {
+  active: (atOnce: number) => atOnce + 1,
+  trouble: (atOnce: number) => Math.max(1, Math.floor(atOnce / 2)),
+  inactive: (atOnce: number) => atOnce,
+} as const;
+
+/**
+ * Limits how many questions without an active token a source has the authorization server asked. A question takes one from the allowance
  * of each source of its request when it begins, so requests at once can't have more asked than the allowance. A source
  * without allowance still passes with tokens that a cache knows.
  */
@@ -100,13 +121,16 @@ export class FloodGuard {
         taken = this.#take(source);
       }
       if (taken.accounts === undefined) {
-        return await knownOr(recall, taken.seconds);
+        return await knownOr(recall, taken.refusal);
       }
-      let outcome: keyof typeof givenBack = 'trouble';
+      let outcome: Outcome = 'trouble';
       try {
         const answer = await ask();
         outcome = typeof answer === 'string' ? 'inactive' : 'active';
         return answer;
+      } catch (trouble) {
+        outcome = wasAsked(trouble) ? 'trouble' : 'unasked';
+        throw trouble;
       } finally {
         for (const account of taken.accounts) {
           this.#settle(account, outcome);
@@ -118,13 +142,13 @@ export class FloodGuard {
   }
 
   /**
-   * Takes one from each source if each has one left. While a question of a source that has none is under way, its place may
+   * Takes one from each source if each has one left, and a place for one more question. While a question of a source that has none is under way, its place may
    * come back: a client with many good tokens waits for that rather than be refused. A source whose last questions, as many as
    * its allowance, found no active token does not wait.
    */
   #take(source: Source): Taken {
     const accounts = source.map((name) => this.#accountOf(name));
-    const short = accounts.filter(({ left }) => left < 1);
+    const short = accounts.filter(({ left, pending, atOnce }) => left < 1 || pending >= atOnce);
     const [first] = short;
     if (first === undefined) {
       for (const account of accounts) {
@@ -137,16 +161,29 @@ export class FloodGuard {
       ({ pending, waiting, fruitless }) =>
         pending === 0 || waiting.length >= MAX_WAITING || fruitless >= this.#rules.maxInactive,
     );
-    return isHopeless
-      ? { seconds: Math.max(...short.map(({ left }) => (1 - left) / this.#perSecond)) }
-      : { waitFor: first };
+    return isHopeless ? { refusal: this.#refusalFor(short) } : { waitFor: first };
   }
 
-  #settle(account: Account, outcome: keyof typeof givenBack): void {
+  #refusalFor(short: readonly Account[]): RequestRefused {
+    const seconds = Math.max(...short.map(({ left }) => (1 - left) / this.#perSecond));
+    const retryAfter = Math.max(1, Math.ceil(seconds));
+    if (short.some(({ isInTrouble }) => isInTrouble)) {
+      const detail =
+        'the questions of this client ended in trouble and used up its allowance (floodGuard.maxInactive)';
+      return new RequestRefused('authorization_server_not_asked', { detail, retryAfter });
+    }
+    return new RequestRefused('too_many_inactive_tokens', { retryAfter });
+  }
+
+  #settle(account: Account, outcome: Outcome): void {
     this.#refill(account);
     account.pending -= 1;
     account.left = Math.min(account.left + givenBack[outcome], this.#rules.maxInactive - account.pending);
-    account.fruitless = outcome === 'active' ? 0 : account.fruitless + (outcome === 'inactive' ? 1 : 0);
+    if (outcome !== 'unasked') {
+      account.fruitless = outcome === 'active' ? 0 : account.fruitless + 1;
+      account.isInTrouble = outcome === 'trouble';
+      account.atOnce = nextAtOnce[outcome](account.atOnce);
+    }
     for (const wake of account.waiting.splice(0)) {
       wake();
     }
@@ -161,7 +198,9 @@ export class FloodGuard {
     const account = {
       left: this.#rules.maxInactive,
       pending: 0,
+      atOnce: FIRST_AT_ONCE,
       fruitless: 0,
+      isInTrouble: false,
       at: performance.now(),
       waiting: [],
     };
@@ -181,12 +220,18 @@ export class FloodGuard {
   }
 }
 
-async function knownOr(recall: Lookups['recall'], seconds: number): Promise<TokenAnswer> {
-  const known = await recall();
+async function knownOr(recall: Lookups['recall'], refusal: RequestRefused): Promise<TokenAnswer> {
+  const known = await recall(refusal);
   if (known === undefined) {
-    throw new RequestRefused('too_many_inactive_tokens', { retryAfter: Math.max(1, Math.ceil(seconds)) });
+    throw refusal;
   }
   return known;
+}
+
+const unaskedCodes: ReadonlySet<string> = new Set(['authorization_server_not_asked', 'shutting_down']);
+
+function wasAsked(trouble: unknown): boolean {
+  return !(RequestRefused.isRefusal(trouble) && unaskedCodes.has(trouble.code));
 }
 
 /** An IPv4 address, or the /64 that a single host of IPv6 has to itself. */
