@@ -4,9 +4,10 @@ import { createServer } from 'node:https';
 import express from 'express';
 import { mtlsBound, requireScopes } from 'express-mtls';
 
+const guard = mtlsBound();
 const app = express();
 app.get('/health', (_req, res) => res.send('ok')); // Before the guard: open to all.
-app.use(mtlsBound());
+app.use(guard);
 app.get('/accounts', requireScopes('accounts:read'), (req, res) => {
   res.json({ client: req.auth.clientId, certificate: req.auth.certificate.thumbprint });
 });
@@ -19,4 +20,16 @@ const tls = {
 };
 const server = createServer(tls, app).listen(Number(process.env.PORT ?? 8443), '127.0.0.1', () => {
   console.log(`https://127.0.0.1:${server.address().port}`);
+});
+
+/** Milliseconds that requests under way have to finish after SIGTERM. */
+const endWithin = Number(process.env.END_WITHIN ?? 10_000);
+process.once('SIGTERM', () => {
+  const deadline = setTimeout(() => server.closeAllConnections(), endWithin);
+  server.close(async () => {
+    clearTimeout(deadline);
+    await guard.resourceServer.close();
+    process.exit();
+  });
+  server.closeIdleConnections();
 });

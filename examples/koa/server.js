@@ -4,12 +4,13 @@ import { createServer } from 'node:https';
 import Koa from 'koa';
 import { mtlsBound, requireScopes } from 'koa-mtls';
 
+const guard = mtlsBound();
 const app = new Koa();
 app.use(async (ctx, next) => {
   if (ctx.path !== '/health') return next();
   ctx.body = 'ok'; // Before the guard: open to all.
 });
-app.use(mtlsBound());
+app.use(guard);
 app.use(requireScopes('accounts:read'));
 app.use((ctx) => {
   const { clientId, certificate } = ctx.state.auth;
@@ -24,4 +25,16 @@ const tls = {
 };
 const server = createServer(tls, app.callback()).listen(Number(process.env.PORT ?? 8443), '127.0.0.1', () => {
   console.log(`https://127.0.0.1:${server.address().port}`);
+});
+
+/** Milliseconds that requests under way have to finish after SIGTERM. */
+const endWithin = Number(process.env.END_WITHIN ?? 10_000);
+process.once('SIGTERM', () => {
+  const deadline = setTimeout(() => server.closeAllConnections(), endWithin);
+  server.close(async () => {
+    clearTimeout(deadline);
+    await guard.resourceServer.close();
+    process.exit();
+  });
+  server.closeIdleConnections();
 });

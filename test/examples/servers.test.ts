@@ -1,10 +1,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { Agent } from 'node:https';
+import { connect as connectTcp } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { connect } from 'node:tls';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import fetch from 'node-fetch';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   audience,
   startAuthorizationServer,
@@ -32,42 +37,108 @@ afterAll(async () => {
 });
 
 // As users run them: by plain Node, from the built packages, set up by the environment alone.
-describe.each(['examples/express/server.js', 'examples/koa/server.js', 'test/packages/commonjs-app.cjs'])(
-  '%s',
-  (path) => {
-    it('guards its routes', async () => {
-      const program = spawn(process.execPath, [fileURLToPath(new URL(`../../${path}`, import.meta.url))], {
-        stdio: ['ignore', 'pipe', 'inherit'],
-        env: {
-          PATH: process.env.PATH,
-          PORT: '0',
-          MTLS_BOUND_ISSUER: server.issuer,
-          MTLS_BOUND_CLIENT_ID: 'api',
-          MTLS_BOUND_CLIENT_SECRET: server.secrets.api,
-          MTLS_BOUND_AUDIENCE: audience,
-          MTLS_BOUND_CA_FILE: join(folder, 'ca.pem'),
-          TLS_CERT_FILE: join(folder, 'server.pem'),
-          TLS_KEY_FILE: join(folder, 'server.key'),
-        },
+function start(path: string, environment: Record<string, string> = {}) {
+  return spawn(process.execPath, [fileURLToPath(new URL(`../../${path}`, import.meta.url))], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: {
+      PATH: process.env.PATH,
+      PORT: '0',
+      MTLS_BOUND_ISSUER: server.issuer,
+      MTLS_BOUND_CLIENT_ID: 'api',
+      MTLS_BOUND_CLIENT_SECRET: server.secrets.api,
+      MTLS_BOUND_AUDIENCE: audience,
+      MTLS_BOUND_CA_FILE: join(folder, 'ca.pem'),
+      TLS_CERT_FILE: join(folder, 'server.pem'),
+      TLS_KEY_FILE: join(folder, 'server.key'),
+      ...environment,
+    },
+  });
+}
+
+async function urlOf(program: ReturnType<typeof start>): Promise<string> {
+  const [line] = (await once(program.stdout, 'data')) as [Buffer];
+  return line.toString().trim();
+}
+
+const servers = ['examples/express/server.js', 'examples/koa/server.js'];
+
+describe.each([...servers, 'test/packages/commonjs-app.cjs'])('%s', (path) => {
+  it('guards its routes', async () => {
+    const program = start(path);
+    try {
+      const api = { url: await urlOf(program) };
+      const { alice } = testClients(pki);
+      const token = await server.token(alice);
+      expect((await call(pki, api, '/health')).status).toBe(200);
+      const response = await call(pki, api, '/accounts', pki.alice).auth(token, { type: 'bearer' });
+      expect(response.status).toBe(200);
+      expect(response.body).toEqual({ client: 'alice', certificate: pki.alice.thumbprint });
+      expect((await call(pki, api, '/accounts', pki.bob).auth(token, { type: 'bearer' })).status).toBe(401);
+      const weak = await server.token({ ...alice, scope: 'payments:write' });
+      expect((await call(pki, api, '/accounts', pki.alice).auth(weak, { type: 'bearer' })).status).toBe(403);
+    } finally {
+      program.kill('SIGKILL');
+      await once(program, 'exit');
+    }
+  });
+});
+
+describe.each(servers)('%s, at SIGTERM', (path) => {
+  /** A connection on which a request is under way: its header has begun and has no end. */
+  async function beginRequest(url: string, token: string) {
+    const { ca, alice } = pki;
+    const port = Number(new URL(url).port);
+    const socket = connect({ host: '127.0.0.1', port, ca: ca.cert, cert: alice.cert, key: alice.key });
+    socket.on('error', () => undefined);
+    await once(socket, 'secureConnect');
+    socket.write(`GET /accounts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n`);
+    return socket;
+  }
+  const isRefused = (url: string) =>
+    new Promise<boolean>((resolve) => {
+      const socket = connectTcp(Number(new URL(url).port), '127.0.0.1', () => {
+        socket.destroy();
+        resolve(false);
       });
-      try {
-        const [line] = (await once(program.stdout, 'data')) as [Buffer];
-        const api = { url: line.toString().trim() };
-        const { alice } = testClients(pki);
-        const token = await server.token(alice);
-        expect((await call(pki, api, '/health')).status).toBe(200);
-        const response = await call(pki, api, '/accounts', pki.alice).auth(token, { type: 'bearer' });
-        expect(response.status).toBe(200);
-        expect(response.body).toEqual({ client: 'alice', certificate: pki.alice.thumbprint });
-        expect((await call(pki, api, '/accounts', pki.bob).auth(token, { type: 'bearer' })).status).toBe(401);
-        const weak = await server.token({ ...alice, scope: 'payments:write' });
-        expect((await call(pki, api, '/accounts', pki.alice).auth(weak, { type: 'bearer' })).status).toBe(
-          403,
-        );
-      } finally {
-        program.kill();
-        await once(program, 'exit');
-      }
+      socket.on('error', () => resolve(true));
     });
-  },
-);
+
+  it('refuses connections, answers the request under way, closes an idle connection, and exits with 0', async () => {
+    const program = start(path);
+    const exited = once(program, 'exit');
+    const { ca, alice } = pki;
+    const agent = new Agent({ ca: ca.cert, cert: alice.cert, key: alice.key, keepAlive: true });
+    try {
+      const url = await urlOf(program);
+      const token = await server.token(testClients(pki).alice);
+      const idle = await fetch(`${url}/health`, { agent });
+      expect(await idle.text()).toBe('ok');
+      const underWay = await beginRequest(url, token);
+      // The API has read the half request when it has answered a later one.
+      expect((await fetch(`${url}/health`, { agent })).status).toBe(200);
+      process.kill(Number(program.pid), 'SIGTERM');
+      await vi.waitFor(async () => expect(await isRefused(url)).toBe(true), { timeout: 10_000 });
+      const answered = text(underWay);
+      underWay.write('Connection: close\r\n\r\n');
+      expect(await answered).toMatch(/^HTTP\/1\.1 200 [\s\S]*"client":"alice"/);
+      expect(await exited).toEqual([0, null]);
+    } finally {
+      agent.destroy();
+      program.kill('SIGKILL');
+    }
+  });
+
+  it('closes a connection whose request never ends, after the deadline, and exits with 0', async () => {
+    const program = start(path, { END_WITHIN: '500' });
+    const exited = once(program, 'exit');
+    try {
+      const half = await beginRequest(await urlOf(program), 'a');
+      const closed = once(half, 'close');
+      process.kill(Number(program.pid), 'SIGTERM');
+      expect(await exited).toEqual([0, null]);
+      await closed;
+    } finally {
+      program.kill('SIGKILL');
+    }
+  });
+});

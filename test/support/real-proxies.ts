@@ -132,7 +132,16 @@ const commandLine: Record<ProxyProgram, CommandLine> = {
   haproxy: (_folder, config, write) => [['-db', '-f', write('haproxy.cfg', config)], {}],
   apache2: (folder, config, write) => {
     mkdirSync(join(folder, 'run'), { mode: 0o777 });
-    const modules = ['mpm_event', 'authz_core', 'socache_shmcb', 'ssl', 'headers', 'proxy', 'proxy_http', 'reqtimeout'];
+    const modules = [
+      'mpm_event',
+      'authz_core',
+      'socache_shmcb',
+      'ssl',
+      'headers',
+      'proxy',
+      'proxy_http',
+      'reqtimeout',
+    ];
     const main = [
       `ServerRoot ${folder}`,
       'ServerName localhost',
