@@ -43,6 +43,7 @@ function supervise(count) {
     // A worker that does not end by itself is killed. The timer keeps no process alive.
     const kill = () => {
       for (const worker of Object.values(cluster.workers)) {
+        console.error(`worker ${worker.process.pid} did not end by itself; it is killed`);
         worker.process.kill('SIGKILL');
       }
     };

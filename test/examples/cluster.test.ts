@@ -4,7 +4,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connect, type TLSSocket } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import fetch from 'node-fetch';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
@@ -17,6 +16,7 @@ import {
 import { createPki, type Pki } from '../support/pki.js';
 import { itReal } from '../support/programs.js';
 import { startRedis } from '../support/redis.js';
+import { beginRequest, endRequest, refusesConnections } from '../support/requests-under-way.js';
 
 let pki: Pki;
 let server: TestAuthorizationServer;
@@ -83,21 +83,29 @@ const agentOf = (keepAlive = false) =>
 const get = (url: string, token: string, agent = agentOf()) =>
   fetch(`${url}/accounts`, { agent, headers: { authorization: `Bearer ${token}` } });
 
-/** Sends half a request, and resolves when the TLS connection has taken it. */
-async function halfRequest(url: string): Promise<TLSSocket> {
-  const socket = connect({ host: '127.0.0.1', port: Number(new URL(url).port), ca: pki.ca.cert });
-  socket.on('error', () => undefined);
-  await once(socket, 'secureConnect');
-  socket.write('GET /accounts HTTP/1.1\r\nHost: x\r\n');
-  return socket;
-}
-
 it('examples/cluster: listens and answers while Redis is away, and ends at SIGTERM', async () => {
   const cluster = startCluster({ PROCESSES: '1', REDIS_URL: 'redis://127.0.0.1:9', END_WITHIN: '500' });
   try {
     const url = await cluster.listening(1);
     expect((await get(url, await server.token(testClients(pki).alice))).status).toBe(200);
     cluster.program.kill('SIGTERM');
+    expect(await cluster.exited).toEqual([0, null]);
+  } finally {
+    cluster.program.kill('SIGKILL');
+  }
+});
+
+it('examples/cluster: completes at SIGTERM the request under way, and takes no other', async () => {
+  const cluster = startCluster({ PROCESSES: '1', REDIS_URL: 'redis://127.0.0.1:9' });
+  try {
+    const url = await cluster.listening(1);
+    const token = await server.token(testClients(pki).alice);
+    const underWay = await beginRequest(pki, url, token);
+    // The worker has read the half request when it has answered a later one.
+    expect((await get(url, token)).status).toBe(200);
+    cluster.program.kill('SIGTERM');
+    await vi.waitFor(async () => expect(await refusesConnections(url)).toBe(true), { timeout: 10_000 });
+    expect(await endRequest(underWay)).toMatch(/^HTTP\/1\.1 200 [\s\S]*"client":"alice"/);
     expect(await cluster.exited).toEqual([0, null]);
   } finally {
     cluster.program.kill('SIGKILL');
@@ -115,11 +123,12 @@ it('examples/cluster: replaces a worker that dies; neither half a request nor an
     const again = await cluster.listening(2);
     const answer = (await (await get(again, token, agent)).json()) as { process: number };
     expect(answer.process).not.toBe(worker);
-    const half = await halfRequest(again);
+    const half = await beginRequest(pki, again, token);
     const closed = once(half, 'close');
     cluster.program.kill('SIGTERM');
     expect(await cluster.exited).toEqual([0, null]);
     await closed;
+    expect(cluster.complaints()).not.toContain('is killed');
   } finally {
     agent.destroy();
     cluster.program.kill('SIGKILL');

@@ -2,11 +2,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent } from 'node:https';
-import { connect as connectTcp } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
-import { connect } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import fetch from 'node-fetch';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -18,6 +15,7 @@ import {
 } from '../support/authorization-server.js';
 import { call } from '../support/calls.js';
 import { createPki, type Pki } from '../support/pki.js';
+import { beginRequest, endRequest, refusesConnections } from '../support/requests-under-way.js';
 
 let pki: Pki;
 let server: TestAuthorizationServer;
@@ -84,25 +82,6 @@ describe.each([...servers, 'test/packages/commonjs-app.cjs'])('%s', (path) => {
 });
 
 describe.each(servers)('%s, at SIGTERM', (path) => {
-  /** A connection on which a request is under way: its header has begun and has no end. */
-  async function beginRequest(url: string, token: string) {
-    const { ca, alice } = pki;
-    const port = Number(new URL(url).port);
-    const socket = connect({ host: '127.0.0.1', port, ca: ca.cert, cert: alice.cert, key: alice.key });
-    socket.on('error', () => undefined);
-    await once(socket, 'secureConnect');
-    socket.write(`GET /accounts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n`);
-    return socket;
-  }
-  const isRefused = (url: string) =>
-    new Promise<boolean>((resolve) => {
-      const socket = connectTcp(Number(new URL(url).port), '127.0.0.1', () => {
-        socket.destroy();
-        resolve(false);
-      });
-      socket.on('error', () => resolve(true));
-    });
-
   it('refuses connections, answers the request under way, closes an idle connection, and exits with 0', async () => {
     const program = start(path);
     const exited = once(program, 'exit');
@@ -113,14 +92,12 @@ describe.each(servers)('%s, at SIGTERM', (path) => {
       const token = await server.token(testClients(pki).alice);
       const idle = await fetch(`${url}/health`, { agent });
       expect(await idle.text()).toBe('ok');
-      const underWay = await beginRequest(url, token);
+      const underWay = await beginRequest(pki, url, token);
       // The API has read the half request when it has answered a later one.
       expect((await fetch(`${url}/health`, { agent })).status).toBe(200);
       process.kill(Number(program.pid), 'SIGTERM');
-      await vi.waitFor(async () => expect(await isRefused(url)).toBe(true), { timeout: 10_000 });
-      const answered = text(underWay);
-      underWay.write('Connection: close\r\n\r\n');
-      expect(await answered).toMatch(/^HTTP\/1\.1 200 [\s\S]*"client":"alice"/);
+      await vi.waitFor(async () => expect(await refusesConnections(url)).toBe(true), { timeout: 10_000 });
+      expect(await endRequest(underWay)).toMatch(/^HTTP\/1\.1 200 [\s\S]*"client":"alice"/);
       expect(await exited).toEqual([0, null]);
     } finally {
       agent.destroy();
@@ -132,7 +109,7 @@ describe.each(servers)('%s, at SIGTERM', (path) => {
     const program = start(path, { END_WITHIN: '500' });
     const exited = once(program, 'exit');
     try {
-      const half = await beginRequest(await urlOf(program), 'a');
+      const half = await beginRequest(pki, await urlOf(program), 'a');
       const closed = once(half, 'close');
       process.kill(Number(program.pid), 'SIGTERM');
       expect(await exited).toEqual([0, null]);
