@@ -21,6 +21,7 @@ import {
   testClients,
 } from '../support/authorization-server.js';
 import { call, callOver } from '../support/calls.js';
+import { deferred } from '../support/deferred.js';
 import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../support/faulty-server.js';
 import { isMutation } from '../support/fuzzing.js';
 import { createPki, type Pki } from '../support/pki.js';
@@ -347,13 +348,16 @@ describe('what was revoked', () => {
 
   it('an answer that was on its way says nothing: the server is asked again', async () => {
     const answers = [readTokenClaims(claims, issuer), 'token_inactive' as const];
-    const cache = cacheOver(async () => {
-      await sleep(30);
+    const held = deferred();
+    const read = vi.fn<TokenReader>(async () => {
+      await held.promise;
       return answers.shift() ?? 'token_inactive';
     });
+    const cache = cacheOver(read);
     const flight = cache.get('t');
-    await sleep(10);
+    await vi.waitFor(() => expect(read).toHaveBeenCalledTimes(1));
     cache.revocations.add({ subject: 'user-1' }, Date.now());
+    held.resolve();
     expect(await flight).toBe('token_inactive');
   });
 

@@ -152,11 +152,16 @@ describeReal('redis-server', 'a fleet of processes, with Redis', () => {
     const { alice } = testClients(pki);
     const token = await server.token(alice);
     const send = () => Promise.all(members.map((member) => member.send(token, pki.alice)));
-    await sleep(200);
-    expect(await send()).toEqual([200, 200]);
-    const asked = server.introspections(token);
-    expect(await send()).toEqual([200, 200]);
-    expect(server.introspections(token)).toBe(asked);
+    // An answer is kept for longer than a moment as soon as both have joined the channel.
+    await vi.waitFor(
+      async () => {
+        expect(await send()).toEqual([200, 200]);
+        const asked = server.introspections(token);
+        expect(await send()).toEqual([200, 200]);
+        expect(server.introspections(token)).toBe(asked);
+      },
+      { timeout: 10_000 },
+    );
     await redis.kill();
     await server.revoke(alice, token);
     // It can't be told to anybody, and says so; here it counts.

@@ -7,7 +7,7 @@ import {
   type ProblemEvent,
   type ResourceServerOptions,
 } from '@mtls-bound/core';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { frameworks, startApi, type TestApi } from '../support/apis.js';
 import { audience } from '../support/audience.js';
 import { call } from '../support/calls.js';
@@ -292,17 +292,16 @@ describe('discovery', () => {
       expect(problems.filter(({ code }) => code === 'metadata_outdated')).toHaveLength(1);
       await sleep(1_100);
       await status();
-      await sleep(100);
-      expect(asked).toBe(5);
+      await vi.waitFor(() => expect(asked).toBe(5));
       expect(problems.filter(({ code }) => code === 'metadata_outdated')).toHaveLength(1);
       await sleep(2_000);
       server.metadata = counted(
         answer(200, { ...goodMetadata(server.issuer), introspection_endpoint: `${server.issuer}/moved` }),
       );
-      await status();
-      await sleep(200);
-      expect(await status()).toBe(200);
-      expect(server.requests.at(-1)?.url).toBe('/moved');
+      await vi.waitFor(async () => {
+        expect(await status()).toBe(200);
+        expect(server.requests.at(-1)?.url).toBe('/moved');
+      });
     } finally {
       await api.close();
     }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { jwtAccessTokens, type ResourceServerOptions } from '@mtls-bound/core';
 import { SignJWT } from 'jose';
@@ -58,7 +59,9 @@ describe.each(frameworks)('%s', (framework) => {
         expect(await status(`outage-${i}`)).toBe(503);
       }
       server.introspection = good;
-      await sleep(200);
+      await vi.waitFor(async () => expect(await status(`probe-${randomUUID()}`)).toBe(200), {
+        timeout: 5_000,
+      });
       const statuses: number[] = [];
       for (let i = 0; i < 20; i += 1) {
         statuses.push(await status(`after-${i}`));

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { Http } from '../../packages/core/src/authorization-server/http.js';
 import { protectedHttp, retryBroken } from '../../packages/core/src/authorization-server/protection.js';
 import { CircuitBreaker } from '../../packages/core/src/circuit-breaker.js';
 import { RequestRefused } from '../../packages/core/src/errors.js';
+import { deferred } from '../support/deferred.js';
 
 const rules = { maxInFlight: 2, maxQueued: 3, failuresToOpen: 3, probeInterval: 0.2, timeout: 5 };
 const request = { method: 'POST', headers: {} };
@@ -14,6 +15,17 @@ function protect(http: Http, changes: Partial<typeof rules> = {}) {
   return {
     report,
     send: () => send('https://as.example.com/x', request).then(String, (error) => error.code),
+  };
+}
+
+afterEach(() => vi.restoreAllMocks());
+
+/** Stops the clock of the breaker. Returns what moves it on, by milliseconds. */
+function controlClock(): (milliseconds: number) => void {
+  let now = performance.now();
+  vi.spyOn(performance, 'now').mockImplementation(() => now);
+  return (milliseconds) => {
+    now += milliseconds;
   };
 }
 
@@ -59,22 +71,20 @@ it('one probe each interval; nobody waits for it; its success closes the breaker
   let answer: () => Promise<Response> = async () => new Response(null, { status: 503 });
   const asked = vi.fn<Http>(() => answer());
   const { send, report } = protect(asked);
+  const pass = controlClock();
   await Promise.all([send(), send(), send()]);
-  await sleep(220);
-  // The probe takes its time; the others are told at once.
-  answer = async () => {
-    await sleep(100);
-    return new Response(null, { status: 503 });
-  };
+  pass(220);
+  // The probe has no answer yet when the other requests are refused.
+  const held = deferred<Response>();
+  answer = () => held.promise;
   const probe = send();
-  const start = performance.now();
   expect(await Promise.all([send(), send()])).toEqual(
     Array.from({ length: 2 }, () => 'authorization_server_not_asked'),
   );
-  expect(performance.now() - start).toBeLessThan(90);
+  held.resolve(new Response(null, { status: 503 }));
   await probe;
   expect(asked).toHaveBeenCalledTimes(4);
-  await sleep(220);
+  pass(220);
   answer = async () => new Response(null, { status: 200 });
   await send();
   expect(await Promise.all([send(), send()])).toEqual(['[object Response]', '[object Response]']);
@@ -87,8 +97,10 @@ it('one probe each interval; nobody waits for it; its success closes the breaker
 it('what was under way when the breaker opened does not keep it open, nor close it', async () => {
   const breaker = new CircuitBreaker({ failures: 1, probeInterval: 60 }, () => undefined);
   const judge = (_result: unknown, error: unknown) => (error === undefined ? 'answered' : 'failed') as never;
-  const late = breaker.run(() => sleep(50, 'late'), judge);
+  const held = deferred<string>();
+  const late = breaker.run(() => held.promise, judge);
   await breaker.run(() => Promise.reject(new Error('down')), judge).catch(() => undefined);
+  held.resolve('late');
   expect(await late).toBe('late');
   await expect(breaker.run(async () => 'x', judge)).rejects.toThrow('not asked');
 });
@@ -139,21 +151,22 @@ describe('an open breaker', () => {
       () => new Promise((resolve) => ends.push(() => resolve(new Response(null, { status: 503 })))),
     );
     const { send } = protect(asked, { failuresToOpen: 1, probeInterval: 0.1 });
+    const pass = controlClock();
     const first = send();
     await vi.waitFor(() => expect(ends).toHaveLength(1));
     ends.shift()?.();
     await first;
-    await sleep(120);
+    pass(120);
     const probe = send();
     await vi.waitFor(() => expect(ends).toHaveLength(1));
     // Longer than the interval: the probe is still under way.
-    await sleep(150);
+    pass(150);
     expect(await isOpen(send)).toBe(true);
     ends.shift()?.();
     await probe;
     expect(await isOpen(send)).toBe(true);
     expect(asked).toHaveBeenCalledTimes(2);
-    await sleep(120);
+    pass(120);
     const next = send();
     await vi.waitFor(() => expect(asked).toHaveBeenCalledTimes(3));
     ends.shift()?.();
@@ -166,10 +179,11 @@ describe('an open breaker', () => {
       async () => new Response(null, { status: statuses.shift() ?? 200, headers: { 'retry-after': '60' } }),
     );
     const { send } = protect(asked, { probeInterval: 0.05 });
+    const pass = controlClock();
     for (let i = 0; i < 6; i += 1) {
       expect(await isOpen(send)).toBe(false);
     }
-    await sleep(200);
+    pass(200);
     // The interval is over, the rest is not.
     expect(await isOpen(send)).toBe(true);
     expect(asked).toHaveBeenCalledTimes(6);
