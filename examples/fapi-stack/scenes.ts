@@ -1,4 +1,4 @@
-import { request as httpRequest } from 'node:http';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ResponseBodyError } from 'openid-client';
@@ -59,7 +59,7 @@ function toldIn({
 }
 
 function send({ pki }: Stack, url: string, { token, identity, headers, tls }: Call): Promise<Answer> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const options: RequestOptions = {
       ca: pki.ca.cert,
       cert: identity?.cert,
@@ -70,17 +70,22 @@ function send({ pki }: Stack, url: string, { token, identity, headers, tls }: Ca
       ...tls,
     };
     const request = url.startsWith('https:') ? httpsRequest(url, options) : httpRequest(url, options);
-    request.on('response', async (response) => {
-      let text = '';
-      for await (const chunk of response) {
-        text += chunk;
-      }
-      const isJson = response.headers['content-type']?.startsWith('application/json') === true;
-      resolve({ result: response.statusCode ?? 0, body: isJson ? JSON.parse(text) : {} });
+    request.on('response', (response) => {
+      answerIn(response).then(resolve, reject);
     });
     request.on('error', () => resolve({ result: 'no TLS', body: {} }));
     request.end();
   });
+}
+
+/** Rejects if the answer breaks off. */
+async function answerIn(response: IncomingMessage): Promise<Answer> {
+  let text = '';
+  for await (const chunk of response) {
+    text += chunk;
+  }
+  const isJson = response.headers['content-type']?.startsWith('application/json') === true;
+  return { result: response.statusCode ?? 0, body: isJson ? JSON.parse(text) : {} };
 }
 
 /** What the authorization server answers, when it answers as it should: an error, or `done`. */

@@ -6,6 +6,8 @@ import { root, textOf } from '../docs/pages.js';
 interface Step {
   readonly uses?: string;
   readonly run?: string;
+  readonly with?: Record<string, unknown>;
+  readonly env?: Record<string, string>;
 }
 interface Job {
   readonly permissions?: Record<string, string>;
@@ -38,6 +40,22 @@ it.each(workflows)(
     }
   },
 );
+
+it.each(workflows)('%s: no checkout leaves the token in the work tree', (_, flow) => {
+  const steps = Object.values(flow.jobs).flatMap((job) => job.steps);
+  const checkouts = steps.filter(({ uses }) => uses?.startsWith('actions/checkout@'));
+  expect(checkouts.length).toBeGreaterThan(0);
+  for (const checkout of checkouts) {
+    expect(checkout.with).toMatchObject({ 'persist-credentials': false });
+  }
+});
+
+it('the job that packs knows the history of main, and runs no install scripts', () => {
+  const steps = release.jobs.pack?.steps ?? [];
+  expect(steps[0]?.with).toMatchObject({ 'fetch-depth': 0 });
+  const installing = steps.filter(({ run }) => run?.includes('scripts/prepare.mjs'));
+  expect(installing.map(({ env }) => env)).toEqual([{ NPM_CONFIG_IGNORE_SCRIPTS: 'true' }]);
+});
 
 it('a job may write code scanning results or get an identity, and nothing else', () => {
   const granted = workflows.flatMap(([file, { jobs }]) =>
