@@ -4,6 +4,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { inspect } from 'node:util';
 import {
   introspection,
+  issuerByHeader,
   jwtAccessTokens,
   nginx,
   privateKeyJwt,
@@ -107,6 +108,21 @@ const takers: [string, (value: unknown) => unknown][] = [
     'proxyHeader().secret.value',
     (value) => proxyHeader(nginx(), { trust: 'unix', secret: { header: 'x-s', value: value as never } }),
   ],
+  [
+    'proxyHeader().secret.header',
+    (value) =>
+      proxyHeader(nginx(), { trust: 'unix', secret: { header: value as never, value: 'x-proxy-secret-1' } }),
+  ],
+  [
+    'proxyHeader().secret, the value as the name of a member',
+    (value) =>
+      proxyHeader(nginx(), { trust: 'unix', secret: { [String(value)]: 'x-proxy-secret' } as never }),
+  ],
+  ['nginx().header', (value) => nginx({ header: value as never })],
+  ['issuerByHeader(name)', (value) => issuerByHeader(value as never, { red: good.issuer })],
+  ['realm', option((realm) => ({ ...good, realm }))],
+  ['binding', option((binding) => ({ ...good, binding }))],
+  ['certificatePolicy.san.ip', option((ip) => ({ ...good, certificatePolicy: { san: { ip } } }))],
   ['sharedCache', option((sharedCache) => ({ ...good, sharedCache }))],
   ['sharedCache.secret', option((given) => ({ ...good, sharedCache: { store, secret: given } }))],
   ['revocations', option((revocations) => ({ ...good, revocations }))],
@@ -123,6 +139,8 @@ const takers: [string, (value: unknown) => unknown][] = [
   ['http.fetch', option((fetch) => ({ ...good, http: { fetch } }))],
   ['tokens', option((tokens) => ({ ...good, tokens }))],
   ['MTLS_BOUND_CLIENT_SECRET', variable('MTLS_BOUND_CLIENT_SECRET', withoutSecret)],
+  ['MTLS_BOUND_CLIENT_AUTHENTICATION', variable('MTLS_BOUND_CLIENT_AUTHENTICATION', good)],
+  ['MTLS_BOUND_BINDING', variable('MTLS_BOUND_BINDING', good)],
   ['MTLS_BOUND_CA_FILE', variable('MTLS_BOUND_CA_FILE', good)],
   ['MTLS_BOUND_ISSUER', variable('MTLS_BOUND_ISSUER', { ...good, issuer: undefined })],
 ];

@@ -233,14 +233,14 @@ const wrong: [string, unknown, string][] = [
   [
     'a realm with a quote',
     { ...good, realm: 'my "api"' },
-    'realm: "my \\"api\\"" was given; accepted is printable ASCII',
+    'realm: a string of 8 characters was given; accepted is printable ASCII',
   ],
   [
     'a realm with a line end',
     { ...good, realm: 'a\r\nSet-Cookie: x' },
-    'realm: "a\\r\\nSet-Cookie: x" was given',
+    'realm: a string of 16 characters was given',
   ],
-  ['a realm beyond ASCII', { ...good, realm: 'é' }, 'realm: "é" was given'],
+  ['a realm beyond ASCII', { ...good, realm: 'é' }, 'realm: a string of 1 characters was given'],
   [
     'a body that is no function',
     { ...good, errorBody: {} },
@@ -309,7 +309,7 @@ describe.each(frameworks)('%s: mtlsBound() refuses', (framework: Framework) => {
     [
       'issuerByHeader() of no header',
       () => express.issuerByHeader('x tenant', { a: 'https://a.example' }),
-      'issuerByHeader(name): "x tenant" was given; accepted is a header name',
+      'issuerByHeader(name): a string of 8 characters was given; accepted is a header name',
     ],
     [
       'issuerByPath() to what is no URL',
@@ -396,14 +396,14 @@ describe('settings', () => {
     [
       'MTLS_BOUND_CLIENT_AUTHENTICATION',
       'none',
-      `MTLS_BOUND_CLIENT_AUTHENTICATION: "none" was given; accepted is 'client_secret_basic' or 'client_secret_post'`,
+      `MTLS_BOUND_CLIENT_AUTHENTICATION: a string of 4 characters was given; accepted is 'client_secret_basic' or 'client_secret_post'`,
     ],
     [
       'MTLS_BOUND_CA_FILE',
       '/no/such/file',
       'MTLS_BOUND_CA_FILE: a string of 13 characters was given; accepted is the path of a readable file of PEM certificates',
     ],
-    ['MTLS_BOUND_REALM', 'é', 'MTLS_BOUND_REALM: "é" was given'],
+    ['MTLS_BOUND_REALM', 'é', 'MTLS_BOUND_REALM: a string of 1 characters was given'],
   ])('a wrong %s is named', (name, value, message) => {
     const { issuer, ...rest } = good;
     const options = name === 'MTLS_BOUND_ISSUER' ? rest : { issuer, ...rest };

@@ -99,7 +99,11 @@ describe('only true says that a certificate is verified', () => {
 describe('proxyHeader() refuses a preset', () => {
   it.each<[string, object, string]>([
     ['without a name', { name: undefined }, 'proxyHeader(preset).name: nothing was given'],
-    ['with an underscore', { header: 'x_cert' }, 'proxyHeader(preset).header: "x_cert" was given'],
+    [
+      'with an underscore',
+      { header: 'x_cert' },
+      'proxyHeader(preset).header: a string of 6 characters was given',
+    ],
     [
       'whose decoder is no function',
       { decode: 'pem' },

@@ -243,11 +243,15 @@ describe.each<[string, (given: never) => unknown]>([
   });
 });
 
-it.each(['x_tenant', 'x tenant', ''])('issuerByHeader(%j) is refused at start-up', (name) => {
+it.each([
+  ['x_tenant', 'a string of 8 characters'],
+  ['x tenant', 'a string of 8 characters'],
+  ['', '""'],
+])('issuerByHeader(%j) is refused at start-up', (name, described) => {
   expect(() => issuerByHeader(name, { red })).toThrow(
     new ConfigurationError(
       'issuerByHeader(name)',
-      `"${name}" was given; accepted is a header name of letters, digits and hyphens`,
+      `${described} was given; accepted is a header name of letters, digits and hyphens`,
     ),
   );
 });

@@ -284,10 +284,12 @@ function resolveClientAuthentication(given: OptionReader): ClientAuthentication 
     return chosen;
   }
   const secret = given.required('clientSecret', secretText, 'MTLS_BOUND_CLIENT_SECRET');
-  const method = given.variable(
-    'MTLS_BOUND_CLIENT_AUTHENTICATION',
-    oneOf('client_secret_basic', 'client_secret_post'),
-  );
+  const methodNames = oneOf('client_secret_basic', 'client_secret_post');
+  // The client secret is easily given in its place.
+  const method = given.variable('MTLS_BOUND_CLIENT_AUTHENTICATION', {
+    accepted: methodNames.accepted,
+    read: methodNames.read,
+  });
   return method === 'client_secret_post' ? clientSecretPost(secret) : clientSecretBasic(secret);
 }
 

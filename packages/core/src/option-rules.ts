@@ -9,8 +9,11 @@ export interface OptionRule<T> {
   readonly read: (given: unknown) => T | undefined;
   /** The value never appears in an error message. */
   readonly secret?: true;
-  /** The type of wrong values that error messages show. Default: none, as a secret may be given in the wrong place. */
-  readonly shows?: 'string' | 'number' | 'url';
+  /**
+   * The wrong values that error messages show: strings that the pattern matches, numbers, or URLs without their secret
+   * parts. Default: none, as a secret may be given in the wrong place.
+   */
+  readonly shows?: RegExp | 'number' | 'url';
 }
 
 export const text: OptionRule<string> = {
@@ -51,7 +54,6 @@ export const issuerUrl: OptionRule<string> = {
  */
 export const headerName: OptionRule<string> = {
   accepted: 'a header name of letters, digits and hyphens',
-  shows: 'string',
   read: (given) =>
     typeof given === 'string' && /^[A-Za-z0-9-]+$/.test(given) ? given.toLowerCase() : undefined,
 };
@@ -67,7 +69,6 @@ export const thumbprints: OptionRule<readonly string[]> = {
 
 /** RFC 6750 §3 and RFC 9110 §5.6.4: what may stand between quotes without an escape. */
 export const quotable: OptionRule<string> = {
-  shows: 'string',
   accepted: 'printable ASCII characters other than " and \\',
   read: (given) =>
     typeof given === 'string' && /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/.test(given) ? given : undefined,
@@ -104,7 +105,8 @@ export const pemCertificates: OptionRule<NonNullable<SecureContextOptions['ca']>
 export function oneOf<const T extends string>(...names: T[]): OptionRule<T> {
   return {
     accepted: names.map((name) => `'${name}'`).join(' or '),
-    shows: 'string',
+    // A mistyped name, not a secret of random characters.
+    shows: /^[A-Za-z_-]{1,20}$/,
     read: (given) => names.find((name) => name === given),
   };
 }
@@ -170,6 +172,10 @@ export class OptionReader {
     }
     this.#prefix = path === 'options' ? '' : `${path}.`;
     const unknown = Object.keys(options).find((name) => !known.includes(name));
+    if (unknown !== undefined && path.endsWith('.secret')) {
+      // The secret may be the name of the member: { [value]: header }.
+      throw new ConfigurationError(path, `an unknown member was given; accepted are ${known.join(', ')}`);
+    }
     if (unknown !== undefined) {
       throw new ConfigurationError(
         `${this.#prefix}${unknown}`,
@@ -280,18 +286,16 @@ function shown({ secret, shows }: OptionRule<unknown>, given: unknown): string {
     return `a value of type ${typeof given}`;
   }
   if (typeof given === 'string' && shows === 'url') {
-    return URL.canParse(given) ? JSON.stringify(shownUrl(given)) : described(given);
+    // What stands before a colon may be a part of a secret: only the scheme of a web address is shown.
+    const isShown = URL.canParse(given) && /^https?:$/.test(new URL(given).protocol);
+    return isShown ? JSON.stringify(shownUrl(given)) : described(given);
   }
   if (typeof given === 'number' && shows === 'number') {
     return String(given);
   }
-  return typeof given === 'string' && shows === 'string'
-    ? JSON.stringify(shortened(given))
+  return typeof given === 'string' && shows instanceof RegExp && shows.test(given)
+    ? JSON.stringify(given)
     : described(given);
-}
-
-function shortened(given: string): string {
-  return given.length > 80 ? `${given.slice(0, 80)}…` : given;
 }
 
 /** The type of a value and the length of a text, never the value: secrets are given in the wrong place, too. */

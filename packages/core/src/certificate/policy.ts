@@ -180,7 +180,8 @@ function validityOf(certificate: ClientCertificate): { from: number; to: number 
 
 const addresses: OptionRule<readonly string[]> = {
   accepted: 'an IPv4 or IPv6 address, or a list of them',
-  shows: 'string',
+  // With a separator, which no digest or key in hex has.
+  shows: /^[\da-f]{0,4}[.:][\da-f.:]{0,40}$/i,
   read: (given) =>
     textList.read(given)?.every((address) => isIP(address) !== 0) ? textList.read(given) : undefined,
 };
