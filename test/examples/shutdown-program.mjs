@@ -3,13 +3,19 @@ import { createServer } from 'node:http';
 import { connect } from 'node:net';
 import { createResourceServer } from '@mtls-bound/core';
 
+const resourceServer = createResourceServer({
+  issuer: 'https://as.example.com',
+  clientId: 'api',
+  clientSecret: 'secret',
+  audience: 'https://api.example.com',
+});
 const guard = {
-  resourceServer: createResourceServer({
-    issuer: 'https://as.example.com',
-    clientId: 'api',
-    clientSecret: 'secret',
-    audience: 'https://api.example.com',
-  }),
+  resourceServer: {
+    async close() {
+      await resourceServer.close();
+      process.stdout.write('closed\n');
+    },
+  },
 };
 // The answer to `/slow` waits for SIGTERM.
 let slow;

@@ -41,9 +41,12 @@ it('the shown end answers what is under way, and no connection holds it up: idle
     half.write('GET / HTTP/1.1\r\nHost: x\r\n');
     const underWay = ask('/slow');
     await once(program.stdout, 'data');
+    const lastWords = text(program.stdout);
     program.kill('SIGTERM');
     expect(await underWay).toBe('answered');
     expect(await exited).toEqual([0, null]);
+    // The resource server is closed before the process exits.
+    expect(await lastWords).toBe('closed\n');
     half.destroy();
   } finally {
     agent.destroy();
