@@ -8,7 +8,7 @@ import { expect, it } from 'vitest';
 import { root, textOf } from '../docs/pages.js';
 import { close, listen } from '../support/loopback.js';
 import { createPki, type Pki } from '../support/pki.js';
-import { itReal } from '../support/programs.js';
+import { describeReal } from '../support/programs.js';
 import { type ProxyProgram, startProxy } from '../support/real-proxies.js';
 
 interface Row {
@@ -92,28 +92,30 @@ async function get(port: number, pki: Pki): Promise<string> {
 }
 
 for (const { program, config, limit, short, answer } of rows) {
-  itReal(
+  describeReal(
     program,
-    `${config}: the proxy closes a connection on which a client drips a header, and passes a whole request on`,
-    async () => {
-      const pki = await createPki();
-      const api = createServer((_req, res) => res.end('from the API'));
-      const proxy = await startProxy({
-        program,
-        config,
-        pki,
-        upstream: await listen(api),
-        secret: 'secret',
-        replace: { [limit]: short },
+    'a client that drips a header loses its connection, and a whole request passes',
+    () => {
+      it(config, async () => {
+        const pki = await createPki();
+        const api = createServer((_req, res) => res.end('from the API'));
+        const proxy = await startProxy({
+          program,
+          config,
+          pki,
+          upstream: await listen(api),
+          secret: 'secret',
+          replace: { [limit]: short },
+        });
+        try {
+          const cut = drip(proxy.port, pki);
+          expect(await get(proxy.port, pki)).toBe('from the API');
+          expect(await cut).toMatch(answer);
+        } finally {
+          await proxy.close();
+          await close(api);
+        }
       });
-      try {
-        const cut = drip(proxy.port, pki);
-        expect(await get(proxy.port, pki)).toBe('from the API');
-        expect(await cut).toMatch(answer);
-      } finally {
-        await proxy.close();
-        await close(api);
-      }
     },
   );
 }
