@@ -253,20 +253,21 @@ it('listen: shows what arrives, and which preset reads it', async () => {
 
 it.each([
   [['--help'], 0, usage],
-  [['operate'], 2, 'there is no command operate'],
+  [['operate'], 2, 'there is no such command; the commands are check, listen, probe, thumbprint, explain'],
+  [['constructor'], 2, 'there is no such command'],
   [['--patience'], 2, "Unknown option '--patience'"],
   [['thumbprint'], 2, 'thumbprint needs a file'],
   [['thumbprint', '/nowhere.pem'], 2, 'ENOENT'],
   [['thumbprint', file('list.json')], 2, 'list.json is no certificate in PEM'],
   [['probe'], 2, '--url is missing'],
-  [['probe', '--url', 'api.example.com'], 2, '--url: "api.example.com" is no URL; begin with https://'],
-  [['probe', '--url', 'localhost:1'], 2, '--url: "localhost:1" is no URL'],
+  [['probe', '--url', 'api.example.com'], 2, '--url: the value is no URL; begin with https://'],
+  [['probe', '--url', 'localhost:1'], 2, '--url: the value is no URL'],
   [
     ['probe', '--url', 'https://localhost:1', '--cert', file('alice.pem'), '--key', file('bob.key')],
     2,
     'bob.key is no key in PEM that belongs to',
   ],
-  [['listen', '--port', 'http'], 2, '--port: "http" is no port'],
+  [['listen', '--port', 'http'], 2, '--port: the value is no port'],
   [['listen', '--cert', file('alice.pem')], 2, '--key is missing'],
   [['check', '--token', '-'], 2, 'there is no token on the standard input'],
   [['check', '--config', file('throws.mjs')], 2, "throws.mjs can't be loaded: not an Error"],
@@ -277,6 +278,24 @@ it.each([
   const result = await run([...args]);
   expect(result.output).toContain(words);
   expect(result.code).toBe(code);
+});
+
+it.each([
+  ['the command', ['eyJ-secret-31415']],
+  ['--port', ['listen', '--port', 'secret-31415']],
+  ['--url that is no URL', ['probe', '--url', 'secret-31415']],
+  [
+    'the password of --url',
+    [
+      ...['probe', '--url', 'http://user:secret-31415@127.0.0.1:1/'],
+      ...['--cert', file('alice.pem'), '--key', file('alice.key')],
+    ],
+  ],
+])('shows no secret that stands in place of %s', async (_title, args) => {
+  writeFileSync(file('alice.key'), pki.alice.key);
+  const { output, code } = await run(args);
+  expect(output).not.toContain('secret-31415');
+  expect(code).toBeGreaterThan(0);
 });
 
 describe('as it is built', () => {

@@ -54,6 +54,17 @@ describe('the shared store', () => {
     expect(await check({ ...good, ...broken })).toEqual(['problem shared_store_unreachable']);
   });
 
+  it('shows no address that an error of it quotes', async () => {
+    const set = async () => Promise.reject(new Error('redis://user:secret-31415@127.0.0.1'));
+    const settings = resolveSettings(
+      { ...kit.options, sharedCache: { store: { ...good, set }, secret } },
+      {},
+    );
+    const [finding] = await checkStores(settings);
+    expect(finding?.code).toBe('shared_store_unreachable');
+    expect(finding?.message).not.toContain('secret-31415');
+  });
+
   it.each(['get', 'set'] as const)('whose %s never answers is a problem', async (method) => {
     expect(await check({ ...good, [method]: () => new Promise(() => undefined) })).toEqual([
       'problem shared_store_unreachable',

@@ -9,14 +9,14 @@ export class UsageError extends Error {}
 export function portOf(text: string): number {
   const port = Number(text);
   if (!/^\d+$/.test(text) || port > 65_535) {
-    throw new UsageError(`--port: ${JSON.stringify(text)} is no port`);
+    throw new UsageError(`--port: the value is no port`);
   }
   return port;
 }
 
 export function urlOf(name: string, text: string): URL {
   if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) {
-    throw new UsageError(`--${name}: ${JSON.stringify(text)} is no URL; begin with https:// or http://`);
+    throw new UsageError(`--${name}: the value is no URL; begin with https:// or http://`);
   }
   return new URL(text);
 }

@@ -81,9 +81,10 @@ export async function main(args: readonly string[], around: Surroundings): Promi
       around.write(usage);
       return 0;
     }
-    const run = commands[command];
+    const run = Object.hasOwn(commands, command) ? commands[command] : undefined;
     if (run === undefined) {
-      throw new UsageError(`there is no command ${command}`);
+      // The word may be a token in the wrong place.
+      throw new UsageError(`there is no such command; the commands are ${Object.keys(commands).join(', ')}`);
     }
     return await run(given, rest, around);
   } catch (error) {

@@ -2,7 +2,9 @@ import { X509Certificate } from 'node:crypto';
 import { type IncomingMessage, request as requestPlain } from 'node:http';
 import { type RequestOptions, request as requestTls } from 'node:https';
 import { connect, type SecureVersion } from 'node:tls';
+import { shownError } from '../authorization-server/shown-error.js';
 import { thumbprintOf } from '../certificate/client-certificate.js';
+import { shownUrl } from '../shown-url.js';
 import { addressOf } from './address.js';
 import { type Arrival, raiseTheLimits } from './arrival.js';
 import { type Finding, ok, problem, warning } from './finding.js';
@@ -39,7 +41,9 @@ export async function probe(options: ProbeOptions): Promise<Finding[]> {
   const certificate = new X509Certificate(cert);
   const good = await sent(options, url, { cert, key }, {});
   if (typeof good === 'string') {
-    return [problem('unreachable', `${url.href} gives no answer: ${good}`, 'check the URL, --ca and --cert')];
+    return [
+      problem('unreachable', `${shownUrl(url)} gives no answer: ${good}`, 'check the URL, --ca and --cert'),
+    ];
   }
   const findings = [goodFinding(good, thumbprintOf(certificate.raw), url)];
   // Who refuses the good request refuses a forged one too, and shows nothing by it.
@@ -134,7 +138,7 @@ async function forgedFindings(
     return [
       problem(
         'not_protected',
-        `${options.url.href} answers ${plain.status} without a certificate as well`,
+        `${shownUrl(options.url)} answers ${plain.status} without a certificate as well`,
         'let --url name a route behind mtlsBound(); if it is one, look at the options binding and optional',
       ),
     ];
@@ -323,7 +327,7 @@ function sent(
       clearTimeout(timer);
       resolve(outcome);
     };
-    const fail = (error: NodeJS.ErrnoException): void => end(error.code ?? error.message);
+    const fail = (error: NodeJS.ErrnoException): void => end(error.code ?? shownError(error));
     call.once('error', fail);
     call.end();
   });

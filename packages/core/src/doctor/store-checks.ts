@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { shownError } from '../authorization-server/shown-error.js';
 import { within } from '../cache/bounded-wait.js';
 import type { Settings } from '../options.js';
 import { type Finding, ok, problem } from './finding.js';
@@ -60,5 +61,5 @@ async function tried<T>(run: () => Promise<T>): Promise<{ value?: T; error?: unk
 }
 
 function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : 'it does not answer';
+  return error === undefined ? 'it does not answer' : shownError(error);
 }
