@@ -1,10 +1,18 @@
 import type { FeedRules, RevocationChannel } from './cache/revocation-feed.js';
+import type { LogRules, RevocationLog } from './cache/revocation-log.js';
 import type { Claims, SharedCacheRules, SharedStore } from './cache/shared-cache.js';
 import type { TokenCacheRules } from './cache/token-cache.js';
 import type { CertificateSource } from './certificate/client-certificate.js';
 import { connectionOf } from './certificate/connection.js';
 import { ConfigurationError } from './errors.js';
-import { functionLike, type OptionReader, type OptionRule, seconds, wholeNumber } from './option-rules.js';
+import {
+  functionLike,
+  type OptionReader,
+  type OptionRule,
+  oneOf,
+  seconds,
+  wholeNumber,
+} from './option-rules.js';
 import type { NodeRequest } from './request/bearer-token.js';
 import type { FloodRules } from './request/flood-guard.js';
 
@@ -60,13 +68,18 @@ export interface SharedCacheOptions {
 /** How revocations spread. */
 export interface RevocationOptions {
   /**
-   * `redisChannel(client)`, or what does the same over anything else. Default: none, and `revoke()` counts in this
-   * process alone.
+   * `redisLog(client)`, or what does the same over anything else: keeps the revocations of a fleet, so that a process that starts later, or
+   * was cut off, learns of them. Default: none.
+   */
+  readonly log?: RevocationLog;
+  /**
+   * `redisChannel(client)`, or what does the same over anything else: tells the processes that listen, and no other. Not together with
+   * `log`. Default: none; without `log` and `channel` `revoke()` counts in this process alone.
    */
   readonly channel?: RevocationChannel;
   /**
-   * Seals what is sent: 32 characters at least, the same in each process. A list while one replaces the other: the
-   * first seals, all open. Required with `channel`.
+   * Seals what is sent and kept: 32 characters at least, the same in each process. A list while one replaces the other: the
+   * first seals, all open. Required with `log` and `channel`.
    */
   readonly secret?: string | readonly string[];
   /**
@@ -74,8 +87,18 @@ export interface RevocationOptions {
    * 2,592,000.
    */
   readonly maxAge?: number;
-  /** Seconds for which answers of introspection serve at most while the channel is lost. Default 5; from 0 to 3,600. */
+  /**
+   * Seconds for which answers of introspection serve at most while revocations are not heard, and by which reading the log may lag. Default
+   * 5; from 0 to 3,600, with `log` from 2.
+   */
   readonly maxAgeWhileLost?: number;
+  /**
+   * What becomes of a JWT while the log can't be read, or that was issued before the log began: `refuse` it, unless the authorization
+   * server can be asked, or `accept` it though it may have been revoked. Default `refuse`; with `log` alone.
+   */
+  readonly unheard?: 'refuse' | 'accept';
+  /** Seconds for which a request with such a JWT waits at most until the log is read. Default 2; from 0 to 30; with `log` alone. */
+  readonly maxWait?: number;
 }
 
 /** How many tokens that turn out not to be active a client may send. */
@@ -99,8 +122,11 @@ export interface FloodGuardOptions {
 
 export interface RevocationRules {
   readonly feed: FeedRules | undefined;
+  readonly log: LogRules | undefined;
   readonly maxAge: number;
   readonly maxAgeWhileLost: number;
+  readonly acceptsUnheard: boolean;
+  readonly maxWait: number;
 }
 
 const secretList: OptionRule<readonly string[]> = {
@@ -116,6 +142,7 @@ const secretList: OptionRule<readonly string[]> = {
 
 const store: OptionRule<SharedStore> = withMethods('a Keyv instance', 'get', 'set');
 const claims: OptionRule<Claims> = withMethods('redisClaims(client)', 'take', 'release');
+const log: OptionRule<RevocationLog> = withMethods('redisLog(client)', 'open', 'append', 'read');
 const channel: OptionRule<RevocationChannel> = withMethods('redisChannel(client)', 'publish', 'subscribe');
 
 function withMethods<T>(accepted: string, ...methods: string[]): OptionRule<T> {
@@ -170,12 +197,43 @@ export function resolveSharedCache(given: OptionReader): SharedCacheRules | unde
 }
 
 export function resolveRevocations(given: OptionReader): RevocationRules {
-  const revocations = given.group('revocations', ['channel', 'secret', 'maxAge', 'maxAgeWhileLost']);
-  const found = revocations.optional('channel', channel);
+  const revocations = given.group('revocations', [
+    'log',
+    'channel',
+    'secret',
+    'maxAge',
+    'maxAgeWhileLost',
+    'unheard',
+    'maxWait',
+  ]);
+  const foundLog = revocations.optional('log', log);
+  const foundChannel = revocations.optional('channel', channel);
+  if (foundLog !== undefined && foundChannel !== undefined) {
+    throw new ConfigurationError(
+      'revocations.channel',
+      'was given together with revocations.log; give one of them',
+    );
+  }
+  const secrets = (foundLog ?? foundChannel) === undefined ? [] : revocations.required('secret', secretList);
+  const maxAge = revocations.optional('maxAge', seconds(1, 2_592_000)) ?? 3_600;
+  const unheard = revocations.optional('unheard', oneOf('refuse', 'accept'));
+  const maxWait = revocations.optional('maxWait', seconds(0, 30));
+  for (const [name, value] of Object.entries({ unheard, maxWait })) {
+    if (value !== undefined && foundLog === undefined) {
+      throw new ConfigurationError(
+        `revocations.${name}`,
+        'was given without revocations.log; it is for that alone',
+      );
+    }
+  }
+  const shortest = foundLog === undefined ? 0 : 2;
   return Object.freeze({
-    feed: found && Object.freeze({ channel: found, secrets: revocations.required('secret', secretList) }),
-    maxAge: revocations.optional('maxAge', seconds(1, 2_592_000)) ?? 3_600,
-    maxAgeWhileLost: revocations.optional('maxAgeWhileLost', seconds(0, 3_600)) ?? 5,
+    feed: foundChannel && Object.freeze({ channel: foundChannel, secrets }),
+    log: foundLog && Object.freeze({ log: foundLog, secrets, maxAge }),
+    maxAge,
+    maxAgeWhileLost: revocations.optional('maxAgeWhileLost', seconds(shortest, 3_600)) ?? 5,
+    acceptsUnheard: unheard === 'accept',
+    maxWait: maxWait ?? 2,
   });
 }
 

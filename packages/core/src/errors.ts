@@ -121,6 +121,7 @@ const refusals = {
     ...passingTrouble,
     description: 'The revocation holds here, but others may not have heard of it',
   },
+  revocations_unknown: passingTrouble,
   shutting_down: passingTrouble,
   authorization_server_refused_credentials: lastingTrouble,
   authorization_server_issuer_mismatch: lastingTrouble,

@@ -31,8 +31,19 @@ export type { AgentFactory, ConnectionOptions } from './authorization-server/poo
 export type { PrivateKeyOptions } from './authorization-server/private-key.js';
 export type { SignatureAlgorithm } from './authorization-server/signature-algorithms.js';
 export type { SignedAnswers } from './authorization-server/signed-introspection.js';
-export { type RedisClient, type RedisSubscriber, redisChannel, redisClaims } from './cache/redis.js';
+export {
+  type RedisClient,
+  type RedisLogClient,
+  type RedisLogCommands,
+  type RedisLogReader,
+  type RedisSubscriber,
+  type RedisTrim,
+  redisChannel,
+  redisClaims,
+  redisLog,
+} from './cache/redis.js';
 export type { ChannelListener, RevocationChannel } from './cache/revocation-feed.js';
+export type { LogPage, LogQuery, RevocationLog } from './cache/revocation-log.js';
 export type { Revocation } from './cache/revocations.js';
 export type { Claims, SharedStore } from './cache/shared-cache.js';
 export type {

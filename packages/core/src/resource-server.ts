@@ -1,10 +1,12 @@
+import { randomUUID } from 'node:crypto';
 import { type Asker, askedBy } from './asker.js';
 import { Authorization } from './authorization.js';
 import { type Authority, chooserAmong, createAuthority } from './authorization-server/authorities.js';
 import { RevocationFeed } from './cache/revocation-feed.js';
+import { LogFeed } from './cache/revocation-log.js';
 import {
   checkedRevocation,
-  isOfOneToken,
+  limitedTo,
   type Revocation,
   Revocations,
   withoutToken,
@@ -130,10 +132,12 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   );
   const byIssuer = new Map(authorities.map((authority) => [authority.rules.issuer, authority]));
   const whomToAsk = chooserAmong(authorities, settings.selectIssuer);
-  const { feed: feedRules, ...memory } = settings.revocations;
-  const revocations = new Revocations(memory);
+  const { feed: feedRules, log: logRules, ...memory } = settings.revocations;
+  const from = logRules ? 'log' : feedRules ? 'channel' : 'alone';
+  const revocations = new Revocations({ ...memory, from, clockTolerance: settings.clockTolerance });
   const shared = settings.sharedCache && new SharedCache(settings.sharedCache, report);
   const feed = feedRules && new RevocationFeed(feedRules, revocations, shared, report);
+  const log = logRules && new LogFeed(logRules, revocations, report);
   const cache = new TokenCache(settings.cache, revocations, shared);
   const floodGuard = settings.floodGuard && new FloodGuard(settings.floodGuard);
   const explainer = createExplainer(settings.certificate);
@@ -289,15 +293,13 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
 
   async function revoke(given: Revocation): Promise<void> {
     const revocation = withoutToken(checkedRevocation(given, [...byIssuer.keys()]));
-    const at = Date.now();
-    revocations.add(revocation, at);
+    const notice = { revocation, at: Date.now(), id: randomUUID() };
+    revocations.add(notice);
     try {
-      await Promise.all([
-        feed?.publish(revocation, at),
-        shared?.markRevocation(at, settings.cache.maxAge + settings.cache.staleIfError),
-      ]);
+      await log?.publish(notice);
+      await feed?.publish(notice, settings.cache.maxAge + settings.cache.staleIfError);
     } catch (error) {
-      const detail = `revocations.channel: ${(error as Error).message}; it holds in this process`;
+      const detail = `revocations.${log ? 'log' : 'channel'}: ${(error as Error).message}; it holds in this process`;
       throw new RequestRefused('revocation_not_spread', { detail, cause: error });
     }
   }
@@ -392,7 +394,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
         try {
           const revocation = (await readRevocationRequest(req, body)) as Revocation;
           // `sub`, `client_id` and certificates of other issuers are not for this one's clients to revoke.
-          await revoke(isOfOneToken(revocation) ? revocation : { ...revocation, issuer });
+          await revoke(limitedTo(issuer, revocation));
         } catch (thrown) {
           return refuse(thrown, certificate, req);
         }
@@ -406,6 +408,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       isClosed = true;
       await cache.settled();
       await feed?.close();
+      await log?.close();
       for (const authority of authorities) {
         authority.close();
       }

@@ -1,5 +1,13 @@
 /** What can be revoked. */
-export const revocationKinds = ['token', 'tokenHash', 'subject', 'clientId', 'thumbprint'] as const;
+export const revocationKinds = [
+  'token',
+  'tokenHash',
+  'jti',
+  'subject',
+  'clientId',
+  'session',
+  'thumbprint',
+] as const;
 
 type Kind = (typeof revocationKinds)[number];
 
@@ -14,8 +22,10 @@ const forms: Readonly<Record<Kind, { readonly accepted: string; readonly test: R
   },
   tokenHash: hashForm,
   thumbprint: hashForm,
+  jti: nameForm,
   subject: nameForm,
   clientId: nameForm,
+  session: nameForm,
 };
 
 /** What the value of a kind looks like, for an error message. */

@@ -138,6 +138,8 @@ export function chooserAmong(
     isServer: authorities.some(({ read }) => isServer(read)),
     wasAsked: ({ issuer }: TokenClaims) =>
       authorities.some(({ rules, read }) => rules.issuer === issuer && isServer(read)),
+    introspect: (token: string, { issuer }: TokenClaims) =>
+      authorities.find(({ rules }) => rules.issuer === issuer)?.read.introspect?.(token),
   };
   return (token, req) => {
     const named = issuerNamedIn(token);
@@ -166,7 +168,14 @@ export function chooserAmong(
 
 function askedOf({ read, sharedId }: Authority, id: string): Asked {
   const asksServer = isServer(read);
-  return Object.freeze({ id, sharedId, read, isServer: asksServer, wasAsked: () => asksServer });
+  return Object.freeze({
+    id,
+    sharedId,
+    read,
+    isServer: asksServer,
+    wasAsked: () => asksServer,
+    introspect: (token: string) => read.introspect?.(token),
+  });
 }
 
 /** A reader that does no more than to introspect. */

@@ -2,6 +2,7 @@ import type { JWTPayload } from 'jose';
 import { ConfigurationError } from '../errors.js';
 import { functionLike, OptionReader } from '../option-rules.js';
 import { readTokenClaims, type TokenAnswer, type TokenReader } from '../token-claims.js';
+import { isCanonical } from '../token-identity.js';
 import type { AuthorizationServerAccess, TokenSource } from './introspection.js';
 import { remoteKeys } from './key-set.js';
 import { type DecryptionKey, decryptionKeys, signedJwtIn } from './nested-jwt.js';
@@ -63,6 +64,10 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
       requiredClaims,
     };
     const read = async (token: string): Promise<TokenAnswer> => {
+      // The same JWT in another spelling would be unknown here, and would not be the one that was revoked.
+      if (!isCanonical(token)) {
+        return 'token_inactive';
+      }
       try {
         return readClaims(await verifiedJwt(await signedJwtIn(token, ownKeys), keys, rules), issuer);
       } catch (error) {

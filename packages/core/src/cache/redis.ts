@@ -1,5 +1,6 @@
 import { checked, requireMethods, text } from '../option-rules.js';
 import type { ChannelListener, RevocationChannel } from './revocation-feed.js';
+import type { LogPage, LogQuery, RevocationLog } from './revocation-log.js';
 import type { Claims } from './shared-cache.js';
 
 /** What we use of a client of node-redis, version 4 or later, connected. */
@@ -59,6 +60,149 @@ export function redisChannel(client: RedisClient, name = 'mtls-bound:revocations
       return end;
     },
   };
+}
+
+/** What `redisLog()` uses of a client of node-redis, version 4 or later, connected: Redis 6.2 or later, alone, with Sentinel or as a Cluster. */
+export interface RedisLogClient extends RedisLogCommands {
+  /** A second connection: one that waits for entries can do nothing else. */
+  duplicate(): RedisLogReader;
+}
+
+/** The commands of `redisLog()`. */
+export interface RedisLogCommands {
+  get(key: string): Promise<unknown>;
+  set(key: string, value: string, options?: { NX?: true }): Promise<unknown>;
+  xAdd(key: string, id: string, message: { entry: string }, options: RedisTrim): Promise<unknown>;
+  xRead(stream: { key: string; id: string }, options: { COUNT: number; BLOCK: number }): Promise<unknown>;
+  xRevRange(key: string, end: string, start: string, options: { COUNT: number }): Promise<unknown>;
+}
+
+/** Which entries may go when one is added. */
+export interface RedisTrim {
+  readonly TRIM: {
+    readonly strategy: 'MINID';
+    readonly strategyModifier: '~';
+    /** Milliseconds since the epoch. */
+    readonly threshold: number;
+  };
+}
+
+/** The client's second connection, which reads. */
+export interface RedisLogReader extends RedisLogCommands {
+  connect(): Promise<unknown>;
+  on(event: 'error', listener: () => void): unknown;
+  destroy?(): unknown;
+  disconnect?(): unknown;
+}
+
+/** Entries read at once. */
+const PAGE = 1_000;
+
+/**
+ * For `revocations.log`: a stream of Redis that keeps the revocations of a fleet. A process that starts, or was cut off, reads
+ * what it missed. `name` is the stream's; what else is stored has names that begin with it. In a Cluster `{...}` in the name keeps them together.
+ *
+ * @example
+ * mtlsBound({ revocations: { log: redisLog(client), secret } })
+ */
+export function redisLog(client: RedisLogClient, name = 'mtls-bound:{revocations}'): RevocationLog {
+  requireMethods('redisLog(client)', client, ['get', 'set', 'xAdd', 'duplicate']);
+  checked('redisLog(name)', text, name);
+  const nameKey = `${name}:name`;
+  let reader: RedisLogReader | undefined;
+
+  async function connected(): Promise<RedisLogReader> {
+    if (reader === undefined) {
+      const opened = client.duplicate();
+      // Without a listener the process would end. What fails is told by the command that fails.
+      opened.on('error', () => undefined);
+      reader = opened;
+      await opened.connect();
+    }
+    return reader;
+  }
+
+  /** A connection that failed or fell silent is never used again, and never left behind. */
+  function drop(): void {
+    const dropped = reader;
+    reader = undefined;
+    try {
+      const ended: unknown = (dropped?.destroy ?? dropped?.disconnect)?.call(dropped);
+      void Promise.resolve(ended).catch(() => undefined);
+    } catch {
+      // It was not connected any more.
+    }
+  }
+
+  return {
+    async open(value, isReplacing) {
+      await client.set(nameKey, value, isReplacing ? {} : { NX: true });
+      return String(await client.get(nameKey));
+    },
+
+    async append(entry, keepFor) {
+      const threshold = Math.floor(Date.now() - keepFor);
+      const trim = { TRIM: { strategy: 'MINID', strategyModifier: '~', threshold } } as const;
+      return positionOf(await client.xAdd(name, '*', { entry }, trim));
+    },
+
+    async read({ since, wait, signal }: LogQuery): Promise<LogPage> {
+      let isRead = false;
+      signal.addEventListener('abort', () => isRead || drop(), { once: true });
+      try {
+        const redis = await connected();
+        const [logName, newest] = await Promise.all([
+          redis.get(nameKey),
+          redis.xRevRange(name, '+', '-', { COUNT: 1 }),
+        ]);
+        const options = { COUNT: PAGE, BLOCK: Math.max(1, Math.ceil(wait)) };
+        const page = await redis.xRead({ key: name, id: idOf(since) }, options);
+        return {
+          name: typeof logName === 'string' ? logName : undefined,
+          last: messagesIn(newest).map(({ id }) => positionOf(id))[0],
+          entries: streamsIn(page).flatMap(({ messages }) =>
+            messagesIn(messages).map(({ id, message }) => ({
+              position: positionOf(id),
+              entry: String(message?.entry),
+            })),
+          ),
+        };
+      } catch (error) {
+        drop();
+        throw error;
+      } finally {
+        isRead = true;
+      }
+    },
+  };
+}
+
+interface RedisMessage {
+  readonly id: unknown;
+  readonly message?: { readonly entry?: unknown };
+}
+
+function streamsIn(answer: unknown): { readonly messages: unknown }[] {
+  return Array.isArray(answer) ? answer : [];
+}
+
+function messagesIn(answer: unknown): RedisMessage[] {
+  return Array.isArray(answer) ? answer : [];
+}
+
+/** An id of Redis is two numbers; with a fixed number of digits they are ordered as text. */
+function positionOf(id: unknown): string {
+  const [milliseconds = '', number = ''] = String(id).split('-');
+  return `${milliseconds.padStart(20, '0')}-${number.padStart(20, '0')}`;
+}
+
+function idOf(position: string | undefined): string {
+  return position === undefined
+    ? '0'
+    : position
+        .split('-')
+        .map((part) => String(BigInt(part)))
+        .join('-');
 }
 
 /** For `sharedCache.claims`: of several processes that meet the same unknown token, one asks. */

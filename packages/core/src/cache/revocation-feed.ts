@@ -1,6 +1,6 @@
 import type { ReportProblem } from '../observe/events.js';
 import { within } from './bounded-wait.js';
-import type { Revocation, Revocations } from './revocations.js';
+import type { RevocationNotice, Revocations } from './revocations.js';
 import { createSeal, type Seal } from './sealing.js';
 import type { SharedCache } from './shared-cache.js';
 
@@ -69,10 +69,14 @@ export class RevocationFeed {
     void this.#subscribe();
   }
 
-  /** Rejects when the others may not have been told. */
-  async publish(revocation: Revocation, at: number): Promise<void> {
-    const message = this.#seals[0].seal(NAME, JSON.stringify({ revocation, at }));
-    await within(PUBLISH_TIMEOUT, () => this.#channel.publish(message));
+  /** Tells the others. Rejects when they may not have been told. `storedFor`: seconds for which shared answers may serve. */
+  async publish(notice: RevocationNotice, storedFor: number): Promise<void> {
+    const message = this.#seals[0].seal(NAME, JSON.stringify(notice));
+    await Promise.all([
+      within(PUBLISH_TIMEOUT, () => this.#channel.publish(message)),
+      // A process that joins later must not use what was shared before.
+      this.#shared?.markRevocation(notice.at, storedFor),
+    ]);
   }
 
   async close(): Promise<void> {
@@ -128,7 +132,7 @@ export class RevocationFeed {
    */
   async #restore(): Promise<void> {
     if (this.#hasJoined) {
-      this.#revocations.restored(Date.now());
+      this.#revocations.restored();
       this.#report('revocations_heard', 'the channel of revocations is back');
       return;
     }
@@ -149,10 +153,7 @@ export class RevocationFeed {
     for (const seal of this.#seals) {
       const text = seal.open(NAME, message);
       if (text !== undefined) {
-        const { revocation, at } = JSON.parse(text) as { revocation: Revocation; at: number };
-        if (Math.abs(Date.now() - at) <= MAX_AGE) {
-          this.#revocations.add(revocation, at, Date.now());
-        }
+        this.#hearNotice(JSON.parse(text) as RevocationNotice);
         return;
       }
     }
@@ -160,5 +161,17 @@ export class RevocationFeed {
       'revocation_not_ours',
       'a message on the channel of revocations was not sealed with our secret; ignored',
     );
+  }
+
+  #hearNotice(notice: RevocationNotice): void {
+    const now = Date.now();
+    if (Math.abs(now - notice.at) > MAX_AGE) {
+      const detail =
+        'was played back, or the clock of its sender is wrong by more than five minutes; ignored';
+      this.#report('revocation_not_ours', `a message on the channel of revocations ${detail}`);
+      return;
+    }
+    // It may come from a process whose clock is behind.
+    this.#revocations.add({ ...notice, at: Math.max(notice.at, now) });
   }
 }

@@ -1,7 +1,15 @@
-import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import { ownMember } from '../own-member.js';
 import { acceptedForm, couldMatch, revocationKinds } from '../revocation-forms.js';
-import type { TokenClaims } from '../token-claims.js';
+import { hashOf, identityOf } from '../token-identity.js';
+import {
+  type Hearing,
+  type Knowledge,
+  type KnowledgeLimits,
+  type RevocationRecord,
+  type Usability,
+  usabilityOf,
+} from './knowledge.js';
 
 /** What limits a revocation to one issuer. */
 export interface OfOneIssuer {
@@ -10,45 +18,41 @@ export interface OfOneIssuer {
 }
 
 /**
- * What `revoke()` revokes: one token, or every token of a subject, of a client, or bound to a certificate. `issuer` limits
- * it to the tokens of one authorization server: `sub` and `client_id` are unique within one issuer alone (RFC 7519 §4.1.2).
- * Without `issuer` it holds for the tokens of every configured issuer.
+ * What `revoke()` revokes: one token, or every token of a subject, of a client, of a session, or bound to a certificate. `issuer` limits
+ * it to the tokens of one authorization server: `sub`, `client_id`, `sid` and `jti` are unique within one issuer alone (RFC 7519
+ * §4.1.2, §4.1.7). Without `issuer` it holds for the tokens of every configured issuer.
  */
 export type Revocation =
   | { readonly token: string }
-  /** SHA-256 of the token, base64url. */
+  /** SHA-256, base64url: of the token; of a signed JWT, of its first two parts with the dot between them. */
   | { readonly tokenHash: string }
+  /** `jti` */
+  | ({ readonly jti: string } & OfOneIssuer)
   /** `sub` */
   | ({ readonly subject: string } & OfOneIssuer)
   /** `client_id` */
   | ({ readonly clientId: string } & OfOneIssuer)
+  /** `sid` */
+  | ({ readonly session: string } & OfOneIssuer)
   /** `cnf["x5t#S256"]` */
   | ({ readonly thumbprint: string } & OfOneIssuer);
 
+/** The claim by which tokens of a kind are found. */
+const claimOf = { jti: 'jti', subject: 'sub', clientId: 'client_id', session: 'sid' } as const;
+
+const claims = Object.entries(claimOf);
+
 /** One token has one issuer, which its text already determines. */
-const issuerScopedKinds: readonly string[] = ['subject', 'clientId', 'thumbprint'];
+const issuerScopedKinds: readonly string[] = [...Object.keys(claimOf), 'thumbprint'];
 
-/** What is known of a token, and since when. */
-export interface Known {
-  readonly tokenHash: string;
-  readonly token: TokenClaims;
-  /**
-   * Milliseconds since the epoch. When the authorization server was asked; or, for a token that speaks for itself, when it
-   * was issued.
-   */
-  readonly asOf: number;
-  /** Whether it was the server that was asked. */
-  readonly wasAsked: boolean;
-  /** Whether another process asked, and this one read the answer from the shared cache. */
-  readonly isShared: boolean;
-}
-
-/** When something was revoked, in milliseconds since the epoch. */
-interface Moment {
-  /** By the clock of the process that revoked: what an issued-at time is compared with. */
-  readonly revokedAt: number;
-  /** By our own clock, when this process heard of it: what our own questions are dated by. */
-  readonly heardAt: number;
+/** What is known of a token, with what the token is known by. */
+export interface Known extends Knowledge {
+  /** The SHA-256 of its text. */
+  readonly hash: string;
+  /** The same for each text of one token. */
+  readonly identity: string;
+  /** The number of revocations when last none of them concerned this token, so that only new ones have to be looked at. */
+  unconcernedBy: number;
 }
 
 // More than any flood of revocations that a fleet should see; the oldest goes first.
@@ -57,120 +61,240 @@ const MAX_RECORDS = 100_000;
 /** Characters of a name that a record keeps as it is. */
 const MAX_PLAIN_LENGTH = 64;
 
-/** Seconds by which the clocks of a fleet may differ. */
-const CLOCK_DIFFERENCE = 5;
+/** Milliseconds by which the clocks of a fleet may differ. */
+const CLOCK_DIFFERENCE = 5_000;
+
+/** What is written down of a revocation, and what is written down of it in the log. */
+interface Noted extends RevocationRecord {
+  readonly revocation: WrittenRevocation;
+  /** Names this act of revoking. */
+  readonly id: string;
+}
+
+/** A revocation as it is written down and sent on: never with the token itself. */
+export type WrittenRevocation = Exclude<Revocation, { token: string }>;
+
+/** What a process tells the others of a revocation. */
+export interface RevocationNotice {
+  readonly revocation: WrittenRevocation;
+  /** Milliseconds since the epoch, by the clock of the process that revoked. */
+  readonly at: number;
+  /** Names this act of revoking. */
+  readonly id: string;
+}
+
+/** How revocations are remembered. Times in seconds. */
+export interface RevocationMemory {
+  /** How long a revocation is remembered. */
+  readonly maxAge: number;
+  /** How long answers serve while revocations are not heard. */
+  readonly maxAgeWhileLost: number;
+  /** By how much the clocks of the authorization servers may differ from ours. */
+  readonly clockTolerance: number;
+  /** Where revocations elsewhere are heard from. */
+  readonly from: Hearing['from'];
+  /** For how long a request waits at most while revocations are not heard, counted from when they were heard last. */
+  readonly maxWait: number;
+  /** Whether a token that speaks for itself is used though a revocation of it may not have been heard. */
+  readonly acceptsUnheard: boolean;
+}
+
+/** Who waits until revocations are heard. */
+type Waiter = () => void;
 
 /**
- * What was revoked since when. A token that was revoked by itself is refused, for it can't be issued again. Where all of a
- * subject, a client or a certificate were revoked, what is known from before is not used any more: an opaque token is asked
- * about anew, one that speaks for itself is refused. Nothing of it outlives the process.
+ * What was revoked since when, and what of it this process has heard. `usability()` decides by that whether what is known of a
+ * token may be used.
  */
 export class Revocations {
-  readonly #at: LRUCache<string, Moment>;
-  readonly #maxAgeWhileLost: number;
-  #isLost = false;
-  /** Milliseconds since the epoch: a revocation may have been missed before. */
-  #epoch = 0;
-  /** Milliseconds since the epoch: when this process first heard revocations. Its own answers from before do not serve. */
-  #joinedAt = 0;
+  readonly #records: LRUCache<string, Noted>;
+  readonly #limits: KnowledgeLimits;
+  readonly #waiters = new Set<Waiter>();
+  readonly #maxWait: number;
+  /** When hearing ended, or this process began, by the monotonic clock. */
+  #lostAt = performance.now();
+  #hearing: Hearing;
+  #heardUpTo: string | undefined;
+  #turn = 0;
+  /** How many revocations were added. */
+  #added = 0;
 
-  /** Times in seconds. */
-  constructor({ maxAge, maxAgeWhileLost }: { readonly maxAge: number; readonly maxAgeWhileLost: number }) {
-    this.#at = new LRUCache({ max: MAX_RECORDS, ttl: maxAge * 1000, perf: { now: () => Date.now() } });
-    this.#maxAgeWhileLost = maxAgeWhileLost;
+  constructor({ maxAge, maxAgeWhileLost, clockTolerance, from, maxWait, acceptsUnheard }: RevocationMemory) {
+    this.#maxWait = maxWait * 1000;
+    this.#records = new LRUCache({ max: MAX_RECORDS, ttl: maxAge * 1000 });
+    this.#limits = {
+      clockTolerance: Math.max(clockTolerance * 1000, CLOCK_DIFFERENCE),
+      maxAgeWhileLost: maxAgeWhileLost * 1000,
+      acceptsUnheard,
+    };
+    this.#hearing = {
+      from,
+      currentAt: from === 'alone' ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY,
+      sinceTurn: 0,
+      sharedSince: 0,
+      completeSince: 0,
+    };
+  }
+
+  /** The number of what this process does or hears now. Each is larger than those before. */
+  turn(): number {
+    this.#turn += 1;
+    return this.#turn;
+  }
+
+  /** The position up to which the log was read. */
+  get heardUpTo(): string | undefined {
+    return this.#heardUpTo;
   }
 
   /**
-   * Records a revocation. Both moments are in milliseconds since the epoch.
+   * Records a revocation, from now on.
    *
-   * @param revokedAt by the clock of the process that revoked
-   * @param heardAt by our own clock
+   * @param position where it stands in the log, if it was read there
    */
-  add(revocation: Revocation, revokedAt: number, heardAt = revokedAt): void {
+  add({ revocation, at, id }: RevocationNotice, position?: string): void {
     const key = recordKey(revocation);
-    const known = this.#at.get(key);
-    this.#at.set(key, {
-      revokedAt: Math.max(revokedAt, known?.revokedAt ?? 0),
-      heardAt: Math.max(heardAt, known?.heardAt ?? 0),
+    const known = this.#records.get(key);
+    this.#added += 1;
+    if (known?.id === id) {
+      // Our own, or one that was written down again.
+      this.#records.set(key, { ...known, position: laterOf(known.position, position) });
+      return;
+    }
+    this.#records.set(key, {
+      id,
+      revocation,
+      isOfOneToken: isOfOneToken(revocation),
+      turn: this.turn(),
+      // A clock that is ahead must not revoke what is issued later.
+      revokedAt: Math.max(Math.min(at, Date.now() + CLOCK_DIFFERENCE), known?.revokedAt ?? 0),
+      position: laterOf(known?.position, position),
     });
   }
 
-  /** Revocations may be missed from now on: what is known serves for a short time only. */
-  lost(): void {
-    this.#isLost = true;
+  /** What is remembered and was not read in the log. */
+  noticesOutsideLog(): RevocationNotice[] {
+    return [...this.#records.values()]
+      .filter(({ position }) => position === undefined)
+      .map(({ revocation, revokedAt, id }) => ({ revocation, at: revokedAt, id }));
   }
 
-  /** They are heard of again. What is known from before `since`, in milliseconds since the epoch, does not serve any more. */
-  restored(since: number): void {
-    this.#isLost = false;
-    this.#epoch = Math.max(this.#epoch, since);
+  /** The log is another one now: positions, also those in shared answers, say nothing of it. */
+  hasLostLog(): void {
+    for (const [key, record] of [...this.#records.entries()]) {
+      this.#records.set(key, { ...record, position: undefined });
+    }
+    this.#heardUpTo = undefined;
+    this.#hear({ sharedSince: Date.now() });
+  }
+
+  /** Revocations may be missed from now on. */
+  lost(): void {
+    if (this.#hearing.currentAt > Number.NEGATIVE_INFINITY) {
+      this.#lostAt = performance.now();
+    }
+    this.#hear({ currentAt: Number.NEGATIVE_INFINITY });
+  }
+
+  /** A channel is listened to again. What was missed meanwhile is not known, so all answers from before are void. */
+  restored(): void {
+    this.#hear({ currentAt: Number.POSITIVE_INFINITY, sinceTurn: this.turn(), sharedSince: Date.now() });
   }
 
   /**
-   * Revocations are heard for the first time. This process may have missed one while it served without the channel, so its
-   * own answers from before do not serve any more. Shared answers serve unless they are older than `lastRevocation`.
-   *
-   * @param lastRevocation milliseconds since the epoch; 0 where nothing was revoked
+   * A channel is listened to for the first time. This process may have missed a revocation while it served without it. Shared
+   * answers serve if they are from after `lastRevocation`, in milliseconds since the epoch.
    */
   joined(lastRevocation: number): void {
-    this.#joinedAt = Date.now();
-    this.restored(lastRevocation);
+    this.#hear({ currentAt: Number.POSITIVE_INFINITY, sinceTurn: this.turn(), sharedSince: lastRevocation });
   }
 
-  /** Whether what is known must not be used. */
-  isOutdated(known: Known, now: number): boolean {
-    if (known.wasAsked) {
-      const heardSince = known.isShared ? this.#epoch : Math.max(this.#epoch, this.#joinedAt);
-      const oldest = this.#isLost ? now - this.#maxAgeWhileLost * 1000 : heardSince;
-      if (known.asOf < oldest) {
-        return true;
+  /** The log was read to its end, which was at `position`, at the moment `currentAt` of the monotonic clock. */
+  hasRead(position: string | undefined, currentAt: number): void {
+    this.#heardUpTo = position;
+    this.#hear({ currentAt });
+  }
+
+  /** Revocations from before this moment, in milliseconds since the epoch, may be unknown. It only ever moves on. */
+  completeOnlySince(moment: number): void {
+    const { completeSince } = this.#hearing;
+    this.#hear({ completeSince: Math.max(moment, completeSince) });
+  }
+
+  /** The log had a gap: what this process knows from before is void. */
+  hasGap(): void {
+    this.completeOnlySince(Date.now());
+    this.#hear({ sinceTurn: this.turn(), sharedSince: Date.now() });
+  }
+
+  /** When `completeOnlySince` was last told. */
+  get completeSince(): number {
+    return this.#hearing.completeSince;
+  }
+
+  /** Resolves when revocations are heard, or when they were not heard for `maxWait`. */
+  untilHeard(): Promise<void> {
+    const { currentAt } = this.#hearing;
+    const heardLast = Math.max(currentAt + this.#limits.maxAgeWhileLost, this.#lostAt);
+    const milliseconds = heardLast + this.#maxWait - performance.now();
+    if (milliseconds <= 0) {
+      return Promise.resolve();
+    }
+    return new Promise((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer);
+        this.#waiters.delete(end);
+        resolve();
+      };
+      const timer = setTimeout(end, milliseconds);
+      this.#waiters.add(end);
+    });
+  }
+
+  /** Whether what is known may be used now. */
+  usability(known: Known): Usability {
+    const records = known.unconcernedBy === this.#added ? none : this.#recordsOf(known);
+    if (records.length === 0) {
+      known.unconcernedBy = this.#added;
+    }
+    return usabilityOf(known, records, this.#hearing, this.#limits, performance.now());
+  }
+
+  /** Whether this very token was revoked, by its hash or its identity, whatever is known of it. */
+  isTokenRevoked(name: string): boolean {
+    return this.#records.size > 0 && this.#records.has(`token ${name}`);
+  }
+
+  #hear(change: Partial<Hearing>): void {
+    this.#hearing = { ...this.#hearing, ...change };
+    if (change.currentAt !== undefined && change.currentAt > Number.NEGATIVE_INFINITY) {
+      for (const wake of [...this.#waiters]) {
+        wake();
       }
     }
-    return this.isRevoked(known);
   }
 
-  /** Whether this very token was revoked, whatever is known of it. */
-  isTokenRevoked(tokenHash: string): boolean {
-    return this.#at.size > 0 && this.#at.has(`token ${tokenHash}`);
-  }
-
-  /** Whether what is known is older than a revocation that concerns it. */
-  isRevoked(known: Known): boolean {
-    return this.#at.size > 0 && this.#recordsOf(known).some((record) => isOlder(known, record));
-  }
-
-  /** `isOutdated` for what another process knows, whose clock may be ahead of ours. */
-  isOutdatedElsewhere(known: Known, now: number): boolean {
-    return (
-      this.isOutdated({ ...known, asOf: known.asOf - CLOCK_DIFFERENCE * 1000 }, now) ||
-      (this.#at.size > 0 && this.#recordsOf(known).length > 0)
-    );
-  }
-
-  /** The revocations that concern a token. What a token does not say is looked up under no name. */
-  #recordsOf({ tokenHash, token }: Known): readonly Moment[] {
-    const ofToken = this.#at.get(`token ${tokenHash}`);
-    if (ofToken !== undefined) {
-      return [{ revokedAt: Number.POSITIVE_INFINITY, heardAt: Number.POSITIVE_INFINITY }];
-    }
-    const names: readonly (readonly [string, unknown])[] = [
-      ['subject', token.subject],
-      ['clientId', token.clientId],
-      ['thumbprint', thumbprintIn(token.confirmation)],
-    ];
-    return names
-      .filter((named): named is readonly [string, string] => typeof named[1] === 'string')
-      .flatMap(([kind, value]) => [
-        this.#at.get(keyOf(kind, value)),
-        this.#at.get(keyOf(kind, value, token.issuer)),
+  /** What a token does not say is looked up under no name. */
+  #recordsOf({ hash, identity, token }: Known): readonly Noted[] {
+    const named = claims
+      .map(([kind, claim]) => [kind, ownMember(token.claims, claim)])
+      .concat([
+        ['subject', token.subject],
+        ['clientId', token.clientId],
+        ['thumbprint', thumbprintIn(token.confirmation)],
       ])
-      .filter((record) => record !== undefined);
+      .filter((pair): pair is [string, string] => typeof pair[1] === 'string')
+      .flatMap(([kind, value]) => [keyOf(kind, value), keyOf(kind, value, token.issuer)]);
+    const keys = new Set([`token ${hash}`, `token ${identity}`, ...named]);
+    return [...keys].map((key) => this.#records.get(key)).filter((record) => record !== undefined);
   }
 }
 
-/** An answer is dated by our own clock, an issued-at time by the clock of the authorization server. */
-function isOlder({ asOf, wasAsked }: Known, { revokedAt, heardAt }: Moment): boolean {
-  return asOf <= (wasAsked ? heardAt : Math.max(revokedAt, heardAt));
+const none: readonly RevocationRecord[] = Object.freeze([]);
+
+/** Positions are ordered as text. */
+function laterOf(one: string | undefined, other: string | undefined): string | undefined {
+  return one === undefined || (other !== undefined && other > one) ? other : one;
 }
 
 /** Throws `TypeError` for what is no revocation, and for one that could concern no token of these issuers. */
@@ -197,19 +321,18 @@ export function checkedRevocation(given: unknown, issuers: readonly string[]): R
   return given as Revocation;
 }
 
-/** A revocation as it is written down and sent on: never with the token itself. */
-export function withoutToken(revocation: Revocation): Exclude<Revocation, { token: string }> {
-  return 'token' in revocation ? { tokenHash: hashOf(revocation.token) } : revocation;
+/** Returns a revocation without the token itself. */
+export function withoutToken(revocation: Revocation): WrittenRevocation {
+  return 'token' in revocation ? { tokenHash: identityOf(revocation.token) } : revocation;
 }
 
-/** Whether a revocation names one token, which has one issuer. */
-export function isOfOneToken(revocation: Revocation): boolean {
-  return 'token' in revocation || 'tokenHash' in revocation;
+function isOfOneToken(revocation: Revocation): boolean {
+  return 'token' in revocation || 'tokenHash' in revocation || 'jti' in revocation;
 }
 
-/** What a token is known by here: its SHA-256. */
-export function hashOf(token: string): string {
-  return hash('sha256', token, 'base64url');
+/** Limits a revocation to the tokens of one issuer, unless it names a token by its text, which has but one. */
+export function limitedTo(issuer: string, revocation: Revocation): Revocation {
+  return 'token' in revocation || 'tokenHash' in revocation ? revocation : { ...revocation, issuer };
 }
 
 function recordKey(revocation: Revocation): string {

@@ -39,14 +39,16 @@ export interface SharedAnswer {
   readonly issuer: string;
   readonly claims: Record<string, unknown>;
   /** Milliseconds since the epoch, by the clock of the process that asked. */
-  readonly asOf: number;
+  readonly askedAt: number;
+  /** Up to where that process had read the log of revocations when it asked; undefined without a log. */
+  readonly heardUpTo: string | undefined;
 }
 
 /** The server's word that a token is not active, as it is shared with the processes that wait for it. */
 export interface SharedDefect {
   readonly defect: TokenDefect;
   /** Milliseconds since the epoch, by the clock of the process that asked. */
-  readonly asOf: number;
+  readonly askedAt: number;
 }
 
 /** Milliseconds until the first look at whether somebody else has the answer; each further one takes twice as long. */
@@ -113,16 +115,22 @@ export class SharedCache {
   }
 
   /** Whether a shared "not active" was found out recently enough for the processes that waited. */
-  isForWaiting({ asOf }: SharedDefect, now: number): boolean {
-    return Math.abs(now - asOf) <= this.#rules.claimTimeout * 1000;
+  isForWaiting({ askedAt }: SharedDefect, now: number): boolean {
+    return Math.abs(now - askedAt) <= this.#rules.claimTimeout * 1000;
   }
 
-  /** Writes down that something was revoked now, for who joins later. `maxAge` in seconds. Never rejects. */
+  /** Writes down that something was revoked now, for who joins later. `maxAge` in seconds. Rejects when it may not be written. */
   async markRevocation(at: number, maxAge: number): Promise<void> {
     const [seal] = this.#seals;
-    await this.#try(() =>
-      this.#rules.store.set(MARK, seal.seal(MARK, JSON.stringify({ at })), Math.ceil(maxAge * 1000)),
+    const mark = seal.seal(MARK, JSON.stringify({ at }));
+    // Also while the store is given a rest: otherwise a process that joins later would not know.
+    const isStored = await within(this.#rules.timeout, () =>
+      this.#rules.store.set(MARK, mark, Math.ceil(maxAge * 1000)),
     );
+    // Keyv says so instead of rejecting.
+    if (isStored === false) {
+      throw new Error('sharedCache.store did not store the mark of the last revocation');
+    }
   }
 
   /** When something was last revoked, as far as shared answers are concerned; `unknown` when the store does not say. */
@@ -202,15 +210,17 @@ function textOf(answer: SharedAnswer | SharedDefect): string | undefined {
 
 /** It was sealed by one of us, but that one may be of another version. */
 function readAnswer(text: string): SharedAnswer | SharedDefect | undefined {
-  const { issuer, claims, asOf, defect } = JSON.parse(text) as Partial<SharedAnswer & SharedDefect>;
-  if (typeof asOf !== 'number') {
+  const { issuer, claims, askedAt, heardUpTo, defect } = JSON.parse(text) as Partial<
+    SharedAnswer & SharedDefect
+  >;
+  if (typeof askedAt !== 'number') {
     return undefined;
   }
   if (defect !== undefined) {
-    return isTokenDefect(defect) ? { defect, asOf } : undefined;
+    return isTokenDefect(defect) ? { defect, askedAt } : undefined;
   }
   const isComplete = typeof issuer === 'string' && typeof claims === 'object' && claims !== null;
-  return isComplete ? { issuer, claims, asOf } : undefined;
+  return isComplete ? { issuer, claims, askedAt, heardUpTo } : undefined;
 }
 
 function judge(_result: unknown, error: unknown): Verdict {

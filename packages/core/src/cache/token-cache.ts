@@ -2,8 +2,10 @@ import { LRUCache } from 'lru-cache';
 import { RequestRefused } from '../errors.js';
 import { publishCache } from '../observe/events.js';
 import { readTokenClaims, type TokenAnswer, type TokenClaims, type TokenDefect } from '../token-claims.js';
+import { hashOf, identityOf } from '../token-identity.js';
 import { allSettled } from '../unwaited.js';
-import { hashOf, type Known, type Revocations } from './revocations.js';
+import type { Usability } from './knowledge.js';
+import type { Known, Revocations } from './revocations.js';
 import type { SharedCache } from './shared-cache.js';
 
 /** How long answers about tokens are kept. Times in seconds. */
@@ -33,17 +35,35 @@ export interface Asked {
   readonly isServer: boolean;
   /** Whether these claims are the authorization server's answer, rather than what the token says of itself. */
   readonly wasAsked: (answer: TokenClaims) => boolean;
+  /** Asks the authorization server of these claims about a token that spoke for itself; undefined where none can be asked. */
+  readonly introspect?: (token: string, answer: TokenClaims) => Promise<TokenAnswer> | undefined;
+}
+
+/** A token, with what it is known by. */
+interface Named {
+  readonly token: string;
+  readonly hash: string;
+  /** Its answers, apart from those of another authorization server. */
+  readonly key: string;
 }
 
 /** Times in milliseconds since the epoch. */
 interface Entry extends Known {
+  readonly freshFrom: number;
   readonly freshUntil: number;
+  /** By the monotonic clock. */
+  readonly youngUntil: number;
 }
 
+/** Times in milliseconds since the epoch. */
 interface Inactive {
   readonly defect: TokenDefect;
+  readonly from: number;
   readonly until: number;
 }
+
+/** Milliseconds by which the clocks of a fleet may differ. */
+const CLOCK_DIFFERENCE = 5_000;
 
 // Their own small region: a flood of bad tokens displaces other bad tokens, never a good one.
 const INACTIVE_MAX_ENTRIES = 1_000;
@@ -55,8 +75,8 @@ const JITTER = 0.1;
  * Remembers what the authorization server said of a token, never a verdict on a request. Keyed by a hash: whoever
  * sees the cache's keys learns no token (RFC 9700 §4.9.3). Troubles are not remembered.
  *
- * By the wall clock, by which tokens expire too: a monotonic one stands still while a machine is suspended, and a revoked
- * token would outlive the night.
+ * An answer ends by the wall clock, by which tokens expire too, and by the monotonic one, whichever is first: the monotonic clock stands
+ * still while a machine is suspended, and the wall clock can be set back.
  */
 export class TokenCache {
   readonly #rules: TokenCacheRules;
@@ -65,6 +85,8 @@ export class TokenCache {
   readonly #active: LRUCache<string, Entry>;
   readonly #inactive: LRUCache<string, Inactive>;
   readonly #flights = new Map<string, Promise<TokenAnswer>>();
+  /** Questions that begin when the one of the same name, which is under way, has ended. */
+  readonly #queued = new Map<string, Promise<TokenAnswer>>();
   #isSettling = false;
 
   constructor(rules: TokenCacheRules, revocations: Revocations, shared?: SharedCache) {
@@ -79,29 +101,36 @@ export class TokenCache {
     this.#inactive = new LRUCache({ max: INACTIVE_MAX_ENTRIES });
   }
 
-  /** The answer to who may be answered at once; undefined when somebody has to be asked. */
+  /** The answer that is known; undefined where somebody has to be asked. */
   known(token: string, asked: Asked): TokenAnswer | undefined {
-    const tokenHash = hashOf(token);
-    const key = tokenHash + asked.id;
-    if (this.#revocations.isTokenRevoked(tokenHash)) {
+    const hash = hashOf(token);
+    const key = hash + asked.id;
+    if (this.#revocations.isTokenRevoked(hash)) {
       return 'token_inactive';
     }
     const now = Date.now();
     const entry = this.#active.get(key);
-    if (entry !== undefined && now < entry.freshUntil && !this.#revocations.isOutdated(entry, now)) {
-      if (now >= this.#refreshFrom(entry) && !this.#isSettling) {
-        this.#learn(key, tokenHash, token, asked).catch(() => undefined);
+    if (entry !== undefined && this.#isFresh(entry, now)) {
+      const usability = this.#revocations.usability(entry);
+      if (usability === 'refuse') {
+        return 'token_inactive';
       }
-      return entry.token;
+      if (usability === 'use') {
+        if (now >= this.#refreshFrom(entry) && !this.#isSettling) {
+          this.#learn({ token, hash, key }, asked).catch(() => undefined);
+        }
+        return entry.token;
+      }
     }
     const inactive = this.#inactive.get(key);
-    return inactive !== undefined && now < inactive.until ? inactive.defect : undefined;
+    // An answer that is dated in the future is from before the clock was set back.
+    const serves = inactive !== undefined && inactive.from <= now && now < inactive.until;
+    return serves ? inactive.defect : undefined;
   }
 
   /** Asks; who asks for the same token meanwhile shares the answer. */
   learn(token: string, asked: Asked): Promise<TokenAnswer> {
-    const tokenHash = hashOf(token);
-    return this.#learn(tokenHash + asked.id, tokenHash, token, asked);
+    return this.#learn(named(token, asked), asked);
   }
 
   /**
@@ -113,38 +142,52 @@ export class TokenCache {
     if (known !== undefined) {
       return known;
     }
-    const tokenHash = hashOf(token);
-    const key = tokenHash + asked.id;
-    const shared = this.#sharedFor(key, asked);
-    const found =
-      shared && (await this.#look(shared, `${tokenHash} ${asked.sharedId}`, key, tokenHash, false));
-    return found ?? this.#substitute(key, trouble);
+    const it = named(token, asked);
+    const shared = this.#sharedFor(it.key, asked);
+    const found = shared && (await this.#look(shared, it, asked, false));
+    return found ?? this.#substitute(it.key, trouble);
   }
 
-  /** Asks whatever is known. That the token is good is not remembered, that it is not is. */
+  /**
+   * Asks whatever is known, by a question that begins after this call. That the token is good is not remembered, that it is not
+   * is.
+   */
   confirm(token: string, asked: Asked): Promise<TokenAnswer> {
-    const key = hashOf(token) + asked.id;
-    return this.#fly(`${key} now`, async () => {
-      const answer = await asked.read(token);
-      if (typeof answer === 'string') {
-        this.#keepDefect(key, answer);
-      }
-      return answer;
-    });
+    const it = named(token, asked);
+    const name = `${it.key} now`;
+    const ask = (): Promise<TokenAnswer> => this.#fly(name, () => this.#askNow(it, asked));
+    const underWay = this.#flights.get(name);
+    if (underWay === undefined) {
+      return ask();
+    }
+    const next = (): Promise<TokenAnswer> => {
+      this.#queued.delete(name);
+      return ask();
+    };
+    const queued = this.#queued.get(name) ?? underWay.then(next, next);
+    this.#queued.set(name, queued);
+    return queued;
   }
 
   /** Nothing is asked for anew ahead of its time from now on. Resolves when nobody is asked about anything any more. */
   async settled(): Promise<void> {
     this.#isSettling = true;
-    await allSettled(this.#flights.values());
+    while (this.#flights.size > 0 || this.#queued.size > 0) {
+      await allSettled([...this.#flights.values(), ...this.#queued.values()]);
+    }
   }
 
-  #learn(key: string, tokenHash: string, token: string, asked: Asked): Promise<TokenAnswer> {
-    return this.#fly(key, async () => {
+  async #askNow(it: Named, asked: Asked): Promise<TokenAnswer> {
+    const known = await this.#knownNow(it, asked);
+    return typeof known === 'string' ? this.#keepDefect(it.key, known) : known.token;
+  }
+
+  #learn(it: Named, asked: Asked): Promise<TokenAnswer> {
+    return this.#fly(it.key, async () => {
       try {
-        return await this.#fromSharedOr(key, tokenHash, asked, () => this.#ask(key, tokenHash, token, asked));
+        return await this.#fromSharedOr(it, asked, () => this.#ask(it, asked));
       } catch (trouble) {
-        const stale = this.#substitute(key, trouble);
+        const stale = this.#substitute(it.key, trouble);
         if (stale === undefined) {
           throw trouble;
         }
@@ -159,82 +202,80 @@ export class TokenCache {
     return flight;
   }
 
-  async #fromSharedOr(
-    key: string,
-    tokenHash: string,
-    asked: Asked,
-    ask: () => Promise<TokenAnswer>,
-  ): Promise<TokenAnswer> {
-    const shared = this.#sharedFor(key, asked);
+  async #fromSharedOr(it: Named, asked: Asked, ask: () => Promise<TokenAnswer>): Promise<TokenAnswer> {
+    const shared = this.#sharedFor(it.key, asked);
     if (shared === undefined) {
       return ask();
     }
-    const name = `${tokenHash} ${asked.sharedId}`;
-    const look = (isWaiting: boolean) => this.#look(shared, name, key, tokenHash, isWaiting);
-    return (await look(false)) ?? shared.askOnce(name, () => look(true), ask);
+    const look = (isWaiting: boolean) => this.#look(shared, it, asked, isWaiting);
+    return (await look(false)) ?? shared.askOnce(sharedName(it, asked), () => look(true), ask);
   }
 
   /** The tier where another process's answer may be; `undefined` if there is none that is worth a look. */
   #sharedFor(key: string, asked: Asked): SharedCache | undefined {
     const previous = this.#active.peek(key);
-    const isRevoked = previous !== undefined && this.#revocations.isRevoked(previous);
+    const isVoid = previous !== undefined && this.#revocations.usability(previous) === 'refuse';
     // A signature check costs less than to fetch another process's; and no other process knows better what was revoked.
-    return asked.isServer && !isRevoked ? this.#shared : undefined;
+    return asked.isServer && !isVoid ? this.#shared : undefined;
   }
 
   async #look(
     shared: SharedCache,
-    name: string,
-    key: string,
-    tokenHash: string,
+    it: Named,
+    asked: Asked,
     isWaiting: boolean,
   ): Promise<TokenAnswer | undefined> {
-    const answer = await shared.get(name);
+    const answer = await shared.get(sharedName(it, asked));
     if (answer !== undefined && 'defect' in answer) {
       // Other processes learn of it only while they wait: a token that is not active now may be so later.
       const isAnswer = isWaiting && shared.isForWaiting(answer, Date.now());
-      return isAnswer ? this.#keepDefect(key, answer.defect) : undefined;
+      return isAnswer ? this.#keepDefect(it.key, answer.defect) : undefined;
     }
-    const token = answer && readTokenClaims(answer.claims, answer.issuer);
-    if (answer === undefined || token === undefined || typeof token === 'string') {
+    const claims = answer && readTokenClaims(answer.claims, answer.issuer);
+    if (answer === undefined || claims === undefined || typeof claims === 'string') {
       return undefined;
     }
-    // A refresh is for a newer answer than the one that is known; the store may hold that very one.
-    if (answer.asOf <= (this.#active.peek(key)?.asOf ?? Number.NEGATIVE_INFINITY)) {
-      return undefined;
-    }
-    const known = { tokenHash, token, asOf: answer.asOf, wasAsked: true, isShared: true };
+    const { askedAt, heardUpTo } = answer;
     const now = Date.now();
-    const entry = this.#entry(known);
-    if (now >= entry.freshUntil || this.#revocations.isOutdatedElsewhere(known, now)) {
+    const previous = this.#active.peek(it.key);
+    // A refresh is for a newer answer than the one that is known; the store may hold that very one.
+    const isNewer = previous === undefined || askedAt > previous.freshFrom;
+    if (!isNewer || askedAt > now + CLOCK_DIFFERENCE) {
       return undefined;
     }
-    this.#active.set(key, entry);
+    const known = this.#knowledge(it, claims, 'server', {
+      turn: this.#revocations.turn(),
+      since: performance.now() - Math.max(0, now - askedAt),
+      shared: { askedAt, heardUpTo },
+    });
+    const entry = this.#entry(known, askedAt);
+    if (!this.#isFresh(entry, now) || this.#revocations.usability(entry) !== 'use') {
+      return undefined;
+    }
+    this.#active.set(it.key, entry);
     publishCache('shared_hit');
-    return token;
+    return claims;
   }
 
-  async #ask(key: string, tokenHash: string, token: string, asked: Asked): Promise<TokenAnswer> {
-    const known = await this.#knownNow(tokenHash, token, asked);
+  async #ask(it: Named, asked: Asked): Promise<TokenAnswer> {
+    const { key } = it;
+    const askedAt = Date.now();
+    const { heardUpTo } = this.#revocations;
+    const known = await this.#knownNow(it, asked);
     if (typeof known === 'string') {
       if (asked.isServer && this.#rules.inactiveMaxAge > 0) {
-        const defect = { defect: known, asOf: Date.now() };
-        await this.#shared?.putForWaiting(`${tokenHash} ${asked.sharedId}`, defect);
+        await this.#shared?.putForWaiting(sharedName(it, asked), { defect: known, askedAt: Date.now() });
       }
       return this.#keepDefect(key, known);
     }
-    const entry = this.#entry(known);
+    const entry = this.#entry(known, known.word === 'server' ? askedAt : Date.now());
     const seconds = (entry.freshUntil - Date.now()) / 1000;
     if (seconds > 0) {
       this.#active.set(key, entry);
-      if (known.wasAsked) {
+      if (known.word === 'server') {
         const { claims, issuer } = known.token;
         // Whoever claimed the question lets it go only when the others find the answer.
-        await this.#shared?.put(
-          `${tokenHash} ${asked.sharedId}`,
-          { claims, issuer, asOf: known.asOf },
-          seconds,
-        );
+        await this.#shared?.put(sharedName(it, asked), { claims, issuer, askedAt, heardUpTo }, seconds);
       }
     } else {
       this.#active.delete(key);
@@ -242,30 +283,107 @@ export class TokenCache {
     return known.token;
   }
 
-  /** An answer that was on its way when the token was revoked says nothing: the server is asked again. */
-  async #knownNow(tokenHash: string, token: string, asked: Asked): Promise<Known | TokenDefect> {
+  /** Asks, and decides whether the answer may be used: a revocation may have been heard while it was on its way. */
+  async #knownNow(it: Named, asked: Asked): Promise<Known | TokenDefect> {
     for (let attempt = 0; attempt < 2; attempt += 1) {
-      const askedAt = Date.now();
-      const answer = await asked.read(token);
+      const turn = this.#revocations.turn();
+      const since = performance.now();
+      const answer = await asked.read(it.token);
       if (typeof answer === 'string') {
         return answer;
       }
-      const wasAsked = asked.wasAsked(answer);
-      const asOf = wasAsked ? askedAt : (answer.issuedAt ?? 0) * 1000;
-      const known = { tokenHash, token: answer, asOf, wasAsked, isShared: false };
-      if (!this.#revocations.isRevoked(known)) {
+      const known = asked.wasAsked(answer)
+        ? this.#knowledge(it, answer, 'server', { turn, since, shared: undefined })
+        : this.#ownWord(it, answer, turn, since);
+      const usability = await this.#usabilityInTime(known);
+      if (usability === 'use') {
         return known;
+      }
+      if (usability === 'refuse') {
+        return 'token_inactive';
+      }
+      if (usability !== 'ask') {
+        return this.#knownByServer(it, asked, answer, usability);
       }
     }
     return 'token_inactive';
   }
 
-  #entry(known: Known): Entry {
+  /** What a token says of itself counts from when it was first seen. */
+  #ownWord(it: Named, answer: TokenClaims, turn: number, since: number): Known {
+    const before = this.#active.peek(it.key);
+    const first = before?.word === 'token' ? before : { turn, since };
+    return this.#knowledge(it, answer, 'token', { turn: first.turn, since: first.since, shared: undefined });
+  }
+
+  /** A request waits for a moment until revocations are heard, rather than be refused. */
+  async #usabilityInTime(known: Known): Promise<Usability> {
+    const usability = this.#revocations.usability(known);
+    if (usability !== 'wait') {
+      return usability;
+    }
+    await this.#revocations.untilHeard();
+    return this.#revocations.usability(known);
+  }
+
+  /** A token that speaks for itself does not say what was revoked; the authorization server may. */
+  async #knownByServer(
+    it: Named,
+    asked: Asked,
+    own: TokenClaims,
+    why: 'wait' | 'unvouched',
+  ): Promise<Known | TokenDefect> {
+    const turn = this.#revocations.turn();
+    const since = performance.now();
+    const answer = await asked.introspect?.(it.token, own);
+    if (answer === undefined) {
+      if (why === 'unvouched') {
+        return 'token_inactive';
+      }
+      const detail =
+        'revocations are not heard at the moment, and the token does not say whether it was revoked';
+      throw new RequestRefused('revocations_unknown', { detail });
+    }
+    if (typeof answer === 'string') {
+      return answer;
+    }
+    const known = this.#knowledge(it, answer, 'server', { turn, since, shared: undefined });
+    return this.#revocations.usability(known) === 'use' ? known : 'token_inactive';
+  }
+
+  #knowledge(
+    { token, hash }: Named,
+    claims: TokenClaims,
+    word: Known['word'],
+    when: Pick<Known, 'turn' | 'since' | 'shared'>,
+  ): Known {
+    // What is cached should not keep two texts where one will do.
+    const identity = identityOf(token);
+    return {
+      token: claims,
+      word,
+      hash,
+      identity: identity === hash ? hash : identity,
+      unconcernedBy: Number.NaN,
+      turn: when.turn,
+      since: when.since,
+      shared: when.shared,
+    };
+  }
+
+  /** `from` in milliseconds since the epoch. */
+  #entry(known: Known, from: number): Entry {
     const maxAge = this.#rules.maxAge * 1000;
     // Another process's clock may be ahead of ours: nothing serves the longer for it.
-    const from = known.wasAsked ? Math.min(known.asOf, Date.now()) : Date.now();
-    const freshUntil = Math.min(from + maxAge * (1 - Math.random() * JITTER), expiryOf(known));
-    return { ...known, freshUntil };
+    const freshFrom = Math.min(from, Date.now());
+    const freshUntil = Math.min(freshFrom + maxAge * (1 - Math.random() * JITTER), expiryOf(known));
+    // What a token says of itself was checked again just now.
+    const youngFrom = known.word === 'token' ? performance.now() : known.since;
+    return { ...known, freshFrom, freshUntil, youngUntil: youngFrom + maxAge };
+  }
+
+  #isFresh({ freshFrom, freshUntil, youngUntil }: Entry, now: number): boolean {
+    return freshFrom <= now && now < freshUntil && performance.now() < youngUntil;
   }
 
   #refreshFrom({ freshUntil }: Entry): number {
@@ -291,14 +409,26 @@ export class TokenCache {
     const now = Date.now();
     const isPassing =
       trouble instanceof RequestRefused && trouble.status === 503 && trouble.retryAfter !== undefined;
-    return isPassing && now < this.#usableUntil(stale) && !this.#revocations.isOutdated(stale, now);
+    const isInTime = stale.freshFrom <= now && now < this.#usableUntil(stale);
+    return isPassing && isInTime && this.#revocations.usability(stale) === 'use';
   }
 
   #keepDefect(key: string, defect: TokenDefect): TokenDefect {
     this.#active.delete(key);
-    this.#inactive.set(key, { defect, until: Date.now() + this.#rules.inactiveMaxAge * 1000 });
+    const from = Date.now();
+    this.#inactive.set(key, { defect, from, until: from + this.#rules.inactiveMaxAge * 1000 });
     return defect;
   }
+}
+
+function named(token: string, { id }: Asked): Named {
+  const hash = hashOf(token);
+  return { token, hash, key: hash + id };
+}
+
+/** What an answer is called in the tier that processes share. */
+function sharedName({ hash }: Named, { sharedId }: Asked): string {
+  return `${hash} ${sharedId}`;
 }
 
 /** Milliseconds since the epoch. */

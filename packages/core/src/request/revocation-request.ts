@@ -9,8 +9,10 @@ const MAX_BODY = 65_536;
 const parameters = {
   token: 'token',
   token_hash: 'tokenHash',
+  jti: 'jti',
   sub: 'subject',
   client_id: 'clientId',
+  sid: 'session',
   'x5t#S256': 'thumbprint',
 } as const;
 
