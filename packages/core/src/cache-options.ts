@@ -227,11 +227,12 @@ export function resolveRevocations(given: OptionReader): RevocationRules {
     }
   }
   const shortest = foundLog === undefined ? 0 : 2;
+  const maxAgeWhileLost = revocations.optional('maxAgeWhileLost', seconds(shortest, 3_600)) ?? 5;
   return Object.freeze({
-    feed: foundChannel && Object.freeze({ channel: foundChannel, secrets }),
+    feed: foundChannel && Object.freeze({ channel: foundChannel, secrets, maxAgeWhileLost }),
     log: foundLog && Object.freeze({ log: foundLog, secrets, maxAge }),
     maxAge,
-    maxAgeWhileLost: revocations.optional('maxAgeWhileLost', seconds(shortest, 3_600)) ?? 5,
+    maxAgeWhileLost,
     acceptsUnheard: unheard === 'accept',
     maxWait: maxWait ?? 2,
   });

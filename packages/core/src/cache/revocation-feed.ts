@@ -1,5 +1,6 @@
 import type { ReportProblem } from '../observe/events.js';
 import { within } from './bounded-wait.js';
+import { Pulse } from './pulse.js';
 import type { RevocationNotice, Revocations } from './revocations.js';
 import { createSeal, type Seal } from './sealing.js';
 import type { SharedCache } from './shared-cache.js';
@@ -29,7 +30,15 @@ export interface FeedRules {
   readonly channel: RevocationChannel;
   /** The first seals; the others are still read, while one replaces the other. */
   readonly secrets: readonly string[];
+  /** Seconds after which silence counts as loss, if they are not too short for that. */
+  readonly maxAgeWhileLost: number;
 }
+
+/** What says no more than that its sender is there. */
+const ALIVE = JSON.stringify({ alive: true });
+
+/** Seconds. */
+const SHORTEST_SILENCE = 3;
 
 const NAME = 'revocation';
 
@@ -51,10 +60,12 @@ export class RevocationFeed {
   #losses = 0;
   #retry: NodeJS.Timeout | undefined;
   #end: () => Promise<unknown> = async () => undefined;
+  #pulse: Pulse | undefined;
+  readonly #silence: number;
   readonly #closing = new AbortController();
 
   constructor(
-    { channel, secrets }: FeedRules,
+    { channel, secrets, maxAgeWhileLost }: FeedRules,
     revocations: Revocations,
     shared: SharedCache | undefined,
     report: ReportProblem,
@@ -65,6 +76,7 @@ export class RevocationFeed {
     this.#revocations = revocations;
     this.#shared = shared;
     this.#report = report;
+    this.#silence = Math.max(maxAgeWhileLost, SHORTEST_SILENCE) * 1000;
     revocations.lost();
     void this.#subscribe();
   }
@@ -82,6 +94,7 @@ export class RevocationFeed {
   async close(): Promise<void> {
     this.#closing.abort();
     clearTimeout(this.#retry);
+    this.#pulse?.stop();
     // Revocations are not heard from now on.
     this.#revocations.lost();
     await within(PUBLISH_TIMEOUT, () => this.#end()).catch(() => undefined);
@@ -102,13 +115,29 @@ export class RevocationFeed {
         return;
       }
       this.#end = end;
+      this.#pulse = new Pulse({
+        silence: this.#silence,
+        send: async () => this.#channel.publish(this.#seals[0].seal(NAME, ALIVE)),
+        onSilence: () => void this.#joinAgain(),
+      });
       await this.#restore();
     } catch (error) {
       this.#lose(`the channel of revocations can not be joined: ${(error as Error).message}`);
-      if (!this.#isClosed()) {
-        this.#retry = setTimeout(() => void this.#subscribe(), RETRY_INTERVAL * 1000).unref();
-      }
+      this.#retryLater();
     }
+  }
+
+  #retryLater(): void {
+    if (!this.#isClosed()) {
+      this.#retry = setTimeout(() => void this.#subscribe(), RETRY_INTERVAL * 1000).unref();
+    }
+  }
+
+  /** The connection is dead though it does not say so. */
+  async #joinAgain(): Promise<void> {
+    this.#lose('the channel of revocations is silent');
+    await within(PUBLISH_TIMEOUT, () => this.#end()).catch(() => undefined);
+    this.#retryLater();
   }
 
   #isClosed(): boolean {
@@ -153,7 +182,10 @@ export class RevocationFeed {
     for (const seal of this.#seals) {
       const text = seal.open(NAME, message);
       if (text !== undefined) {
-        this.#hearNotice(JSON.parse(text) as RevocationNotice);
+        this.#pulse?.heard();
+        if (text !== ALIVE) {
+          this.#hearNotice(JSON.parse(text) as RevocationNotice);
+        }
         return;
       }
     }

@@ -156,7 +156,7 @@ export class Revocations {
     const key = recordKey(revocation);
     const known = this.#records.get(key);
     this.#added += 1;
-    if (known?.id === id) {
+    if (known !== undefined && known.id === id) {
       // Our own, or one that was written down again.
       this.#records.set(key, { ...known, position: laterOf(known.position, position) });
       return;

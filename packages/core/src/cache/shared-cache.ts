@@ -124,11 +124,13 @@ export class SharedCache {
     const [seal] = this.#seals;
     const mark = seal.seal(MARK, JSON.stringify({ at }));
     // Also while the store is given a rest: otherwise a process that joins later would not know.
-    const isStored = await within(this.#rules.timeout, () =>
-      this.#rules.store.set(MARK, mark, Math.ceil(maxAge * 1000)),
-    );
-    // Keyv says so instead of rejecting.
-    if (isStored === false) {
+    const stored = await within(this.#rules.timeout, async () => {
+      await this.#rules.store.set(MARK, mark, Math.ceil(maxAge * 1000));
+      return this.#rules.store.get(MARK);
+    });
+    // A Keyv store may not reject when it stored nothing. Another process may have written a later one.
+    const readBack = this.#seals.map((one) => one.open(MARK, stored)).find((opened) => opened !== undefined);
+    if (readBack === undefined || JSON.parse(readBack).at < at) {
       throw new Error('sharedCache.store did not store the mark of the last revocation');
     }
   }
