@@ -110,6 +110,8 @@ export function redisLog(client: RedisLogClient, name = 'mtls-bound:{revocations
   checked('redisLog(name)', text, name);
   const nameKey = `${name}:name`;
   let reader: RedisLogReader | undefined;
+  /** The newest entry's time by Redis' clock, in milliseconds: a clock of ours that is wrong must not trim what still counts. */
+  let newestAt: number | undefined;
 
   async function connected(): Promise<RedisLogReader> {
     if (reader === undefined) {
@@ -141,7 +143,7 @@ export function redisLog(client: RedisLogClient, name = 'mtls-bound:{revocations
     },
 
     async append(entry, keepFor) {
-      const threshold = Math.floor(Date.now() - keepFor);
+      const threshold = Math.max(0, Math.floor((newestAt ?? 0) - keepFor));
       const trim = { TRIM: { strategy: 'MINID', strategyModifier: '~', threshold } } as const;
       return positionOf(await client.xAdd(name, '*', { entry }, trim));
     },
@@ -157,9 +159,11 @@ export function redisLog(client: RedisLogClient, name = 'mtls-bound:{revocations
         ]);
         const options = { COUNT: PAGE, BLOCK: Math.max(1, Math.ceil(wait)) };
         const page = await redis.xRead({ key: name, id: idOf(since) }, options);
+        const last = messagesIn(newest).map(({ id }) => positionOf(id))[0];
+        newestAt = last === undefined ? undefined : Number.parseInt(last, 10);
         return {
           name: typeof logName === 'string' ? logName : undefined,
-          last: messagesIn(newest).map(({ id }) => positionOf(id))[0],
+          last,
           entries: streamsIn(page).flatMap(({ messages }) =>
             messagesIn(messages).map(({ id, message }) => ({
               position: positionOf(id),
