@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
+import pLimit from 'p-limit';
 import type { ReportProblem } from '../observe/events.js';
 import { within } from './bounded-wait.js';
 import type { RevocationNotice, Revocations } from './revocations.js';
@@ -63,6 +64,7 @@ interface Written {
 
 /** What the name of a log says. Times in milliseconds since the epoch. */
 interface LogName {
+  /** Stays when `completeSince` changes. */
   readonly id: string;
   /** The log knows each revocation from then on. */
   readonly completeSince: number;
@@ -108,10 +110,15 @@ export class LogFeed {
   #isCatchingUp = true;
   /** From this moment of the monotonic clock on what the log lacks is written into it; others may do so before. */
   #completeLogAt = Number.POSITIVE_INFINITY;
+  /** Entries are written one after the other, as they are numbered. */
+  readonly #inOrder = pLimit(1);
   #writer: string = randomUUID();
   #written = 0;
   #hasJoined = false;
   #isLost = false;
+  #isUnwritable = false;
+  /** Whether what this process wrote lately may be lost, and has to be written again. */
+  #isOwnDoubtful = false;
   #beat: NodeJS.Timeout | undefined;
 
   constructor(rules: LogRules, revocations: Revocations, report: ReportProblem) {
@@ -153,13 +160,17 @@ export class LogFeed {
     if (this.#closing.signal.aborted) {
       return;
     }
+    this.#isOwnDoubtful = true;
     if (!this.#isLost) {
       this.#isLost = true;
       this.#report('revocations_lost', `the log of revocations can not be read: ${error.message}`);
     }
-    await sleep(RETRY_INTERVAL * 1000, undefined, { signal: this.#closing.signal, ref: false }).catch(
-      () => undefined,
-    );
+    await this.#pause();
+  }
+
+  async #pause(): Promise<void> {
+    const { signal } = this.#closing;
+    await sleep(RETRY_INTERVAL * 1000, undefined, { signal, ref: false }).catch(() => undefined);
   }
 
   async #readOn(): Promise<void> {
@@ -171,10 +182,12 @@ export class LogFeed {
     const wait = this.#hasJoined ? WAIT : 1;
     const since = this.#position;
     const page = await this.#read({ since, wait });
-    if (page.name !== this.#name || (page.last ?? '') < (since ?? '')) {
+    const isSameLog = page.name !== undefined && this.#idOf(page.name) === this.#idOf(this.#name ?? '');
+    if (!isSameLog || (page.last ?? '') < (since ?? '')) {
       this.#startAgain();
       return;
     }
+    this.#name = page.name;
     for (const { position, entry } of page.entries) {
       this.#hear(position, entry);
     }
@@ -195,7 +208,7 @@ export class LogFeed {
 
   /** Takes the name that the log has, or gives it one. */
   async #open(): Promise<void> {
-    const own = this.#newName(Date.now());
+    const own = this.#nameOf({ id: randomUUID(), completeSince: Date.now() });
     let name = await this.#offer(own, false);
     if (this.#completeSinceOf(name) === undefined) {
       this.#report(
@@ -232,6 +245,8 @@ export class LogFeed {
     this.#positions.clear();
     this.#unread.clear();
     this.#isCatchingUp = true;
+    // Numbers that were lost must not look like a gap for ever.
+    this.#becomeAnotherWriter();
     this.#revocations.hasLostLog();
     this.#completeLogAt = performance.now() + Math.random() * WAIT;
   }
@@ -250,14 +265,33 @@ export class LogFeed {
     }
     this.#isCatchingUp = false;
     this.#revocations.hasRead(this.#position, sentAt);
-    await this.#completeLog();
     if (this.#isLost) {
       this.#isLost = false;
       this.#report('revocations_heard', 'the log of revocations is read again');
-      // What was written last may not have reached the server that is asked now.
+    }
+    try {
+      await this.#writeWhatLacks();
+      this.#isUnwritable = false;
+    } catch (error) {
+      if (!this.#isUnwritable && !this.#closing.signal.aborted) {
+        this.#isUnwritable = true;
+        this.#report(
+          'revocations_unwritten',
+          `the log of revocations can not be written: ${(error as Error).message}`,
+        );
+      }
+      await this.#pause();
+    }
+  }
+
+  async #writeWhatLacks(): Promise<void> {
+    await this.#completeLog();
+    if (this.#isOwnDoubtful) {
+      // It may not have reached the server that is asked now.
       for (const { notice } of this.#own) {
         await this.#write(notice);
       }
+      this.#isOwnDoubtful = false;
     }
     if (this.#beat === undefined) {
       await this.#sayAlive();
@@ -282,12 +316,17 @@ export class LogFeed {
     }
     this.#completeLogAt = Number.POSITIVE_INFINITY;
     const { completeSince } = this.#revocations;
-    if (this.#name !== undefined && (this.#completeSinceOf(this.#name) ?? 0) > completeSince) {
-      this.#name = await this.#offer(this.#newName(completeSince), true);
+    const named = this.#opened<LogName>(NAME_SEAL, this.#name ?? '');
+    if (named !== undefined && named.completeSince > completeSince) {
+      this.#name = await this.#offer(this.#nameOf({ ...named, completeSince }), true);
     }
   }
 
-  async #write(notice: RevocationNotice | undefined): Promise<void> {
+  #write(notice: RevocationNotice | undefined): Promise<void> {
+    return this.#inOrder(() => this.#writeNext(notice));
+  }
+
+  async #writeNext(notice: RevocationNotice | undefined): Promise<void> {
     const { log, maxAge } = this.#rules;
     this.#written += 1;
     const written: Written = {
@@ -306,10 +345,14 @@ export class LogFeed {
     } catch (error) {
       this.#completeLogAt = Math.min(this.#completeLogAt, performance.now() + WAIT);
       // It may have been written or not, so that the number would look like a gap to others.
-      this.#writer = randomUUID();
-      this.#written = 0;
+      this.#becomeAnotherWriter();
       throw error;
     }
+  }
+
+  #becomeAnotherWriter(): void {
+    this.#writer = randomUUID();
+    this.#written = 0;
   }
 
   #hear(position: string, entry: string): void {
@@ -368,8 +411,12 @@ export class LogFeed {
     }
   }
 
-  #newName(completeSince: number): string {
-    return this.#sealed(NAME_SEAL, { id: randomUUID(), completeSince } satisfies LogName);
+  #nameOf(name: LogName): string {
+    return this.#sealed(NAME_SEAL, name);
+  }
+
+  #idOf(name: string): string | undefined {
+    return this.#opened<LogName>(NAME_SEAL, name)?.id;
   }
 
   #completeSinceOf(name: string): number | undefined {

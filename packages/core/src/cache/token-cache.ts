@@ -272,7 +272,7 @@ export class TokenCache {
     const seconds = (entry.freshUntil - Date.now()) / 1000;
     if (seconds > 0) {
       this.#active.set(key, entry);
-      if (known.word === 'server') {
+      if (known.word === 'server' && asked.isServer) {
         const { claims, issuer } = known.token;
         // Whoever claimed the question lets it go only when the others find the answer.
         await this.#shared?.put(sharedName(it, asked), { claims, issuer, askedAt, heardUpTo }, seconds);

@@ -1,0 +1,257 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { LogFeed } from '../../packages/core/src/cache/revocation-log.js';
+import { type Known, type Revocation, Revocations } from '../../packages/core/src/cache/revocations.js';
+import type { TokenClaims } from '../../packages/core/src/token-claims.js';
+import { MemoryLog } from '../support/memory-log.js';
+
+const secret = 'a secret of at least 32 characters';
+const issuer = 'https://as.example.com';
+
+interface Member {
+  readonly revocations: Revocations;
+  readonly feed: LogFeed;
+  /** The codes of the problems that it reported. */
+  readonly told: string[];
+  revoke(revocation: Exclude<Revocation, { token: string }>): Promise<void>;
+  /** What becomes of alice's JWT that was issued so many seconds ago. */
+  use(secondsAgo?: number): string;
+}
+
+let log: MemoryLog;
+let members: Member[];
+beforeEach(() => {
+  log = new MemoryLog();
+  members = [];
+});
+afterEach(async () => {
+  vi.useRealTimers();
+  log.failure = undefined;
+  await Promise.all(members.map(({ feed }) => feed.close()));
+});
+
+function start(secrets = [secret]): Member {
+  const told: string[] = [];
+  const revocations = new Revocations({
+    maxAge: 3_600,
+    maxAgeWhileLost: 5,
+    clockTolerance: 30,
+    from: 'log',
+    maxWait: 0.1,
+    acceptsUnheard: false,
+  });
+  const feed = new LogFeed({ log, secrets, maxAge: 3_600 }, revocations, (code) => told.push(code));
+  const member: Member = {
+    revocations,
+    feed,
+    told,
+    async revoke(revocation) {
+      const notice = { revocation, at: Date.now(), id: randomUUID() };
+      revocations.add(notice);
+      await feed.publish(notice);
+    },
+    use: (secondsAgo = 0) => revocations.usability(jwtOf(revocations, Date.now() / 1000 - secondsAgo)),
+  };
+  members.push(member);
+  return member;
+}
+
+function jwtOf(revocations: Revocations, issuedAt: number): Known {
+  const claims = { sub: 'alice', client_id: 'app', jti: 'jti-1', sid: 'session-1' };
+  const token = { claims, issuer, issuedAt, subject: 'alice', clientId: 'app' } as unknown as TokenClaims;
+  return {
+    token,
+    word: 'token',
+    turn: revocations.turn(),
+    since: performance.now(),
+    shared: undefined,
+    hash: 'hash',
+    identity: 'identity',
+    unconcernedBy: Number.NaN,
+  };
+}
+
+/** A member that has read the log to its end. */
+async function joined(secrets?: string[]): Promise<Member> {
+  const member = start(secrets);
+  await vi.waitFor(() => expect(member.use(-60)).not.toBe('wait'));
+  return member;
+}
+
+/** A log that is old enough for tokens of now. */
+async function oldLog(): Promise<Member> {
+  vi.useFakeTimers({ toFake: ['Date'] });
+  const first = await joined();
+  await vi.waitFor(() => expect(log.entries).toHaveLength(1));
+  vi.setSystemTime(Date.now() + 40_000);
+  return first;
+}
+
+describe('a process that joins', () => {
+  it('lets no JWT in by its own word before it has read the log to its end', async () => {
+    log.failure = new Error('away');
+    const member = start();
+    expect(member.use()).toBe('wait');
+    await vi.waitFor(() => expect(member.told).toEqual(['revocations_lost']));
+    log.failure = undefined;
+    await vi.waitFor(() => expect(member.use(-60)).toBe('use'), 3_000);
+    expect(member.told).toEqual(['revocations_lost', 'revocations_heard']);
+  });
+
+  it('reads what was revoked before it started', async () => {
+    const first = await oldLog();
+    await first.revoke({ subject: 'alice' });
+    const later = await joined();
+    expect(later.use()).toBe('refuse');
+    expect(later.told).toEqual([]);
+  });
+
+  it.each<Exclude<Revocation, { token: string }>>([
+    { tokenHash: 'hash' },
+    { tokenHash: 'identity' },
+    { jti: 'jti-1' },
+    { jti: 'jti-1', issuer },
+    { subject: 'alice', issuer },
+    { clientId: 'app' },
+    { session: 'session-1' },
+  ])('reads %j', async (revocation) => {
+    const first = await oldLog();
+    await first.revoke({ subject: 'bob' });
+    await first.revoke(revocation);
+    expect((await joined()).use()).toBe('refuse');
+  });
+
+  it.each<Exclude<Revocation, { token: string }>>([
+    { tokenHash: 'another' },
+    { jti: 'jti-1', issuer: 'https://other.example.com' },
+    { subject: 'session-1' },
+    { session: 'session-2' },
+  ])('lets the token in in spite of %j', async (revocation) => {
+    const first = await oldLog();
+    await first.revoke(revocation);
+    expect((await joined()).use()).toBe('use');
+  });
+
+  it('vouches for no token from before the log began', async () => {
+    const first = await joined();
+    expect(first.use()).toBe('unvouched');
+    expect(first.use(-31)).toBe('use');
+  });
+
+  it('vouches for tokens from before it joined, back to when the log began', async () => {
+    await oldLog();
+    const later = await joined();
+    expect(later.use()).toBe('use');
+    expect(later.use(20)).toBe('unvouched');
+  });
+
+  it('vouches for nothing from before where the log has no entry of the last minute', async () => {
+    const first = await oldLog();
+    await first.feed.close();
+    vi.setSystemTime(Date.now() + 61_000);
+    const later = await joined();
+    expect(later.use(5)).toBe('unvouched');
+    expect(later.told).toEqual(['revocations_log_quiet']);
+  });
+});
+
+describe('a process that runs', () => {
+  it('hears what another one revokes', async () => {
+    const [one, other] = [await oldLog(), await joined()];
+    await one.revoke({ subject: 'alice' });
+    await vi.waitFor(() => expect(other.use()).toBe('refuse'));
+  });
+
+  it('keeps a token that was issued after the revocation by more than the clocks may differ', async () => {
+    const first = await oldLog();
+    await first.revoke({ subject: 'alice' });
+    expect(first.use(-29)).toBe('refuse');
+    expect(first.use(-31)).toBe('use');
+  });
+
+  it('reads what it missed while it was cut off', async () => {
+    const [one, other] = [await oldLog(), await joined()];
+    log.failure = new Error('cut off');
+    await vi.waitFor(() => expect(other.told).toContain('revocations_lost'));
+    log.failure = undefined;
+    await one.revoke({ subject: 'alice' });
+    await vi.waitFor(() => expect(other.use()).toBe('refuse'), 3_000);
+  });
+
+  it('rejects a revocation that the log does not take, and writes it later', async () => {
+    const first = await oldLog();
+    log.writeFailure = new Error('OOM');
+    await expect(first.revoke({ subject: 'alice' })).rejects.toThrow('OOM');
+    expect(first.use()).toBe('refuse');
+    log.writeFailure = undefined;
+    await vi.waitFor(() => expect(log.entries.length).toBeGreaterThan(1), 4_000);
+    expect((await joined()).use()).toBe('refuse');
+  });
+
+  it('writes many revocations at once in the order of their numbers', async () => {
+    const first = await oldLog();
+    await Promise.all(Array.from({ length: 50 }, (_, index) => first.revoke({ subject: `user-${index}` })));
+    const later = await joined();
+    expect(later.told).toEqual([]);
+    expect(first.told).toEqual([]);
+  });
+});
+
+describe('a log that was harmed', () => {
+  it.each<[string, () => void]>([
+    ['is empty and has no name', () => Object.assign(log, { entries: [], name: undefined })],
+    ['lost its newest entry', () => log.entries.pop()],
+    ['has another name', () => Object.assign(log, { name: 'made up' })],
+  ])('gets back what a running process remembers when it %s', async (_what, harm) => {
+    const first = await oldLog();
+    const { completeSince } = first.revocations;
+    await first.revoke({ subject: 'alice' });
+    await sleep(50);
+    harm();
+    await vi.waitFor(() => expect(first.told).toContain('revocations_log_lost'), 3_000);
+    await sleep(2_500);
+    const later = await joined();
+    expect(later.use()).toBe('refuse');
+    expect(later.revocations.completeSince).toBe(completeSince);
+  });
+
+  it('vouches for nothing from before where an entry between others is missing', async () => {
+    const first = await oldLog();
+    await first.revoke({ subject: 'alice' });
+    await first.revoke({ subject: 'bob' });
+    // Read by the writer, which would write it again.
+    await sleep(50);
+    log.entries.splice(1, 1);
+    const later = await joined();
+    expect(later.told).toContain('revocations_log_gap');
+    expect(later.use(5)).toBe('unvouched');
+  });
+
+  it('believes no entry that is played back, or sealed with another secret', async () => {
+    const first = await oldLog();
+    await first.revoke({ subject: 'alice' });
+    const stranger = await joined(['another secret of 32 characters or more']);
+    await stranger.revoke({ clientId: 'app' });
+    const [, played] = log.entries;
+    await log.append(played?.entry ?? '');
+    await vi.waitFor(() => expect(first.told).toContain('revocation_not_ours'));
+    expect(first.revocations.usability(jwtOf(first.revocations, Date.now() / 1000 + 31))).toBe('use');
+  });
+
+  it('is read by a second secret, while one replaces the other', async () => {
+    const first = await oldLog();
+    await first.revoke({ subject: 'alice' });
+    const later = await joined(['a new secret of 32 characters or more', secret]);
+    expect(later.use()).toBe('refuse');
+  });
+});
+
+it('is read no more after close(), which ends at once', async () => {
+  const first = await oldLog();
+  await first.feed.close();
+  const reads = vi.spyOn(log, 'read');
+  await sleep(1_200);
+  expect(reads).not.toHaveBeenCalled();
+  expect(first.use()).toBe('wait');
+});

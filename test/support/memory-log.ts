@@ -1,0 +1,51 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { LogPage, LogQuery, RevocationLog } from '@mtls-bound/core';
+
+/** A log in the memory of the test, which can be harmed. */
+export class MemoryLog implements RevocationLog {
+  name: string | undefined;
+  entries: { position: string; entry: string }[] = [];
+  /** What each call rejects with; undefined while all is well. */
+  failure: Error | undefined;
+  /** What `append` alone rejects with. */
+  writeFailure: Error | undefined;
+  #count = 0;
+
+  async open(name: string, isReplacing: boolean): Promise<string> {
+    this.#fail();
+    this.name = isReplacing ? name : (this.name ?? name);
+    return this.name;
+  }
+
+  async append(entry: string): Promise<string> {
+    this.#fail();
+    if (this.writeFailure !== undefined) {
+      throw this.writeFailure;
+    }
+    this.#count += 1;
+    const position = String(this.#count).padStart(12, '0');
+    this.entries.push({ position, entry });
+    return position;
+  }
+
+  async read({ since, wait, signal }: LogQuery): Promise<LogPage> {
+    this.#fail();
+    const last = this.entries.at(-1)?.position;
+    const deadline = performance.now() + wait;
+    while (this.#after(since).length === 0 && performance.now() < deadline) {
+      await sleep(5, undefined, { signal });
+      this.#fail();
+    }
+    return { name: this.name, last, entries: this.#after(since).slice(0, 10) };
+  }
+
+  #after(since = ''): { position: string; entry: string }[] {
+    return this.entries.filter(({ position }) => position > since);
+  }
+
+  #fail(): void {
+    if (this.failure !== undefined) {
+      throw this.failure;
+    }
+  }
+}
