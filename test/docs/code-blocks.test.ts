@@ -12,7 +12,7 @@ const folder = join(root, 'node_modules/.cache/code-blocks');
 /** What a block may use without a word: our own functions, and what every program has in some form. */
 const surroundings = (adapter: string, ofFramework: string): string => `
 ${ofFramework}
-import type { IssuerOptions, RedisClient, ResourceServerOptions, ClientAuthentication } from '${adapter}';
+import type { IssuerOptions, RedisClient, RedisLogClient, ResourceServerOptions, ClientAuthentication } from '${adapter}';
 declare global {
 ${Object.keys(expressMtls)
   .filter((name) => name !== 'guard')
@@ -32,7 +32,7 @@ ${Object.keys(expressMtls)
   const options: ResourceServerOptions;
   const issuers: IssuerOptions[];
   const clientAuthentication: ClientAuthentication;
-  const client: RedisClient;
+  const client: RedisClient & RedisLogClient;
   const kit: import('@mtls-bound/core/testing').TestKit;
   const log: (error: unknown) => void;
   const issuer: string, clientId: string, clientSecret: string, audience: string, secret: string, token: string;

@@ -20,6 +20,11 @@ const issuer = 'https://as.example.com';
 const secret = 'at least thirty-two characters of secret';
 const proxySecret = 'at-least-16-characters';
 const store = { get: async () => undefined, set: async () => undefined };
+const log = {
+  open: async (name: string) => name,
+  append: async () => '',
+  read: async () => ({ name: undefined, last: undefined, entries: [] }),
+};
 const certificate = await createTestCertificate({
   verified: false,
   notBefore: new Date(0),
@@ -53,6 +58,8 @@ export const beside: Readonly<Record<string, object>> = {
   'revocations.secret': {
     revocations: { channel: { publish: async () => 0, subscribe: async () => 0 }, secret },
   },
+  'revocations.unheard': { revocations: { log, secret } },
+  'revocations.maxWait': { revocations: { log, secret } },
   'envoy().hops': { forward: 'append-forward' },
 };
 

@@ -35,7 +35,8 @@ async function joined(more: ResourceServerOptions = {}) {
       revocations: {
         secret,
         channel: {
-          publish: async (message) => void messages.push(message),
+          // What says no more than that its sender is there is of no interest here.
+          publish: async (message) => void (isAlive(message) || messages.push(message)),
           subscribe: async (listener) => {
             hear = (message) => listener.message(message);
             isJoined = true;
@@ -46,7 +47,10 @@ async function joined(more: ResourceServerOptions = {}) {
       ...(Object.keys(more).length === 0 && {
         sharedCache: {
           secret,
-          store: { get: async () => undefined, set: async (name, value) => void stored.push(name, value) },
+          store: {
+            get: async (name) => stored[stored.lastIndexOf(name) + 1],
+            set: async (name, value) => void stored.push(name, value),
+          },
         },
       }),
       ...more,
@@ -59,6 +63,9 @@ async function joined(more: ResourceServerOptions = {}) {
   await ask();
   return { resourceServer, server, messages, stored, ask, hear: (message: string) => hear(message) };
 }
+
+const isAlive = (message: string) =>
+  createSeal(secret, 'revocation').open('revocation', message)?.includes('alive');
 
 const tokenHash = createHash('sha256').update(token).digest('base64url');
 

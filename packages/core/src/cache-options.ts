@@ -88,16 +88,16 @@ export interface RevocationOptions {
    */
   readonly maxAge?: number;
   /**
-   * Seconds for which answers of introspection serve at most while revocations are not heard, and by which reading the log may lag. Default
-   * 5; from 0 to 3,600, with `log` from 2.
+   * Seconds for which answers of introspection serve at most while revocations are not heard, and by which reading the log may lag: 2
+   * at least with `log`. Default 5; from 0 to 3,600.
    */
   readonly maxAgeWhileLost?: number;
   /**
    * What becomes of a JWT while the log can't be read, or that was issued before the log began: `refuse` it, unless the authorization
-   * server can be asked, or `accept` it though it may have been revoked. Default `refuse`; with `log` alone.
+   * server can be asked, or `accept` it though it may have been revoked. Refused without `log`. Default `refuse`.
    */
   readonly unheard?: 'refuse' | 'accept';
-  /** Seconds for which a request with such a JWT waits at most until the log is read. Default 2; from 0 to 30; with `log` alone. */
+  /** Seconds for which a request with such a JWT waits at most until the log is read. Refused without `log`. Default 2; from 0 to 30. */
   readonly maxWait?: number;
 }
 

@@ -91,7 +91,9 @@ export interface RedisTrim {
 export interface RedisLogReader extends RedisLogCommands {
   connect(): Promise<unknown>;
   on(event: 'error', listener: () => void): unknown;
+  /** Ends the connection at once (version 5 or later). Default: `disconnect` is called. */
   destroy?(): unknown;
+  /** Ends the connection at once (version 4). Default: not called. */
   disconnect?(): unknown;
 }
 
