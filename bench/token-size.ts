@@ -73,7 +73,14 @@ async function bytesPerToken(
       refreshAhead: 0,
       staleIfError: 0,
     },
-    new Revocations({ maxAge: 60, maxAgeWhileLost: 5 }),
+    new Revocations({
+      maxAge: 60,
+      maxAgeWhileLost: 5,
+      clockTolerance: 30,
+      from: 'alone',
+      maxWait: 2,
+      acceptsUnheard: false,
+    }),
   );
   let estimate = 0;
   for (let i = 0; i < tokens; i += 1) {

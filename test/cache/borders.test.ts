@@ -1,12 +1,13 @@
 // To the millisecond: with nothing left to chance, and the clock in the test's hands.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { hashOf, Revocations } from '../../packages/core/src/cache/revocations.js';
 import type { SharedCache } from '../../packages/core/src/cache/shared-cache.js';
 import { type Asked, TokenCache } from '../../packages/core/src/cache/token-cache.js';
 import { RequestRefused } from '../../packages/core/src/errors.js';
 import type { CacheEvent } from '../../packages/core/src/observe/events.js';
 import { readTokenClaims, type TokenClaims, type TokenReader } from '../../packages/core/src/token-claims.js';
+import { hashOf } from '../../packages/core/src/token-identity.js';
 import { recordedEvents } from '../support/recorded-events.js';
+import { noticeOf, remembered } from '../support/revocations.js';
 
 const issuer = 'https://as.example.com';
 const now = 1_800_000_000_000;
@@ -39,7 +40,7 @@ function cacheOver({
   shared,
   ...changes
 }: Partial<typeof rules> & { read?: TokenReader; shared?: object } = {}) {
-  const revocations = new Revocations({ maxAge: 3_600, maxAgeWhileLost: 5 });
+  const revocations = remembered();
   const cache = new TokenCache({ ...rules, ...changes }, revocations, shared as SharedCache | undefined);
   const asked: Asked = { id: '', sharedId: 'as api', read, isServer: true, wasAsked: () => true };
   return { cache, revocations, read, asked };
@@ -111,8 +112,11 @@ describe('an answer', () => {
 describe('an answer that was on its way when the token was revoked', () => {
   it('is asked for once more, and no third time', async () => {
     const claims = { sub: 'alice' };
-    const { cache, asked, revocations, read } = cacheOver({ read: vi.fn(async () => active(claims)) });
-    revocations.add({ subject: 'alice' }, now + 60_000);
+    const read = vi.fn<TokenReader>(async () => {
+      revocations.add(noticeOf({ subject: 'alice' }));
+      return active(claims);
+    });
+    const { cache, asked, revocations } = cacheOver({ read });
     expect(await cache.learn('t', asked)).toBe('token_inactive');
     expect(read).toHaveBeenCalledTimes(2);
   });
@@ -177,7 +181,7 @@ describe('with a shared tier', () => {
     const shared = sharing(undefined);
     const { cache, asked } = cacheOver({ shared, read: async () => active({ sub: 'alice' }) });
     await cache.learn('t', asked);
-    const answer = { claims: { active: true, sub: 'alice' }, issuer, asOf: now };
+    const answer = { claims: { active: true, sub: 'alice' }, issuer, askedAt: now, heardUpTo: undefined };
     expect(shared.put.mock.calls).toEqual([[name, answer, 60]]);
     expect(shared.get.mock.calls).toEqual([[name]]);
     expect(shared.askOnce.mock.calls).toEqual([[name, expect.any(Function), expect.any(Function)]]);
@@ -205,7 +209,7 @@ describe('with a shared tier', () => {
   });
 
   it('nor is what a token says of itself, and it is not looked for either', async () => {
-    const shared = sharing({ issuer, claims: { active: true }, asOf: now });
+    const shared = sharing({ issuer, claims: { active: true }, askedAt: now });
     const { cache, asked, read } = cacheOver({ shared });
     await cache.learn('t', { ...asked, isServer: false, wasAsked: () => false });
     expect(shared.get).not.toHaveBeenCalled();
@@ -214,7 +218,7 @@ describe('with a shared tier', () => {
   });
 
   it('what is there is taken up, and that is told', async () => {
-    const shared = sharing({ issuer, claims: { active: true, sub: 'bob' }, asOf: now });
+    const shared = sharing({ issuer, claims: { active: true, sub: 'bob' }, askedAt: now });
     const { cache, asked, read } = cacheOver({ shared });
     expect(await cache.learn('t', asked)).toMatchObject({ subject: 'bob' });
     expect(cache.known('t', asked)).toMatchObject({ subject: 'bob' });
@@ -223,7 +227,7 @@ describe('with a shared tier', () => {
   });
 
   it('an answer with a claim of another type is as good as none', async () => {
-    const shared = sharing({ issuer, claims: { active: true, exp: 'tomorrow' }, asOf: now });
+    const shared = sharing({ issuer, claims: { active: true, exp: 'tomorrow' }, askedAt: now });
     const { cache, asked, read } = cacheOver({ shared });
     expect(await cache.learn('t', asked)).toMatchObject({ issuer });
     expect(read).toHaveBeenCalledOnce();
@@ -231,7 +235,7 @@ describe('with a shared tier', () => {
   });
 
   it('an answer that is exactly maxAge old is too old', async () => {
-    const shared = sharing({ issuer, claims: { active: true }, asOf: now - 60_000 });
+    const shared = sharing({ issuer, claims: { active: true }, askedAt: now - 60_000 });
     const { cache, asked, read } = cacheOver({ shared });
     await cache.learn('t', asked);
     expect(read).toHaveBeenCalledOnce();
@@ -241,9 +245,8 @@ describe('with a shared tier', () => {
     const shared = sharing(undefined);
     const { cache, asked, revocations } = cacheOver({ shared, read: async () => active({ sub: 'alice' }) });
     await cache.learn('t', asked);
-    vi.setSystemTime(now + 1_000);
-    revocations.add({ subject: 'alice' }, now + 500);
-    await cache.learn('t', asked);
+    revocations.add(noticeOf({ token: 't' }));
+    expect(await cache.learn('t', asked)).toBe('token_inactive');
     expect(shared.get).toHaveBeenCalledTimes(1);
     expect(shared.askOnce).toHaveBeenCalledTimes(1);
   });

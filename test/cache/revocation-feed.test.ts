@@ -29,7 +29,7 @@ function feedOver({
   const report = vi.fn();
   const feed = () =>
     new RevocationFeed(
-      { channel, secrets },
+      { channel, secrets, maxAgeWhileLost: 5 },
       revocations as unknown as Revocations,
       'lastRevocation' in shared ? (shared as SharedCache) : undefined,
       report,
@@ -107,7 +107,7 @@ describe('a channel that is lost and comes back', () => {
     listener().restored();
     expect(revocations.lost).toHaveBeenCalledTimes(2);
     expect(revocations.joined.mock.calls).toEqual([[now - 5_000]]);
-    expect(revocations.restored.mock.calls).toEqual([[now + 60_000]]);
+    expect(revocations.restored).toHaveBeenCalledOnce();
     expect(report.mock.calls).toEqual([
       [
         'revocations_lost',
@@ -144,12 +144,13 @@ describe('what is heard', () => {
     ['from a clock that is ahead', 60_000],
     ['five minutes old', -300_000],
     ['five minutes ahead', 300_000],
-  ])('%s: with the moment of both clocks', async (_, difference) => {
+  ])('%s: with the later moment of both clocks', async (_, difference) => {
     const { feed, revocations, report, listener } = feedOver();
     feed();
     await settled();
-    listener().message(sealed({ revocation, at: now + difference }));
-    expect(revocations.add.mock.calls).toEqual([[revocation, now + difference, now]]);
+    listener().message(sealed({ revocation, at: now + difference, id: 'one' }));
+    const at = Math.max(now, now + difference);
+    expect(revocations.add.mock.calls).toEqual([[{ revocation, at, id: 'one' }]]);
     expect(report).not.toHaveBeenCalled();
   });
 
@@ -157,11 +158,12 @@ describe('what is heard', () => {
     ['older', -300_001],
     ['further ahead', 300_001],
   ])('%s than five minutes it is played back, and counts for nothing', async (_, difference) => {
-    const { feed, revocations, listener } = feedOver();
+    const { feed, revocations, report, listener } = feedOver();
     feed();
     await settled();
     listener().message(sealed({ revocation, at: now + difference }));
     expect(revocations.add).not.toHaveBeenCalled();
+    expect(report.mock.calls).toMatchObject([['revocation_not_ours', expect.stringContaining('clock')]]);
   });
 
   it('by any secret in the list, and by no other', async () => {
@@ -184,13 +186,12 @@ describe('what is heard', () => {
 describe('what is said', () => {
   it('is sealed by the first secret, and says what is revoked and when', async () => {
     const { feed, channel } = feedOver({ secrets: [secret, older] });
-    await feed().publish({ tokenHash: 'h' }, now);
+    channel.subscribe.mockReturnValue(new Promise(() => undefined));
+    const notice = { revocation: { tokenHash: 'h' }, at: now, id: 'one' };
+    await feed().publish(notice, 60);
     const [[message]] = channel.publish.mock.calls as [[string]];
     expect(createSeal(older, 'revocation').open('revocation', message)).toBeUndefined();
-    expect(JSON.parse(createSeal(secret, 'revocation').open('revocation', message) ?? '')).toEqual({
-      revocation: { tokenHash: 'h' },
-      at: now,
-    });
+    expect(JSON.parse(createSeal(secret, 'revocation').open('revocation', message) ?? '')).toEqual(notice);
   });
 
   it('is given two seconds', async () => {
@@ -198,7 +199,7 @@ describe('what is said', () => {
     channel.publish.mockReturnValue(new Promise(() => undefined));
     let error: unknown;
     feed()
-      .publish({ tokenHash: 'h' }, now)
+      .publish({ revocation: { tokenHash: 'h' }, at: now, id: 'one' }, 60)
       .catch((thrown: unknown) => {
         error = thrown;
       });
@@ -273,5 +274,53 @@ describe('close()', () => {
     await vi.advanceTimersByTimeAsync(10_000);
     expect(trying.channel.subscribe).toHaveBeenCalledTimes(1);
     expect(trying.report).not.toHaveBeenCalled();
+  });
+});
+
+describe('a channel that falls silent', () => {
+  const joined = async (echoes: boolean) => {
+    const parts = feedOver();
+    let isDead = false;
+    parts.channel.publish.mockImplementation(async (message) => {
+      if (echoes && !isDead) {
+        parts.listener().message(message);
+      }
+    });
+    const feed = parts.feed();
+    await settled();
+    return {
+      ...parts,
+      feed,
+      die: () => {
+        isDead = true;
+      },
+    };
+  };
+
+  it('counts as lost after maxAgeWhileLost, and is joined again', async () => {
+    const { channel, end, report, revocations, die } = await joined(true);
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(report).not.toHaveBeenCalled();
+    die();
+    await vi.advanceTimersByTimeAsync(7_000);
+    expect(report.mock.calls).toMatchObject([['revocations_lost', expect.stringContaining('is silent')]]);
+    expect(end).toHaveBeenCalledOnce();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(channel.subscribe).toHaveBeenCalledTimes(2);
+    expect(revocations.restored).toHaveBeenCalledOnce();
+  });
+
+  it('is not told from one that does not bring one’s own messages', async () => {
+    const { report } = await joined(false);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(report).not.toHaveBeenCalled();
+  });
+
+  it('is asked nothing any more after close()', async () => {
+    const { channel, feed } = await joined(true);
+    await feed.close();
+    const sent = channel.publish.mock.calls.length;
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(channel.publish).toHaveBeenCalledTimes(sent);
   });
 });

@@ -10,7 +10,12 @@ vi.mock('node:timers/promises', () => ({
 
 const secret = 'a secret of at least 32 characters';
 const older = 'another one, of 32 characters or more';
-const answer = { issuer: 'https://as.example.com', claims: { sub: 'alice' }, asOf: 1_800_000_000_000 };
+const answer = {
+  issuer: 'https://as.example.com',
+  claims: { sub: 'alice' },
+  askedAt: 1_800_000_000_000,
+  heardUpTo: '0001',
+};
 const MARK = 'mtls-bound:last-revocation';
 
 function sharedOver(changes: Partial<SharedCacheRules> = {}) {
@@ -31,7 +36,7 @@ function sharedOver(changes: Partial<SharedCacheRules> = {}) {
 
 beforeEach(() => {
   vi.useFakeTimers();
-  vi.setSystemTime(answer.asOf);
+  vi.setSystemTime(answer.askedAt);
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -79,13 +84,13 @@ describe('an answer', () => {
   it.each([
     ['without an issuer', { ...answer, issuer: undefined }],
     ['with an issuer that is no text', { ...answer, issuer: 7 }],
-    ['with a defect that no token has', { defect: 'active', asOf: answer.asOf }],
+    ['with a defect that no token has', { defect: 'active', askedAt: answer.askedAt }],
     ['with a defect from no known moment', { defect: 'token_inactive' }],
     ['without claims', { ...answer, claims: undefined }],
     ['with claims that are a text', { ...answer, claims: 'sub' }],
     ['with claims that are null', { ...answer, claims: null }],
-    ['without a time', { ...answer, asOf: undefined }],
-    ['with a time that is a text', { ...answer, asOf: '1' }],
+    ['without a time', { ...answer, askedAt: undefined }],
+    ['with a time that is a text', { ...answer, askedAt: '1' }],
   ])('of another version, %s, is as good as none', async (_, other) => {
     const { shared } = sharedOver();
     await shared.put('key', other as never, 60);
@@ -149,9 +154,9 @@ describe('a store in trouble', () => {
 describe('the mark of the last revocation', () => {
   it('is put sealed, for whole milliseconds, and found again', async () => {
     const { shared, store } = sharedOver();
-    await shared.markRevocation(answer.asOf, 66.6666);
+    await shared.markRevocation(answer.askedAt, 66.6666);
     expect(store.set.mock.calls).toEqual([[MARK, expect.any(String), 66_667]]);
-    expect(await shared.lastRevocation()).toBe(answer.asOf);
+    expect(await shared.lastRevocation()).toBe(answer.askedAt);
   });
 
   it('is found by each secret of the list', async () => {

@@ -1,0 +1,26 @@
+import { randomUUID } from 'node:crypto';
+import {
+  type Revocation,
+  type RevocationMemory,
+  type RevocationNotice,
+  Revocations,
+  withoutToken,
+} from '../../packages/core/src/cache/revocations.js';
+
+/** What a process remembers of revocations; alone unless `from` says otherwise. */
+export function remembered(changes: Partial<RevocationMemory> = {}): Revocations {
+  return new Revocations({
+    maxAge: 3_600,
+    maxAgeWhileLost: 5,
+    clockTolerance: 30,
+    from: 'alone',
+    maxWait: 0,
+    acceptsUnheard: false,
+    ...changes,
+  });
+}
+
+/** An act of revoking, at `at` in milliseconds since the epoch. */
+export function noticeOf(revocation: Revocation, at = Date.now()): RevocationNotice {
+  return { revocation: withoutToken(revocation), at, id: randomUUID() };
+}
