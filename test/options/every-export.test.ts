@@ -97,6 +97,7 @@ const takesOther: Readonly<Record<string, readonly unknown[]>> = {
   protectedResourceMetadata: [...none, 'text', [], {}, { resourceServer: {} }],
   psd2Role: [...none, 'text', [], {}, 'toString'],
   redisChannel: [...none, 'text', [], {}, { publish: () => undefined }],
+  redisLog: [...none, 'text', [], {}, { get: () => undefined }],
   redisClaims: [...none, 'text', [], {}, { set: () => undefined }],
   requireAnyScope: [...none, [], {}, ''],
   requirePsd2Role: [...none, 'text', [], {}, 'toString'],

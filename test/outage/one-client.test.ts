@@ -30,7 +30,7 @@ const options = (): ResourceServerOptions => ({
   clientSecret: 'a-secret',
   audience,
   floodGuard: { address: false },
-  http: { ca: pki.ca.cert, maxInFlight: 12, timeout: 60 },
+  http: { ca: pki.ca.cert, maxInFlight: 24, timeout: 60 },
 });
 
 async function status(api: TestApi, token: string, identity: Identity): Promise<number> {
@@ -62,7 +62,7 @@ describe.each(frameworks)('%s', (framework) => {
       for (let turn = 0; turn < 20; turn += 1) {
         expect(await status(api, `bob-${turn}`, pki.bob)).toBe(200);
       }
-      expect(held).toHaveLength(10);
+      expect(held).toHaveLength(20);
       server.introspection = answer(200, { active: false });
       for (const end of held) {
         end();

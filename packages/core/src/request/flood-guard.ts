@@ -50,7 +50,7 @@ const MAX_SOURCES = 20_000;
  * Questions of a new source that may be under way. Each active token allows one more, trouble halves it: a client whose tokens get no
  * answer takes few of the places among the exchanges (`http.maxInFlight`).
  */
-const FIRST_AT_ONCE = 10;
+const FIRST_AT_ONCE = 20;
 
 /** Requests of one source that wait for its own questions under way; further ones are refused. */
 const MAX_WAITING = 1_000;
