@@ -255,7 +255,8 @@ it.each([
   [['--help'], 0, usage],
   [['operate'], 2, 'there is no such command; the commands are check, listen, probe, thumbprint, explain'],
   [['constructor'], 2, 'there is no such command'],
-  [['--patience'], 2, "Unknown option '--patience'"],
+  [['--patience'], 2, 'there is no such option; the options are --config, --token'],
+  [['check', 'now'], 2, 'check takes options alone'],
   [['thumbprint'], 2, 'thumbprint needs a file'],
   [['thumbprint', '/nowhere.pem'], 2, 'ENOENT'],
   [['thumbprint', file('list.json')], 2, 'list.json is no certificate in PEM'],
@@ -280,8 +281,41 @@ it.each([
   expect(result.code).toBe(code);
 });
 
+it('ends where the options are a function that never settles', async () => {
+  writeFileSync(file('never.mjs'), 'export default () => new Promise(() => undefined);');
+  const { code, stderr } = await runDoctor(['check', '--config', file('never.mjs')], {});
+  expect(stderr).toContain("never.mjs can't be loaded: no answer within 10 s");
+  expect(code).toBe(2);
+});
+
+it('check says that a certificate of our own never comes', async () => {
+  writeFileSync(
+    file('never-certificate.mjs'),
+    `import { tlsClientAuth } from ${JSON.stringify(new URL('../../packages/core/dist/index.js', import.meta.url).href)};
+    export default { issuer: '${server.issuer}', audience: '${audience}', clientId: 'api', http: { timeout: 1 },
+      clientAuthentication: tlsClientAuth(() => new Promise(() => undefined)) };`,
+  );
+  const { code, stdout } = await runDoctor(['check', '--config', file('never-certificate.mjs')], {});
+  expect(stdout).toContain('own_certificate_unreadable');
+  expect(stdout).toContain('no answer within 10 s');
+  expect(code).toBe(1);
+});
+
+const secretJwt = () =>
+  ['{"alg":"ES256"}', '{"sub":"secret-31415"}', 'secret-31415 signature']
+    .map((part) => Buffer.from(part).toString('base64url'))
+    .join('.');
+
 it.each([
   ['the command', ['eyJ-secret-31415']],
+  ['an option', ['check', '--secret-31415']],
+  ['what follows the command', ['check', 'secret-31415']],
+  ['--key', ['listen', '--cert', file('alice.pem'), '--key', '-----BEGIN PRIVATE KEY-----\nsecret-31415']],
+  ['--claims', ['explain', '--claims', '{"sub":"secret-31415"}']],
+  ['--cert', ['check', '--cert', 'eyJ.secret-31415.x']],
+  ['the token', ['check', '--token', 'secret-31415-token']],
+  ['a password in an error of --config', ['check', '--config', file('address.mjs')]],
+  ['a secret in an error of --config', ['check', '--config', file('secret.mjs')]],
   ['--port', ['listen', '--port', 'secret-31415']],
   ['--url that is no URL', ['probe', '--url', 'secret-31415']],
   [
@@ -293,10 +327,43 @@ it.each([
   ],
 ])('shows no secret that stands in place of %s', async (_title, args) => {
   writeFileSync(file('alice.key'), pki.alice.key);
+  writeFileSync(
+    file('address.mjs'),
+    "throw new Error('no connection to redis://user:secret-31415@localhost:6379');",
+  );
+  writeFileSync(file('secret.mjs'), "throw new Error('refused: Bearer secret-31415');");
   const { output, code } = await run(args);
   expect(output).not.toContain('secret-31415');
   expect(code).toBeGreaterThan(0);
 });
+
+describe.each(['check', 'check --json'])(
+  '%s shows no token that the authorization server sends back',
+  (command) => {
+    it.each([
+      ['as the audience', (token: string) => ({ aud: token })],
+      ['within the audience', (token: string) => ({ aud: [`https://x.example.com/?token=${token}`] })],
+      ['as the thumbprint', (token: string) => ({ cnf: { 'x5t#S256': token } })],
+      ['as the issuer', (token: string) => ({ iss: token })],
+    ])('%s', async (_title, changes) => {
+      for (const token of ['opaque-token-of-the-client', secretJwt()]) {
+        server.introspection = answer(200, {
+          ...goodClaims(server.issuer, pki.alice.thumbprint),
+          ...changes(token),
+        });
+        const { output } = await run(
+          [...command.split(' '), '--token', '-', '--cert', file('alice.pem')],
+          environment(),
+          token,
+        );
+        for (const part of token.split('.').filter(({ length }) => length > 15)) {
+          expect(output).not.toContain(part);
+        }
+        expect(output).not.toContain('secret-2718281828');
+      }
+    });
+  },
+);
 
 describe('as it is built', () => {
   it('says what fails in the options themselves, without a stack, on the standard error stream', async () => {

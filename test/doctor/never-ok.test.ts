@@ -72,6 +72,27 @@ describe('the shared store', () => {
   });
 });
 
+describe('the log of revocations', () => {
+  const check = async (read: () => Promise<unknown>): Promise<string[]> => {
+    const log = { open: async () => '', append: async () => '', read } as never;
+    const findings = await checkStores(resolveSettings({ ...kit.options, revocations: { secret, log } }, {}));
+    return findings.map(({ status, code }) => `${status} ${code}`);
+  };
+
+  it('that is read is ok', async () => {
+    expect(await check(async () => ({ name: undefined, last: undefined, entries: [] }))).toEqual([
+      'ok revocation_log',
+    ]);
+  });
+
+  it.each([
+    ['rejects', () => Promise.reject(new Error('NOPERM'))],
+    ['never answers', () => new Promise(() => undefined)],
+  ])('that %s is a problem', async (_what, read) => {
+    expect(await check(read)).toEqual(['problem revocation_log_unreachable']);
+  });
+});
+
 describe('the channel for revocations', () => {
   const check = async (subscribe: () => unknown) =>
     statusesOf(

@@ -349,6 +349,16 @@ describe('a listener shows what is read, and no secret', () => {
     ],
     ['where the options are not known', undefined, { 'X-MTLS-Proxy-Key': value }],
     ['in a header that nothing reads', proxyHeader(nginx(), options), { 'X-SSL-Key': value }],
+    [
+      'in the header for the verdict',
+      proxyHeader(nginx({ verifyHeader: 'X-SSL-Client-Verify' }), options),
+      { 'X-SSL-Client-Verify': value },
+    ],
+    [
+      'in another header that a preset reads',
+      proxyHeader(nginx(), options),
+      { 'X-Forwarded-Client-Cert': value },
+    ],
   ])('%s', async (_title, source, headers) => {
     const shown: Arrival[] = [];
     const listener = createListener({ source, onArrival: (arrival) => shown.push(arrival) });
@@ -360,7 +370,12 @@ describe('a listener shows what is read, and no secret', () => {
       expect(text).not.toContain(value);
       expect(JSON.stringify(shown)).not.toContain(value);
       expect(JSON.parse(text).headers).toEqual({
-        ...Object.fromEntries(Object.keys(headers).map((name) => [name.toLowerCase(), ['(not shown)']])),
+        ...Object.fromEntries(
+          Object.keys(headers).map((name) => [
+            name.toLowerCase(),
+            [`(not shown): ${value.length} characters`],
+          ]),
+        ),
         [header]: [escaped(pki.alice.der)],
       });
     } finally {

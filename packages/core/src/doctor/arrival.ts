@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import {
@@ -12,6 +13,7 @@ import { asRefusal } from '../errors.js';
 import { isAuthority } from '../explanation.js';
 import type { NodeRequest } from '../request/bearer-token.js';
 import { type Finding, ok, problem, warning } from './finding.js';
+import { notShown } from './mask.js';
 
 /** What a request brought that may be a certificate. */
 export interface Arrival {
@@ -180,11 +182,20 @@ function readings(header: string, value: string): [call: string, thumbprint: str
   return presets.flatMap(([preset, words]): [string, string][] => {
     const call = callOf(preset, words, header);
     const decoded = preset.decode(value);
-    if (decoded.kind !== 'certificate' && decoded.kind !== 'hash') {
+    if (decoded.kind !== 'hash' && !(decoded.kind === 'certificate' && isX509(decoded.der))) {
       return [];
     }
     return [[call, decoded.kind === 'hash' ? decoded.thumbprint : thumbprintOf(decoded.der)]];
   });
+}
+
+/** A key in DER looks like a certificate until it is parsed. */
+function isX509(der: Uint8Array): boolean {
+  try {
+    return new X509Certificate(der).raw.length > 0;
+  } catch {
+    return false;
+  }
 }
 
 /** PEM without its end, or DER that announces more than there is. */
@@ -208,24 +219,19 @@ function unescaped(value: string): string {
 }
 
 const aboutCertificates = /cert|ssl|tls|xfcc|mtls/;
-/** The headers that a preset reads unless its options name others: what stands there is a certificate or a verdict. */
-const usualHeaders: ReadonlySet<string> = new Set([
-  ...[
-    ...[proxies.nginx, proxies.uniIdLibra, proxies.ingressNginx, proxies.haproxy, proxies.apache],
-    ...[proxies.caddy, proxies.envoy, proxies.traefik, proxies.awsAlb, proxies.googleCloud],
-    ...[proxies.azureAppService, proxies.azureApplicationGateway, proxies.cloudflare, proxies.f5],
-    ...[proxies.kong, proxies.rfc9440],
-  ].map((preset) => preset().header),
-  proxies.awsAlb({ mode: 'verify' }).header,
+/** The headers in which proxies write whether they verified the certificate. */
+const verdictHeaders: ReadonlySet<string> = new Set([
   ...['x-ssl-client-verify', 'ssl-client-verify', 'x-client-cert-chain-verified'],
   ...['x-client-cert-verification', 'cf-cert-verified'],
 ]);
 
-const notShown = '(not shown)';
+/** What proxies write of their verdict, and what the probe writes there. */
+const verdict =
+  /^(?:SUCCESS|NONE|FAILED|GENEROUS|RESUMED|OK|true|false|mtls-doctor-forged|\d{1,5})(?:\b.{0,200})?$/;
 
 /**
- * The headers that are about a certificate. A value is shown only if the API's options or a preset read that header, or
- * if it is a certificate: any other value may be the secret that proxy and API share. The header that the options name
+ * The headers that are about a certificate. A value is shown only if it is a certificate, or the verdict of a proxy in the header
+ * for that: any other value may be the secret that proxy and API share, a token or a key. The header that the options name
  * for the secret is never shown.
  */
 function certificateHeaders(
@@ -236,13 +242,17 @@ function certificateHeaders(
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const [written = '', value = ''] = rawHeaders.slice(i, i + 2);
     const name = written.toLowerCase();
-    const isRead = name === header || name === verifyHeader;
-    if (!isRead && !aboutCertificates.test(name)) {
+    if (name !== header && name !== verifyHeader && !aboutCertificates.test(name)) {
       continue;
     }
-    const isHarmless = isRead || usualHeaders.has(name) || readings(name, value).length > 0;
-    const shown = isHarmless && name !== secretHeader ? value : notShown;
-    found[name] = [...(found[name] ?? []), shown];
+    const isVerdict = (name === verifyHeader || verdictHeaders.has(name)) && verdict.test(value);
+    const isShown = name !== secretHeader && (isVerdict || holdsCertificate(name, value));
+    found[name] = [...(found[name] ?? []), isShown ? value : `${notShown}: ${value.length} characters`];
   }
   return found;
+}
+
+/** One certificate, or several that a proxy has put together in one line. */
+function holdsCertificate(name: string, value: string): boolean {
+  return [value, ...value.split(/[,;]\s*/)].some((piece) => readings(name, piece).length > 0);
 }

@@ -21,8 +21,24 @@ export function urlOf(name: string, text: string): URL {
   return new URL(text);
 }
 
+/** A key or a token may stand in place of the path of its file, and the error of the system would quote it. */
+async function contentOf(path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    const { code = 'it can not be opened' } = error as NodeJS.ErrnoException;
+    throw new Error(`${shownPath(path)} can't be read: ${code}`);
+  }
+}
+
+function shownPath(path: string): string {
+  return /^[\w\-./\\: ]{1,200}$/.test(path) && !/^eyJ|PRIVATE KEY/.test(path)
+    ? path
+    : 'a path that is not shown';
+}
+
 export async function claimsIn(file: string): Promise<Record<string, unknown>> {
-  const text = await readFile(file, 'utf8');
+  const text = (await contentOf(file)).toString();
   let claims: unknown;
   try {
     claims = JSON.parse(text);
@@ -37,7 +53,7 @@ export async function claimsIn(file: string): Promise<Record<string, unknown>> {
 
 export async function pairOf(certFile: string, keyFile: string): Promise<{ cert: Buffer; key: Buffer }> {
   await certificateIn(certFile);
-  const [cert, key] = await Promise.all([readFile(certFile), readFile(keyFile)]);
+  const [cert, key] = await Promise.all([contentOf(certFile), contentOf(keyFile)]);
   try {
     createSecureContext({ cert, key });
   } catch (error) {
@@ -51,7 +67,7 @@ export function messageOf(error: unknown): string {
 }
 
 export async function certificateIn(file: string): Promise<ClientCertificate> {
-  const pem = await readFile(file);
+  const pem = await contentOf(file);
   try {
     return new ClientCertificate(new X509Certificate(pem).raw);
   } catch (error) {

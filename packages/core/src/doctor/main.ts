@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { issuerNamedIn } from '../authorization-server/named-issuer.js';
+import { within } from '../cache/bounded-wait.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { tlsSocket } from '../certificate/tls-socket.js';
 import { ConfigurationError } from '../errors.js';
@@ -12,6 +13,7 @@ import { decide } from './decision.js';
 import { type Finding, problem, warning } from './finding.js';
 import { certificateIn, claimsIn, messageOf, pairOf, portOf, UsageError, urlOf } from './input.js';
 import { createListener } from './listener.js';
+import { Mask } from './mask.js';
 import { probe } from './probe.js';
 import { arrivalInWords, hasProblem, inWords } from './report.js';
 import { checkServer, type Sample } from './server-checks.js';
@@ -65,18 +67,36 @@ type Given = Partial<Record<(typeof optionNames)[number], string>> & {
   readonly help?: boolean;
 };
 
-/** Runs one command. Never rejects. */
-export async function main(args: readonly string[], around: Surroundings): Promise<ExitCode> {
+/** Seconds for a command that ends by itself. What each check may take is far less. */
+const LONGEST_COMMAND = 120;
+
+/** Seconds for the function that a configuration file exports. */
+const LONGEST_CONFIG = 10;
+
+/** Runs one command. Never rejects. What it writes holds no secret that it was given. */
+export async function main(args: readonly string[], given: Surroundings): Promise<ExitCode> {
+  const mask = new Mask();
+  const around: Around = {
+    ...given,
+    mask,
+    write: (text) => given.write(mask.of(text)),
+    complain: (text) => given.complain(mask.of(text)),
+  };
+  return runCommand(args, around);
+}
+
+/** Where one command writes to, and what it must not write. */
+interface Around extends Surroundings {
+  readonly mask: Mask;
+}
+
+async function runCommand(args: readonly string[], around: Around): Promise<ExitCode> {
   try {
-    const texts = Object.fromEntries(optionNames.map((name) => [name, { type: 'string' as const }]));
-    const flags = { json: { type: 'boolean' as const }, help: { type: 'boolean' as const } };
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      options: { ...texts, ...flags },
-      allowPositionals: true,
-    });
+    const { values, positionals } = parsed(args);
     const given = values as Given;
     const [command = 'check', ...rest] = positionals;
+    around.mask.hide(given.token === '-' ? undefined : given.token);
+    around.mask.hide(around.environment.MTLS_BOUND_CLIENT_SECRET);
     if (given.help === true) {
       around.write(usage);
       return 0;
@@ -86,23 +106,44 @@ export async function main(args: readonly string[], around: Surroundings): Promi
       // The word may be a token in the wrong place.
       throw new UsageError(`there is no such command; the commands are ${Object.keys(commands).join(', ')}`);
     }
-    return await run(given, rest, around);
+    if (rest.length > 0 && command !== 'thumbprint') {
+      throw new UsageError(`${command} takes options alone; what stands after it is none`);
+    }
+    return command === 'listen'
+      ? await run(given, rest, around)
+      : await within(LONGEST_COMMAND, () => run(given, rest, around));
   } catch (error) {
     around.complain(`${messageOf(error)}\n${error instanceof UsageError ? `\n${usage}` : ''}`);
     return 2;
   }
 }
 
-type Command = (given: Given, rest: readonly string[], around: Surroundings) => Promise<ExitCode>;
+function parsed(args: readonly string[]) {
+  const texts = Object.fromEntries(optionNames.map((name) => [name, { type: 'string' as const }]));
+  const flags = { json: { type: 'boolean' as const }, help: { type: 'boolean' as const } };
+  try {
+    return parseArgs({ args: [...args], options: { ...texts, ...flags }, allowPositionals: true });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION') {
+      // The word may be a token in the wrong place.
+      const names = [...optionNames, 'json', 'help'].map((name) => `--${name}`).join(', ');
+      throw new UsageError(`there is no such option; the options are ${names}`);
+    }
+    throw new UsageError(messageOf(error));
+  }
+}
+
+type Command = (given: Given, rest: readonly string[], around: Around) => Promise<ExitCode>;
 
 const commands: Readonly<Record<string, Command>> = {
   async check(given, _rest, around) {
     const { cert, issuer } = given;
     const sample = { token: await tokenOf(given, around), certificate: await certificateOf(cert), issuer };
-    return told(await checkAll(await optionsOf(given), around.environment, sample), given, around);
+    return told(await checkAll(await optionsOf(given, around), around.environment, sample), given, around);
   },
 
-  async listen(given, _rest, { write, complain, signal, environment }) {
+  async listen(given, _rest, around) {
+    const { write, complain, signal, environment } = around;
     const tls =
       given.cert === undefined && given.key === undefined
         ? undefined
@@ -111,7 +152,7 @@ const commands: Readonly<Record<string, Command>> = {
     const source =
       given.config === undefined
         ? tls && tlsSocket()
-        : resolveSettings(await optionsOf(given), environment).certificate;
+        : resolveSettings(await optionsOf(given, around), environment).certificate;
     const server = createListener({
       source,
       ...(tls !== undefined && { tls }),
@@ -138,9 +179,9 @@ const commands: Readonly<Record<string, Command>> = {
     const token = await tokenOf(given, around);
     const { direct, header, ca } = given;
     const findings = await probe({
-      url: urlOf('url', required(given, 'url')),
+      url: maskedUrl('url', required(given, 'url'), around),
       ...(await pairOf(required(given, 'cert'), required(given, 'key'))),
-      ...(direct !== undefined && { direct: urlOf('direct', direct) }),
+      ...(direct !== undefined && { direct: maskedUrl('direct', direct, around) }),
       ...(header !== undefined && { header: header.toLowerCase() }),
       ...(ca !== undefined && { ca: await readFile(ca) }),
       ...(token !== undefined && { token }),
@@ -166,7 +207,11 @@ const commands: Readonly<Record<string, Command>> = {
   async explain(given, _rest, around) {
     const claims = await claimsIn(required(given, 'claims'));
     const certificate = await certificateOf(given.cert);
-    const findings = await decide({ claims, certificate }, await optionsOf(given), around.environment);
+    const findings = await decide(
+      { claims, certificate },
+      await optionsOf(given, around),
+      around.environment,
+    );
     return told(findings, given, around);
   },
 };
@@ -239,6 +284,12 @@ function told(findings: readonly Finding[], { json }: Given, { write }: Surround
   return hasProblem(findings) ? 1 : 0;
 }
 
+function maskedUrl(name: string, text: string, { mask }: Around): URL {
+  const url = urlOf(name, text);
+  mask.hide(decodeURIComponent(url.password));
+  return url;
+}
+
 function required(given: Given, name: (typeof optionNames)[number]): string {
   const value = given[name];
   if (value === undefined) {
@@ -247,7 +298,7 @@ function required(given: Given, name: (typeof optionNames)[number]): string {
   return value;
 }
 
-async function optionsOf({ config }: Given): Promise<ResourceServerOptions> {
+async function optionsOf({ config }: Given, { mask }: Around): Promise<ResourceServerOptions> {
   if (config === undefined) {
     return {};
   }
@@ -257,17 +308,22 @@ async function optionsOf({ config }: Given): Promise<ResourceServerOptions> {
   if (typeof options !== 'object' || options === null) {
     throw new UsageError(`${config} has no default export with the options of mtlsBound()`);
   }
+  mask.hideSecretsOf(options);
   return options;
 }
 
-async function defaultExportOf(file: string): Promise<unknown> {
-  const loaded = (await import(pathToFileURL(resolve(file)).href)) as { default?: unknown };
-  return typeof loaded.default === 'function' ? loaded.default() : loaded.default;
+/** The file is the user's own: what it waits for may never come. */
+function defaultExportOf(file: string): Promise<unknown> {
+  return within(LONGEST_CONFIG, async () => {
+    const loaded = (await import(pathToFileURL(resolve(file)).href)) as { default?: unknown };
+    return typeof loaded.default === 'function' ? loaded.default() : loaded.default;
+  });
 }
 
 /** A token among a command's arguments is seen by every user of the machine. */
-async function tokenOf({ token }: Given, { readInput }: Surroundings): Promise<string | undefined> {
+async function tokenOf({ token }: Given, { readInput, mask }: Around): Promise<string | undefined> {
   const read = token === '-' ? (await readInput()).trim() : token;
+  mask.hide(read);
   if (read === '') {
     throw new UsageError('--token: there is no token on the standard input');
   }

@@ -3,6 +3,7 @@ import { connect } from 'node:tls';
 import { type Authority, createAuthority } from '../authorization-server/authorities.js';
 import type { ClientIdentity } from '../authorization-server/client-identity.js';
 import { createHttp, unknownAuthority } from '../authorization-server/http.js';
+import { within } from '../cache/bounded-wait.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { asRefusal, type RequestRefused } from '../errors.js';
 import type { IssuerSettings } from '../issuer-options.js';
@@ -74,13 +75,18 @@ export async function checkServer(
 
 const day = 86_400_000;
 
+/** Seconds for a function of the user's own. */
+const PATIENCE = 10;
+
 async function checkOwnCertificate(identity: ClientIdentity | undefined): Promise<Finding[]> {
   if (identity === undefined) {
     return [];
   }
   const renew = 'renew it; files are read anew when they change, without a restart';
   try {
-    const { validFrom, validTo } = new X509Certificate((await identity()).cert);
+    // The function of a user may never settle.
+    const { cert } = await within(PATIENCE, identity);
+    const { validFrom, validTo } = new X509Certificate(cert);
     const left = Date.parse(validTo) - Date.now();
     if (left < 0) {
       return [problem('own_certificate_expired', `our own client certificate expired at ${validTo}`, renew)];

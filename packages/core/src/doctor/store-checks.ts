@@ -7,7 +7,7 @@ import { type Finding, ok, problem } from './finding.js';
 /** Seconds for each try: longer than any request would wait. */
 const PATIENCE = 3;
 
-/** Checks what processes share: the cache, and the channel for revocations. Never rejects. */
+/** Checks what processes share: the cache, the log and the channel for revocations. Never rejects. */
 export async function checkStores({ sharedCache, revocations }: Settings): Promise<Finding[]> {
   const findings: Finding[] = [];
   if (sharedCache !== undefined) {
@@ -30,6 +30,20 @@ export async function checkStores({ sharedCache, revocations }: Settings): Promi
             `the shared store gives nothing back: ${messageOf(trouble ?? read.error)}`,
             'check the address and credentials of sharedCache.store; without it each process asks for itself',
           ),
+    );
+  }
+  if (revocations.log !== undefined) {
+    const { log } = revocations.log;
+    const signal = AbortSignal.timeout(PATIENCE * 1000);
+    const read = await tried(() => log.read({ since: undefined, wait: 1, signal }));
+    findings.push(
+      read.value === undefined
+        ? problem(
+            'revocation_log_unreachable',
+            `the log of revocations can't be read: ${messageOf(read.error)}`,
+            'check the address, the credentials and the rights of revocations.log; until then JWTs get 503',
+          )
+        : ok('revocation_log', 'the log of revocations can be read'),
     );
   }
   if (revocations.feed !== undefined) {

@@ -90,7 +90,7 @@ function claimFindings(token: TokenClaims, rules: Authority['rules']): Finding[]
   } catch (thrown) {
     const { code, message } = asRefusal(thrown);
     if (code === 'token_wrong_audience') {
-      const theirs = token.audience?.join(', ') ?? 'none';
+      const theirs = token.audience?.slice(0, MAX_NAMES).map(shownName).join(', ') ?? 'none';
       return [
         problem(
           'wrong_audience',
@@ -101,6 +101,14 @@ function claimFindings(token: TokenClaims, rules: Authority['rules']): Finding[]
     }
     return [problem(code, message, remedies[code])];
   }
+}
+
+/** Names that a token lists, and characters of each. */
+const MAX_NAMES = 10;
+const MAX_LENGTH = 200;
+
+function shownName(name: string): string {
+  return name.length > MAX_LENGTH ? `${name.slice(0, MAX_LENGTH)}...` : name;
 }
 
 function bindingFinding(confirmation: unknown, certificate: ClientCertificate): Finding {
