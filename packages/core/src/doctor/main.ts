@@ -118,13 +118,17 @@ async function runCommand(args: readonly string[], around: Around): Promise<Exit
   }
 }
 
+/** How Node's parser names it. */
+const unknownOption = 'ERR_PARSE_ARGS_UNKNOWN_OPTION';
+
 function parsed(args: readonly string[]) {
   const texts = Object.fromEntries(optionNames.map((name) => [name, { type: 'string' as const }]));
   const flags = { json: { type: 'boolean' as const }, help: { type: 'boolean' as const } };
   try {
     return parseArgs({ args: [...args], options: { ...texts, ...flags }, allowPositionals: true });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION') {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === unknownOption) {
       // The word may be a token in the wrong place.
       const names = [...optionNames, 'json', 'help'].map((name) => `--${name}`).join(', ');
       throw new UsageError(`there is no such option; the options are ${names}`);
