@@ -1,6 +1,6 @@
 // Bodies that a client may send to revocationEndpoint(): each gets an answer, and an access log can still look at the request.
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { connect } from 'node:net';
 import type { ProblemEvent } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
@@ -97,6 +97,41 @@ describe.each(frameworks)('%s: revocationEndpoint()', (framework) => {
     socket.write(`${head('sub=alice'.length)}sub=alice`);
     await once(socket, 'end');
     expect(answer).toMatch(/^HTTP\/1\.1 200/);
+  });
+
+  it.each([
+    [
+      'a form that never ends is answered 400, and its connection closed',
+      'sub=al',
+      /^HTTP\/1\.1 400.*\r\nconnection: close\r\n/is,
+    ],
+    [
+      'the connection of a form that is too long and never ends is closed',
+      'a'.repeat(70_000),
+      /^HTTP\/1\.1 400/,
+    ],
+  ])('%s', async (_title, body, expected) => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      const port = await start(framework);
+      const socket = connect(port, '127.0.0.1');
+      let answer = '';
+      socket.on('data', (chunk) => {
+        answer += chunk;
+      });
+      const ended = new Promise((resolve) => socket.on('error', () => undefined).once('close', resolve));
+      const reading = new Promise<IncomingMessage>((resolve) => server.once('request', resolve));
+      socket.write(head(1_000_000, 'keep-alive') + body);
+      const req = await reading;
+      await vi.waitUntil(() => req.listenerCount('data') > 0);
+      vi.advanceTimersByTime(9_999);
+      expect(socket.destroyed).toBe(false);
+      vi.advanceTimersByTime(1);
+      await ended;
+      expect(answer).toMatch(expected);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('reports no fault of ours for a client that goes away', async () => {

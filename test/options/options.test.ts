@@ -1,14 +1,20 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as express from 'express-mtls';
 import * as koa from 'koa-mtls';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+
 import { resolveSettings } from '../../packages/core/src/options.js';
 import { type Framework, frameworks, startApi } from '../support/apis.js';
 import { audience, startAuthorizationServer, testClients } from '../support/authorization-server.js';
 import { call } from '../support/calls.js';
 import { createPki, type Pki } from '../support/pki.js';
+
+const pkcs8 = { format: 'pem', type: 'pkcs8' } as const;
+const weakRsa = generateKeyPairSync('rsa', { modulusLength: 1_024 }).privateKey.export(pkcs8).toString();
+const oddCurve = generateKeyPairSync('ec', { namedCurve: 'secp256k1' }).privateKey.export(pkcs8).toString();
 
 const adapters = { Express: express, Koa: koa };
 
@@ -317,9 +323,19 @@ describe.each(frameworks)('%s: mtlsBound() refuses', (framework: Framework) => {
       'issuerByPath(issuers): an object was given',
     ],
     [
+      'an RSA key for decryption of 1,024 bits',
+      () => express.jwtAccessTokens({ decryptionKey: weakRsa }),
+      'jwtAccessTokens().decryptionKey: a value of type string was given; accepted is a private key of RSA with 2048 to 8192 bits',
+    ],
+    [
+      'a key for decryption of a curve that ECDH-ES does not have',
+      () => express.jwtAccessTokens({ decryptionKey: oddCurve }),
+      'jwtAccessTokens().decryptionKey: a value of type string was given; accepted is a private key of RSA with 2048 to 8192 bits',
+    ],
+    [
       'a key for decryption that is none',
       () => express.jwtAccessTokens({ decryptionKey: '31415' }),
-      'jwtAccessTokens().decryptionKey: a value of type string was given; accepted is a private key of RSA, EC or X25519',
+      'jwtAccessTokens().decryptionKey: a value of type string was given; accepted is a private key of RSA with 2048 to 8192 bits, of P-256',
     ],
     [
       'an introspection that was not called',

@@ -3,6 +3,7 @@
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import supertest from 'supertest';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { checkedAnswer, type TokenClaims } from '../../packages/core/src/token-claims.js';
 import { createApi, frameworks } from '../support/apis.js';
 
 const issuer = 'https://as.example.com';
@@ -17,6 +18,8 @@ const wrongTypes: [string, unknown][] = [
   ['scopes', 'payments:writers'],
   ['scopes', undefined],
   ['scopes', ['payments:write', 7]],
+  // biome-ignore lint/suspicious/noSparseArray: a hole is what is tried.
+  ['scopes', [, 'payments:write']],
   ['scopes', new Set(['payments:write'])],
   ['scopes', { includes: () => true, length: 1 }],
   ['subject', 7],
@@ -33,7 +36,52 @@ const wrongTypes: [string, unknown][] = [
   ['issuedAt', -1],
   ['claims', undefined],
   ['claims', []],
+  ['claims', new Map()],
+  ['claims', { at: new Date(0) }],
 ];
+
+it('a source can not change what it gave, and each member is read once', () => {
+  const reads: string[] = [];
+  const claims = { roles: ['reader'] };
+  const own = {
+    subject: 'alice',
+    clientId: 'client',
+    scopes: ['payments:read'],
+    issuer,
+    audience: [audience],
+    tokenType: undefined,
+    expiresAt: undefined,
+    notBefore: undefined,
+    issuedAt: undefined,
+    confirmation: { 'x5t#S256': 'thumbprint' },
+    claims,
+  };
+  const counted = new Proxy(own, {
+    get: (target, name) => {
+      reads.push(String(name));
+      return Reflect.get(target, name);
+    },
+  });
+  const answer = checkedAnswer(counted) as TokenClaims;
+  own.scopes.push('payments:write');
+  own.confirmation['x5t#S256'] = 'another';
+  claims.roles.push('admin');
+  expect(answer).toMatchObject({
+    scopes: ['payments:read'],
+    confirmation: { 'x5t#S256': 'thumbprint' },
+    claims: { roles: ['reader'] },
+  });
+  expect(Object.isFrozen(answer) && Object.isFrozen(answer.scopes) && Object.isFrozen(answer.claims)).toBe(
+    true,
+  );
+  expect(reads.toSorted()).toEqual([...new Set(reads)].toSorted());
+});
+
+it('what is neither claims nor a defect is refused in words of its own', () => {
+  for (const given of [undefined, null, 'active', 7]) {
+    expect(() => checkedAnswer(given)).toThrow('something that is neither TokenClaims nor a defect');
+  }
+});
 
 describe.each(frameworks)('%s', (framework) => {
   const get = (member: Record<string, unknown>) => {

@@ -51,6 +51,19 @@ describe.each(frameworks)('%s', (framework) => {
   };
   const filler = (count: number) => Array<string>(count).fill('a: b');
 
+  it('counts by the parser of the connection, whatever its server is told later', async () => {
+    const { server, port } = await start(50);
+    // Node keeps 50 lines on connections from before, and the server says that it keeps all.
+    server.once('connection', () => {
+      server.maxHeadersCount = 0;
+    });
+    try {
+      expect(await statusOf(port, [...good(), ...filler(45)])).toBe(400);
+    } finally {
+      await close(server);
+    }
+  });
+
   it.each<[string, number | undefined, number, number]>([
     ['994 more lines', undefined, 994, 200],
     ['995 more lines, which is 1,000 with the others', undefined, 995, 400],

@@ -29,7 +29,7 @@ async function outcome({ method = 'POST', type = form, pieces = [], parsed }: Se
 }
 
 const notOne =
-  'revocation_malformed: it does not have exactly one of token, token_hash, sub, client_id, x5t#S256';
+  'revocation_malformed: it does not have exactly one of token, token_hash, jti, sub, client_id, sid, x5t#S256';
 const noForm = 'revocation_malformed: it is no form by POST';
 
 describe.each<[string, (fields: [string, string][]) => Sent]>([
@@ -56,6 +56,8 @@ describe.each<[string, (fields: [string, string][]) => Sent]>([
     ['token_hash', [['token_hash', hash43]], { tokenHash: hash43 }],
     ['sub', [['sub', 'álice']], { subject: 'álice' }],
     ['client_id', [['client_id', 'app']], { clientId: 'app' }],
+    ['jti', [['jti', 'id-1']], { jti: 'id-1' }],
+    ['sid', [['sid', 'session-1']], { session: 'session-1' }],
     ['x5t#S256', [['x5t#S256', hash43]], { thumbprint: hash43 }],
     ['a hash in hex', [['token_hash', 'ab'.repeat(32)]], noForm43('token_hash')],
     ['a hash in standard base64', [['token_hash', `${'+'.repeat(43)}=`]], noForm43('token_hash')],

@@ -29,7 +29,7 @@ import { type ResourceServerOptions, resolveSettings } from './options.js';
 import type { RoutePolicy } from './policy/route-policy.js';
 import { type NodeRequest, readBearerToken } from './request/bearer-token.js';
 import { FloodGuard } from './request/flood-guard.js';
-import { readRevocationRequest } from './request/revocation-request.js';
+import { mustClose, readRevocationRequest } from './request/revocation-request.js';
 import { type Answer, refusalAnswer } from './response/challenge.js';
 import type { TokenAnswer } from './token-claims.js';
 import { ignoreRejection } from './unwaited.js';
@@ -400,7 +400,8 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
         }
         return { status: 200, headers: { 'Cache-Control': 'no-store' }, body: '' };
       } catch (refusal) {
-        return server.answer(refusal);
+        const answer = server.answer(refusal);
+        return mustClose(req) ? { ...answer, headers: { ...answer.headers, Connection: 'close' } } : answer;
       }
     },
 

@@ -77,30 +77,98 @@ export function readTokenClaims(claims: Record<string, unknown>, issuer: string)
 /** The claims that every token is read for. */
 const readNames = ['sub', 'client_id', 'scope', 'iss', 'aud', 'token_type', 'exp', 'nbf', 'iat'] as const;
 
-/** Throws `TypeError`, without any value, for what a token source must not return. */
+/**
+ * Returns the answer of a token source as a frozen copy, which the source can't change any more. Each member is read once. What
+ * `readTokenClaims` returned is returned as it is. Throws `TypeError`, which holds no value, for what a source must not return.
+ */
 export function checkedAnswer(answer: unknown): TokenAnswer {
-  if (answer === 'token_inactive' || answer === 'token_claims_malformed') {
+  if (isTokenDefect(answer) || ReadClaims.isReadClaims(answer)) {
     return answer;
   }
-  const given = typeof answer === 'object' && answer !== null ? (answer as Partial<TokenClaims>) : {};
-  const isRight: Record<keyof TokenClaims, boolean> = {
-    subject: isOptional(given.subject, isString),
-    clientId: isOptional(given.clientId, isString),
-    scopes: isStringArray(given.scopes),
-    issuer: isString(given.issuer),
-    audience: isOptional(given.audience, isStringArray),
-    tokenType: isOptional(given.tokenType, isString),
-    expiresAt: isOptional(given.expiresAt, isTime),
-    notBefore: isOptional(given.notBefore, isTime),
-    issuedAt: isOptional(given.issuedAt, isTime),
-    confirmation: true,
-    claims: typeof given.claims === 'object' && given.claims !== null && !Array.isArray(given.claims),
-  };
-  const wrong = Object.entries(isRight).find(([, isRightType]) => !isRightType);
-  if (wrong !== undefined) {
-    throw new TypeError(`the token source returned TokenClaims whose member ${wrong[0]} has a wrong type`);
+  if (typeof answer !== 'object' || answer === null) {
+    throw new TypeError('the token source returned something that is neither TokenClaims nor a defect');
   }
-  return given as TokenClaims;
+  const { subject, clientId, scopes, issuer, audience, tokenType, expiresAt, notBefore, issuedAt } =
+    answer as Partial<TokenClaims>;
+  const { confirmation, claims } = answer as Partial<TokenClaims>;
+  return Object.freeze({
+    subject: checked('subject', subject, optionalString),
+    clientId: checked('clientId', clientId, optionalString),
+    scopes: Object.freeze(checked('scopes', copyOfArray(scopes), isStringArray)),
+    issuer: checked('issuer', issuer, isString),
+    audience: Object.freeze(
+      checked('audience', copyOfArray(audience), (value) => isOptional(value, isStringArray)),
+    ),
+    tokenType: checked('tokenType', tokenType, optionalString),
+    expiresAt: checked('expiresAt', expiresAt, optionalTime),
+    notBefore: checked('notBefore', notBefore, optionalTime),
+    issuedAt: checked('issuedAt', issuedAt, optionalTime),
+    confirmation: copyOfJson('confirmation', confirmation),
+    claims: checked('claims', copyOfJson('claims', claims), isRecord),
+  } satisfies TokenClaims);
+}
+
+function checked<T>(name: keyof TokenClaims, value: unknown, is: (value: unknown) => value is T): T {
+  if (!is(value)) {
+    throw wrongType(name);
+  }
+  return value;
+}
+
+function wrongType(name: keyof TokenClaims): TypeError {
+  return new TypeError(`the token source returned TokenClaims whose member ${name} has a wrong type`);
+}
+
+/** Returns an array as one without holes: a hole is `undefined` then. */
+function copyOfArray(value: unknown): unknown {
+  return Array.isArray(value) ? Array.from({ length: value.length }, (_hole, i) => value[i]) : value;
+}
+
+/**
+ * Returns a frozen copy of a value that JSON can write, with the members of its objects read once. Without recursion: claims may
+ * nest deeper than the stack. Throws `TypeError` for any other value, as for a `Date` or a function: it could change later.
+ */
+function copyOfJson(name: keyof TokenClaims, root: unknown): unknown {
+  const copies = new Map<object, object>();
+  const pending: [object, object][] = [];
+  const copyOf = (value: unknown): unknown => {
+    if (typeof value !== 'object' || value === null) {
+      if (typeof value === 'function' || typeof value === 'symbol') {
+        throw wrongType(name);
+      }
+      return value;
+    }
+    const known = copies.get(value);
+    if (known !== undefined) {
+      return known;
+    }
+    if (!Array.isArray(value) && !isPlain(value)) {
+      throw wrongType(name);
+    }
+    const copy = Array.isArray(value) ? [] : {};
+    copies.set(value, copy);
+    pending.push([value, copy]);
+    return copy;
+  };
+  const copied = copyOf(root);
+  for (let pair = pending.pop(); pair !== undefined; pair = pending.pop()) {
+    const [from, to] = pair;
+    const members = Array.isArray(from)
+      ? Object.entries(copyOfArray(from) as unknown[])
+      : Object.entries(from);
+    for (const [key, value] of members) {
+      // A member may be named `__proto__`.
+      Object.defineProperty(to, key, { value: copyOf(value), enumerable: true });
+    }
+    Object.freeze(to);
+  }
+  return copied;
+}
+
+/** Whether an object is no instance of a class, in whichever realm it was made. */
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 /** Holds no claim a second time: a cached token is kept as small as it can be. */
@@ -109,6 +177,8 @@ class ReadClaims implements TokenClaims {
   readonly scopes: readonly string[];
   readonly audience: readonly string[] | undefined;
   readonly claims: Readonly<Record<string, unknown>>;
+  // Marks what this class made: nothing else is passed on without a copy.
+  readonly #isRead = true;
 
   /** The claims' types were checked. */
   constructor(
@@ -122,6 +192,10 @@ class ReadClaims implements TokenClaims {
     this.audience = audience;
     this.claims = deepFreeze(withRecurringTexts(claims));
     Object.freeze(this);
+  }
+
+  static isReadClaims(value: unknown): value is ReadClaims {
+    return typeof value === 'object' && value !== null && #isRead in value && value.#isRead;
   }
 
   get subject(): string | undefined {
@@ -177,7 +251,12 @@ function isString(value: unknown): value is string {
 }
 
 function isStringArray(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every(isString);
+  // Not every(), which leaves out holes.
+  return Array.isArray(value) && Array.from(value).every(isString);
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Seconds: the latest that a `Date` can hold. JSON can say 1e400, which parses as Infinity. */
@@ -187,6 +266,9 @@ const LATEST = 8_640_000_000_000;
 function isTime(value: unknown): value is number {
   return typeof value === 'number' && value >= 0 && value <= LATEST;
 }
+
+const optionalString = (value: unknown): value is string | undefined => isOptional(value, isString);
+const optionalTime = (value: unknown): value is number | undefined => isOptional(value, isTime);
 
 /** Freezes without recursion: a hostile answer may nest deeper than the stack. */
 function deepFreeze<T extends object>(root: T): T {

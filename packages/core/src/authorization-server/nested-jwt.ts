@@ -2,6 +2,7 @@ import type { JsonWebKey, KeyObject } from 'node:crypto';
 import { compactDecrypt, type DecryptOptions, errors } from 'jose';
 import type { OptionRule } from '../option-rules.js';
 import { readPrivateKey } from './private-key.js';
+import { isStrongRsa } from './public-key.js';
 import { asRejection } from './verified-jwt.js';
 
 /** A private key that encrypted JWTs are made for: PEM without a passphrase, or a JWK. */
@@ -9,14 +10,29 @@ export type DecryptionKey = string | Buffer | JsonWebKey;
 
 /** One key, or several while one replaces the other. */
 export const decryptionKeys: OptionRule<readonly KeyObject[]> = {
-  accepted: 'a private key of RSA, EC or X25519 in PEM without a passphrase or as a JWK, or a list of them',
+  accepted:
+    'a private key of RSA with 2048 to 8192 bits, of P-256, P-384, P-521 or X25519, in PEM without a passphrase or as a JWK, or a list of them',
   secret: true,
   read: (given) => {
     const keys = (Array.isArray(given) ? given : [given]).map(readPrivateKey);
-    const areSuitable = keys.every((key) => ['rsa', 'ec', 'x25519'].includes(key?.asymmetricKeyType ?? ''));
-    return keys.length > 0 && areSuitable ? Object.freeze(keys as KeyObject[]) : undefined;
+    return keys.length > 0 && keys.every(isSuitable) ? Object.freeze(keys as KeyObject[]) : undefined;
   },
 };
+
+/** The curves that ECDH-ES is defined for (RFC 7518 §6.2.1.1), by OpenSSL's names. */
+const curves: readonly unknown[] = ['prime256v1', 'secp384r1', 'secp521r1'];
+
+/** RFC 7518 §4.3: an RSA key has 2,048 bits or more. */
+function isSuitable(key: KeyObject | undefined): boolean {
+  switch (key?.asymmetricKeyType) {
+    case 'rsa':
+      return isStrongRsa(key);
+    case 'ec':
+      return curves.includes(key.asymmetricKeyDetails?.namedCurve);
+    default:
+      return key?.asymmetricKeyType === 'x25519';
+  }
+}
 
 // No RSA1_5 (RFC 8725 §3.2), no password, no shared key.
 const rules: DecryptOptions = {

@@ -25,6 +25,9 @@ export type AgentFactory = (options: ConnectionOptions) => Agent;
 /** Milliseconds. Servers and the boxes between close idle connections after some time, and not all of them say so. */
 const IDLE_TIME = 10_000;
 
+/** Without it Node takes `NODE_TLS_REJECT_UNAUTHORIZED=0` in the environment as leave to trust any certificate. */
+const verified = { rejectUnauthorized: true } as const;
+
 /** Connections that carry our certificate of the moment, kept alive. */
 export interface Pool {
   /** Returns an agent for one exchange, which remembers the connection that the exchange got. */
@@ -53,7 +56,7 @@ export interface WatchedAgent {
  * used again. An agent of the user's own is never changed: it may be shared.
  */
 export function createPool(ca: ConnectionOptions['ca'], makeByUser: AgentFactory | undefined): Pool {
-  const make: AgentFactory = makeByUser ?? ((options) => new Agent(options));
+  const make: AgentFactory = makeByUser ?? ((options) => new Agent({ ...options, ...verified }));
   const options = { keepAlive: true, timeout: IDLE_TIME, ca } as const;
   let current = { identity: undefined as CertificateAndKey | undefined, agent: make(options) };
   if (!isAgent(current.agent)) {

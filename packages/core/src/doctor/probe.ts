@@ -311,6 +311,8 @@ function sent(
     const options: RequestOptions = {
       headers: { ...headers, ...(token !== undefined && { authorization: `Bearer ${token}` }) },
       agent: false,
+      // Otherwise NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment would let any certificate pass.
+      rejectUnauthorized: true,
       ...(ca !== undefined && { ca }),
       ...identity,
     };

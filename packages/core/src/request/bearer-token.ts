@@ -43,15 +43,32 @@ const DEFAULT_MAX_HEADERS = 1_000;
  * secret or token may be among them. HTTP/2 refuses such a request by itself.
  */
 function refuseCutHeaders(req: NodeRequest): void {
-  if ('stream' in req) {
+  if (req.httpVersionMajor === 2) {
     return;
   }
-  const { server } = (req.socket ?? {}) as { server?: { maxHeadersCount?: unknown } };
-  const limit = typeof server?.maxHeadersCount === 'number' ? server.maxHeadersCount : DEFAULT_MAX_HEADERS;
+  const limit = headerLimitOf(req.socket);
   // 0 has Node keep every line.
   if (limit > 0 && req.rawHeaders.length >= 2 * limit) {
     throw new RequestRefused('headers_too_many');
   }
+}
+
+interface LimitedSocket {
+  readonly parser?: { readonly maxHeaderPairs?: unknown } | null;
+  readonly server?: { readonly maxHeadersCount?: unknown };
+}
+
+/**
+ * Returns how many header lines Node keeps of a request on this connection. Its parser knows for certain: `socket.server` is
+ * another server where the connection was handed over, and a server may have been changed since the connection began.
+ */
+function headerLimitOf(socket: unknown): number {
+  const { parser, server } = (socket ?? {}) as LimitedSocket;
+  if (typeof parser?.maxHeaderPairs === 'number') {
+    // Counts names and values each.
+    return parser.maxHeaderPairs / 2;
+  }
+  return typeof server?.maxHeadersCount === 'number' ? server.maxHeadersCount : DEFAULT_MAX_HEADERS;
 }
 
 /** Node's `req.headers.authorization` silently keeps the first of several lines: only `rawHeaders` shows them all. */

@@ -5,6 +5,9 @@ import type { NodeRequest } from './bearer-token.js';
 /** Bytes. A token and its name fit many times. */
 const MAX_BODY = 65_536;
 
+/** Milliseconds. A form fits into a few packets; Node's own limit, `requestTimeout`, is five minutes unless changed. */
+const MAX_TIME = 10_000;
+
 /** What a parameter revokes. `token` is RFC 7009's own (§2.1), the others are ours. */
 const parameters = {
   token: 'token',
@@ -47,9 +50,20 @@ export async function readRevocationRequest(
   return { [kind]: value };
 }
 
+/** Requests whose form did not end in time. */
+const unending = new WeakSet<NodeRequest>();
+
 /**
- * Reads the form of a body. What is too long is read on and dropped: an iterator that ends early would destroy the request,
- * and an access log that looks at its connection would throw.
+ * Returns whether the answer must close the connection: the form over HTTP/1 did not end in time, and the rest of it would keep
+ * the connection open. HTTP/2 ends the stream of the one request.
+ */
+export function mustClose(req: NodeRequest): boolean {
+  return unending.has(req) && req.httpVersionMajor === 1;
+}
+
+/**
+ * Reads the form of a body. What is too long is read on and dropped, for as long as a form may take: an iterator that ends early
+ * would destroy the request, and an access log that looks at its connection would throw.
  */
 function formIn(req: NodeRequest): Promise<[string, unknown][]> {
   if (req.readableEnded || req.destroyed) {
@@ -58,19 +72,49 @@ function formIn(req: NodeRequest): Promise<[string, unknown][]> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
-    req.on('data', (chunk: Buffer | string) => {
+    const isTooLong = (): boolean => size > MAX_BODY;
+    const onData = (chunk: Buffer | string): void => {
       const bytes = Buffer.from(chunk as string);
       size += bytes.length;
-      if (size <= MAX_BODY) {
+      if (!isTooLong()) {
         chunks.push(bytes);
-      } else {
-        chunks.length = 0;
-        reject(malformed('its body is too large'));
+        return;
       }
-    });
-    req.once('end', () => resolve([...new URLSearchParams(Buffer.concat(chunks).toString())]));
-    const onGone = () => reject(malformed('the client went away'));
-    req.on('error', onGone).once('close', onGone).once('aborted', onGone);
+      chunks.length = 0;
+      reject(malformed('its body is too large'));
+    };
+    const onEnd = (): void => {
+      stop();
+      resolve([...new URLSearchParams(Buffer.concat(chunks).toString())]);
+    };
+    const onGone = (): void => {
+      stop();
+      reject(malformed('the client went away'));
+    };
+    const onLate = (): void => {
+      stop();
+      if (isTooLong()) {
+        // It was answered long ago.
+        req.socket?.destroy();
+        return;
+      }
+      unending.add(req);
+      reject(malformed(`its body did not end within ${MAX_TIME / 1_000} s`));
+    };
+    const timer = setTimeout(onLate, MAX_TIME);
+    const listeners = { data: onData, end: onEnd, error: onGone, close: onGone, aborted: onGone };
+    const stop = (): void => {
+      clearTimeout(timer);
+      for (const [event, listener] of Object.entries(listeners)) {
+        req.removeListener(event, listener);
+      }
+      // What is left is dropped.
+      req.on('error', () => undefined);
+      req.resume();
+    };
+    for (const [event, listener] of Object.entries(listeners)) {
+      req.on(event, listener);
+    }
     // A middleware before may have paused it.
     req.resume();
   });
