@@ -36,7 +36,8 @@ export class MemoryLog implements RevocationLog {
       await sleep(5, undefined, { signal });
       this.#fail();
     }
-    return { name: this.name, last, entries: this.#after(since).slice(0, 10) };
+    const hasSince = since === undefined || this.entries.some(({ position }) => position === since);
+    return { name: this.name, last, hasSince, entries: this.#after(since).slice(0, 10) };
   }
 
   #after(since = ''): { position: string; entry: string }[] {

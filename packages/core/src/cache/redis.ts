@@ -73,6 +73,7 @@ export interface RedisLogCommands {
   get(key: string): Promise<unknown>;
   set(key: string, value: string, options?: { NX?: true }): Promise<unknown>;
   xAdd(key: string, id: string, message: { entry: string }, options: RedisTrim): Promise<unknown>;
+  xRange(key: string, start: string, end: string, options: { COUNT: number }): Promise<unknown>;
   xRead(stream: { key: string; id: string }, options: { COUNT: number; BLOCK: number }): Promise<unknown>;
   xRevRange(key: string, end: string, start: string, options: { COUNT: number }): Promise<unknown>;
 }
@@ -90,15 +91,16 @@ export interface RedisTrim {
 /** The client's second connection, which reads. */
 export interface RedisLogReader extends RedisLogCommands {
   connect(): Promise<unknown>;
-  on(event: 'error', listener: () => void): unknown;
+  on(event: 'connect' | 'error' | 'ready', listener: () => void): unknown;
   /** Ends the connection at once (version 5 or later). Default: `disconnect` is called. */
   destroy?(): unknown;
   /** Ends the connection at once (version 4). Default: not called. */
   disconnect?(): unknown;
 }
 
-/** Entries read at once. */
-const PAGE = 1_000;
+/** Entries read at once; fewer after trouble, which may be that Redis does not send so much at once. */
+const MAX_PAGE = 1_000;
+const MIN_PAGE = 10;
 
 /**
  * For `revocations.log`: a stream of Redis that keeps the revocations of a fleet. A process that starts, or was cut off, reads
@@ -111,31 +113,15 @@ export function redisLog(client: RedisLogClient, name = 'mtls-bound:{revocations
   requireMethods('redisLog(client)', client, ['get', 'set', 'xAdd', 'duplicate']);
   checked('redisLog(name)', text, name);
   const nameKey = `${name}:name`;
-  let reader: RedisLogReader | undefined;
+  let reader: Connection<RedisLogReader> | undefined;
   /** The newest entry's time by Redis' clock, in milliseconds: a clock of ours that is wrong must not trim what still counts. */
   let newestAt: number | undefined;
-
-  async function connected(): Promise<RedisLogReader> {
-    if (reader === undefined) {
-      const opened = client.duplicate();
-      // Without a listener the process would end. What fails is told by the command that fails.
-      opened.on('error', () => undefined);
-      reader = opened;
-      await opened.connect();
-    }
-    return reader;
-  }
+  let pageSize = MAX_PAGE;
 
   /** A connection that failed or fell silent is never used again, and never left behind. */
-  function drop(): void {
-    const dropped = reader;
-    reader = undefined;
-    try {
-      const ended: unknown = (dropped?.destroy ?? dropped?.disconnect)?.call(dropped);
-      void Promise.resolve(ended).catch(() => undefined);
-    } catch {
-      // It was not connected any more.
-    }
+  function drop(dropped: Connection<RedisLogReader>): void {
+    reader = reader === dropped ? undefined : reader;
+    dropped.end();
   }
 
   return {
@@ -151,36 +137,73 @@ export function redisLog(client: RedisLogClient, name = 'mtls-bound:{revocations
     },
 
     async read({ since, wait, signal }: LogQuery): Promise<LogPage> {
-      let isRead = false;
-      signal.addEventListener('abort', () => isRead || drop(), { once: true });
+      reader ??= connectionBy(client);
+      const own = reader;
+      const onAbort = (): void => drop(own);
+      signal.addEventListener('abort', onAbort, { once: true });
       try {
-        const redis = await connected();
-        const [logName, newest] = await Promise.all([
-          redis.get(nameKey),
-          redis.xRevRange(name, '+', '-', { COUNT: 1 }),
-        ]);
-        const options = { COUNT: PAGE, BLOCK: Math.max(1, Math.ceil(wait)) };
+        const redis = await own.connected;
+        const last = newestOf(await redis.xRevRange(name, '+', '-', { COUNT: 1 }));
+        const options = { COUNT: pageSize, BLOCK: Math.max(1, Math.ceil(wait)) };
         const page = await redis.xRead({ key: name, id: idOf(since) }, options);
-        const last = messagesIn(newest).map(({ id }) => positionOf(id))[0];
+        const [logName, known] = await Promise.all([
+          redis.get(nameKey),
+          since === undefined ? [] : redis.xRange(name, idOf(since), idOf(since), { COUNT: 1 }),
+        ]);
         newestAt = last === undefined ? undefined : Number.parseInt(last, 10);
+        const entries = streamsIn(page).flatMap(({ messages }) =>
+          messagesIn(messages).map(({ id, message }) => ({
+            position: positionOf(id),
+            entry: String(message?.entry),
+          })),
+        );
+        pageSize = entries.length < pageSize ? MAX_PAGE : pageSize;
         return {
           name: typeof logName === 'string' ? logName : undefined,
           last,
-          entries: streamsIn(page).flatMap(({ messages }) =>
-            messagesIn(messages).map(({ id, message }) => ({
-              position: positionOf(id),
-              entry: String(message?.entry),
-            })),
-          ),
+          hasSince: since === undefined || newestOf(known) === since,
+          entries,
         };
       } catch (error) {
-        drop();
+        pageSize = Math.max(MIN_PAGE, Math.floor(pageSize / 2));
+        drop(own);
         throw error;
       } finally {
-        isRead = true;
+        signal.removeEventListener('abort', onAbort);
       }
     },
   };
+}
+
+/** The client's second connection, on its way or there. */
+interface Connection<T> {
+  readonly connected: Promise<T>;
+  /** Ends it for good, also while it is on its way. */
+  end(): void;
+}
+
+function connectionBy(client: RedisLogClient): Connection<RedisLogReader> {
+  const opened = client.duplicate();
+  let isEnded = false;
+  const end = (): void => {
+    isEnded = true;
+    void Promise.resolve()
+      .then(() => (opened.destroy ?? opened.disconnect)?.call(opened))
+      .catch(() => undefined);
+  };
+  const endAgain = (): unknown => isEnded && end();
+  // Without a listener the process would end. What fails is told by the command that fails.
+  opened.on('error', () => undefined);
+  // A client that is ended while it connects may connect all the same.
+  opened.on('connect', endAgain);
+  opened.on('ready', endAgain);
+  const connected = opened.connect().then(() => opened);
+  connected.catch(() => undefined);
+  return { connected, end };
+}
+
+function newestOf(answer: unknown): string | undefined {
+  return messagesIn(answer).map(({ id }) => positionOf(id))[0];
 }
 
 interface RedisMessage {

@@ -33,10 +33,12 @@ export interface LogQuery {
 
 /** What a process read. */
 export interface LogPage {
-  /** The log's name, undefined where it has none. */
+  /** The log's name, read after the entries; undefined where it has none. */
   readonly name: string | undefined;
   /** The newest entry's position before the entries were read; undefined where the log is empty. */
   readonly last: string | undefined;
+  /** Whether the entry at `since` was still there after the entries were read; true without `since`. */
+  readonly hasSince: boolean;
   /** Positions are ordered as text. */
   readonly entries: readonly { readonly position: string; readonly entry: string }[];
 }
@@ -58,6 +60,8 @@ interface Written {
   readonly at: number;
   /** The entry that the writer had read last. */
   readonly previous: string | undefined;
+  /** The writer has heard of each revocation since then, by its clock; absent before it has read the log. */
+  readonly hearsSince?: number;
   /** Absent in an entry that says no more than that the writer lives. */
   readonly notice?: RevocationNotice;
 }
@@ -68,6 +72,14 @@ interface LogName {
   readonly id: string;
   /** The log knows each revocation from then on. */
   readonly completeSince: number;
+  /** Where the log begins, if a process that knew all wrote into it what it had lost: young as it is, it lacks nothing. */
+  readonly first?: string;
+}
+
+/** A time without entries, by the clocks of the writers. */
+interface Silence {
+  readonly from: number;
+  readonly to: number;
 }
 
 const NAME_SEAL = 'revocation-log-name';
@@ -79,6 +91,8 @@ const BEAT_INTERVAL = 20_000;
 /** In a fleet that lives an entry is never so far behind. */
 const QUIET = 60_000;
 const RECENT = 60_000;
+/** Until each process has written into a log what it lost, unless it is cut off. */
+const COMPLETING = 5_000;
 
 /** Seconds. */
 const STORE_TIMEOUT = 2;
@@ -107,6 +121,15 @@ export class LogFeed {
   #firstPosition: string | undefined;
   /** When the newest entry was written, in milliseconds since the epoch. */
   #newestAt = 0;
+  /** The times without entries that no process is known to have lived through. */
+  #silences: Silence[] = [];
+  #hearsSince: number | undefined;
+  /** Whether the log's name must not say any more that it is complete. */
+  #hasLostEntries = false;
+  /** From this moment of the monotonic clock on the log's name says what this process knows of it. */
+  #renameAt = 0;
+  /** Whether a sign of life could not be written. */
+  #owesBeat = false;
   #isCatchingUp = true;
   /** From this moment of the monotonic clock on what the log lacks is written into it; others may do so before. */
   #completeLogAt = Number.POSITIVE_INFINITY;
@@ -136,7 +159,8 @@ export class LogFeed {
       ...this.#own.filter(({ at }) => performance.now() - at < RECENT),
       { notice, at: performance.now() },
     ];
-    await this.#write(notice);
+    // Other entries that are not answered may be before it.
+    await within(STORE_TIMEOUT, () => this.#write(notice));
   }
 
   async close(): Promise<void> {
@@ -183,7 +207,9 @@ export class LogFeed {
     const since = this.#position;
     const page = await this.#read({ since, wait });
     const isSameLog = page.name !== undefined && this.#idOf(page.name) === this.#idOf(this.#name ?? '');
-    if (!isSameLog || (page.last ?? '') < (since ?? '')) {
+    const hasLostEntries = !page.hasSince || (page.last ?? '') < (since ?? '');
+    if (!isSameLog || hasLostEntries) {
+      this.#hasLostEntries = isSameLog;
       this.#startAgain();
       return;
     }
@@ -217,10 +243,16 @@ export class LogFeed {
       );
       name = await this.#offer(own, true);
     }
-    const completeSince = this.#completeSinceOf(name);
-    if (completeSince === undefined) {
+    const named = this.#opened<LogName>(NAME_SEAL, name);
+    if (named === undefined) {
       throw new Error('its name was not sealed with our secret');
     }
+    if (this.#hasLostEntries) {
+      // A process that starts must not take it for complete, until it is.
+      name = await this.#offer(this.#nameOf({ id: named.id, completeSince: Date.now() }), true);
+      this.#hasLostEntries = false;
+    }
+    const { completeSince } = named;
     this.#name = name;
     if (!this.#hasJoined) {
       this.#revocations.completeOnlySince(completeSince);
@@ -249,19 +281,27 @@ export class LogFeed {
     this.#becomeAnotherWriter();
     this.#revocations.hasLostLog();
     this.#completeLogAt = performance.now() + Math.random() * WAIT;
+    this.#renameAt = performance.now() + COMPLETING;
   }
 
   async #hasCaughtUp(sentAt: number): Promise<void> {
     if (!this.#hasJoined) {
       this.#hasJoined = true;
-      if (Date.now() - this.#newestAt > QUIET) {
-        // The whole fleet was down, or the newest entries were deleted.
-        this.#revocations.completeOnlySince(Date.now());
+      const now = Date.now();
+      this.#hearsSince = now;
+      if (now - this.#newestAt > QUIET) {
+        this.#silences.push({ from: this.#newestAt, to: now });
+      }
+      const silentUntil = Math.max(0, ...this.#silences.map(({ to }) => to));
+      if (silentUntil > 0) {
+        // The whole fleet was down, or entries were lost.
+        this.#revocations.completeOnlySince(silentUntil);
         this.#report(
           'revocations_log_quiet',
-          'the log of revocations has no entry of the last minute: nothing vouches for tokens from before',
+          'the log of revocations has no entry of a minute: nothing vouches for tokens from before',
         );
       }
+      this.#silences = [];
     }
     this.#isCatchingUp = false;
     this.#revocations.hasRead(this.#position, sentAt);
@@ -292,6 +332,7 @@ export class LogFeed {
         await this.#write(notice);
       }
       this.#isOwnDoubtful = false;
+      await this.#sayAlive();
     }
     if (this.#beat === undefined) {
       await this.#sayAlive();
@@ -314,11 +355,18 @@ export class LogFeed {
     for (const notice of this.#revocations.noticesOutsideLog()) {
       await this.#write(notice);
     }
-    this.#completeLogAt = Number.POSITIVE_INFINITY;
+    if (this.#owesBeat) {
+      await this.#write(undefined);
+    }
+    this.#completeLogAt = this.#renameAt > performance.now() ? this.#renameAt : Number.POSITIVE_INFINITY;
+    if (this.#completeLogAt === this.#renameAt) {
+      return;
+    }
     const { completeSince } = this.#revocations;
     const named = this.#opened<LogName>(NAME_SEAL, this.#name ?? '');
     if (named !== undefined && named.completeSince > completeSince) {
-      this.#name = await this.#offer(this.#nameOf({ ...named, completeSince }), true);
+      const first = this.#firstPosition === undefined ? {} : { first: this.#firstPosition };
+      this.#name = await this.#offer(this.#nameOf({ ...named, completeSince, ...first }), true);
     }
   }
 
@@ -334,16 +382,19 @@ export class LogFeed {
       number: this.#written,
       at: Date.now(),
       previous: this.#position,
+      ...(this.#hearsSince !== undefined && { hearsSince: this.#hearsSince }),
       ...(notice && { notice }),
     };
     try {
       const entry = this.#sealed(ENTRY_SEAL, written);
-      const position = await within(STORE_TIMEOUT, () => log.append(entry, maxAge * 1000));
+      const position = await within(STORE_TIMEOUT, () => log.append(entry, maxAge * 1000 + 2 * QUIET));
+      this.#owesBeat = false;
       if (position > (this.#position ?? '')) {
         this.#unread.add(position);
       }
     } catch (error) {
       this.#completeLogAt = Math.min(this.#completeLogAt, performance.now() + WAIT);
+      this.#owesBeat ||= notice === undefined;
       // It may have been written or not, so that the number would look like a gap to others.
       this.#becomeAnotherWriter();
       throw error;
@@ -369,7 +420,7 @@ export class LogFeed {
       );
       return;
     }
-    const { writer, number, at, previous, notice } = written;
+    const { writer, number, at, previous, hearsSince, notice } = written;
     const last = this.#numbers.get(writer);
     if (last !== undefined && number <= last) {
       this.#report('revocation_not_ours', 'an entry of the log of revocations was played back; ignored');
@@ -385,12 +436,39 @@ export class LogFeed {
         'the log of revocations lost entries; all answers from before are asked again',
       );
       this.#revocations.hasGap();
+      this.#hearsSince &&= Date.now();
+    }
+    if (!this.#hasJoined) {
+      this.#hearSilence(at, hearsSince);
     }
     this.#newestAt = Math.max(this.#newestAt, at);
     if (notice !== undefined) {
       // What comes just now was revoked just now, also by a process whose clock is behind.
       const revokedAt = this.#isCatchingUp || this.#isLost ? notice.at : Math.max(notice.at, Date.now());
       this.#revocations.add({ ...notice, at: revokedAt }, position);
+    }
+  }
+
+  /** Before this process has joined: notes where the log begins, and when it was silent. */
+  #hearSilence(at: number, hearsSince: number | undefined): void {
+    const isYoung = at > Date.now() - this.#rules.maxAge * 1000;
+    const named = this.#opened<LogName>(NAME_SEAL, this.#name ?? '');
+    if (this.#newestAt > 0) {
+      if (at - this.#newestAt > QUIET) {
+        this.#silences.push({ from: this.#newestAt, to: at });
+      }
+    } else if (isYoung && named?.first !== this.#firstPosition) {
+      // What is trimmed is older: the log was begun then, or lost what was before.
+      this.#revocations.completeOnlySince(at);
+      if (at - (named?.completeSince ?? 0) > QUIET) {
+        this.#report(
+          'revocations_log_gap',
+          'the log of revocations lost its first entries: nothing vouches for tokens from before',
+        );
+      }
+    }
+    if (hearsSince !== undefined) {
+      this.#silences = this.#silences.filter(({ from }) => from < hearsSince);
     }
   }
 
