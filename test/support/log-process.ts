@@ -1,0 +1,198 @@
+// Processes of a fleet that keep their revocations in a log, within one process: what each of them knows is its own.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  createResourceServer,
+  jwtAccessTokens,
+  type Revocation,
+  type RevocationOptions,
+} from '@mtls-bound/core';
+import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
+import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { expect, vi } from 'vitest';
+import { type RedisLogClient, redisLog } from '../../packages/core/src/cache/redis.js';
+import { createSeal } from '../../packages/core/src/cache/sealing.js';
+import { audience } from './audience.js';
+import { boundClaims, outcomeOf, requestWith } from './pretend-server.js';
+import type { TestRedis } from './redis.js';
+
+/** The keys of `redisLog()`. */
+export const logStream = 'mtls-bound:{revocations}';
+export const logNameKey = `${logStream}:name`;
+
+export const logSecret = 'a secret of at least 32 characters';
+
+/** An authorization server whose JWTs say all, and whose opaque tokens have to be asked about. */
+export interface TokenIssuer {
+  readonly kit: TestKit;
+  /** Seconds ago that it was issued. */
+  jwt(age?: number, claims?: Record<string, unknown>): Promise<string>;
+  /** How often an opaque token was asked about. */
+  asked(token: string): number;
+  /** Options of a resource server that takes its JWTs and can't ask about them. */
+  readonly forJwts: object;
+  /** Options of a resource server that asks about each token; each is active. */
+  readonly forOpaque: object;
+}
+
+export async function createIssuer(): Promise<TokenIssuer> {
+  const issuer = 'https://as.example.com';
+  const kit = await createTestKit({ issuer });
+  const { privateKey, publicKey } = await generateKeyPair('ES256');
+  const keys = { keys: [{ ...(await exportJWK(publicKey)), alg: 'ES256', use: 'sig' }] };
+  const asked: string[] = [];
+  let number = 0;
+  const fetchWith =
+    (endpoints: object) =>
+    async (url: unknown, request: RequestInit = {}) => {
+      if (String(url).endsWith('/keys')) {
+        return Response.json(keys);
+      }
+      if (String(url).endsWith('/introspect')) {
+        asked.push(new URLSearchParams(String(request.body)).get('token') ?? '');
+        return Response.json(boundClaims(kit.certificate));
+      }
+      return Response.json({ issuer, tls_client_certificate_bound_access_tokens: true, ...endpoints });
+    };
+  const common = { issuer, audience, certificate: () => kit.certificate, floodGuard: false };
+  return {
+    kit,
+    jwt(age = 0, claims = {}) {
+      number += 1;
+      const now = Math.floor(Date.now() / 1000);
+      return new SignJWT({
+        ...boundClaims(kit.certificate),
+        iss: issuer,
+        iat: now - age,
+        exp: now + 3_000,
+        jti: `jwt-${number}`,
+        ...claims,
+      })
+        .setProtectedHeader({ alg: 'ES256', typ: 'at+jwt' })
+        .sign(privateKey);
+    },
+    asked: (token) => asked.filter((one) => one === token).length,
+    forJwts: {
+      ...common,
+      tokens: jwtAccessTokens(),
+      http: { fetch: fetchWith({ jwks_uri: `${issuer}/keys` }) },
+    },
+    forOpaque: {
+      ...common,
+      clientId: 'api',
+      clientSecret: 'a-client-secret',
+      http: { fetch: fetchWith({ introspection_endpoint: `${issuer}/introspect` }) },
+    },
+  };
+}
+
+/** A process of a fleet. */
+export interface LogProcess {
+  /** `admitted`, or the code of the refusal. */
+  ask(token: string): Promise<string>;
+  /** `kept`, or the code of the error. */
+  revoke(revocation: Revocation): Promise<string>;
+  /** Ends the process, and its connections with it. */
+  close(): Promise<void>;
+}
+
+export interface LogFleet {
+  readonly processes: readonly LogProcess[];
+  start(): Promise<LogProcess>;
+  /** What these processes answer, or all. */
+  ask(token: string, of?: readonly LogProcess[]): Promise<string[]>;
+  /** Waits until these processes, or all, answer so. */
+  settled(token: string, outcome: string, of?: readonly LogProcess[]): Promise<void>;
+  /** Asks each process again and again; ends with all that they answered. */
+  watch(token: string): () => Promise<Set<string>>;
+  /** Ends these processes, or all. */
+  close(of?: readonly LogProcess[]): Promise<void>;
+}
+
+interface LogClient extends RedisLogClient {
+  connect(): Promise<unknown>;
+  on(event: 'error', listener: () => void): unknown;
+  destroy(): unknown;
+}
+
+/** A fleet whose processes connect to Redis by clients that `createClient` makes. */
+export function createLogFleet(
+  createClient: () => LogClient,
+  options: object,
+  revocations: Partial<RevocationOptions> = {},
+): LogFleet {
+  const processes: LogProcess[] = [];
+  const fleet: LogFleet = {
+    processes,
+    async start() {
+      const client = createClient();
+      client.on('error', () => undefined);
+      await client.connect();
+      const started = startLogProcess(client, options, revocations);
+      processes.push(started);
+      return started;
+    },
+    ask: (token, of = processes) => Promise.all(of.map((one) => one.ask(token))),
+    async settled(token, outcome, of = processes) {
+      const expected = of.map(() => outcome);
+      const options = { timeout: 12_000, interval: 50 };
+      await vi.waitFor(async () => expect(await fleet.ask(token, of)).toEqual(expected), options);
+    },
+    watch(token) {
+      const answers = new Set<string>();
+      let isWatching = true;
+      const watching = (async () => {
+        while (isWatching) {
+          for (const answer of await fleet.ask(token)) {
+            answers.add(answer);
+          }
+          await sleep(5);
+        }
+      })();
+      return async () => {
+        isWatching = false;
+        await watching;
+        return answers;
+      };
+    },
+    async close(of = [...processes]) {
+      await Promise.all(of.map((one) => one.close()));
+      processes.splice(0, processes.length, ...processes.filter((one) => !of.includes(one)));
+    },
+  };
+  return fleet;
+}
+
+function startLogProcess(
+  client: LogClient,
+  options: object,
+  { log = redisLog(client), ...more }: Partial<RevocationOptions>,
+): LogProcess {
+  const server = createResourceServer({ ...options, revocations: { log, secret: logSecret, ...more } });
+  return {
+    ask: (token) => outcomeOf(() => server.authorize(requestWith(token))),
+    revoke: (revocation) =>
+      server.revoke(revocation).then(
+        () => 'kept',
+        (error) => String(error.code),
+      ),
+    async close() {
+      await server.close();
+      await client.destroy();
+    },
+  };
+}
+
+/** Has Redis look as if a fleet kept its revocations there for an hour, and none was made. */
+export async function prepareLog(redis: Pick<TestRedis, 'command'>): Promise<void> {
+  const now = Date.now();
+  const sealer = createSeal(logSecret, 'revocation-log-entry');
+  const seal = (name: string, value: object) => sealer.seal(name, JSON.stringify(value));
+  const name = seal('revocation-log-name', { id: 'of-old', completeSince: now - 3_700_000 });
+  await redis.command('SET', logNameKey, name);
+  const hearsSince = now - 3_700_000;
+  for (const [index, at] of [hearsSince, now].entries()) {
+    const entry = { writer: 'of-old', number: index + 1, at, hearsSince };
+    await redis.command('XADD', logStream, '*', 'entry', seal('revocation-log-entry', entry));
+  }
+}
