@@ -34,8 +34,9 @@ export type { SignedAnswers } from './authorization-server/signed-introspection.
 export {
   type RedisClient,
   type RedisLogClient,
-  type RedisLogCommands,
+  type RedisLogOptions,
   type RedisLogReader,
+  type RedisLogWriter,
   type RedisSubscriber,
   type RedisTrim,
   redisChannel,

@@ -1,4 +1,4 @@
-import { checked, requireMethods, text } from '../option-rules.js';
+import { checked, OptionReader, requireMethods, text, wholeNumber } from '../option-rules.js';
 import type { ChannelListener, RevocationChannel } from './revocation-feed.js';
 import type { LogPage, LogQuery, RevocationLog } from './revocation-log.js';
 import type { Claims } from './shared-cache.js';
@@ -47,7 +47,9 @@ export function redisChannel(client: RedisClient, name = 'mtls-bound:revocations
       subscriber.on('reconnecting', onLost);
       subscriber.on('end', onLost);
       // The client subscribes anew by itself before it says that it is ready; the first time is told by our return.
-      subscriber.on('ready', () => isListening && !isGivenUp && restored());
+      const onReady = () => isListening && restored();
+      // A client that is ended while it connects may connect all the same.
+      subscriber.on('ready', () => (isGivenUp ? void end().catch(() => undefined) : onReady()));
       try {
         await subscriber.connect();
         await subscriber.subscribe(name, message);
@@ -63,19 +65,22 @@ export function redisChannel(client: RedisClient, name = 'mtls-bound:revocations
 }
 
 /** What `redisLog()` uses of a client of node-redis, version 4 or later, connected: Redis 6.2 or later, alone, with Sentinel or as a Cluster. */
-export interface RedisLogClient extends RedisLogCommands {
+export interface RedisLogClient extends RedisLogWriter {
   /** A second connection: one that waits for entries can do nothing else. */
-  duplicate(): RedisLogReader;
+  duplicate(overrides?: object): RedisLogReader;
+  /** Of a client for Sentinel: runs commands on one connection to the master. Needed for `replicas`. */
+  use?(run: (client: RedisLogWriter) => Promise<string>): Promise<string>;
+  /** Of a client for a Cluster. */
+  readonly slots?: unknown;
 }
 
-/** The commands of `redisLog()`. */
-export interface RedisLogCommands {
-  get(key: string): Promise<unknown>;
-  set(key: string, value: string, options?: { NX?: true }): Promise<unknown>;
+/** The commands by which `redisLog()` writes. */
+export interface RedisLogWriter {
   xAdd(key: string, id: string, message: { entry: string }, options: RedisTrim): Promise<unknown>;
-  xRange(key: string, start: string, end: string, options: { COUNT: number }): Promise<unknown>;
-  xRead(stream: { key: string; id: string }, options: { COUNT: number; BLOCK: number }): Promise<unknown>;
-  xRevRange(key: string, end: string, start: string, options: { COUNT: number }): Promise<unknown>;
+  /** Needed for `replicas`, except in a Cluster. */
+  wait?(replicas: number, timeout: number): Promise<unknown>;
+  // biome-ignore lint/suspicious/noExplicitAny: each kind of client takes other parameters
+  sendCommand?(...parameters: any[]): Promise<unknown>;
 }
 
 /** Which entries may go when one is added. */
@@ -89,7 +94,12 @@ export interface RedisTrim {
 }
 
 /** The client's second connection, which reads. */
-export interface RedisLogReader extends RedisLogCommands {
+export interface RedisLogReader {
+  get(key: string): Promise<unknown>;
+  set(key: string, value: string, options?: { NX?: true }): Promise<unknown>;
+  xRange(key: string, start: string, end: string, options: { COUNT: number }): Promise<unknown>;
+  xRead(stream: { key: string; id: string }, options: { COUNT: number; BLOCK: number }): Promise<unknown>;
+  xRevRange(key: string, end: string, start: string, options: { COUNT: number }): Promise<unknown>;
   connect(): Promise<unknown>;
   on(event: 'connect' | 'error' | 'ready', listener: () => void): unknown;
   /** Ends the connection at once (version 5 or later). Default: `disconnect` is called. */
@@ -98,81 +108,129 @@ export interface RedisLogReader extends RedisLogCommands {
   disconnect?(): unknown;
 }
 
+/** Where `redisLog()` keeps the log, and how safely. */
+export interface RedisLogOptions {
+  /**
+   * The name of the stream; other keys have names that begin with it. In a Cluster `{...}` in the name keeps them together. Default
+   * `mtls-bound:{revocations}`.
+   */
+  readonly name?: string;
+  /**
+   * How many replicas must have a revocation before `revoke()` resolves. With 1 or more a failover loses no revocation that was
+   * confirmed. Default 0; to 10.
+   */
+  readonly replicas?: number;
+}
+
 /** Entries read at once; fewer after trouble, which may be that Redis does not send so much at once. */
 const MAX_PAGE = 1_000;
 const MIN_PAGE = 10;
 
+/** Milliseconds that replicas have. */
+const REPLICAS_TIMEOUT = 1_000;
+
+/** Reads are from the master, and blocking reads take their time. */
+const READER_OPTIONS = { commandOptions: {}, replicaPoolSize: 0, useReplicas: false };
+
 /**
  * For `revocations.log`: a stream of Redis that keeps the revocations of a fleet. A process that starts, or was cut off, reads
- * what it missed. `name` is the stream's; what else is stored has names that begin with it. In a Cluster `{...}` in the name keeps them together.
+ * what it missed.
  *
  * @example
  * mtlsBound({ revocations: { log: redisLog(client), secret } })
  */
-export function redisLog(client: RedisLogClient, name = 'mtls-bound:{revocations}'): RevocationLog {
-  requireMethods('redisLog(client)', client, ['get', 'set', 'xAdd', 'duplicate']);
-  checked('redisLog(name)', text, name);
+export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}): RevocationLog {
+  requireMethods('redisLog(client)', client, ['xAdd', 'duplicate']);
+  const given = new OptionReader('redisLog(options)', options, ['name', 'replicas']);
+  const name = given.optional('name', text) ?? 'mtls-bound:{revocations}';
+  const replicas = given.optional('replicas', wholeNumber(0, 10)) ?? 0;
+  if (replicas > 0) {
+    requireMethods('redisLog(client)', client, [isCluster(client) ? 'sendCommand' : 'wait']);
+  }
   const nameKey = `${name}:name`;
   let reader: Connection<RedisLogReader> | undefined;
   /** The newest entry's time by Redis' clock, in milliseconds: a clock of ours that is wrong must not trim what still counts. */
   let newestAt: number | undefined;
   let pageSize = MAX_PAGE;
 
-  /** A connection that failed or fell silent is never used again, and never left behind. */
-  function drop(dropped: Connection<RedisLogReader>): void {
-    reader = reader === dropped ? undefined : reader;
-    dropped.end();
+  /** Runs commands on the second connection. One that failed or fell silent is never used again, and never left behind. */
+  async function reading<T>(run: (redis: RedisLogReader) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    reader ??= connectionBy(client);
+    const own = reader;
+    const drop = (): void => {
+      reader = reader === own ? undefined : reader;
+      own.end();
+    };
+    signal?.addEventListener('abort', drop, { once: true });
+    try {
+      return await run(await own.connected);
+    } catch (error) {
+      drop();
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', drop);
+    }
+  }
+
+  /** Both commands go out together on one connection: on another one, `WAIT` would not wait for this entry. */
+  async function write(redis: RedisLogWriter, entry: string, trim: RedisTrim): Promise<string> {
+    const isKept = async (): Promise<unknown> =>
+      isCluster(client)
+        ? client.sendCommand?.(name, false, ['WAIT', String(replicas), String(REPLICAS_TIMEOUT)])
+        : redis.wait?.(replicas, REPLICAS_TIMEOUT);
+    const [id, keeping] = await Promise.all([
+      redis.xAdd(name, '*', { entry }, trim),
+      replicas > 0 ? isKept() : 0,
+    ]);
+    if (!(Number(keeping) >= replicas)) {
+      throw new Error(`${keeping} replicas have the entry; expected ${replicas}`);
+    }
+    return positionOf(id);
   }
 
   return {
-    async open(value, isReplacing) {
-      await client.set(nameKey, value, isReplacing ? {} : { NX: true });
-      return String(await client.get(nameKey));
-    },
+    open: (value, isReplacing) =>
+      reading(async (redis) => {
+        await redis.set(nameKey, value, isReplacing ? {} : { NX: true });
+        return String(await redis.get(nameKey));
+      }),
 
     async append(entry, keepFor) {
       const threshold = Math.max(0, Math.floor((newestAt ?? 0) - keepFor));
       const trim = { TRIM: { strategy: 'MINID', strategyModifier: '~', threshold } } as const;
-      return positionOf(await client.xAdd(name, '*', { entry }, trim));
+      return replicas > 0 && client.use !== undefined
+        ? client.use((redis) => write(redis, entry, trim))
+        : write(client, entry, trim);
     },
 
     async read({ since, wait, signal }: LogQuery): Promise<LogPage> {
-      reader ??= connectionBy(client);
-      const own = reader;
-      const onAbort = (): void => drop(own);
-      signal.addEventListener('abort', onAbort, { once: true });
-      try {
-        const redis = await own.connected;
-        const last = newestOf(await redis.xRevRange(name, '+', '-', { COUNT: 1 }));
-        const options = { COUNT: pageSize, BLOCK: Math.max(1, Math.ceil(wait)) };
-        const page = await redis.xRead({ key: name, id: idOf(since) }, options);
-        const [logName, known] = await Promise.all([
-          redis.get(nameKey),
-          since === undefined ? [] : redis.xRange(name, idOf(since), idOf(since), { COUNT: 1 }),
-        ]);
-        newestAt = last === undefined ? undefined : Number.parseInt(last, 10);
-        const entries = streamsIn(page).flatMap(({ messages }) =>
-          messagesIn(messages).map(({ id, message }) => ({
-            position: positionOf(id),
-            entry: String(message?.entry),
-          })),
-        );
-        pageSize = entries.length < pageSize ? MAX_PAGE : pageSize;
-        return {
-          name: typeof logName === 'string' ? logName : undefined,
-          last,
-          hasSince: since === undefined || newestOf(known) === since,
-          entries,
-        };
-      } catch (error) {
-        pageSize = Math.max(MIN_PAGE, Math.floor(pageSize / 2));
-        drop(own);
-        throw error;
-      } finally {
-        signal.removeEventListener('abort', onAbort);
-      }
+      const first = idOf(since);
+      const count = pageSize;
+      // Smaller until it went well.
+      pageSize = Math.max(MIN_PAGE, Math.floor(count / 2));
+      const page = await reading(async (redis) => {
+        const [last] = entriesIn(await redis.xRevRange(name, '+', '-', { COUNT: 1 }));
+        // Says that there is something to read; its answer has another form with each version of the client.
+        await redis.xRead({ key: name, id: first }, { COUNT: 1, BLOCK: Math.max(1, Math.ceil(wait)) });
+        const read = entriesIn(await redis.xRange(name, first, '+', { COUNT: count }));
+        const logName = await redis.get(nameKey);
+        return { last: last?.position, read, name: logName === null ? undefined : String(logName) };
+      }, signal);
+      newestAt = page.last === undefined ? undefined : Number.parseInt(page.last, 10);
+      pageSize = page.read.length < count ? MAX_PAGE : count;
+      const hasSince = since === undefined || page.read[0]?.position === since;
+      return {
+        name: page.name,
+        last: page.last,
+        hasSince,
+        entries: page.read.filter(({ position }) => position !== since),
+      };
     },
   };
+}
+
+function isCluster(client: RedisLogClient): boolean {
+  return client.slots !== undefined;
 }
 
 /** The client's second connection, on its way or there. */
@@ -183,7 +241,7 @@ interface Connection<T> {
 }
 
 function connectionBy(client: RedisLogClient): Connection<RedisLogReader> {
-  const opened = client.duplicate();
+  const opened = client.duplicate(READER_OPTIONS);
   let isEnded = false;
   const end = (): void => {
     isEnded = true;
@@ -202,21 +260,14 @@ function connectionBy(client: RedisLogClient): Connection<RedisLogReader> {
   return { connected, end };
 }
 
-function newestOf(answer: unknown): string | undefined {
-  return messagesIn(answer).map(({ id }) => positionOf(id))[0];
-}
-
 interface RedisMessage {
   readonly id: unknown;
   readonly message?: { readonly entry?: unknown };
 }
 
-function streamsIn(answer: unknown): { readonly messages: unknown }[] {
-  return Array.isArray(answer) ? answer : [];
-}
-
-function messagesIn(answer: unknown): RedisMessage[] {
-  return Array.isArray(answer) ? answer : [];
+function entriesIn(answer: unknown): { position: string; entry: string }[] {
+  const messages: RedisMessage[] = Array.isArray(answer) ? answer : [];
+  return messages.map(({ id, message }) => ({ position: positionOf(id), entry: String(message?.entry) }));
 }
 
 /** An id of Redis is two numbers; with a fixed number of digits they are ordered as text. */

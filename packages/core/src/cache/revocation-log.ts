@@ -335,7 +335,8 @@ export class LogFeed {
       await this.#sayAlive();
     }
     if (this.#beat === undefined) {
-      await this.#sayAlive();
+      // That the log can't be written is reported now, rather than with the first revocation.
+      await this.#write(undefined);
       this.#beat = this.#nextBeat();
     }
   }
