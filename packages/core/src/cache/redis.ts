@@ -148,27 +148,27 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
     requireMethods('redisLog(client)', client, [isCluster(client) ? 'sendCommand' : 'wait']);
   }
   const nameKey = `${name}:name`;
-  let reader: Connection<RedisLogReader> | undefined;
+  /** Connections that read, and are not reading now: one for each resource server that shares this log. */
+  const idle: Connection<RedisLogReader>[] = [];
   /** The newest entry's time by Redis' clock, in milliseconds: a clock of ours that is wrong must not trim what still counts. */
   let newestAt: number | undefined;
   let pageSize = MAX_PAGE;
 
-  /** Runs commands on the second connection. One that failed or fell silent is never used again, and never left behind. */
-  async function reading<T>(run: (redis: RedisLogReader) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    reader ??= connectionBy(client);
-    const own = reader;
-    const drop = (): void => {
-      reader = reader === own ? undefined : reader;
-      own.end();
-    };
-    signal?.addEventListener('abort', drop, { once: true });
+  /**
+   * Runs commands on a connection of their own. One that failed or fell silent is never used again, and never left behind.
+   */
+  async function reading<T>(run: (redis: RedisLogReader) => Promise<T>, signal: AbortSignal): Promise<T> {
+    const own = idle.pop() ?? connectionBy(client);
+    signal.addEventListener('abort', own.end, { once: true });
     try {
-      return await run(await own.connected);
+      const result = await run(await own.connected);
+      idle.push(own);
+      return result;
     } catch (error) {
-      drop();
+      own.end();
       throw error;
     } finally {
-      signal?.removeEventListener('abort', drop);
+      signal.removeEventListener('abort', own.end);
     }
   }
 
@@ -189,11 +189,11 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
   }
 
   return {
-    open: (value, isReplacing) =>
+    open: (value, isReplacing, signal) =>
       reading(async (redis) => {
         await redis.set(nameKey, value, isReplacing ? {} : { NX: true });
         return String(await redis.get(nameKey));
-      }),
+      }, signal),
 
     async append(entry, keepFor) {
       const threshold = Math.max(0, Math.floor((newestAt ?? 0) - keepFor));
@@ -225,6 +225,12 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
         hasSince,
         entries: page.read.filter(({ position }) => position !== since),
       };
+    },
+
+    close() {
+      for (const one of idle.splice(0)) {
+        one.end();
+      }
     },
   };
 }

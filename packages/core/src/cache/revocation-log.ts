@@ -11,9 +11,9 @@ import { createSeal, type Seal } from './sealing.js';
 export interface RevocationLog {
   /**
    * Gives the log this name unless it has one, and resolves with the name that it has then. With `isReplacing` the log loses
-   * the name that it had.
+   * the name that it had. Rejects, and leaves nothing behind, if `signal` aborts.
    */
-  open(name: string, isReplacing: boolean): Promise<string>;
+  open(name: string, isReplacing: boolean, signal: AbortSignal): Promise<string>;
   /** Adds an entry and resolves with its position. Entries that are older than `keepFor` milliseconds may go. */
   append(entry: string, keepFor: number): Promise<string>;
   /**
@@ -21,6 +21,8 @@ export interface RevocationLog {
    * milliseconds for one. Rejects, and leaves nothing behind, if `signal` aborts.
    */
   read(query: LogQuery): Promise<LogPage>;
+  /** Ends connections of its own that are not in use. Default: not called. */
+  close?(): unknown;
 }
 
 /** What a process wants to read. */
@@ -167,7 +169,8 @@ export class LogFeed {
     this.#closing.abort();
     clearTimeout(this.#beat);
     this.#revocations.lost();
-    await within(STORE_TIMEOUT, () => this.#ended).catch(() => undefined);
+    const ended = this.#ended.then(() => this.#rules.log.close?.());
+    await within(STORE_TIMEOUT, () => ended).catch(() => undefined);
   }
 
   async #run(): Promise<void> {
@@ -222,11 +225,15 @@ export class LogFeed {
     }
   }
 
-  async #read(query: Omit<LogQuery, 'signal'>): Promise<LogPage> {
+  #read(query: Omit<LogQuery, 'signal'>): Promise<LogPage> {
+    return this.#bounded(WAIT / 1000 + STORE_TIMEOUT, (signal) => this.#rules.log.read({ ...query, signal }));
+  }
+
+  async #bounded<T>(seconds: number, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const giveUp = new AbortController();
     const signal = AbortSignal.any([this.#closing.signal, giveUp.signal]);
     try {
-      return await within(WAIT / 1000 + STORE_TIMEOUT, () => this.#rules.log.read({ ...query, signal }));
+      return await within(seconds, () => run(signal));
     } finally {
       giveUp.abort();
     }
@@ -261,7 +268,7 @@ export class LogFeed {
   }
 
   #offer(name: string, isReplacing: boolean): Promise<string> {
-    return within(STORE_TIMEOUT, () => this.#rules.log.open(name, isReplacing));
+    return this.#bounded(STORE_TIMEOUT, (signal) => this.#rules.log.open(name, isReplacing, signal));
   }
 
   /** The log is another one, or lost entries that were read. What this process remembers is written into it again. */
