@@ -10,7 +10,7 @@ import {
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { expect, vi } from 'vitest';
-import { type RedisLogClient, redisLog } from '../../packages/core/src/cache/redis.js';
+import { type RedisLogClient, type RedisLogOptions, redisLog } from '../../packages/core/src/cache/redis.js';
 import { createSeal } from '../../packages/core/src/cache/sealing.js';
 import { audience } from './audience.js';
 import { boundClaims, outcomeOf, requestWith } from './pretend-server.js';
@@ -120,6 +120,7 @@ export function createLogFleet(
   createClient: () => LogClient,
   options: object,
   revocations: Partial<RevocationOptions> = {},
+  redisOptions: RedisLogOptions = {},
 ): LogFleet {
   const processes: LogProcess[] = [];
   const fleet: LogFleet = {
@@ -128,7 +129,10 @@ export function createLogFleet(
       const client = createClient();
       client.on('error', () => undefined);
       await client.connect();
-      const started = startLogProcess(client, options, revocations);
+      const started = startLogProcess(client, options, {
+        log: redisLog(client, redisOptions),
+        ...revocations,
+      });
       processes.push(started);
       return started;
     },
@@ -166,9 +170,9 @@ export function createLogFleet(
 function startLogProcess(
   client: LogClient,
   options: object,
-  { log = redisLog(client), ...more }: Partial<RevocationOptions>,
+  revocations: Partial<RevocationOptions>,
 ): LogProcess {
-  const server = createResourceServer({ ...options, revocations: { log, secret: logSecret, ...more } });
+  const server = createResourceServer({ ...options, revocations: { secret: logSecret, ...revocations } });
   return {
     ask: (token) => outcomeOf(() => server.authorize(requestWith(token))),
     revoke: (revocation) =>
@@ -183,15 +187,19 @@ function startLogProcess(
   };
 }
 
-/** Has Redis look as if a fleet kept its revocations there for an hour, and none was made. */
-export async function prepareLog(redis: Pick<TestRedis, 'command'>): Promise<void> {
+/**
+ * Has Redis look as if a fleet kept its revocations there for an hour, and none was made.
+ *
+ * @param age of the newest entry, in milliseconds
+ */
+export async function prepareLog(redis: Pick<TestRedis, 'command'>, age = 0): Promise<void> {
   const now = Date.now();
   const sealer = createSeal(logSecret, 'revocation-log-entry');
   const seal = (name: string, value: object) => sealer.seal(name, JSON.stringify(value));
   const name = seal('revocation-log-name', { id: 'of-old', completeSince: now - 3_700_000 });
   await redis.command('SET', logNameKey, name);
   const hearsSince = now - 3_700_000;
-  for (const [index, at] of [hearsSince, now].entries()) {
+  for (const [index, at] of [hearsSince, now - age].entries()) {
     const entry = { writer: 'of-old', number: index + 1, at, hearsSince };
     await redis.command('XADD', logStream, '*', 'entry', seal('revocation-log-entry', entry));
   }
