@@ -95,6 +95,8 @@ const QUIET = 60_000;
 const RECENT = 60_000;
 /** Until each process has written into a log what it lost, unless it is cut off. */
 const COMPLETING = 5_000;
+/** In which a process that runs answers to one that starts, if the log lost entries. */
+const OBJECTION = 200;
 
 /** Seconds. */
 const STORE_TIMEOUT = 2;
@@ -140,6 +142,7 @@ export class LogFeed {
   #writer: string = randomUUID();
   #written = 0;
   #hasJoined = false;
+  #hasKnocked = false;
   #isLost = false;
   #isUnwritable = false;
   /** Whether what this process wrote lately may be lost, and has to be written again. */
@@ -292,8 +295,13 @@ export class LogFeed {
   }
 
   async #hasCaughtUp(sentAt: number): Promise<void> {
+    if (!this.#hasKnocked) {
+      await this.#knock();
+      return;
+    }
     if (!this.#hasJoined) {
       this.#hasJoined = true;
+      this.#revocations.completeOnlySince(this.#completeSinceOf(this.#name ?? '') ?? 0);
       const now = Date.now();
       this.#hearsSince = now;
       if (now - this.#newestAt > QUIET) {
@@ -331,6 +339,15 @@ export class LogFeed {
     }
   }
 
+  /** Has each process that runs look at the log, which may lack its newest entries: they give it another name then. */
+  async #knock(): Promise<void> {
+    this.#hasKnocked = true;
+    // That it can't be written is reported when what is owed is written.
+    await this.#write(undefined).catch(() => undefined);
+    const { signal } = this.#closing;
+    await sleep(OBJECTION, undefined, { signal, ref: false }).catch(() => undefined);
+  }
+
   async #writeWhatLacks(): Promise<void> {
     await this.#completeLog();
     if (this.#isOwnDoubtful) {
@@ -342,8 +359,6 @@ export class LogFeed {
       await this.#sayAlive();
     }
     if (this.#beat === undefined) {
-      // That the log can't be written is reported now, rather than with the first revocation.
-      await this.#write(undefined);
       this.#beat = this.#nextBeat();
     }
   }
