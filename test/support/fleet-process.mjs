@@ -3,7 +3,7 @@
 import { createServer } from 'node:http';
 import { parentPort } from 'node:worker_threads';
 import KeyvRedis from '@keyv/redis';
-import { createClient } from '@redis/client';
+import { createClient, createSentinel } from '@redis/client';
 import express from 'express';
 import * as expressMtls from 'express-mtls';
 import Keyv from 'keyv';
@@ -16,16 +16,22 @@ const parent = parentPort ?? process;
 const tell = (message) => (parentPort ? parentPort.postMessage(message) : process.send(message));
 
 const settings = await new Promise((resolve) => parent.once('message', resolve));
-const { framework, redisUrl, secret, shares, spreads, options } = settings;
+const { framework, redisUrl, sentinels, secret, shares, spreads, keeps, logOptions, isJwt, options } =
+  settings;
 
+const newClient = () =>
+  sentinels
+    ? createSentinel({ name: sentinels.name, sentinelRootNodes: sentinels.nodes })
+    : createClient({ url: redisUrl, socket: { reconnectStrategy: 200 } });
 const client =
-  redisUrl &&
-  (await createClient({ url: redisUrl })
+  (redisUrl || sentinels) &&
+  (await newClient()
     .on('error', () => undefined)
     .connect());
-const adapter = redisUrl && new KeyvRedis(redisUrl);
+const adapter = shares && new KeyvRedis(redisUrl);
 const all = {
   ...options,
+  ...(isJwt && { tokens: koaMtls.jwtAccessTokens() }),
   certificate: koaMtls.proxyHeader(koaMtls.nginx(), { trust: ['loopback'] }),
   ...(shares && {
     sharedCache: {
@@ -36,6 +42,7 @@ const all = {
     },
   }),
   ...(spreads && { revocations: { channel: koaMtls.redisChannel(client), secret, ...spreads } }),
+  ...(keeps && { revocations: { log: koaMtls.redisLog(client, logOptions), secret, ...keeps } }),
 };
 
 const { listener, resourceServer } = framework === 'Koa' ? koaApi() : expressApi();
@@ -85,7 +92,7 @@ parent.on('message', async ({ revoke, close, measure }) => {
     server.close();
     server.closeAllConnections();
     await resourceServer.close();
-    client?.destroy();
+    await client?.destroy();
     await adapter?.disconnect(true);
     if (parentPort) {
       parentPort.close();

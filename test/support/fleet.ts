@@ -4,6 +4,7 @@ import { Agent, request } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type {
+  RedisLogOptions,
   ResourceServerOptions,
   Revocation,
   RevocationOptions,
@@ -11,6 +12,7 @@ import type {
 } from '@mtls-bound/core';
 import type { frameworks } from './apis.js';
 import type { Identity } from './pki.js';
+import { findProgram } from './programs.js';
 
 export interface FleetOptions {
   readonly size: number;
@@ -19,11 +21,20 @@ export interface FleetOptions {
   /** What passes between processes: no functions. */
   readonly options: ResourceServerOptions;
   readonly redisUrl?: string;
+  /** In place of `redisUrl`. */
+  readonly sentinels?: { readonly name: string; readonly nodes: readonly object[] };
   readonly secret?: string;
   /** With a shared cache. */
   readonly shares?: Partial<SharedCacheOptions>;
   /** With a channel of revocations. */
   readonly spreads?: Partial<RevocationOptions>;
+  /** With a log of revocations. */
+  readonly keeps?: Partial<RevocationOptions>;
+  readonly logOptions?: RedisLogOptions;
+  /** Tokens are JWTs that the processes verify. */
+  readonly isJwt?: boolean;
+  /** By how much the clock of a process differs, as `faketime` takes it. Default: not at all. */
+  readonly clocks?: readonly (string | undefined)[];
 }
 
 /** Several processes with one API each, in turns of Express and Koa, behind what stands for a proxy: plain HTTP and a header. */
@@ -35,7 +46,10 @@ export interface Fleet {
 export interface Member {
   readonly framework: (typeof frameworks)[number];
   send(token: string, identity: Identity): Promise<number>;
-  /** `spread`, or the code of the refusal. */
+  signal(name: 'SIGSTOP' | 'SIGCONT'): void;
+  /** Ends it at once, as the operating system may. */
+  kill(): Promise<void>;
+  /** `spread`, the code of the refusal, or `killed`. One at a time. */
   revoke(revocation: Revocation): Promise<string>;
   /** Heap after a collection, and how many requests were let in. */
   measure(): Promise<{ heapUsed: number; handled: number }>;
@@ -57,12 +71,10 @@ export async function startFleet({ size, ...settings }: FleetOptions): Promise<F
 
 async function startMember(
   index: number,
-  { threads = false, ...settings }: Omit<FleetOptions, 'size'>,
+  { threads = false, clocks = [], ...settings }: Omit<FleetOptions, 'size'>,
 ): Promise<Member> {
   const framework = index % 2 === 0 ? 'Koa' : 'Express';
-  const child = threads
-    ? asThread(new Worker(program))
-    : fork(program, { execArgv: ['--no-warnings', '--expose-gc'] });
+  const child = threads ? asThread(new Worker(program)) : forkAt(clocks[index]);
   child.send({ framework, ...settings });
   const [{ port }] = (await once(child as ChildProcess, 'message')) as [{ port: number }];
   const agent = new Agent({ keepAlive: true, maxSockets: 64 });
@@ -73,12 +85,36 @@ async function startMember(
       return reply(child, 'heapUsed');
     },
     end: () => end(child),
+    signal: (name) => void (child as ChildProcess).kill(name),
+    async kill() {
+      const exited = once(child as ChildProcess, 'exit');
+      (child as ChildProcess).kill('SIGKILL');
+      await exited;
+    },
     send: (token, identity) => sendTo(port, agent, token, identity),
     async revoke(revocation) {
+      if ((child as ChildProcess).connected === false) {
+        return 'killed';
+      }
+      const exited = new Promise<string>((resolve) => child.once('exit', () => resolve('killed')));
       child.send({ revoke: revocation });
-      return (await reply<{ revoked: string }>(child, 'revoked')).revoked;
+      const answer = reply<{ revoked: string }>(child, 'revoked').then(({ revoked }) => revoked);
+      return Promise.race([answer, exited]);
     },
   };
+}
+
+/** A process whose wall clock differs. */
+function forkAt(clock: string | undefined): ChildProcess {
+  const node = ['--no-warnings', '--expose-gc'];
+  if (clock === undefined) {
+    return fork(program, { execArgv: node });
+  }
+  return fork(program, {
+    execPath: findProgram('faketime') ?? 'faketime',
+    execArgv: ['-f', clock, process.execPath, ...node],
+    env: { ...process.env, FAKETIME_DONT_FAKE_MONOTONIC: '1' },
+  });
 }
 
 function sendTo(port: number, agent: Agent, token: string, identity: Identity): Promise<number> {
@@ -120,6 +156,9 @@ function asThread(worker: Worker): Child {
 }
 
 async function end(child: Child): Promise<void> {
+  if ((child as ChildProcess).signalCode === 'SIGKILL') {
+    return;
+  }
   const exited = once(child as ChildProcess, 'exit');
   child.send({ close: true });
   const late = setTimeout(() => child.kill(), 10_000);
