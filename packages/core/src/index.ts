@@ -34,8 +34,8 @@ export type { SignedAnswers } from './authorization-server/signed-introspection.
 export {
   type RedisClient,
   type RedisLogClient,
+  type RedisLogConnection,
   type RedisLogOptions,
-  type RedisLogReader,
   type RedisLogWriter,
   type RedisSubscriber,
   type RedisTrim,

@@ -65,22 +65,16 @@ export function redisChannel(client: RedisClient, name = 'mtls-bound:revocations
 }
 
 /** What `redisLog()` uses of a client of node-redis, version 4 or later, connected: Redis 6.2 or later, alone, with Sentinel or as a Cluster. */
-export interface RedisLogClient extends RedisLogWriter {
-  /** A second connection: one that waits for entries can do nothing else. */
-  duplicate(overrides?: object): RedisLogReader;
-  /** Of a client for Sentinel: runs commands on one connection to the master. Needed for `replicas`. */
-  use?(run: (client: RedisLogWriter) => Promise<string>): Promise<string>;
-  /** Of a client for a Cluster. */
-  readonly slots?: unknown;
+export interface RedisLogClient {
+  /** Connections of the log's own, which it ends when they fall silent: one waits for entries, one writes them. */
+  duplicate(overrides?: object): RedisLogConnection;
 }
 
 /** The commands by which `redisLog()` writes. */
 export interface RedisLogWriter {
   xAdd(key: string, id: string, message: { entry: string }, options: RedisTrim): Promise<unknown>;
-  /** Needed for `replicas`, except in a Cluster. */
+  /** For `replicas`, except in a Cluster. */
   wait?(replicas: number, timeout: number): Promise<unknown>;
-  // biome-ignore lint/suspicious/noExplicitAny: each kind of client takes other parameters
-  sendCommand?(...parameters: any[]): Promise<unknown>;
 }
 
 /** Which entries may go when one is added. */
@@ -93,8 +87,14 @@ export interface RedisTrim {
   };
 }
 
-/** The client's second connection, which reads. */
-export interface RedisLogReader {
+/** What `redisLog()` uses of a connection of its own. */
+export interface RedisLogConnection extends RedisLogWriter {
+  /** Of a client for Sentinel: runs commands on one connection to the master. For `replicas`. */
+  use?(run: (client: RedisLogWriter) => Promise<string>): Promise<string>;
+  /** Of a client for a Cluster. */
+  readonly slots?: unknown;
+  // biome-ignore lint/suspicious/noExplicitAny: each kind of client takes other parameters
+  sendCommand?(...parameters: any[]): Promise<unknown>;
   get(key: string): Promise<unknown>;
   set(key: string, value: string, options?: { NX?: true }): Promise<unknown>;
   xRange(key: string, start: string, end: string, options: { COUNT: number }): Promise<unknown>;
@@ -130,7 +130,7 @@ const MIN_PAGE = 10;
 const REPLICAS_TIMEOUT = 1_000;
 
 /** Reads are from the master, and blocking reads take their time. */
-const READER_OPTIONS = { commandOptions: {}, replicaPoolSize: 0, useReplicas: false };
+const OVERRIDES = { commandOptions: {}, replicaPoolSize: 0, useReplicas: false };
 
 /**
  * For `revocations.log`: a stream of Redis that keeps the revocations of a fleet. A process that starts, or was cut off, reads
@@ -140,32 +140,42 @@ const READER_OPTIONS = { commandOptions: {}, replicaPoolSize: 0, useReplicas: fa
  * mtlsBound({ revocations: { log: redisLog(client), secret } })
  */
 export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}): RevocationLog {
-  requireMethods('redisLog(client)', client, ['xAdd', 'duplicate']);
+  requireMethods('redisLog(client)', client, ['duplicate']);
   const given = new OptionReader('redisLog(options)', options, ['name', 'replicas']);
   const name = given.optional('name', text) ?? 'mtls-bound:{revocations}';
   const replicas = given.optional('replicas', wholeNumber(0, 10)) ?? 0;
-  if (replicas > 0) {
-    requireMethods('redisLog(client)', client, [isCluster(client) ? 'sendCommand' : 'wait']);
-  }
   const nameKey = `${name}:name`;
-  /** Connections that read, and are not reading now: one for each resource server that shares this log. */
-  const idle: Connection<RedisLogReader>[] = [];
+  /** Connections that are not in use now. */
+  const idle: Connection[] = [];
   /** The newest entry's time by Redis' clock, in milliseconds: a clock of ours that is wrong must not trim what still counts. */
   let newestAt: number | undefined;
   let pageSize = MAX_PAGE;
 
+  function endIdle(): void {
+    for (const one of idle.splice(0)) {
+      one.end();
+    }
+  }
+
   /**
    * Runs commands on a connection of their own. One that failed or fell silent is never used again, and never left behind.
    */
-  async function reading<T>(run: (redis: RedisLogReader) => Promise<T>, signal: AbortSignal): Promise<T> {
+  async function connected<T>(
+    run: (redis: RedisLogConnection) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
     const own = idle.pop() ?? connectionBy(client);
     signal.addEventListener('abort', own.end, { once: true });
     try {
       const result = await run(await own.connected);
-      idle.push(own);
+      if (!signal.aborted) {
+        idle.push(own);
+      }
       return result;
     } catch (error) {
       own.end();
+      // What one met the others may have met unnoticed.
+      endIdle();
       throw error;
     } finally {
       signal.removeEventListener('abort', own.end);
@@ -173,14 +183,15 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
   }
 
   /** Both commands go out together on one connection: on another one, `WAIT` would not wait for this entry. */
-  async function write(redis: RedisLogWriter, entry: string, trim: RedisTrim): Promise<string> {
-    const isKept = async (): Promise<unknown> =>
-      isCluster(client)
-        ? client.sendCommand?.(name, false, ['WAIT', String(replicas), String(REPLICAS_TIMEOUT)])
-        : redis.wait?.(replicas, REPLICAS_TIMEOUT);
+  async function write(
+    writer: RedisLogWriter,
+    entry: string,
+    trim: RedisTrim,
+    wait: () => Promise<unknown> | undefined,
+  ): Promise<string> {
     const [id, keeping] = await Promise.all([
-      redis.xAdd(name, '*', { entry }, trim),
-      replicas > 0 ? isKept() : 0,
+      writer.xAdd(name, '*', { entry }, trim),
+      replicas > 0 ? wait() : 0,
     ]);
     if (!(Number(keeping) >= replicas)) {
       throw new Error(`${keeping} replicas have the entry; expected ${replicas}`);
@@ -190,17 +201,23 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
 
   return {
     open: (value, isReplacing, signal) =>
-      reading(async (redis) => {
+      connected(async (redis) => {
         await redis.set(nameKey, value, isReplacing ? {} : { NX: true });
         return String(await redis.get(nameKey));
       }, signal),
 
-    async append(entry, keepFor) {
+    append(entry, keepFor, signal) {
       const threshold = Math.max(0, Math.floor((newestAt ?? 0) - keepFor));
       const trim = { TRIM: { strategy: 'MINID', strategyModifier: '~', threshold } } as const;
-      return replicas > 0 && client.use !== undefined
-        ? client.use((redis) => write(redis, entry, trim))
-        : write(client, entry, trim);
+      return connected(async (redis) => {
+        if (redis.slots !== undefined) {
+          const command = ['WAIT', String(replicas), String(REPLICAS_TIMEOUT)];
+          return write(redis, entry, trim, () => redis.sendCommand?.(name, false, command));
+        }
+        const writeBy = (writer: RedisLogWriter) =>
+          write(writer, entry, trim, () => writer.wait?.(replicas, REPLICAS_TIMEOUT));
+        return replicas > 0 && redis.use !== undefined ? redis.use(writeBy) : writeBy(redis);
+      }, signal);
     },
 
     async read({ since, wait, signal }: LogQuery): Promise<LogPage> {
@@ -208,7 +225,7 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
       const count = pageSize;
       // Smaller until it went well.
       pageSize = Math.max(MIN_PAGE, Math.floor(count / 2));
-      const page = await reading(async (redis) => {
+      const page = await connected(async (redis) => {
         const [last] = entriesIn(await redis.xRevRange(name, '+', '-', { COUNT: 1 }));
         // Says that there is something to read; its answer has another form with each version of the client.
         await redis.xRead({ key: name, id: first }, { COUNT: 1, BLOCK: Math.max(1, Math.ceil(wait)) });
@@ -227,27 +244,19 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
       };
     },
 
-    close() {
-      for (const one of idle.splice(0)) {
-        one.end();
-      }
-    },
+    close: endIdle,
   };
 }
 
-function isCluster(client: RedisLogClient): boolean {
-  return client.slots !== undefined;
-}
-
-/** The client's second connection, on its way or there. */
-interface Connection<T> {
-  readonly connected: Promise<T>;
+/** A connection of the log's own, on its way or there. */
+interface Connection {
+  readonly connected: Promise<RedisLogConnection>;
   /** Ends it for good, also while it is on its way. */
   end(): void;
 }
 
-function connectionBy(client: RedisLogClient): Connection<RedisLogReader> {
-  const opened = client.duplicate(READER_OPTIONS);
+function connectionBy(client: RedisLogClient): Connection {
+  const opened = client.duplicate(OVERRIDES);
   let isEnded = false;
   const end = (): void => {
     isEnded = true;

@@ -14,8 +14,11 @@ export interface RevocationLog {
    * the name that it had. Rejects, and leaves nothing behind, if `signal` aborts.
    */
   open(name: string, isReplacing: boolean, signal: AbortSignal): Promise<string>;
-  /** Adds an entry and resolves with its position. Entries that are older than `keepFor` milliseconds may go. */
-  append(entry: string, keepFor: number): Promise<string>;
+  /**
+   * Adds an entry and resolves with its position. Entries that are older than `keepFor` milliseconds may go. Rejects, and
+   * leaves nothing behind, if `signal` aborts.
+   */
+  append(entry: string, keepFor: number, signal: AbortSignal): Promise<string>;
   /**
    * Resolves with entries after `since`, from the first one on if it is undefined, oldest first. Waits up to `wait`
    * milliseconds for one. Rejects, and leaves nothing behind, if `signal` aborts.
@@ -410,7 +413,8 @@ export class LogFeed {
     };
     try {
       const entry = this.#sealed(ENTRY_SEAL, written);
-      const position = await within(STORE_TIMEOUT, () => log.append(entry, maxAge * 1000 + 2 * QUIET));
+      const keepFor = maxAge * 1000 + 2 * QUIET;
+      const position = await this.#bounded(STORE_TIMEOUT, (signal) => log.append(entry, keepFor, signal));
       this.#owesBeat = false;
       if (position > (this.#position ?? '')) {
         this.#unread.add(position);
