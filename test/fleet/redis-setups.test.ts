@@ -170,11 +170,6 @@ describeReal('redis-server', 'the log of revocations', () => {
       replica.signal('SIGSTOP');
       expect(await one.revoke({ token: revoked })).toBe('revocation_not_spread');
       expect(await one.ask(revoked)).toBe('token_inactive');
-      await vi.waitFor(
-        () => expect(problems.map(({ code }) => code)).toContain('revocations_unwritten'),
-        5_000,
-      );
-      expect(problems[0]?.message).toContain('0 replicas have the entry; expected 1');
       replica.signal('SIGCONT');
       await vi.waitFor(async () => expect(await one.revoke({ token: revoked })).toBe('kept'), {
         timeout: 5_000,
