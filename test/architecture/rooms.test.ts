@@ -71,6 +71,7 @@ it('R21: certificates are parsed by node:crypto and @peculiar/x509, never by cod
     'authorization-server/client-identity.ts',
     'certificate/client-certificate.ts',
     'certificate/parsed.ts',
+    'doctor/arrival.ts',
     'doctor/input.ts',
     'doctor/probe.ts',
     'doctor/server-checks.ts',

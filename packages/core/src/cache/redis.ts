@@ -93,6 +93,7 @@ export interface RedisLogConnection extends RedisLogWriter {
   use?(run: (client: RedisLogWriter) => Promise<string>): Promise<string>;
   /** Of a client for a Cluster. */
   readonly slots?: unknown;
+  /** Sends any command; for `WAIT` in a Cluster. */
   // biome-ignore lint/suspicious/noExplicitAny: each kind of client takes other parameters
   sendCommand?(...parameters: any[]): Promise<unknown>;
   get(key: string): Promise<unknown>;
