@@ -1,0 +1,106 @@
+// What a process takes to read a log of 100,000 revocations when it starts, until it accepts JWTs, and what it keeps of them.
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { createClient } from '@redis/client';
+import { redisLog } from '../packages/core/src/cache/redis.js';
+import { LogFeed } from '../packages/core/src/cache/revocation-log.js';
+import { Revocations } from '../packages/core/src/cache/revocations.js';
+import { createSeal } from '../packages/core/src/cache/sealing.js';
+import { startRedis } from '../test/support/redis.js';
+import { closeScenario } from './harness/close.js';
+import { progress, progressEnds } from './harness/progress.js';
+import { summaryOf } from './harness/record.js';
+import { isQuick } from './harness/settings.js';
+
+const count = isQuick ? 1_000 : 100_000;
+const rounds = isQuick ? 5 : 7;
+const secret = 'a secret of at least 32 characters';
+const stream = 'mtls-bound:{revocations}';
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+const redis = await startRedis();
+const client = await createClient({ url: redis.url }).connect();
+const seal = createSeal(secret, 'revocation-log-entry');
+const sealed = (name: string, value: object) => seal.seal(name, JSON.stringify(value));
+
+async function fill(): Promise<void> {
+  const now = Date.now();
+  await client.set(`${stream}:name`, sealed('revocation-log-name', { id: randomUUID(), completeSince: now }));
+  const writer = randomUUID();
+  let previous: string | undefined;
+  for (let number = 1; number <= count; number += 1_000) {
+    const added = await Promise.all(
+      Array.from({ length: Math.min(1_000, count - number + 1) }, (_, index) => {
+        const revocation = { subject: randomUUID(), issuer: 'https://as.example.com' };
+        const notice = { revocation, at: now, id: randomUUID() };
+        const entry = { writer, number: number + index, at: Date.now(), previous, notice };
+        return client.xAdd(stream, '*', { entry: sealed('revocation-log-entry', entry) });
+      }),
+    );
+    const [milliseconds = '', place = ''] = String(added.at(-1)).split('-');
+    previous = `${milliseconds.padStart(20, '0')}-${place.padStart(20, '0')}`;
+  }
+}
+
+function heapUsed(): number {
+  collect();
+  return process.memoryUsage().heapUsed;
+}
+
+async function start(): Promise<{ milliseconds: number; bytes: number }> {
+  const problems: string[] = [];
+  const begin = performance.now();
+  const revocations = new Revocations({
+    maxAge: 3_600,
+    maxAgeWhileLost: 5,
+    clockTolerance: 30,
+    from: 'log',
+    maxWait: 60,
+    acceptsUnheard: false,
+  });
+  const rules = { log: redisLog(client), secrets: [secret], maxAge: 3_600 };
+  const feed = new LogFeed(rules, revocations, (code) => problems.push(code));
+  await revocations.untilHeard();
+  const milliseconds = performance.now() - begin;
+  await sleep(100);
+  // What the round before left is collected by now.
+  const bytes = heapUsed() - before;
+  const records = revocations.noticesOutsideLog().length;
+  await feed.close();
+  if (problems.length > 0 || records > 0) {
+    throw new Error(`the log should have been read without a problem: ${problems}`);
+  }
+  return { milliseconds, bytes };
+}
+
+let before = 0;
+const times: number[] = [];
+const sizes: number[] = [];
+try {
+  await fill();
+  before = heapUsed();
+  await start();
+  for (let round = 0; round < rounds; round += 1) {
+    const { milliseconds, bytes } = await start();
+    times.push(milliseconds);
+    sizes.push(bytes);
+    progress(`${round + 1} of ${rounds}`);
+  }
+  progressEnds();
+  closeScenario({
+    scenario: 'log-start',
+    unit: 'ms until a process has read the log',
+    rounds,
+    contestants: { '100,000 revocations': summaryOf(times) },
+    ratios: {
+      'time / 2 s': { ...summaryOf(times.map((time) => time / 2_000)), goal: { max: 1 } },
+      'heap / 40 MB': { ...summaryOf(sizes.map((size) => size / 40_000_000)), goal: { max: 1 } },
+    },
+  });
+} finally {
+  client.destroy();
+  await redis.kill();
+}
