@@ -189,6 +189,17 @@ describe('a process that runs', () => {
     expect((await joined()).use()).toBe('refuse');
   });
 
+  it('writes later what the log did not take, though it has an older revocation of the same subject', async () => {
+    const first = await oldLog();
+    await first.revoke({ subject: 'alice' });
+    await sleep(50);
+    const count = log.entries.length;
+    log.writeFailure = new Error('OOM');
+    await expect(first.revoke({ subject: 'alice' })).rejects.toThrow('OOM');
+    log.writeFailure = undefined;
+    await vi.waitFor(() => expect(log.entries).toHaveLength(count + 1), 4_000);
+  });
+
   it('writes many revocations at once in the order of their numbers', async () => {
     const first = await oldLog();
     await Promise.all(Array.from({ length: 50 }, (_, index) => first.revoke({ subject: `user-${index}` })));

@@ -478,24 +478,29 @@ export class LogFeed {
 
   /** Before this process has joined: notes where the log begins, and when it was silent. */
   #hearSilence(at: number, hearsSince: number | undefined): void {
-    const isYoung = at > Date.now() - this.#rules.maxAge * 1000;
-    const named = this.#opened<LogName>(NAME_SEAL, this.#name ?? '');
-    if (this.#newestAt > 0) {
-      if (at - this.#newestAt > QUIET) {
-        this.#silences.push({ from: this.#newestAt, to: at });
-      }
-    } else if (isYoung && named?.first !== this.#firstPosition) {
-      // What is trimmed is older: the log was begun then, or lost what was before.
-      this.#revocations.completeOnlySince(at);
-      if (at - (named?.completeSince ?? 0) > QUIET) {
-        this.#report(
-          'revocations_log_gap',
-          'the log of revocations lost its first entries: nothing vouches for tokens from before',
-        );
-      }
+    if (this.#newestAt === 0) {
+      this.#hearBeginning(at);
+    } else if (at - this.#newestAt > QUIET) {
+      this.#silences.push({ from: this.#newestAt, to: at });
     }
-    if (hearsSince !== undefined) {
+    if (hearsSince !== undefined && this.#silences.length > 0) {
       this.#silences = this.#silences.filter(({ from }) => from < hearsSince);
+    }
+  }
+
+  #hearBeginning(at: number): void {
+    const named = this.#opened<LogName>(NAME_SEAL, this.#name ?? '');
+    const isYoung = at > Date.now() - this.#rules.maxAge * 1000;
+    if (!isYoung || named?.first === this.#firstPosition) {
+      return;
+    }
+    // What is trimmed is older: the log was begun then, or lost what was before.
+    this.#revocations.completeOnlySince(at);
+    if (at - (named?.completeSince ?? 0) > QUIET) {
+      this.#report(
+        'revocations_log_gap',
+        'the log of revocations lost its first entries: nothing vouches for tokens from before',
+      );
     }
   }
 

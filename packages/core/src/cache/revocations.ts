@@ -166,14 +166,16 @@ export class Revocations {
       this.#records.set(key, { ...known, position: laterOf(known.position, position) });
       return;
     }
+    // One of its own that the log does not have yet stays so until it is read there, whatever else is read.
+    const unwritten = known !== undefined && known.position === undefined ? known : undefined;
     this.#records.set(key, {
-      id,
+      id: unwritten?.id ?? id,
       revocation,
       isOfOneToken: isOfOneToken(revocation),
       turn: this.turn(),
       // A clock that is ahead must not revoke what is issued later.
       revokedAt: Math.max(Math.min(at, Date.now() + CLOCK_DIFFERENCE), known?.revokedAt ?? 0),
-      position: laterOf(known?.position, position),
+      position: unwritten === undefined ? position : undefined,
     });
   }
 
