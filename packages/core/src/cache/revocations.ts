@@ -97,6 +97,8 @@ export interface RevocationMemory {
   readonly maxWait: number;
   /** Whether a token that speaks for itself is used though a revocation of it may not have been heard. */
   readonly acceptsUnheard: boolean;
+  /** How many revocations are remembered; the oldest goes first. Default 100,000. */
+  readonly maxRecords?: number;
 }
 
 /** Who waits until revocations are heard. */
@@ -119,10 +121,18 @@ export class Revocations {
   /** How many revocations were added. */
   #added = 0;
 
-  constructor({ maxAge, maxAgeWhileLost, clockTolerance, from, maxWait, acceptsUnheard }: RevocationMemory) {
+  constructor({
+    maxAge,
+    maxAgeWhileLost,
+    clockTolerance,
+    from,
+    maxWait,
+    acceptsUnheard,
+    maxRecords = MAX_RECORDS,
+  }: RevocationMemory) {
     this.#maxWait = maxWait * 1000;
     this.#records = new LRUCache({
-      max: MAX_RECORDS,
+      max: maxRecords,
       ttl: maxAge * 1000,
       // A clock that is set forward must end no revocation early.
       perf: { now: () => performance.now() },
