@@ -341,6 +341,42 @@ describe('what was revoked', () => {
     expect(await cache.get('u')).toMatchObject({ issuer });
   });
 
+  it.each<[string, Revocation, TokenAnswer | object]>([
+    ['its subject', { subject: 'user-1' }, 'token_inactive'],
+    ['its certificate', { thumbprint: 'thumb' }, 'token_inactive'],
+    ['the token', { token: 't' }, 'token_inactive'],
+    ['another subject', { subject: 'user-2' }, { subject: 'user-1' }],
+  ])(
+    '%s: an answer from before is not given while it is being shared',
+    async (_title, revocation, expected) => {
+      const stored = deferred();
+      const shared = {
+        get: async () => undefined,
+        askOnce: (_name: string, _look: unknown, ask: () => unknown) => ask(),
+        put: vi.fn(() => stored.promise),
+        putForWaiting: async () => undefined,
+      };
+      const revocations = remembered();
+      const cache = new TokenCache(rules, revocations, shared as unknown as SharedCache);
+      const answers = [readTokenClaims(claims, issuer)];
+      const asked = {
+        id: '',
+        sharedId: '',
+        read: async () => answers.shift() ?? ('token_inactive' as const),
+        isServer: true,
+        wasAsked: () => true,
+      };
+      const first = cache.learn('t', asked);
+      await vi.waitFor(() => expect(shared.put).toHaveBeenCalled());
+      revocations.add(noticeOf(revocation));
+      const later = cache.known('t', asked) ?? cache.learn('t', asked);
+      stored.resolve();
+      for (const answer of [await first, await later]) {
+        expect(answer).toEqual(typeof expected === 'string' ? expected : expect.objectContaining(expected));
+      }
+    },
+  );
+
   it('an answer that was on its way says nothing: the server is asked again', async () => {
     const answers = [readTokenClaims(claims, issuer), 'token_inactive' as const];
     const held = deferred();

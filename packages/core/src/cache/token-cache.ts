@@ -84,9 +84,9 @@ export class TokenCache {
   readonly #shared: SharedCache | undefined;
   readonly #active: LRUCache<string, Entry>;
   readonly #inactive: LRUCache<string, Inactive>;
-  readonly #flights = new Map<string, Promise<TokenAnswer>>();
+  readonly #flights = new Map<string, Promise<Known | TokenDefect>>();
   /** Questions that begin when the one of the same name, which is under way, has ended. */
-  readonly #queued = new Map<string, Promise<TokenAnswer>>();
+  readonly #queued = new Map<string, Promise<Known | TokenDefect>>();
   #isSettling = false;
 
   constructor(rules: TokenCacheRules, revocations: Revocations, shared?: SharedCache) {
@@ -130,7 +130,29 @@ export class TokenCache {
 
   /** Asks; who asks for the same token meanwhile shares the answer. */
   learn(token: string, asked: Asked): Promise<TokenAnswer> {
-    return this.#learn(named(token, asked), asked);
+    const it = named(token, asked);
+    return this.#delivered(() => this.#learn(it, asked));
+  }
+
+  /**
+   * Decides for each request by itself, at the end: since the answer was looked at, a revocation may have been heard, also
+   * before this request began.
+   */
+  async #delivered(ask: () => Promise<Known | TokenDefect>): Promise<TokenAnswer> {
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      const known = await ask();
+      if (typeof known === 'string') {
+        return known;
+      }
+      const usability = this.#revocations.usability(known);
+      if (usability === 'use') {
+        return known.token;
+      }
+      if (usability === 'refuse') {
+        return 'token_inactive';
+      }
+    }
+    return 'token_inactive';
   }
 
   /**
@@ -144,8 +166,9 @@ export class TokenCache {
     }
     const it = named(token, asked);
     const shared = this.#sharedFor(it.key, asked);
-    const found = shared && (await this.#look(shared, it, asked, false));
-    return found ?? this.#substitute(it.key, trouble);
+    const found =
+      (shared && (await this.#look(shared, it, asked, false))) ?? this.#substitute(it.key, trouble);
+    return found && this.#delivered(async () => found);
   }
 
   /**
@@ -155,14 +178,18 @@ export class TokenCache {
   confirm(token: string, asked: Asked): Promise<TokenAnswer> {
     const it = named(token, asked);
     const name = `${it.key} now`;
-    const ask = (): Promise<TokenAnswer> => this.#fly(name, () => this.#askNow(it, asked));
+    return this.#delivered(() => this.#askLater(name, () => this.#askNow(it, asked)));
+  }
+
+  /** Asks by a question that begins now, or when the one that is under way has ended. */
+  #askLater(name: string, ask: () => Promise<Known | TokenDefect>): Promise<Known | TokenDefect> {
     const underWay = this.#flights.get(name);
     if (underWay === undefined) {
-      return ask();
+      return this.#fly(name, ask);
     }
-    const next = (): Promise<TokenAnswer> => {
+    const next = (): Promise<Known | TokenDefect> => {
       this.#queued.delete(name);
-      return ask();
+      return this.#fly(name, ask);
     };
     const queued = this.#queued.get(name) ?? underWay.then(next, next);
     this.#queued.set(name, queued);
@@ -177,12 +204,12 @@ export class TokenCache {
     }
   }
 
-  async #askNow(it: Named, asked: Asked): Promise<TokenAnswer> {
+  async #askNow(it: Named, asked: Asked): Promise<Known | TokenDefect> {
     const known = await this.#knownNow(it, asked);
-    return typeof known === 'string' ? this.#keepDefect(it.key, known) : known.token;
+    return typeof known === 'string' ? this.#keepDefect(it.key, known) : known;
   }
 
-  #learn(it: Named, asked: Asked): Promise<TokenAnswer> {
+  #learn(it: Named, asked: Asked): Promise<Known | TokenDefect> {
     return this.#fly(it.key, async () => {
       try {
         return await this.#fromSharedOr(it, asked, () => this.#ask(it, asked));
@@ -196,13 +223,17 @@ export class TokenCache {
     });
   }
 
-  #fly(name: string, ask: () => Promise<TokenAnswer>): Promise<TokenAnswer> {
+  #fly(name: string, ask: () => Promise<Known | TokenDefect>): Promise<Known | TokenDefect> {
     const flight = this.#flights.get(name) ?? ask().finally(() => this.#flights.delete(name));
     this.#flights.set(name, flight);
     return flight;
   }
 
-  async #fromSharedOr(it: Named, asked: Asked, ask: () => Promise<TokenAnswer>): Promise<TokenAnswer> {
+  async #fromSharedOr(
+    it: Named,
+    asked: Asked,
+    ask: () => Promise<Known | TokenDefect>,
+  ): Promise<Known | TokenDefect> {
     const shared = this.#sharedFor(it.key, asked);
     if (shared === undefined) {
       return ask();
@@ -224,7 +255,7 @@ export class TokenCache {
     it: Named,
     asked: Asked,
     isWaiting: boolean,
-  ): Promise<TokenAnswer | undefined> {
+  ): Promise<Known | TokenDefect | undefined> {
     const answer = await shared.get(sharedName(it, asked));
     if (answer !== undefined && 'defect' in answer) {
       // Other processes learn of it only while they wait: a token that is not active now may be so later.
@@ -254,10 +285,10 @@ export class TokenCache {
     }
     this.#active.set(it.key, entry);
     publishCache('shared_hit');
-    return claims;
+    return entry;
   }
 
-  async #ask(it: Named, asked: Asked): Promise<TokenAnswer> {
+  async #ask(it: Named, asked: Asked): Promise<Known | TokenDefect> {
     const { key } = it;
     const askedAt = Date.now();
     const { heardUpTo } = this.#revocations;
@@ -280,7 +311,7 @@ export class TokenCache {
     } else {
       this.#active.delete(key);
     }
-    return known.token;
+    return known;
   }
 
   /** Asks, and decides whether the answer may be used: a revocation may have been heard while it was on its way. */
@@ -395,13 +426,13 @@ export class TokenCache {
     return Math.min(entry.freshUntil + this.#rules.staleIfError * 1000, expiryOf(entry));
   }
 
-  #substitute(key: string, trouble: unknown): TokenAnswer | undefined {
+  #substitute(key: string, trouble: unknown): Known | undefined {
     const stale = this.#active.peek(key);
     if (stale === undefined || !this.#maySubstitute(stale, trouble)) {
       return undefined;
     }
     publishCache('stale');
-    return stale.token;
+    return stale;
   }
 
   /** Only where the user chose availability, only while the server can't be asked, and never beyond `exp`. */
