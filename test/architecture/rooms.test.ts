@@ -42,6 +42,7 @@ const hallways = new Set([
   'cache-options.ts',
   'tls-options.ts',
   'judge.ts',
+  'shared-signals.ts',
 ]);
 
 /** Tools stand beside the house: they look into every room, and no room knows of them. */

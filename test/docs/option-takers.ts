@@ -3,6 +3,7 @@ import * as core from '@mtls-bound/core';
 import { createTestCertificate } from '@mtls-bound/core/testing';
 import type { CertificatePolicy } from '../../packages/core/src/certificate/policy.js';
 import { resolveSettings } from '../../packages/core/src/options.js';
+import { resolveSignalSettings } from '../../packages/core/src/shared-signals.js';
 
 /** What takes options, and how what it made of them can be looked at. */
 export interface Taker {
@@ -103,6 +104,13 @@ export const ofFunctions: readonly Taker[] = [
     type: 'AuthorizationDetailRequirement',
     base: { type: 'payment_initiation' },
     take: core.authorizationDetail,
+  },
+  {
+    name: 'sharedSignals()',
+    type: 'SharedSignalsOptions',
+    base: { transmitter: issuer, audience: 'https://api.example.com' },
+    take: (options) => resolveSignalSettings([issuer], options, {}),
+    seen: (settings) => settings,
   },
   {
     name: 'fapiTlsOptions()',

@@ -27,6 +27,8 @@ const identity = { cert: pki.alice.cert, key: pki.alice.key };
 const preset = { name: 'own', header: 'x-cert', decode: () => ({ kind: 'none' }) };
 const detail = { type: 'payment_initiation' };
 const demand = { requireValidNow: true };
+const resourceServer = { issuers: [issuer], revoke: async () => undefined };
+const ofSignals = { transmitter: issuer, audience: 'https://api.example.com' };
 
 /** Options that each function accepts, and the arguments that go before them. */
 const takesOptions: Readonly<Record<string, { base: object; before?: readonly unknown[] }>> = {
@@ -40,6 +42,7 @@ const takesOptions: Readonly<Record<string, { base: object; before?: readonly un
   certificateOnRoute: { base: demand },
   cloudflare: { base: {} },
   createResourceServer: { base: good },
+  createSignalReceiver: { base: ofSignals, before: [resourceServer] },
   createTestCertificate: { base: {} },
   createTestKit: { base: {} },
   custom: { base: { header: 'x-cert', decode: () => undefined } },
@@ -65,6 +68,7 @@ const takesOptions: Readonly<Record<string, { base: object; before?: readonly un
   requireCertificate: { base: demand },
   rfc9440: { base: {} },
   selfSignedTlsClientAuth: { base: identity },
+  sharedSignals: { base: ofSignals, before: [{ resourceServer }] },
   tlsClientAuth: { base: identity },
   traefik: { base: {} },
   uniIdLibra: { base: {} },

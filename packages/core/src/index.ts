@@ -117,6 +117,7 @@ export type {
   IntrospectionEvent,
   ProblemEvent,
   RefusedEvent,
+  SignalEvent,
 } from './observe/events.js';
 export { type Logger, observeByLog, redactedPaths } from './observe/log.js';
 export {
@@ -162,6 +163,7 @@ export {
 export { createResourceServer, type ResourceServer } from './resource-server.js';
 export type { Answer, ErrorBody, RefusalBody, RefusalSummary } from './response/challenge.js';
 export type { ResourceMetadataOptions } from './response/resource-metadata.js';
+export { createSignalReceiver, type SharedSignalsOptions, type SignalReceiver } from './shared-signals.js';
 export { type FapiTlsOptions, fapiTlsOptions } from './tls-options.js';
 export {
   readTokenClaims,

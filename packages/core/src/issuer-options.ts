@@ -316,7 +316,7 @@ function resolveAudience(given: OptionReader): IssuerSettings['audience'] {
 }
 
 /** Each member that the issuer does not give is taken from what all issuers share. */
-function resolveHttp(given: OptionReader, shared: OptionReader): HttpRules & ProtectionRules {
+export function resolveHttp(given: OptionReader, shared: OptionReader): HttpRules & ProtectionRules {
   const own = given.group('http', httpOptionNames);
   const common = shared.group('http', httpOptionNames);
   const either = <T>(name: (typeof httpOptionNames)[number], rule: OptionRule<T>): T | undefined =>

@@ -94,6 +94,8 @@ export interface ResourceServer {
     | undefined;
   /** What `binding: 'report'` let in that `required` would refuse: how often, by code. */
   readonly reported: ReadonlyMap<RefusalCode, number>;
+  /** The issuers whose tokens are accepted. */
+  readonly issuers: readonly string[];
   /** The header that answers are chosen by, to be named in `Vary` (RFC 9440 §2.4); undefined for a TLS connection. */
   readonly vary: string | undefined;
   /** The HTTP answer to whatever `authorize` or `require` threw. Never throws. */
@@ -306,6 +308,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
 
   const server: ResourceServer = Object.freeze({
     vary: settings.certificate.header,
+    issuers: Object.freeze([...byIssuer.keys()]),
     metadata: settings.resourceMetadata?.answerTo,
     reported: judge.reported,
 

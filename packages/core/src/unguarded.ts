@@ -24,6 +24,7 @@ function refuse(req?: NodeRequest): never {
  */
 export const unguarded: ResourceServer = Object.freeze({
   vary: undefined,
+  issuers: Object.freeze([]),
   metadata: undefined,
   reported: new Map(),
   authorize: refuse,

@@ -15,6 +15,7 @@ import {
   certificateSubject,
   claimValues,
   createResourceServer,
+  createSignalReceiver,
   everyScope,
   type FapiHeaders,
   type FapiHeadersOptions,
@@ -27,6 +28,8 @@ import {
   type ResourceServer,
   type ResourceServerOptions,
   refuseUncalled,
+  type SharedSignalsOptions,
+  type SignalReceiver,
   type SubjectRequirement,
   unguarded,
 } from '@mtls-bound/core';
@@ -297,4 +300,28 @@ export function fapiHeaders(options?: FapiHeadersOptions): RequestHandler {
       send(res, unguarded, refusal);
     }
   };
+}
+
+/**
+ * Receives Security Event Tokens that a transmitter of Shared Signals pushes (RFC 8935), and revokes the tokens that they concern.
+ * Goes before `mtlsBound()`, at a path of its own. Answers 202 when the revocation holds in each process. Throws
+ * `ConfigurationError` for a wrong option.
+ *
+ * @example
+ * const guard = mtlsBound({ issuer, audience, tokens: jwtAccessTokens() });
+ * app.post('/signals', sharedSignals(guard, { transmitter: issuer, audience, authorizationHeader })).use(guard);
+ */
+export function sharedSignals(
+  guard: Pick<MtlsBound, 'resourceServer'>,
+  options: SharedSignalsOptions,
+): RequestHandler & { readonly receiver: SignalReceiver } {
+  refuseUncalled('sharedSignals()', guard);
+  const receiver = createSignalReceiver((guard as Partial<MtlsBound> | undefined)?.resourceServer, options);
+  const handler: RequestHandler = (req, res, next) => {
+    receiver
+      .acceptPush(req, req.body)
+      .then((answer) => write(res, answer))
+      .catch(next);
+  };
+  return Object.assign(handler, { receiver });
 }

@@ -14,6 +14,7 @@ import {
   certificateSubject,
   claimValues,
   createResourceServer,
+  createSignalReceiver,
   everyScope,
   type FapiHeaders,
   type FapiHeadersOptions,
@@ -26,6 +27,8 @@ import {
   type ResourceServer,
   type ResourceServerOptions,
   refuseUncalled,
+  type SharedSignalsOptions,
+  type SignalReceiver,
   type SubjectRequirement,
   unguarded,
 } from '@mtls-bound/core';
@@ -286,6 +289,27 @@ export function fapiHeaders(options?: FapiHeadersOptions): Middleware<FapiState>
     }
     await next();
   };
+}
+
+/**
+ * Receives Security Event Tokens that a transmitter of Shared Signals pushes (RFC 8935), and revokes the tokens that they concern.
+ * Goes before `mtlsBound()`, at a path of its own. Answers 202 when the revocation holds in each process. Throws
+ * `ConfigurationError` for a wrong option.
+ *
+ * @example
+ * const guard = mtlsBound({ issuer, audience, tokens: jwtAccessTokens() });
+ * router.post('/signals', sharedSignals(guard, { transmitter: issuer, audience, authorizationHeader }));
+ */
+export function sharedSignals(
+  guard: Pick<MtlsBound, 'resourceServer'>,
+  options: SharedSignalsOptions,
+): Middleware & { readonly receiver: SignalReceiver } {
+  refuseUncalled('sharedSignals()', guard);
+  const receiver = createSignalReceiver((guard as Partial<MtlsBound> | undefined)?.resourceServer, options);
+  const middleware: Middleware = async (ctx) => {
+    write(ctx, await receiver.acceptPush(ctx.req, parsedBody(ctx)));
+  };
+  return Object.assign(middleware, { receiver });
 }
 
 /** Body parsers for Koa put what they read at `ctx.request.body`. */

@@ -45,6 +45,8 @@ export interface Discovery {
   readonly timeout: number;
   readonly onFound: (server: AuthorizationServer) => void;
   readonly report: ReportProblem;
+  /** Default: RFC 8414 and OpenID Connect Discovery. */
+  readonly discover?: (issuer: string, http: Http, signal: AbortSignal) => Promise<AuthorizationServer>;
 }
 
 /**
@@ -54,7 +56,7 @@ export interface Discovery {
  */
 export function discoveredMetadata(
   { issuer, metadataMaxAge }: MetadataRules,
-  { http, timeout, onFound, report }: Discovery,
+  { http, timeout, onFound, report, discover = discoverServer }: Discovery,
 ): Metadata {
   let known: AuthorizationServer | undefined;
   let nextAttempt = 0;
@@ -99,7 +101,7 @@ export function discoveredMetadata(
   };
 }
 
-async function discover(issuer: string, http: Http, signal: AbortSignal): Promise<AuthorizationServer> {
+async function discoverServer(issuer: string, http: Http, signal: AbortSignal): Promise<AuthorizationServer> {
   let trouble: RequestRefused | undefined;
   for (const algorithm of locations) {
     const url = new URL(issuer);

@@ -4,7 +4,8 @@ import type { OptionRule } from '../option-rules.js';
 /** A signature algorithm of JWTs that is accepted. */
 export type SignatureAlgorithm = 'PS256' | 'ES256' | 'EdDSA' | 'Ed25519' | 'RS256';
 
-const known = ['PS256', 'ES256', 'EdDSA', 'Ed25519', 'RS256'] as const;
+/** Those that are known. */
+export const knownAlgorithms = ['PS256', 'ES256', 'EdDSA', 'Ed25519', 'RS256'] as const;
 
 /** Those of FAPI 2.0 §5.4.1; Ed25519 is EdDSA's newer name. */
 export const fapiAlgorithms: readonly SignatureAlgorithm[] = Object.freeze([
@@ -15,9 +16,9 @@ export const fapiAlgorithms: readonly SignatureAlgorithm[] = Object.freeze([
 ]);
 
 export const algorithmList: OptionRule<readonly SignatureAlgorithm[]> = {
-  accepted: `a list of ${known.join(', ')}`,
+  accepted: `a list of ${knownAlgorithms.join(', ')}`,
   read: (given) =>
-    Array.isArray(given) && given.length > 0 && given.every((name) => known.includes(name))
+    Array.isArray(given) && given.length > 0 && given.every((name) => knownAlgorithms.includes(name))
       ? Object.freeze([...given])
       : undefined,
 };

@@ -93,6 +93,21 @@ export interface BreakerEvent {
   readonly state: 'open' | 'closed';
 }
 
+/** Published on `mtls-bound:signal` for each Security Event Token that is received. Names no subject. */
+export interface SignalEvent {
+  /** The transmitter that the receiver is configured for. */
+  readonly transmitter: string;
+  /** The URIs of its events; none for a token that is refused. */
+  readonly types: readonly string[];
+  /**
+   * `revoked`: tokens were revoked. `not_revoked`: the subject, or a part of it, names no tokens here. `ignored`: no event revokes.
+   * `repeated`: it was acted on before. `refused`: it is not valid. `failed`: the transmitter must send it again.
+   */
+  readonly outcome: 'revoked' | 'not_revoked' | 'ignored' | 'repeated' | 'refused' | 'failed';
+  /** The error of RFC 8935 §2.4 that a refused one is answered with. */
+  readonly error: string | undefined;
+}
+
 /** Published on `mtls-bound:problem` for each thing that an operator must mend. */
 export interface ProblemEvent {
   /** Stable: what to filter and alert on. */
@@ -108,6 +123,7 @@ const cache = channel('mtls-bound:cache');
 const certificates = channel('mtls-bound:certificate');
 const breaker = channel('mtls-bound:breaker');
 const reported = channel('mtls-bound:reported');
+const signals = channel('mtls-bound:signal');
 const problem = channel('mtls-bound:problem');
 
 export function publishAdmitted(authorization: Authorization, req: object): void {
@@ -165,6 +181,12 @@ export async function traceIntrospection(
     }
   }, event);
   return answer;
+}
+
+export function publishSignal(event: SignalEvent): void {
+  if (signals.hasSubscribers) {
+    signals.publish(event);
+  }
 }
 
 export function publishCache(result: CacheEvent['result']): void {

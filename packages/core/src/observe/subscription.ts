@@ -9,6 +9,7 @@ import {
   openBreakerEvents,
   type ProblemEvent,
   type RefusedEvent,
+  type SignalEvent,
 } from './events.js';
 
 /**
@@ -29,6 +30,8 @@ export interface Observer {
    * the observer begins.
    */
   readonly breaker?: (event: BreakerEvent) => void;
+  /** A Security Event Token was received. */
+  readonly signal?: (event: SignalEvent) => void;
   /** An operator must mend something. */
   readonly problem?: (event: ProblemEvent) => void;
   /**
@@ -45,7 +48,7 @@ export const durationBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 
 const functionOrNothing = functionLike<(...args: never[]) => unknown>('a function');
 
-const channels = ['admitted', 'refused', 'reported', 'cache', 'breaker', 'problem'] as const;
+const channels = ['admitted', 'refused', 'reported', 'cache', 'breaker', 'signal', 'problem'] as const;
 
 /** Subscribes to every channel that the observer has a function for; gives what ends it. */
 export function observe(observer: Observer): () => void {

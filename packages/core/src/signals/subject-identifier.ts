@@ -1,0 +1,97 @@
+import { ownMember } from '../own-member.js';
+import { couldMatch } from '../revocation-forms.js';
+
+/** What a subject identifier of a signal revokes: `value` is that of `revoke()`'s member `kind`. */
+export interface SignalRevocation {
+  readonly kind: 'subject' | 'clientId' | 'session' | 'jti' | 'thumbprint';
+  readonly value: string;
+  readonly issuer: string;
+}
+
+/** Whose tokens a subject identifier can mean. */
+export interface SubjectScope {
+  /** The issuer of identifiers that name none. */
+  readonly issuer: string;
+  /** The configured issuers. An identifier that names another one revokes nothing. */
+  readonly issuers: readonly string[];
+}
+
+/** What a subject identifier revokes, and whether a part of it revokes nothing. */
+export interface MappedSubject {
+  readonly revocations: readonly SignalRevocation[];
+  readonly isComplete: boolean;
+}
+
+const nothing: MappedSubject = Object.freeze({ revocations: [], isComplete: false });
+
+/** Identifiers in one `aliases`, of which each costs a revocation. */
+const MAX_ALIASES = 20;
+
+/**
+ * Returns what a subject identifier revokes (RFC 9493, and the complex subjects of SSF 1.0 §3.3). Of a complex subject `user`
+ * and `session` count each on its own, as an access token does not have to name its session. `application` counts where
+ * neither of them is there, as it would else revoke the tokens of each user of the application.
+ */
+export function revocationsOf(subject: unknown, scope: SubjectScope): MappedSubject {
+  if (!isObject(subject)) {
+    return nothing;
+  }
+  const format = ownMember(subject, 'format');
+  if (format === 'aliases') {
+    const identifiers = ownMember(subject, 'identifiers');
+    const isList = Array.isArray(identifiers) && identifiers.length > 0 && identifiers.length <= MAX_ALIASES;
+    return isList ? joined(identifiers.map((one) => simple(one, 'subject', scope))) : nothing;
+  }
+  return format === 'complex' || format === undefined
+    ? complex(subject, scope)
+    : simple(subject, 'subject', scope);
+}
+
+function complex(subject: Readonly<Record<string, unknown>>, scope: SubjectScope): MappedSubject {
+  const member = (name: string, kind: 'subject' | 'session' | 'clientId'): MappedSubject[] =>
+    Object.hasOwn(subject, name) ? [simple(ownMember(subject, name), kind, scope)] : [];
+  const people = [...member('user', 'subject'), ...member('session', 'session')];
+  return joined(people.length > 0 ? people : member('application', 'clientId'));
+}
+
+/** `kind` is what an `opaque` identifier names in this place. */
+function simple(
+  identifier: unknown,
+  kind: 'subject' | 'session' | 'clientId',
+  { issuer, issuers }: SubjectScope,
+): MappedSubject {
+  if (!isObject(identifier)) {
+    return nothing;
+  }
+  const named = ownMember(identifier, 'iss');
+  const isOurs = typeof named === 'string' && issuers.includes(named);
+  switch (ownMember(identifier, 'format')) {
+    case 'opaque':
+      return mapped(kind, ownMember(identifier, 'id'), issuer);
+    case 'iss_sub':
+      return isOurs && kind === 'subject' ? mapped('subject', ownMember(identifier, 'sub'), named) : nothing;
+    case 'jwt_id':
+      return isOurs ? mapped('jti', ownMember(identifier, 'jti'), named) : nothing;
+    case 'x5t#S256':
+      return mapped('thumbprint', ownMember(identifier, 'x5t#S256'), issuer);
+    default:
+      return nothing;
+  }
+}
+
+function mapped(kind: SignalRevocation['kind'], value: unknown, issuer: string): MappedSubject {
+  return typeof value === 'string' && couldMatch(kind, value)
+    ? { revocations: [{ kind, value, issuer }], isComplete: true }
+    : nothing;
+}
+
+function joined(parts: readonly MappedSubject[]): MappedSubject {
+  return {
+    revocations: parts.flatMap(({ revocations }) => revocations),
+    isComplete: parts.length > 0 && parts.every(({ isComplete }) => isComplete),
+  };
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

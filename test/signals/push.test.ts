@@ -1,0 +1,331 @@
+import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto';
+import { createServer } from 'node:https';
+import { jwtAccessTokens, type ProblemEvent, type SignalEvent } from '@mtls-bound/core';
+import express from 'express';
+import * as expressMtls from 'express-mtls';
+import { SignJWT } from 'jose';
+import Koa from 'koa';
+import * as koaMtls from 'koa-mtls';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { frameworks, type Listener, mutualTls, serve, type TestApi } from '../support/apis.js';
+import { audience } from '../support/audience.js';
+import { call, post } from '../support/calls.js';
+import { answer, type FaultyServer, goodMetadata, startFaultyServer } from '../support/faulty-server.js';
+import { createPki, type Pki } from '../support/pki.js';
+import { recordedEvents } from '../support/recorded-events.js';
+
+const key = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const other = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
+const authorizationHeader = 'Bearer secret-of-the-stream-31415';
+const caep = 'https://schemas.openid.net/secevent/caep/event-type/';
+const risc = 'https://schemas.openid.net/secevent/risc/event-type/';
+const ssf = 'https://schemas.openid.net/secevent/ssf/event-type/';
+const sessionRevoked = `${caep}session-revoked`;
+
+let pki: Pki;
+let transmitter: FaultyServer;
+const signals = recordedEvents<SignalEvent>('mtls-bound:signal');
+const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
+
+const jwks = answer(200, {
+  keys: [
+    { ...key.publicKey.export({ format: 'jwk' }), kid: 'es' },
+    { ...rsa.publicKey.export({ format: 'jwk' }), kid: 'rs' },
+  ],
+});
+
+beforeAll(async () => {
+  pki = await createPki();
+  transmitter = await startFaultyServer(pki);
+  transmitter.metadata = answer(200, {
+    ...goodMetadata(transmitter.issuer),
+    jwks_uri: `${transmitter.issuer}/jwks`,
+  });
+});
+afterAll(() => transmitter?.close());
+beforeEach(() => {
+  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+  transmitter.introspection = jwks;
+});
+
+interface Sent {
+  readonly header?: object;
+  readonly claims?: object;
+  readonly signer?: { readonly privateKey: KeyObject };
+}
+
+const now = () => Math.floor(Date.now() / 1000);
+
+/** A Security Event Token of the transmitter, with changes. */
+function set({ header = {}, claims = {}, signer = key }: Sent = {}): Promise<string> {
+  return new SignJWT({
+    iss: transmitter.issuer,
+    aud: audience,
+    jti: randomUUID(),
+    iat: now(),
+    sub_id: { format: 'opaque', id: 'user-of-no-token' },
+    events: { [sessionRevoked]: {} },
+    ...claims,
+  })
+    .setProtectedHeader({ alg: 'ES256', kid: 'es', typ: 'secevent+jwt', ...header })
+    .sign(signer.privateKey);
+}
+
+function accessToken(claims: object): Promise<string> {
+  return new SignJWT({
+    iss: transmitter.issuer,
+    aud: audience,
+    sub: 'user-1',
+    client_id: 'app-1',
+    sid: 'session-1',
+    jti: 'token-1',
+    iat: now() - 60,
+    exp: now() + 300,
+    cnf: { 'x5t#S256': pki.alice.thumbprint },
+    ...claims,
+  })
+    .setProtectedHeader({ alg: 'ES256', kid: 'es', typ: 'at+jwt' })
+    .sign(key.privateKey);
+}
+
+function listenerOf(framework: string): Listener {
+  const rules = {
+    issuer: transmitter.issuer,
+    audience,
+    tokens: jwtAccessTokens(),
+    http: { ca: pki.ca.cert },
+  };
+  const own = { transmitter: transmitter.issuer, audience, authorizationHeader, http: rules.http };
+  if (framework === 'Express') {
+    const guard = expressMtls.mtlsBound(rules);
+    const app = express();
+    app.post('/signals', expressMtls.sharedSignals(guard, own));
+    app.post('/parsed', express.text({ type: '*/*' }), expressMtls.sharedSignals(guard, own));
+    app.use(guard, (_req, res) => {
+      res.json({});
+    });
+    return app as Listener;
+  }
+  const guard = koaMtls.mtlsBound(rules);
+  const receive = koaMtls.sharedSignals(guard, own);
+  const app = new Koa();
+  app.use(async (ctx, next) => {
+    if (ctx.path === '/parsed') {
+      const chunks: Buffer[] = [];
+      for await (const chunk of ctx.req) {
+        chunks.push(chunk as Buffer);
+      }
+      Object.assign(ctx.request, { body: Buffer.concat(chunks).toString() });
+    }
+    await (ctx.path === '/signals' || ctx.path === '/parsed' ? receive(ctx, next) : next());
+  });
+  app.use(guard as Koa.Middleware);
+  app.use((ctx) => {
+    ctx.body = {};
+  });
+  return app.callback() as Listener;
+}
+
+describe.each(frameworks)('%s', (framework) => {
+  let api: TestApi;
+  beforeEach(async () => {
+    api = await serve(createServer(mutualTls(pki), listenerOf(framework)), () => 0);
+    return () => api.close();
+  });
+
+  const push = (body: string, path = '/signals') =>
+    post(pki, api, path)
+      .set('authorization', authorizationHeader)
+      .set('content-type', 'application/secevent+jwt')
+      .send(body);
+  const status = async (token: string) =>
+    (await call(pki, api, '/', pki.alice).auth(token, { type: 'bearer' })).status;
+
+  const opaque = (id: string) => ({ format: 'opaque', id });
+  const iss = () => transmitter.issuer;
+  const ofThis: [string, () => object][] = [
+    ['iss_sub', () => ({ format: 'iss_sub', iss: iss(), sub: 'user-1' })],
+    ['opaque', () => opaque('user-1')],
+    ['jwt_id', () => ({ format: 'jwt_id', iss: iss(), jti: 'token-1' })],
+    ['x5t#S256', () => ({ format: 'x5t#S256', 'x5t#S256': pki.alice.thumbprint })],
+    [
+      'aliases',
+      () => ({
+        format: 'aliases',
+        identifiers: [opaque('user-9'), { format: 'iss_sub', iss: iss(), sub: 'user-1' }],
+      }),
+    ],
+    ['complex with user', () => ({ format: 'complex', user: opaque('user-1'), tenant: opaque('any') })],
+    ['complex with session', () => ({ format: 'complex', session: opaque('session-1') })],
+    ['complex with application', () => ({ format: 'complex', application: opaque('app-1') })],
+  ];
+
+  it.each(ofThis)('a signal revokes the token that %s names', async (_format, subject) => {
+    const token = await accessToken({});
+    expect(await status(token)).toBe(200);
+    expect((await push(await set({ claims: { sub_id: subject() } }))).status).toBe(202);
+    expect(await status(token)).toBe(401);
+    expect(signals).toEqual([
+      { transmitter: iss(), types: [sessionRevoked], outcome: 'revoked', error: undefined },
+    ]);
+  });
+
+  it.each<[string, () => object]>([
+    ['another user', () => opaque('user-2')],
+    [
+      'an issuer that is not configured',
+      () => ({ format: 'iss_sub', iss: 'https://x.example', sub: 'user-1' }),
+    ],
+    ['an email', () => ({ format: 'email', email: 'user-1@example.com' })],
+    ['a device', () => ({ format: 'complex', device: opaque('user-1') })],
+    ['a user of an application', () => ({ user: opaque('user-2'), application: opaque('app-1') })],
+  ])('a signal leaves a token that it does not name: %s', async (_title, subject) => {
+    const token = await accessToken({});
+    expect((await push(await set({ claims: { sub_id: subject() } }))).status).toBe(202);
+    expect(await status(token)).toBe(200);
+  });
+
+  it('a subject that no token can be found by is reported', async () => {
+    const subject = { format: 'email', email: 'user-1@example.com' };
+    expect((await push(await set({ claims: { sub_id: subject } }))).status).toBe(202);
+    expect(signals.map(({ outcome }) => outcome)).toEqual(['not_revoked']);
+    expect(problems.map(({ code }) => code)).toEqual(['signal_not_revoked']);
+    expect(JSON.stringify([signals, problems])).not.toContain('user-1');
+  });
+
+  it.each([
+    sessionRevoked,
+    `${caep}credential-change`,
+    `${caep}token-claims-change`,
+    `${risc}account-disabled`,
+    `${risc}account-purged`,
+    `${risc}account-credential-change-required`,
+    `${risc}sessions-revoked`,
+  ])('the event %s revokes', async (type) => {
+    const token = await accessToken({});
+    expect(
+      (await push(await set({ claims: { sub_id: opaque('user-1'), events: { [type]: {} } } }))).status,
+    ).toBe(202);
+    expect(await status(token)).toBe(401);
+  });
+
+  it.each([`${caep}session-established`, `${ssf}verification`, 'https://example.com/own'])(
+    'the event %s is accepted and revokes nothing',
+    async (type) => {
+      const token = await accessToken({});
+      expect(
+        (await push(await set({ claims: { sub_id: opaque('user-1'), events: { [type]: {} } } }))).status,
+      ).toBe(202);
+      expect(await status(token)).toBe(200);
+      expect(signals.map(({ outcome }) => outcome)).toEqual(['ignored']);
+    },
+  );
+
+  it('a stream that the transmitter disables is reported', async () => {
+    const events = { [`${ssf}stream-updated`]: { status: 'disabled' } };
+    expect((await push(await set({ claims: { events } }))).status).toBe(202);
+    expect(problems.map(({ code }) => code)).toEqual(['signals_stopped']);
+  });
+
+  it('a repeated signal is accepted and not acted on again', async () => {
+    const sent = await set();
+    expect([(await push(sent)).status, (await push(sent)).status]).toEqual([202, 202]);
+    expect(signals.map(({ outcome }) => outcome)).toEqual(['revoked', 'repeated']);
+  });
+
+  it('a body that a parser has read is used', async () => {
+    expect((await push(await set(), '/parsed')).status).toBe(202);
+  });
+
+  it('RS256 is accepted', async () => {
+    expect((await push(await set({ header: { alg: 'RS256', kid: 'rs' }, signer: rsa }))).status).toBe(202);
+  });
+
+  it.each<[string, () => Promise<string>, string]>([
+    ['no JWS', async () => 'text', 'invalid_request'],
+    ['65,537 characters', async () => 'a'.repeat(65_537), 'invalid_request'],
+    ['another spelling of the signature', async () => `${(await set()).slice(0, -1)}-`, 'invalid_request'],
+    ['typ JWT', () => set({ header: { typ: 'JWT' } }), 'invalid_request'],
+    ['typ at+jwt', () => set({ header: { typ: 'at+jwt' } }), 'invalid_request'],
+    ['another key', () => set({ signer: other }), 'invalid_key'],
+    ['another issuer', () => set({ claims: { iss: 'https://x.example' } }), 'invalid_issuer'],
+    ['another audience', () => set({ claims: { aud: ['https://x.example'] } }), 'invalid_audience'],
+    ['no audience', () => set({ claims: { aud: undefined } }), 'invalid_audience'],
+    ['no jti', () => set({ claims: { jti: undefined } }), 'invalid_request'],
+    ['no iat', () => set({ claims: { iat: undefined } }), 'invalid_request'],
+    ['iat tomorrow', () => set({ claims: { iat: now() + 86_400 } }), 'invalid_request'],
+    ['exp yesterday', () => set({ claims: { exp: now() - 86_400 } }), 'invalid_request'],
+    ['no events', () => set({ claims: { events: {} } }), 'invalid_request'],
+    ['events in a list', () => set({ claims: { events: [{}] } }), 'invalid_request'],
+    [
+      'an event that is a text',
+      () => set({ claims: { events: { [sessionRevoked]: 'x' } } }),
+      'invalid_request',
+    ],
+  ])('is refused: %s', async (_title, make, err) => {
+    const refused = await push(await make());
+    expect([refused.status, refused.body]).toEqual([400, { err, description: expect.any(String) }]);
+    expect(signals).toEqual([{ transmitter: iss(), types: [], outcome: 'refused', error: err }]);
+  });
+
+  it.each([undefined, 'Bearer another', `${authorizationHeader}x`])(
+    'another Authorization header is answered 401: %s',
+    async (given) => {
+      const token = await accessToken({});
+      const sent = post(pki, api, '/signals').set('content-type', 'application/secevent+jwt');
+      const refused = await (given === undefined ? sent : sent.set('authorization', given)).send(
+        await set({ claims: { sub_id: opaque('user-1') } }),
+      );
+      expect([refused.status, refused.body.err]).toEqual([401, 'authentication_failed']);
+      expect(refused.text).not.toContain('31415');
+      expect(await status(token)).toBe(200);
+    },
+  );
+
+  it('another content type is refused', async () => {
+    const refused = await push(await set()).set('content-type', 'application/jwt');
+    expect([refused.status, refused.body.err]).toEqual([400, 'invalid_request']);
+  });
+
+  it('keys that can not be fetched are answered 503, and the next attempt is acted on', async () => {
+    transmitter.introspection = answer(500, '');
+    const sent = await set();
+    expect((await push(sent)).status).toBe(503);
+    expect(signals.map(({ outcome }) => outcome)).toEqual(['failed']);
+    transmitter.introspection = jwks;
+    expect((await push(sent)).status).toBe(202);
+  });
+});
+
+it('a revocation that is not certain is answered 503, and the next attempt is acted on', async () => {
+  const revoke = vi.fn().mockRejectedValueOnce(new Error('no log')).mockResolvedValue(undefined);
+  const receiver = expressMtls.createSignalReceiver(
+    { issuers: [transmitter.issuer], revoke },
+    { transmitter: transmitter.issuer, audience, http: { ca: pki.ca.cert } },
+  );
+  const sent = await set();
+  const req = { method: 'POST', headers: { 'content-type': 'application/secevent+jwt' }, rawHeaders: [] };
+  expect((await receiver.acceptPush(req as never, sent)).status).toBe(503);
+  expect((await receiver.acceptPush(req as never, sent)).status).toBe(202);
+  expect(revoke).toHaveBeenCalledTimes(2);
+  receiver.close();
+});
+
+it.each<[string, object, string]>([
+  ['no transmitter', { audience }, 'sharedSignals().transmitter: nothing was given'],
+  ['an unknown option', { audience, transmitter: 'https://t.example', a: 1 }, 'there is no such option'],
+  [
+    'a short secret',
+    { audience, transmitter: 'https://t.example', authorizationHeader: 'short' },
+    'a value of type string',
+  ],
+  [
+    'several issuers',
+    { audience, transmitter: 'https://t.example' },
+    'sharedSignals().issuer: nothing was given',
+  ],
+])('is refused at start-up: %s', (_title, options, message) => {
+  const server = { issuers: ['https://a.example', 'https://b.example'], revoke: async () => undefined };
+  expect(() => expressMtls.createSignalReceiver(server, options as never)).toThrow(message);
+});
