@@ -139,7 +139,7 @@ export function createLogFleet(
     ask: (token, of = processes) => Promise.all(of.map((one) => one.ask(token))),
     async settled(token, outcome, of = processes) {
       const expected = of.map(() => outcome);
-      const options = { timeout: 12_000, interval: 50 };
+      const options = { timeout: 20_000, interval: 50 };
       await vi.waitFor(async () => expect(await fleet.ask(token, of)).toEqual(expected), options);
     },
     watch(token) {

@@ -34,9 +34,9 @@ export type { SignedAnswers } from './authorization-server/signed-introspection.
 export {
   type RedisClient,
   type RedisLogClient,
+  type RedisLogCommands,
   type RedisLogConnection,
   type RedisLogOptions,
-  type RedisLogWriter,
   type RedisSubscriber,
   type RedisTrim,
   redisChannel,

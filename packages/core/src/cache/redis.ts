@@ -70,9 +70,14 @@ export interface RedisLogClient {
   duplicate(overrides?: object): RedisLogConnection;
 }
 
-/** The commands by which `redisLog()` writes. */
-export interface RedisLogWriter {
+/** The commands of `redisLog()`. */
+export interface RedisLogCommands {
+  get(key: string): Promise<unknown>;
+  set(key: string, value: string, options?: { NX?: true }): Promise<unknown>;
   xAdd(key: string, id: string, message: { entry: string }, options: RedisTrim): Promise<unknown>;
+  xRange(key: string, start: string, end: string, options: { COUNT: number }): Promise<unknown>;
+  xRead(stream: { key: string; id: string }, options: { COUNT: number; BLOCK: number }): Promise<unknown>;
+  xRevRange(key: string, end: string, start: string, options: { COUNT: number }): Promise<unknown>;
   /** For `replicas`, except in a Cluster. */
   wait?(replicas: number, timeout: number): Promise<unknown>;
 }
@@ -88,19 +93,14 @@ export interface RedisTrim {
 }
 
 /** What `redisLog()` uses of a connection of its own. */
-export interface RedisLogConnection extends RedisLogWriter {
-  /** Of a client for Sentinel: runs commands on one connection to the master. For `replicas`. */
-  use?(run: (client: RedisLogWriter) => Promise<string>): Promise<string>;
+export interface RedisLogConnection extends RedisLogCommands {
+  /** Of a client for Sentinel: runs commands in order on one connection to the master. */
+  use?<T>(run: (client: RedisLogCommands) => Promise<T>): Promise<T>;
   /** Of a client for a Cluster. */
   readonly slots?: unknown;
   /** Sends any command; for `WAIT` in a Cluster. */
   // biome-ignore lint/suspicious/noExplicitAny: each kind of client takes other parameters
   sendCommand?(...parameters: any[]): Promise<unknown>;
-  get(key: string): Promise<unknown>;
-  set(key: string, value: string, options?: { NX?: true }): Promise<unknown>;
-  xRange(key: string, start: string, end: string, options: { COUNT: number }): Promise<unknown>;
-  xRead(stream: { key: string; id: string }, options: { COUNT: number; BLOCK: number }): Promise<unknown>;
-  xRevRange(key: string, end: string, start: string, options: { COUNT: number }): Promise<unknown>;
   connect(): Promise<unknown>;
   on(event: 'connect' | 'error' | 'ready', listener: () => void): unknown;
   /** Ends the connection at once (version 5 or later). Default: `disconnect` is called. */
@@ -112,8 +112,8 @@ export interface RedisLogConnection extends RedisLogWriter {
 /** Where `redisLog()` keeps the log, and how safely. */
 export interface RedisLogOptions {
   /**
-   * The name of the stream; other keys have names that begin with it. In a Cluster `{...}` in the name keeps them together. Default
-   * `mtls-bound:{revocations}`.
+   * The name of the stream. Another key has this name and `:name`, with `{...}` around the name if it has none, so that a Cluster keeps
+   * them together. Default `mtls-bound:{revocations}`.
    */
   readonly name?: string;
   /**
@@ -145,7 +145,8 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
   const given = new OptionReader('redisLog(options)', options, ['name', 'replicas']);
   const name = given.optional('name', text) ?? 'mtls-bound:{revocations}';
   const replicas = given.optional('replicas', wholeNumber(0, 10)) ?? 0;
-  const nameKey = `${name}:name`;
+  // In a Cluster on the node of the stream, so that both are read in order.
+  const nameKey = name.includes('{') ? `${name}:name` : `{${name}}:name`;
   /** Connections that are not in use now. */
   const idle: Connection[] = [];
   /** The newest entry's time by Redis' clock, in milliseconds: a clock of ours that is wrong must not trim what still counts. */
@@ -185,7 +186,7 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
 
   /** Both commands go out together on one connection: on another one, `WAIT` would not wait for this entry. */
   async function write(
-    writer: RedisLogWriter,
+    writer: RedisLogCommands,
     entry: string,
     trim: RedisTrim,
     wait: () => Promise<unknown> | undefined,
@@ -210,14 +211,12 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
     append(entry, keepFor, signal) {
       const threshold = Math.max(0, Math.floor((newestAt ?? 0) - keepFor));
       const trim = { TRIM: { strategy: 'MINID', strategyModifier: '~', threshold } } as const;
-      return connected(async (redis) => {
+      return connected((redis) => {
         if (redis.slots !== undefined) {
           const command = ['WAIT', String(replicas), String(REPLICAS_TIMEOUT)];
           return write(redis, entry, trim, () => redis.sendCommand?.(name, false, command));
         }
-        const writeBy = (writer: RedisLogWriter) =>
-          write(writer, entry, trim, () => writer.wait?.(replicas, REPLICAS_TIMEOUT));
-        return replicas > 0 && redis.use !== undefined ? redis.use(writeBy) : writeBy(redis);
+        return onOne(redis, (one) => write(one, entry, trim, () => one.wait?.(replicas, REPLICAS_TIMEOUT)));
       }, signal);
     },
 
@@ -226,14 +225,25 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
       const count = pageSize;
       // Smaller until it went well.
       pageSize = Math.max(MIN_PAGE, Math.floor(count / 2));
-      const page = await connected(async (redis) => {
-        const [last] = entriesIn(await redis.xRevRange(name, '+', '-', { COUNT: 1 }));
-        // Says that there is something to read; its answer has another form with each version of the client.
-        await redis.xRead({ key: name, id: first }, { COUNT: 1, BLOCK: Math.max(1, Math.ceil(wait)) });
-        const read = entriesIn(await redis.xRange(name, first, '+', { COUNT: count }));
-        const logName = await redis.get(nameKey);
-        return { last: last?.position, read, name: logName === null ? undefined : String(logName) };
-      }, signal);
+      const page = await connected(
+        (connection) =>
+          onOne(connection, async (redis) => {
+            // Sent at once and done in order. The second waits until there is something to read; its answer has another form with
+            // each version of the client.
+            const [newest, , read, logName] = await Promise.all([
+              redis.xRevRange(name, '+', '-', { COUNT: 1 }),
+              redis.xRead({ key: name, id: first }, { COUNT: 1, BLOCK: Math.max(1, Math.ceil(wait)) }),
+              redis.xRange(name, first, '+', { COUNT: count }),
+              redis.get(nameKey),
+            ]);
+            return {
+              last: entriesIn(newest)[0]?.position,
+              read: entriesIn(read),
+              name: logName === null ? undefined : String(logName),
+            };
+          }),
+        signal,
+      );
       newestAt = page.last === undefined ? undefined : Number.parseInt(page.last, 10);
       pageSize = page.read.length < count ? MAX_PAGE : count;
       const hasSince = since === undefined || page.read[0]?.position === since;
@@ -247,6 +257,11 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
 
     close: endIdle,
   };
+}
+
+/** A client for Sentinel has several connections; on one of them commands are done in order. */
+function onOne<T>(redis: RedisLogConnection, run: (one: RedisLogCommands) => Promise<T>): Promise<T> {
+  return redis.use === undefined ? run(redis) : redis.use(run);
 }
 
 /** A connection of the log's own, on its way or there. */
