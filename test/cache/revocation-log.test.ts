@@ -240,6 +240,21 @@ describe('a log that was harmed', () => {
     expect(later.use(5)).toBe('unvouched');
   });
 
+  it('vouches for nothing from before where an entry was replaced by another', async () => {
+    const first = await oldLog();
+    await first.revoke({ subject: 'alice' });
+    await first.revoke({ subject: 'bob' });
+    await sleep(50);
+    const other = await joined();
+    await other.revoke({ subject: 'carol' });
+    await sleep(50);
+    const entry = log.entries.find((_one, index) => index === 1);
+    Object.assign(entry ?? {}, { entry: 'AAAA' });
+    const later = await joined();
+    expect(later.told).toContain('revocations_log_gap');
+    expect(later.use(5)).not.toBe('use');
+  });
+
   it('believes no entry that is played back, or sealed with another secret', async () => {
     const first = await oldLog();
     await first.revoke({ subject: 'alice' });

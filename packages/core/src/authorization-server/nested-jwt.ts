@@ -34,6 +34,19 @@ function isSuitable(key: KeyObject | undefined): boolean {
   }
 }
 
+/**
+ * RSA takes an encrypted key without its leading zero bytes for the same number, so that one token would have two texts (RFC 8017
+ * §7.1.2: its length is that of the modulus).
+ */
+function requireWholeKey(jwt: string, key: KeyObject): void {
+  const { modulusLength } = key.asymmetricKeyDetails ?? {};
+  const encryptedKey = jwt.split('.')[1] ?? '';
+  const length = Buffer.from(encryptedKey, 'base64url').length;
+  if (modulusLength !== undefined && length !== Math.ceil(modulusLength / 8)) {
+    throw new errors.JWEDecryptionFailed();
+  }
+}
+
 // No RSA1_5 (RFC 8725 §3.2), no password, no shared key.
 const rules: DecryptOptions = {
   keyManagementAlgorithms: ['RSA-OAEP', 'RSA-OAEP-256', 'ECDH-ES', 'ECDH-ES+A128KW', 'ECDH-ES+A256KW'],
@@ -51,6 +64,7 @@ export async function signedJwtIn(jwt: string, keys: readonly KeyObject[] | unde
   let failure: unknown = new errors.JWEInvalid('no key');
   for (const key of keys) {
     try {
+      requireWholeKey(jwt, key);
       const { plaintext } = await compactDecrypt(jwt, key, rules);
       return Buffer.from(plaintext).toString();
     } catch (error) {

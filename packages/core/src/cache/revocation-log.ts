@@ -125,6 +125,8 @@ export class LogFeed {
   #own: { readonly notice: RevocationNotice; readonly at: number }[] = [];
   #name: string | undefined;
   #position: string | undefined;
+  /** Of the last entry that one of us wrote. */
+  #lastHeard: string | undefined;
   #firstPosition: string | undefined;
   /** When the newest entry was written, in milliseconds since the epoch. */
   #newestAt = 0;
@@ -286,6 +288,7 @@ export class LogFeed {
     this.#name = undefined;
     this.#position = undefined;
     this.#firstPosition = undefined;
+    this.#lastHeard = undefined;
     this.#numbers.clear();
     this.#positions.clear();
     this.#unread.clear();
@@ -407,7 +410,7 @@ export class LogFeed {
       writer: this.#writer,
       number: this.#written,
       at: Date.now(),
-      previous: this.#position,
+      previous: this.#lastHeard,
       ...(this.#hearsSince !== undefined && { hearsSince: this.#hearsSince }),
       ...(notice && { notice }),
     };
@@ -438,7 +441,6 @@ export class LogFeed {
     this.#firstPosition ??= position;
     this.#position = position;
     this.#unread.delete(position);
-    this.#positions.set(position, true);
     const written = this.#opened<Written>(ENTRY_SEAL, entry);
     if (written === undefined) {
       this.#report(
@@ -454,6 +456,9 @@ export class LogFeed {
       return;
     }
     this.#numbers.set(writer, number);
+    // What stands in place of an entry is none: who refers to that entry finds it missing.
+    this.#positions.set(position, true);
+    this.#lastHeard = position;
     const isReferred =
       previous === undefined || previous < this.#firstPosition || this.#positions.has(previous);
     const follows = last === undefined || number === last + 1;
