@@ -1,5 +1,12 @@
 import type { ClientCertificate } from './certificate/client-certificate.js';
+import type { NodeRequest } from './request/bearer-token.js';
 import type { TokenClaims } from './token-claims.js';
+
+/** What makes the signals of a resource server's requests. */
+export interface SignalSource {
+  of(req: NodeRequest, token: TokenClaims, since: number): AbortSignal;
+  follow(req: NodeRequest, token: TokenClaims, since: number): void;
+}
 
 /** What a request was accepted with: `req.auth` in Express, `ctx.state.auth` in Koa. Frozen. */
 export class Authorization {
@@ -24,18 +31,24 @@ export class Authorization {
   readonly isBound: boolean;
 
   // Which resource server made this object, for which request. Only this class can write or read them.
-  readonly #server: object;
-  readonly #request: object;
+  readonly #server: SignalSource;
+  readonly #request: NodeRequest;
+  readonly #token: TokenClaims;
+  readonly #since: number;
   // What the authorization server said later, for the same request.
   #successor: Authorization | undefined;
 
-  /** @param server identifies the resource server that makes this object, for `request` alone */
+  /**
+   * @param server identifies the resource server that makes this object, for `request` alone
+   * @param since the turn of `Revocations` when the check began
+   */
   constructor(
     token: TokenClaims,
     certificate: ClientCertificate | undefined,
     isBound: boolean,
-    server: object,
-    request: object,
+    server: SignalSource,
+    request: NodeRequest,
+    since: number,
   ) {
     this.issuer = token.issuer;
     this.subject = token.subject;
@@ -47,7 +60,25 @@ export class Authorization {
     this.isBound = isBound;
     this.#server = server;
     this.#request = request;
+    this.#token = token;
+    this.#since = since;
     Object.freeze(this);
+  }
+
+  /**
+   * An `AbortSignal` for what outlives the check of the request: an event stream, a WebSocket, a request to another server. It
+   * fires when the token expires, when this process hears of a revocation that concerns the token, and when this process may
+   * have missed one. Its `reason` is a `RequestRefused` with the code `token_expired`, `token_inactive` or
+   * `revocations_unknown`. It is made at the first access and is the same for the whole request. It stays silent once the
+   * response is finished or the connection is closed, and after `close()` of the resource server.
+   *
+   * @example
+   * const { signal } = req.auth;
+   * signal.addEventListener('abort', () => res.end());
+   * const upstream = await fetch(url, { signal });
+   */
+  get signal(): AbortSignal {
+    return this.#server.of(this.#request, this.#token, this.#since);
   }
 
   /**
@@ -75,6 +106,7 @@ export class Authorization {
     }
     if (latest !== successor) {
       latest.#successor = successor;
+      successor.#server.follow(successor.#request, successor.#token, successor.#since);
     }
   }
 

@@ -1,4 +1,4 @@
-import { Authorization } from './authorization.js';
+import { Authorization, type SignalSource } from './authorization.js';
 import { type CertificateSource, ClientCertificate } from './certificate/client-certificate.js';
 import { connectionOf } from './certificate/connection.js';
 import { checkTls, watchTls } from './certificate/tls-profile.js';
@@ -17,8 +17,17 @@ import { isPromised } from './unwaited.js';
 export interface Judge {
   /** Undefined where the client showed none. Throws `RequestRefused`. */
   certificateOf(req: NodeRequest): ClientCertificate | undefined;
-  /** Throws `RequestRefused`. */
-  decide(token: TokenAnswer, certificate: ClientCertificate | undefined, req: NodeRequest): Authorization;
+  /**
+   * Throws `RequestRefused`.
+   *
+   * @param since the turn of `Revocations` when the check began
+   */
+  decide(
+    token: TokenAnswer,
+    certificate: ClientCertificate | undefined,
+    req: NodeRequest,
+    since: number,
+  ): Authorization;
   /** What was told instead of refused, with `binding: 'report'`. */
   readonly reported: ReadonlyMap<RefusalCode, number>;
 }
@@ -27,7 +36,7 @@ export function createJudge(
   settings: Settings,
   rulesOf: (issuer: string) => ClaimRules,
   { explain }: Pick<Explainer, 'explain'>,
-  server: object,
+  server: SignalSource,
 ): Judge {
   const { binding, certificatePolicy, profile } = settings;
   const isReporting = binding === 'report';
@@ -82,7 +91,7 @@ export function createJudge(
       }
     },
 
-    decide(token, certificate, req) {
+    decide(token, certificate, req, since) {
       if (typeof token === 'string') {
         throw new RequestRefused(token);
       }
@@ -103,7 +112,7 @@ export function createJudge(
         const refusal = tolerated(thrown);
         trouble ??= refusal;
       }
-      const authorization = new Authorization(token, certificate, isBound, server, req);
+      const authorization = new Authorization(token, certificate, isBound, server, req, since);
       if (trouble !== undefined) {
         countReported(trouble, certificate, req);
       }

@@ -29,6 +29,7 @@ import { type ResourceServerOptions, resolveSettings } from './options.js';
 import type { RoutePolicy } from './policy/route-policy.js';
 import { type NodeRequest, readBearerToken } from './request/bearer-token.js';
 import { FloodGuard } from './request/flood-guard.js';
+import { RequestSignals } from './request/request-signals.js';
 import { mustClose, readRevocationRequest } from './request/revocation-request.js';
 import { type Answer, refusalAnswer } from './response/challenge.js';
 import type { TokenAnswer } from './token-claims.js';
@@ -144,7 +145,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const floodGuard = settings.floodGuard && new FloodGuard(settings.floodGuard);
   const explainer = createExplainer(settings.certificate);
   /** What every `Authorization` of this resource server carries, and no other. */
-  const identity = Object.freeze({});
+  const identity = new RequestSignals(revocations, settings.clockTolerance);
   /** The requests without credentials that the option `optional` let pass. */
   const anonymous = new WeakSet<NodeRequest>();
   const judge = createJudge(settings, (issuer) => authorityOf(issuer).rules, explainer, identity);
@@ -225,11 +226,12 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       throw new Error('requireActive() needs jwtAccessTokens({ introspection: introspection() })');
     }
     refuseWhenClosed();
+    const since = revocations.latestTurn;
     const token = readBearerToken(req, undefined);
     const { introspect: ask } = read;
     const asked = { ...whomToAsk(token, req), read: ask };
     const answer = await askedBy(askerOf(req, certificate?.thumbprint), () => cache.confirm(token, asked));
-    const fresh = judge.decide(answer, certificate, req);
+    const fresh = judge.decide(answer, certificate, req, since);
     Authorization.replace(authorization, fresh);
     return fresh;
   }
@@ -240,10 +242,11 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     asked: Asked,
     certificate: ClientCertificate | undefined,
     req: NodeRequest,
+    since: number,
   ): Promise<Authorization> {
     try {
       const answer = await learnFor(token, asked, certificate?.thumbprint, req);
-      return admit(answer, certificate, req);
+      return admit(answer, certificate, req, since);
     } catch (thrown) {
       return refuse(thrown, certificate, req);
     }
@@ -272,8 +275,9 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     answer: TokenAnswer,
     certificate: ClientCertificate | undefined,
     req: NodeRequest,
+    since: number,
   ): Authorization {
-    const authorization = judge.decide(answer, certificate, req);
+    const authorization = judge.decide(answer, certificate, req, since);
     publishAdmitted(authorization, req);
     return authorization;
   }
@@ -325,6 +329,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
         return refuse(thrown, undefined, req);
       }
       let certificate: ClientCertificate | undefined;
+      const since = revocations.latestTurn;
       try {
         certificate = judge.certificateOf(req);
         if (certificate === undefined && settings.binding === 'required') {
@@ -334,12 +339,12 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
         const known = cache.known(token, asked);
         if (known !== undefined) {
           publishCache(typeof known === 'string' ? 'inactive_hit' : 'hit');
-          return admit(known, certificate, req);
+          return admit(known, certificate, req, since);
         }
         publishCache('miss');
         refuseWhenClosed();
         explainer.remember(certificate);
-        return learn(token, asked, certificate, req);
+        return learn(token, asked, certificate, req, since);
       } catch (thrown) {
         return refuse(thrown, certificate, req);
       }
@@ -413,6 +418,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       await cache.settled();
       await feed?.close();
       await log?.close();
+      identity.close();
       for (const authority of authorities) {
         authority.close();
       }

@@ -104,6 +104,12 @@ export interface RevocationMemory {
 /** Who waits until revocations are heard. */
 type Waiter = () => void;
 
+/** What a watched token is known by. */
+export type Watched = Pick<Known, 'token' | 'hash' | 'identity'>;
+
+/** Says why a watched token counts no longer: it is revoked, or a revocation of it may have been missed. */
+type OnRevoked = (code: 'token_inactive' | 'revocations_unknown') => void;
+
 /**
  * What was revoked since when, and what of it this process has heard. `usability()` decides by that whether what is known of a
  * token may be used.
@@ -112,6 +118,9 @@ export class Revocations {
   readonly #records: LRUCache<string, Noted>;
   readonly #limits: KnowledgeLimits;
   readonly #waiters = new Set<Waiter>();
+  readonly #watchers = new Set<OnRevoked>();
+  /** The watchers by the names of the records that concern them, so that a revocation costs what it hits. */
+  readonly #watchersOf = new Map<string, Set<OnRevoked>>();
   readonly #maxWait: number;
   /** When hearing ended, or this process began, by the monotonic clock. */
   #lostAt = performance.now();
@@ -157,6 +166,11 @@ export class Revocations {
     return this.#turn;
   }
 
+  /** The number of what this process did or heard last. */
+  get latestTurn(): number {
+    return this.#turn;
+  }
+
   /** The position up to which the log was read. */
   get heardUpTo(): string | undefined {
     return this.#heardUpTo;
@@ -187,6 +201,43 @@ export class Revocations {
       revokedAt: Math.max(Math.min(at, Date.now() + CLOCK_DIFFERENCE), known?.revokedAt ?? 0),
       position: unwritten === undefined ? position : undefined,
     });
+    wake(this.#watchersOf.get(key), 'token_inactive');
+  }
+
+  /**
+   * Calls `onRevoked` once when a revocation of the token is heard, or when one may have been missed, after the turn `since`. If so
+   * already, it is called before this returns. Returns a function that ends the watch.
+   */
+  watch(watched: Watched, since: number, onRevoked: OnRevoked): () => void {
+    const keys = recordKeysOf(watched);
+    const records = this.#recordsAt(keys);
+    if (records.some(({ isOfOneToken, turn }) => isOfOneToken || turn > since)) {
+      onRevoked('token_inactive');
+      return unwatched;
+    }
+    if (this.#hearing.sinceTurn > since) {
+      onRevoked('revocations_unknown');
+      return unwatched;
+    }
+    const watcher: OnRevoked = (code) => {
+      unwatch();
+      onRevoked(code);
+    };
+    const unwatch = (): void => {
+      this.#watchers.delete(watcher);
+      for (const key of keys) {
+        const watchers = this.#watchersOf.get(key);
+        watchers?.delete(watcher);
+        if (watchers?.size === 0) {
+          this.#watchersOf.delete(key);
+        }
+      }
+    };
+    this.#watchers.add(watcher);
+    for (const key of keys) {
+      this.#watchersOf.set(key, (this.#watchersOf.get(key) ?? new Set()).add(watcher));
+    }
+    return unwatch;
   }
 
   /** What is remembered and was not read in the log. */
@@ -270,7 +321,7 @@ export class Revocations {
 
   /** Whether what is known may be used now. */
   usability(known: Known): Usability {
-    const records = known.unconcernedBy === this.#added ? none : this.#recordsOf(known);
+    const records = known.unconcernedBy === this.#added ? none : this.#recordsAt(recordKeysOf(known));
     if (records.length === 0) {
       known.unconcernedBy = this.#added;
     }
@@ -284,25 +335,17 @@ export class Revocations {
 
   #hear(change: Partial<Hearing>): void {
     this.#hearing = { ...this.#hearing, ...change };
+    if (change.sinceTurn !== undefined) {
+      wake(this.#watchers, 'revocations_unknown');
+    }
     if (change.currentAt !== undefined && change.currentAt > Number.NEGATIVE_INFINITY) {
-      for (const wake of [...this.#waiters]) {
-        wake();
+      for (const end of [...this.#waiters]) {
+        end();
       }
     }
   }
 
-  /** What a token does not say is looked up under no name. */
-  #recordsOf({ hash, identity, token }: Known): readonly Noted[] {
-    const named = claims
-      .map(([kind, claim]) => [kind, ownMember(token.claims, claim)])
-      .concat([
-        ['subject', token.subject],
-        ['clientId', token.clientId],
-        ['thumbprint', thumbprintIn(token.confirmation)],
-      ])
-      .filter((pair): pair is [string, string] => typeof pair[1] === 'string')
-      .flatMap(([kind, value]) => [keyOf(kind, value), keyOf(kind, value, token.issuer)]);
-    const keys = new Set([`token ${hash}`, `token ${identity}`, ...named]);
+  #recordsAt(keys: ReadonlySet<string>): readonly Noted[] {
     return [...keys].map((key) => this.#records.get(key)).filter((record) => record !== undefined);
   }
 }
@@ -356,6 +399,31 @@ function recordKey(revocation: Revocation): string {
   const { issuer, ...named } = withoutToken(revocation) as { issuer?: string };
   const [[kind = '', value = ''] = []] = Object.entries(named) as [string, string][];
   return kind === 'tokenHash' ? `token ${value}` : keyOf(kind, value, issuer);
+}
+
+/** The names of the records that concern a token. What a token does not say is looked up under no name. */
+function recordKeysOf({ hash, identity, token }: Watched): ReadonlySet<string> {
+  const named = claims
+    .map(([kind, claim]) => [kind, ownMember(token.claims, claim)])
+    .concat([
+      ['subject', token.subject],
+      ['clientId', token.clientId],
+      ['thumbprint', thumbprintIn(token.confirmation)],
+    ])
+    .filter((pair): pair is [string, string] => typeof pair[1] === 'string')
+    .flatMap(([kind, value]) => [keyOf(kind, value), keyOf(kind, value, token.issuer)]);
+  return new Set([`token ${hash}`, `token ${identity}`, ...named]);
+}
+
+/** A watcher ends its watch when it is called. */
+function wake(watchers: Iterable<OnRevoked> | undefined, code: Parameters<OnRevoked>[0]): void {
+  for (const watcher of [...(watchers ?? [])]) {
+    watcher(code);
+  }
+}
+
+function unwatched(): void {
+  // Nothing was watched.
 }
 
 /** An issuer and a kind have no blanks, so no two triples give one key. */

@@ -1,0 +1,145 @@
+import type { Revocations } from '../cache/revocations.js';
+import { asRefusal, RequestRefused } from '../errors.js';
+import type { TokenClaims } from '../token-claims.js';
+import { hashOf, identityOf } from '../token-identity.js';
+import { type NodeRequest, readBearerToken } from './bearer-token.js';
+import { onRequestEnd } from './request-end.js';
+
+/**
+ * Milliseconds that a timer runs at most. Timers run by the monotonic clock, and tokens expire by the wall clock, which may be
+ * set forward. Node's own limit is 2^31 - 1.
+ */
+const MAX_TIMER = 60_000;
+
+/** Makes the `AbortSignal` of a request when it is asked for. */
+export class RequestSignals {
+  readonly #revocations: Revocations;
+  /** Milliseconds. */
+  readonly #clockTolerance: number;
+  readonly #ofRequests = new WeakMap<NodeRequest, OpenRequest>();
+  readonly #open = new Set<OpenRequest>();
+  #isClosed = false;
+
+  /** @param clockTolerance seconds by which the clocks of the authorization server and of this process may differ */
+  constructor(revocations: Revocations, clockTolerance: number) {
+    this.#revocations = revocations;
+    this.#clockTolerance = clockTolerance * 1000;
+  }
+
+  /**
+   * Returns the signal of a request, which is one and the same on each call.
+   *
+   * @param since the turn of `Revocations` when the request began: of revocations from before the check knew
+   */
+  of(req: NodeRequest, token: TokenClaims, since: number): AbortSignal {
+    const known = this.#ofRequests.get(req);
+    if (known !== undefined) {
+      return known.signal;
+    }
+    const request = new OpenRequest(() => this.#open.delete(request));
+    this.#ofRequests.set(req, request);
+    this.#open.add(request);
+    request.endWith(req);
+    this.#watch(request, req, token, since);
+    return request.signal;
+  }
+
+  /** What the authorization server said later of the token of a request counts too, if the request has a signal. */
+  follow(req: NodeRequest, token: TokenClaims, since: number): void {
+    const request = this.#ofRequests.get(req);
+    if (request !== undefined) {
+      this.#watch(request, req, token, since);
+    }
+  }
+
+  /** Removes all timers and watchers. No signal fires from now on, but for a token that expired or was revoked by now. */
+  close(): void {
+    this.#isClosed = true;
+    for (const request of [...this.#open]) {
+      request.end();
+    }
+  }
+
+  #watch(request: OpenRequest, req: NodeRequest, token: TokenClaims, since: number): void {
+    try {
+      const text = readBearerToken(req, undefined);
+      const watched = { token, hash: hashOf(text), identity: identityOf(text) };
+      request.endOn(
+        this.#revocations.watch(watched, since, (code) => request.abort(new RequestRefused(code))),
+      );
+      if (token.expiresAt !== undefined) {
+        request.expireAt(token.expiresAt * 1000 + this.#clockTolerance);
+      }
+    } catch (thrown) {
+      // The header was changed meanwhile, so that no revocation can be matched.
+      request.abort(asRefusal(thrown));
+    }
+    if (this.#isClosed) {
+      request.end();
+    }
+  }
+}
+
+/** A request that has a signal, until it ends. */
+class OpenRequest {
+  readonly #controller = new AbortController();
+  readonly #onEnd: () => void;
+  readonly #ends: (() => void)[] = [];
+  #isEnded = false;
+  #expiresAt = Number.POSITIVE_INFINITY;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(onEnd: () => void) {
+    this.#onEnd = onEnd;
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  endWith(req: NodeRequest): void {
+    this.endOn(onRequestEnd(req, () => this.end()));
+  }
+
+  /** Calls `release` when the request ends, or now if it has ended. */
+  endOn(release: () => void): void {
+    if (this.#isEnded) {
+      release();
+    } else {
+      this.#ends.push(release);
+    }
+  }
+
+  /** Milliseconds since the epoch. Of several moments the earliest counts. */
+  expireAt(moment: number): void {
+    this.#expiresAt = Math.min(moment, this.#expiresAt);
+    this.#expireInTime();
+  }
+
+  abort(reason: RequestRefused): void {
+    this.end();
+    this.#controller.abort(reason);
+  }
+
+  /** From now on the signal stays as it is. */
+  end(): void {
+    if (!this.#isEnded) {
+      this.#isEnded = true;
+      clearTimeout(this.#timer);
+      for (const release of this.#ends.splice(0)) {
+        release();
+      }
+      this.#onEnd();
+    }
+  }
+
+  #expireInTime(): void {
+    clearTimeout(this.#timer);
+    const left = this.#expiresAt - Date.now();
+    if (left <= 0) {
+      this.abort(new RequestRefused('token_expired'));
+    } else if (!this.#isEnded) {
+      this.#timer = setTimeout(() => this.#expireInTime(), Math.min(left, MAX_TIMER)).unref();
+    }
+  }
+}
