@@ -113,7 +113,7 @@ describe('the signal of a request', () => {
     ],
   ];
 
-  it.each(revocations)('answers a revocation %s', async (_, revocation, expected) => {
+  it.each(revocations)('fires or stays silent at a revocation: %s', async (_, revocation, expected) => {
     const { signal } = await granted(server, request().req);
     expect(reasonOf(signal)).toBe('silent');
     await server.revoke(revocation());
@@ -121,7 +121,7 @@ describe('the signal of a request', () => {
   });
 
   it.each(revocations)(
-    'is aborted at its first access if it comes after a revocation %s',
+    'is aborted or silent at its first access after a revocation: %s',
     async (_, revocation, expected) => {
       const authorization = await granted(server, request().req);
       await server.revoke(revocation());

@@ -116,8 +116,8 @@ function overKoa(pki: Pki, options: koaMtls.ResourceServerOptions, upstream: str
 function acceptWebSockets(server: Server, resourceServer: expressMtls.ResourceServer): void {
   const sockets = new WebSocketServer({ noServer: true });
   server.on('upgrade', async (req: IncomingMessage, socket: Duplex, head: Buffer) => {
-    socket.on('error', () => socket.destroy());
     try {
+      socket.on('error', () => socket.destroy());
       const granted = await resourceServer.authorize(req);
       const auth = await resourceServer.require(req, granted, expressMtls.everyScope(['accounts:read']));
       sockets.handleUpgrade(req, socket, head, (webSocket) => {
@@ -135,7 +135,7 @@ function acceptWebSockets(server: Server, resourceServer: expressMtls.ResourceSe
     } catch (thrown) {
       const { status, headers, body } = resourceServer.answer(thrown);
       const res = new ServerResponse(req);
-      res.assignSocket(socket as never);
+      res.assignSocket(req.socket);
       res.writeHead(status, { ...headers, Connection: 'close' }).end(body, () => socket.destroy());
     }
   });

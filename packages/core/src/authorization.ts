@@ -73,9 +73,14 @@ export class Authorization {
    * response is finished or the connection is closed, and after `close()` of the resource server.
    *
    * @example
-   * const { signal } = req.auth;
-   * signal.addEventListener('abort', () => res.end());
-   * const upstream = await fetch(url, { signal });
+   * app.get('/events', (req, res) => {
+   *   const { signal } = req.auth;
+   *   res.writeHead(200, { 'Content-Type': 'text/event-stream' }).write('data: hello\n\n');
+   *   signal.addEventListener('abort', () => res.end());
+   *   if (signal.aborted) {
+   *     res.end();
+   *   }
+   * });
    */
   get signal(): AbortSignal {
     return this.#server.of(this.#request, this.#token, this.#since);
