@@ -110,7 +110,7 @@ it('10,000 requests on connections that stay open', async () => {
   expect(socket.listenerCount('close')).toBe(listeners);
   await expectNothingLeft();
   agent.destroy();
-});
+}, 120_000);
 
 it('requests in a pipeline on one connection', async () => {
   const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
