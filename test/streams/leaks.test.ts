@@ -2,7 +2,12 @@
 import { channel } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { Agent, createServer, get, type IncomingMessage, type Server } from 'node:http';
-import { connect, createServer as createHttp2Server, type Http2Server } from 'node:http2';
+import {
+  type ClientHttp2Session,
+  connect,
+  createServer as createHttp2Server,
+  type Http2Server,
+} from 'node:http2';
 import { type AddressInfo, connect as connectTcp, type Socket } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -23,11 +28,14 @@ const collectGarbage: () => void = runInNewContext('gc');
 const headers = { authorization: 'Bearer tok-1' };
 const finished = channel('http.server.response.finish');
 const { watch } = Revocations.prototype;
+/** A busy machine collects garbage late. */
+const patience = { timeout: 20_000 };
 let kit: TestKit;
 let resourceServer: ResourceServer;
 let signals: WeakRef<AbortSignal>[];
 let watching: number;
 let server: Server | Http2Server | undefined;
+const sessions: ClientHttp2Session[] = [];
 
 beforeAll(async () => {
   kit = await createTestKit();
@@ -50,6 +58,9 @@ beforeEach(() => {
 afterEach(async () => {
   vi.restoreAllMocks();
   Revocations.prototype.watch = watch;
+  for (const session of sessions.splice(0)) {
+    session.destroy();
+  }
   if (server !== undefined) {
     await close(server as Server);
     server = undefined;
@@ -73,10 +84,10 @@ async function held(): Promise<number> {
 }
 
 async function expectNothingLeft(): Promise<void> {
-  await vi.waitFor(() =>
-    expect({ watching, listens: finished.hasSubscribers }).toEqual({ watching: 0, listens: false }),
-  );
-  await vi.waitFor(async () => expect(await held()).toBe(0));
+  const nothing = { watching: 0, listens: false };
+  const counted = (): object => ({ watching, listens: finished.hasSubscribers });
+  await vi.waitFor(() => expect(counted()).toEqual(nothing), patience);
+  await vi.waitFor(async () => expect(await held()).toBe(0), patience);
 }
 
 async function serveHttp(onRequest: (req: IncomingMessage) => void = () => undefined): Promise<number> {
@@ -121,7 +132,7 @@ it('requests in a pipeline on one connection', async () => {
   socket.setEncoding('utf8').on('data', (more: string) => {
     text += more;
   });
-  await vi.waitFor(() => expect(text.split('HTTP/1.1 200 OK')).toHaveLength(51));
+  await vi.waitFor(() => expect(text.split('HTTP/1.1 200 OK')).toHaveLength(51), patience);
   expect(warned.mock.calls.filter(([warning]) => String(warning).includes('MaxListeners'))).toEqual([]);
   await expectNothingLeft();
   socket.destroy();
@@ -132,7 +143,7 @@ it('requests whose client goes before the response', async () => {
   const port = await listen(server);
   const sent = get({ host: '127.0.0.1', port, headers });
   sent.on('error', () => undefined);
-  await vi.waitFor(() => expect(watching).toBe(1));
+  await vi.waitFor(() => expect(watching).toBe(1), patience);
   sent.destroy();
   await expectNothingLeft();
 });
@@ -162,6 +173,7 @@ it('requests of HTTP/2, each when its stream is closed', async () => {
   await listen(server);
   const { port } = server.address() as AddressInfo;
   const session = connect(`http://127.0.0.1:${port}`);
+  sessions.push(session);
   await Promise.all(
     Array.from({ length: 50 }, async () => {
       const stream = session.request({ ':path': '/', ...headers });
@@ -170,7 +182,6 @@ it('requests of HTTP/2, each when its stream is closed', async () => {
   );
   expect(signals).toHaveLength(50);
   await expectNothingLeft();
-  session.destroy();
 });
 
 describe('a signal that fired or went with close()', () => {
