@@ -90,6 +90,16 @@ describe('a breaker that tells clients apart', () => {
     expect(await attempt('alice home', 'answered')).toBe('1 s');
   });
 
+  it('gives no longer rest than an interval where one client may have caused all failures', async () => {
+    const { attempt } = breakerOf();
+    for (let index = 0; index < 60; index += 1) {
+      expect(await attempt(`cert-${index} office`, { restFor: 10 })).toBe('tried');
+    }
+    expect(await attempt('alice home', 'answered')).toBe('1 s');
+    seconds += 1.1;
+    expect(await attempt('alice home', 'answered')).toBe('tried');
+  });
+
   it('leaves the next probe to a client that has not failed, and takes one that failed an interval later', async () => {
     const { attempt, fail } = breakerOf();
     await fail('thief-1', 'thief-2', 'thief-3');

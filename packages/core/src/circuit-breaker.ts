@@ -163,6 +163,10 @@ export class CircuitBreaker {
       row.failures += 1;
       row.nextAttempt = nextAttempt;
     }
+    if (this.#clients < this.#rules.failures) {
+      // One client may have caused all of it: the others wait no longer than they must.
+      this.#all.nextAttempt = performance.now() + this.#rules.probeInterval * 1000;
+    }
     if (this.#openRows(source).length > 0) {
       this.#show(true);
     }
