@@ -195,7 +195,7 @@ describeReal('redis-server', 'with Redis', () => {
       }
     });
     endsByRevocation(framework, (of) => ({
-      revocations: { log: redisLog(clients[of] ?? expect.fail(), name), secret },
+      revocations: { log: redisLog(clients[of] ?? expect.fail(), { name }), secret },
     }));
   });
 });
