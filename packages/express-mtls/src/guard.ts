@@ -93,18 +93,34 @@ export function send(res: Response, server: ResourceServer, thrown: unknown): vo
   write(res, server.answer(thrown));
 }
 
+/**
+ * Sends an answer. A package may have sent the head meanwhile, or have wrapped `writeHead()` or `end()` by something that throws. No
+ * caller waits for the answer, so that an error would end the process: a plain 503 is tried then, and after that the connection ends.
+ */
 export function write(res: Response, { status, headers, body }: Answer): void {
-  if (!res.headersSent) {
-    // Not chained: packages that wrap writeHead() return nothing from it.
-    try {
+  if (res.headersSent) {
+    return;
+  }
+  const isSent =
+    isDone(() => {
+      // Not chained: packages that wrap writeHead() return nothing from it.
       res.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) });
-    } catch {
-      // A package may have sent the head meanwhile or wrapped writeHead(). No caller waits for the answer, so that an error would
-      // end the process.
+      res.end(body);
+    }) ||
+    isDone(() => {
       res.writeHead(503, { 'Content-Length': 0 });
       res.end();
-      return;
-    }
-    res.end(body);
+    });
+  if (!isSent) {
+    isDone(() => res.destroy());
+  }
+}
+
+function isDone(work: () => void): boolean {
+  try {
+    work();
+    return true;
+  } catch {
+    return false;
   }
 }
