@@ -309,7 +309,7 @@ export function fapiHeaders(options?: FapiHeadersOptions): RequestHandler {
  *
  * @example
  * const guard = mtlsBound({ issuer, audience, tokens: jwtAccessTokens() });
- * app.post('/signals', sharedSignals(guard, { transmitter: issuer, audience, authorizationHeader })).use(guard);
+ * app.post('/signals', sharedSignals(guard, { transmitter: issuer, audience, authorizationHeader: secret })).use(guard);
  */
 export function sharedSignals(
   guard: Pick<MtlsBound, 'resourceServer'>,

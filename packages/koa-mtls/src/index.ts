@@ -298,7 +298,7 @@ export function fapiHeaders(options?: FapiHeadersOptions): Middleware<FapiState>
  *
  * @example
  * const guard = mtlsBound({ issuer, audience, tokens: jwtAccessTokens() });
- * router.post('/signals', sharedSignals(guard, { transmitter: issuer, audience, authorizationHeader }));
+ * router.post('/signals', sharedSignals(guard, { transmitter: issuer, audience, authorizationHeader: secret }));
  */
 export function sharedSignals(
   guard: Pick<MtlsBound, 'resourceServer'>,
