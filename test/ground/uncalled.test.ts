@@ -104,6 +104,7 @@ describe.each(apps)('%s', (_framework, library, start) => {
       'requirePsd2Role',
       'requireScopes',
       'revocationEndpoint',
+      'sharedSignals',
     ]);
   });
 

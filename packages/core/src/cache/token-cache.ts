@@ -101,7 +101,7 @@ export class TokenCache {
     this.#inactive = new LRUCache({ max: INACTIVE_MAX_ENTRIES });
   }
 
-  /** The answer that is known; undefined where somebody has to be asked. */
+  /** The answer that is known; undefined where the authorization server has to be asked. */
   known(token: string, asked: Asked): TokenAnswer | undefined {
     const hash = hashOf(token);
     const key = hash + asked.id;

@@ -41,7 +41,7 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
   authorization_server_invalid_answer:
     'detail says what; introspection({ badRequestMeansInactive: true }) for a 400',
   authorization_server_not_asked: 'mend why it failed before; http.maxInFlight, http.maxQueued',
-  revocations_unknown: 'mend Redis; revocations.unheard',
+  revocations_unknown: 'see why Redis does not answer; revocations.unheard',
   revocation_not_spread: 'mend Redis, and revoke again',
   shutting_down: 'the client asks another process; take it out of the load balancer before close()',
   authorization_server_refused_credentials:
