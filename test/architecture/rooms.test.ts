@@ -24,6 +24,7 @@ const open = new Set([
   'observe/events.ts',
   'circuit-breaker.ts',
   'asker.ts',
+  'authorization-server/shown-error.ts',
   'token-identity.ts',
   'interaction.ts',
   'authorization.ts',

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { type Asker, askedBy } from './asker.js';
 import { Authorization } from './authorization.js';
 import { type Authority, chooserAmong, createAuthority } from './authorization-server/authorities.js';
+import { shownTrouble } from './cache/bounded-wait.js';
 import { RevocationFeed } from './cache/revocation-feed.js';
 import { LogFeed } from './cache/revocation-log.js';
 import {
@@ -305,7 +306,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       await log?.publish(notice);
       await feed?.publish(notice, settings.cache.maxAge + settings.cache.staleIfError);
     } catch (error) {
-      const detail = `revocations.${log ? 'log' : 'channel'}: ${(error as Error).message}; it holds in this process`;
+      const detail = `revocations.${log ? 'log' : 'channel'}: ${shownTrouble(error)}; it holds in this process`;
       throw new RequestRefused('revocation_not_spread', { detail, cause: error });
     }
   }

@@ -5,6 +5,7 @@ import { createSecureContext } from 'node:tls';
 import { ConfigurationError, RequestRefused } from '../errors.js';
 import { problemReporter, type ReportProblem } from '../observe/events.js';
 import { OptionReader, text } from '../option-rules.js';
+import { shownError } from './shown-error.js';
 
 /** A certificate of ours and its key, both in PEM. */
 export interface CertificateAndKey {
@@ -92,12 +93,18 @@ function fromFiles(path: string, certFile: string, keyFile: string): ClientIdent
   };
 }
 
+/** The error of the system would quote a key that stands in place of its path. */
+function whyUnread(error: unknown): string {
+  const { code } = error as NodeJS.ErrnoException;
+  return typeof code === 'string' && /^\w{1,60}$/.test(code) ? code : shownError(error);
+}
+
 function atStart(path: string, certFile: string, keyFile: string): CertificateAndKey {
   let read: CertificateAndKey | undefined;
   try {
     read = pair(readFileSync(certFile), readFileSync(keyFile));
   } catch (error) {
-    throw new ConfigurationError(path, `the files can not be read: ${(error as Error).message}`);
+    throw new ConfigurationError(path, `the files can not be read: ${whyUnread(error)}`);
   }
   if (read === undefined) {
     throw new ConfigurationError(
@@ -138,10 +145,7 @@ async function readPair(
       `${certFile} and ${keyFile} are no whole certificate chain and its key; the ones read before are still used`,
     );
   } catch (error) {
-    report(
-      'own_certificate_unreadable',
-      `our own certificate can not be read anew: ${(error as Error).message}`,
-    );
+    report('own_certificate_unreadable', `our own certificate can not be read anew: ${whyUnread(error)}`);
   }
   return undefined;
 }

@@ -1,5 +1,5 @@
 import type { ReportProblem } from '../observe/events.js';
-import { within } from './bounded-wait.js';
+import { shownTrouble, within } from './bounded-wait.js';
 import { Pulse } from './pulse.js';
 import type { RevocationNotice, Revocations } from './revocations.js';
 import { createSeal, type Seal } from './sealing.js';
@@ -122,7 +122,7 @@ export class RevocationFeed {
       });
       await this.#restore();
     } catch (error) {
-      this.#lose(`the channel of revocations can not be joined: ${(error as Error).message}`);
+      this.#lose(`the channel of revocations can not be joined: ${shownTrouble(error)}`);
       this.#retryLater();
     }
   }

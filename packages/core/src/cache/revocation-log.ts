@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import pLimit from 'p-limit';
 import type { ReportProblem } from '../observe/events.js';
-import { within } from './bounded-wait.js';
+import { StoreTrouble, shownTrouble, within } from './bounded-wait.js';
 import type { RevocationNotice, Revocations } from './revocations.js';
 import { createSeal, type Seal } from './sealing.js';
 
@@ -186,19 +186,19 @@ export class LogFeed {
       try {
         await this.#readOn();
       } catch (error) {
-        await this.#lose(error as Error);
+        await this.#lose(error);
       }
     }
   }
 
-  async #lose(error: Error): Promise<void> {
+  async #lose(error: unknown): Promise<void> {
     if (this.#closing.signal.aborted) {
       return;
     }
     this.#isOwnDoubtful = true;
     if (!this.#isLost) {
       this.#isLost = true;
-      this.#report('revocations_lost', `the log of revocations can not be read: ${error.message}`);
+      this.#report('revocations_lost', `the log of revocations can not be read: ${shownTrouble(error)}`);
     }
     await this.#pause();
   }
@@ -260,7 +260,7 @@ export class LogFeed {
     }
     const named = this.#opened<LogName>(NAME_SEAL, name);
     if (named === undefined) {
-      throw new Error('its name was not sealed with our secret');
+      throw new StoreTrouble('its name was not sealed with our secret');
     }
     if (this.#hasLostEntries) {
       // A process that starts must not take it for complete, until it is.
@@ -338,7 +338,7 @@ export class LogFeed {
         this.#isUnwritable = true;
         this.#report(
           'revocations_unwritten',
-          `the log of revocations can not be written: ${(error as Error).message}`,
+          `the log of revocations can not be written: ${shownTrouble(error)}`,
         );
       }
       await this.#pause();
