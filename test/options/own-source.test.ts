@@ -115,6 +115,18 @@ describe.each(frameworks)('%s', (framework) => {
     expect(handled()).toBe(1);
   });
 
+  it.each([
+    ['confirmation', { cnf: { 'x5t#S256': 'another' } }],
+    ['expiresAt', { exp: 1 }],
+    ['notBefore', { nbf: 9_999_999_999 }],
+    ['tokenType', { token_type: 'N_A' }],
+    ['subject', { sub: 'alice' }],
+  ])('claims whose member %s is missing are answered with 503', async (name, claims) => {
+    const { request, handled } = get({ [name]: undefined, claims });
+    await request.expect(503);
+    expect(handled()).toBe(0);
+  });
+
   it.each(wrongTypes)('%s: %o is answered with 503', async (name, value) => {
     const { request, handled } = get({ [name]: value });
     await request.expect(503);

@@ -91,6 +91,13 @@ export function checkedAnswer(answer: unknown): TokenAnswer {
   const { subject, clientId, scopes, issuer, audience, tokenType, expiresAt, notBefore, issuedAt } =
     answer as Partial<TokenClaims>;
   const { confirmation, claims } = answer as Partial<TokenClaims>;
+  requireWhatClaimsSay(claims, {
+    sub: subject,
+    exp: expiresAt,
+    nbf: notBefore,
+    token_type: tokenType,
+    cnf: confirmation,
+  });
   return Object.freeze({
     subject: checked('subject', subject, optionalString),
     clientId: checked('clientId', clientId, optionalString),
@@ -106,6 +113,16 @@ export function checkedAnswer(answer: unknown): TokenAnswer {
     confirmation: copyOfJson('confirmation', confirmation),
     claims: checked('claims', copyOfJson('claims', claims), isRecord),
   } satisfies TokenClaims);
+}
+
+/** A source that forgets a member would have the token pass without the check of what it says. */
+function requireWhatClaimsSay(claims: unknown, members: Readonly<Record<string, unknown>>): void {
+  for (const [claim, member] of Object.entries(members)) {
+    const isSaid = typeof claims === 'object' && claims !== null && Object.hasOwn(claims, claim);
+    if (isSaid && member === undefined) {
+      throw new TypeError(`the token source returned TokenClaims without the member for the claim ${claim}`);
+    }
+  }
 }
 
 function checked<T>(name: keyof TokenClaims, value: unknown, is: (value: unknown) => value is T): T {
