@@ -72,6 +72,12 @@ const hooks: Record<string, (answer: (right: unknown) => unknown) => Hooked> = {
     const issuers = [{ issuer, clientId, clientSecret }] as never;
     return { options: { ...options, issuers, selectIssuer: (() => answer(issuer)) as never } };
   },
+  'floodGuard.exempt': (answer) => ({
+    options: { ...throughProxy(), floodGuard: { exempt: (() => answer(true)) as never } },
+  }),
+  'floodGuard.address': (answer) => ({
+    options: { ...throughProxy(), floodGuard: { address: (() => answer('192.0.2.1')) as never } },
+  }),
   'requireCertificateSubject()': (answer) => ({
     options: throughProxy(),
     policy: certificateSubject({ CN: (() => answer('alice')) as never }),

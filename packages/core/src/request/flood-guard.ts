@@ -2,6 +2,7 @@ import ipaddr from 'ipaddr.js';
 import { LRUCache } from 'lru-cache';
 import { RequestRefused } from '../errors.js';
 import type { TokenAnswer } from '../token-claims.js';
+import { isPromised } from '../unwaited.js';
 import type { NodeRequest } from './bearer-token.js';
 
 /** How many questions without an active token one source may have the authorization server asked. */
@@ -93,10 +94,10 @@ export class FloodGuard {
   /** The sources of a request; none for one that is exempt. */
   sourceOf(req: NodeRequest, thumbprint: string | undefined): Source {
     const { address, exempt } = this.#rules;
-    if (exempt?.(req) === true) {
+    if (atOnce('exempt', exempt?.(req)) === true) {
       return [];
     }
-    return [thumbprint, networkOf(address?.(req))].filter((name) => name !== undefined);
+    return [thumbprint, networkOf(addressIn(address?.(req)))].filter((name) => name !== undefined);
   }
 
   /**
@@ -218,6 +219,24 @@ export class FloodGuard {
   get #perSecond(): number {
     return this.#rules.maxInactive / this.#rules.window;
   }
+}
+
+/** Returns what a function of the user returned. Throws for a promise, which would count as no answer. */
+function atOnce(option: string, returned: unknown): unknown {
+  if (isPromised(returned)) {
+    throw new TypeError(
+      `the option floodGuard.${option} returned a promise; it must return its value at once`,
+    );
+  }
+  return returned;
+}
+
+function addressIn(returned: unknown): string | undefined {
+  const address = atOnce('address', returned);
+  if (address !== undefined && typeof address !== 'string') {
+    throw new TypeError('the option floodGuard.address returned neither a string nor undefined');
+  }
+  return address;
 }
 
 async function knownOr(recall: Lookups['recall'], refusal: RequestRefused): Promise<TokenAnswer> {
