@@ -33,7 +33,7 @@ const options = (): ResourceServerOptions => ({
   http: { ca: pki.ca.cert, maxInFlight: 24, timeout: 60 },
 });
 
-async function status(api: TestApi, token: string, identity: Identity): Promise<number> {
+async function status(api: TestApi, token: string, identity?: Identity): Promise<number> {
   const response = await call(pki, api, '/', identity).auth(token, { type: 'bearer' });
   return response.status;
 }
@@ -44,6 +44,15 @@ const refusals: [string, Behaviour][] = [
   ['502', answer(502, '')],
   ['no answer: the connection is closed', (_req, res) => res.destroy()],
 ];
+
+/** Who sends made-up tokens: a client without certificate has to be let as far as the token. */
+const senders: [string, () => Identity | undefined, Partial<ResourceServerOptions>][] = [
+  ['a client', () => pki.alice, {}],
+  ['a client without certificate', () => undefined, { binding: 'when-bound' }],
+];
+const cases = senders.flatMap(([who, sender, changes]) =>
+  refusals.map(([what, refuse]) => ({ who, sender, changes, what, refuse })),
+);
 
 describe.each(frameworks)('%s', (framework) => {
   it('a client whose tokens get no answer takes no place from others', async () => {
@@ -58,7 +67,7 @@ describe.each(frameworks)('%s', (framework) => {
     const api = await startApi(framework, pki, options());
     try {
       const madeUp = Array.from({ length: 60 }, (_, index) => status(api, `bad-${index}`, pki.alice));
-      await vi.waitFor(() => expect(held.length).toBeGreaterThan(0));
+      await vi.waitFor(() => expect(held.length).toBeGreaterThan(0), 20_000);
       for (let turn = 0; turn < 20; turn += 1) {
         expect(await status(api, `bob-${turn}`, pki.bob)).toBe(200);
       }
@@ -73,29 +82,48 @@ describe.each(frameworks)('%s', (framework) => {
     }
   });
 
-  it.each(refusals)(
-    '%s: a client whose tokens are answered so shuts out itself alone',
-    async (_what, refuse) => {
+  it.each(cases)(
+    '$what: $who whose tokens are answered so shuts out itself alone',
+    async ({ sender, changes, refuse }) => {
       server.introspection = (req, res, body) => {
         const isBobs = new URLSearchParams(body).get('token')?.startsWith('bob') === true;
         const behave = isBobs ? answer(200, goodClaims(server.issuer, pki.bob.thumbprint)) : refuse;
         behave(req, res, body);
       };
-      const api = await startApi(framework, pki, options());
+      const api = await startApi(framework, pki, { ...options(), ...changes });
       try {
         for (let turn = 0; turn < 20; turn += 1) {
           const madeUp = Array.from({ length: 10 }, (_, index) =>
-            status(api, `bad-${turn}-${index}`, pki.alice),
+            status(api, `bad-${turn}-${index}`, sender()),
           );
           expect(new Set(await Promise.all(madeUp))).toEqual(new Set([503]));
           expect(await status(api, `bob-${turn}`, pki.bob)).toBe(200);
         }
-        const ofAlice = server.requests.filter(({ body }) => body.includes('bad-'));
-        // Her allowance is 100, and a connection that broke is tried twice.
-        expect(ofAlice.length).toBeLessThanOrEqual(210);
+        const aboutMadeUp = server.requests.filter(({ body }) => body.includes('bad-'));
+        // The allowance is 100, and a connection that broke is tried twice.
+        expect(aboutMadeUp.length).toBeLessThanOrEqual(210);
       } finally {
         await api.close();
       }
     },
   );
+
+  it('clients without certificate and address share one allowance; a client with a certificate has its own', async () => {
+    server.introspection = (req, res, body) => {
+      const isBobs = body.includes('bob');
+      answer(200, isBobs ? goodClaims(server.issuer, pki.bob.thumbprint) : { active: false })(req, res, body);
+    };
+    const api = await startApi(framework, pki, { ...options(), binding: 'when-bound' });
+    try {
+      const statuses: number[] = [];
+      for (let turn = 0; turn < 150; turn += 1) {
+        statuses.push(await status(api, `bad-${turn}`));
+      }
+      expect(statuses.slice(0, 100)).toEqual(Array(100).fill(401));
+      expect(statuses).toContain(429);
+      expect(await status(api, 'bob', pki.bob)).toBe(200);
+    } finally {
+      await api.close();
+    }
+  });
 });

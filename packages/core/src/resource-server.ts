@@ -29,7 +29,7 @@ import {
 import { type ResourceServerOptions, resolveSettings } from './options.js';
 import type { RoutePolicy } from './policy/route-policy.js';
 import { type NodeRequest, readBearerToken } from './request/bearer-token.js';
-import { FloodGuard } from './request/flood-guard.js';
+import { FloodGuard, NAMELESS } from './request/flood-guard.js';
 import { RequestSignals } from './request/request-signals.js';
 import { mustClose, readRevocationRequest } from './request/revocation-request.js';
 import { type Answer, refusalAnswer } from './response/challenge.js';
@@ -112,6 +112,10 @@ const bindingsNotEnforced = {
     "binding: 'when-bound' accepts tokens that are bound to no certificate; set binding to 'required' when every client's are bound",
 } as const;
 
+const clientsIndistinct =
+  'clients without certificate share one allowance of unknown tokens, as floodGuard.address names no address for them; ' +
+  'set it to a function from the request to the address of the client';
+
 const audienceNotEnforced =
   "MTLS_BOUND_AUDIENCE is 'server-enforced': tokens for other APIs are accepted unless the authorization server refuses " +
   "them; name this API's identifier, or set audience: 'server-enforced' in code";
@@ -169,6 +173,9 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const notEnforced = settings.binding === 'required' ? undefined : bindingsNotEnforced[settings.binding];
   if (notEnforced !== undefined) {
     report('binding_not_enforced', notEnforced);
+    if (settings.floodGuard !== undefined && settings.floodGuard.address === undefined) {
+      report('clients_indistinct', clientsIndistinct);
+    }
   }
 
   /** Learns about a token at the expense of the client that sends it, which may have used up its allowance. */
@@ -199,8 +206,8 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     thumbprint: string | undefined,
     counted = floodGuard?.sourceOf(req, thumbprint) ?? [],
   ): Asker {
-    const source = counted.length === 0 && thumbprint !== undefined ? [thumbprint] : counted;
-    return { interactionId: interactionOf(req), source };
+    const uncounted = thumbprint === undefined ? NAMELESS : [thumbprint];
+    return { interactionId: interactionOf(req), source: counted.length === 0 ? uncounted : counted };
   }
 
   /** What is under way is waited for; nothing new is asked. */

@@ -19,6 +19,9 @@ export interface FloodRules {
 /** Where a request comes from, as far as it is counted: its certificate, its address. */
 export type Source = readonly string[];
 
+/** The one source of all requests that have neither certificate nor address. No certificate or address is spelled so. */
+export const NAMELESS: Source = Object.freeze(['without certificate and address']);
+
 /** Two ways to learn about a token. */
 export interface Lookups {
   /** Asks the authorization server where no cache knows the token. */
@@ -91,13 +94,14 @@ export class FloodGuard {
     this.#rules = rules;
   }
 
-  /** The sources of a request; none for one that is exempt. */
+  /** The sources of a request; none for one that is exempt. Clients without certificate and address are counted as one. */
   sourceOf(req: NodeRequest, thumbprint: string | undefined): Source {
     const { address, exempt } = this.#rules;
     if (atOnce('exempt', exempt?.(req)) === true) {
       return [];
     }
-    return [thumbprint, networkOf(addressIn(address?.(req)))].filter((name) => name !== undefined);
+    const names = [thumbprint, networkOf(addressIn(address?.(req)))].filter((name) => name !== undefined);
+    return names.length === 0 ? NAMELESS : names;
   }
 
   /**
