@@ -22,6 +22,7 @@ const open = new Set([
   'option-rules.ts',
   'token-claims.ts',
   'observe/events.ts',
+  'observe/hearing.ts',
   'circuit-breaker.ts',
   'asker.ts',
   'authorization-server/shown-error.ts',

@@ -116,6 +116,7 @@ const takesNothing = [
   'MtlsBoundError',
   'RequestRefused',
   'activeToken',
+  'hearingStates',
   'interactionHeader',
   'observeByOpenTelemetry',
   'psd2Roles',

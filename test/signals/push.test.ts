@@ -1,6 +1,6 @@
 import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto';
 import { createServer } from 'node:https';
-import { jwtAccessTokens, type ProblemEvent, type SignalEvent } from '@mtls-bound/core';
+import { jwtAccessTokens, type ProblemEvent, type RevocationEvent, type SignalEvent } from '@mtls-bound/core';
 import express from 'express';
 import * as expressMtls from 'express-mtls';
 import { SignJWT } from 'jose';
@@ -26,6 +26,7 @@ const sessionRevoked = `${caep}session-revoked`;
 let pki: Pki;
 let transmitter: FaultyServer;
 const signals = recordedEvents<SignalEvent>('mtls-bound:signal');
+const revocations = recordedEvents<RevocationEvent>('mtls-bound:revocation');
 const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
 
 const jwks = answer(200, {
@@ -169,6 +170,7 @@ describe.each(frameworks)('%s', (framework) => {
     expect(signals).toEqual([
       { transmitter: iss(), types: [sessionRevoked], outcome: 'revoked', error: undefined },
     ]);
+    expect(revocations).toMatchObject([{ issuer: iss(), origin: 'signal' }]);
   });
 
   it.each<[string, () => object]>([

@@ -119,6 +119,12 @@ export type {
   RefusedEvent,
   SignalEvent,
 } from './observe/events.js';
+export {
+  type HearingEvent,
+  type HearingState,
+  hearingStates,
+  type RevocationEvent,
+} from './observe/hearing.js';
 export { type Logger, observeByLog, redactedPaths } from './observe/log.js';
 export {
   observeByPrometheus,

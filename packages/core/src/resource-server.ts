@@ -26,6 +26,7 @@ import {
   publishCache,
   publishRefused,
 } from './observe/events.js';
+import { publishRevocation, type RevocationEvent } from './observe/hearing.js';
 import { type ResourceServerOptions, resolveSettings } from './options.js';
 import type { RoutePolicy } from './policy/route-policy.js';
 import { type NodeRequest, readBearerToken } from './request/bearer-token.js';
@@ -71,8 +72,10 @@ export interface ResourceServer {
    * Revokes a token, or every token of a subject, client or certificate: from now on here, and in every process once they
    * heard of it over `revocations.channel`. The one token is refused. Of the others an opaque token is asked about anew, a JWT
    * that was issued before is refused. Throws `TypeError` for anything else; rejects when the others may not have been told, while it holds here.
+   *
+   * @param origin where metrics and events say that it comes from: `signal`; for each other value it is `revoke`
    */
-  revoke(revocation: Revocation): Promise<void>;
+  revoke(revocation: Revocation, origin?: unknown): Promise<void>;
   /**
    * Answers a revocation request (RFC 7009 §2.1) of who was let in with `authorization`, which must grant `scope`. Never
    * rejects.
@@ -305,10 +308,11 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     throw refusal;
   }
 
-  async function revoke(given: Revocation): Promise<void> {
+  async function revoke(given: Revocation, origin: RevocationEvent['origin']): Promise<void> {
     const revocation = withoutToken(checkedRevocation(given, [...byIssuer.keys()]));
     const notice = { revocation, at: Date.now(), id: randomUUID() };
     revocations.add(notice);
+    publishRevocation(revocation, origin);
     try {
       await log?.publish(notice);
       await feed?.publish(notice, settings.cache.maxAge + settings.cache.staleIfError);
@@ -402,7 +406,9 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
         : decided(req, authorization, outcome, () => fresh);
     },
 
-    revoke,
+    async revoke(revocation: Revocation, origin?: unknown) {
+      await revoke(revocation, origin === 'signal' ? 'signal' : 'revoke');
+    },
 
     async acceptRevocation(req: NodeRequest, authorization: unknown, scope: RoutePolicy, body?: unknown) {
       try {
@@ -410,7 +416,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
         try {
           const revocation = (await readRevocationRequest(req, body)) as Revocation;
           // `sub`, `client_id` and certificates of other issuers are not for this one's clients to revoke.
-          await revoke(limitedTo(issuer, revocation));
+          await revoke(limitedTo(issuer, revocation), 'endpoint');
         } catch (thrown) {
           return refuse(thrown, certificate, req);
         }

@@ -155,7 +155,7 @@ export function createSignalReceiver(
     const revocations = subjects.flatMap((one) => one.revocations);
     await Promise.all(
       revocations.map(({ kind, value, issuer: of }) =>
-        server?.revoke({ [kind]: value, issuer: of } as unknown as Revocation),
+        server?.revoke({ [kind]: value, issuer: of } as unknown as Revocation, 'signal'),
       ),
     );
     if (subjects.some(({ isComplete }) => !isComplete)) {

@@ -1,4 +1,5 @@
 import type { ReportProblem } from '../observe/events.js';
+import { type HearingListing, listHearing, publishRevocation } from '../observe/hearing.js';
 import { shownTrouble, within } from './bounded-wait.js';
 import { Pulse } from './pulse.js';
 import type { RevocationNotice, Revocations } from './revocations.js';
@@ -63,6 +64,11 @@ export class RevocationFeed {
   #pulse: Pulse | undefined;
   readonly #silence: number;
   readonly #closing = new AbortController();
+  readonly #listing: HearingListing;
+  /** Since when the channel is not listened to, by the monotonic clock; undefined while it is. */
+  #lostAt: number | undefined = performance.now();
+  /** When the last message came, by the monotonic clock. */
+  #heardAt: number | undefined;
 
   constructor(
     { channel, secrets, maxAgeWhileLost }: FeedRules,
@@ -77,6 +83,13 @@ export class RevocationFeed {
     this.#shared = shared;
     this.#report = report;
     this.#silence = Math.max(maxAgeWhileLost, SHORTEST_SILENCE) * 1000;
+    this.#listing = listHearing(() => ({
+      from: 'channel',
+      state: this.#lostAt === undefined ? 'heard' : 'unheard',
+      position: undefined,
+      lag: this.#lostAt === undefined ? 0 : secondsSince(this.#lostAt),
+      heartbeatAge: this.#heardAt === undefined ? undefined : secondsSince(this.#heardAt),
+    }));
     revocations.lost();
     void this.#subscribe();
   }
@@ -93,6 +106,7 @@ export class RevocationFeed {
 
   async close(): Promise<void> {
     this.#closing.abort();
+    this.#listing.end();
     clearTimeout(this.#retry);
     this.#pulse?.stop();
     // Revocations are not heard from now on.
@@ -146,7 +160,9 @@ export class RevocationFeed {
 
   #lose(why: string): void {
     this.#losses += 1;
+    this.#lostAt ??= performance.now();
     this.#revocations.lost();
+    this.#listing.show();
     if (!this.#isClosed()) {
       this.#report(
         'revocations_lost',
@@ -161,6 +177,7 @@ export class RevocationFeed {
    */
   async #restore(): Promise<void> {
     if (this.#hasJoined) {
+      this.#isBack();
       this.#revocations.restored();
       this.#report('revocations_heard', 'the channel of revocations is back');
       return;
@@ -170,8 +187,14 @@ export class RevocationFeed {
     const last = await this.#lastRevocation();
     // The channel was lost while the store was asked: only its return ends that.
     if (losses === this.#losses) {
+      this.#isBack();
       this.#revocations.joined(last === 'unknown' ? Date.now() : (last ?? 0));
     }
+  }
+
+  #isBack(): void {
+    this.#lostAt = undefined;
+    this.#listing.show();
   }
 
   async #lastRevocation(): Promise<number | undefined | 'unknown'> {
@@ -183,6 +206,7 @@ export class RevocationFeed {
       const text = seal.open(NAME, message);
       if (text !== undefined) {
         this.#pulse?.heard();
+        this.#heardAt = performance.now();
         if (text !== ALIVE) {
           this.#hearNotice(JSON.parse(text) as RevocationNotice);
         }
@@ -204,6 +228,12 @@ export class RevocationFeed {
       return;
     }
     // It may come from a process whose clock is behind.
-    this.#revocations.add({ ...notice, at: Math.max(notice.at, now) });
+    if (this.#revocations.add({ ...notice, at: Math.max(notice.at, now) })) {
+      publishRevocation(notice.revocation, 'channel');
+    }
   }
+}
+
+function secondsSince(moment: number): number {
+  return (performance.now() - moment) / 1000;
 }

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import pLimit from 'p-limit';
 import type { ReportProblem } from '../observe/events.js';
+import { type HearingListing, listHearing, publishRevocation } from '../observe/hearing.js';
 import { StoreTrouble, shownTrouble, within } from './bounded-wait.js';
 import type { RevocationNotice, Revocations } from './revocations.js';
 import { createSeal, type Seal } from './sealing.js';
@@ -153,6 +154,9 @@ export class LogFeed {
   /** Whether what this process wrote lately may be lost, and has to be written again. */
   #isOwnDoubtful = false;
   #beat: NodeJS.Timeout | undefined;
+  readonly #listing: HearingListing;
+  /** When the log was last read to its end, or this process began, by the monotonic clock. */
+  #currentAt = performance.now();
 
   constructor(rules: LogRules, revocations: Revocations, report: ReportProblem) {
     const [first = '', ...others] = rules.secrets;
@@ -160,6 +164,14 @@ export class LogFeed {
     this.#seals = [createSeal(first, ENTRY_SEAL), ...others.map((secret) => createSeal(secret, ENTRY_SEAL))];
     this.#revocations = revocations;
     this.#report = report;
+    this.#listing = listHearing(() => ({
+      from: 'log',
+      state: this.#hasJoined && !this.#isLost ? 'heard' : 'unheard',
+      position: this.#position,
+      lag: (performance.now() - this.#currentAt) / 1000,
+      // The clock of the writer may be ahead.
+      heartbeatAge: this.#newestAt === 0 ? undefined : Math.max(0, Date.now() - this.#newestAt) / 1000,
+    }));
     this.#ended = this.#run();
   }
 
@@ -175,6 +187,7 @@ export class LogFeed {
 
   async close(): Promise<void> {
     this.#closing.abort();
+    this.#listing.end();
     clearTimeout(this.#beat);
     this.#revocations.lost();
     const ended = this.#ended.then(() => this.#rules.log.close?.());
@@ -198,6 +211,7 @@ export class LogFeed {
     this.#isOwnDoubtful = true;
     if (!this.#isLost) {
       this.#isLost = true;
+      this.#listing.show();
       this.#report('revocations_lost', `the log of revocations can not be read: ${shownTrouble(error)}`);
     }
     await this.#pause();
@@ -330,6 +344,8 @@ export class LogFeed {
       this.#isLost = false;
       this.#report('revocations_heard', 'the log of revocations is read again');
     }
+    this.#currentAt = sentAt;
+    this.#listing.show();
     try {
       await this.#writeWhatLacks();
       this.#isUnwritable = false;
@@ -477,7 +493,9 @@ export class LogFeed {
     if (notice !== undefined) {
       // What comes just now was revoked just now, also by a process whose clock is behind.
       const revokedAt = this.#isCatchingUp || this.#isLost ? notice.at : Math.max(notice.at, Date.now());
-      this.#revocations.add({ ...notice, at: revokedAt }, position);
+      if (this.#revocations.add({ ...notice, at: revokedAt }, position)) {
+        publishRevocation(notice.revocation, 'log');
+      }
     }
   }
 

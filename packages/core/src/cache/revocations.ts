@@ -177,18 +177,18 @@ export class Revocations {
   }
 
   /**
-   * Records a revocation, from now on.
+   * Records a revocation, from now on. Returns whether this act of revoking was not recorded before.
    *
    * @param position where it stands in the log, if it was read there
    */
-  add({ revocation, at, id }: RevocationNotice, position?: string): void {
+  add({ revocation, at, id }: RevocationNotice, position?: string): boolean {
     const key = recordKey(revocation);
     const known = this.#records.get(key);
     this.#added += 1;
     if (known !== undefined && known.id === id) {
       // Our own, or one that was written down again.
       this.#records.set(key, { ...known, position: laterOf(known.position, position) });
-      return;
+      return false;
     }
     // One of its own that the log does not have yet stays so until it is read there, whatever else is read.
     const unwritten = known !== undefined && known.position === undefined ? known : undefined;
@@ -202,6 +202,7 @@ export class Revocations {
       position: unwritten === undefined ? position : undefined,
     });
     wake(this.#watchersOf.get(key), 'token_inactive');
+    return true;
   }
 
   /**

@@ -32,8 +32,9 @@ export const redactedPaths: readonly string[] = Object.freeze([
 ]);
 
 /**
- * Logs refusals (info; a 503 is a warning), what `binding: 'report'` let in (warning), an authorization server's rests (warning) and
- * problems (error). No line holds a token, a secret or a claim but `client_id` and thumbprints. Gives what ends it.
+ * Logs refusals (info; a 503 is a warning), what `binding: 'report'` let in (warning), an authorization server's rests (warning),
+ * Security Event Tokens (info; one that revoked nothing it should have is a warning), revocations that this process was asked for
+ * (info), whether those of other processes are heard (info; a warning if not) and problems (error). No line holds a token, a secret or a claim but `client_id` and thumbprints. Gives what ends it.
  *
  * @example
  * observeByLog(pino({ redact: [...redactedPaths, 'req.headers["x-proxy-secret"]'] }));
@@ -51,9 +52,30 @@ export function observeByLog(logger: Logger): () => void {
         { issuer, state },
         state === 'open' ? 'authorization server given a rest' : 'authorization server answers again',
       ),
+    signal: ({ transmitter, types, outcome, error }) =>
+      logger[unactedOutcomes.has(outcome) ? 'warn' : 'info'](
+        { transmitter, types, outcome, error },
+        'security event token received',
+      ),
+    revocation: ({ kind, issuer, origin }) => {
+      // The process that was asked for it logs it, or each process would.
+      if (origin !== 'channel' && origin !== 'log') {
+        logger.info({ kind, issuer, origin }, 'tokens revoked');
+      }
+    },
+    hearing: ({ from, state, position }) =>
+      logger[state === 'heard' ? 'info' : 'warn'](
+        { from, state, position },
+        state === 'heard'
+          ? 'revocations of other processes are heard'
+          : 'revocations of other processes may be missed',
+      ),
     problem: ({ code, message }) => logger.error({ code }, message),
   });
 }
+
+/** The outcomes of a Security Event Token that revoked nothing though it may have to. */
+const unactedOutcomes: ReadonlySet<string> = new Set(['not_revoked', 'refused', 'failed']);
 
 function fieldsOf({ refusal, thumbprint, interactionId, explanation }: RefusedEvent): object {
   const { code, status, detail } = refusal;

@@ -1,12 +1,14 @@
-import { metrics, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import { metrics, type ObservableResult, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import { hearingTotals } from './hearing-totals.js';
 import { durationBuckets, observe } from './subscription.js';
 
 const name = '@mtls-bound/core';
 
 /**
  * Metrics and spans by OpenTelemetry's API, of whatever SDK the program has set up before. Counters
- * `mtls_bound.requests`, `mtls_bound.cache.lookups`, `mtls_bound.problems`, the up-down counter `mtls_bound.breaker.open` and the histogram
- * `mtls_bound.introspection.duration`, in seconds. Each question to an authorization server is a span of the kind CLIENT,
+ * `mtls_bound.requests`, `mtls_bound.cache.lookups`, `mtls_bound.signals`, `mtls_bound.revocations` and `mtls_bound.problems`, the
+ * up-down counter `mtls_bound.breaker.open`, the gauges `mtls_bound.revocations.unheard`, `mtls_bound.revocations.lag` and
+ * `mtls_bound.revocations.heartbeat_age`, and the histogram `mtls_bound.introspection.duration`, in seconds. Each question to an authorization server is a span of the kind CLIENT,
  * child of the request's, with the attributes `server.address` and, where it failed, `error.type`. Gives what ends it.
  *
  * @example
@@ -35,12 +37,36 @@ export function observeByOpenTelemetry(): () => void {
     // The SDK's own are made for milliseconds.
     advice: { explicitBucketBoundaries: [...durationBuckets] },
   });
+  const signals = meter.createCounter('mtls_bound.signals', {
+    description: 'Security Event Tokens received, by outcome',
+  });
+  const revocations = meter.createCounter('mtls_bound.revocations', {
+    description: 'Revocations that this process took note of',
+  });
+  const endGauges = [
+    hearingGauge('unheard', {
+      description: 'Resource servers that may miss revocations of other processes now',
+      unit: '{server}',
+    }),
+    hearingGauge('lag', { description: 'How far behind the revocations of other processes', unit: 's' }),
+    hearingGauge('heartbeatAge', {
+      description: 'Since the newest entry of the log was written, or a message came over the channel',
+      unit: 's',
+    }),
+  ];
   const opened = new Map<string, number>();
   const end = observe({
     admitted: () => requests.add(1, { outcome: 'admitted' }),
     refused: ({ refusal }) => requests.add(1, { outcome: 'refused', code: refusal.code }),
     reported: ({ refusal }) => requests.add(1, { outcome: 'reported', code: refusal.code }),
     cache: ({ result }) => lookups.add(1, { result }),
+    signal: ({ transmitter, outcome, error }) =>
+      signals.add(1, {
+        'server.address': new URL(transmitter).hostname,
+        outcome,
+        ...(error !== undefined && { 'error.type': error }),
+      }),
+    revocation: ({ kind, origin }) => revocations.add(1, { kind, origin }),
     problem: ({ code }) => problems.add(1, { code }),
     breaker: ({ issuer, state }) => {
       const change = state === 'open' ? 1 : -1;
@@ -68,8 +94,29 @@ export function observeByOpenTelemetry(): () => void {
   });
   return () => {
     end();
+    for (const endGauge of endGauges) {
+      endGauge();
+    }
     for (const [issuer, count] of opened) {
       open.add(-count, { issuer });
     }
   };
+}
+
+/** A gauge that is read when metrics are collected: an age is no event. Returns a function that ends it. */
+function hearingGauge(
+  of: 'unheard' | 'lag' | 'heartbeatAge',
+  about: { readonly description: string; readonly unit: string },
+): () => void {
+  const suffix = of === 'heartbeatAge' ? 'heartbeat_age' : of;
+  const gauge = metrics.getMeter(name).createObservableGauge(`mtls_bound.revocations.${suffix}`, about);
+  const read = (result: ObservableResult): void => {
+    for (const { from, ...totals } of hearingTotals()) {
+      if (totals[of] !== undefined) {
+        result.observe(totals[of], { from });
+      }
+    }
+  };
+  gauge.addCallback(read);
+  return () => gauge.removeCallback(read);
 }

@@ -1,11 +1,14 @@
 import { requireMethods } from '../option-rules.js';
+import { hearingTotals } from './hearing-totals.js';
 import { durationBuckets, observe } from './subscription.js';
 
 /** What we use of prom-client: give the module itself. */
 export interface PrometheusClient<Registry extends PrometheusRegistry> {
   readonly register: Registry;
   readonly Counter: new (options: Metric<Registry>) => { inc(labels: Labels): void };
-  readonly Gauge: new (options: Metric<Registry>) => { set(labels: Labels, value: number): void };
+  readonly Gauge: new (
+    options: Metric<Registry> & { collect?: () => void },
+  ) => { set(labels: Labels, value: number): void; reset(): void };
   readonly Histogram: new (
     options: Metric<Registry> & { buckets: number[] },
   ) => { observe(labels: Labels, value: number): void };
@@ -27,8 +30,10 @@ interface Metric<Registry> {
 
 /**
  * Counts and times everything by prom-client: `mtls_bound_requests_total`, `mtls_bound_cache_lookups_total`,
- * `mtls_bound_introspection_duration_seconds`, `mtls_bound_breaker_open`, `mtls_bound_problems_total`. Labels are codes and
- * issuers, never anything of a request. Gives what ends it and takes the metrics out of the registry.
+ * `mtls_bound_introspection_duration_seconds`, `mtls_bound_breaker_open`, `mtls_bound_signals_total`,
+ * `mtls_bound_revocations_total`, `mtls_bound_revocations_unheard`, `mtls_bound_revocations_lag_seconds`,
+ * `mtls_bound_revocations_heartbeat_age_seconds`, `mtls_bound_problems_total`. Labels are codes, issuers and transmitters, never
+ * anything of a request. Gives what ends it and takes the metrics out of the registry.
  *
  * @param registry the registry to use; by default prom-client's own
  * @example
@@ -58,12 +63,41 @@ export function observeByPrometheus<Registry extends PrometheusRegistry>(
     ...metric('introspection_duration_seconds', 'Questions to an authorization server', 'issuer', 'outcome'),
     buckets: [...durationBuckets],
   });
+  const signals = new Counter(
+    metric('signals_total', 'Security Event Tokens received, by outcome', 'transmitter', 'outcome', 'error'),
+  );
+  const revocations = new Counter(
+    metric('revocations_total', 'Revocations that this process took note of', 'kind', 'origin'),
+  );
+  /** Read when metrics are collected: an age is no event. */
+  const hearingGauge = (name: string, help: string, of: 'unheard' | 'lag' | 'heartbeatAge'): void => {
+    const gauge = new Gauge({
+      ...metric(`revocations_${name}`, help, 'from'),
+      collect() {
+        gauge.reset();
+        for (const { from, ...totals } of hearingTotals()) {
+          if (totals[of] !== undefined) {
+            gauge.set({ from }, totals[of]);
+          }
+        }
+      },
+    });
+  };
+  hearingGauge('unheard', 'Resource servers that may miss revocations of other processes now', 'unheard');
+  hearingGauge('lag_seconds', 'How far behind the revocations of other processes', 'lag');
+  hearingGauge(
+    'heartbeat_age_seconds',
+    'Since the newest entry of the log was written, or a message came over the channel',
+    'heartbeatAge',
+  );
   const opened = new Map<string, number>();
   const end = observe({
     admitted: () => requests.inc({ outcome: 'admitted', code: '' }),
     refused: ({ refusal }) => requests.inc({ outcome: 'refused', code: refusal.code }),
     reported: ({ refusal }) => requests.inc({ outcome: 'reported', code: refusal.code }),
     cache: ({ result }) => lookups.inc({ result }),
+    signal: ({ transmitter, outcome, error = '' }) => signals.inc({ transmitter, outcome, error }),
+    revocation: ({ kind, origin }) => revocations.inc({ kind, origin }),
     problem: ({ code }) => problems.inc({ code }),
     breaker: ({ issuer, state }) => {
       // Several resource servers, and several endpoints, may share an issuer.

@@ -11,6 +11,7 @@ import {
   type RefusedEvent,
   type SignalEvent,
 } from './events.js';
+import { type HearingEvent, hearingStates, type RevocationEvent } from './hearing.js';
 
 /**
  * The functions of an observer, by what they hear of. One that throws, or returns a promise that rejects, harms no request: the
@@ -32,6 +33,13 @@ export interface Observer {
   readonly breaker?: (event: BreakerEvent) => void;
   /** A Security Event Token was received. */
   readonly signal?: (event: SignalEvent) => void;
+  /** This process has taken note of a revocation. */
+  readonly revocation?: (event: RevocationEvent) => void;
+  /**
+   * A resource server begins to hear the revocations of other processes, or may miss them from now on. Called at once with the state
+   * of each resource server that has a channel or a log when the observer begins.
+   */
+  readonly hearing?: (event: HearingEvent) => void;
   /** An operator must mend something. */
   readonly problem?: (event: ProblemEvent) => void;
   /**
@@ -48,7 +56,17 @@ export const durationBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 
 const functionOrNothing = functionLike<(...args: never[]) => unknown>('a function');
 
-const channels = ['admitted', 'refused', 'reported', 'cache', 'breaker', 'signal', 'problem'] as const;
+const channels = [
+  'admitted',
+  'refused',
+  'reported',
+  'cache',
+  'breaker',
+  'signal',
+  'revocation',
+  'hearing',
+  'problem',
+] as const;
 
 /** Subscribes to every channel that the observer has a function for; gives what ends it. */
 export function observe(observer: Observer): () => void {
@@ -68,6 +86,11 @@ export function observe(observer: Observer): () => void {
   const tellBreaker = breaker && harmless('breaker', breaker);
   for (const event of openBreakerEvents()) {
     tellBreaker?.(event);
+  }
+  const hearing = given.optional('hearing', functionOrNothing) as Observer['hearing'];
+  const tellHearing = hearing && harmless('hearing', hearing);
+  for (const { from, state, position } of tellHearing === undefined ? [] : hearingStates()) {
+    tellHearing?.({ from, state, position });
   }
   return introspection === undefined ? all(ends) : all([...ends, traced(introspection)]);
 }
