@@ -104,8 +104,8 @@ export interface HttpOptions {
   /**
    * Makes the agent for connections, for a way through an HTTP proxy; not next to `fetch`. Gets `{ keepAlive, timeout, ca,
    * cert, key }`, what the connection to the authorization server must trust and show. Is called again when our own certificate has changed, and must
-   * return a new agent then. `close()` closes no connection of such an agent. `HTTPS_PROXY` in the environment is not used. Default: Node's
-   * `https.Agent` with these options.
+   * return a new agent then. Neither this function nor `createConnection()` of the agent may be asynchronous. `close()` closes no
+   * connection of such an agent. `HTTPS_PROXY` in the environment is not used. Default: Node's `https.Agent` with these options.
    */
   readonly agent?: AgentFactory;
   /**

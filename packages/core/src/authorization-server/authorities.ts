@@ -1,6 +1,6 @@
 import type { AuthorizationServer } from 'oauth4webapi';
 import type { Asked } from '../cache/token-cache.js';
-import { RequestRefused } from '../errors.js';
+import { ConfigurationError, RequestRefused } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 import type { ClaimRules } from '../policy/claims.js';
 import type { NodeRequest } from '../request/bearer-token.js';
@@ -96,6 +96,13 @@ const MAX_QUESTIONS = 4;
 
 /** Every token is decided in a time that is known: a source of the user's own may never settle. */
 function boundedReader(read: TokenReader, timeout: number): TokenReader {
+  // Both are said: a promise has no function in it, and its rejection would end the process.
+  if (isPromised(read) || typeof read !== 'function') {
+    throw new ConfigurationError(
+      'tokens',
+      'it returned no function; accepted is one that returns a function',
+    );
+  }
   const { introspect } = read;
   const bounded = (ask: (token: string) => Promise<TokenAnswer>) => (token: string) =>
     withDeadline(MAX_QUESTIONS * timeout, (signal) =>

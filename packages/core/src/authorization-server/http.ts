@@ -1,7 +1,9 @@
 import type { SecureContextOptions } from 'node:tls';
+import { types } from 'node:util';
 import fetch, { FetchError } from 'node-fetch';
 import { RequestRefused } from '../errors.js';
 import { shownUrl } from '../shown-url.js';
+import { isPromised } from '../unwaited.js';
 import type { CertificateAndKey, ClientIdentity } from './client-identity.js';
 import { untilAborted, withDeadline } from './deadline.js';
 import { type AgentFactory, createPool, type Pool, type WatchedAgent } from './pool.js';
@@ -91,7 +93,7 @@ function sentByNodeFetch(pool: Pool, maxResponseSize: number, identity?: ClientI
       size: maxResponseSize,
       signal,
     }).catch((error: unknown) => {
-      throw unlessStale(error, url, connection, signal.aborted);
+      throw connection.trouble() ?? unlessStale(error, url, connection, signal.aborted);
     });
     return new Response(await answer.arrayBuffer(), { status: answer.status, headers: [...answer.headers] });
   };
@@ -119,9 +121,29 @@ function sentBy(userFetch: typeof globalThis.fetch, maxResponseSize: number): Se
   return (url, { method, headers, body = null }, signal) =>
     untilAborted(signal, async () => {
       const answer = await callFetch(userFetch, url, { method, headers, body, redirect: 'manual', signal });
-      const read = await readBody(answer.body, maxResponseSize, signal);
-      return new Response(read, { status: answer.status, headers: answer.headers });
+      const { status, headers: answered, body: answeredBody } = answer;
+      ignoreErrorsOf(answeredBody);
+      refusePromises(url, { status, headers: answered, body: answeredBody });
+      const read = await readBody(answeredBody, maxResponseSize, signal);
+      return new Response(read, { status, headers: answered });
     });
+}
+
+/** A stream of Node that fails where it is not read would end the process. */
+function ignoreErrorsOf(body: unknown): void {
+  const stream = body as { on?: unknown } | null | undefined;
+  if (typeof stream?.on === 'function') {
+    stream.on('error', () => undefined);
+  }
+}
+
+/** Throws if a member is a promise. The rejection of each is handled. */
+function refusePromises(url: string, members: Readonly<Record<string, unknown>>): void {
+  const [name] = Object.keys(members).filter((member) => isPromised(members[member]));
+  if (name !== undefined) {
+    const detail = `http.fetch gave an answer from ${shownUrl(url)} whose ${name} is a promise`;
+    throw new RequestRefused('authorization_server_invalid_answer', { detail });
+  }
 }
 
 async function callFetch(
@@ -146,6 +168,9 @@ async function readBody(
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of body ?? []) {
+    if (isPromised(chunk) || !types.isUint8Array(chunk)) {
+      throw new TypeError('a chunk of the body is no Uint8Array');
+    }
     size += chunk.length;
     if (size > maxSize) {
       throw new BodyTooLarge();

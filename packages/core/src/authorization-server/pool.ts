@@ -1,7 +1,9 @@
 import type { ClientRequest } from 'node:http';
 import { Agent } from 'node:https';
 import type { SecureContextOptions } from 'node:tls';
+import { types } from 'node:util';
 import { ConfigurationError, RequestRefused } from '../errors.js';
+import { isPromised } from '../unwaited.js';
 import type { CertificateAndKey } from './client-identity.js';
 import { shownError } from './shown-error.js';
 
@@ -42,6 +44,8 @@ export interface Pool {
 /** An agent for one exchange. */
 export interface WatchedAgent {
   readonly agent: Agent;
+  /** What the agent itself threw or rejected with in the exchange. */
+  readonly trouble: () => RequestRefused | undefined;
   /** Whether the exchange got a connection that an earlier exchange had used. */
   readonly wasReused: () => boolean;
   /**
@@ -59,10 +63,11 @@ export function createPool(ca: ConnectionOptions['ca'], makeByUser: AgentFactory
   const make: AgentFactory = makeByUser ?? ((options) => new Agent({ ...options, ...verified }));
   const options = { keepAlive: true, timeout: IDLE_TIME, ca } as const;
   let current = { identity: undefined as CertificateAndKey | undefined, agent: make(options) };
-  if (!isAgent(current.agent)) {
+  const fault = faultOf(current.agent);
+  if (fault !== undefined) {
     throw new ConfigurationError(
       'http.agent',
-      'it returned no agent; accepted is a function that returns one',
+      `it returned ${fault}; accepted is a function that returns an agent`,
     );
   }
   const dropOwn = (agent: Agent): void => {
@@ -84,8 +89,20 @@ export function createPool(ca: ConnectionOptions['ca'], makeByUser: AgentFactory
   };
 }
 
-function isAgent(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && 'addRequest' in value;
+/**
+ * Returns what `http.agent` returned in place of an agent, or `undefined` for an agent. Node does not wait for promises of an agent's
+ * methods, so that a rejection would end the process.
+ */
+function faultOf(value: unknown): string | undefined {
+  if (isPromised(value)) {
+    return 'a promise';
+  }
+  if (typeof value !== 'object' || value === null || !('addRequest' in value)) {
+    return 'no agent';
+  }
+  const agent = value as Record<string, unknown>;
+  const name = ['createConnection', 'getName'].find((method) => types.isAsyncFunction(agent[method]));
+  return name && `an agent whose ${name}() is asynchronous`;
 }
 
 function renewed(make: AgentFactory, options: ConnectionOptions): Agent {
@@ -95,8 +112,9 @@ function renewed(make: AgentFactory, options: ConnectionOptions): Agent {
   } catch (error) {
     throw ownTrouble(`http.agent threw ${shownError(error)}`);
   }
-  if (!isAgent(agent)) {
-    throw ownTrouble('http.agent returned no agent');
+  const fault = faultOf(agent);
+  if (fault !== undefined) {
+    throw ownTrouble(`http.agent returned ${fault}`);
   }
   return agent;
 }
@@ -114,17 +132,26 @@ function watch(agent: Agent, drops: { last: number }): WatchedAgent {
   const beganAt = performance.now();
   let request: ClientRequest | undefined;
   let origin = '';
+  let trouble: RequestRefused | undefined;
   const addRequest: Requestable['addRequest'] = (given, options, ...more) => {
     request = given;
     origin = `${options.host}:${options.port}:`;
+    const fail = (error: unknown): RequestRefused => {
+      trouble = ownTrouble(`http.agent: the agent threw ${shownError(error)}`);
+      return trouble;
+    };
     try {
-      (agent as unknown as Requestable).addRequest(given, options, ...more);
+      const added: unknown = (agent as unknown as Requestable).addRequest(given, options, ...more);
+      if (isPromised(added)) {
+        Promise.resolve(added).catch((error: unknown) => endWithoutSocket(given, fail(error)));
+      }
     } catch (error) {
-      throw ownTrouble(`http.agent: the agent threw ${shownError(error)}`);
+      throw fail(error);
     }
   };
   return {
     agent: Object.create(agent, { addRequest: { value: addRequest } }) as Agent,
+    trouble: () => trouble,
     wasReused: () => request?.reusedSocket === true,
     dropIdle() {
       const isFirst = drops.last < beganAt;
@@ -133,6 +160,11 @@ function watch(agent: Agent, drops: { last: number }): WatchedAgent {
       return isFirst;
     },
   };
+}
+
+/** Ends a request as Node's own agent does where no connection can be had: `destroy()` alone waits for a connection. */
+function endWithoutSocket(request: ClientRequest, error: Error): void {
+  (request as unknown as { onSocket(socket: null, error: Error): void }).onSocket(null, error);
 }
 
 /** Without `origin`: all of them. Node names the pool of a host by `host:port:` and more. */

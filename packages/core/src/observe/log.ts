@@ -44,7 +44,7 @@ export function observeByLog(logger: Logger): () => void {
   return observe({
     refused: (event) => {
       const { status } = event.refusal;
-      logger[status === 503 ? 'warn' : 'info'](fieldsOf(event), 'request refused');
+      return logger[status === 503 ? 'warn' : 'info'](fieldsOf(event), 'request refused');
     },
     reported: (event) => logger.warn(fieldsOf(event), "let in by binding: 'report'"),
     breaker: ({ issuer, state }) =>
