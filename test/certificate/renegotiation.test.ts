@@ -1,39 +1,28 @@
-// TLS 1.2 lets a client renegotiate with another certificate: the one of the present handshake counts.
-import { constants, X509Certificate } from 'node:crypto';
+// TLS 1.2 lets either side begin another handshake: requests that are read after that are refused.
+import { constants } from 'node:crypto';
+import type { ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { SecureContextOptions, TLSSocket, TlsOptions } from 'node:tls';
+import type { RefusedEvent } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
-import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createApi, frameworks, mutualTls, serve, type TestApi } from '../support/apis.js';
 import { openConnection } from '../support/calls.js';
-import { createPki, type Identity, type Pki } from '../support/pki.js';
+import { createPki, type Pki } from '../support/pki.js';
+import { recordedEvents } from '../support/recorded-events.js';
 
 let pki: Pki;
 let kit: TestKit;
+const refused = recordedEvents<RefusedEvent>('mtls-bound:refused');
 beforeAll(async () => {
   [pki, kit] = await Promise.all([createPki(), createTestKit()]);
 });
 
-const tokenOf = (identity: Identity) =>
-  kit.boundToken({ claims: { cnf: { 'x5t#S256': identity.thumbprint } } });
-
-/** The status of a request over the connection, which stays open. */
-function status(socket: TLSSocket, token: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    let answer = '';
-    const hear = (chunk: Buffer) => {
-      answer += chunk;
-      const [head, body] = answer.split('\r\n\r\n');
-      const length = /content-length: (\d+)/i.exec(head ?? '')?.[1];
-      if (body !== undefined && (length === undefined || Buffer.byteLength(body) >= Number(length))) {
-        socket.off('data', hear);
-        resolve(Number(answer.split(' ')[1]));
-      }
-    };
-    socket.on('data', hear).once('error', reject);
-    socket.write(`GET / HTTP/1.1\r\nHost: api.example.com\r\nAuthorization: Bearer ${token}\r\n\r\n`);
-  });
-}
+const head = (path: string, lines = '') => `GET ${path} HTTP/1.1\r\nHost: api.example.com\r\n${lines}\r\n`;
+const withToken = () => {
+  const token = kit.boundToken({ claims: { cnf: { 'x5t#S256': pki.aliceEc.thumbprint } } });
+  return head('/', `Authorization: Bearer ${token}\r\n`);
+};
 
 /** Makes another handshake on the connection. */
 function renegotiate(socket: TLSSocket, options: { requestCert?: boolean } = {}): Promise<void> {
@@ -46,52 +35,107 @@ function renegotiate(socket: TLSSocket, options: { requestCert?: boolean } = {})
 
 describe.each(frameworks)('%s: over TLS 1.2', (framework) => {
   let api: TestApi;
+  let client: TLSSocket;
   let served: TLSSocket;
+  let slow: ServerResponse | undefined;
+  let statuses: string[];
 
-  async function start(tls: SecureContextOptions & TlsOptions): Promise<void> {
+  async function start(
+    tls: SecureContextOptions & TlsOptions,
+    onConnection: (socket: TLSSocket) => void = () => undefined,
+  ): Promise<void> {
     const { certificate: _, ...options } = kit.options;
     const { listener, handled } = createApi(framework, options);
-    const server = createServer({ ...mutualTls(pki), maxVersion: 'TLSv1.2', ...tls }, listener);
+    const server = createServer({ ...mutualTls(pki), maxVersion: 'TLSv1.2', ...tls }, (req, res) => {
+      if (req.url === '/slow') {
+        slow = res;
+      } else if (req.url === '/big') {
+        res.end('x'.repeat(100_000));
+      } else {
+        listener(req, res);
+      }
+    });
     server.on('secureConnection', (socket) => {
       served = socket;
+      onConnection(socket);
     });
     api = await serve(server, handled);
+    client = await openConnection(pki, api, pki.aliceEc, { maxVersion: 'TLSv1.2' });
+    statuses = [];
+    client.setEncoding('latin1').on('data', (text: string) => {
+      statuses.push(...Array.from(text.matchAll(/HTTP\/1\.1 (\d+)/g), ([, status]) => String(status)));
+    });
+    await vi.waitFor(() => expect(served).toBeDefined());
   }
-  afterEach(() => api?.close());
-
-  it('after a renegotiation the present certificate counts, and the first one no more', async () => {
-    await start({});
-    const [alices, bobs] = [tokenOf(pki.aliceEc), tokenOf(pki.selfSignedEc)];
-    const socket = await openConnection(pki, api, pki.aliceEc, { maxVersion: 'TLSv1.2' });
-    try {
-      expect([await status(socket, alices), await status(socket, bobs)]).toEqual([200, 401]);
-      // No client of Node's shows another certificate in the second handshake: what the server reads of it stands in for that.
-      served.getPeerX509Certificate = () => new X509Certificate(pki.selfSignedEc.der);
-      expect([await status(socket, alices), await status(socket, bobs)]).toEqual([200, 401]);
-      await renegotiate(socket);
-      expect([await status(socket, alices), await status(socket, bobs)]).toEqual([401, 200]);
-      served.getPeerX509Certificate = () => undefined;
-      await renegotiate(socket);
-      expect([await status(socket, alices), await status(socket, bobs)]).toEqual([401, 401]);
-    } finally {
-      socket.destroy();
-    }
+  afterEach(async () => {
+    client?.destroy();
+    await api?.close();
   });
 
-  it('a certificate that the server asks for by renegotiation counts from then on', async () => {
+  async function answered(expected: readonly string[]): Promise<void> {
+    await vi.waitFor(() => expect(statuses).toHaveLength(expected.length), { timeout: 5_000 });
+    expect(statuses).toEqual(expected);
+  }
+
+  it('requests after a renegotiation are refused, and the refusal says what to do', async () => {
+    await start({});
+    client.write(withToken());
+    await answered(['200']);
+    await renegotiate(client);
+    client.write(withToken());
+    await answered(['200', '400']);
+    client.write(withToken());
+    await answered(['200', '400', '400']);
+    expect(api.handled()).toBe(1);
+    expect(refused.map(({ refusal }) => refusal.message)).toEqual(
+      Array(2).fill(
+        expect.stringMatching(/^tls_unsuitable: another TLS 1.2 handshake .*SSL_OP_NO_RENEGOTIATION/),
+      ),
+    );
+  });
+
+  it('a certificate that the server asks for by renegotiation does not count', async () => {
     // Otherwise the second handshake resumes the session of the first, which has no certificate.
     await start({
       requestCert: false,
       secureOptions: constants.SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION,
     });
-    const alices = tokenOf(pki.aliceEc);
-    const socket = await openConnection(pki, api, pki.aliceEc, { maxVersion: 'TLSv1.2' });
-    try {
-      expect(await status(socket, alices)).toBe(401);
-      await renegotiate(served, { requestCert: true });
-      expect(await status(socket, alices)).toBe(200);
-    } finally {
-      socket.destroy();
-    }
+    client.write(withToken());
+    await answered(['401']);
+    await renegotiate(served, { requestCert: true });
+    expect(served.getPeerX509Certificate()?.raw.equals(pki.aliceEc.der)).toBe(true);
+    client.write(withToken());
+    await answered(['401', '400']);
+    expect(api.handled()).toBe(0);
+  });
+
+  // With a listener on the connection, Node keeps what it decrypts while HTTP does not read, and the TLS layer goes on.
+  describe.each<[string, () => Promise<void>, string]>([
+    ['no handshake runs meanwhile', () => Promise.resolve(), '200'],
+    ['another handshake runs meanwhile', () => renegotiate(client), '400'],
+  ])('a request whose head waits, %s', (_title, meanwhile, expected) => {
+    it('behind answers that wait for a slow one', async () => {
+      await start({}, (socket) => socket.on('data', () => undefined));
+      client.write(withToken());
+      await answered(['200']);
+      client.write(head('/slow') + head('/big') + head('/big'));
+      await vi.waitFor(() => expect(served.isPaused()).toBe(true));
+      client.write(withToken());
+      await vi.waitFor(() => expect(served.readableLength).toBeGreaterThan(0));
+      await meanwhile();
+      slow?.end();
+      await answered(['200', '200', '200', '200', expected]);
+      expect(api.handled()).toBe(expected === '200' ? 2 : 1);
+    });
+
+    it('behind an application that pauses the new connection', async () => {
+      await start({}, (socket) => socket.on('data', () => undefined).pause());
+      client.write(withToken());
+      await vi.waitFor(() => expect(served.readableLength).toBeGreaterThan(0));
+      await meanwhile();
+      served.resume();
+      await answered([expected]);
+      expect(api.handled()).toBe(expected === '200' ? 1 : 0);
+    });
   });
 });

@@ -213,9 +213,16 @@ describe('the source alone', () => {
     return req;
   };
 
+  /** What a connection over TLS 1.2 says while it has had one handshake. */
+  const firstHandshake = {
+    getProtocol: () => 'TLSv1.2',
+    getFinished: () => Buffer.from('first'),
+    _handle: { handshakes: 0 },
+  };
+
   it.each<[string, object]>([
     ['TLS 1.3', { getProtocol: () => 'TLSv1.3' }],
-    ['TLS 1.2', { getProtocol: () => 'TLSv1.2', getFinished: () => Buffer.from('the same') }],
+    ['TLS 1.2', firstHandshake],
   ])('hashes a connection once in a handshake: %s', (_title, handshake) => {
     const socket = {
       encrypted: true,
@@ -248,8 +255,7 @@ describe('the source alone', () => {
   it('over TLS 1.2 a request that Node does not announce is refused', () => {
     const socket = {
       encrypted: true,
-      getProtocol: () => 'TLSv1.2',
-      getFinished: () => Buffer.from('the same'),
+      ...firstHandshake,
       getPeerX509Certificate: () => ({ raw: pki.alice.der }),
     };
     expect(() => tlsSocket()({ socket } as never)).toThrow('tls_unsuitable');
@@ -261,8 +267,7 @@ describe('the source alone', () => {
     const source = tlsSocket();
     const req = request({
       encrypted: true,
-      getProtocol: () => 'TLSv1.2',
-      getFinished: () => Buffer.from('first'),
+      ...firstHandshake,
       getPeerX509Certificate: () => {
         throw new Error('the handle has gone');
       },
@@ -277,18 +282,36 @@ describe('the source alone', () => {
   it('over TLS 1.2 the certificate of the moment when the request began counts, whatever comes later', () => {
     const socket = {
       encrypted: true,
-      getProtocol: () => 'TLSv1.2',
-      getFinished: vi.fn(() => Buffer.from('first')),
+      ...firstHandshake,
+      _handle: { handshakes: 0 },
       getPeerX509Certificate: vi.fn(() => ({ raw: pki.alice.der })),
     };
     const source = tlsSocket();
     const req = request(socket);
-    // The client sends another certificate in a handshake that it never ends, or ends.
+    // The client sends another certificate in a handshake that it never ends.
+    socket._handle.handshakes = 1;
     socket.getPeerX509Certificate.mockReturnValue({ raw: pki.bob.der });
     expect(source(req)?.thumbprint).toBe(pki.alice.thumbprint);
-    socket.getFinished.mockReturnValue(Buffer.from('second'));
-    expect(source(req)?.thumbprint).toBe(pki.alice.thumbprint);
-    expect(source(request(socket))?.thumbprint).toBe(pki.bob.thumbprint);
+    expect(() => source(request(socket))).toThrow(/tls_unsuitable: another TLS 1.2 handshake began/);
+  });
+
+  it.each<[string, object]>([
+    ['another handshake began', { _handle: { handshakes: 1 } }],
+    ['it can not say how many handshakes it had', { _handle: {} }],
+    ['its number of handshakes is no number', { _handle: { handshakes: '0' } }],
+    ['it is closed', { _handle: null }],
+    ['it has no handle', { _handle: undefined }],
+    ['its Finished message is another one', { getFinished: () => Buffer.from('second') }],
+    ['it has no Finished message any more', { getFinished: () => null }],
+  ])('over TLS 1.2 a connection that had a certificate is refused: %s', (_title, now) => {
+    const source = tlsSocket();
+    const socket = {
+      encrypted: true,
+      ...firstHandshake,
+      getPeerX509Certificate: () => ({ raw: pki.alice.der }),
+    };
+    expect(source(request(socket))?.thumbprint).toBe(pki.alice.thumbprint);
+    expect(() => source(request(Object.assign(socket, now)))).toThrow('tls_unsuitable');
   });
 
   it.each([

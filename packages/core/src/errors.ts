@@ -53,7 +53,7 @@ const refusals = {
   },
   tls_unsuitable: {
     ...malformed,
-    description: 'The TLS version or cipher suite of the connection is not accepted here',
+    description: 'The TLS version, cipher suite or renegotiation of the connection is not accepted here',
   },
   revocation_malformed: {
     ...malformed,

@@ -17,6 +17,8 @@ export type Connection = Partial<
   > &
     Pick<Socket, 'remoteAddress' | 'destroyed'>
 > & {
+  /** Of a server's TLS connection: Node counts here the handshakes after the first one. */
+  readonly _handle?: { readonly handshakes?: unknown } | null;
   /** The server that accepted it. */
   readonly server?: { address(): unknown; readonly listening?: boolean };
 };

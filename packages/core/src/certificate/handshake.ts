@@ -1,10 +1,11 @@
 import { subscribe } from 'node:diagnostics_channel';
+import { RequestRefused } from '../errors.js';
 import type { NodeRequest } from '../request/bearer-token.js';
 import { type Connection, connectionOf } from './connection.js';
 
-// In TLS 1.2 a client may begin another handshake at any time. While it is under way, Node already gives the certificate that
-// the client has sent, though the client has not proven its key yet, and no API tells that a handshake is under way. Between
-// two handshakes alone can the head of a request arrive, so what a request needs of its connection is read at that moment.
+// In TLS 1.2 a client may begin another handshake at any time. From its first message on, Node gives the certificate that the
+// client has sent, though the client has not proven its key yet. The head of a request may wait while this happens, behind a
+// paused connection. So what a request needs is read when its head is read, and only while the connection has had one handshake.
 
 type Read<T> = (connection: Connection) => T;
 
@@ -15,13 +16,13 @@ const found = new WeakMap<object, ReadonlyMap<Read<unknown>, unknown>>();
 const REQUEST_START = 'http.server.request.start';
 
 /**
- * Reads something of a request's TLS connection: of the handshake that was the last when the request began. Call it before the
- * server takes requests. What it gives is `undefined` where that handshake can't be told: over TLS 1.2, for a request that
- * Node does not announce, such as an upgrade.
+ * Reads something of the only handshake of a request's TLS connection; `undefined` where there is no connection. Call it before
+ * the server takes requests. It throws `RequestRefused` over TLS 1.2 for a request whose head was read after another handshake of
+ * the connection began, and for a request that Node does not announce, such as an upgrade.
  */
 export function perHandshake<T>(read: Read<T>): (req: NodeRequest) => { readonly value: T } | undefined {
   const known = new WeakMap<Connection, { readonly value: T }>();
-  const readNow = perFinished(read);
+  const readNow = ofFirstHandshake(read);
   if (readers.size === 0) {
     subscribe(REQUEST_START, onRequestStart);
   }
@@ -38,8 +39,25 @@ export function perHandshake<T>(read: Read<T>): (req: NodeRequest) => { readonly
       return value;
     }
     const values = found.get(req);
-    return values?.has(readNow) === true ? { value: values.get(readNow) as T } : undefined;
+    if (values?.has(readNow) !== true) {
+      throw new RequestRefused('tls_unsuitable', { detail: whyUnknown(laterHandshakes(connection)) });
+    }
+    return { value: values.get(readNow) as T };
   };
+}
+
+function whyUnknown(later: unknown): string {
+  if (later === 0) {
+    return (
+      'over TLS 1.2, whose handshake is certain only at the start of a request that Node announces; ' +
+      "for upgrades use TLS 1.3: https.createServer({ minVersion: 'TLSv1.3', ... })"
+    );
+  }
+  return later === undefined
+    ? 'the connection does not say how many TLS 1.2 handshakes it had: it is closed, or this version of Node is not supported'
+    : 'another TLS 1.2 handshake began on the connection, so it is not certain which of them the request belongs to; ask for ' +
+        "the certificate in the first one (requestCert: true), and use TLS 1.3 (minVersion: 'TLSv1.3') or turn renegotiation off " +
+        '(secureOptions: constants.SSL_OP_NO_RENEGOTIATION)';
 }
 
 /** TLS 1.3 has no renegotiation (RFC 8446 §4.1.2), and Node ends a connection of HTTP/2 that begins one (RFC 9113 §9.2.1). */
@@ -51,7 +69,8 @@ function hasOneHandshake(req: NodeRequest, connection: Connection): boolean {
 function onRequestStart(message: unknown): void {
   try {
     const { request, socket } = message as { request: NodeRequest; socket: Connection };
-    if (socket.encrypted === true && !hasOneHandshake(request, socket)) {
+    const mayRenegotiate = socket.encrypted === true && !hasOneHandshake(request, socket);
+    if (mayRenegotiate && laterHandshakes(socket) === 0) {
       found.set(request, new Map([...readers].map((read) => [read, read(socket)])));
     }
   } catch {
@@ -59,24 +78,35 @@ function onRequestStart(message: unknown): void {
   }
 }
 
-/** Remembers what `read` gives until the Finished message of another handshake was sent. */
-function perFinished<T>(read: Read<T>): Read<T> {
+/**
+ * How many handshakes began after the first one, as Node counts them to limit renegotiation. No public API says it. `undefined`
+ * where there is no such count, as on a connection that is gone: then nothing proves that there was one handshake.
+ */
+function laterHandshakes(connection: Connection): unknown {
+  return connection._handle?.handshakes;
+}
+
+/**
+ * Remembers what `read` gives for the first handshake. Throws where the Finished message is another one or missing: so a
+ * second handshake is noticed by two signs, of which the message is in Node's public API.
+ */
+function ofFirstHandshake<T>(read: Read<T>): Read<T> {
   const known = new WeakMap<Connection, { readonly finished: Uint8Array; readonly value: T }>();
   return (connection) => {
     // `null` once the connection was destroyed, though the types say otherwise.
     const finished = connection.getFinished?.() ?? undefined;
+    if (finished === undefined) {
+      throw new Error('the connection does not say which handshake was its last');
+    }
     const remembered = known.get(connection);
-    if (
-      finished !== undefined &&
-      remembered !== undefined &&
-      Buffer.compare(finished, remembered.finished) === 0
-    ) {
-      return remembered.value;
-    }
-    const value = read(connection);
-    if (finished !== undefined) {
+    if (remembered === undefined) {
+      const value = read(connection);
       known.set(connection, { finished, value });
+      return value;
     }
-    return value;
+    if (Buffer.compare(finished, remembered.finished) !== 0) {
+      throw new Error('the connection was renegotiated');
+    }
+    return remembered.value;
   };
 }

@@ -1,4 +1,3 @@
-import { RequestRefused } from '../errors.js';
 import { problemReporter } from '../observe/events.js';
 import type { NodeRequest } from '../request/bearer-token.js';
 import { type CertificateSource, ClientCertificate } from './client-certificate.js';
@@ -21,14 +20,10 @@ function certificateIn(connection: Connection): ClientCertificate | undefined {
 // Made once, when a source of this kind is first made: a process that never makes one is not told of each request.
 let certificateOf: ReturnType<typeof perHandshake<ClientCertificate | undefined>> | undefined;
 
-const untold =
-  'over TLS 1.2, whose handshake is certain only at the start of a request that Node announces; ' +
-  "for upgrades use TLS 1.3: https.createServer({ minVersion: 'TLSv1.3', ... })";
-
 /**
  * The certificate of this very TLS connection, for servers where Node ends TLS with `requestCert: true`
- * (RFC 8705 §3). HTTP/1.1 and http2's compatibility API; a resumed session keeps its certificate. After a
- * renegotiation (TLS 1.2) the certificate of the present handshake counts. Over plain HTTP
+ * (RFC 8705 §3). HTTP/1.1 and http2's compatibility API; a resumed session keeps its certificate. A TLS 1.2
+ * connection on which another handshake began is refused from then on (`tls_unsuitable`). Over plain HTTP
  * there is none, and a warning says once what to use instead.
  */
 export function tlsSocket(): CertificateSource {
@@ -49,11 +44,7 @@ export function tlsSocket(): CertificateSource {
       );
       return undefined;
     }
-    const found = read(req);
-    if (found === undefined) {
-      throw new RequestRefused('tls_unsuitable', { detail: untold });
-    }
-    return found.value;
+    return read(req)?.value;
   };
   return Object.assign(source, { fromConnection: true, whyMissing });
 }

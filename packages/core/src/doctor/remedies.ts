@@ -10,7 +10,7 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
   credentials_in_query: 'use the header, and get a new token: that one is in logs',
   credentials_in_body: 'use the header',
   interaction_id_malformed: 'send one UUID',
-  tls_unsuitable: 'fapiTlsOptions()',
+  tls_unsuitable: 'fapiTlsOptions(); TLS 1.3',
   revocation_malformed: 'one of the parameters that revocations take, as a form by POST',
   certificate_malformed: 'mtls-doctor listen names what is wrong and the preset that fits',
   certificate_missing:
