@@ -236,7 +236,7 @@ describe('what another process knows', () => {
 
   it('is used, with a log, where that process had read the revocation before it asked', () => {
     const revocations = remembered({ from: 'log' });
-    revocations.add(noticeOf({ subject: 'alice' }), '0002');
+    revocations.add(noticeOf({ subject: 'alice' }, now - 60_000), '0002');
     revocations.hasRead('0002', performance.now());
     expect(revocations.usability(shared(revocations, 0, {}, '0001'))).toBe('ask');
     expect(revocations.usability(shared(revocations, 0, {}, undefined))).toBe('ask');

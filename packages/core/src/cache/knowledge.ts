@@ -95,8 +95,9 @@ export function usabilityOf(
     return usabilityOfToken(known, hearing, isCurrent, limits);
   }
   if (known.shared !== undefined) {
-    const isLater = known.shared.askedAt - limits.clockTolerance >= hearing.sharedSince;
-    return isCurrent && (hearing.sharedSince === 0 || isLater) ? 'use' : 'ask';
+    const since = Math.max(hearing.sharedSince, hearing.completeSince);
+    const isLater = known.shared.askedAt - limits.clockTolerance >= since;
+    return isCurrent && (since === 0 || isLater) ? 'use' : 'ask';
   }
   const isOwnRecent = now - known.since <= limits.maxAgeWhileLost;
   return known.turn >= hearing.sinceTurn && (isCurrent || isOwnRecent) ? 'use' : 'ask';
@@ -121,8 +122,10 @@ function usabilityOfToken(
 /** Whether the knowledge is from before the revocation. In doubt it is. */
 function precedes(known: Knowledge, record: RevocationRecord, clockTolerance: number): boolean {
   if (known.shared !== undefined) {
-    const { heardUpTo } = known.shared;
-    return heardUpTo === undefined || record.position === undefined || heardUpTo < record.position;
+    const { askedAt, heardUpTo } = known.shared;
+    const hasHeard = heardUpTo !== undefined && record.position !== undefined && heardUpTo >= record.position;
+    // Positions of a log that was replaced may be later than those of the log that replaced it.
+    return !hasHeard || askedAt - clockTolerance <= record.revokedAt;
   }
   if (known.turn <= record.turn) {
     return true;
