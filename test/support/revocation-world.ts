@@ -1,28 +1,43 @@
-import type { Hearing, Usability } from '../../packages/core/src/cache/knowledge.js';
+import type { Hearing } from '../../packages/core/src/cache/knowledge.js';
 import {
   type Known,
-  type Revocation,
   type RevocationNotice,
   Revocations,
   type WrittenRevocation,
 } from '../../packages/core/src/cache/revocations.js';
 import type { TokenClaims } from '../../packages/core/src/token-claims.js';
 
-/** Milliseconds. */
+/** Milliseconds, like all times here. */
 export const tolerance = 30_000;
 export const lag = 5_000;
-/** By how much a process's clock may be wrong. */
+/** By how much the clocks of processes may be wrong, as documented. */
 const skew = 5_000;
+/** How long a message of the channel is under way at most. */
+const latency = 1_000;
+/** After which a channel that brings nothing counts as lost: the silence, and the third of it between two looks. */
+const silence = lag * (4 / 3);
+/** What the channel brings from a process whose clock is further off is taken for played back. */
+const playedBack = 300_000;
 
-const issuer = 'https://as.example.com';
+const issuers = ['https://as.example.com', 'https://other.example.com'] as const;
 const subjects = ['alice', 'bob'];
 const clients = ['app', 'site'];
+const sessions = ['session-1', 'session-2'];
+const thumbprints = ['thumbprint-1', 'thumbprint-2'];
 
-/** A token, with what is true of it. Times are true ones, in milliseconds. */
+/** Few, so that much happens to each. */
+const MAX_TOKENS = 3;
+
+/** How far the clocks of the world are wrong: never more than is documented, or by minutes. */
+export type Clocks = 'within the tolerance' | 'beyond the tolerance';
+
+/** A token, with what is true of it. Times are true ones. */
 interface Token {
   readonly id: number;
   readonly isJwt: boolean;
   readonly issuedAt: number;
+  /** By how much the clock of the authorization server was ahead then. */
+  readonly serverClock: number;
   readonly claims: TokenClaims;
 }
 
@@ -30,7 +45,18 @@ interface Token {
 interface Act {
   readonly notice: RevocationNotice;
   readonly at: number;
-  readonly position: string;
+  /** By how much the clock of the process that revoked was ahead. */
+  readonly clock: number;
+  /** Whether no process and no log knows of it any more. */
+  isForgotten: boolean;
+}
+
+/** When a process heard of an act, and by how much its clock was ahead then. */
+interface Heard {
+  readonly at: number;
+  /** The number of things that had been done before. */
+  readonly step: number;
+  readonly clock: number;
 }
 
 /** What a process knows of a token, and when its source began to be asked, or the token was seen. */
@@ -38,77 +64,146 @@ interface Fact {
   readonly token: Token;
   readonly known: Known;
   readonly askedAt: number;
-  /** Up to where its source had read the log then. */
-  readonly heardUpTo?: string | undefined;
+  /** The number of things that had been done before. */
+  readonly step: number;
+  /** By how much the clock of the process that asked was ahead then. */
+  readonly clock: number;
+  /** Which log was read then, of those that replaced each other. */
+  readonly log: number;
 }
+
+/** An answer in the store that the processes share. */
+interface SharedAnswer {
+  readonly token: Token;
+  readonly askedAt: number;
+  readonly log: number;
+  readonly clock: number;
+  readonly heardUpTo: string | undefined;
+}
+
+interface Question {
+  readonly token: Token;
+  readonly turn: number;
+  readonly since: number;
+  readonly clock: number;
+  readonly log: number;
+  readonly heardUpTo: string | undefined;
+}
+
+/** How a process hears of the channel. `silent`: it hears nothing, and does not know that yet. */
+type Link = 'never' | 'up' | 'silent' | 'down';
 
 interface Process {
   revocations: Revocations;
   clock: number;
   facts: Fact[];
-  /** Questions on their way. */
-  questions: {
-    readonly token: Token;
-    readonly turn: number;
-    readonly since: number;
-    readonly heardUpTo: string | undefined;
-  }[];
-  /** When it heard of an act. */
-  heard: Map<string, number>;
+  questions: Question[];
+  heard: Map<string, Heard>;
   position: string | undefined;
   readAt: number;
+  hasRead: boolean;
   completeSince: number;
+  link: Link;
+  silentSince: number;
+  /** Since when it has listened without a loss, as far as it knows. */
+  linkedAt: number;
+  linkedClock: number;
+  hasLostChannel: boolean;
+  inbox: { readonly notice: RevocationNotice; readonly sentAt: number }[];
 }
 
-/** A fleet, an authorization server and a log, in a time of their own. Small enough to be checked against plain rules. */
+/** What the log is vouched for, and by whose clock. */
+interface Beginning {
+  readonly at: number;
+  readonly clock: number;
+}
+
+/**
+ * A fleet, two authorization servers of one clock, a log or channel, and a shared store, in a time of their own. Small enough to be
+ * checked against plain rules.
+ */
 export class World {
   now = 1_800_000_000_000;
-  serverClock = 0;
   readonly history: string[] = [];
   readonly processes: Process[] = [];
+  #serverClock = 0;
   #log: { position: string; notice: RevocationNotice }[] = [];
-  #logSince = this.now;
+  #beginning: Beginning;
   #acts: Act[] = [];
   #tokens: Token[] = [];
+  #shared: SharedAnswer[] = [];
+  /** What the store keeps of the last revocation, and by which clock. */
+  #mark: Act | undefined;
   #count = 0;
+  #position = 0;
   readonly #random: () => number;
   readonly #from: Hearing['from'];
+  readonly #clocks: Clocks;
+  readonly #acting: readonly ((process: Process) => void)[];
+  #step = 0;
+  /** How many logs there were. */
+  #logs = 1;
 
-  constructor(random: () => number, from: Hearing['from']) {
+  constructor(random: () => number, from: Hearing['from'], clocks: Clocks) {
     this.#random = random;
     this.#from = from;
+    this.#clocks = clocks;
+    for (let i = this.#below(3); i > 0; i -= 1) {
+      this.#append({ revocation: { subject: 'carol' }, at: this.now, id: `of-old-${i}` });
+    }
+    this.#beginning = { at: this.now - this.#below(2) * 3_600_000, clock: 0 };
     for (let i = 0; i < 2 + this.#below(2); i += 1) {
       this.processes.push(this.#started());
+    }
+    this.#acting = this.#chosenActs();
+    this.#begin();
+  }
+
+  /** Most histories begin with tokens that are known: so few steps would seldom come to them. */
+  #begin(): void {
+    for (const process of this.processes) {
+      for (const begin of [
+        () => this.#issue(),
+        () => this.#hearOf(process),
+        () => this.#see(process),
+        () => this.#ask(process),
+        () => this.#answer(process),
+      ]) {
+        if (this.#below(4) > 0) {
+          begin();
+        }
+      }
     }
   }
 
   /** Does one thing at random, and returns what is wrong then, if anything. */
   step(): string | undefined {
-    const process = this.#one(this.processes);
-    const acts: (() => void)[] = [
-      () => this.#issue(),
-      () => this.#issue(),
-      () => this.#see(process),
-      () => this.#see(process),
-      () => this.#ask(process),
-      () => this.#answer(process),
-      () => this.#share(process),
-      () => this.#revoke(process),
-      () => this.#read(process),
-      () => this.#read(process),
-      () => this.#read(process),
-      () => this.#wait(),
-      () => this.#wait(),
-      () => this.#stepClock(process),
-    ];
-    if (this.#below(20) === 0) {
-      acts.push(() => this.#restart(process));
-      if (this.#from === 'log') {
-        acts.push(() => this.#loseLog());
-      }
-    }
-    this.#one(acts)();
+    this.#step += 1;
+    this.#one(this.#acting)(this.#one(this.processes));
     return this.#wrong();
+  }
+
+  /** Each history does some things often and others never, so that rare things meet. */
+  #chosenActs(): ((process: Process) => void)[] {
+    const usual = [
+      () => this.#issue(),
+      (process: Process) => this.#see(process),
+      (process: Process) => this.#ask(process),
+      (process: Process) => this.#answer(process),
+      (process: Process) => this.#revoke(process),
+      (process: Process) => this.#hearOf(process),
+      () => this.#wait(this.#below(3_000)),
+    ];
+    const rare = [
+      (process: Process) => this.#share(process),
+      () => this.#wait(this.#below(90_000)),
+      (process: Process) => this.#stepClock(process),
+      (process: Process) => this.#restart(process),
+    ];
+    const ofLog = [() => this.#loseLog(), () => this.#loseAll()];
+    const ofChannel = [(process: Process) => this.#loseChannel(process)];
+    const ofFeed = { alone: [], channel: ofChannel, log: ofLog }[this.#from];
+    return [...usual, ...usual, ...usual, ...rare, ...rare, ...ofFeed].filter(() => this.#below(3) > 0);
   }
 
   /** Runs `work` as a process would: by its clock. */
@@ -119,28 +214,33 @@ export class World {
   }
 
   #issue(): void {
+    if (this.#tokens.length === MAX_TOKENS) {
+      return;
+    }
     this.#count += 1;
-    const iat = Math.floor((this.now + this.serverClock) / 1000);
+    const id = this.#count;
+    const iat = Math.floor((this.now + this.#serverClock) / 1000);
     const hasIat = this.#below(8) > 0;
     const isJwt = this.#below(2) === 0;
+    const issuer = this.#one(issuers);
     const claims = {
       sub: this.#one(subjects),
       client_id: this.#one(clients),
-      jti: `jti-${this.#count}`,
+      sid: this.#one(sessions),
+      jti: `jti-${id}`,
       ...(hasIat && { iat }),
     };
+    const confirmation = { 'x5t#S256': this.#one(thumbprints) };
     const token = {
       claims,
       issuer,
       subject: claims.sub,
       clientId: claims.client_id,
       issuedAt: hasIat ? iat : undefined,
-      confirmation: undefined,
+      confirmation,
     } as unknown as TokenClaims;
-    this.#tokens.push({ id: this.#count, isJwt, issuedAt: this.now, claims: token });
-    this.#note(
-      `${isJwt ? 'JWT' : 'opaque'} ${this.#count} of ${claims.sub} by ${claims.client_id}${hasIat ? '' : ', no iat'}`,
-    );
+    this.#tokens.push({ id, isJwt, issuedAt: this.now, serverClock: this.#serverClock, claims: token });
+    this.#note(`${isJwt ? 'JWT' : 'opaque'} ${id} of ${JSON.stringify({ ...claims, ...confirmation })}`);
   }
 
   #see(process: Process): void {
@@ -148,17 +248,33 @@ export class World {
     if (token === undefined) {
       return;
     }
-    const known = this.#as(process, () => this.#known(token, 'token', process.revocations.turn(), this.now));
-    process.facts.push({ token, known, askedAt: this.now });
+    const { now } = this;
+    const known = this.#known(token, 'token', process.revocations.turn(), now);
+    process.facts.push({
+      token,
+      known,
+      askedAt: now,
+      step: this.#step,
+      clock: process.clock,
+      log: this.#logs,
+    });
     this.#note(`process ${this.#name(process)} sees JWT ${token.id}`);
   }
 
+  /** By one question in four it asks about a JWT: the authorization server may know more of it than it says itself. */
   #ask(process: Process): void {
-    const token = this.#one(this.#tokens.filter(({ isJwt }) => !isJwt));
+    const token = this.#one(this.#tokens.filter(({ isJwt }) => !isJwt || this.#below(4) === 0));
     if (token !== undefined) {
-      const { revocations } = process;
+      const { revocations, clock } = process;
       const { heardUpTo } = revocations;
-      process.questions.push({ token, turn: revocations.turn(), since: this.now, heardUpTo });
+      process.questions.push({
+        token,
+        turn: revocations.turn(),
+        since: this.now,
+        clock,
+        log: this.#logs,
+        heardUpTo,
+      });
       this.#note(`process ${this.#name(process)} asks about ${token.id}`);
     }
   }
@@ -166,32 +282,37 @@ export class World {
   #answer(process: Process): void {
     const question = process.questions.pop();
     if (question !== undefined) {
-      const { token, turn, since, heardUpTo } = question;
+      const { token, turn, since, heardUpTo, clock, log } = question;
       process.facts.push({
         token,
         known: this.#known(token, 'server', turn, since),
         askedAt: since,
-        heardUpTo,
+        step: this.#step,
+        clock,
+        log,
       });
+      this.#shared.push({ token, askedAt: since, clock, log, heardUpTo });
       this.#note(`process ${this.#name(process)} is answered about ${token.id}`);
     }
   }
 
-  /** Another process takes up an answer, with the position that its asker had read. */
+  /** A process takes up an answer from the shared store, unless it is dated too far in the future. */
   #share(process: Process): void {
-    const fact = this.#one(
-      process.facts.filter(({ known }) => known.word === 'server' && known.shared === undefined),
-    );
-    const other = this.#one(this.processes);
-    if (fact === undefined || other === process) {
+    const answer = this.#one(this.#shared);
+    if (answer === undefined) {
+      return;
+    }
+    const { token, heardUpTo, clock, log } = answer;
+    const askedAt = answer.askedAt + clock;
+    if (askedAt > this.now + process.clock + skew) {
       return;
     }
     const known: Known = {
-      ...this.#known(fact.token, 'server', other.revocations.turn(), fact.askedAt),
-      shared: { askedAt: fact.askedAt + process.clock, heardUpTo: fact.heardUpTo },
+      ...this.#known(token, 'server', process.revocations.turn(), answer.askedAt),
+      shared: { askedAt, heardUpTo },
     };
-    other.facts.push({ token: fact.token, known, askedAt: fact.askedAt });
-    this.#note(`process ${this.#name(other)} reads what ${this.#name(process)} shared of ${fact.token.id}`);
+    process.facts.push({ token, known, askedAt: answer.askedAt, step: this.#step, clock, log });
+    this.#note(`process ${this.#name(process)} reads what was shared of ${token.id} at ${answer.askedAt}`);
   }
 
   #revoke(process: Process): void {
@@ -199,65 +320,162 @@ export class World {
     if (token === undefined) {
       return;
     }
-    const { subject = '', clientId = '' } = token.claims;
-    const revocation = this.#one<WrittenRevocation>([
-      { tokenHash: `token-${token.id}` },
-      { jti: `jti-${token.id}`, issuer },
-      { subject },
-      { subject, issuer },
-      { clientId },
-      { subject, issuer: 'https://other.example.com' },
-    ]);
-    if (revocation === undefined) {
-      return;
-    }
+    const revocation = this.#revocationOf(token);
     this.#count += 1;
-    const notice = { revocation, at: this.now + process.clock, id: `act-${this.#count}` };
+    const { clock } = process;
+    const notice = { revocation, at: this.now + clock, id: `act-${this.#count}` };
+    const act: Act = { notice, at: this.now, clock, isForgotten: false };
     this.#as(process, () => process.revocations.add(notice));
-    process.heard.set(notice.id, this.now);
-    const position = this.#append(notice);
-    this.#acts.push({ notice, at: this.now, position });
-    this.#note(`process ${this.#name(process)} revokes ${JSON.stringify(revocation)}`);
+    process.heard.set(notice.id, this.#heardNow(process));
+    this.#append(notice);
+    this.#acts.push(act);
+    this.#mark = act;
+    for (const { link, inbox } of this.processes) {
+      if (link === 'up') {
+        inbox.push({ notice, sentAt: this.now });
+      }
+    }
+    this.#note(`process ${this.#name(process)} revokes ${JSON.stringify(revocation)}, ${notice.id}`);
+  }
+
+  #revocationOf({ id, claims }: Token): WrittenRevocation {
+    const { subject = '', clientId = '', confirmation } = claims;
+    const session = (claims.claims as { sid: string }).sid;
+    const thumbprint = (confirmation as { 'x5t#S256': string })['x5t#S256'];
+    const named = this.#one([
+      { tokenHash: `text-${id}` },
+      { tokenHash: `identity-${id}` },
+      { jti: `jti-${id}` },
+      { subject },
+      { clientId },
+      { session },
+      { thumbprint },
+    ]);
+    const issuer = this.#one([claims.issuer, ...issuers, undefined]);
+    return ('tokenHash' in named || issuer === undefined ? named : { ...named, issuer }) as WrittenRevocation;
   }
 
   #append(notice: RevocationNotice): string {
-    this.#count += 1;
-    const position = String(this.#count).padStart(8, '0');
+    this.#position += 1;
+    const position = String(this.#position).padStart(8, '0');
     this.#log.push({ position, notice });
     return position;
   }
 
-  #read(process: Process): void {
-    if (this.#from !== 'log') {
-      return;
+  #hearOf(process: Process): void {
+    if (this.#from === 'log') {
+      this.#read(process);
+    } else if (this.#from === 'channel') {
+      if (process.link === 'up') {
+        this.#deliver(process, process.inbox.splice(0));
+      } else if (process.link !== 'silent') {
+        this.#join(process);
+      }
     }
+  }
+
+  #read(process: Process): void {
+    const isCatchingUp = !process.hasRead || this.now - process.readAt > lag;
     this.#as(process, () => {
-      for (const { position, notice } of this.#log.filter(
-        (entry) => entry.position > (process.position ?? ''),
-      )) {
-        process.revocations.add(notice, position);
-        process.heard.set(notice.id, process.heard.get(notice.id) ?? this.now);
+      const entries = this.#log.filter((entry) => entry.position > (process.position ?? ''));
+      for (const { position, notice } of entries) {
+        const at = isCatchingUp ? notice.at : Math.max(notice.at, clocks.wall);
+        process.revocations.add({ ...notice, at }, position);
+        this.#hasHeard(process, notice);
         process.position = position;
       }
       process.revocations.completeOnlySince(process.completeSince);
       process.revocations.hasRead(process.position, this.now);
     });
     process.readAt = this.now;
+    process.hasRead = true;
     this.#note(`process ${this.#name(process)} reads the log`);
   }
 
-  #wait(): void {
-    this.now += this.#below(3_000);
+  #deliver(process: Process, messages: Process['inbox']): void {
+    this.#as(process, () => {
+      for (const { notice } of messages) {
+        if (Math.abs(clocks.wall - notice.at) <= playedBack) {
+          process.revocations.add({ ...notice, at: Math.max(notice.at, clocks.wall) });
+          this.#hasHeard(process, notice);
+        }
+      }
+    });
+    if (messages.length > 0) {
+      this.#note(`process ${this.#name(process)} hears ${messages.map(({ notice }) => notice.id)}`);
+    }
+  }
+
+  #hasHeard(process: Process, { id }: RevocationNotice): void {
+    process.heard.set(id, process.heard.get(id) ?? this.#heardNow(process));
+  }
+
+  #heardNow({ clock }: Process): Heard {
+    return { at: this.now, step: this.#step, clock };
+  }
+
+  #join(process: Process): void {
+    this.#as(process, () => {
+      if (process.link === 'never') {
+        process.revocations.joined(this.#mark?.notice.at ?? 0);
+      } else {
+        process.revocations.restored();
+      }
+    });
+    process.linkedClock = process.link === 'never' ? (this.#mark?.clock ?? 0) : process.clock;
+    process.linkedAt = this.now;
+    process.link = 'up';
+    this.#note(`process ${this.#name(process)} listens`);
+  }
+
+  /** The connection breaks with a word, or without one. What is under way is lost with it. */
+  #loseChannel(process: Process): void {
+    if (process.link !== 'up') {
+      return;
+    }
+    process.inbox = [];
+    if (this.#below(2) === 0) {
+      process.link = 'silent';
+      process.silentSince = this.now;
+      this.#note(`process ${this.#name(process)} hears nothing any more`);
+    } else {
+      this.#hasLostChannel(process);
+    }
+  }
+
+  #hasLostChannel(process: Process): void {
+    process.link = 'down';
+    process.hasLostChannel = true;
+    this.#as(process, () => process.revocations.lost());
+    this.#note(`process ${this.#name(process)} has lost the channel`);
+  }
+
+  #wait(milliseconds: number): void {
+    const end = this.now + milliseconds;
+    while (this.now < end) {
+      this.now = Math.min(end, this.now + 500);
+      for (const process of this.processes) {
+        const isDue = ({ sentAt }: { sentAt: number }) => this.now - sentAt > latency - 500;
+        this.#deliver(process, process.inbox.filter(isDue));
+        process.inbox = process.inbox.filter((message) => !isDue(message));
+        if (process.link === 'silent' && this.now - process.silentSince > silence - 500) {
+          this.#hasLostChannel(process);
+        }
+      }
+    }
     this.#note(`${this.now}`);
   }
 
   #stepClock(process: Process): void {
+    const isBeyond = this.#clocks === 'beyond the tolerance';
+    const reach = isBeyond ? 240_000 : skew;
     if (this.#below(3) === 0) {
-      this.serverClock = this.#below(2 * (tolerance - skew)) - (tolerance - skew);
+      const reachOfServer = isBeyond ? reach : tolerance - skew;
+      this.#serverClock = this.#below(2 * reachOfServer) - reachOfServer;
     } else {
-      process.clock = this.#below(2 * skew) - skew;
+      process.clock = this.#below(2 * reach) - reach;
     }
-    this.#note(`clocks: server ${this.serverClock}, ${this.processes.map(({ clock }) => clock).join(' ')}`);
+    this.#note(`clocks: server ${this.#serverClock}, ${this.processes.map(({ clock }) => clock).join(' ')}`);
   }
 
   #restart(process: Process): void {
@@ -267,10 +485,11 @@ export class World {
 
   /** Redis forgets all; the processes that run write what they remember. */
   #loseLog(): void {
-    this.#log = [];
+    this.#emptyLog();
     for (const process of this.processes) {
       this.#as(process, () => process.revocations.hasLostLog());
       process.position = undefined;
+      process.hasRead = false;
     }
     const remembered = new Map<string, RevocationNotice>();
     for (const process of this.processes) {
@@ -281,9 +500,32 @@ export class World {
     for (const notice of remembered.values()) {
       this.#append(notice);
     }
-    // What the oldest of them was vouched for is what the log is vouched for.
-    this.#logSince = Math.min(...this.processes.map(({ completeSince }) => completeSince));
+    const isKnown = ({ notice }: Act) => this.processes.some(({ heard }) => heard.has(notice.id));
+    for (const act of this.#acts) {
+      act.isForgotten ||= !isKnown(act);
+    }
     this.#note('the log is lost, and written again');
+  }
+
+  /** Redis forgets all while no process runs. The shared store may be another one, and keep what it has. */
+  #loseAll(): void {
+    this.#emptyLog();
+    for (const act of this.#acts) {
+      act.isForgotten = true;
+    }
+    const [first] = this.processes as [Process];
+    this.#beginning = { at: this.now, clock: first.clock };
+    for (const process of this.processes) {
+      Object.assign(process, this.#started(), { clock: process.clock });
+    }
+    this.#note('the log is lost, and all processes start again');
+  }
+
+  #emptyLog(): void {
+    this.#log = [];
+    this.#logs += 1;
+    // Another log may count from the beginning.
+    this.#position *= this.#below(2);
   }
 
   #started(): Process {
@@ -303,29 +545,36 @@ export class World {
       heard: new Map(),
       position: undefined,
       readAt: Number.NEGATIVE_INFINITY,
-      completeSince: this.#logSince,
+      hasRead: false,
+      completeSince: this.#beginning.at + this.#beginning.clock,
+      link: 'never',
+      silentSince: 0,
+      linkedAt: Number.POSITIVE_INFINITY,
+      linkedClock: 0,
+      hasLostChannel: false,
+      inbox: [],
     };
   }
 
-  #known(token: Token, word: Known['word'], turn: number, since: number): Known {
-    const known: Known = {
-      token: token.claims,
+  #known({ id, claims }: Token, word: Known['word'], turn: number, since: number): Known {
+    return {
+      token: claims,
       word,
       turn,
       since,
       shared: undefined,
-      hash: `token-${token.id}`,
-      identity: `token-${token.id}`,
+      hash: `text-${id}`,
+      identity: `identity-${id}`,
       unconcernedBy: Number.NaN,
     };
-    return known;
   }
 
   #wrong(): string | undefined {
     for (const process of this.processes) {
       for (const fact of process.facts) {
         const usability = this.#as(process, () => process.revocations.usability(fact.known));
-        const wrong = this.#isWrong(process, fact, usability);
+        const wrong =
+          usability === 'use' ? this.#isUsedWrongly(process, fact) : this.#isRefusedWrongly(process, fact);
         if (wrong !== undefined) {
           return `process ${this.#name(process)}, token ${fact.token.id}, ${usability}: ${wrong}`;
         }
@@ -334,41 +583,127 @@ export class World {
     return undefined;
   }
 
-  /** The rules, written down a second time, by what is true rather than by what a process can see. */
-  #isWrong(process: Process, { token, known, askedAt }: Fact, usability: Usability): string | undefined {
-    const acts = this.#acts.filter(({ notice }) => concerns(notice.revocation, token));
-    if (usability === 'use') {
-      for (const { notice, at } of acts) {
-        const heardAt = process.heard.get(notice.id);
-        const isVoid = known.word === 'token' || isOfOne(notice.revocation);
-        const isFromBefore = isVoid ? token.issuedAt <= at : askedAt < at;
-        if (isFromBefore && heardAt !== undefined) {
+  // The rules, written down a second time, by what is true rather than by what a process can see.
+
+  #isUsedWrongly(process: Process, fact: Fact): string | undefined {
+    for (const act of this.#acts.filter(({ notice }) => concerns(notice.revocation, fact.token))) {
+      const { notice, at } = act;
+      const isVoid = fact.known.word === 'token' || isOfOneToken(notice.revocation);
+      if (!(isVoid ? fact.token.issuedAt <= at : fact.askedAt < at)) {
+        continue;
+      }
+      const heard = process.heard.get(notice.id);
+      if (heard !== undefined) {
+        if (this.#countsIfHeard(fact, act, heard)) {
           return `${notice.id} was heard`;
         }
-        // Of what it has not heard it can know nothing: a question after the act may be answered as before it.
-        const unheardFor = this.now - (known.word === 'token' ? at : Math.max(at, askedAt));
-        if (isFromBefore && this.#from === 'log' && unheardFor > lag) {
-          return `${notice.id} was made ${this.now - at} ms ago`;
-        }
+      } else if (this.#countsUnheard(process, fact, act)) {
+        return `${notice.id} was made ${this.now - at} ms ago`;
       }
-      return undefined;
-    }
-    const isCurrent = this.#from === 'alone' || this.now - process.readAt <= lag;
-    const isVouched =
-      this.#from === 'alone' ||
-      known.word === 'server' ||
-      token.issuedAt > process.completeSince + 2 * tolerance + 1_000;
-    const hasIat = token.claims.issuedAt !== undefined || known.word === 'server';
-    if (
-      acts.length === 0 &&
-      isCurrent &&
-      isVouched &&
-      (hasIat || this.#from === 'alone') &&
-      known.shared === undefined
-    ) {
-      return 'nothing was revoked';
     }
     return undefined;
+  }
+
+  /**
+   * Clocks matter only for a token that speaks for itself and is first seen after a revocation of many tokens was heard, and for an
+   * answer that was shared by a process that read another log.
+   */
+  #countsIfHeard(fact: Fact, { notice, clock }: Act, heard: Heard): boolean {
+    const { token, known, step, log } = fact;
+    const ofRevocation = Math.min(clock, heard.clock + skew);
+    if (isOfOneToken(notice.revocation)) {
+      return true;
+    }
+    if (known.shared !== undefined && log !== this.#logs) {
+      return fact.clock - ofRevocation <= tolerance;
+    }
+    return known.word === 'server' || step < heard.step || token.serverClock - ofRevocation <= tolerance;
+  }
+
+  /** Of what it has not heard a process knows nothing, but it knows for how long it may have heard nothing. */
+  #countsUnheard(process: Process, fact: Fact, act: Act): boolean {
+    const { known, askedAt } = fact;
+    // A question after the act may be answered as before it.
+    const unheardFor = this.now - (known.word === 'token' ? act.at : Math.max(act.at, askedAt));
+    if (this.#from === 'log') {
+      return act.isForgotten ? this.#isFromBeforeLog(fact, act) : unheardFor > lag;
+    }
+    // By a channel a token that speaks for itself passes, if the process missed that it was revoked.
+    if (this.#from === 'alone' || known.word === 'token') {
+      return false;
+    }
+    if (askedAt >= act.at) {
+      return false;
+    }
+    const isDropped = process.link !== 'down' && this.#isPlayedBack(process, act);
+    const isOfTime = known.shared === undefined || fact.clock - process.linkedClock <= tolerance;
+    if (isDropped || !isOfTime) {
+      return false;
+    }
+    return process.link === 'up'
+      ? !process.inbox.some(({ notice }) => notice === act.notice)
+      : unheardFor > lag + latency + silence;
+  }
+
+  /** A message that a clock dates five minutes away is dropped, as if a stranger had played it back. */
+  #isPlayedBack(process: Process, act: Act): boolean {
+    return this.#clocks === 'beyond the tolerance' && act.at >= process.linkedAt;
+  }
+
+  /** What was revoked before the log began is not known: nothing from before it counts, by clocks that agree so far. */
+  #isFromBeforeLog({ token, known, askedAt, clock }: Fact, act: Act): boolean {
+    const { at, clock: ofLog } = this.#beginning;
+    const isAskedLater = known.word === 'server' && askedAt >= act.at;
+    // What was revoked later is forgotten if the processes that knew of it are gone, and the log with them.
+    if (isAskedLater || act.at >= at) {
+      return false;
+    }
+    const ahead = known.word === 'token' ? token.serverClock : clock;
+    return ahead - ofLog <= tolerance;
+  }
+
+  /** A token that no revocation concerns must not be refused, nor asked about without need. */
+  #isRefusedWrongly(process: Process, fact: Fact): string | undefined {
+    const { token, known, askedAt } = fact;
+    const acts = this.#acts.filter(({ notice }) => concerns(notice.revocation, token));
+    if (!acts.every((act) => this.#sparesIt(process, fact, act)) || !this.#hearsAll(process)) {
+      return undefined;
+    }
+    if (known.shared !== undefined) {
+      const isUntouched = this.#acts.length === 0 && !process.hasLostChannel;
+      return isUntouched && this.#from === 'channel' ? 'nothing was ever revoked' : undefined;
+    }
+    const isVouched = this.#from !== 'log' || known.word === 'server' || this.#isIssuedAfterBeginning(token);
+    const isSince = this.#from !== 'channel' || known.word === 'token' || askedAt > process.linkedAt;
+    return isVouched && isSince ? 'nothing was revoked that concerns it' : undefined;
+  }
+
+  #sparesIt(process: Process, { token, known, askedAt }: Fact, { notice, at }: Act): boolean {
+    if (isOfOneToken(notice.revocation)) {
+      return false;
+    }
+    const heardAt = process.heard.get(notice.id)?.at ?? Number.POSITIVE_INFINITY;
+    if (known.word === 'server') {
+      return askedAt > heardAt;
+    }
+    const isLater = token.issuedAt > Math.max(at, heardAt) + 2 * tolerance + 1_000;
+    return isLater && this.#clocks === 'within the tolerance' && token.claims.issuedAt !== undefined;
+  }
+
+  #hearsAll(process: Process): boolean {
+    switch (this.#from) {
+      case 'alone':
+        return true;
+      case 'log':
+        return this.now - process.readAt <= lag;
+      case 'channel':
+        return process.link === 'up' || process.link === 'silent';
+    }
+  }
+
+  #isIssuedAfterBeginning({ issuedAt, claims }: Token): boolean {
+    const isLater = issuedAt > this.#beginning.at + 2 * tolerance + 1_000;
+    return isLater && this.#clocks === 'within the tolerance' && claims.issuedAt !== undefined;
   }
 
   #name(process: Process): number {
@@ -388,21 +723,25 @@ export class World {
   }
 }
 
-function isOfOne(revocation: Revocation): boolean {
+function isOfOneToken(revocation: WrittenRevocation): boolean {
   return 'tokenHash' in revocation || 'jti' in revocation;
 }
 
 function concerns(revocation: WrittenRevocation, { id, claims }: Token): boolean {
   if ('tokenHash' in revocation) {
-    return revocation.tokenHash === `token-${id}`;
+    return revocation.tokenHash === `text-${id}` || revocation.tokenHash === `identity-${id}`;
   }
-  if (revocation.issuer !== undefined && revocation.issuer !== issuer) {
+  if (revocation.issuer !== undefined && revocation.issuer !== claims.issuer) {
     return false;
   }
+  const { sid } = claims.claims as { sid?: string };
+  const { 'x5t#S256': thumbprint } = claims.confirmation as { 'x5t#S256': string };
   return (
     ('jti' in revocation && revocation.jti === `jti-${id}`) ||
     ('subject' in revocation && revocation.subject === claims.subject) ||
-    ('clientId' in revocation && revocation.clientId === claims.clientId)
+    ('clientId' in revocation && revocation.clientId === claims.clientId) ||
+    ('session' in revocation && revocation.session === sid) ||
+    ('thumbprint' in revocation && revocation.thumbprint === thumbprint)
   );
 }
 
