@@ -33,6 +33,7 @@ const open = new Set([
   'revocation-forms.ts',
   'unwaited.ts',
   'policy/route-policy.ts',
+  'request/request-body.ts',
 ]);
 const hallways = new Set([
   'index.ts',

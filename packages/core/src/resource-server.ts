@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { type Asker, askedBy } from './asker.js';
 import { Authorization } from './authorization.js';
 import { type Authority, chooserAmong, createAuthority } from './authorization-server/authorities.js';
+import { untilAborted, withDeadline } from './authorization-server/deadline.js';
 import { shownTrouble } from './cache/bounded-wait.js';
 import { RevocationFeed } from './cache/revocation-feed.js';
 import { LogFeed } from './cache/revocation-log.js';
@@ -31,8 +32,9 @@ import { type ResourceServerOptions, resolveSettings } from './options.js';
 import type { RoutePolicy } from './policy/route-policy.js';
 import { type NodeRequest, readBearerToken } from './request/bearer-token.js';
 import { FloodGuard, NAMELESS } from './request/flood-guard.js';
+import { closing } from './request/request-body.js';
 import { RequestSignals } from './request/request-signals.js';
-import { mustClose, readRevocationRequest } from './request/revocation-request.js';
+import { readRevocationRequest } from './request/revocation-request.js';
 import { type Answer, refusalAnswer } from './response/challenge.js';
 import type { TokenAnswer } from './token-claims.js';
 import { ignoreRejection } from './unwaited.js';
@@ -271,7 +273,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     fresh: () => Promise<Authorization> | undefined,
   ): Promise<Authorization> {
     try {
-      const value: unknown = await outcome;
+      const value: unknown = await awaitPolicy(outcome);
       if (value !== undefined) {
         throw new TypeError(wrongOutcome(value));
       }
@@ -422,8 +424,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
         }
         return { status: 200, headers: { 'Cache-Control': 'no-store' }, body: '' };
       } catch (refusal) {
-        const answer = server.answer(refusal);
-        return mustClose(req) ? { ...answer, headers: { ...answer.headers, Connection: 'close' } } : answer;
+        return closing(req, server.answer(refusal));
       }
     },
 
@@ -465,6 +466,18 @@ function ownRefusal(thrown: unknown): RequestRefused {
   const own = answered.has(refusal) ? copyOfRefusal(refusal) : refusal;
   answered.add(own);
   return own;
+}
+
+/** Seconds. A policy that does not settle holds its request, and nothing else of a resource server. */
+const POLICY_TIMEOUT = 60;
+
+/** Waits for what a policy returned, of any make, and rejects when it does not settle in time. */
+async function awaitPolicy(outcome: unknown): Promise<unknown> {
+  return withDeadline(POLICY_TIMEOUT, (signal) =>
+    untilAborted(signal, () => outcome).catch((error: unknown) => {
+      throw signal.aborted ? new Error(`a route policy did not settle within ${POLICY_TIMEOUT} s`) : error;
+    }),
+  );
 }
 
 function wrongOutcome(value: unknown): string {

@@ -15,6 +15,7 @@ import { type HttpOptions, resolveHttp } from './issuer-options.js';
 import { problemReporter, publishSignal, type SignalEvent } from './observe/events.js';
 import { issuerUrl, OptionReader, type OptionRule, textList } from './option-rules.js';
 import type { NodeRequest } from './request/bearer-token.js';
+import { closing } from './request/request-body.js';
 import type { ResourceServer } from './resource-server.js';
 import type { Answer } from './response/challenge.js';
 import { revokingEvents, streamUpdatedEvent } from './signals/event-types.js';
@@ -213,7 +214,7 @@ export function createSignalReceiver(
         });
         return { status: 202, headers: { 'Cache-Control': 'no-store' }, body: '' };
       } catch (error) {
-        return error instanceof SetRefused ? refusal(error) : trouble(error);
+        return closing(req, error instanceof SetRefused ? refusal(error) : trouble(error));
       }
     },
     close() {

@@ -28,8 +28,8 @@ export interface Guard<Granted extends Authorization = Authorization> {
 
 /**
  * The middleware for a policy of your own. The policy returns `undefined`, or a promise of `undefined`, to accept a request, and
- * throws `RequestRefused` to refuse it. Anything else that it returns or throws is answered with 503. Goes behind `mtlsBound()`.
- * Throws `ConfigurationError` if `policy` is no function.
+ * throws `RequestRefused` to refuse it. Anything else that it returns or throws is answered with 503, as is a policy that does not
+ * settle within 60 seconds. Goes behind `mtlsBound()`. Throws `ConfigurationError` if `policy` is no function.
  */
 export function guard<Granted extends Authorization = Authorization>(
   policy: RoutePolicy<Granted>,

@@ -1,9 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { NodeRequest } from '../request/bearer-token.js';
+import { type BodyErrors, readRequestBody } from '../request/request-body.js';
 import { SetRefused } from './security-event-token.js';
-
-/** Bytes of a request. */
-const MAX_BODY = 65_536;
 
 /**
  * Refuses a request unless its one `Authorization` header is the secret that the transmitter was given (SSF 1.0 §6.1.1). The
@@ -35,31 +33,11 @@ export async function readPushedSet(req: NodeRequest, body: unknown): Promise<st
   if (typeof body === 'string' || Buffer.isBuffer(body)) {
     return body.toString().trim();
   }
-  return (await bodyOf(req)).trim();
+  return (await readRequestBody(req, bodyErrors)).trim();
 }
 
-/** Reads what is too long to its end and drops it, so that the transmitter gets the answer. */
-function bodyOf(req: NodeRequest): Promise<string> {
-  if (req.readableEnded || req.destroyed) {
-    return Promise.resolve('');
-  }
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let size = 0;
-    req.on('data', (chunk: Buffer | string) => {
-      const bytes = Buffer.from(chunk as string);
-      size += bytes.length;
-      if (size <= MAX_BODY) {
-        chunks.push(bytes);
-      } else {
-        chunks.length = 0;
-        reject(new SetRefused('invalid_request', 'The body is larger than 65,536 bytes'));
-      }
-    });
-    req.once('end', () => resolve(Buffer.concat(chunks).toString()));
-    const onGone = (): void => reject(new SetRefused('invalid_request', 'The request ended early'));
-    req.on('error', onGone).once('close', onGone).once('aborted', onGone);
-    // A middleware before may have paused it.
-    req.resume();
-  });
-}
+const bodyErrors: BodyErrors = {
+  tooLarge: () => new SetRefused('invalid_request', 'The body is larger than 65,536 bytes'),
+  gone: () => new SetRefused('invalid_request', 'The request ended early'),
+  late: () => new SetRefused('invalid_request', 'The body did not end within 10 seconds'),
+};

@@ -1,0 +1,100 @@
+import type { Answer } from '../response/challenge.js';
+import type { NodeRequest } from './bearer-token.js';
+
+/** Bytes. A form or a Security Event Token fits many times. */
+const MAX_BODY = 65_536;
+
+/** Milliseconds. A body fits into a few packets; Node's own limit, `requestTimeout`, is five minutes unless changed. */
+const MAX_TIME = 10_000;
+
+/** Why a body could not be read, in words for the error of each reader. */
+export type BodyErrors = Readonly<Record<'tooLarge' | 'gone' | 'late', () => Error>>;
+
+/** What is used of a stream of HTTP/2. */
+interface Http2Stream {
+  readonly writableFinished: boolean;
+  once(event: 'finish', listener: () => void): unknown;
+  close(): void;
+}
+
+/** Requests whose body did not end in time. */
+const unending = new WeakSet<NodeRequest>();
+
+/**
+ * Returns the answer, which closes the connection if the body over HTTP/1 did not end in time: the rest of the body would keep the
+ * connection open. Over HTTP/2 only the stream of the request ends.
+ */
+export function closing(req: NodeRequest, answer: Answer): Answer {
+  const mustClose = unending.has(req) && req.httpVersionMajor === 1;
+  return mustClose ? { ...answer, headers: { ...answer.headers, Connection: 'close' } } : answer;
+}
+
+/**
+ * Reads the body of a request. Rejects with one of `errors` for a body that is too long, that ends early, or that does not end in
+ * time. What is too long is read on and dropped, for as long as a body may take: an iterator that ends early would destroy the
+ * request, and an access log that looks at its connection would throw.
+ */
+export function readRequestBody(req: NodeRequest, errors: BodyErrors): Promise<string> {
+  if (req.readableEnded || req.destroyed) {
+    return Promise.resolve('');
+  }
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const isTooLarge = (): boolean => size > MAX_BODY;
+    const onData = (chunk: Buffer | string): void => {
+      const bytes = Buffer.from(chunk as string);
+      size += bytes.length;
+      if (!isTooLarge()) {
+        chunks.push(bytes);
+        return;
+      }
+      chunks.length = 0;
+      reject(errors.tooLarge());
+    };
+    const onEnd = (): void => {
+      stop();
+      resolve(Buffer.concat(chunks).toString());
+    };
+    const onGone = (): void => {
+      stop();
+      reject(errors.gone());
+    };
+    const onLate = (): void => {
+      stop();
+      if ('stream' in req) {
+        endWithAnswer(req.stream as Http2Stream);
+      } else if (isTooLarge()) {
+        // It was answered long ago.
+        req.socket?.destroy();
+      }
+      unending.add(req);
+      reject(errors.late());
+    };
+    const timer = setTimeout(onLate, MAX_TIME);
+    const listeners = { data: onData, end: onEnd, error: onGone, close: onGone, aborted: onGone };
+    const stop = (): void => {
+      clearTimeout(timer);
+      for (const [event, listener] of Object.entries(listeners)) {
+        req.removeListener(event, listener);
+      }
+      // What is left is dropped.
+      req.on('error', () => undefined);
+      req.resume();
+    };
+    for (const [event, listener] of Object.entries(listeners)) {
+      req.on(event, listener);
+    }
+    // A middleware before may have paused it.
+    req.resume();
+  });
+}
+
+/** The server may end a stream when its answer is sent, though the body has no end (RFC 9113 §8.1). */
+function endWithAnswer(stream: Http2Stream): void {
+  if (stream.writableFinished) {
+    stream.close();
+  } else {
+    stream.once('finish', () => stream.close());
+  }
+}
