@@ -244,7 +244,7 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
           }),
         signal,
       );
-      newestAt = page.last === undefined ? undefined : Number.parseInt(page.last, 10);
+      newestAt = page.last === undefined ? undefined : Number.parseInt(idOf(page.last), 10);
       pageSize = page.read.length < count ? MAX_PAGE : count;
       const hasSince = since === undefined || page.read[0]?.position === since;
       return {
@@ -301,10 +301,18 @@ function entriesIn(answer: unknown): { position: string; entry: string }[] {
   return messages.map(({ id, message }) => ({ position: positionOf(id), entry: String(message?.entry) }));
 }
 
-/** An id of Redis is two numbers; with a fixed number of digits they are ordered as text. */
+/**
+ * An id of Redis is two numbers. With a letter before each that says how many digits it has, ids are ordered as text. The
+ * engine keeps the parts of a template next to the whole, and those of `join` not.
+ */
 function positionOf(id: unknown): string {
   const [milliseconds = '', number = ''] = String(id).split('-');
-  return `${milliseconds.padStart(20, '0')}-${number.padStart(20, '0')}`;
+  return [letterOf(milliseconds), milliseconds, '-', letterOf(number), number].join('');
+}
+
+/** A to T for 1 to 20 digits. */
+function letterOf(digits: string): string {
+  return String.fromCharCode(64 + digits.length);
 }
 
 function idOf(position: string | undefined): string {
@@ -312,7 +320,7 @@ function idOf(position: string | undefined): string {
     ? '0'
     : position
         .split('-')
-        .map((part) => String(BigInt(part)))
+        .map((part) => part.slice(1))
         .join('-');
 }
 

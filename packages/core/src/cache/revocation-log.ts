@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LRUCache } from 'lru-cache';
 import pLimit from 'p-limit';
 import type { ReportProblem } from '../observe/events.js';
 import { type HearingListing, listHearing, publishRevocation } from '../observe/hearing.js';
 import { StoreTrouble, shownTrouble, within } from './bounded-wait.js';
+import { RecentMap } from './recent-map.js';
 import type { RevocationNotice, Revocations } from './revocations.js';
 import { createSeal, type Seal } from './sealing.js';
 
@@ -118,8 +118,8 @@ export class LogFeed {
   readonly #report: ReportProblem;
   readonly #closing = new AbortController();
   readonly #ended: Promise<void>;
-  readonly #numbers = new LRUCache<string, number>({ max: MAX_WRITERS });
-  readonly #positions = new LRUCache<string, true>({ max: MAX_POSITIONS });
+  readonly #numbers = new RecentMap<string, number>(MAX_WRITERS);
+  readonly #positions = new RecentMap<string, true>(MAX_POSITIONS);
   /** Where this process wrote what it has not read yet. */
   readonly #unread = new Set<string>();
   /** What this process revoked lately. */
@@ -476,7 +476,7 @@ export class LogFeed {
     this.#positions.set(position, true);
     this.#lastHeard = position;
     const isReferred =
-      previous === undefined || previous < this.#firstPosition || this.#positions.has(previous);
+      previous === undefined || previous < this.#firstPosition || this.#positions.get(previous) === true;
     const follows = last === undefined || number === last + 1;
     if (!isFirst && !(isReferred && follows)) {
       this.#report(
@@ -493,7 +493,8 @@ export class LogFeed {
     if (notice !== undefined) {
       // What comes just now was revoked just now, also by a process whose clock is behind.
       const revokedAt = this.#isCatchingUp || this.#isLost ? notice.at : Math.max(notice.at, Date.now());
-      if (this.#revocations.add({ ...notice, at: revokedAt }, position)) {
+      const heard = revokedAt === notice.at ? notice : { ...notice, at: revokedAt };
+      if (this.#revocations.add(heard, position)) {
         publishRevocation(notice.revocation, 'log');
       }
     }

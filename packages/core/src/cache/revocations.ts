@@ -1,7 +1,7 @@
-import { LRUCache } from 'lru-cache';
 import { ownMember } from '../own-member.js';
 import { acceptedForm, couldMatch, revocationKinds } from '../revocation-forms.js';
 import { hashOf, identityOf } from '../token-identity.js';
+import { type Expiring, ExpiringMap } from './expiring-map.js';
 import {
   type Hearing,
   type Knowledge,
@@ -64,11 +64,13 @@ const MAX_PLAIN_LENGTH = 64;
 /** Milliseconds by which the clocks of a fleet may differ. */
 const CLOCK_DIFFERENCE = 5_000;
 
-/** What is written down of a revocation, and what is written down of it in the log. */
-interface Noted extends RevocationRecord {
-  readonly revocation: WrittenRevocation;
+/** What a process keeps of a revocation, next to its key. There are many: each member costs memory. */
+interface Noted extends RevocationRecord, Expiring {
+  /** Absent where the key says the same. */
+  readonly revocation: WrittenRevocation | undefined;
   /** Names this act of revoking. */
   readonly id: string;
+  position: string | undefined;
 }
 
 /** A revocation as it is written down and sent on: never with the token itself. */
@@ -115,7 +117,8 @@ type OnRevoked = (code: 'token_inactive' | 'revocations_unknown') => void;
  * token may be used.
  */
 export class Revocations {
-  readonly #records: LRUCache<string, Noted>;
+  /** By a clock that no step sets forward: it would end revocations early. */
+  readonly #records: ExpiringMap<Noted>;
   readonly #limits: KnowledgeLimits;
   readonly #waiters = new Set<Waiter>();
   readonly #watchers = new Set<OnRevoked>();
@@ -140,12 +143,7 @@ export class Revocations {
     maxRecords = MAX_RECORDS,
   }: RevocationMemory) {
     this.#maxWait = maxWait * 1000;
-    this.#records = new LRUCache({
-      max: maxRecords,
-      ttl: maxAge * 1000,
-      // A clock that is set forward must end no revocation early.
-      perf: { now: () => performance.now() },
-    });
+    this.#records = new ExpiringMap(maxRecords, maxAge * 1000);
     this.#limits = {
       clockTolerance: Math.max(clockTolerance * 1000, CLOCK_DIFFERENCE),
       maxAgeWhileLost: maxAgeWhileLost * 1000,
@@ -183,18 +181,20 @@ export class Revocations {
    */
   add({ revocation, at, id }: RevocationNotice, position?: string): boolean {
     const key = recordKey(revocation);
-    const known = this.#records.get(key);
+    const known = this.#records.get(key, performance.now());
     this.#added += 1;
     if (known !== undefined && known.id === id) {
       // Our own, or one that was written down again.
-      this.#records.set(key, { ...known, position: laterOf(known.position, position) });
+      known.position = laterOf(known.position, position);
+      this.#records.set(key, known);
       return false;
     }
     // One of its own that the log does not have yet stays so until it is read there, whatever else is read.
     const unwritten = known !== undefined && known.position === undefined ? known : undefined;
     this.#records.set(key, {
+      until: 0,
       id: unwritten?.id ?? id,
-      revocation,
+      revocation: isPlain(partsOf(revocation)[1]) ? undefined : revocation,
       isOfOneToken: isOfOneToken(revocation),
       turn: this.turn(),
       // A clock that is ahead must not revoke what is issued later.
@@ -211,7 +211,7 @@ export class Revocations {
    */
   watch(watched: Watched, since: number, onRevoked: OnRevoked): () => void {
     const keys = recordKeysOf(watched);
-    const records = this.#recordsAt(keys);
+    const records = this.#recordsAt(keys, performance.now());
     if (records.some(({ isOfOneToken, turn }) => isOfOneToken || turn > since)) {
       onRevoked('token_inactive');
       return unwatched;
@@ -243,15 +243,21 @@ export class Revocations {
 
   /** What is remembered and was not read in the log. */
   noticesOutsideLog(): RevocationNotice[] {
-    return [...this.#records.values()]
-      .filter(({ position }) => position === undefined)
-      .map(({ revocation, revokedAt, id }) => ({ revocation, at: revokedAt, id }));
+    return this.#records
+      .entries()
+      .filter(([, { position }]) => position === undefined)
+      .map(([key, { revocation, revokedAt, id }]) => ({
+        revocation: revocation ?? revocationOf(key),
+        at: revokedAt,
+        id,
+      }));
   }
 
   /** The log is another one now: positions, also those in shared answers, say nothing of it. */
   hasLostLog(): void {
-    for (const [key, record] of [...this.#records.entries()]) {
-      this.#records.set(key, { ...record, position: undefined });
+    for (const [key, record] of this.#records.entries()) {
+      record.position = undefined;
+      this.#records.set(key, record);
     }
     this.#heardUpTo = undefined;
     this.#hear({ sharedSince: Date.now() });
@@ -322,16 +328,17 @@ export class Revocations {
 
   /** Whether what is known may be used now. */
   usability(known: Known): Usability {
-    const records = known.unconcernedBy === this.#added ? none : this.#recordsAt(recordKeysOf(known));
+    const now = performance.now();
+    const records = known.unconcernedBy === this.#added ? none : this.#recordsAt(recordKeysOf(known), now);
     if (records.length === 0) {
       known.unconcernedBy = this.#added;
     }
-    return usabilityOf(known, records, this.#hearing, this.#limits, performance.now());
+    return usabilityOf(known, records, this.#hearing, this.#limits, now);
   }
 
   /** Whether this very token was revoked, by its hash or its identity, whatever is known of it. */
   isTokenRevoked(name: string): boolean {
-    return this.#records.size > 0 && this.#records.has(`token ${name}`);
+    return this.#records.size > 0 && this.#records.get(`token ${name}`, performance.now()) !== undefined;
   }
 
   #hear(change: Partial<Hearing>): void {
@@ -346,8 +353,8 @@ export class Revocations {
     }
   }
 
-  #recordsAt(keys: ReadonlySet<string>): readonly Noted[] {
-    return [...keys].map((key) => this.#records.get(key)).filter((record) => record !== undefined);
+  #recordsAt(keys: ReadonlySet<string>, now: number): readonly Noted[] {
+    return [...keys].map((key) => this.#records.get(key, now)).filter((record) => record !== undefined);
   }
 }
 
@@ -396,10 +403,27 @@ export function limitedTo(issuer: string, revocation: Revocation): Revocation {
   return 'token' in revocation || 'tokenHash' in revocation ? revocation : { ...revocation, issuer };
 }
 
-function recordKey(revocation: Revocation): string {
-  const { issuer, ...named } = withoutToken(revocation) as { issuer?: string };
-  const [[kind = '', value = ''] = []] = Object.entries(named) as [string, string][];
+function recordKey(revocation: WrittenRevocation): string {
+  const [kind, value, issuer] = partsOf(revocation);
   return kind === 'tokenHash' ? `token ${value}` : keyOf(kind, value, issuer);
+}
+
+function partsOf(
+  revocation: WrittenRevocation,
+): readonly [kind: string, value: string, issuer: string | undefined] {
+  const members = revocation as Readonly<Record<string, string>>;
+  const kind = Object.keys(members).find((name) => name !== 'issuer') ?? '';
+  return [kind, members[kind] ?? '', members.issuer];
+}
+
+/** The inverse of `recordKey`, for a value that the key has as it is. */
+function revocationOf(key: string): WrittenRevocation {
+  const [kind = '', issuer = ''] = key.split(' ', 2);
+  if (kind === 'token') {
+    return { tokenHash: key.slice('token '.length) };
+  }
+  const value = key.slice(kind.length + issuer.length + 2);
+  return { [kind]: value, ...(issuer !== '' && { issuer }) } as WrittenRevocation;
 }
 
 /** The names of the records that concern a token. What a token does not say is looked up under no name. */
@@ -429,8 +453,14 @@ function unwatched(): void {
 
 /** An issuer and a kind have no blanks, so no two triples give one key. */
 function keyOf(kind: string, value: string, issuer = ''): string {
-  // So many records must not take the more memory, the longer the names are that a client chose.
-  return `${kind} ${issuer} ${value.length > MAX_PLAIN_LENGTH ? hashOf(value) : value}`;
+  // So many records must not take the more memory, the longer the names are that a client chose. The engine keeps the parts of a
+  // template next to the whole, and those of `join` not.
+  return [kind, issuer, isPlain(value) ? value : hashOf(value)].join(' ');
+}
+
+/** Whether a record keeps a name as it is. */
+function isPlain(value: string): boolean {
+  return value.length <= MAX_PLAIN_LENGTH;
 }
 
 function thumbprintIn(confirmation: unknown): unknown {

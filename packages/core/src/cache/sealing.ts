@@ -39,7 +39,9 @@ export function createSeal(secret: string, purpose: string): Seal {
           .setAAD(Buffer.from(name))
           .setAuthTag(bytes.subarray(-TAG_LENGTH));
         const text = decipher.update(bytes.subarray(IV_LENGTH, -TAG_LENGTH));
-        return Buffer.concat([text, decipher.final()]).toString();
+        // Adds nothing to the text, and throws unless all was sealed so.
+        decipher.final();
+        return text.toString();
       } catch {
         return undefined;
       }
