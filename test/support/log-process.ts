@@ -10,6 +10,7 @@ import {
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { expect, vi } from 'vitest';
+import { textOfEntry } from '../../packages/core/src/cache/log-entry.js';
 import { type RedisLogClient, type RedisLogOptions, redisLog } from '../../packages/core/src/cache/redis.js';
 import { createSeal } from '../../packages/core/src/cache/sealing.js';
 import { audience } from './audience.js';
@@ -195,12 +196,27 @@ function startLogProcess(
 export async function prepareLog(redis: Pick<TestRedis, 'command'>, age = 0): Promise<void> {
   const now = Date.now();
   const sealer = createSeal(logSecret, 'revocation-log-entry');
-  const seal = (name: string, value: object) => sealer.seal(name, JSON.stringify(value));
-  const name = seal('revocation-log-name', { id: 'of-old', completeSince: now - 3_700_000 });
+  const name = sealer.seal(
+    'revocation-log-name',
+    JSON.stringify({ id: 'of-old', completeSince: now - 3_700_000 }),
+  );
   await redis.command('SET', logNameKey, name);
   const hearsSince = now - 3_700_000;
   for (const [index, at] of [hearsSince, now - age].entries()) {
-    const entry = { writer: 'of-old', number: index + 1, at, hearsSince };
-    await redis.command('XADD', logStream, '*', 'entry', seal('revocation-log-entry', entry));
+    const entry = {
+      writer: 'of-old',
+      number: index + 1,
+      at,
+      previous: undefined,
+      hearsSince,
+      notice: undefined,
+    };
+    await redis.command(
+      'XADD',
+      logStream,
+      '*',
+      'entry',
+      sealer.seal('revocation-log-entry', textOfEntry(entry)),
+    );
   }
 }

@@ -4,6 +4,7 @@ import pLimit from 'p-limit';
 import type { ReportProblem } from '../observe/events.js';
 import { type HearingListing, listHearing, publishRevocation } from '../observe/hearing.js';
 import { StoreTrouble, shownTrouble, within } from './bounded-wait.js';
+import { entryIn, type LogEntry, textOfEntry } from './log-entry.js';
 import { RecentMap } from './recent-map.js';
 import type { RevocationNotice, Revocations } from './revocations.js';
 import { createSeal, type Seal } from './sealing.js';
@@ -55,21 +56,6 @@ export interface LogRules {
   readonly secrets: readonly string[];
   /** Seconds for which a revocation is kept. */
   readonly maxAge: number;
-}
-
-/** What one process writes into the log. */
-interface Written {
-  /** Names the writer, and counts what it wrote: a number that is missing is an entry that was deleted. */
-  readonly writer: string;
-  readonly number: number;
-  /** Milliseconds since the epoch, by the writer's clock. */
-  readonly at: number;
-  /** The entry that the writer had read last. */
-  readonly previous: string | undefined;
-  /** The writer has heard of each revocation since then, by its clock; absent before it has read the log. */
-  readonly hearsSince?: number;
-  /** Absent in an entry that says no more than that the writer lives. */
-  readonly notice?: RevocationNotice;
 }
 
 /** What the name of a log says. Times in milliseconds since the epoch. */
@@ -272,7 +258,7 @@ export class LogFeed {
       );
       name = await this.#offer(own, true);
     }
-    const named = this.#opened<LogName>(NAME_SEAL, name);
+    const named = this.#nameIn(name);
     if (named === undefined) {
       throw new StoreTrouble('its name was not sealed with our secret');
     }
@@ -408,7 +394,7 @@ export class LogFeed {
       return;
     }
     const { completeSince } = this.#revocations;
-    const named = this.#opened<LogName>(NAME_SEAL, this.#name ?? '');
+    const named = this.#nameIn(this.#name ?? '');
     if (named !== undefined && named.completeSince > completeSince) {
       const first = this.#firstPosition === undefined ? {} : { first: this.#firstPosition };
       this.#name = await this.#offer(this.#nameOf({ ...named, completeSince, ...first }), true);
@@ -422,16 +408,16 @@ export class LogFeed {
   async #writeNext(notice: RevocationNotice | undefined): Promise<void> {
     const { log, maxAge } = this.#rules;
     this.#written += 1;
-    const written: Written = {
+    const written: LogEntry = {
       writer: this.#writer,
       number: this.#written,
       at: Date.now(),
       previous: this.#lastHeard,
-      ...(this.#hearsSince !== undefined && { hearsSince: this.#hearsSince }),
-      ...(notice && { notice }),
+      hearsSince: this.#hearsSince,
+      notice,
     };
     try {
-      const entry = this.#sealed(ENTRY_SEAL, written);
+      const entry = this.#seals[0].seal(ENTRY_SEAL, textOfEntry(written));
       const keepFor = maxAge * 1000 + 2 * QUIET;
       const position = await this.#bounded(STORE_TIMEOUT, (signal) => log.append(entry, keepFor, signal));
       this.#owesBeat = false;
@@ -457,7 +443,8 @@ export class LogFeed {
     this.#firstPosition ??= position;
     this.#position = position;
     this.#unread.delete(position);
-    const written = this.#opened<Written>(ENTRY_SEAL, entry);
+    const text = this.#opened(ENTRY_SEAL, entry);
+    const written = text === undefined ? undefined : entryIn(text);
     if (written === undefined) {
       this.#report(
         'revocation_not_ours',
@@ -513,7 +500,7 @@ export class LogFeed {
   }
 
   #hearBeginning(at: number): void {
-    const named = this.#opened<LogName>(NAME_SEAL, this.#name ?? '');
+    const named = this.#nameIn(this.#name ?? '');
     const isYoung = at > Date.now() - this.#rules.maxAge * 1000;
     if (!isYoung || named?.first === this.#firstPosition) {
       return;
@@ -546,26 +533,27 @@ export class LogFeed {
   }
 
   #nameOf(name: LogName): string {
-    return this.#sealed(NAME_SEAL, name);
+    return this.#seals[0].seal(NAME_SEAL, JSON.stringify(name));
+  }
+
+  #nameIn(sealed: string): LogName | undefined {
+    const text = this.#opened(NAME_SEAL, sealed);
+    return text === undefined ? undefined : (JSON.parse(text) as LogName);
   }
 
   #idOf(name: string): string | undefined {
-    return this.#opened<LogName>(NAME_SEAL, name)?.id;
+    return this.#nameIn(name)?.id;
   }
 
   #completeSinceOf(name: string): number | undefined {
-    return this.#opened<LogName>(NAME_SEAL, name)?.completeSince;
+    return this.#nameIn(name)?.completeSince;
   }
 
-  #sealed(name: string, value: unknown): string {
-    return this.#seals[0].seal(name, JSON.stringify(value));
-  }
-
-  #opened<T>(name: string, sealed: string): T | undefined {
+  #opened(name: string, sealed: string): string | undefined {
     for (const seal of this.#seals) {
       const text = seal.open(name, sealed);
       if (text !== undefined) {
-        return JSON.parse(text) as T;
+        return text;
       }
     }
     return undefined;

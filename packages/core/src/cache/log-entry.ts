@@ -1,0 +1,76 @@
+import type { RevocationNotice, WrittenRevocation } from './revocations.js';
+
+/** What one process writes into the log. */
+export interface LogEntry {
+  /** Names the writer, and counts what it wrote: a number that is missing is an entry that was deleted. */
+  readonly writer: string;
+  readonly number: number;
+  /** Milliseconds since the epoch, by the writer's clock. */
+  readonly at: number;
+  /** The entry that the writer had read last. */
+  readonly previous: string | undefined;
+  /** The writer has heard of each revocation since then, by its clock; undefined before it has read the log. */
+  readonly hearsSince: number | undefined;
+  /** Undefined in an entry that says no more than that the writer lives. */
+  readonly notice: RevocationNotice | undefined;
+}
+
+/** The members of an entry in their order, and then those of its notice. */
+type Members = readonly [
+  writer: string,
+  number: number,
+  at: number,
+  previous: string | null,
+  hearsSince: number | null,
+  ...notice:
+    | readonly [kind: string, value: string, issuer: string | null, at: number, id: string]
+    | readonly [],
+];
+
+/** Returns the text of an entry: an array, which a process that starts reads in half the time of an object. */
+export function textOfEntry({ writer, number, at, previous, hearsSince, notice }: LogEntry): string {
+  const members: Members = [
+    ...([writer, number, at, previous ?? null, hearsSince ?? null] as const),
+    ...(notice === undefined ? ([] as const) : membersOfNotice(notice)),
+  ];
+  return JSON.stringify(members);
+}
+
+function membersOfNotice({ revocation, at, id }: RevocationNotice) {
+  const { issuer = null, ...named } = revocation as WrittenRevocation & { readonly issuer?: string };
+  const [[kind = '', value = ''] = []] = Object.entries(named) as [string, string][];
+  return [kind, value, issuer, at, id] as const;
+}
+
+/** Returns the entry of a text that `textOfEntry` made, or `undefined` for another text. */
+export function entryIn(text: string): LogEntry | undefined {
+  const members = membersIn(text);
+  if (members === undefined) {
+    return undefined;
+  }
+  const [writer, number, at, previous, hearsSince, kind, value, issuer, revokedAt, id] = members;
+  return {
+    writer,
+    number,
+    at,
+    previous: previous ?? undefined,
+    hearsSince: hearsSince ?? undefined,
+    notice:
+      kind === undefined || value === undefined || revokedAt === undefined || id === undefined
+        ? undefined
+        : { revocation: revocationOf(kind, value, issuer ?? undefined), at: revokedAt, id },
+  };
+}
+
+function revocationOf(kind: string, value: string, issuer: string | undefined): WrittenRevocation {
+  return (issuer === undefined ? { [kind]: value } : { [kind]: value, issuer }) as WrittenRevocation;
+}
+
+function membersIn(text: string): Members | undefined {
+  try {
+    const members: unknown = JSON.parse(text);
+    return Array.isArray(members) ? (members as unknown as Members) : undefined;
+  } catch {
+    return undefined;
+  }
+}
