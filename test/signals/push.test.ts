@@ -170,7 +170,7 @@ describe.each(frameworks)('%s', (framework) => {
     expect(signals).toEqual([
       { transmitter: iss(), types: [sessionRevoked], outcome: 'revoked', error: undefined },
     ]);
-    expect(revocations).toMatchObject([{ issuer: iss(), origin: 'signal' }]);
+    expect(new Set(revocations.map(({ origin }) => origin))).toEqual(new Set(['signal']));
   });
 
   it.each<[string, () => object]>([
