@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   createResourceServer,
+  introspection,
   jwtAccessTokens,
   type Revocation,
   type RevocationOptions,
@@ -32,8 +33,12 @@ export interface TokenIssuer {
   asked(token: string): number;
   /** Options of a resource server that takes its JWTs and can't ask about them. */
   readonly forJwts: object;
-  /** Options of a resource server that asks about each token; each is active. */
+  /** Options of a resource server that takes its JWTs, and asks about them where it must. */
+  readonly forJwtsAndQuestions: object;
+  /** Options of a resource server that asks about each token. */
   readonly forOpaque: object;
+  /** The tokens that are not active by its answers. */
+  readonly inactive: Set<string>;
 }
 
 export async function createIssuer(): Promise<TokenIssuer> {
@@ -42,6 +47,7 @@ export async function createIssuer(): Promise<TokenIssuer> {
   const { privateKey, publicKey } = await generateKeyPair('ES256');
   const keys = { keys: [{ ...(await exportJWK(publicKey)), alg: 'ES256', use: 'sig' }] };
   const asked: string[] = [];
+  const inactive = new Set<string>();
   let number = 0;
   const fetchWith =
     (endpoints: object) =>
@@ -50,14 +56,19 @@ export async function createIssuer(): Promise<TokenIssuer> {
         return Response.json(keys);
       }
       if (String(url).endsWith('/introspect')) {
-        asked.push(new URLSearchParams(String(request.body)).get('token') ?? '');
-        return Response.json(boundClaims(kit.certificate));
+        const token = new URLSearchParams(String(request.body)).get('token') ?? '';
+        asked.push(token);
+        return Response.json(inactive.has(token) ? { active: false } : boundClaims(kit.certificate));
       }
       return Response.json({ issuer, tls_client_certificate_bound_access_tokens: true, ...endpoints });
     };
   const common = { issuer, audience, certificate: () => kit.certificate, floodGuard: false };
+  const keysAt = { jwks_uri: `${issuer}/keys` };
+  const introspectionAt = { introspection_endpoint: `${issuer}/introspect` };
+  const client = { clientId: 'api', clientSecret: 'a-client-secret' };
   return {
     kit,
+    inactive,
     jwt(age = 0, claims = {}) {
       number += 1;
       const now = Math.floor(Date.now() / 1000);
@@ -76,14 +87,15 @@ export async function createIssuer(): Promise<TokenIssuer> {
     forJwts: {
       ...common,
       tokens: jwtAccessTokens(),
-      http: { fetch: fetchWith({ jwks_uri: `${issuer}/keys` }) },
+      http: { fetch: fetchWith(keysAt) },
     },
-    forOpaque: {
+    forJwtsAndQuestions: {
       ...common,
-      clientId: 'api',
-      clientSecret: 'a-client-secret',
-      http: { fetch: fetchWith({ introspection_endpoint: `${issuer}/introspect` }) },
+      ...client,
+      tokens: jwtAccessTokens({ introspection: introspection() }),
+      http: { fetch: fetchWith({ ...keysAt, ...introspectionAt }) },
     },
+    forOpaque: { ...common, ...client, http: { fetch: fetchWith(introspectionAt) } },
   };
 }
 
