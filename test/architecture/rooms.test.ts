@@ -21,6 +21,7 @@ const open = new Set([
   'shown-url.ts',
   'option-rules.ts',
   'token-claims.ts',
+  'token-defect.ts',
   'observe/events.ts',
   'observe/hearing.ts',
   'circuit-breaker.ts',

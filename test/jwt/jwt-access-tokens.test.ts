@@ -295,8 +295,11 @@ describe('validation (RFC 9068 §4, RFC 8725)', () => {
       const invented = await Promise.all(
         Array.from({ length: 100 }, (_, i) => signed({ jti: `${i}` }, { kid: `invented-${i}` })),
       );
+      const began = performance.now();
       expect(new Set(await Promise.all(invented.map(statusOf)))).toEqual(new Set([401]));
-      expect(jwksFetches).toBeLessThan(12);
+      const seconds = Math.ceil((performance.now() - began) / 1000);
+      // The two from before, five at once, and one more in each second.
+      expect(jwksFetches).toBeLessThanOrEqual(2 + 5 + seconds);
     } finally {
       await api.close();
     }

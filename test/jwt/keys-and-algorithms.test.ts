@@ -99,11 +99,14 @@ describe('the algorithm', () => {
     const decide = resourceServer();
     expect(await decide(signed('PS256', kid, rsa.privateKey))).toBe('admitted');
     for (const alg of ['RS256', 'RS384', 'RS512', 'PS384', 'PS512']) {
-      expect([alg, await decide(signed(alg, kid, rsa.privateKey))]).toEqual([alg, 'token_inactive']);
+      expect([alg, await decide(signed(alg, kid, rsa.privateKey))]).toEqual([
+        alg,
+        'jwt_algorithm_not_accepted',
+      ]);
     }
     const rs256 = resourceServer(jwtAccessTokens({ algorithms: ['RS256'] }));
     expect(await rs256(signed('RS256', kid, rsa.privateKey))).toBe('admitted');
-    expect(await rs256(signed('PS256', kid, rsa.privateKey))).toBe('token_inactive');
+    expect(await rs256(signed('PS256', kid, rsa.privateKey))).toBe('jwt_algorithm_not_accepted');
   });
 
   it.each(sets)(
@@ -121,7 +124,7 @@ describe('the algorithm', () => {
   it.each(sets)('where %s, a signature by another key is refused', async (_title, set, kid) => {
     keys = set();
     const stranger = generateKeyPairSync('rsa', { modulusLength: 2048 });
-    expect(await resourceServer()(signed('PS256', kid, stranger.privateKey))).toBe('token_inactive');
+    expect(await resourceServer()(signed('PS256', kid, stranger.privateKey))).toBe('jwt_signature_invalid');
   });
 
   it('the profile narrows it', async () => {
@@ -155,12 +158,21 @@ describe('the key', () => {
     keys = [jwk(es.publicKey, { kid: 'es' })];
     const decide = resourceServer();
     expect(await decide(signed('ES256', 'es', es.privateKey))).toBe('admitted');
-    expect(await decide(signed('ES256', kid, stranger.privateKey, header()))).toBe('token_inactive');
+    const isKidKnown = kid === undefined || kid === 'es';
+    expect(await decide(signed('ES256', kid, stranger.privateKey, header()))).toBe(
+      isKidKnown ? 'jwt_signature_invalid' : 'jwt_key_unknown',
+    );
     // The same where the server has no key at all, or several that fit.
-    for (const set of [[], [jwk(es.publicKey), jwk(ec().publicKey)]]) {
-      keys = set;
+    for (const [set, expected] of [
+      [[], 'jwt_key_unknown'],
+      [
+        [jwk(es.publicKey), jwk(ec().publicKey)],
+        kid === undefined ? 'jwt_signature_invalid' : 'jwt_key_unknown',
+      ],
+    ] as const) {
+      keys = [...set];
       const other = resourceServer();
-      expect(await other(signed('ES256', kid, stranger.privateKey, header()))).toBe('token_inactive');
+      expect(await other(signed('ES256', kid, stranger.privateKey, header()))).toBe(expected);
     }
     expect(fetches.filter((url) => !url.startsWith(issuer))).toEqual([]);
   });
@@ -171,7 +183,7 @@ describe('the key', () => {
     ['that may not verify', { use: undefined, key_ops: ['encrypt'] }],
   ])('%s does not count', async (_title, more) => {
     keys = [jwk(es.publicKey, { kid: 'es', ...more })];
-    expect(await resourceServer()(signed('ES256', 'es', es.privateKey))).toBe('token_inactive');
+    expect(await resourceServer()(signed('ES256', 'es', es.privateKey))).toBe('jwt_key_unknown');
   });
 
   it('the public key as a shared secret does not count', async () => {
@@ -181,7 +193,7 @@ describe('the key', () => {
       const secret =
         kid === 'oct' ? Buffer.alloc(3) : Buffer.from(rsa.publicKey.export({ type: 'spki', format: 'pem' }));
       const padded = Buffer.concat([secret, Buffer.alloc(32)]);
-      expect(await decide(signed('HS256', kid, padded))).toBe('token_inactive');
+      expect(await decide(signed('HS256', kid, padded))).toBe('jwt_algorithm_not_accepted');
     }
   });
 });
@@ -198,7 +210,7 @@ describe('keys are taken up anew', () => {
       ['2', second],
       ['3', third],
     ] as const) {
-      expect(await decide(signed('ES256', `invented-${kid}`, first.privateKey))).toBe('token_inactive');
+      expect(await decide(signed('ES256', `invented-${kid}`, first.privateKey))).toBe('jwt_key_unknown');
       keys = [jwk(key.publicKey, { kid })];
       vi.advanceTimersByTime(11_000);
       expect(await decide(signed('ES256', kid, key.privateKey))).toBe('admitted');
@@ -213,7 +225,7 @@ describe('keys are taken up anew', () => {
     expect(await decide(signed('ES256', 'es', es.privateKey))).toBe('admitted');
     keys = [jwk(ec().publicKey, { kid: 'next' })];
     vi.advanceTimersByTime(601_000);
-    expect(await decide(signed('ES256', 'es', es.privateKey))).toBe('token_inactive');
+    expect(await decide(signed('ES256', 'es', es.privateKey))).toBe('jwt_key_unknown');
   });
 });
 
@@ -272,11 +284,11 @@ describe('encrypted tokens', () => {
     ['ECDH-ES', 'A128CBC-HS256', encryptionEc.publicKey, 'admitted'],
     ['ECDH-ES+A128KW', 'A256CBC-HS512', encryptionEc.publicKey, 'admitted'],
     ['ECDH-ES+A256KW', 'A256GCM', encryptionEc.publicKey, 'admitted'],
-    ['RSA-OAEP-384', 'A256GCM', rsa.publicKey, 'token_inactive'],
-    ['RSA-OAEP-512', 'A256GCM', rsa.publicKey, 'token_inactive'],
-    ['ECDH-ES+A192KW', 'A256GCM', encryptionEc.publicKey, 'token_inactive'],
-    ['RSA-OAEP', 'A192GCM', rsa.publicKey, 'token_inactive'],
-    ['ECDH-ES', 'A192CBC-HS384', encryptionEc.publicKey, 'token_inactive'],
+    ['RSA-OAEP-384', 'A256GCM', rsa.publicKey, 'jwt_algorithm_not_accepted'],
+    ['RSA-OAEP-512', 'A256GCM', rsa.publicKey, 'jwt_algorithm_not_accepted'],
+    ['ECDH-ES+A192KW', 'A256GCM', encryptionEc.publicKey, 'jwt_algorithm_not_accepted'],
+    ['RSA-OAEP', 'A192GCM', rsa.publicKey, 'jwt_algorithm_not_accepted'],
+    ['ECDH-ES', 'A192CBC-HS384', encryptionEc.publicKey, 'jwt_algorithm_not_accepted'],
   ])('%s with %s', async (alg, enc, key, expected) => {
     keys = [jwk(es.publicKey, { kid: 'es' })];
     const decide = resourceServer(jwtAccessTokens({ decryptionKey }));
@@ -286,7 +298,7 @@ describe('encrypted tokens', () => {
   it('what is signed alone, or encrypted around something unsigned, is refused', async () => {
     keys = [jwk(es.publicKey, { kid: 'es' })];
     const decide = resourceServer(jwtAccessTokens({ decryptionKey }));
-    expect(await decide(signed('ES256', 'es', es.privateKey))).toBe('token_inactive');
+    expect(await decide(signed('ES256', 'es', es.privateKey))).toBe('jwt_malformed');
     const unsigned = await new jose.EncryptJWT({
       iss: issuer,
       aud: audience,
@@ -298,6 +310,6 @@ describe('encrypted tokens', () => {
       .setExpirationTime('5m')
       .setProtectedHeader({ alg: 'RSA-OAEP', enc: 'A256GCM', typ: 'at+jwt' })
       .encrypt(rsa.publicKey);
-    expect(await decide(unsigned)).toBe('token_inactive');
+    expect(await decide(unsigned)).toBe('jwt_malformed');
   });
 });

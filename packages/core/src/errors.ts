@@ -79,6 +79,12 @@ const refusals = {
   token_wrong_issuer: { ...invalidToken, description: notActive },
   token_wrong_type: { ...invalidToken, description: notActive },
   token_claims_malformed: { ...invalidToken, description: notActive },
+  jwt_malformed: { ...invalidToken, description: notActive },
+  jwt_not_decryptable: { ...invalidToken, description: notActive },
+  jwt_algorithm_not_accepted: { ...invalidToken, description: notActive },
+  jwt_type_not_accepted: { ...invalidToken, description: notActive },
+  jwt_key_unknown: { ...invalidToken, description: notActive },
+  jwt_signature_invalid: { ...invalidToken, description: notActive },
   token_unbound: { ...invalidToken, description: 'The access token is not bound to a client certificate' },
   token_bound_otherwise: {
     ...invalidToken,

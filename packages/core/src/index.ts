@@ -175,7 +175,7 @@ export {
   readTokenClaims,
   type TokenAnswer,
   type TokenClaims,
-  type TokenDefect,
   type TokenReader,
 } from './token-claims.js';
+export type { TokenDefect } from './token-defect.js';
 export { refuseUncalled, unguarded } from './unguarded.js';

@@ -11,6 +11,7 @@ import { checkBinding, reportable } from './policy/binding.js';
 import { type ClaimRules, checkClaims } from './policy/claims.js';
 import type { NodeRequest } from './request/bearer-token.js';
 import type { TokenAnswer } from './token-claims.js';
+import { readDefect } from './token-defect.js';
 import { isPromised } from './unwaited.js';
 
 /** Decides, once it is known what the token is: on every request, after the cache. */
@@ -93,7 +94,8 @@ export function createJudge(
 
     decide(token, certificate, req, since) {
       if (typeof token === 'string') {
-        throw new RequestRefused(token);
+        const { code, ...details } = readDefect(token);
+        throw new RequestRefused(code, details);
       }
       const now = Date.now();
       checkClaims(token, rulesOf(token.issuer), now / 1000);

@@ -1,5 +1,6 @@
 import { ownMember } from './own-member.js';
 import { Recurring } from './recurring.js';
+import { defectOf, isTokenDefect, type TokenDefect } from './token-defect.js';
 
 /** What is known of an active access token, read once and frozen; every source of claims ends here. */
 export interface TokenClaims {
@@ -27,15 +28,6 @@ export interface TokenClaims {
   readonly claims: Readonly<Record<string, unknown>>;
 }
 
-/** The refusals that a token earns by itself, whoever presents it: these answers may be cached. */
-export type TokenDefect = (typeof tokenDefects)[number];
-
-const tokenDefects = ['token_inactive', 'token_claims_malformed'] as const;
-
-export function isTokenDefect(value: unknown): value is TokenDefect {
-  return tokenDefects.some((defect) => defect === value);
-}
-
 /** The claims of an active token, or why it is none. */
 export type TokenAnswer = TokenClaims | TokenDefect;
 
@@ -50,32 +42,50 @@ export interface TokenReader {
 }
 
 /**
- * Reads claims whose types are settled by RFC 7662 §2.2 and RFC 7519 §4.1. A claim of another type makes the token
- * malformed: it is never guessed at. `issuer` is whose server said so.
+ * Reads claims whose types are settled by RFC 7662 §2.2 and RFC 7519 §4.1. A claim that is `null` counts as absent, as some servers write
+ * what they have no value for. A claim of another type makes the token malformed: it is never guessed at. `issuer` is whose server said so.
  */
 export function readTokenClaims(claims: Record<string, unknown>, issuer: string): TokenAnswer {
-  const [sub, client_id, scope, iss, aud, token_type, exp, nbf, iat] = readNames.map((name) =>
-    ownMember(claims, name),
-  );
-  const audience = typeof aud === 'string' ? audienceOf(aud) : aud;
-  if (
-    !isOptional(sub, isString) ||
-    !isOptional(client_id, isString) ||
-    !isOptional(scope, isString) ||
-    !isOptional(iss, isString) ||
-    !isOptional(audience, isStringArray) ||
-    !isOptional(token_type, isString) ||
-    !isOptional(exp, isTime) ||
-    !isOptional(nbf, isTime) ||
-    !isOptional(iat, isTime)
-  ) {
-    return 'token_claims_malformed';
+  for (const { name, accepted, is } of claimTypes) {
+    const value = claimOf(claims, name);
+    if (value !== undefined && !is(value)) {
+      return defectOf('token_claims_malformed', `${name} is not ${accepted}`);
+    }
   }
-  return new ReadClaims(claims, issuer, scope, audience);
+  const aud = claimOf(claims, 'aud') as string | string[] | undefined;
+  const audience = typeof aud === 'string' ? audienceOf(aud) : aud;
+  return new ReadClaims(claims, issuer, claimOf(claims, 'scope') as string | undefined, audience);
+}
+
+interface ClaimType {
+  readonly name: string;
+  readonly accepted: string;
+  readonly is: (value: unknown) => boolean;
 }
 
 /** The claims that every token is read for. */
-const readNames = ['sub', 'client_id', 'scope', 'iss', 'aud', 'token_type', 'exp', 'nbf', 'iat'] as const;
+const claimTypes: readonly ClaimType[] = [
+  ...['sub', 'client_id', 'scope', 'iss', 'token_type'].map((name) => ({
+    name,
+    accepted: 'a string',
+    is: isString,
+  })),
+  {
+    name: 'aud',
+    accepted: 'a string or a list of strings',
+    is: (value) => isString(value) || isStringArray(value),
+  },
+  ...['exp', 'nbf', 'iat'].map((name) => ({
+    name,
+    accepted: 'a number of seconds since 1970',
+    is: isTime,
+  })),
+];
+
+/** Returns a claim of the token's own; undefined where it is absent or `null`. */
+export function claimOf(claims: Readonly<Record<string, unknown>>, name: string): unknown {
+  return ownMember(claims, name) ?? undefined;
+}
 
 /**
  * Returns the answer of a token source as a frozen copy, which the source can't change any more. Each member is read once. What
@@ -118,7 +128,10 @@ export function checkedAnswer(answer: unknown): TokenAnswer {
 /** A source that forgets a member would have the token pass without the check of what it says. */
 function requireWhatClaimsSay(claims: unknown, members: Readonly<Record<string, unknown>>): void {
   for (const [claim, member] of Object.entries(members)) {
-    const isSaid = typeof claims === 'object' && claims !== null && Object.hasOwn(claims, claim);
+    const isSaid =
+      typeof claims === 'object' &&
+      claims !== null &&
+      claimOf(claims as Record<string, unknown>, claim) !== undefined;
     if (isSaid && member === undefined) {
       throw new TypeError(`the token source returned TokenClaims without the member for the claim ${claim}`);
     }
@@ -216,25 +229,25 @@ class ReadClaims implements TokenClaims {
   }
 
   get subject(): string | undefined {
-    return ownMember(this.claims, 'sub') as string | undefined;
+    return claimOf(this.claims, 'sub') as string | undefined;
   }
   get clientId(): string | undefined {
-    return ownMember(this.claims, 'client_id') as string | undefined;
+    return claimOf(this.claims, 'client_id') as string | undefined;
   }
   get tokenType(): string | undefined {
-    return ownMember(this.claims, 'token_type') as string | undefined;
+    return claimOf(this.claims, 'token_type') as string | undefined;
   }
   get expiresAt(): number | undefined {
-    return ownMember(this.claims, 'exp') as number | undefined;
+    return claimOf(this.claims, 'exp') as number | undefined;
   }
   get notBefore(): number | undefined {
-    return ownMember(this.claims, 'nbf') as number | undefined;
+    return claimOf(this.claims, 'nbf') as number | undefined;
   }
   get issuedAt(): number | undefined {
-    return ownMember(this.claims, 'iat') as number | undefined;
+    return claimOf(this.claims, 'iat') as number | undefined;
   }
   get confirmation(): unknown {
-    return ownMember(this.claims, 'cnf');
+    return claimOf(this.claims, 'cnf');
   }
 }
 

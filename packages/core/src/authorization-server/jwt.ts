@@ -1,7 +1,8 @@
 import type { JWTPayload } from 'jose';
 import { ConfigurationError } from '../errors.js';
 import { functionLike, OptionReader } from '../option-rules.js';
-import { readTokenClaims, type TokenAnswer, type TokenReader } from '../token-claims.js';
+import { claimOf, readTokenClaims, type TokenAnswer, type TokenReader } from '../token-claims.js';
+import { defectOf } from '../token-defect.js';
 import { isCanonical } from '../token-identity.js';
 import type { AuthorizationServerAccess, TokenSource } from './introspection.js';
 import { remoteKeys } from './key-set.js';
@@ -56,7 +57,7 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
     }
     const keys = remoteKeys(metadata, http);
     const rules: JwtRules = {
-      typ: 'at+jwt',
+      types: ['at+jwt'],
       issuer,
       audience: [...audience],
       algorithms,
@@ -66,7 +67,7 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
     const read = async (token: string): Promise<TokenAnswer> => {
       // The same JWT in another spelling would be unknown here, and would not be the one that was revoked.
       if (!isCanonical(token)) {
-        return 'token_inactive';
+        return defectOf('jwt_malformed', 'a part of it is not written as base64url demands');
       }
       try {
         return readClaims(await verifiedJwt(await signedJwtIn(token, ownKeys), keys, rules), issuer);
@@ -80,16 +81,20 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
 }
 
 function readClaims(payload: JWTPayload, issuer: string): TokenAnswer {
-  const { sub, client_id, jti } = payload;
-  const isOwn = requiredClaims.every((name) => Object.hasOwn(payload, name));
-  const areTexts = isOwn && [sub, client_id, jti].every((claim) => typeof claim === 'string');
-  return areTexts ? readTokenClaims(payload, issuer) : 'token_claims_malformed';
+  const missing = requiredClaims.find((name) => claimOf(payload, name) === undefined);
+  if (missing !== undefined) {
+    return defectOf('token_claims_malformed', `no ${missing}`);
+  }
+  if (typeof payload.jti !== 'string') {
+    return defectOf('token_claims_malformed', 'jti is not a string');
+  }
+  return readTokenClaims(payload, issuer);
 }
 
 /** A fault of the JWT is the token's; all else is trouble, and is thrown on. */
 function asDefect(error: unknown): TokenAnswer {
   if (error instanceof JwtRejected) {
-    return 'token_inactive';
+    return error.defect;
   }
   throw error;
 }

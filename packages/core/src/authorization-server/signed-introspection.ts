@@ -67,7 +67,7 @@ export async function readSignedAnswer(
 ): Promise<Record<string, unknown>> {
   const { issuer, clientId, audience, clockTolerance, algorithms, format } = rules;
   const options: JwtRules = {
-    typ: 'token-introspection+jwt',
+    types: ['token-introspection+jwt'],
     issuer,
     // Servers name us by our client id or by the identifier that tokens name.
     audience: audience === 'server-enforced' ? clientId : [clientId, ...audience],

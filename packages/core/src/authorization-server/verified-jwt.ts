@@ -1,34 +1,73 @@
 import type { KeyObject } from 'node:crypto';
 import { errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose';
+import {
+  defectOf,
+  secondsAgo,
+  shownClaim,
+  type TokenDefect,
+  wrongAudience,
+  wrongIssuer,
+} from '../token-defect.js';
 import type { KeyHeader, RemoteKeys } from './key-set.js';
 
-/** A JWT that is refused for its own fault, as opposed to trouble of the server's or ours. */
+/** A JWT that is refused for its own fault, as opposed to trouble of the server's or ours. The message is its defect. */
 export class JwtRejected extends Error {
   override readonly name = 'JwtRejected';
+  readonly defect: TokenDefect;
+
+  constructor(defect: TokenDefect) {
+    super(defect);
+    this.defect = defect;
+  }
 }
 
 /** The errors of jose that a JWT alone causes. Each other error is trouble, never a verdict on the token. */
-const faultsOfTheJwt: ReadonlySet<string> = new Set([
-  'ERR_JWS_INVALID',
-  'ERR_JWS_SIGNATURE_VERIFICATION_FAILED',
-  'ERR_JWE_INVALID',
-  'ERR_JWE_DECRYPTION_FAILED',
-  'ERR_JWT_INVALID',
-  'ERR_JWT_EXPIRED',
-  'ERR_JWT_CLAIM_VALIDATION_FAILED',
-  'ERR_JOSE_ALG_NOT_ALLOWED',
-  'ERR_JOSE_NOT_SUPPORTED',
+const faultsOfTheJwt: ReadonlyMap<string, TokenDefect> = new Map([
+  ['ERR_JWS_INVALID', 'jwt_malformed'],
+  ['ERR_JWS_SIGNATURE_VERIFICATION_FAILED', 'jwt_signature_invalid'],
+  ['ERR_JWE_INVALID', 'jwt_malformed: it is not encrypted as decryptionKey demands'],
+  ['ERR_JWE_DECRYPTION_FAILED', 'jwt_not_decryptable: no decryptionKey opens it'],
+  ['ERR_JWT_INVALID', 'jwt_malformed: its payload is not a JSON object'],
+  ['ERR_JOSE_ALG_NOT_ALLOWED', 'jwt_algorithm_not_accepted'],
+  ['ERR_JOSE_NOT_SUPPORTED', 'jwt_algorithm_not_accepted'],
 ]);
 
 /** Returns `JwtRejected` for an error that the JWT alone causes, and the error itself for any other. */
-export function asRejection(error: unknown): unknown {
-  return error instanceof errors.JOSEError && faultsOfTheJwt.has(error.code)
-    ? new JwtRejected(error.message)
-    : error;
+export function asRejection(error: unknown, rules?: JwtRules): unknown {
+  if (error instanceof errors.JWTExpired || error instanceof errors.JWTClaimValidationFailed) {
+    return new JwtRejected(claimDefect(error, rules));
+  }
+  const defect = error instanceof errors.JOSEError ? faultsOfTheJwt.get(error.code) : undefined;
+  return defect === undefined ? error : new JwtRejected(defect);
 }
 
-/** What a JWT must show; `algorithms` is always named. */
-export type JwtRules = JWTVerifyOptions & { readonly algorithms: string[] };
+/** Which claim, or which type, of a JWT with a good signature is not as `rules` demand. */
+function claimDefect(
+  { claim, reason, payload }: errors.JWTExpired | errors.JWTClaimValidationFailed,
+  rules: JwtRules | undefined,
+): TokenDefect {
+  const found = own(payload, claim);
+  const now = Date.now() / 1000;
+  if (claim === 'exp' && reason === 'check_failed' && typeof found === 'number') {
+    return defectOf('token_expired', `exp was ${secondsAgo(now, found)}`);
+  }
+  if (claim === 'nbf' && reason === 'check_failed' && typeof found === 'number') {
+    return defectOf('token_not_yet_valid', `nbf is ${Math.ceil(found - now)} s ahead`);
+  }
+  if (claim === 'iss' && typeof rules?.issuer === 'string') {
+    return defectOf('token_wrong_issuer', wrongIssuer(rules.issuer, found));
+  }
+  if (claim === 'aud' && rules?.audience !== undefined) {
+    return defectOf('token_wrong_audience', wrongAudience([rules.audience].flat(), found));
+  }
+  return defectOf('token_claims_malformed', found === undefined ? `no ${claim}` : `${claim} is not valid`);
+}
+
+/** What a JWT must show; `algorithms` is always named. `types` are the values of its header `typ`, compared without regard to case. */
+export type JwtRules = Omit<JWTVerifyOptions, 'typ'> & {
+  readonly algorithms: string[];
+  readonly types?: readonly string[];
+};
 
 /**
  * Verifies a JWT by the keys of the authorization server alone. If no known key fits, the keys are fetched again before
@@ -36,7 +75,7 @@ export type JwtRules = JWTVerifyOptions & { readonly algorithms: string[] };
  */
 export async function verifiedJwt(jwt: string, keys: RemoteKeys, rules: JwtRules): Promise<JWTPayload> {
   const arrivedAt = performance.now();
-  const header = readHeader(jwt, rules.algorithms);
+  const header = readHeader(jwt, rules);
   const known = await keys.current();
   const payload = await verifiedByAnyOf(known.candidates(header), jwt, rules);
   if (payload !== undefined) {
@@ -50,7 +89,14 @@ export async function verifiedJwt(jwt: string, keys: RemoteKeys, rules: JwtRules
       return again;
     }
   }
-  throw new JwtRejected('no key of the authorization server made its signature');
+  throw new JwtRejected(signatureDefect(header, known.candidates(header).length > 0));
+}
+
+function signatureDefect({ alg, kid }: KeyHeader, isKeyKnown: boolean): TokenDefect {
+  const sought = kid === undefined ? `for ${alg}` : `with kid ${shownClaim(kid)} for ${alg}`;
+  return isKeyKnown
+    ? defectOf('jwt_signature_invalid', `the key of jwks_uri ${sought} did not make its signature`)
+    : defectOf('jwt_key_unknown', `jwks_uri has no key ${sought}`);
 }
 
 async function verifiedByAnyOf(
@@ -60,25 +106,61 @@ async function verifiedByAnyOf(
 ): Promise<JWTPayload | undefined> {
   for (const key of keys) {
     try {
-      return (await jwtVerify(jwt, key, rules)).payload;
+      const { payload, protectedHeader } = await jwtVerify(jwt, key, joseRules(rules));
+      // The header as it was verified: another reader of the same text may see another one.
+      checkType(protectedHeader, rules.types);
+      return payload;
     } catch (error) {
       if (!(error instanceof errors.JWSSignatureVerificationFailed)) {
-        throw asRejection(error);
+        throw asRejection(error, rules);
       }
     }
   }
   return undefined;
 }
 
-function readHeader(jwt: string, algorithms: readonly string[]): KeyHeader {
+/** jose compares with one type alone. */
+function joseRules({ types, ...rules }: JwtRules): JWTVerifyOptions {
+  return types?.length === 1 && types[0] ? { ...rules, typ: types[0] } : rules;
+}
+
+function readHeader(jwt: string, { algorithms, types }: JwtRules): KeyHeader {
   const [encoded = '', ...others] = jwt.split('.');
   const header = others.length === 2 ? parsed(encoded) : undefined;
-  const alg = own(header, 'alg');
-  const kid = own(header, 'kid');
-  if (typeof alg !== 'string' || !algorithms.includes(alg) || !['undefined', 'string'].includes(typeof kid)) {
-    throw new JwtRejected('its header names no accepted algorithm, or a kid that is no string');
+  if (header === undefined) {
+    const isEncrypted = others.length === 4;
+    throw new JwtRejected(
+      defectOf(
+        'jwt_malformed',
+        isEncrypted ? 'it is encrypted; decryptionKey is not set' : 'it is not a JWT',
+      ),
+    );
   }
-  return { alg, kid: kid as string | undefined };
+  const alg = own(header, 'alg');
+  if (typeof alg !== 'string' || !algorithms.includes(alg)) {
+    const detail = `alg is ${shownClaim(alg)}; accepted are ${algorithms.join(', ')}`;
+    throw new JwtRejected(defectOf('jwt_algorithm_not_accepted', detail));
+  }
+  checkType(header, types);
+  const kid = own(header, 'kid');
+  if (kid !== undefined && typeof kid !== 'string') {
+    throw new JwtRejected(defectOf('jwt_malformed', 'its kid is not a string'));
+  }
+  return { alg, kid };
+}
+
+function checkType(header: unknown, types: JwtRules['types']): void {
+  const typ = own(header, 'typ');
+  if (types !== undefined && !types.includes(mediaType(typ))) {
+    const detail = `typ is ${shownClaim(typ)}; accepted is ${types.map((type) => type || 'none').join(' or ')}`;
+    throw new JwtRejected(defectOf('jwt_type_not_accepted', detail));
+  }
+}
+
+/** The media type in a header `typ`, in lower case and without `application/` (RFC 7515 §4.1.9); empty where there is none. */
+function mediaType(typ: unknown): string {
+  const type = typeof typ === 'string' ? typ.toLowerCase() : typ === undefined ? '' : 'not a string';
+  return type.startsWith('application/') ? type.slice('application/'.length) : type;
 }
 
 function parsed(encoded: string): unknown {

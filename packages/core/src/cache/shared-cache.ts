@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CircuitBreaker, CircuitOpen, type Verdict } from '../circuit-breaker.js';
 import type { ReportProblem } from '../observe/events.js';
-import { isTokenDefect, type TokenDefect } from '../token-claims.js';
+import { isTokenDefect, type TokenDefect } from '../token-defect.js';
 import { StoreTrouble, within } from './bounded-wait.js';
 import { createSeal, type Seal } from './sealing.js';
 

@@ -1,7 +1,8 @@
 import { LRUCache } from 'lru-cache';
 import { RequestRefused } from '../errors.js';
 import { publishCache } from '../observe/events.js';
-import { readTokenClaims, type TokenAnswer, type TokenClaims, type TokenDefect } from '../token-claims.js';
+import { readTokenClaims, type TokenAnswer, type TokenClaims } from '../token-claims.js';
+import type { TokenDefect } from '../token-defect.js';
 import { hashOf, identityOf } from '../token-identity.js';
 import { allSettled } from '../unwaited.js';
 import type { Usability } from './knowledge.js';

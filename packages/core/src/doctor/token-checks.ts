@@ -5,32 +5,21 @@ import { asRefusal } from '../errors.js';
 import { mismatchHint } from '../explanation.js';
 import { checkBinding } from '../policy/binding.js';
 import { checkClaims } from '../policy/claims.js';
-import {
-  readTokenClaims,
-  type TokenAnswer,
-  type TokenClaims,
-  type TokenDefect,
-  type TokenReader,
-} from '../token-claims.js';
+import { readTokenClaims, type TokenAnswer, type TokenClaims, type TokenReader } from '../token-claims.js';
+import { readDefect, type TokenDefect } from '../token-defect.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 import { remedies } from './remedies.js';
 
 function defectFinding(defect: TokenDefect, read: TokenReader): Finding {
-  if (defect === 'token_claims_malformed') {
-    const why = 'a claim of the token is missing or of a type that the standards do not permit';
-    return problem(defect, why, 'ask who runs the authorization server (RFC 7662 §2.2, RFC 9068 §2.2)');
+  const { code, detail } = readDefect(defect);
+  if (code === 'token_inactive' && read.introspect === read) {
+    return problem(
+      code,
+      'the authorization server says that the token is not active',
+      'get a new one; if that one is good, the server may not let us see it: ask who runs it',
+    );
   }
-  return read.introspect === read
-    ? problem(
-        defect,
-        'the authorization server says that the token is not active',
-        'get a new one; if that one is good, the server may not let us see it: ask who runs it',
-      )
-    : problem(
-        defect,
-        "the token is no JWT that one of the server's keys has signed and that is valid now, for this API",
-        'get a new one; for tokens that are no JWTs leave the option tokens at introspection()',
-      );
+  return problem(code, detail ?? code, remedies[code]);
 }
 
 /** Asks about the user's token as the API would, and compares it with the certificate. Never rejects. */

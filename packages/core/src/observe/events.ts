@@ -3,7 +3,8 @@ import type { Authorization } from '../authorization.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { asRefusal, type RefusalCode, type RequestRefused } from '../errors.js';
 import { interactionOf } from '../interaction.js';
-import type { TokenAnswer, TokenDefect } from '../token-claims.js';
+import type { TokenAnswer } from '../token-claims.js';
+import { readDefect } from '../token-defect.js';
 
 /** Published on `mtls-bound:admitted` for each request that is let in. Holds no token, no subject and no other claim. */
 export interface AdmittedEvent {
@@ -61,7 +62,7 @@ export interface IntrospectionEvent {
   /** `x-fapi-interaction-id` of the request for whose sake it is asked, where `fapiHeaders()` ran. */
   readonly interactionId: string | undefined;
   /** At the end: what came of it. */
-  outcome?: 'active' | TokenDefect | RefusalCode;
+  outcome?: 'active' | RefusalCode;
 }
 
 /** Published on `mtls-bound:cache` for each look at what is known of a token. */
@@ -174,7 +175,7 @@ export async function traceIntrospection(
   await introspection.tracePromise(async () => {
     try {
       answer = await ask();
-      event.outcome = typeof answer === 'string' ? answer : 'active';
+      event.outcome = typeof answer === 'string' ? readDefect(answer).code : 'active';
     } catch (thrown) {
       event.outcome = asRefusal(thrown).code;
       throw thrown;

@@ -1,6 +1,6 @@
 import { RequestRefused } from '../errors.js';
-import { ownMember } from '../own-member.js';
-import type { TokenClaims } from '../token-claims.js';
+import { claimOf, type TokenClaims } from '../token-claims.js';
+import { secondsAgo, shownClaim, wrongAudience, wrongIssuer } from '../token-defect.js';
 
 /** What an active token must still show (RFC 7662 §4, RFC 9700 §2.3). */
 export interface ClaimRules {
@@ -14,23 +14,30 @@ export interface ClaimRules {
 /** Refuses a token that is out of its time or not meant for this resource server. `now` in seconds since the epoch. */
 export function checkClaims(token: TokenClaims, rules: ClaimRules, now: number): void {
   if (token.expiresAt !== undefined && token.expiresAt + rules.clockTolerance <= now) {
-    throw new RequestRefused('token_expired');
+    throw new RequestRefused('token_expired', { detail: `exp was ${secondsAgo(now, token.expiresAt)}` });
   }
   const latest = now + rules.clockTolerance;
-  if ((token.notBefore ?? 0) > latest || (token.issuedAt ?? 0) > latest) {
-    throw new RequestRefused('token_not_yet_valid');
+  for (const [name, time = 0] of [
+    ['nbf', token.notBefore],
+    ['iat', token.issuedAt],
+  ] as const) {
+    if (time > latest) {
+      const detail = `${name} is ${Math.ceil(time - now)} s ahead; clockTolerance is ${rules.clockTolerance} s`;
+      throw new RequestRefused('token_not_yet_valid', { detail });
+    }
   }
   // Exact, case-sensitive, no normalisation (RFC 8414 §3.3, RFC 7519 §4.1.3).
-  const iss = ownMember(token.claims, 'iss');
+  const iss = claimOf(token.claims, 'iss');
   if (token.issuer !== rules.issuer || (iss !== undefined && iss !== rules.issuer)) {
-    throw new RequestRefused('token_wrong_issuer', { detail: `expected iss ${rules.issuer}` });
+    throw new RequestRefused('token_wrong_issuer', { detail: wrongIssuer(rules.issuer, iss) });
   }
   const { audience } = rules;
   if (audience !== 'server-enforced' && !token.audience?.some((name) => audience.includes(name))) {
-    throw new RequestRefused('token_wrong_audience', { detail: `expected aud ${audience.join(' or ')}` });
+    throw new RequestRefused('token_wrong_audience', { detail: wrongAudience(audience, token.audience) });
   }
   // Some servers report refresh tokens as active too; only what is used as a bearer token may pass here.
   if (token.tokenType !== undefined && token.tokenType.toLowerCase() !== 'bearer') {
-    throw new RequestRefused('token_wrong_type', { detail: 'expected token_type Bearer' });
+    const detail = `expected token_type Bearer, found ${shownClaim(token.tokenType)}`;
+    throw new RequestRefused('token_wrong_type', { detail });
   }
 }
