@@ -81,6 +81,20 @@ it.each(promises ?? [])('the tests of a promise are there: %s', (row) => {
   expectTests(tests);
 });
 
+const revocationRows = textOf('docs/revocation.md')
+  .split('\n')
+  .filter((line) => line.startsWith('| ') && !/^\| (---|token \||set-up \|)/.test(line));
+
+it('there are set-ups of revocation', () => {
+  expect(revocationRows.length).toBeGreaterThan(20);
+});
+
+it.each(revocationRows)('what holds after a revocation has its tests: %s', (row) => {
+  const [, setUp, holds, atMost, seen, tests = ''] = cellsOf(row);
+  expect([setUp, holds, atMost, seen].every(Boolean)).toBe(true);
+  expectTests(tests);
+});
+
 function expectTests(tests: string): void {
   for (const test of tests.split('; `').map((one) => one.replace(/^`/, ''))) {
     const [, file = '', named = ''] = /^([\w/-]+)`: (.+)$/.exec(test) ?? [];
