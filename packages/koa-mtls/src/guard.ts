@@ -53,7 +53,7 @@ export function guard<Granted extends Authorization = Authorization>(
   };
 }
 
-type AnsweredContext = Pick<Context, 'status' | 'body' | 'set' | 'remove'>;
+type AnsweredContext = Pick<Context, 'status' | 'body' | 'set' | 'remove' | 'res' | 'onerror'>;
 
 export function send(ctx: AnsweredContext, server: ResourceServer, thrown: unknown): void {
   write(ctx, server.answer(thrown));
@@ -64,4 +64,23 @@ export function write(ctx: AnsweredContext, { status, headers, body }: Answer): 
   ctx.body = body;
   ctx.remove('Content-Type');
   ctx.set(headers);
+  endOnFailure(ctx);
+}
+
+/**
+ * Koa sends the answer later. If that throws, because a package has wrapped `writeHead()`, Koa answers the error. If that throws too,
+ * no caller handles it: the request would hang and the process could end. The connection ends instead.
+ */
+function endOnFailure(ctx: AnsweredContext): void {
+  const { onerror } = ctx;
+  ctx.onerror = (error) => {
+    try {
+      onerror.call(ctx, error);
+    } catch (failure) {
+      if (ctx.res.writableEnded) {
+        throw failure;
+      }
+      ctx.res.destroy();
+    }
+  };
 }
