@@ -103,9 +103,12 @@ export function checkedAnswer(answer: unknown): TokenAnswer {
   const { confirmation, claims } = answer as Partial<TokenClaims>;
   requireWhatClaimsSay(claims, {
     sub: subject,
+    client_id: clientId,
+    aud: audience,
+    token_type: tokenType,
     exp: expiresAt,
     nbf: notBefore,
-    token_type: tokenType,
+    iat: issuedAt,
     cnf: confirmation,
   });
   return Object.freeze({
@@ -201,11 +204,18 @@ function isPlain(value: object): boolean {
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
-/** Holds no claim a second time: a cached token is kept as small as it can be. */
+/** Each member is its own and enumerable, so that a copy by spread, as a user's token source may make one, has it too. */
 class ReadClaims implements TokenClaims {
-  readonly issuer: string;
+  readonly subject: string | undefined;
+  readonly clientId: string | undefined;
   readonly scopes: readonly string[];
+  readonly issuer: string;
   readonly audience: readonly string[] | undefined;
+  readonly tokenType: string | undefined;
+  readonly expiresAt: number | undefined;
+  readonly notBefore: number | undefined;
+  readonly issuedAt: number | undefined;
+  readonly confirmation: unknown;
   readonly claims: Readonly<Record<string, unknown>>;
   // Marks what this class made: nothing else is passed on without a copy.
   readonly #isRead = true;
@@ -217,37 +227,23 @@ class ReadClaims implements TokenClaims {
     scope: string | undefined,
     audience: readonly string[] | undefined,
   ) {
-    this.issuer = issuer;
+    const read = deepFreeze(withRecurringTexts(claims));
+    this.subject = claimOf(read, 'sub') as string | undefined;
+    this.clientId = claimOf(read, 'client_id') as string | undefined;
     this.scopes = scope === undefined ? noScopes : scopesIn(scope);
+    this.issuer = issuer;
     this.audience = audience;
-    this.claims = deepFreeze(withRecurringTexts(claims));
+    this.tokenType = claimOf(read, 'token_type') as string | undefined;
+    this.expiresAt = claimOf(read, 'exp') as number | undefined;
+    this.notBefore = claimOf(read, 'nbf') as number | undefined;
+    this.issuedAt = claimOf(read, 'iat') as number | undefined;
+    this.confirmation = claimOf(read, 'cnf');
+    this.claims = read;
     Object.freeze(this);
   }
 
   static isReadClaims(value: unknown): value is ReadClaims {
     return typeof value === 'object' && value !== null && #isRead in value && value.#isRead;
-  }
-
-  get subject(): string | undefined {
-    return claimOf(this.claims, 'sub') as string | undefined;
-  }
-  get clientId(): string | undefined {
-    return claimOf(this.claims, 'client_id') as string | undefined;
-  }
-  get tokenType(): string | undefined {
-    return claimOf(this.claims, 'token_type') as string | undefined;
-  }
-  get expiresAt(): number | undefined {
-    return claimOf(this.claims, 'exp') as number | undefined;
-  }
-  get notBefore(): number | undefined {
-    return claimOf(this.claims, 'nbf') as number | undefined;
-  }
-  get issuedAt(): number | undefined {
-    return claimOf(this.claims, 'iat') as number | undefined;
-  }
-  get confirmation(): unknown {
-    return claimOf(this.claims, 'cnf');
   }
 }
 
