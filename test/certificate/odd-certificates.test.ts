@@ -127,6 +127,11 @@ describe.each(frameworks)('%s', (framework) => {
         { san: 400, extendedKeyUsage: 400, psd2: 400, subject: 400 },
       ],
       [
+        'with an extension of 600 elements',
+        () => [...whole, new x509.Extension('1.2.3.4', false, hex(`308204b0${'0500'.repeat(600)}`))],
+        { san: 400, extendedKeyUsage: 400, psd2: 400, subject: 400 },
+      ],
+      [
         'of 40,000 bytes',
         () => [...whole, new x509.Extension('1.2.3.4', false, Buffer.alloc(40_000, 5))],
         { san: 400, extendedKeyUsage: 400, psd2: 400, subject: 400 },
@@ -163,7 +168,35 @@ describe('what parsing would cost', () => {
     ['one of RSA', () => pki.selfSignedRsa.der, undefined],
     ['an object identifier of 64 bytes', () => sequence(element(6, 64)), undefined],
     ['an object identifier of 65 bytes', () => sequence(element(6, 65)), /object identifier/],
-    ['the same, deeper', () => nested(element(6, 65), 500), /object identifier/],
+    ['the same, deeper', () => nested(element(6, 65), 400), /object identifier/],
+    [
+      'an alternative name that is an object identifier of 65 bytes',
+      () => sequence(element(0x88, 65)),
+      /object identifier/,
+    ],
+    [
+      '2,048 bytes of object identifiers',
+      () => sequence(...Array.from({ length: 32 }, () => element(6, 64))),
+      undefined,
+    ],
+    [
+      '2,049 bytes of object identifiers',
+      () => sequence(element(6, 1), ...Array.from({ length: 32 }, () => element(6, 64))),
+      /object identifiers have more than 2048 bytes/,
+    ],
+    [
+      '2,080 bytes of them in an octet string',
+      () => sequence(wrapped(4, Buffer.concat(Array.from({ length: 40 }, () => element(6, 52))))),
+      /object identifiers have more than 2048 bytes/,
+    ],
+    ['500 elements', () => sequence(...Array.from({ length: 499 }, () => element(5, 0))), undefined],
+    ['501 elements', () => sequence(...Array.from({ length: 500 }, () => element(5, 0))), /500 elements/],
+    ['501 elements, one in the other', () => nested(element(5, 0), 500), /500 elements/],
+    [
+      '501 elements, in an octet string',
+      () => sequence(wrapped(4, Buffer.concat(Array.from({ length: 499 }, () => element(5, 0))))),
+      /500 elements/,
+    ],
     ['1,024 bytes of long ones in an octet string', () => sequence(wrapped(4, element(6, 1_024))), undefined],
     [
       '1,025 bytes of one in an octet string',

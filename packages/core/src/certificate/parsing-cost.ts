@@ -1,11 +1,18 @@
-// The libraries make an object of each arc of an object identifier, and look for DER in each octet and bit string: a certificate
-// of a hundred kilobytes would stop the process for a second. What is refused here is never given to them.
+// The libraries make several objects of each element and one of each arc of an object identifier, and look for DER in each octet
+// and bit string: a certificate of sixteen kilobytes could stop the process for a second. What is refused here is never given to
+// them.
 
 /** Bytes. Certificates have a few thousand. */
 const MAX_SIZE = 16_384;
 
+/** Elements, those within octet and bit strings too. Certificates have two hundred or so. */
+const MAX_ELEMENTS = 500;
+
 /** Bytes. Object identifiers in certificates have fewer than twenty. */
 const MAX_OBJECT_IDENTIFIER = 64;
+
+/** Bytes of all object identifiers. Certificates have a few hundred. */
+const MAX_OBJECT_IDENTIFIERS = 2_048;
 
 /** Bytes of all octet and bit strings that hold no DER: signatures, keys and hashes, post-quantum ones too. */
 const MAX_OPAQUE = 8_192;
@@ -13,7 +20,8 @@ const MAX_OPAQUE = 8_192;
 /** Bytes of long object identifiers in strings: random bytes of a signature may look like one by chance. */
 const MAX_IN_STRINGS = 1_024;
 
-const tags = { bitString: 0x03, octetString: 0x04, objectIdentifier: 0x06 } as const;
+/** `registeredId` is the object identifier among the alternative names (RFC 5280 §4.2.1.6). */
+const tags = { bitString: 0x03, octetString: 0x04, objectIdentifier: 0x06, registeredId: 0x88 } as const;
 const CONSTRUCTED = 0x20;
 
 /**
@@ -29,11 +37,22 @@ export function whyTooCostly(der: Uint8Array): string | undefined {
     return 'it is no DER';
   }
   const open: Element[] = [...whole];
+  let count = 0;
+  let identifiers = 0;
   let opaque = 0;
   let longInStrings = 0;
   for (let element = open.pop(); element !== undefined; element = open.pop()) {
     const { tag, content, isInString } = element;
-    const isLong = tag === tags.objectIdentifier && content.length > MAX_OBJECT_IDENTIFIER;
+    count += 1;
+    if (count > MAX_ELEMENTS) {
+      return `it has more than ${MAX_ELEMENTS} elements`;
+    }
+    const isIdentifier = tag === tags.objectIdentifier || tag === tags.registeredId;
+    identifiers += isIdentifier ? content.length : 0;
+    if (identifiers > MAX_OBJECT_IDENTIFIERS) {
+      return `its object identifiers have more than ${MAX_OBJECT_IDENTIFIERS} bytes`;
+    }
+    const isLong = isIdentifier && content.length > MAX_OBJECT_IDENTIFIER;
     longInStrings += isLong && isInString ? content.length : 0;
     if (isLong && (!isInString || longInStrings > MAX_IN_STRINGS)) {
       return `an object identifier has more than ${MAX_OBJECT_IDENTIFIER} bytes`;
