@@ -16,8 +16,6 @@ export class ExpiringMap<V extends Expiring> {
   readonly #maxAge: number;
   /** From the oldest to the newest. */
   readonly #values = new Map<string, V>();
-  /** No value expires before this moment. */
-  #nextExpiry = Number.POSITIVE_INFINITY;
   #freeing: NodeJS.Timeout | undefined;
 
   constructor(max: number, maxAge: number) {
@@ -30,10 +28,10 @@ export class ExpiringMap<V extends Expiring> {
     return this.#values.size;
   }
 
-  /** @param now by the monotonic clock, in milliseconds */
-  get(key: string, now: number): V | undefined {
-    this.#free(now);
-    return this.#values.get(key);
+  get(key: string): V | undefined {
+    const value = this.#values.get(key);
+    // Most keys are not there: they do not even cost a look at the clock.
+    return value !== undefined && performance.now() <= value.until ? value : undefined;
   }
 
   /** Keeps the value for `maxAge` from now on, also if the map has the key. */
@@ -42,27 +40,22 @@ export class ExpiringMap<V extends Expiring> {
     value.until = Math.ceil(performance.now() + this.#maxAge);
     this.#values.delete(key);
     this.#values.set(key, value);
-    this.#nextExpiry = Math.min(this.#nextExpiry, value.until);
     if (this.#values.size > this.#max) {
-      this.#free(performance.now(), this.#max - Math.floor(this.#max * SHARE));
+      this.#free(this.#max - Math.floor(this.#max * SHARE));
     }
     this.#freeLater();
   }
 
   /** From the oldest to the newest. */
   entries(): [string, V][] {
-    this.#free(performance.now());
+    this.#free();
     return [...this.#values];
   }
 
-  #free(now: number, max = this.#max): void {
-    if (now <= this.#nextExpiry && this.#values.size <= max) {
-      return;
-    }
-    this.#nextExpiry = Number.POSITIVE_INFINITY;
+  #free(max = this.#max): void {
+    const now = performance.now();
     for (const [key, { until }] of this.#values) {
       if (now <= until && this.#values.size <= max) {
-        this.#nextExpiry = until;
         return;
       }
       this.#values.delete(key);
@@ -77,7 +70,7 @@ export class ExpiringMap<V extends Expiring> {
         const found = map.deref();
         if (found !== undefined) {
           found.#freeing = undefined;
-          found.#free(performance.now());
+          found.#free();
           found.#freeLater();
         }
       }, FREEING_INTERVAL).unref();

@@ -217,7 +217,9 @@ export class LogFeed {
     const wait = this.#hasJoined ? WAIT : 1;
     const since = this.#position;
     const page = await this.#read({ since, wait });
-    const isSameLog = page.name !== undefined && this.#idOf(page.name) === this.#idOf(this.#name ?? '');
+    const isSameName = page.name !== undefined && page.name === this.#name;
+    const isSameLog =
+      isSameName || (page.name !== undefined && this.#idOf(page.name) === this.#idOf(this.#name ?? ''));
     const hasLostEntries = !page.hasSince || (page.last ?? '') < (since ?? '');
     if (!isSameLog || hasLostEntries) {
       this.#hasLostEntries = isSameLog;

@@ -181,7 +181,7 @@ export class Revocations {
    */
   add({ revocation, at, id }: RevocationNotice, position?: string): boolean {
     const key = recordKey(revocation);
-    const known = this.#records.get(key, performance.now());
+    const known = this.#records.get(key);
     this.#added += 1;
     if (known !== undefined && known.id === id) {
       // Our own, or one that was written down again.
@@ -211,7 +211,7 @@ export class Revocations {
    */
   watch(watched: Watched, since: number, onRevoked: OnRevoked): () => void {
     const keys = recordKeysOf(watched);
-    const records = this.#recordsAt(keys, performance.now());
+    const records = this.#recordsAt(keys);
     if (records.some(({ isOfOneToken, turn }) => isOfOneToken || turn > since)) {
       onRevoked('token_inactive');
       return unwatched;
@@ -328,17 +328,16 @@ export class Revocations {
 
   /** Whether what is known may be used now. */
   usability(known: Known): Usability {
-    const now = performance.now();
-    const records = known.unconcernedBy === this.#added ? none : this.#recordsAt(recordKeysOf(known), now);
+    const records = known.unconcernedBy === this.#added ? none : this.#recordsAt(recordKeysOf(known));
     if (records.length === 0) {
       known.unconcernedBy = this.#added;
     }
-    return usabilityOf(known, records, this.#hearing, this.#limits, now);
+    return usabilityOf(known, records, this.#hearing, this.#limits, performance.now());
   }
 
   /** Whether this very token was revoked, by its hash or its identity, whatever is known of it. */
   isTokenRevoked(name: string): boolean {
-    return this.#records.size > 0 && this.#records.get(`token ${name}`, performance.now()) !== undefined;
+    return this.#records.size > 0 && this.#records.get(`token ${name}`) !== undefined;
   }
 
   #hear(change: Partial<Hearing>): void {
@@ -353,8 +352,8 @@ export class Revocations {
     }
   }
 
-  #recordsAt(keys: ReadonlySet<string>, now: number): readonly Noted[] {
-    return [...keys].map((key) => this.#records.get(key, now)).filter((record) => record !== undefined);
+  #recordsAt(keys: ReadonlySet<string>): readonly Noted[] {
+    return [...keys].map((key) => this.#records.get(key)).filter((record) => record !== undefined);
   }
 }
 
