@@ -95,7 +95,7 @@ function sentByNodeFetch(pool: Pool, maxResponseSize: number, identity?: ClientI
     }).catch((error: unknown) => {
       throw connection.trouble() ?? unlessStale(error, url, connection, signal.aborted);
     });
-    return new Response(await answer.arrayBuffer(), { status: answer.status, headers: [...answer.headers] });
+    return wholeAnswer(answer.status, [...answer.headers], await answer.arrayBuffer());
   };
 }
 
@@ -125,7 +125,7 @@ function sentBy(userFetch: typeof globalThis.fetch, maxResponseSize: number): Se
       ignoreErrorsOf(answeredBody);
       refusePromises(url, { status, headers: answered, body: answeredBody });
       const read = await readBody(answeredBody, maxResponseSize, signal);
-      return new Response(read, { status, headers: answered });
+      return wholeAnswer(status, answered, read);
     });
 }
 
@@ -144,6 +144,17 @@ function refusePromises(url: string, members: Readonly<Record<string, unknown>>)
     const detail = `http.fetch gave an answer from ${shownUrl(url)} whose ${name} is a promise`;
     throw new RequestRefused('authorization_server_invalid_answer', { detail });
   }
+}
+
+/** Statuses of answers without a body, with which `Response` accepts none, not even an empty one. */
+const bodiless: ReadonlySet<number> = new Set([204, 205, 304]);
+
+function wholeAnswer(
+  status: number,
+  headers: NonNullable<ResponseInit['headers']>,
+  body: ArrayBuffer | Buffer,
+): Response {
+  return new Response(bodiless.has(status) ? null : body, { status, headers });
 }
 
 async function callFetch(
