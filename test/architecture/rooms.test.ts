@@ -47,6 +47,7 @@ const hallways = new Set([
   'tls-options.ts',
   'judge.ts',
   'shared-signals.ts',
+  'signal-options.ts',
 ]);
 
 /** Tools stand beside the house: they look into every room, and no room knows of them. */

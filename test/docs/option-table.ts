@@ -28,6 +28,8 @@ const links: Readonly<Record<string, string>> = {
   'http.failuresToOpen': 'fleet.md#what-the-authorization-server-has-to-bear',
   explain: '#explained-refusals',
   'introspection().signed': 'authorization-servers.md#signed-answers',
+  'sharedSignals().poll': 'shared-signals.md#poll',
+  'sharedSignals().stream': 'shared-signals.md#the-stream',
   'jwtAccessTokens().introspection': 'authorization-servers.md#what-must-not-wait',
 };
 

@@ -3,7 +3,7 @@ import * as core from '@mtls-bound/core';
 import { createTestCertificate } from '@mtls-bound/core/testing';
 import type { CertificatePolicy } from '../../packages/core/src/certificate/policy.js';
 import { resolveSettings } from '../../packages/core/src/options.js';
-import { resolveSignalSettings } from '../../packages/core/src/shared-signals.js';
+import { resolveSignalSettings } from '../../packages/core/src/signal-options.js';
 
 /** What takes options, and how what it made of them can be looked at. */
 export interface Taker {
@@ -31,6 +31,12 @@ const certificate = await createTestCertificate({
   notBefore: new Date(0),
   notAfter: new Date(1_000),
 });
+
+const clientAuthentication = core.bearerToken(() => 'a-token');
+
+function ofSignals(options: object, group: string, ...names: string[]): Record<string, object> {
+  return Object.fromEntries(names.map((name) => [`sharedSignals().${group}.${name}`, options]));
+}
 
 export const ofResourceServer: Taker = {
   name: '',
@@ -61,6 +67,10 @@ export const beside: Readonly<Record<string, object>> = {
   },
   'revocations.unheard': { revocations: { log, secret } },
   'revocations.maxWait': { revocations: { log, secret } },
+  'sharedSignals().clientAuthentication': { poll: {} },
+  ...ofSignals({ clientAuthentication }, 'poll', 'endpoint', 'interval', 'wait', 'maxEvents'),
+  ...ofSignals({ clientAuthentication }, 'stream', 'pushEndpoint'),
+  ...ofSignals({ clientAuthentication, poll: {} }, 'stream', 'events', 'description', 'verificationInterval'),
   'envoy().hops': { forward: 'append-forward' },
 };
 

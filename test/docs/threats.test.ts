@@ -13,9 +13,10 @@ const rows = table
 const title =
   /(?:\b(?:it|describe)(?:\.\w+)*\(\s*|\bdescribeReal\([^,]+,\s*|\)\(\s*|(?<=[[,]\s*(?:\/\/[^\n]*\s*)*)\[\s*)(['"`])((?:\\.|(?!\1).)+)\1/g;
 
-/** The table that `introspection/answers-of-the-server` runs is a file of its own. */
+/** Tables that are files of their own, by the file that runs them. */
 const tablesOf: Readonly<Record<string, readonly string[]>> = {
   'introspection/answers-of-the-server': ['test/support/introspection-outcomes.ts'],
+  'signals/push': ['test/support/security-event-tokens.ts'],
 };
 
 /** The titles of a file's tests, without the rows of the standards that they prove and without what is filled in. */

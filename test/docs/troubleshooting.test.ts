@@ -72,7 +72,14 @@ describe('docs/troubleshooting.md', () => {
 
   it('marks what is good news, and the page of metrics names the same', () => {
     const good = problems.filter(([, meaning]) => meaning?.startsWith('good news: ')).map(([code]) => code);
-    expect(good).toEqual(['`authorization_server_resumed`', '`shared_cache_resumed`', '`revocations_heard`']);
+    expect(good).toEqual([
+      '`authorization_server_resumed`',
+      '`shared_cache_resumed`',
+      '`revocations_heard`',
+      '`signal_poll_resumed`',
+      '`signal_stream_set_up`',
+      '`signal_stream_verified`',
+    ]);
     const alert = textOf('docs/observability.md')
       .split('\n')
       .find((line) => line.startsWith('| `mtls_bound_problems_total` rises'));

@@ -1,4 +1,3 @@
-import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto';
 import { createServer } from 'node:https';
 import { jwtAccessTokens, type ProblemEvent, type RevocationEvent, type SignalEvent } from '@mtls-bound/core';
 import express from 'express';
@@ -13,15 +12,20 @@ import { call, post } from '../support/calls.js';
 import { answer, type FaultyServer, goodMetadata, startFaultyServer } from '../support/faulty-server.js';
 import { createPki, type Pki } from '../support/pki.js';
 import { recordedEvents } from '../support/recorded-events.js';
+import {
+  ignoredEvents,
+  malformedSets,
+  now,
+  revokingEvents,
+  type SetChanges,
+  sessionRevoked,
+  signedSet,
+  signingKeySet,
+  signingKeys,
+  streamUpdated,
+} from '../support/security-event-tokens.js';
 
-const key = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-const other = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const authorizationHeader = 'Bearer secret-of-the-stream-31415';
-const caep = 'https://schemas.openid.net/secevent/caep/event-type/';
-const risc = 'https://schemas.openid.net/secevent/risc/event-type/';
-const ssf = 'https://schemas.openid.net/secevent/ssf/event-type/';
-const sessionRevoked = `${caep}session-revoked`;
 
 let pki: Pki;
 let transmitter: FaultyServer;
@@ -29,12 +33,7 @@ const signals = recordedEvents<SignalEvent>('mtls-bound:signal');
 const revocations = recordedEvents<RevocationEvent>('mtls-bound:revocation');
 const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
 
-const jwks = answer(200, {
-  keys: [
-    { ...key.publicKey.export({ format: 'jwk' }), kid: 'es' },
-    { ...rsa.publicKey.export({ format: 'jwk' }), kid: 'rs' },
-  ],
-});
+const jwks = answer(200, signingKeySet);
 
 beforeAll(async () => {
   pki = await createPki();
@@ -50,28 +49,7 @@ beforeEach(() => {
   transmitter.introspection = jwks;
 });
 
-interface Sent {
-  readonly header?: object;
-  readonly claims?: object;
-  readonly signer?: { readonly privateKey: KeyObject };
-}
-
-const now = () => Math.floor(Date.now() / 1000);
-
-/** A Security Event Token of the transmitter, with changes. */
-function set({ header = {}, claims = {}, signer = key }: Sent = {}): Promise<string> {
-  return new SignJWT({
-    iss: transmitter.issuer,
-    aud: audience,
-    jti: randomUUID(),
-    iat: now(),
-    sub_id: { format: 'opaque', id: 'user-of-no-token' },
-    events: { [sessionRevoked]: {} },
-    ...claims,
-  })
-    .setProtectedHeader({ alg: 'ES256', kid: 'es', typ: 'secevent+jwt', ...header })
-    .sign(signer.privateKey);
-}
+const set = (changes?: SetChanges): Promise<string> => signedSet(transmitter.issuer, changes);
 
 function accessToken(claims: object): Promise<string> {
   return new SignJWT({
@@ -87,7 +65,7 @@ function accessToken(claims: object): Promise<string> {
     ...claims,
   })
     .setProtectedHeader({ alg: 'ES256', kid: 'es', typ: 'at+jwt' })
-    .sign(key.privateKey);
+    .sign(signingKeys.es.privateKey);
 }
 
 function listenerOf(framework: string): Listener {
@@ -196,15 +174,7 @@ describe.each(frameworks)('%s', (framework) => {
     expect(JSON.stringify([signals, problems])).not.toContain('user-1');
   });
 
-  it.each([
-    sessionRevoked,
-    `${caep}credential-change`,
-    `${caep}token-claims-change`,
-    `${risc}account-disabled`,
-    `${risc}account-purged`,
-    `${risc}account-credential-change-required`,
-    `${risc}sessions-revoked`,
-  ])('the event %s revokes', async (type) => {
+  it.each(revokingEvents)('the event %s revokes', async (type) => {
     const token = await accessToken({});
     expect(
       (await push(await set({ claims: { sub_id: opaque('user-1'), events: { [type]: {} } } }))).status,
@@ -212,20 +182,17 @@ describe.each(frameworks)('%s', (framework) => {
     expect(await status(token)).toBe(401);
   });
 
-  it.each([`${caep}session-established`, `${ssf}verification`, 'https://example.com/own'])(
-    'the event %s is accepted and revokes nothing',
-    async (type) => {
-      const token = await accessToken({});
-      expect(
-        (await push(await set({ claims: { sub_id: opaque('user-1'), events: { [type]: {} } } }))).status,
-      ).toBe(202);
-      expect(await status(token)).toBe(200);
-      expect(signals.map(({ outcome }) => outcome)).toEqual(['ignored']);
-    },
-  );
+  it.each(ignoredEvents)('the event %s is accepted and revokes nothing', async (type) => {
+    const token = await accessToken({});
+    expect(
+      (await push(await set({ claims: { sub_id: opaque('user-1'), events: { [type]: {} } } }))).status,
+    ).toBe(202);
+    expect(await status(token)).toBe(200);
+    expect(signals.map(({ outcome }) => outcome)).toEqual(['ignored']);
+  });
 
   it('a stream that the transmitter disables is reported', async () => {
-    const events = { [`${ssf}stream-updated`]: { status: 'disabled' } };
+    const events = { [streamUpdated]: { status: 'disabled' } };
     expect((await push(await set({ claims: { events } }))).status).toBe(202);
     expect(problems.map(({ code }) => code)).toEqual(['signals_stopped']);
   });
@@ -241,32 +208,13 @@ describe.each(frameworks)('%s', (framework) => {
   });
 
   it('RS256 is accepted', async () => {
-    expect((await push(await set({ header: { alg: 'RS256', kid: 'rs' }, signer: rsa }))).status).toBe(202);
+    expect(
+      (await push(await set({ header: { alg: 'RS256', kid: 'rs' }, signer: signingKeys.rs }))).status,
+    ).toBe(202);
   });
 
-  it.each<[string, () => Promise<string>, string]>([
-    ['no JWS', async () => 'text', 'invalid_request'],
-    ['65,537 characters', async () => 'a'.repeat(65_537), 'invalid_request'],
-    ['another spelling of the signature', async () => `${(await set()).slice(0, -1)}-`, 'invalid_request'],
-    ['typ JWT', () => set({ header: { typ: 'JWT' } }), 'invalid_request'],
-    ['typ at+jwt', () => set({ header: { typ: 'at+jwt' } }), 'invalid_request'],
-    ['another key', () => set({ signer: other }), 'invalid_key'],
-    ['another issuer', () => set({ claims: { iss: 'https://x.example' } }), 'invalid_issuer'],
-    ['another audience', () => set({ claims: { aud: ['https://x.example'] } }), 'invalid_audience'],
-    ['no audience', () => set({ claims: { aud: undefined } }), 'invalid_audience'],
-    ['no jti', () => set({ claims: { jti: undefined } }), 'invalid_request'],
-    ['no iat', () => set({ claims: { iat: undefined } }), 'invalid_request'],
-    ['iat tomorrow', () => set({ claims: { iat: now() + 86_400 } }), 'invalid_request'],
-    ['exp yesterday', () => set({ claims: { exp: now() - 86_400 } }), 'invalid_request'],
-    ['no events', () => set({ claims: { events: {} } }), 'invalid_request'],
-    ['events in a list', () => set({ claims: { events: [{}] } }), 'invalid_request'],
-    [
-      'an event that is a text',
-      () => set({ claims: { events: { [sessionRevoked]: 'x' } } }),
-      'invalid_request',
-    ],
-  ])('is refused: %s', async (_title, make, err) => {
-    const refused = await push(await make());
+  it.each(malformedSets)('is refused: %s', async (_title, make, err) => {
+    const refused = await push(await make(set));
     expect([refused.status, refused.body]).toEqual([400, { err, description: expect.any(String) }]);
     expect(signals).toEqual([{ transmitter: iss(), types: [], outcome: 'refused', error: err }]);
   });

@@ -169,7 +169,8 @@ export {
 export { createResourceServer, type ResourceServer } from './resource-server.js';
 export type { Answer, ErrorBody, RefusalBody, RefusalSummary } from './response/challenge.js';
 export type { ResourceMetadataOptions } from './response/resource-metadata.js';
-export { createSignalReceiver, type SharedSignalsOptions, type SignalReceiver } from './shared-signals.js';
+export { createSignalReceiver, type SignalReceiver } from './shared-signals.js';
+export type { SharedSignalsOptions, SignalPollOptions, SignalStreamOptions } from './signal-options.js';
 export { type FapiTlsOptions, fapiTlsOptions } from './tls-options.js';
 export {
   readTokenClaims,

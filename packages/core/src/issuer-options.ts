@@ -167,7 +167,8 @@ const tokenSource: OptionRule<TokenSource> = {
       : undefined,
 };
 
-const clientAuthentication: OptionRule<ClientAuthentication> = {
+/** What proves who we are. */
+export const clientAuthentication: OptionRule<ClientAuthentication> = {
   accepted:
     'clientSecretBasic(secret), privateKeyJwt({ key }), tlsClientAuth({ certFile, keyFile }) or another of their kind',
   read: (given) =>

@@ -1,50 +1,29 @@
+import { untilAborted, withDeadline } from './authorization-server/deadline.js';
 import { createHttp } from './authorization-server/http.js';
 import { remoteKeys } from './authorization-server/key-set.js';
 import { discoveredMetadata } from './authorization-server/metadata.js';
 import { protectedHttp } from './authorization-server/protection.js';
-import {
-  algorithmList,
-  knownAlgorithms,
-  type SignatureAlgorithm,
-} from './authorization-server/signature-algorithms.js';
 import { discoverTransmitter } from './authorization-server/ssf-configuration.js';
+import { transmitterEndpoints } from './authorization-server/transmitter-endpoints.js';
 import { JwtRejected, verifiedJwt } from './authorization-server/verified-jwt.js';
 import type { Revocation } from './cache/revocations.js';
-import { asRefusal, ConfigurationError } from './errors.js';
-import { type HttpOptions, resolveHttp } from './issuer-options.js';
+import { asRefusal, ConfigurationError, RequestRefused } from './errors.js';
 import { problemReporter, publishSignal, type SignalEvent } from './observe/events.js';
-import { issuerUrl, OptionReader, type OptionRule, textList } from './option-rules.js';
+import { isPlainObject } from './option-rules.js';
 import type { NodeRequest } from './request/bearer-token.js';
 import { closing } from './request/request-body.js';
 import type { ResourceServer } from './resource-server.js';
 import type { Answer } from './response/challenge.js';
-import { revokingEvents, streamUpdatedEvent } from './signals/event-types.js';
+import { resolveSignalSettings, type SharedSignalsOptions } from './signal-options.js';
+import { revokingEvents, streamUpdatedEvent, verificationEvent } from './signals/event-types.js';
 import { HandledTokens } from './signals/handled-tokens.js';
+import { Poll } from './signals/poll.js';
 import { readPushedSet, requireAuthorization } from './signals/push-request.js';
 import { type SecurityEventToken, SetRefused, verifySet } from './signals/security-event-token.js';
+import { type Delivery, StreamManagement } from './signals/stream.js';
+import { StreamKeeper } from './signals/stream-keeper.js';
 import { revocationsOf } from './signals/subject-identifier.js';
-
-/** Options of `sharedSignals()` and `createSignalReceiver()`. */
-export interface SharedSignalsOptions {
-  /** The transmitter's issuer identifier, spelt exactly as its `/.well-known/ssf-configuration` does (SSF 1.0 §7.2.3). Required. */
-  readonly transmitter: string;
-  /** Identifiers of this receiver, of which a Security Event Token must name one in `aud`. Required. */
-  readonly audience: string | readonly string[];
-  /**
-   * The configured issuer whose tokens are meant by subjects that name no issuer. Default: `transmitter` where that is a configured
-   * issuer, else the only configured issuer.
-   */
-  readonly issuer?: string;
-  /**
-   * The whole value of the header `Authorization` that the transmitter sends (SSF 1.0 §6.1.1). Default: the signature of the token
-   * is the only proof.
-   */
-  readonly authorizationHeader?: string;
-  /** Signature algorithms that are accepted. Default: PS256, ES256, EdDSA, Ed25519 and RS256. */
-  readonly algorithms?: readonly SignatureAlgorithm[];
-  /** How we speak to the transmitter. Default `{}`. */
-  readonly http?: HttpOptions;
-}
+import { VerificationStates } from './signals/verification-states.js';
 
 /** Receives the signals of one transmitter; what the adapters stand on. */
 export interface SignalReceiver {
@@ -54,27 +33,16 @@ export interface SignalReceiver {
    * @param body what a body parser made of the request's body, when one ran
    */
   acceptPush(req: NodeRequest, body?: unknown): Promise<Answer>;
-  /** Closes the idle connections to the transmitter. */
+  /**
+   * Has the stream tell of a subject (SSF 1.0 §8.1.3.2), for a transmitter whose `default_subjects` is `NONE`. Rejects if the transmitter
+   * does not accept it, and with `TypeError` without the options `stream` or `poll`.
+   *
+   * @param subject a subject identifier (RFC 9493), as `{ format: 'iss_sub', iss, sub }`
+   */
+  addSubject(subject: object): Promise<void>;
+  /** Ends the polls, and closes the connections to the transmitter. */
   close(): void;
 }
-
-const optionNames = [
-  'transmitter',
-  'audience',
-  'issuer',
-  'authorizationHeader',
-  'algorithms',
-  'http',
-] as const satisfies (keyof SharedSignalsOptions)[];
-
-const sharedSecret: OptionRule<string> = {
-  accepted: 'a header value of 16 to 1,000 printable ASCII characters, without blanks around it',
-  secret: true,
-  read: (given) =>
-    typeof given === 'string' && /^[\x20-\x7e]{16,1000}$/.test(given) && given === given.trim()
-      ? given
-      : undefined,
-};
 
 /** Seconds by which the transmitter's clock may differ from ours. */
 const CLOCK_TOLERANCE = 300;
@@ -82,27 +50,9 @@ const CLOCK_TOLERANCE = 300;
 /** Seconds after which the transmitter's configuration is read again. */
 const METADATA_MAX_AGE = 3_600;
 
-/** Checks the options, completes them from the environment and the defaults. Throws `ConfigurationError`. */
-export function resolveSignalSettings(
-  issuers: readonly string[],
-  options: unknown,
-  environment: NodeJS.ProcessEnv,
-) {
-  const given = new OptionReader('sharedSignals()', options, optionNames, environment);
-  const transmitter = given.required('transmitter', issuerUrl);
-  return {
-    transmitter,
-    audience: given.required('audience', textList),
-    secret: given.optional('authorizationHeader', sharedSecret),
-    algorithms: [...(given.optional('algorithms', algorithmList) ?? knownAlgorithms)],
-    http: resolveHttp(given, given),
-    issuer: issuerOf(given, transmitter, issuers),
-  };
-}
-
 /**
- * Creates a receiver of Shared Signals (SSF 1.0) that revokes what `server` accepts. Nothing is asked of the transmitter before
- * the first signal. Throws `ConfigurationError` for a wrong option.
+ * Creates a receiver of Shared Signals (SSF 1.0) that revokes what `server` accepts. Without the options
+ * `poll` and `stream` nothing is asked of the transmitter before the first signal. Throws `ConfigurationError` for a wrong option.
  */
 export function createSignalReceiver(
   server: Pick<ResourceServer, 'issuers' | 'revoke'> | undefined,
@@ -116,9 +66,10 @@ export function createSignalReceiver(
   }
   const settings = resolveSignalSettings(server.issuers, options, process.env);
   const { transmitter, audience, issuer, secret, algorithms, http: httpRules } = settings;
-
+  const { credentials, poll, stream } = settings;
   const report = problemReporter();
-  const plainHttp = createHttp(httpRules);
+  const ending = new AbortController();
+  const plainHttp = createHttp(httpRules, credentials.find(({ identity }) => identity)?.identity);
   const protection = protectedHttp(plainHttp.send, transmitter, httpRules, report);
   const metadata = discoveredMetadata(
     { issuer: transmitter, metadataMaxAge: METADATA_MAX_AGE, metadata: undefined },
@@ -145,6 +96,11 @@ export function createSignalReceiver(
   };
   const rules = { transmitter, audience, algorithms, clockTolerance: CLOCK_TOLERANCE, isSigned };
   const handled = new HandledTokens();
+  const { timeout } = httpRules;
+  const access = { transmitter, http: protection.send, timeout, credentials, closing: ending.signal };
+  const ask = transmitterEndpoints(access);
+  const states = stream && new VerificationStates([transmitter, audience, secret ?? null]);
+  const keeper = createKeeper();
 
   async function act({ events, subject }: SecurityEventToken): Promise<SignalEvent['outcome']> {
     const subjects = events
@@ -170,8 +126,7 @@ export function createSignalReceiver(
     return revocations.length > 0 ? 'revoked' : 'ignored';
   }
 
-  function reportStream({ events }: SecurityEventToken): void {
-    const status = events.find(([type]) => type === streamUpdatedEvent)?.[1].status;
+  function reportStopped(status: unknown): void {
     if (status === 'paused' || status === 'disabled') {
       report(
         'signals_stopped',
@@ -180,17 +135,38 @@ export function createSignalReceiver(
     }
   }
 
-  async function receive(read: () => Promise<string>): Promise<void> {
+  function checkState({ events }: SecurityEventToken): void {
+    const state = events.find(([type]) => type === verificationEvent)?.[1].state;
+    if (states === undefined || state === undefined) {
+      return;
+    }
+    if (!states.isOurs(state)) {
+      report(
+        'signal_state_unknown',
+        `a verification event of ${transmitter} has a state that no receiver with these options sent; ` +
+          'see there who asked for it',
+      );
+      throw new SetRefused('invalid_state', 'state is not one that this receiver sent');
+    }
+    keeper?.verified(state);
+  }
+
+  /** `jti` is what a poll names the token. */
+  async function receive(read: () => Promise<string>, jti?: string): Promise<void> {
     let types: readonly string[] = [];
     const publish = (outcome: SignalEvent['outcome'], error?: string): void =>
       publishSignal({ transmitter, types, outcome, error });
     try {
       const token = await verifySet(await read(), rules);
+      if (jti !== undefined && token.jti !== jti) {
+        throw new SetRefused('invalid_request', 'jti is not the name under which the token was given');
+      }
       types = token.events.map(([type]) => type);
       let outcome: SignalEvent['outcome'] = 'repeated';
       await handled.once(token, async () => {
         outcome = await act(token);
-        reportStream(token);
+        reportStopped(token.events.find(([type]) => type === streamUpdatedEvent)?.[1].status);
+        checkState(token);
       });
       publish(outcome);
     } catch (error) {
@@ -201,6 +177,63 @@ export function createSignalReceiver(
       }
       throw error;
     }
+  }
+
+  function createKeeper(): StreamKeeper | undefined {
+    if (stream === undefined && (poll === undefined || poll.endpoint !== undefined)) {
+      return undefined;
+    }
+    const delivery: Delivery =
+      stream?.pushEndpoint === undefined
+        ? { method: 'poll' }
+        : { method: 'push', endpoint: stream.pushEndpoint, authorizationHeader: secret };
+    const management = new StreamManagement(
+      { transmitter, audience, delivery, create: stream },
+      ask,
+      metadata,
+    );
+    return new StreamKeeper({
+      transmitter,
+      management,
+      states,
+      verificationInterval: stream?.verificationInterval,
+      onStopped: reportStopped,
+      report,
+      closing: ending.signal,
+    });
+  }
+
+  async function pollEndpoint(): Promise<string> {
+    const current = await untilAborted(ending.signal, async () => keeper?.current());
+    return poll?.endpoint ?? current?.pollEndpoint ?? '';
+  }
+
+  async function receivePolled(jws: string, jti: string): Promise<void> {
+    try {
+      await receive(async () => jws, jti);
+    } catch (error) {
+      if (!(error instanceof SetRefused)) {
+        reportFailed(error, 'it is tried again');
+      }
+      throw error;
+    }
+  }
+
+  if (keeper !== undefined) {
+    void keeper.run();
+  }
+  if (poll !== undefined) {
+    const polling = new Poll({
+      transmitter,
+      rules: poll,
+      ask,
+      endpoint: pollEndpoint,
+      onRefused: () => keeper?.check(),
+      receive: receivePolled,
+      report,
+      closing: ending.signal,
+    });
+    void polling.run();
   }
 
   return Object.freeze({
@@ -217,7 +250,22 @@ export function createSignalReceiver(
         return closing(req, error instanceof SetRefused ? refusal(error) : trouble(error));
       }
     },
+    async addSubject(subject: object): Promise<void> {
+      if (keeper === undefined) {
+        throw new TypeError('addSubject() needs the option stream of sharedSignals()');
+      }
+      if (!isPlainObject(subject)) {
+        throw new TypeError('addSubject() takes a subject identifier, as { format, ... }');
+      }
+      await withDeadline(2 * timeout, async (signal) => {
+        const either = AbortSignal.any([signal, ending.signal]);
+        await untilAborted(either, () => keeper.addSubject(subject)).catch((error: unknown) => {
+          throw either.aborted ? notSetUp() : error;
+        });
+      });
+    },
     close() {
+      ending.abort();
       protection.close();
       plainHttp.close();
     },
@@ -237,29 +285,22 @@ export function createSignalReceiver(
   }
 
   function trouble(error: unknown): Answer {
-    const { message, retryAfter = 5 } = asRefusal(error);
-    report(
-      'signal_failed',
-      `a signal of ${transmitter} was not acted on, and must be sent again: ${message}`,
-    );
+    const { retryAfter = 5 } = asRefusal(error);
+    reportFailed(error, 'it must be sent again');
     return {
       status: 503,
       headers: { 'Cache-Control': 'no-store', 'Retry-After': String(retryAfter) },
       body: '',
     };
   }
-}
 
-function issuerOf(given: OptionReader, transmitter: string, issuers: readonly string[]): string {
-  const named = given.optional('issuer', issuerUrl);
-  const [only] = issuers.length === 1 ? issuers : [];
-  const chosen = named ?? (issuers.includes(transmitter) ? transmitter : only);
-  if (chosen === undefined || !issuers.includes(chosen)) {
-    const what = named === undefined ? 'nothing' : 'an issuer that is not configured';
-    throw new ConfigurationError(
-      given.pathOf('issuer'),
-      `${what} was given; accepted is one of ${issuers.join(', ')}`,
-    );
+  function notSetUp(): RequestRefused {
+    const detail = `the stream of ${transmitter} is not set up, or did not answer in time`;
+    return new RequestRefused('authorization_server_not_asked', { detail });
   }
-  return chosen;
+
+  function reportFailed(error: unknown, outlook: string): void {
+    const { message } = asRefusal(error);
+    report('signal_failed', `a signal of ${transmitter} was not acted on; ${outlook}: ${message}`);
+  }
 }

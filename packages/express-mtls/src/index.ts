@@ -304,8 +304,8 @@ export function fapiHeaders(options?: FapiHeadersOptions): RequestHandler {
 
 /**
  * Receives Security Event Tokens that a transmitter of Shared Signals pushes (RFC 8935), and revokes the tokens that they concern.
- * Goes before `mtlsBound()`, at a path of its own. Answers 202 when the revocation holds in each process. Throws
- * `ConfigurationError` for a wrong option.
+ * Goes before `mtlsBound()`, at a path of its own. Answers 202 when the revocation holds in each process. With the option `poll` it
+ * fetches the tokens instead (RFC 8936), and is put nowhere. Throws `ConfigurationError` for a wrong option.
  *
  * @example
  * const guard = mtlsBound({ issuer, audience, tokens: jwtAccessTokens() });

@@ -70,7 +70,7 @@ function byCertificate(method: string, path: string, options: IdentityOptions): 
 }
 
 /**
- * An access token of our own, in the Authorization header (RFC 7662 §2.1). `token` is asked for each introspection: it
+ * An access token of our own, in the Authorization header (RFC 7662 §2.1). `token` is called for each request: it
  * may keep a token until it expires. What it throws is our own trouble: 503, and the message of that error is not logged. It may take
  * `http.timeout`.
  */

@@ -170,7 +170,7 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
  * Proves who we are until the question's time is up. What fails here is our own trouble. Its error may quote a secret, so that its
  * message is not kept.
  */
-function provenBy({ method, authenticate }: ClientAuthentication, signal: AbortSignal): ClientAuth {
+export function provenBy({ method, authenticate }: ClientAuthentication, signal: AbortSignal): ClientAuth {
   return async (...args) => {
     try {
       await untilAborted(signal, () => authenticate(...args));

@@ -1,12 +1,13 @@
 import { ownMember } from '../own-member.js';
 
-/** The error codes that a receiver answers with (RFC 8935 §2.4). */
+/** The error codes that a receiver answers with (RFC 8935 §2.4, SSF 1.0 §8.1.4.1). */
 export type SetErrorCode =
   | 'invalid_request'
   | 'invalid_key'
   | 'invalid_issuer'
   | 'invalid_audience'
-  | 'authentication_failed';
+  | 'authentication_failed'
+  | 'invalid_state';
 
 /** A Security Event Token that is refused for its own fault. The message is fixed: it repeats nothing of the token. */
 export class SetRefused extends Error {

@@ -1,0 +1,85 @@
+import type { ClientAuthentication } from './client-authentication.js';
+import { withDeadline } from './deadline.js';
+import type { Http } from './http.js';
+import { provenBy } from './introspection.js';
+import { retryBroken } from './protection.js';
+import { readRetryAfter } from './retry-after.js';
+
+/** What is asked of an endpoint of a transmitter of Shared Signals. */
+export interface TransmitterQuestion {
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  readonly url: string;
+  /** Sent as JSON. */
+  readonly body?: object;
+  /** Whether the question may arrive twice, so that it is asked again when the connection breaks. */
+  readonly mayRepeat?: boolean;
+  /** Seconds that the transmitter may take in addition to `http.timeout`. */
+  readonly extraTime?: number;
+}
+
+/** The answer of an endpoint of a transmitter, of whatever status. */
+export interface TransmitterAnswer {
+  readonly status: number;
+  /** Undefined for a body that is no JSON. */
+  readonly json: unknown;
+  /** Seconds of `Retry-After`. */
+  readonly retryAfter: number | undefined;
+}
+
+/** Asks an endpoint of a transmitter. Rejects with `RequestRefused` if there is no answer. */
+export type AskTransmitter = (question: TransmitterQuestion) => Promise<TransmitterAnswer>;
+
+export interface TransmitterAccess {
+  readonly transmitter: string;
+  readonly http: Http;
+  /** Seconds: the option `http.timeout`. */
+  readonly timeout: number;
+  /** How we prove who we are: each of them. */
+  readonly credentials: readonly ClientAuthentication[];
+  /** Ends all questions. */
+  readonly closing: AbortSignal;
+}
+
+/** Asks with our credentials, each question in bounded time. */
+export function transmitterEndpoints({
+  transmitter,
+  http,
+  timeout,
+  credentials,
+  closing,
+}: TransmitterAccess): AskTransmitter {
+  return ({ method, url, body, mayRepeat = false, extraTime = 0 }) =>
+    withDeadline(timeout + extraTime, async (deadline) => {
+      const signal = AbortSignal.any([deadline, closing]);
+      const headers = new Headers({ accept: 'application/json' });
+      if (body !== undefined) {
+        headers.set('content-type', 'application/json');
+        headers.set('content-language', 'en');
+      }
+      for (const authentication of credentials) {
+        const prove = provenBy(authentication, signal);
+        await prove({ issuer: transmitter }, { client_id: '' }, new URLSearchParams(), headers);
+      }
+      const request = {
+        method,
+        headers: Object.fromEntries(headers),
+        body: body && JSON.stringify(body),
+        signal,
+      };
+      const send = () => http(url, request);
+      const response = await (mayRepeat ? retryBroken(send) : send());
+      return {
+        status: response.status,
+        json: parsed(await response.text()),
+        retryAfter: readRetryAfter(response.headers.get('retry-after')).retryAfter,
+      };
+    });
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,209 @@
+import { LRUCache } from 'lru-cache';
+import { shownError } from '../authorization-server/shown-error.js';
+import type { AskTransmitter } from '../authorization-server/transmitter-endpoints.js';
+import { RequestRefused } from '../errors.js';
+import type { ReportProblem } from '../observe/events.js';
+import { ownMember } from '../own-member.js';
+import { shownUrl } from '../shown-url.js';
+import { pause, pauseAfter } from './pause.js';
+import { type SetErrorCode, SetRefused } from './security-event-token.js';
+
+/** The options of `poll`. */
+export interface PollRules {
+  /** Seconds between two polls that find nothing. */
+  readonly interval: number;
+  /** Seconds for which the transmitter may hold a poll that finds nothing. */
+  readonly wait: number;
+  /** Security Event Tokens in one answer. */
+  readonly maxEvents: number;
+}
+
+export interface PollParts {
+  readonly transmitter: string;
+  readonly rules: PollRules;
+  readonly ask: AskTransmitter;
+  /** Resolves with the URL to poll as soon as it is known. */
+  readonly endpoint: () => Promise<string>;
+  /** The endpoint did not accept a poll: the stream may be another one by now. */
+  readonly onRefused: () => void;
+  /**
+   * Acts on a token. Rejects with `SetRefused` for a fault of the token, and with another error if the token must be tried
+   * again.
+   */
+  readonly receive: (jws: string, jti: string) => Promise<void>;
+  readonly report: ReportProblem;
+  readonly closing: AbortSignal;
+}
+
+/** What one poll brought, by `jti`. */
+type Page = readonly (readonly [jti: string, jws: unknown])[];
+
+/** Tokens that are remembered, to find out whether a transmitter sends the same ones again and again. */
+const MAX_SETTLED = 10_000;
+
+/**
+ * Polls a stream until `closing` is aborted (RFC 8936). One poll follows the other. A token is acknowledged when it was acted on; one that
+ * could not be acted on is kept and tried again.
+ */
+export class Poll {
+  readonly #parts: PollParts;
+  /** The tokens that are not acted on yet, by `jti`. */
+  readonly #held = new Map<string, unknown>();
+  /** What the transmitter was told of, or is told of in the next poll. */
+  readonly #settled = new LRUCache<string, true>({ max: MAX_SETTLED });
+  #acks: string[] = [];
+  #errors: [jti: string, error: { err: SetErrorCode; description: string }][] = [];
+  /** Whether the transmitter answered the last poll. If not, the next one asks for an answer at once. */
+  #isAnswering = false;
+  #failures = 0;
+  #maxEvents: number;
+  #isFailing = false;
+
+  constructor(parts: PollParts) {
+    this.#parts = parts;
+    this.#maxEvents = parts.rules.maxEvents;
+  }
+
+  /** Never rejects. */
+  async run(): Promise<void> {
+    const { closing } = this.#parts;
+    while (!closing.aborted) {
+      await pause(await this.#turn(), closing);
+    }
+  }
+
+  /** Polls once, and resolves with the seconds until the next poll. */
+  async #turn(): Promise<number> {
+    const startedAt = performance.now();
+    let retryAfter: number | undefined;
+    let page: Page | undefined;
+    try {
+      page = await this.#poll();
+    } catch (error) {
+      if (this.#parts.closing.aborted) {
+        return 0;
+      }
+      this.#isAnswering = false;
+      retryAfter = error instanceof PollTrouble ? error.retryAfter : undefined;
+      this.#reportFailure(error);
+    }
+    const hasNews = page?.some(([jti]) => !this.#settled.has(jti)) ?? false;
+    for (const [jti, jws] of page ?? []) {
+      this.#held.set(jti, jws);
+    }
+    await Promise.all([...this.#held].map(([jti, jws]) => this.#actOn(jti, jws)));
+    if (page !== undefined) {
+      this.#reportAnswer();
+    }
+    if (this.#isFailing || this.#held.size > 0) {
+      this.#failures += 1;
+      return pauseAfter(this.#failures, retryAfter);
+    }
+    this.#failures = 0;
+    // What was acted on is acknowledged at once, and there may be more.
+    const isDue = hasNews || page === undefined;
+    return isDue ? 0 : this.#parts.rules.interval - (performance.now() - startedAt) / 1000;
+  }
+
+  /** Resolves with `undefined` if the transmitter held the poll for too long, which says nothing yet. */
+  async #poll(): Promise<Page | undefined> {
+    const { transmitter, rules, ask, endpoint, onRefused } = this.#parts;
+    const url = await endpoint();
+    const room = Math.max(0, this.#maxEvents - this.#held.size);
+    const wait = this.#isAnswering && this.#held.size === 0 ? rules.wait : 0;
+    const acks = this.#acks;
+    const errors = this.#errors;
+    const body = {
+      maxEvents: room,
+      returnImmediately: wait === 0,
+      ...(acks.length > 0 && { ack: acks }),
+      ...(errors.length > 0 && { setErrs: Object.fromEntries(errors) }),
+    };
+    let answer: Awaited<ReturnType<AskTransmitter>>;
+    try {
+      answer = await ask({ method: 'POST', url, body, mayRepeat: true, extraTime: wait });
+    } catch (error) {
+      if (wait > 0 && RequestRefused.isRefusal(error) && error.code === 'authorization_server_timeout') {
+        this.#isAnswering = false;
+        return undefined;
+      }
+      if (RequestRefused.isRefusal(error) && error.code === 'authorization_server_invalid_answer') {
+        // It may be larger than http.maxResponseSize.
+        this.#maxEvents = Math.max(1, Math.floor(this.#maxEvents / 2));
+      }
+      throw error;
+    }
+    const { status, json, retryAfter } = answer;
+    if (status !== 200) {
+      const isRefused = status < 500 && status !== 429;
+      if (isRefused) {
+        onRefused();
+      }
+      const hint = status === 401 || status === 403 ? '; check clientAuthentication and its rights' : '';
+      throw new PollTrouble(`${shownUrl(url)} answered ${status}${hint}`, retryAfter);
+    }
+    const sets = ownMember(objectOf(json), 'sets') ?? {};
+    if (!isObject(json) || !isObject(sets)) {
+      throw new PollTrouble(`${shownUrl(url)} of ${transmitter} gave no object with sets (RFC 8936 §2.3)`);
+    }
+    this.#isAnswering = true;
+    this.#maxEvents = rules.maxEvents;
+    this.#acks = this.#acks.slice(acks.length);
+    this.#errors = this.#errors.slice(errors.length);
+    // What is more than was asked for is not acknowledged, and comes again.
+    return Object.entries(sets).slice(0, room);
+  }
+
+  async #actOn(jti: string, jws: unknown): Promise<void> {
+    try {
+      await this.#parts.receive(typeof jws === 'string' ? jws : '', jti);
+      this.#acks.push(jti);
+    } catch (error) {
+      if (!(error instanceof SetRefused)) {
+        return;
+      }
+      this.#errors.push([jti, { err: error.err, description: error.message }]);
+    }
+    this.#held.delete(jti);
+    this.#settled.set(jti, true);
+  }
+
+  #reportFailure(error: unknown): void {
+    if (!this.#isFailing) {
+      this.#isFailing = true;
+      const { transmitter, report } = this.#parts;
+      const why =
+        error instanceof PollTrouble || RequestRefused.isRefusal(error) ? error.message : shownError(error);
+      report(
+        'signal_poll_failed',
+        `the signals of ${transmitter} can not be polled, and do not arrive until they can: ${why}`,
+      );
+    }
+  }
+
+  #reportAnswer(): void {
+    if (this.#isFailing) {
+      this.#isFailing = false;
+      const { transmitter, report } = this.#parts;
+      report('signal_poll_resumed', `the signals of ${transmitter} are polled again`);
+    }
+  }
+}
+
+/** An answer that is none to a poll. */
+class PollTrouble extends Error {
+  readonly retryAfter: number | undefined;
+
+  constructor(message: string, retryAfter?: number) {
+    super(message);
+    this.retryAfter = retryAfter;
+  }
+}
+
+function objectOf(value: unknown): Readonly<Record<string, unknown>> {
+  return isObject(value) ? value : {};
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,158 @@
+import { shownError } from '../authorization-server/shown-error.js';
+import { RequestRefused } from '../errors.js';
+import type { ReportProblem } from '../observe/events.js';
+import { pause, pauseAfter } from './pause.js';
+import type { Stream, StreamManagement } from './stream.js';
+import type { VerificationStates } from './verification-states.js';
+
+export interface KeeperParts {
+  readonly transmitter: string;
+  readonly management: StreamManagement;
+  /** Makes the `state` of verifications; undefined where none is asked for. */
+  readonly states: VerificationStates | undefined;
+  /** Seconds between two verifications; undefined for none. */
+  readonly verificationInterval: number | undefined;
+  /** The stream delivers nothing: it has this status. */
+  readonly onStopped: (status: 'paused' | 'disabled') => void;
+  readonly report: ReportProblem;
+  readonly closing: AbortSignal;
+}
+
+/** Seconds after which the stream is looked at again: a transmitter may have deleted or changed it. */
+const CHECK_INTERVAL = 3_600;
+
+/** The refusals whose `Retry-After` is the transmitter's. */
+const mayWait: ReadonlySet<string> = new Set([
+  'authorization_server_overloaded',
+  'authorization_server_failed',
+]);
+
+/** Sets up a stream, and looks from time to time whether it still is as wanted. */
+export class StreamKeeper {
+  readonly #parts: KeeperParts;
+  readonly #current: Promise<Stream>;
+  #settle: (stream: Stream) => void = () => undefined;
+  #stream: Stream | undefined;
+  #failures = 0;
+  #wake = new AbortController();
+  /** The `state` that was sent last, until its event arrives. */
+  #awaited: string | undefined;
+  #verifiedAt = Number.NEGATIVE_INFINITY;
+  #isUnverified = false;
+
+  constructor(parts: KeeperParts) {
+    this.#parts = parts;
+    this.#current = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+  }
+
+  /** Resolves with the stream as soon as it is set up. */
+  current(): Promise<Stream> {
+    return this.#stream === undefined ? this.#current : Promise.resolve(this.#stream);
+  }
+
+  /** Has the stream tell of a subject, as soon as it is set up. */
+  async addSubject(subject: object): Promise<void> {
+    await this.#parts.management.addSubject(await this.current(), subject);
+  }
+
+  /** The stream did not work: looks at it now. */
+  check(): void {
+    this.#wake.abort();
+  }
+
+  /** A verification event with this `state` has arrived. */
+  verified(state: unknown): void {
+    if (state !== undefined && state === this.#awaited) {
+      this.#awaited = undefined;
+      if (this.#isUnverified) {
+        this.#isUnverified = false;
+        const { transmitter, report } = this.#parts;
+        report('signal_stream_verified', `the verification events of ${transmitter} arrive again`);
+      }
+    }
+  }
+
+  /** Never rejects. Ends when `closing` is aborted. */
+  async run(): Promise<void> {
+    const { closing, verificationInterval = CHECK_INTERVAL } = this.#parts;
+    const interval = Math.min(verificationInterval, CHECK_INTERVAL);
+    while (!closing.aborted) {
+      this.#wake = new AbortController();
+      const retryAfter = await this.#lookAfter();
+      if (this.#failures > 0) {
+        await pause(pauseAfter(this.#failures, retryAfter), closing);
+      } else {
+        await pause(interval, AbortSignal.any([closing, this.#wake.signal]));
+      }
+    }
+  }
+
+  /** Resolves with the seconds that the transmitter asks to wait, after a failure. */
+  async #lookAfter(): Promise<number | undefined> {
+    const { transmitter, management, onStopped, report, closing } = this.#parts;
+    try {
+      const stream = await management.setUp();
+      const status = await management.status(stream);
+      this.#stream = stream;
+      this.#settle(stream);
+      if (status === 'paused' || status === 'disabled') {
+        onStopped(status);
+      } else {
+        await this.#verify(stream);
+      }
+      if (this.#failures > 0) {
+        this.#failures = 0;
+        report('signal_stream_set_up', `the stream of ${transmitter} is set up`);
+      }
+      return undefined;
+    } catch (error) {
+      this.#failures += 1;
+      if (closing.aborted) {
+        return undefined;
+      }
+      const isRefusal = RequestRefused.isRefusal(error);
+      if (this.#failures === 1) {
+        const why = isRefusal ? error.message : shownError(error);
+        report(
+          'signal_stream_not_set_up',
+          `the stream of ${transmitter} is not set up, or can not be looked at; signals may not arrive: ${why}`,
+        );
+      }
+      return isRefusal && mayWait.has(error.code) ? error.retryAfter : undefined;
+    }
+  }
+
+  async #verify(stream: Stream): Promise<void> {
+    const { verificationInterval, management, states, transmitter, report } = this.#parts;
+    if (verificationInterval === undefined || states === undefined) {
+      return;
+    }
+    const sinceLast = (performance.now() - this.#verifiedAt) / 1000;
+    if (sinceLast < Math.max(verificationInterval / 2, stream.minVerificationInterval)) {
+      return;
+    }
+    if (this.#awaited !== undefined && !this.#isUnverified) {
+      this.#isUnverified = true;
+      report(
+        'signal_stream_unverified',
+        `${transmitter} was asked for a verification event, and none arrived: signals may not arrive either; ` +
+          'check the URL and the Authorization header that the stream delivers to',
+      );
+    }
+    const state = states.next();
+    // The event may arrive before the answer.
+    this.#awaited = state;
+    let isAsked = false;
+    try {
+      isAsked = await management.verify(stream, state);
+    } finally {
+      if (isAsked) {
+        this.#verifiedAt = performance.now();
+      } else {
+        this.#awaited = undefined;
+      }
+    }
+  }
+}

@@ -1,0 +1,282 @@
+import type { AskTransmitter, TransmitterAnswer } from '../authorization-server/transmitter-endpoints.js';
+import { type RefusalCode, RequestRefused } from '../errors.js';
+import { isHttpsUrl } from '../option-rules.js';
+import { ownMember } from '../own-member.js';
+import { hasUserInfo, shownUrl } from '../shown-url.js';
+
+/** How the transmitter delivers the tokens of a stream (SSF 1.0 §6.1). */
+export type Delivery =
+  | { readonly method: 'poll' }
+  | { readonly method: 'push'; readonly endpoint: string; readonly authorizationHeader: string | undefined };
+
+/** The stream that is wanted. */
+export interface StreamWish {
+  readonly transmitter: string;
+  readonly audience: readonly string[];
+  readonly delivery: Delivery;
+  /** What to create or change; undefined to use a stream as it is. */
+  readonly create:
+    | { readonly events: readonly string[]; readonly description: string | undefined }
+    | undefined;
+}
+
+/** A stream of the transmitter. */
+export interface Stream {
+  readonly id: string;
+  /** The URL to poll; undefined for push. */
+  readonly pollEndpoint: string | undefined;
+  /** Seconds between two verifications at least. */
+  readonly minVerificationInterval: number;
+}
+
+type Members = Readonly<Record<string, unknown>>;
+
+const methods = { push: 'urn:ietf:rfc:8935', poll: 'urn:ietf:rfc:8936' } as const;
+
+/** Finds, creates and changes a stream of a transmitter (SSF 1.0 §8.1.1). Each function rejects with `RequestRefused`. */
+export class StreamManagement {
+  readonly #wish: StreamWish;
+  readonly #ask: AskTransmitter;
+  readonly #configuration: () => Promise<object>;
+  /** The streams that this process has changed: what a transmitter does not show is changed once. */
+  readonly #updated = new Set<string>();
+
+  /** @param configuration the transmitter's `/.well-known/ssf-configuration` */
+  constructor(wish: StreamWish, ask: AskTransmitter, configuration: () => Promise<object>) {
+    this.#wish = wish;
+    this.#ask = ask;
+    this.#configuration = configuration;
+  }
+
+  /** Finds the stream; creates it, or changes it, so that it is as wanted. */
+  async setUp(): Promise<Stream> {
+    const { create, transmitter } = this.#wish;
+    const endpoint = await this.#endpoint('configuration_endpoint');
+    const streams = await this.#list(endpoint);
+    let found = streams.find((stream) => this.#isOurs(stream));
+    if (create === undefined) {
+      if (found === undefined) {
+        const detail = `${transmitter} has no stream for us; give the option stream, by which it is created, or poll.endpoint`;
+        throw new RequestRefused('authorization_server_unsuitable', { detail });
+      }
+      return this.#read(found);
+    }
+    found ??= await this.#create(endpoint, streams);
+    const stream = this.#isAsWanted(found) ? found : await this.#update(endpoint, found);
+    this.#refuseWithoutEvents(stream);
+    return this.#read(stream);
+  }
+
+  /** Returns `enabled`, `paused` or `disabled`; `undefined` if the transmitter does not say. */
+  async status({ id }: Stream): Promise<unknown> {
+    const endpoint = await this.#endpoint('status_endpoint', false);
+    if (endpoint === undefined) {
+      return undefined;
+    }
+    const answer = await this.#ask({ method: 'GET', url: withStream(endpoint, id) });
+    return answer.status === 404 ? undefined : ownMember(this.#object(answer, endpoint), 'status');
+  }
+
+  /** Asks for a verification event. Resolves with `false` if that was asked for too often (SSF 1.0 §8.1.4.2). */
+  async verify({ id }: Stream, state: string): Promise<boolean> {
+    const url = await this.#endpoint('verification_endpoint');
+    const answer = await this.#ask({ method: 'POST', url, body: { stream_id: id, state } });
+    if (answer.status === 429) {
+      return false;
+    }
+    this.#requireSuccess(answer, url);
+    return true;
+  }
+
+  /** Has the stream tell of a subject. */
+  async addSubject({ id }: Stream, subject: object): Promise<void> {
+    const url = await this.#endpoint('add_subject_endpoint');
+    const body = { stream_id: id, subject };
+    this.#requireSuccess(await this.#ask({ method: 'POST', url, body, mayRepeat: true }), url);
+  }
+
+  async #list(endpoint: string): Promise<readonly Members[]> {
+    const answer = await this.#ask({ method: 'GET', url: endpoint });
+    if (answer.status === 404) {
+      return [];
+    }
+    this.#requireSuccess(answer, endpoint);
+    const list: readonly unknown[] = Array.isArray(answer.json) ? answer.json : [answer.json];
+    return list.filter(isObject);
+  }
+
+  async #create(endpoint: string, streams: readonly Members[]): Promise<Members> {
+    const { create, audience } = this.#wish;
+    const { description } = create ?? {};
+    const body = { ...this.#wanted(), ...(description !== undefined && { description }) };
+    const answer = await this.#ask({ method: 'POST', url: endpoint, body });
+    const ofOurs = streams.filter((stream) => this.#namesUs(stream));
+    const [only] = ofOurs;
+    if (answer.status === 409 && only !== undefined && ofOurs.length === 1) {
+      // The transmitter permits one stream alone: this one is delivered in another way so far.
+      return this.#update(endpoint, only);
+    }
+    const created = this.#object(answer, endpoint);
+    if (!this.#namesUs(created)) {
+      // It would be created again and again.
+      const { id } = this.#read(created);
+      await this.#ask({ method: 'DELETE', url: withStream(endpoint, id), mayRepeat: true });
+      const detail = `the stream that ${shownUrl(endpoint)} created is for the audience ${shownAudience(created)}, not ${audience.join(', ')}; give that to the option audience`;
+      throw new RequestRefused('authorization_server_unsuitable', { detail });
+    }
+    this.#updated.add(idOf(created) ?? '');
+    return created;
+  }
+
+  async #update(endpoint: string, stream: Members): Promise<Members> {
+    const id = idOf(stream);
+    const body = { stream_id: id, ...this.#wanted() };
+    const answer = await this.#ask({ method: 'PATCH', url: endpoint, body, mayRepeat: true });
+    this.#requireSuccess(answer, endpoint);
+    this.#updated.add(id ?? '');
+    return { ...stream, ...(isObject(answer.json) ? answer.json : {}) };
+  }
+
+  #wanted(): object {
+    const { delivery, create } = this.#wish;
+    const header = delivery.method === 'push' ? delivery.authorizationHeader : undefined;
+    return {
+      events_requested: create?.events,
+      delivery: {
+        method: methods[delivery.method],
+        ...(delivery.method === 'push' && { endpoint_url: delivery.endpoint }),
+        ...(header !== undefined && { authorization_header: header }),
+      },
+    };
+  }
+
+  #isOurs(stream: Members): boolean {
+    const { delivery } = this.#wish;
+    const { method, endpoint_url } = deliveryOf(stream);
+    const isSameUrl = delivery.method === 'poll' || endpoint_url === delivery.endpoint;
+    return this.#namesUs(stream) && method === methods[delivery.method] && isSameUrl;
+  }
+
+  #namesUs(stream: Members): boolean {
+    const aud = ownMember(stream, 'aud');
+    const audiences: unknown[] = Array.isArray(aud) ? aud : [aud];
+    return this.#wish.audience.some((name) => audiences.includes(name));
+  }
+
+  #isAsWanted(stream: Members): boolean {
+    const { delivery, create } = this.#wish;
+    const wasUpdated = this.#updated.has(idOf(stream) ?? '');
+    const requested = ownMember(stream, 'events_requested');
+    const events = create?.events ?? [];
+    const hasEvents = Array.isArray(requested)
+      ? requested.length === events.length && events.every((type) => requested.includes(type))
+      : wasUpdated;
+    const shown = deliveryOf(stream).authorization_header;
+    const secret = delivery.method === 'push' ? delivery.authorizationHeader : undefined;
+    const hasSecret = secret === undefined || shown === secret || (wasUpdated && typeof shown !== 'string');
+    return this.#isOurs(stream) && hasEvents && hasSecret;
+  }
+
+  #refuseWithoutEvents(stream: Members): void {
+    const delivered = ownMember(stream, 'events_delivered');
+    const events = this.#wish.create?.events ?? [];
+    if (Array.isArray(delivered) && !events.some((type) => delivered.includes(type))) {
+      const detail = `the stream of ${this.#wish.transmitter} delivers none of the events that are wanted; see what the transmitter supports, and the option stream.events`;
+      throw new RequestRefused('authorization_server_unsuitable', { detail });
+    }
+  }
+
+  #read(stream: Members): Stream {
+    const { transmitter, delivery } = this.#wish;
+    const id = idOf(stream);
+    const url = deliveryOf(stream).endpoint_url;
+    const isPoll = delivery.method === 'poll';
+    if (id === undefined || (isPoll && !isEndpoint(url))) {
+      const detail = `a stream of ${transmitter} has no stream_id, or no https URL to poll`;
+      throw new RequestRefused('authorization_server_invalid_answer', { detail });
+    }
+    const least = ownMember(stream, 'min_verification_interval');
+    return {
+      id,
+      pollEndpoint: isPoll ? String(url) : undefined,
+      minVerificationInterval: typeof least === 'number' ? least : 0,
+    };
+  }
+
+  #endpoint(name: string): Promise<string>;
+  #endpoint(name: string, isNeeded: false): Promise<string | undefined>;
+  async #endpoint(name: string, isNeeded = true): Promise<string | undefined> {
+    const url = ownMember((await this.#configuration()) as Members, name);
+    if (isEndpoint(url)) {
+      return url;
+    }
+    if (!isNeeded && url === undefined) {
+      return undefined;
+    }
+    throw new RequestRefused('authorization_server_unsuitable', {
+      detail: `the configuration of ${this.#wish.transmitter} names no ${name} with https (SSF 1.0 §7.1)`,
+    });
+  }
+
+  #object(answer: TransmitterAnswer, url: string): Members {
+    this.#requireSuccess(answer, url);
+    if (!isObject(answer.json)) {
+      const detail = `${shownUrl(url)} gave no JSON object`;
+      throw new RequestRefused('authorization_server_invalid_answer', { detail });
+    }
+    return answer.json;
+  }
+
+  #requireSuccess({ status, retryAfter }: TransmitterAnswer, url: string): void {
+    if (status >= 200 && status < 300) {
+      return;
+    }
+    const isCredentials = status === 401 || status === 403;
+    const hint = isCredentials ? '; check clientAuthentication and its rights' : '';
+    const detail = `${shownUrl(url)} answered ${status}${hint}`;
+    throw new RequestRefused(codeOf(status), { detail, ...(retryAfter !== undefined && { retryAfter }) });
+  }
+}
+
+function codeOf(status: number): RefusalCode {
+  if (status === 401 || status === 403) {
+    return 'authorization_server_refused_credentials';
+  }
+  if (status === 429) {
+    return 'authorization_server_overloaded';
+  }
+  return status >= 500 ? 'authorization_server_failed' : 'authorization_server_invalid_answer';
+}
+
+function withStream(endpoint: string, id: string): string {
+  const url = new URL(endpoint);
+  url.searchParams.set('stream_id', id);
+  return url.href;
+}
+
+function idOf(stream: Members): string | undefined {
+  const id = ownMember(stream, 'stream_id');
+  return typeof id === 'string' && id !== '' ? id : undefined;
+}
+
+function deliveryOf(stream: Members): Members {
+  const delivery = ownMember(stream, 'delivery');
+  return isObject(delivery) ? delivery : {};
+}
+
+function isEndpoint(url: unknown): url is string {
+  return isHttpsUrl(url) && !hasUserInfo(url);
+}
+
+function shownAudience(stream: Members): string {
+  const aud = ownMember(stream, 'aud');
+  const list: unknown[] = Array.isArray(aud) ? aud : [aud];
+  const shown = list
+    .slice(0, 5)
+    .filter((name) => typeof name === 'string' && /^[\x21-\x7e]{1,200}$/.test(name));
+  return shown.join(', ') || 'of no name';
+}
+
+function isObject(value: unknown): value is Members {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

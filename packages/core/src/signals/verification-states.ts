@@ -1,0 +1,30 @@
+import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+
+/**
+ * The values of `state` in requests for a verification event (SSF 1.0 §8.1.4.2). Each shows that a receiver with the same options made it:
+ * in a fleet the event may arrive at another process than the one that asked for it.
+ */
+export class VerificationStates {
+  readonly #key: Buffer;
+
+  /** @param shared what all processes of a fleet have in common, and no other receiver */
+  constructor(shared: readonly unknown[]) {
+    this.#key = createHash('sha256').update(JSON.stringify(shared)).digest();
+  }
+
+  next(): string {
+    const nonce = randomBytes(16).toString('base64url');
+    return `${nonce}.${this.#seal(nonce)}`;
+  }
+
+  /** Returns whether `next()` of a receiver with the same options returned it. */
+  isOurs(state: unknown): boolean {
+    const [, nonce = '', seal = ''] =
+      (typeof state === 'string' && /^([\w-]{22})\.([\w-]{43})$/.exec(state)) || [];
+    return seal !== '' && timingSafeEqual(Buffer.from(seal), Buffer.from(this.#seal(nonce)));
+  }
+
+  #seal(nonce: string): string {
+    return createHmac('sha256', this.#key).update(nonce).digest('base64url');
+  }
+}
