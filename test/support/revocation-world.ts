@@ -49,6 +49,8 @@ interface Act {
   readonly clock: number;
   /** Whether no process and no log knows of it any more. */
   isForgotten: boolean;
+  /** Whether the store has deleted its entry from between others. */
+  isDeleted: boolean;
 }
 
 /** When a process heard of an act, and by how much its clock was ahead then. */
@@ -103,6 +105,8 @@ interface Process {
   readAt: number;
   hasRead: boolean;
   completeSince: number;
+  /** When it found last that the log lacks an entry, and by which clock. */
+  gap: Beginning | undefined;
   link: Link;
   silentSince: number;
   /** Since when it has listened without a loss, as far as it knows. */
@@ -128,6 +132,8 @@ export class World {
   readonly processes: Process[] = [];
   #serverClock = 0;
   #log: { position: string; notice: RevocationNotice }[] = [];
+  /** The positions of entries that the store has deleted. */
+  #deleted: string[] = [];
   #beginning: Beginning;
   #acts: Act[] = [];
   #tokens: Token[] = [];
@@ -200,7 +206,7 @@ export class World {
       (process: Process) => this.#stepClock(process),
       (process: Process) => this.#restart(process),
     ];
-    const ofLog = [() => this.#loseLog(), () => this.#loseAll()];
+    const ofLog = [() => this.#loseLog(), () => this.#loseAll(), () => this.#deleteEntries()];
     const ofChannel = [(process: Process) => this.#loseChannel(process)];
     const ofFeed = { alone: [], channel: ofChannel, log: ofLog }[this.#from];
     return [...usual, ...usual, ...usual, ...rare, ...rare, ...ofFeed].filter(() => this.#below(3) > 0);
@@ -324,7 +330,7 @@ export class World {
     this.#count += 1;
     const { clock } = process;
     const notice = { revocation, at: this.now + clock, id: `act-${this.#count}` };
-    const act: Act = { notice, at: this.now, clock, isForgotten: false };
+    const act: Act = { notice, at: this.now, clock, isForgotten: false, isDeleted: false };
     this.#as(process, () => process.revocations.add(notice));
     process.heard.set(notice.id, this.#heardNow(process));
     this.#append(notice);
@@ -377,7 +383,8 @@ export class World {
   #read(process: Process): void {
     const isCatchingUp = !process.hasRead || this.now - process.readAt > lag;
     this.#as(process, () => {
-      const entries = this.#log.filter((entry) => entry.position > (process.position ?? ''));
+      const from = process.position ?? '';
+      const entries = this.#log.filter(({ position }) => position > from);
       for (const { position, notice } of entries) {
         const at = isCatchingUp ? notice.at : Math.max(notice.at, clocks.wall);
         process.revocations.add({ ...notice, at }, position);
@@ -385,6 +392,10 @@ export class World {
         process.position = position;
       }
       process.revocations.completeOnlySince(process.completeSince);
+      if (this.#deleted.some((position) => position > from && position < (process.position ?? ''))) {
+        process.revocations.hasGap();
+        process.gap = { at: this.now, clock: process.clock };
+      }
       process.revocations.hasRead(process.position, this.now);
     });
     process.readAt = this.now;
@@ -483,6 +494,20 @@ export class World {
     this.#note(`process ${this.#name(process)} starts again`);
   }
 
+  /** The store deletes one entry, or all but the newest. A sign of life follows, by which processes find that entries are missing. */
+  #deleteEntries(): void {
+    const chosen = this.#below(3) === 0 ? this.#log.slice(0, -1) : [this.#one(this.#log)];
+    const deleted = chosen.filter((entry) => entry !== undefined);
+    this.#log = this.#log.filter((entry) => !deleted.includes(entry));
+    this.#deleted.push(...deleted.map(({ position }) => position));
+    for (const act of this.#acts) {
+      act.isDeleted ||= deleted.some(({ notice }) => notice.id === act.notice.id);
+    }
+    this.#count += 1;
+    this.#append({ revocation: { subject: 'carol' }, at: this.now, id: `sign-of-life-${this.#count}` });
+    this.#note(`the store deletes ${deleted.map(({ notice }) => notice.id)}`);
+  }
+
   /** Redis forgets all; the processes that run write what they remember. */
   #loseLog(): void {
     this.#emptyLog();
@@ -503,6 +528,7 @@ export class World {
     const isKnown = ({ notice }: Act) => this.processes.some(({ heard }) => heard.has(notice.id));
     for (const act of this.#acts) {
       act.isForgotten ||= !isKnown(act);
+      act.isDeleted = false;
     }
     this.#note('the log is lost, and written again');
   }
@@ -512,6 +538,7 @@ export class World {
     this.#emptyLog();
     for (const act of this.#acts) {
       act.isForgotten = true;
+      act.isDeleted = false;
     }
     const [first] = this.processes as [Process];
     this.#beginning = { at: this.now, clock: first.clock };
@@ -523,6 +550,7 @@ export class World {
 
   #emptyLog(): void {
     this.#log = [];
+    this.#deleted = [];
     this.#logs += 1;
     // Another log may count from the beginning.
     this.#position *= this.#below(2);
@@ -547,6 +575,7 @@ export class World {
       readAt: Number.NEGATIVE_INFINITY,
       hasRead: false,
       completeSince: this.#beginning.at + this.#beginning.clock,
+      gap: undefined,
       link: 'never',
       silentSince: 0,
       linkedAt: Number.POSITIVE_INFINITY,
@@ -625,6 +654,9 @@ export class World {
     const { known, askedAt } = fact;
     // A question after the act may be answered as before it.
     const unheardFor = this.now - (known.word === 'token' ? act.at : Math.max(act.at, askedAt));
+    if (act.isDeleted) {
+      return this.#isFromBeforeGap(process, fact, act);
+    }
     if (this.#from === 'log') {
       return act.isForgotten ? this.#isFromBeforeLog(fact, act) : unheardFor > lag;
     }
@@ -650,6 +682,19 @@ export class World {
     return this.#clocks === 'beyond the tolerance' && act.at >= process.linkedAt;
   }
 
+  /** Once a process finds that an entry is missing, nothing from before counts, by clocks that agree so far. */
+  #isFromBeforeGap({ gap }: Process, { token, known, askedAt, clock }: Fact, act: Act): boolean {
+    const isAskedLater = known.word === 'server' && askedAt >= act.at;
+    if (gap === undefined || gap.at < act.at || isAskedLater) {
+      return false;
+    }
+    if (known.word === 'server' && known.shared === undefined) {
+      return true;
+    }
+    const ahead = known.word === 'token' ? token.serverClock : clock;
+    return ahead - gap.clock <= tolerance;
+  }
+
   /** What was revoked before the log began is not known: nothing from before it counts, by clocks that agree so far. */
   #isFromBeforeLog({ token, known, askedAt, clock }: Fact, act: Act): boolean {
     const { at, clock: ofLog } = this.#beginning;
@@ -672,6 +717,10 @@ export class World {
     if (known.shared !== undefined) {
       const isUntouched = this.#acts.length === 0 && !process.hasLostChannel;
       return isUntouched && this.#from === 'channel' ? 'nothing was ever revoked' : undefined;
+    }
+    const since = known.word === 'token' ? token.issuedAt - 2 * tolerance - 1_000 : askedAt;
+    if (process.gap !== undefined && (since <= process.gap.at || this.#clocks === 'beyond the tolerance')) {
+      return undefined;
     }
     const isVouched = this.#from !== 'log' || known.word === 'server' || this.#isIssuedAfterBeginning(token);
     const isSince = this.#from !== 'channel' || known.word === 'token' || askedAt > process.linkedAt;
