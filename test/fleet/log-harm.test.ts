@@ -1,20 +1,16 @@
 // What harms the log of revocations in Redis, and what comes of it: in processes that run, and in those that start later.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient } from '@redis/client';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { createSeal } from '../../packages/core/src/cache/sealing.js';
 import {
-  createIssuer,
   createLogFleet,
-  type LogFleet,
   logNameKey as nameKey,
-  prepareLog,
   logStream as stream,
-  type TokenIssuer,
+  useLogSuite,
 } from '../support/log-process.js';
 import { describeReal } from '../support/programs.js';
-import { recordedEvents } from '../support/recorded-events.js';
-import { startRedis, type TestRedis } from '../support/redis.js';
+import type { TestRedis } from '../support/redis.js';
 
 interface Harm {
   readonly harm: (redis: TestRedis, entries: readonly Entry[]) => unknown;
@@ -155,30 +151,15 @@ const harms: [string, Harm][] = [
 ];
 
 describeReal('redis-server', 'harm to the log of revocations', () => {
-  let issuer: TokenIssuer;
-  let redis: TestRedis;
-  let fleet: LogFleet;
-  const problems = recordedEvents<{ code: string }>('mtls-bound:problem');
-
-  beforeAll(async () => {
-    vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-    issuer = await createIssuer();
-  });
-  afterAll(() => vi.restoreAllMocks());
-  beforeEach(async () => {
-    redis = await startRedis();
-    await prepareLog(redis);
-    const client = () => createClient({ url: redis.url, socket: { reconnectStrategy: 100 } });
-    fleet = createLogFleet(client, issuer.forJwts);
-  });
-  afterEach(async () => {
-    await fleet.close();
-    await redis.kill();
-  });
+  const suite = useLogSuite();
 
   it.each(harms)(
     'after %s no process accepts a revoked token, and a good one is accepted again',
     async (_title, { harm, good, reported, before = 1 }) => {
+      const { issuer, redis, problems } = suite;
+      const client = () => createClient({ url: redis.url, socket: { reconnectStrategy: 100 } });
+      const fleet = createLogFleet(client, issuer.forJwts);
+      suite.fleet = fleet;
       const tokens = await Promise.all([60, 61, 62].map((age) => issuer.jwt(age)));
       const [spared, revoked, revokedLater] = tokens as [string, string, string];
       const running = [await fleet.start(), await fleet.start()];

@@ -1,37 +1,21 @@
 // What becomes of JWTs and of shared answers where Redis lost the log of revocations, or does not answer.
 import { type ResourceServerOptions, redisLog } from '@mtls-bound/core';
 import { createClient } from '@redis/client';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { frameworks } from '../support/apis.js';
 import { type GuardedApi, guardedApi } from '../support/guarded-api.js';
-import { createIssuer, logSecret, logStream, prepareLog, type TokenIssuer } from '../support/log-process.js';
+import { logSecret, logStream, useLogSuite } from '../support/log-process.js';
 import { describeReal } from '../support/programs.js';
-import { recordedEvents } from '../support/recorded-events.js';
-import { startRedis, type TestRedis } from '../support/redis.js';
 
 type Framework = (typeof frameworks)[number];
 
 describeReal('redis-server', 'a log of revocations that is lost', () => {
-  let issuer: TokenIssuer;
-  let redis: TestRedis;
-  let ends: (() => Promise<void>)[];
-  const problems = recordedEvents<{ code: string }>('mtls-bound:problem');
+  const suite = useLogSuite();
+  const ends: (() => Promise<void>)[] = [];
 
-  beforeAll(async () => {
-    vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-    issuer = await createIssuer();
-  });
-  afterAll(() => vi.restoreAllMocks());
-  beforeEach(async () => {
-    redis = await startRedis();
-    await prepareLog(redis);
-    ends = [];
-  });
   afterEach(async () => {
-    issuer.inactive.clear();
-    redis.signal('SIGCONT');
+    suite.redis.signal('SIGCONT');
     await endAll();
-    await redis.kill();
   });
 
   async function endAll(): Promise<void> {
@@ -43,7 +27,7 @@ describeReal('redis-server', 'a log of revocations that is lost', () => {
     options: ResourceServerOptions,
     unheard: 'accept' | 'refuse' = 'refuse',
   ): Promise<GuardedApi> {
-    const client = createClient({ url: redis.url, socket: { reconnectStrategy: 100 } });
+    const client = createClient({ url: suite.redis.url, socket: { reconnectStrategy: 100 } });
     client.on('error', () => undefined);
     await client.connect();
     const api = guardedApi(framework, {
@@ -59,13 +43,13 @@ describeReal('redis-server', 'a log of revocations that is lost', () => {
 
   const settled = (api: GuardedApi, token: string, status: number) =>
     vi.waitFor(async () => expect(await api.status(token)).toBe(status), { timeout: 10_000, interval: 50 });
-  const askedAbout = (token: string) => issuer.asked(token);
+  const askedAbout = (token: string) => suite.issuer.asked(token);
 
   /** Waits until JWTs are used without a question. */
   const hears = (api: GuardedApi) =>
     vi.waitFor(
       async () => {
-        const token = await issuer.jwt(60);
+        const token = await suite.issuer.jwt(60);
         expect(await api.status(token)).toBe(200);
         expect(askedAbout(token)).toBe(0);
       },
@@ -78,27 +62,30 @@ describeReal('redis-server', 'a log of revocations that is lost', () => {
         'that Redis lost while no process ran',
         async () => {
           await endAll();
-          await redis.command('FLUSHALL');
+          await suite.redis.command('FLUSHALL');
         },
       ],
-      ['that Redis cut while a process ran', async () => redis.command('XTRIM', logStream, 'MAXLEN', '1')],
+      [
+        'that Redis cut while a process ran',
+        async () => suite.redis.command('XTRIM', logStream, 'MAXLEN', '1'),
+      ],
     ])(
       'a process that starts with a log %s asks about JWTs from before, and refuses them where it can ask no server',
       async (_title, harm) => {
-        const before = await start(framework, issuer.forJwtsAndQuestions);
-        const [good, revoked] = [await issuer.jwt(60), await issuer.jwt(61)];
+        const before = await start(framework, suite.issuer.forJwtsAndQuestions);
+        const [good, revoked] = [await suite.issuer.jwt(60), await suite.issuer.jwt(61)];
         await hears(before);
         expect(await before.status(good)).toBe(200);
         await before.server.revoke({ token: revoked });
         await before.server.revoke({ subject: 'another' });
-        issuer.inactive.add(revoked);
+        suite.issuer.inactive.add(revoked);
         await harm();
-        const asking = await start(framework, issuer.forJwtsAndQuestions);
+        const asking = await start(framework, suite.issuer.forJwtsAndQuestions);
         await settled(asking, good, 200);
         expect(await asking.status(revoked)).toBe(401);
         expect(askedAbout(good)).toBeGreaterThan(0);
         expect(askedAbout(revoked)).toBeGreaterThan(0);
-        const silent = await start(framework, issuer.forJwts);
+        const silent = await start(framework, suite.issuer.forJwts);
         await settled(silent, good, 401);
         expect(await silent.status(revoked)).toBe(401);
       },
@@ -111,14 +98,14 @@ describeReal('redis-server', 'a log of revocations that is lost', () => {
     ])(
       'a process that can not read the log %s',
       async (_title, options, unheard, [ofGood = 0, ofRevoked = 0], isAsked) => {
-        const api = await start(framework, issuer[options], unheard);
-        const [good, revoked] = [await issuer.jwt(60), await issuer.jwt(61)];
+        const api = await start(framework, suite.issuer[options], unheard);
+        const [good, revoked] = [await suite.issuer.jwt(60), await suite.issuer.jwt(61)];
         await hears(api);
         expect(await api.status(good)).toBe(200);
         expect(askedAbout(good)).toBe(0);
-        issuer.inactive.add(revoked);
-        redis.signal('SIGSTOP');
-        await vi.waitFor(() => expect(problems.map(({ code }) => code)).toContain('revocations_lost'), {
+        suite.issuer.inactive.add(revoked);
+        suite.redis.signal('SIGSTOP');
+        await vi.waitFor(() => expect(suite.problems.map(({ code }) => code)).toContain('revocations_lost'), {
           timeout: 10_000,
         });
         await settled(api, good, ofGood);
@@ -136,7 +123,11 @@ describeReal('redis-server', 'a log of revocations that is lost', () => {
         get: async (key: string) => stored.get(key),
         set: async (key: string, value: string) => stored.set(key, value),
       };
-      const options = { ...issuer.forOpaque, sharedCache: { store, secret: logSecret }, clockTolerance: 0 };
+      const options = {
+        ...suite.issuer.forOpaque,
+        sharedCache: { store, secret: logSecret },
+        clockTolerance: 0,
+      };
       const [one, other] = [await start(framework, options), await start(framework, options)];
       const token = `${framework} ${title}`.replace(/\W/g, '-');
       let number = 0;
@@ -154,8 +145,8 @@ describeReal('redis-server', 'a log of revocations that is lost', () => {
       expect(await one.status(token)).toBe(200);
       expect(askedAbout(token)).toBe(1);
       if (isLost) {
-        await redis.command('FLUSHALL');
-        const codes = () => problems.filter(({ code }) => code === 'revocations_log_lost');
+        await suite.redis.command('FLUSHALL');
+        const codes = () => suite.problems.filter(({ code }) => code === 'revocations_log_lost');
         await vi.waitFor(() => expect(codes()).toHaveLength(2), { timeout: 10_000 });
         // They read the log again, and use what is asked from now on.
         await share();

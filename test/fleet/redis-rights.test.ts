@@ -1,18 +1,11 @@
 // The least that a Redis user must be allowed, and what comes of less.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient } from '@redis/client';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { redisChannel, redisClaims } from '../../packages/core/src/cache/redis.js';
-import {
-  createIssuer,
-  createLogFleet,
-  type LogFleet,
-  prepareLog,
-  type TokenIssuer,
-} from '../support/log-process.js';
+import { createLogFleet, type LogFleet, useLogSuite } from '../support/log-process.js';
 import { describeReal } from '../support/programs.js';
-import { recordedEvents } from '../support/recorded-events.js';
-import { startRedis, type TestRedis } from '../support/redis.js';
+import type { TestRedis } from '../support/redis.js';
 
 /** What node-redis sends when it connects is not listed: HELLO and AUTH need no right, CLIENT SETINFO may fail. */
 const ofLog = ['get', 'set', 'xadd', 'xrange', 'xread', 'xrevrange'];
@@ -27,56 +20,43 @@ async function permit(redis: TestRedis, ...rules: string[]): Promise<void> {
 const plus = (commands: readonly string[]) => commands.map((command) => `+${command}`);
 
 describeReal('redis-server', 'a Redis user with the least rights', () => {
-  let issuer: TokenIssuer;
-  let redis: TestRedis;
-  let fleet: LogFleet;
-  const problems = recordedEvents<{ code: string; message: string }>('mtls-bound:problem');
-
-  beforeAll(async () => {
-    vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-    issuer = await createIssuer();
-  });
-  afterAll(() => vi.restoreAllMocks());
-  beforeEach(async () => {
-    redis = await startRedis();
-    await prepareLog(redis);
-  });
-  afterEach(async () => {
-    await fleet?.close();
-    await redis.kill();
-  });
-
-  const connect = () => createClient({ url: redis.url, ...user });
+  const suite = useLogSuite();
+  const connect = () => createClient({ url: suite.redis.url, ...user });
+  const createFleet = (): LogFleet => {
+    const fleet = createLogFleet(connect, suite.issuer.forJwts);
+    suite.fleet = fleet;
+    return fleet;
+  };
 
   it('keeps and reads revocations', async () => {
-    await permit(redis, logKeys, ...plus(ofLog));
-    fleet = createLogFleet(connect, issuer.forJwts);
+    await permit(suite.redis, logKeys, ...plus(ofLog));
+    const fleet = createFleet();
     const [one] = [await fleet.start(), await fleet.start()];
-    const [good, revoked] = [await issuer.jwt(60), await issuer.jwt(61)];
+    const [good, revoked] = [await suite.issuer.jwt(60), await suite.issuer.jwt(61)];
     await fleet.settled(good, 'admitted');
     expect(await one?.revoke({ token: revoked })).toBe('kept');
     await fleet.settled(revoked, 'token_inactive');
     await fleet.start();
     await fleet.settled(revoked, 'token_inactive');
     await fleet.settled(good, 'admitted');
-    expect(problems).toEqual([]);
+    expect(suite.problems).toEqual([]);
   });
 
   it.each(ofLog)(
     'reports that %s is missing, leaves no connection behind, and goes on when it may',
     async (missing) => {
-      await permit(redis, logKeys, ...plus(ofLog.filter((command) => command !== missing)));
-      fleet = createLogFleet(connect, issuer.forJwts);
+      await permit(suite.redis, logKeys, ...plus(ofLog.filter((command) => command !== missing)));
+      const fleet = createFleet();
       const one = await fleet.start();
-      const good = await issuer.jwt(60);
-      await vi.waitFor(() => expect(problems.length).toBeGreaterThan(0), { timeout: 5_000 });
+      const good = await suite.issuer.jwt(60);
+      await vi.waitFor(() => expect(suite.problems.length).toBeGreaterThan(0), { timeout: 5_000 });
       const counts: number[] = [];
       for (let second = 0; second < 3; second += 1) {
         await sleep(1_000);
-        counts.push(await redis.connections());
+        counts.push(await suite.redis.connections());
       }
       expect(Math.max(...counts)).toBeLessThanOrEqual(3);
-      const [{ code, message } = { code: '', message: '' }] = problems;
+      const [{ code, message } = { code: '', message: '' }] = suite.problems;
       expect(code).toBe(missing === 'xadd' ? 'revocations_unwritten' : 'revocations_lost');
       expect(message.toLowerCase()).toContain(`no permissions to run the '${missing}' command`);
       if (missing === 'xadd') {
@@ -85,8 +65,8 @@ describeReal('redis-server', 'a Redis user with the least rights', () => {
       } else {
         expect(await one.ask(good)).toBe('revocations_unknown');
       }
-      expect(problems.filter((problem) => problem.code === code)).toHaveLength(1);
-      await permit(redis, logKeys, ...plus(ofLog));
+      expect(suite.problems.filter((problem) => problem.code === code)).toHaveLength(1);
+      await permit(suite.redis, logKeys, ...plus(ofLog));
       await fleet.settled(good, 'admitted');
       await vi.waitFor(async () => expect(await one.revoke({ subject: 'another' })).toBe('kept'), {
         timeout: 5_000,
@@ -95,17 +75,17 @@ describeReal('redis-server', 'a Redis user with the least rights', () => {
   );
 
   it.each(ofLog)('ends by close() while %s is missing, and its connections with it', async (missing) => {
-    await permit(redis, logKeys, ...plus(ofLog.filter((command) => command !== missing)));
-    fleet = createLogFleet(connect, issuer.forJwts);
+    await permit(suite.redis, logKeys, ...plus(ofLog.filter((command) => command !== missing)));
+    const fleet = createFleet();
     await fleet.start();
-    await vi.waitFor(() => expect(problems.length).toBeGreaterThan(0), { timeout: 5_000 });
+    await vi.waitFor(() => expect(suite.problems.length).toBeGreaterThan(0), { timeout: 5_000 });
     await fleet.close();
-    await vi.waitFor(async () => expect(await redis.connections()).toBe(0));
+    await vi.waitFor(async () => expect(await suite.redis.connections()).toBe(0));
   });
 
   describe('redisChannel()', () => {
     it('publishes and listens', async () => {
-      await permit(redis, '&mtls-bound:revocations', '+publish', '+subscribe');
+      await permit(suite.redis, '&mtls-bound:revocations', '+publish', '+subscribe');
       const client = await connect().connect();
       const heard: string[] = [];
       const channel = redisChannel(client);
@@ -125,7 +105,7 @@ describeReal('redis-server', 'a Redis user with the least rights', () => {
       'rejects without %s, and leaves no connection behind',
       async (missing) => {
         const rules = ['+publish', '+subscribe'].filter((rule) => rule !== `+${missing}`);
-        await permit(redis, '&mtls-bound:revocations', ...rules);
+        await permit(suite.redis, '&mtls-bound:revocations', ...rules);
         const client = await connect().connect();
         const channel = redisChannel(client);
         const nothing = () => undefined;
@@ -135,7 +115,7 @@ describeReal('redis-server', 'a Redis user with the least rights', () => {
         for (let attempt = 0; attempt < 3; attempt += 1) {
           await expect(act()).rejects.toThrow(missing);
         }
-        await vi.waitFor(async () => expect(await redis.connections()).toBe(1));
+        await vi.waitFor(async () => expect(await suite.redis.connections()).toBe(1));
         client.destroy();
       },
     );
@@ -143,7 +123,7 @@ describeReal('redis-server', 'a Redis user with the least rights', () => {
 
   describe('redisClaims()', () => {
     it('takes and releases', async () => {
-      await permit(redis, '~*', '+set', '+del');
+      await permit(suite.redis, '~*', '+set', '+del');
       const client = await connect().connect();
       const claims = redisClaims(client);
       expect(await claims.take('name', 5_000)).toBe(true);
@@ -154,7 +134,7 @@ describeReal('redis-server', 'a Redis user with the least rights', () => {
     });
 
     it.each(['set', 'del'])('rejects without %s', async (missing) => {
-      await permit(redis, '~*', ...['+set', '+del'].filter((rule) => rule !== `+${missing}`));
+      await permit(suite.redis, '~*', ...['+set', '+del'].filter((rule) => rule !== `+${missing}`));
       const client = await connect().connect();
       const claims = redisClaims(client);
       const act = async () => (missing === 'set' ? claims.take('name', 5_000) : claims.release('name'));

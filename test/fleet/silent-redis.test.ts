@@ -1,18 +1,10 @@
 // A connection to Redis that swallows everything, without a word: no process may take it for a quiet one.
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { createClient } from '@redis/client';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
-import {
-  createIssuer,
-  createLogFleet,
-  type LogFleet,
-  prepareLog,
-  type TokenIssuer,
-} from '../support/log-process.js';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { createLogFleet, type LogFleet, useLogSuite } from '../support/log-process.js';
 import { close, listen } from '../support/loopback.js';
 import { describeReal } from '../support/programs.js';
-import { recordedEvents } from '../support/recorded-events.js';
-import { startRedis, type TestRedis } from '../support/redis.js';
 
 /** Passes bytes on, until it swallows those of connections that are there and of new ones. */
 interface Swallower {
@@ -49,33 +41,28 @@ async function startSwallower(port: number): Promise<Swallower> {
 }
 
 describeReal('redis-server', 'a connection to Redis that falls silent', () => {
-  let issuer: TokenIssuer;
-  let redis: TestRedis;
+  const suite = useLogSuite();
   let proxy: Swallower;
-  let fleet: LogFleet;
-  const problems = recordedEvents<{ code: string }>('mtls-bound:problem');
 
-  beforeAll(async () => {
-    vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-    issuer = await createIssuer();
-  });
-  afterAll(() => vi.restoreAllMocks());
   beforeEach(async () => {
-    redis = await startRedis();
-    await prepareLog(redis);
-    proxy = await startSwallower(redis.port);
+    proxy = await startSwallower(suite.redis.port);
   });
   afterEach(async () => {
-    await fleet.close();
+    await suite.fleet?.close();
     await proxy.close();
-    await redis.kill();
   });
 
   const settings = { maxAgeWhileLost: 2, maxWait: 0.2 };
-  const client = () => createClient({ url: proxy.url });
+  /** A fleet behind the proxy. */
+  const createFleet = (options: object): LogFleet => {
+    const fleet = createLogFleet(() => createClient({ url: proxy.url }), options, settings);
+    suite.fleet = fleet;
+    return fleet;
+  };
 
   it('has JWTs refused with 503 until it speaks again, and a JWT that was revoked meanwhile for good', async () => {
-    fleet = createLogFleet(client, issuer.forJwts, settings);
+    const { issuer, redis, problems } = suite;
+    const fleet = createFleet(issuer.forJwts);
     const cutOff = await fleet.start();
     const others = createLogFleet(() => createClient({ url: redis.url }), issuer.forJwts, settings);
     const other = await others.start();
@@ -97,7 +84,8 @@ describeReal('redis-server', 'a connection to Redis that falls silent', () => {
   });
 
   it('has opaque tokens asked about', async () => {
-    fleet = createLogFleet(client, issuer.forOpaque, settings);
+    const { issuer } = suite;
+    const fleet = createFleet(issuer.forOpaque);
     await fleet.start();
     const token = 'an-opaque-token';
     await fleet.settled(token, 'admitted');
@@ -116,7 +104,8 @@ describeReal('redis-server', 'a connection to Redis that falls silent', () => {
   });
 
   it('holds up neither close() nor many revocations, which are rejected', async () => {
-    fleet = createLogFleet(client, issuer.forJwts, settings);
+    const { issuer } = suite;
+    const fleet = createFleet(issuer.forJwts);
     const one = await fleet.start();
     await fleet.settled(await issuer.jwt(60), 'admitted');
     proxy.isSwallowing = true;

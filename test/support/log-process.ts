@@ -10,13 +10,14 @@ import {
 } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
-import { expect, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, vi } from 'vitest';
 import { textOfEntry } from '../../packages/core/src/cache/log-entry.js';
 import { type RedisLogClient, type RedisLogOptions, redisLog } from '../../packages/core/src/cache/redis.js';
 import { createSeal } from '../../packages/core/src/cache/sealing.js';
 import { audience } from './audience.js';
 import { boundClaims, outcomeOf, requestWith } from './pretend-server.js';
-import type { TestRedis } from './redis.js';
+import { recordedEvents } from './recorded-events.js';
+import { startRedis, type TestRedis } from './redis.js';
 
 /** The keys of `redisLog()`. */
 export const logStream = 'mtls-bound:{revocations}';
@@ -231,4 +232,47 @@ export async function prepareLog(redis: Pick<TestRedis, 'command'>, age = 0): Pr
       sealer.seal('revocation-log-entry', textOfEntry(entry)),
     );
   }
+}
+
+/** What the tests of a suite of such a fleet have. */
+export interface LogSuite {
+  readonly issuer: TokenIssuer;
+  /** A Redis of each test, with a log in it. */
+  readonly redis: TestRedis;
+  /** The fleet of a test, which ends with it. */
+  fleet: LogFleet | undefined;
+  readonly problems: readonly { readonly code: string; readonly message: string }[];
+}
+
+/** Call it within `describe()`. */
+export function useLogSuite(): LogSuite {
+  const problems = recordedEvents<LogSuite['problems'][number]>('mtls-bound:problem');
+  let issuer: TokenIssuer;
+  let redis: TestRedis;
+  const suite: LogSuite = {
+    get issuer() {
+      return issuer;
+    },
+    get redis() {
+      return redis;
+    },
+    fleet: undefined,
+    problems,
+  };
+  beforeAll(async () => {
+    vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+    issuer = await createIssuer();
+  });
+  afterAll(() => vi.restoreAllMocks());
+  beforeEach(async () => {
+    redis = await startRedis();
+    await prepareLog(redis);
+  });
+  afterEach(async () => {
+    issuer.inactive.clear();
+    await suite.fleet?.close();
+    suite.fleet = undefined;
+    await redis.kill();
+  });
+  return suite;
 }
