@@ -2,10 +2,14 @@
 import { ClientCertificate } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { textOfEntry } from '../../packages/core/src/cache/log-entry.js';
+import { ENTRY_SEAL } from '../../packages/core/src/cache/revocation-log.js';
+import { createSeal } from '../../packages/core/src/cache/sealing.js';
 import { checkStores } from '../../packages/core/src/doctor/store-checks.js';
 import { checkToken } from '../../packages/core/src/doctor/token-checks.js';
 import { resolveSettings } from '../../packages/core/src/options.js';
 import { readTokenClaims } from '../../packages/core/src/token-claims.js';
+import { MemoryLog } from '../support/memory-log.js';
 
 let kit: TestKit;
 beforeAll(async () => {
@@ -90,6 +94,55 @@ describe('the log of revocations', () => {
     ['never answers', () => new Promise(() => undefined)],
   ])('that %s is a problem', async (_what, read) => {
     expect(await check(read)).toEqual(['problem revocation_log_unreachable']);
+  });
+});
+
+describe('the newest entry of the log of revocations', () => {
+  const check = async (log: MemoryLog): Promise<string[]> => {
+    const findings = await checkStores(resolveSettings({ ...kit.options, revocations: { secret, log } }, {}));
+    return findings.map(({ status, code, message }) => `${status} ${code}: ${message}`);
+  };
+  const entry = (at: number, by = secret) =>
+    createSeal(by, ENTRY_SEAL).seal(
+      ENTRY_SEAL,
+      textOfEntry({
+        writer: 'one',
+        number: 1,
+        at,
+        previous: undefined,
+        hearsSince: undefined,
+        notice: undefined,
+      }),
+    );
+  /** A log with more entries than a page has, before the newest one. */
+  const logWith = async (newest: string): Promise<MemoryLog> => {
+    const log = new MemoryLog();
+    for (let number = 0; number < 24; number += 1) {
+      await log.append(entry(Date.now() - 3_600_000));
+    }
+    await log.append(newest);
+    return log;
+  };
+
+  it('of now is ok', async () => {
+    expect(await check(await logWith(entry(Date.now())))).toEqual([
+      expect.stringMatching(/^ok revocation_log: .*25 entries, the newest was written \d s ago$/),
+    ]);
+  });
+
+  it('of more than a minute ago is a warning', async () => {
+    expect(await check(await logWith(entry(Date.now() - 100_000)))).toEqual([
+      expect.stringMatching(/^warning revocation_log_quiet: the newest of 25 entries .* 10\d s ago$/),
+    ]);
+  });
+
+  it.each([
+    ['sealed with another secret', () => entry(Date.now(), 'another secret of 32 characters or so')],
+    ['of something else', () => 'text'],
+  ])('%s is a problem', async (_title, newest) => {
+    expect(await check(await logWith(newest()))).toEqual([
+      expect.stringMatching(/^problem revocation_log_not_ours: /),
+    ]);
   });
 });
 

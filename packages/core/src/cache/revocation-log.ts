@@ -75,7 +75,8 @@ interface Silence {
 }
 
 const NAME_SEAL = 'revocation-log-name';
-const ENTRY_SEAL = 'revocation-log-entry';
+/** What entries of the log are sealed under. */
+export const ENTRY_SEAL = 'revocation-log-entry';
 
 /** Milliseconds. */
 const WAIT = 1_000;

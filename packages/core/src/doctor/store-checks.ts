@@ -1,11 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { shownError } from '../authorization-server/shown-error.js';
 import { within } from '../cache/bounded-wait.js';
+import { entryIn } from '../cache/log-entry.js';
+import { ENTRY_SEAL, type LogPage, type LogRules } from '../cache/revocation-log.js';
+import { createSeal } from '../cache/sealing.js';
 import type { Settings } from '../options.js';
-import { type Finding, ok, problem } from './finding.js';
+import { type Finding, ok, problem, warning } from './finding.js';
 
 /** Seconds for each try: longer than any request would wait. */
 const PATIENCE = 3;
+
+/** Seconds. Where processes run, the newest entry of the log is never that old. */
+const LONGEST_QUIET = 60;
 
 /** Checks what processes share: the cache, the log and the channel for revocations. Never rejects. */
 export async function checkStores({ sharedCache, revocations }: Settings): Promise<Finding[]> {
@@ -33,18 +39,7 @@ export async function checkStores({ sharedCache, revocations }: Settings): Promi
     );
   }
   if (revocations.log !== undefined) {
-    const { log } = revocations.log;
-    const signal = AbortSignal.timeout(PATIENCE * 1000);
-    const read = await tried(() => log.read({ since: undefined, wait: 1, signal }));
-    findings.push(
-      read.value === undefined
-        ? problem(
-            'revocation_log_unreachable',
-            `the log of revocations can't be read: ${messageOf(read.error)}`,
-            'check the address, the credentials and the rights of revocations.log; until then JWTs get 503',
-          )
-        : ok('revocation_log', 'the log of revocations can be read'),
-    );
+    findings.push(await checkLog(revocations.log));
   }
   if (revocations.feed !== undefined) {
     const { channel } = revocations.feed;
@@ -64,6 +59,60 @@ export async function checkStores({ sharedCache, revocations }: Settings): Promi
     );
   }
   return findings;
+}
+
+/** Reads the log to its end, and looks at when its newest entry was written. */
+async function checkLog({ log, secrets }: LogRules): Promise<Finding> {
+  let newest: LogPage['entries'][number] | undefined;
+  let count = 0;
+  let end: string | undefined;
+  do {
+    const signal = AbortSignal.timeout(PATIENCE * 1000);
+    const since = newest?.position;
+    const { value: page, error } = await tried(() => log.read({ since, wait: 1, signal }));
+    if (page === undefined) {
+      return problem(
+        'revocation_log_unreachable',
+        `the log of revocations can't be read: ${messageOf(error)}`,
+        'check the address, the credentials and the rights of revocations.log; until then JWTs get 503',
+      );
+    }
+    end ??= page.last;
+    const last = page.entries.at(-1);
+    if (last === undefined || last.position <= (since ?? '')) {
+      break;
+    }
+    newest = last;
+    count += page.entries.length;
+  } while (newest.position < (end ?? ''));
+  return newest === undefined
+    ? ok('revocation_log', 'the log of revocations can be read; it has no entry yet')
+    : newestFinding(newest.entry, count, secrets);
+}
+
+function newestFinding(entry: string, count: number, secrets: readonly string[]): Finding {
+  const [text] = secrets
+    .map((secret) => createSeal(secret, ENTRY_SEAL).open(ENTRY_SEAL, entry))
+    .filter((opened) => opened !== undefined);
+  const written = text === undefined ? undefined : entryIn(text);
+  if (written === undefined) {
+    return problem(
+      'revocation_log_not_ours',
+      'the newest entry of the log of revocations was not sealed with our secret',
+      'give all processes the same revocations.secret, or see who else writes there',
+    );
+  }
+  const age = Math.max(0, Math.round((Date.now() - written.at) / 1000));
+  return age > LONGEST_QUIET
+    ? warning(
+        'revocation_log_quiet',
+        `the newest of ${count} entries of the log of revocations was written ${age} s ago`,
+        'nothing if no process of the fleet runs; otherwise see whether they can write to Redis, and compare the clocks',
+      )
+    : ok(
+        'revocation_log',
+        `the log of revocations can be read: ${count} entries, the newest was written ${age} s ago`,
+      );
 }
 
 async function tried<T>(run: () => Promise<T>): Promise<{ value?: T; error?: unknown }> {
