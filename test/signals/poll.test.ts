@@ -224,6 +224,7 @@ const wrongAnswers: [title: string, poll: Reply, message: RegExp][] = [
   ['status 500', (res) => json(res, 500, {}), /answered 500/],
   ['status 404', (res) => json(res, 404, {}), /answered 404/],
   ['status 204', (res) => res.writeHead(204).end(), /answered 204/],
+  ['a redirect', (res) => res.writeHead(307, { location: '/elsewhere' }).end(), /answered 307/],
   ['no JSON', (res) => res.writeHead(200).end('<html>'), /no object with sets/],
   ['no object', (res) => json(res, 200, []), /no object with sets/],
   ['sets in a list', (res) => json(res, 200, { sets: [] }), /no object with sets/],
@@ -244,6 +245,7 @@ it.each(wrongAnswers)(
     expect(codes().filter((code) => code.startsWith('signal'))).toEqual(['signal_poll_failed']);
     expect(problems[0]?.message).toMatch(message);
     expect(problems[0]?.message).not.toContain(accessToken);
+    expect(transmitter.of('/elsewhere')).toEqual([]);
     transmitter.instead.clear();
     const jti = await transmitter.send();
     await vi.waitFor(() => expect(transmitter.acknowledged).toEqual([jti]), patient);
