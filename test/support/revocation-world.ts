@@ -51,6 +51,8 @@ interface Act {
   isForgotten: boolean;
   /** Whether the store has deleted its entry from between others. */
   isDeleted: boolean;
+  /** Since when the log has it. */
+  writtenAt: number;
 }
 
 /** When a process heard of an act, and by how much its clock was ahead then. */
@@ -330,7 +332,14 @@ export class World {
     this.#count += 1;
     const { clock } = process;
     const notice = { revocation, at: this.now + clock, id: `act-${this.#count}` };
-    const act: Act = { notice, at: this.now, clock, isForgotten: false, isDeleted: false };
+    const act: Act = {
+      notice,
+      at: this.now,
+      clock,
+      isForgotten: false,
+      isDeleted: false,
+      writtenAt: this.now,
+    };
     this.#as(process, () => process.revocations.add(notice));
     process.heard.set(notice.id, this.#heardNow(process));
     this.#append(notice);
@@ -528,6 +537,7 @@ export class World {
     const isKnown = ({ notice }: Act) => this.processes.some(({ heard }) => heard.has(notice.id));
     for (const act of this.#acts) {
       act.isForgotten ||= !isKnown(act);
+      act.writtenAt = act.isDeleted ? this.now : act.writtenAt;
       act.isDeleted = false;
     }
     this.#note('the log is lost, and written again');
@@ -658,7 +668,8 @@ export class World {
       return this.#isFromBeforeGap(process, fact, act);
     }
     if (this.#from === 'log') {
-      return act.isForgotten ? this.#isFromBeforeLog(fact, act) : unheardFor > lag;
+      const isLate = unheardFor > lag && this.now - act.writtenAt > lag;
+      return act.isForgotten ? this.#isFromBeforeLog(fact, act) : isLate;
     }
     // By a channel a token that speaks for itself passes, if the process missed that it was revoked.
     if (this.#from === 'alone' || known.word === 'token') {
