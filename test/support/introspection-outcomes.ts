@@ -109,6 +109,8 @@ export const outcomes: readonly [string, Answering, ExpectedRefusal | typeof pas
     lasting,
   ],
   ['R44 S14: 401 without a challenge', () => answer(401, { error: 'invalid_client' }), lasting],
+  ['R44 S14: 400 invalid_client', () => answer(400, { error: 'invalid_client' }), lasting],
+  ['R44 S14: 400 unauthorized_client', () => answer(400, { error: 'unauthorized_client' }), lasting],
   ['R44 S14: 403', () => answer(403, ''), lasting],
   ['R45: 400', () => answer(400, { error: 'invalid_token' }), passing()],
   ['400 unsupported_token_type', () => answer(400, { error: 'unsupported_token_type' }), invalidToken],

@@ -137,11 +137,12 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
           }),
         ),
       ).catch(rethrowWithoutMessage);
-      if (response.status === 400 && (badRequestMeansInactive || (await isAboutTheToken(response)))) {
+      const error = response.status === 400 ? await errorCodeOf(response) : undefined;
+      if (response.status === 400 && (badRequestMeansInactive || error === aboutTheToken)) {
         return 'token_inactive';
       }
       if (response.status !== 200) {
-        throw statusTrouble(response, endpoint, authentication.method);
+        throw statusTrouble(response, endpoint, authentication.method, error);
       }
       try {
         const answer =
@@ -211,22 +212,23 @@ function introspectionEndpoint(server: AuthorizationServer, viaMutualTls: boolea
   });
 }
 
-/**
- * oidc-provider answers so for JWTs, which it does not introspect. It speaks of the token (RFC 7009 §2.2.1), so whoever
- * makes one up must not be able to pass for an outage.
- */
-async function isAboutTheToken(response: Response): Promise<boolean> {
+/** The `error` of an OAuth error response (RFC 6749 §5.2), or `undefined`. */
+async function errorCodeOf(response: Response): Promise<unknown> {
   const answer: unknown = await response
     .clone()
     .json()
     .catch(() => undefined);
-  return (
-    typeof answer === 'object' &&
-    answer !== null &&
-    'error' in answer &&
-    answer.error === 'unsupported_token_type'
-  );
+  return typeof answer === 'object' && answer !== null ? ownMember({ ...answer }, 'error') : undefined;
 }
+
+/**
+ * oidc-provider answers so for JWTs, which it does not introspect. The error is about the token (RFC 7009 §2.2.1): a client that
+ * makes up a token must not pass for an outage.
+ */
+const aboutTheToken: unknown = 'unsupported_token_type';
+
+/** RFC 6749 §5.2 permits 400 for these. Keycloak answers so to a client secret where it expects a certificate. */
+const aboutOurCredentials: readonly unknown[] = ['invalid_client', 'unauthorized_client'];
 
 async function plainAnswer(
   server: AuthorizationServer,
@@ -268,10 +270,10 @@ function invalidAnswer(endpoint: string, why: string): RequestRefused {
 }
 
 /** An error status is never a verdict on the client's token (RFC 7662 §2.3): it is trouble between the server and us. */
-function statusTrouble(response: Response, endpoint: string, method: string): RequestRefused {
+function statusTrouble(response: Response, endpoint: string, method: string, error: unknown): RequestRefused {
   const { status } = response;
   const detail = `${shownUrl(endpoint)} answered ${status}`;
-  if (status === 401 || status === 403) {
+  if (status === 401 || status === 403 || aboutOurCredentials.includes(error)) {
     if (isFromGateway(response)) {
       return new RequestRefused('authorization_server_failed', {
         detail: `${detail} in HTML, most likely by a firewall or proxy in front of the server`,
