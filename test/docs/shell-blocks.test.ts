@@ -49,7 +49,7 @@ const ofProgram = (...names: string[]): { name: string; page: string; words: rea
 const foreign = ['curl', 'az', 'gcloud', 'cat', 'openssl'];
 
 it('every command is one that is looked at here, or not ours', () => {
-  const known = ['npm', 'npx', 'mtls-doctor', 'node', 'bash', 'export', ...foreign];
+  const known = ['npm', 'npx', 'mtls-doctor', 'node', 'bash', 'export', 'kc.sh', ...foreign];
   expect(commands.filter(({ words: [program = ''] }) => !known.includes(program))).toEqual([]);
   expect(commands.length).toBeGreaterThan(90);
 });
@@ -98,6 +98,16 @@ describe('a file that is run', () => {
     const ofReader = page === 'README.md' && file === 'server.mjs';
     const places = [root, join(root, dirname(page))];
     expect(ofReader || places.some((place) => existsSync(join(place, file)))).toBe(true);
+  });
+});
+
+describe('kc.sh', () => {
+  const started = readFileSync(join(root, 'test/support/keycloak.ts'), 'utf8');
+
+  it.each(ofProgram('kc.sh'))('$name: the tests of Keycloak run it so', ({ words }) => {
+    const options = words.flatMap((word) => word.match(/^--[a-z-]+(?==)/) ?? []);
+    expect(options).not.toHaveLength(0);
+    expect(options.filter((option) => !started.includes(`${option}=`))).toEqual([]);
   });
 });
 

@@ -2,8 +2,11 @@ import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { describe, it } from 'vitest';
 
+// Keycloak is unpacked, not installed.
+const keycloak = process.env.KEYCLOAK_HOME ? [join(process.env.KEYCLOAK_HOME, 'bin')] : [];
+
 // Debian keeps servers where an ordinary user's PATH does not look.
-const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
+const folders = [...keycloak, ...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
 
 // To see what a machine with less sees: WITHOUT_PROGRAMS="nginx caddy" npm test
 const hidden = (process.env.WITHOUT_PROGRAMS ?? '').split(' ');

@@ -1,13 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import { fileURLToPath } from 'node:url';
-import { close, listen } from './loopback.js';
+import { commandUntilInputCloses, freePort } from './background-program.js';
 import type { Pki } from './pki.js';
 import { findProgram } from './programs.js';
 
@@ -48,21 +47,6 @@ export async function startProxy(start: ProxyStart): Promise<RealProxy> {
   }
 }
 
-/**
- * Runs its arguments as a command, and ends it when standard input closes: when the test says so, and as well when the
- * test run is cut short and says nothing any more.
- */
-const untilInputCloses = `
-  exec 3<&0
-  "$@" </dev/null 3<&- &
-  program=$!
-  (cat <&3; kill "$program") >/dev/null 2>&1 &
-  watch=$!
-  wait "$program"
-  code=$?
-  kill "$watch" 2>/dev/null
-  exit "$code"`;
-
 async function startOnce(
   { program, config, pki, upstream, secret, replace }: ProxyStart,
   port: number,
@@ -96,7 +80,7 @@ async function startOnce(
     readFileSync(join(examples, config), 'utf8'),
   );
   const [args, environment] = commandLine[program](folder, text, write);
-  const command = ['-c', untilInputCloses, 'sh', findProgram(program) ?? program, ...args];
+  const command = commandUntilInputCloses(findProgram(program) ?? program, args);
   const child = spawn('/bin/sh', command, { cwd: folder, env: { PATH: process.env.PATH, ...environment } });
   const exited = once(child, 'exit');
   const stop = async (): Promise<void> => {
@@ -169,13 +153,6 @@ const commandLine: Record<ProxyProgram, CommandLine> = {
     {},
   ],
 };
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  const port = await listen(server as never);
-  await close(server as never);
-  return port;
-}
 
 async function untilListening(child: ChildProcess, port: number, pki: Pki, errorLog: string): Promise<void> {
   let said = '';
