@@ -473,6 +473,8 @@ const POLICY_TIMEOUT = 60;
 
 /** Waits for what a policy returned, of any make, and rejects when it does not settle in time. */
 async function awaitPolicy(outcome: unknown): Promise<unknown> {
+  // Bluebird as the global `Promise` has the race below look at it too late: its rejection would end the process.
+  ignoreRejection(outcome);
   return withDeadline(POLICY_TIMEOUT, (signal) =>
     untilAborted(signal, () => outcome).catch((error: unknown) => {
       throw signal.aborted ? new Error(`a route policy did not settle within ${POLICY_TIMEOUT} s`) : error;
