@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { StoreTrouble, shownTrouble } from '../../packages/core/src/cache/bounded-wait.js';
+import { shownTrouble } from '../../packages/core/src/cache/bounded-wait.js';
+import { TellableError } from '../../packages/core/src/errors.js';
 
 describe('what an operator is told of the error of a store', () => {
   it.each([
-    [new StoreTrouble('no answer within 2 s'), 'no answer within 2 s'],
+    [new TellableError('no answer within 2 s'), 'no answer within 2 s'],
     [new Error('NOAUTH Authentication required'), 'NOAUTH'],
     [
       new Error("NOPERM User api has no permissions to run the 'xadd' command"),
@@ -17,6 +18,8 @@ describe('what an operator is told of the error of a store', () => {
     ],
     [new Error('connect to redis://user:secret-31415@redis.example.com failed'), 'Error'],
     [Object.assign(new Error('secret-31415'), { code: 'ECONNRESET' }), 'Error ECONNRESET'],
+    [new Error('HUNTERTWO is wrong'), 'Error'],
+    [new Error('ECONNREFUSED'), 'ECONNREFUSED'],
     [undefined, 'something that is no Error'],
     [null, 'something that is no Error'],
   ])('%#', (error, told) => {

@@ -126,7 +126,7 @@ describe('requireCertificate()', () => {
     [
       'an unknown rule',
       { verified: true },
-      'requireCertificate().verified: there is no such option; accepted are requireVerified, requireValidNow, issuer, subject, san, extendedKeyUsage, status',
+      'requireCertificate(): a name of 8 characters was given; there is no such option; accepted are requireVerified, requireValidNow, issuer, subject, san, extendedKeyUsage, status',
     ],
     ['no rule', {}, 'requireCertificate(): nothing was given that a certificate could lack'],
     ['a status alone', { status: 401 }, 'requireCertificate(): nothing was given'],

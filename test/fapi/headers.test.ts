@@ -264,6 +264,6 @@ describe.each(frameworks)('%s: protectedResourceMetadata()', (framework) => {
 
 it.each(frameworks)('%s: fapiHeaders() refuses wrong options', async (framework) => {
   await expect(start(framework, { headers: { interactionId: 'maybe' } })).rejects.toThrow(
-    `fapiHeaders().interactionId: "maybe" was given; accepted is 'made' or 'required'`,
+    `fapiHeaders().interactionId: a string of 5 characters was given; accepted is 'made' or 'required'`,
   );
 });

@@ -71,7 +71,11 @@ const wrong: [string, unknown, string][] = [
     { ...good, issuer: 'as.example.com' },
     'issuer: a string of 14 characters was given',
   ],
-  ['an issuer of another type', { ...good, issuer: 7 }, 'issuer: 7 was given; accepted is an https URL'],
+  [
+    'an issuer of another type',
+    { ...good, issuer: 7 },
+    'issuer: a number was given; accepted is an https URL',
+  ],
   ['a URL object', { ...good, issuer: new URL('https://as.example.com') }, 'issuer: an object was given'],
   [
     'no issuer',
@@ -150,7 +154,7 @@ const wrong: [string, unknown, string][] = [
   [
     'an unknown option of an issuer',
     { issuers: [{ ...good, realm: 'x' }] },
-    'issuers[0].realm: there is no such option; accepted are issuer, ',
+    'issuers[0]: a name of 5 characters was given; there is no such option; accepted are issuer, ',
   ],
   [
     'no audience for an issuer',
@@ -180,7 +184,7 @@ const wrong: [string, unknown, string][] = [
   [
     'a binding that is none',
     { ...good, binding: 'optional' },
-    `binding: "optional" was given; accepted is 'required' or 'when-bound'`,
+    `binding: a string of 8 characters was given; accepted is 'required' or 'when-bound'`,
   ],
   ['a binding of another type', { ...good, binding: false }, 'binding: false was given'],
   [
@@ -208,7 +212,7 @@ const wrong: [string, unknown, string][] = [
   [
     'an unknown option of the cache',
     { ...good, cache: { ttl: 1 } },
-    'cache.ttl: there is no such option; accepted are maxAge, maxEntries, maxSize, inactiveMaxAge, refreshAhead, staleIfError',
+    'cache: a name of 3 characters was given; there is no such option; accepted are maxAge, maxEntries, maxSize, inactiveMaxAge, refreshAhead, staleIfError',
   ],
   [
     'a negative age',
@@ -270,7 +274,7 @@ describe.each(frameworks)('%s: mtlsBound() refuses', (framework: Framework) => {
     [
       'introspection() with an unknown option',
       () => introspection({ hint: true } as never),
-      'introspection().hint: there is no such option',
+      'introspection(): a name of 4 characters was given; there is no such option',
     ],
     [
       'introspection() with a parameter of another type',
@@ -300,13 +304,9 @@ describe.each(frameworks)('%s: mtlsBound() refuses', (framework: Framework) => {
     [
       'requireScopes() with two in one',
       () => requireScopes('a b'),
-      'requireScopes(): "a b" was given; accepted are one or more scopes, each a text',
+      'requireScopes(): a string of 3 characters was given; accepted are one or more scopes, each a text',
     ],
-    [
-      'requireScopes() with a list',
-      () => requireScopes(['a'] as never),
-      'requireScopes(): a value of type object was given',
-    ],
+    ['requireScopes() with a list', () => requireScopes(['a'] as never), 'requireScopes(): a list was given'],
     [
       'issuerByHeader() without issuers',
       () => express.issuerByHeader('x-tenant', {}),
@@ -342,7 +342,11 @@ describe.each(frameworks)('%s: mtlsBound() refuses', (framework: Framework) => {
       () => express.jwtAccessTokens({ introspection: {} as never }),
       'jwtAccessTokens().introspection: an object was given; accepted is introspection()',
     ],
-    ['requireScopes() with a quote', () => requireScopes('a"'), 'requireScopes(): "a\\"" was given'],
+    [
+      'requireScopes() with a quote',
+      () => requireScopes('a"'),
+      'requireScopes(): a string of 2 characters was given',
+    ],
   ])('%s', (_title, make, message) => {
     const error = thrownBy(make);
     expect(error).toBeInstanceOf(ConfigurationError);
@@ -407,7 +411,7 @@ describe('settings', () => {
     [
       'MTLS_BOUND_BINDING',
       'no',
-      "MTLS_BOUND_BINDING: \"no\" was given; accepted is 'required' or 'when-bound'",
+      "MTLS_BOUND_BINDING: a string of 2 characters was given; accepted is 'required' or 'when-bound'",
     ],
     [
       'MTLS_BOUND_CLIENT_AUTHENTICATION',

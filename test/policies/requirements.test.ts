@@ -81,7 +81,7 @@ describe('authentication', () => {
   it.each([
     ['no value', [], `a list was given; ${list}`],
     ['a text', 'myACR', `a string of 5 characters was given; ${list}`],
-    ['a number', 7, `7 was given; ${list}`],
+    ['a number', 7, `a number was given; ${list}`],
     ['one with a blank beside a good one', ['myACR', 'a b'], `a list was given; ${list}`],
     ['one with a quote', ['a"b'], `a list was given; ${list}`],
     ['an empty one', [''], `a list was given; ${list}`],
@@ -132,7 +132,7 @@ describe('authorization details', () => {
 
 it.each([[undefined], [''], [7]])('a detail of the type %j is refused at start-up', (type) => {
   expect(() => authorizationDetail({ type: type as never })).toThrow(
-    /^requireAuthorizationDetails\(\)\.type: (nothing|""|7) was given; accepted is a non-empty string without blanks or line ends around it$/,
+    /^requireAuthorizationDetails\(\)\.type: (nothing|""|a number) was given; accepted is a non-empty string without blanks or line ends around it$/,
   );
 });
 

@@ -109,7 +109,11 @@ describe('proxyHeader() refuses a preset', () => {
       { decode: 'pem' },
       'proxyHeader(preset).decode: a string of 3 characters was given',
     ],
-    ['with an unknown member', { encoding: 'pem' }, 'proxyHeader(preset).encoding: there is no such option'],
+    [
+      'with an unknown member',
+      { encoding: 'pem' },
+      'proxyHeader(preset): a name of 8 characters was given; there is no such option',
+    ],
     ['with a verdict that is none', { verified: true }, 'proxyHeader(preset).verified: true was given'],
     [
       'with a verdict without a header',
@@ -121,7 +125,11 @@ describe('proxyHeader() refuses a preset', () => {
       { verified: { header: 'x-verdict' } },
       'proxyHeader(preset).verified.isVerified: nothing was given',
     ],
-    ['with alwaysVerified: 1', { alwaysVerified: 1 }, 'proxyHeader(preset).alwaysVerified: 1 was given'],
+    [
+      'with alwaysVerified: 1',
+      { alwaysVerified: 1 },
+      'proxyHeader(preset).alwaysVerified: a number was given',
+    ],
     [
       'with two verdicts',
       { alwaysVerified: true, verified: { header: 'x-verdict', isVerified } },
@@ -130,17 +138,17 @@ describe('proxyHeader() refuses a preset', () => {
     [
       'whose verdict is in the header of the certificate',
       { verified: { header: 'x-cert', isVerified } },
-      'proxyHeader(preset).verified.header: "x-cert" was given, as in proxyHeader(preset).header',
+      'proxyHeader(preset).verified.header: the header of proxyHeader(preset).header was given',
     ],
     [
       'whose certificate is in the header of the secret',
       { header: 'x-proxy-secret' },
-      'proxyHeader().secret.header: "x-proxy-secret" was given, as in proxyHeader(preset).header',
+      'proxyHeader().secret.header: the header of proxyHeader(preset).header was given',
     ],
     [
       'whose verdict is in the header of the secret',
       { verified: { header: 'X-PROXY-SECRET', isVerified } },
-      'proxyHeader().secret.header: "x-proxy-secret" was given, as in proxyHeader(preset).verified.header',
+      'proxyHeader().secret.header: the header of proxyHeader(preset).verified.header was given',
     ],
   ])('%s', (_title, changes, message) => {
     const make = () => proxyHeader(made(changes), { trust: 'loopback', secret });

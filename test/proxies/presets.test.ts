@@ -351,12 +351,12 @@ describe('a preset refuses', () => {
     [
       'a verdict of a proxy that gives none',
       () => core.f5({ verifyHeader: 'x' } as never),
-      'f5().verifyHeader: there is no such option; accepted are header, encoding',
+      'f5(): a name of 12 characters was given; there is no such option; accepted are header, encoding',
     ],
     [
       'an encoding that is none, where there are two',
       () => core.f5({ encoding: 'der' as never }),
-      "f5().encoding: \"der\" was given; accepted is 'escaped' or 'base64'",
+      "f5().encoding: a string of 3 characters was given; accepted is 'escaped' or 'base64'",
     ],
     [
       'an unknown option of F5',
@@ -366,12 +366,12 @@ describe('a preset refuses', () => {
     [
       'an encoding that is none',
       () => core.apache({ encoding: 'der' as never }),
-      "apache().encoding: \"der\" was given; accepted is 'pem' or 'escaped' or 'base64'",
+      "apache().encoding: a string of 3 characters was given; accepted is 'pem' or 'escaped' or 'base64'",
     ],
     [
       'a forward mode that can’t be trusted',
       () => core.envoy({ forward: 'forward-only' as never }),
-      "envoy().forward: \"forward-only\" was given; accepted is 'sanitize-set' or 'append-forward'; a proxy that forwards what the client sent (FORWARD_ONLY, ALWAYS_FORWARD_ONLY) can not be trusted",
+      "envoy().forward: a string of 12 characters was given; accepted is 'sanitize-set' or 'append-forward'; a proxy that forwards what the client sent (FORWARD_ONLY, ALWAYS_FORWARD_ONLY) can not be trusted",
     ],
     [
       'hops without append-forward',
@@ -386,17 +386,17 @@ describe('a preset refuses', () => {
     [
       'a mode that is none',
       () => core.awsAlb({ mode: 'off' as never }),
-      "awsAlb().mode: \"off\" was given; accepted is 'passthrough' or 'verify'",
+      "awsAlb().mode: a string of 3 characters was given; accepted is 'passthrough' or 'verify'",
     ],
     [
       'an unknown option of AWS',
       () => core.awsAlb({ forward: 'x' } as never),
-      'awsAlb().forward: there is no such option; accepted are header, mode',
+      'awsAlb(): a name of 7 characters was given; there is no such option; accepted are header, mode',
     ],
     [
       'a verdict of AWS, which gives none',
       () => core.awsAlb({ mode: 'verify', verifyHeader: 'x' } as never),
-      'awsAlb().verifyHeader: there is no such option; accepted are header, mode',
+      'awsAlb(): a name of 12 characters was given; there is no such option; accepted are header, mode',
     ],
     [
       'no header',
@@ -458,7 +458,7 @@ describe.each(Object.entries(optionsOf))('%s()', (name, accepted) => {
       const refused = () => make({ [other]: 'x-cert' });
       expect(refused).toThrow(ConfigurationError);
       expect(refused).toThrow(
-        `${name}().${other}: there is no such option; accepted are ${accepted.join(', ') || 'none'}`,
+        `${name}(): a name of ${other.length} characters was given; there is no such option; accepted are ${accepted.join(', ') || 'none'}`,
       );
     }
   });
@@ -477,7 +477,7 @@ describe.each(Object.entries(optionsOf))('%s()', (name, accepted) => {
     'refuses one header for certificate and %s',
     () => {
       expect(() => make({ header: 'X-Cert', verifyHeader: 'x-cert' })).toThrow(
-        `${name}().verifyHeader: "x-cert" was given, which is the header of the certificate`,
+        `${name}().verifyHeader: the header of the certificate was given; accepted is another`,
       );
     },
   );

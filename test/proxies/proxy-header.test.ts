@@ -768,7 +768,7 @@ describe('proxyHeader() refuses', () => {
           trust: 'loopback',
           secret: { header: 'x', value: secret, name: 'y' } as never,
         }),
-      'proxyHeader().secret: an unknown member was given; accepted are header, value',
+      'proxyHeader().secret: a name of 4 characters was given; there is no such option; accepted are header, value',
     ],
     [
       'a secret without header',

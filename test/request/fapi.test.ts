@@ -101,7 +101,7 @@ it.each<[unknown, string, string]>([
   [
     { interactionId: 'maybe' },
     'fapiHeaders().interactionId',
-    `"maybe" was given; accepted is 'made' or 'required'`,
+    `a string of 5 characters was given; accepted is 'made' or 'required'`,
   ],
   [
     { interactionId: true },

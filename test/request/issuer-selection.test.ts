@@ -176,7 +176,7 @@ describe('issuerByPath()', () => {
 describe('a name that no request can have, or that is another one, is refused at start-up', () => {
   const [byPath, byHost] = [issuerByPath, issuerByHost];
   const byHeader = (issuers: Record<string, string>) => issuerByHeader('x-tenant', issuers);
-  const noName = 'no request can have the name';
+  const noName = 'no request can have a name that was given';
   const twin = 'was given twice, in another spelling';
 
   it.each([

@@ -1,4 +1,5 @@
 import type { ClientCertificate } from './certificate/client-certificate.js';
+import { TellableError } from './errors.js';
 import type { NodeRequest } from './request/bearer-token.js';
 import type { TokenClaims } from './token-claims.js';
 
@@ -107,7 +108,7 @@ export class Authorization {
   static replace(authorization: Authorization, successor: Authorization): void {
     const latest = Authorization.latest(authorization);
     if (latest.#server !== successor.#server || latest.#request !== successor.#request) {
-      throw new TypeError('an Authorization can only be replaced by one for the same request');
+      throw new TellableError('an Authorization can only be replaced by one for the same request');
     }
     if (latest !== successor) {
       latest.#successor = successor;

@@ -1,3 +1,5 @@
+import { shownError } from './authorization-server/shown-error.js';
+
 /**
  * The one error family. A refusal knows its HTTP status and what the client is told; `detail` is for the operator's
  * log only, and what we write there never holds a token or a secret.
@@ -162,7 +164,24 @@ export class ConfigurationError extends MtlsBoundError {
   constructor(option: string, message: string) {
     super(`${option}: ${message}`);
     this.option = option;
+    tellable.add(this);
   }
+}
+
+/** The errors whose messages this library wrote. */
+const tellable = new WeakSet<object>();
+
+/** An error whose message this library wrote: it quotes no value that could be secret, so that a log may show it. */
+export class TellableError extends TypeError {
+  constructor(message: string) {
+    super(message);
+    tellable.add(this);
+  }
+}
+
+/** Returns whether this library wrote the message of `error`. Never throws. */
+export function isTellable(error: unknown): error is Error {
+  return typeof error === 'object' && error !== null && tellable.has(error);
 }
 
 /** What a refusal may carry besides its code. */
@@ -252,22 +271,17 @@ export function copyOfRefusal(refusal: RequestRefused): RequestRefused {
   return Object.defineProperty(copy, 'stack', { value: stack, writable: true, configurable: true });
 }
 
-/** Turns whatever was thrown into a refusal: an error of ours never lets a request in. Never throws. */
+/**
+ * Turns whatever was thrown into a refusal: an error of ours never lets a request in. Of an error of a user's function or of another
+ * library the detail tells the name and the code alone; `cause` holds the error itself. Never throws.
+ */
 export function asRefusal(thrown: unknown): RequestRefused {
   return RequestRefused.isRefusal(thrown)
     ? thrown
     : new RequestRefused('internal_error', { detail: textOf(thrown), cause: thrown });
 }
 
-/** What a user's function throws may be of another realm, or have getters that throw. */
+/** What a user's function throws may be of another realm, quote a secret, or have getters that throw. */
 function textOf(thrown: unknown): string {
-  try {
-    const { name, message } = thrown as { name?: unknown; message?: unknown };
-    if (typeof name === 'string' && typeof message === 'string') {
-      return `${name}: ${message}`;
-    }
-  } catch {
-    // Said below.
-  }
-  return 'something that is no Error was thrown';
+  return isTellable(thrown) ? `${thrown.name}: ${thrown.message}` : `${shownError(thrown)} was thrown`;
 }

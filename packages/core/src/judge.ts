@@ -2,7 +2,7 @@ import { Authorization, type SignalSource } from './authorization.js';
 import { type CertificateSource, ClientCertificate } from './certificate/client-certificate.js';
 import { connectionOf } from './certificate/connection.js';
 import { checkTls, watchTls } from './certificate/tls-profile.js';
-import { type RefusalCode, RequestRefused } from './errors.js';
+import { type RefusalCode, RequestRefused, TellableError } from './errors.js';
 import { type Explainer, originOf } from './explanation.js';
 import { interactionOf } from './interaction.js';
 import { publishCertificate, publishReported } from './observe/events.js';
@@ -139,7 +139,7 @@ function readCertificate(given: unknown): ClientCertificate | undefined {
   const certificate = ClientCertificate.from(given);
   if (certificate === undefined) {
     const what = isPromised(given) ? 'a promise' : 'neither a ClientCertificate nor undefined';
-    throw new TypeError(`the option certificate returned ${what}`);
+    throw new TellableError(`the option certificate returned ${what}`);
   }
   return certificate;
 }

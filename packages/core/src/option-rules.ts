@@ -10,10 +10,10 @@ export interface OptionRule<T> {
   /** The value never appears in an error message. */
   readonly secret?: true;
   /**
-   * The wrong values that error messages show: strings that the pattern matches, numbers, or URLs without their secret
-   * parts. Default: none, as a secret may be given in the wrong place.
+   * The wrong values that error messages show: numbers of a few digits, or URLs without their secret parts. Default: none, as a
+   * secret may be given in the wrong place.
    */
-  readonly shows?: RegExp | 'number' | 'url';
+  readonly shows?: 'number' | 'url';
 }
 
 export const text: OptionRule<string> = {
@@ -105,8 +105,6 @@ export const pemCertificates: OptionRule<NonNullable<SecureContextOptions['ca']>
 export function oneOf<const T extends string>(...names: T[]): OptionRule<T> {
   return {
     accepted: names.map((name) => `'${name}'`).join(' or '),
-    // A mistyped name, not a secret of random characters.
-    shows: /^[A-Za-z_-]{1,20}$/,
     read: (given) => names.find((name) => name === given),
   };
 }
@@ -172,15 +170,12 @@ export class OptionReader {
     }
     this.#prefix = path === 'options' ? '' : `${path}.`;
     const unknown = Object.keys(options).find((name) => !known.includes(name));
-    if (unknown !== undefined && path.endsWith('.secret')) {
-      // The secret may be the name of the member: { [value]: header }.
-      throw new ConfigurationError(path, `an unknown member was given; accepted are ${known.join(', ')}`);
-    }
     if (unknown !== undefined) {
-      throw new ConfigurationError(
-        `${this.#prefix}${unknown}`,
-        `there is no such option; accepted are ${known.join(', ') || 'none'}`,
-      );
+      const accepted = `there is no such option; accepted are ${known.join(', ') || 'none'}`;
+      // The name may be a secret, as in { [value]: header }: only a misspelt name of an option is shown.
+      throw isMisspelt(unknown, known)
+        ? new ConfigurationError(`${this.#prefix}${unknown}`, accepted)
+        : new ConfigurationError(path, `a name of ${unknown.length} characters was given; ${accepted}`);
     }
     // Own members alone: what is added to Object.prototype is no option.
     this.#options = Object.assign(Object.create(null), options);
@@ -290,12 +285,38 @@ function shown({ secret, shows }: OptionRule<unknown>, given: unknown): string {
     const isShown = URL.canParse(given) && /^https?:$/.test(new URL(given).protocol);
     return isShown ? JSON.stringify(shownUrl(given)) : described(given);
   }
-  if (typeof given === 'number' && shows === 'number') {
-    return String(given);
+  // A secret may consist of digits alone.
+  const isShortNumber = typeof given === 'number' && String(given).length < 8;
+  return isShortNumber && shows === 'number' ? String(given) : described(given);
+}
+
+/** Letters that a misspelt name has too many, too few or wrong, at most. */
+const MAX_SLIPS = 2;
+
+/** Returns whether a name is that of an option but for case, hyphens, underscores and two letters. */
+function isMisspelt(name: string, known: readonly string[]): boolean {
+  const plain = (text: string): string => text.replaceAll(/[-_]/g, '').toLowerCase();
+  // To a name that is as short as the slips are many, any text is near.
+  return (
+    name.length > 2 * MAX_SLIPS && known.some((one) => slipsBetween(plain(name), plain(one)) <= MAX_SLIPS)
+  );
+}
+
+/** The Levenshtein distance, or a number above `MAX_SLIPS` for texts whose lengths differ by more. */
+function slipsBetween(one: string, other: string): number {
+  if (Math.abs(one.length - other.length) > MAX_SLIPS) {
+    return Number.POSITIVE_INFINITY;
   }
-  return typeof given === 'string' && shows instanceof RegExp && shows.test(given)
-    ? JSON.stringify(given)
-    : described(given);
+  let row = Array.from({ length: other.length + 1 }, (_, column) => column);
+  for (const [index, letter] of [...one].entries()) {
+    const next = [index + 1];
+    for (const [column, wanted] of [...other].entries()) {
+      const replaced = Number(row[column]) + (letter === wanted ? 0 : 1);
+      next.push(Math.min(replaced, Number(row[column + 1]) + 1, Number(next[column]) + 1));
+    }
+    row = next;
+  }
+  return row.at(-1) ?? 0;
 }
 
 /** The type of a value and the length of a text, never the value: secrets are given in the wrong place, too. */
@@ -305,10 +326,6 @@ export function described(given: unknown): string {
   }
   if (Array.isArray(given)) {
     return 'a list';
-  }
-  // A secret may consist of digits alone; a short number is a mistake in a setting.
-  if (typeof given === 'number') {
-    return String(given).length < 8 ? String(given) : 'a number';
   }
   if (given === null || given === undefined || typeof given === 'boolean') {
     return String(given);

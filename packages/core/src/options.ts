@@ -27,8 +27,10 @@ import {
   resolveIssuer,
 } from './issuer-options.js';
 import {
+  described,
   flag,
   functionLike,
+  issuerUrl,
   OptionReader,
   type OptionRule,
   oneOf,
@@ -296,7 +298,10 @@ function resolveSelection(
   const named = typeof selection === 'function' ? (selection.issuers ?? []) : [];
   const unknown = named.find((name) => !issuers.some(({ issuer }) => issuer === name));
   if (unknown !== undefined) {
-    throw new ConfigurationError('selectIssuer', `${unknown} was given; accepted are those of issuers`);
+    throw new ConfigurationError(
+      'selectIssuer',
+      `${issuerUrl.read(unknown) ?? described(unknown)} was given; accepted are those of issuers`,
+    );
   }
   return selection;
 }

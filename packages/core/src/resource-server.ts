@@ -16,7 +16,7 @@ import {
 import { SharedCache } from './cache/shared-cache.js';
 import { type Asked, TokenCache } from './cache/token-cache.js';
 import type { ClientCertificate } from './certificate/client-certificate.js';
-import { asRefusal, copyOfRefusal, type RefusalCode, RequestRefused } from './errors.js';
+import { asRefusal, copyOfRefusal, type RefusalCode, RequestRefused, TellableError } from './errors.js';
 import { createExplainer, explained } from './explanation.js';
 import { interactionOf } from './interaction.js';
 import { createJudge } from './judge.js';
@@ -226,7 +226,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   function authorityOf(issuer: string): Authority {
     const authority = byIssuer.get(issuer);
     if (authority === undefined) {
-      throw new TypeError('the option tokens gave claims of an issuer that is not configured');
+      throw new TellableError('the option tokens gave claims of an issuer that is not configured');
     }
     return authority;
   }
@@ -236,7 +236,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     const { issuer, certificate } = authorization;
     const { read } = authorityOf(issuer);
     if (read.introspect === undefined) {
-      throw new Error('requireActive() needs jwtAccessTokens({ introspection: introspection() })');
+      throw new TellableError('requireActive() needs jwtAccessTokens({ introspection: introspection() })');
     }
     refuseWhenClosed();
     const since = revocations.latestTurn;
@@ -275,7 +275,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     try {
       const value: unknown = await awaitPolicy(outcome);
       if (value !== undefined) {
-        throw new TypeError(wrongOutcome(value));
+        throw new TellableError(wrongOutcome(value));
       }
       // A policy may have forgotten to await it.
       return (await fresh()) ?? authorization;
@@ -375,14 +375,14 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       if (outcome === undefined && anonymous.has(req)) {
         return undefined;
       }
-      return refuse(new TypeError('what accepts a request was not made for it'), undefined, req);
+      return refuse(new TellableError('what accepts a request was not made for it'), undefined, req);
     },
 
     require(req: NodeRequest, given: unknown, policy: RoutePolicy) {
       if (!Authorization.isOf(given, identity, req)) {
         const isAnonymous = given === undefined && anonymous.has(req);
         return refuse(
-          isAnonymous ? new RequestRefused('credentials_missing') : new TypeError(notGranted),
+          isAnonymous ? new RequestRefused('credentials_missing') : new TellableError(notGranted),
           undefined,
           req,
         );
@@ -446,7 +446,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       } catch (error) {
         report(
           'error_body_failed',
-          `the option errorBody failed; the plain body was sent: ${asRefusal(error).message}`,
+          `the option errorBody failed; the plain body was sent: ${asRefusal(error).detail}`,
         );
         return refusalAnswer(refusal, { ...challengeRules, errorBody: undefined });
       }

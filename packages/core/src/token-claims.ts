@@ -1,3 +1,4 @@
+import { TellableError } from './errors.js';
 import { ownMember } from './own-member.js';
 import { Recurring } from './recurring.js';
 import { defectOf, isTokenDefect, type TokenDefect } from './token-defect.js';
@@ -96,7 +97,7 @@ export function checkedAnswer(answer: unknown): TokenAnswer {
     return answer;
   }
   if (typeof answer !== 'object' || answer === null) {
-    throw new TypeError('the token source returned something that is neither TokenClaims nor a defect');
+    throw new TellableError('the token source returned something that is neither TokenClaims nor a defect');
   }
   const { subject, clientId, scopes, issuer, audience, tokenType, expiresAt, notBefore, issuedAt } =
     answer as Partial<TokenClaims>;
@@ -136,7 +137,9 @@ function requireWhatClaimsSay(claims: unknown, members: Readonly<Record<string, 
       claims !== null &&
       claimOf(claims as Record<string, unknown>, claim) !== undefined;
     if (isSaid && member === undefined) {
-      throw new TypeError(`the token source returned TokenClaims without the member for the claim ${claim}`);
+      throw new TellableError(
+        `the token source returned TokenClaims without the member for the claim ${claim}`,
+      );
     }
   }
 }
@@ -149,7 +152,7 @@ function checked<T>(name: keyof TokenClaims, value: unknown, is: (value: unknown
 }
 
 function wrongType(name: keyof TokenClaims): TypeError {
-  return new TypeError(`the token source returned TokenClaims whose member ${name} has a wrong type`);
+  return new TellableError(`the token source returned TokenClaims whose member ${name} has a wrong type`);
 }
 
 /** Returns an array as one without holes: a hole is `undefined` then. */

@@ -1,4 +1,4 @@
-import { asRefusal, ConfigurationError } from './errors.js';
+import { asRefusal, ConfigurationError, TellableError } from './errors.js';
 import { interactionOf } from './interaction.js';
 import { problemReporter, publishRefusedEarly } from './observe/events.js';
 import type { NodeRequest } from './request/bearer-token.js';
@@ -11,7 +11,7 @@ function refuse(req?: NodeRequest): never {
   const message =
     'a guard of a route ran on a request that mtlsBound() did not accept; put mtlsBound() before it';
   report('unguarded_route', message);
-  const refusal = asRefusal(new Error(message));
+  const refusal = asRefusal(new TellableError(message));
   if (req !== undefined) {
     publishRefusedEarly(refusal, interactionOf(req));
   }

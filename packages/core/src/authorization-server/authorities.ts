@@ -1,6 +1,6 @@
 import type { AuthorizationServer } from 'oauth4webapi';
 import type { Asked } from '../cache/token-cache.js';
-import { ConfigurationError, RequestRefused } from '../errors.js';
+import { ConfigurationError, RequestRefused, TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 import type { ClaimRules } from '../policy/claims.js';
 import type { NodeRequest } from '../request/bearer-token.js';
@@ -155,12 +155,12 @@ export function chooserAmong(
     }
     const selected = typeof selection === 'function' ? selection(req) : undefined;
     if (isPromised(selected)) {
-      throw new TypeError(
+      throw new TellableError(
         'the option selectIssuer returned a promise; it must return an issuer or undefined',
       );
     }
     if (selected !== undefined && !byIssuer.has(selected)) {
-      throw new TypeError('the option selectIssuer named an issuer that is not among issuers');
+      throw new TellableError('the option selectIssuer named an issuer that is not among issuers');
     }
     const chosen = byIssuer.get(named ?? selected ?? '');
     // A selector that names none lets no token pass, also no JWT that names its issuer.

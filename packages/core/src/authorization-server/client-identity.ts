@@ -5,7 +5,7 @@ import { createSecureContext } from 'node:tls';
 import { ConfigurationError, RequestRefused } from '../errors.js';
 import { problemReporter, type ReportProblem } from '../observe/events.js';
 import { OptionReader, text } from '../option-rules.js';
-import { shownError } from './shown-error.js';
+import { shownCode, shownError } from './shown-error.js';
 
 /** A certificate of ours and its key, both in PEM. */
 export interface CertificateAndKey {
@@ -95,8 +95,7 @@ function fromFiles(path: string, certFile: string, keyFile: string): ClientIdent
 
 /** The error of the system would quote a key that stands in place of its path. */
 function whyUnread(error: unknown): string {
-  const { code } = error as NodeJS.ErrnoException;
-  return typeof code === 'string' && /^\w{1,60}$/.test(code) ? code : shownError(error);
+  return shownCode(error) ?? shownError(error);
 }
 
 function atStart(path: string, certFile: string, keyFile: string): CertificateAndKey {

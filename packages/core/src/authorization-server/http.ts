@@ -7,7 +7,7 @@ import { isPromised } from '../unwaited.js';
 import type { CertificateAndKey, ClientIdentity } from './client-identity.js';
 import { untilAborted, withDeadline } from './deadline.js';
 import { type AgentFactory, createPool, type Pool, type WatchedAgent } from './pool.js';
-import { shownError } from './shown-error.js';
+import { shownCode, shownError } from './shown-error.js';
 
 /** How we speak to the authorization server. */
 export interface HttpRules {
@@ -233,7 +233,7 @@ function asTrouble(error: unknown, url: string, timedOut: boolean): RequestRefus
     return error;
   }
   if (error instanceof FetchError && error.type === 'system') {
-    const code = /^\w{1,60}$/.test(error.code ?? '') ? String(error.code) : 'it broke';
+    const code = shownCode(error) ?? 'it broke';
     const fix = unknownAuthority.has(code)
       ? '; give the PEM of its authority to http.ca or MTLS_BOUND_CA_FILE'
       : '';

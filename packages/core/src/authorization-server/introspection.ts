@@ -6,7 +6,7 @@ import {
   processIntrospectionResponse,
 } from 'oauth4webapi';
 import { currentAsker } from '../asker.js';
-import { RequestRefused } from '../errors.js';
+import { isTellable, RequestRefused, TellableError } from '../errors.js';
 import { interactionHeader } from '../interaction.js';
 import { traceIntrospection } from '../observe/events.js';
 import { flag, isHttpsUrl, OptionReader, type OptionRule, textRecord } from '../option-rules.js';
@@ -28,6 +28,7 @@ import {
   signedAnswers,
   signedAnswerType,
 } from './signed-introspection.js';
+import { JwtRejected } from './verified-jwt.js';
 
 /** The authorization server as a token source sees it. */
 export interface AuthorizationServerAccess {
@@ -156,7 +157,7 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
               });
         return readAnswer(answer, issuer);
       } catch (error) {
-        throw error instanceof RequestRefused ? error : invalidAnswer(endpoint, (error as Error).message);
+        throw error instanceof RequestRefused ? error : invalidAnswer(endpoint, whyInvalid(error));
       }
     };
     const introspect = (token: string): Promise<TokenAnswer> =>
@@ -249,7 +250,7 @@ async function signedText(response: Response): Promise<string> {
 function expectType(response: Response, type: string): void {
   const [found = ''] = (response.headers.get('content-type') ?? '').split(';');
   if (found.trim().toLowerCase() !== type) {
-    throw new TypeError(`its content type is not ${type}`);
+    throw new TellableError(`its content type is not ${type}`);
   }
 }
 
@@ -258,9 +259,14 @@ function readAnswer(answer: Record<string, unknown>, issuer: string): TokenAnswe
     return 'token_inactive';
   }
   if (Array.isArray(answer.scope)) {
-    throw new TypeError('scope is an array, not a string');
+    throw new TellableError('scope is an array, not a string');
   }
   return readTokenClaims(answer, issuer);
+}
+
+/** The message of an error of a library may quote the answer. */
+function whyInvalid(error: unknown): string {
+  return isTellable(error) || error instanceof JwtRejected ? error.message : shownError(error);
 }
 
 function invalidAnswer(endpoint: string, why: string): RequestRefused {

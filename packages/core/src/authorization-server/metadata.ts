@@ -8,6 +8,7 @@ import {
 } from 'oauth4webapi';
 import { RequestRefused } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
+import { shownUrl } from '../shown-url.js';
 import { withDeadline } from './deadline.js';
 import type { Http } from './http.js';
 import { readRetryAfter, serverTrouble } from './retry-after.js';
@@ -138,7 +139,7 @@ async function read(url: URL, response: Response): Promise<AuthorizationServer |
     if (error instanceof OperationProcessingError && error.code === JSON_ATTRIBUTE_COMPARISON) {
       return mismatch(url.href, undefined);
     }
-    const detail = `the metadata of ${url.href} can not be read: ${(error as Error).message}`;
+    const detail = `the metadata of ${shownUrl(url)} can not be read: ${shownError(error)}`;
     return new RequestRefused('authorization_server_invalid_answer', { detail });
   }
 }

@@ -1,5 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import type { JWTPayload } from 'jose';
+import { TellableError } from '../errors.js';
 import { OptionReader } from '../option-rules.js';
 import type { RemoteKeys } from './key-set.js';
 import { type DecryptionKey, decryptionKeys, signedJwtIn } from './nested-jwt.js';
@@ -77,7 +78,7 @@ export async function readSignedAnswer(
     requiredClaims: ['iss', 'aud', 'iat'],
   };
   if (format.keys === undefined && jwt.split('.').length === 5) {
-    throw new TypeError('it is encrypted; introspection({ signed: { decryptionKey } }) takes the key');
+    throw new TellableError('it is encrypted; introspection({ signed: { decryptionKey } }) takes the key');
   }
   return answerIn(await verifiedJwt(await signedJwtIn(jwt, format.keys), keys, options));
 }
@@ -92,5 +93,5 @@ function answerIn({ token_introspection: answer }: JWTPayload): Record<string, u
   ) {
     return answer as Record<string, unknown>;
   }
-  throw new TypeError('its token_introspection is no object with a boolean active');
+  throw new TellableError('its token_introspection is no object with a boolean active');
 }

@@ -1,43 +1,43 @@
-import { shownError } from '../authorization-server/shown-error.js';
+import { shownCode, shownError } from '../authorization-server/shown-error.js';
+import { isTellable, TellableError } from '../errors.js';
 
-/** An error of ours about a store, whose message holds nothing of anyone else. */
-export class StoreTrouble extends Error {
-  readonly #isOurs = true;
-
-  static isOurs(value: unknown): value is StoreTrouble {
-    return typeof value === 'object' && value !== null && #isOurs in value && value.#isOurs;
-  }
-}
-
-/** The code that an error of Redis or of the system begins with, as NOPERM or ECONNREFUSED. */
-const code = /^[A-Z]{2,20}\b/;
+/** What the messages of Redis' errors begin with. */
+const redisCodes: ReadonlySet<string> = new Set([
+  ...['ERR', 'WRONGPASS', 'NOAUTH', 'NOPERM', 'NOPROTO', 'LOADING', 'READONLY', 'OOM', 'MISCONF', 'BUSY'],
+  ...['MOVED', 'ASK', 'TRYAGAIN', 'CROSSSLOT', 'CLUSTERDOWN', 'MASTERDOWN', 'NOREPLICAS', 'UNKILLABLE'],
+  ...['WRONGTYPE', 'NOSCRIPT', 'EXECABORT', 'BUSYGROUP', 'NOGROUP', 'UNBLOCKED', 'INPROG', 'IOERR'],
+]);
 
 /** What Redis says of a right that is missing: it names the command, and nothing that was sent with it. */
 const missingRight = /^NOPERM .*\b(no permissions to run the '[\w|]{1,40}' command)/;
 
 /**
- * Returns what an operator is told of the error of a store. The message of an error that is not ours is left out but for the code that it
- * begins with: it may quote an address with its password, or a command with it.
+ * Returns what an operator is told of the error of a store. The message of an error that is not ours is left out but for a known code
+ * that it begins with: it may quote an address with its password, or a command with it.
  */
 export function shownTrouble(error: unknown): string {
-  if (StoreTrouble.isOurs(error)) {
+  if (isTellable(error)) {
     return error.message;
   }
   try {
     const message = String((error as { message?: unknown }).message);
-    const [found] = code.exec(message) ?? [];
+    const [first = ''] = message.split(/\W/, 1);
     const [, right] = missingRight.exec(message) ?? [];
-    return right === undefined ? (found ?? shownError(error)) : `NOPERM ${right}`;
+    return right === undefined ? (shownFirst(first) ?? shownError(error)) : `NOPERM ${right}`;
   } catch {
     return shownError(error);
   }
+}
+
+function shownFirst(word: string): string | undefined {
+  return redisCodes.has(word) ? word : shownCode({ code: word });
 }
 
 /** Rejects when `work` takes longer than this many seconds; what comes of it later is nobody's concern. */
 export async function within<T>(seconds: number, work: () => T | Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const tooLong = new Promise<never>((_resolve, reject) => {
-    const end = (): void => reject(new StoreTrouble(`no answer within ${seconds} s`));
+    const end = (): void => reject(new TellableError(`no answer within ${seconds} s`));
     // After a stall of this process the timer comes first, though the answer may be there: it is read before `end`.
     timer = setTimeout(() => setImmediate(end), seconds * 1000);
   });

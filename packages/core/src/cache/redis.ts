@@ -1,3 +1,4 @@
+import { TellableError } from '../errors.js';
 import { checked, OptionReader, requireMethods, text, wholeNumber } from '../option-rules.js';
 import type { ChannelListener, RevocationChannel } from './revocation-feed.js';
 import type { LogPage, LogQuery, RevocationLog } from './revocation-log.js';
@@ -196,7 +197,7 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
       replicas > 0 ? wait() : 0,
     ]);
     if (!(Number(keeping) >= replicas)) {
-      throw new Error(`${keeping} replicas have the entry; expected ${replicas}`);
+      throw new TellableError(`${keeping} replicas have the entry; expected ${replicas}`);
     }
     return positionOf(id);
   }

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pLimit from 'p-limit';
+import { TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 import { type HearingListing, listHearing, publishRevocation } from '../observe/hearing.js';
-import { StoreTrouble, shownTrouble, within } from './bounded-wait.js';
+import { shownTrouble, within } from './bounded-wait.js';
 import { entryIn, type LogEntry, textOfEntry } from './log-entry.js';
 import { RecentMap } from './recent-map.js';
 import type { RevocationNotice, Revocations } from './revocations.js';
@@ -263,7 +264,7 @@ export class LogFeed {
     }
     const named = this.#nameIn(name);
     if (named === undefined) {
-      throw new StoreTrouble('its name was not sealed with our secret');
+      throw new TellableError('its name was not sealed with our secret');
     }
     if (this.#hasLostEntries) {
       // A process that starts must not take it for complete, until it is.

@@ -1,3 +1,4 @@
+import { TellableError } from '../errors.js';
 import { ownMember } from '../own-member.js';
 import { acceptedForm, couldMatch, revocationKinds } from '../revocation-forms.js';
 import { hashOf, identityOf } from '../token-identity.js';
@@ -373,15 +374,15 @@ export function checkedRevocation(given: unknown, issuers: readonly string[]): R
   const [[kind = '', value] = []] = entries;
   const isKnown = revocationKinds.some((name) => name === kind);
   if (entries.length !== 1 || !isKnown || typeof value !== 'string' || value === '') {
-    throw new TypeError(
+    throw new TellableError(
       `revoke() takes one of { ${revocationKinds.join(' }, { ')} }, with a non-empty string`,
     );
   }
   if (!couldMatch(kind, value)) {
-    throw new TypeError(`revoke(): ${kind} ${acceptedForm(kind)}`);
+    throw new TellableError(`revoke(): ${kind} ${acceptedForm(kind)}`);
   }
   if (issuer !== undefined && !(issuerScopedKinds.includes(kind) && issuers.includes(issuer as string))) {
-    throw new TypeError(
+    throw new TellableError(
       `revoke() takes issuer next to ${issuerScopedKinds.join(', ')} alone; it must be one of the configured issuers`,
     );
   }

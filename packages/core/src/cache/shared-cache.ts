@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CircuitBreaker, CircuitOpen, type Verdict } from '../circuit-breaker.js';
+import { TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 import { isTokenDefect, type TokenDefect } from '../token-defect.js';
-import { StoreTrouble, within } from './bounded-wait.js';
+import { within } from './bounded-wait.js';
 import { createSeal, type Seal } from './sealing.js';
 
 /** What we use of a Keyv instance. */
@@ -131,7 +132,7 @@ export class SharedCache {
     // A Keyv store may not reject when it stored nothing. Another process may have written a later one.
     const readBack = this.#seals.map((one) => one.open(MARK, stored)).find((opened) => opened !== undefined);
     if (readBack === undefined || JSON.parse(readBack).at < at) {
-      throw new StoreTrouble('sharedCache.store did not store the mark of the last revocation');
+      throw new TellableError('sharedCache.store did not store the mark of the last revocation');
     }
   }
 

@@ -1,5 +1,6 @@
 import { createHash, X509Certificate } from 'node:crypto';
 import { isUint8Array } from 'node:util/types';
+import { TellableError } from '../errors.js';
 import type { NodeRequest } from '../request/bearer-token.js';
 
 /**
@@ -80,7 +81,7 @@ export class ClientCertificate {
    */
   get x509(): X509Certificate {
     if (this.#der === undefined) {
-      throw new TypeError("the proxy hands on the certificate's hash alone");
+      throw new TellableError("the proxy hands on the certificate's hash alone");
     }
     return new X509Certificate(this.#der);
   }
@@ -94,7 +95,7 @@ export class ClientCertificate {
 function givenThumbprint(from: unknown): string {
   const { thumbprint } = (typeof from === 'object' && from !== null ? from : {}) as { thumbprint?: unknown };
   if (typeof thumbprint !== 'string' || !/^[\w-]{43}$/.test(thumbprint)) {
-    throw new TypeError(
+    throw new TellableError(
       'a ClientCertificate is made of its DER, a Uint8Array, or of { thumbprint }, 43 characters',
     );
   }

@@ -72,6 +72,7 @@ const sanKinds = ['dns', 'uri', 'ip', 'email'] as const;
 
 const statuses: OptionRule<401 | 403> = {
   accepted: '401 or 403',
+  shows: 'number',
   read: (given) => (given === 401 || given === 403 ? given : undefined),
 };
 
@@ -180,8 +181,6 @@ function validityOf(certificate: ClientCertificate): { from: number; to: number 
 
 const addresses: OptionRule<readonly string[]> = {
   accepted: 'an IPv4 or IPv6 address, or a list of them',
-  // With a separator, which no digest or key in hex has.
-  shows: /^[\da-f]{0,4}[.:][\da-f.:]{0,40}$/i,
   read: (given) =>
     textList.read(given)?.every((address) => isIP(address) !== 0) ? textList.read(given) : undefined,
 };

@@ -87,7 +87,7 @@ function preset(name: string, given: OptionReader, data: PresetData): ProxyPrese
   if (verifyHeader === header) {
     throw new ConfigurationError(
       given.pathOf('verifyHeader'),
-      `"${header}" was given, which is the header of the certificate; accepted is another`,
+      'the header of the certificate was given; accepted is another',
     );
   }
   return Object.freeze({ ...plain, verified: Object.freeze({ header: verifyHeader, isVerified }) });

@@ -94,7 +94,7 @@ function refuseSharedNames(names: readonly (readonly [path: string, header: stri
   for (const [index, [path, header]] of names.entries()) {
     const [other] = names.slice(0, index).find(([, taken]) => taken === header) ?? [];
     if (header !== undefined && other !== undefined) {
-      throw new ConfigurationError(path, `"${header}" was given, as in ${other}; accepted is another header`);
+      throw new ConfigurationError(path, `the header of ${other} was given; accepted is another header`);
     }
   }
 }

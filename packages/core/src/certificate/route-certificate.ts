@@ -1,5 +1,5 @@
 import type { HasCertificate } from '../authorization.js';
-import { ConfigurationError, RequestRefused } from '../errors.js';
+import { ConfigurationError, RequestRefused, TellableError } from '../errors.js';
 import { isPlainObject, OptionReader } from '../option-rules.js';
 import { ownMember } from '../own-member.js';
 import { type RoutePolicy, routePolicy } from '../policy/route-policy.js';
@@ -51,7 +51,7 @@ export function certificateSubject(
       const value =
         typeof expected === 'function' ? (expected(claims) as unknown) : ownMember(claims, expected);
       if (isPromised(value)) {
-        throw new TypeError(
+        throw new TellableError(
           `requireCertificateSubject(): the function for ${type} returned a promise; it must return a text`,
         );
       }

@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { ConfigurationError } from '../errors.js';
+import { ConfigurationError, TellableError } from '../errors.js';
 import { headerName, type OptionReader, type OptionRule, thumbprints } from '../option-rules.js';
 import type { NodeRequest } from '../request/bearer-token.js';
 import { isPromised } from '../unwaited.js';
@@ -84,7 +84,7 @@ function peerTest(given: OptionReader): Test {
     return (req) => {
       const verdict: unknown = trust(connectionOf(req)?.remoteAddress, req);
       if (isPromised(verdict)) {
-        throw new TypeError('proxyHeader().trust returned a promise; it must return true or false');
+        throw new TellableError('proxyHeader().trust returned a promise; it must return true or false');
       }
       return verdict === true;
     };

@@ -46,6 +46,9 @@ const presets: readonly (readonly [preset: proxies.ProxyPreset, words: string])[
   [proxies.awsAlb(), ''],
 ];
 
+/** Those that read one certificate, and no chain behind it. */
+const single = presets.filter(([{ name }]) => name !== 'awsAlb');
+
 /** How the preset is called to read this header. */
 function callOf({ name, header: usual }: proxies.ProxyPreset, words: string, header: string): string {
   const inside = [...(header === usual ? [] : [`header: '${header}'`]), ...(words ? [words] : [])].join(', ');
@@ -178,8 +181,12 @@ function guess(headers: Arrival['headers']): Finding[] {
 }
 
 /** Which presets read it, and the thumbprint that each finds. */
-function readings(header: string, value: string): [call: string, thumbprint: string][] {
-  return presets.flatMap(([preset, words]): [string, string][] => {
+function readings(
+  header: string,
+  value: string,
+  among: typeof presets = presets,
+): [call: string, thumbprint: string][] {
+  return among.flatMap(([preset, words]): [string, string][] => {
     const call = callOf(preset, words, header);
     const decoded = preset.decode(value);
     if (decoded.kind !== 'hash' && !(decoded.kind === 'certificate' && isX509(decoded.der))) {
@@ -225,9 +232,8 @@ const verdictHeaders: ReadonlySet<string> = new Set([
   ...['x-client-cert-verification', 'cf-cert-verified'],
 ]);
 
-/** What proxies write of their verdict, and what the probe writes there. */
-const verdict =
-  /^(?:SUCCESS|NONE|FAILED|GENEROUS|RESUMED|OK|true|false|mtls-doctor-forged|\d{1,5})(?:\b.{0,200})?$/;
+/** The word that a proxy's verdict begins with, or the probe's. The reason behind it may hold anything. */
+const verdict = /^(SUCCESS|NONE|FAILED|GENEROUS|RESUMED|OK|true|false|mtls-doctor-forged|\d{1,3})(\W.*)?$/;
 
 /**
  * The headers that are about a certificate. A value is shown only if it is a certificate, or the verdict of a proxy in the header
@@ -245,14 +251,43 @@ function certificateHeaders(
     if (name !== header && name !== verifyHeader && !aboutCertificates.test(name)) {
       continue;
     }
-    const isVerdict = (name === verifyHeader || verdictHeaders.has(name)) && verdict.test(value);
-    const isShown = name !== secretHeader && (isVerdict || holdsCertificate(name, value));
-    found[name] = [...(found[name] ?? []), isShown ? value : `${notShown}: ${value.length} characters`];
+    const isVerdict = name === verifyHeader || verdictHeaders.has(name);
+    const shown =
+      name === secretHeader
+        ? undefined
+        : ((isVerdict ? shownVerdict(value) : undefined) ?? shownCertificates(name, value));
+    found[name] = [...(found[name] ?? []), shown ?? hidden(value)];
   }
   return found;
 }
 
-/** One certificate, or several that a proxy has put together in one line. */
-function holdsCertificate(name: string, value: string): boolean {
-  return [value, ...value.split(/[,;]\s*/)].some((piece) => readings(name, piece).length > 0);
+function hidden(text: string): string {
+  return `${notShown}: ${text.length} characters`;
+}
+
+function shownVerdict(value: string): string | undefined {
+  const [, word, reason = ''] = verdict.exec(value) ?? [];
+  return word === undefined || reason === '' ? word : `${word} ${hidden(reason)}`;
+}
+
+/**
+ * Returns a header line in which each piece that is no certificate, as the names that Envoy adds or the secret that a proxy appends,
+ * is not shown. `undefined` if it holds no certificate.
+ */
+function shownCertificates(name: string, value: string): string | undefined {
+  let isAny = false;
+  const shown = value.split(/([,;][ \t]*|"|(?=-----BEGIN))/).map((piece = '') => {
+    if (isCertificate(name, piece)) {
+      isAny = true;
+      return piece;
+    }
+    return /^(?:[,;][ \t]*|"|(?:cert|chain)=)?$/i.test(piece) ? piece : `[${hidden(piece)}]`;
+  });
+  return isAny ? shown.join('') : undefined;
+}
+
+/** Whether a text is one certificate, or Envoy's hash of one, and nothing else. */
+function isCertificate(header: string, text: string): boolean {
+  // Behind a comma, or in a chain, a proxy may have put something else.
+  return !/,|%2c/i.test(text) && readings(header, text, single).length > 0;
 }

@@ -1,6 +1,6 @@
 import { text } from 'node:stream/consumers';
+import { shownError } from '../authorization-server/shown-error.js';
 import { main } from './main.js';
-import { Mask } from './mask.js';
 
 const end = new AbortController();
 process.once('SIGINT', () => end.abort());
@@ -12,9 +12,10 @@ process.removeAllListeners('warning');
 process.stdout.on('error', () => process.exit(2));
 // Of the user's own options: a client of Redis without a listener for its errors, say.
 process.on('uncaughtException', (error: unknown) => {
-  // It may quote an address with a password, or a token.
-  const message = new Mask().of(error instanceof Error ? error.message : String(error));
-  process.stderr.write(`outside of the doctor something failed, in the options perhaps: ${message}\n`);
+  // Its message may quote an address with a password, or a token.
+  process.stderr.write(
+    `outside of the doctor something failed, in the options perhaps: ${shownError(error)}\n`,
+  );
   process.exit(2);
 });
 

@@ -1,7 +1,10 @@
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
+import { shownCode, shownError } from '../authorization-server/shown-error.js';
 import { ClientCertificate } from '../certificate/client-certificate.js';
+import { isTellable, TellableError } from '../errors.js';
+import { headerName } from '../option-rules.js';
 
 /** The command can't be understood; its usage is shown. */
 export class UsageError extends Error {}
@@ -14,6 +17,14 @@ export function portOf(text: string): number {
   return port;
 }
 
+export function headerOf(text: string): string {
+  const header = headerName.read(text);
+  if (header === undefined) {
+    throw new UsageError('--header: the value is no header name of letters, digits and hyphens');
+  }
+  return header;
+}
+
 export function urlOf(name: string, text: string): URL {
   if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) {
     throw new UsageError(`--${name}: the value is no URL; begin with https:// or http://`);
@@ -21,24 +32,22 @@ export function urlOf(name: string, text: string): URL {
   return new URL(text);
 }
 
-/** A key or a token may stand in place of the path of its file, and the error of the system would quote it. */
-async function contentOf(path: string): Promise<Buffer> {
+/**
+ * Reads the file that an option names. A key, a password or a token may stand in place of the path: the path is shown only once the
+ * file is there.
+ */
+export async function contentOf(option: string, path: string): Promise<Buffer> {
   try {
     return await readFile(path);
   } catch (error) {
-    const { code = 'it can not be opened' } = error as NodeJS.ErrnoException;
-    throw new Error(`${shownPath(path)} can't be read: ${code}`);
+    throw new TellableError(
+      `${option}: the file, a path of ${path.length} characters, can't be read: ${shownCode(error) ?? shownError(error)}`,
+    );
   }
 }
 
-function shownPath(path: string): string {
-  return /^[\w\-./\\: ]{1,200}$/.test(path) && !/^eyJ|PRIVATE KEY/.test(path)
-    ? path
-    : 'a path that is not shown';
-}
-
 export async function claimsIn(file: string): Promise<Record<string, unknown>> {
-  const text = (await contentOf(file)).toString();
+  const text = (await contentOf('--claims', file)).toString();
   let claims: unknown;
   try {
     claims = JSON.parse(text);
@@ -46,31 +55,32 @@ export async function claimsIn(file: string): Promise<Record<string, unknown>> {
     // What is no JSON is told below, and not shown: it may be a token.
   }
   if (typeof claims !== 'object' || claims === null || Array.isArray(claims)) {
-    throw new Error(`${file} is no JSON object with the claims of a token`);
+    throw new TellableError(`${file} is no JSON object with the claims of a token`);
   }
   return claims as Record<string, unknown>;
 }
 
 export async function pairOf(certFile: string, keyFile: string): Promise<{ cert: Buffer; key: Buffer }> {
-  await certificateIn(certFile);
-  const [cert, key] = await Promise.all([contentOf(certFile), contentOf(keyFile)]);
+  await certificateIn('--cert', certFile);
+  const [cert, key] = await Promise.all([contentOf('--cert', certFile), contentOf('--key', keyFile)]);
   try {
     createSecureContext({ cert, key });
   } catch (error) {
-    throw new Error(`${keyFile} is no key in PEM that belongs to ${certFile} (${messageOf(error)})`);
+    throw new TellableError(`${keyFile} is no key in PEM that belongs to ${certFile} (${shownError(error)})`);
   }
   return { cert, key };
 }
 
+/** What the doctor says of an error: the message where the error is ours, else its name and code. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return error instanceof UsageError || isTellable(error) ? error.message : shownError(error);
 }
 
-export async function certificateIn(file: string): Promise<ClientCertificate> {
-  const pem = await contentOf(file);
+export async function certificateIn(option: string, file: string): Promise<ClientCertificate> {
+  const pem = await contentOf(option, file);
   try {
     return new ClientCertificate(new X509Certificate(pem).raw);
   } catch (error) {
-    throw new Error(`${file} is no certificate in PEM (${messageOf(error)})`);
+    throw new TellableError(`${file} is no certificate in PEM (${shownError(error)})`);
   }
 }

@@ -1,17 +1,28 @@
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { type AddressInfo, isIPv6 } from 'node:net';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { issuerNamedIn } from '../authorization-server/named-issuer.js';
+import { shownError } from '../authorization-server/shown-error.js';
 import { within } from '../cache/bounded-wait.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { tlsSocket } from '../certificate/tls-socket.js';
-import { ConfigurationError } from '../errors.js';
+import { ConfigurationError, TellableError } from '../errors.js';
 import { type ResourceServerOptions, resolveSettings, type Settings } from '../options.js';
 import { decide } from './decision.js';
 import { type Finding, problem, warning } from './finding.js';
-import { certificateIn, claimsIn, messageOf, pairOf, portOf, UsageError, urlOf } from './input.js';
+import {
+  certificateIn,
+  claimsIn,
+  contentOf,
+  headerOf,
+  messageOf,
+  pairOf,
+  portOf,
+  UsageError,
+  urlOf,
+} from './input.js';
 import { createListener } from './listener.js';
 import { Mask } from './mask.js';
 import { probe } from './probe.js';
@@ -127,13 +138,14 @@ function parsed(args: readonly string[]) {
   try {
     return parseArgs({ args: [...args], options: { ...texts, ...flags }, allowPositionals: true });
   } catch (error) {
+    // A word may be a token in the wrong place.
     const { code } = error as NodeJS.ErrnoException;
-    if (code === unknownOption) {
-      // The word may be a token in the wrong place.
-      const names = [...optionNames, 'json', 'help'].map((name) => `--${name}`).join(', ');
-      throw new UsageError(`there is no such option; the options are ${names}`);
-    }
-    throw new UsageError(messageOf(error));
+    const fault =
+      code === unknownOption
+        ? 'there is no such option'
+        : 'an option lacks its value, or has one that it does not take (--option=-value for a value with a dash)';
+    const names = [...optionNames, 'json', 'help'].map((name) => `--${name}`).join(', ');
+    throw new UsageError(`${fault}; the options are ${names}`);
   }
 }
 
@@ -165,12 +177,13 @@ const commands: Readonly<Record<string, Command>> = {
     });
     const { host = '127.0.0.1', port = '8080' } = given;
     server.listen(portOf(port), host);
-    await once(server, 'listening');
-    const address = server.address();
+    await once(server, 'listening').catch((error: unknown) => {
+      throw new TellableError(`no server can listen at --host and --port: ${shownError(error)}`);
+    });
+    const address = server.address() as AddressInfo;
     const say = given.json === true ? complain : write;
-    say(
-      `listening on ${host}:${typeof address === 'object' ? address?.port : port}, in place of the API; end with Ctrl-C\n`,
-    );
+    const name = isIPv6(address.address) ? `[${address.address}]` : address.address;
+    say(`listening on ${name}:${address.port}, in place of the API; end with Ctrl-C\n`);
     if (!signal.aborted) {
       await once(signal, 'abort');
     }
@@ -186,8 +199,8 @@ const commands: Readonly<Record<string, Command>> = {
       url: maskedUrl('url', required(given, 'url'), around),
       ...(await pairOf(required(given, 'cert'), required(given, 'key'))),
       ...(direct !== undefined && { direct: maskedUrl('direct', direct, around) }),
-      ...(header !== undefined && { header: header.toLowerCase() }),
-      ...(ca !== undefined && { ca: await readFile(ca) }),
+      ...(header !== undefined && { header: headerOf(header) }),
+      ...(ca !== undefined && { ca: await contentOf('--ca', ca) }),
       ...(token !== undefined && { token }),
     });
     return told(findings, given, around);
@@ -198,7 +211,7 @@ const commands: Readonly<Record<string, Command>> = {
       throw new UsageError('thumbprint needs a file');
     }
     const found = await Promise.all(
-      files.map(async (file) => [file, (await certificateIn(file)).thumbprint] as const),
+      files.map(async (file) => [file, (await certificateIn('thumbprint', file)).thumbprint] as const),
     );
     write(
       json === true
@@ -307,10 +320,13 @@ async function optionsOf({ config }: Given, { mask }: Around): Promise<ResourceS
     return {};
   }
   const options = await defaultExportOf(config).catch((error: unknown) => {
-    throw new Error(`${config} can't be loaded: ${messageOf(error)}`);
+    throw new TellableError(
+      `--config: the module, a path of ${config.length} characters, can't be loaded: ${messageOf(error)}; ` +
+        'import it with node to see the whole error',
+    );
   });
   if (typeof options !== 'object' || options === null) {
-    throw new UsageError(`${config} has no default export with the options of mtlsBound()`);
+    throw new UsageError(`--config: the module has no default export with the options of mtlsBound()`);
   }
   mask.hideSecretsOf(options);
   return options;
@@ -335,5 +351,5 @@ async function tokenOf({ token }: Given, { readInput, mask }: Around): Promise<s
 }
 
 async function certificateOf(file: string | undefined): Promise<ClientCertificate | undefined> {
-  return file === undefined ? undefined : certificateIn(file);
+  return file === undefined ? undefined : certificateIn('--cert', file);
 }

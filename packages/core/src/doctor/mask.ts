@@ -11,7 +11,7 @@ const secretMembers = /secret|password|token|key|value|pfx/i;
 const MAX_DEPTH = 6;
 
 const jwt = /\beyJ[\w-]{5,}\.[\w-]*\.[\w-]*(?:\.[\w-]*\.[\w-]*)?/g;
-const bearer = /(bearer\s+)[\w\-.~+/]+=*/gi;
+const credentials = /(\b(?:bearer|basic)\s+)[\w\-.~+/]{8,}=*/gi;
 const pem = /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g;
 const userInfo = /(\w:\/\/)[^\s/@]+@/g;
 
@@ -54,7 +54,7 @@ export class Mask {
       .reduce((left, secret) => left.replaceAll(secret, notShown), text)
       .replace(pem, notShown)
       .replace(jwt, notShown)
-      .replace(bearer, `$1${notShown}`)
+      .replace(credentials, `$1${notShown}`)
       .replace(userInfo, '$1');
   }
 }

@@ -2,12 +2,14 @@ import { X509Certificate } from 'node:crypto';
 import { type IncomingMessage, request as requestPlain } from 'node:http';
 import { type RequestOptions, request as requestTls } from 'node:https';
 import { connect, type SecureVersion } from 'node:tls';
-import { shownError } from '../authorization-server/shown-error.js';
+import { shownCode } from '../authorization-server/shown-error.js';
 import { thumbprintOf } from '../certificate/client-certificate.js';
+import { TellableError } from '../errors.js';
 import { shownUrl } from '../shown-url.js';
 import { addressOf } from './address.js';
 import { type Arrival, raiseTheLimits } from './arrival.js';
 import { type Finding, ok, problem, warning } from './finding.js';
+import { messageOf } from './input.js';
 import { listenerHeader } from './listener.js';
 
 /** A deployed proxy, with a `listen` of ours or the API itself behind it. */
@@ -329,7 +331,7 @@ function sent(
       clearTimeout(timer);
       resolve(outcome);
     };
-    const fail = (error: NodeJS.ErrnoException): void => end(error.code ?? shownError(error));
+    const fail = (error: unknown): void => end(shownCode(error) ?? messageOf(error));
     call.once('error', fail);
     call.end();
   });
@@ -348,7 +350,7 @@ async function read(res: IncomingMessage): Promise<Reply> {
   for await (const chunk of res.setEncoding('utf8')) {
     body += chunk;
     if (body.length > MAX_BODY) {
-      throw new Error('the answer is too long');
+      throw new TellableError('the answer is too long');
     }
   }
   return { status, saw: JSON.parse(body) as Arrival };

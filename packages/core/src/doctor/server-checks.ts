@@ -3,13 +3,16 @@ import { connect } from 'node:tls';
 import { type Authority, createAuthority } from '../authorization-server/authorities.js';
 import type { ClientIdentity } from '../authorization-server/client-identity.js';
 import { createHttp, unknownAuthority } from '../authorization-server/http.js';
+import { shownCode, shownError } from '../authorization-server/shown-error.js';
 import { within } from '../cache/bounded-wait.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { asRefusal, type RequestRefused } from '../errors.js';
 import type { IssuerSettings } from '../issuer-options.js';
 import type { Settings } from '../options.js';
+import { shownUrl } from '../shown-url.js';
 import { addressOf } from './address.js';
 import { type Finding, ok, problem, warning } from './finding.js';
+import { messageOf } from './input.js';
 import { remedies } from './remedies.js';
 import { checkToken } from './token-checks.js';
 
@@ -52,7 +55,7 @@ export async function checkServer(
       },
     );
   } catch (error) {
-    return [problem('configuration', (error as Error).message, 'set the option that it names')];
+    return [problem('configuration', messageOf(error), 'set the option that it names')];
   }
   try {
     const own = await checkOwnCertificate(issuer.client?.authentication.identity);
@@ -104,7 +107,7 @@ async function checkOwnCertificate(identity: ClientIdentity | undefined): Promis
       ? [warning('own_certificate_expires', `our own client certificate expires at ${validTo}`, renew)]
       : [ok('own_certificate', `our own client certificate is valid until ${validTo}`)];
   } catch (error) {
-    return [problem('own_certificate_unreadable', (error as Error).message, 'check clientAuthentication')];
+    return [problem('own_certificate_unreadable', messageOf(error), 'check clientAuthentication')];
   }
 }
 
@@ -122,9 +125,9 @@ async function checkConnection({ issuer, http, metadata }: IssuerSettings): Prom
     const url = String(metadata?.introspection_endpoint ?? metadata?.jwks_uri ?? issuer);
     const tls = await handshake(new URL(url), http.ca);
     if (typeof tls === 'string') {
-      return { findings: [connectionProblem(url, tls)] };
+      return { findings: [connectionProblem(shownUrl(url), tls)] };
     }
-    findings.push(ok('server_tls', `${url} speaks ${tls.protocol} with ${tls.cipher}`));
+    findings.push(ok('server_tls', `${shownUrl(url)} speaks ${tls.protocol} with ${tls.cipher}`));
   }
   let spelling: string | undefined;
   const before = Date.now();
@@ -200,7 +203,7 @@ function handshake(url: URL, ca: IssuerSettings['http']['ca']): Promise<Handshak
     socket.once('secureConnect', () =>
       finish({ protocol: String(socket.getProtocol()), cipher: socket.getCipher().name }),
     );
-    socket.once('error', (error: NodeJS.ErrnoException) => finish(error.code ?? error.message));
+    socket.once('error', (error: Error) => finish(shownCode(error) ?? shownError(error)));
     socket.once('close', () => finish('ECONNRESET'));
   });
 }
@@ -250,7 +253,7 @@ function questionProblem({ code, message }: RequestRefused, issuer: string, spel
       return problem(
         'wrong_issuer',
         message,
-        `set the option issuer to the server's own spelling, to the letter${spelling === undefined ? '' : `: ${spelling}`}`,
+        `set the option issuer to the server's own spelling, to the letter${spelling === undefined ? '' : `: ${shownUrl(spelling)}`}`,
       );
     case 'authorization_server_failed':
     case 'authorization_server_invalid_answer':

@@ -1,5 +1,5 @@
 import type { HasClaims } from '../authorization.js';
-import { ConfigurationError, RequestRefused } from '../errors.js';
+import { ConfigurationError, RequestRefused, TellableError } from '../errors.js';
 import { isPlainObject } from '../option-rules.js';
 import { ownMember } from '../own-member.js';
 import { isPromised } from '../unwaited.js';
@@ -61,7 +61,7 @@ function fits(rule: ClaimRequirement, value: unknown): boolean {
     // Only `true` accepts, whatever else the function returns.
     const answer: unknown = rule(value);
     if (isPromised(answer)) {
-      throw new TypeError('requireClaims(): a function returned a promise; it must return true or false');
+      throw new TellableError('requireClaims(): a function returned a promise; it must return true or false');
     }
     return answer === true;
   }

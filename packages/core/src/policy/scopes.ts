@@ -1,4 +1,5 @@
 import { ConfigurationError, RequestRefused } from '../errors.js';
+import { described } from '../option-rules.js';
 import { type RoutePolicy, routePolicy } from './route-policy.js';
 
 // RFC 6749 §3.3, `scope-token`.
@@ -33,10 +34,9 @@ function checkedScopes(guard: string, scopes: unknown): readonly string[] {
   }
   for (const scope of scopes) {
     if (typeof scope !== 'string' || !scopeToken.test(scope)) {
-      const given = typeof scope === 'string' ? JSON.stringify(scope) : `a value of type ${typeof scope}`;
       throw new ConfigurationError(
         guard,
-        `${given} was given; accepted are one or more scopes, each a text of printable ASCII without blanks, " and \\`,
+        `${described(scope)} was given; accepted are one or more scopes, each a text of printable ASCII without blanks, " and \\`,
       );
     }
   }

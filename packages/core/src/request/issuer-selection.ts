@@ -1,5 +1,12 @@
 import { ConfigurationError, RequestRefused } from '../errors.js';
-import { checked, headerName, isPlainObject, issuerUrl, type OptionRule } from '../option-rules.js';
+import {
+  checked,
+  described,
+  headerName,
+  isPlainObject,
+  issuerUrl,
+  type OptionRule,
+} from '../option-rules.js';
 import type { NodeRequest } from './bearer-token.js';
 
 /**
@@ -115,12 +122,12 @@ function byKey(option: string, given: unknown, read: KeyReader): ReadonlyMap<str
   for (const [name, issuer] of checked(option, issuersByName, given)) {
     const key = read(name);
     if (key === undefined) {
-      throw new ConfigurationError(option, `no request can have the name ${JSON.stringify(name)}`);
+      throw new ConfigurationError(option, `no request can have a name that was given, ${described(name)}`);
     }
     if (byName.has(key)) {
       throw new ConfigurationError(
         option,
-        `${JSON.stringify(name)} was given twice, in another spelling; accepted is each name once`,
+        `a name was given twice, in another spelling; accepted is each name once`,
       );
     }
     byName.set(key, issuer);

@@ -1,4 +1,5 @@
 import type { RequestRefused } from '../errors.js';
+import { TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 import { isPromised } from '../unwaited.js';
 
@@ -66,7 +67,7 @@ export function refusalAnswer(refusal: RequestRefused, rules: ChallengeRules): A
   const shaped: unknown =
     errorBody === undefined ? plain : errorBody({ status: refusal.status, code: refusal.code, body: plain });
   if (isPromised(shaped)) {
-    throw new TypeError('it returned a promise; it must return the body itself');
+    throw new TellableError('it returned a promise; it must return the body itself');
   }
   const body = JSON.stringify(shaped) ?? '';
   return {

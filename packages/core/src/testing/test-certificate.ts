@@ -1,7 +1,9 @@
 import { randomUUID, webcrypto } from 'node:crypto';
 import { isDate } from 'node:util/types';
+import { shownError } from '../authorization-server/shown-error.js';
 import { ClientCertificate } from '../certificate/client-certificate.js';
 import { x509Library } from '../certificate/parsed.js';
+import { ConfigurationError } from '../errors.js';
 import { flag, OptionReader, type OptionRule, text } from '../option-rules.js';
 
 /** What a client certificate for tests is to say. */
@@ -48,7 +50,7 @@ export async function createTestCertificate(wanted: CertificateRequest = {}): Pr
   const verified = given.optional('verified', flag) ?? true;
   const notBefore = given.optional('notBefore', date) ?? new Date(Date.now() - hour);
   const notAfter = given.optional('notAfter', date) ?? new Date(Date.now() + hour);
-  const certificate = await x509.X509CertificateGenerator.createSelfSigned(
+  const made = x509.X509CertificateGenerator.createSelfSigned(
     {
       serialNumber: randomUUID().replaceAll('-', ''),
       name: subject,
@@ -65,5 +67,10 @@ export async function createTestCertificate(wanted: CertificateRequest = {}): Pr
     },
     webcrypto as never,
   );
+  const certificate = await made.catch((error: unknown) => {
+    // The library's message quotes what it can't read.
+    const why = `no certificate can be made of subject and dnsNames: ${shownError(error)}`;
+    throw new ConfigurationError('createTestCertificate()', why);
+  });
   return new ClientCertificate(new Uint8Array(certificate.rawData), { verified });
 }
