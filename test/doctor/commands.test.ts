@@ -305,10 +305,27 @@ it('check says that a certificate of our own never comes', async () => {
   expect(code).toBe(1);
 });
 
+it('check shows no message of a function of the user, and no query of an endpoint', async () => {
+  writeFileSync(
+    file('functions.mjs'),
+    `import { tlsClientAuth } from ${JSON.stringify(new URL('../../packages/core/dist/index.js', import.meta.url).href)};
+    export default { issuer: '${server.issuer}', audience: '${audience}', clientId: 'api',
+      metadata: { introspection_endpoint: '${server.issuer}/introspect?code=secret-31415' },
+      clientAuthentication: tlsClientAuth(() => { throw new RangeError('of secret-31415'); }) };`,
+  );
+  const { code, stdout } = await runDoctor(['check', '--config', file('functions.mjs')], environment());
+  expect(stdout).toContain('own_certificate_unreadable: RangeError');
+  expect(stdout).toMatch(/server_tls: https:\/\/\S+\/introspect speaks/);
+  expect(stdout).not.toContain('secret-31415');
+  expect(code).toBe(1);
+});
+
 const secretJwt = () =>
   ['{"alg":"ES256"}', '{"sub":"secret-31415"}', 'secret-31415 signature']
     .map((part) => Buffer.from(part).toString('base64url'))
     .join('.');
+
+const clientFiles = ['--cert', file('alice.pem'), '--key', file('alice.key')];
 
 it.each([
   ['the command', ['eyJ-secret-31415']],
@@ -320,6 +337,17 @@ it.each([
   ['the token', ['check', '--token', 'secret-31415-token']],
   ['a password in an error of --config', ['check', '--config', file('address.mjs')]],
   ['a secret in an error of --config', ['check', '--config', file('secret.mjs')]],
+  ['Basic credentials in an error of --config', ['check', '--config', file('basic.mjs')]],
+  ['--config', ['check', '--config', 'secret-31415']],
+  ['--config without options', ['check', '--config', file('secret-31415.mjs')]],
+  ['--claims, opaque', ['explain', '--claims', 'secret-31415']],
+  ['--cert, opaque', ['check', '--cert', 'secret-31415']],
+  ['--key, opaque', ['listen', '--cert', file('alice.pem'), '--key', 'secret-31415']],
+  ['a file of thumbprint', ['thumbprint', 'secret-31415']],
+  ['--host', ['listen', '--host', 'secret-31415']],
+  ['--ca', [...['probe', '--url', 'https://127.0.0.1:1/', '--ca', 'secret-31415'], ...clientFiles]],
+  ['--header', [...['probe', '--url', 'https://127.0.0.1:1/', '--header', 'secret-31415 '], ...clientFiles]],
+  ['an option without its value', ['check', '--token', '--secret-31415']],
   ['--port', ['listen', '--port', 'secret-31415']],
   ['--url that is no URL', ['probe', '--url', 'secret-31415']],
   [
@@ -335,6 +363,8 @@ it.each([
     file('address.mjs'),
     "throw new Error('no connection to redis://user:secret-31415@localhost:6379');",
   );
+  writeFileSync(file('basic.mjs'), "throw new Error('Basic secret-31415');");
+  writeFileSync(file('secret-31415.mjs'), 'export const options = {};');
   writeFileSync(file('secret.mjs'), "throw new Error('refused: Bearer secret-31415');");
   const { output, code } = await run(args);
   expect(output).not.toContain('secret-31415');

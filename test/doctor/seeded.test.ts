@@ -1,4 +1,4 @@
-import type { Buffer } from 'node:buffer';
+import { Buffer } from 'node:buffer';
 import { createServer } from 'node:http';
 import KeyvRedis from '@keyv/redis';
 import {
@@ -9,6 +9,7 @@ import {
   nginx,
   proxyHeader,
   type ResourceServerOptions,
+  thumbprintOf,
   tlsClientAuth,
   tlsSocket,
 } from '@mtls-bound/core';
@@ -394,4 +395,56 @@ it('finds nothing where all is well', async () => {
     ['ok', 'header_overwritten'],
     ['ok', 'tls_versions'],
   ]);
+});
+
+describe('a listener shows the certificate in a line, and nothing next to it', () => {
+  const secret = 'the-secret-of-the-proxy-27182';
+  const hidden = `(not shown): ${secret.length} characters`;
+  const hash = (): string => Buffer.from(thumbprintOf(pki.alice.der), 'base64url').toString('hex');
+
+  it.each<[string, string, () => string, () => string]>([
+    [
+      'a verdict with a reason',
+      'x-ssl-client-verify',
+      () => `FAILED:${secret}`,
+      () => `FAILED (not shown): ${secret.length + 1} characters`,
+    ],
+    ['a verdict alone', 'x-ssl-client-verify', () => 'SUCCESS', () => 'SUCCESS'],
+    ['digits that are no verdict', 'x-ssl-client-verify', () => '31415', () => '(not shown): 5 characters'],
+    [
+      'another member of XFCC',
+      'x-forwarded-client-cert',
+      () => `Hash=${hash()};Subject="${secret}"`,
+      () => `Hash=${hash()};[(not shown): 8 characters]"[${hidden}]"`,
+    ],
+    [
+      'another piece of a list',
+      'x-forwarded-tls-client-cert',
+      () => `${pki.alice.der.toString('base64')},${secret}`,
+      () => `${pki.alice.der.toString('base64')},[${hidden}]`,
+    ],
+    [
+      'a text before PEM',
+      'x-ssl-client-cert',
+      () => `${secret}${escaped(pki.alice.der)}`,
+      () => `[${hidden}]${escaped(pki.alice.der)}`,
+    ],
+    [
+      'XFCC with a certificate',
+      'x-forwarded-client-cert',
+      () => `Hash=${hash()};Cert="${escaped(pki.alice.der)}"`,
+      () => `Hash=${hash()};Cert="${escaped(pki.alice.der)}"`,
+    ],
+  ])('%s', async (_title, name, value, shown) => {
+    const arrivals: Arrival[] = [];
+    const listener = createListener({ source: undefined, onArrival: (arrival) => arrivals.push(arrival) });
+    const port = await listen(listener);
+    try {
+      await fetch(`http://127.0.0.1:${port}/`, { headers: { [name]: value() } });
+      expect(arrivals.map(({ headers }) => headers[name])).toEqual([[shown()]]);
+      expect(JSON.stringify(arrivals)).not.toContain(secret);
+    } finally {
+      await close(listener);
+    }
+  });
 });

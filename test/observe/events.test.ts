@@ -198,9 +198,14 @@ describe.each(frameworks)('%s: the body hook', (framework) => {
 
   it('R193: a hook that throws costs its body, not the refusal', async () => {
     const response = await body(() => {
-      throw new Error('oops');
+      throw new RangeError('of secret-31415');
     });
     expect(response.body.error).toBe('invalid_token');
-    expect(problems.map(({ code }) => code)).toEqual(['error_body_failed']);
+    expect(problems).toEqual([
+      {
+        code: 'error_body_failed',
+        message: 'the option errorBody failed; the plain body was sent: RangeError was thrown',
+      },
+    ]);
   });
 });

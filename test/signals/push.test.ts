@@ -249,7 +249,9 @@ describe.each(frameworks)('%s', (framework) => {
 });
 
 it('a revocation that is not certain is answered 503, and the next attempt is acted on', async () => {
-  const revoke = vi.fn().mockRejectedValueOnce(new Error('no log')).mockResolvedValue(undefined);
+  const warnings = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+  const failure = new Error('no log at redis://api:secret-31415@redis');
+  const revoke = vi.fn().mockRejectedValueOnce(failure).mockResolvedValue(undefined);
   const receiver = expressMtls.createSignalReceiver(
     { issuers: [transmitter.issuer], revoke },
     { transmitter: transmitter.issuer, audience, http: { ca: pki.ca.cert } },
@@ -259,6 +261,11 @@ it('a revocation that is not certain is answered 503, and the next attempt is ac
   expect((await receiver.acceptPush(req as never, sent)).status).toBe(503);
   expect((await receiver.acceptPush(req as never, sent)).status).toBe(202);
   expect(revoke).toHaveBeenCalledTimes(2);
+  // Of the error that it gets, the problem tells the name alone.
+  const told = warnings.mock.calls.map(String).join();
+  expect(told).toContain('must be sent again: internal_error: Error was thrown');
+  expect(told).not.toContain('secret-31415');
+  warnings.mockRestore();
   receiver.close();
 });
 

@@ -27,8 +27,8 @@ export interface AdmittedEvent {
  */
 export interface RefusedEvent {
   /**
-   * `code` is the reason, `detail` is for the operator. For `internal_error` both `detail` and `cause` tell what was
-   * thrown, maybe by a function of yours: they hold whatever that holds.
+   * `code` is the reason, `detail` is for the operator. For `internal_error` `detail` tells the name and code of what was thrown, maybe by
+   * a function of yours; `cause` is the error itself, with whatever that holds.
    */
   readonly refusal: RequestRefused;
   /** The SHA-256 thumbprint of the presented certificate, when there was one. */
