@@ -477,7 +477,9 @@ async function awaitPolicy(outcome: unknown): Promise<unknown> {
   ignoreRejection(outcome);
   return withDeadline(POLICY_TIMEOUT, (signal) =>
     untilAborted(signal, () => outcome).catch((error: unknown) => {
-      throw signal.aborted ? new Error(`a route policy did not settle within ${POLICY_TIMEOUT} s`) : error;
+      throw signal.aborted
+        ? new TellableError(`a route policy did not settle within ${POLICY_TIMEOUT} s`)
+        : error;
     }),
   );
 }
