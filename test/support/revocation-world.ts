@@ -58,6 +58,8 @@ interface Act {
 /** When a process heard of an act, and by how much its clock was ahead then. */
 interface Heard {
   readonly at: number;
+  /** When it heard of it last: its own come back to it, and count again after another one of the same subject. */
+  readonly lastAt: number;
   /** The number of things that had been done before. */
   readonly step: number;
   readonly clock: number;
@@ -427,11 +429,11 @@ export class World {
   }
 
   #hasHeard(process: Process, { id }: RevocationNotice): void {
-    process.heard.set(id, process.heard.get(id) ?? this.#heardNow(process));
+    process.heard.set(id, { ...(process.heard.get(id) ?? this.#heardNow(process)), lastAt: this.now });
   }
 
   #heardNow({ clock }: Process): Heard {
-    return { at: this.now, step: this.#step, clock };
+    return { at: this.now, lastAt: this.now, step: this.#step, clock };
   }
 
   #join(process: Process): void {
@@ -742,7 +744,7 @@ export class World {
     if (isOfOneToken(notice.revocation)) {
       return false;
     }
-    const heardAt = process.heard.get(notice.id)?.at ?? Number.POSITIVE_INFINITY;
+    const heardAt = process.heard.get(notice.id)?.lastAt ?? Number.POSITIVE_INFINITY;
     if (known.word === 'server') {
       return askedAt > heardAt;
     }
