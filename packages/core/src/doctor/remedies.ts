@@ -19,7 +19,8 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
     'get a new token with the present certificate; when clients in general are refused, see the hint',
   certificate_refused: 'detail says what of it does not hold',
   certificate_refused_401: 'detail says what of it does not hold',
-  token_inactive: 'get a new one; if it should be good, ask whether the server lets this API see it',
+  token_inactive:
+    'get a new one; if it should be good, ask whether the server lets this API see it (for Keycloak, aud must name clientId)',
   token_expired: 'get a new one; if it just got it, compare the clocks: mtls-doctor check',
   token_not_yet_valid: 'NTP; mtls-doctor check',
   token_wrong_audience: 'ask for a token for this API (RFC 8707), or set audience to what the server writes',
