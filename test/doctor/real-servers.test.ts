@@ -206,8 +206,8 @@ describe('beside oidc-provider', () => {
     ],
     [
       'a token that is no JWT where JWTs are expected',
-      'token_inactive',
-      /leave the option tokens at introspection\(\)/,
+      'jwt_malformed',
+      /opaque tokens need introspection\(\)/,
       () => checked(jwtOptions()),
     ],
   ])('finds %s', findsAlone);

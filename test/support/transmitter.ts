@@ -152,7 +152,7 @@ export class Transmitter {
         json(res, 201, this.#create(body));
         break;
       case 'PATCH /streams':
-        json(res, 200, Object.assign(stream ?? {}, body));
+        json(res, 200, changed(stream, body));
         break;
       case 'DELETE /streams':
         this.streams.splice(this.streams.indexOf(stream as StreamOfTest), 1);
@@ -160,6 +160,13 @@ export class Transmitter {
         break;
       case 'GET /status':
         json(res, 200, { stream_id: id, status: this.status });
+        break;
+      case 'POST /status':
+        this.status = String(body.status);
+        json(res, 200, body);
+        break;
+      case 'PUT /streams':
+        json(res, 200, changed(stream, { description: undefined, ...body }));
         break;
       case 'POST /verify':
         res.writeHead(204).end();
@@ -214,6 +221,12 @@ export class Transmitter {
       this.#held.add(answer);
     }
   }
+}
+
+/** The URL to poll is the transmitter's to say. */
+function changed(stream: StreamOfTest | undefined, body: Record<string, unknown>): object {
+  const delivery = { ...stream?.delivery, ...(body.delivery as object) };
+  return Object.assign(stream ?? {}, body, { delivery });
 }
 
 export function json(res: ServerResponse, status: number, body: unknown, headers: object = {}): void {

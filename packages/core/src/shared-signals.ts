@@ -20,7 +20,7 @@ import { HandledTokens } from './signals/handled-tokens.js';
 import { Poll } from './signals/poll.js';
 import { readPushedSet, requireAuthorization } from './signals/push-request.js';
 import { type SecurityEventToken, SetRefused, verifySet } from './signals/security-event-token.js';
-import { type Delivery, StreamManagement } from './signals/stream.js';
+import { type Delivery, StreamManagement, type StreamStatus } from './signals/stream.js';
 import { StreamKeeper } from './signals/stream-keeper.js';
 import { revocationsOf } from './signals/subject-identifier.js';
 import { VerificationStates } from './signals/verification-states.js';
@@ -40,9 +40,23 @@ export interface SignalReceiver {
    * @param subject a subject identifier (RFC 9493), as `{ format: 'iss_sub', iss, sub }`
    */
   addSubject(subject: object): Promise<void>;
+  /**
+   * Sets the status of the stream (SSF 1.0 §8.1.2.2): has a transmitter that paused or disabled it send signals again, or
+   * has it keep them meanwhile. Rejects if the transmitter does not accept it, and with `TypeError` without the options `stream` or `poll`.
+   *
+   * @param reason told to the transmitter; none by default
+   */
+  setStreamStatus(status: StreamStatus, reason?: string): Promise<void>;
+  /**
+   * Deletes the stream (SSF 1.0 §8.1.1.5) and closes the receiver, for an API that is taken down for good. Rejects if the
+   * transmitter does not accept it, and with `TypeError` without the options `stream` or `poll`.
+   */
+  deleteStream(): Promise<void>;
   /** Ends the polls, and closes the connections to the transmitter. */
   close(): void;
 }
+
+const streamStatuses: ReadonlySet<unknown> = new Set<StreamStatus>(['enabled', 'paused', 'disabled']);
 
 /** Seconds by which the transmitter's clock may differ from ours. */
 const CLOCK_TOLERANCE = 300;
@@ -251,25 +265,51 @@ export function createSignalReceiver(
       }
     },
     async addSubject(subject: object): Promise<void> {
-      if (keeper === undefined) {
-        throw new TypeError('addSubject() needs the option stream of sharedSignals()');
-      }
+      const stream = keeperFor('addSubject()');
       if (!isPlainObject(subject)) {
         throw new TypeError('addSubject() takes a subject identifier, as { format, ... }');
       }
-      await withDeadline(2 * timeout, async (signal) => {
-        const either = AbortSignal.any([signal, ending.signal]);
-        await untilAborted(either, () => keeper.addSubject(subject)).catch((error: unknown) => {
-          throw either.aborted ? notSetUp() : error;
-        });
-      });
+      await inTime(() => stream.addSubject(subject));
     },
-    close() {
-      ending.abort();
-      protection.close();
-      plainHttp.close();
+    async setStreamStatus(status: StreamStatus, reason?: string): Promise<void> {
+      const stream = keeperFor('setStreamStatus()');
+      if (!streamStatuses.has(status) || !['undefined', 'string'].includes(typeof reason)) {
+        throw new TypeError(
+          "setStreamStatus() takes 'enabled', 'paused' or 'disabled', and a text as the reason",
+        );
+      }
+      await inTime(() => stream.setStatus(status, reason));
     },
+    async deleteStream(): Promise<void> {
+      const stream = keeperFor('deleteStream()');
+      await inTime(() => stream.deleteStream());
+      close();
+    },
+    close,
   });
+
+  function close(): void {
+    ending.abort();
+    protection.close();
+    plainHttp.close();
+  }
+
+  function keeperFor(method: string): StreamKeeper {
+    if (keeper === undefined) {
+      throw new TypeError(`${method} needs the option stream of sharedSignals()`);
+    }
+    return keeper;
+  }
+
+  /** The stream may not be set up for long. */
+  async function inTime(work: () => Promise<void>): Promise<void> {
+    await withDeadline(2 * timeout, async (signal) => {
+      const either = AbortSignal.any([signal, ending.signal]);
+      await untilAborted(either, work).catch((error: unknown) => {
+        throw either.aborted ? notSetUp() : error;
+      });
+    });
+  }
 
   function refusal({ err, message }: SetRefused): Answer {
     return {

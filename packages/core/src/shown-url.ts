@@ -11,6 +11,11 @@ export function shownUrl(url: string | URL): string {
   return host === '' ? `${protocol}[hidden]` : `${protocol}//${host}${pathname}`;
 }
 
+/** Returns a URL in its own spelling, which may be what matters; as `shownUrl` does where it has parts that may hold credentials. */
+export function shownSpelling(url: string): string {
+  return /^https?:\/\/[\w.:[\]-]+(\/[\w./~%-]*)?$/i.test(url) ? url : shownUrl(url);
+}
+
 /** Whether a URL carries a user name or a password. False for a value that is no URL. */
 export function hasUserInfo(url: string): boolean {
   if (!URL.canParse(url)) {

@@ -7,7 +7,7 @@ import { readRetryAfter } from './retry-after.js';
 
 /** What is asked of an endpoint of a transmitter of Shared Signals. */
 export interface TransmitterQuestion {
-  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
   readonly url: string;
   /** Sent as JSON. */
   readonly body?: object;

@@ -9,7 +9,7 @@ import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { asRefusal, type RequestRefused } from '../errors.js';
 import type { IssuerSettings } from '../issuer-options.js';
 import type { Settings } from '../options.js';
-import { shownUrl } from '../shown-url.js';
+import { shownSpelling, shownUrl } from '../shown-url.js';
 import { addressOf } from './address.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 import { messageOf } from './input.js';
@@ -253,7 +253,7 @@ function questionProblem({ code, message }: RequestRefused, issuer: string, spel
       return problem(
         'wrong_issuer',
         message,
-        `set the option issuer to the server's own spelling, to the letter${spelling === undefined ? '' : `: ${shownUrl(spelling)}`}`,
+        `set the option issuer to the server's own spelling, to the letter${spelling === undefined ? '' : `: ${shownSpelling(spelling)}`}`,
       );
     case 'authorization_server_failed':
     case 'authorization_server_invalid_answer':

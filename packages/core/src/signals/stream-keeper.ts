@@ -2,7 +2,7 @@ import { shownError } from '../authorization-server/shown-error.js';
 import { RequestRefused } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 import { pause, pauseAfter } from './pause.js';
-import type { Stream, StreamManagement } from './stream.js';
+import type { Stream, StreamManagement, StreamStatus } from './stream.js';
 import type { VerificationStates } from './verification-states.js';
 
 export interface KeeperParts {
@@ -55,6 +55,16 @@ export class StreamKeeper {
   /** Has the stream tell of a subject, as soon as it is set up. */
   async addSubject(subject: object): Promise<void> {
     await this.#parts.management.addSubject(await this.current(), subject);
+  }
+
+  /** Sets the status of the stream, as soon as it is set up. */
+  async setStatus(status: StreamStatus, reason: string | undefined): Promise<void> {
+    await this.#parts.management.setStatus(await this.current(), status, reason);
+  }
+
+  /** Deletes the stream, as soon as it is set up. */
+  async deleteStream(): Promise<void> {
+    await this.#parts.management.delete(await this.current());
   }
 
   /** The stream did not work: looks at it now. */

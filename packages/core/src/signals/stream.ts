@@ -29,6 +29,9 @@ export interface Stream {
   readonly minVerificationInterval: number;
 }
 
+/** A status of a stream (SSF 1.0 §8.1.2). */
+export type StreamStatus = 'enabled' | 'paused' | 'disabled';
+
 type Members = Readonly<Record<string, unknown>>;
 
 const methods = { push: 'urn:ietf:rfc:8935', poll: 'urn:ietf:rfc:8936' } as const;
@@ -95,6 +98,23 @@ export class StreamManagement {
     this.#requireSuccess(await this.#ask({ method: 'POST', url, body, mayRepeat: true }), url);
   }
 
+  /** Sets the status of the stream (SSF 1.0 §8.1.2.2). */
+  async setStatus({ id }: Stream, status: StreamStatus, reason: string | undefined): Promise<void> {
+    const url = await this.#endpoint('status_endpoint');
+    const body = { stream_id: id, status, ...(reason !== undefined && { reason }) };
+    this.#requireSuccess(await this.#ask({ method: 'POST', url, body, mayRepeat: true }), url);
+  }
+
+  /** Deletes the stream (SSF 1.0 §8.1.1.5). One that is gone already is no failure. */
+  async delete({ id }: Stream): Promise<void> {
+    const endpoint = await this.#endpoint('configuration_endpoint');
+    const url = withStream(endpoint, id);
+    const answer = await this.#ask({ method: 'DELETE', url, mayRepeat: true });
+    if (answer.status !== 404) {
+      this.#requireSuccess(answer, endpoint);
+    }
+  }
+
   async #list(endpoint: string): Promise<readonly Members[]> {
     const answer = await this.#ask({ method: 'GET', url: endpoint });
     if (answer.status === 404) {
@@ -131,7 +151,12 @@ export class StreamManagement {
   async #update(endpoint: string, stream: Members): Promise<Members> {
     const id = idOf(stream);
     const body = { stream_id: id, ...this.#wanted() };
-    const answer = await this.#ask({ method: 'PATCH', url: endpoint, body, mayRepeat: true });
+    const patched = await this.#ask({ method: 'PATCH', url: endpoint, body, mayRepeat: true });
+    // A transmitter may offer to replace a stream alone (SSF 1.0 §8.1.1.4).
+    const answer =
+      patched.status === 405 || patched.status === 501
+        ? await this.#ask({ method: 'PUT', url: endpoint, body: replacement(stream, body), mayRepeat: true })
+        : patched;
     this.#requireSuccess(answer, endpoint);
     this.#updated.add(id ?? '');
     return { ...stream, ...(isObject(answer.json) ? answer.json : {}) };
@@ -236,6 +261,12 @@ export class StreamManagement {
     const detail = `${shownUrl(url)} answered ${status}${hint}`;
     throw new RequestRefused(codeOf(status), { detail, ...(retryAfter !== undefined && { retryAfter }) });
   }
+}
+
+/** Replacing leaves out what is not sent: what the receiver may write is sent again. */
+function replacement(stream: Members, changes: object): object {
+  const description = ownMember(stream, 'description');
+  return { ...(typeof description === 'string' && { description }), ...changes };
 }
 
 function codeOf(status: number): RefusalCode {
