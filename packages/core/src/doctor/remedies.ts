@@ -56,5 +56,6 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
     'mtls-doctor check; clientId, clientAuthentication, the right to introspect',
   authorization_server_issuer_mismatch: 'spell issuer as the metadata do, to the letter',
   authorization_server_unsuitable: 'check issuer, or give the endpoints by metadata',
-  internal_error: 'the event has the cause',
+  internal_error:
+    'the detail has the name and code of the error; refusal.cause of the event on mtls-bound:refused is the error itself',
 };
