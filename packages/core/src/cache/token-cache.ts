@@ -469,7 +469,7 @@ function expiryOf({ token }: Known): number {
 }
 
 /** Bytes, roughly: what an entry takes besides its claims, and what their text takes as objects. */
-const ENTRY_SIZE = 450;
+const ENTRY_SIZE = 650;
 const SIZE_PER_CHARACTER = 3;
 
 /** What a token takes in the cache, for `maxSize`. */
