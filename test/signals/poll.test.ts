@@ -208,6 +208,38 @@ it('a transmitter that repeats a token is asked no more often than the interval 
   expect(polls().length).toBe(2);
 });
 
+it('a token under a name of more than 1,000 characters is left out, reported and named to no endpoint', async () => {
+  const tooLong = 'n'.repeat(1_001);
+  const longest = 'm'.repeat(1_000);
+  const good = await signedSet(transmitter.issuer, { claims: { jti: 'good' } });
+  transmitter.instead.set('POST /poll', (res) =>
+    json(res, 200, { sets: { [tooLong]: 'none', [longest]: 'none', good } }),
+  );
+  start({ maxEvents: 2 });
+  await vi.waitFor(() => expect(polls()[1]?.body.ack).toEqual(['good']), patient);
+  expect(Object.keys(polls()[1]?.body.setErrs as object)).toEqual([longest]);
+  expect(codes()).toEqual(['signal_poll_failed']);
+  expect(problems[0]?.message).toMatch(/more than 1,000 characters/);
+  transmitter.instead.clear();
+  const jti = await transmitter.send({ claims: { jti: 'last' } });
+  await vi.waitFor(() => expect(transmitter.acknowledged).toContain(jti), patient);
+  expect(codes()).toEqual(['signal_poll_failed', 'signal_poll_resumed']);
+  expect(JSON.stringify([polls().map(({ body }) => body), problems])).not.toContain(tooLong);
+});
+
+it.each([
+  ['that is no Security Event Token', (n: number) => ({ [`name ${n}`]: 'none' })],
+  ['under a name that is too long', (n: number) => ({ ['n'.repeat(2_000) + n]: 'none' })],
+])('a transmitter that always has another token %s is polled with pauses', async (_title, sets) => {
+  transmitter.instead.set('POST /poll', (res) => json(res, 200, { sets: sets(polls().length) }));
+  const startedAt = performance.now();
+  start({ interval: 3_600 });
+  await vi.waitFor(() => expect(polls().length).toBe(2), patient);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  // The first pause is half a second or more, and the later ones are longer.
+  expect((polls().length - 1) * 500).toBeLessThanOrEqual(performance.now() - startedAt);
+});
+
 it('a revocation that is not certain is not acknowledged, and is tried again', async () => {
   revoke.mockRejectedValueOnce(new Error('no log'));
   start();

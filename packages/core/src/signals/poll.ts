@@ -6,7 +6,7 @@ import type { ReportProblem } from '../observe/events.js';
 import { ownMember } from '../own-member.js';
 import { shownUrl } from '../shown-url.js';
 import { pause, pauseAfter } from './pause.js';
-import { type SetErrorCode, SetRefused } from './security-event-token.js';
+import { MAX_JTI_LENGTH, type SetErrorCode, SetRefused } from './security-event-token.js';
 
 /** The options of `poll`. */
 export interface PollRules {
@@ -37,6 +37,9 @@ export interface PollParts {
 
 /** What one poll brought, by `jti`. */
 type Page = readonly (readonly [jti: string, jws: unknown])[];
+
+/** What came of a token. `repeated`: the transmitter was told before that it was acted on, or refused. */
+type Outcome = 'accepted' | 'refused' | 'repeated' | 'held';
 
 /** Tokens that are remembered, to find out whether a transmitter sends the same ones again and again. */
 const MAX_SETTLED = 10_000;
@@ -87,22 +90,28 @@ export class Poll {
       retryAfter = error instanceof PollTrouble ? error.retryAfter : undefined;
       this.#reportFailure(error);
     }
-    const hasNews = page?.some(([jti]) => !this.#settled.has(jti)) ?? false;
     for (const [jti, jws] of page ?? []) {
       this.#held.set(jti, jws);
     }
-    await Promise.all([...this.#held].map(([jti, jws]) => this.#actOn(jti, jws)));
-    if (page !== undefined) {
-      this.#reportAnswer();
+    const outcomes = await Promise.all([...this.#held].map(([jti, jws]) => this.#actOn(jti, jws)));
+    const isHindered = this.#held.size > 0 || (page === undefined && this.#isFailing);
+    if (!isHindered && (page === undefined || outcomes.includes('accepted'))) {
+      // What was acted on is acknowledged at once, and there may be more.
+      this.#failures = 0;
+      return 0;
     }
-    if (this.#isFailing || this.#held.size > 0) {
+    if (isHindered || this.#isFailing) {
       this.#failures += 1;
       return pauseAfter(this.#failures, retryAfter);
     }
+    const { interval } = this.#parts.rules;
+    if (outcomes.includes('refused')) {
+      // A transmitter can make up any number of tokens that are refused.
+      this.#failures += 1;
+      return Math.min(pauseAfter(this.#failures), interval);
+    }
     this.#failures = 0;
-    // What was acted on is acknowledged at once, and there may be more.
-    const isDue = hasNews || page === undefined;
-    return isDue ? 0 : this.#parts.rules.interval - (performance.now() - startedAt) / 1000;
+    return interval - (performance.now() - startedAt) / 1000;
   }
 
   /** Resolves with `undefined` if the transmitter held the poll for too long, which says nothing yet. */
@@ -150,22 +159,35 @@ export class Poll {
     this.#maxEvents = rules.maxEvents;
     this.#acks = this.#acks.slice(acks.length);
     this.#errors = this.#errors.slice(errors.length);
+    const all = Object.entries(sets);
+    // A longer name would be kept, and sent back. No token has one.
+    const named = all.filter(([jti]) => jti.length <= MAX_JTI_LENGTH);
+    if (named.length < all.length) {
+      const fault = `names tokens by more than ${MAX_JTI_LENGTH.toLocaleString('en')} characters; they are left out`;
+      this.#reportFailure(new PollTrouble(`${shownUrl(url)} ${fault}`));
+    } else {
+      this.#reportAnswer();
+    }
     // What is more than was asked for is not acknowledged, and comes again.
-    return Object.entries(sets).slice(0, room);
+    return named.slice(0, room);
   }
 
-  async #actOn(jti: string, jws: unknown): Promise<void> {
+  async #actOn(jti: string, jws: unknown): Promise<Outcome> {
+    let outcome: Outcome = 'accepted';
     try {
       await this.#parts.receive(typeof jws === 'string' ? jws : '', jti);
       this.#acks.push(jti);
     } catch (error) {
       if (!(error instanceof SetRefused)) {
-        return;
+        return 'held';
       }
       this.#errors.push([jti, { err: error.err, description: error.message }]);
+      outcome = 'refused';
     }
+    const isRepeated = this.#settled.has(jti);
     this.#held.delete(jti);
     this.#settled.set(jti, true);
+    return isRepeated ? 'repeated' : outcome;
   }
 
   #reportFailure(error: unknown): void {

@@ -43,7 +43,7 @@ export interface SetRules {
 const MAX_LENGTH = 65_536;
 
 /** Characters of `jti`. */
-const MAX_JTI_LENGTH = 1_000;
+export const MAX_JTI_LENGTH = 1_000;
 
 const compact = /^([\w-]+)\.([\w-]+)\.([\w-]+)$/;
 
