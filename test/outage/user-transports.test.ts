@@ -74,6 +74,7 @@ const failingLater = (): Readable => {
 const failingChunk = { [Symbol.asyncIterator]: () => ({ next: async () => ({ value: fail() }) }) };
 
 const unusable = 'authorization_server_invalid_answer';
+const wrongChunk = 'a chunk of the body is no Uint8Array';
 it.each<[string, () => unknown, string, string]>([
   ['a right answer', () => answer({}), 'admitted', ''],
   ['a body that rejects', () => answer({ body: fail() }), unusable, 'whose body is a promise'],
@@ -86,8 +87,8 @@ it.each<[string, () => unknown, string, string]>([
     'whose status is a promise',
   ],
   ['a body that fails later', () => answer({ body: failingLater() }), unusable, 'Error'],
-  ['a body of a chunk that rejects', () => answer({ body: failingChunk }), unusable, 'TypeError'],
-  ['a body of a text', () => answer({ body: ['{}'] }), unusable, 'TypeError'],
+  ['a body of a chunk that rejects', () => answer({ body: failingChunk }), unusable, wrongChunk],
+  ['a body of a text', () => answer({ body: ['{}'] }), unusable, wrongChunk],
   ['a body that fails when it is left', () => answer({ body: failingReturn() }), unusable, ''],
   ['nothing', () => undefined, unusable, 'TypeError'],
 ])('http.fetch that gives %s', async (_title, given, outcome, message) => {

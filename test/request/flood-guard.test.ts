@@ -154,6 +154,17 @@ describe.each(frameworks)('%s', (framework) => {
     });
   });
 
+  it.each<[string, object, string]>([
+    ['exempt', async () => false, 'the option floodGuard.exempt returned a promise'],
+    ['address', async () => '192.0.2.1', 'the option floodGuard.address returned a promise'],
+    ['address', () => 7, 'the option floodGuard.address returned neither a string nor undefined'],
+  ])('a wrong answer of floodGuard.%s: 503, and the operator is told why', async (name, hook, why) => {
+    await withApi({ floodGuard: { [name]: hook } }, async (send) => {
+      expect((await send('alice-wrong', pki.alice)).status).toBe(503);
+      expect(refused.at(-1)?.refusal.detail).toContain(why);
+    });
+  });
+
   it.each([
     ['500', answer(500, '')],
     ['a firewall’s 403 in HTML', answer(403, '<html></html>', { 'content-type': 'text/html' })],
@@ -198,7 +209,8 @@ describe('FloodGuard', () => {
     ['198.51.100.7', '198.51.100.8', false],
     ['2001:db8:1:2::1', '2001:db8:1:2:ffff::9', true],
     ['2001:db8:1:2::1', '2001:db8:1:3::1', false],
-    ['no address', 'no address', false],
+    ['no address', 'no address either', true],
+    ['no address', '198.51.100.7', false],
   ])('%s is limited, then %s: %s', async (first, second, expected) => {
     let address = first;
     const one = new FloodGuard({ maxInactive: 1, window: 3_600, address: () => address, exempt: undefined });

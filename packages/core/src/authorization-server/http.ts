@@ -1,7 +1,7 @@
 import type { SecureContextOptions } from 'node:tls';
 import { types } from 'node:util';
 import fetch, { FetchError } from 'node-fetch';
-import { RequestRefused } from '../errors.js';
+import { isTellable, RequestRefused, TellableError } from '../errors.js';
 import { shownUrl } from '../shown-url.js';
 import { isPromised } from '../unwaited.js';
 import type { CertificateAndKey, ClientIdentity } from './client-identity.js';
@@ -180,7 +180,7 @@ async function readBody(
   let size = 0;
   for await (const chunk of body ?? []) {
     if (isPromised(chunk) || !types.isUint8Array(chunk)) {
-      throw new TypeError('a chunk of the body is no Uint8Array');
+      throw new TellableError('a chunk of the body is no Uint8Array');
     }
     size += chunk.length;
     if (size > maxSize) {
@@ -248,5 +248,8 @@ function asTrouble(error: unknown, url: string, timedOut: boolean): RequestRefus
 function whyUnusable(error: unknown): string {
   const isTooLarge =
     error instanceof BodyTooLarge || (error instanceof FetchError && error.type === 'max-size');
-  return isTooLarge ? 'the body is larger than http.maxResponseSize' : shownError(error);
+  if (isTooLarge) {
+    return 'the body is larger than http.maxResponseSize';
+  }
+  return isTellable(error) ? error.message : shownError(error);
 }

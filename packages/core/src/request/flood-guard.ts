@@ -1,6 +1,6 @@
 import ipaddr from 'ipaddr.js';
 import { LRUCache } from 'lru-cache';
-import { RequestRefused } from '../errors.js';
+import { RequestRefused, TellableError } from '../errors.js';
 import type { TokenAnswer } from '../token-claims.js';
 import { isPromised } from '../unwaited.js';
 import type { NodeRequest } from './bearer-token.js';
@@ -228,7 +228,7 @@ export class FloodGuard {
 /** Returns what a function of the user returned. Throws for a promise, which would count as no answer. */
 function atOnce(option: string, returned: unknown): unknown {
   if (isPromised(returned)) {
-    throw new TypeError(
+    throw new TellableError(
       `the option floodGuard.${option} returned a promise; it must return its value at once`,
     );
   }
@@ -238,7 +238,7 @@ function atOnce(option: string, returned: unknown): unknown {
 function addressIn(returned: unknown): string | undefined {
   const address = atOnce('address', returned);
   if (address !== undefined && typeof address !== 'string') {
-    throw new TypeError('the option floodGuard.address returned neither a string nor undefined');
+    throw new TellableError('the option floodGuard.address returned neither a string nor undefined');
   }
   return address;
 }
