@@ -149,6 +149,18 @@ describe('a store in trouble', () => {
     const { on: _, ...plain } = store;
     expect(() => sharedOver({ store: plain })).not.toThrow();
   });
+
+  it('whose on() returns a promise that rejects does not end the process', async () => {
+    vi.useRealTimers();
+    const unhandled = vi.fn();
+    process.on('unhandledRejection', unhandled);
+    const { store } = sharedOver();
+    const on = vi.fn(async () => Promise.reject(new Error('of the store')));
+    sharedOver({ store: { ...store, on } });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    process.off('unhandledRejection', unhandled);
+    expect([on.mock.calls.length, unhandled.mock.calls.length]).toEqual([1, 0]);
+  });
 });
 
 describe('the mark of the last revocation', () => {

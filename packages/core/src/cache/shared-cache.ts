@@ -3,6 +3,7 @@ import { CircuitBreaker, CircuitOpen, type Verdict } from '../circuit-breaker.js
 import { TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 import { isTokenDefect, type TokenDefect } from '../token-defect.js';
+import { ignoreRejection } from '../unwaited.js';
 import { within } from './bounded-wait.js';
 import { createSeal, type Seal } from './sealing.js';
 
@@ -81,7 +82,7 @@ export class SharedCache {
           : 'sharedCache.store answers again',
       ),
     );
-    rules.store.on?.('error', () => undefined);
+    ignoreRejection(rules.store.on?.('error', () => undefined));
   }
 
   /** Never rejects. */
