@@ -206,7 +206,7 @@ describe('what is said', () => {
     await vi.advanceTimersByTimeAsync(1_999);
     expect(error).toBeUndefined();
     await vi.advanceTimersByTimeAsync(10);
-    expect(error).toEqual(new Error('no answer within 2 s'));
+    expect(error).toMatchObject({ name: 'TypeError', message: 'no answer within 2 s' });
   });
 });
 

@@ -297,20 +297,21 @@ describe.each(methods)('%s', (method, authentication) => {
   });
 });
 
-it('an error of a token source of the user is logged as text, its cause and its members are not', async () => {
+it('an error of a token source of the user is logged by its name and code, its message, cause and members are not', async () => {
   const resourceServer = createResourceServer({
     ...kit.options,
     certificate: () => kit.certificate,
     tokens: () => async (given) => {
-      throw Object.assign(new Error('of the source', { cause: new Error(given) }), {
+      throw Object.assign(new RangeError('of the source', { cause: new Error(given) }), {
+        code: 'ECONNRESET',
         config: { data: given },
       });
     },
   });
   await refusalOf(resourceServer);
   expect(lines.map(([, text]) => text)).toContain('request refused');
-  expectNothingOf(inspect(lines, { depth: 20, showHidden: true }), [token]);
-  expect(inspect(lines)).toContain('of the source');
+  expectNothingOf(inspect(lines, { depth: 20, showHidden: true }), [token, 'of the source']);
+  expect(inspect(lines)).toContain('RangeError ECONNRESET was thrown');
 });
 
 it('an admitted token, and one that is refused for its claims, are named nowhere', async () => {

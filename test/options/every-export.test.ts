@@ -265,11 +265,18 @@ const fuller: readonly object[] = [
   { ...ofAll, issuers: [{ issuer, clientId: 'api', clientSecret: 'a-secret' }], selectIssuer: 'in-order' },
 ];
 const files = { certFile: 'client.pem', keyFile: 'client.key' };
+/** Poll and stream each: a poll that has its endpoint excludes a stream. */
+const fullerSignals = [
+  ofSignals,
+  { ...ofSignals, stream: { pushEndpoint: 'https://api.example.com/signals' } },
+];
 const fullerOf: Readonly<Record<string, readonly object[]>> = {
   createResourceServer: fuller,
+  createSignalReceiver: fullerSignals,
   mtlsBound: fuller,
   proxyHeader: [{ trust: 'loopback', secret: { header: 'x-secret', value: 'x-proxy-secret-1' } }],
   selfSignedTlsClientAuth: [identity, files],
+  sharedSignals: fullerSignals,
   tlsClientAuth: [identity, files],
 };
 const basesOf = (name: string, base: object): readonly object[] => fullerOf[name] ?? [base];

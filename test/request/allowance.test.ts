@@ -252,7 +252,7 @@ describe('the sources of a request', () => {
     ['no certificate', address, undefined, [address]],
     ['no address', undefined, thumbprint, [thumbprint]],
     ['an address that is none', 'unknown', thumbprint, [thumbprint]],
-    ['neither', undefined, undefined, []],
+    ['neither: one source for all such requests', undefined, undefined, ['without certificate and address']],
   ])('%s', (_title, given, sender, expected) => {
     expect(sourcesOf(given, sender)).toEqual(expected);
   });

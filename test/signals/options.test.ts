@@ -50,7 +50,11 @@ it.each<[string, object, string]>([
     'poll.endpoint: "https://t.example/" was given',
   ],
   ['a poll that is no object', { poll: true, ...proven }, 'poll: true was given'],
-  ['an unknown member of poll', { poll: { url: endpoint }, ...proven }, 'poll.url: there is no such option'],
+  [
+    'an unknown member of poll',
+    { poll: { url: endpoint }, ...proven },
+    'poll: a name of 3 characters was given; there is no such option',
+  ],
   ['an interval of 0', { poll: { endpoint, interval: 0 }, ...proven }, 'poll.interval: 0 was given'],
   ['a wait of -1', { poll: { endpoint, wait: -1 }, ...proven }, 'poll.wait: -1 was given'],
   ['maxEvents of 0', { poll: { endpoint, maxEvents: 0 }, ...proven }, 'poll.maxEvents: 0 was given'],
@@ -68,7 +72,7 @@ it.each<[string, object, string]>([
   [
     'an unknown member of stream',
     { stream: { pushEndpoint, create: true }, ...proven },
-    'stream.create: there is no such option',
+    'stream: a name of 6 characters was given; there is no such option',
   ],
   ['no events', { stream: { pushEndpoint, events: [] }, ...proven }, 'stream.events: a list was given'],
   [
