@@ -1,13 +1,22 @@
 // TLS 1.2 lets either side begin another handshake: requests that are read after that are refused.
 import { constants } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
+import { connect as connectHttp2, createServer as createHttp2Server } from 'node:http2';
 import { createServer } from 'node:https';
-import type { SecureContextOptions, TLSSocket, TlsOptions } from 'node:tls';
+import { connect as connectTcp, createServer as createTcpServer } from 'node:net';
+import { Duplex } from 'node:stream';
+import {
+  createServer as createTlsServer,
+  type SecureContextOptions,
+  type TLSSocket,
+  type TlsOptions,
+} from 'node:tls';
 import type { RefusedEvent } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createApi, frameworks, mutualTls, serve, type TestApi } from '../support/apis.js';
 import { openConnection } from '../support/calls.js';
+import { close, listen } from '../support/loopback.js';
 import { createPki, type Pki } from '../support/pki.js';
 import { recordedEvents } from '../support/recorded-events.js';
 
@@ -138,4 +147,83 @@ describe.each(frameworks)('%s: over TLS 1.2', (framework) => {
       expect(api.handled()).toBe(expected === '200' ? 1 : 0);
     });
   });
+});
+
+// Express does not run on http2.
+describe('Koa: HTTP/2 over TLS 1.2, a request that waits in a connection that the application hands over later', () => {
+  it.each([
+    ['no handshake runs meanwhile', false],
+    ['another handshake begins meanwhile', true],
+  ])('%s', async (_title, isRenegotiating) => {
+    const { certificate: _, ...options } = kit.options;
+    const { listener, handled } = createApi('Koa', options);
+    const http2 = createHttp2Server(listener as never);
+    let served: TLSSocket | undefined;
+    const tls = {
+      ...mutualTls(pki),
+      maxVersion: 'TLSv1.2',
+      ALPNProtocols: ['h2'],
+      secureOptions: constants.SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION,
+    } as const;
+    const server = createTlsServer(tls, (socket) => {
+      // With a listener on the connection, Node decrypts what comes and keeps it.
+      served = socket.on('data', () => undefined).pause();
+    });
+    const link = await startLink(await listen(server));
+    const client = await openConnection(pki, link, pki.aliceEc, { ALPNProtocols: ['h2'] });
+    // HTTP/2 would not let its client begin another handshake: it gets the bytes alone.
+    const bytes = Duplex.from({ readable: client, writable: client }).on('error', () => undefined);
+    const session = connectHttp2('https://api.example.com', { createConnection: () => bytes });
+    session.on('error', () => undefined);
+    try {
+      const token = kit.boundToken({ claims: { cnf: { 'x5t#S256': pki.aliceEc.thumbprint } } });
+      session.request({ ':path': '/', authorization: `Bearer ${token}` }).on('error', () => undefined);
+      await vi.waitFor(() => expect(served?.readableLength).toBeGreaterThan(token.length / 2));
+      if (isRenegotiating) {
+        // The server gets the certificate, and never the proof that the client has its key.
+        const passed = link.passOneRecordOfTheAnswer();
+        renegotiate(client).catch(() => undefined);
+        await passed;
+        await vi.waitFor(() => expect(served?.getPeerX509Certificate()).toBeDefined());
+      }
+      http2.emit('connection', served);
+      await vi.waitFor(() => expect(handled() + refused.length).toBe(1));
+      expect(refused.map(({ refusal }) => refusal.message)).toEqual(
+        isRenegotiating ? [expect.stringMatching(/^tls_unsuitable: another TLS 1.2 handshake began/)] : [],
+      );
+    } finally {
+      session.destroy();
+      client.destroy();
+      served?.destroy();
+      await Promise.all([link.close(), close(server)]);
+    }
+  });
+
+  /** Carries the bytes of one connection. */
+  async function startLink(port: number) {
+    const far = connectTcp(port, '127.0.0.1');
+    let pass = (chunk: Buffer): unknown => far.write(chunk);
+    const link = createTcpServer((near) => {
+      near.on('data', (chunk) => pass(chunk));
+      far.on('data', (chunk) => near.write(chunk));
+      for (const end of [near, far]) {
+        end.on('error', () => undefined).on('close', () => near.destroy() && far.destroy());
+      }
+    });
+    return {
+      port: await listen(link),
+      /** Lets one message of the client through, and the first TLS record of what it sends next, then nothing. */
+      passOneRecordOfTheAnswer: () =>
+        new Promise<void>((resolve) => {
+          pass = (hello) => {
+            far.write(hello);
+            pass = (flight) => {
+              pass = () => undefined;
+              far.write(flight.subarray(0, 5 + flight.readUInt16BE(3)), () => resolve());
+            };
+          };
+        }),
+      close: () => close(link),
+    };
+  }
 });

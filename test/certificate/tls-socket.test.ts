@@ -151,37 +151,41 @@ describe.each(frameworks)('%s', (framework) => {
 
 // Express does not run on http2; Koa does, and so does whoever calls the core.
 describe.each(['Koa', 'the core alone'] as const)('http2, its compatibility API, with %s', (framework) => {
-  it('R27: right, wrong and no certificate, two streams each', async () => {
-    const listener = framework === 'Koa' ? createApi('Koa', options()).listener : coreListener();
-    const h2 = createSecureServer(mutualTls(pki), listener as never);
-    const port = await listen(h2 as never);
-    const statuses = async (identity: Identity | undefined, headers: Record<string, string>) => {
-      const client = connectHttp2(`https://127.0.0.1:${port}`, {
-        ca: pki.ca.cert,
-        cert: identity?.cert,
-        key: identity?.key,
-      });
-      const seen = [];
-      for (let i = 0; i < 2; i += 1) {
-        const stream = client.request({ ':path': '/', ...headers });
-        const [response] = (await once(stream, 'response')) as [{ ':status': number }];
-        seen.push(response[':status']);
-        stream.resume();
-        await once(stream, 'close');
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)(
+    'R27: right, wrong and no certificate, two streams each, over %s',
+    async (version) => {
+      const listener = framework === 'Koa' ? createApi('Koa', options()).listener : coreListener();
+      const h2 = createSecureServer(mutualTls(pki), listener as never);
+      const port = await listen(h2 as never);
+      const statuses = async (identity: Identity | undefined, headers: Record<string, string>) => {
+        const client = connectHttp2(`https://127.0.0.1:${port}`, {
+          ca: pki.ca.cert,
+          cert: identity?.cert,
+          key: identity?.key,
+          maxVersion: version,
+        });
+        const seen = [];
+        for (let i = 0; i < 2; i += 1) {
+          const stream = client.request({ ':path': '/', ...headers });
+          const [response] = (await once(stream, 'response')) as [{ ':status': number }];
+          seen.push(response[':status']);
+          stream.resume();
+          await once(stream, 'close');
+        }
+        client.close();
+        return seen;
+      };
+      const authorization = { authorization: `Bearer ${token}` };
+      try {
+        expect(await statuses(pki.alice, authorization)).toEqual([200, 200]);
+        expect(await statuses(pki.bob, authorization)).toEqual([401, 401]);
+        expect(await statuses(undefined, authorization)).toEqual([401, 401]);
+        expect(await statuses(pki.alice, {})).toEqual([401, 401]);
+      } finally {
+        h2.close();
       }
-      client.close();
-      return seen;
-    };
-    const authorization = { authorization: `Bearer ${token}` };
-    try {
-      expect(await statuses(pki.alice, authorization)).toEqual([200, 200]);
-      expect(await statuses(pki.bob, authorization)).toEqual([401, 401]);
-      expect(await statuses(undefined, authorization)).toEqual([401, 401]);
-      expect(await statuses(pki.alice, {})).toEqual([401, 401]);
-    } finally {
-      h2.close();
-    }
-  });
+    },
+  );
 
   function coreListener() {
     const resourceServer = createResourceServer(options());
@@ -325,6 +329,26 @@ describe('the source alone', () => {
       expect(tlsSocket()(request({ encrypted: true, getPeerX509Certificate: get }))).toBeUndefined();
     },
   );
+
+  it.each<[string, object, boolean]>([
+    ['TLS 1.2, one handshake', { _handle: { handshakes: 0 } }, true],
+    ['TLS 1.2, another handshake', { _handle: { handshakes: 1 } }, false],
+    ['TLS 1.2, a count that is not a number', { _handle: { handshakes: '0' } }, false],
+    ['TLS 1.2, no count', { _handle: {} }, false],
+    ['TLS 1.2, a connection that is closed', { _handle: null }, false],
+    ['TLS 1.2, a connection that hides its handle', {}, false],
+    ['TLS 1.3, a connection that hides its handle', { getProtocol: () => 'TLSv1.3' }, true],
+    ['no version', { getProtocol: () => null }, false],
+  ])('an http2 stream has a certificate only after one handshake: %s', (_title, says, expected) => {
+    const getPeerX509Certificate = () => ({ raw: pki.alice.der });
+    const socket = { encrypted: true, getProtocol: () => 'TLSv1.2', getPeerX509Certificate, ...says };
+    const read = () => tlsSocket()({ stream: { session: { socket } } } as never)?.thumbprint;
+    if (expected) {
+      expect(read()).toBe(pki.alice.thumbprint);
+    } else {
+      expect(read).toThrow('tls_unsuitable');
+    }
+  });
 
   it('R194: an http2 stream whose session has gone has no certificate', () => {
     expect(tlsSocket()({ stream: { session: undefined } } as never)).toBeUndefined();

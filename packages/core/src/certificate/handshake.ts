@@ -18,7 +18,7 @@ const REQUEST_START = 'http.server.request.start';
 /**
  * Reads something of the only handshake of a request's TLS connection; `undefined` where there is no connection. Call it before
  * the server takes requests. It throws `RequestRefused` over TLS 1.2 for a request whose head was read after another handshake of
- * the connection began, and for a request that Node does not announce, such as an upgrade.
+ * the connection began, and for a request of HTTP/1.1 that Node does not announce, such as an upgrade.
  */
 export function perHandshake<T>(read: Read<T>): (req: NodeRequest) => { readonly value: T } | undefined {
   const known = new WeakMap<Connection, { readonly value: T }>();
@@ -60,9 +60,12 @@ function whyUnknown(later: unknown): string {
         '(secureOptions: constants.SSL_OP_NO_RENEGOTIATION)';
 }
 
-/** TLS 1.3 has no renegotiation (RFC 8446 §4.1.2), and Node ends a connection of HTTP/2 that begins one (RFC 9113 §9.2.1). */
+/**
+ * TLS 1.3 has no renegotiation (RFC 8446 §4.1.2). Node ends a connection of HTTP/2 that begins one (RFC 9113 §9.2.1), but only
+ * from when HTTP/2 takes the connection: an application may hand it over later, with a request that waits in it already.
+ */
 function hasOneHandshake(req: NodeRequest, connection: Connection): boolean {
-  return 'stream' in req || connection.getProtocol?.() === 'TLSv1.3';
+  return connection.getProtocol?.() === 'TLSv1.3' || ('stream' in req && laterHandshakes(connection) === 0);
 }
 
 /** Never throws: an error in a subscriber ends the process. A request of which nothing could be read is refused. */
