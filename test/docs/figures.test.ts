@@ -17,6 +17,7 @@ const bytes = (kind: string) =>
 const percentAbove = Object.entries(estimates)
   .filter(([name]) => name.startsWith('estimate'))
   .map(([, { median }]) => Math.round(100 * median) - 100);
+const aboveOrBelow = (percent: number) => `${Math.abs(percent)} percent ${percent < 0 ? 'below' : 'above'}`;
 const spread = revocation['revoke() to refusal everywhere'];
 
 // Figures in running text; tables are made of the records.
@@ -24,7 +25,10 @@ it.each([
   ['docs/fleet.md', `${spread?.median} ms in the median and ${spread?.p99} ms in the 99th percentile`],
   ['docs/fleet.md', `takes about ${(bytes('typical') / 1000).toFixed(2)} kB of heap`],
   ['docs/fleet.md', `with rich authorization details ${(bytes('large') / 1000).toFixed(1)} kB`],
-  ['docs/fleet.md', `${Math.min(...percentAbove)} to ${Math.max(...percentAbove)} percent above`],
+  [
+    'docs/fleet.md',
+    `from ${aboveOrBelow(Math.min(...percentAbove))} to ${aboveOrBelow(Math.max(...percentAbove))}`,
+  ],
   ['CHANGELOG.md', `about ${Math.round(bytes('typical'))} bytes of heap`],
   ['bench/README.md', `jose takes ${Math.round(startUp.jose?.median ?? 0)} ms of it`],
   [
