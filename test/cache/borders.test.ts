@@ -173,6 +173,7 @@ describe('with a shared tier', () => {
     get: vi.fn(async () => found),
     put: vi.fn(async () => undefined),
     putForWaiting: vi.fn(async () => undefined),
+    remove: vi.fn(async () => undefined),
     askOnce: vi.fn((_name: string, _look: unknown, ask: () => unknown) => ask()),
   });
   const name = `${hashOf('t')} as api`;
@@ -239,6 +240,44 @@ describe('with a shared tier', () => {
     const { cache, asked, read } = cacheOver({ shared });
     await cache.learn('t', asked);
     expect(read).toHaveBeenCalledOnce();
+  });
+
+  it('an answer from before a token turned out not active is too old, also after many other tokens did', async () => {
+    const shared = sharing(undefined);
+    const read = vi.fn<TokenReader>(async () => 'token_inactive');
+    const { cache, asked } = cacheOver({ shared, inactiveMaxAge: 0, read });
+    await cache.learn('t', asked);
+    shared.get.mockResolvedValue({ issuer, claims: { active: true }, askedAt: now - 6_000 });
+    expect(await cache.learn('t', asked)).toBe('token_inactive');
+    for (let i = 0; i < 15_000; i += 1) {
+      await cache.confirm(`other-${i}`, asked);
+    }
+    expect(await cache.learn('t', asked)).toBe('token_inactive');
+    expect(read.mock.calls.filter(([token]) => token === 't')).toHaveLength(3);
+  });
+
+  it.each([
+    ['by a question of its own', 'confirm'],
+    ['when it is asked about anew', 'learn'],
+  ] as const)(
+    'the answer that is there is removed when the token turns out not active, %s',
+    async (_, how) => {
+      const shared = sharing(undefined);
+      const read = vi.fn<TokenReader>().mockResolvedValueOnce(active()).mockResolvedValue('token_inactive');
+      const { cache, asked } = cacheOver({ shared, read });
+      await cache.learn('t', asked);
+      expect(shared.remove).not.toHaveBeenCalled();
+      await cache[how]('t', asked);
+      expect(shared.remove.mock.calls).toEqual([[name]]);
+    },
+  );
+
+  it('nothing is removed for a token that was never known, or that speaks for itself', async () => {
+    const shared = sharing(undefined);
+    const { cache, asked } = cacheOver({ shared, read: async () => 'token_inactive' });
+    await cache.learn('t', asked);
+    await cache.confirm('u', { ...asked, isServer: false, wasAsked: () => false });
+    expect(shared.remove).not.toHaveBeenCalled();
   });
 
   it('of what was revoked here nobody else is asked', async () => {

@@ -247,6 +247,7 @@ describe('what another process knows', () => {
       askOnce: (_name: string, _look: unknown, ask: () => unknown) => ask(),
       put: async () => undefined,
       putForWaiting: async () => undefined,
+      remove: async () => undefined,
     };
     const revocations = remembered({ from: 'channel' });
     revocations.joined(0);
@@ -288,6 +289,7 @@ it('an answer that another process dates into the future is not used', async () 
       get: async () => ({ issuer, claims: { active: true }, askedAt: Date.now() + 3_600_000 }),
       askOnce: (_name: string, _look: unknown, ask: () => unknown) => ask(),
       putForWaiting: async () => undefined,
+      remove: async () => undefined,
     };
     const revocations = remembered();
     const cache = new TokenCache(rules, revocations, shared as unknown as SharedCache);
@@ -355,6 +357,7 @@ describe('what was revoked', () => {
         askOnce: (_name: string, _look: unknown, ask: () => unknown) => ask(),
         put: vi.fn(() => stored.promise),
         putForWaiting: async () => undefined,
+        remove: async () => undefined,
       };
       const revocations = remembered();
       const cache = new TokenCache(rules, revocations, shared as unknown as SharedCache);

@@ -152,7 +152,7 @@ describe.each(frameworks)('%s', (framework) => {
 // Express does not run on http2; Koa does, and so does whoever calls the core.
 describe.each(['Koa', 'the core alone'] as const)('http2, its compatibility API, with %s', (framework) => {
   it.each(['TLSv1.2', 'TLSv1.3'] as const)(
-    'R27: right, wrong and no certificate, two streams each, over %s',
+    'R27: %s, right, wrong and no certificate, two streams each',
     async (version) => {
       const listener = framework === 'Koa' ? createApi('Koa', options()).listener : coreListener();
       const h2 = createSecureServer(mutualTls(pki), listener as never);

@@ -59,8 +59,8 @@ async function member(
     ...more,
   });
   apis.push(api);
-  return async (token: string, identity: Identity = pki.alice) =>
-    (await call(pki, api, '/', identity).auth(token, { type: 'bearer' })).status;
+  return async (token: string, identity: Identity = pki.alice, path = '/') =>
+    (await call(pki, api, path, identity).auth(token, { type: 'bearer' })).status;
 }
 
 /** How many introspections the run makes. */
@@ -193,6 +193,31 @@ function attacks(open: () => Promise<OpenStore>): void {
     await shared.put(key, value.replace(/"expires":\d+/, `"expires":${Date.now() + 3_600_000}`));
     expect(await (await member({ store: shared.store, secret }, { cache }))(token)).toBe(401);
   });
+
+  it.each(frameworks)(
+    '%s: no older answer of the store lets in a token that the server called not active',
+    async (framework) => {
+      const { alice } = testClients(pki);
+      const token = await server.token(alice);
+      const options = { store: shared.store, secret };
+      const send = await member(options, { cache: { inactiveMaxAge: 0.1 } }, framework);
+      expect(await send(token)).toBe(200);
+      const before = await shared.entries();
+      await server.revoke(alice, token);
+      expect([await send(token), await send(token, pki.alice, '/active')]).toEqual([200, 401]);
+      // The answer is gone from the store: another process does not get it any more.
+      expect(await (await member(options, {}, framework))(token)).toBe(401);
+      // A third one that had not heard of it may still store it.
+      for (const [key, value] of before) {
+        await shared.put(key, value);
+      }
+      await sleep(150);
+      const asked = await introspectionsOf(async () => {
+        expect(await send(token)).toBe(401);
+      });
+      expect(asked).toBe(1);
+    },
+  );
 
   it('secrets are replaced without a gap: all in the list are read, the first seals', async () => {
     const token = await aliceToken();

@@ -2,7 +2,7 @@
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync } from 'node:crypto';
 import { createResourceServer, type ResourceServerOptions } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createSeal } from '../../packages/core/src/cache/sealing.js';
 import { audience } from '../support/audience.js';
 import {
@@ -265,5 +265,60 @@ describe('requests that wait for one answer', () => {
     } finally {
       vi.useRealTimers();
     }
+  });
+});
+
+describe('a token that the authorization server called not active', () => {
+  /** The wall clock and the monotonic clock stand at so many seconds from now on. */
+  function wait(seconds: number): void {
+    const [wall, monotonic] = [Date.now() + seconds * 1_000, performance.now() + seconds * 1_000];
+    vi.spyOn(Date, 'now').mockReturnValue(wall);
+    vi.spyOn(performance, 'now').mockReturnValue(monotonic);
+  }
+  const warning = () => vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+  afterEach(() => {
+    vi.restoreAllMocks();
+    warning();
+  });
+
+  it.each([
+    // The clock of the other process may be ahead by 5 s: it may have asked before.
+    ['may be older than that, is not used', 4, 2],
+    ['is newer, is used', 6, 1],
+  ])('an answer of another process that %s', async (_title, seconds, asked) => {
+    const store = storeOf();
+    let isActive = false;
+    const server = pretendServer(() => (isActive ? boundClaims(kit.certificate) : { active: false }));
+    const ask = member(server, store, { cache: { inactiveMaxAge: 1 } });
+    expect(await ask('token')).toBe('token_inactive');
+    wait(seconds);
+    isActive = true;
+    expect(await member(good(), store)('token')).toBe('admitted');
+    expect(await ask('token')).toBe('admitted');
+    expect(server.asked).toHaveLength(asked);
+  });
+
+  it('does not pass by a question that began before, and is answered later', async () => {
+    const { activeToken } = await import('@mtls-bound/core');
+    const waiting = gate();
+    const server = pretendServer(async () => {
+      const turn = server.asked.length;
+      if (turn === 2) {
+        await waiting.opened;
+      }
+      return turn > 2 ? { active: false } : boundClaims(kit.certificate);
+    });
+    const resourceServer = createResourceServer(
+      optionsOver(server, kit.certificate, { cache: { maxAge: 0, inactiveMaxAge: 0 } }),
+    );
+    const request = requestWith('token');
+    const authorization = await resourceServer.authorize(request);
+    const plain = outcomeOf(() => resourceServer.authorize(requestWith('token')));
+    await vi.waitFor(() => expect(server.asked).toHaveLength(2));
+    expect(await outcomeOf(() => resourceServer.require(request, authorization, activeToken))).toBe(
+      'token_inactive',
+    );
+    waiting.open();
+    expect(await plain).toBe('token_inactive');
   });
 });

@@ -108,6 +108,14 @@ export class SharedCache {
     }
   }
 
+  /** Removes an answer, as far as the store can be reached. Never rejects. */
+  async remove(key: string): Promise<void> {
+    for (const seal of this.#seals) {
+      // Nothing opens an empty text, and a millisecond later it is gone.
+      await this.#try(() => this.#rules.store.set(`mtls-bound:token:${seal.nameOf(key)}`, '', 1));
+    }
+  }
+
   /** Shares that a token is not active with the processes that wait for the one that asked. Never rejects. */
   async putForWaiting(key: string, defect: SharedDefect): Promise<void> {
     const { claims, claimTimeout } = this.#rules;

@@ -5,6 +5,7 @@ import { readTokenClaims, type TokenAnswer, type TokenClaims } from '../token-cl
 import type { TokenDefect } from '../token-defect.js';
 import { hashOf, identityOf } from '../token-identity.js';
 import { allSettled } from '../unwaited.js';
+import { InactiveTimes } from './inactive-times.js';
 import type { Usability } from './knowledge.js';
 import type { Known, Revocations } from './revocations.js';
 import type { SharedCache } from './shared-cache.js';
@@ -69,6 +70,9 @@ const CLOCK_DIFFERENCE = 5_000;
 // Their own small region: a flood of bad tokens displaces other bad tokens, never a good one.
 const INACTIVE_MAX_ENTRIES = 1_000;
 
+/** How many tokens that are not active are known to be so by answers that were asked for before. */
+const INACTIVE_TIMES = 5_000;
+
 /** The share of an answer's life by which it may end earlier, so that what was learnt together is not forgotten together. */
 const JITTER = 0.1;
 
@@ -85,6 +89,7 @@ export class TokenCache {
   readonly #shared: SharedCache | undefined;
   readonly #active: LRUCache<string, Entry>;
   readonly #inactive: LRUCache<string, Inactive>;
+  readonly #inactiveTimes = new InactiveTimes(INACTIVE_TIMES);
   readonly #flights = new Map<string, Promise<Known | TokenDefect>>();
   /** Questions that begin when the one of the same name, which is under way, has ended. */
   readonly #queued = new Map<string, Promise<Known | TokenDefect>>();
@@ -207,7 +212,13 @@ export class TokenCache {
 
   async #askNow(it: Named, asked: Asked): Promise<Known | TokenDefect> {
     const known = await this.#knownNow(it, asked);
-    return typeof known === 'string' ? this.#keepDefect(it.key, known) : known;
+    if (typeof known === 'string') {
+      this.#keepDefect(it, asked, known);
+      if (asked.isServer) {
+        await this.#shared?.remove(sharedName(it, asked));
+      }
+    }
+    return known;
   }
 
   #learn(it: Named, asked: Asked): Promise<Known | TokenDefect> {
@@ -261,7 +272,7 @@ export class TokenCache {
     if (answer !== undefined && 'defect' in answer) {
       // Other processes learn of it only while they wait: a token that is not active now may be so later.
       const isAnswer = isWaiting && shared.isForWaiting(answer, Date.now());
-      return isAnswer ? this.#keepDefect(it.key, answer.defect) : undefined;
+      return isAnswer ? this.#keepDefect(it, asked, answer.defect) : undefined;
     }
     const claims = answer && readTokenClaims(answer.claims, answer.issuer);
     if (answer === undefined || claims === undefined || typeof claims === 'string') {
@@ -273,6 +284,11 @@ export class TokenCache {
     // A refresh is for a newer answer than the one that is known; the store may hold that very one.
     const isNewer = previous === undefined || askedAt > previous.freshFrom;
     if (!isNewer || askedAt > now + CLOCK_DIFFERENCE) {
+      return undefined;
+    }
+    // The clock of the process that asked may be ahead: it may have asked that much earlier.
+    const askedFrom = performance.now() - (now - askedAt) - CLOCK_DIFFERENCE;
+    if (askedFrom <= this.#inactiveTimes.latest(it.key)) {
       return undefined;
     }
     const known = this.#knowledge(it, claims, 'server', {
@@ -295,10 +311,10 @@ export class TokenCache {
     const { heardUpTo } = this.#revocations;
     const known = await this.#knownNow(it, asked);
     if (typeof known === 'string') {
-      if (asked.isServer && this.#rules.inactiveMaxAge > 0) {
-        await this.#shared?.putForWaiting(sharedName(it, asked), { defect: known, askedAt: Date.now() });
-      }
-      return this.#keepDefect(key, known);
+      const wasShared = this.#active.peek(key)?.word === 'server';
+      this.#keepDefect(it, asked, known);
+      await this.#shareDefect(it, asked, known, wasShared);
+      return known;
     }
     const entry = this.#entry(known, known.word === 'server' ? askedAt : Date.now());
     const seconds = (entry.freshUntil - Date.now()) / 1000;
@@ -315,7 +331,22 @@ export class TokenCache {
     return known;
   }
 
-  /** Asks, and decides whether the answer may be used: a revocation may have been heard while it was on its way. */
+  async #shareDefect(it: Named, asked: Asked, defect: TokenDefect, wasShared: boolean): Promise<void> {
+    if (this.#shared === undefined || !asked.isServer) {
+      return;
+    }
+    if (wasShared) {
+      await this.#shared.remove(sharedName(it, asked));
+    }
+    if (this.#rules.inactiveMaxAge > 0) {
+      await this.#shared.putForWaiting(sharedName(it, asked), { defect, askedAt: Date.now() });
+    }
+  }
+
+  /**
+   * Asks, and decides whether the answer may be used: while it was on its way a revocation may have been heard, or another
+   * question may have found the token not active.
+   */
   async #knownNow(it: Named, asked: Asked): Promise<Known | TokenDefect> {
     for (let attempt = 0; attempt < 2; attempt += 1) {
       const turn = this.#revocations.turn();
@@ -328,6 +359,9 @@ export class TokenCache {
         ? this.#knowledge(it, answer, 'server', { turn, since, shared: undefined })
         : this.#ownWord(it, answer, turn, since);
       const usability = await this.#usabilityInTime(known);
+      if (known.word === 'server' && known.since <= this.#inactiveTimes.get(it.key)) {
+        continue;
+      }
       if (usability === 'use') {
         return known;
       }
@@ -445,8 +479,11 @@ export class TokenCache {
     return isPassing && isInTime && this.#revocations.usability(stale) === 'use';
   }
 
-  #keepDefect(key: string, defect: TokenDefect): TokenDefect {
+  #keepDefect({ key }: Named, { isServer }: Asked, defect: TokenDefect): TokenDefect {
     this.#active.delete(key);
+    if (isServer) {
+      this.#inactiveTimes.set(key);
+    }
     const from = Date.now();
     this.#inactive.set(key, { defect, from, until: from + this.#rules.inactiveMaxAge * 1000 });
     return defect;

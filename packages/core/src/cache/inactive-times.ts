@@ -1,0 +1,38 @@
+/**
+ * Remembers when tokens were last found not active: what was asked about them before does not count any more. Times are
+ * milliseconds of the monotonic clock. The last `size` tokens or more are remembered, at most twice as many.
+ */
+export class InactiveTimes {
+  readonly #size: number;
+  #newer = new Map<string, number>();
+  #older = new Map<string, number>();
+  /** The last time among the older ones. */
+  #olderUntil = Number.NEGATIVE_INFINITY;
+  #forgottenUntil = Number.NEGATIVE_INFINITY;
+
+  constructor(size: number) {
+    this.#size = size;
+  }
+
+  /** The token was found not active just now. */
+  set(key: string): void {
+    const now = performance.now();
+    if (this.#newer.size >= this.#size) {
+      this.#forgottenUntil = this.#olderUntil;
+      this.#older = this.#newer;
+      this.#olderUntil = now;
+      this.#newer = new Map();
+    }
+    this.#newer.set(key, now);
+  }
+
+  /** When this token was last found not active, as far as it is remembered. */
+  get(key: string): number {
+    return this.#newer.get(key) ?? this.#older.get(key) ?? Number.NEGATIVE_INFINITY;
+  }
+
+  /** Until when this token may have been found not active: any token may be among those that are forgotten. */
+  latest(key: string): number {
+    return Math.max(this.get(key), this.#forgottenUntil);
+  }
+}
