@@ -20,6 +20,7 @@ const open = new Set([
   'errors.ts',
   'shown-url.ts',
   'option-rules.ts',
+  'agreed-claims.ts',
   'token-claims.ts',
   'token-defect.ts',
   'observe/events.ts',

@@ -11,6 +11,8 @@ export interface GuardedApi {
   readonly server: ResourceServer;
   /** The status of the answer to a request with this token. */
   status(token: string, path?: string): Promise<number>;
+  /** The answer, whose body is the `Authorization` of a request that was let in. */
+  answer(token: string, path: string, headers: Record<string, string>): Promise<request.Response>;
   /** Posts a form to its revocation endpoint, with a token that grants `tokens:revoke`. */
   postRevocation(token: string, form: object): Promise<number>;
 }
@@ -24,6 +26,8 @@ export function guardedApi(
     server,
     status: async (token, path = '/') =>
       (await request(listener).get(path).auth(token, { type: 'bearer' })).status,
+    answer: async (token, path, headers) =>
+      request(listener).get(path).set(headers).auth(token, { type: 'bearer' }),
     postRevocation: async (token, form) =>
       (await request(listener).post('/revocations').auth(token, { type: 'bearer' }).type('form').send(form))
         .status,
@@ -36,7 +40,7 @@ function expressApi(options: ResourceServerOptions) {
   app.use(guard);
   app.post('/revocations', expressMtls.revocationEndpoint('tokens:revoke'));
   app.get('/active', expressMtls.requireActive());
-  app.use((_req, res) => void res.json({}));
+  app.use((req, res) => void res.json(req.auth));
   return { listener: app, server: guard.resourceServer };
 }
 
@@ -50,7 +54,7 @@ function koaApi(options: ResourceServerOptions) {
   app.use(guard);
   app.use(async (ctx, next) => (guards.get(ctx.path) ?? pass)(ctx, next));
   app.use((ctx) => {
-    ctx.body = {};
+    ctx.body = ctx.state.auth;
   });
   return { listener: app.callback(), server: guard.resourceServer };
 }

@@ -116,6 +116,11 @@ export class Authorization {
     }
   }
 
+  /** Returns what is known of the token that `authorization` was made for. */
+  static tokenOf(authorization: Authorization): TokenClaims {
+    return authorization.#token;
+  }
+
   /** Returns the last that replaced `authorization`, or `authorization` itself. */
   static latest(authorization: Authorization): Authorization {
     let latest = authorization;

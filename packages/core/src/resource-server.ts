@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { agreedClaims } from './agreed-claims.js';
 import { type Asker, askedBy } from './asker.js';
 import { Authorization } from './authorization.js';
 import { type Authority, chooserAmong, createAuthority } from './authorization-server/authorities.js';
@@ -231,7 +232,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     return authority;
   }
 
-  /** The whole check again, with what the authorization server says now. */
+  /** The whole check again, with what the authorization server says now. What a token that speaks for itself says counts on. */
   async function introspect(req: NodeRequest, authorization: Authorization): Promise<Authorization> {
     const { issuer, certificate } = authorization;
     const { read } = authorityOf(issuer);
@@ -242,7 +243,9 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     const since = revocations.latestTurn;
     const token = readBearerToken(req, undefined);
     const { introspect: ask } = read;
-    const asked = { ...whomToAsk(token, req), read: ask };
+    const own = Authorization.tokenOf(authorization);
+    const askAndAgree = async (text: string) => agreedClaims(own, await ask(text));
+    const asked = { ...whomToAsk(token, req), read: ask === read ? ask : askAndAgree };
     const answer = await askedBy(askerOf(req, certificate?.thumbprint), () => cache.confirm(token, asked));
     const fresh = judge.decide(answer, certificate, req, since);
     Authorization.replace(authorization, fresh);

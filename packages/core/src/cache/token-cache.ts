@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { agreedClaims } from '../agreed-claims.js';
 import { RequestRefused } from '../errors.js';
 import { publishCache } from '../observe/events.js';
 import { readTokenClaims, type TokenAnswer, type TokenClaims } from '../token-claims.js';
@@ -392,7 +393,7 @@ export class TokenCache {
     return this.#revocations.usability(known);
   }
 
-  /** A token that speaks for itself does not say what was revoked; the authorization server may. */
+  /** A token that speaks for itself does not say what was revoked; the authorization server may. What the token says counts on. */
   async #knownByServer(
     it: Named,
     asked: Asked,
@@ -410,10 +411,11 @@ export class TokenCache {
         'revocations are not heard at the moment, and the token does not say whether it was revoked';
       throw new RequestRefused('revocations_unknown', { detail });
     }
-    if (typeof answer === 'string') {
-      return answer;
+    const agreed = agreedClaims(own, answer);
+    if (typeof agreed === 'string') {
+      return agreed;
     }
-    const known = this.#knowledge(it, answer, 'server', { turn, since, shared: undefined });
+    const known = this.#knowledge(it, agreed, 'server', { turn, since, shared: undefined });
     return this.#revocations.usability(known) === 'use' ? known : 'token_inactive';
   }
 
