@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { faultOf, rangeTest } from '../../packages/core/src/certificate/trusted-range.js';
 
 const unreadable = (entry: number) => `entry ${entry} is neither an address nor a CIDR in its usual form`;
+const zoned = (entry: number) => `entry ${entry} names a zone (%), which would not be compared`;
 const everybody = 'it covers every address';
 
 it.each<[string[], string | undefined]>([
@@ -27,6 +28,12 @@ it.each<[string[], string | undefined]>([
   [['10.0.0.0/ 8'], unreadable(1)],
   [['/8'], unreadable(1)],
   [['proxy.example.com'], unreadable(1)],
+  [['::10.0.0.5'], unreadable(1)],
+  [['::10.0.0.0/104'], unreadable(1)],
+  [['fe80::5%eth0'], zoned(1)],
+  [['10.0.0.5', 'fe80::%eth0/64'], zoned(2)],
+  [['fe80::5%25eth0'], zoned(1)],
+  [['fe80::5'], undefined],
   [['0.0.0.0/0'], everybody],
   [['::/0'], everybody],
   [['::/1'], everybody],
@@ -40,6 +47,15 @@ it.each<[string[], string | undefined]>([
   [['::/2'], everybody],
 ])('%j', (ranges, expected) => {
   expect(faultOf(ranges)).toBe(expected);
+});
+
+it.each<[string, string]>([
+  ['fe80::5%eth0', zoned(1)],
+  ['::10.0.0.5', unreadable(1)],
+])('%s is refused at start-up, and the error names the option', (range, fault) => {
+  expect(() => proxyHeader(nginx(), { trust: range })).toThrow(
+    `proxyHeader().trust: ${fault}; accepted is a CIDR, an address`,
+  );
 });
 
 it('a range of everybody is refused at start-up, and the error names the option', () => {

@@ -18,6 +18,10 @@ const everyAddress: readonly Range[] = ['::ffff:0:0/96', '2000::/3'].map((text) 
 
 /** Why a list of ranges can't be used, or `undefined`. */
 export function faultOf(ranges: readonly string[]): string | undefined {
+  const zoned = ranges.findIndex((text) => text.includes('%'));
+  if (zoned >= 0) {
+    return `entry ${zoned + 1} names a zone (%), which would not be compared`;
+  }
   const unreadable = ranges.findIndex((text) => !names.includes(text) && rangeOf(text) === undefined);
   if (unreadable >= 0) {
     return `entry ${unreadable + 1} is neither an address nor a CIDR in its usual form`;
@@ -41,7 +45,7 @@ function rangeOf(text: string): Range | undefined {
   const family = isIP(address);
   const width = family === 4 ? 32 : BITS;
   const length = prefix === undefined ? width : Number(prefix);
-  if (family === 0 || length > width || !ipaddr.isValid(address)) {
+  if (family === 0 || length > width || !ipaddr.isValid(address) || !isCompiled(text)) {
     return undefined;
   }
   const parsed = ipaddr.parse(address);
@@ -50,6 +54,16 @@ function rangeOf(text: string): Range | undefined {
   const size = 1n << BigInt(width - length);
   const first = number - (number % size);
   return { first, last: first + size - 1n };
+}
+
+/** Whether Express reads it too: of some forms that Node calls an address it says that they are none, as of `::10.0.0.5`. */
+function isCompiled(text: string): boolean {
+  try {
+    compile(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function isCovered(all: Range, ranges: readonly Range[]): boolean {
