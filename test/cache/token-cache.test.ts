@@ -576,6 +576,7 @@ describe.each(frameworks)('%s', (framework) => {
       expect(await burst(tokens.slice(1))).toBe(50);
       agent.destroy();
     },
+    120_000,
   );
 
   it('R58: a cached answer for one certificate serves no other, and the server is not asked', async () => {

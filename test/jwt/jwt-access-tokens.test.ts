@@ -303,7 +303,7 @@ describe('validation (RFC 9068 §4, RFC 8725)', () => {
     } finally {
       await api.close();
     }
-  });
+  }, 120_000);
 
   it('a key that the server withdraws serves for ten minutes more', async () => {
     const hour = 3_600;

@@ -152,7 +152,7 @@ describe.each(frameworks)('%s', (framework) => {
       const statuses = await Promise.all(Array.from({ length: 150 }, (_, i) => send(`bad-e${i}`, pki.alice)));
       expect(new Set(statuses.map(({ status }) => status))).toEqual(new Set([401]));
     });
-  });
+  }, 120_000);
 
   it.each<[string, object, string]>([
     ['exempt', async () => false, 'the option floodGuard.exempt returned a promise'],
