@@ -45,7 +45,7 @@ function rangeOf(text: string): Range | undefined {
   const family = isIP(address);
   const width = family === 4 ? 32 : BITS;
   const length = prefix === undefined ? width : Number(prefix);
-  if (family === 0 || length > width || !ipaddr.isValid(address) || !isCompiled(text)) {
+  if (family === 0 || length > width || !ipaddr.isValid(address) || !isCompiled(address)) {
     return undefined;
   }
   const parsed = ipaddr.parse(address);
@@ -56,10 +56,10 @@ function rangeOf(text: string): Range | undefined {
   return { first, last: first + size - 1n };
 }
 
-/** Whether Express reads it too: of some forms that Node calls an address it says that they are none, as of `::10.0.0.5`. */
-function isCompiled(text: string): boolean {
+/** Whether Express reads an address too: of some that Node calls one, as `::10.0.0.5`, it says that they are none. */
+function isCompiled(address: string): boolean {
   try {
-    compile(text);
+    compile(address);
     return true;
   } catch {
     return false;
