@@ -12,18 +12,38 @@ interface Closing {
 /** Node's own channel: it publishes when the whole response of a request of HTTP/1.1 was handed to the operating system. */
 const RESPONSE_FINISH = 'http.server.response.finish';
 
+/** The requests whose response is finished: Node does not say so later. */
+const ended = new WeakSet<object>();
 const ofRequests = new WeakMap<object, Set<End>>();
 /** One listener for each connection: requests in a pipeline share it. */
 const ofConnections = new WeakMap<object, Set<End>>();
-let waiting = 0;
+let noticing = 0;
+
+/** Has `onRequestEnd()` know of responses that are finished from now on. Returns a function that ends this, which may be called again. */
+export function noticeRequestEnds(): End {
+  if (noticing === 0) {
+    subscribe(RESPONSE_FINISH, onResponseFinish);
+  }
+  noticing += 1;
+  let isNoticing = true;
+  return () => {
+    if (isNoticing) {
+      isNoticing = false;
+      noticing -= 1;
+      if (noticing === 0) {
+        unsubscribe(RESPONSE_FINISH, onResponseFinish);
+      }
+    }
+  };
+}
 
 /**
- * Calls `end` once: when the response to `req` is finished, or when its connection or stream of HTTP/2 is closed. A request
- * that was upgraded has no response and ends with its connection. Returns a function that calls `end` now.
+ * Calls `end` once: when the response to `req` is finished, or when its connection or stream of HTTP/2 is closed; at once if that
+ * has happened. A request that was upgraded has no response and ends with its connection. Returns a function that calls `end` now.
  */
 export function onRequestEnd(req: NodeRequest, end: End): End {
   const closing = ('stream' in req ? req.stream : req.socket) as Closing | undefined;
-  if (closing === undefined || closing.destroyed === true) {
+  if (ended.has(req) || closing === undefined || closing.destroyed === true) {
     end();
     return () => undefined;
   }
@@ -33,19 +53,11 @@ export function onRequestEnd(req: NodeRequest, end: End): End {
   const endNow = (): void => {
     if (onRequest.delete(endNow)) {
       onConnection.delete(endNow);
-      waiting -= 1;
-      if (waiting === 0) {
-        unsubscribe(RESPONSE_FINISH, onResponseFinish);
-      }
       end();
     }
   };
   onRequest.add(endNow);
   onConnection.add(endNow);
-  waiting += 1;
-  if (waiting === 1) {
-    subscribe(RESPONSE_FINISH, onResponseFinish);
-  }
   return endNow;
 }
 
@@ -59,6 +71,7 @@ function endsWith(closing: Closing): Set<End> {
 /** Never throws: an error in a subscriber ends the process. */
 function onResponseFinish(message: unknown): void {
   const { request } = message as { request: object };
+  ended.add(request);
   endAll(ofRequests.get(request));
 }
 

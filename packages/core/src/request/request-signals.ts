@@ -3,7 +3,7 @@ import { asRefusal, RequestRefused } from '../errors.js';
 import type { TokenClaims } from '../token-claims.js';
 import { hashOf, identityOf } from '../token-identity.js';
 import { type NodeRequest, readBearerToken } from './bearer-token.js';
-import { onRequestEnd } from './request-end.js';
+import { noticeRequestEnds, onRequestEnd } from './request-end.js';
 
 /**
  * Milliseconds that a timer runs at most. Timers run by the monotonic clock, and tokens expire by the wall clock, which may be
@@ -18,6 +18,7 @@ export class RequestSignals {
   readonly #clockTolerance: number;
   readonly #ofRequests = new WeakMap<NodeRequest, OpenRequest>();
   readonly #open = new Set<OpenRequest>();
+  readonly #ignoreRequestEnds = noticeRequestEnds();
   #isClosed = false;
 
   /** @param clockTolerance seconds by which the clocks of the authorization server and of this process may differ */
@@ -27,7 +28,8 @@ export class RequestSignals {
   }
 
   /**
-   * Returns the signal of a request, which is one and the same on each call.
+   * Returns the signal of a request, which is one and the same on each call. That of a request which has ended is aborted if
+   * the token is expired or revoked by now, and else stays silent.
    *
    * @param since the turn of `Revocations` when the request began: of revocations from before the check knew
    */
@@ -55,6 +57,7 @@ export class RequestSignals {
   /** Removes all timers and watchers. No signal fires from now on, but for a token that expired or was revoked by now. */
   close(): void {
     this.#isClosed = true;
+    this.#ignoreRequestEnds();
     for (const request of [...this.#open]) {
       request.end();
     }
