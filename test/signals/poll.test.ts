@@ -361,6 +361,93 @@ it('a token that was acted on is acknowledged again where the answer to the poll
   expect(revoke).toHaveBeenCalledTimes(1);
 });
 
+it.each([400, 404, 409, 410, 422, 500])(
+  'a transmitter that answers %i to acknowledgements that it does not know is polled without them next',
+  async (status) => {
+    start();
+    await vi.waitFor(() => expect(polls().length).toBe(2), patient);
+    // It takes the acknowledgement, but its answer is lost.
+    transmitter.instead.set('POST /poll', (res, { body }) => {
+      for (const jti of (body.ack ?? []) as string[]) {
+        transmitter.outstanding.delete(jti);
+      }
+      json(res, 503, {});
+    });
+    const lost = await transmitter.send();
+    await vi.waitFor(() => expect(codes()).toEqual(['signal_poll_failed']), patient);
+    transmitter.instead.set('POST /poll', (res, { body }) => {
+      const acks = (body.ack ?? []) as string[];
+      const isKnown = acks.every((jti) => transmitter.outstanding.delete(jti));
+      transmitter.acknowledged.push(...(isKnown ? acks : []));
+      json(res, isKnown ? 200 : status, isKnown ? { sets: Object.fromEntries(transmitter.outstanding) } : {});
+    });
+    const jti = await transmitter.send();
+    await vi.waitFor(() => expect(transmitter.acknowledged).toEqual([jti]), patient);
+    expect(revoke).toHaveBeenCalledTimes(2);
+    expect(polls().filter(({ body }) => (body.ack as string[] | undefined)?.includes(lost)).length).toBe(2);
+    expect(codes()).toEqual(['signal_poll_failed', 'signal_poll_failed', 'signal_poll_resumed']);
+    expect(problems[1]?.message).toContain(`/poll answered ${status} to a poll with ack`);
+  },
+);
+
+it('a transmitter that refuses setErrs brings further tokens, and is reported once', async () => {
+  transmitter.instead.set('POST /poll', (res, { body }) => {
+    const acks = (body.ack ?? []) as string[];
+    if (body.setErrs !== undefined) {
+      json(res, 400, {});
+    } else {
+      for (const jti of acks) {
+        transmitter.outstanding.delete(jti);
+      }
+      transmitter.acknowledged.push(...acks);
+      json(res, 200, { sets: Object.fromEntries(transmitter.outstanding) });
+    }
+  });
+  transmitter.sendRaw('none', 'bad');
+  const first = await transmitter.send();
+  start();
+  await vi.waitFor(() => expect(transmitter.acknowledged).toEqual([first]), patient);
+  await vi.waitFor(
+    () => expect(polls().filter(({ body }) => body.setErrs !== undefined)).toHaveLength(3),
+    patient,
+  );
+  expect(codes()).toEqual(['signal_poll_failed', 'signal_poll_resumed']);
+  expect(problems[0]?.message).toContain('/poll answered 400 to a poll with setErrs');
+  const second = await transmitter.send();
+  await vi.waitFor(() => expect(transmitter.acknowledged).toEqual([first, second]), patient);
+});
+
+it.each([401, 403, 429, 502, 503])(
+  'what was acted on is acknowledged again after an answer of %i',
+  async (status) => {
+    start();
+    await vi.waitFor(() => expect(polls().length).toBe(2), patient);
+    transmitter.instead.set('POST /poll', (res) => json(res, status, {}));
+    const jti = await transmitter.send();
+    await vi.waitFor(() => expect(codes()).toEqual(['signal_poll_failed']), patient);
+    const failed = polls().length;
+    transmitter.instead.clear();
+    await vi.waitFor(() => expect(transmitter.acknowledged).toEqual([jti]), patient);
+    expect(polls()[failed]?.body.ack).toEqual([jti]);
+  },
+);
+
+it('what was acted on is not acknowledged to the URL of another stream', async () => {
+  transmitter.instead.set('POST /poll', (res, { body }) => {
+    const delivery = { ...transmitter.streams[0]?.delivery, endpoint_url: `${transmitter.issuer}/poll-2` };
+    if (body.ack !== undefined) {
+      Object.assign(transmitter.streams[0] ?? {}, { stream_id: 'another', delivery });
+    }
+    json(res, body.ack === undefined ? 200 : 401, { sets: Object.fromEntries(transmitter.outstanding) });
+  });
+  transmitter.instead.set('POST /poll-2', (res) => json(res, 200, {}));
+  const jti = await transmitter.send();
+  start({}, { stream: {}, poll: { interval: 0.1, wait: 10 } });
+  await vi.waitFor(() => expect(transmitter.of('/poll-2').length).toBeGreaterThan(0), patient);
+  expect(polls()[1]?.body.ack).toEqual([jti]);
+  expect(transmitter.of('/poll-2')[0]?.body.ack).toBeUndefined();
+});
+
 it('two transmitters are polled at the same time, each for its own tokens', async () => {
   const second = await new Transmitter(pki).start('/tenant');
   try {

@@ -41,6 +41,9 @@ type Page = readonly (readonly [jti: string, jws: unknown])[];
 /** What came of a token. `repeated`: the transmitter was told before that it was acted on, or refused. */
 type Outcome = 'accepted' | 'refused' | 'repeated' | 'held';
 
+/** What a poll tells the transmitter. */
+type Told = 'ack' | 'setErrs';
+
 /** Tokens that are remembered, to find out whether a transmitter sends the same ones again and again. */
 const MAX_SETTLED = 10_000;
 
@@ -56,6 +59,10 @@ export class Poll {
   readonly #settled = new LRUCache<string, true>({ max: MAX_SETTLED });
   #acks: string[] = [];
   #errors: [jti: string, error: { err: SetErrorCode; description: string }][] = [];
+  /** The URL of the last poll: only there its tokens are known. */
+  #url: string | undefined;
+  /** What the transmitter was last reported to refuse, until it accepts it. */
+  #refused: Told | undefined;
   /** Whether the transmitter answered the last poll. If not, the next one asks for an answer at once. */
   #isAnswering = false;
   #failures = 0;
@@ -80,6 +87,7 @@ export class Poll {
     const startedAt = performance.now();
     let retryAfter: number | undefined;
     let page: Page | undefined;
+    let hasFailed = false;
     try {
       page = await this.#poll();
     } catch (error) {
@@ -87,6 +95,7 @@ export class Poll {
         return 0;
       }
       this.#isAnswering = false;
+      hasFailed = true;
       retryAfter = error instanceof PollTrouble ? error.retryAfter : undefined;
       this.#reportFailure(error);
     }
@@ -94,7 +103,7 @@ export class Poll {
       this.#held.set(jti, jws);
     }
     const outcomes = await Promise.all([...this.#held].map(([jti, jws]) => this.#actOn(jti, jws)));
-    const isHindered = this.#held.size > 0 || (page === undefined && this.#isFailing);
+    const isHindered = this.#held.size > 0 || hasFailed || (page === undefined && this.#isFailing);
     if (!isHindered && (page === undefined || outcomes.includes('accepted'))) {
       // What was acted on is acknowledged at once, and there may be more.
       this.#failures = 0;
@@ -118,6 +127,11 @@ export class Poll {
   async #poll(): Promise<Page | undefined> {
     const { transmitter, rules, ask, endpoint, onRefused } = this.#parts;
     const url = await endpoint();
+    if (url !== this.#url) {
+      this.#url = url;
+      this.#acks = [];
+      this.#errors = [];
+    }
     const room = Math.max(0, this.#maxEvents - this.#held.size);
     const wait = this.#isAnswering && this.#held.size === 0 ? rules.wait : 0;
     const acks = this.#acks;
@@ -148,6 +162,9 @@ export class Poll {
       if (isRefused) {
         onRefused();
       }
+      if (acks.length + errors.length > 0 && mayBeOfTelling(status)) {
+        throw this.#takeBack(`${shownUrl(url)} answered ${status}`, retryAfter);
+      }
       const hint = status === 401 || status === 403 ? '; check clientAuthentication and its rights' : '';
       throw new PollTrouble(`${shownUrl(url)} answered ${status}${hint}`, retryAfter);
     }
@@ -157,6 +174,9 @@ export class Poll {
     }
     this.#isAnswering = true;
     this.#maxEvents = rules.maxEvents;
+    if (this.#refused === 'ack' ? acks.length > 0 : errors.length > 0) {
+      this.#refused = undefined;
+    }
     this.#acks = this.#acks.slice(acks.length);
     this.#errors = this.#errors.slice(errors.length);
     const all = Object.entries(sets);
@@ -170,6 +190,23 @@ export class Poll {
     }
     // What is more than was asked for is not acknowledged, and comes again.
     return named.slice(0, room);
+  }
+
+  /**
+   * Has the next poll tell less: no errors, or no acknowledgements either. The transmitter may know those tokens no more. If it does, it
+   * brings them again, and they are told again.
+   */
+  #takeBack(answered: string, retryAfter: number | undefined): PollTrouble {
+    const told: Told = this.#errors.length > 0 ? 'setErrs' : 'ack';
+    if (told === 'ack') {
+      this.#acks = [];
+    }
+    this.#errors = [];
+    return new PollTrouble(
+      `${answered} to a poll with ${told}; the next poll is without ${told}`,
+      retryAfter,
+      told,
+    );
   }
 
   async #actOn(jti: string, jws: unknown): Promise<Outcome> {
@@ -191,8 +228,10 @@ export class Poll {
   }
 
   #reportFailure(error: unknown): void {
-    if (!this.#isFailing) {
+    const told = error instanceof PollTrouble ? error.told : undefined;
+    if (told === undefined ? !this.#isFailing : told !== this.#refused) {
       this.#isFailing = true;
+      this.#refused = told ?? this.#refused;
       const { transmitter, report } = this.#parts;
       const why =
         error instanceof PollTrouble || RequestRefused.isRefusal(error) ? error.message : shownError(error);
@@ -215,11 +254,20 @@ export class Poll {
 /** An answer that is none to a poll. */
 class PollTrouble extends Error {
   readonly retryAfter: number | undefined;
+  /** What may be the cause. */
+  readonly told: Told | undefined;
 
-  constructor(message: string, retryAfter?: number) {
+  constructor(message: string, retryAfter?: number, told?: Told) {
     super(message);
     this.retryAfter = retryAfter;
+    this.told = told;
   }
+}
+
+/** Whether a transmitter may answer so because of what the poll tells it. */
+function mayBeOfTelling(status: number): boolean {
+  const isOfUs = status === 401 || status === 403 || status === 429;
+  return status >= 400 && status <= 500 && !isOfUs;
 }
 
 function objectOf(value: unknown): Readonly<Record<string, unknown>> {
