@@ -1,6 +1,11 @@
 // What two resource servers may learn from each other through the shared tier, and what they believe of it.
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync } from 'node:crypto';
-import { createResourceServer, type ResourceServerOptions } from '@mtls-bound/core';
+import {
+  createResourceServer,
+  introspection,
+  type ResourceServerOptions,
+  type TokenSource,
+} from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createSeal } from '../../packages/core/src/cache/sealing.js';
@@ -63,6 +68,24 @@ describe('an answer of the shared tier serves only where every part of its key i
       'https://as.example.com',
       { audience: 'server-enforced' },
     ],
+    [
+      'other parameters',
+      'token',
+      'https://as.example.com',
+      { tokens: introspection({ parameters: { resource: other } }) },
+    ],
+    [
+      'a hint of the type',
+      'token',
+      'https://as.example.com',
+      { tokens: introspection({ tokenTypeHint: true }) },
+    ],
+    [
+      'a 400 that means inactive',
+      'token',
+      'https://as.example.com',
+      { tokens: introspection({ badRequestMeansInactive: true }) },
+    ],
   ])('%s: its own authorization server is asked', async (_title, token, issuer, more) => {
     const store = storeOf();
     await member(good(), store)('token');
@@ -71,6 +94,30 @@ describe('an answer of the shared tier serves only where every part of its key i
     expect(second.asked).toEqual([token]);
     // The two answers stand next to each other: neither replaced the other.
     expect([...store.values.keys()].filter((name) => name.includes(':token:'))).toHaveLength(2);
+  });
+
+  it('the same parameters in another order: the authorization server is asked once', async () => {
+    const store = storeOf();
+    const asking = (parameters: Record<string, string>) => ({ tokens: introspection({ parameters }) });
+    const [first, second] = [good(), good()];
+    expect(await member(first, store, asking({ a: '1', b: '2' }))('token')).toBe('admitted');
+    expect(await member(second, store, asking({ b: '2', a: '1' }))('token')).toBe('admitted');
+    expect([first.asked, second.asked]).toEqual([['token'], []]);
+  });
+
+  it('a source that filters introspection() shares nothing, and learns nothing', async () => {
+    const filtering: TokenSource = (access) => {
+      const ask = introspection()(access);
+      const read = async (token: string) => ask(token);
+      return Object.assign(read, { introspect: read });
+    };
+    const store = storeOf();
+    const server = good();
+    for (const more of [{ tokens: filtering }, {}, { tokens: filtering }, {}]) {
+      expect(await member(server, store, more)('token')).toBe('admitted');
+    }
+    // The last one learns from the second.
+    expect(server.asked).toHaveLength(3);
   });
 
   it('another secret: its own authorization server is asked', async () => {

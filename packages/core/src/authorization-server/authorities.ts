@@ -10,7 +10,7 @@ import { isPromised } from '../unwaited.js';
 import type { ClientAuthentication } from './client-authentication.js';
 import { untilAborted, withDeadline } from './deadline.js';
 import { createHttp, type HttpRules } from './http.js';
-import type { TokenSource } from './introspection.js';
+import { questionOf, type TokenSource } from './introspection.js';
 import { discoveredMetadata, givenMetadata, type MetadataRules } from './metadata.js';
 import { issuerNamedIn } from './named-issuer.js';
 import { type ProtectionRules, protectedHttp } from './protection.js';
@@ -20,8 +20,11 @@ export interface Authority {
   /** What its tokens must show. */
   readonly rules: ClaimRules;
   readonly read: TokenReader;
-  /** Who is asked, and who asks: another resource server may be answered otherwise (RFC 7662 §4). */
-  readonly sharedId: string;
+  /**
+   * Who is asked, who asks, and what: another question may be answered otherwise (RFC 7662 §4). Undefined for sources other than
+   * `introspection()`, of which it is not known what they ask.
+   */
+  readonly sharedId: string | undefined;
   /** Ends the connections that nobody uses. */
   readonly close: () => void;
 }
@@ -80,10 +83,12 @@ export function createAuthority(options: AuthorityOptions, report: ReportProblem
     http,
     timeout,
   };
+  const read = options.tokens(access);
+  const question = questionOf(read);
   return Object.freeze({
     rules: { issuer, audience, clockTolerance },
-    read: boundedReader(options.tokens(access), timeout),
-    sharedId: JSON.stringify([issuer, client?.id, audience]),
+    read: boundedReader(read, timeout),
+    sharedId: question && JSON.stringify([issuer, client?.id, audience, question]),
     close: () => {
       protection.close();
       plainHttp.close();
@@ -138,9 +143,10 @@ export function chooserAmong(
     return () => only;
   }
   const byIssuer = new Map(authorities.map((one) => [one.rules.issuer, askedOf(one, one.rules.issuer)]));
+  const sharedIds = authorities.map(({ sharedId }) => sharedId);
   const inOrder = {
     id: 'in-order',
-    sharedId: authorities.map(({ sharedId }) => sharedId).join(),
+    sharedId: sharedIds.includes(undefined) ? undefined : sharedIds.join(),
     read: (token: string) => askInOrder(authorities, token),
     isServer: authorities.some(({ read }) => isServer(read)),
     wasAsked: ({ issuer }: TokenClaims) =>

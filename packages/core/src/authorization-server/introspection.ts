@@ -98,6 +98,14 @@ const parameters: OptionRule<Readonly<Record<string, string>>> = {
   },
 };
 
+/** What the readers of `introspection()` ask besides the token, and which answers they take. */
+const questions = new WeakMap<TokenReader, string>();
+
+/** Returns what tells the questions of one `introspection()` from those of another; undefined for any other reader. */
+export function questionOf(read: TokenReader): string | undefined {
+  return questions.get(read);
+}
+
 /** Asks the authorization server's introspection endpoint about each token (RFC 7662). The default `tokens`. */
 export function introspection(options: IntrospectionOptions = {}): TokenSource {
   const given = new OptionReader('introspection()', options, [
@@ -162,7 +170,15 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
     };
     const introspect = (token: string): Promise<TokenAnswer> =>
       traceIntrospection({ issuer, interactionId: currentAsker().interactionId }, () => ask(token));
-    return Object.assign(introspect, { introspect });
+    const reader = Object.assign(introspect, { introspect });
+    const parameters = Object.entries(additionalParameters).toSorted(([one], [other]) =>
+      one < other ? -1 : 1,
+    );
+    questions.set(
+      reader,
+      JSON.stringify([parameters, format !== undefined && algorithms, badRequestMeansInactive]),
+    );
+    return reader;
   };
   const needs = format === undefined ? ['introspection_endpoint'] : ['introspection_endpoint', 'jwks_uri'];
   return Object.assign(source, { needs: Object.freeze(needs) });

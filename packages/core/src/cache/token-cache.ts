@@ -31,8 +31,8 @@ export interface TokenCacheRules {
 export interface Asked {
   /** Tells the answers of one from those of another; empty where there is but one. */
   readonly id: string;
-  /** The same across processes, and apart from those who would get another answer: other resource servers. */
-  readonly sharedId: string;
+  /** The same across processes, and apart from those who would get another answer. Undefined where answers are not shared. */
+  readonly sharedId: string | undefined;
   readonly read: (token: string) => Promise<TokenAnswer>;
   /** Whether `read` may ask the authorization server, rather than read what the token says of itself. */
   readonly isServer: boolean;
@@ -215,9 +215,7 @@ export class TokenCache {
     const known = await this.#knownNow(it, asked);
     if (typeof known === 'string') {
       this.#keepDefect(it, asked, known);
-      if (asked.isServer) {
-        await this.#shared?.remove(sharedName(it, asked));
-      }
+      await this.#sharedOf(asked)?.remove(sharedName(it, asked));
     }
     return known;
   }
@@ -259,8 +257,14 @@ export class TokenCache {
   #sharedFor(key: string, asked: Asked): SharedCache | undefined {
     const previous = this.#active.peek(key);
     const isVoid = previous !== undefined && this.#revocations.usability(previous) === 'refuse';
-    // A signature check costs less than to fetch another process's; and no other process knows better what was revoked.
-    return asked.isServer && !isVoid ? this.#shared : undefined;
+    // No other process knows better what was revoked.
+    return isVoid ? undefined : this.#sharedOf(asked);
+  }
+
+  /** The tier for answers to this question; `undefined` where they are not shared. */
+  #sharedOf({ isServer, sharedId }: Asked): SharedCache | undefined {
+    // A signature check costs less than to fetch another process's.
+    return isServer && sharedId !== undefined ? this.#shared : undefined;
   }
 
   async #look(
@@ -321,10 +325,14 @@ export class TokenCache {
     const seconds = (entry.freshUntil - Date.now()) / 1000;
     if (seconds > 0) {
       this.#active.set(key, entry);
-      if (known.word === 'server' && asked.isServer) {
+      if (known.word === 'server') {
         const { claims, issuer } = known.token;
         // Whoever claimed the question lets it go only when the others find the answer.
-        await this.#shared?.put(sharedName(it, asked), { claims, issuer, askedAt, heardUpTo }, seconds);
+        await this.#sharedOf(asked)?.put(
+          sharedName(it, asked),
+          { claims, issuer, askedAt, heardUpTo },
+          seconds,
+        );
       }
     } else {
       this.#active.delete(key);
@@ -333,14 +341,15 @@ export class TokenCache {
   }
 
   async #shareDefect(it: Named, asked: Asked, defect: TokenDefect, wasShared: boolean): Promise<void> {
-    if (this.#shared === undefined || !asked.isServer) {
+    const shared = this.#sharedOf(asked);
+    if (shared === undefined) {
       return;
     }
     if (wasShared) {
-      await this.#shared.remove(sharedName(it, asked));
+      await shared.remove(sharedName(it, asked));
     }
     if (this.#rules.inactiveMaxAge > 0) {
-      await this.#shared.putForWaiting(sharedName(it, asked), { defect, askedAt: Date.now() });
+      await shared.putForWaiting(sharedName(it, asked), { defect, askedAt: Date.now() });
     }
   }
 
