@@ -448,6 +448,14 @@ it('what was acted on is not acknowledged to the URL of another stream', async (
   expect(transmitter.of('/poll-2')[0]?.body.ack).toBeUndefined();
 });
 
+it.each([403, 500])('a stream is polled though its status is answered with %i', async (status) => {
+  transmitter.instead.set('GET /status', (res) => json(res, status, {}));
+  const jti = await transmitter.send();
+  start({}, { stream: {}, poll: { interval: 0.1, wait: 10 } });
+  await vi.waitFor(() => expect(transmitter.acknowledged).toEqual([jti]), patient);
+  expect(codes()).toEqual(['signal_stream_not_set_up']);
+});
+
 it('two transmitters are polled at the same time, each for its own tokens', async () => {
   const second = await new Transmitter(pki).start('/tenant');
   try {

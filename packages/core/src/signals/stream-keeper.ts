@@ -104,9 +104,10 @@ export class StreamKeeper {
     const { transmitter, management, onStopped, report, closing } = this.#parts;
     try {
       const stream = await management.setUp();
-      const status = await management.status(stream);
+      // A stream whose status can't be read delivers all the same.
       this.#stream = stream;
       this.#settle(stream);
+      const status = await management.status(stream);
       if (status === 'paused' || status === 'disabled') {
         onStopped(status);
       } else {
