@@ -29,7 +29,7 @@ const seal = createSeal(secret, 'revocation-log-entry');
 
 async function fill(): Promise<void> {
   const now = Date.now();
-  const name = JSON.stringify({ id: randomUUID(), completeSince: now });
+  const name = JSON.stringify({ id: randomUUID(), completeSince: now, version: now });
   await client.set(`${stream}:name`, seal.seal('revocation-log-name', name));
   const log = redisLog(client);
   const writer = randomUUID();
@@ -37,7 +37,16 @@ async function fill(): Promise<void> {
   const entryOf = (number: number): string => {
     const revocation = { subject: randomUUID(), issuer: 'https://as.example.com' };
     const notice = { revocation, at: now, id: randomUUID() };
-    const entry = { writer, number, at: Date.now(), previous, hearsSince: now, notice };
+    const entry = {
+      writer,
+      number,
+      at: Date.now(),
+      previous,
+      own: previous,
+      version: now,
+      hearsSince: now,
+      notice,
+    };
     return seal.seal('revocation-log-entry', textOfEntry(entry));
   };
   for (let number = 1_000; number <= count; number += 1_000) {

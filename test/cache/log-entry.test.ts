@@ -6,6 +6,8 @@ const alive: LogEntry = {
   number: 7,
   at: 1_700_000_000_000,
   previous: undefined,
+  own: undefined,
+  version: 1,
   hearsSince: undefined,
   notice: undefined,
 };
@@ -13,7 +15,7 @@ const notice = { revocation: { subject: 'alice' }, at: 1_699_999_999_999, id: 'a
 
 it.each<LogEntry>([
   alive,
-  { ...alive, previous: '0001', hearsSince: 0 },
+  { ...alive, previous: '0001', own: '0000', hearsSince: 0 },
   { ...alive, notice },
   { ...alive, previous: '', hearsSince: 1, notice: { ...notice, at: 0 } },
   { ...alive, notice: { ...notice, revocation: { jti: '"[\\', issuer: 'https://as.example.com' } } },

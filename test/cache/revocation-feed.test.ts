@@ -15,6 +15,7 @@ function feedOver({
 }: {
   secrets?: string[];
   lastRevocation?: SharedCache['lastRevocation'];
+  markRevocation?: SharedCache['markRevocation'];
 } = {}) {
   const listeners: ChannelListener[] = [];
   const end = vi.fn(async () => undefined);
@@ -47,6 +48,22 @@ beforeEach(() => {
 });
 afterEach(() => {
   vi.useRealTimers();
+});
+
+it('a process that joins before the mark is stored hears the message that follows it', async () => {
+  const happened: string[] = [];
+  const { feed, channel } = feedOver({
+    lastRevocation: async () => undefined,
+    markRevocation: async () => {
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      happened.push('mark');
+    },
+  });
+  channel.publish.mockImplementation(async () => happened.push('message'));
+  const publishing = feed().publish({ revocation: { subject: 'alice' }, at: now, id: 'act' }, 60);
+  await vi.advanceTimersByTimeAsync(301);
+  await publishing;
+  expect(happened.slice(-2)).toEqual(['mark', 'message']);
 });
 
 describe('who joins', () => {

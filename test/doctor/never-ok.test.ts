@@ -110,6 +110,8 @@ describe('the newest entry of the log of revocations', () => {
         number: 1,
         at,
         previous: undefined,
+        own: undefined,
+        version: 0,
         hearsSince: undefined,
         notice: undefined,
       }),

@@ -211,16 +211,18 @@ export async function prepareLog(redis: Pick<TestRedis, 'command'>, age = 0): Pr
   const sealer = createSeal(logSecret, 'revocation-log-entry');
   const name = sealer.seal(
     'revocation-log-name',
-    JSON.stringify({ id: 'of-old', completeSince: now - 3_700_000 }),
+    JSON.stringify({ id: 'of-old', completeSince: now - 3_700_000, version: now - 3_700_000 }),
   );
   await redis.command('SET', logNameKey, name);
   const hearsSince = now - 3_700_000;
   for (const [index, at] of [hearsSince, now - age].entries()) {
     const entry = {
-      writer: 'of-old',
-      number: index + 1,
+      writer: `of-old-${index}`,
+      number: 1,
       at,
       previous: undefined,
+      own: undefined,
+      version: 0,
       hearsSince,
       notice: undefined,
     };

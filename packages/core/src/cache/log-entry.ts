@@ -9,6 +9,10 @@ export interface LogEntry {
   readonly at: number;
   /** The entry that the writer had read last. */
   readonly previous: string | undefined;
+  /** The entry that the process wrote before this one; undefined for its first. */
+  readonly own: string | undefined;
+  /** The version of the log's name, as the writer knows it. */
+  readonly version: number;
   /** The writer has heard of each revocation since then, by its clock; undefined before it has read the log. */
   readonly hearsSince: number | undefined;
   /** Undefined in an entry that says no more than that the writer lives. */
@@ -21,6 +25,8 @@ type Members = readonly [
   number: number,
   at: number,
   previous: string | null,
+  own: string | null,
+  version: number,
   hearsSince: number | null,
   ...notice:
     | readonly [kind: string, value: string, issuer: string | null, at: number, id: string]
@@ -28,9 +34,10 @@ type Members = readonly [
 ];
 
 /** Returns the text of an entry: an array, which a process that starts reads in half the time of an object. */
-export function textOfEntry({ writer, number, at, previous, hearsSince, notice }: LogEntry): string {
+export function textOfEntry({ notice, ...entry }: LogEntry): string {
+  const { writer, number, at, previous, own, version, hearsSince } = entry;
   const members: Members = [
-    ...([writer, number, at, previous ?? null, hearsSince ?? null] as const),
+    ...([writer, number, at, previous ?? null, own ?? null, version, hearsSince ?? null] as const),
     ...(notice === undefined ? ([] as const) : membersOfNotice(notice)),
   ];
   return JSON.stringify(members);
@@ -48,12 +55,15 @@ export function entryIn(text: string): LogEntry | undefined {
   if (members === undefined) {
     return undefined;
   }
-  const [writer, number, at, previous, hearsSince, kind, value, issuer, revokedAt, id] = members;
+  const [writer, number, at, previous, own, version, hearsSince, kind, value, issuer, revokedAt, id] =
+    members;
   return {
     writer,
     number,
     at,
     previous: previous ?? undefined,
+    own: own ?? undefined,
+    version,
     hearsSince: hearsSince ?? undefined,
     notice:
       kind === undefined || value === undefined || revokedAt === undefined || id === undefined

@@ -97,11 +97,19 @@ export class RevocationFeed {
   /** Tells the others. Rejects when they may not have been told. `storedFor`: seconds for which shared answers may serve. */
   async publish(notice: RevocationNotice, storedFor: number): Promise<void> {
     const message = this.#seals[0].seal(NAME, JSON.stringify(notice));
-    await Promise.all([
-      within(PUBLISH_TIMEOUT, () => this.#channel.publish(message)),
-      // A process that joins later must not use what was shared before.
+    const send = () => within(PUBLISH_TIMEOUT, () => this.#channel.publish(message));
+    // A process that joins later must not use what was shared before. One that joins while the mark is on its way, and does not find it, hears
+    // the second message.
+    const [sent, marked] = await Promise.allSettled([
+      send(),
       this.#shared?.markRevocation(notice.at, storedFor),
     ]);
+    const sentAgain = this.#shared === undefined ? sent : (await Promise.allSettled([send()]))[0];
+    for (const outcome of [sent, marked, sentAgain]) {
+      if (outcome.status === 'rejected') {
+        throw outcome.reason;
+      }
+    }
   }
 
   async close(): Promise<void> {

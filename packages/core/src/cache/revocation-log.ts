@@ -65,6 +65,8 @@ interface LogName {
   readonly id: string;
   /** The log knows each revocation from then on. */
   readonly completeSince: number;
+  /** Greater than that of each name before: an older name that is put back is noticed. */
+  readonly version: number;
   /** Where the log begins, if a process that knew all wrote into it what it had lost: young as it is, it lacks nothing. */
   readonly first?: string;
 }
@@ -90,6 +92,14 @@ const COMPLETING = 5_000;
 /** In which a process that runs answers to one that starts, if the log lost entries. */
 const OBJECTION = 200;
 
+/** For so long a process writes entries again before it reads on. */
+const SLICE = 100;
+
+/** For so long after its join a process may not have read what the log has lost. */
+const YOUNG = 20_000;
+/** After the first failure to read. */
+const QUICK_RETRY = 100;
+
 /** Seconds. */
 const STORE_TIMEOUT = 2;
 const RETRY_INTERVAL = 1;
@@ -113,7 +123,13 @@ export class LogFeed {
   /** What this process revoked lately. */
   #own: { readonly notice: RevocationNotice; readonly at: number }[] = [];
   #name: string | undefined;
+  /** The greatest version that a name of the log had. */
+  #version = 0;
+  /** The greatest version that the writer of an entry knew. */
+  #writtenVersion = 0;
   #position: string | undefined;
+  /** Of the last entry that this process wrote. */
+  #ownPosition: string | undefined;
   /** Of the last entry that one of us wrote. */
   #lastHeard: string | undefined;
   #firstPosition: string | undefined;
@@ -136,7 +152,12 @@ export class LogFeed {
   #writer: string = randomUUID();
   #written = 0;
   #hasJoined = false;
+  /** By the monotonic clock. */
+  #joinedAt = Number.POSITIVE_INFINITY;
   #hasKnocked = false;
+  /** The names under which this process has tried to knock. */
+  readonly #knocks = new Set<string>();
+  #isKnockHeard = false;
   #isLost = false;
   #isUnwritable = false;
   /** Whether what this process wrote lately may be lost, and has to be written again. */
@@ -197,17 +218,19 @@ export class LogFeed {
       return;
     }
     this.#isOwnDoubtful = true;
-    if (!this.#isLost) {
+    const isFirst = !this.#isLost;
+    if (isFirst) {
       this.#isLost = true;
       this.#listing.show();
       this.#report('revocations_lost', `the log of revocations can not be read: ${shownTrouble(error)}`);
     }
-    await this.#pause();
+    // A process that starts meanwhile waits for what this one has to say of the log.
+    await this.#pause(isFirst ? QUICK_RETRY : RETRY_INTERVAL * 1000);
   }
 
-  async #pause(): Promise<void> {
+  async #pause(milliseconds: number): Promise<void> {
     const { signal } = this.#closing;
-    await sleep(RETRY_INTERVAL * 1000, undefined, { signal, ref: false }).catch(() => undefined);
+    await sleep(milliseconds, undefined, { signal, ref: false }).catch(() => undefined);
   }
 
   async #readOn(): Promise<void> {
@@ -228,7 +251,9 @@ export class LogFeed {
       this.#startAgain();
       return;
     }
-    this.#name = page.name;
+    if (!isSameName) {
+      await this.#takeName(page.name ?? '');
+    }
     for (const { position, entry } of page.entries) {
       this.#hear(position, entry);
     }
@@ -251,15 +276,61 @@ export class LogFeed {
     }
   }
 
+  /** Takes the name that another process gave the log. An older one, which does not say what the log has lost since, is replaced. */
+  async #takeName(name: string): Promise<void> {
+    const version = this.#versionOf(name);
+    const known = this.#nameIn(this.#name ?? '');
+    if (version >= this.#version || known === undefined) {
+      this.#name = name;
+      this.#version = Math.max(this.#version, version);
+      if (performance.now() < this.#joinedAt + YOUNG) {
+        // A process that knew more has told of a loss later than this one waited for.
+        this.#revocations.completeOnlySince(this.#completeSinceOf(name) ?? 0);
+      }
+      return;
+    }
+    // Processes that give the log a name at the same time replace each other's.
+    if (this.#version - version > COMPLETING) {
+      this.#report('revocation_not_ours', 'the log of revocations has an older name again; replaced');
+    }
+    this.#name = await this.#rename(known);
+    // A process that starts finds out that the name that it read is not the newest.
+    await this.#write(undefined).catch(() => undefined);
+  }
+
+  /** Gives the log another name in place of the one that it has. */
+  async #rename(name: Omit<LogName, 'version'>): Promise<string> {
+    const version = this.#nextVersion();
+    const renamed = await this.#offer(this.#nameOf({ ...name, version }), true);
+    // Not before: entries of this process must not speak of a name that the log does not have.
+    this.#version = Math.max(this.#version, version);
+    return renamed;
+  }
+
+  #nextVersion(): number {
+    return Math.max(this.#version + 1, Date.now());
+  }
+
+  #versionOf(name: string): number {
+    return this.#nameIn(name)?.version ?? 0;
+  }
+
   /** Takes the name that the log has, or gives it one. */
   async #open(): Promise<void> {
-    const own = this.#nameOf({ id: randomUUID(), completeSince: Date.now() });
+    const own = this.#nameOf({
+      id: randomUUID(),
+      completeSince: Date.now(),
+      version: this.#nextVersion(),
+    });
     let name = await this.#offer(own, false);
     if (this.#completeSinceOf(name) === undefined) {
       this.#report(
         'revocation_not_ours',
         'the name of the log of revocations was not sealed with our secret; replaced',
       );
+      name = await this.#offer(own, true);
+    } else if (this.#versionOf(name) < this.#version && !this.#hasLostEntries) {
+      this.#report('revocation_not_ours', 'the log of revocations has an older name again; replaced');
       name = await this.#offer(own, true);
     }
     const named = this.#nameIn(name);
@@ -268,11 +339,14 @@ export class LogFeed {
     }
     if (this.#hasLostEntries) {
       // A process that starts must not take it for complete, until it is.
-      name = await this.#offer(this.#nameOf({ id: named.id, completeSince: Date.now() }), true);
+      name = await this.#rename({ id: named.id, completeSince: Date.now() });
       this.#hasLostEntries = false;
+      // It knows so at once, also where the name is changed back.
+      await this.#write(undefined).catch(() => undefined);
     }
     const { completeSince } = named;
     this.#name = name;
+    this.#version = Math.max(this.#version, this.#versionOf(name));
     if (!this.#hasJoined) {
       this.#revocations.completeOnlySince(completeSince);
       this.#newestAt = name === own ? Date.now() : 0;
@@ -299,6 +373,7 @@ export class LogFeed {
     this.#isCatchingUp = true;
     // Numbers that were lost must not look like a gap for ever.
     this.#becomeAnotherWriter();
+    this.#ownPosition = undefined;
     this.#revocations.hasLostLog();
     this.#completeLogAt = performance.now() + Math.random() * WAIT;
     this.#renameAt = performance.now() + COMPLETING;
@@ -311,8 +386,16 @@ export class LogFeed {
     }
     if (!this.#hasJoined) {
       this.#hasJoined = true;
+      this.#joinedAt = performance.now();
       this.#revocations.completeOnlySince(this.#completeSinceOf(this.#name ?? '') ?? 0);
       const now = Date.now();
+      if (this.#writtenVersion > this.#versionOf(this.#name ?? '')) {
+        this.#revocations.completeOnlySince(now);
+        this.#report(
+          'revocations_log_gap',
+          'the log of revocations has an older name again: nothing vouches for tokens from before',
+        );
+      }
       this.#hearsSince = now;
       if (now - this.#newestAt > QUIET) {
         this.#silences.push({ from: this.#newestAt, to: now });
@@ -340,22 +423,38 @@ export class LogFeed {
       await this.#writeWhatLacks();
       this.#isUnwritable = false;
     } catch (error) {
-      if (!this.#isUnwritable && !this.#closing.signal.aborted) {
-        this.#isUnwritable = true;
-        this.#report(
-          'revocations_unwritten',
-          `the log of revocations can not be written: ${shownTrouble(error)}`,
-        );
-      }
-      await this.#pause();
+      await this.#isNotWritten(error);
     }
   }
 
-  /** Has each process that runs look at the log, which may lack its newest entries: they give it another name then. */
+  async #isNotWritten(error: unknown): Promise<void> {
+    if (!this.#isUnwritable && !this.#closing.signal.aborted) {
+      this.#isUnwritable = true;
+      this.#report(
+        'revocations_unwritten',
+        `the log of revocations can not be written: ${shownTrouble(error)}`,
+      );
+    }
+    await this.#pause(RETRY_INTERVAL * 1000);
+  }
+
+  /**
+   * Has each process that runs look at the log, which may lack its newest entries: they give it another name then. Without that this process
+   * does not join, for no other could object.
+   */
   async #knock(): Promise<void> {
+    if (!this.#isKnockHeard) {
+      this.#knocks.add(this.#writer);
+      try {
+        await this.#write(undefined);
+      } catch (error) {
+        // It may be in the log all the same, as where replicas do not answer: then it is read next.
+        await this.#isNotWritten(error);
+        return;
+      }
+    }
     this.#hasKnocked = true;
-    // That it can't be written is reported when what is owed is written.
-    await this.#write(undefined).catch(() => undefined);
+    this.#knocks.clear();
     const { signal } = this.#closing;
     await sleep(OBJECTION, undefined, { signal, ref: false }).catch(() => undefined);
   }
@@ -379,15 +478,25 @@ export class LogFeed {
   async #completeLog(): Promise<void> {
     for (const position of this.#unread) {
       if (position <= (this.#position ?? '')) {
-        // It was passed by without being read.
+        // It was passed by without being read. Its number must not look like a gap for ever.
         this.#unread.delete(position);
         this.#completeLogAt = 0;
+        this.#becomeAnotherWriter();
+        this.#ownPosition = undefined;
       }
     }
     if (performance.now() < this.#completeLogAt) {
       return;
     }
-    for (const notice of this.#revocations.noticesOutsideLog()) {
+    const lacking = this.#revocations.noticesOutsideLog();
+    // Processes that do so at the same time begin at different places, and read in between what the others wrote.
+    const from = Math.floor(Math.random() * lacking.length);
+    const until = performance.now() + SLICE;
+    for (const notice of [...lacking.slice(from), ...lacking.slice(0, from)]) {
+      if (performance.now() >= until) {
+        this.#completeLogAt = 0;
+        return;
+      }
       await this.#write(notice);
     }
     if (this.#owesBeat) {
@@ -401,7 +510,7 @@ export class LogFeed {
     const named = this.#nameIn(this.#name ?? '');
     if (named !== undefined && named.completeSince > completeSince) {
       const first = this.#firstPosition === undefined ? {} : { first: this.#firstPosition };
-      this.#name = await this.#offer(this.#nameOf({ ...named, completeSince, ...first }), true);
+      this.#name = await this.#rename({ ...named, completeSince, ...first });
     }
   }
 
@@ -417,6 +526,8 @@ export class LogFeed {
       number: this.#written,
       at: Date.now(),
       previous: this.#lastHeard,
+      own: this.#ownPosition,
+      version: this.#version,
       hearsSince: this.#hearsSince,
       notice,
     };
@@ -425,6 +536,9 @@ export class LogFeed {
       const keepFor = maxAge * 1000 + 2 * QUIET;
       const position = await this.#bounded(STORE_TIMEOUT, (signal) => log.append(entry, keepFor, signal));
       this.#owesBeat = false;
+      if (this.#writer === written.writer) {
+        this.#ownPosition = position;
+      }
       if (position > (this.#position ?? '')) {
         this.#unread.add(position);
       }
@@ -443,8 +557,6 @@ export class LogFeed {
   }
 
   #hear(position: string, entry: string): void {
-    const isFirst = this.#firstPosition === undefined;
-    this.#firstPosition ??= position;
     this.#position = position;
     this.#unread.delete(position);
     const text = this.#opened(ENTRY_SEAL, entry);
@@ -456,19 +568,29 @@ export class LogFeed {
       );
       return;
     }
-    const { writer, number, at, previous, hearsSince, notice } = written;
+    const { writer, number, at, previous, own, version, hearsSince, notice } = written;
     const last = this.#numbers.get(writer);
+    // An entry that is not ours says nothing of where the log begins.
+    const isFirst = this.#firstPosition === undefined;
+    this.#firstPosition ??= position;
     if (last !== undefined && number <= last) {
       this.#report('revocation_not_ours', 'an entry of the log of revocations was played back; ignored');
       return;
     }
     this.#numbers.set(writer, number);
+    this.#isKnockHeard ||= this.#knocks.has(writer);
     // What stands in place of an entry is none: who refers to that entry finds it missing.
     this.#positions.set(position, true);
     this.#lastHeard = position;
+    const { oldest = '' } = this.#positions;
+    // What is older than all that is remembered may have been read.
     const isReferred =
-      previous === undefined || previous < this.#firstPosition || this.#positions.get(previous) === true;
-    const follows = last === undefined || number === last + 1;
+      previous === undefined ||
+      previous < this.#firstPosition ||
+      previous < oldest ||
+      this.#positions.get(previous) === true;
+    const follows = last === undefined ? this.#begins(number, own) : number === last + 1;
+    this.#writtenVersion = Math.max(this.#writtenVersion, version);
     if (!isFirst && !(isReferred && follows)) {
       this.#report(
         'revocations_log_gap',
@@ -489,6 +611,15 @@ export class LogFeed {
         publishRevocation(notice.revocation, 'log');
       }
     }
+  }
+
+  /** Whether an entry of a writer that was not met before is its first, or its first one that is not trimmed. */
+  #begins(number: number, own: string | undefined): boolean {
+    if (own === undefined) {
+      return number === 1;
+    }
+    const isTrimmed = own < (this.#firstPosition ?? '');
+    return isTrimmed || (number === 1 && this.#positions.get(own) === true);
   }
 
   /** Before this process has joined: notes where the log begins, and when it was silent. */
