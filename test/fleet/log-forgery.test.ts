@@ -1,4 +1,5 @@
 // What one who can write to Redis, but not open what is sealed there, can do to processes that start later.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient } from '@redis/client';
 import { expect, it, vi } from 'vitest';
 import {
@@ -55,14 +56,13 @@ async function deleteTheRevocation(redis: TestRedis): Promise<void> {
 describeReal('redis-server', 'one who can write to Redis', () => {
   const suite = useLogSuite();
 
-  it.each<[string, (redis: TestRedis) => Promise<void>, string]>([
-    ['deletes what the fleet has written again', deleteWhatIsWrittenAgain, 'token_inactive'],
-    // Nothing can be written, so that no process could object.
-    ['puts an older name of the log back', putTheOldNameBack, 'revocations_unknown'],
-    ['deletes entries, and puts garbage between the others', deleteTheRevocation, 'token_inactive'],
+  it.each<[string, (redis: TestRedis) => Promise<void>]>([
+    ['deletes what the fleet has written again', deleteWhatIsWrittenAgain],
+    ['puts an older name of the log back', putTheOldNameBack],
+    ['deletes entries, and puts garbage between the others', deleteTheRevocation],
   ])(
     '%s: a process that starts later does not accept the revoked token',
-    async (_title, forge, expected) => {
+    async (_title, forge) => {
       const { issuer, redis } = suite;
       const client = () => createClient({ url: redis.url, socket: { reconnectStrategy: 100 } });
       const fleet = createLogFleet(client, issuer.forJwts);
@@ -76,10 +76,11 @@ describeReal('redis-server', 'one who can write to Redis', () => {
       await fleet.settled(revoked, 'token_inactive');
 
       await forge(redis);
-      for (let turn = 0; turn < 3; turn += 1) {
-        const later = await fleet.start();
-        await vi.waitFor(async () => expect(await later.ask(revoked)).toBe(expected), patient);
-        expect(await later.ask(spared)).not.toBe('admitted');
+      const later = await fleet.start();
+      for (let turn = 0; turn < 20; turn += 1) {
+        const answers = [await later.ask(revoked), await later.ask(another)];
+        expect(answers).not.toContain('admitted');
+        await sleep(200);
       }
     },
     60_000,
