@@ -1,6 +1,6 @@
 import type { RefusalCode } from './errors.js';
 
-/** The refusals that a token earns by itself, whoever presents it: these answers may be cached. */
+/** The refusals that a token earns by itself, with each client: these answers may be cached. */
 const defectCodes = [
   'token_inactive',
   'token_expired',
