@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { describe, expect, it, vi } from 'vitest';
 import { RequestRefused, refusalCodes } from '../../packages/core/src/errors.js';
 import { type ChallengeRules, refusalAnswer } from '../../packages/core/src/response/challenge.js';
@@ -6,11 +7,13 @@ import { challengeOf } from '../support/refusals.js';
 const rules: ChallengeRules = {
   realm: 'my api',
   errorBody: undefined,
+  errorContentType: 'application/json; charset=utf-8',
   resourceMetadata: undefined,
   report: () => undefined,
 };
+const req = { url: '/accounts' } as IncomingMessage;
 const answerTo = (code: (typeof refusalCodes)[number]) =>
-  refusalAnswer(new RequestRefused(code, { detail: 'for the operator alone', scope: 'a b' }), rules);
+  refusalAnswer(new RequestRefused(code, { detail: 'for the operator alone', scope: 'a b' }), req, rules);
 
 describe.each(refusalCodes)('%s', (code) => {
   it('R94: is not to be stored', () => {
@@ -101,7 +104,7 @@ describe('word for word', () => {
     ],
   ])('%s', (_title, refusal, body, headers) => {
     const hasBody = Object.keys(body).length > 0;
-    expect(refusalAnswer(refusal, rules)).toStrictEqual({
+    expect(refusalAnswer(refusal, req, rules)).toStrictEqual({
       status: refusal.status,
       headers: { 'Cache-Control': 'no-store', ...(hasBody && { 'Content-Type': json }), ...headers },
       body: hasBody ? JSON.stringify(body) : '',
@@ -110,7 +113,7 @@ describe('word for word', () => {
 
   it('RFC 9728 §5.1: where the metadata are, last', () => {
     const resourceMetadata = 'https://resource.example.com/.well-known/oauth-protected-resource';
-    const { headers } = refusalAnswer(new RequestRefused('credentials_missing'), {
+    const { headers } = refusalAnswer(new RequestRefused('credentials_missing'), req, {
       ...rules,
       resourceMetadata,
     });
@@ -122,7 +125,7 @@ describe('word for word', () => {
 
 describe('what the client is told otherwise', () => {
   it('takes the place of the fixed sentence, in challenge and body', () => {
-    const { headers, body } = refusalAnswer(new RequestRefused('certificate_missing'), {
+    const { headers, body } = refusalAnswer(new RequestRefused('certificate_missing'), req, {
       ...rules,
       describe: ({ code }) => `because of ${code}`,
     });
@@ -133,7 +136,7 @@ describe('what the client is told otherwise', () => {
   });
 
   it('is the fixed sentence where there is nothing more to say', () => {
-    const { body } = refusalAnswer(new RequestRefused('certificate_missing'), {
+    const { body } = refusalAnswer(new RequestRefused('certificate_missing'), req, {
       ...rules,
       describe: () => undefined,
     });
@@ -143,7 +146,7 @@ describe('what the client is told otherwise', () => {
   it.each([['because of "it"'], ['because\r\nof it'], ['wegen Łódź'], ['a\\'], [7], ['']])(
     'is the fixed sentence where no challenge takes %j',
     (description) => {
-      const { headers } = refusalAnswer(new RequestRefused('certificate_missing'), {
+      const { headers } = refusalAnswer(new RequestRefused('certificate_missing'), req, {
         ...rules,
         describe: () => description as string,
       });
@@ -152,7 +155,7 @@ describe('what the client is told otherwise', () => {
   );
 
   it('makes no body where there is no error', () => {
-    const { headers, body } = refusalAnswer(new RequestRefused('credentials_missing'), {
+    const { headers, body } = refusalAnswer(new RequestRefused('credentials_missing'), req, {
       ...rules,
       describe: () => 'anything',
     });
@@ -166,7 +169,7 @@ describe('a body of the API’s own', () => {
     ['a text', 'refused', '"refused"'],
     ['null', null, 'null'],
   ])('%s is sent as JSON', (_title, shaped, expected) => {
-    const { headers, body } = refusalAnswer(new RequestRefused('credentials_missing'), {
+    const { headers, body } = refusalAnswer(new RequestRefused('credentials_missing'), req, {
       ...rules,
       errorBody: () => shaped,
     });
@@ -174,7 +177,7 @@ describe('a body of the API’s own', () => {
   });
 
   it('undefined is an empty body', () => {
-    const { headers, body } = refusalAnswer(new RequestRefused('token_expired'), {
+    const { headers, body } = refusalAnswer(new RequestRefused('token_expired'), req, {
       ...rules,
       errorBody: () => undefined,
     });
@@ -194,9 +197,9 @@ describe('a body of the API’s own', () => {
       new RequestRefused('credentials_missing'),
       { status: 401, code: 'credentials_missing', body: undefined },
     ],
-  ])('is made of status, code and the plain body: %s', (refusal, expected) => {
+  ])('is made of status, code, the plain body and the request: %s', (refusal, expected) => {
     const errorBody = vi.fn();
-    refusalAnswer(refusal, { ...rules, errorBody });
-    expect(errorBody.mock.calls).toStrictEqual([[expected]]);
+    refusalAnswer(refusal, req, { ...rules, errorBody });
+    expect(errorBody.mock.calls).toStrictEqual([[expected, req]]);
   });
 });

@@ -194,7 +194,7 @@ describe.each(['Koa', 'the core alone'] as const)('http2, its compatibility API,
         await resourceServer.authorize(req);
         res.writeHead(200).end();
       } catch (thrown) {
-        const { status, headers, body } = resourceServer.answer(thrown);
+        const { status, headers, body } = resourceServer.answer(thrown, req);
         res.writeHead(status, headers).end(body);
       }
     };

@@ -47,11 +47,12 @@ describe('a client is told, with explain: true alone', () => {
         ...['x-test-client-certificate', kit.certificate.thumbprint],
       ];
       const headers = { 'x-test-client-certificate': kit.certificate.thumbprint };
+      const req = { url: '/', headers, rawHeaders, socket: {} } as never;
       try {
-        await server.authorize({ url: '/', headers, rawHeaders, socket: {} } as never);
+        await server.authorize(req);
         return 'let in';
       } catch (thrown) {
-        return server.answer(thrown).body;
+        return server.answer(thrown, req).body;
       } finally {
         await server.close();
       }

@@ -52,7 +52,7 @@ async function refusal(options: ResourceServerOptions, req: never) {
     await server.authorize(req);
   } catch (thrown) {
     const explanation = refused.at(-1)?.explanation;
-    return { code: (thrown as RequestRefused).code, explanation, answer: server.answer(thrown) };
+    return { code: (thrown as RequestRefused).code, explanation, answer: server.answer(thrown, req) };
   }
   throw new Error('the request was let in');
 }

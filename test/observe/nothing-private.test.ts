@@ -97,7 +97,7 @@ function everythingOf(thrown: unknown, resourceServer: ReturnType<typeof createR
     JSON.stringify(thrown),
     inspect(seen, options),
     inspect(lines, options),
-    inspect(resourceServer.answer(thrown), options),
+    inspect(resourceServer.answer(thrown, {} as never), options),
     (thrown as Error).stack ?? '',
     String((thrown as { detail?: unknown }).detail),
   ].join('\n');

@@ -193,7 +193,7 @@ it('control characters that a client sends reach no line, no warning and no head
       await resourceServer.authorize(req);
     } catch (thrown) {
       codes.push((thrown as { code: string }).code);
-      logged.push(resourceServer.answer(thrown));
+      logged.push(resourceServer.answer(thrown, req));
     }
   }
   warning.mockRestore();

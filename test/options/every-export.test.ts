@@ -116,6 +116,7 @@ const takesOther: Readonly<Record<string, readonly unknown[]>> = {
 const takesNothing = [
   'ClientCertificate',
   'ConfigurationError',
+  'HttpRefusal',
   'MtlsBoundError',
   'RequestRefused',
   'activeToken',
@@ -130,6 +131,7 @@ const takesNothing = [
   'thumbprintOf',
   'tlsSocket',
   'unguarded',
+  'unguardedNext',
 ];
 
 const named = [

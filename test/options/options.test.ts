@@ -256,6 +256,23 @@ const wrong: [string, unknown, string][] = [
     { ...good, errorBody: {} },
     'errorBody: an object was given; accepted is a function',
   ],
+  ...['text/html', 'application/jsonp', 'application/json\r\nx: y', ''].map(
+    (errorContentType): [string, object, string] => [
+      `a body of the type ${JSON.stringify(errorContentType)}`,
+      { ...good, errorContentType },
+      'errorContentType: ',
+    ],
+  ),
+  [
+    'a type of a body that the application writes',
+    { ...good, errorContentType: 'application/problem+json', onRefused: 'next' },
+    "errorContentType: it was given with onRefused: 'next'; accepted is one of the two",
+  ],
+  [
+    'refusals that go elsewhere',
+    { ...good, onRefused: 'throw' },
+    "onRefused: a string of 5 characters was given; accepted is 'answer' or 'next'",
+  ],
 ];
 
 describe.each(frameworks)('%s: mtlsBound() refuses', (framework: Framework) => {

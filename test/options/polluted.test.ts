@@ -55,6 +55,8 @@ const dangerous: [string, unknown][] = [
   ['tokens', () => async () => 'token_inactive'],
   ['issuers', [{}]],
   ['errorBody', () => ({})],
+  ['errorContentType', 'text/html'],
+  ['onRefused', 'next'],
   ['profile', 'fapi1-advanced'],
   ['MTLS_BOUND_BINDING', 'report'],
 ];

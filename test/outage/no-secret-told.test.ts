@@ -81,7 +81,7 @@ async function refusal(method: string, more: ResourceServerOptions = {}): Promis
     await resourceServer.authorize(req);
     return undefined;
   } catch (thrown) {
-    told.push(resourceServer.answer(thrown));
+    told.push(resourceServer.answer(thrown, req));
     return thrown;
   } finally {
     await resourceServer.close();

@@ -133,7 +133,7 @@ function acceptWebSockets(server: Server, resourceServer: expressMtls.ResourceSe
         });
       });
     } catch (thrown) {
-      const { status, headers, body } = resourceServer.answer(thrown);
+      const { status, headers, body } = resourceServer.answer(thrown, req);
       const res = new ServerResponse(req);
       res.assignSocket(req.socket);
       res.writeHead(status, { ...headers, Connection: 'close' }).end(body, () => socket.destroy());

@@ -168,6 +168,7 @@ export {
 } from './request/issuer-selection.js';
 export { createResourceServer, type ResourceServer } from './resource-server.js';
 export type { Answer, ErrorBody, RefusalBody, RefusalSummary } from './response/challenge.js';
+export { HttpRefusal } from './response/http-refusal.js';
 export type { ResourceMetadataOptions } from './response/resource-metadata.js';
 export { createSignalReceiver, type SignalReceiver } from './shared-signals.js';
 export type { SharedSignalsOptions, SignalPollOptions, SignalStreamOptions } from './signal-options.js';
@@ -179,4 +180,4 @@ export {
   type TokenReader,
 } from './token-claims.js';
 export type { TokenDefect } from './token-defect.js';
-export { refuseUncalled, unguarded } from './unguarded.js';
+export { refuseUncalled, unguarded, unguardedNext } from './unguarded.js';

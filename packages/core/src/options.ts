@@ -113,8 +113,20 @@ export interface ResourceServerOptions extends IssuerOptions {
    * `production`; `in-production` means it there too. Default `false`. Environment: `MTLS_BOUND_EXPLAIN`.
    */
   readonly explain?: boolean | 'in-production';
-  /** Shapes the JSON body of refusals. Default: `{ error, error_description }`. */
+  /**
+   * Shapes the JSON body of refusals: gets `{ status, code, body }` and the request of Node. Default: `{ error, error_description }`.
+   */
   readonly errorBody?: ErrorBody;
+  /**
+   * `Content-Type` of the body of refusals: `application/problem+json` (RFC 9457 §3), say. Default `application/json; charset=utf-8`.
+   * Refused with `onRefused: 'next'`.
+   */
+  readonly errorContentType?: string;
+  /**
+   * Who answers a request that is refused: `answer`, the middleware itself; `next`, the error handling of Express or Koa, which gets
+   * an `HttpRefusal` by `next(error)` or thrown. Default `answer`.
+   */
+  readonly onRefused?: 'answer' | 'next';
 }
 
 /** Options checked, completed and frozen. */
@@ -136,6 +148,8 @@ export interface Settings {
   readonly realm: string;
   readonly explain: boolean;
   readonly errorBody: ErrorBody | undefined;
+  readonly errorContentType: string;
+  readonly onRefused: 'answer' | 'next';
   /** The environment, not the code, leaves the audience to the authorization server. */
   readonly isAudienceUncheckedByEnvironment: boolean;
 }
@@ -158,6 +172,8 @@ const optionNames = [
   'realm',
   'explain',
   'errorBody',
+  'errorContentType',
+  'onRefused',
 ] as const satisfies (keyof ResourceServerOptions)[];
 
 const certificateSource: OptionRule<CertificateSource> = {
@@ -204,6 +220,8 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
     realm: given.optional('realm', quotable, 'MTLS_BOUND_REALM') ?? 'api',
     explain: resolveExplain(given, environment),
     errorBody: given.optional('errorBody', functionLike<ErrorBody>('a function')),
+    errorContentType: given.optional('errorContentType', jsonType) ?? 'application/json; charset=utf-8',
+    onRefused: resolveOnRefused(given),
     isAudienceUncheckedByEnvironment:
       given.isMissing('audience') &&
       ownVariable(environment, 'MTLS_BOUND_AUDIENCE') === 'server-enforced' &&
@@ -213,6 +231,29 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
     refuseContradictions(profileName, settings);
   }
   return settings;
+}
+
+/** RFC 9110 §8.3.1, for JSON alone (RFC 6839 §3.1). */
+const jsonType: OptionRule<string> = {
+  accepted:
+    'application/json, or application/ with a subtype that ends in +json, with or without ; charset=utf-8',
+  read: (given) =>
+    typeof given === 'string' &&
+    given.length <= 100 &&
+    /^application\/(?:json|[a-z\d][\w.-]*\+json)(?:; ?charset=utf-8)?$/i.test(given)
+      ? given
+      : undefined,
+};
+
+function resolveOnRefused(given: OptionReader): 'answer' | 'next' {
+  const onRefused = given.optional('onRefused', oneOf('answer', 'next')) ?? 'answer';
+  if (onRefused === 'next' && !given.isMissing('errorContentType')) {
+    throw new ConfigurationError(
+      'errorContentType',
+      "it was given with onRefused: 'next'; accepted is one of the two, for the application then writes the body",
+    );
+  }
+  return onRefused;
 }
 
 const explanations: OptionRule<boolean | 'in-production'> = {

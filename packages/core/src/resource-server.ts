@@ -36,7 +36,8 @@ import { FloodGuard, NAMELESS } from './request/flood-guard.js';
 import { closing } from './request/request-body.js';
 import { RequestSignals } from './request/request-signals.js';
 import { readRevocationRequest } from './request/revocation-request.js';
-import { type Answer, refusalAnswer } from './response/challenge.js';
+import { type Answer, type ChallengeRules, refusalAnswer, refusedAnswer } from './response/challenge.js';
+import { HttpRefusal } from './response/http-refusal.js';
 import type { TokenAnswer } from './token-claims.js';
 import { ignoreRejection } from './unwaited.js';
 
@@ -106,8 +107,13 @@ export interface ResourceServer {
   readonly issuers: readonly string[];
   /** The header that answers are chosen by, to be named in `Vary` (RFC 9440 §2.4); undefined for a TLS connection. */
   readonly vary: string | undefined;
-  /** The HTTP answer to whatever `authorize` or `require` threw. Never throws. */
-  answer(thrown: unknown): Answer;
+  /** The HTTP answer to whatever `authorize` or `require` threw for `req`. Never throws. */
+  answer(thrown: unknown, req: NodeRequest): Answer;
+  /**
+   * The error for the framework's own error handling, of whatever `authorize` or `require` threw for `req`; `undefined` unless the
+   * option `onRefused` is `next`. Never throws.
+   */
+  errorFor(thrown: unknown, req: NodeRequest): HttpRefusal | undefined;
 }
 
 /** What an operator must know of a binding that is not required, wherever the setting comes from. */
@@ -162,13 +168,14 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const judge = createJudge(settings, (issuer) => authorityOf(issuer).rules, explainer, identity);
   /** Of refusals on their way to be answered. */
   const explanations = new WeakMap<RequestRefused, Explanation>();
-  const challengeRules = {
+  const challengeRules: ChallengeRules = {
     describe: (refusal: RequestRefused) => {
       const explanation = explanations.get(refusal);
       return explanation && explained(refusal, explanation);
     },
     realm: settings.realm,
     errorBody: settings.errorBody,
+    errorContentType: settings.errorContentType,
     resourceMetadata: settings.resourceMetadata?.url,
     report,
   };
@@ -313,6 +320,19 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     throw refusal;
   }
 
+  /** Returns what `answer` makes with the hook of the option `errorBody`, or without it if the hook fails. */
+  function shaped<T>(answer: (rules: ChallengeRules) => T): T {
+    try {
+      return answer(challengeRules);
+    } catch (error) {
+      report(
+        'error_body_failed',
+        `the option errorBody failed; the plain body was sent: ${asRefusal(error).detail}`,
+      );
+      return answer({ ...challengeRules, errorBody: undefined });
+    }
+  }
+
   async function revoke(given: Revocation, origin: RevocationEvent['origin']): Promise<void> {
     const revocation = withoutToken(checkedRevocation(given, [...byIssuer.keys()]));
     const notice = { revocation, at: Date.now(), id: randomUUID() };
@@ -427,7 +447,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
         }
         return { status: 200, headers: { 'Cache-Control': 'no-store' }, body: '' };
       } catch (refusal) {
-        return closing(req, server.answer(refusal));
+        return closing(req, server.answer(refusal, req));
       }
     },
 
@@ -442,17 +462,19 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       }
     },
 
-    answer(thrown: unknown) {
-      const refusal = asRefusal(thrown);
-      try {
-        return refusalAnswer(refusal, challengeRules);
-      } catch (error) {
-        report(
-          'error_body_failed',
-          `the option errorBody failed; the plain body was sent: ${asRefusal(error).detail}`,
-        );
-        return refusalAnswer(refusal, { ...challengeRules, errorBody: undefined });
+    answer(thrown: unknown, req: NodeRequest) {
+      return shaped((rules) => refusalAnswer(asRefusal(thrown), req, rules));
+    },
+
+    errorFor(thrown: unknown, req: NodeRequest) {
+      if (settings.onRefused !== 'next') {
+        return undefined;
       }
+      const refusal = asRefusal(thrown);
+      return new HttpRefusal(
+        refusal,
+        shaped((rules) => refusedAnswer(refusal, req, rules)),
+      );
     },
   });
   return server;

@@ -3,9 +3,17 @@ import { interactionOf } from './interaction.js';
 import { problemReporter, publishRefusedEarly } from './observe/events.js';
 import type { NodeRequest } from './request/bearer-token.js';
 import type { ResourceServer } from './resource-server.js';
-import { type Answer, refusalAnswer } from './response/challenge.js';
+import { type Answer, type ChallengeRules, refusalAnswer, refusedAnswer } from './response/challenge.js';
+import { HttpRefusal } from './response/http-refusal.js';
 
 const report = problemReporter();
+const rules: ChallengeRules = {
+  realm: 'api',
+  errorBody: undefined,
+  errorContentType: 'application/json; charset=utf-8',
+  resourceMetadata: undefined,
+  report,
+};
 
 function refuse(req?: NodeRequest): never {
   const message =
@@ -36,11 +44,21 @@ export const unguarded: ResourceServer = Object.freeze({
     try {
       return refuse(req);
     } catch (thrown) {
-      return answer(thrown);
+      return answer(thrown, req);
     }
   },
   close: async () => undefined,
   answer,
+  errorFor: () => undefined,
+});
+
+/** The same for a middleware before `mtlsBound()` that hands its refusals to the framework's own error handling. */
+export const unguardedNext: ResourceServer = Object.freeze({
+  ...unguarded,
+  errorFor(thrown: unknown, req: NodeRequest) {
+    const refusal = asRefusal(thrown);
+    return new HttpRefusal(refusal, refusedAnswer(refusal, req, rules));
+  },
 });
 
 /**
@@ -59,11 +77,6 @@ function isRequest(value: unknown): boolean {
   return typeof value === 'object' && value !== null && 'rawHeaders' in value;
 }
 
-function answer(thrown: unknown): Answer {
-  return refusalAnswer(asRefusal(thrown), {
-    realm: 'api',
-    errorBody: undefined,
-    resourceMetadata: undefined,
-    report,
-  });
+function answer(thrown: unknown, req: NodeRequest): Answer {
+  return refusalAnswer(asRefusal(thrown), req, rules);
 }

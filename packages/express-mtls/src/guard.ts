@@ -2,6 +2,7 @@ import {
   type Answer,
   type Authorization,
   ConfigurationError,
+  type NodeRequest,
   RequestRefused,
   type ResourceServer,
   type RoutePolicy,
@@ -44,7 +45,7 @@ export function guard<Granted extends Authorization = Authorization>(
     try {
       outcome = server.require(req, req.auth, policy);
     } catch (thrown) {
-      send(res, server, thrown);
+      refuse(req, res, next, server, thrown);
       return;
     }
     if (server.isGranted(req, outcome)) {
@@ -69,11 +70,11 @@ async function passWhenGranted(
   try {
     granted = server.confirm(request, await outcome);
   } catch (thrown) {
-    send(res, server, thrown);
+    refuse(request, res, next, server, thrown);
     return;
   }
   if (granted === undefined) {
-    send(res, server, new RequestRefused('credentials_missing'));
+    refuse(request, res, next, server, new RequestRefused('credentials_missing'));
     return;
   }
   req.auth = granted;
@@ -89,8 +90,28 @@ export function passOn(next: NextFunction): void {
   }
 }
 
-export function send(res: Response, server: ResourceServer, thrown: unknown): void {
-  write(res, server.answer(thrown));
+/**
+ * Refuses a request: answers it, or, with the option `onRefused: 'next'`, hands the refusal to the error handling of Express. What that
+ * throws ends no process: the request is answered then.
+ */
+export function refuse(
+  req: NodeRequest,
+  res: Response,
+  next: NextFunction,
+  server: ResourceServer,
+  thrown: unknown,
+): void {
+  const error = server.errorFor(thrown, req);
+  if (error === undefined) {
+    write(res, server.answer(thrown, req));
+    return;
+  }
+  (req as { auth?: Authorization | undefined }).auth = undefined;
+  try {
+    next(error);
+  } catch {
+    write(res, server.answer(thrown, req));
+  }
 }
 
 /**

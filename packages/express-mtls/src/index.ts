@@ -32,9 +32,10 @@ import {
   type SignalReceiver,
   type SubjectRequirement,
   unguarded,
+  unguardedNext,
 } from '@mtls-bound/core';
 import type { Request, RequestHandler, Response } from 'express';
-import { type Guard, guard, type MarkedRequest, passOn, resourceServer, send, write } from './guard.js';
+import { type Guard, guard, type MarkedRequest, passOn, refuse, resourceServer, write } from './guard.js';
 
 export * from '@mtls-bound/core';
 export { type Guard, guard } from './guard.js';
@@ -74,7 +75,7 @@ export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
     try {
       outcome = server.authorize(req, req.body);
     } catch (thrown) {
-      send(res, server, thrown);
+      refuse(req, res, next, server, thrown);
       return;
     }
     const pass = (authorization: Authorization | undefined): void => {
@@ -95,7 +96,7 @@ export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
       try {
         pass(server.confirm(req, await outcome));
       } catch (thrown) {
-        send(res, server, thrown);
+        refuse(req, res, next, server, thrown);
         return;
       }
       passOn(next);
@@ -290,14 +291,14 @@ export function fapiHeaders(options?: FapiHeadersOptions): RequestHandler {
   refuseUncalled('fapiHeaders()', options);
   const read = fapiHeaderReader(options);
   return (req, res, next) => {
-    const { fapi, refusal } = read(req);
+    const { fapi, refusal, onRefused } = read(req);
     req.fapi = fapi;
     res.setHeader(interactionHeader, fapi.interactionId);
     res.sendDate = true;
     if (refusal === undefined) {
       next();
     } else {
-      send(res, unguarded, refusal);
+      refuse(req, res, next, onRefused === 'next' ? unguardedNext : unguarded, refusal);
     }
   };
 }

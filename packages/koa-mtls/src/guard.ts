@@ -41,11 +41,11 @@ export function guard<Granted extends Authorization = Authorization>(
     try {
       granted = server.confirm(ctx.req, await server.require(ctx.req, ctx.state.auth, policy));
     } catch (thrown) {
-      send(ctx, server, thrown);
+      refuse(ctx, server, thrown);
       return;
     }
     if (granted === undefined) {
-      send(ctx, server, new RequestRefused('credentials_missing'));
+      refuse(ctx, server, new RequestRefused('credentials_missing'));
       return;
     }
     ctx.state.auth = granted as Granted;
@@ -54,9 +54,16 @@ export function guard<Granted extends Authorization = Authorization>(
 }
 
 type AnsweredContext = Pick<Context, 'status' | 'body' | 'set' | 'remove' | 'res' | 'onerror'>;
+type RefusedContext = AnsweredContext & Pick<Context, 'req' | 'state'>;
 
-export function send(ctx: AnsweredContext, server: ResourceServer, thrown: unknown): void {
-  write(ctx, server.answer(thrown));
+/** Refuses a request: answers it, or, with the option `onRefused: 'next'`, throws the refusal for the error handling of Koa. */
+export function refuse(ctx: RefusedContext, server: ResourceServer, thrown: unknown): void {
+  const error = server.errorFor(thrown, ctx.req);
+  if (error !== undefined) {
+    ctx.state.auth = undefined;
+    throw error;
+  }
+  write(ctx, server.answer(thrown, ctx.req));
 }
 
 export function write(ctx: AnsweredContext, { status, headers, body }: Answer): void {

@@ -31,6 +31,7 @@ import {
   type SignalReceiver,
   type SubjectRequirement,
   unguarded,
+  unguardedNext,
 } from '@mtls-bound/core';
 import type { Context, Middleware } from 'koa';
 import { keepOnErrors } from './error-headers.js';
@@ -39,8 +40,8 @@ import {
   type GuardedContext,
   guard,
   type MtlsBoundState,
+  refuse,
   resourceServer,
-  send,
   write,
 } from './guard.js';
 
@@ -84,7 +85,7 @@ export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
         await server.authorize(ctx.req, parsedBody(ctx)),
       );
     } catch (thrown) {
-      send(ctx, server, thrown);
+      refuse(ctx, server, thrown);
       return;
     }
     (ctx as GuardedContext)[resourceServer] = server;
@@ -278,13 +279,13 @@ export function fapiHeaders(options?: FapiHeadersOptions): Middleware<FapiState>
   refuseUncalled('fapiHeaders()', options);
   const read = fapiHeaderReader(options);
   return async (ctx, next) => {
-    const { fapi, refusal } = read(ctx.req);
+    const { fapi, refusal, onRefused } = read(ctx.req);
     ctx.state.fapi = fapi;
     ctx.set(interactionHeader, fapi.interactionId);
     keepOnErrors(ctx, interactionHeader, fapi.interactionId);
     ctx.res.sendDate = true;
     if (refusal !== undefined) {
-      send(ctx, unguarded, refusal);
+      refuse(ctx, onRefused === 'next' ? unguardedNext : unguarded, refusal);
       return;
     }
     await next();

@@ -13,6 +13,11 @@ export interface FapiHeadersOptions {
    * 400 (Open Finance Brasil). Default `made`.
    */
   readonly interactionId?: 'made' | 'required';
+  /**
+   * Who answers a request that is refused: `answer`, the middleware itself; `next`, the error handling of Express or Koa, which gets
+   * an `HttpRefusal`. Default `answer`.
+   */
+  readonly onRefused?: 'answer' | 'next';
 }
 
 /** What FAPI's headers say of a request. None of it is proven: it is what the client says. */
@@ -29,6 +34,8 @@ export interface FapiHeaders {
 export interface ReadFapiHeaders {
   readonly fapi: FapiHeaders;
   readonly refusal: RequestRefused | undefined;
+  /** Who answers the refusal. */
+  readonly onRefused: 'answer' | 'next';
 }
 
 // RFC 9562 §4, of any version.
@@ -36,8 +43,9 @@ const uuid = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i;
 
 /** Throws `ConfigurationError`. The reader never throws. */
 export function fapiHeaderReader(options: FapiHeadersOptions = {}): (req: NodeRequest) => ReadFapiHeaders {
-  const given = new OptionReader('fapiHeaders()', options, ['interactionId']);
+  const given = new OptionReader('fapiHeaders()', options, ['interactionId', 'onRefused']);
   const isRequired = given.optional('interactionId', oneOf('made', 'required')) === 'required';
+  const onRefused = given.optional('onRefused', oneOf('answer', 'next')) ?? 'answer';
   return (req) => {
     // Node joins repeated lines by commas: that is no UUID either.
     const found = String(req.headers[interactionHeader] ?? '');
@@ -53,7 +61,7 @@ export function fapiHeaderReader(options: FapiHeadersOptions = {}): (req: NodeRe
     if (refusal !== undefined) {
       publishRefusedEarly(refusal, interactionId);
     }
-    return { fapi, refusal };
+    return { fapi, refusal, onRefused };
   };
 }
 

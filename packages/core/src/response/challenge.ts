@@ -1,6 +1,7 @@
 import type { RequestRefused } from '../errors.js';
 import { TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
+import type { NodeRequest } from '../request/bearer-token.js';
 import { isPromised } from '../unwaited.js';
 
 /** What the body of a refusal is made of. */
@@ -20,11 +21,13 @@ export interface RefusalSummary {
 }
 
 /**
- * Shapes the body of refusals: returns any value for JSON, or `undefined` for an empty body. It must not be asynchronous: if it
- * returns a promise, or throws, the plain body is sent and the problem `error_body_failed` is reported.
+ * Shapes the body of refusals: returns any value for JSON, or `undefined` for an empty body. `req` is the request of Node: the `req`
+ * of Express, the `ctx.req` of Koa. It must not be asynchronous: if it returns a promise, or throws, the plain body is sent and the
+ * problem `error_body_failed` is reported.
  */
 export type ErrorBody = (
   refusal: RefusalSummary,
+  req: NodeRequest,
 ) => (object & NotThenable) | string | number | boolean | null | undefined;
 
 /** What is no promise. */
@@ -47,6 +50,8 @@ export interface ChallengeRules {
   /** `realm` of the challenge (RFC 9110 §11.5). */
   readonly realm: string;
   readonly errorBody: ErrorBody | undefined;
+  /** `Content-Type` of the body. */
+  readonly errorContentType: string;
   /** Where the resource's metadata are (RFC 9728 §5.1). */
   readonly resourceMetadata: string | undefined;
   /** Is called for each value of a refusal that the answer leaves out. */
@@ -58,27 +63,51 @@ const quotable = /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/;
 /** Values of such characters with one blank between two: scopes (RFC 6750 §3) and `acr` values (RFC 9470 §3). */
 const blankSeparated = /^[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*$/;
 
+/** What a refused request is told, before the body is written as JSON. */
+export interface RefusedAnswer {
+  readonly status: number;
+  /** Without `Content-Type`. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** For JSON; `undefined` for an empty body. */
+  readonly body: unknown;
+}
+
 /** The answer to a refused request, with its challenge (RFC 6750 §3). Throws what the body hook throws. */
-export function refusalAnswer(refusal: RequestRefused, rules: ChallengeRules): Answer {
+export function refusalAnswer(refusal: RequestRefused, req: NodeRequest, rules: ChallengeRules): Answer {
+  const { status, headers, body: value } = refusedAnswer(refusal, req, rules);
+  const body = JSON.stringify(value) ?? '';
+  return {
+    status,
+    headers: { ...headers, ...(body !== '' && { 'Content-Type': rules.errorContentType }) },
+    body,
+  };
+}
+
+/** Status, headers and body of the answer to a refused request. Throws what the body hook throws. */
+export function refusedAnswer(
+  refusal: RequestRefused,
+  req: NodeRequest,
+  rules: ChallengeRules,
+): RefusedAnswer {
   const { errorBody } = rules;
   const description = fitting(quotable, rules.describe?.(refusal)) ?? refusal.description;
   const retryAfter = kept('retryAfter', refusal, wholeSeconds, rules);
   const plain = bodyOf(refusal, description);
   const shaped: unknown =
-    errorBody === undefined ? plain : errorBody({ status: refusal.status, code: refusal.code, body: plain });
+    errorBody === undefined
+      ? plain
+      : errorBody({ status: refusal.status, code: refusal.code, body: plain }, req);
   if (isPromised(shaped)) {
     throw new TellableError('it returned a promise; it must return the body itself');
   }
-  const body = JSON.stringify(shaped) ?? '';
   return {
     status: refusal.status,
     headers: {
       'Cache-Control': 'no-store',
-      ...(body !== '' && { 'Content-Type': 'application/json; charset=utf-8' }),
       ...(refusal.isChallenged && { 'WWW-Authenticate': challenge(refusal, rules, description) }),
       ...(retryAfter !== undefined && { 'Retry-After': retryAfter }),
     },
-    body,
+    body: shaped,
   };
 }
 
