@@ -48,7 +48,7 @@ const frameworks = {
 type App = Express;
 type Router = Express;
 type Handler = RequestHandler;
-declare global { const req: Request; }`,
+declare global { const req: Request; type ErrorRequestHandler = import('express').ErrorRequestHandler; }`,
   ),
   // A router is anybody's.
   koa: surroundings(

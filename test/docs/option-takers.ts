@@ -134,7 +134,10 @@ export const ofFunctions: readonly Taker[] = [
     type: 'FapiHeadersOptions',
     base: {},
     take: core.fapiHeaderReader,
-    seen: (read: (req: object) => core.ReadFapiHeaders) => read({ headers: {} }).refusal?.code,
+    seen: (read: (req: object) => core.ReadFapiHeaders) => {
+      const { refusal, onRefused } = read({ headers: {} });
+      return [refusal?.code, onRefused];
+    },
   },
 ];
 

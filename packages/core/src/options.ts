@@ -118,8 +118,8 @@ export interface ResourceServerOptions extends IssuerOptions {
    */
   readonly errorBody?: ErrorBody;
   /**
-   * `Content-Type` of the body of refusals: `application/problem+json` (RFC 9457 §3), say. Default `application/json; charset=utf-8`.
-   * Refused with `onRefused: 'next'`.
+   * `Content-Type` of the body of refusals: `application/problem+json` (RFC 9457 §3), say. Refused with `onRefused: 'next'`. Default
+   * `application/json; charset=utf-8`.
    */
   readonly errorContentType?: string;
   /**

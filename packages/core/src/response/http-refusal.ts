@@ -8,13 +8,14 @@ import type { RefusedAnswer } from './challenge.js';
  * are read by name alone, so that neither a handler that sends the whole error nor its `stack` tells them.
  *
  * @example
- * app.use((error, req, res, next) => {
+ * const answerRefusals: ErrorRequestHandler = (error, _req, res, next) => {
  *   if (HttpRefusal.isHttpRefusal(error)) {
- *     res.status(error.status).set(error.headers).json({ title: error.message, ...error.body });
+ *     res.status(error.status).set(error.headers).json(error.body);
  *   } else {
  *     next(error);
  *   }
- * });
+ * };
+ * app.use(answerRefusals);
  */
 export class HttpRefusal extends Error {
   override readonly name = 'HttpRefusal';
