@@ -7,6 +7,8 @@ import { type Block, blocks } from './blocks.js';
 /** Those that can't run, by how they begin, and why. */
 const resting = {
   'await kit.withCertificate(request(app)': 'it asks an API of the kit, which docs/testing.md shows whole',
+  'const answerRefusals: ErrorRequestHandler = (error, _req': 'Node 20 runs no types',
+  'const answerRefusals: ErrorRequestHandler = (error, req': 'Node 20 runs no types',
 };
 
 const isResting = ({ code }: Block): boolean => Object.keys(resting).some((start) => code.startsWith(start));
