@@ -30,6 +30,8 @@ const links: Readonly<Record<string, string>> = {
   'introspection().signed': 'authorization-servers.md#signed-answers',
   'sharedSignals().poll': 'shared-signals.md#poll',
   'sharedSignals().stream': 'shared-signals.md#the-stream',
+  'jwtAccessTokens().typ': 'authorization-servers.md#jwts-that-are-not-written-as-rfc-9068-says',
+  'jwtAccessTokens().claims': 'authorization-servers.md#jwts-that-are-not-written-as-rfc-9068-says',
   'jwtAccessTokens().introspection': 'authorization-servers.md#what-must-not-wait',
 };
 

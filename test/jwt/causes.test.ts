@@ -151,7 +151,7 @@ const causes: readonly [string, () => Promise<string>, string | RegExp][] = [
   [
     'scope as a list',
     () => jwt({ claims: { scope: ['a'] } }),
-    'token_claims_malformed: scope is not a string',
+    "token_claims_malformed: scope is not a string, but a list; claims: { scope: 'scope' } accepts one",
   ],
   ['sub a number', () => jwt({ claims: { sub: 7 as never } }), 'token_claims_malformed: sub is not a string'],
 ];

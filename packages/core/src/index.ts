@@ -1,4 +1,5 @@
 export type { Authorization, HasCertificate, HasClaims } from './authorization.js';
+export type { JwtClaimNames } from './authorization-server/claim-names.js';
 export {
   bearerToken,
   type ClientAuthentication,

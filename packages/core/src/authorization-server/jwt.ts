@@ -1,14 +1,21 @@
-import type { JWTPayload } from 'jose';
 import { ConfigurationError } from '../errors.js';
-import { functionLike, OptionReader } from '../option-rules.js';
+import { functionLike, OptionReader, type OptionRule, text } from '../option-rules.js';
 import { claimOf, readTokenClaims, type TokenAnswer, type TokenReader } from '../token-claims.js';
 import { defectOf } from '../token-defect.js';
 import { isCanonical } from '../token-identity.js';
+import {
+  type ClaimMapping,
+  claimMapping,
+  type JwtClaimNames,
+  standardAnswer,
+  standardClaims,
+} from './claim-names.js';
 import type { AuthorizationServerAccess, TokenSource } from './introspection.js';
+import { acceptedTypes, accessTokenType, otherKind } from './jwt-kind.js';
 import { remoteKeys } from './key-set.js';
 import { type DecryptionKey, decryptionKeys, signedJwtIn } from './nested-jwt.js';
 import { acceptedAlgorithms, algorithmList, type SignatureAlgorithm } from './signature-algorithms.js';
-import { JwtRejected, type JwtRules, verifiedJwt } from './verified-jwt.js';
+import { JwtRejected, type JwtRules, type VerifiedJwt, verifiedJwt } from './verified-jwt.js';
 
 /** Options of `jwtAccessTokens()`. */
 export interface JwtAccessTokensOptions {
@@ -18,6 +25,23 @@ export interface JwtAccessTokensOptions {
    */
   readonly algorithms?: readonly SignatureAlgorithm[];
   /**
+   * The values of the header `typ` that are accepted: of `at+jwt`, `JWT`, `absent` for a token without `typ`, and a server's own
+   * type that ends in `at+jwt`. ID tokens have `JWT` or none, too. So a token of another type than `at+jwt` has to name a scope
+   * or say that it is an access token (`typ: Bearer`, `token_use: access`), and is refused if it has a claim of another kind of
+   * JWT, as `nonce` or `events`. Default `['at+jwt']` (RFC 9068 §2.1).
+   */
+  readonly typ?: readonly string[];
+  /**
+   * Names of claims, for a server that does not use those of RFC 9068. What they hold counts as `client_id`, `scope` and `sub`
+   * everywhere: in policies, events, revocations and `auth.claims`. Default: the names of RFC 9068.
+   */
+  readonly claims?: JwtClaimNames;
+  /**
+   * Claims that a token must have. `iss`, `exp` and `aud` are always required. `client_id`, `scope` and `sub` are what `claims`
+   * names. Default `['sub', 'client_id', 'iat', 'jti']` (RFC 9068 §2.2).
+   */
+  readonly requiredClaims?: readonly string[];
+  /**
    * Our private key, when tokens are encrypted to us as well; a token that is not is then refused (RFC 9068 §4). A list
    * while one key replaces the other. Default: not encrypted.
    */
@@ -26,8 +50,19 @@ export interface JwtAccessTokensOptions {
   readonly introspection?: TokenSource;
 }
 
-// RFC 9068 §2.2. Their presence also keeps ID tokens and signed introspection answers from passing for access tokens.
-const requiredClaims = ['iss', 'exp', 'aud', 'sub', 'client_id', 'iat', 'jti'];
+/** Those without which a token is not accepted, whatever the options say. */
+const alwaysRequired = ['iss', 'exp', 'aud'];
+
+/** Those of RFC 9068 §2.2. */
+const requiredByDefault: readonly string[] = ['sub', 'client_id', 'iat', 'jti'];
+
+const claimList: OptionRule<readonly string[]> = {
+  accepted: 'a list of names of claims',
+  read: (given) =>
+    Array.isArray(given) && Array.from(given).every((name) => text.read(name) !== undefined)
+      ? Object.freeze([...given])
+      : undefined,
+};
 
 /**
  * Validates JWT access tokens here (RFC 9068 §4), with the keys of the authorization server's `jwks_uri` alone; keys that
@@ -36,14 +71,33 @@ const requiredClaims = ['iss', 'exp', 'aud', 'sub', 'client_id', 'iat', 'jti'];
  *
  * @example
  * mtlsBound({ issuer, audience, tokens: jwtAccessTokens() })
+ *
+ * @example
+ * // For a server that signs by RS256, writes no typ, and has the client id in azp and the scopes in scp.
+ * mtlsBound({
+ *   issuer,
+ *   audience,
+ *   tokens: jwtAccessTokens({
+ *     algorithms: ['RS256'],
+ *     typ: ['absent'],
+ *     claims: { clientId: 'azp', scope: 'scp' },
+ *     requiredClaims: ['sub', 'client_id', 'iat'],
+ *   }),
+ * })
  */
 export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSource {
   const given = new OptionReader('jwtAccessTokens()', options, [
     'algorithms',
+    'typ',
+    'claims',
+    'requiredClaims',
     'decryptionKey',
     'introspection',
   ]);
   const chosen = given.optional('algorithms', algorithmList);
+  const types = given.optional('typ', acceptedTypes) ?? [accessTokenType];
+  const mapping = given.read('claims', claimMapping);
+  const requiredClaims = given.optional('requiredClaims', claimList) ?? requiredByDefault;
   const ownKeys = given.optional('decryptionKey', decryptionKeys);
   const introspection = given.optional('introspection', functionLike<TokenSource>('introspection()'));
   const source = (access: AuthorizationServerAccess): TokenReader => {
@@ -57,12 +111,12 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
     }
     const keys = remoteKeys(metadata, http);
     const rules: JwtRules = {
-      types: ['at+jwt'],
+      types,
       issuer,
       audience: [...audience],
       algorithms,
       clockTolerance,
-      requiredClaims,
+      requiredClaims: alwaysRequired,
     };
     const read = async (token: string): Promise<TokenAnswer> => {
       // The same JWT in another spelling would be unknown here, and would not be the one that was revoked.
@@ -70,25 +124,63 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
         return defectOf('jwt_malformed', 'a part of it is not written as base64url demands');
       }
       try {
-        return readClaims(await verifiedJwt(await signedJwtIn(token, ownKeys), keys, rules), issuer);
+        const jwt = await verifiedJwt(await signedJwtIn(token, ownKeys), keys, rules);
+        return readClaims(jwt, { issuer, mapping, requiredClaims });
       } catch (error) {
         return asDefect(error);
       }
     };
-    return introspection === undefined ? read : Object.assign(read, { introspect: introspection(access) });
+    if (introspection === undefined) {
+      return read;
+    }
+    const ask = introspection(access);
+    const introspect = mapping.isStandard
+      ? ask
+      : async (token: string): Promise<TokenAnswer> => readAnswer(await ask(token), mapping);
+    return Object.assign(read, { introspect });
   };
   return Object.assign(source, { needs: Object.freeze(['jwks_uri', ...(introspection?.needs ?? [])]) });
 }
 
-function readClaims(payload: JWTPayload, issuer: string): TokenAnswer {
-  const missing = requiredClaims.find((name) => claimOf(payload, name) === undefined);
-  if (missing !== undefined) {
-    return defectOf('token_claims_malformed', `no ${missing}`);
+interface ClaimDemands {
+  readonly issuer: string;
+  readonly mapping: ClaimMapping;
+  readonly requiredClaims: readonly string[];
+}
+
+function readClaims({ payload, type }: VerifiedJwt, demands: ClaimDemands): TokenAnswer {
+  const { issuer, mapping, requiredClaims } = demands;
+  const claims = standardClaims(payload, mapping);
+  if (typeof claims === 'string') {
+    return claims;
   }
-  if (typeof payload.jti !== 'string') {
+  const other = otherKind(type, claims);
+  if (other !== undefined) {
+    return other;
+  }
+  const missing = requiredClaims.find((name) => claimOf(claims, name) === undefined);
+  if (missing !== undefined) {
+    return defectOf('token_claims_malformed', `no ${mapping.names.get(missing) ?? missing}`);
+  }
+  const jti = claimOf(claims, 'jti');
+  if (jti !== undefined && typeof jti !== 'string') {
     return defectOf('token_claims_malformed', 'jti is not a string');
   }
-  return readTokenClaims(payload, issuer);
+  return readTokenClaims(claims, issuer);
+}
+
+/** Reads the server's answer about a JWT by the names that the JWT has, so that the two can be compared. */
+function readAnswer(answer: TokenAnswer, mapping: ClaimMapping): TokenAnswer {
+  if (typeof answer === 'string') {
+    return answer;
+  }
+  const standard = standardAnswer(answer.claims, mapping);
+  const read = typeof standard === 'string' ? standard : readTokenClaims(standard, answer.issuer);
+  if (typeof read === 'string') {
+    return read;
+  }
+  const { subject, clientId, scopes, claims } = read;
+  return { ...answer, subject, clientId, scopes, claims };
 }
 
 /** A fault of the JWT is the token's; all else is trouble, and is thrown on. */

@@ -80,7 +80,8 @@ export async function readSignedAnswer(
   if (format.keys === undefined && jwt.split('.').length === 5) {
     throw new TellableError('it is encrypted; introspection({ signed: { decryptionKey } }) takes the key');
   }
-  return answerIn(await verifiedJwt(await signedJwtIn(jwt, format.keys), keys, options));
+  const { payload } = await verifiedJwt(await signedJwtIn(jwt, format.keys), keys, options);
+  return answerIn(payload);
 }
 
 function answerIn({ token_introspection: answer }: JWTPayload): Record<string, unknown> {

@@ -69,17 +69,24 @@ export type JwtRules = Omit<JWTVerifyOptions, 'typ'> & {
   readonly types?: readonly string[];
 };
 
+/** A JWT whose signature and claims were verified. */
+export interface VerifiedJwt {
+  readonly payload: JWTPayload;
+  /** The media type in its header `typ`, in lower case and without `application/`; empty where there is none. */
+  readonly type: string;
+}
+
 /**
  * Verifies a JWT by the keys of the authorization server alone. If no known key fits, the keys are fetched again before
  * the JWT is refused. Rejects with `JwtRejected` for a fault of the JWT, with another error for trouble.
  */
-export async function verifiedJwt(jwt: string, keys: RemoteKeys, rules: JwtRules): Promise<JWTPayload> {
+export async function verifiedJwt(jwt: string, keys: RemoteKeys, rules: JwtRules): Promise<VerifiedJwt> {
   const arrivedAt = performance.now();
   const header = readHeader(jwt, rules);
   const known = await keys.current();
-  const payload = await verifiedByAnyOf(known.candidates(header), jwt, rules);
-  if (payload !== undefined) {
-    return payload;
+  const verified = await verifiedByAnyOf(known.candidates(header), jwt, rules);
+  if (verified !== undefined) {
+    return verified;
   }
   if (known.askedAt < arrivedAt) {
     const { candidates } = await keys.fetchedFromNowOn();
@@ -103,13 +110,13 @@ async function verifiedByAnyOf(
   keys: readonly KeyObject[],
   jwt: string,
   rules: JwtRules,
-): Promise<JWTPayload | undefined> {
+): Promise<VerifiedJwt | undefined> {
   for (const key of keys) {
     try {
       const { payload, protectedHeader } = await jwtVerify(jwt, key, joseRules(rules));
       // The header as it was verified: another reader of the same text may see another one.
       checkType(protectedHeader, rules.types);
-      return payload;
+      return { payload, type: mediaType(protectedHeader.typ) };
     } catch (error) {
       if (!(error instanceof errors.JWSSignatureVerificationFailed)) {
         throw asRejection(error, rules);
@@ -152,7 +159,7 @@ function readHeader(jwt: string, { algorithms, types }: JwtRules): KeyHeader {
 function checkType(header: unknown, types: JwtRules['types']): void {
   const typ = own(header, 'typ');
   if (types !== undefined && !types.includes(mediaType(typ))) {
-    const detail = `typ is ${shownClaim(typ)}; accepted is ${types.map((type) => type || 'none').join(' or ')}`;
+    const detail = `typ is ${shownClaim(typ)}; accepted is ${types.map((type) => type || 'absent').join(' or ')}`;
     throw new JwtRejected(defectOf('jwt_type_not_accepted', detail));
   }
 }

@@ -26,12 +26,14 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
   token_wrong_audience: 'ask for a token for this API (RFC 8707), or set audience to what the server writes',
   token_wrong_issuer: "spell issuer as the server's metadata do; see what the selector looks at",
   token_wrong_type: 'send the access token',
-  token_claims_malformed: 'mend the claim; mtls-doctor explain tells with the claims at hand',
+  token_claims_malformed:
+    'correct the claim at the server, or set claims or requiredClaims of jwtAccessTokens(); mtls-doctor check --token says which',
   jwt_malformed: 'send the access token as it came; opaque tokens need introspection()',
   jwt_not_decryptable: "give the server this API's key, or add the key",
   jwt_algorithm_not_accepted:
     "jwtAccessTokens({ algorithms: ['RS256'] }), or another algorithm at the server",
-  jwt_type_not_accepted: 'have the server issue at+jwt (RFC 9068), or use introspection()',
+  jwt_type_not_accepted:
+    "send the access token; if it is the access token, set typ: ['JWT'] or ['absent'] of jwtAccessTokens(), or have the server issue at+jwt",
   jwt_key_unknown: "compare kid with the key set; the token may be another issuer's",
   jwt_signature_invalid: 'get a new token; look for what changes it on its way',
   token_unbound: 'tls_client_certificate_bound_access_tokens, and a token over mutual TLS',

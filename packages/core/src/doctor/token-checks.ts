@@ -8,9 +8,10 @@ import { checkClaims } from '../policy/claims.js';
 import { readTokenClaims, type TokenAnswer, type TokenClaims, type TokenReader } from '../token-claims.js';
 import { readDefect, type TokenDefect } from '../token-defect.js';
 import { type Finding, ok, problem, warning } from './finding.js';
+import { adviceOnJwt } from './jwt-advice.js';
 import { remedies } from './remedies.js';
 
-function defectFinding(defect: TokenDefect, read: TokenReader): Finding {
+function defectFinding(defect: TokenDefect, read: TokenReader, token: string): Finding {
   const { code, detail } = readDefect(defect);
   if (code === 'token_inactive' && read.introspect === read) {
     return problem(
@@ -19,7 +20,7 @@ function defectFinding(defect: TokenDefect, read: TokenReader): Finding {
       'get a new one; if that one is good, the server may not let us see it: ask who runs it',
     );
   }
-  return problem(code, detail ?? code, remedies[code]);
+  return problem(code, detail ?? code, adviceOnJwt(code, token) ?? remedies[code]);
 }
 
 /** Asks about the user's token as the API would, and compares it with the certificate. Never rejects. */
@@ -38,7 +39,7 @@ export async function checkToken(
   }
   if (typeof answer === 'string') {
     const claimed = read.introspect === read ? [] : claimedFindings(token, rules);
-    return claimed.length > 0 ? claimed : [defectFinding(answer, read)];
+    return claimed.length > 0 ? claimed : [defectFinding(answer, read, token)];
   }
   const findings = [ok('token', 'the authorization server knows the token'), ...claimFindings(answer, rules)];
   if (answer.confirmation === undefined) {

@@ -1,0 +1,106 @@
+import { ConfigurationError } from '../errors.js';
+import { OptionReader, type OptionRule, text } from '../option-rules.js';
+import { claimOf } from '../token-claims.js';
+import { defectOf, type TokenDefect } from '../token-defect.js';
+
+/** The names under which a server's JWT access tokens have what RFC 9068 calls `client_id`, `scope` and `sub`. */
+export interface JwtClaimNames {
+  /** The claim with the client id, as `azp`, `cid` or `appid`. Default `client_id`. */
+  readonly clientId?: string;
+  /**
+   * The claim with the scopes, as `scp`: a string with blanks between them, or a list of strings. A list is accepted only if
+   * this is given, be it as `scope`. Default `scope`, as a string.
+   */
+  readonly scope?: string;
+  /** The claim with the subject, as `oid` or `username`. Default `sub`. */
+  readonly subject?: string;
+}
+
+/** How the claims of a token are read: each standard name with the token's own name for it. */
+export interface ClaimMapping {
+  readonly names: ReadonlyMap<string, string>;
+  /** Whether the scopes may be a list. */
+  readonly isListAccepted: boolean;
+  /** Whether nothing was configured. */
+  readonly isStandard: boolean;
+}
+
+/** Claims that mean the same in each JWT (RFC 7519 §4.1, RFC 7800 §3.1), and are checked as such. */
+const fixedClaims = ['iss', 'aud', 'exp', 'nbf', 'iat', 'jti', 'cnf'];
+
+const claimName: OptionRule<string> = {
+  accepted: `the name of a claim, without blanks around it, other than ${fixedClaims.join(', ')}`,
+  read: (given) => {
+    const name = text.read(given);
+    return name !== undefined && fixedClaims.includes(name) ? undefined : name;
+  },
+};
+
+/** Reads the option `claims`. Throws `ConfigurationError`. */
+export function claimMapping(path: string, given: unknown): ClaimMapping {
+  const options = new OptionReader(path, given === undefined ? {} : given, ['clientId', 'scope', 'subject']);
+  const scope = options.optional('scope', claimName);
+  const names = new Map([
+    ['client_id', options.optional('clientId', claimName) ?? 'client_id'],
+    ['scope', scope ?? 'scope'],
+    ['sub', options.optional('subject', claimName) ?? 'sub'],
+  ]);
+  if (new Set(names.values()).size < names.size) {
+    const named = [...names.values()].join(', ');
+    throw new ConfigurationError(
+      path,
+      `clientId, scope and subject are read from ${named}; accepted are three different claims`,
+    );
+  }
+  return Object.freeze({ names, isListAccepted: scope !== undefined, isStandard: given === undefined });
+}
+
+/**
+ * Returns the claims with what the mapping names under the standard names, or why they can't be read. What the token itself has under
+ * a standard name that the mapping replaces is left out: it means something else there.
+ */
+export function standardClaims(
+  claims: Readonly<Record<string, unknown>>,
+  { names, isListAccepted }: ClaimMapping,
+): Record<string, unknown> | TokenDefect {
+  const standard = new Map(Object.entries(claims));
+  for (const [name, own] of names) {
+    const value = claimOf(claims, own);
+    if (name === 'scope' && Array.isArray(value)) {
+      const scopes = scopeText(value);
+      if (!isListAccepted || scopes === undefined) {
+        return defectOf('token_claims_malformed', `${own} is ${isListAccepted ? notScopes : aList}`);
+      }
+      standard.set(name, scopes);
+    } else if (own !== name) {
+      if (value !== undefined && typeof value !== 'string') {
+        return defectOf('token_claims_malformed', `${own} is not a string`);
+      }
+      standard.set(name, value);
+    }
+  }
+  return Object.fromEntries([...standard].filter(([, value]) => value !== undefined));
+}
+
+const aList = "not a string, but a list; claims: { scope: 'scope' } accepts one";
+const notScopes = 'a list of something else than scopes';
+
+/** The scopes of a list as one text; undefined if an item is not one scope (RFC 6749 §3.3). */
+function scopeText(list: readonly unknown[]): string | undefined {
+  const isScope = (item: unknown): boolean =>
+    typeof item === 'string' && /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(item);
+  // Not every() alone, which leaves out holes.
+  return Array.from(list).every(isScope) ? list.join(' ') : undefined;
+}
+
+/** Returns the claims of an introspection answer under the standard names, as far as it has the token's own names. */
+export function standardAnswer(
+  claims: Readonly<Record<string, unknown>>,
+  mapping: ClaimMapping,
+): Record<string, unknown> | TokenDefect {
+  const present = [...mapping.names].map(([name, own]): [string, string] => [
+    name,
+    claimOf(claims, own) === undefined ? name : own,
+  ]);
+  return standardClaims(claims, { ...mapping, names: new Map(present) });
+}
