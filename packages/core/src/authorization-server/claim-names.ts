@@ -8,8 +8,8 @@ export interface JwtClaimNames {
   /** The claim with the client id, as `azp`, `cid` or `appid`. Default `client_id`. */
   readonly clientId?: string;
   /**
-   * The claim with the scopes, as `scp`: a string with blanks between them, or a list of strings. A list is accepted only if
-   * this is given, be it as `scope`. Default `scope`, as a string.
+   * The claim with the scopes, as `scp`: a string with blanks between them, or a list of strings. A list is accepted
+   * only if this is given, be it as `scope`. Default `scope`, as a string.
    */
   readonly scope?: string;
   /** The claim with the subject, as `oid` or `username`. Default `sub`. */

@@ -25,10 +25,10 @@ export interface JwtAccessTokensOptions {
    */
   readonly algorithms?: readonly SignatureAlgorithm[];
   /**
-   * The values of the header `typ` that are accepted: of `at+jwt`, `JWT`, `absent` for a token without `typ`, and a server's own
-   * type that ends in `at+jwt`. ID tokens have `JWT` or none, too. So a token of another type than `at+jwt` has to name a scope
-   * or say that it is an access token (`typ: Bearer`, `token_use: access`), and is refused if it has a claim of another kind of
-   * JWT, as `nonce` or `events`. Default `['at+jwt']` (RFC 9068 §2.1).
+   * The values of the header `typ` (RFC 9068 §2.1) that are accepted: of `at+jwt`, `JWT`, `absent` for a token without
+   * `typ`, and a server's own type that ends in `at+jwt`. ID tokens have `JWT` or none, too. So a token of another type
+   * than `at+jwt` has to name a scope or say that it is an access token (`typ: Bearer`, `token_use: access`), and is
+   * refused if it has a claim of another kind of JWT, as `nonce` or `events`. Default `['at+jwt']`.
    */
   readonly typ?: readonly string[];
   /**
@@ -37,8 +37,8 @@ export interface JwtAccessTokensOptions {
    */
   readonly claims?: JwtClaimNames;
   /**
-   * Claims that a token must have. `iss`, `exp` and `aud` are always required. `client_id`, `scope` and `sub` are what `claims`
-   * names. Default `['sub', 'client_id', 'iat', 'jti']` (RFC 9068 §2.2).
+   * Claims that a token must have (RFC 9068 §2.2). `iss`, `exp` and `aud` are always required. `client_id`, `scope` and
+   * `sub` are what `claims` names. Default `['sub', 'client_id', 'iat', 'jti']`.
    */
   readonly requiredClaims?: readonly string[];
   /**
