@@ -130,6 +130,12 @@ export const ofFunctions: readonly Taker[] = [
     seen: (made) => made,
   },
   {
+    name: 'observeClients()',
+    type: 'ObserveClientsOptions',
+    base: {},
+    take: core.observeClients,
+  },
+  {
     name: 'fapiHeaders()',
     type: 'FapiHeadersOptions',
     base: {},

@@ -69,6 +69,7 @@ function koaApp(Framework: typeof Koa, mounted: unknown, seen: Seen): Listener {
 const silent = new Set([
   'hearingStates',
   'observe',
+  'observeClients',
   'observeByLog',
   'psd2Roles',
   'readTokenClaims',

@@ -97,9 +97,9 @@ describe.each(frameworks)('%s', (framework) => {
     await calls(framework, [pki.alice]);
     const text = await registry.metrics();
     for (const line of [
-      'mtls_bound_requests_total{outcome="admitted",code=""} 1',
-      'mtls_bound_requests_total{outcome="refused",code="certificate_mismatch"} 1',
-      'mtls_bound_requests_total{outcome="refused",code="authorization_server_failed"} 1',
+      'mtls_bound_requests_total{outcome="admitted",code="",bound="true"} 1',
+      'mtls_bound_requests_total{outcome="refused",code="certificate_mismatch",bound=""} 1',
+      'mtls_bound_requests_total{outcome="refused",code="authorization_server_failed",bound=""} 1',
       'mtls_bound_cache_lookups_total{result="miss"} 2',
       'mtls_bound_cache_lookups_total{result="hit"} 1',
       `mtls_bound_breaker_open{issuer="${server.issuer}"} ${openBefore + 1}`,
@@ -329,7 +329,7 @@ describe('OpenTelemetry', () => {
       );
     expect(points).toEqual(
       expect.arrayContaining([
-        ['mtls_bound.requests', { outcome: 'admitted' }, 1],
+        ['mtls_bound.requests', { outcome: 'admitted', bound: true }, 1],
         ['mtls_bound.requests', { outcome: 'refused', code: 'authorization_server_failed' }, 1],
         ['mtls_bound.cache.lookups', { result: 'miss' }, 2],
         ['mtls_bound.introspection.duration', { 'server.address': '127.0.0.1' }, 1],

@@ -115,7 +115,14 @@ describe.each<Framework>(['Express', 'Express 4', 'Koa', 'Koa 2'])('%s', (framew
     expect(lines).toEqual([code]);
     const counts = (await registry.metrics())
       .split('\n')
-      .filter((line) => line.includes('outcome="refused"'));
-    expect(counts).toEqual([`mtls_bound_requests_total{outcome="refused",code="${code}"} 1`]);
+      .filter(
+        (line) => line.includes('outcome="refused"') || line.startsWith('mtls_bound_route_refusals_total{'),
+      );
+    const isOfRoute = ['revocation_malformed', 'revocation_not_spread', 'scope_insufficient'].includes(code);
+    expect(counts).toEqual([
+      isOfRoute
+        ? `mtls_bound_route_refusals_total{code="${code}"} 1`
+        : `mtls_bound_requests_total{outcome="refused",code="${code}",bound=""} 1`,
+    ]);
   });
 });

@@ -64,6 +64,7 @@ const takesOptions: Readonly<Record<string, { base: object; before?: readonly un
   mtlsBound: { base: good },
   nginx: { base: {} },
   observe: { base: {} },
+  observeClients: { base: {} },
   privateKeyJwt: { base: { key } },
   proxyHeader: { base: { trust: 'loopback' }, before: [preset] },
   requireAuthentication: { base: { maxAge: 60 } },

@@ -109,6 +109,12 @@ export {
 } from './errors.js';
 export { interactionHeader } from './interaction.js';
 export type { HttpOptions, IssuerOptions } from './issuer-options.js';
+export {
+  type ClientRow,
+  type ObserveClientsOptions,
+  type ObservedClients,
+  observeClients,
+} from './observe/clients.js';
 export type {
   AdmittedEvent,
   BreakerEvent,

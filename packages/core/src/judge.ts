@@ -10,7 +10,7 @@ import type { Settings } from './options.js';
 import { checkBinding, reportable } from './policy/binding.js';
 import { type ClaimRules, checkClaims } from './policy/claims.js';
 import type { NodeRequest } from './request/bearer-token.js';
-import type { TokenAnswer } from './token-claims.js';
+import type { TokenAnswer, TokenClaims } from './token-claims.js';
 import { readDefect } from './token-defect.js';
 import { isPromised } from './unwaited.js';
 
@@ -31,6 +31,8 @@ export interface Judge {
   ): Authorization;
   /** What was told instead of refused, with `binding: 'report'`. */
   readonly reported: ReadonlyMap<RefusalCode, number>;
+  /** Returns why `required` would have refused a request that was let in. */
+  reportedFor(req: NodeRequest): RefusalCode | undefined;
 }
 
 export function createJudge(
@@ -48,7 +50,7 @@ export function createJudge(
   }
   // With `binding: 'report'` alone: why `required` would have refused before the token was known, and what was reported.
   const troubles = new WeakMap<NodeRequest, RequestRefused>();
-  const reportedRequests = new WeakSet<NodeRequest>();
+  const reportedRequests = new WeakMap<NodeRequest, RefusalCode>();
 
   /** Returns what `binding: 'report'` reports instead. Throws everything else. */
   function tolerated(thrown: unknown): RequestRefused {
@@ -61,22 +63,25 @@ export function createJudge(
   /** Once for each request, and for its first trouble: that is what `required` would refuse it for. */
   function countReported(
     refusal: RequestRefused,
+    { issuer, clientId }: TokenClaims,
     certificate: ClientCertificate | undefined,
     req: NodeRequest,
   ) {
     if (reportedRequests.has(req)) {
       return;
     }
-    reportedRequests.add(req);
+    reportedRequests.set(req, refusal.code);
     reported.set(refusal.code, (reported.get(refusal.code) ?? 0) + 1);
     const { thumbprint } = certificate ?? {};
-    publishReported({ refusal, thumbprint, interactionId: interactionOf(req) }, () =>
+    const interactionId = interactionOf(req);
+    publishReported({ refusal, stage: 'request', issuer, clientId, thumbprint, interactionId }, () =>
       explain(refusal, certificate, req),
     );
   }
 
   return {
     reported,
+    reportedFor: (req) => reportedRequests.get(req),
 
     certificateOf(req) {
       if (profile !== undefined && endsTls(settings.certificate, req)) {
@@ -116,7 +121,7 @@ export function createJudge(
       }
       const authorization = new Authorization(token, certificate, isBound, server, req, since);
       if (trouble !== undefined) {
-        countReported(trouble, certificate, req);
+        countReported(trouble, token, certificate, req);
       }
       return authorization;
     },

@@ -27,6 +27,7 @@ import {
   publishAdmitted,
   publishCache,
   publishRefused,
+  type RefusedEvent,
 } from './observe/events.js';
 import { publishRevocation, type RevocationEvent } from './observe/hearing.js';
 import { type ResourceServerOptions, resolveSettings } from './options.js';
@@ -267,11 +268,12 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     req: NodeRequest,
     since: number,
   ): Promise<Authorization> {
+    let answer: TokenAnswer | undefined;
     try {
-      const answer = await learnFor(token, asked, certificate?.thumbprint, req);
+      answer = await learnFor(token, asked, certificate?.thumbprint, req);
       return admit(answer, certificate, req, since);
     } catch (thrown) {
-      return refuse(thrown, certificate, req);
+      return refuse(thrown, certificate, req, knownOf(answer));
     }
   }
 
@@ -290,7 +292,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       // A policy may have forgotten to await it.
       return (await fresh()) ?? authorization;
     } catch (thrown) {
-      return refuse(thrown, authorization.certificate, req);
+      return refuse(thrown, authorization.certificate, req, afterAdmission(authorization));
     }
   }
 
@@ -301,15 +303,20 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     since: number,
   ): Authorization {
     const authorization = judge.decide(answer, certificate, req, since);
-    publishAdmitted(authorization, req);
+    publishAdmitted(authorization, req, () => judge.reportedFor(req));
     return authorization;
   }
 
-  function refuse(thrown: unknown, certificate: ClientCertificate | undefined, req: NodeRequest): never {
+  function refuse(
+    thrown: unknown,
+    certificate: ClientCertificate | undefined,
+    req: NodeRequest,
+    known: KnownOfRefused = unknownToken,
+  ): never {
     const refusal = ownRefusal(thrown);
     const { thumbprint } = certificate ?? {};
     const explain = () => explainer.explain(refusal, certificate, req);
-    publishRefused({ refusal, thumbprint, interactionId: interactionOf(req) }, explain);
+    publishRefused({ refusal, ...known, thumbprint, interactionId: interactionOf(req) }, explain);
     if (settings.explain) {
       explanations.set(refusal, explain());
     }
@@ -366,6 +373,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
         return refuse(thrown, undefined, req);
       }
       let certificate: ClientCertificate | undefined;
+      let known: TokenAnswer | undefined;
       const since = revocations.latestTurn;
       try {
         certificate = judge.certificateOf(req);
@@ -373,7 +381,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
           throw new RequestRefused('certificate_missing');
         }
         const asked = whomToAsk(token, req);
-        const known = cache.known(token, asked);
+        known = cache.known(token, asked);
         if (known !== undefined) {
           publishCache(typeof known === 'string' ? 'inactive_hit' : 'hit');
           return admit(known, certificate, req, since);
@@ -383,7 +391,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
         explainer.remember(certificate);
         return learn(token, asked, certificate, req, since);
       } catch (thrown) {
-        return refuse(thrown, certificate, req);
+        return refuse(thrown, certificate, req, knownOf(known));
       }
     },
 
@@ -424,7 +432,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       try {
         outcome = policy({ authorization, clockTolerance: settings.clockTolerance, introspect: renew });
       } catch (thrown) {
-        return refuse(thrown, authorization.certificate, req);
+        return refuse(thrown, authorization.certificate, req, afterAdmission(authorization));
       }
       return outcome === undefined && fresh === undefined
         ? authorization
@@ -437,13 +445,14 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
 
     async acceptRevocation(req: NodeRequest, authorization: unknown, scope: RoutePolicy, body?: unknown) {
       try {
-        const { certificate, issuer } = await server.require(req, authorization, scope);
+        const admitted = await server.require(req, authorization, scope);
+        const { certificate, issuer } = admitted;
         try {
           const revocation = (await readRevocationRequest(req, body)) as Revocation;
           // `sub`, `client_id` and certificates of other issuers are not for this one's clients to revoke.
           await revoke(limitedTo(issuer, revocation), 'endpoint');
         } catch (thrown) {
-          return refuse(thrown, certificate, req);
+          return refuse(thrown, certificate, req, afterAdmission(admitted));
         }
         return { status: 200, headers: { 'Cache-Control': 'no-store' }, body: '' };
       } catch (refusal) {
@@ -478,6 +487,21 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     },
   });
   return server;
+}
+
+/** What an event tells of the token of a refused request. */
+type KnownOfRefused = Pick<RefusedEvent, 'stage' | 'issuer' | 'clientId'>;
+
+const unknownToken: KnownOfRefused = { stage: 'request', issuer: undefined, clientId: undefined };
+
+function knownOf(answer: TokenAnswer | undefined): KnownOfRefused {
+  return answer === undefined || typeof answer === 'string'
+    ? unknownToken
+    : { stage: 'request', issuer: answer.issuer, clientId: answer.clientId };
+}
+
+function afterAdmission({ issuer, clientId }: Authorization): KnownOfRefused {
+  return { stage: 'route', issuer, clientId };
 }
 
 const notGranted =

@@ -16,14 +16,16 @@ export interface AdmittedEvent {
   readonly thumbprint: string | undefined;
   /** False only where `binding` is not `required`. */
   readonly isBound: boolean;
+  /** With `binding: 'report'`: why `binding: 'required'` would have refused the request. */
+  readonly reported: RefusalCode | undefined;
   /** `x-fapi-interaction-id`, where `fapiHeaders()` ran. */
   readonly interactionId: string | undefined;
 }
 
 /**
  * Published on `mtls-bound:refused` for each request that is not let in; on `mtls-bound:reported` for each that
- * `binding: 'report'` lets in all the same. Holds no token, and of its claims none but `cnf["x5t#S256"]`, where that is not
- * the certificate's.
+ * `binding: 'report'` lets in all the same. Holds no token, and of its claims none but the issuer, `client_id`, and
+ * `cnf["x5t#S256"]`, where that is not the certificate's.
  */
 export interface RefusedEvent {
   /**
@@ -31,6 +33,12 @@ export interface RefusedEvent {
    * a function of yours; `cause` is the error itself, with whatever that holds.
    */
   readonly refusal: RequestRefused;
+  /** `route` for a request that `mtlsBound()` let in before, so that an admitted event tells of it too; otherwise `request`. */
+  readonly stage: 'request' | 'route';
+  /** The issuer whose authorization server vouches for the token, once it is known to be active. */
+  readonly issuer: string | undefined;
+  /** `client_id` of the token, once it is known to be active. */
+  readonly clientId: string | undefined;
   /** The SHA-256 thumbprint of the presented certificate, when there was one. */
   readonly thumbprint: string | undefined;
   /** `x-fapi-interaction-id`, where `fapiHeaders()` ran. */
@@ -127,7 +135,12 @@ const reported = channel('mtls-bound:reported');
 const signals = channel('mtls-bound:signal');
 const problem = channel('mtls-bound:problem');
 
-export function publishAdmitted(authorization: Authorization, req: object): void {
+/** `reported` is called only when somebody listens. */
+export function publishAdmitted(
+  authorization: Authorization,
+  req: object,
+  reported: () => RefusalCode | undefined,
+): void {
   if (admitted.hasSubscribers) {
     const { issuer, clientId, certificate, isBound } = authorization;
     const thumbprint = certificate?.thumbprint;
@@ -136,6 +149,7 @@ export function publishAdmitted(authorization: Authorization, req: object): void
       clientId,
       thumbprint,
       isBound,
+      reported: reported(),
       interactionId: interactionOf(req),
     };
     admitted.publish(event);
@@ -151,7 +165,15 @@ export function publishRefused(event: Omit<RefusedEvent, 'explanation'>, explain
 
 /** Publishes the refusal of a request before a resource server looked at it. */
 export function publishRefusedEarly(refusal: RequestRefused, interactionId: string | undefined): void {
-  publishRefused({ refusal, thumbprint: undefined, interactionId }, () =>
+  const about = {
+    refusal,
+    stage: 'request',
+    issuer: undefined,
+    clientId: undefined,
+    thumbprint: undefined,
+    interactionId,
+  } as const;
+  publishRefused(about, () =>
     Object.freeze({
       expectedThumbprint: undefined,
       presentedThumbprint: undefined,

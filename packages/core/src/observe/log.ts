@@ -77,8 +77,28 @@ export function observeByLog(logger: Logger): () => void {
 /** The outcomes of a Security Event Token that revoked nothing though it may have to. */
 const unactedOutcomes: ReadonlySet<string> = new Set(['not_revoked', 'refused', 'failed']);
 
-function fieldsOf({ refusal, thumbprint, interactionId, explanation }: RefusedEvent): object {
+function fieldsOf({
+  refusal,
+  stage,
+  issuer,
+  clientId,
+  thumbprint,
+  interactionId,
+  explanation,
+}: RefusedEvent): object {
   const { code, status, detail } = refusal;
   const { expectedThumbprint, certificateFrom, hint } = explanation;
-  return { code, status, detail, thumbprint, expectedThumbprint, certificateFrom, hint, interactionId };
+  return {
+    code,
+    status,
+    detail,
+    stage,
+    issuer,
+    clientId,
+    thumbprint,
+    expectedThumbprint,
+    certificateFrom,
+    hint,
+    interactionId,
+  };
 }

@@ -6,7 +6,7 @@ const name = '@mtls-bound/core';
 
 /**
  * Metrics and spans by OpenTelemetry's API, of whatever SDK the program has set up before. Counters
- * `mtls_bound.requests`, `mtls_bound.cache.lookups`, `mtls_bound.signals`, `mtls_bound.revocations` and `mtls_bound.problems`, the
+ * `mtls_bound.requests`, `mtls_bound.route_refusals`, `mtls_bound.cache.lookups`, `mtls_bound.signals`, `mtls_bound.revocations` and `mtls_bound.problems`, the
  * up-down counter `mtls_bound.breaker.open`, the gauges `mtls_bound.revocations.unheard`, `mtls_bound.revocations.lag` and
  * `mtls_bound.revocations.heartbeat_age`, and the histogram `mtls_bound.introspection.duration`, in seconds. Each question to an authorization server is a span of the kind CLIENT,
  * child of the request's, with the attributes `server.address` and, where it failed, `error.type`. Gives what ends it.
@@ -21,6 +21,9 @@ export function observeByOpenTelemetry(): () => void {
   const tracer = trace.getTracer(name);
   const requests = meter.createCounter('mtls_bound.requests', {
     description: 'Requests, by what was decided',
+  });
+  const routes = meter.createCounter('mtls_bound.route_refusals', {
+    description: 'Admitted requests that a guard of a route refused',
   });
   const lookups = meter.createCounter('mtls_bound.cache.lookups', {
     description: 'Looks at what is known of a token',
@@ -56,9 +59,14 @@ export function observeByOpenTelemetry(): () => void {
   ];
   const opened = new Map<string, number>();
   const end = observe({
-    admitted: () => requests.add(1, { outcome: 'admitted' }),
-    refused: ({ refusal }) => requests.add(1, { outcome: 'refused', code: refusal.code }),
-    reported: ({ refusal }) => requests.add(1, { outcome: 'reported', code: refusal.code }),
+    admitted: ({ isBound, reported }) =>
+      requests.add(1, {
+        outcome: reported === undefined ? 'admitted' : 'reported',
+        ...(reported !== undefined && { code: reported }),
+        bound: isBound,
+      }),
+    refused: ({ refusal: { code }, stage }) =>
+      stage === 'route' ? routes.add(1, { code }) : requests.add(1, { outcome: 'refused', code }),
     cache: ({ result }) => lookups.add(1, { result }),
     signal: ({ transmitter, outcome, error }) =>
       signals.add(1, {

@@ -29,7 +29,7 @@ interface Metric<Registry> {
 }
 
 /**
- * Counts and times everything by prom-client: `mtls_bound_requests_total`, `mtls_bound_cache_lookups_total`,
+ * Counts and times everything by prom-client: `mtls_bound_requests_total`, `mtls_bound_route_refusals_total`, `mtls_bound_cache_lookups_total`,
  * `mtls_bound_introspection_duration_seconds`, `mtls_bound_breaker_open`, `mtls_bound_signals_total`,
  * `mtls_bound_revocations_total`, `mtls_bound_revocations_unheard`, `mtls_bound_revocations_lag_seconds`,
  * `mtls_bound_revocations_heartbeat_age_seconds`, `mtls_bound_problems_total`. Labels are codes, issuers and transmitters, never
@@ -53,7 +53,12 @@ export function observeByPrometheus<Registry extends PrometheusRegistry>(
     names.push(`mtls_bound_${name}`);
     return { name: `mtls_bound_${name}`, help, labelNames, registers: [registry] };
   };
-  const requests = new Counter(metric('requests_total', 'Requests, by what was decided', 'outcome', 'code'));
+  const requests = new Counter(
+    metric('requests_total', 'Requests, by what was decided', 'outcome', 'code', 'bound'),
+  );
+  const routes = new Counter(
+    metric('route_refusals_total', 'Admitted requests that a guard of a route refused', 'code'),
+  );
   const lookups = new Counter(metric('cache_lookups_total', 'Looks at what is known of a token', 'result'));
   const problems = new Counter(metric('problems_total', 'Things that an operator must mend', 'code'));
   const open = new Gauge(
@@ -92,9 +97,14 @@ export function observeByPrometheus<Registry extends PrometheusRegistry>(
   );
   const opened = new Map<string, number>();
   const end = observe({
-    admitted: () => requests.inc({ outcome: 'admitted', code: '' }),
-    refused: ({ refusal }) => requests.inc({ outcome: 'refused', code: refusal.code }),
-    reported: ({ refusal }) => requests.inc({ outcome: 'reported', code: refusal.code }),
+    admitted: ({ isBound, reported }) =>
+      requests.inc({
+        outcome: reported === undefined ? 'admitted' : 'reported',
+        code: reported ?? '',
+        bound: String(isBound),
+      }),
+    refused: ({ refusal: { code }, stage }) =>
+      stage === 'route' ? routes.inc({ code }) : requests.inc({ outcome: 'refused', code, bound: '' }),
     cache: ({ result }) => lookups.inc({ result }),
     signal: ({ transmitter, outcome, error = '' }) => signals.inc({ transmitter, outcome, error }),
     revocation: ({ kind, origin }) => revocations.inc({ kind, origin }),

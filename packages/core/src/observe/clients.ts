@@ -1,0 +1,104 @@
+import type { RefusalCode } from '../errors.js';
+import { OptionReader, wholeNumber } from '../option-rules.js';
+import { reportable } from '../policy/binding.js';
+import { observe } from './subscription.js';
+
+/** Options of `observeClients()`. */
+export interface ObserveClientsOptions {
+  /**
+   * Clients that are remembered at most; then the one that was seen least recently is forgotten. Default 1,000; from 1 to 1,000,000.
+   */
+  readonly maxClients?: number;
+}
+
+/** What is known of one client, of all resource servers of the process. */
+export interface ClientRow {
+  /** The issuer of its tokens. */
+  readonly issuer: string;
+  /** `client_id`; undefined for all tokens of the issuer that name no client. */
+  readonly clientId: string | undefined;
+  /** Requests that were let in with a token that is bound to the presented certificate. */
+  readonly bound: number;
+  /** Requests that were let in without that. */
+  readonly unbound: number;
+  /** Requests with an active token that `mtlsBound()` refused. */
+  readonly refused: number;
+  /** Whether `binding: 'required'` takes its newest request for which that was decided. */
+  readonly isReady: boolean;
+  /** Why not: the code of [answers](answers.md). */
+  readonly because: RefusalCode | undefined;
+  /** When its newest request came. */
+  readonly lastSeen: Date;
+}
+
+/** The clients that were seen, until `end()`. */
+export interface ObservedClients {
+  /** Returns a row for each client; those that are not ready come first, and then by issuer and name. */
+  rows(): ClientRow[];
+  /** Stops listening, and forgets them. */
+  end(): void;
+}
+
+/**
+ * Remembers which clients use certificate-bound tokens (RFC 8705 §3) and which do not: for the roll-out with `binding: 'report'` and
+ * `'when-bound'`, and for the question after it. Throws `ConfigurationError` for a wrong option.
+ *
+ * @example
+ * const clients = observeClients();
+ * setInterval(() => console.table(clients.rows()), 60_000).unref();
+ */
+export function observeClients(options: ObserveClientsOptions = {}): ObservedClients {
+  const given = new OptionReader('observeClients()', options, ['maxClients']);
+  const maxClients = given.optional('maxClients', wholeNumber(1, 1_000_000)) ?? 1_000;
+  const rows = new Map<string, ClientRow>();
+
+  function note(
+    issuer: string,
+    clientId: string | undefined,
+    count: 'bound' | 'unbound' | 'refused',
+    verdict: Pick<ClientRow, 'isReady' | 'because'> | undefined,
+  ): void {
+    const key = JSON.stringify([issuer, clientId]);
+    const { bound, unbound, refused, isReady, because } = rows.get(key) ?? nothingSeen;
+    const counts = { bound, unbound, refused };
+    const row = { issuer, clientId, ...counts, [count]: counts[count] + 1, isReady, because, ...verdict };
+    // A Map keeps the order of insertion: the client that was seen least recently is the first.
+    rows.delete(key);
+    rows.set(key, { ...row, lastSeen: new Date() });
+    const [oldest] = rows.keys();
+    if (rows.size > maxClients && oldest !== undefined) {
+      rows.delete(oldest);
+    }
+  }
+
+  const stop = observe({
+    admitted({ issuer, clientId, isBound, reported }) {
+      const because = reported ?? (isBound ? undefined : 'token_unbound');
+      note(issuer, clientId, isBound ? 'bound' : 'unbound', { isReady: because === undefined, because });
+    },
+    refused({ refusal: { code }, stage, issuer, clientId }) {
+      if (stage === 'request' && issuer !== undefined) {
+        const isAboutBinding = reportable.has(code);
+        note(issuer, clientId, 'refused', isAboutBinding ? { isReady: false, because: code } : undefined);
+      }
+    },
+  });
+  return {
+    rows: () => [...rows.values()].sort(byReadiness),
+    end() {
+      stop();
+      rows.clear();
+    },
+  };
+}
+
+/** A client of which nothing speaks for or against it counts as not ready. */
+const nothingSeen = { bound: 0, unbound: 0, refused: 0, isReady: false, because: undefined };
+
+function byReadiness(a: ClientRow, b: ClientRow): number {
+  const [first, second] = [a, b].map(({ issuer, clientId = '' }) => `${issuer} ${clientId}`) as [
+    string,
+    string,
+  ];
+  return Number(a.isReady) - Number(b.isReady) || (first < second ? -1 : 1);
+}
