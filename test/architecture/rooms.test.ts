@@ -34,6 +34,7 @@ const open = new Set([
   'own-member.ts',
   'revocation-forms.ts',
   'unwaited.ts',
+  'policy/binding.ts',
   'policy/route-policy.ts',
   'request/request-body.ts',
 ]);

@@ -1,4 +1,5 @@
 import { createHash, generateKeyPairSync } from 'node:crypto';
+import { channel } from 'node:diagnostics_channel';
 import * as core from '@mtls-bound/core';
 import { createTestCertificate } from '@mtls-bound/core/testing';
 import type { CertificatePolicy } from '../../packages/core/src/certificate/policy.js';
@@ -134,6 +135,15 @@ export const ofFunctions: readonly Taker[] = [
     type: 'ObserveClientsOptions',
     base: {},
     take: core.observeClients,
+    seen: (clients: core.ObservedClients) => {
+      const seen = channel('mtls-bound:admitted');
+      for (let i = 0; i < 1_200; i += 1) {
+        seen.publish({ issuer, clientId: `client ${i}`, isBound: true });
+      }
+      const { length } = clients.rows();
+      clients.end();
+      return length;
+    },
   },
   {
     name: 'fapiHeaders()',
