@@ -16,6 +16,18 @@ export function shownSpelling(url: string): string {
   return /^https?:\/\/[\w.:[\]-]+(\/[\w./~%-]*)?$/i.test(url) ? url : shownUrl(url);
 }
 
+/**
+ * Returns an identifier that another party wrote, such as `iss` or `aud`, in its own spelling, which may be what matters. What stands
+ * where a URL has user name, password, query and fragment is replaced by `[hidden]`, also if the text is no URL.
+ */
+export function shownIdentifier(text: string): string {
+  const end = text.search(/[?#]/);
+  const [path, rest] = end < 0 ? [text, ''] : [text.slice(0, end), `${text[end]}[hidden]`];
+  const userInfoEnd = path.lastIndexOf('@');
+  const [scheme = ''] = /^[a-z][a-z\d+.-]*:[/\\]{2}/i.exec(path) ?? [];
+  return userInfoEnd < 0 ? path + rest : `${scheme}[hidden]${path.slice(userInfoEnd)}${rest}`;
+}
+
 /** Whether a URL carries a user name or a password. False for a value that is no URL. */
 export function hasUserInfo(url: string): boolean {
   if (!URL.canParse(url)) {

@@ -1,4 +1,5 @@
 import type { RefusalCode } from './errors.js';
+import { shownIdentifier } from './shown-url.js';
 
 /** The refusals that a token earns by itself, with each client: these answers may be cached. */
 const defectCodes = [
@@ -49,16 +50,17 @@ function codeOf(defect: string): string {
 }
 
 /**
- * Returns a text of a token, or of its header, as the operator is told it: in quotes, without control characters, and cut. Of any other
- * value only what it is.
+ * Returns a text of a token, or of its header, as the operator is told it: in quotes, without control characters, without what may hold
+ * credentials in a URL, and at most 100 characters. Of any other value only what it is.
  */
 export function shownClaim(value: unknown): string {
   if (value === undefined || value === null) {
     return 'none';
   }
   if (typeof value === 'string') {
-    const text = value.length > 100 ? `${value.slice(0, 100)}...` : value;
-    return `"${text.replaceAll(/[^\x20-\x7e]/g, '?')}"`;
+    const text = shownIdentifier(value);
+    const cut = text.length > 100 ? `${text.slice(0, 100)}...` : text;
+    return `"${cut.replaceAll(/[^\x20-\x7e]/g, '?')}"`;
   }
   if (Array.isArray(value)) {
     return value.length === 0 ? 'an empty list' : shownList(value);

@@ -8,7 +8,7 @@ import {
 } from 'oauth4webapi';
 import { RequestRefused } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
-import { shownUrl } from '../shown-url.js';
+import { shownIdentifier, shownUrl } from '../shown-url.js';
 import { withDeadline } from './deadline.js';
 import type { Http } from './http.js';
 import { readRetryAfter, serverTrouble } from './retry-after.js';
@@ -145,7 +145,7 @@ async function read(url: URL, response: Response): Promise<AuthorizationServer |
 }
 
 function mismatch(expected: string, found: string | undefined): RequestRefused {
-  const says = found === undefined ? 'another issuer' : `issuer ${found}`;
+  const says = found === undefined ? 'another issuer' : `issuer ${shownIdentifier(found)}`;
   return new RequestRefused('authorization_server_issuer_mismatch', {
     detail: `the metadata found for ${expected} says ${says}; set the option issuer to the server's own spelling`,
   });

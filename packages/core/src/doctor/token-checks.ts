@@ -6,7 +6,7 @@ import { mismatchHint } from '../explanation.js';
 import { checkBinding } from '../policy/binding.js';
 import { checkClaims } from '../policy/claims.js';
 import { readTokenClaims, type TokenAnswer, type TokenClaims, type TokenReader } from '../token-claims.js';
-import { readDefect, type TokenDefect } from '../token-defect.js';
+import { readDefect, shownClaim, type TokenDefect } from '../token-defect.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 import { adviceOnJwt } from './jwt-advice.js';
 import { remedies } from './remedies.js';
@@ -80,7 +80,7 @@ function claimFindings(token: TokenClaims, rules: Authority['rules']): Finding[]
   } catch (thrown) {
     const { code, message } = asRefusal(thrown);
     if (code === 'token_wrong_audience') {
-      const theirs = token.audience?.slice(0, MAX_NAMES).map(shownName).join(', ') ?? 'none';
+      const theirs = token.audience?.slice(0, MAX_NAMES).map(shownClaim).join(', ') ?? 'none';
       return [
         problem(
           'wrong_audience',
@@ -93,13 +93,8 @@ function claimFindings(token: TokenClaims, rules: Authority['rules']): Finding[]
   }
 }
 
-/** Names that a token lists, and characters of each. */
+/** Names that a token lists. */
 const MAX_NAMES = 10;
-const MAX_LENGTH = 200;
-
-function shownName(name: string): string {
-  return name.length > MAX_LENGTH ? `${name.slice(0, MAX_LENGTH)}...` : name;
-}
 
 function bindingFinding(confirmation: unknown, certificate: ClientCertificate): Finding {
   try {

@@ -34,7 +34,9 @@ export const redactedPaths: readonly string[] = Object.freeze([
 /**
  * Logs refusals (info; a 503 is a warning), what `binding: 'report'` let in (warning), an authorization server's rests (warning),
  * Security Event Tokens (info; one that revoked nothing it should have is a warning), revocations that this process was asked for
- * (info), whether those of other processes are heard (info; a warning if not) and problems (error). No line holds a token, a secret or a claim but `client_id` and thumbprints. Gives what ends it.
+ * (info), whether those of other processes are heard (info; a warning if not) and problems (error). No line holds a token or a secret.
+ * The `detail` of a refusal may name `iss`, `aud` and `token_type` of a token, without what may hold credentials in a URL. Gives what
+ * ends it.
  *
  * @example
  * observeByLog(pino({ redact: [...redactedPaths, 'req.headers["x-proxy-secret"]'] }));

@@ -1,4 +1,5 @@
 import { type RefusalCode, RequestRefused } from '../errors.js';
+import { shownIdentifier } from '../shown-url.js';
 
 /**
  * Whether an access token that is bound to nothing may pass. `required`: never. `when-bound`: as a plain bearer
@@ -50,7 +51,9 @@ export function checkBinding(confirmation: unknown, thumbprint: string | undefin
   if (!isSameThumbprint(expected, thumbprint)) {
     throw new RequestRefused(
       'certificate_mismatch',
-      typeof expected === 'string' ? { expectedThumbprint: expected.slice(0, MAX_SHOWN) } : {},
+      typeof expected === 'string'
+        ? { expectedThumbprint: shownIdentifier(expected).slice(0, MAX_SHOWN) }
+        : {},
     );
   }
 }

@@ -2,7 +2,7 @@ import type { AskTransmitter, TransmitterAnswer } from '../authorization-server/
 import { type RefusalCode, RequestRefused } from '../errors.js';
 import { isHttpsUrl } from '../option-rules.js';
 import { ownMember } from '../own-member.js';
-import { hasUserInfo, shownUrl } from '../shown-url.js';
+import { hasUserInfo, shownIdentifier, shownUrl } from '../shown-url.js';
 
 /** How the transmitter delivers the tokens of a stream (SSF 1.0 §6.1). */
 export type Delivery =
@@ -304,7 +304,8 @@ function shownAudience(stream: Members): string {
   const list: unknown[] = Array.isArray(aud) ? aud : [aud];
   const shown = list
     .slice(0, 5)
-    .filter((name) => typeof name === 'string' && /^[\x21-\x7e]{1,200}$/.test(name));
+    .filter((name) => typeof name === 'string' && /^[\x21-\x7e]{1,200}$/.test(name))
+    .map((name) => shownIdentifier(String(name)));
   return shown.join(', ') || 'of no name';
 }
 
