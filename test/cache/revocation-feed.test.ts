@@ -114,6 +114,50 @@ describe('who joins', () => {
   });
 });
 
+describe('a subscription that does not settle', () => {
+  const never = () => new Promise<never>(() => undefined);
+
+  it('is reported after 10 s, once, and is still waited for', async () => {
+    const { feed, channel, revocations, report, end } = feedOver();
+    let settle: (end: () => Promise<undefined>) => void = () => undefined;
+    channel.subscribe.mockImplementation(() => new Promise((resolve) => (settle = resolve)));
+    feed();
+    await vi.advanceTimersByTimeAsync(9_999);
+    expect(report).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(60_001);
+    expect(report.mock.calls).toEqual([
+      [
+        'revocations_lost',
+        'the channel of revocations is not joined: subscribe() has not settled for 10 s; until it is back, answers serve for revocations.maxAgeWhileLost',
+      ],
+    ]);
+    expect(channel.subscribe).toHaveBeenCalledOnce();
+    expect(revocations.joined).not.toHaveBeenCalled();
+    settle(end);
+    await settled();
+    expect(revocations.joined.mock.calls).toEqual([[0]]);
+  });
+
+  it.each<[string, () => Promise<() => Promise<undefined>>]>([
+    ['settles', async () => async () => undefined],
+    ['rejects', async () => Promise.reject(new Error('ECONNREFUSED'))],
+  ])('is not reported if it %s in time', async (_title, subscribe) => {
+    const { feed, channel, report } = feedOver();
+    channel.subscribe.mockImplementationOnce(subscribe);
+    feed();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(report.mock.calls.filter(([, message]) => message.includes('has not settled'))).toEqual([]);
+  });
+
+  it('does not keep close() waiting, and is not reported after it', async () => {
+    const { feed, channel, report } = feedOver();
+    channel.subscribe.mockImplementation(never);
+    await feed().close();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(report).not.toHaveBeenCalled();
+  });
+});
+
 describe('a channel that is lost and comes back', () => {
   it('whatever is known from before is outdated, and both are told', async () => {
     const { feed, revocations, report, listener } = feedOver({ lastRevocation: async () => now - 5_000 });

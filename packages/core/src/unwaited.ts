@@ -23,6 +23,17 @@ async function ignore(value: unknown): Promise<void> {
   }
 }
 
+/**
+ * Calls functions in order, each at once, and resolves with what they come to. What one of them throws leaves no rejection of another
+ * unhandled.
+ */
+export function allOf<T extends readonly (() => unknown)[]>(
+  calls: T,
+): Promise<{ -readonly [I in keyof T]: Awaited<ReturnType<T[I]>> }> {
+  const started = calls.map(async (call) => call());
+  return Promise.all(started) as Promise<{ -readonly [I in keyof T]: Awaited<ReturnType<T[I]>> }>;
+}
+
 /** Waits until every promise has settled. Works where the application has replaced `Promise` by one without `allSettled`. */
 export async function allSettled(promises: Iterable<Promise<unknown>>): Promise<void> {
   for (const settled of Array.from(promises, ignore)) {

@@ -1,9 +1,10 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import type { SecureContextOptions } from 'node:tls';
 import { types } from 'node:util';
 import fetch, { FetchError } from 'node-fetch';
 import { isTellable, RequestRefused, TellableError } from '../errors.js';
 import { shownUrl } from '../shown-url.js';
-import { isPromised } from '../unwaited.js';
+import { ignoreRejection, isPromised } from '../unwaited.js';
 import type { CertificateAndKey, ClientIdentity } from './client-identity.js';
 import { untilAborted, withDeadline } from './deadline.js';
 import { type AgentFactory, createPool, type Pool, type WatchedAgent } from './pool.js';
@@ -133,7 +134,7 @@ function sentBy(userFetch: typeof globalThis.fetch, maxResponseSize: number): Se
 function ignoreErrorsOf(body: unknown): void {
   const stream = body as { on?: unknown } | null | undefined;
   if (typeof stream?.on === 'function') {
-    stream.on('error', () => undefined);
+    ignoreRejection(stream.on('error', () => undefined));
   }
 }
 
@@ -171,6 +172,12 @@ async function callFetch(
   }
 }
 
+/** Chunks of a body that are read before others have their turn. */
+const CHUNKS_IN_A_TURN = 1_000;
+
+/** `http.maxResponseSize` does not bound them. */
+const MAX_EMPTY_CHUNKS = 10_000;
+
 async function readBody(
   body: AsyncIterable<Uint8Array> | null,
   maxSize: number,
@@ -178,7 +185,14 @@ async function readBody(
 ): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let size = 0;
+  let count = 0;
+  let emptyCount = 0;
   for await (const chunk of body ?? []) {
+    count += 1;
+    if (count % CHUNKS_IN_A_TURN === 0) {
+      // Chunks that are there at once would keep the clock of the question, and all other requests, waiting.
+      await turn();
+    }
     if (isPromised(chunk) || !types.isUint8Array(chunk)) {
       throw new TellableError('a chunk of the body is no Uint8Array');
     }
@@ -188,6 +202,13 @@ async function readBody(
     }
     if (signal.aborted) {
       break;
+    }
+    if (chunk.length === 0) {
+      emptyCount += 1;
+      if (emptyCount > MAX_EMPTY_CHUNKS) {
+        throw new TellableError(`the body has more than ${MAX_EMPTY_CHUNKS} empty chunks`);
+      }
+      continue;
     }
     chunks.push(chunk);
   }

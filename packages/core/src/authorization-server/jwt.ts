@@ -124,7 +124,11 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
         return defectOf('jwt_malformed', 'a part of it is not written as base64url demands');
       }
       try {
-        const jwt = await verifiedJwt(await signedJwtIn(token, ownKeys), keys, rules);
+        const signed = await signedJwtIn(token, ownKeys);
+        if (!isCanonical(signed)) {
+          return defectOf('jwt_malformed', 'a part of the JWT inside it is not written as base64url demands');
+        }
+        const jwt = await verifiedJwt(signed, keys, rules);
         return readClaims(jwt, { issuer, mapping, requiredClaims });
       } catch (error) {
         return asDefect(error);

@@ -1,8 +1,9 @@
 import type { ClientRequest } from 'node:http';
 import { Agent } from 'node:https';
+import type { Socket } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
 import { types } from 'node:util';
-import { ConfigurationError, RequestRefused } from '../errors.js';
+import { ConfigurationError, RequestRefused, TellableError } from '../errors.js';
 import { isPromised } from '../unwaited.js';
 import type { CertificateAndKey } from './client-identity.js';
 import { shownError } from './shown-error.js';
@@ -57,7 +58,7 @@ export interface WatchedAgent {
 
 /**
  * When our certificate changes, new exchanges get new connections; those under way end on the old ones, which are not
- * used again. An agent of the user's own is never changed: it may be shared.
+ * used again. An agent of the user's own keeps its connections and its settings: it may be shared.
  */
 export function createPool(ca: ConnectionOptions['ca'], makeByUser: AgentFactory | undefined): Pool {
   const make: AgentFactory = makeByUser ?? ((options) => new Agent({ ...options, ...verified }));
@@ -69,6 +70,9 @@ export function createPool(ca: ConnectionOptions['ca'], makeByUser: AgentFactory
       'http.agent',
       `it returned ${fault}; accepted is a function that returns an agent`,
     );
+  }
+  if (makeByUser !== undefined) {
+    guardMethods(current.agent);
   }
   const dropOwn = (agent: Agent): void => {
     if (makeByUser === undefined) {
@@ -101,8 +105,66 @@ function faultOf(value: unknown): string | undefined {
     return 'no agent';
   }
   const agent = value as Record<string, unknown>;
-  const name = ['createConnection', 'getName'].find((method) => types.isAsyncFunction(agent[method]));
+  const name = synchronous.find((method) => types.isAsyncFunction(agent[method]));
   return name && `an agent whose ${name}() is asynchronous`;
+}
+
+/** The methods of an agent that Node takes no promise from. */
+const synchronous = ['createConnection', 'getName', 'keepSocketAlive', 'reuseSocket'] as const;
+
+type Method = (this: unknown, ...given: unknown[]) => unknown;
+
+/** The agents whose methods are guarded. */
+const guarded = new WeakSet<object>();
+
+/**
+ * Lets no method of a user's agent end the process by a promise, or by an error in a turn in which nothing catches it: Node also calls
+ * them when a connection becomes free or ends. What they return otherwise is kept.
+ */
+function guardMethods(agent: Agent): void {
+  if (guarded.has(agent)) {
+    return;
+  }
+  guarded.add(agent);
+  const giveError = (trouble: RequestRefused, given: readonly unknown[]): void => {
+    const callback = given.findLast((one) => typeof one === 'function');
+    callback?.(trouble);
+  };
+  guardMethod(agent, 'createConnection', giveError, isSocketOrNothing);
+  // A connection that is not kept is closed.
+  guardMethod(agent, 'keepSocketAlive', () => false);
+  guardMethod(agent, 'reuseSocket', (trouble, [socket]) => {
+    (socket as Partial<Socket> | undefined)?.destroy?.(trouble);
+  });
+}
+
+function isSocketOrNothing(result: unknown): boolean {
+  return !result || typeof (result as Partial<Socket>).on === 'function';
+}
+
+function guardMethod(
+  agent: Agent,
+  name: (typeof synchronous)[number],
+  fallback: (trouble: RequestRefused, given: readonly unknown[]) => unknown,
+  isRight: (result: unknown) => boolean = () => true,
+): void {
+  const method: unknown = Reflect.get(agent, name);
+  if (typeof method !== 'function') {
+    return;
+  }
+  const value: Method = function (...given) {
+    try {
+      const result: unknown = Reflect.apply(method, this, given);
+      if (!isPromised(result) && isRight(result)) {
+        return result;
+      }
+      const wrong = isPromised(result) ? 'a promise' : 'no connection';
+      return fallback(ownTrouble(`http.agent: ${name}() of the agent returned ${wrong}`), given);
+    } catch (error) {
+      return fallback(ownTrouble(`http.agent: ${name}() of the agent threw ${shownError(error)}`), given);
+    }
+  };
+  Reflect.defineProperty(agent, name, { value, writable: true, configurable: true });
 }
 
 function renewed(make: AgentFactory, options: ConnectionOptions): Agent {
@@ -116,6 +178,7 @@ function renewed(make: AgentFactory, options: ConnectionOptions): Agent {
   if (fault !== undefined) {
     throw ownTrouble(`http.agent returned ${fault}`);
   }
+  guardMethods(agent);
   return agent;
 }
 
@@ -140,7 +203,11 @@ function watch(agent: Agent, drops: { last: number }): WatchedAgent {
       trouble = ownTrouble(`http.agent: the agent threw ${shownError(error)}`);
       return trouble;
     };
+    given.once('error', (error) => {
+      trouble ??= RequestRefused.isRefusal(error) ? error : undefined;
+    });
     try {
+      requireName(agent, options);
       const added: unknown = (agent as unknown as Requestable).addRequest(given, options, ...more);
       if (isPromised(added)) {
         Promise.resolve(added).catch((error: unknown) => endWithoutSocket(given, fail(error)));
@@ -160,6 +227,13 @@ function watch(agent: Agent, drops: { last: number }): WatchedAgent {
       return isFirst;
     },
   };
+}
+
+/** Throws if an agent names the connections for a request by a promise: Node would not wait for it. */
+function requireName(agent: Agent, options: object): void {
+  if (isPromised(agent.getName?.({ ...options, ...agent.options }))) {
+    throw new TellableError('getName() returned a promise');
+  }
 }
 
 /** Ends a request as Node's own agent does where no connection can be had: `destroy()` alone waits for a connection. */

@@ -1,5 +1,6 @@
 import { TellableError } from '../errors.js';
 import { checked, OptionReader, requireMethods, text, wholeNumber } from '../option-rules.js';
+import { allOf, ignoreRejection, isPromised } from '../unwaited.js';
 import type { ChannelListener, RevocationChannel } from './revocation-feed.js';
 import type { LogPage, LogQuery, RevocationLog } from './revocation-log.js';
 import type { Claims } from './shared-cache.js';
@@ -34,7 +35,7 @@ export function redisChannel(client: RedisClient, name = 'mtls-bound:revocations
   return {
     publish: (message) => client.publish(name, message),
     async subscribe({ message, lost, restored }: ChannelListener, signal?: AbortSignal) {
-      const subscriber = client.duplicate();
+      const subscriber = duplicated(client.duplicate());
       let isListening = false;
       let isGivenUp = false;
       const end = async () => {
@@ -44,13 +45,15 @@ export function redisChannel(client: RedisClient, name = 'mtls-bound:revocations
       // Without an end, a client that waits for Redis would keep the process alive.
       signal?.addEventListener('abort', () => void end().catch(() => undefined), { once: true });
       const onLost = () => isGivenUp || lost();
-      subscriber.on('error', onLost);
-      subscriber.on('reconnecting', onLost);
-      subscriber.on('end', onLost);
+      const listen = (event: 'error' | 'reconnecting' | 'end' | 'ready', hear: () => void): void =>
+        ignoreRejection(subscriber.on(event, hear));
+      listen('error', onLost);
+      listen('reconnecting', onLost);
+      listen('end', onLost);
       // The client subscribes anew by itself before it says that it is ready; the first time is told by our return.
       const onReady = () => isListening && restored();
       // A client that is ended while it connects may connect all the same.
-      subscriber.on('ready', () => (isGivenUp ? void end().catch(() => undefined) : onReady()));
+      listen('ready', () => (isGivenUp ? void end().catch(() => undefined) : onReady()));
       try {
         await subscriber.connect();
         await subscriber.subscribe(name, message);
@@ -192,10 +195,10 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
     trim: RedisTrim,
     wait: () => Promise<unknown> | undefined,
   ): Promise<string> {
-    const [id, keeping] = await Promise.all([
-      writer.xAdd(name, '*', { entry }, trim),
-      replicas > 0 ? wait() : 0,
-    ]);
+    const [id, keeping] = await allOf([
+      () => writer.xAdd(name, '*', { entry }, trim),
+      () => (replicas > 0 ? wait() : 0),
+    ] as const);
     if (!(Number(keeping) >= replicas)) {
       throw new TellableError(`${keeping} replicas have the entry; expected ${replicas}`);
     }
@@ -231,12 +234,12 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
           onOne(connection, async (redis) => {
             // Sent at once and done in order. The second waits until there is something to read; its answer has another form with
             // each version of the client.
-            const [newest, , read, logName] = await Promise.all([
-              redis.xRevRange(name, '+', '-', { COUNT: 1 }),
-              redis.xRead({ key: name, id: first }, { COUNT: 1, BLOCK: Math.max(1, Math.ceil(wait)) }),
-              redis.xRange(name, first, '+', { COUNT: count }),
-              redis.get(nameKey),
-            ]);
+            const [newest, , read, logName] = await allOf([
+              () => redis.xRevRange(name, '+', '-', { COUNT: 1 }),
+              () => redis.xRead({ key: name, id: first }, { COUNT: 1, BLOCK: Math.max(1, Math.ceil(wait)) }),
+              () => redis.xRange(name, first, '+', { COUNT: count }),
+              () => redis.get(nameKey),
+            ] as const);
             return {
               last: entriesIn(newest)[0]?.position,
               read: entriesIn(read),
@@ -262,7 +265,23 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
 
 /** A client for Sentinel has several connections; on one of them commands are done in order. */
 function onOne<T>(redis: RedisLogConnection, run: (one: RedisLogCommands) => Promise<T>): Promise<T> {
-  return redis.use === undefined ? run(redis) : redis.use(run);
+  if (redis.use === undefined) {
+    return run(redis);
+  }
+  return redis.use((one) => {
+    const running = run(one);
+    // A client may give up before.
+    ignoreRejection(running);
+    return running;
+  });
+}
+
+/** Throws for a promise: its rejection is handled, and a connection has none. */
+function duplicated<T>(connection: T): T {
+  if (isPromised(connection)) {
+    throw new TellableError('duplicate() of the Redis client returned a promise; expected a client');
+  }
+  return connection;
 }
 
 /** A connection of the log's own, on its way or there. */
@@ -273,7 +292,7 @@ interface Connection {
 }
 
 function connectionBy(client: RedisLogClient): Connection {
-  const opened = client.duplicate(OVERRIDES);
+  const opened = duplicated(client.duplicate(OVERRIDES));
   let isEnded = false;
   const end = (): void => {
     isEnded = true;
@@ -283,12 +302,16 @@ function connectionBy(client: RedisLogClient): Connection {
   };
   const endAgain = (): unknown => isEnded && end();
   // Without a listener the process would end. What fails is told by the command that fails.
-  opened.on('error', () => undefined);
+  ignoreRejection(opened.on('error', () => undefined));
   // A client that is ended while it connects may connect all the same.
-  opened.on('connect', endAgain);
-  opened.on('ready', endAgain);
-  const connected = opened.connect().then(() => opened);
-  connected.catch(() => undefined);
+  ignoreRejection(opened.on('connect', endAgain));
+  ignoreRejection(opened.on('ready', endAgain));
+  const connect = async (): Promise<RedisLogConnection> => {
+    await opened.connect();
+    return opened;
+  };
+  const connected = connect();
+  ignoreRejection(connected);
   return { connected, end };
 }
 

@@ -11,8 +11,9 @@ export interface RevocationChannel {
   /** Resolves when the message is on its way to every process that listens, this one included or not. */
   publish(message: string): Promise<unknown>;
   /**
-   * Resolves when it listens, with the function that ends it. Rejects when it can't: it is tried again. `signal` aborts
-   * when `close()` runs: a subscription that is still on its way must then end too.
+   * Resolves when it listens, with the function that ends it. Rejects when it can't: it is tried again. One that has not settled for
+   * 10 seconds is reported as `revocations_lost`, and still waited for. `signal` aborts when `close()` runs: a subscription that is
+   * still on its way must then end too.
    */
   subscribe(listener: ChannelListener, signal?: AbortSignal): Promise<() => Promise<unknown>>;
 }
@@ -49,6 +50,8 @@ const MAX_AGE = 300_000;
 /** Seconds. */
 const PUBLISH_TIMEOUT = 2;
 const RETRY_INTERVAL = 1;
+/** After which a subscription that has not settled is reported. It is still waited for: a client may wait for its server. */
+const SUBSCRIBE_PATIENCE = 10;
 
 /** What is revoked anywhere is revoked here, and the other way round. */
 export class RevocationFeed {
@@ -60,6 +63,7 @@ export class RevocationFeed {
   #hasJoined = false;
   #losses = 0;
   #retry: NodeJS.Timeout | undefined;
+  #isLate: NodeJS.Timeout | undefined;
   #end: () => Promise<unknown> = async () => undefined;
   #pulse: Pulse | undefined;
   readonly #silence: number;
@@ -116,6 +120,7 @@ export class RevocationFeed {
     this.#closing.abort();
     this.#listing.end();
     clearTimeout(this.#retry);
+    clearTimeout(this.#isLate);
     this.#pulse?.stop();
     // Revocations are not heard from now on.
     this.#revocations.lost();
@@ -123,6 +128,11 @@ export class RevocationFeed {
   }
 
   async #subscribe(): Promise<void> {
+    const late = (): void =>
+      this.#lose(
+        `the channel of revocations is not joined: subscribe() has not settled for ${SUBSCRIBE_PATIENCE} s`,
+      );
+    this.#isLate = setTimeout(late, SUBSCRIBE_PATIENCE * 1000).unref();
     try {
       const end = await this.#channel.subscribe(
         {
@@ -132,6 +142,7 @@ export class RevocationFeed {
         },
         this.#closing.signal,
       );
+      clearTimeout(this.#isLate);
       if (this.#isClosed()) {
         await end();
         return;
@@ -144,6 +155,7 @@ export class RevocationFeed {
       });
       await this.#restore();
     } catch (error) {
+      clearTimeout(this.#isLate);
       this.#lose(`the channel of revocations can not be joined: ${shownTrouble(error)}`);
       this.#retryLater();
     }

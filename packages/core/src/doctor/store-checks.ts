@@ -5,6 +5,7 @@ import { entryIn } from '../cache/log-entry.js';
 import { ENTRY_SEAL, type LogPage, type LogRules } from '../cache/revocation-log.js';
 import { createSeal } from '../cache/sealing.js';
 import type { Settings } from '../options.js';
+import { ignoreRejection } from '../unwaited.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 
 /** Seconds for each try: longer than any request would wait. */
@@ -20,9 +21,11 @@ export async function checkStores({ sharedCache, revocations }: Settings): Promi
     const { store } = sharedCache;
     let trouble: unknown;
     // Keyv tells of a broken connection so, and answers as if nothing were stored.
-    store.on?.('error', (error) => {
-      trouble ??= error;
-    });
+    ignoreRejection(
+      store.on?.('error', (error) => {
+        trouble ??= error;
+      }),
+    );
     const name = `mtls-doctor:${randomUUID()}`;
     const read = await tried(async () => {
       await store.set(name, 'here', 5_000);

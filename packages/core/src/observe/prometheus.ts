@@ -113,7 +113,7 @@ export function observeByPrometheus<Registry extends PrometheusRegistry>(
       // Several resource servers, and several endpoints, may share an issuer.
       const count = (opened.get(issuer) ?? 0) + (state === 'open' ? 1 : -1);
       opened.set(issuer, count);
-      open.set({ issuer }, count);
+      return open.set({ issuer }, count);
     },
     introspection:
       ({ issuer }) =>
