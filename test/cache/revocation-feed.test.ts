@@ -119,7 +119,7 @@ describe('a subscription that does not settle', () => {
 
   it('is reported after 10 s, once, and is still waited for', async () => {
     const { feed, channel, revocations, report, end } = feedOver();
-    let settle: (end: () => Promise<undefined>) => void = () => undefined;
+    let settle: (given: typeof end) => void = () => undefined;
     channel.subscribe.mockImplementation(() => new Promise((resolve) => (settle = resolve)));
     feed();
     await vi.advanceTimersByTimeAsync(9_999);
@@ -143,7 +143,7 @@ describe('a subscription that does not settle', () => {
     ['rejects', async () => Promise.reject(new Error('ECONNREFUSED'))],
   ])('is not reported if it %s in time', async (_title, subscribe) => {
     const { feed, channel, report } = feedOver();
-    channel.subscribe.mockImplementationOnce(subscribe);
+    channel.subscribe.mockImplementationOnce(subscribe as never);
     feed();
     await vi.advanceTimersByTimeAsync(60_000);
     expect(report.mock.calls.filter(([, message]) => message.includes('has not settled'))).toEqual([]);

@@ -116,13 +116,14 @@ function jwt(changes: Record<string, unknown>, header: Record<string, unknown> =
 /** Everything that is shown of a request that is refused. */
 async function shownBy(options: ResourceServerOptions, token: string): Promise<string> {
   const server = createResourceServer(options);
+  const req = requestWith(token);
   try {
-    await server.authorize(requestWith(token));
+    await server.authorize(req);
     throw new Error('was admitted');
   } catch (thrown) {
     const refusal = thrown as { code?: unknown };
     expect(refusal.code).toMatch(/^(token|jwt|certificate)_/);
-    const all = inspect([refusal, seen, server.answer(refusal)], {
+    const all = inspect([refusal, seen, server.answer(refusal, req)], {
       depth: 12,
       showHidden: true,
       maxStringLength: null,

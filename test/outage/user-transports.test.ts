@@ -223,7 +223,11 @@ const agentKinds: [string, (methods: object) => () => Agent][] = [
   [
     'http',
     (methods) => () =>
-      Object.assign(new HttpAgent(), { protocol: 'https:', defaultPort: 443, ...methods }) as Agent,
+      Object.assign(new HttpAgent(), {
+        protocol: 'https:',
+        defaultPort: 443,
+        ...methods,
+      }) as unknown as Agent,
   ],
 ];
 
