@@ -72,7 +72,6 @@ const put = {
   token_type: (text: string) => ({ token_type: text }),
   'cnf["x5t#S256"]': (text: string) => ({ cnf: { 'x5t#S256': text } }),
   'another member of cnf': (text: string) => ({ cnf: { jku: text, 'x5t#S256': kit.certificate.thumbprint } }),
-  client_id: (text: string) => ({ client_id: text, exp: 1 }),
   sub: (text: string) => ({ sub: text, exp: 1 }),
   scope: (text: string) => ({ scope: text, exp: 1 }),
   jti: (text: string) => ({ jti: text, exp: 1 }),
@@ -192,6 +191,15 @@ describe.each(frameworks)('%s', (framework) => {
       }
     },
   );
+});
+
+it('client_id of an active token is in events as it is, and in nothing that a client gets', async () => {
+  const [clientId = ''] = spellings;
+  const server = createResourceServer(introspected({ client_id: clientId, exp: 1 }));
+  const req = requestWith('opaque');
+  const refusal = await Promise.resolve(server.authorize(req)).catch((thrown: unknown) => thrown);
+  expect(inspect(seen, { depth: 5 })).toContain(`clientId: '${clientId}'`);
+  expect(inspect([refusal, server.answer(refusal, req)], { depth: 5 })).not.toContain(secret);
 });
 
 it('what is no secret of a URL stays in its own spelling', async () => {
