@@ -24,9 +24,9 @@ export class PretendTransmitter {
     return this.asked.filter((url) => url.endsWith('/jwks')).length;
   }
 
-  receiver(more: Partial<SharedSignalsOptions> = {}): SignalReceiver {
+  receiver(more: Partial<SharedSignalsOptions> = {}, issuers = [this.issuer]): SignalReceiver {
     return createSignalReceiver(
-      { issuers: [this.issuer], revoke: this.revoke },
+      { issuers, revoke: this.revoke },
       { transmitter: this.issuer, audience, http: { fetch: this.fetch as typeof fetch }, ...more },
     );
   }

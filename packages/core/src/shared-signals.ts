@@ -79,7 +79,7 @@ export function createSignalReceiver(
     );
   }
   const settings = resolveSignalSettings(server.issuers, options, process.env);
-  const { transmitter, audience, issuer, secret, algorithms, http: httpRules } = settings;
+  const { transmitter, audience, issuer, issuers, secret, algorithms, http: httpRules } = settings;
   const { credentials, poll, stream } = settings;
   const report = problemReporter();
   const ending = new AbortController();
@@ -120,9 +120,7 @@ export function createSignalReceiver(
     const subjects = events
       .filter(([type]) => revokingEvents.has(type))
       // Transmitters from before SSF 1.0 name the subject in the event.
-      .map(([, event]) =>
-        revocationsOf(subject ?? event.subject, { issuer, issuers: server?.issuers ?? [] }),
-      );
+      .map(([, event]) => revocationsOf(subject ?? event.subject, { issuer, issuers }));
     const revocations = subjects.flatMap((one) => one.revocations);
     await Promise.all(
       revocations.map(({ kind, value, issuer: of }) =>
@@ -133,7 +131,7 @@ export function createSignalReceiver(
       report(
         'signal_not_revoked',
         `a signal of ${transmitter} names a subject, or a part of one, that no access token can be found by; ` +
-          'have the transmitter send iss_sub of a configured issuer, opaque, jwt_id or a session',
+          `have the transmitter send iss_sub of ${issuers.join(' or ')}, opaque, jwt_id or a session`,
       );
       return 'not_revoked';
     }

@@ -27,9 +27,14 @@ export interface SharedSignalsOptions {
   readonly audience: string | readonly string[];
   /**
    * The configured issuer whose tokens are meant by subjects that name no issuer. Default: `transmitter` where that is a configured
-   * issuer, else the only configured issuer.
+   * issuer, else the only issuer of `issuers`, else the only configured issuer.
    */
   readonly issuer?: string;
+  /**
+   * The configured issuers whose tokens the transmitter may revoke; they contain `issuer`. A subject that names another issuer
+   * revokes nothing. Default: `issuer` alone.
+   */
+  readonly issuers?: readonly string[];
   /**
    * The whole value of the header `Authorization` that the transmitter sends (SSF 1.0 §6.1.1). Default: the signature of the token
    * is the only proof.
@@ -87,6 +92,7 @@ const optionNames = [
   'transmitter',
   'audience',
   'issuer',
+  'issuers',
   'authorizationHeader',
   'algorithms',
   'http',
@@ -161,7 +167,7 @@ export function resolveSignalSettings(
     secret: refusedWithPoll(given, secret, poll),
     algorithms: [...(given.optional('algorithms', algorithmList) ?? knownAlgorithms)],
     http,
-    issuer: issuerOf(given, transmitter, issuers),
+    ...resolveIssuers(given, transmitter, issuers),
     credentials: resolveCredentials(given, http, poll !== undefined || stream !== undefined),
     poll,
     stream,
@@ -230,16 +236,34 @@ function refusedWithPoll(given: OptionReader, secret: string | undefined, poll: 
   return secret;
 }
 
-function issuerOf(given: OptionReader, transmitter: string, issuers: readonly string[]): string {
+/** Without `issuers` a transmitter speaks for one issuer: it must not revoke the tokens of another authorization server. */
+function resolveIssuers(
+  given: OptionReader,
+  transmitter: string,
+  configured: readonly string[],
+): { readonly issuer: string; readonly issuers: readonly string[] } {
   const named = given.optional('issuer', issuerUrl);
-  const [only] = issuers.length === 1 ? issuers : [];
-  const chosen = named ?? (issuers.includes(transmitter) ? transmitter : only);
-  if (chosen === undefined || !issuers.includes(chosen)) {
-    const what = named === undefined ? 'nothing' : 'an issuer that is not configured';
+  const listed = given.optional('issuers', configuredIssuers(configured));
+  const allowed = listed ?? configured;
+  const [only] = allowed.length === 1 ? allowed : [];
+  const issuer = named ?? (allowed.includes(transmitter) ? transmitter : only);
+  if (issuer === undefined || !allowed.includes(issuer)) {
+    const whole = listed === undefined ? 'configured' : 'in issuers';
+    const what = named === undefined ? 'nothing' : `an issuer that is not ${whole}`;
     throw new ConfigurationError(
       given.pathOf('issuer'),
-      `${what} was given; accepted is one of ${issuers.join(', ')}`,
+      `${what} was given; accepted is one of ${allowed.join(', ')}`,
     );
   }
-  return chosen;
+  return { issuer, issuers: listed ?? Object.freeze([issuer]) };
+}
+
+function configuredIssuers(configured: readonly string[]): OptionRule<readonly string[]> {
+  return {
+    accepted: `a list of configured issuers: ${configured.join(', ')}`,
+    read: (given) =>
+      Array.isArray(given) && given.length > 0 && given.every((issuer) => configured.includes(issuer))
+        ? Object.freeze([...given])
+        : undefined,
+  };
 }

@@ -12,7 +12,7 @@ export interface SignalRevocation {
 export interface SubjectScope {
   /** The issuer of identifiers that name none. */
   readonly issuer: string;
-  /** The configured issuers. An identifier that names another one revokes nothing. */
+  /** The issuers whose tokens the transmitter may revoke. An identifier that names another one revokes nothing. */
   readonly issuers: readonly string[];
 }
 
