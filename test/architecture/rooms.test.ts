@@ -32,6 +32,8 @@ const open = new Set([
   'interaction.ts',
   'authorization.ts',
   'own-member.ts',
+  'nesting.ts',
+  'media-type.ts',
   'revocation-forms.ts',
   'unwaited.ts',
   'policy/binding.ts',

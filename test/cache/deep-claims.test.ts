@@ -1,13 +1,21 @@
-// Claims that nest deeper than a recursion could follow: the token is served like any other, alone and with a shared cache.
-import { createResourceServer } from '@mtls-bound/core';
+// A token whose claims nest up to 64 levels deep is accepted, alone and with a shared cache. Deeper ones make it malformed.
+import { createResourceServer, readTokenClaims, type TokenClaims } from '@mtls-bound/core';
 import { createTestKit } from '@mtls-bound/core/testing';
 import { describe, expect, it } from 'vitest';
 import { sizeOf } from '../../packages/core/src/cache/token-cache.js';
+import { MAX_NESTING } from '../../packages/core/src/nesting.js';
 import { boundClaims, outcomeOf, pretendServer, requestWith } from '../support/pretend-server.js';
 
 const nested = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`;
 
-describe.each([1, 3_000, 30_000])('claims nested %i deep', (depth) => {
+// The object of the claims is the first level.
+describe.each<[number, string]>([
+  [1, 'admitted'],
+  [MAX_NESTING - 1, 'admitted'],
+  [MAX_NESTING, 'token_claims_malformed'],
+  [3_000, 'token_claims_malformed'],
+  [30_000, 'token_claims_malformed'],
+])('claims with lists nested %i deep', (depth, expected) => {
   it.each([
     ['alone', {}],
     [
@@ -38,8 +46,22 @@ describe.each([1, 3_000, 30_000])('claims nested %i deep', (depth) => {
       ...more,
     });
     for (let turn = 0; turn < 2; turn += 1) {
-      expect(await outcomeOf(() => server.authorize(requestWith('token')))).toBe('admitted');
+      expect(await outcomeOf(() => server.authorize(requestWith('token')))).toBe(expected);
     }
+  });
+
+  it('of a token source of its own', async () => {
+    const kit = await createTestKit();
+    const { issuer } = pretendServer(() => new Response());
+    const good = boundClaims(kit.certificate) as Record<string, unknown>;
+    const claims = { ...good, deep: JSON.parse(nested(depth)) };
+    const server = createResourceServer({
+      issuer,
+      audience: kit.options.audience,
+      certificate: () => kit.certificate,
+      tokens: () => async () => ({ ...(readTokenClaims(good, issuer) as TokenClaims), claims }),
+    });
+    expect(await outcomeOf(() => server.authorize(requestWith('token')))).toBe(expected);
   });
 });
 

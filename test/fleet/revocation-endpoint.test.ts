@@ -103,6 +103,8 @@ describe.each(frameworks)('%s: revocationEndpoint()', (framework) => {
     ['an unknown parameter', 'application/x-www-form-urlencoded', 'everything=1'],
     ['a name of every object', 'application/x-www-form-urlencoded', 'constructor=1'],
     ['JSON', 'application/json', '{"token":"a"}'],
+    ['a type that only begins as that of a form', 'application/x-www-form-urlencodedx', 'token=a'],
+    ['a value that is no UTF-8', 'application/x-www-form-urlencoded', 'sub=%FF'],
     ['too much', 'application/x-www-form-urlencoded', `token=${'a'.repeat(70_000)}`],
   ])('%s is 400', async (_title, type, body) => {
     const api = await startApi(framework, pki, options());
@@ -112,6 +114,20 @@ describe.each(frameworks)('%s: revocationEndpoint()', (framework) => {
         .auth(authority, { type: 'bearer' })
         .type(type)
         .send(body as string);
+      await expectRefusal(response, { status: 400, error: 'invalid_request' });
+    } finally {
+      await api.close();
+    }
+  });
+
+  it('a value that is no UTF-8 is 400 after a parser too', async () => {
+    const api = await startApi(framework, pki, options());
+    const authority = await server.token(testClients(pki).revoker);
+    try {
+      const response = await post(pki, api, '/parsed/revocations', pki.proxy)
+        .auth(authority, { type: 'bearer' })
+        .type('form')
+        .send('sub=%FF');
       await expectRefusal(response, { status: 400, error: 'invalid_request' });
     } finally {
       await api.close();

@@ -153,6 +153,7 @@ const causes: readonly [string, () => Promise<string>, string | RegExp][] = [
     () => jwt({ claims: { scope: ['a'] } }),
     "token_claims_malformed: scope is not a string, but a list; claims: { scope: 'scope' } accepts one",
   ],
+  ['sid a number', () => jwt({ claims: { sid: 7 } as never }), 'token_claims_malformed: sid is not a string'],
   ['sub a number', () => jwt({ claims: { sub: 7 as never } }), 'token_claims_malformed: sub is not a string'],
 ];
 

@@ -126,6 +126,7 @@ describe('a token anywhere else is refused, never used', () => {
     ['S5 R84: in a form alone', [], form, malformed],
     ['R81: in a form beside the header', good, form, malformed],
     ['R84: in a form with a charset', good, `${form.toUpperCase()}; charset=utf-8`, malformed],
+    ['another type that begins as a form’s', good, `${form}x`, `token ${token}`],
     ['a JSON member of that name is the API’s own', good, 'application/json', `token ${token}`],
     ['R84: multipart is no token form', good, 'multipart/form-data; boundary=x', `token ${token}`],
     ['R96: a cookie is not looked at', [], undefined, noCredentials],

@@ -93,6 +93,10 @@ it.each<[string, Sent, unknown]>([
   ['by GET', { method: 'GET', pieces: ['token=a'] }, noForm],
   ['by PUT', { method: 'PUT', parsed: { token: 'a' } }, noForm],
   ['JSON', { type: 'application/json', parsed: { token: 'a' } }, noForm],
+  ['of a type that only begins alike', { type: `${form}x`, pieces: ['token=a'] }, noForm],
+  ['of a type that only begins alike, after a parser', { type: `${form}2`, parsed: { token: 'a' } }, noForm],
+  ['of two types', { type: `${form}, text/plain`, pieces: ['token=a'] }, noForm],
+  ['with blanks around the type', { type: ` ${form} ;charset=utf-8`, pieces: ['sub=a'] }, { subject: 'a' }],
   ['of a type that only ends alike', { type: `x-${form}`, pieces: ['token=a'] }, noForm],
   [
     'of 65,536 bytes',
@@ -106,6 +110,40 @@ it.each<[string, Sent, unknown]>([
   ],
 ])('%s', async (_title, sent, expected) => {
   expect(await outcome(sent)).toEqual(expected);
+});
+
+describe('percent-encoding', () => {
+  const malformed = 'revocation_malformed: its percent-encoding is not that of UTF-8';
+  it.each<[string, string, unknown]>([
+    ['a byte that is no UTF-8', 'sub=%FF', malformed],
+    ['a character that is cut off', 'sub=%E2%82', malformed],
+    ['a character written too long', 'sub=%C0%AF', malformed],
+    ['half of a surrogate pair', 'sub=%ED%A0%80', malformed],
+    ['a percent sign alone', 'sub=100%', malformed],
+    ['a percent sign before no hex', 'sub=%zz', malformed],
+    ['in a name', 'sub=a&%FF=b', malformed],
+    ['in a parameter that is not known', 'sub=a&x=%FF', malformed],
+    ['what is well encoded', 'sub=%E2%82%AC+%2B%25%EF%BF%BD', { subject: '€ +%\u{fffd}' }],
+    ['a name that is well encoded', 's%75b=a', { subject: 'a' }],
+    ['a value with an equals sign', 'token=abc==', { token: 'abc==' }],
+  ])('%s', async (_title, body, expected) => {
+    expect(await outcome({ pieces: [body] })).toEqual(expected);
+  });
+
+  it('a body with bytes that are no UTF-8 is refused', async () => {
+    const stream = Readable.from([Buffer.from([...Buffer.from('sub='), 0xff])]);
+    const req = Object.assign(stream, { method: 'POST', headers: { 'content-type': form } });
+    await expect(readRevocationRequest(req as never, undefined)).rejects.toThrow('its body is not in UTF-8');
+  });
+
+  it.each(['%FF', '100%', 'a\u{fffd}'])(
+    '%s after a form parser, which may not have decoded it',
+    async (sub) => {
+      expect(await outcome({ parsed: { sub } })).toBe(
+        'revocation_malformed: sub is not in UTF-8, or a percent sign in it could not be decoded',
+      );
+    },
+  );
 });
 
 it('a request that does not say what it holds is no form', async () => {

@@ -80,6 +80,24 @@ const claimsOfRfc8417: [string, Make, string][] = [
   ],
 ];
 
+const nested = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`;
+/** A Security Event Token with lists in the place of the text DEEP. */
+const withLists =
+  (depth: number, changes: object): Make =>
+  (t) =>
+    t.signed(JSON.stringify(t.claims(changes)).replace('"DEEP"', nested(depth)));
+
+const depthsOfSets: [string, Make, string][] = [15_000, 65].flatMap((depth): [string, Make, string][] => [
+  [
+    `an event that nests ${depth} deep`,
+    withLists(depth, { events: { [event]: { a: 'DEEP' } } }),
+    'invalid_request',
+  ],
+  [`sub_id that nests ${depth} deep`, withLists(depth, { sub_id: { a: 'DEEP' } }), 'invalid_request'],
+  [`aud that nests ${depth} deep`, withLists(depth, { aud: 'DEEP' }), 'invalid_request'],
+  [`a claim that nests ${depth} deep`, withLists(depth, { own: 'DEEP' }), 'invalid_request'],
+]);
+
 const typesOfRfc8417: [string, Make, string][] = [
   ['R201: no typ', (t) => t.set({}, { typ: undefined }), 'invalid_request'],
   ['R201: typ JWT', (t) => t.set({}, { typ: 'JWT' }), 'invalid_request'],
@@ -134,7 +152,7 @@ const bodiesOfRfc8935: [string, Make, string][] = [
 ];
 
 describe('is refused, and revokes nothing', () => {
-  it.each([...claimsOfRfc8417, ...typesOfRfc8417, ...keysOfRfc8417, ...bodiesOfRfc8935])(
+  it.each([...claimsOfRfc8417, ...typesOfRfc8417, ...keysOfRfc8417, ...bodiesOfRfc8935, ...depthsOfSets])(
     '%s',
     async (_title, make, err) => {
       const answer = await pushed(make(transmitter));
@@ -153,6 +171,7 @@ describe('is refused, and revokes nothing', () => {
     ['R203: no content type', { headers: {} }],
     ['R203: application/jwt', { headers: { 'content-type': 'application/jwt' } }],
     ['R203: application/json', { headers: { 'content-type': 'application/json' } }],
+    ['R203: a type that begins as ours', { headers: { 'content-type': 'application/secevent+jwtx' } }],
     ['R203: a form', { headers: { 'content-type': 'application/x-www-form-urlencoded' } }],
   ])('%s', async (_title, changes) => {
     const answer = await pushed(transmitter.set(), pushRequest(changes));
@@ -177,6 +196,7 @@ describe('is accepted', () => {
     ['R200: an exp that is to come', (t) => t.set({ exp: now() + 60 })],
     ['R200: txn and toe', (t) => t.set({ txn: 'a', toe: now() })],
     ['R200: a claim that is not known', claim('reason', 'none')],
+    ['an event that nests 64 deep', withLists(61, { events: { [event]: { a: 'DEEP' } } })],
     ['R201: typ application/secevent+jwt', (t) => t.set({}, { typ: 'application/secevent+jwt' })],
     ['R201: typ in capitals', (t) => t.set({}, { typ: 'SECEVENT+JWT' })],
     ['R202: no kid', (t) => t.set({}, { kid: undefined })],

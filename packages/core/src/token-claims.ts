@@ -1,4 +1,5 @@
 import { TellableError } from './errors.js';
+import { MAX_NESTING, nestsTooDeep } from './nesting.js';
 import { ownMember } from './own-member.js';
 import { Recurring } from './recurring.js';
 import { defectOf, isTokenDefect, type TokenDefect } from './token-defect.js';
@@ -53,6 +54,9 @@ export function readTokenClaims(claims: Record<string, unknown>, issuer: string)
       return defectOf('token_claims_malformed', `${name} is not ${accepted}`);
     }
   }
+  if (nestsTooDeep(claims)) {
+    return tooDeep;
+  }
   const aud = claimOf(claims, 'aud') as string | string[] | undefined;
   const audience = typeof aud === 'string' ? audienceOf(aud) : aud;
   return new ReadClaims(claims, issuer, claimOf(claims, 'scope') as string | undefined, audience);
@@ -66,7 +70,7 @@ interface ClaimType {
 
 /** The claims that every token is read for. */
 const claimTypes: readonly ClaimType[] = [
-  ...['sub', 'client_id', 'scope', 'iss', 'token_type'].map((name) => ({
+  ...['sub', 'client_id', 'scope', 'iss', 'token_type', 'jti', 'sid'].map((name) => ({
     name,
     accepted: 'a string',
     is: isString,
@@ -82,6 +86,8 @@ const claimTypes: readonly ClaimType[] = [
     is: isTime,
   })),
 ];
+
+const tooDeep = defectOf('token_claims_malformed', `the claims nest deeper than ${MAX_NESTING} levels`);
 
 /** Returns a claim of the token's own; undefined where it is absent or `null`. */
 export function claimOf(claims: Readonly<Record<string, unknown>>, name: string): unknown {
@@ -112,6 +118,14 @@ export function checkedAnswer(answer: unknown): TokenAnswer {
     iat: issuedAt,
     cnf: confirmation,
   });
+  const copiedClaims = checked('claims', copyOfJson('claims', claims), isRecord);
+  if (nestsTooDeep(copiedClaims)) {
+    return tooDeep;
+  }
+  const nameless = ['jti', 'sid'].find((name) => !optionalString(claimOf(copiedClaims, name)));
+  if (nameless !== undefined) {
+    return defectOf('token_claims_malformed', `${nameless} is not a string`);
+  }
   return Object.freeze({
     subject: checked('subject', subject, optionalString),
     clientId: checked('clientId', clientId, optionalString),
@@ -125,7 +139,7 @@ export function checkedAnswer(answer: unknown): TokenAnswer {
     notBefore: checked('notBefore', notBefore, optionalTime),
     issuedAt: checked('issuedAt', issuedAt, optionalTime),
     confirmation: copyOfJson('confirmation', confirmation),
-    claims: checked('claims', copyOfJson('claims', claims), isRecord),
+    claims: copiedClaims,
   } satisfies TokenClaims);
 }
 

@@ -8,6 +8,7 @@ import {
 import { currentAsker } from '../asker.js';
 import { isTellable, RequestRefused, TellableError } from '../errors.js';
 import { interactionHeader } from '../interaction.js';
+import { mediaTypeOf } from '../media-type.js';
 import { traceIntrospection } from '../observe/events.js';
 import { flag, isHttpsUrl, OptionReader, type OptionRule, textRecord } from '../option-rules.js';
 import { ownMember } from '../own-member.js';
@@ -264,8 +265,7 @@ async function signedText(response: Response): Promise<string> {
 }
 
 function expectType(response: Response, type: string): void {
-  const [found = ''] = (response.headers.get('content-type') ?? '').split(';');
-  if (found.trim().toLowerCase() !== type) {
+  if (mediaTypeOf(response.headers.get('content-type')) !== type) {
     throw new TellableError(`its content type is not ${type}`);
   }
 }

@@ -1,6 +1,7 @@
 import type { JsonWebKey, KeyObject } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RequestRefused } from '../errors.js';
+import { MAX_NESTING, nestsTooDeep } from '../nesting.js';
 import { isHttpsUrl } from '../option-rules.js';
 import { shownUrl } from '../shown-url.js';
 import type { Http } from './http.js';
@@ -140,6 +141,10 @@ function keysIn(text: string): readonly JsonWebKey[] {
     set = JSON.parse(text);
   } catch {
     set = undefined;
+  }
+  if (nestsTooDeep(set)) {
+    const detail = `the key set of jwks_uri nests deeper than ${MAX_NESTING} levels`;
+    throw new RequestRefused('authorization_server_invalid_answer', { detail });
   }
   const keys = isObject(set) && Object.hasOwn(set, 'keys') ? set.keys : undefined;
   if (!Array.isArray(keys)) {

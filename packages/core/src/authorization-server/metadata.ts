@@ -7,6 +7,7 @@ import {
   processDiscoveryResponse,
 } from 'oauth4webapi';
 import { RequestRefused } from '../errors.js';
+import { MAX_NESTING, nestsTooDeep } from '../nesting.js';
 import type { ReportProblem } from '../observe/events.js';
 import { shownIdentifier, shownUrl } from '../shown-url.js';
 import { withDeadline } from './deadline.js';
@@ -134,7 +135,12 @@ function statusTrouble(response: Response, issuer: string): RequestRefused | und
 
 async function read(url: URL, response: Response): Promise<AuthorizationServer | RequestRefused> {
   try {
-    return await processDiscoveryResponse(url, response);
+    const metadata = await processDiscoveryResponse(url, response);
+    if (nestsTooDeep(metadata)) {
+      const detail = `the metadata of ${shownUrl(url)} nest deeper than ${MAX_NESTING} levels`;
+      return new RequestRefused('authorization_server_invalid_answer', { detail });
+    }
+    return metadata;
   } catch (error) {
     if (error instanceof OperationProcessingError && error.code === JSON_ATTRIBUTE_COMPARISON) {
       return mismatch(url.href, undefined);

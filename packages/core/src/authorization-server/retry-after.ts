@@ -1,4 +1,5 @@
 import { RequestRefused } from '../errors.js';
+import { mediaTypeOf } from '../media-type.js';
 
 /** Seconds. A server that asks for longer is asked again after this all the same. */
 const MAX_RETRY_AFTER = 300;
@@ -35,6 +36,6 @@ export function serverTrouble({ status, headers }: Response, asked: string): Req
 
 /** Whether an error answer was written by a firewall or a proxy in front of the server, and not by the server. */
 export function isFromGateway({ headers }: Response): boolean {
-  const isHtml = /^\s*text\/html/i.test(headers.get('content-type') ?? '');
+  const isHtml = mediaTypeOf(headers.get('content-type')) === 'text/html';
   return isHtml && !headers.has('www-authenticate');
 }

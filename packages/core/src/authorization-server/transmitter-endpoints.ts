@@ -1,3 +1,4 @@
+import { nestsTooDeep } from '../nesting.js';
 import type { ClientAuthentication } from './client-authentication.js';
 import { withDeadline } from './deadline.js';
 import type { Http } from './http.js';
@@ -20,7 +21,7 @@ export interface TransmitterQuestion {
 /** The answer of an endpoint of a transmitter, of whatever status. */
 export interface TransmitterAnswer {
   readonly status: number;
-  /** Undefined for a body that is no JSON. */
+  /** Undefined for a body that is no JSON, or nests deeper than `MAX_NESTING` levels. */
   readonly json: unknown;
   /** Seconds of `Retry-After`. */
   readonly retryAfter: number | undefined;
@@ -78,7 +79,8 @@ export function transmitterEndpoints({
 
 function parsed(text: string): unknown {
   try {
-    return JSON.parse(text);
+    const value: unknown = JSON.parse(text);
+    return nestsTooDeep(value) ? undefined : value;
   } catch {
     return undefined;
   }

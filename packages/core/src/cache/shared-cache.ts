@@ -211,7 +211,7 @@ export class SharedCache {
   }
 }
 
-/** `undefined` for claims that nest deeper than JSON can be written: they are not shared. */
+/** `undefined` for claims that JSON can't be written of, as those of a token source of yours may be: they are not shared. */
 function textOf(answer: SharedAnswer | SharedDefect): string | undefined {
   try {
     return JSON.stringify(answer);

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Http2ServerRequest } from 'node:http2';
 import { RequestRefused } from '../errors.js';
+import { formType, mediaTypeOf } from '../media-type.js';
 
 /** Node's request, of HTTP/1.1 or of http2's compatibility API. */
 export type NodeRequest = IncomingMessage | Http2ServerRequest;
@@ -106,7 +107,7 @@ function refuseTokenInForm(contentType: string | undefined, body: unknown): void
     typeof body === 'object' &&
     body !== null &&
     Object.hasOwn(body, 'access_token') &&
-    contentType?.toLowerCase().startsWith('application/x-www-form-urlencoded')
+    mediaTypeOf(contentType) === formType
   ) {
     throw new RequestRefused('credentials_in_body');
   }

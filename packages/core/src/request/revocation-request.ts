@@ -1,4 +1,5 @@
 import { RequestRefused } from '../errors.js';
+import { formType, mediaTypeOf } from '../media-type.js';
 import { couldMatch } from '../revocation-forms.js';
 import type { NodeRequest } from './bearer-token.js';
 import { type BodyErrors, readRequestBody } from './request-body.js';
@@ -26,8 +27,7 @@ export async function readRevocationRequest(
   req: NodeRequest,
   body: unknown,
 ): Promise<{ readonly [kind: string]: string }> {
-  const isForm = req.headers['content-type']?.toLowerCase().startsWith('application/x-www-form-urlencoded');
-  if (req.method !== 'POST' || !isForm) {
+  if (req.method !== 'POST' || mediaTypeOf(req.headers['content-type']) !== formType) {
     throw malformed('it is no form by POST');
   }
   const parsed = typeof body === 'object' && body !== null ? Object.entries(body) : [];
@@ -38,6 +38,9 @@ export async function readRevocationRequest(
   if (typeof value !== 'string' || value === '' || named.length > 1) {
     throw malformed(`it does not have exactly one of ${Object.keys(parameters).join(', ')}`);
   }
+  if (parsed.length > 0 && mayBeUndecoded(value)) {
+    throw malformed(`${name} is not in UTF-8, or a percent sign in it could not be decoded`);
+  }
   const kind = parameters[name as Parameter];
   if (!couldMatch(kind, value)) {
     throw malformed(`${name} is not in a form that a token could have`);
@@ -45,8 +48,38 @@ export async function readRevocationRequest(
   return { [kind]: value };
 }
 
-async function formIn(req: NodeRequest): Promise<[string, unknown][]> {
-  return [...new URLSearchParams(await readRequestBody(req, bodyErrors))];
+async function formIn(req: NodeRequest): Promise<[string, string][]> {
+  const body = await readRequestBody(req, bodyErrors);
+  // Bytes that are no UTF-8 were replaced.
+  if (body.includes('\u{fffd}')) {
+    throw malformed('its body is not in UTF-8');
+  }
+  return body
+    .split('&')
+    .filter((pair) => pair !== '')
+    .map((pair) => {
+      const [name = ''] = pair.split('=', 1);
+      return [decoded(name), decoded(pair.slice(name.length + 1))];
+    });
+}
+
+/** `URLSearchParams` replaces what it can't decode: another name than the client's would be revoked. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '));
+  } catch {
+    throw malformed('its percent-encoding is not that of UTF-8');
+  }
+}
+
+/** Form parsers leave what they can't decode as it is, or replace it. */
+function mayBeUndecoded(value: string): boolean {
+  try {
+    decodeURIComponent(value);
+    return value.includes('\u{fffd}');
+  } catch {
+    return true;
+  }
 }
 
 const bodyErrors: BodyErrors = {

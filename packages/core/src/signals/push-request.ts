@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
+import { mediaTypeOf } from '../media-type.js';
 import type { NodeRequest } from '../request/bearer-token.js';
 import { type BodyErrors, readRequestBody } from '../request/request-body.js';
 import { SetRefused } from './security-event-token.js';
@@ -26,8 +27,7 @@ function digest(text: string): Buffer {
  * @param body what a body parser made of the body, when one ran before
  */
 export async function readPushedSet(req: NodeRequest, body: unknown): Promise<string> {
-  const [type = ''] = (req.headers['content-type'] ?? '').split(';');
-  if (req.method !== 'POST' || type.trim().toLowerCase() !== 'application/secevent+jwt') {
+  if (req.method !== 'POST' || mediaTypeOf(req.headers['content-type']) !== 'application/secevent+jwt') {
     throw new SetRefused('invalid_request', 'A POST of the type application/secevent+jwt is expected');
   }
   if (typeof body === 'string' || Buffer.isBuffer(body)) {

@@ -1,3 +1,4 @@
+import { MAX_NESTING, nestsTooDeep } from '../nesting.js';
 import { ownMember } from '../own-member.js';
 
 /** The error codes that a receiver answers with (RFC 8935 §2.4, SSF 1.0 §8.1.4.1). */
@@ -57,6 +58,9 @@ export async function verifySet(jws: string, rules: SetRules): Promise<SecurityE
   const payload = objectIn(parts?.[2]);
   if (header === undefined || payload === undefined || !isCanonical(parts?.[3] ?? '')) {
     throw new SetRefused('invalid_request', 'The request is not a signed Security Event Token');
+  }
+  if (nestsTooDeep(header) || nestsTooDeep(payload)) {
+    throw new SetRefused('invalid_request', `The token nests deeper than ${MAX_NESTING} levels`);
   }
   const typ = ownMember(header, 'typ');
   if (typeof typ !== 'string' || !/^(?:application\/)?secevent\+jwt$/i.test(typ)) {
