@@ -124,6 +124,26 @@ describe('a revocation is an event with its origin, and names no token and no su
     expect(revoked.map(({ origin }) => origin)).toEqual(['revoke', 'channel']);
   });
 
+  it.each(['channel', 'log'] as const)(
+    'each revocation of one name is an event once in each process, over a %s',
+    async (way) => {
+      const log = new MemoryLog();
+      const parts = way === 'log' ? { log } : { channel: memoryChannel().channel };
+      const [first] = [create({ ...parts, secret }), create({ ...parts, secret })];
+      await untilHeard(way, 2);
+      // At once, so that the first comes back after the last.
+      await Promise.all([1, 2, 3].map(() => first.revoke(subject)));
+      await first.revoke(subject);
+      // A channel in memory has brought each message by now.
+      const last = log.entries.at(-1)?.position ?? '';
+      await vi.waitFor(() => {
+        expect(stateOf(way).every(({ position = '' }) => position >= last)).toBe(true);
+      });
+      const origins = revoked.map(({ origin }) => origin).toSorted();
+      expect(origins).toEqual([...Array(4).fill(way), ...Array(4).fill('revoke')]);
+    },
+  );
+
   it('another process reads it in the log, also one that starts later', async () => {
     const log = new MemoryLog();
     const [first] = [create({ log, secret }), create({ log, secret })];

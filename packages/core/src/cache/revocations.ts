@@ -11,6 +11,7 @@ import {
   type Usability,
   usabilityOf,
 } from './knowledge.js';
+import { RecentMap } from './recent-map.js';
 
 /** What limits a revocation to one issuer. */
 export interface OfOneIssuer {
@@ -58,6 +59,9 @@ export interface Known extends Knowledge {
 
 // More than any flood of revocations that a fleet should see; the oldest goes first.
 const MAX_RECORDS = 100_000;
+
+/** Acts of revoking that are known when they come back; they come within moments. */
+const MAX_ACTS = 1_000;
 
 /** Characters of a name that a record keeps as it is. */
 const MAX_PLAIN_LENGTH = 64;
@@ -131,6 +135,8 @@ export class Revocations {
   #hearing: Hearing;
   #heardUpTo: string | undefined;
   #turn = 0;
+  /** The acts of revoking that were not read in the log: each comes back on the channel, or in the log. */
+  readonly #acts = new RecentMap<string, true>(MAX_ACTS);
   /** How many revocations were added. */
   #added = 0;
 
@@ -183,11 +189,19 @@ export class Revocations {
   add({ revocation, at, id }: RevocationNotice, position?: string): boolean {
     const key = recordKey(revocation);
     const known = this.#records.get(key);
+    const isRepeated = known?.id === id || this.#acts.get(id) === true;
     this.#added += 1;
+    if (position === undefined) {
+      this.#acts.set(id, true);
+    }
     if (known !== undefined && known.id === id) {
       // Our own, or one that was written down again.
       known.position = laterOf(known.position, position);
       this.#records.set(key, known);
+      return false;
+    }
+    if (known !== undefined && isRepeated) {
+      // An act after which the same name was revoked again.
       return false;
     }
     // One of its own that the log does not have yet stays so until it is read there, whatever else is read.
@@ -203,7 +217,7 @@ export class Revocations {
       position: unwritten === undefined ? position : undefined,
     });
     wake(this.#watchersOf.get(key), 'token_inactive');
-    return true;
+    return !isRepeated;
   }
 
   /**
