@@ -111,9 +111,9 @@ it.each<[unknown, string, string]>([
   [
     { interactionID: 'made' },
     'fapiHeaders().interactionID',
-    'there is no such option; accepted are interactionId',
+    'there is no such option; accepted are interactionId, onRefused',
   ],
-  [null, 'fapiHeaders()', 'null was given; accepted is an object of interactionId'],
+  [null, 'fapiHeaders()', 'null was given; accepted is an object of interactionId, onRefused'],
 ])('%j is refused at start-up', (options, option, message) => {
   expect(() => fapiHeaderReader(options as never)).toThrow(new ConfigurationError(option, message));
 });

@@ -26,6 +26,10 @@ const MAX_SHOWN = 128;
 // Other members are ignored (RFC 7800 §3.1).
 const otherMethods = ['jkt', 'jwk', 'jwe', 'jku', 'kid', 'osc'] as const;
 
+function otherMethodIn(confirmation: object): string | undefined {
+  return otherMethods.find((method) => Object.hasOwn(confirmation, method));
+}
+
 /**
  * Lets only the holder of the certificate in `cnf["x5t#S256"]` pass (RFC 8705 §3). Run on every request, after the
  * cache: a cached answer says what the token is, never who may use it.
@@ -38,9 +42,12 @@ export function checkBinding(confirmation: unknown, thumbprint: string | undefin
     return;
   }
   if (!isObject(confirmation) || !Object.hasOwn(confirmation, 'x5t#S256')) {
-    throw new RequestRefused('token_bound_otherwise', { detail: 'cnf has no x5t#S256' });
+    const other = isObject(confirmation) ? otherMethodIn(confirmation) : undefined;
+    throw new RequestRefused('token_bound_otherwise', {
+      detail: other === undefined ? 'cnf has no x5t#S256' : `cnf has ${other}, and no x5t#S256`,
+    });
   }
-  const other = otherMethods.find((method) => Object.hasOwn(confirmation, method));
+  const other = otherMethodIn(confirmation);
   if (other !== undefined) {
     throw new RequestRefused('token_bound_otherwise', { detail: `cnf has ${other} beside x5t#S256` });
   }

@@ -13,7 +13,9 @@ export function everyScope(scopes: readonly unknown[]): RoutePolicy {
   const required = checkedScopes('requireScopes()', scopes);
   return routePolicy((authorization) => {
     if (!required.every((name) => authorization.scopes.includes(name))) {
-      throw new RequestRefused('scope_insufficient', { scope: required.join(' ') });
+      const missing = required.filter((name) => !authorization.scopes.includes(name));
+      const detail = `the token lacks ${missing.join(' ')}`;
+      throw new RequestRefused('scope_insufficient', { scope: required.join(' '), detail });
     }
   });
 }
@@ -23,7 +25,8 @@ export function anyScope(scopes: readonly unknown[]): RoutePolicy {
   const accepted = checkedScopes('requireAnyScope()', scopes);
   return routePolicy((authorization) => {
     if (!accepted.some((name) => authorization.scopes.includes(name))) {
-      throw new RequestRefused('scope_insufficient', { scope: accepted.join(' ') });
+      const scope = accepted.join(' ');
+      throw new RequestRefused('scope_insufficient', { scope, detail: `the token has none of ${scope}` });
     }
   });
 }

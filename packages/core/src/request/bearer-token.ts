@@ -27,13 +27,33 @@ export function readBearerToken(req: NodeRequest, body: unknown): string {
   const credentials = soleAuthorization(req.rawHeaders);
   // The length is looked at first, so that no pattern ever walks a huge value.
   if (credentials.length > MAX_TOKEN_LENGTH) {
-    throw new RequestRefused('credentials_too_long');
+    throw new RequestRefused('credentials_too_long', {
+      detail: `the Authorization header has ${credentials.length} characters, accepted are ${MAX_TOKEN_LENGTH}`,
+    });
   }
   const token = bearerCredentials.exec(credentials)?.[1];
   if (token !== undefined) {
     return token;
   }
-  throw new RequestRefused(bearerScheme.test(credentials) ? 'credentials_malformed' : 'credentials_missing');
+  throw bearerScheme.test(credentials)
+    ? new RequestRefused('credentials_malformed', {
+        detail: 'the Authorization header has the scheme Bearer, and not one token behind it (RFC 6750 §2.1)',
+      })
+    : new RequestRefused('credentials_missing', { detail: whyMissing(credentials) });
+}
+
+/** Schemes that clients send instead of Bearer. No other word is named: it may be the token itself. */
+const otherSchemes = ['DPoP', 'Basic', 'Digest', 'Negotiate', 'MAC', 'Signature', 'Token'] as const;
+
+function whyMissing(credentials: string): string {
+  if (credentials === '') {
+    return 'there is no Authorization header';
+  }
+  const start = credentials.slice(0, 20).toLowerCase();
+  const scheme = otherSchemes.find((name) => start.startsWith(`${name.toLowerCase()} `));
+  return scheme === undefined
+    ? 'the Authorization header does not begin with the scheme Bearer'
+    : `the Authorization header has the scheme ${scheme}; accepted is Bearer`;
 }
 
 /** Header lines that Node keeps of a request of HTTP/1.1 where `server.maxHeadersCount` is not set. */
@@ -50,7 +70,7 @@ function refuseCutHeaders(req: NodeRequest): void {
   const limit = headerLimitOf(req.socket);
   // 0 has Node keep every line.
   if (limit > 0 && req.rawHeaders.length >= 2 * limit) {
-    throw new RequestRefused('headers_too_many');
+    throw new RequestRefused('headers_too_many', { detail: `Node keeps ${limit} header lines of a request` });
   }
 }
 
