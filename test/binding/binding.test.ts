@@ -123,7 +123,7 @@ function refusalOf(confirmation: unknown): RequestRefused {
 }
 
 it.each([
-  [{ kid: 'k' }, 'token_bound_otherwise: cnf has no x5t#S256'],
+  [{ kid: 'k' }, 'token_bound_otherwise: cnf has kid, and no x5t#S256'],
   [x5t(thumbprint, { jkt: 'x' }), 'token_bound_otherwise: cnf has jkt beside x5t#S256'],
   [x5t(thumbprint, { jwk: {} }), 'token_bound_otherwise: cnf has jwk beside x5t#S256'],
   [x5t(thumbprint, { jwe: 'x' }), 'token_bound_otherwise: cnf has jwe beside x5t#S256'],

@@ -263,7 +263,13 @@ describe('explain', () => {
       401,
       'certificate_missing; no certificate came from the option certificate',
     ],
-    ['a malformed header', {}, { authorization: 'Bearer' }, 400, 'credentials_malformed'],
+    [
+      'a malformed header',
+      {},
+      { authorization: 'Bearer' },
+      400,
+      'credentials_malformed: the Authorization header has the scheme Bearer, and not one token behind it',
+    ],
     [
       'an error in a function of the user',
       {

@@ -37,7 +37,7 @@ export function readBearerToken(req: NodeRequest, body: unknown): string {
   }
   throw bearerScheme.test(credentials)
     ? new RequestRefused('credentials_malformed', {
-        detail: 'the Authorization header has the scheme Bearer, and not one token behind it (RFC 6750 §2.1)',
+        detail: 'the Authorization header has the scheme Bearer, and not one token behind it',
       })
     : new RequestRefused('credentials_missing', { detail: whyMissing(credentials) });
 }
