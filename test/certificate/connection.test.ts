@@ -33,6 +33,8 @@ it.each<[string, Parameters<typeof isUnixSocket>[0], boolean]>([
   ['such a server that does not say', { destroyed: false, server: { address: () => null } }, false],
   ['a port', { destroyed: false, server: { address: () => ({ port: 1 }) } }, false],
   ['no server', { destroyed: false }, false],
+  ['a connection that no server accepted', { destroyed: false, server: null }, false],
+  ['a server that is a stand-in', { destroyed: false, server: {} as never }, false],
 ])('a unix socket: %s', (_title, connection, expected) => {
   expect(isUnixSocket(connection)).toBe(expected);
 });

@@ -20,7 +20,7 @@ export type Connection = Partial<
   /** Of a server's TLS connection: Node counts here the handshakes after the first one. */
   readonly _handle?: { readonly handshakes?: unknown } | null;
   /** The server that accepted it. */
-  readonly server?: { address(): unknown; readonly listening?: boolean };
+  readonly server?: { address(): unknown; readonly listening?: boolean } | null;
 };
 
 /** http2 makes a new socket proxy for each request; the one of the session lives as long as the connection. */
@@ -37,7 +37,8 @@ export function connectionOf(req: NodeRequest): Connection | undefined {
  * (`listen({ fd })`, systemd). A server that listens on TCP always has an address and a port.
  */
 export function isUnixSocket({ remoteAddress, destroyed, server }: Connection): boolean {
-  if (remoteAddress !== undefined || destroyed !== false || server === undefined) {
+  // Of a connection that no server accepted it is `null`; a stand-in may have anything.
+  if (remoteAddress !== undefined || destroyed !== false || typeof server?.address !== 'function') {
     return false;
   }
   const address = server.address();

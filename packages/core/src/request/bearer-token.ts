@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Http2ServerRequest } from 'node:http2';
-import { RequestRefused } from '../errors.js';
+import { RequestRefused, TellableError } from '../errors.js';
 import { formType, mediaTypeOf } from '../media-type.js';
 
 /** Node's request, of HTTP/1.1 or of http2's compatibility API. */
@@ -21,6 +21,7 @@ const bearerScheme = /^bearer(?![\w!#$%&'*+\-.^`|~])/i;
  * @param body what a form parser made of the body, when one ran before
  */
 export function readBearerToken(req: NodeRequest, body: unknown): string {
+  requireHeaders(req);
   refuseCutHeaders(req);
   refuseTokenInQuery(req.url);
   refuseTokenInForm(req.headers['content-type'], body);
@@ -54,6 +55,15 @@ function whyMissing(credentials: string): string {
   return scheme === undefined
     ? 'the Authorization header does not begin with the scheme Bearer'
     : `the Authorization header has the scheme ${scheme}; accepted is Bearer`;
+}
+
+/** A stand-in for a request, as a tool for tests makes it, may lack them. */
+function requireHeaders({ headers, rawHeaders }: NodeRequest): void {
+  if (!Array.isArray(rawHeaders) || typeof headers !== 'object' || headers === null) {
+    throw new TellableError(
+      'the request has no headers or no rawHeaders; expected both, as Node gives them: see what made the request',
+    );
+  }
 }
 
 /** Header lines that Node keeps of a request of HTTP/1.1 where `server.maxHeadersCount` is not set. */
