@@ -1,6 +1,6 @@
 // How node-redis is called. What comes of it with a real Redis: test/fleet.
 import { describe, expect, it, vi } from 'vitest';
-import { redisChannel, redisClaims } from '../../packages/core/src/cache/redis.js';
+import { redisChannel, redisClaims, redisLog } from '../../packages/core/src/cache/redis.js';
 
 function fakeRedis() {
   const events = new Map<string, () => void>();
@@ -102,6 +102,35 @@ describe('redisChannel() that can not listen', () => {
     await expect(joining).rejects.toBeDefined();
     expect(order).toContain('gone');
   });
+});
+
+describe('redisLog()', () => {
+  const fail = (): never => {
+    throw new Error('of the client');
+  };
+  const reject = async () => fail();
+
+  it.each([
+    ['read', { xRevRange: reject, xRead: fail }],
+    ['append', { xAdd: reject, wait: fail }],
+  ] as const)(
+    '%s: a command that throws after one that rejects leaves no rejection',
+    async (method, failing) => {
+      const ended = vi.fn();
+      process.on('unhandledRejection', ended);
+      const connection = { connect: async () => undefined, on: () => undefined, ...failing };
+      const log = redisLog({ duplicate: () => connection as never }, { replicas: 1 });
+      const { signal } = new AbortController();
+      const run = {
+        read: () => log.read({ since: undefined, wait: 1, signal }),
+        append: () => log.append('entry', 1, signal),
+      };
+      await expect(run[method]()).rejects.toThrow('of the client');
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      process.off('unhandledRejection', ended);
+      expect(ended).not.toHaveBeenCalled();
+    },
+  );
 });
 
 describe('redisClaims()', () => {
