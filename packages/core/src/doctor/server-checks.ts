@@ -49,7 +49,13 @@ export async function checkServer(
         saysItBinds &&= code !== 'tokens_may_be_unbound';
         if ((code === 'tokens_may_be_unbound' && mustBind) || code === 'client_authentication_unsupported') {
           problems.push(
-            warning(code, message, 'ask who runs the authorization server to turn it on, or set the option'),
+            warning(
+              code,
+              message,
+              code === 'tokens_may_be_unbound'
+                ? "ask who runs the authorization server to turn it on, or set binding: 'when-bound'"
+                : 'ask who runs the authorization server to turn it on, or set clientAuthentication to a method that it names',
+            ),
           );
         }
       },
