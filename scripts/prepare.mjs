@@ -26,4 +26,5 @@ if (!existsSync(marker) || readFileSync(marker, 'utf8') !== lockFile) {
 }
 if (!process.argv.includes('--install-only')) {
   run(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-b']);
+  run(process.execPath, [join(root, 'scripts', 'commonjs.mjs')]);
 }

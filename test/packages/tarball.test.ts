@@ -5,9 +5,19 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { root } from '../docs/pages.js';
 
+interface Targets {
+  readonly [condition: string]: string | Targets;
+}
+
 interface Manifest {
+  readonly main: string;
+  readonly types: string;
   readonly bin?: Record<string, string>;
-  readonly exports: Record<string, string | Record<string, string>>;
+  readonly exports: Targets;
+}
+
+function filesOf(targets: Targets): string[] {
+  return Object.values(targets).flatMap((to) => (typeof to === 'string' ? [to] : filesOf(to)));
 }
 
 describe.each(['core', 'express-mtls', 'koa-mtls'])('packages/%s', (name) => {
@@ -23,10 +33,12 @@ describe.each(['core', 'express-mtls', 'koa-mtls'])('packages/%s', (name) => {
 
   it('holds all that exports and bin point to', () => {
     const pointed = [
-      ...Object.values(manifest.exports).flatMap((to) => (typeof to === 'string' ? [to] : Object.values(to))),
+      manifest.main,
+      manifest.types,
+      ...filesOf(manifest.exports),
       ...Object.values(manifest.bin ?? {}),
     ].map((path) => path.replace('./', ''));
-    expect(pointed.length).toBeGreaterThan(2);
+    expect(pointed.length).toBeGreaterThan(4);
     expect(pointed.filter((path) => !paths.includes(path))).toEqual([]);
   });
 

@@ -1,5 +1,4 @@
 import { isIP, isIPv6, SocketAddress } from 'node:net';
-import type * as X509 from '@peculiar/x509';
 import { ConfigurationError, RequestRefused } from '../errors.js';
 import { flag, type OptionReader, type OptionRule, oneOf, textList } from '../option-rules.js';
 import type { ClientCertificate } from './client-certificate.js';
@@ -9,7 +8,8 @@ import {
   isSameName,
   parseDistinguishedName,
 } from './distinguished-name.js';
-import { type ParsedCertificate, parsedCertificate, readExtension, x509Library } from './parsed.js';
+import { type ParsedCertificate, parsedCertificate, readExtension } from './parsed.js';
+import { ExtendedKeyUsageExtension, type JsonName, SubjectAlternativeNameExtension } from './x509-library.js';
 
 /** Subject alternative names, by kind. A certificate needs one of those listed, of any kind. */
 export interface AlternativeNames {
@@ -122,7 +122,7 @@ function contentRules(given: OptionReader): ContentRule[] {
   const subjects = given.optional('subject', names);
   const alternatives = given.isMissing('san') ? undefined : alternativeNames(given.group('san', sanKinds));
   const usage = given.optional('extendedKeyUsage', oneOf('clientAuth'));
-  const isOneOf = (allowed: readonly DistinguishedName[], name: X509.JsonName) => {
+  const isOneOf = (allowed: readonly DistinguishedName[], name: JsonName) => {
     const decoded = decodedDistinguishedName(name);
     return allowed.some((one) => isSameName(one, decoded));
   };
@@ -207,7 +207,6 @@ function hasOneOf(allowed: ReadonlySet<string>, { extensions }: ParsedCertificat
   if (extension === undefined) {
     return false;
   }
-  const { SubjectAlternativeNameExtension } = x509Library();
   const names = readExtension(() => new SubjectAlternativeNameExtension(extension).names.toJSON());
   // The library's word for a URI is "url".
   return names?.some(({ type, value }) =>
@@ -228,6 +227,5 @@ function isForClientAuth({ extensions }: ParsedCertificate): boolean | undefined
   if (extension === undefined) {
     return false;
   }
-  const { ExtendedKeyUsageExtension } = x509Library();
   return readExtension(() => new ExtendedKeyUsageExtension(extension).usages.includes(clientAuth));
 }

@@ -1,6 +1,8 @@
+import { fromBER, ObjectIdentifier, Sequence } from 'asn1js';
 import { RequestRefused } from '../errors.js';
 import type { ClientCertificate } from './client-certificate.js';
-import { asn1Library, parsedCertificate, readExtension, x509Library } from './parsed.js';
+import { parsedCertificate, readExtension } from './parsed.js';
+import { Extension } from './x509-library.js';
 
 /** A role of a payment service provider (ETSI TS 119 495 §5.1). */
 export type Psd2Role = 'PSP_AS' | 'PSP_PI' | 'PSP_AI' | 'PSP_IC';
@@ -38,14 +40,12 @@ function rolesOf(certificate: ClientCertificate): readonly Psd2Role[] | undefine
   if (extension === undefined) {
     return Object.freeze([]);
   }
-  const { Extension } = x509Library();
   const roles = readExtension(() => rolesIn(new Extension(extension).value));
   return roles && Object.freeze(roles);
 }
 
 /** Throws for what is no DER. */
 function rolesIn(qcStatements: ArrayBuffer): Psd2Role[] {
-  const { fromBER, ObjectIdentifier, Sequence } = asn1Library();
   const membersOf = (value: unknown): readonly unknown[] =>
     value instanceof Sequence ? value.valueBlock.value : [];
   const oidOf = (value: unknown): string => (value instanceof ObjectIdentifier ? value.getValue() : '');

@@ -2,7 +2,12 @@ import { randomUUID, webcrypto } from 'node:crypto';
 import { isDate } from 'node:util/types';
 import { shownError } from '../authorization-server/shown-error.js';
 import { ClientCertificate } from '../certificate/client-certificate.js';
-import { x509Library } from '../certificate/parsed.js';
+import {
+  ExtendedKeyUsage,
+  ExtendedKeyUsageExtension,
+  SubjectAlternativeNameExtension,
+  X509CertificateGenerator,
+} from '../certificate/x509-library.js';
 import { ConfigurationError } from '../errors.js';
 import { flag, OptionReader, type OptionRule, text } from '../option-rules.js';
 
@@ -42,7 +47,6 @@ export async function createTestCertificate(wanted: CertificateRequest = {}): Pr
     'notAfter',
     'verified',
   ]);
-  const x509 = x509Library();
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
   const keys = await webcrypto.subtle.generateKey(algorithm, false, ['sign', 'verify']);
   const subject = given.optional('subject', text) ?? `CN=client ${randomUUID()}`;
@@ -50,7 +54,7 @@ export async function createTestCertificate(wanted: CertificateRequest = {}): Pr
   const verified = given.optional('verified', flag) ?? true;
   const notBefore = given.optional('notBefore', date) ?? new Date(Date.now() - hour);
   const notAfter = given.optional('notAfter', date) ?? new Date(Date.now() + hour);
-  const made = x509.X509CertificateGenerator.createSelfSigned(
+  const made = X509CertificateGenerator.createSelfSigned(
     {
       serialNumber: randomUUID().replaceAll('-', ''),
       name: subject,
@@ -59,10 +63,10 @@ export async function createTestCertificate(wanted: CertificateRequest = {}): Pr
       keys,
       signingAlgorithm: algorithm,
       extensions: [
-        new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.clientAuth]),
+        new ExtendedKeyUsageExtension([ExtendedKeyUsage.clientAuth]),
         ...(dnsNames.length === 0
           ? []
-          : [new x509.SubjectAlternativeNameExtension(dnsNames.map((value) => ({ type: 'dns', value })))]),
+          : [new SubjectAlternativeNameExtension(dnsNames.map((value) => ({ type: 'dns', value })))]),
       ],
     },
     webcrypto as never,
