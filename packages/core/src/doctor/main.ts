@@ -28,6 +28,7 @@ import { Mask } from './mask.js';
 import { probe } from './probe.js';
 import { arrivalInWords, hasProblem, inWords } from './report.js';
 import { checkServer, type Sample } from './server-checks.js';
+import { checkSignals } from './signal-checks.js';
 import { checkStores } from './store-checks.js';
 
 /** Where the doctor writes to and reads from. */
@@ -54,6 +55,7 @@ export const usage = `mtls-doctor: what is wrong between client, proxy, API and 
   mtls-doctor explain    --claims CLAIMS.json [--cert CLIENT.pem] [--config FILE]
 
 --config names a module whose default export are the options of mtlsBound(); without it they come from the environment.
+Its export signals are the options of sharedSignals(), or a list of them, which check looks at too.
 --token - reads the token from the standard input. --issuer says whose it is, where there are several issuers.
 --json prints findings as JSON.
 Exit codes: 0 no problem, 1 problems found, 2 the command can't be understood or carried out.
@@ -155,7 +157,9 @@ const commands: Readonly<Record<string, Command>> = {
   async check(given, _rest, around) {
     const { cert, issuer } = given;
     const sample = { token: await tokenOf(given, around), certificate: await certificateOf(cert), issuer };
-    return told(await checkAll(await optionsOf(given, around), around.environment, sample), given, around);
+    const options = await optionsOf(given, around);
+    const signals = await signalsOf(given, around);
+    return told(await checkAll(options, around.environment, sample, signals), given, around);
   },
 
   async listen(given, _rest, around) {
@@ -238,6 +242,7 @@ export async function checkAll(
   options: ResourceServerOptions,
   environment: NodeJS.ProcessEnv,
   sample: Sample,
+  signals: readonly unknown[] = [],
 ): Promise<Finding[]> {
   try {
     const settings = resolveSettings(options, environment);
@@ -251,6 +256,13 @@ export async function checkAll(
       }),
       tokenNotTried(settings, sample, whose),
       checkStores(settings),
+      ...signals.map((one) =>
+        checkSignals(
+          issuers.map(({ issuer }) => issuer),
+          one,
+          environment,
+        ),
+      ),
     ]);
     return found.flat();
   } catch (error) {
@@ -332,10 +344,26 @@ async function optionsOf({ config }: Given, { mask }: Around): Promise<ResourceS
   return options;
 }
 
+/** The options of each `sharedSignals()`: the export `signals` of the configuration file, a list or one alone. */
+async function signalsOf({ config }: Given, { mask }: Around): Promise<readonly unknown[]> {
+  const signals = config === undefined ? undefined : (await moduleOf(config)).signals;
+  mask.hideSecretsOf(signals);
+  return [signals ?? []].flat();
+}
+
+interface ConfigurationModule {
+  readonly default?: unknown;
+  readonly signals?: unknown;
+}
+
+async function moduleOf(file: string): Promise<ConfigurationModule> {
+  return (await import(pathToFileURL(resolve(file)).href)) as ConfigurationModule;
+}
+
 /** The file is the user's own: what it waits for may never come. */
 function defaultExportOf(file: string): Promise<unknown> {
   return within(LONGEST_CONFIG, async () => {
-    const loaded = (await import(pathToFileURL(resolve(file)).href)) as { default?: unknown };
+    const loaded = await moduleOf(file);
     return typeof loaded.default === 'function' ? loaded.default() : loaded.default;
   });
 }

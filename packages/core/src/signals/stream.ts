@@ -34,7 +34,8 @@ export type StreamStatus = 'enabled' | 'paused' | 'disabled';
 
 type Members = Readonly<Record<string, unknown>>;
 
-const methods = { push: 'urn:ietf:rfc:8935', poll: 'urn:ietf:rfc:8936' } as const;
+/** The names of the ways of delivery (SSF 1.0 §6.1). */
+export const deliveryMethods = { push: 'urn:ietf:rfc:8935', poll: 'urn:ietf:rfc:8936' } as const;
 
 /** Finds, creates and changes a stream of a transmitter (SSF 1.0 §8.1.1). Each function rejects with `RequestRefused`. */
 export class StreamManagement {
@@ -49,6 +50,13 @@ export class StreamManagement {
     this.#wish = wish;
     this.#ask = ask;
     this.#configuration = configuration;
+  }
+
+  /** Finds the stream, and changes nothing; `undefined` if there is none. */
+  async find(): Promise<Stream | undefined> {
+    const streams = await this.#list(await this.#endpoint('configuration_endpoint'));
+    const found = streams.find((stream) => this.#isOurs(stream));
+    return found && this.#read(found);
   }
 
   /** Finds the stream; creates it, or changes it, so that it is as wanted. */
@@ -168,7 +176,7 @@ export class StreamManagement {
     return {
       events_requested: create?.events,
       delivery: {
-        method: methods[delivery.method],
+        method: deliveryMethods[delivery.method],
         ...(delivery.method === 'push' && { endpoint_url: delivery.endpoint }),
         ...(header !== undefined && { authorization_header: header }),
       },
@@ -179,7 +187,7 @@ export class StreamManagement {
     const { delivery } = this.#wish;
     const { method, endpoint_url } = deliveryOf(stream);
     const isSameUrl = delivery.method === 'poll' || endpoint_url === delivery.endpoint;
-    return this.#namesUs(stream) && method === methods[delivery.method] && isSameUrl;
+    return this.#namesUs(stream) && method === deliveryMethods[delivery.method] && isSameUrl;
   }
 
   #namesUs(stream: Members): boolean {

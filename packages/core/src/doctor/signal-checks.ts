@@ -1,0 +1,173 @@
+import type { AuthorizationServer } from 'oauth4webapi';
+import { withDeadline } from '../authorization-server/deadline.js';
+import { createHttp } from '../authorization-server/http.js';
+import { remoteKeys } from '../authorization-server/key-set.js';
+import { discoverTransmitter } from '../authorization-server/ssf-configuration.js';
+import { type AskTransmitter, transmitterEndpoints } from '../authorization-server/transmitter-endpoints.js';
+import { asRefusal, ConfigurationError } from '../errors.js';
+import { ownMember } from '../own-member.js';
+import { shownUrl } from '../shown-url.js';
+import { resolveSignalSettings } from '../signal-options.js';
+import { deliveryMethods, type Stream, StreamManagement } from '../signals/stream.js';
+import { type Finding, ok, problem, warning } from './finding.js';
+
+type SignalSettings = ReturnType<typeof resolveSignalSettings>;
+
+/** What one transmitter is checked with. */
+interface Access {
+  readonly settings: SignalSettings;
+  readonly configuration: AuthorizationServer;
+  readonly ask: AskTransmitter;
+}
+
+/**
+ * Checks a transmitter of Shared Signals with the options of `sharedSignals()`: its configuration, its keys, how it delivers, and our
+ * stream. Changes nothing there and takes no signal. Never rejects.
+ */
+export async function checkSignals(
+  issuers: readonly string[],
+  options: unknown,
+  environment: NodeJS.ProcessEnv,
+): Promise<Finding[]> {
+  let settings: SignalSettings;
+  try {
+    settings = resolveSignalSettings(issuers, options, environment);
+  } catch (error) {
+    const message = error instanceof ConfigurationError ? error.message : asRefusal(error).message;
+    return [problem('configuration', message, 'set the option that it names')];
+  }
+  const { transmitter, http, credentials } = settings;
+  const { send, close } = createHttp(http, credentials.find(({ identity }) => identity)?.identity);
+  const closing = new AbortController();
+  try {
+    const configuration = await withDeadline(http.timeout, (signal) =>
+      discoverTransmitter(transmitter, send, signal),
+    );
+    const ask = transmitterEndpoints({
+      transmitter,
+      http: send,
+      timeout: http.timeout,
+      credentials,
+      closing: closing.signal,
+    });
+    const found = ok(
+      'signals_configuration',
+      `the configuration of ${transmitter} has the issuer that we name`,
+    );
+    const keys = remoteKeys(async () => configuration, send);
+    return [
+      found,
+      await checkKeys(settings, keys),
+      ...(await checkDelivery({ settings, configuration, ask })),
+    ];
+  } catch (error) {
+    return [
+      problem(
+        'signals_configuration_unreadable',
+        asRefusal(error).message,
+        'check the option transmitter, DNS, firewalls and http.ca',
+      ),
+    ];
+  } finally {
+    closing.abort();
+    close();
+  }
+}
+
+async function checkKeys(
+  { transmitter, algorithms }: SignalSettings,
+  keys: ReturnType<typeof remoteKeys>,
+): Promise<Finding> {
+  const fix = 'check jwks_uri in the configuration of the transmitter, and the option algorithms';
+  try {
+    const { candidates } = await keys.current();
+    const count = algorithms.flatMap((alg) => candidates({ alg, kid: undefined })).length;
+    return count > 0
+      ? ok('signals_keys', `${transmitter} publishes keys for ${algorithms.join(' or ')}`)
+      : problem('signals_keys_unusable', `${transmitter} has no key for ${algorithms.join(' or ')}`, fix);
+  } catch (error) {
+    return problem('signals_keys_unusable', asRefusal(error).message, fix);
+  }
+}
+
+async function checkDelivery(access: Access): Promise<Finding[]> {
+  const { poll, stream, transmitter } = access.settings;
+  if (poll === undefined && stream === undefined) {
+    return [];
+  }
+  const method = poll === undefined ? deliveryMethods.push : deliveryMethods.poll;
+  const offered = ownMember({ ...access.configuration }, 'delivery_methods_supported');
+  if (Array.isArray(offered) && !offered.includes(method)) {
+    const message = `${transmitter} does not deliver by ${method}`;
+    return [problem('signals_delivery_unsupported', message, 'poll, or let it push, as it offers')];
+  }
+  return poll?.endpoint === undefined ? checkStream(access) : [await checkPoll(access, poll.endpoint)];
+}
+
+/** Asks for no token at all (RFC 8936 §2.4), so that none is taken from the API. */
+async function checkPoll({ ask }: Access, url: string): Promise<Finding> {
+  try {
+    const { status } = await ask({ method: 'POST', url, body: { maxEvents: 0, returnImmediately: true } });
+    return status === 200
+      ? ok('signals_poll', `${shownUrl(url)} answers our polls`)
+      : streamTrouble(`${shownUrl(url)} answered ${status} to a poll`);
+  } catch (error) {
+    return streamTrouble(asRefusal(error).message);
+  }
+}
+
+async function checkStream(access: Access): Promise<Finding[]> {
+  const { settings, configuration, ask } = access;
+  const { transmitter, audience, secret, stream } = settings;
+  const delivery =
+    stream?.pushEndpoint === undefined
+      ? ({ method: 'poll' } as const)
+      : ({ method: 'push', endpoint: stream.pushEndpoint, authorizationHeader: secret } as const);
+  const wish = { transmitter, audience, delivery, create: undefined };
+  const management = new StreamManagement(wish, ask, async () => configuration);
+  try {
+    const found = await management.find();
+    if (found === undefined) {
+      return [streamMissing(settings)];
+    }
+    const url = found.pollEndpoint;
+    const polled = url === undefined ? [] : [await checkPoll(access, url)];
+    return [...polled, await checkStatus(transmitter, management, found)];
+  } catch (error) {
+    return [streamTrouble(asRefusal(error).message)];
+  }
+}
+
+async function checkStatus(
+  transmitter: string,
+  management: StreamManagement,
+  stream: Stream,
+): Promise<Finding> {
+  const status = await management.status(stream);
+  return status === 'paused' || status === 'disabled'
+    ? problem(
+        'signals_stream_stopped',
+        `${transmitter} ${status} our stream: no signals arrive`,
+        "see there why, then receiver.setStreamStatus('enabled')",
+      )
+    : ok(
+        'signals_stream',
+        `${transmitter} has our stream${status === 'enabled' ? ', and it is enabled' : ''}`,
+      );
+}
+
+function streamMissing({ transmitter, audience, stream }: SignalSettings): Finding {
+  const message = `${transmitter} has no stream for ${audience.join(' or ')} that is delivered as the options say`;
+  return stream === undefined
+    ? problem(
+        'signals_stream_missing',
+        message,
+        'give the option stream, by which it is created, or poll.endpoint',
+      )
+    : warning('signals_stream_missing', message, 'start the API: sharedSignals() creates it');
+}
+
+function streamTrouble(message: string): Finding {
+  const fix = 'check clientAuthentication of sharedSignals() and its rights at the transmitter';
+  return problem('signals_stream_unreachable', message, fix);
+}
