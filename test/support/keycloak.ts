@@ -1,13 +1,11 @@
-import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fetch from 'node-fetch';
 import { audience } from './audience.js';
-import { commandUntilInputCloses, freePort } from './background-program.js';
+import { freePort, startServer } from './background-program.js';
 import type { Identity, Pki } from './pki.js';
 import { findProgram } from './programs.js';
 import {
@@ -101,6 +99,7 @@ export async function startKeycloak(pki: Pki): Promise<Keycloak> {
     issuer: `${origin}/realms/${realm}`,
     origin,
     apiSecret,
+    tokensOfWithdrawnKeys: 'inactive',
     clients: {
       alice: { clientId: 'alice', identity: pki.alice },
       selfSigned: { clientId: 'self-signed', identity: pki.selfSignedEc },
@@ -185,7 +184,9 @@ function start(folder: string, port: number, pki: Pki, admin: Credentials) {
     // Keycloak ends the handshake of a certificate that it does not trust, also of a self-signed one.
     `--https-trust-store-file=${write('clients.pem', pki.ca.cert + pki.selfSignedEc.cert)}`,
   ];
-  const child = spawn('/bin/sh', commandUntilInputCloses(findProgram('kc.sh') ?? 'kc.sh', args), {
+  return startServer({
+    program: findProgram('kc.sh') ?? 'kc.sh',
+    args,
     cwd: folder,
     env: {
       PATH: process.env.PATH,
@@ -196,27 +197,8 @@ function start(folder: string, port: number, pki: Pki, admin: Credentials) {
       KC_BOOTSTRAP_ADMIN_CLIENT_ID: admin.id,
       KC_BOOTSTRAP_ADMIN_CLIENT_SECRET: admin.secret,
     },
+    sign: 'Listening on:',
   });
-  const exited = once(child, 'exit');
-  const listening = new Promise<void>((resolve, reject) => {
-    let said = '';
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (text) => {
-        said = (said + text).slice(-20_000);
-        if (said.includes('Listening on:')) {
-          resolve();
-        }
-      });
-    }
-    child.once('close', () => reject(new Error(`Keycloak did not start:\n${said}`)));
-  });
-  return {
-    listening,
-    end: async (): Promise<void> => {
-      child.stdin.end();
-      await exited;
-    },
-  };
 }
 
 interface Content {

@@ -2,18 +2,28 @@ import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { describe, it } from 'vitest';
 
-// Keycloak is unpacked, not installed.
+// These are unpacked or built, not installed.
 const keycloak = process.env.KEYCLOAK_HOME ? [join(process.env.KEYCLOAK_HOME, 'bin')] : [];
+const spring = process.env.SPRING_HOME ? [process.env.SPRING_HOME] : [];
 
 // Debian keeps servers where an ordinary user's PATH does not look.
-const folders = [...keycloak, ...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
+const folders = [
+  ...keycloak,
+  ...spring,
+  ...(process.env.PATH ?? '').split(delimiter),
+  '/usr/sbin',
+  '/usr/local/sbin',
+];
 
 // To see what a machine with less sees: WITHOUT_PROGRAMS="nginx caddy" npm test
 const hidden = (process.env.WITHOUT_PROGRAMS ?? '').split(' ');
 
-/** The full path of a program on this machine, or `undefined`. */
+/** The full path of a program on this machine, or `undefined`. Java runs a `.jar`, which need not be executable itself. */
 export function findProgram(name: string): string | undefined {
-  return hidden.includes(name) ? undefined : folders.map((folder) => join(folder, name)).find(isExecutable);
+  const mode = name.endsWith('.jar') ? constants.R_OK : constants.X_OK;
+  return hidden.includes(name)
+    ? undefined
+    : folders.map((folder) => join(folder, name)).find((path) => isAccessible(path, mode));
 }
 
 /** A suite that needs a program: skipped by name where it is missing, a failure where REQUIRE_REAL is set. */
@@ -45,9 +55,9 @@ function missing(program: string, title: string): void {
   }
 }
 
-function isExecutable(path: string): boolean {
+function isAccessible(path: string, mode: number): boolean {
   try {
-    accessSync(path, constants.X_OK);
+    accessSync(path, mode);
     return true;
   } catch {
     return false;

@@ -10,6 +10,20 @@ export interface IssuedTokens {
 /** The identifier of another API of the same authorization server. */
 export const otherAudience = 'https://other-api.example.com';
 
+/** The clients that each real authorization server has. */
+export interface RealClients {
+  /** By `pki.alice`, from the authority. */
+  readonly alice: TestClient;
+  /** By `pki.selfSignedEc`. */
+  readonly selfSigned: TestClient;
+  /** By `pki.alice`; its tokens live for two seconds. */
+  readonly hasty: TestClient;
+  /** By `pki.alice`; it gets every kind of token that the server issues. */
+  readonly everything: TestClient;
+  /** By a secret; its tokens are bound to nothing. */
+  readonly unbound: TestClient;
+}
+
 /**
  * A real authorization server on loopback, as the tests of `test/authorization-servers` use it. It
  * issues tokens for `audience` and `otherAudience` by the client credentials grant, with the scopes
@@ -21,18 +35,12 @@ export interface RealAuthorizationServer {
   readonly origin: string;
   /** The secret of the API's own client. Its certificate is `pki.proxy`. */
   readonly apiSecret: string;
-  readonly clients: {
-    /** By `pki.alice`, from the authority. */
-    readonly alice: TestClient;
-    /** By `pki.selfSignedEc`. */
-    readonly selfSigned: TestClient;
-    /** By `pki.alice`; its tokens live for two seconds. */
-    readonly hasty: TestClient;
-    /** By `pki.alice`; it gets every kind of token that the server issues without a user. */
-    readonly everything: TestClient;
-    /** By a secret; its tokens are bound to nothing. */
-    readonly unbound: TestClient;
-  };
+  /** Clients whose access tokens are JWTs. */
+  readonly clients: RealClients;
+  /** Clients whose access tokens are opaque, if the server issues them. */
+  readonly clientsOfOpaqueTokens?: RealClients;
+  /** What introspection says of a token that was signed by a withdrawn key. */
+  readonly tokensOfWithdrawnKeys: 'active' | 'inactive';
   /** Issues tokens to the client. `resource` is `audience` by default; `null` stands for no API. */
   issue(client: IssuingClient): Promise<IssuedTokens>;
   revoke(client: TestClient, token: string): Promise<void>;
