@@ -15,7 +15,7 @@ import {
   withoutToken,
 } from './cache/revocations.js';
 import { SharedCache } from './cache/shared-cache.js';
-import { type Asked, TokenCache } from './cache/token-cache.js';
+import { type Asked, refreshesAtOnce, TokenCache } from './cache/token-cache.js';
 import type { ClientCertificate } from './certificate/client-certificate.js';
 import { asRefusal, copyOfRefusal, type RefusalCode, RequestRefused, TellableError } from './errors.js';
 import { createExplainer, explained } from './explanation.js';
@@ -33,7 +33,7 @@ import { publishRevocation, type RevocationEvent } from './observe/hearing.js';
 import { type ResourceServerOptions, resolveSettings } from './options.js';
 import type { RoutePolicy } from './policy/route-policy.js';
 import { type NodeRequest, readBearerToken } from './request/bearer-token.js';
-import { FloodGuard, NAMELESS } from './request/flood-guard.js';
+import { FloodGuard, NAMELESS, placesOfOne, type Source } from './request/flood-guard.js';
 import { closing } from './request/request-body.js';
 import { RequestSignals } from './request/request-signals.js';
 import { readRevocationRequest } from './request/revocation-request.js';
@@ -159,8 +159,13 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const shared = settings.sharedCache && new SharedCache(settings.sharedCache, report);
   const feed = feedRules && new RevocationFeed(feedRules, revocations, shared, report);
   const log = logRules && new LogFeed(logRules, revocations, report);
-  const cache = new TokenCache(settings.cache, revocations, shared);
-  const floodGuard = settings.floodGuard && new FloodGuard(settings.floodGuard);
+  const maxInFlight = Math.min(...settings.issuers.map(({ http }) => http.maxInFlight));
+  const cache = new TokenCache(
+    { ...settings.cache, maxRefreshes: refreshesAtOnce(maxInFlight) },
+    revocations,
+    shared,
+  );
+  const floodGuard = settings.floodGuard && new FloodGuard(settings.floodGuard, placesOfOne(maxInFlight));
   const explainer = createExplainer(settings.certificate);
   /** What every `Authorization` of this resource server carries, and no other. */
   const identity = new RequestSignals(revocations, settings.clockTolerance);
@@ -214,12 +219,27 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
         });
   }
 
-  /** Failures of the authorization server count for the client whose question met them. */
-  function askerOf(
-    req: NodeRequest,
+  /** Asks about a token that is known to be good, at a place of the client that sends it. */
+  function confirmFor(
+    token: string,
+    asked: Asked,
     thumbprint: string | undefined,
-    counted = floodGuard?.sourceOf(req, thumbprint) ?? [],
-  ): Asker {
+    req: NodeRequest,
+  ): Promise<TokenAnswer> {
+    const counted = floodGuard?.sourceOf(req, thumbprint) ?? [];
+    const asker = askerOf(req, thumbprint, counted);
+    const ask = async () => {
+      // The request may have waited for its turn.
+      refuseWhenClosed();
+      return askedBy(asker, () => cache.confirm(token, asked));
+    };
+    return floodGuard === undefined || counted.length === 0
+      ? ask()
+      : floodGuard.confirm(counted, `${asked.id} ${token}`, ask);
+  }
+
+  /** Failures of the authorization server count for the client whose question met them. */
+  function askerOf(req: NodeRequest, thumbprint: string | undefined, counted: Source): Asker {
     const uncounted = thumbprint === undefined ? NAMELESS : [thumbprint];
     return { interactionId: interactionOf(req), source: counted.length === 0 ? uncounted : counted };
   }
@@ -254,7 +274,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     const own = Authorization.tokenOf(authorization);
     const askAndAgree = async (text: string) => agreedClaims(own, await ask(text));
     const asked = { ...whomToAsk(token, req), read: ask === read ? ask : askAndAgree };
-    const answer = await askedBy(askerOf(req, certificate?.thumbprint), () => cache.confirm(token, asked));
+    const answer = await confirmFor(token, asked, certificate?.thumbprint, req);
     const fresh = judge.decide(answer, certificate, req, since);
     Authorization.replace(authorization, fresh);
     return fresh;

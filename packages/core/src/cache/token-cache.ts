@@ -25,6 +25,16 @@ export interface TokenCacheRules {
   readonly refreshAhead: number;
   /** How long an answer serves beyond `maxAge` while the authorization server can't be asked. */
   readonly staleIfError: number;
+  /** How many answers in use are asked for again at once; an answer beyond that is asked for when it is next used. */
+  readonly maxRefreshes?: number;
+}
+
+/**
+ * Returns how many answers in use are asked for again at once: a quarter of the exchanges that one endpoint of an authorization
+ * server gets. A client that uses many tokens at once leaves places for the questions that requests wait for.
+ */
+export function refreshesAtOnce(maxInFlight: number): number {
+  return Math.max(1, Math.floor(maxInFlight / 4));
 }
 
 /** Whom a token is asked of. */
@@ -94,6 +104,8 @@ export class TokenCache {
   readonly #flights = new Map<string, Promise<Known | TokenDefect>>();
   /** Questions that begin when the one of the same name, which is under way, has ended. */
   readonly #queued = new Map<string, Promise<Known | TokenDefect>>();
+  /** Answers in use that are asked for again at the moment. */
+  #refreshes = 0;
   #isSettling = false;
 
   constructor(rules: TokenCacheRules, revocations: Revocations, shared?: SharedCache) {
@@ -123,8 +135,8 @@ export class TokenCache {
         return 'token_inactive';
       }
       if (usability === 'use') {
-        if (now >= this.#refreshFrom(entry) && !this.#isSettling) {
-          this.#learn({ token, hash, key }, asked).catch(() => undefined);
+        if (now >= this.#refreshFrom(entry)) {
+          this.#refresh({ token, hash, key }, asked);
         }
         return entry.token;
       }
@@ -133,6 +145,20 @@ export class TokenCache {
     // An answer that is dated in the future is from before the clock was set back.
     const serves = inactive !== undefined && inactive.from <= now && now < inactive.until;
     return serves ? inactive.defect : undefined;
+  }
+
+  /** Asks in the background, unless that happens, or happens for too many tokens. */
+  #refresh(it: Named, asked: Asked): void {
+    const { maxRefreshes = Number.POSITIVE_INFINITY } = this.#rules;
+    if (this.#isSettling || this.#refreshes >= maxRefreshes || this.#flights.has(it.key)) {
+      return;
+    }
+    this.#refreshes += 1;
+    this.#learn(it, asked)
+      .catch(() => undefined)
+      .finally(() => {
+        this.#refreshes -= 1;
+      });
   }
 
   /** Asks; who asks for the same token meanwhile shares the answer. */

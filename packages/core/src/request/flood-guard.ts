@@ -30,21 +30,35 @@ export interface Lookups {
   readonly recall: (refusal: RequestRefused) => Promise<TokenAnswer | undefined>;
 }
 
+/** Whether a question may find the token inactive, so that it needs a part of the allowance, or is about a good token. */
+type Kind = 'unknown' | 'good';
+
 interface Account {
   /** What may still be taken. */
   left: number;
   /** What was taken for questions under way: an active token gives it back. */
   pending: number;
-  /** How many of its questions may be under way. */
-  atOnce: number;
+  /** Its questions under way, each of which holds a place. */
+  underWay: number;
+  /** How many places it has. */
+  places: number;
   /** Questions in a row that found no active token. */
   fruitless: number;
   /** Whether the last question ended in trouble of the authorization server, which may not be the client's doing. */
   isInTrouble: boolean;
   /** When `left` was last brought up to date, by the monotonic clock, in milliseconds. */
   at: number;
-  /** Wakes the requests that wait for the end of a question under way. */
-  readonly waiting: (() => void)[];
+  /** Whose turn it is when a place becomes free: each kind has every other turn. */
+  first: Kind;
+  /** Questions that wait until a question of this account ends, in order. */
+  readonly waiting: Readonly<Record<Kind, Waiter[]>>;
+}
+
+interface Waiter {
+  readonly source: Source;
+  readonly kind: Kind;
+  /** Called once, with what the question holds from then on or with why it is not asked. */
+  readonly resolve: (outcome: Taken | Refused) => void;
 }
 
 // A flood from more sources than these displaces the source that was counted longest ago, so memory is bounded.
@@ -54,16 +68,33 @@ const MAX_SOURCES = 20_000;
  * Questions of a new source that may be under way. Each active token allows one more, trouble halves it: a client whose tokens get no
  * answer takes few of the places among the exchanges (`http.maxInFlight`).
  */
-const FIRST_AT_ONCE = 20;
+const FIRST_PLACES = 20;
 
-/** Requests of one source that wait for its own questions under way; further ones are refused. */
+/** Questions of one source that may be under way at most, however many good tokens it has. */
+const MOST_PLACES = 50;
+
+/** Questions of one source that wait for its own questions under way; further ones are refused. They hold no exchange. */
 const MAX_WAITING = 1_000;
 
-/** What came of an attempt to take: the accounts, the account to wait for, or the seconds until there is something to take. */
-type Taken =
-  | { readonly accounts: readonly Account[]; readonly waitFor?: never }
-  | { readonly waitFor: Account; readonly accounts?: never }
-  | { readonly refusal: RequestRefused; readonly waitFor?: never; readonly accounts?: never };
+/** What a question holds while it is under way. */
+interface Taken {
+  readonly accounts: readonly Account[];
+  readonly waitFor?: never;
+  readonly refusal?: never;
+}
+
+interface Refused {
+  readonly refusal: RequestRefused;
+  readonly waitFor?: never;
+  readonly accounts?: never;
+}
+
+/** The account whose next end of a question may help. */
+interface Delayed {
+  readonly waitFor: Account;
+  readonly refusal?: never;
+  readonly accounts?: never;
+}
 
 /**
  * What a question gives back when it ends. Trouble gives nothing back where the authorization server was asked: a client could
@@ -73,25 +104,35 @@ const givenBack = { active: 2, unasked: 1, trouble: 0, inactive: 0 } as const;
 
 type Outcome = keyof typeof givenBack;
 
-const nextAtOnce = {
-  active: (atOnce: number) => atOnce + 1,
-  trouble: (atOnce: number) => Math.max(1, Math.floor(atOnce / 2)),
-  inactive: (atOnce: number) => atOnce,
-} as const;
+/**
+ * Returns how many questions of one source may be under way at once: at most half of the exchanges that one endpoint of an
+ * authorization server gets, so that one client leaves places for the other clients.
+ */
+export function placesOfOne(maxInFlight: number): number {
+  return Math.max(1, Math.min(MOST_PLACES, Math.floor(maxInFlight / 2)));
+}
 
 /**
- * Limits how many questions without an active token a source has the authorization server asked. A question takes one from the allowance
+ * Limits how many questions without an active token a source has the authorization server asked, and how many questions it has
+ * under way. A question takes one from the allowance
  * of each source of its request when it begins, so requests at once can't have more asked than the allowance. A source
  * without allowance still passes with tokens that a cache knows.
  */
 export class FloodGuard {
   readonly #rules: FloodRules;
+  readonly #mostPlaces: number;
   readonly #accounts = new LRUCache<string, Account>({ max: MAX_SOURCES });
   /** The questions of each source: one token costs it one, however often it sends the token meanwhile. */
   readonly #open = new Map<string, Promise<TokenAnswer>>();
+  /** Questions about good tokens that are not asked yet. */
+  readonly #next = new Map<string, Promise<TokenAnswer>>();
+  /** Questions about good tokens that are under way. */
+  readonly #confirming = new Map<string, Promise<TokenAnswer>>();
 
-  constructor(rules: FloodRules) {
+  /** @param mostPlaces how many questions of one source may be under way */
+  constructor(rules: FloodRules, mostPlaces: number = MOST_PLACES) {
     this.#rules = rules;
+    this.#mostPlaces = mostPlaces;
   }
 
   /** The sources of a request; none for one that is exempt. Clients without certificate and address are counted as one. */
@@ -110,63 +151,105 @@ export class FloodGuard {
    *
    * @param key names the token and the server that is asked
    */
-  learn(source: Source, key: string, lookups: Lookups): Promise<TokenAnswer> {
+  learn(source: Source, key: string, { ask, recall }: Lookups): Promise<TokenAnswer> {
     const name = JSON.stringify([...source, key]);
-    const open = this.#open.get(name) ?? this.#learn(name, source, lookups);
+    const open =
+      this.#open.get(name) ??
+      this.#within(source, 'unknown', ask, (refusal) => knownOr(recall, refusal)).finally(() =>
+        this.#open.delete(name),
+      );
     this.#open.set(name, open);
     return open;
   }
 
-  async #learn(name: string, source: Source, { ask, recall }: Lookups): Promise<TokenAnswer> {
+  /**
+   * Asks about a token that is known to be good by a question that begins after this call. It takes a place of `source`, and
+   * nothing from the allowance. Requests with the same token share a question that is not asked yet. Rejects with
+   * `RequestRefused` if too many questions of the source wait.
+   *
+   * @param key names the token and the server that is asked
+   */
+  confirm(source: Source, key: string, ask: Lookups['ask']): Promise<TokenAnswer> {
+    const name = JSON.stringify([...source, key]);
+    const next = this.#next.get(name) ?? this.#confirm(name, source, ask);
+    this.#next.set(name, next);
+    return next;
+  }
+
+  async #confirm(name: string, source: Source, ask: Lookups['ask']): Promise<TokenAnswer> {
+    const begin = (): Promise<TokenAnswer> => {
+      this.#next.delete(name);
+      const asked = ask().finally(() => this.#confirming.delete(name));
+      this.#confirming.set(name, asked);
+      return asked;
+    };
+    // One token holds one place: a question that is under way ends first.
+    await this.#confirming.get(name)?.catch(() => undefined);
+    return this.#within(source, 'good', begin, (refusal) => {
+      this.#next.delete(name);
+      throw refusal;
+    });
+  }
+
+  /** Takes what a question needs, waits for it where that may help, asks, and gives it back. */
+  async #within(
+    source: Source,
+    kind: Kind,
+    ask: Lookups['ask'],
+    onRefusal: (refusal: RequestRefused) => Promise<TokenAnswer>,
+  ): Promise<TokenAnswer> {
+    const { accounts, refusal } = await this.#turn(source, kind);
+    if (accounts === undefined) {
+      return onRefusal(refusal);
+    }
+    let outcome: Outcome = 'trouble';
     try {
-      let taken = this.#take(source);
-      while (taken.waitFor !== undefined) {
-        const { waiting } = taken.waitFor;
-        await new Promise<void>((resolve) => waiting.push(resolve));
-        taken = this.#take(source);
-      }
-      if (taken.accounts === undefined) {
-        return await knownOr(recall, taken.refusal);
-      }
-      let outcome: Outcome = 'trouble';
-      try {
-        const answer = await ask();
-        outcome = typeof answer === 'string' ? 'inactive' : 'active';
-        return answer;
-      } catch (trouble) {
-        outcome = wasAsked(trouble) ? 'trouble' : 'unasked';
-        throw trouble;
-      } finally {
-        for (const account of taken.accounts) {
-          this.#settle(account, outcome);
-        }
-      }
+      const answer = await ask();
+      outcome = typeof answer === 'string' ? 'inactive' : 'active';
+      return answer;
+    } catch (trouble) {
+      outcome = wasAsked(trouble) ? 'trouble' : 'unasked';
+      throw trouble;
     } finally {
-      this.#open.delete(name);
+      this.#settle(accounts, kind, outcome);
     }
   }
 
+  #turn(source: Source, kind: Kind): Taken | Refused | Promise<Taken | Refused> {
+    const taken = this.#take(source, kind);
+    if (taken.waitFor === undefined) {
+      return taken;
+    }
+    const waiting = taken.waitFor.waiting[kind];
+    return waiting.length < MAX_WAITING
+      ? new Promise((resolve) => void waiting.push({ source, kind, resolve }))
+      : { refusal: tooManyWait() };
+  }
+
   /**
-   * Takes one from each source if each has one left, and a place for one more question. While a question of a source that has none is under way, its place may
-   * come back: a client with many good tokens waits for that rather than be refused. A source whose last questions, as many as
-   * its allowance, found no active token does not wait.
+   * Takes a place of each source, and one from its allowance for an unknown token. While a question of a source that has none is
+   * under way, what it holds may come back: a client with many good tokens waits for that rather than be refused. A source
+   * whose last questions, as many as its allowance, found no active token does not wait.
    */
-  #take(source: Source): Taken {
+  #take(source: Source, kind: Kind): Taken | Refused | Delayed {
     const accounts = source.map((name) => this.#accountOf(name));
-    const short = accounts.filter(({ left, pending, atOnce }) => left < 1 || pending >= atOnce);
+    const isUnknown = kind === 'unknown';
+    const short = accounts.filter(
+      ({ left, underWay, places }) => underWay >= places || (isUnknown && left < 1),
+    );
     const [first] = short;
     if (first === undefined) {
       for (const account of accounts) {
-        account.left -= 1;
-        account.pending += 1;
+        account.underWay += 1;
+        account.left -= isUnknown ? 1 : 0;
+        account.pending += isUnknown ? 1 : 0;
       }
       return { accounts };
     }
     const isHopeless = short.some(
-      ({ pending, waiting, fruitless }) =>
-        pending === 0 || waiting.length >= MAX_WAITING || fruitless >= this.#rules.maxInactive,
+      ({ left, pending, fruitless }) => (left < 1 && pending === 0) || fruitless >= this.#rules.maxInactive,
     );
-    return isHopeless ? { refusal: this.#refusalFor(short) } : { waitFor: first };
+    return isUnknown && isHopeless ? { refusal: this.#refusalFor(short) } : { waitFor: first };
   }
 
   #refusalFor(short: readonly Account[]): RequestRefused {
@@ -180,17 +263,55 @@ export class FloodGuard {
     return new RequestRefused('too_many_inactive_tokens', { retryAfter });
   }
 
-  #settle(account: Account, outcome: Outcome): void {
-    this.#refill(account);
-    account.pending -= 1;
-    account.left = Math.min(account.left + givenBack[outcome], this.#rules.maxInactive - account.pending);
-    if (outcome !== 'unasked') {
-      account.fruitless = outcome === 'active' ? 0 : account.fruitless + 1;
-      account.isInTrouble = outcome === 'trouble';
-      account.atOnce = nextAtOnce[outcome](account.atOnce);
+  #settle(accounts: readonly Account[], kind: Kind, outcome: Outcome): void {
+    for (const account of accounts) {
+      this.#refill(account);
+      account.underWay -= 1;
+      if (kind === 'unknown') {
+        account.pending -= 1;
+        account.left = Math.min(account.left + givenBack[outcome], this.#rules.maxInactive - account.pending);
+      }
+      if (kind === 'unknown' && outcome !== 'unasked') {
+        account.fruitless = outcome === 'active' ? 0 : account.fruitless + 1;
+        account.isInTrouble = outcome === 'trouble';
+      }
+      account.places = this.#placesAfter(outcome, account.places);
     }
-    for (const wake of account.waiting.splice(0)) {
-      wake();
+    // The address comes last in a source and goes first here: a client there that waits for it is before the next
+    // question of the client whose certificate has a place now.
+    for (const account of accounts.toReversed()) {
+      this.#serve(account);
+    }
+  }
+
+  #placesAfter(outcome: Outcome, places: number): number {
+    if (outcome === 'trouble') {
+      return Math.max(1, Math.floor(places / 2));
+    }
+    return outcome === 'active' ? Math.min(this.#mostPlaces, places + 1) : places;
+  }
+
+  /** Gives what became free to the questions that wait longest. As long as one waits, a question of this account is under way. */
+  #serve(account: Account): void {
+    const { first, waiting } = account;
+    const second = first === 'unknown' ? 'good' : 'unknown';
+    account.first = second;
+    this.#serveKind(account, waiting[first]);
+    this.#serveKind(account, waiting[second]);
+  }
+
+  #serveKind(account: Account, waiting: Waiter[]): void {
+    for (let waiter = waiting[0]; waiter !== undefined; waiter = waiting[0]) {
+      const outcome = this.#take(waiter.source, waiter.kind);
+      if (outcome.waitFor === account) {
+        return;
+      }
+      waiting.shift();
+      if (outcome.waitFor === undefined) {
+        waiter.resolve(outcome);
+      } else {
+        outcome.waitFor.waiting[waiter.kind].push(waiter);
+      }
     }
   }
 
@@ -200,14 +321,16 @@ export class FloodGuard {
       this.#refill(known);
       return known;
     }
-    const account = {
+    const account: Account = {
       left: this.#rules.maxInactive,
       pending: 0,
-      atOnce: FIRST_AT_ONCE,
+      underWay: 0,
+      places: Math.min(FIRST_PLACES, this.#mostPlaces),
       fruitless: 0,
       isInTrouble: false,
       at: performance.now(),
-      waiting: [],
+      first: 'unknown',
+      waiting: { unknown: [], good: [] },
     };
     this.#accounts.set(name, account);
     return account;
@@ -223,6 +346,11 @@ export class FloodGuard {
   get #perSecond(): number {
     return this.#rules.maxInactive / this.#rules.window;
   }
+}
+
+function tooManyWait(): RequestRefused {
+  const detail = `${MAX_WAITING} questions of this client wait for the end of its questions under way`;
+  return new RequestRefused('authorization_server_not_asked', { detail, retryAfter: 1 });
 }
 
 /** Returns what a function of the user returned. Throws for a promise, which would count as no answer. */
