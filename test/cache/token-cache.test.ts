@@ -149,6 +149,27 @@ describe('what ends early, late, or together', () => {
     expect(cache.cache.known('t', asked)).toMatchObject({ issuer });
   });
 
+  it('refreshAhead: no more answers than permitted are asked for again at once', async () => {
+    const ends: (() => void)[] = [];
+    const slow = () => new Promise<TokenClaims>((resolve) => ends.push(() => resolve(active())));
+    const read = vi.fn<TokenReader>(async () => active());
+    const cache = cacheOver(read, { refreshAhead: 20, maxRefreshes: 3 });
+    const tokens = Array.from({ length: 10 }, (_, index) => `t${index}`);
+    await Promise.all(tokens.map((token) => cache.get(token)));
+    vi.advanceTimersByTime(50_000);
+    read.mockReset().mockImplementation(slow);
+    const asked = { id: '', sharedId: '', read, isServer: true, wasAsked: () => true };
+    const use = () => tokens.map((token) => cache.cache.known(token, asked));
+    expect(use()).toEqual(Array(10).fill(expect.objectContaining({ issuer })));
+    expect(read.mock.calls).toEqual([['t0'], ['t1'], ['t2']]);
+    use();
+    expect(read).toHaveBeenCalledTimes(3);
+    ends[0]?.();
+    await sleep(0);
+    use();
+    expect(read.mock.calls).toEqual([['t0'], ['t1'], ['t2'], ['t3']]);
+  });
+
   it('refreshAhead beside a shared cache: the answer that is about to end does not pass for a new one', async () => {
     const values = new Map<string, unknown>();
     const store = {

@@ -101,7 +101,10 @@ export interface RevocationOptions {
   readonly maxWait?: number;
 }
 
-/** How many tokens that turn out not to be active a client may send. */
+/**
+ * How many tokens that turn out not to be active a client may send. The guard also limits how many questions of one client
+ * are under way: 50, and at most half of `http.maxInFlight`, also those of `requireActive()`.
+ */
 export interface FloodGuardOptions {
   /**
    * Unknown tokens that turn out not to be active, by client certificate and by address (of IPv6 its /64). Then further
