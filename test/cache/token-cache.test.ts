@@ -5,7 +5,7 @@ import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Revocation, Revocations } from '../../packages/core/src/cache/revocations.js';
 import { SharedCache } from '../../packages/core/src/cache/shared-cache.js';
-import { TokenCache } from '../../packages/core/src/cache/token-cache.js';
+import { TokenCache, type TokenCacheRules } from '../../packages/core/src/cache/token-cache.js';
 import { RequestRefused } from '../../packages/core/src/errors.js';
 import {
   readTokenClaims,
@@ -38,7 +38,7 @@ const rules = {
 };
 
 /** A cache, and the one whom its tokens are asked of. */
-function cacheOver(read: TokenReader, changes: Partial<typeof rules> = {}) {
+function cacheOver(read: TokenReader, changes: Partial<TokenCacheRules> = {}) {
   const revocations = remembered();
   const cache = new TokenCache({ ...rules, ...changes }, revocations);
   const asked = { id: '', sharedId: '', read, isServer: true, wasAsked: () => true };
@@ -66,7 +66,11 @@ describe('how long an answer serves', () => {
     readTokenClaims({ active: true, exp: Date.now() / 1000 + 3_600, ...changes }, issuer) as TokenAnswer;
 
   /** Asks, waits, asks again: how often was the server asked? */
-  async function askedAgain(answer: () => TokenAnswer, seconds: number, changes: Partial<typeof rules> = {}) {
+  async function askedAgain(
+    answer: () => TokenAnswer,
+    seconds: number,
+    changes: Partial<TokenCacheRules> = {},
+  ) {
     const read = vi.fn<TokenReader>(async () => answer());
     const cache = cacheOver(read, changes);
     await cache.get('token');

@@ -127,7 +127,7 @@ describe.each(frameworks)('%s', (framework) => {
     return { send, close: () => agent.destroy() };
   }
 
-  it.each<[string, ResourceServerOptions['floodGuard']]>([
+  it.each<[string, NonNullable<ResourceServerOptions['floodGuard']>]>([
     ['from an address of its own', { address: false }],
     ['from the same address', {}],
   ])(

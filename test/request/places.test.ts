@@ -98,8 +98,9 @@ describe('the places of a source', () => {
     const answers = Array.from({ length: 1_005 }, (_, index) =>
       guard.confirm(['a'], `${index}`, ask('confirm')),
     );
+    const all = settled(answers);
     await endAll();
-    const outcomes = await settled(answers);
+    const outcomes = await all;
     expect(outcomes.slice(0, 1_002)).toEqual(Array(1_002).fill('answered'));
     expect(outcomes.slice(1_002)).toEqual(Array(3).fill('authorization_server_not_asked'));
   });
@@ -107,10 +108,8 @@ describe('the places of a source', () => {
   it('a client at a shared address waits for one question, not for all those of another client there', async () => {
     const guard = guardWith(3);
     const { open, ask, endAll } = questions();
-    const [busy, other]: Source[] = [
-      ['busy', 'address'],
-      ['other', 'address'],
-    ];
+    const busy = ['busy', 'address'];
+    const other = ['other', 'address'];
     const answers = Array.from({ length: 50 }, (_, index) => guard.confirm(busy, `${index}`, ask('busy')));
     await turn();
     answers.push(guard.confirm(other, 'its', ask('other')));
