@@ -11,13 +11,13 @@ import * as expressMtls from 'express-mtls';
 import Koa from 'koa';
 import * as koaMtls from 'koa-mtls';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Revocations } from '../../packages/core/src/cache/revocations.js';
 import { type Framework, frameworks, type Listener } from '../support/apis.js';
+import { countWatches } from '../support/counted-watches.js';
 import { close, listen } from '../support/loopback.js';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage: () => void = runInNewContext('gc');
-const { watch } = Revocations.prototype;
+const watching = countWatches();
 /** A busy machine collects garbage late. */
 const patience = { timeout: 20_000 };
 let kit: TestKit;
@@ -25,7 +25,6 @@ let server: Server;
 let resourceServer: expressMtls.ResourceServer;
 let agent: Agent;
 let connections: number;
-let watching: number;
 
 beforeAll(async () => {
   vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
@@ -34,19 +33,8 @@ beforeAll(async () => {
 beforeEach(() => {
   agent = new Agent({ keepAlive: true, maxSockets: 1 });
   connections = 0;
-  watching = 0;
-  // Not a spy, which would hold what it was called with.
-  Revocations.prototype.watch = function (this: Revocations, ...given) {
-    watching += 1;
-    const unwatch = watch.apply(this, given);
-    return () => {
-      watching -= 1;
-      unwatch();
-    };
-  };
 });
 afterEach(async () => {
-  Revocations.prototype.watch = watch;
   agent.destroy();
   await close(server);
   await resourceServer.close();
@@ -111,7 +99,7 @@ describe.each(frameworks)('%s', (framework) => {
       await send(token);
     }
     await vi.waitFor(() => expect(signals).toHaveLength(1_000), patience);
-    expect([watching, connections]).toEqual([0, 1]);
+    expect([watching(), connections]).toEqual([0, 1]);
     // A timer or a listener that was left would hold its signal.
     const held = async (): Promise<number> => {
       await sleep(1);

@@ -19,7 +19,7 @@ import {
 } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Revocations } from '../../packages/core/src/cache/revocations.js';
+import { countWatches } from '../support/counted-watches.js';
 import { close, listen } from '../support/loopback.js';
 import { boundClaims, optionsOver, pretendServer } from '../support/pretend-server.js';
 
@@ -27,13 +27,12 @@ setFlagsFromString('--expose-gc');
 const collectGarbage: () => void = runInNewContext('gc');
 const headers = { authorization: 'Bearer tok-1' };
 const finished = channel('http.server.response.finish');
-const { watch } = Revocations.prototype;
+const watching = countWatches();
 /** A busy machine collects garbage late. */
 const patience = { timeout: 20_000 };
 let kit: TestKit;
 let resourceServer: ResourceServer;
 let signals: WeakRef<AbortSignal>[];
-let watching: number;
 let server: Server | Http2Server | undefined;
 const sessions: ClientHttp2Session[] = [];
 
@@ -44,20 +43,9 @@ beforeEach(() => {
   const authorizationServer = pretendServer(() => boundClaims(kit.certificate));
   resourceServer = createResourceServer(optionsOver(authorizationServer, kit.certificate));
   signals = [];
-  watching = 0;
-  // Not a spy, which would hold what it was called with.
-  Revocations.prototype.watch = function (this: Revocations, ...given) {
-    watching += 1;
-    const unwatch = watch.apply(this, given);
-    return () => {
-      watching -= 1;
-      unwatch();
-    };
-  };
 });
 afterEach(async () => {
   vi.restoreAllMocks();
-  Revocations.prototype.watch = watch;
   for (const session of sessions.splice(0)) {
     session.destroy();
   }
@@ -85,7 +73,7 @@ async function held(): Promise<number> {
 }
 
 async function expectNothingLeft(): Promise<void> {
-  await vi.waitFor(() => expect(watching).toBe(0), patience);
+  await vi.waitFor(() => expect(watching()).toBe(0), patience);
   await vi.waitFor(async () => expect(await held()).toBe(0), patience);
 }
 
@@ -142,7 +130,7 @@ it('requests whose client goes before the response', async () => {
   const port = await listen(server);
   const sent = get({ host: '127.0.0.1', port, headers });
   sent.on('error', () => undefined);
-  await vi.waitFor(() => expect(watching).toBe(1), patience);
+  await vi.waitFor(() => expect(watching()).toBe(1), patience);
   sent.destroy();
   await expectNothingLeft();
 });
@@ -158,7 +146,7 @@ it('an upgraded connection, when it is closed and not before', async () => {
   const upgrade = { Connection: 'Upgrade', Upgrade: 'x' };
   const sent = get({ host: '127.0.0.1', port, headers: { ...headers, ...upgrade } });
   const [, socket] = await once(sent, 'upgrade');
-  expect(watching).toBe(1);
+  expect(watching()).toBe(1);
   expect(await held()).toBe(1);
   socket.destroy();
   await expectNothingLeft();
@@ -192,9 +180,9 @@ describe('a signal that fired or went with close()', () => {
     server = createServer((req, res) => use(req).then(() => res.flushHeaders()));
     const sent = get({ host: '127.0.0.1', port: await listen(server), headers });
     const [response] = await once(sent, 'response');
-    expect(watching).toBe(1);
+    expect(watching()).toBe(1);
     await end();
-    expect(watching).toBe(0);
+    expect(watching()).toBe(0);
     response.destroy();
     await expectNothingLeft();
   });
