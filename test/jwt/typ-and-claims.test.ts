@@ -146,6 +146,12 @@ describe('a JWT that is no access token is refused by what it has', () => {
       `its claim typ is "${kind}"`,
     ]),
     ['one whose claim typ is no text', { typ: ['Bearer'] }, 'its claim typ is "Bearer"'],
+    ['at_hash beside typ Bearer', { at_hash: 'h', typ: 'Bearer' }, 'it has at_hash, as an ID token has'],
+    [
+      'two claims that say different things',
+      { typ: 'Bearer', token_use: 'id' },
+      'its claim token_use is "id"',
+    ],
     ["Cognito's ID token", { token_use: 'id' }, 'its claim token_use is "id"'],
     ["PingAM's ID token", { tokenName: 'id_token' }, 'its claim tokenName is "id_token"'],
     ["Curity's ID token", { purpose: 'id' }, 'its claim purpose is "id"'],
@@ -165,6 +171,8 @@ describe('a JWT that is no access token is refused by what it has', () => {
     ['no scope, but tokenName access_token', { ...without('scope'), tokenName: 'access_token' }],
     ['no scope, but purpose access_token', { ...without('scope'), purpose: 'access_token' }],
     ['a scope, and a purpose that is something else', { purpose: 'payment' }],
+    ['nonce, which older versions of Keycloak write, and typ Bearer', { nonce: 'n', typ: 'Bearer' }],
+    ['nonce, which older versions of PingAM write, and tokenName', { nonce: 'n', tokenName: 'access_token' }],
     ['null where an ID token has something', { nonce: null, at_hash: null }],
   ])('an access token is accepted: with %s', async (_title, changes) => {
     expect(await messageOf({ typ }, changes, 'JWT')).toBe('admitted');

@@ -154,6 +154,14 @@ it.each([
   ['Bearer', 'passes'],
   ['bearer', 'passes'],
   ['BEARER', 'passes'],
+  // What Duende's introspection answers.
+  ['access_token', 'passes'],
+  ['urn:ietf:params:oauth:token-type:access_token', 'passes'],
+  [
+    'urn:ietf:params:oauth:token-type:refresh_token',
+    'token_wrong_type: expected token_type Bearer, found "urn:ietf:params:oauth:token-type:refresh_token"',
+  ],
+  ['mtls_pop', 'token_wrong_type: expected token_type Bearer, found "mtls_pop"'],
   ['refresh_token', 'token_wrong_type: expected token_type Bearer, found "refresh_token"'],
   ['DPoP', 'token_wrong_type: expected token_type Bearer, found "DPoP"'],
   ['', 'token_wrong_type: expected token_type Bearer, found ""'],

@@ -29,7 +29,7 @@ function typeOf(given: unknown): string | undefined {
 
 /** Claims that access tokens do not have, by the JWT that has them. */
 const claimsOfOthers: Readonly<Record<string, readonly string[]>> = {
-  'an ID token': ['nonce', 'at_hash', 'c_hash', 's_hash'],
+  'an ID token': ['at_hash', 'c_hash', 's_hash'],
   'a logout token or a security event token': ['events'],
   'an introspection answer': ['token_introspection'],
   'an authorization response': ['code', 'access_token', 'id_token', 'error'],
@@ -53,9 +53,9 @@ const kindClaims: readonly KindClaim[] = [
 ];
 
 /**
- * Returns why a JWT may be something else than an access token; undefined for one that shows that it is one. The type of RFC 9068
- * shows it. Without that type it has to name a scope, or to say by a claim of its server that it is an access token, and must have
- * no claim of another kind of JWT. `claims` have the standard names.
+ * Returns why a JWT may be something else than an access token; undefined for one that shows that it is one. The type of
+ * RFC 9068 shows it. Without that type it has to name a scope, or to say by a claim of its server that it is an access token, and
+ * must have no claim of another kind of JWT. `claims` have the standard names.
  */
 export function otherKind(type: string, claims: Readonly<Record<string, unknown>>): TokenDefect | undefined {
   if (type === accessTokenType) {
@@ -67,23 +67,38 @@ export function otherKind(type: string, claims: Readonly<Record<string, unknown>
       return defectOf('jwt_type_not_accepted', `it has ${found}, as ${kind} has`);
     }
   }
-  let isShown = hasScope(claims);
-  for (const { name, access, others } of kindClaims) {
-    const value = claimOf(claims, name);
-    const word = typeof value === 'string' ? value.toLowerCase() : undefined;
-    const isAccess = word !== undefined && access.includes(word);
-    const isOther = value !== undefined && !isAccess && (others === undefined || others.includes(word ?? ''));
-    if (isOther) {
-      return defectOf('jwt_type_not_accepted', `its claim ${name} is ${shownClaim(value)}`);
-    }
-    isShown ||= isAccess;
+  const said = kindClaims.map((one) => kindSaidBy(one, claimOf(claims, one.name)));
+  const other = said.indexOf('another kind');
+  if (other >= 0) {
+    const { name = '' } = kindClaims[other] ?? {};
+    return defectOf('jwt_type_not_accepted', `its claim ${name} is ${shownClaim(claimOf(claims, name))}`);
   }
-  return isShown
+  if (said.includes('access token')) {
+    return undefined;
+  }
+  if (claimOf(claims, 'nonce') !== undefined) {
+    return defectOf('jwt_type_not_accepted', 'it has nonce, as an ID token has');
+  }
+  return hasScope(claims)
     ? undefined
     : defectOf(
         'jwt_type_not_accepted',
         `it names no scope, so that it may be an ID token; its typ is ${type === '' ? 'none' : 'not at+jwt'}`,
       );
+}
+
+function kindSaidBy(
+  { access, others }: KindClaim,
+  value: unknown,
+): 'access token' | 'another kind' | undefined {
+  if (value === undefined) {
+    return undefined;
+  }
+  const word = typeof value === 'string' ? value.toLowerCase() : '';
+  if (access.includes(word)) {
+    return 'access token';
+  }
+  return others === undefined || others.includes(word) ? 'another kind' : undefined;
 }
 
 /** ID tokens name no scope. */

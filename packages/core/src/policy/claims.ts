@@ -11,6 +11,9 @@ export interface ClaimRules {
   readonly clockTolerance: number;
 }
 
+/** `Bearer` (RFC 6750), and what servers write that name the kind of token in its place (RFC 8693 §3). */
+const acceptedTokenTypes = ['bearer', 'access_token', 'urn:ietf:params:oauth:token-type:access_token'];
+
 /** Refuses a token that is out of its time or not meant for this resource server. `now` in seconds since the epoch. */
 export function checkClaims(token: TokenClaims, rules: ClaimRules, now: number): void {
   if (token.expiresAt !== undefined && token.expiresAt + rules.clockTolerance <= now) {
@@ -36,7 +39,7 @@ export function checkClaims(token: TokenClaims, rules: ClaimRules, now: number):
     throw new RequestRefused('token_wrong_audience', { detail: wrongAudience(audience, token.audience) });
   }
   // Some servers report refresh tokens as active too; only what is used as a bearer token may pass here.
-  if (token.tokenType !== undefined && token.tokenType.toLowerCase() !== 'bearer') {
+  if (token.tokenType !== undefined && !acceptedTokenTypes.includes(token.tokenType.toLowerCase())) {
     const detail = `expected token_type Bearer, found ${shownClaim(token.tokenType)}`;
     throw new RequestRefused('token_wrong_type', { detail });
   }
