@@ -48,7 +48,7 @@ export function pretendIssuer(issuer: string, metadata: object = {}): PretendIss
           ...metadata,
         });
       }
-      if (pathname.endsWith('/jwks')) {
+      if (request.method !== 'POST') {
         return Response.json({ keys: jwks });
       }
       const token = new URLSearchParams(String(request.body)).get('token') ?? '';
