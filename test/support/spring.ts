@@ -19,6 +19,7 @@ import type {
 
 /** What only Spring has, next to what each authorization server has. */
 export interface Spring extends RealAuthorizationServer {
+  readonly clientsOfOpaqueTokens: RealClients;
   /** Clients whose tokens lack one thing that the customizer of the page writes. */
   readonly variants: Readonly<Record<(typeof variants)[number], IssuingClient>>;
 }

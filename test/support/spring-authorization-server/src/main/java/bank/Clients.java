@@ -46,6 +46,7 @@ class Clients {
         .clientAuthenticationMethod(TLS_CLIENT_AUTH)
         .clientSettings(subject("CN=proxy"))
         .build(),
+      bySelfSigned("api-self-signed", jwkSetUrl, bound().build()),
       byAlice("alice", bound().build()),
       byAlice("alice-opaque", opaque().build()),
       byAlice("hasty", bound().accessTokenTimeToLive(Duration.ofSeconds(2)).build()),
