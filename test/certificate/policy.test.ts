@@ -63,6 +63,9 @@ function outcome(
   return policyOf(certificatePolicy)(certificate, now);
 }
 
+const hashAlone = "the proxy hands on the certificate's hash alone, and the rule needs the whole certificate";
+const noVerdict = 'it is not verified: no verdict on its chain comes with it';
+
 describe('what a certificate must be', () => {
   const of = ({ der }: Identity, verified?: boolean) => new ClientCertificate(der, { verified });
 
@@ -184,7 +187,7 @@ describe('what a certificate must be', () => {
       'refused with 403, said so',
       { requireVerified: true, status: 403 },
       () => of(named),
-      '403 it is not verified',
+      `403 ${noVerdict}`,
     ],
     [
       'verified, known by its hash alone',
@@ -192,18 +195,18 @@ describe('what a certificate must be', () => {
       () => new ClientCertificate({ thumbprint: rfc8705AppendixA.thumbprint }, { verified: true }),
       'fits',
     ],
-    ['refused with 401', { requireVerified: true, status: 401 }, () => of(named), '401 it is not verified'],
+    ['refused with 401', { requireVerified: true, status: 401 }, () => of(named), `401 ${noVerdict}`],
     [
       'known by more than its hash',
       { subject: 'CN=x' },
       () => new ClientCertificate({ thumbprint: rfc8705AppendixA.thumbprint }),
-      "403 the proxy hands on the certificate's hash alone",
+      `403 ${hashAlone}`,
     ],
     [
       'valid now, known by its hash alone',
       { requireValidNow: true },
       () => new ClientCertificate({ thumbprint: rfc8705AppendixA.thumbprint }),
-      '403 it is not valid now',
+      `403 ${hashAlone}`,
     ],
     [
       'X.509 at all',
@@ -299,6 +302,31 @@ describe('a policy that is none is refused', () => {
     ],
   ])('%s', (_title, certificatePolicy, message) => {
     expect(() => resolveSettings({ ...base, certificatePolicy }, {})).toThrow(message);
+  });
+
+  it.each<[string, CertificatePolicyOptions]>([
+    ['requireValidNow', { requireValidNow: true }],
+    ['issuer', { issuer: 'CN=x' }],
+    ['subject', { subject: 'CN=x' }],
+    ['san', { san: { dns: 'x' } }],
+    ['extendedKeyUsage', { extendedKeyUsage: 'clientAuth' }],
+  ])('%s where the proxy hands on the hash of the certificate alone', (name, demand) => {
+    const preset = custom({
+      header: 'x',
+      decode: () => undefined,
+      verifyHeader: 'x-verify',
+      isVerified: () => true,
+      thumbprintOnly: true,
+    });
+    const certificate = proxyHeader(preset, { trust: 'loopback' });
+    const certificatePolicy = { requireVerified: true, requireValidNow: false };
+    const start = (more: object) => () =>
+      resolveSettings({ ...base, certificate, certificatePolicy: { ...certificatePolicy, ...more } }, {});
+    expect(start({})).not.toThrow();
+    expect(start(demand)).toThrow(ConfigurationError);
+    expect(start(demand)).toThrow(
+      `certificatePolicy.${name}: it was given, but the proxy hands on the certificate's hash alone; accepted is a preset that hands on the whole certificate`,
+    );
   });
 
   it('requireVerified where the proxy hands on no verdict', () => {

@@ -35,6 +35,9 @@ function outcome(policy: Policy, certificate: ClientCertificate | undefined, cla
   }
 }
 
+const needsMore =
+  "403 certificate_refused: the proxy hands on the certificate's hash alone, and the rule needs the whole certificate";
+
 describe('requireCertificateSubject()', () => {
   const refused = (type: string) => `403 certificate_refused: its ${type} is not what the token names`;
 
@@ -53,9 +56,9 @@ describe('requireCertificateSubject()', () => {
     expect(outcome(certificateSubject(required), new ClientCertificate(tpp.der), claims)).toBe(expected);
   });
 
-  it('a certificate of which the hash alone is known names nobody, and so does none', () => {
+  it('a certificate of which the hash alone is known is refused for that, and none for its name', () => {
     const policy = certificateSubject({ CN: 'cn' });
-    expect(outcome(policy, hashAlone(), { cn: 'tpp' })).toBe(refused('CN'));
+    expect(outcome(policy, hashAlone(), { cn: 'tpp' })).toBe(needsMore);
     expect(outcome(policy, undefined, { cn: 'tpp' })).toBe(refused('CN'));
   });
 
@@ -94,7 +97,6 @@ describe('requireCertificateSubject()', () => {
 describe('requirePsd2Role()', () => {
   it.each<[string, () => ClientCertificate | undefined]>([
     ['no QCStatements', () => new ClientCertificate(pki.alice.der)],
-    ['its hash alone', hashAlone],
     ['no certificate', () => undefined],
   ])('refuses where there is %s', (_title, make) => {
     expect(outcome(psd2Role('PSP_AI'), make())).toBe(
@@ -110,9 +112,13 @@ describe('requirePsd2Role()', () => {
     }
   });
 
-  it('a certificate without QCStatements, or known by its hash alone, has no role', () => {
+  it('a certificate without QCStatements has no role', () => {
     expect(psd2Roles(new ClientCertificate(pki.alice.der))).toEqual([]);
-    expect(psd2Roles(hashAlone())).toEqual([]);
+  });
+
+  it('refuses a certificate that is known by its hash alone for that, not for its role', () => {
+    expect(outcome(psd2Role('PSP_AI'), hashAlone())).toBe(needsMore);
+    expect(() => psd2Roles(hashAlone())).toThrow(needsMore.slice(4));
   });
 });
 

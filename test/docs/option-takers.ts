@@ -96,7 +96,7 @@ export const ofFunctions: readonly Taker[] = [
     type: 'CustomOptions',
     base: { header: 'x-cert', decode: () => undefined },
     take: core.custom,
-    seen: ({ name }: core.ProxyPreset) => name,
+    seen: ({ name, thumbprintOnly }: core.ProxyPreset) => ({ name, thumbprintOnly }),
   },
   {
     name: 'privateKeyJwt()',

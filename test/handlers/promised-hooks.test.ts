@@ -2,6 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import {
   certificateSubject,
+  custom,
   nginx,
   proxyHeader,
   type ResourceServerOptions,
@@ -56,6 +57,12 @@ interface Hooked {
 const good = () => pretendServer(() => boundClaims(pki.alice));
 const through = (trust: (address: unknown) => unknown) =>
   optionsOver(good(), undefined, { certificate: proxyHeader(nginx(), { trust: trust as never }) });
+const behind = (changes: object) => {
+  const decode = (value: string) => pemBytes(decodeURIComponent(value));
+  const preset = custom({ header: 'x-ssl-client-cert', decode, ...changes });
+  return optionsOver(good(), undefined, { certificate: proxyHeader(preset, { trust: () => true }) });
+};
+const pemBytes = (pem: string) => Buffer.from(pem.replace(/-----[A-Z ]+-----|\s/g, ''), 'base64');
 const throughProxy = () => through(() => true);
 
 const hooks: Record<string, (answer: (right: unknown) => unknown) => Hooked> = {
@@ -67,6 +74,10 @@ const hooks: Record<string, (answer: (right: unknown) => unknown) => Hooked> = {
     ),
   }),
   'proxyHeader().trust': (answer) => ({ options: through(() => answer(true)) }),
+  'custom().decode': (answer) => ({ options: behind({ decode: () => answer(pki.alice.der) }) }),
+  'custom().isVerified': (answer) => ({
+    options: behind({ verifyHeader: 'x-ssl-client-verify', isVerified: () => answer(true) }),
+  }),
   selectIssuer: (answer) => {
     const { issuer, clientId, clientSecret, ...options } = throughProxy();
     const issuers = [{ issuer, clientId, clientSecret }] as never;
@@ -90,6 +101,7 @@ describe.each<Framework>(['Express', 'Express 4', 'Koa', 'Koa 2'])('%s', (framew
     const response = await request(api.listener)
       .get('/policy')
       .set('x-ssl-client-cert', encodeURIComponent(pki.alice.cert))
+      .set('x-ssl-client-verify', 'yes')
       .auth('token', { type: 'bearer' });
     await turn();
     return { response, handled: api.handled() };

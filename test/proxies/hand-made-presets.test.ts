@@ -48,12 +48,6 @@ describe('a decoder that does not answer as it must: malformed, never a fault of
     ['throws', () => JSON.parse('{'), 'the decoder threw'],
     ['returns nothing', () => undefined, 'the decoder threw'],
     ['returns text', () => 'certificate', 'the decoder returned no DecodedCertificate'],
-    ['returns a promise', async () => ({ kind: 'none' }), 'the decoder returned no DecodedCertificate'],
-    [
-      'returns a promise that rejects',
-      async () => Promise.reject(new Error('no')),
-      'the decoder returned no DecodedCertificate',
-    ],
     ['returns no DER', () => ({ kind: 'certificate', der: 'MII' }), 'the decoder returned no DER'],
     [
       'returns bytes that are no certificate',
@@ -81,8 +75,6 @@ describe('only true says that a certificate is verified', () => {
     ['true', () => true, true],
     ['1', () => 1, false],
     ['the text true', () => 'true', false],
-    ['a promise of true', async () => true, false],
-    ['a promise that rejects', async () => Promise.reject(new Error('no')), false],
     [
       'an exception',
       () => {
@@ -93,6 +85,25 @@ describe('only true says that a certificate is verified', () => {
   ])('%s', (_title, verdict, verified) => {
     const preset = made({ verified: { header: 'x-verdict', isVerified: verdict } });
     expect(read(preset, 'x-verdict', 'any')?.verified).toBe(verified);
+  });
+});
+
+describe('a function of a preset that returns a promise is a fault of the code, not of the request', () => {
+  it.each<[string, object, string]>([
+    ['decode', { decode: async () => ({ kind: 'none' }) }, 'the decode function of the preset'],
+    ['decode, rejected', { decode: () => Promise.reject(0) }, 'the decode function of the preset'],
+    [
+      'isVerified',
+      { verified: { header: 'x-verdict', isVerified: async () => true } },
+      'isVerified of the preset',
+    ],
+    [
+      'isVerified, rejected',
+      { verified: { header: 'x-verdict', isVerified: () => Promise.reject(0) } },
+      'isVerified of the preset',
+    ],
+  ])('%s', (_title, changes, message) => {
+    expect(() => read(made(changes), 'x-verdict', 'any')).toThrow(`${message} returned a promise`);
   });
 });
 
@@ -129,6 +140,21 @@ describe('proxyHeader() refuses a preset', () => {
       'with alwaysVerified: 1',
       { alwaysVerified: 1 },
       'proxyHeader(preset).alwaysVerified: a number was given',
+    ],
+    [
+      'with thumbprintOnly: false',
+      { thumbprintOnly: false },
+      'proxyHeader(preset).thumbprintOnly: false was given; accepted is true',
+    ],
+    [
+      'whose certificate is in a header that clients send for another purpose',
+      { header: 'Authorization' },
+      'proxyHeader(preset).header: a string of 13 characters was given; accepted is a header name of letters, digits and hyphens, other than Authorization, Cookie, Host and those that HTTP itself uses',
+    ],
+    [
+      'whose verdict is in such a header',
+      { verified: { header: 'Cookie', isVerified } },
+      'proxyHeader(preset).verified.header: a string of 6 characters was given',
     ],
     [
       'with two verdicts',

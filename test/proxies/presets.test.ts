@@ -439,7 +439,7 @@ const optionsOf: Record<string, readonly string[]> = {
   f5: ['header', 'encoding'],
   kong: ['header', 'encoding'],
   rfc9440: names,
-  custom: ['header', 'decode', 'name'],
+  custom: ['header', 'decode', 'name', 'verifyHeader', 'isVerified', 'thumbprintOnly'],
 };
 
 const exported = new Map<string, unknown>(Object.entries(core));
@@ -476,7 +476,8 @@ describe.each(Object.entries(optionsOf))('%s()', (name, accepted) => {
   it.each(accepted.filter((option) => option === 'verifyHeader'))(
     'refuses one header for certificate and %s',
     () => {
-      expect(() => make({ header: 'X-Cert', verifyHeader: 'x-cert' })).toThrow(
+      const functions = name === 'custom' && { decode: () => undefined, isVerified: () => true };
+      expect(() => make({ header: 'X-Cert', verifyHeader: 'x-cert', ...functions })).toThrow(
         `${name}().verifyHeader: the header of the certificate was given; accepted is another`,
       );
     },
@@ -525,8 +526,8 @@ describe('what events call a preset, and where it looks unless told', () => {
 });
 
 it.each<[string, () => unknown, string]>([
-  ['returns text', () => 'text', 'the custom decoder returned neither DER nor undefined'],
-  ['returns null', () => null, 'the custom decoder returned neither DER nor undefined'],
+  ['returns text', () => 'text', 'the custom decoder returned neither DER nor { thumbprint } nor undefined'],
+  ['returns null', () => null, 'the custom decoder returned neither DER nor { thumbprint } nor undefined'],
   ['throws', () => JSON.parse('{'), 'the custom decoder threw'],
   ['returns bytes that are no certificate', () => Buffer.from('no'), 'not exactly one DER certificate'],
 ])('a decoder of one’s own that %s is told so, and nothing of what it threw', (_title, decode, why) => {

@@ -15,6 +15,7 @@ import type { CertificateSource } from './certificate/client-certificate.js';
 import {
   type CertificatePolicy,
   type CertificatePolicyOptions,
+  certificateContentNames,
   certificatePolicy,
   certificatePolicyNames,
 } from './certificate/policy.js';
@@ -364,6 +365,16 @@ function resolveCertificatePolicy(
       'certificatePolicy.requireVerified',
       'true was given, but no header of a verdict is named; accepted is true where the proxy sets one, and the ' +
         "preset's option verifyHeader names it",
+    );
+  }
+  const needsContent = certificateContentNames.find((name) =>
+    name === 'requireValidNow' ? policy.optional(name, flag) === true : !policy.isMissing(name),
+  );
+  if (certificate.thumbprintOnly === true && needsContent !== undefined) {
+    throw new ConfigurationError(
+      policy.pathOf(needsContent),
+      "it was given, but the proxy hands on the certificate's hash alone; accepted is a preset that hands on the " +
+        'whole certificate',
     );
   }
   return certificatePolicy(policy);

@@ -18,6 +18,8 @@ const anyCopy = Symbol.for('mtls-bound.ClientCertificate');
 export interface CertificateFacts {
   /** Whether TLS, here or at the proxy, found the certificate's chain trusted; undefined when nobody said. */
   readonly verified?: boolean | undefined;
+  /** Why `verified` is false. Default: not known. */
+  readonly verifyError?: string | undefined;
 }
 
 /** The certificate that the client proved to hold in the TLS handshake. Frozen. */
@@ -26,6 +28,8 @@ export class ClientCertificate {
   readonly thumbprint: string;
   /** Whether TLS, here or at the proxy, found the certificate's chain trusted; undefined when nobody said. */
   readonly verified: boolean | undefined;
+  /** Why `verified` is false, in the words of TLS or of the proxy; undefined when it is not, and when no reason is known. */
+  readonly verifyError: string | undefined;
   // Requests share this object, so its bytes are handed out as copies alone.
   readonly #der: Uint8Array | undefined;
 
@@ -35,6 +39,7 @@ export class ClientCertificate {
     this.#der = isUint8Array(from) ? Uint8Array.from(from) : undefined;
     this.thumbprint = this.#der === undefined ? givenThumbprint(from) : thumbprintOf(this.#der);
     this.verified = Object.hasOwn(facts, 'verified') ? facts.verified : undefined;
+    this.verifyError = Object.hasOwn(facts, 'verifyError') ? facts.verifyError : undefined;
     Object.freeze(this);
   }
 
@@ -54,8 +59,11 @@ export class ClientCertificate {
     if (typeof value !== 'object' || value === null || !(anyCopy in value)) {
       return undefined;
     }
-    const { der, thumbprint, verified } = value as Partial<ClientCertificate>;
-    const facts = { verified: typeof verified === 'boolean' ? verified : undefined };
+    const { der, thumbprint, verified, verifyError } = value as Partial<ClientCertificate>;
+    const facts = {
+      verified: typeof verified === 'boolean' ? verified : undefined,
+      verifyError: typeof verifyError === 'string' ? verifyError : undefined,
+    };
     if (isUint8Array(der)) {
       return new ClientCertificate(der, facts);
     }
@@ -116,6 +124,11 @@ export interface CertificateSource {
   readonly secretHeader?: string | undefined;
   /** False when this source can never say whether a certificate is verified. */
   readonly knowsVerified?: boolean;
+  /**
+   * True when this source knows the certificate's thumbprint alone, as from a proxy that hands on a hash: a
+   * `certificatePolicy` that needs the whole certificate is then refused at start-up.
+   */
+  readonly thumbprintOnly?: boolean;
   /**
    * True when it is the certificate of the connection itself, whose address then is the client's too. False when a proxy
    * ends TLS. A function that says neither this nor `header`: `profile` checks the TLS of its connections, and the flood

@@ -1,5 +1,7 @@
-import { isArrayBuffer, isPromise, isUint8Array } from 'node:util/types';
+import { isArrayBuffer, isUint8Array } from 'node:util/types';
 import { parseItem } from 'structured-headers';
+import { TellableError } from '../errors.js';
+import { isPromised } from '../unwaited.js';
 
 /** What a header's value turned out to be. */
 export type DecodedCertificate =
@@ -16,18 +18,17 @@ export type CertificateDecoder = (value: string) => DecodedCertificate;
 
 export const none: DecodedCertificate = Object.freeze({ kind: 'none' });
 
-/** Gives the value back. A promise is no answer of a function that must answer at once, so its rejection is ignored. */
-export function settled(value: unknown): unknown {
-  if (isPromise(value)) {
-    value.catch(() => undefined);
-  }
-  return value;
-}
-
-/** Checks what a decoder that a user wrote returned. Anything but one of the four forms is malformed. */
+/**
+ * Checks what a decoder that a user wrote returned. Anything but one of the four forms is malformed. Throws `TellableError` for
+ * a promise: that is a fault of the decoder, whatever the request holds.
+ */
 export function checkedDecoding(decode: CertificateDecoder, value: string): DecodedCertificate {
+  const returned = attempted(decode, value);
+  if (isPromised(returned)) {
+    throw new TellableError('the decode function of the preset returned a promise; it must answer at once');
+  }
   try {
-    const { kind, der, thumbprint, why } = settled(decode(value)) as Partial<Record<string, unknown>>;
+    const { kind, der, thumbprint, why } = returned as Partial<Record<string, unknown>>;
     switch (kind) {
       case 'none':
         return none;
@@ -36,7 +37,7 @@ export function checkedDecoding(decode: CertificateDecoder, value: string): Deco
       case 'certificate':
         return isUint8Array(der) ? certificateOf(der) : malformed('the decoder returned no DER');
       case 'hash':
-        return typeof thumbprint === 'string' && /^[\w-]{43}$/.test(thumbprint)
+        return isThumbprint(thumbprint)
           ? { kind, thumbprint }
           : malformed('the decoder returned no x5t#S256');
       default:
@@ -45,6 +46,20 @@ export function checkedDecoding(decode: CertificateDecoder, value: string): Deco
   } catch {
     return malformed('the decoder threw');
   }
+}
+
+/** Returns what the decoder returned, and a malformed value where it threw. */
+function attempted(decode: CertificateDecoder, value: string): unknown {
+  try {
+    return decode(value);
+  } catch {
+    return malformed('the decoder threw');
+  }
+}
+
+/** Whether a value is the base64url of 32 bytes, in its one spelling. */
+export function isThumbprint(value: unknown): value is string {
+  return typeof value === 'string' && /^[\w-]{42}[AEIMQUYcgkosw048]$/.test(value);
 }
 
 export function malformed(why: string): DecodedCertificate {

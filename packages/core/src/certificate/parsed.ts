@@ -13,6 +13,10 @@ export interface ParsedCertificate {
   readonly extensions: ReadonlyMap<string, Uint8Array>;
 }
 
+/** What an operator is told where a rule needs more of a certificate than its thumbprint. */
+export const hashAlone =
+  "the proxy hands on the certificate's hash alone, and the rule needs the whole certificate";
+
 /** What was found out of a certificate, good or bad: no later request pays for it again. */
 type Outcome = { readonly parsed: ParsedCertificate | undefined } | { readonly refusal: string };
 
@@ -34,6 +38,15 @@ export function parsedCertificate(certificate: ClientCertificate): ParsedCertifi
     throw new RequestRefused('certificate_malformed', { detail: outcome.refusal });
   }
   return outcome.parsed;
+}
+
+/** Reads a certificate, once. Throws `RequestRefused` for what `parsedCertificate` gives no content of, too. */
+export function wholeCertificate(certificate: ClientCertificate): ParsedCertificate {
+  const parsed = parsedCertificate(certificate);
+  if (parsed === undefined) {
+    throw new RequestRefused('certificate_refused', { detail: hashAlone });
+  }
+  return parsed;
 }
 
 function outcomeOf(der: Uint8Array | undefined): Outcome {

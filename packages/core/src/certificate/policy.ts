@@ -8,7 +8,7 @@ import {
   isSameName,
   parseDistinguishedName,
 } from './distinguished-name.js';
-import { type ParsedCertificate, parsedCertificate, readExtension } from './parsed.js';
+import { hashAlone, type ParsedCertificate, parsedCertificate, readExtension } from './parsed.js';
 import { ExtendedKeyUsageExtension, type JsonName, SubjectAlternativeNameExtension } from './x509-library.js';
 
 /** Subject alternative names, by kind. A certificate needs one of those listed, of any kind. */
@@ -57,6 +57,15 @@ export const certificatePolicyNames = [
   'status',
 ] as const satisfies (keyof CertificatePolicyOptions)[];
 
+/** The rules that need the whole certificate, not its thumbprint alone. */
+export const certificateContentNames = [
+  'requireValidNow',
+  'issuer',
+  'subject',
+  'san',
+  'extendedKeyUsage',
+] as const satisfies (keyof CertificatePolicyOptions)[];
+
 const names: OptionRule<readonly DistinguishedName[]> = {
   accepted: "a distinguished name as RFC 4514 writes it ('CN=client,O=Example,C=NO'), or a list of them",
   read: (given) => {
@@ -96,9 +105,12 @@ export function certificatePolicy(given: OptionReader): CertificatePolicy | unde
       throw new RequestRefused('certificate_missing', { detail: 'certificatePolicy needs one' });
     }
     if (requireVerified && certificate.verified !== true) {
-      refuse('it is not verified');
+      refuse(`it is not verified${whyUnverified(certificate)}`);
     }
-    if (requireValidNow && !isValidAt(certificate, now)) {
+    const validity = requireValidNow ? validityOf(certificate) : undefined;
+    if (validity === 'unknown') {
+      refuse(hashAlone);
+    } else if (validity !== undefined && !(validity.from <= now && now <= validity.to)) {
       refuse('it is not valid now');
     }
     if (rules.length > 0) {
@@ -109,6 +121,13 @@ export function certificatePolicy(given: OptionReader): CertificatePolicy | unde
       }
     }
   };
+}
+
+function whyUnverified({ verified, verifyError }: ClientCertificate): string {
+  if (verifyError !== undefined) {
+    return `: ${verifyError}`;
+  }
+  return verified === undefined ? ': no verdict on its chain comes with it' : '';
 }
 
 /** A rule about a certificate's content. `holds` gives `undefined` for an extension that can't be read. */
@@ -138,7 +157,7 @@ function contentRules(given: OptionReader): ContentRule[] {
 function judge(certificate: ClientCertificate, rules: readonly ContentRule[]): string | true {
   const parsed = parsedCertificate(certificate);
   if (parsed === undefined) {
-    return "the proxy hands on the certificate's hash alone";
+    return hashAlone;
   }
   for (const { detail, holds } of rules) {
     const verdict = holds(parsed);
@@ -149,27 +168,27 @@ function judge(certificate: ClientCertificate, rules: readonly ContentRule[]): s
   return true;
 }
 
-/** When certificates are valid; `undefined` for what is no certificate. */
-const validities = new WeakMap<
-  ClientCertificate,
-  { readonly from: number; readonly to: number } | undefined
->();
+/** From when to when a certificate is valid, in milliseconds. `unknown` where the proxy hands on its hash alone. */
+type Validity = { readonly from: number; readonly to: number } | 'unknown';
 
-function isValidAt(certificate: ClientCertificate, now: number): boolean {
+/** Certificates that were looked at; `undefined` for what is no certificate. */
+const validities = new WeakMap<ClientCertificate, Validity | undefined>();
+
+/** Throws `RequestRefused` for what is no certificate. */
+function validityOf(certificate: ClientCertificate): Validity {
   if (!validities.has(certificate)) {
-    validities.set(certificate, validityOf(certificate));
+    validities.set(certificate, readValidity(certificate));
   }
   const validity = validities.get(certificate);
   if (validity === undefined) {
     throw new RequestRefused('certificate_malformed', { detail: 'not an X.509 certificate' });
   }
-  return validity.from <= now && now <= validity.to;
+  return validity;
 }
 
-/** A certificate that is known by its hash alone is valid at no moment. */
-function validityOf(certificate: ClientCertificate): { from: number; to: number } | undefined {
+function readValidity(certificate: ClientCertificate): Validity | undefined {
   if (certificate.der === undefined) {
-    return { from: Number.POSITIVE_INFINITY, to: Number.NEGATIVE_INFINITY };
+    return 'unknown';
   }
   try {
     const { validFrom, validTo } = certificate.x509;

@@ -1,14 +1,16 @@
 import { isUint8Array } from 'node:util/types';
 import { ConfigurationError } from '../errors.js';
 import {
+  flag,
   functionLike,
-  headerName,
   OptionReader,
   type OptionRule,
   oneOf,
   text,
   wholeNumber,
 } from '../option-rules.js';
+import { ownMember } from '../own-member.js';
+import { isPromised } from '../unwaited.js';
 import {
   base64Der,
   base64Pem,
@@ -16,13 +18,15 @@ import {
   type CertificateDecoder,
   certificateOf,
   commaSeparatedDer,
+  type DecodedCertificate,
   escapedPem,
   escapedPemChain,
+  isThumbprint,
   malformed,
   none,
   pem,
-  settled,
 } from './encodings.js';
+import { proxyHeaderName } from './proxy-header-name.js';
 import { clientElement } from './xfcc.js';
 
 /** How one kind of proxy hands the client certificate on. */
@@ -40,6 +44,11 @@ export interface ProxyPreset {
   readonly verified?: { readonly header: string; readonly isVerified: (value: string) => boolean };
   /** The proxy hands on verified certificates alone. */
   readonly alwaysVerified?: true;
+  /**
+   * The proxy hands on the SHA-256 of the certificate alone. A `certificatePolicy` that needs the whole certificate is refused
+   * at start-up.
+   */
+  readonly thumbprintOnly?: true;
 }
 
 /** The header of a preset that the administrator of the proxy can rename. */
@@ -71,16 +80,24 @@ interface PresetData {
   /** Given for a proxy that can send a verdict. */
   readonly isVerified?: Verdict;
   readonly alwaysVerified?: true;
+  readonly thumbprintOnly?: true;
 }
 
 function preset(name: string, given: OptionReader, data: PresetData): ProxyPreset {
-  const header = given.optional('header', headerName) ?? data.header;
+  const header = given.optional('header', proxyHeaderName) ?? data.header;
   const { decode } = data;
   // Own members alone: a changed `Object.prototype` must not say that certificates are verified.
   const isVerified = Object.hasOwn(data, 'isVerified') ? data.isVerified : undefined;
   const alwaysVerified = Object.hasOwn(data, 'alwaysVerified') ? data.alwaysVerified : undefined;
-  const plain = { name, header, decode, ...(alwaysVerified && { alwaysVerified }) };
-  const verifyHeader = given.optional('verifyHeader', headerName);
+  const thumbprintOnly = Object.hasOwn(data, 'thumbprintOnly') ? data.thumbprintOnly : undefined;
+  const plain = {
+    name,
+    header,
+    decode,
+    ...(alwaysVerified && { alwaysVerified }),
+    ...(thumbprintOnly && { thumbprintOnly }),
+  };
+  const verifyHeader = given.optional('verifyHeader', proxyHeaderName);
   if (verifyHeader === undefined || isVerified === undefined) {
     return Object.freeze(plain);
   }
@@ -94,7 +111,11 @@ function preset(name: string, given: OptionReader, data: PresetData): ProxyPrese
 }
 
 /** A preset whose proxy can send a verdict. */
-function withVerdict(name: string, options: HeaderNames, data: Required<Omit<PresetData, 'alwaysVerified'>>) {
+function withVerdict(
+  name: string,
+  options: HeaderNames,
+  data: PresetData & Required<Pick<PresetData, 'isVerified'>>,
+) {
   return preset(name, new OptionReader(`${name}()`, options, ['header', 'verifyHeader']), data);
 }
 
@@ -361,34 +382,86 @@ export function rfc9440(options: CertificateHeader = {}): ProxyPreset {
 export interface CustomOptions {
   /** The header that holds the certificate. Required. */
   readonly header: string;
-  /** The DER, or `undefined` when the client sent no certificate. If it throws, the request gets 400. Required. */
-  readonly decode: (value: string) => Uint8Array | undefined;
+  /**
+   * Returns the DER; or `{ thumbprint }`, the certificate's `x5t#S256`, where the proxy hands on its SHA-256 alone; or
+   * `undefined` when the client sent no certificate. If it throws or returns anything else, the request gets 400; if it
+   * returns a promise, 503. Required.
+   */
+  readonly decode: (value: string) => Uint8Array | { readonly thumbprint: string } | undefined;
   /** The proxy's name in events. Default `custom`. */
   readonly name?: string;
+  /**
+   * The header of the proxy's verdict on the certificate's chain; needs `isVerified`. Name it only if the proxy sets it on
+   * every request: otherwise a client sends it itself. Default: none.
+   */
+  readonly verifyHeader?: string;
+  /**
+   * Returns whether a value of `verifyHeader` says that the proxy verified the chain. Only `true` does. Needs
+   * `verifyHeader`. Default: none.
+   */
+  readonly isVerified?: (value: string) => boolean;
+  /**
+   * Set it to `true` where `decode` returns thumbprints alone: a `certificatePolicy` that needs the whole certificate is then
+   * refused at start-up, not on each request. Default `false`.
+   */
+  readonly thumbprintOnly?: boolean;
 }
+
+const customNames = ['header', 'decode', 'name', 'verifyHeader', 'isVerified', 'thumbprintOnly'];
+const userDecoder = functionLike<CustomOptions['decode']>(
+  'a function from the value to the DER, { thumbprint } or undefined',
+);
+const userVerdict = functionLike<Verdict>('a function from the value to true or false');
 
 /** A proxy that none of the presets fits. */
 export function custom(options: CustomOptions): ProxyPreset {
-  const given = new OptionReader('custom()', options, ['header', 'decode', 'name']);
-  const header = given.required('header', headerName);
-  const decode = given.required(
-    'decode',
-    functionLike<CustomOptions['decode']>('a function from the value to the DER'),
-  );
+  const given = new OptionReader('custom()', options, customNames);
+  const header = given.required('header', proxyHeaderName);
+  const decode = given.required('decode', userDecoder);
   const name = given.optional('name', text) ?? 'custom';
-  return Object.freeze({ name, header, decode: (value: string) => decodedByUser(decode, value) });
+  given.optional('verifyHeader', proxyHeaderName);
+  const isVerified = given.optional('isVerified', userVerdict);
+  for (const [one, other] of [
+    ['verifyHeader', 'isVerified'],
+    ['isVerified', 'verifyHeader'],
+  ] as const) {
+    if (!given.isMissing(one) && given.isMissing(other)) {
+      throw new ConfigurationError(given.pathOf(one), `it was given without ${other}, which it needs`);
+    }
+  }
+  return preset(name, given, {
+    header,
+    decode: (value) => decodedByUser(decode, value),
+    ...(isVerified && { isVerified }),
+    ...(given.optional('thumbprintOnly', flag) && { thumbprintOnly: true }),
+  });
 }
 
-function decodedByUser(decode: CustomOptions['decode'], value: string): ReturnType<CertificateDecoder> {
+function decodedByUser(decode: CustomOptions['decode'], value: string): DecodedCertificate {
+  let returned: unknown;
   try {
-    const der = settled(decode(value));
-    if (der === undefined) {
-      return none;
-    }
-    return isUint8Array(der)
-      ? certificateOf(der)
-      : malformed('the custom decoder returned neither DER nor undefined');
+    returned = decode(value);
   } catch {
     return malformed('the custom decoder threw');
   }
+  if (returned === undefined) {
+    return none;
+  }
+  if (isUint8Array(returned)) {
+    return certificateOf(returned);
+  }
+  if (isPromised(returned)) {
+    // As every promise of a decoder, it is a fault of the code and no request's: proxyHeader() answers 503.
+    return returned as never;
+  }
+  const thumbprint =
+    typeof returned === 'object' && returned !== null
+      ? ownMember(returned as Record<string, unknown>, 'thumbprint')
+      : undefined;
+  if (thumbprint === undefined) {
+    return malformed('the custom decoder returned neither DER nor { thumbprint } nor undefined');
+  }
+  return isThumbprint(thumbprint)
+    ? { kind: 'hash', thumbprint }
+    : malformed('the custom decoder returned a thumbprint that is not 43 characters of base64url');
 }

@@ -1,22 +1,17 @@
-import { ConfigurationError, RequestRefused } from '../errors.js';
+import { ConfigurationError, RequestRefused, TellableError } from '../errors.js';
 import { problemReporter, type ReportProblem } from '../observe/events.js';
-import {
-  checked,
-  functionLike,
-  headerName,
-  OptionReader,
-  type OptionRule,
-  text,
-  wholeNumber,
-} from '../option-rules.js';
+import { checked, functionLike, OptionReader, type OptionRule, text, wholeNumber } from '../option-rules.js';
 import type { NodeRequest } from '../request/bearer-token.js';
+import { isPromised } from '../unwaited.js';
 import { CertificateCache } from './certificate-cache.js';
 import { type CertificateSource, ClientCertificate } from './client-certificate.js';
 import { connectionOf } from './connection.js';
-import { type CertificateDecoder, checkedDecoding, settled } from './encodings.js';
+import { type CertificateDecoder, checkedDecoding } from './encodings.js';
 import { headerValues } from './header-values.js';
 import type { ProxyPreset } from './proxies.js';
+import { proxyHeaderName } from './proxy-header-name.js';
 import { type TrustDecision, type TrustOptions, trustDecision } from './trusted-proxy.js';
+import { verifyErrorOf } from './verify-error.js';
 
 /** Options of `proxyHeader()`. `trust` is required: there is no default that trusts anybody. */
 export interface ProxyHeaderOptions extends TrustOptions {
@@ -62,13 +57,15 @@ function checkedPreset(preset: ProxyPreset): CheckedPreset {
     'decode',
     'verified',
     'alwaysVerified',
+    'thumbprintOnly',
   ]);
   const name = given.required('name', text);
-  const header = given.required('header', headerName);
+  const header = given.required('header', proxyHeaderName);
   const decode = given.required('decode', decoder);
   const alwaysVerified = given.optional('alwaysVerified', always);
+  const thumbprintOnly = given.optional('thumbprintOnly', always);
   if (given.isMissing('verified')) {
-    return { name, header, decode, verified: undefined, alwaysVerified };
+    return { name, header, decode, verified: undefined, alwaysVerified, thumbprintOnly };
   }
   if (alwaysVerified) {
     throw new ConfigurationError(
@@ -82,10 +79,11 @@ function checkedPreset(preset: ProxyPreset): CheckedPreset {
     header,
     decode,
     verified: {
-      header: verified.required('header', headerName),
+      header: verified.required('header', proxyHeaderName),
       isVerified: verified.required('isVerified', verdict),
     },
     alwaysVerified: undefined,
+    thumbprintOnly,
   };
 }
 
@@ -108,7 +106,7 @@ function refuseSharedNames(names: readonly (readonly [path: string, header: stri
  * mtlsBound({ certificate: proxyHeader(nginx(), { trust: ['10.0.0.5'], secret: { header: 'x-proxy-secret', value } }) })
  */
 export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): CertificateSource {
-  const { header, decode, verified, alwaysVerified, name } = checkedPreset(preset);
+  const { header, decode, verified, alwaysVerified, thumbprintOnly, name } = checkedPreset(preset);
   const given = new OptionReader('proxyHeader()', options, [
     'trust',
     'secret',
@@ -117,7 +115,7 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
     'maxEntries',
   ]);
   const amiss = trustDecision(given);
-  const secretHeader = given.group('secret', ['header', 'value']).optional('header', headerName);
+  const secretHeader = given.group('secret', ['header', 'value']).optional('header', proxyHeaderName);
   refuseSharedNames([
     ['proxyHeader(preset).header', header],
     ['proxyHeader(preset).verified.header', verified?.header],
@@ -141,6 +139,13 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
     return value !== undefined && another === undefined && saysVerified(verified.isVerified, value);
   }
 
+  /** Why the verdict is false; undefined for any other. */
+  function errorOf(req: NodeRequest, verdict: boolean | undefined): string | undefined {
+    return verdict === false && verified !== undefined
+      ? verifyErrorOf(verified.header, headerValues(req.rawHeaders, verified.header))
+      : undefined;
+  }
+
   function refuse(why: string): never {
     report('certificate_malformed', `${header} from the proxy, read as ${name}() writes it: ${why}`);
     throw new RequestRefused('certificate_malformed', { detail: `${header}: ${why}` });
@@ -160,9 +165,10 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
       return refuse('it came several times');
     }
     const verdict = verdictOf(req);
+    const verifyError = errorOf(req, verdict);
     const cache = known[`${verdict}`];
     const remembered = cache.get(value);
-    if (remembered !== undefined) {
+    if (remembered !== undefined && remembered.verifyError === verifyError) {
       return remembered;
     }
     if (value.length > maxLength) {
@@ -176,7 +182,7 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
       return refuse(decoded.why);
     }
     const from = decoded.kind === 'hash' ? decoded : decoded.der;
-    const certificate = new ClientCertificate(from, { verified: verdict });
+    const certificate = new ClientCertificate(from, { verified: verdict, verifyError });
     cache.set(value, certificate);
     return certificate;
   };
@@ -191,16 +197,25 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
   };
   const knowsVerified = alwaysVerified === true || verified !== undefined;
   const headers = { header, verifyHeader: verified?.header, secretHeader };
-  return Object.freeze(Object.assign(source, headers, { knowsVerified, whyMissing }));
+  const knows = { knowsVerified, thumbprintOnly: thumbprintOnly === true };
+  return Object.freeze(Object.assign(source, headers, knows, { whyMissing }));
 }
 
-/** Only `true` says that the certificate is verified; an exception does not. */
+/**
+ * Only `true` says that the certificate is verified; an exception does not. Throws `TellableError` for a promise: that is a
+ * fault of the function, whatever the request holds.
+ */
 function saysVerified(isVerified: (value: string) => boolean, value: string): boolean {
+  let verdict: unknown;
   try {
-    return settled(isVerified(value)) === true;
+    verdict = isVerified(value);
   } catch {
     return false;
   }
+  if (isPromised(verdict)) {
+    throw new TellableError('isVerified of the preset returned a promise; it must return true or false');
+  }
+  return verdict === true;
 }
 
 const faults = {

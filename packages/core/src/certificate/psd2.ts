@@ -1,7 +1,7 @@
 import { fromBER, ObjectIdentifier, Sequence } from 'asn1js';
 import { RequestRefused } from '../errors.js';
 import type { ClientCertificate } from './client-certificate.js';
-import { parsedCertificate, readExtension } from './parsed.js';
+import { readExtension, wholeCertificate } from './parsed.js';
 import { Extension } from './x509-library.js';
 
 /** A role of a payment service provider (ETSI TS 119 495 §5.1). */
@@ -24,7 +24,7 @@ const known = new WeakMap<ClientCertificate, { readonly roles: readonly Psd2Role
 /**
  * Returns the roles that a qualified certificate names in its QCStatements (ETSI TS 119 495 §5.1, RFC 3739 §3.2.6); none for
  * any other certificate. The OIDs count, not the names next to them, which are for people. Throws `RequestRefused` for what is
- * no certificate, and for QCStatements that can't be read.
+ * no certificate, for one of which the proxy hands on the hash alone, and for QCStatements that can't be read.
  */
 export function psd2Roles(certificate: ClientCertificate): readonly Psd2Role[] {
   const outcome = known.get(certificate) ?? { roles: rolesOf(certificate) };
@@ -36,7 +36,7 @@ export function psd2Roles(certificate: ClientCertificate): readonly Psd2Role[] {
 }
 
 function rolesOf(certificate: ClientCertificate): readonly Psd2Role[] | undefined {
-  const extension = parsedCertificate(certificate)?.extensions.get(QC_STATEMENTS);
+  const extension = wholeCertificate(certificate).extensions.get(QC_STATEMENTS);
   if (extension === undefined) {
     return Object.freeze([]);
   }

@@ -6,7 +6,7 @@ import { type RoutePolicy, routePolicy } from '../policy/route-policy.js';
 import { isPromised } from '../unwaited.js';
 import type { ClientCertificate } from './client-certificate.js';
 import { attributeOid } from './distinguished-name.js';
-import { parsedCertificate } from './parsed.js';
+import { wholeCertificate } from './parsed.js';
 import { type CertificatePolicyOptions, certificatePolicy, certificatePolicyNames } from './policy.js';
 import { type Psd2Role, psd2RoleNames, psd2Roles } from './psd2.js';
 
@@ -89,8 +89,7 @@ function subjectOf(certificate: ClientCertificate | undefined): ReadonlySet<stri
 }
 
 function attributesOf(certificate: ClientCertificate): string[] {
-  const names = parsedCertificate(certificate)?.subject ?? [];
-  return names.flatMap((relative) =>
+  return wholeCertificate(certificate).subject.flatMap((relative) =>
     Object.entries(relative).flatMap(([type, texts]) =>
       texts.map((text) => `${attributeOid(type) ?? type}=${text}`),
     ),

@@ -13,8 +13,14 @@ function certificateIn(connection: Connection): ClientCertificate | undefined {
   }
   // Meaningful now that there is a certificate: a resumed TLS 1.3 session without one is `authorized` on Node 20. Node never
   // takes `authorized` back: only the error tells that a later handshake of the connection was not.
-  const verified = connection.authorized === true && (connection.authorizationError ?? null) === null;
-  return new ClientCertificate(der, { verified });
+  // Typed as an Error, yet Node gives OpenSSL's code as text.
+  const error: unknown = connection.authorizationError ?? null;
+  const verified = connection.authorized === true && error === null;
+  return new ClientCertificate(der, { verified, verifyError: verified ? undefined : reasonOf(error) });
+}
+
+function reasonOf(error: unknown): string | undefined {
+  return typeof error === 'string' && /^[A-Z0-9_]{1,80}$/.test(error) ? `TLS says ${error}` : undefined;
 }
 
 // Made once, when a source of this kind is first made: a process that never makes one is not told of each request.

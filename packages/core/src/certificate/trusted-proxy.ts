@@ -1,10 +1,11 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { ConfigurationError, TellableError } from '../errors.js';
-import { headerName, type OptionReader, type OptionRule, thumbprints } from '../option-rules.js';
+import { type OptionReader, type OptionRule, thumbprints } from '../option-rules.js';
 import type { NodeRequest } from '../request/bearer-token.js';
 import { isPromised } from '../unwaited.js';
 import { type Connection, connectionOf, isUnixSocket } from './connection.js';
 import { headerValues } from './header-values.js';
+import { proxyHeaderName } from './proxy-header-name.js';
 import { tlsSocket } from './tls-socket.js';
 import { faultOf, rangeTest } from './trusted-range.js';
 
@@ -132,7 +133,7 @@ function secretTest(given: OptionReader): Test {
     return () => true;
   }
   const secret = given.group('secret', ['header', 'value']);
-  const header = secret.required('header', headerName);
+  const header = secret.required('header', proxyHeaderName);
   const expected = secret.required('value', secretValues).map(digest);
   return (req) => {
     const [value, another] = headerValues(req.rawHeaders, header);

@@ -37,7 +37,8 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
   jwt_key_unknown: "compare kid with the key set; the token may be another issuer's",
   jwt_signature_invalid: 'get a new token; look for what changes it on its way',
   token_unbound: 'tls_client_certificate_bound_access_tokens, and a token over mutual TLS',
-  token_bound_otherwise: 'bind tokens by certificate alone',
+  token_bound_otherwise:
+    'detail says what cnf has; let the authorization server bind tokens by certificate alone',
   scope_insufficient: 'ask for the scope that the challenge names',
   too_many_inactive_tokens: 'send tokens that are active; set the guard where many clients share an address',
   authentication_insufficient: 'have the user authenticate as the challenge says (RFC 9470)',

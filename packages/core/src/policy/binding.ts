@@ -41,8 +41,13 @@ export function checkBinding(confirmation: unknown, thumbprint: string | undefin
     }
     return;
   }
-  if (!isObject(confirmation) || !Object.hasOwn(confirmation, 'x5t#S256')) {
-    const other = isObject(confirmation) ? otherMethodIn(confirmation) : undefined;
+  if (!isObject(confirmation)) {
+    throw new RequestRefused('token_bound_otherwise', {
+      detail: `cnf is ${kindOf(confirmation)}, not an object with x5t#S256`,
+    });
+  }
+  if (!Object.hasOwn(confirmation, 'x5t#S256')) {
+    const other = otherMethodIn(confirmation);
     throw new RequestRefused('token_bound_otherwise', {
       detail: other === undefined ? 'cnf has no x5t#S256' : `cnf has ${other}, and no x5t#S256`,
     });
@@ -51,17 +56,19 @@ export function checkBinding(confirmation: unknown, thumbprint: string | undefin
   if (other !== undefined) {
     throw new RequestRefused('token_bound_otherwise', { detail: `cnf has ${other} beside x5t#S256` });
   }
+  const expected = confirmation['x5t#S256'];
+  if (typeof expected !== 'string' || expected === '') {
+    throw new RequestRefused('token_bound_otherwise', {
+      detail: `x5t#S256 in cnf is ${kindOf(expected)}: the authorization server wrote no thumbprint`,
+    });
+  }
   if (thumbprint === undefined) {
     throw new RequestRefused('certificate_missing');
   }
-  const expected = confirmation['x5t#S256'];
   if (!isSameThumbprint(expected, thumbprint)) {
-    throw new RequestRefused(
-      'certificate_mismatch',
-      typeof expected === 'string'
-        ? { expectedThumbprint: shownIdentifier(expected).slice(0, MAX_SHOWN) }
-        : {},
-    );
+    throw new RequestRefused('certificate_mismatch', {
+      expectedThumbprint: shownIdentifier(expected).slice(0, MAX_SHOWN),
+    });
   }
 }
 
@@ -70,8 +77,8 @@ export function checkBinding(confirmation: unknown, thumbprint: string | undefin
  * the same bytes. To the end, whatever differs, though neither is a secret; without the two Buffers that timingSafeEqual
  * would need, which cost 2 µs a request.
  */
-function isSameThumbprint(theirs: unknown, ours: string): boolean {
-  if (typeof theirs !== 'string' || theirs.length !== ours.length) {
+function isSameThumbprint(theirs: string, ours: string): boolean {
+  if (theirs.length !== ours.length) {
     return false;
   }
   let difference = 0;
@@ -79,6 +86,17 @@ function isSameThumbprint(theirs: unknown, ours: string): boolean {
     difference |= theirs.charCodeAt(i) ^ ours.charCodeAt(i);
   }
   return difference === 0;
+}
+
+/** What a value is that is no thumbprint or no `cnf`, in words. */
+function kindOf(value: unknown): string {
+  if (value === '') {
+    return 'empty';
+  }
+  if (Array.isArray(value)) {
+    return 'a list';
+  }
+  return value === null || value === undefined ? String(value) : `of type ${typeof value}`;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
