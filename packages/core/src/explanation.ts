@@ -51,7 +51,10 @@ export function createExplainer(source: CertificateSource): Explainer {
 }
 
 /** Where a source takes certificates from, in words. */
-export function originOf({ header, fromConnection }: CertificateSource): string {
+export function originOf({ header, fromConnection, origin }: CertificateSource): string {
+  if (typeof origin === 'string') {
+    return origin;
+  }
   if (header !== undefined) {
     return `the header ${header}`;
   }

@@ -61,6 +61,7 @@ export {
   thumbprintOf,
 } from './certificate/client-certificate.js';
 export type { CertificateDecoder, DecodedCertificate } from './certificate/encodings.js';
+export { type LambdaEventOptions, lambdaEvent } from './certificate/lambda-event.js';
 export type { AlternativeNames, CertificatePolicyOptions } from './certificate/policy.js';
 export {
   type ApacheOptions,

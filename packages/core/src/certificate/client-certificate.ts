@@ -116,6 +116,8 @@ function givenThumbprint(from: unknown): string {
  */
 export interface CertificateSource {
   (req: NodeRequest): ClientCertificate | undefined;
+  /** Where certificates come from, in words for operators. Default: said by `header` and `fromConnection`. */
+  readonly origin?: string;
   /** The header that the certificate comes from: answers chosen by it say so in `Vary` (RFC 9440 §2.4). */
   readonly header?: string;
   /** The header of the proxy's verdict, where one counts. */

@@ -32,6 +32,14 @@ export function connectionOf(req: NodeRequest): Connection | undefined {
 }
 
 /**
+ * Returns whether the connection is none that a server of Node accepted: adapters of serverless platforms, and tools that inject
+ * requests, make such up, and some say that they are encrypted.
+ */
+export function isMadeUp({ server, getPeerX509Certificate }: Connection): boolean {
+  return server === undefined && getPeerX509Certificate === undefined;
+}
+
+/**
  * Whether the connection came over a unix socket. A TCP connection whose client has gone may have no address either, so the
  * missing address alone proves nothing: the server must listen on a path, or on a socket that was handed over to it
  * (`listen({ fd })`, systemd). A server that listens on TCP always has an address and a port.

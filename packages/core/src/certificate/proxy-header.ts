@@ -2,6 +2,7 @@ import { ConfigurationError, RequestRefused, TellableError } from '../errors.js'
 import { problemReporter, type ReportProblem } from '../observe/events.js';
 import { checked, functionLike, OptionReader, type OptionRule, text, wholeNumber } from '../option-rules.js';
 import type { NodeRequest } from '../request/bearer-token.js';
+import { hasHeaderLines } from '../request/header-lines.js';
 import { isPromised } from '../unwaited.js';
 import { CertificateCache } from './certificate-cache.js';
 import { type CertificateSource, ClientCertificate } from './client-certificate.js';
@@ -152,6 +153,9 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
   }
 
   const source = (req: NodeRequest): ClientCertificate | undefined => {
+    if (!hasHeaderLines(req)) {
+      throw new TellableError(noLines);
+    }
     const fault = amiss(req);
     if (fault !== undefined) {
       reportUntrusted(report, req, fault, header);
@@ -200,6 +204,10 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
   const knows = { knowsVerified, thumbprintOnly: thumbprintOnly === true };
   return Object.freeze(Object.assign(source, headers, knows, { whyMissing }));
 }
+
+const noLines =
+  'the request was not made by Node: it has headers, but no rawHeaders, so proxyHeader() can not know whether a header came ' +
+  'twice; behind serverless-http set certificate: lambdaEvent(), or use an adapter that fills rawHeaders';
 
 /**
  * Only `true` says that the certificate is verified; an exception does not. Throws `TellableError` for a promise: that is a

@@ -1,7 +1,8 @@
+import { TellableError } from '../errors.js';
 import { problemReporter } from '../observe/events.js';
 import type { NodeRequest } from '../request/bearer-token.js';
 import { type CertificateSource, ClientCertificate } from './client-certificate.js';
-import { type Connection, connectionOf } from './connection.js';
+import { type Connection, connectionOf, isMadeUp } from './connection.js';
 import { perHandshake } from './handshake.js';
 
 /** Reads the certificate of a connection, hashed once in a handshake, whatever asks for it. */
@@ -41,6 +42,9 @@ export function tlsSocket(): CertificateSource {
     if (connection === undefined) {
       return undefined;
     }
+    if (isMadeUp(connection)) {
+      throw new TellableError(noConnection);
+    }
     if (connection.encrypted !== true) {
       report(
         'plain_http',
@@ -54,6 +58,10 @@ export function tlsSocket(): CertificateSource {
   };
   return Object.assign(source, { fromConnection: true, whyMissing });
 }
+
+const noConnection =
+  'the request came over no connection of a Node server, so tlsSocket() can read no client certificate; behind an adapter for ' +
+  'AWS Lambda set certificate: lambdaEvent(); where a test injects requests, use the options of @mtls-bound/core/testing';
 
 function whyMissing(req: NodeRequest): string {
   const connection = connectionOf(req);

@@ -53,7 +53,7 @@ export interface Explanation {
   readonly expectedThumbprint: string | undefined;
   /** The SHA-256 thumbprint of the presented certificate, when there was one. */
   readonly presentedThumbprint: string | undefined;
-  /** `the TLS connection`, `the header x-ssl-client-cert`, or `the option certificate`. */
+  /** `the TLS connection`, `the header x-ssl-client-cert`, `the event of API Gateway`, or `the option certificate`. */
   readonly certificateFrom: string;
   /** What most likely is wrong, and who can mend it. */
   readonly hint: string | undefined;

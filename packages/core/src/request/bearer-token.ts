@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Http2ServerRequest } from 'node:http2';
 import { RequestRefused, TellableError } from '../errors.js';
 import { formType, mediaTypeOf } from '../media-type.js';
+import { hasHeaderLines, linesOf } from './header-lines.js';
 
 /** Node's request, of HTTP/1.1 or of http2's compatibility API. */
 export type NodeRequest = IncomingMessage | Http2ServerRequest;
@@ -25,7 +26,7 @@ export function readBearerToken(req: NodeRequest, body: unknown): string {
   refuseCutHeaders(req);
   refuseTokenInQuery(req.url);
   refuseTokenInForm(req.headers['content-type'], body);
-  const credentials = soleAuthorization(req.rawHeaders);
+  const credentials = hasHeaderLines(req) ? soleAuthorization(req.rawHeaders) : joinedAuthorization(req);
   // The length is looked at first, so that no pattern ever walks a huge value.
   if (credentials.length > MAX_TOKEN_LENGTH) {
     throw new RequestRefused('credentials_too_long', {
@@ -74,7 +75,7 @@ const DEFAULT_MAX_HEADERS = 1_000;
  * secret or token may be among them. HTTP/2 refuses such a request by itself.
  */
 function refuseCutHeaders(req: NodeRequest): void {
-  if (req.httpVersionMajor === 2) {
+  if (req.httpVersionMajor === 2 || !hasHeaderLines(req)) {
     return;
   }
   const limit = headerLimitOf(req.socket);
@@ -115,6 +116,15 @@ function soleAuthorization(rawHeaders: readonly string[]): string {
     }
   }
   return credentials ?? '';
+}
+
+/** Of a request that Node's parser did not make, whose `headers` is all that there is. */
+function joinedAuthorization(req: NodeRequest): string {
+  const [credentials = '', another] = linesOf(req, 'authorization');
+  if (another !== undefined) {
+    throw new RequestRefused('credentials_repeated');
+  }
+  return credentials;
 }
 
 function refuseTokenInQuery(url = ''): void {

@@ -8,6 +8,7 @@ import {
   type OptionRule,
 } from '../option-rules.js';
 import type { NodeRequest } from './bearer-token.js';
+import { linesOf } from './header-lines.js';
 
 /**
  * Names the issuer that a request's token is meant for; `undefined` when it is none of them. Throws `RequestRefused` for a
@@ -195,13 +196,6 @@ function foldedPath(path: string): string | undefined {
  */
 function wholeTargetOf(req: NodeRequest & { originalUrl?: string }): string {
   return req.originalUrl ?? req.url ?? '';
-}
-
-/** Every line of a header: `req.headers` keeps the first of some, and joins others. */
-function linesOf({ rawHeaders }: NodeRequest, name: string): string[] {
-  return rawHeaders.filter(
-    (_value, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === name,
-  );
 }
 
 function unclear(why: string): RequestRefused {

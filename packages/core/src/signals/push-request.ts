@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { mediaTypeOf } from '../media-type.js';
 import type { NodeRequest } from '../request/bearer-token.js';
+import { linesOf } from '../request/header-lines.js';
 import { type BodyErrors, readRequestBody } from '../request/request-body.js';
 import { SetRefused } from './security-event-token.js';
 
@@ -9,9 +10,7 @@ import { SetRefused } from './security-event-token.js';
  * comparison takes the same time for each value.
  */
 export function requireAuthorization(req: NodeRequest, expected: string): void {
-  const given = req.rawHeaders.filter(
-    (_, i) => i % 2 === 1 && req.rawHeaders[i - 1]?.toLowerCase() === 'authorization',
-  );
+  const given = linesOf(req, 'authorization');
   if (given.length !== 1 || !timingSafeEqual(digest(given[0] ?? ''), digest(expected))) {
     throw new SetRefused('authentication_failed', 'The Authorization header is not the one agreed on');
   }
