@@ -57,6 +57,7 @@ const dangerous: [string, unknown][] = [
   ['errorBody', () => ({})],
   ['errorContentType', 'text/html'],
   ['onRefused', 'next'],
+  ['property', 'polluted'],
   ['profile', 'fapi1-advanced'],
   ['MTLS_BOUND_BINDING', 'report'],
 ];

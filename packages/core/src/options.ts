@@ -1,3 +1,4 @@
+import { propertyName } from './authorization-property.js';
 import type { SharedCacheRules } from './cache/shared-cache.js';
 import type { TokenCacheRules } from './cache/token-cache.js';
 import {
@@ -128,6 +129,11 @@ export interface ResourceServerOptions extends IssuerOptions {
    * an `HttpRefusal` by `next(error)` or thrown. Default `answer`.
    */
   readonly onRefused?: 'answer' | 'next';
+  /**
+   * Name of the property of `req` (Express) or `ctx.state` (Koa) that has the `Authorization`, for applications where another package
+   * uses `auth`. In TypeScript, declare it in `MtlsBoundTypes` too. Default `auth`.
+   */
+  readonly property?: string;
 }
 
 /** Options checked, completed and frozen. */
@@ -151,6 +157,7 @@ export interface Settings {
   readonly errorBody: ErrorBody | undefined;
   readonly errorContentType: string;
   readonly onRefused: 'answer' | 'next';
+  readonly property: string;
   /** The environment, not the code, leaves the audience to the authorization server. */
   readonly isAudienceUncheckedByEnvironment: boolean;
 }
@@ -175,6 +182,7 @@ const optionNames = [
   'errorBody',
   'errorContentType',
   'onRefused',
+  'property',
 ] as const satisfies (keyof ResourceServerOptions)[];
 
 const certificateSource: OptionRule<CertificateSource> = {
@@ -223,6 +231,7 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
     errorBody: given.optional('errorBody', functionLike<ErrorBody>('a function')),
     errorContentType: given.optional('errorContentType', jsonType) ?? 'application/json; charset=utf-8',
     onRefused: resolveOnRefused(given),
+    property: given.optional('property', propertyName) ?? 'auth',
     isAudienceUncheckedByEnvironment:
       given.isMissing('audience') &&
       ownVariable(environment, 'MTLS_BOUND_AUDIENCE') === 'server-enforced' &&

@@ -108,6 +108,8 @@ export interface ResourceServer {
   readonly issuers: readonly string[];
   /** The header that answers are chosen by, to be named in `Vary` (RFC 9440 §2.4); undefined for a TLS connection. */
   readonly vary: string | undefined;
+  /** The property of `req` or `ctx.state` that adapters put the `Authorization` at, by the option `property`. */
+  readonly property: string;
   /** The HTTP answer to whatever `authorize` or `require` threw for `req`. Never throws. */
   answer(thrown: unknown, req: NodeRequest): Answer;
   /**
@@ -376,6 +378,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
 
   const server: ResourceServer = Object.freeze({
     vary: settings.certificate.header,
+    property: settings.property,
     issuers: Object.freeze([...byIssuer.keys()]),
     metadata: settings.resourceMetadata?.answerTo,
     reported: judge.reported,

@@ -32,6 +32,7 @@ function refuse(req?: NodeRequest): never {
  */
 export const unguarded: ResourceServer = Object.freeze({
   vary: undefined,
+  property: 'auth',
   issuers: Object.freeze([]),
   metadata: undefined,
   reported: new Map(),

@@ -15,7 +15,20 @@ import type { NextFunction, Request, Response } from 'express';
 export const resourceServer: unique symbol = Symbol('mtls-bound');
 export type MarkedRequest = { [resourceServer]?: ResourceServer };
 
-/** A middleware of this package. `Granted` is what handlers in `guarded()` know of `req.auth` behind it. */
+/** Returns what the request was let in with, by the property that the option `property` names. */
+export function authorizationOf(req: object, { property }: ResourceServer): unknown {
+  return (req as Record<string, unknown>)[property];
+}
+
+export function setAuthorization(
+  req: object,
+  { property }: ResourceServer,
+  authorization: Authorization | undefined,
+): void {
+  (req as Record<string, unknown>)[property] = authorization;
+}
+
+/** A middleware of this package. `Granted` is what handlers in `guarded()` know of the `Authorization` behind it. */
 export interface Guard<Granted extends Authorization = Authorization> {
   // Generic, so that Express goes on telling the parameters of a route from its path.
   <Params, Answered, Body, Query>(
@@ -43,13 +56,13 @@ export function guard<Granted extends Authorization = Authorization>(
     const server = (req as MarkedRequest)[resourceServer] ?? unguarded;
     let outcome: unknown;
     try {
-      outcome = server.require(req, req.auth, policy);
+      outcome = server.require(req, authorizationOf(req, server), policy);
     } catch (thrown) {
       refuse(req, res, next, server, thrown);
       return;
     }
     if (server.isGranted(req, outcome)) {
-      req.auth = outcome;
+      setAuthorization(req, server, outcome);
       next();
     } else {
       void passWhenGranted(req, res, next, server, outcome);
@@ -59,25 +72,24 @@ export function guard<Granted extends Authorization = Authorization>(
 
 /** Waits for a promise of any make, and passes on only what `server` confirms. */
 async function passWhenGranted(
-  req: { auth?: Authorization },
+  req: NodeRequest,
   res: Response,
   next: NextFunction,
   server: ResourceServer,
   outcome: unknown,
 ): Promise<void> {
-  const request = req as Request;
   let granted: Authorization | undefined;
   try {
-    granted = server.confirm(request, await outcome);
+    granted = server.confirm(req, await outcome);
   } catch (thrown) {
-    refuse(request, res, next, server, thrown);
+    refuse(req, res, next, server, thrown);
     return;
   }
   if (granted === undefined) {
-    refuse(request, res, next, server, new RequestRefused('credentials_missing'));
+    refuse(req, res, next, server, new RequestRefused('credentials_missing'));
     return;
   }
-  req.auth = granted;
+  setAuthorization(req, server, granted);
   passOn(next);
 }
 
@@ -106,7 +118,7 @@ export function refuse(
     write(res, server.answer(thrown, req));
     return;
   }
-  (req as { auth?: Authorization | undefined }).auth = undefined;
+  setAuthorization(req, server, undefined);
   try {
     next(error);
   } catch {

@@ -1,11 +1,12 @@
 import { type Authorization, ConfigurationError, type RoutePolicy, refuseUncalled } from '@mtls-bound/core';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { type Guard, guard } from './guard.js';
+import type { AuthorizationProperty } from './index.js';
 
 /** A request as handlers in `guarded()` get it: it was let in, and past the guards. */
 export type AuthorizedRequest<Granted extends Authorization = Authorization> = Request<
   Record<string, string>
-> & { auth: Granted };
+> & { [Name in AuthorizationProperty]: Granted };
 
 /** A handler that stands in `guarded()`. */
 export type AuthorizedHandler<Granted extends Authorization> = (

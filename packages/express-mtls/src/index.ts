@@ -35,17 +35,47 @@ import {
   unguardedNext,
 } from '@mtls-bound/core';
 import type { Request, RequestHandler, Response } from 'express';
-import { type Guard, guard, type MarkedRequest, passOn, refuse, resourceServer, write } from './guard.js';
+import {
+  authorizationOf,
+  type Guard,
+  guard,
+  type MarkedRequest,
+  passOn,
+  refuse,
+  resourceServer,
+  setAuthorization,
+  write,
+} from './guard.js';
 
 export * from '@mtls-bound/core';
 export { type Guard, guard } from './guard.js';
 export { type AuthorizedHandler, type AuthorizedRequest, guarded } from './guarded.js';
 
+/**
+ * What TypeScript has to know of your options. If you give `mtlsBound()` the option `property`, declare it here: `req.auth` is then
+ * left to other packages.
+ *
+ * @example
+ * declare module 'express-mtls' {
+ *   interface MtlsBoundTypes {
+ *     property: 'mtls';
+ *   }
+ * }
+ */
+// biome-ignore lint/suspicious/noEmptyInterface: applications declare its members.
+export interface MtlsBoundTypes {}
+
+/** The property of a request that has the `Authorization`: `auth`, or the one that `MtlsBoundTypes` declares. */
+export type AuthorizationProperty = MtlsBoundTypes extends { property: infer Name extends string }
+  ? Name
+  : 'auth';
+
+/** What `mtlsBound()` sets on a request: the `Authorization` that the request was let in with. */
+export type BoundRequest = { [Name in AuthorizationProperty]?: Authorization };
+
 declare global {
   namespace Express {
-    interface Request {
-      /** What the request was let in with; set by `mtlsBound()`. */
-      auth?: Authorization;
+    interface Request extends BoundRequest {
       /** What FAPI's headers say of the request; set by `fapiHeaders()`. */
       fapi?: FapiHeaders;
     }
@@ -60,7 +90,7 @@ export interface MtlsBound extends Guard {
 
 /**
  * Lets a request pass only with an access token that is bound to the client certificate of its connection
- * (RFC 8705 §3), and puts the frozen `Authorization` at `req.auth`. Other requests are answered here: 400, 401, 403 by
+ * (RFC 8705 §3), and puts the frozen `Authorization` at `req.auth`, or at the property that the option `property` names. Other requests are answered here: 400, 401, 403 by
  * `certificatePolicy`, 429 by `floodGuard`, or 503. What is not given is read from the environment. Throws
  * `ConfigurationError` for a wrong option.
  *
@@ -80,7 +110,7 @@ export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
     }
     const pass = (authorization: Authorization | undefined): void => {
       // Set for a request without credentials too: what another middleware put there says nothing of this request.
-      (req as { auth?: Authorization | undefined }).auth = authorization;
+      setAuthorization(req, server, authorization);
       (req as MarkedRequest)[resourceServer] = server;
       if (server.vary !== undefined) {
         addVary(res, server.vary);
@@ -242,7 +272,7 @@ export function revocationEndpoint(scope: string): RequestHandler {
   return (req: Request & MarkedRequest, res, next) => {
     const server = req[resourceServer] ?? unguarded;
     server
-      .acceptRevocation(req, req.auth, policy, req.body)
+      .acceptRevocation(req, authorizationOf(req, server), policy, req.body)
       .then((answer) => write(res, answer))
       .catch(next);
   };

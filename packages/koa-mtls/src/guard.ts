@@ -14,13 +14,44 @@ import type { Context, Middleware } from 'koa';
 export const resourceServer: unique symbol = Symbol('mtls-bound');
 export type GuardedContext = { [resourceServer]?: ResourceServer };
 
-/** What `mtlsBound()` adds to `ctx.state`. `Granted` is what guards let pass. */
-export interface MtlsBoundState<Granted extends Authorization = Authorization> {
-  /** What the request was let in with. */
-  auth: Granted;
+/**
+ * What TypeScript has to know of your options. If you give `mtlsBound()` the option `property`, declare it here: `ctx.state.auth` is
+ * then left to other packages.
+ *
+ * @example
+ * declare module 'koa-mtls' {
+ *   interface MtlsBoundTypes {
+ *     property: 'mtls';
+ *   }
+ * }
+ */
+// biome-ignore lint/suspicious/noEmptyInterface: applications declare its members.
+export interface MtlsBoundTypes {}
+
+/** The property of `ctx.state` that has the `Authorization`: `auth`, or the one that `MtlsBoundTypes` declares. */
+export type AuthorizationProperty = MtlsBoundTypes extends { property: infer Name extends string }
+  ? Name
+  : 'auth';
+
+/** What `mtlsBound()` adds to `ctx.state`: the `Authorization` that the request was let in with. `Granted` is what guards let pass. */
+export type MtlsBoundState<Granted extends Authorization = Authorization> = {
+  [Name in AuthorizationProperty]: Granted;
+};
+
+/** Returns what the request was let in with, by the property that the option `property` names. */
+export function authorizationOf({ state }: Pick<Context, 'state'>, { property }: ResourceServer): unknown {
+  return (state as Record<string, unknown>)[property];
 }
 
-/** A middleware of this package that stands behind `mtlsBound()`. What stands behind it knows `ctx.state.auth` as `Granted`. */
+export function setAuthorization(
+  { state }: Pick<Context, 'state'>,
+  { property }: ResourceServer,
+  authorization: Authorization | undefined,
+): void {
+  (state as Record<string, unknown>)[property] = authorization;
+}
+
+/** A middleware of this package that stands behind `mtlsBound()`. What stands behind it knows the `Authorization` as `Granted`. */
 export type Guard<Granted extends Authorization = Authorization> = Middleware<MtlsBoundState<Granted>>;
 
 /**
@@ -39,7 +70,7 @@ export function guard<Granted extends Authorization = Authorization>(
     const server = (ctx as GuardedContext)[resourceServer] ?? unguarded;
     let granted: Authorization | undefined;
     try {
-      granted = server.confirm(ctx.req, await server.require(ctx.req, ctx.state.auth, policy));
+      granted = server.confirm(ctx.req, await server.require(ctx.req, authorizationOf(ctx, server), policy));
     } catch (thrown) {
       refuse(ctx, server, thrown);
       return;
@@ -48,7 +79,7 @@ export function guard<Granted extends Authorization = Authorization>(
       refuse(ctx, server, new RequestRefused('credentials_missing'));
       return;
     }
-    ctx.state.auth = granted as Granted;
+    setAuthorization(ctx, server, granted);
     await next();
   };
 }
@@ -60,7 +91,7 @@ type RefusedContext = AnsweredContext & Pick<Context, 'req' | 'state'>;
 export function refuse(ctx: RefusedContext, server: ResourceServer, thrown: unknown): void {
   const error = server.errorFor(thrown, ctx.req);
   if (error !== undefined) {
-    ctx.state.auth = undefined;
+    setAuthorization(ctx, server, undefined);
     throw error;
   }
   write(ctx, server.answer(thrown, ctx.req));

@@ -36,17 +36,25 @@ import {
 import type { Context, Middleware } from 'koa';
 import { keepOnErrors } from './error-headers.js';
 import {
+  authorizationOf,
   type Guard,
   type GuardedContext,
   guard,
   type MtlsBoundState,
   refuse,
   resourceServer,
+  setAuthorization,
   write,
 } from './guard.js';
 
 export * from '@mtls-bound/core';
-export { type Guard, guard, type MtlsBoundState } from './guard.js';
+export {
+  type AuthorizationProperty,
+  type Guard,
+  guard,
+  type MtlsBoundState,
+  type MtlsBoundTypes,
+} from './guard.js';
 export { type AuthorizedHandler, guarded } from './guarded.js';
 
 /** What `fapiHeaders()` adds to `ctx.state`. */
@@ -62,7 +70,7 @@ export type MtlsBound<State = MtlsBoundState> = Middleware<State> & {
 
 /**
  * Lets a request pass only with an access token that is bound to the client certificate of its connection
- * (RFC 8705 §3), and puts the frozen `Authorization` at `ctx.state.auth`. Other requests are answered here: 400, 401, 403 by
+ * (RFC 8705 §3), and puts the frozen `Authorization` at `ctx.state.auth`, or at the property of `ctx.state` that the option `property` names. Other requests are answered here: 400, 401, 403 by
  * `certificatePolicy`, 429 by `floodGuard`, or 503. What is not given is read from the environment. Throws
  * `ConfigurationError` for a wrong option.
  *
@@ -80,9 +88,10 @@ export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
     try {
       keepOriginalUrl(ctx);
       // Set for a request without credentials too: what another middleware put there says nothing of this request.
-      (ctx.state as Partial<Record<'auth', unknown>>).auth = server.confirm(
-        ctx.req,
-        await server.authorize(ctx.req, parsedBody(ctx)),
+      setAuthorization(
+        ctx,
+        server,
+        server.confirm(ctx.req, await server.authorize(ctx.req, parsedBody(ctx))),
       );
     } catch (thrown) {
       refuse(ctx, server, thrown);
@@ -232,7 +241,7 @@ export function revocationEndpoint(scope: string): Middleware {
   const policy = everyScope([scope]);
   return async (ctx: Context & GuardedContext) => {
     const server = ctx[resourceServer] ?? unguarded;
-    write(ctx, await server.acceptRevocation(ctx.req, ctx.state.auth, policy, parsedBody(ctx)));
+    write(ctx, await server.acceptRevocation(ctx.req, authorizationOf(ctx, server), policy, parsedBody(ctx)));
   };
 }
 

@@ -1,0 +1,169 @@
+// The property of `req` or `ctx.state` that has the Authorization.
+import { createTestKit } from '@mtls-bound/core/testing';
+import express from 'express';
+import * as expressMtls from 'express-mtls';
+import Koa from 'koa';
+import * as koaMtls from 'koa-mtls';
+import request from 'supertest';
+import { describe, expect, it } from 'vitest';
+
+const kit = await createTestKit();
+type State = Record<string, unknown>;
+type Options = expressMtls.ResourceServerOptions;
+
+interface Answer {
+  readonly status: number;
+  readonly body: unknown;
+}
+
+/** Another package has put a value at `auth` and at `mtls`; the handlers and the error handling answer what is there. */
+const apis = {
+  Express(options: Options) {
+    const app = express();
+    app.use((req, _res, next) => {
+      Object.assign(req, { auth: 'foreign', mtls: 'forged' });
+      next();
+    });
+    app.use(expressMtls.mtlsBound({ ...kit.options, ...options }));
+    app.post('/revocations', expressMtls.revocationEndpoint('revoke'));
+    app.use(
+      '/policy',
+      expressMtls.guard(async () => undefined),
+    );
+    app.use('/scope', expressMtls.requireScopes('a'));
+    const shown = (req: object) => shownOf(req as State);
+    app.use((req, res) => void res.json(shown(req)));
+    app.use(
+      ((_error, req, res, _next) => void res.status(418).json(shown(req))) as express.ErrorRequestHandler,
+    );
+    return app;
+  },
+  Koa(options: Options) {
+    const app = new Koa();
+    app.use(async (ctx, next) => {
+      Object.assign(ctx.state, { auth: 'foreign', mtls: 'forged' });
+      try {
+        await next();
+      } catch {
+        ctx.status = 418;
+        ctx.body = shownOf(ctx.state);
+      }
+    });
+    app.use(koaMtls.mtlsBound({ ...kit.options, ...options }));
+    const guards: Record<string, Koa.Middleware> = {
+      '/revocations': koaMtls.revocationEndpoint('revoke'),
+      '/policy': koaMtls.guard(async () => undefined) as Koa.Middleware,
+      '/scope': koaMtls.requireScopes('a') as Koa.Middleware,
+    };
+    app.use((ctx, next) => guards[ctx.path]?.(ctx, next) ?? next());
+    app.use((ctx) => {
+      ctx.body = shownOf(ctx.state);
+    });
+    return app.callback();
+  },
+};
+
+function shownOf({ auth, mtls, bound }: State): unknown {
+  const told = (value: unknown) =>
+    (value as { clientId?: string } | undefined)?.clientId ?? value ?? 'nothing';
+  return { auth: told(auth), mtls: told(mtls), bound: told(bound) };
+}
+
+describe.each(Object.entries(apis))('%s', (_framework, api) => {
+  const get = async (options: Options, path: string, scopes?: string[]): Promise<Answer> => {
+    const asked = kit.withCertificate(request(api(options)).get(path));
+    const token = kit.boundToken({ clientId: 'client', ...(scopes && { scopes }) });
+    return scopes === undefined ? asked : asked.auth(token, { type: 'bearer' });
+  };
+
+  it.each(['/', '/policy', '/scope'])('%s: the Authorization is at auth by default', async (path) => {
+    const { status, body } = await get({}, path, ['a']);
+    expect([status, body]).toEqual([200, { auth: 'client', mtls: 'forged', bound: 'nothing' }]);
+  });
+
+  it.each(['/', '/policy', '/scope'])(
+    '%s: with the option property it is there, and auth is left to the other package',
+    async (path) => {
+      const { status, body } = await get({ property: 'bound' }, path, ['a']);
+      expect([status, body]).toEqual([200, { auth: 'foreign', mtls: 'forged', bound: 'client' }]);
+    },
+  );
+
+  it('what another package put there is replaced, and goes for a request without credentials', async () => {
+    const accepted = await get({ property: 'mtls' }, '/', ['a']);
+    expect(accepted.body).toEqual({ auth: 'foreign', mtls: 'client', bound: 'nothing' });
+    const anonymous = await get({ property: 'mtls', optional: true }, '/');
+    expect([anonymous.status, anonymous.body]).toEqual([
+      200,
+      { auth: 'foreign', mtls: 'nothing', bound: 'nothing' },
+    ]);
+  });
+
+  it('guards refuse by what is at the property', async () => {
+    expect((await get({ property: 'mtls' }, '/scope', ['b'])).status).toBe(403);
+    expect((await get({ property: 'mtls', optional: true }, '/scope')).status).toBe(401);
+  });
+
+  it.each([
+    ['/', undefined],
+    ['/scope', ['b']],
+  ])("%s: with onRefused: 'next' the error handling finds nothing at the property", async (path, scopes) => {
+    const { status, body } = await get({ property: 'mtls', onRefused: 'next' }, path, scopes);
+    expect([status, body]).toEqual([418, { auth: 'foreign', mtls: 'nothing', bound: 'nothing' }]);
+  });
+
+  it('revocationEndpoint() reads it', async () => {
+    const token = kit.boundToken({ scopes: ['revoke'] });
+    const asked = request(api({ property: 'mtls' }))
+      .post('/revocations')
+      .type('form')
+      .send({ sub: 'alice' });
+    const { status } = await kit.withCertificate(asked).auth(token, { type: 'bearer' });
+    expect(status).toBe(200);
+  });
+});
+
+describe('a name that is not accepted', () => {
+  it.each([
+    ['__proto__'],
+    ['constructor'],
+    ['toString'],
+    ['headers'],
+    ['socket'],
+    ['url'],
+    ['on'],
+    ['complete'],
+    ['authority'],
+    ['stream'],
+    ['body'],
+    ['params'],
+    ['query'],
+    ['ip'],
+    ['get'],
+    ['res'],
+    ['session'],
+    ['fapi'],
+    [''],
+    ['a b'],
+    ['a.b'],
+    ['1a'],
+    ['ä'],
+    ['a'.repeat(65)],
+    [Symbol('mtls')],
+    [['mtls']],
+    [true],
+  ])('%j', (property) => {
+    const options = { ...kit.options, property } as Options;
+    for (const { mtlsBound } of [expressMtls, koaMtls]) {
+      expect(() => mtlsBound(options)).toThrow(
+        /^property: .*; accepted is a name of up to 64 letters, digits/,
+      );
+    }
+  });
+});
+
+describe('a name that is accepted', () => {
+  it.each([['auth'], ['mtls'], ['user'], ['$bound'], ['_bound2'], ['a'.repeat(64)]])('%j', (property) => {
+    expect(expressMtls.mtlsBound({ ...kit.options, property }).resourceServer.property).toBe(property);
+  });
+});
