@@ -15,6 +15,7 @@ const checks = {
 const scripts = {
   'packages as they are published': ['packages.mjs'],
   'every Node with every framework': ['compatibility.mjs'],
+  'every bundler, test runner and TypeScript': ['tools.mjs'],
 };
 
 const commands = [

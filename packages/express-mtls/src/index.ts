@@ -52,15 +52,8 @@ export { type Guard, guard } from './guard.js';
 export { type AuthorizedHandler, type AuthorizedRequest, guarded } from './guarded.js';
 
 /**
- * What TypeScript has to know of your options. If you give `mtlsBound()` the option `property`, declare it here: `req.auth` is then
- * left to other packages.
- *
- * @example
- * declare module 'express-mtls' {
- *   interface MtlsBoundTypes {
- *     property: 'mtls';
- *   }
- * }
+ * What TypeScript has to know of your options. If you give `mtlsBound()` the option `property`, declare it here, by
+ * `declare module 'express-mtls' { interface MtlsBoundTypes { property: 'mtls' } }`: `req.auth` is then left to other packages.
  */
 // biome-ignore lint/suspicious/noEmptyInterface: applications declare its members.
 export interface MtlsBoundTypes {}
@@ -71,7 +64,7 @@ export type AuthorizationProperty = MtlsBoundTypes extends { property: infer Nam
   : 'auth';
 
 /** What `mtlsBound()` sets on a request: the `Authorization` that the request was let in with. */
-export type BoundRequest = { [Name in AuthorizationProperty]?: Authorization };
+type BoundRequest = { [Name in AuthorizationProperty]?: Authorization };
 
 declare global {
   namespace Express {

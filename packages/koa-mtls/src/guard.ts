@@ -15,15 +15,8 @@ export const resourceServer: unique symbol = Symbol('mtls-bound');
 export type GuardedContext = { [resourceServer]?: ResourceServer };
 
 /**
- * What TypeScript has to know of your options. If you give `mtlsBound()` the option `property`, declare it here: `ctx.state.auth` is
- * then left to other packages.
- *
- * @example
- * declare module 'koa-mtls' {
- *   interface MtlsBoundTypes {
- *     property: 'mtls';
- *   }
- * }
+ * What TypeScript has to know of your options. If you give `mtlsBound()` the option `property`, declare it here, by
+ * `declare module 'koa-mtls' { interface MtlsBoundTypes { property: 'mtls' } }`: `ctx.state.auth` is then left to other packages.
  */
 // biome-ignore lint/suspicious/noEmptyInterface: applications declare its members.
 export interface MtlsBoundTypes {}

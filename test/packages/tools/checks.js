@@ -31,7 +31,9 @@ function koaApi(options) {
   return app.callback();
 }
 
-export async function check() {
+export const { mtlsBound } = expressMtls;
+
+export async function checkApis() {
   const { server, options } = await startAuthorizationServer();
   for (const api of [expressApi, koaApi]) {
     const served = createServer(tls, api({ ...options, certificatePolicy }));
@@ -45,10 +47,9 @@ export async function check() {
   }
   server.close();
   server.closeAllConnections();
-  await checkTestKit();
 }
 
-async function checkTestKit() {
+export async function checkTestKit() {
   const kit = await createTestKit();
   const served = createServer(tls, expressApi({ ...kit.options }));
   const port = await listening(served);

@@ -1,0 +1,5 @@
+import { it } from 'node:test';
+import { checkApis, checkTestKit } from './checks.js';
+
+it('lets the good client in, and no other', () => checkApis());
+it('runs the test kit', () => checkTestKit());
