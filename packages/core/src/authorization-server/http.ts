@@ -63,7 +63,7 @@ export function createHttp(
           signal.throwIfAborted();
           return await send(url, request, signal);
         } catch (error) {
-          throw asTrouble(error, url, signal.aborted);
+          throw asTrouble(error, url, signal.aborted, rules);
         }
       }),
     close: pool.close,
@@ -113,7 +113,7 @@ function unlessStale(error: unknown, url: string, connection: WatchedAgent, time
   if (timedOut && isFirst) {
     return error;
   }
-  const { code, detail } = asTrouble(error, url, timedOut);
+  const { code, detail } = asTrouble(error, url, timedOut, {});
   return new StaleConnection(code, { detail: `${detail} (over a connection that had been used before)` });
 }
 
@@ -242,23 +242,39 @@ export const unknownAuthority: ReadonlySet<string> = new Set([
   'DEPTH_ZERO_SELF_SIGNED_CERT',
 ]);
 
-function asTrouble(error: unknown, url: string, timedOut: boolean): RequestRefused {
+/** What to do about a connection that failed, as far as our own settings tell. */
+function adviceFor(code: string, { ca, agent }: Partial<HttpRules>): string {
+  if (unknownAuthority.has(code)) {
+    return agent !== undefined && ca !== undefined
+      ? '; http.ca names authorities, so the agent from http.agent may not pass it on to the connection within its tunnel'
+      : '; give the PEM of its authority to http.ca or MTLS_BOUND_CA_FILE';
+  }
+  const { HTTPS_PROXY, https_proxy = HTTPS_PROXY } = process.env;
+  return agent === undefined && https_proxy
+    ? '; HTTPS_PROXY is set in the environment, and not used: set http.agent for a way through an HTTP proxy'
+    : '';
+}
+
+function asTrouble(
+  error: unknown,
+  url: string,
+  timedOut: boolean,
+  rules: Partial<HttpRules>,
+): RequestRefused {
   const server = shownUrl(url);
   if (error instanceof StaleConnection || error instanceof OwnCertificateTrouble) {
     return error;
   }
   if (timedOut) {
-    return new RequestRefused('authorization_server_timeout', { detail: `no answer in time from ${server}` });
+    const detail = `no answer in time from ${server}${adviceFor('', rules)}`;
+    return new RequestRefused('authorization_server_timeout', { detail });
   }
   if (error instanceof RequestRefused) {
     return error;
   }
   if (error instanceof FetchError && error.type === 'system') {
     const code = shownCode(error) ?? 'it broke';
-    const fix = unknownAuthority.has(code)
-      ? '; give the PEM of its authority to http.ca or MTLS_BOUND_CA_FILE'
-      : '';
-    const detail = `no connection to ${server}: ${code}${fix}`;
+    const detail = `no connection to ${server}: ${code}${adviceFor(code, rules)}`;
     return new RequestRefused('authorization_server_unreachable', { detail });
   }
   const detail = `an unusable answer from ${server}: ${whyUnusable(error)}`;
