@@ -285,7 +285,7 @@ describe('with a shared tier', () => {
     const { cache, asked, revocations } = cacheOver({ shared, read: async () => active({ sub: 'alice' }) });
     await cache.learn('t', asked);
     revocations.add(noticeOf({ token: 't' }));
-    expect(await cache.learn('t', asked)).toBe('token_inactive');
+    expect(await cache.learn('t', asked)).toBe('token_inactive: revoked here');
     expect(shared.get).toHaveBeenCalledTimes(1);
     expect(shared.askOnce).toHaveBeenCalledTimes(1);
   });

@@ -363,7 +363,7 @@ describe('what was revoked', () => {
     const cache = cacheOver(read);
     await cache.get('t');
     cache.revocations.add(noticeOf(revocation));
-    expect(await cache.get('t')).toBe('token_inactive');
+    expect(await cache.get('t')).toBe('token_inactive: revoked here');
     expect(read).toHaveBeenCalledTimes(1);
     expect(await cache.get('u')).toMatchObject({ issuer });
   });
@@ -371,7 +371,7 @@ describe('what was revoked', () => {
   it.each<[string, Revocation, TokenAnswer | object]>([
     ['its subject', { subject: 'user-1' }, 'token_inactive'],
     ['its certificate', { thumbprint: 'thumb' }, 'token_inactive'],
-    ['the token', { token: 't' }, 'token_inactive'],
+    ['the token', { token: 't' }, 'token_inactive: revoked here'],
     ['another subject', { subject: 'user-2' }, { subject: 'user-1' }],
   ])(
     '%s: an answer from before is not given while it is being shared',
@@ -430,11 +430,11 @@ describe('what was revoked', () => {
     const cache = cacheOver(async () => 'token_inactive', { inactiveMaxAge: 0 });
     expect(await cache.get('t', jwt(issuedAt - 10))).toMatchObject({ issuer });
     cache.revocations.add(noticeOf({ subject: 'user-1' }, issuedAt * 1000));
-    expect(await cache.get('t', jwt(issuedAt - 10))).toBe('token_inactive');
-    expect(await cache.get('v', jwt(issuedAt + 30))).toBe('token_inactive');
+    expect(await cache.get('t', jwt(issuedAt - 10))).toBe('token_inactive: revoked here');
+    expect(await cache.get('v', jwt(issuedAt + 30))).toBe('token_inactive: revoked here');
     expect(await cache.get('u', jwt(issuedAt + 31))).toMatchObject({ issuer });
     cache.revocations.add(noticeOf({ token: 'u' }));
-    expect(await cache.get('u', jwt(issuedAt + 31))).toBe('token_inactive');
+    expect(await cache.get('u', jwt(issuedAt + 31))).toBe('token_inactive: revoked here');
   });
 });
 

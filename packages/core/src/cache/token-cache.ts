@@ -3,7 +3,7 @@ import { agreedClaims } from '../agreed-claims.js';
 import { RequestRefused } from '../errors.js';
 import { publishCache } from '../observe/events.js';
 import { readTokenClaims, type TokenAnswer, type TokenClaims } from '../token-claims.js';
-import type { TokenDefect } from '../token-defect.js';
+import { defectOf, type TokenDefect } from '../token-defect.js';
 import { hashOf, identityOf } from '../token-identity.js';
 import { allSettled } from '../unwaited.js';
 import { InactiveTimes } from './inactive-times.js';
@@ -51,6 +51,12 @@ export interface Asked {
   /** Asks the authorization server of these claims about a token that spoke for itself; undefined where none can be asked. */
   readonly introspect?: (token: string, answer: TokenClaims) => Promise<TokenAnswer> | undefined;
 }
+
+/** A revocation that this process made or heard of concerns the token. The authorization server may not know of it. */
+const revokedHere = defectOf('token_inactive', 'revoked here');
+
+/** The log of revocations says nothing of the token, and no authorization server can be asked. */
+const unvouched = defectOf('token_inactive', 'issued before the log of revocations began');
 
 /** A token, with what it is known by. */
 interface Named {
@@ -125,14 +131,14 @@ export class TokenCache {
     const hash = hashOf(token);
     const key = hash + asked.id;
     if (this.#revocations.isTokenRevoked(hash)) {
-      return 'token_inactive';
+      return revokedHere;
     }
     const now = Date.now();
     const entry = this.#active.get(key);
     if (entry !== undefined && this.#isFresh(entry, now)) {
       const usability = this.#revocations.usability(entry);
       if (usability === 'refuse') {
-        return 'token_inactive';
+        return revokedHere;
       }
       if (usability === 'use') {
         if (now >= this.#refreshFrom(entry)) {
@@ -182,7 +188,7 @@ export class TokenCache {
         return known.token;
       }
       if (usability === 'refuse') {
-        return 'token_inactive';
+        return revokedHere;
       }
     }
     return 'token_inactive';
@@ -402,7 +408,7 @@ export class TokenCache {
         return known;
       }
       if (usability === 'refuse') {
-        return 'token_inactive';
+        return revokedHere;
       }
       if (usability !== 'ask') {
         return this.#knownByServer(it, asked, answer, usability);
@@ -440,7 +446,7 @@ export class TokenCache {
     const answer = await asked.introspect?.(it.token, own);
     if (answer === undefined) {
       if (why === 'unvouched') {
-        return 'token_inactive';
+        return unvouched;
       }
       const detail =
         'revocations are not heard at the moment, and the token does not say whether it was revoked';
@@ -451,7 +457,11 @@ export class TokenCache {
       return agreed;
     }
     const known = this.#knowledge(it, agreed, 'server', { turn, since, shared: undefined });
-    return this.#revocations.usability(known) === 'use' ? known : 'token_inactive';
+    const usability = this.#revocations.usability(known);
+    if (usability === 'use') {
+      return known;
+    }
+    return usability === 'refuse' ? revokedHere : 'token_inactive';
   }
 
   #knowledge(
