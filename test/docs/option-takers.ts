@@ -86,11 +86,18 @@ export const ofFunctions: readonly Taker[] = [
     seen: keeps,
   },
   { name: 'nginx()', type: 'HeaderNames', base: {}, take: core.nginx },
-  { name: 'rfc9440()', type: 'CertificateHeader', base: {}, take: core.rfc9440, seen: reads },
+  { name: 'traefik()', type: 'CertificateHeader', base: {}, take: core.traefik, seen: reads },
+  { name: 'rfc9440()', type: 'Rfc9440Options', base: {}, take: core.rfc9440, seen: reads },
   { name: 'apache()', type: 'ApacheOptions', base: {}, take: core.apache, seen: reads },
   { name: 'awsAlb()', type: 'AwsAlbOptions', base: {}, take: core.awsAlb, seen: reads },
   { name: 'envoy()', type: 'XfccOptions', base: {}, take: core.envoy, seen: reads },
+  { name: 'haproxy()', type: 'HaproxyOptions', base: {}, take: core.haproxy, seen: reads },
+  { name: 'caddy()', type: 'CaddyOptions', base: {}, take: core.caddy, seen: reads },
+  { name: 'cloudFront()', type: 'CloudFrontOptions', base: {}, take: core.cloudFront, seen: reads },
+  { name: 'googleCloud()', type: 'GoogleCloudOptions', base: {}, take: core.googleCloud, seen: reads },
+  { name: 'cloudflare()', type: 'CloudflareOptions', base: {}, take: core.cloudflare, seen: reads },
   { name: 'f5()', type: 'EncodingOptions', base: {}, take: core.f5, seen: reads },
+  { name: 'kong()', type: 'KongOptions', base: {}, take: core.kong, seen: reads },
   {
     name: 'custom()',
     type: 'CustomOptions',
@@ -231,6 +238,10 @@ function reads({ header, decode }: core.ProxyPreset): unknown {
     Buffer.from(pem).toString('base64'),
     element,
     `${element},${element}`,
+    `:${base64}:`,
+    encodeURIComponent(`${pem} ${pem}`),
+    element.slice(5),
+    Buffer.from(certificate.thumbprint, 'base64url').toString('base64'),
   ];
   return { header, kinds: forms.map((form) => decode(form).kind) };
 }

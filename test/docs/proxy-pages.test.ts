@@ -146,8 +146,8 @@ describe('every preset has a page that calls it', () => {
     }
   });
 
-  it('there are all 18', () => {
-    expect(presets).toHaveLength(18);
+  it('there are all 20', () => {
+    expect(presets).toHaveLength(20);
   });
 });
 

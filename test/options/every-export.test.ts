@@ -43,6 +43,8 @@ const takesOptions: Readonly<Record<string, { base: object; before?: readonly un
   azureApplicationGateway: { base: {} },
   caddy: { base: {} },
   certificateOnRoute: { base: demand },
+  cloudFoundry: { base: {} },
+  cloudFront: { base: {} },
   cloudflare: { base: {} },
   createResourceServer: { base: good },
   createSignalReceiver: { base: ofSignals, before: [resourceServer] },

@@ -10,6 +10,7 @@ import {
   rfc9440AppendixA,
   traefikCheese,
 } from '../support/vectors.js';
+import { writtenValues as written } from '../support/written-certificates.js';
 
 const der = new X509Certificate(rfc8705AppendixA.pem).raw;
 const { thumbprint } = rfc8705AppendixA;
@@ -138,6 +139,7 @@ describe('values as the proxies, their makers or the standards have them', () =>
     ['Azure App Service', () => core.azureAppService(), base64, thumbprint],
     ['Azure Application Gateway', () => core.azureApplicationGateway(), escaped, thumbprint],
     ['Cloudflare', () => core.cloudflare(), base64, thumbprint],
+    ...written,
     ['F5', () => core.f5(), base64, thumbprint],
     ['F5, escaped', () => core.f5({ encoding: 'escaped' }), escaped, thumbprint],
     ['Kong', () => core.kong(), escaped, thumbprint],
@@ -222,7 +224,6 @@ describe('what is malformed is never "no certificate"', () => {
     ],
     ['Envoy: Cert without Hash', () => core.envoy(), `Cert="${envoyRecorded.cert}"`],
     ['Envoy: neither Cert nor Hash', () => core.envoy(), 'By=http://frontend.lyft.com'],
-    ['Envoy: the JSON form', () => core.envoy(), `[{"Hash":"${envoyRecorded.hash}"}]`],
     ['Envoy: no pair', () => core.envoy(), 'nonsense'],
     [
       'Envoy: an empty element',
@@ -291,8 +292,8 @@ describe('verdicts', () => {
       'haproxy',
       () => core.haproxy({ verifyHeader: 'x-ssl-client-verify' }),
       'x-ssl-client-verify',
-      ['0'],
-      ['18', '10', '', '00', '-0'],
+      ['0', 'X509_V_OK'],
+      ['18', '10', '', '00', '-0', 'X509_V_ERR_CERT_HAS_EXPIRED', 'OK', 'X509_V_OK '],
     ],
     [
       'apache',
@@ -425,20 +426,22 @@ const optionsOf: Record<string, readonly string[]> = {
   nginx: verdictNames,
   uniIdLibra: verdictNames,
   ingressNginx: verdictNames,
-  haproxy: verdictNames,
+  haproxy: [...verdictNames, 'encoding'],
   apache: [...verdictNames, 'encoding'],
-  caddy: names,
+  caddy: ['header', 'encoding'],
+  cloudFront: ['header', 'mode', 'encoding'],
+  cloudFoundry: names,
   envoy: ['header', 'forward', 'hops'],
   istio: ['header', 'forward', 'hops'],
   traefik: names,
   awsAlb: ['header', 'mode'],
-  googleCloud: verdictNames,
+  googleCloud: [...verdictNames, 'encoding'],
   azureAppService: [],
   azureApplicationGateway: verdictNames,
-  cloudflare: verdictNames,
+  cloudflare: [...verdictNames, 'encoding'],
   f5: ['header', 'encoding'],
   kong: ['header', 'encoding'],
-  rfc9440: names,
+  rfc9440: [...verdictNames, 'isVerified'],
   custom: ['header', 'decode', 'name', 'verifyHeader', 'isVerified', 'thumbprintOnly'],
 };
 
@@ -476,7 +479,10 @@ describe.each(Object.entries(optionsOf))('%s()', (name, accepted) => {
   it.each(accepted.filter((option) => option === 'verifyHeader'))(
     'refuses one header for certificate and %s',
     () => {
-      const functions = name === 'custom' && { decode: () => undefined, isVerified: () => true };
+      const functions = accepted.includes('isVerified') && {
+        isVerified: () => true,
+        ...(name === 'custom' && { decode: () => undefined }),
+      };
       expect(() => make({ header: 'X-Cert', verifyHeader: 'x-cert', ...functions })).toThrow(
         `${name}().verifyHeader: the header of the certificate was given; accepted is another`,
       );
@@ -504,6 +510,18 @@ describe('what events call a preset, and where it looks unless told', () => {
     ['haproxy', core.haproxy, 'x-ssl-client-cert', undefined],
     ['apache', core.apache, 'x-ssl-client-cert', undefined],
     ['caddy', core.caddy, 'client-cert', undefined],
+    ['cloudFront', core.cloudFront, 'cloudfront-viewer-cert-pem', undefined],
+    ['cloudFront', () => core.cloudFront({ mode: 'verify' }), 'cloudfront-viewer-cert-pem', undefined],
+    ['cloudFront', () => core.cloudFront({ mode: 'passthrough' }), 'client-cert', undefined],
+    [
+      'cloudFront',
+      () => core.cloudFront({ mode: 'passthrough', encoding: 'sha256' }),
+      'cloudfront-viewer-cert-sha256',
+      undefined,
+    ],
+    ['cloudFoundry', core.cloudFoundry, 'x-forwarded-client-cert', undefined],
+    ['googleCloud', () => core.googleCloud({ encoding: 'sha256' }), 'x-client-cert-hash', undefined],
+    ['cloudflare', () => core.cloudflare({ encoding: 'rfc9440' }), 'client-cert', undefined],
     ['envoy', core.envoy, 'x-forwarded-client-cert', undefined],
     ['istio', core.istio, 'x-forwarded-client-cert', undefined],
     ['traefik', core.traefik, 'x-forwarded-tls-client-cert', undefined],

@@ -99,7 +99,7 @@ describe('quotes, escapes and separators', () => {
     ['an empty Cert and another', `Cert="";Cert="${cert}"`, 'malformed'],
     ['no key', `=a;Hash=${one}`, 'malformed'],
     ['no value', `By;Hash=${one}`, 'malformed'],
-    ['a separator at the end', `Hash=${one};`, 'malformed'],
+    ['a semicolon at the end', `Hash=${one};`, one],
     ['a separator at the start', `;Hash=${one}`, 'malformed'],
     ['two separators', `By=a;;Hash=${one}`, 'malformed'],
     ['a blank before "="', `Hash =${one}`, 'malformed'],

@@ -90,6 +90,26 @@ export const base64Pem: CertificateDecoder = (value) => {
 /** Base64 of the DER, on one line: HAProxy, Azure App Service, Cloudflare and others. */
 export const base64Der: CertificateDecoder = (value) => (value === '' ? none : certificate(value));
 
+/** The SHA-256 of the certificate in hex, on one line: CloudFront, HAProxy, Caddy. */
+export const hexHash: CertificateDecoder = (value) => {
+  if (value === '') {
+    return none;
+  }
+  return /^[0-9a-fA-F]{64}$/.test(value)
+    ? { kind: 'hash', thumbprint: Buffer.from(value, 'hex').toString('base64url') }
+    : malformed('not a SHA-256 in hex');
+};
+
+/** The SHA-256 of the certificate in base64, not base64url; Google Cloud leaves out the padding. */
+export const base64Hash: CertificateDecoder = (value) => {
+  if (value === '') {
+    return none;
+  }
+  return /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=?$/.test(value)
+    ? { kind: 'hash', thumbprint: Buffer.from(value, 'base64').toString('base64url') }
+    : malformed('not a SHA-256 in base64');
+};
+
 /** Base64 DER, percent-encoded or not, the chain behind commas: Traefik. */
 export const commaSeparatedDer: CertificateDecoder = (value) =>
   unescaped(value, (text) => (text === '' ? none : firstOf(text.split(','))));

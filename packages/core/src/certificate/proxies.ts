@@ -13,6 +13,7 @@ import { ownMember } from '../own-member.js';
 import { isPromised } from '../unwaited.js';
 import {
   base64Der,
+  base64Hash,
   base64Pem,
   byteSequence,
   type CertificateDecoder,
@@ -21,6 +22,7 @@ import {
   type DecodedCertificate,
   escapedPem,
   escapedPemChain,
+  hexHash,
   isThumbprint,
   malformed,
   none,
@@ -72,7 +74,7 @@ type Verdict = (value: string) => boolean;
 
 const success: Verdict = (value) => value === 'SUCCESS';
 const isTrue: Verdict = (value) => value === 'true';
-const zero: Verdict = (value) => value === '0';
+const zeroOrOk: Verdict = (value) => value === '0' || value === 'X509_V_OK';
 
 interface PresetData {
   readonly header: string;
@@ -160,18 +162,35 @@ export function ingressNginx(options: HeaderNames = {}): ProxyPreset {
   });
 }
 
+/** How HAProxy was told to write the certificate. */
+export interface HaproxyOptions extends HeaderNames {
+  /**
+   * `base64`: `%[ssl_c_der,base64]`. `pem`: the same between the markers of PEM, on one line. `sha256`:
+   * `%[ssl_c_der,sha2(256),hex]`, the hash of the certificate alone. Default `base64`.
+   */
+  readonly encoding?: 'base64' | 'pem' | 'sha256';
+}
+
 /**
  * HAProxy: `%[ssl_c_der,base64]` in `X-SSL-Client-Cert`. `verifyHeader` names the header that the configuration sets to
- * `%[ssl_c_verify]`; `0` is verified.
+ * `%[ssl_c_verify]` or `%[ssl_c_verify,x509_v_err_str]`; `0` and `X509_V_OK` are verified. The router of OpenShift is HAProxy
+ * with `X-SSL-Client-DER` and `X-SSL-Client-Verify`.
  */
-export function haproxy(options: HeaderNames = {}): ProxyPreset {
-  return withVerdict('haproxy', options, {
+export function haproxy(options: HaproxyOptions = {}): ProxyPreset {
+  const given = new OptionReader('haproxy()', options, ['header', 'verifyHeader', 'encoding']);
+  const encoding = given.optional('encoding', oneOf('base64', 'pem', 'sha256')) ?? 'base64';
+  return preset('haproxy', given, {
     header: 'x-ssl-client-cert',
-    decode: base64Der,
+    decode: { base64: base64Der, pem: pemOrMarkersAlone, sha256: hexHash }[encoding],
     // HAProxy also writes 0 where the client sent no certificate; the verdict is read only with a certificate.
-    isVerified: zero,
+    isVerified: zeroOrOk,
+    ...(encoding === 'sha256' && { thumbprintOnly: true }),
   });
 }
+
+/** Without a certificate HAProxy writes the markers alone, unless the line has a condition. */
+const pemOrMarkersAlone: CertificateDecoder = (value) =>
+  /^-----BEGIN CERTIFICATE----- {0,2}-----END CERTIFICATE-----$/.test(value) ? none : pem(value);
 
 /** How Apache was told to write the certificate. */
 export interface ApacheOptions extends HeaderNames {
@@ -200,13 +219,31 @@ export function apache(options: ApacheOptions = {}): ProxyPreset {
   });
 }
 
-/** Caddy: `:{http.request.tls.client.certificate_der_base64}:` in `Client-Cert`. */
-export function caddy(options: CertificateHeader = {}): ProxyPreset {
-  return withoutVerdict('caddy', options, {
+/** How Caddy was told to write the certificate. */
+export interface CaddyOptions extends CertificateHeader {
+  /**
+   * `rfc9440`: `:{http.request.tls.client.certificate_der_base64}:`. `base64`: that placeholder without colons. `sha256`:
+   * `{http.request.tls.client.fingerprint}`, the hash of the certificate alone. Default `rfc9440`.
+   */
+  readonly encoding?: 'rfc9440' | 'base64' | 'sha256';
+}
+
+const caddyForms = {
+  rfc9440: { placeholder: ':{http.request.tls.client.certificate_der_base64}:', decoder: byteSequence },
+  base64: { placeholder: '{http.request.tls.client.certificate_der_base64}', decoder: base64Der },
+  sha256: { placeholder: '{http.request.tls.client.fingerprint}', decoder: hexHash },
+};
+
+/** Caddy: `:{http.request.tls.client.certificate_der_base64}:` in `Client-Cert`, or another form by `encoding`. */
+export function caddy(options: CaddyOptions = {}): ProxyPreset {
+  const given = new OptionReader('caddy()', options, ['header', 'encoding']);
+  const encoding = given.optional('encoding', oneOf('rfc9440', 'base64', 'sha256')) ?? 'rfc9440';
+  const { placeholder, decoder } = caddyForms[encoding];
+  return preset('caddy', given, {
     header: 'client-cert',
     // Without a certificate Caddy leaves the placeholder itself.
-    decode: (value) =>
-      value === ':{http.request.tls.client.certificate_der_base64}:' ? none : byteSequence(value),
+    decode: (value) => (value === placeholder ? none : decoder(value)),
+    ...(encoding === 'sha256' && { thumbprintOnly: true }),
   });
 }
 
@@ -294,16 +331,68 @@ export function awsAlb(options: AwsAlbOptions = {}): ProxyPreset {
   );
 }
 
+/** Which mode of viewer mTLS CloudFront runs in, and which of its headers holds the certificate. */
+export interface CloudFrontOptions extends CertificateHeader {
+  /**
+   * `verify`: the modes Required and Optional, in which CloudFront hands on certificates of its trust store alone; each
+   * counts as verified. `passthrough`: `Client-Cert` as RFC 9440 writes it, not verified. Default: the header of `verify`,
+   * not counted as verified.
+   */
+  readonly mode?: 'verify' | 'passthrough';
+  /**
+   * `certificate`: `CloudFront-Viewer-Cert-Pem`, or `Client-Cert` in passthrough mode. `sha256`:
+   * `CloudFront-Viewer-Cert-Sha256`, the hash of the certificate alone. Default `certificate`.
+   */
+  readonly encoding?: 'certificate' | 'sha256';
+}
+
+/** AWS CloudFront with viewer mTLS; `header` where a CloudFront function renames the header. */
+export function cloudFront(options: CloudFrontOptions = {}): ProxyPreset {
+  const given = new OptionReader('cloudFront()', options, ['header', 'mode', 'encoding']);
+  const mode = given.optional('mode', oneOf('verify', 'passthrough'));
+  const encoding = given.optional('encoding', oneOf('certificate', 'sha256'));
+  const certificate =
+    mode === 'passthrough'
+      ? { header: 'client-cert', decode: byteSequence }
+      : { header: 'cloudfront-viewer-cert-pem', decode: escapedPem };
+  return preset('cloudFront', given, {
+    ...(encoding === 'sha256'
+      ? { header: 'cloudfront-viewer-cert-sha256', decode: hexHash, thumbprintOnly: true }
+      : certificate),
+    ...(mode === 'verify' && { alwaysVerified: true }),
+  });
+}
+
+/** Which value Google Cloud's load balancer writes. */
+export interface GoogleCloudOptions extends HeaderNames {
+  /**
+   * `certificate`: `X-Client-Cert-Leaf:{client_cert_leaf}`, for certificates that passed validation alone. `sha256`:
+   * `X-Client-Cert-Hash:{client_cert_sha256_fingerprint}`, the hash of the certificate alone. Default `certificate`.
+   */
+  readonly encoding?: 'certificate' | 'sha256';
+}
+
 /**
- * Google Cloud's Application Load Balancers: the custom request header `X-Client-Cert-Leaf:{client_cert_leaf}`.
- * `verifyHeader` names the custom header with `{client_cert_chain_verified}`.
+ * Google Cloud's Application Load Balancers: the custom request header `X-Client-Cert-Leaf:{client_cert_leaf}`, or another by
+ * `encoding`. `verifyHeader` names the custom header with `{client_cert_chain_verified}`.
  */
-export function googleCloud(options: HeaderNames = {}): ProxyPreset {
-  return withVerdict('googleCloud', options, {
-    header: 'x-client-cert-leaf',
-    decode: byteSequence,
+export function googleCloud(options: GoogleCloudOptions = {}): ProxyPreset {
+  const given = new OptionReader('googleCloud()', options, ['header', 'verifyHeader', 'encoding']);
+  const encoding = given.optional('encoding', oneOf('certificate', 'sha256'));
+  return preset('googleCloud', given, {
+    ...(encoding === 'sha256'
+      ? { header: 'x-client-cert-hash', decode: base64Hash, thumbprintOnly: true }
+      : { header: 'x-client-cert-leaf', decode: byteSequence }),
     isVerified: isTrue,
   });
+}
+
+/**
+ * Cloud Foundry's router, SAP BTP included: `X-Forwarded-Client-Cert` as base64 of the DER, without a verdict. Envoy writes
+ * another form under the same name.
+ */
+export function cloudFoundry(options: CertificateHeader = {}): ProxyPreset {
+  return withoutVerdict('cloudFoundry', options, { header: 'x-forwarded-client-cert', decode: base64Der });
 }
 
 /**
@@ -329,15 +418,27 @@ export function azureApplicationGateway(options: HeaderNames = {}): ProxyPreset 
   });
 }
 
+/** How Cloudflare was told to write the certificate. */
+export interface CloudflareOptions extends HeaderNames {
+  /**
+   * `base64`: `Cf-Client-Cert-Der-Base64`, by certificate forwarding. `rfc9440`: `Client-Cert`, by a transform rule with
+   * `cf.tls_client_auth.cert_rfc9440`. Default `base64`.
+   */
+  readonly encoding?: 'base64' | 'rfc9440';
+}
+
 /**
  * Cloudflare with client certificate forwarding: `Cf-Client-Cert-Der-Base64`. The managed transform "Add TLS client auth
  * headers" sends a verdict in `Cf-Cert-Verified`: set `verifyHeader` to that name to use it. Revocation is not part of
  * that verdict: let a rule block requests with `cf.tls_client_auth.cert_revoked`.
  */
-export function cloudflare(options: HeaderNames = {}): ProxyPreset {
-  return withVerdict('cloudflare', options, {
-    header: 'cf-client-cert-der-base64',
-    decode: base64Der,
+export function cloudflare(options: CloudflareOptions = {}): ProxyPreset {
+  const given = new OptionReader('cloudflare()', options, ['header', 'verifyHeader', 'encoding']);
+  const encoding = given.optional('encoding', oneOf('base64', 'rfc9440'));
+  return preset('cloudflare', given, {
+    ...(encoding === 'rfc9440'
+      ? { header: 'client-cert', decode: byteSequence }
+      : { header: 'cf-client-cert-der-base64', decode: base64Der }),
     isVerified: isTrue,
   });
 }
@@ -345,37 +446,75 @@ export function cloudflare(options: HeaderNames = {}): ProxyPreset {
 /** How an administrator chose to write the certificate. */
 export interface EncodingOptions extends CertificateHeader {
   /**
-   * `escaped`: percent-encoded PEM. `base64`: base64 of the DER. Default: `base64` for `f5()`, `escaped` for `kong()`.
+   * `escaped`: percent-encoded PEM. `base64`: base64 of the DER. Default `base64`.
    */
   readonly encoding?: 'escaped' | 'base64';
 }
 
-function byEncoding(name: string, options: EncodingOptions, fallback: 'escaped' | 'base64'): ProxyPreset {
-  const given = new OptionReader(`${name}()`, options, ['header', 'encoding']);
-  const encoding = given.optional('encoding', oneOf('escaped', 'base64')) ?? fallback;
-  const decode = { escaped: escapedPem, base64: base64Der }[encoding];
-  return preset(name, given, { header: 'x-client-cert', decode });
-}
-
 /** F5 BIG-IP with an iRule that sets `X-Client-Cert`; base64 of the DER by default. */
 export function f5(options: EncodingOptions = {}): ProxyPreset {
-  return byEncoding('f5', options, 'base64');
+  const given = new OptionReader('f5()', options, ['header', 'encoding']);
+  const encoding = given.optional('encoding', oneOf('escaped', 'base64')) ?? 'base64';
+  const decode = { escaped: escapedPem, base64: base64Der }[encoding];
+  return preset('f5', given, { header: 'x-client-cert', decode });
+}
+
+/** How a plugin of Kong writes the certificate. */
+export interface KongOptions extends CertificateHeader {
+  /**
+   * `escaped`: percent-encoded PEM of one certificate. `escaped-chain`: with the rest of its chain behind it. `base64`: base64
+   * of the DER. Default `escaped`.
+   */
+  readonly encoding?: 'escaped' | 'escaped-chain' | 'base64';
 }
 
 /**
  * Kong with a plugin that sets `X-Client-Cert`, such as its TLS Metadata Headers; percent-encoded PEM by default. That
  * plugin hands on whatever came in the handshake, without a verdict.
  */
-export function kong(options: EncodingOptions = {}): ProxyPreset {
-  return byEncoding('kong', options, 'escaped');
+export function kong(options: KongOptions = {}): ProxyPreset {
+  const given = new OptionReader('kong()', options, ['header', 'encoding']);
+  const encoding = given.optional('encoding', oneOf('escaped', 'escaped-chain', 'base64')) ?? 'escaped';
+  const decode = { escaped: escapedPem, 'escaped-chain': escapedPemChain, base64: base64Der }[encoding];
+  return preset('kong', given, { header: 'x-client-cert', decode });
+}
+
+/** Which headers a proxy that follows RFC 9440 sends. RFC 9440 has none for a verdict. */
+export interface Rfc9440Options extends CertificateHeader {
+  /**
+   * The header of the proxy's verdict on the certificate's chain; needs `isVerified`. Name it only if the proxy sets it on
+   * every request: otherwise a client sends it itself. Default: none.
+   */
+  readonly verifyHeader?: string;
+  /**
+   * Returns whether a value of `verifyHeader` says that the proxy verified the chain. Only `true` does. Needs
+   * `verifyHeader`. Default: none.
+   */
+  readonly isVerified?: (value: string) => boolean;
 }
 
 /**
  * Any proxy that follows RFC 9440: `Client-Cert`; `header` where the proxy writes that form under another name.
  * `Client-Cert-Chain` is not needed and not looked at.
  */
-export function rfc9440(options: CertificateHeader = {}): ProxyPreset {
-  return withoutVerdict('rfc9440', options, { header: 'client-cert', decode: byteSequence });
+export function rfc9440(options: Rfc9440Options = {}): ProxyPreset {
+  const given = new OptionReader('rfc9440()', options, ['header', 'verifyHeader', 'isVerified']);
+  return preset('rfc9440', given, { header: 'client-cert', decode: byteSequence, ...verdictByUser(given) });
+}
+
+/** The verdict's header and its reading, which belong together. */
+function verdictByUser(given: OptionReader): { isVerified?: Verdict } {
+  given.optional('verifyHeader', proxyHeaderName);
+  const isVerified = given.optional('isVerified', userVerdict);
+  for (const [one, other] of [
+    ['verifyHeader', 'isVerified'],
+    ['isVerified', 'verifyHeader'],
+  ] as const) {
+    if (!given.isMissing(one) && given.isMissing(other)) {
+      throw new ConfigurationError(given.pathOf(one), `it was given without ${other}, which it needs`);
+    }
+  }
+  return isVerified === undefined ? {} : { isVerified };
 }
 
 /** A proxy that you describe yourself. */
@@ -419,20 +558,10 @@ export function custom(options: CustomOptions): ProxyPreset {
   const header = given.required('header', proxyHeaderName);
   const decode = given.required('decode', userDecoder);
   const name = given.optional('name', text) ?? 'custom';
-  given.optional('verifyHeader', proxyHeaderName);
-  const isVerified = given.optional('isVerified', userVerdict);
-  for (const [one, other] of [
-    ['verifyHeader', 'isVerified'],
-    ['isVerified', 'verifyHeader'],
-  ] as const) {
-    if (!given.isMissing(one) && given.isMissing(other)) {
-      throw new ConfigurationError(given.pathOf(one), `it was given without ${other}, which it needs`);
-    }
-  }
   return preset(name, given, {
     header,
     decode: (value) => decodedByUser(decode, value),
-    ...(isVerified && { isVerified }),
+    ...verdictByUser(given),
     ...(given.optional('thumbprintOnly', flag) && { thumbprintOnly: true }),
   });
 }

@@ -1,3 +1,5 @@
+import { isPlainObject } from '../option-rules.js';
+import { ownMember } from '../own-member.js';
 import { thumbprintOf } from './client-certificate.js';
 import {
   type CertificateDecoder,
@@ -24,20 +26,25 @@ interface Element {
  * nothing can remove it. The decoder counts each `Hash=` in such a place, within quotes as well, and requires exactly
  * `hops` of them. A client that wrote one more is rejected, so each one that is left is a proxy's. Each element must
  * hold one, and a Cert counts only if its SHA-256 is that Hash.
+ *
+ * In the JSON form (`format: JSON`) Envoy escapes names, so a name can't end a text. An appending proxy writes its element and
+ * the closing bracket behind what came: whatever a client sends before is JSON only if the proxy's element is one of the
+ * list. The list must hold exactly `hops` elements there too.
  */
 export function clientElement(hops: number): CertificateDecoder {
   return (value) => {
     if (value === '') {
       return none;
     }
-    const elements = readElements(value);
+    const isJson = value.startsWith('[');
+    const elements = isJson ? readJsonElements(value) : readElements(value);
     if (elements === undefined) {
       return malformed('not an X-Forwarded-Client-Cert');
     }
     if (!elements.every(({ hash }) => hash !== undefined)) {
       return malformed('an element without Hash');
     }
-    if (countHashes(value, hops) !== elements.length) {
+    if (!isJson && countHashes(value, hops) !== elements.length) {
       return malformed('Hash= within another value');
     }
     // Envoy removes the header where its client presents no certificate; the proxies behind it add theirs.
@@ -70,10 +77,37 @@ function fromElement({ cert, hash = '' }: Element = {}): DecodedCertificate {
   if (!cert) {
     return { kind: 'hash', thumbprint };
   }
+  // PEM holds no percent sign, so that JSON's unescaped text is read alike.
   const decoded = escapedPem(cert);
   return decoded.kind === 'certificate' && thumbprintOf(decoded.der) !== thumbprint
     ? malformed('Cert and Hash disagree')
     : decoded;
+}
+
+/** Reads the JSON form: a list of objects. Returns `undefined` for any other form. */
+function readJsonElements(value: string): Element[] | undefined {
+  let list: unknown;
+  try {
+    list = JSON.parse(value);
+  } catch {
+    return undefined;
+  }
+  const elements: Element[] = [];
+  for (const item of Array.isArray(list) ? list : []) {
+    if (!isPlainObject(item)) {
+      return undefined;
+    }
+    const [hash, cert] = [ownMember(item, 'hash'), ownMember(item, 'cert')];
+    if (!isTextOrMissing(hash) || !isTextOrMissing(cert)) {
+      return undefined;
+    }
+    elements.push({ ...(hash !== undefined && { hash }), ...(cert !== undefined && { cert }) });
+  }
+  return elements.length > 0 ? elements : undefined;
+}
+
+function isTextOrMissing(value: unknown): value is string | undefined {
+  return value === undefined || typeof value === 'string';
 }
 
 /** Reads elements apart by commas, pairs by semicolons. Returns `undefined` for any other form, and for two of a Cert or Hash. */
@@ -92,11 +126,13 @@ function readElements(value: string): Element[] | undefined {
       }
       element[key] = unquoted(written);
     }
-    if (value[end] !== ';') {
+    // Azure Container Apps may end the value in a semicolon.
+    const isLast = value[end] === ';' && end === value.length - 1;
+    if (value[end] !== ';' || isLast) {
       elements.push(element);
       element = {};
     }
-    at = end + 1;
+    at = isLast ? value.length + 1 : end + 1;
   }
   return elements;
 }

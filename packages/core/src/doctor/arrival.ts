@@ -46,6 +46,15 @@ const presets: readonly (readonly [preset: proxies.ProxyPreset, words: string])[
   [proxies.awsAlb(), ''],
 ];
 
+/**
+ * Presets of a hash alone. They advise where the API's own header can't be read, and show no value: a secret may look like a
+ * hash.
+ */
+const hashes: typeof presets = [
+  [proxies.haproxy({ encoding: 'sha256' }), "encoding: 'sha256'"],
+  [proxies.googleCloud({ encoding: 'sha256' }), "encoding: 'sha256'"],
+];
+
 /** Those that read one certificate, and no chain behind it. */
 const single = presets.filter(([{ name }]) => name !== 'awsAlb');
 
@@ -160,7 +169,7 @@ function unreadable(header: string, values: readonly string[], message: string):
       raiseTheLimits,
     );
   }
-  const fitting = readings(header, value).map(([call]) => call);
+  const fitting = readings(header, value, [...presets, ...hashes]).map(([call]) => call);
   return problem(
     'wrong_encoding',
     message,

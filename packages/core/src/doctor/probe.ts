@@ -247,13 +247,17 @@ async function forge(
 function writtenForms(certificate: X509Certificate): string[] {
   const pem = certificate.toString();
   const base64 = certificate.raw.toString('base64');
+  const hash = certificate.fingerprint256.replaceAll(':', '').toLowerCase();
   return [
     encodeURIComponent(pem),
     base64,
     `:${base64}:`,
     pem.trim().replaceAll('\n', ' '),
     Buffer.from(pem).toString('base64'),
-    `Hash=${certificate.fingerprint256.replaceAll(':', '').toLowerCase()};Cert="${encodeURIComponent(pem)}"`,
+    `Hash=${hash};Cert="${encodeURIComponent(pem)}"`,
+    JSON.stringify([{ hash, cert: pem }]),
+    hash,
+    Buffer.from(hash, 'hex').toString('base64'),
   ];
 }
 
