@@ -94,6 +94,13 @@ export interface ResourceServer {
     body?: unknown,
   ): Promise<Answer>;
   /**
+   * Asks each authorization server for its metadata, and for its keys or about a made-up token. Resolves if this API can check
+   * tokens. Rejects with `RequestRefused` otherwise, whose `code` and `detail` say why, and publishes the cause as a problem. Calls
+   * at the same time share the questions, and for 10 seconds after a success no further one is asked. A token source of your own
+   * is asked only if its reader has `ready`.
+   */
+  ready(): Promise<void>;
+  /**
    * Ends what is open, once the introspections under way have ended: connections, the channel. Requests with tokens that
    * are not known are refused from now on. Nothing keeps the process alive then.
    */
@@ -188,6 +195,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     report,
   };
   let isClosed = false;
+  let readiness: { readonly result: Promise<void>; readonly until: number } | undefined;
   if (settings.isAudienceUncheckedByEnvironment) {
     report('audience_not_enforced', audienceNotEnforced);
   }
@@ -250,6 +258,16 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   function refuseWhenClosed(): void {
     if (isClosed) {
       throw new RequestRefused('shutting_down');
+    }
+  }
+
+  async function askWhetherReady(): Promise<void> {
+    try {
+      await Promise.all(authorities.map((authority) => authority.ready()));
+    } catch (thrown) {
+      const refusal = asRefusal(thrown);
+      report(refusal.code, refusal.message);
+      throw refusal;
     }
   }
 
@@ -483,6 +501,19 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       }
     },
 
+    async ready() {
+      refuseWhenClosed();
+      if (readiness === undefined || readiness.until < performance.now()) {
+        const asked = { result: askWhetherReady(), until: Number.POSITIVE_INFINITY };
+        readiness = asked;
+        const expireAfter = (time: number) => () => {
+          asked.until = performance.now() + time;
+        };
+        asked.result.then(expireAfter(READY_FOR), expireAfter(-1));
+      }
+      await readiness.result;
+    },
+
     async close() {
       isClosed = true;
       await cache.settled();
@@ -526,6 +557,9 @@ function knownOf(answer: TokenAnswer | undefined): KnownOfRefused {
 function afterAdmission({ issuer, clientId }: Authorization): KnownOfRefused {
   return { stage: 'route', issuer, clientId };
 }
+
+/** Milliseconds for which `ready()` believes the last answer. */
+const READY_FOR = 10_000;
 
 const notGranted =
   'a guard of a route ran on a request that this mtlsBound() did not accept, or on another req.auth';

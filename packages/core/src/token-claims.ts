@@ -41,6 +41,8 @@ export interface TokenReader {
   (token: string): Promise<TokenAnswer>;
   /** Asks the authorization server itself, for a reader that otherwise does not: what sees a revocation at once. */
   readonly introspect?: (token: string) => Promise<TokenAnswer>;
+  /** Asks the authorization server what reading a token needs, and rejects with `RequestRefused` if it does not answer so. */
+  readonly ready?: () => Promise<void>;
 }
 
 /**

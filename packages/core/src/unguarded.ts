@@ -48,6 +48,7 @@ export const unguarded: ResourceServer = Object.freeze({
       return answer(thrown, req);
     }
   },
+  ready: async () => refuse(),
   close: async () => undefined,
   answer,
   errorFor: () => undefined,

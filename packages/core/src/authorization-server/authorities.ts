@@ -20,6 +20,8 @@ export interface Authority {
   /** What its tokens must show. */
   readonly rules: ClaimRules;
   readonly read: TokenReader;
+  /** Asks the server what reading a token needs. Rejects with `RequestRefused`. Asks nothing for a source of the user's own. */
+  readonly ready: () => Promise<void>;
   /**
    * Who is asked, who asks, and what: another question may be answered otherwise (RFC 7662 §4). Undefined for sources other than
    * `introspection()`, of which it is not known what they ask.
@@ -88,6 +90,8 @@ export function createAuthority(options: AuthorityOptions, report: ReportProblem
   return Object.freeze({
     rules: { issuer, audience, clockTolerance },
     read: boundedReader(read, timeout),
+    ready: () =>
+      withDeadline(MAX_QUESTIONS * timeout, (signal) => untilAborted(signal, async () => read.ready?.())),
     sharedId: question && JSON.stringify([issuer, client?.id, audience, question]),
     close: () => {
       protection.close();

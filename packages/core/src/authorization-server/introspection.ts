@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import {
   type AuthorizationServer,
   type ClientAuth,
@@ -171,7 +172,15 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
     };
     const introspect = (token: string): Promise<TokenAnswer> =>
       traceIntrospection({ issuer, interactionId: currentAsker().interactionId }, () => ask(token));
-    const reader = Object.assign(introspect, { introspect });
+    const ready = async (): Promise<void> => {
+      const answer = await ask(randomBytes(32).toString('base64url'));
+      if (typeof answer !== 'string') {
+        throw new RequestRefused('authorization_server_unsuitable', {
+          detail: `${issuer} calls a made-up token active`,
+        });
+      }
+    };
+    const reader = Object.assign(introspect, { introspect, ready });
     const parameters = Object.entries(additionalParameters).toSorted(([one], [other]) =>
       one < other ? -1 : 1,
     );

@@ -134,14 +134,21 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
         return asDefect(error);
       }
     };
+    const ready = async (): Promise<void> => {
+      await keys.current();
+    };
     if (introspection === undefined) {
-      return read;
+      return Object.assign(read, { ready });
     }
     const ask = introspection(access);
     const introspect = mapping.isStandard
       ? ask
       : async (token: string): Promise<TokenAnswer> => readAnswer(await ask(token), mapping);
-    return Object.assign(read, { introspect });
+    const allReady = async (): Promise<void> => {
+      await ready();
+      await ask.ready?.();
+    };
+    return Object.assign(read, { introspect, ready: allReady });
   };
   return Object.assign(source, { needs: Object.freeze(['jwks_uri', ...(introspection?.needs ?? [])]) });
 }
