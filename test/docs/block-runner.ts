@@ -10,6 +10,7 @@ import Koa from 'koa';
 import * as koaMtls from 'koa-mtls';
 import { register } from 'prom-client';
 import { vi } from 'vitest';
+import { revocationList } from '../support/crl.js';
 import type { Pki } from '../support/pki.js';
 import { type Block, blocks } from './blocks.js';
 import { root } from './pages.js';
@@ -90,6 +91,8 @@ export async function blockRunner(pki: Pki): Promise<BlockRunner> {
     writeFileSync(join(folder, `${name}.pem`), cert);
     writeFileSync(join(folder, `${name}.key`), key);
   }
+  writeFileSync(join(folder, 'clients-ca.pem'), pki.ca.cert);
+  writeFileSync(join(folder, 'clients-crl.pem'), await revocationList(pki.ca, []));
   for (const [module, text] of Object.entries(standIns)) {
     writeFileSync(join(folder, fileOf(module)), text);
   }
