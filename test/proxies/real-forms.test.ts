@@ -106,6 +106,23 @@ itReal('caddy', 'a certificate that Caddy writes as PEM reaches no API: Caddy an
   }
 });
 
+itReal('envoy', 'a list that the client sends to an Envoy that appends is refused', async () => {
+  const replace = { '{ cert: true }': '{ cert: true, format: JSON }', SANITIZE_SET: 'APPEND_FORWARD' };
+  const start = { program: 'envoy', config: 'envoy/envoy.yaml', replace } as const;
+  const running = await run('Koa', start, envoy({ forward: 'append-forward' }));
+  const hash = Buffer.from(pki.alice.thumbprint, 'base64url').toString('hex');
+  const sent = (value: string) => running.status(pki.bob, { 'x-forwarded-client-cert': value });
+  try {
+    expect([await running.status(pki.alice), await running.status(pki.bob)]).toEqual([200, 401]);
+    expect(running.written()).toContain(`[{"hash":"${hash}"`);
+    for (const value of [`[{"hash":"${hash}"}]`, '[]', `[{"hash":"${hash}","x":[]`, `Hash=${hash}`]) {
+      expect([value, await sent(value)]).toEqual([value, 400]);
+    }
+  } finally {
+    await running.stop();
+  }
+});
+
 interface Running {
   status(identity: Identity | undefined, headers?: Record<string, string>): Promise<number>;
   /** What the proxy wrote for the first client. */
