@@ -6,6 +6,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { absoluteLinks } from './absolute-links.mjs';
 import { pack, run } from './pack.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -72,6 +73,9 @@ try {
     mkdirSync(unpacked);
     run('tar', ['-xzf', tarballs[packageNames.get(name)], '-C', unpacked]);
     const described = stamp(join(unpacked, 'package/package.json'), name);
+    const readme = join(unpacked, 'package/README.md');
+    const place = { address, tag: `v${described.version}`, folder: `packages/${name}` };
+    writeFileSync(readme, absoluteLinks(readFileSync(readme, 'utf8'), place));
     if (dryRun) {
       console.log(JSON.stringify(described, null, 2));
       continue;
