@@ -218,11 +218,11 @@ async function asks(source: core.TokenSource): Promise<unknown> {
     metadata: async () => ({ issuer, introspection_endpoint: `${issuer}/introspect` }),
     http: async (_url, { headers, body }) => {
       sent.push(headers, String(body));
-      return new Response('{}', { status: 400 });
+      return sent.length > 2 ? Response.json({ active: true }) : new Response('{}', { status: 400 });
     },
   });
-  const answer = await read('a-token').catch((refusal: core.RequestRefused) => refusal.code);
-  return { sent, answer };
+  const ask = () => read('a-token').catch((refusal: core.RequestRefused) => refusal.code);
+  return { sent, ofBadRequest: await ask(), ofActive: await ask() };
 }
 
 /** What a preset makes of the same certificate in every form. */

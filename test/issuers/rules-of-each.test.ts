@@ -114,7 +114,7 @@ describe('the audience', () => {
     const mixed = [{ ...introspected[0], audience: 'server-enforced' }, introspected[1]] as IssuerOptions[];
     for (const issuers of [mixed, mixed.toReversed()]) {
       const decide = resourceServer(issuers, () =>
-        boundClaims(kit.certificate, { aud: 'https://other.example.com' }),
+        boundClaims(kit.certificate, { aud: 'https://other.example.com', token_type: 'Bearer' }),
       );
       expect(await decide('opaque', red)).toBe('admitted');
       expect(await decide('opaque', blue)).toBe('token_wrong_audience');

@@ -45,7 +45,7 @@ function member(server: PretendServer, store: object, more: ResourceServerOption
 
 const other = 'https://other.example.com';
 const good = (issuer = 'https://as.example.com') =>
-  pretendServer(() => boundClaims(kit.certificate, { aud: [audience, other] }), issuer);
+  pretendServer(() => boundClaims(kit.certificate, { aud: [audience, other], token_type: 'Bearer' }), issuer);
 
 describe('an answer of the shared tier serves only where every part of its key is the same', () => {
   it('the same token, issuer, client and audience: the authorization server is asked once', async () => {

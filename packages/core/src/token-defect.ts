@@ -8,6 +8,7 @@ const defectCodes = [
   'token_not_yet_valid',
   'token_wrong_audience',
   'token_wrong_issuer',
+  'token_wrong_type',
   'token_claims_malformed',
   'jwt_malformed',
   'jwt_not_decryptable',

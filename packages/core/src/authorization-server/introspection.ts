@@ -14,10 +14,12 @@ import { traceIntrospection } from '../observe/events.js';
 import { flag, isHttpsUrl, OptionReader, type OptionRule, textRecord } from '../option-rules.js';
 import { ownMember } from '../own-member.js';
 import { hasUserInfo, shownUrl } from '../shown-url.js';
-import { readTokenClaims, type TokenAnswer, type TokenReader } from '../token-claims.js';
+import { claimOf, readTokenClaims, type TokenAnswer, type TokenReader } from '../token-claims.js';
+import { defectOf } from '../token-defect.js';
 import type { ClientAuthentication } from './client-authentication.js';
 import { untilAborted, withDeadline } from './deadline.js';
 import type { Http } from './http.js';
+import { otherKindOfAnswer } from './jwt-kind.js';
 import { remoteKeys } from './key-set.js';
 import type { Metadata } from './metadata.js';
 import { retryBroken } from './protection.js';
@@ -75,6 +77,11 @@ export interface IntrospectionOptions {
    */
   readonly badRequestMeansInactive?: boolean;
   /**
+   * Refuse a token if the answer about it names no `token_type`. Servers leave it out of answers about refresh tokens, which must not
+   * pass for access tokens. Default: `true` with `audience: 'server-enforced'`, `false` with an audience, which refresh tokens do not have.
+   */
+  readonly requireTokenType?: boolean;
+  /**
    * Ask for signed answers (RFC 9701) and accept no other, nor one older than 60 seconds: `true`, or algorithms and the
    * key of encrypted ones. The client must be registered for them at the server (`introspection_signed_response_alg`).
    * Default `false`.
@@ -114,10 +121,12 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
     'tokenTypeHint',
     'parameters',
     'badRequestMeansInactive',
+    'requireTokenType',
     'signed',
   ]);
   const format = given.read('signed', signedAnswers);
   const badRequestMeansInactive = given.optional('badRequestMeansInactive', flag) ?? false;
+  const requireTokenType = given.optional('requireTokenType', flag);
   const additionalParameters = {
     ...given.optional('parameters', parameters),
     ...(given.optional('tokenTypeHint', flag) && { token_type_hint: 'access_token' }),
@@ -130,6 +139,7 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
       format?.algorithms,
       access.permittedAlgorithms,
     );
+    const mustNameType = requireTokenType ?? access.audience === 'server-enforced';
     const keys = remoteKeys(metadata, http);
     const viaMutualTls = authentication.identity !== undefined;
     const client = { client_id: clientId, use_mtls_endpoint_aliases: viaMutualTls };
@@ -165,7 +175,7 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
                 algorithms,
                 format,
               });
-        return readAnswer(answer, issuer);
+        return readAnswer(answer, issuer, mustNameType);
       } catch (error) {
         throw error instanceof RequestRefused ? error : invalidAnswer(endpoint, whyInvalid(error));
       }
@@ -186,7 +196,7 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
     );
     questions.set(
       reader,
-      JSON.stringify([parameters, format !== undefined && algorithms, badRequestMeansInactive]),
+      JSON.stringify([parameters, format !== undefined && algorithms, badRequestMeansInactive, mustNameType]),
     );
     return reader;
   };
@@ -279,15 +289,25 @@ function expectType(response: Response, type: string): void {
   }
 }
 
-function readAnswer(answer: Record<string, unknown>, issuer: string): TokenAnswer {
+function readAnswer(answer: Record<string, unknown>, issuer: string, mustNameType: boolean): TokenAnswer {
   if (ownMember(answer, 'active') !== true) {
     return 'token_inactive';
   }
   if (Array.isArray(answer.scope)) {
     throw new TellableError('scope is an array, not a string');
   }
+  const other = otherKindOfAnswer(answer);
+  if (other !== undefined) {
+    return other;
+  }
+  if (mustNameType && claimOf(answer, 'token_type') === undefined) {
+    return defectOf('token_wrong_type', typeNotNamed);
+  }
   return readTokenClaims(answer, issuer);
 }
+
+const typeNotNamed =
+  'the answer names no token_type, so that it may be about a refresh token; set audience, or introspection({ requireTokenType: false })';
 
 /** The message of an error of a library may quote the answer. */
 function whyInvalid(error: unknown): string {

@@ -87,6 +87,29 @@ export function otherKind(type: string, claims: Readonly<Record<string, unknown>
       );
 }
 
+/** Values of `token_use` and `typ` in introspection answers about access tokens, besides those of JWTs. */
+const accessInAnswers = ['access', 'access_token', 'jwt'];
+
+/**
+ * Returns why an introspection answer is about something else than an access token, where it says so: servers introspect refresh
+ * tokens and ID tokens too (RFC 7662 §2.1).
+ */
+export function otherKindOfAnswer(answer: Readonly<Record<string, unknown>>): TokenDefect | undefined {
+  for (const one of kindClaims) {
+    const value = claimOf(answer, one.name);
+    const isAccess = typeof value === 'string' && accessInAnswers.includes(value.toLowerCase());
+    if (!isAccess && kindSaidBy(one, value) === 'another kind') {
+      return defectOf('token_wrong_type', `its ${one.name} is ${shownClaim(value)}`);
+    }
+  }
+  const found = claimsOfAnswersAboutOthers.find((name) => claimOf(answer, name) !== undefined);
+  return found === undefined
+    ? undefined
+    : defectOf('token_wrong_type', `the answer has ${found}, as one about an ID token or another JWT has`);
+}
+
+const claimsOfAnswersAboutOthers = ['at_hash', 'c_hash', 's_hash', 'events', 'token_introspection'] as const;
+
 function kindSaidBy(
   { access, others }: KindClaim,
   value: unknown,

@@ -25,7 +25,8 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
   token_not_yet_valid: 'NTP; mtls-doctor check',
   token_wrong_audience: 'ask for a token for this API (RFC 8707), or set audience to what the server writes',
   token_wrong_issuer: "spell issuer as the server's metadata do; see what the selector looks at",
-  token_wrong_type: 'send the access token',
+  token_wrong_type:
+    'send the access token; if the server never names token_type, set audience, or introspection({ requireTokenType: false })',
   token_claims_malformed:
     'correct the claim at the server, or set claims or requiredClaims of jwtAccessTokens(); mtls-doctor check --token says which',
   jwt_malformed: 'send the access token as it came; opaque tokens need introspection()',
