@@ -88,6 +88,13 @@ function connectProxy(): Server {
 
 const blocks = [...textOf('docs/authorization-servers.md').matchAll(/^```m?js\n([\s\S]*?)^```/gm)];
 
+/** Those that the page imports from. */
+const packages: Readonly<Record<string, () => Promise<Record<string, unknown>>>> = {
+  hpagent: () => import('hpagent'),
+  'https-proxy-agent': () => import('https-proxy-agent'),
+  undici: () => import('undici'),
+};
+
 /** The options `http` of the block that has these words, with the proxy of the test. */
 async function shown(words: string): Promise<HttpOptions> {
   const [, code = ''] = blocks.find(([, text]) => text?.includes(words)) ?? expect.fail(words);
@@ -95,7 +102,7 @@ async function shown(words: string): Promise<HttpOptions> {
   const [, name = '', from = ''] = /^import \{ ([\w, ]+) \} from '([^']+)'/.exec(line) ?? [];
   const body = code.replace(line, '').replaceAll('http://127.0.0.1:3128', proxy());
   const run = new Function(...name.split(', '), 'mtlsBound', 'readFileSync', ...surroundings, body);
-  const module = await import(from);
+  const module = (await packages[from]?.()) ?? expect.fail(from);
   let http: HttpOptions = {};
   run(
     ...name.split(', ').map((each) => module[each]),
