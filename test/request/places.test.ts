@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { RequestRefused } from '../../packages/core/src/errors.js';
 import { FloodGuard, placesOfOne, type Source } from '../../packages/core/src/request/flood-guard.js';
 import type { TokenAnswer, TokenClaims } from '../../packages/core/src/token-claims.js';
@@ -65,6 +65,31 @@ describe('the places of a source', () => {
       await endAll();
       expect(new Set(await settled(answers))).toEqual(new Set(['answered']));
     }
+  });
+
+  it('a question that waited for more than 10 s is refused when the next one of its source ends', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    const guard = guardWith(1);
+    const { open, ask } = questions();
+    const names = ['good 0', 'good 1', 'good 2'];
+    const early = names.map((name) => guard.confirm(['a'], name, ask(name)));
+    await turn();
+    vi.advanceTimersByTime(10_001);
+    const late = guard.confirm(['a'], 'late', ask('late'));
+    const outcomes = settled([...early, late]);
+    await turn();
+    expect(open.map(({ name }) => name)).toEqual(['good 0']);
+    open.shift()?.end(claims);
+    await turn();
+    expect(open.map(({ name }) => name)).toEqual(['late']);
+    open.shift()?.end(claims);
+    vi.useRealTimers();
+    expect(await outcomes).toEqual([
+      'answered',
+      'authorization_server_not_asked',
+      'authorization_server_not_asked',
+      'answered',
+    ]);
   });
 
   it('a question about a good token that goes wrong halves them, and takes nothing from the allowance', async () => {

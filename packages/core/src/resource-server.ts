@@ -248,6 +248,10 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       : floodGuard.confirm(counted, `${asked.id} ${token}`, ask);
   }
 
+  function clientOf(req: NodeRequest, thumbprint: string | undefined): Asker {
+    return askerOf(req, thumbprint, floodGuard?.sourceOf(req, thumbprint) ?? []);
+  }
+
   /** Failures of the authorization server count for the client whose question met them. */
   function askerOf(req: NodeRequest, thumbprint: string | undefined, counted: Source): Asker {
     const uncounted = thumbprint === undefined ? NAMELESS : [thumbprint];
@@ -422,7 +426,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
           throw new RequestRefused('certificate_missing');
         }
         const asked = whomToAsk(token, req);
-        known = cache.known(token, asked);
+        known = cache.known(token, asked, () => clientOf(req, certificate?.thumbprint));
         if (known !== undefined) {
           publishCache(typeof known === 'string' ? 'inactive_hit' : 'hit');
           return admit(known, certificate, req, since);

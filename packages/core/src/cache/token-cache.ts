@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { agreedClaims } from '../agreed-claims.js';
+import { type Asker, askedBy, currentAsker } from '../asker.js';
 import { RequestRefused } from '../errors.js';
 import { publishCache } from '../observe/events.js';
 import { readTokenClaims, type TokenAnswer, type TokenClaims } from '../token-claims.js';
@@ -126,8 +127,12 @@ export class TokenCache {
     this.#inactive = new LRUCache({ max: INACTIVE_MAX_ENTRIES });
   }
 
-  /** The answer that is known; undefined where the authorization server has to be asked. */
-  known(token: string, asked: Asked): TokenAnswer | undefined {
+  /**
+   * The answer that is known; undefined where the authorization server has to be asked.
+   *
+   * @param asker tells for whose sake an answer in use is asked for again: its failures are those of that client
+   */
+  known(token: string, asked: Asked, asker: () => Asker = currentAsker): TokenAnswer | undefined {
     const hash = hashOf(token);
     const key = hash + asked.id;
     if (this.#revocations.isTokenRevoked(hash)) {
@@ -142,7 +147,7 @@ export class TokenCache {
       }
       if (usability === 'use') {
         if (now >= this.#refreshFrom(entry)) {
-          this.#refresh({ token, hash, key }, asked);
+          this.#refresh({ token, hash, key }, asked, asker);
         }
         return entry.token;
       }
@@ -154,13 +159,20 @@ export class TokenCache {
   }
 
   /** Asks in the background, unless that happens, or happens for too many tokens. */
-  #refresh(it: Named, asked: Asked): void {
+  #refresh(it: Named, asked: Asked, asker: () => Asker): void {
     const { maxRefreshes = Number.POSITIVE_INFINITY } = this.#rules;
     if (this.#isSettling || this.#refreshes >= maxRefreshes || this.#flights.has(it.key)) {
       return;
     }
+    let client: Asker;
+    try {
+      client = asker();
+    } catch {
+      // A function of the user failed, which harms no request with a known token.
+      return;
+    }
     this.#refreshes += 1;
-    this.#learn(it, asked)
+    askedBy(client, () => this.#learn(it, asked))
       .catch(() => undefined)
       .finally(() => {
         this.#refreshes -= 1;

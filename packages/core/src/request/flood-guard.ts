@@ -57,6 +57,8 @@ interface Account {
 interface Waiter {
   readonly source: Source;
   readonly kind: Kind;
+  /** When it began to wait, by the monotonic clock, in milliseconds. */
+  readonly since: number;
   /** Called once, with what the question holds from then on or with why it is not asked. */
   readonly resolve: (outcome: Taken | Refused) => void;
 }
@@ -75,6 +77,9 @@ const MOST_PLACES = 50;
 
 /** Questions of one source that wait for its own questions under way; further ones are refused. They hold no exchange. */
 const MAX_WAITING = 1_000;
+
+/** Milliseconds that a question waits. It is refused when a question of its source ends after that, not later than `http.timeout` then. */
+const MAX_WAIT = 10_000;
 
 /** What a question holds while it is under way. */
 interface Taken {
@@ -222,7 +227,7 @@ export class FloodGuard {
     }
     const waiting = taken.waitFor.waiting[kind];
     return waiting.length < MAX_WAITING
-      ? new Promise((resolve) => void waiting.push({ source, kind, resolve }))
+      ? new Promise((resolve) => void waiting.push({ source, kind, since: performance.now(), resolve }))
       : { refusal: tooManyWait() };
   }
 
@@ -296,6 +301,8 @@ export class FloodGuard {
     const { first, waiting } = account;
     const second = first === 'unknown' ? 'good' : 'unknown';
     account.first = second;
+    refuseOverdue(waiting[first]);
+    refuseOverdue(waiting[second]);
     this.#serveKind(account, waiting[first]);
     this.#serveKind(account, waiting[second]);
   }
@@ -345,6 +352,20 @@ export class FloodGuard {
 
   get #perSecond(): number {
     return this.#rules.maxInactive / this.#rules.window;
+  }
+}
+
+/** Refuses the questions that waited too long: those at the front. */
+function refuseOverdue(waiting: Waiter[]): void {
+  const now = performance.now();
+  for (let waiter = waiting[0]; waiter !== undefined; waiter = waiting[0]) {
+    if (now - waiter.since <= MAX_WAIT) {
+      return;
+    }
+    waiting.shift();
+    const detail = `it waited ${MAX_WAIT / 1000} s for the end of questions of this client that are under way`;
+    const refusal = new RequestRefused('authorization_server_not_asked', { detail, retryAfter: 1 });
+    waiter.resolve({ refusal });
   }
 }
 

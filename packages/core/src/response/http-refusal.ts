@@ -27,7 +27,10 @@ export class HttpRefusal extends Error {
   readonly expose: boolean;
   /** The headers that the answer must have: the challenge (RFC 6750 §3), `Cache-Control`, `Retry-After`. */
   readonly headers: Readonly<Record<string, string>>;
-  /** What `errorBody` returned, or `{ error, error_description }`; `undefined` for an empty body. */
+  /**
+   * What `errorBody` returned, or `{ error, error_description }`; `undefined` for an empty body. Koa answers an undefined `ctx.body` with
+   * 204: set `ctx.status` after it.
+   */
   readonly body: unknown;
   readonly #refusal: RequestRefused;
 
