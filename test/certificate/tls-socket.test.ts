@@ -370,14 +370,24 @@ describe('the source alone', () => {
       undefined,
       undefined,
     ]);
-    expect(source(request({ encrypted: true }))).toBeUndefined();
+    const getPeerX509Certificate = () => undefined;
+    expect(source(request({ encrypted: true, getPeerX509Certificate }))).toBeUndefined();
+  });
+
+  it.each([
+    ['one that says it is encrypted', { encrypted: true }],
+    ['a plain one', { remoteAddress: '127.0.0.1' }],
+  ])('a connection that no server of Node accepted is trouble of the operator: %s', (_title, socket) => {
+    expect(() => tlsSocket()(request(socket))).toThrow(
+      'the request came over no connection of a Node server',
+    );
   });
 
   it('plain HTTP is told once as a warning and each time as an event', () => {
     const warning = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
     const source = tlsSocket();
-    source(request({ encrypted: false }));
-    source(request({}));
+    source(request({ encrypted: false, server: {} }));
+    source(request({ server: {} }));
     const message =
       'A request came over plain HTTP, so it has no client certificate. Where a proxy ends TLS, say which header ' +
       "hands the certificate on: mtlsBound({ certificate: proxyHeader(nginx(), { trust: ['10.0.0.5'] }) }). " +

@@ -33,6 +33,7 @@ afterEach(() => {
 const hexOf = (thumbprint: string): string => Buffer.from(thumbprint, 'base64url').toString('hex');
 
 interface Connection {
+  readonly server?: object;
   readonly encrypted?: boolean;
   readonly getProtocol?: () => string;
   readonly remoteAddress?: string;
@@ -153,7 +154,13 @@ describe('no certificate', () => {
     }),
   };
   it.each<[string, ResourceServerOptions, Record<string, string>, Connection, RegExp]>([
-    ['plain HTTP', { certificate: tlsSocket() }, {}, {}, /plain HTTP.*proxyHeader/],
+    [
+      'plain HTTP',
+      { certificate: tlsSocket() },
+      {},
+      { server: { address: () => null } },
+      /plain HTTP.*proxyHeader/,
+    ],
     [
       'a resumed session',
       { certificate: tlsSocket() },
