@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -95,6 +95,11 @@ const methods: [string, string, () => ClientAuthentication, () => ClientAuthenti
   ],
 ];
 
+const encrypted = (key: string) =>
+  String(
+    createPrivateKey(key).export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'x' }),
+  );
+
 describe.each(frameworks)('%s', (framework) => {
   async function respond(clientId: string, clientAuthentication: ClientAuthentication, times = 1) {
     const api = await startApi(framework, pki, {
@@ -187,6 +192,16 @@ describe('a key is refused at start-up', () => {
       'a certificate with another key',
       () => core.tlsClientAuth({ cert: pki.alice.cert, key: pki.bob.key }),
       'tlsClientAuth().key: it is not the key of cert',
+    ],
+    [
+      'an encrypted key',
+      () => core.tlsClientAuth({ cert: pki.alice.cert, key: encrypted(pki.alice.key) }),
+      'tlsClientAuth().key: it is encrypted; accepted is a key without a passphrase',
+    ],
+    [
+      'a key whose line ends are written out, as some environments have it',
+      () => core.tlsClientAuth({ cert: pki.alice.cert, key: pki.alice.key.replaceAll('\n', '\\n') }),
+      'tlsClientAuth().key: it has \\n written out as two characters; accepted are line ends',
     ],
     [
       'no PEM',

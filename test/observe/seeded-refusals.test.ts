@@ -319,6 +319,13 @@ const seeds: readonly [cause: string, seed: () => Seed, code: RefusalCode, says:
     /spell issuer/,
   ],
   [
+    'an issuer of another host, as a container names it',
+    () => ({ metadata: { issuer: 'https://keycloak:8443/realms/bank' } }),
+    'authorization_server_issuer_mismatch',
+    /https:\/\/keycloak:8443\/realms\/bank/,
+    /spell issuer/,
+  ],
+  [
     'a scope that is missing',
     () => ({ path: '/payments' }),
     'scope_insufficient',

@@ -38,12 +38,11 @@ export function clientIdentity(path: string, options: IdentityOptions): ClientId
   }
   const given = new OptionReader(path, options, ['cert', 'key', 'certFile', 'keyFile']);
   if (given.isMissing('certFile') && given.isMissing('keyFile')) {
-    const fixed = pair(given.required('cert', pemText), given.required('key', pemText));
+    const cert = given.required('cert', pemText);
+    const key = given.required('key', pemText);
+    const fixed = pair(cert, key);
     if (fixed === undefined) {
-      throw new ConfigurationError(
-        `${path}.key`,
-        'it is not the key of cert, or the chain behind cert is broken; accepted is the key of a whole chain',
-      );
+      throw new ConfigurationError(`${path}.key`, whyNoPair(cert, key));
     }
     return () => fixed;
   }
@@ -100,15 +99,18 @@ function whyUnread(error: unknown): string {
 
 function atStart(path: string, certFile: string, keyFile: string): CertificateAndKey {
   let read: CertificateAndKey | undefined;
+  let why = '';
   try {
-    read = pair(readFileSync(certFile), readFileSync(keyFile));
+    const [cert, key] = [readFileSync(certFile), readFileSync(keyFile)];
+    read = pair(cert, key);
+    why = whyNoPair(cert, key);
   } catch (error) {
     throw new ConfigurationError(path, `the files can not be read: ${whyUnread(error)}`);
   }
   if (read === undefined) {
     throw new ConfigurationError(
       path,
-      `${certFile} and ${keyFile} were given; accepted are a certificate, with its whole chain if it has one, and its key`,
+      `${certFile} and ${keyFile} were given: ${why}; accepted are a certificate, with its whole chain if it has one, and its key`,
     );
   }
   return read;
@@ -173,6 +175,17 @@ function pair(cert: string | Buffer, key: string | Buffer): CertificateAndKey | 
   } catch {
     return undefined;
   }
+}
+
+/** Returns why `cert` and `key` are no pair, in words that quote neither. */
+function whyNoPair(cert: string | Buffer, key: string | Buffer): string {
+  if ([cert, key].some((pem) => String(pem).includes('\\n'))) {
+    return 'it has \\n written out as two characters; accepted are line ends';
+  }
+  if (/^-----BEGIN ENCRYPTED |^Proc-Type: 4,ENCRYPTED/m.test(String(key))) {
+    return 'it is encrypted; accepted is a key without a passphrase';
+  }
+  return 'it is not the key of cert, or the chain behind cert is broken; accepted is the key of a whole chain';
 }
 
 /** OpenSSL takes a chain that breaks off inside a `-----BEGIN` line for one that ends before that line. */

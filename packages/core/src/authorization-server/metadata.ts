@@ -9,6 +9,7 @@ import {
 import { RequestRefused } from '../errors.js';
 import { MAX_NESTING, nestsTooDeep } from '../nesting.js';
 import type { ReportProblem } from '../observe/events.js';
+import { ownMember } from '../own-member.js';
 import { shownIdentifier, shownUrl } from '../shown-url.js';
 import { withDeadline } from './deadline.js';
 import type { Http } from './http.js';
@@ -143,11 +144,19 @@ async function read(url: URL, response: Response): Promise<AuthorizationServer |
     return metadata;
   } catch (error) {
     if (error instanceof OperationProcessingError && error.code === JSON_ATTRIBUTE_COMPARISON) {
-      return mismatch(url.href, undefined);
+      return mismatch(url.href, issuerIn(error.cause));
     }
     const detail = `the metadata of ${shownUrl(url)} can not be read: ${shownError(error)}`;
     return new RequestRefused('authorization_server_invalid_answer', { detail });
   }
+}
+
+/** Returns `issuer` of the document that oauth4webapi refused. */
+function issuerIn(cause: unknown): string | undefined {
+  const body: unknown =
+    typeof cause === 'object' && cause !== null ? ownMember({ ...cause }, 'body') : undefined;
+  const issuer = typeof body === 'object' && body !== null ? ownMember({ ...body }, 'issuer') : undefined;
+  return typeof issuer === 'string' ? issuer : undefined;
 }
 
 function mismatch(expected: string, found: string | undefined): RequestRefused {
