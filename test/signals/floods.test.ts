@@ -1,7 +1,9 @@
 // What pushes cost that no transmitter sent: no fetch of keys each, and no memory.
 import { generateKeyPairSync } from 'node:crypto';
 import { PassThrough } from 'node:stream';
+import { bearerToken } from '@mtls-bound/core';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { deferred } from '../support/deferred.js';
 import { PretendTransmitter, pushRequest } from '../support/pretend-transmitter.js';
 
 const other = generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -27,16 +29,53 @@ const streamed = (httpVersionMajor = 1) =>
   });
 
 describe('forged tokens', () => {
-  it('500 at once that no key fits cost a few fetches of keys together', async () => {
+  const forged = (count: number) =>
+    Array.from({ length: count }, (_, i) => transmitter.set({}, { kid: `${i}` }, other.privateKey));
+
+  it('500 at once that no key fits cost a few fetches of keys together, and 100 of them wait', async () => {
     const receiver = transmitter.receiver();
-    const forged = Array.from({ length: 500 }, (_, i) =>
-      transmitter.set({}, { kid: `${i}` }, other.privateKey),
-    );
-    const answers = await Promise.all(forged.map((token) => receiver.acceptPush(pushRequest(), token)));
+    const answers = await Promise.all(forged(500).map((token) => receiver.acceptPush(pushRequest(), token)));
     receiver.close();
-    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([400]));
+    const [refused, ...others] = [400, 503].map((code) => answers.filter(({ status }) => status === code));
+    expect([refused?.length, others[0]?.length]).toEqual([100, 400]);
+    expect(new Set(others[0]?.map(({ headers }) => headers['Retry-After']))).toEqual(new Set(['1']));
     expect(transmitter.keyFetches).toBeLessThanOrEqual(5);
     expect(transmitter.revoke).not.toHaveBeenCalled();
+  });
+
+  it('while they wait, a token that a known key signed is acted on', async () => {
+    const held = deferred();
+    let isHeld = false;
+    const fetch = async (url: unknown): Promise<Response> => {
+      await (isHeld && held.promise);
+      return transmitter.fetch(url);
+    };
+    const receiver = transmitter.receiver({ http: { fetch: fetch as typeof globalThis.fetch } });
+    const push = async (token: string) => (await receiver.acceptPush(pushRequest(), token)).status;
+    expect(await push(transmitter.set())).toBe(202);
+    isHeld = true;
+    const flood = Promise.all(forged(150).map(push));
+    expect(await push(transmitter.set())).toBe(202);
+    held.resolve();
+    expect(new Set(await flood)).toEqual(new Set([400, 503]));
+    receiver.close();
+  });
+
+  it.each<[string, (t: PretendTransmitter, payload: string) => string]>([
+    ['with typ JWT', (t, payload) => t.signed(payload, { typ: 'JWT' })],
+    ['with alg none', (t, payload) => t.signed(payload, { alg: 'none' })],
+    ['with a header of 8,193 characters', (t, payload) => t.signed(payload, { x: 'a'.repeat(6_200) })],
+  ])('%s are refused before their payload is parsed', async (_title, make) => {
+    const receiver = transmitter.receiver();
+    const payload = JSON.stringify(transmitter.claims());
+    const token = make(transmitter, payload);
+    const parse = vi.spyOn(JSON, 'parse');
+    const { status } = await receiver.acceptPush(pushRequest(), token);
+    const texts = parse.mock.calls.map(([text]) => text);
+    parse.mockRestore();
+    receiver.close();
+    expect(status).toBe(400);
+    expect(texts).not.toContain(payload);
   });
 
   it.each<[string, (t: PretendTransmitter) => string]>([
@@ -85,6 +124,29 @@ describe('forged tokens', () => {
     receiver.close();
     expect(statuses).toEqual([400, 202]);
   });
+});
+
+it('150 tokens of one poll wait for the keys together, and each is acted on', async () => {
+  const sets = Object.fromEntries(
+    Array.from({ length: 150 }, (_, i) => [`${i}`, transmitter.set({ jti: `${i}` })]),
+  );
+  const acks: unknown[] = [];
+  const fetch = async (url: unknown, init?: RequestInit): Promise<Response> => {
+    if (!String(url).endsWith('/poll')) {
+      return transmitter.fetch(url);
+    }
+    acks.push(JSON.parse(String(init?.body)).ack);
+    return Response.json({ sets: acks.length === 1 ? sets : {} });
+  };
+  const receiver = transmitter.receiver({
+    http: { fetch: fetch as typeof globalThis.fetch },
+    clientAuthentication: bearerToken(() => 'a-token-of-ours'),
+    poll: { endpoint: `${transmitter.issuer}/poll`, maxEvents: 1_000 },
+  });
+  await vi.waitFor(() => expect(acks.length).toBeGreaterThanOrEqual(2), 10_000);
+  receiver.close();
+  expect(acks[1]).toHaveLength(150);
+  expect(transmitter.revoke).toHaveBeenCalledTimes(150);
 });
 
 describe('a body', () => {

@@ -1,6 +1,6 @@
 import { untilAborted, withDeadline } from './authorization-server/deadline.js';
 import { createHttp } from './authorization-server/http.js';
-import { remoteKeys } from './authorization-server/key-set.js';
+import { type RemoteKeys, remoteKeys, withFewerWaiting } from './authorization-server/key-set.js';
 import { discoveredMetadata } from './authorization-server/metadata.js';
 import { protectedHttp } from './authorization-server/protection.js';
 import { discoverTransmitter } from './authorization-server/ssf-configuration.js';
@@ -61,6 +61,9 @@ const streamStatuses: ReadonlySet<unknown> = new Set<StreamStatus>(['enabled', '
 /** Seconds by which the transmitter's clock may differ from ours. */
 const CLOCK_TOLERANCE = 300;
 
+/** Pushes that wait for the transmitter's keys. Each holds a text of up to 65,536 characters, and any client can send one. */
+const MOST_PUSHES_WAITING = 100;
+
 /** Seconds after which the transmitter's configuration is read again. */
 const METADATA_MAX_AGE = 3_600;
 
@@ -97,18 +100,22 @@ export function createSignalReceiver(
   );
   const keys = remoteKeys(metadata, protection.send);
   const jwtRules = { algorithms, clockTolerance: CLOCK_TOLERANCE };
-  const isSigned = async (jws: string): Promise<boolean> => {
-    try {
-      await verifiedJwt(jws, keys, jwtRules);
-      return true;
-    } catch (error) {
-      if (error instanceof JwtRejected) {
-        return false;
+  const signedBy =
+    (some: RemoteKeys) =>
+    async (jws: string): Promise<boolean> => {
+      try {
+        await verifiedJwt(jws, some, jwtRules);
+        return true;
+      } catch (error) {
+        if (error instanceof JwtRejected) {
+          return false;
+        }
+        throw error;
       }
-      throw error;
-    }
-  };
-  const rules = { transmitter, audience, algorithms, clockTolerance: CLOCK_TOLERANCE, isSigned };
+    };
+  const rules = { transmitter, audience, algorithms, clockTolerance: CLOCK_TOLERANCE };
+  const pollRules = { ...rules, isSigned: signedBy(keys) };
+  const pushRules = { ...rules, isSigned: signedBy(withFewerWaiting(keys, MOST_PUSHES_WAITING)) };
   const handled = new HandledTokens();
   const { timeout } = httpRules;
   const access = { transmitter, http: protection.send, timeout, credentials, closing: ending.signal };
@@ -169,7 +176,7 @@ export function createSignalReceiver(
     const publish = (outcome: SignalEvent['outcome'], error?: string): void =>
       publishSignal({ transmitter, types, outcome, error });
     try {
-      const token = await verifySet(await read(), rules);
+      const token = await verifySet(await read(), jti === undefined ? pushRules : pollRules);
       if (jti !== undefined && token.jti !== jti) {
         throw new SetRefused('invalid_request', 'jti is not the name under which the token was given');
       }

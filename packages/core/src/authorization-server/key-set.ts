@@ -1,7 +1,7 @@
 import type { JsonWebKey, KeyObject } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RequestRefused } from '../errors.js';
-import { MAX_NESTING, nestsTooDeep } from '../nesting.js';
+import { MAX_NESTING, textNestsTooDeep } from '../nesting.js';
 import { isHttpsUrl } from '../option-rules.js';
 import { shownUrl } from '../shown-url.js';
 import type { Http } from './http.js';
@@ -16,7 +16,7 @@ const MAX_AGE = 600;
 const BURST = 5;
 const FETCH_INTERVAL = 1;
 
-/** Requests that wait for the next permitted fetch. */
+/** Callers that wait for the metadata or for the next permitted fetch, unless a caller names fewer. */
 const MOST_WAITING = 1_000;
 
 /** Keys that are tried for one token. */
@@ -36,12 +36,23 @@ export interface KeySet {
   readonly askedAt: number;
 }
 
-/** The authorization server's keys (RFC 8414 §2, `jwks_uri`). Both functions reject with `RequestRefused`. */
+/**
+ * The authorization server's keys (RFC 8414 §2, `jwks_uri`). Both functions reject with `RequestRefused`, also if `mostWaiting`
+ * callers wait already. A caller for which the keys are known does not wait.
+ */
 export interface RemoteKeys {
   /** Returns the known keys; fetches them if they are too old. */
-  readonly current: () => Promise<KeySet>;
+  readonly current: (mostWaiting?: number) => Promise<KeySet>;
   /** Returns keys whose fetch begins after this call. All callers together cause one fetch a second at most. */
-  readonly fetchedFromNowOn: () => Promise<KeySet>;
+  readonly fetchedFromNowOn: (mostWaiting?: number) => Promise<KeySet>;
+}
+
+/** Returns the same keys, for which fewer callers may wait. */
+export function withFewerWaiting(keys: RemoteKeys, mostWaiting: number): RemoteKeys {
+  return {
+    current: () => keys.current(mostWaiting),
+    fetchedFromNowOn: () => keys.fetchedFromNowOn(mostWaiting),
+  };
 }
 
 interface Known extends KeySet {
@@ -82,10 +93,10 @@ export function remoteKeys(metadata: Metadata, http: Http): RemoteKeys {
     }
   }
 
-  async function join(fetching: () => Promise<Known>): Promise<Known> {
-    if (waiting >= MOST_WAITING) {
+  async function join<T>(mostWaiting: number, fetching: () => Promise<T>): Promise<T> {
+    if (waiting >= mostWaiting) {
       throw new RequestRefused('authorization_server_not_asked', {
-        detail: `${MOST_WAITING} requests wait for the keys of jwks_uri`,
+        detail: `${mostWaiting} requests wait for the keys of jwks_uri`,
         retryAfter: FETCH_INTERVAL,
       });
     }
@@ -102,16 +113,21 @@ export function remoteKeys(metadata: Metadata, http: Http): RemoteKeys {
     return next;
   }
 
+  async function currentUri(mostWaiting: number): Promise<string> {
+    // Where keys are known, the metadata are known too.
+    return keySetUri(await (known === undefined ? join(mostWaiting, metadata) : metadata()));
+  }
+
   return {
-    async current() {
-      const uri = keySetUri(await metadata());
+    async current(mostWaiting = MOST_WAITING) {
+      const uri = await currentUri(mostWaiting);
       const age = known === undefined ? Number.NaN : (Date.now() - known.fetchedAt) / 1000;
       const isFresh = known?.uri === uri && age >= 0 && age < MAX_AGE;
-      return known !== undefined && isFresh ? known : join(() => running ?? scheduled(uri));
+      return known !== undefined && isFresh ? known : join(mostWaiting, () => running ?? scheduled(uri));
     },
-    async fetchedFromNowOn() {
-      const uri = keySetUri(await metadata());
-      return join(() => scheduled(uri));
+    async fetchedFromNowOn(mostWaiting = MOST_WAITING) {
+      const uri = await currentUri(mostWaiting);
+      return join(mostWaiting, () => scheduled(uri));
     },
   };
 }
@@ -136,15 +152,15 @@ async function fetchKeys(uri: string, http: Http, before: Known | undefined): Pr
 
 /** The members of a key set that may verify signatures. What is no such key does not spoil the others. */
 function keysIn(text: string): readonly JsonWebKey[] {
+  if (textNestsTooDeep(text)) {
+    const detail = `the key set of jwks_uri nests deeper than ${MAX_NESTING} levels`;
+    throw new RequestRefused('authorization_server_invalid_answer', { detail });
+  }
   let set: unknown;
   try {
     set = JSON.parse(text);
   } catch {
     set = undefined;
-  }
-  if (nestsTooDeep(set)) {
-    const detail = `the key set of jwks_uri nests deeper than ${MAX_NESTING} levels`;
-    throw new RequestRefused('authorization_server_invalid_answer', { detail });
   }
   const keys = isObject(set) && Object.hasOwn(set, 'keys') ? set.keys : undefined;
   if (!Array.isArray(keys)) {

@@ -1,6 +1,6 @@
 import type { AuthorizationServer } from 'oauth4webapi';
 import { RequestRefused } from '../errors.js';
-import { MAX_NESTING, nestsTooDeep } from '../nesting.js';
+import { MAX_NESTING, textNestsTooDeep } from '../nesting.js';
 import { shownUrl } from '../shown-url.js';
 import type { Http } from './http.js';
 import { serverTrouble } from './retry-after.js';
@@ -23,12 +23,13 @@ export async function discoverTransmitter(
       })
     );
   }
-  const configuration = objectIn(await response.text());
-  if (nestsTooDeep(configuration)) {
+  const text = await response.text();
+  if (textNestsTooDeep(text)) {
     throw new RequestRefused('authorization_server_invalid_answer', {
       detail: `the configuration at ${shownUrl(url)} nests deeper than ${MAX_NESTING} levels`,
     });
   }
+  const configuration = objectIn(text);
   if (configuration?.issuer !== issuer) {
     throw new RequestRefused('authorization_server_issuer_mismatch', {
       detail: `the configuration at ${shownUrl(url)} does not have the issuer that the option transmitter names`,

@@ -1,4 +1,4 @@
-import { nestsTooDeep } from '../nesting.js';
+import { textNestsTooDeep } from '../nesting.js';
 import type { ClientAuthentication } from './client-authentication.js';
 import { withDeadline } from './deadline.js';
 import type { Http } from './http.js';
@@ -79,8 +79,7 @@ export function transmitterEndpoints({
 
 function parsed(text: string): unknown {
   try {
-    const value: unknown = JSON.parse(text);
-    return nestsTooDeep(value) ? undefined : value;
+    return textNestsTooDeep(text) ? undefined : JSON.parse(text);
   } catch {
     return undefined;
   }
