@@ -97,6 +97,19 @@ describe('the subject', () => {
     ],
     ['R209: complex: an application', { application: opaque }, [{ clientId: 'user-1', issuer }]],
     ['R209: complex: a user of an application', { user: opaque, application: opaque }, [subject]],
+    [
+      'R208: complex: aliases of a user and of a session',
+      {
+        user: { format: 'aliases', identifiers: [opaque, { ...opaque, id: 'user-2' }] },
+        session: { format: 'aliases', identifiers: [opaque] },
+      },
+      [subject, { subject: 'user-2', issuer }, { session: 'user-1', issuer }],
+    ],
+    [
+      'R208: complex: aliases of an application',
+      { application: { format: 'aliases', identifiers: [opaque] } },
+      [{ clientId: 'user-1', issuer }],
+    ],
   ])('%s is revoked', async (_title, subjectId, revocations) => {
     expect(await outcomeOf({ sub_id: subjectId })).toEqual([revocations, 'revoked']);
   });
@@ -140,6 +153,15 @@ describe('the subject', () => {
     ['R209: complex: nothing', { format: 'complex' }],
     ['R209: complex: a user that is a text', { format: 'complex', user: 'user-1' }],
     ['R209: complex: a user that is null, with an application', { user: null, application: opaque }],
+    ['R208: complex: 21 aliases', { user: { format: 'aliases', identifiers: Array(21).fill(opaque) } }],
+    [
+      'R208: complex: aliases within aliases',
+      { user: { format: 'aliases', identifiers: [{ format: 'aliases', identifiers: [opaque] }] } },
+    ],
+    [
+      'R208: aliases of a complex subject',
+      { format: 'aliases', identifiers: [{ format: 'complex', user: opaque }] },
+    ],
     ['R209: complex: a user within a user', { user: { format: 'complex', user: opaque } }],
     ['R214: no subject', undefined],
     ['R214: a subject that is null', null],

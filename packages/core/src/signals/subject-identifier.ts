@@ -24,6 +24,9 @@ export interface MappedSubject {
 
 const nothing: MappedSubject = Object.freeze({ revocations: [], isComplete: false });
 
+/** What an `opaque` identifier names in its place. */
+type OpaqueKind = 'subject' | 'session' | 'clientId';
+
 /** Identifiers in one `aliases`, of which each costs a revocation. */
 const MAX_ALIASES = 20;
 
@@ -37,29 +40,29 @@ export function revocationsOf(subject: unknown, scope: SubjectScope): MappedSubj
     return nothing;
   }
   const format = ownMember(subject, 'format');
-  if (format === 'aliases') {
-    const identifiers = ownMember(subject, 'identifiers');
-    const isList = Array.isArray(identifiers) && identifiers.length > 0 && identifiers.length <= MAX_ALIASES;
-    return isList ? joined(identifiers.map((one) => simple(one, 'subject', scope))) : nothing;
-  }
   return format === 'complex' || format === undefined
     ? complex(subject, scope)
-    : simple(subject, 'subject', scope);
+    : oneOrMore(subject, 'subject', scope);
 }
 
 function complex(subject: Readonly<Record<string, unknown>>, scope: SubjectScope): MappedSubject {
-  const member = (name: string, kind: 'subject' | 'session' | 'clientId'): MappedSubject[] =>
-    Object.hasOwn(subject, name) ? [simple(ownMember(subject, name), kind, scope)] : [];
+  const member = (name: string, kind: OpaqueKind): MappedSubject[] =>
+    Object.hasOwn(subject, name) ? [oneOrMore(ownMember(subject, name), kind, scope)] : [];
   const people = [...member('user', 'subject'), ...member('session', 'session')];
   return joined(people.length > 0 ? people : member('application', 'clientId'));
 }
 
-/** `kind` is what an `opaque` identifier names in this place. */
-function simple(
-  identifier: unknown,
-  kind: 'subject' | 'session' | 'clientId',
-  { issuer, issuers }: SubjectScope,
-): MappedSubject {
+/** Aliases name simple identifiers alone (RFC 9493 §3.2.8). */
+function oneOrMore(identifier: unknown, kind: OpaqueKind, scope: SubjectScope): MappedSubject {
+  if (!isObject(identifier) || ownMember(identifier, 'format') !== 'aliases') {
+    return simple(identifier, kind, scope);
+  }
+  const identifiers = ownMember(identifier, 'identifiers');
+  const isList = Array.isArray(identifiers) && identifiers.length > 0 && identifiers.length <= MAX_ALIASES;
+  return isList ? joined(identifiers.map((one) => simple(one, kind, scope))) : nothing;
+}
+
+function simple(identifier: unknown, kind: OpaqueKind, { issuer, issuers }: SubjectScope): MappedSubject {
   if (!isObject(identifier)) {
     return nothing;
   }
