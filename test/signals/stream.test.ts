@@ -366,11 +366,29 @@ describe('a verification event', () => {
     expect(states().length).toBe(1);
   });
 
-  it('that was asked for too often is no failure', async () => {
+  it('that was asked for too often once is no failure', async () => {
+    transmitter.instead.set('POST /verify', (res) => {
+      transmitter.instead.delete('POST /verify');
+      json(res, 429, {});
+    });
+    poll({ verificationInterval: 1 });
+    await vi.waitFor(() => expect(signals.length).toBe(1), patient);
+    expect(states().length).toBe(2);
+    expect(codes()).toEqual([]);
+  });
+
+  it('whose requests are all answered 429 is reported, and one that arrives after that too', async () => {
     transmitter.instead.set('POST /verify', (res) => json(res, 429, {}));
     poll({ verificationInterval: 1 });
-    await vi.waitFor(() => expect(states().length).toBeGreaterThan(2), patient);
-    expect(codes()).toEqual([]);
+    await vi.waitFor(() => expect(states().length).toBeGreaterThan(3), patient);
+    expect(problems).toEqual([
+      { code: 'signal_stream_unverified', message: expect.stringMatching(/429.*verificationInterval/) },
+    ]);
+    transmitter.instead.delete('POST /verify');
+    await vi.waitFor(
+      () => expect(codes()).toEqual(['signal_stream_unverified', 'signal_stream_verified']),
+      patient,
+    );
   });
 });
 

@@ -39,6 +39,8 @@ export class StreamKeeper {
   #awaited: string | undefined;
   #verifiedAt = Number.NEGATIVE_INFINITY;
   #isUnverified = false;
+  /** The last requests for a verification event that were answered 429. */
+  #tooOften = 0;
 
   constructor(parts: KeeperParts) {
     this.#parts = parts;
@@ -144,26 +146,31 @@ export class StreamKeeper {
     if (sinceLast < Math.max(verificationInterval / 2, stream.minVerificationInterval)) {
       return;
     }
-    if (this.#awaited !== undefined && !this.#isUnverified) {
+    // Another process may have asked just before, once.
+    if (this.#awaited !== undefined && !this.#isUnverified && this.#tooOften !== 1) {
       this.#isUnverified = true;
-      report(
-        'signal_stream_unverified',
-        `${transmitter} was asked for a verification event, and none arrived: signals may not arrive either; ` +
-          'check the URL and the Authorization header that the stream delivers to',
-      );
+      const found =
+        this.#tooOften > 0
+          ? 'answers requests for a verification event with 429: nothing shows that signals arrive; raise stream.verificationInterval'
+          : 'was asked for a verification event, and none arrived: signals may not arrive either; check the URL and the Authorization header that the stream delivers to';
+      report('signal_stream_unverified', `${transmitter} ${found}`);
     }
+    const before = this.#awaited;
     const state = states.next();
     // The event may arrive before the answer.
     this.#awaited = state;
-    let isAsked = false;
     try {
-      isAsked = await management.verify(stream, state);
-    } finally {
-      if (isAsked) {
+      if (await management.verify(stream, state)) {
+        this.#tooOften = 0;
         this.#verifiedAt = performance.now();
       } else {
-        this.#awaited = undefined;
+        this.#tooOften += 1;
+        // An event that is due already is as good a proof.
+        this.#awaited = before ?? this.#awaited;
       }
+    } catch (error) {
+      this.#awaited = this.#awaited === state ? before : this.#awaited;
+      throw error;
     }
   }
 }
