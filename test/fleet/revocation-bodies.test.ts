@@ -24,16 +24,20 @@ let server: Server;
 let logged: unknown[];
 afterEach(() => close(server));
 
+/** What a middleware before the endpoint does with a request. */
+type Before = (req: IncomingMessage & { body?: unknown }) => unknown;
+
 /** An API with an access log that looks at the client's address when the answer is finished or the client has gone. */
-async function start(framework: (typeof frameworks)[number], isPaused = false): Promise<number> {
+async function start(
+  framework: (typeof frameworks)[number],
+  before: Before = () => undefined,
+): Promise<number> {
   logged = [];
   if (framework === 'Express') {
     const app = express();
-    app.use((req, res, next) => {
+    app.use(async (req, res, next) => {
       res.on('close', () => logged.push([res.statusCode, req.ip, req.secure]));
-      if (isPaused) {
-        req.pause();
-      }
+      await before(req);
       next();
     });
     app.use(expressMtls.mtlsBound(kit.options));
@@ -42,9 +46,9 @@ async function start(framework: (typeof frameworks)[number], isPaused = false): 
   } else {
     const app = new Koa();
     app.use(async (ctx, next) => {
-      if (isPaused) {
-        ctx.req.pause();
-      }
+      const req: Parameters<Before>[0] = ctx.req;
+      await before(req);
+      Object.assign(ctx.request, { body: req.body });
       await next();
       logged.push([ctx.status, ctx.request.socket.remoteAddress, ctx.secure]);
     });
@@ -88,7 +92,7 @@ describe.each(frameworks)('%s: revocationEndpoint()', (framework) => {
   });
 
   it('reads a form whose request another middleware has paused', async () => {
-    const port = await start(framework, true);
+    const port = await start(framework, (req) => req.pause());
     const socket = connect(port, '127.0.0.1');
     let answer = '';
     socket.on('data', (chunk) => {
@@ -97,6 +101,26 @@ describe.each(frameworks)('%s: revocationEndpoint()', (framework) => {
     socket.write(`${head('sub=alice'.length)}sub=alice`);
     await once(socket, 'end');
     expect(answer).toMatch(/^HTTP\/1\.1 200/);
+  });
+
+  it.each<[string, string, unknown, RegExp]>([
+    ['a form that another middleware has read is answered 503', 'sub=alice', undefined, /^HTTP\/1\.1 503/],
+    ['a form without parameters that a parser has read is answered 400', '&', {}, /^HTTP\/1\.1 400/],
+    ['an empty body that another middleware has read is answered 400', '', undefined, /^HTTP\/1\.1 400/],
+  ])('%s', async (_title, form, body, expected) => {
+    const port = await start(framework, async (req) => {
+      req.body = body;
+      req.resume();
+      await once(req, 'end');
+    });
+    const socket = connect(port, '127.0.0.1');
+    let answer = '';
+    socket.on('data', (chunk) => {
+      answer += chunk;
+    });
+    socket.write(head(form.length) + form);
+    await once(socket, 'end');
+    expect(answer).toMatch(expected);
   });
 
   it.each([

@@ -107,6 +107,18 @@ describe.each(frameworks)('%s', (framework) => {
     expect(acknowledgedBefore).toBe(0);
   });
 
+  it('aliases as the user of a complex subject revoke', async () => {
+    startIn(framework);
+    const user = { format: 'aliases', identifiers: [opaque('user-1'), opaque('user-2')] };
+    const jti = await transmitter.send({ claims: { sub_id: { format: 'complex', user } } });
+    await vi.waitFor(() => expect(transmitter.acknowledged).toEqual([jti]), patient);
+    const { issuer } = transmitter;
+    expect(revoke.mock.calls).toEqual([
+      [{ subject: 'user-1', issuer }, 'signal'],
+      [{ subject: 'user-2', issuer }, 'signal'],
+    ]);
+  });
+
   it.each(malformedSets)('is told in setErrs: %s', async (_title, make, err) => {
     startIn(framework);
     const jws = await make((changes) =>

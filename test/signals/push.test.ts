@@ -68,6 +68,22 @@ function accessToken(claims: object): Promise<string> {
     .sign(signingKeys.es.privateKey);
 }
 
+/** What a middleware before the route makes of the body that it reads, by path. */
+const parsers: Readonly<Record<string, (body: Buffer) => unknown>> = {
+  '/parsed': (body) => body.toString(),
+  '/bytes': (body) => new Uint8Array(body),
+  '/form': (body) => ({ [body.toString()]: '' }),
+  '/drained': () => undefined,
+};
+
+async function bodyOf(req: AsyncIterable<unknown>): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of req) {
+    chunks.push(chunk as Buffer);
+  }
+  return Buffer.concat(chunks);
+}
+
 function listenerOf(framework: string): Listener {
   const rules = {
     issuer: transmitter.issuer,
@@ -80,7 +96,16 @@ function listenerOf(framework: string): Listener {
     const guard = expressMtls.mtlsBound(rules);
     const app = express();
     app.post('/signals', expressMtls.sharedSignals(guard, own));
-    app.post('/parsed', express.text({ type: '*/*' }), expressMtls.sharedSignals(guard, own));
+    const receive = expressMtls.sharedSignals(guard, own);
+    app.post('/parsed', express.text({ type: '*/*' }), receive);
+    app.post('/form', express.urlencoded({ type: '*/*', extended: false }), receive);
+    for (const path of ['/bytes', '/drained']) {
+      app.post(path, async (req, _res, next) => {
+        req.body = parsers[path]?.(await bodyOf(req));
+        next();
+      });
+      app.post(path, receive);
+    }
     app.use(guard, (_req, res) => {
       res.json({});
     });
@@ -90,14 +115,11 @@ function listenerOf(framework: string): Listener {
   const receive = koaMtls.sharedSignals(guard, own);
   const app = new Koa();
   app.use(async (ctx, next) => {
-    if (ctx.path === '/parsed') {
-      const chunks: Buffer[] = [];
-      for await (const chunk of ctx.req) {
-        chunks.push(chunk as Buffer);
-      }
-      Object.assign(ctx.request, { body: Buffer.concat(chunks).toString() });
+    const parse = parsers[ctx.path];
+    if (parse !== undefined) {
+      Object.assign(ctx.request, { body: parse(await bodyOf(ctx.req)) });
     }
-    await (ctx.path === '/signals' || ctx.path === '/parsed' ? receive(ctx, next) : next());
+    await (ctx.path === '/signals' || parse !== undefined ? receive(ctx, next) : next());
   });
   app.use(guard as Koa.Middleware);
   app.use((ctx) => {
@@ -136,6 +158,13 @@ describe.each(frameworks)('%s', (framework) => {
       }),
     ],
     ['complex with user', () => ({ format: 'complex', user: opaque('user-1'), tenant: opaque('any') })],
+    [
+      'aliases as the user of complex',
+      () => ({
+        format: 'complex',
+        user: { format: 'aliases', identifiers: [opaque('user-9'), opaque('user-1')] },
+      }),
+    ],
     ['complex with session', () => ({ format: 'complex', session: opaque('session-1') })],
     ['complex with application', () => ({ format: 'complex', application: opaque('app-1') })],
   ];
@@ -203,8 +232,27 @@ describe.each(frameworks)('%s', (framework) => {
     expect(signals.map(({ outcome }) => outcome)).toEqual(['revoked', 'repeated']);
   });
 
-  it('a body that a parser has read is used', async () => {
-    expect((await push(await set(), '/parsed')).status).toBe(202);
+  it.each(['/parsed', '/bytes'])('a body that a parser has read is used: %s', async (path) => {
+    expect((await push(await set(), path)).status).toBe(202);
+  });
+
+  it.each(['/form', '/drained'])(
+    'a body that another middleware has read is asked for again, and that is reported: %s',
+    async (path) => {
+      const sent = await set();
+      const { status, headers, text } = await push(sent, path);
+      expect([status, headers['retry-after'], text]).toEqual([503, '5', '']);
+      expect(problems).toEqual([
+        { code: 'signal_failed', message: expect.stringMatching(/another middleware has read the body/) },
+      ]);
+      expect((await push(sent)).status).toBe(202);
+      expect(signals.map(({ outcome }) => outcome)).toEqual(['failed', 'revoked']);
+    },
+  );
+
+  it('an empty body is refused, whether or not a parser has read it', async () => {
+    const refused = await Promise.all(['/signals', '/parsed', '/drained'].map((path) => push('', path)));
+    expect(refused.map(({ status }) => status)).toEqual([400, 400, 400]);
   });
 
   it('RS256 is accepted', async () => {

@@ -1,3 +1,4 @@
+import { TellableError } from '../errors.js';
 import type { Answer } from '../response/challenge.js';
 import type { NodeRequest } from './bearer-token.js';
 
@@ -31,12 +32,15 @@ export function closing(req: NodeRequest, answer: Answer): Answer {
 
 /**
  * Reads the body of a request. Rejects with one of `errors` for a body that is too long, that ends early, or that does not end in
- * time. What is too long is read on and dropped, for as long as a body may take: an iterator that ends early would destroy the
+ * time, and with `TellableError` if another middleware has read it. What is too long is read on and dropped, for as long as a body may take: an iterator that ends early would destroy the
  * request, and an access log that looks at its connection would throw.
  */
 export function readRequestBody(req: NodeRequest, errors: BodyErrors): Promise<string> {
-  if (req.readableEnded || req.destroyed) {
-    return Promise.resolve('');
+  if (req.readableEnded) {
+    return isSaidToBeEmpty(req) ? Promise.resolve('') : Promise.reject(readByAnother());
+  }
+  if (req.destroyed) {
+    return Promise.reject(errors.gone());
   }
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
@@ -88,6 +92,17 @@ export function readRequestBody(req: NodeRequest, errors: BodyErrors): Promise<s
     // A middleware before may have paused it.
     req.resume();
   });
+}
+
+function isSaidToBeEmpty({ headers }: NodeRequest): boolean {
+  return headers['content-length'] === '0';
+}
+
+function readByAnother(): TellableError {
+  return new TellableError(
+    'another middleware has read the body of the request; expected it unread, or as a text or bytes: ' +
+      'register this route before body parsers',
+  );
 }
 
 /** The server may end a stream when its answer is sent, though the body has no end (RFC 9113 §8.1). */

@@ -32,7 +32,8 @@ export async function readRevocationRequest(
   }
   const parsed = typeof body === 'object' && body !== null ? Object.entries(body) : [];
   // body-parser 1 gives an empty object for what it left unread.
-  const form = parsed.length > 0 ? parsed : await formIn(req);
+  const isEmptyForm = typeof body === 'object' && body !== null && req.readableEnded;
+  const form = parsed.length > 0 || isEmptyForm ? parsed : await formIn(req);
   const named = form.filter(([name]) => Object.hasOwn(parameters, name));
   const [[name, value] = []] = named;
   if (typeof value !== 'string' || value === '' || named.length > 1) {

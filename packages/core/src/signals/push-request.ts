@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
+import { isUint8Array } from 'node:util/types';
 import { mediaTypeOf } from '../media-type.js';
 import type { NodeRequest } from '../request/bearer-token.js';
 import { linesOf } from '../request/header-lines.js';
@@ -21,7 +22,8 @@ function digest(text: string): Buffer {
 }
 
 /**
- * Reads a pushed Security Event Token (RFC 8935 §2.1). Rejects with `SetRefused` for another request.
+ * Reads a pushed Security Event Token (RFC 8935 §2.1). Rejects with `SetRefused` for another request, and with another error if the
+ * body can't be read any more: the transmitter has to send it again.
  *
  * @param body what a body parser made of the body, when one ran before
  */
@@ -29,8 +31,11 @@ export async function readPushedSet(req: NodeRequest, body: unknown): Promise<st
   if (req.method !== 'POST' || mediaTypeOf(req.headers['content-type']) !== 'application/secevent+jwt') {
     throw new SetRefused('invalid_request', 'A POST of the type application/secevent+jwt is expected');
   }
-  if (typeof body === 'string' || Buffer.isBuffer(body)) {
-    return body.toString().trim();
+  if (typeof body === 'string') {
+    return body.trim();
+  }
+  if (isUint8Array(body)) {
+    return Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString().trim();
   }
   return (await readRequestBody(req, bodyErrors)).trim();
 }
