@@ -212,7 +212,7 @@ describe('what a certificate must be', () => {
       'X.509 at all',
       { subject: 'CN=x' },
       () => new ClientCertificate(Buffer.from([0x30, 0])),
-      '400 not an X.509 certificate',
+      '400 not an X.509 certificate that is looked into: it has not the structure of one in DER',
     ],
     [
       'X.509 at all, to be valid',

@@ -1,16 +1,17 @@
-import { type BaseBlock, fromBER, ObjectIdentifier } from 'asn1js';
+import { X509Certificate } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { RequestRefused } from '../errors.js';
-import type { ClientCertificate } from './client-certificate.js';
-import { whyTooCostly } from './parsing-cost.js';
-import { type JsonName, X509Certificate } from './x509-library.js';
+import { certificateFields, type ExtensionId } from './certificate-fields.js';
+import { type ClientCertificate, thumbprintOf } from './client-certificate.js';
+import { parsingCost, whyTooCostly } from './parsing-cost.js';
+import { type JsonName, Name } from './x509-library.js';
 
-/** A certificate as the libraries read it. */
+/** A certificate as the libraries read it. The same object for each connection that shows the certificate, while it is remembered. */
 export interface ParsedCertificate {
   readonly subject: JsonName;
   readonly issuer: JsonName;
-  /** The DER of each extension, by its OID. None is read before a rule asks for it: it may be one that can't be. */
-  readonly extensions: ReadonlyMap<string, Uint8Array>;
+  /** The DER of each extension that a rule may ask for; `undefined` in place of one that must not be parsed. */
+  readonly extensions: ReadonlyMap<ExtensionId, Uint8Array | undefined>;
 }
 
 /** What an operator is told where a rule needs more of a certificate than its thumbprint. */
@@ -22,19 +23,23 @@ type Outcome = { readonly parsed: ParsedCertificate | undefined } | { readonly r
 
 const outcomes = new WeakMap<ClientCertificate, Outcome>();
 
-/** By thumbprint: a client that comes again over a new connection costs nothing more. */
-const refused = new LRUCache<string, { readonly refusal: string }>({ max: 1_000 });
+/** The objects that the libraries make take a few times the bytes that they read. */
+const SIZE_FACTOR = 8;
+
+/** Outcomes by thumbprint: a client that shows its certificate again on a new connection does not have it parsed again. */
+const remembered = new LRUCache<string, Outcome>({ max: 1_000, maxSize: 16 * 1_024 * 1_024 });
 
 /**
  * Reads a certificate, once. `undefined` where the proxy hands on the certificate's hash alone. Throws `RequestRefused` for
  * what is no certificate, and for one that would cost too much to read.
  */
 export function parsedCertificate(certificate: ClientCertificate): ParsedCertificate | undefined {
-  const outcome =
-    outcomes.get(certificate) ?? refused.get(certificate.thumbprint) ?? outcomeOf(certificate.der);
-  outcomes.set(certificate, outcome);
+  let outcome = outcomes.get(certificate);
+  if (outcome === undefined) {
+    outcome = outcomeOf(certificate.der);
+    outcomes.set(certificate, outcome);
+  }
   if ('refusal' in outcome) {
-    refused.set(certificate.thumbprint, outcome);
     throw new RequestRefused('certificate_malformed', { detail: outcome.refusal });
   }
   return outcome.parsed;
@@ -53,52 +58,71 @@ function outcomeOf(der: Uint8Array | undefined): Outcome {
   if (der === undefined) {
     return { parsed: undefined };
   }
-  const why = whyTooCostly(der);
+  const thumbprint = thumbprintOf(der);
+  const known = remembered.get(thumbprint);
+  if (known !== undefined) {
+    return known;
+  }
+  const outcome = parse(der);
+  remembered.set(thumbprint, outcome, { size: 'refusal' in outcome ? 1_024 : SIZE_FACTOR * der.length });
+  return outcome;
+}
+
+function parse(der: Uint8Array): Outcome {
+  const fields = certificateFields(der);
+  if (typeof fields === 'string') {
+    return { refusal: `${notLookedInto}: ${fields}` };
+  }
+  const issuer = parsingCost(fields.issuer);
+  const subject = parsingCost(fields.subject);
+  const extensions = [...fields.extensions].map(([id, { whole, value }]) => ({
+    id,
+    whole,
+    cost: parsingCost(value),
+  }));
+  const why =
+    issuer.why ?? subject.why ?? whyTooCostly([issuer, subject, ...extensions.map(({ cost }) => cost)]);
   if (why !== undefined) {
-    return { refusal: `not an X.509 certificate that is looked into: ${why}` };
+    return { refusal: `${notLookedInto}: ${why}` };
   }
   try {
-    return { parsed: parse(der) };
+    // OpenSSL reads the rest: what is no certificate for it is none, wherever its names are.
+    new X509Certificate(der);
+    return {
+      parsed: {
+        subject: new Name(fields.subject).toJSON(),
+        issuer: new Name(fields.issuer).toJSON(),
+        extensions: new Map(
+          extensions.map(({ id, whole, cost }) => [
+            id,
+            cost.why === undefined ? Uint8Array.from(whole) : undefined,
+          ]),
+        ),
+      },
+    };
   } catch {
     return { refusal: 'not an X.509 certificate' };
   }
 }
 
-function parse(der: Uint8Array): ParsedCertificate {
-  const certificate = new X509Certificate(Uint8Array.from(der));
-  return {
-    subject: certificate.subjectName.toJSON(),
-    issuer: certificate.issuerName.toJSON(),
-    extensions: extensionsIn(der),
-  };
-}
+const notLookedInto = 'not an X.509 certificate that is looked into';
 
-/** The last field of a `TBSCertificate`, where it has the tag 3 (RFC 5280 §4.1). Throws for an extension that is there twice. */
-function extensionsIn(der: Uint8Array): ReadonlyMap<string, Uint8Array> {
-  const [tbs] = membersOf(fromBER(Uint8Array.from(der)).result);
-  const tagged = membersOf(tbs).find(({ idBlock }) => idBlock.tagClass === 3 && idBlock.tagNumber === 3);
-  const extensions = new Map<string, Uint8Array>();
-  for (const extension of membersOf(membersOf(tagged)[0])) {
-    const [id] = membersOf(extension);
-    const oid = id instanceof ObjectIdentifier ? id.getValue() : undefined;
-    if (oid === undefined || extensions.has(oid)) {
-      throw new TypeError('an extension without an OID, or twice (RFC 5280 §4.2)');
-    }
-    extensions.set(oid, extension.valueBeforeDecodeView);
+/**
+ * Reads an extension by `read`. Returns `fallback` if the certificate has none, and `undefined` for one that can't be read or
+ * would cost too much to read.
+ */
+export function readExtension<T>(
+  { extensions }: ParsedCertificate,
+  id: ExtensionId,
+  fallback: T,
+  read: (extension: Uint8Array) => T,
+): T | undefined {
+  if (!extensions.has(id)) {
+    return fallback;
   }
-  return extensions;
-}
-
-/** The members of a constructed element; none of any other. */
-function membersOf(element: BaseBlock | undefined): readonly BaseBlock[] {
-  const { value } = (element?.valueBlock ?? {}) as { value?: unknown };
-  return Array.isArray(value) ? value : [];
-}
-
-/** Reads an extension by `read`; `undefined` for one that can't be read. */
-export function readExtension<T>(read: () => T): T | undefined {
+  const extension = extensions.get(id);
   try {
-    return read();
+    return extension && read(extension);
   } catch {
     return undefined;
   }

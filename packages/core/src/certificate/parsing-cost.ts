@@ -1,117 +1,129 @@
-// The libraries make several objects of each element and one of each arc of an object identifier, and look for DER in each octet
-// and bit string: a certificate of sixteen kilobytes could stop the process for a second. What is refused here is never given to
-// them.
+// The libraries make several objects of each element and one of each arc of an object identifier, compute with all
+// bytes of a boolean, and look for DER in octet and bit strings: one certificate could stop the process for seconds. So they
+// are given single names and extensions, whose elements are few, of known types, and no longer than these types need to be.
 
-/** Bytes. Certificates have a few thousand. */
-const MAX_SIZE = 16_384;
+import { derElements, isConstructed } from './der-elements.js';
 
-/** Elements, those within octet and bit strings too. Certificates have two hundred or so. */
-const MAX_ELEMENTS = 500;
+/** Elements of all parts together. Two names and three extensions have a hundred or so; 100 alternative names are 100 more. */
+const MAX_ELEMENTS = 300;
+
+/** Names and extensions need fewer than ten. */
+const MAX_DEPTH = 16;
 
 /** Bytes. Object identifiers in certificates have fewer than twenty. */
 const MAX_OBJECT_IDENTIFIER = 64;
 
-/** Bytes of all object identifiers. Certificates have a few hundred. */
+/** Bytes of all object identifiers of all parts together. Certificates have a few hundred. */
 const MAX_OBJECT_IDENTIFIERS = 2_048;
 
-/** Bytes of all octet and bit strings that hold no DER: signatures, keys and hashes, post-quantum ones too. */
-const MAX_OPAQUE = 8_192;
+/** Bytes. Names and URIs have a few hundred at most. */
+const MAX_TEXT = 4_096;
 
-/** Bytes of long object identifiers in strings: random bytes of a signature may look like one by chance. */
-const MAX_IN_STRINGS = 1_024;
+const SEQUENCE = 0x30;
+const SET = 0x31;
+const CONTEXT_SPECIFIC = 0x80;
+const OBJECT_IDENTIFIER = 0x06;
+/** The object identifier among the alternative names (RFC 5280 §4.2.1.6). */
+const REGISTERED_ID = 0x88;
+const BIT_STRING = 0x03;
+const OCTET_STRING = 0x04;
 
-/** `registeredId` is the object identifier among the alternative names (RFC 5280 §4.2.1.6). */
-const tags = { bitString: 0x03, octetString: 0x04, objectIdentifier: 0x06, registeredId: 0x88 } as const;
-const CONSTRUCTED = 0x20;
+/** How many bytes the content of each type may have. A type that is not here is in no name and no extension that rules read. */
+const maxContent: ReadonlyMap<number, number> = new Map([
+  [0x01, 1], // BOOLEAN
+  [0x02, 32], // INTEGER
+  [BIT_STRING, 128],
+  [OCTET_STRING, 128],
+  [0x05, 0], // NULL
+  [OBJECT_IDENTIFIER, MAX_OBJECT_IDENTIFIER],
+  [0x0a, 32], // ENUMERATED
+  [0x0c, MAX_TEXT], // UTF8String
+  [0x12, MAX_TEXT], // NumericString
+  [0x13, MAX_TEXT], // PrintableString
+  [0x14, MAX_TEXT], // TeletexString
+  [0x16, MAX_TEXT], // IA5String
+  [0x17, 32], // UTCTime
+  [0x18, 32], // GeneralizedTime
+  [0x1a, MAX_TEXT], // VisibleString
+  [0x1b, MAX_TEXT], // GeneralString
+  [0x1c, MAX_TEXT], // UniversalString
+  [0x1e, MAX_TEXT], // BMPString
+  [REGISTERED_ID, MAX_OBJECT_IDENTIFIER],
+]);
+
+/** What a library would have to read. */
+export interface ParsingCost {
+  readonly elements: number;
+  /** Bytes of object identifiers. */
+  readonly identifiers: number;
+  /** Why the bytes must not be parsed, whatever else is; `undefined` if they may be. */
+  readonly why: string | undefined;
+}
 
 /**
- * Says why a certificate would cost too much to parse, or `undefined` for one that does not. Only lengths are read, each
- * byte a few times at most; what a certificate says is for the libraries to read.
+ * Counts what a name or the value of an extension holds, by tags and lengths alone. What the content means is for the
+ * libraries to read.
  */
-export function whyTooCostly(der: Uint8Array): string | undefined {
-  if (der.length > MAX_SIZE) {
-    return `it has more than ${MAX_SIZE} bytes`;
-  }
-  const whole = elementsOf(der, false);
-  if (whole === undefined) {
-    return 'it is no DER';
-  }
-  const open: Element[] = [...whole];
-  let count = 0;
+export function parsingCost(der: Uint8Array): ParsingCost {
+  const open: { readonly bytes: Uint8Array; readonly depth: number }[] = [{ bytes: der, depth: 1 }];
+  let elements = 0;
   let identifiers = 0;
-  let opaque = 0;
-  let longInStrings = 0;
-  for (let element = open.pop(); element !== undefined; element = open.pop()) {
-    const { tag, content, isInString } = element;
-    count += 1;
-    if (count > MAX_ELEMENTS) {
-      return `it has more than ${MAX_ELEMENTS} elements`;
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    const members = derElements(next.bytes);
+    if (members === undefined) {
+      return { elements, identifiers, why: 'it is no DER' };
     }
-    const isIdentifier = tag === tags.objectIdentifier || tag === tags.registeredId;
-    identifiers += isIdentifier ? content.length : 0;
-    if (identifiers > MAX_OBJECT_IDENTIFIERS) {
-      return `its object identifiers have more than ${MAX_OBJECT_IDENTIFIERS} bytes`;
+    if (next.depth > MAX_DEPTH && members.length > 0) {
+      return { elements, identifiers, why: `its elements are nested more than ${MAX_DEPTH} deep` };
     }
-    const isLong = isIdentifier && content.length > MAX_OBJECT_IDENTIFIER;
-    longInStrings += isLong && isInString ? content.length : 0;
-    if (isLong && (!isInString || longInStrings > MAX_IN_STRINGS)) {
-      return `an object identifier has more than ${MAX_OBJECT_IDENTIFIER} bytes`;
-    }
-    const held = heldIn(element);
-    if (held !== undefined) {
-      open.push(...held);
-    } else if (isConstructed(tag) && !isInString) {
-      return 'it is no DER';
-    } else if (isConstructed(tag) || tag === tags.octetString || tag === tags.bitString) {
-      opaque += content.length;
+    for (const { tag, content } of members) {
+      elements += 1;
+      if (isKnownConstructed(tag)) {
+        open.push({ bytes: content, depth: next.depth + 1 });
+        continue;
+      }
+      const why = whyTooLong(tag, content.length);
+      if (why !== undefined) {
+        return { elements, identifiers, why };
+      }
+      identifiers += tag === OBJECT_IDENTIFIER || tag === REGISTERED_ID ? content.length : 0;
+      // A library finds an element in each two bytes at most.
+      elements += tag === BIT_STRING || tag === OCTET_STRING ? content.length >> 1 : 0;
     }
   }
-  return opaque > MAX_OPAQUE
-    ? `its keys, signatures and hashes have more than ${MAX_OPAQUE} bytes`
+  return { elements, identifiers, why: undefined };
+}
+
+/** Says why parts cost too much together, or returns `undefined` if they do not. */
+export function whyTooCostly(parts: readonly ParsingCost[]): string | undefined {
+  const sum = (count: (part: ParsingCost) => number) => parts.reduce((all, part) => all + count(part), 0);
+  if (sum(({ elements }) => elements) > MAX_ELEMENTS) {
+    return `its names and extensions have more than ${MAX_ELEMENTS} elements`;
+  }
+  return sum(({ identifiers }) => identifiers) > MAX_OBJECT_IDENTIFIERS
+    ? `its object identifiers have more than ${MAX_OBJECT_IDENTIFIERS} bytes`
     : undefined;
 }
 
-interface Element {
-  readonly tag: number;
-  readonly content: Uint8Array;
-  /** Whether it was found in an octet or bit string, whose bytes may be anything. */
-  readonly isInString: boolean;
+function whyTooLong(tag: number, length: number): string | undefined {
+  const max = maxContentOf(tag);
+  const type = `0x${tag.toString(16).padStart(2, '0')}`;
+  if (max === undefined) {
+    return `an element has the type ${type}, which none needs`;
+  }
+  return length > max ? `an element of the type ${type} has more than ${max} bytes` : undefined;
 }
 
-function isConstructed(tag: number): boolean {
-  return (tag & CONSTRUCTED) !== 0;
+function isContextSpecific(tag: number): boolean {
+  return (tag & 0xc0) === CONTEXT_SPECIFIC;
 }
 
-/** What lies within an element: by its tag, or because a library would look for it there. */
-function heldIn({ tag, content, isInString }: Element): readonly Element[] | undefined {
-  if (isConstructed(tag)) {
-    return elementsOf(content, isInString);
-  }
-  if (tag === tags.octetString) {
-    return elementsOf(content, true);
-  }
-  // The first byte counts the unused bits.
-  return tag === tags.bitString ? elementsOf(content.subarray(1), true) : undefined;
+function isKnownConstructed(tag: number): boolean {
+  return tag === SEQUENCE || tag === SET || (isContextSpecific(tag) && isConstructed(tag));
 }
 
-/** The elements that fill `bytes`, one behind the other; `undefined` for what is no DER (X.690 §8.1, §10.1). */
-function elementsOf(bytes: Uint8Array, isInString: boolean): readonly Element[] | undefined {
-  const elements: Element[] = [];
-  for (let at = 0; at < bytes.length; ) {
-    const [tag = 0, first = 0x80] = bytes.subarray(at, at + 2);
-    const lengthBytes = first < 0x80 ? 0 : first - 0x80;
-    const start = at + 2 + lengthBytes;
-    // No certificate has a tag of several bytes; no element within MAX_SIZE has a length of more than two.
-    if ((tag & 0x1f) === 0x1f || first === 0x80 || lengthBytes > 2 || start > bytes.length) {
-      return undefined;
-    }
-    const length =
-      lengthBytes === 0 ? first : bytes.subarray(at + 2, start).reduce((sum, byte) => sum * 256 + byte, 0);
-    if (start + length > bytes.length) {
-      return undefined;
-    }
-    elements.push({ tag, content: bytes.subarray(start, start + length), isInString });
-    at = start + length;
-  }
-  return elements;
+/** A context-specific element is a text or an address, except for the one that `maxContent` names. */
+function maxContentOf(tag: number): number | undefined {
+  const isText = isContextSpecific(tag) && !isConstructed(tag);
+  return maxContent.get(tag) ?? (isText ? MAX_TEXT : undefined);
 }

@@ -1,6 +1,7 @@
 import { isIP, isIPv6, SocketAddress } from 'node:net';
 import { ConfigurationError, RequestRefused } from '../errors.js';
 import { flag, type OptionReader, type OptionRule, oneOf, textList } from '../option-rules.js';
+import { extensionIds } from './certificate-fields.js';
 import type { ClientCertificate } from './client-certificate.js';
 import {
   type DistinguishedName,
@@ -74,8 +75,6 @@ const names: OptionRule<readonly DistinguishedName[]> = {
   },
 };
 
-const SUBJECT_ALTERNATIVE_NAME = '2.5.29.17';
-const EXTENDED_KEY_USAGE = '2.5.29.37';
 const clientAuth = '1.3.6.1.5.5.7.3.2';
 const sanKinds = ['dns', 'uri', 'ip', 'email'] as const;
 
@@ -98,7 +97,7 @@ export function certificatePolicy(given: OptionReader): CertificatePolicy | unde
     throw new RequestRefused(code, { detail });
   };
   // The content of a certificate never changes, so it is judged once.
-  const verdicts = new WeakMap<ClientCertificate, string | true>();
+  const verdicts = new WeakMap<ParsedCertificate, string | true>();
 
   return (certificate, now) => {
     if (certificate === undefined) {
@@ -114,8 +113,12 @@ export function certificatePolicy(given: OptionReader): CertificatePolicy | unde
       refuse('it is not valid now');
     }
     if (rules.length > 0) {
-      const verdict = verdicts.get(certificate) ?? judge(certificate, rules);
-      verdicts.set(certificate, verdict);
+      const parsed = parsedCertificate(certificate);
+      if (parsed === undefined) {
+        return refuse(hashAlone);
+      }
+      const verdict = verdicts.get(parsed) ?? judge(parsed, rules);
+      verdicts.set(parsed, verdict);
       if (verdict !== true) {
         refuse(verdict);
       }
@@ -154,11 +157,7 @@ function contentRules(given: OptionReader): ContentRule[] {
   return rules.filter((rule) => rule !== undefined);
 }
 
-function judge(certificate: ClientCertificate, rules: readonly ContentRule[]): string | true {
-  const parsed = parsedCertificate(certificate);
-  if (parsed === undefined) {
-    return hashAlone;
-  }
+function judge(parsed: ParsedCertificate, rules: readonly ContentRule[]): string | true {
   for (const { detail, holds } of rules) {
     const verdict = holds(parsed);
     if (verdict !== true) {
@@ -221,15 +220,12 @@ function alternativeNames(given: OptionReader): ReadonlySet<string> {
 }
 
 /** False where the extension is missing, `undefined` where it can't be read. */
-function hasOneOf(allowed: ReadonlySet<string>, { extensions }: ParsedCertificate): boolean | undefined {
-  const extension = extensions.get(SUBJECT_ALTERNATIVE_NAME);
-  if (extension === undefined) {
-    return false;
-  }
-  const names = readExtension(() => new SubjectAlternativeNameExtension(extension).names.toJSON());
-  // The library's word for a URI is "url".
-  return names?.some(({ type, value }) =>
-    allowed.has(comparedAlternative(type === 'url' ? 'uri' : type, value)),
+function hasOneOf(allowed: ReadonlySet<string>, parsed: ParsedCertificate): boolean | undefined {
+  return readExtension(parsed, extensionIds.subjectAltName, false, (der) =>
+    // The library's word for a URI is "url".
+    new SubjectAlternativeNameExtension(der).names
+      .toJSON()
+      .some(({ type, value }) => allowed.has(comparedAlternative(type === 'url' ? 'uri' : type, value))),
   );
 }
 
@@ -241,10 +237,8 @@ function comparedAlternative(kind: string, value: string): string {
 }
 
 /** False where the extension is missing, `undefined` where it can't be read. */
-function isForClientAuth({ extensions }: ParsedCertificate): boolean | undefined {
-  const extension = extensions.get(EXTENDED_KEY_USAGE);
-  if (extension === undefined) {
-    return false;
-  }
-  return readExtension(() => new ExtendedKeyUsageExtension(extension).usages.includes(clientAuth));
+function isForClientAuth(parsed: ParsedCertificate): boolean | undefined {
+  return readExtension(parsed, extensionIds.extendedKeyUsage, false, (der) =>
+    new ExtendedKeyUsageExtension(der).usages.includes(clientAuth),
+  );
 }

@@ -1,13 +1,13 @@
 import { fromBER, ObjectIdentifier, Sequence } from 'asn1js';
 import { RequestRefused } from '../errors.js';
+import { extensionIds } from './certificate-fields.js';
 import type { ClientCertificate } from './client-certificate.js';
-import { readExtension, wholeCertificate } from './parsed.js';
+import { type ParsedCertificate, readExtension, wholeCertificate } from './parsed.js';
 import { Extension } from './x509-library.js';
 
 /** A role of a payment service provider (ETSI TS 119 495 §5.1). */
 export type Psd2Role = 'PSP_AS' | 'PSP_PI' | 'PSP_AI' | 'PSP_IC';
 
-const QC_STATEMENTS = '1.3.6.1.5.5.7.1.3';
 const PSD2_STATEMENT = '0.4.0.19495.2';
 const roleOids: Readonly<Record<string, Psd2Role>> = {
   '0.4.0.19495.1.1': 'PSP_AS',
@@ -19,7 +19,7 @@ const roleOids: Readonly<Record<string, Psd2Role>> = {
 export const psd2RoleNames: readonly Psd2Role[] = Object.values(roleOids);
 
 /** Of each certificate; `undefined` where its QCStatements can't be read. */
-const known = new WeakMap<ClientCertificate, { readonly roles: readonly Psd2Role[] | undefined }>();
+const known = new WeakMap<ParsedCertificate, { readonly roles: readonly Psd2Role[] | undefined }>();
 
 /**
  * Returns the roles that a qualified certificate names in its QCStatements (ETSI TS 119 495 §5.1, RFC 3739 §3.2.6); none for
@@ -27,20 +27,19 @@ const known = new WeakMap<ClientCertificate, { readonly roles: readonly Psd2Role
  * no certificate, for one of which the proxy hands on the hash alone, and for QCStatements that can't be read.
  */
 export function psd2Roles(certificate: ClientCertificate): readonly Psd2Role[] {
-  const outcome = known.get(certificate) ?? { roles: rolesOf(certificate) };
-  known.set(certificate, outcome);
+  const parsed = wholeCertificate(certificate);
+  const outcome = known.get(parsed) ?? { roles: rolesOf(parsed) };
+  known.set(parsed, outcome);
   if (outcome.roles === undefined) {
     throw new RequestRefused('certificate_refused', { detail: 'its QCStatements can not be read' });
   }
   return outcome.roles;
 }
 
-function rolesOf(certificate: ClientCertificate): readonly Psd2Role[] | undefined {
-  const extension = wholeCertificate(certificate).extensions.get(QC_STATEMENTS);
-  if (extension === undefined) {
-    return Object.freeze([]);
-  }
-  const roles = readExtension(() => rolesIn(new Extension(extension).value));
+function rolesOf(parsed: ParsedCertificate): readonly Psd2Role[] | undefined {
+  const roles = readExtension(parsed, extensionIds.qcStatements, [], (der) =>
+    rolesIn(new Extension(der).value),
+  );
   return roles && Object.freeze(roles);
 }
 

@@ -6,7 +6,7 @@ import { type RoutePolicy, routePolicy } from '../policy/route-policy.js';
 import { isPromised } from '../unwaited.js';
 import type { ClientCertificate } from './client-certificate.js';
 import { attributeOid } from './distinguished-name.js';
-import { wholeCertificate } from './parsed.js';
+import { type ParsedCertificate, wholeCertificate } from './parsed.js';
 import { type CertificatePolicyOptions, certificatePolicy, certificatePolicyNames } from './policy.js';
 import { type Psd2Role, psd2RoleNames, psd2Roles } from './psd2.js';
 
@@ -83,17 +83,18 @@ function subjectOf(certificate: ClientCertificate | undefined): ReadonlySet<stri
   if (certificate === undefined) {
     return new Set();
   }
-  const subject = subjects.get(certificate) ?? new Set(attributesOf(certificate));
-  subjects.set(certificate, subject);
+  const parsed = wholeCertificate(certificate);
+  const subject = subjects.get(parsed) ?? new Set(attributesOf(parsed));
+  subjects.set(parsed, subject);
   return subject;
 }
 
-function attributesOf(certificate: ClientCertificate): string[] {
-  return wholeCertificate(certificate).subject.flatMap((relative) =>
+function attributesOf({ subject }: ParsedCertificate): string[] {
+  return subject.flatMap((relative) =>
     Object.entries(relative).flatMap(([type, texts]) =>
       texts.map((text) => `${attributeOid(type) ?? type}=${text}`),
     ),
   );
 }
 
-const subjects = new WeakMap<ClientCertificate, ReadonlySet<string>>();
+const subjects = new WeakMap<ParsedCertificate, ReadonlySet<string>>();

@@ -7,7 +7,7 @@ export {
   ExtendedKeyUsageExtension,
   Extension,
   type JsonName,
+  Name,
   SubjectAlternativeNameExtension,
-  X509Certificate,
   X509CertificateGenerator,
 } from '@peculiar/x509';

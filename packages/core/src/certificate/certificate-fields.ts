@@ -1,0 +1,130 @@
+import { type DerElement, derElements } from './der-elements.js';
+
+/** Bytes. Certificates have a few thousand, those with post-quantum keys and signatures too. */
+const MAX_SIZE = 16_384;
+
+/** Certificates have a dozen. */
+const MAX_EXTENSIONS = 100;
+
+/** The fields of a certificate that rules look into, not yet parsed. */
+export interface CertificateFields {
+  /** The DER of the issuer's name. */
+  readonly issuer: Uint8Array;
+  /** The DER of the subject's name. */
+  readonly subject: Uint8Array;
+  /** The extensions that rules read, by the object identifier. */
+  readonly extensions: ReadonlyMap<ExtensionId, ExtensionBytes>;
+}
+
+/** An extension that is not yet parsed. */
+export interface ExtensionBytes {
+  /** The DER of the extension. */
+  readonly whole: Uint8Array;
+  /** The DER within its octet string. */
+  readonly value: Uint8Array;
+}
+
+/** The object identifiers of the extensions that rules read: the content of their DER, in hex. */
+export const extensionIds = {
+  /** 2.5.29.17 (RFC 5280 §4.2.1.6). */
+  subjectAltName: '551d11',
+  /** 2.5.29.37 (RFC 5280 §4.2.1.12). */
+  extendedKeyUsage: '551d25',
+  /** 1.3.6.1.5.5.7.1.3 (RFC 3739 §3.2.6). */
+  qcStatements: '2b06010505070103',
+} as const;
+
+export type ExtensionId = (typeof extensionIds)[keyof typeof extensionIds];
+
+const tags = {
+  boolean: 0x01,
+  integer: 0x02,
+  bitString: 0x03,
+  octetString: 0x04,
+  objectIdentifier: 0x06,
+  sequence: 0x30,
+  version: 0xa0,
+  extensions: 0xa3,
+} as const;
+
+/** serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo (RFC 5280 §4.1). */
+const fixed = [tags.integer, ...Array.from({ length: 5 }, () => tags.sequence)];
+
+/**
+ * Finds the fields of a certificate by their place in it (RFC 5280 §4.1), by tags and lengths alone. Keys, signatures and
+ * extensions that no rule asks for are stepped over. Returns why not for what has another structure, or is too large.
+ */
+export function certificateFields(der: Uint8Array): CertificateFields | string {
+  if (der.length > MAX_SIZE) {
+    return `it has more than ${MAX_SIZE} bytes`;
+  }
+  const certificate = membersOf(only(derElements(der)), tags.sequence);
+  const [tbs, algorithm, signature] = certificate ?? [];
+  const members = membersOf(tbs, tags.sequence);
+  if (
+    certificate?.length !== 3 ||
+    algorithm?.tag !== tags.sequence ||
+    signature?.tag !== tags.bitString ||
+    members === undefined
+  ) {
+    return notDer;
+  }
+  const fields = members[0]?.tag === tags.version ? members.slice(1) : members;
+  const [, , issuer, , subject] = fields;
+  if (issuer === undefined || subject === undefined || fixed.some((tag, at) => fields[at]?.tag !== tag)) {
+    return notDer;
+  }
+  const tagged = fields.slice(fixed.length).filter(({ tag }) => tag === tags.extensions);
+  const extensions =
+    tagged.length === 0 ? new Map<ExtensionId, ExtensionBytes>() : extensionsIn(only(tagged));
+  return typeof extensions === 'string'
+    ? extensions
+    : { issuer: issuer.whole, subject: subject.whole, extensions };
+}
+
+const notDer = 'it has not the structure of one in DER';
+
+function extensionsIn(tagged: DerElement | undefined): ReadonlyMap<ExtensionId, ExtensionBytes> | string {
+  const listed = membersOf(only(membersOf(tagged, tags.extensions)), tags.sequence);
+  if (listed === undefined) {
+    return notDer;
+  }
+  if (listed.length > MAX_EXTENSIONS) {
+    return `it has more than ${MAX_EXTENSIONS} extensions`;
+  }
+  const all = new Map<string, ExtensionBytes>();
+  for (const extension of listed) {
+    const [id, ...others] = membersOf(extension, tags.sequence) ?? [];
+    const value = others.pop();
+    const [critical] = others;
+    const isCriticalRead =
+      others.length === 0 || (critical?.tag === tags.boolean && critical.content.length === 1);
+    if (
+      id?.tag !== tags.objectIdentifier ||
+      value?.tag !== tags.octetString ||
+      others.length > 1 ||
+      !isCriticalRead
+    ) {
+      return notDer;
+    }
+    const name = Buffer.from(id.content).toString('hex');
+    if (all.has(name)) {
+      return 'it has an extension twice (RFC 5280 §4.2)';
+    }
+    all.set(name, { whole: extension.whole, value: value.content });
+  }
+  return new Map(
+    Object.values(extensionIds).flatMap((id) => {
+      const extension = all.get(id);
+      return extension === undefined ? [] : [[id, extension] as const];
+    }),
+  );
+}
+
+function membersOf(element: DerElement | undefined, tag: number): readonly DerElement[] | undefined {
+  return element?.tag === tag ? derElements(element.content) : undefined;
+}
+
+function only(elements: readonly DerElement[] | undefined): DerElement | undefined {
+  return elements?.length === 1 ? elements[0] : undefined;
+}
