@@ -111,7 +111,7 @@ describe('redisLog()', () => {
   const reject = async () => fail();
 
   it.each([
-    ['read', { xRevRange: reject, xRead: fail }],
+    ['read', { xInfoStream: reject, xRead: fail }],
     ['append', { xAdd: reject, wait: fail }],
   ] as const)(
     '%s: a command that throws after one that rejects leaves no rejection',

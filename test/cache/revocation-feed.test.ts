@@ -60,7 +60,7 @@ it('a process that joins before the mark is stored hears the message that follow
     },
   });
   channel.publish.mockImplementation(async () => happened.push('message'));
-  const publishing = feed().publish({ revocation: { subject: 'alice' }, at: now, id: 'act' }, 60);
+  const publishing = feed().publish({ revocation: { subject: 'alice' }, at: now, id: 'act' });
   await vi.advanceTimersByTimeAsync(301);
   await publishing;
   expect(happened.slice(-2)).toEqual(['mark', 'message']);
@@ -249,7 +249,7 @@ describe('what is said', () => {
     const { feed, channel } = feedOver({ secrets: [secret, older] });
     channel.subscribe.mockReturnValue(new Promise(() => undefined));
     const notice = { revocation: { tokenHash: 'h' }, at: now, id: 'one' };
-    await feed().publish(notice, 60);
+    await feed().publish(notice);
     const [[message]] = channel.publish.mock.calls as [[string]];
     expect(createSeal(older, 'revocation').open('revocation', message)).toBeUndefined();
     expect(JSON.parse(createSeal(secret, 'revocation').open('revocation', message) ?? '')).toEqual(notice);
@@ -260,7 +260,7 @@ describe('what is said', () => {
     channel.publish.mockReturnValue(new Promise(() => undefined));
     let error: unknown;
     feed()
-      .publish({ revocation: { tokenHash: 'h' }, at: now, id: 'one' }, 60)
+      .publish({ revocation: { tokenHash: 'h' }, at: now, id: 'one' })
       .catch((thrown: unknown) => {
         error = thrown;
       });

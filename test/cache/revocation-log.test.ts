@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { LogFeed } from '../../packages/core/src/cache/revocation-log.js';
+import { LogFeed, type RevocationLog } from '../../packages/core/src/cache/revocation-log.js';
 import { type Known, type Revocation, Revocations } from '../../packages/core/src/cache/revocations.js';
 import type { TokenClaims } from '../../packages/core/src/token-claims.js';
 import { MemoryLog } from '../support/memory-log.js';
@@ -31,7 +31,28 @@ afterEach(async () => {
   await Promise.all(members.map(({ feed }) => feed.close()));
 });
 
-function start(secrets = [secret]): Member {
+/** The way of one member to the log. */
+interface Way {
+  isCut: boolean;
+}
+
+/** The log, as one member reaches it. */
+function logOver(way: Way): RevocationLog {
+  const reached = async <T>(use: () => Promise<T>): Promise<T> => {
+    const result = way.isCut ? undefined : await use();
+    if (result === undefined || way.isCut) {
+      throw new Error('cut off');
+    }
+    return result;
+  };
+  return {
+    open: (name, isReplacing) => reached(() => log.open(name, isReplacing)),
+    append: (entry) => reached(() => log.append(entry)),
+    read: (query) => reached(() => log.read(query)),
+  };
+}
+
+function start(secrets = [secret], way: Way = { isCut: false }): Member {
   const told: string[] = [];
   const revocations = new Revocations({
     maxAge: 3_600,
@@ -41,7 +62,9 @@ function start(secrets = [secret]): Member {
     maxWait: 0.1,
     acceptsUnheard: false,
   });
-  const feed = new LogFeed({ log, secrets, maxAge: 3_600 }, revocations, (code) => told.push(code));
+  const feed = new LogFeed({ log: logOver(way), secrets, maxAge: 3_600 }, revocations, (code) =>
+    told.push(code),
+  );
   const member: Member = {
     revocations,
     feed,
@@ -73,8 +96,8 @@ function jwtOf(revocations: Revocations, issuedAt: number): Known {
 }
 
 /** A member that has read the log to its end. */
-async function joined(secrets?: string[]): Promise<Member> {
-  const member = start(secrets);
+async function joined(secrets?: string[], way?: Way): Promise<Member> {
+  const member = start(secrets, way);
   await vi.waitFor(() => expect(member.use(-60)).not.toBe('wait'));
   return member;
 }
@@ -217,6 +240,7 @@ describe('a log that was harmed', () => {
   ])('gets back what a running process remembers when it %s', async (_what, harm) => {
     const first = await oldLog();
     const { completeSince } = first.revocations;
+    vi.setSystemTime(Date.now() + 1_000);
     await first.revoke({ subject: 'alice' });
     await sleep(50);
     harm();
@@ -225,7 +249,9 @@ describe('a log that was harmed', () => {
     await sleep(7_500);
     const later = await joined();
     expect(later.use()).toBe('refuse');
-    expect(later.revocations.completeSince).toBe(completeSince);
+    // No process knows whether another one wrote what was lost, so none vouches for more.
+    expect(first.revocations.completeSince).toBeGreaterThan(completeSince);
+    expect(later.revocations.completeSince).toBe(first.revocations.completeSince);
   });
 
   it('vouches for nothing from before where an entry between others is missing', async () => {
@@ -272,6 +298,101 @@ describe('a log that was harmed', () => {
     const later = await joined(['a new secret of 32 characters or more', secret]);
     expect(later.use()).toBe('refuse');
   });
+});
+
+describe('a process that was cut off', () => {
+  const cutOff = async (): Promise<[Member, Way]> => {
+    const way = { isCut: false };
+    const member = await joined(undefined, way);
+    await sleep(50);
+    way.isCut = true;
+    await vi.waitFor(() => expect(member.told).toContain('revocations_lost'), 3_000);
+    return [member, way];
+  };
+  const isBack = async (member: Member, way: Way): Promise<void> => {
+    way.isCut = false;
+    await vi.waitFor(() => expect(member.told).toContain('revocations_heard'), 3_000);
+  };
+
+  it.each<[string, () => void]>([
+    ['is empty', () => Object.assign(log, { entries: [] })],
+    ['is empty and has no name', () => Object.assign(log, { entries: [], name: undefined })],
+    [
+      'is another log',
+      () => {
+        log = new MemoryLog();
+      },
+    ],
+    ['lost its newest entry', () => log.entries.pop()],
+    ['was cut to its newest entry of before', () => log.entries.splice(-2)],
+  ])(
+    'vouches for nothing from before where the log %s, though the process that wrote it has ended',
+    async (_what, harm) => {
+      const revoker = await oldLog();
+      const [member, way] = await cutOff();
+      await revoker.revoke({ subject: 'alice' });
+      await revoker.feed.close();
+      harm();
+      await isBack(member, way);
+      expect(member.use()).not.toBe('use');
+      const later = await joined();
+      expect(later.use()).not.toBe('use');
+    },
+  );
+
+  it('vouches for nothing from before where another process found a loss of what this one had not read', async () => {
+    const revoker = await oldLog();
+    const other = await joined();
+    const [member, way] = await cutOff();
+    await revoker.revoke({ subject: 'bob' });
+    await vi.waitFor(() => expect(other.revocations.heardUpTo).toBe(log.entries.at(-1)?.position));
+    await revoker.feed.close();
+    log.entries.pop();
+    await vi.waitFor(() => expect(other.told).toContain('revocations_log_lost'), 3_000);
+    await isBack(member, way);
+    expect(member.told).not.toContain('revocations_log_lost');
+    expect(member.use()).toBe('unvouched');
+  });
+
+  it.each([
+    [50, 'use'],
+    [70, 'unvouched'],
+  ])('for %i s, while no process wrote, says of a JWT from before: %s', async (seconds, usability) => {
+    const first = await oldLog();
+    const [member, way] = await cutOff();
+    await first.feed.close();
+    const { now } = performance;
+    const clock = vi
+      .spyOn(performance, 'now')
+      .mockImplementation(() => now.call(performance) + seconds * 1000);
+    vi.setSystemTime(Date.now() + seconds * 1000);
+    await isBack(member, way);
+    expect(member.use(seconds + 1)).toBe(usability);
+    clock.mockRestore();
+  });
+
+  it('vouches for tokens from before where the log is kept', async () => {
+    const revoker = await oldLog();
+    const [member, way] = await cutOff();
+    await revoker.revoke({ subject: 'bob' });
+    await revoker.feed.close();
+    await isBack(member, way);
+    expect(member.use()).toBe('use');
+  });
+});
+
+it('reports once that the newest entries are missing, and accepts no JWT until it can write', async () => {
+  const first = await oldLog();
+  await first.revoke({ subject: 'bob' });
+  await sleep(50);
+  log.writeFailure = new Error('OOM');
+  log.entries.pop();
+  await vi.waitFor(() => expect(first.told).toContain('revocations_log_lost'), 3_000);
+  await sleep(2_500);
+  expect(first.told.filter((code) => code === 'revocations_log_lost').length).toBeLessThanOrEqual(2);
+  expect(first.use()).not.toBe('use');
+  log.writeFailure = undefined;
+  await vi.waitFor(() => expect(first.use(-31)).toBe('use'), 5_000);
 });
 
 it('is read no more after close(), which ends at once', async () => {

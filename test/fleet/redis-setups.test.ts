@@ -239,8 +239,9 @@ describeReal('redis-server', 'the log of revocations', () => {
         5_000,
       );
       await fleet.settled(revoked, 'token_inactive');
-      const good = await issuer.jwt(60);
-      const startsLater = async () => expect(await (await fleet.start()).ask(good)).toBe('admitted');
+      // Issued after the loss, by a clock that is ahead.
+      const startsLater = async () =>
+        expect(await (await fleet.start()).ask(await issuer.jwt(-29))).toBe('admitted');
       await vi.waitFor(startsLater, { timeout: 12_000, interval: 1_000 });
       await fleet.settled(revoked, 'token_inactive');
       expect(await revokedIs()).not.toContain('admitted');
@@ -276,8 +277,9 @@ describeReal('redis-server', 'the log of revocations', () => {
     }
     await fleet.start();
     await vi.waitFor(() => expect(problems.map(({ code }) => code)).toContain('revocations_log_lost'), 5_000);
-    const good = await issuer.jwt(60);
-    const startsLater = async () => expect(await (await fleet.start()).ask(good)).toBe('admitted');
+    // Issued after the loss, by a clock that is ahead.
+    const startsLater = async () =>
+      expect(await (await fleet.start()).ask(await issuer.jwt(-29))).toBe('admitted');
     await vi.waitFor(startsLater, { timeout: 12_000, interval: 1_000 });
     expect(await revokedIs()).not.toContain('admitted');
   });

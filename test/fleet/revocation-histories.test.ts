@@ -159,6 +159,23 @@ const histories: [string, Step[]][] = [
     ],
   ],
   [
+    'a process whose answers serve for a moment only revokes, and a process starts that shares answers of a longer life',
+    [
+      starts('a', (story, name) => ({ ...sharing(story, name), cache: { maxAge: 1 } })),
+      starts('b', sharing),
+      listens('a'),
+      listens('b'),
+      isIssued('a token', 'opaque'),
+      answers('b', 'a token', 200),
+      isRevokedAtServer('a token'),
+      revokes('a', () => ({ subject: 'alice' })),
+      passes(3),
+      starts('c', sharing),
+      listens('c'),
+      answers('c', 'a token', 401),
+    ],
+  ],
+  [
     'a certificate is revoked by its thumbprint in hexadecimal',
     [
       starts('a', jwts),

@@ -68,7 +68,7 @@ function redisWith(name: string, failing: Fail) {
     xAdd: async () => '1-0',
     xRange: async () => [],
     xRead: async () => null,
-    xRevRange: async () => [],
+    xInfoStream: async () => ({ 'last-generated-id': '1-0' }),
     wait: async () => 1,
     sendCommand: async () => 1,
   };
@@ -117,7 +117,7 @@ const functions: [string, (failing: Fail) => ResourceServerOptions][] = [
     withRedis(
       (client) => ({ revocations: { log: redisLog(client, { replicas: 1 }), secret } }),
       [
-        ...['duplicate', 'on', 'connect', 'set', 'get', 'xAdd', 'xRange', 'xRead', 'xRevRange', 'wait'],
+        ...['duplicate', 'on', 'connect', 'set', 'get', 'xAdd', 'xRange', 'xRead', 'xInfoStream', 'wait'],
         ...['destroy', 'use', 'use, once it runs', 'sendCommand'],
       ],
     ),

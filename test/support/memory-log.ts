@@ -23,14 +23,14 @@ export class MemoryLog implements RevocationLog {
       throw this.writeFailure;
     }
     this.#count += 1;
-    const position = String(this.#count).padStart(12, '0');
+    const position = positionOf(this.#count);
     this.entries.push({ position, entry });
     return position;
   }
 
   async read({ since, wait, signal }: LogQuery): Promise<LogPage> {
     this.#fail();
-    const last = this.entries.at(-1)?.position;
+    const last = this.#count === 0 ? undefined : positionOf(this.#count);
     const deadline = performance.now() + wait;
     while (this.#after(since).length === 0 && performance.now() < deadline) {
       await sleep(5, undefined, { signal });
@@ -49,4 +49,8 @@ export class MemoryLog implements RevocationLog {
       throw this.failure;
     }
   }
+}
+
+function positionOf(count: number): string {
+  return String(count).padStart(12, '0');
 }

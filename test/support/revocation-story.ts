@@ -43,7 +43,7 @@ export class Story {
   readonly processes = new Map<string, GuardedApi>();
   readonly tokens = new Map<string, string>();
   readonly listeners = new Map<string, ChannelListener>();
-  readonly stored = new Map<string, string>();
+  readonly stored = new Map<string, { readonly value: string; readonly until: number }>();
   /** By how many seconds the clock of the authorization server is ahead. */
   serverClock = 0;
   /** Processes that may not subscribe to the channel. */
@@ -169,13 +169,14 @@ export class Story {
         if (key.includes('last-revocation')) {
           await this.markIsHeld;
         }
-        return this.stored.get(key);
+        const { value, until = 0 } = this.stored.get(key) ?? {};
+        return until > performance.now() ? value : undefined;
       },
-      set: async (key: string, value: string) => {
+      set: async (key: string, value: string, ttl = Number.POSITIVE_INFINITY) => {
         if (this.isStoreFull) {
           throw new Error('OOM command not allowed');
         }
-        this.stored.set(key, value);
+        this.stored.set(key, { value, until: performance.now() + ttl });
       },
     };
     return { sharedCache: { store, secret } };

@@ -47,7 +47,7 @@ interface Act {
   readonly at: number;
   /** By how much the clock of the process that revoked was ahead. */
   readonly clock: number;
-  /** Whether no process and no log knows of it any more. */
+  /** Whether the log lost it, and no process that knows of it has written it again. */
   isForgotten: boolean;
   /** Whether the store has deleted its entry from between others. */
   isDeleted: boolean;
@@ -108,6 +108,12 @@ interface Process {
   position: string | undefined;
   readAt: number;
   hasRead: boolean;
+  /** Whether it can't reach the log. */
+  isCutOff: boolean;
+  /** Whether the log was lost while it was cut off. */
+  hasMissedLoss: boolean;
+  /** Whether it found that the log was lost, and has not read the new one to its end. */
+  hasFoundLoss: boolean;
   completeSince: number;
   /** When it found last that the log lacks an entry, and by which clock. */
   gap: Beginning | undefined;
@@ -210,7 +216,12 @@ export class World {
       (process: Process) => this.#stepClock(process),
       (process: Process) => this.#restart(process),
     ];
-    const ofLog = [() => this.#loseLog(), () => this.#loseAll(), () => this.#deleteEntries()];
+    const ofLog = [
+      () => this.#loseLog(),
+      () => this.#loseAll(),
+      () => this.#deleteEntries(),
+      (process: Process) => this.#cutOff(process),
+    ];
     const ofChannel = [(process: Process) => this.#loseChannel(process)];
     const ofFeed = { alone: [], channel: ofChannel, log: ofLog }[this.#from];
     return [...usual, ...usual, ...usual, ...rare, ...rare, ...ofFeed].filter(() => this.#below(3) > 0);
@@ -327,7 +338,7 @@ export class World {
 
   #revoke(process: Process): void {
     const token = this.#one(this.#tokens);
-    if (token === undefined) {
+    if (token === undefined || process.isCutOff) {
       return;
     }
     const revocation = this.#revocationOf(token);
@@ -391,7 +402,20 @@ export class World {
     }
   }
 
+  /** The way of a process to the log breaks, or is there again. */
+  #cutOff(process: Process): void {
+    process.isCutOff = !process.isCutOff;
+    this.#note(`process ${this.#name(process)} ${process.isCutOff ? 'is cut off' : 'is back'}`);
+  }
+
   #read(process: Process): void {
+    if (process.isCutOff) {
+      return;
+    }
+    if (process.hasMissedLoss) {
+      this.#findLoss(process);
+      this.#writeAgain([process]);
+    }
     const isCatchingUp = !process.hasRead || this.now - process.readAt > lag;
     this.#as(process, () => {
       const from = process.position ?? '';
@@ -403,9 +427,12 @@ export class World {
         process.position = position;
       }
       process.revocations.completeOnlySince(process.completeSince);
+      if (process.hasFoundLoss) {
+        process.hasFoundLoss = false;
+        this.#vouchFromNow(process);
+      }
       if (this.#deleted.some((position) => position > from && position < (process.position ?? ''))) {
-        process.revocations.hasGap();
-        process.gap = { at: this.now, clock: process.clock };
+        this.#vouchFromNow(process);
       }
       process.revocations.hasRead(process.position, this.now);
     });
@@ -519,16 +546,47 @@ export class World {
     this.#note(`the store deletes ${deleted.map(({ notice }) => notice.id)}`);
   }
 
-  /** Redis forgets all; the processes that run write what they remember. */
+  /** Redis forgets all; the processes that reach it write what they remember, and the others when they are back. */
   #loseLog(): void {
     this.#emptyLog();
+    const reaching = this.processes.filter(({ isCutOff }) => !isCutOff);
     for (const process of this.processes) {
-      this.#as(process, () => process.revocations.hasLostLog());
-      process.position = undefined;
-      process.hasRead = false;
+      process.hasMissedLoss ||= process.isCutOff;
     }
+    for (const process of reaching) {
+      this.#findLoss(process);
+    }
+    for (const act of this.#acts) {
+      act.isForgotten = true;
+      act.isDeleted = false;
+    }
+    // The name that the log gets then says so to processes that start.
+    this.#beginning = { at: this.now, clock: (reaching[0] ?? this.processes[0])?.clock ?? 0 };
+    this.#note('the log is lost');
+    this.#writeAgain(reaching);
+  }
+
+  #findLoss(process: Process): void {
+    this.#as(process, () => {
+      process.revocations.hasLostLog();
+      this.#vouchFromNow(process);
+    });
+    Object.assign(process, {
+      position: undefined,
+      hasRead: false,
+      hasMissedLoss: false,
+      hasFoundLoss: true,
+    });
+  }
+
+  #vouchFromNow(process: Process): void {
+    process.revocations.hasGap();
+    process.gap = { at: this.now, clock: process.clock };
+  }
+
+  #writeAgain(processes: readonly Process[]): void {
     const remembered = new Map<string, RevocationNotice>();
-    for (const process of this.processes) {
+    for (const process of processes) {
       for (const notice of this.#as(process, () => process.revocations.noticesOutsideLog())) {
         remembered.set(notice.id, notice);
       }
@@ -536,13 +594,12 @@ export class World {
     for (const notice of remembered.values()) {
       this.#append(notice);
     }
-    const isKnown = ({ notice }: Act) => this.processes.some(({ heard }) => heard.has(notice.id));
-    for (const act of this.#acts) {
-      act.isForgotten ||= !isKnown(act);
-      act.writtenAt = act.isDeleted ? this.now : act.writtenAt;
-      act.isDeleted = false;
+    const isKnown = ({ notice }: Act) => processes.some(({ heard }) => heard.has(notice.id));
+    for (const act of this.#acts.filter((one) => one.isForgotten && isKnown(one))) {
+      act.isForgotten = false;
+      act.writtenAt = this.now;
     }
-    this.#note('the log is lost, and written again');
+    this.#note(`written again: ${[...remembered.keys()]}`);
   }
 
   /** Redis forgets all while no process runs. The shared store may be another one, and keep what it has. */
@@ -586,6 +643,9 @@ export class World {
       position: undefined,
       readAt: Number.NEGATIVE_INFINITY,
       hasRead: false,
+      isCutOff: false,
+      hasMissedLoss: false,
+      hasFoundLoss: false,
       completeSince: this.#beginning.at + this.#beginning.clock,
       gap: undefined,
       link: 'never',
@@ -671,7 +731,12 @@ export class World {
     }
     if (this.#from === 'log') {
       const isLate = unheardFor > lag && this.now - act.writtenAt > lag;
-      return act.isForgotten ? this.#isFromBeforeLog(fact, act) : isLate;
+      if (!act.isForgotten || process.hasMissedLoss) {
+        return isLate;
+      }
+      return process.gap === undefined || process.gap.at < act.at
+        ? this.#isFromBeforeLog(fact, act)
+        : this.#isFromBeforeGap(process, fact, act);
     }
     // By a channel a token that speaks for itself passes, if the process missed that it was revoked.
     if (this.#from === 'alone' || known.word === 'token') {

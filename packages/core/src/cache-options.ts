@@ -1,6 +1,6 @@
 import type { FeedRules, RevocationChannel } from './cache/revocation-feed.js';
 import type { LogRules, RevocationLog } from './cache/revocation-log.js';
-import type { Claims, SharedCacheRules, SharedStore } from './cache/shared-cache.js';
+import { type Claims, longest, type SharedCacheRules, type SharedStore } from './cache/shared-cache.js';
 import type { TokenCacheRules } from './cache/token-cache.js';
 import type { CertificateSource } from './certificate/client-certificate.js';
 import { connectionOf } from './certificate/connection.js';
@@ -167,7 +167,7 @@ export function resolveCache(given: OptionReader): TokenCacheRules {
     'refreshAhead',
     'staleIfError',
   ]);
-  const maxAge = cache.optional('maxAge', seconds(0, 86_400)) ?? 60;
+  const maxAge = cache.optional('maxAge', seconds(0, longest.maxAge)) ?? 60;
   const refreshAhead = cache.optional('refreshAhead', seconds(0, 3_600)) ?? 0;
   if (refreshAhead > 0 && refreshAhead >= maxAge / 2) {
     throw new ConfigurationError(
@@ -181,7 +181,7 @@ export function resolveCache(given: OptionReader): TokenCacheRules {
     maxSize: cache.optional('maxSize', wholeNumber(65_536, 17_179_869_184)) ?? 67_108_864,
     inactiveMaxAge: cache.optional('inactiveMaxAge', seconds(0, 3_600)) ?? 5,
     refreshAhead,
-    staleIfError: cache.optional('staleIfError', seconds(0, 86_400)) ?? 0,
+    staleIfError: cache.optional('staleIfError', seconds(0, longest.staleIfError)) ?? 0,
   });
 }
 

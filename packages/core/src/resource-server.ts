@@ -391,7 +391,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     publishRevocation(revocation, origin);
     try {
       await log?.publish(notice);
-      await feed?.publish(notice, settings.cache.maxAge + settings.cache.staleIfError);
+      await feed?.publish(notice);
     } catch (error) {
       const detail = `revocations.${log ? 'log' : 'channel'}: ${shownTrouble(error)}; it holds in this process`;
       throw new RequestRefused('revocation_not_spread', { detail, cause: error });

@@ -79,9 +79,9 @@ export interface RedisLogCommands {
   get(key: string): Promise<unknown>;
   set(key: string, value: string, options?: { NX?: true }): Promise<unknown>;
   xAdd(key: string, id: string, message: { entry: string }, options: RedisTrim): Promise<unknown>;
+  xInfoStream(key: string): Promise<unknown>;
   xRange(key: string, start: string, end: string, options: { COUNT: number }): Promise<unknown>;
   xRead(stream: { key: string; id: string }, options: { COUNT: number; BLOCK: number }): Promise<unknown>;
-  xRevRange(key: string, end: string, start: string, options: { COUNT: number }): Promise<unknown>;
   /** For `replicas`, except in a Cluster. */
   wait?(replicas: number, timeout: number): Promise<unknown>;
 }
@@ -234,14 +234,14 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
           onOne(connection, async (redis) => {
             // Sent at once and done in order. The second waits until there is something to read; its answer has another form with
             // each version of the client.
-            const [newest, , read, logName] = await allOf([
-              () => redis.xRevRange(name, '+', '-', { COUNT: 1 }),
+            const [last, , read, logName] = await allOf([
+              () => lastIn(redis, name),
               () => redis.xRead({ key: name, id: first }, { COUNT: 1, BLOCK: Math.max(1, Math.ceil(wait)) }),
               () => redis.xRange(name, first, '+', { COUNT: count }),
               () => redis.get(nameKey),
             ] as const);
             return {
-              last: entriesIn(newest)[0]?.position,
+              last,
               read: entriesIn(read),
               name: logName === null ? undefined : String(logName),
             };
@@ -313,6 +313,36 @@ function connectionBy(client: RedisLogClient): Connection {
   const connected = connect();
   ignoreRejection(connected);
   return { connected, end };
+}
+
+/** The position that a stream gave last. An entry that is deleted leaves it as it is. */
+async function lastIn(redis: RedisLogCommands, name: string): Promise<string | undefined> {
+  const id = lastIdOf(await streamOf(redis, name));
+  return id === undefined || id === '0-0' ? undefined : positionOf(id);
+}
+
+/** What Redis says of a stream; undefined where there is none. */
+async function streamOf(redis: RedisLogCommands, name: string): Promise<unknown> {
+  try {
+    return await redis.xInfoStream(name);
+  } catch (error) {
+    if (/no such key/i.test(String(error))) {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+/** Each version of the client names it in another way. */
+function lastIdOf(stream: unknown): string | undefined {
+  if (stream === undefined) {
+    return undefined;
+  }
+  const { lastGeneratedId, 'last-generated-id': lastId = lastGeneratedId } = Object(stream);
+  if (lastId === undefined) {
+    throw new TellableError('XINFO STREAM did not answer with the last id of the stream');
+  }
+  return String(lastId);
 }
 
 interface RedisMessage {

@@ -98,16 +98,13 @@ export class RevocationFeed {
     void this.#subscribe();
   }
 
-  /** Tells the others. Rejects when they may not have been told. `storedFor`: seconds for which shared answers may serve. */
-  async publish(notice: RevocationNotice, storedFor: number): Promise<void> {
+  /** Tells the others. Rejects when they may not have been told. */
+  async publish(notice: RevocationNotice): Promise<void> {
     const message = this.#seals[0].seal(NAME, JSON.stringify(notice));
     const send = () => within(PUBLISH_TIMEOUT, () => this.#channel.publish(message));
     // A process that joins later must not use what was shared before. One that joins while the mark is on its way, and does not find it, hears
     // the second message.
-    const [sent, marked] = await Promise.allSettled([
-      send(),
-      this.#shared?.markRevocation(notice.at, storedFor),
-    ]);
+    const [sent, marked] = await Promise.allSettled([send(), this.#shared?.markRevocation(notice.at)]);
     const sentAgain = this.#shared === undefined ? sent : (await Promise.allSettled([send()]))[0];
     for (const outcome of [sent, marked, sentAgain]) {
       if (outcome.status === 'rejected') {

@@ -7,7 +7,7 @@ import { type HearingListing, listHearing, publishRevocation } from '../observe/
 import { shownTrouble, within } from './bounded-wait.js';
 import { entryIn, type LogEntry, textOfEntry } from './log-entry.js';
 import { RecentMap } from './recent-map.js';
-import type { RevocationNotice, Revocations } from './revocations.js';
+import { CLOCK_DIFFERENCE, type RevocationNotice, type Revocations } from './revocations.js';
 import { createSeal, type Seal } from './sealing.js';
 
 /** Where a fleet keeps its revocations: `redisLog(client)`, or what does the same over anything else. */
@@ -43,7 +43,9 @@ export interface LogQuery {
 export interface LogPage {
   /** The log's name, read after the entries; undefined where it has none. */
   readonly name: string | undefined;
-  /** The newest entry's position before the entries were read; undefined where the log is empty. */
+  /**
+   * The position that was given last before the entries were read, also if its entry is gone; undefined where the log has given none.
+   */
   readonly last: string | undefined;
   /** Whether the entry at `since` was still there after the entries were read; true without `since`. */
   readonly hasSince: boolean;
@@ -95,8 +97,6 @@ const OBJECTION = 200;
 /** For so long a process writes entries again before it reads on. */
 const SLICE = 100;
 
-/** For so long after its join a process may not have read what the log has lost. */
-const YOUNG = 20_000;
 /** After the first failure to read. */
 const QUICK_RETRY = 100;
 
@@ -152,13 +152,19 @@ export class LogFeed {
   #writer: string = randomUUID();
   #written = 0;
   #hasJoined = false;
-  /** By the monotonic clock. */
-  #joinedAt = Number.POSITIVE_INFINITY;
+  /** Milliseconds since the epoch. */
+  readonly #beganAt = Date.now();
   #hasKnocked = false;
   /** The names under which this process has tried to knock. */
   readonly #knocks = new Set<string>();
   #isKnockHeard = false;
   #isLost = false;
+  /** Whether the log may have lost entries that this process never read. */
+  #hasUnknownLoss = false;
+  /** The last position given by the log when its end was found missing. */
+  #endBefore: string | undefined;
+  /** Whether this process has not read the log for so long that it judges it as one that starts. */
+  #isReturning = false;
   #isUnwritable = false;
   /** Whether what this process wrote lately may be lost, and has to be written again. */
   #isOwnDoubtful = false;
@@ -254,11 +260,31 @@ export class LogFeed {
     if (!isSameName) {
       await this.#takeName(page.name ?? '');
     }
+    if (page.entries.length === 0 && (since ?? '') < (page.last ?? '')) {
+      await this.#findEndMissing(page.last);
+      return;
+    }
+    this.#isReturning ||= this.#hasJoined && sentAt - this.#currentAt > QUIET;
     for (const { position, entry } of page.entries) {
       this.#hear(position, entry);
     }
     if ((this.#position ?? '') >= (page.last ?? '')) {
       await this.#hasCaughtUp(sentAt);
+    }
+  }
+
+  /** The log has given positions later than those of its entries: the newest entries were deleted. The next entry ends that. */
+  async #findEndMissing(last: string | undefined): Promise<void> {
+    if (this.#endBefore !== last) {
+      this.#endBefore = last;
+      this.#hasLostEntries = true;
+      this.#startAgain();
+      return;
+    }
+    try {
+      await this.#write(undefined);
+    } catch (error) {
+      await this.#isNotWritten(error);
     }
   }
 
@@ -283,15 +309,17 @@ export class LogFeed {
     if (version >= this.#version || known === undefined) {
       this.#name = name;
       this.#version = Math.max(this.#version, version);
-      if (performance.now() < this.#joinedAt + YOUNG) {
-        // A process that knew more has told of a loss later than this one waited for.
-        this.#revocations.completeOnlySince(this.#completeSinceOf(name) ?? 0);
+      if ((this.#completeSinceOf(name) ?? 0) > this.#revocations.completeSince) {
+        // Another process has found a loss. What was lost may be what this process has not read.
+        this.#vouchFromNow();
       }
       return;
     }
     // Processes that give the log a name at the same time replace each other's.
     if (this.#version - version > COMPLETING) {
       this.#report('revocation_not_ours', 'the log of revocations has an older name again; replaced');
+      // The log may have been set back with its name.
+      this.#vouchFromNow();
     }
     this.#name = await this.#rename(known);
     // A process that starts finds out that the name that it read is not the newest.
@@ -357,12 +385,23 @@ export class LogFeed {
     return this.#bounded(STORE_TIMEOUT, (signal) => this.#rules.log.open(name, isReplacing, signal));
   }
 
-  /** The log is another one, or lost entries that were read. What this process remembers is written into it again. */
+  /** What was revoked until now may be unknown here: nothing vouches for tokens from before, and what is known of them is void. */
+  #vouchFromNow(): void {
+    this.#revocations.hasGap();
+    this.#hearsSince &&= Date.now();
+  }
+
+  /**
+   * The log is another one, or lost entries. What this process remembers is written into it again. What another process wrote since this
+   * one read the log last may be lost for good, if that process has ended: no later entry can prove that there was nothing.
+   */
   #startAgain(): void {
     this.#report(
       'revocations_log_lost',
       'the log of revocations lost entries or was replaced; what is remembered is written again',
     );
+    this.#hasUnknownLoss = true;
+    this.#vouchFromNow();
     this.#name = undefined;
     this.#position = undefined;
     this.#firstPosition = undefined;
@@ -384,9 +423,21 @@ export class LogFeed {
       await this.#knock();
       return;
     }
+    if (this.#hasUnknownLoss) {
+      // The log may have lost more until it was read to its end.
+      this.#hasUnknownLoss = false;
+      this.#vouchFromNow();
+    }
+    if (this.#isReturning) {
+      this.#isReturning = false;
+      if (this.#silentUntil() > 0) {
+        this.#vouchFromNow();
+        this.#reportQuiet();
+      }
+      this.#silences = [];
+    }
     if (!this.#hasJoined) {
       this.#hasJoined = true;
-      this.#joinedAt = performance.now();
       this.#revocations.completeOnlySince(this.#completeSinceOf(this.#name ?? '') ?? 0);
       const now = Date.now();
       if (this.#writtenVersion > this.#versionOf(this.#name ?? '')) {
@@ -397,19 +448,16 @@ export class LogFeed {
         );
       }
       this.#hearsSince = now;
-      if (now - this.#newestAt > QUIET) {
-        this.#silences.push({ from: this.#newestAt, to: now });
-      }
-      const silentUntil = Math.max(0, ...this.#silences.map(({ to }) => to));
+      const silentUntil = this.#silentUntil();
       if (silentUntil > 0) {
-        // The whole fleet was down, or entries were lost.
         this.#revocations.completeOnlySince(silentUntil);
-        this.#report(
-          'revocations_log_quiet',
-          'the log of revocations has no entry of a minute: nothing vouches for tokens from before',
-        );
+        this.#reportQuiet();
       }
       this.#silences = [];
+      if (this.#revocations.completeSince > this.#beganAt - CLOCK_DIFFERENCE) {
+        // This process may have asked before it joined, and the log may lack what was revoked since.
+        this.#revocations.hasJoinedLate();
+      }
     }
     this.#isCatchingUp = false;
     this.#revocations.hasRead(this.#position, sentAt);
@@ -425,6 +473,22 @@ export class LogFeed {
     } catch (error) {
       await this.#isNotWritten(error);
     }
+  }
+
+  /** Until when the log was silent last while no process is known to have read it, or 0: the fleet was down, or entries were lost. */
+  #silentUntil(): number {
+    const now = Date.now();
+    if (now - this.#newestAt > QUIET) {
+      this.#silences.push({ from: this.#newestAt, to: now });
+    }
+    return Math.max(0, ...this.#silences.map(({ to }) => to));
+  }
+
+  #reportQuiet(): void {
+    this.#report(
+      'revocations_log_quiet',
+      'the log of revocations has no entry of a minute: nothing vouches for tokens from before',
+    );
   }
 
   async #isNotWritten(error: unknown): Promise<void> {
@@ -596,10 +660,9 @@ export class LogFeed {
         'revocations_log_gap',
         'the log of revocations lost entries; all answers from before are asked again',
       );
-      this.#revocations.hasGap();
-      this.#hearsSince &&= Date.now();
+      this.#vouchFromNow();
     }
-    if (!this.#hasJoined) {
+    if (!this.#hasJoined || this.#isReturning) {
       this.#hearSilence(at, hearsSince);
     }
     this.#newestAt = Math.max(this.#newestAt, at);
@@ -622,7 +685,7 @@ export class LogFeed {
     return isTrimmed || (number === 1 && this.#positions.get(own) === true);
   }
 
-  /** Before this process has joined: notes where the log begins, and when it was silent. */
+  /** Before this process has joined, or comes back: notes where the log begins, and when it was silent. */
   #hearSilence(at: number, hearsSince: number | undefined): void {
     if (this.#newestAt === 0) {
       this.#hearBeginning(at);

@@ -67,7 +67,7 @@ const MAX_ACTS = 1_000;
 const MAX_PLAIN_LENGTH = 64;
 
 /** Milliseconds by which the clocks of a fleet may differ. */
-const CLOCK_DIFFERENCE = 5_000;
+export const CLOCK_DIFFERENCE = 5_000;
 
 /** What a process keeps of a revocation, next to its key. There are many: each member costs memory. */
 interface Noted extends RevocationRecord, Expiring {
@@ -315,6 +315,11 @@ export class Revocations {
   hasGap(): void {
     this.completeOnlySince(Date.now());
     this.#hear({ sinceTurn: this.turn(), sharedSince: Date.now() });
+  }
+
+  /** A revocation may be unknown that is later than an answer of this process: its own answers are void. */
+  hasJoinedLate(): void {
+    this.#hear({ sinceTurn: this.turn() });
   }
 
   /** When `completeOnlySince` was last told. */

@@ -59,6 +59,12 @@ const LONGEST_WAIT = 500;
 
 const MARK = 'mtls-bound:last-revocation';
 
+/** Seconds that the options of an answer's life accept at most. */
+export const longest = { maxAge: 86_400, staleIfError: 86_400 } as const;
+
+/** Seconds. Another process of the fleet may have answers serve for longer than the one that revokes. */
+const MARK_MAX_AGE = longest.maxAge + longest.staleIfError;
+
 const breakerRules = { failures: 5, probeInterval: 1 };
 
 /**
@@ -129,13 +135,16 @@ export class SharedCache {
     return Math.abs(now - askedAt) <= this.#rules.claimTimeout * 1000;
   }
 
-  /** Writes down that something was revoked now, for who joins later. `maxAge` in seconds. Rejects when it may not be written. */
-  async markRevocation(at: number, maxAge: number): Promise<void> {
+  /**
+   * Writes down that something was revoked now, for processes that join later, for as long as any answer may serve that is in the
+   * store. Rejects when it may not be written.
+   */
+  async markRevocation(at: number): Promise<void> {
     const [seal] = this.#seals;
     const mark = seal.seal(MARK, JSON.stringify({ at }));
     // Also while the store is given a rest: otherwise a process that joins later would not know.
     const stored = await within(this.#rules.timeout, async () => {
-      await this.#rules.store.set(MARK, mark, Math.ceil(maxAge * 1000));
+      await this.#rules.store.set(MARK, mark, MARK_MAX_AGE * 1000);
       return this.#rules.store.get(MARK);
     });
     // A Keyv store may not reject when it stored nothing. Another process may have written a later one.
