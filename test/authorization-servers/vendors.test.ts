@@ -259,6 +259,30 @@ describe('what pages say of tokens that are refused', () => {
     expect(await ask(await issued(as, shown, { cnf: undefined }))).toMatchObject({ code: 'token_unbound' });
   });
 
+  it("entra-id: a user's ID token with roles, for the API itself", async () => {
+    const page = vendorPage('entra-id');
+    const heading = 'By JWT, for applications without a user';
+    const { aud, cnf } = page.jwt(heading).claims;
+    const { as, ask } = start(page, heading, 'Express');
+    const changes = { aud, cnf: current({ cnf }).cnf, roles: ['Accounts.Read.All'], nonce: undefined };
+    expect(await ask(await issued(as, page.idToken, changes))).toMatchObject({
+      code: 'token_claims_malformed',
+    });
+  });
+
+  it.each([
+    ['auth0', 'By JWT, with the Auth0 profile', { scope: 'openid profile' }],
+    ['okta', 'By JWT', { scp: ['openid', 'email'] }],
+    ['pingfederate', "By JWT, of a manager that can't be changed", { scope: ['openid'] }],
+    ['connect2id', 'By JWT, with the profile c2id-1.0', { scp: ['openid'] }],
+    ['janssen', 'By JWT, with a script that writes cnf', { scope: ['openid', 'profile'] }],
+  ])('%s: a JWT with the scopes of OpenID Connect alone (%s)', async (name, heading, scopes) => {
+    const page = vendorPage(name);
+    const { as, ask } = start(page, heading, 'Express');
+    const token = await issued(as, page.jwt(heading), scopes);
+    expect(await ask(token)).toMatchObject({ status: 401, code: 'jwt_type_not_accepted' });
+  });
+
   it('okta: a token that is bound by DPoP', async () => {
     const { as, ask } = start(vendorPage('okta'), 'By JWT', 'Express');
     const token = await issued(as, vendorPage('okta').jwt('By JWT'), { cnf: { jkt: 'a-thumbprint' } });

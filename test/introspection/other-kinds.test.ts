@@ -45,6 +45,12 @@ describe.each(frameworks)('%s', (framework) => {
       { events: {} },
       'the answer has events, as one about an ID token or another JWT has',
     ],
+    ...['granted_scopes', 'ati'].map((name): [string, object, string] => [
+      `one about a refresh token with ${name}`,
+      { [name]: 'x' },
+      `the answer has ${name}, as one about an ID token or another JWT has`,
+    ]),
+    ['one whose type says refresh', { type: 'refresh' }, 'its type is "refresh"'],
     ['one with a kind that is no text', { token_use: 1 }, 'its token_use is'],
   ])('%s is refused', async (_title, answer, detail) => {
     expect(await statusOf(framework, answer)).toBe(401);

@@ -27,64 +27,99 @@ function typeOf(given: unknown): string | undefined {
   return type === 'jwt' || /^(?:[a-z0-9.-]+-)?at\+jwt$/.test(type) ? type : undefined;
 }
 
+type ClaimsByKind = Readonly<Record<string, readonly string[]>>;
+
+const claimsOfRefreshTokens = ['granted_scopes', 'ati'] as const;
+
 /** Claims that access tokens do not have, by the JWT that has them. */
-const claimsOfOthers: Readonly<Record<string, readonly string[]>> = {
-  'an ID token': ['at_hash', 'c_hash', 's_hash'],
+const claimsOfOthers: ClaimsByKind = {
+  'an ID token': [
+    'at_hash',
+    'c_hash',
+    's_hash',
+    'ds_hash',
+    'urn:openid:params:jwt:claim:rt_hash',
+    'urn:openid:params:jwt:claim:auth_req_id',
+  ],
+  'a refresh token': claimsOfRefreshTokens,
   'a logout token or a security event token': ['events'],
-  'an introspection answer': ['token_introspection'],
+  'an introspection answer': ['token_introspection', 'active'],
   'an authorization response': ['code', 'access_token', 'id_token', 'error'],
+  'a verifiable credential': ['vct', '_sd', '_sd_alg'],
+  'a client registration': ['software_statement'],
+};
+
+/** Claims of other JWTs that an access token may have for something else: it then has to say that it is an access token. */
+const likelyClaimsOfOthers: ClaimsByKind = {
+  'an ID token': ['nonce'],
+  'a security event token': ['toe', 'txn', 'sub_id'],
+  'an authorization response': ['state'],
+  'a request object': ['response_type', 'redirect_uri', 'code_challenge'],
+  'a client registration': ['redirect_uris'],
 };
 
 interface KindClaim {
   readonly name: string;
-  /** Its values in access tokens, in lower case. */
+  /** Its values in access tokens, as `wordOf` returns them. */
   readonly access: readonly string[];
-  /** Its values in other JWTs; undefined for each other value. */
+  /** Its values in other JWTs, as `wordOf` returns them; undefined for each other value. */
   readonly others: readonly string[] | undefined;
 }
 
+const accessWords = ['access', 'accesstoken', 'atjwt'];
+const otherWords = ['id', 'identity', 'refresh', 'offline', 'logout', 'registration', 'authorizationcode']
+  .flatMap((word) => [word, `${word}token`])
+  .concat('rtjwt');
+
 /** Claims by which some servers say what a JWT is. */
 const kindClaims: readonly KindClaim[] = [
-  { name: 'typ', access: ['bearer', 'at+jwt'], others: undefined },
-  { name: 'token_use', access: ['access'], others: undefined },
-  { name: 'tokenName', access: ['access_token'], others: undefined },
-  // A word that an access token may have for something else.
-  { name: 'purpose', access: ['access_token'], others: ['id', 'id_token', 'refresh_token'] },
+  { name: 'typ', access: ['bearer', 'atjwt'], others: undefined },
+  { name: 'token_use', access: ['access', 'accesstoken'], others: undefined },
+  { name: 'tokenName', access: ['accesstoken'], others: undefined },
+  // Each of them may say something else: an unknown word neither refuses a JWT nor accepts it, as `token_type: Bearer`.
+  ...['purpose', 'type', 'tokenType', 'token_type', 'use', 'tokenUse', 'kind', 'tokenKind'].map((name) => ({
+    name,
+    access: accessWords,
+    others: otherWords,
+  })),
 ];
 
 /**
  * Returns why a JWT may be something else than an access token; undefined for one that shows that it is one. The type of
- * RFC 9068 shows it. Without that type it has to name a scope, or to say by a claim of its server that it is an access token, and
- * must have no claim of another kind of JWT. `claims` have the standard names.
+ * RFC 9068 shows it. Without that type it has to name a scope of an API, or to say by a claim of its server that it is an access
+ * token, and must have no claim of another kind of JWT. `claims` have the standard names.
  */
 export function otherKind(type: string, claims: Readonly<Record<string, unknown>>): TokenDefect | undefined {
   if (type === accessTokenType) {
     return undefined;
   }
-  for (const [kind, names] of Object.entries(claimsOfOthers)) {
-    const found = names.find((name) => claimOf(claims, name) !== undefined);
-    if (found !== undefined) {
-      return defectOf('jwt_type_not_accepted', `it has ${found}, as ${kind} has`);
-    }
+  const other = otherClaim(claims, claimsOfOthers) ?? otherWord(claims);
+  if (other !== undefined) {
+    return defectOf('jwt_type_not_accepted', other);
   }
-  const said = kindClaims.map((one) => kindSaidBy(one, claimOf(claims, one.name)));
-  const other = said.indexOf('another kind');
-  if (other >= 0) {
-    const { name = '' } = kindClaims[other] ?? {};
-    return defectOf('jwt_type_not_accepted', `its claim ${name} is ${shownClaim(claimOf(claims, name))}`);
-  }
-  if (said.includes('access token')) {
+  if (kindClaims.some((one) => kindSaidBy(one, claimOf(claims, one.name)) === 'access token')) {
     return undefined;
   }
-  if (claimOf(claims, 'nonce') !== undefined) {
-    return defectOf('jwt_type_not_accepted', 'it has nonce, as an ID token has');
+  const doubt = otherClaim(claims, likelyClaimsOfOthers) ?? missingScope(claims, type);
+  return doubt === undefined ? undefined : defectOf('jwt_type_not_accepted', doubt);
+}
+
+function otherClaim(
+  claims: Readonly<Record<string, unknown>>,
+  claimsByKind: ClaimsByKind,
+): string | undefined {
+  for (const [kind, names] of Object.entries(claimsByKind)) {
+    const found = names.find((name) => claimOf(claims, name) !== undefined);
+    if (found !== undefined) {
+      return `it has ${found}, as ${kind} has`;
+    }
   }
-  return hasScope(claims)
-    ? undefined
-    : defectOf(
-        'jwt_type_not_accepted',
-        `it names no scope, so that it may be an ID token; its typ is ${type === '' ? 'none' : 'not at+jwt'}`,
-      );
+  return undefined;
+}
+
+function otherWord(claims: Readonly<Record<string, unknown>>): string | undefined {
+  const other = kindClaims.find((one) => kindSaidBy(one, claimOf(claims, one.name)) === 'another kind');
+  return other && `its claim ${other.name} is ${shownClaim(claimOf(claims, other.name))}`;
 }
 
 /** Values of `token_use` and `typ` in introspection answers about access tokens, besides those of JWTs. */
@@ -108,7 +143,14 @@ export function otherKindOfAnswer(answer: Readonly<Record<string, unknown>>): To
     : defectOf('token_wrong_type', `the answer has ${found}, as one about an ID token or another JWT has`);
 }
 
-const claimsOfAnswersAboutOthers = ['at_hash', 'c_hash', 's_hash', 'events', 'token_introspection'] as const;
+const claimsOfAnswersAboutOthers = [
+  'at_hash',
+  'c_hash',
+  's_hash',
+  'events',
+  'token_introspection',
+  ...claimsOfRefreshTokens,
+] as const;
 
 function kindSaidBy(
   { access, others }: KindClaim,
@@ -117,15 +159,29 @@ function kindSaidBy(
   if (value === undefined) {
     return undefined;
   }
-  const word = typeof value === 'string' ? value.toLowerCase() : '';
+  const word = wordOf(value);
   if (access.includes(word)) {
     return 'access token';
   }
   return others === undefined || others.includes(word) ? 'another kind' : undefined;
 }
 
-/** ID tokens name no scope. */
-function hasScope(claims: Readonly<Record<string, unknown>>): boolean {
+/** Returns `refreshtoken` for `Refresh-Token` and for `urn:ietf:params:oauth:token-type:refresh_token`. */
+function wordOf(value: unknown): string {
+  const text = typeof value === 'string' ? value.toLowerCase() : '';
+  return text.slice(text.lastIndexOf(':') + 1).replaceAll(/[\s_+-]/g, '');
+}
+
+/** The scopes of OpenID Connect, which some servers write into ID tokens too. */
+const openIdScopes = ['openid', 'profile', 'email', 'address', 'phone', 'offline_access', 'device_sso'];
+
+/** Returns why the scope of a JWT does not show that it is an access token; undefined if it names a scope of an API. */
+function missingScope(claims: Readonly<Record<string, unknown>>, type: string): string | undefined {
   const scope = claimOf(claims, 'scope');
-  return typeof scope === 'string' && scope.trim() !== '';
+  const names = typeof scope === 'string' ? scope.split(/\s/).filter((name) => name !== '') : [];
+  if (names.some((name) => !openIdScopes.includes(name.toLowerCase()))) {
+    return undefined;
+  }
+  const found = names.length === 0 ? 'names no scope' : 'names scopes of OpenID Connect alone';
+  return `it ${found}, so that it may be an ID token; its typ is ${type === '' ? 'none' : 'not at+jwt'}`;
 }

@@ -27,8 +27,9 @@ export interface JwtAccessTokensOptions {
   /**
    * The values of the header `typ` (RFC 9068 §2.1) that are accepted: of `at+jwt`, `JWT`, `absent` for a token without
    * `typ`, and a server's own type that ends in `at+jwt`. ID tokens have `JWT` or none, too. So a token of another type
-   * than `at+jwt` has to name a scope or say that it is an access token (`typ: Bearer`, `token_use: access`), and is
-   * refused if it has a claim of another kind of JWT, as `nonce` or `events`. Default `['at+jwt']`.
+   * than `at+jwt` has to name a scope of an API (not `openid` and the like alone) or say that it is an access token
+   * (`typ: Bearer`, `token_use: access`), and is refused if it has a claim of another kind of JWT, as `nonce` or
+   * `events`. Default `['at+jwt']`.
    */
   readonly typ?: readonly string[];
   /**

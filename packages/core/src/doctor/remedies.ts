@@ -34,7 +34,7 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
   jwt_algorithm_not_accepted:
     "jwtAccessTokens({ algorithms: ['RS256'] }), or another algorithm at the server",
   jwt_type_not_accepted:
-    "send the access token; if it is the access token, set typ: ['JWT'] or ['absent'] of jwtAccessTokens(), or have the server issue at+jwt",
+    "send the access token; if it is the access token, set typ: ['JWT'] or ['absent'] of jwtAccessTokens() and ask for a scope of the API, or have the server issue at+jwt",
   jwt_key_unknown: "compare kid with the key set; the token may be another issuer's",
   jwt_signature_invalid: 'get a new token; look for what changes it on its way',
   token_unbound: 'tls_client_certificate_bound_access_tokens, and a token over mutual TLS',
