@@ -243,6 +243,7 @@ describe('the signal of a request', () => {
     const { req } = request();
     const authorization = await granted(server, req);
     req.rawHeaders.length = 0;
+    delete req.headers.authorization;
     expect(reasonOf(authorization.signal)).toBe('credentials_missing');
   });
 
