@@ -81,7 +81,7 @@ describe('what a certificate must be', () => {
       'R19: verified, and nobody said',
       { requireVerified: true },
       () => of(pki.alice),
-      '403 it is not verified',
+      '403 it is not verified: no verdict on its chain comes with it',
     ],
     ['valid now, and it is', { requireValidNow: true }, () => of(pki.alice), 'fits'],
     [
