@@ -203,7 +203,9 @@ export class FloodGuard {
     ask: Lookups['ask'],
     onRefusal: (refusal: RequestRefused) => Promise<TokenAnswer>,
   ): Promise<TokenAnswer> {
-    const { accounts, refusal } = await this.#turn(source, kind);
+    const turn = this.#turn(source, kind);
+    // A question that has its place begins at once: a resource server that is closed next waits for it.
+    const { accounts, refusal } = 'then' in turn ? await turn : turn;
     if (accounts === undefined) {
       return onRefusal(refusal);
     }
