@@ -54,7 +54,7 @@ export const unguarded: ResourceServer = Object.freeze({
   errorFor: () => undefined,
 });
 
-/** The same for a middleware before `mtlsBound()` that hands its refusals to the framework's own error handling. */
+/** Refuses as `unguarded` does, and hands the refusals to the framework's own error handling: for a middleware before `mtlsBound()`. */
 export const unguardedNext: ResourceServer = Object.freeze({
   ...unguarded,
   errorFor(thrown: unknown, req: NodeRequest) {

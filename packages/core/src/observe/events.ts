@@ -135,7 +135,7 @@ const reported = channel('mtls-bound:reported');
 const signals = channel('mtls-bound:signal');
 const problem = channel('mtls-bound:problem');
 
-/** `reported` is called only when somebody listens. */
+/** Publishes that a request was let in. Calls `reported` only if the channel has a subscriber. */
 export function publishAdmitted(
   authorization: Authorization,
   req: object,

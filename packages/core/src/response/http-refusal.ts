@@ -21,7 +21,7 @@ export class HttpRefusal extends Error {
   override readonly name = 'HttpRefusal';
   /** 400, 401, 403, 429 or 503. */
   readonly status: number;
-  /** The same as `status`. */
+  /** `status`, by the other name that packages read it by. */
   readonly statusCode: number;
   /** Whether the client's own request is at fault: true below 500. */
   readonly expose: boolean;
