@@ -77,8 +77,9 @@ export interface IntrospectionOptions {
    */
   readonly badRequestMeansInactive?: boolean;
   /**
-   * Refuse a token if the answer about it names no `token_type`. Servers leave it out of answers about refresh tokens, which must not
-   * pass for access tokens. Default: `true` with `audience: 'server-enforced'`, `false` with an audience, which refresh tokens do not have.
+   * Refuse a token if the answer about it names no `token_type`. Some servers leave it out of answers about refresh tokens, which
+   * must not pass for access tokens. An audience of your own mostly tells them apart, for such answers seldom name one. Default:
+   * `true` with `audience: 'server-enforced'`, `false` with an audience of your own.
    */
   readonly requireTokenType?: boolean;
   /**

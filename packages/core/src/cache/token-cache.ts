@@ -42,7 +42,7 @@ export function refreshesAtOnce(maxInFlight: number): number {
 export interface Asked {
   /** Tells the answers of one from those of another; empty where there is but one. */
   readonly id: string;
-  /** The same across processes, and apart from those who would get another answer. Undefined where answers are not shared. */
+  /** Equal in all processes that get the same answer, and in no others. Undefined where answers are not shared. */
   readonly sharedId: string | undefined;
   readonly read: (token: string) => Promise<TokenAnswer>;
   /** Whether `read` may ask the authorization server, rather than read what the token says of itself. */

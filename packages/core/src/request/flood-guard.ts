@@ -119,9 +119,8 @@ export function placesOfOne(maxInFlight: number): number {
 
 /**
  * Limits how many questions without an active token a source has the authorization server asked, and how many questions it has
- * under way. A question takes one from the allowance
- * of each source of its request when it begins, so requests at once can't have more asked than the allowance. A source
- * without allowance still passes with tokens that a cache knows.
+ * under way. A question takes one from the allowance of each source of its request when it begins, so requests at once can't have
+ * more asked than the allowance. A source without allowance still passes with tokens that a cache knows.
  */
 export class FloodGuard {
   readonly #rules: FloodRules;
