@@ -69,8 +69,6 @@ interface LogName {
   readonly completeSince: number;
   /** Greater than that of each name before: an older name that is put back is noticed. */
   readonly version: number;
-  /** Where the log begins, if a process that knew all wrote into it what it had lost: young as it is, it lacks nothing. */
-  readonly first?: string;
 }
 
 /** A time without entries, by the clocks of the writers. */
@@ -89,8 +87,8 @@ const BEAT_INTERVAL = 20_000;
 /** In a fleet that lives an entry is never so far behind. */
 const QUIET = 60_000;
 const RECENT = 60_000;
-/** Until each process has written into a log what it lost, unless it is cut off. */
-const COMPLETING = 5_000;
+/** Processes that give the log a name at the same time give it versions that differ by less. */
+const SAME_TIME = 5_000;
 /** In which a process that runs answers to one that starts, if the log lost entries. */
 const OBJECTION = 200;
 
@@ -140,8 +138,6 @@ export class LogFeed {
   #hearsSince: number | undefined;
   /** Whether the log's name must not say any more that it is complete. */
   #hasLostEntries = false;
-  /** From this moment of the monotonic clock on the log's name says what this process knows of it. */
-  #renameAt = 0;
   /** Whether a sign of life could not be written. */
   #owesBeat = false;
   #isCatchingUp = true;
@@ -316,7 +312,7 @@ export class LogFeed {
       return;
     }
     // Processes that give the log a name at the same time replace each other's.
-    if (this.#version - version > COMPLETING) {
+    if (this.#version - version > SAME_TIME) {
       this.#report('revocation_not_ours', 'the log of revocations has an older name again; replaced');
       // The log may have been set back with its name.
       this.#vouchFromNow();
@@ -415,7 +411,6 @@ export class LogFeed {
     this.#ownPosition = undefined;
     this.#revocations.hasLostLog();
     this.#completeLogAt = performance.now() + Math.random() * WAIT;
-    this.#renameAt = performance.now() + COMPLETING;
   }
 
   async #hasCaughtUp(sentAt: number): Promise<void> {
@@ -538,7 +533,7 @@ export class LogFeed {
     }
   }
 
-  /** Writes what this process remembers and the log does not have, and says since when the log is complete then. */
+  /** Writes what this process remembers and the log does not have. */
   async #completeLog(): Promise<void> {
     for (const position of this.#unread) {
       if (position <= (this.#position ?? '')) {
@@ -566,16 +561,7 @@ export class LogFeed {
     if (this.#owesBeat) {
       await this.#write(undefined);
     }
-    this.#completeLogAt = this.#renameAt > performance.now() ? this.#renameAt : Number.POSITIVE_INFINITY;
-    if (this.#completeLogAt === this.#renameAt) {
-      return;
-    }
-    const { completeSince } = this.#revocations;
-    const named = this.#nameIn(this.#name ?? '');
-    if (named !== undefined && named.completeSince > completeSince) {
-      const first = this.#firstPosition === undefined ? {} : { first: this.#firstPosition };
-      this.#name = await this.#rename({ ...named, completeSince, ...first });
-    }
+    this.#completeLogAt = Number.POSITIVE_INFINITY;
   }
 
   #write(notice: RevocationNotice | undefined): Promise<void> {
@@ -646,13 +632,12 @@ export class LogFeed {
     // What stands in place of an entry is none: who refers to that entry finds it missing.
     this.#positions.set(position, true);
     this.#lastHeard = position;
-    const { oldest = '' } = this.#positions;
-    // What is older than all that is remembered may have been read.
     const isReferred =
       previous === undefined ||
       previous < this.#firstPosition ||
-      previous < oldest ||
-      this.#positions.get(previous) === true;
+      this.#positions.get(previous) === true ||
+      // What is older than all that is remembered may have been read.
+      previous < (this.#positions.oldest ?? '');
     const follows = last === undefined ? this.#begins(number, own) : number === last + 1;
     this.#writtenVersion = Math.max(this.#writtenVersion, version);
     if (!isFirst && !(isReferred && follows)) {
@@ -700,7 +685,7 @@ export class LogFeed {
   #hearBeginning(at: number): void {
     const named = this.#nameIn(this.#name ?? '');
     const isYoung = at > Date.now() - this.#rules.maxAge * 1000;
-    if (!isYoung || named?.first === this.#firstPosition) {
+    if (!isYoung) {
       return;
     }
     // What is trimmed is older: the log was begun then, or lost what was before.

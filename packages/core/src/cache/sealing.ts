@@ -18,11 +18,13 @@ export interface Seal {
 export function createSeal(secret: string, purpose: string): Seal {
   const nameKey = derive(secret, `${purpose} names`);
   const sealKey = derive(secret, `${purpose} values`);
+  const purposeBytes = Buffer.from(purpose);
+  const bytesOf = (name: string): Buffer => (name === purpose ? purposeBytes : Buffer.from(name));
   return {
     nameOf: (key) => createHmac('sha256', nameKey).update(key).digest('base64url'),
     seal(name, text) {
       const iv = randomBytes(IV_LENGTH);
-      const cipher = createCipheriv(CIPHER, sealKey, iv).setAAD(Buffer.from(name));
+      const cipher = createCipheriv(CIPHER, sealKey, iv).setAAD(bytesOf(name));
       return Buffer.concat([iv, cipher.update(text), cipher.final(), cipher.getAuthTag()]).toString(
         'base64url',
       );
@@ -36,7 +38,7 @@ export function createSeal(secret: string, purpose: string): Seal {
         const decipher = createDecipheriv(CIPHER, sealKey, bytes.subarray(0, IV_LENGTH), {
           authTagLength: TAG_LENGTH,
         })
-          .setAAD(Buffer.from(name))
+          .setAAD(bytesOf(name))
           .setAuthTag(bytes.subarray(-TAG_LENGTH));
         const text = decipher.update(bytes.subarray(IV_LENGTH, -TAG_LENGTH));
         // Adds nothing to the text, and throws unless all was sealed so.
