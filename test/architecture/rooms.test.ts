@@ -1,6 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import * as coreTelemetry from '@mtls-bound/core/opentelemetry';
+import * as coreTesting from '@mtls-bound/core/testing';
+import * as expressTelemetry from 'express-mtls/opentelemetry';
+import * as expressTesting from 'express-mtls/testing';
+import * as koaTelemetry from 'koa-mtls/opentelemetry';
+import * as koaTesting from 'koa-mtls/testing';
 import { describe, expect, it } from 'vitest';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -100,7 +106,23 @@ it.each(['express-mtls', 'koa-mtls'])('%s imports the public surface of the core
     ),
   );
   const others = targets.filter((target) => !target.startsWith('./'));
-  expect(new Set(others)).toEqual(new Set(['@mtls-bound/core', name === 'koa-mtls' ? 'koa' : 'express']));
+  expect(new Set(others)).toEqual(
+    new Set([
+      '@mtls-bound/core',
+      '@mtls-bound/core/testing',
+      '@mtls-bound/core/opentelemetry',
+      name === 'koa-mtls' ? 'koa' : 'express',
+    ]),
+  );
+});
+
+it.each([
+  ['testing', coreTesting, expressTesting, koaTesting],
+  ['opentelemetry', coreTelemetry, expressTelemetry, koaTelemetry],
+])('both adapters export what @mtls-bound/core/%s exports', (_entry, ofCore, ofExpress, ofKoa) => {
+  expect(Object.keys(ofCore)).not.toEqual([]);
+  expect({ ...ofExpress }).toEqual({ ...ofCore });
+  expect({ ...ofKoa }).toEqual({ ...ofCore });
 });
 
 it('both adapters export the same names', async () => {

@@ -95,7 +95,7 @@ export function referencePage(): string {
   );
   const head =
     '# API reference\n\nMade from the doc comments: `SYNC_DOCS=1 npx vitest run test/docs`. The adapters hand on everything of ' +
-    '`@mtls-bound/core` too.';
+    '`@mtls-bound/core` too, and have its entries `/testing` and `/opentelemetry`.';
   return `${[head, ...sections].join('\n\n')}\n`;
 }
 

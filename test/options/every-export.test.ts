@@ -8,7 +8,11 @@ import * as core from '@mtls-bound/core';
 import * as opentelemetry from '@mtls-bound/core/opentelemetry';
 import * as testing from '@mtls-bound/core/testing';
 import * as express from 'express-mtls';
+import * as expressTelemetry from 'express-mtls/opentelemetry';
+import * as expressTesting from 'express-mtls/testing';
 import * as koa from 'koa-mtls';
+import * as koaTelemetry from 'koa-mtls/opentelemetry';
+import * as koaTesting from 'koa-mtls/testing';
 import { describe, expect, it } from 'vitest';
 import { resolveSettings } from '../../packages/core/src/options.js';
 import { createPki } from '../support/pki.js';
@@ -18,7 +22,11 @@ const modules: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   '@mtls-bound/core/testing': testing,
   '@mtls-bound/core/opentelemetry': opentelemetry,
   'express-mtls': express,
+  'express-mtls/testing': expressTesting,
+  'express-mtls/opentelemetry': expressTelemetry,
   'koa-mtls': koa,
+  'koa-mtls/testing': koaTesting,
+  'koa-mtls/opentelemetry': koaTelemetry,
 };
 
 const ofCore: Readonly<Record<string, unknown>> = { ...core };

@@ -14,7 +14,11 @@ describe.each([
   ['core', 'testing/index.js'],
   ['core', 'observe/opentelemetry.js'],
   ['express-mtls', 'index.js'],
+  ['express-mtls', 'testing.js'],
+  ['express-mtls', 'opentelemetry.js'],
   ['koa-mtls', 'index.js'],
+  ['koa-mtls', 'testing.js'],
+  ['koa-mtls', 'opentelemetry.js'],
 ])('packages/%s, %s', (name, entry) => {
   const esm = join(packages, name, 'dist', entry);
   const cjs = join(packages, name, 'dist/cjs', entry);

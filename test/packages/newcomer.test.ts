@@ -1,7 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -146,18 +146,27 @@ itReal('curl', 'the README gets a token from the token endpoint', async () => {
   expect(JSON.parse(stdout)).toMatchObject({ token_type: 'Bearer', scope: 'accounts:read' });
 });
 
-it('with pnpm too, where the core is installed by name', async () => {
-  const own = join(folder, 'pnpm');
-  mkdirSync(own);
-  writeFileSync(join(own, 'package.json'), '{ "type": "module" }');
-  const { packageManager } = JSON.parse(
-    readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
-  ) as { packageManager: string };
-  const run = async (command: string, ...args: string[]) =>
-    (await promisify(execFile)(command, args, { cwd: own })).stdout;
-  await run('npx', '--yes', packageManager, 'add', String(tarballs['@mtls-bound/core']));
-  expect(await run('npx', 'mtls-doctor', '--help')).toContain('mtls-doctor probe');
-  const kit =
-    "const { createTestKit } = await import('@mtls-bound/core/testing'); console.log(typeof createTestKit)";
-  expect(await run(process.execPath, '--input-type=module', '-e', kit)).toBe('function\n');
-}, 120_000);
+// pnpm shows an application the commands and modules of its direct dependencies alone.
+it.each(['express-mtls', 'koa-mtls'])(
+  'with pnpm, %s brings the command, the test kit and telemetry',
+  async (name) => {
+    const own = join(folder, `pnpm-${name}`);
+    mkdirSync(own);
+    const overrides = { '@mtls-bound/core': `file:${tarballs['@mtls-bound/core']}` };
+    writeFileSync(join(own, 'package.json'), JSON.stringify({ type: 'module', pnpm: { overrides } }));
+    const { packageManager } = JSON.parse(
+      readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+    ) as { packageManager: string };
+    const run = async (command: string, ...args: string[]) =>
+      (await promisify(execFile)(command, args, { cwd: own })).stdout;
+    await run('npx', '--yes', packageManager, 'add', String(tarballs[name]), '@opentelemetry/api@1.9.1');
+    expect(readdirSync(join(own, 'node_modules'))).not.toContain('@mtls-bound');
+    expect(await run('npx', 'mtls-doctor', '--help')).toContain('mtls-doctor probe');
+    const script = `
+    const { createTestKit } = await import('${name}/testing');
+    const { observeByOpenTelemetry } = await import('${name}/opentelemetry');
+    console.log(typeof createTestKit, typeof observeByOpenTelemetry);`;
+    expect(await run(process.execPath, '--input-type=module', '-e', script)).toBe('function function\n');
+  },
+  120_000,
+);

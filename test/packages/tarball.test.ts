@@ -51,12 +51,17 @@ describe.each(['core', 'express-mtls', 'koa-mtls'])('packages/%s', (name) => {
   });
 });
 
-it('the command mtls-doctor is in the core, can be run, and says what it does', () => {
-  const folder = join(root, 'packages/core');
-  const { bin } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Manifest;
-  expect(Object.keys(bin ?? {})).toEqual(['mtls-doctor']);
-  const command = join(folder, bin?.['mtls-doctor'] ?? '');
-  expect(statSync(command).isFile()).toBe(true);
-  expect(readFileSync(command, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
-  expect(execFileSync(process.execPath, [command, '--help'], { encoding: 'utf8' })).toContain('mtls-doctor');
-});
+it.each(['core', 'express-mtls', 'koa-mtls'])(
+  'the command mtls-doctor of packages/%s runs and says what it does',
+  (name) => {
+    const folder = join(root, 'packages', name);
+    const { bin } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Manifest;
+    expect(Object.keys(bin ?? {})).toEqual(['mtls-doctor']);
+    const command = join(folder, bin?.['mtls-doctor'] ?? '');
+    expect(statSync(command).isFile()).toBe(true);
+    expect(readFileSync(command, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
+    expect(execFileSync(process.execPath, [command, '--help'], { encoding: 'utf8' })).toContain(
+      'mtls-doctor',
+    );
+  },
+);

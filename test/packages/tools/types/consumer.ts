@@ -3,8 +3,12 @@ import { observeByOpenTelemetry } from '@mtls-bound/core/opentelemetry';
 import { createTestKit } from '@mtls-bound/core/testing';
 import express from 'express';
 import { guarded, mtlsBound, requirePsd2Role, requireScopes } from 'express-mtls';
+import { observeByOpenTelemetry as expressTelemetry } from 'express-mtls/opentelemetry';
+import { createTestKit as expressTestKit } from 'express-mtls/testing';
 import Koa from 'koa';
 import * as koaMtls from 'koa-mtls';
+import { observeByOpenTelemetry as koaTelemetry } from 'koa-mtls/opentelemetry';
+import { createTestKit as koaTestKit } from 'koa-mtls/testing';
 
 const options = { issuer: 'https://as.example.com', clientId: 'api', clientSecret: 'secret', audience: 'a' };
 
@@ -39,3 +43,11 @@ export const wrongExpress: number = mtlsBound(options);
 export const wrongKoa: number = koaMtls.mtlsBound(options);
 // @ts-expect-error
 export const wrongTelemetry: number = observeByOpenTelemetry;
+// @ts-expect-error
+export const wrongExpressTelemetry: number = expressTelemetry;
+// @ts-expect-error
+export const wrongExpressKit: number = expressTestKit();
+// @ts-expect-error
+export const wrongKoaTelemetry: number = koaTelemetry;
+// @ts-expect-error
+export const wrongKoaKit: number = koaTestKit();

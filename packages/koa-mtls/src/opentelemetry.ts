@@ -1,0 +1,1 @@
+export * from '@mtls-bound/core/opentelemetry';
