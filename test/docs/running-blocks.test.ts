@@ -9,6 +9,8 @@ const resting = {
   'await kit.withCertificate(request(app)': 'it asks an API of the kit, which docs/testing.md shows whole',
   'const answerRefusals: ErrorRequestHandler = (error, _req': 'Node 20 runs no types',
   'const answerRefusals: ErrorRequestHandler = (error, req': 'Node 20 runs no types',
+  "import type { Request, Response } from 'express';\n\nconst pay": 'Node 20 runs no types',
+  "import Router, { type RouterContext } from '@koa/router';": 'Node 20 runs no types',
 };
 
 const isResting = ({ code }: Block): boolean => Object.keys(resting).some((start) => code.startsWith(start));

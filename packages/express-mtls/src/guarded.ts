@@ -3,15 +3,33 @@ import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { type Guard, guard } from './guard.js';
 import type { AuthorizationProperty } from './index.js';
 
-/** A request as handlers in `guarded()` get it: it was let in, and past the guards. */
-export type AuthorizedRequest<Granted extends Authorization = Authorization> = Request<
-  Record<string, string>
-> & { [Name in AuthorizationProperty]: Granted };
+// biome-ignore lint/suspicious/noExplicitAny: what Express has for bodies and locals that are not typed.
+type Any = any;
 
-/** A handler that stands in `guarded()`. */
-export type AuthorizedHandler<Granted extends Authorization> = (
-  req: AuthorizedRequest<Granted>,
-  res: Response,
+/**
+ * A request as handlers in `guarded()` get it: `mtlsBound()` and the guards accepted it. The parameters behind `Granted` are those of
+ * Express's `Request`.
+ */
+export type AuthorizedRequest<
+  Granted extends Authorization = Authorization,
+  Params = Record<string, string>,
+  Answered = Any,
+  Body = Any,
+  Query = Request['query'],
+  Locals extends Record<string, Any> = Record<string, Any>,
+> = Request<Params, Answered, Body, Query, Locals> & { [Name in AuthorizationProperty]: Granted };
+
+/** A handler that stands in `guarded()`. The parameters behind `Granted` are those of Express's `RequestHandler`. */
+export type AuthorizedHandler<
+  Granted extends Authorization,
+  Params = Record<string, string>,
+  Answered = Any,
+  Body = Any,
+  Query = Request['query'],
+  Locals extends Record<string, Any> = Record<string, Any>,
+> = (
+  req: AuthorizedRequest<Granted, Params, Answered, Body, Query, Locals>,
+  res: Response<Answered, Locals>,
   next: NextFunction,
 ) => unknown;
 
@@ -24,22 +42,111 @@ export type AuthorizedHandler<Granted extends Authorization> = (
  *   res.json({ client: req.auth.clientId, presented: req.auth.certificate.x509.subject });
  * }));
  */
-export function guarded(handler: AuthorizedHandler<Authorization>): RequestHandler[];
-export function guarded<A extends Authorization>(
+export function guarded<
+  Params = Record<string, string>,
+  Answered = Any,
+  Body = Any,
+  Query = Request['query'],
+  Locals extends Record<string, Any> = Record<string, Any>,
+>(
+  handler: AuthorizedHandler<Authorization, Params, Answered, Body, Query, Locals>,
+): RequestHandler<Params, Any, Any, Any, Any>[];
+export function guarded<
+  A extends Authorization,
+  Params = Record<string, string>,
+  Answered = Any,
+  Body = Any,
+  Query = Request['query'],
+  Locals extends Record<string, Any> = Record<string, Any>,
+>(
   a: Guard<A>,
-  handler: AuthorizedHandler<A>,
-): RequestHandler[];
-export function guarded<A extends Authorization, B extends Authorization>(
+  handler: AuthorizedHandler<A, Params, Answered, Body, Query, Locals>,
+): RequestHandler<Params, Any, Any, Any, Any>[];
+export function guarded<
+  A extends Authorization,
+  B extends Authorization,
+  Params = Record<string, string>,
+  Answered = Any,
+  Body = Any,
+  Query = Request['query'],
+  Locals extends Record<string, Any> = Record<string, Any>,
+>(
   a: Guard<A>,
   b: Guard<B>,
-  handler: AuthorizedHandler<A & B>,
-): RequestHandler[];
-export function guarded<A extends Authorization, B extends Authorization, C extends Authorization>(
+  handler: AuthorizedHandler<A & B, Params, Answered, Body, Query, Locals>,
+): RequestHandler<Params, Any, Any, Any, Any>[];
+export function guarded<
+  A extends Authorization,
+  B extends Authorization,
+  C extends Authorization,
+  Params = Record<string, string>,
+  Answered = Any,
+  Body = Any,
+  Query = Request['query'],
+  Locals extends Record<string, Any> = Record<string, Any>,
+>(
   a: Guard<A>,
   b: Guard<B>,
   c: Guard<C>,
-  handler: AuthorizedHandler<A & B & C>,
-): RequestHandler[];
+  handler: AuthorizedHandler<A & B & C, Params, Answered, Body, Query, Locals>,
+): RequestHandler<Params, Any, Any, Any, Any>[];
+export function guarded<
+  A extends Authorization,
+  B extends Authorization,
+  C extends Authorization,
+  D extends Authorization,
+  Params = Record<string, string>,
+  Answered = Any,
+  Body = Any,
+  Query = Request['query'],
+  Locals extends Record<string, Any> = Record<string, Any>,
+>(
+  a: Guard<A>,
+  b: Guard<B>,
+  c: Guard<C>,
+  d: Guard<D>,
+  handler: AuthorizedHandler<A & B & C & D, Params, Answered, Body, Query, Locals>,
+): RequestHandler<Params, Any, Any, Any, Any>[];
+export function guarded<
+  A extends Authorization,
+  B extends Authorization,
+  C extends Authorization,
+  D extends Authorization,
+  E extends Authorization,
+  Params = Record<string, string>,
+  Answered = Any,
+  Body = Any,
+  Query = Request['query'],
+  Locals extends Record<string, Any> = Record<string, Any>,
+>(
+  a: Guard<A>,
+  b: Guard<B>,
+  c: Guard<C>,
+  d: Guard<D>,
+  e: Guard<E>,
+  handler: AuthorizedHandler<A & B & C & D & E, Params, Answered, Body, Query, Locals>,
+): RequestHandler<Params, Any, Any, Any, Any>[];
+export function guarded<
+  A extends Authorization,
+  B extends Authorization,
+  C extends Authorization,
+  D extends Authorization,
+  E extends Authorization,
+  F extends Authorization,
+  Params = Record<string, string>,
+  Answered = Any,
+  Body = Any,
+  Query = Request['query'],
+  Locals extends Record<string, Any> = Record<string, Any>,
+>(
+  a: Guard<A>,
+  b: Guard<B>,
+  c: Guard<C>,
+  d: Guard<D>,
+  e: Guard<E>,
+  f: Guard<F>,
+  handler: AuthorizedHandler<A & B & C & D & E & F, Params, Answered, Body, Query, Locals>,
+): RequestHandler<Params, Any, Any, Any, Any>[];
 export function guarded(...handlers: unknown[]): RequestHandler[] {
   refuseUncalled('guarded()', handlers[0]);
   if (handlers.length === 0 || !handlers.every((handler) => typeof handler === 'function')) {

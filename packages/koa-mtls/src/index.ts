@@ -55,7 +55,7 @@ export {
   type MtlsBoundState,
   type MtlsBoundTypes,
 } from './guard.js';
-export { type AuthorizedHandler, guarded } from './guarded.js';
+export { type AuthorizedHandler, type GuardedRoute, guarded } from './guarded.js';
 
 /** What `fapiHeaders()` adds to `ctx.state`. */
 export interface FapiState {
