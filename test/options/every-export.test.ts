@@ -138,6 +138,7 @@ const takesNothing = [
   'psd2Roles',
   'readTokenClaims',
   'redactedPaths',
+  'refusalOf',
   'refuseUncalled',
   'requireActive',
   'thumbprintOf',

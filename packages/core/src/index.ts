@@ -186,6 +186,7 @@ export {
 export { createResourceServer, type ResourceServer } from './resource-server.js';
 export type { Answer, ErrorBody, RefusalBody, RefusalSummary } from './response/challenge.js';
 export { HttpRefusal } from './response/http-refusal.js';
+export { refusalOf } from './response/request-refusal.js';
 export type { ResourceMetadataOptions } from './response/resource-metadata.js';
 export { createSignalReceiver, type SignalReceiver } from './shared-signals.js';
 export type { SharedSignalsOptions, SignalPollOptions, SignalStreamOptions } from './signal-options.js';

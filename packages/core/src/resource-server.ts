@@ -39,6 +39,7 @@ import { RequestSignals } from './request/request-signals.js';
 import { readRevocationRequest } from './request/revocation-request.js';
 import { type Answer, type ChallengeRules, refusalAnswer, refusedAnswer } from './response/challenge.js';
 import { HttpRefusal } from './response/http-refusal.js';
+import { recordRefusal } from './response/request-refusal.js';
 import type { TokenAnswer } from './token-claims.js';
 import { ignoreRejection } from './unwaited.js';
 
@@ -530,14 +531,15 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     },
 
     answer(thrown: unknown, req: NodeRequest) {
-      return shaped((rules) => refusalAnswer(asRefusal(thrown), req, rules));
+      const refusal = recordRefusal(req, asRefusal(thrown));
+      return shaped((rules) => refusalAnswer(refusal, req, rules));
     },
 
     errorFor(thrown: unknown, req: NodeRequest) {
       if (settings.onRefused !== 'next') {
         return undefined;
       }
-      const refusal = asRefusal(thrown);
+      const refusal = recordRefusal(req, asRefusal(thrown));
       return new HttpRefusal(
         refusal,
         shaped((rules) => refusedAnswer(refusal, req, rules)),

@@ -5,6 +5,7 @@ import type { NodeRequest } from './request/bearer-token.js';
 import type { ResourceServer } from './resource-server.js';
 import { type Answer, type ChallengeRules, refusalAnswer, refusedAnswer } from './response/challenge.js';
 import { HttpRefusal } from './response/http-refusal.js';
+import { recordRefusal } from './response/request-refusal.js';
 
 const report = problemReporter();
 const rules: ChallengeRules = {
@@ -58,7 +59,7 @@ export const unguarded: ResourceServer = Object.freeze({
 export const unguardedNext: ResourceServer = Object.freeze({
   ...unguarded,
   errorFor(thrown: unknown, req: NodeRequest) {
-    const refusal = asRefusal(thrown);
+    const refusal = recordRefusal(req, asRefusal(thrown));
     return new HttpRefusal(refusal, refusedAnswer(refusal, req, rules));
   },
 });
@@ -80,5 +81,5 @@ function isRequest(value: unknown): boolean {
 }
 
 function answer(thrown: unknown, req: NodeRequest): Answer {
-  return refusalAnswer(asRefusal(thrown), req, rules);
+  return refusalAnswer(recordRefusal(req, asRefusal(thrown)), req, rules);
 }
