@@ -58,10 +58,7 @@ function byResourceServer(framework: Framework): Decide {
       accepted += 1;
       socket.end('HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n');
     } catch (thrown) {
-      const { status, headers, body } = resourceServer.answer(thrown, req);
-      const res = new ServerResponse(req);
-      res.assignSocket(req.socket);
-      res.writeHead(status, { ...headers, Connection: 'close' }).end(body, () => socket.destroy());
+      resourceServer.answerUpgrade(thrown, req);
     }
   };
   return (req, socket) => void decide(req, socket);
@@ -107,8 +104,14 @@ async function answerTo(
   lines: string[],
   by?: Identity,
   more: ConnectionOptions = {},
+  next?: string[],
 ): Promise<string> {
-  server = createServer(mutualTls(pki)).on('connect', decide).on('upgrade', decide);
+  server = createServer(mutualTls(pki), (req, res) => {
+    if (req.url === '/quick') {
+      res.writeHead(204).end();
+    }
+  });
+  server.on('connect', decide).on('upgrade', decide);
   const port = await listen(server);
   return new Promise((resolve, reject) => {
     let answer = '';
@@ -119,6 +122,9 @@ async function answerTo(
     client.on('data', (chunk) => {
       answer += chunk;
     });
+    if (next !== undefined) {
+      client.once('data', () => client.write(`${next.join('\r\n')}\r\n\r\n`));
+    }
     client.on('error', reject).on('close', () => resolve(answer));
   });
 }
@@ -132,6 +138,12 @@ const ways: [string, (framework: Framework) => Decide][] = [
   ['the middleware', byMiddleware],
 ];
 const good = 'Authorization: Bearer good';
+
+/** What a client sends before an upgrade, on the same connection. */
+const before: [string, string[]][] = [
+  ['a request', ['GET /slow HTTP/1.1', 'Host: api', '', '']],
+  ['two requests', ['GET /slow HTTP/1.1', 'Host: api', '', 'GET /slow HTTP/1.1', 'Host: api', '', '']],
+];
 
 describe.each(frameworks)('%s', (framework) => {
   describe.each(ways)('by %s', (_way, decideBy) => {
@@ -166,6 +178,24 @@ describe.each(frameworks)('%s', (framework) => {
         expect(answer).toContain('The TLS version');
         expect(accepted).toBe(0);
       });
+    });
+  });
+
+  describe.each(kinds)('by resourceServer, %s', (_kind, head) => {
+    it.each(before)(
+      'that is refused behind %s without an answer closes its connection alone',
+      async (_title, first) => {
+        const decide = byResourceServer(framework);
+        const answer = await answerTo(decide, [...first, ...head, 'Authorization: Bearer bad'], pki.alice);
+        expect([answer, accepted]).toEqual(['', 0]);
+      },
+    );
+
+    it('that is refused after a request with an answer gets its own answer', async () => {
+      const decide = byResourceServer(framework);
+      const next = [...head, 'Authorization: Bearer bad'];
+      const answer = await answerTo(decide, ['GET /quick HTTP/1.1', 'Host: api'], pki.alice, {}, next);
+      expect(answer).toMatch(/^HTTP\/1\.1 204 .*HTTP\/1\.1 401 /s);
     });
   });
 });

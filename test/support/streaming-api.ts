@@ -1,5 +1,5 @@
 import { addAbortListener } from 'node:events';
-import { type IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { PassThrough } from 'node:stream';
@@ -133,10 +133,7 @@ function acceptWebSockets(server: Server, resourceServer: expressMtls.ResourceSe
         });
       });
     } catch (thrown) {
-      const { status, headers, body } = resourceServer.answer(thrown, req);
-      const res = new ServerResponse(req);
-      res.assignSocket(req.socket);
-      res.writeHead(status, { ...headers, Connection: 'close' }).end(body, () => socket.destroy());
+      resourceServer.answerUpgrade(thrown, req);
     }
   });
 }

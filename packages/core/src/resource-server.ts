@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import { agreedClaims } from './agreed-claims.js';
 import { type Asker, askedBy } from './asker.js';
 import { Authorization } from './authorization.js';
@@ -40,6 +41,7 @@ import { readRevocationRequest } from './request/revocation-request.js';
 import { type Answer, type ChallengeRules, refusalAnswer, refusedAnswer } from './response/challenge.js';
 import { HttpRefusal } from './response/http-refusal.js';
 import { recordRefusal } from './response/request-refusal.js';
+import { answerUpgrade } from './response/upgrade-answer.js';
 import type { TokenAnswer } from './token-claims.js';
 import { ignoreRejection } from './unwaited.js';
 
@@ -120,6 +122,22 @@ export interface ResourceServer {
   readonly property: string;
   /** The HTTP answer to whatever `authorize` or `require` threw for `req`. Never throws. */
   answer(thrown: unknown, req: NodeRequest): Answer;
+  /**
+   * Answers an upgrade (RFC 9110 §7.8) or a CONNECT request for which `authorize` or `require` threw, and closes its connection. Never
+   * throws. Without an answer it closes a connection on which a request before this one has no answer yet.
+   *
+   * @example
+   * server.on('upgrade', async (req, socket, head) => {
+   *   try {
+   *     socket.on('error', () => socket.destroy());
+   *     await resourceServer.authorize(req);
+   *     sockets.handleUpgrade(req, socket, head, greet);
+   *   } catch (thrown) {
+   *     resourceServer.answerUpgrade(thrown, req);
+   *   }
+   * });
+   */
+  answerUpgrade(thrown: unknown, req: IncomingMessage): void;
   /**
    * The error for the framework's own error handling, of whatever `authorize` or `require` threw for `req`; `undefined` unless the
    * option `onRefused` is `next`. Never throws.
@@ -533,6 +551,10 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     answer(thrown: unknown, req: NodeRequest) {
       const refusal = recordRefusal(req, asRefusal(thrown));
       return shaped((rules) => refusalAnswer(refusal, req, rules));
+    },
+
+    answerUpgrade(thrown: unknown, req: IncomingMessage) {
+      answerUpgrade(req, server.answer(thrown, req));
     },
 
     errorFor(thrown: unknown, req: NodeRequest) {

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { asRefusal, ConfigurationError, TellableError } from './errors.js';
 import { interactionOf } from './interaction.js';
 import { problemReporter, publishRefusedEarly } from './observe/events.js';
@@ -6,6 +7,7 @@ import type { ResourceServer } from './resource-server.js';
 import { type Answer, type ChallengeRules, refusalAnswer, refusedAnswer } from './response/challenge.js';
 import { HttpRefusal } from './response/http-refusal.js';
 import { recordRefusal } from './response/request-refusal.js';
+import { answerUpgrade } from './response/upgrade-answer.js';
 
 const report = problemReporter();
 const rules: ChallengeRules = {
@@ -52,6 +54,7 @@ export const unguarded: ResourceServer = Object.freeze({
   ready: async () => refuse(),
   close: async () => undefined,
   answer,
+  answerUpgrade: (thrown: unknown, req: IncomingMessage) => answerUpgrade(req, answer(thrown, req)),
   errorFor: () => undefined,
 });
 
