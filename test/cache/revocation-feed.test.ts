@@ -179,6 +179,38 @@ describe('a channel that is lost and comes back', () => {
   });
 });
 
+describe('an outage of the channel', () => {
+  const codes = (report: ReturnType<typeof feedOver>['report']) => report.mock.calls.map(([code]) => code);
+
+  it('is reported once, however often the client says so and joining is tried, and its end once', async () => {
+    const { feed, channel, report, listener } = feedOver();
+    feed();
+    await settled();
+    listener().lost();
+    listener().lost();
+    await vi.advanceTimersByTimeAsync(60_000);
+    listener().lost();
+    expect(codes(report)).toEqual(['revocations_lost']);
+    listener().restored();
+    expect(codes(report)).toEqual(['revocations_lost', 'revocations_heard']);
+    listener().lost();
+    expect(codes(report)).toEqual(['revocations_lost', 'revocations_heard', 'revocations_lost']);
+    expect(channel.subscribe).toHaveBeenCalled();
+  });
+
+  it('is reported once where the process has never joined, and its end once', async () => {
+    const { feed, channel, report, end } = feedOver();
+    channel.subscribe.mockRejectedValue(new Error('ECONNREFUSED'));
+    feed();
+    await vi.advanceTimersByTimeAsync(10_500);
+    expect(channel.subscribe.mock.calls.length).toBeGreaterThan(5);
+    expect(codes(report)).toEqual(['revocations_lost']);
+    channel.subscribe.mockResolvedValue(end);
+    await vi.advanceTimersByTimeAsync(1_500);
+    expect(codes(report)).toEqual(['revocations_lost', 'revocations_heard']);
+  });
+});
+
 describe('a channel that is lost while the store is asked for the last revocation', () => {
   it('stays lost', async () => {
     let answer = (_: undefined): void => undefined;

@@ -62,6 +62,8 @@ export class RevocationFeed {
   readonly #report: ReportProblem;
   #hasJoined = false;
   #losses = 0;
+  /** A loss is reported once, however often the channel is tried meanwhile. */
+  #isLossReported = false;
   #retry: NodeJS.Timeout | undefined;
   #isLate: NodeJS.Timeout | undefined;
   #end: () => Promise<unknown> = async () => undefined;
@@ -180,7 +182,8 @@ export class RevocationFeed {
     this.#lostAt ??= performance.now();
     this.#revocations.lost();
     this.#listing.show();
-    if (!this.#isClosed()) {
+    if (!this.#isClosed() && !this.#isLossReported) {
+      this.#isLossReported = true;
       this.#report(
         'revocations_lost',
         `${why}; until it is back, answers serve for revocations.maxAgeWhileLost`,
@@ -196,7 +199,6 @@ export class RevocationFeed {
     if (this.#hasJoined) {
       this.#isBack();
       this.#revocations.restored();
-      this.#report('revocations_heard', 'the channel of revocations is back');
       return;
     }
     this.#hasJoined = true;
@@ -212,6 +214,10 @@ export class RevocationFeed {
   #isBack(): void {
     this.#lostAt = undefined;
     this.#listing.show();
+    if (this.#isLossReported) {
+      this.#isLossReported = false;
+      this.#report('revocations_heard', 'the channel of revocations is back');
+    }
   }
 
   async #lastRevocation(): Promise<number | undefined | 'unknown'> {

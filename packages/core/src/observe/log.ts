@@ -1,5 +1,6 @@
 import { requireMethods } from '../option-rules.js';
 import type { RefusedEvent } from './events.js';
+import { ProblemLines } from './problem-lines.js';
 import { observe } from './subscription.js';
 
 /** What we use of pino, or of any logger that takes an object and a text. */
@@ -37,7 +38,8 @@ export const redactedPaths: readonly string[] = Object.freeze([
 /**
  * Logs refusals (info; a 503 is a warning), what `binding: 'report'` let in (warning), an authorization server's rests (warning),
  * Security Event Tokens (info; one that revoked nothing it should have is a warning), revocations that this process was asked for
- * (info), whether those of other processes are heard (info; a warning if not) and problems (error). No line holds a token or a secret.
+ * (info), whether those of other processes are heard (info; a warning if not) and problems (error). Of the problems of one code the first
+ * is a line at once. Further ones are a line a minute, with the newest message and their `count`. No line holds a token or a secret.
  * The `detail` of a refusal may name `iss`, `aud` and `token_type` of a token, without what may hold credentials in a URL. Gives what
  * ends it.
  *
@@ -46,7 +48,8 @@ export const redactedPaths: readonly string[] = Object.freeze([
  */
 export function observeByLog(logger: Logger): () => void {
   requireMethods('observeByLog()', logger, ['info', 'warn', 'error']);
-  return observe({
+  const problems = new ProblemLines((fields, message) => logger.error(fields, message));
+  const stop = observe({
     refused: (event) => {
       const { status } = event.refusal;
       return logger[status === 503 ? 'warn' : 'info'](fieldsOf(event), 'request refused');
@@ -75,8 +78,12 @@ export function observeByLog(logger: Logger): () => void {
           ? 'revocations of other processes are heard'
           : 'revocations of other processes may be missed',
       ),
-    problem: ({ code, message }) => logger.error({ code }, message),
+    problem: (event) => problems.add(event),
   });
+  return () => {
+    stop();
+    problems.end();
+  };
 }
 
 /** The outcomes of a Security Event Token that revoked nothing though it may have to. */

@@ -105,7 +105,7 @@ const all = (ends: readonly (() => unknown)[]) => (): void => {
  * Calls a function of an observer. What it throws or rejects with is a process warning, the first time: on a diagnostics channel
  * it would end the process. A failure is no event, which the failing function might hear of.
  */
-function harmless<Arguments extends unknown[]>(
+export function harmless<Arguments extends unknown[]>(
   name: string,
   tell: (...about: Arguments) => unknown,
 ): (...about: Arguments) => unknown {
