@@ -1,7 +1,8 @@
-// Packs the packages as they would be published, into a folder of its own.
+// Packs the packages as they are published: `node scripts/pack.mjs FOLDER` builds them and writes their tarballs into the folder. Other
+// scripts import its functions.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -36,4 +37,15 @@ export function emptyProject(folder, tarballs, more) {
   const install = ['install', '--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error'];
   run('npm', ['init', '--yes'], { cwd: folder });
   run('npm', [...install, ...Object.values(tarballs), ...more], { cwd: folder });
+}
+
+if (process.argv[1] !== undefined && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  const [, , folder] = process.argv;
+  if (folder === undefined) {
+    console.error('usage: node scripts/pack.mjs FOLDER');
+    process.exitCode = 1;
+  } else {
+    run(process.execPath, [join(root, 'scripts/prepare.mjs')]);
+    console.log(Object.values(pack(resolve(folder))).join('\n'));
+  }
 }
