@@ -1,5 +1,6 @@
-// Node ends the process when the promise of an async listener rejects. Users copy what the pages and examples show, so
-// each async listener there begins with `try`.
+// Node ends the process when the promise of an async listener rejects, or of an async handler of Express 4, and when a WebSocket emits
+// `error` without a listener. Users copy what the pages and examples show, so each async listener and handler there begins with
+// `try`, and each WebSocket has a listener first.
 import { readdirSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { blocks } from './blocks.js';
@@ -9,9 +10,21 @@ import { root, textOf } from './pages.js';
 const asyncListener =
   /\b(createServer|createSecureServer|on|once|addListener|prependListener|setInterval|setTimeout)\([^\n]*?\basync\b[^\n]*?=> *\{?\n?\s*(\S+)/g;
 
+// A block for Koa has handlers too, of which Koa catches the errors.
+const asyncHandler =
+  /\.(all|delete|get|head|options|patch|post|put|use)\([^;]*?\basync \((?:_?req|error)\b[^\n]*?=> *\{?\n?\s*(\S+)/g;
+
+/** The callback of ws for a WebSocket that is open. */
+const openWebSocket = /\b(handleUpgrade)\([^\n]*?=> *\{?\n?\s*(\S+)/g;
+
+const matchesOf = (pattern: RegExp, text: string): string[] =>
+  [...text.matchAll(pattern)].map(([, giver, first]) => `${giver}: ${first}`);
+
 /** The listeners of a text, each by what it is given to and by its first word. */
-const listenersIn = (text: string): string[] =>
-  [...text.matchAll(asyncListener)].map(([, giver, first]) => `${giver}: ${first}`);
+const listenersIn = (text: string): string[] => matchesOf(asyncListener, text);
+
+const foundBy = (find: (text: string) => string[]): string[] =>
+  shown.flatMap(([name, code]) => find(code).map((found) => `${name}: ${found}`));
 
 const examples = readdirSync(`${root}examples`, { recursive: true, encoding: 'utf8' })
   .filter((path) => /\.[jt]s$/.test(path))
@@ -22,9 +35,30 @@ const shown = [
 ];
 
 it('each async listener that the pages and examples show catches its errors', () => {
-  const found = shown.flatMap(([name, code]) => listenersIn(code).map((listener) => `${name}: ${listener}`));
+  const found = foundBy(listenersIn);
   expect(found).toContain('packages-core-README-md-1: createServer: try');
   expect(found.filter((listener) => !listener.endsWith(': try'))).toEqual([]);
+});
+
+it('each async handler of Express that the pages and examples show catches its errors', () => {
+  const found = foundBy((text) => matchesOf(asyncHandler, text));
+  expect(found).toContain('docs-streams-md-3: get: try');
+  expect(found.filter((handler) => !handler.endsWith(': try'))).toEqual([]);
+});
+
+it('each WebSocket that the pages and examples show has a listener for errors first', () => {
+  const found = foundBy((text) => matchesOf(openWebSocket, text));
+  expect(found).toContain("docs-streams-md-5: handleUpgrade: webSocket.on('error',");
+  expect(found.filter((first) => !first.endsWith(": webSocket.on('error',"))).toEqual([]);
+});
+
+it.each([
+  ["app.get('/a', async (req, res) => {\n  res.send(await b());\n});", ['get: res.send(await']],
+  ["app.post('/a', requireScopes('b'), async (_req, res) => {\n  try {", ['post: try']],
+  ["app.get(\n  '/a',\n  guarded(async (req, res) => res.send(await b())),\n);", ['get: res.send(await']],
+  ['app.use(async (ctx, next) => {\n  await next();\n});', []],
+])('reads the handlers of %j', (text, handlers) => {
+  expect(matchesOf(asyncHandler, text)).toEqual(handlers);
 });
 
 it.each([

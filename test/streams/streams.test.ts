@@ -7,14 +7,13 @@ import { createClient } from '@redis/client';
 import { type RedisLogClient, type ResourceServerOptions, redisLog } from 'express-mtls';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type ClientOptions, WebSocket } from 'ws';
-import { frameworks } from '../support/apis.js';
 import { close, listen } from '../support/loopback.js';
 import { MemoryLog } from '../support/memory-log.js';
 import { createPki, type Identity, type Pki } from '../support/pki.js';
 import { boundClaims, optionsOver, type PretendServer, pretendServer } from '../support/pretend-server.js';
 import { describeReal } from '../support/programs.js';
 import { startRedis, type TestRedis } from '../support/redis.js';
-import { type StreamingApi, startStreamingApi } from '../support/streaming-api.js';
+import { type StreamingApi, startStreamingApi, streamingFrameworks } from '../support/streaming-api.js';
 
 const secret = 'a secret of at least 32 characters';
 let pki: Pki;
@@ -55,7 +54,7 @@ function connectTo(port: number, options: ClientOptions): WebSocket {
   return webSocket;
 }
 
-type Framework = (typeof frameworks)[number];
+type Framework = (typeof streamingFrameworks)[number];
 type More = Partial<ResourceServerOptions>;
 
 async function start(framework: Framework, more: More): Promise<StreamingApi> {
@@ -67,6 +66,15 @@ async function start(framework: Framework, more: More): Promise<StreamingApi> {
 
 const clientOf = (pki: Pki, { cert, key }: Identity = pki.alice) => ({ ca: pki.ca.cert, cert, key });
 const headers = { authorization: 'Bearer tok-1' };
+
+/** Frames that break RFC 6455. */
+const badFrames: [string, number[]][] = [
+  ['a reserved bit', [0xc1, 0x80, 0, 0, 0, 0]],
+  ['a frame without a mask', [0x81, 0x01, 0x61]],
+  ['a text that is no UTF-8', [0x81, 0x81, 0, 0, 0, 0, 0xff]],
+  ['an unknown opcode', [0x83, 0x80, 0, 0, 0, 0]],
+  ['a close code of one byte', [0x88, 0x81, 0, 0, 0, 0, 0x03]],
+];
 
 /** What runs on, and how it ended. */
 interface Running {
@@ -122,7 +130,7 @@ function endsByRevocation(framework: Framework, optionsOf: (process: 0 | 1) => M
   });
 }
 
-describe.each(frameworks)('%s', (framework) => {
+describe.each(streamingFrameworks)('%s', (framework) => {
   let log: MemoryLog;
   beforeEach(() => {
     log = new MemoryLog();
@@ -157,6 +165,21 @@ describe.each(frameworks)('%s', (framework) => {
     expect(response.statusCode).toBe(403);
   });
 
+  it.each(badFrames)('a client that sends %s ends its own WebSocket alone', async (_title, frame) => {
+    const uncaught: unknown[] = [];
+    const note = (error: unknown): void => void uncaught.push(error);
+    process.on('uncaughtExceptionMonitor', note);
+    const api = await start(framework, {});
+    const innocent = await kinds['a WebSocket']?.(api);
+    const webSocket = connectTo(api.port, { headers, ...clientOf(pki) });
+    const [{ socket }] = await once(webSocket, 'upgrade');
+    socket.write(Buffer.from(frame));
+    await once(webSocket, 'close');
+    process.removeListener('uncaughtExceptionMonitor', note);
+    expect(uncaught).toEqual([]);
+    expect(innocent?.isOpen()).toBe(true);
+  });
+
   it('refuses an upgrade over TLS 1.2, where another handshake may be under way', async () => {
     const { port } = await start(framework, {});
     const options = { headers, ...clientOf(pki), maxVersion: 'TLSv1.2' } as const;
@@ -181,7 +204,7 @@ describeReal('redis-server', 'with Redis', () => {
     await redis?.kill();
   });
 
-  describe.each(frameworks)('%s', (framework) => {
+  describe.each(streamingFrameworks)('%s', (framework) => {
     let clients: Awaited<ReturnType<typeof connect>>[];
     let name: string;
     beforeEach(async () => {

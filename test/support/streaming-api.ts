@@ -5,10 +5,11 @@ import type { Duplex } from 'node:stream';
 import { PassThrough } from 'node:stream';
 import express from 'express';
 import * as expressMtls from 'express-mtls';
+import express4 from 'express4';
 import Koa from 'koa';
 import * as koaMtls from 'koa-mtls';
 import { WebSocketServer } from 'ws';
-import { type frameworks, mutualTls } from './apis.js';
+import { frameworks, mutualTls } from './apis.js';
 import { close, listen } from './loopback.js';
 import type { Pki } from './pki.js';
 
@@ -21,6 +22,9 @@ export interface StreamingApi {
   close(): Promise<void>;
 }
 
+/** Express 4 does not catch the errors of async handlers. */
+export const streamingFrameworks = [...frameworks, 'Express 4'] as const;
+
 interface Routes {
   readonly resourceServer: expressMtls.ResourceServer;
   readonly server: Server;
@@ -28,13 +32,15 @@ interface Routes {
 }
 
 export async function startStreamingApi(
-  framework: (typeof frameworks)[number],
+  framework: (typeof streamingFrameworks)[number],
   pki: Pki,
   options: expressMtls.ResourceServerOptions,
   upstream = '',
 ): Promise<StreamingApi> {
-  const make = framework === 'Express' ? overExpress : overKoa;
-  const { resourceServer, server, failures } = make(pki, options, upstream);
+  const { resourceServer, server, failures } =
+    framework === 'Koa'
+      ? overKoa(pki, options, upstream)
+      : overExpress(framework === 'Express 4' ? express4 : express, pki, options, upstream);
   acceptWebSockets(server, resourceServer);
   const port = await listen(server);
   return {
@@ -48,8 +54,13 @@ export async function startStreamingApi(
   };
 }
 
-function overExpress(pki: Pki, options: expressMtls.ResourceServerOptions, upstream: string): Routes {
-  const app = express();
+function overExpress(
+  framework: typeof express,
+  pki: Pki,
+  options: expressMtls.ResourceServerOptions,
+  upstream: string,
+): Routes {
+  const app = framework();
   const failures: unknown[] = [];
   const guard = expressMtls.mtlsBound(options);
   app.use(guard);
@@ -65,12 +76,12 @@ function overExpress(pki: Pki, options: expressMtls.ResourceServerOptions, upstr
   );
   app.get(
     '/upstream',
-    expressMtls.guarded(async (req, res) => {
+    expressMtls.guarded(async (req, res, next) => {
       try {
         res.send(await (await fetch(upstream, { signal: req.auth.signal })).text());
       } catch (error) {
         failures.push(error);
-        throw error;
+        next(error);
       }
     }),
   );
@@ -122,6 +133,7 @@ function acceptWebSockets(server: Server, resourceServer: expressMtls.ResourceSe
       const auth = await resourceServer.require(req, granted, expressMtls.everyScope(['accounts:read']));
       sockets.handleUpgrade(req, socket, head, (webSocket) => {
         const { signal } = auth;
+        webSocket.on('error', () => webSocket.terminate());
         webSocket.on('message', (message) => {
           if (!signal.aborted) {
             webSocket.send(`echo ${message}`);

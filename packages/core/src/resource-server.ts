@@ -131,7 +131,10 @@ export interface ResourceServer {
    *   try {
    *     socket.on('error', () => socket.destroy());
    *     await resourceServer.authorize(req);
-   *     sockets.handleUpgrade(req, socket, head, greet);
+   *     sockets.handleUpgrade(req, socket, head, (webSocket) => {
+   *       webSocket.on('error', () => webSocket.terminate());
+   *       webSocket.send('hello');
+   *     });
    *   } catch (thrown) {
    *     resourceServer.answerUpgrade(thrown, req);
    *   }
