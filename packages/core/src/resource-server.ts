@@ -127,10 +127,15 @@ export interface ResourceServer {
    * throws. Without an answer it closes a connection on which a request before this one has no answer yet.
    *
    * @example
+   * import { WebSocketServer } from 'ws';
+   *
+   * const { resourceServer } = guard;
+   * const sockets = new WebSocketServer({ noServer: true });
    * server.on('upgrade', async (req, socket, head) => {
    *   try {
    *     socket.on('error', () => socket.destroy());
-   *     await resourceServer.authorize(req);
+   *     const granted = await resourceServer.authorize(req);
+   *     await resourceServer.require(req, granted, everyScope(['accounts:read']));
    *     sockets.handleUpgrade(req, socket, head, (webSocket) => {
    *       webSocket.on('error', () => webSocket.terminate());
    *       webSocket.send('hello');
