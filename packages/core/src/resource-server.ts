@@ -128,7 +128,6 @@ export interface ResourceServer {
    *
    * @example
    * import { WebSocketServer } from 'ws';
-   *
    * const { resourceServer } = guard;
    * const sockets = new WebSocketServer({ noServer: true });
    * server.on('upgrade', async (req, socket, head) => {

@@ -1,3 +1,4 @@
+import { isUint8Array } from 'node:util/types';
 import { TellableError } from '../errors.js';
 import type { Answer } from '../response/challenge.js';
 import type { NodeRequest } from './bearer-token.js';
@@ -18,12 +19,12 @@ interface Http2Stream {
   close(): void;
 }
 
-/** Requests whose body did not end in time. */
+/** Requests whose body did not end in time, or is not read to its end. */
 const unending = new WeakSet<NodeRequest>();
 
 /**
- * Returns the answer, which closes the connection if the body over HTTP/1 did not end in time: the rest of the body would keep the
- * connection open. Over HTTP/2 only the stream of the request ends.
+ * Returns the answer, which closes the connection if the body over HTTP/1 did not end in time, or is not read: the rest of the body
+ * would keep the connection open. Over HTTP/2 only the stream of the request ends.
  */
 export function closing(req: NodeRequest, answer: Answer): Answer {
   const mustClose = unending.has(req) && req.httpVersionMajor === 1;
@@ -32,8 +33,9 @@ export function closing(req: NodeRequest, answer: Answer): Answer {
 
 /**
  * Reads the body of a request. Rejects with one of `errors` for a body that is too long, that ends early, or that does not end in
- * time, and with `TellableError` if another middleware has read it. What is too long is read on and dropped, for as long as a body may take: an iterator that ends early would destroy the
- * request, and an access log that looks at its connection would throw.
+ * time, and with `TellableError` if another middleware reads it, has read a part of it, or has set an encoding other than UTF-8. What is
+ * too long is read on and dropped, for as long as a body may take: an iterator that ends early would destroy the request, and an access
+ * log that looks at its connection would throw.
  */
 export function readRequestBody(req: NodeRequest, errors: BodyErrors): Promise<string> {
   if (req.readableEnded) {
@@ -41,6 +43,13 @@ export function readRequestBody(req: NodeRequest, errors: BodyErrors): Promise<s
   }
   if (req.destroyed) {
     return Promise.reject(errors.gone());
+  }
+  if (req.readableDidRead || isTaken(req)) {
+    if ('stream' in req) {
+      endWithAnswer(req.stream as Http2Stream);
+    }
+    unending.add(req);
+    return Promise.reject(readByAnother());
   }
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
@@ -58,6 +67,9 @@ export function readRequestBody(req: NodeRequest, errors: BodyErrors): Promise<s
     };
     const onEnd = (): void => {
       stop();
+      if (isTaken(req)) {
+        reject(readByAnother());
+      }
       resolve(Buffer.concat(chunks).toString());
     };
     const onGone = (): void => {
@@ -73,7 +85,7 @@ export function readRequestBody(req: NodeRequest, errors: BodyErrors): Promise<s
         req.socket?.destroy();
       }
       unending.add(req);
-      reject(errors.late());
+      reject(isTaken(req) ? readByAnother() : errors.late());
     };
     const timer = setTimeout(onLate, MAX_TIME);
     const listeners = { data: onData, end: onEnd, error: onGone, close: onGone, aborted: onGone };
@@ -94,13 +106,30 @@ export function readRequestBody(req: NodeRequest, errors: BodyErrors): Promise<s
   });
 }
 
+/** Returns the text of a body that a parser of texts or bytes has read, and `undefined` for what another parser made of it. */
+export function textOf(body: unknown): string | undefined {
+  if (isUint8Array(body)) {
+    return Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString();
+  }
+  return typeof body === 'string' ? body : undefined;
+}
+
 function isSaidToBeEmpty({ headers }: NodeRequest): boolean {
   return headers['content-length'] === '0';
 }
 
+/** Whether the bytes of the body do not arrive here: a listener of `readable` keeps them, and another encoding changes them. */
+function isTaken(req: NodeRequest): boolean {
+  const { readableEncoding } = req;
+  return (
+    req.listenerCount('readable') > 0 || (typeof readableEncoding === 'string' && readableEncoding !== 'utf8')
+  );
+}
+
 function readByAnother(): TellableError {
   return new TellableError(
-    'another middleware has read the body of the request; expected it unread, or as a text or bytes: ' +
+    'another middleware has read the body of the request, or a part of it, or has set its encoding; ' +
+      'expected it unread, or as a text or bytes: ' +
       'register this route before body parsers',
   );
 }

@@ -2,7 +2,7 @@ import { RequestRefused } from '../errors.js';
 import { formType, mediaTypeOf } from '../media-type.js';
 import { couldMatch } from '../revocation-forms.js';
 import type { NodeRequest } from './bearer-token.js';
-import { type BodyErrors, readRequestBody } from './request-body.js';
+import { type BodyErrors, readRequestBody, textOf } from './request-body.js';
 
 /** What a parameter revokes. `token` is RFC 7009's own (§2.1), the others are ours. */
 const parameters = {
@@ -21,7 +21,7 @@ type Parameter = keyof typeof parameters;
  * Reads a revocation request (RFC 7009 §2.1): a form by POST with one parameter that says what is revoked;
  * `token_type_hint` may stand beside it. Throws `RequestRefused` for anything else.
  *
- * @param body what a form parser made of the body, when one ran before
+ * @param body what a parser made of the body, when one ran before: the parameters, a text or bytes
  */
 export async function readRevocationRequest(
   req: NodeRequest,
@@ -30,10 +30,14 @@ export async function readRevocationRequest(
   if (req.method !== 'POST' || mediaTypeOf(req.headers['content-type']) !== formType) {
     throw malformed('it is no form by POST');
   }
-  const parsed = typeof body === 'object' && body !== null ? Object.entries(body) : [];
+  const text = textOf(body);
+  const parsed = text === undefined && typeof body === 'object' && body !== null ? Object.entries(body) : [];
   // body-parser 1 gives an empty object for what it left unread.
   const isEmptyForm = typeof body === 'object' && body !== null && req.readableEnded;
-  const form = parsed.length > 0 || isEmptyForm ? parsed : await formIn(req);
+  const form =
+    parsed.length > 0 || (text === undefined && isEmptyForm)
+      ? parsed
+      : formIn(text ?? (await readRequestBody(req, bodyErrors)));
   const named = form.filter(([name]) => Object.hasOwn(parameters, name));
   const [[name, value] = []] = named;
   if (typeof value !== 'string' || value === '' || named.length > 1) {
@@ -49,8 +53,7 @@ export async function readRevocationRequest(
   return { [kind]: value };
 }
 
-async function formIn(req: NodeRequest): Promise<[string, string][]> {
-  const body = await readRequestBody(req, bodyErrors);
+function formIn(body: string): [string, string][] {
   // Bytes that are no UTF-8 were replaced.
   if (body.includes('\u{fffd}')) {
     throw malformed('its body is not in UTF-8');

@@ -1,9 +1,8 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { isUint8Array } from 'node:util/types';
 import { mediaTypeOf } from '../media-type.js';
 import type { NodeRequest } from '../request/bearer-token.js';
 import { linesOf } from '../request/header-lines.js';
-import { type BodyErrors, readRequestBody } from '../request/request-body.js';
+import { type BodyErrors, readRequestBody, textOf } from '../request/request-body.js';
 import { SetRefused } from './security-event-token.js';
 
 /**
@@ -31,13 +30,7 @@ export async function readPushedSet(req: NodeRequest, body: unknown): Promise<st
   if (req.method !== 'POST' || mediaTypeOf(req.headers['content-type']) !== 'application/secevent+jwt') {
     throw new SetRefused('invalid_request', 'A POST of the type application/secevent+jwt is expected');
   }
-  if (typeof body === 'string') {
-    return body.trim();
-  }
-  if (isUint8Array(body)) {
-    return Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString().trim();
-  }
-  return (await readRequestBody(req, bodyErrors)).trim();
+  return (textOf(body) ?? (await readRequestBody(req, bodyErrors))).trim();
 }
 
 const bodyErrors: BodyErrors = {
