@@ -233,12 +233,12 @@ it('a token under a name of more than 1,000 characters is left out, reported and
   start({ maxEvents: 2 });
   await vi.waitFor(() => expect(polls()[1]?.body.ack).toEqual(['good']), patient);
   expect(Object.keys(polls()[1]?.body.setErrs as object)).toEqual([longest]);
-  expect(codes()).toEqual(['signal_poll_failed']);
+  expect(codes()).toEqual(['signal_poll_failed', 'signal_refused']);
   expect(problems[0]?.message).toMatch(/more than 1,000 characters/);
   transmitter.instead.clear();
   const jti = await transmitter.send({ claims: { jti: 'last' } });
   await vi.waitFor(() => expect(transmitter.acknowledged).toContain(jti), patient);
-  expect(codes()).toEqual(['signal_poll_failed', 'signal_poll_resumed']);
+  expect(codes()).toEqual(['signal_poll_failed', 'signal_refused', 'signal_poll_resumed']);
   expect(JSON.stringify([polls().map(({ body }) => body), problems])).not.toContain(tooLong);
 });
 
@@ -426,8 +426,8 @@ it('a transmitter that refuses setErrs brings further tokens, and is reported on
     () => expect(polls().filter(({ body }) => body.setErrs !== undefined)).toHaveLength(3),
     patient,
   );
-  expect(codes()).toEqual(['signal_poll_failed', 'signal_poll_resumed']);
-  expect(problems[0]?.message).toContain('/poll answered 400 to a poll with setErrs');
+  expect(codes()).toEqual(['signal_refused', 'signal_poll_failed', 'signal_poll_resumed']);
+  expect(problems[1]?.message).toContain('/poll answered 400 to a poll with setErrs');
   const second = await transmitter.send();
   await vi.waitFor(() => expect(transmitter.acknowledged).toEqual([first, second]), patient);
 });

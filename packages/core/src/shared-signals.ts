@@ -16,10 +16,16 @@ import type { ResourceServer } from './resource-server.js';
 import type { Answer } from './response/challenge.js';
 import { resolveSignalSettings, type SharedSignalsOptions } from './signal-options.js';
 import { revokingEvents, streamUpdatedEvent, verificationEvent } from './signals/event-types.js';
+import { FailedTokens } from './signals/failed-tokens.js';
 import { HandledTokens } from './signals/handled-tokens.js';
 import { Poll } from './signals/poll.js';
 import { readPushedSet, requireAuthorization } from './signals/push-request.js';
-import { type SecurityEventToken, SetRefused, verifySet } from './signals/security-event-token.js';
+import {
+  type SecurityEventToken,
+  type SetErrorCode,
+  SetRefused,
+  verifySet,
+} from './signals/security-event-token.js';
 import { type Delivery, StreamManagement, type StreamStatus } from './signals/stream.js';
 import { StreamKeeper } from './signals/stream-keeper.js';
 import { revocationsOf } from './signals/subject-identifier.js';
@@ -63,6 +69,9 @@ const CLOCK_TOLERANCE = 300;
 
 /** Pushes that wait for the transmitter's keys. Each holds a text of up to 65,536 characters, and any client can send one. */
 const MOST_PUSHES_WAITING = 100;
+
+/** Seconds for which signals that are refused for the same reason are reported once. */
+const REFUSALS_EVERY = 60;
 
 /** Seconds after which the transmitter's configuration is read again. */
 const METADATA_MAX_AGE = 3_600;
@@ -113,10 +122,19 @@ export function createSignalReceiver(
         throw error;
       }
     };
-  const rules = { transmitter, audience, algorithms, clockTolerance: CLOCK_TOLERANCE };
+  const failed = new FailedTokens();
+  const rules = {
+    transmitter,
+    audience,
+    algorithms,
+    clockTolerance: CLOCK_TOLERANCE,
+    wasVerified: (jws: string) => failed.has(jws),
+  };
   const pollRules = { ...rules, isSigned: signedBy(keys) };
   const pushRules = { ...rules, isSigned: signedBy(withFewerWaiting(keys, MOST_PUSHES_WAITING)) };
   const handled = new HandledTokens();
+  /** When a kind of refusal was last reported, by its message: there are few. */
+  const refusedAt = new Map<string, number>();
   const { timeout } = httpRules;
   const access = { transmitter, http: protection.send, timeout, credentials, closing: ending.signal };
   const ask = transmitterEndpoints(access);
@@ -176,21 +194,34 @@ export function createSignalReceiver(
     const publish = (outcome: SignalEvent['outcome'], error?: string): void =>
       publishSignal({ transmitter, types, outcome, error });
     try {
-      const token = await verifySet(await read(), jti === undefined ? pushRules : pollRules);
+      const jws = await read();
+      const token = await verifySet(jws, jti === undefined ? pushRules : pollRules);
       if (jti !== undefined && token.jti !== jti) {
         throw new SetRefused('invalid_request', 'jti is not the name under which the token was given');
       }
       types = token.events.map(([type]) => type);
       let outcome: SignalEvent['outcome'] = 'repeated';
-      await handled.once(token, async () => {
-        outcome = await act(token);
-        reportStopped(token.events.find(([type]) => type === streamUpdatedEvent)?.[1].status);
-        checkState(token);
-      });
+      try {
+        await handled.once(token, async () => {
+          outcome = await act(token);
+          reportStopped(token.events.find(([type]) => type === streamUpdatedEvent)?.[1].status);
+          checkState(token);
+        });
+      } catch (error) {
+        if (!(error instanceof SetRefused)) {
+          failed.add(jws);
+        }
+        throw error;
+      }
+      failed.delete(jws);
       publish(outcome);
     } catch (error) {
       if (error instanceof SetRefused) {
         publish('refused', error.err);
+        // Any client can push a token that is not signed. A state is reported by itself.
+        if ((jti !== undefined || error.isSigned) && error.err !== 'invalid_state') {
+          reportRefused(error);
+        }
       } else {
         publish('failed');
       }
@@ -344,8 +375,34 @@ export function createSignalReceiver(
     return new RequestRefused('authorization_server_not_asked', { detail });
   }
 
+  function reportRefused({ err, message }: SetRefused): void {
+    const now = performance.now();
+    const before = refusedAt.get(message);
+    if (before === undefined || now - before >= REFUSALS_EVERY * 1000) {
+      refusedAt.set(message, now);
+      report(
+        'signal_refused',
+        `signals of ${transmitter} are refused, and revoke nothing: ${message} (${err}); ${whatToCheck(err)}`,
+      );
+    }
+  }
+
   function reportFailed(error: unknown, outlook: string): void {
     const { message } = asRefusal(error);
     report('signal_failed', `a signal of ${transmitter} was not acted on; ${outlook}: ${message}`);
+  }
+}
+
+/** Returns what an operator has to look at if signals are refused with this error. */
+function whatToCheck(err: SetErrorCode): string {
+  switch (err) {
+    case 'invalid_audience':
+      return 'compare the option audience with aud of the signals';
+    case 'invalid_issuer':
+      return 'compare the option transmitter with iss of the signals';
+    case 'invalid_key':
+      return 'compare the key set of the transmitter, and the option algorithms, with kid and alg of the signals';
+    default:
+      return 'have the transmitter correct them; compare the clocks';
   }
 }

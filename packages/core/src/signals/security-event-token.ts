@@ -14,10 +14,13 @@ export type SetErrorCode =
 export class SetRefused extends Error {
   override readonly name = 'SetRefused';
   readonly err: SetErrorCode;
+  /** Whether the transmitter signed it, as far as that was found out. */
+  readonly isSigned: boolean;
 
-  constructor(err: SetErrorCode, description: string) {
+  constructor(err: SetErrorCode, description: string, isSigned = false) {
     super(description);
     this.err = err;
+    this.isSigned = isSigned;
   }
 }
 
@@ -38,6 +41,8 @@ export interface SetRules {
   readonly clockTolerance: number;
   /** Returns whether a key of the transmitter made the signature. Rejects when that can't be found out. */
   readonly isSigned: (jws: string) => Promise<boolean>;
+  /** Whether this text was verified before. It may have expired since then, or its key may be gone. */
+  readonly wasVerified: (jws: string) => boolean;
 }
 
 /** Characters of a token. */
@@ -59,10 +64,12 @@ type Members = Readonly<Record<string, unknown>>;
  * twenty times the memory.
  */
 export async function verifySet(jws: string, rules: SetRules): Promise<SecurityEventToken> {
-  // Before the signature is verified: a token of another transmitter causes no fetch of keys.
-  refuseUnsigned(jws, rules);
-  if (!(await rules.isSigned(jws))) {
-    throw new SetRefused('invalid_key', 'No key of the transmitter made the signature');
+  if (!rules.wasVerified(jws)) {
+    // Before the signature is verified: a token of another transmitter causes no fetch of keys.
+    refuseUnsigned(jws, rules);
+    if (!(await rules.isSigned(jws))) {
+      throw new SetRefused('invalid_key', 'No key of the transmitter made the signature');
+    }
   }
   return readSigned(payloadOf(jws), rules);
 }
@@ -96,11 +103,11 @@ function readSigned(payload: Members, rules: SetRules): SecurityEventToken {
   const aud = ownMember(payload, 'aud');
   const audiences: unknown[] = Array.isArray(aud) ? aud : [aud];
   if (!rules.audience.some((name) => audiences.includes(name))) {
-    throw new SetRefused('invalid_audience', 'aud does not name this receiver');
+    throw new SetRefused('invalid_audience', 'aud does not name this receiver', true);
   }
   const jti = ownMember(payload, 'jti');
   if (typeof jti !== 'string' || jti === '' || jti.length > MAX_JTI_LENGTH) {
-    throw new SetRefused('invalid_request', 'jti must be a string of 1 to 1,000 characters');
+    throw new SetRefused('invalid_request', 'jti must be a string of 1 to 1,000 characters', true);
   }
   return { jti, events: eventsOf(payload), subject: ownMember(payload, 'sub_id') };
 }
@@ -129,11 +136,11 @@ function eventsOf(payload: Members): SecurityEventToken['events'] {
   const events = ownMember(payload, 'events');
   const entries = isObject(events) ? Object.entries(events) : [];
   if (entries.length === 0) {
-    throw new SetRefused('invalid_request', 'events must be an object with one event or more');
+    throw new SetRefused('invalid_request', 'events must be an object with one event or more', true);
   }
   return entries.map(([type, event]) => {
     if (!isObject(event)) {
-      throw new SetRefused('invalid_request', 'Each event must be an object');
+      throw new SetRefused('invalid_request', 'Each event must be an object', true);
     }
     return [type, event] as const;
   });
