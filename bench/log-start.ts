@@ -45,6 +45,7 @@ async function fill(): Promise<void> {
       own: previous,
       version: now,
       hearsSince: now,
+      attested: undefined,
       notice,
     };
     return seal.seal('revocation-log-entry', textOfEntry(entry));

@@ -9,6 +9,7 @@ const alive: LogEntry = {
   own: undefined,
   version: 1,
   hearsSince: undefined,
+  attested: undefined,
   notice: undefined,
 };
 const notice = { revocation: { subject: 'alice' }, at: 1_699_999_999_999, id: 'act' };

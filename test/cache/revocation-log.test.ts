@@ -98,7 +98,7 @@ function jwtOf(revocations: Revocations, issuedAt: number): Known {
 /** A member that has read the log to its end. */
 async function joined(secrets?: string[], way?: Way): Promise<Member> {
   const member = start(secrets, way);
-  await vi.waitFor(() => expect(member.use(-60)).not.toBe('wait'));
+  await vi.waitFor(() => expect(member.use(-60)).not.toBe('wait'), 3_000);
   return member;
 }
 
@@ -297,6 +297,65 @@ describe('a log that was harmed', () => {
     await first.revoke({ subject: 'alice' });
     const later = await joined(['a new secret of 32 characters or more', secret]);
     expect(later.use()).toBe('refuse');
+  });
+});
+
+describe('a process that starts while one runs that has read a revocation', () => {
+  /** The positions of the log, from the oldest to the newest. */
+  const at = (index: number): string => log.entries.at(index)?.position ?? '';
+  const textAt = (index: number): string => log.entries.at(index)?.entry ?? '';
+
+  it.each<[string, () => void]>([
+    ['replaced by garbage', () => log.entries.splice(-1, 1, { position: at(-1), entry: 'garbage' })],
+    ['replaced by an older entry', () => log.entries.splice(-1, 1, { position: at(-1), entry: textAt(0) })],
+  ])('vouches for nothing from before where the newest entry was %s', async (_title, change) => {
+    const first = await oldLog();
+    const writer = await joined();
+    await first.revoke({ subject: 'bob' });
+    await writer.revoke({ subject: 'alice' });
+    await vi.waitFor(() => expect(first.use(5)).toBe('refuse'));
+    await writer.feed.close();
+    change();
+    const later = await joined();
+    expect(later.use(5)).not.toBe('use');
+    expect(later.told).toContain('revocations_log_gap');
+    await vi.waitFor(() =>
+      expect(later.revocations.usability(jwtOf(later.revocations, Date.now() / 1000 + 31))).toBe('use'),
+    );
+  });
+
+  it('vouches for nothing from before where an entry is deleted to which no other refers', async () => {
+    const first = await oldLog();
+    const writer = await joined();
+    await Promise.all([writer.revoke({ subject: 'alice' }), first.revoke({ subject: 'bob' })]);
+    await vi.waitFor(() => expect(first.use(5)).toBe('refuse'));
+    await writer.feed.close();
+    log.entries.splice(-2, 1);
+    expect((await joined()).use(5)).not.toBe('use');
+  });
+
+  it('vouches for nothing from before where an old entry was moved behind the revocation', async () => {
+    const first = await oldLog();
+    const other = await joined();
+    await other.revoke({ subject: 'bob' });
+    const old = textAt(-1);
+    vi.setSystemTime(Date.now() + 3_700_000);
+    await first.revoke({ subject: 'alice' });
+    const revokedAt = at(-1);
+    await first.revoke({ subject: 'carol' });
+    await vi.waitFor(() => expect(other.use(5)).toBe('refuse'));
+    log.entries = [{ position: `${revokedAt}a`, entry: old }, ...log.entries.slice(-1)];
+    const later = await joined();
+    expect(later.use(5)).not.toBe('use');
+  });
+
+  it('vouches for tokens from before where the log is as it was', async () => {
+    const first = await oldLog();
+    const writer = await joined();
+    await writer.revoke({ subject: 'bob' });
+    await writer.feed.close();
+    const later = await joined();
+    expect([later.use(5), first.use(5), later.told, first.told]).toEqual(['use', 'use', [], []]);
   });
 });
 

@@ -113,6 +113,7 @@ describe('the newest entry of the log of revocations', () => {
         own: undefined,
         version: 0,
         hearsSince: undefined,
+        attested: undefined,
         notice: undefined,
       }),
     );

@@ -4,6 +4,7 @@ import { createClient } from '@redis/client';
 import { expect, it, vi } from 'vitest';
 import {
   createLogFleet,
+  type LogProcess,
   logNameKey as nameKey,
   logStream as stream,
   useLogSuite,
@@ -51,13 +52,41 @@ async function deleteTheRevocation(redis: TestRedis): Promise<void> {
   }
 }
 
+/** Writes the whole log again with these entries, at once. */
+async function rewrite(
+  redis: TestRedis,
+  entries: readonly (readonly [id: string, entry: string])[],
+): Promise<void> {
+  const adding = entries.map(
+    (_, index) => `redis.call('XADD', KEYS[1], ARGV[${2 * index + 1}], 'entry', ARGV[${2 * index + 2}])`,
+  );
+  await redis.command(
+    'EVAL',
+    `redis.call('DEL', KEYS[1]) ${adding.join(' ')}`,
+    '1',
+    stream,
+    ...entries.flat(),
+  );
+}
+
+const textsOf = (entries: readonly Entry[]) => entries.map(([id, [, entry = '']]) => [id, entry] as const);
+
+/** Has the writer of the newest entry end, and puts garbage in its place. */
+async function replaceTheNewest(redis: TestRedis, [, writer]: readonly LogProcess[]): Promise<void> {
+  await writer?.close();
+  const entries = textsOf(await entriesOf(redis));
+  const newest = entries.at(-1)?.[0] ?? '';
+  await rewrite(redis, [...entries.slice(0, -1), [newest, 'garbage']]);
+}
+
 describeReal('redis-server', 'one who can write to Redis', () => {
   const suite = useLogSuite();
 
-  it.each<[string, (redis: TestRedis) => Promise<void>]>([
+  it.each<[string, (redis: TestRedis, running: readonly LogProcess[]) => Promise<void>]>([
     ['deletes what the fleet has written again', deleteWhatIsWrittenAgain],
     ['puts an older name of the log back', putTheOldNameBack],
     ['deletes entries, and puts garbage between the others', deleteTheRevocation],
+    ['puts garbage in the place of the newest entry, whose writer has ended', replaceTheNewest],
   ])(
     '%s: a process that starts later does not accept the revoked token',
     async (_title, forge) => {
@@ -73,7 +102,7 @@ describeReal('redis-server', 'one who can write to Redis', () => {
       expect(await running[1]?.revoke({ token: another })).toBe('kept');
       await fleet.settled(revoked, 'token_inactive');
 
-      await forge(redis);
+      await forge(redis, running);
       const later = await fleet.start();
       for (let turn = 0; turn < 20; turn += 1) {
         const answers = [await later.ask(revoked), await later.ask(another)];

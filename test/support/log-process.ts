@@ -224,6 +224,7 @@ export async function prepareLog(redis: Pick<TestRedis, 'command'>, age = 0): Pr
       own: undefined,
       version: 0,
       hearsSince,
+      attested: undefined,
       notice: undefined,
     };
     await redis.command(

@@ -1,3 +1,4 @@
+import type { Attestation } from './heard-entries.js';
 import type { RevocationNotice, WrittenRevocation } from './revocations.js';
 
 /** What one process writes into the log. */
@@ -15,9 +16,19 @@ export interface LogEntry {
   readonly version: number;
   /** The writer has heard of each revocation since then, by its clock; undefined before it has read the log. */
   readonly hearsSince: number | undefined;
-  /** Undefined in an entry that says no more than that the writer lives. */
+  /** What the writer says of the entries that it has read. */
+  readonly attested: Attestation | undefined;
+  /** Undefined in an entry that revokes nothing. */
   readonly notice: RevocationNotice | undefined;
 }
+
+type AttestedMembers = readonly [
+  as: Attestation['as'],
+  from: string | null,
+  upTo: string | null,
+  isFromFirst: boolean,
+  digest: string,
+];
 
 /** The members of an entry in their order, and then those of its notice. */
 type Members = readonly [
@@ -28,6 +39,7 @@ type Members = readonly [
   own: string | null,
   version: number,
   hearsSince: number | null,
+  attested: AttestedMembers | null,
   ...notice:
     | readonly [kind: string, value: string, issuer: string | null, at: number, id: string]
     | readonly [],
@@ -35,12 +47,21 @@ type Members = readonly [
 
 /** Returns the text of an entry: an array, which a process that starts reads in half the time of an object. */
 export function textOfEntry({ notice, ...entry }: LogEntry): string {
-  const { writer, number, at, previous, own, version, hearsSince } = entry;
+  const { writer, number, at, previous, own, version, hearsSince, attested } = entry;
   const members: Members = [
     ...([writer, number, at, previous ?? null, own ?? null, version, hearsSince ?? null] as const),
+    attested === undefined ? null : membersOfAttestation(attested),
     ...(notice === undefined ? ([] as const) : membersOfNotice(notice)),
   ];
   return JSON.stringify(members);
+}
+
+function membersOfAttestation({ as, from, upTo, isFromFirst, digest }: Attestation): AttestedMembers {
+  return [as, from ?? null, upTo ?? null, isFromFirst, digest];
+}
+
+function attestationOf([as, from, upTo, isFromFirst, digest]: AttestedMembers): Attestation {
+  return { as, from: from ?? undefined, upTo: upTo ?? undefined, isFromFirst, digest };
 }
 
 function membersOfNotice({ revocation, at, id }: RevocationNotice) {
@@ -55,8 +76,21 @@ export function entryIn(text: string): LogEntry | undefined {
   if (members === undefined) {
     return undefined;
   }
-  const [writer, number, at, previous, own, version, hearsSince, kind, value, issuer, revokedAt, id] =
-    members;
+  const [
+    writer,
+    number,
+    at,
+    previous,
+    own,
+    version,
+    hearsSince,
+    attested,
+    kind,
+    value,
+    issuer,
+    revokedAt,
+    id,
+  ] = members;
   return {
     writer,
     number,
@@ -65,6 +99,7 @@ export function entryIn(text: string): LogEntry | undefined {
     own: own ?? undefined,
     version,
     hearsSince: hearsSince ?? undefined,
+    attested: attested === null ? undefined : attestationOf(attested),
     notice:
       kind === undefined || value === undefined || revokedAt === undefined || id === undefined
         ? undefined

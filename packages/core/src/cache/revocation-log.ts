@@ -5,6 +5,7 @@ import { TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 import { type HearingListing, listHearing, publishRevocation } from '../observe/hearing.js';
 import { shownTrouble, within } from './bounded-wait.js';
+import { type Attestation, HeardEntries } from './heard-entries.js';
 import { entryIn, type LogEntry, textOfEntry } from './log-entry.js';
 import { RecentMap } from './recent-map.js';
 import { CLOCK_DIFFERENCE, type RevocationNotice, type Revocations } from './revocations.js';
@@ -91,6 +92,11 @@ const RECENT = 60_000;
 const SAME_TIME = 5_000;
 /** In which a process that runs answers to one that starts, if the log lost entries. */
 const OBJECTION = 200;
+/** Within which it answers, if it wrote an entry within `LIVING`: a process that starts waits for so long. */
+const ANSWER = 1_000;
+const LIVING = 1.75 * BEAT_INTERVAL;
+/** Processes that run wait for so long at most before they answer, so that not all do so at once. */
+const TURN = 40;
 
 /** For so long a process writes entries again before it reads on. */
 const SLICE = 100;
@@ -102,8 +108,8 @@ const QUICK_RETRY = 100;
 const STORE_TIMEOUT = 2;
 const RETRY_INTERVAL = 1;
 
-/** Positions that are remembered, to find out whether what an entry refers to was read. */
-const MAX_POSITIONS = 20_000;
+/** Entries that are remembered, to find out whether what an entry refers to, or another process has read, was read here. */
+const MAX_HEARD = 50_000;
 const MAX_WRITERS = 10_000;
 
 /** Reads what is revoked anywhere, and writes what is revoked here. */
@@ -115,7 +121,7 @@ export class LogFeed {
   readonly #closing = new AbortController();
   readonly #ended: Promise<void>;
   readonly #numbers = new RecentMap<string, number>(MAX_WRITERS);
-  readonly #positions = new RecentMap<string, true>(MAX_POSITIONS);
+  readonly #heard = new HeardEntries(MAX_HEARD);
   /** Where this process wrote what it has not read yet. */
   readonly #unread = new Set<string>();
   /** What this process revoked lately. */
@@ -154,6 +160,21 @@ export class LogFeed {
   /** The names under which this process has tried to knock. */
   readonly #knocks = new Set<string>();
   #isKnockHeard = false;
+  /** Where its knock is in the log. */
+  #knockPosition: string | undefined;
+  /** Until when this process waits for an answer to its knock, by the monotonic clock. */
+  #answerUntil = 0;
+  /** Whether a process that runs has said what it has read, since this one knocked. */
+  #isAnswered = false;
+  /** When another process wrote an entry last, in milliseconds since the epoch. */
+  #othersAt = 0;
+  /** Whether another process has read other entries than this one. */
+  #isContradicted = false;
+  /** The knock that this process has still to answer. */
+  #owesAnswerTo: string | undefined;
+  #answer: NodeJS.Timeout | undefined;
+  /** The last entry that this process has attested. */
+  #attestedUpTo: string | undefined;
   #isLost = false;
   /** Whether the log may have lost entries that this process never read. */
   #hasUnknownLoss = false;
@@ -200,6 +221,7 @@ export class LogFeed {
     this.#closing.abort();
     this.#listing.end();
     clearTimeout(this.#beat);
+    clearTimeout(this.#answer);
     this.#revocations.lost();
     const ended = this.#ended.then(() => this.#rules.log.close?.());
     await within(STORE_TIMEOUT, () => ended).catch(() => undefined);
@@ -250,11 +272,15 @@ export class LogFeed {
     const hasLostEntries = !page.hasSince || (page.last ?? '') < (since ?? '');
     if (!isSameLog || hasLostEntries) {
       this.#hasLostEntries = isSameLog;
+      this.#reportLost();
       this.#startAgain();
       return;
     }
     if (!isSameName) {
       await this.#takeName(page.name ?? '');
+      if (this.#name === undefined) {
+        return;
+      }
     }
     if (page.entries.length === 0 && (since ?? '') < (page.last ?? '')) {
       await this.#findEndMissing(page.last);
@@ -263,6 +289,13 @@ export class LogFeed {
     this.#isReturning ||= this.#hasJoined && sentAt - this.#currentAt > QUIET;
     for (const { position, entry } of page.entries) {
       this.#hear(position, entry);
+    }
+    if (this.#isContradicted && this.#hasJoined) {
+      // The log was changed after one of the two had read it.
+      this.#hasLostEntries = true;
+      this.#reportLost();
+      this.#startAgain();
+      return;
     }
     if ((this.#position ?? '') >= (page.last ?? '')) {
       await this.#hasCaughtUp(sentAt);
@@ -274,6 +307,7 @@ export class LogFeed {
     if (this.#endBefore !== last) {
       this.#endBefore = last;
       this.#hasLostEntries = true;
+      this.#reportLost();
       this.#startAgain();
       return;
     }
@@ -306,8 +340,8 @@ export class LogFeed {
       this.#name = name;
       this.#version = Math.max(this.#version, version);
       if ((this.#completeSinceOf(name) ?? 0) > this.#revocations.completeSince) {
-        // Another process has found a loss. What was lost may be what this process has not read.
-        this.#vouchFromNow();
+        // Another process has found a loss. What was lost may be what this process has not read, and what it has read may be gone.
+        this.#startAgain();
       }
       return;
     }
@@ -392,18 +426,17 @@ export class LogFeed {
    * one read the log last may be lost for good, if that process has ended: no later entry can prove that there was nothing.
    */
   #startAgain(): void {
-    this.#report(
-      'revocations_log_lost',
-      'the log of revocations lost entries or was replaced; what is remembered is written again',
-    );
     this.#hasUnknownLoss = true;
     this.#vouchFromNow();
+    this.#isContradicted = false;
+    this.#owesAnswerTo = undefined;
+    this.#attestedUpTo = undefined;
     this.#name = undefined;
     this.#position = undefined;
     this.#firstPosition = undefined;
     this.#lastHeard = undefined;
     this.#numbers.clear();
-    this.#positions.clear();
+    this.#heard.clear();
     this.#unread.clear();
     this.#isCatchingUp = true;
     // Numbers that were lost must not look like a gap for ever.
@@ -413,14 +446,28 @@ export class LogFeed {
     this.#completeLogAt = performance.now() + Math.random() * WAIT;
   }
 
+  #reportLost(): void {
+    this.#report(
+      'revocations_log_lost',
+      'the log of revocations lost entries or was replaced; what is remembered is written again',
+    );
+  }
+
   async #hasCaughtUp(sentAt: number): Promise<void> {
     if (!this.#hasKnocked) {
       await this.#knock();
       return;
     }
-    if (this.#hasUnknownLoss) {
+    const waits = !(this.#hasJoined || this.#isAnswered || this.#hasUnknownLoss || this.#isContradicted);
+    if (waits && performance.now() < this.#answerUntil) {
+      // The end of the log is read again and again until then.
+      await this.#pause(QUICK_RETRY / 5);
+      return;
+    }
+    if (this.#hasUnknownLoss || this.#isContradicted) {
       // The log may have lost more until it was read to its end.
       this.#hasUnknownLoss = false;
+      this.#isContradicted = false;
       this.#vouchFromNow();
     }
     if (this.#isReturning) {
@@ -498,14 +545,15 @@ export class LogFeed {
   }
 
   /**
-   * Has each process that runs look at the log, which may lack its newest entries: they give it another name then. Without that this process
-   * does not join, for no other could object.
+   * Tells each process that runs what this one has read in the log. One that has read other entries gives the log another name; the
+   * others answer with what they have read. Without a knock this process does not join, for no other could object.
    */
   async #knock(): Promise<void> {
     if (!this.#isKnockHeard) {
       this.#knocks.add(this.#writer);
       try {
-        await this.#write(undefined);
+        await this.#write(undefined, 'knock');
+        this.#knockPosition = this.#ownPosition;
       } catch (error) {
         // It may be in the log all the same, as where replicas do not answer: then it is read next.
         await this.#isNotWritten(error);
@@ -514,6 +562,9 @@ export class LogFeed {
     }
     this.#hasKnocked = true;
     this.#knocks.clear();
+    if (Date.now() - this.#othersAt < LIVING) {
+      this.#answerUntil = performance.now() + ANSWER;
+    }
     const { signal } = this.#closing;
     await sleep(OBJECTION, undefined, { signal, ref: false }).catch(() => undefined);
   }
@@ -564,11 +615,11 @@ export class LogFeed {
     this.#completeLogAt = Number.POSITIVE_INFINITY;
   }
 
-  #write(notice: RevocationNotice | undefined): Promise<void> {
-    return this.#inOrder(() => this.#writeNext(notice));
+  #write(notice: RevocationNotice | undefined, as?: Attestation['as']): Promise<void> {
+    return this.#inOrder(() => this.#writeNext(notice, as));
   }
 
-  async #writeNext(notice: RevocationNotice | undefined): Promise<void> {
+  async #writeNext(notice: RevocationNotice | undefined, as: Attestation['as'] | undefined): Promise<void> {
     const { log, maxAge } = this.#rules;
     this.#written += 1;
     const written: LogEntry = {
@@ -579,6 +630,7 @@ export class LogFeed {
       own: this.#ownPosition,
       version: this.#version,
       hearsSince: this.#hearsSince,
+      attested: as && this.#attest(as),
       notice,
     };
     try {
@@ -601,6 +653,21 @@ export class LogFeed {
     }
   }
 
+  #attest(as: Attestation['as']): Attestation {
+    if (as === 'knock') {
+      return this.#heard.attestAll(as);
+    }
+    const after = as === 'beat' ? this.#attestedUpTo : undefined;
+    const attested = this.#heard.attestSince(as, this.#youngSince, after);
+    this.#attestedUpTo = attested.upTo ?? this.#attestedUpTo;
+    return attested;
+  }
+
+  /** What was written since then is not gone from the log, by its age. */
+  get #youngSince(): number {
+    return Date.now() - this.#rules.maxAge * 1000;
+  }
+
   #becomeAnotherWriter(): void {
     this.#writer = randomUUID();
     this.#written = 0;
@@ -618,7 +685,7 @@ export class LogFeed {
       );
       return;
     }
-    const { writer, number, at, previous, own, version, hearsSince, notice } = written;
+    const { writer, number, at, previous, own, version, hearsSince, attested, notice } = written;
     const last = this.#numbers.get(writer);
     // An entry that is not ours says nothing of where the log begins.
     const isFirst = this.#firstPosition === undefined;
@@ -628,16 +695,19 @@ export class LogFeed {
       return;
     }
     this.#numbers.set(writer, number);
-    this.#isKnockHeard ||= this.#knocks.has(writer);
+    if (this.#knocks.has(writer)) {
+      this.#isKnockHeard = true;
+      this.#knockPosition = position;
+    }
     // What stands in place of an entry is none: who refers to that entry finds it missing.
-    this.#positions.set(position, true);
+    this.#heard.add(position, entry, at);
     this.#lastHeard = position;
     const isReferred =
       previous === undefined ||
       previous < this.#firstPosition ||
-      this.#positions.get(previous) === true ||
+      this.#heard.has(previous) ||
       // What is older than all that is remembered may have been read.
-      previous < (this.#positions.oldest ?? '');
+      previous < (this.#heard.oldest ?? '');
     const follows = last === undefined ? this.#begins(number, own) : number === last + 1;
     this.#writtenVersion = Math.max(this.#writtenVersion, version);
     if (!isFirst && !(isReferred && follows)) {
@@ -651,6 +721,13 @@ export class LogFeed {
       this.#hearSilence(at, hearsSince);
     }
     this.#newestAt = Math.max(this.#newestAt, at);
+    if (writer !== this.#writer) {
+      this.#othersAt = Math.max(this.#othersAt, at);
+    }
+    // What was attested before the log had its newest name may be about another log.
+    if (attested !== undefined && this.#hasKnocked && version >= this.#version) {
+      this.#hearAttestation(attested, position);
+    }
     if (notice !== undefined) {
       // What comes just now was revoked just now, also by a process whose clock is behind.
       const revokedAt = this.#isCatchingUp || this.#isLost ? notice.at : Math.max(notice.at, Date.now());
@@ -661,13 +738,46 @@ export class LogFeed {
     }
   }
 
+  #hearAttestation(attested: Attestation, position: string): void {
+    if (!this.#heard.agrees(attested, this.#youngSince)) {
+      this.#isContradicted = true;
+      this.#report(
+        'revocations_log_gap',
+        'the log of revocations was changed after another process had read it; all answers from before are asked again',
+      );
+    }
+    const { as, upTo = '' } = attested;
+    if (as === 'answer') {
+      this.#isAnswered ||= this.#knockPosition !== undefined && upTo >= this.#knockPosition;
+      if (upTo >= (this.#owesAnswerTo ?? '')) {
+        this.#owesAnswerTo = undefined;
+      }
+    }
+    if (as === 'knock' && this.#hasJoined) {
+      this.#owesAnswerTo = position;
+      this.#answerInTurn();
+    }
+  }
+
+  /** Answers to a knock, unless another process has done so meanwhile. */
+  #answerInTurn(): void {
+    this.#answer ??= setTimeout(() => {
+      this.#answer = undefined;
+      if (this.#owesAnswerTo !== undefined && !this.#closing.signal.aborted) {
+        this.#owesAnswerTo = undefined;
+        // A log that can't be written is told of by the reading.
+        void this.#write(undefined, 'answer').catch(() => undefined);
+      }
+    }, Math.random() * TURN).unref();
+  }
+
   /** Whether an entry of a writer that was not met before is its first, or its first one that is not trimmed. */
   #begins(number: number, own: string | undefined): boolean {
     if (own === undefined) {
       return number === 1;
     }
     const isTrimmed = own < (this.#firstPosition ?? '');
-    return isTrimmed || (number === 1 && this.#positions.get(own) === true);
+    return isTrimmed || (number === 1 && this.#heard.has(own));
   }
 
   /** Before this process has joined, or comes back: notes where the log begins, and when it was silent. */
@@ -711,7 +821,7 @@ export class LogFeed {
   async #sayAlive(): Promise<void> {
     // A log without any entry would look like one whose entries were deleted.
     if (this.#position === undefined || Date.now() - this.#newestAt >= BEAT_INTERVAL / 2) {
-      await this.#write(undefined);
+      await this.#write(undefined, 'beat');
     }
   }
 
