@@ -88,7 +88,7 @@ describeReal('redis-server', 'one who can write to Redis', () => {
     ['deletes entries, and puts garbage between the others', deleteTheRevocation],
     ['puts garbage in the place of the newest entry, whose writer has ended', replaceTheNewest],
   ])(
-    '%s: a process that starts later does not accept the revoked token',
+    'who %s is met by a process that starts later: it does not accept the revoked token',
     async (_title, forge) => {
       const { issuer, redis } = suite;
       const client = () => createClient({ url: redis.url, socket: { reconnectStrategy: 100 } });
