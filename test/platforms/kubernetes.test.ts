@@ -1,12 +1,13 @@
 // What docs/kubernetes.md shows, as it is shown: its manifest, and the server that renews its TLS files.
 import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ConnectionOptions, TLSSocket } from 'node:tls';
+import type { ConnectionOptions, TLSSocket, TlsOptions } from 'node:tls';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import express from 'express';
 import * as expressMtls from 'express-mtls';
@@ -64,7 +65,7 @@ describe('the manifest', () => {
 });
 
 /** The server of the page, with its files in `folder` and renewed each 50 milliseconds. */
-async function shownServer(framework: (typeof frameworks)[number]) {
+async function shownServer(framework: (typeof frameworks)[number], more: () => TlsOptions = () => ({})) {
   const { code = '' } =
     blocks.find((block) => block.page === page && block.code.includes('setSecureContext')) ?? {};
   const ours = framework === 'Express' ? expressMtls : koaMtls;
@@ -73,7 +74,8 @@ async function shownServer(framework: (typeof frameworks)[number]) {
   const body = code
     .replaceAll(/^import .*$/gm, '')
     .replace('server.listen(8443)', "server.listen(0, '127.0.0.1')")
-    .replace('}, app);', '}, listener);');
+    .replace('}, app);', '}, listener);')
+    .replace('const tls = () => ({', 'const tls = () => ({ ...more(),');
   const run = new Function(
     'readFileSync',
     'createServer',
@@ -82,6 +84,7 @@ async function shownServer(framework: (typeof frameworks)[number]) {
     'mtlsBound',
     'process',
     'setInterval',
+    'more',
     `${body}\nreturn server;`,
   );
   const [{ readFileSync }, { createServer }] = await Promise.all([import('node:fs'), import('node:https')]);
@@ -98,6 +101,7 @@ async function shownServer(framework: (typeof frameworks)[number]) {
       intervals.push(setInterval(renew, 50));
       return intervals[0];
     },
+    more,
   ) as import('node:https').Server;
   if (framework === 'Express') {
     (app as express.Express).use((_req, res) => void res.sendStatus(204));
@@ -162,6 +166,25 @@ describe.each(frameworks)('%s: a server that renews its TLS files', (framework) 
       expect(session).toBeInstanceOf(Buffer);
       expect((await statusOf(port, pki.alice, session)).status).toBe(403);
       expect((await statusOf(port, pki.bob)).status).toBe(204);
+    } finally {
+      close();
+    }
+  });
+
+  it('resumes a session from before with ticketKeys, until they change', async () => {
+    await write([pki.bob]);
+    let ticketKeys = randomBytes(48);
+    const { port, close } = await shownServer(framework, () => ({ ticketKeys }));
+    try {
+      const { session } = await statusOf(port, pki.alice);
+      await write([pki.alice]);
+      await vi.waitFor(async () => expect((await statusOf(port, pki.alice)).status).toBe(403), 10_000);
+      expect((await statusOf(port, pki.alice, session)).status).toBe(204);
+      ticketKeys = randomBytes(48);
+      await vi.waitFor(
+        async () => expect((await statusOf(port, pki.alice, session)).status).toBe(403),
+        10_000,
+      );
     } finally {
       close();
     }
