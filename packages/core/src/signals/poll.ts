@@ -44,17 +44,33 @@ type Outcome = 'accepted' | 'refused' | 'repeated' | 'held';
 /** What a poll tells the transmitter. */
 type Told = 'ack' | 'setErrs';
 
+/** A token that is not acted on yet. */
+interface HeldToken {
+  readonly jws: unknown;
+  /** Attempts that failed. */
+  readonly failures: number;
+  /** When it is tried again, by `performance.now()`. */
+  readonly dueAt: number;
+}
+
+/** Tokens that are kept to be tried again. What is more is not acknowledged, so that the transmitter brings it again. */
+const MAX_HELD = 1_000;
+
 /** Tokens that are remembered, to find out whether a transmitter sends the same ones again and again. */
 const MAX_SETTLED = 10_000;
 
 /**
  * Polls a stream until `closing` is aborted (RFC 8936). One poll follows the other. A token is acknowledged when it was acted on; one that
- * could not be acted on is kept and tried again.
+ * could not be acted on is kept and tried again, with pauses of its own: the polls go on, and have room for one token at least.
  */
 export class Poll {
   readonly #parts: PollParts;
   /** The tokens that are not acted on yet, by `jti`. */
-  readonly #held = new Map<string, unknown>();
+  readonly #held = new Map<string, HeldToken>();
+  /** Whether the last poll brought tokens again that are held. They take room in an answer. */
+  #bringsHeld = false;
+  /** When the next poll is due, by `performance.now()`. */
+  #pollAt = 0;
   /** What the transmitter was told of, or is told of in the next poll. */
   readonly #settled = new LRUCache<string, true>({ max: MAX_SETTLED });
   #acks: string[] = [];
@@ -78,7 +94,24 @@ export class Poll {
   async run(): Promise<void> {
     const { closing } = this.#parts;
     while (!closing.aborted) {
-      await pause(await this.#turn(), closing);
+      if (performance.now() >= this.#pollAt) {
+        const seconds = await this.#turn();
+        this.#pollAt = performance.now() + seconds * 1000;
+      }
+      await this.#retryHeld();
+      const dues = [...this.#held.values()].map(({ dueAt }) => dueAt);
+      await pause((Math.min(this.#pollAt, ...dues) - performance.now()) / 1000, closing);
+    }
+  }
+
+  /** Tries again what is due. */
+  async #retryHeld(): Promise<void> {
+    const now = performance.now();
+    const due = [...this.#held].filter(([, { dueAt }]) => dueAt <= now);
+    const outcomes = await Promise.all(due.map(([jti, { jws }]) => this.#actOn(jti, jws)));
+    if (outcomes.includes('accepted') && !this.#isFailing) {
+      // It is acknowledged at once.
+      this.#pollAt = 0;
     }
   }
 
@@ -99,11 +132,10 @@ export class Poll {
       retryAfter = error instanceof PollTrouble ? error.retryAfter : undefined;
       this.#reportFailure(error);
     }
-    for (const [jti, jws] of page ?? []) {
-      this.#held.set(jti, jws);
-    }
-    const outcomes = await Promise.all([...this.#held].map(([jti, jws]) => this.#actOn(jti, jws)));
-    const isHindered = this.#held.size > 0 || hasFailed || (page === undefined && this.#isFailing);
+    const fresh = (page ?? []).filter(([jti]) => !this.#held.has(jti));
+    this.#bringsHeld = fresh.length < (page?.length ?? 0);
+    const outcomes = await Promise.all(fresh.map(([jti, jws]) => this.#actOn(jti, jws)));
+    const isHindered = hasFailed || (page === undefined && this.#isFailing);
     if (!isHindered && (page === undefined || outcomes.includes('accepted'))) {
       // What was acted on is acknowledged at once, and there may be more.
       this.#failures = 0;
@@ -114,7 +146,7 @@ export class Poll {
       return pauseAfter(this.#failures, retryAfter);
     }
     const { interval } = this.#parts.rules;
-    if (outcomes.includes('refused')) {
+    if (outcomes.includes('refused') || outcomes.includes('held')) {
       // A transmitter can make up any number of tokens that are refused.
       this.#failures += 1;
       return Math.min(pauseAfter(this.#failures), interval);
@@ -132,8 +164,9 @@ export class Poll {
       this.#acks = [];
       this.#errors = [];
     }
-    const room = Math.max(0, this.#maxEvents - this.#held.size);
-    const wait = this.#isAnswering && this.#held.size === 0 ? rules.wait : 0;
+    const held = this.#held.size;
+    const room = Math.max(1, this.#maxEvents - held) + (this.#bringsHeld ? held : 0);
+    const wait = this.#isAnswering && held === 0 ? rules.wait : 0;
     const acks = this.#acks;
     const errors = this.#errors;
     const body = {
@@ -216,6 +249,7 @@ export class Poll {
       this.#acks.push(jti);
     } catch (error) {
       if (!(error instanceof SetRefused)) {
+        this.#hold(jti, jws);
         return 'held';
       }
       this.#errors.push([jti, { err: error.err, description: error.message }]);
@@ -225,6 +259,14 @@ export class Poll {
     this.#held.delete(jti);
     this.#settled.set(jti, true);
     return isRepeated ? 'repeated' : outcome;
+  }
+
+  #hold(jti: string, jws: unknown): void {
+    const before = this.#held.get(jti);
+    if (before !== undefined || this.#held.size < MAX_HELD) {
+      const failures = (before?.failures ?? 0) + 1;
+      this.#held.set(jti, { jws, failures, dueAt: performance.now() + pauseAfter(failures) * 1000 });
+    }
   }
 
   #reportFailure(error: unknown): void {
