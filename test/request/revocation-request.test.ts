@@ -89,6 +89,7 @@ it.each<[string, Sent, unknown]>([
   ['in two pieces', { pieces: ['tok', 'en=a'] }, { token: 'a' }],
   ['where the parser left null', { pieces: ['token=a'], parsed: null }, { token: 'a' }],
   ['where the parser left a text', { pieces: ['token=a'], parsed: 'token=b' }, { token: 'a' }],
+  ['where the parser left bytes', { pieces: ['token=a'], parsed: Buffer.from('token=b') }, { token: 'a' }],
   ['with a charset', { type: `${form.toUpperCase()}; charset=utf-8`, pieces: ['sub=a'] }, { subject: 'a' }],
   ['by GET', { method: 'GET', pieces: ['token=a'] }, noForm],
   ['by PUT', { method: 'PUT', parsed: { token: 'a' } }, noForm],

@@ -31,13 +31,14 @@ export async function readRevocationRequest(
     throw malformed('it is no form by POST');
   }
   const text = textOf(body);
-  const parsed = text === undefined && typeof body === 'object' && body !== null ? Object.entries(body) : [];
+  const isObject = text === undefined && typeof body === 'object' && body !== null;
+  const parsed = isObject ? Object.entries(body) : [];
   // body-parser 1 gives an empty object for what it left unread.
-  const isEmptyForm = typeof body === 'object' && body !== null && req.readableEnded;
+  const isEmptyForm = isObject && req.readableEnded;
+  // A text is of this body only if that was read.
+  const read = req.readableEnded ? text : undefined;
   const form =
-    parsed.length > 0 || (text === undefined && isEmptyForm)
-      ? parsed
-      : formIn(text ?? (await readRequestBody(req, bodyErrors)));
+    parsed.length > 0 || isEmptyForm ? parsed : formIn(read ?? (await readRequestBody(req, bodyErrors)));
   const named = form.filter(([name]) => Object.hasOwn(parameters, name));
   const [[name, value] = []] = named;
   if (typeof value !== 'string' || value === '' || named.length > 1) {
