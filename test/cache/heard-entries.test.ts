@@ -55,6 +55,15 @@ describe('an attestation', () => {
   });
 });
 
+it.each([
+  ['4', 0, 3],
+  ['4', 3, 0],
+  ['1', 0, 0],
+  ['9', 0, 6],
+])('before %s, after the moment %i, the newest was written at %i', (position, youngSince, newest) => {
+  expect(mine.newestBefore(position, youngSince)).toBe(newest);
+});
+
 describe('of many entries', () => {
   it('the newest are remembered, and others are not compared', () => {
     const few = heard(all, 2);
@@ -62,6 +71,7 @@ describe('of many entries', () => {
     expect(few.agrees(heard(['1', '25', '3', '4', '5', '6']).attestAll('knock'), 0)).toBe(true);
     expect(few.agrees(heard(['3', '5', '6']).attestAll('knock'), 0)).toBe(false);
     expect(few.attestAll('knock')).toMatchObject({ from: '3', isFromFirst: false });
+    expect(few.agrees(heard(all).attestSince('answer', 0), 0)).toBe(false);
   });
 
   it('none is remembered after clear()', () => {

@@ -1,5 +1,8 @@
 import { createHash } from 'node:crypto';
 
+/** How many entries are hashed at once. */
+const CHUNK = 1_000;
+
 /** What a process says of the entries that it has read, so that others find out whether they read the same ones. */
 export interface Attestation {
   /** `knock` by a process that starts and asks what the others have read, `answer` to it, and `beat` as a sign of life. */
@@ -36,8 +39,11 @@ export class HeardEntries {
     return this.#hasForgotten ? this.#positions[0] : undefined;
   }
 
-  /** Positions come in their order. `at` is when the entry was written, in milliseconds since the epoch. */
-  add(position: string, sealed: string, at: number): void {
+  /**
+   * Remembers what stands at a position; positions come in their order. `at` is when the entry was written, in milliseconds since the
+   * epoch, or `undefined` for what this process can't open or does not believe. Another process may be able to, so it is compared as well.
+   */
+  add(position: string, sealed: string, at?: number): void {
     if (this.#positions.length >= 2 * this.#max) {
       this.#positions = this.#positions.slice(this.#max);
       this.#seals = this.#seals.slice(this.#max);
@@ -47,11 +53,14 @@ export class HeardEntries {
     this.#positions.push(position);
     // The end of the tag by which the entry is sealed. The engine copies a text as short as this, and does not keep the whole entry.
     this.#seals.push(sealed.slice(-12));
-    this.#times.push(at);
+    this.#times.push(at ?? Number.NaN);
   }
 
+  /** Whether an entry that this process believes stands at a position. */
   has(position: string): boolean {
-    return this.#positions.at(-1) === position || this.#positions[this.#indexOf(position)] === position;
+    const newest = this.#positions.length - 1;
+    const index = this.#positions[newest] === position ? newest : this.#indexOf(position);
+    return this.#positions[index] === position && !Number.isNaN(this.#times[index]);
   }
 
   clear(): void {
@@ -75,16 +84,25 @@ export class HeardEntries {
 
   /**
    * Whether this process has read the entries that another one attests. An entry that was written after `youngSince` is not gone from
-   * the log, so that each process must have read it.
+   * the log, so that each process must have read it. What this process has forgotten it does not compare: it then agrees with a knock
+   * and a sign of life, which another process may compare as well, and not with an answer.
    */
-  agrees({ from, upTo, isFromFirst, digest }: Attestation, youngSince: number): boolean {
-    if (from === undefined || upTo === undefined || from < (this.oldest ?? '')) {
-      // Nothing to compare.
+  agrees({ as, from, upTo, isFromFirst, digest }: Attestation, youngSince: number): boolean {
+    if (from === undefined || upTo === undefined) {
       return true;
+    }
+    if (from < (this.oldest ?? '')) {
+      return as !== 'answer';
     }
     const first = this.#indexOf(from);
     const lacksYoung = isFromFirst && this.#times.slice(0, first).some((at) => at > youngSince);
     return !lacksYoung && this.#digest(first, this.#indexOf(upTo)) === digest;
+  }
+
+  /** When the newest of the entries was written that come before a position and after `youngSince`; 0 if there is none. */
+  newestBefore(position: string, youngSince: number): number {
+    const young = this.#times.slice(0, this.#indexOf(position)).filter((at) => at > youngSince);
+    return young.reduce((newest, at) => Math.max(newest, at), 0);
   }
 
   #attest(as: Attestation['as'], first: number, isFromFirst: boolean): Attestation {
@@ -97,8 +115,9 @@ export class HeardEntries {
 
   #digest(first: number, last: number): string {
     const hash = createHash('sha256');
-    for (let index = first; index <= last; index += 1) {
-      hash.update(`${this.#positions[index]} ${this.#seals[index]}\n`);
+    for (let from = first; from <= last; from += CHUNK) {
+      const to = Math.min(from + CHUNK, last + 1);
+      hash.update([...this.#positions.slice(from, to), ...this.#seals.slice(from, to), ''].join('\n'));
     }
     return hash.digest('base64url');
   }

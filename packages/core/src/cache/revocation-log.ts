@@ -95,6 +95,10 @@ const OBJECTION = 200;
 /** Within which it answers, if it wrote an entry within `LIVING`: a process that starts waits for so long. */
 const ANSWER = 1_000;
 const LIVING = 1.75 * BEAT_INTERVAL;
+/** Between two looks for what was just written. */
+const PAUSE = 20;
+/** By how much processes may differ in what they take for young. */
+const MARGIN = 2 * CLOCK_DIFFERENCE;
 /** Processes that run wait for so long at most before they answer, so that not all do so at once. */
 const TURN = 40;
 
@@ -109,7 +113,7 @@ const STORE_TIMEOUT = 2;
 const RETRY_INTERVAL = 1;
 
 /** Entries that are remembered, to find out whether what an entry refers to, or another process has read, was read here. */
-const MAX_HEARD = 50_000;
+const MAX_HEARD = 100_000;
 const MAX_WRITERS = 10_000;
 
 /** Reads what is revoked anywhere, and writes what is revoked here. */
@@ -122,8 +126,8 @@ export class LogFeed {
   readonly #ended: Promise<void>;
   readonly #numbers = new RecentMap<string, number>(MAX_WRITERS);
   readonly #heard = new HeardEntries(MAX_HEARD);
-  /** Where this process wrote what it has not read yet. */
-  readonly #unread = new Set<string>();
+  /** Where this process wrote what it has not read yet, and by what name it wrote it. */
+  readonly #unread = new Map<string, string>();
   /** What this process revoked lately. */
   #own: { readonly notice: RevocationNotice; readonly at: number }[] = [];
   #name: string | undefined;
@@ -160,6 +164,8 @@ export class LogFeed {
   /** The names under which this process has tried to knock. */
   readonly #knocks = new Set<string>();
   #isKnockHeard = false;
+  /** When this process knocked, by the monotonic clock. */
+  #knockedAt = 0;
   /** Where its knock is in the log. */
   #knockPosition: string | undefined;
   /** Until when this process waits for an answer to its knock, by the monotonic clock. */
@@ -168,6 +174,10 @@ export class LogFeed {
   #isAnswered = false;
   /** When another process wrote an entry last, in milliseconds since the epoch. */
   #othersAt = 0;
+  /** Until when what was written was compared with no other process, in milliseconds since the epoch; 0 where all was. */
+  #comparedSince = 0;
+  /** Whether the log has entries that are not ours. */
+  #hasMetForeign = false;
   /** Whether another process has read other entries than this one. */
   #isContradicted = false;
   /** The knock that this process has still to answer. */
@@ -290,16 +300,41 @@ export class LogFeed {
     for (const { position, entry } of page.entries) {
       this.#hear(position, entry);
     }
+    this.#lookForOwnEntries();
     if (this.#isContradicted && this.#hasJoined) {
       // The log was changed after one of the two had read it.
       this.#hasLostEntries = true;
       this.#reportLost();
       this.#startAgain();
+      // One who changes each entry must not keep this process busy.
+      await this.#pause(QUICK_RETRY);
       return;
     }
     if ((this.#position ?? '') >= (page.last ?? '')) {
       await this.#hasCaughtUp(sentAt);
     }
+  }
+
+  /** An entry of its own that a process passes by without reading it was taken away, or another is in its place. */
+  #lookForOwnEntries(): void {
+    if (![...this.#unread.keys()].some((position) => position <= (this.#position ?? ''))) {
+      return;
+    }
+    this.#reportChanged();
+    this.#unread.clear();
+    this.#isContradicted = true;
+    // Its number must not look like a gap for ever.
+    this.#becomeAnotherWriter();
+    this.#ownPosition = undefined;
+    // It may have been the knock.
+    this.#hasKnocked &&= this.#isKnockHeard;
+  }
+
+  #reportChanged(): void {
+    this.#report(
+      'revocations_log_gap',
+      'the log of revocations was changed after a process had read or written it; all answers from before are asked again',
+    );
   }
 
   /** The log has given positions later than those of its entries: the newest entries were deleted. The next entry ends that. */
@@ -458,11 +493,21 @@ export class LogFeed {
       await this.#knock();
       return;
     }
+    if (!this.#isKnockHeard) {
+      // A server that was replaced meanwhile may not have it.
+      this.#hasKnocked = performance.now() < this.#knockedAt + ANSWER;
+      await this.#pause(PAUSE);
+      return;
+    }
     const waits = !(this.#hasJoined || this.#isAnswered || this.#hasUnknownLoss || this.#isContradicted);
     if (waits && performance.now() < this.#answerUntil) {
       // The end of the log is read again and again until then.
-      await this.#pause(QUICK_RETRY / 5);
+      await this.#pause(PAUSE);
       return;
+    }
+    if (!this.#hasJoined && !this.#isAnswered && this.#answerUntil > 0 && this.#hasMetForeign) {
+      // Others live, and an entry that is not ours may be in the place of their answer.
+      this.#hasUnknownLoss = true;
     }
     if (this.#hasUnknownLoss || this.#isContradicted) {
       // The log may have lost more until it was read to its end.
@@ -490,6 +535,7 @@ export class LogFeed {
         );
       }
       this.#hearsSince = now;
+      this.#revocations.completeOnlySince(this.#comparedSince);
       const silentUntil = this.#silentUntil();
       if (silentUntil > 0) {
         this.#revocations.completeOnlySince(silentUntil);
@@ -561,7 +607,7 @@ export class LogFeed {
       }
     }
     this.#hasKnocked = true;
-    this.#knocks.clear();
+    this.#knockedAt = performance.now();
     if (Date.now() - this.#othersAt < LIVING) {
       this.#answerUntil = performance.now() + ANSWER;
     }
@@ -586,15 +632,6 @@ export class LogFeed {
 
   /** Writes what this process remembers and the log does not have. */
   async #completeLog(): Promise<void> {
-    for (const position of this.#unread) {
-      if (position <= (this.#position ?? '')) {
-        // It was passed by without being read. Its number must not look like a gap for ever.
-        this.#unread.delete(position);
-        this.#completeLogAt = 0;
-        this.#becomeAnotherWriter();
-        this.#ownPosition = undefined;
-      }
-    }
     if (performance.now() < this.#completeLogAt) {
       return;
     }
@@ -641,8 +678,8 @@ export class LogFeed {
       if (this.#writer === written.writer) {
         this.#ownPosition = position;
       }
-      if (position > (this.#position ?? '')) {
-        this.#unread.add(position);
+      if ((this.#numbers.get(written.writer) ?? 0) < written.number) {
+        this.#unread.set(position, written.writer);
       }
     } catch (error) {
       this.#completeLogAt = Math.min(this.#completeLogAt, performance.now() + WAIT);
@@ -675,10 +712,10 @@ export class LogFeed {
 
   #hear(position: string, entry: string): void {
     this.#position = position;
-    this.#unread.delete(position);
     const text = this.#opened(ENTRY_SEAL, entry);
     const written = text === undefined ? undefined : entryIn(text);
     if (written === undefined) {
+      this.#hearForeign(position, entry);
       this.#report(
         'revocation_not_ours',
         'an entry of the log of revocations was not sealed with our secret; ignored',
@@ -691,10 +728,14 @@ export class LogFeed {
     const isFirst = this.#firstPosition === undefined;
     this.#firstPosition ??= position;
     if (last !== undefined && number <= last) {
+      this.#hearForeign(position, entry);
       this.#report('revocation_not_ours', 'an entry of the log of revocations was played back; ignored');
       return;
     }
     this.#numbers.set(writer, number);
+    if (this.#unread.get(position) === writer) {
+      this.#unread.delete(position);
+    }
     if (this.#knocks.has(writer)) {
       this.#isKnockHeard = true;
       this.#knockPosition = position;
@@ -738,16 +779,25 @@ export class LogFeed {
     }
   }
 
+  #hearForeign(position: string, entry: string): void {
+    this.#hasMetForeign = true;
+    this.#heard.add(position, entry);
+  }
+
   #hearAttestation(attested: Attestation, position: string): void {
     if (!this.#heard.agrees(attested, this.#youngSince)) {
       this.#isContradicted = true;
-      this.#report(
-        'revocations_log_gap',
-        'the log of revocations was changed after another process had read it; all answers from before are asked again',
-      );
+      this.#reportChanged();
     }
-    const { as, upTo = '' } = attested;
+    const { as, from = '', upTo = '' } = attested;
     if (as === 'answer') {
+      if (!this.#hasJoined) {
+        // The answer says nothing of what was before, though it is young: the process that answers has forgotten it.
+        this.#comparedSince = Math.max(
+          this.#comparedSince,
+          this.#heard.newestBefore(from, this.#youngSince + MARGIN),
+        );
+      }
       this.#isAnswered ||= this.#knockPosition !== undefined && upTo >= this.#knockPosition;
       if (upTo >= (this.#owesAnswerTo ?? '')) {
         this.#owesAnswerTo = undefined;
