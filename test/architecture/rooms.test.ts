@@ -37,6 +37,7 @@ const open = new Set([
   'token-identity.ts',
   'interaction.ts',
   'authorization.ts',
+  'http2-request.ts',
   'own-member.ts',
   'nesting.ts',
   'media-type.ts',

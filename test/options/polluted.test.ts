@@ -1,9 +1,12 @@
 // Other code of the application may add members to Object.prototype. None of them is an option or a claim.
 
+import type { IncomingMessage } from 'node:http';
 import { introspection, jwtAccessTokens, nginx, proxyHeader, readTokenClaims } from '@mtls-bound/core';
 import { createTestKit } from '@mtls-bound/core/testing';
 import supertest from 'supertest';
 import { describe, expect, it } from 'vitest';
+import { limitedTo, withoutToken } from '../../packages/core/src/cache/revocations.js';
+import { connectionOf } from '../../packages/core/src/certificate/connection.js';
 import { resolveSettings } from '../../packages/core/src/options.js';
 import { createApi, frameworks } from '../support/apis.js';
 
@@ -102,6 +105,23 @@ describe('Object.prototype at start-up', () => {
     expect(polluted({ algorithms: ['none'], introspection: 7 }, () => jwtAccessTokens()).needs).toEqual([
       'jwks_uri',
     ]);
+  });
+});
+
+describe('Object.prototype while a request comes', () => {
+  const connection = { remoteAddress: '192.0.2.1' };
+
+  it('stream: the connection is that of the request', () => {
+    const stream = { session: { socket: { remoteAddress: '127.0.0.1' } } };
+    const req = { socket: connection } as unknown as IncomingMessage;
+    expect(polluted({ stream }, () => connectionOf(req))).toBe(connection);
+  });
+
+  it.each(['token', 'tokenHash', 'jti'])('%s: what is revoked is what was given', (name) => {
+    const given = { subject: 'alice' };
+    const revocation = polluted({ [name]: 'x' }, () => limitedTo(good.issuer, given));
+    expect(revocation).toEqual({ subject: 'alice', issuer: good.issuer });
+    expect(polluted({ [name]: 'x' }, () => withoutToken(given))).toBe(given);
   });
 });
 

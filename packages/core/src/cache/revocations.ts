@@ -410,16 +410,22 @@ export function checkedRevocation(given: unknown, issuers: readonly string[]): R
 
 /** Returns a revocation without the token itself. */
 export function withoutToken(revocation: Revocation): WrittenRevocation {
-  return 'token' in revocation ? { tokenHash: identityOf(revocation.token) } : revocation;
+  return isOfText(revocation) ? { tokenHash: identityOf(revocation.token) } : revocation;
+}
+
+function isOfText(revocation: Revocation): revocation is { readonly token: string } {
+  // A member that every object has was not given.
+  return Object.hasOwn(revocation, 'token');
 }
 
 function isOfOneToken(revocation: Revocation): boolean {
-  return 'token' in revocation || 'tokenHash' in revocation || 'jti' in revocation;
+  return ['token', 'tokenHash', 'jti'].some((kind) => Object.hasOwn(revocation, kind));
 }
 
 /** Limits a revocation to the tokens of one issuer, unless it names a token by its text, which has but one. */
 export function limitedTo(issuer: string, revocation: Revocation): Revocation {
-  return 'token' in revocation || 'tokenHash' in revocation ? revocation : { ...revocation, issuer };
+  const hasIssuer = Object.hasOwn(revocation, 'token') || Object.hasOwn(revocation, 'tokenHash');
+  return hasIssuer ? revocation : ({ ...revocation, issuer } as Revocation);
 }
 
 function recordKey(revocation: WrittenRevocation): string {

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { isHttp2Request } from '../http2-request.js';
 import type { NodeRequest } from '../request/bearer-token.js';
 
 /** What we use of a connection. On one that is plain TCP, or is gone, members are missing. */
@@ -25,7 +26,7 @@ export type Connection = Partial<
 
 /** http2 makes a new socket proxy for each request; the one of the session lives as long as the connection. */
 export function connectionOf(req: NodeRequest): Connection | undefined {
-  if ('stream' in req) {
+  if (isHttp2Request(req)) {
     return req.stream?.session?.socket as Connection | undefined;
   }
   return req.socket as Connection | undefined;

@@ -1,5 +1,6 @@
 import { subscribe } from 'node:diagnostics_channel';
 import { RequestRefused } from '../errors.js';
+import { isHttp2Request } from '../http2-request.js';
 import type { NodeRequest } from '../request/bearer-token.js';
 import { type Connection, connectionOf } from './connection.js';
 
@@ -65,7 +66,9 @@ function whyUnknown(later: unknown): string {
  * from when HTTP/2 takes the connection: an application may hand it over later, with a request that waits in it already.
  */
 function hasOneHandshake(req: NodeRequest, connection: Connection): boolean {
-  return connection.getProtocol?.() === 'TLSv1.3' || ('stream' in req && laterHandshakes(connection) === 0);
+  return (
+    connection.getProtocol?.() === 'TLSv1.3' || (isHttp2Request(req) && laterHandshakes(connection) === 0)
+  );
 }
 
 /** Never throws: an error in a subscriber ends the process. A request of which nothing could be read is refused. */

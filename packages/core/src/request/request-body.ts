@@ -1,5 +1,6 @@
 import { isUint8Array } from 'node:util/types';
 import { TellableError } from '../errors.js';
+import { isHttp2Request } from '../http2-request.js';
 import type { Answer } from '../response/challenge.js';
 import type { NodeRequest } from './bearer-token.js';
 
@@ -45,7 +46,7 @@ export function readRequestBody(req: NodeRequest, errors: BodyErrors): Promise<s
     return Promise.reject(errors.gone());
   }
   if (req.readableDidRead || isTaken(req)) {
-    if ('stream' in req) {
+    if (isHttp2Request(req)) {
       endWithAnswer(req.stream as Http2Stream);
     }
     unending.add(req);
@@ -78,7 +79,7 @@ export function readRequestBody(req: NodeRequest, errors: BodyErrors): Promise<s
     };
     const onLate = (): void => {
       stop();
-      if ('stream' in req) {
+      if (isHttp2Request(req)) {
         endWithAnswer(req.stream as Http2Stream);
       } else if (isTooLarge()) {
         // It was answered long ago.

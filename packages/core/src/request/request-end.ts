@@ -1,4 +1,5 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { isHttp2Request } from '../http2-request.js';
 import type { NodeRequest } from './bearer-token.js';
 
 type End = () => void;
@@ -42,7 +43,7 @@ export function noticeRequestEnds(): End {
  * has happened. A request that was upgraded has no response and ends with its connection. Returns a function that calls `end` now.
  */
 export function onRequestEnd(req: NodeRequest, end: End): End {
-  const closing = ('stream' in req ? req.stream : req.socket) as Closing | undefined;
+  const closing = (isHttp2Request(req) ? req.stream : req.socket) as Closing | undefined;
   if (ended.has(req) || closing === undefined || closing.destroyed === true) {
     end();
     return () => undefined;
