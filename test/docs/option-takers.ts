@@ -96,6 +96,13 @@ export const ofFunctions: readonly Taker[] = [
   { name: 'cloudFront()', type: 'CloudFrontOptions', base: {}, take: core.cloudFront, seen: reads },
   { name: 'googleCloud()', type: 'GoogleCloudOptions', base: {}, take: core.googleCloud, seen: reads },
   { name: 'cloudflare()', type: 'CloudflareOptions', base: {}, take: core.cloudflare, seen: reads },
+  {
+    name: 'azureApplicationGateway()',
+    type: 'AzureApplicationGatewayOptions',
+    base: {},
+    take: core.azureApplicationGateway,
+    seen: reads,
+  },
   { name: 'f5()', type: 'EncodingOptions', base: {}, take: core.f5, seen: reads },
   { name: 'kong()', type: 'KongOptions', base: {}, take: core.kong, seen: reads },
   {

@@ -1,5 +1,6 @@
 // A header in another form than the preset reads is refused, and the refusal says which form was expected.
 import {
+  azureApplicationGateway,
   ConfigurationError,
   caddy,
   cloudFoundry,
@@ -56,6 +57,12 @@ const rows: [string, () => ProxyPreset, (identity: Identity) => string, (identit
   [
     'Kong, chain',
     () => kong({ encoding: 'escaped-chain' }),
+    ({ cert }) => encodeURIComponent(cert + pki.ca.cert),
+    base64,
+  ],
+  [
+    'Azure Application Gateway, chain',
+    () => azureApplicationGateway({ encoding: 'escaped-chain' }),
     ({ cert }) => encodeURIComponent(cert + pki.ca.cert),
     base64,
   ],

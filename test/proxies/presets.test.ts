@@ -437,7 +437,7 @@ const optionsOf: Record<string, readonly string[]> = {
   awsAlb: ['header', 'mode'],
   googleCloud: [...verdictNames, 'encoding'],
   azureAppService: [],
-  azureApplicationGateway: verdictNames,
+  azureApplicationGateway: [...verdictNames, 'encoding'],
   cloudflare: [...verdictNames, 'encoding'],
   f5: ['header', 'encoding'],
   kong: ['header', 'encoding'],

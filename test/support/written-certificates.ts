@@ -81,6 +81,24 @@ export const writtenValues: [string, () => core.ProxyPreset, string, string][] =
   ['Cloud Foundry', () => core.cloudFoundry(), base64, thumbprint],
   ['Cloud Foundry, no certificate', () => core.cloudFoundry(), '', 'none'],
   ['Kong, chain', () => core.kong({ encoding: 'escaped-chain' }), encodeURIComponent(chain), thumbprint],
+  [
+    'Azure Application Gateway, chain',
+    () => core.azureApplicationGateway({ encoding: 'escaped-chain' }),
+    encodeURIComponent(chain),
+    thumbprint,
+  ],
+  [
+    'Azure Application Gateway, one certificate where a chain may be',
+    () => core.azureApplicationGateway({ encoding: 'escaped-chain' }),
+    encodeURIComponent(pem),
+    thumbprint,
+  ],
+  [
+    'Azure Application Gateway, chain, no certificate',
+    () => core.azureApplicationGateway({ encoding: 'escaped-chain' }),
+    '',
+    'none',
+  ],
   ['Akamai', () => core.rfc9440({ header: 'AKAMAI-CC-DER' }), `:${base64}:`, thumbprint],
   ['OpenShift', () => core.haproxy({ header: 'X-SSL-Client-DER' }), base64, thumbprint],
   ['Envoy, JSON', () => core.envoy(), JSON.stringify([json]), thumbprint],
@@ -166,6 +184,18 @@ export const malformedValues: [string, () => core.ProxyPreset, string, string][]
   [
     'Kong, chain: a link that is none',
     () => core.kong({ encoding: 'escaped-chain' }),
+    encodeURIComponent(`${pem}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`),
+    'not exactly one DER certificate',
+  ],
+  [
+    'Azure Application Gateway: a chain',
+    () => core.azureApplicationGateway(),
+    encodeURIComponent(chain),
+    'several certificates where one is expected',
+  ],
+  [
+    'Azure Application Gateway, chain: a link that is none',
+    () => core.azureApplicationGateway({ encoding: 'escaped-chain' }),
     encodeURIComponent(`${pem}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`),
     'not exactly one DER certificate',
   ],

@@ -1,5 +1,5 @@
 export type { Authorization, HasCertificate, HasClaims } from './authorization.js';
-export type { JwtClaimNames } from './authorization-server/claim-names.js';
+export type { IntrospectionClaimNames, JwtClaimNames } from './authorization-server/claim-names.js';
 export {
   bearerToken,
   type ClientAuthentication,
@@ -66,6 +66,7 @@ export type { AlternativeNames, CertificatePolicyOptions } from './certificate/p
 export {
   type ApacheOptions,
   type AwsAlbOptions,
+  type AzureApplicationGatewayOptions,
   apache,
   awsAlb,
   azureApplicationGateway,

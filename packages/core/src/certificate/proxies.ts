@@ -406,16 +406,28 @@ export function azureAppService(options: Readonly<Record<string, never>> = {}): 
   });
 }
 
+/** What Azure Application Gateway writes. */
+export interface AzureApplicationGatewayOptions extends HeaderNames {
+  /**
+   * `escaped`: the client's certificate alone, as percent-encoded PEM. `escaped-chain`: the client's
+   * certificate with its chain behind it, in that form. Default `escaped`.
+   */
+  readonly encoding?: 'escaped' | 'escaped-chain';
+}
+
 /**
  * Azure Application Gateway: a rewrite rule with `{var_client_certificate}` in `X-Client-Cert`. `verifyHeader` names the
  * header that the rule sets to `{var_client_certificate_verification}`.
  */
-export function azureApplicationGateway(options: HeaderNames = {}): ProxyPreset {
-  return withVerdict('azureApplicationGateway', options, {
-    header: 'x-client-cert',
-    decode: escapedPem,
-    isVerified: success,
-  });
+export function azureApplicationGateway(options: AzureApplicationGatewayOptions = {}): ProxyPreset {
+  const given = new OptionReader('azureApplicationGateway()', options, [
+    'header',
+    'verifyHeader',
+    'encoding',
+  ]);
+  const encoding = given.optional('encoding', oneOf('escaped', 'escaped-chain')) ?? 'escaped';
+  const decode = { escaped: escapedPem, 'escaped-chain': escapedPemChain }[encoding];
+  return preset('azureApplicationGateway', given, { header: 'x-client-cert', decode, isVerified: success });
 }
 
 /** How Cloudflare was told to write the certificate. */
