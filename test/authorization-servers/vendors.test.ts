@@ -51,7 +51,7 @@ const vendors: readonly Vendor[] = [
   },
   {
     name: 'janssen',
-    jwts: ['By JWT, with a script that writes cnf'],
+    jwts: ['By JWT', 'By JWT, with a script that writes cnf'],
     introspection: { clientId: '1800.df1bb233-10b8-40ed-bbb9-07da50892a35', scopes: ['accounts:read'] },
   },
   {
@@ -127,6 +127,9 @@ function current(shown: Readonly<Record<string, unknown>>): Record<string, unkno
   const times: Record<string, number> = { iat: now, auth_time: now, nbf: now, exp: now + 300 };
   return Object.fromEntries(
     Object.entries(shown).map(([name, value]) => {
+      if (name === 'x5t#S256') {
+        return [name, alice.certificate.thumbprint];
+      }
       if (name === 'cnf') {
         return [name, { 'x5t#S256': alice.certificate.thumbprint }];
       }
@@ -170,7 +173,7 @@ describe.each(vendors)('$name', ({ name, jwts, introspection }) => {
         const { as, ask } = start(page, heading, framework);
         const token = await issued(as, shown);
         expect(await ask(token, 'bob')).toMatchObject({ status: 401, code: 'certificate_mismatch' });
-        const unbound = await issued(as, shown, { cnf: undefined });
+        const unbound = await issued(as, shown, { cnf: undefined, 'x5t#S256': undefined });
         expect(await ask(unbound)).toMatchObject({ status: 401, code: 'token_unbound' });
         const others = await issued(as, shown, { aud: 'https://other.example.com' });
         expect(await ask(others)).toMatchObject({ status: 401, code: 'token_wrong_audience' });
@@ -178,9 +181,9 @@ describe.each(vendors)('$name', ({ name, jwts, introspection }) => {
 
       it('its ID token is refused, also one that names this API and the certificate', async () => {
         const { as, ask } = start(page, heading, framework);
-        const { iss, aud, cnf } = shown.claims;
+        const { iss, aud } = shown.claims;
         const own = await issued(as, page.idToken);
-        const like = await issued(as, page.idToken, { iss, aud, cnf: current({ cnf }).cnf });
+        const like = await issued(as, page.idToken, { iss, aud, ...current({ cnf: {}, 'x5t#S256': '' }) });
         for (const token of [own, like]) {
           const { status, code } = await ask(token);
           expect(status).toBe(401);
@@ -250,6 +253,14 @@ it('they are nine shapes of JWT and seven introspection answers at least', () =>
 });
 
 describe('what pages say of tokens that are refused', () => {
+  it('janssen: a thumbprint at the top of an introspection answer binds nothing without the option', async () => {
+    const page = vendorPage('janssen');
+    const { cnf: _, ...answer } = current(page.introspectionAnswer);
+    const { as, ask } = start(page, 'By introspection', 'Koa');
+    as.introspect = () => ({ ...answer, 'x5t#S256': alice.certificate.thumbprint });
+    expect(await ask('a-reference')).toMatchObject({ status: 401, code: 'token_unbound' });
+  });
+
   it("janssen: a JWT without the script's cnf is bound to nothing", async () => {
     const page = vendorPage('janssen');
     const [heading = ''] = ['By JWT, with a script that writes cnf'];

@@ -72,6 +72,11 @@ describe('a mismatch', () => {
       (own) => Buffer.from(hexOf(own.thumbprint)).toString('base64url'),
       /base64url of hex digits/,
     ],
+    [
+      'base64url of base64 of hex',
+      (own) => Buffer.from(Buffer.from(hexOf(own.thumbprint)).toString('base64')).toString('base64url'),
+      /base64url of the base64 of hex digits/,
+    ],
     ['base64', (own) => Buffer.from(own.thumbprint, 'base64url').toString('base64'), /another base64/],
     ['base64url with padding', (own) => `${own.thumbprint}=`, /another base64/],
     ['hex of another', () => 'ab'.repeat(32), /looks like hex, of another/],

@@ -35,12 +35,12 @@ const refused: [unknown, string, string][] = [
   [
     { claims: 'azp' },
     'claims',
-    'a string of 3 characters was given; accepted is an object of clientId, scope, subject',
+    'a string of 3 characters was given; accepted is an object of clientId, scope, subject, thumbprint',
   ],
   [
     { claims: { clientid: 'azp' } },
     'claims.clientid',
-    'there is no such option; accepted are clientId, scope, subject',
+    'there is no such option; accepted are clientId, scope, subject, thumbprint',
   ],
   ...['clientId', 'scope', 'subject'].flatMap((name): [unknown, string, string][] => [
     [{ claims: { [name]: '' } }, `claims.${name}`, `"" was given; accepted is ${names}`],

@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import type { CertificateSource, ClientCertificate } from './certificate/client-certificate.js';
 import type { RequestRefused } from './errors.js';
 import type { Explanation } from './observe/events.js';
+import { thumbprintAtTop } from './policy/binding.js';
 import type { NodeRequest } from './request/bearer-token.js';
 
 /** Finds out what a refusal most likely comes from. Run for refused requests alone, and only when somebody wants to know. */
@@ -18,12 +19,15 @@ export function createExplainer(source: CertificateSource): Explainer {
   const remembered = new LRUCache<string, ClientCertificate>({ max: MAX_REMEMBERED });
 
   function hintFor(
-    { code, expectedThumbprint }: RequestRefused,
+    { code, detail, expectedThumbprint }: RequestRefused,
     certificate: ClientCertificate | undefined,
     req: NodeRequest,
   ): string | undefined {
     if (code === 'certificate_missing') {
       return source.whyMissing?.(req);
+    }
+    if (code === 'token_unbound' && detail === thumbprintAtTop) {
+      return "set claims: { thumbprint: 'x5t#S256' } of jwtAccessTokens() or introspection(), or let the authorization server write cnf";
     }
     if (code === 'token_unbound') {
       return 'the authorization server issued the token without cnf: the client got it without its certificate, or is not registered for tls_client_certificate_bound_access_tokens';
@@ -79,6 +83,9 @@ export function mismatchHint(
   if (Buffer.from(expected, 'base64url').toString('latin1').replaceAll(':', '').toLowerCase() === hex) {
     return `cnf has the right hash as the base64url of hex digits; ${mendTheServer}`;
   }
+  if (twiceDecoded(expected).toLowerCase() === hex) {
+    return `cnf has the right hash as the base64url of the base64 of hex digits; ${mendTheServer}`;
+  }
   if (expected === bytes.toString('base64') || expected === `${thumbprint}=`) {
     return `cnf has the right hash in another base64; ${mendTheServer}`;
   }
@@ -102,6 +109,11 @@ export function mismatchHint(
   return bound === undefined
     ? undefined
     : 'the token is bound to another client certificate that was seen here: it was sent on to, or taken by, another client';
+}
+
+function twiceDecoded(text: string): string {
+  const once = Buffer.from(text, 'base64url').toString('latin1');
+  return Buffer.from(once, 'base64').toString('latin1');
 }
 
 /** Undefined for what can't be read. */

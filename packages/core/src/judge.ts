@@ -107,7 +107,7 @@ export function createJudge(
       let trouble = isReporting ? troubles.get(req) : undefined;
       let isBound = false;
       try {
-        checkBinding(token.confirmation, certificate?.thumbprint, binding);
+        checkBinding(token.confirmation, certificate?.thumbprint, binding, token.claims);
         isBound = token.confirmation !== undefined;
       } catch (thrown) {
         const refusal = tolerated(thrown);

@@ -1,5 +1,6 @@
 import { ConfigurationError } from '../errors.js';
 import { OptionReader, type OptionRule, text } from '../option-rules.js';
+import { ownMember } from '../own-member.js';
 import { claimOf } from '../token-claims.js';
 import { defectOf, type TokenDefect } from '../token-defect.js';
 
@@ -14,11 +15,22 @@ export interface JwtClaimNames {
   readonly scope?: string;
   /** The claim with the subject, as `oid` or `username`. Default `sub`. */
   readonly subject?: string;
+  /**
+   * The claim at the top of the token with the thumbprint that RFC 8705 §3.1 has in `cnf`, as `x5t#S256`.
+   * It counts as that member of `cnf` where a token has no `cnf`. A token whose `cnf` names another
+   * thumbprint is refused. Default: `cnf` alone is read.
+   */
+  readonly thumbprint?: string;
 }
+
+/** The names under which introspection answers have what RFC 8705 §3.2 has in `cnf`. */
+export interface IntrospectionClaimNames extends Pick<JwtClaimNames, 'thumbprint'> {}
 
 /** How the claims of a token are read: each standard name with the token's own name for it. */
 export interface ClaimMapping {
   readonly names: ReadonlyMap<string, string>;
+  /** The claim with the thumbprint that `cnf` should have; undefined where `cnf` alone is read. */
+  readonly thumbprint: string | undefined;
   /** Whether the scopes may be a list. */
   readonly isListAccepted: boolean;
   /** Whether nothing was configured. */
@@ -38,7 +50,12 @@ const claimName: OptionRule<string> = {
 
 /** Reads the option `claims`. Throws `ConfigurationError`. */
 export function claimMapping(path: string, given: unknown): ClaimMapping {
-  const options = new OptionReader(path, given === undefined ? {} : given, ['clientId', 'scope', 'subject']);
+  const options = new OptionReader(path, given === undefined ? {} : given, [
+    'clientId',
+    'scope',
+    'subject',
+    'thumbprint',
+  ]);
   const scope = options.optional('scope', claimName);
   const names = new Map([
     ['client_id', options.optional('clientId', claimName) ?? 'client_id'],
@@ -52,7 +69,59 @@ export function claimMapping(path: string, given: unknown): ClaimMapping {
       `clientId, scope and subject are read from ${named}; accepted are three different claims`,
     );
   }
-  return Object.freeze({ names, isListAccepted: scope !== undefined, isStandard: given === undefined });
+  const thumbprint = options.optional('thumbprint', nameOtherThan([...names.keys(), ...names.values()]));
+  return Object.freeze({
+    names,
+    thumbprint,
+    isListAccepted: scope !== undefined,
+    isStandard: given === undefined,
+  });
+}
+
+/**
+ * Reads the option `claims` of `introspection()`, and returns the claim with the thumbprint. Throws
+ * `ConfigurationError`.
+ */
+export function thumbprintName(path: string, given: unknown): string | undefined {
+  const options = new OptionReader(path, given === undefined ? {} : given, ['thumbprint']);
+  return options.optional('thumbprint', nameOtherThan(['active', 'sub', 'client_id', 'scope', 'token_type']));
+}
+
+/** A claim that holds the thumbprint must hold nothing else. */
+function nameOtherThan(taken: readonly string[]): OptionRule<string> {
+  return {
+    accepted: `${claimName.accepted} and ${[...new Set(taken)].join(', ')}`,
+    read: (given) => {
+      const name = claimName.read(given);
+      return name !== undefined && taken.includes(name) ? undefined : name;
+    },
+  };
+}
+
+/**
+ * Returns the claims with the thumbprint of the claim `name` in `cnf`, or why they contradict themselves.
+ * A `cnf` of the token's own is returned as it is, so that each method in it still counts. A value that
+ * is no thumbprint is copied too: to leave it out would unbind the token.
+ */
+export function withThumbprint(
+  claims: Readonly<Record<string, unknown>>,
+  name: string | undefined,
+): Readonly<Record<string, unknown>> | TokenDefect {
+  const thumbprint = name === undefined ? undefined : claimOf(claims, name);
+  if (thumbprint === undefined) {
+    return claims;
+  }
+  const confirmation = ownMember(claims, 'cnf');
+  if (confirmation === undefined) {
+    return { ...claims, cnf: { 'x5t#S256': thumbprint } };
+  }
+  const isAgreed =
+    typeof confirmation === 'object' &&
+    confirmation !== null &&
+    ownMember(confirmation as Record<string, unknown>, 'x5t#S256') === thumbprint;
+  return isAgreed
+    ? claims
+    : defectOf('token_claims_malformed', `cnf does not have the thumbprint of ${name}`);
 }
 
 /**
@@ -61,9 +130,13 @@ export function claimMapping(path: string, given: unknown): ClaimMapping {
  */
 export function standardClaims(
   claims: Readonly<Record<string, unknown>>,
-  { names, isListAccepted }: ClaimMapping,
+  { names, isListAccepted, thumbprint }: ClaimMapping,
 ): Record<string, unknown> | TokenDefect {
-  const standard = new Map(Object.entries(claims));
+  const bound = withThumbprint(claims, thumbprint);
+  if (typeof bound === 'string') {
+    return bound;
+  }
+  const standard = new Map(Object.entries(bound));
   for (const [name, own] of names) {
     const value = claimOf(claims, own);
     if (name === 'scope' && Array.isArray(value)) {

@@ -16,6 +16,7 @@ import { ownMember } from '../own-member.js';
 import { hasUserInfo, shownUrl } from '../shown-url.js';
 import { claimOf, readTokenClaims, type TokenAnswer, type TokenReader } from '../token-claims.js';
 import { defectOf } from '../token-defect.js';
+import { type IntrospectionClaimNames, thumbprintName, withThumbprint } from './claim-names.js';
 import type { ClientAuthentication } from './client-authentication.js';
 import { untilAborted, withDeadline } from './deadline.js';
 import type { Http } from './http.js';
@@ -83,6 +84,11 @@ export interface IntrospectionOptions {
    */
   readonly requireTokenType?: boolean;
   /**
+   * `{ thumbprint }`: the member at the top of an answer with the thumbprint that RFC 8705 §3.2 has in
+   * `cnf`, as `x5t#S256`. It counts where an answer has no `cnf`. Default: `cnf` alone is read.
+   */
+  readonly claims?: IntrospectionClaimNames;
+  /**
    * Ask for signed answers (RFC 9701) and accept no other, nor one older than 60 seconds: `true`, or algorithms and the
    * key of encrypted ones. The client must be registered for them at the server (`introspection_signed_response_alg`).
    * Default `false`.
@@ -123,11 +129,13 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
     'parameters',
     'badRequestMeansInactive',
     'requireTokenType',
+    'claims',
     'signed',
   ]);
   const format = given.read('signed', signedAnswers);
   const badRequestMeansInactive = given.optional('badRequestMeansInactive', flag) ?? false;
   const requireTokenType = given.optional('requireTokenType', flag);
+  const thumbprint = given.read('claims', thumbprintName);
   const additionalParameters = {
     ...given.optional('parameters', parameters),
     ...(given.optional('tokenTypeHint', flag) && { token_type_hint: 'access_token' }),
@@ -176,7 +184,7 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
                 algorithms,
                 format,
               });
-        return readAnswer(answer, issuer, mustNameType);
+        return readAnswer(answer, { issuer, mustNameType, thumbprint });
       } catch (error) {
         throw error instanceof RequestRefused ? error : invalidAnswer(endpoint, whyInvalid(error));
       }
@@ -197,7 +205,13 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
     );
     questions.set(
       reader,
-      JSON.stringify([parameters, format !== undefined && algorithms, badRequestMeansInactive, mustNameType]),
+      JSON.stringify([
+        parameters,
+        format !== undefined && algorithms,
+        badRequestMeansInactive,
+        mustNameType,
+        thumbprint,
+      ]),
     );
     return reader;
   };
@@ -290,7 +304,17 @@ function expectType(response: Response, type: string): void {
   }
 }
 
-function readAnswer(answer: Record<string, unknown>, issuer: string, mustNameType: boolean): TokenAnswer {
+interface AnswerDemands {
+  readonly issuer: string;
+  readonly mustNameType: boolean;
+  /** The member with the thumbprint that `cnf` should have. */
+  readonly thumbprint: string | undefined;
+}
+
+function readAnswer(
+  answer: Record<string, unknown>,
+  { issuer, mustNameType, thumbprint }: AnswerDemands,
+): TokenAnswer {
   if (ownMember(answer, 'active') !== true) {
     return 'token_inactive';
   }
@@ -304,7 +328,8 @@ function readAnswer(answer: Record<string, unknown>, issuer: string, mustNameTyp
   if (mustNameType && claimOf(answer, 'token_type') === undefined) {
     return defectOf('token_wrong_type', typeNotNamed);
   }
-  return readTokenClaims(answer, issuer);
+  const bound = withThumbprint(answer, thumbprint);
+  return typeof bound === 'string' ? bound : readTokenClaims(bound, issuer);
 }
 
 const typeNotNamed =

@@ -34,7 +34,8 @@ export interface JwtAccessTokensOptions {
   readonly typ?: readonly string[];
   /**
    * Names of claims, for a server that does not use those of RFC 9068. What they hold counts as `client_id`, `scope` and `sub`
-   * everywhere: in policies, events, revocations and `auth.claims`. Default: the names of RFC 9068.
+   * everywhere: in policies, events, revocations and `auth.claims`. `thumbprint`
+   * names a claim that binds a token without `cnf`. Default: the names of RFC 9068.
    */
   readonly claims?: JwtClaimNames;
   /**
@@ -192,7 +193,9 @@ function readAnswer(answer: TokenAnswer, mapping: ClaimMapping): TokenAnswer {
     return read;
   }
   const { subject, clientId, scopes, claims } = read;
-  return { ...answer, subject, clientId, scopes, claims };
+  // A source of the user's own may return a confirmation that its claims lack: it still counts.
+  const confirmation = answer.confirmation === undefined ? read.confirmation : answer.confirmation;
+  return { ...answer, subject, clientId, scopes, confirmation, claims };
 }
 
 /** A fault of the JWT is the token's; all else is trouble, and is thrown on. */

@@ -1,5 +1,6 @@
 import { type RefusalCode, RequestRefused } from '../errors.js';
 import { shownIdentifier } from '../shown-url.js';
+import { claimOf, type TokenClaims } from '../token-claims.js';
 
 /**
  * Whether an access token that is bound to nothing may pass. `required`: never. `when-bound`: as a plain bearer
@@ -19,8 +20,13 @@ export const reportable: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
   'token_bound_otherwise',
 ]);
 
-/** Characters of a thumbprint that is none; the longest likely mistake, hex in base64url, has 86. */
+/** Characters of a thumbprint that is none. The longest likely mistake, base64url of base64 of hex, has 118. */
 const MAX_SHOWN = 128;
+
+/** The detail of `token_unbound` where the server wrote the thumbprint outside of `cnf`. */
+export const thumbprintAtTop = 'x5t#S256 is at the top of the token, not in cnf';
+
+const noClaims: TokenClaims['claims'] = Object.freeze({});
 
 // The registered methods whose proof we do not verify (RFC 7800 §3, §6.2, RFC 9449 §6.1): to ignore one would be a downgrade.
 // Other members are ignored (RFC 7800 §3.1).
@@ -34,10 +40,16 @@ function otherMethodIn(confirmation: object): string | undefined {
  * Lets only the holder of the certificate in `cnf["x5t#S256"]` pass (RFC 8705 §3). Run on every request, after the
  * cache: a cached answer says what the token is, never who may use it.
  */
-export function checkBinding(confirmation: unknown, thumbprint: string | undefined, binding: Binding): void {
+export function checkBinding(
+  confirmation: unknown,
+  thumbprint: string | undefined,
+  binding: Binding,
+  claims: TokenClaims['claims'] = noClaims,
+): void {
   if (confirmation === undefined) {
     if (binding !== 'when-bound') {
-      throw new RequestRefused('token_unbound');
+      const isAtTop = claimOf(claims, 'x5t#S256') !== undefined;
+      throw new RequestRefused('token_unbound', isAtTop ? { detail: thumbprintAtTop } : {});
     }
     return;
   }
