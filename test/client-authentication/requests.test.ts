@@ -288,7 +288,7 @@ describe('R126: the methods that the server says it accepts', () => {
     expect(told !== undefined).toBe(isTold);
     if (isTold) {
       expect(told?.message).toContain(
-        'accepts private_key_jwt, tls_client_auth at its introspection endpoint',
+        'accepts "private_key_jwt", "tls_client_auth" at its introspection endpoint',
       );
     }
   });

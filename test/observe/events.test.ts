@@ -115,6 +115,28 @@ describe.each(frameworks)('%s', (framework) => {
     },
   );
 
+  const forged = `\n(node:1) [MTLS_BOUND] forged \u001b[2J${'x'.repeat(1_000)}`;
+
+  it.each<[string, object]>([
+    ['issuer', { issuer: `https://as.example.com/${forged}` }],
+    [
+      'the methods of client authentication',
+      { introspection_endpoint_auth_methods_supported: [forged, { toString: 7 }] },
+    ],
+  ])('a text of the metadata makes no line of its own, and no long one: %s', async (_title, members) => {
+    server.metadata = answer(200, { ...goodMetadata(server.issuer), ...members });
+    await calls(1);
+    const lines = [
+      ...problems.map(({ message }) => message),
+      ...refused.map(({ refusal }) => refusal.message),
+    ];
+    const told = lines.filter((line) => line.includes('forged'));
+    expect(told.length).toBeGreaterThan(0);
+    for (const line of told) {
+      expect(line).toMatch(/^[\x20-\x7e§]{1,500}$/);
+    }
+  });
+
   it.each([
     ['absent', {}, 1],
     ['false', { tls_client_certificate_bound_access_tokens: false }, 1],

@@ -6,6 +6,7 @@ import type { ClaimRules } from '../policy/claims.js';
 import type { NodeRequest } from '../request/bearer-token.js';
 import type { IssuerSelection } from '../request/issuer-selection.js';
 import { checkedAnswer, type TokenAnswer, type TokenClaims, type TokenReader } from '../token-claims.js';
+import { shownClaim } from '../token-defect.js';
 import { isPromised } from '../unwaited.js';
 import type { ClientAuthentication } from './client-authentication.js';
 import { untilAborted, withDeadline } from './deadline.js';
@@ -68,7 +69,7 @@ export function createAuthority(options: AuthorityOptions, report: ReportProblem
     if (Array.isArray(methods) && method !== undefined && method !== 'bearer' && !methods.includes(method)) {
       report(
         'client_authentication_unsupported',
-        `${issuer} accepts ${methods.join(', ')} at its introspection endpoint, not ${method} (RFC 8414 §2); ` +
+        `${issuer} accepts ${shownClaim(methods)} at its introspection endpoint, not ${method} (RFC 8414 §2); ` +
           'set the option clientAuthentication to one of them',
       );
     }

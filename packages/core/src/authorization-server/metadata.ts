@@ -10,7 +10,8 @@ import { RequestRefused } from '../errors.js';
 import { MAX_NESTING, nestsTooDeep } from '../nesting.js';
 import type { ReportProblem } from '../observe/events.js';
 import { ownMember } from '../own-member.js';
-import { shownIdentifier, shownUrl } from '../shown-url.js';
+import { shownUrl } from '../shown-url.js';
+import { shownClaim } from '../token-defect.js';
 import { withDeadline } from './deadline.js';
 import type { Http } from './http.js';
 import { readRetryAfter, serverTrouble } from './retry-after.js';
@@ -160,7 +161,7 @@ function issuerIn(cause: unknown): string | undefined {
 }
 
 function mismatch(expected: string, found: string | undefined): RequestRefused {
-  const says = found === undefined ? 'another issuer' : `issuer ${shownIdentifier(found)}`;
+  const says = found === undefined ? 'another issuer' : `issuer ${shownClaim(found)}`;
   return new RequestRefused('authorization_server_issuer_mismatch', {
     detail: `the metadata found for ${expected} says ${says}; set the option issuer to the server's own spelling`,
   });

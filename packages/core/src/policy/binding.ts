@@ -79,7 +79,9 @@ export function checkBinding(
   }
   if (!isSameThumbprint(expected, thumbprint)) {
     throw new RequestRefused('certificate_mismatch', {
-      expectedThumbprint: shownIdentifier(expected).slice(0, MAX_SHOWN),
+      expectedThumbprint: shownIdentifier(expected)
+        .slice(0, MAX_SHOWN)
+        .replaceAll(/[^\x20-\x7e]/g, '?'),
     });
   }
 }
