@@ -39,6 +39,10 @@ export function closing(req: NodeRequest, answer: Answer): Answer {
  * log that looks at its connection would throw.
  */
 export function readRequestBody(req: NodeRequest, errors: BodyErrors): Promise<string> {
+  if (req.aborted) {
+    // Over HTTP/2, Node then reads what is left of the body.
+    return Promise.reject(errors.gone());
+  }
   if (req.readableEnded) {
     return isSaidToBeEmpty(req) ? Promise.resolve('') : Promise.reject(readByAnother());
   }
