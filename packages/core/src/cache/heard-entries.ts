@@ -17,7 +17,7 @@ export interface Attestation {
 }
 
 /**
- * The entries that a process has read in the log: where each stood, and what it was. Whoever can write to the store chooses the positions,
+ * The entries that a process has read in the log: where each stood, and what it was. One who can write to the store chooses the positions,
  * and may take an entry away, move it, or put another in its place. Two processes that have read the same entries find that out by an
  * attestation.
  */
