@@ -17,9 +17,9 @@ export interface Attestation {
 }
 
 /**
- * The entries that a process has read in the log: where each stood, and what it was. One who can write to the store chooses the positions,
- * and may take an entry away, move it, or put another in its place. Two processes that have read the same entries find that out by an
- * attestation.
+ * The entries that a process has read in the log: where each stood, and what it was. An attacker who
+ * can write to the store chooses the positions. The attacker may take an entry away, move it, or put
+ * another in its place. By an attestation two processes find out whether they have read the same ones.
  */
 export class HeardEntries {
   readonly #max: number;

@@ -163,10 +163,9 @@ export class LogFeed {
   #hasKnocked = false;
   /** The names under which this process has tried to knock. */
   readonly #knocks = new Set<string>();
-  #isKnockHeard = false;
   /** When this process knocked, by the monotonic clock. */
   #knockedAt = 0;
-  /** Where its knock is in the log. */
+  /** Where this process has read its knock in the log; undefined before. */
   #knockPosition: string | undefined;
   /** Until when this process waits for an answer to its knock, by the monotonic clock. */
   #answerUntil = 0;
@@ -327,7 +326,7 @@ export class LogFeed {
     this.#becomeAnotherWriter();
     this.#ownPosition = undefined;
     // It may have been the knock.
-    this.#hasKnocked &&= this.#isKnockHeard;
+    this.#hasKnocked &&= this.#knockPosition !== undefined;
   }
 
   #reportChanged(): void {
@@ -493,7 +492,7 @@ export class LogFeed {
       await this.#knock();
       return;
     }
-    if (!this.#isKnockHeard) {
+    if (this.#knockPosition === undefined) {
       // A server that was replaced meanwhile may not have it.
       this.#hasKnocked = performance.now() < this.#knockedAt + ANSWER;
       await this.#pause(PAUSE);
@@ -595,11 +594,10 @@ export class LogFeed {
    * others answer with what they have read. Without a knock this process does not join, for no other could object.
    */
   async #knock(): Promise<void> {
-    if (!this.#isKnockHeard) {
+    if (this.#knockPosition === undefined) {
       this.#knocks.add(this.#writer);
       try {
         await this.#write(undefined, 'knock');
-        this.#knockPosition = this.#ownPosition;
       } catch (error) {
         // It may be in the log all the same, as where replicas do not answer: then it is read next.
         await this.#isNotWritten(error);
@@ -737,7 +735,6 @@ export class LogFeed {
       this.#unread.delete(position);
     }
     if (this.#knocks.has(writer)) {
-      this.#isKnockHeard = true;
       this.#knockPosition = position;
     }
     // What stands in place of an entry is none: who refers to that entry finds it missing.

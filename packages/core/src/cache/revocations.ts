@@ -424,8 +424,8 @@ function isOfOneToken(revocation: Revocation): boolean {
 
 /** Limits a revocation to the tokens of one issuer, unless it names a token by its text, which has but one. */
 export function limitedTo(issuer: string, revocation: Revocation): Revocation {
-  const hasIssuer = Object.hasOwn(revocation, 'token') || Object.hasOwn(revocation, 'tokenHash');
-  return hasIssuer ? revocation : ({ ...revocation, issuer } as Revocation);
+  const namesText = isOfText(revocation) || Object.hasOwn(revocation, 'tokenHash');
+  return namesText ? revocation : ({ ...revocation, issuer } as Revocation);
 }
 
 function recordKey(revocation: WrittenRevocation): string {
