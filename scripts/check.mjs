@@ -13,6 +13,7 @@ const checks = {
   'nothing that nobody uses': ['knip', '--no-config-hints'],
 };
 const scripts = {
+  'subjects of the commits': ['commit-subjects.mjs'],
   'packages as they are published': ['packages.mjs'],
   'every Node with every framework': ['compatibility.mjs'],
   'every bundler, test runner and TypeScript': ['tools.mjs'],
