@@ -2,9 +2,9 @@
 // (`cache.maxSize`) says.
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { Revocations } from '../packages/core/src/cache/revocations.js';
 import { sizeOf, TokenCache } from '../packages/core/src/cache/token-cache.js';
-import { readTokenClaims, type TokenClaims } from '../packages/core/src/token-claims.js';
+import { Revocations } from '../packages/core/src/revocation/revocations.js';
+import { readTokenClaims, type TokenClaims } from '../packages/core/src/token/token-claims.js';
 import { closeScenario } from './harness/close.js';
 import { progress, progressEnds } from './harness/progress.js';
 import { type Ratio, ratioOf, type Summary, summaryOf } from './harness/record.js';

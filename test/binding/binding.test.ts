@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { RequestRefused, refusalCodes } from '../../packages/core/src/errors.js';
-import { type Binding, checkBinding, reportable } from '../../packages/core/src/policy/binding.js';
+import { RequestRefused, refusalCodes, reportable } from '../../packages/core/src/errors.js';
+import { type Binding, checkBinding } from '../../packages/core/src/policy/binding.js';
 
 // RFC 8705 Appendix A.
 const thumbprint = 'A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0';

@@ -4,8 +4,12 @@ import type { SharedCache } from '../../packages/core/src/cache/shared-cache.js'
 import { type Asked, TokenCache } from '../../packages/core/src/cache/token-cache.js';
 import { RequestRefused } from '../../packages/core/src/errors.js';
 import type { CacheEvent } from '../../packages/core/src/observe/events.js';
-import { readTokenClaims, type TokenClaims, type TokenReader } from '../../packages/core/src/token-claims.js';
-import { hashOf } from '../../packages/core/src/token-identity.js';
+import {
+  readTokenClaims,
+  type TokenClaims,
+  type TokenReader,
+} from '../../packages/core/src/token/token-claims.js';
+import { hashOf } from '../../packages/core/src/token/token-identity.js';
 import { recordedEvents } from '../support/recorded-events.js';
 import { noticeOf, remembered } from '../support/revocations.js';
 

@@ -3,7 +3,7 @@ import { createResourceServer, readTokenClaims, type TokenClaims } from '@mtls-b
 import { createTestKit } from '@mtls-bound/core/testing';
 import { describe, expect, it } from 'vitest';
 import { sizeOf } from '../../packages/core/src/cache/token-cache.js';
-import { MAX_NESTING } from '../../packages/core/src/nesting.js';
+import { MAX_NESTING } from '../../packages/core/src/shared/json-nesting.js';
 import { boundClaims, outcomeOf, pretendServer, requestWith } from '../support/pretend-server.js';
 
 const nested = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`;

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { type Expiring, ExpiringMap } from '../../packages/core/src/cache/expiring-map.js';
+import { type Expiring, ExpiringMap } from '../../packages/core/src/shared/expiring-map.js';
 
 beforeEach(() => {
   vi.useFakeTimers();

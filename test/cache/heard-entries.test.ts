@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { HeardEntries } from '../../packages/core/src/cache/heard-entries.js';
+import { HeardEntries } from '../../packages/core/src/revocation/read-entries.js';
 
 const all = ['1', '2', '3', '4', '5', '6'];
 

@@ -5,8 +5,8 @@ import {
   type RevocationRecord,
   type Usability,
   usabilityOf,
-} from '../../packages/core/src/cache/knowledge.js';
-import { readTokenClaims, type TokenClaims } from '../../packages/core/src/token-claims.js';
+} from '../../packages/core/src/revocation/usability.js';
+import { readTokenClaims, type TokenClaims } from '../../packages/core/src/token/token-claims.js';
 
 const epoch = 1_800_000_000;
 const now = 100_000;

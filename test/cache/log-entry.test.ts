@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { entryIn, type LogEntry, textOfEntry } from '../../packages/core/src/cache/log-entry.js';
+import { entryIn, type LogEntry, textOfEntry } from '../../packages/core/src/revocation/log-entry.js';
 
 const alive: LogEntry = {
   writer: 'writer',

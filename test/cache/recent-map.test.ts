@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { RecentMap } from '../../packages/core/src/cache/recent-map.js';
+import { RecentMap } from '../../packages/core/src/shared/recent-map.js';
 
 /** A map that remembers the last three keys, of these. */
 function mapOf(keys: Iterable<number>): RecentMap<number, string> {

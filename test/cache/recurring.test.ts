@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { Recurring } from '../../packages/core/src/recurring.js';
-import { readTokenClaims, type TokenClaims } from '../../packages/core/src/token-claims.js';
+import { Recurring } from '../../packages/core/src/token/intern-cache.js';
+import { readTokenClaims, type TokenClaims } from '../../packages/core/src/token/token-claims.js';
 
 /** A text of its own, as JSON.parse makes one. */
 const own = (text: string): string => Buffer.from(text).toString();

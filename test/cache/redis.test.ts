@@ -1,6 +1,6 @@
 // How node-redis is called. What comes of it with a real Redis: test/fleet.
 import { describe, expect, it, vi } from 'vitest';
-import { redisChannel, redisClaims, redisLog } from '../../packages/core/src/cache/redis.js';
+import { redisChannel, redisClaims, redisLog } from '../../packages/core/src/redis/redis.js';
 
 function fakeRedis() {
   const events = new Map<string, () => void>();

@@ -1,8 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type ChannelListener, RevocationFeed } from '../../packages/core/src/cache/revocation-feed.js';
-import type { Revocations } from '../../packages/core/src/cache/revocations.js';
-import { createSeal } from '../../packages/core/src/cache/sealing.js';
 import type { SharedCache } from '../../packages/core/src/cache/shared-cache.js';
+import {
+  type ChannelListener,
+  RevocationFeed,
+} from '../../packages/core/src/revocation/revocation-channel.js';
+import type { Revocations } from '../../packages/core/src/revocation/revocations.js';
+import { createSeal } from '../../packages/core/src/shared/sealing.js';
 
 const now = 1_800_000_000_000;
 const secret = 'a secret of at least 32 characters';

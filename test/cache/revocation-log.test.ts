@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { LogFeed, type RevocationLog } from '../../packages/core/src/cache/revocation-log.js';
-import { type Known, type Revocation, Revocations } from '../../packages/core/src/cache/revocations.js';
-import type { TokenClaims } from '../../packages/core/src/token-claims.js';
+import { LogFeed, type RevocationLog } from '../../packages/core/src/revocation/revocation-log.js';
+import { type Known, type Revocation, Revocations } from '../../packages/core/src/revocation/revocations.js';
+import type { TokenClaims } from '../../packages/core/src/token/token-claims.js';
 import { MemoryLog } from '../support/memory-log.js';
 
 const secret = 'a secret of at least 32 characters';

@@ -1,6 +1,6 @@
 // What a process keeps of a revocation is enough to write it into a log again.
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import type { WrittenRevocation } from '../../packages/core/src/cache/revocations.js';
+import type { WrittenRevocation } from '../../packages/core/src/revocation/revocations.js';
 import { noticeOf, remembered } from '../support/revocations.js';
 
 beforeEach(() => {

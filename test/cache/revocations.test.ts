@@ -5,9 +5,9 @@ import {
   type Revocation,
   type Revocations,
   withoutToken,
-} from '../../packages/core/src/cache/revocations.js';
-import { readTokenClaims, type TokenClaims } from '../../packages/core/src/token-claims.js';
-import { hashOf } from '../../packages/core/src/token-identity.js';
+} from '../../packages/core/src/revocation/revocations.js';
+import { readTokenClaims, type TokenClaims } from '../../packages/core/src/token/token-claims.js';
+import { hashOf } from '../../packages/core/src/token/token-identity.js';
 import { noticeOf, remembered } from '../support/revocations.js';
 
 const now = 1_800_000_000_000;

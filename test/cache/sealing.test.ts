@@ -1,6 +1,6 @@
 import { createHmac, hkdfSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { createSeal } from '../../packages/core/src/cache/sealing.js';
+import { createSeal } from '../../packages/core/src/shared/sealing.js';
 
 const secret = 'a secret of at least 32 characters';
 const seal = createSeal(secret, 'tokens');

@@ -1,7 +1,7 @@
 // What a store does at its worst, in the test's hands; with Keyv and a real Redis: test/fleet.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { createSeal } from '../../packages/core/src/cache/sealing.js';
 import { SharedCache, type SharedCacheRules } from '../../packages/core/src/cache/shared-cache.js';
+import { createSeal } from '../../packages/core/src/shared/sealing.js';
 
 // Of the global timers, which can be faked.
 vi.mock('node:timers/promises', () => ({

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { shownTrouble } from '../../packages/core/src/cache/bounded-wait.js';
 import { TellableError } from '../../packages/core/src/errors.js';
+import { shownTrouble } from '../../packages/core/src/shared/bounded-wait.js';
 
 describe('what an operator is told of the error of a store', () => {
   it.each([

@@ -3,16 +3,16 @@ import { Agent } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { Revocation, Revocations } from '../../packages/core/src/cache/revocations.js';
 import { SharedCache } from '../../packages/core/src/cache/shared-cache.js';
 import { TokenCache, type TokenCacheRules } from '../../packages/core/src/cache/token-cache.js';
 import { RequestRefused } from '../../packages/core/src/errors.js';
+import type { Revocation, Revocations } from '../../packages/core/src/revocation/revocations.js';
 import {
   readTokenClaims,
   type TokenAnswer,
   type TokenClaims,
   type TokenReader,
-} from '../../packages/core/src/token-claims.js';
+} from '../../packages/core/src/token/token-claims.js';
 import { frameworks, startApi, type TestApi } from '../support/apis.js';
 import {
   audience,

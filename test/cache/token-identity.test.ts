@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { identityOf, isCanonical } from '../../packages/core/src/token-identity.js';
+import { identityOf, isCanonical } from '../../packages/core/src/token/token-identity.js';
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('base64url');
 const encoded = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');

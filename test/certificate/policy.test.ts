@@ -11,7 +11,7 @@ import {
 import * as x509 from '@peculiar/x509';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RequestRefused } from '../../packages/core/src/errors.js';
-import { resolveSettings } from '../../packages/core/src/options.js';
+import { resolveSettings } from '../../packages/core/src/options/resource-server-options.js';
 import { frameworks, startApi } from '../support/apis.js';
 import { audience } from '../support/audience.js';
 import { call } from '../support/calls.js';

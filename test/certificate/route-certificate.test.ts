@@ -1,12 +1,12 @@
 import 'reflect-metadata';
 import { ClientCertificate, type LetIn, psd2Roles } from '@mtls-bound/core';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { ConfigurationError, type RequestRefused } from '../../packages/core/src/errors.js';
 import {
   certificateOnRoute,
   certificateSubject,
   psd2Role,
-} from '../../packages/core/src/certificate/route-certificate.js';
-import { ConfigurationError, type RequestRefused } from '../../packages/core/src/errors.js';
+} from '../../packages/core/src/policy/route-certificate.js';
 import { createPki, type Identity, issueFrom, type Pki } from '../support/pki.js';
 
 let pki: Pki;

@@ -9,7 +9,7 @@ import {
   tlsSocket,
 } from '@mtls-bound/core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { certificateOnRoute } from '../../packages/core/src/certificate/route-certificate.js';
+import { certificateOnRoute } from '../../packages/core/src/policy/route-certificate.js';
 import { createPki, type Pki } from '../support/pki.js';
 
 let pki: Pki;

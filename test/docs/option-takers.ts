@@ -2,9 +2,9 @@ import { createHash, generateKeyPairSync } from 'node:crypto';
 import { channel } from 'node:diagnostics_channel';
 import * as core from '@mtls-bound/core';
 import { createTestCertificate } from '@mtls-bound/core/testing';
-import type { CertificatePolicy } from '../../packages/core/src/certificate/policy.js';
-import { resolveSettings } from '../../packages/core/src/options.js';
-import { resolveSignalSettings } from '../../packages/core/src/signal-options.js';
+import type { CertificatePolicy } from '../../packages/core/src/certificate/certificate-policy.js';
+import { resolveSettings } from '../../packages/core/src/options/resource-server-options.js';
+import { resolveSignalSettings } from '../../packages/core/src/options/signal-options.js';
 
 /** What takes options, and how what it made of them can be looked at. */
 export interface Taker {

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { introspection, jwtAccessTokens, nginx, proxyHeader, tlsSocket } from '@mtls-bound/core';
 import { describe, expect, it } from 'vitest';
-import { resolveSettings } from '../../packages/core/src/options.js';
+import { resolveSettings } from '../../packages/core/src/options/resource-server-options.js';
 import {
   type Documented,
   documentedOptions,

@@ -2,13 +2,13 @@
 import { ClientCertificate } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
-import { textOfEntry } from '../../packages/core/src/cache/log-entry.js';
-import { ENTRY_SEAL } from '../../packages/core/src/cache/revocation-log.js';
-import { createSeal } from '../../packages/core/src/cache/sealing.js';
 import { checkStores } from '../../packages/core/src/doctor/store-checks.js';
 import { checkToken } from '../../packages/core/src/doctor/token-checks.js';
-import { resolveSettings } from '../../packages/core/src/options.js';
-import { readTokenClaims } from '../../packages/core/src/token-claims.js';
+import { resolveSettings } from '../../packages/core/src/options/resource-server-options.js';
+import { textOfEntry } from '../../packages/core/src/revocation/log-entry.js';
+import { ENTRY_SEAL } from '../../packages/core/src/revocation/revocation-log.js';
+import { createSeal } from '../../packages/core/src/shared/sealing.js';
+import { readTokenClaims } from '../../packages/core/src/token/token-claims.js';
 import { MemoryLog } from '../support/memory-log.js';
 
 let kit: TestKit;

@@ -12,7 +12,7 @@ import * as express from 'express-mtls';
 import * as koa from 'koa-mtls';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { acceptedAlgorithms } from '../../packages/core/src/authorization-server/signature-algorithms.js';
-import { profiles } from '../../packages/core/src/policy/fapi.js';
+import { profiles } from '../../packages/core/src/policy/fapi-profiles.js';
 import { createApi, frameworks, mutualTls, serve, startApi } from '../support/apis.js';
 import { audience } from '../support/audience.js';
 import { call, callOver } from '../support/calls.js';

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient } from '@redis/client';
 import { expect, it, vi } from 'vitest';
-import { createSeal } from '../../packages/core/src/cache/sealing.js';
+import { createSeal } from '../../packages/core/src/shared/sealing.js';
 import {
   createLogFleet,
   logNameKey as nameKey,

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient } from '@redis/client';
 import { describe, expect, it, vi } from 'vitest';
-import { redisChannel, redisClaims } from '../../packages/core/src/cache/redis.js';
+import { redisChannel, redisClaims } from '../../packages/core/src/redis/redis.js';
 import { createLogFleet, type LogFleet, useLogSuite } from '../support/log-process.js';
 import { describeReal } from '../support/programs.js';
 import type { TestRedis } from '../support/redis.js';

@@ -1,7 +1,7 @@
 // The log of revocations over Redis as people run it: TLS, Sentinel, Cluster, replicas, bounded memory, on disk.
 import { createClient, createCluster, createSentinel } from '@redis/client';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import type { RedisLogOptions } from '../../packages/core/src/cache/redis.js';
+import type { RedisLogOptions } from '../../packages/core/src/redis/redis.js';
 import {
   createIssuer,
   createLogFleet,

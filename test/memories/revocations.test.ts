@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { createResourceServer, type ResourceServerOptions, type Revocation } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { createSeal } from '../../packages/core/src/cache/sealing.js';
+import { createSeal } from '../../packages/core/src/shared/sealing.js';
 import {
   boundClaims,
   optionsOver,

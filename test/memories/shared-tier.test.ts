@@ -8,7 +8,7 @@ import {
 } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { createSeal } from '../../packages/core/src/cache/sealing.js';
+import { createSeal } from '../../packages/core/src/shared/sealing.js';
 import { audience } from '../support/audience.js';
 import {
   boundClaims,

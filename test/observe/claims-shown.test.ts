@@ -17,7 +17,7 @@ import request from 'supertest';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { main } from '../../packages/core/src/doctor/main.js';
 import { checkToken } from '../../packages/core/src/doctor/token-checks.js';
-import { readTokenClaims } from '../../packages/core/src/token-claims.js';
+import { readTokenClaims } from '../../packages/core/src/token/token-claims.js';
 import { createApi, frameworks } from '../support/apis.js';
 import { audience } from '../support/audience.js';
 import { boundClaims, optionsOver, pretendServer, requestWith } from '../support/pretend-server.js';

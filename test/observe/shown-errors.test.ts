@@ -1,8 +1,8 @@
 // Of an error that this library did not make, a log gets the name and the code alone, and these only where they are known ones.
 
 import { describe, expect, it } from 'vitest';
-import { shownCode, shownError } from '../../packages/core/src/authorization-server/shown-error.js';
 import { asRefusal, ConfigurationError, TellableError } from '../../packages/core/src/errors.js';
+import { shownCode, shownError } from '../../packages/core/src/shared/shown-error.js';
 
 const secret = 'hunter2-3141592653';
 const error = (members: object): unknown => Object.assign(new Error(secret), members);

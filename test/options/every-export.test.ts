@@ -14,7 +14,7 @@ import * as koa from 'koa-mtls';
 import * as koaTelemetry from 'koa-mtls/opentelemetry';
 import * as koaTesting from 'koa-mtls/testing';
 import { describe, expect, it } from 'vitest';
-import { resolveSettings } from '../../packages/core/src/options.js';
+import { resolveSettings } from '../../packages/core/src/options/resource-server-options.js';
 import { createPki } from '../support/pki.js';
 
 const modules: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {

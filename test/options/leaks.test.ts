@@ -13,7 +13,7 @@ import {
   tlsClientAuth,
 } from '@mtls-bound/core';
 import { describe, expect, it } from 'vitest';
-import { resolveSettings } from '../../packages/core/src/options.js';
+import { resolveSettings } from '../../packages/core/src/options/resource-server-options.js';
 
 const good = { issuer: 'https://as.example.com', clientId: 'api', clientSecret: 'x-x-x', audience: 'api' };
 const { clientSecret: _, ...withoutSecret } = good;

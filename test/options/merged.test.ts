@@ -4,7 +4,7 @@ import type { ResourceServerOptions } from '@mtls-bound/core';
 import { createTestKit } from '@mtls-bound/core/testing';
 import supertest from 'supertest';
 import { describe, expect, it } from 'vitest';
-import { resolveSettings } from '../../packages/core/src/options.js';
+import { resolveSettings } from '../../packages/core/src/options/resource-server-options.js';
 import { createApi, frameworks } from '../support/apis.js';
 import { createPki } from '../support/pki.js';
 

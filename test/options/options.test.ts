@@ -6,7 +6,7 @@ import * as express from 'express-mtls';
 import * as koa from 'koa-mtls';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 
-import { resolveSettings } from '../../packages/core/src/options.js';
+import { resolveSettings } from '../../packages/core/src/options/resource-server-options.js';
 import { type Framework, frameworks, startApi } from '../support/apis.js';
 import { audience, startAuthorizationServer, testClients } from '../support/authorization-server.js';
 import { call } from '../support/calls.js';

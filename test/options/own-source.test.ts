@@ -3,7 +3,7 @@
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import supertest from 'supertest';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { checkedAnswer, type TokenClaims } from '../../packages/core/src/token-claims.js';
+import { checkedAnswer, type TokenClaims } from '../../packages/core/src/token/token-claims.js';
 import { createApi, frameworks } from '../support/apis.js';
 
 const issuer = 'https://as.example.com';

@@ -5,9 +5,9 @@ import { introspection, jwtAccessTokens, nginx, proxyHeader, readTokenClaims } f
 import { createTestKit } from '@mtls-bound/core/testing';
 import supertest from 'supertest';
 import { describe, expect, it } from 'vitest';
-import { limitedTo, withoutToken } from '../../packages/core/src/cache/revocations.js';
 import { connectionOf } from '../../packages/core/src/certificate/connection.js';
-import { resolveSettings } from '../../packages/core/src/options.js';
+import { resolveSettings } from '../../packages/core/src/options/resource-server-options.js';
+import { limitedTo, withoutToken } from '../../packages/core/src/revocation/revocations.js';
 import { createApi, frameworks } from '../support/apis.js';
 
 /** Runs with members added to Object.prototype, which are gone afterwards. */

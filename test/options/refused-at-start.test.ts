@@ -9,7 +9,7 @@ import {
   type ResourceServerOptions,
 } from '@mtls-bound/core';
 import { describe, expect, it, vi } from 'vitest';
-import { resolveSettings } from '../../packages/core/src/options.js';
+import { resolveSettings } from '../../packages/core/src/options/resource-server-options.js';
 import { createApi, frameworks } from '../support/apis.js';
 import { recordedEvents } from '../support/recorded-events.js';
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { hasUserInfo, shownUrl } from '../../packages/core/src/shown-url.js';
+import { hasUserInfo, shownUrl } from '../../packages/core/src/shared/shown-url.js';
 
 it.each([
   ['https://as.example.com', 'https://as.example.com/'],

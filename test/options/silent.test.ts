@@ -1,6 +1,6 @@
 import { ConfigurationError, privateKeyJwt } from '@mtls-bound/core';
 import { expect, it } from 'vitest';
-import { resolveSettings } from '../../packages/core/src/options.js';
+import { resolveSettings } from '../../packages/core/src/options/resource-server-options.js';
 
 const good = { issuer: 'https://as.example.com', clientId: 'api', clientSecret: 'a-secret', audience: 'a' };
 const secret = 'kR7vQ2xW9zLp4TnB8mYc3HdF6sJg1AeU';

@@ -11,7 +11,7 @@ import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import supertest from 'supertest';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
-import { checkedAnswer } from '../../packages/core/src/token-claims.js';
+import { checkedAnswer } from '../../packages/core/src/token/token-claims.js';
 import { createApi, frameworks } from '../support/apis.js';
 import { boundClaims, optionsOver, pretendServer } from '../support/pretend-server.js';
 

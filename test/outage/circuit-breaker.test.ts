@@ -1,5 +1,5 @@
 import { afterAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { CircuitBreaker, CircuitOpen } from '../../packages/core/src/circuit-breaker.js';
+import { CircuitBreaker, CircuitOpen } from '../../packages/core/src/shared/circuit-breaker.js';
 
 let seconds = 0;
 const clock = vi.spyOn(performance, 'now').mockImplementation(() => seconds * 1_000);

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { Http } from '../../packages/core/src/authorization-server/http.js';
 import { protectedHttp, retryBroken } from '../../packages/core/src/authorization-server/protection.js';
-import { CircuitBreaker } from '../../packages/core/src/circuit-breaker.js';
 import { RequestRefused } from '../../packages/core/src/errors.js';
+import { CircuitBreaker } from '../../packages/core/src/shared/circuit-breaker.js';
 import { deferred } from '../support/deferred.js';
 
 const rules = { maxInFlight: 2, maxQueued: 3, failuresToOpen: 3, probeInterval: 0.2, timeout: 5 };

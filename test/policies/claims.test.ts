@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { RequestRefused } from '../../packages/core/src/errors.js';
 import { type ClaimRules, checkClaims } from '../../packages/core/src/policy/claims.js';
-import { readTokenClaims, type TokenClaims } from '../../packages/core/src/token-claims.js';
+import { readTokenClaims, type TokenClaims } from '../../packages/core/src/token/token-claims.js';
 
 // RFC 7662 §2.2.
 const issuer = 'https://server.example.com/';

@@ -9,7 +9,7 @@ import {
   rfc9440,
 } from '@mtls-bound/core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { certificateOnRoute } from '../../packages/core/src/certificate/route-certificate.js';
+import { certificateOnRoute } from '../../packages/core/src/policy/route-certificate.js';
 import { createApi, type Framework, frameworks } from '../support/apis.js';
 import { audience } from '../support/audience.js';
 import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../support/faulty-server.js';

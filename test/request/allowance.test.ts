@@ -1,7 +1,7 @@
 import { afterAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { FloodGuard, type FloodRules } from '../../packages/core/src/authorization-server/flood-guard.js';
 import { type RefusalCode, RequestRefused } from '../../packages/core/src/errors.js';
-import { FloodGuard, type FloodRules } from '../../packages/core/src/request/flood-guard.js';
-import type { TokenClaims } from '../../packages/core/src/token-claims.js';
+import type { TokenClaims } from '../../packages/core/src/token/token-claims.js';
 
 let seconds = 0;
 const clock = vi.spyOn(performance, 'now').mockImplementation(() => seconds * 1_000);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ConfigurationError } from '../../packages/core/src/errors.js';
-import { interactionOf } from '../../packages/core/src/interaction.js';
 import { type FapiHeadersOptions, fapiHeaderReader } from '../../packages/core/src/request/fapi-headers.js';
+import { interactionOf } from '../../packages/core/src/shared/interaction-id.js';
 
 const random = /^[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/;
 // RFC 9562 Appendix A.

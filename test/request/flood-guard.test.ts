@@ -1,6 +1,6 @@
 import { type RefusedEvent, type ResourceServerOptions, tlsSocket } from '@mtls-bound/core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { FloodGuard } from '../../packages/core/src/request/flood-guard.js';
+import { FloodGuard } from '../../packages/core/src/authorization-server/flood-guard.js';
 import { frameworks, startApi } from '../support/apis.js';
 import { audience } from '../support/audience.js';
 import { call } from '../support/calls.js';

@@ -1,6 +1,6 @@
 // How deep JSON nests is seen in its text, before it is parsed, and in a value.
 import { describe, expect, it } from 'vitest';
-import { nestsTooDeep, textNestsTooDeep } from '../../packages/core/src/nesting.js';
+import { nestsTooDeep, textNestsTooDeep } from '../../packages/core/src/shared/json-nesting.js';
 
 const nested = (depth: number) => `${'[{"a":'.repeat(depth / 2)}1${'}]'.repeat(depth / 2)}`;
 

@@ -1,8 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
+import {
+  FloodGuard,
+  placesOfOne,
+  type Source,
+} from '../../packages/core/src/authorization-server/flood-guard.js';
 import { RequestRefused } from '../../packages/core/src/errors.js';
-import { FloodGuard, placesOfOne, type Source } from '../../packages/core/src/request/flood-guard.js';
-import type { TokenAnswer, TokenClaims } from '../../packages/core/src/token-claims.js';
+import type { TokenAnswer, TokenClaims } from '../../packages/core/src/token/token-claims.js';
 import { runs } from '../support/fuzzing.js';
 
 const claims = {} as TokenClaims;

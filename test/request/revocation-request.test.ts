@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { describe, expect, it } from 'vitest';
 import { RequestRefused } from '../../packages/core/src/errors.js';
-import { readRevocationRequest } from '../../packages/core/src/request/revocation-request.js';
+import { readRevocationRequest } from '../../packages/core/src/revocation/revocation-request.js';
 
 const hash43 = 'bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2';
 const noForm43 = (name: string) => `revocation_malformed: ${name} is not in a form that a token could have`;

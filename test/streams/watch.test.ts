@@ -1,7 +1,7 @@
 // What Revocations says to a watcher: of the token that it watches, of what may have been missed, and of nothing else.
 import { readTokenClaims, type TokenClaims } from '@mtls-bound/core';
 import { describe, expect, it } from 'vitest';
-import type { Revocations } from '../../packages/core/src/cache/revocations.js';
+import type { Revocations } from '../../packages/core/src/revocation/revocations.js';
 import { noticeOf, remembered } from '../support/revocations.js';
 
 const issuer = 'https://as.example.com';

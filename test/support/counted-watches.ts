@@ -1,5 +1,5 @@
 import { afterEach, beforeEach } from 'vitest';
-import { Revocations } from '../../packages/core/src/cache/revocations.js';
+import { Revocations } from '../../packages/core/src/revocation/revocations.js';
 
 /** Counts the tokens that are watched for revocations, in each test of the file that calls it. */
 export function countWatches(): () => number {

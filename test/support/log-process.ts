@@ -11,9 +11,9 @@ import {
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, vi } from 'vitest';
-import { textOfEntry } from '../../packages/core/src/cache/log-entry.js';
-import { type RedisLogClient, type RedisLogOptions, redisLog } from '../../packages/core/src/cache/redis.js';
-import { createSeal } from '../../packages/core/src/cache/sealing.js';
+import { type RedisLogClient, type RedisLogOptions, redisLog } from '../../packages/core/src/redis/redis.js';
+import { textOfEntry } from '../../packages/core/src/revocation/log-entry.js';
+import { createSeal } from '../../packages/core/src/shared/sealing.js';
 import { audience } from './audience.js';
 import { boundClaims, outcomeOf, requestWith } from './pretend-server.js';
 import { recordedEvents } from './recorded-events.js';

@@ -10,7 +10,7 @@ import {
 } from '@mtls-bound/core';
 import { createTestKit } from '@mtls-bound/core/testing';
 import { expect, vi } from 'vitest';
-import { createSeal } from '../../packages/core/src/cache/sealing.js';
+import { createSeal } from '../../packages/core/src/shared/sealing.js';
 import type { frameworks } from './apis.js';
 import { type GuardedApi, guardedApi } from './guarded-api.js';
 import { gate } from './pretend-server.js';

@@ -1,11 +1,11 @@
-import type { Hearing } from '../../packages/core/src/cache/knowledge.js';
 import {
   type Known,
   type RevocationNotice,
   Revocations,
   type WrittenRevocation,
-} from '../../packages/core/src/cache/revocations.js';
-import type { TokenClaims } from '../../packages/core/src/token-claims.js';
+} from '../../packages/core/src/revocation/revocations.js';
+import type { Hearing } from '../../packages/core/src/revocation/usability.js';
+import type { TokenClaims } from '../../packages/core/src/token/token-claims.js';
 
 /** Milliseconds, like all times here. */
 export const tolerance = 30_000;

@@ -5,7 +5,7 @@ import {
   type RevocationNotice,
   Revocations,
   withoutToken,
-} from '../../packages/core/src/cache/revocations.js';
+} from '../../packages/core/src/revocation/revocations.js';
 
 /** What a process remembers of revocations; alone unless `from` says otherwise. */
 export function remembered(changes: Partial<RevocationMemory> = {}): Revocations {

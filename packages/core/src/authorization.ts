@@ -1,7 +1,7 @@
 import type { ClientCertificate } from './certificate/client-certificate.js';
 import { TellableError } from './errors.js';
-import type { NodeRequest } from './request/bearer-token.js';
-import type { TokenClaims } from './token-claims.js';
+import type { NodeRequest } from './request/node-request.js';
+import type { TokenClaims } from './token/token-claims.js';
 
 /** What makes the signals of a resource server's requests. */
 export interface SignalSource {

@@ -1,4 +1,4 @@
-import { shownError } from './authorization-server/shown-error.js';
+import { shownError } from './shared/shown-error.js';
 
 /**
  * The one error family. A refusal knows its HTTP status and what the client is told; `detail` is for the operator's
@@ -285,3 +285,14 @@ export function asRefusal(thrown: unknown): RequestRefused {
 function textOf(thrown: unknown): string {
   return isTellable(thrown) ? `${thrown.name}: ${thrown.message}` : `${shownError(thrown)} was thrown`;
 }
+
+/** The refusals that `report` tells of instead. */
+export const reportable: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
+  'certificate_malformed',
+  'certificate_missing',
+  'certificate_mismatch',
+  'certificate_refused',
+  'certificate_refused_401',
+  'token_unbound',
+  'token_bound_otherwise',
+]);

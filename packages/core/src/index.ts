@@ -17,10 +17,8 @@ export type {
 } from './authorization-server/client-identity.js';
 export type { Http, HttpRequest } from './authorization-server/http.js';
 export {
-  type AuthorizationServerAccess,
   type IntrospectionOptions,
   introspection,
-  type TokenSource,
 } from './authorization-server/introspection.js';
 export {
   type JwtAccessTokensOptions,
@@ -32,28 +30,8 @@ export type { AgentFactory, ConnectionOptions } from './authorization-server/poo
 export type { PrivateKeyOptions } from './authorization-server/private-key.js';
 export type { SignatureAlgorithm } from './authorization-server/signature-algorithms.js';
 export type { SignedAnswers } from './authorization-server/signed-introspection.js';
-export {
-  type RedisClient,
-  type RedisLogClient,
-  type RedisLogCommands,
-  type RedisLogConnection,
-  type RedisLogOptions,
-  type RedisSubscriber,
-  type RedisTrim,
-  redisChannel,
-  redisClaims,
-  redisLog,
-} from './cache/redis.js';
-export type { ChannelListener, RevocationChannel } from './cache/revocation-feed.js';
-export type { LogPage, LogQuery, RevocationLog } from './cache/revocation-log.js';
-export type { Revocation } from './cache/revocations.js';
 export type { Claims, SharedStore } from './cache/shared-cache.js';
-export type {
-  CacheOptions,
-  FloodGuardOptions,
-  RevocationOptions,
-  SharedCacheOptions,
-} from './cache-options.js';
+export type { AlternativeNames, CertificatePolicyOptions } from './certificate/certificate-policy.js';
 export {
   type CertificateFacts,
   type CertificateSource,
@@ -62,7 +40,6 @@ export {
 } from './certificate/client-certificate.js';
 export type { CertificateDecoder, DecodedCertificate } from './certificate/encodings.js';
 export { type LambdaEventOptions, lambdaEvent } from './certificate/lambda-event.js';
-export type { AlternativeNames, CertificatePolicyOptions } from './certificate/policy.js';
 export {
   type ApacheOptions,
   type AwsAlbOptions,
@@ -103,12 +80,6 @@ export {
 } from './certificate/proxies.js';
 export { type ProxyHeaderOptions, proxyHeader } from './certificate/proxy-header.js';
 export { type Psd2Role, psd2Roles } from './certificate/psd2.js';
-export {
-  certificateOnRoute,
-  certificateSubject,
-  psd2Role,
-  type SubjectRequirement,
-} from './certificate/route-certificate.js';
 export { tlsSocket } from './certificate/tls-socket.js';
 export type { SharedSecret, TrustedPeers, TrustOptions } from './certificate/trusted-proxy.js';
 export {
@@ -118,8 +89,7 @@ export {
   type RefusalDetails,
   RequestRefused,
 } from './errors.js';
-export { interactionHeader } from './interaction.js';
-export type { HttpOptions, IssuerOptions } from './issuer-options.js';
+export { refuseUncalled, unguarded, unguardedNext } from './missing-middleware.js';
 export {
   type ClientRow,
   type ObserveClientsOptions,
@@ -137,20 +107,32 @@ export type {
   RefusedEvent,
   SignalEvent,
 } from './observe/events.js';
-export {
-  type HearingEvent,
-  type HearingState,
-  hearingStates,
-  type RevocationEvent,
-} from './observe/hearing.js';
 export { type Logger, observeByLog, redactedPaths } from './observe/log.js';
 export {
   observeByPrometheus,
   type PrometheusClient,
   type PrometheusRegistry,
 } from './observe/prometheus.js';
+export {
+  type HearingEvent,
+  type HearingState,
+  hearingStates,
+  type RevocationEvent,
+} from './observe/revocation-sync.js';
 export { type Observer, observe } from './observe/subscription.js';
-export type { ResourceServerOptions } from './options.js';
+export type {
+  CacheOptions,
+  FloodGuardOptions,
+  RevocationOptions,
+  SharedCacheOptions,
+} from './options/cache-options.js';
+export type { HttpOptions, IssuerOptions } from './options/issuer-options.js';
+export type { ResourceServerOptions } from './options/resource-server-options.js';
+export type {
+  SharedSignalsOptions,
+  SignalPollOptions,
+  SignalStreamOptions,
+} from './options/signal-options.js';
 export {
   type AuthenticatedBy,
   type AuthenticationRequirement,
@@ -167,10 +149,28 @@ export {
   type ClaimsMeeting,
   claimValues,
 } from './policy/claim-values.js';
-export type { CipherListName, ProfileName } from './policy/fapi.js';
+export type { CipherListName, ProfileName } from './policy/fapi-profiles.js';
+export { type FapiTlsOptions, fapiTlsOptions } from './policy/fapi-tls-options.js';
+export {
+  certificateOnRoute,
+  certificateSubject,
+  psd2Role,
+  type SubjectRequirement,
+} from './policy/route-certificate.js';
 export { activeToken, type LetIn, type RoutePolicy } from './policy/route-policy.js';
 export { anyScope, everyScope } from './policy/scopes.js';
-export type { NodeRequest } from './request/bearer-token.js';
+export {
+  type RedisClient,
+  type RedisLogClient,
+  type RedisLogCommands,
+  type RedisLogConnection,
+  type RedisLogOptions,
+  type RedisSubscriber,
+  type RedisTrim,
+  redisChannel,
+  redisClaims,
+  redisLog,
+} from './redis/redis.js';
 export {
   type FapiHeaders,
   type FapiHeadersOptions,
@@ -184,19 +184,22 @@ export {
   issuerByHost,
   issuerByPath,
 } from './request/issuer-selection.js';
+export type { NodeRequest } from './request/node-request.js';
 export { createResourceServer, type ResourceServer } from './resource-server.js';
 export type { Answer, ErrorBody, RefusalBody, RefusalSummary } from './response/challenge.js';
 export { HttpRefusal } from './response/http-refusal.js';
 export { refusalOf } from './response/request-refusal.js';
 export type { ResourceMetadataOptions } from './response/resource-metadata.js';
-export { createSignalReceiver, type SignalReceiver } from './shared-signals.js';
-export type { SharedSignalsOptions, SignalPollOptions, SignalStreamOptions } from './signal-options.js';
-export { type FapiTlsOptions, fapiTlsOptions } from './tls-options.js';
+export type { ChannelListener, RevocationChannel } from './revocation/revocation-channel.js';
+export type { LogPage, LogQuery, RevocationLog } from './revocation/revocation-log.js';
+export type { Revocation } from './revocation/revocations.js';
+export { interactionHeader } from './shared/interaction-id.js';
+export { createSignalReceiver, type SignalReceiver } from './signal-receiver.js';
 export {
   readTokenClaims,
   type TokenAnswer,
   type TokenClaims,
   type TokenReader,
-} from './token-claims.js';
-export type { TokenDefect } from './token-defect.js';
-export { refuseUncalled, unguarded, unguardedNext } from './unguarded.js';
+} from './token/token-claims.js';
+export type { TokenDefect } from './token/token-rejection.js';
+export type { AuthorizationServerAccess, TokenSource } from './token/token-source.js';

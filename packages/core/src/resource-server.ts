@@ -1,27 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { agreedClaims } from './agreed-claims.js';
-import { type Asker, askedBy } from './asker.js';
 import { Authorization } from './authorization.js';
-import { type Authority, chooserAmong, createAuthority } from './authorization-server/authorities.js';
+import { type Authority, chooserAmong, createAuthority } from './authorization-server/accepted-issuers.js';
 import { untilAborted, withDeadline } from './authorization-server/deadline.js';
-import { shownTrouble } from './cache/bounded-wait.js';
-import { RevocationFeed } from './cache/revocation-feed.js';
-import { LogFeed } from './cache/revocation-log.js';
-import {
-  checkedRevocation,
-  limitedTo,
-  type Revocation,
-  Revocations,
-  withoutToken,
-} from './cache/revocations.js';
+import { FloodGuard, NAMELESS, placesOfOne, type Source } from './authorization-server/flood-guard.js';
+import { type Asker, askedBy } from './authorization-server/requester.js';
 import { SharedCache } from './cache/shared-cache.js';
 import { type Asked, refreshesAtOnce, TokenCache } from './cache/token-cache.js';
 import type { ClientCertificate } from './certificate/client-certificate.js';
 import { asRefusal, copyOfRefusal, type RefusalCode, RequestRefused, TellableError } from './errors.js';
-import { createExplainer, explained } from './explanation.js';
-import { interactionOf } from './interaction.js';
-import { createJudge } from './judge.js';
 import {
   type Explanation,
   problemReporter,
@@ -30,20 +17,34 @@ import {
   publishRefused,
   type RefusedEvent,
 } from './observe/events.js';
-import { publishRevocation, type RevocationEvent } from './observe/hearing.js';
-import { type ResourceServerOptions, resolveSettings } from './options.js';
+import { publishRevocation, type RevocationEvent } from './observe/revocation-sync.js';
+import { type ResourceServerOptions, resolveSettings } from './options/resource-server-options.js';
 import type { RoutePolicy } from './policy/route-policy.js';
-import { type NodeRequest, readBearerToken } from './request/bearer-token.js';
-import { FloodGuard, NAMELESS, placesOfOne, type Source } from './request/flood-guard.js';
+import { readBearerToken } from './request/bearer-token.js';
+import type { NodeRequest } from './request/node-request.js';
 import { closing } from './request/request-body.js';
 import { RequestSignals } from './request/request-signals.js';
-import { readRevocationRequest } from './request/revocation-request.js';
+import { createJudge } from './request-decider.js';
 import { type Answer, type ChallengeRules, refusalAnswer, refusedAnswer } from './response/challenge.js';
+import { createExplainer, explained } from './response/explanation.js';
 import { HttpRefusal } from './response/http-refusal.js';
 import { recordRefusal } from './response/request-refusal.js';
 import { answerUpgrade } from './response/upgrade-answer.js';
-import type { TokenAnswer } from './token-claims.js';
-import { ignoreRejection } from './unwaited.js';
+import { RevocationFeed } from './revocation/revocation-channel.js';
+import { LogFeed } from './revocation/revocation-log.js';
+import { readRevocationRequest } from './revocation/revocation-request.js';
+import {
+  checkedRevocation,
+  limitedTo,
+  type Revocation,
+  Revocations,
+  withoutToken,
+} from './revocation/revocations.js';
+import { shownTrouble } from './shared/bounded-wait.js';
+import { interactionOf } from './shared/interaction-id.js';
+import { ignoreRejection } from './shared/promises.js';
+import { agreedClaims } from './token/agreed-claims.js';
+import type { TokenAnswer } from './token/token-claims.js';
 
 /** Decides about requests; what the adapters stand on. */
 export interface ResourceServer {

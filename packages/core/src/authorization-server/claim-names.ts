@@ -1,8 +1,8 @@
 import { ConfigurationError } from '../errors.js';
-import { OptionReader, type OptionRule, text } from '../option-rules.js';
-import { ownMember } from '../own-member.js';
-import { claimOf } from '../token-claims.js';
-import { defectOf, type TokenDefect } from '../token-defect.js';
+import { OptionReader, type OptionRule, text } from '../shared/option-rules.js';
+import { ownMember } from '../shared/own-member.js';
+import { claimOf } from '../token/token-claims.js';
+import { defectOf, type TokenDefect } from '../token/token-rejection.js';
 
 /** The names under which a server's JWT access tokens have what RFC 9068 calls `client_id`, `scope` and `sub`. */
 export interface JwtClaimNames {

@@ -6,7 +6,7 @@ import {
   TlsClientAuth,
 } from 'oauth4webapi';
 import { RequestRefused } from '../errors.js';
-import { checked, functionLike, secretText } from '../option-rules.js';
+import { checked, functionLike, secretText } from '../shared/option-rules.js';
 import { type ClientIdentity, clientIdentity, type IdentityOptions } from './client-identity.js';
 import { type PrivateKeyOptions, privateKeyAssertion } from './private-key.js';
 

@@ -4,8 +4,8 @@ import { readFile, stat } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { ConfigurationError, RequestRefused } from '../errors.js';
 import { problemReporter, type ReportProblem } from '../observe/events.js';
-import { OptionReader, text } from '../option-rules.js';
-import { shownCode, shownError } from './shown-error.js';
+import { OptionReader, text } from '../shared/option-rules.js';
+import { shownCode, shownError } from '../shared/shown-error.js';
 
 /** A certificate of ours and its key, both in PEM. */
 export interface CertificateAndKey {

@@ -3,12 +3,12 @@ import type { SecureContextOptions } from 'node:tls';
 import { types } from 'node:util';
 import fetch, { FetchError } from 'node-fetch';
 import { isTellable, RequestRefused, TellableError } from '../errors.js';
-import { shownUrl } from '../shown-url.js';
-import { ignoreRejection, isPromised } from '../unwaited.js';
+import { ignoreRejection, isPromised } from '../shared/promises.js';
+import { shownCode, shownError } from '../shared/shown-error.js';
+import { shownUrl } from '../shared/shown-url.js';
 import type { CertificateAndKey, ClientIdentity } from './client-identity.js';
 import { untilAborted, withDeadline } from './deadline.js';
 import { type AgentFactory, createPool, type Pool, type WatchedAgent } from './pool.js';
-import { shownCode, shownError } from './shown-error.js';
 
 /** How we speak to the authorization server. */
 export interface HttpRules {

@@ -6,26 +6,25 @@ import {
   introspectionRequest,
   processIntrospectionResponse,
 } from 'oauth4webapi';
-import { currentAsker } from '../asker.js';
 import { isTellable, RequestRefused, TellableError } from '../errors.js';
-import { interactionHeader } from '../interaction.js';
-import { mediaTypeOf } from '../media-type.js';
 import { traceIntrospection } from '../observe/events.js';
-import { flag, isHttpsUrl, OptionReader, type OptionRule, textRecord } from '../option-rules.js';
-import { ownMember } from '../own-member.js';
-import { hasUserInfo, shownUrl } from '../shown-url.js';
-import { claimOf, readTokenClaims, type TokenAnswer, type TokenReader } from '../token-claims.js';
-import { defectOf } from '../token-defect.js';
+import { interactionHeader } from '../shared/interaction-id.js';
+import { mediaTypeOf } from '../shared/media-type.js';
+import { flag, isHttpsUrl, OptionReader, type OptionRule, textRecord } from '../shared/option-rules.js';
+import { ownMember } from '../shared/own-member.js';
+import { shownError } from '../shared/shown-error.js';
+import { hasUserInfo, shownUrl } from '../shared/shown-url.js';
+import { claimOf, readTokenClaims, type TokenAnswer, type TokenReader } from '../token/token-claims.js';
+import { defectOf } from '../token/token-rejection.js';
+import type { AuthorizationServerAccess, TokenSource } from '../token/token-source.js';
 import { type IntrospectionClaimNames, thumbprintName, withThumbprint } from './claim-names.js';
 import type { ClientAuthentication } from './client-authentication.js';
 import { untilAborted, withDeadline } from './deadline.js';
-import type { Http } from './http.js';
 import { otherKindOfAnswer } from './jwt-kind.js';
 import { remoteKeys } from './key-set.js';
-import type { Metadata } from './metadata.js';
 import { retryBroken } from './protection.js';
+import { currentAsker } from './requester.js';
 import { isFromGateway, readRetryAfter, serverTrouble } from './retry-after.js';
-import { shownError } from './shown-error.js';
 import { acceptedAlgorithms } from './signature-algorithms.js';
 import {
   readSignedAnswer,
@@ -34,36 +33,6 @@ import {
   signedAnswerType,
 } from './signed-introspection.js';
 import { JwtRejected } from './verified-jwt.js';
-
-/** The authorization server as a token source sees it. */
-export interface AuthorizationServerAccess {
-  /** The option `issuer`. */
-  readonly issuer: string;
-  /** Identifiers of this resource server; `server-enforced` when the authorization server checks the audience. */
-  readonly audience: readonly string[] | 'server-enforced';
-  /** Seconds by which the clocks may differ. */
-  readonly clockTolerance: number;
-  /** Signature algorithms that a profile permits; undefined for any that we know. */
-  readonly permittedAlgorithms: readonly string[] | undefined;
-  /**
-   * Who this resource server is to the authorization server. Throws `ConfigurationError` where nobody said: who needs it
-   * asks when the source is made, at start-up.
-   */
-  readonly client: () => { readonly id: string; readonly authentication: ClientAuthentication };
-  /** What the server says of itself, discovered or given. */
-  readonly metadata: Metadata;
-  /** Sends a request to the server, within the limits of the option `http`. */
-  readonly http: Http;
-  /** Seconds for one question to the server: the option `http.timeout`. */
-  readonly timeout: number;
-}
-
-/** How tokens become claims: made once at start-up, then asked for each token that the cache does not know. */
-export interface TokenSource {
-  (server: AuthorizationServerAccess): TokenReader;
-  /** Members that the option `metadata` must name, if it is given. Default: none. */
-  readonly needs?: readonly string[];
-}
 
 /** Options of `introspection()`. */
 export interface IntrospectionOptions {

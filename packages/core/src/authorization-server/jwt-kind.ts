@@ -1,6 +1,6 @@
-import type { OptionRule } from '../option-rules.js';
-import { claimOf } from '../token-claims.js';
-import { defectOf, shownClaim, type TokenDefect } from '../token-defect.js';
+import type { OptionRule } from '../shared/option-rules.js';
+import { claimOf } from '../token/token-claims.js';
+import { defectOf, shownClaim, type TokenDefect } from '../token/token-rejection.js';
 
 /** The header `typ` of RFC 9068, which access tokens alone have. */
 export const accessTokenType = 'at+jwt';

@@ -1,8 +1,9 @@
 import { ConfigurationError } from '../errors.js';
-import { functionLike, OptionReader, type OptionRule, text } from '../option-rules.js';
-import { claimOf, readTokenClaims, type TokenAnswer, type TokenReader } from '../token-claims.js';
-import { defectOf } from '../token-defect.js';
-import { isCanonical } from '../token-identity.js';
+import { functionLike, OptionReader, type OptionRule, text } from '../shared/option-rules.js';
+import { claimOf, readTokenClaims, type TokenAnswer, type TokenReader } from '../token/token-claims.js';
+import { isCanonical } from '../token/token-identity.js';
+import { defectOf } from '../token/token-rejection.js';
+import type { AuthorizationServerAccess, TokenSource } from '../token/token-source.js';
 import {
   type ClaimMapping,
   claimMapping,
@@ -10,7 +11,6 @@ import {
   standardAnswer,
   standardClaims,
 } from './claim-names.js';
-import type { AuthorizationServerAccess, TokenSource } from './introspection.js';
 import { acceptedTypes, accessTokenType, otherKind } from './jwt-kind.js';
 import { remoteKeys } from './key-set.js';
 import { type DecryptionKey, decryptionKeys, signedJwtIn } from './nested-jwt.js';

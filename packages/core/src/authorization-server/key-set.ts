@@ -1,9 +1,9 @@
 import type { JsonWebKey, KeyObject } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RequestRefused } from '../errors.js';
-import { MAX_NESTING, textNestsTooDeep } from '../nesting.js';
-import { isHttpsUrl } from '../option-rules.js';
-import { shownUrl } from '../shown-url.js';
+import { MAX_NESTING, textNestsTooDeep } from '../shared/json-nesting.js';
+import { isHttpsUrl } from '../shared/option-rules.js';
+import { shownUrl } from '../shared/shown-url.js';
 import type { Http } from './http.js';
 import type { Metadata } from './metadata.js';
 import { importPublicKey } from './public-key.js';

@@ -7,15 +7,15 @@ import {
   processDiscoveryResponse,
 } from 'oauth4webapi';
 import { RequestRefused } from '../errors.js';
-import { MAX_NESTING, nestsTooDeep } from '../nesting.js';
 import type { ReportProblem } from '../observe/events.js';
-import { ownMember } from '../own-member.js';
-import { shownUrl } from '../shown-url.js';
-import { shownClaim } from '../token-defect.js';
+import { MAX_NESTING, nestsTooDeep } from '../shared/json-nesting.js';
+import { ownMember } from '../shared/own-member.js';
+import { shownError } from '../shared/shown-error.js';
+import { shownUrl } from '../shared/shown-url.js';
+import { shownClaim } from '../token/token-rejection.js';
 import { withDeadline } from './deadline.js';
 import type { Http } from './http.js';
 import { readRetryAfter, serverTrouble } from './retry-after.js';
-import { shownError } from './shown-error.js';
 
 /** The authorization server's metadata, discovered when first needed. Rejects with `RequestRefused`. */
 export type Metadata = () => Promise<AuthorizationServer>;

@@ -1,6 +1,6 @@
 import type { JsonWebKey, KeyObject } from 'node:crypto';
 import { compactDecrypt, type DecryptOptions, errors } from 'jose';
-import type { OptionRule } from '../option-rules.js';
+import type { OptionRule } from '../shared/option-rules.js';
 import { readPrivateKey } from './private-key.js';
 import { isStrongRsa } from './public-key.js';
 import { asRejection } from './verified-jwt.js';

@@ -4,9 +4,9 @@ import type { Socket } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
 import { types } from 'node:util';
 import { ConfigurationError, RequestRefused, TellableError } from '../errors.js';
-import { isPromised } from '../unwaited.js';
+import { isPromised } from '../shared/promises.js';
+import { shownError } from '../shared/shown-error.js';
 import type { CertificateAndKey } from './client-identity.js';
-import { shownError } from './shown-error.js';
 
 /** What a connection to the authorization server must trust and show. */
 export interface ConnectionOptions {

@@ -2,7 +2,7 @@ import { createPrivateKey, type JsonWebKey, type KeyObject, webcrypto } from 'no
 import { types } from 'node:util';
 import { type ClientAuth, modifyAssertion, PrivateKeyJwt } from 'oauth4webapi';
 import { ConfigurationError } from '../errors.js';
-import { OptionReader, type OptionRule, oneOf, text } from '../option-rules.js';
+import { OptionReader, type OptionRule, oneOf, text } from '../shared/option-rules.js';
 
 /** The key of `privateKeyJwt()`. */
 export interface PrivateKeyOptions {

@@ -1,11 +1,11 @@
 import { LRUCache } from 'lru-cache';
 import pLimit, { type LimitFunction } from 'p-limit';
-import { currentAsker } from '../asker.js';
-import { CircuitBreaker, CircuitOpen, type Verdict } from '../circuit-breaker.js';
 import { RequestRefused } from '../errors.js';
 import { type BreakerListing, listBreaker, type ReportProblem } from '../observe/events.js';
-import { shownUrl } from '../shown-url.js';
+import { CircuitBreaker, CircuitOpen, type Verdict } from '../shared/circuit-breaker.js';
+import { shownUrl } from '../shared/shown-url.js';
 import { type Http, StaleConnection, timed } from './http.js';
+import { currentAsker } from './requester.js';
 import { readRetryAfter } from './retry-after.js';
 
 /** How much of us an authorization server has to bear. */

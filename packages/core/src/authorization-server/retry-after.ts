@@ -1,5 +1,5 @@
 import { RequestRefused } from '../errors.js';
-import { mediaTypeOf } from '../media-type.js';
+import { mediaTypeOf } from '../shared/media-type.js';
 
 /** Seconds. A server that asks for longer is asked again after this all the same. */
 const MAX_RETRY_AFTER = 300;

@@ -1,5 +1,5 @@
 import { ConfigurationError } from '../errors.js';
-import type { OptionRule } from '../option-rules.js';
+import type { OptionRule } from '../shared/option-rules.js';
 
 /** A signature algorithm of JWTs that is accepted. */
 export type SignatureAlgorithm = 'PS256' | 'ES256' | 'EdDSA' | 'Ed25519' | 'RS256';

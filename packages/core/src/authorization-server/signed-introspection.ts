@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { JWTPayload } from 'jose';
 import { TellableError } from '../errors.js';
-import { OptionReader } from '../option-rules.js';
+import { OptionReader } from '../shared/option-rules.js';
 import type { RemoteKeys } from './key-set.js';
 import { type DecryptionKey, decryptionKeys, signedJwtIn } from './nested-jwt.js';
 import { algorithmList, type SignatureAlgorithm } from './signature-algorithms.js';

@@ -1,7 +1,7 @@
 import type { AuthorizationServer } from 'oauth4webapi';
 import { RequestRefused } from '../errors.js';
-import { MAX_NESTING, textNestsTooDeep } from '../nesting.js';
-import { shownUrl } from '../shown-url.js';
+import { MAX_NESTING, textNestsTooDeep } from '../shared/json-nesting.js';
+import { shownUrl } from '../shared/shown-url.js';
 import type { Http } from './http.js';
 import { serverTrouble } from './retry-after.js';
 

@@ -1,4 +1,4 @@
-import { textNestsTooDeep } from '../nesting.js';
+import { textNestsTooDeep } from '../shared/json-nesting.js';
 import type { ClientAuthentication } from './client-authentication.js';
 import { withDeadline } from './deadline.js';
 import type { Http } from './http.js';

@@ -7,7 +7,7 @@ import {
   type TokenDefect,
   wrongAudience,
   wrongIssuer,
-} from '../token-defect.js';
+} from '../token/token-rejection.js';
 import type { KeyHeader, RemoteKeys } from './key-set.js';
 
 /** A JWT that is refused for its own fault, as opposed to trouble of the server's or ours. The message is its defect. */

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CircuitBreaker, CircuitOpen, type Verdict } from '../circuit-breaker.js';
 import { TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
-import { isTokenDefect, type TokenDefect } from '../token-defect.js';
-import { ignoreRejection } from '../unwaited.js';
-import { within } from './bounded-wait.js';
-import { createSeal, type Seal } from './sealing.js';
+import { within } from '../shared/bounded-wait.js';
+import { CircuitBreaker, CircuitOpen, type Verdict } from '../shared/circuit-breaker.js';
+import { ignoreRejection } from '../shared/promises.js';
+import { createSeal, type Seal } from '../shared/sealing.js';
+import { isTokenDefect, type TokenDefect } from '../token/token-rejection.js';
 
 /** What we use of a Keyv instance. */
 export interface SharedStore {

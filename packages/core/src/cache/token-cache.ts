@@ -1,15 +1,15 @@
 import { LRUCache } from 'lru-cache';
-import { agreedClaims } from '../agreed-claims.js';
-import { type Asker, askedBy, currentAsker } from '../asker.js';
+import { type Asker, askedBy, currentAsker } from '../authorization-server/requester.js';
 import { RequestRefused } from '../errors.js';
 import { publishCache } from '../observe/events.js';
-import { readTokenClaims, type TokenAnswer, type TokenClaims } from '../token-claims.js';
-import { defectOf, type TokenDefect } from '../token-defect.js';
-import { hashOf, identityOf } from '../token-identity.js';
-import { allSettled } from '../unwaited.js';
+import type { Known, Revocations } from '../revocation/revocations.js';
+import type { Usability } from '../revocation/usability.js';
+import { allSettled } from '../shared/promises.js';
+import { agreedClaims } from '../token/agreed-claims.js';
+import { readTokenClaims, type TokenAnswer, type TokenClaims } from '../token/token-claims.js';
+import { hashOf, identityOf } from '../token/token-identity.js';
+import { defectOf, type TokenDefect } from '../token/token-rejection.js';
 import { InactiveTimes } from './inactive-times.js';
-import type { Usability } from './knowledge.js';
-import type { Known, Revocations } from './revocations.js';
 import type { SharedCache } from './shared-cache.js';
 
 /** How long answers about tokens are kept. Times in seconds. */

@@ -1,7 +1,7 @@
 import { createHash, X509Certificate } from 'node:crypto';
 import { isUint8Array } from 'node:util/types';
 import { TellableError } from '../errors.js';
-import type { NodeRequest } from '../request/bearer-token.js';
+import type { NodeRequest } from '../request/node-request.js';
 
 /**
  * The `x5t#S256` of a certificate: base64url of the SHA-256 of its DER, 43 characters (RFC 8705 §3.1). The whole

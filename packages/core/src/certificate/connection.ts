@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { isHttp2Request } from '../http2-request.js';
-import type { NodeRequest } from '../request/bearer-token.js';
+import { isHttp2Request } from '../request/http2-request.js';
+import type { NodeRequest } from '../request/node-request.js';
 
 /** What we use of a connection. On one that is plain TCP, or is gone, members are missing. */
 export type Connection = Partial<

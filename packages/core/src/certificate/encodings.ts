@@ -1,7 +1,7 @@
 import { isArrayBuffer, isUint8Array } from 'node:util/types';
 import { parseItem } from 'structured-headers';
 import { TellableError } from '../errors.js';
-import { isPromised } from '../unwaited.js';
+import { isPromised } from '../shared/promises.js';
 
 /** What a header's value turned out to be. */
 export type DecodedCertificate =

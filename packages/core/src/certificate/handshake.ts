@@ -1,7 +1,7 @@
 import { subscribe } from 'node:diagnostics_channel';
 import { RequestRefused } from '../errors.js';
-import { isHttp2Request } from '../http2-request.js';
-import type { NodeRequest } from '../request/bearer-token.js';
+import { isHttp2Request } from '../request/http2-request.js';
+import type { NodeRequest } from '../request/node-request.js';
 import { type Connection, connectionOf } from './connection.js';
 
 // In TLS 1.2 a client may begin another handshake at any time. From its first message on, Node gives the certificate that the

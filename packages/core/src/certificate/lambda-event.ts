@@ -1,9 +1,9 @@
 import { RequestRefused, TellableError } from '../errors.js';
 import { problemReporter } from '../observe/events.js';
-import { functionLike, OptionReader } from '../option-rules.js';
-import { ownMember } from '../own-member.js';
-import type { NodeRequest } from '../request/bearer-token.js';
-import { isPromised } from '../unwaited.js';
+import type { NodeRequest } from '../request/node-request.js';
+import { functionLike, OptionReader } from '../shared/option-rules.js';
+import { ownMember } from '../shared/own-member.js';
+import { isPromised } from '../shared/promises.js';
 import { CertificateCache } from './certificate-cache.js';
 import { type CertificateSource, ClientCertificate } from './client-certificate.js';
 import { pemChain } from './encodings.js';

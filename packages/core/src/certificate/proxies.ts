@@ -8,9 +8,9 @@ import {
   oneOf,
   text,
   wholeNumber,
-} from '../option-rules.js';
-import { ownMember } from '../own-member.js';
-import { isPromised } from '../unwaited.js';
+} from '../shared/option-rules.js';
+import { ownMember } from '../shared/own-member.js';
+import { isPromised } from '../shared/promises.js';
 import {
   base64Der,
   base64Hash,

@@ -1,4 +1,4 @@
-import { headerName, type OptionRule } from '../option-rules.js';
+import { headerName, type OptionRule } from '../shared/option-rules.js';
 
 /**
  * Headers that HTTP, browsers or proxies give a meaning of their own. A client sends them for that meaning, so a proxy can't

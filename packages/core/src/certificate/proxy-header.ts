@@ -1,9 +1,16 @@
 import { ConfigurationError, RequestRefused, TellableError } from '../errors.js';
 import { problemReporter, type ReportProblem } from '../observe/events.js';
-import { checked, functionLike, OptionReader, type OptionRule, text, wholeNumber } from '../option-rules.js';
-import type { NodeRequest } from '../request/bearer-token.js';
 import { hasHeaderLines } from '../request/header-lines.js';
-import { isPromised } from '../unwaited.js';
+import type { NodeRequest } from '../request/node-request.js';
+import {
+  checked,
+  functionLike,
+  OptionReader,
+  type OptionRule,
+  text,
+  wholeNumber,
+} from '../shared/option-rules.js';
+import { isPromised } from '../shared/promises.js';
 import { CertificateCache } from './certificate-cache.js';
 import { type CertificateSource, ClientCertificate } from './client-certificate.js';
 import { connectionOf } from './connection.js';

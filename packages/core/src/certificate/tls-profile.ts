@@ -1,5 +1,5 @@
 import { RequestRefused } from '../errors.js';
-import type { NodeRequest } from '../request/bearer-token.js';
+import type { NodeRequest } from '../request/node-request.js';
 import { type Connection, connectionOf } from './connection.js';
 import { perHandshake } from './handshake.js';
 

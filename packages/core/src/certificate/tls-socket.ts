@@ -1,6 +1,6 @@
 import { TellableError } from '../errors.js';
 import { problemReporter } from '../observe/events.js';
-import type { NodeRequest } from '../request/bearer-token.js';
+import type { NodeRequest } from '../request/node-request.js';
 import { type CertificateSource, ClientCertificate } from './client-certificate.js';
 import { type Connection, connectionOf, isMadeUp } from './connection.js';
 import { perHandshake } from './handshake.js';

@@ -1,8 +1,8 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { ConfigurationError, TellableError } from '../errors.js';
-import { type OptionReader, type OptionRule, thumbprints } from '../option-rules.js';
-import type { NodeRequest } from '../request/bearer-token.js';
-import { isPromised } from '../unwaited.js';
+import type { NodeRequest } from '../request/node-request.js';
+import { type OptionReader, type OptionRule, thumbprints } from '../shared/option-rules.js';
+import { isPromised } from '../shared/promises.js';
 import { type Connection, connectionOf, isUnixSocket } from './connection.js';
 import { headerValues } from './header-values.js';
 import { proxyHeaderName } from './proxy-header-name.js';

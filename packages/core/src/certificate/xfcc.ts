@@ -1,5 +1,5 @@
-import { isPlainObject } from '../option-rules.js';
-import { ownMember } from '../own-member.js';
+import { isPlainObject } from '../shared/option-rules.js';
+import { ownMember } from '../shared/own-member.js';
 import { thumbprintOf } from './client-certificate.js';
 import {
   type CertificateDecoder,

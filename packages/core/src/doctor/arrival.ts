@@ -10,8 +10,8 @@ import { connectionOf } from '../certificate/connection.js';
 import { headerValues } from '../certificate/header-values.js';
 import * as proxies from '../certificate/proxies.js';
 import { asRefusal } from '../errors.js';
-import { isAuthority } from '../explanation.js';
-import type { NodeRequest } from '../request/bearer-token.js';
+import type { NodeRequest } from '../request/node-request.js';
+import { isAuthority } from '../response/explanation.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 import { notShown } from './mask.js';
 

@@ -1,5 +1,5 @@
 import { text } from 'node:stream/consumers';
-import { shownError } from '../authorization-server/shown-error.js';
+import { shownError } from '../shared/shown-error.js';
 import { main } from './main.js';
 
 const end = new AbortController();

@@ -1,11 +1,11 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { asRefusal } from '../errors.js';
-import { inWords } from '../explanation.js';
 import type { Explanation, RefusedEvent } from '../observe/events.js';
-import type { ResourceServerOptions } from '../options.js';
+import type { ResourceServerOptions } from '../options/resource-server-options.js';
 import { createResourceServer, type ResourceServer } from '../resource-server.js';
-import { readTokenClaims } from '../token-claims.js';
+import { inWords } from '../response/explanation.js';
+import { readTokenClaims } from '../token/token-claims.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 import { remedies } from './remedies.js';
 

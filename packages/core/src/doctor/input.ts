@@ -1,10 +1,10 @@
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
-import { shownCode, shownError } from '../authorization-server/shown-error.js';
 import { ClientCertificate } from '../certificate/client-certificate.js';
 import { isTellable, TellableError } from '../errors.js';
-import { headerName } from '../option-rules.js';
+import { headerName } from '../shared/option-rules.js';
+import { shownCode, shownError } from '../shared/shown-error.js';
 
 /** The command can't be understood; its usage is shown. */
 export class UsageError extends Error {}

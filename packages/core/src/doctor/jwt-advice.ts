@@ -2,8 +2,8 @@ import { decodeJwt, decodeProtectedHeader, type JWTPayload } from 'jose';
 import { claimMapping, type JwtClaimNames, standardClaims } from '../authorization-server/claim-names.js';
 import { otherKind } from '../authorization-server/jwt-kind.js';
 import type { RefusalCode } from '../errors.js';
-import { claimOf } from '../token-claims.js';
-import { readDefect } from '../token-defect.js';
+import { claimOf } from '../token/token-claims.js';
+import { readDefect } from '../token/token-rejection.js';
 
 /** The refusals that options of `jwtAccessTokens()` may end. */
 const byOptions: readonly RefusalCode[] = [

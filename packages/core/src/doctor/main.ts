@@ -4,12 +4,16 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { issuerNamedIn } from '../authorization-server/named-issuer.js';
-import { shownError } from '../authorization-server/shown-error.js';
-import { within } from '../cache/bounded-wait.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { tlsSocket } from '../certificate/tls-socket.js';
 import { ConfigurationError, TellableError } from '../errors.js';
-import { type ResourceServerOptions, resolveSettings, type Settings } from '../options.js';
+import {
+  type ResourceServerOptions,
+  resolveSettings,
+  type Settings,
+} from '../options/resource-server-options.js';
+import { within } from '../shared/bounded-wait.js';
+import { shownError } from '../shared/shown-error.js';
 import { decide } from './decision.js';
 import { type Finding, problem, warning } from './finding.js';
 import {

@@ -5,9 +5,9 @@ import { remoteKeys } from '../authorization-server/key-set.js';
 import { discoverTransmitter } from '../authorization-server/ssf-configuration.js';
 import { type AskTransmitter, transmitterEndpoints } from '../authorization-server/transmitter-endpoints.js';
 import { asRefusal, ConfigurationError } from '../errors.js';
-import { ownMember } from '../own-member.js';
-import { shownUrl } from '../shown-url.js';
-import { resolveSignalSettings } from '../signal-options.js';
+import { resolveSignalSettings } from '../options/signal-options.js';
+import { ownMember } from '../shared/own-member.js';
+import { shownUrl } from '../shared/shown-url.js';
 import { deliveryMethods, type Stream, StreamManagement } from '../signals/stream.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { shownError } from '../authorization-server/shown-error.js';
-import { within } from '../cache/bounded-wait.js';
-import { entryIn } from '../cache/log-entry.js';
-import { ENTRY_SEAL, type LogPage, type LogRules } from '../cache/revocation-log.js';
-import { createSeal } from '../cache/sealing.js';
-import type { Settings } from '../options.js';
-import { ignoreRejection } from '../unwaited.js';
+import type { Settings } from '../options/resource-server-options.js';
+import { entryIn } from '../revocation/log-entry.js';
+import { ENTRY_SEAL, type LogPage, type LogRules } from '../revocation/revocation-log.js';
+import { within } from '../shared/bounded-wait.js';
+import { ignoreRejection } from '../shared/promises.js';
+import { createSeal } from '../shared/sealing.js';
+import { shownError } from '../shared/shown-error.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 
 /** Seconds for each try: longer than any request would wait. */

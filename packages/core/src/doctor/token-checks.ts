@@ -1,12 +1,17 @@
 import { decodeJwt } from 'jose';
-import type { Authority } from '../authorization-server/authorities.js';
+import type { Authority } from '../authorization-server/accepted-issuers.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { asRefusal } from '../errors.js';
-import { mismatchHint } from '../explanation.js';
 import { checkBinding } from '../policy/binding.js';
 import { checkClaims } from '../policy/claims.js';
-import { readTokenClaims, type TokenAnswer, type TokenClaims, type TokenReader } from '../token-claims.js';
-import { readDefect, shownClaim, type TokenDefect } from '../token-defect.js';
+import { mismatchHint } from '../response/explanation.js';
+import {
+  readTokenClaims,
+  type TokenAnswer,
+  type TokenClaims,
+  type TokenReader,
+} from '../token/token-claims.js';
+import { readDefect, shownClaim, type TokenDefect } from '../token/token-rejection.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 import { adviceOnJwt } from './jwt-advice.js';
 import { remedies } from './remedies.js';

@@ -1,6 +1,5 @@
-import type { RefusalCode } from '../errors.js';
-import { OptionReader, wholeNumber } from '../option-rules.js';
-import { reportable } from '../policy/binding.js';
+import { type RefusalCode, reportable } from '../errors.js';
+import { OptionReader, wholeNumber } from '../shared/option-rules.js';
 import { observe } from './subscription.js';
 
 /** Options of `observeClients()`. */

@@ -2,9 +2,9 @@ import { channel, tracingChannel } from 'node:diagnostics_channel';
 import type { Authorization } from '../authorization.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { asRefusal, type RefusalCode, type RequestRefused } from '../errors.js';
-import { interactionOf } from '../interaction.js';
-import type { TokenAnswer } from '../token-claims.js';
-import { readDefect } from '../token-defect.js';
+import { interactionOf } from '../shared/interaction-id.js';
+import type { TokenAnswer } from '../token/token-claims.js';
+import { readDefect } from '../token/token-rejection.js';
 
 /** Published on `mtls-bound:admitted` for each request that is let in. Holds no token, no subject and no other claim. */
 export interface AdmittedEvent {

@@ -1,4 +1,4 @@
-import { requireMethods } from '../option-rules.js';
+import { requireMethods } from '../shared/option-rules.js';
 import type { RefusedEvent } from './events.js';
 import { ProblemLines } from './problem-lines.js';
 import { observe } from './subscription.js';

@@ -1,5 +1,5 @@
 import { metrics, type ObservableResult, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
-import { hearingTotals } from './hearing-totals.js';
+import { hearingTotals } from './revocation-sync-totals.js';
 import { durationBuckets, observe } from './subscription.js';
 
 const name = '@mtls-bound/core';

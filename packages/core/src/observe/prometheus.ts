@@ -1,5 +1,5 @@
-import { requireMethods } from '../option-rules.js';
-import { hearingTotals } from './hearing-totals.js';
+import { requireMethods } from '../shared/option-rules.js';
+import { hearingTotals } from './revocation-sync-totals.js';
 import { durationBuckets, observe } from './subscription.js';
 
 /** What we use of prom-client: give the module itself. */

@@ -1,6 +1,6 @@
 import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel';
-import { functionLike, OptionReader } from '../option-rules.js';
-import { isPromised } from '../unwaited.js';
+import { functionLike, OptionReader } from '../shared/option-rules.js';
+import { isPromised } from '../shared/promises.js';
 import {
   type AdmittedEvent,
   type BreakerEvent,
@@ -11,7 +11,7 @@ import {
   type RefusedEvent,
   type SignalEvent,
 } from './events.js';
-import { type HearingEvent, hearingStates, type RevocationEvent } from './hearing.js';
+import { type HearingEvent, hearingStates, type RevocationEvent } from './revocation-sync.js';
 
 /**
  * The functions of an observer, by what they hear of. One that throws, or returns a promise that rejects, harms no request: the

@@ -1,7 +1,7 @@
 import type { Authorization, HasClaims } from '../authorization.js';
 import { ConfigurationError, RequestRefused } from '../errors.js';
-import { OptionReader, type OptionRule, wholeNumber } from '../option-rules.js';
-import { ownMember } from '../own-member.js';
+import { OptionReader, type OptionRule, wholeNumber } from '../shared/option-rules.js';
+import { ownMember } from '../shared/own-member.js';
 import { type RoutePolicy, routePolicy } from './route-policy.js';
 
 /** How the end-user must have been authenticated (RFC 9470 §3). */

@@ -1,7 +1,7 @@
 import type { HasClaims } from '../authorization.js';
 import { RequestRefused } from '../errors.js';
-import { OptionReader, text, textList } from '../option-rules.js';
-import { ownMember } from '../own-member.js';
+import { OptionReader, text, textList } from '../shared/option-rules.js';
+import { ownMember } from '../shared/own-member.js';
 import { type RoutePolicy, routePolicy } from './route-policy.js';
 
 /** What one authorization detail of the token must grant (RFC 9396 §2). */

@@ -1,6 +1,6 @@
-import { type RefusalCode, RequestRefused } from '../errors.js';
-import { shownIdentifier } from '../shown-url.js';
-import { claimOf, type TokenClaims } from '../token-claims.js';
+import { RequestRefused } from '../errors.js';
+import { shownIdentifier } from '../shared/shown-url.js';
+import { claimOf, type TokenClaims } from '../token/token-claims.js';
 
 /**
  * Whether an access token that is bound to nothing may pass. `required`: never. `when-bound`: as a plain bearer
@@ -8,18 +8,6 @@ import { claimOf, type TokenClaims } from '../token-claims.js';
  * binding refuses nobody and is told, so that `required` can be turned on without guessing; all else is checked as ever.
  */
 export type Binding = 'required' | 'when-bound' | 'report';
-
-/** The refusals that `report` tells of instead. */
-export const reportable: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
-  'certificate_malformed',
-  'certificate_missing',
-  'certificate_mismatch',
-  'certificate_refused',
-  'certificate_refused_401',
-  'token_unbound',
-  'token_bound_otherwise',
-]);
-
 /** Characters of a thumbprint that is none. The longest likely mistake, base64url of base64 of hex, has 118. */
 const MAX_SHOWN = 128;
 

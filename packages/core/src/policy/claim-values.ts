@@ -1,8 +1,8 @@
 import type { HasClaims } from '../authorization.js';
 import { ConfigurationError, RequestRefused, TellableError } from '../errors.js';
-import { isPlainObject } from '../option-rules.js';
-import { ownMember } from '../own-member.js';
-import { isPromised } from '../unwaited.js';
+import { isPlainObject } from '../shared/option-rules.js';
+import { ownMember } from '../shared/own-member.js';
+import { isPromised } from '../shared/promises.js';
 import { type RoutePolicy, routePolicy } from './route-policy.js';
 
 /** What a claim must be: one value, one of several, or what a function says. */

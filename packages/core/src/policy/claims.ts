@@ -1,6 +1,6 @@
 import { RequestRefused } from '../errors.js';
-import { claimOf, type TokenClaims } from '../token-claims.js';
-import { secondsAgo, shownClaim, wrongAudience, wrongIssuer } from '../token-defect.js';
+import { claimOf, type TokenClaims } from '../token/token-claims.js';
+import { secondsAgo, shownClaim, wrongAudience, wrongIssuer } from '../token/token-rejection.js';
 
 /** What an active token must still show (RFC 7662 §4, RFC 9700 §2.3). */
 export interface ClaimRules {

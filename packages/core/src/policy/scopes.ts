@@ -1,5 +1,5 @@
 import { ConfigurationError, RequestRefused } from '../errors.js';
-import { described } from '../option-rules.js';
+import { described } from '../shared/option-rules.js';
 import { type RoutePolicy, routePolicy } from './route-policy.js';
 
 // RFC 6749 §3.3, `scope-token`.

@@ -1,11 +1,7 @@
-import type { IncomingMessage } from 'node:http';
-import type { Http2ServerRequest } from 'node:http2';
 import { RequestRefused, TellableError } from '../errors.js';
-import { formType, mediaTypeOf } from '../media-type.js';
+import { formType, mediaTypeOf } from '../shared/media-type.js';
 import { hasHeaderLines, linesOf } from './header-lines.js';
-
-/** Node's request, of HTTP/1.1 or of http2's compatibility API. */
-export type NodeRequest = IncomingMessage | Http2ServerRequest;
+import type { NodeRequest } from './node-request.js';
 
 /** Characters. Node's own limit for the whole header block is 16 KiB unless raised. */
 const MAX_TOKEN_LENGTH = 16_384;

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { isIP } from 'node:net';
 import { RequestRefused } from '../errors.js';
-import { interactionHeader, setInteraction } from '../interaction.js';
 import { publishRefusedEarly } from '../observe/events.js';
-import { OptionReader, oneOf } from '../option-rules.js';
-import type { NodeRequest } from './bearer-token.js';
+import { interactionHeader, setInteraction } from '../shared/interaction-id.js';
+import { OptionReader, oneOf } from '../shared/option-rules.js';
+import type { NodeRequest } from './node-request.js';
 
 /** Options of `fapiHeaders()`. */
 export interface FapiHeadersOptions {

@@ -6,9 +6,9 @@ import {
   isPlainObject,
   issuerUrl,
   type OptionRule,
-} from '../option-rules.js';
-import type { NodeRequest } from './bearer-token.js';
+} from '../shared/option-rules.js';
 import { linesOf } from './header-lines.js';
+import type { NodeRequest } from './node-request.js';
 
 /**
  * Names the issuer that a request's token is meant for; `undefined` when it is none of them. Throws `RequestRefused` for a

@@ -1,8 +1,8 @@
 import { isUint8Array } from 'node:util/types';
 import { TellableError } from '../errors.js';
-import { isHttp2Request } from '../http2-request.js';
 import type { Answer } from '../response/challenge.js';
-import type { NodeRequest } from './bearer-token.js';
+import { isHttp2Request } from './http2-request.js';
+import type { NodeRequest } from './node-request.js';
 
 /** Bytes. A form or a Security Event Token fits many times. */
 const MAX_BODY = 65_536;

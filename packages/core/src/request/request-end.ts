@@ -1,6 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { isHttp2Request } from '../http2-request.js';
-import type { NodeRequest } from './bearer-token.js';
+import { isHttp2Request } from './http2-request.js';
+import type { NodeRequest } from './node-request.js';
 
 type End = () => void;
 

@@ -1,8 +1,9 @@
-import type { Revocations } from '../cache/revocations.js';
 import { asRefusal, RequestRefused } from '../errors.js';
-import type { TokenClaims } from '../token-claims.js';
-import { hashOf, identityOf } from '../token-identity.js';
-import { type NodeRequest, readBearerToken } from './bearer-token.js';
+import type { Revocations } from '../revocation/revocations.js';
+import type { TokenClaims } from '../token/token-claims.js';
+import { hashOf, identityOf } from '../token/token-identity.js';
+import { readBearerToken } from './bearer-token.js';
+import type { NodeRequest } from './node-request.js';
 import { noticeRequestEnds, onRequestEnd } from './request-end.js';
 
 /**

@@ -1,8 +1,8 @@
 import type { RequestRefused } from '../errors.js';
 import { TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
-import type { NodeRequest } from '../request/bearer-token.js';
-import { isPromised } from '../unwaited.js';
+import type { NodeRequest } from '../request/node-request.js';
+import { isPromised } from '../shared/promises.js';
 
 /** What the body of a refusal is made of. */
 export interface RefusalBody {

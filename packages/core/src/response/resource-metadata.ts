@@ -1,4 +1,4 @@
-import { isPlainObject, issuerUrl, OptionReader, type OptionRule, textList } from '../option-rules.js';
+import { isPlainObject, issuerUrl, OptionReader, type OptionRule, textList } from '../shared/option-rules.js';
 import type { Answer } from './challenge.js';
 
 /** What this resource says of itself (RFC 9728 §2). */

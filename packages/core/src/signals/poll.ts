@@ -1,10 +1,10 @@
 import { LRUCache } from 'lru-cache';
-import { shownError } from '../authorization-server/shown-error.js';
 import type { AskTransmitter } from '../authorization-server/transmitter-endpoints.js';
 import { RequestRefused } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
-import { ownMember } from '../own-member.js';
-import { shownUrl } from '../shown-url.js';
+import { ownMember } from '../shared/own-member.js';
+import { shownError } from '../shared/shown-error.js';
+import { shownUrl } from '../shared/shown-url.js';
 import { pause, pauseAfter } from './pause.js';
 import { MAX_JTI_LENGTH, type SetErrorCode, SetRefused } from './security-event-token.js';
 

@@ -1,8 +1,8 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { mediaTypeOf } from '../media-type.js';
-import type { NodeRequest } from '../request/bearer-token.js';
 import { linesOf } from '../request/header-lines.js';
+import type { NodeRequest } from '../request/node-request.js';
 import { type BodyErrors, readRequestBody, textOf } from '../request/request-body.js';
+import { mediaTypeOf } from '../shared/media-type.js';
 import { SetRefused } from './security-event-token.js';
 
 /**

@@ -1,5 +1,5 @@
-import { MAX_NESTING, textNestsTooDeep } from '../nesting.js';
-import { ownMember } from '../own-member.js';
+import { MAX_NESTING, textNestsTooDeep } from '../shared/json-nesting.js';
+import { ownMember } from '../shared/own-member.js';
 
 /** The error codes that a receiver answers with (RFC 8935 §2.4, SSF 1.0 §8.1.4.1). */
 export type SetErrorCode =

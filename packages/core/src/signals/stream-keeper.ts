@@ -1,6 +1,6 @@
-import { shownError } from '../authorization-server/shown-error.js';
 import { RequestRefused } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
+import { shownError } from '../shared/shown-error.js';
 import { pause, pauseAfter } from './pause.js';
 import type { Stream, StreamManagement, StreamStatus } from './stream.js';
 import type { VerificationStates } from './verification-states.js';

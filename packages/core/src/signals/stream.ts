@@ -1,8 +1,8 @@
 import type { AskTransmitter, TransmitterAnswer } from '../authorization-server/transmitter-endpoints.js';
 import { type RefusalCode, RequestRefused } from '../errors.js';
-import { isHttpsUrl } from '../option-rules.js';
-import { ownMember } from '../own-member.js';
-import { hasUserInfo, shownIdentifier, shownUrl } from '../shown-url.js';
+import { isHttpsUrl } from '../shared/option-rules.js';
+import { ownMember } from '../shared/own-member.js';
+import { hasUserInfo, shownIdentifier, shownUrl } from '../shared/shown-url.js';
 
 /** How the transmitter delivers the tokens of a stream (SSF 1.0 §6.1). */
 export type Delivery =

@@ -1,5 +1,5 @@
-import { ownMember } from '../own-member.js';
-import { couldMatch } from '../revocation-forms.js';
+import { couldMatch } from '../revocation/revocation-forms.js';
+import { ownMember } from '../shared/own-member.js';
 
 /** What a subject identifier of a signal revokes: `value` is that of `revoke()`'s member `kind`. */
 export interface SignalRevocation {

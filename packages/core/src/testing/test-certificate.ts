@@ -1,6 +1,5 @@
 import { randomUUID, webcrypto } from 'node:crypto';
 import { isDate } from 'node:util/types';
-import { shownError } from '../authorization-server/shown-error.js';
 import { ClientCertificate } from '../certificate/client-certificate.js';
 import {
   ExtendedKeyUsage,
@@ -9,7 +8,8 @@ import {
   X509CertificateGenerator,
 } from '../certificate/x509-library.js';
 import { ConfigurationError } from '../errors.js';
-import { flag, OptionReader, type OptionRule, text } from '../option-rules.js';
+import { flag, OptionReader, type OptionRule, text } from '../shared/option-rules.js';
+import { shownError } from '../shared/shown-error.js';
 
 /** What a client certificate for tests is to say. */
 export interface CertificateRequest {

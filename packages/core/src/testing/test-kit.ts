@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import type { TokenSource } from '../authorization-server/introspection.js';
 import type { CertificateSource, ClientCertificate } from '../certificate/client-certificate.js';
 import { ConfigurationError, RequestRefused } from '../errors.js';
-import { issuerUrl, OptionReader, text } from '../option-rules.js';
-import { readTokenClaims, type TokenAnswer } from '../token-claims.js';
+import { issuerUrl, OptionReader, text } from '../shared/option-rules.js';
+import { readTokenClaims, type TokenAnswer } from '../token/token-claims.js';
+import type { TokenSource } from '../token/token-source.js';
 import { type CertificateRequest, createTestCertificate } from './test-certificate.js';
 
 /** Who the pretend authorization server is, and for whom it issues tokens. */

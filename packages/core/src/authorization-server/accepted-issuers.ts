@@ -1,0 +1,240 @@
+import type { AuthorizationServer } from 'oauth4webapi';
+import type { Asked } from '../cache/token-cache.js';
+import { ConfigurationError, RequestRefused, TellableError } from '../errors.js';
+import type { ReportProblem } from '../observe/events.js';
+import type { ClaimRules } from '../policy/claims.js';
+import type { IssuerSelection } from '../request/issuer-selection.js';
+import type { NodeRequest } from '../request/node-request.js';
+import { isPromised } from '../shared/promises.js';
+import {
+  checkedAnswer,
+  type TokenAnswer,
+  type TokenClaims,
+  type TokenReader,
+} from '../token/token-claims.js';
+import { shownClaim } from '../token/token-rejection.js';
+import type { TokenSource } from '../token/token-source.js';
+import type { ClientAuthentication } from './client-authentication.js';
+import { untilAborted, withDeadline } from './deadline.js';
+import { createHttp, type HttpRules } from './http.js';
+import { questionOf } from './introspection.js';
+import { discoveredMetadata, givenMetadata, type MetadataRules } from './metadata.js';
+import { issuerNamedIn } from './named-issuer.js';
+import { type ProtectionRules, protectedHttp } from './protection.js';
+
+/** An authorization server whose tokens are accepted. */
+export interface Authority {
+  /** What its tokens must show. */
+  readonly rules: ClaimRules;
+  readonly read: TokenReader;
+  /** Asks the server what reading a token needs. Rejects with `RequestRefused`. Asks nothing for a source of the user's own. */
+  readonly ready: () => Promise<void>;
+  /**
+   * Who is asked, who asks, and what: another question may be answered otherwise (RFC 7662 §4). Undefined for sources other than
+   * `introspection()`, of which it is not known what they ask.
+   */
+  readonly sharedId: string | undefined;
+  /** Ends the connections that nobody uses. */
+  readonly close: () => void;
+}
+
+/** Who we are to it. */
+interface Client {
+  readonly id: string;
+  readonly authentication: ClientAuthentication;
+}
+
+export interface AuthorityOptions extends MetadataRules, ClaimRules {
+  readonly client: Client | undefined;
+  readonly requireClient: () => Client;
+  readonly tokens: TokenSource;
+  readonly http: HttpRules & ProtectionRules;
+  /** Whether tokens must be bound: a server that may issue others is worth a warning (RFC 8705 §3.3). */
+  readonly mustBind: boolean;
+  /** Signature algorithms that a profile permits; undefined for any that we know. */
+  readonly permittedAlgorithms: readonly string[] | undefined;
+}
+
+/** Nothing is asked of the server yet. Throws `ConfigurationError` where its token source lacks something. */
+export function createAuthority(options: AuthorityOptions, report: ReportProblem): Authority {
+  const { issuer, audience, clockTolerance, client, requireClient, mustBind } = options;
+  const plainHttp = createHttp(options.http, client?.authentication.identity);
+  const protection = protectedHttp(plainHttp.send, issuer, options.http, report);
+  const { send: http } = protection;
+  const { timeout } = options.http;
+  const onFound = (server: AuthorizationServer): void => {
+    if (mustBind && server.tls_client_certificate_bound_access_tokens !== true) {
+      report(
+        'tokens_may_be_unbound',
+        `${issuer} does not say tls_client_certificate_bound_access_tokens: true (RFC 8705 §3.3); ` +
+          'tokens that it does not bind to a certificate are refused',
+      );
+    }
+    const { introspection_endpoint_auth_methods_supported: methods } = server;
+    const method = client?.authentication.method;
+    if (Array.isArray(methods) && method !== undefined && method !== 'bearer' && !methods.includes(method)) {
+      report(
+        'client_authentication_unsupported',
+        `${issuer} accepts ${shownClaim(methods)} at its introspection endpoint, not ${method} (RFC 8414 §2); ` +
+          'set the option clientAuthentication to one of them',
+      );
+    }
+  };
+  const metadata = givenMetadata(options) ?? discoveredMetadata(options, { http, timeout, onFound, report });
+  const { permittedAlgorithms } = options;
+  const access = {
+    issuer,
+    audience,
+    clockTolerance,
+    permittedAlgorithms,
+    client: requireClient,
+    metadata,
+    http,
+    timeout,
+  };
+  const read = options.tokens(access);
+  const question = questionOf(read);
+  return Object.freeze({
+    rules: { issuer, audience, clockTolerance },
+    read: boundedReader(read, timeout),
+    ready: () =>
+      withDeadline(MAX_QUESTIONS * timeout, (signal) => untilAborted(signal, async () => read.ready?.())),
+    sharedId: question && JSON.stringify([issuer, client?.id, audience, question]),
+    close: () => {
+      protection.close();
+      plainHttp.close();
+    },
+  });
+}
+
+/** Metadata, keys, keys again and introspection: no token needs more questions, each of which has `http.timeout`. */
+const MAX_QUESTIONS = 4;
+
+/** Every token is decided in a time that is known: a source of the user's own may never settle. */
+function boundedReader(read: TokenReader, timeout: number): TokenReader {
+  // Both are said: a promise has no function in it, and its rejection would end the process.
+  if (isPromised(read) || typeof read !== 'function') {
+    throw new ConfigurationError(
+      'tokens',
+      'it returned no function; accepted is one that returns a function',
+    );
+  }
+  const { introspect } = read;
+  const bounded = (ask: (token: string) => Promise<TokenAnswer>) => (token: string) =>
+    withDeadline(MAX_QUESTIONS * timeout, (signal) =>
+      untilAborted(signal, () => ask(token)).then(checkedAnswer, (error: unknown) => {
+        if (signal.aborted) {
+          const detail = `the option tokens gave nothing within ${MAX_QUESTIONS * timeout} s`;
+          throw new RequestRefused('internal_error', { detail });
+        }
+        throw error;
+      }),
+    );
+  const own = bounded(read);
+  if (introspect === undefined) {
+    return own;
+  }
+  return Object.assign(own, { introspect: introspect === read ? own : bounded(introspect) });
+}
+
+/** Finds whom to ask about a token. Throws `RequestRefused` for one that is meant for none of them. */
+export type Chooser = (token: string, req: NodeRequest) => Asked;
+
+/**
+ * A token goes to no server but the one it is meant for: the one in a JWT's `iss`, else the selected one. Only where the
+ * user asked for it are they asked in order.
+ */
+export function chooserAmong(
+  authorities: readonly Authority[],
+  selection: IssuerSelection | undefined,
+): Chooser {
+  const [first, ...others] = authorities;
+  if (first !== undefined && others.length === 0 && typeof selection !== 'function') {
+    const only = askedOf(first, '');
+    return () => only;
+  }
+  const byIssuer = new Map(authorities.map((one) => [one.rules.issuer, askedOf(one, one.rules.issuer)]));
+  const sharedIds = authorities.map(({ sharedId }) => sharedId);
+  const inOrder = {
+    id: 'in-order',
+    sharedId: sharedIds.includes(undefined) ? undefined : sharedIds.join(),
+    read: (token: string) => askInOrder(authorities, token),
+    isServer: authorities.some(({ read }) => isServer(read)),
+    wasAsked: ({ issuer }: TokenClaims) =>
+      authorities.some(({ rules, read }) => rules.issuer === issuer && isServer(read)),
+    introspect: (token: string, { issuer }: TokenClaims) =>
+      authorities.find(({ rules }) => rules.issuer === issuer)?.read.introspect?.(token),
+  };
+  return (token, req) => {
+    const named = issuerNamedIn(token);
+    if (selection === 'in-order' && named === undefined) {
+      return inOrder;
+    }
+    const selected = typeof selection === 'function' ? selection(req) : undefined;
+    if (isPromised(selected)) {
+      throw new TellableError(
+        'the option selectIssuer returned a promise; it must return an issuer or undefined',
+      );
+    }
+    if (selected !== undefined && !byIssuer.has(selected)) {
+      throw new TellableError('the option selectIssuer named an issuer that is not among issuers');
+    }
+    const chosen = byIssuer.get(named ?? selected ?? '');
+    // A selector that names none lets no token pass, also no JWT that names its issuer.
+    if (chosen === undefined || (typeof selection === 'function' && chosen.id !== selected)) {
+      throw new RequestRefused('token_wrong_issuer', {
+        detail: why(named, selected, typeof selection === 'function'),
+      });
+    }
+    return chosen;
+  };
+}
+
+function askedOf({ read, sharedId }: Authority, id: string): Asked {
+  const asksServer = isServer(read);
+  return Object.freeze({
+    id,
+    sharedId,
+    read,
+    isServer: asksServer,
+    wasAsked: () => asksServer,
+    introspect: (token: string) => read.introspect?.(token),
+  });
+}
+
+/** A reader that does no more than to introspect. */
+function isServer(read: TokenReader): boolean {
+  return read.introspect === read;
+}
+
+/** The first that knows the token. Where one could not be asked, nobody can say that none does. */
+async function askInOrder(authorities: readonly Authority[], token: string): Promise<TokenAnswer> {
+  let trouble: unknown;
+  for (const { read } of authorities) {
+    try {
+      const answer = await read(token);
+      if (typeof answer !== 'string') {
+        return answer;
+      }
+    } catch (error) {
+      trouble ??= error;
+    }
+  }
+  if (trouble !== undefined) {
+    throw trouble;
+  }
+  return 'token_inactive';
+}
+
+/** A token may name what it likes: only names of our own configuration are told. */
+function why(named: string | undefined, selected: string | undefined, isSelected: boolean): string {
+  if (selected !== undefined) {
+    return `selectIssuer named ${selected}, the token's iss another`;
+  }
+  if (isSelected && named !== undefined) {
+    return 'the option selectIssuer named none, for a token that names its issuer';
+  }
+  return named === undefined
+    ? 'the token names no issuer, and the option selectIssuer named none'
+    : "the token's iss is not among issuers";
+}

@@ -1,0 +1,417 @@
+import ipaddr from 'ipaddr.js';
+import { LRUCache } from 'lru-cache';
+import { RequestRefused, TellableError } from '../errors.js';
+import type { NodeRequest } from '../request/node-request.js';
+import { isPromised } from '../shared/promises.js';
+import type { TokenAnswer } from '../token/token-claims.js';
+
+/** How many questions without an active token one source may have the authorization server asked. */
+export interface FloodRules {
+  /** The allowance of a source. It comes back evenly over `window`, and one more with each token that is active. */
+  readonly maxInactive: number;
+  /** Seconds. */
+  readonly window: number;
+  /** The client's address; undefined where the connection's address is not the client's. */
+  readonly address: ((req: NodeRequest) => string | undefined) | undefined;
+  readonly exempt: ((req: NodeRequest) => boolean) | undefined;
+}
+
+/** Where a request comes from, as far as it is counted: its certificate, its address. */
+export type Source = readonly string[];
+
+/** The one source of all requests that have neither certificate nor address. No certificate or address is spelled so. */
+export const NAMELESS: Source = Object.freeze(['without certificate and address']);
+
+/** Two ways to learn about a token. */
+export interface Lookups {
+  /** Asks the authorization server where no cache knows the token. */
+  readonly ask: () => Promise<TokenAnswer>;
+  /** Looks into the caches alone, where `refusal` is thrown otherwise. */
+  readonly recall: (refusal: RequestRefused) => Promise<TokenAnswer | undefined>;
+}
+
+/** Whether a question may find the token inactive, so that it needs a part of the allowance, or is about a good token. */
+type Kind = 'unknown' | 'good';
+
+interface Account {
+  /** What may still be taken. */
+  left: number;
+  /** What was taken for questions under way: an active token gives it back. */
+  pending: number;
+  /** Its questions under way, each of which holds a place. */
+  underWay: number;
+  /** How many places it has. */
+  places: number;
+  /** Questions in a row that found no active token. */
+  fruitless: number;
+  /** Whether the last question ended in trouble of the authorization server, which may not be the client's doing. */
+  isInTrouble: boolean;
+  /** When `left` was last brought up to date, by the monotonic clock, in milliseconds. */
+  at: number;
+  /** Whose turn it is when a place becomes free: each kind has every other turn. */
+  first: Kind;
+  /** Questions that wait until a question of this account ends, in order. */
+  readonly waiting: Readonly<Record<Kind, Waiter[]>>;
+}
+
+interface Waiter {
+  readonly source: Source;
+  readonly kind: Kind;
+  /** When it began to wait, by the monotonic clock, in milliseconds. */
+  readonly since: number;
+  /** Called once, with what the question holds from then on or with why it is not asked. */
+  readonly resolve: (outcome: Taken | Refused) => void;
+}
+
+// A flood from more sources than these displaces the source that was counted longest ago, so memory is bounded.
+const MAX_SOURCES = 20_000;
+
+/**
+ * Questions of a new source that may be under way. Each active token allows one more, trouble halves it: a client whose tokens get no
+ * answer takes few of the places among the exchanges (`http.maxInFlight`).
+ */
+const FIRST_PLACES = 20;
+
+/** Questions of one source that may be under way at most, however many good tokens it has. */
+const MOST_PLACES = 50;
+
+/** Questions of one source that wait for its own questions under way; further ones are refused. They hold no exchange. */
+const MAX_WAITING = 1_000;
+
+/** Milliseconds that a question waits. It is refused when a question of its source ends after that, not later than `http.timeout` then. */
+const MAX_WAIT = 10_000;
+
+/** What a question holds while it is under way. */
+interface Taken {
+  readonly accounts: readonly Account[];
+  readonly waitFor?: never;
+  readonly refusal?: never;
+}
+
+interface Refused {
+  readonly refusal: RequestRefused;
+  readonly waitFor?: never;
+  readonly accounts?: never;
+}
+
+/** The account whose next end of a question may help. */
+interface Delayed {
+  readonly waitFor: Account;
+  readonly refusal?: never;
+  readonly accounts?: never;
+}
+
+/**
+ * What a question gives back when it ends. Trouble gives nothing back where the authorization server was asked: a client could
+ * make up tokens that a server, or a firewall in front of it, fails on.
+ */
+const givenBack = { active: 2, unasked: 1, trouble: 0, inactive: 0 } as const;
+
+type Outcome = keyof typeof givenBack;
+
+/**
+ * Returns how many questions of one source may be under way at once: at most half of the exchanges that one endpoint of an
+ * authorization server gets, so that one client leaves places for the other clients.
+ */
+export function placesOfOne(maxInFlight: number): number {
+  return Math.max(1, Math.min(MOST_PLACES, Math.floor(maxInFlight / 2)));
+}
+
+/**
+ * Limits how many questions without an active token a source has the authorization server asked, and how many questions it has
+ * under way. A question takes one from the allowance of each source of its request when it begins, so requests at once can't have
+ * more asked than the allowance. A source without allowance still passes with tokens that a cache knows.
+ */
+export class FloodGuard {
+  readonly #rules: FloodRules;
+  readonly #mostPlaces: number;
+  readonly #accounts = new LRUCache<string, Account>({ max: MAX_SOURCES });
+  /** The questions of each source: one token costs it one, however often it sends the token meanwhile. */
+  readonly #open = new Map<string, Promise<TokenAnswer>>();
+  /** Questions about good tokens that are not asked yet. */
+  readonly #next = new Map<string, Promise<TokenAnswer>>();
+  /** Questions about good tokens that are under way. */
+  readonly #confirming = new Map<string, Promise<TokenAnswer>>();
+
+  /** @param mostPlaces how many questions of one source may be under way */
+  constructor(rules: FloodRules, mostPlaces: number = MOST_PLACES) {
+    this.#rules = rules;
+    this.#mostPlaces = mostPlaces;
+  }
+
+  /** The sources of a request; none for one that is exempt. Clients without certificate and address are counted as one. */
+  sourceOf(req: NodeRequest, thumbprint: string | undefined): Source {
+    const { address, exempt } = this.#rules;
+    if (atOnce('exempt', exempt?.(req)) === true) {
+      return [];
+    }
+    const names = [thumbprint, networkOf(addressIn(address?.(req)))].filter((name) => name !== undefined);
+    return names.length === 0 ? NAMELESS : names;
+  }
+
+  /**
+   * Learns about a token at the expense of `source`, whichever other request asks about the same token. Rejects with
+   * `RequestRefused` if the source has used up its allowance and no cache knows the token.
+   *
+   * @param key names the token and the server that is asked
+   */
+  learn(source: Source, key: string, { ask, recall }: Lookups): Promise<TokenAnswer> {
+    const name = JSON.stringify([...source, key]);
+    const open =
+      this.#open.get(name) ??
+      this.#within(source, 'unknown', ask, (refusal) => knownOr(recall, refusal)).finally(() =>
+        this.#open.delete(name),
+      );
+    this.#open.set(name, open);
+    return open;
+  }
+
+  /**
+   * Asks about a token that is known to be good by a question that begins after this call. It takes a place of `source`, and
+   * nothing from the allowance. Requests with the same token share a question that is not asked yet. Rejects with
+   * `RequestRefused` if too many questions of the source wait.
+   *
+   * @param key names the token and the server that is asked
+   */
+  confirm(source: Source, key: string, ask: Lookups['ask']): Promise<TokenAnswer> {
+    const name = JSON.stringify([...source, key]);
+    const next = this.#next.get(name) ?? this.#confirm(name, source, ask);
+    this.#next.set(name, next);
+    return next;
+  }
+
+  async #confirm(name: string, source: Source, ask: Lookups['ask']): Promise<TokenAnswer> {
+    const begin = (): Promise<TokenAnswer> => {
+      this.#next.delete(name);
+      const asked = ask().finally(() => this.#confirming.delete(name));
+      this.#confirming.set(name, asked);
+      return asked;
+    };
+    // One token holds one place: a question that is under way ends first.
+    await this.#confirming.get(name)?.catch(() => undefined);
+    return this.#within(source, 'good', begin, (refusal) => {
+      this.#next.delete(name);
+      throw refusal;
+    });
+  }
+
+  /** Takes what a question needs, waits for it where that may help, asks, and gives it back. */
+  async #within(
+    source: Source,
+    kind: Kind,
+    ask: Lookups['ask'],
+    onRefusal: (refusal: RequestRefused) => Promise<TokenAnswer>,
+  ): Promise<TokenAnswer> {
+    const turn = this.#turn(source, kind);
+    // A question that has its place begins at once: a resource server that is closed next waits for it.
+    const { accounts, refusal } = 'then' in turn ? await turn : turn;
+    if (accounts === undefined) {
+      return onRefusal(refusal);
+    }
+    let outcome: Outcome = 'trouble';
+    try {
+      const answer = await ask();
+      outcome = typeof answer === 'string' ? 'inactive' : 'active';
+      return answer;
+    } catch (trouble) {
+      outcome = wasAsked(trouble) ? 'trouble' : 'unasked';
+      throw trouble;
+    } finally {
+      this.#settle(accounts, kind, outcome);
+    }
+  }
+
+  #turn(source: Source, kind: Kind): Taken | Refused | Promise<Taken | Refused> {
+    const taken = this.#take(source, kind);
+    if (taken.waitFor === undefined) {
+      return taken;
+    }
+    const waiting = taken.waitFor.waiting[kind];
+    return waiting.length < MAX_WAITING
+      ? new Promise((resolve) => void waiting.push({ source, kind, since: performance.now(), resolve }))
+      : { refusal: tooManyWait() };
+  }
+
+  /**
+   * Takes a place of each source, and one from its allowance for an unknown token. While a question of a source that has none is
+   * under way, what it holds may come back: a client with many good tokens waits for that rather than be refused. A source
+   * whose last questions, as many as its allowance, found no active token does not wait.
+   */
+  #take(source: Source, kind: Kind): Taken | Refused | Delayed {
+    const accounts = source.map((name) => this.#accountOf(name));
+    const isUnknown = kind === 'unknown';
+    const short = accounts.filter(
+      ({ left, underWay, places }) => underWay >= places || (isUnknown && left < 1),
+    );
+    const [first] = short;
+    if (first === undefined) {
+      for (const account of accounts) {
+        account.underWay += 1;
+        account.left -= isUnknown ? 1 : 0;
+        account.pending += isUnknown ? 1 : 0;
+      }
+      return { accounts };
+    }
+    const isHopeless = short.some(
+      ({ left, pending, fruitless }) => (left < 1 && pending === 0) || fruitless >= this.#rules.maxInactive,
+    );
+    return isUnknown && isHopeless ? { refusal: this.#refusalFor(short) } : { waitFor: first };
+  }
+
+  #refusalFor(short: readonly Account[]): RequestRefused {
+    const seconds = Math.max(...short.map(({ left }) => (1 - left) / this.#perSecond));
+    const retryAfter = Math.max(1, Math.ceil(seconds));
+    if (short.some(({ isInTrouble }) => isInTrouble)) {
+      const detail =
+        'the questions of this client ended in trouble and used up its allowance (floodGuard.maxInactive)';
+      return new RequestRefused('authorization_server_not_asked', { detail, retryAfter });
+    }
+    return new RequestRefused('too_many_inactive_tokens', { retryAfter });
+  }
+
+  #settle(accounts: readonly Account[], kind: Kind, outcome: Outcome): void {
+    for (const account of accounts) {
+      this.#refill(account);
+      account.underWay -= 1;
+      if (kind === 'unknown') {
+        account.pending -= 1;
+        account.left = Math.min(account.left + givenBack[outcome], this.#rules.maxInactive - account.pending);
+      }
+      if (kind === 'unknown' && outcome !== 'unasked') {
+        account.fruitless = outcome === 'active' ? 0 : account.fruitless + 1;
+        account.isInTrouble = outcome === 'trouble';
+      }
+      account.places = this.#placesAfter(outcome, account.places);
+    }
+    // The address comes last in a source and goes first here: a client there that waits for it is before the next
+    // question of the client whose certificate has a place now.
+    for (const account of accounts.toReversed()) {
+      this.#serve(account);
+    }
+  }
+
+  #placesAfter(outcome: Outcome, places: number): number {
+    if (outcome === 'trouble') {
+      return Math.max(1, Math.floor(places / 2));
+    }
+    return outcome === 'active' ? Math.min(this.#mostPlaces, places + 1) : places;
+  }
+
+  /** Gives what became free to the questions that wait longest. As long as one waits, a question of this account is under way. */
+  #serve(account: Account): void {
+    const { first, waiting } = account;
+    const second = first === 'unknown' ? 'good' : 'unknown';
+    account.first = second;
+    refuseOverdue(waiting[first]);
+    refuseOverdue(waiting[second]);
+    this.#serveKind(account, waiting[first]);
+    this.#serveKind(account, waiting[second]);
+  }
+
+  #serveKind(account: Account, waiting: Waiter[]): void {
+    for (let waiter = waiting[0]; waiter !== undefined; waiter = waiting[0]) {
+      const outcome = this.#take(waiter.source, waiter.kind);
+      if (outcome.waitFor === account) {
+        return;
+      }
+      waiting.shift();
+      if (outcome.waitFor === undefined) {
+        waiter.resolve(outcome);
+      } else {
+        outcome.waitFor.waiting[waiter.kind].push(waiter);
+      }
+    }
+  }
+
+  #accountOf(name: string): Account {
+    const known = this.#accounts.get(name);
+    if (known !== undefined) {
+      this.#refill(known);
+      return known;
+    }
+    const account: Account = {
+      left: this.#rules.maxInactive,
+      pending: 0,
+      underWay: 0,
+      places: Math.min(FIRST_PLACES, this.#mostPlaces),
+      fruitless: 0,
+      isInTrouble: false,
+      at: performance.now(),
+      first: 'unknown',
+      waiting: { unknown: [], good: [] },
+    };
+    this.#accounts.set(name, account);
+    return account;
+  }
+
+  #refill(account: Account): void {
+    const now = performance.now();
+    const left = account.left + ((now - account.at) / 1000) * this.#perSecond;
+    account.left = Math.min(left, this.#rules.maxInactive - account.pending);
+    account.at = now;
+  }
+
+  get #perSecond(): number {
+    return this.#rules.maxInactive / this.#rules.window;
+  }
+}
+
+/** Refuses the questions that waited too long: those at the front. */
+function refuseOverdue(waiting: Waiter[]): void {
+  const now = performance.now();
+  for (let waiter = waiting[0]; waiter !== undefined; waiter = waiting[0]) {
+    if (now - waiter.since <= MAX_WAIT) {
+      return;
+    }
+    waiting.shift();
+    const detail = `it waited ${MAX_WAIT / 1000} s for the end of questions of this client that are under way`;
+    const refusal = new RequestRefused('authorization_server_not_asked', { detail, retryAfter: 1 });
+    waiter.resolve({ refusal });
+  }
+}
+
+function tooManyWait(): RequestRefused {
+  const detail = `${MAX_WAITING} questions of this client wait for the end of its questions under way`;
+  return new RequestRefused('authorization_server_not_asked', { detail, retryAfter: 1 });
+}
+
+/** Returns what a function of the user returned. Throws for a promise, which would count as no answer. */
+function atOnce(option: string, returned: unknown): unknown {
+  if (isPromised(returned)) {
+    throw new TellableError(
+      `the option floodGuard.${option} returned a promise; it must return its value at once`,
+    );
+  }
+  return returned;
+}
+
+function addressIn(returned: unknown): string | undefined {
+  const address = atOnce('address', returned);
+  if (address !== undefined && typeof address !== 'string') {
+    throw new TellableError('the option floodGuard.address returned neither a string nor undefined');
+  }
+  return address;
+}
+
+async function knownOr(recall: Lookups['recall'], refusal: RequestRefused): Promise<TokenAnswer> {
+  const known = await recall(refusal);
+  if (known === undefined) {
+    throw refusal;
+  }
+  return known;
+}
+
+const unaskedCodes: ReadonlySet<string> = new Set(['authorization_server_not_asked', 'shutting_down']);
+
+function wasAsked(trouble: unknown): boolean {
+  return !(RequestRefused.isRefusal(trouble) && unaskedCodes.has(trouble.code));
+}
+
+/** An IPv4 address, or the /64 that a single host of IPv6 has to itself. */
+function networkOf(address: string | undefined): string | undefined {
+  if (address === undefined || !ipaddr.isValid(address)) {
+    return undefined;
+  }
+  const parsed = ipaddr.process(address);
+  return parsed.kind() === 'ipv6' ? (parsed as ipaddr.IPv6).parts.slice(0, 4).join(':') : parsed.toString();
+}

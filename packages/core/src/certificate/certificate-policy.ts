@@ -1,0 +1,244 @@
+import { isIP, isIPv6, SocketAddress } from 'node:net';
+import { ConfigurationError, RequestRefused } from '../errors.js';
+import { flag, type OptionReader, type OptionRule, oneOf, textList } from '../shared/option-rules.js';
+import { extensionIds } from './certificate-fields.js';
+import type { ClientCertificate } from './client-certificate.js';
+import {
+  type DistinguishedName,
+  decodedDistinguishedName,
+  isSameName,
+  parseDistinguishedName,
+} from './distinguished-name.js';
+import { hashAlone, type ParsedCertificate, parsedCertificate, readExtension } from './parsed.js';
+import { ExtendedKeyUsageExtension, type JsonName, SubjectAlternativeNameExtension } from './x509-library.js';
+
+/** Subject alternative names, by kind. A certificate needs one of those listed, of any kind. */
+export interface AlternativeNames {
+  /** DNS names, compared without case. Default: none. */
+  readonly dns?: string | readonly string[];
+  /** URIs, compared as they are. Default: none. */
+  readonly uri?: string | readonly string[];
+  /** IPv4 or IPv6 addresses; the spelling of IPv6 does not count. Default: none. */
+  readonly ip?: string | readonly string[];
+  /** Mail addresses, compared as they are. Default: none. */
+  readonly email?: string | readonly string[];
+}
+
+/**
+ * What a client certificate must be beside the one that the token is bound to; every rule that is given must hold.
+ * None is needed for RFC 8705 (§6.2): they are for ecosystems with a PKI of their own.
+ */
+export interface CertificatePolicyOptions {
+  /** Its chain was found trusted, by Node's TLS or by the proxy. Default `false`. */
+  readonly requireVerified?: boolean;
+  /** The time is between its notBefore and notAfter. Default `false`. */
+  readonly requireValidNow?: boolean;
+  /** Its issuer is one of these names, in the text form of RFC 4514. Default: any. */
+  readonly issuer?: string | readonly string[];
+  /** Its subject is one of these names, in the text form of RFC 4514. Default: any. */
+  readonly subject?: string | readonly string[];
+  /** One of its alternative names is one of these. Default: any. */
+  readonly san?: AlternativeNames;
+  /** Its extended key usage names `clientAuth` (RFC 5280 §4.2.1.12). Default: any. */
+  readonly extendedKeyUsage?: 'clientAuth';
+  /** The status of a refusal: 403 without a challenge (RFC 9440 §2.4), or 401 with one. Default 403. */
+  readonly status?: 401 | 403;
+}
+
+/** Throws `RequestRefused` for a certificate that does not fit. `now` in milliseconds since the epoch. */
+export type CertificatePolicy = (certificate: ClientCertificate | undefined, now: number) => void;
+
+export const certificatePolicyNames = [
+  'requireVerified',
+  'requireValidNow',
+  'issuer',
+  'subject',
+  'san',
+  'extendedKeyUsage',
+  'status',
+] as const satisfies (keyof CertificatePolicyOptions)[];
+
+/** The rules that need the whole certificate, not its thumbprint alone. */
+export const certificateContentNames = [
+  'requireValidNow',
+  'issuer',
+  'subject',
+  'san',
+  'extendedKeyUsage',
+] as const satisfies (keyof CertificatePolicyOptions)[];
+
+const names: OptionRule<readonly DistinguishedName[]> = {
+  accepted: "a distinguished name as RFC 4514 writes it ('CN=client,O=Example,C=NO'), or a list of them",
+  read: (given) => {
+    const parsed = textList.read(given)?.map(parseDistinguishedName);
+    return parsed?.every((name) => name !== undefined) ? parsed : undefined;
+  },
+};
+
+const clientAuth = '1.3.6.1.5.5.7.3.2';
+const sanKinds = ['dns', 'uri', 'ip', 'email'] as const;
+
+const statuses: OptionRule<401 | 403> = {
+  accepted: '401 or 403',
+  shows: 'number',
+  read: (given) => (given === 401 || given === 403 ? given : undefined),
+};
+
+/** The policy of the options, or `undefined` when there is none. Throws `ConfigurationError`. */
+export function certificatePolicy(given: OptionReader): CertificatePolicy | undefined {
+  const requireVerified = given.optional('requireVerified', flag) ?? false;
+  const requireValidNow = given.optional('requireValidNow', flag) ?? false;
+  const rules = contentRules(given);
+  const code = given.optional('status', statuses) === 401 ? 'certificate_refused_401' : 'certificate_refused';
+  if (!requireVerified && !requireValidNow && rules.length === 0) {
+    return undefined;
+  }
+  const refuse = (detail: string): never => {
+    throw new RequestRefused(code, { detail });
+  };
+  // The content of a certificate never changes, so it is judged once.
+  const verdicts = new WeakMap<ParsedCertificate, string | true>();
+
+  return (certificate, now) => {
+    if (certificate === undefined) {
+      throw new RequestRefused('certificate_missing', { detail: 'certificatePolicy needs one' });
+    }
+    if (requireVerified && certificate.verified !== true) {
+      refuse(`it is not verified${whyUnverified(certificate)}`);
+    }
+    const validity = requireValidNow ? validityOf(certificate) : undefined;
+    if (validity === 'unknown') {
+      refuse(hashAlone);
+    } else if (validity !== undefined && !(validity.from <= now && now <= validity.to)) {
+      refuse('it is not valid now');
+    }
+    if (rules.length > 0) {
+      const parsed = parsedCertificate(certificate);
+      if (parsed === undefined) {
+        return refuse(hashAlone);
+      }
+      const verdict = verdicts.get(parsed) ?? judge(parsed, rules);
+      verdicts.set(parsed, verdict);
+      if (verdict !== true) {
+        refuse(verdict);
+      }
+    }
+  };
+}
+
+function whyUnverified({ verified, verifyError }: ClientCertificate): string {
+  if (verifyError !== undefined) {
+    return `: ${verifyError}`;
+  }
+  return verified === undefined ? ': no verdict on its chain comes with it' : '';
+}
+
+/** A rule about a certificate's content. `holds` gives `undefined` for an extension that can't be read. */
+interface ContentRule {
+  readonly detail: string;
+  readonly holds: (certificate: ParsedCertificate) => boolean | undefined;
+}
+
+function contentRules(given: OptionReader): ContentRule[] {
+  const issuers = given.optional('issuer', names);
+  const subjects = given.optional('subject', names);
+  const alternatives = given.isMissing('san') ? undefined : alternativeNames(given.group('san', sanKinds));
+  const usage = given.optional('extendedKeyUsage', oneOf('clientAuth'));
+  const isOneOf = (allowed: readonly DistinguishedName[], name: JsonName) => {
+    const decoded = decodedDistinguishedName(name);
+    return allowed.some((one) => isSameName(one, decoded));
+  };
+  const rules: (ContentRule | undefined)[] = [
+    issuers && { detail: 'its issuer is not listed', holds: ({ issuer }) => isOneOf(issuers, issuer) },
+    subjects && { detail: 'its subject is not listed', holds: ({ subject }) => isOneOf(subjects, subject) },
+    alternatives && { detail: 'no alternative name is listed', holds: (c) => hasOneOf(alternatives, c) },
+    usage && { detail: 'its extended key usage lacks clientAuth', holds: isForClientAuth },
+  ];
+  return rules.filter((rule) => rule !== undefined);
+}
+
+function judge(parsed: ParsedCertificate, rules: readonly ContentRule[]): string | true {
+  for (const { detail, holds } of rules) {
+    const verdict = holds(parsed);
+    if (verdict !== true) {
+      return verdict === undefined ? `${detail}: the extension can not be read` : detail;
+    }
+  }
+  return true;
+}
+
+/** From when to when a certificate is valid, in milliseconds. `unknown` where the proxy hands on its hash alone. */
+type Validity = { readonly from: number; readonly to: number } | 'unknown';
+
+/** Certificates that were looked at; `undefined` for what is no certificate. */
+const validities = new WeakMap<ClientCertificate, Validity | undefined>();
+
+/** Throws `RequestRefused` for what is no certificate. */
+function validityOf(certificate: ClientCertificate): Validity {
+  if (!validities.has(certificate)) {
+    validities.set(certificate, readValidity(certificate));
+  }
+  const validity = validities.get(certificate);
+  if (validity === undefined) {
+    throw new RequestRefused('certificate_malformed', { detail: 'not an X.509 certificate' });
+  }
+  return validity;
+}
+
+function readValidity(certificate: ClientCertificate): Validity | undefined {
+  if (certificate.der === undefined) {
+    return 'unknown';
+  }
+  try {
+    const { validFrom, validTo } = certificate.x509;
+    return { from: Date.parse(validFrom), to: Date.parse(validTo) };
+  } catch {
+    return undefined;
+  }
+}
+
+const addresses: OptionRule<readonly string[]> = {
+  accepted: 'an IPv4 or IPv6 address, or a list of them',
+  read: (given) =>
+    textList.read(given)?.every((address) => isIP(address) !== 0) ? textList.read(given) : undefined,
+};
+
+function alternativeNames(given: OptionReader): ReadonlySet<string> {
+  const kinds = sanKinds.filter((kind) => !given.isMissing(kind));
+  if (kinds.length === 0) {
+    throw new ConfigurationError(
+      given.path,
+      `a list of no names was given; accepted is an object of ${sanKinds.join(', ')}`,
+    );
+  }
+  const listed = kinds.flatMap((kind) =>
+    given
+      .required(kind, kind === 'ip' ? addresses : textList)
+      .map((value) => comparedAlternative(kind, value)),
+  );
+  return new Set(listed);
+}
+
+/** False where the extension is missing, `undefined` where it can't be read. */
+function hasOneOf(allowed: ReadonlySet<string>, parsed: ParsedCertificate): boolean | undefined {
+  return readExtension(parsed, extensionIds.subjectAltName, false, (der) =>
+    // The library's word for a URI is "url".
+    new SubjectAlternativeNameExtension(der).names
+      .toJSON()
+      .some(({ type, value }) => allowed.has(comparedAlternative(type === 'url' ? 'uri' : type, value))),
+  );
+}
+
+/** DNS names have no case; addresses have several spellings; the others are compared as they are. */
+function comparedAlternative(kind: string, value: string): string {
+  const isAddress = kind === 'ip' && isIPv6(value);
+  const spelling = isAddress ? new SocketAddress({ address: value, family: 'ipv6' }).address : value;
+  return `${kind}:${kind === 'dns' ? spelling.toLowerCase() : spelling}`;
+}
+
+/** False where the extension is missing, `undefined` where it can't be read. */
+function isForClientAuth(parsed: ParsedCertificate): boolean | undefined {
+  return readExtension(parsed, extensionIds.extendedKeyUsage, false, (der) =>
+    new ExtendedKeyUsageExtension(der).usages.includes(clientAuth),
+  );
+}

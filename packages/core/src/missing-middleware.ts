@@ -1,0 +1,88 @@
+import type { IncomingMessage } from 'node:http';
+import { asRefusal, ConfigurationError, TellableError } from './errors.js';
+import { problemReporter, publishRefusedEarly } from './observe/events.js';
+import type { NodeRequest } from './request/node-request.js';
+import type { ResourceServer } from './resource-server.js';
+import { type Answer, type ChallengeRules, refusalAnswer, refusedAnswer } from './response/challenge.js';
+import { HttpRefusal } from './response/http-refusal.js';
+import { recordRefusal } from './response/request-refusal.js';
+import { answerUpgrade } from './response/upgrade-answer.js';
+import { interactionOf } from './shared/interaction-id.js';
+
+const report = problemReporter();
+const rules: ChallengeRules = {
+  realm: 'api',
+  errorBody: undefined,
+  errorContentType: 'application/json; charset=utf-8',
+  resourceMetadata: undefined,
+  report,
+};
+
+function refuse(req?: NodeRequest): never {
+  const message =
+    'a guard of a route ran on a request that mtlsBound() did not accept; put mtlsBound() before it';
+  report('unguarded_route', message);
+  const refusal = asRefusal(new TellableError(message));
+  if (req !== undefined) {
+    publishRefusedEarly(refusal, interactionOf(req));
+  }
+  throw refusal;
+}
+
+/**
+ * Takes the place of the resource server for a request that no `mtlsBound()` has accepted, and refuses everything: a guard that
+ * was mounted before `mtlsBound()` answers 503, not 200.
+ */
+export const unguarded: ResourceServer = Object.freeze({
+  vary: undefined,
+  property: 'auth',
+  issuers: Object.freeze([]),
+  metadata: undefined,
+  reported: new Map(),
+  authorize: refuse,
+  isGranted: (_req: NodeRequest, _authorization: unknown): _authorization is never => false,
+  confirm: refuse,
+  require: refuse,
+  revoke: () => refuse(),
+  acceptRevocation: async (req: NodeRequest) => {
+    try {
+      return refuse(req);
+    } catch (thrown) {
+      return answer(thrown, req);
+    }
+  },
+  ready: async () => refuse(),
+  close: async () => undefined,
+  answer,
+  answerUpgrade: (thrown: unknown, req: IncomingMessage) => answerUpgrade(req, answer(thrown, req)),
+  errorFor: () => undefined,
+});
+
+/** Refuses as `unguarded` does, and hands the refusals to the framework's own error handling: for a middleware before `mtlsBound()`. */
+export const unguardedNext: ResourceServer = Object.freeze({
+  ...unguarded,
+  errorFor(thrown: unknown, req: NodeRequest) {
+    const refusal = recordRefusal(req, asRefusal(thrown));
+    return new HttpRefusal(refusal, refusedAnswer(refusal, req, rules));
+  },
+});
+
+/**
+ * Throws `ConfigurationError` if a function that makes a middleware was put among the handlers itself, without being called: it
+ * then gets a request, or the context of Koa. Express and Koa answer 503.
+ */
+export function refuseUncalled(name: string, given: unknown): void {
+  if (isRequest(given) || isRequest((given as { req?: unknown } | undefined)?.req)) {
+    const message = `it was put among the handlers without being called; put ${name} there`;
+    report('middleware_not_called', `${name}: ${message}`);
+    throw new ConfigurationError(name, message);
+  }
+}
+
+function isRequest(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'rawHeaders' in value;
+}
+
+function answer(thrown: unknown, req: NodeRequest): Answer {
+  return refusalAnswer(recordRefusal(req, asRefusal(thrown)), req, rules);
+}

@@ -1,0 +1,93 @@
+import { channel } from 'node:diagnostics_channel';
+import type { Revocation } from '../revocation/revocations.js';
+
+/**
+ * Published on `mtls-bound:revocation` when a process takes note of a revocation that it did not know. Names no token, subject,
+ * client, session or certificate.
+ */
+export interface RevocationEvent {
+  /** What the revocation names. */
+  readonly kind: 'token' | 'jti' | 'subject' | 'clientId' | 'session' | 'thumbprint';
+  /** The issuer whose tokens are revoked; undefined if it is each configured issuer, or if one token is named. */
+  readonly issuer: string | undefined;
+  /**
+   * `revoke`: this process called `revoke()`. `endpoint`: a client sent it to `revocationEndpoint()`. `signal`: a transmitter of
+   * Shared Signals sent it here. `channel`, `log`: another process revoked, and this process heard of it there.
+   */
+  readonly origin: 'revoke' | 'endpoint' | 'signal' | 'channel' | 'log';
+}
+
+/**
+ * Published on `mtls-bound:hearing` when a resource server begins to hear the revocations of other processes, and when it may miss
+ * them. A resource server that has no channel and no log publishes nothing.
+ */
+export interface HearingEvent {
+  /** What it listens to: `revocations.channel` or `revocations.log`. */
+  readonly from: 'channel' | 'log';
+  /** `heard`: it hears all revocations. `unheard`: it may miss revocations now. */
+  readonly state: 'heard' | 'unheard';
+  /** The position up to which it has read the log; undefined with a channel, and before the first entry. */
+  readonly position: string | undefined;
+}
+
+/** What one resource server has heard of the revocations of other processes. */
+export interface HearingState extends HearingEvent {
+  /** Seconds by which it is behind: since then revocations may exist that it has not heard. */
+  readonly lag: number;
+  /**
+   * Seconds since the newest entry of the log was written, by the clock of its writer, or since the last message came over the
+   * channel. Undefined before the first one.
+   */
+  readonly heartbeatAge: number | undefined;
+}
+
+const revocations = channel('mtls-bound:revocation');
+const hearing = channel('mtls-bound:hearing');
+
+/** Publishes that this process has taken note of a revocation. */
+export function publishRevocation(revocation: Revocation, origin: RevocationEvent['origin']): void {
+  if (revocations.hasSubscribers) {
+    const { issuer, ...named } = revocation as Revocation & { issuer?: string };
+    const [name = 'token'] = Object.keys(named);
+    const kind = (name === 'tokenHash' ? 'token' : name) as RevocationEvent['kind'];
+    revocations.publish({ kind, issuer, origin } satisfies RevocationEvent);
+  }
+}
+
+/** What publishes whether one resource server hears revocations. */
+export interface HearingListing {
+  /** Publishes the state if it has changed. */
+  show(): void;
+  /** The resource server was closed. */
+  end(): void;
+}
+
+const listed = new Set<() => HearingState>();
+
+/** Publishes each change of the state that `read` returns, and lists it in `hearingStates()` until `end()`. */
+export function listHearing(read: () => HearingState): HearingListing {
+  let shown: HearingEvent['state'] = 'unheard';
+  listed.add(read);
+  return {
+    show() {
+      const { from, state, position } = read();
+      if (state !== shown) {
+        shown = state;
+        if (hearing.hasSubscribers) {
+          hearing.publish({ from, state, position } satisfies HearingEvent);
+        }
+      }
+    },
+    end() {
+      listed.delete(read);
+    },
+  };
+}
+
+/**
+ * Returns what each resource server of this process has heard of the revocations of other processes, at this moment. A resource
+ * server that has no channel and no log, or that was closed, is not among them.
+ */
+export function hearingStates(): HearingState[] {
+  return [...listed].map((read) => read());
+}

@@ -1,0 +1,104 @@
+import type { HasCertificate } from '../authorization.js';
+import {
+  type CertificatePolicyOptions,
+  certificatePolicy,
+  certificatePolicyNames,
+} from '../certificate/certificate-policy.js';
+import type { ClientCertificate } from '../certificate/client-certificate.js';
+import { attributeOid } from '../certificate/distinguished-name.js';
+import { type ParsedCertificate, wholeCertificate } from '../certificate/parsed.js';
+import { type Psd2Role, psd2RoleNames, psd2Roles } from '../certificate/psd2.js';
+import { ConfigurationError, RequestRefused, TellableError } from '../errors.js';
+import { isPlainObject, OptionReader } from '../shared/option-rules.js';
+import { ownMember } from '../shared/own-member.js';
+import { isPromised } from '../shared/promises.js';
+import { type RoutePolicy, routePolicy } from './route-policy.js';
+
+/** `certificatePolicy` for one route. Throws `ConfigurationError`. */
+export function certificateOnRoute(options: CertificatePolicyOptions): RoutePolicy<HasCertificate> {
+  const policy = certificatePolicy(new OptionReader('requireCertificate()', options, certificatePolicyNames));
+  if (policy === undefined) {
+    throw new ConfigurationError('requireCertificate()', 'nothing was given that a certificate could lack');
+  }
+  return routePolicy(({ certificate }) => policy(certificate, Date.now()));
+}
+
+/** What the certificate's subject has to say: the value of a claim, or what a function makes of the claims. */
+export type SubjectRequirement = string | ((claims: Readonly<Record<string, unknown>>) => string | undefined);
+
+/**
+ * Refuses a certificate whose subject does not name who the token names: 403. A key is an attribute type, by name
+ * (`organizationIdentifier`, `UID`, `CN`) or OID; a value names the claim to compare with, or makes the expected text of
+ * the claims. Compared exactly. A claim that is missing refuses. Throws `ConfigurationError`.
+ */
+export function certificateSubject(
+  required: Readonly<Record<string, SubjectRequirement>>,
+): RoutePolicy<HasCertificate> {
+  const rules = Object.entries(isPlainObject(required) ? required : {}).map(([type, expected]) => ({
+    type,
+    oid: attributeOid(type),
+    expected,
+  }));
+  const isComplete = rules.every(
+    ({ oid, expected }) =>
+      oid !== undefined && (typeof expected === 'function' || typeof expected === 'string'),
+  );
+  if (rules.length === 0 || !isComplete) {
+    throw new ConfigurationError(
+      'requireCertificateSubject()',
+      'accepted is an object from attribute types, as organizationIdentifier or 2.5.4.97, to a claim or a function',
+    );
+  }
+  return routePolicy(({ certificate, claims }) => {
+    const subject = subjectOf(certificate);
+    for (const { type, oid, expected } of rules) {
+      const value =
+        typeof expected === 'function' ? (expected(claims) as unknown) : ownMember(claims, expected);
+      if (isPromised(value)) {
+        throw new TellableError(
+          `requireCertificateSubject(): the function for ${type} returned a promise; it must return a text`,
+        );
+      }
+      if (typeof value !== 'string' || value === '' || !subject.has(`${oid}=${value}`)) {
+        throw new RequestRefused('certificate_refused', {
+          detail: `its ${type} is not what the token names`,
+        });
+      }
+    }
+  });
+}
+
+/** Refuses a certificate that is not a qualified one with this role of a payment service provider: 403. */
+export function psd2Role(role: Psd2Role): RoutePolicy<HasCertificate> {
+  if (!psd2RoleNames.includes(role)) {
+    throw new ConfigurationError('requirePsd2Role()', `accepted is ${psd2RoleNames.join(', ')}`);
+  }
+  return routePolicy(({ certificate }) => {
+    if (certificate === undefined || !psd2Roles(certificate).includes(role)) {
+      throw new RequestRefused('certificate_refused', {
+        detail: `its QCStatements do not name the role ${role}`,
+      });
+    }
+  });
+}
+
+/** The subject's attributes, each as `OID=value`; a certificate is looked into once. */
+function subjectOf(certificate: ClientCertificate | undefined): ReadonlySet<string> {
+  if (certificate === undefined) {
+    return new Set();
+  }
+  const parsed = wholeCertificate(certificate);
+  const subject = subjects.get(parsed) ?? new Set(attributesOf(parsed));
+  subjects.set(parsed, subject);
+  return subject;
+}
+
+function attributesOf({ subject }: ParsedCertificate): string[] {
+  return subject.flatMap((relative) =>
+    Object.entries(relative).flatMap(([type, texts]) =>
+      texts.map((text) => `${attributeOid(type) ?? type}=${text}`),
+    ),
+  );
+}
+
+const subjects = new WeakMap<ParsedCertificate, ReadonlySet<string>>();

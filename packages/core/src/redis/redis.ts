@@ -1,0 +1,388 @@
+import type { Claims } from '../cache/shared-cache.js';
+import { TellableError } from '../errors.js';
+import type { ChannelListener, RevocationChannel } from '../revocation/revocation-channel.js';
+import type { LogPage, LogQuery, RevocationLog } from '../revocation/revocation-log.js';
+import { checked, OptionReader, requireMethods, text, wholeNumber } from '../shared/option-rules.js';
+import { allOf, ignoreRejection, isPromised } from '../shared/promises.js';
+
+/** What we use of a client of node-redis, version 4 or later, connected. */
+export interface RedisClient {
+  set(key: string, value: string, options: { NX: true; PX: number }): Promise<unknown>;
+  del(key: string): Promise<unknown>;
+  publish(channel: string, message: string): Promise<unknown>;
+  /** A second connection: one that listens can do nothing else. */
+  duplicate(): RedisSubscriber;
+}
+
+/** What we use of the client's second connection, which listens. */
+export interface RedisSubscriber {
+  connect(): Promise<unknown>;
+  subscribe(channel: string, listener: (message: string) => void): Promise<unknown>;
+  on(event: 'error' | 'reconnecting' | 'end' | 'ready', listener: () => void): unknown;
+  destroy?(): unknown;
+  disconnect?(): unknown;
+}
+
+/**
+ * For `revocations.channel`: Redis publishes to each process that listens. `name` is the Redis channel's.
+ *
+ * @example
+ * mtlsBound({ revocations: { channel: redisChannel(client), secret } })
+ */
+export function redisChannel(client: RedisClient, name = 'mtls-bound:revocations'): RevocationChannel {
+  requireMethods('redisChannel(client)', client, ['publish', 'duplicate']);
+  checked('redisChannel(name)', text, name);
+  return {
+    publish: (message) => client.publish(name, message),
+    async subscribe({ message, lost, restored }: ChannelListener, signal?: AbortSignal) {
+      const subscriber = duplicated(client.duplicate());
+      let isListening = false;
+      let isGivenUp = false;
+      const end = async () => {
+        isGivenUp = true;
+        return (subscriber.destroy ?? subscriber.disconnect)?.call(subscriber);
+      };
+      // Without an end, a client that waits for Redis would keep the process alive.
+      signal?.addEventListener('abort', () => void end().catch(() => undefined), { once: true });
+      const onLost = () => isGivenUp || lost();
+      const listen = (event: 'error' | 'reconnecting' | 'end' | 'ready', hear: () => void): void =>
+        ignoreRejection(subscriber.on(event, hear));
+      listen('error', onLost);
+      listen('reconnecting', onLost);
+      listen('end', onLost);
+      // The client subscribes anew by itself before it says that it is ready; the first time is told by our return.
+      const onReady = () => isListening && restored();
+      // A client that is ended while it connects may connect all the same.
+      listen('ready', () => (isGivenUp ? void end().catch(() => undefined) : onReady()));
+      try {
+        await subscriber.connect();
+        await subscriber.subscribe(name, message);
+      } catch (error) {
+        // A Redis user without the right to subscribe must not leave a connection behind at each attempt.
+        await end().catch(() => undefined);
+        throw error;
+      }
+      isListening = true;
+      return end;
+    },
+  };
+}
+
+/** What `redisLog()` uses of a client of node-redis, version 4 or later, connected: Redis 6.2 or later, alone, with Sentinel or as a Cluster. */
+export interface RedisLogClient {
+  /** Connections of the log's own, which it ends when they fall silent: one waits for entries, one writes them. */
+  duplicate(overrides?: object): RedisLogConnection;
+}
+
+/** The commands of `redisLog()`. */
+export interface RedisLogCommands {
+  get(key: string): Promise<unknown>;
+  set(key: string, value: string, options?: { NX?: true }): Promise<unknown>;
+  xAdd(key: string, id: string, message: { entry: string }, options: RedisTrim): Promise<unknown>;
+  xInfoStream(key: string): Promise<unknown>;
+  xRange(key: string, start: string, end: string, options: { COUNT: number }): Promise<unknown>;
+  xRead(stream: { key: string; id: string }, options: { COUNT: number; BLOCK: number }): Promise<unknown>;
+  /** For `replicas`, except in a Cluster. */
+  wait?(replicas: number, timeout: number): Promise<unknown>;
+}
+
+/** Which entries may go when one is added. */
+export interface RedisTrim {
+  readonly TRIM: {
+    readonly strategy: 'MINID';
+    readonly strategyModifier: '~';
+    /** Milliseconds since the epoch. */
+    readonly threshold: number;
+  };
+}
+
+/** What `redisLog()` uses of a connection of its own. */
+export interface RedisLogConnection extends RedisLogCommands {
+  /** Of a client for Sentinel: runs commands in order on one connection to the master. */
+  use?<T>(run: (client: RedisLogCommands) => Promise<T>): Promise<T>;
+  /** Of a client for a Cluster. */
+  readonly slots?: unknown;
+  /** Sends any command; for `WAIT` in a Cluster. */
+  // biome-ignore lint/suspicious/noExplicitAny: each kind of client takes other parameters
+  sendCommand?(...parameters: any[]): Promise<unknown>;
+  connect(): Promise<unknown>;
+  on(event: 'connect' | 'error' | 'ready', listener: () => void): unknown;
+  /** Ends the connection at once (version 5 or later). Default: `disconnect` is called. */
+  destroy?(): unknown;
+  /** Ends the connection at once (version 4). Default: not called. */
+  disconnect?(): unknown;
+}
+
+/** Where `redisLog()` keeps the log, and how safely. */
+export interface RedisLogOptions {
+  /**
+   * The name of the stream. Another key has this name and `:name`, with `{...}` around the name if it has none, so that a Cluster keeps
+   * them together. Default `mtls-bound:{revocations}`.
+   */
+  readonly name?: string;
+  /**
+   * How many replicas must have a revocation before `revoke()` resolves. With 1 or more a failover loses no revocation that was
+   * confirmed. Default 0; to 10.
+   */
+  readonly replicas?: number;
+}
+
+/** Entries read at once; fewer after trouble, which may be that Redis does not send so much at once. */
+const MAX_PAGE = 1_000;
+const MIN_PAGE = 10;
+
+/** Milliseconds that replicas have. */
+const REPLICAS_TIMEOUT = 1_000;
+
+/** Reads are from the master, and blocking reads take their time. */
+const OVERRIDES = { commandOptions: {}, replicaPoolSize: 0, useReplicas: false };
+
+/**
+ * For `revocations.log`: a stream of Redis that keeps the revocations of a fleet. A process that starts, or was cut off, reads
+ * what it missed.
+ *
+ * @example
+ * mtlsBound({ revocations: { log: redisLog(client), secret } })
+ */
+export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}): RevocationLog {
+  requireMethods('redisLog(client)', client, ['duplicate']);
+  const given = new OptionReader('redisLog(options)', options, ['name', 'replicas']);
+  const name = given.optional('name', text) ?? 'mtls-bound:{revocations}';
+  const replicas = given.optional('replicas', wholeNumber(0, 10)) ?? 0;
+  // In a Cluster on the node of the stream, so that both are read in order.
+  const nameKey = name.includes('{') ? `${name}:name` : `{${name}}:name`;
+  /** Connections that are not in use now. */
+  const idle: Connection[] = [];
+  /** The newest entry's time by Redis' clock, in milliseconds: a clock of ours that is wrong must not trim what still counts. */
+  let newestAt: number | undefined;
+  let pageSize = MAX_PAGE;
+
+  function endIdle(): void {
+    for (const one of idle.splice(0)) {
+      one.end();
+    }
+  }
+
+  /**
+   * Runs commands on a connection of their own. One that failed or fell silent is never used again, and never left behind.
+   */
+  async function connected<T>(
+    run: (redis: RedisLogConnection) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
+    const own = idle.pop() ?? connectionBy(client);
+    signal.addEventListener('abort', own.end, { once: true });
+    try {
+      const result = await run(await own.connected);
+      if (!signal.aborted) {
+        idle.push(own);
+      }
+      return result;
+    } catch (error) {
+      own.end();
+      // What one met the others may have met unnoticed.
+      endIdle();
+      throw error;
+    } finally {
+      signal.removeEventListener('abort', own.end);
+    }
+  }
+
+  /** Both commands go out together on one connection: on another one, `WAIT` would not wait for this entry. */
+  async function write(
+    writer: RedisLogCommands,
+    entry: string,
+    trim: RedisTrim,
+    wait: () => Promise<unknown> | undefined,
+  ): Promise<string> {
+    const [id, keeping] = await allOf([
+      () => writer.xAdd(name, '*', { entry }, trim),
+      () => (replicas > 0 ? wait() : 0),
+    ] as const);
+    if (!(Number(keeping) >= replicas)) {
+      throw new TellableError(`${keeping} replicas have the entry; expected ${replicas}`);
+    }
+    return positionOf(id);
+  }
+
+  return {
+    open: (value, isReplacing, signal) =>
+      connected(async (redis) => {
+        await redis.set(nameKey, value, isReplacing ? {} : { NX: true });
+        return String(await redis.get(nameKey));
+      }, signal),
+
+    append(entry, keepFor, signal) {
+      const threshold = Math.max(0, Math.floor((newestAt ?? 0) - keepFor));
+      const trim = { TRIM: { strategy: 'MINID', strategyModifier: '~', threshold } } as const;
+      return connected((redis) => {
+        if (redis.slots !== undefined) {
+          const command = ['WAIT', String(replicas), String(REPLICAS_TIMEOUT)];
+          return write(redis, entry, trim, () => redis.sendCommand?.(name, false, command));
+        }
+        return onOne(redis, (one) => write(one, entry, trim, () => one.wait?.(replicas, REPLICAS_TIMEOUT)));
+      }, signal);
+    },
+
+    async read({ since, wait, signal }: LogQuery): Promise<LogPage> {
+      const first = idOf(since);
+      const count = pageSize;
+      // Smaller until it went well.
+      pageSize = Math.max(MIN_PAGE, Math.floor(count / 2));
+      const page = await connected(
+        (connection) =>
+          onOne(connection, async (redis) => {
+            // Sent at once and done in order. The second waits until there is something to read; its answer has another form with
+            // each version of the client.
+            const [last, , read, logName] = await allOf([
+              () => lastIn(redis, name),
+              () => redis.xRead({ key: name, id: first }, { COUNT: 1, BLOCK: Math.max(1, Math.ceil(wait)) }),
+              () => redis.xRange(name, first, '+', { COUNT: count }),
+              () => redis.get(nameKey),
+            ] as const);
+            return {
+              last,
+              read: entriesIn(read),
+              name: logName === null ? undefined : String(logName),
+            };
+          }),
+        signal,
+      );
+      newestAt = page.last === undefined ? undefined : Number.parseInt(idOf(page.last), 10);
+      pageSize = page.read.length < count ? MAX_PAGE : count;
+      const hasSince = since === undefined || page.read[0]?.position === since;
+      return {
+        name: page.name,
+        last: page.last,
+        hasSince,
+        entries: page.read.filter(({ position }) => position !== since),
+      };
+    },
+
+    close: endIdle,
+  };
+}
+
+/** A client for Sentinel has several connections; on one of them commands are done in order. */
+function onOne<T>(redis: RedisLogConnection, run: (one: RedisLogCommands) => Promise<T>): Promise<T> {
+  if (redis.use === undefined) {
+    return run(redis);
+  }
+  return redis.use((one) => {
+    const running = run(one);
+    // A client may give up before.
+    ignoreRejection(running);
+    return running;
+  });
+}
+
+/** Throws for a promise: its rejection is handled, and a connection has none. */
+function duplicated<T>(connection: T): T {
+  if (isPromised(connection)) {
+    throw new TellableError('duplicate() of the Redis client returned a promise; expected a client');
+  }
+  return connection;
+}
+
+/** A connection of the log's own, on its way or there. */
+interface Connection {
+  readonly connected: Promise<RedisLogConnection>;
+  /** Ends it for good, also while it is on its way. */
+  end(): void;
+}
+
+function connectionBy(client: RedisLogClient): Connection {
+  const opened = duplicated(client.duplicate(OVERRIDES));
+  let isEnded = false;
+  const end = (): void => {
+    isEnded = true;
+    void Promise.resolve()
+      .then(() => (opened.destroy ?? opened.disconnect)?.call(opened))
+      .catch(() => undefined);
+  };
+  const endAgain = (): unknown => isEnded && end();
+  // Without a listener the process would end. What fails is told by the command that fails.
+  ignoreRejection(opened.on('error', () => undefined));
+  // A client that is ended while it connects may connect all the same.
+  ignoreRejection(opened.on('connect', endAgain));
+  ignoreRejection(opened.on('ready', endAgain));
+  const connect = async (): Promise<RedisLogConnection> => {
+    await opened.connect();
+    return opened;
+  };
+  const connected = connect();
+  ignoreRejection(connected);
+  return { connected, end };
+}
+
+/** The position that a stream gave last. An entry that is deleted leaves it as it is. */
+async function lastIn(redis: RedisLogCommands, name: string): Promise<string | undefined> {
+  const id = lastIdOf(await streamOf(redis, name));
+  return id === undefined || id === '0-0' ? undefined : positionOf(id);
+}
+
+/** What Redis says of a stream; undefined where there is none. */
+async function streamOf(redis: RedisLogCommands, name: string): Promise<unknown> {
+  try {
+    return await redis.xInfoStream(name);
+  } catch (error) {
+    if (/no such key/i.test(String(error))) {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+/** Each version of the client names it in another way. */
+function lastIdOf(stream: unknown): string | undefined {
+  if (stream === undefined) {
+    return undefined;
+  }
+  const { lastGeneratedId, 'last-generated-id': lastId = lastGeneratedId } = Object(stream);
+  if (lastId === undefined) {
+    throw new TellableError('XINFO STREAM did not answer with the last id of the stream');
+  }
+  return String(lastId);
+}
+
+interface RedisMessage {
+  readonly id: unknown;
+  readonly message?: { readonly entry?: unknown };
+}
+
+function entriesIn(answer: unknown): { position: string; entry: string }[] {
+  const messages: RedisMessage[] = Array.isArray(answer) ? answer : [];
+  return messages.map(({ id, message }) => ({ position: positionOf(id), entry: String(message?.entry) }));
+}
+
+/**
+ * An id of Redis is two numbers. With a letter before each that says how many digits it has, ids are ordered as text. The
+ * engine keeps the parts of a template next to the whole, and those of `join` not.
+ */
+function positionOf(id: unknown): string {
+  const [milliseconds = '', number = ''] = String(id).split('-');
+  return [letterOf(milliseconds), milliseconds, '-', letterOf(number), number].join('');
+}
+
+/** A to T for 1 to 20 digits. */
+function letterOf(digits: string): string {
+  return String.fromCharCode(64 + digits.length);
+}
+
+function idOf(position: string | undefined): string {
+  return position === undefined
+    ? '0'
+    : position
+        .split('-')
+        .map((part) => part.slice(1))
+        .join('-');
+}
+
+/** For `sharedCache.claims`: of several processes that meet the same unknown token, one asks. */
+export function redisClaims(client: RedisClient): Claims {
+  requireMethods('redisClaims(client)', client, ['set', 'del']);
+  return {
+    take: async (name, ttl) => (await client.set(name, '1', { NX: true, PX: Math.ceil(ttl) })) !== null,
+    release: (name) => client.del(name),
+  };
+}

@@ -1,0 +1,167 @@
+import { createHash, hash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import type { CertificateSource, ClientCertificate } from '../certificate/client-certificate.js';
+import type { RequestRefused } from '../errors.js';
+import type { Explanation } from '../observe/events.js';
+import { thumbprintAtTop } from '../policy/binding.js';
+import type { NodeRequest } from '../request/node-request.js';
+
+/** Finds out what a refusal most likely comes from. Run for refused requests alone, and only when somebody wants to know. */
+export interface Explainer {
+  /** Keeps a certificate in mind, to know its key again after a renewal. */
+  remember(certificate: ClientCertificate | undefined): void;
+  explain(refusal: RequestRefused, certificate: ClientCertificate | undefined, req: NodeRequest): Explanation;
+}
+
+const MAX_REMEMBERED = 1_000;
+
+export function createExplainer(source: CertificateSource): Explainer {
+  const remembered = new LRUCache<string, ClientCertificate>({ max: MAX_REMEMBERED });
+
+  function hintFor(
+    { code, detail, expectedThumbprint }: RequestRefused,
+    certificate: ClientCertificate | undefined,
+    req: NodeRequest,
+  ): string | undefined {
+    if (code === 'certificate_missing') {
+      return source.whyMissing?.(req);
+    }
+    if (code === 'token_unbound' && detail === thumbprintAtTop) {
+      return "set claims: { thumbprint: 'x5t#S256' } of jwtAccessTokens() or introspection(), or let the authorization server write cnf";
+    }
+    if (code === 'token_unbound') {
+      return 'the authorization server issued the token without cnf: the client got it without its certificate, or is not registered for tls_client_certificate_bound_access_tokens';
+    }
+    return expectedThumbprint === undefined || certificate === undefined
+      ? undefined
+      : mismatchHint(expectedThumbprint, certificate, remembered.get(expectedThumbprint));
+  }
+
+  return {
+    remember(certificate) {
+      if (certificate !== undefined) {
+        remembered.set(certificate.thumbprint, certificate);
+      }
+    },
+    explain(refusal, certificate, req) {
+      return Object.freeze({
+        expectedThumbprint: refusal.expectedThumbprint,
+        presentedThumbprint: certificate?.thumbprint,
+        certificateFrom: originOf(source),
+        hint: hintFor(refusal, certificate, req),
+      });
+    },
+  };
+}
+
+/** Where a source takes certificates from, in words. */
+export function originOf({ header, fromConnection, origin }: CertificateSource): string {
+  if (typeof origin === 'string') {
+    return origin;
+  }
+  if (header !== undefined) {
+    return `the header ${header}`;
+  }
+  return fromConnection === true ? 'the TLS connection' : 'the option certificate';
+}
+
+const mendTheServer = 'the authorization server must write it in base64url without padding (RFC 8705 §3.1)';
+
+/** Why the certificate is not the one that the token is bound to. Never throws. */
+export function mismatchHint(
+  expected: string,
+  certificate: ClientCertificate,
+  bound: ClientCertificate | undefined,
+): string | undefined {
+  const { thumbprint } = certificate;
+  const bytes = Buffer.from(thumbprint, 'base64url');
+  const hex = bytes.toString('hex');
+  const plain = expected.replaceAll(':', '').toLowerCase();
+  if (plain === hex) {
+    return `cnf has the right hash in hex; ${mendTheServer}`;
+  }
+  if (Buffer.from(expected, 'base64url').toString('latin1').replaceAll(':', '').toLowerCase() === hex) {
+    return `cnf has the right hash as the base64url of hex digits; ${mendTheServer}`;
+  }
+  if (twiceDecoded(expected).toLowerCase() === hex) {
+    return `cnf has the right hash as the base64url of the base64 of hex digits; ${mendTheServer}`;
+  }
+  if (expected === bytes.toString('base64') || expected === `${thumbprint}=`) {
+    return `cnf has the right hash in another base64; ${mendTheServer}`;
+  }
+  if (/^[\da-f]{64}$/.test(plain)) {
+    return `cnf looks like hex, of another certificate; ${mendTheServer}`;
+  }
+  const { der } = certificate;
+  if (der !== undefined && expected === createHash('sha1').update(der).digest('base64url')) {
+    return 'cnf has the SHA-1 of the certificate (x5t); the authorization server must take SHA-256';
+  }
+  const key = publicKeyOf(certificate);
+  if (key !== undefined && expected === hash('sha256', key, 'base64url')) {
+    return 'cnf has the hash of the public key; the authorization server must hash the whole certificate';
+  }
+  if (bound !== undefined && key !== undefined && publicKeyOf(bound)?.equals(key) === true) {
+    return 'same key, renewed certificate: the token is bound to the one before; the client must get a new token';
+  }
+  if (isAuthority(certificate)) {
+    return "the certificate presented is a certificate authority's: the proxy hands on the intermediate instead of the client's";
+  }
+  return bound === undefined
+    ? undefined
+    : 'the token is bound to another client certificate that was seen here: it was sent on to, or taken by, another client';
+}
+
+function twiceDecoded(text: string): string {
+  const once = Buffer.from(text, 'base64url').toString('latin1');
+  return Buffer.from(once, 'base64').toString('latin1');
+}
+
+/** Undefined for what can't be read. */
+function publicKeyOf(certificate: ClientCertificate): Buffer | undefined {
+  try {
+    return certificate.x509.publicKey.export({ type: 'spki', format: 'der' });
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether it is a certificate authority's; false for what can't be read. */
+export function isAuthority(certificate: ClientCertificate): boolean {
+  try {
+    return certificate.x509.ca;
+  } catch {
+    return false;
+  }
+}
+
+/** For the `error_description` of a challenge (RFC 6750 §3): what it permits, and no more. */
+export function explained(refusal: RequestRefused, explanation: Explanation): string | undefined {
+  return inWords(refusal, explanation)
+    ?.replaceAll('"', "'")
+    .replaceAll('\\', '/')
+    .replaceAll(/[^\x20-\x7e]/g, '?');
+}
+
+/** Undefined where the refusal has no words of its own. */
+export function inWords(refusal: RequestRefused, explanation: Explanation): string | undefined {
+  const { description, code, status } = refusal;
+  if (description === undefined) {
+    return undefined;
+  }
+  const { expectedThumbprint, presentedThumbprint, certificateFrom, hint } = explanation;
+  // What a function of the user's threw may hold anything: that is for the operator alone.
+  const detail = code === 'internal_error' ? undefined : refusal.detail;
+  // Before the credentials are in order nobody has looked for a certificate.
+  const wasLookedFor = status === 401 || status === 403;
+  const parts = [
+    description,
+    detail === undefined ? code : `${code}: ${detail}`,
+    ...(expectedThumbprint === undefined ? [] : [`the token is bound to ${expectedThumbprint}`]),
+    ...(presentedThumbprint !== undefined ? [`${certificateFrom} presents ${presentedThumbprint}`] : []),
+    ...(presentedThumbprint === undefined && wasLookedFor
+      ? [`no certificate came from ${certificateFrom}`]
+      : []),
+    ...(hint === undefined ? [] : [hint]),
+  ];
+  return parts.join('; ');
+}

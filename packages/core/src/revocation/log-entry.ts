@@ -1,0 +1,121 @@
+import type { Attestation } from './read-entries.js';
+import type { RevocationNotice, WrittenRevocation } from './revocations.js';
+
+/** What one process writes into the log. */
+export interface LogEntry {
+  /** Names the writer, and counts what it wrote: a number that is missing is an entry that was deleted. */
+  readonly writer: string;
+  readonly number: number;
+  /** Milliseconds since the epoch, by the writer's clock. */
+  readonly at: number;
+  /** The entry that the writer had read last. */
+  readonly previous: string | undefined;
+  /** The entry that the process wrote before this one; undefined for its first. */
+  readonly own: string | undefined;
+  /** The version of the log's name, as the writer knows it. */
+  readonly version: number;
+  /** The writer has heard of each revocation since then, by its clock; undefined before it has read the log. */
+  readonly hearsSince: number | undefined;
+  /** What the writer says of the entries that it has read. */
+  readonly attested: Attestation | undefined;
+  /** Undefined in an entry that revokes nothing. */
+  readonly notice: RevocationNotice | undefined;
+}
+
+type AttestedMembers = readonly [
+  as: Attestation['as'],
+  from: string | null,
+  upTo: string | null,
+  isFromFirst: boolean,
+  digest: string,
+];
+
+/** The members of an entry in their order, and then those of its notice. */
+type Members = readonly [
+  writer: string,
+  number: number,
+  at: number,
+  previous: string | null,
+  own: string | null,
+  version: number,
+  hearsSince: number | null,
+  attested: AttestedMembers | null,
+  ...notice:
+    | readonly [kind: string, value: string, issuer: string | null, at: number, id: string]
+    | readonly [],
+];
+
+/** Returns the text of an entry: an array, which a process that starts reads in half the time of an object. */
+export function textOfEntry({ notice, ...entry }: LogEntry): string {
+  const { writer, number, at, previous, own, version, hearsSince, attested } = entry;
+  const members: Members = [
+    ...([writer, number, at, previous ?? null, own ?? null, version, hearsSince ?? null] as const),
+    attested === undefined ? null : membersOfAttestation(attested),
+    ...(notice === undefined ? ([] as const) : membersOfNotice(notice)),
+  ];
+  return JSON.stringify(members);
+}
+
+function membersOfAttestation({ as, from, upTo, isFromFirst, digest }: Attestation): AttestedMembers {
+  return [as, from ?? null, upTo ?? null, isFromFirst, digest];
+}
+
+function attestationOf([as, from, upTo, isFromFirst, digest]: AttestedMembers): Attestation {
+  return { as, from: from ?? undefined, upTo: upTo ?? undefined, isFromFirst, digest };
+}
+
+function membersOfNotice({ revocation, at, id }: RevocationNotice) {
+  const { issuer = null, ...named } = revocation as WrittenRevocation & { readonly issuer?: string };
+  const [[kind = '', value = ''] = []] = Object.entries(named) as [string, string][];
+  return [kind, value, issuer, at, id] as const;
+}
+
+/** Returns the entry of a text that `textOfEntry` made, or `undefined` for another text. */
+export function entryIn(text: string): LogEntry | undefined {
+  const members = membersIn(text);
+  if (members === undefined) {
+    return undefined;
+  }
+  const [
+    writer,
+    number,
+    at,
+    previous,
+    own,
+    version,
+    hearsSince,
+    attested,
+    kind,
+    value,
+    issuer,
+    revokedAt,
+    id,
+  ] = members;
+  return {
+    writer,
+    number,
+    at,
+    previous: previous ?? undefined,
+    own: own ?? undefined,
+    version,
+    hearsSince: hearsSince ?? undefined,
+    attested: attested === null ? undefined : attestationOf(attested),
+    notice:
+      kind === undefined || value === undefined || revokedAt === undefined || id === undefined
+        ? undefined
+        : { revocation: revocationOf(kind, value, issuer ?? undefined), at: revokedAt, id },
+  };
+}
+
+function revocationOf(kind: string, value: string, issuer: string | undefined): WrittenRevocation {
+  return (issuer === undefined ? { [kind]: value } : { [kind]: value, issuer }) as WrittenRevocation;
+}
+
+function membersIn(text: string): Members | undefined {
+  try {
+    const members: unknown = JSON.parse(text);
+    return Array.isArray(members) ? (members as unknown as Members) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,262 @@
+import type { SharedCache } from '../cache/shared-cache.js';
+import type { ReportProblem } from '../observe/events.js';
+import { type HearingListing, listHearing, publishRevocation } from '../observe/revocation-sync.js';
+import { shownTrouble, within } from '../shared/bounded-wait.js';
+import { createSeal, type Seal } from '../shared/sealing.js';
+import { Pulse } from './channel-heartbeat.js';
+import type { RevocationNotice, Revocations } from './revocations.js';
+
+/** How processes tell each other of revocations: `redisChannel(client)`, or what does the same over anything else. */
+export interface RevocationChannel {
+  /** Resolves when the message is on its way to every process that listens, this one included or not. */
+  publish(message: string): Promise<unknown>;
+  /**
+   * Resolves when it listens, with the function that ends it. Rejects when it can't: it is tried again. One that has not settled for
+   * 10 seconds is reported as `revocations_lost`, and still waited for. `signal` aborts when `close()` runs: a subscription that is
+   * still on its way must then end too.
+   */
+  subscribe(listener: ChannelListener, signal?: AbortSignal): Promise<() => Promise<unknown>>;
+}
+
+/** Who listens to a channel. */
+export interface ChannelListener {
+  /** A message arrived. */
+  readonly message: (message: string) => void;
+  /** Messages may be missed from now on. */
+  readonly lost: () => void;
+  /** It listens again. */
+  readonly restored: () => void;
+}
+
+export interface FeedRules {
+  readonly channel: RevocationChannel;
+  /** The first seals; the others are still read, while one replaces the other. */
+  readonly secrets: readonly string[];
+  /** Seconds after which silence counts as loss, if they are not too short for that. */
+  readonly maxAgeWhileLost: number;
+}
+
+/** What says no more than that its sender is there. */
+const ALIVE = JSON.stringify({ alive: true });
+
+/** Seconds. */
+const SHORTEST_SILENCE = 3;
+
+const NAME = 'revocation';
+
+/** Milliseconds; a message older than that is played back, or its sender's clock is wrong. */
+const MAX_AGE = 300_000;
+
+/** Seconds. */
+const PUBLISH_TIMEOUT = 2;
+const RETRY_INTERVAL = 1;
+/** After which a subscription that has not settled is reported. It is still waited for: a client may wait for its server. */
+const SUBSCRIBE_PATIENCE = 10;
+
+/** What is revoked anywhere is revoked here, and the other way round. */
+export class RevocationFeed {
+  readonly #channel: RevocationChannel;
+  readonly #seals: readonly [Seal, ...Seal[]];
+  readonly #revocations: Revocations;
+  readonly #shared: SharedCache | undefined;
+  readonly #report: ReportProblem;
+  #hasJoined = false;
+  #losses = 0;
+  /** A loss is reported once, however often the channel is tried meanwhile. */
+  #isLossReported = false;
+  #retry: NodeJS.Timeout | undefined;
+  #isLate: NodeJS.Timeout | undefined;
+  #end: () => Promise<unknown> = async () => undefined;
+  #pulse: Pulse | undefined;
+  readonly #silence: number;
+  readonly #closing = new AbortController();
+  readonly #listing: HearingListing;
+  /** Since when the channel is not listened to, by the monotonic clock; undefined while it is. */
+  #lostAt: number | undefined = performance.now();
+  /** When the last message came, by the monotonic clock. */
+  #heardAt: number | undefined;
+
+  constructor(
+    { channel, secrets, maxAgeWhileLost }: FeedRules,
+    revocations: Revocations,
+    shared: SharedCache | undefined,
+    report: ReportProblem,
+  ) {
+    const [first = '', ...others] = secrets;
+    this.#channel = channel;
+    this.#seals = [createSeal(first, NAME), ...others.map((secret) => createSeal(secret, NAME))];
+    this.#revocations = revocations;
+    this.#shared = shared;
+    this.#report = report;
+    this.#silence = Math.max(maxAgeWhileLost, SHORTEST_SILENCE) * 1000;
+    this.#listing = listHearing(() => ({
+      from: 'channel',
+      state: this.#lostAt === undefined ? 'heard' : 'unheard',
+      position: undefined,
+      lag: this.#lostAt === undefined ? 0 : secondsSince(this.#lostAt),
+      heartbeatAge: this.#heardAt === undefined ? undefined : secondsSince(this.#heardAt),
+    }));
+    revocations.lost();
+    void this.#subscribe();
+  }
+
+  /** Tells the others. Rejects when they may not have been told. */
+  async publish(notice: RevocationNotice): Promise<void> {
+    const message = this.#seals[0].seal(NAME, JSON.stringify(notice));
+    const send = () => within(PUBLISH_TIMEOUT, () => this.#channel.publish(message));
+    // A process that joins later must not use what was shared before. One that joins while the mark is on its way, and does not find it, hears
+    // the second message.
+    const [sent, marked] = await Promise.allSettled([send(), this.#shared?.markRevocation(notice.at)]);
+    const sentAgain = this.#shared === undefined ? sent : (await Promise.allSettled([send()]))[0];
+    for (const outcome of [sent, marked, sentAgain]) {
+      if (outcome.status === 'rejected') {
+        throw outcome.reason;
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.#listing.end();
+    clearTimeout(this.#retry);
+    clearTimeout(this.#isLate);
+    this.#pulse?.stop();
+    // Revocations are not heard from now on.
+    this.#revocations.lost();
+    await within(PUBLISH_TIMEOUT, () => this.#end()).catch(() => undefined);
+  }
+
+  async #subscribe(): Promise<void> {
+    const late = (): void =>
+      this.#lose(
+        `the channel of revocations is not joined: subscribe() has not settled for ${SUBSCRIBE_PATIENCE} s`,
+      );
+    this.#isLate = setTimeout(late, SUBSCRIBE_PATIENCE * 1000).unref();
+    try {
+      const end = await this.#channel.subscribe(
+        {
+          message: (message) => this.#hear(message),
+          lost: () => this.#lose('the channel of revocations is lost'),
+          restored: () => void this.#restore(),
+        },
+        this.#closing.signal,
+      );
+      clearTimeout(this.#isLate);
+      if (this.#isClosed()) {
+        await end();
+        return;
+      }
+      this.#end = end;
+      this.#pulse = new Pulse({
+        silence: this.#silence,
+        send: async () => this.#channel.publish(this.#seals[0].seal(NAME, ALIVE)),
+        onSilence: () => void this.#joinAgain(),
+      });
+      await this.#restore();
+    } catch (error) {
+      clearTimeout(this.#isLate);
+      this.#lose(`the channel of revocations can not be joined: ${shownTrouble(error)}`);
+      this.#retryLater();
+    }
+  }
+
+  #retryLater(): void {
+    if (!this.#isClosed()) {
+      this.#retry = setTimeout(() => void this.#subscribe(), RETRY_INTERVAL * 1000).unref();
+    }
+  }
+
+  /** The connection is dead though it does not say so. */
+  async #joinAgain(): Promise<void> {
+    this.#lose('the channel of revocations is silent');
+    await within(PUBLISH_TIMEOUT, () => this.#end()).catch(() => undefined);
+    this.#retryLater();
+  }
+
+  #isClosed(): boolean {
+    return this.#closing.signal.aborted;
+  }
+
+  #lose(why: string): void {
+    this.#losses += 1;
+    this.#lostAt ??= performance.now();
+    this.#revocations.lost();
+    this.#listing.show();
+    if (!this.#isClosed() && !this.#isLossReported) {
+      this.#isLossReported = true;
+      this.#report(
+        'revocations_lost',
+        `${why}; until it is back, answers serve for revocations.maxAgeWhileLost`,
+      );
+    }
+  }
+
+  /**
+   * A process that comes back may have missed anything. One that joins for the first time may have served before, and
+   * other processes may have shared what was revoked since.
+   */
+  async #restore(): Promise<void> {
+    if (this.#hasJoined) {
+      this.#isBack();
+      this.#revocations.restored();
+      return;
+    }
+    this.#hasJoined = true;
+    const losses = this.#losses;
+    const last = await this.#lastRevocation();
+    // The channel was lost while the store was asked: only its return ends that.
+    if (losses === this.#losses) {
+      this.#isBack();
+      this.#revocations.joined(last === 'unknown' ? Date.now() : (last ?? 0));
+    }
+  }
+
+  #isBack(): void {
+    this.#lostAt = undefined;
+    this.#listing.show();
+    if (this.#isLossReported) {
+      this.#isLossReported = false;
+      this.#report('revocations_heard', 'the channel of revocations is back');
+    }
+  }
+
+  async #lastRevocation(): Promise<number | undefined | 'unknown'> {
+    return this.#shared === undefined ? undefined : this.#shared.lastRevocation();
+  }
+
+  #hear(message: string): void {
+    for (const seal of this.#seals) {
+      const text = seal.open(NAME, message);
+      if (text !== undefined) {
+        this.#pulse?.heard();
+        this.#heardAt = performance.now();
+        if (text !== ALIVE) {
+          this.#hearNotice(JSON.parse(text) as RevocationNotice);
+        }
+        return;
+      }
+    }
+    this.#report(
+      'revocation_not_ours',
+      'a message on the channel of revocations was not sealed with our secret; ignored',
+    );
+  }
+
+  #hearNotice(notice: RevocationNotice): void {
+    const now = Date.now();
+    if (Math.abs(now - notice.at) > MAX_AGE) {
+      const detail =
+        'was played back, or the clock of its sender is wrong by more than five minutes; ignored';
+      this.#report('revocation_not_ours', `a message on the channel of revocations ${detail}`);
+      return;
+    }
+    // It may come from a process whose clock is behind.
+    if (this.#revocations.add({ ...notice, at: Math.max(notice.at, now) })) {
+      publishRevocation(notice.revocation, 'channel');
+    }
+  }
+}
+
+function secondsSince(moment: number): number {
+  return (performance.now() - moment) / 1000;
+}

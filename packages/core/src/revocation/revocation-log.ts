@@ -1,0 +1,901 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pLimit from 'p-limit';
+import { TellableError } from '../errors.js';
+import type { ReportProblem } from '../observe/events.js';
+import { type HearingListing, listHearing, publishRevocation } from '../observe/revocation-sync.js';
+import { shownTrouble, within } from '../shared/bounded-wait.js';
+import { RecentMap } from '../shared/recent-map.js';
+import { createSeal, type Seal } from '../shared/sealing.js';
+import { entryIn, type LogEntry, textOfEntry } from './log-entry.js';
+import { type Attestation, HeardEntries } from './read-entries.js';
+import { CLOCK_DIFFERENCE, type RevocationNotice, type Revocations } from './revocations.js';
+
+/** Where a fleet keeps its revocations: `redisLog(client)`, or what does the same over anything else. */
+export interface RevocationLog {
+  /**
+   * Gives the log this name unless it has one, and resolves with the name that it has then. With `isReplacing` the log loses
+   * the name that it had. Rejects, and leaves nothing behind, if `signal` aborts.
+   */
+  open(name: string, isReplacing: boolean, signal: AbortSignal): Promise<string>;
+  /**
+   * Adds an entry and resolves with its position. Entries that are older than `keepFor` milliseconds may go. Rejects, and
+   * leaves nothing behind, if `signal` aborts.
+   */
+  append(entry: string, keepFor: number, signal: AbortSignal): Promise<string>;
+  /**
+   * Resolves with entries after `since`, from the first one on if it is undefined, oldest first. Waits up to `wait`
+   * milliseconds for one. Rejects, and leaves nothing behind, if `signal` aborts.
+   */
+  read(query: LogQuery): Promise<LogPage>;
+  /** Ends connections of its own that are not in use. Default: not called. */
+  close?(): unknown;
+}
+
+/** What a process wants to read. */
+export interface LogQuery {
+  readonly since: string | undefined;
+  /** Milliseconds. */
+  readonly wait: number;
+  readonly signal: AbortSignal;
+}
+
+/** What a process read. */
+export interface LogPage {
+  /** The log's name, read after the entries; undefined where it has none. */
+  readonly name: string | undefined;
+  /**
+   * The position that was given last before the entries were read, also if its entry is gone; undefined where the log has given none.
+   */
+  readonly last: string | undefined;
+  /** Whether the entry at `since` was still there after the entries were read; true without `since`. */
+  readonly hasSince: boolean;
+  /** Positions are ordered as text. */
+  readonly entries: readonly { readonly position: string; readonly entry: string }[];
+}
+
+export interface LogRules {
+  readonly log: RevocationLog;
+  /** The first seals; the others are still read, while one replaces the other. */
+  readonly secrets: readonly string[];
+  /** Seconds for which a revocation is kept. */
+  readonly maxAge: number;
+}
+
+/** What the name of a log says. Times in milliseconds since the epoch. */
+interface LogName {
+  /** Stays when `completeSince` changes. */
+  readonly id: string;
+  /** The log knows each revocation from then on. */
+  readonly completeSince: number;
+  /** Greater than that of each name before: an older name that is put back is noticed. */
+  readonly version: number;
+}
+
+/** A time without entries, by the clocks of the writers. */
+interface Silence {
+  readonly from: number;
+  readonly to: number;
+}
+
+const NAME_SEAL = 'revocation-log-name';
+/** What entries of the log are sealed under. */
+export const ENTRY_SEAL = 'revocation-log-entry';
+
+/** Milliseconds. */
+const WAIT = 1_000;
+const BEAT_INTERVAL = 20_000;
+/** In a fleet that lives an entry is never so far behind. */
+const QUIET = 60_000;
+const RECENT = 60_000;
+/** Processes that give the log a name at the same time give it versions that differ by less. */
+const SAME_TIME = 5_000;
+/** In which a process that runs answers to one that starts, if the log lost entries. */
+const OBJECTION = 200;
+/** Within which it answers, if it wrote an entry within `LIVING`: a process that starts waits for so long. */
+const ANSWER = 1_000;
+const LIVING = 1.75 * BEAT_INTERVAL;
+/** Between two looks for what was just written. */
+const PAUSE = 20;
+/** By how much processes may differ in what they take for young. */
+const MARGIN = 2 * CLOCK_DIFFERENCE;
+/** Processes that run wait for so long at most before they answer, so that not all do so at once. */
+const TURN = 40;
+
+/** For so long a process writes entries again before it reads on. */
+const SLICE = 100;
+
+/** After the first failure to read. */
+const QUICK_RETRY = 100;
+
+/** Seconds. */
+const STORE_TIMEOUT = 2;
+const RETRY_INTERVAL = 1;
+
+/** Entries that are remembered, to find out whether what an entry refers to, or another process has read, was read here. */
+const MAX_HEARD = 100_000;
+const MAX_WRITERS = 10_000;
+
+/** Reads what is revoked anywhere, and writes what is revoked here. */
+export class LogFeed {
+  readonly #rules: LogRules;
+  readonly #seals: readonly [Seal, ...Seal[]];
+  readonly #revocations: Revocations;
+  readonly #report: ReportProblem;
+  readonly #closing = new AbortController();
+  readonly #ended: Promise<void>;
+  readonly #numbers = new RecentMap<string, number>(MAX_WRITERS);
+  readonly #heard = new HeardEntries(MAX_HEARD);
+  /** Where this process wrote what it has not read yet, and by what name it wrote it. */
+  readonly #unread = new Map<string, string>();
+  /** What this process revoked lately. */
+  #own: { readonly notice: RevocationNotice; readonly at: number }[] = [];
+  #name: string | undefined;
+  /** The greatest version that a name of the log had. */
+  #version = 0;
+  /** The greatest version that the writer of an entry knew. */
+  #writtenVersion = 0;
+  #position: string | undefined;
+  /** Of the last entry that this process wrote. */
+  #ownPosition: string | undefined;
+  /** Of the last entry that one of us wrote. */
+  #lastHeard: string | undefined;
+  #firstPosition: string | undefined;
+  /** When the newest entry was written, in milliseconds since the epoch. */
+  #newestAt = 0;
+  /** The times without entries that no process is known to have lived through. */
+  #silences: Silence[] = [];
+  #hearsSince: number | undefined;
+  /** Whether the log's name must not say any more that it is complete. */
+  #hasLostEntries = false;
+  /** Whether a sign of life could not be written. */
+  #owesBeat = false;
+  #isCatchingUp = true;
+  /** From this moment of the monotonic clock on what the log lacks is written into it; others may do so before. */
+  #completeLogAt = Number.POSITIVE_INFINITY;
+  /** Entries are written one after the other, as they are numbered. */
+  readonly #inOrder = pLimit(1);
+  #writer: string = randomUUID();
+  #written = 0;
+  #hasJoined = false;
+  /** Milliseconds since the epoch. */
+  readonly #beganAt = Date.now();
+  #hasKnocked = false;
+  /** The names under which this process has tried to knock. */
+  readonly #knocks = new Set<string>();
+  /** When this process knocked, by the monotonic clock. */
+  #knockedAt = 0;
+  /** Where this process has read its knock in the log; undefined before. */
+  #knockPosition: string | undefined;
+  /** Until when this process waits for an answer to its knock, by the monotonic clock. */
+  #answerUntil = 0;
+  /** Whether a process that runs has said what it has read, since this one knocked. */
+  #isAnswered = false;
+  /** When another process wrote an entry last, in milliseconds since the epoch. */
+  #othersAt = 0;
+  /** Until when what was written was compared with no other process, in milliseconds since the epoch; 0 where all was. */
+  #comparedSince = 0;
+  /** Whether the log has entries that are not ours. */
+  #hasMetForeign = false;
+  /** Whether another process has read other entries than this one. */
+  #isContradicted = false;
+  /** The knock that this process has still to answer. */
+  #owesAnswerTo: string | undefined;
+  #answer: NodeJS.Timeout | undefined;
+  /** The last entry that this process has attested. */
+  #attestedUpTo: string | undefined;
+  #isLost = false;
+  /** Whether the log may have lost entries that this process never read. */
+  #hasUnknownLoss = false;
+  /** The last position given by the log when its end was found missing. */
+  #endBefore: string | undefined;
+  /** Whether this process has not read the log for so long that it judges it as one that starts. */
+  #isReturning = false;
+  #isUnwritable = false;
+  /** Whether what this process wrote lately may be lost, and has to be written again. */
+  #isOwnDoubtful = false;
+  #beat: NodeJS.Timeout | undefined;
+  readonly #listing: HearingListing;
+  /** When the log was last read to its end, or this process began, by the monotonic clock. */
+  #currentAt = performance.now();
+
+  constructor(rules: LogRules, revocations: Revocations, report: ReportProblem) {
+    const [first = '', ...others] = rules.secrets;
+    this.#rules = rules;
+    this.#seals = [createSeal(first, ENTRY_SEAL), ...others.map((secret) => createSeal(secret, ENTRY_SEAL))];
+    this.#revocations = revocations;
+    this.#report = report;
+    this.#listing = listHearing(() => ({
+      from: 'log',
+      state: this.#hasJoined && !this.#isLost ? 'heard' : 'unheard',
+      position: this.#position,
+      lag: (performance.now() - this.#currentAt) / 1000,
+      // The clock of the writer may be ahead.
+      heartbeatAge: this.#newestAt === 0 ? undefined : Math.max(0, Date.now() - this.#newestAt) / 1000,
+    }));
+    this.#ended = this.#run();
+  }
+
+  /** Resolves when the log has it, so that each process learns of it, also one that starts later. Rejects otherwise. */
+  async publish(notice: RevocationNotice): Promise<void> {
+    this.#own = [
+      ...this.#own.filter(({ at }) => performance.now() - at < RECENT),
+      { notice, at: performance.now() },
+    ];
+    // Other entries that are not answered may be before it.
+    await within(STORE_TIMEOUT, () => this.#write(notice));
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.#listing.end();
+    clearTimeout(this.#beat);
+    clearTimeout(this.#answer);
+    this.#revocations.lost();
+    const ended = this.#ended.then(() => this.#rules.log.close?.());
+    await within(STORE_TIMEOUT, () => ended).catch(() => undefined);
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#closing.signal.aborted) {
+      try {
+        await this.#readOn();
+      } catch (error) {
+        await this.#lose(error);
+      }
+    }
+  }
+
+  async #lose(error: unknown): Promise<void> {
+    if (this.#closing.signal.aborted) {
+      return;
+    }
+    this.#isOwnDoubtful = true;
+    const isFirst = !this.#isLost;
+    if (isFirst) {
+      this.#isLost = true;
+      this.#listing.show();
+      this.#report('revocations_lost', `the log of revocations can not be read: ${shownTrouble(error)}`);
+    }
+    // A process that starts meanwhile waits for what this one has to say of the log.
+    await this.#pause(isFirst ? QUICK_RETRY : RETRY_INTERVAL * 1000);
+  }
+
+  async #pause(milliseconds: number): Promise<void> {
+    const { signal } = this.#closing;
+    await sleep(milliseconds, undefined, { signal, ref: false }).catch(() => undefined);
+  }
+
+  async #readOn(): Promise<void> {
+    if (this.#name === undefined) {
+      await this.#open();
+    }
+    const sentAt = performance.now();
+    // The first reading must not wait for an entry that may never come.
+    const wait = this.#hasJoined ? WAIT : 1;
+    const since = this.#position;
+    const page = await this.#read({ since, wait });
+    const isSameName = page.name !== undefined && page.name === this.#name;
+    const isSameLog =
+      isSameName || (page.name !== undefined && this.#idOf(page.name) === this.#idOf(this.#name ?? ''));
+    const hasLostEntries = !page.hasSince || (page.last ?? '') < (since ?? '');
+    if (!isSameLog || hasLostEntries) {
+      this.#hasLostEntries = isSameLog;
+      this.#reportLost();
+      this.#startAgain();
+      return;
+    }
+    if (!isSameName) {
+      await this.#takeName(page.name ?? '');
+      if (this.#name === undefined) {
+        return;
+      }
+    }
+    if (page.entries.length === 0 && (since ?? '') < (page.last ?? '')) {
+      await this.#findEndMissing(page.last);
+      return;
+    }
+    this.#isReturning ||= this.#hasJoined && sentAt - this.#currentAt > QUIET;
+    for (const { position, entry } of page.entries) {
+      this.#hear(position, entry);
+    }
+    this.#lookForOwnEntries();
+    if (this.#isContradicted && this.#hasJoined) {
+      // The log was changed after one of the two had read it.
+      this.#hasLostEntries = true;
+      this.#reportLost();
+      this.#startAgain();
+      // One who changes each entry must not keep this process busy.
+      await this.#pause(QUICK_RETRY);
+      return;
+    }
+    if ((this.#position ?? '') >= (page.last ?? '')) {
+      await this.#hasCaughtUp(sentAt);
+    }
+  }
+
+  /** An entry of its own that a process passes by without reading it was taken away, or another is in its place. */
+  #lookForOwnEntries(): void {
+    if (![...this.#unread.keys()].some((position) => position <= (this.#position ?? ''))) {
+      return;
+    }
+    this.#reportChanged();
+    this.#unread.clear();
+    this.#isContradicted = true;
+    // Its number must not look like a gap for ever.
+    this.#becomeAnotherWriter();
+    this.#ownPosition = undefined;
+    // It may have been the knock.
+    this.#hasKnocked &&= this.#knockPosition !== undefined;
+  }
+
+  #reportChanged(): void {
+    this.#report(
+      'revocations_log_gap',
+      'the log of revocations was changed after a process had read or written it; all answers from before are asked again',
+    );
+  }
+
+  /** The log has given positions later than those of its entries: the newest entries were deleted. The next entry ends that. */
+  async #findEndMissing(last: string | undefined): Promise<void> {
+    if (this.#endBefore !== last) {
+      this.#endBefore = last;
+      this.#hasLostEntries = true;
+      this.#reportLost();
+      this.#startAgain();
+      return;
+    }
+    try {
+      await this.#write(undefined);
+    } catch (error) {
+      await this.#isNotWritten(error);
+    }
+  }
+
+  #read(query: Omit<LogQuery, 'signal'>): Promise<LogPage> {
+    return this.#bounded(WAIT / 1000 + STORE_TIMEOUT, (signal) => this.#rules.log.read({ ...query, signal }));
+  }
+
+  async #bounded<T>(seconds: number, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const giveUp = new AbortController();
+    const signal = AbortSignal.any([this.#closing.signal, giveUp.signal]);
+    try {
+      return await within(seconds, () => run(signal));
+    } finally {
+      giveUp.abort();
+    }
+  }
+
+  /** Takes the name that another process gave the log. An older one, which does not say what the log has lost since, is replaced. */
+  async #takeName(name: string): Promise<void> {
+    const version = this.#versionOf(name);
+    const known = this.#nameIn(this.#name ?? '');
+    if (version >= this.#version || known === undefined) {
+      this.#name = name;
+      this.#version = Math.max(this.#version, version);
+      if ((this.#completeSinceOf(name) ?? 0) > this.#revocations.completeSince) {
+        // Another process has found a loss. What was lost may be what this process has not read, and what it has read may be gone.
+        this.#startAgain();
+      }
+      return;
+    }
+    // Processes that give the log a name at the same time replace each other's.
+    if (this.#version - version > SAME_TIME) {
+      this.#report('revocation_not_ours', 'the log of revocations has an older name again; replaced');
+      // The log may have been set back with its name.
+      this.#vouchFromNow();
+    }
+    this.#name = await this.#rename(known);
+    // A process that starts finds out that the name that it read is not the newest.
+    await this.#write(undefined).catch(() => undefined);
+  }
+
+  /** Gives the log another name in place of the one that it has. */
+  async #rename(name: Omit<LogName, 'version'>): Promise<string> {
+    const version = this.#nextVersion();
+    const renamed = await this.#offer(this.#nameOf({ ...name, version }), true);
+    // Not before: entries of this process must not speak of a name that the log does not have.
+    this.#version = Math.max(this.#version, version);
+    return renamed;
+  }
+
+  #nextVersion(): number {
+    return Math.max(this.#version + 1, Date.now());
+  }
+
+  #versionOf(name: string): number {
+    return this.#nameIn(name)?.version ?? 0;
+  }
+
+  /** Takes the name that the log has, or gives it one. */
+  async #open(): Promise<void> {
+    const own = this.#nameOf({
+      id: randomUUID(),
+      completeSince: Date.now(),
+      version: this.#nextVersion(),
+    });
+    let name = await this.#offer(own, false);
+    if (this.#completeSinceOf(name) === undefined) {
+      this.#report(
+        'revocation_not_ours',
+        'the name of the log of revocations was not sealed with our secret; replaced',
+      );
+      name = await this.#offer(own, true);
+    } else if (this.#versionOf(name) < this.#version && !this.#hasLostEntries) {
+      this.#report('revocation_not_ours', 'the log of revocations has an older name again; replaced');
+      name = await this.#offer(own, true);
+    }
+    const named = this.#nameIn(name);
+    if (named === undefined) {
+      throw new TellableError('its name was not sealed with our secret');
+    }
+    if (this.#hasLostEntries) {
+      // A process that starts must not take it for complete, until it is.
+      name = await this.#rename({ id: named.id, completeSince: Date.now() });
+      this.#hasLostEntries = false;
+      // It knows so at once, also where the name is changed back.
+      await this.#write(undefined).catch(() => undefined);
+    }
+    const { completeSince } = named;
+    this.#name = name;
+    this.#version = Math.max(this.#version, this.#versionOf(name));
+    if (!this.#hasJoined) {
+      this.#revocations.completeOnlySince(completeSince);
+      this.#newestAt = name === own ? Date.now() : 0;
+    }
+  }
+
+  #offer(name: string, isReplacing: boolean): Promise<string> {
+    return this.#bounded(STORE_TIMEOUT, (signal) => this.#rules.log.open(name, isReplacing, signal));
+  }
+
+  /** What was revoked until now may be unknown here: nothing vouches for tokens from before, and what is known of them is void. */
+  #vouchFromNow(): void {
+    this.#revocations.hasGap();
+    this.#hearsSince &&= Date.now();
+  }
+
+  /**
+   * The log is another one, or lost entries. What this process remembers is written into it again. What another process wrote since this
+   * one read the log last may be lost for good, if that process has ended: no later entry can prove that there was nothing.
+   */
+  #startAgain(): void {
+    this.#hasUnknownLoss = true;
+    this.#vouchFromNow();
+    this.#isContradicted = false;
+    this.#owesAnswerTo = undefined;
+    this.#attestedUpTo = undefined;
+    this.#name = undefined;
+    this.#position = undefined;
+    this.#firstPosition = undefined;
+    this.#lastHeard = undefined;
+    this.#numbers.clear();
+    this.#heard.clear();
+    this.#unread.clear();
+    this.#isCatchingUp = true;
+    // Numbers that were lost must not look like a gap for ever.
+    this.#becomeAnotherWriter();
+    this.#ownPosition = undefined;
+    this.#revocations.hasLostLog();
+    this.#completeLogAt = performance.now() + Math.random() * WAIT;
+  }
+
+  #reportLost(): void {
+    this.#report(
+      'revocations_log_lost',
+      'the log of revocations lost entries or was replaced; what is remembered is written again',
+    );
+  }
+
+  async #hasCaughtUp(sentAt: number): Promise<void> {
+    if (!this.#hasKnocked) {
+      await this.#knock();
+      return;
+    }
+    if (this.#knockPosition === undefined) {
+      // A server that was replaced meanwhile may not have it.
+      this.#hasKnocked = performance.now() < this.#knockedAt + ANSWER;
+      await this.#pause(PAUSE);
+      return;
+    }
+    const waits = !(this.#hasJoined || this.#isAnswered || this.#hasUnknownLoss || this.#isContradicted);
+    if (waits && performance.now() < this.#answerUntil) {
+      // The end of the log is read again and again until then.
+      await this.#pause(PAUSE);
+      return;
+    }
+    if (!this.#hasJoined && !this.#isAnswered && this.#answerUntil > 0 && this.#hasMetForeign) {
+      // Others live, and an entry that is not ours may be in the place of their answer.
+      this.#hasUnknownLoss = true;
+    }
+    if (this.#hasUnknownLoss || this.#isContradicted) {
+      // The log may have lost more until it was read to its end.
+      this.#hasUnknownLoss = false;
+      this.#isContradicted = false;
+      this.#vouchFromNow();
+    }
+    if (this.#isReturning) {
+      this.#isReturning = false;
+      if (this.#silentUntil() > 0) {
+        this.#vouchFromNow();
+        this.#reportQuiet();
+      }
+      this.#silences = [];
+    }
+    if (!this.#hasJoined) {
+      this.#hasJoined = true;
+      this.#revocations.completeOnlySince(this.#completeSinceOf(this.#name ?? '') ?? 0);
+      const now = Date.now();
+      if (this.#writtenVersion > this.#versionOf(this.#name ?? '')) {
+        this.#revocations.completeOnlySince(now);
+        this.#report(
+          'revocations_log_gap',
+          'the log of revocations has an older name again: nothing vouches for tokens from before',
+        );
+      }
+      this.#hearsSince = now;
+      this.#revocations.completeOnlySince(this.#comparedSince);
+      const silentUntil = this.#silentUntil();
+      if (silentUntil > 0) {
+        this.#revocations.completeOnlySince(silentUntil);
+        this.#reportQuiet();
+      }
+      this.#silences = [];
+      if (this.#revocations.completeSince > this.#beganAt - CLOCK_DIFFERENCE) {
+        // This process may have asked before it joined, and the log may lack what was revoked since.
+        this.#revocations.hasJoinedLate();
+      }
+    }
+    this.#isCatchingUp = false;
+    this.#revocations.hasRead(this.#position, sentAt);
+    if (this.#isLost) {
+      this.#isLost = false;
+      this.#report('revocations_heard', 'the log of revocations is read again');
+    }
+    this.#currentAt = sentAt;
+    this.#listing.show();
+    try {
+      await this.#writeWhatLacks();
+      this.#isUnwritable = false;
+    } catch (error) {
+      await this.#isNotWritten(error);
+    }
+  }
+
+  /** Until when the log was silent last while no process is known to have read it, or 0: the fleet was down, or entries were lost. */
+  #silentUntil(): number {
+    const now = Date.now();
+    if (now - this.#newestAt > QUIET) {
+      this.#silences.push({ from: this.#newestAt, to: now });
+    }
+    return Math.max(0, ...this.#silences.map(({ to }) => to));
+  }
+
+  #reportQuiet(): void {
+    this.#report(
+      'revocations_log_quiet',
+      'the log of revocations has no entry of a minute: nothing vouches for tokens from before',
+    );
+  }
+
+  async #isNotWritten(error: unknown): Promise<void> {
+    if (!this.#isUnwritable && !this.#closing.signal.aborted) {
+      this.#isUnwritable = true;
+      this.#report(
+        'revocations_unwritten',
+        `the log of revocations can not be written: ${shownTrouble(error)}`,
+      );
+    }
+    await this.#pause(RETRY_INTERVAL * 1000);
+  }
+
+  /**
+   * Tells each process that runs what this one has read in the log. One that has read other entries gives the log another name; the
+   * others answer with what they have read. Without a knock this process does not join, for no other could object.
+   */
+  async #knock(): Promise<void> {
+    if (this.#knockPosition === undefined) {
+      this.#knocks.add(this.#writer);
+      try {
+        await this.#write(undefined, 'knock');
+      } catch (error) {
+        // It may be in the log all the same, as where replicas do not answer: then it is read next.
+        await this.#isNotWritten(error);
+        return;
+      }
+    }
+    this.#hasKnocked = true;
+    this.#knockedAt = performance.now();
+    if (Date.now() - this.#othersAt < LIVING) {
+      this.#answerUntil = performance.now() + ANSWER;
+    }
+    const { signal } = this.#closing;
+    await sleep(OBJECTION, undefined, { signal, ref: false }).catch(() => undefined);
+  }
+
+  async #writeWhatLacks(): Promise<void> {
+    await this.#completeLog();
+    if (this.#isOwnDoubtful) {
+      // It may not have reached the server that is asked now.
+      for (const { notice } of this.#own) {
+        await this.#write(notice);
+      }
+      this.#isOwnDoubtful = false;
+      await this.#sayAlive();
+    }
+    if (this.#beat === undefined) {
+      this.#beat = this.#nextBeat();
+    }
+  }
+
+  /** Writes what this process remembers and the log does not have. */
+  async #completeLog(): Promise<void> {
+    if (performance.now() < this.#completeLogAt) {
+      return;
+    }
+    const lacking = this.#revocations.noticesOutsideLog();
+    // Processes that do so at the same time begin at different places, and read in between what the others wrote.
+    const from = Math.floor(Math.random() * lacking.length);
+    const until = performance.now() + SLICE;
+    for (const notice of [...lacking.slice(from), ...lacking.slice(0, from)]) {
+      if (performance.now() >= until) {
+        this.#completeLogAt = 0;
+        return;
+      }
+      await this.#write(notice);
+    }
+    if (this.#owesBeat) {
+      await this.#write(undefined);
+    }
+    this.#completeLogAt = Number.POSITIVE_INFINITY;
+  }
+
+  #write(notice: RevocationNotice | undefined, as?: Attestation['as']): Promise<void> {
+    return this.#inOrder(() => this.#writeNext(notice, as));
+  }
+
+  async #writeNext(notice: RevocationNotice | undefined, as: Attestation['as'] | undefined): Promise<void> {
+    const { log, maxAge } = this.#rules;
+    this.#written += 1;
+    const written: LogEntry = {
+      writer: this.#writer,
+      number: this.#written,
+      at: Date.now(),
+      previous: this.#lastHeard,
+      own: this.#ownPosition,
+      version: this.#version,
+      hearsSince: this.#hearsSince,
+      attested: as && this.#attest(as),
+      notice,
+    };
+    try {
+      const entry = this.#seals[0].seal(ENTRY_SEAL, textOfEntry(written));
+      const keepFor = maxAge * 1000 + 2 * QUIET;
+      const position = await this.#bounded(STORE_TIMEOUT, (signal) => log.append(entry, keepFor, signal));
+      this.#owesBeat = false;
+      if (this.#writer === written.writer) {
+        this.#ownPosition = position;
+      }
+      if ((this.#numbers.get(written.writer) ?? 0) < written.number) {
+        this.#unread.set(position, written.writer);
+      }
+    } catch (error) {
+      this.#completeLogAt = Math.min(this.#completeLogAt, performance.now() + WAIT);
+      this.#owesBeat ||= notice === undefined;
+      // It may have been written or not, so that the number would look like a gap to others.
+      this.#becomeAnotherWriter();
+      throw error;
+    }
+  }
+
+  #attest(as: Attestation['as']): Attestation {
+    if (as === 'knock') {
+      return this.#heard.attestAll(as);
+    }
+    const after = as === 'beat' ? this.#attestedUpTo : undefined;
+    const attested = this.#heard.attestSince(as, this.#youngSince, after);
+    this.#attestedUpTo = attested.upTo ?? this.#attestedUpTo;
+    return attested;
+  }
+
+  /** What was written since then is not gone from the log, by its age. */
+  get #youngSince(): number {
+    return Date.now() - this.#rules.maxAge * 1000;
+  }
+
+  #becomeAnotherWriter(): void {
+    this.#writer = randomUUID();
+    this.#written = 0;
+  }
+
+  #hear(position: string, entry: string): void {
+    this.#position = position;
+    const text = this.#opened(ENTRY_SEAL, entry);
+    const written = text === undefined ? undefined : entryIn(text);
+    if (written === undefined) {
+      this.#hearForeign(position, entry);
+      this.#report(
+        'revocation_not_ours',
+        'an entry of the log of revocations was not sealed with our secret; ignored',
+      );
+      return;
+    }
+    const { writer, number, at, previous, own, version, hearsSince, attested, notice } = written;
+    const last = this.#numbers.get(writer);
+    // An entry that is not ours says nothing of where the log begins.
+    const isFirst = this.#firstPosition === undefined;
+    this.#firstPosition ??= position;
+    if (last !== undefined && number <= last) {
+      this.#hearForeign(position, entry);
+      this.#report('revocation_not_ours', 'an entry of the log of revocations was played back; ignored');
+      return;
+    }
+    this.#numbers.set(writer, number);
+    if (this.#unread.get(position) === writer) {
+      this.#unread.delete(position);
+    }
+    if (this.#knocks.has(writer)) {
+      this.#knockPosition = position;
+    }
+    // What stands in place of an entry is none: who refers to that entry finds it missing.
+    this.#heard.add(position, entry, at);
+    this.#lastHeard = position;
+    const isReferred =
+      previous === undefined ||
+      previous < this.#firstPosition ||
+      this.#heard.has(previous) ||
+      // What is older than all that is remembered may have been read.
+      previous < (this.#heard.oldest ?? '');
+    const follows = last === undefined ? this.#begins(number, own) : number === last + 1;
+    this.#writtenVersion = Math.max(this.#writtenVersion, version);
+    if (!isFirst && !(isReferred && follows)) {
+      this.#report(
+        'revocations_log_gap',
+        'the log of revocations lost entries; all answers from before are asked again',
+      );
+      this.#vouchFromNow();
+    }
+    if (!this.#hasJoined || this.#isReturning) {
+      this.#hearSilence(at, hearsSince);
+    }
+    this.#newestAt = Math.max(this.#newestAt, at);
+    if (writer !== this.#writer) {
+      this.#othersAt = Math.max(this.#othersAt, at);
+    }
+    // What was attested before the log had its newest name may be about another log.
+    if (attested !== undefined && this.#hasKnocked && version >= this.#version) {
+      this.#hearAttestation(attested, position);
+    }
+    if (notice !== undefined) {
+      // What comes just now was revoked just now, also by a process whose clock is behind.
+      const revokedAt = this.#isCatchingUp || this.#isLost ? notice.at : Math.max(notice.at, Date.now());
+      const heard = revokedAt === notice.at ? notice : { ...notice, at: revokedAt };
+      if (this.#revocations.add(heard, position)) {
+        publishRevocation(notice.revocation, 'log');
+      }
+    }
+  }
+
+  #hearForeign(position: string, entry: string): void {
+    this.#hasMetForeign = true;
+    this.#heard.add(position, entry);
+  }
+
+  #hearAttestation(attested: Attestation, position: string): void {
+    if (!this.#heard.agrees(attested, this.#youngSince)) {
+      this.#isContradicted = true;
+      this.#reportChanged();
+    }
+    const { as, from = '', upTo = '' } = attested;
+    if (as === 'answer') {
+      if (!this.#hasJoined) {
+        // The answer says nothing of what was before, though it is young: the process that answers has forgotten it.
+        this.#comparedSince = Math.max(
+          this.#comparedSince,
+          this.#heard.newestBefore(from, this.#youngSince + MARGIN),
+        );
+      }
+      this.#isAnswered ||= this.#knockPosition !== undefined && upTo >= this.#knockPosition;
+      if (upTo >= (this.#owesAnswerTo ?? '')) {
+        this.#owesAnswerTo = undefined;
+      }
+    }
+    if (as === 'knock' && this.#hasJoined) {
+      this.#owesAnswerTo = position;
+      this.#answerInTurn();
+    }
+  }
+
+  /** Answers to a knock, unless another process has done so meanwhile. */
+  #answerInTurn(): void {
+    this.#answer ??= setTimeout(() => {
+      this.#answer = undefined;
+      if (this.#owesAnswerTo !== undefined && !this.#closing.signal.aborted) {
+        this.#owesAnswerTo = undefined;
+        // A log that can't be written is told of by the reading.
+        void this.#write(undefined, 'answer').catch(() => undefined);
+      }
+    }, Math.random() * TURN).unref();
+  }
+
+  /** Whether an entry of a writer that was not met before is its first, or its first one that is not trimmed. */
+  #begins(number: number, own: string | undefined): boolean {
+    if (own === undefined) {
+      return number === 1;
+    }
+    const isTrimmed = own < (this.#firstPosition ?? '');
+    return isTrimmed || (number === 1 && this.#heard.has(own));
+  }
+
+  /** Before this process has joined, or comes back: notes where the log begins, and when it was silent. */
+  #hearSilence(at: number, hearsSince: number | undefined): void {
+    if (this.#newestAt === 0) {
+      this.#hearBeginning(at);
+    } else if (at - this.#newestAt > QUIET) {
+      this.#silences.push({ from: this.#newestAt, to: at });
+    }
+    if (hearsSince !== undefined && this.#silences.length > 0) {
+      this.#silences = this.#silences.filter(({ from }) => from < hearsSince);
+    }
+  }
+
+  #hearBeginning(at: number): void {
+    const named = this.#nameIn(this.#name ?? '');
+    const isYoung = at > Date.now() - this.#rules.maxAge * 1000;
+    if (!isYoung) {
+      return;
+    }
+    // What is trimmed is older: the log was begun then, or lost what was before.
+    this.#revocations.completeOnlySince(at);
+    if (at - (named?.completeSince ?? 0) > QUIET) {
+      this.#report(
+        'revocations_log_gap',
+        'the log of revocations lost its first entries: nothing vouches for tokens from before',
+      );
+    }
+  }
+
+  /** Says from time to time that the fleet lives, unless another process did. */
+  #nextBeat(): NodeJS.Timeout {
+    const inMilliseconds = BEAT_INTERVAL * (0.75 + Math.random() / 2);
+    return setTimeout(() => {
+      // A log that can't be written is told of by the reading.
+      void this.#sayAlive().catch(() => undefined);
+      this.#beat = this.#nextBeat();
+    }, inMilliseconds).unref();
+  }
+
+  async #sayAlive(): Promise<void> {
+    // A log without any entry would look like one whose entries were deleted.
+    if (this.#position === undefined || Date.now() - this.#newestAt >= BEAT_INTERVAL / 2) {
+      await this.#write(undefined, 'beat');
+    }
+  }
+
+  #nameOf(name: LogName): string {
+    return this.#seals[0].seal(NAME_SEAL, JSON.stringify(name));
+  }
+
+  #nameIn(sealed: string): LogName | undefined {
+    const text = this.#opened(NAME_SEAL, sealed);
+    return text === undefined ? undefined : (JSON.parse(text) as LogName);
+  }
+
+  #idOf(name: string): string | undefined {
+    return this.#nameIn(name)?.id;
+  }
+
+  #completeSinceOf(name: string): number | undefined {
+    return this.#nameIn(name)?.completeSince;
+  }
+
+  #opened(name: string, sealed: string): string | undefined {
+    for (const seal of this.#seals) {
+      const text = seal.open(name, sealed);
+      if (text !== undefined) {
+        return text;
+      }
+    }
+    return undefined;
+  }
+}

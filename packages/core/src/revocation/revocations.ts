@@ -1,0 +1,495 @@
+import { TellableError } from '../errors.js';
+import { type Expiring, ExpiringMap } from '../shared/expiring-map.js';
+import { ownMember } from '../shared/own-member.js';
+import { RecentMap } from '../shared/recent-map.js';
+import { hashOf, identityOf } from '../token/token-identity.js';
+import { acceptedForm, couldMatch, revocationKinds } from './revocation-forms.js';
+import {
+  type Hearing,
+  type Knowledge,
+  type KnowledgeLimits,
+  type RevocationRecord,
+  type Usability,
+  usabilityOf,
+} from './usability.js';
+
+/** What limits a revocation to one issuer. */
+export interface OfOneIssuer {
+  /** The configured issuer whose tokens are revoked. Default: those of every configured issuer. */
+  readonly issuer?: string;
+}
+
+/**
+ * What `revoke()` revokes: one token, or every token of a subject, of a client, of a session, or bound to a certificate. `issuer` limits
+ * it to the tokens of one authorization server: `sub`, `client_id`, `sid` and `jti` are unique within one issuer alone (RFC 7519
+ * §4.1.2, §4.1.7). Without `issuer` it holds for the tokens of every configured issuer.
+ */
+export type Revocation =
+  | { readonly token: string }
+  /** SHA-256, base64url: of the token; of a signed JWT, of its first two parts with the dot between them. */
+  | { readonly tokenHash: string }
+  /** `jti` */
+  | ({ readonly jti: string } & OfOneIssuer)
+  /** `sub` */
+  | ({ readonly subject: string } & OfOneIssuer)
+  /** `client_id` */
+  | ({ readonly clientId: string } & OfOneIssuer)
+  /** `sid` */
+  | ({ readonly session: string } & OfOneIssuer)
+  /** `cnf["x5t#S256"]` */
+  | ({ readonly thumbprint: string } & OfOneIssuer);
+
+/** The claim by which tokens of a kind are found. */
+const claimOf = { jti: 'jti', subject: 'sub', clientId: 'client_id', session: 'sid' } as const;
+
+const claims = Object.entries(claimOf);
+
+/** One token has one issuer, which its text already determines. */
+const issuerScopedKinds: readonly string[] = [...Object.keys(claimOf), 'thumbprint'];
+
+/** What is known of a token, with what the token is known by. */
+export interface Known extends Knowledge {
+  /** The SHA-256 of its text. */
+  readonly hash: string;
+  /** The same for each text of one token. */
+  readonly identity: string;
+  /** The number of revocations when last none of them concerned this token, so that only new ones have to be looked at. */
+  unconcernedBy: number;
+}
+
+// More than any flood of revocations that a fleet should see; the oldest goes first.
+const MAX_RECORDS = 100_000;
+
+/** Acts of revoking that are known when they come back; they come within moments. */
+const MAX_ACTS = 1_000;
+
+/** Characters of a name that a record keeps as it is. */
+const MAX_PLAIN_LENGTH = 64;
+
+/** Milliseconds by which the clocks of a fleet may differ. */
+export const CLOCK_DIFFERENCE = 5_000;
+
+/** What a process keeps of a revocation, next to its key. There are many: each member costs memory. */
+interface Noted extends RevocationRecord, Expiring {
+  /** Absent where the key says the same. */
+  readonly revocation: WrittenRevocation | undefined;
+  /** Names this act of revoking. */
+  readonly id: string;
+  position: string | undefined;
+}
+
+/** A revocation as it is written down and sent on: never with the token itself. */
+export type WrittenRevocation = Exclude<Revocation, { token: string }>;
+
+/** What a process tells the others of a revocation. */
+export interface RevocationNotice {
+  readonly revocation: WrittenRevocation;
+  /** Milliseconds since the epoch, by the clock of the process that revoked. */
+  readonly at: number;
+  /** Names this act of revoking. */
+  readonly id: string;
+}
+
+/** How revocations are remembered. Times in seconds. */
+export interface RevocationMemory {
+  /** How long a revocation is remembered. */
+  readonly maxAge: number;
+  /** How long answers serve while revocations are not heard. */
+  readonly maxAgeWhileLost: number;
+  /** By how much the clocks of the authorization servers may differ from ours. */
+  readonly clockTolerance: number;
+  /** Where revocations elsewhere are heard from. */
+  readonly from: Hearing['from'];
+  /** For how long a request waits at most while revocations are not heard, counted from when they were heard last. */
+  readonly maxWait: number;
+  /** Whether a token that speaks for itself is used though a revocation of it may not have been heard. */
+  readonly acceptsUnheard: boolean;
+  /** How many revocations are remembered; the oldest goes first. Default 100,000. */
+  readonly maxRecords?: number;
+}
+
+/** Who waits until revocations are heard. */
+type Waiter = () => void;
+
+/** What a watched token is known by. */
+export type Watched = Pick<Known, 'token' | 'hash' | 'identity'>;
+
+/** Says why a watched token counts no longer: it is revoked, or a revocation of it may have been missed. */
+type OnRevoked = (code: 'token_inactive' | 'revocations_unknown') => void;
+
+/**
+ * What was revoked since when, and what of it this process has heard. `usability()` decides by that whether what is known of a
+ * token may be used.
+ */
+export class Revocations {
+  /** By a clock that no step sets forward: it would end revocations early. */
+  readonly #records: ExpiringMap<Noted>;
+  readonly #limits: KnowledgeLimits;
+  readonly #waiters = new Set<Waiter>();
+  readonly #watchers = new Set<OnRevoked>();
+  /** The watchers by the names of the records that concern them, so that a revocation costs what it hits. */
+  readonly #watchersOf = new Map<string, Set<OnRevoked>>();
+  readonly #maxWait: number;
+  /** When hearing ended, or this process began, by the monotonic clock. */
+  #lostAt = performance.now();
+  #hearing: Hearing;
+  #heardUpTo: string | undefined;
+  #turn = 0;
+  /** The acts of revoking that were not read in the log: each comes back on the channel, or in the log. */
+  readonly #acts = new RecentMap<string, true>(MAX_ACTS);
+  /** How many revocations were added. */
+  #added = 0;
+
+  constructor({
+    maxAge,
+    maxAgeWhileLost,
+    clockTolerance,
+    from,
+    maxWait,
+    acceptsUnheard,
+    maxRecords = MAX_RECORDS,
+  }: RevocationMemory) {
+    this.#maxWait = maxWait * 1000;
+    this.#records = new ExpiringMap(maxRecords, maxAge * 1000);
+    this.#limits = {
+      clockTolerance: Math.max(clockTolerance * 1000, CLOCK_DIFFERENCE),
+      maxAgeWhileLost: maxAgeWhileLost * 1000,
+      acceptsUnheard,
+    };
+    this.#hearing = {
+      from,
+      currentAt: from === 'alone' ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY,
+      sinceTurn: 0,
+      sharedSince: 0,
+      completeSince: 0,
+    };
+  }
+
+  /** The number of what this process does or hears now. Each is larger than those before. */
+  turn(): number {
+    this.#turn += 1;
+    return this.#turn;
+  }
+
+  /** The number of what this process did or heard last. */
+  get latestTurn(): number {
+    return this.#turn;
+  }
+
+  /** The position up to which the log was read. */
+  get heardUpTo(): string | undefined {
+    return this.#heardUpTo;
+  }
+
+  /**
+   * Records a revocation, from now on. Returns whether this act of revoking was not recorded before.
+   *
+   * @param position where it stands in the log, if it was read there
+   */
+  add({ revocation, at, id }: RevocationNotice, position?: string): boolean {
+    const key = recordKey(revocation);
+    const known = this.#records.get(key);
+    const isRepeated = known?.id === id || this.#acts.get(id) === true;
+    this.#added += 1;
+    if (position === undefined) {
+      this.#acts.set(id, true);
+    }
+    if (known !== undefined && known.id === id) {
+      // Our own, or one that was written down again.
+      known.position = laterOf(known.position, position);
+      this.#records.set(key, known);
+      return false;
+    }
+    if (known !== undefined && isRepeated) {
+      // An act after which the same name was revoked again.
+      return false;
+    }
+    // One of its own that the log does not have yet stays so until it is read there, whatever else is read.
+    const unwritten = known !== undefined && known.position === undefined ? known : undefined;
+    this.#records.set(key, {
+      until: 0,
+      id: unwritten?.id ?? id,
+      revocation: isPlain(partsOf(revocation)[1]) ? undefined : revocation,
+      isOfOneToken: isOfOneToken(revocation),
+      turn: this.turn(),
+      // A clock that is ahead must not revoke what is issued later.
+      revokedAt: Math.max(Math.min(at, Date.now() + CLOCK_DIFFERENCE), known?.revokedAt ?? 0),
+      position: unwritten === undefined ? position : undefined,
+    });
+    wake(this.#watchersOf.get(key), 'token_inactive');
+    return !isRepeated;
+  }
+
+  /**
+   * Calls `onRevoked` once when a revocation of the token is heard, or when one may have been missed, after the turn `since`. If so
+   * already, it is called before this returns. Returns a function that ends the watch.
+   */
+  watch(watched: Watched, since: number, onRevoked: OnRevoked): () => void {
+    const keys = recordKeysOf(watched);
+    const records = this.#recordsAt(keys);
+    if (records.some(({ isOfOneToken, turn }) => isOfOneToken || turn > since)) {
+      onRevoked('token_inactive');
+      return unwatched;
+    }
+    if (this.#hearing.sinceTurn > since) {
+      onRevoked('revocations_unknown');
+      return unwatched;
+    }
+    const watcher: OnRevoked = (code) => {
+      unwatch();
+      onRevoked(code);
+    };
+    const unwatch = (): void => {
+      this.#watchers.delete(watcher);
+      for (const key of keys) {
+        const watchers = this.#watchersOf.get(key);
+        watchers?.delete(watcher);
+        if (watchers?.size === 0) {
+          this.#watchersOf.delete(key);
+        }
+      }
+    };
+    this.#watchers.add(watcher);
+    for (const key of keys) {
+      this.#watchersOf.set(key, (this.#watchersOf.get(key) ?? new Set()).add(watcher));
+    }
+    return unwatch;
+  }
+
+  /** What is remembered and was not read in the log. */
+  noticesOutsideLog(): RevocationNotice[] {
+    return this.#records
+      .entries()
+      .filter(([, { position }]) => position === undefined)
+      .map(([key, { revocation, revokedAt, id }]) => ({
+        revocation: revocation ?? revocationOf(key),
+        at: revokedAt,
+        id,
+      }));
+  }
+
+  /** The log is another one now: positions, also those in shared answers, say nothing of it. */
+  hasLostLog(): void {
+    for (const [key, record] of this.#records.entries()) {
+      record.position = undefined;
+      this.#records.set(key, record);
+    }
+    this.#heardUpTo = undefined;
+    this.#hear({ sharedSince: Date.now() });
+  }
+
+  /** Revocations may be missed from now on. */
+  lost(): void {
+    if (this.#hearing.currentAt > Number.NEGATIVE_INFINITY) {
+      this.#lostAt = performance.now();
+    }
+    this.#hear({ currentAt: Number.NEGATIVE_INFINITY });
+  }
+
+  /** A channel is listened to again. What was missed meanwhile is not known, so all answers from before are void. */
+  restored(): void {
+    this.#hear({ currentAt: Number.POSITIVE_INFINITY, sinceTurn: this.turn(), sharedSince: Date.now() });
+  }
+
+  /**
+   * A channel is listened to for the first time. This process may have missed a revocation while it served without it. Shared
+   * answers serve if they are from after `lastRevocation`, in milliseconds since the epoch.
+   */
+  joined(lastRevocation: number): void {
+    this.#hear({ currentAt: Number.POSITIVE_INFINITY, sinceTurn: this.turn(), sharedSince: lastRevocation });
+  }
+
+  /** The log was read to its end, which was at `position`, at the moment `currentAt` of the monotonic clock. */
+  hasRead(position: string | undefined, currentAt: number): void {
+    this.#heardUpTo = position;
+    this.#hear({ currentAt });
+  }
+
+  /** Revocations from before this moment, in milliseconds since the epoch, may be unknown. It only ever moves on. */
+  completeOnlySince(moment: number): void {
+    const { completeSince } = this.#hearing;
+    this.#hear({ completeSince: Math.max(moment, completeSince) });
+  }
+
+  /** The log had a gap: what this process knows from before is void. */
+  hasGap(): void {
+    this.completeOnlySince(Date.now());
+    this.#hear({ sinceTurn: this.turn(), sharedSince: Date.now() });
+  }
+
+  /** A revocation may be unknown that is later than an answer of this process: its own answers are void. */
+  hasJoinedLate(): void {
+    this.#hear({ sinceTurn: this.turn() });
+  }
+
+  /** When `completeOnlySince` was last told. */
+  get completeSince(): number {
+    return this.#hearing.completeSince;
+  }
+
+  /** Resolves when revocations are heard, or when they were not heard for `maxWait`. */
+  untilHeard(): Promise<void> {
+    const { currentAt } = this.#hearing;
+    const heardLast = Math.max(currentAt + this.#limits.maxAgeWhileLost, this.#lostAt);
+    const milliseconds = heardLast + this.#maxWait - performance.now();
+    if (milliseconds <= 0) {
+      return Promise.resolve();
+    }
+    return new Promise((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer);
+        this.#waiters.delete(end);
+        resolve();
+      };
+      const timer = setTimeout(end, milliseconds);
+      this.#waiters.add(end);
+    });
+  }
+
+  /** Whether what is known may be used now. */
+  usability(known: Known): Usability {
+    const records = known.unconcernedBy === this.#added ? none : this.#recordsAt(recordKeysOf(known));
+    if (records.length === 0) {
+      known.unconcernedBy = this.#added;
+    }
+    return usabilityOf(known, records, this.#hearing, this.#limits, performance.now());
+  }
+
+  /** Whether this very token was revoked, by its hash or its identity, whatever is known of it. */
+  isTokenRevoked(name: string): boolean {
+    return this.#records.size > 0 && this.#records.get(`token ${name}`) !== undefined;
+  }
+
+  #hear(change: Partial<Hearing>): void {
+    this.#hearing = { ...this.#hearing, ...change };
+    if (change.sinceTurn !== undefined) {
+      wake(this.#watchers, 'revocations_unknown');
+    }
+    if (change.currentAt !== undefined && change.currentAt > Number.NEGATIVE_INFINITY) {
+      for (const end of [...this.#waiters]) {
+        end();
+      }
+    }
+  }
+
+  #recordsAt(keys: ReadonlySet<string>): readonly Noted[] {
+    return [...keys].map((key) => this.#records.get(key)).filter((record) => record !== undefined);
+  }
+}
+
+const none: readonly RevocationRecord[] = Object.freeze([]);
+
+/** Positions are ordered as text. */
+function laterOf(one: string | undefined, other: string | undefined): string | undefined {
+  return one === undefined || (other !== undefined && other > one) ? other : one;
+}
+
+/** Throws `TypeError` for what is no revocation, and for one that could concern no token of these issuers. */
+export function checkedRevocation(given: unknown, issuers: readonly string[]): Revocation {
+  const { issuer, ...named } = (typeof given === 'object' && given !== null ? given : {}) as {
+    issuer?: unknown;
+  };
+  const entries = Object.entries(named);
+  const [[kind = '', value] = []] = entries;
+  const isKnown = revocationKinds.some((name) => name === kind);
+  if (entries.length !== 1 || !isKnown || typeof value !== 'string' || value === '') {
+    throw new TellableError(
+      `revoke() takes one of { ${revocationKinds.join(' }, { ')} }, with a non-empty string`,
+    );
+  }
+  if (!couldMatch(kind, value)) {
+    throw new TellableError(`revoke(): ${kind} ${acceptedForm(kind)}`);
+  }
+  if (issuer !== undefined && !(issuerScopedKinds.includes(kind) && issuers.includes(issuer as string))) {
+    throw new TellableError(
+      `revoke() takes issuer next to ${issuerScopedKinds.join(', ')} alone; it must be one of the configured issuers`,
+    );
+  }
+  return given as Revocation;
+}
+
+/** Returns a revocation without the token itself. */
+export function withoutToken(revocation: Revocation): WrittenRevocation {
+  return isOfText(revocation) ? { tokenHash: identityOf(revocation.token) } : revocation;
+}
+
+function isOfText(revocation: Revocation): revocation is { readonly token: string } {
+  // A member that every object has was not given.
+  return Object.hasOwn(revocation, 'token');
+}
+
+function isOfOneToken(revocation: Revocation): boolean {
+  return ['token', 'tokenHash', 'jti'].some((kind) => Object.hasOwn(revocation, kind));
+}
+
+/** Limits a revocation to the tokens of one issuer, unless it names a token by its text, which has but one. */
+export function limitedTo(issuer: string, revocation: Revocation): Revocation {
+  const namesText = isOfText(revocation) || Object.hasOwn(revocation, 'tokenHash');
+  return namesText ? revocation : ({ ...revocation, issuer } as Revocation);
+}
+
+function recordKey(revocation: WrittenRevocation): string {
+  const [kind, value, issuer] = partsOf(revocation);
+  return kind === 'tokenHash' ? `token ${value}` : keyOf(kind, value, issuer);
+}
+
+function partsOf(
+  revocation: WrittenRevocation,
+): readonly [kind: string, value: string, issuer: string | undefined] {
+  const members = revocation as Readonly<Record<string, string>>;
+  const kind = Object.keys(members).find((name) => name !== 'issuer') ?? '';
+  return [kind, members[kind] ?? '', members.issuer];
+}
+
+/** The inverse of `recordKey`, for a value that the key has as it is. */
+function revocationOf(key: string): WrittenRevocation {
+  const [kind = '', issuer = ''] = key.split(' ', 2);
+  if (kind === 'token') {
+    return { tokenHash: key.slice('token '.length) };
+  }
+  const value = key.slice(kind.length + issuer.length + 2);
+  return { [kind]: value, ...(issuer !== '' && { issuer }) } as WrittenRevocation;
+}
+
+/** The names of the records that concern a token. What a token does not say is looked up under no name. */
+function recordKeysOf({ hash, identity, token }: Watched): ReadonlySet<string> {
+  const named = claims
+    .map(([kind, claim]) => [kind, ownMember(token.claims, claim)])
+    .concat([
+      ['subject', token.subject],
+      ['clientId', token.clientId],
+      ['thumbprint', thumbprintIn(token.confirmation)],
+    ])
+    .filter((pair): pair is [string, string] => typeof pair[1] === 'string')
+    .flatMap(([kind, value]) => [keyOf(kind, value), keyOf(kind, value, token.issuer)]);
+  return new Set([`token ${hash}`, `token ${identity}`, ...named]);
+}
+
+/** A watcher ends its watch when it is called. */
+function wake(watchers: Iterable<OnRevoked> | undefined, code: Parameters<OnRevoked>[0]): void {
+  for (const watcher of [...(watchers ?? [])]) {
+    watcher(code);
+  }
+}
+
+function unwatched(): void {
+  // Nothing was watched.
+}
+
+/** An issuer and a kind have no blanks, so no two triples give one key. */
+function keyOf(kind: string, value: string, issuer = ''): string {
+  // So many records must not take the more memory, the longer the names are that a client chose. The engine keeps the parts of a
+  // template next to the whole, and those of `join` not.
+  return [kind, issuer, isPlain(value) ? value : hashOf(value)].join(' ');
+}
+
+/** Whether a record keeps a name as it is. */
+function isPlain(value: string): boolean {
+  return value.length <= MAX_PLAIN_LENGTH;
+}
+
+function thumbprintIn(confirmation: unknown): unknown {
+  return typeof confirmation === 'object' && confirmation !== null && 'x5t#S256' in confirmation
+    ? confirmation['x5t#S256']
+    : undefined;
+}

@@ -1,0 +1,139 @@
+import type { TokenClaims } from '../token/token-claims.js';
+
+/**
+ * What this process knows of a token, and since when.
+ *
+ * A turn is a number that counts what this process asked and heard: of two of its own acts the one with the lower turn came
+ * first, whatever the clocks say.
+ */
+export interface Knowledge {
+  readonly token: TokenClaims;
+  /** Who says that the token is good: the authorization server, which was asked, or the token by its signature. */
+  readonly word: 'server' | 'token';
+  /** When this process asked, or first saw what the token says of itself. */
+  readonly turn: number;
+  /** The same moment by the monotonic clock, in milliseconds. */
+  readonly since: number;
+  /** Of an answer to another process's question, which came over the shared cache. */
+  readonly shared: SharedOrigin | undefined;
+}
+
+/** When another process asked. */
+export interface SharedOrigin {
+  /** Milliseconds since the epoch, by the clock of that process. */
+  readonly askedAt: number;
+  /** Up to where that process had read the log of revocations; undefined without a log. */
+  readonly heardUpTo: string | undefined;
+}
+
+/** A revocation that concerns a token. */
+export interface RevocationRecord {
+  /** Whether it names this one token, which can't be issued again. */
+  readonly isOfOneToken: boolean;
+  /** When this process heard of it. */
+  readonly turn: number;
+  /** Milliseconds since the epoch, by the clock of the process that revoked. */
+  readonly revokedAt: number;
+  /** Where it stands in the log; undefined without a log, or before it was read there. */
+  readonly position: string | undefined;
+}
+
+/** What this process has heard of revocations elsewhere. */
+export interface Hearing {
+  /** `alone`: there is nothing to hear. `channel`: what is missed is missed. `log`: what is missed can be read. */
+  readonly from: 'alone' | 'channel' | 'log';
+  /** Up to this moment everything was heard, by the monotonic clock, in milliseconds. `Infinity` while a channel is listened to. */
+  readonly currentAt: number;
+  /** Own questions from before this turn do not count: a revocation may have been missed. */
+  readonly sinceTurn: number;
+  /** Nor do shared answers to questions from before, in milliseconds since the epoch. */
+  readonly sharedSince: number;
+  /** Revocations from before, in milliseconds since the epoch, may be unknown. */
+  readonly completeSince: number;
+}
+
+/** Times in milliseconds. */
+export interface KnowledgeLimits {
+  /** By how much the clocks of the authorization server and of the fleet may differ. */
+  readonly clockTolerance: number;
+  /** How long knowledge serves while revocations are not heard, and by how much hearing may lag. */
+  readonly maxAgeWhileLost: number;
+  /** Whether a token that speaks for itself is used though a revocation of it may not have been heard. */
+  readonly acceptsUnheard: boolean;
+}
+
+/**
+ * `use`: it counts. `ask`: the authorization server must be asked. `refuse`: the token is revoked. `wait`: the token speaks for
+ * itself, and this process does not know what was revoked just now. `unvouched`: it speaks for itself, and was issued before
+ * the time from which on revocations are known.
+ */
+export type Usability = 'use' | 'ask' | 'refuse' | 'wait' | 'unvouched';
+
+/**
+ * Decides whether what is known of a token may be used now. All that revocation means here is in this function.
+ *
+ * @param now by the monotonic clock, in milliseconds
+ */
+export function usabilityOf(
+  known: Knowledge,
+  records: readonly RevocationRecord[],
+  hearing: Hearing,
+  limits: KnowledgeLimits,
+  now: number,
+): Usability {
+  if (records.some(({ isOfOneToken }) => isOfOneToken)) {
+    return 'refuse';
+  }
+  if (records.some((record) => precedes(known, record, limits.clockTolerance))) {
+    return known.word === 'token' ? 'refuse' : 'ask';
+  }
+  if (hearing.from === 'alone') {
+    return 'use';
+  }
+  const isCurrent = now - hearing.currentAt <= limits.maxAgeWhileLost;
+  if (known.word === 'token') {
+    return usabilityOfToken(known, hearing, isCurrent, limits);
+  }
+  if (known.shared !== undefined) {
+    const since = Math.max(hearing.sharedSince, hearing.completeSince);
+    const isLater = known.shared.askedAt - limits.clockTolerance >= since;
+    return isCurrent && (since === 0 || isLater) ? 'use' : 'ask';
+  }
+  const isOwnRecent = now - known.since <= limits.maxAgeWhileLost;
+  return known.turn >= hearing.sinceTurn && (isCurrent || isOwnRecent) ? 'use' : 'ask';
+}
+
+function usabilityOfToken(
+  { token }: Knowledge,
+  hearing: Hearing,
+  isCurrent: boolean,
+  { clockTolerance, acceptsUnheard }: KnowledgeLimits,
+): Usability {
+  if (hearing.from === 'channel' || acceptsUnheard) {
+    return 'use';
+  }
+  if (!isCurrent) {
+    return 'wait';
+  }
+  const issuedAt = (token.issuedAt ?? Number.NEGATIVE_INFINITY) * 1000;
+  return issuedAt - clockTolerance < hearing.completeSince ? 'unvouched' : 'use';
+}
+
+/** Whether the knowledge is from before the revocation. In doubt it is. */
+function precedes(known: Knowledge, record: RevocationRecord, clockTolerance: number): boolean {
+  if (known.shared !== undefined) {
+    const { askedAt, heardUpTo } = known.shared;
+    const hasHeard = heardUpTo !== undefined && record.position !== undefined && heardUpTo >= record.position;
+    // Positions of a log that was replaced may be later than those of the log that replaced it.
+    return !hasHeard || askedAt - clockTolerance <= record.revokedAt;
+  }
+  if (known.turn <= record.turn) {
+    return true;
+  }
+  // A question that began after the revocation was heard has the server's word of now.
+  if (known.word === 'server') {
+    return false;
+  }
+  const { issuedAt } = known.token;
+  return issuedAt === undefined || issuedAt * 1000 - clockTolerance <= record.revokedAt;
+}

@@ -1,0 +1,408 @@
+import { untilAborted, withDeadline } from './authorization-server/deadline.js';
+import { createHttp } from './authorization-server/http.js';
+import { type RemoteKeys, remoteKeys, withFewerWaiting } from './authorization-server/key-set.js';
+import { discoveredMetadata } from './authorization-server/metadata.js';
+import { protectedHttp } from './authorization-server/protection.js';
+import { discoverTransmitter } from './authorization-server/ssf-configuration.js';
+import { transmitterEndpoints } from './authorization-server/transmitter-endpoints.js';
+import { JwtRejected, verifiedJwt } from './authorization-server/verified-jwt.js';
+import { asRefusal, ConfigurationError, RequestRefused } from './errors.js';
+import { problemReporter, publishSignal, type SignalEvent } from './observe/events.js';
+import { resolveSignalSettings, type SharedSignalsOptions } from './options/signal-options.js';
+import type { NodeRequest } from './request/node-request.js';
+import { closing } from './request/request-body.js';
+import type { ResourceServer } from './resource-server.js';
+import type { Answer } from './response/challenge.js';
+import type { Revocation } from './revocation/revocations.js';
+import { isPlainObject } from './shared/option-rules.js';
+import { revokingEvents, streamUpdatedEvent, verificationEvent } from './signals/event-types.js';
+import { FailedTokens } from './signals/failed-tokens.js';
+import { HandledTokens } from './signals/handled-tokens.js';
+import { Poll } from './signals/poll.js';
+import { readPushedSet, requireAuthorization } from './signals/push-request.js';
+import {
+  type SecurityEventToken,
+  type SetErrorCode,
+  SetRefused,
+  verifySet,
+} from './signals/security-event-token.js';
+import { type Delivery, StreamManagement, type StreamStatus } from './signals/stream.js';
+import { StreamKeeper } from './signals/stream-keeper.js';
+import { revocationsOf } from './signals/subject-identifier.js';
+import { VerificationStates } from './signals/verification-states.js';
+
+/** Receives the signals of one transmitter; what the adapters stand on. */
+export interface SignalReceiver {
+  /**
+   * Answers a push request (RFC 8935 §2). Never rejects.
+   *
+   * @param body what a body parser made of the request's body, when one ran
+   */
+  acceptPush(req: NodeRequest, body?: unknown): Promise<Answer>;
+  /**
+   * Has the stream tell of a subject (SSF 1.0 §8.1.3.2), for a transmitter whose `default_subjects` is `NONE`. Rejects if the transmitter
+   * does not accept it, and with `TypeError` without the options `stream` or `poll`.
+   *
+   * @param subject a subject identifier (RFC 9493), as `{ format: 'iss_sub', iss, sub }`
+   */
+  addSubject(subject: object): Promise<void>;
+  /**
+   * Sets the status of the stream (SSF 1.0 §8.1.2.2): has a transmitter that paused or disabled it send signals again, or
+   * has it keep them meanwhile. Rejects if the transmitter does not accept it, and with `TypeError` without the options `stream` or `poll`.
+   *
+   * @param reason told to the transmitter; none by default
+   */
+  setStreamStatus(status: StreamStatus, reason?: string): Promise<void>;
+  /**
+   * Deletes the stream (SSF 1.0 §8.1.1.5) and closes the receiver, for an API that is taken down for good. Rejects if the
+   * transmitter does not accept it, and with `TypeError` without the options `stream` or `poll`.
+   */
+  deleteStream(): Promise<void>;
+  /** Ends the polls, and closes the connections to the transmitter. */
+  close(): void;
+}
+
+const streamStatuses: ReadonlySet<unknown> = new Set<StreamStatus>(['enabled', 'paused', 'disabled']);
+
+/** Seconds by which the transmitter's clock may differ from ours. */
+const CLOCK_TOLERANCE = 300;
+
+/** Pushes that wait for the transmitter's keys. Each holds a text of up to 65,536 characters, and any client can send one. */
+const MOST_PUSHES_WAITING = 100;
+
+/** Seconds for which signals that are refused for the same reason are reported once. */
+const REFUSALS_EVERY = 60;
+
+/** Seconds after which the transmitter's configuration is read again. */
+const METADATA_MAX_AGE = 3_600;
+
+/**
+ * Creates a receiver of Shared Signals (SSF 1.0) that revokes what `server` accepts. Without the options
+ * `poll` and `stream` nothing is asked of the transmitter before the first signal. Throws `ConfigurationError` for a wrong option.
+ */
+export function createSignalReceiver(
+  server: Pick<ResourceServer, 'issuers' | 'revoke'> | undefined,
+  options: SharedSignalsOptions,
+): SignalReceiver {
+  if (typeof server?.revoke !== 'function' || !Array.isArray(server.issuers)) {
+    throw new ConfigurationError(
+      'sharedSignals()',
+      'no middleware of mtlsBound() was given; accepted is one',
+    );
+  }
+  const settings = resolveSignalSettings(server.issuers, options, process.env);
+  const { transmitter, audience, issuer, issuers, secret, algorithms, http: httpRules } = settings;
+  const { credentials, poll, stream } = settings;
+  const report = problemReporter();
+  const ending = new AbortController();
+  const plainHttp = createHttp(httpRules, credentials.find(({ identity }) => identity)?.identity);
+  const protection = protectedHttp(plainHttp.send, transmitter, httpRules, report);
+  const metadata = discoveredMetadata(
+    { issuer: transmitter, metadataMaxAge: METADATA_MAX_AGE, metadata: undefined },
+    {
+      http: protection.send,
+      timeout: httpRules.timeout,
+      onFound: () => undefined,
+      report,
+      discover: discoverTransmitter,
+    },
+  );
+  const keys = remoteKeys(metadata, protection.send);
+  const jwtRules = { algorithms, clockTolerance: CLOCK_TOLERANCE };
+  const signedBy =
+    (some: RemoteKeys) =>
+    async (jws: string): Promise<boolean> => {
+      try {
+        await verifiedJwt(jws, some, jwtRules);
+        return true;
+      } catch (error) {
+        if (error instanceof JwtRejected) {
+          return false;
+        }
+        throw error;
+      }
+    };
+  const failed = new FailedTokens();
+  const rules = {
+    transmitter,
+    audience,
+    algorithms,
+    clockTolerance: CLOCK_TOLERANCE,
+    wasVerified: (jws: string) => failed.has(jws),
+  };
+  const pollRules = { ...rules, isSigned: signedBy(keys) };
+  const pushRules = { ...rules, isSigned: signedBy(withFewerWaiting(keys, MOST_PUSHES_WAITING)) };
+  const handled = new HandledTokens();
+  /** When a kind of refusal was last reported, by its message: there are few. */
+  const refusedAt = new Map<string, number>();
+  const { timeout } = httpRules;
+  const access = { transmitter, http: protection.send, timeout, credentials, closing: ending.signal };
+  const ask = transmitterEndpoints(access);
+  const states = stream && new VerificationStates([transmitter, audience, secret ?? null]);
+  const keeper = createKeeper();
+
+  async function act({ events, subject }: SecurityEventToken): Promise<SignalEvent['outcome']> {
+    const subjects = events
+      .filter(([type]) => revokingEvents.has(type))
+      // Transmitters from before SSF 1.0 name the subject in the event.
+      .map(([, event]) => revocationsOf(subject ?? event.subject, { issuer, issuers }));
+    const revocations = subjects.flatMap((one) => one.revocations);
+    await Promise.all(
+      revocations.map(({ kind, value, issuer: of }) =>
+        server?.revoke({ [kind]: value, issuer: of } as unknown as Revocation, 'signal'),
+      ),
+    );
+    if (subjects.some(({ isComplete }) => !isComplete)) {
+      report(
+        'signal_not_revoked',
+        `a signal of ${transmitter} names a subject, or a part of one, that no access token can be found by; ` +
+          `have the transmitter send iss_sub of ${issuers.join(' or ')}, opaque, jwt_id or a session`,
+      );
+      return 'not_revoked';
+    }
+    return revocations.length > 0 ? 'revoked' : 'ignored';
+  }
+
+  function reportStopped(status: unknown): void {
+    if (status === 'paused' || status === 'disabled') {
+      report(
+        'signals_stopped',
+        `${transmitter} ${status} the stream: no signals arrive; see there why, and enable the stream again`,
+      );
+    }
+  }
+
+  function checkState({ events }: SecurityEventToken): void {
+    const state = events.find(([type]) => type === verificationEvent)?.[1].state;
+    if (states === undefined || state === undefined) {
+      return;
+    }
+    if (!states.isOurs(state)) {
+      report(
+        'signal_state_unknown',
+        `a verification event of ${transmitter} has a state that no receiver with these options sent; ` +
+          'see there who asked for it',
+      );
+      throw new SetRefused('invalid_state', 'state is not one that this receiver sent');
+    }
+    keeper?.verified(state);
+  }
+
+  /** `jti` is what a poll names the token. */
+  async function receive(read: () => Promise<string>, jti?: string): Promise<void> {
+    let types: readonly string[] = [];
+    const publish = (outcome: SignalEvent['outcome'], error?: string): void =>
+      publishSignal({ transmitter, types, outcome, error });
+    try {
+      const jws = await read();
+      const token = await verifySet(jws, jti === undefined ? pushRules : pollRules);
+      if (jti !== undefined && token.jti !== jti) {
+        throw new SetRefused('invalid_request', 'jti is not the name under which the token was given');
+      }
+      types = token.events.map(([type]) => type);
+      let outcome: SignalEvent['outcome'] = 'repeated';
+      try {
+        await handled.once(token, async () => {
+          outcome = await act(token);
+          reportStopped(token.events.find(([type]) => type === streamUpdatedEvent)?.[1].status);
+          checkState(token);
+        });
+      } catch (error) {
+        if (!(error instanceof SetRefused)) {
+          failed.add(jws);
+        }
+        throw error;
+      }
+      failed.delete(jws);
+      publish(outcome);
+    } catch (error) {
+      if (error instanceof SetRefused) {
+        publish('refused', error.err);
+        // Any client can push a token that is not signed. A state is reported by itself.
+        if ((jti !== undefined || error.isSigned) && error.err !== 'invalid_state') {
+          reportRefused(error);
+        }
+      } else {
+        publish('failed');
+      }
+      throw error;
+    }
+  }
+
+  function createKeeper(): StreamKeeper | undefined {
+    if (stream === undefined && (poll === undefined || poll.endpoint !== undefined)) {
+      return undefined;
+    }
+    const delivery: Delivery =
+      stream?.pushEndpoint === undefined
+        ? { method: 'poll' }
+        : { method: 'push', endpoint: stream.pushEndpoint, authorizationHeader: secret };
+    const management = new StreamManagement(
+      { transmitter, audience, delivery, create: stream },
+      ask,
+      metadata,
+    );
+    return new StreamKeeper({
+      transmitter,
+      management,
+      states,
+      verificationInterval: stream?.verificationInterval,
+      onStopped: reportStopped,
+      report,
+      closing: ending.signal,
+    });
+  }
+
+  async function pollEndpoint(): Promise<string> {
+    const current = await untilAborted(ending.signal, async () => keeper?.current());
+    return poll?.endpoint ?? current?.pollEndpoint ?? '';
+  }
+
+  async function receivePolled(jws: string, jti: string): Promise<void> {
+    try {
+      await receive(async () => jws, jti);
+    } catch (error) {
+      if (!(error instanceof SetRefused)) {
+        reportFailed(error, 'it is tried again');
+      }
+      throw error;
+    }
+  }
+
+  if (keeper !== undefined) {
+    void keeper.run();
+  }
+  if (poll !== undefined) {
+    const polling = new Poll({
+      transmitter,
+      rules: poll,
+      ask,
+      endpoint: pollEndpoint,
+      onRefused: () => keeper?.check(),
+      receive: receivePolled,
+      report,
+      closing: ending.signal,
+    });
+    void polling.run();
+  }
+
+  return Object.freeze({
+    async acceptPush(req: NodeRequest, body?: unknown): Promise<Answer> {
+      try {
+        await receive(async () => {
+          if (secret !== undefined) {
+            requireAuthorization(req, secret);
+          }
+          return readPushedSet(req, body);
+        });
+        return { status: 202, headers: { 'Cache-Control': 'no-store' }, body: '' };
+      } catch (error) {
+        return closing(req, error instanceof SetRefused ? refusal(error) : trouble(error));
+      }
+    },
+    async addSubject(subject: object): Promise<void> {
+      const stream = keeperFor('addSubject()');
+      if (!isPlainObject(subject)) {
+        throw new TypeError('addSubject() takes a subject identifier, as { format, ... }');
+      }
+      await inTime(() => stream.addSubject(subject));
+    },
+    async setStreamStatus(status: StreamStatus, reason?: string): Promise<void> {
+      const stream = keeperFor('setStreamStatus()');
+      if (!streamStatuses.has(status) || !['undefined', 'string'].includes(typeof reason)) {
+        throw new TypeError(
+          "setStreamStatus() takes 'enabled', 'paused' or 'disabled', and a text as the reason",
+        );
+      }
+      await inTime(() => stream.setStatus(status, reason));
+    },
+    async deleteStream(): Promise<void> {
+      const stream = keeperFor('deleteStream()');
+      await inTime(() => stream.deleteStream());
+      close();
+    },
+    close,
+  });
+
+  function close(): void {
+    ending.abort();
+    protection.close();
+    plainHttp.close();
+  }
+
+  function keeperFor(method: string): StreamKeeper {
+    if (keeper === undefined) {
+      throw new TypeError(`${method} needs the option stream of sharedSignals()`);
+    }
+    return keeper;
+  }
+
+  /** The stream may not be set up for long. */
+  async function inTime(work: () => Promise<void>): Promise<void> {
+    await withDeadline(2 * timeout, async (signal) => {
+      const either = AbortSignal.any([signal, ending.signal]);
+      await untilAborted(either, work).catch((error: unknown) => {
+        throw either.aborted ? notSetUp() : error;
+      });
+    });
+  }
+
+  function refusal({ err, message }: SetRefused): Answer {
+    return {
+      status: err === 'authentication_failed' ? 401 : 400,
+      headers: {
+        'Cache-Control': 'no-store',
+        'Content-Type': 'application/json',
+        'Content-Language': 'en',
+        ...(err === 'authentication_failed' && { 'WWW-Authenticate': 'Bearer' }),
+      },
+      body: JSON.stringify({ err, description: message }),
+    };
+  }
+
+  function trouble(error: unknown): Answer {
+    const { retryAfter = 5 } = asRefusal(error);
+    reportFailed(error, 'it must be sent again');
+    return {
+      status: 503,
+      headers: { 'Cache-Control': 'no-store', 'Retry-After': String(retryAfter) },
+      body: '',
+    };
+  }
+
+  function notSetUp(): RequestRefused {
+    const detail = `the stream of ${transmitter} is not set up, or did not answer in time`;
+    return new RequestRefused('authorization_server_not_asked', { detail });
+  }
+
+  function reportRefused({ err, message }: SetRefused): void {
+    const now = performance.now();
+    const before = refusedAt.get(message);
+    if (before === undefined || now - before >= REFUSALS_EVERY * 1000) {
+      refusedAt.set(message, now);
+      report(
+        'signal_refused',
+        `signals of ${transmitter} are refused, and revoke nothing: ${message} (${err}); ${whatToCheck(err)}`,
+      );
+    }
+  }
+
+  function reportFailed(error: unknown, outlook: string): void {
+    const { message } = asRefusal(error);
+    report('signal_failed', `a signal of ${transmitter} was not acted on; ${outlook}: ${message}`);
+  }
+}
+
+/** Returns what an operator has to look at if signals are refused with this error. */
+function whatToCheck(err: SetErrorCode): string {
+  switch (err) {
+    case 'invalid_audience':
+      return 'compare the option audience with aud of the signals';
+    case 'invalid_issuer':
+      return 'compare the option transmitter with iss of the signals';
+    case 'invalid_key':
+      return 'compare the key set of the transmitter, and the option algorithms, with kid and alg of the signals';
+    default:
+      return 'have the transmitter correct them; compare the clocks';
+  }
+}

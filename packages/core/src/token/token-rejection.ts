@@ -1,0 +1,87 @@
+import type { RefusalCode } from '../errors.js';
+import { shownIdentifier } from '../shared/shown-url.js';
+
+/** The refusals that a token earns by itself, with each client: these answers may be cached. */
+const defectCodes = [
+  'token_inactive',
+  'token_expired',
+  'token_not_yet_valid',
+  'token_wrong_audience',
+  'token_wrong_issuer',
+  'token_wrong_type',
+  'token_claims_malformed',
+  'jwt_malformed',
+  'jwt_not_decryptable',
+  'jwt_algorithm_not_accepted',
+  'jwt_type_not_accepted',
+  'jwt_key_unknown',
+  'jwt_signature_invalid',
+] as const satisfies readonly RefusalCode[];
+
+type DefectCode = (typeof defectCodes)[number];
+
+/**
+ * Why a token is refused, whoever presents it: the code of the refusal, and after a colon and a blank what the operator is told of it, as
+ * in `token_claims_malformed: scope is not a string`.
+ */
+export type TokenDefect = DefectCode | `${DefectCode}: ${string}`;
+
+/** Characters of what the operator is told. */
+const MAX_DETAIL = 500;
+
+const isCode = (text: string): text is DefectCode => defectCodes.some((code) => code === text);
+
+export function isTokenDefect(value: unknown): value is TokenDefect {
+  return typeof value === 'string' && value.length <= MAX_DETAIL && isCode(codeOf(value));
+}
+
+export function defectOf(code: DefectCode, detail: string): TokenDefect {
+  return `${code}: ${detail}`.slice(0, MAX_DETAIL) as TokenDefect;
+}
+
+/** Returns the two parts of a defect. */
+export function readDefect(defect: TokenDefect): { code: DefectCode; detail?: string } {
+  const code = codeOf(defect) as DefectCode;
+  return code === defect ? { code } : { code, detail: defect.slice(code.length + 2) };
+}
+
+function codeOf(defect: string): string {
+  const end = defect.indexOf(': ');
+  return end < 0 ? defect : defect.slice(0, end);
+}
+
+/**
+ * Returns a text of a token, or of its header, as the operator is told it: in quotes, without control characters, without what may hold
+ * credentials in a URL, and at most 100 characters. Of any other value only what it is.
+ */
+export function shownClaim(value: unknown): string {
+  if (value === undefined || value === null) {
+    return 'none';
+  }
+  if (typeof value === 'string') {
+    const text = shownIdentifier(value);
+    const cut = text.length > 100 ? `${text.slice(0, 100)}...` : text;
+    return `"${cut.replaceAll(/[^\x20-\x7e]/g, '?')}"`;
+  }
+  if (Array.isArray(value)) {
+    return value.length === 0 ? 'an empty list' : shownList(value);
+  }
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+}
+
+function shownList(values: readonly unknown[]): string {
+  const shown = values.slice(0, 3).map((value) => (Array.isArray(value) ? 'a list' : shownClaim(value)));
+  return values.length > 3 ? `${shown.join(', ')} and ${values.length - 3} more` : shown.join(', ');
+}
+
+export function wrongIssuer(expected: string, found: unknown): string {
+  return `expected iss ${expected}, found ${shownClaim(found)}`;
+}
+
+export function wrongAudience(expected: readonly string[], found: unknown): string {
+  return `expected aud ${expected.join(' or ')}, found ${shownClaim(found)}`;
+}
+
+export function secondsAgo(now: number, time: number): string {
+  return `${Math.max(0, Math.round(now - time))} s ago`;
+}

@@ -1,0 +1,34 @@
+import type { ClientAuthentication } from '../authorization-server/client-authentication.js';
+import type { Http } from '../authorization-server/http.js';
+import type { Metadata } from '../authorization-server/metadata.js';
+import type { TokenReader } from './token-claims.js';
+
+/** The authorization server as a token source sees it. */
+export interface AuthorizationServerAccess {
+  /** The option `issuer`. */
+  readonly issuer: string;
+  /** Identifiers of this resource server; `server-enforced` when the authorization server checks the audience. */
+  readonly audience: readonly string[] | 'server-enforced';
+  /** Seconds by which the clocks may differ. */
+  readonly clockTolerance: number;
+  /** Signature algorithms that a profile permits; undefined for any that we know. */
+  readonly permittedAlgorithms: readonly string[] | undefined;
+  /**
+   * Who this resource server is to the authorization server. Throws `ConfigurationError` where nobody said: who needs it
+   * asks when the source is made, at start-up.
+   */
+  readonly client: () => { readonly id: string; readonly authentication: ClientAuthentication };
+  /** What the server says of itself, discovered or given. */
+  readonly metadata: Metadata;
+  /** Sends a request to the server, within the limits of the option `http`. */
+  readonly http: Http;
+  /** Seconds for one question to the server: the option `http.timeout`. */
+  readonly timeout: number;
+}
+
+/** How tokens become claims: made once at start-up, then asked for each token that the cache does not know. */
+export interface TokenSource {
+  (server: AuthorizationServerAccess): TokenReader;
+  /** Members that the option `metadata` must name, if it is given. Default: none. */
+  readonly needs?: readonly string[];
+}
