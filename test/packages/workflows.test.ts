@@ -57,7 +57,7 @@ it('the job that packs knows the history of main, and runs no install scripts', 
   expect(installing.map(({ env }) => env)).toEqual([{ NPM_CONFIG_IGNORE_SCRIPTS: 'true' }]);
 });
 
-it('a job may write code scanning results or get an identity, and nothing else', () => {
+it('a job may write code scanning results, get an identity or publish the site, and nothing else', () => {
   const granted = workflows.flatMap(([file, { jobs }]) =>
     Object.entries(jobs).flatMap(([job, { permissions = {} }]) =>
       Object.entries(permissions)
@@ -65,7 +65,12 @@ it('a job may write code scanning results or get an identity, and nothing else',
         .map(([name]) => `${file} ${job} ${name}`),
     ),
   );
-  expect(granted).toEqual(['codeql.yml analyze security-events', 'release.yml publish id-token']);
+  expect(granted).toEqual([
+    'codeql.yml analyze security-events',
+    'release.yml publish id-token',
+    'site.yml publish pages',
+    'site.yml publish id-token',
+  ]);
 });
 
 it('the job that may publish waits for tests, checks the tarballs and publishes; it installs and tests nothing', () => {
@@ -84,6 +89,13 @@ it('the job that may publish waits for tests, checks the tarballs and publishes;
   // What runs with the right to publish imports Node's own modules alone.
   const imported = [...textOf('scripts/publish.mjs').matchAll(/ from '([^']+)'/g)].map(([, name]) => name);
   expect(imported.filter((name) => !name?.startsWith('node:'))).toEqual([]);
+});
+
+it('the job that publishes the site runs one action, and no code of the repository or of a package', () => {
+  const publish = workflows.find(([file]) => file === 'site.yml')?.[1].jobs.publish;
+  expect(publish?.environment).toBe('github-pages');
+  expect(publish?.needs).toEqual(['build']);
+  expect(publish?.steps.map(({ uses, run }) => uses?.split('@')[0] ?? run)).toEqual(['actions/deploy-pages']);
 });
 
 it('what no lock file binds is installed without install scripts', () => {

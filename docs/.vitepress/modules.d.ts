@@ -1,0 +1,4 @@
+declare module 'markdown-it-footnote' {
+  const footnote: (md: import('vitepress').MarkdownRenderer) => void;
+  export default footnote;
+}
