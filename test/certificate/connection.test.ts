@@ -1,18 +1,16 @@
 import { expect, it } from 'vitest';
 import { connectionOf, isUnixSocket } from '../../packages/core/src/certificate/connection.js';
+import { http2Request } from '../support/http2-stand-in.js';
 
 const session = { remoteAddress: '192.0.2.1' };
 const own = { remoteAddress: '192.0.2.2' };
 
 it.each<[string, object, object | undefined]>([
   ['HTTP/1.1', { socket: own }, own],
-  [
-    'http2: the session’s, not the proxy of the stream',
-    { socket: own, stream: { session: { socket: session } } },
-    session,
-  ],
-  ['http2, its session gone', { socket: own, stream: { session: undefined } }, undefined],
-  ['http2, its stream gone', { socket: own, stream: undefined }, undefined],
+  ['http2: the session’s, not the proxy of the stream', http2Request({ socket: session }), session],
+  ['http2, its session gone', http2Request(undefined), undefined],
+  ['HTTP/1.1, a stream of the application', { socket: own, stream: { session: { socket: session } } }, own],
+  ['HTTP/1.1, no stream of the application', { socket: own, stream: undefined }, own],
   ['gone', { socket: undefined }, undefined],
 ])('the connection of a request: %s', (_title, req, expected) => {
   expect(connectionOf(req as never)).toBe(expected);

@@ -643,7 +643,7 @@ describe('the source alone', () => {
 
   it('a request whose connection has gone comes from no trusted address, and a function is asked about none', () => {
     const lines = ['X-Cert', asBase64()];
-    const gone = { stream: undefined, rawHeaders: lines, headers: {} } as never;
+    const gone = { socket: undefined, rawHeaders: lines, headers: {} } as never;
     expect(padded({ trust: ['127.0.0.1', 'unix'] })(gone)).toBeUndefined();
     expect(problems.map(({ message }) => message)).toEqual([
       `x-cert was ignored: the request, by a connection without address, ${faults.address}`,

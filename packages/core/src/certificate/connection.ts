@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { isHttp2Request } from '../request/http2-request.js';
+import { http2StreamOf } from '../request/http2-request.js';
 import type { NodeRequest } from '../request/node-request.js';
 
 /** What we use of a connection. On one that is plain TCP, or is gone, members are missing. */
@@ -26,10 +26,8 @@ export type Connection = Partial<
 
 /** http2 makes a new socket proxy for each request; the one of the session lives as long as the connection. */
 export function connectionOf(req: NodeRequest): Connection | undefined {
-  if (isHttp2Request(req)) {
-    return req.stream?.session?.socket as Connection | undefined;
-  }
-  return req.socket as Connection | undefined;
+  const stream = http2StreamOf(req);
+  return (stream === undefined ? req.socket : stream.session?.socket) as Connection | undefined;
 }
 
 /**

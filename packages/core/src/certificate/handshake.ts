@@ -1,6 +1,6 @@
 import { subscribe } from 'node:diagnostics_channel';
 import { RequestRefused } from '../errors.js';
-import { isHttp2Request } from '../request/http2-request.js';
+import { http2StreamOf } from '../request/http2-request.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { type Connection, connectionOf } from './connection.js';
 
@@ -67,7 +67,8 @@ function whyUnknown(later: unknown): string {
  */
 function hasOneHandshake(req: NodeRequest, connection: Connection): boolean {
   return (
-    connection.getProtocol?.() === 'TLSv1.3' || (isHttp2Request(req) && laterHandshakes(connection) === 0)
+    connection.getProtocol?.() === 'TLSv1.3' ||
+    (http2StreamOf(req) !== undefined && laterHandshakes(connection) === 0)
   );
 }
 

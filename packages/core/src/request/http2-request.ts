@@ -1,7 +1,14 @@
-import type { Http2ServerRequest } from 'node:http2';
+import { Http2ServerRequest, type ServerHttp2Stream } from 'node:http2';
 import type { NodeRequest } from './node-request.js';
 
-/** Whether a request came over HTTP/2. A member that other code of the application gave to every object says nothing. */
-export function isHttp2Request(req: NodeRequest): req is Http2ServerRequest {
-  return 'stream' in req && !('stream' in Object.prototype);
+/** Node's own accessor. An application may set `req.stream` to something of its own, and may hide that of Node. */
+const readStream = Object.getOwnPropertyDescriptor(Http2ServerRequest.prototype, 'stream')?.get;
+
+/** Returns the stream of a request over HTTP/2, also after it was closed, and `undefined` for each other request. Never throws. */
+export function http2StreamOf(req: NodeRequest): ServerHttp2Stream | undefined {
+  try {
+    return readStream?.call(req);
+  } catch {
+    return undefined;
+  }
 }

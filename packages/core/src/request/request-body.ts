@@ -1,7 +1,7 @@
 import { isUint8Array } from 'node:util/types';
 import { TellableError } from '../errors.js';
 import type { Answer } from '../response/challenge.js';
-import { isHttp2Request } from './http2-request.js';
+import { http2StreamOf } from './http2-request.js';
 import type { NodeRequest } from './node-request.js';
 
 /** Bytes. A form or a Security Event Token fits many times. */
@@ -12,13 +12,6 @@ const MAX_TIME = 10_000;
 
 /** Why a body could not be read, in words for the error of each reader. */
 export type BodyErrors = Readonly<Record<'tooLarge' | 'gone' | 'late', () => Error>>;
-
-/** What is used of a stream of HTTP/2. */
-interface Http2Stream {
-  readonly writableFinished: boolean;
-  once(event: 'finish', listener: () => void): unknown;
-  close(): void;
-}
 
 /** Requests whose body did not end in time, or is not read to its end. */
 const unending = new WeakSet<NodeRequest>();
@@ -50,9 +43,7 @@ export function readRequestBody(req: NodeRequest, errors: BodyErrors): Promise<s
     return Promise.reject(errors.gone());
   }
   if (req.readableDidRead || isTaken(req)) {
-    if (isHttp2Request(req)) {
-      endWithAnswer(req.stream as Http2Stream);
-    }
+    endStreamWithAnswer(req);
     unending.add(req);
     return Promise.reject(readByAnother());
   }
@@ -82,18 +73,24 @@ export function readRequestBody(req: NodeRequest, errors: BodyErrors): Promise<s
       reject(errors.gone());
     };
     const onLate = (): void => {
+      unending.add(req);
+      const isHttp2 = endStreamWithAnswer(req);
+      reject(isTaken(req) ? readByAnother() : errors.late());
       stop();
-      if (isHttp2Request(req)) {
-        endWithAnswer(req.stream as Http2Stream);
-      } else if (isTooLarge()) {
+      if (!isHttp2 && isTooLarge()) {
         // It was answered long ago.
         req.socket?.destroy();
       }
-      unending.add(req);
-      reject(isTaken(req) ? readByAnother() : errors.late());
     };
-    const timer = setTimeout(onLate, MAX_TIME);
-    const listeners = { data: onData, end: onEnd, error: onGone, close: onGone, aborted: onGone };
+    const total = <T extends unknown[]>(listener: (...args: T) => void) => orReject(listener, reject);
+    const timer = setTimeout(total(onLate), MAX_TIME);
+    const listeners = {
+      data: total(onData),
+      end: total(onEnd),
+      error: total(onGone),
+      close: total(onGone),
+      aborted: total(onGone),
+    };
     const stop = (): void => {
       clearTimeout(timer);
       for (const [event, listener] of Object.entries(listeners)) {
@@ -139,11 +136,33 @@ function readByAnother(): TellableError {
   );
 }
 
-/** The server may end a stream when its answer is sent, though the body has no end (RFC 9113 §8.1). */
-function endWithAnswer(stream: Http2Stream): void {
-  if (stream.writableFinished) {
+/**
+ * Ends the stream of a request over HTTP/2 when its answer is sent: the server may do so though the body has no end (RFC 9113 §8.1).
+ * Returns whether the request has a stream.
+ */
+function endStreamWithAnswer(req: NodeRequest): boolean {
+  const stream = http2StreamOf(req);
+  if (stream?.writableFinished === true) {
     stream.close();
   } else {
-    stream.once('finish', () => stream.close());
+    stream?.once('finish', () => stream.close());
   }
+  return stream !== undefined;
+}
+
+/**
+ * Returns a listener that rejects with what `listener` throws. An error in a timer or in a listener ends the process, and an application
+ * may change the members of a request.
+ */
+function orReject<T extends unknown[]>(
+  listener: (...args: T) => void,
+  reject: (reason: unknown) => void,
+): (...args: T) => void {
+  return (...args) => {
+    try {
+      listener(...args);
+    } catch (thrown) {
+      reject(thrown);
+    }
+  };
 }

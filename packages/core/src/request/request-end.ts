@@ -1,5 +1,5 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { isHttp2Request } from './http2-request.js';
+import { http2StreamOf } from './http2-request.js';
 import type { NodeRequest } from './node-request.js';
 
 type End = () => void;
@@ -43,7 +43,7 @@ export function noticeRequestEnds(): End {
  * has happened. A request that was upgraded has no response and ends with its connection. Returns a function that calls `end` now.
  */
 export function onRequestEnd(req: NodeRequest, end: End): End {
-  const closing = (isHttp2Request(req) ? req.stream : req.socket) as Closing | undefined;
+  const closing = (http2StreamOf(req) ?? req.socket) as Closing | undefined;
   if (ended.has(req) || closing === undefined || closing.destroyed === true) {
     end();
     return () => undefined;

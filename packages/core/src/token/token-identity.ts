@@ -5,14 +5,23 @@ export function hashOf(text: string): string {
   return hash('sha256', text, 'base64url');
 }
 
+/** A token that has fewer characters could be guessed (RFC 6749 §10.10): 128 bits. */
+const SHORTEST = 22;
+
 /**
- * What a revocation of this one token is known by: of a signed JWT the SHA-256 of what is signed (RFC 7515 §5.1), for the same JWT has several
- * signatures and texts; of any other token the SHA-256 of its text.
+ * Returns what a revocation of this one token is known by. Each text of the token has it that an authorization server may take for the
+ * same one: the SHA-256 of its one base64url text. Of a signed JWT it is that of what is signed (RFC 7515 §5.1), as the same JWT has
+ * several signatures.
  */
 export function identityOf(token: string): string {
-  const [header = '', payload = '', signature, ...more] = token.split('.');
+  const canonical = canonicalOf(token);
+  if (canonical.length < SHORTEST) {
+    // Of short texts, several that are different tokens of a test would have one identity.
+    return hashOf(token);
+  }
+  const [header = '', payload = '', signature, ...more] = canonical.split('.');
   const isSigned = signature !== undefined && more.length === 0 && isJoseHeader(header);
-  return hashOf(isSigned ? `${header}.${payload}` : token);
+  return hashOf(isSigned ? `${header}.${payload}` : canonical);
 }
 
 /** A token of three parts may be no JWT, and its first two parts may be those of many tokens. */
@@ -25,7 +34,18 @@ function isJoseHeader(text: string): boolean {
   }
 }
 
+/**
+ * Returns the text in which each part between dots is the one base64url text of its bytes. Many decoders ignore padding, bits that no
+ * byte needs, and characters of no base64, and read both alphabets.
+ */
+function canonicalOf(token: string): string {
+  return token
+    .split('.')
+    .map((part) => Buffer.from(part, 'base64url').toString('base64url'))
+    .join('.');
+}
+
 /** Whether each part of a compact JWS or JWE is the one base64url text of its bytes (RFC 7515 §2, RFC 4648 §3.5). */
 export function isCanonical(token: string): boolean {
-  return token.split('.').every((part) => Buffer.from(part, 'base64url').toString('base64url') === part);
+  return canonicalOf(token) === token;
 }
