@@ -57,13 +57,14 @@ const fleet = await startFleet({
   spreads: { maxAgeWhileLost: 1 },
   options: {
     issuer: server.issuer,
-    metadata: { introspection_endpoint: `${injector.url}/token/introspection` },
+    authorizationServerMetadata: { introspection_endpoint: `${injector.url}/token/introspection` },
     clientId: 'api',
     clientSecret: server.secrets.api,
     audience,
     // Full within the first minute: what grows afterwards is a leak.
     cache: { maxAge, maxEntries: 500 },
-    http: { ca: pki.ca.cert, timeout, probeInterval: 0.3 },
+    http: { ca: pki.ca.cert, timeout },
+    circuitBreaker: { retryInterval: 0.3 },
   },
 });
 const clients = testClients(pki);

@@ -14,7 +14,7 @@ export function ourOptions({
     audience,
     clientId: 'api',
     clientSecret: 'secret of the api',
-    metadata: {
+    authorizationServerMetadata: {
       introspection_endpoint: introspectionEndpoint,
       tls_client_certificate_bound_access_tokens: true,
     },

@@ -7,7 +7,7 @@ import { createServer } from 'node:https';
 import KeyvRedis from '@keyv/redis';
 import { createClient } from '@redis/client';
 import express from 'express';
-import { mtlsBound, redisChannel, redisClaims, requireScopes, revocationEndpoint } from 'express-mtls';
+import { mtlsBound, redisChannel, redisLock, requireScopes, revocationEndpoint } from 'express-mtls';
 import Keyv from 'keyv';
 
 const { PORT, PROCESSES, REDIS_URL, FLEET_SECRET, TLS_CERT_FILE, TLS_KEY_FILE, END_WITHIN } = process.env;
@@ -89,7 +89,7 @@ function work() {
   const store = new Keyv({ store: new KeyvRedis(redis) });
   store.on('error', (error) => console.error(error.message));
   const guard = mtlsBound({
-    sharedCache: { store, secret: FLEET_SECRET, claims: redisClaims(redis) },
+    sharedCache: { store, secret: FLEET_SECRET, lock: redisLock(redis) },
     revocations: { channel: redisChannel(redis), secret: FLEET_SECRET },
   });
 

@@ -1,6 +1,6 @@
 // How node-redis is called. What comes of it with a real Redis: test/fleet.
 import { describe, expect, it, vi } from 'vitest';
-import { redisChannel, redisClaims, redisLog } from '../../packages/core/src/redis/redis.js';
+import { redisChannel, redisLock, redisLog } from '../../packages/core/src/redis/redis.js';
 
 function fakeRedis() {
   const events = new Map<string, () => void>();
@@ -133,13 +133,13 @@ describe('redisLog()', () => {
   );
 });
 
-describe('redisClaims()', () => {
+describe('redisLock()', () => {
   it('a claim is taken by who sets it first, for whole milliseconds', async () => {
     const { client } = fakeRedis();
-    const claims = redisClaims(client);
-    expect(await claims.take('claim', 1_999.2)).toBe(true);
+    const lock = redisLock(client);
+    expect(await lock.acquire('claim', 1_999.2)).toBe(true);
     client.set.mockResolvedValue(null);
-    expect(await claims.take('claim', 5)).toBe(false);
+    expect(await lock.acquire('claim', 5)).toBe(false);
     expect(client.set.mock.calls).toEqual([
       ['claim', '1', { NX: true, PX: 2_000 }],
       ['claim', '1', { NX: true, PX: 5 }],
@@ -148,7 +148,7 @@ describe('redisClaims()', () => {
 
   it('and given up by its name', async () => {
     const { client } = fakeRedis();
-    await redisClaims(client).release('claim');
+    await redisLock(client).release('claim');
     expect(client.del.mock.calls).toEqual([['claim']]);
   });
 });

@@ -25,13 +25,13 @@ function sharedOver(changes: Partial<SharedCacheRules> = {}) {
     set: vi.fn(async (key: string, value: string, _ttl?: number): Promise<unknown> => values.set(key, value)),
     on: vi.fn(),
   };
-  const claims = {
-    take: vi.fn(async (_name: string, _ttl: number) => true),
+  const lock = {
+    acquire: vi.fn(async (_name: string, _ttl: number) => true),
     release: vi.fn(async (_name: string): Promise<unknown> => 1),
   };
   const report = vi.fn();
-  const rules = { store, secrets: [secret], claims, timeout: 0.5, claimTimeout: 2, ...changes };
-  return { values, store, claims, report, shared: new SharedCache(rules, report) };
+  const rules = { store, secrets: [secret], lock, timeout: 0.5, lockTimeout: 2, ...changes };
+  return { values, store, lock, report, shared: new SharedCache(rules, report) };
 }
 
 beforeEach(() => {
@@ -205,46 +205,46 @@ describe('the mark of the last revocation', () => {
 });
 
 describe('one asks for all', () => {
-  const name = `mtls-bound:claim:${createSeal(secret, 'tokens').nameOf('key')}`;
+  const name = `mtls-bound:lock:${createSeal(secret, 'tokens').nameOf('key')}`;
   const nothing = async () => undefined;
 
-  it('without claims each asks', async () => {
-    const { shared } = sharedOver({ claims: undefined });
+  it('without a lock each process introspects the token', async () => {
+    const { shared } = sharedOver({ lock: undefined });
     const look = vi.fn(nothing);
     expect(await shared.askOnce('key', look, async () => 'asked')).toBe('asked');
     expect(look).not.toHaveBeenCalled();
   });
 
   it('who has the claim asks, and lets it go', async () => {
-    const { shared, claims } = sharedOver();
+    const { shared, lock } = sharedOver();
     expect(await passing(shared.askOnce('key', nothing, async () => 'asked'))).toBe('asked');
-    expect(claims.take.mock.calls).toEqual([[name, 2_000]]);
-    expect(claims.release.mock.calls).toEqual([[name]]);
+    expect(lock.acquire.mock.calls).toEqual([[name, 2_000]]);
+    expect(lock.release.mock.calls).toEqual([[name]]);
   });
 
   it('but not where somebody asked between look and claim', async () => {
-    const { shared, claims } = sharedOver();
+    const { shared, lock } = sharedOver();
     const ask = vi.fn(async () => 'asked');
     expect(await passing(shared.askOnce('key', async () => 'found', ask))).toBe('found');
     expect(ask).not.toHaveBeenCalled();
-    expect(claims.release).toHaveBeenCalledOnce();
+    expect(lock.release).toHaveBeenCalledOnce();
   });
 
   it('lets the claim go when asking fails, and hands the failure on', async () => {
-    const { shared, claims } = sharedOver();
+    const { shared, lock } = sharedOver();
     const failure = passing(
       shared.askOnce('key', nothing, async () => {
         throw new Error('503');
       }),
     );
     await expect(failure).rejects.toThrow('503');
-    expect(claims.release).toHaveBeenCalledOnce();
+    expect(lock.release).toHaveBeenCalledOnce();
   });
 
   it('the others look after 15 to 30 ms, then after twice as long each time, up to half a second', async () => {
     vi.spyOn(Math, 'random').mockReturnValue(0);
-    const { shared, claims } = sharedOver();
-    claims.take.mockResolvedValue(false);
+    const { shared, lock } = sharedOver();
+    lock.acquire.mockResolvedValue(false);
     const looks: number[] = [];
     const start = performance.now();
     const look = async () => {
@@ -253,30 +253,30 @@ describe('one asks for all', () => {
     };
     expect(await passing(shared.askOnce('key', look, async () => 'asked'))).toBe('asked');
     expect(looks).toEqual([15, 45, 105, 225, 465, 945, 1_445, 1_945, 2_445]);
-    expect(claims.release).not.toHaveBeenCalled();
+    expect(lock.release).not.toHaveBeenCalled();
   });
 
   it('spread by chance, so that they do not all look at once', async () => {
     vi.spyOn(Math, 'random').mockReturnValue(1);
-    const { shared, claims } = sharedOver();
-    claims.take.mockResolvedValue(false);
+    const { shared, lock } = sharedOver();
+    lock.acquire.mockResolvedValue(false);
     const start = performance.now();
     expect(await passing(shared.askOnce('key', async () => 'found', nothing as never))).toBe('found');
     expect(Math.round(performance.now() - start)).toBe(30);
   });
 
   it('who waited takes the claim when it is given up', async () => {
-    const { shared, claims } = sharedOver();
-    claims.take.mockResolvedValueOnce(false);
+    const { shared, lock } = sharedOver();
+    lock.acquire.mockResolvedValueOnce(false);
     expect(await passing(shared.askOnce('key', nothing, async () => 'asked'))).toBe('asked');
-    expect(claims.take).toHaveBeenCalledTimes(2);
+    expect(lock.acquire).toHaveBeenCalledTimes(2);
   });
 
-  it('claims that can not be had keep nobody from asking', async () => {
-    const { shared, claims } = sharedOver();
-    claims.take.mockRejectedValue(new Error('ECONNREFUSED'));
-    claims.release.mockRejectedValue(new Error('ECONNREFUSED'));
+  it('a lock that fails does not keep a process from introspecting the token', async () => {
+    const { shared, lock } = sharedOver();
+    lock.acquire.mockRejectedValue(new Error('ECONNREFUSED'));
+    lock.release.mockRejectedValue(new Error('ECONNREFUSED'));
     expect(await passing(shared.askOnce('key', nothing, async () => 'asked'))).toBe('asked');
-    expect(claims.take).toHaveBeenCalledOnce();
+    expect(lock.acquire).toHaveBeenCalledOnce();
   });
 });

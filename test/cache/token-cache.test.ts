@@ -184,9 +184,9 @@ describe('what ends early, late, or together', () => {
       {
         store,
         secrets: ['a secret of at least 32 characters'],
-        claims: undefined,
+        lock: undefined,
         timeout: 5,
-        claimTimeout: 2,
+        lockTimeout: 2,
       },
       () => undefined,
     );

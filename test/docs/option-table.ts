@@ -25,7 +25,7 @@ const links: Readonly<Record<string, string>> = {
   sharedCache: 'fleet.md#the-shared-cache',
   revocations: 'fleet.md#revocations',
   floodGuard: 'fleet.md#floods',
-  'http.failuresToOpen': 'fleet.md#what-the-authorization-server-has-to-bear',
+  'circuitBreaker.maxFailures': 'fleet.md#what-the-authorization-server-has-to-bear',
   explain: '#explained-refusals',
   'introspection().signed': 'authorization-servers.md#signed-answers',
   'sharedSignals().poll': 'shared-signals.md#poll',

@@ -66,7 +66,7 @@ export const beside: Readonly<Record<string, object>> = {
   'revocations.secret': {
     revocations: { channel: { publish: async () => 0, subscribe: async () => 0 }, secret },
   },
-  'revocations.unheard': { revocations: { log, secret } },
+  'revocations.whileLost': { revocations: { log, secret } },
   'revocations.maxWait': { revocations: { log, secret } },
   'sharedSignals().clientAuthentication': { poll: {} },
   ...ofSignals({ clientAuthentication }, 'poll', 'endpoint', 'interval', 'wait', 'maxEvents'),

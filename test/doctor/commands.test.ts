@@ -310,7 +310,7 @@ it('check shows no message of a function of the user, and no query of an endpoin
     file('functions.mjs'),
     `import { tlsClientAuth } from ${JSON.stringify(new URL('../../packages/core/dist/index.js', import.meta.url).href)};
     export default { issuer: '${server.issuer}', audience: '${audience}', clientId: 'api',
-      metadata: { introspection_endpoint: '${server.issuer}/introspect?code=secret-31415' },
+      authorizationServerMetadata: { introspection_endpoint: '${server.issuer}/introspect?code=secret-31415' },
       clientAuthentication: tlsClientAuth(() => { throw new RangeError('of secret-31415'); }) };`,
   );
   const { code, stdout } = await runDoctor(['check', '--config', file('functions.mjs')], environment());

@@ -133,7 +133,7 @@ describe('beside oidc-provider', () => {
       /turn certificate-bound access tokens on/,
       async () => {
         const metadata = { introspection_endpoint: `${server.issuer}/token/introspection` };
-        return checked({ metadata }, await server.token(clients().unbound));
+        return checked({ authorizationServerMetadata: metadata }, await server.token(clients().unbound));
       },
     ],
     [

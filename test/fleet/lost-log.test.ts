@@ -25,14 +25,14 @@ describeReal('redis-server', 'a log of revocations that is lost', () => {
   async function start(
     framework: Framework,
     options: ResourceServerOptions,
-    unheard: 'accept' | 'refuse' = 'refuse',
+    whileLost: 'accept' | 'refuse' = 'refuse',
   ): Promise<GuardedApi> {
     const client = createClient({ url: suite.redis.url, socket: { reconnectStrategy: 100 } });
     client.on('error', () => undefined);
     await client.connect();
     const api = guardedApi(framework, {
       ...options,
-      revocations: { log: redisLog(client), secret: logSecret, maxAgeWhileLost: 2, maxWait: 0.2, unheard },
+      revocations: { log: redisLog(client), secret: logSecret, maxAgeWhileLost: 2, maxWait: 0.2, whileLost },
     });
     ends.push(async () => {
       await api.server.close();
@@ -93,12 +93,12 @@ describeReal('redis-server', 'a log of revocations that is lost', () => {
 
     it.each<[string, 'forJwts' | 'forJwtsAndQuestions', 'accept' | 'refuse', number[], boolean]>([
       ['asks about JWTs where it can', 'forJwtsAndQuestions', 'refuse', [200, 401], true],
-      ["answers 503 with unheard: 'refuse'", 'forJwts', 'refuse', [503, 503], false],
-      ["accepts them with unheard: 'accept'", 'forJwts', 'accept', [200, 200], false],
+      ["answers 503 with whileLost: 'refuse'", 'forJwts', 'refuse', [503, 503], false],
+      ["accepts them with whileLost: 'accept'", 'forJwts', 'accept', [200, 200], false],
     ])(
       'a process that can not read the log %s',
-      async (_title, options, unheard, [ofGood = 0, ofRevoked = 0], isAsked) => {
-        const api = await start(framework, suite.issuer[options], unheard);
+      async (_title, options, whileLost, [ofGood = 0, ofRevoked = 0], isAsked) => {
+        const api = await start(framework, suite.issuer[options], whileLost);
         const [good, revoked] = [await suite.issuer.jwt(60), await suite.issuer.jwt(61)];
         await hears(api);
         expect(await api.status(good)).toBe(200);

@@ -83,7 +83,7 @@ describeReal('redis-server', 'a fleet of processes, with Redis', () => {
 
     it('with the shared cache all of them together ask 1.2 times at most', async () => {
       // Ten busy processes on two cores are late, Redis and the authorization server among them: that is no reason to ask twice.
-      const { counts, statuses } = await herd({ shares: { timeout: 5, claimTimeout: 20 } });
+      const { counts, statuses } = await herd({ shares: { timeout: 5, lockTimeout: 20 } });
       expect(statuses).toEqual(new Set([200]));
       const asked = counts.reduce((sum, count) => sum + count, 0);
       expect(asked).toBeGreaterThanOrEqual(200);

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient } from '@redis/client';
 import { describe, expect, it, vi } from 'vitest';
-import { redisChannel, redisClaims } from '../../packages/core/src/redis/redis.js';
+import { redisChannel, redisLock } from '../../packages/core/src/redis/redis.js';
 import { createLogFleet, type LogFleet, useLogSuite } from '../support/log-process.js';
 import { describeReal } from '../support/programs.js';
 import type { TestRedis } from '../support/redis.js';
@@ -120,23 +120,23 @@ describeReal('redis-server', 'a Redis user with the least rights', () => {
     );
   });
 
-  describe('redisClaims()', () => {
+  describe('redisLock()', () => {
     it('takes and releases', async () => {
       await permit(suite.redis, '~*', '+set', '+del');
       const client = await connect().connect();
-      const claims = redisClaims(client);
-      expect(await claims.take('name', 5_000)).toBe(true);
-      expect(await claims.take('name', 5_000)).toBe(false);
-      await claims.release('name');
-      expect(await claims.take('name', 5_000)).toBe(true);
+      const lock = redisLock(client);
+      expect(await lock.acquire('name', 5_000)).toBe(true);
+      expect(await lock.acquire('name', 5_000)).toBe(false);
+      await lock.release('name');
+      expect(await lock.acquire('name', 5_000)).toBe(true);
       client.destroy();
     });
 
     it.each(['set', 'del'])('rejects without %s', async (missing) => {
       await permit(suite.redis, '~*', ...['+set', '+del'].filter((rule) => rule !== `+${missing}`));
       const client = await connect().connect();
-      const claims = redisClaims(client);
-      const act = async () => (missing === 'set' ? claims.take('name', 5_000) : claims.release('name'));
+      const lock = redisLock(client);
+      const act = async () => (missing === 'set' ? lock.acquire('name', 5_000) : lock.release('name'));
       await expect(act()).rejects.toThrow(missing);
       client.destroy();
     });

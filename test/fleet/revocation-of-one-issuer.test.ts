@@ -26,7 +26,7 @@ beforeAll(async () => {
 const issuerOptions = (issuer: string): IssuerOptions => ({
   issuer,
   tokens: jwtAccessTokens(),
-  metadata: { jwks_uri: `${issuer}/jwks` },
+  authorizationServerMetadata: { jwks_uri: `${issuer}/jwks` },
   http: { fetch: async () => Response.json({ keys: [key] }) },
 });
 
@@ -122,7 +122,7 @@ describe("selectIssuer: 'in-order', introspection next to JWTs", () => {
     clientId: 'api',
     clientSecret: 'secret',
     tokens: introspection(),
-    metadata: { introspection_endpoint: `${issuer}/introspect` },
+    authorizationServerMetadata: { introspection_endpoint: `${issuer}/introspect` },
     http: { fetch: async () => Response.json(ask()) },
   });
   const active = () => ({

@@ -4,7 +4,7 @@ import {
   clientSecretPost,
   type ProblemEvent,
   type ResourceServerOptions,
-  redisClaims,
+  redisLock,
   type SharedCacheOptions,
   type SharedStore,
 } from '@mtls-bound/core';
@@ -310,7 +310,7 @@ describeReal('redis-server', 'Redis', () => {
     const client = await createClient({ url: redis.url })
       .on('error', () => undefined)
       .connect();
-    const api = await member({ store: shared.store, secret, claims: redisClaims(client) });
+    const api = await member({ store: shared.store, secret, lock: redisLock(client) });
     const outcome = async () => [
       await api(await aliceToken()),
       await api(await aliceToken(), pki.bob),
@@ -338,11 +338,11 @@ describeReal('redis-server', 'Redis', () => {
     }
   });
 
-  it('claims: of several processes that meet an unknown token at once, one asks', async () => {
+  it('lock: of several processes that meet an unknown token at once, one asks', async () => {
     const shared = await redisStore(redis);
     const client = await createClient({ url: redis.url }).connect();
     try {
-      const options = { store: shared.store, secret, claims: redisClaims(client), timeout: 2 };
+      const options = { store: shared.store, secret, lock: redisLock(client), timeout: 2 };
       const members = await Promise.all(Array.from({ length: 5 }, () => member(options)));
       const token = await aliceToken();
       const asked = await introspectionsOf(async () => {
@@ -371,7 +371,7 @@ it.each([
   ],
   [{ store: new Keyv(), secret: 'short' }, 'sharedCache.secret: a value of type string was given'],
   [{ store: new Keyv(), secret: [] }, 'sharedCache.secret: '],
-  [{ store: new Keyv(), secret, claims: () => true }, 'sharedCache.claims: a function was given'],
+  [{ store: new Keyv(), secret, lock: () => true }, 'sharedCache.lock: a function was given'],
 ])('%# is refused at start-up', async (sharedCache, message) => {
   await expect(member(sharedCache as never)).rejects.toThrow(message);
 });

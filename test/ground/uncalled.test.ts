@@ -74,7 +74,7 @@ const silent = new Set([
   'psd2Roles',
   'readTokenClaims',
   'redisChannel',
-  'redisClaims',
+  'redisLock',
   'refusalOf',
   'refuseUncalled',
   'tlsSocket',

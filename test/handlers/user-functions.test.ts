@@ -4,7 +4,7 @@ import {
   createResourceServer,
   type ResourceServerOptions,
   redisChannel,
-  redisClaims,
+  redisLock,
   redisLog,
 } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
@@ -93,7 +93,7 @@ const store = {
   get: async (key: string): Promise<unknown> => stored.get(key),
   set: async (key: string, value: string): Promise<unknown> => stored.set(key, value),
 };
-const claims = { take: async () => true, release: async () => undefined };
+const lock = { acquire: async () => true, release: async () => undefined };
 const channel = { publish: async () => undefined, subscribe: async () => async () => undefined };
 
 const withRedis = (make: (client: never) => ResourceServerOptions, names: readonly string[]) =>
@@ -123,16 +123,16 @@ const functions: [string, (failing: Fail) => ResourceServerOptions][] = [
     ),
   ),
   ...named(
-    'redisClaims()',
-    withRedis((client) => ({ sharedCache: { store, secret, claims: redisClaims(client) } }), ['set', 'del']),
+    'redisLock()',
+    withRedis((client) => ({ sharedCache: { store, secret, lock: redisLock(client) } }), ['set', 'del']),
   ),
   ...['get', 'set', 'on'].map((name): [string, (failing: Fail) => ResourceServerOptions] => [
     `sharedCache.store.${name}`,
     (failing) => ({ sharedCache: { store: { ...store, [name]: failing } as never, secret } }),
   ]),
   ...['take', 'release'].map((name): [string, (failing: Fail) => ResourceServerOptions] => [
-    `sharedCache.claims.${name}`,
-    (failing) => ({ sharedCache: { store, secret, claims: { ...claims, [name]: failing } as never } }),
+    `sharedCache.lock.${name}`,
+    (failing) => ({ sharedCache: { store, secret, lock: { ...lock, [name]: failing } as never } }),
   ]),
   ...['publish', 'subscribe'].map((name): [string, (failing: Fail) => ResourceServerOptions] => [
     `revocations.channel.${name}`,

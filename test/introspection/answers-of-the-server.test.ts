@@ -278,7 +278,7 @@ describe('discovery', () => {
         behaviour(req, res, body);
       };
     server.metadata = counted(answer(200, goodMetadata(server.issuer)));
-    const api = await startApi('Koa', pki, options({ metadataMaxAge: 1 }));
+    const api = await startApi('Koa', pki, options({ authorizationServerMetadataMaxAge: 1 }));
     try {
       server.introspection = good(about());
       const status = async () =>
@@ -309,7 +309,10 @@ describe('discovery', () => {
 
   it('metadata that are given are not discovered', async () => {
     server.metadata = answer(500, '');
-    await outcome({ metadata: { introspection_endpoint: `${server.issuer}/given` } }, passes);
+    await outcome(
+      { authorizationServerMetadata: { introspection_endpoint: `${server.issuer}/given` } },
+      passes,
+    );
     expect(server.requests.at(-1)?.url).toBe('/given');
   });
 

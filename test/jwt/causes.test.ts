@@ -49,7 +49,7 @@ async function messageOf(token: Promise<string>, options: ResourceServerOptions 
     audience,
     tokens: jwtAccessTokens(),
     certificate: () => kit.certificate,
-    metadata: { jwks_uri: `${issuer}/jwks` },
+    authorizationServerMetadata: { jwks_uri: `${issuer}/jwks` },
     http: {
       fetch: async () =>
         Response.json({ keys: [{ ...keys.publicKey.export({ format: 'jwk' }), use: 'sig', kid: 'es' }] }),

@@ -64,7 +64,7 @@ describe('a signed JWT inside an encrypted one', () => {
       audience,
       tokens: jwtAccessTokens({ decryptionKey: keys.privateKey.export({ type: 'pkcs8', format: 'pem' }) }),
       certificate: () => kit.certificate,
-      metadata: { jwks_uri: `${issuer}/jwks` },
+      authorizationServerMetadata: { jwks_uri: `${issuer}/jwks` },
       http: {
         fetch: async () =>
           Response.json({ keys: [{ ...signer.publicKey.export({ format: 'jwk' }), use: 'sig', kid: 'es' }] }),

@@ -24,10 +24,9 @@ function create(state: { isUp: boolean }) {
     audience: 'https://api.example.com',
     binding: 'when-bound',
     certificate: () => undefined,
-    metadata: { introspection_endpoint: `${issuer}/introspect` },
+    authorizationServerMetadata: { introspection_endpoint: `${issuer}/introspect` },
+    circuitBreaker: { maxFailures: 1, retryInterval: 0.05 },
     http: {
-      failuresToOpen: 1,
-      probeInterval: 0.05,
       fetch: async () => (state.isUp ? Response.json({ active: false }) : new Response('', { status: 503 })),
     },
   });

@@ -94,7 +94,7 @@ describe.each(frameworks)('%s', (framework) => {
   });
 
   it('of a server that is given a rest, and of old answers that serve', async () => {
-    const http = { ca: pki.ca.cert, failuresToOpen: 1, probeInterval: 300 };
+    const circuitBreaker = { maxFailures: 1, retryInterval: 300 };
     const good = server.introspection;
     let count = 0;
     server.introspection = (req, res, body) => {
@@ -106,7 +106,7 @@ describe.each(frameworks)('%s', (framework) => {
       vi.setSystemTime(Date.now() + 61_000);
       return answer(503, {})(req, res, body);
     };
-    const rules = { http, cache: { maxAge: 60, staleIfError: 300 } };
+    const rules = { http: { ca: pki.ca.cert }, circuitBreaker, cache: { maxAge: 60, staleIfError: 300 } };
     vi.useFakeTimers({ toFake: ['Date'] });
     try {
       expect(await calls([token, 'other', token], rules)).toEqual([200, 503, 200]);

@@ -96,7 +96,7 @@ const signed = (): ResourceServerOptions => ({
   audience,
   tokens: jwtAccessTokens(),
   certificate: () => kit.certificate,
-  metadata: { jwks_uri: `${issuer}/jwks` },
+  authorizationServerMetadata: { jwks_uri: `${issuer}/jwks` },
   explain: true,
   floodGuard: false,
   http: {

@@ -279,7 +279,12 @@ describe.each(methods)('%s', (method, authentication) => {
     };
     const metadata = { introspection_endpoint: `${issuer}/introspect` };
     const cases: ResourceServerOptions[] = [
-      { issuer, ...common, metadata, http: { timeout: 2 } } as ResourceServerOptions,
+      {
+        issuer,
+        ...common,
+        authorizationServerMetadata: metadata,
+        http: { timeout: 2 },
+      } as ResourceServerOptions,
       // An authority that is not trusted.
       { issuer: server.issuer, ...common, http: { timeout: 2 } },
     ];

@@ -65,7 +65,7 @@ afterEach(() => {
 });
 
 const token = 'tok-3141592653';
-const http = { failuresToOpen: 1, probeInterval: 300 };
+const circuitBreaker = { maxFailures: 1, retryInterval: 300 };
 
 /** One request for each identity, to one API. */
 async function calls(
@@ -78,7 +78,8 @@ async function calls(
     clientId: 'api',
     clientSecret: 'secret-2718281828',
     audience,
-    http: { ca: pki.ca.cert, ...http },
+    http: { ca: pki.ca.cert },
+    circuitBreaker,
     ...more,
   });
   for (const identity of identities) {
@@ -262,7 +263,8 @@ describe('OpenTelemetry', () => {
       clientId: 'api',
       clientSecret: 'secret-2718281828',
       audience,
-      http: { ca: pki.ca.cert, ...http },
+      http: { ca: pki.ca.cert },
+      circuitBreaker,
       certificate: kit.options.certificate,
     });
     const headers = { 'x-test-client-certificate': kit.certificate.thumbprint };

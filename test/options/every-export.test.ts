@@ -117,7 +117,7 @@ const takesOther: Readonly<Record<string, readonly unknown[]>> = {
   psd2Role: [...none, 'text', [], {}, 'toString'],
   redisChannel: [...none, 'text', [], {}, { publish: () => undefined }],
   redisLog: [...none, 'text', [], {}, { get: () => undefined }],
-  redisClaims: [...none, 'text', [], {}, { set: () => undefined }],
+  redisLock: [...none, 'text', [], {}, { set: () => undefined }],
   requireAnyScope: [...none, [], {}, ''],
   requirePsd2Role: [...none, 'text', [], {}, 'toString'],
   requireScopes: [...none, [], {}, ''],

@@ -128,12 +128,18 @@ const takers: [string, (value: unknown) => unknown][] = [
   ['revocations', option((revocations) => ({ ...good, revocations }))],
   ['revocations.secret', option((given) => ({ ...good, revocations: { channel, secret: given } }))],
   ['issuer', option((issuer) => ({ ...good, issuer }))],
-  ['metadata', option((metadata) => ({ ...good, metadata }))],
+  ['authorizationServerMetadata', option((given) => ({ ...good, authorizationServerMetadata: given }))],
   [
-    'metadata.introspection_endpoint',
-    option((introspection_endpoint) => ({ ...good, metadata: { introspection_endpoint } })),
+    'authorizationServerMetadata.introspection_endpoint',
+    option((introspection_endpoint) => ({
+      ...good,
+      authorizationServerMetadata: { introspection_endpoint },
+    })),
   ],
-  ['metadata.jwks_uri', option((jwks_uri) => ({ ...good, metadata: { jwks_uri } }))],
+  [
+    'authorizationServerMetadata.jwks_uri',
+    option((jwks_uri) => ({ ...good, authorizationServerMetadata: { jwks_uri } })),
+  ],
   ['http', option((http) => ({ ...good, http }))],
   ['http.ca', option((ca) => ({ ...good, http: { ca } }))],
   ['http.fetch', option((fetch) => ({ ...good, http: { fetch } }))],

@@ -25,10 +25,20 @@ function httpOf(options: ResourceServerOptions) {
 
 describe('http beside issuers', () => {
   it('a member of the issuer goes before, the others are kept', () => {
-    const http = { ca, timeout: 7, maxQueued: 3, maxInFlight: 4 };
-    const [red, blue] = httpOf({ http, issuers: [one('red', { timeout: 2, maxQueued: 0 }), one('blue')] });
-    expect(red).toMatchObject({ ca, timeout: 2, maxQueued: 0, maxInFlight: 4 });
+    const http = { ca, timeout: 7, maxResponseSize: 2_048 };
+    const [red, blue] = httpOf({ http, issuers: [one('red', { timeout: 2 }), one('blue')] });
+    expect(red).toMatchObject({ ca, timeout: 2, maxResponseSize: 2_048 });
     expect(blue).toMatchObject(http);
+  });
+
+  it('a member of circuitBreaker of the issuer overrides that of all issuers, and the others are kept', () => {
+    const circuitBreaker = { maxQueued: 3, maxConcurrent: 4 };
+    const red = { ...one('red'), circuitBreaker: { maxQueued: 0 } };
+    const options = { audience: 'api', circuitBreaker, issuers: [red, one('blue')] };
+    expect(resolveSettings(options, {}).issuers.map((issuer) => issuer.circuitBreaker)).toEqual([
+      { maxFailures: 5, retryInterval: 1, maxConcurrent: 4, maxQueued: 0 },
+      { maxFailures: 5, retryInterval: 1, ...circuitBreaker },
+    ]);
   });
 
   it.each([
@@ -50,7 +60,7 @@ describe('http beside issuers', () => {
   });
 });
 
-describe('metadata.mtls_endpoint_aliases', () => {
+describe('authorizationServerMetadata.mtls_endpoint_aliases', () => {
   const introspection_endpoint = 'https://as.example.com/introspect';
   it.each([
     ['http', 'http://as.example.com/introspect'],
@@ -59,7 +69,9 @@ describe('metadata.mtls_endpoint_aliases', () => {
     ['a list', ['https://as.example.com/introspect']],
   ])('%s is refused', (_title, alias) => {
     const metadata = { introspection_endpoint, mtls_endpoint_aliases: { introspection_endpoint: alias } };
-    expect(() => httpOf({ ...one('red'), metadata })).toThrow(/^metadata: an object was given; accepted is /);
+    expect(() => httpOf({ ...one('red'), authorizationServerMetadata: metadata })).toThrow(
+      /^authorizationServerMetadata: an object was given; accepted is /,
+    );
   });
 });
 

@@ -48,7 +48,7 @@ const wrong: [string, unknown, string][] = [
   [
     'an unknown option',
     { ...good, isuer: 'x' },
-    'isuer: there is no such option; accepted are issuer, metadataMaxAge,',
+    'isuer: there is no such option; accepted are issuer, authorizationServerMetadataMaxAge,',
   ],
   [
     'an issuer without TLS',
@@ -178,8 +178,8 @@ const wrong: [string, unknown, string][] = [
   ],
   [
     'metadata without an endpoint',
-    { ...good, metadata: { token_endpoint: 'https://a.example' } },
-    'metadata: an object was given; accepted is an object like { introspection_endpoint } or { jwks_uri }',
+    { ...good, authorizationServerMetadata: { token_endpoint: 'https://a.example' } },
+    'authorizationServerMetadata: an object was given; accepted is an object like { introspection_endpoint } or { jwks_uri }',
   ],
   [
     'a binding that is none',
@@ -394,7 +394,7 @@ describe('settings', () => {
       realm: 'api',
       issuers: [
         {
-          metadataMaxAge: 3_600,
+          authorizationServerMetadataMaxAge: 3_600,
           audience: ['https://api.example.com'],
           http: { timeout: 5, maxResponseSize: 262_144, ca: undefined },
           client: { id: 'api', authentication: { method: 'client_secret_basic' } },

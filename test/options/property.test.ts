@@ -92,7 +92,7 @@ describe.each(Object.entries(apis))('%s', (_framework, api) => {
   it('what another package put there is replaced, and goes for a request without credentials', async () => {
     const accepted = await get({ property: 'mtls' }, '/', ['a']);
     expect(accepted.body).toEqual({ auth: 'foreign', mtls: 'client', bound: 'nothing' });
-    const anonymous = await get({ property: 'mtls', optional: true }, '/');
+    const anonymous = await get({ property: 'mtls', credentials: 'optional' }, '/');
     expect([anonymous.status, anonymous.body]).toEqual([
       200,
       { auth: 'foreign', mtls: 'nothing', bound: 'nothing' },
@@ -101,7 +101,7 @@ describe.each(Object.entries(apis))('%s', (_framework, api) => {
 
   it('guards refuse by what is at the property', async () => {
     expect((await get({ property: 'mtls' }, '/scope', ['b'])).status).toBe(403);
-    expect((await get({ property: 'mtls', optional: true }, '/scope')).status).toBe(401);
+    expect((await get({ property: 'mtls', credentials: 'optional' }, '/scope')).status).toBe(401);
   });
 
   it.each([

@@ -21,29 +21,37 @@ const both = jwtAccessTokens({ introspection: introspection() });
 const signed = introspection({ signed: true });
 
 const metadataOf: [string, ResourceServerOptions, string | undefined][] = [
-  ['introspection() without its endpoint', { metadata: { jwks_uri } }, 'introspection_endpoint'],
-  ['introspection()', { metadata: { introspection_endpoint } }, undefined],
+  [
+    'introspection() without its endpoint',
+    { authorizationServerMetadata: { jwks_uri } },
+    'introspection_endpoint',
+  ],
+  ['introspection()', { authorizationServerMetadata: { introspection_endpoint } }, undefined],
   [
     'introspection({ signed }) without keys',
-    { tokens: signed, metadata: { introspection_endpoint } },
+    { tokens: signed, authorizationServerMetadata: { introspection_endpoint } },
     'jwks_uri',
   ],
   [
     'introspection({ signed })',
-    { tokens: signed, metadata: { introspection_endpoint, jwks_uri } },
+    { tokens: signed, authorizationServerMetadata: { introspection_endpoint, jwks_uri } },
     undefined,
   ],
   [
     'jwtAccessTokens() without keys',
-    { tokens: jwtAccessTokens(), metadata: { introspection_endpoint } },
+    { tokens: jwtAccessTokens(), authorizationServerMetadata: { introspection_endpoint } },
     'jwks_uri',
   ],
-  ['jwtAccessTokens()', { tokens: jwtAccessTokens(), metadata: { jwks_uri } }, undefined],
-  ['both without the endpoint', { tokens: both, metadata: { jwks_uri } }, 'introspection_endpoint'],
-  ['both', { tokens: both, metadata: { introspection_endpoint, jwks_uri } }, undefined],
+  ['jwtAccessTokens()', { tokens: jwtAccessTokens(), authorizationServerMetadata: { jwks_uri } }, undefined],
+  [
+    'both without the endpoint',
+    { tokens: both, authorizationServerMetadata: { jwks_uri } },
+    'introspection_endpoint',
+  ],
+  ['both', { tokens: both, authorizationServerMetadata: { introspection_endpoint, jwks_uri } }, undefined],
   [
     'introspection() at an alias',
-    { metadata: { jwks_uri, mtls_endpoint_aliases: { introspection_endpoint } } },
+    { authorizationServerMetadata: { jwks_uri, mtls_endpoint_aliases: { introspection_endpoint } } },
     undefined,
   ],
 ];
@@ -52,14 +60,20 @@ describe('metadata that are given', () => {
   it.each(metadataOf)('%s', (_title, options, missing) => {
     const one = () => resolveSettings({ ...good, ...options }, {});
     const { audience, ...own } = good;
-    const { tokens, metadata } = options;
-    const listed = () => resolveSettings({ audience, tokens, issuers: [{ ...own, metadata }] }, {});
+    const { tokens, authorizationServerMetadata } = options;
+    const listed = () =>
+      resolveSettings({ audience, tokens, issuers: [{ ...own, authorizationServerMetadata }] }, {});
     if (missing === undefined) {
-      expect(one().issuers[0]?.metadata).toEqual(metadata);
-      expect(listed().issuers[0]?.metadata).toEqual(metadata);
+      expect(one().issuers[0]?.authorizationServerMetadata).toEqual(authorizationServerMetadata);
+      expect(listed().issuers[0]?.authorizationServerMetadata).toEqual(authorizationServerMetadata);
     } else {
-      const why = `metadata: it was given without ${missing}, which the option tokens needs`;
-      expect(one).toThrow(new ConfigurationError('metadata', why.slice('metadata: '.length)));
+      const why = `authorizationServerMetadata: it was given without ${missing}, which the option tokens needs`;
+      expect(one).toThrow(
+        new ConfigurationError(
+          'authorizationServerMetadata',
+          why.slice('authorizationServerMetadata: '.length),
+        ),
+      );
       expect(listed).toThrow(`issuers[0].${why}`);
     }
   });

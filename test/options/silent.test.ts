@@ -44,16 +44,25 @@ it('a variable that ends with a line end is refused, and its value is not shown'
 });
 
 it.each<[string, () => unknown]>([
-  ...['clientAuthentication', 'sharedCache', 'tokens', 'certificate', 'http', 'revocations', 'metadata'].map(
-    (name): [string, () => unknown] => [name, () => resolveSettings({ ...good, [name]: secret }, {})],
-  ),
+  ...[
+    'clientAuthentication',
+    'sharedCache',
+    'tokens',
+    'certificate',
+    'http',
+    'revocations',
+    'authorizationServerMetadata',
+  ].map((name): [string, () => unknown] => [name, () => resolveSettings({ ...good, [name]: secret }, {})]),
   ['sharedCache.secret', () => resolveSettings({ ...good, sharedCache: { store: secret, secret } }, {})],
   ['issuer', () => resolveSettings({ ...good, issuer: `https://user:${secret}@as.example.com` }, {})],
   [
     'metadata with a password',
     () =>
       resolveSettings(
-        { ...good, metadata: { introspection_endpoint: `https://u:${secret}@as.example.com` } },
+        {
+          ...good,
+          authorizationServerMetadata: { introspection_endpoint: `https://u:${secret}@as.example.com` },
+        },
         {},
       ),
   ],

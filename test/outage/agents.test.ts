@@ -91,7 +91,7 @@ it.each([
     const port = await listen(proxy);
     const resourceServer = createResourceServer({
       ...options(await shownAgent(port)),
-      metadata: { introspection_endpoint: `${server.issuer}/introspect` },
+      authorizationServerMetadata: { introspection_endpoint: `${server.issuer}/introspect` },
     });
     try {
       // Trusts `http.ca` within the tunnel, too.

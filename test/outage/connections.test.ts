@@ -64,22 +64,23 @@ async function startFailover(fate: 'reset' | 'silence') {
 
 describe.each(frameworks)('%s', (framework) => {
   it.each([
-    ['reset, failuresToOpen: 2', 'reset', 0, 2],
+    ['reset, maxFailures: 2', 'reset', 0, 2],
     // The retry must not meet a breaker that the broken connection opened.
-    ['reset, failuresToOpen: 1', 'reset', 0, 1],
+    ['reset, maxFailures: 1', 'reset', 0, 1],
     // All that were asked about before the first timeout; here one after the other.
-    ['silence, failuresToOpen: 2', 'silence', 1, 2],
+    ['silence, maxFailures: 2', 'silence', 1, 2],
   ] as const)(
     '%s: the breaker stays closed when kept-alive connections die',
-    async (_title, fate, expected, failuresToOpen) => {
+    async (_title, fate, expected, maxFailures) => {
       const failover = await startFailover(fate);
       const api = await startApi(framework, pki, {
         issuer: server.issuer,
-        metadata: { introspection_endpoint: failover.endpoint },
+        authorizationServerMetadata: { introspection_endpoint: failover.endpoint },
         clientId: 'api',
         clientSecret: server.secrets.api,
         audience,
-        http: { ca: pki.ca.cert, timeout: 2, failuresToOpen },
+        http: { ca: pki.ca.cert, timeout: 2 },
+        circuitBreaker: { maxFailures },
       });
       try {
         const { alice } = testClients(pki);

@@ -44,7 +44,10 @@ describe.each(frameworks)('%s', (framework) => {
     const api = await startApi(
       framework,
       pki,
-      options({ metadataMaxAge: 1, http: { failuresToOpen: 2, probeInterval: 0.1, maxInFlight: 1 } }),
+      options({
+        authorizationServerMetadataMaxAge: 1,
+        circuitBreaker: { maxFailures: 2, retryInterval: 0.1, maxConcurrent: 1 },
+      }),
     );
     const status = async (token: string) =>
       (await call(pki, api, '/', pki.alice).auth(token, { type: 'bearer' })).status;

@@ -61,7 +61,7 @@ describe('one client sends 1,200 good tokens to a route with requireActive(), wi
       clientId: 'api',
       clientSecret: 'a-secret',
       certificate: kit.options.certificate,
-      metadata: { introspection_endpoint: `${issuer}/introspect` },
+      authorizationServerMetadata: { introspection_endpoint: `${issuer}/introspect` },
       http: { fetch: fetch as typeof globalThis.fetch },
     });
     const send = async (token: string, isActiveRoute: boolean): Promise<unknown> => {
@@ -139,7 +139,8 @@ describe.each(frameworks)('%s', (framework) => {
         clientSecret: 'a-secret',
         audience,
         floodGuard,
-        http: { ca: pki.ca.cert, maxInFlight: 4, maxQueued: 16 },
+        http: { ca: pki.ca.cert },
+        circuitBreaker: { maxConcurrent: 4, maxQueued: 16 },
       });
       const [alice, bob] = [client(pki.alice), client(pki.bob)];
       try {

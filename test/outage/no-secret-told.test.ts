@@ -64,13 +64,15 @@ async function refusal(method: string, more: ResourceServerOptions = {}): Promis
     clientAuthentication: methods[method]?.() as ClientAuthentication,
     audience,
     certificate: kit.options.certificate as NonNullable<ResourceServerOptions['certificate']>,
-    metadata: { introspection_endpoint: `${server.issuer}/introspect?code=${functionKey}` },
+    authorizationServerMetadata: {
+      introspection_endpoint: `${server.issuer}/introspect?code=${functionKey}`,
+    },
     explain: true,
     ...more,
+    circuitBreaker: { maxFailures: 2 },
     http: {
       ...(more.http?.fetch === undefined && { ca: pki.ca.cert }),
       timeout: 0.3,
-      failuresToOpen: 2,
       ...more.http,
     },
   });
@@ -120,7 +122,11 @@ const paths: [string, Behaviour, (ResourceServerOptions | (() => ResourceServerO
   [
     'a connection that is refused',
     answer(200, {}),
-    { metadata: { introspection_endpoint: `https://127.0.0.1:1/introspect?code=${functionKey}` } },
+    {
+      authorizationServerMetadata: {
+        introspection_endpoint: `https://127.0.0.1:1/introspect?code=${functionKey}`,
+      },
+    },
   ],
   [
     'http.fetch that throws',

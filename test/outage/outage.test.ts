@@ -34,14 +34,16 @@ type Http = NonNullable<ResourceServerOptions['http']>;
 const options = (
   cache: ResourceServerOptions['cache'] = {},
   http: Partial<Http> = {},
+  circuitBreaker: ResourceServerOptions['circuitBreaker'] = {},
 ): ResourceServerOptions => ({
   issuer: server.issuer,
-  metadata: { introspection_endpoint: `${injector.url}/token/introspection` },
+  authorizationServerMetadata: { introspection_endpoint: `${injector.url}/token/introspection` },
   clientId: 'api',
   clientSecret: server.secrets.api,
   audience,
   cache,
-  http: { ca: pki.ca.cert, timeout: 1, probeInterval: 0.3, failuresToOpen: 3, ...http },
+  http: { ca: pki.ca.cert, timeout: 1, ...http },
+  circuitBreaker: { retryInterval: 0.3, maxFailures: 3, ...circuitBreaker },
 });
 
 /** Longer than the breaker rests, however busy the machine is. */
@@ -143,7 +145,7 @@ describe.each(frameworks)('%s', (framework) => {
   it('S13: while the server is down it is not asked between two probes', async () => {
     await begin('black hole');
     // No probe is due while the test runs.
-    const fresh = await startApi(framework, pki, options({}, { timeout: 0.4, probeInterval: 300 }));
+    const fresh = await startApi(framework, pki, options({}, { timeout: 0.4 }, { retryInterval: 300 }));
     try {
       for (let i = 0; problems.every(({ code }) => code !== 'authorization_server_suspended'); i += 1) {
         expect(await send(`a-${i}`, pki.alice, fresh)).toBe(503);

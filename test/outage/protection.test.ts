@@ -6,7 +6,7 @@ import { RequestRefused } from '../../packages/core/src/errors.js';
 import { CircuitBreaker } from '../../packages/core/src/shared/circuit-breaker.js';
 import { deferred } from '../support/deferred.js';
 
-const rules = { maxInFlight: 2, maxQueued: 3, failuresToOpen: 3, probeInterval: 0.2, timeout: 5 };
+const rules = { maxConcurrent: 2, maxQueued: 3, maxFailures: 3, retryInterval: 0.2, timeout: 5 };
 const request = { method: 'POST', headers: {} };
 
 function protect(http: Http, changes: Partial<typeof rules> = {}) {
@@ -135,7 +135,7 @@ it.each(['GET', 'POST'])(
   '%s: a retry that meets a breaker opened by the first attempt tells the cause',
   async (method) => {
     const http = () => Promise.reject(new RequestRefused('authorization_server_unreachable'));
-    const { send } = protectedHttp(http, 'https://as.example.com', { ...rules, failuresToOpen: 1 }, vi.fn());
+    const { send } = protectedHttp(http, 'https://as.example.com', { ...rules, maxFailures: 1 }, vi.fn());
     const ask = () => retryBroken(() => send('https://as.example.com/x', { method, headers: {} }));
     await expect(ask()).rejects.toMatchObject({ code: 'authorization_server_unreachable' });
     await expect(ask()).rejects.toMatchObject({ code: 'authorization_server_not_asked' });
@@ -150,7 +150,7 @@ describe('an open breaker', () => {
     const asked = vi.fn<Http>(
       () => new Promise((resolve) => ends.push(() => resolve(new Response(null, { status: 503 })))),
     );
-    const { send } = protect(asked, { failuresToOpen: 1, probeInterval: 0.1 });
+    const { send } = protect(asked, { maxFailures: 1, retryInterval: 0.1 });
     const pass = controlClock();
     const first = send();
     await vi.waitFor(() => expect(ends).toHaveLength(1));
@@ -178,7 +178,7 @@ describe('an open breaker', () => {
     const asked = vi.fn<Http>(
       async () => new Response(null, { status: statuses.shift() ?? 200, headers: { 'retry-after': '60' } }),
     );
-    const { send } = protect(asked, { probeInterval: 0.05 });
+    const { send } = protect(asked, { retryInterval: 0.05 });
     const pass = controlClock();
     for (let i = 0; i < 6; i += 1) {
       expect(await isOpen(send)).toBe(false);
@@ -195,7 +195,7 @@ describe('an open breaker', () => {
       const statuses = [429];
       const http: Http = async () =>
         new Response(null, { status: statuses.shift() ?? 200, headers: { 'retry-after': '60' } });
-      const { send } = protect(http, { failuresToOpen: 1 });
+      const { send } = protect(http, { maxFailures: 1 });
       await send();
       vi.advanceTimersByTime(9_900);
       expect(await isOpen(send)).toBe(true);
@@ -208,7 +208,7 @@ describe('an open breaker', () => {
 
   it('stops exchanges with one endpoint alone', async () => {
     const http: Http = async (url) => new Response(null, { status: url.includes('down') ? 503 : 200 });
-    const { send } = protectedHttp(http, 'https://as.example.com', { ...rules, failuresToOpen: 1 }, vi.fn());
+    const { send } = protectedHttp(http, 'https://as.example.com', { ...rules, maxFailures: 1 }, vi.fn());
     const codeOf = (url: string) => send(url, request).then(String, (error) => error.code);
     await codeOf('https://as.example.com/down');
     expect(await codeOf('https://as.example.com/down?x=1')).toBe('authorization_server_not_asked');
@@ -225,7 +225,7 @@ it('a timeout after a long wait for the turn does not count', async () => {
     });
     return new Response(null);
   };
-  const { send } = protect(http, { maxInFlight: 1, failuresToOpen: 1, timeout: 0.2 });
+  const { send } = protect(http, { maxConcurrent: 1, maxFailures: 1, timeout: 0.2 });
   expect(await Promise.all([send(), send()])).toEqual(['[object Response]', 'authorization_server_timeout']);
   expect(await send()).toBe('[object Response]');
 });

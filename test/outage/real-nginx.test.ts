@@ -46,11 +46,12 @@ describeReal('nginx', 'a real NGINX before the authorization server closes idle 
     async (framework) => {
       const api = await startApi(framework, pki, {
         issuer: server.issuer,
-        metadata: { introspection_endpoint: `https://127.0.0.1:${nginx.port}/introspect` },
+        authorizationServerMetadata: { introspection_endpoint: `https://127.0.0.1:${nginx.port}/introspect` },
         clientId: 'api',
         clientSecret: 'a-secret',
         audience,
-        http: { ca: pki.ca.cert, timeout: 20, failuresToOpen: 1 },
+        http: { ca: pki.ca.cert, timeout: 20 },
+        circuitBreaker: { maxFailures: 1 },
       });
       const agent = new Agent({
         keepAlive: true,

@@ -28,7 +28,8 @@ function limitedApi(more: ResourceServerOptions = {}) {
     audience,
     certificate: kit.options.certificate as NonNullable<ResourceServerOptions['certificate']>,
     cache: { maxAge: 4, refreshAhead: 1.9 },
-    http: { fetch: server.fetch, failuresToOpen: 2 },
+    http: { fetch: server.fetch },
+    circuitBreaker: { maxFailures: 2 },
     ...more,
   });
   const send = (token: string, address = '192.0.2.1') => {

@@ -28,9 +28,10 @@ function create(more: ResourceServerOptions) {
     clientId: 'api',
     ...(more.clientAuthentication === undefined && { clientSecret: 'a-secret' }),
     certificate: kit.options.certificate as NonNullable<ResourceServerOptions['certificate']>,
-    metadata: { introspection_endpoint: `${issuer}/introspect` },
+    authorizationServerMetadata: { introspection_endpoint: `${issuer}/introspect` },
     ...more,
-    http: { timeout: 0.1, maxInFlight: 1, maxQueued: 5, ...more.http },
+    http: { timeout: 0.1, ...more.http },
+    circuitBreaker: { maxConcurrent: 1, maxQueued: 5, ...more.circuitBreaker },
   });
 }
 
@@ -65,17 +66,21 @@ it('an exchange that never settles gives its turn back', async () => {
   let isStuck = true;
   const fetch = async () =>
     isStuck ? never() : Response.json(goodClaims(issuer, kit.certificate.thumbprint));
-  const server = create({ http: { fetch, failuresToOpen: 100 } });
+  const server = create({ http: { fetch }, circuitBreaker: { maxFailures: 100 } });
   expect(await ask(server, 'a')).toBe(timeout);
   isStuck = false;
   expect(await ask(server, 'b')).toBe('user-1');
   await server.close();
 });
 
-it('http.maxQueued: 0: maxInFlight exchanges run, and one more is refused at once', async () => {
+it('circuitBreaker.maxQueued: 0: maxConcurrent exchanges run, and one more is refused at once', async () => {
   const answers: ((response: Response) => void)[] = [];
   const fetch = () => new Promise<Response>((resolve) => answers.push(resolve));
-  const server = create({ floodGuard: false, http: { fetch, timeout: 5, maxInFlight: 2, maxQueued: 0 } });
+  const server = create({
+    floodGuard: false,
+    http: { fetch, timeout: 5 },
+    circuitBreaker: { maxConcurrent: 2, maxQueued: 0 },
+  });
   const underWay = [ask(server, 'a'), ask(server, 'b')];
   expect(await ask(server, 'c')).toBe('authorization_server_not_asked');
   await vi.waitFor(() => expect(answers).toHaveLength(2));

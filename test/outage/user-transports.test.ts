@@ -143,7 +143,7 @@ it.each<[string, () => unknown, string, string]>([
       pretendServer(() => ({})),
       certificate,
       {
-        metadata,
+        authorizationServerMetadata: metadata,
         http: { fetch: (async () => given()) as never, timeout: 2, maxResponseSize: 10_000 },
       },
     ),
@@ -160,7 +160,7 @@ const overAgent = (agent: unknown, more: object = { clientSecret: 'a-secret' }):
     clientId: 'api',
     audience,
     certificate: () => certificate,
-    metadata: { introspection_endpoint: `${issuer}/introspect` },
+    authorizationServerMetadata: { introspection_endpoint: `${issuer}/introspect` },
     http: { agent: agent as AgentOption, timeout: 60 },
     ...more,
   });
@@ -287,7 +287,11 @@ describe.each(['keepSocketAlive', 'reuseSocket'])('http.agent whose %s()', (name
     Object.assign(agent, { [name]: called });
     const { issuer: at } = server;
     const metadata = { introspection_endpoint: `${at}/introspect` };
-    const resourceServer = overAgent(() => agent, { issuer: at, clientSecret: 'a-secret', metadata });
+    const resourceServer = overAgent(() => agent, {
+      issuer: at,
+      clientSecret: 'a-secret',
+      authorizationServerMetadata: metadata,
+    });
     try {
       for (const token of ['one', 'two', 'three']) {
         expect(await outcomeOf(() => resourceServer.authorize(requestWith(token)))).toBe('admitted');

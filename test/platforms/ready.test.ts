@@ -133,7 +133,9 @@ describe('ready()', () => {
   ])('with jwtAccessTokens() fetches the keys: %s', async (_title, keys, status, outcome) => {
     server.introspection = answer(status, keys);
     const metadata = { jwks_uri: `${server.issuer}/jwks` };
-    const jwts = createResourceServer(options({ tokens: jwtAccessTokens(), metadata }));
+    const jwts = createResourceServer(
+      options({ tokens: jwtAccessTokens(), authorizationServerMetadata: metadata }),
+    );
     expect(await codeOf(jwts.ready())).toBe(outcome);
     expect(server.requests.map(({ url }) => url)).toEqual(['/jwks']);
     await jwts.close();

@@ -93,7 +93,7 @@ describe.each(Object.entries(apps))('%s: guarded()', (_, appWith) => {
   });
 
   it('nor does one without credentials, where these may pass', async () => {
-    const answer = await request(appWith({ ...kit.options, optional: true })).get('/open');
+    const answer = await request(appWith({ ...kit.options, credentials: 'optional' })).get('/open');
     expect([answer.status, answer.headers['www-authenticate']]).toEqual([401, 'Bearer realm="api"']);
   });
 });

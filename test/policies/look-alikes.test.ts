@@ -157,7 +157,7 @@ describe.each(Object.entries(apps))('%s', (_name, start) => {
         const strict = start(options(), forge, guard);
         const good = await request(strict).get('/').auth('token', { type: 'bearer' });
         expect([good.status >= 400, good.text.includes('handled')]).toEqual([true, false]);
-        const open = start(options({ optional: true }), forge, guard);
+        const open = start(options({ credentials: 'optional' }), forge, guard);
         for (const anonymous of [
           request(open).get('/'),
           request(open).get('/').auth('token', { type: 'bearer' }),

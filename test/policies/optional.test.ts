@@ -1,4 +1,4 @@
-// optional: true lets a request without credentials pass, and never one whose credentials failed.
+// credentials: 'optional' lets a request without credentials pass, and never one whose credentials failed.
 import { createServer } from 'node:http';
 import { createResourceServer } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
@@ -55,7 +55,7 @@ describe.each(frameworks)('%s', (framework) => {
   let url: string;
   beforeEach(async () => {
     server = pretendServer(() => claims());
-    api = createApi(framework, optionsOver(server, kit.certificate, { optional: true }));
+    api = createApi(framework, optionsOver(server, kit.certificate, { credentials: 'optional' }));
     listening = createServer(api.listener);
     url = `http://127.0.0.1:${await listen(listening)}`;
   });
@@ -157,7 +157,7 @@ describe.each(Object.entries(behind))('%s, behind another middleware', (_name, s
       () => createResourceServer(accepting()).authorize(requestWith('token')),
     ],
   ])('%s that it left is gone', async (_title, leave) => {
-    const app = start(accepting({ optional: true }), await leave());
+    const app = start(accepting({ credentials: 'optional' }), await leave());
     const open = await request(app).get('/');
     expect([open.status, open.body]).toEqual([200, { auth: 'undefined' }]);
     expect((await request(app).get('/scopes')).status).toBe(401);

@@ -336,14 +336,14 @@ describe.each(frameworks)('%s', (framework) => {
     await expect(start(framework, [guard])).rejects.toThrow(message);
   });
 
-  describe('optional: true', () => {
+  describe("credentials: 'optional'", () => {
     it('lets a request without credentials pass, and no other that it would have refused', async () => {
       const good = answer(200, goodClaims(server.issuer, pki.alice.thumbprint));
       server.introspection = (req, res, body) => {
         const isGood = new URLSearchParams(body).get('token') === 'token';
         return (isGood ? good : answer(200, { active: false }))(req, res, body);
       };
-      const api = await start(framework, [], { optional: true });
+      const api = await start(framework, [], { credentials: 'optional' });
       try {
         const open = await call(pki, api, '/');
         expect([open.status, open.body]).toEqual([200, {}]);
@@ -366,7 +366,9 @@ describe.each(frameworks)('%s', (framework) => {
     });
 
     it('a guarded route asks such a request for credentials', async () => {
-      const api = await start(framework, [({ requireScopes }) => requireScopes('a')], { optional: true });
+      const api = await start(framework, [({ requireScopes }) => requireScopes('a')], {
+        credentials: 'optional',
+      });
       try {
         await expectRefusal(await call(pki, api, '/'), { status: 401 });
         expect(api.handled()).toBe(0);

@@ -49,8 +49,8 @@ describe('the places of a source', () => {
     [24, 12],
     [100, 50],
     [10_000, 50],
-  ])('http.maxInFlight %i: at most %i questions under way', (maxInFlight, places) => {
-    expect(placesOfOne(maxInFlight)).toBe(places);
+  ])('circuitBreaker.maxConcurrent %i: at most %i questions under way', (maxConcurrent, places) => {
+    expect(placesOfOne(maxConcurrent)).toBe(places);
   });
 
   it('are never more than permitted, however many of its tokens are active', async () => {

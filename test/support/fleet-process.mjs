@@ -37,7 +37,7 @@ const all = {
     sharedCache: {
       store: new Keyv({ store: adapter, useKeyPrefix: false }),
       secret,
-      claims: koaMtls.redisClaims(client),
+      lock: koaMtls.redisLock(client),
       ...shares,
     },
   }),

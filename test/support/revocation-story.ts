@@ -140,7 +140,7 @@ export class Story {
       clientId: 'api',
       clientSecret: 'a-client-secret',
       tokens: introspection(),
-      metadata: { introspection_endpoint: `${issuer}/introspect` },
+      authorizationServerMetadata: { introspection_endpoint: `${issuer}/introspect` },
       http: {
         fetch: async (_url: unknown, { body }: RequestInit = {}) =>
           Response.json(await this.introspect(new URLSearchParams(String(body)).get('token') ?? '')),
@@ -152,7 +152,7 @@ export class Story {
     return {
       issuer,
       tokens: jwtAccessTokens(),
-      metadata: { jwks_uri: `${issuer}/jwks` },
+      authorizationServerMetadata: { jwks_uri: `${issuer}/jwks` },
       http: { fetch: async () => Response.json({ keys: [this.#jwk] }) },
     };
   }

@@ -129,7 +129,7 @@ it('Koa: policies narrow it for what is used behind them', () => {
 });
 
 it('Koa: it may be missing where requests without credentials pass', () => {
-  new Koa<object>().use(koaMtls.mtlsBound({ ...options, optional: true })).use((ctx) => {
+  new Koa<object>().use(koaMtls.mtlsBound({ ...options, credentials: 'optional' })).use((ctx) => {
     expectTypeOf(ctx.state.auth).toEqualTypeOf<Authorization | undefined>();
   });
 });

@@ -30,7 +30,7 @@ export type { AgentFactory, ConnectionOptions } from './authorization-server/poo
 export type { PrivateKeyOptions } from './authorization-server/private-key.js';
 export type { SignatureAlgorithm } from './authorization-server/signature-algorithms.js';
 export type { SignedAnswers } from './authorization-server/signed-introspection.js';
-export type { Claims, SharedStore } from './cache/shared-cache.js';
+export type { SharedLock, SharedStore } from './cache/shared-cache.js';
 export type { AlternativeNames, CertificatePolicyOptions } from './certificate/certificate-policy.js';
 export {
   type CertificateFacts,
@@ -126,7 +126,7 @@ export type {
   RevocationOptions,
   SharedCacheOptions,
 } from './options/cache-options.js';
-export type { HttpOptions, IssuerOptions } from './options/issuer-options.js';
+export type { CircuitBreakerOptions, HttpOptions, IssuerOptions } from './options/issuer-options.js';
 export type { ResourceServerOptions } from './options/resource-server-options.js';
 export type {
   SharedSignalsOptions,
@@ -168,7 +168,7 @@ export {
   type RedisSubscriber,
   type RedisTrim,
   redisChannel,
-  redisClaims,
+  redisLock,
   redisLog,
 } from './redis/redis.js';
 export {

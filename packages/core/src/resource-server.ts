@@ -195,13 +195,15 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const shared = settings.sharedCache && new SharedCache(settings.sharedCache, report);
   const feed = feedRules && new RevocationFeed(feedRules, revocations, shared, report);
   const log = logRules && new LogFeed(logRules, revocations, report);
-  const maxInFlight = Math.min(...settings.issuers.map(({ http }) => http.maxInFlight));
+  const maxConcurrent = Math.min(
+    ...settings.issuers.map(({ circuitBreaker }) => circuitBreaker.maxConcurrent),
+  );
   const cache = new TokenCache(
-    { ...settings.cache, maxRefreshes: refreshesAtOnce(maxInFlight) },
+    { ...settings.cache, maxRefreshes: refreshesAtOnce(maxConcurrent) },
     revocations,
     shared,
   );
-  const floodGuard = settings.floodGuard && new FloodGuard(settings.floodGuard, placesOfOne(maxInFlight));
+  const floodGuard = settings.floodGuard && new FloodGuard(settings.floodGuard, placesOfOne(maxConcurrent));
   const explainer = createExplainer(settings.certificate);
   /** What every `Authorization` of this resource server carries, and no other. */
   const identity = new RequestSignals(revocations, settings.clockTolerance);
@@ -438,7 +440,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
         token = readBearerToken(req, body);
       } catch (thrown) {
         const { code } = asRefusal(thrown);
-        if (code === 'credentials_missing' && settings.optional) {
+        if (code === 'credentials_missing' && settings.credentials === 'optional') {
           anonymous.add(req);
           return undefined;
         }

@@ -91,12 +91,26 @@ export function createSignalReceiver(
     );
   }
   const settings = resolveSignalSettings(server.issuers, options, process.env);
-  const { transmitter, audience, issuer, issuers, secret, algorithms, http: httpRules } = settings;
+  const {
+    transmitter,
+    audience,
+    issuer,
+    issuers,
+    secret,
+    algorithms,
+    http: httpRules,
+    circuitBreaker,
+  } = settings;
   const { credentials, poll, stream } = settings;
   const report = problemReporter();
   const ending = new AbortController();
   const plainHttp = createHttp(httpRules, credentials.find(({ identity }) => identity)?.identity);
-  const protection = protectedHttp(plainHttp.send, transmitter, httpRules, report);
+  const protection = protectedHttp(
+    plainHttp.send,
+    transmitter,
+    { ...circuitBreaker, timeout: httpRules.timeout },
+    report,
+  );
   const metadata = discoveredMetadata(
     { issuer: transmitter, metadataMaxAge: METADATA_MAX_AGE, metadata: undefined },
     {

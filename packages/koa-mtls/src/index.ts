@@ -78,7 +78,7 @@ export type MtlsBound<State = MtlsBoundState> = Middleware<State> & {
  * app.use(mtlsBound({ issuer: 'https://as.example.com', clientId: 'api', clientSecret, audience: 'https://api.example.com' }));
  */
 export function mtlsBound(
-  options: ResourceServerOptions & { readonly optional: true },
+  options: ResourceServerOptions & { readonly credentials: 'optional' },
 ): MtlsBound<Partial<MtlsBoundState>>;
 export function mtlsBound(options?: ResourceServerOptions): MtlsBound;
 export function mtlsBound(options?: ResourceServerOptions): MtlsBound {

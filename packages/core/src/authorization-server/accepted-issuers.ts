@@ -20,7 +20,7 @@ import { createHttp, type HttpRules } from './http.js';
 import { questionOf } from './introspection.js';
 import { discoveredMetadata, givenMetadata, type MetadataRules } from './metadata.js';
 import { issuerNamedIn } from './named-issuer.js';
-import { type ProtectionRules, protectedHttp } from './protection.js';
+import { type CircuitBreakerRules, protectedHttp } from './protection.js';
 
 /** An authorization server whose tokens are accepted. */
 export interface Authority {
@@ -44,11 +44,14 @@ interface Client {
   readonly authentication: ClientAuthentication;
 }
 
-export interface AuthorityOptions extends MetadataRules, ClaimRules {
+export interface AuthorityOptions extends ClaimRules {
+  readonly authorizationServerMetadata: MetadataRules['metadata'];
+  readonly authorizationServerMetadataMaxAge: number;
   readonly client: Client | undefined;
   readonly requireClient: () => Client;
   readonly tokens: TokenSource;
-  readonly http: HttpRules & ProtectionRules;
+  readonly http: HttpRules;
+  readonly circuitBreaker: CircuitBreakerRules;
   /** Whether tokens must be bound: a server that may issue others is worth a warning (RFC 8705 §3.3). */
   readonly mustBind: boolean;
   /** Signature algorithms that a profile permits; undefined for any that we know. */
@@ -59,9 +62,10 @@ export interface AuthorityOptions extends MetadataRules, ClaimRules {
 export function createAuthority(options: AuthorityOptions, report: ReportProblem): Authority {
   const { issuer, audience, clockTolerance, client, requireClient, mustBind } = options;
   const plainHttp = createHttp(options.http, client?.authentication.identity);
-  const protection = protectedHttp(plainHttp.send, issuer, options.http, report);
-  const { send: http } = protection;
   const { timeout } = options.http;
+  const limits = { ...options.circuitBreaker, timeout };
+  const protection = protectedHttp(plainHttp.send, issuer, limits, report);
+  const { send: http } = protection;
   const onFound = (server: AuthorizationServer): void => {
     if (mustBind && server.tls_client_certificate_bound_access_tokens !== true) {
       report(
@@ -80,7 +84,13 @@ export function createAuthority(options: AuthorityOptions, report: ReportProblem
       );
     }
   };
-  const metadata = givenMetadata(options) ?? discoveredMetadata(options, { http, timeout, onFound, report });
+  const metadataRules = {
+    issuer,
+    metadata: options.authorizationServerMetadata,
+    metadataMaxAge: options.authorizationServerMetadataMaxAge,
+  };
+  const metadata =
+    givenMetadata(metadataRules) ?? discoveredMetadata(metadataRules, { http, timeout, onFound, report });
   const { permittedAlgorithms } = options;
   const access = {
     issuer,

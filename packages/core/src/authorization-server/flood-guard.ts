@@ -68,7 +68,7 @@ const MAX_SOURCES = 20_000;
 
 /**
  * Questions of a new source that may be under way. Each active token allows one more, trouble halves it: a client whose tokens get no
- * answer takes few of the places among the exchanges (`http.maxInFlight`).
+ * answer takes few of the places among the exchanges (`circuitBreaker.maxConcurrent`).
  */
 const FIRST_PLACES = 20;
 
@@ -113,8 +113,8 @@ type Outcome = keyof typeof givenBack;
  * Returns how many questions of one source may be under way at once: at most half of the exchanges that one endpoint of an
  * authorization server gets, so that one client leaves places for the other clients.
  */
-export function placesOfOne(maxInFlight: number): number {
-  return Math.max(1, Math.min(MOST_PLACES, Math.floor(maxInFlight / 2)));
+export function placesOfOne(maxConcurrent: number): number {
+  return Math.max(1, Math.min(MOST_PLACES, Math.floor(maxConcurrent / 2)));
 }
 
 /**

@@ -8,17 +8,20 @@ import { type Http, StaleConnection, timed } from './http.js';
 import { currentAsker } from './requester.js';
 import { readRetryAfter } from './retry-after.js';
 
-/** How much of us an authorization server has to bear. */
-export interface ProtectionRules {
-  /** Exchanges under way at once with one endpoint. */
-  readonly maxInFlight: number;
-  /** Exchanges with one endpoint that wait for their turn; beyond that they are refused. */
+/** Limits of the requests to one endpoint of an authorization server. */
+export interface CircuitBreakerRules {
+  /** Requests to one endpoint that run at once. */
+  readonly maxConcurrent: number;
+  /** Requests to one endpoint that wait for their turn; further ones are refused. */
   readonly maxQueued: number;
-  /** Failures in a row after which an endpoint is given a rest. */
-  readonly failuresToOpen: number;
-  /** Seconds between two attempts during the rest. */
-  readonly probeInterval: number;
-  /** Seconds for one question. */
+  /** Consecutive failures after which an endpoint is suspended. */
+  readonly maxFailures: number;
+  /** Seconds between two attempts while it is suspended. */
+  readonly retryInterval: number;
+}
+
+export interface ProtectionRules extends CircuitBreakerRules {
+  /** Seconds for one request. */
   readonly timeout: number;
 }
 
@@ -48,7 +51,7 @@ export function protectedHttp(
   rules: ProtectionRules,
   report: ReportProblem,
 ): { readonly send: Http; readonly close: () => void } {
-  const { maxInFlight, maxQueued, timeout } = rules;
+  const { maxConcurrent, maxQueued, timeout } = rules;
   const endpoints = new LRUCache<string, Endpoint>({
     max: MAX_ENDPOINTS,
     dispose: ({ listing }) => listing.end(),
@@ -71,9 +74,9 @@ export function protectedHttp(
     try {
       // A request that finds the breaker open need not queue to learn it.
       breaker.check(source);
-      if (limit.activeCount + limit.pendingCount >= maxInFlight + maxQueued) {
+      if (limit.activeCount + limit.pendingCount >= maxConcurrent + maxQueued) {
         throw notAsked(
-          `${maxInFlight} exchanges with ${name} are under way and ${maxQueued} wait (http.maxInFlight, http.maxQueued)`,
+          `${maxConcurrent} exchanges with ${name} are under way and ${maxQueued} wait (circuitBreaker.maxConcurrent, circuitBreaker.maxQueued)`,
         );
       }
       const sentAt = performance.now();
@@ -87,7 +90,8 @@ export function protectedHttp(
             source,
           );
         };
-        const noTurn = () => notAsked(`no turn in time among the exchanges with ${name} (http.maxInFlight)`);
+        const noTurn = () =>
+          notAsked(`no turn in time among the exchanges with ${name} (circuitBreaker.maxConcurrent)`);
         return inTurn(limit, signal, noTurn, () =>
           request.method === 'GET' ? retryBroken(attempt) : attempt(),
         );
@@ -102,18 +106,18 @@ export function protectedHttp(
 function createEndpoint(
   name: string,
   issuer: string,
-  { maxInFlight, failuresToOpen, probeInterval }: ProtectionRules,
+  { maxConcurrent, maxFailures, retryInterval }: ProtectionRules,
   report: ReportProblem,
 ): Endpoint {
   const listing = listBreaker({ issuer, endpoint: name });
-  const breaker = new CircuitBreaker({ failures: failuresToOpen, probeInterval }, (isOpen) => {
+  const breaker = new CircuitBreaker({ failures: maxFailures, probeInterval: retryInterval }, (isOpen) => {
     listing.show(isOpen);
     const message = isOpen
-      ? `${name} failed or asked for a rest ${failuresToOpen} times in a row; one request at a time tries it until it answers`
+      ? `${name} failed or asked for a rest ${maxFailures} times in a row; one request at a time tries it until it answers`
       : `${name} answers again`;
     report(isOpen ? 'authorization_server_suspended' : 'authorization_server_resumed', message);
   });
-  return { breaker, limit: pLimit(maxInFlight), listing };
+  return { breaker, limit: pLimit(maxConcurrent), listing };
 }
 
 function notAsked(detail: string, retryAfter = 1): RequestRefused {

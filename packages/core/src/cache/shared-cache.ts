@@ -17,11 +17,11 @@ export interface SharedStore {
   on?(event: 'error', listener: (error: unknown) => void): unknown;
 }
 
-/** Lets one process of a fleet ask for all of them: `redisClaims(client)`. */
-export interface Claims {
-  /** Whether the claim is ours now; it ends by itself after `ttl` milliseconds. */
-  take(name: string, ttl: number): Promise<boolean>;
-  /** Gives the claim up before it ends. */
+/** A lock that the processes of a fleet share, so that one of them introspects a token for all: `redisLock(client)`. */
+export interface SharedLock {
+  /** Resolves with whether this process holds the lock now. The lock expires after `ttl` milliseconds. */
+  acquire(name: string, ttl: number): Promise<boolean>;
+  /** Releases the lock before it expires. */
   release(name: string): Promise<unknown>;
 }
 
@@ -29,11 +29,11 @@ export interface SharedCacheRules {
   readonly store: SharedStore;
   /** The first seals; the others are still read, while one replaces the other. */
   readonly secrets: readonly string[];
-  readonly claims: Claims | undefined;
+  readonly lock: SharedLock | undefined;
   /** Seconds that the store may take. */
   readonly timeout: number;
-  /** Seconds for which others wait for the one that asks. */
-  readonly claimTimeout: number;
+  /** Seconds for which other processes wait for the process that holds the lock. */
+  readonly lockTimeout: number;
 }
 
 /** The server's word about an active token, as it is shared: what `readTokenClaims` reads, and when it was given. */
@@ -124,15 +124,15 @@ export class SharedCache {
 
   /** Shares that a token is not active with the processes that wait for the one that asked. Never rejects. */
   async putForWaiting(key: string, defect: SharedDefect): Promise<void> {
-    const { claims, claimTimeout } = this.#rules;
-    if (claims !== undefined) {
-      await this.put(key, defect, claimTimeout);
+    const { lock, lockTimeout } = this.#rules;
+    if (lock !== undefined) {
+      await this.put(key, defect, lockTimeout);
     }
   }
 
   /** Whether a shared "not active" was found out recently enough for the processes that waited. */
   isForWaiting({ askedAt }: SharedDefect, now: number): boolean {
-    return Math.abs(now - askedAt) <= this.#rules.claimTimeout * 1000;
+    return Math.abs(now - askedAt) <= this.#rules.lockTimeout * 1000;
   }
 
   /**
@@ -174,18 +174,18 @@ export class SharedCache {
    * learns. Rejects only with what `ask` rejects with.
    */
   async askOnce<T>(key: string, look: () => Promise<T | undefined>, ask: () => Promise<T>): Promise<T> {
-    const { claims, claimTimeout } = this.#rules;
-    if (claims === undefined) {
+    const { lock, lockTimeout } = this.#rules;
+    if (lock === undefined) {
       return ask();
     }
-    const name = `mtls-bound:claim:${this.#seals[0].nameOf(key)}`;
-    const deadline = performance.now() + claimTimeout * 1000;
+    const name = `mtls-bound:lock:${this.#seals[0].nameOf(key)}`;
+    const deadline = performance.now() + lockTimeout * 1000;
     let wait = FIRST_WAIT;
     while (performance.now() < deadline) {
       // A store that can't be asked keeps nobody from asking the authorization server.
-      const isOurs = (await this.#try(() => claims.take(name, claimTimeout * 1000))) ?? true;
+      const isOurs = (await this.#try(() => lock.acquire(name, lockTimeout * 1000))) ?? true;
       if (isOurs) {
-        return this.#askAsClaimant(name, claims, look, ask);
+        return this.#askWithLock(name, lock, look, ask);
       }
       await sleep(wait * (1 + Math.random()));
       wait = Math.min(2 * wait, LONGEST_WAIT);
@@ -197,17 +197,17 @@ export class SharedCache {
     return ask();
   }
 
-  async #askAsClaimant<T>(
+  async #askWithLock<T>(
     name: string,
-    claims: Claims,
+    lock: SharedLock,
     look: () => Promise<T | undefined>,
     ask: () => Promise<T>,
   ): Promise<T> {
     try {
-      // Somebody may have asked between our look and our claim.
+      // Another process may have asked between our look and our lock.
       return (await look()) ?? (await ask());
     } finally {
-      void this.#try(() => claims.release(name));
+      void this.#try(() => lock.release(name));
     }
   }
 

@@ -34,8 +34,8 @@ export interface TokenCacheRules {
  * Returns how many answers in use are asked for again at once: a quarter of the exchanges that one endpoint of an authorization
  * server gets. A client that uses many tokens at once leaves places for the questions that requests wait for.
  */
-export function refreshesAtOnce(maxInFlight: number): number {
-  return Math.max(1, Math.floor(maxInFlight / 4));
+export function refreshesAtOnce(maxConcurrent: number): number {
+  return Math.max(1, Math.floor(maxConcurrent / 4));
 }
 
 /** Whom a token is asked of. */

@@ -52,14 +52,15 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
   authorization_server_failed: 'its own log; let this API through',
   authorization_server_invalid_answer:
     'detail says what; introspection({ badRequestMeansInactive: true }) for a 400',
-  authorization_server_not_asked: 'mend why it failed before; http.maxInFlight, http.maxQueued',
-  revocations_unknown: 'see why Redis does not answer; revocations.unheard',
+  authorization_server_not_asked:
+    'mend why it failed before; circuitBreaker.maxConcurrent, circuitBreaker.maxQueued',
+  revocations_unknown: 'see why Redis does not answer; revocations.whileLost',
   revocation_not_spread: 'mend Redis, and revoke again',
   shutting_down: 'the client asks another process; take it out of the load balancer before close()',
   authorization_server_refused_credentials:
     'mtls-doctor check; clientId, clientAuthentication, the right to introspect',
   authorization_server_issuer_mismatch: 'spell issuer as the metadata do, to the letter',
-  authorization_server_unsuitable: 'check issuer, or give the endpoints by metadata',
+  authorization_server_unsuitable: 'check issuer, or give the endpoints by authorizationServerMetadata',
   internal_error:
     'the detail has the name and code of the error; refusal.cause of the event on mtls-bound:refused is the error itself',
 };

@@ -34,8 +34,8 @@ export async function checkServer(
 ): Promise<Finding[]> {
   const problems: Finding[] = [];
   const mustBind = settings.binding === 'required';
-  let saysItBinds =
-    issuer.metadata === undefined || issuer.metadata.tls_client_certificate_bound_access_tokens === true;
+  const { authorizationServerMetadata: given } = issuer;
+  let saysItBinds = given === undefined || given.tls_client_certificate_bound_access_tokens === true;
   let authority: Authority;
   try {
     authority = createAuthority(
@@ -124,11 +124,15 @@ interface Connection {
 }
 
 /** TLS, and the two clocks. */
-async function checkConnection({ issuer, http, metadata }: IssuerSettings): Promise<Connection> {
+async function checkConnection({
+  issuer,
+  http,
+  authorizationServerMetadata: given,
+}: IssuerSettings): Promise<Connection> {
   const findings: Finding[] = [];
   // Another way than the direct one, through an HTTP proxy perhaps, is known to the user's own code alone.
   if (http.agent === undefined && http.fetch === undefined) {
-    const url = String(metadata?.introspection_endpoint ?? metadata?.jwks_uri ?? issuer);
+    const url = String(given?.introspection_endpoint ?? given?.jwks_uri ?? issuer);
     const tls = await handshake(new URL(url), http.ca);
     if (typeof tls === 'string') {
       return { findings: [connectionProblem(shownUrl(url), tls)] };
@@ -272,7 +276,7 @@ function questionProblem({ code, message }: RequestRefused, issuer: string, spel
       return problem(
         'wrong_issuer',
         message,
-        `check the option issuer (${issuer}), or give the endpoints by the option metadata`,
+        `check the option issuer (${issuer}), or give the endpoints by the option authorizationServerMetadata`,
       );
     case 'authorization_server_timeout':
     case 'authorization_server_unreachable':

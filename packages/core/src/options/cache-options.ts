@@ -1,5 +1,5 @@
 import type { FloodRules } from '../authorization-server/flood-guard.js';
-import { type Claims, longest, type SharedCacheRules, type SharedStore } from '../cache/shared-cache.js';
+import { longest, type SharedCacheRules, type SharedLock, type SharedStore } from '../cache/shared-cache.js';
 import type { TokenCacheRules } from '../cache/token-cache.js';
 import type { CertificateSource } from '../certificate/client-certificate.js';
 import { connectionOf } from '../certificate/connection.js';
@@ -54,15 +54,15 @@ export interface SharedCacheOptions {
    * first seals, all open. Required.
    */
   readonly secret: string | readonly string[];
-  /** `redisClaims(client)`: of several processes that meet the same unknown token, one asks. Default: each asks. */
-  readonly claims?: Claims;
+  /** `redisLock(client)`: of several processes that receive the same unknown token, one introspects it. Default: each does. */
+  readonly lock?: SharedLock;
   /**
-   * Seconds that `store` or `claims` may take to answer; what takes longer is done without. Default 0.5; from 0.005 to
+   * Seconds that `store` or `lock` may take to answer; what takes longer is done without. Default 0.5; from 0.005 to
    * 5.
    */
   readonly timeout?: number;
-  /** Seconds for which others wait for the process that asks. Default 2; from 0.05 to 30. */
-  readonly claimTimeout?: number;
+  /** Seconds for which other processes wait for the process that holds the lock. Default 2; from 0.05 to 30. */
+  readonly lockTimeout?: number;
 }
 
 /** How revocations spread. */
@@ -96,14 +96,14 @@ export interface RevocationOptions {
    * What becomes of a JWT while the log can't be read, or that was issued before the log began: `refuse` it, unless the authorization
    * server can be asked, or `accept` it though it may have been revoked. Refused without `log`. Default `refuse`.
    */
-  readonly unheard?: 'refuse' | 'accept';
+  readonly whileLost?: 'refuse' | 'accept';
   /** Seconds for which a request with such a JWT waits at most until the log is read. Refused without `log`. Default 2; from 0 to 30. */
   readonly maxWait?: number;
 }
 
 /**
  * How many tokens that turn out not to be active a client may send. The guard also limits how many questions of one client
- * are under way: 50, and at most half of `http.maxInFlight`, also those of `requireActive()`.
+ * are under way: 50, and at most half of `circuitBreaker.maxConcurrent`, also those of `requireActive()`.
  */
 export interface FloodGuardOptions {
   /**
@@ -144,7 +144,7 @@ const secretList: OptionRule<readonly string[]> = {
 };
 
 const store: OptionRule<SharedStore> = withMethods('a Keyv instance', 'get', 'set');
-const claims: OptionRule<Claims> = withMethods('redisClaims(client)', 'take', 'release');
+const lock: OptionRule<SharedLock> = withMethods('redisLock(client)', 'acquire', 'release');
 const log: OptionRule<RevocationLog> = withMethods('redisLog(client)', 'open', 'append', 'read');
 const channel: OptionRule<RevocationChannel> = withMethods('redisChannel(client)', 'publish', 'subscribe');
 
@@ -189,13 +189,13 @@ export function resolveSharedCache(given: OptionReader): SharedCacheRules | unde
   if (given.isMissing('sharedCache')) {
     return undefined;
   }
-  const shared = given.group('sharedCache', ['store', 'secret', 'claims', 'timeout', 'claimTimeout']);
+  const shared = given.group('sharedCache', ['store', 'secret', 'lock', 'timeout', 'lockTimeout']);
   return Object.freeze({
     store: shared.required('store', store),
     secrets: shared.required('secret', secretList),
-    claims: shared.optional('claims', claims),
+    lock: shared.optional('lock', lock),
     timeout: shared.optional('timeout', seconds(0.005, 5)) ?? 0.5,
-    claimTimeout: shared.optional('claimTimeout', seconds(0.05, 30)) ?? 2,
+    lockTimeout: shared.optional('lockTimeout', seconds(0.05, 30)) ?? 2,
   });
 }
 
@@ -206,7 +206,7 @@ export function resolveRevocations(given: OptionReader): RevocationRules {
     'secret',
     'maxAge',
     'maxAgeWhileLost',
-    'unheard',
+    'whileLost',
     'maxWait',
   ]);
   const foundLog = revocations.optional('log', log);
@@ -219,9 +219,9 @@ export function resolveRevocations(given: OptionReader): RevocationRules {
   }
   const secrets = (foundLog ?? foundChannel) === undefined ? [] : revocations.required('secret', secretList);
   const maxAge = revocations.optional('maxAge', seconds(1, 2_592_000)) ?? 3_600;
-  const unheard = revocations.optional('unheard', oneOf('refuse', 'accept'));
+  const whileLost = revocations.optional('whileLost', oneOf('refuse', 'accept'));
   const maxWait = revocations.optional('maxWait', seconds(0, 30));
-  for (const [name, value] of Object.entries({ unheard, maxWait })) {
+  for (const [name, value] of Object.entries({ whileLost, maxWait })) {
     if (value !== undefined && foundLog === undefined) {
       throw new ConfigurationError(
         `revocations.${name}`,
@@ -236,7 +236,7 @@ export function resolveRevocations(given: OptionReader): RevocationRules {
     log: foundLog && Object.freeze({ log: foundLog, secrets, maxAge }),
     maxAge,
     maxAgeWhileLost,
-    acceptsUnheard: unheard === 'accept',
+    acceptsUnheard: whileLost === 'accept',
     maxWait: maxWait ?? 2,
   });
 }

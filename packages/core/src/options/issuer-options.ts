@@ -9,7 +9,7 @@ import type { HttpRules } from '../authorization-server/http.js';
 import { introspection } from '../authorization-server/introspection.js';
 import { jwtAccessTokens } from '../authorization-server/jwt.js';
 import type { AgentFactory } from '../authorization-server/pool.js';
-import type { ProtectionRules } from '../authorization-server/protection.js';
+import type { CircuitBreakerRules } from '../authorization-server/protection.js';
 import { ConfigurationError } from '../errors.js';
 import {
   functionLike,
@@ -37,12 +37,12 @@ export interface IssuerOptions {
    */
   readonly issuer?: string;
   /** Seconds after which the discovered metadata are read anew, in the background. Default 3,600; from 1 to 86,400. */
-  readonly metadataMaxAge?: number;
+  readonly authorizationServerMetadataMaxAge?: number;
   /**
    * The server's metadata (RFC 8414 §2), for a server without discovery: at least `{ introspection_endpoint }`, or
    * `{ jwks_uri }` for JWT access tokens. Default: discovered.
    */
-  readonly metadata?: Readonly<Record<string, unknown>>;
+  readonly authorizationServerMetadata?: Readonly<Record<string, unknown>>;
   /**
    * This API's client id at the authorization server. Required, except with `jwtAccessTokens()`. Environment:
    * `MTLS_BOUND_CLIENT_ID`.
@@ -72,6 +72,8 @@ export interface IssuerOptions {
   readonly tokens?: TokenSource;
   /** How we speak to the authorization server. Default `{}`. */
   readonly http?: HttpOptions;
+  /** Limits the requests to the authorization server, and suspends an endpoint that fails. Default `{}`. */
+  readonly circuitBreaker?: CircuitBreakerOptions;
 }
 
 /** How we speak to the authorization server. */
@@ -83,20 +85,6 @@ export interface HttpOptions {
   readonly timeout?: number;
   /** Bytes of an answer's body, after decompression. Default 262,144; from 1,024 to 16,777,216. */
   readonly maxResponseSize?: number;
-  /** Exchanges with one endpoint of the authorization server under way at once. Default 100; from 1 to 10,000. */
-  readonly maxInFlight?: number;
-  /** Exchanges with one endpoint that wait for their turn; further requests get 503. Default 1,000; from 0 to 100,000. */
-  readonly maxQueued?: number;
-  /**
-   * Failures in a row of one endpoint (no connection, no answer in time, 502, 503, 504, or 429 with `Retry-After`) after which that
-   * endpoint is given a rest. Default 5; from 1 to 1,000.
-   */
-  readonly failuresToOpen?: number;
-  /**
-   * Seconds from the end of one attempt to the next one during the rest; requests between them get 503 at once. An
-   * endpoint that asks for longer by `Retry-After` is tried after that time, or after 10 seconds. Default 1; from 0.05 to 300.
-   */
-  readonly probeInterval?: number;
   /**
    * PEM certificates of the authorities to trust for the authorization server. Default: Node's list. Environment:
    * `MTLS_BOUND_CA_FILE`, which names a file.
@@ -116,6 +104,27 @@ export interface HttpOptions {
   readonly fetch?: typeof globalThis.fetch;
 }
 
+/**
+ * Limits the requests to each endpoint of the authorization server, and suspends an endpoint that fails: requests that need it
+ * get 503 at once instead of waiting for a timeout.
+ */
+export interface CircuitBreakerOptions {
+  /** Requests to one endpoint that run at once. Default 100; from 1 to 10,000. */
+  readonly maxConcurrent?: number;
+  /** Requests to one endpoint that wait for their turn. Beyond that, clients get 503. Default 1,000; from 0 to 100,000. */
+  readonly maxQueued?: number;
+  /**
+   * Consecutive failures of one endpoint (no connection, timeout, 502, 503, 504, or 429 with `Retry-After`) after which the
+   * circuit breaker opens: the endpoint is suspended. Default 5; from 1 to 1,000.
+   */
+  readonly maxFailures?: number;
+  /**
+   * Seconds between two attempts while an endpoint is suspended. An endpoint that asks for longer by `Retry-After` is tried
+   * after that time, or after 10 seconds. Default 1; from 0.05 to 300.
+   */
+  readonly retryInterval?: number;
+}
+
 /** Who we are to an authorization server. */
 export interface Client {
   readonly id: string;
@@ -125,40 +134,45 @@ export interface Client {
 /** `IssuerOptions` checked and completed. */
 export interface IssuerSettings {
   readonly issuer: string;
-  readonly metadataMaxAge: number;
-  readonly metadata: Readonly<Record<string, unknown>> | undefined;
+  readonly authorizationServerMetadataMaxAge: number;
+  readonly authorizationServerMetadata: Readonly<Record<string, unknown>> | undefined;
   /** Undefined where nothing was given of it. */
   readonly client: Client | undefined;
   /** The same for who can't do without. Throws `ConfigurationError`. */
   readonly requireClient: () => Client;
   readonly audience: readonly string[] | 'server-enforced';
   readonly tokens: TokenSource;
-  readonly http: HttpRules & ProtectionRules;
+  readonly http: HttpRules;
+  readonly circuitBreaker: CircuitBreakerRules;
 }
 
 export const issuerOptionNames = [
   'issuer',
-  'metadataMaxAge',
-  'metadata',
+  'authorizationServerMetadataMaxAge',
+  'authorizationServerMetadata',
   'clientId',
   'clientSecret',
   'clientAuthentication',
   'audience',
   'tokens',
   'http',
+  'circuitBreaker',
 ] as const satisfies (keyof IssuerOptions)[];
 
 const httpOptionNames = [
   'timeout',
   'maxResponseSize',
-  'maxInFlight',
-  'maxQueued',
-  'failuresToOpen',
-  'probeInterval',
   'ca',
   'agent',
   'fetch',
 ] as const satisfies (keyof HttpOptions)[];
+
+const circuitBreakerOptionNames = [
+  'maxConcurrent',
+  'maxQueued',
+  'maxFailures',
+  'retryInterval',
+] as const satisfies (keyof CircuitBreakerOptions)[];
 
 const tokenSource: OptionRule<TokenSource> = {
   accepted: 'a token source: introspection() or jwtAccessTokens()',
@@ -229,18 +243,20 @@ export function resolveIssuer(given: OptionReader, shared: OptionReader = given)
   }
   const either = <T>(name: string, rule: OptionRule<T>): T | undefined =>
     given.optional(name, rule) ?? shared.optional(name, rule);
-  const metadata = given.optional('metadata', endpoints);
+  const authorizationServerMetadata = given.optional('authorizationServerMetadata', endpoints);
   const tokens = either('tokens', tokenSource) ?? introspection();
-  refuseMissingEndpoints(given.pathOf('metadata'), metadata, tokens);
+  refuseMissingEndpoints(given.pathOf('authorizationServerMetadata'), authorizationServerMetadata, tokens);
   return Object.freeze({
     issuer,
-    metadataMaxAge: either('metadataMaxAge', seconds(1, 86_400)) ?? 3_600,
-    metadata,
+    authorizationServerMetadataMaxAge:
+      either('authorizationServerMetadataMaxAge', seconds(1, 86_400)) ?? 3_600,
+    authorizationServerMetadata,
     client,
     requireClient,
     audience: resolveAudience(given.isMissing('audience') ? shared : given),
     tokens,
     http,
+    circuitBreaker: resolveCircuitBreaker(given, shared),
   });
 }
 
@@ -318,7 +334,7 @@ function resolveAudience(given: OptionReader): IssuerSettings['audience'] {
 }
 
 /** Each member that the issuer does not give is taken from what all issuers share. */
-export function resolveHttp(given: OptionReader, shared: OptionReader): HttpRules & ProtectionRules {
+export function resolveHttp(given: OptionReader, shared: OptionReader): HttpRules {
   const own = given.group('http', httpOptionNames);
   const common = shared.group('http', httpOptionNames);
   const either = <T>(name: (typeof httpOptionNames)[number], rule: OptionRule<T>): T | undefined =>
@@ -336,12 +352,22 @@ export function resolveHttp(given: OptionReader, shared: OptionReader): HttpRule
   return Object.freeze({
     timeout: either('timeout', seconds(0.05, 60)) ?? 5,
     maxResponseSize: either('maxResponseSize', wholeNumber(1_024, 16_777_216)) ?? 262_144,
-    maxInFlight: either('maxInFlight', wholeNumber(1, 10_000)) ?? 100,
-    maxQueued: either('maxQueued', wholeNumber(0, 100_000)) ?? 1_000,
-    failuresToOpen: either('failuresToOpen', wholeNumber(1, 1_000)) ?? 5,
-    probeInterval: either('probeInterval', seconds(0.05, 300)) ?? 1,
     agent,
     fetch,
     ca: ca ?? shared.variable('MTLS_BOUND_CA_FILE', caFile),
+  });
+}
+
+/** Each member that the issuer does not give is taken from what all issuers share. */
+export function resolveCircuitBreaker(given: OptionReader, shared: OptionReader): CircuitBreakerRules {
+  const own = given.group('circuitBreaker', circuitBreakerOptionNames);
+  const common = shared.group('circuitBreaker', circuitBreakerOptionNames);
+  const either = (name: (typeof circuitBreakerOptionNames)[number], rule: OptionRule<number>) =>
+    own.optional(name, rule) ?? common.optional(name, rule);
+  return Object.freeze({
+    maxConcurrent: either('maxConcurrent', wholeNumber(1, 10_000)) ?? 100,
+    maxQueued: either('maxQueued', wholeNumber(0, 100_000)) ?? 1_000,
+    maxFailures: either('maxFailures', wholeNumber(1, 1_000)) ?? 5,
+    retryInterval: either('retryInterval', seconds(0.05, 300)) ?? 1,
   });
 }

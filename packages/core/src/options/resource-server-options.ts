@@ -55,7 +55,8 @@ import {
 export interface ResourceServerOptions extends IssuerOptions {
   /**
    * Several authorization servers instead of `issuer`. Each names its own `issuer`, `clientId` and credential, which
-   * are never read from the environment; what is given beside the list (`audience`, `tokens`, `http`, `metadataMaxAge`)
+   * are never read from the environment; what is given beside the list (`audience`, `tokens`, `http`,
+   * `circuitBreaker`, `authorizationServerMetadataMaxAge`)
    * holds for each that does not say otherwise. Default: the one of `issuer`.
    */
   readonly issuers?: readonly IssuerOptions[] | undefined;
@@ -76,10 +77,10 @@ export interface ResourceServerOptions extends IssuerOptions {
    */
   readonly profile?: ProfileName;
   /**
-   * Lets requests without credentials pass, without an `Authorization`: for routes that are open to all. Default
-   * `false`.
+   * Whether a request must carry an access token. `optional` accepts requests without an `Authorization` header, for routes that
+   * are open to everyone. Default `required`.
    */
-  readonly optional?: boolean;
+  readonly credentials?: 'required' | 'optional';
   /**
    * What this resource says of itself at its well-known URL, to which challenges point (RFC 9728). Default: nothing.
    */
@@ -111,10 +112,10 @@ export interface ResourceServerOptions extends IssuerOptions {
   readonly realm?: string;
   /**
    * Tells the client why it is refused: the thumbprints, the expected issuer and audience, the authorization server's address and
-   * trouble, and a hint; never what a function of yours threw. For development: true is refused where `NODE_ENV` is
-   * `production`; `in-production` means it there too. Default `false`. Environment: `MTLS_BOUND_EXPLAIN`.
+   * trouble, and a hint; never what a function of yours threw. For development: true is refused if `NODE_ENV` is
+   * `production`; `always` is accepted there too. Default `false`. Environment: `MTLS_BOUND_EXPLAIN`.
    */
-  readonly explain?: boolean | 'in-production';
+  readonly explain?: boolean | 'always';
   /**
    * Shapes the JSON body of refusals: gets `{ status, code, body }` and the request of Node. Default: `{ error, error_description }`.
    */
@@ -143,7 +144,7 @@ export interface Settings {
   readonly selectIssuer: IssuerSelection | undefined;
   readonly binding: Binding;
   readonly profile: Profile | undefined;
-  readonly optional: boolean;
+  readonly credentials: 'required' | 'optional';
   readonly resourceMetadata: ResourceMetadata | undefined;
   readonly certificate: CertificateSource;
   readonly certificatePolicy: CertificatePolicy | undefined;
@@ -168,7 +169,7 @@ const optionNames = [
   'selectIssuer',
   'binding',
   'profile',
-  'optional',
+  'credentials',
   'resourceMetadata',
   'certificate',
   'certificatePolicy',
@@ -208,7 +209,7 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
     selectIssuer: resolveSelection(given, issuers),
     binding,
     profile: profileName && profiles[profileName],
-    optional: given.optional('optional', flag) ?? false,
+    credentials: given.optional('credentials', oneOf('required', 'optional')) ?? 'required',
     resourceMetadata: given.isMissing('resourceMetadata')
       ? undefined
       : given.read('resourceMetadata', (path, options) =>
@@ -266,10 +267,10 @@ function resolveOnRefused(given: OptionReader): 'answer' | 'next' {
   return onRefused;
 }
 
-const explanations: OptionRule<boolean | 'in-production'> = {
-  accepted: "true, false or 'in-production'",
+const explanations: OptionRule<boolean | 'always'> = {
+  accepted: "true, false or 'always'",
   read: (given) => {
-    const accepted = [true, false, 'in-production'] as const;
+    const accepted = [true, false, 'always'] as const;
     return accepted.find((value) => value === given || String(value) === given);
   },
 };
@@ -280,7 +281,7 @@ function resolveExplain(given: OptionReader, { NODE_ENV }: NodeJS.ProcessEnv): b
   if (explain === true && NODE_ENV === 'production') {
     throw new ConfigurationError(
       'explain',
-      "true was given while NODE_ENV is production; accepted is false, or 'in-production' for who means it",
+      "true was given while NODE_ENV is production; accepted is false, or 'always' if you mean it",
     );
   }
   return explain !== false;
@@ -319,7 +320,13 @@ function refuseContradictions(
 }
 
 /** Nothing of one server may reach another by oversight: its name and our credential belong in the list. */
-const ofOneIssuer = ['issuer', 'metadata', 'clientId', 'clientSecret', 'clientAuthentication'] as const;
+const ofOneIssuer = [
+  'issuer',
+  'authorizationServerMetadata',
+  'clientId',
+  'clientSecret',
+  'clientAuthentication',
+] as const;
 
 function resolveIssuers(given: OptionReader): readonly IssuerSettings[] {
   if (given.isMissing('issuers')) {

@@ -17,7 +17,13 @@ import {
 } from '../shared/option-rules.js';
 import { hasUserInfo } from '../shared/shown-url.js';
 import { revokingEvents } from '../signals/event-types.js';
-import { clientAuthentication, type HttpOptions, resolveHttp } from './issuer-options.js';
+import {
+  type CircuitBreakerOptions,
+  clientAuthentication,
+  type HttpOptions,
+  resolveCircuitBreaker,
+  resolveHttp,
+} from './issuer-options.js';
 
 /** Options of `sharedSignals()` and `createSignalReceiver()`. */
 export interface SharedSignalsOptions {
@@ -44,6 +50,8 @@ export interface SharedSignalsOptions {
   readonly algorithms?: readonly SignatureAlgorithm[];
   /** How we speak to the transmitter. Default `{}`. */
   readonly http?: HttpOptions;
+  /** Limits the requests to the transmitter, and suspends an endpoint that fails. Default `{}`. */
+  readonly circuitBreaker?: CircuitBreakerOptions;
   /**
    * How we prove who we are at the transmitter's endpoints, for `poll` and `stream`: `bearerToken()`, `tlsClientAuth()`,
    * `selfSignedTlsClientAuth()`, or a list of them. Required with `poll` and `stream`.
@@ -96,6 +104,7 @@ const optionNames = [
   'authorizationHeader',
   'algorithms',
   'http',
+  'circuitBreaker',
   'clientAuthentication',
   'poll',
   'stream',
@@ -167,6 +176,7 @@ export function resolveSignalSettings(
     secret: refusedWithPoll(given, secret, poll),
     algorithms: [...(given.optional('algorithms', algorithmList) ?? knownAlgorithms)],
     http,
+    circuitBreaker: resolveCircuitBreaker(given, given),
     ...resolveIssuers(given, transmitter, issuers),
     credentials: resolveCredentials(given, http, poll !== undefined || stream !== undefined),
     poll,

@@ -1,4 +1,4 @@
-import type { Claims } from '../cache/shared-cache.js';
+import type { SharedLock } from '../cache/shared-cache.js';
 import { TellableError } from '../errors.js';
 import type { ChannelListener, RevocationChannel } from '../revocation/revocation-channel.js';
 import type { LogPage, LogQuery, RevocationLog } from '../revocation/revocation-log.js';
@@ -378,11 +378,11 @@ function idOf(position: string | undefined): string {
         .join('-');
 }
 
-/** For `sharedCache.claims`: of several processes that meet the same unknown token, one asks. */
-export function redisClaims(client: RedisClient): Claims {
-  requireMethods('redisClaims(client)', client, ['set', 'del']);
+/** A lock in Redis for `sharedCache.lock`: of several processes that receive the same unknown token, one introspects it. */
+export function redisLock(client: RedisClient): SharedLock {
+  requireMethods('redisLock(client)', client, ['set', 'del']);
   return {
-    take: async (name, ttl) => (await client.set(name, '1', { NX: true, PX: Math.ceil(ttl) })) !== null,
+    acquire: async (name, ttl) => (await client.set(name, '1', { NX: true, PX: Math.ceil(ttl) })) !== null,
     release: (name) => client.del(name),
   };
 }

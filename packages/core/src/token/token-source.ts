@@ -29,6 +29,6 @@ export interface AuthorizationServerAccess {
 /** How tokens become claims: made once at start-up, then asked for each token that the cache does not know. */
 export interface TokenSource {
   (server: AuthorizationServerAccess): TokenReader;
-  /** Members that the option `metadata` must name, if it is given. Default: none. */
+  /** Members that the option `authorizationServerMetadata` must name, if it is given. Default: none. */
   readonly needs?: readonly string[];
 }
