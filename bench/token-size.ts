@@ -89,7 +89,7 @@ async function bytesPerToken(
     await cache.learn(hex(i, 40), {
       id: '',
       sharedId: '',
-      isServer: true,
+      asksServer: true,
       wasAsked: () => true,
       read: async () => token,
     });

@@ -88,13 +88,13 @@ function work() {
   redis.connect().catch((error) => console.error(error.message));
   const store = new Keyv({ store: new KeyvRedis(redis) });
   store.on('error', (error) => console.error(error.message));
-  const guard = mtlsBound({
+  const mtls = mtlsBound({
     sharedCache: { store, secret: FLEET_SECRET, lock: redisLock(redis) },
     revocations: { channel: redisChannel(redis), secret: FLEET_SECRET },
   });
 
   const app = express();
-  app.use(guard);
+  app.use(mtls);
   app.get('/accounts', requireScopes('accounts:read'), (req, res) => {
     res.json({ accounts: [], client: req.auth.clientId, process: process.pid });
   });
@@ -111,7 +111,7 @@ function work() {
   process.once('SIGTERM', () => {
     server.close(async () => {
       clearTimeout(deadline);
-      await guard.resourceServer.close();
+      await mtls.resourceServer.close();
       // A connection to Redis, or one that is still being tried, would keep the process running.
       process.exit();
     });

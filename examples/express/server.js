@@ -4,10 +4,10 @@ import { createServer } from 'node:https';
 import express from 'express';
 import { mtlsBound, requireScopes } from 'express-mtls';
 
-const guard = mtlsBound();
+const mtls = mtlsBound();
 const app = express();
-app.get('/health', (_req, res) => res.send('ok')); // Before the guard: open to all.
-app.use(guard);
+app.get('/health', (_req, res) => res.send('ok')); // Before the middleware: open to all.
+app.use(mtls);
 app.get('/accounts', requireScopes('accounts:read'), (req, res) => {
   res.json({ client: req.auth.clientId, certificate: req.auth.certificate.thumbprint });
 });
@@ -28,7 +28,7 @@ process.once('SIGTERM', () => {
   const deadline = setTimeout(() => server.closeAllConnections(), endWithin);
   server.close(async () => {
     clearTimeout(deadline);
-    await guard.resourceServer.close();
+    await mtls.resourceServer.close();
     process.exit();
   });
   server.closeIdleConnections();

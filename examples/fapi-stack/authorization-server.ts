@@ -109,7 +109,7 @@ async function bodyOf(req: IncomingMessage): Promise<string> {
 }
 
 /** NGINX's `$ssl_client_escaped_cert`. */
-function certificateIn(req: IncomingMessage): X509Certificate | undefined {
+function readPeerCertificate(req: IncomingMessage): X509Certificate | undefined {
   const header = req.headers['x-fapi-client-cert'];
   return typeof header === 'string' && header !== ''
     ? new X509Certificate(decodeURIComponent(header))
@@ -187,10 +187,10 @@ function configuration({ clients, api }: Options): Configuration {
         certificateBoundAccessTokens: true,
         tlsClientAuth: true,
         selfSignedTlsClientAuth: true,
-        getCertificate: (ctx) => certificateIn(ctx.req)?.toString(),
+        getCertificate: (ctx) => readPeerCertificate(ctx.req)?.toString(),
         certificateAuthorized: (ctx) => ctx.req.headers['x-ssl-client-verify'] === 'SUCCESS',
         certificateSubjectMatches: (ctx, property, expected) => {
-          const certificate = certificateIn(ctx.req);
+          const certificate = readPeerCertificate(ctx.req);
           return property === 'tls_client_auth_subject_dn'
             ? certificate?.subject.split('\n').join(', ') === expected
             : certificate?.subjectAltName === `DNS:${expected}`;

@@ -4,13 +4,13 @@ import { createServer } from 'node:https';
 import Koa from 'koa';
 import { mtlsBound, requireScopes } from 'koa-mtls';
 
-const guard = mtlsBound();
+const mtls = mtlsBound();
 const app = new Koa();
 app.use(async (ctx, next) => {
   if (ctx.path !== '/health') return next();
-  ctx.body = 'ok'; // Before the guard: open to all.
+  ctx.body = 'ok'; // Before the middleware: open to all.
 });
-app.use(guard);
+app.use(mtls);
 app.use(requireScopes('accounts:read'));
 app.use((ctx) => {
   const { clientId, certificate } = ctx.state.auth;
@@ -33,7 +33,7 @@ process.once('SIGTERM', () => {
   const deadline = setTimeout(() => server.closeAllConnections(), endWithin);
   server.close(async () => {
     clearTimeout(deadline);
-    await guard.resourceServer.close();
+    await mtls.resourceServer.close();
     process.exit();
   });
   server.closeIdleConnections();

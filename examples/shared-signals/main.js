@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { createTestCertificate } from '@mtls-bound/core/testing';
 import express from 'express';
-import { jwtAccessTokens, mtlsBound, observe, sharedSignals } from 'express-mtls';
+import { jwtAccessTokens, mtlsBound, observeEvents, sharedSignals } from 'express-mtls';
 import { SignJWT } from 'jose';
 
 const issuer = 'https://as.example.com';
@@ -30,21 +30,21 @@ const sign = (claims, typ, { privateKey } = key) =>
 
 // The API. In production the certificate comes from TLS or from your proxy: leave `certificate` out, or use `proxyHeader()`.
 const http = { fetch: fetchOfExample };
-const guard = mtlsBound({
+const mtls = mtlsBound({
   issuer,
   audience,
   tokens: jwtAccessTokens(),
   certificate: () => certificate,
   http,
 });
-const signals = sharedSignals(guard, { transmitter: issuer, audience, authorizationHeader, http });
+const signals = sharedSignals(mtls, { transmitter: issuer, audience, authorizationHeader, http });
 const app = express();
-app.post('/signals', signals); // Before the guard: the transmitter has no access token.
-app.use(guard);
+app.post('/signals', signals); // Before the middleware: the transmitter has no access token.
+app.use(mtls);
 app.get('/accounts', (req, res) => {
   res.json({ subject: req.auth.subject });
 });
-const stop = observe({
+const stop = observeEvents({
   signal: ({ outcome, error = '' }) => console.log(`  the API: signal ${outcome} ${error}`.trimEnd()),
   revocation: ({ kind, origin }) => console.log(`  the API: a ${kind} revoked by a ${origin}`),
 });
@@ -88,5 +88,5 @@ stop();
 signals.receiver.close();
 server.close();
 server.closeAllConnections();
-await guard.resourceServer.close();
+await mtls.resourceServer.close();
 process.exitCode = asExpected ? 0 : 1;

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { describe, expect, it, vi } from 'vitest';
 import { RequestRefused, refusalCodes } from '../../packages/core/src/errors.js';
-import { type ChallengeRules, refusalAnswer } from '../../packages/core/src/response/challenge.js';
+import { type ChallengeRules, createRefusalResponse } from '../../packages/core/src/response/challenge.js';
 import { challengeOf } from '../support/refusals.js';
 
 const rules: ChallengeRules = {
@@ -13,7 +13,11 @@ const rules: ChallengeRules = {
 };
 const req = { url: '/accounts' } as IncomingMessage;
 const answerTo = (code: (typeof refusalCodes)[number]) =>
-  refusalAnswer(new RequestRefused(code, { detail: 'for the operator alone', scope: 'a b' }), req, rules);
+  createRefusalResponse(
+    new RequestRefused(code, { detail: 'for the operator alone', scope: 'a b' }),
+    req,
+    rules,
+  );
 
 describe.each(refusalCodes)('%s', (code) => {
   it('R94: is not to be stored', () => {
@@ -104,7 +108,7 @@ describe('word for word', () => {
     ],
   ])('%s', (_title, refusal, body, headers) => {
     const hasBody = Object.keys(body).length > 0;
-    expect(refusalAnswer(refusal, req, rules)).toStrictEqual({
+    expect(createRefusalResponse(refusal, req, rules)).toStrictEqual({
       status: refusal.status,
       headers: { 'Cache-Control': 'no-store', ...(hasBody && { 'Content-Type': json }), ...headers },
       body: hasBody ? JSON.stringify(body) : '',
@@ -113,7 +117,7 @@ describe('word for word', () => {
 
   it('RFC 9728 §5.1: where the metadata are, last', () => {
     const resourceMetadata = 'https://resource.example.com/.well-known/oauth-protected-resource';
-    const { headers } = refusalAnswer(new RequestRefused('credentials_missing'), req, {
+    const { headers } = createRefusalResponse(new RequestRefused('credentials_missing'), req, {
       ...rules,
       resourceMetadata,
     });
@@ -125,7 +129,7 @@ describe('word for word', () => {
 
 describe('what the client is told otherwise', () => {
   it('takes the place of the fixed sentence, in challenge and body', () => {
-    const { headers, body } = refusalAnswer(new RequestRefused('certificate_missing'), req, {
+    const { headers, body } = createRefusalResponse(new RequestRefused('certificate_missing'), req, {
       ...rules,
       describe: ({ code }) => `because of ${code}`,
     });
@@ -136,7 +140,7 @@ describe('what the client is told otherwise', () => {
   });
 
   it('is the fixed sentence where there is nothing more to say', () => {
-    const { body } = refusalAnswer(new RequestRefused('certificate_missing'), req, {
+    const { body } = createRefusalResponse(new RequestRefused('certificate_missing'), req, {
       ...rules,
       describe: () => undefined,
     });
@@ -146,7 +150,7 @@ describe('what the client is told otherwise', () => {
   it.each([['because of "it"'], ['because\r\nof it'], ['wegen Łódź'], ['a\\'], [7], ['']])(
     'is the fixed sentence where no challenge takes %j',
     (description) => {
-      const { headers } = refusalAnswer(new RequestRefused('certificate_missing'), req, {
+      const { headers } = createRefusalResponse(new RequestRefused('certificate_missing'), req, {
         ...rules,
         describe: () => description as string,
       });
@@ -155,7 +159,7 @@ describe('what the client is told otherwise', () => {
   );
 
   it('makes no body where there is no error', () => {
-    const { headers, body } = refusalAnswer(new RequestRefused('credentials_missing'), req, {
+    const { headers, body } = createRefusalResponse(new RequestRefused('credentials_missing'), req, {
       ...rules,
       describe: () => 'anything',
     });
@@ -169,7 +173,7 @@ describe('a body of the API’s own', () => {
     ['a text', 'refused', '"refused"'],
     ['null', null, 'null'],
   ])('%s is sent as JSON', (_title, shaped, expected) => {
-    const { headers, body } = refusalAnswer(new RequestRefused('credentials_missing'), req, {
+    const { headers, body } = createRefusalResponse(new RequestRefused('credentials_missing'), req, {
       ...rules,
       errorBody: () => shaped,
     });
@@ -177,7 +181,7 @@ describe('a body of the API’s own', () => {
   });
 
   it('undefined is an empty body', () => {
-    const { headers, body } = refusalAnswer(new RequestRefused('token_expired'), req, {
+    const { headers, body } = createRefusalResponse(new RequestRefused('token_expired'), req, {
       ...rules,
       errorBody: () => undefined,
     });
@@ -199,7 +203,7 @@ describe('a body of the API’s own', () => {
     ],
   ])('is made of status, code, the plain body and the request: %s', (refusal, expected) => {
     const errorBody = vi.fn();
-    refusalAnswer(refusal, req, { ...rules, errorBody });
+    createRefusalResponse(refusal, req, { ...rules, errorBody });
     expect(errorBody.mock.calls).toStrictEqual([[expected, req]]);
   });
 });

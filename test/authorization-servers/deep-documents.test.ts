@@ -1,9 +1,9 @@
 // Metadata and key sets that nest deeper than 64 levels are refused as an invalid answer, and one of 64 levels is read.
 import { describe, expect, it } from 'vitest';
-import { remoteKeys } from '../../packages/core/src/authorization-server/key-set.js';
-import { discoveredMetadata } from '../../packages/core/src/authorization-server/metadata.js';
+import { createRemoteKeys } from '../../packages/core/src/authorization-server/key-set.js';
+import { createDiscovery } from '../../packages/core/src/authorization-server/metadata.js';
 import { discoverTransmitter } from '../../packages/core/src/authorization-server/ssf-configuration.js';
-import { transmitterEndpoints } from '../../packages/core/src/authorization-server/transmitter-endpoints.js';
+import { createTransmitterEndpoints } from '../../packages/core/src/authorization-server/transmitter-endpoints.js';
 
 const issuer = 'https://as.example.com';
 const nested = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`;
@@ -16,7 +16,7 @@ type Read = (depth: number) => Promise<unknown>;
 const readMetadata =
   (discover?: typeof discoverTransmitter): Read =>
   (depth) =>
-    discoveredMetadata(
+    createDiscovery(
       { issuer, metadataMaxAge: 60, metadata: undefined },
       {
         http: http(document(depth, { issuer })),
@@ -27,7 +27,7 @@ const readMetadata =
       },
     )();
 const readKeys: Read = (depth) =>
-  remoteKeys(
+  createRemoteKeys(
     async () => ({ issuer, jwks_uri: `${issuer}/jwks` }),
     http(document(depth, { keys: [] })),
   ).current();
@@ -54,7 +54,7 @@ it.each<[number, unknown]>([
   [64, undefined],
   [20_000, undefined],
 ])('an answer of a transmitter with lists nested %i deep', async (depth, expected) => {
-  const ask = transmitterEndpoints({
+  const ask = createTransmitterEndpoints({
     transmitter: issuer,
     http: http(document(depth, { id: 1 })),
     timeout: 5,

@@ -1,7 +1,7 @@
 // To the millisecond: with nothing left to chance, and the clock in the test's hands.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { SharedCache } from '../../packages/core/src/cache/shared-cache.js';
-import { type Asked, TokenCache } from '../../packages/core/src/cache/token-cache.js';
+import { TokenCache, type TokenTarget } from '../../packages/core/src/cache/token-cache.js';
 import { RequestRefused } from '../../packages/core/src/errors.js';
 import type { CacheEvent } from '../../packages/core/src/observe/events.js';
 import {
@@ -46,7 +46,7 @@ function cacheOver({
 }: Partial<typeof rules> & { read?: TokenReader; shared?: object } = {}) {
   const revocations = remembered();
   const cache = new TokenCache({ ...rules, ...changes }, revocations, shared as SharedCache | undefined);
-  const asked: Asked = { id: '', sharedId: 'as api', read, isServer: true, wasAsked: () => true };
+  const asked: TokenTarget = { id: '', sharedId: 'as api', read, asksServer: true, wasAsked: () => true };
   return { cache, revocations, read, asked };
 }
 
@@ -206,17 +206,17 @@ describe('with a shared tier', () => {
     ['of the authorization server is shared with the processes that wait', {}, true, 1],
     ['is not shared where each request asks', { inactiveMaxAge: 0 }, true, 0],
     ['of a JWT is not shared', {}, false, 0],
-  ])('"not active" %s', async (_, rules, isServer, times) => {
+  ])('"not active" %s', async (_, rules, asksServer, times) => {
     const shared = sharing(undefined);
     const { cache, asked } = cacheOver({ shared, ...rules, read: async () => 'token_inactive' });
-    await cache.learn('t', { ...asked, isServer, wasAsked: () => isServer });
+    await cache.learn('t', { ...asked, asksServer, wasAsked: () => asksServer });
     expect(shared.putForWaiting).toHaveBeenCalledTimes(times);
   });
 
   it('nor is what a token says of itself, and it is not looked for either', async () => {
     const shared = sharing({ issuer, claims: { active: true }, askedAt: now });
     const { cache, asked, read } = cacheOver({ shared });
-    await cache.learn('t', { ...asked, isServer: false, wasAsked: () => false });
+    await cache.learn('t', { ...asked, asksServer: false, wasAsked: () => false });
     expect(shared.get).not.toHaveBeenCalled();
     expect(shared.put).not.toHaveBeenCalled();
     expect(read).toHaveBeenCalledOnce();
@@ -280,7 +280,7 @@ describe('with a shared tier', () => {
     const shared = sharing(undefined);
     const { cache, asked } = cacheOver({ shared, read: async () => 'token_inactive' });
     await cache.learn('t', asked);
-    await cache.confirm('u', { ...asked, isServer: false, wasAsked: () => false });
+    await cache.confirm('u', { ...asked, asksServer: false, wasAsked: () => false });
     expect(shared.remove).not.toHaveBeenCalled();
   });
 

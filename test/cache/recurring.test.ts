@@ -1,27 +1,27 @@
 import { describe, expect, it } from 'vitest';
-import { Recurring } from '../../packages/core/src/token/intern-cache.js';
+import { InternCache } from '../../packages/core/src/token/intern-cache.js';
 import { readTokenClaims, type TokenClaims } from '../../packages/core/src/token/token-claims.js';
 
 /** A text of its own, as JSON.parse makes one. */
 const own = (text: string): string => Buffer.from(text).toString();
 
-describe('Recurring', () => {
+describe('InternCache', () => {
   it('makes of the same text the same value', () => {
-    const { of } = new Recurring((text) => [text]);
+    const { of } = new InternCache((text) => [text]);
     expect(of(own('openid'))).toBe(of(own('openid')));
     expect(of('openid')).toEqual(['openid']);
     expect(of('profile')).toEqual(['profile']);
   });
 
   it('keeps no long text', () => {
-    const { of } = new Recurring((text) => [text]);
+    const { of } = new InternCache((text) => [text]);
     const long = 'x'.repeat(513);
     expect(of(long)).toEqual([long]);
     expect(of(long)).not.toBe(of(long));
   });
 
   it('is bounded: who came long ago is made anew', () => {
-    const { of } = new Recurring((text) => [text]);
+    const { of } = new InternCache((text) => [text]);
     const first = of('first');
     for (let i = 0; i < 2_000; i += 1) {
       of(String(i));

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
-  checkedRevocation,
   type Known,
+  parseRevocation,
   type Revocation,
   type Revocations,
   withoutToken,
@@ -270,7 +270,7 @@ describe('what revoke() takes', () => {
     [{ clientId: 'c', issuer: 'https://as.example.com' }],
     [{ thumbprint, issuer: 'https://as.example.com' }],
   ])('%j', (revocation) => {
-    expect(checkedRevocation(revocation, issuers)).toBe(revocation);
+    expect(parseRevocation(revocation, issuers)).toBe(revocation);
   });
 
   it.each([
@@ -284,7 +284,7 @@ describe('what revoke() takes', () => {
     [{ everything: 'x' }],
     [{ constructor: 'x' }],
   ])('not %j', (given) => {
-    expect(() => checkedRevocation(given, issuers)).toThrow(
+    expect(() => parseRevocation(given, issuers)).toThrow(
       new TypeError(
         'revoke() takes one of { token }, { tokenHash }, { jti }, { subject }, { clientId }, { session }, { thumbprint }, with a non-empty string',
       ),
@@ -312,7 +312,7 @@ describe('what revoke() takes', () => {
     [{ session: 'a'.repeat(1_001) }, 'session has 1,000 characters at most'],
     [{ clientId: 'a'.repeat(1_001) }, 'clientId has 1,000 characters at most'],
   ])('a value that no token could have is refused: %#', (given, message) => {
-    expect(() => checkedRevocation(given, issuers)).toThrow(`revoke(): ${message}`);
+    expect(() => parseRevocation(given, issuers)).toThrow(`revoke(): ${message}`);
   });
 
   it.each([
@@ -323,7 +323,7 @@ describe('what revoke() takes', () => {
     [{ clientId: 'c', issuer: null }],
     [{ clientId: 'c', issuer: ['https://as.example.com'] }],
   ])('an issuer that could concern no token is refused: %j', (given) => {
-    expect(() => checkedRevocation(given, issuers)).toThrow(
+    expect(() => parseRevocation(given, issuers)).toThrow(
       new TypeError(
         'revoke() takes issuer next to jti, subject, clientId, session, thumbprint alone; it must be one of the configured issuers',
       ),

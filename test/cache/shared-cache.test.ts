@@ -84,8 +84,8 @@ describe('an answer', () => {
   it.each([
     ['without an issuer', { ...answer, issuer: undefined }],
     ['with an issuer that is no text', { ...answer, issuer: 7 }],
-    ['with a defect that no token has', { defect: 'active', askedAt: answer.askedAt }],
-    ['with a defect from no known moment', { defect: 'token_inactive' }],
+    ['with a rejection that no token has', { rejection: 'active', askedAt: answer.askedAt }],
+    ['with a rejection from no known moment', { rejection: 'token_inactive' }],
     ['without claims', { ...answer, claims: undefined }],
     ['with claims that are a text', { ...answer, claims: 'sub' }],
     ['with claims that are null', { ...answer, claims: null }],

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { TellableError } from '../../packages/core/src/errors.js';
-import { shownTrouble } from '../../packages/core/src/shared/bounded-wait.js';
+import { describeStoreError } from '../../packages/core/src/shared/bounded-wait.js';
 
 describe('what an operator is told of the error of a store', () => {
   it.each([
@@ -23,6 +23,6 @@ describe('what an operator is told of the error of a store', () => {
     [undefined, 'something that is no Error'],
     [null, 'something that is no Error'],
   ])('%#', (error, told) => {
-    expect(shownTrouble(error)).toBe(told);
+    expect(describeStoreError(error)).toBe(told);
   });
 });

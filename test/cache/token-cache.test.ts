@@ -41,7 +41,7 @@ const rules = {
 function cacheOver(read: TokenReader, changes: Partial<TokenCacheRules> = {}) {
   const revocations = remembered();
   const cache = new TokenCache({ ...rules, ...changes }, revocations);
-  const asked = { id: '', sharedId: '', read, isServer: true, wasAsked: () => true };
+  const asked = { id: '', sharedId: '', read, asksServer: true, wasAsked: () => true };
   return {
     cache,
     revocations,
@@ -121,7 +121,7 @@ describe('what ends early, late, or together', () => {
       vi.setSystemTime(1_800_000_000_000 + seconds * 1000);
       read.mockClear();
       const results = tokens.map((token) =>
-        cache.cache.known(token, { id: '', sharedId: '', read, isServer: true, wasAsked: () => true }),
+        cache.cache.known(token, { id: '', sharedId: '', read, asksServer: true, wasAsked: () => true }),
       );
       return results.filter((result) => result === undefined).length;
     };
@@ -141,7 +141,7 @@ describe('what ends early, late, or together', () => {
     await cache.get('t');
     expect(read).toHaveBeenCalledTimes(1);
     vi.advanceTimersByTime(20_000);
-    const asked = { id: '', sharedId: '', read, isServer: true, wasAsked: () => true };
+    const asked = { id: '', sharedId: '', read, asksServer: true, wasAsked: () => true };
     expect([cache.cache.known('t', asked), cache.cache.known('t', asked)]).toMatchObject([
       { issuer },
       { issuer },
@@ -162,7 +162,7 @@ describe('what ends early, late, or together', () => {
     await Promise.all(tokens.map((token) => cache.get(token)));
     vi.advanceTimersByTime(50_000);
     read.mockReset().mockImplementation(slow);
-    const asked = { id: '', sharedId: '', read, isServer: true, wasAsked: () => true };
+    const asked = { id: '', sharedId: '', read, asksServer: true, wasAsked: () => true };
     const use = () => tokens.map((token) => cache.cache.known(token, asked));
     expect(use()).toEqual(Array(10).fill(expect.objectContaining({ issuer })));
     expect(read.mock.calls).toEqual([['t0'], ['t1'], ['t2']]);
@@ -193,7 +193,7 @@ describe('what ends early, late, or together', () => {
     const changed = { ...rules, refreshAhead: 20 };
     const cache = new TokenCache(changed, remembered(), shared);
     const read = vi.fn<TokenReader>(async () => active());
-    const asked = { id: '', sharedId: '', read, isServer: true, wasAsked: () => true };
+    const asked = { id: '', sharedId: '', read, asksServer: true, wasAsked: () => true };
     await cache.learn('t', asked);
     vi.advanceTimersByTime(50_000);
     expect(cache.known('t', asked)).toMatchObject({ issuer });
@@ -262,7 +262,7 @@ describe('what another process knows', () => {
     id: '',
     sharedId: '',
     read: async () => 'token_inactive' as const,
-    isServer: true,
+    asksServer: true,
     wasAsked: () => true,
   };
 
@@ -322,7 +322,7 @@ it('an answer that another process dates into the future is not used', async () 
       id: '',
       sharedId: '',
       read: async () => 'token_inactive' as const,
-      isServer: true,
+      asksServer: true,
       wasAsked: () => true,
     };
     expect(await cache.learn('t', asked)).toBe('token_inactive');
@@ -391,7 +391,7 @@ describe('what was revoked', () => {
         id: '',
         sharedId: '',
         read: async () => answers.shift() ?? ('token_inactive' as const),
-        isServer: true,
+        asksServer: true,
         wasAsked: () => true,
       };
       const first = cache.learn('t', asked);
@@ -423,7 +423,7 @@ describe('what was revoked', () => {
   it('a token that speaks for itself is refused when it was issued before, and passes when after', async () => {
     const issuedAt = Math.floor(Date.now() / 1000);
     const jwt = (iat: number) => ({
-      isServer: false,
+      asksServer: false,
       wasAsked: () => false,
       read: async () => readTokenClaims({ ...claims, iat }, issuer),
     });
@@ -504,7 +504,7 @@ describe('what is kept', () => {
     expect(await cache.get('t')).toBe('token_inactive');
   });
 
-  it('to confirm is to ask, known or not, by a question that begins later; only a defect is remembered', async () => {
+  it('to confirm is to ask, known or not, by a question that begins later; only a rejection is remembered', async () => {
     const answers = Array.from({ length: 3 }, () => readTokenClaims({ active: true }, issuer));
     const read = vi.fn<TokenReader>(async () => answers.shift() ?? 'token_inactive');
     const cache = cacheOver(read);

@@ -2,10 +2,10 @@
 import 'reflect-metadata';
 import {
   ClientCertificate,
-  certificateOnRoute,
-  certificateSubject,
-  psd2Role,
+  certificateSubjectPolicy,
+  psd2RolePolicy,
   psd2Roles,
+  routeCertificatePolicy,
 } from '@mtls-bound/core';
 import * as x509 from '@peculiar/x509';
 import * as asn1js from 'asn1js';
@@ -17,7 +17,7 @@ beforeAll(async () => {
   pki = await createPki();
 });
 
-type Policy = ReturnType<typeof certificateOnRoute>;
+type Policy = ReturnType<typeof routeCertificatePolicy>;
 
 async function certificateWith(
   subject: string,
@@ -27,7 +27,7 @@ async function certificateWith(
 }
 
 function outcome(
-  policy: Policy | ReturnType<typeof psd2Role>,
+  policy: Policy | ReturnType<typeof psd2RolePolicy>,
   certificate: ClientCertificate,
   claims = {},
 ): string {
@@ -40,7 +40,7 @@ function outcome(
 }
 
 describe('extended key usage: clientAuth and nothing that stands for it', () => {
-  const policy = certificateOnRoute({ extendedKeyUsage: 'clientAuth' });
+  const policy = routeCertificatePolicy({ extendedKeyUsage: 'clientAuth' });
   const { clientAuth, serverAuth, emailProtection } = x509.ExtendedKeyUsage;
   it.each<[string, string[], string]>([
     ['clientAuth', [clientAuth], 'fits'],
@@ -72,7 +72,7 @@ describe('alternative names are of one kind', () => {
       const type = inCertificate === 'uri' ? 'url' : inCertificate;
       const names = new x509.SubjectAlternativeNameExtension([{ type, value: text }]);
       const certificate = await certificateWith('CN=a', [names]);
-      const policy = certificateOnRoute({ san: { [inPolicy]: text } });
+      const policy = routeCertificatePolicy({ san: { [inPolicy]: text } });
       expect(outcome(policy, certificate)).toBe(inCertificate === inPolicy ? 'fits' : 'certificate_refused');
     },
   );
@@ -89,8 +89,10 @@ describe('alternative names are of one kind', () => {
   ])('a DNS name: %s is another', async (_title, value, listed) => {
     const names = new x509.SubjectAlternativeNameExtension([{ type: 'dns', value }]);
     const certificate = await certificateWith('CN=a', [names]);
-    expect(outcome(certificateOnRoute({ san: { dns: listed } }), certificate)).toBe('certificate_refused');
-    expect(outcome(certificateOnRoute({ san: { dns: value } }), certificate)).toBe('fits');
+    expect(outcome(routeCertificatePolicy({ san: { dns: listed } }), certificate)).toBe(
+      'certificate_refused',
+    );
+    expect(outcome(routeCertificatePolicy({ san: { dns: value } }), certificate)).toBe('fits');
   });
 
   it.each<[string, string, string]>([
@@ -102,7 +104,9 @@ describe('alternative names are of one kind', () => {
   ])('a URI: %s is another', async (_title, value, listed) => {
     const names = new x509.SubjectAlternativeNameExtension([{ type: 'url', value }]);
     const certificate = await certificateWith('CN=a', [names]);
-    expect(outcome(certificateOnRoute({ san: { uri: listed } }), certificate)).toBe('certificate_refused');
+    expect(outcome(routeCertificatePolicy({ san: { uri: listed } }), certificate)).toBe(
+      'certificate_refused',
+    );
   });
 
   it.each(['dns', 'email', 'uri'] as const)(
@@ -111,7 +115,7 @@ describe('alternative names are of one kind', () => {
       const certificate = await certificateWith('CN=client.example.com', [
         new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: 'other.example.com' }]),
       ]);
-      const policy = certificateOnRoute({ san: { [kind]: 'client.example.com' } });
+      const policy = routeCertificatePolicy({ san: { [kind]: 'client.example.com' } });
       expect(outcome(policy, certificate)).toBe('certificate_refused');
     },
   );
@@ -140,7 +144,9 @@ describe('distinguished names are compared as names', () => {
     ['a value with a plus in it', 'CN=alice\\+O\\=Example', 'CN=alice+O=Example', 'certificate_refused'],
     ['one value twice', 'CN=alice, CN=alice', 'CN=alice', 'certificate_refused'],
   ])('%s', async (_title, subject, listed, expected) => {
-    expect(outcome(certificateOnRoute({ subject: listed }), await certificateWith(subject))).toBe(expected);
+    expect(outcome(routeCertificatePolicy({ subject: listed }), await certificateWith(subject))).toBe(
+      expected,
+    );
   });
 
   it.each<[string, string, object, string]>([
@@ -153,7 +159,7 @@ describe('distinguished names are compared as names', () => {
     ['no claim and an attribute that says so', 'CN=a, OU=undefined', {}, 'certificate_refused'],
     ['a number', 'CN=a, OU=7', { unit: 7 }, 'certificate_refused'],
   ])('requireCertificateSubject(): %s', async (_title, subject, claims, expected) => {
-    const policy = certificateSubject({ OU: 'unit' });
+    const policy = certificateSubjectPolicy({ OU: 'unit' });
     expect(outcome(policy, await certificateWith(subject), claims)).toBe(expected);
   });
 });
@@ -174,7 +180,7 @@ describe('PSD2 roles are read from the one statement that names them', () => {
   const rolesOf = async (...statements: asn1js.AsnType[]) => {
     const extension = new x509.Extension(QC_STATEMENTS, false, sequence(...statements).toBER());
     const certificate = await certificateWith('CN=tpp', [extension]);
-    return { roles: psd2Roles(certificate), outcome: outcome(psd2Role('PSP_AI'), certificate) };
+    return { roles: psd2Roles(certificate), outcome: outcome(psd2RolePolicy('PSP_AI'), certificate) };
   };
   const compliance = () => sequence(oid('0.4.0.1862.1.1'));
 
@@ -214,7 +220,7 @@ describe('PSD2 roles are read from the one statement that names them', () => {
       );
       const certificate = await certificateWith('CN=tpp', [extension]);
       const outcomes = Object.keys(all).filter(
-        (one) => outcome(psd2Role(one as never), certificate) === 'fits',
+        (one) => outcome(psd2RolePolicy(one as never), certificate) === 'fits',
       );
       expect(outcomes).toEqual([name]);
     }

@@ -5,13 +5,13 @@ import { createServer as createPlainServer } from 'node:http';
 import { createServer } from 'node:https';
 import {
   type CertificatePolicyOptions,
-  certificateOnRoute,
-  certificateSubject,
+  certificateSubjectPolicy,
   haproxy,
   type ProblemEvent,
   proxyHeader,
-  psd2Role,
+  psd2RolePolicy,
   type RoutePolicy,
+  routeCertificatePolicy,
 } from '@mtls-bound/core';
 import { createTestKit } from '@mtls-bound/core/testing';
 import * as x509 from '@peculiar/x509';
@@ -54,10 +54,10 @@ const sized = (length: number) => [length >> 8, length & 0xff];
 const rules: Record<string, () => RoutePolicy> = {
   san: () => onRoute({ san: { dns: 'api.example' } }),
   extendedKeyUsage: () => onRoute({ extendedKeyUsage: 'clientAuth' }),
-  psd2: () => psd2Role('PSP_AI') as RoutePolicy,
-  subject: () => certificateSubject({ CN: () => 'odd' }) as RoutePolicy,
+  psd2: () => psd2RolePolicy('PSP_AI') as RoutePolicy,
+  subject: () => certificateSubjectPolicy({ CN: () => 'odd' }) as RoutePolicy,
 };
-const onRoute = (options: CertificatePolicyOptions) => certificateOnRoute(options) as RoutePolicy;
+const onRoute = (options: CertificatePolicyOptions) => routeCertificatePolicy(options) as RoutePolicy;
 
 let pki: Pki;
 const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');

@@ -1,11 +1,16 @@
 // What a client writes into its certificate costs little to read: the libraries get the names and the extensions that a rule
 // asks for, and these only if each element is of a known type and short.
 import { randomBytes } from 'node:crypto';
-import { ClientCertificate, certificateOnRoute, psd2Role, type RoutePolicy } from '@mtls-bound/core';
+import {
+  ClientCertificate,
+  psd2RolePolicy,
+  type RoutePolicy,
+  routeCertificatePolicy,
+} from '@mtls-bound/core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { certificateFields } from '../../packages/core/src/certificate/certificate-fields.js';
 import { parsedCertificate } from '../../packages/core/src/certificate/parsed.js';
-import { parsingCost, whyTooCostly } from '../../packages/core/src/certificate/parsing-cost.js';
+import { explainTooCostly, parsingCost } from '../../packages/core/src/certificate/parsing-cost.js';
 import { RequestRefused } from '../../packages/core/src/errors.js';
 import { createPki, type Pki } from '../support/pki.js';
 
@@ -90,10 +95,10 @@ function written(parts: Parts = {}): Buffer {
 }
 
 const rules: Record<string, RoutePolicy> = {
-  subject: certificateOnRoute({ subject: 'CN=client' }) as RoutePolicy,
-  eku: certificateOnRoute({ extendedKeyUsage: 'clientAuth' }) as RoutePolicy,
-  san: certificateOnRoute({ san: { dns: 'client-7.example' } }) as RoutePolicy,
-  qc: psd2Role('PSP_AI') as RoutePolicy,
+  subject: routeCertificatePolicy({ subject: 'CN=client' }) as RoutePolicy,
+  eku: routeCertificatePolicy({ extendedKeyUsage: 'clientAuth' }) as RoutePolicy,
+  san: routeCertificatePolicy({ san: { dns: 'client-7.example' } }) as RoutePolicy,
+  qc: psd2RolePolicy('PSP_AI') as RoutePolicy,
 };
 
 describe('a certificate that OpenSSL reads', () => {
@@ -325,7 +330,7 @@ describe('an element of a name or an extension', () => {
 });
 
 describe('the parts of a certificate together', () => {
-  const cost = (...ders: Buffer[]) => whyTooCostly(ders.map((der) => parsingCost(der)));
+  const cost = (...ders: Buffer[]) => explainTooCostly(ders.map((der) => parsingCost(der)));
   const nulls = (count: number) => sequence(...many(count, () => element(5)));
   const identifiers = (count: number) => sequence(...many(count, () => filled(6, 64)));
 

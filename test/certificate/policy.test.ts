@@ -3,7 +3,7 @@ import {
   type CertificatePolicyOptions,
   ClientCertificate,
   ConfigurationError,
-  custom,
+  customHeader,
   nginx,
   proxyHeader,
   type ResourceServerOptions,
@@ -311,7 +311,7 @@ describe('a policy that is none is refused', () => {
     ['san', { san: { dns: 'x' } }],
     ['extendedKeyUsage', { extendedKeyUsage: 'clientAuth' }],
   ])('%s where the proxy hands on the hash of the certificate alone', (name, demand) => {
-    const preset = custom({
+    const preset = customHeader({
       header: 'x',
       decode: () => undefined,
       verifyHeader: 'x-verify',
@@ -330,7 +330,7 @@ describe('a policy that is none is refused', () => {
   });
 
   it('requireVerified where the proxy hands on no verdict', () => {
-    const mute = proxyHeader(custom({ header: 'x', decode: () => undefined }), { trust: 'loopback' });
+    const mute = proxyHeader(customHeader({ header: 'x', decode: () => undefined }), { trust: 'loopback' });
     const options = { ...base, certificate: mute, certificatePolicy: { requireVerified: true } };
     expect(() => resolveSettings(options, {})).toThrow(ConfigurationError);
     expect(() => resolveSettings(options, {})).toThrow(

@@ -1,11 +1,11 @@
 import 'reflect-metadata';
-import { ClientCertificate, type LetIn, psd2Roles } from '@mtls-bound/core';
+import { ClientCertificate, type PolicyContext, psd2Roles } from '@mtls-bound/core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { ConfigurationError, type RequestRefused } from '../../packages/core/src/errors.js';
 import {
-  certificateOnRoute,
-  certificateSubject,
-  psd2Role,
+  certificateSubjectPolicy,
+  psd2RolePolicy,
+  routeCertificatePolicy,
 } from '../../packages/core/src/policy/route-certificate.js';
 import { createPki, type Identity, issueFrom, type Pki } from '../support/pki.js';
 
@@ -23,11 +23,11 @@ beforeAll(async () => {
   );
 });
 
-type Policy = ReturnType<typeof certificateSubject>;
+type Policy = ReturnType<typeof certificateSubjectPolicy>;
 
 function outcome(policy: Policy, certificate: ClientCertificate | undefined, claims = {}): string {
   try {
-    policy({ authorization: { certificate, claims } } as unknown as LetIn & { authorization: never });
+    policy({ authorization: { certificate, claims } } as unknown as PolicyContext & { authorization: never });
     return 'passes';
   } catch (thrown) {
     const { code, status, detail } = thrown as RequestRefused;
@@ -41,7 +41,7 @@ const needsMore =
 describe('requireCertificateSubject()', () => {
   const refused = (type: string) => `403 certificate_refused: its ${type} is not what the token names`;
 
-  it.each<[string, Parameters<typeof certificateSubject>[0], Record<string, unknown>, string]>([
+  it.each<[string, Parameters<typeof certificateSubjectPolicy>[0], Record<string, unknown>, string]>([
     ['one of several values', { OU: 'unit' }, { unit: 'accounts' }, 'passes'],
     ['the other of them', { ou: 'unit' }, { unit: 'payments' }, 'passes'],
     ['both at once, which is neither', { OU: 'unit' }, { unit: 'payments,accounts' }, refused('OU')],
@@ -53,11 +53,13 @@ describe('requireCertificateSubject()', () => {
     ['the second of two', { C: 'c', CN: 'cn' }, { c: 'NO', cn: 'other' }, refused('CN')],
     ['named by its OID', { '2.5.4.6': 'c' }, { c: 'SE' }, refused('2.5.4.6')],
   ])('%s', (_title, required, claims, expected) => {
-    expect(outcome(certificateSubject(required), new ClientCertificate(tpp.der), claims)).toBe(expected);
+    expect(outcome(certificateSubjectPolicy(required), new ClientCertificate(tpp.der), claims)).toBe(
+      expected,
+    );
   });
 
   it('a certificate of which the hash alone is known is refused for that, and none for its name', () => {
-    const policy = certificateSubject({ CN: 'cn' });
+    const policy = certificateSubjectPolicy({ CN: 'cn' });
     expect(outcome(policy, hashAlone(), { cn: 'tpp' })).toBe(needsMore);
     expect(outcome(policy, undefined, { cn: 'tpp' })).toBe(refused('CN'));
   });
@@ -71,7 +73,7 @@ describe('requireCertificateSubject()', () => {
       },
     } as unknown as ClientCertificate;
     for (const type of ['CN', 'UID', 'CN']) {
-      outcome(certificateSubject({ [type]: 'x' }), certificate, { x: 'tpp' });
+      outcome(certificateSubjectPolicy({ [type]: 'x' }), certificate, { x: 'tpp' });
     }
     expect(looks).toBe(1);
   });
@@ -85,7 +87,7 @@ describe('requireCertificateSubject()', () => {
     ['a number for a claim', { CN: 1 }],
     ['a list for a claim', { CN: ['cn'] }],
   ])('is not made of %s', (_title, required) => {
-    expect(() => certificateSubject(required as never)).toThrow(
+    expect(() => certificateSubjectPolicy(required as never)).toThrow(
       new ConfigurationError(
         'requireCertificateSubject()',
         'accepted is an object from attribute types, as organizationIdentifier or 2.5.4.97, to a claim or a function',
@@ -99,14 +101,14 @@ describe('requirePsd2Role()', () => {
     ['no QCStatements', () => new ClientCertificate(pki.alice.der)],
     ['no certificate', () => undefined],
   ])('refuses where there is %s', (_title, make) => {
-    expect(outcome(psd2Role('PSP_AI'), make())).toBe(
+    expect(outcome(psd2RolePolicy('PSP_AI'), make())).toBe(
       '403 certificate_refused: its QCStatements do not name the role PSP_AI',
     );
   });
 
   it('takes the four roles of ETSI TS 119 495 and no other', () => {
     for (const other of ['PSP_XX', 'toString']) {
-      expect(() => psd2Role(other as never)).toThrow(
+      expect(() => psd2RolePolicy(other as never)).toThrow(
         'requirePsd2Role(): accepted is PSP_AS, PSP_PI, PSP_AI, PSP_IC',
       );
     }
@@ -117,7 +119,7 @@ describe('requirePsd2Role()', () => {
   });
 
   it('refuses a certificate that is known by its hash alone for that, not for its role', () => {
-    expect(outcome(psd2Role('PSP_AI'), hashAlone())).toBe(needsMore);
+    expect(outcome(psd2RolePolicy('PSP_AI'), hashAlone())).toBe(needsMore);
     expect(() => psd2Roles(hashAlone())).toThrow(needsMore.slice(4));
   });
 });
@@ -137,12 +139,12 @@ describe('requireCertificate()', () => {
     ['no rule', {}, 'requireCertificate(): nothing was given that a certificate could lack'],
     ['a status alone', { status: 401 }, 'requireCertificate(): nothing was given'],
   ])('refuses %s, and names itself', (_title, options, message) => {
-    expect(() => certificateOnRoute(options)).toThrow(ConfigurationError);
-    expect(() => certificateOnRoute(options)).toThrow(message);
+    expect(() => routeCertificatePolicy(options)).toThrow(ConfigurationError);
+    expect(() => routeCertificatePolicy(options)).toThrow(message);
   });
 
   it('looks at the time of the request', () => {
-    const policy = certificateOnRoute({ requireValidNow: true });
+    const policy = routeCertificatePolicy({ requireValidNow: true });
     expect(outcome(policy as Policy, new ClientCertificate(pki.alice.der))).toBe('passes');
     expect(outcome(policy as Policy, new ClientCertificate(pki.expired.der))).toBe(
       '403 certificate_refused: it is not valid now',

@@ -9,7 +9,7 @@ import {
   tlsSocket,
 } from '@mtls-bound/core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { certificateOnRoute } from '../../packages/core/src/policy/route-certificate.js';
+import { routeCertificatePolicy } from '../../packages/core/src/policy/route-certificate.js';
 import { createPki, type Pki } from '../support/pki.js';
 
 let pki: Pki;
@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 
 const verifyHeader = 'x-ssl-client-verify';
-const policy = certificateOnRoute({ requireVerified: true });
+const policy = routeCertificatePolicy({ requireVerified: true });
 
 /** The detail of the refusal. */
 function detailOf(certificate: ClientCertificate | undefined): string {

@@ -225,8 +225,8 @@ describe('a key is refused at start-up', () => {
     ],
     [
       'no function',
-      () => core.bearerToken('token' as never),
-      'bearerToken(token): a value of type string was given; accepted is a function that gives a token',
+      () => core.bearerTokenAuthentication('token' as never),
+      'bearerTokenAuthentication(token): a value of type string was given; accepted is a function that gives a token',
     ],
   ])('%s', (_title, make, message) => {
     expect(make).toThrow(ConfigurationError);

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import {
-  bearerToken,
+  bearerTokenAuthentication,
   type ClientAuthentication,
   clientSecretJwt,
   createResourceServer,
@@ -137,7 +137,7 @@ describe('bearerToken', () => {
   it('asks for a token each time', async () => {
     let count = 0;
     const asked = resourceServer(
-      bearerToken(async () => {
+      bearerTokenAuthentication(async () => {
         count += 1;
         return `ours-${count}`;
       }),
@@ -160,7 +160,7 @@ describe('bearerToken', () => {
     ['gives what is none', () => 'a b\r\nX: y'],
   ])('when the function %s, the client gets 503 and nothing is sent', async (_title, token) => {
     const before = server.requests.length;
-    const refused = resourceServer(bearerToken(token as never)).authorize(aliceWith('token'));
+    const refused = resourceServer(bearerTokenAuthentication(token as never)).authorize(aliceWith('token'));
     await expect(refused).rejects.toMatchObject({ status: 503, code: 'internal_error' });
     expect(server.requests.length).toBe(before);
   });

@@ -135,7 +135,7 @@ export async function blockRunner(pki: Pki): Promise<BlockRunner> {
         handler,
         listAccounts: handler,
         pay: handler,
-        guard: ours.mtlsBound(options),
+        mtls: ours.mtlsBound(options),
         options,
         issuers,
         clientAuthentication: ours.clientSecretPost(clientSecret),

@@ -15,14 +15,12 @@ ${ofFramework}
 import type { IssuerOptions, RedisClient, RedisLogClient, ResourceServerOptions, ClientAuthentication } from '${adapter}';
 declare global {
 ${Object.keys(expressMtls)
-  .filter((name) => name !== 'guard')
   .map((name) => `  const ${name}: typeof import('${adapter}').${name};`)
   .join('\n')}
   const app: App;
   const router: Router;
   const handler: Handler, listAccounts: Handler, pay: Handler;
-  // Pages call the middleware so, and our function has the name too.
-  const guard: import('${adapter}').MtlsBound & typeof import('${adapter}').guard;
+  const mtls: import('${adapter}').MtlsBound;
   const https: typeof import('node:https');
   const readFileSync: typeof import('node:fs').readFileSync;
   const pino: typeof import('pino').pino;

@@ -33,7 +33,7 @@ const certificate = await createTestCertificate({
   notAfter: new Date(1_000),
 });
 
-const clientAuthentication = core.bearerToken(() => 'a-token');
+const clientAuthentication = core.bearerTokenAuthentication(() => 'a-token');
 
 function ofSignals(options: object, group: string, ...names: string[]): Record<string, object> {
   return Object.fromEntries(names.map((name) => [`sharedSignals().${group}.${name}`, options]));
@@ -106,10 +106,10 @@ export const ofFunctions: readonly Taker[] = [
   { name: 'f5()', type: 'EncodingOptions', base: {}, take: core.f5, seen: reads },
   { name: 'kong()', type: 'KongOptions', base: {}, take: core.kong, seen: reads },
   {
-    name: 'custom()',
+    name: 'customHeader()',
     type: 'CustomOptions',
     base: { header: 'x-cert', decode: () => undefined },
-    take: core.custom,
+    take: core.customHeader,
     seen: ({ name, thumbprintOnly }: core.ProxyPreset) => ({ name, thumbprintOnly }),
   },
   {
@@ -122,13 +122,13 @@ export const ofFunctions: readonly Taker[] = [
     name: 'requireAuthentication()',
     type: 'AuthenticationRequirement',
     base: { acrValues: ['urn:example:sca'] },
-    take: core.authentication,
+    take: core.authenticationPolicy,
   },
   {
     name: 'requireAuthorizationDetails()',
     type: 'AuthorizationDetailRequirement',
     base: { type: 'payment_initiation' },
-    take: core.authorizationDetail,
+    take: core.authorizationDetailsPolicy,
   },
   {
     name: 'sharedSignals()',

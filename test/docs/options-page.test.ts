@@ -145,7 +145,7 @@ function otherThan(stated: unknown, { path, range, accepted = '' }: Documented):
     certificate: proxyHeader(nginx(), { trust: 'loopback' }),
     tokens: jwtAccessTokens(),
     realm: 'other',
-    'custom().name': 'other',
+    'customHeader().name': 'other',
     'certificatePolicy.status': 401,
     floodGuard: false,
     // Shown by what is accepted (jwt/typ-and-claims.test.ts): a source has no other member.

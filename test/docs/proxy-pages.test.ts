@@ -135,7 +135,7 @@ describe('every preset has a page that calls it', () => {
       .split('|')
       .map((cell) => cell.trim().replaceAll('`', '').toLowerCase());
     const make = exported[name] as (options?: object) => core.ProxyPreset;
-    const preset = name === 'custom' ? make({ header: 'yours', decode: () => undefined }) : make();
+    const preset = name === 'customHeader' ? make({ header: 'yours', decode: () => undefined }) : make();
     expect(header).toBe(preset.header);
     expect(preset.verified).toBeUndefined();
     const [, named] = /^by verifyheader: (.+)$/.exec(verdict ?? '') ?? [];

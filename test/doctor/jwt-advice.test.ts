@@ -3,7 +3,7 @@ import { createResourceServer, type JwtAccessTokensOptions, jwtAccessTokens } fr
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { checkToken } from '../../packages/core/src/doctor/token-checks.js';
-import { asRefusal } from '../../packages/core/src/errors.js';
+import { toRefusal } from '../../packages/core/src/errors.js';
 import { type PretendIssuer, pretendIssuer } from '../support/pretend-issuer.js';
 import { requestWith } from '../support/pretend-server.js';
 
@@ -29,7 +29,7 @@ const signed = ({ alg = 'ES256', typ, ...claims }: Jwt) => {
   return as.sign({ iss: issuer, aud: audience, exp: now + 600, cnf, ...claims }, { alg, typ });
 };
 
-/** `admitted`, or the defect with which the token is refused. */
+/** `admitted`, or the rejection with which the token is refused. */
 async function outcomeOf(token: string, options: JwtAccessTokensOptions): Promise<string> {
   const server = createResourceServer({
     issuer,
@@ -42,7 +42,7 @@ async function outcomeOf(token: string, options: JwtAccessTokensOptions): Promis
     await server.authorize(requestWith(token));
     return 'admitted';
   } catch (thrown) {
-    return asRefusal(thrown).message;
+    return toRefusal(thrown).message;
   } finally {
     await server.close();
   }
@@ -50,8 +50,11 @@ async function outcomeOf(token: string, options: JwtAccessTokensOptions): Promis
 
 /** What the doctor advises about a token that is refused by the defaults. */
 async function adviceOn(token: string): Promise<string> {
-  const defect = await outcomeOf(token, {});
-  const authority = { read: async () => defect, rules: { issuer, audience: [audience], clockTolerance: 30 } };
+  const rejection = await outcomeOf(token, {});
+  const authority = {
+    read: async () => rejection,
+    rules: { issuer, audience: [audience], clockTolerance: 30 },
+  };
   const [finding] = await checkToken(authority as never, token, kit.certificate, {
     mustBind: true,
     saysItBinds: true,

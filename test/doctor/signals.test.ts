@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { bearerToken, tlsClientAuth } from '@mtls-bound/core';
+import { bearerTokenAuthentication, tlsClientAuth } from '@mtls-bound/core';
 import { afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { main } from '../../packages/core/src/doctor/main.js';
 import { checkSignals } from '../../packages/core/src/doctor/signal-checks.js';
@@ -21,7 +21,7 @@ beforeEach(async () => {
 afterEach(() => transmitter.close());
 
 const clientAuthentication = (token = accessToken) => [
-  bearerToken(() => token),
+  bearerTokenAuthentication(() => token),
   tlsClientAuth({ cert: pki.alice.cert, key: pki.alice.key }),
 ];
 const poll = () => ({ poll: {}, clientAuthentication: clientAuthentication() });

@@ -76,7 +76,7 @@ const silent = new Set([
   'redisChannel',
   'redisLock',
   'refusalOf',
-  'refuseUncalled',
+  'refuseUncalledMiddleware',
   'tlsSocket',
 ]);
 

@@ -1,8 +1,8 @@
 // A function that must answer at once and returns a promise admits no request, and its rejection ends no process.
 import { setImmediate as turn } from 'node:timers/promises';
 import {
-  certificateSubject,
-  custom,
+  certificateSubjectPolicy,
+  customHeader,
   nginx,
   proxyHeader,
   type ResourceServerOptions,
@@ -59,7 +59,7 @@ const through = (trust: (address: unknown) => unknown) =>
   optionsOver(good(), undefined, { certificate: proxyHeader(nginx(), { trust: trust as never }) });
 const behind = (changes: object) => {
   const decode = (value: string) => pemBytes(decodeURIComponent(value));
-  const preset = custom({ header: 'x-ssl-client-cert', decode, ...changes });
+  const preset = customHeader({ header: 'x-ssl-client-cert', decode, ...changes });
   return optionsOver(good(), undefined, { certificate: proxyHeader(preset, { trust: () => true }) });
 };
 const pemBytes = (pem: string) => Buffer.from(pem.replace(/-----[A-Z ]+-----|\s/g, ''), 'base64');
@@ -74,8 +74,8 @@ const hooks: Record<string, (answer: (right: unknown) => unknown) => Hooked> = {
     ),
   }),
   'proxyHeader().trust': (answer) => ({ options: through(() => answer(true)) }),
-  'custom().decode': (answer) => ({ options: behind({ decode: () => answer(pki.alice.der) }) }),
-  'custom().isVerified': (answer) => ({
+  'customHeader().decode': (answer) => ({ options: behind({ decode: () => answer(pki.alice.der) }) }),
+  'customHeader().isVerified': (answer) => ({
     options: behind({ verifyHeader: 'x-ssl-client-verify', isVerified: () => answer(true) }),
   }),
   selectIssuer: (answer) => {
@@ -91,7 +91,7 @@ const hooks: Record<string, (answer: (right: unknown) => unknown) => Hooked> = {
   }),
   'requireCertificateSubject()': (answer) => ({
     options: throughProxy(),
-    policy: certificateSubject({ CN: (() => answer('alice')) as never }),
+    policy: certificateSubjectPolicy({ CN: (() => answer('alice')) as never }),
   }),
 };
 

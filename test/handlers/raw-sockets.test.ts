@@ -48,13 +48,13 @@ function options(): expressMtls.ResourceServerOptions {
 
 /** As docs/streams.md shows it. */
 function byResourceServer(framework: Framework): Decide {
-  const { mtlsBound, everyScope } = framework === 'Express' ? expressMtls : koaMtls;
+  const { mtlsBound, scopesPolicy } = framework === 'Express' ? expressMtls : koaMtls;
   const { resourceServer } = mtlsBound(options());
   const decide = async (req: IncomingMessage, socket: Duplex): Promise<void> => {
     try {
       socket.on('error', () => socket.destroy());
       const granted = await resourceServer.authorize(req);
-      await resourceServer.require(req, granted, everyScope(['accounts:read']));
+      await resourceServer.require(req, granted, scopesPolicy(['accounts:read']));
       accepted += 1;
       socket.end('HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n');
     } catch (thrown) {

@@ -1,5 +1,5 @@
 // binding: 'report' reports each request that it accepts once, and says of each whether its token is bound.
-import { haproxy, observe, proxyHeader, type ResourceServerOptions } from '@mtls-bound/core';
+import { haproxy, observeEvents, proxyHeader, type ResourceServerOptions } from '@mtls-bound/core';
 import request from 'supertest';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createApi, type Framework } from '../support/apis.js';
@@ -62,7 +62,7 @@ const rows: Row[] = [
 describe.each<Framework>(['Express', 'Express 4', 'Koa', 'Koa 2'])('%s', (framework) => {
   it.each(rows)('%s, asked about and known', async (_title, header, claims, more, expected) => {
     const events: string[] = [];
-    stop = observe({
+    stop = observeEvents({
       admitted: ({ isBound }) => events.push(`admitted ${isBound}`),
       refused: ({ refusal }) => events.push(`refused ${refusal.code}`),
       reported: ({ refusal }) => events.push(`reported ${refusal.code}`),

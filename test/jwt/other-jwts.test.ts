@@ -8,7 +8,7 @@ import {
 } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
-import { asRefusal } from '../../packages/core/src/errors.js';
+import { toRefusal } from '../../packages/core/src/errors.js';
 import { type PretendIssuer, pretendIssuer } from '../support/pretend-issuer.js';
 import { requestWith } from '../support/pretend-server.js';
 
@@ -27,7 +27,7 @@ async function messageOf(server: ResourceServer, token: string): Promise<string>
     await server.authorize(requestWith(token));
     return 'admitted';
   } catch (thrown) {
-    return asRefusal(thrown).message;
+    return toRefusal(thrown).message;
   }
 }
 

@@ -1,7 +1,7 @@
 // A server that writes the thumbprint at the top of a token or of an introspection answer: it binds the
 // token where `claims.thumbprint` names it, and nowhere else.
 import {
-  activeToken,
+  activeTokenPolicy,
   type Binding,
   ClientCertificate,
   ConfigurationError,
@@ -162,7 +162,7 @@ describe('a JWT that the server is asked about', () => {
     as.introspect = () => ({ active: true, ...answer });
     const request = requestWith(token);
     const auth = await api.authorize(request);
-    return outcomeOf(() => api.require(request, auth, activeToken));
+    return outcomeOf(() => api.require(request, auth, activeTokenPolicy));
   };
   const options = { ...named, introspection: introspection() };
 

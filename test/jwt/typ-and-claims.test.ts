@@ -1,14 +1,14 @@
 // JWT access tokens of servers that do not write them as RFC 9068 says: what the options `typ`, `claims` and `requiredClaims` accept, and
 // which other JWTs of the same server they keep out.
 import {
-  activeToken,
-  anyScope,
+  activeTokenPolicy,
+  anyScopePolicy,
   createResourceServer,
-  everyScope,
   introspection,
   type JwtAccessTokensOptions,
   jwtAccessTokens,
   type ResourceServer,
+  scopesPolicy,
 } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -218,10 +218,10 @@ describe('claims', () => {
     for (const _request of ['first', 'second']) {
       const request = requestWith(token);
       const auth = await api.authorize(request);
-      expect(await outcomeOf(() => api.require(request, auth, everyScope(['accounts:read', 'b'])))).toBe(
+      expect(await outcomeOf(() => api.require(request, auth, scopesPolicy(['accounts:read', 'b'])))).toBe(
         'admitted',
       );
-      expect(await outcomeOf(() => api.require(request, auth, anyScope(['payments:write'])))).toBe(
+      expect(await outcomeOf(() => api.require(request, auth, anyScopePolicy(['payments:write'])))).toBe(
         'scope_insufficient',
       );
       expect(admitted.at(-1)?.clientId).toBe('app');
@@ -288,7 +288,7 @@ describe('claims', () => {
       );
       const request = requestWith(token);
       const auth = await api.authorize(request);
-      return api.require(request, auth, activeToken);
+      return api.require(request, auth, activeTokenPolicy);
     };
 
     it.each<[string, object, string[]]>([

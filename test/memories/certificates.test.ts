@@ -1,12 +1,12 @@
 // What is remembered of connections and certificates, and what must not be: each request is judged by itself.
 import {
   ClientCertificate,
-  certificateOnRoute,
   createResourceServer,
   nginx,
   proxyHeader,
-  psd2Role,
+  psd2RolePolicy,
   type ResourceServerOptions,
+  routeCertificatePolicy,
   tlsSocket,
 } from '@mtls-bound/core';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -146,10 +146,10 @@ describe('a certificate policy judges each certificate, at each time, by each po
     const resourceServer = createResourceServer(
       optionsOver(server, certificate, { certificatePolicy: { issuer: 'O=Example,CN=Test CA' } }),
     );
-    const bob = certificateOnRoute({ subject: 'O=Example,CN=bob' });
-    const alice = certificateOnRoute({ subject: 'O=Example,CN=alice' });
+    const bob = routeCertificatePolicy({ subject: 'O=Example,CN=bob' });
+    const alice = routeCertificatePolicy({ subject: 'O=Example,CN=alice' });
     const outcomes = [];
-    for (const policy of [alice, bob, alice, psd2Role('PSP_AI'), bob, alice]) {
+    for (const policy of [alice, bob, alice, psd2RolePolicy('PSP_AI'), bob, alice]) {
       const req = requestWith('token');
       const authorization = await resourceServer.authorize(req);
       outcomes.push(

@@ -1,6 +1,6 @@
 // close() ends when everything that is under way has ended, and not before.
 import {
-  activeToken,
+  activeTokenPolicy,
   createResourceServer,
   type ProblemEvent,
   type RefusedEvent,
@@ -85,7 +85,7 @@ it('waits for a guard that asks whether a token is active', async () => {
   const authorization = await resourceServer.authorize(req);
   slowDown();
   const confirmed = outcomeOf(async () => {
-    await resourceServer.require(req, authorization, activeToken);
+    await resourceServer.require(req, authorization, activeTokenPolicy);
     return authorization;
   });
   await vi.waitFor(() => expect(underWay()).toBe(1));
@@ -146,7 +146,7 @@ it('asks about no further token, and still lets known ones in', async () => {
   await resourceServer.close();
   const asked = server.asked.length;
   expect(await outcomeOf(() => resourceServer.authorize(requestWith('unknown')))).toBe('shutting_down');
-  expect(await outcomeOf(() => resourceServer.require(req, authorization, activeToken))).toBe(
+  expect(await outcomeOf(() => resourceServer.require(req, authorization, activeTokenPolicy))).toBe(
     'shutting_down',
   );
   expect(await outcomeOf(() => resourceServer.authorize(requestWith('known')))).toBe('admitted');

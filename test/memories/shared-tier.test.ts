@@ -251,7 +251,7 @@ describe('requests that wait for one answer', () => {
   });
 
   it('for requireActive(): the server is asked again while an answer is still on its way', async () => {
-    const { activeToken } = await import('@mtls-bound/core');
+    const { activeTokenPolicy } = await import('@mtls-bound/core');
     const waiting = gate();
     const server = pretendServer(async (token) => {
       if (token === 'token' && server.asked.length > 1) {
@@ -267,14 +267,14 @@ describe('requests that wait for one answer', () => {
     // The second question, which an ordinary request causes, is under way.
     const second = outcomeOf(() => resourceServer.authorize(requestWith('token')));
     await vi.waitFor(() => expect(server.asked).toHaveLength(2));
-    const confirmed = Promise.resolve(resourceServer.require(first, authorization, activeToken));
+    const confirmed = Promise.resolve(resourceServer.require(first, authorization, activeTokenPolicy));
     await vi.waitFor(() => expect(server.asked).toHaveLength(3));
     waiting.open();
     await Promise.all([confirmed, second]);
   });
 
   it('for requireActive(): an answer that a slow shared tier is about to give does not serve', async () => {
-    const { activeToken } = await import('@mtls-bound/core');
+    const { activeTokenPolicy } = await import('@mtls-bound/core');
     const values = new Map<string, string>();
     await member(good(), storeOf(values))('token');
     let isActive = true;
@@ -304,7 +304,7 @@ describe('requests that wait for one answer', () => {
     try {
       vi.setSystemTime(Date.now() + 1_000);
       const joining = outcomeOf(() => resourceServer.authorize(requestWith('token')));
-      const confirmed = outcomeOf(() => resourceServer.require(first, authorization, activeToken));
+      const confirmed = outcomeOf(() => resourceServer.require(first, authorization, activeTokenPolicy));
       await vi.waitFor(() => expect(server.asked).toHaveLength(1));
       waiting.open();
       expect(await confirmed).toBe('token_inactive');
@@ -346,7 +346,7 @@ describe('a token that the authorization server called not active', () => {
   });
 
   it('does not pass by a question that began before, and is answered later', async () => {
-    const { activeToken } = await import('@mtls-bound/core');
+    const { activeTokenPolicy } = await import('@mtls-bound/core');
     const waiting = gate();
     const server = pretendServer(async () => {
       const turn = server.asked.length;
@@ -362,7 +362,7 @@ describe('a token that the authorization server called not active', () => {
     const authorization = await resourceServer.authorize(request);
     const plain = outcomeOf(() => resourceServer.authorize(requestWith('token')));
     await vi.waitFor(() => expect(server.asked).toHaveLength(2));
-    expect(await outcomeOf(() => resourceServer.require(request, authorization, activeToken))).toBe(
+    expect(await outcomeOf(() => resourceServer.require(request, authorization, activeTokenPolicy))).toBe(
       'token_inactive',
     );
     waiting.open();

@@ -7,8 +7,8 @@ import { inspect } from 'node:util';
 import {
   createResourceServer,
   jwtAccessTokens,
-  observe,
   observeByLog,
+  observeEvents,
   type ResourceServerOptions,
 } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
@@ -36,7 +36,14 @@ beforeEach(() => {
   seen = [];
   const note = (...event: unknown[]) => void seen.push(event);
   stops = [
-    observe({ admitted: note, refused: note, reported: note, cache: note, problem: note, breaker: note }),
+    observeEvents({
+      admitted: note,
+      refused: note,
+      reported: note,
+      cache: note,
+      problem: note,
+      breaker: note,
+    }),
     observeByLog({ info: note, warn: note, error: note }),
   ];
   vi.spyOn(process, 'emitWarning').mockImplementation(note as never);

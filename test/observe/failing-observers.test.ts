@@ -1,6 +1,6 @@
 // An observer watches requests. What it throws, rejects with or returns changes no answer and ends no process.
 import { setImmediate as turn } from 'node:timers/promises';
-import { createResourceServer, type Observer, observe } from '@mtls-bound/core';
+import { createResourceServer, type Observer, observeEvents } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest';
 import {
@@ -81,7 +81,7 @@ describe.each(['admitted', 'refused', 'reported', 'cache', 'problem', 'introspec
   (name) => {
     it.each(failures)('that %s harms no request, and is one warning', async (_title, run) => {
       const called = vi.fn(run);
-      stop = observe({ [name]: called } as Observer);
+      stop = observeEvents({ [name]: called } as Observer);
       expect(await outcomes()).toEqual(expected);
       expect(called).toHaveBeenCalled();
       expect(ended).not.toHaveBeenCalled();
@@ -100,7 +100,7 @@ it.each<[string, unknown]>([
   'introspection() that returns %s instead of a function is called, and nothing else is',
   async (_title, end) => {
     const begin = vi.fn(() => end);
-    stop = observe({ introspection: begin as never });
+    stop = observeEvents({ introspection: begin as never });
     expect(await outcomes()).toEqual(expected);
     expect(begin).toHaveBeenCalledTimes(3);
     expect(ended).not.toHaveBeenCalled();
@@ -112,7 +112,7 @@ it.each(failures)(
   'the function that introspection() returns %s: no request is harmed',
   async (_title, run) => {
     const end = vi.fn(run);
-    stop = observe({ introspection: () => end as never });
+    stop = observeEvents({ introspection: () => end as never });
     expect(await outcomes()).toEqual(expected);
     expect(end.mock.calls.map(([outcome]: unknown[]) => outcome)).toEqual([
       'active',

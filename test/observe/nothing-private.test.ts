@@ -3,15 +3,15 @@ import { generateKeyPairSync } from 'node:crypto';
 import { createServer as createTcpServer } from 'node:net';
 import { inspect } from 'node:util';
 import {
-  bearerToken,
+  bearerTokenAuthentication,
   type ClientAuthentication,
   clientSecretBasic,
   clientSecretJwt,
   clientSecretPost,
   createResourceServer,
   introspection,
-  observe,
   observeByLog,
+  observeEvents,
   privateKeyJwt,
   type ResourceServerOptions,
   tlsClientAuth,
@@ -49,7 +49,7 @@ beforeEach(() => {
   const note = (event: unknown) => void seen.push(event);
   const line = (fields: object, text: string) => void lines.push([fields, text]);
   stops = [
-    observe({ refused: note, reported: note, breaker: note, problem: note }),
+    observeEvents({ refused: note, reported: note, breaker: note, problem: note }),
     observeByLog({ info: line, warn: line, error: line }),
   ];
   vi.spyOn(process, 'emitWarning').mockImplementation(
@@ -71,7 +71,7 @@ const methods: [string, () => ClientAuthentication][] = [
   ['client_secret_post', () => clientSecretPost(clientSecret)],
   ['client_secret_jwt', () => clientSecretJwt(clientSecret)],
   ['private_key_jwt', () => privateKeyJwt({ key: pem, kid: 'key-1' })],
-  ['bearer', () => bearerToken(() => 'bearer-1618033988')],
+  ['bearer', () => bearerTokenAuthentication(() => 'bearer-1618033988')],
   ['tls_client_auth', () => tlsClientAuth({ cert: pki.proxy.cert, key: pki.proxy.key })],
 ];
 

@@ -211,7 +211,7 @@ it('control characters that a client sends reach no line, no warning and no head
   expect(texts).not.toMatch(/evil|\\[rnt]|\\u00/);
 });
 
-const { custom: _, ...presets } = proxies;
+const { customHeader: _, ...presets } = proxies;
 const certificateHeaders = Object.values(presets).map((preset) => preset().header);
 
 it.each([...certificateHeaders, proxies.awsAlb({ mode: 'verify' }).header])(

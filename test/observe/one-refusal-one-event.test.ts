@@ -1,5 +1,10 @@
 // Each refusal is one event, one line of the log and one count of the metric, also where no mtlsBound() decides.
-import { observe, observeByLog, observeByPrometheus, type ResourceServerOptions } from '@mtls-bound/core';
+import {
+  observeByLog,
+  observeByPrometheus,
+  observeEvents,
+  type ResourceServerOptions,
+} from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import express from 'express';
 import * as expressMtls from 'express-mtls';
@@ -105,7 +110,7 @@ describe.each<Framework>(['Express', 'Express 4', 'Koa', 'Koa 2'])('%s', (framew
       }
     };
     ends.push(
-      observe({ refused: ({ refusal }) => events.push(refusal.code) }),
+      observeEvents({ refused: ({ refusal }) => events.push(refusal.code) }),
       observeByLog({ info: note, warn: note, error: note } as never),
       observeByPrometheus(client, registry),
     );

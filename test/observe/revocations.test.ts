@@ -3,9 +3,9 @@ import type { HearingEvent, ResourceServer, ResourceServerOptions, RevocationEve
 import {
   createResourceServer,
   hearingStates,
-  observe,
   observeByLog,
   observeByPrometheus,
+  observeEvents,
   type RevocationChannel,
 } from '@mtls-bound/core';
 import { observeByOpenTelemetry } from '@mtls-bound/core/opentelemetry';
@@ -225,7 +225,7 @@ describe('what a process has heard', () => {
     create({ log: new MemoryLog(), secret });
     await untilHeard('log', 1);
     const told: HearingEvent[] = [];
-    observe({ hearing: (event) => told.push(event) })();
+    observeEvents({ hearing: (event) => told.push(event) })();
     expect(told).toEqual([{ from: 'log', state: 'heard', position: expect.any(String) }]);
   });
 });
@@ -237,7 +237,7 @@ it('functions for revocations that throw harm nothing, and each is one warning',
   const fail = vi.fn(() => {
     throw new Error('161803');
   });
-  const stop = observe({ hearing: fail, revocation: fail });
+  const stop = observeEvents({ hearing: fail, revocation: fail });
   await servers[0]?.revoke(subject);
   await servers[0]?.revoke(subject);
   stop();

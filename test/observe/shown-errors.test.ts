@@ -1,8 +1,8 @@
 // Of an error that this library did not make, a log gets the name and the code alone, and these only where they are known ones.
 
 import { describe, expect, it } from 'vitest';
-import { asRefusal, ConfigurationError, TellableError } from '../../packages/core/src/errors.js';
-import { shownCode, shownError } from '../../packages/core/src/shared/shown-error.js';
+import { ConfigurationError, TellableError, toRefusal } from '../../packages/core/src/errors.js';
+import { describeError, describeErrorCode } from '../../packages/core/src/shared/shown-error.js';
 
 const secret = 'hunter2-3141592653';
 const error = (members: object): unknown => Object.assign(new Error(secret), members);
@@ -41,7 +41,7 @@ describe('the name and the code of an error', () => {
     ['a secret in small letters as the code', error({ code: 'correct_horse' }), 'Error'],
     ['a text', secret, 'something that is no Error'],
   ])('%s', (_title, given, shown) => {
-    expect(shownError(given)).toBe(shown);
+    expect(describeError(given)).toBe(shown);
   });
 
   it('each code of a certificate that TLS refuses is known', () => {
@@ -51,7 +51,7 @@ describe('the name and the code of an error', () => {
       'SELF_SIGNED_CERT_IN_CHAIN',
       'ERR_TLS_CERT_ALTNAME_INVALID',
     ];
-    expect(codes.map((code) => shownCode({ code }))).toEqual(codes);
+    expect(codes.map((code) => describeErrorCode({ code }))).toEqual(codes);
   });
 });
 
@@ -80,7 +80,7 @@ describe('the detail of a refusal', () => {
       'TypeError was thrown',
     ],
   ])('%s', (_title, thrown, detail) => {
-    expect(asRefusal(thrown)).toMatchObject({ code: 'internal_error', status: 503, detail });
-    expect(asRefusal(thrown).message).not.toContain(secret);
+    expect(toRefusal(thrown)).toMatchObject({ code: 'internal_error', status: 503, detail });
+    expect(toRefusal(thrown).message).not.toContain(secret);
   });
 });

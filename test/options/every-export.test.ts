@@ -44,13 +44,13 @@ const ofSignals = { transmitter: issuer, audience: 'https://api.example.com' };
 /** Options that each function accepts, and the arguments that go before them. */
 const takesOptions: Readonly<Record<string, { base: object; before?: readonly unknown[] }>> = {
   apache: { base: {} },
-  authentication: { base: { maxAge: 60 } },
-  authorizationDetail: { base: detail },
+  authenticationPolicy: { base: { maxAge: 60 } },
+  authorizationDetailsPolicy: { base: detail },
   awsAlb: { base: {} },
   azureAppService: { base: {} },
   azureApplicationGateway: { base: {} },
   caddy: { base: {} },
-  certificateOnRoute: { base: demand },
+  routeCertificatePolicy: { base: demand },
   cloudFoundry: { base: {} },
   cloudFront: { base: {} },
   cloudflare: { base: {} },
@@ -58,7 +58,7 @@ const takesOptions: Readonly<Record<string, { base: object; before?: readonly un
   createSignalReceiver: { base: ofSignals, before: [resourceServer] },
   createTestCertificate: { base: {} },
   createTestKit: { base: {} },
-  custom: { base: { header: 'x-cert', decode: () => undefined } },
+  customHeader: { base: { header: 'x-cert', decode: () => undefined } },
   envoy: { base: {} },
   f5: { base: {} },
   fapiHeaderReader: { base: {} },
@@ -74,7 +74,7 @@ const takesOptions: Readonly<Record<string, { base: object; before?: readonly un
   lambdaEvent: { base: {} },
   mtlsBound: { base: good },
   nginx: { base: {} },
-  observe: { base: {} },
+  observeEvents: { base: {} },
   observeClients: { base: {} },
   privateKeyJwt: { base: { key } },
   proxyHeader: { base: { trust: 'loopback' }, before: [preset] },
@@ -91,8 +91,8 @@ const takesOptions: Readonly<Record<string, { base: object; before?: readonly un
 
 /** Functions of an object whose names the user chooses: no name is unknown. */
 const takesNames: typeof takesOptions = {
-  certificateSubject: { base: { CN: 'sub' } },
-  claimValues: { base: { segment: 'private' } },
+  certificateSubjectPolicy: { base: { CN: 'sub' } },
+  claimsPolicy: { base: { segment: 'private' } },
   issuerByHeader: { base: { acme: issuer }, before: ['x-tenant'] },
   issuerByHost: { base: { 'api.example.com': issuer } },
   issuerByPath: { base: { '/acme': issuer } },
@@ -103,18 +103,18 @@ const takesNames: typeof takesOptions = {
 /** Functions of a text, a function, or an object that another library made, and values that each refuses. */
 const none = [undefined, null, 7, true];
 const takesOther: Readonly<Record<string, readonly unknown[]>> = {
-  anyScope: [...none, 'text', [], {}, [undefined]],
-  bearerToken: [...none, 'text', [], {}],
+  anyScopePolicy: [...none, 'text', [], {}, [undefined]],
+  bearerTokenAuthentication: [...none, 'text', [], {}],
   clientSecretBasic: [...none, [], {}, ''],
   clientSecretJwt: [...none, [], {}, ''],
   clientSecretPost: [...none, [], {}, ''],
-  everyScope: [...none, 'text', [], {}, [undefined]],
+  scopesPolicy: [...none, 'text', [], {}, [undefined]],
   guard: [...none, 'text', [], {}],
   guarded: [...none, 'text', [], {}],
   observeByLog: [...none, 'text', [], {}, { info: () => undefined }],
   observeByPrometheus: [...none, 'text', [], {}],
   protectedResourceMetadata: [...none, 'text', [], {}, { resourceServer: {} }],
-  psd2Role: [...none, 'text', [], {}, 'toString'],
+  psd2RolePolicy: [...none, 'text', [], {}, 'toString'],
   redisChannel: [...none, 'text', [], {}, { publish: () => undefined }],
   redisLog: [...none, 'text', [], {}, { get: () => undefined }],
   redisLock: [...none, 'text', [], {}, { set: () => undefined }],
@@ -131,7 +131,7 @@ const takesNothing = [
   'HttpRefusal',
   'MtlsBoundError',
   'RequestRefused',
-  'activeToken',
+  'activeTokenPolicy',
   'hearingStates',
   'interactionHeader',
   'observeByOpenTelemetry',
@@ -139,12 +139,12 @@ const takesNothing = [
   'readTokenClaims',
   'redactedPaths',
   'refusalOf',
-  'refuseUncalled',
+  'refuseUncalledMiddleware',
   'requireActive',
   'thumbprintOf',
   'tlsSocket',
-  'unguarded',
-  'unguardedNext',
+  'missingMiddleware',
+  'missingMiddlewareNext',
 ];
 
 const named = [

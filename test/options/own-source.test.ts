@@ -3,7 +3,7 @@
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import supertest from 'supertest';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { checkedAnswer, type TokenClaims } from '../../packages/core/src/token/token-claims.js';
+import { parseTokenAnswer, type TokenClaims } from '../../packages/core/src/token/token-claims.js';
 import { createApi, frameworks } from '../support/apis.js';
 
 const issuer = 'https://as.example.com';
@@ -62,7 +62,7 @@ it('a source can not change what it gave, and each member is read once', () => {
       return Reflect.get(target, name);
     },
   });
-  const answer = checkedAnswer(counted) as TokenClaims;
+  const answer = parseTokenAnswer(counted) as TokenClaims;
   own.scopes.push('payments:write');
   own.confirmation['x5t#S256'] = 'another';
   claims.roles.push('admin');
@@ -77,9 +77,9 @@ it('a source can not change what it gave, and each member is read once', () => {
   expect(reads.toSorted()).toEqual([...new Set(reads)].toSorted());
 });
 
-it('what is neither claims nor a defect is refused in words of its own', () => {
+it('what is neither claims nor a rejection is refused in words of its own', () => {
   for (const given of [undefined, null, 'active', 7]) {
-    expect(() => checkedAnswer(given)).toThrow('something that is neither TokenClaims nor a defect');
+    expect(() => parseTokenAnswer(given)).toThrow('something that is neither TokenClaims nor a rejection');
   }
 });
 

@@ -7,7 +7,7 @@ import supertest from 'supertest';
 import { describe, expect, it } from 'vitest';
 import { connectionOf } from '../../packages/core/src/certificate/connection.js';
 import { resolveSettings } from '../../packages/core/src/options/resource-server-options.js';
-import { limitedTo, withoutToken } from '../../packages/core/src/revocation/revocations.js';
+import { limitToIssuer, withoutToken } from '../../packages/core/src/revocation/revocations.js';
 import { createApi, frameworks } from '../support/apis.js';
 
 /** Runs with members added to Object.prototype, which are gone afterwards. */
@@ -119,7 +119,7 @@ describe('Object.prototype while a request comes', () => {
 
   it.each(['token', 'tokenHash', 'jti'])('%s: what is revoked is what was given', (name) => {
     const given = { subject: 'alice' };
-    const revocation = polluted({ [name]: 'x' }, () => limitedTo(good.issuer, given));
+    const revocation = polluted({ [name]: 'x' }, () => limitToIssuer(good.issuer, given));
     expect(revocation).toEqual({ subject: 'alice', issuer: good.issuer });
     expect(polluted({ [name]: 'x' }, () => withoutToken(given))).toBe(given);
   });

@@ -2,7 +2,7 @@
 
 import { inspect } from 'node:util';
 import {
-  bearerToken,
+  bearerTokenAuthentication,
   clientSecretBasic,
   clientSecretJwt,
   clientSecretPost,
@@ -56,7 +56,7 @@ const takers: [string, (value: unknown) => unknown][] = [
   ['clientSecretBasic()', (value) => clientSecretBasic(value as string)],
   ['clientSecretPost()', (value) => clientSecretPost(value as string)],
   ['clientSecretJwt()', (value) => clientSecretJwt(value as string)],
-  ['bearerToken()', (value) => bearerToken(value as never)],
+  ['bearerTokenAuthentication()', (value) => bearerTokenAuthentication(value as never)],
   ['privateKeyJwt().key', (value) => privateKeyJwt({ key: value as string })],
   ['tlsClientAuth().key', (value) => tlsClientAuth({ cert: 'x', key: value as string })],
   ['selfSignedTlsClientAuth().key', (value) => selfSignedTlsClientAuth({ cert: 'x', key: value as string })],

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { hasUserInfo, shownUrl } from '../../packages/core/src/shared/shown-url.js';
+import { hasUserInfo, redactUrl } from '../../packages/core/src/shared/shown-url.js';
 
 it.each([
   ['https://as.example.com', 'https://as.example.com/'],
@@ -13,11 +13,11 @@ it.each([
   ['pa55word', '[not a URL]'],
   ['', '[not a URL]'],
 ])('%s is shown as %s', (url, shown) => {
-  expect(shownUrl(url)).toBe(shown);
+  expect(redactUrl(url)).toBe(shown);
 });
 
 it('a URL object is shown like its text', () => {
-  expect(shownUrl(new URL('https://user:pa55word@as.example.com/x?code=y#z'))).toBe(
+  expect(redactUrl(new URL('https://user:pa55word@as.example.com/x?code=y#z'))).toBe(
     'https://as.example.com/x',
   );
 });

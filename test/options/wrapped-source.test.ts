@@ -11,7 +11,7 @@ import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import supertest from 'supertest';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
-import { checkedAnswer } from '../../packages/core/src/token/token-claims.js';
+import { parseTokenAnswer } from '../../packages/core/src/token/token-claims.js';
 import { createApi, frameworks } from '../support/apis.js';
 import { boundClaims, optionsOver, pretendServer } from '../support/pretend-server.js';
 
@@ -60,7 +60,7 @@ describe.each(copies)('%s', (_title, copy) => {
 
   it('is an answer of a token source, with the same members', () => {
     const claims = readTokenClaims({ ...said }, issuer) as TokenClaims;
-    expect({ ...(checkedAnswer(copy(claims)) as TokenClaims) }).toStrictEqual({ ...claims });
+    expect({ ...(parseTokenAnswer(copy(claims)) as TokenClaims) }).toStrictEqual({ ...claims });
   });
 });
 
@@ -76,10 +76,10 @@ it.each([
 ])('an answer without the member %s, where the claims have %s, is refused', (member, claim) => {
   const answer = readTokenClaims({ ...said }, issuer) as TokenClaims;
   const { [claim]: _, ...silent } = said as Record<string, unknown>;
-  expect(() => checkedAnswer({ ...answer, [member]: undefined })).toThrow(
+  expect(() => parseTokenAnswer({ ...answer, [member]: undefined })).toThrow(
     `the token source returned TokenClaims without the member for the claim ${claim}`,
   );
-  expect(checkedAnswer({ ...answer, [member]: undefined, claims: silent })).toMatchObject({
+  expect(parseTokenAnswer({ ...answer, [member]: undefined, claims: silent })).toMatchObject({
     subject: 'alice',
     [member]: undefined,
   });

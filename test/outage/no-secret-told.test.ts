@@ -1,13 +1,13 @@
 import { Agent } from 'node:https';
 import { inspect } from 'node:util';
 import {
-  bearerToken,
+  bearerTokenAuthentication,
   type ClientAuthentication,
   clientSecretBasic,
   clientSecretPost,
   createResourceServer,
-  observe,
   observeByLog,
+  observeEvents,
   type ResourceServerOptions,
 } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
@@ -40,7 +40,7 @@ beforeEach(() => {
 const methods: Record<string, () => ClientAuthentication> = {
   client_secret_basic: () => clientSecretBasic(secret),
   client_secret_post: () => clientSecretPost(secret),
-  bearer: () => bearerToken(() => ownToken),
+  bearer: () => bearerTokenAuthentication(() => ownToken),
 };
 
 /** Every spelling of what must not be told: as configured, as the two encodings write it, and as it was really sent. */
@@ -182,14 +182,14 @@ const paths: [string, Behaviour, (ResourceServerOptions | (() => ResourceServerO
     },
   ],
   [
-    'bearerToken() that throws',
+    'bearerTokenAuthentication() that throws',
     answer(200, {}),
-    { clientAuthentication: bearerToken(() => Promise.reject(failing([secret, ownToken]))) },
+    { clientAuthentication: bearerTokenAuthentication(() => Promise.reject(failing([secret, ownToken]))) },
   ],
   [
-    'bearerToken() that returns nonsense',
+    'bearerTokenAuthentication() that returns nonsense',
     answer(200, {}),
-    { clientAuthentication: bearerToken(() => secret) },
+    { clientAuthentication: bearerTokenAuthentication(() => secret) },
   ],
 ];
 
@@ -202,7 +202,12 @@ describe.each(Object.keys(methods))('%s', (method) => {
       told.length = 0;
       const note = (...given: unknown[]): void => void told.push(given);
       const ends = [
-        observe({ refused: note, problem: note, breaker: note, introspection: (event) => () => note(event) }),
+        observeEvents({
+          refused: note,
+          problem: note,
+          breaker: note,
+          introspection: (event) => () => note(event),
+        }),
         observeByLog({ info: note, warn: note, error: note }),
       ];
       server.introspection = behaviour;

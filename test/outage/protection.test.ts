@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { Http } from '../../packages/core/src/authorization-server/http.js';
-import { protectedHttp, retryBroken } from '../../packages/core/src/authorization-server/protection.js';
+import { createProtectedHttp, retryBroken } from '../../packages/core/src/authorization-server/protection.js';
 import { RequestRefused } from '../../packages/core/src/errors.js';
 import { CircuitBreaker } from '../../packages/core/src/shared/circuit-breaker.js';
 import { deferred } from '../support/deferred.js';
@@ -11,7 +11,7 @@ const request = { method: 'POST', headers: {} };
 
 function protect(http: Http, changes: Partial<typeof rules> = {}) {
   const report = vi.fn();
-  const { send } = protectedHttp(http, 'https://as.example.com', { ...rules, ...changes }, report);
+  const { send } = createProtectedHttp(http, 'https://as.example.com', { ...rules, ...changes }, report);
   return {
     report,
     send: () => send('https://as.example.com/x', request).then(String, (error) => error.code),
@@ -135,7 +135,12 @@ it.each(['GET', 'POST'])(
   '%s: a retry that meets a breaker opened by the first attempt tells the cause',
   async (method) => {
     const http = () => Promise.reject(new RequestRefused('authorization_server_unreachable'));
-    const { send } = protectedHttp(http, 'https://as.example.com', { ...rules, maxFailures: 1 }, vi.fn());
+    const { send } = createProtectedHttp(
+      http,
+      'https://as.example.com',
+      { ...rules, maxFailures: 1 },
+      vi.fn(),
+    );
     const ask = () => retryBroken(() => send('https://as.example.com/x', { method, headers: {} }));
     await expect(ask()).rejects.toMatchObject({ code: 'authorization_server_unreachable' });
     await expect(ask()).rejects.toMatchObject({ code: 'authorization_server_not_asked' });
@@ -208,7 +213,12 @@ describe('an open breaker', () => {
 
   it('stops exchanges with one endpoint alone', async () => {
     const http: Http = async (url) => new Response(null, { status: url.includes('down') ? 503 : 200 });
-    const { send } = protectedHttp(http, 'https://as.example.com', { ...rules, maxFailures: 1 }, vi.fn());
+    const { send } = createProtectedHttp(
+      http,
+      'https://as.example.com',
+      { ...rules, maxFailures: 1 },
+      vi.fn(),
+    );
     const codeOf = (url: string) => send(url, request).then(String, (error) => error.code);
     await codeOf('https://as.example.com/down');
     expect(await codeOf('https://as.example.com/down?x=1')).toBe('authorization_server_not_asked');

@@ -1,5 +1,5 @@
 import {
-  bearerToken,
+  bearerTokenAuthentication,
   createResourceServer,
   type ResourceServerOptions,
   tlsClientAuth,
@@ -51,7 +51,11 @@ const timeout = 'authorization_server_timeout';
 it.each<[string, ResourceServerOptions, string]>([
   ['http.fetch that ignores the signal', { http: { fetch: never } }, timeout],
   ['http.fetch whose body stalls', { http: { fetch: async () => stalled() } }, timeout],
-  ['bearerToken()', { clientAuthentication: bearerToken(never) }, 'internal_error'],
+  [
+    'bearerTokenAuthentication()',
+    { clientAuthentication: bearerTokenAuthentication(never) },
+    'internal_error',
+  ],
   ['tlsClientAuth(function)', { clientAuthentication: tlsClientAuth(never) }, 'internal_error'],
   ['tokens, a function of our own', { tokens: () => never }, 'internal_error'],
 ])('%s that never settles: the request is answered, and close() ends', async (_title, options, code) => {

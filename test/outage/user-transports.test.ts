@@ -336,7 +336,7 @@ it('a logger whose methods reject harms no request, and is one warning', async (
     );
     expect(await outcomeOver(server)).toBe('token_inactive');
     await turn();
-    expect(messages()).toContain('observe(): the function refused failed');
+    expect(messages()).toContain('observeEvents(): the function refused failed');
   } finally {
     stop();
   }

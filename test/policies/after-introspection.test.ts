@@ -1,10 +1,10 @@
 // requireActive() asks the authorization server, and what it says then is what the rest of the request is judged by.
 import {
-  activeToken,
+  activeTokenPolicy,
   createResourceServer,
-  everyScope,
   RequestRefused,
   type RoutePolicy,
+  scopesPolicy,
 } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import express from 'express';
@@ -173,9 +173,9 @@ describe('a resource server, asked again with the Authorization from before the 
     claims = good({ scope: 'accounts:read' });
     const req = requestWith('token');
     const before = await server.authorize(req);
-    const fresh = await server.require(req, before, activeToken);
+    const fresh = await server.require(req, before, activeTokenPolicy);
     expect([before?.scopes, fresh.scopes]).toEqual([['payments:write'], ['accounts:read']]);
-    const outcomeFor = (scope: string) => outcomeOf(() => server.require(req, before, everyScope([scope])));
+    const outcomeFor = (scope: string) => outcomeOf(() => server.require(req, before, scopesPolicy([scope])));
     expect(await outcomeFor('payments:write')).toBe('scope_insufficient');
     expect(await outcomeFor('accounts:read')).toBe('admitted');
     expect(server.require(req, before, () => undefined)).toBe(fresh);
@@ -185,9 +185,12 @@ describe('a resource server, asked again with the Authorization from before the 
     const server = createResourceServer(options());
     const req = requestWith('token');
     const first = await server.authorize(req);
-    await Promise.all([server.require(req, first, activeToken), server.require(req, first, activeToken)]);
+    await Promise.all([
+      server.require(req, first, activeTokenPolicy),
+      server.require(req, first, activeTokenPolicy),
+    ]);
     claims = good({ scope: 'accounts:read' });
-    const last = await server.require(req, first, activeToken);
+    const last = await server.require(req, first, activeTokenPolicy);
     expect(last.scopes).toEqual(['accounts:read']);
     expect(server.require(req, first, () => undefined)).toBe(last);
   });

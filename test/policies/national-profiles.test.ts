@@ -1,9 +1,9 @@
 import 'reflect-metadata';
 import {
   ClientCertificate,
-  certificateSubject,
-  type LetIn,
-  psd2Role,
+  certificateSubjectPolicy,
+  type PolicyContext,
+  psd2RolePolicy,
   psd2Roles,
   type RoutePolicy,
 } from '@mtls-bound/core';
@@ -57,7 +57,7 @@ function outcome(
 ): string {
   const certificate = identity && new ClientCertificate(identity.der);
   try {
-    policy({ authorization: { certificate, claims } } as unknown as LetIn);
+    policy({ authorization: { certificate, claims } } as unknown as PolicyContext);
     return 'passes';
   } catch (error) {
     return (error as { code?: string }).code ?? String(error);
@@ -85,11 +85,11 @@ describe('R185: Berlin Group, the role of an eIDAS certificate', () => {
     const nonsense = await issueFrom(pki, 'CN=TPP', [
       new x509.Extension('1.3.6.1.5.5.7.1.3', false, Buffer.from('0500', 'hex')),
     ]);
-    expect(outcome(psd2Role('PSP_AI'), accounts)).toBe('passes');
-    expect(outcome(psd2Role('PSP_PI'), accounts)).toBe('certificate_refused');
-    expect(outcome(psd2Role('PSP_AI'), pki.alice)).toBe('certificate_refused');
-    expect(outcome(psd2Role('PSP_AI'), undefined)).toBe('certificate_refused');
-    expect(outcome(psd2Role('PSP_AI'), nonsense)).toBe('certificate_refused');
+    expect(outcome(psd2RolePolicy('PSP_AI'), accounts)).toBe('passes');
+    expect(outcome(psd2RolePolicy('PSP_PI'), accounts)).toBe('certificate_refused');
+    expect(outcome(psd2RolePolicy('PSP_AI'), pki.alice)).toBe('certificate_refused');
+    expect(outcome(psd2RolePolicy('PSP_AI'), undefined)).toBe('certificate_refused');
+    expect(outcome(psd2RolePolicy('PSP_AI'), nonsense)).toBe('certificate_refused');
   });
 });
 
@@ -98,7 +98,7 @@ describe('R182: Open Finance Brasil, Open Banking UK, who the subject names', ()
   const subject =
     'CN=tpp.example.com, 2.5.4.97=OFBBR-11111111-2222, 0.9.2342.19200300.100.1.1=software-1, O=TPP, C=BR';
 
-  it.each<[string, Parameters<typeof certificateSubject>[0], Record<string, unknown>, string]>([
+  it.each<[string, Parameters<typeof certificateSubjectPolicy>[0], Record<string, unknown>, string]>([
     ['UID is the claim', { UID: 'software_id' }, { software_id: 'software-1' }, 'passes'],
     ['by OID', { '0.9.2342.19200300.100.1.1': 'software_id' }, { software_id: 'software-1' }, 'passes'],
     [
@@ -127,8 +127,8 @@ describe('R182: Open Finance Brasil, Open Banking UK, who the subject names', ()
     ['a missing attribute', { OU: 'x' }, { x: 'y' }, 'certificate_refused'],
   ])('%s', async (_title, required, claims, expected) => {
     const identity = await issueFrom(pki, subject, []);
-    expect(outcome(certificateSubject(required), identity, claims)).toBe(expected);
-    expect(outcome(certificateSubject(required), undefined, claims)).toBe('certificate_refused');
+    expect(outcome(certificateSubjectPolicy(required), identity, claims)).toBe(expected);
+    expect(outcome(certificateSubjectPolicy(required), undefined, claims)).toBe('certificate_refused');
   });
 });
 
@@ -136,10 +136,10 @@ it.each(frameworks)('S12: %s: both on a route, over TLS', async (framework) => {
   const tpp = await issueFrom(pki, '2.5.4.97=PSDNO-FSA-1, CN=tpp', [qcStatements(AI)]);
   server.introspection = answer(200, goodClaims(server.issuer, tpp.thumbprint, { org: 'PSDNO-FSA-1' }));
   for (const [policy, status] of [
-    [certificateSubject({ organizationIdentifier: 'org' }), 200],
-    [psd2Role('PSP_AI'), 200],
-    [psd2Role('PSP_IC'), 403],
-    [certificateSubject({ CN: 'org' }), 403],
+    [certificateSubjectPolicy({ organizationIdentifier: 'org' }), 200],
+    [psd2RolePolicy('PSP_AI'), 200],
+    [psd2RolePolicy('PSP_IC'), 403],
+    [certificateSubjectPolicy({ CN: 'org' }), 403],
   ] as const) {
     const options = {
       issuer: server.issuer,

@@ -1,13 +1,13 @@
 // Values that a looser comparison would take for the required one: parts, prefixes, patterns, other cases and types.
 import {
-  anyScope,
-  authentication,
-  authorizationDetail,
-  claimValues,
+  anyScopePolicy,
+  authenticationPolicy,
+  authorizationDetailsPolicy,
+  claimsPolicy,
   createResourceServer,
-  everyScope,
   type ResourceServerOptions,
   type RoutePolicy,
+  scopesPolicy,
 } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
@@ -41,8 +41,8 @@ async function outcomeWith(
 }
 
 describe.each<[string, (scope: string) => RoutePolicy]>([
-  ['requireScopes()', (scope) => everyScope([scope])],
-  ['requireAnyScope()', (scope) => anyScope([scope])],
+  ['requireScopes()', (scope) => scopesPolicy([scope])],
+  ['requireAnyScope()', (scope) => anyScopePolicy([scope])],
 ])('%s compares whole scopes', (_title, requiring) => {
   it.each<[string, string]>([
     ['accounts:read', 'accounts:read'],
@@ -79,14 +79,14 @@ describe.each<[string, (scope: string) => RoutePolicy]>([
 });
 
 it('requireScopes() adds up nothing: two scopes are not granted by one that begins or ends like both', async () => {
-  const both = everyScope(['a:read', 'b:read']);
+  const both = scopesPolicy(['a:read', 'b:read']);
   for (const scope of ['a:read', 'b:read', 'a:readb:read', 'a:read:b:read']) {
     expect(await outcomeWith({ scope }, both)).toBe('scope_insufficient');
   }
 });
 
 describe('requireAuthentication() compares whole values of acr, and knows no order', () => {
-  const acr = (...acrValues: string[]) => authentication({ acrValues });
+  const acr = (...acrValues: string[]) => authenticationPolicy({ acrValues });
   it('the value itself, and one of several', async () => {
     expect(await outcomeWith({ acr: 'urn:loa2' }, acr('urn:loa2'))).toBe('admitted');
     expect(await outcomeWith({ acr: 'urn:loa2' }, acr('urn:loa1', 'urn:loa2'))).toBe('admitted');
@@ -116,7 +116,7 @@ describe('requireAuthentication() compares whole values of acr, and knows no ord
 
   it('both are needed where both are required', async () => {
     const now = Math.floor(Date.now() / 1000);
-    const policy = authentication({ acrValues: ['urn:loa2'], maxAge: 300 });
+    const policy = authenticationPolicy({ acrValues: ['urn:loa2'], maxAge: 300 });
     expect(await outcomeWith({ acr: 'urn:loa2', auth_time: now - 10 }, policy)).toBe('admitted');
     expect(await outcomeWith({ acr: 'urn:loa2', auth_time: now - 400 }, policy)).toBe(
       'authentication_insufficient',
@@ -128,7 +128,7 @@ describe('requireAuthentication() compares whole values of acr, and knows no ord
 });
 
 describe('requireAuthorizationDetails() wants type, every action and a location of one detail', () => {
-  const policy = authorizationDetail({
+  const policy = authorizationDetailsPolicy({
     type: 'payment',
     actions: ['initiate', 'status'],
     locations: ['https://api.example.com/a', 'https://api.example.com/b'],
@@ -175,7 +175,7 @@ describe('requireAuthorizationDetails() wants type, every action and a location 
 });
 
 describe('requireClaims() compares whole values of the same type', () => {
-  it.each<[Parameters<typeof claimValues>[0], unknown]>([
+  it.each<[Parameters<typeof claimsPolicy>[0], unknown]>([
     [{ tenant: 'red' }, 'red-team'],
     [{ tenant: 'red' }, 'Red'],
     [{ tenant: 'red' }, 'red blue'],
@@ -193,7 +193,7 @@ describe('requireClaims() compares whole values of the same type', () => {
     [{ tenant: 'undefined' }, undefined],
     [{ tenant: 'null' }, null],
   ])('%j is not met by %j', async (required, tenant) => {
-    expect(await outcomeWith({ tenant }, claimValues(required) as RoutePolicy)).toBe('claims_insufficient');
+    expect(await outcomeWith({ tenant }, claimsPolicy(required) as RoutePolicy)).toBe('claims_insufficient');
   });
 });
 

@@ -2,18 +2,18 @@ import { afterAll, beforeAll, describe, expect, it, type MockInstance, vi } from
 import { ConfigurationError, RequestRefused } from '../../packages/core/src/errors.js';
 import {
   type AuthenticationRequirement,
-  authentication,
+  authenticationPolicy,
 } from '../../packages/core/src/policy/authentication.js';
 import {
   type AuthorizationDetailRequirement,
-  authorizationDetail,
+  authorizationDetailsPolicy,
 } from '../../packages/core/src/policy/authorization-details.js';
-import { type ClaimRequirements, claimValues } from '../../packages/core/src/policy/claim-values.js';
-import { activeToken, type LetIn } from '../../packages/core/src/policy/route-policy.js';
+import { type ClaimRequirements, claimsPolicy } from '../../packages/core/src/policy/claim-values.js';
+import { activeTokenPolicy, type PolicyContext } from '../../packages/core/src/policy/route-policy.js';
 
-function refusalOf(policy: (request: LetIn) => unknown, claims: object): RequestRefused | undefined {
+function refusalOf(policy: (request: PolicyContext) => unknown, claims: object): RequestRefused | undefined {
   try {
-    policy({ clockTolerance: 30, authorization: { claims } } as unknown as LetIn);
+    policy({ clockTolerance: 30, authorization: { claims } } as unknown as PolicyContext);
     return undefined;
   } catch (error) {
     expect(error).toBeInstanceOf(RequestRefused);
@@ -62,7 +62,7 @@ describe('authentication', () => {
     ['maxAge, auth_time in a list', { maxAge: 300 }, { auth_time: [now] }, old],
     ['maxAge, auth_time not there', { maxAge: 300 }, {}, old],
   ])('%s', (_title, requirement, claims, expected) => {
-    expect(outcome(authentication(requirement), claims)).toBe(expected);
+    expect(outcome(authenticationPolicy(requirement), claims)).toBe(expected);
   });
 
   it.each<[AuthenticationRequirement, Pick<RequestRefused, 'acrValues' | 'maxAge'>]>([
@@ -73,7 +73,7 @@ describe('authentication', () => {
       { acrValues: 'myACR', maxAge: 0 },
     ],
   ])('RFC 9470 §3: who does not meet %j is told what would do', (requirement, expected) => {
-    expect(refusalOf(authentication(requirement), {})).toMatchObject({ status: 401, ...expected });
+    expect(refusalOf(authenticationPolicy(requirement), {})).toMatchObject({ status: 401, ...expected });
   });
 
   const list = 'accepted is a list of values of printable ASCII without blanks, " and \\';
@@ -86,13 +86,13 @@ describe('authentication', () => {
     ['one with a quote', ['a"b'], `a list was given; ${list}`],
     ['an empty one', [''], `a list was given; ${list}`],
   ])('acrValues: %s is refused at start-up', (_title, given, message) => {
-    expect(() => authentication({ acrValues: given as never })).toThrow(
+    expect(() => authenticationPolicy({ acrValues: given as never })).toThrow(
       new ConfigurationError('requireAuthentication().acrValues', message),
     );
   });
 
   it('no requirement at all is refused at start-up', () => {
-    expect(() => authentication({})).toThrow(
+    expect(() => authenticationPolicy({})).toThrow(
       new ConfigurationError(
         'requireAuthentication()',
         'nothing was given; accepted is acrValues, maxAge or both',
@@ -126,12 +126,14 @@ describe('authorization details', () => {
     ['nothing that could be one', { type }, [undefined, null, 7, type], refused('this')],
     ['no list', { type }, detail, refused('this')],
   ])('%s', (_title, requirement, details, expected) => {
-    expect(outcome(authorizationDetail(requirement), { authorization_details: details })).toBe(expected);
+    expect(outcome(authorizationDetailsPolicy(requirement), { authorization_details: details })).toBe(
+      expected,
+    );
   });
 });
 
 it.each([[undefined], [''], [7]])('a detail of the type %j is refused at start-up', (type) => {
-  expect(() => authorizationDetail({ type: type as never })).toThrow(
+  expect(() => authorizationDetailsPolicy({ type: type as never })).toThrow(
     /^requireAuthorizationDetails\(\)\.type: (nothing|""|a number) was given; accepted is a non-empty string without blanks or line ends around it$/,
   );
 });
@@ -156,11 +158,11 @@ describe('claims', () => {
     ['what a function says of another value', (value) => value === 7, 8, refused],
     ['what is true only in JavaScript', (() => 'yes') as never, 7, refused],
   ])('%s', (_title, rule, tenant, expected) => {
-    expect(outcome(claimValues({ tenant: rule }), { tenant })).toBe(expected);
+    expect(outcome(claimsPolicy({ tenant: rule }), { tenant })).toBe(expected);
   });
 
   it('the first claim that does not fit is named', () => {
-    expect(outcome(claimValues({ role: 'x', tenant: 'x', more: 'x' }), { role: 'x' })).toBe(refused);
+    expect(outcome(claimsPolicy({ role: 'x', tenant: 'x', more: 'x' }), { role: 'x' })).toBe(refused);
   });
 
   it.each([
@@ -173,7 +175,7 @@ describe('claims', () => {
     ['a list with true in it', { tenant: ['x', true] }],
     ['an object', { tenant: {} }],
   ])('%s is refused at start-up', (_title, given) => {
-    expect(() => claimValues(given as never)).toThrow(
+    expect(() => claimsPolicy(given as never)).toThrow(
       new ConfigurationError(
         'requireClaims()',
         'accepted is an object from claims to a value, a list of values or a function',
@@ -182,15 +184,15 @@ describe('claims', () => {
   });
 });
 
-describe('activeToken', () => {
+describe('activeTokenPolicy', () => {
   it('is what the authorization server says at this moment', async () => {
     const introspect = vi
       .fn()
       .mockResolvedValueOnce(undefined)
       .mockRejectedValue(new RequestRefused('token_inactive'));
-    const request = { authorization: {}, introspect } as unknown as LetIn;
-    await expect(activeToken(request)).resolves.toBeUndefined();
-    await expect(activeToken(request)).rejects.toThrow('token_inactive');
+    const request = { authorization: {}, introspect } as unknown as PolicyContext;
+    await expect(activeTokenPolicy(request)).resolves.toBeUndefined();
+    await expect(activeTokenPolicy(request)).rejects.toThrow('token_inactive');
     expect(introspect).toHaveBeenCalledTimes(2);
   });
 });

@@ -9,7 +9,7 @@ import {
   rfc9440,
 } from '@mtls-bound/core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { certificateOnRoute } from '../../packages/core/src/policy/route-certificate.js';
+import { routeCertificatePolicy } from '../../packages/core/src/policy/route-certificate.js';
 import { createApi, type Framework, frameworks } from '../support/apis.js';
 import { audience } from '../support/audience.js';
 import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../support/faulty-server.js';
@@ -30,7 +30,7 @@ beforeEach(() => {
 });
 
 const secret = { header: 'x-proxy-secret', value: 'a-secret-of-the-proxy' };
-const onVerified = () => certificateOnRoute({ requireVerified: true });
+const onVerified = () => routeCertificatePolicy({ requireVerified: true });
 
 /** The status of a request whose headers the proxy hands on, with a token that is bound to alice's certificate. */
 async function status(

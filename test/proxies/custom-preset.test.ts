@@ -1,5 +1,5 @@
 // A preset of one's own: header names, the verdict, and a proxy that hands on the hash of the certificate alone.
-import { ConfigurationError, custom, type ProxyPreset, proxyHeader } from '@mtls-bound/core';
+import { ConfigurationError, customHeader, type ProxyPreset, proxyHeader } from '@mtls-bound/core';
 import request from 'supertest';
 import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createApi, type Framework } from '../support/apis.js';
@@ -51,7 +51,7 @@ describe.each<Framework>(['Express', 'Express 4', 'Koa', 'Koa 2'])('%s', (framew
     ['garbage', () => 'nonsense', 400, 'a thumbprint that is not 43 characters of base64url'],
     ['a certificate in its place', () => encodeURIComponent(pki.alice.cert), 400, 'not 43 characters'],
   ])('a proxy that hands on the hash alone: %s', async (_title, value, status, why) => {
-    const [answer, told] = await answered(custom(hashed), [['x-cert-sha256', value()]]);
+    const [answer, told] = await answered(customHeader(hashed), [['x-cert-sha256', value()]]);
     expect(answer).toBe(status);
     expect(told).toEqual(why === undefined ? undefined : expect.stringContaining(why));
   });
@@ -61,7 +61,7 @@ describe.each<Framework>(['Express', 'Express 4', 'Koa', 'Koa 2'])('%s', (framew
     ['FAILED', 403],
     ['', 403],
   ])('a verdict of its own, %j: %s', async (verdict, status) => {
-    const preset = custom({ ...hashed, verifyHeader: 'X-Verdict', isVerified });
+    const preset = customHeader({ ...hashed, verifyHeader: 'X-Verdict', isVerified });
     const headers: [string, string][] = [
       ['x-cert-sha256', hexOf(pki.alice.thumbprint)],
       ['x-verdict', verdict],
@@ -71,14 +71,14 @@ describe.each<Framework>(['Express', 'Express 4', 'Koa', 'Koa 2'])('%s', (framew
   });
 
   it('a hash that was not announced is refused where a rule needs the certificate', async () => {
-    const preset = custom({ header: 'X-Cert-Sha256', decode });
+    const preset = customHeader({ header: 'X-Cert-Sha256', decode });
     const headers: [string, string][] = [['x-cert-sha256', hexOf(pki.alice.thumbprint)]];
     expect((await answered(preset, headers, { certificatePolicy: { subject: 'CN=alice' } }))[0]).toBe(403);
     expect((await answered(preset, headers))[0]).toBe(200);
   });
 });
 
-describe('custom() refuses', () => {
+describe('customHeader() refuses', () => {
   const good = { header: 'x-cert', decode: () => undefined };
   const reserved =
     'accepted is a header name of letters, digits and hyphens, other than Authorization, Cookie, Host and those that HTTP itself uses';
@@ -97,11 +97,13 @@ describe('custom() refuses', () => {
     'é',
     '',
   ])('the header %j', (header) => {
-    expect(() => custom({ ...good, header })).toThrow(ConfigurationError);
-    expect(() => custom({ ...good, header })).toThrow(reserved);
-    expect(() => custom({ ...good, verifyHeader: header, isVerified })).toThrow('custom().verifyHeader: ');
+    expect(() => customHeader({ ...good, header })).toThrow(ConfigurationError);
+    expect(() => customHeader({ ...good, header })).toThrow(reserved);
+    expect(() => customHeader({ ...good, verifyHeader: header, isVerified })).toThrow(
+      'customHeader().verifyHeader: ',
+    );
     const secret = { header, value: 'a-secret-of-the-proxy' };
-    expect(() => proxyHeader(custom(good), { trust: 'loopback', secret })).toThrow(
+    expect(() => proxyHeader(customHeader(good), { trust: 'loopback', secret })).toThrow(
       'proxyHeader().secret.header: ',
     );
   });
@@ -110,43 +112,43 @@ describe('custom() refuses', () => {
     [
       'verifyHeader without isVerified',
       { verifyHeader: 'x-verdict' },
-      'custom().verifyHeader: it was given without isVerified, which it needs',
+      'customHeader().verifyHeader: it was given without isVerified, which it needs',
     ],
     [
       'isVerified without verifyHeader',
       { isVerified },
-      'custom().isVerified: it was given without verifyHeader, which it needs',
+      'customHeader().isVerified: it was given without verifyHeader, which it needs',
     ],
     [
       'isVerified that is no function',
       { verifyHeader: 'x-verdict', isVerified: 'OK' },
-      'custom().isVerified: a string of 2 characters was given; accepted is a function from the value to true or false',
+      'customHeader().isVerified: a string of 2 characters was given; accepted is a function from the value to true or false',
     ],
     [
       'one header for both',
       { verifyHeader: 'X-CERT', isVerified },
-      'custom().verifyHeader: the header of the certificate was given; accepted is another',
+      'customHeader().verifyHeader: the header of the certificate was given; accepted is another',
     ],
     [
       'thumbprintOnly that is no flag',
       { thumbprintOnly: 'yes' },
-      'custom().thumbprintOnly: a string of 3 characters was given; accepted is true or false',
+      'customHeader().thumbprintOnly: a string of 3 characters was given; accepted is true or false',
     ],
   ])('%s', (_title, changes, message) => {
-    const make = () => custom({ ...good, ...changes });
+    const make = () => customHeader({ ...good, ...changes });
     expect(make).toThrow(ConfigurationError);
     expect(make).toThrow(message);
   });
 });
 
 it('writes the names of headers in lower case, and announces what it knows', () => {
-  const preset = custom({ ...hashed, verifyHeader: 'X-Verdict', isVerified });
+  const preset = customHeader({ ...hashed, verifyHeader: 'X-Verdict', isVerified });
   expect([preset.header, preset.verified?.header, preset.thumbprintOnly]).toEqual([
     'x-cert-sha256',
     'x-verdict',
     true,
   ]);
-  expect(custom({ ...hashed, thumbprintOnly: false }).thumbprintOnly).toBeUndefined();
+  expect(customHeader({ ...hashed, thumbprintOnly: false }).thumbprintOnly).toBeUndefined();
   const { thumbprintOnly, knowsVerified } = proxyHeader(preset, { trust: 'loopback' });
   expect([thumbprintOnly, knowsVerified]).toEqual([true, true]);
 });

@@ -175,7 +175,8 @@ describe('R171: exactly one DER SEQUENCE', () => {
     const der = new X509Certificate(rfc8705AppendixA.pem).raw;
     const within = new Uint8Array(der.length + 20);
     within.set(der, 7);
-    const decoding = (bytes: Uint8Array) => core.custom({ header: 'x', decode: () => bytes }).decode('x');
+    const decoding = (bytes: Uint8Array) =>
+      core.customHeader({ header: 'x', decode: () => bytes }).decode('x');
     expect(outcome(decoding(within.subarray(7, 7 + der.length)))).toBe(rfc8705AppendixA.thumbprint);
     expect(outcome(decoding(within.subarray(7)))).toBe(notOne);
     expect(outcome(decoding(within))).toBe(notOne);

@@ -146,11 +146,11 @@ describe('values as the proxies, their makers or the standards have them', () =>
     ['Kong, base64', () => core.kong({ encoding: 'base64' }), base64, thumbprint],
     [
       'one’s own',
-      () => core.custom({ header: 'X-Mine', decode: (hex) => Buffer.from(hex, 'hex') }),
+      () => core.customHeader({ header: 'X-Mine', decode: (hex) => Buffer.from(hex, 'hex') }),
       der.toString('hex'),
       thumbprint,
     ],
-    ['one’s own, none', () => core.custom({ header: 'X-Mine', decode: () => undefined }), 'x', 'none'],
+    ['one’s own, none', () => core.customHeader({ header: 'X-Mine', decode: () => undefined }), 'x', 'none'],
   ])('%s', (_title, make, value, expected) => {
     expect(outcome(make(), value)).toBe(expected);
   });
@@ -241,7 +241,7 @@ describe('what is malformed is never "no certificate"', () => {
     [
       'one’s own decoder that throws',
       () =>
-        core.custom({
+        core.customHeader({
           header: 'x',
           decode: () => {
             throw new Error('no');
@@ -251,12 +251,12 @@ describe('what is malformed is never "no certificate"', () => {
     ],
     [
       'one’s own decoder that returns text',
-      () => core.custom({ header: 'x', decode: () => 'text' as never }),
+      () => core.customHeader({ header: 'x', decode: () => 'text' as never }),
       'x',
     ],
     [
       'one’s own decoder that returns nothing',
-      () => core.custom({ header: 'x', decode: () => Buffer.alloc(0) }),
+      () => core.customHeader({ header: 'x', decode: () => Buffer.alloc(0) }),
       'x',
     ],
   ])('%s', (_title, make, value) => {
@@ -401,18 +401,18 @@ describe('a preset refuses', () => {
     ],
     [
       'no header',
-      () => core.custom({ decode: () => undefined } as never),
-      'custom().header: nothing was given; accepted is a header name',
+      () => core.customHeader({ decode: () => undefined } as never),
+      'customHeader().header: nothing was given; accepted is a header name',
     ],
     [
       'no decoder',
-      () => core.custom({ header: 'x' } as never),
-      'custom().decode: nothing was given; accepted is a function',
+      () => core.customHeader({ header: 'x' } as never),
+      'customHeader().decode: nothing was given; accepted is a function',
     ],
     [
       'an empty name',
-      () => core.custom({ header: 'x', decode: () => undefined, name: '' }),
-      'custom().name: "" was given; accepted is a non-empty string',
+      () => core.customHeader({ header: 'x', decode: () => undefined, name: '' }),
+      'customHeader().name: "" was given; accepted is a non-empty string',
     ],
   ])('%s', (_title, make, message) => {
     expect(make).toThrow(ConfigurationError);
@@ -535,7 +535,7 @@ describe('what events call a preset, and where it looks unless told', () => {
     ['f5', core.f5, 'x-client-cert', undefined],
     ['kong', core.kong, 'x-client-cert', undefined],
     ['rfc9440', core.rfc9440, 'client-cert', undefined],
-    ['custom', () => core.custom({ header: 'X-Mine', decode: () => undefined }), 'x-mine', undefined],
+    ['custom', () => core.customHeader({ header: 'X-Mine', decode: () => undefined }), 'x-mine', undefined],
   ])('%s', (name, make, header, verifyHeader) => {
     const preset = make();
     expect([preset.name, preset.header, preset.verified?.header]).toEqual([name, header, verifyHeader]);
@@ -549,7 +549,7 @@ it.each<[string, () => unknown, string]>([
   ['throws', () => JSON.parse('{'), 'the custom decoder threw'],
   ['returns bytes that are no certificate', () => Buffer.from('no'), 'not exactly one DER certificate'],
 ])('a decoder of one’s own that %s is told so, and nothing of what it threw', (_title, decode, why) => {
-  const preset = core.custom({ header: 'x', decode: decode as never });
+  const preset = core.customHeader({ header: 'x', decode: decode as never });
   expect(preset.decode('x')).toEqual({ kind: 'malformed', why });
 });
 
@@ -560,14 +560,16 @@ describe('names that an administrator chose', () => {
     ['envoy', () => core.envoy({ header: 'X-Mine' }), 'x-mine'],
     ['f5', () => core.f5({ header: 'X-Mine' }), 'x-mine'],
     ['kong', () => core.kong({ header: 'X-Mine' }), 'x-mine'],
-    ['custom', () => core.custom({ header: 'X-Mine', decode: () => undefined }), 'x-mine'],
+    ['custom', () => core.customHeader({ header: 'X-Mine', decode: () => undefined }), 'x-mine'],
   ])('%s', (name, make, header) => {
     const preset = make();
     expect([preset.name, preset.header]).toEqual([name, header]);
   });
 
   it('a custom preset has a name of its own', () => {
-    expect(core.custom({ header: 'x', decode: () => undefined, name: 'ourProxy' }).name).toBe('ourProxy');
+    expect(core.customHeader({ header: 'x', decode: () => undefined, name: 'ourProxy' }).name).toBe(
+      'ourProxy',
+    );
   });
 
   it('AWS hands on verified certificates alone in verify mode, whatever the header is called', () => {

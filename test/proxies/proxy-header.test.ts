@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import * as core from '@mtls-bound/core';
 import {
   ConfigurationError,
-  custom,
+  customHeader,
   haproxy,
   nginx,
   type ProblemEvent,
@@ -363,7 +363,10 @@ describe.each(frameworks)('%s', (framework) => {
 
   it('R177: a header of 12 kB passes', () =>
     behind(
-      custom({ header: 'X-Cert', decode: (value) => Buffer.from(value.trim().slice(0, -12_000), 'base64') }),
+      customHeader({
+        header: 'X-Cert',
+        decode: (value) => Buffer.from(value.trim().slice(0, -12_000), 'base64'),
+      }),
       {},
       async (api) => {
         const headers: [string, string][] = [
@@ -375,7 +378,7 @@ describe.each(frameworks)('%s', (framework) => {
 
   it('R171 R172: a decoder of one’s own runs once for a certificate, however often it comes', async () => {
     const decode = vi.fn((value: string) => Buffer.from(value, 'base64'));
-    await behind(custom({ header: 'X-Cert', decode }), {}, async (api) => {
+    await behind(customHeader({ header: 'X-Cert', decode }), {}, async (api) => {
       for (let i = 0; i < 5; i += 1) {
         const headers: [string, string][] = [['X-Cert', pki.alice.der.toString('base64')]];
         expect((await api.call({ headers })).status).toBe(200);
@@ -404,7 +407,7 @@ describe('every preset', () => {
     f5: core.f5,
     kong: core.kong,
     rfc9440,
-    custom: () => custom({ header: 'x-mine', decode: (value) => Buffer.from(value, 'base64') }),
+    custom: () => customHeader({ header: 'x-mine', decode: (value) => Buffer.from(value, 'base64') }),
   };
 
   const spellings = fc.tuple(
@@ -503,7 +506,7 @@ describe('the source alone', () => {
   const ofLength = (length: number) => asBase64().padEnd(length, '.');
   const padded = (options: Partial<ProxyHeaderOptions> = {}) =>
     proxyHeader(
-      custom({ header: 'X-Cert', decode: (value) => bytesOf(value.replaceAll('.', '')), name: 'ours' }),
+      customHeader({ header: 'X-Cert', decode: (value) => bytesOf(value.replaceAll('.', '')), name: 'ours' }),
       { trust: '127.0.0.1', ...options },
     );
   const refusalOf = (run: () => unknown) => {
@@ -546,7 +549,10 @@ describe('the source alone', () => {
 
   it('maxEntries: so many certificates are remembered, and no more', () => {
     const decode = vi.fn(bytesOf);
-    const source = proxyHeader(custom({ header: 'x-cert', decode }), { trust: '127.0.0.1', maxEntries: 1 });
+    const source = proxyHeader(customHeader({ header: 'x-cert', decode }), {
+      trust: '127.0.0.1',
+      maxEntries: 1,
+    });
     const [alice, bob] = [pki.alice, pki.bob].map(({ der }) => requestOf(['x-cert', der.toString('base64')]));
     for (const req of [alice, alice, bob, bob, alice]) {
       source(req as never);
@@ -622,7 +628,7 @@ describe('the source alone', () => {
         message: `x-cert was ignored: the request, by ${by}, ${faults[fault]}`,
       },
     ]);
-    expect(source.whyMissing?.(req)).toBe(`x-cert was not looked at: the request ${faults[fault]}`);
+    expect(source.explainMissing?.(req)).toBe(`x-cert was not looked at: the request ${faults[fault]}`);
   });
 
   it('a stranger without the header is nobody’s problem', () => {
@@ -638,7 +644,7 @@ describe('the source alone', () => {
     ],
     ['the header is empty', ['X-Cert', ''], 'x-cert says that the client sent none'],
   ])('the hint where a trusted proxy hands none on: %s', (_, lines, hint) => {
-    expect(padded().whyMissing?.(requestOf(lines))).toBe(hint);
+    expect(padded().explainMissing?.(requestOf(lines))).toBe(hint);
   });
 
   it('a request whose connection has gone comes from no trusted address, and a function is asked about none', () => {
@@ -733,7 +739,7 @@ describe('proxyHeader() refuses', () => {
     ).map(([title, preset, given]): [string, () => unknown, string] => [
       title,
       () => proxyHeader(preset as never, { trust: 'loopback' }),
-      `proxyHeader(preset): ${given} was given; accepted is a preset such as nginx(), haproxy(), envoy() or custom({ header, decode })`,
+      `proxyHeader(preset): ${given} was given; accepted is a preset such as nginx(), haproxy(), envoy() or customHeader({ header, decode })`,
     ]),
     [
       'a preset that was not called',

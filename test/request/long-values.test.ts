@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { issuerNamedIn } from '../../packages/core/src/authorization-server/named-issuer.js';
 import {
-  decodedDistinguishedName,
+  decodeDistinguishedName,
   parseDistinguishedName,
 } from '../../packages/core/src/certificate/distinguished-name.js';
 import { readBearerToken } from '../../packages/core/src/request/bearer-token.js';
@@ -18,7 +18,7 @@ const readers: Readonly<Record<string, (text: string) => unknown>> = {
   'a path': (text) => issuerByPath({ '/red': 'https://as.example.com' })(request('', `/${text}`)),
   'the iss of a JWT': (text) => issuerNamedIn(`a.${Buffer.from(text).toString('base64url')}.b`),
   'dots of a JWT': issuerNamedIn,
-  'a name of a certificate': (text) => decodedDistinguishedName([{ CN: [text] }]),
+  'a name of a certificate': (text) => decodeDistinguishedName([{ CN: [text] }]),
   'a name as text': parseDistinguishedName,
 };
 

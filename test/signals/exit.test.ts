@@ -28,7 +28,7 @@ it('a process that polls, with a stream that it set up, ends after close()', asy
         {
           transmitter,
           audience: ${JSON.stringify(audience)},
-          clientAuthentication: [bearerToken(() => ${JSON.stringify(accessToken)}), tlsClientAuth({ certFile, keyFile })],
+          clientAuthentication: [bearerTokenAuthentication(() => ${JSON.stringify(accessToken)}), tlsClientAuth({ certFile, keyFile })],
           poll: { wait: 300 },
           stream: { verificationInterval: 60 },
         },

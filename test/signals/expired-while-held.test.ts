@@ -1,5 +1,10 @@
 // A signal that was verified is acted on as soon as that is possible, however long a revocation fails.
-import { bearerToken, type ProblemEvent, type SignalEvent, type SignalReceiver } from '@mtls-bound/core';
+import {
+  bearerTokenAuthentication,
+  type ProblemEvent,
+  type SignalEvent,
+  type SignalReceiver,
+} from '@mtls-bound/core';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { PretendTransmitter, pushRequest } from '../support/pretend-transmitter.js';
 import { recordedEvents } from '../support/recorded-events.js';
@@ -67,7 +72,7 @@ it('a token that a poll brought is acknowledged after exp, when it is acted on',
   });
   receiver = transmitter.receiver({
     http: { fetch: fetchOfTest as typeof fetch },
-    clientAuthentication: bearerToken(() => 'a-token'),
+    clientAuthentication: bearerTokenAuthentication(() => 'a-token'),
     poll: { endpoint: `${transmitter.issuer}/poll`, interval: 0.1, wait: 0 },
   });
   await vi.waitFor(() => expect(told.some(({ ack }) => ack?.includes('a'))).toBe(true), { timeout: 8_000 });

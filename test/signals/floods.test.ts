@@ -1,7 +1,7 @@
 // What pushes cost that no transmitter sent: no fetch of keys each, and no memory.
 import { generateKeyPairSync } from 'node:crypto';
 import { PassThrough } from 'node:stream';
-import { bearerToken } from '@mtls-bound/core';
+import { bearerTokenAuthentication } from '@mtls-bound/core';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { deferred } from '../support/deferred.js';
 import { PretendTransmitter, pushRequest } from '../support/pretend-transmitter.js';
@@ -140,7 +140,7 @@ it('150 tokens of one poll wait for the keys together, and each is acted on', as
   };
   const receiver = transmitter.receiver({
     http: { fetch: fetch as typeof globalThis.fetch },
-    clientAuthentication: bearerToken(() => 'a-token-of-ours'),
+    clientAuthentication: bearerTokenAuthentication(() => 'a-token-of-ours'),
     poll: { endpoint: `${transmitter.issuer}/poll`, maxEvents: 1_000 },
   });
   await vi.waitFor(() => expect(acks.length).toBeGreaterThanOrEqual(2), 10_000);

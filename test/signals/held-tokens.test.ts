@@ -1,5 +1,5 @@
 // Signals that can't be acted on are kept and tried again, and hold up no other signal.
-import { bearerToken, type SharedSignalsOptions, type SignalReceiver } from '@mtls-bound/core';
+import { bearerTokenAuthentication, type SharedSignalsOptions, type SignalReceiver } from '@mtls-bound/core';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { PretendTransmitter } from '../support/pretend-transmitter.js';
 
@@ -74,7 +74,7 @@ function start(poll: SharedSignalsOptions['poll'] = {}): void {
   };
   receiver = transmitter.receiver({
     http: { fetch: fetchOfTest as typeof fetch },
-    clientAuthentication: bearerToken(() => 'a-token'),
+    clientAuthentication: bearerTokenAuthentication(() => 'a-token'),
     poll: { endpoint: `${transmitter.issuer}/poll`, interval: 0.1, wait: 0, ...poll },
   });
 }

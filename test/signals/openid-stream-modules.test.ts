@@ -1,6 +1,11 @@
 // What the receiver modules of OpenID's conformance suite demand of a receiver that manages its stream, by poll.
 
-import { bearerToken, createSignalReceiver, type SignalReceiver, tlsClientAuth } from '@mtls-bound/core';
+import {
+  bearerTokenAuthentication,
+  createSignalReceiver,
+  type SignalReceiver,
+  tlsClientAuth,
+} from '@mtls-bound/core';
 import { afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import { audience } from '../support/audience.js';
 import { createPki, type Pki } from '../support/pki.js';
@@ -37,7 +42,7 @@ function start(stream: object = {}): void {
       audience,
       http: { ca: pki.ca.cert, timeout: 10 },
       clientAuthentication: [
-        bearerToken(() => accessToken),
+        bearerTokenAuthentication(() => accessToken),
         tlsClientAuth({ cert: pki.alice.cert, key: pki.alice.key }),
       ],
       poll: { interval: 0.1, wait: 0 },

@@ -1,5 +1,5 @@
 import {
-  bearerToken,
+  bearerTokenAuthentication,
   ConfigurationError,
   clientSecretBasic,
   createSignalReceiver,
@@ -10,7 +10,7 @@ import { createPki, type Pki } from '../support/pki.js';
 
 const endpoint = 'https://t.example/poll';
 const pushEndpoint = 'https://api.example.com/signals';
-const token = bearerToken(() => 'a-token');
+const token = bearerTokenAuthentication(() => 'a-token');
 const proven = { clientAuthentication: token };
 
 let pki: Pki;

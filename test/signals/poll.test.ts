@@ -1,5 +1,5 @@
 import {
-  bearerToken,
+  bearerTokenAuthentication,
   jwtAccessTokens,
   type ProblemEvent,
   type SignalEvent,
@@ -48,7 +48,7 @@ afterEach(async () => {
 });
 
 const credentials = () => [
-  bearerToken(() => accessToken),
+  bearerTokenAuthentication(() => accessToken),
   tlsClientAuth({ cert: pki.alice.cert, key: pki.alice.key }),
 ];
 
@@ -311,7 +311,7 @@ it('an answer that is too large is followed by a poll for half as many tokens', 
 });
 
 it('a transmitter that refuses our credentials is reported with what to check', async () => {
-  start({}, { clientAuthentication: bearerToken(() => 'another-token-16180') });
+  start({}, { clientAuthentication: bearerTokenAuthentication(() => 'another-token-16180') });
   await vi.waitFor(() => expect(codes()).toEqual(['signal_poll_failed']), patient);
   expect(problems[0]?.message).toMatch(/\/poll answered 401; check clientAuthentication/);
   expect(problems[0]?.message).not.toContain('16180');
@@ -319,7 +319,7 @@ it('a transmitter that refuses our credentials is reported with what to check', 
 
 it('an access token that can not be had is reported without what the function threw', async () => {
   const token = () => Promise.reject(new Error('the password was 14142'));
-  start({}, { clientAuthentication: bearerToken(token) });
+  start({}, { clientAuthentication: bearerTokenAuthentication(token) });
   await vi.waitFor(() => expect(codes()).toEqual(['signal_poll_failed']), patient);
   expect(problems[0]?.message).not.toContain('14142');
   expect(polls()).toEqual([]);

@@ -1,7 +1,7 @@
 // The operator learns that signals of the transmitter are refused. A client that pushes what the transmitter did not sign has no part
 // in that.
 import { generateKeyPairSync } from 'node:crypto';
-import { bearerToken, type ProblemEvent, type SignalReceiver } from '@mtls-bound/core';
+import { bearerTokenAuthentication, type ProblemEvent, type SignalReceiver } from '@mtls-bound/core';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { PretendTransmitter, pushRequest } from '../support/pretend-transmitter.js';
 import { recordedEvents } from '../support/recorded-events.js';
@@ -90,7 +90,7 @@ describe('a token that a poll brings', () => {
     };
     receiver = transmitter.receiver({
       http: { fetch: fetchOfTest as typeof fetch },
-      clientAuthentication: bearerToken(() => 'a-token'),
+      clientAuthentication: bearerTokenAuthentication(() => 'a-token'),
       poll: { endpoint: `${transmitter.issuer}/poll`, wait: 0 },
     });
     await vi.waitFor(() => expect(refusals()).toEqual([expect.stringMatching(why)]));

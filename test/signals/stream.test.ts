@@ -1,6 +1,6 @@
 import { createServer } from 'node:https';
 import {
-  bearerToken,
+  bearerTokenAuthentication,
   jwtAccessTokens,
   type ProblemEvent,
   type SignalEvent,
@@ -52,7 +52,7 @@ const own = () => ({
   audience,
   http: { ca: pki.ca.cert, timeout: 2 },
   clientAuthentication: [
-    bearerToken(() => accessToken),
+    bearerTokenAuthentication(() => accessToken),
     tlsClientAuth({ cert: pki.alice.cert, key: pki.alice.key }),
   ],
 });

@@ -2,7 +2,7 @@
 import { EventEmitter } from 'node:events';
 import {
   type Authorization,
-  activeToken,
+  activeTokenPolicy,
   createResourceServer,
   type NodeRequest,
   type RequestRefused,
@@ -149,7 +149,7 @@ describe('the signal of a request', () => {
     const { req } = request();
     const first = await granted(server, req);
     const { signal } = first;
-    const second = await server.require(req, first, activeToken);
+    const second = await server.require(req, first, activeTokenPolicy);
     expect(second).not.toBe(first);
     expect(second.signal).toBe(signal);
     expect(first.signal).toBe(signal);
@@ -160,7 +160,7 @@ describe('the signal of a request', () => {
     const first = await granted(server, req);
     const { signal } = first;
     changes = { ...changes, sid: 'session-2' };
-    await server.require(req, first, activeToken);
+    await server.require(req, first, activeTokenPolicy);
     await server.revoke({ session: 'session-2' });
     expect(reasonOf(signal)).toBe('token_inactive');
   });
@@ -175,7 +175,7 @@ describe('the signal of a request', () => {
     const { req } = request();
     const authorization = await granted(server, req);
     expect(JSON.stringify({ ...authorization })).not.toContain('signal');
-    await server.require(req, authorization, activeToken);
+    await server.require(req, authorization, activeTokenPolicy);
     expect(watch).not.toHaveBeenCalled();
   });
 
@@ -198,7 +198,7 @@ describe('the signal of a request', () => {
     const first = await granted(server, req);
     const { signal } = first;
     changes = { exp: Math.floor(Date.now() / 1000) + 60 };
-    await server.require(req, first, activeToken);
+    await server.require(req, first, activeTokenPolicy);
     await vi.advanceTimersByTimeAsync(120_000);
     expect(reasonOf(signal)).toBe('token_expired');
   });

@@ -32,13 +32,13 @@ const grounds = {
 
 /** The policy of a route gives a promise, of Node's make in one framework and of the application's in the other. */
 function withPoliciesThatWait({ createApis, parts: { express, koa, jwtAccessTokens } }) {
-  const { everyScope } = express;
+  const { scopesPolicy } = express;
   const ofNode = (policy) => async (request) => policy(request);
   const ofApplication = (policy) => (request) => new Promise((resolve) => resolve(policy(request)));
   return (settings) =>
     createApis(settings, {
-      express: { ...express, requireScopes: (scope) => express.guard(ofNode(everyScope([scope]))) },
-      koa: { ...koa, requireScopes: (scope) => koa.guard(ofApplication(everyScope([scope]))) },
+      express: { ...express, requireScopes: (scope) => express.guard(ofNode(scopesPolicy([scope]))) },
+      koa: { ...koa, requireScopes: (scope) => koa.guard(ofApplication(scopesPolicy([scope]))) },
       jwtAccessTokens,
     });
 }
@@ -111,9 +111,9 @@ const withSourcesOf = ({ mtlsBound, requireScopes }, { tlsSocket }) => ({
   requireScopes,
 });
 
-const withPoliciesOf = ({ mtlsBound, guard }, { everyScope }) => ({
+const withPoliciesOf = ({ mtlsBound, guard }, { scopesPolicy }) => ({
   mtlsBound,
-  requireScopes: (scope) => guard(everyScope([scope])),
+  requireScopes: (scope) => guard(scopesPolicy([scope])),
 });
 
 process.once('message', async ({ ground, name, settings }) => {

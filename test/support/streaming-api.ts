@@ -130,7 +130,7 @@ function acceptWebSockets(server: Server, resourceServer: expressMtls.ResourceSe
     try {
       socket.on('error', () => socket.destroy());
       const granted = await resourceServer.authorize(req);
-      const auth = await resourceServer.require(req, granted, expressMtls.everyScope(['accounts:read']));
+      const auth = await resourceServer.require(req, granted, expressMtls.scopesPolicy(['accounts:read']));
       sockets.handleUpgrade(req, socket, head, (webSocket) => {
         const { signal } = auth;
         webSocket.on('error', () => webSocket.terminate());

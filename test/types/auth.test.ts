@@ -1,5 +1,5 @@
 // Checked by tsc (npm run check), and run so that it is counted.
-import type { Authorization, ClientCertificate, HasCertificate, RoutePolicy } from '@mtls-bound/core';
+import type { Authorization, ClientCertificate, RoutePolicy, WithCertificate } from '@mtls-bound/core';
 import express, { type Request, type RequestHandler } from 'express';
 import {
   mtlsBound as expressBound,
@@ -80,17 +80,17 @@ it('Express: policies narrow req.auth', () => {
       expectTypeOf(req.auth.claims.authorization_details).toEqualTypeOf<readonly unknown[]>();
     }),
   );
-  const ours: RoutePolicy<HasCertificate> = () => undefined;
-  expectTypeOf(guard(ours)).toEqualTypeOf<Guard<HasCertificate>>();
+  const ours: RoutePolicy<WithCertificate> = () => undefined;
+  expectTypeOf(guard(ours)).toEqualTypeOf<Guard<WithCertificate>>();
 });
 
 it('nothing that handlers know of an authorization is any', () => {
   expectTypeOf<NonNullable<Guard['~granted']>>().toEqualTypeOf<Authorization>();
-  expectTypeOf<NonNullable<Guard<HasCertificate>['~granted']>>().toEqualTypeOf<HasCertificate>();
+  expectTypeOf<NonNullable<Guard<WithCertificate>['~granted']>>().toEqualTypeOf<WithCertificate>();
   const narrowed = [requireScopes('a'), requireCertificate({ requireVerified: true })] as const;
   expectTypeOf(narrowed[0]).not.toEqualTypeOf(narrowed[1]);
   // @ts-expect-error a guard of scopes grants no certificate
-  const wrong: Guard<HasCertificate> = requireScopes('a');
+  const wrong: Guard<WithCertificate> = requireScopes('a');
   // @ts-expect-error scopes are texts
   guarded(requireScopes('a'), (req) => req.auth.scopes.push(1));
   // @ts-expect-error a certificate may be missing behind a guard of scopes

@@ -1,6 +1,6 @@
 // Checked by tsc (npm run check), and run so that it is counted.
 import Router, { type RouterContext } from '@koa/router';
-import type { ClientCertificate, HasCertificate } from '@mtls-bound/core';
+import type { ClientCertificate, WithCertificate } from '@mtls-bound/core';
 import express, { type Request, type Response } from 'express';
 import {
   guarded,
@@ -75,7 +75,7 @@ it('Koa: a handler that types its own context, with parameters and a parsed body
   const route = koaMtls.guarded(koaMtls.requireScopes('pay'), pay);
   new Router().post('/payments/:id', route);
   new Router<koaMtls.MtlsBoundState>().post('/payments/:id', route);
-  const certified = (ctx: RouterContext<koaMtls.MtlsBoundState<HasCertificate>>): void => {
+  const certified = (ctx: RouterContext<koaMtls.MtlsBoundState<WithCertificate>>): void => {
     ctx.body = ctx.state.auth.certificate.thumbprint;
   };
   koaMtls.guarded(koaMtls.requirePsd2Role('PSP_AI'), certified);

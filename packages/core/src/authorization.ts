@@ -132,7 +132,7 @@ export class Authorization {
 }
 
 /** The `Authorization` behind a policy for certificates: there is a certificate. */
-export type HasCertificate = Authorization & { readonly certificate: ClientCertificate };
+export type WithCertificate = Authorization & { readonly certificate: ClientCertificate };
 
 /** The `Authorization` behind a policy for claims: these claims are there. */
-export type HasClaims<Claims> = Authorization & { readonly claims: Readonly<Claims> };
+export type WithClaims<Claims> = Authorization & { readonly claims: Readonly<Claims> };

@@ -1,4 +1,4 @@
-import { shownError } from './shared/shown-error.js';
+import { describeError } from './shared/shown-error.js';
 
 /**
  * The one error family. A refusal knows its HTTP status and what the client is told; `detail` is for the operator's
@@ -257,7 +257,7 @@ export class RequestRefused extends MtlsBoundError {
 }
 
 /** Returns a refusal that says the same, for a request that shares the question of another. */
-export function copyOfRefusal(refusal: RequestRefused): RequestRefused {
+export function copyRefusal(refusal: RequestRefused): RequestRefused {
   const { code, detail, scope, acrValues, maxAge, retryAfter, expectedThumbprint, cause, stack } = refusal;
   const copy = new RequestRefused(code, {
     ...(detail !== undefined && { detail }),
@@ -275,7 +275,7 @@ export function copyOfRefusal(refusal: RequestRefused): RequestRefused {
  * Turns whatever was thrown into a refusal: an error of ours never lets a request in. Of an error of a user's function or of another
  * library the detail tells the name and the code alone; `cause` holds the error itself. Never throws.
  */
-export function asRefusal(thrown: unknown): RequestRefused {
+export function toRefusal(thrown: unknown): RequestRefused {
   return RequestRefused.isRefusal(thrown)
     ? thrown
     : new RequestRefused('internal_error', { detail: textOf(thrown), cause: thrown });
@@ -283,7 +283,7 @@ export function asRefusal(thrown: unknown): RequestRefused {
 
 /** What a user's function throws may be of another realm, quote a secret, or have getters that throw. */
 function textOf(thrown: unknown): string {
-  return isTellable(thrown) ? `${thrown.name}: ${thrown.message}` : `${shownError(thrown)} was thrown`;
+  return isTellable(thrown) ? `${thrown.name}: ${thrown.message}` : `${describeError(thrown)} was thrown`;
 }
 
 /** The refusals that `report` tells of instead. */

@@ -1,7 +1,7 @@
-export type { Authorization, HasCertificate, HasClaims } from './authorization.js';
+export type { Authorization, WithCertificate, WithClaims } from './authorization.js';
 export type { IntrospectionClaimNames, JwtClaimNames } from './authorization-server/claim-names.js';
 export {
-  bearerToken,
+  bearerTokenAuthentication,
   type ClientAuthentication,
   clientSecretBasic,
   clientSecretJwt,
@@ -57,7 +57,7 @@ export {
   cloudFoundry,
   cloudFront,
   cloudflare,
-  custom,
+  customHeader,
   type EncodingOptions,
   envoy,
   f5,
@@ -89,7 +89,7 @@ export {
   type RefusalDetails,
   RequestRefused,
 } from './errors.js';
-export { refuseUncalled, unguarded, unguardedNext } from './missing-middleware.js';
+export { missingMiddleware, missingMiddlewareNext, refuseUncalledMiddleware } from './missing-middleware.js';
 export {
   type ClientRow,
   type ObserveClientsOptions,
@@ -119,7 +119,7 @@ export {
   hearingStates,
   type RevocationEvent,
 } from './observe/revocation-sync.js';
-export { type Observer, observe } from './observe/subscription.js';
+export { type Observer, observeEvents } from './observe/subscription.js';
 export type {
   CacheOptions,
   FloodGuardOptions,
@@ -134,31 +134,31 @@ export type {
   SignalStreamOptions,
 } from './options/signal-options.js';
 export {
-  type AuthenticatedBy,
   type AuthenticationRequirement,
-  authentication,
+  authenticationPolicy,
+  type WithAuthentication,
 } from './policy/authentication.js';
 export {
   type AuthorizationDetailRequirement,
-  authorizationDetail,
+  authorizationDetailsPolicy,
 } from './policy/authorization-details.js';
 export type { Binding } from './policy/binding.js';
 export {
   type ClaimRequirement,
   type ClaimRequirements,
-  type ClaimsMeeting,
-  claimValues,
+  claimsPolicy,
+  type WithRequiredClaims,
 } from './policy/claim-values.js';
 export type { CipherListName, ProfileName } from './policy/fapi-profiles.js';
 export { type FapiTlsOptions, fapiTlsOptions } from './policy/fapi-tls-options.js';
 export {
-  certificateOnRoute,
-  certificateSubject,
-  psd2Role,
+  certificateSubjectPolicy,
+  psd2RolePolicy,
+  routeCertificatePolicy,
   type SubjectRequirement,
 } from './policy/route-certificate.js';
-export { activeToken, type LetIn, type RoutePolicy } from './policy/route-policy.js';
-export { anyScope, everyScope } from './policy/scopes.js';
+export { activeTokenPolicy, type PolicyContext, type RoutePolicy } from './policy/route-policy.js';
+export { anyScopePolicy, scopesPolicy } from './policy/scopes.js';
 export {
   type RedisClient,
   type RedisLogClient,
@@ -201,5 +201,5 @@ export {
   type TokenClaims,
   type TokenReader,
 } from './token/token-claims.js';
-export type { TokenDefect } from './token/token-rejection.js';
+export type { TokenRejection } from './token/token-rejection.js';
 export type { AuthorizationServerAccess, TokenSource } from './token/token-source.js';

@@ -1,9 +1,14 @@
 import type { IncomingMessage } from 'node:http';
-import { asRefusal, ConfigurationError, TellableError } from './errors.js';
+import { ConfigurationError, TellableError, toRefusal } from './errors.js';
 import { problemReporter, publishRefusedEarly } from './observe/events.js';
 import type { NodeRequest } from './request/node-request.js';
 import type { ResourceServer } from './resource-server.js';
-import { type Answer, type ChallengeRules, refusalAnswer, refusedAnswer } from './response/challenge.js';
+import {
+  type Answer,
+  type ChallengeRules,
+  createRefusalResponse,
+  createRefusedResponse,
+} from './response/challenge.js';
 import { HttpRefusal } from './response/http-refusal.js';
 import { recordRefusal } from './response/request-refusal.js';
 import { answerUpgrade } from './response/upgrade-answer.js';
@@ -22,7 +27,7 @@ function refuse(req?: NodeRequest): never {
   const message =
     'a guard of a route ran on a request that mtlsBound() did not accept; put mtlsBound() before it';
   report('unguarded_route', message);
-  const refusal = asRefusal(new TellableError(message));
+  const refusal = toRefusal(new TellableError(message));
   if (req !== undefined) {
     publishRefusedEarly(refusal, interactionOf(req));
   }
@@ -33,7 +38,7 @@ function refuse(req?: NodeRequest): never {
  * Takes the place of the resource server for a request that no `mtlsBound()` has accepted, and refuses everything: a guard that
  * was mounted before `mtlsBound()` answers 503, not 200.
  */
-export const unguarded: ResourceServer = Object.freeze({
+export const missingMiddleware: ResourceServer = Object.freeze({
   vary: undefined,
   property: 'auth',
   issuers: Object.freeze([]),
@@ -58,12 +63,12 @@ export const unguarded: ResourceServer = Object.freeze({
   errorFor: () => undefined,
 });
 
-/** Refuses as `unguarded` does, and hands the refusals to the framework's own error handling: for a middleware before `mtlsBound()`. */
-export const unguardedNext: ResourceServer = Object.freeze({
-  ...unguarded,
+/** Refuses as `missingMiddleware` does, and hands the refusals to the framework's own error handling: for a middleware before `mtlsBound()`. */
+export const missingMiddlewareNext: ResourceServer = Object.freeze({
+  ...missingMiddleware,
   errorFor(thrown: unknown, req: NodeRequest) {
-    const refusal = recordRefusal(req, asRefusal(thrown));
-    return new HttpRefusal(refusal, refusedAnswer(refusal, req, rules));
+    const refusal = recordRefusal(req, toRefusal(thrown));
+    return new HttpRefusal(refusal, createRefusedResponse(refusal, req, rules));
   },
 });
 
@@ -71,7 +76,7 @@ export const unguardedNext: ResourceServer = Object.freeze({
  * Throws `ConfigurationError` if a function that makes a middleware was put among the handlers itself, without being called: it
  * then gets a request, or the context of Koa. Express and Koa answer 503.
  */
-export function refuseUncalled(name: string, given: unknown): void {
+export function refuseUncalledMiddleware(name: string, given: unknown): void {
   if (isRequest(given) || isRequest((given as { req?: unknown } | undefined)?.req)) {
     const message = `it was put among the handlers without being called; put ${name} there`;
     report('middleware_not_called', `${name}: ${message}`);
@@ -84,5 +89,5 @@ function isRequest(value: unknown): boolean {
 }
 
 function answer(thrown: unknown, req: NodeRequest): Answer {
-  return refusalAnswer(recordRefusal(req, asRefusal(thrown)), req, rules);
+  return createRefusalResponse(recordRefusal(req, toRefusal(thrown)), req, rules);
 }

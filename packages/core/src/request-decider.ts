@@ -12,10 +12,10 @@ import { type Explainer, originOf } from './response/explanation.js';
 import { interactionOf } from './shared/interaction-id.js';
 import { isPromised } from './shared/promises.js';
 import type { TokenAnswer, TokenClaims } from './token/token-claims.js';
-import { readDefect } from './token/token-rejection.js';
+import { readTokenRejection } from './token/token-rejection.js';
 
 /** Decides, once it is known what the token is: on every request, after the cache. */
-export interface Judge {
+export interface RequestDecider {
   /** Undefined where the client showed none. Throws `RequestRefused`. */
   certificateOf(req: NodeRequest): ClientCertificate | undefined;
   /**
@@ -35,12 +35,12 @@ export interface Judge {
   reportedFor(req: NodeRequest): RefusalCode | undefined;
 }
 
-export function createJudge(
+export function createRequestDecider(
   settings: Settings,
   rulesOf: (issuer: string) => ClaimRules,
   { explain }: Pick<Explainer, 'explain'>,
   server: SignalSource,
-): Judge {
+): RequestDecider {
   const { binding, certificatePolicy, profile } = settings;
   const isReporting = binding === 'report';
   const origin = originOf(settings.certificate);
@@ -99,7 +99,7 @@ export function createJudge(
 
     decide(token, certificate, req, since) {
       if (typeof token === 'string') {
-        const { code, ...details } = readDefect(token);
+        const { code, ...details } = readTokenRejection(token);
         throw new RequestRefused(code, details);
       }
       const now = Date.now();

@@ -1,14 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { Authorization } from './authorization.js';
-import { type Authority, chooserAmong, createAuthority } from './authorization-server/accepted-issuers.js';
+import {
+  type AcceptedIssuer,
+  createAcceptedIssuer,
+  createTargetResolver,
+} from './authorization-server/accepted-issuers.js';
 import { untilAborted, withDeadline } from './authorization-server/deadline.js';
 import { FloodGuard, NAMELESS, placesOfOne, type Source } from './authorization-server/flood-guard.js';
-import { type Asker, askedBy } from './authorization-server/requester.js';
+import { type Requester, runForRequester } from './authorization-server/requester.js';
 import { SharedCache } from './cache/shared-cache.js';
-import { type Asked, refreshesAtOnce, TokenCache } from './cache/token-cache.js';
+import { refreshesAtOnce, TokenCache, type TokenTarget } from './cache/token-cache.js';
 import type { ClientCertificate } from './certificate/client-certificate.js';
-import { asRefusal, copyOfRefusal, type RefusalCode, RequestRefused, TellableError } from './errors.js';
+import { copyRefusal, type RefusalCode, RequestRefused, TellableError, toRefusal } from './errors.js';
 import {
   type Explanation,
   problemReporter,
@@ -24,9 +28,14 @@ import { readBearerToken } from './request/bearer-token.js';
 import type { NodeRequest } from './request/node-request.js';
 import { closing } from './request/request-body.js';
 import { RequestSignals } from './request/request-signals.js';
-import { createJudge } from './request-decider.js';
-import { type Answer, type ChallengeRules, refusalAnswer, refusedAnswer } from './response/challenge.js';
-import { createExplainer, explained } from './response/explanation.js';
+import { createRequestDecider } from './request-decider.js';
+import {
+  type Answer,
+  type ChallengeRules,
+  createRefusalResponse,
+  createRefusedResponse,
+} from './response/challenge.js';
+import { createExplainer, describeExplanation } from './response/explanation.js';
 import { HttpRefusal } from './response/http-refusal.js';
 import { recordRefusal } from './response/request-refusal.js';
 import { answerUpgrade } from './response/upgrade-answer.js';
@@ -34,13 +43,13 @@ import { RevocationFeed } from './revocation/revocation-channel.js';
 import { LogFeed } from './revocation/revocation-log.js';
 import { readRevocationRequest } from './revocation/revocation-request.js';
 import {
-  checkedRevocation,
-  limitedTo,
+  limitToIssuer,
+  parseRevocation,
   type Revocation,
   Revocations,
   withoutToken,
 } from './revocation/revocations.js';
-import { shownTrouble } from './shared/bounded-wait.js';
+import { describeStoreError } from './shared/bounded-wait.js';
 import { interactionOf } from './shared/interaction-id.js';
 import { ignoreRejection } from './shared/promises.js';
 import { agreedClaims } from './token/agreed-claims.js';
@@ -129,13 +138,13 @@ export interface ResourceServer {
    *
    * @example
    * import { WebSocketServer } from 'ws';
-   * const { resourceServer } = guard;
+   * const { resourceServer } = mtls;
    * const sockets = new WebSocketServer({ noServer: true });
    * server.on('upgrade', async (req, socket, head) => {
    *   try {
    *     socket.on('error', () => socket.destroy());
    *     const granted = await resourceServer.authorize(req);
-   *     await resourceServer.require(req, granted, everyScope(['accounts:read']));
+   *     await resourceServer.require(req, granted, scopesPolicy(['accounts:read']));
    *     sockets.handleUpgrade(req, socket, head, (webSocket) => {
    *       webSocket.on('error', () => webSocket.terminate());
    *       webSocket.send('hello');
@@ -177,7 +186,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const settings = resolveSettings(options, process.env);
   const report = problemReporter();
   const authorities = settings.issuers.map((issuer) =>
-    createAuthority(
+    createAcceptedIssuer(
       {
         ...issuer,
         clockTolerance: settings.clockTolerance,
@@ -188,7 +197,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     ),
   );
   const byIssuer = new Map(authorities.map((authority) => [authority.rules.issuer, authority]));
-  const whomToAsk = chooserAmong(authorities, settings.selectIssuer);
+  const resolveTarget = createTargetResolver(authorities, settings.selectIssuer);
   const { feed: feedRules, log: logRules, ...memory } = settings.revocations;
   const from = logRules ? 'log' : feedRules ? 'channel' : 'alone';
   const revocations = new Revocations({ ...memory, from, clockTolerance: settings.clockTolerance });
@@ -209,13 +218,18 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const identity = new RequestSignals(revocations, settings.clockTolerance);
   /** The requests without credentials that the option `optional` let pass. */
   const anonymous = new WeakSet<NodeRequest>();
-  const judge = createJudge(settings, (issuer) => authorityOf(issuer).rules, explainer, identity);
+  const decider = createRequestDecider(
+    settings,
+    (issuer) => acceptedIssuerOf(issuer).rules,
+    explainer,
+    identity,
+  );
   /** Of refusals on their way to be answered. */
   const explanations = new WeakMap<RequestRefused, Explanation>();
   const challengeRules: ChallengeRules = {
     describe: (refusal: RequestRefused) => {
       const explanation = explanations.get(refusal);
-      return explanation && explained(refusal, explanation);
+      return explanation && describeExplanation(refusal, explanation);
     },
     realm: settings.realm,
     errorBody: settings.errorBody,
@@ -239,50 +253,50 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   /** Learns about a token at the expense of the client that sends it, which may have used up its allowance. */
   function learnFor(
     token: string,
-    asked: Asked,
+    target: TokenTarget,
     thumbprint: string | undefined,
     req: NodeRequest,
   ): Promise<TokenAnswer> {
     const counted = floodGuard?.sourceOf(req, thumbprint) ?? [];
-    const asker = askerOf(req, thumbprint, counted);
+    const asker = requesterOf(req, thumbprint, counted);
     const ask = async () => {
       // The request may have waited for its turn: by now the server may be closed, or the token known.
       refuseWhenClosed();
-      return cache.known(token, asked) ?? askedBy(asker, () => cache.learn(token, asked));
+      return cache.known(token, target) ?? runForRequester(asker, () => cache.learn(token, target));
     };
     return floodGuard === undefined || counted.length === 0
       ? ask()
-      : floodGuard.learn(counted, `${asked.id} ${token}`, {
+      : floodGuard.learn(counted, `${target.id} ${token}`, {
           ask,
-          recall: (refusal) => cache.recall(token, asked, refusal),
+          recall: (refusal) => cache.recall(token, target, refusal),
         });
   }
 
   /** Asks about a token that is known to be good, at a place of the client that sends it. */
   function confirmFor(
     token: string,
-    asked: Asked,
+    target: TokenTarget,
     thumbprint: string | undefined,
     req: NodeRequest,
   ): Promise<TokenAnswer> {
     const counted = floodGuard?.sourceOf(req, thumbprint) ?? [];
-    const asker = askerOf(req, thumbprint, counted);
+    const asker = requesterOf(req, thumbprint, counted);
     const ask = async () => {
       // The request may have waited for its turn.
       refuseWhenClosed();
-      return askedBy(asker, () => cache.confirm(token, asked));
+      return runForRequester(asker, () => cache.confirm(token, target));
     };
     return floodGuard === undefined || counted.length === 0
       ? ask()
-      : floodGuard.confirm(counted, `${asked.id} ${token}`, ask);
+      : floodGuard.confirm(counted, `${target.id} ${token}`, ask);
   }
 
-  function clientOf(req: NodeRequest, thumbprint: string | undefined): Asker {
-    return askerOf(req, thumbprint, floodGuard?.sourceOf(req, thumbprint) ?? []);
+  function clientOf(req: NodeRequest, thumbprint: string | undefined): Requester {
+    return requesterOf(req, thumbprint, floodGuard?.sourceOf(req, thumbprint) ?? []);
   }
 
   /** Failures of the authorization server count for the client whose question met them. */
-  function askerOf(req: NodeRequest, thumbprint: string | undefined, counted: Source): Asker {
+  function requesterOf(req: NodeRequest, thumbprint: string | undefined, counted: Source): Requester {
     const uncounted = thumbprint === undefined ? NAMELESS : [thumbprint];
     return { interactionId: interactionOf(req), source: counted.length === 0 ? uncounted : counted };
   }
@@ -298,14 +312,14 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     try {
       await Promise.all(authorities.map((authority) => authority.ready()));
     } catch (thrown) {
-      const refusal = asRefusal(thrown);
+      const refusal = toRefusal(thrown);
       report(refusal.code, refusal.message);
       throw refusal;
     }
   }
 
   /** Token sources may be the user's own: what they name is looked up, not believed. */
-  function authorityOf(issuer: string): Authority {
+  function acceptedIssuerOf(issuer: string): AcceptedIssuer {
     const authority = byIssuer.get(issuer);
     if (authority === undefined) {
       throw new TellableError('the option tokens gave claims of an issuer that is not configured');
@@ -316,7 +330,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   /** The whole check again, with what the authorization server says now. What a token that speaks for itself says counts on. */
   async function introspect(req: NodeRequest, authorization: Authorization): Promise<Authorization> {
     const { issuer, certificate } = authorization;
-    const { read } = authorityOf(issuer);
+    const { read } = acceptedIssuerOf(issuer);
     if (read.introspect === undefined) {
       throw new TellableError('requireActive() needs jwtAccessTokens({ introspection: introspection() })');
     }
@@ -326,9 +340,9 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     const { introspect: ask } = read;
     const own = Authorization.tokenOf(authorization);
     const askAndAgree = async (text: string) => agreedClaims(own, await ask(text));
-    const asked = { ...whomToAsk(token, req), read: ask === read ? ask : askAndAgree };
-    const answer = await confirmFor(token, asked, certificate?.thumbprint, req);
-    const fresh = judge.decide(answer, certificate, req, since);
+    const target = { ...resolveTarget(token, req), read: ask === read ? ask : askAndAgree };
+    const answer = await confirmFor(token, target, certificate?.thumbprint, req);
+    const fresh = decider.decide(answer, certificate, req, since);
     Authorization.replace(authorization, fresh);
     return fresh;
   }
@@ -336,17 +350,17 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   /** Asks about a token that is not cached. */
   async function learn(
     token: string,
-    asked: Asked,
+    target: TokenTarget,
     certificate: ClientCertificate | undefined,
     req: NodeRequest,
     since: number,
   ): Promise<Authorization> {
     let answer: TokenAnswer | undefined;
     try {
-      answer = await learnFor(token, asked, certificate?.thumbprint, req);
+      answer = await learnFor(token, target, certificate?.thumbprint, req);
       return admit(answer, certificate, req, since);
     } catch (thrown) {
-      return refuse(thrown, certificate, req, knownOf(answer));
+      return refuse(thrown, certificate, req, refusedTokenFacts(answer));
     }
   }
 
@@ -375,8 +389,8 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     req: NodeRequest,
     since: number,
   ): Authorization {
-    const authorization = judge.decide(answer, certificate, req, since);
-    publishAdmitted(authorization, req, () => judge.reportedFor(req));
+    const authorization = decider.decide(answer, certificate, req, since);
+    publishAdmitted(authorization, req, () => decider.reportedFor(req));
     return authorization;
   }
 
@@ -384,7 +398,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     thrown: unknown,
     certificate: ClientCertificate | undefined,
     req: NodeRequest,
-    known: KnownOfRefused = unknownToken,
+    known: RefusedTokenFacts = unknownToken,
   ): never {
     const refusal = ownRefusal(thrown);
     const { thumbprint } = certificate ?? {};
@@ -407,14 +421,14 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     } catch (error) {
       report(
         'error_body_failed',
-        `the option errorBody failed; the plain body was sent: ${asRefusal(error).detail}`,
+        `the option errorBody failed; the plain body was sent: ${toRefusal(error).detail}`,
       );
       return answer({ ...challengeRules, errorBody: undefined });
     }
   }
 
   async function revoke(given: Revocation, origin: RevocationEvent['origin']): Promise<void> {
-    const revocation = withoutToken(checkedRevocation(given, [...byIssuer.keys()]));
+    const revocation = withoutToken(parseRevocation(given, [...byIssuer.keys()]));
     const notice = { revocation, at: Date.now(), id: randomUUID() };
     revocations.add(notice);
     publishRevocation(revocation, origin);
@@ -422,7 +436,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       await log?.publish(notice);
       await feed?.publish(notice);
     } catch (error) {
-      const detail = `revocations.${log ? 'log' : 'channel'}: ${shownTrouble(error)}; it holds in this process`;
+      const detail = `revocations.${log ? 'log' : 'channel'}: ${describeStoreError(error)}; it holds in this process`;
       throw new RequestRefused('revocation_not_spread', { detail, cause: error });
     }
   }
@@ -432,14 +446,14 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     property: settings.property,
     issuers: Object.freeze([...byIssuer.keys()]),
     metadata: settings.resourceMetadata?.answerTo,
-    reported: judge.reported,
+    reported: decider.reported,
 
     authorize(req: NodeRequest, body?: unknown) {
       let token: string;
       try {
         token = readBearerToken(req, body);
       } catch (thrown) {
-        const { code } = asRefusal(thrown);
+        const { code } = toRefusal(thrown);
         if (code === 'credentials_missing' && settings.credentials === 'optional') {
           anonymous.add(req);
           return undefined;
@@ -450,12 +464,12 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       let known: TokenAnswer | undefined;
       const since = revocations.latestTurn;
       try {
-        certificate = judge.certificateOf(req);
+        certificate = decider.certificateOf(req);
         if (certificate === undefined && settings.binding === 'required') {
           throw new RequestRefused('certificate_missing');
         }
-        const asked = whomToAsk(token, req);
-        known = cache.known(token, asked, () => clientOf(req, certificate?.thumbprint));
+        const target = resolveTarget(token, req);
+        known = cache.known(token, target, () => clientOf(req, certificate?.thumbprint));
         if (known !== undefined) {
           publishCache(typeof known === 'string' ? 'inactive_hit' : 'hit');
           return admit(known, certificate, req, since);
@@ -463,9 +477,9 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
         publishCache('miss');
         refuseWhenClosed();
         explainer.remember(certificate);
-        return learn(token, asked, certificate, req, since);
+        return learn(token, target, certificate, req, since);
       } catch (thrown) {
-        return refuse(thrown, certificate, req, knownOf(known));
+        return refuse(thrown, certificate, req, refusedTokenFacts(known));
       }
     },
 
@@ -524,7 +538,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
         try {
           const revocation = (await readRevocationRequest(req, body)) as Revocation;
           // `sub`, `client_id` and certificates of other issuers are not for this one's clients to revoke.
-          await revoke(limitedTo(issuer, revocation), 'endpoint');
+          await revoke(limitToIssuer(issuer, revocation), 'endpoint');
         } catch (thrown) {
           return refuse(thrown, certificate, req, afterAdmission(admitted));
         }
@@ -537,12 +551,12 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     async ready() {
       refuseWhenClosed();
       if (readiness === undefined || readiness.until < performance.now()) {
-        const asked = { result: askWhetherReady(), until: Number.POSITIVE_INFINITY };
-        readiness = asked;
+        const target = { result: askWhetherReady(), until: Number.POSITIVE_INFINITY };
+        readiness = target;
         const expireAfter = (time: number) => () => {
-          asked.until = performance.now() + time;
+          target.until = performance.now() + time;
         };
-        asked.result.then(expireAfter(READY_FOR), expireAfter(-1));
+        target.result.then(expireAfter(READY_FOR), expireAfter(-1));
       }
       await readiness.result;
     },
@@ -559,8 +573,8 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     },
 
     answer(thrown: unknown, req: NodeRequest) {
-      const refusal = recordRefusal(req, asRefusal(thrown));
-      return shaped((rules) => refusalAnswer(refusal, req, rules));
+      const refusal = recordRefusal(req, toRefusal(thrown));
+      return shaped((rules) => createRefusalResponse(refusal, req, rules));
     },
 
     answerUpgrade(thrown: unknown, req: IncomingMessage) {
@@ -571,10 +585,10 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       if (settings.onRefused !== 'next') {
         return undefined;
       }
-      const refusal = recordRefusal(req, asRefusal(thrown));
+      const refusal = recordRefusal(req, toRefusal(thrown));
       return new HttpRefusal(
         refusal,
-        shaped((rules) => refusedAnswer(refusal, req, rules)),
+        shaped((rules) => createRefusedResponse(refusal, req, rules)),
       );
     },
   });
@@ -582,17 +596,17 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
 }
 
 /** What an event tells of the token of a refused request. */
-type KnownOfRefused = Pick<RefusedEvent, 'stage' | 'issuer' | 'clientId'>;
+type RefusedTokenFacts = Pick<RefusedEvent, 'stage' | 'issuer' | 'clientId'>;
 
-const unknownToken: KnownOfRefused = { stage: 'request', issuer: undefined, clientId: undefined };
+const unknownToken: RefusedTokenFacts = { stage: 'request', issuer: undefined, clientId: undefined };
 
-function knownOf(answer: TokenAnswer | undefined): KnownOfRefused {
+function refusedTokenFacts(answer: TokenAnswer | undefined): RefusedTokenFacts {
   return answer === undefined || typeof answer === 'string'
     ? unknownToken
     : { stage: 'request', issuer: answer.issuer, clientId: answer.clientId };
 }
 
-function afterAdmission({ issuer, clientId }: Authorization): KnownOfRefused {
+function afterAdmission({ issuer, clientId }: Authorization): RefusedTokenFacts {
   return { stage: 'route', issuer, clientId };
 }
 
@@ -606,8 +620,8 @@ const answered = new WeakSet<RequestRefused>();
 
 /** A refusal is one request's own: those that share a question, or a policy that keeps one, each get a copy. */
 function ownRefusal(thrown: unknown): RequestRefused {
-  const refusal = asRefusal(thrown);
-  const own = answered.has(refusal) ? copyOfRefusal(refusal) : refusal;
+  const refusal = toRefusal(thrown);
+  const own = answered.has(refusal) ? copyRefusal(refusal) : refusal;
   answered.add(own);
   return own;
 }

@@ -1,12 +1,12 @@
 import { untilAborted, withDeadline } from './authorization-server/deadline.js';
 import { createHttp } from './authorization-server/http.js';
-import { type RemoteKeys, remoteKeys, withFewerWaiting } from './authorization-server/key-set.js';
-import { discoveredMetadata } from './authorization-server/metadata.js';
-import { protectedHttp } from './authorization-server/protection.js';
+import { createRemoteKeys, type RemoteKeys, withFewerWaiting } from './authorization-server/key-set.js';
+import { createDiscovery } from './authorization-server/metadata.js';
+import { createProtectedHttp } from './authorization-server/protection.js';
 import { discoverTransmitter } from './authorization-server/ssf-configuration.js';
-import { transmitterEndpoints } from './authorization-server/transmitter-endpoints.js';
-import { JwtRejected, verifiedJwt } from './authorization-server/verified-jwt.js';
-import { asRefusal, ConfigurationError, RequestRefused } from './errors.js';
+import { createTransmitterEndpoints } from './authorization-server/transmitter-endpoints.js';
+import { JwtRejected, verifyJwt } from './authorization-server/verified-jwt.js';
+import { ConfigurationError, RequestRefused, toRefusal } from './errors.js';
 import { problemReporter, publishSignal, type SignalEvent } from './observe/events.js';
 import { resolveSignalSettings, type SharedSignalsOptions } from './options/signal-options.js';
 import type { NodeRequest } from './request/node-request.js';
@@ -105,13 +105,13 @@ export function createSignalReceiver(
   const report = problemReporter();
   const ending = new AbortController();
   const plainHttp = createHttp(httpRules, credentials.find(({ identity }) => identity)?.identity);
-  const protection = protectedHttp(
+  const protection = createProtectedHttp(
     plainHttp.send,
     transmitter,
     { ...circuitBreaker, timeout: httpRules.timeout },
     report,
   );
-  const metadata = discoveredMetadata(
+  const metadata = createDiscovery(
     { issuer: transmitter, metadataMaxAge: METADATA_MAX_AGE, metadata: undefined },
     {
       http: protection.send,
@@ -121,13 +121,13 @@ export function createSignalReceiver(
       discover: discoverTransmitter,
     },
   );
-  const keys = remoteKeys(metadata, protection.send);
+  const keys = createRemoteKeys(metadata, protection.send);
   const jwtRules = { algorithms, clockTolerance: CLOCK_TOLERANCE };
   const signedBy =
     (some: RemoteKeys) =>
     async (jws: string): Promise<boolean> => {
       try {
-        await verifiedJwt(jws, some, jwtRules);
+        await verifyJwt(jws, some, jwtRules);
         return true;
       } catch (error) {
         if (error instanceof JwtRejected) {
@@ -151,7 +151,7 @@ export function createSignalReceiver(
   const refusedAt = new Map<string, number>();
   const { timeout } = httpRules;
   const access = { transmitter, http: protection.send, timeout, credentials, closing: ending.signal };
-  const ask = transmitterEndpoints(access);
+  const ask = createTransmitterEndpoints(access);
   const states = stream && new VerificationStates([transmitter, audience, secret ?? null]);
   const keeper = createKeeper();
 
@@ -375,7 +375,7 @@ export function createSignalReceiver(
   }
 
   function trouble(error: unknown): Answer {
-    const { retryAfter = 5 } = asRefusal(error);
+    const { retryAfter = 5 } = toRefusal(error);
     reportFailed(error, 'it must be sent again');
     return {
       status: 503,
@@ -402,7 +402,7 @@ export function createSignalReceiver(
   }
 
   function reportFailed(error: unknown, outlook: string): void {
-    const { message } = asRefusal(error);
+    const { message } = toRefusal(error);
     report('signal_failed', `a signal of ${transmitter} was not acted on; ${outlook}: ${message}`);
   }
 }

@@ -2,12 +2,12 @@ import {
   type Answer,
   type Authorization,
   ConfigurationError,
+  missingMiddleware,
   type NodeRequest,
   RequestRefused,
   type ResourceServer,
   type RoutePolicy,
-  refuseUncalled,
-  unguarded,
+  refuseUncalledMiddleware,
 } from '@mtls-bound/core';
 import type { NextFunction, Request, Response } from 'express';
 
@@ -48,12 +48,12 @@ export interface Guard<Granted extends Authorization = Authorization> {
 export function guard<Granted extends Authorization = Authorization>(
   policy: RoutePolicy<Granted>,
 ): Guard<Granted> {
-  refuseUncalled('guard()', policy);
+  refuseUncalledMiddleware('guard()', policy);
   if (typeof policy !== 'function') {
     throw new ConfigurationError('guard()', 'accepted is a route policy, a function');
   }
   return (req, res, next) => {
-    const server = (req as MarkedRequest)[resourceServer] ?? unguarded;
+    const server = (req as MarkedRequest)[resourceServer] ?? missingMiddleware;
     let outcome: unknown;
     try {
       outcome = server.require(req, authorizationOf(req, server), policy);

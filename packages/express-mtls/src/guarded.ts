@@ -1,4 +1,9 @@
-import { type Authorization, ConfigurationError, type RoutePolicy, refuseUncalled } from '@mtls-bound/core';
+import {
+  type Authorization,
+  ConfigurationError,
+  type RoutePolicy,
+  refuseUncalledMiddleware,
+} from '@mtls-bound/core';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { type Guard, guard } from './guard.js';
 import type { AuthorizationProperty } from './index.js';
@@ -148,11 +153,11 @@ export function guarded<
   handler: AuthorizedHandler<A & B & C & D & E & F, Params, Answered, Body, Query, Locals>,
 ): RequestHandler<Params, Any, Any, Any, Any>[];
 export function guarded(...handlers: unknown[]): RequestHandler[] {
-  refuseUncalled('guarded()', handlers[0]);
+  refuseUncalledMiddleware('guarded()', handlers[0]);
   if (handlers.length === 0 || !handlers.every((handler) => typeof handler === 'function')) {
     throw new ConfigurationError('guarded()', 'accepted are guards and, as the last, a handler: functions');
   }
-  return [guard(letIn), ...handlers] as RequestHandler[];
+  return [guard(acceptAll), ...handlers] as RequestHandler[];
 }
 
-const letIn: RoutePolicy = () => undefined;
+const acceptAll: RoutePolicy = () => undefined;

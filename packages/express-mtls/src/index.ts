@@ -1,38 +1,38 @@
 import {
-  type AuthenticatedBy,
   type AuthenticationRequirement,
   type Authorization,
   type AuthorizationDetailRequirement,
-  activeToken,
-  anyScope,
-  authentication,
-  authorizationDetail,
+  activeTokenPolicy,
+  anyScopePolicy,
+  authenticationPolicy,
+  authorizationDetailsPolicy,
   type CertificatePolicyOptions,
   type ClaimRequirements,
-  type ClaimsMeeting,
   ConfigurationError,
-  certificateOnRoute,
-  certificateSubject,
-  claimValues,
+  certificateSubjectPolicy,
+  claimsPolicy,
   createResourceServer,
   createSignalReceiver,
-  everyScope,
   type FapiHeaders,
   type FapiHeadersOptions,
   fapiHeaderReader,
-  type HasCertificate,
-  type HasClaims,
   interactionHeader,
+  missingMiddleware,
+  missingMiddlewareNext,
   type Psd2Role,
-  psd2Role,
+  psd2RolePolicy,
   type ResourceServer,
   type ResourceServerOptions,
-  refuseUncalled,
+  refuseUncalledMiddleware,
+  routeCertificatePolicy,
   type SharedSignalsOptions,
   type SignalReceiver,
   type SubjectRequirement,
-  unguarded,
-  unguardedNext,
+  scopesPolicy,
+  type WithAuthentication,
+  type WithCertificate,
+  type WithClaims,
+  type WithRequiredClaims,
 } from '@mtls-bound/core';
 import type { Request, RequestHandler, Response } from 'express';
 import {
@@ -91,7 +91,7 @@ export interface MtlsBound extends Guard {
  * app.use(mtlsBound({ issuer: 'https://as.example.com', clientId: 'api', clientSecret, audience: 'https://api.example.com' }));
  */
 export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
-  refuseUncalled('mtlsBound()', options);
+  refuseUncalledMiddleware('mtlsBound()', options);
   const server = createResourceServer(options);
   const middleware: Guard = (req, res, next) => {
     let outcome: unknown;
@@ -146,8 +146,8 @@ function addVary(res: Response, name: string): void {
  * app.get('/accounts', requireScopes('accounts:read'), listAccounts);
  */
 export function requireScopes(...scopes: string[]): Guard {
-  refuseUncalled('requireScopes()', scopes[0]);
-  return guard(everyScope(scopes));
+  refuseUncalledMiddleware('requireScopes()', scopes[0]);
+  return guard(scopesPolicy(scopes));
 }
 
 /**
@@ -160,8 +160,8 @@ export function requireScopes(...scopes: string[]): Guard {
  * app.post('/payments', requireActive(), pay);
  */
 export function requireActive(...nothing: readonly never[]): Guard {
-  refuseUncalled('requireActive()', nothing[0]);
-  return guard(activeToken);
+  refuseUncalledMiddleware('requireActive()', nothing[0]);
+  return guard(activeTokenPolicy);
 }
 
 /**
@@ -169,8 +169,8 @@ export function requireActive(...nothing: readonly never[]): Guard {
  * (RFC 6750 §3.1). Goes behind `mtlsBound()`. Throws `ConfigurationError` for none, or for what is no scope.
  */
 export function requireAnyScope(...scopes: string[]): Guard {
-  refuseUncalled('requireAnyScope()', scopes[0]);
-  return guard(anyScope(scopes));
+  refuseUncalledMiddleware('requireAnyScope()', scopes[0]);
+  return guard(anyScopePolicy(scopes));
 }
 
 /**
@@ -182,9 +182,9 @@ export function requireAnyScope(...scopes: string[]): Guard {
  */
 export function requireClaims<const Required extends ClaimRequirements>(
   required: Required,
-): Guard<ClaimsMeeting<Required>> {
-  refuseUncalled('requireClaims()', required);
-  return guard(claimValues(required));
+): Guard<WithRequiredClaims<Required>> {
+  refuseUncalledMiddleware('requireClaims()', required);
+  return guard(claimsPolicy(required));
 }
 
 /**
@@ -197,9 +197,9 @@ export function requireClaims<const Required extends ClaimRequirements>(
  */
 export function requireAuthentication<const Required extends AuthenticationRequirement>(
   requirement: Required,
-): Guard<AuthenticatedBy<Required>> {
-  refuseUncalled('requireAuthentication()', requirement);
-  return guard(authentication(requirement));
+): Guard<WithAuthentication<Required>> {
+  refuseUncalledMiddleware('requireAuthentication()', requirement);
+  return guard(authenticationPolicy(requirement));
 }
 
 /**
@@ -211,18 +211,18 @@ export function requireAuthentication<const Required extends AuthenticationRequi
  */
 export function requireAuthorizationDetails(
   requirement: AuthorizationDetailRequirement,
-): Guard<HasClaims<{ authorization_details: readonly unknown[] }>> {
-  refuseUncalled('requireAuthorizationDetails()', requirement);
-  return guard(authorizationDetail(requirement));
+): Guard<WithClaims<{ authorization_details: readonly unknown[] }>> {
+  refuseUncalledMiddleware('requireAuthorizationDetails()', requirement);
+  return guard(authorizationDetailsPolicy(requirement));
 }
 
 /**
  * Lets a request pass only with a certificate that meets the policy, as the option `certificatePolicy` does for all routes;
  * otherwise 403, or 401 by its `status` or without a certificate. Goes behind `mtlsBound()`. Throws `ConfigurationError`.
  */
-export function requireCertificate(policy: CertificatePolicyOptions): Guard<HasCertificate> {
-  refuseUncalled('requireCertificate()', policy);
-  return guard(certificateOnRoute(policy));
+export function requireCertificate(policy: CertificatePolicyOptions): Guard<WithCertificate> {
+  refuseUncalledMiddleware('requireCertificate()', policy);
+  return guard(routeCertificatePolicy(policy));
 }
 
 /**
@@ -234,9 +234,9 @@ export function requireCertificate(policy: CertificatePolicyOptions): Guard<HasC
  */
 export function requireCertificateSubject(
   required: Readonly<Record<string, SubjectRequirement>>,
-): Guard<HasCertificate> {
-  refuseUncalled('requireCertificateSubject()', required);
-  return guard(certificateSubject(required));
+): Guard<WithCertificate> {
+  refuseUncalledMiddleware('requireCertificateSubject()', required);
+  return guard(certificateSubjectPolicy(required));
 }
 
 /**
@@ -246,9 +246,9 @@ export function requireCertificateSubject(
  * @example
  * app.get('/accounts', requirePsd2Role('PSP_AI'), handler);
  */
-export function requirePsd2Role(role: Psd2Role): Guard<HasCertificate> {
-  refuseUncalled('requirePsd2Role()', role);
-  return guard(psd2Role(role));
+export function requirePsd2Role(role: Psd2Role): Guard<WithCertificate> {
+  refuseUncalledMiddleware('requirePsd2Role()', role);
+  return guard(psd2RolePolicy(role));
 }
 
 /**
@@ -260,10 +260,10 @@ export function requirePsd2Role(role: Psd2Role): Guard<HasCertificate> {
  * app.post('/revocations', revocationEndpoint('tokens:revoke'));
  */
 export function revocationEndpoint(scope: string): RequestHandler {
-  refuseUncalled('revocationEndpoint()', scope);
-  const policy = everyScope([scope]);
+  refuseUncalledMiddleware('revocationEndpoint()', scope);
+  const policy = scopesPolicy([scope]);
   return (req: Request & MarkedRequest, res, next) => {
-    const server = req[resourceServer] ?? unguarded;
+    const server = req[resourceServer] ?? missingMiddleware;
     server
       .acceptRevocation(req, authorizationOf(req, server), policy, req.body)
       .then((answer) => write(res, answer))
@@ -276,12 +276,12 @@ export function revocationEndpoint(scope: string): RequestHandler {
  * option `resourceMetadata` says what they are. Throws `ConfigurationError` where it does not.
  *
  * @example
- * const guard = mtlsBound({ resourceMetadata: { resource: 'https://api.example.com' } });
- * app.use(protectedResourceMetadata(guard), guard);
+ * const mtls = mtlsBound({ resourceMetadata: { resource: 'https://api.example.com' } });
+ * app.use(protectedResourceMetadata(mtls), mtls);
  */
-export function protectedResourceMetadata(guard: Pick<MtlsBound, 'resourceServer'>): RequestHandler {
-  refuseUncalled('protectedResourceMetadata()', guard);
-  const server = (guard as Partial<MtlsBound> | undefined)?.resourceServer;
+export function protectedResourceMetadata(mtls: Pick<MtlsBound, 'resourceServer'>): RequestHandler {
+  refuseUncalledMiddleware('protectedResourceMetadata()', mtls);
+  const server = (mtls as Partial<MtlsBound> | undefined)?.resourceServer;
   if (typeof server?.answer !== 'function') {
     throw new ConfigurationError(
       'protectedResourceMetadata()',
@@ -311,7 +311,7 @@ export function protectedResourceMetadata(guard: Pick<MtlsBound, 'resourceServer
  * `ConfigurationError`.
  */
 export function fapiHeaders(options?: FapiHeadersOptions): RequestHandler {
-  refuseUncalled('fapiHeaders()', options);
+  refuseUncalledMiddleware('fapiHeaders()', options);
   const read = fapiHeaderReader(options);
   return (req, res, next) => {
     const { fapi, refusal, onRefused } = read(req);
@@ -321,7 +321,7 @@ export function fapiHeaders(options?: FapiHeadersOptions): RequestHandler {
     if (refusal === undefined) {
       next();
     } else {
-      refuse(req, res, next, onRefused === 'next' ? unguardedNext : unguarded, refusal);
+      refuse(req, res, next, onRefused === 'next' ? missingMiddlewareNext : missingMiddleware, refusal);
     }
   };
 }
@@ -332,15 +332,15 @@ export function fapiHeaders(options?: FapiHeadersOptions): RequestHandler {
  * fetches the tokens instead (RFC 8936), and is put nowhere. Throws `ConfigurationError` for a wrong option.
  *
  * @example
- * const guard = mtlsBound({ issuer, audience, tokens: jwtAccessTokens() });
- * app.post('/signals', sharedSignals(guard, { transmitter: issuer, audience, authorizationHeader: secret })).use(guard);
+ * const mtls = mtlsBound({ issuer, audience, tokens: jwtAccessTokens() });
+ * app.post('/signals', sharedSignals(mtls, { transmitter: issuer, audience, authorizationHeader: secret })).use(mtls);
  */
 export function sharedSignals(
-  guard: Pick<MtlsBound, 'resourceServer'>,
+  mtls: Pick<MtlsBound, 'resourceServer'>,
   options: SharedSignalsOptions,
 ): RequestHandler & { readonly receiver: SignalReceiver } {
-  refuseUncalled('sharedSignals()', guard);
-  const receiver = createSignalReceiver((guard as Partial<MtlsBound> | undefined)?.resourceServer, options);
+  refuseUncalledMiddleware('sharedSignals()', mtls);
+  const receiver = createSignalReceiver((mtls as Partial<MtlsBound> | undefined)?.resourceServer, options);
   const handler: RequestHandler = (req, res, next) => {
     receiver
       .acceptPush(req, req.body)

@@ -11,7 +11,7 @@ const keptHeaders: unique symbol = Symbol('mtls-bound headers of errors');
  * Koa removes every header before it answers an error. This keeps one of them, whatever the error is: the error itself is never
  * written to, so that status and message of the application stay.
  */
-export function keepOnErrors(ctx: FailingContext, name: string, value: string): void {
+export function keepHeaderOnErrors(ctx: FailingContext, name: string, value: string): void {
   const marked = ctx as FailingContext & { [keptHeaders]?: Kept };
   const kept = marked[keptHeaders] ?? new Map();
   kept.set(name.toLowerCase(), { name, value });

@@ -2,11 +2,11 @@ import {
   type Answer,
   type Authorization,
   ConfigurationError,
+  missingMiddleware,
   RequestRefused,
   type ResourceServer,
   type RoutePolicy,
-  refuseUncalled,
-  unguarded,
+  refuseUncalledMiddleware,
 } from '@mtls-bound/core';
 import type { Context, Middleware } from 'koa';
 
@@ -55,12 +55,12 @@ export type Guard<Granted extends Authorization = Authorization> = Middleware<Mt
 export function guard<Granted extends Authorization = Authorization>(
   policy: RoutePolicy<Granted>,
 ): Guard<Granted> {
-  refuseUncalled('guard()', policy);
+  refuseUncalledMiddleware('guard()', policy);
   if (typeof policy !== 'function') {
     throw new ConfigurationError('guard()', 'accepted is a route policy, a function');
   }
   return async (ctx, next) => {
-    const server = (ctx as GuardedContext)[resourceServer] ?? unguarded;
+    const server = (ctx as GuardedContext)[resourceServer] ?? missingMiddleware;
     let granted: Authorization | undefined;
     try {
       granted = server.confirm(ctx.req, await server.require(ctx.req, authorizationOf(ctx, server), policy));

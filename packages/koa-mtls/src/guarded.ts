@@ -1,4 +1,9 @@
-import { type Authorization, ConfigurationError, type RoutePolicy, refuseUncalled } from '@mtls-bound/core';
+import {
+  type Authorization,
+  ConfigurationError,
+  type RoutePolicy,
+  refuseUncalledMiddleware,
+} from '@mtls-bound/core';
 import type { Middleware, Next, ParameterizedContext } from 'koa';
 import { type AuthorizationProperty, type Guard, guard, type MtlsBoundState } from './guard.js';
 
@@ -91,13 +96,13 @@ export function guarded<
   handler: Behind<A & B & C & D & E & F, Ctx>,
 ): GuardedRoute<Ctx>;
 export function guarded(...handlers: unknown[]): GuardedRoute<never> {
-  refuseUncalled('guarded()', handlers[0]);
+  refuseUncalledMiddleware('guarded()', handlers[0]);
   if (handlers.length === 0 || !handlers.every((handler) => typeof handler === 'function')) {
     throw new ConfigurationError('guarded()', 'accepted are guards and, as the last, a handler: functions');
   }
-  const chain = [guard(letIn), ...handlers] as Middleware[];
+  const chain = [guard(acceptAll), ...handlers] as Middleware[];
   return (ctx, next) =>
     chain.reduceRight<Next>((following, handler) => async () => handler(ctx, following), next)();
 }
 
-const letIn: RoutePolicy = () => undefined;
+const acceptAll: RoutePolicy = () => undefined;

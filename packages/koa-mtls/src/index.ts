@@ -1,40 +1,40 @@
 import {
-  type AuthenticatedBy,
   type AuthenticationRequirement,
   type AuthorizationDetailRequirement,
-  activeToken,
-  anyScope,
-  authentication,
-  authorizationDetail,
+  activeTokenPolicy,
+  anyScopePolicy,
+  authenticationPolicy,
+  authorizationDetailsPolicy,
   type CertificatePolicyOptions,
   type ClaimRequirements,
-  type ClaimsMeeting,
   ConfigurationError,
-  certificateOnRoute,
-  certificateSubject,
-  claimValues,
+  certificateSubjectPolicy,
+  claimsPolicy,
   createResourceServer,
   createSignalReceiver,
-  everyScope,
   type FapiHeaders,
   type FapiHeadersOptions,
   fapiHeaderReader,
-  type HasCertificate,
-  type HasClaims,
   interactionHeader,
+  missingMiddleware,
+  missingMiddlewareNext,
   type Psd2Role,
-  psd2Role,
+  psd2RolePolicy,
   type ResourceServer,
   type ResourceServerOptions,
-  refuseUncalled,
+  refuseUncalledMiddleware,
+  routeCertificatePolicy,
   type SharedSignalsOptions,
   type SignalReceiver,
   type SubjectRequirement,
-  unguarded,
-  unguardedNext,
+  scopesPolicy,
+  type WithAuthentication,
+  type WithCertificate,
+  type WithClaims,
+  type WithRequiredClaims,
 } from '@mtls-bound/core';
 import type { Context, Middleware } from 'koa';
-import { keepOnErrors } from './error-headers.js';
+import { keepHeaderOnErrors } from './error-headers.js';
 import {
   authorizationOf,
   type Guard,
@@ -82,7 +82,7 @@ export function mtlsBound(
 ): MtlsBound<Partial<MtlsBoundState>>;
 export function mtlsBound(options?: ResourceServerOptions): MtlsBound;
 export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
-  refuseUncalled('mtlsBound()', options);
+  refuseUncalledMiddleware('mtlsBound()', options);
   const server = createResourceServer(options);
   const middleware: Middleware<MtlsBoundState> = async (ctx, next) => {
     try {
@@ -100,7 +100,7 @@ export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
     (ctx as GuardedContext)[resourceServer] = server;
     if (server.vary !== undefined) {
       ctx.vary(server.vary);
-      keepOnErrors(ctx, 'Vary', server.vary);
+      keepHeaderOnErrors(ctx, 'Vary', server.vary);
     }
     await next();
   };
@@ -123,8 +123,8 @@ function keepOriginalUrl({ req, originalUrl }: Pick<Context, 'req' | 'originalUr
  * router.get('/accounts', requireScopes('accounts:read'), listAccounts);
  */
 export function requireScopes(...scopes: string[]): Guard {
-  refuseUncalled('requireScopes()', scopes[0]);
-  return guard(everyScope(scopes));
+  refuseUncalledMiddleware('requireScopes()', scopes[0]);
+  return guard(scopesPolicy(scopes));
 }
 
 /**
@@ -137,8 +137,8 @@ export function requireScopes(...scopes: string[]): Guard {
  * router.post('/payments', requireActive(), pay);
  */
 export function requireActive(...nothing: readonly never[]): Guard {
-  refuseUncalled('requireActive()', nothing[0]);
-  return guard(activeToken);
+  refuseUncalledMiddleware('requireActive()', nothing[0]);
+  return guard(activeTokenPolicy);
 }
 
 /**
@@ -146,8 +146,8 @@ export function requireActive(...nothing: readonly never[]): Guard {
  * (RFC 6750 §3.1). Goes behind `mtlsBound()`. Throws `ConfigurationError` for none, or for what is no scope.
  */
 export function requireAnyScope(...scopes: string[]): Guard {
-  refuseUncalled('requireAnyScope()', scopes[0]);
-  return guard(anyScope(scopes));
+  refuseUncalledMiddleware('requireAnyScope()', scopes[0]);
+  return guard(anyScopePolicy(scopes));
 }
 
 /**
@@ -159,9 +159,9 @@ export function requireAnyScope(...scopes: string[]): Guard {
  */
 export function requireClaims<const Required extends ClaimRequirements>(
   required: Required,
-): Guard<ClaimsMeeting<Required>> {
-  refuseUncalled('requireClaims()', required);
-  return guard(claimValues(required));
+): Guard<WithRequiredClaims<Required>> {
+  refuseUncalledMiddleware('requireClaims()', required);
+  return guard(claimsPolicy(required));
 }
 
 /**
@@ -174,9 +174,9 @@ export function requireClaims<const Required extends ClaimRequirements>(
  */
 export function requireAuthentication<const Required extends AuthenticationRequirement>(
   requirement: Required,
-): Guard<AuthenticatedBy<Required>> {
-  refuseUncalled('requireAuthentication()', requirement);
-  return guard(authentication(requirement));
+): Guard<WithAuthentication<Required>> {
+  refuseUncalledMiddleware('requireAuthentication()', requirement);
+  return guard(authenticationPolicy(requirement));
 }
 
 /**
@@ -188,18 +188,18 @@ export function requireAuthentication<const Required extends AuthenticationRequi
  */
 export function requireAuthorizationDetails(
   requirement: AuthorizationDetailRequirement,
-): Guard<HasClaims<{ authorization_details: readonly unknown[] }>> {
-  refuseUncalled('requireAuthorizationDetails()', requirement);
-  return guard(authorizationDetail(requirement));
+): Guard<WithClaims<{ authorization_details: readonly unknown[] }>> {
+  refuseUncalledMiddleware('requireAuthorizationDetails()', requirement);
+  return guard(authorizationDetailsPolicy(requirement));
 }
 
 /**
  * Lets a request pass only with a certificate that meets the policy, as the option `certificatePolicy` does for all routes;
  * otherwise 403, or 401 by its `status` or without a certificate. Goes behind `mtlsBound()`. Throws `ConfigurationError`.
  */
-export function requireCertificate(policy: CertificatePolicyOptions): Guard<HasCertificate> {
-  refuseUncalled('requireCertificate()', policy);
-  return guard(certificateOnRoute(policy));
+export function requireCertificate(policy: CertificatePolicyOptions): Guard<WithCertificate> {
+  refuseUncalledMiddleware('requireCertificate()', policy);
+  return guard(routeCertificatePolicy(policy));
 }
 
 /**
@@ -211,9 +211,9 @@ export function requireCertificate(policy: CertificatePolicyOptions): Guard<HasC
  */
 export function requireCertificateSubject(
   required: Readonly<Record<string, SubjectRequirement>>,
-): Guard<HasCertificate> {
-  refuseUncalled('requireCertificateSubject()', required);
-  return guard(certificateSubject(required));
+): Guard<WithCertificate> {
+  refuseUncalledMiddleware('requireCertificateSubject()', required);
+  return guard(certificateSubjectPolicy(required));
 }
 
 /**
@@ -223,9 +223,9 @@ export function requireCertificateSubject(
  * @example
  * router.get('/accounts', requirePsd2Role('PSP_AI'), handler);
  */
-export function requirePsd2Role(role: Psd2Role): Guard<HasCertificate> {
-  refuseUncalled('requirePsd2Role()', role);
-  return guard(psd2Role(role));
+export function requirePsd2Role(role: Psd2Role): Guard<WithCertificate> {
+  refuseUncalledMiddleware('requirePsd2Role()', role);
+  return guard(psd2RolePolicy(role));
 }
 
 /**
@@ -237,10 +237,10 @@ export function requirePsd2Role(role: Psd2Role): Guard<HasCertificate> {
  * router.post('/revocations', revocationEndpoint('tokens:revoke'));
  */
 export function revocationEndpoint(scope: string): Middleware {
-  refuseUncalled('revocationEndpoint()', scope);
-  const policy = everyScope([scope]);
+  refuseUncalledMiddleware('revocationEndpoint()', scope);
+  const policy = scopesPolicy([scope]);
   return async (ctx: Context & GuardedContext) => {
-    const server = ctx[resourceServer] ?? unguarded;
+    const server = ctx[resourceServer] ?? missingMiddleware;
     write(ctx, await server.acceptRevocation(ctx.req, authorizationOf(ctx, server), policy, parsedBody(ctx)));
   };
 }
@@ -250,12 +250,12 @@ export function revocationEndpoint(scope: string): Middleware {
  * option `resourceMetadata` says what they are. Throws `ConfigurationError` where it does not.
  *
  * @example
- * const guard = mtlsBound({ resourceMetadata: { resource: 'https://api.example.com' } });
- * app.use(protectedResourceMetadata(guard)).use(guard);
+ * const mtls = mtlsBound({ resourceMetadata: { resource: 'https://api.example.com' } });
+ * app.use(protectedResourceMetadata(mtls)).use(mtls);
  */
-export function protectedResourceMetadata(guard: Pick<MtlsBound, 'resourceServer'>): Middleware {
-  refuseUncalled('protectedResourceMetadata()', guard);
-  const server = (guard as Partial<MtlsBound> | undefined)?.resourceServer;
+export function protectedResourceMetadata(mtls: Pick<MtlsBound, 'resourceServer'>): Middleware {
+  refuseUncalledMiddleware('protectedResourceMetadata()', mtls);
+  const server = (mtls as Partial<MtlsBound> | undefined)?.resourceServer;
   if (typeof server?.answer !== 'function') {
     throw new ConfigurationError(
       'protectedResourceMetadata()',
@@ -285,16 +285,16 @@ export function protectedResourceMetadata(guard: Pick<MtlsBound, 'resourceServer
  * `ConfigurationError`.
  */
 export function fapiHeaders(options?: FapiHeadersOptions): Middleware<FapiState> {
-  refuseUncalled('fapiHeaders()', options);
+  refuseUncalledMiddleware('fapiHeaders()', options);
   const read = fapiHeaderReader(options);
   return async (ctx, next) => {
     const { fapi, refusal, onRefused } = read(ctx.req);
     ctx.state.fapi = fapi;
     ctx.set(interactionHeader, fapi.interactionId);
-    keepOnErrors(ctx, interactionHeader, fapi.interactionId);
+    keepHeaderOnErrors(ctx, interactionHeader, fapi.interactionId);
     ctx.res.sendDate = true;
     if (refusal !== undefined) {
-      refuse(ctx, onRefused === 'next' ? unguardedNext : unguarded, refusal);
+      refuse(ctx, onRefused === 'next' ? missingMiddlewareNext : missingMiddleware, refusal);
       return;
     }
     await next();
@@ -307,15 +307,15 @@ export function fapiHeaders(options?: FapiHeadersOptions): Middleware<FapiState>
  * fetches the tokens instead (RFC 8936), and is put nowhere. Throws `ConfigurationError` for a wrong option.
  *
  * @example
- * const guard = mtlsBound({ issuer, audience, tokens: jwtAccessTokens() });
- * router.post('/signals', sharedSignals(guard, { transmitter: issuer, audience, authorizationHeader: secret }));
+ * const mtls = mtlsBound({ issuer, audience, tokens: jwtAccessTokens() });
+ * router.post('/signals', sharedSignals(mtls, { transmitter: issuer, audience, authorizationHeader: secret }));
  */
 export function sharedSignals(
-  guard: Pick<MtlsBound, 'resourceServer'>,
+  mtls: Pick<MtlsBound, 'resourceServer'>,
   options: SharedSignalsOptions,
 ): Middleware & { readonly receiver: SignalReceiver } {
-  refuseUncalled('sharedSignals()', guard);
-  const receiver = createSignalReceiver((guard as Partial<MtlsBound> | undefined)?.resourceServer, options);
+  refuseUncalledMiddleware('sharedSignals()', mtls);
+  const receiver = createSignalReceiver((mtls as Partial<MtlsBound> | undefined)?.resourceServer, options);
   const middleware: Middleware = async (ctx) => {
     write(ctx, await receiver.acceptPush(ctx.req, parsedBody(ctx)));
   };

@@ -1,5 +1,5 @@
 import type { AuthorizationServer } from 'oauth4webapi';
-import type { Asked } from '../cache/token-cache.js';
+import type { TokenTarget } from '../cache/token-cache.js';
 import { ConfigurationError, RequestRefused, TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 import type { ClaimRules } from '../policy/claims.js';
@@ -7,23 +7,23 @@ import type { IssuerSelection } from '../request/issuer-selection.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { isPromised } from '../shared/promises.js';
 import {
-  checkedAnswer,
+  parseTokenAnswer,
   type TokenAnswer,
   type TokenClaims,
   type TokenReader,
 } from '../token/token-claims.js';
-import { shownClaim } from '../token/token-rejection.js';
+import { describeClaim } from '../token/token-rejection.js';
 import type { TokenSource } from '../token/token-source.js';
 import type { ClientAuthentication } from './client-authentication.js';
 import { untilAborted, withDeadline } from './deadline.js';
 import { createHttp, type HttpRules } from './http.js';
 import { questionOf } from './introspection.js';
-import { discoveredMetadata, givenMetadata, type MetadataRules } from './metadata.js';
+import { createDiscovery, createStaticMetadata, type MetadataRules } from './metadata.js';
 import { issuerNamedIn } from './named-issuer.js';
-import { type CircuitBreakerRules, protectedHttp } from './protection.js';
+import { type CircuitBreakerRules, createProtectedHttp } from './protection.js';
 
 /** An authorization server whose tokens are accepted. */
-export interface Authority {
+export interface AcceptedIssuer {
   /** What its tokens must show. */
   readonly rules: ClaimRules;
   readonly read: TokenReader;
@@ -44,7 +44,7 @@ interface Client {
   readonly authentication: ClientAuthentication;
 }
 
-export interface AuthorityOptions extends ClaimRules {
+export interface AcceptedIssuerOptions extends ClaimRules {
   readonly authorizationServerMetadata: MetadataRules['metadata'];
   readonly authorizationServerMetadataMaxAge: number;
   readonly client: Client | undefined;
@@ -59,12 +59,12 @@ export interface AuthorityOptions extends ClaimRules {
 }
 
 /** Nothing is asked of the server yet. Throws `ConfigurationError` where its token source lacks something. */
-export function createAuthority(options: AuthorityOptions, report: ReportProblem): Authority {
+export function createAcceptedIssuer(options: AcceptedIssuerOptions, report: ReportProblem): AcceptedIssuer {
   const { issuer, audience, clockTolerance, client, requireClient, mustBind } = options;
   const plainHttp = createHttp(options.http, client?.authentication.identity);
   const { timeout } = options.http;
   const limits = { ...options.circuitBreaker, timeout };
-  const protection = protectedHttp(plainHttp.send, issuer, limits, report);
+  const protection = createProtectedHttp(plainHttp.send, issuer, limits, report);
   const { send: http } = protection;
   const onFound = (server: AuthorizationServer): void => {
     if (mustBind && server.tls_client_certificate_bound_access_tokens !== true) {
@@ -79,7 +79,7 @@ export function createAuthority(options: AuthorityOptions, report: ReportProblem
     if (Array.isArray(methods) && method !== undefined && method !== 'bearer' && !methods.includes(method)) {
       report(
         'client_authentication_unsupported',
-        `${issuer} accepts ${shownClaim(methods)} at its introspection endpoint, not ${method} (RFC 8414 §2); ` +
+        `${issuer} accepts ${describeClaim(methods)} at its introspection endpoint, not ${method} (RFC 8414 §2); ` +
           'set the option clientAuthentication to one of them',
       );
     }
@@ -90,7 +90,7 @@ export function createAuthority(options: AuthorityOptions, report: ReportProblem
     metadataMaxAge: options.authorizationServerMetadataMaxAge,
   };
   const metadata =
-    givenMetadata(metadataRules) ?? discoveredMetadata(metadataRules, { http, timeout, onFound, report });
+    createStaticMetadata(metadataRules) ?? createDiscovery(metadataRules, { http, timeout, onFound, report });
   const { permittedAlgorithms } = options;
   const access = {
     issuer,
@@ -106,7 +106,7 @@ export function createAuthority(options: AuthorityOptions, report: ReportProblem
   const question = questionOf(read);
   return Object.freeze({
     rules: { issuer, audience, clockTolerance },
-    read: boundedReader(read, timeout),
+    read: limitReader(read, timeout),
     ready: () =>
       withDeadline(MAX_QUESTIONS * timeout, (signal) => untilAborted(signal, async () => read.ready?.())),
     sharedId: question && JSON.stringify([issuer, client?.id, audience, question]),
@@ -121,7 +121,7 @@ export function createAuthority(options: AuthorityOptions, report: ReportProblem
 const MAX_QUESTIONS = 4;
 
 /** Every token is decided in a time that is known: a source of the user's own may never settle. */
-function boundedReader(read: TokenReader, timeout: number): TokenReader {
+function limitReader(read: TokenReader, timeout: number): TokenReader {
   // Both are said: a promise has no function in it, and its rejection would end the process.
   if (isPromised(read) || typeof read !== 'function') {
     throw new ConfigurationError(
@@ -132,7 +132,7 @@ function boundedReader(read: TokenReader, timeout: number): TokenReader {
   const { introspect } = read;
   const bounded = (ask: (token: string) => Promise<TokenAnswer>) => (token: string) =>
     withDeadline(MAX_QUESTIONS * timeout, (signal) =>
-      untilAborted(signal, () => ask(token)).then(checkedAnswer, (error: unknown) => {
+      untilAborted(signal, () => ask(token)).then(parseTokenAnswer, (error: unknown) => {
         if (signal.aborted) {
           const detail = `the option tokens gave nothing within ${MAX_QUESTIONS * timeout} s`;
           throw new RequestRefused('internal_error', { detail });
@@ -148,30 +148,30 @@ function boundedReader(read: TokenReader, timeout: number): TokenReader {
 }
 
 /** Finds whom to ask about a token. Throws `RequestRefused` for one that is meant for none of them. */
-export type Chooser = (token: string, req: NodeRequest) => Asked;
+export type TargetResolver = (token: string, req: NodeRequest) => TokenTarget;
 
 /**
  * A token goes to no server but the one it is meant for: the one in a JWT's `iss`, else the selected one. Only where the
  * user asked for it are they asked in order.
  */
-export function chooserAmong(
-  authorities: readonly Authority[],
+export function createTargetResolver(
+  authorities: readonly AcceptedIssuer[],
   selection: IssuerSelection | undefined,
-): Chooser {
+): TargetResolver {
   const [first, ...others] = authorities;
   if (first !== undefined && others.length === 0 && typeof selection !== 'function') {
-    const only = askedOf(first, '');
+    const only = targetOf(first, '');
     return () => only;
   }
-  const byIssuer = new Map(authorities.map((one) => [one.rules.issuer, askedOf(one, one.rules.issuer)]));
+  const byIssuer = new Map(authorities.map((one) => [one.rules.issuer, targetOf(one, one.rules.issuer)]));
   const sharedIds = authorities.map(({ sharedId }) => sharedId);
   const inOrder = {
     id: 'in-order',
     sharedId: sharedIds.includes(undefined) ? undefined : sharedIds.join(),
     read: (token: string) => askInOrder(authorities, token),
-    isServer: authorities.some(({ read }) => isServer(read)),
+    asksServer: authorities.some(({ read }) => isIntrospecting(read)),
     wasAsked: ({ issuer }: TokenClaims) =>
-      authorities.some(({ rules, read }) => rules.issuer === issuer && isServer(read)),
+      authorities.some(({ rules, read }) => rules.issuer === issuer && isIntrospecting(read)),
     introspect: (token: string, { issuer }: TokenClaims) =>
       authorities.find(({ rules }) => rules.issuer === issuer)?.read.introspect?.(token),
   };
@@ -193,32 +193,32 @@ export function chooserAmong(
     // A selector that names none lets no token pass, also no JWT that names its issuer.
     if (chosen === undefined || (typeof selection === 'function' && chosen.id !== selected)) {
       throw new RequestRefused('token_wrong_issuer', {
-        detail: why(named, selected, typeof selection === 'function'),
+        detail: explainMismatch(named, selected, typeof selection === 'function'),
       });
     }
     return chosen;
   };
 }
 
-function askedOf({ read, sharedId }: Authority, id: string): Asked {
-  const asksServer = isServer(read);
+function targetOf({ read, sharedId }: AcceptedIssuer, id: string): TokenTarget {
+  const asksServer = isIntrospecting(read);
   return Object.freeze({
     id,
     sharedId,
     read,
-    isServer: asksServer,
+    asksServer,
     wasAsked: () => asksServer,
     introspect: (token: string) => read.introspect?.(token),
   });
 }
 
 /** A reader that does no more than to introspect. */
-function isServer(read: TokenReader): boolean {
+function isIntrospecting(read: TokenReader): boolean {
   return read.introspect === read;
 }
 
 /** The first that knows the token. Where one could not be asked, nobody can say that none does. */
-async function askInOrder(authorities: readonly Authority[], token: string): Promise<TokenAnswer> {
+async function askInOrder(authorities: readonly AcceptedIssuer[], token: string): Promise<TokenAnswer> {
   let trouble: unknown;
   for (const { read } of authorities) {
     try {
@@ -237,7 +237,11 @@ async function askInOrder(authorities: readonly Authority[], token: string): Pro
 }
 
 /** A token may name what it likes: only names of our own configuration are told. */
-function why(named: string | undefined, selected: string | undefined, isSelected: boolean): string {
+function explainMismatch(
+  named: string | undefined,
+  selected: string | undefined,
+  isSelected: boolean,
+): string {
   if (selected !== undefined) {
     return `selectIssuer named ${selected}, the token's iss another`;
   }

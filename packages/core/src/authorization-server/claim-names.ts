@@ -1,8 +1,8 @@
 import { ConfigurationError } from '../errors.js';
 import { OptionReader, type OptionRule, text } from '../shared/option-rules.js';
-import { ownMember } from '../shared/own-member.js';
+import { readOwnMember } from '../shared/own-member.js';
 import { claimOf } from '../token/token-claims.js';
-import { defectOf, type TokenDefect } from '../token/token-rejection.js';
+import { createTokenRejection, type TokenRejection } from '../token/token-rejection.js';
 
 /** The names under which a server's JWT access tokens have what RFC 9068 calls `client_id`, `scope` and `sub`. */
 export interface JwtClaimNames {
@@ -106,22 +106,22 @@ function nameOtherThan(taken: readonly string[]): OptionRule<string> {
 export function withThumbprint(
   claims: Readonly<Record<string, unknown>>,
   name: string | undefined,
-): Readonly<Record<string, unknown>> | TokenDefect {
+): Readonly<Record<string, unknown>> | TokenRejection {
   const thumbprint = name === undefined ? undefined : claimOf(claims, name);
   if (thumbprint === undefined) {
     return claims;
   }
-  const confirmation = ownMember(claims, 'cnf');
+  const confirmation = readOwnMember(claims, 'cnf');
   if (confirmation === undefined) {
     return { ...claims, cnf: { 'x5t#S256': thumbprint } };
   }
   const isAgreed =
     typeof confirmation === 'object' &&
     confirmation !== null &&
-    ownMember(confirmation as Record<string, unknown>, 'x5t#S256') === thumbprint;
+    readOwnMember(confirmation as Record<string, unknown>, 'x5t#S256') === thumbprint;
   return isAgreed
     ? claims
-    : defectOf('token_claims_malformed', `cnf does not have the thumbprint of ${name}`);
+    : createTokenRejection('token_claims_malformed', `cnf does not have the thumbprint of ${name}`);
 }
 
 /**
@@ -131,7 +131,7 @@ export function withThumbprint(
 export function standardClaims(
   claims: Readonly<Record<string, unknown>>,
   { names, isListAccepted, thumbprint }: ClaimMapping,
-): Record<string, unknown> | TokenDefect {
+): Record<string, unknown> | TokenRejection {
   const bound = withThumbprint(claims, thumbprint);
   if (typeof bound === 'string') {
     return bound;
@@ -142,12 +142,15 @@ export function standardClaims(
     if (name === 'scope' && Array.isArray(value)) {
       const scopes = scopeText(value);
       if (!isListAccepted || scopes === undefined) {
-        return defectOf('token_claims_malformed', `${own} is ${isListAccepted ? notScopes : aList}`);
+        return createTokenRejection(
+          'token_claims_malformed',
+          `${own} is ${isListAccepted ? notScopes : aList}`,
+        );
       }
       standard.set(name, scopes);
     } else if (own !== name) {
       if (value !== undefined && typeof value !== 'string') {
-        return defectOf('token_claims_malformed', `${own} is not a string`);
+        return createTokenRejection('token_claims_malformed', `${own} is not a string`);
       }
       standard.set(name, value);
     }
@@ -170,7 +173,7 @@ function scopeText(list: readonly unknown[]): string | undefined {
 export function standardAnswer(
   claims: Readonly<Record<string, unknown>>,
   mapping: ClaimMapping,
-): Record<string, unknown> | TokenDefect {
+): Record<string, unknown> | TokenRejection {
   const present = [...mapping.names].map(([name, own]): [string, string] => [
     name,
     claimOf(claims, own) === undefined ? name : own,

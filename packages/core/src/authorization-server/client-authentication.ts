@@ -74,15 +74,16 @@ function byCertificate(method: string, path: string, options: IdentityOptions): 
  * may keep a token until it expires. What it throws is our own trouble: 503, and the message of that error is not logged. It may take
  * `http.timeout`.
  */
-export function bearerToken(token: () => string | Promise<string>): ClientAuthentication {
+export function bearerTokenAuthentication(token: () => string | Promise<string>): ClientAuthentication {
   // A text in place of the function is most likely the token itself.
   const rule = { ...functionLike<typeof token>('a function that gives a token'), secret: true as const };
-  const current = checked('bearerToken(token)', rule, token);
+  const current = checked('bearerTokenAuthentication(token)', rule, token);
   const authenticate: ClientAuth = async (_server, _client, _body, headers) => {
     const value: unknown = await current();
     if (typeof value !== 'string' || !/^[\w\-.~+/]+=*$/.test(value)) {
       throw new RequestRefused('internal_error', {
-        detail: 'bearerToken(token): the function returned no token of the form of RFC 6750 §2.1',
+        detail:
+          'bearerTokenAuthentication(token): the function returned no token of the form of RFC 6750 §2.1',
       });
     }
     headers.set('authorization', `Bearer ${value}`);

@@ -5,7 +5,7 @@ import { createSecureContext } from 'node:tls';
 import { ConfigurationError, RequestRefused } from '../errors.js';
 import { problemReporter, type ReportProblem } from '../observe/events.js';
 import { OptionReader, text } from '../shared/option-rules.js';
-import { shownCode, shownError } from '../shared/shown-error.js';
+import { describeError, describeErrorCode } from '../shared/shown-error.js';
 
 /** A certificate of ours and its key, both in PEM. */
 export interface CertificateAndKey {
@@ -34,7 +34,7 @@ export type ClientIdentity = () => CertificateAndKey | Promise<CertificateAndKey
 /** Throws `ConfigurationError` unless certificate and key are there, can be read, and belong together. */
 export function clientIdentity(path: string, options: IdentityOptions): ClientIdentity {
   if (typeof options === 'function') {
-    return givenBy(path, options);
+    return readGivenIdentity(path, options);
   }
   const given = new OptionReader(path, options, ['cert', 'key', 'certFile', 'keyFile']);
   if (given.isMissing('certFile') && given.isMissing('keyFile')) {
@@ -42,7 +42,7 @@ export function clientIdentity(path: string, options: IdentityOptions): ClientId
     const key = given.required('key', pemText);
     const fixed = pair(cert, key);
     if (fixed === undefined) {
-      throw new ConfigurationError(`${path}.key`, whyNoPair(cert, key));
+      throw new ConfigurationError(`${path}.key`, explainNoPair(cert, key));
     }
     return () => fixed;
   }
@@ -58,7 +58,7 @@ const pemText = {
       : undefined,
 };
 
-function givenBy(path: string, give: Extract<IdentityOptions, () => unknown>): ClientIdentity {
+function readGivenIdentity(path: string, give: Extract<IdentityOptions, () => unknown>): ClientIdentity {
   let current: { given: unknown; pair: CertificateAndKey } | undefined;
   return async () => {
     const given: unknown = await give();
@@ -93,8 +93,8 @@ function fromFiles(path: string, certFile: string, keyFile: string): ClientIdent
 }
 
 /** The error of the system would quote a key that stands in place of its path. */
-function whyUnread(error: unknown): string {
-  return shownCode(error) ?? shownError(error);
+function explainUnread(error: unknown): string {
+  return describeErrorCode(error) ?? describeError(error);
 }
 
 function atStart(path: string, certFile: string, keyFile: string): CertificateAndKey {
@@ -103,9 +103,9 @@ function atStart(path: string, certFile: string, keyFile: string): CertificateAn
   try {
     const [cert, key] = [readFileSync(certFile), readFileSync(keyFile)];
     read = pair(cert, key);
-    why = whyNoPair(cert, key);
+    why = explainNoPair(cert, key);
   } catch (error) {
-    throw new ConfigurationError(path, `the files can not be read: ${whyUnread(error)}`);
+    throw new ConfigurationError(path, `the files can not be read: ${explainUnread(error)}`);
   }
   if (read === undefined) {
     throw new ConfigurationError(
@@ -146,7 +146,7 @@ async function readPair(
       `${certFile} and ${keyFile} are no whole certificate chain and its key; the ones read before are still used`,
     );
   } catch (error) {
-    report('own_certificate_unreadable', `our own certificate can not be read anew: ${whyUnread(error)}`);
+    report('own_certificate_unreadable', `our own certificate can not be read anew: ${explainUnread(error)}`);
   }
   return undefined;
 }
@@ -178,7 +178,7 @@ function pair(cert: string | Buffer, key: string | Buffer): CertificateAndKey | 
 }
 
 /** Returns why `cert` and `key` are no pair, in words that quote neither. */
-function whyNoPair(cert: string | Buffer, key: string | Buffer): string {
+function explainNoPair(cert: string | Buffer, key: string | Buffer): string {
   if ([cert, key].some((pem) => String(pem).includes('\\n'))) {
     return 'it has \\n written out as two characters; accepted are line ends';
   }

@@ -4,8 +4,8 @@ import { types } from 'node:util';
 import fetch, { FetchError } from 'node-fetch';
 import { isTellable, RequestRefused, TellableError } from '../errors.js';
 import { ignoreRejection, isPromised } from '../shared/promises.js';
-import { shownCode, shownError } from '../shared/shown-error.js';
-import { shownUrl } from '../shared/shown-url.js';
+import { describeError, describeErrorCode } from '../shared/shown-error.js';
+import { redactUrl } from '../shared/shown-url.js';
 import type { CertificateAndKey, ClientIdentity } from './client-identity.js';
 import { untilAborted, withDeadline } from './deadline.js';
 import { type AgentFactory, createPool, type Pool, type WatchedAgent } from './pool.js';
@@ -63,7 +63,7 @@ export function createHttp(
           signal.throwIfAborted();
           return await send(url, request, signal);
         } catch (error) {
-          throw asTrouble(error, url, signal.aborted, rules);
+          throw toServerTrouble(error, url, signal.aborted, rules);
         }
       }),
     close: pool.close,
@@ -113,7 +113,7 @@ function unlessStale(error: unknown, url: string, connection: WatchedAgent, time
   if (timedOut && isFirst) {
     return error;
   }
-  const { code, detail } = asTrouble(error, url, timedOut, {});
+  const { code, detail } = toServerTrouble(error, url, timedOut, {});
   return new StaleConnection(code, { detail: `${detail} (over a connection that had been used before)` });
 }
 
@@ -142,7 +142,7 @@ function ignoreErrorsOf(body: unknown): void {
 function refusePromises(url: string, members: Readonly<Record<string, unknown>>): void {
   const [name] = Object.keys(members).filter((member) => isPromised(members[member]));
   if (name !== undefined) {
-    const detail = `http.fetch gave an answer from ${shownUrl(url)} whose ${name} is a promise`;
+    const detail = `http.fetch gave an answer from ${redactUrl(url)} whose ${name} is a promise`;
     throw new RequestRefused('authorization_server_invalid_answer', { detail });
   }
 }
@@ -167,7 +167,7 @@ async function callFetch(
     return await userFetch(url, request);
   } catch (error) {
     // The message may quote the request.
-    const detail = `http.fetch brought no answer from ${shownUrl(url)}: ${shownError(error)}`;
+    const detail = `http.fetch brought no answer from ${redactUrl(url)}: ${describeError(error)}`;
     throw new RequestRefused('authorization_server_unreachable', { detail });
   }
 }
@@ -225,7 +225,7 @@ async function ownCertificate(identity: ClientIdentity, signal: AbortSignal): Pr
     if (error instanceof RequestRefused) {
       throw error;
     }
-    const why = signal.aborted ? 'came in time' : `can be had: ${shownError(error)}`;
+    const why = signal.aborted ? 'came in time' : `can be had: ${describeError(error)}`;
     throw new OwnCertificateTrouble('internal_error', { detail: `no certificate of our own ${why}` });
   }
 }
@@ -234,7 +234,7 @@ async function ownCertificate(identity: ClientIdentity, signal: AbortSignal): Pr
 class OwnCertificateTrouble extends RequestRefused {}
 
 /** What OpenSSL says of a chain that ends in an authority it does not know. */
-export const unknownAuthority: ReadonlySet<string> = new Set([
+export const unknownCaCodes: ReadonlySet<string> = new Set([
   'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
   'UNABLE_TO_GET_ISSUER_CERT',
   'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
@@ -244,7 +244,7 @@ export const unknownAuthority: ReadonlySet<string> = new Set([
 
 /** What to do about a connection that failed, as far as our own settings tell. */
 function adviceFor(code: string, { ca, agent }: Partial<HttpRules>): string {
-  if (unknownAuthority.has(code)) {
+  if (unknownCaCodes.has(code)) {
     return agent !== undefined && ca !== undefined
       ? '; http.ca names authorities, so the agent from http.agent may not pass it on to the connection within its tunnel'
       : '; give the PEM of its authority to http.ca or MTLS_BOUND_CA_FILE';
@@ -255,13 +255,13 @@ function adviceFor(code: string, { ca, agent }: Partial<HttpRules>): string {
     : '';
 }
 
-function asTrouble(
+function toServerTrouble(
   error: unknown,
   url: string,
   timedOut: boolean,
   rules: Partial<HttpRules>,
 ): RequestRefused {
-  const server = shownUrl(url);
+  const server = redactUrl(url);
   if (error instanceof StaleConnection || error instanceof OwnCertificateTrouble) {
     return error;
   }
@@ -273,20 +273,20 @@ function asTrouble(
     return error;
   }
   if (error instanceof FetchError && error.type === 'system') {
-    const code = shownCode(error) ?? 'it broke';
+    const code = describeErrorCode(error) ?? 'it broke';
     const detail = `no connection to ${server}: ${code}${adviceFor(code, rules)}`;
     return new RequestRefused('authorization_server_unreachable', { detail });
   }
-  const detail = `an unusable answer from ${server}: ${whyUnusable(error)}`;
+  const detail = `an unusable answer from ${server}: ${explainUnusable(error)}`;
   return new RequestRefused('authorization_server_invalid_answer', { detail });
 }
 
 /** Too large, badly compressed, or a status that no final answer has. A message may quote the URL or the body. */
-function whyUnusable(error: unknown): string {
+function explainUnusable(error: unknown): string {
   const isTooLarge =
     error instanceof BodyTooLarge || (error instanceof FetchError && error.type === 'max-size');
   if (isTooLarge) {
     return 'the body is larger than http.maxResponseSize';
   }
-  return isTellable(error) ? error.message : shownError(error);
+  return isTellable(error) ? error.message : describeError(error);
 }

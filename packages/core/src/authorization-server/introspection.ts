@@ -11,19 +11,19 @@ import { traceIntrospection } from '../observe/events.js';
 import { interactionHeader } from '../shared/interaction-id.js';
 import { mediaTypeOf } from '../shared/media-type.js';
 import { flag, isHttpsUrl, OptionReader, type OptionRule, textRecord } from '../shared/option-rules.js';
-import { ownMember } from '../shared/own-member.js';
-import { shownError } from '../shared/shown-error.js';
-import { hasUserInfo, shownUrl } from '../shared/shown-url.js';
+import { readOwnMember } from '../shared/own-member.js';
+import { describeError } from '../shared/shown-error.js';
+import { hasUserInfo, redactUrl } from '../shared/shown-url.js';
 import { claimOf, readTokenClaims, type TokenAnswer, type TokenReader } from '../token/token-claims.js';
-import { defectOf } from '../token/token-rejection.js';
+import { createTokenRejection } from '../token/token-rejection.js';
 import type { AuthorizationServerAccess, TokenSource } from '../token/token-source.js';
 import { type IntrospectionClaimNames, thumbprintName, withThumbprint } from './claim-names.js';
 import type { ClientAuthentication } from './client-authentication.js';
 import { untilAborted, withDeadline } from './deadline.js';
 import { otherKindOfAnswer } from './jwt-kind.js';
-import { remoteKeys } from './key-set.js';
+import { createRemoteKeys } from './key-set.js';
 import { retryBroken } from './protection.js';
-import { currentAsker } from './requester.js';
+import { currentRequester } from './requester.js';
 import { isFromGateway, readRetryAfter, serverTrouble } from './retry-after.js';
 import { acceptedAlgorithms } from './signature-algorithms.js';
 import {
@@ -118,7 +118,7 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
       access.permittedAlgorithms,
     );
     const mustNameType = requireTokenType ?? access.audience === 'server-enforced';
-    const keys = remoteKeys(metadata, http);
+    const keys = createRemoteKeys(metadata, http);
     const viaMutualTls = authentication.identity !== undefined;
     const client = { client_id: clientId, use_mtls_endpoint_aliases: viaMutualTls };
     const ask = async (token: string): Promise<TokenAnswer> => {
@@ -155,11 +155,11 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
               });
         return readAnswer(answer, { issuer, mustNameType, thumbprint });
       } catch (error) {
-        throw error instanceof RequestRefused ? error : invalidAnswer(endpoint, whyInvalid(error));
+        throw error instanceof RequestRefused ? error : invalidAnswer(endpoint, explainInvalid(error));
       }
     };
     const introspect = (token: string): Promise<TokenAnswer> =>
-      traceIntrospection({ issuer, interactionId: currentAsker().interactionId }, () => ask(token));
+      traceIntrospection({ issuer, interactionId: currentRequester().interactionId }, () => ask(token));
     const ready = async (): Promise<void> => {
       const answer = await ask(randomBytes(32).toString('base64url'));
       if (typeof answer !== 'string') {
@@ -200,7 +200,7 @@ export function provenBy({ method, authenticate }: ClientAuthentication, signal:
       if (error instanceof RequestRefused) {
         throw error;
       }
-      const why = signal.aborted ? 'took longer than http.timeout' : `failed: ${shownError(error)}`;
+      const why = signal.aborted ? 'took longer than http.timeout' : `failed: ${describeError(error)}`;
       throw new RequestRefused('internal_error', { detail: `our own ${method} ${why}` });
     }
   };
@@ -211,13 +211,13 @@ function rethrowWithoutMessage(error: unknown): never {
     throw error;
   }
   throw new RequestRefused('internal_error', {
-    detail: `the introspection request could not be made: ${shownError(error)}`,
+    detail: `the introspection request could not be made: ${describeError(error)}`,
   });
 }
 
 /** FAPI's interaction id goes on to the authorization server (FAPI 1.0 Part 1 §6.2.1). */
 function interactionHeaders(): { headers?: Record<string, string> } {
-  const { interactionId } = currentAsker();
+  const { interactionId } = currentRequester();
   return interactionId === undefined ? {} : { headers: { [interactionHeader]: interactionId } };
 }
 
@@ -239,7 +239,7 @@ async function errorCodeOf(response: Response): Promise<unknown> {
     .clone()
     .json()
     .catch(() => undefined);
-  return typeof answer === 'object' && answer !== null ? ownMember({ ...answer }, 'error') : undefined;
+  return typeof answer === 'object' && answer !== null ? readOwnMember({ ...answer }, 'error') : undefined;
 }
 
 /**
@@ -284,7 +284,7 @@ function readAnswer(
   answer: Record<string, unknown>,
   { issuer, mustNameType, thumbprint }: AnswerDemands,
 ): TokenAnswer {
-  if (ownMember(answer, 'active') !== true) {
+  if (readOwnMember(answer, 'active') !== true) {
     return 'token_inactive';
   }
   if (Array.isArray(answer.scope)) {
@@ -295,7 +295,7 @@ function readAnswer(
     return other;
   }
   if (mustNameType && claimOf(answer, 'token_type') === undefined) {
-    return defectOf('token_wrong_type', typeNotNamed);
+    return createTokenRejection('token_wrong_type', typeNotNamed);
   }
   const bound = withThumbprint(answer, thumbprint);
   return typeof bound === 'string' ? bound : readTokenClaims(bound, issuer);
@@ -305,20 +305,20 @@ const typeNotNamed =
   'the answer names no token_type, so that it may be about a refresh token; set audience, or introspection({ requireTokenType: false })';
 
 /** The message of an error of a library may quote the answer. */
-function whyInvalid(error: unknown): string {
-  return isTellable(error) || error instanceof JwtRejected ? error.message : shownError(error);
+function explainInvalid(error: unknown): string {
+  return isTellable(error) || error instanceof JwtRejected ? error.message : describeError(error);
 }
 
 function invalidAnswer(endpoint: string, why: string): RequestRefused {
   return new RequestRefused('authorization_server_invalid_answer', {
-    detail: `${shownUrl(endpoint)}: ${why}`,
+    detail: `${redactUrl(endpoint)}: ${why}`,
   });
 }
 
 /** An error status is never a verdict on the client's token (RFC 7662 §2.3): it is trouble between the server and us. */
 function statusTrouble(response: Response, endpoint: string, method: string, error: unknown): RequestRefused {
   const { status } = response;
-  const detail = `${shownUrl(endpoint)} answered ${status}`;
+  const detail = `${redactUrl(endpoint)} answered ${status}`;
   if (status === 401 || status === 403 || aboutOurCredentials.includes(error)) {
     if (isFromGateway(response)) {
       return new RequestRefused('authorization_server_failed', {
@@ -334,5 +334,5 @@ function statusTrouble(response: Response, endpoint: string, method: string, err
       detail: `${detail} to our own ${method}; check clientId, its credential and its right to introspect${hint}`,
     });
   }
-  return serverTrouble(response, shownUrl(endpoint)) ?? invalidAnswer(endpoint, `status ${status}`);
+  return serverTrouble(response, redactUrl(endpoint)) ?? invalidAnswer(endpoint, `status ${status}`);
 }

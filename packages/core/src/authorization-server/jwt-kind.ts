@@ -1,6 +1,6 @@
 import type { OptionRule } from '../shared/option-rules.js';
 import { claimOf } from '../token/token-claims.js';
-import { defectOf, shownClaim, type TokenDefect } from '../token/token-rejection.js';
+import { createTokenRejection, describeClaim, type TokenRejection } from '../token/token-rejection.js';
 
 /** The header `typ` of RFC 9068, which access tokens alone have. */
 export const accessTokenType = 'at+jwt';
@@ -89,19 +89,22 @@ const kindClaims: readonly KindClaim[] = [
  * RFC 9068 shows it. Without that type it has to name a scope of an API, or to say by a claim of its server that it is an access
  * token, and must have no claim of another kind of JWT. `claims` have the standard names.
  */
-export function otherKind(type: string, claims: Readonly<Record<string, unknown>>): TokenDefect | undefined {
+export function otherKind(
+  type: string,
+  claims: Readonly<Record<string, unknown>>,
+): TokenRejection | undefined {
   if (type === accessTokenType) {
     return undefined;
   }
   const other = otherClaim(claims, claimsOfOthers) ?? otherWord(claims);
   if (other !== undefined) {
-    return defectOf('jwt_type_not_accepted', other);
+    return createTokenRejection('jwt_type_not_accepted', other);
   }
   if (kindClaims.some((one) => kindSaidBy(one, claimOf(claims, one.name)) === 'access token')) {
     return undefined;
   }
   const doubt = otherClaim(claims, likelyClaimsOfOthers) ?? missingScope(claims, type);
-  return doubt === undefined ? undefined : defectOf('jwt_type_not_accepted', doubt);
+  return doubt === undefined ? undefined : createTokenRejection('jwt_type_not_accepted', doubt);
 }
 
 function otherClaim(
@@ -119,7 +122,7 @@ function otherClaim(
 
 function otherWord(claims: Readonly<Record<string, unknown>>): string | undefined {
   const other = kindClaims.find((one) => kindSaidBy(one, claimOf(claims, one.name)) === 'another kind');
-  return other && `its claim ${other.name} is ${shownClaim(claimOf(claims, other.name))}`;
+  return other && `its claim ${other.name} is ${describeClaim(claimOf(claims, other.name))}`;
 }
 
 /** Values of `token_use` and `typ` in introspection answers about access tokens, besides those of JWTs. */
@@ -129,18 +132,21 @@ const accessInAnswers = ['access', 'access_token', 'jwt'];
  * Returns why an introspection answer is about something else than an access token, where it says so: servers introspect refresh
  * tokens and ID tokens too (RFC 7662 §2.1).
  */
-export function otherKindOfAnswer(answer: Readonly<Record<string, unknown>>): TokenDefect | undefined {
+export function otherKindOfAnswer(answer: Readonly<Record<string, unknown>>): TokenRejection | undefined {
   for (const one of kindClaims) {
     const value = claimOf(answer, one.name);
     const isAccess = typeof value === 'string' && accessInAnswers.includes(value.toLowerCase());
     if (!isAccess && kindSaidBy(one, value) === 'another kind') {
-      return defectOf('token_wrong_type', `its ${one.name} is ${shownClaim(value)}`);
+      return createTokenRejection('token_wrong_type', `its ${one.name} is ${describeClaim(value)}`);
     }
   }
   const found = claimsOfAnswersAboutOthers.find((name) => claimOf(answer, name) !== undefined);
   return found === undefined
     ? undefined
-    : defectOf('token_wrong_type', `the answer has ${found}, as one about an ID token or another JWT has`);
+    : createTokenRejection(
+        'token_wrong_type',
+        `the answer has ${found}, as one about an ID token or another JWT has`,
+      );
 }
 
 const claimsOfAnswersAboutOthers = [

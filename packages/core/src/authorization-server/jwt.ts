@@ -2,7 +2,7 @@ import { ConfigurationError } from '../errors.js';
 import { functionLike, OptionReader, type OptionRule, text } from '../shared/option-rules.js';
 import { claimOf, readTokenClaims, type TokenAnswer, type TokenReader } from '../token/token-claims.js';
 import { isCanonical } from '../token/token-identity.js';
-import { defectOf } from '../token/token-rejection.js';
+import { createTokenRejection } from '../token/token-rejection.js';
 import type { AuthorizationServerAccess, TokenSource } from '../token/token-source.js';
 import {
   type ClaimMapping,
@@ -12,10 +12,10 @@ import {
   standardClaims,
 } from './claim-names.js';
 import { acceptedTypes, accessTokenType, otherKind } from './jwt-kind.js';
-import { remoteKeys } from './key-set.js';
+import { createRemoteKeys } from './key-set.js';
 import { type DecryptionKey, decryptionKeys, signedJwtIn } from './nested-jwt.js';
 import { acceptedAlgorithms, algorithmList, type SignatureAlgorithm } from './signature-algorithms.js';
-import { JwtRejected, type JwtRules, type VerifiedJwt, verifiedJwt } from './verified-jwt.js';
+import { JwtRejected, type JwtRules, type VerifiedJwt, verifyJwt } from './verified-jwt.js';
 
 /** Options of `jwtAccessTokens()`. */
 export interface JwtAccessTokensOptions {
@@ -111,7 +111,7 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
         "'server-enforced' was given beside jwtAccessTokens(); accepted is the identifier of this API (RFC 9068 §4)",
       );
     }
-    const keys = remoteKeys(metadata, http);
+    const keys = createRemoteKeys(metadata, http);
     const rules: JwtRules = {
       types,
       issuer,
@@ -123,17 +123,20 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
     const read = async (token: string): Promise<TokenAnswer> => {
       // The same JWT in another spelling would be unknown here, and would not be the one that was revoked.
       if (!isCanonical(token)) {
-        return defectOf('jwt_malformed', 'a part of it is not written as base64url demands');
+        return createTokenRejection('jwt_malformed', 'a part of it is not written as base64url demands');
       }
       try {
         const signed = await signedJwtIn(token, ownKeys);
         if (!isCanonical(signed)) {
-          return defectOf('jwt_malformed', 'a part of the JWT inside it is not written as base64url demands');
+          return createTokenRejection(
+            'jwt_malformed',
+            'a part of the JWT inside it is not written as base64url demands',
+          );
         }
-        const jwt = await verifiedJwt(signed, keys, rules);
+        const jwt = await verifyJwt(signed, keys, rules);
         return readClaims(jwt, { issuer, mapping, requiredClaims });
       } catch (error) {
-        return asDefect(error);
+        return toTokenRejection(error);
       }
     };
     const ready = async (): Promise<void> => {
@@ -173,11 +176,11 @@ function readClaims({ payload, type }: VerifiedJwt, demands: ClaimDemands): Toke
   }
   const missing = requiredClaims.find((name) => claimOf(claims, name) === undefined);
   if (missing !== undefined) {
-    return defectOf('token_claims_malformed', `no ${mapping.names.get(missing) ?? missing}`);
+    return createTokenRejection('token_claims_malformed', `no ${mapping.names.get(missing) ?? missing}`);
   }
   const jti = claimOf(claims, 'jti');
   if (jti !== undefined && typeof jti !== 'string') {
-    return defectOf('token_claims_malformed', 'jti is not a string');
+    return createTokenRejection('token_claims_malformed', 'jti is not a string');
   }
   return readTokenClaims(claims, issuer);
 }
@@ -199,9 +202,9 @@ function readAnswer(answer: TokenAnswer, mapping: ClaimMapping): TokenAnswer {
 }
 
 /** A fault of the JWT is the token's; all else is trouble, and is thrown on. */
-function asDefect(error: unknown): TokenAnswer {
+function toTokenRejection(error: unknown): TokenAnswer {
   if (error instanceof JwtRejected) {
-    return error.defect;
+    return error.rejection;
   }
   throw error;
 }

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RequestRefused } from '../errors.js';
 import { MAX_NESTING, textNestsTooDeep } from '../shared/json-nesting.js';
 import { isHttpsUrl } from '../shared/option-rules.js';
-import { shownUrl } from '../shared/shown-url.js';
+import { redactUrl } from '../shared/shown-url.js';
 import type { Http } from './http.js';
 import type { Metadata } from './metadata.js';
 import { importPublicKey } from './public-key.js';
@@ -62,7 +62,7 @@ interface Known extends KeySet {
 }
 
 /** Finds the authorization server's keys, and fetches them again when it is asked to. */
-export function remoteKeys(metadata: Metadata, http: Http): RemoteKeys {
+export function createRemoteKeys(metadata: Metadata, http: Http): RemoteKeys {
   let known: Known | undefined;
   let next: Promise<Known> | undefined;
   let running: Promise<Known> | undefined;
@@ -139,9 +139,9 @@ async function fetchKeys(uri: string, http: Http, before: Known | undefined): Pr
     headers: { accept: 'application/json, application/jwk-set+json' },
   });
   if (response.status !== 200) {
-    const detail = `${shownUrl(uri)} answered ${response.status}`;
+    const detail = `${redactUrl(uri)} answered ${response.status}`;
     throw (
-      serverTrouble(response, shownUrl(uri)) ?? new RequestRefused('authorization_server_failed', { detail })
+      serverTrouble(response, redactUrl(uri)) ?? new RequestRefused('authorization_server_failed', { detail })
     );
   }
   const text = await response.text();

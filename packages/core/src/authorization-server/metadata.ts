@@ -9,10 +9,10 @@ import {
 import { RequestRefused } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 import { MAX_NESTING, nestsTooDeep } from '../shared/json-nesting.js';
-import { ownMember } from '../shared/own-member.js';
-import { shownError } from '../shared/shown-error.js';
-import { shownUrl } from '../shared/shown-url.js';
-import { shownClaim } from '../token/token-rejection.js';
+import { readOwnMember } from '../shared/own-member.js';
+import { describeError } from '../shared/shown-error.js';
+import { redactUrl } from '../shared/shown-url.js';
+import { describeClaim } from '../token/token-rejection.js';
 import { withDeadline } from './deadline.js';
 import type { Http } from './http.js';
 import { readRetryAfter, serverTrouble } from './retry-after.js';
@@ -33,7 +33,7 @@ export interface MetadataRules {
 }
 
 /** Metadata that the user gave: nothing is discovered. */
-export function givenMetadata({ issuer, metadata }: MetadataRules): Metadata | undefined {
+export function createStaticMetadata({ issuer, metadata }: MetadataRules): Metadata | undefined {
   const server = metadata && ({ ...metadata, issuer } as AuthorizationServer);
   return server && (async () => server);
 }
@@ -58,7 +58,7 @@ export interface Discovery {
  * too old they are read again in the background, while the old ones are used: no caller waits. Failures to read them again
  * are reported once, and each makes the pause before the next attempt longer. A failure of the first discovery is not kept.
  */
-export function discoveredMetadata(
+export function createDiscovery(
   { issuer, metadataMaxAge }: MetadataRules,
   { http, timeout, onFound, report, discover = discoverServer }: Discovery,
 ): Metadata {
@@ -82,7 +82,7 @@ export function discoveredMetadata(
 
   function postpone(error: unknown): void {
     if (pause === FIRST_PAUSE) {
-      const why = error instanceof RequestRefused ? error.message : shownError(error);
+      const why = error instanceof RequestRefused ? error.message : describeError(error);
       report(
         'metadata_outdated',
         `the metadata of ${issuer} can not be read again; the old ones are used: ${why}`,
@@ -139,7 +139,7 @@ async function read(url: URL, response: Response): Promise<AuthorizationServer |
   try {
     const metadata = await processDiscoveryResponse(url, response);
     if (nestsTooDeep(metadata)) {
-      const detail = `the metadata of ${shownUrl(url)} nest deeper than ${MAX_NESTING} levels`;
+      const detail = `the metadata of ${redactUrl(url)} nest deeper than ${MAX_NESTING} levels`;
       return new RequestRefused('authorization_server_invalid_answer', { detail });
     }
     return metadata;
@@ -147,7 +147,7 @@ async function read(url: URL, response: Response): Promise<AuthorizationServer |
     if (error instanceof OperationProcessingError && error.code === JSON_ATTRIBUTE_COMPARISON) {
       return mismatch(url.href, issuerIn(error.cause));
     }
-    const detail = `the metadata of ${shownUrl(url)} can not be read: ${shownError(error)}`;
+    const detail = `the metadata of ${redactUrl(url)} can not be read: ${describeError(error)}`;
     return new RequestRefused('authorization_server_invalid_answer', { detail });
   }
 }
@@ -155,13 +155,13 @@ async function read(url: URL, response: Response): Promise<AuthorizationServer |
 /** Returns `issuer` of the document that oauth4webapi refused. */
 function issuerIn(cause: unknown): string | undefined {
   const body: unknown =
-    typeof cause === 'object' && cause !== null ? ownMember({ ...cause }, 'body') : undefined;
-  const issuer = typeof body === 'object' && body !== null ? ownMember({ ...body }, 'issuer') : undefined;
+    typeof cause === 'object' && cause !== null ? readOwnMember({ ...cause }, 'body') : undefined;
+  const issuer = typeof body === 'object' && body !== null ? readOwnMember({ ...body }, 'issuer') : undefined;
   return typeof issuer === 'string' ? issuer : undefined;
 }
 
 function mismatch(expected: string, found: string | undefined): RequestRefused {
-  const says = found === undefined ? 'another issuer' : `issuer ${shownClaim(found)}`;
+  const says = found === undefined ? 'another issuer' : `issuer ${describeClaim(found)}`;
   return new RequestRefused('authorization_server_issuer_mismatch', {
     detail: `the metadata found for ${expected} says ${says}; set the option issuer to the server's own spelling`,
   });

@@ -5,7 +5,7 @@ import type { SecureContextOptions } from 'node:tls';
 import { types } from 'node:util';
 import { ConfigurationError, RequestRefused, TellableError } from '../errors.js';
 import { isPromised } from '../shared/promises.js';
-import { shownError } from '../shared/shown-error.js';
+import { describeError } from '../shared/shown-error.js';
 import type { CertificateAndKey } from './client-identity.js';
 
 /** What a connection to the authorization server must trust and show. */
@@ -161,7 +161,7 @@ function guardMethod(
       const wrong = isPromised(result) ? 'a promise' : 'no connection';
       return fallback(ownTrouble(`http.agent: ${name}() of the agent returned ${wrong}`), given);
     } catch (error) {
-      return fallback(ownTrouble(`http.agent: ${name}() of the agent threw ${shownError(error)}`), given);
+      return fallback(ownTrouble(`http.agent: ${name}() of the agent threw ${describeError(error)}`), given);
     }
   };
   Reflect.defineProperty(agent, name, { value, writable: true, configurable: true });
@@ -172,7 +172,7 @@ function renewed(make: AgentFactory, options: ConnectionOptions): Agent {
   try {
     agent = make(options);
   } catch (error) {
-    throw ownTrouble(`http.agent threw ${shownError(error)}`);
+    throw ownTrouble(`http.agent threw ${describeError(error)}`);
   }
   const fault = faultOf(agent);
   if (fault !== undefined) {
@@ -200,7 +200,7 @@ function watch(agent: Agent, drops: { last: number }): WatchedAgent {
     request = given;
     origin = `${options.host}:${options.port}:`;
     const fail = (error: unknown): RequestRefused => {
-      trouble = ownTrouble(`http.agent: the agent threw ${shownError(error)}`);
+      trouble = ownTrouble(`http.agent: the agent threw ${describeError(error)}`);
       return trouble;
     };
     given.once('error', (error) => {

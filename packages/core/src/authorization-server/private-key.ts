@@ -72,12 +72,12 @@ export function privateKeyAssertion(options: PrivateKeyOptions): ClientAuth {
       );
     }
     refuseWeakRsa('modulusLength' in key.algorithm ? 'rsa' : undefined, modulusLengthOf(key));
-    return signedWith(key, kid, undefined);
+    return signAssertion(key, kid, undefined);
   }
   const chosen = algorithmFor(key, alg);
   let assertion: Promise<ClientAuth> | undefined;
   return async (...request) => {
-    assertion ??= importKey(key, chosen).then((imported) => signedWith(imported, kid, chosen));
+    assertion ??= importKey(key, chosen).then((imported) => signAssertion(imported, kid, chosen));
     await (await assertion)(...request);
   };
 }
@@ -118,7 +118,7 @@ async function importKey(key: KeyObject, alg: Algorithm): Promise<webcrypto.Cryp
   return webcrypto.subtle.importKey('pkcs8', pkcs8, algorithms[alg].parameters, false, ['sign']);
 }
 
-function signedWith(
+function signAssertion(
   key: webcrypto.CryptoKey,
   kid: string | undefined,
   alg: Algorithm | undefined,

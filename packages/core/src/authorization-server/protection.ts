@@ -2,10 +2,10 @@ import { LRUCache } from 'lru-cache';
 import pLimit, { type LimitFunction } from 'p-limit';
 import { RequestRefused } from '../errors.js';
 import { type BreakerListing, listBreaker, type ReportProblem } from '../observe/events.js';
-import { CircuitBreaker, CircuitOpen, type Verdict } from '../shared/circuit-breaker.js';
-import { shownUrl } from '../shared/shown-url.js';
+import { type AttemptOutcome, CircuitBreaker, CircuitOpen } from '../shared/circuit-breaker.js';
+import { redactUrl } from '../shared/shown-url.js';
 import { type Http, StaleConnection, timed } from './http.js';
-import { currentAsker } from './requester.js';
+import { currentRequester } from './requester.js';
 import { readRetryAfter } from './retry-after.js';
 
 /** Limits of the requests to one endpoint of an authorization server. */
@@ -45,7 +45,7 @@ interface Endpoint {
  * Sends the same exchanges, but never too many at once to one endpoint, and next to none while that endpoint is not there: a
  * request that would have waited for a timeout is refused at once.
  */
-export function protectedHttp(
+export function createProtectedHttp(
   http: Http,
   issuer: string,
   rules: ProtectionRules,
@@ -68,14 +68,14 @@ export function protectedHttp(
   }
 
   const send: Http = async (url, request) => {
-    const name = shownUrl(url);
+    const name = redactUrl(url);
     const { breaker, limit } = endpointOf(name);
-    const { source } = currentAsker();
+    const { source } = currentRequester();
     try {
       // A request that finds the breaker open need not queue to learn it.
       breaker.check(source);
       if (limit.activeCount + limit.pendingCount >= maxConcurrent + maxQueued) {
-        throw notAsked(
+        throw createNotAskedRefusal(
           `${maxConcurrent} exchanges with ${name} are under way and ${maxQueued} wait (circuitBreaker.maxConcurrent, circuitBreaker.maxQueued)`,
         );
       }
@@ -86,18 +86,20 @@ export function protectedHttp(
           const isLate = performance.now() - sentAt > (timeout * 1000) / 2;
           return breaker.run(
             () => http(url, { ...request, signal }),
-            (response, error) => (isLate && isTimeout(error) ? 'unknown' : judge(response, error)),
+            (response, error) => (isLate && isTimeout(error) ? 'unknown' : classifyOutcome(response, error)),
             source,
           );
         };
         const noTurn = () =>
-          notAsked(`no turn in time among the exchanges with ${name} (circuitBreaker.maxConcurrent)`);
+          createNotAskedRefusal(
+            `no turn in time among the exchanges with ${name} (circuitBreaker.maxConcurrent)`,
+          );
         return inTurn(limit, signal, noTurn, () =>
           request.method === 'GET' ? retryBroken(attempt) : attempt(),
         );
       });
     } catch (error) {
-      throw error instanceof CircuitOpen ? suspended(name, error) : error;
+      throw error instanceof CircuitOpen ? createSuspendedRefusal(name, error) : error;
     }
   };
   return { send, close: () => endpoints.clear() };
@@ -120,12 +122,12 @@ function createEndpoint(
   return { breaker, limit: pLimit(maxConcurrent), listing };
 }
 
-function notAsked(detail: string, retryAfter = 1): RequestRefused {
+function createNotAskedRefusal(detail: string, retryAfter = 1): RequestRefused {
   return new RequestRefused('authorization_server_not_asked', { detail, retryAfter });
 }
 
-function suspended(name: string, open: CircuitOpen): RequestRefused {
-  return notAsked(`${name}: ${open.message}`, Math.max(1, Math.ceil(open.retryAfter)));
+function createSuspendedRefusal(name: string, open: CircuitOpen): RequestRefused {
+  return createNotAskedRefusal(`${name}: ${open.message}`, Math.max(1, Math.ceil(open.retryAfter)));
 }
 
 /** Waits for a turn until the signal is aborted; `work` then ends by the same signal. */
@@ -154,7 +156,7 @@ const gatewayStatuses = new Set([502, 503, 504]);
  * Only what shows that the server is not there, or that it wants a rest, counts: a client could make up a token that a
  * server answers 500 to, or too much, and would shut out the others.
  */
-function judge(response: Response | undefined, error: unknown): Verdict {
+function classifyOutcome(response: Response | undefined, error: unknown): AttemptOutcome {
   if (response !== undefined) {
     const { retryAfter } = readRetryAfter(response.headers.get('retry-after'));
     const isGateway = gatewayStatuses.has(response.status);

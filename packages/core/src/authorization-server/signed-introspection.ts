@@ -5,7 +5,7 @@ import { OptionReader } from '../shared/option-rules.js';
 import type { RemoteKeys } from './key-set.js';
 import { type DecryptionKey, decryptionKeys, signedJwtIn } from './nested-jwt.js';
 import { algorithmList, type SignatureAlgorithm } from './signature-algorithms.js';
-import { type JwtRules, verifiedJwt } from './verified-jwt.js';
+import { type JwtRules, verifyJwt } from './verified-jwt.js';
 
 /** Options of signed introspection answers. */
 export interface SignedAnswers {
@@ -80,7 +80,7 @@ export async function readSignedAnswer(
   if (format.keys === undefined && jwt.split('.').length === 5) {
     throw new TellableError('it is encrypted; introspection({ signed: { decryptionKey } }) takes the key');
   }
-  const { payload } = await verifiedJwt(await signedJwtIn(jwt, format.keys), keys, options);
+  const { payload } = await verifyJwt(await signedJwtIn(jwt, format.keys), keys, options);
   return answerIn(payload);
 }
 

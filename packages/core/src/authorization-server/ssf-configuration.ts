@@ -1,7 +1,7 @@
 import type { AuthorizationServer } from 'oauth4webapi';
 import { RequestRefused } from '../errors.js';
 import { MAX_NESTING, textNestsTooDeep } from '../shared/json-nesting.js';
-import { shownUrl } from '../shared/shown-url.js';
+import { redactUrl } from '../shared/shown-url.js';
 import type { Http } from './http.js';
 import { serverTrouble } from './retry-after.js';
 
@@ -15,9 +15,9 @@ export async function discoverTransmitter(
   url.pathname = `/.well-known/ssf-configuration${url.pathname === '/' ? '' : url.pathname}`;
   const response = await http(url.href, { method: 'GET', headers: { accept: 'application/json' }, signal });
   if (response.status !== 200) {
-    const detail = `${shownUrl(url)} answered ${response.status}`;
+    const detail = `${redactUrl(url)} answered ${response.status}`;
     throw (
-      serverTrouble(response, shownUrl(url)) ??
+      serverTrouble(response, redactUrl(url)) ??
       new RequestRefused('authorization_server_unsuitable', {
         detail: `${detail}; check the option transmitter`,
       })
@@ -26,13 +26,13 @@ export async function discoverTransmitter(
   const text = await response.text();
   if (textNestsTooDeep(text)) {
     throw new RequestRefused('authorization_server_invalid_answer', {
-      detail: `the configuration at ${shownUrl(url)} nests deeper than ${MAX_NESTING} levels`,
+      detail: `the configuration at ${redactUrl(url)} nests deeper than ${MAX_NESTING} levels`,
     });
   }
   const configuration = objectIn(text);
   if (configuration?.issuer !== issuer) {
     throw new RequestRefused('authorization_server_issuer_mismatch', {
-      detail: `the configuration at ${shownUrl(url)} does not have the issuer that the option transmitter names`,
+      detail: `the configuration at ${redactUrl(url)} does not have the issuer that the option transmitter names`,
     });
   }
   return configuration as unknown as AuthorizationServer;

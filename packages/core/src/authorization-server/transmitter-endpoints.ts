@@ -42,7 +42,7 @@ export interface TransmitterAccess {
 }
 
 /** Asks with our credentials, each question in bounded time. */
-export function transmitterEndpoints({
+export function createTransmitterEndpoints({
   transmitter,
   http,
   timeout,
@@ -71,13 +71,13 @@ export function transmitterEndpoints({
       const response = await (mayRepeat ? retryBroken(send) : send());
       return {
         status: response.status,
-        json: parsed(await response.text()),
+        json: parseJson(await response.text()),
         retryAfter: readRetryAfter(response.headers.get('retry-after')).retryAfter,
       };
     });
 }
 
-function parsed(text: string): unknown {
+function parseJson(text: string): unknown {
   try {
     return textNestsTooDeep(text) ? undefined : JSON.parse(text);
   } catch {

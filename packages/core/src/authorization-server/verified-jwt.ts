@@ -1,28 +1,28 @@
 import type { KeyObject } from 'node:crypto';
 import { errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose';
 import {
-  defectOf,
+  createTokenRejection,
+  describeClaim,
   secondsAgo,
-  shownClaim,
-  type TokenDefect,
+  type TokenRejection,
   wrongAudience,
   wrongIssuer,
 } from '../token/token-rejection.js';
 import type { KeyHeader, RemoteKeys } from './key-set.js';
 
-/** A JWT that is refused for its own fault, as opposed to trouble of the server's or ours. The message is its defect. */
+/** A JWT that is refused for its own fault, as opposed to trouble of the server's or ours. The message is its rejection. */
 export class JwtRejected extends Error {
   override readonly name = 'JwtRejected';
-  readonly defect: TokenDefect;
+  readonly rejection: TokenRejection;
 
-  constructor(defect: TokenDefect) {
-    super(defect);
-    this.defect = defect;
+  constructor(rejection: TokenRejection) {
+    super(rejection);
+    this.rejection = rejection;
   }
 }
 
 /** The errors of jose that a JWT alone causes. Each other error is trouble, never a verdict on the token. */
-const faultsOfTheJwt: ReadonlyMap<string, TokenDefect> = new Map([
+const faultsOfTheJwt: ReadonlyMap<string, TokenRejection> = new Map([
   ['ERR_JWS_INVALID', 'jwt_malformed'],
   ['ERR_JWS_SIGNATURE_VERIFICATION_FAILED', 'jwt_signature_invalid'],
   ['ERR_JWE_INVALID', 'jwt_malformed: it is not encrypted as decryptionKey demands'],
@@ -35,32 +35,35 @@ const faultsOfTheJwt: ReadonlyMap<string, TokenDefect> = new Map([
 /** Returns `JwtRejected` for an error that the JWT alone causes, and the error itself for any other. */
 export function asRejection(error: unknown, rules?: JwtRules): unknown {
   if (error instanceof errors.JWTExpired || error instanceof errors.JWTClaimValidationFailed) {
-    return new JwtRejected(claimDefect(error, rules));
+    return new JwtRejected(rejectClaim(error, rules));
   }
-  const defect = error instanceof errors.JOSEError ? faultsOfTheJwt.get(error.code) : undefined;
-  return defect === undefined ? error : new JwtRejected(defect);
+  const rejection = error instanceof errors.JOSEError ? faultsOfTheJwt.get(error.code) : undefined;
+  return rejection === undefined ? error : new JwtRejected(rejection);
 }
 
 /** Which claim, or which type, of a JWT with a good signature is not as `rules` demand. */
-function claimDefect(
+function rejectClaim(
   { claim, reason, payload }: errors.JWTExpired | errors.JWTClaimValidationFailed,
   rules: JwtRules | undefined,
-): TokenDefect {
+): TokenRejection {
   const found = own(payload, claim);
   const now = Date.now() / 1000;
   if (claim === 'exp' && reason === 'check_failed' && typeof found === 'number') {
-    return defectOf('token_expired', `exp was ${secondsAgo(now, found)}`);
+    return createTokenRejection('token_expired', `exp was ${secondsAgo(now, found)}`);
   }
   if (claim === 'nbf' && reason === 'check_failed' && typeof found === 'number') {
-    return defectOf('token_not_yet_valid', `nbf is ${Math.ceil(found - now)} s ahead`);
+    return createTokenRejection('token_not_yet_valid', `nbf is ${Math.ceil(found - now)} s ahead`);
   }
   if (claim === 'iss' && typeof rules?.issuer === 'string') {
-    return defectOf('token_wrong_issuer', wrongIssuer(rules.issuer, found));
+    return createTokenRejection('token_wrong_issuer', wrongIssuer(rules.issuer, found));
   }
   if (claim === 'aud' && rules?.audience !== undefined) {
-    return defectOf('token_wrong_audience', wrongAudience([rules.audience].flat(), found));
+    return createTokenRejection('token_wrong_audience', wrongAudience([rules.audience].flat(), found));
   }
-  return defectOf('token_claims_malformed', found === undefined ? `no ${claim}` : `${claim} is not valid`);
+  return createTokenRejection(
+    'token_claims_malformed',
+    found === undefined ? `no ${claim}` : `${claim} is not valid`,
+  );
 }
 
 /** What a JWT must show; `algorithms` is always named. `types` are the values of its header `typ`, compared without regard to case. */
@@ -80,33 +83,36 @@ export interface VerifiedJwt {
  * Verifies a JWT by the keys of the authorization server alone. If no known key fits, the keys are fetched again before
  * the JWT is refused. Rejects with `JwtRejected` for a fault of the JWT, with another error for trouble.
  */
-export async function verifiedJwt(jwt: string, keys: RemoteKeys, rules: JwtRules): Promise<VerifiedJwt> {
+export async function verifyJwt(jwt: string, keys: RemoteKeys, rules: JwtRules): Promise<VerifiedJwt> {
   const arrivedAt = performance.now();
   const header = readHeader(jwt, rules);
   const known = await keys.current();
-  const verified = await verifiedByAnyOf(known.candidates(header), jwt, rules);
+  const verified = await verifyByAnyOf(known.candidates(header), jwt, rules);
   if (verified !== undefined) {
     return verified;
   }
   if (known.askedAt < arrivedAt) {
     const { candidates } = await keys.fetchedFromNowOn();
     const again =
-      candidates === known.candidates ? undefined : await verifiedByAnyOf(candidates(header), jwt, rules);
+      candidates === known.candidates ? undefined : await verifyByAnyOf(candidates(header), jwt, rules);
     if (again !== undefined) {
       return again;
     }
   }
-  throw new JwtRejected(signatureDefect(header, known.candidates(header).length > 0));
+  throw new JwtRejected(rejectSignature(header, known.candidates(header).length > 0));
 }
 
-function signatureDefect({ alg, kid }: KeyHeader, isKeyKnown: boolean): TokenDefect {
-  const sought = kid === undefined ? `for ${alg}` : `with kid ${shownClaim(kid)} for ${alg}`;
+function rejectSignature({ alg, kid }: KeyHeader, isKeyKnown: boolean): TokenRejection {
+  const sought = kid === undefined ? `for ${alg}` : `with kid ${describeClaim(kid)} for ${alg}`;
   return isKeyKnown
-    ? defectOf('jwt_signature_invalid', `the key of jwks_uri ${sought} did not make its signature`)
-    : defectOf('jwt_key_unknown', `jwks_uri has no key ${sought}`);
+    ? createTokenRejection(
+        'jwt_signature_invalid',
+        `the key of jwks_uri ${sought} did not make its signature`,
+      )
+    : createTokenRejection('jwt_key_unknown', `jwks_uri has no key ${sought}`);
 }
 
-async function verifiedByAnyOf(
+async function verifyByAnyOf(
   keys: readonly KeyObject[],
   jwt: string,
   rules: JwtRules,
@@ -133,11 +139,11 @@ function joseRules({ types, ...rules }: JwtRules): JWTVerifyOptions {
 
 function readHeader(jwt: string, { algorithms, types }: JwtRules): KeyHeader {
   const [encoded = '', ...others] = jwt.split('.');
-  const header = others.length === 2 ? parsed(encoded) : undefined;
+  const header = others.length === 2 ? parseJson(encoded) : undefined;
   if (header === undefined) {
     const isEncrypted = others.length === 4;
     throw new JwtRejected(
-      defectOf(
+      createTokenRejection(
         'jwt_malformed',
         isEncrypted ? 'it is encrypted; decryptionKey is not set' : 'it is not a JWT',
       ),
@@ -145,13 +151,13 @@ function readHeader(jwt: string, { algorithms, types }: JwtRules): KeyHeader {
   }
   const alg = own(header, 'alg');
   if (typeof alg !== 'string' || !algorithms.includes(alg)) {
-    const detail = `alg is ${shownClaim(alg)}; accepted are ${algorithms.join(', ')}`;
-    throw new JwtRejected(defectOf('jwt_algorithm_not_accepted', detail));
+    const detail = `alg is ${describeClaim(alg)}; accepted are ${algorithms.join(', ')}`;
+    throw new JwtRejected(createTokenRejection('jwt_algorithm_not_accepted', detail));
   }
   checkType(header, types);
   const kid = own(header, 'kid');
   if (kid !== undefined && typeof kid !== 'string') {
-    throw new JwtRejected(defectOf('jwt_malformed', 'its kid is not a string'));
+    throw new JwtRejected(createTokenRejection('jwt_malformed', 'its kid is not a string'));
   }
   return { alg, kid };
 }
@@ -159,8 +165,8 @@ function readHeader(jwt: string, { algorithms, types }: JwtRules): KeyHeader {
 function checkType(header: unknown, types: JwtRules['types']): void {
   const typ = own(header, 'typ');
   if (types !== undefined && !types.includes(mediaType(typ))) {
-    const detail = `typ is ${shownClaim(typ)}; accepted is ${types.map((type) => type || 'absent').join(' or ')}`;
-    throw new JwtRejected(defectOf('jwt_type_not_accepted', detail));
+    const detail = `typ is ${describeClaim(typ)}; accepted is ${types.map((type) => type || 'absent').join(' or ')}`;
+    throw new JwtRejected(createTokenRejection('jwt_type_not_accepted', detail));
   }
 }
 
@@ -170,7 +176,7 @@ function mediaType(typ: unknown): string {
   return type.startsWith('application/') ? type.slice('application/'.length) : type;
 }
 
-function parsed(encoded: string): unknown {
+function parseJson(encoded: string): unknown {
   try {
     return JSON.parse(Buffer.from(encoded, 'base64url').toString());
   } catch {

@@ -2,10 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 import { within } from '../shared/bounded-wait.js';
-import { CircuitBreaker, CircuitOpen, type Verdict } from '../shared/circuit-breaker.js';
+import { type AttemptOutcome, CircuitBreaker, CircuitOpen } from '../shared/circuit-breaker.js';
 import { ignoreRejection } from '../shared/promises.js';
 import { createSeal, type Seal } from '../shared/sealing.js';
-import { isTokenDefect, type TokenDefect } from '../token/token-rejection.js';
+import { isTokenRejection, type TokenRejection } from '../token/token-rejection.js';
 
 /** What we use of a Keyv instance. */
 export interface SharedStore {
@@ -47,8 +47,8 @@ export interface SharedAnswer {
 }
 
 /** The server's word that a token is not active, as it is shared with the processes that wait for it. */
-export interface SharedDefect {
-  readonly defect: TokenDefect;
+export interface SharedRejection {
+  readonly rejection: TokenRejection;
   /** Milliseconds since the epoch, by the clock of the process that asked. */
   readonly askedAt: number;
 }
@@ -92,7 +92,7 @@ export class SharedCache {
   }
 
   /** Never rejects. */
-  async get(key: string): Promise<SharedAnswer | SharedDefect | undefined> {
+  async get(key: string): Promise<SharedAnswer | SharedRejection | undefined> {
     for (const seal of this.#seals) {
       const name = `mtls-bound:token:${seal.nameOf(key)}`;
       const text = seal.open(name, await this.#try(() => this.#rules.store.get(name)));
@@ -104,7 +104,7 @@ export class SharedCache {
   }
 
   /** `maxAge` in seconds. Never rejects. */
-  async put(key: string, answer: SharedAnswer | SharedDefect, maxAge: number): Promise<void> {
+  async put(key: string, answer: SharedAnswer | SharedRejection, maxAge: number): Promise<void> {
     const [seal] = this.#seals;
     const name = `mtls-bound:token:${seal.nameOf(key)}`;
     const text = textOf(answer);
@@ -123,15 +123,15 @@ export class SharedCache {
   }
 
   /** Shares that a token is not active with the processes that wait for the one that asked. Never rejects. */
-  async putForWaiting(key: string, defect: SharedDefect): Promise<void> {
+  async putForWaiting(key: string, rejection: SharedRejection): Promise<void> {
     const { lock, lockTimeout } = this.#rules;
     if (lock !== undefined) {
-      await this.put(key, defect, lockTimeout);
+      await this.put(key, rejection, lockTimeout);
     }
   }
 
   /** Whether a shared "not active" was found out recently enough for the processes that waited. */
-  isForWaiting({ askedAt }: SharedDefect, now: number): boolean {
+  isForWaiting({ askedAt }: SharedRejection, now: number): boolean {
     return Math.abs(now - askedAt) <= this.#rules.lockTimeout * 1000;
   }
 
@@ -213,7 +213,7 @@ export class SharedCache {
 
   async #try<T>(work: () => Promise<T>): Promise<T | undefined> {
     try {
-      return await this.#breaker.run(() => within(this.#rules.timeout, work), judge);
+      return await this.#breaker.run(() => within(this.#rules.timeout, work), classifyOutcome);
     } catch {
       return undefined;
     }
@@ -221,7 +221,7 @@ export class SharedCache {
 }
 
 /** `undefined` for claims that JSON can't be written of, as those of a token source of yours may be: they are not shared. */
-function textOf(answer: SharedAnswer | SharedDefect): string | undefined {
+function textOf(answer: SharedAnswer | SharedRejection): string | undefined {
   try {
     return JSON.stringify(answer);
   } catch {
@@ -230,20 +230,20 @@ function textOf(answer: SharedAnswer | SharedDefect): string | undefined {
 }
 
 /** It was sealed by one of us, but that one may be of another version. */
-function readAnswer(text: string): SharedAnswer | SharedDefect | undefined {
-  const { issuer, claims, askedAt, heardUpTo, defect } = JSON.parse(text) as Partial<
-    SharedAnswer & SharedDefect
+function readAnswer(text: string): SharedAnswer | SharedRejection | undefined {
+  const { issuer, claims, askedAt, heardUpTo, rejection } = JSON.parse(text) as Partial<
+    SharedAnswer & SharedRejection
   >;
   if (typeof askedAt !== 'number') {
     return undefined;
   }
-  if (defect !== undefined) {
-    return isTokenDefect(defect) ? { defect, askedAt } : undefined;
+  if (rejection !== undefined) {
+    return isTokenRejection(rejection) ? { rejection, askedAt } : undefined;
   }
   const isComplete = typeof issuer === 'string' && typeof claims === 'object' && claims !== null;
   return isComplete ? { issuer, claims, askedAt, heardUpTo } : undefined;
 }
 
-function judge(_result: unknown, error: unknown): Verdict {
+function classifyOutcome(_result: unknown, error: unknown): AttemptOutcome {
   return error === undefined || error instanceof CircuitOpen ? 'answered' : 'failed';
 }

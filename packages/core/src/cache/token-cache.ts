@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { type Asker, askedBy, currentAsker } from '../authorization-server/requester.js';
+import { currentRequester, type Requester, runForRequester } from '../authorization-server/requester.js';
 import { RequestRefused } from '../errors.js';
 import { publishCache } from '../observe/events.js';
 import type { Known, Revocations } from '../revocation/revocations.js';
@@ -8,7 +8,7 @@ import { allSettled } from '../shared/promises.js';
 import { agreedClaims } from '../token/agreed-claims.js';
 import { readTokenClaims, type TokenAnswer, type TokenClaims } from '../token/token-claims.js';
 import { hashOf, identityOf } from '../token/token-identity.js';
-import { defectOf, type TokenDefect } from '../token/token-rejection.js';
+import { createTokenRejection, type TokenRejection } from '../token/token-rejection.js';
 import { InactiveTimes } from './inactive-times.js';
 import type { SharedCache } from './shared-cache.js';
 
@@ -39,14 +39,14 @@ export function refreshesAtOnce(maxConcurrent: number): number {
 }
 
 /** Whom a token is asked of. */
-export interface Asked {
+export interface TokenTarget {
   /** Tells the answers of one from those of another; empty where there is but one. */
   readonly id: string;
   /** Equal in all processes that get the same answer, and in no others. Undefined where answers are not shared. */
   readonly sharedId: string | undefined;
   readonly read: (token: string) => Promise<TokenAnswer>;
   /** Whether `read` may ask the authorization server, rather than read what the token says of itself. */
-  readonly isServer: boolean;
+  readonly asksServer: boolean;
   /** Whether these claims are the authorization server's answer, rather than what the token says of itself. */
   readonly wasAsked: (answer: TokenClaims) => boolean;
   /** Asks the authorization server of these claims about a token that spoke for itself; undefined where none can be asked. */
@@ -54,13 +54,13 @@ export interface Asked {
 }
 
 /** A revocation that this process made or heard of concerns the token. The authorization server may not know of it. */
-const revokedHere = defectOf('token_inactive', 'revoked here');
+const revokedHere = createTokenRejection('token_inactive', 'revoked here');
 
 /** The log of revocations says nothing of the token, and no authorization server can be asked. */
-const unvouched = defectOf('token_inactive', 'issued before the log of revocations began');
+const unvouched = createTokenRejection('token_inactive', 'issued before the log of revocations began');
 
 /** A token, with what it is known by. */
-interface Named {
+interface NamedToken {
   readonly token: string;
   readonly hash: string;
   /** Its answers, apart from those of another authorization server. */
@@ -77,7 +77,7 @@ interface Entry extends Known {
 
 /** Times in milliseconds since the epoch. */
 interface Inactive {
-  readonly defect: TokenDefect;
+  readonly rejection: TokenRejection;
   readonly from: number;
   readonly until: number;
 }
@@ -108,9 +108,9 @@ export class TokenCache {
   readonly #active: LRUCache<string, Entry>;
   readonly #inactive: LRUCache<string, Inactive>;
   readonly #inactiveTimes = new InactiveTimes(INACTIVE_TIMES);
-  readonly #flights = new Map<string, Promise<Known | TokenDefect>>();
+  readonly #flights = new Map<string, Promise<Known | TokenRejection>>();
   /** Questions that begin when the one of the same name, which is under way, has ended. */
-  readonly #queued = new Map<string, Promise<Known | TokenDefect>>();
+  readonly #queued = new Map<string, Promise<Known | TokenRejection>>();
   /** Answers in use that are asked for again at the moment. */
   #refreshes = 0;
   #isSettling = false;
@@ -132,9 +132,13 @@ export class TokenCache {
    *
    * @param asker tells for whose sake an answer in use is asked for again: its failures are those of that client
    */
-  known(token: string, asked: Asked, asker: () => Asker = currentAsker): TokenAnswer | undefined {
+  known(
+    token: string,
+    target: TokenTarget,
+    asker: () => Requester = currentRequester,
+  ): TokenAnswer | undefined {
     const hash = hashOf(token);
-    const key = hash + asked.id;
+    const key = hash + target.id;
     if (this.#revocations.isTokenRevoked(hash)) {
       return revokedHere;
     }
@@ -147,7 +151,7 @@ export class TokenCache {
       }
       if (usability === 'use') {
         if (now >= this.#refreshFrom(entry)) {
-          this.#refresh({ token, hash, key }, asked, asker);
+          this.#refresh({ token, hash, key }, target, asker);
         }
         return entry.token;
       }
@@ -155,16 +159,16 @@ export class TokenCache {
     const inactive = this.#inactive.get(key);
     // An answer that is dated in the future is from before the clock was set back.
     const serves = inactive !== undefined && inactive.from <= now && now < inactive.until;
-    return serves ? inactive.defect : undefined;
+    return serves ? inactive.rejection : undefined;
   }
 
   /** Asks in the background, unless that happens, or happens for too many tokens. */
-  #refresh(it: Named, asked: Asked, asker: () => Asker): void {
+  #refresh(it: NamedToken, target: TokenTarget, asker: () => Requester): void {
     const { maxRefreshes = Number.POSITIVE_INFINITY } = this.#rules;
     if (this.#isSettling || this.#refreshes >= maxRefreshes || this.#flights.has(it.key)) {
       return;
     }
-    let client: Asker;
+    let client: Requester;
     try {
       client = asker();
     } catch {
@@ -172,7 +176,7 @@ export class TokenCache {
       return;
     }
     this.#refreshes += 1;
-    askedBy(client, () => this.#learn(it, asked))
+    runForRequester(client, () => this.#learn(it, target))
       .catch(() => undefined)
       .finally(() => {
         this.#refreshes -= 1;
@@ -180,16 +184,16 @@ export class TokenCache {
   }
 
   /** Asks; who asks for the same token meanwhile shares the answer. */
-  learn(token: string, asked: Asked): Promise<TokenAnswer> {
-    const it = named(token, asked);
-    return this.#delivered(() => this.#learn(it, asked));
+  learn(token: string, target: TokenTarget): Promise<TokenAnswer> {
+    const it = nameToken(token, target);
+    return this.#delivered(() => this.#learn(it, target));
   }
 
   /**
    * Decides for each request by itself, at the end: since the answer was looked at, a revocation may have been heard, also
    * before this request began.
    */
-  async #delivered(ask: () => Promise<Known | TokenDefect>): Promise<TokenAnswer> {
+  async #delivered(ask: () => Promise<Known | TokenRejection>): Promise<TokenAnswer> {
     for (let attempt = 0; attempt < 2; attempt += 1) {
       const known = await ask();
       if (typeof known === 'string') {
@@ -210,15 +214,19 @@ export class TokenCache {
    * Returns what this process or, by the shared cache, another one knows. The authorization server is not asked, because of
    * `trouble`: an answer that is too old serves if it may substitute for that.
    */
-  async recall(token: string, asked: Asked, trouble: RequestRefused): Promise<TokenAnswer | undefined> {
-    const known = this.known(token, asked);
+  async recall(
+    token: string,
+    target: TokenTarget,
+    trouble: RequestRefused,
+  ): Promise<TokenAnswer | undefined> {
+    const known = this.known(token, target);
     if (known !== undefined) {
       return known;
     }
-    const it = named(token, asked);
-    const shared = this.#sharedFor(it.key, asked);
+    const it = nameToken(token, target);
+    const shared = this.#sharedFor(it.key, target);
     const found =
-      (shared && (await this.#look(shared, it, asked, false))) ?? this.#substitute(it.key, trouble);
+      (shared && (await this.#look(shared, it, target, false))) ?? this.#substitute(it.key, trouble);
     return found && this.#delivered(async () => found);
   }
 
@@ -226,19 +234,19 @@ export class TokenCache {
    * Asks whatever is known, by a question that begins after this call. That the token is good is not remembered, that it is not
    * is.
    */
-  confirm(token: string, asked: Asked): Promise<TokenAnswer> {
-    const it = named(token, asked);
+  confirm(token: string, target: TokenTarget): Promise<TokenAnswer> {
+    const it = nameToken(token, target);
     const name = `${it.key} now`;
-    return this.#delivered(() => this.#askLater(name, () => this.#askNow(it, asked)));
+    return this.#delivered(() => this.#askLater(name, () => this.#askNow(it, target)));
   }
 
   /** Asks by a question that begins now, or when the one that is under way has ended. */
-  #askLater(name: string, ask: () => Promise<Known | TokenDefect>): Promise<Known | TokenDefect> {
+  #askLater(name: string, ask: () => Promise<Known | TokenRejection>): Promise<Known | TokenRejection> {
     const underWay = this.#flights.get(name);
     if (underWay === undefined) {
       return this.#fly(name, ask);
     }
-    const next = (): Promise<Known | TokenDefect> => {
+    const next = (): Promise<Known | TokenRejection> => {
       this.#queued.delete(name);
       return this.#fly(name, ask);
     };
@@ -255,19 +263,19 @@ export class TokenCache {
     }
   }
 
-  async #askNow(it: Named, asked: Asked): Promise<Known | TokenDefect> {
-    const known = await this.#knownNow(it, asked);
+  async #askNow(it: NamedToken, target: TokenTarget): Promise<Known | TokenRejection> {
+    const known = await this.#knownNow(it, target);
     if (typeof known === 'string') {
-      this.#keepDefect(it, asked, known);
-      await this.#sharedOf(asked)?.remove(sharedName(it, asked));
+      this.#keepRejection(it, target, known);
+      await this.#sharedOf(target)?.remove(sharedName(it, target));
     }
     return known;
   }
 
-  #learn(it: Named, asked: Asked): Promise<Known | TokenDefect> {
+  #learn(it: NamedToken, target: TokenTarget): Promise<Known | TokenRejection> {
     return this.#fly(it.key, async () => {
       try {
-        return await this.#fromSharedOr(it, asked, () => this.#ask(it, asked));
+        return await this.#fromSharedOr(it, target, () => this.#ask(it, target));
       } catch (trouble) {
         const stale = this.#substitute(it.key, trouble);
         if (stale === undefined) {
@@ -278,50 +286,50 @@ export class TokenCache {
     });
   }
 
-  #fly(name: string, ask: () => Promise<Known | TokenDefect>): Promise<Known | TokenDefect> {
+  #fly(name: string, ask: () => Promise<Known | TokenRejection>): Promise<Known | TokenRejection> {
     const flight = this.#flights.get(name) ?? ask().finally(() => this.#flights.delete(name));
     this.#flights.set(name, flight);
     return flight;
   }
 
   async #fromSharedOr(
-    it: Named,
-    asked: Asked,
-    ask: () => Promise<Known | TokenDefect>,
-  ): Promise<Known | TokenDefect> {
-    const shared = this.#sharedFor(it.key, asked);
+    it: NamedToken,
+    target: TokenTarget,
+    ask: () => Promise<Known | TokenRejection>,
+  ): Promise<Known | TokenRejection> {
+    const shared = this.#sharedFor(it.key, target);
     if (shared === undefined) {
       return ask();
     }
-    const look = (isWaiting: boolean) => this.#look(shared, it, asked, isWaiting);
-    return (await look(false)) ?? shared.askOnce(sharedName(it, asked), () => look(true), ask);
+    const look = (isWaiting: boolean) => this.#look(shared, it, target, isWaiting);
+    return (await look(false)) ?? shared.askOnce(sharedName(it, target), () => look(true), ask);
   }
 
   /** The tier where another process's answer may be; `undefined` if there is none that is worth a look. */
-  #sharedFor(key: string, asked: Asked): SharedCache | undefined {
+  #sharedFor(key: string, target: TokenTarget): SharedCache | undefined {
     const previous = this.#active.peek(key);
     const isVoid = previous !== undefined && this.#revocations.usability(previous) === 'refuse';
     // No other process knows better what was revoked.
-    return isVoid ? undefined : this.#sharedOf(asked);
+    return isVoid ? undefined : this.#sharedOf(target);
   }
 
   /** The tier for answers to this question; `undefined` where they are not shared. */
-  #sharedOf({ isServer, sharedId }: Asked): SharedCache | undefined {
+  #sharedOf({ asksServer, sharedId }: TokenTarget): SharedCache | undefined {
     // A signature check costs less than to fetch another process's.
-    return isServer && sharedId !== undefined ? this.#shared : undefined;
+    return asksServer && sharedId !== undefined ? this.#shared : undefined;
   }
 
   async #look(
     shared: SharedCache,
-    it: Named,
-    asked: Asked,
+    it: NamedToken,
+    target: TokenTarget,
     isWaiting: boolean,
-  ): Promise<Known | TokenDefect | undefined> {
-    const answer = await shared.get(sharedName(it, asked));
-    if (answer !== undefined && 'defect' in answer) {
+  ): Promise<Known | TokenRejection | undefined> {
+    const answer = await shared.get(sharedName(it, target));
+    if (answer !== undefined && 'rejection' in answer) {
       // Other processes learn of it only while they wait: a token that is not active now may be so later.
       const isAnswer = isWaiting && shared.isForWaiting(answer, Date.now());
-      return isAnswer ? this.#keepDefect(it, asked, answer.defect) : undefined;
+      return isAnswer ? this.#keepRejection(it, target, answer.rejection) : undefined;
     }
     const claims = answer && readTokenClaims(answer.claims, answer.issuer);
     if (answer === undefined || claims === undefined || typeof claims === 'string') {
@@ -354,15 +362,15 @@ export class TokenCache {
     return entry;
   }
 
-  async #ask(it: Named, asked: Asked): Promise<Known | TokenDefect> {
+  async #ask(it: NamedToken, target: TokenTarget): Promise<Known | TokenRejection> {
     const { key } = it;
     const askedAt = Date.now();
     const { heardUpTo } = this.#revocations;
-    const known = await this.#knownNow(it, asked);
+    const known = await this.#knownNow(it, target);
     if (typeof known === 'string') {
       const wasShared = this.#active.peek(key)?.word === 'server';
-      this.#keepDefect(it, asked, known);
-      await this.#shareDefect(it, asked, known, wasShared);
+      this.#keepRejection(it, target, known);
+      await this.#shareRejection(it, target, known, wasShared);
       return known;
     }
     const entry = this.#entry(known, known.word === 'server' ? askedAt : Date.now());
@@ -372,8 +380,8 @@ export class TokenCache {
       if (known.word === 'server') {
         const { claims, issuer } = known.token;
         // Whoever claimed the question lets it go only when the others find the answer.
-        await this.#sharedOf(asked)?.put(
-          sharedName(it, asked),
+        await this.#sharedOf(target)?.put(
+          sharedName(it, target),
           { claims, issuer, askedAt, heardUpTo },
           seconds,
         );
@@ -384,16 +392,21 @@ export class TokenCache {
     return known;
   }
 
-  async #shareDefect(it: Named, asked: Asked, defect: TokenDefect, wasShared: boolean): Promise<void> {
-    const shared = this.#sharedOf(asked);
+  async #shareRejection(
+    it: NamedToken,
+    target: TokenTarget,
+    rejection: TokenRejection,
+    wasShared: boolean,
+  ): Promise<void> {
+    const shared = this.#sharedOf(target);
     if (shared === undefined) {
       return;
     }
     if (wasShared) {
-      await shared.remove(sharedName(it, asked));
+      await shared.remove(sharedName(it, target));
     }
     if (this.#rules.inactiveMaxAge > 0) {
-      await shared.putForWaiting(sharedName(it, asked), { defect, askedAt: Date.now() });
+      await shared.putForWaiting(sharedName(it, target), { rejection, askedAt: Date.now() });
     }
   }
 
@@ -401,15 +414,15 @@ export class TokenCache {
    * Asks, and decides whether the answer may be used: while it was on its way a revocation may have been heard, or another
    * question may have found the token not active.
    */
-  async #knownNow(it: Named, asked: Asked): Promise<Known | TokenDefect> {
+  async #knownNow(it: NamedToken, target: TokenTarget): Promise<Known | TokenRejection> {
     for (let attempt = 0; attempt < 2; attempt += 1) {
       const turn = this.#revocations.turn();
       const since = performance.now();
-      const answer = await asked.read(it.token);
+      const answer = await target.read(it.token);
       if (typeof answer === 'string') {
         return answer;
       }
-      const known = asked.wasAsked(answer)
+      const known = target.wasAsked(answer)
         ? this.#knowledge(it, answer, 'server', { turn, since, shared: undefined })
         : this.#ownWord(it, answer, turn, since);
       const usability = await this.#usabilityInTime(known);
@@ -423,14 +436,14 @@ export class TokenCache {
         return revokedHere;
       }
       if (usability !== 'ask') {
-        return this.#knownByServer(it, asked, answer, usability);
+        return this.#knownByServer(it, target, answer, usability);
       }
     }
     return 'token_inactive';
   }
 
   /** What a token says of itself counts from when it was first seen. */
-  #ownWord(it: Named, answer: TokenClaims, turn: number, since: number): Known {
+  #ownWord(it: NamedToken, answer: TokenClaims, turn: number, since: number): Known {
     const before = this.#active.peek(it.key);
     const first = before?.word === 'token' ? before : { turn, since };
     return this.#knowledge(it, answer, 'token', { turn: first.turn, since: first.since, shared: undefined });
@@ -448,14 +461,14 @@ export class TokenCache {
 
   /** A token that speaks for itself does not say what was revoked; the authorization server may. What the token says counts on. */
   async #knownByServer(
-    it: Named,
-    asked: Asked,
+    it: NamedToken,
+    target: TokenTarget,
     own: TokenClaims,
     why: 'wait' | 'unvouched',
-  ): Promise<Known | TokenDefect> {
+  ): Promise<Known | TokenRejection> {
     const turn = this.#revocations.turn();
     const since = performance.now();
-    const answer = await asked.introspect?.(it.token, own);
+    const answer = await target.introspect?.(it.token, own);
     if (answer === undefined) {
       if (why === 'unvouched') {
         return unvouched;
@@ -477,7 +490,7 @@ export class TokenCache {
   }
 
   #knowledge(
-    { token, hash }: Named,
+    { token, hash }: NamedToken,
     claims: TokenClaims,
     word: Known['word'],
     when: Pick<Known, 'turn' | 'since' | 'shared'>,
@@ -538,24 +551,28 @@ export class TokenCache {
     return isPassing && isInTime && this.#revocations.usability(stale) === 'use';
   }
 
-  #keepDefect({ key }: Named, { isServer }: Asked, defect: TokenDefect): TokenDefect {
+  #keepRejection(
+    { key }: NamedToken,
+    { asksServer }: TokenTarget,
+    rejection: TokenRejection,
+  ): TokenRejection {
     this.#active.delete(key);
-    if (isServer) {
+    if (asksServer) {
       this.#inactiveTimes.set(key);
     }
     const from = Date.now();
-    this.#inactive.set(key, { defect, from, until: from + this.#rules.inactiveMaxAge * 1000 });
-    return defect;
+    this.#inactive.set(key, { rejection, from, until: from + this.#rules.inactiveMaxAge * 1000 });
+    return rejection;
   }
 }
 
-function named(token: string, { id }: Asked): Named {
+function nameToken(token: string, { id }: TokenTarget): NamedToken {
   const hash = hashOf(token);
   return { token, hash, key: hash + id };
 }
 
 /** What an answer is called in the tier that processes share. */
-function sharedName({ hash }: Named, { sharedId }: Asked): string {
+function sharedName({ hash }: NamedToken, { sharedId }: TokenTarget): string {
   return `${hash} ${sharedId}`;
 }
 

@@ -5,7 +5,7 @@ import { extensionIds } from './certificate-fields.js';
 import type { ClientCertificate } from './client-certificate.js';
 import {
   type DistinguishedName,
-  decodedDistinguishedName,
+  decodeDistinguishedName,
   isSameName,
   parseDistinguishedName,
 } from './distinguished-name.js';
@@ -104,7 +104,7 @@ export function certificatePolicy(given: OptionReader): CertificatePolicy | unde
       throw new RequestRefused('certificate_missing', { detail: 'certificatePolicy needs one' });
     }
     if (requireVerified && certificate.verified !== true) {
-      refuse(`it is not verified${whyUnverified(certificate)}`);
+      refuse(`it is not verified${explainUnverified(certificate)}`);
     }
     const validity = requireValidNow ? validityOf(certificate) : undefined;
     if (validity === 'unknown') {
@@ -117,7 +117,7 @@ export function certificatePolicy(given: OptionReader): CertificatePolicy | unde
       if (parsed === undefined) {
         return refuse(hashAlone);
       }
-      const verdict = verdicts.get(parsed) ?? judge(parsed, rules);
+      const verdict = verdicts.get(parsed) ?? evaluateRules(parsed, rules);
       verdicts.set(parsed, verdict);
       if (verdict !== true) {
         refuse(verdict);
@@ -126,7 +126,7 @@ export function certificatePolicy(given: OptionReader): CertificatePolicy | unde
   };
 }
 
-function whyUnverified({ verified, verifyError }: ClientCertificate): string {
+function explainUnverified({ verified, verifyError }: ClientCertificate): string {
   if (verifyError !== undefined) {
     return `: ${verifyError}`;
   }
@@ -145,7 +145,7 @@ function contentRules(given: OptionReader): ContentRule[] {
   const alternatives = given.isMissing('san') ? undefined : alternativeNames(given.group('san', sanKinds));
   const usage = given.optional('extendedKeyUsage', oneOf('clientAuth'));
   const isOneOf = (allowed: readonly DistinguishedName[], name: JsonName) => {
-    const decoded = decodedDistinguishedName(name);
+    const decoded = decodeDistinguishedName(name);
     return allowed.some((one) => isSameName(one, decoded));
   };
   const rules: (ContentRule | undefined)[] = [
@@ -157,7 +157,7 @@ function contentRules(given: OptionReader): ContentRule[] {
   return rules.filter((rule) => rule !== undefined);
 }
 
-function judge(parsed: ParsedCertificate, rules: readonly ContentRule[]): string | true {
+function evaluateRules(parsed: ParsedCertificate, rules: readonly ContentRule[]): string | true {
   for (const { detail, holds } of rules) {
     const verdict = holds(parsed);
     if (verdict !== true) {

@@ -138,5 +138,5 @@ export interface CertificateSource {
    */
   readonly fromConnection?: boolean;
   /** For a request without certificate: what that most likely comes from, and who can mend it. */
-  readonly whyMissing?: (req: NodeRequest) => string;
+  readonly explainMissing?: (req: NodeRequest) => string;
 }

@@ -52,7 +52,7 @@ export function parseDistinguishedName(text: string): DistinguishedName | undefi
     if (oid === undefined) {
       return undefined;
     }
-    relative.push(compared(oid, unescaped(value)));
+    relative.push(normalizeForComparison(oid, unescaped(value)));
     next = separator;
     if (next !== '+') {
       names.push(relative.toSorted());
@@ -68,13 +68,13 @@ export function attributeOid(type: string): string | undefined {
 }
 
 /** The same for a name that was decoded from a certificate, in the certificate's order. */
-export function decodedDistinguishedName(
+export function decodeDistinguishedName(
   names: readonly Readonly<Record<string, readonly string[]>>[],
 ): DistinguishedName {
   return names.map((relative) =>
     Object.entries(relative)
       .flatMap(([type, values]) =>
-        values.map((value) => compared(oids.get(type.toLowerCase()) ?? type, value)),
+        values.map((value) => normalizeForComparison(oids.get(type.toLowerCase()) ?? type, value)),
       )
       .toSorted(),
   );
@@ -85,7 +85,7 @@ export function isSameName(a: DistinguishedName, b: DistinguishedName): boolean 
 }
 
 /** Case and the number of blanks do not count (RFC 5280 §7.1). */
-function compared(oid: string, value: string): Attribute {
+function normalizeForComparison(oid: string, value: string): Attribute {
   return `${oid}=${value.normalize('NFC').trim().replace(/\s+/g, ' ').toLowerCase()}`;
 }
 

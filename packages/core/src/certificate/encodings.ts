@@ -22,7 +22,7 @@ export const none: DecodedCertificate = Object.freeze({ kind: 'none' });
  * Checks what a decoder that a user wrote returned. Anything but one of the four forms is malformed. Throws `TellableError` for
  * a promise: that is a fault of the decoder, whatever the request holds.
  */
-export function checkedDecoding(decode: CertificateDecoder, value: string): DecodedCertificate {
+export function parseDecoding(decode: CertificateDecoder, value: string): DecodedCertificate {
   const returned = attempted(decode, value);
   if (isPromised(returned)) {
     throw new TellableError('the decode function of the preset returned a promise; it must answer at once');

@@ -41,13 +41,13 @@ export function perHandshake<T>(read: Read<T>): (req: NodeRequest) => { readonly
     }
     const values = found.get(req);
     if (values?.has(readNow) !== true) {
-      throw new RequestRefused('tls_unsuitable', { detail: whyUnknown(laterHandshakes(connection)) });
+      throw new RequestRefused('tls_unsuitable', { detail: explainUnknown(laterHandshakes(connection)) });
     }
     return { value: values.get(readNow) as T };
   };
 }
 
-function whyUnknown(later: unknown): string {
+function explainUnknown(later: unknown): string {
   if (later === 0) {
     return (
       'over TLS 1.2, whose handshake is certain only at the start of a request that Node announces; ' +

@@ -2,7 +2,7 @@ import { RequestRefused, TellableError } from '../errors.js';
 import { problemReporter } from '../observe/events.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { functionLike, OptionReader } from '../shared/option-rules.js';
-import { ownMember } from '../shared/own-member.js';
+import { readOwnMember } from '../shared/own-member.js';
 import { isPromised } from '../shared/promises.js';
 import { CertificateCache } from './certificate-cache.js';
 import { type CertificateSource, ClientCertificate } from './client-certificate.js';
@@ -84,7 +84,7 @@ export function lambdaEvent(options: LambdaEventOptions = {}): CertificateSource
       origin: 'the event of API Gateway',
       fromConnection: false,
       knowsVerified: true,
-      whyMissing: () =>
+      explainMissing: () =>
         'the event names no client certificate: the request came by an address without mutual TLS, such as the default ' +
         'execute-api endpoint, which must be disabled',
     }),
@@ -94,7 +94,7 @@ export function lambdaEvent(options: LambdaEventOptions = {}): CertificateSource
 /** Returns an own member of whatever the event has there. */
 function memberOf(value: unknown, name: string): unknown {
   return typeof value === 'object' && value !== null
-    ? ownMember(value as Record<string, unknown>, name)
+    ? readOwnMember(value as Record<string, unknown>, name)
     : undefined;
 }
 

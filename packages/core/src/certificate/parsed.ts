@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { RequestRefused } from '../errors.js';
 import { certificateFields, type ExtensionId } from './certificate-fields.js';
 import { type ClientCertificate, thumbprintOf } from './client-certificate.js';
-import { parsingCost, whyTooCostly } from './parsing-cost.js';
+import { explainTooCostly, parsingCost } from './parsing-cost.js';
 import { type JsonName, Name } from './x509-library.js';
 
 /** A certificate as the libraries read it. The same object for each connection that shows the certificate, while it is remembered. */
@@ -81,7 +81,7 @@ function parse(der: Uint8Array): Outcome {
     cost: parsingCost(value),
   }));
   const why =
-    issuer.why ?? subject.why ?? whyTooCostly([issuer, subject, ...extensions.map(({ cost }) => cost)]);
+    issuer.why ?? subject.why ?? explainTooCostly([issuer, subject, ...extensions.map(({ cost }) => cost)]);
   if (why !== undefined) {
     return { refusal: `${notLookedInto}: ${why}` };
   }

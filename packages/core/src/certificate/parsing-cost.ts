@@ -82,7 +82,7 @@ export function parsingCost(der: Uint8Array): ParsingCost {
         open.push({ bytes: content, depth: next.depth + 1 });
         continue;
       }
-      const why = whyTooLong(tag, content.length);
+      const why = explainTooLong(tag, content.length);
       if (why !== undefined) {
         return { elements, identifiers, why };
       }
@@ -95,7 +95,7 @@ export function parsingCost(der: Uint8Array): ParsingCost {
 }
 
 /** Says why parts cost too much together, or returns `undefined` if they do not. */
-export function whyTooCostly(parts: readonly ParsingCost[]): string | undefined {
+export function explainTooCostly(parts: readonly ParsingCost[]): string | undefined {
   const sum = (count: (part: ParsingCost) => number) => parts.reduce((all, part) => all + count(part), 0);
   if (sum(({ elements }) => elements) > MAX_ELEMENTS) {
     return `its names and extensions have more than ${MAX_ELEMENTS} elements`;
@@ -105,7 +105,7 @@ export function whyTooCostly(parts: readonly ParsingCost[]): string | undefined 
     : undefined;
 }
 
-function whyTooLong(tag: number, length: number): string | undefined {
+function explainTooLong(tag: number, length: number): string | undefined {
   const max = maxContentOf(tag);
   const type = `0x${tag.toString(16).padStart(2, '0')}`;
   if (max === undefined) {

@@ -9,7 +9,7 @@ import {
   text,
   wholeNumber,
 } from '../shared/option-rules.js';
-import { ownMember } from '../shared/own-member.js';
+import { readOwnMember } from '../shared/own-member.js';
 import { isPromised } from '../shared/promises.js';
 import {
   base64Der,
@@ -565,20 +565,20 @@ const userDecoder = functionLike<CustomOptions['decode']>(
 const userVerdict = functionLike<Verdict>('a function from the value to true or false');
 
 /** A proxy that none of the presets fits. */
-export function custom(options: CustomOptions): ProxyPreset {
-  const given = new OptionReader('custom()', options, customNames);
+export function customHeader(options: CustomOptions): ProxyPreset {
+  const given = new OptionReader('customHeader()', options, customNames);
   const header = given.required('header', proxyHeaderName);
   const decode = given.required('decode', userDecoder);
   const name = given.optional('name', text) ?? 'custom';
   return preset(name, given, {
     header,
-    decode: (value) => decodedByUser(decode, value),
+    decode: (value) => decodeByUser(decode, value),
     ...verdictByUser(given),
     ...(given.optional('thumbprintOnly', flag) && { thumbprintOnly: true }),
   });
 }
 
-function decodedByUser(decode: CustomOptions['decode'], value: string): DecodedCertificate {
+function decodeByUser(decode: CustomOptions['decode'], value: string): DecodedCertificate {
   let returned: unknown;
   try {
     returned = decode(value);
@@ -597,7 +597,7 @@ function decodedByUser(decode: CustomOptions['decode'], value: string): DecodedC
   }
   const thumbprint =
     typeof returned === 'object' && returned !== null
-      ? ownMember(returned as Record<string, unknown>, 'thumbprint')
+      ? readOwnMember(returned as Record<string, unknown>, 'thumbprint')
       : undefined;
   if (thumbprint === undefined) {
     return malformed('the custom decoder returned neither DER nor { thumbprint } nor undefined');

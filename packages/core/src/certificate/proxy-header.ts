@@ -14,7 +14,7 @@ import { isPromised } from '../shared/promises.js';
 import { CertificateCache } from './certificate-cache.js';
 import { type CertificateSource, ClientCertificate } from './client-certificate.js';
 import { connectionOf } from './connection.js';
-import { type CertificateDecoder, checkedDecoding } from './encodings.js';
+import { type CertificateDecoder, parseDecoding } from './encodings.js';
 import { headerValues } from './header-values.js';
 import type { ProxyPreset } from './proxies.js';
 import { proxyHeaderName } from './proxy-header-name.js';
@@ -36,7 +36,7 @@ export interface ProxyHeaderOptions extends TrustOptions {
 }
 
 const presetRule: OptionRule<ProxyPreset> = {
-  accepted: 'a preset such as nginx(), haproxy(), envoy() or custom({ header, decode })',
+  accepted: 'a preset such as nginx(), haproxy(), envoy() or customHeader({ header, decode })',
   read: (given) =>
     typeof given === 'object' && given !== null && 'decode' in given && 'header' in given
       ? (given as ProxyPreset)
@@ -57,7 +57,7 @@ type CheckedPreset = { readonly [Name in keyof ProxyPreset]-?: ProxyPreset[Name]
 >;
 
 /** The preset, a hand-made one as well, with its header names in lower case. Throws `ConfigurationError`. */
-function checkedPreset(preset: ProxyPreset): CheckedPreset {
+function parsePreset(preset: ProxyPreset): CheckedPreset {
   const path = 'proxyHeader(preset)';
   const given = new OptionReader(path, checked(path, presetRule, preset), [
     'name',
@@ -114,7 +114,7 @@ function refuseSharedNames(names: readonly (readonly [path: string, header: stri
  * mtlsBound({ certificate: proxyHeader(nginx(), { trust: ['10.0.0.5'], secret: { header: 'x-proxy-secret', value } }) })
  */
 export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): CertificateSource {
-  const { header, decode, verified, alwaysVerified, thumbprintOnly, name } = checkedPreset(preset);
+  const { header, decode, verified, alwaysVerified, thumbprintOnly, name } = parsePreset(preset);
   const given = new OptionReader('proxyHeader()', options, [
     'trust',
     'secret',
@@ -185,7 +185,7 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
     if (value.length > maxLength) {
       return refuse('it is longer than maxLength');
     }
-    const decoded = checkedDecoding(decode, value);
+    const decoded = parseDecoding(decode, value);
     if (decoded.kind === 'none') {
       return undefined;
     }
@@ -197,7 +197,7 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
     cache.set(value, certificate);
     return certificate;
   };
-  const whyMissing = (req: NodeRequest): string => {
+  const explainMissing = (req: NodeRequest): string => {
     const fault = amiss(req);
     if (fault !== undefined) {
       return `${header} was not looked at: the request ${faults[fault]}`;
@@ -209,7 +209,7 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
   const knowsVerified = alwaysVerified === true || verified !== undefined;
   const headers = { header, verifyHeader: verified?.header, secretHeader };
   const knows = { knowsVerified, thumbprintOnly: thumbprintOnly === true };
-  return Object.freeze(Object.assign(source, headers, knows, { whyMissing }));
+  return Object.freeze(Object.assign(source, headers, knows, { explainMissing }));
 }
 
 const noLines =

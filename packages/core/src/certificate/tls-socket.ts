@@ -6,7 +6,7 @@ import { type Connection, connectionOf, isMadeUp } from './connection.js';
 import { perHandshake } from './handshake.js';
 
 /** Reads the certificate of a connection, hashed once in a handshake, whatever asks for it. */
-function certificateIn(connection: Connection): ClientCertificate | undefined {
+function readPeerCertificate(connection: Connection): ClientCertificate | undefined {
   // Undefined or false once the client has gone (Node 20): no certificate then.
   const der = connection.getPeerX509Certificate?.()?.raw;
   if (der === undefined || der.length === 0) {
@@ -35,7 +35,7 @@ let certificateOf: ReturnType<typeof perHandshake<ClientCertificate | undefined>
  */
 export function tlsSocket(): CertificateSource {
   const report = problemReporter();
-  certificateOf ??= perHandshake(certificateIn);
+  certificateOf ??= perHandshake(readPeerCertificate);
   const read = certificateOf;
   const source: CertificateSource = (req) => {
     const connection = connectionOf(req);
@@ -56,14 +56,14 @@ export function tlsSocket(): CertificateSource {
     }
     return read(req)?.value;
   };
-  return Object.assign(source, { fromConnection: true, whyMissing });
+  return Object.assign(source, { fromConnection: true, explainMissing });
 }
 
 const noConnection =
   'the request came over no connection of a Node server, so tlsSocket() can read no client certificate; behind an adapter for ' +
   'AWS Lambda set certificate: lambdaEvent(); where a test injects requests, use the options of @mtls-bound/core/testing';
 
-function whyMissing(req: NodeRequest): string {
+function explainMissing(req: NodeRequest): string {
   const connection = connectionOf(req);
   if (connection?.encrypted !== true) {
     return 'the request came over plain HTTP; where a proxy ends TLS, set the option certificate to proxyHeader(...)';

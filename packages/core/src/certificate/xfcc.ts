@@ -1,5 +1,5 @@
 import { isPlainObject } from '../shared/option-rules.js';
-import { ownMember } from '../shared/own-member.js';
+import { readOwnMember } from '../shared/own-member.js';
 import { thumbprintOf } from './client-certificate.js';
 import {
   type CertificateDecoder,
@@ -97,7 +97,7 @@ function readJsonElements(value: string): Element[] | undefined {
     if (!isPlainObject(item)) {
       return undefined;
     }
-    const [hash, cert] = [ownMember(item, 'hash'), ownMember(item, 'cert')];
+    const [hash, cert] = [readOwnMember(item, 'hash'), readOwnMember(item, 'cert')];
     if (!isTextOrMissing(hash) || !isTextOrMissing(cert)) {
       return undefined;
     }

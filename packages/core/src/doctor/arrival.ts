@@ -9,9 +9,9 @@ import {
 import { connectionOf } from '../certificate/connection.js';
 import { headerValues } from '../certificate/header-values.js';
 import * as proxies from '../certificate/proxies.js';
-import { asRefusal } from '../errors.js';
+import { toRefusal } from '../errors.js';
 import type { NodeRequest } from '../request/node-request.js';
-import { isAuthority } from '../response/explanation.js';
+import { isCaCertificate } from '../response/explanation.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 import { notShown } from './mask.js';
 
@@ -74,7 +74,7 @@ export function examine(req: NodeRequest, source: CertificateSource | undefined)
     peer: connection?.remoteAddress ?? 'a unix socket',
     tls: connection?.encrypted === true,
     headers,
-    findings: source === undefined ? guess(headers) : asConfigured(req, source, headers, seen),
+    findings: source === undefined ? guessEncoding(headers) : asConfigured(req, source, headers, seen),
     thumbprint: seen.certificate?.thumbprint,
     isConfigured: source !== undefined,
     header: source === undefined ? readable : source.header,
@@ -114,13 +114,13 @@ function asConfigured(
     seen.certificate = source(req);
   } catch (thrown) {
     const { header = '' } = source;
-    return [unreadable(header, headerValues(req.rawHeaders, header), asRefusal(thrown).message)];
+    return [unreadable(header, headerValues(req.rawHeaders, header), toRefusal(thrown).message)];
   }
   if (seen.certificate !== undefined) {
     const found = [
       ok('certificate', `a certificate arrived; its x5t#S256 is ${seen.certificate.thumbprint}`),
     ];
-    return isAuthority(seen.certificate)
+    return isCaCertificate(seen.certificate)
       ? [
           ...found,
           problem(
@@ -138,10 +138,10 @@ function asConfigured(
         'the request came over plain HTTP, where tlsSocket() finds no certificate',
         'where a proxy ends TLS, set certificate: proxyHeader(preset, { trust }); otherwise use https.createServer with requestCert: true',
       ),
-      ...guess(headers),
+      ...guessEncoding(headers),
     ];
   }
-  const why = source.whyMissing?.(req) ?? 'the option certificate gave none';
+  const why = source.explainMissing?.(req) ?? 'the option certificate gave none';
   return [
     why.includes('was not looked at')
       ? problem(
@@ -179,7 +179,7 @@ function unreadable(header: string, values: readonly string[], message: string):
   );
 }
 
-function guess(headers: Arrival['headers']): Finding[] {
+function guessEncoding(headers: Arrival['headers']): Finding[] {
   return Object.entries(headers).flatMap(([name, values]) => {
     const read = readings(name, values[0] ?? '');
     const names = read.map(([call]) => call).join(' or ');

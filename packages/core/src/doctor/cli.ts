@@ -1,5 +1,5 @@
 import { text } from 'node:stream/consumers';
-import { shownError } from '../shared/shown-error.js';
+import { describeError } from '../shared/shown-error.js';
 import { main } from './main.js';
 
 const end = new AbortController();
@@ -14,7 +14,7 @@ process.stdout.on('error', () => process.exit(2));
 process.on('uncaughtException', (error: unknown) => {
   // Its message may quote an address with a password, or a token.
   process.stderr.write(
-    `outside of the doctor something failed, in the options perhaps: ${shownError(error)}\n`,
+    `outside of the doctor something failed, in the options perhaps: ${describeError(error)}\n`,
   );
   process.exit(2);
 });

@@ -1,6 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
-import { asRefusal } from '../errors.js';
+import { toRefusal } from '../errors.js';
 import type { Explanation, RefusedEvent } from '../observe/events.js';
 import type { ResourceServerOptions } from '../options/resource-server-options.js';
 import { createResourceServer, type ResourceServer } from '../resource-server.js';
@@ -71,7 +71,7 @@ async function decisionOf(server: ResourceServer): Promise<Finding> {
     await server.authorize(req as never);
     return ok('admitted', 'a request with this token and this certificate is let in');
   } catch (thrown) {
-    const refusal = asRefusal(thrown);
+    const refusal = toRefusal(thrown);
     const { code, status, message } = refusal;
     if (code === 'certificate_missing') {
       return problem(

@@ -4,7 +4,7 @@ import { createSecureContext } from 'node:tls';
 import { ClientCertificate } from '../certificate/client-certificate.js';
 import { isTellable, TellableError } from '../errors.js';
 import { headerName } from '../shared/option-rules.js';
-import { shownCode, shownError } from '../shared/shown-error.js';
+import { describeError, describeErrorCode } from '../shared/shown-error.js';
 
 /** The command can't be understood; its usage is shown. */
 export class UsageError extends Error {}
@@ -41,7 +41,7 @@ export async function contentOf(option: string, path: string): Promise<Buffer> {
     return await readFile(path);
   } catch (error) {
     throw new TellableError(
-      `${option}: the file, a path of ${path.length} characters, can't be read: ${shownCode(error) ?? shownError(error)}`,
+      `${option}: the file, a path of ${path.length} characters, can't be read: ${describeErrorCode(error) ?? describeError(error)}`,
     );
   }
 }
@@ -61,26 +61,28 @@ export async function claimsIn(file: string): Promise<Record<string, unknown>> {
 }
 
 export async function pairOf(certFile: string, keyFile: string): Promise<{ cert: Buffer; key: Buffer }> {
-  await certificateIn('--cert', certFile);
+  await readPeerCertificate('--cert', certFile);
   const [cert, key] = await Promise.all([contentOf('--cert', certFile), contentOf('--key', keyFile)]);
   try {
     createSecureContext({ cert, key });
   } catch (error) {
-    throw new TellableError(`${keyFile} is no key in PEM that belongs to ${certFile} (${shownError(error)})`);
+    throw new TellableError(
+      `${keyFile} is no key in PEM that belongs to ${certFile} (${describeError(error)})`,
+    );
   }
   return { cert, key };
 }
 
 /** What the doctor says of an error: the message where the error is ours, else its name and code. */
 export function messageOf(error: unknown): string {
-  return error instanceof UsageError || isTellable(error) ? error.message : shownError(error);
+  return error instanceof UsageError || isTellable(error) ? error.message : describeError(error);
 }
 
-export async function certificateIn(option: string, file: string): Promise<ClientCertificate> {
+export async function readPeerCertificate(option: string, file: string): Promise<ClientCertificate> {
   const pem = await contentOf(option, file);
   try {
     return new ClientCertificate(new X509Certificate(pem).raw);
   } catch (error) {
-    throw new TellableError(`${file} is no certificate in PEM (${shownError(error)})`);
+    throw new TellableError(`${file} is no certificate in PEM (${describeError(error)})`);
   }
 }

@@ -3,7 +3,7 @@ import { claimMapping, type JwtClaimNames, standardClaims } from '../authorizati
 import { otherKind } from '../authorization-server/jwt-kind.js';
 import type { RefusalCode } from '../errors.js';
 import { claimOf } from '../token/token-claims.js';
-import { readDefect } from '../token/token-rejection.js';
+import { readTokenRejection } from '../token/token-rejection.js';
 
 /** The refusals that options of `jwtAccessTokens()` may end. */
 const byOptions: readonly RefusalCode[] = [
@@ -21,7 +21,7 @@ interface Options {
 
 /** Names the options of `jwtAccessTokens()` by which a refused JWT is accepted; undefined where no option helps. */
 export function adviceOnJwt(code: RefusalCode, token: string): string | undefined {
-  const jwt = byOptions.includes(code) ? decoded(token) : undefined;
+  const jwt = byOptions.includes(code) ? readJwt(token) : undefined;
   if (jwt === undefined) {
     return undefined;
   }
@@ -29,7 +29,7 @@ export function adviceOnJwt(code: RefusalCode, token: string): string | undefine
   const claims = standardClaims(jwt.payload, claimMapping('claims', options.claims));
   const other = typeof claims === 'string' ? undefined : otherKind(jwt.type, claims);
   if (other !== undefined) {
-    return `send the access token: of this JWT ${readDefect(other).detail}`;
+    return `send the access token: of this JWT ${readTokenRejection(other).detail}`;
   }
   const members = Object.entries(options).filter(([, value]) => value !== undefined);
   return members.length === 0
@@ -44,7 +44,7 @@ interface Decoded {
   readonly payload: JWTPayload;
 }
 
-function decoded(token: string): Decoded | undefined {
+function readJwt(token: string): Decoded | undefined {
   try {
     const { alg, typ } = decodeProtectedHeader(token);
     const type = typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : '';

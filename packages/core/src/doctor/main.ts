@@ -13,24 +13,24 @@ import {
   type Settings,
 } from '../options/resource-server-options.js';
 import { within } from '../shared/bounded-wait.js';
-import { shownError } from '../shared/shown-error.js';
+import { describeError } from '../shared/shown-error.js';
 import { decide } from './decision.js';
 import { type Finding, problem, warning } from './finding.js';
 import {
-  certificateIn,
   claimsIn,
   contentOf,
   headerOf,
   messageOf,
   pairOf,
   portOf,
+  readPeerCertificate,
   UsageError,
   urlOf,
 } from './input.js';
 import { createListener } from './listener.js';
 import { Mask } from './mask.js';
 import { probe } from './probe.js';
-import { arrivalInWords, hasProblem, inWords } from './report.js';
+import { formatArrival, formatFindings, hasProblem } from './report.js';
 import { checkServer, type Sample } from './server-checks.js';
 import { checkSignals } from './signal-checks.js';
 import { checkStores } from './store-checks.js';
@@ -109,7 +109,7 @@ interface Around extends Surroundings {
 
 async function runCommand(args: readonly string[], around: Around): Promise<ExitCode> {
   try {
-    const { values, positionals } = parsed(args);
+    const { values, positionals } = parseArguments(args);
     const given = values as Given;
     const [command = 'check', ...rest] = positionals;
     around.mask.hide(given.token === '-' ? undefined : given.token);
@@ -138,7 +138,7 @@ async function runCommand(args: readonly string[], around: Around): Promise<Exit
 /** How Node's parser names it. */
 const unknownOption = 'ERR_PARSE_ARGS_UNKNOWN_OPTION';
 
-function parsed(args: readonly string[]) {
+function parseArguments(args: readonly string[]) {
   const texts = Object.fromEntries(optionNames.map((name) => [name, { type: 'string' as const }]));
   const flags = { json: { type: 'boolean' as const }, help: { type: 'boolean' as const } };
   try {
@@ -163,7 +163,7 @@ const commands: Readonly<Record<string, Command>> = {
     const sample = { token: await tokenOf(given, around), certificate: await certificateOf(cert), issuer };
     const options = await optionsOf(given, around);
     const signals = await signalsOf(given, around);
-    return told(await checkAll(options, around.environment, sample, signals), given, around);
+    return writeFindings(await checkAll(options, around.environment, sample, signals), given, around);
   },
 
   async listen(given, _rest, around) {
@@ -171,7 +171,7 @@ const commands: Readonly<Record<string, Command>> = {
     const tls =
       given.cert === undefined && given.key === undefined
         ? undefined
-        : await pairOf(required(given, 'cert'), required(given, 'key'));
+        : await pairOf(requireOption(given, 'cert'), requireOption(given, 'key'));
     // Without options it is as mtlsBound() without them where Node ends TLS; behind a proxy there is no default.
     const source =
       given.config === undefined
@@ -181,12 +181,12 @@ const commands: Readonly<Record<string, Command>> = {
       source,
       ...(tls !== undefined && { tls }),
       onArrival: (arrival) =>
-        write(`${given.json === true ? JSON.stringify(arrival) : arrivalInWords(arrival)}\n`),
+        write(`${given.json === true ? JSON.stringify(arrival) : formatArrival(arrival)}\n`),
     });
     const { host = '127.0.0.1', port = '8080' } = given;
     server.listen(portOf(port), host);
     await once(server, 'listening').catch((error: unknown) => {
-      throw new TellableError(`no server can listen at --host and --port: ${shownError(error)}`);
+      throw new TellableError(`no server can listen at --host and --port: ${describeError(error)}`);
     });
     const address = server.address() as AddressInfo;
     const say = given.json === true ? complain : write;
@@ -204,14 +204,14 @@ const commands: Readonly<Record<string, Command>> = {
     const token = await tokenOf(given, around);
     const { direct, header, ca } = given;
     const findings = await probe({
-      url: maskedUrl('url', required(given, 'url'), around),
-      ...(await pairOf(required(given, 'cert'), required(given, 'key'))),
+      url: maskedUrl('url', requireOption(given, 'url'), around),
+      ...(await pairOf(requireOption(given, 'cert'), requireOption(given, 'key'))),
       ...(direct !== undefined && { direct: maskedUrl('direct', direct, around) }),
       ...(header !== undefined && { header: headerOf(header) }),
       ...(ca !== undefined && { ca: await contentOf('--ca', ca) }),
       ...(token !== undefined && { token }),
     });
-    return told(findings, given, around);
+    return writeFindings(findings, given, around);
   },
 
   async thumbprint({ json }, files, { write }) {
@@ -219,7 +219,7 @@ const commands: Readonly<Record<string, Command>> = {
       throw new UsageError('thumbprint needs a file');
     }
     const found = await Promise.all(
-      files.map(async (file) => [file, (await certificateIn('thumbprint', file)).thumbprint] as const),
+      files.map(async (file) => [file, (await readPeerCertificate('thumbprint', file)).thumbprint] as const),
     );
     write(
       json === true
@@ -230,14 +230,14 @@ const commands: Readonly<Record<string, Command>> = {
   },
 
   async explain(given, _rest, around) {
-    const claims = await claimsIn(required(given, 'claims'));
+    const claims = await claimsIn(requireOption(given, 'claims'));
     const certificate = await certificateOf(given.cert);
     const findings = await decide(
       { claims, certificate },
       await optionsOf(given, around),
       around.environment,
     );
-    return told(findings, given, around);
+    return writeFindings(findings, given, around);
   },
 };
 
@@ -256,7 +256,7 @@ export async function checkAll(
       ...issuers.map(async (one) => {
         const own = one.issuer === whose ? sample : { ...sample, token: undefined };
         const findings = await checkServer(one, settings, own);
-        return issuers.length === 1 ? findings : findings.map((finding) => named(finding, one.issuer));
+        return issuers.length === 1 ? findings : findings.map((finding) => prefixIssuer(finding, one.issuer));
       }),
       tokenNotTried(settings, sample, whose),
       checkStores(settings),
@@ -281,7 +281,7 @@ function issuerOf({ token, issuer }: Sample): string | undefined {
   return issuer ?? (token === undefined ? undefined : issuerNamedIn(token));
 }
 
-function named(finding: Finding, issuer: string): Finding {
+function prefixIssuer(finding: Finding, issuer: string): Finding {
   const { message } = finding;
   return message.includes(issuer) ? finding : { ...finding, message: `${issuer}: ${message}` };
 }
@@ -308,11 +308,11 @@ function tokenNotTried({ issuers }: Settings, { token }: Sample, whose: string |
       ];
 }
 
-function told(findings: readonly Finding[], { json }: Given, { write }: Surroundings): ExitCode {
+function writeFindings(findings: readonly Finding[], { json }: Given, { write }: Surroundings): ExitCode {
   write(
     json === true
       ? `${JSON.stringify(findings, null, 2)}\n`
-      : findings.map((finding) => `${inWords(finding)}\n`).join(''),
+      : findings.map((finding) => `${formatFindings(finding)}\n`).join(''),
   );
   return hasProblem(findings) ? 1 : 0;
 }
@@ -323,7 +323,7 @@ function maskedUrl(name: string, text: string, { mask }: Around): URL {
   return url;
 }
 
-function required(given: Given, name: (typeof optionNames)[number]): string {
+function requireOption(given: Given, name: (typeof optionNames)[number]): string {
   const value = given[name];
   if (value === undefined) {
     throw new UsageError(`--${name} is missing`);
@@ -383,5 +383,5 @@ async function tokenOf({ token }: Given, { readInput, mask }: Around): Promise<s
 }
 
 async function certificateOf(file: string | undefined): Promise<ClientCertificate | undefined> {
-  return file === undefined ? undefined : certificateIn('--cert', file);
+  return file === undefined ? undefined : readPeerCertificate('--cert', file);
 }

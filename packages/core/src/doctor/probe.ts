@@ -4,8 +4,8 @@ import { type RequestOptions, request as requestTls } from 'node:https';
 import { connect, type SecureVersion } from 'node:tls';
 import { thumbprintOf } from '../certificate/client-certificate.js';
 import { TellableError } from '../errors.js';
-import { shownCode } from '../shared/shown-error.js';
-import { shownUrl } from '../shared/shown-url.js';
+import { describeErrorCode } from '../shared/shown-error.js';
+import { redactUrl } from '../shared/shown-url.js';
 import { addressOf } from './address.js';
 import { type Arrival, raiseTheLimits } from './arrival.js';
 import { type Finding, ok, problem, warning } from './finding.js';
@@ -41,10 +41,10 @@ interface Reply {
 export async function probe(options: ProbeOptions): Promise<Finding[]> {
   const { url, direct, cert, key } = options;
   const certificate = new X509Certificate(cert);
-  const good = await sent(options, url, { cert, key }, {});
+  const good = await sendRequest(options, url, { cert, key }, {});
   if (typeof good === 'string') {
     return [
-      problem('unreachable', `${shownUrl(url)} gives no answer: ${good}`, 'check the URL, --ca and --cert'),
+      problem('unreachable', `${redactUrl(url)} gives no answer: ${good}`, 'check the URL, --ca and --cert'),
     ];
   }
   const findings = [goodFinding(good, thumbprintOf(certificate.raw), url)];
@@ -135,12 +135,12 @@ async function forgedFindings(
   certificate: X509Certificate,
   header: string,
 ): Promise<Finding[]> {
-  const plain = await sent(options, options.url, undefined, {});
+  const plain = await sendRequest(options, options.url, undefined, {});
   if (typeof plain !== 'string' && plain.saw === undefined && isAdmitted(plain)) {
     return [
       problem(
         'not_protected',
-        `${shownUrl(options.url)} answers ${plain.status} without a certificate as well`,
+        `${redactUrl(options.url)} answers ${plain.status} without a certificate as well`,
         'let --url name a route behind mtlsBound(); if it is one, look at the options binding and optional',
       ),
     ];
@@ -150,7 +150,7 @@ async function forgedFindings(
   const shows = seen !== undefined && (!seen.isConfigured || seen.header === header);
   const own = thumbprintOf(certificate.raw);
   const forms = writtenForms(certificate).slice(0, shows ? 1 : undefined);
-  const outcome = await forge(options, options.url, header, forms, ({ status, saw }, value) => {
+  const outcome = await forgeFindings(options, options.url, header, forms, ({ status, saw }, value) => {
     if (saw === undefined) {
       return status < 300;
     }
@@ -179,7 +179,7 @@ const forgedVerdict = 'mtls-doctor-forged';
 async function verdictFinding(options: ProbeOptions, header: string): Promise<Finding> {
   const { cert, key } = options;
   for (const identity of [{ cert, key }, undefined]) {
-    const reply = await sent(options, options.url, identity, { [header]: forgedVerdict });
+    const reply = await sendRequest(options, options.url, identity, { [header]: forgedVerdict });
     const lines = typeof reply === 'string' ? [] : (reply.saw?.headers[header] ?? []);
     if (lines.some((line) => line.includes(forgedVerdict))) {
       return problem(
@@ -202,7 +202,7 @@ async function directFinding(
   const own = thumbprintOf(certificate.raw);
   const tells = saw?.isConfigured ?? true;
   const forms = writtenForms(certificate).slice(0, tells ? undefined : 1);
-  const outcome = await forge(options, direct, header, forms, (reply) =>
+  const outcome = await forgeFindings(options, direct, header, forms, (reply) =>
     reply.saw === undefined ? reply.status < 300 : reply.saw.thumbprint === own,
   );
   switch (outcome) {
@@ -224,7 +224,7 @@ async function directFinding(
 }
 
 /** Sends the certificate in a header, without proof of its key. */
-async function forge(
+async function forgeFindings(
   options: ProbeOptions,
   url: URL,
   header: string,
@@ -232,7 +232,7 @@ async function forge(
   isBelieved: (reply: Reply, value: string) => boolean,
 ): Promise<'believed' | 'not believed' | 'no answer'> {
   for (const value of forms) {
-    const reply = await sent(options, url, undefined, { [header]: value });
+    const reply = await sendRequest(options, url, undefined, { [header]: value });
     if (typeof reply === 'string') {
       return 'no answer';
     }
@@ -267,7 +267,7 @@ async function tlsFindings(options: ProbeOptions): Promise<Finding[]> {
   const { host } = options.url;
   const offered: SecureVersion[] = [];
   for (const version of oldVersions) {
-    if (await speaks(options, version)) {
+    if (await speaksTlsVersion(options, version)) {
       offered.push(version);
     }
   }
@@ -282,7 +282,7 @@ async function tlsFindings(options: ProbeOptions): Promise<Finding[]> {
   ];
 }
 
-function speaks({ url, cert, key }: ProbeOptions, version: SecureVersion): Promise<boolean> {
+function speaksTlsVersion({ url, cert, key }: ProbeOptions, version: SecureVersion): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({
       ...addressOf(url),
@@ -307,7 +307,7 @@ function speaks({ url, cert, key }: ProbeOptions, version: SecureVersion): Promi
 }
 
 /** The answer, or the code of the error. */
-function sent(
+function sendRequest(
   { ca, token, deadline = 10_000 }: ProbeOptions,
   url: URL,
   identity: { readonly cert: string | Buffer; readonly key: string | Buffer } | undefined,
@@ -324,7 +324,7 @@ function sent(
     };
     const request = url.protocol === 'https:' ? requestTls : requestPlain;
     const call = request(url, options, (res) => {
-      read(res).then(end, fail);
+      readBody(res).then(end, fail);
     });
     // The timeout of a socket is about silence; an answer that drips never lets it pass.
     const timer = setTimeout(() => {
@@ -335,7 +335,7 @@ function sent(
       clearTimeout(timer);
       resolve(outcome);
     };
-    const fail = (error: unknown): void => end(shownCode(error) ?? messageOf(error));
+    const fail = (error: unknown): void => end(describeErrorCode(error) ?? messageOf(error));
     call.once('error', fail);
     call.end();
   });
@@ -344,7 +344,7 @@ function sent(
 /** Characters; a listener's answer is far shorter. */
 const MAX_BODY = 1_000_000;
 
-async function read(res: IncomingMessage): Promise<Reply> {
+async function readBody(res: IncomingMessage): Promise<Reply> {
   const status = res.statusCode ?? 0;
   if (res.headers[listenerHeader] === undefined) {
     res.destroy();

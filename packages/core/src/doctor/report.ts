@@ -4,13 +4,13 @@ import type { Finding } from './finding.js';
 const marks = { ok: 'ok     ', warning: 'WARNING', problem: 'PROBLEM' } as const;
 
 /** A finding for people. */
-export function inWords({ status, code, message, fix }: Finding): string {
+export function formatFindings({ status, code, message, fix }: Finding): string {
   const line = `${marks[status]}  ${code}: ${message}`;
   return fix === undefined ? line : `${line}\n         -> ${fix}`;
 }
 
 /** What arrived, for people; a header is shown by its beginning. */
-export function arrivalInWords({ peer, tls, headers, thumbprint, findings }: Arrival): string {
+export function formatArrival({ peer, tls, headers, thumbprint, findings }: Arrival): string {
   const lines = Object.entries(headers).flatMap(([name, values]) =>
     values.map(
       (value) =>
@@ -20,7 +20,7 @@ export function arrivalInWords({ peer, tls, headers, thumbprint, findings }: Arr
   return [
     `from ${peer}, ${tls ? 'TLS' : 'plain HTTP'}${thumbprint === undefined ? '' : `, x5t#S256 ${thumbprint}`}`,
     ...(lines.length === 0 ? ['  no header that is about certificates'] : lines),
-    ...findings.map(inWords),
+    ...findings.map(formatFindings),
   ].join('\n');
 }
 

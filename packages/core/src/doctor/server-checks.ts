@@ -1,15 +1,15 @@
 import { randomUUID, X509Certificate } from 'node:crypto';
 import { connect } from 'node:tls';
-import { type Authority, createAuthority } from '../authorization-server/accepted-issuers.js';
+import { type AcceptedIssuer, createAcceptedIssuer } from '../authorization-server/accepted-issuers.js';
 import type { ClientIdentity } from '../authorization-server/client-identity.js';
-import { createHttp, unknownAuthority } from '../authorization-server/http.js';
+import { createHttp, unknownCaCodes } from '../authorization-server/http.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
-import { asRefusal, type RequestRefused } from '../errors.js';
+import { type RequestRefused, toRefusal } from '../errors.js';
 import type { IssuerSettings } from '../options/issuer-options.js';
 import type { Settings } from '../options/resource-server-options.js';
 import { within } from '../shared/bounded-wait.js';
-import { shownCode, shownError } from '../shared/shown-error.js';
-import { shownSpelling, shownUrl } from '../shared/shown-url.js';
+import { describeError, describeErrorCode } from '../shared/shown-error.js';
+import { redactUrl, redactUrlSpelling } from '../shared/shown-url.js';
 import { addressOf } from './address.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 import { messageOf } from './input.js';
@@ -36,9 +36,9 @@ export async function checkServer(
   const mustBind = settings.binding === 'required';
   const { authorizationServerMetadata: given } = issuer;
   let saysItBinds = given === undefined || given.tls_client_certificate_bound_access_tokens === true;
-  let authority: Authority;
+  let authority: AcceptedIssuer;
   try {
-    authority = createAuthority(
+    authority = createAcceptedIssuer(
       {
         ...issuer,
         clockTolerance: settings.clockTolerance,
@@ -135,9 +135,9 @@ async function checkConnection({
     const url = String(given?.introspection_endpoint ?? given?.jwks_uri ?? issuer);
     const tls = await handshake(new URL(url), http.ca);
     if (typeof tls === 'string') {
-      return { findings: [connectionProblem(shownUrl(url), tls)] };
+      return { findings: [connectionProblem(redactUrl(url), tls)] };
     }
-    findings.push(ok('server_tls', `${shownUrl(url)} speaks ${tls.protocol} with ${tls.cipher}`));
+    findings.push(ok('server_tls', `${redactUrl(url)} speaks ${tls.protocol} with ${tls.cipher}`));
   }
   let spelling: string | undefined;
   const before = Date.now();
@@ -169,7 +169,7 @@ async function checkConnection({
 }
 
 function connectionProblem(url: string, why: string): Finding {
-  if (unknownAuthority.has(why)) {
+  if (unknownCaCodes.has(why)) {
     return problem(
       'private_ca_missing',
       `the certificate of ${url} is from an authority that Node does not know (${why})`,
@@ -213,14 +213,14 @@ function handshake(url: URL, ca: IssuerSettings['http']['ca']): Promise<Handshak
     socket.once('secureConnect', () =>
       finish({ protocol: String(socket.getProtocol()), cipher: socket.getCipher().name }),
     );
-    socket.once('error', (error: Error) => finish(shownCode(error) ?? shownError(error)));
+    socket.once('error', (error: Error) => finish(describeErrorCode(error) ?? describeError(error)));
     socket.once('close', () => finish('ECONNRESET'));
   });
 }
 
 /** Asks about a token that nobody issued: who is let ask learns that it is not active. */
 async function checkQuestion(
-  { read }: Authority,
+  { read }: AcceptedIssuer,
   issuer: IssuerSettings,
   spelling: string | undefined,
 ): Promise<Finding[]> {
@@ -239,7 +239,7 @@ async function checkQuestion(
     const message = `${issuer.issuer} calls a made-up token active`;
     return [problem('server_knows_anything', message, 'do not use this server')];
   } catch (thrown) {
-    return [questionProblem(asRefusal(thrown), issuer.issuer, spelling)];
+    return [questionProblem(toRefusal(thrown), issuer.issuer, spelling)];
   }
 }
 
@@ -263,7 +263,7 @@ function questionProblem({ code, message }: RequestRefused, issuer: string, spel
       return problem(
         'wrong_issuer',
         message,
-        `set the option issuer to the server's own spelling, to the letter${spelling === undefined ? '' : `: ${shownSpelling(spelling)}`}`,
+        `set the option issuer to the server's own spelling, to the letter${spelling === undefined ? '' : `: ${redactUrlSpelling(spelling)}`}`,
       );
     case 'authorization_server_failed':
     case 'authorization_server_invalid_answer':

@@ -1,13 +1,16 @@
 import type { AuthorizationServer } from 'oauth4webapi';
 import { withDeadline } from '../authorization-server/deadline.js';
 import { createHttp } from '../authorization-server/http.js';
-import { remoteKeys } from '../authorization-server/key-set.js';
+import { createRemoteKeys } from '../authorization-server/key-set.js';
 import { discoverTransmitter } from '../authorization-server/ssf-configuration.js';
-import { type AskTransmitter, transmitterEndpoints } from '../authorization-server/transmitter-endpoints.js';
-import { asRefusal, ConfigurationError } from '../errors.js';
+import {
+  type AskTransmitter,
+  createTransmitterEndpoints,
+} from '../authorization-server/transmitter-endpoints.js';
+import { ConfigurationError, toRefusal } from '../errors.js';
 import { resolveSignalSettings } from '../options/signal-options.js';
-import { ownMember } from '../shared/own-member.js';
-import { shownUrl } from '../shared/shown-url.js';
+import { readOwnMember } from '../shared/own-member.js';
+import { redactUrl } from '../shared/shown-url.js';
 import { deliveryMethods, type Stream, StreamManagement } from '../signals/stream.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 
@@ -33,7 +36,7 @@ export async function checkSignals(
   try {
     settings = resolveSignalSettings(issuers, options, environment);
   } catch (error) {
-    const message = error instanceof ConfigurationError ? error.message : asRefusal(error).message;
+    const message = error instanceof ConfigurationError ? error.message : toRefusal(error).message;
     return [problem('configuration', message, 'set the option that it names')];
   }
   const { transmitter, http, credentials } = settings;
@@ -43,7 +46,7 @@ export async function checkSignals(
     const configuration = await withDeadline(http.timeout, (signal) =>
       discoverTransmitter(transmitter, send, signal),
     );
-    const ask = transmitterEndpoints({
+    const ask = createTransmitterEndpoints({
       transmitter,
       http: send,
       timeout: http.timeout,
@@ -54,7 +57,7 @@ export async function checkSignals(
       'signals_configuration',
       `the configuration of ${transmitter} has the issuer that we name`,
     );
-    const keys = remoteKeys(async () => configuration, send);
+    const keys = createRemoteKeys(async () => configuration, send);
     return [
       found,
       await checkKeys(settings, keys),
@@ -64,7 +67,7 @@ export async function checkSignals(
     return [
       problem(
         'signals_configuration_unreadable',
-        asRefusal(error).message,
+        toRefusal(error).message,
         'check the option transmitter, DNS, firewalls and http.ca',
       ),
     ];
@@ -76,7 +79,7 @@ export async function checkSignals(
 
 async function checkKeys(
   { transmitter, algorithms }: SignalSettings,
-  keys: ReturnType<typeof remoteKeys>,
+  keys: ReturnType<typeof createRemoteKeys>,
 ): Promise<Finding> {
   const fix = 'check jwks_uri in the configuration of the transmitter, and the option algorithms';
   try {
@@ -86,7 +89,7 @@ async function checkKeys(
       ? ok('signals_keys', `${transmitter} publishes keys for ${algorithms.join(' or ')}`)
       : problem('signals_keys_unusable', `${transmitter} has no key for ${algorithms.join(' or ')}`, fix);
   } catch (error) {
-    return problem('signals_keys_unusable', asRefusal(error).message, fix);
+    return problem('signals_keys_unusable', toRefusal(error).message, fix);
   }
 }
 
@@ -96,7 +99,7 @@ async function checkDelivery(access: Access): Promise<Finding[]> {
     return [];
   }
   const method = poll === undefined ? deliveryMethods.push : deliveryMethods.poll;
-  const offered = ownMember({ ...access.configuration }, 'delivery_methods_supported');
+  const offered = readOwnMember({ ...access.configuration }, 'delivery_methods_supported');
   if (Array.isArray(offered) && !offered.includes(method)) {
     const message = `${transmitter} does not deliver by ${method}`;
     return [problem('signals_delivery_unsupported', message, 'poll, or let it push, as it offers')];
@@ -109,10 +112,10 @@ async function checkPoll({ ask }: Access, url: string): Promise<Finding> {
   try {
     const { status } = await ask({ method: 'POST', url, body: { maxEvents: 0, returnImmediately: true } });
     return status === 200
-      ? ok('signals_poll', `${shownUrl(url)} answers our polls`)
-      : streamTrouble(`${shownUrl(url)} answered ${status} to a poll`);
+      ? ok('signals_poll', `${redactUrl(url)} answers our polls`)
+      : streamTrouble(`${redactUrl(url)} answered ${status} to a poll`);
   } catch (error) {
-    return streamTrouble(asRefusal(error).message);
+    return streamTrouble(toRefusal(error).message);
   }
 }
 
@@ -134,7 +137,7 @@ async function checkStream(access: Access): Promise<Finding[]> {
     const polled = url === undefined ? [] : [await checkPoll(access, url)];
     return [...polled, await checkStatus(transmitter, management, found)];
   } catch (error) {
-    return [streamTrouble(asRefusal(error).message)];
+    return [streamTrouble(toRefusal(error).message)];
   }
 }
 

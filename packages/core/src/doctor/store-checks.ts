@@ -5,7 +5,7 @@ import { ENTRY_SEAL, type LogPage, type LogRules } from '../revocation/revocatio
 import { within } from '../shared/bounded-wait.js';
 import { ignoreRejection } from '../shared/promises.js';
 import { createSeal } from '../shared/sealing.js';
-import { shownError } from '../shared/shown-error.js';
+import { describeError } from '../shared/shown-error.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 
 /** Seconds for each try: longer than any request would wait. */
@@ -27,7 +27,7 @@ export async function checkStores({ sharedCache, revocations }: Settings): Promi
       }),
     );
     const name = `mtls-doctor:${randomUUID()}`;
-    const read = await tried(async () => {
+    const read = await tryOrCapture(async () => {
       await store.set(name, 'here', 5_000);
       return store.get(name);
     });
@@ -47,10 +47,10 @@ export async function checkStores({ sharedCache, revocations }: Settings): Promi
   if (revocations.feed !== undefined) {
     const { channel } = revocations.feed;
     const nothing = (): void => undefined;
-    const joined = await tried(() =>
+    const joined = await tryOrCapture(() =>
       channel.subscribe({ message: nothing, lost: nothing, restored: nothing }),
     );
-    await tried(async () => joined.value?.());
+    await tryOrCapture(async () => joined.value?.());
     findings.push(
       joined.value === undefined
         ? problem(
@@ -72,7 +72,7 @@ async function checkLog({ log, secrets }: LogRules): Promise<Finding> {
   do {
     const signal = AbortSignal.timeout(PATIENCE * 1000);
     const since = newest?.position;
-    const { value: page, error } = await tried(() => log.read({ since, wait: 1, signal }));
+    const { value: page, error } = await tryOrCapture(() => log.read({ since, wait: 1, signal }));
     if (page === undefined) {
       return problem(
         'revocation_log_unreachable',
@@ -118,7 +118,7 @@ function newestFinding(entry: string, count: number, secrets: readonly string[])
       );
 }
 
-async function tried<T>(run: () => Promise<T>): Promise<{ value?: T; error?: unknown }> {
+async function tryOrCapture<T>(run: () => Promise<T>): Promise<{ value?: T; error?: unknown }> {
   try {
     return { value: await within(PATIENCE, run) };
   } catch (error) {
@@ -127,5 +127,5 @@ async function tried<T>(run: () => Promise<T>): Promise<{ value?: T; error?: unk
 }
 
 function messageOf(error: unknown): string {
-  return error === undefined ? 'it does not answer' : shownError(error);
+  return error === undefined ? 'it does not answer' : describeError(error);
 }

@@ -1,7 +1,7 @@
 import { decodeJwt } from 'jose';
-import type { Authority } from '../authorization-server/accepted-issuers.js';
+import type { AcceptedIssuer } from '../authorization-server/accepted-issuers.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
-import { asRefusal } from '../errors.js';
+import { toRefusal } from '../errors.js';
 import { checkBinding } from '../policy/binding.js';
 import { checkClaims } from '../policy/claims.js';
 import { mismatchHint } from '../response/explanation.js';
@@ -11,13 +11,13 @@ import {
   type TokenClaims,
   type TokenReader,
 } from '../token/token-claims.js';
-import { readDefect, shownClaim, type TokenDefect } from '../token/token-rejection.js';
+import { describeClaim, readTokenRejection, type TokenRejection } from '../token/token-rejection.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 import { adviceOnJwt } from './jwt-advice.js';
 import { remedies } from './remedies.js';
 
-function defectFinding(defect: TokenDefect, read: TokenReader, token: string): Finding {
-  const { code, detail } = readDefect(defect);
+function rejectionFinding(rejection: TokenRejection, read: TokenReader, token: string): Finding {
+  const { code, detail } = readTokenRejection(rejection);
   if (code === 'token_inactive' && read.introspect === read) {
     return problem(
       code,
@@ -30,7 +30,7 @@ function defectFinding(defect: TokenDefect, read: TokenReader, token: string): F
 
 /** Asks about the user's token as the API would, and compares it with the certificate. Never rejects. */
 export async function checkToken(
-  { read, rules }: Authority,
+  { read, rules }: AcceptedIssuer,
   token: string,
   certificate: ClientCertificate | undefined,
   { mustBind, saysItBinds }: { readonly mustBind: boolean; readonly saysItBinds: boolean },
@@ -39,12 +39,12 @@ export async function checkToken(
   try {
     answer = await read(token);
   } catch (thrown) {
-    const { code, message } = asRefusal(thrown);
+    const { code, message } = toRefusal(thrown);
     return [problem(code, message, remedies[code])];
   }
   if (typeof answer === 'string') {
     const claimed = read.introspect === read ? [] : claimedFindings(token, rules);
-    return claimed.length > 0 ? claimed : [defectFinding(answer, read, token)];
+    return claimed.length > 0 ? claimed : [rejectionFinding(answer, read, token)];
   }
   const findings = [ok('token', 'the authorization server knows the token'), ...claimFindings(answer, rules)];
   if (answer.confirmation === undefined) {
@@ -69,7 +69,7 @@ export async function checkToken(
 }
 
 /** What a JWT that is not accepted says of itself: why it is not, most often. */
-function claimedFindings(token: string, rules: Authority['rules']): Finding[] {
+function claimedFindings(token: string, rules: AcceptedIssuer['rules']): Finding[] {
   try {
     const claims = readTokenClaims(decodeJwt(token), rules.issuer);
     return typeof claims === 'string' ? [] : claimFindings(claims, rules);
@@ -78,14 +78,14 @@ function claimedFindings(token: string, rules: Authority['rules']): Finding[] {
   }
 }
 
-function claimFindings(token: TokenClaims, rules: Authority['rules']): Finding[] {
+function claimFindings(token: TokenClaims, rules: AcceptedIssuer['rules']): Finding[] {
   try {
     checkClaims(token, rules, Date.now() / 1000);
     return [];
   } catch (thrown) {
-    const { code, message } = asRefusal(thrown);
+    const { code, message } = toRefusal(thrown);
     if (code === 'token_wrong_audience') {
-      const theirs = token.audience?.slice(0, MAX_NAMES).map(shownClaim).join(', ') ?? 'none';
+      const theirs = token.audience?.slice(0, MAX_NAMES).map(describeClaim).join(', ') ?? 'none';
       return [
         problem(
           'wrong_audience',
@@ -106,7 +106,7 @@ function bindingFinding(confirmation: unknown, certificate: ClientCertificate): 
     checkBinding(confirmation, certificate.thumbprint, 'required');
     return ok('binding', 'the token is bound to the certificate');
   } catch (thrown) {
-    const { code, message, expectedThumbprint } = asRefusal(thrown);
+    const { code, message, expectedThumbprint } = toRefusal(thrown);
     const hint = expectedThumbprint && mismatchHint(expectedThumbprint, certificate, undefined);
     const both =
       expectedThumbprint &&

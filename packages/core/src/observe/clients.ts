@@ -1,6 +1,6 @@
 import { type RefusalCode, reportable } from '../errors.js';
 import { OptionReader, wholeNumber } from '../shared/option-rules.js';
-import { observe } from './subscription.js';
+import { observeEvents } from './subscription.js';
 
 /** Options of `observeClients()`. */
 export interface ObserveClientsOptions {
@@ -70,7 +70,7 @@ export function observeClients(options: ObserveClientsOptions = {}): ObservedCli
     }
   }
 
-  const stop = observe({
+  const stop = observeEvents({
     admitted({ issuer, clientId, isBound, reported }) {
       const because = reported ?? (isBound ? undefined : 'token_unbound');
       note(issuer, clientId, isBound ? 'bound' : 'unbound', { isReady: because === undefined, because });

@@ -1,10 +1,10 @@
 import { channel, tracingChannel } from 'node:diagnostics_channel';
 import type { Authorization } from '../authorization.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
-import { asRefusal, type RefusalCode, type RequestRefused } from '../errors.js';
+import { type RefusalCode, type RequestRefused, toRefusal } from '../errors.js';
 import { interactionOf } from '../shared/interaction-id.js';
 import type { TokenAnswer } from '../token/token-claims.js';
-import { readDefect } from '../token/token-rejection.js';
+import { readTokenRejection } from '../token/token-rejection.js';
 
 /** Published on `mtls-bound:admitted` for each request that is let in. Holds no token, no subject and no other claim. */
 export interface AdmittedEvent {
@@ -197,9 +197,9 @@ export async function traceIntrospection(
   await introspection.tracePromise(async () => {
     try {
       answer = await ask();
-      event.outcome = typeof answer === 'string' ? readDefect(answer).code : 'active';
+      event.outcome = typeof answer === 'string' ? readTokenRejection(answer).code : 'active';
     } catch (thrown) {
-      event.outcome = asRefusal(thrown).code;
+      event.outcome = toRefusal(thrown).code;
       throw thrown;
     }
   }, event);

@@ -1,7 +1,7 @@
 import { requireMethods } from '../shared/option-rules.js';
 import type { RefusedEvent } from './events.js';
 import { ProblemLines } from './problem-lines.js';
-import { observe } from './subscription.js';
+import { observeEvents } from './subscription.js';
 
 /** What we use of pino, or of any logger that takes an object and a text. */
 export interface Logger {
@@ -49,7 +49,7 @@ export const redactedPaths: readonly string[] = Object.freeze([
 export function observeByLog(logger: Logger): () => void {
   requireMethods('observeByLog()', logger, ['info', 'warn', 'error']);
   const problems = new ProblemLines((fields, message) => logger.error(fields, message));
-  const stop = observe({
+  const stop = observeEvents({
     refused: (event) => {
       const { status } = event.refusal;
       return logger[status === 503 ? 'warn' : 'info'](fieldsOf(event), 'request refused');

@@ -1,6 +1,6 @@
 import { metrics, type ObservableResult, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import { hearingTotals } from './revocation-sync-totals.js';
-import { durationBuckets, observe } from './subscription.js';
+import { durationBuckets, observeEvents } from './subscription.js';
 
 const name = '@mtls-bound/core';
 
@@ -58,7 +58,7 @@ export function observeByOpenTelemetry(): () => void {
     }),
   ];
   const opened = new Map<string, number>();
-  const end = observe({
+  const end = observeEvents({
     admitted: ({ isBound, reported }) =>
       requests.add(1, {
         outcome: reported === undefined ? 'admitted' : 'reported',

@@ -1,5 +1,5 @@
 import type { ProblemEvent } from './events.js';
-import { harmless } from './subscription.js';
+import { catchObserverErrors } from './subscription.js';
 
 /** Milliseconds in which the problems of one code are one line, after the first. */
 const INTERVAL = 60_000;
@@ -56,7 +56,7 @@ export class ProblemLines {
     }
   }
 
-  readonly #writeCounted = harmless('problem', (code: string, { count, message }: Pending) =>
+  readonly #writeCounted = catchObserverErrors('problem', (code: string, { count, message }: Pending) =>
     count > 0 ? this.#write({ code, count }, message) : undefined,
   );
 }

@@ -1,6 +1,6 @@
 import { requireMethods } from '../shared/option-rules.js';
 import { hearingTotals } from './revocation-sync-totals.js';
-import { durationBuckets, observe } from './subscription.js';
+import { durationBuckets, observeEvents } from './subscription.js';
 
 /** What we use of prom-client: give the module itself. */
 export interface PrometheusClient<Registry extends PrometheusRegistry> {
@@ -96,7 +96,7 @@ export function observeByPrometheus<Registry extends PrometheusRegistry>(
     'heartbeatAge',
   );
   const opened = new Map<string, number>();
-  const end = observe({
+  const end = observeEvents({
     admitted: ({ isBound, reported }) =>
       requests.inc({
         outcome: reported === undefined ? 'admitted' : 'reported',

@@ -69,33 +69,33 @@ const channels = [
 ] as const;
 
 /** Subscribes to every channel that the observer has a function for; gives what ends it. */
-export function observe(observer: Observer): () => void {
-  const given = new OptionReader('observe()', observer, [...channels, 'introspection']);
+export function observeEvents(observer: Observer): () => void {
+  const given = new OptionReader('observeEvents()', observer, [...channels, 'introspection']);
   const ends = channels.flatMap((name) => {
     const listener = given.optional(name, functionOrNothing) as ((event: unknown) => void) | undefined;
     if (listener === undefined) {
       return [];
     }
     const channel = `mtls-bound:${name}`;
-    const guarded = harmless(name, listener);
+    const guarded = catchObserverErrors(name, listener);
     subscribe(channel, guarded);
     return [() => unsubscribe(channel, guarded)];
   });
   const introspection = given.optional('introspection', functionOrNothing) as Observer['introspection'];
   const breaker = given.optional('breaker', functionOrNothing) as Observer['breaker'];
-  const tellBreaker = breaker && harmless('breaker', breaker);
+  const tellBreaker = breaker && catchObserverErrors('breaker', breaker);
   for (const event of openBreakerEvents()) {
     tellBreaker?.(event);
   }
   const hearing = given.optional('hearing', functionOrNothing) as Observer['hearing'];
-  const tellHearing = hearing && harmless('hearing', hearing);
+  const tellHearing = hearing && catchObserverErrors('hearing', hearing);
   for (const { from, state, position } of tellHearing === undefined ? [] : hearingStates()) {
     tellHearing?.({ from, state, position });
   }
-  return introspection === undefined ? all(ends) : all([...ends, traced(introspection)]);
+  return introspection === undefined ? endAll(ends) : endAll([...ends, subscribeToTracing(introspection)]);
 }
 
-const all = (ends: readonly (() => unknown)[]) => (): void => {
+const endAll = (ends: readonly (() => unknown)[]) => (): void => {
   for (const end of ends) {
     end();
   }
@@ -105,7 +105,7 @@ const all = (ends: readonly (() => unknown)[]) => (): void => {
  * Calls a function of an observer. What it throws or rejects with is a process warning, the first time: on a diagnostics channel
  * it would end the process. A failure is no event, which the failing function might hear of.
  */
-export function harmless<Arguments extends unknown[]>(
+export function catchObserverErrors<Arguments extends unknown[]>(
   name: string,
   tell: (...about: Arguments) => unknown,
 ): (...about: Arguments) => unknown {
@@ -115,7 +115,7 @@ export function harmless<Arguments extends unknown[]>(
       hasFailed = true;
       // Not what it threw: that may hold anything.
       process.emitWarning(
-        `observe(): the function ${name} failed; expected is one that neither throws nor rejects`,
+        `observeEvents(): the function ${name} failed; expected is one that neither throws nor rejects`,
         {
           type: 'MtlsBoundWarning',
           code: 'MTLS_BOUND_OBSERVER_FAILED',
@@ -144,11 +144,13 @@ export function harmless<Arguments extends unknown[]>(
   };
 }
 
-function traced(begin: NonNullable<Observer['introspection']>): () => unknown {
+function subscribeToTracing(begin: NonNullable<Observer['introspection']>): () => unknown {
   const underWay = new WeakMap<IntrospectionEvent, { readonly end: unknown; readonly at: number }>();
-  const beginSafely = harmless('introspection', begin);
-  const endSafely = harmless('introspection', (end: unknown, event: IntrospectionEvent, seconds: number) =>
-    typeof end === 'function' ? end(event.outcome ?? 'internal_error', seconds) : undefined,
+  const beginSafely = catchObserverErrors('introspection', begin);
+  const endSafely = catchObserverErrors(
+    'introspection',
+    (end: unknown, event: IntrospectionEvent, seconds: number) =>
+      typeof end === 'function' ? end(event.outcome ?? 'internal_error', seconds) : undefined,
   );
   const nothing = (): void => undefined;
   const subscribers = {

@@ -79,7 +79,7 @@ export interface IssuerOptions {
 /** How we speak to the authorization server. */
 export interface HttpOptions {
   /**
-   * Seconds for one question to an endpoint: the proof of who we are (`bearerToken()`, `tlsClientAuth()`), its turn, its
+   * Seconds for one question to an endpoint: the proof of who we are (`bearerTokenAuthentication()`, `tlsClientAuth()`), its turn, its
    * retries and the body of its answer. A `tokens` function of your own has four times as long. Default 5; from 0.05 to 60.
    */
   readonly timeout?: number;

@@ -53,7 +53,7 @@ export interface SharedSignalsOptions {
   /** Limits the requests to the transmitter, and suspends an endpoint that fails. Default `{}`. */
   readonly circuitBreaker?: CircuitBreakerOptions;
   /**
-   * How we prove who we are at the transmitter's endpoints, for `poll` and `stream`: `bearerToken()`, `tlsClientAuth()`,
+   * How we prove who we are at the transmitter's endpoints, for `poll` and `stream`: `bearerTokenAuthentication()`, `tlsClientAuth()`,
    * `selfSignedTlsClientAuth()`, or a list of them. Required with `poll` and `stream`.
    */
   readonly clientAuthentication?: ClientAuthentication | readonly ClientAuthentication[];
@@ -144,7 +144,7 @@ const methods = ['bearer', 'tls_client_auth', 'self_signed_tls_client_auth'];
 /** A token and a certificate together prove a token that is bound to the certificate. */
 const credentialList: OptionRule<readonly ClientAuthentication[]> = {
   accepted:
-    'bearerToken(token), tlsClientAuth({ certFile, keyFile }), selfSignedTlsClientAuth({ certFile, keyFile }), or a list of a token and a certificate',
+    'bearerTokenAuthentication(token), tlsClientAuth({ certFile, keyFile }), selfSignedTlsClientAuth({ certFile, keyFile }), or a list of a token and a certificate',
   secret: true,
   read: (given) => {
     const list = (Array.isArray(given) ? given : [given]).map(clientAuthentication.read);

@@ -1,7 +1,7 @@
-import type { Authorization, HasClaims } from '../authorization.js';
+import type { Authorization, WithClaims } from '../authorization.js';
 import { ConfigurationError, RequestRefused } from '../errors.js';
 import { OptionReader, type OptionRule, wholeNumber } from '../shared/option-rules.js';
-import { ownMember } from '../shared/own-member.js';
+import { readOwnMember } from '../shared/own-member.js';
 import { type RoutePolicy, routePolicy } from './route-policy.js';
 
 /** How the end-user must have been authenticated (RFC 9470 §3). */
@@ -13,9 +13,9 @@ export interface AuthenticationRequirement {
 }
 
 /** The claims of who meets the requirement. */
-export type AuthenticatedBy<Required extends AuthenticationRequirement> = Authorization &
-  (Required extends { readonly acrValues: readonly (infer Acr)[] } ? HasClaims<{ acr: Acr }> : unknown) &
-  (Required extends { readonly maxAge: number } ? HasClaims<{ auth_time: number }> : unknown);
+export type WithAuthentication<Required extends AuthenticationRequirement> = Authorization &
+  (Required extends { readonly acrValues: readonly (infer Acr)[] } ? WithClaims<{ acr: Acr }> : unknown) &
+  (Required extends { readonly maxAge: number } ? WithClaims<{ auth_time: number }> : unknown);
 
 // RFC 9470 §3: a space-separated list within quotes.
 const acrList: OptionRule<readonly string[]> = {
@@ -38,9 +38,9 @@ function isWithin(authTime: unknown, maxAge: number, clockTolerance: number): bo
  * Refuses a token whose user was authenticated too weakly or too long ago: 401 with a challenge that says what would do
  * (RFC 9470 §3). A token that does not say how or when is refused.
  */
-export function authentication<const Required extends AuthenticationRequirement>(
+export function authenticationPolicy<const Required extends AuthenticationRequirement>(
   requirement: Required,
-): RoutePolicy<AuthenticatedBy<Required>> {
+): RoutePolicy<WithAuthentication<Required>> {
   const given = new OptionReader('requireAuthentication()', requirement, ['acrValues', 'maxAge']);
   const acrValues = given.optional('acrValues', acrList);
   const maxAge = given.optional('maxAge', wholeNumber(0, 31_536_000));
@@ -51,8 +51,8 @@ export function authentication<const Required extends AuthenticationRequirement>
     );
   }
   return routePolicy(({ claims }, clockTolerance) => {
-    const acr = ownMember(claims, 'acr');
-    const authTime = ownMember(claims, 'auth_time');
+    const acr = readOwnMember(claims, 'acr');
+    const authTime = readOwnMember(claims, 'auth_time');
     const isStrong = acrValues === undefined || acrValues.some((value) => value === acr);
     const isRecent = maxAge === undefined || isWithin(authTime, maxAge, clockTolerance);
     if (!isStrong || !isRecent) {

@@ -1,7 +1,7 @@
-import type { HasClaims } from '../authorization.js';
+import type { WithClaims } from '../authorization.js';
 import { RequestRefused } from '../errors.js';
 import { OptionReader, text, textList } from '../shared/option-rules.js';
-import { ownMember } from '../shared/own-member.js';
+import { readOwnMember } from '../shared/own-member.js';
 import { type RoutePolicy, routePolicy } from './route-policy.js';
 
 /** What one authorization detail of the token must grant (RFC 9396 §2). */
@@ -18,9 +18,9 @@ export interface AuthorizationDetailRequirement {
  * Refuses a token without an authorization detail of this type that grants every one of the actions: 403 (RFC 9396 §8,
  * §9). One detail has to grant all: rights of several are never added up.
  */
-export function authorizationDetail(
+export function authorizationDetailsPolicy(
   requirement: AuthorizationDetailRequirement,
-): RoutePolicy<HasClaims<{ authorization_details: readonly unknown[] }>> {
+): RoutePolicy<WithClaims<{ authorization_details: readonly unknown[] }>> {
   const given = new OptionReader('requireAuthorizationDetails()', requirement, [
     'type',
     'actions',
@@ -30,16 +30,16 @@ export function authorizationDetail(
   const actions = given.optional('actions', textList) ?? [];
   const locations = given.optional('locations', textList);
   return routePolicy(({ claims }) => {
-    const details = ownMember(claims, 'authorization_details');
+    const details = readOwnMember(claims, 'authorization_details');
     const isGranted =
       Array.isArray(details) &&
       details.some(
         (detail: unknown) =>
           isObject(detail) &&
-          ownMember(detail, 'type') === type &&
-          actions.every((action) => isIn(action, ownMember(detail, 'actions'))) &&
+          readOwnMember(detail, 'type') === type &&
+          actions.every((action) => isIn(action, readOwnMember(detail, 'actions'))) &&
           (locations === undefined ||
-            locations.some((location) => isIn(location, ownMember(detail, 'locations')))),
+            locations.some((location) => isIn(location, readOwnMember(detail, 'locations')))),
       );
     if (!isGranted) {
       throw new RequestRefused('authorization_details_insufficient', {

@@ -1,5 +1,5 @@
 import { RequestRefused } from '../errors.js';
-import { shownIdentifier } from '../shared/shown-url.js';
+import { redactIdentifier } from '../shared/shown-url.js';
 import { claimOf, type TokenClaims } from '../token/token-claims.js';
 
 /**
@@ -67,7 +67,7 @@ export function checkBinding(
   }
   if (!isSameThumbprint(expected, thumbprint)) {
     throw new RequestRefused('certificate_mismatch', {
-      expectedThumbprint: shownIdentifier(expected)
+      expectedThumbprint: redactIdentifier(expected)
         .slice(0, MAX_SHOWN)
         .replaceAll(/[^\x20-\x7e]/g, '?'),
     });

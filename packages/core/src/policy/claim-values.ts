@@ -1,7 +1,7 @@
-import type { HasClaims } from '../authorization.js';
+import type { WithClaims } from '../authorization.js';
 import { ConfigurationError, RequestRefused, TellableError } from '../errors.js';
 import { isPlainObject } from '../shared/option-rules.js';
-import { ownMember } from '../shared/own-member.js';
+import { readOwnMember } from '../shared/own-member.js';
 import { isPromised } from '../shared/promises.js';
 import { type RoutePolicy, routePolicy } from './route-policy.js';
 
@@ -17,11 +17,11 @@ export type ClaimRequirement =
 export type ClaimRequirements = Readonly<Record<string, ClaimRequirement>>;
 
 /** The claims of who meets the requirements. A claim may be a list with one member that fits. */
-export type ClaimsMeeting<Required extends ClaimRequirements> = HasClaims<{
-  [Name in keyof Required]: Meeting<Required[Name]>;
+export type WithRequiredClaims<Required extends ClaimRequirements> = WithClaims<{
+  [Name in keyof Required]: Satisfying<Required[Name]>;
 }>;
 
-type Meeting<Requirement> = Requirement extends (value: unknown) => value is infer Value
+type Satisfying<Requirement> = Requirement extends (value: unknown) => value is infer Value
   ? Value
   : Requirement extends (value: unknown) => boolean
     ? unknown
@@ -31,9 +31,9 @@ type Meeting<Requirement> = Requirement extends (value: unknown) => value is inf
  * Refuses a token whose claims are not as required: 403. Where a claim is a list, one of its members has to fit. Throws
  * `ConfigurationError`.
  */
-export function claimValues<const Required extends ClaimRequirements>(
+export function claimsPolicy<const Required extends ClaimRequirements>(
   required: Required,
-): RoutePolicy<ClaimsMeeting<Required>> {
+): RoutePolicy<WithRequiredClaims<Required>> {
   const rules = isPlainObject(required) ? Object.entries(required) : [];
   if (rules.length === 0 || !rules.every(([, rule]) => isRequirement(rule))) {
     throw new ConfigurationError(
@@ -43,7 +43,7 @@ export function claimValues<const Required extends ClaimRequirements>(
   }
   return routePolicy((authorization) => {
     for (const [name, rule] of rules) {
-      if (!fits(rule, ownMember(authorization.claims, name))) {
+      if (!fits(rule, readOwnMember(authorization.claims, name))) {
         throw new RequestRefused('claims_insufficient', { detail: `the claim ${name} is not as required` });
       }
     }

@@ -1,6 +1,6 @@
 import { RequestRefused } from '../errors.js';
 import { claimOf, type TokenClaims } from '../token/token-claims.js';
-import { secondsAgo, shownClaim, wrongAudience, wrongIssuer } from '../token/token-rejection.js';
+import { describeClaim, secondsAgo, wrongAudience, wrongIssuer } from '../token/token-rejection.js';
 
 /** What an active token must still show (RFC 7662 §4, RFC 9700 §2.3). */
 export interface ClaimRules {
@@ -40,7 +40,7 @@ export function checkClaims(token: TokenClaims, rules: ClaimRules, now: number):
   }
   // Some servers report refresh tokens as active too; only what is used as a bearer token may pass here.
   if (token.tokenType !== undefined && !acceptedTokenTypes.includes(token.tokenType.toLowerCase())) {
-    const detail = `expected token_type Bearer, found ${shownClaim(token.tokenType)}`;
+    const detail = `expected token_type Bearer, found ${describeClaim(token.tokenType)}`;
     throw new RequestRefused('token_wrong_type', { detail });
   }
 }

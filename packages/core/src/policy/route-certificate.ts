@@ -1,4 +1,4 @@
-import type { HasCertificate } from '../authorization.js';
+import type { WithCertificate } from '../authorization.js';
 import {
   type CertificatePolicyOptions,
   certificatePolicy,
@@ -10,12 +10,12 @@ import { type ParsedCertificate, wholeCertificate } from '../certificate/parsed.
 import { type Psd2Role, psd2RoleNames, psd2Roles } from '../certificate/psd2.js';
 import { ConfigurationError, RequestRefused, TellableError } from '../errors.js';
 import { isPlainObject, OptionReader } from '../shared/option-rules.js';
-import { ownMember } from '../shared/own-member.js';
+import { readOwnMember } from '../shared/own-member.js';
 import { isPromised } from '../shared/promises.js';
 import { type RoutePolicy, routePolicy } from './route-policy.js';
 
 /** `certificatePolicy` for one route. Throws `ConfigurationError`. */
-export function certificateOnRoute(options: CertificatePolicyOptions): RoutePolicy<HasCertificate> {
+export function routeCertificatePolicy(options: CertificatePolicyOptions): RoutePolicy<WithCertificate> {
   const policy = certificatePolicy(new OptionReader('requireCertificate()', options, certificatePolicyNames));
   if (policy === undefined) {
     throw new ConfigurationError('requireCertificate()', 'nothing was given that a certificate could lack');
@@ -31,9 +31,9 @@ export type SubjectRequirement = string | ((claims: Readonly<Record<string, unkn
  * (`organizationIdentifier`, `UID`, `CN`) or OID; a value names the claim to compare with, or makes the expected text of
  * the claims. Compared exactly. A claim that is missing refuses. Throws `ConfigurationError`.
  */
-export function certificateSubject(
+export function certificateSubjectPolicy(
   required: Readonly<Record<string, SubjectRequirement>>,
-): RoutePolicy<HasCertificate> {
+): RoutePolicy<WithCertificate> {
   const rules = Object.entries(isPlainObject(required) ? required : {}).map(([type, expected]) => ({
     type,
     oid: attributeOid(type),
@@ -53,7 +53,7 @@ export function certificateSubject(
     const subject = subjectOf(certificate);
     for (const { type, oid, expected } of rules) {
       const value =
-        typeof expected === 'function' ? (expected(claims) as unknown) : ownMember(claims, expected);
+        typeof expected === 'function' ? (expected(claims) as unknown) : readOwnMember(claims, expected);
       if (isPromised(value)) {
         throw new TellableError(
           `requireCertificateSubject(): the function for ${type} returned a promise; it must return a text`,
@@ -69,7 +69,7 @@ export function certificateSubject(
 }
 
 /** Refuses a certificate that is not a qualified one with this role of a payment service provider: 403. */
-export function psd2Role(role: Psd2Role): RoutePolicy<HasCertificate> {
+export function psd2RolePolicy(role: Psd2Role): RoutePolicy<WithCertificate> {
   if (!psd2RoleNames.includes(role)) {
     throw new ConfigurationError('requirePsd2Role()', `accepted is ${psd2RoleNames.join(', ')}`);
   }

@@ -2,7 +2,7 @@ import type { Authorization } from '../authorization.js';
 import { ConfigurationError } from '../errors.js';
 
 /** A request that `mtlsBound()` accepted, as a route policy sees it. */
-export interface LetIn {
+export interface PolicyContext {
   readonly authorization: Authorization;
   /** Seconds by which the clocks of authorization server and resource server may differ: the option `clockTolerance`. */
   readonly clockTolerance: number;
@@ -19,7 +19,7 @@ export interface LetIn {
  * with 503, as does a promise that does not settle within 60 seconds. `Granted` is what the types may rely on behind it.
  */
 export interface RoutePolicy<Granted extends Authorization = Authorization> {
-  (request: LetIn): void | Promise<void>;
+  (request: PolicyContext): void | Promise<void>;
   /** For the types alone; never there. */
   readonly '~granted'?: Granted;
 }
@@ -28,16 +28,16 @@ export interface RoutePolicy<Granted extends Authorization = Authorization> {
 export function routePolicy<Granted extends Authorization>(
   check: (authorization: Authorization, clockTolerance: number) => void,
 ): RoutePolicy<Granted> {
-  return (request) => check(letIn(request).authorization, request.clockTolerance);
+  return (request) => check(requirePolicyContext(request).authorization, request.clockTolerance);
 }
 
 /**
  * The token must be active at this very moment: the authorization server is asked on each request (RFC 7662). For routes
  * where a revocation must count at once, and for JWT access tokens where it is not seen otherwise.
  */
-export const activeToken: RoutePolicy = (request) => letIn(request).introspect();
+export const activeTokenPolicy: RoutePolicy = (request) => requirePolicyContext(request).introspect();
 
-function letIn(request: LetIn): LetIn {
+function requirePolicyContext(request: PolicyContext): PolicyContext {
   // No proof that the request was accepted: that is for the resource server to know.
   if (typeof request.authorization !== 'object') {
     throw new ConfigurationError(

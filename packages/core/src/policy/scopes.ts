@@ -9,8 +9,8 @@ const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
  * The token must grant every one of the scopes; they are compared case-sensitively (RFC 6749 §3.3). Throws
  * `ConfigurationError` for none, or for what is no scope.
  */
-export function everyScope(scopes: readonly unknown[]): RoutePolicy {
-  const required = checkedScopes('requireScopes()', scopes);
+export function scopesPolicy(scopes: readonly unknown[]): RoutePolicy {
+  const required = parseScopes('requireScopes()', scopes);
   return routePolicy((authorization) => {
     if (!required.every((name) => authorization.scopes.includes(name))) {
       const missing = required.filter((name) => !authorization.scopes.includes(name));
@@ -21,8 +21,8 @@ export function everyScope(scopes: readonly unknown[]): RoutePolicy {
 }
 
 /** The same for one of the scopes; the challenge names them all. */
-export function anyScope(scopes: readonly unknown[]): RoutePolicy {
-  const accepted = checkedScopes('requireAnyScope()', scopes);
+export function anyScopePolicy(scopes: readonly unknown[]): RoutePolicy {
+  const accepted = parseScopes('requireAnyScope()', scopes);
   return routePolicy((authorization) => {
     if (!accepted.some((name) => authorization.scopes.includes(name))) {
       const scope = accepted.join(' ');
@@ -31,7 +31,7 @@ export function anyScope(scopes: readonly unknown[]): RoutePolicy {
   });
 }
 
-function checkedScopes(guard: string, scopes: unknown): readonly string[] {
+function parseScopes(guard: string, scopes: unknown): readonly string[] {
   if (!Array.isArray(scopes) || scopes.length === 0) {
     throw new ConfigurationError(guard, 'no scope was given; accepted is one or more');
   }

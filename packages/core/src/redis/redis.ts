@@ -3,7 +3,7 @@ import { TellableError } from '../errors.js';
 import type { ChannelListener, RevocationChannel } from '../revocation/revocation-channel.js';
 import type { LogPage, LogQuery, RevocationLog } from '../revocation/revocation-log.js';
 import { checked, OptionReader, requireMethods, text, wholeNumber } from '../shared/option-rules.js';
-import { allOf, ignoreRejection, isPromised } from '../shared/promises.js';
+import { callAll, ignoreRejection, isPromised } from '../shared/promises.js';
 
 /** What we use of a client of node-redis, version 4 or later, connected. */
 export interface RedisClient {
@@ -195,7 +195,7 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
     trim: RedisTrim,
     wait: () => Promise<unknown> | undefined,
   ): Promise<string> {
-    const [id, keeping] = await allOf([
+    const [id, keeping] = await callAll([
       () => writer.xAdd(name, '*', { entry }, trim),
       () => (replicas > 0 ? wait() : 0),
     ] as const);
@@ -234,7 +234,7 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
           onOne(connection, async (redis) => {
             // Sent at once and done in order. The second waits until there is something to read; its answer has another form with
             // each version of the client.
-            const [last, , read, logName] = await allOf([
+            const [last, , read, logName] = await callAll([
               () => lastIn(redis, name),
               () => redis.xRead({ key: name, id: first }, { COUNT: 1, BLOCK: Math.max(1, Math.ceil(wait)) }),
               () => redis.xRange(name, first, '+', { COUNT: count }),

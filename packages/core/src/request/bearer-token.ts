@@ -37,13 +37,13 @@ export function readBearerToken(req: NodeRequest, body: unknown): string {
     ? new RequestRefused('credentials_malformed', {
         detail: 'the Authorization header has the scheme Bearer, and not one token behind it',
       })
-    : new RequestRefused('credentials_missing', { detail: whyMissing(credentials) });
+    : new RequestRefused('credentials_missing', { detail: explainMissing(credentials) });
 }
 
 /** Schemes that clients send instead of Bearer. No other word is named: it may be the token itself. */
 const otherSchemes = ['DPoP', 'Basic', 'Digest', 'Negotiate', 'MAC', 'Signature', 'Token'] as const;
 
-function whyMissing(credentials: string): string {
+function explainMissing(credentials: string): string {
   if (credentials === '') {
     return 'there is no Authorization header';
   }

@@ -1,4 +1,4 @@
-import { asRefusal, RequestRefused } from '../errors.js';
+import { RequestRefused, toRefusal } from '../errors.js';
 import type { Revocations } from '../revocation/revocations.js';
 import type { TokenClaims } from '../token/token-claims.js';
 import { hashOf, identityOf } from '../token/token-identity.js';
@@ -76,7 +76,7 @@ export class RequestSignals {
       }
     } catch (thrown) {
       // The header was changed meanwhile, so that no revocation can be matched.
-      request.abort(asRefusal(thrown));
+      request.abort(toRefusal(thrown));
     }
     if (this.#isClosed) {
       request.end();

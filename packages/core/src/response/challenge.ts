@@ -73,8 +73,12 @@ export interface RefusedAnswer {
 }
 
 /** The answer to a refused request, with its challenge (RFC 6750 §3). Throws what the body hook throws. */
-export function refusalAnswer(refusal: RequestRefused, req: NodeRequest, rules: ChallengeRules): Answer {
-  const { status, headers, body: value } = refusedAnswer(refusal, req, rules);
+export function createRefusalResponse(
+  refusal: RequestRefused,
+  req: NodeRequest,
+  rules: ChallengeRules,
+): Answer {
+  const { status, headers, body: value } = createRefusedResponse(refusal, req, rules);
   const body = JSON.stringify(value) ?? '';
   return {
     status,
@@ -84,7 +88,7 @@ export function refusalAnswer(refusal: RequestRefused, req: NodeRequest, rules: 
 }
 
 /** Status, headers and body of the answer to a refused request. Throws what the body hook throws. */
-export function refusedAnswer(
+export function createRefusedResponse(
   refusal: RequestRefused,
   req: NodeRequest,
   rules: ChallengeRules,

@@ -24,7 +24,7 @@ export function createExplainer(source: CertificateSource): Explainer {
     req: NodeRequest,
   ): string | undefined {
     if (code === 'certificate_missing') {
-      return source.whyMissing?.(req);
+      return source.explainMissing?.(req);
     }
     if (code === 'token_unbound' && detail === thumbprintAtTop) {
       return "set claims: { thumbprint: 'x5t#S256' } of jwtAccessTokens() or introspection(), or let the authorization server write cnf";
@@ -65,7 +65,7 @@ export function originOf({ header, fromConnection, origin }: CertificateSource):
   return fromConnection === true ? 'the TLS connection' : 'the option certificate';
 }
 
-const mendTheServer = 'the authorization server must write it in base64url without padding (RFC 8705 §3.1)';
+const fixTheServer = 'the authorization server must write it in base64url without padding (RFC 8705 §3.1)';
 
 /** Why the certificate is not the one that the token is bound to. Never throws. */
 export function mismatchHint(
@@ -78,19 +78,19 @@ export function mismatchHint(
   const hex = bytes.toString('hex');
   const plain = expected.replaceAll(':', '').toLowerCase();
   if (plain === hex) {
-    return `cnf has the right hash in hex; ${mendTheServer}`;
+    return `cnf has the right hash in hex; ${fixTheServer}`;
   }
   if (Buffer.from(expected, 'base64url').toString('latin1').replaceAll(':', '').toLowerCase() === hex) {
-    return `cnf has the right hash as the base64url of hex digits; ${mendTheServer}`;
+    return `cnf has the right hash as the base64url of hex digits; ${fixTheServer}`;
   }
   if (twiceDecoded(expected).toLowerCase() === hex) {
-    return `cnf has the right hash as the base64url of the base64 of hex digits; ${mendTheServer}`;
+    return `cnf has the right hash as the base64url of the base64 of hex digits; ${fixTheServer}`;
   }
   if (expected === bytes.toString('base64') || expected === `${thumbprint}=`) {
-    return `cnf has the right hash in another base64; ${mendTheServer}`;
+    return `cnf has the right hash in another base64; ${fixTheServer}`;
   }
   if (/^[\da-f]{64}$/.test(plain)) {
-    return `cnf looks like hex, of another certificate; ${mendTheServer}`;
+    return `cnf looks like hex, of another certificate; ${fixTheServer}`;
   }
   const { der } = certificate;
   if (der !== undefined && expected === createHash('sha1').update(der).digest('base64url')) {
@@ -103,7 +103,7 @@ export function mismatchHint(
   if (bound !== undefined && key !== undefined && publicKeyOf(bound)?.equals(key) === true) {
     return 'same key, renewed certificate: the token is bound to the one before; the client must get a new token';
   }
-  if (isAuthority(certificate)) {
+  if (isCaCertificate(certificate)) {
     return "the certificate presented is a certificate authority's: the proxy hands on the intermediate instead of the client's";
   }
   return bound === undefined
@@ -126,7 +126,7 @@ function publicKeyOf(certificate: ClientCertificate): Buffer | undefined {
 }
 
 /** Whether it is a certificate authority's; false for what can't be read. */
-export function isAuthority(certificate: ClientCertificate): boolean {
+export function isCaCertificate(certificate: ClientCertificate): boolean {
   try {
     return certificate.x509.ca;
   } catch {
@@ -135,7 +135,7 @@ export function isAuthority(certificate: ClientCertificate): boolean {
 }
 
 /** For the `error_description` of a challenge (RFC 6750 §3): what it permits, and no more. */
-export function explained(refusal: RequestRefused, explanation: Explanation): string | undefined {
+export function describeExplanation(refusal: RequestRefused, explanation: Explanation): string | undefined {
   return inWords(refusal, explanation)
     ?.replaceAll('"', "'")
     .replaceAll('\\', '/')

@@ -1,7 +1,7 @@
 import type { SharedCache } from '../cache/shared-cache.js';
 import type { ReportProblem } from '../observe/events.js';
 import { type HearingListing, listHearing, publishRevocation } from '../observe/revocation-sync.js';
-import { shownTrouble, within } from '../shared/bounded-wait.js';
+import { describeStoreError, within } from '../shared/bounded-wait.js';
 import { createSeal, type Seal } from '../shared/sealing.js';
 import { Pulse } from './channel-heartbeat.js';
 import type { RevocationNotice, Revocations } from './revocations.js';
@@ -155,7 +155,7 @@ export class RevocationFeed {
       await this.#restore();
     } catch (error) {
       clearTimeout(this.#isLate);
-      this.#lose(`the channel of revocations can not be joined: ${shownTrouble(error)}`);
+      this.#lose(`the channel of revocations can not be joined: ${describeStoreError(error)}`);
       this.#retryLater();
     }
   }

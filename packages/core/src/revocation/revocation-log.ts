@@ -4,7 +4,7 @@ import pLimit from 'p-limit';
 import { TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 import { type HearingListing, listHearing, publishRevocation } from '../observe/revocation-sync.js';
-import { shownTrouble, within } from '../shared/bounded-wait.js';
+import { describeStoreError, within } from '../shared/bounded-wait.js';
 import { RecentMap } from '../shared/recent-map.js';
 import { createSeal, type Seal } from '../shared/sealing.js';
 import { entryIn, type LogEntry, textOfEntry } from './log-entry.js';
@@ -255,7 +255,10 @@ export class LogFeed {
     if (isFirst) {
       this.#isLost = true;
       this.#listing.show();
-      this.#report('revocations_lost', `the log of revocations can not be read: ${shownTrouble(error)}`);
+      this.#report(
+        'revocations_lost',
+        `the log of revocations can not be read: ${describeStoreError(error)}`,
+      );
     }
     // A process that starts meanwhile waits for what this one has to say of the log.
     await this.#pause(isFirst ? QUICK_RETRY : RETRY_INTERVAL * 1000);
@@ -583,7 +586,7 @@ export class LogFeed {
       this.#isUnwritable = true;
       this.#report(
         'revocations_unwritten',
-        `the log of revocations can not be written: ${shownTrouble(error)}`,
+        `the log of revocations can not be written: ${describeStoreError(error)}`,
       );
     }
     await this.#pause(RETRY_INTERVAL * 1000);

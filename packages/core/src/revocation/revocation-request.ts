@@ -64,12 +64,12 @@ function formIn(body: string): [string, string][] {
     .filter((pair) => pair !== '')
     .map((pair) => {
       const [name = ''] = pair.split('=', 1);
-      return [decoded(name), decoded(pair.slice(name.length + 1))];
+      return [decodeFormText(name), decodeFormText(pair.slice(name.length + 1))];
     });
 }
 
 /** `URLSearchParams` replaces what it can't decode: another name than the client's would be revoked. */
-function decoded(text: string): string {
+function decodeFormText(text: string): string {
   try {
     return decodeURIComponent(text.replaceAll('+', ' '));
   } catch {

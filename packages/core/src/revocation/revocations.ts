@@ -1,6 +1,6 @@
 import { TellableError } from '../errors.js';
 import { type Expiring, ExpiringMap } from '../shared/expiring-map.js';
-import { ownMember } from '../shared/own-member.js';
+import { readOwnMember } from '../shared/own-member.js';
 import { RecentMap } from '../shared/recent-map.js';
 import { hashOf, identityOf } from '../token/token-identity.js';
 import { acceptedForm, couldMatch, revocationKinds } from './revocation-forms.js';
@@ -385,7 +385,7 @@ function laterOf(one: string | undefined, other: string | undefined): string | u
 }
 
 /** Throws `TypeError` for what is no revocation, and for one that could concern no token of these issuers. */
-export function checkedRevocation(given: unknown, issuers: readonly string[]): Revocation {
+export function parseRevocation(given: unknown, issuers: readonly string[]): Revocation {
   const { issuer, ...named } = (typeof given === 'object' && given !== null ? given : {}) as {
     issuer?: unknown;
   };
@@ -423,7 +423,7 @@ function isOfOneToken(revocation: Revocation): boolean {
 }
 
 /** Limits a revocation to the tokens of one issuer, unless it names a token by its text, which has but one. */
-export function limitedTo(issuer: string, revocation: Revocation): Revocation {
+export function limitToIssuer(issuer: string, revocation: Revocation): Revocation {
   const namesText = isOfText(revocation) || Object.hasOwn(revocation, 'tokenHash');
   return namesText ? revocation : ({ ...revocation, issuer } as Revocation);
 }
@@ -454,7 +454,7 @@ function revocationOf(key: string): WrittenRevocation {
 /** The names of the records that concern a token. What a token does not say is looked up under no name. */
 function recordKeysOf({ hash, identity, token }: Watched): ReadonlySet<string> {
   const named = claims
-    .map(([kind, claim]) => [kind, ownMember(token.claims, claim)])
+    .map(([kind, claim]) => [kind, readOwnMember(token.claims, claim)])
     .concat([
       ['subject', token.subject],
       ['clientId', token.clientId],

@@ -1,5 +1,5 @@
 import { isTellable, TellableError } from '../errors.js';
-import { shownCode, shownError } from './shown-error.js';
+import { describeError, describeErrorCode } from './shown-error.js';
 
 /** What the messages of Redis' errors begin with. */
 const redisCodes: ReadonlySet<string> = new Set([
@@ -15,7 +15,7 @@ const missingRight = /^NOPERM .*\b(no permissions to run the '[\w|]{1,40}' comma
  * Returns what an operator is told of the error of a store. The message of an error that is not ours is left out but for a known code
  * that it begins with: it may quote an address with its password, or a command with it.
  */
-export function shownTrouble(error: unknown): string {
+export function describeStoreError(error: unknown): string {
   if (isTellable(error)) {
     return error.message;
   }
@@ -23,14 +23,14 @@ export function shownTrouble(error: unknown): string {
     const message = String((error as { message?: unknown }).message);
     const [first = ''] = message.split(/\W/, 1);
     const [, right] = missingRight.exec(message) ?? [];
-    return right === undefined ? (shownFirst(first) ?? shownError(error)) : `NOPERM ${right}`;
+    return right === undefined ? (shownFirst(first) ?? describeError(error)) : `NOPERM ${right}`;
   } catch {
-    return shownError(error);
+    return describeError(error);
   }
 }
 
 function shownFirst(word: string): string | undefined {
-  return redisCodes.has(word) ? word : shownCode({ code: word });
+  return redisCodes.has(word) ? word : describeErrorCode({ code: word });
 }
 
 /** Rejects when `work` takes longer than this many seconds; what comes of it later is nobody's concern. */

@@ -9,7 +9,7 @@ export interface BreakerRules {
 }
 
 /** What an attempt came to. */
-export type Verdict =
+export type AttemptOutcome =
   | 'answered'
   | 'failed'
   /** The attempt says nothing about the server. */
@@ -85,10 +85,10 @@ export class CircuitBreaker {
     }
   }
 
-  /** Makes the attempt, or throws `CircuitOpen`. `judge` says what it came to. */
+  /** Makes the attempt, or throws `CircuitOpen`. `classify` says what it came to. */
   async run<T>(
     attempt: () => Promise<T>,
-    judge: (result: T | undefined, error: unknown) => Verdict,
+    classify: (result: T | undefined, error: unknown) => AttemptOutcome,
     source: AttemptSource = [],
   ): Promise<T> {
     this.check(source);
@@ -98,10 +98,10 @@ export class CircuitBreaker {
     }
     try {
       const result = await attempt();
-      this.#record(judge(result, undefined), source, probed);
+      this.#record(classify(result, undefined), source, probed);
       return result;
     } catch (error) {
-      this.#record(judge(undefined, error), source, probed);
+      this.#record(classify(undefined, error), source, probed);
       throw error;
     }
   }
@@ -136,7 +136,7 @@ export class CircuitBreaker {
     return source.map((name) => this.#rows.get(name)).filter((row) => row !== undefined);
   }
 
-  #record(verdict: Verdict, source: AttemptSource, probed: readonly Row[]): void {
+  #record(verdict: AttemptOutcome, source: AttemptSource, probed: readonly Row[]): void {
     for (const row of probed) {
       row.isProbing = false;
     }

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';
 import { ConfigurationError } from '../errors.js';
-import { hasUserInfo, shownUrl } from './shown-url.js';
+import { hasUserInfo, redactUrl } from './shown-url.js';
 
 /** What one option accepts. `read` gives the checked value, or `undefined` for a value that is not accepted. */
 export interface OptionRule<T> {
@@ -283,7 +283,7 @@ function shown({ secret, shows }: OptionRule<unknown>, given: unknown): string {
   if (typeof given === 'string' && shows === 'url') {
     // What stands before a colon may be a part of a secret: only the scheme of a web address is shown.
     const isShown = URL.canParse(given) && /^https?:$/.test(new URL(given).protocol);
-    return isShown ? JSON.stringify(shownUrl(given)) : described(given);
+    return isShown ? JSON.stringify(redactUrl(given)) : described(given);
   }
   // A secret may consist of digits alone.
   const isShortNumber = typeof given === 'number' && String(given).length < 8;

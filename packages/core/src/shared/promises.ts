@@ -27,7 +27,7 @@ async function ignore(value: unknown): Promise<void> {
  * Calls functions in order, each at once, and resolves with what they come to. What one of them throws leaves no rejection of another
  * unhandled.
  */
-export function allOf<T extends readonly (() => unknown)[]>(
+export function callAll<T extends readonly (() => unknown)[]>(
   calls: T,
 ): Promise<{ -readonly [I in keyof T]: Awaited<ReturnType<T[I]>> }> {
   const started = calls.map(async (call) => call());

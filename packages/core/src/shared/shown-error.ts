@@ -18,17 +18,19 @@ const plainCodes: ReadonlySet<string> = new Set([
  * that has secrets of its own, may quote them. A name or a code of another form than those of error classes and of Node is left out
  * too.
  */
-export function shownError(error: unknown): string {
+export function describeError(error: unknown): string {
   if (typeof error !== 'object' || error === null) {
     return 'something that is no Error';
   }
   const name = readText(error, 'name');
-  const words = [isErrorName(name) ? name : undefined, shownCode(error)].filter((word) => word !== undefined);
+  const words = [isErrorName(name) ? name : undefined, describeErrorCode(error)].filter(
+    (word) => word !== undefined,
+  );
   return words.length === 0 ? 'an error without a known name' : words.join(' ');
 }
 
 /** Returns the code of an error if it is one of Node's or of a library that is used here. Never throws. */
-export function shownCode(error: unknown): string | undefined {
+export function describeErrorCode(error: unknown): string | undefined {
   const code = typeof error === 'object' && error !== null ? readText(error, 'code') : undefined;
   return code !== undefined && (plainCodes.has(code) || prefixedCode.test(code)) ? code : undefined;
 }

@@ -2,7 +2,7 @@
  * A URL as messages, events and problems show it: without user name, password, query and fragment, which may hold
  * credentials. `'[not a URL]'` for a value that is none.
  */
-export function shownUrl(url: string | URL): string {
+export function redactUrl(url: string | URL): string {
   const text = String(url);
   if (!URL.canParse(text)) {
     return '[not a URL]';
@@ -11,16 +11,16 @@ export function shownUrl(url: string | URL): string {
   return host === '' ? `${protocol}[hidden]` : `${protocol}//${host}${pathname}`;
 }
 
-/** Returns a URL in its own spelling, which may be what matters; as `shownUrl` does where it has parts that may hold credentials. */
-export function shownSpelling(url: string): string {
-  return /^https?:\/\/[\w.:[\]-]+(\/[\w./~%-]*)?$/i.test(url) ? url : shownUrl(url);
+/** Returns a URL in its own spelling, which may be what matters; as `redactUrl` does where it has parts that may hold credentials. */
+export function redactUrlSpelling(url: string): string {
+  return /^https?:\/\/[\w.:[\]-]+(\/[\w./~%-]*)?$/i.test(url) ? url : redactUrl(url);
 }
 
 /**
  * Returns an identifier that another party wrote, such as `iss` or `aud`, in its own spelling, which may be what matters. What stands
  * where a URL has user name, password, query and fragment is replaced by `[hidden]`, also if the text is no URL.
  */
-export function shownIdentifier(text: string): string {
+export function redactIdentifier(text: string): string {
   const end = text.search(/[?#]/);
   const [path, rest] = end < 0 ? [text, ''] : [text.slice(0, end), `${text[end]}[hidden]`];
   const userInfoEnd = path.lastIndexOf('@');

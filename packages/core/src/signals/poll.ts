@@ -2,9 +2,9 @@ import { LRUCache } from 'lru-cache';
 import type { AskTransmitter } from '../authorization-server/transmitter-endpoints.js';
 import { RequestRefused } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
-import { ownMember } from '../shared/own-member.js';
-import { shownError } from '../shared/shown-error.js';
-import { shownUrl } from '../shared/shown-url.js';
+import { readOwnMember } from '../shared/own-member.js';
+import { describeError } from '../shared/shown-error.js';
+import { redactUrl } from '../shared/shown-url.js';
 import { pause, pauseAfter } from './pause.js';
 import { MAX_JTI_LENGTH, type SetErrorCode, SetRefused } from './security-event-token.js';
 
@@ -196,14 +196,14 @@ export class Poll {
         onRefused();
       }
       if (acks.length + errors.length > 0 && mayBeOfTelling(status)) {
-        throw this.#takeBack(`${shownUrl(url)} answered ${status}`, retryAfter);
+        throw this.#takeBack(`${redactUrl(url)} answered ${status}`, retryAfter);
       }
       const hint = status === 401 || status === 403 ? '; check clientAuthentication and its rights' : '';
-      throw new PollTrouble(`${shownUrl(url)} answered ${status}${hint}`, retryAfter);
+      throw new PollTrouble(`${redactUrl(url)} answered ${status}${hint}`, retryAfter);
     }
-    const sets = ownMember(objectOf(json), 'sets') ?? {};
+    const sets = readOwnMember(objectOf(json), 'sets') ?? {};
     if (!isObject(json) || !isObject(sets)) {
-      throw new PollTrouble(`${shownUrl(url)} of ${transmitter} gave no object with sets (RFC 8936 §2.3)`);
+      throw new PollTrouble(`${redactUrl(url)} of ${transmitter} gave no object with sets (RFC 8936 §2.3)`);
     }
     this.#isAnswering = true;
     this.#maxEvents = rules.maxEvents;
@@ -217,7 +217,7 @@ export class Poll {
     const named = all.filter(([jti]) => jti.length <= MAX_JTI_LENGTH);
     if (named.length < all.length) {
       const fault = `names tokens by more than ${MAX_JTI_LENGTH.toLocaleString('en')} characters; they are left out`;
-      this.#reportFailure(new PollTrouble(`${shownUrl(url)} ${fault}`));
+      this.#reportFailure(new PollTrouble(`${redactUrl(url)} ${fault}`));
     } else {
       this.#reportAnswer();
     }
@@ -276,7 +276,9 @@ export class Poll {
       this.#refused = told ?? this.#refused;
       const { transmitter, report } = this.#parts;
       const why =
-        error instanceof PollTrouble || RequestRefused.isRefusal(error) ? error.message : shownError(error);
+        error instanceof PollTrouble || RequestRefused.isRefusal(error)
+          ? error.message
+          : describeError(error);
       report(
         'signal_poll_failed',
         `the signals of ${transmitter} can not be polled, and do not arrive until they can: ${why}`,

@@ -1,5 +1,5 @@
 import { MAX_NESTING, textNestsTooDeep } from '../shared/json-nesting.js';
-import { ownMember } from '../shared/own-member.js';
+import { readOwnMember } from '../shared/own-member.js';
 
 /** The error codes that a receiver answers with (RFC 8935 §2.4, SSF 1.0 §8.1.4.1). */
 export type SetErrorCode =
@@ -82,34 +82,34 @@ function refuseUnsigned(jws: string, rules: SetRules): void {
   }
   refuseHeader(objectIn(header), rules);
   const payload = payloadOf(jws);
-  if (ownMember(payload, 'iss') !== rules.transmitter) {
+  if (readOwnMember(payload, 'iss') !== rules.transmitter) {
     throw new SetRefused('invalid_issuer', 'iss is not the transmitter that is configured here');
   }
   refuseByTime(payload, rules.clockTolerance);
 }
 
 function refuseHeader(header: Members, { algorithms }: SetRules): void {
-  const typ = ownMember(header, 'typ');
+  const typ = readOwnMember(header, 'typ');
   if (typeof typ !== 'string' || !/^(?:application\/)?secevent\+jwt$/i.test(typ)) {
     throw new SetRefused('invalid_request', 'typ must be secevent+jwt');
   }
-  const alg = ownMember(header, 'alg');
+  const alg = readOwnMember(header, 'alg');
   if (typeof alg !== 'string' || !algorithms.includes(alg)) {
     throw new SetRefused('invalid_key', 'The signature algorithm is not accepted');
   }
 }
 
 function readSigned(payload: Members, rules: SetRules): SecurityEventToken {
-  const aud = ownMember(payload, 'aud');
+  const aud = readOwnMember(payload, 'aud');
   const audiences: unknown[] = Array.isArray(aud) ? aud : [aud];
   if (!rules.audience.some((name) => audiences.includes(name))) {
     throw new SetRefused('invalid_audience', 'aud does not name this receiver', true);
   }
-  const jti = ownMember(payload, 'jti');
+  const jti = readOwnMember(payload, 'jti');
   if (typeof jti !== 'string' || jti === '' || jti.length > MAX_JTI_LENGTH) {
     throw new SetRefused('invalid_request', 'jti must be a string of 1 to 1,000 characters', true);
   }
-  return { jti, events: eventsOf(payload), subject: ownMember(payload, 'sub_id') };
+  return { jti, events: eventsOf(payload), subject: readOwnMember(payload, 'sub_id') };
 }
 
 function notSigned(): SetRefused {
@@ -118,22 +118,22 @@ function notSigned(): SetRefused {
 
 function refuseByTime(payload: Members, clockTolerance: number): void {
   const now = Date.now() / 1000;
-  const iat = ownMember(payload, 'iat');
+  const iat = readOwnMember(payload, 'iat');
   if (typeof iat !== 'number' || !(iat >= 0) || iat > now + clockTolerance) {
     throw new SetRefused('invalid_request', 'iat must be a time that is not in the future');
   }
-  const exp = ownMember(payload, 'exp');
+  const exp = readOwnMember(payload, 'exp');
   if (exp !== undefined && (typeof exp !== 'number' || exp <= now - clockTolerance)) {
     throw new SetRefused('invalid_request', 'The Security Event Token has expired');
   }
-  const nbf = ownMember(payload, 'nbf');
+  const nbf = readOwnMember(payload, 'nbf');
   if (nbf !== undefined && (typeof nbf !== 'number' || nbf > now + clockTolerance)) {
     throw new SetRefused('invalid_request', 'The Security Event Token is not valid yet');
   }
 }
 
 function eventsOf(payload: Members): SecurityEventToken['events'] {
-  const events = ownMember(payload, 'events');
+  const events = readOwnMember(payload, 'events');
   const entries = isObject(events) ? Object.entries(events) : [];
   if (entries.length === 0) {
     throw new SetRefused('invalid_request', 'events must be an object with one event or more', true);

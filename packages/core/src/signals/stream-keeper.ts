@@ -1,6 +1,6 @@
 import { RequestRefused } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
-import { shownError } from '../shared/shown-error.js';
+import { describeError } from '../shared/shown-error.js';
 import { pause, pauseAfter } from './pause.js';
 import type { Stream, StreamManagement, StreamStatus } from './stream.js';
 import type { VerificationStates } from './verification-states.js';
@@ -127,7 +127,7 @@ export class StreamKeeper {
       }
       const isRefusal = RequestRefused.isRefusal(error);
       if (this.#failures === 1) {
-        const why = isRefusal ? error.message : shownError(error);
+        const why = isRefusal ? error.message : describeError(error);
         report(
           'signal_stream_not_set_up',
           `the stream of ${transmitter} is not set up, or can not be looked at; signals may not arrive: ${why}`,

@@ -1,8 +1,8 @@
 import type { AskTransmitter, TransmitterAnswer } from '../authorization-server/transmitter-endpoints.js';
 import { type RefusalCode, RequestRefused } from '../errors.js';
 import { isHttpsUrl } from '../shared/option-rules.js';
-import { ownMember } from '../shared/own-member.js';
-import { hasUserInfo, shownIdentifier, shownUrl } from '../shared/shown-url.js';
+import { readOwnMember } from '../shared/own-member.js';
+import { hasUserInfo, redactIdentifier, redactUrl } from '../shared/shown-url.js';
 
 /** How the transmitter delivers the tokens of a stream (SSF 1.0 §6.1). */
 export type Delivery =
@@ -85,7 +85,7 @@ export class StreamManagement {
       return undefined;
     }
     const answer = await this.#ask({ method: 'GET', url: withStream(endpoint, id) });
-    return answer.status === 404 ? undefined : ownMember(this.#object(answer, endpoint), 'status');
+    return answer.status === 404 ? undefined : readOwnMember(this.#object(answer, endpoint), 'status');
   }
 
   /** Asks for a verification event. Resolves with `false` if that was asked for too often (SSF 1.0 §8.1.4.2). */
@@ -149,7 +149,7 @@ export class StreamManagement {
       // It would be created again and again.
       const { id } = this.#read(created);
       await this.#ask({ method: 'DELETE', url: withStream(endpoint, id), mayRepeat: true });
-      const detail = `the stream that ${shownUrl(endpoint)} created is for the audience ${shownAudience(created)}, not ${audience.join(', ')}; give that to the option audience`;
+      const detail = `the stream that ${redactUrl(endpoint)} created is for the audience ${describeAudience(created)}, not ${audience.join(', ')}; give that to the option audience`;
       throw new RequestRefused('authorization_server_unsuitable', { detail });
     }
     this.#updated.add(idOf(created) ?? '');
@@ -191,7 +191,7 @@ export class StreamManagement {
   }
 
   #namesUs(stream: Members): boolean {
-    const aud = ownMember(stream, 'aud');
+    const aud = readOwnMember(stream, 'aud');
     const audiences: unknown[] = Array.isArray(aud) ? aud : [aud];
     return this.#wish.audience.some((name) => audiences.includes(name));
   }
@@ -199,7 +199,7 @@ export class StreamManagement {
   #isAsWanted(stream: Members): boolean {
     const { delivery, create } = this.#wish;
     const wasUpdated = this.#updated.has(idOf(stream) ?? '');
-    const requested = ownMember(stream, 'events_requested');
+    const requested = readOwnMember(stream, 'events_requested');
     const events = create?.events ?? [];
     const hasEvents = Array.isArray(requested)
       ? requested.length === events.length && events.every((type) => requested.includes(type))
@@ -211,7 +211,7 @@ export class StreamManagement {
   }
 
   #refuseWithoutEvents(stream: Members): void {
-    const delivered = ownMember(stream, 'events_delivered');
+    const delivered = readOwnMember(stream, 'events_delivered');
     const events = this.#wish.create?.events ?? [];
     if (Array.isArray(delivered) && !events.some((type) => delivered.includes(type))) {
       const detail = `the stream of ${this.#wish.transmitter} delivers none of the events that are wanted; see what the transmitter supports, and the option stream.events`;
@@ -228,7 +228,7 @@ export class StreamManagement {
       const detail = `a stream of ${transmitter} has no stream_id, or no https URL to poll`;
       throw new RequestRefused('authorization_server_invalid_answer', { detail });
     }
-    const least = ownMember(stream, 'min_verification_interval');
+    const least = readOwnMember(stream, 'min_verification_interval');
     return {
       id,
       pollEndpoint: isPoll ? String(url) : undefined,
@@ -239,7 +239,7 @@ export class StreamManagement {
   #endpoint(name: string): Promise<string>;
   #endpoint(name: string, isNeeded: false): Promise<string | undefined>;
   async #endpoint(name: string, isNeeded = true): Promise<string | undefined> {
-    const url = ownMember((await this.#configuration()) as Members, name);
+    const url = readOwnMember((await this.#configuration()) as Members, name);
     if (isEndpoint(url)) {
       return url;
     }
@@ -254,7 +254,7 @@ export class StreamManagement {
   #object(answer: TransmitterAnswer, url: string): Members {
     this.#requireSuccess(answer, url);
     if (!isObject(answer.json)) {
-      const detail = `${shownUrl(url)} gave no JSON object`;
+      const detail = `${redactUrl(url)} gave no JSON object`;
       throw new RequestRefused('authorization_server_invalid_answer', { detail });
     }
     return answer.json;
@@ -266,14 +266,14 @@ export class StreamManagement {
     }
     const isCredentials = status === 401 || status === 403;
     const hint = isCredentials ? '; check clientAuthentication and its rights' : '';
-    const detail = `${shownUrl(url)} answered ${status}${hint}`;
+    const detail = `${redactUrl(url)} answered ${status}${hint}`;
     throw new RequestRefused(codeOf(status), { detail, ...(retryAfter !== undefined && { retryAfter }) });
   }
 }
 
 /** Replacing leaves out what is not sent: what the receiver may write is sent again. */
 function replacement(stream: Members, changes: object): object {
-  const description = ownMember(stream, 'description');
+  const description = readOwnMember(stream, 'description');
   return { ...(typeof description === 'string' && { description }), ...changes };
 }
 
@@ -294,12 +294,12 @@ function withStream(endpoint: string, id: string): string {
 }
 
 function idOf(stream: Members): string | undefined {
-  const id = ownMember(stream, 'stream_id');
+  const id = readOwnMember(stream, 'stream_id');
   return typeof id === 'string' && id !== '' ? id : undefined;
 }
 
 function deliveryOf(stream: Members): Members {
-  const delivery = ownMember(stream, 'delivery');
+  const delivery = readOwnMember(stream, 'delivery');
   return isObject(delivery) ? delivery : {};
 }
 
@@ -307,13 +307,13 @@ function isEndpoint(url: unknown): url is string {
   return isHttpsUrl(url) && !hasUserInfo(url);
 }
 
-function shownAudience(stream: Members): string {
-  const aud = ownMember(stream, 'aud');
+function describeAudience(stream: Members): string {
+  const aud = readOwnMember(stream, 'aud');
   const list: unknown[] = Array.isArray(aud) ? aud : [aud];
   const shown = list
     .slice(0, 5)
     .filter((name) => typeof name === 'string' && /^[\x21-\x7e]{1,200}$/.test(name))
-    .map((name) => shownIdentifier(String(name)));
+    .map((name) => redactIdentifier(String(name)));
   return shown.join(', ') || 'of no name';
 }
 

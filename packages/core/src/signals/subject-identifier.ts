@@ -1,5 +1,5 @@
 import { couldMatch } from '../revocation/revocation-forms.js';
-import { ownMember } from '../shared/own-member.js';
+import { readOwnMember } from '../shared/own-member.js';
 
 /** What a subject identifier of a signal revokes: `value` is that of `revoke()`'s member `kind`. */
 export interface SignalRevocation {
@@ -39,7 +39,7 @@ export function revocationsOf(subject: unknown, scope: SubjectScope): MappedSubj
   if (!isObject(subject)) {
     return nothing;
   }
-  const format = ownMember(subject, 'format');
+  const format = readOwnMember(subject, 'format');
   return format === 'complex' || format === undefined
     ? complex(subject, scope)
     : oneOrMore(subject, 'subject', scope);
@@ -47,48 +47,50 @@ export function revocationsOf(subject: unknown, scope: SubjectScope): MappedSubj
 
 function complex(subject: Readonly<Record<string, unknown>>, scope: SubjectScope): MappedSubject {
   const member = (name: string, kind: OpaqueKind): MappedSubject[] =>
-    Object.hasOwn(subject, name) ? [oneOrMore(ownMember(subject, name), kind, scope)] : [];
+    Object.hasOwn(subject, name) ? [oneOrMore(readOwnMember(subject, name), kind, scope)] : [];
   const people = [...member('user', 'subject'), ...member('session', 'session')];
-  return joined(people.length > 0 ? people : member('application', 'clientId'));
+  return joinSubjects(people.length > 0 ? people : member('application', 'clientId'));
 }
 
 /** Aliases name simple identifiers alone (RFC 9493 §3.2.8). */
 function oneOrMore(identifier: unknown, kind: OpaqueKind, scope: SubjectScope): MappedSubject {
-  if (!isObject(identifier) || ownMember(identifier, 'format') !== 'aliases') {
+  if (!isObject(identifier) || readOwnMember(identifier, 'format') !== 'aliases') {
     return simple(identifier, kind, scope);
   }
-  const identifiers = ownMember(identifier, 'identifiers');
+  const identifiers = readOwnMember(identifier, 'identifiers');
   const isList = Array.isArray(identifiers) && identifiers.length > 0 && identifiers.length <= MAX_ALIASES;
-  return isList ? joined(identifiers.map((one) => simple(one, kind, scope))) : nothing;
+  return isList ? joinSubjects(identifiers.map((one) => simple(one, kind, scope))) : nothing;
 }
 
 function simple(identifier: unknown, kind: OpaqueKind, { issuer, issuers }: SubjectScope): MappedSubject {
   if (!isObject(identifier)) {
     return nothing;
   }
-  const named = ownMember(identifier, 'iss');
+  const named = readOwnMember(identifier, 'iss');
   const isOurs = typeof named === 'string' && issuers.includes(named);
-  switch (ownMember(identifier, 'format')) {
+  switch (readOwnMember(identifier, 'format')) {
     case 'opaque':
-      return mapped(kind, ownMember(identifier, 'id'), issuer);
+      return mapSubject(kind, readOwnMember(identifier, 'id'), issuer);
     case 'iss_sub':
-      return isOurs && kind === 'subject' ? mapped('subject', ownMember(identifier, 'sub'), named) : nothing;
+      return isOurs && kind === 'subject'
+        ? mapSubject('subject', readOwnMember(identifier, 'sub'), named)
+        : nothing;
     case 'jwt_id':
-      return isOurs ? mapped('jti', ownMember(identifier, 'jti'), named) : nothing;
+      return isOurs ? mapSubject('jti', readOwnMember(identifier, 'jti'), named) : nothing;
     case 'x5t#S256':
-      return mapped('thumbprint', ownMember(identifier, 'x5t#S256'), issuer);
+      return mapSubject('thumbprint', readOwnMember(identifier, 'x5t#S256'), issuer);
     default:
       return nothing;
   }
 }
 
-function mapped(kind: SignalRevocation['kind'], value: unknown, issuer: string): MappedSubject {
+function mapSubject(kind: SignalRevocation['kind'], value: unknown, issuer: string): MappedSubject {
   return typeof value === 'string' && couldMatch(kind, value)
     ? { revocations: [{ kind, value, issuer }], isComplete: true }
     : nothing;
 }
 
-function joined(parts: readonly MappedSubject[]): MappedSubject {
+function joinSubjects(parts: readonly MappedSubject[]): MappedSubject {
   return {
     revocations: parts.flatMap(({ revocations }) => revocations),
     isComplete: parts.length > 0 && parts.every(({ isComplete }) => isComplete),

@@ -9,7 +9,7 @@ import {
 } from '../certificate/x509-library.js';
 import { ConfigurationError } from '../errors.js';
 import { flag, OptionReader, type OptionRule, text } from '../shared/option-rules.js';
-import { shownError } from '../shared/shown-error.js';
+import { describeError } from '../shared/shown-error.js';
 
 /** What a client certificate for tests is to say. */
 export interface CertificateRequest {
@@ -73,7 +73,7 @@ export async function createTestCertificate(wanted: CertificateRequest = {}): Pr
   );
   const certificate = await made.catch((error: unknown) => {
     // The library's message quotes what it can't read.
-    const why = `no certificate can be made of subject and dnsNames: ${shownError(error)}`;
+    const why = `no certificate can be made of subject and dnsNames: ${describeError(error)}`;
     throw new ConfigurationError('createTestCertificate()', why);
   });
   return new ClientCertificate(new Uint8Array(certificate.rawData), { verified });

@@ -1,11 +1,11 @@
 import { claimOf, type TokenAnswer, type TokenClaims } from './token-claims.js';
-import { defectOf, shownClaim } from './token-rejection.js';
+import { createTokenRejection, describeClaim } from './token-rejection.js';
 
 /**
  * Joins what a token that was verified here says with what the authorization server answers about it. What one of the two leaves out
  * the other says. Where both say it, the stricter one counts: the earlier end, the later beginning, the scopes, audiences and
  * certificate that both name. Of other claims the server's count, as they are newer. Two that name another token, subject or
- * certificate are a defect.
+ * certificate are a rejection.
  */
 export function agreedClaims(own: TokenClaims, answer: TokenAnswer): TokenAnswer {
   if (typeof answer === 'string') {
@@ -13,15 +13,18 @@ export function agreedClaims(own: TokenClaims, answer: TokenAnswer): TokenAnswer
   }
   const differing = firstDifference(own, answer);
   if (differing !== undefined) {
-    return defectOf(
+    return createTokenRejection(
       'token_inactive',
       `the authorization server answered with another ${differing} than that of the token`,
     );
   }
   const audience = inBoth(own.audience, answer.audience);
   if (audience?.length === 0 && own.audience?.length !== 0) {
-    const [ofToken, ofAnswer] = [shownClaim(own.audience), shownClaim(answer.audience)];
-    return defectOf('token_wrong_audience', `the token names ${ofToken}, the server's answer ${ofAnswer}`);
+    const [ofToken, ofAnswer] = [describeClaim(own.audience), describeClaim(answer.audience)];
+    return createTokenRejection(
+      'token_wrong_audience',
+      `the token names ${ofToken}, the server's answer ${ofAnswer}`,
+    );
   }
   const agreed = {
     subject: own.subject ?? answer.subject,

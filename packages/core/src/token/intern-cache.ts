@@ -7,7 +7,7 @@ const MAX_ENTRIES = 2_000;
 const MAX_LENGTH = 512;
 
 /** What is made of a text, made once for the same text again and again: for values that do not change. */
-export class Recurring<T extends NonNullable<unknown>> {
+export class InternCache<T extends NonNullable<unknown>> {
   readonly #known = new LRUCache<string, T>({ max: MAX_ENTRIES });
   readonly #make: (text: string) => T;
 

@@ -1,8 +1,8 @@
 import { TellableError } from '../errors.js';
 import { MAX_NESTING, nestsTooDeep } from '../shared/json-nesting.js';
-import { ownMember } from '../shared/own-member.js';
-import { Recurring } from './intern-cache.js';
-import { defectOf, isTokenDefect, type TokenDefect } from './token-rejection.js';
+import { readOwnMember } from '../shared/own-member.js';
+import { InternCache } from './intern-cache.js';
+import { createTokenRejection, isTokenRejection, type TokenRejection } from './token-rejection.js';
 
 /** What is known of an active access token, read once and frozen; every source of claims ends here. */
 export interface TokenClaims {
@@ -31,10 +31,10 @@ export interface TokenClaims {
 }
 
 /** The claims of an active token, or why it is none. */
-export type TokenAnswer = TokenClaims | TokenDefect;
+export type TokenAnswer = TokenClaims | TokenRejection;
 
 /**
- * How a token becomes claims. Resolves with the claims of an active token or with its defect, and rejects with
+ * How a token becomes claims. Resolves with the claims of an active token or with its rejection, and rejects with
  * `RequestRefused` when that could not be found out: only what was resolved is ever cached.
  */
 export interface TokenReader {
@@ -53,7 +53,7 @@ export function readTokenClaims(claims: Record<string, unknown>, issuer: string)
   for (const { name, accepted, is } of claimTypes) {
     const value = claimOf(claims, name);
     if (value !== undefined && !is(value)) {
-      return defectOf('token_claims_malformed', `${name} is not ${accepted}`);
+      return createTokenRejection('token_claims_malformed', `${name} is not ${accepted}`);
     }
   }
   if (nestsTooDeep(claims)) {
@@ -89,23 +89,28 @@ const claimTypes: readonly ClaimType[] = [
   })),
 ];
 
-const tooDeep = defectOf('token_claims_malformed', `the claims nest deeper than ${MAX_NESTING} levels`);
+const tooDeep = createTokenRejection(
+  'token_claims_malformed',
+  `the claims nest deeper than ${MAX_NESTING} levels`,
+);
 
 /** Returns a claim of the token's own; undefined where it is absent or `null`. */
 export function claimOf(claims: Readonly<Record<string, unknown>>, name: string): unknown {
-  return ownMember(claims, name) ?? undefined;
+  return readOwnMember(claims, name) ?? undefined;
 }
 
 /**
  * Returns the answer of a token source as a frozen copy, which the source can't change any more. Each member is read once. What
  * `readTokenClaims` returned is returned as it is. Throws `TypeError`, which holds no value, for what a source must not return.
  */
-export function checkedAnswer(answer: unknown): TokenAnswer {
-  if (isTokenDefect(answer) || ReadClaims.isReadClaims(answer)) {
+export function parseTokenAnswer(answer: unknown): TokenAnswer {
+  if (isTokenRejection(answer) || ReadClaims.isReadClaims(answer)) {
     return answer;
   }
   if (typeof answer !== 'object' || answer === null) {
-    throw new TellableError('the token source returned something that is neither TokenClaims nor a defect');
+    throw new TellableError(
+      'the token source returned something that is neither TokenClaims nor a rejection',
+    );
   }
   const { subject, clientId, scopes, issuer, audience, tokenType, expiresAt, notBefore, issuedAt } =
     answer as Partial<TokenClaims>;
@@ -126,7 +131,7 @@ export function checkedAnswer(answer: unknown): TokenAnswer {
   }
   const nameless = ['jti', 'sid'].find((name) => !optionalString(claimOf(copiedClaims, name)));
   if (nameless !== undefined) {
-    return defectOf('token_claims_malformed', `${nameless} is not a string`);
+    return createTokenRejection('token_claims_malformed', `${nameless} is not a string`);
   }
   return Object.freeze({
     subject: checked('subject', subject, optionalString),
@@ -246,7 +251,7 @@ class ReadClaims implements TokenClaims {
     scope: string | undefined,
     audience: readonly string[] | undefined,
   ) {
-    const read = deepFreeze(withRecurringTexts(claims));
+    const read = deepFreeze(withInternedTexts(claims));
     this.subject = claimOf(read, 'sub') as string | undefined;
     this.clientId = claimOf(read, 'client_id') as string | undefined;
     this.scopes = scope === undefined ? noScopes : scopesIn(scope);
@@ -266,20 +271,20 @@ class ReadClaims implements TokenClaims {
   }
 }
 
-const scopesIn = new Recurring((scope) => Object.freeze(scope.split(' ').filter((name) => name !== ''))).of;
-const audienceOf = new Recurring((name) => Object.freeze([name])).of;
-const textOf = new Recurring((text) => text).of;
+const scopesIn = new InternCache((scope) => Object.freeze(scope.split(' ').filter((name) => name !== ''))).of;
+const audienceOf = new InternCache((name) => Object.freeze([name])).of;
+const textOf = new InternCache((text) => text).of;
 const noScopes: readonly string[] = Object.freeze([]);
 
 /** What many tokens have in common, where JSON has a text of its own for each. */
-const recurringClaims = ['iss', 'aud', 'client_id', 'scope', 'token_type'] as const;
+const internedClaims = ['iss', 'aud', 'client_id', 'scope', 'token_type'] as const;
 
-function withRecurringTexts(claims: Record<string, unknown>): Record<string, unknown> {
+function withInternedTexts(claims: Record<string, unknown>): Record<string, unknown> {
   if (Object.isFrozen(claims)) {
     return claims;
   }
-  for (const name of recurringClaims) {
-    const value = ownMember(claims, name);
+  for (const name of internedClaims) {
+    const value = readOwnMember(claims, name);
     if (typeof value === 'string') {
       claims[name] = textOf(value);
     }

@@ -1,8 +1,8 @@
 import type { RefusalCode } from '../errors.js';
-import { shownIdentifier } from '../shared/shown-url.js';
+import { redactIdentifier } from '../shared/shown-url.js';
 
 /** The refusals that a token earns by itself, with each client: these answers may be cached. */
-const defectCodes = [
+const rejectionCodes = [
   'token_inactive',
   'token_expired',
   'token_not_yet_valid',
@@ -18,68 +18,68 @@ const defectCodes = [
   'jwt_signature_invalid',
 ] as const satisfies readonly RefusalCode[];
 
-type DefectCode = (typeof defectCodes)[number];
+type RejectionCode = (typeof rejectionCodes)[number];
 
 /**
  * Why a token is refused, whoever presents it: the code of the refusal, and after a colon and a blank what the operator is told of it, as
  * in `token_claims_malformed: scope is not a string`.
  */
-export type TokenDefect = DefectCode | `${DefectCode}: ${string}`;
+export type TokenRejection = RejectionCode | `${RejectionCode}: ${string}`;
 
 /** Characters of what the operator is told. */
 const MAX_DETAIL = 500;
 
-const isCode = (text: string): text is DefectCode => defectCodes.some((code) => code === text);
+const isCode = (text: string): text is RejectionCode => rejectionCodes.some((code) => code === text);
 
-export function isTokenDefect(value: unknown): value is TokenDefect {
+export function isTokenRejection(value: unknown): value is TokenRejection {
   return typeof value === 'string' && value.length <= MAX_DETAIL && isCode(codeOf(value));
 }
 
-export function defectOf(code: DefectCode, detail: string): TokenDefect {
-  return `${code}: ${detail}`.slice(0, MAX_DETAIL) as TokenDefect;
+export function createTokenRejection(code: RejectionCode, detail: string): TokenRejection {
+  return `${code}: ${detail}`.slice(0, MAX_DETAIL) as TokenRejection;
 }
 
-/** Returns the two parts of a defect. */
-export function readDefect(defect: TokenDefect): { code: DefectCode; detail?: string } {
-  const code = codeOf(defect) as DefectCode;
-  return code === defect ? { code } : { code, detail: defect.slice(code.length + 2) };
+/** Returns the two parts of a rejection. */
+export function readTokenRejection(rejection: TokenRejection): { code: RejectionCode; detail?: string } {
+  const code = codeOf(rejection) as RejectionCode;
+  return code === rejection ? { code } : { code, detail: rejection.slice(code.length + 2) };
 }
 
-function codeOf(defect: string): string {
-  const end = defect.indexOf(': ');
-  return end < 0 ? defect : defect.slice(0, end);
+function codeOf(rejection: string): string {
+  const end = rejection.indexOf(': ');
+  return end < 0 ? rejection : rejection.slice(0, end);
 }
 
 /**
  * Returns a text of a token, or of its header, as the operator is told it: in quotes, without control characters, without what may hold
  * credentials in a URL, and at most 100 characters. Of any other value only what it is.
  */
-export function shownClaim(value: unknown): string {
+export function describeClaim(value: unknown): string {
   if (value === undefined || value === null) {
     return 'none';
   }
   if (typeof value === 'string') {
-    const text = shownIdentifier(value);
+    const text = redactIdentifier(value);
     const cut = text.length > 100 ? `${text.slice(0, 100)}...` : text;
     return `"${cut.replaceAll(/[^\x20-\x7e]/g, '?')}"`;
   }
   if (Array.isArray(value)) {
-    return value.length === 0 ? 'an empty list' : shownList(value);
+    return value.length === 0 ? 'an empty list' : describeList(value);
   }
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
 
-function shownList(values: readonly unknown[]): string {
-  const shown = values.slice(0, 3).map((value) => (Array.isArray(value) ? 'a list' : shownClaim(value)));
+function describeList(values: readonly unknown[]): string {
+  const shown = values.slice(0, 3).map((value) => (Array.isArray(value) ? 'a list' : describeClaim(value)));
   return values.length > 3 ? `${shown.join(', ')} and ${values.length - 3} more` : shown.join(', ');
 }
 
 export function wrongIssuer(expected: string, found: unknown): string {
-  return `expected iss ${expected}, found ${shownClaim(found)}`;
+  return `expected iss ${expected}, found ${describeClaim(found)}`;
 }
 
 export function wrongAudience(expected: readonly string[], found: unknown): string {
-  return `expected aud ${expected.join(' or ')}, found ${shownClaim(found)}`;
+  return `expected aud ${expected.join(' or ')}, found ${describeClaim(found)}`;
 }
 
 export function secondsAgo(now: number, time: number): string {
