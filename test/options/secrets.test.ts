@@ -15,7 +15,8 @@ import {
   selfSignedTlsClientAuth,
   tlsClientAuth,
 } from '@mtls-bound/core';
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { createPki } from '../support/pki.js';
 
 const good = {
   issuer: 'https://as.example.com',
@@ -25,6 +26,12 @@ const good = {
 };
 const store = { get: async () => undefined, set: async () => true };
 const channel = { publish: async () => undefined, subscribe: async () => async () => undefined };
+
+/** Without it the key beside it is not looked at. */
+let cert: string;
+beforeAll(async () => {
+  cert = (await createPki()).alice.cert;
+});
 
 const secret = 'hunter2-3141592653';
 /** Values that no option for a secret accepts, each with the secret in it. */
@@ -58,8 +65,8 @@ const takers: [string, (value: unknown) => unknown][] = [
   ['clientSecretJwt()', (value) => clientSecretJwt(value as string)],
   ['bearerTokenAuthentication()', (value) => bearerTokenAuthentication(value as never)],
   ['privateKeyJwt().key', (value) => privateKeyJwt({ key: value as string })],
-  ['tlsClientAuth().key', (value) => tlsClientAuth({ cert: 'x', key: value as string })],
-  ['selfSignedTlsClientAuth().key', (value) => selfSignedTlsClientAuth({ cert: 'x', key: value as string })],
+  ['tlsClientAuth().key', (value) => tlsClientAuth({ cert, key: value as string })],
+  ['selfSignedTlsClientAuth().key', (value) => selfSignedTlsClientAuth({ cert, key: value as string })],
   ['jwtAccessTokens().decryptionKey', (value) => jwtAccessTokens({ decryptionKey: value as string })],
   [
     'introspection().signed.decryptionKey',
@@ -109,6 +116,9 @@ describe.each(takers)('%s', (name, take) => {
     ]);
     for (const part of parts) {
       expect(shown).not.toContain(part);
+    }
+    if (typeof value === 'string') {
+      expect(shown).not.toContain(`${value.length} characters`);
     }
   });
 });
