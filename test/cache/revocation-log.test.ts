@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { LogFeed, type RevocationLog } from '../../packages/core/src/revocation/revocation-log.js';
+import { entryIn, type LogEntry, textOfEntry } from '../../packages/core/src/revocation/log-entry.js';
+import { ENTRY_SEAL, LogFeed, type RevocationLog } from '../../packages/core/src/revocation/revocation-log.js';
 import { type Known, type Revocation, Revocations } from '../../packages/core/src/revocation/revocations.js';
+import { createSeal } from '../../packages/core/src/shared/sealing.js';
 import type { TokenClaims } from '../../packages/core/src/token/token-claims.js';
 import { MemoryLog } from '../support/memory-log.js';
 
@@ -291,6 +293,32 @@ describe('a log that was harmed', () => {
     await log.append(played?.entry ?? '');
     await vi.waitFor(() => expect(first.told).toContain('revocation_not_ours'));
     expect(first.revocations.usability(jwtOf(first.revocations, Date.now() / 1000 + 31))).toBe('use');
+  });
+
+  it('believes no entry that is not sealed, which would revoke if it were', async () => {
+    const first = await oldLog();
+    const seal = createSeal(secret, ENTRY_SEAL);
+    const [begun] = log.entries;
+    const entry = entryIn(seal.open(ENTRY_SEAL, begun?.entry) ?? '');
+    const notice = { revocation: { subject: 'alice' }, at: Date.now(), id: randomUUID() };
+    const text = textOfEntry({ ...(entry as LogEntry), writer: randomUUID(), notice });
+    const forms = [text, ` ${text}`, Buffer.from(text).toString('base64url')];
+    for (const form of forms) {
+      await log.append(form);
+    }
+    await vi.waitFor(() => expect(first.told).toContain('revocation_not_ours'));
+    const later = await joined();
+    expect([first, later].map(({ use }) => use())).not.toContain('refuse');
+    await log.append(seal.seal(ENTRY_SEAL, text));
+    await vi.waitFor(() => expect([first, later].map(({ use }) => use())).toEqual(['refuse', 'refuse']));
+  });
+
+  it('believes no name that is not sealed', async () => {
+    await oldLog();
+    const seal = createSeal(secret, ENTRY_SEAL);
+    const name = JSON.parse(seal.open('revocation-log-name', log.name) ?? '');
+    log.name = JSON.stringify({ ...name, version: name.version + 1_000_000, completeSince: 0 });
+    await vi.waitFor(() => expect(seal.open('revocation-log-name', log.name)).toBeDefined(), 5_000);
   });
 
   it('is read by a second secret, while one replaces the other', async () => {

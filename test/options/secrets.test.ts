@@ -37,6 +37,7 @@ const secret = 'hunter2-3141592653';
 /** Values that no option for a secret accepts, each with the secret in it. */
 const wrongValues: [string, unknown][] = [
   ['a text that is too short, or no key', secret.slice(0, 14)],
+  ['a text with a line end', `${secret.slice(0, 14)}\n`],
   ['a list of it', [secret.slice(0, 14)]],
   ['a list with something else', [secret.slice(0, 14), 7]],
   ['an object', { value: secret }],
