@@ -2,7 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { entryIn, type LogEntry, textOfEntry } from '../../packages/core/src/revocation/log-entry.js';
-import { ENTRY_SEAL, LogFeed, type RevocationLog } from '../../packages/core/src/revocation/revocation-log.js';
+import {
+  ENTRY_SEAL,
+  LogFeed,
+  type RevocationLog,
+} from '../../packages/core/src/revocation/revocation-log.js';
 import { type Known, type Revocation, Revocations } from '../../packages/core/src/revocation/revocations.js';
 import { createSeal } from '../../packages/core/src/shared/sealing.js';
 import type { TokenClaims } from '../../packages/core/src/token/token-claims.js';

@@ -112,6 +112,23 @@ describe('the places of a source', () => {
     expect(await guard.learn(['a'], 'new', { ask: async () => claims, recall })).toBe(claims);
   });
 
+  it('trouble leaves two, so that a question that is refused at once waits for none that has no answer', async () => {
+    const guard = guardWith();
+    const trouble = new RequestRefused('authorization_server_timeout');
+    for (let i = 0; i < 6; i += 1) {
+      await settled([guard.learn(['a'], `down ${i}`, { ask: () => Promise.reject(trouble), recall })]);
+    }
+    const { ask, endAll } = questions();
+    const probe = guard.learn(['a'], 'probe', { ask: ask('probe'), recall });
+    const refusal = new RequestRefused('authorization_server_not_asked');
+    const refused = Array.from({ length: 5 }, (_, index) =>
+      guard.learn(['a'], `new ${index}`, { ask: () => Promise.reject(refusal), recall }),
+    );
+    expect(await settled(refused)).toEqual(Array(5).fill('authorization_server_not_asked'));
+    await endAll();
+    expect(await settled([probe])).toEqual(['answered']);
+  });
+
   it('a source without allowance asks about good tokens', async () => {
     const guard = guardWith(8, 1);
     await guard.learn(['a'], 'made up', { ask: async () => 'token_inactive', recall });

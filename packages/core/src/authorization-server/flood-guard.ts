@@ -72,6 +72,12 @@ const MAX_SOURCES = 20_000;
  */
 const FIRST_PLACES = 20;
 
+/**
+ * Places that trouble leaves to a source. While one of its questions tries an endpoint whose circuit breaker is open, the breaker
+ * refuses its other questions at once; with one place they would wait for that try.
+ */
+const LEAST_PLACES = 2;
+
 /** Questions of one source that may be under way at most, however many good tokens it has. */
 const MOST_PLACES = 50;
 
@@ -292,7 +298,7 @@ export class FloodGuard {
 
   #placesAfter(outcome: Outcome, places: number): number {
     if (outcome === 'trouble') {
-      return Math.max(1, Math.floor(places / 2));
+      return Math.min(places, Math.max(LEAST_PLACES, Math.floor(places / 2)));
     }
     return outcome === 'active' ? Math.min(this.#mostPlaces, places + 1) : places;
   }
