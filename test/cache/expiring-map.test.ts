@@ -6,13 +6,17 @@ beforeEach(() => {
 });
 afterEach(() => {
   vi.useRealTimers();
+  onForgotten.mockReset();
 });
 
 const value = (): Expiring => ({ until: 0 });
 
-/** A map of values for 90 seconds, with these keys. */
+const onForgotten = vi.fn();
+
+/** A map of values for 90 seconds, with these keys. The group of a key is what it has before a colon. */
 function mapOf(max: number, keys: Iterable<string | number>): ExpiringMap<Expiring> {
-  const map = new ExpiringMap(max, 90_000);
+  const groupOf = (key: string): string => (key.includes(':') ? (key.split(':')[0] ?? '') : '');
+  const map = new ExpiringMap(max, 90_000, { groupOf, onForgotten });
   for (const key of keys) {
     map.set(String(key), value());
   }
@@ -77,4 +81,46 @@ it('frees also what comes after it was empty', () => {
   expect(map.size).toBe(1);
   vi.advanceTimersByTime(180_000);
   expect(map.size).toBe(0);
+});
+
+const keysFor = (group: string, count: number): string[] =>
+  [...Array(count).keys()].map((i) => `${group}:${i}`);
+
+it('forgets the oldest of the group that has the most, whichever came first', () => {
+  const map = mapOf(200, [...keysFor('small', 60), ...keysFor('large', 140)]);
+  map.set('small:more', value());
+  expect(keysOf(map).filter((key) => key.startsWith('small'))).toHaveLength(61);
+  expect(
+    keysOf(map)
+      .filter((key) => key.startsWith('large'))
+      .slice(0, 1),
+  ).toEqual(['large:2']);
+  expect(onForgotten).toHaveBeenCalledExactlyOnceWith('large', [{ until: 90_000 }, { until: 90_000 }]);
+});
+
+it('keeps each value of a group with less than its equal share, however many the others add', () => {
+  const map = mapOf(300, keysFor('small', 99));
+  for (const key of [...keysFor('red', 2_000), ...keysFor('blue', 2_000)]) {
+    map.set(key, value());
+  }
+  expect(keysOf(map).filter((key) => key.startsWith('small'))).toHaveLength(99);
+  expect(map.size).toBeLessThanOrEqual(300);
+  expect(onForgotten.mock.calls.map(([group]) => group)).not.toContain('small');
+});
+
+it('counts what it forgot by time, and what is set again, once', () => {
+  const map = mapOf(100, [...keysFor('a', 60), ...keysFor('a', 60)]);
+  vi.advanceTimersByTime(90_001);
+  for (const key of [...keysFor('b', 50), ...keysFor('a', 51)]) {
+    map.set(key, value());
+  }
+  expect(onForgotten).toHaveBeenCalledExactlyOnceWith('a', [{ until: 180_001 }]);
+});
+
+it('says nothing of values that are forgotten at their time', () => {
+  const map = mapOf(3, ['a', 'b', 'c']);
+  vi.advanceTimersByTime(90_001);
+  map.set('d', value());
+  expect(keysOf(map)).toEqual(['d']);
+  expect(onForgotten).not.toHaveBeenCalled();
 });

@@ -1,6 +1,6 @@
 // `sub`, `client_id` and certificates are revoked for the tokens of one issuer, unless the API itself says otherwise.
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
-import { type IssuerOptions, introspection, jwtAccessTokens } from '@mtls-bound/core';
+import { type IssuerOptions, introspection, jwtAccessTokens, type ProblemEvent } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import express from 'express';
 import * as expressMtls from 'express-mtls';
@@ -9,7 +9,9 @@ import Koa from 'koa';
 import * as koaMtls from 'koa-mtls';
 import request from 'supertest';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { hashOf } from '../../packages/core/src/token/token-identity.js';
 import { frameworks } from '../support/apis.js';
+import { recordedEvents } from '../support/recorded-events.js';
 
 const red = 'https://red.example.com';
 const blue = 'https://blue.example.com';
@@ -17,6 +19,7 @@ const audience = 'https://api.example.com';
 const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const key = { ...publicKey.export({ format: 'jwk' }), kid: 'k' };
 
+const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
 let kit: TestKit;
 beforeAll(async () => {
   vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
@@ -31,14 +34,14 @@ const issuerOptions = (issuer: string): IssuerOptions => ({
 });
 
 /** A token of alice's app, issued a minute ago. */
-function tokenOf(issuer: string, scope: string): Promise<string> {
+function tokenOf(issuer: string, scope: string, subject = '1001'): Promise<string> {
   const issuedAt = Math.floor(Date.now() / 1000) - 60;
   const cnf = { 'x5t#S256': kit.certificate.thumbprint };
   return new SignJWT({ client_id: 'app', scope, cnf })
     .setProtectedHeader({ alg: 'ES256', typ: 'at+jwt', kid: 'k' })
     .setIssuer(issuer)
     .setAudience(audience)
-    .setSubject('1001')
+    .setSubject(subject)
     .setIssuedAt(issuedAt)
     .setExpirationTime(issuedAt + 600)
     .setJti(randomUUID())
@@ -91,17 +94,46 @@ describe.each(frameworks)('%s: a revocation by a client of one issuer', (framewo
     expect([await status(ofRed), await status(ofBlue)]).toEqual([401, 200]);
   });
 
-  it('by token_hash ends that token, whatever its issuer', async () => {
+  it.each([
+    ['token', (token: string) => token],
+    ['token_hash', (token: string) => hashOf(token.split('.').slice(0, 2).join('.'))],
+  ])('by %s ends the token if it is of that issuer', async (name, value) => {
     const { app } = start(framework);
-    const ofBlue = await tokenOf(blue, 'accounts');
-    const status = async () => (await request(app).get('/').auth(ofBlue, { type: 'bearer' })).status;
-    expect(await status()).toBe(200);
-    await request(app)
-      .post('/revocations')
-      .auth(await tokenOf(red, 'tokens:revoke'), { type: 'bearer' })
-      .type('form')
-      .send({ token: ofBlue });
-    expect(await status()).toBe(401);
+    const status = async (token: string) =>
+      (await request(app).get('/').auth(token, { type: 'bearer' })).status;
+    const [ofRed, ofBlue] = [await tokenOf(red, 'accounts'), await tokenOf(blue, 'accounts')];
+    expect([await status(ofRed), await status(ofBlue)]).toEqual([200, 200]);
+    for (const token of [ofRed, ofBlue]) {
+      await request(app)
+        .post('/revocations')
+        .auth(await tokenOf(red, 'tokens:revoke'), { type: 'bearer' })
+        .type('form')
+        .send({ [name]: value(token) });
+    }
+    expect([await status(ofRed), await status(ofBlue)]).toEqual([401, 200]);
+  });
+
+  it('a flood of them forgets no revocation of another issuer, and accepts no token that was revoked', async () => {
+    const { app, server } = start(framework);
+    const status = async (token: string) =>
+      (await request(app).get('/').auth(token, { type: 'bearer' })).status;
+    const [ofRed, ofBlue, goodOfBlue] = [
+      await tokenOf(red, 'accounts'),
+      await tokenOf(blue, 'accounts'),
+      await tokenOf(blue, 'accounts', '1002'),
+    ];
+    for (const [token, issuer] of [
+      [ofRed, red],
+      [ofBlue, blue],
+    ] as const) {
+      await server.revoke({ subject: '1001', issuer });
+      expect(await status(token)).toBe(401);
+    }
+    for (let i = 0; i < 100_001; i += 1) {
+      await server.revoke({ subject: `x${i}`, issuer: red });
+    }
+    expect([await status(ofRed), await status(ofBlue), await status(goodOfBlue)]).toEqual([401, 401, 200]);
+    expect(problems.map(({ code }) => code)).toContain('revocations_forgotten');
   });
 
   it('revoke() of the API ends the tokens of every issuer, or of the one that it names', async () => {

@@ -200,7 +200,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const resolveTarget = createTargetResolver(authorities, settings.selectIssuer);
   const { feed: feedRules, log: logRules, ...memory } = settings.revocations;
   const from = logRules ? 'log' : feedRules ? 'channel' : 'alone';
-  const revocations = new Revocations({ ...memory, from, clockTolerance: settings.clockTolerance });
+  const revocations = new Revocations({ ...memory, from, clockTolerance: settings.clockTolerance, report });
   const shared = settings.sharedCache && new SharedCache(settings.sharedCache, report);
   const feed = feedRules && new RevocationFeed(feedRules, revocations, shared, report);
   const log = logRules && new LogFeed(logRules, revocations, report);
@@ -536,8 +536,8 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
         const admitted = await server.require(req, authorization, scope);
         const { certificate, issuer } = admitted;
         try {
-          const revocation = (await readRevocationRequest(req, body)) as Revocation;
-          // `sub`, `client_id` and certificates of other issuers are not for this one's clients to revoke.
+          const revocation = (await readRevocationRequest(req, body)) as unknown as Revocation;
+          // Tokens of other issuers are not for this one's clients to revoke.
           await revoke(limitToIssuer(issuer, revocation), 'endpoint');
         } catch (thrown) {
           return refuse(thrown, certificate, req, afterAdmission(admitted));

@@ -56,8 +56,8 @@ export interface TokenTarget {
 /** A revocation that this process made or heard of concerns the token. The authorization server may not know of it. */
 const revokedHere = createTokenRejection('token_inactive', 'revoked here');
 
-/** The log of revocations says nothing of the token, and no authorization server can be asked. */
-const unvouched = createTokenRejection('token_inactive', 'issued before the log of revocations began');
+/** A revocation of the token may be unknown or forgotten, and no authorization server can be asked. */
+const unvouched = createTokenRejection('token_inactive', 'issued before this process knows all revocations');
 
 /** A token, with what it is known by. */
 interface NamedToken {
@@ -139,9 +139,6 @@ export class TokenCache {
   ): TokenAnswer | undefined {
     const hash = hashOf(token);
     const key = hash + target.id;
-    if (this.#revocations.isTokenRevoked(hash)) {
-      return revokedHere;
-    }
     const now = Date.now();
     const entry = this.#active.get(key);
     if (entry !== undefined && this.#isFresh(entry, now)) {
@@ -155,6 +152,9 @@ export class TokenCache {
         }
         return entry.token;
       }
+    }
+    if (this.#revocations.isTokenRevoked(hash)) {
+      return revokedHere;
     }
     const inactive = this.#inactive.get(key);
     // An answer that is dated in the future is from before the clock was set back.

@@ -8,7 +8,7 @@ import type { Revocation } from '../revocation/revocations.js';
 export interface RevocationEvent {
   /** What the revocation names. */
   readonly kind: 'token' | 'jti' | 'subject' | 'clientId' | 'session' | 'thumbprint';
-  /** The issuer whose tokens are revoked; undefined if it is each configured issuer, or if one token is named. */
+  /** The issuer whose tokens are revoked; undefined if it is each configured issuer. */
   readonly issuer: string | undefined;
   /**
    * `revoke`: this process called `revoke()`. `endpoint`: a client sent it to `revocationEndpoint()`. `signal`: a transmitter of

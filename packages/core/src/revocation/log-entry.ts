@@ -108,7 +108,9 @@ export function entryIn(text: string): LogEntry | undefined {
 }
 
 function revocationOf(kind: string, value: string, issuer: string | undefined): WrittenRevocation {
-  return (issuer === undefined ? { [kind]: value } : { [kind]: value, issuer }) as WrittenRevocation;
+  return (issuer === undefined
+    ? { [kind]: value }
+    : { [kind]: value, issuer }) as unknown as WrittenRevocation;
 }
 
 function membersIn(text: string): Members | undefined {

@@ -1,10 +1,12 @@
 import { TellableError } from '../errors.js';
+import type { ReportProblem } from '../observe/events.js';
 import { type Expiring, ExpiringMap } from '../shared/expiring-map.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { RecentMap } from '../shared/recent-map.js';
 import { hashOf, identityOf } from '../token/token-identity.js';
 import { acceptedForm, couldMatch, revocationKinds } from './revocation-forms.js';
 import {
+  type ForgottenRevocations,
   type Hearing,
   type Knowledge,
   type KnowledgeLimits,
@@ -25,9 +27,9 @@ export interface OfOneIssuer {
  * §4.1.2, §4.1.7). Without `issuer` it holds for the tokens of every configured issuer.
  */
 export type Revocation =
-  | { readonly token: string }
+  | ({ readonly token: string } & OfOneIssuer)
   /** SHA-256, base64url: of the token; of a signed JWT, of its first two parts with the dot between them. */
-  | { readonly tokenHash: string }
+  | ({ readonly tokenHash: string } & OfOneIssuer)
   /** `jti` */
   | ({ readonly jti: string } & OfOneIssuer)
   /** `sub` */
@@ -44,9 +46,6 @@ const claimOf = { jti: 'jti', subject: 'sub', clientId: 'client_id', session: 's
 
 const claims = Object.entries(claimOf);
 
-/** One token has one issuer, which its text already determines. */
-const issuerScopedKinds: readonly string[] = [...Object.keys(claimOf), 'thumbprint'];
-
 /** What is known of a token, with what the token is known by. */
 export interface Known extends Knowledge {
   /** The SHA-256 of its text. */
@@ -57,7 +56,7 @@ export interface Known extends Knowledge {
   unconcernedBy: number;
 }
 
-// More than any flood of revocations that a fleet should see; the oldest goes first.
+// More than any flood of revocations that a fleet should see.
 const MAX_RECORDS = 100_000;
 
 /** Acts of revoking that are known when they come back; they come within moments. */
@@ -77,6 +76,9 @@ interface Noted extends RevocationRecord, Expiring {
   readonly id: string;
   position: string | undefined;
 }
+
+/** What was forgotten, until the last of it had been forgotten anyway. */
+interface Forgotten extends ForgottenRevocations, Expiring {}
 
 /** A revocation as it is written down and sent on: never with the token itself. */
 export type WrittenRevocation = Exclude<Revocation, { token: string }>;
@@ -104,8 +106,13 @@ export interface RevocationMemory {
   readonly maxWait: number;
   /** Whether a token that speaks for itself is used though a revocation of it may not have been heard. */
   readonly acceptsUnheard: boolean;
-  /** How many revocations are remembered; the oldest goes first. Default 100,000. */
+  /**
+   * How many revocations are remembered. Beyond that the oldest of the issuer that has the most are forgotten, and nothing vouches for
+   * its tokens from before. Default 100,000.
+   */
   readonly maxRecords?: number;
+  /** Called with a problem when revocations are forgotten before their time. */
+  readonly report?: ReportProblem;
 }
 
 /** Who waits until revocations are heard. */
@@ -139,6 +146,8 @@ export class Revocations {
   readonly #acts = new RecentMap<string, true>(MAX_ACTS);
   /** How many revocations were added. */
   #added = 0;
+  /** By issuer; under an empty one those of the tokens of each issuer. */
+  readonly #forgotten = new Map<string, Forgotten>();
 
   constructor({
     maxAge,
@@ -148,9 +157,20 @@ export class Revocations {
     maxWait,
     acceptsUnheard,
     maxRecords = MAX_RECORDS,
+    report = () => undefined,
   }: RevocationMemory) {
     this.#maxWait = maxWait * 1000;
-    this.#records = new ExpiringMap(maxRecords, maxAge * 1000);
+    this.#records = new ExpiringMap(maxRecords, maxAge * 1000, {
+      groupOf: issuerIn,
+      onForgotten: (issuer, records) => {
+        this.#forget(issuer, records);
+        report(
+          'revocations_forgotten',
+          `there are more than ${maxRecords} revocations: the oldest of ${issuer === '' ? 'those for the tokens of each issuer' : issuer} ` +
+            'are forgotten before revocations.maxAge, and its tokens from before are asked about or refused',
+        );
+      },
+    });
     this.#limits = {
       clockTolerance: Math.max(clockTolerance * 1000, CLOCK_DIFFERENCE),
       maxAgeWhileLost: maxAgeWhileLost * 1000,
@@ -231,7 +251,8 @@ export class Revocations {
       onRevoked('token_inactive');
       return unwatched;
     }
-    if (this.#hearing.sinceTurn > since) {
+    const isForgotten = this.#forgottenOf(watched.token.issuer).some(({ turn }) => turn > since);
+    if (this.#hearing.sinceTurn > since || isForgotten) {
       onRevoked('revocations_unknown');
       return unwatched;
     }
@@ -274,6 +295,9 @@ export class Revocations {
       record.position = undefined;
       this.#records.set(key, record);
     }
+    for (const [issuer, forgotten] of this.#forgotten) {
+      this.#forgotten.set(issuer, { ...forgotten, position: undefined });
+    }
     this.#heardUpTo = undefined;
     this.#hear({ sharedSince: Date.now() });
   }
@@ -305,10 +329,14 @@ export class Revocations {
     this.#hear({ currentAt });
   }
 
-  /** Revocations from before this moment, in milliseconds since the epoch, may be unknown. It only ever moves on. */
+  /**
+   * Revocations from before this moment, in milliseconds since the epoch, may be unknown. It only ever moves on, and not into the future:
+   * a process whose clock is ahead may have named it, and no loss is later than now.
+   */
   completeOnlySince(moment: number): void {
     const { completeSince } = this.#hearing;
-    this.#hear({ completeSince: Math.max(moment, completeSince) });
+    const past = Math.min(moment, Date.now() + CLOCK_DIFFERENCE);
+    this.#hear({ completeSince: Math.max(past, completeSince) });
   }
 
   /** The log had a gap: what this process knows from before is void. */
@@ -352,12 +380,37 @@ export class Revocations {
     if (records.length === 0) {
       known.unconcernedBy = this.#added;
     }
-    return usabilityOf(known, records, this.#hearing, this.#limits, performance.now());
+    const forgotten = this.#forgottenOf(known.token.issuer);
+    return usabilityOf(known, records, this.#hearing, this.#limits, performance.now(), forgotten);
   }
 
-  /** Whether this very token was revoked, by its hash or its identity, whatever is known of it. */
+  /** Whether this very token was revoked, by its hash or its identity, whatever is known of it, also of its issuer. */
   isTokenRevoked(name: string): boolean {
-    return this.#records.size > 0 && this.#records.get(`token ${name}`) !== undefined;
+    return this.#records.size > 0 && this.#records.get(keyOf('tokenHash', name)) !== undefined;
+  }
+
+  /** What must not turn into acceptance: any token of the issuer may be one that was revoked. */
+  #forget(issuer: string, records: readonly Noted[]): void {
+    const before = this.#forgotten.get(issuer);
+    const counts = before !== undefined && performance.now() <= before.until;
+    const all: readonly Forgotten[] = counts ? [before, ...records] : records;
+    const isWritten = all.every(({ position }) => position !== undefined);
+    this.#forgotten.set(issuer, {
+      turn: all.reduce((latest, { turn }) => Math.max(latest, turn), 0),
+      revokedAt: all.reduce((latest, { revokedAt }) => Math.max(latest, revokedAt), 0),
+      position: isWritten ? all.map(({ position }) => position).reduce(laterOf, undefined) : undefined,
+      until: all.reduce((latest, { until }) => Math.max(latest, until), 0),
+    });
+  }
+
+  #forgottenOf(issuer: string): readonly Forgotten[] {
+    if (this.#forgotten.size === 0) {
+      return none;
+    }
+    const now = performance.now();
+    return [this.#forgotten.get(''), this.#forgotten.get(issuer)].filter(
+      (forgotten): forgotten is Forgotten => forgotten !== undefined && now <= forgotten.until,
+    );
   }
 
   #hear(change: Partial<Hearing>): void {
@@ -377,7 +430,7 @@ export class Revocations {
   }
 }
 
-const none: readonly RevocationRecord[] = Object.freeze([]);
+const none: readonly never[] = Object.freeze([]);
 
 /** Positions are ordered as text. */
 function laterOf(one: string | undefined, other: string | undefined): string | undefined {
@@ -400,20 +453,22 @@ export function parseRevocation(given: unknown, issuers: readonly string[]): Rev
   if (!couldMatch(kind, value)) {
     throw new TellableError(`revoke(): ${kind} ${acceptedForm(kind)}`);
   }
-  if (issuer !== undefined && !(issuerScopedKinds.includes(kind) && issuers.includes(issuer as string))) {
-    throw new TellableError(
-      `revoke() takes issuer next to ${issuerScopedKinds.join(', ')} alone; it must be one of the configured issuers`,
-    );
+  if (issuer !== undefined && !issuers.includes(issuer as string)) {
+    throw new TellableError(`revoke(): issuer must be one of the configured issuers: ${issuers.join(', ')}`);
   }
   return given as Revocation;
 }
 
 /** Returns a revocation without the token itself. */
 export function withoutToken(revocation: Revocation): WrittenRevocation {
-  return isOfText(revocation) ? { tokenHash: identityOf(revocation.token) } : revocation;
+  if (!isOfText(revocation)) {
+    return revocation;
+  }
+  const { token, ...issuer } = revocation;
+  return { tokenHash: identityOf(token), ...issuer };
 }
 
-function isOfText(revocation: Revocation): revocation is { readonly token: string } {
+function isOfText(revocation: Revocation): revocation is Extract<Revocation, { token: string }> {
   // A member that every object has was not given.
   return Object.hasOwn(revocation, 'token');
 }
@@ -422,21 +477,19 @@ function isOfOneToken(revocation: Revocation): boolean {
   return ['token', 'tokenHash', 'jti'].some((kind) => Object.hasOwn(revocation, kind));
 }
 
-/** Limits a revocation to the tokens of one issuer, unless it names a token by its text, which has but one. */
+/** Limits a revocation to the tokens of one issuer. */
 export function limitToIssuer(issuer: string, revocation: Revocation): Revocation {
-  const namesText = isOfText(revocation) || Object.hasOwn(revocation, 'tokenHash');
-  return namesText ? revocation : ({ ...revocation, issuer } as Revocation);
+  return { ...revocation, issuer };
 }
 
 function recordKey(revocation: WrittenRevocation): string {
-  const [kind, value, issuer] = partsOf(revocation);
-  return kind === 'tokenHash' ? `token ${value}` : keyOf(kind, value, issuer);
+  return keyOf(...partsOf(revocation));
 }
 
 function partsOf(
   revocation: WrittenRevocation,
 ): readonly [kind: string, value: string, issuer: string | undefined] {
-  const members = revocation as Readonly<Record<string, string>>;
+  const members = revocation as unknown as Readonly<Record<string, string>>;
   const kind = Object.keys(members).find((name) => name !== 'issuer') ?? '';
   return [kind, members[kind] ?? '', members.issuer];
 }
@@ -444,11 +497,14 @@ function partsOf(
 /** The inverse of `recordKey`, for a value that the key has as it is. */
 function revocationOf(key: string): WrittenRevocation {
   const [kind = '', issuer = ''] = key.split(' ', 2);
-  if (kind === 'token') {
-    return { tokenHash: key.slice('token '.length) };
-  }
   const value = key.slice(kind.length + issuer.length + 2);
   return { [kind]: value, ...(issuer !== '' && { issuer }) } as WrittenRevocation;
+}
+
+/** The issuer in a key; empty in that of a revocation for the tokens of each issuer. */
+function issuerIn(key: string): string {
+  const from = key.indexOf(' ') + 1;
+  return key.slice(from, key.indexOf(' ', from));
 }
 
 /** The names of the records that concern a token. What a token does not say is looked up under no name. */
@@ -459,10 +515,12 @@ function recordKeysOf({ hash, identity, token }: Watched): ReadonlySet<string> {
       ['subject', token.subject],
       ['clientId', token.clientId],
       ['thumbprint', thumbprintIn(token.confirmation)],
+      ['tokenHash', hash],
+      ['tokenHash', identity],
     ])
     .filter((pair): pair is [string, string] => typeof pair[1] === 'string')
     .flatMap(([kind, value]) => [keyOf(kind, value), keyOf(kind, value, token.issuer)]);
-  return new Set([`token ${hash}`, `token ${identity}`, ...named]);
+  return new Set(named);
 }
 
 /** A watcher ends its watch when it is called. */

@@ -38,6 +38,9 @@ export interface RevocationRecord {
   readonly position: string | undefined;
 }
 
+/** What was forgotten before its time of the revocations of one issuer, or of those of each: any token of theirs may be revoked. */
+export type ForgottenRevocations = Omit<RevocationRecord, 'isOfOneToken'>;
+
 /** What this process has heard of revocations elsewhere. */
 export interface Hearing {
   /** `alone`: there is nothing to hear. `channel`: what is missed is missed. `log`: what is missed can be read. */
@@ -65,7 +68,7 @@ export interface KnowledgeLimits {
 /**
  * `use`: it counts. `ask`: the authorization server must be asked. `refuse`: the token is revoked. `wait`: the token speaks for
  * itself, and this process does not know what was revoked just now. `unvouched`: it speaks for itself, and was issued before
- * the time from which on revocations are known.
+ * the time from which on all revocations are known.
  */
 export type Usability = 'use' | 'ask' | 'refuse' | 'wait' | 'unvouched';
 
@@ -73,6 +76,7 @@ export type Usability = 'use' | 'ask' | 'refuse' | 'wait' | 'unvouched';
  * Decides whether what is known of a token may be used now. All that revocation means here is in this function.
  *
  * @param now by the monotonic clock, in milliseconds
+ * @param forgotten what may have concerned the token
  */
 export function usabilityOf(
   known: Knowledge,
@@ -80,12 +84,16 @@ export function usabilityOf(
   hearing: Hearing,
   limits: KnowledgeLimits,
   now: number,
+  forgotten: readonly ForgottenRevocations[] = [],
 ): Usability {
   if (records.some(({ isOfOneToken }) => isOfOneToken)) {
     return 'refuse';
   }
   if (records.some((record) => precedes(known, record, limits.clockTolerance))) {
     return known.word === 'token' ? 'refuse' : 'ask';
+  }
+  if (forgotten.some((record) => precedes(known, record, limits.clockTolerance))) {
+    return known.word === 'token' ? 'unvouched' : 'ask';
   }
   if (hearing.from === 'alone') {
     return 'use';
@@ -120,7 +128,7 @@ function usabilityOfToken(
 }
 
 /** Whether the knowledge is from before the revocation. In doubt it is. */
-function precedes(known: Knowledge, record: RevocationRecord, clockTolerance: number): boolean {
+function precedes(known: Knowledge, record: ForgottenRevocations, clockTolerance: number): boolean {
   if (known.shared !== undefined) {
     const { askedAt, heardUpTo } = known.shared;
     const hasHeard = heardUpTo !== undefined && record.position !== undefined && heardUpTo >= record.position;

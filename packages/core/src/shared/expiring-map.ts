@@ -4,23 +4,37 @@ export interface Expiring {
   until: number;
 }
 
-/** A full map forgets this share at once: to find the oldest value takes as long as to forget many. */
+/** Keys are of groups that share a map. */
+export interface Sharing<V> {
+  readonly groupOf: (key: string) => string;
+  /** The map was full and has forgotten values of a group before their time, from the oldest to the newest. */
+  readonly onForgotten: (group: string, values: readonly V[]) => void;
+}
+
+/** A full map forgets this share of a group at once: to find the oldest value takes as long as to forget many. */
 const SHARE = 0.01;
 
 /** Milliseconds after which a map frees what expired, though no call reaches it. */
 const FREEING_INTERVAL = 60_000;
 
-/** Keeps a value for `maxAge` milliseconds, and at most `max` values. The map forgets the oldest value first. */
+/**
+ * Keeps a value for `maxAge` milliseconds, and at most `max` values. A full map forgets the oldest values of the group that has the most:
+ * a group with fewer values than its equal share of the map loses none to the others.
+ */
 export class ExpiringMap<V extends Expiring> {
   readonly #max: number;
   readonly #maxAge: number;
   /** From the oldest to the newest. */
   readonly #values = new Map<string, V>();
+  /** How many values each group has. */
+  readonly #counts = new Map<string, number>();
+  readonly #sharing: Sharing<V>;
   #freeing: NodeJS.Timeout | undefined;
 
-  constructor(max: number, maxAge: number) {
+  constructor(max: number, maxAge: number, sharing: Sharing<V>) {
     this.#max = max;
     this.#maxAge = maxAge;
+    this.#sharing = sharing;
   }
 
   /** How many values are in memory. */
@@ -38,10 +52,15 @@ export class ExpiringMap<V extends Expiring> {
   set(key: string, value: V): void {
     // A whole number takes half the memory of a fraction.
     value.until = Math.ceil(performance.now() + this.#maxAge);
-    this.#values.delete(key);
+    this.#delete(key);
     this.#values.set(key, value);
+    const group = this.#sharing.groupOf(key);
+    this.#counts.set(group, (this.#counts.get(group) ?? 0) + 1);
     if (this.#values.size > this.#max) {
-      this.#free(this.#max - Math.floor(this.#max * SHARE));
+      this.#free();
+    }
+    if (this.#values.size > this.#max) {
+      this.#forget();
     }
     this.#freeLater();
   }
@@ -52,13 +71,40 @@ export class ExpiringMap<V extends Expiring> {
     return [...this.#values];
   }
 
-  #free(max = this.#max): void {
+  #free(): void {
     const now = performance.now();
     for (const [key, { until }] of this.#values) {
-      if (now <= until && this.#values.size <= max) {
+      if (now <= until) {
         return;
       }
-      this.#values.delete(key);
+      this.#delete(key);
+    }
+  }
+
+  #forget(): void {
+    const [[largest = '', count = 0] = []] = [...this.#counts].sort(([, one], [, other]) => other - one);
+    const most = Math.ceil(count * SHARE);
+    const forgotten: V[] = [];
+    for (const [key, value] of this.#values) {
+      if (this.#sharing.groupOf(key) === largest) {
+        this.#delete(key);
+        if (forgotten.push(value) >= most) {
+          break;
+        }
+      }
+    }
+    this.#sharing.onForgotten(largest, forgotten);
+  }
+
+  #delete(key: string): void {
+    if (this.#values.delete(key)) {
+      const group = this.#sharing.groupOf(key);
+      const left = (this.#counts.get(group) ?? 0) - 1;
+      if (left > 0) {
+        this.#counts.set(group, left);
+      } else {
+        this.#counts.delete(group);
+      }
     }
   }
 
