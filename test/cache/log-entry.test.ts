@@ -18,6 +18,8 @@ it.each<LogEntry>([
   alive,
   { ...alive, previous: '0001', own: '0000', hearsSince: 0 },
   { ...alive, notice },
+  { ...alive, attested: { as: 'knock', by: 'it', from: undefined, upTo: undefined, since: 0, digest: '' } },
+  { ...alive, attested: { as: 'beat', by: 'it', from: '1', upTo: '2', since: 7, digest: 'hash' }, notice },
   { ...alive, previous: '', hearsSince: 1, notice: { ...notice, at: 0 } },
   { ...alive, notice: { ...notice, revocation: { jti: '"[\\', issuer: 'https://as.example.com' } } },
   { ...alive, notice: { ...notice, revocation: { tokenHash: 'hash' } } },

@@ -37,6 +37,14 @@ afterEach(async () => {
   await Promise.all(members.map(({ feed }) => feed.close()));
 });
 
+const NAME_SEAL = 'revocation-log-name';
+const seal = createSeal(secret, ENTRY_SEAL);
+
+/** What the entries of the log say that were written after the first so many. */
+function writtenAfter(count: number): (LogEntry | undefined)[] {
+  return log.entries.slice(count).map(({ entry }) => entryIn(seal.open(ENTRY_SEAL, entry) ?? ''));
+}
+
 /** The way of one member to the log. */
 interface Way {
   isCut: boolean;
@@ -340,6 +348,10 @@ describe('a process that starts while one runs that has read a revocation', () =
 
   it.each<[string, () => void]>([
     ['replaced by garbage', () => log.entries.splice(-1, 1, { position: at(-1), entry: 'garbage' })],
+    [
+      'replaced by garbage that ends as it does',
+      () => log.entries.splice(-1, 1, { position: at(-1), entry: 'A'.repeat(80) + textAt(-1).slice(-40) }),
+    ],
     ['replaced by an older entry', () => log.entries.splice(-1, 1, { position: at(-1), entry: textAt(0) })],
   ])('vouches for nothing from before where the newest entry was %s', async (_title, change) => {
     const first = await oldLog();
@@ -365,6 +377,38 @@ describe('a process that starts while one runs that has read a revocation', () =
     await writer.feed.close();
     log.entries.splice(-2, 1);
     expect((await joined()).use(5)).not.toBe('use');
+  });
+
+  it('vouches for nothing from before where an entry is deleted, and it reads an older name of the log', async () => {
+    const first = await oldLog();
+    const writer = await joined();
+    await Promise.all([writer.revoke({ subject: 'alice' }), first.revoke({ subject: 'bob' })]);
+    await vi.waitFor(() => expect(first.use(5)).toBe('refuse'));
+    await writer.feed.close();
+    const name = JSON.parse(seal.open(NAME_SEAL, log.name ?? '') ?? '');
+    log.entries.splice(-2, 1);
+    log.name = seal.seal(NAME_SEAL, JSON.stringify({ ...name, version: name.version - 1 }));
+    expect((await joined()).use(5)).not.toBe('use');
+  });
+
+  it('vouches for no more than that process does', async () => {
+    const first = await oldLog();
+    await first.revoke({ subject: 'bob' });
+    first.revocations.hasGap();
+    const later = await joined();
+    expect(later.use(5)).toBe('unvouched');
+    expect(later.revocations.completeSince).toBe(first.revocations.completeSince);
+  });
+
+  it('tells that process that they have read other entries, so that it writes again what the log lacks', async () => {
+    const first = await oldLog();
+    const writer = await joined();
+    await writer.revoke({ subject: 'alice' });
+    await vi.waitFor(() => expect(first.use(5)).toBe('refuse'));
+    await writer.feed.close();
+    log.entries.splice(-1, 1, { position: at(-1), entry: 'garbage' });
+    const later = await joined();
+    await vi.waitFor(() => expect(later.use()).toBe('refuse'), 5_000);
   });
 
   it('vouches for nothing from before where an old entry was moved behind the revocation', async () => {
@@ -426,6 +470,65 @@ describe('a process that starts while one runs that has read a revocation', () =
     const later = await joined();
     expect([later.use(5), first.use(5), later.told, first.told]).toEqual(['use', 'use', [], []]);
   });
+});
+
+describe('a sign of life', () => {
+  const attested = (count: number) => writtenAfter(count).map((entry) => entry?.attested?.as);
+  let clock: { mockRestore(): void };
+
+  beforeEach(() => {
+    const { setTimeout: later } = globalThis;
+    const sooner = (run: () => void, wait = 0) => later(run, wait > 10_000 ? wait / 100 : wait);
+    clock = vi.spyOn(globalThis, 'setTimeout').mockImplementation(sooner as typeof setTimeout);
+  });
+  afterEach(() => clock.mockRestore());
+
+  it('asks what the others have read, until one has answered', async () => {
+    const first = await joined();
+    const { completeSince } = first.revocations;
+    await vi.waitFor(() => expect(attested(1)).toContain('knock'), 3_000);
+    const other = await joined();
+    await vi.waitFor(() => expect(attested(0).filter((as) => as === 'answer')).toHaveLength(2), 3_000);
+    await sleep(100);
+    const count = log.entries.length;
+    await sleep(600);
+    expect(attested(count)).not.toContain('knock');
+    expect([first.told, other.told]).toEqual([[], []]);
+    // The log began with its first entry.
+    expect(first.revocations.completeSince).toBeLessThan(completeSince + 1_000);
+  });
+
+  it('that can not be written by a process that joined without an answer: it vouches for nothing from before', async () => {
+    const first = await joined();
+    const { completeSince } = first.revocations;
+    await sleep(50);
+    log.writeFailure = new Error('OOM');
+    await vi.waitFor(() => expect(first.revocations.completeSince).toBeGreaterThan(completeSince), 3_000);
+  });
+
+  it('is written though entries come that attest nothing', async () => {
+    const first = await joined();
+    const other = await joined();
+    await first.feed.close();
+    const { now } = performance;
+    const ahead = vi.spyOn(performance, 'now').mockImplementation(() => now.call(performance) + 20_000);
+    const count = log.entries.length;
+    for (let turn = 0; turn < 30; turn += 1) {
+      await other.revoke({ subject: 'bob' });
+      await sleep(20);
+    }
+    ahead.mockRestore();
+    expect(attested(count)).toContain('beat');
+  });
+});
+
+it('looks at no revocation of before when it writes another', async () => {
+  const first = await oldLog();
+  const now = vi.spyOn(performance, 'now');
+  await Promise.all(Array.from({ length: 600 }, (_, index) => first.revoke({ subject: `user-${index}` })));
+  // Each exchange with the log takes some.
+  expect(now.mock.calls.length).toBeLessThan(600 * 100);
+  now.mockRestore();
 });
 
 describe('a process that was cut off', () => {

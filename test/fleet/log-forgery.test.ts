@@ -79,6 +79,27 @@ async function replaceTheNewest(redis: TestRedis, [, writer]: readonly LogProces
   await rewrite(redis, [...entries.slice(0, -1), [newest, 'garbage']]);
 }
 
+/** Like `replaceTheNewest`, by garbage that ends as the entry does. */
+async function replaceTheNewestByItsEnd(redis: TestRedis, [, writer]: readonly LogProcess[]): Promise<void> {
+  await writer?.close();
+  const entries = textsOf(await entriesOf(redis));
+  const [newest = '', sealed = ''] = entries.at(-1) ?? [];
+  await rewrite(redis, [...entries.slice(0, -1), [newest, 'A'.repeat(80) + sealed.slice(-12)]]);
+}
+
+/** Has the writer of the newest entry end, writes more garbage than processes remember entries, and deletes that entry. */
+async function floodAndDelete(redis: TestRedis, [, writer]: readonly LogProcess[]): Promise<void> {
+  await writer?.close();
+  const [newest = ''] = (await entriesOf(redis)).at(-1) ?? [];
+  const flood = "for i = 1, 10050 do redis.call('XADD', KEYS[1], '*', 'entry', 'x') end";
+  for (let turn = 0; turn < 20; turn += 1) {
+    await redis.command('EVAL', flood, '1', stream);
+  }
+  // The process that runs reads all of it.
+  await sleep(8_000);
+  await redis.command('XDEL', stream, newest);
+}
+
 describeReal('redis-server', 'one who can write to Redis', () => {
   const suite = useLogSuite();
 
@@ -87,6 +108,8 @@ describeReal('redis-server', 'one who can write to Redis', () => {
     ['puts an older name of the log back', putTheOldNameBack],
     ['deletes entries, and puts garbage between the others', deleteTheRevocation],
     ['puts garbage in the place of the newest entry, whose writer has ended', replaceTheNewest],
+    ['puts garbage that ends as it does in the place of the newest entry', replaceTheNewestByItsEnd],
+    ['writes more garbage than is remembered, and deletes the newest entry of before', floodAndDelete],
   ])(
     'who %s is met by a process that starts later: it does not accept the revoked token',
     async (_title, forge) => {

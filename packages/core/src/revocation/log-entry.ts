@@ -24,9 +24,10 @@ export interface LogEntry {
 
 type AttestedMembers = readonly [
   as: Attestation['as'],
+  by: string,
   from: string | null,
   upTo: string | null,
-  isFromFirst: boolean,
+  since: number,
   digest: string,
 ];
 
@@ -56,12 +57,12 @@ export function textOfEntry({ notice, ...entry }: LogEntry): string {
   return JSON.stringify(members);
 }
 
-function membersOfAttestation({ as, from, upTo, isFromFirst, digest }: Attestation): AttestedMembers {
-  return [as, from ?? null, upTo ?? null, isFromFirst, digest];
+function membersOfAttestation({ as, by, from, upTo, since, digest }: Attestation): AttestedMembers {
+  return [as, by, from ?? null, upTo ?? null, since, digest];
 }
 
-function attestationOf([as, from, upTo, isFromFirst, digest]: AttestedMembers): Attestation {
-  return { as, from: from ?? undefined, upTo: upTo ?? undefined, isFromFirst, digest };
+function attestationOf([as, by, from, upTo, since, digest]: AttestedMembers): Attestation {
+  return { as, by, from: from ?? undefined, upTo: upTo ?? undefined, since, digest };
 }
 
 function membersOfNotice({ revocation, at, id }: RevocationNotice) {

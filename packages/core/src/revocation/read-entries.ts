@@ -3,121 +3,156 @@ import { createHash } from 'node:crypto';
 /** How many entries are hashed at once. */
 const CHUNK = 1_000;
 
-/** What a process says of the entries that it has read, so that others find out whether they read the same ones. */
+/**
+ * What a process says of the entries that it has read, so that another one finds out whether both have read the same ones: each entry
+ * from `from` to `upTo`, and each that was written after `since`.
+ */
 export interface Attestation {
-  /** `knock` by a process that starts and asks what the others have read, `answer` to it, and `beat` as a sign of life. */
+  /** `knock` by a process that asks what the others have read, `answer` to it, and `beat` as a sign of life. */
   readonly as: 'knock' | 'answer' | 'beat';
+  /** Names the process that has read them. */
+  readonly by: string;
   /** The first and the last entry that it is about; undefined where the process has read none. */
   readonly from: string | undefined;
   readonly upTo: string | undefined;
-  /** Whether the log had no entry before `from`. */
-  readonly isFromFirst: boolean;
-  /** The SHA-256 of the positions and the seals of these entries. */
+  /**
+   * Milliseconds since the epoch. What was written until then the process may have forgotten, or it does not vouch for tokens from before.
+   */
+  readonly since: number;
+  /** The SHA-256 of where each of these entries stands, and of which entry it is. */
   readonly digest: string;
 }
 
+/** Which entries a process attests. */
+export interface Attested {
+  readonly as: Attestation['as'];
+  readonly by: string;
+  /** What was written until then may be gone from the log, by its age. In milliseconds since the epoch. */
+  readonly youngSince: number;
+  /** The process vouches for no token from before this moment, in milliseconds since the epoch. */
+  readonly completeSince: number;
+  /** Only from the entry at this position on. Default: from the first one on. */
+  readonly after?: string | undefined;
+}
+
+/** `unknown` where the two can not be compared. That is no agreement. */
+export type Comparison = 'same' | 'other' | 'unknown';
+
 /**
- * The entries that a process has read in the log: where each stood, and what it was. An attacker who
- * can write to the store chooses the positions. The attacker may take an entry away, move it, or put
- * another in its place. By an attestation two processes find out whether they have read the same ones.
+ * The entries that a process has read in the log, and believes. An attacker who can write to the store chooses the positions. The
+ * attacker may take an entry away, move it, or put another in its place. By an attestation two processes find out whether they have
+ * read the same ones. An entry is known by its writer and its number, which only an entry of ours has: a writer gives each number once.
+ * What is not ours, or is played back, has no place here, however much of it the log has.
  */
 export class HeardEntries {
   readonly #max: number;
   // Arrays of their own, as there are many entries: an object for each would take twice the memory.
   #positions: string[] = [];
-  #seals: string[] = [];
+  #writers: string[] = [];
+  #numbers: number[] = [];
   #times: number[] = [];
+  /** One text for each writer: the text of each entry brings its own. */
+  #names = new Map<string, string>();
   #hasForgotten = false;
+  /** When the newest of the forgotten entries was written, in milliseconds since the epoch. */
+  #forgottenAt = 0;
 
-  /** Remembers the last `max` entries or more, at most twice as many. */
+  /**
+   * Attests the last `max` entries at most. Remembers a tenth more at least, so that it can compare what a process attests that has read
+   * a little less, and at most twice as many.
+   */
   constructor(max: number) {
     this.#max = max;
   }
 
-  /** The oldest position that is remembered; undefined while each one is. */
-  get oldest(): string | undefined {
-    return this.#hasForgotten ? this.#positions[0] : undefined;
-  }
-
-  /**
-   * Remembers what stands at a position; positions come in their order. `at` is when the entry was written, in milliseconds since the
-   * epoch, or `undefined` for what this process can't open or does not believe. Another process may be able to, so it is compared as well.
-   */
-  add(position: string, sealed: string, at?: number): void {
+  /** Remembers which entry stands at a position; positions come in their order. `at` is when it was written, in milliseconds since the epoch. */
+  add(position: string, writer: string, number: number, at: number): void {
     if (this.#positions.length >= 2 * this.#max) {
-      this.#positions = this.#positions.slice(this.#max);
-      this.#seals = this.#seals.slice(this.#max);
-      this.#times = this.#times.slice(this.#max);
-      this.#hasForgotten = true;
+      this.#forget(this.#positions.length - Math.ceil(1.1 * this.#max));
     }
+    const name = this.#names.get(writer) ?? writer;
+    this.#names.set(name, name);
     this.#positions.push(position);
-    // The end of the tag by which the entry is sealed. The engine copies a text as short as this, and does not keep the whole entry.
-    this.#seals.push(sealed.slice(-12));
-    this.#times.push(at ?? Number.NaN);
+    this.#writers.push(name);
+    this.#numbers.push(number);
+    this.#times.push(at);
   }
 
-  /** Whether an entry that this process believes stands at a position. */
+  /** Whether an entry is remembered at a position. */
   has(position: string): boolean {
     const newest = this.#positions.length - 1;
-    const index = this.#positions[newest] === position ? newest : this.#indexOf(position);
-    return this.#positions[index] === position && !Number.isNaN(this.#times[index]);
+    return this.#positions[newest] === position || this.#positions[this.#indexOf(position)] === position;
   }
 
   clear(): void {
-    this.#positions = [];
-    this.#seals = [];
-    this.#times = [];
+    this.#forget(this.#positions.length);
     this.#hasForgotten = false;
+    this.#forgottenAt = 0;
   }
 
-  /** Says what was read of the log from its first entry on. */
-  attestAll(as: Attestation['as']): Attestation {
-    return this.#attest(as, 0, !this.#hasForgotten);
-  }
-
-  /** Says what was read after the position `after`, and since the moment `youngSince`: what is older may be gone from the log. */
-  attestSince(as: Attestation['as'], youngSince: number, after = ''): Attestation {
+  attest({ as, by, youngSince, completeSince, after = '' }: Attested): Attestation {
+    const last = this.#positions.length - 1;
     const firstYoung = this.#times.findIndex((at) => at > youngSince);
-    const from = firstYoung < 0 ? this.#positions.length : firstYoung;
-    return this.#attest(as, Math.max(from, this.#indexOf(after)), false);
+    const first = Math.max(
+      firstYoung < 0 ? last + 1 : firstYoung,
+      last + 1 - this.#max,
+      this.#indexOf(after),
+    );
+    const since = Math.max(completeSince, this.#forgottenAt, this.#newestOf(first));
+    const [from, upTo] = [this.#positions[first], this.#positions[last]];
+    return from === undefined
+      ? { as, by, from: undefined, upTo: undefined, since, digest: '' }
+      : { as, by, from, upTo, since, digest: this.#digest(first, last) };
   }
 
   /**
-   * Whether this process has read the entries that another one attests. An entry that was written after `youngSince` is not gone from
-   * the log, so that each process must have read it. What this process has forgotten it does not compare: it then agrees with a knock
-   * and a sign of life, which another process may compare as well, and not with an answer.
+   * Whether this process has read the entries that another one attests, and no other. Each process must have read what was written after
+   * `youngSince`: it is not gone from the log by its age.
    */
-  agrees({ as, from, upTo, isFromFirst, digest }: Attestation, youngSince: number): boolean {
+  compare({ from, upTo, since, digest }: Attestation, youngSince: number): Comparison {
     if (from === undefined || upTo === undefined) {
-      return true;
+      return 'unknown';
     }
-    if (from < (this.oldest ?? '')) {
-      return as !== 'answer';
+    if (this.#hasForgotten && from < (this.#positions[0] ?? '')) {
+      return 'unknown';
     }
     const first = this.#indexOf(from);
-    const lacksYoung = isFromFirst && this.#times.slice(0, first).some((at) => at > youngSince);
-    return !lacksYoung && this.#digest(first, this.#indexOf(upTo)) === digest;
+    // The other process attests all that was written after `since`.
+    const hasMore = this.#newestOf(first) > Math.max(since, youngSince);
+    return hasMore || this.#digest(first, this.#indexOf(upTo)) !== digest ? 'other' : 'same';
   }
 
-  /** When the newest of the entries was written that come before a position and after `youngSince`; 0 if there is none. */
-  newestBefore(position: string, youngSince: number): number {
-    const young = this.#times.slice(0, this.#indexOf(position)).filter((at) => at > youngSince);
-    return young.reduce((newest, at) => Math.max(newest, at), 0);
+  /**
+   * Since when, in milliseconds since the epoch, this process knows of each entry that the other one has read, if both have read the
+   * same ones: what either has forgotten was not compared. 0 where only entries are concerned that may be gone from the log by their age.
+   */
+  comparedSince({ since }: Attestation, youngSince: number): number {
+    const moment = Math.max(since, this.#forgottenAt);
+    return moment > youngSince ? moment : 0;
   }
 
-  #attest(as: Attestation['as'], first: number, isFromFirst: boolean): Attestation {
-    const last = this.#positions.length - 1;
-    const [from, upTo] = [this.#positions[first], this.#positions[last]];
-    return from === undefined
-      ? { as, from: undefined, upTo: undefined, isFromFirst, digest: '' }
-      : { as, from, upTo, isFromFirst, digest: this.#digest(first, last) };
+  #forget(count: number): void {
+    this.#hasForgotten = true;
+    this.#forgottenAt = Math.max(this.#forgottenAt, this.#newestOf(count));
+    this.#positions = this.#positions.slice(count);
+    this.#writers = this.#writers.slice(count);
+    this.#numbers = this.#numbers.slice(count);
+    this.#times = this.#times.slice(count);
+    this.#names = new Map(this.#writers.map((writer) => [writer, writer]));
+  }
+
+  /** When the newest of the first `count` remembered entries was written; 0 if there is none. */
+  #newestOf(count: number): number {
+    return this.#times.slice(0, count).reduce((newest, at) => Math.max(newest, at), 0);
   }
 
   #digest(first: number, last: number): string {
     const hash = createHash('sha256');
     for (let from = first; from <= last; from += CHUNK) {
       const to = Math.min(from + CHUNK, last + 1);
-      hash.update([...this.#positions.slice(from, to), ...this.#seals.slice(from, to), ''].join('\n'));
+      // As JSON, so that no two series of entries have one text.
+      const columns = [this.#positions, this.#writers, this.#numbers].map((column) => column.slice(from, to));
+      hash.update(JSON.stringify(columns));
     }
     return hash.digest('base64url');
   }

@@ -90,11 +90,12 @@ const QUIET = 60_000;
 const RECENT = 60_000;
 /** Processes that give the log a name at the same time give it versions that differ by less. */
 const SAME_TIME = 5_000;
+/** So many older names within `QUIET` are none of processes that gave them at the same time. */
+const MAX_RENAMES = 5;
 /** In which a process that runs answers to one that starts, if the log lost entries. */
 const OBJECTION = 200;
-/** Within which it answers, if it wrote an entry within `LIVING`: a process that starts waits for so long. */
+/** Within which it answers, if it wrote an entry within `QUIET`: a process that starts waits for so long. */
 const ANSWER = 1_000;
-const LIVING = 1.75 * BEAT_INTERVAL;
 /** Between two looks for what was just written. */
 const PAUSE = 20;
 /** By how much processes may differ in what they take for young. */
@@ -128,8 +129,11 @@ export class LogFeed {
   readonly #heard = new HeardEntries(MAX_HEARD);
   /** Where this process wrote what it has not read yet, and by what name it wrote it. */
   readonly #unread = new Map<string, string>();
-  /** What this process revoked lately. */
-  #own: { readonly notice: RevocationNotice; readonly at: number }[] = [];
+  /** What this process revoked lately, and in the time before: two lists, so that none has to be searched for what is old. */
+  #own: RevocationNotice[] = [];
+  #ownBefore: RevocationNotice[] = [];
+  /** When the first list began, by the monotonic clock. */
+  #ownSince = Number.NEGATIVE_INFINITY;
   #name: string | undefined;
   /** The greatest version that a name of the log had. */
   #version = 0;
@@ -148,6 +152,8 @@ export class LogFeed {
   #hearsSince: number | undefined;
   /** Whether the log's name must not say any more that it is complete. */
   #hasLostEntries = false;
+  /** When this process last replaced an older name, by the monotonic clock; some times at most. */
+  #renamedAt: number[] = [];
   /** Whether a sign of life could not be written. */
   #owesBeat = false;
   #isCatchingUp = true;
@@ -161,20 +167,25 @@ export class LogFeed {
   /** Milliseconds since the epoch. */
   readonly #beganAt = Date.now();
   #hasKnocked = false;
-  /** The names under which this process has tried to knock. */
-  readonly #knocks = new Set<string>();
+  /** Names this process in what it attests since it began to read the log from its beginning, also when it becomes another writer. */
+  #id: string = randomUUID();
   /** When this process knocked, by the monotonic clock. */
   #knockedAt = 0;
   /** Where this process has read its knock in the log; undefined before. */
   #knockPosition: string | undefined;
+  /**
+   * The first entry of its own that this process has read since it began to read the log from its beginning. A process that has read this
+   * entry too attests the log as it was since then; what was attested before may be about another log.
+   */
+  #comparesFrom: string | undefined;
   /** Until when this process waits for an answer to its knock, by the monotonic clock. */
   #answerUntil = 0;
-  /** Whether a process that runs has said what it has read, since this one knocked. */
-  #isAnswered = false;
+  /** Whether a process that runs has read the same entries as this one, or this process vouches for no token from before it looked. */
+  #isCompared = false;
+  /** When the log was last attested, by this process or by another one that had read the same, by the monotonic clock. */
+  #attestedAt = Number.NEGATIVE_INFINITY;
   /** When another process wrote an entry last, in milliseconds since the epoch. */
   #othersAt = 0;
-  /** Until when what was written was compared with no other process, in milliseconds since the epoch; 0 where all was. */
-  #comparedSince = 0;
   /** Whether the log has entries that are not ours. */
   #hasMetForeign = false;
   /** Whether another process has read other entries than this one. */
@@ -182,7 +193,7 @@ export class LogFeed {
   /** The knock that this process has still to answer. */
   #owesAnswerTo: string | undefined;
   #answer: NodeJS.Timeout | undefined;
-  /** The last entry that this process has attested. */
+  /** The last entry of which the log has an attestation by this process. */
   #attestedUpTo: string | undefined;
   #isLost = false;
   /** Whether the log may have lost entries that this process never read. */
@@ -218,12 +229,19 @@ export class LogFeed {
 
   /** Resolves when the log has it, so that each process learns of it, also one that starts later. Rejects otherwise. */
   async publish(notice: RevocationNotice): Promise<void> {
-    this.#own = [
-      ...this.#own.filter(({ at }) => performance.now() - at < RECENT),
-      { notice, at: performance.now() },
-    ];
+    this.#remember(notice);
     // Other entries that are not answered may be before it.
     await within(STORE_TIMEOUT, () => this.#write(notice));
+  }
+
+  #remember(notice: RevocationNotice): void {
+    const now = performance.now();
+    if (now - this.#ownSince >= RECENT) {
+      this.#ownBefore = this.#own;
+      this.#own = [];
+      this.#ownSince = now;
+    }
+    this.#own.push(notice);
   }
 
   async close(): Promise<void> {
@@ -382,8 +400,12 @@ export class LogFeed {
       }
       return;
     }
-    // Processes that give the log a name at the same time replace each other's.
-    if (this.#version - version > SAME_TIME) {
+    // Processes that give the log a name at the same time replace each other's, but not for long.
+    this.#renamedAt = [...this.#renamedAt, performance.now()].slice(-MAX_RENAMES);
+    const [earliest = 0] = this.#renamedAt;
+    const isOften = this.#renamedAt.length === MAX_RENAMES && performance.now() - earliest < QUIET;
+    if (this.#version - version > SAME_TIME || isOften) {
+      this.#renamedAt = [];
       this.#report('revocation_not_ours', 'the log of revocations has an older name again; replaced');
       // The log may have been set back with its name.
       this.#vouchFromNow();
@@ -456,6 +478,7 @@ export class LogFeed {
   #vouchFromNow(): void {
     this.#revocations.hasGap();
     this.#hearsSince &&= Date.now();
+    this.#isCompared = true;
   }
 
   /**
@@ -471,6 +494,11 @@ export class LogFeed {
     this.#name = undefined;
     this.#position = undefined;
     this.#firstPosition = undefined;
+    this.#comparesFrom = undefined;
+    if (this.#hasJoined) {
+      // A process that starts still looks for its knock.
+      this.#id = randomUUID();
+    }
     this.#lastHeard = undefined;
     this.#numbers.clear();
     this.#heard.clear();
@@ -501,21 +529,26 @@ export class LogFeed {
       await this.#pause(PAUSE);
       return;
     }
-    const waits = !(this.#hasJoined || this.#isAnswered || this.#hasUnknownLoss || this.#isContradicted);
+    const waits = !(this.#hasJoined || this.#isCompared || this.#hasUnknownLoss || this.#isContradicted);
     if (waits && performance.now() < this.#answerUntil) {
       // The end of the log is read again and again until then.
       await this.#pause(PAUSE);
       return;
     }
-    if (!this.#hasJoined && !this.#isAnswered && this.#answerUntil > 0 && this.#hasMetForeign) {
+    if (!this.#hasJoined && !this.#isCompared && this.#answerUntil > 0 && this.#hasMetForeign) {
       // Others live, and an entry that is not ours may be in the place of their answer.
       this.#hasUnknownLoss = true;
     }
     if (this.#hasUnknownLoss || this.#isContradicted) {
       // The log may have lost more until it was read to its end.
+      const isContradicted = this.#isContradicted;
       this.#hasUnknownLoss = false;
       this.#isContradicted = false;
       this.#vouchFromNow();
+      if (isContradicted) {
+        // The process that has read more learns from this what the log lacks, and writes it again.
+        await this.#write(undefined, 'knock').catch(() => undefined);
+      }
     }
     if (this.#isReturning) {
       this.#isReturning = false;
@@ -537,7 +570,6 @@ export class LogFeed {
         );
       }
       this.#hearsSince = now;
-      this.#revocations.completeOnlySince(this.#comparedSince);
       const silentUntil = this.#silentUntil();
       if (silentUntil > 0) {
         this.#revocations.completeOnlySince(silentUntil);
@@ -550,6 +582,9 @@ export class LogFeed {
       }
     }
     this.#isCatchingUp = false;
+    if (this.#owesAnswerTo !== undefined) {
+      this.#answerInTurn();
+    }
     this.#revocations.hasRead(this.#position, sentAt);
     if (this.#isLost) {
       this.#isLost = false;
@@ -598,7 +633,6 @@ export class LogFeed {
    */
   async #knock(): Promise<void> {
     if (this.#knockPosition === undefined) {
-      this.#knocks.add(this.#writer);
       try {
         await this.#write(undefined, 'knock');
       } catch (error) {
@@ -609,7 +643,7 @@ export class LogFeed {
     }
     this.#hasKnocked = true;
     this.#knockedAt = performance.now();
-    if (Date.now() - this.#othersAt < LIVING) {
+    if (Date.now() - this.#othersAt < QUIET) {
       this.#answerUntil = performance.now() + ANSWER;
     }
     const { signal } = this.#closing;
@@ -620,7 +654,7 @@ export class LogFeed {
     await this.#completeLog();
     if (this.#isOwnDoubtful) {
       // It may not have reached the server that is asked now.
-      for (const { notice } of this.#own) {
+      for (const notice of [...this.#ownBefore, ...this.#own]) {
         await this.#write(notice);
       }
       this.#isOwnDoubtful = false;
@@ -692,13 +726,14 @@ export class LogFeed {
   }
 
   #attest(as: Attestation['as']): Attestation {
-    if (as === 'knock') {
-      return this.#heard.attestAll(as);
-    }
-    const after = as === 'beat' ? this.#attestedUpTo : undefined;
-    const attested = this.#heard.attestSince(as, this.#youngSince, after);
-    this.#attestedUpTo = attested.upTo ?? this.#attestedUpTo;
-    return attested;
+    return this.#heard.attest({
+      as,
+      by: this.#id,
+      // More than another process compares, whose clock may be behind.
+      youngSince: this.#youngSince - MARGIN,
+      completeSince: this.#revocations.completeSince,
+      after: as === 'beat' ? this.#attestedUpTo : undefined,
+    });
   }
 
   /** What was written since then is not gone from the log, by its age. */
@@ -716,7 +751,7 @@ export class LogFeed {
     const text = this.#opened(ENTRY_SEAL, entry);
     const written = text === undefined ? undefined : entryIn(text);
     if (written === undefined) {
-      this.#hearForeign(position, entry);
+      this.#hasMetForeign = true;
       this.#report(
         'revocation_not_ours',
         'an entry of the log of revocations was not sealed with our secret; ignored',
@@ -729,7 +764,7 @@ export class LogFeed {
     const isFirst = this.#firstPosition === undefined;
     this.#firstPosition ??= position;
     if (last !== undefined && number <= last) {
-      this.#hearForeign(position, entry);
+      this.#hasMetForeign = true;
       this.#report('revocation_not_ours', 'an entry of the log of revocations was played back; ignored');
       return;
     }
@@ -737,18 +772,14 @@ export class LogFeed {
     if (this.#unread.get(position) === writer) {
       this.#unread.delete(position);
     }
-    if (this.#knocks.has(writer)) {
-      this.#knockPosition = position;
+    if (writer === this.#writer || attested?.by === this.#id) {
+      this.#comparesFrom ??= position;
     }
     // What stands in place of an entry is none: who refers to that entry finds it missing.
-    this.#heard.add(position, entry, at);
+    this.#heard.add(position, writer, number, at);
     this.#lastHeard = position;
-    const isReferred =
-      previous === undefined ||
-      previous < this.#firstPosition ||
-      this.#heard.has(previous) ||
-      // What is older than all that is remembered may have been read.
-      previous < (this.#heard.oldest ?? '');
+    // What this process has forgotten it does not take for read.
+    const isReferred = previous === undefined || previous < this.#firstPosition || this.#heard.has(previous);
     const follows = last === undefined ? this.#begins(number, own) : number === last + 1;
     this.#writtenVersion = Math.max(this.#writtenVersion, version);
     if (!isFirst && !(isReferred && follows)) {
@@ -765,8 +796,7 @@ export class LogFeed {
     if (writer !== this.#writer) {
       this.#othersAt = Math.max(this.#othersAt, at);
     }
-    // What was attested before the log had its newest name may be about another log.
-    if (attested !== undefined && this.#hasKnocked && version >= this.#version) {
+    if (attested !== undefined) {
       this.#hearAttestation(attested, position);
     }
     if (notice !== undefined) {
@@ -779,33 +809,59 @@ export class LogFeed {
     }
   }
 
-  #hearForeign(position: string, entry: string): void {
-    this.#hasMetForeign = true;
-    this.#heard.add(position, entry);
-  }
-
   #hearAttestation(attested: Attestation, position: string): void {
-    if (!this.#heard.agrees(attested, this.#youngSince)) {
-      this.#isContradicted = true;
-      this.#reportChanged();
-    }
-    const { as, from = '', upTo = '' } = attested;
-    if (as === 'answer') {
-      if (!this.#hasJoined) {
-        // The answer says nothing of what was before, though it is young: the process that answers has forgotten it.
-        this.#comparedSince = Math.max(
-          this.#comparedSince,
-          this.#heard.newestBefore(from, this.#youngSince + MARGIN),
-        );
+    const { as, by, upTo = '' } = attested;
+    if (by === this.#id) {
+      // Not when it is written: the log may not have it.
+      this.#attestedUpTo = upTo;
+      this.#attestedAt = performance.now();
+      if (as === 'knock') {
+        this.#knockPosition = position;
       }
-      this.#isAnswered ||= this.#knockPosition !== undefined && upTo >= this.#knockPosition;
-      if (upTo >= (this.#owesAnswerTo ?? '')) {
-        this.#owesAnswerTo = undefined;
-      }
+      return;
     }
     if (as === 'knock' && this.#hasJoined) {
       this.#owesAnswerTo = position;
-      this.#answerInTurn();
+      if (!this.#isCatchingUp) {
+        this.#answerInTurn();
+      }
+    }
+    if (this.#comparesFrom === undefined || upTo < this.#comparesFrom) {
+      // It may be about another log. It proves nothing.
+      return;
+    }
+    const comparison = this.#heard.compare(attested, this.#youngSince);
+    if (comparison === 'other') {
+      this.#isContradicted = true;
+      this.#reportChanged();
+    } else if (as !== 'knock') {
+      this.#hearRunning(attested, comparison);
+    }
+  }
+
+  /** A process that runs has read the same entries as this one, or what it has read can not be compared. */
+  #hearRunning(attested: Attestation, comparison: 'same' | 'unknown'): void {
+    const { as, from = '', upTo = '' } = attested;
+    if (comparison === 'same') {
+      this.#attestedAt = performance.now();
+      if (as === 'answer' && upTo >= (this.#owesAnswerTo ?? '')) {
+        this.#owesAnswerTo = undefined;
+      }
+    }
+    if (this.#isCompared || as === 'beat') {
+      return;
+    }
+    if (comparison === 'same' && from <= (this.#comparesFrom ?? '')) {
+      this.#isCompared = true;
+      // That process does not speak of what was before.
+      const since = this.#heard.comparedSince(attested, this.#youngSince);
+      if (this.#hearsSince !== undefined && since > this.#hearsSince) {
+        // It found a loss after this process had joined.
+        this.#vouchFromNow();
+      }
+      this.#revocations.completeOnlySince(since);
+    } else {
+      this.#hasUnknownLoss = true;
     }
   }
 
@@ -868,9 +924,27 @@ export class LogFeed {
     }, inMilliseconds).unref();
   }
 
+  async #knockAgain(): Promise<void> {
+    try {
+      await this.#write(undefined, 'knock');
+    } catch (error) {
+      // What keeps this process from asking may have kept another one from answering. After a minute that one would have ended.
+      this.#hasUnknownLoss ||= Date.now() - (this.#hearsSince ?? 0) < QUIET;
+      throw error;
+    }
+  }
+
   async #sayAlive(): Promise<void> {
+    if (!this.#isCompared) {
+      // It joined without an answer. A process that runs may have been kept from answering.
+      await this.#knockAgain();
+      return;
+    }
+    const isQuiet = Date.now() - this.#newestAt >= BEAT_INTERVAL / 2;
+    // An entry that attests nothing is no sign of life: whatever has processes write it would keep them from comparing what they read.
+    const isUnattested = performance.now() - this.#attestedAt >= BEAT_INTERVAL / 2;
     // A log without any entry would look like one whose entries were deleted.
-    if (this.#position === undefined || Date.now() - this.#newestAt >= BEAT_INTERVAL / 2) {
+    if (this.#position === undefined || isQuiet || isUnattested) {
       await this.#write(undefined, 'beat');
     }
   }
