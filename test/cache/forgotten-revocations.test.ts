@@ -138,11 +138,3 @@ describe('a flood of revocations of one issuer', () => {
     expect(heard).toEqual(['revocations_unknown']);
   });
 });
-
-it('a moment that lies in the future, as a clock that was ahead named it, counts as now', () => {
-  const revocations = remembered({ from: 'log' });
-  revocations.completeOnlySince(now + 3_600_000);
-  revocations.hasRead(undefined, performance.now());
-  expect(revocations.usability(known(revocations, { iat: now / 1000 + 35 }))).toBe('use');
-  expect(revocations.usability(known(revocations, { iat: now / 1000 }))).toBe('unvouched');
-});

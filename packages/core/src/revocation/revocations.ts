@@ -330,13 +330,12 @@ export class Revocations {
   }
 
   /**
-   * Revocations from before this moment, in milliseconds since the epoch, may be unknown. It only ever moves on, and not into the future:
-   * a process whose clock is ahead may have named it, and no loss is later than now.
+   * Revocations from before this moment, in milliseconds since the epoch, may be unknown. It only ever moves on. A moment in the future
+   * counts as it is: it may be the clock of this process that is behind.
    */
   completeOnlySince(moment: number): void {
     const { completeSince } = this.#hearing;
-    const past = Math.min(moment, Date.now() + CLOCK_DIFFERENCE);
-    this.#hear({ completeSince: Math.max(past, completeSince) });
+    this.#hear({ completeSince: Math.max(moment, completeSince) });
   }
 
   /** The log had a gap: what this process knows from before is void. */
