@@ -1,0 +1,228 @@
+import { Authorization, type SignalSource } from './authorization.js';
+import type { AcceptedIssuer, TargetResolver } from './authorization-server/accepted-issuers.js';
+import { untilAborted, withDeadline } from './authorization-server/deadline.js';
+import type { ClientCertificate } from './certificate/client-certificate.js';
+import { RequestRefused, TellableError, toRefusal } from './errors.js';
+import { publishAdmitted, publishCache } from './observe/events.js';
+import type { Settings } from './options/resource-server-options.js';
+import type { RoutePolicy } from './policy/route-policy.js';
+import { afterAdmission, type Refusals, refusedTokenFacts } from './refusals.js';
+import { readBearerToken } from './request/bearer-token.js';
+import type { NodeRequest } from './request/node-request.js';
+import type { RequestDecider } from './request-decider.js';
+import type { ResourceServer } from './resource-server.js';
+import type { Explainer } from './response/explanation.js';
+import type { Revocations } from './revocation/revocations.js';
+import { ignoreRejection } from './shared/promises.js';
+import { agreedClaims } from './token/agreed-claims.js';
+import type { TokenAnswer } from './token/token-claims.js';
+import type { PresentedToken, TokenLookup } from './token-lookup.js';
+
+/** What admits requests, and what routes demand of admitted ones. */
+export type Admission = Pick<ResourceServer, 'authorize' | 'isGranted' | 'confirm' | 'require'>;
+
+/** The parts that an admission is made of. */
+export interface AdmissionParts {
+  readonly settings: Settings;
+  readonly revocations: Pick<Revocations, 'latestTurn'>;
+  readonly resolveTarget: TargetResolver;
+  readonly acceptedIssuerOf: (issuer: string) => AcceptedIssuer;
+  readonly lookup: TokenLookup;
+  readonly decider: RequestDecider;
+  readonly explainer: Pick<Explainer, 'remember'>;
+  readonly refusals: Pick<Refusals, 'refuse'>;
+  /** Throws once the resource server is closed. */
+  readonly refuseWhenClosed: () => void;
+  /** What every `Authorization` of this resource server carries, and no other. */
+  readonly identity: SignalSource;
+}
+
+/** Makes what admits requests: the way of a request, from its header to its `Authorization`. */
+export function createAdmission({
+  settings,
+  revocations,
+  resolveTarget,
+  acceptedIssuerOf,
+  lookup,
+  decider,
+  explainer,
+  refusals: { refuse },
+  refuseWhenClosed,
+  identity,
+}: AdmissionParts): Admission {
+  /** The requests without credentials that `credentials: 'optional'` let pass. */
+  const anonymous = new WeakSet<NodeRequest>();
+
+  function authorize(req: NodeRequest, body?: unknown): ReturnType<Admission['authorize']> {
+    let token: string;
+    try {
+      token = readBearerToken(req, body);
+    } catch (thrown) {
+      const { code } = toRefusal(thrown);
+      if (code === 'credentials_missing' && settings.credentials === 'optional') {
+        anonymous.add(req);
+        return undefined;
+      }
+      return refuse(thrown, undefined, req);
+    }
+    let certificate: ClientCertificate | undefined;
+    let known: TokenAnswer | undefined;
+    const since = revocations.latestTurn;
+    try {
+      certificate = decider.certificateOf(req);
+      if (certificate === undefined && settings.binding === 'required') {
+        throw new RequestRefused('certificate_missing');
+      }
+      const target = resolveTarget(token, req);
+      const presented = { token, target, thumbprint: certificate?.thumbprint, req };
+      known = lookup.known(presented);
+      if (known !== undefined) {
+        publishCache(typeof known === 'string' ? 'inactive_hit' : 'hit');
+        return admit(known, certificate, req, since);
+      }
+      publishCache('miss');
+      refuseWhenClosed();
+      explainer.remember(certificate);
+      return learnAndAdmit(presented, certificate, since);
+    } catch (thrown) {
+      return refuse(thrown, certificate, req, refusedTokenFacts(known));
+    }
+  }
+
+  /** Asks about a token that is not cached. */
+  async function learnAndAdmit(
+    presented: PresentedToken,
+    certificate: ClientCertificate | undefined,
+    since: number,
+  ): Promise<Authorization> {
+    const { req } = presented;
+    let answer: TokenAnswer | undefined;
+    try {
+      answer = await lookup.learn(presented);
+      return admit(answer, certificate, req, since);
+    } catch (thrown) {
+      return refuse(thrown, certificate, req, refusedTokenFacts(answer));
+    }
+  }
+
+  function admit(
+    answer: TokenAnswer,
+    certificate: ClientCertificate | undefined,
+    req: NodeRequest,
+    since: number,
+  ): Authorization {
+    const authorization = decider.decide(answer, certificate, req, since);
+    publishAdmitted(authorization, req, () => decider.reportedFor(req));
+    return authorization;
+  }
+
+  function require(req: NodeRequest, given: unknown, policy: RoutePolicy): ReturnType<Admission['require']> {
+    if (!Authorization.isOf(given, identity, req)) {
+      const isAnonymous = given === undefined && anonymous.has(req);
+      const cause = isAnonymous ? new RequestRefused('credentials_missing') : new TellableError(notGranted);
+      return refuse(cause, undefined, req);
+    }
+    // The request may hold the one from before an introspection.
+    const authorization = Authorization.latest(given);
+    let fresh: Promise<Authorization> | undefined;
+    const renew = (): Promise<void> => {
+      fresh ??= introspect(req, authorization);
+      const renewed = fresh.then(() => undefined);
+      // A policy that does not wait for it, or that throws meanwhile, leaves no rejection unhandled.
+      ignoreRejection(renewed);
+      return renewed;
+    };
+    let outcome: unknown;
+    try {
+      outcome = policy({ authorization, clockTolerance: settings.clockTolerance, introspect: renew });
+    } catch (thrown) {
+      return refuse(thrown, authorization.certificate, req, afterAdmission(authorization));
+    }
+    return outcome === undefined && fresh === undefined
+      ? authorization
+      : awaitOutcome(req, authorization, outcome, () => fresh);
+  }
+
+  /** Refuses unless the policy, and each introspection that it began, comes to a good end. */
+  async function awaitOutcome(
+    req: NodeRequest,
+    authorization: Authorization,
+    outcome: unknown,
+    fresh: () => Promise<Authorization> | undefined,
+  ): Promise<Authorization> {
+    try {
+      const value: unknown = await awaitPolicy(outcome);
+      if (value !== undefined) {
+        throw new TellableError(describeWrongOutcome(value));
+      }
+      // A policy may have forgotten to await it.
+      return (await fresh()) ?? authorization;
+    } catch (thrown) {
+      return refuse(thrown, authorization.certificate, req, afterAdmission(authorization));
+    }
+  }
+
+  /** Checks the request again, with what the authorization server says now. The claims of a JWT count as before. */
+  async function introspect(req: NodeRequest, authorization: Authorization): Promise<Authorization> {
+    const { issuer, certificate } = authorization;
+    const { read } = acceptedIssuerOf(issuer);
+    if (read.introspect === undefined) {
+      throw new TellableError('requireActive() needs jwtAccessTokens({ introspection: introspection() })');
+    }
+    refuseWhenClosed();
+    const since = revocations.latestTurn;
+    const token = readBearerToken(req, undefined);
+    const { introspect: ask } = read;
+    const own = Authorization.tokenOf(authorization);
+    const askAndAgree = async (text: string) => agreedClaims(own, await ask(text));
+    const target = { ...resolveTarget(token, req), read: ask === read ? ask : askAndAgree };
+    const answer = await lookup.confirm({ token, target, thumbprint: certificate?.thumbprint, req });
+    const fresh = decider.decide(answer, certificate, req, since);
+    Authorization.replace(authorization, fresh);
+    return fresh;
+  }
+
+  return {
+    authorize,
+
+    isGranted: (req, authorization): authorization is Authorization =>
+      Authorization.isOf(authorization, identity, req),
+
+    confirm(req, outcome) {
+      if (Authorization.isOf(outcome, identity, req)) {
+        return outcome;
+      }
+      if (outcome === undefined && anonymous.has(req)) {
+        return undefined;
+      }
+      return refuse(new TellableError('what accepts a request was not made for it'), undefined, req);
+    },
+
+    require,
+  };
+}
+
+const notGranted =
+  'a guard of a route ran on a request that this mtlsBound() did not accept, or on another req.auth';
+
+/** Seconds. A policy that does not settle holds its request, and nothing else of a resource server. */
+const POLICY_TIMEOUT = 60;
+
+/** Waits for what a policy returned, of any make, and rejects when it does not settle in time. */
+async function awaitPolicy(outcome: unknown): Promise<unknown> {
+  // Bluebird as the global `Promise` has the race below look at it too late: its rejection would end the process.
+  ignoreRejection(outcome);
+  return withDeadline(POLICY_TIMEOUT, (signal) =>
+    untilAborted(signal, () => outcome).catch((error: unknown) => {
+      throw signal.aborted
+        ? new TellableError(`a route policy did not settle within ${POLICY_TIMEOUT} s`)
+        : error;
+    }),
+  );
+}
+
+function describeWrongOutcome(value: unknown): string {
+  const given =
+    value === null ? 'null' : typeof value === 'boolean' ? String(value) : `a value of type ${typeof value}`;
+  return `a route policy returned ${given}; to accept a request it must return undefined, to refuse one it must throw RequestRefused`;
+}

@@ -1,0 +1,39 @@
+import { toRefusal } from '../errors.js';
+import type { ReportProblem } from '../observe/events.js';
+import type { AcceptedIssuer } from './accepted-issuers.js';
+
+/** Milliseconds for which a success is remembered. */
+const READY_FOR = 10_000;
+
+/**
+ * Returns a function that resolves if each authorization server can be asked. It rejects with `RequestRefused` otherwise, and
+ * reports the cause. Calls at the same time share the questions; no question is sent for 10 seconds after a success.
+ */
+export function createReadinessCheck(
+  issuers: readonly Pick<AcceptedIssuer, 'ready'>[],
+  report: ReportProblem,
+): () => Promise<void> {
+  let latest: { readonly result: Promise<void>; readonly until: number } | undefined;
+
+  async function ask(): Promise<void> {
+    try {
+      await Promise.all(issuers.map((issuer) => issuer.ready()));
+    } catch (thrown) {
+      const refusal = toRefusal(thrown);
+      report(refusal.code, refusal.message);
+      throw refusal;
+    }
+  }
+
+  return () => {
+    if (latest === undefined || latest.until < performance.now()) {
+      const asked = { result: ask(), until: Number.POSITIVE_INFINITY };
+      latest = asked;
+      const expireAfter = (time: number) => () => {
+        asked.until = performance.now() + time;
+      };
+      asked.result.then(expireAfter(READY_FOR), expireAfter(-1));
+    }
+    return latest.result;
+  };
+}

@@ -1,0 +1,129 @@
+import type { Authorization } from './authorization.js';
+import type { ClientCertificate } from './certificate/client-certificate.js';
+import { copyRefusal, type RequestRefused, toRefusal } from './errors.js';
+import { type Explanation, publishRefused, type RefusedEvent, type ReportProblem } from './observe/events.js';
+import type { Settings } from './options/resource-server-options.js';
+import type { NodeRequest } from './request/node-request.js';
+import {
+  type Answer,
+  type ChallengeRules,
+  createRefusalResponse,
+  createRefusedResponse,
+} from './response/challenge.js';
+import { describeExplanation, type Explainer } from './response/explanation.js';
+import { HttpRefusal } from './response/http-refusal.js';
+import { recordRefusal } from './response/request-refusal.js';
+import { interactionOf } from './shared/interaction-id.js';
+import type { TokenAnswer } from './token/token-claims.js';
+
+/** What an event says of the token of a refused request. */
+export type RefusedTokenFacts = Pick<RefusedEvent, 'stage' | 'issuer' | 'clientId'>;
+
+/** Refuses the requests of one resource server: publishes why, and makes the answers. */
+export interface Refusals {
+  /**
+   * Throws the `RequestRefused` of `thrown`, after it has published the refusal, and reported a problem if it is a fault of the
+   * operator or of the authorization server.
+   */
+  refuse(
+    thrown: unknown,
+    certificate: ClientCertificate | undefined,
+    req: NodeRequest,
+    facts?: RefusedTokenFacts,
+  ): never;
+  /** Returns the HTTP answer to whatever was thrown for `req`. Never throws. */
+  answer(thrown: unknown, req: NodeRequest): Answer;
+  /** Returns the error for the framework; `undefined` unless the option `onRefused` is `next`. Never throws. */
+  errorFor(thrown: unknown, req: NodeRequest): HttpRefusal | undefined;
+}
+
+/** Makes what refuses the requests of the resource server with these settings. */
+export function createRefusals(
+  settings: Settings,
+  explainer: Pick<Explainer, 'explain'>,
+  report: ReportProblem,
+): Refusals {
+  /** Of refusals that are not answered yet. */
+  const explanations = new WeakMap<RequestRefused, Explanation>();
+  const rules: ChallengeRules = {
+    describe: (refusal: RequestRefused) => {
+      const explanation = explanations.get(refusal);
+      return explanation && describeExplanation(refusal, explanation);
+    },
+    realm: settings.realm,
+    errorBody: settings.errorBody,
+    errorContentType: settings.errorContentType,
+    resourceMetadata: settings.resourceMetadata?.url,
+    report,
+  };
+
+  /** Returns what `make` returns with the hook of the option `errorBody`, or without the hook if it fails. */
+  function withErrorBody<T>(make: (rules: ChallengeRules) => T): T {
+    try {
+      return make(rules);
+    } catch (error) {
+      report(
+        'error_body_failed',
+        `the option errorBody failed; the plain body was sent: ${toRefusal(error).detail}`,
+      );
+      return make({ ...rules, errorBody: undefined });
+    }
+  }
+
+  return {
+    refuse(thrown, certificate, req, facts = unknownToken) {
+      const refusal = ownRefusal(thrown);
+      const { thumbprint } = certificate ?? {};
+      const explain = () => explainer.explain(refusal, certificate, req);
+      publishRefused({ refusal, ...facts, thumbprint, interactionId: interactionOf(req) }, explain);
+      if (settings.explain) {
+        explanations.set(refusal, explain());
+      }
+      // A process that ends is no problem that an operator has to solve.
+      if (refusal.status === 503 && refusal.code !== 'shutting_down') {
+        report(refusal.code, refusal.message);
+      }
+      throw refusal;
+    },
+
+    answer(thrown, req) {
+      const refusal = recordRefusal(req, toRefusal(thrown));
+      return withErrorBody((rules) => createRefusalResponse(refusal, req, rules));
+    },
+
+    errorFor(thrown, req) {
+      if (settings.onRefused !== 'next') {
+        return undefined;
+      }
+      const refusal = recordRefusal(req, toRefusal(thrown));
+      return new HttpRefusal(
+        refusal,
+        withErrorBody((rules) => createRefusedResponse(refusal, req, rules)),
+      );
+    },
+  };
+}
+
+const unknownToken: RefusedTokenFacts = { stage: 'request', issuer: undefined, clientId: undefined };
+
+/** Returns what an event says of the token of a request that is refused before it is accepted. */
+export function refusedTokenFacts(answer: TokenAnswer | undefined): RefusedTokenFacts {
+  return answer === undefined || typeof answer === 'string'
+    ? unknownToken
+    : { stage: 'request', issuer: answer.issuer, clientId: answer.clientId };
+}
+
+/** Returns what an event says of the token of a request that a route refuses after `mtlsBound()` accepted it. */
+export function afterAdmission({ issuer, clientId }: Authorization): RefusedTokenFacts {
+  return { stage: 'route', issuer, clientId };
+}
+
+const answered = new WeakSet<RequestRefused>();
+
+/** Returns a refusal that belongs to one request: requests that share a question, or a policy that keeps one, each get a copy. */
+function ownRefusal(thrown: unknown): RequestRefused {
+  const refusal = toRefusal(thrown);
+  const own = answered.has(refusal) ? copyRefusal(refusal) : refusal;
+  answered.add(own);
+  return own;
+}

@@ -1,0 +1,37 @@
+import { randomUUID } from 'node:crypto';
+import { RequestRefused } from '../errors.js';
+import { publishRevocation, type RevocationEvent } from '../observe/revocation-sync.js';
+import { describeStoreError } from '../shared/bounded-wait.js';
+import type { RevocationFeed } from './revocation-channel.js';
+import type { LogFeed } from './revocation-log.js';
+import { parseRevocation, type Revocation, type Revocations, withoutToken } from './revocations.js';
+
+/** What `revoke()` writes to: the memory of this process, and what other processes read. */
+export interface RevocationTargets {
+  readonly revocations: Revocations;
+  readonly log: LogFeed | undefined;
+  readonly feed: RevocationFeed | undefined;
+}
+
+/**
+ * Returns a function that revokes in this process and then in the others. It throws `TypeError` for what is no revocation, and
+ * rejects with `RequestRefused` if the other processes may not know of it. It holds in this process all the same.
+ */
+export function createRevoke(
+  issuers: readonly string[],
+  { revocations, log, feed }: RevocationTargets,
+): (given: Revocation, origin: RevocationEvent['origin']) => Promise<void> {
+  return async (given, origin) => {
+    const revocation = withoutToken(parseRevocation(given, [...issuers]));
+    const notice = { revocation, at: Date.now(), id: randomUUID() };
+    revocations.add(notice);
+    publishRevocation(revocation, origin);
+    try {
+      await log?.publish(notice);
+      await feed?.publish(notice);
+    } catch (error) {
+      const detail = `revocations.${log ? 'log' : 'channel'}: ${describeStoreError(error)}; it holds in this process`;
+      throw new RequestRefused('revocation_not_spread', { detail, cause: error });
+    }
+  };
+}
