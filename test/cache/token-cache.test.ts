@@ -189,6 +189,7 @@ describe('what ends early, late, or together', () => {
         lockTimeout: 2,
       },
       () => undefined,
+      60,
     );
     const changed = { ...rules, refreshAhead: 20 };
     const cache = new TokenCache(changed, remembered(), shared);

@@ -57,7 +57,11 @@ export interface SharedRejection {
 const FIRST_WAIT = 15;
 const LONGEST_WAIT = 500;
 
+/** Each period in which something was revoked has a mark of its own: a write that arrives late takes no later one back. */
 const MARK = 'mtls-bound:last-revocation';
+
+/** Milliseconds. */
+const PERIOD = 600_000;
 
 /** Seconds that the options of an answer's life accept at most. */
 export const longest = { maxAge: 86_400, staleIfError: 86_400 } as const;
@@ -75,9 +79,12 @@ export class SharedCache {
   readonly #rules: SharedCacheRules;
   readonly #seals: readonly [Seal, ...Seal[]];
   readonly #breaker: CircuitBreaker;
+  readonly #answersLast: number;
 
-  constructor(rules: SharedCacheRules, report: ReportProblem) {
+  /** @param answersLast seconds for which this process uses an answer at most */
+  constructor(rules: SharedCacheRules, report: ReportProblem, answersLast: number) {
     this.#rules = rules;
+    this.#answersLast = answersLast;
     const [first = '', ...others] = rules.secrets;
     this.#seals = [createSeal(first, 'tokens'), ...others.map((secret) => createSeal(secret, 'tokens'))];
     this.#breaker = new CircuitBreaker(breakerRules, (isOpen) =>
@@ -136,37 +143,54 @@ export class SharedCache {
   }
 
   /**
-   * Writes down that something was revoked now, for processes that join later, for as long as any answer may serve that is in the
+   * Writes down that something was revoked at `at`, for processes that join later, for as long as any answer may serve that is in the
    * store. Rejects when it may not be written.
    */
   async markRevocation(at: number): Promise<void> {
     const [seal] = this.#seals;
-    const mark = seal.seal(MARK, JSON.stringify({ at }));
+    const name = markOf(periodOf(at));
     // Also while the store is given a rest: otherwise a process that joins later would not know.
     const stored = await within(this.#rules.timeout, async () => {
-      await this.#rules.store.set(MARK, mark, MARK_MAX_AGE * 1000);
-      return this.#rules.store.get(MARK);
+      await this.#rules.store.set(name, seal.seal(name, 'revoked'), MARK_MAX_AGE * 1000);
+      return this.#rules.store.get(name);
     });
-    // A Keyv store may not reject when it stored nothing. Another process may have written a later one.
-    const readBack = this.#seals.map((one) => one.open(MARK, stored)).find((opened) => opened !== undefined);
-    if (readBack === undefined || JSON.parse(readBack).at < at) {
+    // A Keyv store may not reject when it stored nothing.
+    if (!this.#isMark(name, stored)) {
       throw new TellableError('sharedCache.store did not store the mark of the last revocation');
     }
   }
 
-  /** When something was last revoked, as far as shared answers are concerned; `unknown` when the store does not say. */
+  /**
+   * Returns the moment after which nothing was revoked, in milliseconds since the epoch: the end of the period of the last
+   * revocation, or now. It is `undefined` if nothing was revoked for as long as this process may use an answer, and `unknown` if the
+   * store does not say.
+   */
   async lastRevocation(): Promise<number | undefined | 'unknown'> {
-    const marked = await this.#try(async () => ({ value: await this.#rules.store.get(MARK) }));
-    if (marked === undefined) {
+    const now = Date.now();
+    // The clock of the process that revoked may be ahead or behind.
+    const newest = periodOf(now) + 1;
+    const oldest = periodOf(now - this.#answersLast * 1000) - 1;
+    const periods = Array.from({ length: newest - oldest + 1 }, (_, i) => newest - i);
+    const marks = await Promise.all(periods.map((period) => this.#isMarked(period)));
+    if (marks.includes('unknown')) {
       return 'unknown';
     }
-    const text = this.#seals
-      .map((seal) => seal.open(MARK, marked.value))
-      .find((opened) => opened !== undefined);
-    if (text === undefined) {
-      return marked.value === undefined || marked.value === null ? undefined : 'unknown';
+    const last = periods.find((_, i) => marks[i] === true);
+    return last === undefined ? undefined : Math.min(now, (last + 1) * PERIOD);
+  }
+
+  async #isMarked(period: number): Promise<boolean | 'unknown'> {
+    const name = markOf(period);
+    const found = await this.#try(async () => ({ value: await this.#rules.store.get(name) }));
+    if (found === undefined) {
+      return 'unknown';
     }
-    return JSON.parse(text).at;
+    const isNothing = found.value === undefined || found.value === null;
+    return isNothing ? false : this.#isMark(name, found.value) || 'unknown';
+  }
+
+  #isMark(name: string, stored: unknown): boolean {
+    return this.#seals.some((seal) => seal.open(name, stored) !== undefined);
   }
 
   /**
@@ -218,6 +242,14 @@ export class SharedCache {
       return undefined;
     }
   }
+}
+
+function periodOf(at: number): number {
+  return Math.floor(at / PERIOD);
+}
+
+function markOf(period: number): string {
+  return `${MARK}:${period}`;
 }
 
 /** `undefined` for claims that JSON can't be written of, as those of a token source of yours may be: they are not shared. */
