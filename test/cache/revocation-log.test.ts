@@ -391,6 +391,38 @@ describe('a process that starts while one runs that has read a revocation', () =
     expect((await joined()).use(5)).not.toBe('use');
   });
 
+  it('does not vouch for a moment where an entry is deleted, and the log is held until the answer is late', async () => {
+    let holds = false;
+    let held: Promise<unknown> | undefined;
+    const { append, read } = log;
+    log.append = async (entry) => {
+      const position = await append.call(log, entry);
+      held ??= holds ? sleep(1_300) : undefined;
+      return position;
+    };
+    log.read = async (query) => {
+      const page = await read.call(log, query);
+      await held;
+      // The process that runs comes a little later than the one that starts, and waits for entries.
+      await sleep(held !== undefined && query.wait > 1 ? 100 : 0);
+      return page;
+    };
+    const first = await oldLog();
+    const writer = await joined();
+    await Promise.all([writer.revoke({ subject: 'alice' }), first.revoke({ subject: 'bob' })]);
+    await vi.waitFor(() => expect(first.use(5)).toBe('refuse'));
+    await writer.feed.close();
+    log.entries.splice(-2, 1);
+    holds = true;
+    const later = start();
+    const uses = new Set<string>();
+    for (const until = performance.now() + 3_500; performance.now() < until; await sleep(1)) {
+      uses.add(later.use(5));
+    }
+    expect(uses).not.toContain('use');
+    expect(later.use(5)).not.toBe('wait');
+  });
+
   it('vouches for no more than that process does', async () => {
     const first = await oldLog();
     await first.revoke({ subject: 'bob' });

@@ -96,6 +96,8 @@ const MAX_RENAMES = 5;
 const OBJECTION = 200;
 /** Within which it answers, if it wrote an entry within `QUIET`: a process that starts waits for so long. */
 const ANSWER = 1_000;
+/** A process waits again so often at most. Then it goes on without an answer, and vouches for no token from before. */
+const MAX_WAITS = 5;
 /** Between two looks for what was just written. */
 const PAUSE = 20;
 /** By how much processes may differ in what they take for young. */
@@ -178,6 +180,8 @@ export class LogFeed {
    * entry too attests the log as it was since then; what was attested before may be about another log.
    */
   #comparesFrom: string | undefined;
+  /** How often this process has waited again for an answer, as the log did not answer meanwhile. */
+  #waits = 0;
   /** Until when this process waits for an answer to its knock, by the monotonic clock. */
   #answerUntil = 0;
   /** Whether a process that runs has read the same entries as this one, or this process vouches for no token from before it looked. */
@@ -530,7 +534,13 @@ export class LogFeed {
       return;
     }
     const waits = !(this.#hasJoined || this.#isCompared || this.#hasUnknownLoss || this.#isContradicted);
-    if (waits && performance.now() < this.#answerUntil) {
+    if (waits && this.#answerUntil > 0 && performance.now() - sentAt > ANSWER / 2) {
+      // What kept this process from reading may have kept the others from answering.
+      this.#hasUnknownLoss = this.#waits >= MAX_WAITS;
+      this.#waits += 1;
+      this.#answerUntil = performance.now() + ANSWER;
+    }
+    if (waits && !this.#hasUnknownLoss && performance.now() < this.#answerUntil) {
       // The end of the log is read again and again until then.
       await this.#pause(PAUSE);
       return;
