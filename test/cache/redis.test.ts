@@ -133,6 +133,20 @@ describe('redisLog()', () => {
   );
 });
 
+describe('a signal that is aborted before the call', () => {
+  const signal = AbortSignal.abort();
+  it.each([
+    ['redisLog().open()', (client: never) => redisLog(client).open('name', false, signal)],
+    ['redisLog().append()', (client: never) => redisLog(client).append('entry', 1, signal)],
+    ['redisLog().read()', (client: never) => redisLog(client).read({ since: undefined, wait: 1, signal })],
+    ['redisChannel().subscribe()', (client: never) => redisChannel(client).subscribe(listener(), signal)],
+  ])('%s opens no connection', async (_call, run) => {
+    const duplicate = vi.fn(fakeRedis().client.duplicate);
+    await expect(run({ publish: vi.fn(), duplicate } as never)).rejects.toBe(signal.reason);
+    expect(duplicate).not.toHaveBeenCalled();
+  });
+});
+
 describe('redisLock()', () => {
   it('a claim is taken by who sets it first, for whole milliseconds', async () => {
     const { client } = fakeRedis();

@@ -8,6 +8,7 @@ import {
 } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { afterEach, beforeAll, expect, it, vi } from 'vitest';
+import { MemoryLog } from '../support/memory-log.js';
 import {
   boundClaims,
   gate,
@@ -137,6 +138,31 @@ it('leaves the channel of revocations, after the last request, and waits until i
   leaving.open();
   await closing;
   expect(await outcome).toBe('admitted');
+});
+
+it.each([
+  ['a log', { log: new MemoryLog() }, 'revocation_not_spread'],
+  [
+    'a channel',
+    { channel: { publish: async () => undefined, subscribe: async () => async () => undefined } },
+    'revocation_not_spread',
+  ],
+  ['neither log nor channel', {}, 'resolved'],
+])('with %s a revocation after close() holds in this process alone', async (_fleet, from, expected) => {
+  const secret = 'a secret of at least 32 characters';
+  const revocations = 'log' in from || 'channel' in from ? { secret, ...from } : {};
+  const { resourceServer } = slowServer({ revocations });
+  const outcome = () => outcomeOf(() => resourceServer.authorize(requestWith('known')));
+  expect(await outcome()).toBe('admitted');
+  await resourceServer.close();
+  const entries = 'log' in from ? from.log.entries.length : 0;
+  const revoked = resourceServer.revoke({ token: 'known' }).then(
+    () => 'resolved',
+    (error) => error.code,
+  );
+  expect(await revoked).toBe(expected);
+  expect(await outcome()).toBe('token_inactive');
+  expect('log' in from ? from.log.entries.length : 0).toBe(entries);
 });
 
 it('asks about no further token, and still lets known ones in', async () => {

@@ -67,6 +67,14 @@ describe('what opens the breaker', () => {
   });
 });
 
+it('a request that is given up before it has its turn is refused, and not sent', async () => {
+  const asked = vi.fn<Http>(async () => new Response());
+  const { send } = createProtectedHttp(asked, 'https://as.example.com', rules, vi.fn());
+  const sent = send('https://as.example.com/x', { ...request, signal: AbortSignal.abort() });
+  await expect(sent).rejects.toMatchObject({ code: 'authorization_server_not_asked' });
+  expect(asked).not.toHaveBeenCalled();
+});
+
 it('one probe each interval; nobody waits for it; its success closes the breaker, its failure does not', async () => {
   let answer: () => Promise<Response> = async () => new Response(null, { status: 503 });
   const asked = vi.fn<Http>(() => answer());

@@ -67,6 +67,7 @@ export interface ResourceServer {
    * Revokes a token, or every token of a subject, client or certificate: from now on here, and in every process once they
    * heard of it over `revocations.channel`. The one token is refused. Of the others an opaque token is asked about anew, a JWT
    * that was issued before is refused. Throws `TypeError` for anything else; rejects when the others may not have been told, while it holds here.
+   * After `close()` it holds in this process alone: with `revocations.log` or `revocations.channel` it rejects.
    *
    * @param origin where metrics and events say that it comes from: `signal`; for each other value it is `revoke`
    */
@@ -163,13 +164,15 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const issuerNames = Object.freeze([...byIssuer.keys()]);
 
   const { feed: feedRules, log: logRules, ...memory } = settings.revocations;
+  /** Whether `close()` has left the log and the channel, or is about to. */
+  let hasLeftFleet = false;
   const from = logRules ? 'log' : feedRules ? 'channel' : 'alone';
   const revocations = new Revocations({ ...memory, from, clockTolerance, report });
   const answersLast = settings.cache.maxAge + settings.cache.staleIfError;
   const shared = settings.sharedCache && new SharedCache(settings.sharedCache, report, answersLast);
   const feed = feedRules && new RevocationFeed(feedRules, revocations, shared, report);
   const log = logRules && new LogFeed(logRules, revocations, report);
-  const revoke = createRevoke(issuerNames, { revocations, log, feed });
+  const revoke = createRevoke(issuerNames, { revocations, log, feed, hasLeft: () => hasLeftFleet });
 
   const maxConcurrent = Math.min(
     ...settings.issuers.map(({ circuitBreaker }) => circuitBreaker.maxConcurrent),
@@ -227,6 +230,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     async close() {
       isClosed = true;
       await cache.settled();
+      hasLeftFleet = true;
       await feed?.close();
       await log?.close();
       identity.close();

@@ -139,6 +139,10 @@ function inTurn<T>(
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const giveUp = (): void => reject(noTurn());
+    if (signal.aborted) {
+      giveUp();
+      return;
+    }
     signal.addEventListener('abort', giveUp, { once: true });
     void limit(async () => {
       signal.removeEventListener('abort', giveUp);

@@ -35,6 +35,8 @@ export function redisChannel(client: RedisClient, name = 'mtls-bound:revocations
   return {
     publish: (message) => client.publish(name, message),
     async subscribe({ message, lost, restored }: ChannelListener, signal?: AbortSignal) {
+      // A signal that is aborted calls no listener: nothing would end the connection.
+      signal?.throwIfAborted();
       const subscriber = duplicated(client.duplicate());
       let isListening = false;
       let isGivenUp = false;
@@ -170,6 +172,8 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
     run: (redis: RedisLogConnection) => Promise<T>,
     signal: AbortSignal,
   ): Promise<T> {
+    // A signal that is aborted calls no listener: nothing would end the connection.
+    signal.throwIfAborted();
     const own = idle.pop() ?? connectionBy(client);
     signal.addEventListener('abort', own.end, { once: true });
     try {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { RequestRefused } from '../errors.js';
+import { RequestRefused, TellableError } from '../errors.js';
 import { publishRevocation, type RevocationEvent } from '../observe/revocation-sync.js';
 import { describeStoreError } from '../shared/bounded-wait.js';
 import type { RevocationFeed } from './revocation-channel.js';
@@ -11,6 +11,8 @@ export interface RevocationTargets {
   readonly revocations: Revocations;
   readonly log: LogFeed | undefined;
   readonly feed: RevocationFeed | undefined;
+  /** Whether this process has left the log and the channel. */
+  readonly hasLeft: () => boolean;
 }
 
 /**
@@ -19,7 +21,7 @@ export interface RevocationTargets {
  */
 export function createRevoke(
   issuers: readonly string[],
-  { revocations, log, feed }: RevocationTargets,
+  { revocations, log, feed, hasLeft }: RevocationTargets,
 ): (given: Revocation, origin: RevocationEvent['origin']) => Promise<void> {
   return async (given, origin) => {
     const revocation = withoutToken(parseRevocation(given, [...issuers]));
@@ -27,6 +29,9 @@ export function createRevoke(
     revocations.add(notice);
     publishRevocation(revocation, origin);
     try {
+      if (hasLeft() && (log ?? feed) !== undefined) {
+        throw new TellableError('close() was called');
+      }
       await log?.publish(notice);
       await feed?.publish(notice);
     } catch (error) {
