@@ -1,5 +1,4 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { SharedCache } from '../../packages/core/src/cache/shared-cache.js';
 import {
   type ChannelListener,
   RevocationFeed,
@@ -12,14 +11,7 @@ const secret = 'a secret of at least 32 characters';
 const older = 'another one, of 32 characters or more';
 
 /** A channel in the test's hands, and what becomes of what it says. */
-function feedOver({
-  secrets = [secret],
-  ...shared
-}: {
-  secrets?: string[];
-  lastRevocation?: SharedCache['lastRevocation'];
-  markRevocation?: SharedCache['markRevocation'];
-} = {}) {
+function feedOver(secrets = [secret]) {
   const listeners: ChannelListener[] = [];
   const end = vi.fn(async () => undefined);
   const channel = {
@@ -29,13 +21,12 @@ function feedOver({
       return end;
     }),
   };
-  const revocations = { add: vi.fn(), lost: vi.fn(), joined: vi.fn(), restored: vi.fn() };
+  const revocations = { add: vi.fn(), lost: vi.fn(), restored: vi.fn() };
   const report = vi.fn();
   const feed = () =>
     new RevocationFeed(
       { channel, secrets, maxAgeWhileLost: 5 },
       revocations as unknown as Revocations,
-      'lastRevocation' in shared ? (shared as SharedCache) : undefined,
       report,
     );
   return { feed, channel, revocations, report, end, listener: () => listeners.at(-1) as ChannelListener };
@@ -53,47 +44,14 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-it('a process that joins before the mark is stored hears the message that follows it', async () => {
-  const happened: string[] = [];
-  const { feed, channel } = feedOver({
-    lastRevocation: async () => undefined,
-    markRevocation: async () => {
-      await new Promise((resolve) => setTimeout(resolve, 300));
-      happened.push('mark');
-    },
-  });
-  channel.publish.mockImplementation(async () => happened.push('message'));
-  const publishing = feed().publish({ revocation: { subject: 'alice' }, at: now, id: 'act' });
-  await vi.advanceTimersByTimeAsync(301);
-  await publishing;
-  expect(happened.slice(-2)).toEqual(['mark', 'message']);
-});
-
 describe('who joins', () => {
-  it.each([
-    ['nothing is shared: the process’s own answers alone are outdated', {}, 0],
-    [
-      'nothing was revoked so far: no shared answer is outdated',
-      { lastRevocation: async () => undefined },
-      0,
-    ],
-    [
-      'something was revoked: what others shared before is outdated',
-      { lastRevocation: async () => now - 5_000 },
-      now - 5_000,
-    ],
-    [
-      'the store does not say: whatever is known is outdated',
-      { lastRevocation: async () => 'unknown' as const },
-      now,
-    ],
-  ])('%s', async (_, shared, since) => {
-    const { feed, revocations, report } = feedOver(shared);
+  it('takes all that is known from before for outdated, also what others shared', async () => {
+    const { feed, revocations, report } = feedOver();
     feed();
     expect(revocations.lost).toHaveBeenCalledOnce();
-    expect(revocations.joined).not.toHaveBeenCalled();
+    expect(revocations.restored).not.toHaveBeenCalled();
     await settled();
-    expect(revocations.joined.mock.calls).toEqual([[since]]);
+    expect(revocations.restored).toHaveBeenCalledOnce();
     expect(report).not.toHaveBeenCalled();
   });
 
@@ -113,7 +71,7 @@ describe('who joins', () => {
     expect(channel.subscribe).toHaveBeenCalledTimes(1);
     await vi.advanceTimersByTimeAsync(1);
     expect(channel.subscribe).toHaveBeenCalledTimes(2);
-    expect(revocations.joined.mock.calls).toEqual([[0]]);
+    expect(revocations.restored).toHaveBeenCalledOnce();
   });
 });
 
@@ -135,10 +93,10 @@ describe('a subscription that does not settle', () => {
       ],
     ]);
     expect(channel.subscribe).toHaveBeenCalledOnce();
-    expect(revocations.joined).not.toHaveBeenCalled();
+    expect(revocations.restored).not.toHaveBeenCalled();
     settle(end);
     await settled();
-    expect(revocations.joined.mock.calls).toEqual([[0]]);
+    expect(revocations.restored).toHaveBeenCalledOnce();
   });
 
   it.each<[string, () => Promise<() => Promise<undefined>>]>([
@@ -163,15 +121,14 @@ describe('a subscription that does not settle', () => {
 
 describe('a channel that is lost and comes back', () => {
   it('whatever is known from before is outdated, and both are told', async () => {
-    const { feed, revocations, report, listener } = feedOver({ lastRevocation: async () => now - 5_000 });
+    const { feed, revocations, report, listener } = feedOver();
     feed();
     await settled();
     listener().lost();
     vi.setSystemTime(now + 60_000);
     listener().restored();
     expect(revocations.lost).toHaveBeenCalledTimes(2);
-    expect(revocations.joined.mock.calls).toEqual([[now - 5_000]]);
-    expect(revocations.restored).toHaveBeenCalledOnce();
+    expect(revocations.restored).toHaveBeenCalledTimes(2);
     expect(report.mock.calls).toEqual([
       [
         'revocations_lost',
@@ -214,23 +171,6 @@ describe('an outage of the channel', () => {
   });
 });
 
-describe('a channel that is lost while the store is asked for the last revocation', () => {
-  it('stays lost', async () => {
-    let answer = (_: undefined): void => undefined;
-    const asked = new Promise<undefined>((resolve) => {
-      answer = resolve;
-    });
-    const { feed, revocations, listener } = feedOver({ lastRevocation: () => asked });
-    feed();
-    await settled();
-    listener().lost();
-    answer(undefined);
-    await settled();
-    expect(revocations.joined).not.toHaveBeenCalled();
-    expect(revocations.restored).not.toHaveBeenCalled();
-  });
-});
-
 describe('what is heard', () => {
   const revocation = { subject: 'alice' };
 
@@ -263,7 +203,7 @@ describe('what is heard', () => {
   });
 
   it('by any secret in the list, and by no other', async () => {
-    const { feed, revocations, report, listener } = feedOver({ secrets: [secret, older] });
+    const { feed, revocations, report, listener } = feedOver([secret, older]);
     feed();
     await settled();
     listener().message(sealed({ revocation, at: now }, older));
@@ -281,7 +221,7 @@ describe('what is heard', () => {
 
 describe('what is said', () => {
   it('is sealed by the first secret, and says what is revoked and when', async () => {
-    const { feed, channel } = feedOver({ secrets: [secret, older] });
+    const { feed, channel } = feedOver([secret, older]);
     channel.subscribe.mockReturnValue(new Promise(() => undefined));
     const notice = { revocation: { tokenHash: 'h' }, at: now, id: 'one' };
     await feed().publish(notice);
@@ -341,7 +281,7 @@ describe('close()', () => {
     listening(end);
     await settled();
     expect(end).toHaveBeenCalledOnce();
-    expect(revocations.joined).not.toHaveBeenCalled();
+    expect(revocations.restored).not.toHaveBeenCalled();
   });
 
   it('resolves where the channel can not be ended, and where it was never joined', async () => {
@@ -403,7 +343,7 @@ describe('a channel that falls silent', () => {
     expect(end).toHaveBeenCalledOnce();
     await vi.advanceTimersByTimeAsync(1_000);
     expect(channel.subscribe).toHaveBeenCalledTimes(2);
-    expect(revocations.restored).toHaveBeenCalledOnce();
+    expect(revocations.restored).toHaveBeenCalledTimes(2);
   });
 
   it('is not told from one that does not bring one’s own messages', async () => {

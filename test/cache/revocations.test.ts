@@ -8,7 +8,7 @@ import {
 } from '../../packages/core/src/revocation/revocations.js';
 import { readTokenClaims, type TokenClaims } from '../../packages/core/src/token/token-claims.js';
 import { hashOf } from '../../packages/core/src/token/token-identity.js';
-import { noticeOf, remembered } from '../support/revocations.js';
+import { listenSince, noticeOf, remembered } from '../support/revocations.js';
 
 const now = 1_800_000_000_000;
 const issuer = 'https://as.example.com';
@@ -178,7 +178,7 @@ describe('what is revoked', () => {
 describe('while a channel may be missing revocations', () => {
   const onChannel = () => {
     const revocations = remembered({ from: 'channel' });
-    revocations.joined(0);
+    listenSince(revocations, now - 3_600_000);
     return revocations;
   };
 
@@ -221,14 +221,14 @@ describe('while a channel may be missing revocations', () => {
 describe('what another process knows', () => {
   it('is as much older than it says as the clocks may differ', () => {
     const revocations = remembered({ from: 'channel' });
-    revocations.joined(now - 60_000);
+    listenSince(revocations, now - 60_000);
     expect(revocations.usability(shared(revocations, 30_000))).toBe('use');
     expect(revocations.usability(shared(revocations, 30_001))).toBe('ask');
   });
 
   it('is not used at all where the subject was ever revoked, without a log', () => {
     const revocations = remembered({ from: 'channel' });
-    revocations.joined(0);
+    listenSince(revocations, now - 3_600_000);
     revocations.add(noticeOf({ subject: 'alice' }, now - 60_000));
     expect(revocations.usability(shared(revocations, 0))).toBe('ask');
     expect(revocations.usability(shared(revocations, 0, { sub: 'bob' }))).toBe('use');
@@ -382,7 +382,7 @@ describe('a process that hears a channel for the first time', () => {
   it('uses none of its own answers from before', () => {
     const revocations = remembered({ from: 'channel' });
     const before = known(revocations);
-    revocations.joined(0);
+    revocations.restored();
     vi.advanceTimersByTime(5_001);
     expect(revocations.usability(before)).toBe('ask');
     expect(revocations.usability(known(revocations))).toBe('use');

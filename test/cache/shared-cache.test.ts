@@ -30,7 +30,7 @@ function sharedOver(changes: Partial<SharedCacheRules> = {}) {
   };
   const report = vi.fn();
   const rules = { store, secrets: [secret], lock, timeout: 0.5, lockTimeout: 2, ...changes };
-  return { values, store, lock, report, shared: new SharedCache(rules, report, 3_600) };
+  return { values, store, lock, report, shared: new SharedCache(rules, report) };
 }
 
 beforeEach(() => {
@@ -164,80 +164,6 @@ describe('a store in trouble', () => {
     await new Promise((resolve) => setTimeout(resolve, 20));
     process.off('unhandledRejection', unhandled);
     expect([called, unhandled.mock.calls]).toEqual([['error'], []]);
-  });
-});
-
-describe('the mark of the last revocation', () => {
-  const now = answer.askedAt;
-  const period = 600_000;
-  const markAt = (at: number): string => `mtls-bound:last-revocation:${Math.floor(at / period)}`;
-
-  it('is put sealed, for as long as the options let any answer serve, and found again', async () => {
-    const { shared, store } = sharedOver();
-    await shared.markRevocation(answer.askedAt);
-    expect(store.set.mock.calls).toEqual([[markAt(now), expect.any(String), 2 * 86_400_000]]);
-    expect(await shared.lastRevocation()).toBe(now);
-  });
-
-  it('is no older one, though the write of an older one arrives later', async () => {
-    const { shared, store } = sharedOver();
-    await shared.markRevocation(now);
-    await shared.markRevocation(now - period);
-    vi.setSystemTime(now + period);
-    expect(await shared.lastRevocation()).toBe((Math.floor(now / period) + 1) * period);
-    expect(store.set).toHaveBeenCalledTimes(2);
-  });
-
-  it.each([
-    ['by a clock that is ahead: until now', 2 * 60_000, 0],
-    ['by a clock that is a period ahead: until now', period, 0],
-    ['as long ago as answers are used: until the end of its period', -3_600_000, -3_600_000],
-    ['by a clock that is behind, at that time', -3_600_000 - 2 * 60_000, -3_600_000 - 2 * 60_000],
-  ])('%s', async (_title, at, from) => {
-    const { shared } = sharedOver();
-    await shared.markRevocation(now + at);
-    const end = (Math.floor((now + from) / period) + 1) * period;
-    expect(await shared.lastRevocation()).toBe(Math.min(now, end));
-  });
-
-  it('longer ago than answers are used, it is not looked for', async () => {
-    const { shared } = sharedOver();
-    await shared.markRevocation(now - 3_600_000 - 2 * period);
-    expect(await shared.lastRevocation()).toBeUndefined();
-  });
-
-  it('of one period is none of another', async () => {
-    const { shared, values } = sharedOver();
-    await shared.markRevocation(now - period);
-    values.set(markAt(now), values.get(markAt(now - period)));
-    expect(await shared.lastRevocation()).toBe('unknown');
-  });
-
-  it('is found by each secret of the list', async () => {
-    const { shared, values } = sharedOver({ secrets: [secret, older] });
-    values.set(markAt(now), createSeal(older, 'tokens').seal(markAt(now), 'revoked'));
-    expect(await shared.lastRevocation()).toBe(now);
-  });
-
-  it.each([
-    ['undefined', undefined],
-    ['null, as some stores say', null],
-  ])('%s: nothing was revoked', async (_, value) => {
-    const { shared, store } = sharedOver();
-    store.get.mockResolvedValue(value);
-    expect(await shared.lastRevocation()).toBeUndefined();
-  });
-
-  it('something that was not sealed by us: nobody knows', async () => {
-    const { shared, values } = sharedOver();
-    values.set(markAt(now), 'garbage');
-    expect(await shared.lastRevocation()).toBe('unknown');
-  });
-
-  it('no answer: nobody knows', async () => {
-    const { shared, store } = sharedOver();
-    store.get.mockRejectedValue(new Error('ECONNREFUSED'));
-    expect(await passing(shared.lastRevocation())).toBe('unknown');
   });
 });
 

@@ -25,7 +25,7 @@ import { deferred } from '../support/deferred.js';
 import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../support/faulty-server.js';
 import { isMutation } from '../support/fuzzing.js';
 import { createPki, type Pki } from '../support/pki.js';
-import { noticeOf, remembered } from '../support/revocations.js';
+import { listenSince, noticeOf, remembered } from '../support/revocations.js';
 
 const issuer = 'https://as.example.com';
 const rules = {
@@ -189,7 +189,6 @@ describe('what ends early, late, or together', () => {
         lockTimeout: 2,
       },
       () => undefined,
-      60,
     );
     const changed = { ...rules, refreshAhead: 20 };
     const cache = new TokenCache(changed, remembered(), shared);
@@ -276,7 +275,7 @@ describe('what another process knows', () => {
       remove: async () => undefined,
     };
     const revocations = remembered({ from: 'channel' });
-    revocations.joined(0);
+    listenSince(revocations, Date.now() - 3_600 * seconds);
     return { revocations, cache: new TokenCache(rules, revocations, shared as unknown as SharedCache) };
   }
 
@@ -298,13 +297,36 @@ describe('what another process knows', () => {
     ['is used when another was revoked', 10 * seconds, (it) => it.add(noticeOf({ subject: 'user-2' })), true],
     ['is not used while revocations are not heard of', 1 * seconds, (it) => it.lost(), false],
     ['is not used when it is older than their return', 10 * seconds, (it) => it.restored(), false],
-    ['is used when it is younger', 10 * seconds, (it) => it.joined(Date.now() - 60 * seconds), true],
+    ['is used when it is younger', 10 * seconds, (it) => listenSince(it, Date.now() - 60 * seconds), true],
   ])('%s', async (_title, age, prepare, isUsed) => {
     const { cache, revocations } = sharing(age);
     prepare(revocations);
     const answer = await cache.learn('t', asked);
     expect(answer === 'token_inactive').toBe(!isUsed);
   });
+
+  it.each([
+    ['does not wait', 24, []],
+    ['waits', 26, ['look', 'wait']],
+  ])(
+    '%s for one %i s after it began to listen, where clocks may differ by 30 s',
+    async (_, age, expected) => {
+      const happened: string[] = [];
+      const shared = {
+        get: async () => void happened.push('look'),
+        askOnce: async (_name: string, _look: unknown, ask: () => unknown) => {
+          happened.push('wait');
+          return ask();
+        },
+        putForWaiting: async () => undefined,
+      };
+      const revocations = remembered({ from: 'channel', clockTolerance: 30 });
+      listenSince(revocations, Date.now() - age * seconds);
+      const cache = new TokenCache(rules, revocations, shared as unknown as SharedCache);
+      expect(await cache.learn('t', asked)).toBe('token_inactive');
+      expect(happened).toEqual(expected);
+    },
+  );
 });
 
 it('an answer that another process dates into the future is not used', async () => {

@@ -44,7 +44,6 @@ describe('a watcher', () => {
   const hearing: [string, (revocations: Revocations) => void, string[]][] = [
     ['a gap in the log', (revocations) => revocations.hasGap(), ['revocations_unknown']],
     ['a channel that is heard again', (revocations) => revocations.restored(), ['revocations_unknown']],
-    ['a channel that is joined', (revocations) => revocations.joined(0), ['revocations_unknown']],
     ['a channel or log that is lost', (revocations) => revocations.lost(), []],
     ['a log that is read to its end', (revocations) => revocations.hasRead('1', performance.now()), []],
   ];

@@ -48,12 +48,10 @@ export class Story {
   serverClock = 0;
   /** Processes that may not subscribe to the channel. */
   readonly shutOut = new Set<string>();
-  isStoreFull = false;
-  /** What the next reading of the mark of the last revocation waits for. */
-  markIsHeld: Promise<void> = Promise.resolve();
   /** What each answer of the authorization server waits for. */
   answersAreHeld: Promise<void> = Promise.resolve();
   release: () => void = () => undefined;
+  restoreStore: () => void = () => undefined;
   begun: Promise<number>[] = [];
   readonly #inactive = new Set<string>();
   readonly #claims = new Map<string, object>();
@@ -166,16 +164,10 @@ export class Story {
   sharing() {
     const store = {
       get: async (key: string) => {
-        if (key.includes('last-revocation')) {
-          await this.markIsHeld;
-        }
         const { value, until = 0 } = this.stored.get(key) ?? {};
         return until > performance.now() ? value : undefined;
       },
       set: async (key: string, value: string, ttl = Number.POSITIVE_INFINITY) => {
-        if (this.isStoreFull) {
-          throw new Error('OOM command not allowed');
-        }
         this.stored.set(key, { value, until: performance.now() + ttl });
       },
     };

@@ -149,7 +149,6 @@ export class World {
   #tokens: Token[] = [];
   #shared: SharedAnswer[] = [];
   /** What the store keeps of the last revocation, and by which clock. */
-  #mark: Act | undefined;
   #count = 0;
   #position = 0;
   readonly #random: () => number;
@@ -357,7 +356,6 @@ export class World {
     process.heard.set(notice.id, this.#heardNow(process));
     this.#append(notice);
     this.#acts.push(act);
-    this.#mark = act;
     for (const { link, inbox } of this.processes) {
       if (link === 'up') {
         inbox.push({ notice, sentAt: this.now });
@@ -464,14 +462,8 @@ export class World {
   }
 
   #join(process: Process): void {
-    this.#as(process, () => {
-      if (process.link === 'never') {
-        process.revocations.joined(this.#mark?.notice.at ?? 0);
-      } else {
-        process.revocations.restored();
-      }
-    });
-    process.linkedClock = process.link === 'never' ? (this.#mark?.clock ?? 0) : process.clock;
+    this.#as(process, () => process.revocations.restored());
+    process.linkedClock = process.clock;
     process.linkedAt = this.now;
     process.link = 'up';
     this.#note(`process ${this.#name(process)} listens`);

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { vi } from 'vitest';
 import {
   type Revocation,
   type RevocationMemory,
@@ -18,6 +19,13 @@ export function remembered(changes: Partial<RevocationMemory> = {}): Revocations
     acceptsUnheard: false,
     ...changes,
   });
+}
+
+/** Has the process listen to a channel since `moment`, in milliseconds since the epoch. */
+export function listenSince(revocations: Revocations, moment: number): void {
+  const clock = vi.spyOn(Date, 'now').mockReturnValue(moment);
+  revocations.restored();
+  clock.mockRestore();
 }
 
 /** An act of revoking, at `at` in milliseconds since the epoch. */

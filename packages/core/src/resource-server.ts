@@ -168,9 +168,8 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   let hasLeftFleet = false;
   const from = logRules ? 'log' : feedRules ? 'channel' : 'alone';
   const revocations = new Revocations({ ...memory, from, clockTolerance, report });
-  const answersLast = settings.cache.maxAge + settings.cache.staleIfError;
-  const shared = settings.sharedCache && new SharedCache(settings.sharedCache, report, answersLast);
-  const feed = feedRules && new RevocationFeed(feedRules, revocations, shared, report);
+  const shared = settings.sharedCache && new SharedCache(settings.sharedCache, report);
+  const feed = feedRules && new RevocationFeed(feedRules, revocations, report);
   const log = logRules && new LogFeed(logRules, revocations, report);
   const revoke = createRevoke(issuerNames, { revocations, log, feed, hasLeft: () => hasLeftFleet });
 

@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 import { within } from '../shared/bounded-wait.js';
 import { type AttemptOutcome, CircuitBreaker, CircuitOpen } from '../shared/circuit-breaker.js';
@@ -57,17 +56,8 @@ export interface SharedRejection {
 const FIRST_WAIT = 15;
 const LONGEST_WAIT = 500;
 
-/** Each period in which something was revoked has a mark of its own: a write that arrives late takes no later one back. */
-const MARK = 'mtls-bound:last-revocation';
-
-/** Milliseconds. */
-const PERIOD = 600_000;
-
 /** Seconds that the options of an answer's life accept at most. */
 export const longest = { maxAge: 86_400, staleIfError: 86_400 } as const;
-
-/** Seconds. Another process of the fleet may have answers serve for longer than the one that revokes. */
-const MARK_MAX_AGE = longest.maxAge + longest.staleIfError;
 
 const breakerRules = { failures: 5, probeInterval: 1 };
 
@@ -79,12 +69,9 @@ export class SharedCache {
   readonly #rules: SharedCacheRules;
   readonly #seals: readonly [Seal, ...Seal[]];
   readonly #breaker: CircuitBreaker;
-  readonly #answersLast: number;
 
-  /** @param answersLast seconds for which this process uses an answer at most */
-  constructor(rules: SharedCacheRules, report: ReportProblem, answersLast: number) {
+  constructor(rules: SharedCacheRules, report: ReportProblem) {
     this.#rules = rules;
-    this.#answersLast = answersLast;
     const [first = '', ...others] = rules.secrets;
     this.#seals = [createSeal(first, 'tokens'), ...others.map((secret) => createSeal(secret, 'tokens'))];
     this.#breaker = new CircuitBreaker(breakerRules, (isOpen) =>
@@ -143,57 +130,6 @@ export class SharedCache {
   }
 
   /**
-   * Writes down that something was revoked at `at`, for processes that join later, for as long as any answer may serve that is in the
-   * store. Rejects when it may not be written.
-   */
-  async markRevocation(at: number): Promise<void> {
-    const [seal] = this.#seals;
-    const name = markOf(periodOf(at));
-    // Also while the store is given a rest: otherwise a process that joins later would not know.
-    const stored = await within(this.#rules.timeout, async () => {
-      await this.#rules.store.set(name, seal.seal(name, 'revoked'), MARK_MAX_AGE * 1000);
-      return this.#rules.store.get(name);
-    });
-    // A Keyv store may not reject when it stored nothing.
-    if (!this.#isMark(name, stored)) {
-      throw new TellableError('sharedCache.store did not store the mark of the last revocation');
-    }
-  }
-
-  /**
-   * Returns the moment after which nothing was revoked, in milliseconds since the epoch: the end of the period of the last
-   * revocation, or now. It is `undefined` if nothing was revoked for as long as this process may use an answer, and `unknown` if the
-   * store does not say.
-   */
-  async lastRevocation(): Promise<number | undefined | 'unknown'> {
-    const now = Date.now();
-    // The clock of the process that revoked may be ahead or behind.
-    const newest = periodOf(now) + 1;
-    const oldest = periodOf(now - this.#answersLast * 1000) - 1;
-    const periods = Array.from({ length: newest - oldest + 1 }, (_, i) => newest - i);
-    const marks = await Promise.all(periods.map((period) => this.#isMarked(period)));
-    if (marks.includes('unknown')) {
-      return 'unknown';
-    }
-    const last = periods.find((_, i) => marks[i] === true);
-    return last === undefined ? undefined : Math.min(now, (last + 1) * PERIOD);
-  }
-
-  async #isMarked(period: number): Promise<boolean | 'unknown'> {
-    const name = markOf(period);
-    const found = await this.#try(async () => ({ value: await this.#rules.store.get(name) }));
-    if (found === undefined) {
-      return 'unknown';
-    }
-    const isNothing = found.value === undefined || found.value === null;
-    return isNothing ? false : this.#isMark(name, found.value) || 'unknown';
-  }
-
-  #isMark(name: string, stored: unknown): boolean {
-    return this.#seals.some((seal) => seal.open(name, stored) !== undefined);
-  }
-
-  /**
    * Has one process ask, while the others wait for its answer; who waited too long asks as well. `ask` puts what it
    * learns. Rejects only with what `ask` rejects with.
    */
@@ -242,14 +178,6 @@ export class SharedCache {
       return undefined;
     }
   }
-}
-
-function periodOf(at: number): number {
-  return Math.floor(at / PERIOD);
-}
-
-function markOf(period: number): string {
-  return `${MARK}:${period}`;
 }
 
 /** `undefined` for claims that JSON can't be written of, as those of a token source of yours may be: they are not shared. */

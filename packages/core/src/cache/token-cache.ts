@@ -99,7 +99,8 @@ const JITTER = 0.1;
  * sees the cache's keys learns no token (RFC 9700 §4.9.3). Troubles are not remembered.
  *
  * An answer ends by the wall clock, by which tokens expire too, and by the monotonic one, whichever is first: the monotonic clock stands
- * still while a machine is suspended, and the wall clock can be set back.
+ * still while a machine is suspended, and the wall clock can be set back. A shared answer is as old as the wall clocks say when it is
+ * read, as processes have no monotonic clock in common; from then on it ends by both clocks.
  */
 export class TokenCache {
   readonly #rules: TokenCacheRules;
@@ -309,8 +310,8 @@ export class TokenCache {
   #sharedFor(key: string, target: TokenTarget): SharedCache | undefined {
     const previous = this.#active.peek(key);
     const isVoid = previous !== undefined && this.#revocations.usability(previous) === 'refuse';
-    // No other process knows better what was revoked.
-    return isVoid ? undefined : this.#sharedOf(target);
+    // No other process knows better what was revoked. While its answers can't be used, to wait for one only costs time.
+    return isVoid || !this.#revocations.acceptsShared ? undefined : this.#sharedOf(target);
   }
 
   /** The tier for answers to this question; `undefined` where they are not shared. */

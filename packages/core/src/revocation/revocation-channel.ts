@@ -1,4 +1,3 @@
-import type { SharedCache } from '../cache/shared-cache.js';
 import type { ReportProblem } from '../observe/events.js';
 import { type HearingListing, listHearing, publishRevocation } from '../observe/revocation-sync.js';
 import { describeStoreError, within } from '../shared/bounded-wait.js';
@@ -58,10 +57,7 @@ export class RevocationFeed {
   readonly #channel: RevocationChannel;
   readonly #seals: readonly [Seal, ...Seal[]];
   readonly #revocations: Revocations;
-  readonly #shared: SharedCache | undefined;
   readonly #report: ReportProblem;
-  #hasJoined = false;
-  #losses = 0;
   /** A loss is reported once, however often the channel is tried meanwhile. */
   #isLossReported = false;
   #retry: NodeJS.Timeout | undefined;
@@ -79,14 +75,12 @@ export class RevocationFeed {
   constructor(
     { channel, secrets, maxAgeWhileLost }: FeedRules,
     revocations: Revocations,
-    shared: SharedCache | undefined,
     report: ReportProblem,
   ) {
     const [first = '', ...others] = secrets;
     this.#channel = channel;
     this.#seals = [createSeal(first, NAME), ...others.map((secret) => createSeal(secret, NAME))];
     this.#revocations = revocations;
-    this.#shared = shared;
     this.#report = report;
     this.#silence = Math.max(maxAgeWhileLost, SHORTEST_SILENCE) * 1000;
     this.#listing = listHearing(() => ({
@@ -103,16 +97,7 @@ export class RevocationFeed {
   /** Tells the others. Rejects when they may not have been told. */
   async publish(notice: RevocationNotice): Promise<void> {
     const message = this.#seals[0].seal(NAME, JSON.stringify(notice));
-    const send = () => within(PUBLISH_TIMEOUT, () => this.#channel.publish(message));
-    // A process that joins later must not use what was shared before. One that joins while the mark is on its way, and does not find it, hears
-    // the second message.
-    const [sent, marked] = await Promise.allSettled([send(), this.#shared?.markRevocation(notice.at)]);
-    const sentAgain = this.#shared === undefined ? sent : (await Promise.allSettled([send()]))[0];
-    for (const outcome of [sent, marked, sentAgain]) {
-      if (outcome.status === 'rejected') {
-        throw outcome.reason;
-      }
-    }
+    await within(PUBLISH_TIMEOUT, () => this.#channel.publish(message));
   }
 
   async close(): Promise<void> {
@@ -137,7 +122,7 @@ export class RevocationFeed {
         {
           message: (message) => this.#hear(message),
           lost: () => this.#lose('the channel of revocations is lost'),
-          restored: () => void this.#restore(),
+          restored: () => this.#restore(),
         },
         this.#closing.signal,
       );
@@ -152,7 +137,7 @@ export class RevocationFeed {
         send: async () => this.#channel.publish(this.#seals[0].seal(NAME, ALIVE)),
         onSilence: () => void this.#joinAgain(),
       });
-      await this.#restore();
+      this.#restore();
     } catch (error) {
       clearTimeout(this.#isLate);
       this.#lose(`the channel of revocations can not be joined: ${describeStoreError(error)}`);
@@ -178,7 +163,6 @@ export class RevocationFeed {
   }
 
   #lose(why: string): void {
-    this.#losses += 1;
     this.#lostAt ??= performance.now();
     this.#revocations.lost();
     this.#listing.show();
@@ -191,24 +175,10 @@ export class RevocationFeed {
     }
   }
 
-  /**
-   * A process that comes back may have missed anything. One that joins for the first time may have served before, and
-   * other processes may have shared what was revoked since.
-   */
-  async #restore(): Promise<void> {
-    if (this.#hasJoined) {
-      this.#isBack();
-      this.#revocations.restored();
-      return;
-    }
-    this.#hasJoined = true;
-    const losses = this.#losses;
-    const last = await this.#lastRevocation();
-    // The channel was lost while the store was asked: only its return ends that.
-    if (losses === this.#losses) {
-      this.#isBack();
-      this.#revocations.joined(last === 'unknown' ? Date.now() : (last ?? 0));
-    }
+  /** What was revoked while the channel was not listened to is unknown, also before this process joined for the first time. */
+  #restore(): void {
+    this.#isBack();
+    this.#revocations.restored();
   }
 
   #isBack(): void {
@@ -218,10 +188,6 @@ export class RevocationFeed {
       this.#isLossReported = false;
       this.#report('revocations_heard', 'the channel of revocations is back');
     }
-  }
-
-  async #lastRevocation(): Promise<number | undefined | 'unknown'> {
-    return this.#shared === undefined ? undefined : this.#shared.lastRevocation();
   }
 
   #hear(message: string): void {

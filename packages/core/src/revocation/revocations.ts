@@ -310,17 +310,21 @@ export class Revocations {
     this.#hear({ currentAt: Number.NEGATIVE_INFINITY });
   }
 
-  /** A channel is listened to again. What was missed meanwhile is not known, so all answers from before are void. */
+  /**
+   * A channel is listened to, again or for the first time. What was revoked before is not known, so all answers from before are void:
+   * those of this process, and those that others shared.
+   */
   restored(): void {
     this.#hear({ currentAt: Number.POSITIVE_INFINITY, sinceTurn: this.turn(), sharedSince: Date.now() });
   }
 
   /**
-   * A channel is listened to for the first time. This process may have missed a revocation while it served without it. Shared
-   * answers serve if they are from after `lastRevocation`, in milliseconds since the epoch.
+   * Whether an answer to a question that another process asks now could be used. False for as long as the clocks may differ after
+   * shared answers became void.
    */
-  joined(lastRevocation: number): void {
-    this.#hear({ currentAt: Number.POSITIVE_INFINITY, sinceTurn: this.turn(), sharedSince: lastRevocation });
+  get acceptsShared(): boolean {
+    const since = Math.max(this.#hearing.sharedSince, this.#hearing.completeSince);
+    return since === 0 || Date.now() + CLOCK_DIFFERENCE - this.#limits.clockTolerance >= since;
   }
 
   /** The log was read to its end, which was at `position`, at the moment `currentAt` of the monotonic clock. */
