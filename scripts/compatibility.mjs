@@ -20,7 +20,7 @@ try {
   // The adapters want the frameworks under their own names too.
   emptyProject(project, pack(join(folder, 'tarballs')), [...aliases, 'express@5', 'koa@3']);
   const cell = join(project, 'cell.mjs');
-  writeFileSync(cell, readFileSync(join(root, 'test/packages/empty-project/cell.mjs')));
+  writeFileSync(cell, readFileSync(join(root, 'test/integration/packages/empty-project/cell.mjs')));
   const binaries = { [process.version]: process.execPath };
   for (const version of nodes) {
     const own = join(folder, `node${version}`);

@@ -14,7 +14,7 @@ const { status } = spawnSync(
   [
     join(root, 'node_modules/vitest/vitest.mjs'),
     'run',
-    'test/conformance',
+    'test/integration/conformance',
     '--silent',
     '--reporter=json',
     `--outputFile=${report}`,
@@ -25,7 +25,7 @@ const { testResults } = JSON.parse(readFileSync(report, 'utf8'));
 rmSync(folder, { recursive: true });
 
 const columns = ['Express', 'Koa', 'Express, NGINX', 'Koa, NGINX'];
-const source = readFileSync(join(root, 'test/conformance/modules.ts'), 'utf8');
+const source = readFileSync(join(root, 'test/integration/conformance/modules.ts'), 'utf8');
 const rowsOf = (name) => {
   const found = new RegExp(`'${name}',?\\s*(?:rows: )?'([RS0-9b ]+)'`).exec(source);
   return found?.[1] ?? (name.startsWith('rs-cnf-malformed') ? 'R7' : '');

@@ -10,7 +10,7 @@ import { emptyProject, pack, run } from './pack.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const readme = join(root, 'README.md');
-const sources = join(root, 'test/packages/tools');
+const sources = join(root, 'test/integration/packages/tools');
 const versions = JSON.parse(readFileSync(join(sources, 'versions.json'), 'utf8'));
 const only = process.argv.find((each) => each.startsWith('--only='))?.slice('--only='.length) ?? '';
 

@@ -46,7 +46,7 @@ describe('a title', () => {
   it.each(['certificate_mismatch', 'of 43 characters', '../../packages/core/src/errors.js'])(
     'is not %s, though the file has that text',
     (text) => {
-      expect(readFileSync(`${root}test/binding/binding.test.ts`, 'utf8')).toContain(text);
+      expect(readFileSync(`${root}test/unit/binding/binding.test.ts`, 'utf8')).toContain(text);
       expect(titles).not.toContain(text);
     },
   );

@@ -1,0 +1,672 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { entryIn, type LogEntry, textOfEntry } from '../../../packages/core/src/revocation/log-entry.js';
+import {
+  ENTRY_SEAL,
+  LogFeed,
+  type RevocationLog,
+} from '../../../packages/core/src/revocation/revocation-log.js';
+import {
+  type Known,
+  type Revocation,
+  Revocations,
+} from '../../../packages/core/src/revocation/revocations.js';
+import { createSeal } from '../../../packages/core/src/shared/sealing.js';
+import type { TokenClaims } from '../../../packages/core/src/token/token-claims.js';
+import { MemoryLog } from '../../support/memory-log.js';
+
+const secret = 'a secret of at least 32 characters';
+const issuer = 'https://as.example.com';
+
+interface Member {
+  readonly revocations: Revocations;
+  readonly feed: LogFeed;
+  /** The codes of the problems that it reported. */
+  readonly told: string[];
+  revoke(revocation: Exclude<Revocation, { token: string }>): Promise<void>;
+  /** What becomes of alice's JWT that was issued so many seconds ago. */
+  use(secondsAgo?: number): string;
+}
+
+let log: MemoryLog;
+let members: Member[];
+beforeEach(() => {
+  log = new MemoryLog();
+  members = [];
+});
+afterEach(async () => {
+  vi.useRealTimers();
+  log.failure = undefined;
+  await Promise.all(members.map(({ feed }) => feed.close()));
+});
+
+const NAME_SEAL = 'revocation-log-name';
+const seal = createSeal(secret, ENTRY_SEAL);
+
+/** What the entries of the log say that were written after the first so many. */
+function writtenAfter(count: number): (LogEntry | undefined)[] {
+  return log.entries.slice(count).map(({ entry }) => entryIn(seal.open(ENTRY_SEAL, entry) ?? ''));
+}
+
+/** The way of one member to the log. */
+interface Way {
+  isCut: boolean;
+}
+
+/** The log, as one member reaches it. */
+function logOver(way: Way): RevocationLog {
+  const reached = async <T>(use: () => Promise<T>): Promise<T> => {
+    const result = way.isCut ? undefined : await use();
+    if (result === undefined || way.isCut) {
+      throw new Error('cut off');
+    }
+    return result;
+  };
+  return {
+    open: (name, isReplacing) => reached(() => log.open(name, isReplacing)),
+    append: (entry) => reached(() => log.append(entry)),
+    read: (query) => reached(() => log.read(query)),
+  };
+}
+
+function start(secrets = [secret], way: Way = { isCut: false }): Member {
+  const told: string[] = [];
+  const revocations = new Revocations({
+    maxAge: 3_600,
+    maxAgeWhileLost: 5,
+    clockTolerance: 30,
+    from: 'log',
+    maxWait: 0.1,
+    acceptsUnheard: false,
+  });
+  const feed = new LogFeed({ log: logOver(way), secrets, maxAge: 3_600 }, revocations, (code) =>
+    told.push(code),
+  );
+  const member: Member = {
+    revocations,
+    feed,
+    told,
+    async revoke(revocation) {
+      const notice = { revocation, at: Date.now(), id: randomUUID() };
+      revocations.add(notice);
+      await feed.publish(notice);
+    },
+    use: (secondsAgo = 0) => revocations.usability(jwtOf(revocations, Date.now() / 1000 - secondsAgo)),
+  };
+  members.push(member);
+  return member;
+}
+
+function jwtOf(revocations: Revocations, issuedAt: number): Known {
+  const claims = { sub: 'alice', client_id: 'app', jti: 'jti-1', sid: 'session-1' };
+  const token = { claims, issuer, issuedAt, subject: 'alice', clientId: 'app' } as unknown as TokenClaims;
+  return {
+    token,
+    word: 'token',
+    turn: revocations.turn(),
+    since: performance.now(),
+    shared: undefined,
+    hash: 'hash',
+    identity: 'identity',
+    unconcernedBy: Number.NaN,
+  };
+}
+
+/** A member that has read the log to its end. */
+async function joined(secrets?: string[], way?: Way): Promise<Member> {
+  const member = start(secrets, way);
+  await vi.waitFor(() => expect(member.use(-60)).not.toBe('wait'), 3_000);
+  return member;
+}
+
+/** A log that is old enough for tokens of now. */
+async function oldLog(): Promise<Member> {
+  vi.useFakeTimers({ toFake: ['Date'] });
+  const first = await joined();
+  await vi.waitFor(() => expect(log.entries).toHaveLength(1));
+  vi.setSystemTime(Date.now() + 40_000);
+  return first;
+}
+
+describe('a process that joins', () => {
+  it('lets no JWT in by its own word before it has read the log to its end', async () => {
+    log.failure = new Error('away');
+    const member = start();
+    expect(member.use()).toBe('wait');
+    await vi.waitFor(() => expect(member.told).toEqual(['revocations_lost']));
+    log.failure = undefined;
+    await vi.waitFor(() => expect(member.use(-60)).toBe('use'), 3_000);
+    expect(member.told).toEqual(['revocations_lost', 'revocations_heard']);
+  });
+
+  it('reads what was revoked before it started', async () => {
+    const first = await oldLog();
+    await first.revoke({ subject: 'alice' });
+    const later = await joined();
+    expect(later.use()).toBe('refuse');
+    expect(later.told).toEqual([]);
+  });
+
+  it.each<Exclude<Revocation, { token: string }>>([
+    { tokenHash: 'hash' },
+    { tokenHash: 'identity' },
+    { jti: 'jti-1' },
+    { jti: 'jti-1', issuer },
+    { subject: 'alice', issuer },
+    { clientId: 'app' },
+    { session: 'session-1' },
+  ])('reads %j', async (revocation) => {
+    const first = await oldLog();
+    await first.revoke({ subject: 'bob' });
+    await first.revoke(revocation);
+    expect((await joined()).use()).toBe('refuse');
+  });
+
+  it.each<Exclude<Revocation, { token: string }>>([
+    { tokenHash: 'another' },
+    { jti: 'jti-1', issuer: 'https://other.example.com' },
+    { subject: 'session-1' },
+    { session: 'session-2' },
+  ])('lets the token in in spite of %j', async (revocation) => {
+    const first = await oldLog();
+    await first.revoke(revocation);
+    expect((await joined()).use()).toBe('use');
+  });
+
+  it('vouches for no token from before the log began', async () => {
+    const first = await joined();
+    expect(first.use()).toBe('unvouched');
+    expect(first.use(-31)).toBe('use');
+  });
+
+  it('vouches for tokens from before it joined, back to when the log began', async () => {
+    await oldLog();
+    const later = await joined();
+    expect(later.use()).toBe('use');
+    expect(later.use(20)).toBe('unvouched');
+  });
+
+  it('vouches for nothing from before where the log has no entry of the last minute', async () => {
+    const first = await oldLog();
+    await first.feed.close();
+    vi.setSystemTime(Date.now() + 61_000);
+    const later = await joined();
+    expect(later.use(5)).toBe('unvouched');
+    expect(later.told).toEqual(['revocations_log_quiet']);
+  });
+});
+
+describe('a process that runs', () => {
+  it('hears what another one revokes', async () => {
+    const [one, other] = [await oldLog(), await joined()];
+    await one.revoke({ subject: 'alice' });
+    await vi.waitFor(() => expect(other.use()).toBe('refuse'));
+  });
+
+  it('keeps a token that was issued after the revocation by more than the clocks may differ', async () => {
+    const first = await oldLog();
+    await first.revoke({ subject: 'alice' });
+    expect(first.use(-29)).toBe('refuse');
+    expect(first.use(-31)).toBe('use');
+  });
+
+  it('reads what it missed while it was cut off', async () => {
+    const [one, other] = [await oldLog(), await joined()];
+    log.failure = new Error('cut off');
+    await vi.waitFor(() => expect(other.told).toContain('revocations_lost'));
+    log.failure = undefined;
+    await one.revoke({ subject: 'alice' });
+    await vi.waitFor(() => expect(other.use()).toBe('refuse'), 3_000);
+  });
+
+  it('rejects a revocation that the log does not take, and writes it later', async () => {
+    const first = await oldLog();
+    log.writeFailure = new Error('OOM');
+    await expect(first.revoke({ subject: 'alice' })).rejects.toThrow('OOM');
+    expect(first.use()).toBe('refuse');
+    log.writeFailure = undefined;
+    await vi.waitFor(() => expect(log.entries.length).toBeGreaterThan(1), 4_000);
+    expect((await joined()).use()).toBe('refuse');
+  });
+
+  it('writes later what the log did not take, though it has an older revocation of the same subject', async () => {
+    const first = await oldLog();
+    await first.revoke({ subject: 'alice' });
+    await sleep(50);
+    const count = log.entries.length;
+    log.writeFailure = new Error('OOM');
+    await expect(first.revoke({ subject: 'alice' })).rejects.toThrow('OOM');
+    log.writeFailure = undefined;
+    await vi.waitFor(() => expect(log.entries).toHaveLength(count + 1), 4_000);
+  });
+
+  it('writes many revocations at once in the order of their numbers', async () => {
+    const first = await oldLog();
+    await Promise.all(Array.from({ length: 50 }, (_, index) => first.revoke({ subject: `user-${index}` })));
+    const later = await joined();
+    expect(later.told).toEqual([]);
+    expect(first.told).toEqual([]);
+  });
+});
+
+describe('a log that was harmed', () => {
+  it.each<[string, () => void]>([
+    ['is empty and has no name', () => Object.assign(log, { entries: [], name: undefined })],
+    ['lost its newest entry', () => log.entries.pop()],
+    ['has another name', () => Object.assign(log, { name: 'made up' })],
+  ])('gets back what a running process remembers when it %s', async (_what, harm) => {
+    const first = await oldLog();
+    const { completeSince } = first.revocations;
+    vi.setSystemTime(Date.now() + 1_000);
+    await first.revoke({ subject: 'alice' });
+    await sleep(50);
+    harm();
+    await vi.waitFor(() => expect(first.told).toContain('revocations_log_lost'), 3_000);
+    // Until then others may write what they remember.
+    await sleep(7_500);
+    const later = await joined();
+    expect(later.use()).toBe('refuse');
+    // No process knows whether another one wrote what was lost, so none vouches for more.
+    expect(first.revocations.completeSince).toBeGreaterThan(completeSince);
+    expect(later.revocations.completeSince).toBe(first.revocations.completeSince);
+  });
+
+  it('vouches for nothing from before where an entry between others is missing', async () => {
+    const first = await oldLog();
+    await first.revoke({ subject: 'alice' });
+    await first.revoke({ subject: 'bob' });
+    await sleep(50);
+    // It would write again what the log lacks.
+    await first.feed.close();
+    log.entries.splice(1, 1);
+    const later = await joined();
+    expect(later.told).toContain('revocations_log_gap');
+    expect(later.use(5)).toBe('unvouched');
+  });
+
+  it('vouches for nothing from before where an entry was replaced by another', async () => {
+    const first = await oldLog();
+    await first.revoke({ subject: 'alice' });
+    await first.revoke({ subject: 'bob' });
+    await sleep(50);
+    const other = await joined();
+    await other.revoke({ subject: 'carol' });
+    await sleep(50);
+    const entry = log.entries.find((_one, index) => index === 1);
+    Object.assign(entry ?? {}, { entry: 'AAAA' });
+    const later = await joined();
+    expect(later.told).toContain('revocations_log_gap');
+    expect(later.use(5)).not.toBe('use');
+  });
+
+  it('believes no entry that is played back, or sealed with another secret', async () => {
+    const first = await oldLog();
+    await first.revoke({ subject: 'alice' });
+    const stranger = await joined(['another secret of 32 characters or more']);
+    await stranger.revoke({ clientId: 'app' });
+    const [, played] = log.entries;
+    await log.append(played?.entry ?? '');
+    await vi.waitFor(() => expect(first.told).toContain('revocation_not_ours'));
+    expect(first.revocations.usability(jwtOf(first.revocations, Date.now() / 1000 + 31))).toBe('use');
+  });
+
+  it('believes no entry that is not sealed, which would revoke if it were', async () => {
+    const first = await oldLog();
+    const seal = createSeal(secret, ENTRY_SEAL);
+    const [begun] = log.entries;
+    const entry = entryIn(seal.open(ENTRY_SEAL, begun?.entry) ?? '');
+    const notice = { revocation: { subject: 'alice' }, at: Date.now(), id: randomUUID() };
+    const text = textOfEntry({ ...(entry as LogEntry), writer: randomUUID(), notice });
+    const forms = [text, ` ${text}`, Buffer.from(text).toString('base64url')];
+    for (const form of forms) {
+      await log.append(form);
+    }
+    await vi.waitFor(() => expect(first.told).toContain('revocation_not_ours'));
+    const later = await joined();
+    expect([first, later].map(({ use }) => use())).not.toContain('refuse');
+    await log.append(seal.seal(ENTRY_SEAL, text));
+    await vi.waitFor(() => expect([first, later].map(({ use }) => use())).toEqual(['refuse', 'refuse']));
+  });
+
+  it('believes no name that is not sealed', async () => {
+    await oldLog();
+    const seal = createSeal(secret, ENTRY_SEAL);
+    const name = JSON.parse(seal.open('revocation-log-name', log.name) ?? '');
+    log.name = JSON.stringify({ ...name, version: name.version + 1_000_000, completeSince: 0 });
+    await vi.waitFor(() => expect(seal.open('revocation-log-name', log.name)).toBeDefined(), 5_000);
+  });
+
+  it('is read by a second secret, while one replaces the other', async () => {
+    const first = await oldLog();
+    await first.revoke({ subject: 'alice' });
+    const later = await joined(['a new secret of 32 characters or more', secret]);
+    expect(later.use()).toBe('refuse');
+  });
+});
+
+describe('a process that starts while one runs that has read a revocation', () => {
+  /** The positions of the log, from the oldest to the newest. */
+  const at = (index: number): string => log.entries.at(index)?.position ?? '';
+  const textAt = (index: number): string => log.entries.at(index)?.entry ?? '';
+
+  it.each<[string, () => void]>([
+    ['replaced by garbage', () => log.entries.splice(-1, 1, { position: at(-1), entry: 'garbage' })],
+    [
+      'replaced by garbage that ends as it does',
+      () => log.entries.splice(-1, 1, { position: at(-1), entry: 'A'.repeat(80) + textAt(-1).slice(-40) }),
+    ],
+    ['replaced by an older entry', () => log.entries.splice(-1, 1, { position: at(-1), entry: textAt(0) })],
+  ])('vouches for nothing from before where the newest entry was %s', async (_title, change) => {
+    const first = await oldLog();
+    const writer = await joined();
+    await first.revoke({ subject: 'bob' });
+    await writer.revoke({ subject: 'alice' });
+    await vi.waitFor(() => expect(first.use(5)).toBe('refuse'));
+    await writer.feed.close();
+    change();
+    const later = await joined();
+    expect(later.use(5)).not.toBe('use');
+    expect([...first.told, ...later.told]).toContain('revocations_log_gap');
+    await vi.waitFor(() =>
+      expect(later.revocations.usability(jwtOf(later.revocations, Date.now() / 1000 + 31))).toBe('use'),
+    );
+  });
+
+  it('vouches for nothing from before where an entry is deleted to which no other refers', async () => {
+    const first = await oldLog();
+    const writer = await joined();
+    await Promise.all([writer.revoke({ subject: 'alice' }), first.revoke({ subject: 'bob' })]);
+    await vi.waitFor(() => expect(first.use(5)).toBe('refuse'));
+    await writer.feed.close();
+    log.entries.splice(-2, 1);
+    expect((await joined()).use(5)).not.toBe('use');
+  });
+
+  it('vouches for nothing from before where an entry is deleted, and it reads an older name of the log', async () => {
+    const first = await oldLog();
+    const writer = await joined();
+    await Promise.all([writer.revoke({ subject: 'alice' }), first.revoke({ subject: 'bob' })]);
+    await vi.waitFor(() => expect(first.use(5)).toBe('refuse'));
+    await writer.feed.close();
+    const name = JSON.parse(seal.open(NAME_SEAL, log.name ?? '') ?? '');
+    log.entries.splice(-2, 1);
+    log.name = seal.seal(NAME_SEAL, JSON.stringify({ ...name, version: name.version - 1 }));
+    expect((await joined()).use(5)).not.toBe('use');
+  });
+
+  it('does not vouch for a moment where an entry is deleted, and the log is held until the answer is late', async () => {
+    let holds = false;
+    let held: Promise<unknown> | undefined;
+    const { append, read } = log;
+    log.append = async (entry) => {
+      const position = await append.call(log, entry);
+      held ??= holds ? sleep(1_300) : undefined;
+      return position;
+    };
+    log.read = async (query) => {
+      const page = await read.call(log, query);
+      await held;
+      // The process that runs comes a little later than the one that starts, and waits for entries.
+      await sleep(held !== undefined && query.wait > 1 ? 100 : 0);
+      return page;
+    };
+    const first = await oldLog();
+    const writer = await joined();
+    await Promise.all([writer.revoke({ subject: 'alice' }), first.revoke({ subject: 'bob' })]);
+    await vi.waitFor(() => expect(first.use(5)).toBe('refuse'));
+    await writer.feed.close();
+    log.entries.splice(-2, 1);
+    holds = true;
+    const later = start();
+    const uses = new Set<string>();
+    for (const until = performance.now() + 3_500; performance.now() < until; await sleep(1)) {
+      uses.add(later.use(5));
+    }
+    expect(uses).not.toContain('use');
+    expect(later.use(5)).not.toBe('wait');
+  });
+
+  it('vouches for no more than that process does', async () => {
+    const first = await oldLog();
+    await first.revoke({ subject: 'bob' });
+    first.revocations.hasGap();
+    const later = await joined();
+    expect(later.use(5)).toBe('unvouched');
+    expect(later.revocations.completeSince).toBe(first.revocations.completeSince);
+  });
+
+  it('tells that process that they have read other entries, so that it writes again what the log lacks', async () => {
+    const first = await oldLog();
+    const writer = await joined();
+    await writer.revoke({ subject: 'alice' });
+    await vi.waitFor(() => expect(first.use(5)).toBe('refuse'));
+    await writer.feed.close();
+    log.entries.splice(-1, 1, { position: at(-1), entry: 'garbage' });
+    const later = await joined();
+    await vi.waitFor(() => expect(later.use()).toBe('refuse'), 5_000);
+  });
+
+  it('vouches for nothing from before where an old entry was moved behind the revocation', async () => {
+    const first = await oldLog();
+    const other = await joined();
+    await other.revoke({ subject: 'bob' });
+    const old = textAt(-1);
+    vi.setSystemTime(Date.now() + 3_700_000);
+    await first.revoke({ subject: 'alice' });
+    const revokedAt = at(-1);
+    await first.revoke({ subject: 'carol' });
+    await vi.waitFor(() => expect(other.use(5)).toBe('refuse'));
+    log.entries = [{ position: `${revokedAt}a`, entry: old }, ...log.entries.slice(-1)];
+    const later = await joined();
+    expect(later.use(5)).not.toBe('use');
+  });
+
+  it('joins only once its own entry is in the log: one that is replaced is written again, and is a loss', async () => {
+    await oldLog();
+    const { append } = log;
+    let replaced = 0;
+    log.append = async (entry) => {
+      const position = await append.call(log, entry);
+      if (replaced < 2) {
+        replaced += 1;
+        log.entries.splice(-1, 1, { position, entry: 'garbage' });
+      }
+      return position;
+    };
+    const later = start();
+    await vi.waitFor(() => expect(later.use(-60)).not.toBe('wait'), 5_000);
+    expect([replaced, later.use(5)]).toEqual([2, 'unvouched']);
+    expect(later.told).toContain('revocations_log_gap');
+  });
+
+  it('vouches for nothing from before where garbage is in the place of the answer', async () => {
+    const first = await oldLog();
+    await first.revoke({ subject: 'bob' });
+    const { append } = log;
+    let written = 0;
+    log.append = async (entry) => {
+      const position = await append.call(log, entry);
+      written += 1;
+      // The first entry is the knock, the second the answer to it.
+      if (written === 2) {
+        log.entries.splice(-1, 1, { position, entry: 'garbage' });
+      }
+      return position;
+    };
+    const later = await joined();
+    expect([written >= 2, later.use(5)]).toEqual([true, 'unvouched']);
+  });
+
+  it('vouches for tokens from before where the log is as it was', async () => {
+    const first = await oldLog();
+    const writer = await joined();
+    await writer.revoke({ subject: 'bob' });
+    await writer.feed.close();
+    const later = await joined();
+    expect([later.use(5), first.use(5), later.told, first.told]).toEqual(['use', 'use', [], []]);
+  });
+});
+
+describe('a sign of life', () => {
+  const attested = (count: number) => writtenAfter(count).map((entry) => entry?.attested?.as);
+  let clock: { mockRestore(): void };
+
+  beforeEach(() => {
+    const { setTimeout: later } = globalThis;
+    const sooner = (run: () => void, wait = 0) => later(run, wait > 10_000 ? wait / 100 : wait);
+    clock = vi.spyOn(globalThis, 'setTimeout').mockImplementation(sooner as typeof setTimeout);
+  });
+  afterEach(() => clock.mockRestore());
+
+  it('asks what the others have read, until one has answered', async () => {
+    const first = await joined();
+    const { completeSince } = first.revocations;
+    await vi.waitFor(() => expect(attested(1)).toContain('knock'), 3_000);
+    const other = await joined();
+    await vi.waitFor(() => expect(attested(0).filter((as) => as === 'answer')).toHaveLength(2), 3_000);
+    await sleep(100);
+    const count = log.entries.length;
+    await sleep(600);
+    expect(attested(count)).not.toContain('knock');
+    expect([first.told, other.told]).toEqual([[], []]);
+    // The log began with its first entry.
+    expect(first.revocations.completeSince).toBeLessThan(completeSince + 1_000);
+  });
+
+  it('that can not be written by a process that joined without an answer: it vouches for nothing from before', async () => {
+    const first = await joined();
+    const { completeSince } = first.revocations;
+    await sleep(50);
+    log.writeFailure = new Error('OOM');
+    await vi.waitFor(() => expect(first.revocations.completeSince).toBeGreaterThan(completeSince), 3_000);
+  });
+
+  it('is written though entries come that attest nothing', async () => {
+    const first = await joined();
+    const other = await joined();
+    await first.feed.close();
+    const { now } = performance;
+    const ahead = vi.spyOn(performance, 'now').mockImplementation(() => now.call(performance) + 20_000);
+    const count = log.entries.length;
+    for (let turn = 0; turn < 30; turn += 1) {
+      await other.revoke({ subject: 'bob' });
+      await sleep(20);
+    }
+    ahead.mockRestore();
+    expect(attested(count)).toContain('beat');
+  });
+});
+
+it('looks at no revocation of before when it writes another', async () => {
+  const first = await oldLog();
+  const now = vi.spyOn(performance, 'now');
+  await Promise.all(Array.from({ length: 600 }, (_, index) => first.revoke({ subject: `user-${index}` })));
+  // Each exchange with the log takes some.
+  expect(now.mock.calls.length).toBeLessThan(600 * 100);
+  now.mockRestore();
+});
+
+describe('a process that was cut off', () => {
+  const cutOff = async (): Promise<[Member, Way]> => {
+    const way = { isCut: false };
+    const member = await joined(undefined, way);
+    await sleep(50);
+    way.isCut = true;
+    await vi.waitFor(() => expect(member.told).toContain('revocations_lost'), 3_000);
+    return [member, way];
+  };
+  const isBack = async (member: Member, way: Way): Promise<void> => {
+    way.isCut = false;
+    await vi.waitFor(() => expect(member.told).toContain('revocations_heard'), 3_000);
+  };
+
+  it.each<[string, () => void]>([
+    ['is empty', () => Object.assign(log, { entries: [] })],
+    ['is empty and has no name', () => Object.assign(log, { entries: [], name: undefined })],
+    [
+      'is another log',
+      () => {
+        log = new MemoryLog();
+      },
+    ],
+    ['lost its newest entry', () => log.entries.pop()],
+    ['was cut to its newest entry of before', () => log.entries.splice(-2)],
+  ])(
+    'vouches for nothing from before where the log %s, though the process that wrote it has ended',
+    async (_what, harm) => {
+      const revoker = await oldLog();
+      const [member, way] = await cutOff();
+      await revoker.revoke({ subject: 'alice' });
+      await revoker.feed.close();
+      harm();
+      await isBack(member, way);
+      expect(member.use()).not.toBe('use');
+      const later = await joined();
+      expect(later.use()).not.toBe('use');
+    },
+  );
+
+  it('vouches for nothing from before where another process found a loss of what this one had not read', async () => {
+    const revoker = await oldLog();
+    const other = await joined();
+    const [member, way] = await cutOff();
+    await revoker.revoke({ subject: 'bob' });
+    await vi.waitFor(() => expect(other.revocations.heardUpTo).toBe(log.entries.at(-1)?.position));
+    await revoker.feed.close();
+    log.entries.pop();
+    await vi.waitFor(() => expect(other.told).toContain('revocations_log_lost'), 3_000);
+    await isBack(member, way);
+    expect(member.told).not.toContain('revocations_log_lost');
+    expect(member.use()).toBe('unvouched');
+  });
+
+  it.each([
+    [50, 'use'],
+    [70, 'unvouched'],
+  ])('for %i s, while no process wrote, says of a JWT from before: %s', async (seconds, usability) => {
+    const first = await oldLog();
+    const [member, way] = await cutOff();
+    await first.feed.close();
+    const { now } = performance;
+    const clock = vi
+      .spyOn(performance, 'now')
+      .mockImplementation(() => now.call(performance) + seconds * 1000);
+    vi.setSystemTime(Date.now() + seconds * 1000);
+    await isBack(member, way);
+    expect(member.use(seconds + 1)).toBe(usability);
+    clock.mockRestore();
+  });
+
+  it('vouches for tokens from before where the log is kept', async () => {
+    const revoker = await oldLog();
+    const [member, way] = await cutOff();
+    await revoker.revoke({ subject: 'bob' });
+    await revoker.feed.close();
+    await isBack(member, way);
+    expect(member.use()).toBe('use');
+  });
+});
+
+it('reports once that the newest entries are missing, and accepts no JWT until it can write', async () => {
+  const first = await oldLog();
+  await first.revoke({ subject: 'bob' });
+  await sleep(50);
+  log.writeFailure = new Error('OOM');
+  log.entries.pop();
+  await vi.waitFor(() => expect(first.told).toContain('revocations_log_lost'), 3_000);
+  await sleep(2_500);
+  expect(first.told.filter((code) => code === 'revocations_log_lost').length).toBeLessThanOrEqual(2);
+  expect(first.use()).not.toBe('use');
+  log.writeFailure = undefined;
+  await vi.waitFor(() => expect(first.use(-31)).toBe('use'), 5_000);
+});
+
+it('is read no more after close(), which ends at once', async () => {
+  const first = await oldLog();
+  await first.feed.close();
+  const reads = vi.spyOn(log, 'read');
+  await sleep(1_200);
+  expect(reads).not.toHaveBeenCalled();
+  expect(first.use()).toBe('wait');
+});

@@ -1,0 +1,78 @@
+import { exec, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { itReal } from '../../support/programs.js';
+
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+const story = ['--no-warnings', '--import', 'tsx', 'examples/story/main.ts'];
+
+describe('npm start', () => {
+  it('shows who is let in and who is refused, and exits 0', async () => {
+    const { stdout } = await promisify(execFile)(process.execPath, story, { cwd: root });
+    expect(stdout).toContain('All 14 as expected.');
+    expect(stdout).toMatch(
+      /Bob with Alice's stolen token and his own certificate +401 out +401 out +401 out/,
+    );
+    expect(stdout).not.toContain('✗');
+  });
+
+  itReal(
+    'curl',
+    '--serve prints curl commands, and an environment for an API of your own, that work as pasted',
+    async () => {
+      const program = spawn(process.execPath, [...story, '--serve'], { cwd: root });
+      let printed = '';
+      program.stdout.setEncoding('utf8').on('data', (chunk) => {
+        printed += chunk;
+      });
+      try {
+        while (!printed.includes('Ctrl-C')) {
+          await once(program.stdout, 'data');
+        }
+        const commands = printed.split('\n').filter((line) => line.startsWith('curl '));
+        const answers = [];
+        for (const command of commands) {
+          const { stdout } = await promisify(exec)(command);
+          answers.push(
+            stdout.startsWith('HTTP/') ? stdout.split(' ')[1] : Object.keys(JSON.parse(stdout))[0],
+          );
+        }
+        expect(answers).toEqual([
+          '200',
+          '401',
+          '401',
+          '200',
+          '401',
+          '401',
+          '200',
+          '401',
+          '401',
+          'access_token',
+        ]);
+
+        const lines = printed.split('\n').filter((line) => line.startsWith('export '));
+        const start = `${lines.join('\n')}\nexec '${process.execPath}' examples/express/server.js`;
+        const own = spawn('sh', ['-c', start], { cwd: root, env: { PATH: process.env.PATH, PORT: '0' } });
+        try {
+          const [url] = (await once(own.stdout, 'data')) as [Buffer];
+          const statuses = [];
+          for (const command of commands.slice(0, 2)) {
+            const { stdout } = await promisify(exec)(
+              command.replace(/https:\S+\/accounts/, `${String(url).trim()}/accounts`),
+            );
+            statuses.push(stdout.split(' ')[1]);
+          }
+          expect(statuses).toEqual(['200', '401']);
+        } finally {
+          own.kill();
+          await once(own, 'exit');
+        }
+      } finally {
+        program.kill('SIGINT');
+        expect(await once(program, 'exit')).toEqual([0, null]);
+      }
+    },
+  );
+});

@@ -1,0 +1,269 @@
+import { createServer } from 'node:https';
+import express from 'express';
+import * as expressMtls from 'express-mtls';
+import Koa from 'koa';
+import * as koaMtls from 'koa-mtls';
+import type supertest from 'supertest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { frameworks, type Listener, mutualTls, serve, type TestApi } from '../../support/apis.js';
+import { audience } from '../../support/audience.js';
+import { call } from '../../support/calls.js';
+import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../../support/faulty-server.js';
+import { createPki, type Pki } from '../../support/pki.js';
+import { recordedEvents } from '../../support/recorded-events.js';
+import { challengeOf, expectRefusal } from '../../support/refusals.js';
+
+type Options = expressMtls.ResourceServerOptions;
+
+let pki: Pki;
+let server: FaultyServer;
+const refused = recordedEvents<expressMtls.RefusedEvent>('mtls-bound:refused');
+beforeAll(async () => {
+  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+  vi.spyOn(console, 'error').mockImplementation(() => undefined);
+  pki = await createPki();
+  server = await startFaultyServer(pki);
+  server.introspection = answer(200, goodClaims(server.issuer, pki.alice.thumbprint));
+});
+afterAll(() => server?.close());
+
+const options = (more: Options = {}): Options => ({
+  issuer: server.issuer,
+  clientId: 'api',
+  clientSecret: 'secret',
+  audience,
+  cache: { maxAge: 0 },
+  http: { ca: pki.ca.cert, timeout: 0.5 },
+  ...more,
+});
+
+const id = '3F2504E0-4F89-41D3-9A0C-0305E82C3301';
+const uuid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
+
+/** The routes `/` (what was read), `/thrown` (the handler throws) and whatever stands before the guard. */
+async function start(
+  framework: (typeof frameworks)[number],
+  {
+    headers = {},
+    more = {},
+    metadata = false,
+  }: { headers?: object; more?: Options; metadata?: boolean } = {},
+): Promise<TestApi> {
+  let listener: Listener;
+  if (framework === 'Express') {
+    const app = express();
+    const guard = expressMtls.mtlsBound(options(more));
+    app.use(expressMtls.fapiHeaders(headers));
+    if (metadata) {
+      app.use(expressMtls.protectedResourceMetadata(guard));
+    }
+    app.use(guard);
+    app.use((req, res) => {
+      if (req.path === '/thrown') {
+        throw new Error('of the handler');
+      }
+      res.json(req.fapi);
+    });
+    listener = app as Listener;
+  } else {
+    const app = new Koa();
+    app.silent = true;
+    const guard = koaMtls.mtlsBound(options(more));
+    app.use(koaMtls.fapiHeaders(headers) as Koa.Middleware);
+    if (metadata) {
+      app.use(koaMtls.protectedResourceMetadata(guard));
+    }
+    app.use(guard as Koa.Middleware);
+    app.use((ctx) => {
+      if (ctx.path === '/thrown') {
+        throw new Error('of the handler');
+      }
+      ctx.body = ctx.state.fapi;
+    });
+    listener = app.callback() as Listener;
+  }
+  return serve(createServer(mutualTls(pki), listener), () => 0);
+}
+
+describe.each(frameworks)('%s: fapiHeaders()', (framework) => {
+  async function answers(
+    send: (api: TestApi) => supertest.Test,
+    setup: Parameters<typeof start>[1] = {},
+  ): Promise<supertest.Response> {
+    const api = await start(framework, setup);
+    try {
+      return await send(api);
+    } finally {
+      await api.close();
+    }
+  }
+  const good = (api: TestApi, path = '/') => call(pki, api, path, pki.alice).auth('t', { type: 'bearer' });
+
+  it.each<[string, number, (api: TestApi) => supertest.Test, Options?]>([
+    ['success', 200, (api) => good(api)],
+    ['no credentials', 401, (api) => call(pki, api, '/', pki.alice)],
+    ['another certificate', 401, (api) => call(pki, api, '/', pki.bob).auth('t', { type: 'bearer' })],
+    ['a malformed request', 400, (api) => call(pki, api, '/', pki.alice).set('authorization', 'Bearer a b')],
+    ['a certificate that is refused', 403, (api) => good(api), { certificatePolicy: { issuer: 'CN=x' } }],
+    ['trouble', 503, (api) => good(api), { issuer: 'https://127.0.0.1:9' }],
+    ['an error of the handler', 500, (api) => good(api, '/thrown')],
+  ])(
+    'R148 R149: %s: the id of the request comes back, a missing one is made; Date is there',
+    async (_title, status, send, more = {}) => {
+      const echoed = await answers((api) => send(api).set('x-fapi-interaction-id', id), { more });
+      expect([echoed.status, echoed.headers['x-fapi-interaction-id']]).toEqual([status, id]);
+      expect(Math.abs(Date.parse(echoed.headers.date ?? '') - Date.now())).toBeLessThan(5_000);
+      const made = await answers((api) => send(api), { more });
+      expect(made.status).toBe(status);
+      expect(made.headers['x-fapi-interaction-id']).toMatch(uuid);
+    },
+  );
+
+  it.each([['<script>'], [`${id},${id}`], [`${id} `.repeat(2)], ['3F2504E04F8941D39A0C0305E82C3301'], ['']])(
+    'R150: %j is replaced, or refused where it is required',
+    async (value) => {
+      const send = (api: TestApi) => good(api).set('x-fapi-interaction-id', value);
+      const replaced = await answers(send);
+      expect(replaced.status).toBe(200);
+      expect(replaced.headers['x-fapi-interaction-id']).toMatch(uuid);
+      expect(replaced.headers['x-fapi-interaction-id']).not.toBe(value);
+      const strict = await answers(send, { headers: { interactionId: 'required' } });
+      await expectRefusal(strict, { status: 400, error: 'invalid_request' });
+      expect(strict.headers['x-fapi-interaction-id']).toMatch(uuid);
+    },
+  );
+
+  it('R150: required and missing: 400; required and good: served', async () => {
+    const headers = { interactionId: 'required' };
+    await expectRefusal(await answers((api) => good(api), { headers }), {
+      status: 400,
+      error: 'invalid_request',
+    });
+    const served = await answers((api) => good(api).set('x-fapi-interaction-id', id), { headers });
+    expect([served.status, served.body.interactionId]).toEqual([200, id]);
+  });
+
+  it('R149: the id goes to the authorization server, and into the event of a refusal', async () => {
+    await answers((api) => good(api).set('x-fapi-interaction-id', id));
+    expect(server.requests.at(-1)?.headers['x-fapi-interaction-id']).toBe(id);
+    await answers((api) =>
+      call(pki, api, '/', pki.bob).auth('t', { type: 'bearer' }).set('x-fapi-interaction-id', id),
+    );
+    expect(refused.at(-1)?.interactionId).toBe(id);
+  });
+
+  it.each<[string, Record<string, string>, object]>([
+    [
+      'an IPv4 address and a date',
+      { 'x-fapi-customer-ip-address': '198.51.100.119', 'x-fapi-auth-date': 'Tue, 11 Sep 2012 19:43:31 GMT' },
+      { customerIpAddress: '198.51.100.119', authDate: '2012-09-11T19:43:31.000Z' },
+    ],
+    [
+      'an IPv6 address',
+      { 'x-fapi-customer-ip-address': '2001:DB8::1893:25c8:1946' },
+      { customerIpAddress: '2001:DB8::1893:25c8:1946' },
+    ],
+    ['nonsense', { 'x-fapi-customer-ip-address': 'localhost', 'x-fapi-auth-date': '2012-09-11' }, {}],
+  ])('R151: %s: accepted, and read where it is right', async (_title, sent, expected) => {
+    const { status, body } = await answers((api) => good(api).set(sent));
+    const { interactionId, ...rest } = body;
+    expect([status, rest]).toEqual([200, expected]);
+    expect(interactionId).toMatch(uuid);
+  });
+});
+
+describe.each(frameworks)('%s: protectedResourceMetadata()', (framework) => {
+  const resourceMetadata = {
+    resource: 'https://api.example.com/v1',
+    scopesSupported: ['accounts:read'],
+    members: { resource_name: 'Accounts' },
+  };
+
+  it('R128 R129 R130 R131 R132 R135: the document, at its path, without a token or a certificate', async () => {
+    const api = await start(framework, { more: { resourceMetadata }, metadata: true });
+    try {
+      const response = await call(pki, api, '/.well-known/oauth-protected-resource/v1');
+      expect(response.status).toBe(200);
+      expect(response.headers['content-type']).toMatch(/^application\/json/);
+      expect(response.headers['cache-control']).toBe('public, max-age=3600');
+      expect(response.body).toEqual({
+        resource: 'https://api.example.com/v1',
+        authorization_servers: [server.issuer],
+        bearer_methods_supported: ['header'],
+        scopes_supported: ['accounts:read'],
+        tls_client_certificate_bound_access_tokens: true,
+        resource_name: 'Accounts',
+      });
+      expect((await call(pki, api, '/.well-known/oauth-protected-resource')).status).toBe(401);
+    } finally {
+      await api.close();
+    }
+  });
+
+  it('R128 R130: of a resource without a path; what is not known is not told', async () => {
+    const more: Options = {
+      resourceMetadata: { resource: 'https://api.example.com/' },
+      binding: 'when-bound',
+    };
+    const api = await start(framework, { more, metadata: true });
+    try {
+      const response = await call(pki, api, '/.well-known/oauth-protected-resource?x');
+      expect(response.body).toEqual({
+        resource: 'https://api.example.com/',
+        authorization_servers: [server.issuer],
+        bearer_methods_supported: ['header'],
+        tls_client_certificate_bound_access_tokens: false,
+      });
+    } finally {
+      await api.close();
+    }
+  });
+
+  it('R133 R134: challenges point to it, whatever Host says', async () => {
+    const api = await start(framework, { more: { resourceMetadata }, metadata: true });
+    try {
+      for (const request of [
+        call(pki, api, '/'),
+        call(pki, api, '/', pki.bob).auth('t', { type: 'bearer' }),
+      ]) {
+        const response = await request.set('host', 'localhost');
+        const challenge = await challengeOf(response.headers['www-authenticate'] ?? '');
+        expect(challenge.resource_metadata).toBe(
+          'https://api.example.com/.well-known/oauth-protected-resource/v1',
+        );
+      }
+    } finally {
+      await api.close();
+    }
+  });
+
+  it.each<[string, object, string]>([
+    ['no resource', {}, 'resourceMetadata.resource: nothing was given'],
+    ['http', { resource: 'http://api.example.com' }, 'resourceMetadata.resource: '],
+    ['a fragment', { resource: 'https://api.example.com#x' }, 'resourceMetadata.resource: '],
+    [
+      'no scope',
+      { resource: 'https://api.example.com', scopesSupported: [] },
+      'resourceMetadata.scopesSupported: ',
+    ],
+    [
+      'ours',
+      { resource: 'https://api.example.com', members: { resource: 'x' } },
+      'resourceMetadata.members: ',
+    ],
+  ])('%s is refused at start-up', async (_title, wrong, message) => {
+    await expect(start(framework, { more: { resourceMetadata: wrong as never } })).rejects.toThrow(message);
+  });
+
+  it('without the option there is nothing to serve', async () => {
+    await expect(start(framework, { metadata: true })).rejects.toThrow(
+      'resourceMetadata: mtlsBound() was not given it',
+    );
+  });
+});
+
+it.each(frameworks)('%s: fapiHeaders() refuses wrong options', async (framework) => {
+  await expect(start(framework, { headers: { interactionId: 'maybe' } })).rejects.toThrow(
+    `fapiHeaders().interactionId: a string of 5 characters was given; accepted is 'made' or 'required'`,
+  );
+});

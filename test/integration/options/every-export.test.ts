@@ -1,0 +1,438 @@
+// Every function that a package exports stands in a row here. A function that takes an object of options refuses an object that
+// it would not honour.
+
+import { generateKeyPairSync } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { inspect } from 'node:util';
+import * as core from '@mtls-bound/core';
+import * as opentelemetry from '@mtls-bound/core/opentelemetry';
+import * as testing from '@mtls-bound/core/testing';
+import * as express from 'express-mtls';
+import * as expressTelemetry from 'express-mtls/opentelemetry';
+import * as expressTesting from 'express-mtls/testing';
+import * as koa from 'koa-mtls';
+import * as koaTelemetry from 'koa-mtls/opentelemetry';
+import * as koaTesting from 'koa-mtls/testing';
+import { describe, expect, it } from 'vitest';
+import { resolveSettings } from '../../../packages/core/src/options/resource-server-options.js';
+import { createPki } from '../../support/pki.js';
+
+const modules: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  '@mtls-bound/core': core,
+  '@mtls-bound/core/testing': testing,
+  '@mtls-bound/core/opentelemetry': opentelemetry,
+  'express-mtls': express,
+  'express-mtls/testing': expressTesting,
+  'express-mtls/opentelemetry': expressTelemetry,
+  'koa-mtls': koa,
+  'koa-mtls/testing': koaTesting,
+  'koa-mtls/opentelemetry': koaTelemetry,
+};
+
+const ofCore: Readonly<Record<string, unknown>> = { ...core };
+const issuer = 'https://as.example.com';
+const good = { issuer, clientId: 'api', clientSecret: 'a-secret', audience: 'https://api.example.com' };
+const pki = await createPki();
+const key = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' });
+const identity = { cert: pki.alice.cert, key: pki.alice.key };
+const preset = { name: 'own', header: 'x-cert', decode: () => ({ kind: 'none' }) };
+const detail = { type: 'payment_initiation' };
+const demand = { requireValidNow: true };
+const resourceServer = { issuers: [issuer], revoke: async () => undefined };
+const ofSignals = { transmitter: issuer, audience: 'https://api.example.com' };
+
+/** Options that each function accepts, and the arguments that go before them. */
+const takesOptions: Readonly<Record<string, { base: object; before?: readonly unknown[] }>> = {
+  apache: { base: {} },
+  authenticationPolicy: { base: { maxAge: 60 } },
+  authorizationDetailsPolicy: { base: detail },
+  awsAlb: { base: {} },
+  azureAppService: { base: {} },
+  azureApplicationGateway: { base: {} },
+  caddy: { base: {} },
+  routeCertificatePolicy: { base: demand },
+  cloudFoundry: { base: {} },
+  cloudFront: { base: {} },
+  cloudflare: { base: {} },
+  createResourceServer: { base: good },
+  createSignalReceiver: { base: ofSignals, before: [resourceServer] },
+  createTestCertificate: { base: {} },
+  createTestKit: { base: {} },
+  customHeader: { base: { header: 'x-cert', decode: () => undefined } },
+  envoy: { base: {} },
+  f5: { base: {} },
+  fapiHeaderReader: { base: {} },
+  fapiHeaders: { base: {} },
+  fapiTlsOptions: { base: {} },
+  googleCloud: { base: {} },
+  haproxy: { base: {} },
+  ingressNginx: { base: {} },
+  introspection: { base: {} },
+  istio: { base: {} },
+  jwtAccessTokens: { base: {} },
+  kong: { base: {} },
+  lambdaEvent: { base: {} },
+  mtlsBound: { base: good },
+  nginx: { base: {} },
+  observeEvents: { base: {} },
+  observeClients: { base: {} },
+  privateKeyJwt: { base: { key } },
+  proxyHeader: { base: { trust: 'loopback' }, before: [preset] },
+  requireAuthentication: { base: { maxAge: 60 } },
+  requireAuthorizationDetails: { base: detail },
+  requireCertificate: { base: demand },
+  rfc9440: { base: {} },
+  selfSignedTlsClientAuth: { base: identity },
+  sharedSignals: { base: ofSignals, before: [{ resourceServer }] },
+  tlsClientAuth: { base: identity },
+  traefik: { base: {} },
+  uniIdLibra: { base: {} },
+};
+
+/** Functions of an object whose names the user chooses: no name is unknown. */
+const takesNames: typeof takesOptions = {
+  certificateSubjectPolicy: { base: { CN: 'sub' } },
+  claimsPolicy: { base: { segment: 'private' } },
+  issuerByHeader: { base: { acme: issuer }, before: ['x-tenant'] },
+  issuerByHost: { base: { 'api.example.com': issuer } },
+  issuerByPath: { base: { '/acme': issuer } },
+  requireCertificateSubject: { base: { CN: 'sub' } },
+  requireClaims: { base: { segment: 'private' } },
+};
+
+/** Functions of a text, a function, or an object that another library made, and values that each refuses. */
+const none = [undefined, null, 7, true];
+const takesOther: Readonly<Record<string, readonly unknown[]>> = {
+  anyScopePolicy: [...none, 'text', [], {}, [undefined]],
+  bearerTokenAuthentication: [...none, 'text', [], {}],
+  clientSecretBasic: [...none, [], {}, ''],
+  clientSecretJwt: [...none, [], {}, ''],
+  clientSecretPost: [...none, [], {}, ''],
+  scopesPolicy: [...none, 'text', [], {}, [undefined]],
+  guard: [...none, 'text', [], {}],
+  guarded: [...none, 'text', [], {}],
+  observeByLog: [...none, 'text', [], {}, { info: () => undefined }],
+  observeByPrometheus: [...none, 'text', [], {}],
+  protectedResourceMetadata: [...none, 'text', [], {}, { resourceServer: {} }],
+  psd2RolePolicy: [...none, 'text', [], {}, 'toString'],
+  redisChannel: [...none, 'text', [], {}, { publish: () => undefined }],
+  redisLog: [...none, 'text', [], {}, { get: () => undefined }],
+  redisLock: [...none, 'text', [], {}, { set: () => undefined }],
+  requireAnyScope: [...none, [], {}, ''],
+  requirePsd2Role: [...none, 'text', [], {}, 'toString'],
+  requireScopes: [...none, [], {}, ''],
+  revocationEndpoint: [...none, [], {}, ''],
+};
+
+/** Exports that configure nothing: values, classes, and functions without options. */
+const takesNothing = [
+  'ClientCertificate',
+  'ConfigurationError',
+  'HttpRefusal',
+  'MtlsBoundError',
+  'RequestRefused',
+  'activeTokenPolicy',
+  'hearingStates',
+  'interactionHeader',
+  'observeByOpenTelemetry',
+  'psd2Roles',
+  'readTokenClaims',
+  'redactedPaths',
+  'refusalOf',
+  'refuseUncalledMiddleware',
+  'requireActive',
+  'thumbprintOf',
+  'tlsSocket',
+  'missingMiddleware',
+  'missingMiddlewareNext',
+];
+
+const named = [
+  ...Object.keys(takesOptions),
+  ...Object.keys(takesNames),
+  ...Object.keys(takesOther),
+  ...takesNothing,
+];
+
+it.each(Object.entries(modules))('every export of %s has its row', (_module, exported) => {
+  expect(Object.keys(exported).filter((name) => !named.includes(name))).toEqual([]);
+});
+
+it('every row is that of an export, and no export has two', () => {
+  const exported = new Set(Object.values(modules).flatMap((module) => Object.keys(module)));
+  expect(named.toSorted()).toEqual([...exported].toSorted());
+});
+
+class Instance {}
+
+function wrongForms(base: object): [string, unknown][] {
+  return [
+    ['null', null],
+    ['a text', 'text'],
+    ['a number', 7],
+    ['a flag', true],
+    ['a list', []],
+    ['a list with the options', [base]],
+    ['inherited members', Object.create(base)],
+    ['an instance of a class', Object.assign(new Instance(), base)],
+    ['a Map', new Map(Object.entries(base))],
+  ];
+}
+
+/** The functions of a table, in each module that exports one itself. */
+function functionsOf(
+  table: Readonly<Record<string, unknown>>,
+): [string, string, (...given: unknown[]) => unknown][] {
+  return Object.entries(modules).flatMap(([module, exported]) =>
+    Object.keys(table)
+      .filter((name) => name in exported && (module.startsWith('@') || exported[name] !== ofCore[name]))
+      .map((name): [string, string, (...given: unknown[]) => unknown] => [
+        module,
+        name,
+        exported[name] as (...given: unknown[]) => unknown,
+      ]),
+  );
+}
+
+/** What the function throws or rejects with; undefined where it accepts. */
+async function refusalOf(run: () => unknown): Promise<unknown> {
+  try {
+    await run();
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
+const isFunctionItself = (name: string) => name.endsWith('lsClientAuth');
+
+describe.each(functionsOf({ ...takesOptions, ...takesNames }))('%s: %s()', (_module, name, take) => {
+  const { base, before = [] } = { ...takesOptions, ...takesNames }[name] ?? { base: {} };
+
+  it('accepts its options, also from an object without a prototype', async () => {
+    expect(await refusalOf(() => take(...before, base))).toBeUndefined();
+    const bare: unknown = Object.assign(Object.create(null), base);
+    expect(await refusalOf(() => take(...before, bare))).toBeUndefined();
+  });
+
+  it.each(wrongForms(base))('refuses %s in place of its options', async (_form, wrong) => {
+    expect(await refusalOf(() => take(...before, wrong))).toBeInstanceOf(core.ConfigurationError);
+  });
+
+  it('refuses a function in place of its options, unless it may be one', async () => {
+    const refusal = await refusalOf(() => take(...before, () => base));
+    if (isFunctionItself(name)) {
+      expect(refusal).toBeUndefined();
+    } else {
+      expect(refusal).toBeInstanceOf(core.ConfigurationError);
+    }
+  });
+});
+
+describe.each(functionsOf(takesOptions))('%s: %s()', (_module, name, take) => {
+  const { base, before = [] } = takesOptions[name] ?? { base: {} };
+
+  it('refuses a member that it does not know', async () => {
+    const refusal = await refusalOf(() => take(...before, { ...base, unknownMember: undefined }));
+    expect(refusal).toBeInstanceOf(core.ConfigurationError);
+    expect(String(refusal)).toMatch(
+      /: a name of 13 characters was given; there is no such option; accepted /,
+    );
+  });
+});
+
+describe.each(functionsOf(takesOther))('%s: %s()', (_module, name, take) => {
+  it.each((takesOther[name] ?? []).map((value) => [value]))('refuses %j', async (value) => {
+    expect(await refusalOf(() => take(value))).toBeInstanceOf(core.ConfigurationError);
+  });
+});
+
+describe('proxyHeader(preset)', () => {
+  it.each(wrongForms(preset))('refuses %s', (_form, wrong) => {
+    expect(() => core.proxyHeader(wrong as never, { trust: 'loopback' })).toThrow(core.ConfigurationError);
+  });
+});
+
+it.each([
+  ['boundToken', { scope: 'a' }],
+  ['unboundToken', { certificate: pki.alice }],
+] as const)('the test kit: %s() refuses a member that it does not know', async (name, wanted) => {
+  const kit = await testing.createTestKit();
+  expect(() => kit[name](wanted as never)).toThrow(/ there is no such option; accepted are scopes, /);
+});
+
+const store = { get: async () => undefined, set: async () => true };
+const channel = { publish: async () => undefined, subscribe: async () => async () => undefined };
+const log = { open: async () => 'a', append: async () => '1-0', read: async () => [] };
+const long = 'a-secret-of-more-than-32-characters';
+const { issuer: _issuer, clientId: _id, clientSecret: _secret, ...ofAll } = good;
+
+/** Options in which each group and each list is there, so that no error about a missing one comes first. */
+const fuller: readonly object[] = [
+  {
+    ...good,
+    resourceMetadata: { resource: issuer },
+    certificatePolicy: { requireValidNow: true, san: { dns: 'a' } },
+    sharedCache: { store, secret: long },
+    revocations: { log, secret: long },
+  },
+  { ...good, revocations: { channel, secret: long } },
+  { ...ofAll, issuers: [{ issuer, clientId: 'api', clientSecret: 'a-secret' }], selectIssuer: 'in-order' },
+];
+const files = { certFile: 'client.pem', keyFile: 'client.key' };
+/** Poll and stream each: a poll that has its endpoint excludes a stream. */
+const fullerSignals = [
+  ofSignals,
+  { ...ofSignals, stream: { pushEndpoint: 'https://api.example.com/signals' } },
+];
+const fullerOf: Readonly<Record<string, readonly object[]>> = {
+  createResourceServer: fuller,
+  createSignalReceiver: fullerSignals,
+  mtlsBound: fuller,
+  proxyHeader: [{ trust: 'loopback', secret: { header: 'x-secret', value: 'x-proxy-secret-1' } }],
+  selfSignedTlsClientAuth: [identity, files],
+  sharedSignals: fullerSignals,
+  tlsClientAuth: [identity, files],
+};
+const basesOf = (name: string, base: object): readonly object[] => fullerOf[name] ?? [base];
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
+
+/** The options with another value at a path of members. */
+function changed(base: unknown, [name, ...rest]: readonly string[], value: unknown): unknown {
+  if (name === undefined) {
+    return value;
+  }
+  const inner = isObject(base) ? Reflect.get(base, name) : undefined;
+  const member = changed(inner, rest, value);
+  return name === '0' ? [member] : { ...(isObject(base) ? base : {}), [name]: member };
+}
+
+/** The members that a function itself names when it refuses one: what it knows, read from nothing but the code. */
+async function pathsOf(take: (given: unknown) => unknown, base: object): Promise<string[][]> {
+  const below = async (path: string[]): Promise<string[][]> => {
+    const refusal = await refusalOf(() => take(changed(base, path, { unknownMember: 1 })));
+    const [, names] = /was given; there is no such option; accepted are (.*)$/.exec(String(refusal)) ?? [];
+    const isAbout =
+      refusal instanceof core.ConfigurationError &&
+      (path.length === 0 ||
+        refusal.option.replaceAll(/\[(\d)\]/g, '.$1').endsWith(`.${path.join('.')}`) ||
+        refusal.option.replaceAll(/\[(\d)\]/g, '.$1') === path.join('.'));
+    const members = isAbout && names !== undefined && names !== 'none' ? names.split(', ') : [];
+    const inner = members.flatMap((name) => [
+      [...path, name],
+      [...path, name, '0'],
+    ]);
+    const found: string[][] = members.map((name) => [...path, name]);
+    for (const one of inner) {
+      found.push(...(await below(one)));
+    }
+    return found;
+  };
+  return below([]);
+}
+
+/** Texts that no message may show: of all characters, and of letters, capitals or digits alone. */
+const secretTexts = ['kR7-vQ2_xW9/zLp4', 'correcthorsebattery', 'JBSWYDPEHPKPXPTQ', '31415926535897'];
+
+const formsOf = (text: string): unknown[] => [
+  text,
+  `${text}\n`,
+  [text],
+  [text, 7],
+  Buffer.from(text),
+  { [text]: true },
+  { [text]: issuer },
+  { value: text, secret: text, [text]: text },
+  Number(text),
+  BigInt(31_415_926_535_897),
+  `https://${text.replaceAll('/', '')}:x@as.example.com/?code=${encodeURIComponent(text)}`,
+];
+
+function shownBy(error: unknown): string {
+  return [String(error), JSON.stringify(error), inspect(error, { depth: 12, showHidden: true })].join('\n');
+}
+
+/** Pieces of eight characters of the text, and of its bytes. */
+function piecesOf(text: string): string[] {
+  const starts = Array.from({ length: text.length - 7 }, (_, start) => text.slice(start, start + 8));
+  return starts.flatMap((piece) => [
+    piece,
+    Buffer.from(piece).toString('hex'),
+    [...Buffer.from(piece)].join(', '),
+    [...Buffer.from(piece)].map((byte) => byte.toString(16)).join(' '),
+  ]);
+}
+
+const secretPieces = secretTexts.map((text) => [text, piecesOf(text)] as const);
+
+/** Gives every form of each secret text. Returns the options that errors name; fails for an error that shows a piece. */
+async function namedWithoutSecret(take: (given: unknown) => unknown): Promise<string[]> {
+  const named: string[] = [];
+  for (const [text, pieces] of secretPieces) {
+    for (const form of formsOf(text)) {
+      const refusal = await refusalOf(() => take(form));
+      if (refusal !== undefined) {
+        const shown = shownBy(refusal);
+        expect(pieces.filter((piece) => shown.includes(piece))).toEqual([]);
+        expect((refusal as Error).name).toBe('ConfigurationError');
+        named.push((refusal as core.ConfigurationError).option);
+      }
+    }
+  }
+  return named;
+}
+
+describe.each(functionsOf(takesOptions))('%s: %s() shows no secret', (_module, name, take) => {
+  const { base, before = [] } = takesOptions[name] ?? { base: {} };
+
+  it('that stands in place of its options, or of any option and sub-option that it knows', async () => {
+    const given = (options: unknown) => take(...before, options);
+    await namedWithoutSecret(given);
+    const untried = new Set<string>();
+    const tried = new Set<string>();
+    for (const one of basesOf(name, base)) {
+      for (const path of await pathsOf(given, one)) {
+        const dotted = path.filter((member) => member !== '0').join('.');
+        if (!tried.has(dotted)) {
+          const named = await namedWithoutSecret((value) => given(changed(one, path, value)));
+          const isNamed = named.some((option) => option.includes(path.at(-1) ?? ''));
+          (isNamed ? tried : untried).add(dotted);
+        }
+      }
+    }
+    expect([...untried].filter((path) => !tried.has(path))).toEqual([]);
+    const members = Object.keys(base);
+    expect([...tried]).toEqual(expect.arrayContaining(members));
+  }, 180_000);
+});
+
+describe.each(functionsOf({ ...takesNames, ...takesOther }))(
+  '%s: %s() shows no secret',
+  (_module, name, take) => {
+    it('that stands in place of what it takes', async () => {
+      const { before = [] } = takesNames[name] ?? {};
+      const forms = await namedWithoutSecret((value) => take(...before, value));
+      expect(forms).not.toEqual([]);
+    });
+  },
+);
+
+const sources = readdirSync('packages/core/src', { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.ts'))
+  .map((file) => readFileSync(`packages/core/src/${file}`, 'utf8'));
+const variables = new Set(sources.flatMap((text) => text.match(/MTLS_BOUND_[A-Z_]+[A-Z](?=')/g) ?? []));
+
+it.each([...variables])('%s shows no secret that stands in its place', (variable) => {
+  const settings: unknown[] = [];
+  for (const text of secretTexts.flatMap((one) => [one, `${one} `, `https://x:${one}@a.example/?${one}`])) {
+    try {
+      settings.push(resolveSettings(ofAll, { MTLS_BOUND_ISSUER: issuer, [variable]: text }));
+    } catch (error) {
+      const shown = shownBy(error);
+      const pieces = secretPieces.flatMap(([, all]) => all);
+      expect(pieces.filter((piece) => shown.includes(piece))).toEqual([]);
+    }
+  }
+  expect(variables.size).toBeGreaterThan(5);
+});

@@ -1,0 +1,261 @@
+import { type RefusedEvent, type ResourceServerOptions, tlsSocket } from '@mtls-bound/core';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { FloodGuard } from '../../../packages/core/src/authorization-server/flood-guard.js';
+import { frameworks, startApi } from '../../support/apis.js';
+import { audience } from '../../support/audience.js';
+import { call } from '../../support/calls.js';
+import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../../support/faulty-server.js';
+import { createPki, type Identity, type Pki } from '../../support/pki.js';
+import { recordedEvents } from '../../support/recorded-events.js';
+
+let pki: Pki;
+let server: FaultyServer;
+const refused = recordedEvents<RefusedEvent>('mtls-bound:refused');
+
+beforeAll(async () => {
+  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+  pki = await createPki();
+  server = await startFaultyServer(pki);
+});
+afterAll(() => server?.close());
+beforeEach(() => {
+  // A token says by its name whose it is: bad-..., alice-..., bob-...
+  server.introspection = (req, res, body) => {
+    const token = new URLSearchParams(body).get('token') ?? '';
+    const thumbprint = token.startsWith('bob') ? pki.bob.thumbprint : pki.alice.thumbprint;
+    const says = token.startsWith('bad') ? { active: false } : goodClaims(server.issuer, thumbprint);
+    answer(200, says)(req, res, body);
+  };
+});
+
+describe.each(frameworks)('%s', (framework) => {
+  async function withApi(
+    options: ResourceServerOptions,
+    run: (
+      send: (token: string, identity: Identity, headers?: Record<string, string>) => Promise<Sent>,
+    ) => Promise<void>,
+  ): Promise<void> {
+    const api = await startApi(framework, pki, {
+      issuer: server.issuer,
+      clientId: 'api',
+      clientSecret: 'secret',
+      audience,
+      http: { ca: pki.ca.cert },
+      ...options,
+    });
+    try {
+      await run(async (token, identity, headers = {}) => {
+        const response = await call(pki, api, '/', identity).set(headers).auth(token, { type: 'bearer' });
+        return { status: response.status, retryAfter: response.headers['retry-after'], body: response.body };
+      });
+    } finally {
+      await api.close();
+    }
+  }
+
+  it('who sends made-up tokens gets 429 for further unknown ones; known ones pass, and others are not touched', async () => {
+    await withApi({ floodGuard: { maxInactive: 5, window: 300, address: false } }, async (send) => {
+      expect((await send('alice-1', pki.alice)).status).toBe(200);
+      const asked = server.requests.length;
+      const statuses = [];
+      for (let i = 0; i < 8; i += 1) {
+        statuses.push((await send(`bad-${i}`, pki.alice)).status);
+      }
+      expect(statuses).toEqual([401, 401, 401, 401, 401, 429, 429, 429]);
+      expect(server.requests.length - asked).toBe(5);
+      const limited = await send('alice-2', pki.alice);
+      expect(limited.status).toBe(429);
+      expect(limited.body.error).toBe('too_many_requests');
+      // A token comes back every 60 seconds.
+      expect(Number(limited.retryAfter)).toBeGreaterThan(50);
+      expect(Number(limited.retryAfter)).toBeLessThanOrEqual(60);
+      expect((await send('alice-1', pki.alice)).status).toBe(200);
+      expect((await send('bob-1', pki.bob)).status).toBe(200);
+      expect(refused.at(-1)?.refusal.code).toBe('too_many_inactive_tokens');
+    });
+  });
+
+  it('a client is not refused for the flood of another one that sends its token', async () => {
+    const values = new Map<string, string>();
+    const store = {
+      // Slow enough that both requests are on their way at once.
+      get: (name: string) => new Promise((resolve) => setTimeout(resolve, 20, values.get(name))),
+      set: async (name: string, value: string) => values.set(name, value),
+    };
+    const sharedCache = { store, secret: 'a secret of at least 32 characters' };
+    const floodGuard = { maxInactive: 2, window: 300, address: false } as const;
+    await withApi({ floodGuard, sharedCache }, async (send) => {
+      for (const token of ['bad-1', 'bad-2']) {
+        expect((await send(token, pki.bob)).status).toBe(401);
+      }
+      for (let turn = 0; turn < 5; turn += 1) {
+        const [thief, alice] = await Promise.all([
+          send(`alice-${turn}`, pki.bob),
+          send(`alice-${turn}`, pki.alice),
+        ]);
+        expect([429, 401]).toContain(thief.status);
+        expect(alice.status).toBe(200);
+      }
+    });
+  });
+
+  it('requests at once have no more asked than the allowance', async () => {
+    await withApi({ floodGuard: { maxInactive: 5, window: 300, address: false } }, async (send) => {
+      const before = server.requests.length;
+      const statuses = await Promise.all(
+        Array.from({ length: 40 }, (_, turn) => send(`bad-at-once-${turn}`, pki.bob)),
+      );
+      const counts = [401, 429].map((one) => statuses.filter(({ status }) => status === one).length);
+      expect(counts).toEqual([5, 35]);
+      const asked = server.requests
+        .slice(before)
+        .filter((request) => JSON.stringify(request).includes('introspect'));
+      expect(asked.length).toBeLessThanOrEqual(5);
+    });
+  });
+
+  it('a client whose tokens are mostly good is never limited', async () => {
+    await withApi({ floodGuard: { maxInactive: 3, window: 3_600, address: false } }, async (send) => {
+      for (let i = 0; i < 12; i += 1) {
+        expect((await send(`bad-a${i}`, pki.alice)).status).toBe(401);
+        expect((await send(`alice-a${i}`, pki.alice)).status).toBe(200);
+      }
+    });
+  });
+
+  it('by address as well, where the connection is the client’s: another certificate does not help', async () => {
+    await withApi(
+      { floodGuard: { maxInactive: 3, window: 3_600 }, certificate: tlsSocket() },
+      async (send) => {
+        const certificates = [pki.alice, pki.bob, pki.aliceEc, pki.selfSignedEc, pki.selfSignedRsa];
+        const statuses = [];
+        for (const [index, identity] of certificates.entries()) {
+          statuses.push((await send(`bad-b${index}`, identity)).status);
+        }
+        expect(statuses).toEqual([401, 401, 401, 429, 429]);
+      },
+    );
+  });
+
+  it('health checks may be exempt, and the guard switched off', async () => {
+    const exempt = (req: { headers: { [name: string]: unknown } }) => req.headers['x-probe'] === 'ours';
+    await withApi({ floodGuard: { maxInactive: 1, window: 3_600, exempt } }, async (send) => {
+      const statuses = [];
+      for (let i = 0; i < 3; i += 1) {
+        statuses.push((await send(`bad-c${i}`, pki.alice, { 'x-probe': 'ours' })).status);
+      }
+      expect((await send('bad-d0', pki.alice)).status).toBe(401);
+      statuses.push((await send('bad-d1', pki.alice)).status);
+      expect(statuses).toEqual([401, 401, 401, 429]);
+    });
+    await withApi({ floodGuard: false }, async (send) => {
+      const statuses = await Promise.all(Array.from({ length: 150 }, (_, i) => send(`bad-e${i}`, pki.alice)));
+      expect(new Set(statuses.map(({ status }) => status))).toEqual(new Set([401]));
+    });
+  }, 120_000);
+
+  it.each<[string, object, string]>([
+    ['exempt', async () => false, 'the option floodGuard.exempt returned a promise'],
+    ['address', async () => '192.0.2.1', 'the option floodGuard.address returned a promise'],
+    ['address', () => 7, 'the option floodGuard.address returned neither a string nor undefined'],
+  ])('a wrong answer of floodGuard.%s: 503, and the operator is told why', async (name, hook, why) => {
+    await withApi({ floodGuard: { [name]: hook } }, async (send) => {
+      expect((await send('alice-wrong', pki.alice)).status).toBe(503);
+      expect(refused.at(-1)?.refusal.detail).toContain(why);
+    });
+  });
+
+  it.each([
+    ['500', answer(500, '')],
+    ['a firewall’s 403 in HTML', answer(403, '<html></html>', { 'content-type': 'text/html' })],
+    ['nonsense', answer(200, 'nonsense')],
+  ])('%s: tokens that the server answers so cost as many questions as inactive ones', async (_what, says) => {
+    await withApi({ floodGuard: { maxInactive: 2, window: 3_600, address: false } }, async (send) => {
+      const good = server.introspection;
+      server.introspection = says;
+      const asked = server.requests.length;
+      const statuses = [];
+      for (let i = 0; i < 5; i += 1) {
+        statuses.push((await send(`bad-f${i}`, pki.alice)).status);
+      }
+      expect(statuses).toEqual([503, 503, 503, 503, 503]);
+      expect(server.requests.length - asked).toBeLessThanOrEqual(3);
+      expect(refused.at(-1)?.refusal.code).toBe('authorization_server_not_asked');
+      expect(refused.at(-1)?.refusal.detail).toContain('floodGuard.maxInactive');
+      server.introspection = good;
+      expect((await send('bob-f', pki.bob)).status).toBe(200);
+    });
+  });
+});
+
+describe('FloodGuard', () => {
+  const guard = (address: string) =>
+    new FloodGuard({ maxInactive: 1, window: 3_600, address: () => address, exempt: undefined });
+  /** Has one token asked about, which is not active; `true` if it was refused instead. */
+  let turn = 0;
+  const isLimited = async (one: FloodGuard) => {
+    turn += 1;
+    const ask = async () => 'token_inactive' as const;
+    const recall = async () => undefined;
+    return one.learn(one.sourceOf({} as never, undefined), `token ${turn}`, { ask, recall }).then(
+      () => false,
+      ({ code }) => code === 'too_many_inactive_tokens',
+    );
+  };
+
+  it.each([
+    ['198.51.100.7', '198.51.100.7', true],
+    ['198.51.100.7', '::ffff:198.51.100.7', true],
+    ['198.51.100.7', '198.51.100.8', false],
+    ['2001:db8:1:2::1', '2001:db8:1:2:ffff::9', true],
+    ['2001:db8:1:2::1', '2001:db8:1:3::1', false],
+    ['no address', 'no address either', true],
+    ['no address', '198.51.100.7', false],
+  ])('%s is limited, then %s: %s', async (first, second, expected) => {
+    let address = first;
+    const one = new FloodGuard({ maxInactive: 1, window: 3_600, address: () => address, exempt: undefined });
+    await isLimited(one);
+    address = second;
+    expect(await isLimited(one)).toBe(expected);
+  });
+
+  it('an allowance comes back evenly', async () => {
+    vi.useFakeTimers({ toFake: ['Date', 'performance'] });
+    const one = new FloodGuard({
+      maxInactive: 2,
+      window: 60,
+      address: () => '192.0.2.1',
+      exempt: undefined,
+    });
+    await isLimited(one);
+    await isLimited(one);
+    expect(await isLimited(one)).toBe(true);
+    vi.advanceTimersByTime(29_000);
+    expect(await isLimited(one)).toBe(true);
+    vi.advanceTimersByTime(2_000);
+    expect(await isLimited(one)).toBe(false);
+    vi.useRealTimers();
+  });
+
+  it('memory is bounded, however many addresses a flood comes from', async () => {
+    let address = '';
+    const one = new FloodGuard({ maxInactive: 1, window: 3_600, address: () => address, exempt: undefined });
+    address = '203.0.113.1';
+    await isLimited(one);
+    expect(await isLimited(one)).toBe(true);
+    for (let i = 0; i < 25_000; i += 1) {
+      address = `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`;
+      await isLimited(one);
+    }
+    // The one counted longest ago was forgotten, as more than 20,000 came since.
+    address = '203.0.113.1';
+    expect(await isLimited(one)).toBe(false);
+    expect(await isLimited(guard('203.0.113.1'))).toBe(false);
+  });
+});
+
+interface Sent {
+  readonly status: number;
+  readonly retryAfter: string | undefined;
+  readonly body: { error?: string };
+}

@@ -1,0 +1,25 @@
+// What tokens that no transmitter made cost the process while they wait for keys: their text alone, and of few of them.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+import { frameworks } from '../../support/apis.js';
+
+const program = fileURLToPath(new URL('../../support/push-flood.mjs', import.meta.url));
+
+/** What the pushes are answered with by a process whose heap is 128 MB, or how it ended. */
+async function flooded(framework: string, unit: string, count: number): Promise<string> {
+  const child = spawn(process.execPath, ['--max-old-space-size=128', program, framework, unit, `${count}`]);
+  const [told, [code, signal]] = await Promise.all([text(child.stdout), once(child, 'close')]);
+  return code === 0 ? told : `it ended with ${code ?? signal}`;
+}
+
+// Parsed, each of these tokens takes more than 1 MB.
+it.each(frameworks)(
+  '%s: of 500 forged pushes of 65 KB 100 wait for keys, the others get 503, and a heap of 128 MB is enough',
+  async (framework) => {
+    expect(await flooded(framework, '{"20":0}', 500)).toBe('{"400":100,"503, Retry-After: 1":400}');
+  },
+  60_000,
+);

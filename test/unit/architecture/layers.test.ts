@@ -1,0 +1,135 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import * as coreTelemetry from '@mtls-bound/core/opentelemetry';
+import * as coreTesting from '@mtls-bound/core/testing';
+import * as expressTelemetry from 'express-mtls/opentelemetry';
+import * as expressTesting from 'express-mtls/testing';
+import * as koaTelemetry from 'koa-mtls/opentelemetry';
+import * as koaTesting from 'koa-mtls/testing';
+import { describe, expect, it } from 'vitest';
+
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+const source = join(root, 'packages/core/src');
+const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((path) =>
+  path.endsWith('.ts'),
+);
+const text = (path: string): string => readFileSync(join(source, path), 'utf8');
+
+/** What a file needs when it runs; a type is no dependency. */
+const imports = (path: string): string[] =>
+  [...text(path).matchAll(/^(?:import|export) (?!type )([^;]*?) from '(\.[^']+)\.js';/gms)]
+    .filter(([, names = '']) => !/^\{(\s*type \w+,?)+\s*\}$/.test(names))
+    .map(([, , target]) => `${normalize(join(dirname(path), target ?? ''))}.ts`);
+
+/** The folders that the code of each folder may import from. Every folder may import from itself, and `errors.ts`. */
+const layers: Record<string, readonly string[]> = {
+  shared: [],
+  token: ['shared'],
+  observe: ['shared', 'token'],
+  request: ['shared', 'token', 'observe'],
+  certificate: ['shared', 'observe', 'request'],
+  policy: ['shared', 'token', 'certificate'],
+  revocation: ['shared', 'token', 'observe', 'request'],
+  redis: ['shared'],
+  'authorization-server': ['shared', 'token', 'observe'],
+  cache: ['shared', 'token', 'observe', 'authorization-server'],
+  response: ['shared', 'policy'],
+  options: [
+    'shared',
+    'request',
+    'certificate',
+    'policy',
+    'authorization-server',
+    'cache',
+    'response',
+    'signals',
+  ],
+  signals: ['shared', 'observe', 'request', 'revocation', 'authorization-server'],
+};
+
+/** The command line tool and the test kit import from every folder, and no folder imports from them. */
+const tools = ['testing', 'doctor'];
+const folderOf = (path: string): string => dirname(path);
+
+it('no other file imports a file of the tools', () => {
+  const isTool = (path: string) => tools.includes(folderOf(path));
+  expect(files.filter((path) => !isTool(path) && imports(path).some(isTool))).toEqual([]);
+});
+
+it('each folder has a layer', () => {
+  const folders = new Set(files.map(folderOf).filter((folder) => folder !== '.' && !tools.includes(folder)));
+  expect([...folders].toSorted()).toEqual(Object.keys(layers).toSorted());
+});
+
+describe.each(Object.entries(layers))('%s', (folder, permitted) => {
+  it('imports from its own folder and the layers below it alone', () => {
+    const targets = files.filter((path) => folderOf(path) === folder).flatMap(imports);
+    const others = targets.filter(
+      (target) => target !== 'errors.ts' && ![folder, ...permitted].includes(folderOf(target)),
+    );
+    expect(others).toEqual([]);
+  });
+});
+
+it('no layer imports from one that imports from it', () => {
+  const pairs = Object.entries(layers).flatMap(([folder, permitted]) =>
+    permitted.filter((other) => layers[other]?.includes(folder)).map((other) => `${folder} ${other}`),
+  );
+  expect(pairs).toEqual([]);
+});
+
+it('each file is in the picture of docs/architecture.md, and the picture shows no other', () => {
+  const picture = readFileSync(join(root, 'docs/architecture.md'), 'utf8');
+  const shown = [...picture.matchAll(/^([\w-]+(?:\/[\w-]+)?\.ts) {2}/gm)].map(([, path]) => path);
+  expect(shown.toSorted()).toEqual(files.toSorted());
+});
+
+it('R21: certificates are parsed by node:crypto and @peculiar/x509, never by code of ours', () => {
+  const users = (word: string) => files.filter((path) => text(path).includes(word));
+  expect(users('X509Certificate(').toSorted()).toEqual([
+    'authorization-server/client-identity.ts',
+    'certificate/client-certificate.ts',
+    'certificate/parsed.ts',
+    'doctor/arrival.ts',
+    'doctor/input.ts',
+    'doctor/probe.ts',
+    'doctor/server-checks.ts',
+    'shared/option-rules.ts',
+  ]);
+  // The one reader of an extension that has no class of its own.
+  expect(users('asn1').toSorted()).toEqual(['certificate/psd2.ts']);
+});
+
+it.each(['express-mtls', 'koa-mtls'])('%s imports the public surface of the core alone', (name) => {
+  const folder = join(root, 'packages', name, 'src');
+  const targets = readdirSync(folder).flatMap((file) =>
+    [...readFileSync(join(folder, file), 'utf8').matchAll(/from '([^']+)'/g)].map(
+      ([, target = '']) => target,
+    ),
+  );
+  const others = targets.filter((target) => !target.startsWith('./'));
+  expect(new Set(others)).toEqual(
+    new Set([
+      '@mtls-bound/core',
+      '@mtls-bound/core/testing',
+      '@mtls-bound/core/opentelemetry',
+      name === 'koa-mtls' ? 'koa' : 'express',
+    ]),
+  );
+});
+
+it.each([
+  ['testing', coreTesting, expressTesting, koaTesting],
+  ['opentelemetry', coreTelemetry, expressTelemetry, koaTelemetry],
+])('both adapters export what @mtls-bound/core/%s exports', (_entry, ofCore, ofExpress, ofKoa) => {
+  expect(Object.keys(ofCore)).not.toEqual([]);
+  expect({ ...ofExpress }).toEqual({ ...ofCore });
+  expect({ ...ofKoa }).toEqual({ ...ofCore });
+});
+
+it('both adapters export the same names', async () => {
+  const [express, koa] = await Promise.all([import('express-mtls'), import('koa-mtls')]);
+  expect(Object.keys(express).toSorted()).toEqual(Object.keys(koa).toSorted());
+  expect(Object.keys(express)).toContain('clientSecretBasic');
+});

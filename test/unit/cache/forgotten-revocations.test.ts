@@ -1,0 +1,144 @@
+// A process that has too many revocations forgets the oldest. What it forgot before its time never becomes an acceptance.
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type {
+  Known,
+  RevocationMemory,
+  Revocations,
+} from '../../../packages/core/src/revocation/revocations.js';
+import { readTokenClaims, type TokenClaims } from '../../../packages/core/src/token/token-claims.js';
+import { noticeOf, remembered } from '../../support/revocations.js';
+
+const now = 1_800_000_000_000;
+const red = 'https://red.example.com';
+const blue = 'https://blue.example.com';
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  vi.setSystemTime(now);
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const report = vi.fn();
+beforeEach(() => report.mockReset());
+
+const small = (changes: Partial<RevocationMemory> = {}): Revocations =>
+  remembered({ maxRecords: 100, report, ...changes });
+
+/** Revokes the tokens of so many subjects, of one issuer or of each. */
+function flood(revocations: Revocations, issuer: string | undefined, count = 150): void {
+  for (let i = 0; i < count; i += 1) {
+    revocations.add(noticeOf(issuer === undefined ? { subject: `x${i}` } : { subject: `x${i}`, issuer }));
+  }
+}
+
+function known(of: Revocations, changes: Partial<Known> & { by?: string; iat?: number | undefined }): Known {
+  const { by = red, iat = now / 1000 - 600, ...more } = changes;
+  return {
+    token: readTokenClaims({ sub: 'alice', iat: 'iat' in changes ? changes.iat : iat }, by) as TokenClaims,
+    word: 'token',
+    turn: of.turn(),
+    since: performance.now(),
+    shared: undefined,
+    hash: 'hash',
+    identity: 'identity',
+    unconcernedBy: Number.NaN,
+    ...more,
+  };
+}
+
+describe('a flood of revocations of one issuer', () => {
+  it.each([
+    ['of its subject', { subject: 'alice', issuer: red }],
+    ['of its text', { tokenHash: 'hash', issuer: red }],
+    ['of its text, for each issuer', { tokenHash: 'hash' }],
+    ['of its subject, for each issuer', { subject: 'alice' }],
+  ])('leaves no JWT accepted that was revoked: %s', (_title, revocation) => {
+    const revocations = small();
+    revocations.add(noticeOf(revocation));
+    const isOfEach = !('issuer' in revocation);
+    flood(revocations, isOfEach ? undefined : red);
+    expect(revocations.usability(known(revocations, {}))).toBe('unvouched');
+    expect(revocations.usability(known(revocations, { by: blue }))).toBe(isOfEach ? 'unvouched' : 'use');
+  });
+
+  it('leaves the revocations of another issuer remembered, and its other tokens accepted', () => {
+    const revocations = small();
+    revocations.add(noticeOf({ subject: 'bob', issuer: blue }));
+    flood(revocations, red, 1_000);
+    expect(revocations.usability(known(revocations, { by: blue }))).toBe('use');
+    expect(revocations.noticesOutsideLog().map((notice) => notice.revocation)).toContainEqual({
+      subject: 'bob',
+      issuer: blue,
+    });
+  });
+
+  it.each<[string, Partial<Known> & { iat?: number | undefined }, string]>([
+    ['a JWT that is issued after it, later than clocks differ', { iat: now / 1000 + 31 }, 'use'],
+    ['a JWT that is issued after it, within the difference of clocks', { iat: now / 1000 + 30 }, 'unvouched'],
+    ['a JWT without iat', { iat: undefined }, 'unvouched'],
+    ['an answer that was asked for before it', { word: 'server', turn: 0 }, 'ask'],
+    ['an answer that was asked for after it', { word: 'server' }, 'use'],
+    ['a shared answer', { word: 'server', shared: { askedAt: now - 40_000, heardUpTo: undefined } }, 'ask'],
+  ])('%s', (_title, changes, expected) => {
+    const revocations = small();
+    flood(revocations, red);
+    expect(revocations.usability(known(revocations, changes))).toBe(expected);
+  });
+
+  it('has a shared answer used whose process had read all that was forgotten in the log', () => {
+    const revocations = small({ from: 'log' });
+    for (let i = 100; i < 250; i += 1) {
+      revocations.add(noticeOf({ subject: `x${i}`, issuer: red }), String(i));
+    }
+    revocations.hasRead('249', performance.now());
+    const shared = (heardUpTo: string) =>
+      known(revocations, { word: 'server', shared: { askedAt: now + 31_000, heardUpTo } });
+    expect(revocations.usability(shared('249'))).toBe('use');
+    expect(revocations.usability(shared('120'))).toBe('ask');
+    revocations.hasLostLog();
+    revocations.hasRead('1', performance.now());
+    expect(revocations.usability(shared('249'))).toBe('ask');
+  });
+
+  it('refuses also where JWTs are accepted though a revocation may not have been heard', () => {
+    const revocations = small({ from: 'log', acceptsUnheard: true });
+    flood(revocations, red);
+    expect(revocations.usability(known(revocations, {}))).toBe('unvouched');
+  });
+
+  it('counts until what was forgotten would be forgotten by its age', () => {
+    const revocations = small({ maxAge: 60 });
+    flood(revocations, red);
+    vi.advanceTimersByTime(60_000);
+    expect(revocations.usability(known(revocations, {}))).toBe('unvouched');
+    vi.advanceTimersByTime(2);
+    expect(revocations.usability(known(revocations, {}))).toBe('use');
+  });
+
+  it('is reported, with the issuer, and an ordinary number of revocations is not', () => {
+    const revocations = small();
+    flood(revocations, red, 100);
+    expect(report).not.toHaveBeenCalled();
+    flood(revocations, undefined, 20);
+    expect(report.mock.calls[0]).toEqual([
+      'revocations_forgotten',
+      `there are more than 100 revocations: the oldest of ${red} are forgotten before revocations.maxAge, and its tokens from before are asked about or refused`,
+    ]);
+  });
+
+  it('has the signal of a request fire that began before it', () => {
+    const revocations = small();
+    const since = revocations.latestTurn;
+    flood(revocations, red);
+    const heard: string[] = [];
+    const watch = (by: string, from: number) =>
+      revocations.watch(known(revocations, { by }), from, (code) => heard.push(code));
+    watch(blue, since);
+    watch(red, revocations.latestTurn);
+    expect(heard).toEqual([]);
+    watch(red, since);
+    expect(heard).toEqual(['revocations_unknown']);
+  });
+});

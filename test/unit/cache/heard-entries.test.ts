@@ -1,0 +1,132 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { type Attestation, HeardEntries } from '../../../packages/core/src/revocation/read-entries.js';
+
+const all = ['1', '2', '3', '4', '5', '6'];
+
+/** Entries, each written at the moment that its position says, by a writer of its own. */
+function heard(positions: readonly string[], max = 100): HeardEntries {
+  const entries = new HeardEntries(max);
+  for (const position of positions) {
+    entries.add(position, `writer ${position}`, 1, Number(position));
+  }
+  return entries;
+}
+
+function attested(entries: HeardEntries, youngSince = 0, completeSince = 0, after?: string): Attestation {
+  return entries.attest({ as: 'answer', by: 'another', youngSince, completeSince, after });
+}
+
+let mine: HeardEntries;
+beforeEach(() => {
+  mine = heard(all);
+});
+
+describe('what another process has read', () => {
+  it.each<[string, HeardEntries, string]>([
+    ['the same', heard(all), 'same'],
+    ['the same, but for the last entries', heard(all.slice(0, 4)), 'same'],
+    ['unknown, if it has read nothing', heard([]), 'unknown'],
+    ['something else without an entry in the middle', heard(['1', '2', '4', '5', '6']), 'other'],
+    ['something else with an entry more', heard(['1', '2', '3', '35', '4', '5', '6']), 'other'],
+    ['something else with an entry at another position', heard(['1', '25', '3', '4', '5', '6']), 'other'],
+    [
+      'something else without the last entry, and with a later one',
+      heard([...all.slice(0, 5), '7']),
+      'other',
+    ],
+    ['something else without the first entry, though it is young', heard(all.slice(1)), 'other'],
+  ])('is %s', (_title, theirs, comparison) => {
+    expect(mine.compare(attested(theirs), 0)).toBe(comparison);
+  });
+
+  it.each([
+    ['another writer', 'writer 7', 1],
+    ['another number of its writer', 'writer 6', 2],
+  ])('is something else where at one position stands an entry of %s', (_title, writer, number) => {
+    const theirs = heard(all.slice(0, 5));
+    theirs.add('6', writer, number, 6);
+    expect(mine.compare(attested(theirs), 0)).toBe('other');
+  });
+
+  it('may lack first entries that are old enough to be gone', () => {
+    expect(mine.compare(attested(heard(all.slice(2))), 2)).toBe('same');
+    expect(mine.compare(attested(heard(all.slice(2))), 1)).toBe('other');
+  });
+
+  it('may lack first entries from before it vouches for tokens', () => {
+    expect(mine.compare(attested(heard(all.slice(2)), 0, 2), 0)).toBe('same');
+    expect(mine.compare(attested(heard(all.slice(2)), 0, 1), 0)).toBe('other');
+  });
+});
+
+describe('an attestation', () => {
+  it('is of young entries alone, and of those after a position', () => {
+    expect(attested(mine, 2)).toMatchObject({ from: '3', upTo: '6', since: 2 });
+    expect(attested(mine, 2, 0, '5')).toMatchObject({ from: '5', upTo: '6', since: 4 });
+    expect(attested(mine, 6)).toMatchObject({ from: undefined, upTo: undefined, since: 6 });
+  });
+
+  it('says since when its process vouches for tokens', () => {
+    expect(attested(mine, 0, 7)).toMatchObject({ from: '1', since: 7 });
+  });
+
+  it('of young entries is the same as that of a process that has no older ones', () => {
+    const later = heard(all.slice(2));
+    expect(later.compare(attested(mine, 2), 2)).toBe('same');
+    expect(later.compare(attested(mine, 1), 1)).toBe('other');
+  });
+
+  it.each([
+    [0, 5, 5],
+    [5, 5, 0],
+    [0, 0, 0],
+  ])(
+    'of young entries since %i, by a process that vouches since %i, proves all since %i',
+    (young, complete, since) => {
+      expect(mine.comparedSince(attested(heard(all), young, complete), young)).toBe(since);
+    },
+  );
+});
+
+describe('of many entries', () => {
+  const more = [...all, '7', '8'];
+
+  it('a tenth more than are attested is remembered, and at most twice as many', () => {
+    const few = heard(all, 2);
+    expect(all.filter((position) => few.has(position))).toEqual(['3', '4', '5', '6']);
+    expect(attested(few)).toMatchObject({ from: '5', upTo: '6', since: 4 });
+  });
+
+  it('what is forgotten is not compared, which is no agreement', () => {
+    const few = heard(all, 2);
+    expect(few.compare(attested(heard(['1', '25', '3', '4', '5', '6'])), 0)).toBe('unknown');
+    expect(few.compare(attested(heard(all)), 0)).toBe('unknown');
+    expect(few.compare(attested(heard(['4', '6'])), 0)).toBe('other');
+  });
+
+  it.each([
+    ['the process that attests has forgotten', heard(more, 100), heard(more, 2), 6],
+    ['the process that compares has forgotten', heard(more, 2), heard(more, 3), 5],
+  ])('an agreement proves nothing from before what %s', (_title, reader, writer, since) => {
+    const attestation = attested(writer);
+    expect(reader.compare(attestation, 0)).toBe('same');
+    expect(reader.comparedSince(attestation, 0)).toBe(since);
+    expect(reader.comparedSince(attestation, 7)).toBe(0);
+  });
+
+  it('none is remembered after clear()', () => {
+    mine.clear();
+    expect([mine.has('6'), attested(mine).from, attested(mine).since]).toEqual([false, undefined, 0]);
+    mine.add('2', 'writer 2', 1, 2);
+    expect(mine.compare(attested(heard(['1', '2'])), 0)).toBe('other');
+  });
+});
+
+it.each([
+  ...all.map((position) => [position, true] as const),
+  ['0', false],
+  ['35', false],
+  ['7', false],
+] as const)('has %s: %s', (position, isThere) => {
+  expect(mine.has(position)).toBe(isThere);
+});

@@ -1,0 +1,130 @@
+import { describe, expect, it } from 'vitest';
+import {
+  type Hearing,
+  type Knowledge,
+  type RevocationRecord,
+  type Usability,
+  usabilityOf,
+} from '../../../packages/core/src/revocation/usability.js';
+import { readTokenClaims, type TokenClaims } from '../../../packages/core/src/token/token-claims.js';
+
+const epoch = 1_800_000_000;
+const now = 100_000;
+const limits = { clockTolerance: 30_000, maxAgeWhileLost: 5_000, acceptsUnheard: false };
+
+const alone: Hearing = {
+  from: 'alone',
+  currentAt: Number.POSITIVE_INFINITY,
+  sinceTurn: 0,
+  sharedSince: 0,
+  completeSince: 0,
+};
+const channel: Hearing = { ...alone, from: 'channel' };
+const log: Hearing = { ...alone, from: 'log', currentAt: now };
+
+/** What a server said in turn 10, of a token that was issued at `epoch`. */
+const answer: Knowledge = {
+  token: readTokenClaims({ sub: 'alice', iat: epoch }, 'https://as.example.com') as TokenClaims,
+  word: 'server',
+  turn: 10,
+  since: now,
+  shared: undefined,
+};
+const jwt: Knowledge = { ...answer, word: 'token' };
+const jwtWithoutIat: Knowledge = { ...jwt, token: { ...jwt.token, issuedAt: undefined } };
+const sharedAt = (seconds: number, heardUpTo?: string): Knowledge => ({
+  ...answer,
+  shared: { askedAt: (epoch + seconds) * 1000, heardUpTo },
+});
+const revoked = (turn: number, seconds: number, position?: string): RevocationRecord => ({
+  isOfOneToken: false,
+  turn,
+  revokedAt: (epoch + seconds) * 1000,
+  position,
+});
+
+describe('usabilityOf()', () => {
+  it.each<[string, Knowledge, RevocationRecord[], Hearing, Usability]>([
+    ['a question begins after the revocation was heard', answer, [revoked(9, 0)], alone, 'use'],
+    ['in doubt about the order', answer, [revoked(10, 0)], alone, 'ask'],
+    ['an answer is on its way while a revocation is heard', answer, [revoked(11, 0)], alone, 'ask'],
+    ['a JWT is seen before it is revoked', jwt, [revoked(11, -600)], alone, 'refuse'],
+    ['the server clock is ahead by the tolerance', jwt, [revoked(9, -30)], alone, 'refuse'],
+    ['a JWT is issued later than the tolerance after it', jwt, [revoked(9, -30.001)], alone, 'use'],
+    ['a JWT without iat is seen after a revocation', jwtWithoutIat, [revoked(9, -600)], alone, 'refuse'],
+    ['a JWT without iat, and no revocation', jwtWithoutIat, [], alone, 'use'],
+    ['the channel is lost, an answer is young', answer, [], { ...channel, currentAt: -1 }, 'use'],
+    ['the channel comes back after a question', answer, [], { ...channel, sinceTurn: 11 }, 'ask'],
+    ['the channel comes back before a question', answer, [], { ...channel, sinceTurn: 10 }, 'use'],
+    ['the log had a gap after a question', answer, [], { ...log, sinceTurn: 11 }, 'ask'],
+    ['the log is not read for too long', jwt, [], { ...log, currentAt: now - 5_001 }, 'wait'],
+    ['the log is read lately enough', jwt, [], { ...log, currentAt: now - 5_000 }, 'use'],
+    [
+      'a JWT may be from before the log began',
+      jwt,
+      [],
+      { ...log, completeSince: (epoch - 29.999) * 1000 },
+      'unvouched',
+    ],
+    ['a JWT is from after the log began', jwt, [], { ...log, completeSince: (epoch - 30) * 1000 }, 'use'],
+    ['a JWT without iat, by a log', jwtWithoutIat, [], log, 'unvouched'],
+    [
+      'a shared answer, asked before the revocation was read',
+      sharedAt(60, '1'),
+      [revoked(9, 0, '2')],
+      log,
+      'ask',
+    ],
+    [
+      'a shared answer, asked after the revocation was read',
+      sharedAt(30.001, '2'),
+      [revoked(9, 0, '2')],
+      log,
+      'use',
+    ],
+    [
+      'a shared answer that was asked too early for its position, which is of a log that was replaced',
+      sharedAt(30, '3'),
+      [revoked(9, 0, '2')],
+      log,
+      'ask',
+    ],
+    [
+      'a shared answer from before the log began',
+      sharedAt(29.999, '2'),
+      [],
+      { ...log, completeSince: epoch * 1000 },
+      'ask',
+    ],
+    [
+      'a shared answer from after the log began',
+      sharedAt(30, '2'),
+      [],
+      { ...log, completeSince: epoch * 1000 },
+      'use',
+    ],
+    ['a shared answer of a process that read no log', sharedAt(60), [revoked(9, 0, '2')], log, 'ask'],
+    ['a shared answer, and a revocation that the log lacks', sharedAt(60, '2'), [revoked(9, 0)], log, 'ask'],
+    [
+      'a shared answer from before the loss',
+      sharedAt(29),
+      [],
+      { ...channel, sharedSince: epoch * 1000 },
+      'ask',
+    ],
+    [
+      'a shared answer from after the loss',
+      sharedAt(30),
+      [],
+      { ...channel, sharedSince: epoch * 1000 },
+      'use',
+    ],
+  ])('%s', (_, known, records, hearing, expected) => {
+    expect(usabilityOf(known, records, hearing, limits, now)).toBe(expected);
+  });
+
+  it('one revoked token is refused, whatever is known later', () => {
+    const record = { ...revoked(1, -3_600), isOfOneToken: true };
+    expect(usabilityOf(answer, [record], alone, limits, now)).toBe('refuse');
+  });
+});

@@ -1,0 +1,36 @@
+import { expect, it } from 'vitest';
+import { entryIn, type LogEntry, textOfEntry } from '../../../packages/core/src/revocation/log-entry.js';
+
+const alive: LogEntry = {
+  writer: 'writer',
+  number: 7,
+  at: 1_700_000_000_000,
+  previous: undefined,
+  own: undefined,
+  version: 1,
+  hearsSince: undefined,
+  attested: undefined,
+  notice: undefined,
+};
+const notice = { revocation: { subject: 'alice' }, at: 1_699_999_999_999, id: 'act' };
+
+it.each<LogEntry>([
+  alive,
+  { ...alive, previous: '0001', own: '0000', hearsSince: 0 },
+  { ...alive, notice },
+  { ...alive, attested: { as: 'knock', by: 'it', from: undefined, upTo: undefined, since: 0, digest: '' } },
+  { ...alive, attested: { as: 'beat', by: 'it', from: '1', upTo: '2', since: 7, digest: 'hash' }, notice },
+  { ...alive, previous: '', hearsSince: 1, notice: { ...notice, at: 0 } },
+  { ...alive, notice: { ...notice, revocation: { jti: '"[\\', issuer: 'https://as.example.com' } } },
+  { ...alive, notice: { ...notice, revocation: { tokenHash: 'hash' } } },
+  { ...alive, notice: { ...notice, revocation: { thumbprint: 'hash', issuer: 'https://as.example.com' } } },
+])('is read as it was written: %j', (entry) => {
+  expect(entryIn(textOfEntry(entry))).toEqual(entry);
+});
+
+it.each(['{}', '{"writer":"writer","number":1,"at":1}', 'null', '7', '"text"', 'no JSON', ''])(
+  'is not %j',
+  (text) => {
+    expect(entryIn(text)).toBeUndefined();
+  },
+);

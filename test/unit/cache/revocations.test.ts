@@ -1,0 +1,471 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import {
+  type Known,
+  parseRevocation,
+  type Revocation,
+  type Revocations,
+  withoutToken,
+} from '../../../packages/core/src/revocation/revocations.js';
+import { readTokenClaims, type TokenClaims } from '../../../packages/core/src/token/token-claims.js';
+import { hashOf } from '../../../packages/core/src/token/token-identity.js';
+import { listenSince, noticeOf, remembered } from '../../support/revocations.js';
+
+const now = 1_800_000_000_000;
+const issuer = 'https://as.example.com';
+const thumbprint = 'bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2';
+
+const claims = {
+  sub: 'alice',
+  client_id: 'app',
+  jti: 'jti-1',
+  sid: 'session-1',
+  cnf: { 'x5t#S256': thumbprint },
+};
+
+/** What is known of a token of alice's from now on. */
+function known(of: Revocations, changes: Partial<Known> = {}, more: object = {}, by = issuer): Known {
+  return {
+    token: readTokenClaims({ ...claims, ...more }, by) as TokenClaims,
+    word: 'server',
+    turn: of.turn(),
+    since: performance.now(),
+    shared: undefined,
+    hash: 'hash',
+    identity: 'identity',
+    unconcernedBy: Number.NaN,
+    ...changes,
+  };
+}
+
+/** The same, of a token that speaks for itself and was issued so many seconds ago. */
+const jwt = (of: Revocations, secondsAgo: number | undefined, more: object = {}): Known =>
+  known(
+    of,
+    { word: 'token' },
+    { iat: secondsAgo === undefined ? undefined : now / 1000 - secondsAgo, ...more },
+  );
+
+/** The same, of an answer to another process's question, asked so many milliseconds ago. */
+const shared = (of: Revocations, ago: number, more: object = {}, heardUpTo?: string): Known =>
+  known(of, { shared: { askedAt: now - ago, heardUpTo } }, more);
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  vi.setSystemTime(now);
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const ofMany: [string, Revocation][] = [
+  ['the subject', { subject: 'alice' }],
+  ['the client', { clientId: 'app' }],
+  ['the session', { session: 'session-1' }],
+  ['the certificate', { thumbprint }],
+  ['the subject of the issuer', { subject: 'alice', issuer }],
+];
+
+const ofOne: [string, Revocation][] = [
+  ['the hash of its text', { tokenHash: 'hash' }],
+  ['its identity', { tokenHash: 'identity' }],
+  ['its jti', { jti: 'jti-1' }],
+  ['its jti and issuer', { jti: 'jti-1', issuer }],
+];
+
+describe('what is revoked', () => {
+  it.each(ofMany)(
+    '%s: the server is asked again about what it said before, and not about what it says after',
+    (_, revocation) => {
+      const revocations = remembered();
+      const before = known(revocations);
+      expect(revocations.usability(before)).toBe('use');
+      revocations.add(noticeOf(revocation));
+      expect(revocations.usability(before)).toBe('ask');
+      expect(revocations.usability(known(revocations))).toBe('use');
+    },
+  );
+
+  it.each(ofMany)(
+    '%s: a token that speaks for itself is refused if it may be from before',
+    (_, revocation) => {
+      const revocations = remembered();
+      const before = jwt(revocations, -31);
+      revocations.add(noticeOf(revocation));
+      expect(revocations.usability(before)).toBe('refuse');
+      // First seen afterwards: by its iat, in which the clocks may differ by 30 seconds.
+      expect(revocations.usability(jwt(revocations, 1))).toBe('refuse');
+      expect(revocations.usability(jwt(revocations, -30))).toBe('refuse');
+      expect(revocations.usability(jwt(revocations, -31))).toBe('use');
+      expect(revocations.usability(jwt(revocations, undefined))).toBe('refuse');
+    },
+  );
+
+  it.each(ofOne)('a token by %s: it is refused, whoever says what, and whenever', (_, revocation) => {
+    const revocations = remembered();
+    const before = known(revocations);
+    revocations.add(noticeOf(revocation));
+    for (const one of [before, known(revocations), jwt(revocations, -3_600), shared(revocations, 0)]) {
+      expect(revocations.usability(one)).toBe('refuse');
+    }
+  });
+
+  it.each<[string, Revocation]>([
+    ['another subject', { subject: 'bob' }],
+    ['a subject called like the client', { subject: 'app' }],
+    ['another client', { clientId: 'alice' }],
+    ['another session', { session: 'alice' }],
+    ['another certificate', { thumbprint: 'x' }],
+    ['another token', { tokenHash: 'other' }],
+    ['another jti', { jti: 'jti-2' }],
+  ])('%s: nothing', (_, revocation) => {
+    const revocations = remembered();
+    const [before, own] = [known(revocations), jwt(revocations, undefined)];
+    revocations.add(noticeOf(revocation));
+    expect(revocations.usability(before)).toBe('use');
+    expect(revocations.usability(own)).toBe('use');
+    expect(revocations.isTokenRevoked('hash')).toBe(false);
+  });
+
+  it.each([[undefined], [null], ['text'], [{}]])('a token that is bound to nothing, %j', (cnf) => {
+    const revocations = remembered();
+    const before = known(revocations, {}, { cnf });
+    revocations.add(noticeOf({ thumbprint }));
+    expect(revocations.usability(before)).toBe('use');
+  });
+
+  it('a token by itself, also where it was not known', () => {
+    const revocations = remembered();
+    revocations.add(noticeOf({ token: 'secret' }));
+    expect(revocations.isTokenRevoked(hashOf('secret'))).toBe(true);
+  });
+
+  it('the later of two revocations counts, in whichever order they are heard', () => {
+    const revocations = remembered();
+    revocations.add(noticeOf({ subject: 'alice' }));
+    revocations.add(noticeOf({ subject: 'alice' }, now - 120_000));
+    expect(revocations.usability(jwt(revocations, 60))).toBe('refuse');
+  });
+
+  it('the same act of revoking, heard twice, ends nothing that was learnt between', () => {
+    const revocations = remembered();
+    const notice = noticeOf({ subject: 'alice' });
+    revocations.add(notice);
+    const after = known(revocations);
+    revocations.add(notice, 'position');
+    expect(revocations.usability(after)).toBe('use');
+  });
+
+  it('for maxAge', () => {
+    const revocations = remembered();
+    // The monotonic clock of the test begins at 0, which no real one has.
+    vi.advanceTimersByTime(1);
+    revocations.add(noticeOf({ tokenHash: 'hash' }));
+    vi.advanceTimersByTime(3_600_000);
+    expect(revocations.isTokenRevoked('hash')).toBe(true);
+    vi.advanceTimersByTime(2);
+    expect(revocations.isTokenRevoked('hash')).toBe(false);
+  });
+
+  it('whatever the wall clock does meanwhile', () => {
+    const revocations = remembered();
+    const before = known(revocations);
+    vi.setSystemTime(now - 3_600_000);
+    revocations.add(noticeOf({ subject: 'alice' }));
+    expect(revocations.usability(before)).toBe('ask');
+  });
+});
+
+describe('while a channel may be missing revocations', () => {
+  const onChannel = () => {
+    const revocations = remembered({ from: 'channel' });
+    listenSince(revocations, now - 3_600_000);
+    return revocations;
+  };
+
+  it('what the server said serves for maxAgeWhileLost', () => {
+    const revocations = onChannel();
+    const before = known(revocations);
+    revocations.lost();
+    vi.advanceTimersByTime(5_000);
+    expect(revocations.usability(before)).toBe('use');
+    vi.advanceTimersByTime(1);
+    expect(revocations.usability(before)).toBe('ask');
+  });
+
+  it('what a token says of itself serves on', () => {
+    const revocations = onChannel();
+    revocations.lost();
+    vi.advanceTimersByTime(60_000);
+    expect(revocations.usability(jwt(revocations, 60))).toBe('use');
+  });
+
+  it('afterwards nothing from before does', () => {
+    const revocations = onChannel();
+    const before = known(revocations);
+    revocations.lost();
+    revocations.restored();
+    expect(revocations.usability(before)).toBe('ask');
+    expect(revocations.usability(known(revocations))).toBe('use');
+  });
+
+  it('what was revoked is, all the while', () => {
+    const revocations = onChannel();
+    const [before, own] = [known(revocations), jwt(revocations, 60)];
+    revocations.add(noticeOf({ subject: 'alice' }));
+    revocations.lost();
+    expect(revocations.usability(own)).toBe('refuse');
+    expect(revocations.usability(before)).toBe('ask');
+  });
+});
+
+describe('what another process knows', () => {
+  it('is as much older than it says as the clocks may differ', () => {
+    const revocations = remembered({ from: 'channel' });
+    listenSince(revocations, now - 60_000);
+    expect(revocations.usability(shared(revocations, 30_000))).toBe('use');
+    expect(revocations.usability(shared(revocations, 30_001))).toBe('ask');
+  });
+
+  it('is not used at all where the subject was ever revoked, without a log', () => {
+    const revocations = remembered({ from: 'channel' });
+    listenSince(revocations, now - 3_600_000);
+    revocations.add(noticeOf({ subject: 'alice' }, now - 60_000));
+    expect(revocations.usability(shared(revocations, 0))).toBe('ask');
+    expect(revocations.usability(shared(revocations, 0, { sub: 'bob' }))).toBe('use');
+  });
+
+  it('is used, with a log, where that process had read the revocation before it asked', () => {
+    const revocations = remembered({ from: 'log' });
+    revocations.add(noticeOf({ subject: 'alice' }, now - 60_000), '0002');
+    revocations.hasRead('0002', performance.now());
+    expect(revocations.usability(shared(revocations, 0, {}, '0001'))).toBe('ask');
+    expect(revocations.usability(shared(revocations, 0, {}, undefined))).toBe('ask');
+    expect(revocations.usability(shared(revocations, 0, {}, '0002'))).toBe('use');
+  });
+
+  it('is not used while revocations are not heard', () => {
+    const revocations = remembered({ from: 'log' });
+    expect(revocations.usability(shared(revocations, 0))).toBe('ask');
+    revocations.hasRead('0001', performance.now());
+    expect(revocations.usability(shared(revocations, 0))).toBe('use');
+    vi.advanceTimersByTime(5_001);
+    expect(revocations.usability(shared(revocations, 0))).toBe('ask');
+  });
+});
+
+describe('what revoke() takes', () => {
+  const issuers = ['https://as.example.com'];
+
+  it.each([
+    [{ token: 't' }],
+    [{ tokenHash: thumbprint }],
+    [{ jti: 'j' }],
+    [{ subject: 's' }],
+    [{ clientId: 'c' }],
+    [{ session: 'i' }],
+    [{ thumbprint }],
+    [{ jti: 'j', issuer: 'https://as.example.com' }],
+    [{ session: 'i', issuer: 'https://as.example.com' }],
+    [{ subject: 's', issuer: 'https://as.example.com' }],
+    [{ clientId: 'c', issuer: 'https://as.example.com' }],
+    [{ thumbprint, issuer: 'https://as.example.com' }],
+  ])('%j', (revocation) => {
+    expect(parseRevocation(revocation, issuers)).toBe(revocation);
+  });
+
+  it.each([
+    [undefined],
+    [null],
+    ['token'],
+    [{}],
+    [{ token: '' }],
+    [{ token: 7 }],
+    [{ token: 't', subject: 's' }],
+    [{ everything: 'x' }],
+    [{ constructor: 'x' }],
+  ])('not %j', (given) => {
+    expect(() => parseRevocation(given, issuers)).toThrow(
+      new TypeError(
+        'revoke() takes one of { token }, { tokenHash }, { jti }, { subject }, { clientId }, { session }, { thumbprint }, with a non-empty string',
+      ),
+    );
+  });
+
+  it('the token itself goes no further', () => {
+    // SHA-256 of "abc", FIPS 180-4.
+    const hash = Buffer.from(
+      'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad',
+      'hex',
+    ).toString('base64url');
+    expect(withoutToken({ token: 'abc' })).toEqual({ tokenHash: hash });
+    expect(withoutToken({ subject: 'alice' })).toEqual({ subject: 'alice' });
+  });
+
+  it.each([
+    [{ token: 'Bearer abc' }, 'token is an access token, without its scheme'],
+    [{ token: 'a'.repeat(16_385) }, 'token is an access token, without its scheme'],
+    [{ tokenHash: 'ab'.repeat(32) }, 'tokenHash is SHA-256 in base64url'],
+    [{ tokenHash: `${thumbprint}=` }, 'tokenHash is SHA-256 in base64url'],
+    [{ thumbprint: 'AB:CD' }, 'thumbprint is SHA-256 in base64url'],
+    [{ subject: 'a'.repeat(1_001) }, 'subject has 1,000 characters at most'],
+    [{ jti: 'a'.repeat(1_001) }, 'jti has 1,000 characters at most'],
+    [{ session: 'a'.repeat(1_001) }, 'session has 1,000 characters at most'],
+    [{ clientId: 'a'.repeat(1_001) }, 'clientId has 1,000 characters at most'],
+  ])('a value that no token could have is refused: %#', (given, message) => {
+    expect(() => parseRevocation(given, issuers)).toThrow(`revoke(): ${message}`);
+  });
+
+  it.each([
+    [{ token: 't', issuer: 'https://other.example.com' }],
+    [{ tokenHash: thumbprint, issuer: 'https://other.example.com' }],
+    [{ subject: 's', issuer: 'https://other.example.com' }],
+    [{ subject: 's', issuer: '' }],
+    [{ clientId: 'c', issuer: null }],
+    [{ clientId: 'c', issuer: ['https://as.example.com'] }],
+  ])('an issuer that could concern no token is refused: %j', (given) => {
+    expect(() => parseRevocation(given, issuers)).toThrow(
+      new TypeError(`revoke(): issuer must be one of the configured issuers: ${issuers.join(', ')}`),
+    );
+  });
+});
+
+describe('a revocation of one issuer', () => {
+  const other = 'https://other.example.com';
+
+  it.each<[string, Revocation]>([
+    ['subject', { subject: 'alice', issuer: other }],
+    ['clientId', { clientId: 'app', issuer: other }],
+    ['session', { session: 'session-1', issuer: other }],
+    ['thumbprint', { thumbprint, issuer: other }],
+    ['jti', { jti: 'jti-1', issuer: other }],
+  ])('concerns no token of another issuer with the same %s', (_kind, revocation) => {
+    const revocations = remembered();
+    const [own, others] = [known(revocations), known(revocations, {}, {}, other)];
+    revocations.add(noticeOf(revocation));
+    expect(revocations.usability(own)).toBe('use');
+    expect(revocations.usability(others)).not.toBe('use');
+  });
+
+  it('without an issuer concerns the tokens of each', () => {
+    const revocations = remembered();
+    const [own, others] = [known(revocations), known(revocations, {}, {}, other)];
+    revocations.add(noticeOf({ subject: 'alice' }));
+    expect(revocations.usability(own)).toBe('ask');
+    expect(revocations.usability(others)).toBe('ask');
+  });
+});
+
+describe('a claim that a token does not have', () => {
+  it.each(['subject', 'clientId', 'session', 'jti', 'thumbprint'] as const)(
+    '%s is never revoked by its absence',
+    (kind) => {
+      const revocations = remembered();
+      const bare = { sub: undefined, client_id: undefined, jti: undefined, sid: undefined, cnf: undefined };
+      const before = known(revocations, {}, bare);
+      revocations.add(noticeOf({ [kind]: 'undefined' } as unknown as Revocation));
+      expect(revocations.usability(before)).toBe('use');
+    },
+  );
+});
+
+describe('a revocation from a process whose clock is ahead', () => {
+  it('ends no answer that is asked for afterwards, and JWTs as if it were five seconds ahead', () => {
+    const revocations = remembered();
+    revocations.add(noticeOf({ clientId: 'app' }, now + 290_000));
+    expect(revocations.usability(known(revocations))).toBe('use');
+    expect(revocations.usability(jwt(revocations, -35))).toBe('refuse');
+    expect(revocations.usability(jwt(revocations, -36))).toBe('use');
+  });
+});
+
+describe('a process that hears a channel for the first time', () => {
+  it('uses none of its own answers from before', () => {
+    const revocations = remembered({ from: 'channel' });
+    const before = known(revocations);
+    revocations.restored();
+    vi.advanceTimersByTime(5_001);
+    expect(revocations.usability(before)).toBe('ask');
+    expect(revocations.usability(known(revocations))).toBe('use');
+  });
+});
+
+describe('a token that speaks for itself, with a log', () => {
+  const log = (changes = {}) => remembered({ from: 'log', ...changes });
+
+  it('waits until the log is read, and again when that is too long ago', () => {
+    const revocations = log();
+    expect(revocations.usability(jwt(revocations, 60))).toBe('wait');
+    revocations.hasRead(undefined, performance.now());
+    expect(revocations.usability(jwt(revocations, 60))).toBe('use');
+    vi.advanceTimersByTime(5_000);
+    expect(revocations.usability(jwt(revocations, 60))).toBe('use');
+    vi.advanceTimersByTime(1);
+    expect(revocations.usability(jwt(revocations, 60))).toBe('wait');
+  });
+
+  it('is vouched for from when the log is complete, less the difference of clocks', () => {
+    const revocations = log();
+    revocations.completeOnlySince(now);
+    revocations.completeOnlySince(now - 1_000);
+    revocations.hasRead(undefined, performance.now());
+    expect(revocations.usability(jwt(revocations, -29))).toBe('unvouched');
+    expect(revocations.usability(jwt(revocations, -30))).toBe('use');
+    expect(revocations.usability(jwt(revocations, undefined))).toBe('unvouched');
+  });
+
+  it('is used all the same where that was chosen, but not when it is revoked', () => {
+    const revocations = log({ acceptsUnheard: true });
+    revocations.completeOnlySince(now);
+    expect(revocations.usability(jwt(revocations, 60))).toBe('use');
+    revocations.add(noticeOf({ subject: 'alice' }));
+    expect(revocations.usability(jwt(revocations, 60))).toBe('refuse');
+  });
+
+  it('a gap in the log voids what is known from before, whoever said it', () => {
+    const revocations = log();
+    revocations.hasRead('0001', performance.now());
+    const before = known(revocations);
+    revocations.hasGap();
+    expect(revocations.usability(before)).toBe('ask');
+    expect(revocations.usability(jwt(revocations, 60))).toBe('unvouched');
+    expect(revocations.usability(known(revocations))).toBe('use');
+  });
+
+  it('positions of a log that is lost count for nothing', () => {
+    const revocations = log();
+    revocations.add(noticeOf({ subject: 'alice' }), '0002');
+    revocations.hasRead('0002', performance.now());
+    expect(revocations.noticesOutsideLog()).toEqual([]);
+    revocations.hasLostLog();
+    expect(revocations.noticesOutsideLog()).toMatchObject([{ revocation: { subject: 'alice' }, at: now }]);
+    expect(revocations.heardUpTo).toBeUndefined();
+    expect(revocations.usability(shared(revocations, -60_000, {}, '0002'))).toBe('ask');
+  });
+});
+
+describe('a request that waits until revocations are heard', () => {
+  it('goes on when they are', async () => {
+    const revocations = remembered({ from: 'log', maxWait: 2 });
+    const ended = vi.fn();
+    const waiting = revocations.untilHeard().then(ended);
+    await vi.advanceTimersByTimeAsync(100);
+    expect(ended).not.toHaveBeenCalled();
+    revocations.hasRead(undefined, performance.now());
+    await waiting;
+    expect(ended).toHaveBeenCalledOnce();
+  });
+
+  it('goes on after maxWait, counted from when they were heard last', async () => {
+    const revocations = remembered({ from: 'log', maxWait: 2 });
+    revocations.hasRead(undefined, performance.now());
+    await vi.advanceTimersByTimeAsync(6_000);
+    const ended = vi.fn();
+    void revocations.untilHeard().then(ended);
+    await vi.advanceTimersByTimeAsync(999);
+    expect(ended).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(2);
+    expect(ended).toHaveBeenCalledOnce();
+    // Now nobody waits any more.
+    await revocations.untilHeard();
+  });
+});

@@ -1,0 +1,153 @@
+import 'reflect-metadata';
+import { ClientCertificate, type PolicyContext, psd2Roles } from '@mtls-bound/core';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { ConfigurationError, type RequestRefused } from '../../../packages/core/src/errors.js';
+import {
+  certificateSubjectPolicy,
+  psd2RolePolicy,
+  routeCertificatePolicy,
+} from '../../../packages/core/src/policy/route-certificate.js';
+import { createPki, type Identity, issueFrom, type Pki } from '../../support/pki.js';
+
+let pki: Pki;
+/** Its UID stands beside its CN, and its locality is an empty text. */
+let tpp: Identity;
+const hashAlone = () => new ClientCertificate({ thumbprint: pki.alice.thumbprint });
+
+beforeAll(async () => {
+  pki = await createPki();
+  tpp = await issueFrom(
+    pki,
+    'CN=tpp+0.9.2342.19200300.100.1.1=software-1, OU=payments, OU=accounts, C=NO, L=',
+    [],
+  );
+});
+
+type Policy = ReturnType<typeof certificateSubjectPolicy>;
+
+function outcome(policy: Policy, certificate: ClientCertificate | undefined, claims = {}): string {
+  try {
+    policy({ authorization: { certificate, claims } } as unknown as PolicyContext & { authorization: never });
+    return 'passes';
+  } catch (thrown) {
+    const { code, status, detail } = thrown as RequestRefused;
+    return `${status} ${code}: ${detail}`;
+  }
+}
+
+const needsMore =
+  "403 certificate_refused: the proxy hands on the certificate's hash alone, and the rule needs the whole certificate";
+
+describe('requireCertificateSubject()', () => {
+  const refused = (type: string) => `403 certificate_refused: its ${type} is not what the token names`;
+
+  it.each<[string, Parameters<typeof certificateSubjectPolicy>[0], Record<string, unknown>, string]>([
+    ['one of several values', { OU: 'unit' }, { unit: 'accounts' }, 'passes'],
+    ['the other of them', { ou: 'unit' }, { unit: 'payments' }, 'passes'],
+    ['both at once, which is neither', { OU: 'unit' }, { unit: 'payments,accounts' }, refused('OU')],
+    ['both of one relative name', { CN: 'cn', UID: 'uid' }, { cn: 'tpp', uid: 'software-1' }, 'passes'],
+    ['the value of another type', { CN: 'cn' }, { cn: 'software-1' }, refused('CN')],
+    ['an empty claim and an empty attribute', { L: 'l' }, { l: '' }, refused('L')],
+    ['a function that finds nothing', { L: () => undefined }, {}, refused('L')],
+    ['a list that holds the value', { UID: 'uid' }, { uid: ['software-1'] }, refused('UID')],
+    ['the second of two', { C: 'c', CN: 'cn' }, { c: 'NO', cn: 'other' }, refused('CN')],
+    ['named by its OID', { '2.5.4.6': 'c' }, { c: 'SE' }, refused('2.5.4.6')],
+  ])('%s', (_title, required, claims, expected) => {
+    expect(outcome(certificateSubjectPolicy(required), new ClientCertificate(tpp.der), claims)).toBe(
+      expected,
+    );
+  });
+
+  it('a certificate of which the hash alone is known is refused for that, and none for its name', () => {
+    const policy = certificateSubjectPolicy({ CN: 'cn' });
+    expect(outcome(policy, hashAlone(), { cn: 'tpp' })).toBe(needsMore);
+    expect(outcome(policy, undefined, { cn: 'tpp' })).toBe(refused('CN'));
+  });
+
+  it('looks into a certificate once, whichever route asks', () => {
+    let looks = 0;
+    const certificate = {
+      get der() {
+        looks += 1;
+        return tpp.der;
+      },
+    } as unknown as ClientCertificate;
+    for (const type of ['CN', 'UID', 'CN']) {
+      outcome(certificateSubjectPolicy({ [type]: 'x' }), certificate, { x: 'tpp' });
+    }
+    expect(looks).toBe(1);
+  });
+
+  it.each<[string, unknown]>([
+    ['nothing', undefined],
+    ['an empty object', {}],
+    ['a type that is none beside a good one', { UID: 'uid', planet: 'x' }],
+    ['something behind an OID', { '2.5.4.3x': 'cn' }],
+    ['something before an OID', { 'x2.5.4.3': 'cn' }],
+    ['a number for a claim', { CN: 1 }],
+    ['a list for a claim', { CN: ['cn'] }],
+  ])('is not made of %s', (_title, required) => {
+    expect(() => certificateSubjectPolicy(required as never)).toThrow(
+      new ConfigurationError(
+        'requireCertificateSubject()',
+        'accepted is an object from attribute types, as organizationIdentifier or 2.5.4.97, to a claim or a function',
+      ),
+    );
+  });
+});
+
+describe('requirePsd2Role()', () => {
+  it.each<[string, () => ClientCertificate | undefined]>([
+    ['no QCStatements', () => new ClientCertificate(pki.alice.der)],
+    ['no certificate', () => undefined],
+  ])('refuses where there is %s', (_title, make) => {
+    expect(outcome(psd2RolePolicy('PSP_AI'), make())).toBe(
+      '403 certificate_refused: its QCStatements do not name the role PSP_AI',
+    );
+  });
+
+  it('takes the four roles of ETSI TS 119 495 and no other', () => {
+    for (const other of ['PSP_XX', 'toString']) {
+      expect(() => psd2RolePolicy(other as never)).toThrow(
+        'requirePsd2Role(): accepted is PSP_AS, PSP_PI, PSP_AI, PSP_IC',
+      );
+    }
+  });
+
+  it('a certificate without QCStatements has no role', () => {
+    expect(psd2Roles(new ClientCertificate(pki.alice.der))).toEqual([]);
+  });
+
+  it('refuses a certificate that is known by its hash alone for that, not for its role', () => {
+    expect(outcome(psd2RolePolicy('PSP_AI'), hashAlone())).toBe(needsMore);
+    expect(() => psd2Roles(hashAlone())).toThrow(needsMore.slice(4));
+  });
+});
+
+describe('requireCertificate()', () => {
+  it.each<[string, object, string]>([
+    [
+      'a status that is none',
+      { requireVerified: true, status: 402 },
+      'requireCertificate().status: 402 was given; accepted is 401 or 403',
+    ],
+    [
+      'an unknown rule',
+      { verified: true },
+      'requireCertificate(): a name of 8 characters was given; there is no such option; accepted are requireVerified, requireValidNow, issuer, subject, san, extendedKeyUsage, status',
+    ],
+    ['no rule', {}, 'requireCertificate(): nothing was given that a certificate could lack'],
+    ['a status alone', { status: 401 }, 'requireCertificate(): nothing was given'],
+  ])('refuses %s, and names itself', (_title, options, message) => {
+    expect(() => routeCertificatePolicy(options)).toThrow(ConfigurationError);
+    expect(() => routeCertificatePolicy(options)).toThrow(message);
+  });
+
+  it('looks at the time of the request', () => {
+    const policy = routeCertificatePolicy({ requireValidNow: true });
+    expect(outcome(policy as Policy, new ClientCertificate(pki.alice.der))).toBe('passes');
+    expect(outcome(policy as Policy, new ClientCertificate(pki.expired.der))).toBe(
+      '403 certificate_refused: it is not valid now',
+    );
+  });
+});

@@ -1,0 +1,318 @@
+import { createHash, hash, X509Certificate } from 'node:crypto';
+import {
+  ClientCertificate,
+  createResourceServer,
+  nginx,
+  proxyHeader,
+  type RefusedEvent,
+  type RequestRefused,
+  type ResourceServerOptions,
+  tlsSocket,
+} from '@mtls-bound/core';
+import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createPki, type Pki } from '../../support/pki.js';
+import { recordedEvents } from '../../support/recorded-events.js';
+
+let pki: Pki;
+let kit: TestKit;
+const refused = recordedEvents<RefusedEvent>('mtls-bound:refused');
+
+beforeAll(async () => {
+  pki = await createPki();
+  kit = await createTestKit();
+});
+beforeEach(() => {
+  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.unstubAllEnvs();
+});
+
+const hexOf = (thumbprint: string): string => Buffer.from(thumbprint, 'base64url').toString('hex');
+
+interface Connection {
+  readonly server?: object;
+  readonly encrypted?: boolean;
+  readonly getProtocol?: () => string;
+  readonly remoteAddress?: string;
+  readonly isSessionReused?: () => boolean;
+  readonly getPeerX509Certificate?: () => unknown;
+}
+
+function requestOf(token: string, headers: Record<string, string> = {}, socket: Connection = {}): never {
+  const all = { authorization: `Bearer ${token}`, ...headers };
+  return { url: '/', headers: all, rawHeaders: Object.entries(all).flat(), socket } as never;
+}
+
+/** The server's last refusal, as an adapter would answer it. */
+async function refusal(options: ResourceServerOptions, req: never) {
+  const server = createResourceServer({ ...kit.options, ...options });
+  try {
+    await server.authorize(req);
+  } catch (thrown) {
+    const explanation = refused.at(-1)?.explanation;
+    return { code: (thrown as RequestRefused).code, explanation, answer: server.answer(thrown, req) };
+  }
+  throw new Error('the request was let in');
+}
+
+const presenting = (certificate: ClientCertificate): ResourceServerOptions => ({
+  certificate: () => certificate,
+});
+const boundTo = (cnf: string): string => kit.boundToken({ claims: { cnf: { 'x5t#S256': cnf } } });
+
+describe('a mismatch', () => {
+  it.each<[string, (own: ClientCertificate, x509: X509Certificate) => string, RegExp]>([
+    ['the same in hex', (own) => hexOf(own.thumbprint), /right hash in hex.*base64url/],
+    ['the same in hex with colons', (_, { fingerprint256 }) => fingerprint256, /right hash in hex/],
+    [
+      'base64url of hex',
+      (own) => Buffer.from(hexOf(own.thumbprint)).toString('base64url'),
+      /base64url of hex digits/,
+    ],
+    [
+      'base64url of base64 of hex',
+      (own) => Buffer.from(Buffer.from(hexOf(own.thumbprint)).toString('base64')).toString('base64url'),
+      /base64url of the base64 of hex digits/,
+    ],
+    ['base64', (own) => Buffer.from(own.thumbprint, 'base64url').toString('base64'), /another base64/],
+    ['base64url with padding', (own) => `${own.thumbprint}=`, /another base64/],
+    ['hex of another', () => 'ab'.repeat(32), /looks like hex, of another/],
+    [
+      'SHA-1',
+      (own) =>
+        createHash('sha1')
+          .update(own.der as Uint8Array)
+          .digest('base64url'),
+      /SHA-1/,
+    ],
+    [
+      'the hash of the key',
+      (_, { publicKey }) => hash('sha256', publicKey.export({ type: 'spki', format: 'der' }), 'base64url'),
+      /hash of the public key/,
+    ],
+  ])('%s', async (_, expected, hint) => {
+    const own = new ClientCertificate(pki.alice.der);
+    const cnf = expected(own, new X509Certificate(pki.alice.der));
+    const { code, explanation } = await refusal(presenting(own), requestOf(boundTo(cnf)));
+    expect(code).toBe('certificate_mismatch');
+    expect(explanation).toEqual({
+      expectedThumbprint: cnf,
+      presentedThumbprint: own.thumbprint,
+      certificateFrom: 'the option certificate',
+      hint: expect.stringMatching(hint),
+    });
+  });
+
+  it('an intermediate instead of the certificate', async () => {
+    const ca = new ClientCertificate(pki.ca.der);
+    const { explanation } = await refusal(presenting(ca), requestOf(boundTo(pki.alice.thumbprint)));
+    expect(explanation?.hint).toMatch(/certificate authority's.*intermediate/);
+  });
+
+  it.each([
+    ['the same key, renewed', 'aliceRenewed', /same key, renewed certificate/],
+    [
+      'the token of another client that was seen here',
+      'bob',
+      /another client certificate that was seen here/,
+    ],
+  ] as const)('%s', async (_, presented, hint) => {
+    const server = createResourceServer({
+      ...kit.options,
+      certificate: (req) => new ClientCertificate(pki[req.headers['x-who'] as 'alice'].der),
+    });
+    const token = boundTo(pki.alice.thumbprint);
+    await server.authorize(requestOf(token, { 'x-who': 'alice' }));
+    await expect(async () => server.authorize(requestOf(token, { 'x-who': presented }))).rejects.toThrow();
+    expect(refused.at(-1)?.explanation.hint).toMatch(hint);
+  });
+
+  it('of a certificate that nobody knows: no hint is made up', async () => {
+    const own = new ClientCertificate(pki.alice.der);
+    const { explanation } = await refusal(presenting(own), requestOf(boundTo(pki.bob.thumbprint)));
+    expect(explanation?.hint).toBeUndefined();
+  });
+
+  it('a certificate that is none, or its hash alone', async () => {
+    for (const own of [
+      new ClientCertificate(Buffer.from('no DER')),
+      new ClientCertificate(kit.certificate),
+    ]) {
+      const { explanation } = await refusal(presenting(own), requestOf(boundTo(pki.bob.thumbprint)));
+      expect(explanation?.hint).toBeUndefined();
+    }
+  });
+});
+
+const none = () => undefined;
+const header = { 'x-ssl-client-cert': 'x' };
+
+describe('no certificate', () => {
+  const behindProxy = { certificate: proxyHeader(nginx(), { trust: ['10.0.0.0/8'] }) };
+  const withSecret = {
+    certificate: proxyHeader(nginx(), {
+      trust: 'loopback',
+      secret: { header: 'x-secret', value: 's'.repeat(16) },
+    }),
+  };
+  it.each<[string, ResourceServerOptions, Record<string, string>, Connection, RegExp]>([
+    [
+      'plain HTTP',
+      { certificate: tlsSocket() },
+      {},
+      { server: { address: () => null } },
+      /plain HTTP.*proxyHeader/,
+    ],
+    [
+      'a resumed session',
+      { certificate: tlsSocket() },
+      {},
+      {
+        encrypted: true,
+        getProtocol: () => 'TLSv1.3',
+        isSessionReused: () => true,
+        getPeerX509Certificate: none,
+      },
+      /TLS session was resumed/,
+    ],
+    [
+      'TLS without',
+      { certificate: tlsSocket() },
+      {},
+      {
+        encrypted: true,
+        getProtocol: () => 'TLSv1.3',
+        isSessionReused: () => false,
+        getPeerX509Certificate: none,
+      },
+      /requestCert: true/,
+    ],
+    [
+      'an untrusted peer',
+      behindProxy,
+      header,
+      { remoteAddress: '192.0.2.1' },
+      /not from an address that trust names/,
+    ],
+    ['no secret', withSecret, header, { remoteAddress: '127.0.0.1' }, /lacks the shared secret/],
+    ['no header', behindProxy, {}, { remoteAddress: '10.1.1.1' }, /is not there/],
+    [
+      'an empty header',
+      behindProxy,
+      { 'x-ssl-client-cert': '' },
+      { remoteAddress: '10.1.1.1' },
+      /says that the client sent none/,
+    ],
+  ])('%s', async (_, options, headers, socket, hint) => {
+    const { code, explanation } = await refusal(options, requestOf(kit.boundToken(), headers, socket));
+    expect(code).toBe('certificate_missing');
+    expect(explanation?.hint).toMatch(hint);
+    expect(explanation?.presentedThumbprint).toBeUndefined();
+    expect(explanation?.certificateFrom).toBe(
+      options.certificate === behindProxy.certificate || options.certificate === withSecret.certificate
+        ? 'the header x-ssl-client-cert'
+        : 'the TLS connection',
+    );
+  });
+});
+
+it('a token without cnf', async () => {
+  const { explanation } = await refusal(presenting(kit.certificate), requestOf(kit.unboundToken()));
+  expect(explanation?.hint).toMatch(/without cnf/);
+});
+
+describe('explain', () => {
+  const mismatch = () => requestOf(boundTo(hexOf(kit.certificate.thumbprint)));
+
+  it('tells the client, in body and challenge', async () => {
+    const { answer } = await refusal({ ...presenting(kit.certificate), explain: true }, mismatch());
+    const expected = [
+      'The access token is bound to another client certificate',
+      'certificate_mismatch',
+      `the token is bound to ${hexOf(kit.certificate.thumbprint)}`,
+      `the option certificate presents ${kit.certificate.thumbprint}`,
+      'cnf has the right hash in hex; the authorization server must write it in base64url without padding (RFC 8705 §3.1)',
+    ]
+      .join('; ')
+      .replaceAll('§', '?');
+    expect(JSON.parse(answer.body)).toEqual({ error: 'invalid_token', error_description: expected });
+    expect(answer.headers['WWW-Authenticate']).toBe(
+      `Bearer realm="api", error="invalid_token", error_description="${expected}"`,
+    );
+  });
+
+  it('a claim can not break out of the challenge', async () => {
+    const { answer } = await refusal(
+      { ...presenting(kit.certificate), explain: true },
+      requestOf(boundTo('"\\\r\nSet-Cookie: x=é')),
+    );
+    expect(answer.headers['WWW-Authenticate']).toContain("the token is bound to '/??Set-Cookie: x=?;");
+    expect(answer.headers['WWW-Authenticate']?.match(/"/g)).toHaveLength(6);
+  });
+
+  it('is off by default: the event alone says it', async () => {
+    const { answer, explanation } = await refusal(presenting(kit.certificate), mismatch());
+    expect(JSON.parse(answer.body).error_description).toBe(
+      'The access token is bound to another client certificate',
+    );
+    expect(explanation?.hint).toMatch(/hex/);
+  });
+
+  it('without credentials nothing is told', async () => {
+    const req = { url: '/', headers: {}, rawHeaders: [], socket: {} } as never;
+    const { answer } = await refusal({ ...presenting(kit.certificate), explain: true }, req);
+    expect(answer.body).toBe('');
+  });
+
+  it.each<[string, ResourceServerOptions, Record<string, string>, number, string]>([
+    [
+      'no certificate',
+      { certificate: none },
+      {},
+      401,
+      'certificate_missing; no certificate came from the option certificate',
+    ],
+    [
+      'a malformed header',
+      {},
+      { authorization: 'Bearer' },
+      400,
+      'credentials_malformed: the Authorization header has the scheme Bearer, and not one token behind it',
+    ],
+    [
+      'an error in a function of the user',
+      {
+        certificate: () => {
+          throw new Error('ENOENT: /keys/s3cret');
+        },
+      },
+      {},
+      503,
+      'internal_error',
+    ],
+  ])('%s: nothing is told that is not so, nor what is private', async (_, options, headers, status, end) => {
+    const { answer } = await refusal({ ...options, explain: true }, requestOf(kit.boundToken(), headers));
+    expect(answer.status).toBe(status);
+    expect(JSON.parse(answer.body).error_description).toMatch(new RegExp(`; ${end}$`));
+  });
+
+  it('is refused in production unless it is meant', async () => {
+    vi.stubEnv('NODE_ENV', 'production');
+    expect(() => createResourceServer({ ...kit.options, explain: true })).toThrow(
+      "explain: true was given while NODE_ENV is production; accepted is false, or 'always'",
+    );
+    vi.stubEnv('MTLS_BOUND_EXPLAIN', 'true');
+    expect(() => createResourceServer(kit.options)).toThrow('NODE_ENV is production');
+    const options = { ...presenting(kit.certificate), explain: 'always' } as const;
+    expect((await refusal(options, mismatch())).answer.body).toContain('hex');
+  });
+
+  it.each(['yes', 1, null, 'True'])('%j is not accepted', (explain) => {
+    expect(() => createResourceServer({ ...kit.options, explain: explain as never })).toThrow(
+      "accepted is true, false or 'always'",
+    );
+  });
+});

@@ -1,0 +1,76 @@
+import { ConfigurationError, privateKeyJwt } from '@mtls-bound/core';
+import { expect, it } from 'vitest';
+import { resolveSettings } from '../../../packages/core/src/options/resource-server-options.js';
+
+const good = { issuer: 'https://as.example.com', clientId: 'api', clientSecret: 'a-secret', audience: 'a' };
+const secret = 'kR7vQ2xW9zLp4TnB8mYc3HdF6sJg1AeU';
+
+function refusalOf(make: () => unknown): ConfigurationError {
+  try {
+    make();
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigurationError);
+    return error as ConfigurationError;
+  }
+  throw new Error('nothing was thrown');
+}
+
+class Instance {}
+
+it.each<[string, object]>([
+  ...['cache', 'http', 'certificatePolicy', 'floodGuard', 'revocations', 'sharedCache'].flatMap(
+    (name): [string, object][] => [
+      [`${name}: null`, { [name]: null }],
+      [`${name}: an instance`, { [name]: new Instance() }],
+      [`${name}: an object that inherits`, { [name]: Object.create({ maxAge: 1 }) }],
+    ],
+  ),
+  ['certificatePolicy: {}', { certificatePolicy: {} }],
+  ['certificatePolicy: a status alone', { certificatePolicy: { status: 401 } }],
+  ['http.agent next to http.fetch', { http: { agent: () => ({}), fetch: async () => new Response() } }],
+  ['resourceMetadata.members: a list', { resourceMetadata: { resource: 'https://a', members: ['x'] } }],
+  ['resourceMetadata.members: a BigInt', { resourceMetadata: { resource: 'https://a', members: { x: 1n } } }],
+  ['issuer: a line end', { issuer: 'https://as.example.com\n' }],
+  ['clientSecret: a line end', { clientSecret: 'a-secret\n' }],
+])('%s is refused at start-up', (_title, options) => {
+  refusalOf(() => resolveSettings({ ...good, ...options }, {}));
+});
+
+it('a variable that ends with a line end is refused, and its value is not shown', () => {
+  const { clientSecret, ...rest } = good;
+  const { message } = refusalOf(() => resolveSettings(rest, { MTLS_BOUND_CLIENT_SECRET: `${secret}\n` }));
+  expect(message).toMatch(/^MTLS_BOUND_CLIENT_SECRET: the value ends in a line end; remove it$/);
+  expect(message).not.toContain(secret.slice(0, 8));
+});
+
+it.each<[string, () => unknown]>([
+  ...[
+    'clientAuthentication',
+    'sharedCache',
+    'tokens',
+    'certificate',
+    'http',
+    'revocations',
+    'authorizationServerMetadata',
+  ].map((name): [string, () => unknown] => [name, () => resolveSettings({ ...good, [name]: secret }, {})]),
+  ['sharedCache.secret', () => resolveSettings({ ...good, sharedCache: { store: secret, secret } }, {})],
+  ['issuer', () => resolveSettings({ ...good, issuer: `https://user:${secret}@as.example.com` }, {})],
+  [
+    'metadata with a password',
+    () =>
+      resolveSettings(
+        {
+          ...good,
+          authorizationServerMetadata: { introspection_endpoint: `https://u:${secret}@as.example.com` },
+        },
+        {},
+      ),
+  ],
+  ['privateKeyJwt()', () => privateKeyJwt(secret as never)],
+])('%s: no piece of a secret in the wrong place is shown', (_title, make) => {
+  const error = refusalOf(make);
+  const told = [error.message, error.stack, JSON.stringify(error), String(error.cause)].join('\n');
+  for (let start = 0; start + 8 <= secret.length; start += 1) {
+    expect(told).not.toContain(secret.slice(start, start + 8));
+  }
+});

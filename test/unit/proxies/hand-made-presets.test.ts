@@ -1,0 +1,184 @@
+import type * as core from '@mtls-bound/core';
+import { ConfigurationError, type ProxyPreset, proxyHeader, RequestRefused } from '@mtls-bound/core';
+import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createPki, type Pki } from '../../support/pki.js';
+
+let pki: Pki;
+
+beforeAll(async () => {
+  pki = await createPki();
+});
+beforeEach(() => {
+  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+});
+
+const isVerified = (value: string): boolean => value === 'yes';
+const secret = { header: 'X-Proxy-Secret', value: 'a-secret-of-the-proxy' };
+const made = (changes: object = {}): ProxyPreset => ({
+  name: 'mine',
+  header: 'X-Cert',
+  decode: (value) => ({ kind: 'certificate', der: Buffer.from(value, 'base64') }),
+  ...changes,
+});
+
+/** What the source reads of a request by the trusted proxy. */
+function read(preset: ProxyPreset, ...more: string[]): core.ClientCertificate | undefined {
+  const rawHeaders = ['x-cert', pki.alice.der.toString('base64'), ...more];
+  return proxyHeader(preset, { trust: 'loopback' })({
+    rawHeaders,
+    headers: {},
+    socket: { remoteAddress: '127.0.0.1' },
+  } as never);
+}
+
+it('a preset whose headers are written in upper case reads them', () => {
+  expect(read(made())?.thumbprint).toBe(pki.alice.thumbprint);
+  const preset = made({ verified: { header: 'X-Verdict', isVerified } });
+  expect(read(preset, 'X-VERDICT', 'yes')?.verified).toBe(true);
+  expect(read(preset, 'X-VERDICT', 'no')?.verified).toBe(false);
+});
+
+it('a preset may give the thumbprint alone', () => {
+  const decode = () => ({ kind: 'hash', thumbprint: pki.alice.thumbprint });
+  expect(read(made({ decode }))?.thumbprint).toBe(pki.alice.thumbprint);
+});
+
+describe('a decoder that does not answer as it must: malformed, never a fault of the server', () => {
+  it.each<[string, (value: string) => unknown, string]>([
+    ['throws', () => JSON.parse('{'), 'the decoder threw'],
+    ['returns nothing', () => undefined, 'the decoder threw'],
+    ['returns text', () => 'certificate', 'the decoder returned no DecodedCertificate'],
+    ['returns no DER', () => ({ kind: 'certificate', der: 'MII' }), 'the decoder returned no DER'],
+    [
+      'returns bytes that are no certificate',
+      () => ({ kind: 'certificate', der: Buffer.from('no') }),
+      'not exactly one DER certificate',
+    ],
+    ['returns no thumbprint', () => ({ kind: 'hash', thumbprint: 'x' }), 'the decoder returned no x5t#S256'],
+    ['returns a thumbprint of another type', () => ({ kind: 'hash' }), 'the decoder returned no x5t#S256'],
+    ['says malformed without a reason', () => ({ kind: 'malformed' }), 'the decoder says so'],
+  ])('one that %s', (_title, decode, why) => {
+    const refusal = (() => {
+      try {
+        return read(made({ decode }));
+      } catch (thrown) {
+        return thrown;
+      }
+    })();
+    expect(refusal).toBeInstanceOf(RequestRefused);
+    expect(refusal).toMatchObject({ code: 'certificate_malformed', detail: `x-cert: ${why}` });
+  });
+});
+
+describe('only true says that a certificate is verified', () => {
+  it.each<[string, (value: string) => unknown, boolean]>([
+    ['true', () => true, true],
+    ['1', () => 1, false],
+    ['the text true', () => 'true', false],
+    [
+      'an exception',
+      () => {
+        throw new Error('no');
+      },
+      false,
+    ],
+  ])('%s', (_title, verdict, verified) => {
+    const preset = made({ verified: { header: 'x-verdict', isVerified: verdict } });
+    expect(read(preset, 'x-verdict', 'any')?.verified).toBe(verified);
+  });
+});
+
+describe('a function of a preset that returns a promise is a fault of the code, not of the request', () => {
+  it.each<[string, object, string]>([
+    ['decode', { decode: async () => ({ kind: 'none' }) }, 'the decode function of the preset'],
+    ['decode, rejected', { decode: () => Promise.reject(0) }, 'the decode function of the preset'],
+    [
+      'isVerified',
+      { verified: { header: 'x-verdict', isVerified: async () => true } },
+      'isVerified of the preset',
+    ],
+    [
+      'isVerified, rejected',
+      { verified: { header: 'x-verdict', isVerified: () => Promise.reject(0) } },
+      'isVerified of the preset',
+    ],
+  ])('%s', (_title, changes, message) => {
+    expect(() => read(made(changes), 'x-verdict', 'any')).toThrow(`${message} returned a promise`);
+  });
+});
+
+describe('proxyHeader() refuses a preset', () => {
+  it.each<[string, object, string]>([
+    ['without a name', { name: undefined }, 'proxyHeader(preset).name: nothing was given'],
+    [
+      'with an underscore',
+      { header: 'x_cert' },
+      'proxyHeader(preset).header: a string of 6 characters was given',
+    ],
+    [
+      'whose decoder is no function',
+      { decode: 'pem' },
+      'proxyHeader(preset).decode: a string of 3 characters was given',
+    ],
+    [
+      'with an unknown member',
+      { encoding: 'pem' },
+      'proxyHeader(preset): a name of 8 characters was given; there is no such option',
+    ],
+    ['with a verdict that is none', { verified: true }, 'proxyHeader(preset).verified: true was given'],
+    [
+      'with a verdict without a header',
+      { verified: { isVerified } },
+      'proxyHeader(preset).verified.header: nothing was given',
+    ],
+    [
+      'with a verdict without a function',
+      { verified: { header: 'x-verdict' } },
+      'proxyHeader(preset).verified.isVerified: nothing was given',
+    ],
+    [
+      'with alwaysVerified: 1',
+      { alwaysVerified: 1 },
+      'proxyHeader(preset).alwaysVerified: a number was given',
+    ],
+    [
+      'with thumbprintOnly: false',
+      { thumbprintOnly: false },
+      'proxyHeader(preset).thumbprintOnly: false was given; accepted is true',
+    ],
+    [
+      'whose certificate is in a header that clients send for another purpose',
+      { header: 'Authorization' },
+      'proxyHeader(preset).header: a string of 13 characters was given; accepted is a header name of letters, digits and hyphens, other than Authorization, Cookie, Host and those that HTTP itself uses',
+    ],
+    [
+      'whose verdict is in such a header',
+      { verified: { header: 'Cookie', isVerified } },
+      'proxyHeader(preset).verified.header: a string of 6 characters was given',
+    ],
+    [
+      'with two verdicts',
+      { alwaysVerified: true, verified: { header: 'x-verdict', isVerified } },
+      'proxyHeader(preset).verified: it was given beside alwaysVerified',
+    ],
+    [
+      'whose verdict is in the header of the certificate',
+      { verified: { header: 'x-cert', isVerified } },
+      'proxyHeader(preset).verified.header: the header of proxyHeader(preset).header was given',
+    ],
+    [
+      'whose certificate is in the header of the secret',
+      { header: 'x-proxy-secret' },
+      'proxyHeader().secret.header: the header of proxyHeader(preset).header was given',
+    ],
+    [
+      'whose verdict is in the header of the secret',
+      { verified: { header: 'X-PROXY-SECRET', isVerified } },
+      'proxyHeader().secret.header: the header of proxyHeader(preset).verified.header was given',
+    ],
+  ])('%s', (_title, changes, message) => {
+    const make = () => proxyHeader(made(changes), { trust: 'loopback', secret });
+    expect(make).toThrow(ConfigurationError);
+    expect(make).toThrow(message);
+  });
+});

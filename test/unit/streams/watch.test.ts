@@ -1,0 +1,66 @@
+// What Revocations says to a watcher: of the token that it watches, of what may have been missed, and of nothing else.
+import { readTokenClaims, type TokenClaims } from '@mtls-bound/core';
+import { describe, expect, it } from 'vitest';
+import type { Revocations } from '../../../packages/core/src/revocation/revocations.js';
+import { noticeOf, remembered } from '../../support/revocations.js';
+
+const issuer = 'https://as.example.com';
+
+function watchedBy(revocations: Revocations, subject: string): { heard: string[]; unwatch: () => void } {
+  const heard: string[] = [];
+  const token = readTokenClaims({ sub: subject }, issuer) as TokenClaims;
+  const watched = { token, hash: `hash of ${subject}`, identity: `identity of ${subject}` };
+  const unwatch = revocations.watch(watched, revocations.latestTurn, (code) => heard.push(code));
+  return { heard, unwatch };
+}
+
+describe('a watcher', () => {
+  it('hears of one revocation of its token, and of none of another', () => {
+    const revocations = remembered();
+    const [first, second] = [watchedBy(revocations, 'user-1'), watchedBy(revocations, 'user-2')];
+    revocations.add(noticeOf({ subject: 'user-1' }));
+    revocations.add(noticeOf({ subject: 'user-1', issuer }));
+    expect([first.heard, second.heard]).toEqual([['token_inactive'], []]);
+  });
+
+  it('hears once of a revocation that is read again in the log', () => {
+    const revocations = remembered({ from: 'log' });
+    const notice = noticeOf({ subject: 'user-1' });
+    revocations.add(notice);
+    const { heard } = watchedBy(revocations, 'user-1');
+    revocations.add(notice, '1');
+    expect(heard).toEqual([]);
+  });
+
+  it('hears of nothing once it gave up', () => {
+    const revocations = remembered();
+    const { heard, unwatch } = watchedBy(revocations, 'user-1');
+    unwatch();
+    revocations.add(noticeOf({ subject: 'user-1' }));
+    revocations.hasGap();
+    expect(heard).toEqual([]);
+  });
+
+  const hearing: [string, (revocations: Revocations) => void, string[]][] = [
+    ['a gap in the log', (revocations) => revocations.hasGap(), ['revocations_unknown']],
+    ['a channel that is heard again', (revocations) => revocations.restored(), ['revocations_unknown']],
+    ['a channel or log that is lost', (revocations) => revocations.lost(), []],
+    ['a log that is read to its end', (revocations) => revocations.hasRead('1', performance.now()), []],
+  ];
+  it.each(hearing)('hears what may have been missed: %s', (_, happens, expected) => {
+    const revocations = remembered({ from: 'channel' });
+    const { heard } = watchedBy(revocations, 'user-1');
+    happens(revocations);
+    expect(heard).toEqual(expected);
+  });
+
+  it.each(hearing)('hears at once what was missed before it watched: %s', (_, happens, expected) => {
+    const revocations = remembered({ from: 'channel' });
+    const since = revocations.latestTurn;
+    happens(revocations);
+    const heard: string[] = [];
+    const token = readTokenClaims({ sub: 'user-1' }, issuer) as TokenClaims;
+    revocations.watch({ token, hash: 'hash', identity: 'identity' }, since, (code) => heard.push(code));
+    expect(heard).toEqual(expected);
+  });
+});
