@@ -2,8 +2,8 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
-const source = (name: string, entry = 'index'): string =>
-  fileURLToPath(new URL(`packages/${name}/src/${entry}.ts`, import.meta.url));
+const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+const source = (name: string, entry = 'index'): string => path(`packages/${name}/src/${entry}.ts`);
 
 export default defineConfig({
   resolve: {
@@ -21,8 +21,23 @@ export default defineConfig({
     },
   },
   test: {
-    include: ['test/**/*.test.ts'],
-    globalSetup: fileURLToPath(new URL('test/support/shared-keys.ts', import.meta.url)),
+    projects: [
+      // The core alone, in memory. Its files share a process: starting one for each would take most of the time.
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: ['test/unit/**/*.test.ts'],
+          setupFiles: path('test/support/no-sockets.ts'),
+          isolate: false,
+        },
+      },
+      // The adapters, real servers and programs, and what waits in real time.
+      { extends: true, test: { name: 'integration', include: ['test/integration/**/*.test.ts'] } },
+      // The pages: links, code blocks, generated tables.
+      { extends: true, test: { name: 'docs', include: ['test/docs/**/*.test.ts'] } },
+    ],
+    globalSetup: path('test/support/shared-keys.ts'),
     // Two at least: many tests wait for a program.
     maxWorkers: Math.max(2, availableParallelism() - 1),
     testTimeout: 30_000,
@@ -32,7 +47,7 @@ export default defineConfig({
     execArgv: ['--no-warnings'],
     reporters: [
       'default',
-      fileURLToPath(new URL('test/support/skipped-reporter.ts', import.meta.url)),
+      path('test/support/skipped-reporter.ts'),
       ...(process.env.TEST_REPORT
         ? [['json', { outputFile: process.env.TEST_REPORT }] as [string, Record<string, unknown>]]
         : []),

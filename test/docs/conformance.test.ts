@@ -23,7 +23,12 @@ for (const path of readdirSync(`${root}/test`, { recursive: true, encoding: 'utf
   if (path.endsWith('.test.ts') || path.endsWith('-outcomes.ts')) {
     for (const [, list = ''] of read(`test/${path}`).matchAll(/['"`(]((?:[RS]\d+[ab]? )*[RS]\d+[ab]?): /g)) {
       const isTable = path.endsWith('-outcomes.ts');
-      name(list, isTable ? 'introspection/answers-of-the-server' : path.replace('.test.ts', ''));
+      name(
+        list,
+        isTable
+          ? 'introspection/answers-of-the-server'
+          : path.replace(/^(?:unit|integration)\/|\.test\.ts$/g, ''),
+      );
     }
   }
 }

@@ -13,6 +13,14 @@ const rows = table
 const title =
   /(?:\b(?:it|describe)(?:\.\w+)*\(\s*|\bdescribeReal\([^,]+,\s*|\)\(\s*|(?<=[[,]\s*(?:\/\/[^\n]*\s*)*)\[\s*)(['"`])((?:\\.|(?!\1).)+)\1/g;
 
+/** The path of a test that a page names by its folder and file: in one of the suites, and in one alone. */
+function pathOf(file: string): string {
+  const paths = ['unit/', 'integration/', ''].map((suite) => `test/${suite}${file}.test.ts`);
+  const [path = '', ...others] = paths.filter((one) => existsSync(`${root}${one}`));
+  expect([file, path !== '', others]).toEqual([file, true, []]);
+  return path;
+}
+
 /** Tables that are files of their own, by the file that runs them. */
 const tablesOf: Readonly<Record<string, readonly string[]>> = {
   'introspection/answers-of-the-server': ['test/support/introspection-outcomes.ts'],
@@ -21,7 +29,7 @@ const tablesOf: Readonly<Record<string, readonly string[]>> = {
 
 /** The titles of a file's tests, without the rows of the standards that they prove and without what is filled in. */
 function titlesIn(file: string): Set<string> {
-  const paths = [`test/${file}.test.ts`, ...(tablesOf[file] ?? [])];
+  const paths = [pathOf(file), ...(tablesOf[file] ?? [])];
   const titles = paths.flatMap((path) =>
     [...readFileSync(`${root}${path}`, 'utf8').matchAll(title)].map(([, , text = '']) => plain(text)),
   );
@@ -43,7 +51,7 @@ describe('a title', () => {
     expect(titles).toContain(text);
   });
 
-  it.each(['certificate_mismatch', 'of 43 characters', '../../packages/core/src/errors.js'])(
+  it.each(['certificate_mismatch', 'of 43 characters', '../../../packages/core/src/errors.js'])(
     'is not %s, though the file has that text',
     (text) => {
       expect(readFileSync(`${root}test/unit/binding/binding.test.ts`, 'utf8')).toContain(text);
@@ -99,7 +107,6 @@ it.each(revocationRows)('what holds after a revocation has its tests: %s', (row)
 function expectTests(tests: string): void {
   for (const test of tests.split('; `').map((one) => one.replace(/^`/, ''))) {
     const [, file = '', named = ''] = /^([\w/-]+)`: (.+)$/.exec(test) ?? [];
-    expect(existsSync(`${root}test/${file}.test.ts`), file).toBe(true);
-    expect([...titlesIn(file)], `test/${file}.test.ts`).toContain(named.replaceAll('\\|', '|'));
+    expect([...titlesIn(file)], pathOf(file)).toContain(named.replaceAll('\\|', '|'));
   }
 }

@@ -27,12 +27,16 @@ class QuickestFirst extends BaseSequencer {
   }
 }
 
+const { projects: _, ...rules } = usual.test ?? {};
+
 export default {
   ...usual,
   test: {
-    ...usual.test,
+    ...rules,
     include: Object.entries(tests).flatMap(([name, files]) =>
-      room === undefined || room === name ? files.map((file) => `test/${file}.test.ts`) : [],
+      room === undefined || room === name
+        ? files.map((file) => `test/{unit,integration}/${file}.test.ts`)
+        : [],
     ),
     // Few values for each property: the fuzzing itself is done elsewhere.
     env: { FUZZ: '0.005', MUTATION: '1' },

@@ -10,7 +10,7 @@ export type Forward = (
   der: Buffer | undefined,
 ) => IncomingMessage['headers'];
 
-/** A proxy that ends mutual TLS and makes the mistakes that it is told to make: real ones are tried in test/proxies. */
+/** A proxy that ends mutual TLS and makes the mistakes that it is told to make: real ones are tried in test/integration/proxies. */
 export async function startCarelessProxy(
   pki: Pki,
   target: number,

@@ -1,4 +1,4 @@
-/** How many values a property is tried with: so many, or as many times more as `FUZZ` says (`npm run fuzz`). */
+/** How many values a property is tried with: so many, or as many times more as `FUZZ` says (`npm run fuzz`, `npm run test:unit`). */
 export function runs(usual: number): { numRuns: number } {
   return { numRuns: Math.ceil(usual * Number(process.env.FUZZ ?? 1)) };
 }

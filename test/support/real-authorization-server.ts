@@ -25,8 +25,8 @@ export interface RealClients {
 }
 
 /**
- * A real authorization server on loopback, as the tests of `test/authorization-servers` use it. It
- * issues tokens for `audience` and `otherAudience` by the client credentials grant, with the scopes
+ * A real authorization server on loopback, as the tests of `test/integration/authorization-servers`
+ * use it. It issues tokens for `audience` and `otherAudience` by the client credentials grant, with the scopes
  * `accounts:read` and `payments:write`.
  */
 export interface RealAuthorizationServer {

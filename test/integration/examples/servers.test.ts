@@ -36,7 +36,7 @@ afterAll(async () => {
 
 // As users run them: by plain Node, from the built packages, set up by the environment alone.
 function start(path: string, environment: Record<string, string> = {}) {
-  return spawn(process.execPath, [fileURLToPath(new URL(`../../${path}`, import.meta.url))], {
+  return spawn(process.execPath, [fileURLToPath(new URL(`../../../${path}`, import.meta.url))], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {
       PATH: process.env.PATH,

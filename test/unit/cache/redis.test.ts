@@ -1,4 +1,4 @@
-// How node-redis is called. What comes of it with a real Redis: test/fleet.
+// How node-redis is called. What comes of it with a real Redis: test/integration/fleet.
 import { describe, expect, it, vi } from 'vitest';
 import { redisChannel, redisLock, redisLog } from '../../../packages/core/src/redis/redis.js';
 

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { runs } from '../../support/fuzzing.js';
 import { clocks as own, World } from '../../support/revocation-world.js';
 
 /** Random histories, of all kinds together. `npm run test:histories` plays a million. */
-const histories = Number(process.env.HISTORIES ?? 12_000);
+const histories = Number(process.env.HISTORIES ?? runs(12_000).numRuns);
 const STEPS = 30;
 
 const real = { performance: performance.now, date: Date.now };

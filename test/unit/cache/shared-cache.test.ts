@@ -1,12 +1,20 @@
-// What a store does at its worst, in the test's hands; with Keyv and a real Redis: test/fleet.
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { SharedCache, type SharedCacheRules } from '../../../packages/core/src/cache/shared-cache.js';
+// What a store does at its worst, in the test's hands; with Keyv and a real Redis: test/integration/fleet.
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { SharedCacheRules } from '../../../packages/core/src/cache/shared-cache.js';
 import { createSeal } from '../../../packages/core/src/shared/sealing.js';
 
 // Of the global timers, which can be faked.
 vi.mock('node:timers/promises', () => ({
   setTimeout: (ms: number) => new Promise((resolve) => setTimeout(resolve, ms)),
 }));
+
+// The files of the suite share a process, where the module may have been loaded with the real timers.
+vi.resetModules();
+const { SharedCache } = await import('../../../packages/core/src/cache/shared-cache.js');
+afterAll(() => {
+  vi.doUnmock('node:timers/promises');
+  vi.resetModules();
+});
 
 const secret = 'a secret of at least 32 characters';
 const older = 'another one, of 32 characters or more';

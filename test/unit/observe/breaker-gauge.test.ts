@@ -14,7 +14,8 @@ beforeEach(() => {
   vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
 });
 
-const issuer = 'https://as.example.com';
+// Of this file alone: other files of the suite, which share the process, leave breakers open.
+const issuer = 'https://breakers.example.com';
 
 function create(state: { isUp: boolean }) {
   return createResourceServer({
@@ -47,7 +48,7 @@ it('mtls_bound_breaker_open counts breakers: two servers of an issuer, an observ
   const early = new client.Registry();
   const late = new client.Registry();
   const value = async (registry: client.Registry) =>
-    /breaker_open\{[^}]*\} (\S+)/.exec(await registry.metrics())?.[1];
+    /breaker_open\{issuer="https:\/\/breakers[^}]*\} (\S+)/.exec(await registry.metrics())?.[1];
 
   const ends = [observeByPrometheus(client, early)];
   await ask(one);
@@ -78,7 +79,8 @@ it('mtls_bound.breaker.open counts breakers: two servers of an issuer, an observ
       .getMetrics()
       .flatMap(({ scopeMetrics }) => scopeMetrics.flatMap((scope) => scope.metrics))
       .filter(({ descriptor }) => descriptor.name === 'mtls_bound.breaker.open')
-      .flatMap(({ dataPoints }) => dataPoints.map((point) => [point.attributes.issuer, point.value]));
+      .flatMap(({ dataPoints }) => dataPoints.map((point) => [point.attributes.issuer, point.value]))
+      .filter(([name]) => name === issuer);
   };
   try {
     const second = { isUp: false };

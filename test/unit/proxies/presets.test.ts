@@ -442,7 +442,7 @@ const optionsOf: Record<string, readonly string[]> = {
   f5: ['header', 'encoding'],
   kong: ['header', 'encoding'],
   rfc9440: [...verdictNames, 'isVerified'],
-  custom: ['header', 'decode', 'name', 'verifyHeader', 'isVerified', 'thumbprintOnly'],
+  customHeader: ['header', 'decode', 'name', 'verifyHeader', 'isVerified', 'thumbprintOnly'],
 };
 
 const exported = new Map<string, unknown>(Object.entries(core));
@@ -472,7 +472,7 @@ describe.each(Object.entries(optionsOf))('%s()', (name, accepted) => {
   });
 
   it('lets no header say that a certificate is verified, unless the option names it', () => {
-    const required = name === 'custom' ? { header: 'x', decode: () => undefined } : {};
+    const required = name === 'customHeader' ? { header: 'x', decode: () => undefined } : {};
     expect(make(required).verified).toBeUndefined();
   });
 
@@ -481,7 +481,7 @@ describe.each(Object.entries(optionsOf))('%s()', (name, accepted) => {
     () => {
       const functions = accepted.includes('isVerified') && {
         isVerified: () => true,
-        ...(name === 'custom' && { decode: () => undefined }),
+        ...(name === 'customHeader' && { decode: () => undefined }),
       };
       expect(() => make({ header: 'X-Cert', verifyHeader: 'x-cert', ...functions })).toThrow(
         `${name}().verifyHeader: the header of the certificate was given; accepted is another`,
@@ -499,7 +499,7 @@ it('the table of options knows each preset that is exported', () => {
     }
   });
   const names = presets.map(([name]) => name);
-  expect(Object.keys(optionsOf).sort()).toEqual([...names, 'custom'].sort());
+  expect(Object.keys(optionsOf).sort()).toEqual([...names, 'customHeader'].sort());
 });
 
 describe('what events call a preset, and where it looks unless told', () => {
