@@ -19,3 +19,11 @@ it('the page names scripts that there are', () => {
   expect(named.length).toBeGreaterThan(5);
   expect(named.filter((name) => scripts[name ?? ''] === undefined)).toEqual([]);
 });
+
+it('each test is in one of the suites', () => {
+  const tests = readdirSync(`${root}test`, { recursive: true, encoding: 'utf8' }).filter((path) =>
+    path.endsWith('.test.ts'),
+  );
+  expect(tests.length).toBeGreaterThan(200);
+  expect(tests.filter((path) => !/^(?:unit|integration)\/[\w-]+\/|^docs\//.test(path))).toEqual([]);
+});
