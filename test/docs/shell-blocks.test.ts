@@ -84,13 +84,22 @@ describe('mtls-doctor', () => {
     expect(known.get('probe')).toEqual(expect.arrayContaining(['--url', '--direct']));
   });
 
-  it.each(ofProgram('npx', 'mtls-doctor'))('$name', ({ words }) => {
+  const doctors = ofProgram('npx', 'mtls-doctor').filter(({ words }) => words[1] !== 'vitest');
+  it.each(doctors)('$name', ({ words }) => {
     const [command = 'check', ...rest] = words.slice(words.indexOf('mtls-doctor') + 1);
     expect(words).toContain('mtls-doctor');
     expect([...known.keys()]).toContain(command);
     const options = rest.filter((word) => word.startsWith('--'));
     expect([...always, ...(known.get(command) ?? [])]).toEqual(expect.arrayContaining(options));
   });
+});
+
+it.each(ofProgram('npx').filter(({ words }) => words[1] === 'vitest'))('$name', ({ words }) => {
+  const [, , run, path = '', , title = ''] = words;
+  expect([run, existsSync(join(root, path))]).toEqual(['run', true]);
+  if (title !== '') {
+    expect(readFileSync(join(root, path, 'binding.test.ts'), 'utf8')).toContain(title.slice(1, -1));
+  }
 });
 
 describe('a file that is run', () => {

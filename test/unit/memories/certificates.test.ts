@@ -56,7 +56,7 @@ describe('a proxy is trusted for one request at a time', () => {
       outcomes.push(await decide({ 'x-from-the-proxy': value }));
     }
     expect(outcomes).toEqual(['admitted', 'certificate_missing', 'admitted', 'certificate_missing']);
-    expect(trust).toHaveBeenCalledTimes(4);
+    expect(new Set(trust.mock.calls.map(([, req]) => req)).size).toBe(4);
   });
 
   it('the shared secret is asked of each request of a connection', async () => {
