@@ -787,6 +787,11 @@ describe('proxyHeader() refuses', () => {
       'proxyHeader().proxyCertificate: a list was given; accepted is a list of x5t#S256 thumbprints',
     ],
     [
+      'a thumbprint that is not the one text of its bytes',
+      () => proxyHeader(nginx(), { trust: 'loopback', proxyCertificate: [`${'A'.repeat(42)}B`] }),
+      'proxyHeader().proxyCertificate: a list was given; accepted is a list of x5t#S256 thumbprints',
+    ],
+    [
       'an unknown option',
       () => proxyHeader(nginx(), { trust: 'loopback', trusted: 1 } as never),
       'proxyHeader().trusted: there is no such option; accepted are trust, secret, proxyCertificate, maxLength, maxEntries',

@@ -12,7 +12,7 @@ import { listenSince, noticeOf, remembered } from '../../support/revocations.js'
 
 const now = 1_800_000_000_000;
 const issuer = 'https://as.example.com';
-const thumbprint = 'bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2';
+const thumbprint = 'A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0';
 
 const claims = {
   sub: 'alice',
@@ -253,6 +253,14 @@ describe('what another process knows', () => {
   });
 });
 
+/** Another text that a decoder reads as the same 32 bytes. */
+function withOtherBits(hash: string): string {
+  const other = `${hash.slice(0, -1)}1`;
+  expect(other).not.toBe(hash);
+  expect(Buffer.from(other, 'base64url')).toEqual(Buffer.from(hash, 'base64url'));
+  return other;
+}
+
 describe('what revoke() takes', () => {
   const issuers = ['https://as.example.com'];
 
@@ -307,6 +315,8 @@ describe('what revoke() takes', () => {
     [{ tokenHash: 'ab'.repeat(32) }, 'tokenHash is SHA-256 in base64url'],
     [{ tokenHash: `${thumbprint}=` }, 'tokenHash is SHA-256 in base64url'],
     [{ thumbprint: 'AB:CD' }, 'thumbprint is SHA-256 in base64url'],
+    [{ tokenHash: withOtherBits(thumbprint) }, 'tokenHash is SHA-256 in base64url'],
+    [{ thumbprint: withOtherBits(thumbprint) }, 'thumbprint is SHA-256 in base64url'],
     [{ subject: 'a'.repeat(1_001) }, 'subject has 1,000 characters at most'],
     [{ jti: 'a'.repeat(1_001) }, 'jti has 1,000 characters at most'],
     [{ session: 'a'.repeat(1_001) }, 'session has 1,000 characters at most'],
@@ -326,6 +336,22 @@ describe('what revoke() takes', () => {
     expect(() => parseRevocation(given, issuers)).toThrow(
       new TypeError(`revoke(): issuer must be one of the configured issuers: ${issuers.join(', ')}`),
     );
+  });
+});
+
+describe('a name of more than 64 characters, and another name that is its SHA-256', () => {
+  const long = 'uid=alice.example,ou=people,ou=a department with a long name,dc=example,dc=com';
+  const hash = hashOf(long);
+
+  it.each([
+    ['the long one', long, hash],
+    ['the other one', hash, long],
+  ])('%s is revoked: that alone', (_title, revoked, spared) => {
+    const revocations = remembered();
+    const [first, second] = [revoked, spared].map((sub) => known(revocations, {}, { sub }));
+    revocations.add(noticeOf({ subject: revoked }));
+    expect(revocations.usability(first as Known)).toBe('ask');
+    expect(revocations.usability(second as Known)).toBe('use');
   });
 });
 

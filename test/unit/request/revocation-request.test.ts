@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { RequestRefused } from '../../../packages/core/src/errors.js';
 import { readRevocationRequest } from '../../../packages/core/src/revocation/revocation-request.js';
 
-const hash43 = 'bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2';
+const hash43 = 'A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0';
 const noForm43 = (name: string) => `revocation_malformed: ${name} is not in a form that a token could have`;
 const form = 'application/x-www-form-urlencoded';
 
@@ -59,6 +59,11 @@ describe.each<[string, (fields: [string, string][]) => Sent]>([
     ['jti', [['jti', 'id-1']], { jti: 'id-1' }],
     ['sid', [['sid', 'session-1']], { session: 'session-1' }],
     ['x5t#S256', [['x5t#S256', hash43]], { thumbprint: hash43 }],
+    [
+      'a hash that is not the one text of its bytes',
+      [['token_hash', `${'A'.repeat(42)}B`]],
+      noForm43('token_hash'),
+    ],
     ['a hash in hex', [['token_hash', 'ab'.repeat(32)]], noForm43('token_hash')],
     ['a hash in standard base64', [['token_hash', `${'+'.repeat(43)}=`]], noForm43('token_hash')],
     ['a fingerprint with colons', [['x5t#S256', 'AB:CD:EF']], noForm43('x5t#S256')],

@@ -1,3 +1,5 @@
+import { sha256Text } from '../shared/option-rules.js';
+
 /** What can be revoked. */
 export const revocationKinds = [
   'token',
@@ -11,7 +13,11 @@ export const revocationKinds = [
 
 type Kind = (typeof revocationKinds)[number];
 
-const hashForm = { accepted: 'is SHA-256 in base64url: 43 characters without padding', test: /^[\w-]{43}$/ };
+const hashForm = {
+  accepted:
+    'is SHA-256 in base64url: 43 characters without padding, the last of which is one of AEIMQUYcgkosw048',
+  test: sha256Text,
+};
 const nameForm = { accepted: 'has 1,000 characters at most', test: /^.{1,1000}$/s };
 
 /** What each kind looks like where it can match. A revocation that matches nothing would seem to work. */

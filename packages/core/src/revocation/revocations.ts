@@ -541,7 +541,8 @@ function unwatched(): void {
 function keyOf(kind: string, value: string, issuer = ''): string {
   // So many records must not take the more memory, the longer the names are that a client chose. The engine keeps the parts of a
   // template next to the whole, and those of `join` not.
-  return [kind, issuer, isPlain(value) ? value : hashOf(value)].join(' ');
+  // The hash of a long name may be another name: it is kept as one of another kind.
+  return (isPlain(value) ? [kind, issuer, value] : [`${kind}#`, issuer, hashOf(value)]).join(' ');
 }
 
 /** Whether a record keeps a name as it is. */

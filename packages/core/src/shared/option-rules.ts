@@ -58,11 +58,18 @@ export const headerName: OptionRule<string> = {
     typeof given === 'string' && /^[A-Za-z0-9-]+$/.test(given) ? given.toLowerCase() : undefined,
 };
 
+/**
+ * Base64url of a SHA-256, without padding. The last of the 43 characters holds four bits, so that its two lowest are zero: with others
+ * a hash would be compared as another one.
+ */
+export const sha256Text = /^[\w-]{42}[AEIMQUYcgkosw048]$/;
+
 /** `x5t#S256` values: base64url of a SHA-256, 43 characters (RFC 8705 §3.1). */
 export const thumbprints: OptionRule<readonly string[]> = {
-  accepted: 'a list of x5t#S256 thumbprints, 43 characters of base64url each',
+  accepted:
+    'a list of x5t#S256 thumbprints, 43 characters of base64url each, the last one of AEIMQUYcgkosw048',
   read: (given) =>
-    Array.isArray(given) && given.length > 0 && given.every((item) => /^[\w-]{43}$/.test(String(item)))
+    Array.isArray(given) && given.length > 0 && given.every((item) => sha256Text.test(String(item)))
       ? Object.freeze(given.map(String))
       : undefined,
 };
