@@ -134,6 +134,10 @@ it.each([
   [x5t(''), `token_bound_otherwise: x5t#S256 in cnf is empty: ${wroteNone}`],
   [x5t(null), `token_bound_otherwise: x5t#S256 in cnf is null: ${wroteNone}`],
   [x5t([]), `token_bound_otherwise: x5t#S256 in cnf is a list: ${wroteNone}`],
+  [
+    x5t([thumbprint, other]),
+    'token_bound_otherwise: x5t#S256 in cnf is a list: it is named more than once, by cnf and the claim of the option claims.thumbprint, or by the token and the answer about it',
+  ],
   [x5t({}), `token_bound_otherwise: x5t#S256 in cnf is of type object: ${wroteNone}`],
   [x5t(7), `token_bound_otherwise: x5t#S256 in cnf is of type number: ${wroteNone}`],
   [null, 'token_bound_otherwise: cnf is null, not an object with x5t#S256'],

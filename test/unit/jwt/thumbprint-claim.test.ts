@@ -98,16 +98,23 @@ describe.each(sources)('%s', (_title, make, tokenOf) => {
     ['the thumbprint of another certificate', () => top(bobs()), 'certificate_mismatch'],
     ['the right one at the top and in cnf', () => ({ ...top(alices()), cnf: top(alices()) }), 'admitted'],
     ['cnf alone', () => ({ cnf: top(alices()) }), 'admitted'],
-    ['another one at the top', () => ({ ...top(bobs()), cnf: top(alices()) }), 'token_claims_malformed'],
-    ['another one in cnf', () => ({ ...top(alices()), cnf: top(bobs()) }), 'token_claims_malformed'],
-    ['cnf with another method', () => ({ ...top(alices()), cnf: { jkt: 'x' } }), 'token_claims_malformed'],
+    ['another one at the top', () => ({ ...top(bobs()), cnf: top(alices()) }), 'token_bound_otherwise'],
+    ['another one in cnf', () => ({ ...top(alices()), cnf: top(bobs()) }), 'token_bound_otherwise'],
+    ['cnf with another method', () => ({ ...top(alices()), cnf: { jkt: 'x' } }), 'token_bound_otherwise'],
     [
       'the right one in both, and another method in cnf',
       () => ({ ...top(alices()), cnf: { ...top(alices()), jkt: 'x' } }),
       'token_bound_otherwise',
     ],
-    ['cnf that is empty', () => ({ ...top(alices()), cnf: {} }), 'token_claims_malformed'],
-    ['cnf that is null', () => ({ ...top(alices()), cnf: null }), 'token_claims_malformed'],
+    ['cnf that is empty', () => ({ ...top(alices()), cnf: {} }), 'token_bound_otherwise'],
+    ['cnf that is a text', () => ({ ...top(alices()), cnf: alices() }), 'token_bound_otherwise'],
+    ['cnf that is a list', () => ({ ...top(alices()), cnf: [top(alices())] }), 'token_bound_otherwise'],
+    ['cnf that is null, which counts as absent', () => ({ ...top(alices()), cnf: null }), 'admitted'],
+    [
+      'cnf that is null, and the thumbprint of another certificate',
+      () => ({ ...top(bobs()), cnf: null }),
+      'certificate_mismatch',
+    ],
     ['an empty text', () => top(''), 'token_bound_otherwise'],
     ['a list', () => top([alices()]), 'token_bound_otherwise'],
     ['false', () => top(false), 'token_bound_otherwise'],
@@ -116,6 +123,16 @@ describe.each(sources)('%s', (_title, make, tokenOf) => {
     ['the one of another name', () => ({ x5t: alices() }), 'token_unbound'],
   ])('with %s', async (_case, changes, expected) => {
     expect(await outcome(named, changes())).toBe(expected);
+  });
+
+  it.each<[string, () => object]>([
+    ['another one at the top', () => ({ ...top(bobs()), cnf: top(alices()) })],
+    ['another one in cnf', () => ({ ...top(alices()), cnf: top(bobs()) })],
+    ['cnf with another method', () => ({ ...top(alices()), cnf: { jkt: 'x' } })],
+    ['cnf that is empty', () => ({ ...top(alices()), cnf: {} })],
+  ])("with %s, binding: 'report' reports it", async (_case, changes) => {
+    expect(await outcome(named, changes(), 'report')).toBe('admitted');
+    expect([...(server?.reported ?? [])]).toEqual([['token_bound_otherwise', 1]]);
   });
 
   it('what is no thumbprint does not make the token unbound where unbound tokens pass', async () => {
@@ -170,8 +187,8 @@ describe('a JWT that the server is asked about', () => {
     ['the same at the top', () => top(alices()), 'admitted'],
     ['the same in cnf', () => ({ cnf: top(alices()) }), 'admitted'],
     ['nothing', () => ({}), 'admitted'],
-    ['another at the top', () => top(bobs()), 'token_inactive'],
-    ['another in cnf', () => ({ cnf: top(bobs()) }), 'token_inactive'],
+    ['another at the top', () => top(bobs()), 'token_bound_otherwise'],
+    ['another in cnf', () => ({ cnf: top(bobs()) }), 'token_bound_otherwise'],
   ])('which answers with %s', async (_title, answer, expected) => {
     expect(await asked(options, top(alices()), answer())).toBe(expected);
   });
@@ -179,7 +196,7 @@ describe('a JWT that the server is asked about', () => {
   it('whose introspection() alone names the claim', async () => {
     const ofAnswer = { introspection: introspection(named) };
     expect(await asked(ofAnswer, { cnf: top(alices()) }, top(alices()))).toBe('admitted');
-    expect(await asked(ofAnswer, { cnf: top(alices()) }, top(bobs()))).toBe('token_inactive');
+    expect(await asked(ofAnswer, { cnf: top(alices()) }, top(bobs()))).toBe('token_bound_otherwise');
   });
 });
 

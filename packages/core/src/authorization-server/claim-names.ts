@@ -1,6 +1,6 @@
 import { ConfigurationError } from '../errors.js';
 import { OptionReader, type OptionRule, text } from '../shared/option-rules.js';
-import { readOwnMember } from '../shared/own-member.js';
+import { contradictory, isConfirmation } from '../token/agreed-claims.js';
 import { claimOf } from '../token/token-claims.js';
 import { createTokenRejection, type TokenRejection } from '../token/token-rejection.js';
 
@@ -17,8 +17,8 @@ export interface JwtClaimNames {
   readonly subject?: string;
   /**
    * The claim at the top of the token with the thumbprint that RFC 8705 §3.1 has in `cnf`, as `x5t#S256`.
-   * It counts as that member of `cnf` where a token has no `cnf`. A token whose `cnf` names another
-   * thumbprint is refused. Default: `cnf` alone is read.
+   * It counts as that member of `cnf` where a token has no `cnf`. A token whose `cnf` does not name the
+   * same thumbprint is refused as one that is bound otherwise. Default: `cnf` alone is read.
    */
   readonly thumbprint?: string;
 }
@@ -99,29 +99,27 @@ function nameOtherThan(taken: readonly string[]): OptionRule<string> {
 }
 
 /**
- * Returns the claims with the thumbprint of the claim `name` in `cnf`, or why they contradict themselves.
- * A `cnf` of the token's own is returned as it is, so that each method in it still counts. A value that
- * is no thumbprint is copied too: to leave it out would unbind the token.
+ * Returns the claims with the thumbprint of the claim `name` in `cnf`. Each method in a `cnf` of the token's own still counts: where
+ * it does not have that thumbprint, it has both, which the check of the binding refuses. A value that is no thumbprint is copied
+ * too: to leave it out would unbind the token.
  */
 export function withThumbprint(
   claims: Readonly<Record<string, unknown>>,
   name: string | undefined,
-): Readonly<Record<string, unknown>> | TokenRejection {
+): Readonly<Record<string, unknown>> {
   const thumbprint = name === undefined ? undefined : claimOf(claims, name);
   if (thumbprint === undefined) {
     return claims;
   }
-  const confirmation = readOwnMember(claims, 'cnf');
+  const confirmation = claimOf(claims, 'cnf');
   if (confirmation === undefined) {
     return { ...claims, cnf: { 'x5t#S256': thumbprint } };
   }
-  const isAgreed =
-    typeof confirmation === 'object' &&
-    confirmation !== null &&
-    readOwnMember(confirmation as Record<string, unknown>, 'x5t#S256') === thumbprint;
-  return isAgreed
-    ? claims
-    : createTokenRejection('token_claims_malformed', `cnf does not have the thumbprint of ${name}`);
+  if (!isConfirmation(confirmation)) {
+    return claims;
+  }
+  const own = claimOf(confirmation, 'x5t#S256');
+  return own === thumbprint ? claims : { ...claims, cnf: contradictory(confirmation, own, thumbprint) };
 }
 
 /**
@@ -132,11 +130,7 @@ export function standardClaims(
   claims: Readonly<Record<string, unknown>>,
   { names, isListAccepted, thumbprint }: ClaimMapping,
 ): Record<string, unknown> | TokenRejection {
-  const bound = withThumbprint(claims, thumbprint);
-  if (typeof bound === 'string') {
-    return bound;
-  }
-  const standard = new Map(Object.entries(bound));
+  const standard = new Map(Object.entries(withThumbprint(claims, thumbprint)));
   for (const [name, own] of names) {
     const value = claimOf(claims, own);
     if (name === 'scope' && Array.isArray(value)) {

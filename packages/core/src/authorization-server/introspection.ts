@@ -297,8 +297,7 @@ function readAnswer(
   if (mustNameType && claimOf(answer, 'token_type') === undefined) {
     return createTokenRejection('token_wrong_type', typeNotNamed);
   }
-  const bound = withThumbprint(answer, thumbprint);
-  return typeof bound === 'string' ? bound : readTokenClaims(bound, issuer);
+  return readTokenClaims(withThumbprint(answer, thumbprint), issuer);
 }
 
 const typeNotNamed =

@@ -58,8 +58,12 @@ export function checkBinding(
   }
   const expected = confirmation['x5t#S256'];
   if (typeof expected !== 'string' || expected === '') {
+    const why =
+      Array.isArray(expected) && expected.length > 1
+        ? 'it is named more than once, by cnf and the claim of the option claims.thumbprint, or by the token and the answer about it'
+        : 'the authorization server wrote no thumbprint';
     throw new RequestRefused('token_bound_otherwise', {
-      detail: `x5t#S256 in cnf is ${kindOf(expected)}: the authorization server wrote no thumbprint`,
+      detail: `x5t#S256 in cnf is ${kindOf(expected)}: ${why}`,
     });
   }
   if (thumbprint === undefined) {

@@ -4,8 +4,8 @@ import { createTokenRejection, describeClaim } from './token-rejection.js';
 /**
  * Joins what a token that was verified here says with what the authorization server answers about it. What one of the two leaves out
  * the other says. Where both say it, the stricter one counts: the earlier end, the later beginning, the scopes, audiences and
- * certificate that both name. Of other claims the server's count, as they are newer. Two that name another token, subject or
- * certificate are a rejection.
+ * certificate that both name. Of other claims the server's count, as they are newer. Two that name another token or subject are a
+ * rejection. Two thumbprints that differ are both in `cnf`, which the check of the binding refuses.
  */
 export function agreedClaims(own: TokenClaims, answer: TokenAnswer): TokenAnswer {
   if (typeof answer === 'string') {
@@ -48,7 +48,6 @@ function firstDifference(own: TokenClaims, answer: TokenClaims): string | undefi
     ['sub', own.subject, answer.subject],
     ['client_id', own.clientId, answer.clientId],
     ['token_type', own.tokenType?.toLowerCase(), answer.tokenType?.toLowerCase()],
-    ['cnf["x5t#S256"]', thumbprintOf(own.confirmation), thumbprintOf(answer.confirmation)],
     ...['iss', 'jti', 'sid'].map(
       (name) => [name, claimOf(own.claims, name), claimOf(answer.claims, name)] as const,
     ),
@@ -107,16 +106,21 @@ function joined(own: unknown, answer: unknown): unknown {
   if (own === undefined || answer === undefined) {
     return own === undefined ? answer : own;
   }
-  if (!isObject(own) || !isObject(answer)) {
-    return isObject(own) ? answer : own;
+  if (!isConfirmation(own) || !isConfirmation(answer)) {
+    return isConfirmation(own) ? answer : own;
   }
-  return Object.freeze({ ...answer, ...own });
+  const both = { ...answer, ...own };
+  const [one, other] = [claimOf(own, 'x5t#S256'), claimOf(answer, 'x5t#S256')];
+  const differ = one !== undefined && other !== undefined && one !== other;
+  return Object.freeze(differ ? contradictory(both, one, other) : both);
 }
 
-function thumbprintOf(confirmation: unknown): unknown {
-  return isObject(confirmation) ? claimOf(confirmation, 'x5t#S256') : undefined;
+/** Returns a `cnf` with two thumbprints in place of one: the check of the binding refuses it, and `binding: 'report'` reports it. */
+export function contradictory(confirmation: object, one: unknown, other: unknown): object {
+  return { ...confirmation, 'x5t#S256': Object.freeze([one ?? null, other]) };
 }
 
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+/** Whether a `cnf` is an object, as RFC 7800 §3.1 has it. */
+export function isConfirmation(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
