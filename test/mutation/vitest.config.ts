@@ -18,7 +18,8 @@ const tests: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 const { MUTATED_ROOM: room } = process.env;
-const slow = /token-cache|flood-guard|route-policies|shared-cache|decoders|xfcc|endpoint|profile|headers/;
+const slow =
+  /token-cache|cached-answers|flood-guard|route-policies|shared-cache|decoders|xfcc|endpoint|profile|headers/;
 
 class QuickestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

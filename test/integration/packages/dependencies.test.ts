@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { installedSize } from '../../../bench/harness/installed-size.js';
 import { root, textOf } from '../../docs/pages.js';
 
 const manifestOf = (name: string) =>
@@ -27,10 +26,4 @@ it('the page gives a reason for each dependency, and for no other', () => {
   ]);
   const names = named.map(([name]) => name).filter((name) => name !== 'with' && name !== 'and');
   expect(names.toSorted()).toEqual(Object.keys(manifestOf('core').dependencies).toSorted());
-});
-
-it('the page says how many packages that makes in all', () => {
-  const { packages } = installedSize('express-mtls', `${root}bench`);
-  expect(packages).toBe(installedSize('koa-mtls', `${root}bench`).packages);
-  expect(section).toContain(`${packages} packages in all`);
 });

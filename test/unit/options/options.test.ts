@@ -1,22 +1,23 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import * as express from 'express-mtls';
-import * as koa from 'koa-mtls';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-
+import {
+  ConfigurationError,
+  clientSecretBasic,
+  clientSecretPost,
+  createResourceServer,
+  introspection,
+  issuerByHeader,
+  issuerByHost,
+  issuerByPath,
+  jwtAccessTokens,
+  type ResourceServerOptions,
+  tlsSocket,
+} from '@mtls-bound/core';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { resolveSettings } from '../../../packages/core/src/options/resource-server-options.js';
-import { type Framework, frameworks, startApi } from '../../support/apis.js';
-import { audience, startAuthorizationServer, testClients } from '../../support/authorization-server.js';
-import { call } from '../../support/calls.js';
-import { createPki, type Pki } from '../../support/pki.js';
 
 const pkcs8 = { format: 'pem', type: 'pkcs8' } as const;
 const weakRsa = generateKeyPairSync('rsa', { modulusLength: 1_024 }).privateKey.export(pkcs8).toString();
 const oddCurve = generateKeyPairSync('ec', { namedCurve: 'secp256k1' }).privateKey.export(pkcs8).toString();
-
-const adapters = { Express: express, Koa: koa };
 
 const good = {
   issuer: 'https://as.example.com',
@@ -100,7 +101,7 @@ const wrong: [string, unknown, string][] = [
   ],
   [
     'a secret twice',
-    { ...good, clientAuthentication: express.clientSecretPost('b') },
+    { ...good, clientAuthentication: clientSecretPost('b') },
     'clientSecret: clientAuthentication was given too',
   ],
   [
@@ -173,7 +174,7 @@ const wrong: [string, unknown, string][] = [
   ],
   [
     'a selection of an issuer that is not there',
-    { issuers: [good], selectIssuer: express.issuerByHost({ a: 'https://b.example.com' }) },
+    { issuers: [good], selectIssuer: issuerByHost({ a: 'https://b.example.com' }) },
     'selectIssuer: https://b.example.com was given; accepted are those of issuers',
   ],
   [
@@ -189,7 +190,7 @@ const wrong: [string, unknown, string][] = [
   ['a binding of another type', { ...good, binding: false }, 'binding: false was given'],
   [
     'a certificate source that was not called',
-    { ...good, certificate: express.tlsSocket },
+    { ...good, certificate: tlsSocket },
     'certificate: a function was given; accepted is a certificate source: tlsSocket()',
   ],
   [
@@ -199,7 +200,7 @@ const wrong: [string, unknown, string][] = [
   ],
   [
     'a token source that was not called',
-    { ...good, tokens: express.introspection },
+    { ...good, tokens: introspection },
     'tokens: a function was given; accepted is a token source: introspection()',
   ],
   [
@@ -275,15 +276,12 @@ const wrong: [string, unknown, string][] = [
   ],
 ];
 
-describe.each(frameworks)('%s: mtlsBound() refuses', (framework: Framework) => {
-  const { mtlsBound, ConfigurationError, requireScopes, introspection, clientSecretBasic } =
-    adapters[framework as keyof typeof adapters];
-
+describe('a configuration that is refused at start-up', () => {
   it.each(wrong)('%s', (_title, options, message) => {
-    const error = thrownBy(() => mtlsBound(options as express.ResourceServerOptions));
+    const error = thrownBy(() => createResourceServer(options as ResourceServerOptions));
     expect(error).toBeInstanceOf(ConfigurationError);
     expect(error.message.slice(0, message.length)).toBe(message);
-    expect(error.message).toContain((error as express.ConfigurationError).option);
+    expect(error.message).toContain((error as ConfigurationError).option);
     expect(error.message).not.toContain('31415');
   });
 
@@ -314,55 +312,39 @@ describe.each(frameworks)('%s: mtlsBound() refuses', (framework: Framework) => {
       'clientSecretBasic(secret): a value of type undefined was given',
     ],
     [
-      'requireScopes() without a scope',
-      () => requireScopes(),
-      'requireScopes(): no scope was given; accepted is one or more',
-    ],
-    [
-      'requireScopes() with two in one',
-      () => requireScopes('a b'),
-      'requireScopes(): a string of 3 characters was given; accepted are one or more scopes, each a text',
-    ],
-    ['requireScopes() with a list', () => requireScopes(['a'] as never), 'requireScopes(): a list was given'],
-    [
       'issuerByHeader() without issuers',
-      () => express.issuerByHeader('x-tenant', {}),
+      () => issuerByHeader('x-tenant', {}),
       'issuerByHeader(issuers): an object was given; accepted is an object from names to issuers, https URLs',
     ],
     [
       'issuerByHeader() of no header',
-      () => express.issuerByHeader('x tenant', { a: 'https://a.example' }),
+      () => issuerByHeader('x tenant', { a: 'https://a.example' }),
       'issuerByHeader(name): a string of 8 characters was given; accepted is a header name',
     ],
     [
       'issuerByPath() to what is no URL',
-      () => express.issuerByPath({ '/a': 'a' }),
+      () => issuerByPath({ '/a': 'a' }),
       'issuerByPath(issuers): an object was given',
     ],
     [
       'an RSA key for decryption of 1,024 bits',
-      () => express.jwtAccessTokens({ decryptionKey: weakRsa }),
+      () => jwtAccessTokens({ decryptionKey: weakRsa }),
       'jwtAccessTokens().decryptionKey: a value of type string was given; accepted is a private key of RSA with 2048 to 8192 bits',
     ],
     [
       'a key for decryption of a curve that ECDH-ES does not have',
-      () => express.jwtAccessTokens({ decryptionKey: oddCurve }),
+      () => jwtAccessTokens({ decryptionKey: oddCurve }),
       'jwtAccessTokens().decryptionKey: a value of type string was given; accepted is a private key of RSA with 2048 to 8192 bits',
     ],
     [
       'a key for decryption that is none',
-      () => express.jwtAccessTokens({ decryptionKey: '31415' }),
+      () => jwtAccessTokens({ decryptionKey: '31415' }),
       'jwtAccessTokens().decryptionKey: a value of type string was given; accepted is a private key of RSA with 2048 to 8192 bits, of P-256',
     ],
     [
       'an introspection that was not called',
-      () => express.jwtAccessTokens({ introspection: {} as never }),
+      () => jwtAccessTokens({ introspection: {} as never }),
       'jwtAccessTokens().introspection: an object was given; accepted is introspection()',
-    ],
-    [
-      'requireScopes() with a quote',
-      () => requireScopes('a"'),
-      'requireScopes(): a string of 2 characters was given',
     ],
   ])('%s', (_title, make, message) => {
     const error = thrownBy(make);
@@ -370,8 +352,8 @@ describe.each(frameworks)('%s: mtlsBound() refuses', (framework: Framework) => {
     expect(error.message.slice(0, message.length)).toBe(message);
   });
 
-  it('nothing: an authorization server that is down does not keep an API from starting', () => {
-    expect(() => mtlsBound({ ...good, issuer: 'https://127.0.0.1:9' })).not.toThrow();
+  it('an authorization server that is down does not keep an API from starting', () => {
+    expect(() => createResourceServer({ ...good, issuer: 'https://127.0.0.1:9' })).not.toThrow();
   });
 
   function thrownBy(run: () => unknown): Error {
@@ -445,41 +427,5 @@ describe('settings', () => {
     const { issuer, ...rest } = good;
     const options = name === 'MTLS_BOUND_ISSUER' ? rest : { issuer, ...rest };
     expect(() => resolveSettings(options, { [name]: value })).toThrow(message);
-  });
-});
-
-describe('mtlsBound() without arguments reads the environment', () => {
-  let pki: Pki;
-  let folder: string;
-  beforeAll(async () => {
-    pki = await createPki();
-    folder = mkdtempSync(join(tmpdir(), 'mtls-bound-'));
-    writeFileSync(join(folder, 'ca.pem'), pki.ca.cert);
-  });
-  afterAll(() => rmSync(folder, { recursive: true }));
-
-  it.each(frameworks)('%s', async (framework) => {
-    const server = await startAuthorizationServer(pki);
-    vi.stubEnv('MTLS_BOUND_ISSUER', server.issuer);
-    vi.stubEnv('MTLS_BOUND_CLIENT_ID', 'api-post');
-    vi.stubEnv('MTLS_BOUND_CLIENT_SECRET', server.secrets['api-post']);
-    vi.stubEnv('MTLS_BOUND_CLIENT_AUTHENTICATION', 'client_secret_post');
-    vi.stubEnv('MTLS_BOUND_AUDIENCE', `https://x.example.com ${audience}`);
-    vi.stubEnv('MTLS_BOUND_BINDING', 'when-bound');
-    vi.stubEnv('MTLS_BOUND_REALM', 'my api');
-    vi.stubEnv('MTLS_BOUND_CA_FILE', join(folder, 'ca.pem'));
-    const api = await startApi(framework, pki, undefined);
-    try {
-      const { alice, unbound } = testClients(pki);
-      const [bound, plain] = await Promise.all([server.token(alice), server.token(unbound)]);
-      expect((await call(pki, api, '/', pki.alice).auth(bound, { type: 'bearer' })).status).toBe(200);
-      expect((await call(pki, api, '/').auth(plain, { type: 'bearer' })).status).toBe(200);
-      const stolen = await call(pki, api, '/', pki.bob).auth(bound, { type: 'bearer' });
-      expect(stolen.status).toBe(401);
-      expect(stolen.headers['www-authenticate']).toContain('realm="my api"');
-    } finally {
-      await api.close();
-      await server.stop();
-    }
   });
 });
