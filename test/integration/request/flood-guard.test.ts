@@ -1,6 +1,5 @@
 import { type RefusedEvent, type ResourceServerOptions, tlsSocket } from '@mtls-bound/core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { FloodGuard } from '../../../packages/core/src/authorization-server/flood-guard.js';
 import { frameworks, startApi } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';
 import { call } from '../../support/calls.js';
@@ -185,72 +184,6 @@ describe.each(frameworks)('%s', (framework) => {
       server.introspection = good;
       expect((await send('bob-f', pki.bob)).status).toBe(200);
     });
-  });
-});
-
-describe('FloodGuard', () => {
-  const guard = (address: string) =>
-    new FloodGuard({ maxInactive: 1, window: 3_600, address: () => address, exempt: undefined });
-  /** Has one token asked about, which is not active; `true` if it was refused instead. */
-  let turn = 0;
-  const isLimited = async (one: FloodGuard) => {
-    turn += 1;
-    const ask = async () => 'token_inactive' as const;
-    const recall = async () => undefined;
-    return one.learn(one.sourceOf({} as never, undefined), `token ${turn}`, { ask, recall }).then(
-      () => false,
-      ({ code }) => code === 'too_many_inactive_tokens',
-    );
-  };
-
-  it.each([
-    ['198.51.100.7', '198.51.100.7', true],
-    ['198.51.100.7', '::ffff:198.51.100.7', true],
-    ['198.51.100.7', '198.51.100.8', false],
-    ['2001:db8:1:2::1', '2001:db8:1:2:ffff::9', true],
-    ['2001:db8:1:2::1', '2001:db8:1:3::1', false],
-    ['no address', 'no address either', true],
-    ['no address', '198.51.100.7', false],
-  ])('%s is limited, then %s: %s', async (first, second, expected) => {
-    let address = first;
-    const one = new FloodGuard({ maxInactive: 1, window: 3_600, address: () => address, exempt: undefined });
-    await isLimited(one);
-    address = second;
-    expect(await isLimited(one)).toBe(expected);
-  });
-
-  it('an allowance comes back evenly', async () => {
-    vi.useFakeTimers({ toFake: ['Date', 'performance'] });
-    const one = new FloodGuard({
-      maxInactive: 2,
-      window: 60,
-      address: () => '192.0.2.1',
-      exempt: undefined,
-    });
-    await isLimited(one);
-    await isLimited(one);
-    expect(await isLimited(one)).toBe(true);
-    vi.advanceTimersByTime(29_000);
-    expect(await isLimited(one)).toBe(true);
-    vi.advanceTimersByTime(2_000);
-    expect(await isLimited(one)).toBe(false);
-    vi.useRealTimers();
-  });
-
-  it('memory is bounded, however many addresses a flood comes from', async () => {
-    let address = '';
-    const one = new FloodGuard({ maxInactive: 1, window: 3_600, address: () => address, exempt: undefined });
-    address = '203.0.113.1';
-    await isLimited(one);
-    expect(await isLimited(one)).toBe(true);
-    for (let i = 0; i < 25_000; i += 1) {
-      address = `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`;
-      await isLimited(one);
-    }
-    // The one counted longest ago was forgotten, as more than 20,000 came since.
-    address = '203.0.113.1';
-    expect(await isLimited(one)).toBe(false);
-    expect(await isLimited(guard('203.0.113.1'))).toBe(false);
   });
 });
 

@@ -267,6 +267,8 @@ describe('the sources of a request', () => {
 
   it.each([
     ['RFC 4291 §2.5.5.2: IPv4 within IPv6', '::ffff:198.51.100.7', '198.51.100.7', true],
+    ['what is no address, and an address', 'no address', '198.51.100.7', false],
+    ['two values that are no address', 'no address', 'no address either', true],
     ['another IPv4 address', '198.51.100.7', '198.51.100.8', false],
     ['another host of a /64', '2001:db8:1:2::1', '2001:db8:1:2:ffff:ffff:ffff:ffff', true],
     ['the same /64, written in full', '2001:db8::1', '2001:0DB8:0:0:0:0:0:2', true],
