@@ -122,13 +122,13 @@ export const ofFunctions: readonly Taker[] = [
     name: 'requireAuthentication()',
     type: 'AuthenticationRequirement',
     base: { acrValues: ['urn:example:sca'] },
-    take: core.authenticationPolicy,
+    take: (given: never) => core.authenticationPolicy(given, 'requireAuthentication()'),
   },
   {
     name: 'requireAuthorizationDetails()',
     type: 'AuthorizationDetailRequirement',
     base: { type: 'payment_initiation' },
-    take: core.authorizationDetailsPolicy,
+    take: (given: never) => core.authorizationDetailsPolicy(given, 'requireAuthorizationDetails()'),
   },
   {
     name: 'sharedSignals()',

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { PassThrough } from 'node:stream';
+import { scopesPolicy } from '@mtls-bound/core';
 import express from 'express';
 import * as expressMtls from 'express-mtls';
 import express4 from 'express4';
@@ -130,7 +131,7 @@ function acceptWebSockets(server: Server, resourceServer: expressMtls.ResourceSe
     try {
       socket.on('error', () => socket.destroy());
       const granted = await resourceServer.authorize(req);
-      const auth = await resourceServer.require(req, granted, expressMtls.scopesPolicy(['accounts:read']));
+      const auth = await resourceServer.require(req, granted, scopesPolicy(['accounts:read']));
       sockets.handleUpgrade(req, socket, head, (webSocket) => {
         const { signal } = auth;
         webSocket.on('error', () => webSocket.terminate());

@@ -89,7 +89,7 @@ export {
   type RefusalDetails,
   RequestRefused,
 } from './errors.js';
-export { missingMiddleware, missingMiddlewareNext, refuseUncalledMiddleware } from './missing-middleware.js';
+export { missingMiddleware, missingMiddlewareNext } from './missing-middleware.js';
 export {
   type ClientRow,
   type ObserveClientsOptions,
@@ -159,6 +159,7 @@ export {
 } from './policy/route-certificate.js';
 export { activeTokenPolicy, type PolicyContext, type RoutePolicy } from './policy/route-policy.js';
 export { anyScopePolicy, scopesPolicy } from './policy/scopes.js';
+export { refuseUncalledMiddleware } from './policy/uncalled.js';
 export {
   type RedisClient,
   type RedisLogClient,
@@ -185,6 +186,7 @@ export {
   issuerByPath,
 } from './request/issuer-selection.js';
 export type { NodeRequest } from './request/node-request.js';
+export { resourceMetadataOf } from './resource-metadata-of.js';
 export { createResourceServer, type ResourceServer } from './resource-server.js';
 export type { Answer, ErrorBody, RefusalBody, RefusalSummary } from './response/challenge.js';
 export { HttpRefusal } from './response/http-refusal.js';

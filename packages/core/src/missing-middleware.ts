@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { ConfigurationError, TellableError, toRefusal } from './errors.js';
+import { TellableError, toRefusal } from './errors.js';
 import { problemReporter, publishRefusedEarly } from './observe/events.js';
 import type { NodeRequest } from './request/node-request.js';
 import type { ResourceServer } from './resource-server.js';
@@ -71,22 +71,6 @@ export const missingMiddlewareNext: ResourceServer = Object.freeze({
     return new HttpRefusal(refusal, createRefusedResponse(refusal, req, rules));
   },
 });
-
-/**
- * Throws `ConfigurationError` if a function that makes a middleware was put among the handlers itself, without being called: it
- * then gets a request, or the context of Koa. Express and Koa answer 503.
- */
-export function refuseUncalledMiddleware(name: string, given: unknown): void {
-  if (isRequest(given) || isRequest((given as { req?: unknown } | undefined)?.req)) {
-    const message = `it was put among the handlers without being called; put ${name} there`;
-    report('middleware_not_called', `${name}: ${message}`);
-    throw new ConfigurationError(name, message);
-  }
-}
-
-function isRequest(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && 'rawHeaders' in value;
-}
 
 function answer(thrown: unknown, req: NodeRequest): Answer {
   return createRefusalResponse(recordRefusal(req, toRefusal(thrown)), req, rules);

@@ -6,7 +6,7 @@ import {
 } from '@mtls-bound/core';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { type Guard, guard } from './guard.js';
-import type { AuthorizationProperty } from './index.js';
+import type { AuthorizationProperty } from './mtls-bound.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: what Express has for bodies and locals that are not typed.
 type Any = any;

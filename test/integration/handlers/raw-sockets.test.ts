@@ -1,9 +1,11 @@
 // Node gives CONNECT and upgrades to listeners of the server, with the bare connection. What is checked there by hand is decided as
 // on a route: by the certificate of that very connection.
+
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { type ConnectionOptions, connect } from 'node:tls';
+import { scopesPolicy } from '@mtls-bound/core';
 import express from 'express';
 import * as expressMtls from 'express-mtls';
 import Koa from 'koa';
@@ -48,7 +50,7 @@ function options(): expressMtls.ResourceServerOptions {
 
 /** As docs/streams.md shows it. */
 function byResourceServer(framework: Framework): Decide {
-  const { mtlsBound, scopesPolicy } = framework === 'Express' ? expressMtls : koaMtls;
+  const { mtlsBound } = framework === 'Express' ? expressMtls : koaMtls;
   const { resourceServer } = mtlsBound(options());
   const decide = async (req: IncomingMessage, socket: Duplex): Promise<void> => {
     try {

@@ -21,7 +21,7 @@ it('a process that polls, with a stream that it set up, ends after close()', asy
     writeFileSync(join(folder, 'own.pem'), pki.alice.cert);
     writeFileSync(join(folder, 'own.key'), pki.alice.key);
     const program = `
-      import { bearerToken, createSignalReceiver, tlsClientAuth } from ${JSON.stringify(core)};
+      import { bearerTokenAuthentication, createSignalReceiver, tlsClientAuth } from ${JSON.stringify(core)};
       const [transmitter, certFile, keyFile] = process.argv.slice(1);
       const receiver = createSignalReceiver(
         { issuers: [transmitter], revoke: async () => receiver.close() },

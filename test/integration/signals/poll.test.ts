@@ -1,5 +1,6 @@
 import {
   bearerTokenAuthentication,
+  createSignalReceiver,
   jwtAccessTokens,
   type ProblemEvent,
   type SignalEvent,
@@ -65,7 +66,7 @@ function optionsOf(poll: SignalPollOptions = {}) {
 /** A receiver that core makes alone, over `revoke`. */
 function start(poll?: SignalPollOptions, options: object = {}): SignalReceiver {
   const server = { issuers: [transmitter.issuer], revoke };
-  const receiver = expressMtls.createSignalReceiver(server, { ...optionsOf(poll), ...options });
+  const receiver = createSignalReceiver(server, { ...optionsOf(poll), ...options });
   receivers.add(receiver);
   return receiver;
 }
@@ -478,7 +479,7 @@ it('two transmitters are polled at the same time, each for its own tokens', asyn
     const server = { issuers: [transmitter.issuer], revoke };
     const { origin } = new URL(second.issuer);
     const options = { ...optionsOf({ endpoint: `${origin}/poll` }), transmitter: second.issuer };
-    receivers.add(expressMtls.createSignalReceiver(server, options));
+    receivers.add(createSignalReceiver(server, options));
     const [own, others] = await Promise.all([transmitter.send(), second.send()]);
     second.sendRaw(await signedSet(transmitter.issuer, { claims: { jti: 'strange' } }));
     await vi.waitFor(() => expect(transmitter.acknowledged).toEqual([own]), patient);

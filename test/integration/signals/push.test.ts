@@ -1,5 +1,11 @@
 import { createServer } from 'node:https';
-import { jwtAccessTokens, type ProblemEvent, type RevocationEvent, type SignalEvent } from '@mtls-bound/core';
+import {
+  createSignalReceiver,
+  jwtAccessTokens,
+  type ProblemEvent,
+  type RevocationEvent,
+  type SignalEvent,
+} from '@mtls-bound/core';
 import express from 'express';
 import * as expressMtls from 'express-mtls';
 import { SignJWT } from 'jose';
@@ -300,7 +306,7 @@ it('a revocation that is not certain is answered 503, and the next attempt is ac
   const warnings = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
   const failure = new Error('no log at redis://api:secret-31415@redis');
   const revoke = vi.fn().mockRejectedValueOnce(failure).mockResolvedValue(undefined);
-  const receiver = expressMtls.createSignalReceiver(
+  const receiver = createSignalReceiver(
     { issuers: [transmitter.issuer], revoke },
     { transmitter: transmitter.issuer, audience, http: { ca: pki.ca.cert } },
   );
@@ -332,5 +338,5 @@ it.each<[string, object, string]>([
   ],
 ])('is refused at start-up: %s', (_title, options, message) => {
   const server = { issuers: ['https://a.example', 'https://b.example'], revoke: async () => undefined };
-  expect(() => expressMtls.createSignalReceiver(server, options as never)).toThrow(message);
+  expect(() => createSignalReceiver(server, options as never)).toThrow(message);
 });

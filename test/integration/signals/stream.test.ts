@@ -1,6 +1,7 @@
 import { createServer } from 'node:https';
 import {
   bearerTokenAuthentication,
+  createSignalReceiver,
   jwtAccessTokens,
   type ProblemEvent,
   type SignalEvent,
@@ -64,7 +65,7 @@ const own = () => ({
 
 function start(options: object): SignalReceiver {
   const server = { issuers: [transmitter.issuer], revoke };
-  const receiver = expressMtls.createSignalReceiver(server, { ...own(), ...options });
+  const receiver = createSignalReceiver(server, { ...own(), ...options });
   receivers.add(receiver);
   return receiver;
 }

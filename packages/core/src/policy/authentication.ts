@@ -3,6 +3,7 @@ import { ConfigurationError, RequestRefused } from '../errors.js';
 import { OptionReader, type OptionRule, wholeNumber } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { type RoutePolicy, routePolicy } from './route-policy.js';
+import { refuseUncalledMiddleware } from './uncalled.js';
 
 /** How the end-user must have been authenticated (RFC 9470 §3). */
 export interface AuthenticationRequirement {
@@ -40,15 +41,14 @@ function isWithin(authTime: unknown, maxAge: number, clockTolerance: number): bo
  */
 export function authenticationPolicy<const Required extends AuthenticationRequirement>(
   requirement: Required,
+  calledAs = 'authenticationPolicy()',
 ): RoutePolicy<WithAuthentication<Required>> {
-  const given = new OptionReader('requireAuthentication()', requirement, ['acrValues', 'maxAge']);
+  refuseUncalledMiddleware(calledAs, requirement);
+  const given = new OptionReader(calledAs, requirement, ['acrValues', 'maxAge']);
   const acrValues = given.optional('acrValues', acrList);
   const maxAge = given.optional('maxAge', wholeNumber(0, 31_536_000));
   if (acrValues === undefined && maxAge === undefined) {
-    throw new ConfigurationError(
-      'requireAuthentication()',
-      'nothing was given; accepted is acrValues, maxAge or both',
-    );
+    throw new ConfigurationError(calledAs, 'nothing was given; accepted is acrValues, maxAge or both');
   }
   return routePolicy(({ claims }, clockTolerance) => {
     const acr = readOwnMember(claims, 'acr');

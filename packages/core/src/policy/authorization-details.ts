@@ -3,6 +3,7 @@ import { RequestRefused } from '../errors.js';
 import { OptionReader, text, textList } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { type RoutePolicy, routePolicy } from './route-policy.js';
+import { refuseUncalledMiddleware } from './uncalled.js';
 
 /** What one authorization detail of the token must grant (RFC 9396 §2). */
 export interface AuthorizationDetailRequirement {
@@ -20,12 +21,10 @@ export interface AuthorizationDetailRequirement {
  */
 export function authorizationDetailsPolicy(
   requirement: AuthorizationDetailRequirement,
+  calledAs = 'authorizationDetailsPolicy()',
 ): RoutePolicy<WithClaims<{ authorization_details: readonly unknown[] }>> {
-  const given = new OptionReader('requireAuthorizationDetails()', requirement, [
-    'type',
-    'actions',
-    'locations',
-  ]);
+  refuseUncalledMiddleware(calledAs, requirement);
+  const given = new OptionReader(calledAs, requirement, ['type', 'actions', 'locations']);
   const type = given.required('type', text);
   const actions = given.optional('actions', textList) ?? [];
   const locations = given.optional('locations', textList);

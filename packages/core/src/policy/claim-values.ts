@@ -4,6 +4,7 @@ import { isPlainObject } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { isPromised } from '../shared/promises.js';
 import { type RoutePolicy, routePolicy } from './route-policy.js';
+import { refuseUncalledMiddleware } from './uncalled.js';
 
 /** What a claim must be: one value, one of several, or what a function says. */
 export type ClaimRequirement =
@@ -33,17 +34,19 @@ type Satisfying<Requirement> = Requirement extends (value: unknown) => value is 
  */
 export function claimsPolicy<const Required extends ClaimRequirements>(
   required: Required,
+  calledAs = 'claimsPolicy()',
 ): RoutePolicy<WithRequiredClaims<Required>> {
+  refuseUncalledMiddleware(calledAs, required);
   const rules = isPlainObject(required) ? Object.entries(required) : [];
   if (rules.length === 0 || !rules.every(([, rule]) => isRequirement(rule))) {
     throw new ConfigurationError(
-      'requireClaims()',
+      calledAs,
       'accepted is an object from claims to a value, a list of values or a function',
     );
   }
   return routePolicy((authorization) => {
     for (const [name, rule] of rules) {
-      if (!fits(rule, readOwnMember(authorization.claims, name))) {
+      if (!fits(calledAs, rule, readOwnMember(authorization.claims, name))) {
         throw new RequestRefused('claims_insufficient', { detail: `the claim ${name} is not as required` });
       }
     }
@@ -56,12 +59,12 @@ function isRequirement(rule: unknown): boolean {
     : ['string', 'number', 'boolean', 'function'].includes(typeof rule);
 }
 
-function fits(rule: ClaimRequirement, value: unknown): boolean {
+function fits(calledAs: string, rule: ClaimRequirement, value: unknown): boolean {
   if (typeof rule === 'function') {
     // Only `true` accepts, whatever else the function returns.
     const answer: unknown = rule(value);
     if (isPromised(answer)) {
-      throw new TellableError('requireClaims(): a function returned a promise; it must return true or false');
+      throw new TellableError(`${calledAs}: a function returned a promise; it must return true or false`);
     }
     return answer === true;
   }

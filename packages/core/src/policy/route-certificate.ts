@@ -13,12 +13,17 @@ import { isPlainObject, OptionReader } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { isPromised } from '../shared/promises.js';
 import { type RoutePolicy, routePolicy } from './route-policy.js';
+import { refuseUncalledMiddleware } from './uncalled.js';
 
 /** `certificatePolicy` for one route. Throws `ConfigurationError`. */
-export function routeCertificatePolicy(options: CertificatePolicyOptions): RoutePolicy<WithCertificate> {
-  const policy = certificatePolicy(new OptionReader('requireCertificate()', options, certificatePolicyNames));
+export function routeCertificatePolicy(
+  options: CertificatePolicyOptions,
+  calledAs = 'routeCertificatePolicy()',
+): RoutePolicy<WithCertificate> {
+  refuseUncalledMiddleware(calledAs, options);
+  const policy = certificatePolicy(new OptionReader(calledAs, options, certificatePolicyNames));
   if (policy === undefined) {
-    throw new ConfigurationError('requireCertificate()', 'nothing was given that a certificate could lack');
+    throw new ConfigurationError(calledAs, 'nothing was given that a certificate could lack');
   }
   return routePolicy(({ certificate }) => policy(certificate, Date.now()));
 }
@@ -33,7 +38,9 @@ export type SubjectRequirement = string | ((claims: Readonly<Record<string, unkn
  */
 export function certificateSubjectPolicy(
   required: Readonly<Record<string, SubjectRequirement>>,
+  calledAs = 'certificateSubjectPolicy()',
 ): RoutePolicy<WithCertificate> {
+  refuseUncalledMiddleware(calledAs, required);
   const rules = Object.entries(isPlainObject(required) ? required : {}).map(([type, expected]) => ({
     type,
     oid: attributeOid(type),
@@ -45,7 +52,7 @@ export function certificateSubjectPolicy(
   );
   if (rules.length === 0 || !isComplete) {
     throw new ConfigurationError(
-      'requireCertificateSubject()',
+      calledAs,
       'accepted is an object from attribute types, as organizationIdentifier or 2.5.4.97, to a claim or a function',
     );
   }
@@ -56,7 +63,7 @@ export function certificateSubjectPolicy(
         typeof expected === 'function' ? (expected(claims) as unknown) : readOwnMember(claims, expected);
       if (isPromised(value)) {
         throw new TellableError(
-          `requireCertificateSubject(): the function for ${type} returned a promise; it must return a text`,
+          `${calledAs}: the function for ${type} returned a promise; it must return a text`,
         );
       }
       if (typeof value !== 'string' || value === '' || !subject.has(`${oid}=${value}`)) {
@@ -69,9 +76,10 @@ export function certificateSubjectPolicy(
 }
 
 /** Refuses a certificate that is not a qualified one with this role of a payment service provider: 403. */
-export function psd2RolePolicy(role: Psd2Role): RoutePolicy<WithCertificate> {
+export function psd2RolePolicy(role: Psd2Role, calledAs = 'psd2RolePolicy()'): RoutePolicy<WithCertificate> {
+  refuseUncalledMiddleware(calledAs, role);
   if (!psd2RoleNames.includes(role)) {
-    throw new ConfigurationError('requirePsd2Role()', `accepted is ${psd2RoleNames.join(', ')}`);
+    throw new ConfigurationError(calledAs, `accepted is ${psd2RoleNames.join(', ')}`);
   }
   return routePolicy(({ certificate }) => {
     if (certificate === undefined || !psd2Roles(certificate).includes(role)) {

@@ -1,16 +1,19 @@
 import { ConfigurationError, RequestRefused } from '../errors.js';
 import { described } from '../shared/option-rules.js';
 import { type RoutePolicy, routePolicy } from './route-policy.js';
+import { refuseUncalledMiddleware } from './uncalled.js';
 
 // RFC 6749 §3.3, `scope-token`.
 const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
 
 /**
- * The token must grant every one of the scopes; they are compared case-sensitively (RFC 6749 §3.3). Throws
- * `ConfigurationError` for none, or for what is no scope.
+ * Requires that the token grants each of the scopes. Scopes are compared case-sensitively (RFC 6749 §3.3). Throws
+ * `ConfigurationError` for an empty list and for a value that is no scope.
+ *
+ * @param calledAs the function that errors name
  */
-export function scopesPolicy(scopes: readonly unknown[]): RoutePolicy {
-  const required = parseScopes('requireScopes()', scopes);
+export function scopesPolicy(scopes: readonly unknown[], calledAs = 'scopesPolicy()'): RoutePolicy {
+  const required = parseScopes(calledAs, scopes);
   return routePolicy((authorization) => {
     if (!required.every((name) => authorization.scopes.includes(name))) {
       const missing = required.filter((name) => !authorization.scopes.includes(name));
@@ -20,9 +23,14 @@ export function scopesPolicy(scopes: readonly unknown[]): RoutePolicy {
   });
 }
 
-/** The same for one of the scopes; the challenge names them all. */
-export function anyScopePolicy(scopes: readonly unknown[]): RoutePolicy {
-  const accepted = parseScopes('requireAnyScope()', scopes);
+/**
+ * Requires that the token grants at least one of the scopes. The challenge names all of them (RFC 6750 §3). Throws
+ * `ConfigurationError` for an empty list and for a value that is no scope.
+ *
+ * @param calledAs the function that errors name
+ */
+export function anyScopePolicy(scopes: readonly unknown[], calledAs = 'anyScopePolicy()'): RoutePolicy {
+  const accepted = parseScopes(calledAs, scopes);
   return routePolicy((authorization) => {
     if (!accepted.some((name) => authorization.scopes.includes(name))) {
       const scope = accepted.join(' ');
@@ -31,14 +39,15 @@ export function anyScopePolicy(scopes: readonly unknown[]): RoutePolicy {
   });
 }
 
-function parseScopes(guard: string, scopes: unknown): readonly string[] {
+function parseScopes(calledAs: string, scopes: unknown): readonly string[] {
+  refuseUncalledMiddleware(calledAs, Array.isArray(scopes) ? scopes[0] : undefined);
   if (!Array.isArray(scopes) || scopes.length === 0) {
-    throw new ConfigurationError(guard, 'no scope was given; accepted is one or more');
+    throw new ConfigurationError(calledAs, 'no scope was given; accepted is one or more');
   }
   for (const scope of scopes) {
     if (typeof scope !== 'string' || !scopeToken.test(scope)) {
       throw new ConfigurationError(
-        guard,
+        calledAs,
         `${described(scope)} was given; accepted are one or more scopes, each a text of printable ASCII without blanks, " and \\`,
       );
     }
