@@ -16,7 +16,7 @@ export const jwtAudience = 'https://jwt-api.example.com';
 /** The identifier of an API whose tokens are JWTs encrypted to it. */
 export const encryptedAudience = 'https://encrypted-api.example.com';
 
-const scopesPolicy = 'accounts:read payments:write';
+const allScopes = 'accounts:read payments:write';
 
 /** Granted to the client `revoker` alone. */
 export const revokeScope = 'tokens:revoke';
@@ -127,7 +127,7 @@ export async function startAuthorizationServer(
     decryptionKey: encryption.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
     introspections: (token) => (token === undefined ? introspections : (perToken.get(token) ?? 0)),
     async token(client) {
-      const { scope = scopesPolicy, resource = audience } = client;
+      const { scope = allScopes, resource = audience } = client;
       const answer = await post('/token', client, { grant_type: 'client_credentials', scope, resource });
       return (answer as { access_token: string }).access_token;
     },
@@ -194,7 +194,7 @@ async function configuration(
       'tls_client_auth',
       'self_signed_tls_client_auth',
     ],
-    scopes: [...scopesPolicy.split(' '), revokeScope],
+    scopes: [...allScopes.split(' '), revokeScope],
     jwks: { keys: [{ ...(await exportJWK(privateKey)), alg: 'ES256', use: 'sig' }] },
     cookies: { keys: [randomUUID()] },
     features: {
@@ -207,7 +207,7 @@ async function configuration(
       resourceIndicators: {
         enabled: true,
         getResourceServerInfo: (_ctx, resource, client) => ({
-          scope: `${scopesPolicy} ${revokeScope}`,
+          scope: `${allScopes} ${revokeScope}`,
           audience: resource,
           ...formatOf(resource, encryptionKey),
           accessTokenTTL: client.clientId === 'hasty' ? 2 : 3600,
@@ -261,7 +261,7 @@ function machine(clientId: string): ClientMetadata {
     redirect_uris: [],
     response_types: [],
     grant_types: ['client_credentials'],
-    scope: scopesPolicy,
+    scope: allScopes,
     tls_client_certificate_bound_access_tokens: true,
   };
 }

@@ -30,7 +30,7 @@ const buildOptions = ['--db=dev-mem', '--https-client-auth=request'];
 export const startTimeout = 300_000;
 
 const realm = 'bank';
-const scopesPolicy = 'accounts:read payments:write';
+const allScopes = 'accounts:read payments:write';
 
 /** The client scope that puts an API into `aud`. */
 const scopeOf: Readonly<Record<string, string>> = { [audience]: 'api', [otherAudience]: 'other-api' };
@@ -92,7 +92,7 @@ export async function startKeycloak(pki: Pki): Promise<Keycloak> {
     const form = { client_id: clientId, ...(secret !== undefined && { client_secret: secret }), ...more };
     return send('POST', `${endpoints(realm)}/${path}`, { form, identity });
   };
-  const scopesOf = ({ scope = scopesPolicy, resource = audience }: IssuingClient): string =>
+  const scopesOf = ({ scope = allScopes, resource = audience }: IssuingClient): string =>
     resource === null ? scope : `${scope} ${scopeOf[resource]}`;
 
   return {
@@ -104,7 +104,7 @@ export async function startKeycloak(pki: Pki): Promise<Keycloak> {
       alice: { clientId: 'alice', identity: pki.alice },
       selfSigned: { clientId: 'self-signed', identity: pki.selfSignedEc },
       hasty: { clientId: 'hasty', identity: pki.alice },
-      everything: { clientId: 'everything', identity: pki.alice, scope: `openid ${scopesPolicy}` },
+      everything: { clientId: 'everything', identity: pki.alice, scope: `openid ${allScopes}` },
       unbound: { clientId: 'unbound', secret: unboundSecret },
     },
     variants: {
@@ -266,7 +266,7 @@ function realmOf() {
 
 /** Scopes that routes ask for, and those that put an API's client into `aud`. */
 const clientScopes = [
-  ...scopesPolicy.split(' ').map((name) => ({
+  ...allScopes.split(' ').map((name) => ({
     name,
     protocol: 'openid-connect',
     attributes: { 'include.in.token.scope': 'true' },
@@ -370,7 +370,7 @@ function machine(
     attributes: { ...authenticator.attributes, ...attributes },
     // What Keycloak gives a client of the console; a client with lists of its own gets these alone.
     defaultClientScopes: ['basic', 'acr', 'roles', 'profile', 'email', 'web-origins', 'service_account'],
-    optionalClientScopes: [...scopesPolicy.split(' '), ...Object.values(scopeOf)],
+    optionalClientScopes: [...allScopes.split(' '), ...Object.values(scopeOf)],
   };
 }
 

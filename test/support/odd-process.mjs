@@ -30,15 +30,25 @@ const grounds = {
   copies: (name) => withTwoCopies(name),
 };
 
+/** A policy as an application writes it, with the `RequestRefused` of one copy of the packages. */
+const scopePolicyOf =
+  ({ RequestRefused }) =>
+  (scope) =>
+  ({ authorization }) => {
+    if (!authorization.scopes.includes(scope)) {
+      throw new RequestRefused('scope_insufficient', { scope });
+    }
+  };
+
 /** The policy of a route gives a promise, of Node's make in one framework and of the application's in the other. */
 function withPoliciesThatWait({ createApis, parts: { express, koa, jwtAccessTokens } }) {
-  const { scopesPolicy } = express;
+  const requireScope = scopePolicyOf(express);
   const ofNode = (policy) => async (request) => policy(request);
   const ofApplication = (policy) => (request) => new Promise((resolve) => resolve(policy(request)));
   return (settings) =>
     createApis(settings, {
-      express: { ...express, requireScopes: (scope) => express.guard(ofNode(scopesPolicy([scope]))) },
-      koa: { ...koa, requireScopes: (scope) => koa.guard(ofApplication(scopesPolicy([scope]))) },
+      express: { ...express, requireScopes: (scope) => express.guard(ofNode(requireScope(scope))) },
+      koa: { ...koa, requireScopes: (scope) => koa.guard(ofApplication(requireScope(scope))) },
       jwtAccessTokens,
     });
 }
@@ -111,9 +121,9 @@ const withSourcesOf = ({ mtlsBound, requireScopes }, { tlsSocket }) => ({
   requireScopes,
 });
 
-const withPoliciesOf = ({ mtlsBound, guard }, { scopesPolicy }) => ({
+const withPoliciesOf = ({ mtlsBound, guard }, other) => ({
   mtlsBound,
-  requireScopes: (scope) => guard(scopesPolicy([scope])),
+  requireScopes: (scope) => guard(scopePolicyOf(other)(scope)),
 });
 
 process.once('message', async ({ ground, name, settings }) => {

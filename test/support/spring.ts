@@ -39,7 +39,7 @@ const variants = [
   'without-client-id',
 ] as const;
 
-const scopesPolicy = 'accounts:read payments:write';
+const allScopes = 'accounts:read payments:write';
 const callback = 'https://client.example.com/callback';
 
 /** Starts a real Spring Authorization Server over TLS, on two free loopback ports: one asks for client certificates. */
@@ -160,7 +160,7 @@ bank.jwk-set-url=http://127.0.0.1:${jwkSetPort}/
     alice: { clientId: `alice${suffix}`, identity: pki.alice },
     selfSigned: { clientId: `self-signed${suffix}`, identity: pki.selfSignedEc },
     hasty: { clientId: `hasty${suffix}`, identity: pki.alice },
-    everything: { clientId: `everything${suffix}`, identity: pki.alice, scope: `openid ${scopesPolicy}` },
+    everything: { clientId: `everything${suffix}`, identity: pki.alice, scope: `openid ${allScopes}` },
     unbound: { clientId: `unbound${suffix}`, secret: secrets.unbound },
   });
 
@@ -180,7 +180,7 @@ bank.jwk-set-url=http://127.0.0.1:${jwkSetPort}/
       'without-client-id': byAlice('without-client-id'),
     },
     async issue(client) {
-      const { scope = scopesPolicy, resource = audience } = client;
+      const { scope = allScopes, resource = audience } = client;
       const target = resource === null ? {} : { resource };
       if (!scope.includes('openid')) {
         const form = { grant_type: 'client_credentials', scope, ...target };

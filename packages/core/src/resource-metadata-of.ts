@@ -9,7 +9,7 @@ import type { ResourceServer } from './resource-server.js';
  * @param calledAs the function that errors name
  */
 export function resourceMetadataOf(
-  mtls: { readonly resourceServer?: ResourceServer } | undefined,
+  mtls: Partial<Record<'resourceServer', ResourceServer>> | undefined,
   calledAs: string,
 ): NonNullable<ResourceServer['metadata']> {
   refuseUncalledMiddleware(calledAs, mtls);

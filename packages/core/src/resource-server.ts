@@ -115,6 +115,7 @@ export interface ResourceServer {
    * throws. Without an answer it closes a connection on which a request before this one has no answer yet.
    *
    * @example
+   * import { scopesPolicy } from '@mtls-bound/core';
    * import { WebSocketServer } from 'ws';
    * const { resourceServer } = mtls;
    * const sockets = new WebSocketServer({ noServer: true });

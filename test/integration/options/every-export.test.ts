@@ -113,6 +113,7 @@ const takesOther: Readonly<Record<string, readonly unknown[]>> = {
   guarded: [...none, 'text', [], {}],
   observeByLog: [...none, 'text', [], {}, { info: () => undefined }],
   observeByPrometheus: [...none, 'text', [], {}],
+  resourceMetadataOf: [...none, 'text', [], {}, { resourceServer: {} }],
   protectedResourceMetadata: [...none, 'text', [], {}, { resourceServer: {} }],
   psd2RolePolicy: [...none, 'text', [], {}, 'toString'],
   redisChannel: [...none, 'text', [], {}, { publish: () => undefined }],

@@ -29,7 +29,7 @@ const layers: Record<string, readonly string[]> = {
   observe: ['shared', 'token'],
   request: ['shared', 'token', 'observe'],
   certificate: ['shared', 'observe', 'request'],
-  policy: ['shared', 'token', 'certificate'],
+  policy: ['shared', 'token', 'observe', 'certificate'],
   revocation: ['shared', 'token', 'observe', 'request'],
   redis: ['shared'],
   'authorization-server': ['shared', 'token', 'observe'],

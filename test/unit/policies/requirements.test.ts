@@ -87,14 +87,14 @@ describe('authentication', () => {
     ['an empty one', [''], `a list was given; ${list}`],
   ])('acrValues: %s is refused at start-up', (_title, given, message) => {
     expect(() => authenticationPolicy({ acrValues: given as never })).toThrow(
-      new ConfigurationError('requireAuthentication().acrValues', message),
+      new ConfigurationError('authenticationPolicy().acrValues', message),
     );
   });
 
   it('no requirement at all is refused at start-up', () => {
     expect(() => authenticationPolicy({})).toThrow(
       new ConfigurationError(
-        'requireAuthentication()',
+        'authenticationPolicy()',
         'nothing was given; accepted is acrValues, maxAge or both',
       ),
     );
@@ -177,7 +177,7 @@ describe('claims', () => {
   ])('%s is refused at start-up', (_title, given) => {
     expect(() => claimsPolicy(given as never)).toThrow(
       new ConfigurationError(
-        'requireClaims()',
+        'claimsPolicy()',
         'accepted is an object from claims to a value, a list of values or a function',
       ),
     );
