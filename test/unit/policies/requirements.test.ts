@@ -134,7 +134,7 @@ describe('authorization details', () => {
 
 it.each([[undefined], [''], [7]])('a detail of the type %j is refused at start-up', (type) => {
   expect(() => authorizationDetailsPolicy({ type: type as never })).toThrow(
-    /^requireAuthorizationDetails\(\)\.type: (nothing|""|a number) was given; accepted is a non-empty string without blanks or line ends around it$/,
+    /^authorizationDetailsPolicy\(\)\.type: (nothing|""|a number) was given; accepted is a non-empty string without blanks or line ends around it$/,
   );
 });
 
