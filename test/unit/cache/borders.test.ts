@@ -62,7 +62,7 @@ describe('an answer', () => {
     expect(cache.known('t', asked)).toBeUndefined();
   });
 
-  it('that is not active is kept up to inactiveMaxAge, and not at it', async () => {
+  it('an inactive token is cached for less than inactiveMaxAge', async () => {
     const { cache, asked } = cacheOver({ read: async () => 'token_inactive' });
     await cache.learn('t', asked);
     vi.setSystemTime(now + 4_999);
@@ -126,15 +126,15 @@ describe('an answer that was on its way when the token was revoked', () => {
   });
 });
 
-describe('to confirm', () => {
-  it('is to ask about each token by itself', async () => {
+describe('confirm()', () => {
+  it('introspects each token by itself', async () => {
     const read = async (token: string) => active({ sub: token });
     const { cache, asked } = cacheOver({ read });
     const answers = await Promise.all([cache.confirm('a', asked), cache.confirm('b', asked)]);
     expect(answers).toMatchObject([{ subject: 'a' }, { subject: 'b' }]);
   });
 
-  it('and nothing is remembered of a good one', async () => {
+  it('caches no active token', async () => {
     const { cache, asked } = cacheOver();
     await cache.confirm('t', asked);
     expect(cache.known('t', asked)).toBeUndefined();
@@ -213,7 +213,7 @@ describe('with a shared tier', () => {
     expect(shared.putForWaiting).toHaveBeenCalledTimes(times);
   });
 
-  it('nor is what a token says of itself, and it is not looked for either', async () => {
+  it('a self-contained token is neither shared nor looked for in the shared cache', async () => {
     const shared = sharing({ issuer, claims: { active: true }, askedAt: now });
     const { cache, asked, read } = cacheOver({ shared });
     await cache.learn('t', { ...asked, asksServer: false, wasAsked: () => false });
@@ -222,7 +222,7 @@ describe('with a shared tier', () => {
     expect(read).toHaveBeenCalledOnce();
   });
 
-  it('what is there is taken up, and that is told', async () => {
+  it('a shared answer is used, and an event says so', async () => {
     const shared = sharing({ issuer, claims: { active: true, sub: 'bob' }, askedAt: now });
     const { cache, asked, read } = cacheOver({ shared });
     expect(await cache.learn('t', asked)).toMatchObject({ subject: 'bob' });
@@ -284,7 +284,7 @@ describe('with a shared tier', () => {
     expect(shared.remove).not.toHaveBeenCalled();
   });
 
-  it('of what was revoked here nobody else is asked', async () => {
+  it('a token that was revoked in this process is not looked for in the shared cache', async () => {
     const shared = sharing(undefined);
     const { cache, asked, revocations } = cacheOver({ shared, read: async () => active({ sub: 'alice' }) });
     await cache.learn('t', asked);

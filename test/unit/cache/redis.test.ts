@@ -148,7 +148,7 @@ describe('a signal that is aborted before the call', () => {
 });
 
 describe('redisLock()', () => {
-  it('a claim is taken by who sets it first, for whole milliseconds', async () => {
+  it('the process that sets the key first gets the lock, for whole milliseconds', async () => {
     const { client } = fakeRedis();
     const lock = redisLock(client);
     expect(await lock.acquire('claim', 1_999.2)).toBe(true);
@@ -160,7 +160,7 @@ describe('redisLock()', () => {
     ]);
   });
 
-  it('and given up by its name', async () => {
+  it('release() deletes the key', async () => {
     const { client } = fakeRedis();
     await redisLock(client).release('claim');
     expect(client.del.mock.calls).toEqual([['claim']]);

@@ -202,7 +202,7 @@ describe('what is heard', () => {
     expect(report.mock.calls).toMatchObject([['revocation_not_ours', expect.stringContaining('clock')]]);
   });
 
-  it('by any secret in the list, and by no other', async () => {
+  it('a message is accepted with any secret in the list, and with no other', async () => {
     const { feed, revocations, report, listener } = feedOver([secret, older]);
     feed();
     await settled();
