@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { TellableError, toRefusal } from './errors.js';
 import { problemReporter, publishRefusedEarly } from './observe/events.js';
+import { http2StreamOf } from './request/http2-request.js';
 import type { NodeRequest } from './request/node-request.js';
 import type { ResourceServer } from './resource-server.js';
 import {
@@ -59,7 +60,8 @@ export const missingMiddleware: ResourceServer = Object.freeze({
   ready: async () => refuse(),
   close: async () => undefined,
   answer,
-  answerUpgrade: (thrown: unknown, req: IncomingMessage) => answerUpgrade(req, answer(thrown, req)),
+  answerUpgrade: (thrown: unknown, req: IncomingMessage) =>
+    answerUpgrade(req, answer(thrown, req), http2StreamOf(req)),
   errorFor: () => undefined,
 });
 

@@ -17,6 +17,7 @@ import { type ResourceServerOptions, resolveSettings } from './options/resource-
 import { reportUnsafeSettings } from './options/unsafe-settings.js';
 import type { RoutePolicy } from './policy/route-policy.js';
 import { afterAdmission, createRefusals, type Refusals } from './refusals.js';
+import { http2StreamOf } from './request/http2-request.js';
 import type { NodeRequest } from './request/node-request.js';
 import { closing } from './request/request-body.js';
 import { RequestSignals } from './request/request-signals.js';
@@ -112,7 +113,8 @@ export interface ResourceServer {
   answer(thrown: unknown, req: NodeRequest): Answer;
   /**
    * Answers an upgrade (RFC 9110 §7.8) or a CONNECT request for which `authorize` or `require` threw, and closes its connection. Never
-   * throws. Without an answer it closes a connection on which a request before this one has no answer yet.
+   * throws. Without an answer it closes a connection on which a request before this one has no answer yet. Of a request over HTTP/2,
+   * which has a response of its own, it resets the stream alone.
    *
    * @example
    * import { scopesPolicy } from '@mtls-bound/core';
@@ -242,7 +244,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     answer: refusals.answer,
     errorFor: refusals.errorFor,
     answerUpgrade: (thrown: unknown, req: IncomingMessage) =>
-      answerUpgrade(req, refusals.answer(thrown, req)),
+      answerUpgrade(req, refusals.answer(thrown, req), http2StreamOf(req)),
   });
 }
 

@@ -30,7 +30,7 @@ import {
 import { createListener } from './listener.js';
 import { Mask } from './mask.js';
 import { probe } from './probe.js';
-import { formatArrival, formatFindings, hasProblem } from './report.js';
+import { formatArrival, formatFindings, hasProblem, printable } from './report.js';
 import { checkServer, type Sample } from './server-checks.js';
 import { checkSignals } from './signal-checks.js';
 import { checkStores } from './store-checks.js';
@@ -96,8 +96,8 @@ export async function main(args: readonly string[], given: Surroundings): Promis
   const around: Around = {
     ...given,
     mask,
-    write: (text) => given.write(mask.of(text)),
-    complain: (text) => given.complain(mask.of(text)),
+    write: (text) => given.write(printable(mask.of(text))),
+    complain: (text) => given.complain(printable(mask.of(text))),
   };
   return runCommand(args, around);
 }

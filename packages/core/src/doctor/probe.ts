@@ -8,6 +8,7 @@ import { describeErrorCode } from '../shared/shown-error.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { addressOf } from './address.js';
 import { type Arrival, raiseTheLimits } from './arrival.js';
+import { readArrival } from './arrival-answer.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 import { messageOf } from './input.js';
 import { listenerHeader } from './listener.js';
@@ -313,7 +314,7 @@ function sendRequest(
   identity: { readonly cert: string | Buffer; readonly key: string | Buffer } | undefined,
   headers: Record<string, string>,
 ): Promise<Reply | string> {
-  return new Promise((resolve) => {
+  return new Promise<Reply | string>((resolve) => {
     const options: RequestOptions = {
       headers: { ...headers, ...(token !== undefined && { authorization: `Bearer ${token}` }) },
       agent: false,
@@ -338,7 +339,8 @@ function sendRequest(
     const fail = (error: unknown): void => end(describeErrorCode(error) ?? messageOf(error));
     call.once('error', fail);
     call.end();
-  });
+    // Node may refuse to send a header whose name a listener gave.
+  }).catch((error: unknown) => describeErrorCode(error) ?? messageOf(error));
 }
 
 /** Characters; a listener's answer is far shorter. */
@@ -357,5 +359,5 @@ async function readBody(res: IncomingMessage): Promise<Reply> {
       throw new TellableError('the answer is too long');
     }
   }
-  return { status, saw: JSON.parse(body) as Arrival };
+  return { status, saw: readArrival(body) };
 }

@@ -3,10 +3,30 @@ import type { Finding } from './finding.js';
 
 const marks = { ok: 'ok     ', warning: 'WARNING', problem: 'PROBLEM' } as const;
 
+/** Characters that move the cursor of a terminal, or change the order of a text. */
+const controls = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+
+/** Returns a text of another party without line ends and other control characters: each is shown by its number. */
+function onOneLine(text: string): string {
+  return text.replaceAll(controls, escaped);
+}
+
+/** Returns what is written to a terminal: line ends stay, other control characters are shown by their numbers. Keeps JSON as it is. */
+export function printable(text: string): string {
+  return text.replaceAll(controls, (character) => (character === '\n' ? character : escaped(character)));
+}
+
+/** As JSON writes it: by UTF-16 code units. */
+function escaped(character: string): string {
+  return Array.from({ length: character.length }, (_, i) => character.charCodeAt(i))
+    .map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`)
+    .join('');
+}
+
 /** A finding for people. */
 export function formatFindings({ status, code, message, fix }: Finding): string {
-  const line = `${marks[status]}  ${code}: ${message}`;
-  return fix === undefined ? line : `${line}\n         -> ${fix}`;
+  const line = `${marks[status]}  ${onOneLine(`${code}: ${message}`)}`;
+  return fix === undefined ? line : `${line}\n         -> ${onOneLine(fix)}`;
 }
 
 /** What arrived, for people; a header is shown by its beginning. */
@@ -14,7 +34,7 @@ export function formatArrival({ peer, tls, headers, thumbprint, findings }: Arri
   const lines = Object.entries(headers).flatMap(([name, values]) =>
     values.map(
       (value) =>
-        `  ${name}: ${value.length > 60 ? `${value.slice(0, 60)}... (${value.length} characters)` : value}`,
+        `  ${onOneLine(`${name}: ${value.length > 60 ? `${value.slice(0, 60)}... (${value.length} characters)` : value}`)}`,
     ),
   );
   return [

@@ -1,12 +1,25 @@
 import { type IncomingMessage, ServerResponse } from 'node:http';
+import { constants, type ServerHttp2Stream } from 'node:http2';
 import type { Answer } from './challenge.js';
 
 /**
  * Writes an answer onto the connection of an upgrade or a CONNECT request, which Node gives no response, and closes the connection.
  * Never throws. Closes the connection without an answer where a request before it on the same connection has none yet: the client would
- * take this answer for that of the other request.
+ * take this answer for that of the other request. Of a request over HTTP/2, which Node gives a response, it resets the stream alone:
+ * other requests share the connection.
+ *
+ * @param stream of a request over HTTP/2
  */
-export function answerUpgrade(req: IncomingMessage, { status, headers, body }: Answer): void {
+export function answerUpgrade(
+  req: IncomingMessage,
+  { status, headers, body }: Answer,
+  stream: ServerHttp2Stream | undefined,
+): void {
+  if (stream !== undefined) {
+    stream.on('error', () => undefined);
+    stream.close(constants.NGHTTP2_CANCEL);
+    return;
+  }
   const { socket } = req;
   socket.on('error', () => socket.destroy());
   try {

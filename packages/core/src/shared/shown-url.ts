@@ -1,6 +1,9 @@
+/** Characters of a URL or an identifier of another party that are shown. */
+const MAX_SHOWN = 300;
+
 /**
  * A URL as messages, events and problems show it: without user name, password, query and fragment, which may hold
- * credentials. `'[not a URL]'` for a value that is none.
+ * credentials, and 300 characters at most. `'[not a URL]'` for a value that is none.
  */
 export function redactUrl(url: string | URL): string {
   const text = String(url);
@@ -8,12 +11,12 @@ export function redactUrl(url: string | URL): string {
     return '[not a URL]';
   }
   const { protocol, host, pathname } = new URL(text);
-  return host === '' ? `${protocol}[hidden]` : `${protocol}//${host}${pathname}`;
+  return cut(host === '' ? `${protocol}[hidden]` : `${protocol}//${host}${pathname}`);
 }
 
 /** Returns a URL in its own spelling, which may be what matters; as `redactUrl` does where it has parts that may hold credentials. */
 export function redactUrlSpelling(url: string): string {
-  return /^https?:\/\/[\w.:[\]-]+(\/[\w./~%-]*)?$/i.test(url) ? url : redactUrl(url);
+  return /^https?:\/\/[\w.:[\]-]+(\/[\w./~%-]*)?$/i.test(url) ? cut(url) : redactUrl(url);
 }
 
 /**
@@ -25,7 +28,12 @@ export function redactIdentifier(text: string): string {
   const [path, rest] = end < 0 ? [text, ''] : [text.slice(0, end), `${text[end]}[hidden]`];
   const userInfoEnd = path.lastIndexOf('@');
   const [scheme = ''] = /^[a-z][a-z\d+.-]*:[/\\]{2}/i.exec(path) ?? [];
-  return userInfoEnd < 0 ? path + rest : `${scheme}[hidden]${path.slice(userInfoEnd)}${rest}`;
+  return cut(userInfoEnd < 0 ? path + rest : `${scheme}[hidden]${path.slice(userInfoEnd)}${rest}`);
+}
+
+/** Another party may name a URL of any length; what is left out is counted, so that two long ones are not taken for one. */
+function cut(text: string): string {
+  return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}... (${text.length} characters)` : text;
 }
 
 /** Whether a URL carries a user name or a password. False for a value that is no URL. */
