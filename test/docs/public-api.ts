@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { Project, ts } from 'ts-morph';
 import { root } from './pages.js';
 
 /** Something that users may import, as it is declared. */
@@ -35,18 +36,19 @@ export function publicExports(entry: string): PublicExport[] {
   const text = readFileSync(file, 'utf8');
   const handedOn = [...text.matchAll(/^export (?:type )?\{([^}]+)\} from '(\.[^']+)\.js';/gm)].flatMap(
     ([, names = '', module = '']) => {
-      const source = readFileSync(join(dirname(file), `${module}.d.ts`), 'utf8');
+      const path = join(dirname(file), `${module}.d.ts`);
+      const source = readFileSync(path, 'utf8');
       return names
         .split(',')
         .map((name) => name.replace(/^\s*type /, '').trim())
         .filter((name) => name !== '')
-        .map((name) => declared(source, name));
+        .map((name) => expandOptions(path, declared(source, name)));
     },
   );
   const own = [
     ...text.matchAll(/^export (?:declare )?(?:abstract )?(?:function|interface|type|class|const) (\w+)/gm),
   ];
-  const found = [...handedOn, ...own.map(([, name = '']) => declared(text, name))];
+  const found = [...handedOn, ...own.map(([, name = '']) => expandOptions(file, declared(text, name)))];
   return found.toSorted((a, b) => a.name.localeCompare(b.name, 'en'));
 }
 
@@ -64,6 +66,58 @@ function declared(source: string, name: string): PublicExport {
   const before = source.slice(0, start.index).trimEnd();
   const comment = before.endsWith('*/') ? before.slice(before.lastIndexOf('/**') + 3, -2) : '';
   return { name, comment: plain(comment), declaration: rest.slice(0, end).trimEnd() };
+}
+
+const project = new Project({
+  skipAddingFilesFromTsConfig: true,
+  compilerOptions: {
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    module: ts.ModuleKind.NodeNext,
+    moduleResolution: ts.ModuleResolutionKind.NodeNext,
+    types: ['node'],
+  },
+});
+
+/** Writes the members out that an interface has by `OptionsOf<typeof group>`, as an editor shows them. */
+function expandOptions(path: string, one: PublicExport): PublicExport {
+  const [clause, group] = /(?:, | extends )OptionsOf<typeof (\w+)>/.exec(one.declaration) ?? [];
+  if (clause === undefined || group === undefined) {
+    return one;
+  }
+  const file = project.addSourceFileAtPath(path);
+  const place = file.getInterfaceOrThrow(one.name);
+  const checker = project.getTypeChecker().compilerObject;
+  const ownNames = new Set(
+    file
+      .getVariableDeclarationOrThrow(group)
+      .getType()
+      .getProperties()
+      .map((property) => property.getName()),
+  );
+  const members = place
+    .getType()
+    .getProperties()
+    .filter((property) => ownNames.has(property.getName()))
+    .map((property) => {
+      const comment = ts.displayPartsToString(property.compilerSymbol.getDocumentationComment(checker));
+      const type = checker.typeToString(
+        checker.getTypeOfSymbolAtLocation(property.compilerSymbol, place.compilerNode),
+        place.compilerNode,
+        ts.TypeFormatFlags.NoTruncation |
+          ts.TypeFormatFlags.UseAliasDefinedOutsideCurrentScope |
+          ts.TypeFormatFlags.UseSingleQuotesForStringLiteralType,
+      );
+      const mark = property.isOptional() ? '?' : '';
+      const lines = comment.split('\n');
+      const doc =
+        lines.length === 1
+          ? `    /** ${comment} */`
+          : ['    /**', ...lines.map((line) => `     * ${line}`), '     */'].join('\n');
+      return `${doc}\n    readonly ${property.getName()}${mark}: ${mark === '?' ? type.replace(/ \| undefined$/, '') : type};`;
+    });
+  const head = one.declaration.replace(clause, '').replace(/\{\s*\}$/, '{');
+  return { ...one, declaration: [head, ...members, '}'].join('\n') };
 }
 
 /** Those of a declaration itself, as TypeScript prints them: four blanks before each. */

@@ -1,10 +1,18 @@
 import { expect, it } from 'vitest';
-import { resourceMetadata } from '../../../packages/core/src/response/resource-metadata.js';
+import {
+  createResourceMetadata,
+  resourceMetadataOptions,
+} from '../../../packages/core/src/response/resource-metadata.js';
+import { readOptions } from '../../../packages/core/src/shared/option-group.js';
 
 const resource = 'https://api.example.com/v1';
 const location = '/.well-known/oauth-protected-resource/v1';
 const made = (options: object = {}) =>
-  resourceMetadata('resourceMetadata', { resource, ...options }, ['https://as.example.com'], true);
+  createResourceMetadata(
+    readOptions('resourceMetadata', { resource, ...options }, resourceMetadataOptions),
+    ['https://as.example.com'],
+    true,
+  );
 
 it.each([
   ['GET', location, true],

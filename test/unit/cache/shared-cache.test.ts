@@ -37,7 +37,7 @@ function sharedOver(changes: Partial<SharedCacheRules> = {}) {
     release: vi.fn(async (_name: string): Promise<unknown> => 1),
   };
   const report = vi.fn();
-  const rules = { store, secrets: [secret], lock, timeout: 0.5, lockTimeout: 2, ...changes };
+  const rules = { store, secret: [secret], lock, timeout: 0.5, lockTimeout: 2, ...changes };
   return { values, store, lock, report, shared: new SharedCache(rules, report) };
 }
 
@@ -77,8 +77,8 @@ describe('an answer', () => {
   });
 
   it('is found by each secret of the list, and put by the first', async () => {
-    const before = sharedOver({ secrets: [older] });
-    const { shared, values } = sharedOver({ secrets: [secret, older] });
+    const before = sharedOver({ secret: [older] });
+    const { shared, values } = sharedOver({ secret: [secret, older] });
     await before.shared.put('key', answer, 60);
     for (const [name, value] of before.values) {
       values.set(name, value);

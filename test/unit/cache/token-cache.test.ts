@@ -171,7 +171,7 @@ describe('what ends early, late, or together', () => {
     const shared = new SharedCache(
       {
         store,
-        secrets: ['a secret of at least 32 characters'],
+        secret: ['a secret of at least 32 characters'],
         lock: undefined,
         timeout: 5,
         lockTimeout: 2,

@@ -117,7 +117,7 @@ const wrong: [string, unknown, string][] = [
   [
     'an empty list of audiences',
     { ...good, audience: [] },
-    'audience: a list was given; accepted is a non-empty string without blanks or line ends around it, or a list of them',
+    "audience: a list was given; accepted is the identifier of this API or a list of them, or 'server-enforced' where the authorization server checks the audience",
   ],
   ['an audience of another type', { ...good, audience: ['a', 1] }, 'audience: a list was given'],
   [

@@ -27,7 +27,7 @@ export interface SharedLock {
 export interface SharedCacheRules {
   readonly store: SharedStore;
   /** The first seals; the others are still read, while one replaces the other. */
-  readonly secrets: readonly string[];
+  readonly secret: readonly string[];
   readonly lock: SharedLock | undefined;
   /** Seconds that the store may take. */
   readonly timeout: number;
@@ -72,7 +72,7 @@ export class SharedCache {
 
   constructor(rules: SharedCacheRules, report: ReportProblem) {
     this.#rules = rules;
-    const [first = '', ...others] = rules.secrets;
+    const [first = '', ...others] = rules.secret;
     this.#seals = [createSeal(first, 'tokens'), ...others.map((secret) => createSeal(secret, 'tokens'))];
     this.#breaker = new CircuitBreaker(breakerRules, (isOpen) =>
       report(

@@ -1,6 +1,22 @@
 import { isIP, isIPv6, SocketAddress } from 'node:net';
-import { ConfigurationError, RequestRefused } from '../errors.js';
-import { flag, type OptionReader, type OptionRule, oneOf, textList } from '../shared/option-rules.js';
+import { RequestRefused } from '../errors.js';
+import {
+  nestedRule,
+  type OptionReader,
+  type OptionsOf,
+  optional,
+  optionGroup,
+  type SettingsOf,
+  withDefault,
+} from '../shared/option-group.js';
+import {
+  createMismatch,
+  describeOptionsObject,
+  flag,
+  type OptionRule,
+  oneOf,
+  textList,
+} from '../shared/option-rules.js';
 import { extensionIds } from './certificate-fields.js';
 import type { ClientCertificate } from './client-certificate.js';
 import {
@@ -12,51 +28,72 @@ import {
 import { hashAlone, type ParsedCertificate, parsedCertificate, readExtension } from './parsed.js';
 import { ExtendedKeyUsageExtension, type JsonName, SubjectAlternativeNameExtension } from './x509-library.js';
 
-/** Subject alternative names, by kind. A certificate needs one of those listed, of any kind. */
-export interface AlternativeNames {
+const names: OptionRule<readonly DistinguishedName[], string | readonly string[]> = {
+  accepted: "a distinguished name as RFC 4514 writes it ('CN=client,O=Example,C=NO'), or a list of them",
+  read: (given) => {
+    const parsed = textList.read(given)?.map(parseDistinguishedName);
+    return parsed?.every((name) => name !== undefined) ? parsed : undefined;
+  },
+};
+
+const statuses: OptionRule<401 | 403> = {
+  accepted: '401 or 403',
+  shows: 'number',
+  read: (given) => (given === 401 || given === 403 ? given : undefined),
+};
+
+const addresses: OptionRule<readonly string[], string | readonly string[]> = {
+  accepted: 'an IPv4 or IPv6 address, or a list of them',
+  read: (given) =>
+    textList.read(given)?.every((address) => isIP(address) !== 0) ? textList.read(given) : undefined,
+};
+
+export const alternativeNameOptions = optionGroup({
   /** DNS names, compared without case. Default: none. */
-  readonly dns?: string | readonly string[];
+  dns: optional(textList),
   /** URIs, compared as they are. Default: none. */
-  readonly uri?: string | readonly string[];
+  uri: optional(textList),
   /** IPv4 or IPv6 addresses; the spelling of IPv6 does not count. Default: none. */
-  readonly ip?: string | readonly string[];
+  ip: optional(addresses),
   /** Mail addresses, compared as they are. Default: none. */
-  readonly email?: string | readonly string[];
-}
+  email: optional(textList),
+});
+
+/** Subject alternative names, by kind. A certificate needs one of those listed, of any kind. */
+export interface AlternativeNames extends OptionsOf<typeof alternativeNameOptions> {}
+
+export const certificatePolicyOptions = optionGroup({
+  /** Its chain was found trusted, by Node's TLS or by the proxy. Default `false`. */
+  requireVerified: withDefault(flag, false),
+  /** The time is between its notBefore and notAfter. Default `false`. */
+  requireValidNow: withDefault(flag, false),
+  /** Its issuer is one of these names, in the text form of RFC 4514. Default: any. */
+  issuer: optional(names, { fallback: 'any' }),
+  /** Its subject is one of these names, in the text form of RFC 4514. Default: any. */
+  subject: optional(names, { fallback: 'any' }),
+  /** One of its alternative names is one of these. Default: any. */
+  san: optional(
+    nestedRule<SettingsOf<typeof alternativeNameOptions>, AlternativeNames>(alternativeNameOptions),
+    {
+      fallback: 'any',
+    },
+  ),
+  /** Its extended key usage names `clientAuth` (RFC 5280 §4.2.1.12). Default: any. */
+  extendedKeyUsage: optional(oneOf('clientAuth'), { fallback: 'any' }),
+  /**
+   * The status of a refusal: 403 without a challenge (RFC 9440 §2.4), or 401 with one. Default 403.
+   */
+  status: withDefault(statuses, 403),
+});
 
 /**
- * What a client certificate must be beside the one that the token is bound to; every rule that is given must hold.
+ * What a client certificate must be in addition to being the one that the token is bound to; every rule that is given must hold.
  * None is needed for RFC 8705 (§6.2): they are for ecosystems with a PKI of their own.
  */
-export interface CertificatePolicyOptions {
-  /** Its chain was found trusted, by Node's TLS or by the proxy. Default `false`. */
-  readonly requireVerified?: boolean;
-  /** The time is between its notBefore and notAfter. Default `false`. */
-  readonly requireValidNow?: boolean;
-  /** Its issuer is one of these names, in the text form of RFC 4514. Default: any. */
-  readonly issuer?: string | readonly string[];
-  /** Its subject is one of these names, in the text form of RFC 4514. Default: any. */
-  readonly subject?: string | readonly string[];
-  /** One of its alternative names is one of these. Default: any. */
-  readonly san?: AlternativeNames;
-  /** Its extended key usage names `clientAuth` (RFC 5280 §4.2.1.12). Default: any. */
-  readonly extendedKeyUsage?: 'clientAuth';
-  /** The status of a refusal: 403 without a challenge (RFC 9440 §2.4), or 401 with one. Default 403. */
-  readonly status?: 401 | 403;
-}
+export interface CertificatePolicyOptions extends OptionsOf<typeof certificatePolicyOptions> {}
 
 /** Throws `RequestRefused` for a certificate that does not fit. `now` in milliseconds since the epoch. */
 export type CertificatePolicy = (certificate: ClientCertificate | undefined, now: number) => void;
-
-export const certificatePolicyNames = [
-  'requireVerified',
-  'requireValidNow',
-  'issuer',
-  'subject',
-  'san',
-  'extendedKeyUsage',
-  'status',
-] as const satisfies (keyof CertificatePolicyOptions)[];
 
 /** The rules that need the whole certificate, not its thumbprint alone. */
 export const certificateContentNames = [
@@ -67,29 +104,15 @@ export const certificateContentNames = [
   'extendedKeyUsage',
 ] as const satisfies (keyof CertificatePolicyOptions)[];
 
-const names: OptionRule<readonly DistinguishedName[]> = {
-  accepted: "a distinguished name as RFC 4514 writes it ('CN=client,O=Example,C=NO'), or a list of them",
-  read: (given) => {
-    const parsed = textList.read(given)?.map(parseDistinguishedName);
-    return parsed?.every((name) => name !== undefined) ? parsed : undefined;
-  },
-};
-
 const clientAuth = '1.3.6.1.5.5.7.3.2';
-const sanKinds = ['dns', 'uri', 'ip', 'email'] as const;
-
-const statuses: OptionRule<401 | 403> = {
-  accepted: '401 or 403',
-  shows: 'number',
-  read: (given) => (given === 401 || given === 403 ? given : undefined),
-};
 
 /** The policy of the options, or `undefined` when there is none. Throws `ConfigurationError`. */
-export function certificatePolicy(given: OptionReader): CertificatePolicy | undefined {
-  const requireVerified = given.optional('requireVerified', flag) ?? false;
-  const requireValidNow = given.optional('requireValidNow', flag) ?? false;
-  const rules = contentRules(given);
-  const code = given.optional('status', statuses) === 401 ? 'certificate_refused_401' : 'certificate_refused';
+export function certificatePolicy(
+  given: OptionReader<typeof certificatePolicyOptions>,
+): CertificatePolicy | undefined {
+  const { requireVerified, requireValidNow, status, ...content } = given.settings();
+  const rules = contentRules(content, given.pathOf('san'));
+  const code = status === 401 ? 'certificate_refused_401' : 'certificate_refused';
   if (!requireVerified && !requireValidNow && rules.length === 0) {
     return undefined;
   }
@@ -139,11 +162,16 @@ interface ContentRule {
   readonly holds: (certificate: ParsedCertificate) => boolean | undefined;
 }
 
-function contentRules(given: OptionReader): ContentRule[] {
-  const issuers = given.optional('issuer', names);
-  const subjects = given.optional('subject', names);
-  const alternatives = given.isMissing('san') ? undefined : alternativeNames(given.group('san', sanKinds));
-  const usage = given.optional('extendedKeyUsage', oneOf('clientAuth'));
+function contentRules(
+  {
+    issuer: issuers,
+    subject: subjects,
+    san,
+    extendedKeyUsage: usage,
+  }: Pick<SettingsOf<typeof certificatePolicyOptions>, 'issuer' | 'subject' | 'san' | 'extendedKeyUsage'>,
+  sanPath: string,
+): ContentRule[] {
+  const alternatives = san && alternativeNames(sanPath, san);
   const isOneOf = (allowed: readonly DistinguishedName[], name: JsonName) => {
     const decoded = decodeDistinguishedName(name);
     return allowed.some((one) => isSameName(one, decoded));
@@ -197,25 +225,17 @@ function readValidity(certificate: ClientCertificate): Validity | undefined {
   }
 }
 
-const addresses: OptionRule<readonly string[]> = {
-  accepted: 'an IPv4 or IPv6 address, or a list of them',
-  read: (given) =>
-    textList.read(given)?.every((address) => isIP(address) !== 0) ? textList.read(given) : undefined,
-};
-
-function alternativeNames(given: OptionReader): ReadonlySet<string> {
-  const kinds = sanKinds.filter((kind) => !given.isMissing(kind));
-  if (kinds.length === 0) {
-    throw new ConfigurationError(
-      given.path,
-      `a list of no names was given; accepted is an object of ${sanKinds.join(', ')}`,
+function alternativeNames(path: string, san: SettingsOf<typeof alternativeNameOptions>): ReadonlySet<string> {
+  const listed = Object.entries(san).flatMap(([kind, values]) =>
+    (values ?? []).map((value) => comparedAlternative(kind, value)),
+  );
+  if (listed.length === 0) {
+    throw createMismatch(
+      path,
+      describeOptionsObject(Object.keys(alternativeNameOptions)),
+      'a list of no names',
     );
   }
-  const listed = kinds.flatMap((kind) =>
-    given
-      .required(kind, kind === 'ip' ? addresses : textList)
-      .map((value) => comparedAlternative(kind, value)),
-  );
   return new Set(listed);
 }
 

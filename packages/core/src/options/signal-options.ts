@@ -1,128 +1,29 @@
 import type { ClientAuthentication } from '../authorization-server/client-authentication.js';
-import {
-  algorithmList,
-  knownAlgorithms,
-  type SignatureAlgorithm,
-} from '../authorization-server/signature-algorithms.js';
+import { algorithmList, knownAlgorithms } from '../authorization-server/signature-algorithms.js';
 import { ConfigurationError } from '../errors.js';
 import {
-  isHttpsUrl,
-  issuerUrl,
+  nestedGroup,
+  nestedRule,
   OptionReader,
-  type OptionRule,
+  type OptionsOf,
+  optional,
+  optionGroup,
+  required,
+  type SettingsOf,
   seconds,
-  text,
-  textList,
   wholeNumber,
-} from '../shared/option-rules.js';
+} from '../shared/option-group.js';
+import { checked, isHttpsUrl, issuerUrl, type OptionRule, text, textList } from '../shared/option-rules.js';
 import { hasUserInfo } from '../shared/shown-url.js';
 import { revokingEvents } from '../signals/event-types.js';
 import {
   type CircuitBreakerOptions,
+  circuitBreakerOptions,
   clientAuthentication,
   type HttpOptions,
-  resolveCircuitBreaker,
+  httpOptions,
   resolveHttp,
 } from './issuer-options.js';
-
-/** Options of `sharedSignals()` and `createSignalReceiver()`. */
-export interface SharedSignalsOptions {
-  /** The transmitter's issuer identifier, spelt exactly as its `/.well-known/ssf-configuration` does (SSF 1.0 §7.2.3). Required. */
-  readonly transmitter: string;
-  /** Identifiers of this receiver, of which a Security Event Token must name one in `aud`. Required. */
-  readonly audience: string | readonly string[];
-  /**
-   * The configured issuer whose tokens are meant by subjects that name no issuer. Default: `transmitter` where that is a configured
-   * issuer, else the only issuer of `issuers`, else the only configured issuer.
-   */
-  readonly issuer?: string;
-  /**
-   * The configured issuers whose tokens the transmitter may revoke; they contain `issuer`. A subject that names another issuer
-   * revokes nothing. Default: `issuer` alone.
-   */
-  readonly issuers?: readonly string[];
-  /**
-   * The whole value of the header `Authorization` that the transmitter sends (SSF 1.0 §6.1.1). Default: the signature of the token
-   * is the only proof.
-   */
-  readonly authorizationHeader?: string;
-  /** Signature algorithms that are accepted. Default: PS256, ES256, EdDSA, Ed25519 and RS256. */
-  readonly algorithms?: readonly SignatureAlgorithm[];
-  /** How we speak to the transmitter. Default `{}`. */
-  readonly http?: HttpOptions;
-  /** Limits the requests to the transmitter, and suspends an endpoint that fails. Default `{}`. */
-  readonly circuitBreaker?: CircuitBreakerOptions;
-  /**
-   * How we prove who we are at the transmitter's endpoints, for `poll` and `stream`: `bearerTokenAuthentication()`, `tlsClientAuth()`,
-   * `selfSignedTlsClientAuth()`, or a list of them. Required with `poll` and `stream`.
-   */
-  readonly clientAuthentication?: ClientAuthentication | readonly ClientAuthentication[];
-  /** Fetches the tokens from the transmitter (RFC 8936). Default: the transmitter pushes them. */
-  readonly poll?: SignalPollOptions;
-  /**
-   * Creates the stream at the transmitter, or changes it, so that it is as wanted (SSF 1.0 §8.1.1). Default: the stream is left as it
-   * is.
-   */
-  readonly stream?: SignalStreamOptions;
-}
-
-/** How tokens are fetched from the transmitter (RFC 8936). */
-export interface SignalPollOptions {
-  /** The URL to poll, https; not next to `stream`. Default: the one that the transmitter names in our stream. */
-  readonly endpoint?: string;
-  /** Seconds between two polls, if the transmitter has nothing and does not hold the poll. Default 5; from 0.1 to 3,600. */
-  readonly interval?: number;
-  /**
-   * Seconds for which the transmitter may hold a poll until it has something (long polling), in addition to `http.timeout`. `0`: it
-   * answers at once. Default 30; from 0 to 300.
-   */
-  readonly wait?: number;
-  /** Security Event Tokens in one answer. Default 50; from 1 to 1,000. */
-  readonly maxEvents?: number;
-}
-
-/** The stream that the transmitter shall have for us. */
-export interface SignalStreamOptions {
-  /** The https URL of the route, as the transmitter reaches it. Required without `poll`; not next to it. */
-  readonly pushEndpoint?: string;
-  /** URIs of the events to ask for. Default: all that revoke. */
-  readonly events?: readonly string[];
-  /** What the transmitter shows its operators. Default: nothing. */
-  readonly description?: string;
-  /**
-   * Seconds between two verification events that are asked for; not for a fleet, where another process may receive the event.
-   * Default: none is asked for; from 1 to 86,400.
-   */
-  readonly verificationInterval?: number;
-}
-
-const optionNames = [
-  'transmitter',
-  'audience',
-  'issuer',
-  'issuers',
-  'authorizationHeader',
-  'algorithms',
-  'http',
-  'circuitBreaker',
-  'clientAuthentication',
-  'poll',
-  'stream',
-] as const satisfies (keyof SharedSignalsOptions)[];
-
-const pollOptionNames = [
-  'endpoint',
-  'interval',
-  'wait',
-  'maxEvents',
-] as const satisfies (keyof SignalPollOptions)[];
-
-const streamOptionNames = [
-  'pushEndpoint',
-  'events',
-  'description',
-  'verificationInterval',
-] as const satisfies (keyof SignalStreamOptions)[];
 
 const sharedSecret: OptionRule<string> = {
   accepted: 'a header value of 16 to 1,000 printable ASCII characters, without blanks around it',
@@ -158,25 +59,139 @@ const credentialList: OptionRule<readonly ClientAuthentication[]> = {
   },
 };
 
+/** A list whose items are checked when the configured issuers are known. */
+const listOfIssuers: OptionRule<readonly string[]> = {
+  accepted: 'a list of configured issuers',
+  read: (given) => (Array.isArray(given) && given.length > 0 ? Object.freeze([...given]) : undefined),
+};
+
+export const signalPollOptions = optionGroup({
+  /**
+   * The URL to poll, https; not next to `stream`. Default: the one that the transmitter names in
+   * our stream.
+   */
+  endpoint: optional(endpointUrl, { fallback: 'the one that the transmitter names in our stream' }),
+  /**
+   * Seconds between two polls, if the transmitter has nothing and does not hold the poll. Default
+   * 5; from 0.1 to 3,600.
+   */
+  interval: seconds({ min: 0.1, max: 3_600, default: 5 }),
+  /**
+   * Seconds for which the transmitter may hold a poll until it has something (long polling), in
+   * addition to `http.timeout`. `0`: it answers at once. Default 30; from 0 to 300.
+   */
+  wait: seconds({ min: 0, max: 300, default: 30 }),
+  /** Security Event Tokens in one answer. Default 50; from 1 to 1,000. */
+  maxEvents: wholeNumber({ min: 1, max: 1_000, default: 50 }),
+});
+
+/** How tokens are fetched from the transmitter (RFC 8936). */
+export interface SignalPollOptions extends OptionsOf<typeof signalPollOptions> {}
+
+export const signalStreamOptions = optionGroup({
+  /**
+   * The https URL of the route, as the transmitter reaches it. Required without `poll`; not next to
+   * it.
+   */
+  pushEndpoint: optional(endpointUrl, { requiredIf: ' without `poll`; not next to it' }),
+  /** URIs of the events to ask for. Default: all that revoke. */
+  events: optional(textList, { fallback: 'all that revoke' }),
+  /** What the transmitter shows its operators. Default: nothing. */
+  description: optional(text, { fallback: 'nothing' }),
+  /**
+   * Seconds between two verification events that are asked for; not for a fleet, where another
+   * process may receive the event. Default: none is asked for; from 1 to 86,400.
+   */
+  verificationInterval: seconds({ min: 1, max: 86_400, fallback: 'none is asked for' }),
+});
+
+/** The stream that the transmitter shall have for us. */
+export interface SignalStreamOptions extends OptionsOf<typeof signalStreamOptions> {}
+
+export const sharedSignalsOptions = optionGroup({
+  /**
+   * The transmitter's issuer identifier, spelt exactly as its `/.well-known/ssf-configuration` does
+   * (SSF 1.0 §7.2.3). Required.
+   */
+  transmitter: required(issuerUrl),
+  /**
+   * Identifiers of this receiver, of which a Security Event Token must name one in `aud`. Required.
+   */
+  audience: required(textList),
+  /**
+   * The configured issuer whose tokens are meant by subjects that name no issuer. Default:
+   * `transmitter` where that is a configured issuer, else the only issuer of `issuers`, else the
+   * only configured issuer.
+   */
+  issuer: optional(issuerUrl, {
+    fallback:
+      '`transmitter` where that is a configured issuer, else the only issuer of `issuers`, else the only configured issuer',
+  }),
+  /**
+   * The configured issuers whose tokens the transmitter may revoke; they contain `issuer`. A
+   * subject that names another issuer revokes nothing. Default: `issuer` alone.
+   */
+  issuers: optional<readonly string[], readonly string[]>(listOfIssuers, { fallback: '`issuer` alone' }),
+  /**
+   * The whole value of the header `Authorization` that the transmitter sends (SSF 1.0 §6.1.1).
+   * Default: the signature of the token is the only proof.
+   */
+  authorizationHeader: optional(sharedSecret, { fallback: 'the signature of the token is the only proof' }),
+  /** Signature algorithms that are accepted. Default: PS256, ES256, EdDSA, Ed25519 and RS256. */
+  algorithms: optional(algorithmList, { fallback: 'PS256, ES256, EdDSA, Ed25519 and RS256' }),
+  /** How we speak to the transmitter. Default `{}`. */
+  http: nestedGroup<typeof httpOptions, HttpOptions>(httpOptions),
+  /** Limits the requests to the transmitter, and suspends an endpoint that fails. Default `{}`. */
+  circuitBreaker: nestedGroup<typeof circuitBreakerOptions, CircuitBreakerOptions>(circuitBreakerOptions),
+  /**
+   * How we prove who we are at the transmitter's endpoints, for `poll` and `stream`:
+   * `bearerTokenAuthentication()`, `tlsClientAuth()`, `selfSignedTlsClientAuth()`, or a list of
+   * them. Required with `poll` and `stream`.
+   */
+  clientAuthentication: optional<
+    readonly ClientAuthentication[],
+    ClientAuthentication | readonly ClientAuthentication[]
+  >(credentialList, { requiredIf: ' with `poll` and `stream`' }),
+  /** Fetches the tokens from the transmitter (RFC 8936). Default: the transmitter pushes them. */
+  poll: optional(nestedRule<SettingsOf<typeof signalPollOptions>, SignalPollOptions>(signalPollOptions), {
+    fallback: 'the transmitter pushes them',
+  }),
+  /**
+   * Creates the stream at the transmitter, or changes it, so that it is as wanted (SSF 1.0 §8.1.1).
+   * Default: the stream is left as it is.
+   */
+  stream: optional(
+    nestedRule<SettingsOf<typeof signalStreamOptions>, SignalStreamOptions>(signalStreamOptions),
+    {
+      fallback: 'the stream is left as it is',
+    },
+  ),
+});
+
+/** Options of `sharedSignals()` and `createSignalReceiver()`. */
+export interface SharedSignalsOptions extends OptionsOf<typeof sharedSignalsOptions> {}
+
+type SignalsReader = OptionReader<typeof sharedSignalsOptions>;
+
 /** Checks the options, completes them from the environment and the defaults. Throws `ConfigurationError`. */
 export function resolveSignalSettings(
   issuers: readonly string[],
   options: unknown,
   environment: NodeJS.ProcessEnv,
 ) {
-  const given = new OptionReader('sharedSignals()', options, optionNames, environment);
-  const transmitter = given.required('transmitter', issuerUrl);
-  const secret = given.optional('authorizationHeader', sharedSecret);
-  const http = resolveHttp(given, given);
-  const poll = given.isMissing('poll') ? undefined : resolvePoll(given);
-  const stream = given.isMissing('stream') ? undefined : resolveStream(given, poll);
+  const given = new OptionReader('sharedSignals()', options, sharedSignalsOptions, environment);
+  const transmitter = given.get('transmitter');
+  const secret = given.get('authorizationHeader');
+  const http = resolveHttp(given.nested('http'));
+  const poll = given.get('poll');
+  const stream = resolveStream(given, poll);
   return {
     transmitter,
-    audience: given.required('audience', textList),
+    audience: given.get('audience'),
     secret: refusedWithPoll(given, secret, poll),
-    algorithms: [...(given.optional('algorithms', algorithmList) ?? knownAlgorithms)],
+    algorithms: [...(given.get('algorithms') ?? knownAlgorithms)],
     http,
-    circuitBreaker: resolveCircuitBreaker(given, given),
+    circuitBreaker: given.get('circuitBreaker'),
     ...resolveIssuers(given, transmitter, issuers),
     credentials: resolveCredentials(given, http, poll !== undefined || stream !== undefined),
     poll,
@@ -184,25 +199,21 @@ export function resolveSignalSettings(
   };
 }
 
-function resolvePoll(given: OptionReader) {
-  const own = given.group('poll', pollOptionNames);
-  return Object.freeze({
-    endpoint: own.optional('endpoint', endpointUrl),
-    interval: own.optional('interval', seconds(0.1, 3_600)) ?? 5,
-    wait: own.optional('wait', seconds(0, 300)) ?? 30,
-    maxEvents: own.optional('maxEvents', wholeNumber(1, 1_000)) ?? 50,
-  });
-}
+type PollSettings = SettingsOf<typeof signalPollOptions>;
 
-function resolveStream(given: OptionReader, poll: ReturnType<typeof resolvePoll> | undefined) {
-  const own = given.group('stream', streamOptionNames);
+function resolveStream(given: SignalsReader, poll: PollSettings | undefined) {
+  const stream = given.get('stream');
+  if (stream === undefined) {
+    return undefined;
+  }
   if (poll?.endpoint !== undefined) {
     throw new ConfigurationError(
       given.pathOf('poll.endpoint'),
       'stream was given too, whose endpoint the transmitter names; accepted is one of the two',
     );
   }
-  const pushEndpoint = own.optional('pushEndpoint', endpointUrl);
+  const own = given.nested('stream');
+  const { pushEndpoint } = stream;
   if (poll !== undefined && pushEndpoint !== undefined) {
     throw new ConfigurationError(
       own.pathOf('pushEndpoint'),
@@ -210,17 +221,16 @@ function resolveStream(given: OptionReader, poll: ReturnType<typeof resolvePoll>
     );
   }
   return Object.freeze({
-    pushEndpoint: poll === undefined ? own.required('pushEndpoint', endpointUrl) : undefined,
-    events: own.optional('events', textList) ?? [...revokingEvents],
-    description: own.optional('description', text),
-    verificationInterval: own.optional('verificationInterval', seconds(1, 86_400)),
+    ...stream,
+    pushEndpoint: poll === undefined ? own.getRequired('pushEndpoint') : undefined,
+    events: stream.events ?? [...revokingEvents],
   });
 }
 
-function resolveCredentials(given: OptionReader, http: { fetch: unknown }, isNeeded: boolean) {
+function resolveCredentials(given: SignalsReader, http: { fetch: unknown }, isNeeded: boolean) {
   const credentials = isNeeded
-    ? given.required('clientAuthentication', credentialList)
-    : given.optional('clientAuthentication', credentialList);
+    ? given.getRequired('clientAuthentication')
+    : given.get('clientAuthentication');
   if (credentials !== undefined && !isNeeded) {
     throw new ConfigurationError(
       given.pathOf('clientAuthentication'),
@@ -236,7 +246,11 @@ function resolveCredentials(given: OptionReader, http: { fetch: unknown }, isNee
   return credentials ?? [];
 }
 
-function refusedWithPoll(given: OptionReader, secret: string | undefined, poll: unknown): string | undefined {
+function refusedWithPoll(
+  given: SignalsReader,
+  secret: string | undefined,
+  poll: unknown,
+): string | undefined {
   if (secret !== undefined && poll !== undefined) {
     throw new ConfigurationError(
       given.pathOf('authorizationHeader'),
@@ -248,12 +262,14 @@ function refusedWithPoll(given: OptionReader, secret: string | undefined, poll: 
 
 /** Without `issuers` a transmitter speaks for one issuer: it must not revoke the tokens of another authorization server. */
 function resolveIssuers(
-  given: OptionReader,
+  given: SignalsReader,
   transmitter: string,
   configured: readonly string[],
 ): { readonly issuer: string; readonly issuers: readonly string[] } {
-  const named = given.optional('issuer', issuerUrl);
-  const listed = given.optional('issuers', configuredIssuers(configured));
+  const named = given.get('issuer');
+  const listed = given.isMissing('issuers')
+    ? undefined
+    : checked(given.pathOf('issuers'), configuredIssuers(configured), given.get('issuers'));
   const allowed = listed ?? configured;
   const [only] = allowed.length === 1 ? allowed : [];
   const issuer = named ?? (allowed.includes(transmitter) ? transmitter : only);

@@ -2,14 +2,15 @@ import type { WithCertificate } from '../authorization.js';
 import {
   type CertificatePolicyOptions,
   certificatePolicy,
-  certificatePolicyNames,
+  certificatePolicyOptions,
 } from '../certificate/certificate-policy.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { attributeOid } from '../certificate/distinguished-name.js';
 import { type ParsedCertificate, wholeCertificate } from '../certificate/parsed.js';
 import { type Psd2Role, psd2RoleNames, psd2Roles } from '../certificate/psd2.js';
 import { ConfigurationError, RequestRefused, TellableError } from '../errors.js';
-import { isPlainObject, OptionReader } from '../shared/option-rules.js';
+import { OptionReader } from '../shared/option-group.js';
+import { isPlainObject } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { isPromised } from '../shared/promises.js';
 import { type RoutePolicy, routePolicy } from './route-policy.js';
@@ -21,7 +22,7 @@ export function routeCertificatePolicy(
   calledAs = 'routeCertificatePolicy()',
 ): RoutePolicy<WithCertificate> {
   refuseUncalledMiddleware(calledAs, options);
-  const policy = certificatePolicy(new OptionReader(calledAs, options, certificatePolicyNames));
+  const policy = certificatePolicy(new OptionReader(calledAs, options, certificatePolicyOptions));
   if (policy === undefined) {
     throw new ConfigurationError(calledAs, 'nothing was given that a certificate could lack');
   }

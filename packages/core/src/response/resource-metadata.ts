@@ -1,31 +1,14 @@
-import { isPlainObject, issuerUrl, OptionReader, type OptionRule, textList } from '../shared/option-rules.js';
+import { type OptionsOf, optional, optionGroup, required, type SettingsOf } from '../shared/option-group.js';
+import { isPlainObject, issuerUrl, type OptionRule, textList } from '../shared/option-rules.js';
 import type { Answer } from './challenge.js';
 
-/** What this resource says of itself (RFC 9728 §2). */
-export interface ResourceMetadataOptions {
-  /**
-   * The resource identifier, https, without query and fragment: what clients name in `resource` (RFC 8707 §2).
-   * Required.
-   */
-  readonly resource: string;
-  /** `scopes_supported`. Default: not told. */
-  readonly scopesSupported?: readonly string[];
-  /**
-   * Further members, as `resource_name` or `resource_documentation`; those that follow from other options are refused.
-   * Default: none.
-   */
-  readonly members?: Readonly<Record<string, unknown>>;
-}
-
-/** The document, and where it is. */
-export interface ResourceMetadata {
-  readonly url: string;
-  /** The answer to a request for it; undefined for any other request. */
-  answerTo(method: string | undefined, target: string | undefined): Answer | undefined;
-}
-
-/** Seconds for which clients may keep the document (RFC 9728 §7.10). */
-const MAX_AGE = 3_600;
+const ownMembers = [
+  'resource',
+  'authorization_servers',
+  'bearer_methods_supported',
+  'scopes_supported',
+  'tls_client_certificate_bound_access_tokens',
+];
 
 const furtherMembers: OptionRule<Readonly<Record<string, unknown>>> = {
   accepted: 'an object of further members; those that follow from other options are not among them',
@@ -42,24 +25,40 @@ const furtherMembers: OptionRule<Readonly<Record<string, unknown>>> = {
   },
 };
 
-const ownMembers = [
-  'resource',
-  'authorization_servers',
-  'bearer_methods_supported',
-  'scopes_supported',
-  'tls_client_certificate_bound_access_tokens',
-];
+export const resourceMetadataOptions = optionGroup({
+  /**
+   * The resource identifier, https, without query and fragment: what clients name in `resource`
+   * (RFC 8707 §2). Required.
+   */
+  resource: required(issuerUrl),
+  /** `scopes_supported`. Default: left out. */
+  scopesSupported: optional(textList, { fallback: 'left out' }),
+  /**
+   * Further members, as `resource_name` or `resource_documentation`; those that follow from other
+   * options are refused. Default: none.
+   */
+  members: optional(furtherMembers),
+});
+
+/** What this resource says of itself (RFC 9728 §2). */
+export interface ResourceMetadataOptions extends OptionsOf<typeof resourceMetadataOptions> {}
+
+/** The document, and where it is. */
+export interface ResourceMetadata {
+  readonly url: string;
+  /** The answer to a request for it; undefined for any other request. */
+  answerTo(method: string | undefined, target: string | undefined): Answer | undefined;
+}
+
+/** Seconds for which clients may keep the document (RFC 9728 §7.10). */
+const MAX_AGE = 3_600;
 
 /** Throws `ConfigurationError`. The URL comes from the configuration alone, never from a request (RFC 9728 §7.3). */
-export function resourceMetadata(
-  path: string,
-  options: unknown,
+export function createResourceMetadata(
+  { resource, scopesSupported, members }: SettingsOf<typeof resourceMetadataOptions>,
   issuers: readonly string[],
   isBound: boolean,
 ): ResourceMetadata {
-  const given = new OptionReader(path, options, ['resource', 'scopesSupported', 'members']);
-  const resource = given.required('resource', issuerUrl);
-  const scopes = given.optional('scopesSupported', textList);
   const { origin, pathname } = new URL(resource);
   // RFC 9728 §3.1: between host and path.
   const location = `/.well-known/oauth-protected-resource${pathname === '/' ? '' : pathname}`;
@@ -67,9 +66,9 @@ export function resourceMetadata(
     resource,
     authorization_servers: issuers,
     bearer_methods_supported: ['header'],
-    scopes_supported: scopes,
+    scopes_supported: scopesSupported,
     tls_client_certificate_bound_access_tokens: isBound,
-    ...given.optional('members', furtherMembers),
+    ...members,
   });
   const answer: Answer = Object.freeze({
     status: 200,

@@ -4,8 +4,12 @@ import { ConfigurationError } from '../errors.js';
 import { hasUserInfo, redactUrl } from './shown-url.js';
 
 /** What one option accepts. `read` gives the checked value, or `undefined` for a value that is not accepted. */
-export interface OptionRule<T> {
+export interface OptionRule<T, Given = T> {
   readonly accepted: string;
+  /** What users may write, as a type. Never set. */
+  readonly givenType?: Given;
+  /** Of a number. */
+  readonly limits?: { readonly min: number; readonly max: number };
   readonly read: (given: unknown) => T | undefined;
   /** The value never appears in an error message. */
   readonly secret?: true;
@@ -81,7 +85,7 @@ export const quotable: OptionRule<string> = {
     typeof given === 'string' && /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/.test(given) ? given : undefined,
 };
 
-export const textList: OptionRule<readonly string[]> = {
+export const textList: OptionRule<readonly string[], string | readonly string[]> = {
   accepted: 'a non-empty string without blanks or line ends around it, or a list of them',
   read: (given) => {
     const list: unknown[] = Array.isArray(given) ? given : [given];
@@ -155,10 +159,33 @@ export function requireMethods(path: string, given: unknown, names: readonly str
   }
 }
 
-const listOfObjects: OptionRule<readonly unknown[]> = {
+export const listOfObjects: OptionRule<readonly unknown[]> = {
   accepted: 'a list of one or more objects',
   read: (given) => (Array.isArray(given) && given.length > 0 ? given : undefined),
 };
+
+/** The error of an option that is not as it must be. The one place for its wording. */
+export function createMismatch(path: string, expected: string, got: string, hint = ''): ConfigurationError {
+  return new ConfigurationError(path, `${got} was given${hint}; accepted is ${expected}`);
+}
+
+/** Names an object of options for error messages, with the names of its members unless there are too many. */
+export function describeOptionsObject(names: readonly string[] | undefined): string {
+  return names === undefined ? 'an object' : `an object of ${names.join(', ') || 'no options'}`;
+}
+
+/** Throws `ConfigurationError` if a name is not among the known ones. */
+export function refuseUnknownName(path: string, names: readonly string[], known: readonly string[]): void {
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown === undefined) {
+    return;
+  }
+  const accepted = `there is no such option; accepted are ${known.join(', ') || 'none'}`;
+  // The name may be a secret, as in { [value]: header }: only a misspelt name of an option is shown.
+  throw isMisspelt(unknown, known)
+    ? new ConfigurationError(path === 'options' ? unknown : `${path}.${unknown}`, accepted)
+    : new ConfigurationError(path, `a name of ${unknown.length} characters was given; ${accepted}`);
+}
 
 /** Reads the members of one options object, each named by its path in every error. */
 export class OptionReader {
@@ -190,7 +217,7 @@ export class OptionReader {
   }
 
   /** The checked value; from the environment when it was not given; undefined when it is in neither. */
-  optional<T>(name: string, rule: OptionRule<T>, variable?: string): T | undefined {
+  optional<T>(name: string, rule: OptionRule<T, unknown>, variable?: string): T | undefined {
     const given = this.#options[name];
     if (given !== undefined) {
       return checked(`${this.#prefix}${name}`, rule, given);
@@ -199,7 +226,7 @@ export class OptionReader {
   }
 
   /** The checked value of an environment variable; undefined when it is not set. */
-  variable<T>(name: string, rule: OptionRule<T>): T | undefined {
+  variable<T>(name: string, rule: OptionRule<T, unknown>): T | undefined {
     const given = this.#environment && ownVariable(this.#environment, name);
     // An empty variable is how many tools say "not set".
     if (!given) {
@@ -211,7 +238,7 @@ export class OptionReader {
     return checked(name, rule, given);
   }
 
-  required<T>(name: string, rule: OptionRule<T>, variable?: string): T {
+  required<T>(name: string, rule: OptionRule<T, unknown>, variable?: string): T {
     const value = this.optional(name, rule, variable);
     if (value === undefined) {
       const isReadable = variable !== undefined && this.#environment !== undefined;
@@ -275,7 +302,7 @@ function aroundIt(given: string): string {
 }
 
 /** The value as its rule reads it. Throws `ConfigurationError` naming `path`, what was given and what is accepted. */
-export function checked<T>(path: string, rule: OptionRule<T>, given: unknown): T {
+export function checked<T>(path: string, rule: OptionRule<T, unknown>, given: unknown): T {
   const value = rule.read(given);
   if (value === undefined) {
     throw new ConfigurationError(path, `${shown(rule, given)} was given; accepted is ${rule.accepted}`);
