@@ -786,7 +786,11 @@ export class World {
     }
     if (known.shared !== undefined) {
       const isUntouched = this.#acts.length === 0 && !process.hasLostChannel;
-      return isUntouched && this.#from === 'channel' ? 'nothing was ever revoked' : undefined;
+      // A process that joins uses no shared answer from before: it may have missed a revocation.
+      const joinedAt = process.linkedAt + process.linkedClock;
+      const isFromAfterJoining = known.shared.askedAt - tolerance >= joinedAt;
+      const mustBeUsed = isUntouched && isFromAfterJoining && this.#from === 'channel';
+      return mustBeUsed ? 'nothing was ever revoked' : undefined;
     }
     const since = known.word === 'token' ? token.issuedAt - 2 * tolerance - 1_000 : askedAt;
     if (process.gap !== undefined && (since <= process.gap.at || this.#clocks === 'beyond the tolerance')) {
