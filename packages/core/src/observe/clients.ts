@@ -1,14 +1,17 @@
 import { type RefusalCode, reportable } from '../errors.js';
-import { OptionReader, wholeNumber } from '../shared/option-rules.js';
+import { type OptionsOf, optionGroup, readOptions, wholeNumber } from '../shared/option-group.js';
 import { observeEvents } from './subscription.js';
 
-/** Options of `observeClients()`. */
-export interface ObserveClientsOptions {
+export const observeClientsOptions = optionGroup({
   /**
-   * Clients that are remembered at most; then the one that was seen least recently is forgotten. Default 1,000; from 1 to 1,000,000.
+   * Clients that are remembered at most; then the one that was seen least recently is forgotten.
+   * Default 1,000; from 1 to 1,000,000.
    */
-  readonly maxClients?: number;
-}
+  maxClients: wholeNumber({ min: 1, max: 1_000_000, default: 1_000 }),
+});
+
+/** Options of `observeClients()`. */
+export interface ObserveClientsOptions extends OptionsOf<typeof observeClientsOptions> {}
 
 /** What is known of one client, of all resource servers of the process. */
 export interface ClientRow {
@@ -47,8 +50,7 @@ export interface ObservedClients {
  * setInterval(() => console.table(clients.rows()), 60_000).unref();
  */
 export function observeClients(options: ObserveClientsOptions = {}): ObservedClients {
-  const given = new OptionReader('observeClients()', options, ['maxClients']);
-  const maxClients = given.optional('maxClients', wholeNumber(1, 1_000_000)) ?? 1_000;
+  const { maxClients } = readOptions('observeClients()', options, observeClientsOptions);
   const rows = new Map<string, ClientRow>();
 
   function note(

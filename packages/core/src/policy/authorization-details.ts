@@ -1,19 +1,22 @@
 import type { WithClaims } from '../authorization.js';
 import { RequestRefused } from '../errors.js';
-import { OptionReader, text, textList } from '../shared/option-rules.js';
+import { type OptionsOf, optional, optionGroup, readOptions, required } from '../shared/option-group.js';
+import { text, textList } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { type RoutePolicy, routePolicy } from './route-policy.js';
 import { refuseUncalledMiddleware } from './uncalled.js';
 
-/** What one authorization detail of the token must grant (RFC 9396 §2). */
-export interface AuthorizationDetailRequirement {
+export const authorizationDetailOptions = optionGroup({
   /** Its `type`. Required. */
-  readonly type: string;
+  type: required(text),
   /** All of these are among its `actions`. Default: any. */
-  readonly actions?: readonly string[];
+  actions: optional(textList, { fallback: 'any' }),
   /** One of these is among its `locations`. Default: any. */
-  readonly locations?: readonly string[];
-}
+  locations: optional(textList, { fallback: 'any' }),
+});
+
+/** What one authorization detail of the token must grant (RFC 9396 §2). */
+export interface AuthorizationDetailRequirement extends OptionsOf<typeof authorizationDetailOptions> {}
 
 /**
  * Refuses a token without an authorization detail of this type that grants every one of the actions: 403 (RFC 9396 §8,
@@ -24,10 +27,7 @@ export function authorizationDetailsPolicy(
   calledAs = 'authorizationDetailsPolicy()',
 ): RoutePolicy<WithClaims<{ authorization_details: readonly unknown[] }>> {
   refuseUncalledMiddleware(calledAs, requirement);
-  const given = new OptionReader(calledAs, requirement, ['type', 'actions', 'locations']);
-  const type = given.required('type', text);
-  const actions = given.optional('actions', textList) ?? [];
-  const locations = given.optional('locations', textList);
+  const { type, actions = [], locations } = readOptions(calledAs, requirement, authorizationDetailOptions);
   return routePolicy(({ claims }) => {
     const details = readOwnMember(claims, 'authorization_details');
     const isGranted =

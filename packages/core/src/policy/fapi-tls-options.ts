@@ -1,19 +1,22 @@
 import { constants } from 'node:crypto';
 import type { TlsOptions } from 'node:tls';
-import { flag, OptionReader, oneOf } from '../shared/option-rules.js';
+import { type OptionsOf, optionGroup, readOptions, withDefault } from '../shared/option-group.js';
+import { flag, oneOf } from '../shared/option-rules.js';
 import { type CipherListName, cipherLists, tls13Ciphers } from './fapi-profiles.js';
 
-/** Options of `fapiTlsOptions()`. */
-export interface FapiTlsOptions {
+export const fapiTlsServerOptions = optionGroup({
   /**
-   * The suites for TLS 1.2. `bcp195`: the four of RFC 9325 §4.2, for FAPI 2.0 and FAPI 1.0 with its errata.
-   * `fapi1-final`: the four of FAPI 1.0 Part 2 §8.5 as published, for servers with a certificate of RSA. Default
-   * `bcp195`.
+   * The suites for TLS 1.2. `bcp195`: the four of RFC 9325 §4.2, for FAPI 2.0 and FAPI 1.0 with its
+   * errata. `fapi1-final`: the four of FAPI 1.0 Part 2 §8.5 as published, for servers with a
+   * certificate of RSA. Default `bcp195`.
    */
-  readonly ciphers?: CipherListName;
+  ciphers: withDefault<CipherListName, CipherListName>(oneOf('bcp195', 'fapi1-final'), 'bcp195'),
   /** Whether a session may be resumed. Open Finance Brasil demands `false`. Default `true`. */
-  readonly resumption?: boolean;
-}
+  resumption: withDefault(flag, true),
+});
+
+/** Options of `fapiTlsOptions()`. */
+export interface FapiTlsOptions extends OptionsOf<typeof fapiTlsServerOptions> {}
 
 /**
  * What FAPI demands of a server that ends TLS itself, to be spread into the options of `https.createServer`: TLS 1.2 with
@@ -24,9 +27,7 @@ export interface FapiTlsOptions {
  * https.createServer({ ...fapiTlsOptions(), cert, key }, app)
  */
 export function fapiTlsOptions(options: FapiTlsOptions = {}): TlsOptions {
-  const given = new OptionReader('fapiTlsOptions()', options, ['ciphers', 'resumption']);
-  const list = given.optional('ciphers', oneOf('bcp195', 'fapi1-final')) ?? 'bcp195';
-  const resumption = given.optional('resumption', flag) ?? true;
+  const { ciphers: list, resumption } = readOptions('fapiTlsOptions()', options, fapiTlsServerOptions);
   return Object.freeze({
     minVersion: 'TLSv1.2',
     maxVersion: 'TLSv1.3',

@@ -3,22 +3,25 @@ import { isIP } from 'node:net';
 import { RequestRefused } from '../errors.js';
 import { publishRefusedEarly } from '../observe/events.js';
 import { interactionHeader, setInteraction } from '../shared/interaction-id.js';
-import { OptionReader, oneOf } from '../shared/option-rules.js';
+import { type OptionsOf, optionGroup, readOptions, withDefault } from '../shared/option-group.js';
+import { oneOf } from '../shared/option-rules.js';
 import type { NodeRequest } from './node-request.js';
 
+export const fapiHeadersOptions = optionGroup({
+  /**
+   * `made`: an id that is missing or is no UUID is replaced by a new one. `required`: such a
+   * request is refused with 400 (Open Finance Brasil). Default `made`.
+   */
+  interactionId: withDefault(oneOf('made', 'required'), 'made'),
+  /**
+   * Who answers a request that is refused: `answer`, the middleware itself; `next`, the error
+   * handling of Express or Koa, which gets an `HttpRefusal`. Default `answer`.
+   */
+  onRefused: withDefault(oneOf('answer', 'next'), 'answer'),
+});
+
 /** Options of `fapiHeaders()`. */
-export interface FapiHeadersOptions {
-  /**
-   * `made`: an id that is missing or is no UUID is replaced by a new one. `required`: such a request is refused with
-   * 400 (Open Finance Brasil). Default `made`.
-   */
-  readonly interactionId?: 'made' | 'required';
-  /**
-   * Who answers a request that is refused: `answer`, the middleware itself; `next`, the error handling of Express or Koa, which gets
-   * an `HttpRefusal`. Default `answer`.
-   */
-  readonly onRefused?: 'answer' | 'next';
-}
+export interface FapiHeadersOptions extends OptionsOf<typeof fapiHeadersOptions> {}
 
 /** What FAPI's headers say of a request. None of it is proven: it is what the client says. */
 export interface FapiHeaders {
@@ -43,9 +46,8 @@ const uuid = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i;
 
 /** Throws `ConfigurationError`. The reader never throws. */
 export function fapiHeaderReader(options: FapiHeadersOptions = {}): (req: NodeRequest) => ReadFapiHeaders {
-  const given = new OptionReader('fapiHeaders()', options, ['interactionId', 'onRefused']);
-  const isRequired = given.optional('interactionId', oneOf('made', 'required')) === 'required';
-  const onRefused = given.optional('onRefused', oneOf('answer', 'next')) ?? 'answer';
+  const { interactionId, onRefused } = readOptions('fapiHeaders()', options, fapiHeadersOptions);
+  const isRequired = interactionId === 'required';
   return (req) => {
     // Node joins repeated lines by commas: that is no UUID either.
     const found = String(req.headers[interactionHeader] ?? '');
