@@ -1,26 +1,30 @@
 import { RequestRefused, TellableError } from '../errors.js';
 import { problemReporter } from '../observe/events.js';
 import type { NodeRequest } from '../request/node-request.js';
-import { functionLike, OptionReader } from '../shared/option-rules.js';
+import { type OptionsOf, optional, optionGroup, readOptions } from '../shared/option-group.js';
+import { functionLike } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { isPromised } from '../shared/promises.js';
 import { CertificateCache } from './certificate-cache.js';
 import { type CertificateSource, ClientCertificate } from './client-certificate.js';
 import { pemChain } from './encodings.js';
 
-/** Options of `lambdaEvent()`. */
-export interface LambdaEventOptions {
+const eventReader = functionLike<(req: NodeRequest) => unknown>('a function from the request to the event');
+
+export const lambdaEventOptions = optionGroup({
   /**
-   * Returns the event that Lambda invoked the function with for this request. Default: the event that serverless-http puts on its
-   * requests. For another adapter keep the event in an `AsyncLocalStorage`, never in a variable that invocations share.
+   * Returns the event that Lambda invoked the function with for this request. For another adapter
+   * than serverless-http keep the event in an `AsyncLocalStorage`, never in a variable that
+   * invocations share. Default: the event that serverless-http puts on its requests.
    */
-  readonly event?: (req: NodeRequest) => unknown;
-}
+  event: optional(eventReader, { fallback: 'the event that serverless-http puts on its requests' }),
+});
+
+/** Options of `lambdaEvent()`. */
+export interface LambdaEventOptions extends OptionsOf<typeof lambdaEventOptions> {}
 
 /** Characters of a PEM text with its chain. */
 const MAX_LENGTH = 65_536;
-
-const eventReader = functionLike<(req: NodeRequest) => unknown>('a function from the request to the event');
 
 /**
  * The client certificate that API Gateway verified and names in the event of a Lambda function: `requestContext.authentication` of
@@ -30,8 +34,11 @@ const eventReader = functionLike<(req: NodeRequest) => unknown>('a function from
  * mtlsBound({ certificate: lambdaEvent() });
  */
 export function lambdaEvent(options: LambdaEventOptions = {}): CertificateSource {
-  const given = new OptionReader('lambdaEvent()', options, ['event']);
-  const eventOf = given.optional('event', eventReader) ?? eventOfServerlessHttp;
+  const { event: eventOf = eventOfServerlessHttp } = readOptions(
+    'lambdaEvent()',
+    options,
+    lambdaEventOptions,
+  );
   const known = new CertificateCache(1_000);
   const report = problemReporter();
 

@@ -1,22 +1,10 @@
 import type { Authorization, WithClaims } from '../authorization.js';
 import { ConfigurationError, RequestRefused } from '../errors.js';
-import { OptionReader, type OptionRule, wholeNumber } from '../shared/option-rules.js';
+import { type OptionsOf, optional, optionGroup, readOptions, wholeNumber } from '../shared/option-group.js';
+import type { OptionRule } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { type RoutePolicy, routePolicy } from './route-policy.js';
 import { refuseUncalledMiddleware } from './uncalled.js';
-
-/** How the end-user must have been authenticated (RFC 9470 §3). */
-export interface AuthenticationRequirement {
-  /** The token's `acr` must be one of these. Required without `maxAge`. */
-  readonly acrValues?: readonly string[];
-  /** Seconds since the user was authenticated (`auth_time`), at most. Default: any; from 0 to 31,536,000. */
-  readonly maxAge?: number;
-}
-
-/** The claims of who meets the requirement. */
-export type WithAuthentication<Required extends AuthenticationRequirement> = Authorization &
-  (Required extends { readonly acrValues: readonly (infer Acr)[] } ? WithClaims<{ acr: Acr }> : unknown) &
-  (Required extends { readonly maxAge: number } ? WithClaims<{ auth_time: number }> : unknown);
 
 // RFC 9470 §3: a space-separated list within quotes.
 const acrList: OptionRule<readonly string[]> = {
@@ -28,6 +16,24 @@ const acrList: OptionRule<readonly string[]> = {
       ? Object.freeze(given.map(String))
       : undefined,
 };
+
+export const authenticationOptions = optionGroup({
+  /** The token's `acr` must be one of these. Required without `maxAge`. */
+  acrValues: optional(acrList, { requiredIf: ' without `maxAge`' }),
+  /**
+   * Seconds since the user was authenticated (`auth_time`), at most. Default: any; from 0 to
+   * 31,536,000.
+   */
+  maxAge: wholeNumber({ min: 0, max: 31_536_000, fallback: 'any' }),
+});
+
+/** How the end-user must have been authenticated (RFC 9470 §3). */
+export interface AuthenticationRequirement extends OptionsOf<typeof authenticationOptions> {}
+
+/** The claims of who meets the requirement. */
+export type WithAuthentication<Required extends AuthenticationRequirement> = Authorization &
+  (Required extends { readonly acrValues: readonly (infer Acr)[] } ? WithClaims<{ acr: Acr }> : unknown) &
+  (Required extends { readonly maxAge: number } ? WithClaims<{ auth_time: number }> : unknown);
 
 /** An `auth_time` in the future, of a server that writes milliseconds for one, would never be too long ago. */
 function isWithin(authTime: unknown, maxAge: number, clockTolerance: number): boolean {
@@ -44,9 +50,7 @@ export function authenticationPolicy<const Required extends AuthenticationRequir
   calledAs = 'authenticationPolicy()',
 ): RoutePolicy<WithAuthentication<Required>> {
   refuseUncalledMiddleware(calledAs, requirement);
-  const given = new OptionReader(calledAs, requirement, ['acrValues', 'maxAge']);
-  const acrValues = given.optional('acrValues', acrList);
-  const maxAge = given.optional('maxAge', wholeNumber(0, 31_536_000));
+  const { acrValues, maxAge } = readOptions(calledAs, requirement, authenticationOptions);
   if (acrValues === undefined && maxAge === undefined) {
     throw new ConfigurationError(calledAs, 'nothing was given; accepted is acrValues, maxAge or both');
   }

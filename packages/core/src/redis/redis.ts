@@ -2,7 +2,14 @@ import type { SharedLock } from '../cache/shared-cache.js';
 import { TellableError } from '../errors.js';
 import type { ChannelListener, RevocationChannel } from '../revocation/revocation-channel.js';
 import type { LogPage, LogQuery, RevocationLog } from '../revocation/revocation-log.js';
-import { checked, OptionReader, requireMethods, text, wholeNumber } from '../shared/option-rules.js';
+import {
+  type OptionsOf,
+  optionGroup,
+  readOptions,
+  wholeNumber,
+  withDefault,
+} from '../shared/option-group.js';
+import { checked, requireMethods, text } from '../shared/option-rules.js';
 import { callAll, ignoreRejection, isPromised } from '../shared/promises.js';
 
 /** What we use of a client of node-redis, version 4 or later, connected. */
@@ -115,19 +122,21 @@ export interface RedisLogConnection extends RedisLogCommands {
   disconnect?(): unknown;
 }
 
+export const redisLogOptions = optionGroup({
+  /**
+   * The name of the stream. Another key has this name and `:name`, with `{...}` around the name if
+   * it has none, so that a Cluster keeps them together. Default `mtls-bound:{revocations}`.
+   */
+  name: withDefault(text, 'mtls-bound:{revocations}'),
+  /**
+   * How many replicas must have a revocation before `revoke()` resolves. With 1 or more a failover
+   * loses no revocation that was confirmed. Default 0; from 0 to 10.
+   */
+  replicas: wholeNumber({ min: 0, max: 10, default: 0 }),
+});
+
 /** Where `redisLog()` keeps the log, and how safely. */
-export interface RedisLogOptions {
-  /**
-   * The name of the stream. Another key has this name and `:name`, with `{...}` around the name if it has none, so that a Cluster keeps
-   * them together. Default `mtls-bound:{revocations}`.
-   */
-  readonly name?: string;
-  /**
-   * How many replicas must have a revocation before `revoke()` resolves. With 1 or more a failover loses no revocation that was
-   * confirmed. Default 0; to 10.
-   */
-  readonly replicas?: number;
-}
+export interface RedisLogOptions extends OptionsOf<typeof redisLogOptions> {}
 
 /** Entries read at once; fewer after trouble, which may be that Redis does not send so much at once. */
 const MAX_PAGE = 1_000;
@@ -148,9 +157,7 @@ const OVERRIDES = { commandOptions: {}, replicaPoolSize: 0, useReplicas: false }
  */
 export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}): RevocationLog {
   requireMethods('redisLog(client)', client, ['duplicate']);
-  const given = new OptionReader('redisLog(options)', options, ['name', 'replicas']);
-  const name = given.optional('name', text) ?? 'mtls-bound:{revocations}';
-  const replicas = given.optional('replicas', wholeNumber(0, 10)) ?? 0;
+  const { name, replicas } = readOptions('redisLog(options)', options, redisLogOptions);
   // In a Cluster on the node of the stream, so that both are read in order.
   const nameKey = name.includes('{') ? `${name}:name` : `{${name}}:name`;
   /** Connections that are not in use now. */
