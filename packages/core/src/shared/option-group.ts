@@ -266,11 +266,6 @@ export class OptionReader<const G extends OptionGroup> {
     return this.#given[name] === false;
   }
 
-  /** Returns what was given, unchecked. */
-  given(name: keyof G & string): unknown {
-    return this.#given[name];
-  }
-
   /** Returns the checked value: from the options, what they inherit, the environment or the default, in this order. */
   get<const Name extends keyof G & string>(name: Name): SettingOf<G[Name]> {
     const given = this.#given[name] === undefined ? undefined : this.find(name);

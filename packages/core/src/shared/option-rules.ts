@@ -120,15 +120,6 @@ export function oneOf<const T extends string>(...names: T[]): OptionRule<T> {
   };
 }
 
-/** A duration in seconds; fractions are fine. */
-export function seconds(least: number, most: number): OptionRule<number> {
-  return {
-    accepted: `a number of seconds from ${least} to ${most}`,
-    shows: 'number',
-    read: (given) => (typeof given === 'number' && given >= least && given <= most ? given : undefined),
-  };
-}
-
 export function wholeNumber(least: number, most: number): OptionRule<number> {
   return {
     accepted: `a whole number from ${least} to ${most}`,
@@ -265,21 +256,9 @@ export class OptionReader {
     return read(this.pathOf(name), this.#options[name]);
   }
 
-  /** Whether it was switched off. */
-  isFalse(name: string): boolean {
-    return this.#options[name] === false;
-  }
-
   /** The option's name as errors tell it. */
   pathOf(name: string): string {
     return `${this.#prefix}${name}`;
-  }
-
-  /** The readers of a list of options objects, of which there must be one at least. They see no environment. */
-  list(name: string, known: readonly string[]): OptionReader[] {
-    const path = this.pathOf(name);
-    const given = checked(path, listOfObjects, this.#options[name]);
-    return given.map((item, index) => new OptionReader(`${path}[${index}]`, item, known));
   }
 
   /** The reader of a nested options object; of an empty one when it was not given. */
