@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { emptyProject, pack, run } from './pack.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const readme = join(root, 'README.md');
+const page = join(root, 'docs/reference/compatibility.md');
 const nodes = process.argv.includes('--quick') ? [] : ['20', '22', '24', '26'];
 const frameworks = { express4: 'express@4', express5: 'express@5', koa2: 'koa@2', koa3: 'koa@3' };
 const titles = { express4: 'Express 4', express5: 'Express 5', koa2: 'Koa 2', koa3: 'Koa 3' };
@@ -54,7 +54,7 @@ try {
   console.log(table);
   if (process.argv.includes('--write')) {
     const marked = /(<!-- compatibility -->\n)[\s\S]*?(\n<!-- end of compatibility -->)/;
-    writeFileSync(readme, readFileSync(readme, 'utf8').replace(marked, `$1\n${table}\n$2`));
+    writeFileSync(page, readFileSync(page, 'utf8').replace(marked, `$1\n${table}\n$2`));
   }
 } finally {
   rmSync(folder, { recursive: true, force: true });

@@ -1,5 +1,5 @@
 // Runs the conformance modules against Express and Koa, with Node ending TLS and through NGINX, and prints what came of each.
-// `--json` for machines; `--write` puts the table into docs/conformance.md.
+// `--json` for machines; `--write` puts the table into docs/security/conformance.md.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -57,7 +57,7 @@ if (process.argv.includes('--json')) {
   ];
   console.log(lines.join('\n'));
   if (process.argv.includes('--write')) {
-    const page = join(root, 'docs/conformance.md');
+    const page = join(root, 'docs/security/conformance.md');
     const text = readFileSync(page, 'utf8').replace(
       /(<!-- modules -->\n)[\s\S]*(<!-- \/modules -->)/,
       (_all, start, end) => `${start}\n${lines.join('\n')}\n\n${end}`,

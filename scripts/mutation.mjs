@@ -1,5 +1,5 @@
 // Breaks the code of each room in many ways and sees whether a test notices (Stryker), a room after the other, each against the
-// tests that are about it. Ends well where each score is at least 90 % and docs/mutation.md gives a reason for each survivor.
+// tests that are about it. Ends well where each score is at least 90 % and docs/maintainers/mutation.md gives a reason for each survivor.
 // Arguments: the rooms to try (all), `--write` puts the scores into the page.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const page = join(root, 'docs/mutation.md');
+const page = join(root, 'docs/maintainers/mutation.md');
 const rooms = ['policy', 'response', 'request', 'cache', 'certificate'];
 const wanted = rooms.filter((room) => process.argv.includes(room));
 const LEAST = 90;

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const pages = join(root, 'docs/proxies');
+const pages = join(root, 'docs/reference/proxies');
 
 for (const name of readdirSync(pages)) {
   const page = join(pages, name);
@@ -15,6 +15,6 @@ for (const name of readdirSync(pages)) {
   );
   if (synced !== text) {
     writeFileSync(page, synced);
-    console.log(`synced docs/proxies/${name}`);
+    console.log(`synced docs/reference/proxies/${name}`);
   }
 }

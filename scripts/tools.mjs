@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { emptyProject, pack, run } from './pack.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const readme = join(root, 'README.md');
+const file = join(root, 'docs/reference/compatibility.md');
 const sources = join(root, 'test/integration/packages/tools');
 const versions = JSON.parse(readFileSync(join(sources, 'versions.json'), 'utf8'));
 const only = process.argv.find((each) => each.startsWith('--only='))?.slice('--only='.length) ?? '';
@@ -215,12 +215,12 @@ function table() {
 }
 
 const marked = /(<!-- tools -->\n)[\s\S]*?(\n<!-- end of tools -->)/;
-const page = readFileSync(readme, 'utf8');
+const page = readFileSync(file, 'utf8');
 const wanted = page.replace(marked, `$1\n${table()}\n$2`);
 if (process.argv.includes('--write')) {
-  writeFileSync(readme, wanted);
+  writeFileSync(file, wanted);
 } else if (wanted !== page) {
-  console.error('README.md names other tools: node scripts/tools.mjs --write');
+  console.error('docs/reference/compatibility.md names other tools: node scripts/tools.mjs --write');
   process.exitCode = 1;
 }
 

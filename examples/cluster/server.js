@@ -111,7 +111,7 @@ function work() {
   process.once('SIGTERM', () => {
     server.close(async () => {
       clearTimeout(deadline);
-      await mtls.resourceServer.close();
+      await mtls.close();
       // A connection to Redis, or one that is still being tried, would keep the process running.
       process.exit();
     });

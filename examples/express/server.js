@@ -28,7 +28,7 @@ process.once('SIGTERM', () => {
   const deadline = setTimeout(() => server.closeAllConnections(), endWithin);
   server.close(async () => {
     clearTimeout(deadline);
-    await mtls.resourceServer.close();
+    await mtls.close();
     process.exit();
   });
   server.closeIdleConnections();

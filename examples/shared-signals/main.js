@@ -88,5 +88,5 @@ stop();
 signals.receiver.close();
 server.close();
 server.closeAllConnections();
-await mtls.resourceServer.close();
+await mtls.close();
 process.exitCode = asExpected ? 0 : 1;

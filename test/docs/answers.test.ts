@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { RequestRefused, refusalCodes } from '../../packages/core/src/errors.js';
 import { outcomes, passes } from '../support/introspection-outcomes.js';
 
-const file = new URL('../../docs/answers.md', import.meta.url);
+const file = new URL('../../docs/reference/answers.md', import.meta.url);
 let page = readFileSync(file, 'utf8');
 
 if (process.env.SYNC_DOCS === '1') {

@@ -36,19 +36,19 @@ const shown = [
 
 it('each async listener that the pages and examples show catches its errors', () => {
   const found = foundBy(listenersIn);
-  expect(found).toContain('packages-core-README-md-1: createServer: try');
+  expect(found).toContain('docs-guides-getting-started-md-6: createServer: try');
   expect(found.filter((listener) => !listener.endsWith(': try'))).toEqual([]);
 });
 
 it('each async handler of Express that the pages and examples show catches its errors', () => {
   const found = foundBy((text) => matchesOf(asyncHandler, text));
-  expect(found).toContain('docs-streams-md-3: get: try');
+  expect(found).toContain('docs-guides-streams-md-3: get: try');
   expect(found.filter((handler) => !handler.endsWith(': try'))).toEqual([]);
 });
 
 it('each WebSocket that the pages and examples show has a listener for errors first', () => {
   const found = foundBy((text) => matchesOf(openWebSocket, text));
-  expect(found).toContain("docs-streams-md-5: handleUpgrade: webSocket.on('error',");
+  expect(found).toContain("docs-guides-streams-md-5: handleUpgrade: webSocket.on('error',");
   expect(found.filter((first) => !first.endsWith(": webSocket.on('error',"))).toEqual([]);
 });
 

@@ -1,4 +1,4 @@
-// The middleware for the headers of Australia's CDR, as docs/fapi.md shows it for each framework.
+// The middleware for the headers of Australia's CDR, as docs/guides/fapi.md shows it for each framework.
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import express from 'express';
 import * as expressMtls from 'express-mtls';
@@ -15,7 +15,7 @@ beforeAll(async () => {
   kit = await createTestKit();
 });
 
-const shown = blocks.filter(({ page, code }) => page === 'docs/fapi.md' && code.includes('au-cds'));
+const shown = blocks.filter(({ page, code }) => page === 'docs/guides/fapi.md' && code.includes('au-cds'));
 
 /** An API with what the page shows, and a route that answers with the interaction id. */
 function apiOf({ framework, code }: Block): Listener {

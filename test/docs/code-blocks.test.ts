@@ -87,7 +87,7 @@ const compilerOptions = {
 it('there are blocks of every kind', () => {
   expect(blocks.length).toBeGreaterThan(80);
   expect(blocks.filter(({ framework }) => framework === 'koa').length).toBeGreaterThan(10);
-  expect(blocks.filter(({ page }) => page === 'docs/reference.md').length).toBeGreaterThan(25);
+  expect(blocks.filter(({ page }) => page === 'docs/reference/api.md').length).toBeGreaterThan(25);
 });
 
 it.each(Object.keys(frameworks))(

@@ -5,7 +5,7 @@ import { modules } from '../integration/conformance/modules.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const read = (path: string): string => readFileSync(`${root}/${path}`, 'utf8');
-const page = 'docs/conformance.md';
+const page = 'docs/security/conformance.md';
 
 /** A row, how it stands, and what follows the word. */
 const line = /^\| ([RS]\d+[ab]?) \|(.*)\| (tested|not ours|see)([^|]*)\|$/gm;

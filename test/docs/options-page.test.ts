@@ -14,7 +14,7 @@ import {
 import { ofFunctions, ofResourceServer } from './option-takers.js';
 import { root } from './pages.js';
 
-const page = join(root, 'docs/options.md');
+const page = join(root, 'docs/reference/options.md');
 const ours = documentedOptions(ofResourceServer);
 const all = [...ours, ...ofFunctions.flatMap(documentedOptions)];
 

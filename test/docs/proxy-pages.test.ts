@@ -7,9 +7,9 @@ const exported: Readonly<Record<string, unknown>> = { ...core };
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const read = (path: string): string => readFileSync(`${root}/${path}`, 'utf8');
 
-const pages = readdirSync(`${root}/docs/proxies`).map((name) => ({
+const pages = readdirSync(`${root}/docs/reference/proxies`).map((name) => ({
   name,
-  text: read(`docs/proxies/${name}`),
+  text: read(`docs/reference/proxies/${name}`),
 }));
 const shown = pages.flatMap(({ name, text }) =>
   [...text.matchAll(/<!-- file: (\S+) -->\n```\w+\n([\s\S]*?)\n```/g)].map(([, path = '', block]) => ({
@@ -82,7 +82,7 @@ describe('the secret is set in the same block as the certificate', () => {
 
   // These can set no header of ours; their pages say what to do instead.
   it.each(['aws-alb', 'azure-app-service'])('%s can not set one, and its page says so', (name) => {
-    expect(read(`docs/proxies/${name}.md`)).toContain('no shared secret');
+    expect(read(`docs/reference/proxies/${name}.md`)).toContain('no shared secret');
   });
 
   it('there is no other configuration', () => {

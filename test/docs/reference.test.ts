@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { root } from './pages.js';
 import { entries, publicExports, referencePage } from './public-api.js';
 
-const page = join(root, 'docs/reference.md');
+const page = join(root, 'docs/reference/api.md');
 
 describe.each(Object.entries(entries))('%s', (_, entry) => {
   it.each(publicExports(entry).map(({ name, comment }) => [name, comment]))(

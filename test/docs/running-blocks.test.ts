@@ -6,11 +6,14 @@ import { type Block, blocks } from './blocks.js';
 
 /** Those that can't run, by how they begin, and why. */
 const resting = {
-  'await kit.withCertificate(request(app)': 'it asks an API of the kit, which docs/testing.md shows whole',
+  'await kit.withCertificate(request(app)':
+    'it asks an API of the kit, which docs/reference/testing.md shows whole',
   'const answerRefusals: ErrorRequestHandler = (error, _req': 'Node 20 runs no types',
   'const answerRefusals: ErrorRequestHandler = (error, req': 'Node 20 runs no types',
   "import type { Request, Response } from 'express';\n\nconst pay": 'Node 20 runs no types',
   "import Router, { type RouterContext } from '@koa/router';": 'Node 20 runs no types',
+  "import { createResourceServer } from '@mtls-bound/core';\n\nconst resourceServer = createResourceServer({ issuer, clientId, clientSecret, audience });\nconst":
+    'it needs a request',
 };
 
 const isResting = ({ code }: Block): boolean => Object.keys(resting).some((start) => code.startsWith(start));
@@ -41,8 +44,13 @@ describe('runs', () => {
 });
 
 describe('a whole server refuses who has no token', () => {
-  it.each(['README.md', 'packages/core/README.md'])('%s', async (page) => {
-    const whole = blocks.find(({ page: of, code }) => of === page && /https\.createServer\(.*tls/.test(code));
+  it.each(['express-mtls', 'koa-mtls', '@mtls-bound/core'])('of %s', async (name) => {
+    const whole = blocks.find(
+      ({ page, code }) =>
+        page === 'docs/guides/getting-started.md' &&
+        code.includes(`from '${name}'`) &&
+        /https\.createServer\(.*tls/.test(code),
+    );
     const { servers } = await runner.run(whole as Block);
     expect(servers).toHaveLength(1);
     const [server = expect.fail()] = servers;

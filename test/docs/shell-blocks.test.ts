@@ -104,7 +104,7 @@ it.each(ofProgram('npx').filter(({ words }) => words[1] === 'vitest'))('$name', 
 
 describe('a file that is run', () => {
   it.each(ofProgram('node', 'bash'))('$name', ({ page, words: [, file = ''] }) => {
-    const ofReader = page === 'README.md' && file === 'server.mjs';
+    const ofReader = page === 'docs/guides/getting-started.md' && file === 'server.mjs';
     const places = [root, join(root, dirname(page))];
     expect(ofReader || places.some((place) => existsSync(join(place, file)))).toBe(true);
   });

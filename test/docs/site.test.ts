@@ -79,7 +79,9 @@ describeReal('chromium', 'the site in a browser', () => {
     expect(await page.evaluate('document.title')).toBe('mtls-bound');
     expect(await shownIn('.VPContent h1')).toEqual(['mtls-bound\n\u200b']);
     expect(await shownIn('.VPNavBarMenu a')).toEqual(expect.arrayContaining(['Guides', 'Reference']));
-    expect(await shownIn('.VPSidebar a')).toEqual(expect.arrayContaining(['Getting started', 'Options']));
+    expect(await shownIn('.VPSidebar a')).toEqual(
+      expect.arrayContaining(['Getting started', 'Where TLS ends', 'Options']),
+    );
   });
 
   it('a link of the navigation opens a guide, with its own heading and outline', async () => {
@@ -88,20 +90,20 @@ describeReal('chromium', 'the site in a browser', () => {
     await page.evaluate(
       `[...document.querySelectorAll('.VPSidebar a')].find((e) => e.innerText.trim() === 'Getting started').click()`,
     );
-    await page.waitFor(`location.pathname.endsWith('getting-started.html')`);
-    await page.waitFor(`document.title.startsWith('From nothing')`);
+    await page.waitFor(`location.pathname.endsWith('guides/getting-started.html')`);
+    await page.waitFor(`document.title.startsWith('Getting started')`);
     await shoot('guide');
     const [heading = ''] = await shownIn('.VPContent h1');
-    expect(heading).toContain('From nothing to a guarded route');
+    expect(heading).toContain('Getting started');
     expect((await shownIn('.VPDocAsideOutline a')).length).toBeGreaterThan(3);
     expect((await shownIn('.VPContent pre code')).join('\n')).toContain('requestCert: true');
   });
 
   it('a picture of a page is drawn', async () => {
-    await page.goTo(`${origin}${base}concepts.html`);
+    await page.goTo(`${origin}${base}guides/tls.html`);
     await page.waitFor(`document.querySelector('pre.mermaid svg') !== null`);
     await shoot('picture');
-    expect((await shownIn('pre.mermaid svg text')).join(' ')).toContain('Authorization server');
+    expect((await shownIn('pre.mermaid svg')).join(' ')).toContain('a proxy or load balancer');
   });
 
   it('the search finds requireScopes', async () => {

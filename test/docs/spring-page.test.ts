@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { root, textOf } from './pages.js';
 
-const page = textOf('docs/authorization-servers/spring.md');
+const page = textOf('docs/reference/authorization-servers/spring.md');
 const folder = join(root, 'test/support/spring-authorization-server');
 const sourceFolder = join(folder, 'src/main/java/bank');
 

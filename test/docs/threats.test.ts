@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { root, textOf } from './pages.js';
 
-const page = textOf('docs/security-model.md');
+const page = textOf('docs/security/security-model.md');
 const [, section = ''] = page.split('## Threats');
 const [table = ''] = section.split('\n## ');
 const rows = table
@@ -90,7 +90,7 @@ it.each(promises ?? [])('the tests of a promise are there: %s', (row) => {
   expectTests(tests);
 });
 
-const revocationRows = textOf('docs/revocation.md')
+const revocationRows = textOf('docs/security/revocation.md')
   .split('\n')
   .filter((line) => line.startsWith('| ') && !/^\| (---|token \||set-up \|)/.test(line));
 

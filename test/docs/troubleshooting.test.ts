@@ -39,9 +39,9 @@ function firstArguments(name: RegExp, texts: readonly string[]): string[] {
 const literalsIn = (texts: readonly string[]): Set<string> =>
   new Set(texts.flatMap((text) => [...text.matchAll(/'(\w+)'/g)].map(([, code = '']) => code)));
 
-describe('docs/troubleshooting.md', () => {
-  const refusals = tableUnder('docs/troubleshooting.md', 'By code');
-  const problems = tableUnder('docs/troubleshooting.md', 'Problem codes');
+describe('docs/reference/troubleshooting.md', () => {
+  const refusals = tableUnder('docs/reference/troubleshooting.md', 'By code');
+  const problems = tableUnder('docs/reference/troubleshooting.md', 'Problem codes');
 
   it('has a row for every code of a refusal, and for no other', () => {
     expect(codesOf(refusals)).toEqual(refusalCodes);
@@ -80,14 +80,14 @@ describe('docs/troubleshooting.md', () => {
       '`signal_stream_set_up`',
       '`signal_stream_verified`',
     ]);
-    const alert = textOf('docs/observability.md')
+    const alert = textOf('docs/reference/observability.md')
       .split('\n')
       .find((line) => line.startsWith('| `mtls_bound_problems_total` rises'));
     expect(good.filter((code) => !alert?.includes(String(code)))).toEqual([]);
   });
 });
 
-describe('docs/doctor.md', () => {
+describe('docs/reference/doctor.md', () => {
   const texts = sources('doctor/', /^$/);
   const isRefusal = (code: string) => refusalCodes.some((known) => known === code);
   // Some findings hand on the code of a problem that is compared with a text.
@@ -99,17 +99,19 @@ describe('docs/doctor.md', () => {
     const expected = [...new Set([...given, ...compared.map(String)])].filter(
       (code) => !isRefusal(code) && !isWell(code),
     );
-    const listed = codesOf(tableUnder('docs/doctor.md', 'What it finds')).filter((code) => !isRefusal(code));
+    const listed = codesOf(tableUnder('docs/reference/doctor.md', 'What it finds')).filter(
+      (code) => !isRefusal(code),
+    );
     expect(listed.toSorted()).toEqual(expected.toSorted());
   });
 
   it('has every code of what is well, and no other', () => {
-    const [, line = ''] = /^What is well: (.*?)\.$/ms.exec(textOf('docs/doctor.md')) ?? [];
+    const [, line = ''] = /^What is well: (.*?)\.$/ms.exec(textOf('docs/reference/doctor.md')) ?? [];
     const listed = [...line.matchAll(/`(\w+)`/g)].map(([, code = '']) => code);
     expect(listed.toSorted()).toEqual([...literalsIn(firstArguments(/ok/, texts))].toSorted());
   });
 
   it('shows the usage as the command prints it', () => {
-    expect(textOf('docs/doctor.md')).toContain(`\`\`\`text\n${usage}\`\`\`\n`);
+    expect(textOf('docs/reference/doctor.md')).toContain(`\`\`\`text\n${usage}\`\`\`\n`);
   });
 });

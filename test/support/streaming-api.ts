@@ -14,7 +14,7 @@ import { frameworks, mutualTls } from './apis.js';
 import { close, listen } from './loopback.js';
 import type { Pki } from './pki.js';
 
-/** An API as docs/streams.md builds it: `/events` is an event stream, `/upstream` a fetch, and an upgrade a WebSocket. */
+/** An API as docs/guides/streams.md builds it: `/events` is an event stream, `/upstream` a fetch, and an upgrade a WebSocket. */
 export interface StreamingApi {
   readonly port: number;
   readonly resourceServer: expressMtls.ResourceServer;

@@ -38,7 +38,7 @@ export function testCauses<Server extends RealAuthorizationServer>(
         status: code.startsWith('token') ? 401 : 503,
         code,
       });
-      expect(textOf(`docs/authorization-servers/${page}.md`)).toContain(`| ${status} \`${code}\``);
+      expect(textOf(`docs/reference/authorization-servers/${page}.md`)).toContain(`| ${status} \`${code}\``);
     });
   });
 }

@@ -17,7 +17,7 @@ import { createPki, type Pki } from '../../support/pki.js';
 import { recordedEvents } from '../../support/recorded-events.js';
 import { pageOptions } from './page-options.js';
 
-const page = 'docs/authorization-servers/oidc-provider.md';
+const page = 'docs/reference/authorization-servers/oidc-provider.md';
 const refused = recordedEvents<RefusedEvent>('mtls-bound:refused');
 let pki: Pki;
 let server: TestAuthorizationServer;

@@ -9,7 +9,7 @@ import { type GuardedApi, guardedApi } from '../../support/guarded-api.js';
 import { recordedEvents } from '../../support/recorded-events.js';
 import { pageOptions } from './page-options.js';
 
-const page = 'docs/authorization-servers/own-check.md';
+const page = 'docs/reference/authorization-servers/own-check.md';
 const refused = recordedEvents<RefusedEvent>('mtls-bound:refused');
 let alice: TestKit;
 let bob: TestKit;

@@ -47,7 +47,7 @@ export interface World<Server extends RealAuthorizationServer> {
 }
 
 interface Subject<Server extends RealAuthorizationServer> {
-  /** Below docs/authorization-servers. */
+  /** Below docs/reference/authorization-servers. */
   readonly page: string;
   readonly start: (pki: Pki) => Promise<Server>;
   readonly startTimeout: number;
@@ -88,7 +88,12 @@ export function testAuthorizationServer<Server extends RealAuthorizationServer>(
       startApi: async (framework, { heading, proof }, more) => {
         await server.apiAuthenticatesBy(proof);
         const adapter = framework === 'Express' ? expressMtls : koaMtls;
-        const options = pageOptions(`docs/authorization-servers/${page}.md`, heading, adapter, replace);
+        const options = pageOptions(
+          `docs/reference/authorization-servers/${page}.md`,
+          heading,
+          adapter,
+          replace,
+        );
         return startApi(framework, pki, { ...options, http: { ca: pki.ca.cert }, ...more });
       },
     };

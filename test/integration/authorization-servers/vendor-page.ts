@@ -31,7 +31,7 @@ const environment = {
 };
 
 export function vendorPage(name: string): VendorPage {
-  const path = `docs/authorization-servers/${name}.md`;
+  const path = `docs/reference/authorization-servers/${name}.md`;
   const text = textOf(path);
   const blocksBelow = (heading: string): unknown[] => {
     const [, section = ''] = text.split(`\n### ${heading}\n`);

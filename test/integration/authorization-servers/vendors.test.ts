@@ -14,7 +14,7 @@ import { recordedEvents } from '../../support/recorded-events.js';
 import { type ShownJwt, type VendorPage, vendorPage } from './vendor-page.js';
 
 interface Vendor {
-  /** Below docs/authorization-servers. */
+  /** Below docs/reference/authorization-servers. */
   readonly name: string;
   readonly jwts: readonly string[];
   readonly introspection?: { readonly clientId: string; readonly scopes: readonly string[] };

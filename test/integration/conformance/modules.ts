@@ -41,7 +41,7 @@ export interface Setting {
 /** A duty of a resource server as a client can see it: exact status and error, where others are content with any 4xx. */
 export interface Module {
   readonly name: string;
-  /** Rows of docs/conformance.md. */
+  /** Rows of docs/security/conformance.md. */
   readonly rows: string;
   readonly run: (setting: Setting) => Promise<void>;
 }

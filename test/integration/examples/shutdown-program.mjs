@@ -1,4 +1,4 @@
-// Runs the end that docs/fleet.md shows, given as SHOWN, with a server, and a connection of its own that nothing else ends.
+// Runs the end that docs/guides/fleet.md shows, given as SHOWN, with a server, and a connection of its own that nothing else ends.
 import { createServer } from 'node:http';
 import { connect } from 'node:net';
 import { createResourceServer } from '@mtls-bound/core';
@@ -9,12 +9,10 @@ const resourceServer = createResourceServer({
   clientSecret: 'secret',
   audience: 'https://api.example.com',
 });
-const guard = {
-  resourceServer: {
-    async close() {
-      await resourceServer.close();
-      process.stdout.write('closed\n');
-    },
+const mtls = {
+  async close() {
+    await resourceServer.close();
+    process.stdout.write('closed\n');
   },
 };
 // The answer to `/slow` waits for SIGTERM.
@@ -30,4 +28,4 @@ const server = createServer((req, res) => {
 }).listen(0, '127.0.0.1', () => process.stdout.write(`${server.address().port}\n`));
 connect(Number(process.env.ELSEWHERE), '127.0.0.1');
 
-new Function('server', 'guard', process.env.SHOWN)(server, guard);
+new Function('server', 'mtls', process.env.SHOWN)(server, mtls);

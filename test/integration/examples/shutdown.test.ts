@@ -8,7 +8,8 @@ import { expect, it } from 'vitest';
 import { textOf } from '../../docs/pages.js';
 import { close, listen } from '../../support/loopback.js';
 
-const [, shown = ''] = /```js\n(process\.once\('SIGTERM'[\s\S]*?)```/.exec(textOf('docs/fleet.md')) ?? [];
+const [, shown = ''] =
+  /```js\n(process\.once\('SIGTERM'[\s\S]*?)```/.exec(textOf('docs/guides/fleet.md')) ?? [];
 
 it('the shown end answers what is under way, and no connection holds it up: idle, half a request, one of our own', async () => {
   expect(shown).toContain('10_000');

@@ -48,7 +48,7 @@ function options(): expressMtls.ResourceServerOptions {
   return more;
 }
 
-/** As docs/streams.md shows it. */
+/** As docs/guides/streams.md shows it. */
 function byResourceServer(framework: Framework): Decide {
   const { mtlsBound } = framework === 'Express' ? expressMtls : koaMtls;
   const { resourceServer } = mtlsBound(options());

@@ -347,7 +347,7 @@ it('the dashboard asks for metrics that there are', async () => {
     .getMetricsAsArray()
     .flatMap(({ name }) => [name, `${name}_bucket`, `${name}_sum`, `${name}_count`]);
   const dashboard = JSON.parse(
-    readFileSync(new URL('../../../docs/grafana/mtls-bound.json', import.meta.url), 'utf8'),
+    readFileSync(new URL('../../../docs/reference/grafana/mtls-bound.json', import.meta.url), 'utf8'),
   ) as {
     panels: { targets: { expr: string }[] }[];
   };

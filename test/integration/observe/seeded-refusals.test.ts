@@ -1,5 +1,5 @@
 // The log line of a refusal alone says what is wrong: its code, its detail and its hint. What to do then is in the remedies of the doctor,
-// which docs/troubleshooting.md shows.
+// which docs/reference/troubleshooting.md shows.
 import { generateKeyPairSync, hash } from 'node:crypto';
 import {
   type ClientCertificate,

@@ -76,7 +76,7 @@ it.each([
   [200, 'admitted'],
   [407, 'authorization_server_unreachable'],
 ])(
-  'the agent that docs/authorization-servers.md shows goes through an HTTP proxy that answers %s',
+  'the agent that docs/reference/http-proxy.md shows goes through an HTTP proxy that answers %s',
   async (status, outcome) => {
     const tunnels: (string | undefined)[] = [];
     const proxy = createServer().on('connect', (req, client) => {

@@ -6,7 +6,10 @@ const { absoluteLinks } = await import(`${root}scripts/absolute-links.mjs`);
 const place = { address: 'https://git.example.com/owner/repository', tag: 'v1.2.3', folder: 'packages/core' };
 
 it.each([
-  ['[a](../../docs/fleet.md#the-end)', `[a](${place.address}/blob/v1.2.3/docs/fleet.md#the-end)`],
+  [
+    '[a](../../docs/guides/fleet.md#the-end)',
+    `[a](${place.address}/blob/v1.2.3/docs/guides/fleet.md#the-end)`,
+  ],
   ['[a](src/index.ts)', `[a](${place.address}/blob/v1.2.3/packages/core/src/index.ts)`],
   ['[a](#here) [b](https://example.com/x)', '[a](#here) [b](https://example.com/x)'],
 ])('%s', (text, expected) => {

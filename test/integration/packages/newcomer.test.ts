@@ -38,7 +38,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
+const guide = readFileSync(new URL('../../../docs/guides/getting-started.md', import.meta.url), 'utf8');
 
 async function freePort(): Promise<number> {
   const probe = createServer();
@@ -47,10 +47,10 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** The README's programs; one is shown as a file, the other in its place. */
+/** The programs of the guide; one is shown as a file, the other in its place. */
 const programs = {
-  Express: /`server\.mjs`:\n\n```js\n([\s\S]*?)```/.exec(readme)?.[1] ?? '',
-  Koa: /```js\n((?:(?!```)[\s\S])*from 'koa-mtls';[\s\S]*?)```/.exec(readme)?.[1] ?? '',
+  Express: /`server\.mjs`:\n\n```js\n([\s\S]*?)```/.exec(guide)?.[1] ?? '',
+  Koa: /```js\n((?:(?!```)[\s\S])*from 'koa-mtls';[\s\S]*?)```/.exec(guide)?.[1] ?? '',
 };
 
 const environment = (): Record<string, string> => ({
@@ -59,17 +59,15 @@ const environment = (): Record<string, string> => ({
   MTLS_BOUND_CLIENT_ID: 'api',
   MTLS_BOUND_CLIENT_SECRET: server.secrets.api,
 });
-// What the README tells to set, and nothing else; but for the authority of this test's own server.
+// What the guide tells to set, and nothing else; but for the authority of this test's own server.
 const env = () => ({ ...environment(), MTLS_BOUND_CA_FILE: join(project, 'ca.pem') });
 
-it('the README tells to set what is needed, and nothing else', () => {
-  expect([...readme.matchAll(/^export (\w+)=/gm)].map(([, name]) => name)).toEqual(
-    Object.keys(environment()),
-  );
+it('the guide tells to set what is needed, and nothing else', () => {
+  expect([...guide.matchAll(/^export (\w+)=/gm)].map(([, name]) => name)).toEqual(Object.keys(environment()));
 });
 
 it.each(Object.entries(programs))(
-  'from an empty folder and the tarballs to a guarded route in %s, by the README alone',
+  'from an empty folder and the tarballs to a guarded route in %s, by the guide alone',
   async (framework, program) => {
     const port = await freePort();
     expect(program).toContain(`from '${framework.toLowerCase()}-mtls'`);
@@ -117,14 +115,14 @@ it('the doctor finds nothing wrong there', async () => {
   expect(stdout).toContain('answers our questions about tokens');
 }, 120_000);
 
-/** A command of the README, which may go on over lines. */
+/** A command of the guide, which may go on over lines. */
 function commandOf(beginning: string): string {
-  const at = readme.indexOf(`\n${beginning}`) + 1;
+  const at = guide.indexOf(`\n${beginning}`) + 1;
   expect(at).toBeGreaterThan(0);
-  return /^(?:.*\\\n)*.*/.exec(readme.slice(at))?.[0] ?? '';
+  return /^(?:.*\\\n)*.*/.exec(guide.slice(at))?.[0] ?? '';
 }
 
-itReal('openssl', 'the README makes a certificate for a trial on this machine', async () => {
+itReal('openssl', 'the guide makes a certificate for a trial on this machine', async () => {
   const made = join(folder, 'made');
   mkdirSync(made);
   await promisify(execFile)('sh', ['-c', commandOf('openssl req')], { cwd: made });
@@ -133,7 +131,7 @@ itReal('openssl', 'the README makes a certificate for a trial on this machine', 
   expect(certificate.checkPrivateKey(createPrivateKey(readFileSync(join(made, 'server.key'))))).toBe(true);
 });
 
-itReal('curl', 'the README gets a token from the token endpoint', async () => {
+itReal('curl', 'the guide gets a token from the token endpoint', async () => {
   writeFileSync(join(project, 'client.pem'), pki.alice.cert);
   writeFileSync(join(project, 'client.key'), pki.alice.key);
   const command = commandOf('curl --cert client.pem')

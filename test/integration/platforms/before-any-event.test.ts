@@ -1,4 +1,4 @@
-// What Node refuses before any middleware runs. No event tells of it: docs/troubleshooting.md names it by symptom.
+// What Node refuses before any middleware runs. No event tells of it: docs/reference/troubleshooting.md names it by symptom.
 import { createServer as createHttpServer, type Server } from 'node:http';
 import { createServer as createHttpsServer, request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';

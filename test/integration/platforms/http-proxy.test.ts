@@ -1,4 +1,4 @@
-// The ways through a company's HTTP proxy that docs/authorization-servers.md shows, with the real packages and a real CONNECT proxy.
+// The ways through a company's HTTP proxy that docs/reference/http-proxy.md shows, with the real packages and a real CONNECT proxy.
 import { createServer, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { connect } from 'node:net';
@@ -86,7 +86,7 @@ function connectProxy(): Server {
   });
 }
 
-const blocks = [...textOf('docs/authorization-servers.md').matchAll(/^```m?js\n([\s\S]*?)^```/gm)];
+const blocks = [...textOf('docs/reference/http-proxy.md').matchAll(/^```m?js\n([\s\S]*?)^```/gm)];
 
 /** Those that the page imports from. */
 const packages: Readonly<Record<string, () => Promise<Record<string, unknown>>>> = {

@@ -1,4 +1,4 @@
-// What docs/kubernetes.md shows, as it is shown: its manifest, and the server that renews its TLS files.
+// What docs/reference/kubernetes.md shows, as it is shown: its manifest, and the server that renews its TLS files.
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -21,7 +21,7 @@ import { frameworks } from '../../support/apis.js';
 import { revocationList } from '../../support/crl.js';
 import { createPki, type Identity, type Pki } from '../../support/pki.js';
 
-const page = 'docs/kubernetes.md';
+const page = 'docs/reference/kubernetes.md';
 
 let pki: Pki;
 let kit: TestKit;

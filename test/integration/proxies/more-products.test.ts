@@ -1,4 +1,4 @@
-// The products of docs/proxies/more-products.md that have no preset of their own: published values, read
+// The products of docs/reference/proxies/more-products.md that have no preset of their own: published values, read
 // by the preset that the page names, in both frameworks.
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -13,7 +13,10 @@ beforeEach(() => {
   vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
 });
 
-const page = readFileSync(new URL('../../../docs/proxies/more-products.md', import.meta.url), 'utf8');
+const page = readFileSync(
+  new URL('../../../docs/reference/proxies/more-products.md', import.meta.url),
+  'utf8',
+);
 const sectionOf = (product: string): string => page.split(`\n## ${product}\n`)[1]?.split('\n## ')[0] ?? '';
 
 const { pem, thumbprint } = rfc8705AppendixA;

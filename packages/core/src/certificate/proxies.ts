@@ -205,7 +205,7 @@ export interface ApacheOptions extends HeaderNames {
  * Apache httpd: `SSL_CLIENT_CERT` in `X-SSL-Client-Cert`. `verifyHeader` names the header that the configuration sets to
  * `SSL_CLIENT_VERIFY`. With `SSLVerifyClient optional_no_ca` do not use the verdict of a resumed session: Apache says
  * SUCCESS there for a self-signed certificate. To require verified certificates set `SSLVerifyClient optional`; see
- * docs/proxies/apache.md.
+ * docs/reference/proxies/apache.md.
  */
 export function apache(options: ApacheOptions = {}): ProxyPreset {
   const given = new OptionReader('apache()', options, ['header', 'verifyHeader', 'encoding']);

@@ -174,7 +174,7 @@ function unreadable(header: string, values: readonly string[], message: string):
     'wrong_encoding',
     message,
     fitting.length === 0
-      ? 'see docs/proxies for how this proxy writes the header'
+      ? 'see docs/reference/proxies for how this proxy writes the header'
       : `the value is as ${fitting.join(' or ')} reads it: use that preset`,
   );
 }

@@ -98,7 +98,7 @@ function goodFinding({ status, saw }: Reply, own: string, url: URL): Finding {
     saw.thumbprint === undefined
       ? `no certificate arrives: ${message}`
       : `another certificate arrives: ${saw.thumbprint}`,
-    'let the proxy ask clients for a certificate and set the header; docs/proxies has tested configurations',
+    'let the proxy ask clients for a certificate and set the header; docs/reference/proxies has tested configurations',
   );
 }
 
@@ -163,7 +163,7 @@ async function forgedFindings(
         problem(
           'header_not_overwritten',
           `a forged ${header} came through the proxy`,
-          `let the proxy set ${header} on every request, empty where there is no certificate; docs/proxies has tested configurations`,
+          `let the proxy set ${header} on every request, empty where there is no certificate; docs/reference/proxies has tested configurations`,
         ),
       ];
     case 'not believed':
