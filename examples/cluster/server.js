@@ -7,7 +7,7 @@ import { createServer } from 'node:https';
 import KeyvRedis from '@keyv/redis';
 import { createClient } from '@redis/client';
 import express from 'express';
-import { mtlsBound, redisChannel, redisLock, requireScopes, revocationEndpoint } from 'express-mtls';
+import { mtlsBound, redisLock, redisLog, requireScopes, revocationEndpoint } from 'express-mtls';
 import Keyv from 'keyv';
 
 const { PORT, PROCESSES, REDIS_URL, FLEET_SECRET, TLS_CERT_FILE, TLS_KEY_FILE, END_WITHIN } = process.env;
@@ -90,7 +90,7 @@ function work() {
   store.on('error', (error) => console.error(error.message));
   const mtls = mtlsBound({
     sharedCache: { store, secret: FLEET_SECRET, lock: redisLock(redis) },
-    revocations: { channel: redisChannel(redis), secret: FLEET_SECRET },
+    revocations: { log: redisLog(redis), secret: FLEET_SECRET },
   });
 
   const app = express();

@@ -257,7 +257,7 @@ describe.each(frameworks)('%s: protectedResourceMetadata()', (framework) => {
 
   it('without the option there is nothing to serve', async () => {
     await expect(start(framework, { metadata: true })).rejects.toThrow(
-      'resourceMetadata: mtlsBound() was not given it',
+      'resourceMetadata: expected { resource }, got nothing',
     );
   });
 });

@@ -89,7 +89,7 @@ describe('requireCertificateSubject()', () => {
   ])('is not made of %s', (_title, required) => {
     expect(() => certificateSubjectPolicy(required as never)).toThrow(
       new ConfigurationError(
-        'requireCertificateSubject()',
+        'certificateSubjectPolicy()',
         'accepted is an object from attribute types, as organizationIdentifier or 2.5.4.97, to a claim or a function',
       ),
     );
@@ -109,7 +109,7 @@ describe('requirePsd2Role()', () => {
   it('takes the four roles of ETSI TS 119 495 and no other', () => {
     for (const other of ['PSP_XX', 'toString']) {
       expect(() => psd2RolePolicy(other as never)).toThrow(
-        'requirePsd2Role(): accepted is PSP_AS, PSP_PI, PSP_AI, PSP_IC',
+        'psd2RolePolicy(): accepted is PSP_AS, PSP_PI, PSP_AI, PSP_IC',
       );
     }
   });
@@ -129,15 +129,15 @@ describe('requireCertificate()', () => {
     [
       'a status that is none',
       { requireVerified: true, status: 402 },
-      'requireCertificate().status: 402 was given; accepted is 401 or 403',
+      'routeCertificatePolicy().status: 402 was given; accepted is 401 or 403',
     ],
     [
       'an unknown rule',
       { verified: true },
-      'requireCertificate(): a name of 8 characters was given; there is no such option; accepted are requireVerified, requireValidNow, issuer, subject, san, extendedKeyUsage, status',
+      'routeCertificatePolicy(): a name of 8 characters was given; there is no such option; accepted are requireVerified, requireValidNow, issuer, subject, san, extendedKeyUsage, status',
     ],
-    ['no rule', {}, 'requireCertificate(): nothing was given that a certificate could lack'],
-    ['a status alone', { status: 401 }, 'requireCertificate(): nothing was given'],
+    ['no rule', {}, 'routeCertificatePolicy(): nothing was given that a certificate could lack'],
+    ['a status alone', { status: 401 }, 'routeCertificatePolicy(): nothing was given'],
   ])('refuses %s, and names itself', (_title, options, message) => {
     expect(() => routeCertificatePolicy(options)).toThrow(ConfigurationError);
     expect(() => routeCertificatePolicy(options)).toThrow(message);
