@@ -52,6 +52,8 @@ function writtenAfter(count: number): (LogEntry | undefined)[] {
 /** The way of one member to the log. */
 interface Way {
   isCut: boolean;
+  /** Which log the member takes it for. */
+  id?: string;
 }
 
 /** The log, as one member reaches it. */
@@ -64,6 +66,7 @@ function logOver(way: Way): RevocationLog {
     return result;
   };
   return {
+    ...(way.id !== undefined && { id: way.id }),
     open: (name, isReplacing) => reached(() => log.open(name, isReplacing)),
     append: (entry) => reached(() => log.append(entry)),
     read: (query) => reached(() => log.read(query)),
@@ -309,6 +312,18 @@ describe('a log that was harmed', () => {
     await log.append(played?.entry ?? '');
     await vi.waitFor(() => expect(first.told).toContain('revocation_not_ours'));
     expect(first.revocations.usability(jwtOf(first.revocations, Date.now() / 1000 + 31))).toBe('use');
+  });
+
+  it('believes no name and no entry of another log that is sealed with its secret', async () => {
+    const of = (id: string) => start([secret], { isCut: false, id });
+    const other = of('other');
+    await vi.waitFor(() => expect(other.use(-60)).toBe('use'), 3_000);
+    await other.revoke({ subject: 'alice' });
+    // The log of the other API is moved to where this one looks for its own.
+    const own = of('own');
+    await vi.waitFor(() => expect(own.told).toContain('revocation_not_ours'), 3_000);
+    await vi.waitFor(() => expect(own.use(-60)).toBe('use'), 3_000);
+    expect(own.use(60)).toBe('unvouched');
   });
 
   it('believes no entry that is not sealed, which would revoke if it were', async () => {

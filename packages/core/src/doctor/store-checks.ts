@@ -90,12 +90,18 @@ async function checkLog({ log, secrets }: LogRules): Promise<Finding> {
   } while (newest.position < (end ?? ''));
   return newest === undefined
     ? ok('revocation_log', 'the log of revocations can be read; it has no entry yet')
-    : newestFinding(newest.entry, count, secrets);
+    : newestFinding(newest.entry, count, secrets, log.id);
 }
 
-function newestFinding(entry: string, count: number, secrets: readonly string[]): Finding {
+function newestFinding(
+  entry: string,
+  count: number,
+  secrets: readonly string[],
+  log: string | undefined,
+): Finding {
+  const place = log === undefined ? ENTRY_SEAL : `${ENTRY_SEAL} ${log}`;
   const [text] = secrets
-    .map((secret) => createSeal(secret, ENTRY_SEAL).open(ENTRY_SEAL, entry))
+    .map((secret) => createSeal(secret, ENTRY_SEAL).open(place, entry))
     .filter((opened) => opened !== undefined);
   const written = text === undefined ? undefined : entryIn(text);
   if (written === undefined) {

@@ -217,6 +217,7 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
   }
 
   return {
+    id: name,
     open: (value, isReplacing, signal) =>
       connected(async (redis) => {
         await redis.set(nameKey, value, isReplacing ? {} : { NX: true });

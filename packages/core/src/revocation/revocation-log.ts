@@ -14,6 +14,11 @@ import { CLOCK_DIFFERENCE, type RevocationNotice, type Revocations } from './rev
 /** Where a fleet keeps its revocations: `redisLog(client)`, or what does the same over anything else. */
 export interface RevocationLog {
   /**
+   * Tells this log from others, in the same way in each process: entries are sealed for it, so that entries of another log under the same
+   * secret are not believed. Default: entries of all such logs are.
+   */
+  readonly id?: string;
+  /**
    * Gives the log this name unless it has one, and resolves with the name that it has then. With `isReplacing` the log loses
    * the name that it had. Rejects, and leaves nothing behind, if `signal` aborts.
    */
@@ -122,6 +127,9 @@ const MAX_WRITERS = 10_000;
 /** Reads what is revoked anywhere, and writes what is revoked here. */
 export class LogFeed {
   readonly #rules: LogRules;
+  /** What entries and names are sealed for: this log, and no other. */
+  readonly #entrySeal: string;
+  readonly #nameSeal: string;
   readonly #seals: readonly [Seal, ...Seal[]];
   readonly #revocations: Revocations;
   readonly #report: ReportProblem;
@@ -217,6 +225,9 @@ export class LogFeed {
   constructor(rules: LogRules, revocations: Revocations, report: ReportProblem) {
     const [first = '', ...others] = rules.secrets;
     this.#rules = rules;
+    const place = rules.log.id === undefined ? '' : ` ${rules.log.id}`;
+    this.#entrySeal = `${ENTRY_SEAL}${place}`;
+    this.#nameSeal = `${NAME_SEAL}${place}`;
     this.#seals = [createSeal(first, ENTRY_SEAL), ...others.map((secret) => createSeal(secret, ENTRY_SEAL))];
     this.#revocations = revocations;
     this.#report = report;
@@ -716,7 +727,7 @@ export class LogFeed {
       notice,
     };
     try {
-      const entry = this.#seals[0].seal(ENTRY_SEAL, textOfEntry(written));
+      const entry = this.#seals[0].seal(this.#entrySeal, textOfEntry(written));
       const keepFor = maxAge * 1000 + 2 * QUIET;
       const position = await this.#bounded(STORE_TIMEOUT, (signal) => log.append(entry, keepFor, signal));
       this.#owesBeat = false;
@@ -758,7 +769,7 @@ export class LogFeed {
 
   #hear(position: string, entry: string): void {
     this.#position = position;
-    const text = this.#opened(ENTRY_SEAL, entry);
+    const text = this.#opened(this.#entrySeal, entry);
     const written = text === undefined ? undefined : entryIn(text);
     if (written === undefined) {
       this.#hasMetForeign = true;
@@ -960,11 +971,11 @@ export class LogFeed {
   }
 
   #nameOf(name: LogName): string {
-    return this.#seals[0].seal(NAME_SEAL, JSON.stringify(name));
+    return this.#seals[0].seal(this.#nameSeal, JSON.stringify(name));
   }
 
   #nameIn(sealed: string): LogName | undefined {
-    const text = this.#opened(NAME_SEAL, sealed);
+    const text = this.#opened(this.#nameSeal, sealed);
     return text === undefined ? undefined : (JSON.parse(text) as LogName);
   }
 
