@@ -128,7 +128,8 @@ export function createAdmission({
     const renew = (): Promise<void> => {
       fresh ??= introspect(req, authorization);
       const renewed = fresh.then(() => undefined);
-      // A policy that does not wait for it, or that throws meanwhile, leaves no rejection unhandled.
+      // A policy that does not wait for it, or that throws meanwhile, leaves no rejection
+      // unhandled.
       ignoreRejection(renewed);
       return renewed;
     };
@@ -162,7 +163,10 @@ export function createAdmission({
     }
   }
 
-  /** Checks the request again, with what the authorization server says now. The claims of a JWT count as before. */
+  /**
+   * Checks the request again, with what the authorization server says now. The claims of a JWT
+   * count as before.
+   */
   async function introspect(req: NodeRequest, authorization: Authorization): Promise<Authorization> {
     const { issuer, certificate } = authorization;
     const { read } = acceptedIssuerOf(issuer);
@@ -205,12 +209,15 @@ export function createAdmission({
 const notGranted =
   'a guard of a route ran on a request that this mtlsBound() did not accept, or on another req.auth';
 
-/** Seconds. A policy that does not settle holds its request, and nothing else of a resource server. */
+/**
+ * Seconds. A policy that does not settle holds its request, and nothing else of a resource server.
+ */
 const POLICY_TIMEOUT = 60;
 
 /** Waits for what a policy returned, of any make, and rejects when it does not settle in time. */
 async function awaitPolicy(outcome: unknown): Promise<unknown> {
-  // Bluebird as the global `Promise` has the race below look at it too late: its rejection would end the process.
+  // Bluebird as the global `Promise` has the race below look at it too late: its rejection would
+  // end the process.
   ignoreRejection(outcome);
   return withDeadline(POLICY_TIMEOUT, (signal) =>
     untilAborted(signal, () => outcome).catch((error: unknown) => {

@@ -11,7 +11,10 @@ export interface SignalSource {
 
 /** What a request was accepted with: `req.auth` in Express, `ctx.state.auth` in Koa. Frozen. */
 export class Authorization {
-  /** Whose authorization server vouches for the token; `subject` is unique within it alone (RFC 7519 §4.1.2). */
+  /**
+   * Whose authorization server vouches for the token; `subject` is unique within it alone (RFC 7519
+   * §4.1.2).
+   */
   readonly issuer: string;
   /** `sub`: the end-user, or the client itself where no user is involved (RFC 9068 §5). */
   readonly subject: string | undefined;
@@ -21,17 +24,23 @@ export class Authorization {
   readonly scopes: readonly string[];
   /** `exp`; a `Date` of this request's own. */
   readonly expiresAt: Date | undefined;
-  /** Every claim as the authorization server gave it, deeply frozen. May be personal data (RFC 7662 §5). */
+  /**
+   * Every claim as the authorization server gave it, deeply frozen. May be personal data (RFC 7662
+   * §5).
+   */
   readonly claims: Readonly<Record<string, unknown>>;
   /**
-   * Undefined only where `binding` is not `required`, and the client sent none or, with `report`, one that can't be
-   * read.
+   * Undefined only where `binding` is not `required`, and the client sent none or, with `report`,
+   * one that can't be read.
    */
   readonly certificate: ClientCertificate | undefined;
-  /** Whether the token is bound to the certificate; false only where `binding` is not `required`. */
+  /**
+   * Whether the token is bound to the certificate; false only where `binding` is not `required`.
+   */
   readonly isBound: boolean;
 
-  // Which resource server made this object, for which request. Only this class can write or read them.
+  // Which resource server made this object, for which request. Only this class can write or read
+  // them.
   readonly #server: SignalSource;
   readonly #request: NodeRequest;
   readonly #token: TokenClaims;
@@ -67,10 +76,11 @@ export class Authorization {
   }
 
   /**
-   * An `AbortSignal` for what outlives the check of the request: an event stream, a WebSocket, a request to another server. It
-   * fires when the token expires, when this process hears of a revocation that concerns the token, and when this process may
-   * have missed one. Its `reason` is a `RequestRefused` with the code `token_expired`, `token_inactive` or
-   * `revocations_unknown`. It is made at the first access and is the same for the whole request. It stays silent once the
+   * An `AbortSignal` for what outlives the check of the request: an event stream, a WebSocket, a
+   * request to another server. It fires when the token expires, when this process hears of a
+   * revocation that concerns the token, and when this process may have missed one. Its `reason` is
+   * a `RequestRefused` with the code `token_expired`, `token_inactive` or `revocations_unknown`. It
+   * is made at the first access and is the same for the whole request. It stays silent once the
    * response is finished or the connection is closed, and after `close()` of the resource server.
    *
    * @example
@@ -88,8 +98,8 @@ export class Authorization {
   }
 
   /**
-   * Returns whether `server` made this very object for `request`. False for a copy, for an object that inherits from one, and
-   * for an object of another copy of this package. Never throws.
+   * Returns whether `server` made this very object for `request`. False for a copy, for an object
+   * that inherits from one, and for an object of another copy of this package. Never throws.
    */
   static isOf(value: unknown, server: object, request: object): value is Authorization {
     return (
@@ -102,8 +112,8 @@ export class Authorization {
   }
 
   /**
-   * Lets `successor` count in place of `authorization`, which its request still holds, in every later check. Throws `TypeError` if
-   * the two are not of the same resource server and request.
+   * Lets `successor` count in place of `authorization`, which its request still holds, in every
+   * later check. Throws `TypeError` if the two are not of the same resource server and request.
    */
   static replace(authorization: Authorization, successor: Authorization): void {
     const latest = Authorization.latest(authorization);

@@ -1,11 +1,14 @@
 import { describeError } from './shared/shown-error.js';
 
 /**
- * The one error family. A refusal knows its HTTP status and what the client is told; `detail` is for the operator's
- * log only, and what we write there never holds a token or a secret.
+ * The one error family. A refusal knows its HTTP status and what the client is told; `detail` is
+ * for the operator's log only, and what we write there never holds a token or a secret.
  */
 
-/** What each refusal tells the client. The descriptions are fixed: nothing from a token or a server is echoed. */
+/**
+ * What each refusal tells the client. The descriptions are fixed: nothing from a token or a server
+ * is echoed.
+ */
 interface RefusalKind {
   readonly status: 400 | 401 | 403 | 429 | 503;
   /** The `error` of RFC 6750 §3.1; absent when the request carried no credentials at all. */
@@ -17,7 +20,8 @@ interface RefusalKind {
   readonly unchallenged?: true;
 }
 
-// RFC 7662 §2.2: the client is not told why a token is not active, so every cause shares one sentence.
+// RFC 7662 §2.2: the client is not told why a token is not active, so every cause shares one
+// sentence.
 const notActive = 'The access token is expired, revoked, or not meant for this resource server';
 const uncheckable = 'The access token can not be checked at the moment';
 const misconfigured = 'The resource server can not check access tokens';
@@ -152,11 +156,16 @@ export abstract class MtlsBoundError extends Error {
   abstract readonly code: string;
 }
 
-/** A wrong option, found at start-up. The message names the option, what was given and what is accepted. */
+/**
+ * A wrong option, found at start-up. The message names the option, what was given and what is
+ * accepted.
+ */
 export class ConfigurationError extends MtlsBoundError {
   override readonly name = 'ConfigurationError';
   readonly code = 'configuration';
-  /** The status that Express and Koa answer with where this is thrown while a request is handled. */
+  /**
+   * The status that Express and Koa answer with where this is thrown while a request is handled.
+   */
   readonly status = 503;
   /** The option at fault, as a path: `cache.maxAge`. */
   readonly option: string;
@@ -171,7 +180,10 @@ export class ConfigurationError extends MtlsBoundError {
 /** The errors whose messages this library wrote. */
 const tellable = new WeakSet<object>();
 
-/** An error whose message this library wrote: it quotes no value that could be secret, so that a log may show it. */
+/**
+ * An error whose message this library wrote: it quotes no value that could be secret, so that a log
+ * may show it.
+ */
 export class TellableError extends TypeError {
   constructor(message: string) {
     super(message);
@@ -188,13 +200,25 @@ export function isTellable(error: unknown): error is Error {
 export interface RefusalDetails {
   /** For the operator's log only. Default: none. */
   readonly detail?: string;
-  /** The scopes that the resource requires (RFC 6750 §3, `scope`). A text that is no list of scopes is left out. Default: not told. */
+  /**
+   * The scopes that the resource requires (RFC 6750 §3, `scope`). A text that is no list of scopes
+   * is left out. Default: not told.
+   */
   readonly scope?: string;
-  /** What authentication would do, blank-separated (RFC 9470 §3, `acr_values`); another text is left out. Default: not told. */
+  /**
+   * What authentication would do, blank-separated (RFC 9470 §3, `acr_values`); another text is left
+   * out. Default: not told.
+   */
   readonly acrValues?: string;
-  /** Whole seconds since the user was authenticated, at most (RFC 9470 §3, `max_age`). Another value is left out. Default: not told. */
+  /**
+   * Whole seconds since the user was authenticated, at most (RFC 9470 §3, `max_age`). Another value
+   * is left out. Default: not told.
+   */
   readonly maxAge?: number;
-  /** Whole seconds for `Retry-After`, on a refusal that may pass by itself. Another value is left out. Default 5. */
+  /**
+   * Whole seconds for `Retry-After`, on a refusal that may pass by itself. Another value is left
+   * out. Default 5.
+   */
   readonly retryAfter?: number;
   /** `cnf["x5t#S256"]` of the token, where it is not that of the certificate. Default: not told. */
   readonly expectedThumbprint?: string;
@@ -223,7 +247,9 @@ export class RequestRefused extends MtlsBoundError {
   readonly maxAge: number | undefined;
   /** Seconds, on a 429, and on a 503 that may pass by itself. */
   readonly retryAfter: number | undefined;
-  /** What the operator alone is told: `cnf["x5t#S256"]`, where it is not that of the certificate. */
+  /**
+   * What the operator alone is told: `cnf["x5t#S256"]`, where it is not that of the certificate.
+   */
   readonly expectedThumbprint: string | undefined;
   /** Whether the answer carries a `WWW-Authenticate` challenge. */
   readonly isChallenged: boolean;
@@ -250,13 +276,16 @@ export class RequestRefused extends MtlsBoundError {
     this.retryAfter = kind.passing ? (retryAfter ?? DEFAULT_RETRY_AFTER) : undefined;
   }
 
-  /** Returns whether this class made `value`. False for an object that only inherits from one. Never throws. */
+  /**
+   * Returns whether this class made `value`. False for an object that only inherits from one. Never
+   * throws.
+   */
   static isRefusal(value: unknown): value is RequestRefused {
     return typeof value === 'object' && value !== null && #isRefusal in value && value.#isRefusal;
   }
 }
 
-/** Returns a refusal that says the same, for a request that shares the question of another. */
+/** Returns a copy of the refusal, for a request that shares the question of another request. */
 export function copyRefusal(refusal: RequestRefused): RequestRefused {
   const { code, detail, scope, acrValues, maxAge, retryAfter, expectedThumbprint, cause, stack } = refusal;
   const copy = new RequestRefused(code, {
@@ -272,8 +301,9 @@ export function copyRefusal(refusal: RequestRefused): RequestRefused {
 }
 
 /**
- * Turns whatever was thrown into a refusal: an error of ours never lets a request in. Of an error of a user's function or of another
- * library the detail tells the name and the code alone; `cause` holds the error itself. Never throws.
+ * Turns whatever was thrown into a refusal: an error of ours never lets a request in. Of an error
+ * of a user's function or of another library the detail tells the name and the code alone; `cause`
+ * holds the error itself. Never throws.
  */
 export function toRefusal(thrown: unknown): RequestRefused {
   return RequestRefused.isRefusal(thrown)
@@ -281,7 +311,10 @@ export function toRefusal(thrown: unknown): RequestRefused {
     : new RequestRefused('internal_error', { detail: textOf(thrown), cause: thrown });
 }
 
-/** What a user's function throws may be of another realm, quote a secret, or have getters that throw. */
+/**
+ * What a user's function throws may be of another realm, quote a secret, or have getters that
+ * throw.
+ */
 function textOf(thrown: unknown): string {
   return isTellable(thrown) ? `${thrown.name}: ${thrown.message}` : `${describeError(thrown)} was thrown`;
 }

@@ -36,8 +36,8 @@ function refuse(req?: NodeRequest): never {
 }
 
 /**
- * Takes the place of the resource server for a request that no `mtlsBound()` has accepted, and refuses everything: a guard that
- * was mounted before `mtlsBound()` answers 503, not 200.
+ * Takes the place of the resource server for a request that no `mtlsBound()` has accepted, and
+ * refuses everything: a guard that was mounted before `mtlsBound()` answers 503, not 200.
  */
 export const missingMiddleware: ResourceServer = Object.freeze({
   vary: undefined,
@@ -65,7 +65,10 @@ export const missingMiddleware: ResourceServer = Object.freeze({
   errorFor: () => undefined,
 });
 
-/** Refuses as `missingMiddleware` does, and hands the refusals to the framework's own error handling: for a middleware before `mtlsBound()`. */
+/**
+ * Refuses as `missingMiddleware` does, and hands the refusals to the framework's own error
+ * handling: for a middleware before `mtlsBound()`.
+ */
 export const missingMiddlewareNext: ResourceServer = Object.freeze({
   ...missingMiddleware,
   errorFor(thrown: unknown, req: NodeRequest) {

@@ -22,8 +22,8 @@ export type RefusedTokenFacts = Pick<RefusedEvent, 'stage' | 'issuer' | 'clientI
 /** Refuses the requests of one resource server: publishes why, and makes the answers. */
 export interface Refusals {
   /**
-   * Throws the `RequestRefused` of `thrown`, after it has published the refusal, and reported a problem if it is a fault of the
-   * operator or of the authorization server.
+   * Throws the `RequestRefused` of `thrown`, after it has published the refusal, and reported a
+   * problem if it is a fault of the operator or of the authorization server.
    */
   refuse(
     thrown: unknown,
@@ -33,7 +33,10 @@ export interface Refusals {
   ): never;
   /** Returns the HTTP answer to whatever was thrown for `req`. Never throws. */
   answer(thrown: unknown, req: NodeRequest): Answer;
-  /** Returns the error for the framework; `undefined` unless the option `onRefused` is `next`. Never throws. */
+  /**
+   * Returns the error for the framework; `undefined` unless the option `onRefused` is `next`. Never
+   * throws.
+   */
   errorFor(thrown: unknown, req: NodeRequest): HttpRefusal | undefined;
 }
 
@@ -57,7 +60,10 @@ export function createRefusals(
     report,
   };
 
-  /** Returns what `make` returns with the hook of the option `errorBody`, or without the hook if it fails. */
+  /**
+   * Returns what `make` returns with the hook of the option `errorBody`, or without the hook if it
+   * fails.
+   */
   function withErrorBody<T>(make: (rules: ChallengeRules) => T): T {
     try {
       return make(rules);
@@ -113,14 +119,20 @@ export function refusedTokenFacts(answer: TokenAnswer | undefined): RefusedToken
     : { stage: 'request', issuer: answer.issuer, clientId: answer.clientId };
 }
 
-/** Returns what an event says of the token of a request that a route refuses after `mtlsBound()` accepted it. */
+/**
+ * Returns what an event says of the token of a request that a route refuses after `mtlsBound()`
+ * accepted it.
+ */
 export function afterAdmission({ issuer, clientId }: Authorization): RefusedTokenFacts {
   return { stage: 'route', issuer, clientId };
 }
 
 const answered = new WeakSet<RequestRefused>();
 
-/** Returns a refusal that belongs to one request: requests that share a question, or a policy that keeps one, each get a copy. */
+/**
+ * Returns a refusal that belongs to one request: requests that share a question, or a policy that
+ * keeps one, each get a copy.
+ */
 function ownRefusal(thrown: unknown): RequestRefused {
   const refusal = toRefusal(thrown);
   const own = answered.has(refusal) ? copyRefusal(refusal) : refusal;

@@ -48,7 +48,8 @@ export function createRequestDecider(
   if (profile !== undefined) {
     watchTls();
   }
-  // With `binding: 'report'` alone: why `required` would have refused before the token was known, and what was reported.
+  // With `binding: 'report'` alone: why `required` would have refused before the token was known,
+  // and what was reported.
   const troubles = new WeakMap<NodeRequest, RequestRefused>();
   const reportedRequests = new WeakMap<NodeRequest, RefusalCode>();
 
@@ -60,7 +61,9 @@ export function createRequestDecider(
     throw thrown;
   }
 
-  /** Once for each request, and for its first trouble: that is what `required` would refuse it for. */
+  /**
+   * Once for each request, and for its first trouble: that is what `required` would refuse it for.
+   */
   function countReported(
     refusal: RequestRefused,
     { issuer, clientId }: TokenClaims,
@@ -129,14 +132,18 @@ export function createRequestDecider(
 }
 
 /**
- * Whether Node ends the client's TLS, so that the profile's TLS rules hold for this connection. A source that says neither
- * where its certificate comes from nor `fromConnection` may wrap `tlsSocket()`: its TLS connections are checked too.
+ * Whether Node ends the client's TLS, so that the profile's TLS rules hold for this connection. A
+ * source that says neither where its certificate comes from nor `fromConnection` may wrap
+ * `tlsSocket()`: its TLS connections are checked too.
  */
 function endsTls({ fromConnection, header }: CertificateSource, req: NodeRequest): boolean {
   return fromConnection ?? (header === undefined && connectionOf(req)?.encrypted === true);
 }
 
-/** A source is the user's own function: what it returns decides about identity, so nothing is taken for granted. */
+/**
+ * A source is the user's own function: what it returns decides about identity, so nothing is taken
+ * for granted.
+ */
 function readCertificate(given: unknown): ClientCertificate | undefined {
   if (given === undefined) {
     return undefined;

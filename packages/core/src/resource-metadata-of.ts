@@ -3,8 +3,9 @@ import { refuseUncalledMiddleware } from './policy/uncalled.js';
 import type { ResourceServer } from './resource-server.js';
 
 /**
- * Returns what answers requests for the metadata of this resource (RFC 9728 §3.1). Throws `ConfigurationError` if `mtls` is no
- * middleware of `mtlsBound()`, or has no option `resourceMetadata`.
+ * Returns what answers requests for the metadata of this resource (RFC 9728 §3.1). Throws
+ * `ConfigurationError` if `mtls` is no middleware of `mtlsBound()`, or has no option
+ * `resourceMetadata`.
  *
  * @param calledAs the function that errors name
  */

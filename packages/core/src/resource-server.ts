@@ -36,28 +36,31 @@ import { createTokenLookup } from './token-lookup.js';
 /** Decides about requests; what the adapters stand on. */
 export interface ResourceServer {
   /**
-   * Lets the request in, or throws `RequestRefused`. The `Authorization` comes at once when the token is known, a
-   * promise of it otherwise; `await` takes both. Undefined for a request without credentials where the option `optional`
-   * lets it pass.
+   * Lets the request in, or throws `RequestRefused`. The `Authorization` comes at once when the
+   * token is known, a promise of it otherwise; `await` takes both. Undefined for a request without
+   * credentials where the option `optional` lets it pass.
    *
-   * @param body what a form parser made of the request's body, when one ran: a token there is refused, never used
+   * @param body what a form parser made of the request's body, when one ran: a token there is
+   * refused, never used
    */
   authorize(req: NodeRequest, body?: unknown): Authorization | undefined | Promise<Authorization>;
   /**
-   * Returns whether this resource server made `authorization`, this very object, for this very request. An adapter passes a
-   * request on only if so, or if `confirm` returns `undefined`. Never throws.
+   * Returns whether this resource server made `authorization`, this very object, for this very
+   * request. An adapter passes a request on only if so, or if `confirm` returns `undefined`. Never
+   * throws.
    */
   isGranted(req: NodeRequest, authorization: unknown): authorization is Authorization;
   /**
-   * Returns what `authorize` resolved to, if `isGranted` holds for it, or `undefined` for a request that `authorize` let
-   * pass without credentials. Throws `RequestRefused` for everything else.
+   * Returns what `authorize` resolved to, if `isGranted` holds for it, or `undefined` for a request
+   * that `authorize` let pass without credentials. Throws `RequestRefused` for everything else.
    */
   confirm(req: NodeRequest, outcome: unknown): Authorization | undefined;
   /**
-   * Checks a policy. Returns the `Authorization` to use from now on, or a promise of it if the policy takes its time. Throws
-   * `RequestRefused`, or rejects with it, unless `authorization` was made by this resource server for `req` and the policy
-   * returns exactly `undefined`, or a promise of any make that resolves to exactly that. If an earlier policy had the token
-   * introspected, the policy sees what the authorization server said then, also if `authorization` is from before.
+   * Checks a policy. Returns the `Authorization` to use from now on, or a promise of it if the
+   * policy takes its time. Throws `RequestRefused`, or rejects with it, unless `authorization` was
+   * made by this resource server for `req` and the policy returns exactly `undefined`, or a promise
+   * of any make that resolves to exactly that. If an earlier policy had the token introspected, the
+   * policy sees what the authorization server said then, also if `authorization` is from before.
    */
   require(
     req: NodeRequest,
@@ -65,17 +68,20 @@ export interface ResourceServer {
     policy: RoutePolicy,
   ): Authorization | Promise<Authorization>;
   /**
-   * Revokes a token, or every token of a subject, client or certificate: from now on here, and in every process once they
-   * heard of it over `revocations.channel`. The one token is refused. Of the others an opaque token is asked about anew, a JWT
-   * that was issued before is refused. Throws `TypeError` for anything else; rejects when the others may not have been told, while it holds here.
-   * After `close()` it holds in this process alone: with `revocations.log` or `revocations.channel` it rejects.
+   * Revokes a token, or every token of a subject, client or certificate: from now on here, and in
+   * every process once they heard of it over `revocations.channel`. The one token is refused. An
+   * opaque token of a subject, client or certificate is introspected again, a JWT that was issued
+   * before is refused. Throws `TypeError` for anything else; rejects when the others may not have
+   * been told, while it holds here. After `close()` it holds in this process alone: with
+   * `revocations.log` or `revocations.channel` it rejects.
    *
-   * @param origin where metrics and events say that it comes from: `signal`; for each other value it is `revoke`
+   * @param origin where metrics and events say that it comes from: `signal`; for each other value
+   * it is `revoke`
    */
   revoke(revocation: Revocation, origin?: unknown): Promise<void>;
   /**
-   * Answers a revocation request (RFC 7009 §2.1) of who was let in with `authorization`, which must grant `scope`. Never
-   * rejects.
+   * Answers a revocation request (RFC 7009 §2.1) of who was let in with `authorization`, which must
+   * grant `scope`. Never rejects.
    *
    * @param body what a form parser made of the request's body, when one ran
    */
@@ -86,18 +92,22 @@ export interface ResourceServer {
     body?: unknown,
   ): Promise<Answer>;
   /**
-   * Asks each authorization server for its metadata, and for its keys or about a made-up token. Resolves if this API can check
-   * tokens. Rejects with `RequestRefused` otherwise, whose `code` and `detail` say why, and publishes the cause as a problem. Calls
-   * at the same time share the questions, and for 10 seconds after a success no further one is asked. A token source of your own
-   * is asked only if its reader has `ready`.
+   * Asks each authorization server for its metadata, and for its keys or about a made-up token.
+   * Resolves if this API can check tokens. Rejects with `RequestRefused` otherwise, whose `code`
+   * and `detail` say why, and publishes the cause as a problem. Calls at the same time share the
+   * questions, and for 10 seconds after a success no further one is asked. A token source of your
+   * own is asked only if its reader has `ready`.
    */
   ready(): Promise<void>;
   /**
-   * Ends what is open, once the introspections under way have ended: connections, the channel. Requests with tokens that
-   * are not known are refused from now on. Nothing keeps the process alive then.
+   * Ends what is open, once the introspections under way have ended: connections, the channel.
+   * Requests with tokens that are not known are refused from now on. Nothing keeps the process
+   * alive then.
    */
   close(): Promise<void>;
-  /** The answer to a request for this resource's metadata (RFC 9728 §3.1); undefined for any other. */
+  /**
+   * The answer to a request for this resource's metadata (RFC 9728 §3.1); undefined for any other.
+   */
   readonly metadata:
     | ((method: string | undefined, target: string | undefined) => Answer | undefined)
     | undefined;
@@ -105,16 +115,23 @@ export interface ResourceServer {
   readonly reported: ReadonlyMap<RefusalCode, number>;
   /** The issuers whose tokens are accepted. */
   readonly issuers: readonly string[];
-  /** The header that answers are chosen by, to be named in `Vary` (RFC 9440 §2.4); undefined for a TLS connection. */
+  /**
+   * The header that answers are chosen by, to be named in `Vary` (RFC 9440 §2.4); undefined for a
+   * TLS connection.
+   */
   readonly vary: string | undefined;
-  /** The property of `req` or `ctx.state` that adapters put the `Authorization` at, by the option `property`. */
+  /**
+   * The property of `req` or `ctx.state` that adapters put the `Authorization` at, by the option
+   * `property`.
+   */
   readonly property: string;
   /** The HTTP answer to whatever `authorize` or `require` threw for `req`. Never throws. */
   answer(thrown: unknown, req: NodeRequest): Answer;
   /**
-   * Answers an upgrade (RFC 9110 §7.8) or a CONNECT request for which `authorize` or `require` threw, and closes its connection. Never
-   * throws. Without an answer it closes a connection on which a request before this one has no answer yet. Of a request over HTTP/2,
-   * which has a response of its own, it resets the stream alone.
+   * Answers an upgrade (RFC 9110 §7.8) or a CONNECT request for which `authorize` or `require`
+   * threw, and closes its connection. Never throws. Without an answer it closes a connection on
+   * which a request before this one has no answer yet. Of a request over HTTP/2, which has a
+   * response of its own, it resets the stream alone.
    *
    * @example
    * import { scopesPolicy } from '@mtls-bound/core';
@@ -137,15 +154,16 @@ export interface ResourceServer {
    */
   answerUpgrade(thrown: unknown, req: IncomingMessage): void;
   /**
-   * The error for the framework's own error handling, of whatever `authorize` or `require` threw for `req`; `undefined` unless the
-   * option `onRefused` is `next`. Never throws.
+   * The error for the framework's own error handling, of whatever `authorize` or `require` threw
+   * for `req`; `undefined` unless the option `onRefused` is `next`. Never throws.
    */
   errorFor(thrown: unknown, req: NodeRequest): HttpRefusal | undefined;
 }
 
 /**
- * A resource server that accepts certificate-bound access tokens (RFC 8705 §3). Nothing is asked of the authorization
- * server before the first request. Throws `ConfigurationError` for a wrong option.
+ * A resource server that accepts certificate-bound access tokens (RFC 8705 §3). Nothing is asked of
+ * the authorization server before the first request. Throws `ConfigurationError` for a wrong
+ * option.
  */
 export function createResourceServer(options: ResourceServerOptions = {}): ResourceServer {
   const settings = resolveSettings(options, process.env);
@@ -248,7 +266,10 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   });
 }
 
-/** Returns the issuer of this name. A token source may be the user's own: the issuer that it names must be a configured one. */
+/**
+ * Returns the issuer of this name. A token source may be the user's own: the issuer that it names
+ * must be a configured one.
+ */
 function requireAccepted(byIssuer: ReadonlyMap<string, AcceptedIssuer>, name: string): AcceptedIssuer {
   const issuer = byIssuer.get(name);
   if (issuer === undefined) {

@@ -40,22 +40,25 @@ export interface SignalReceiver {
    */
   acceptPush(req: NodeRequest, body?: unknown): Promise<Answer>;
   /**
-   * Has the stream tell of a subject (SSF 1.0 §8.1.3.2), for a transmitter whose `default_subjects` is `NONE`. Rejects if the transmitter
-   * does not accept it, and with `TypeError` without the options `stream` or `poll`.
+   * Has the stream tell of a subject (SSF 1.0 §8.1.3.2), for a transmitter whose `default_subjects`
+   * is `NONE`. Rejects if the transmitter does not accept it, and with `TypeError` without the
+   * options `stream` or `poll`.
    *
    * @param subject a subject identifier (RFC 9493), as `{ format: 'iss_sub', iss, sub }`
    */
   addSubject(subject: object): Promise<void>;
   /**
-   * Sets the status of the stream (SSF 1.0 §8.1.2.2): has a transmitter that paused or disabled it send signals again, or
-   * has it keep them meanwhile. Rejects if the transmitter does not accept it, and with `TypeError` without the options `stream` or `poll`.
+   * Sets the status of the stream (SSF 1.0 §8.1.2.2): has a transmitter that paused or disabled it
+   * send signals again, or has it keep them meanwhile. Rejects if the transmitter does not accept
+   * it, and with `TypeError` without the options `stream` or `poll`.
    *
    * @param reason told to the transmitter; none by default
    */
   setStreamStatus(status: StreamStatus, reason?: string): Promise<void>;
   /**
-   * Deletes the stream (SSF 1.0 §8.1.1.5) and closes the receiver, for an API that is taken down for good. Rejects if the
-   * transmitter does not accept it, and with `TypeError` without the options `stream` or `poll`.
+   * Deletes the stream (SSF 1.0 §8.1.1.5) and closes the receiver, for an API that is taken down
+   * for good. Rejects if the transmitter does not accept it, and with `TypeError` without the
+   * options `stream` or `poll`.
    */
   deleteStream(): Promise<void>;
   /** Ends the polls, and closes the connections to the transmitter. */
@@ -67,7 +70,10 @@ const streamStatuses: ReadonlySet<unknown> = new Set<StreamStatus>(['enabled', '
 /** Seconds by which the transmitter's clock may differ from ours. */
 const CLOCK_TOLERANCE = 300;
 
-/** Pushes that wait for the transmitter's keys. Each holds a text of up to 65,536 characters, and any client can send one. */
+/**
+ * Pushes that wait for the transmitter's keys. Each holds a text of up to 65,536 characters, and
+ * any client can send one.
+ */
 const MOST_PUSHES_WAITING = 100;
 
 /** Seconds for which signals that are refused for the same reason are reported once. */
@@ -77,8 +83,9 @@ const REFUSALS_EVERY = 60;
 const METADATA_MAX_AGE = 3_600;
 
 /**
- * Creates a receiver of Shared Signals (SSF 1.0) that revokes what `server` accepts. Without the options
- * `poll` and `stream` nothing is asked of the transmitter before the first signal. Throws `ConfigurationError` for a wrong option.
+ * Creates a receiver of Shared Signals (SSF 1.0) that revokes what `server` accepts. Without the
+ * options `poll` and `stream` nothing is asked of the transmitter before the first signal. Throws
+ * `ConfigurationError` for a wrong option.
  */
 export function createSignalReceiver(
   server: Pick<ResourceServer, 'issuers' | 'revoke'> | undefined,

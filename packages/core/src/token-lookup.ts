@@ -19,16 +19,23 @@ export interface PresentedToken {
 export interface TokenLookup {
   /** Returns the cached answer, or `undefined` if the token must be asked about. */
   known(presented: PresentedToken): TokenAnswer | undefined;
-  /** Asks about a token that is not cached. The flood guard counts the question for the client that sent the token. */
+  /**
+   * Asks about a token that is not cached. The flood guard counts the question for the client that
+   * sent the token.
+   */
   learn(presented: PresentedToken): Promise<TokenAnswer>;
-  /** Asks about a token whatever is cached, by a question that begins now. It takes one of the client's places. */
+  /**
+   * Asks about a token whatever is cached, by a question that begins now. It takes one of the
+   * client's places.
+   */
   confirm(presented: PresentedToken): Promise<TokenAnswer>;
 }
 
 /**
  * Joins the cache and the flood guard.
  *
- * @param refuseWhenClosed throws once the resource server is closed; a request may have waited for its turn until then
+ * @param refuseWhenClosed throws once the resource server is closed; a request may have waited for
+ * its turn until then
  */
 export function createTokenLookup(
   cache: TokenCache,

@@ -11,7 +11,8 @@ import {
 } from '@mtls-bound/core';
 import type { NextFunction, Request, Response } from 'express';
 
-// On the request itself, so that the guards of routes answer as the mtlsBound() did that let the request in.
+// On the request itself, so that the guards of routes answer as the mtlsBound() did that let the
+// request in.
 export const resourceServer: unique symbol = Symbol('mtls-bound');
 export type MarkedRequest = { [resourceServer]?: ResourceServer };
 
@@ -28,7 +29,10 @@ export function setAuthorization(
   (req as Record<string, unknown>)[property] = authorization;
 }
 
-/** A middleware of this package. `Granted` is what handlers in `guarded()` know of the `Authorization` behind it. */
+/**
+ * A middleware of this package. `Granted` is what handlers in `guarded()` know of the
+ * `Authorization` behind it.
+ */
 export interface Guard<Granted extends Authorization = Authorization> {
   // Generic, so that Express goes on telling the parameters of a route from its path.
   <Params, Answered, Body, Query>(
@@ -41,9 +45,10 @@ export interface Guard<Granted extends Authorization = Authorization> {
 }
 
 /**
- * The middleware for a policy of your own. The policy returns `undefined`, or a promise of `undefined`, to accept a request, and
- * throws `RequestRefused` to refuse it. Anything else that it returns or throws is answered with 503, as is a policy that does not
- * settle within 60 seconds. Goes behind `mtlsBound()`. Throws `ConfigurationError` if `policy` is no function.
+ * The middleware for a policy of your own. The policy returns `undefined`, or a promise of
+ * `undefined`, to accept a request, and throws `RequestRefused` to refuse it. Anything else that it
+ * returns or throws is answered with 503, as is a policy that does not settle within 60 seconds.
+ * Goes behind `mtlsBound()`. Throws `ConfigurationError` if `policy` is no function.
  */
 export function guard<Granted extends Authorization = Authorization>(
   policy: RoutePolicy<Granted>,
@@ -93,7 +98,9 @@ async function passWhenGranted(
   passOn(next);
 }
 
-/** Calls `next`. What the handlers behind it throw goes to Express, as if it had called them itself. */
+/**
+ * Calls `next`. What the handlers behind it throw goes to Express, as if it had called them itself.
+ */
 export function passOn(next: NextFunction): void {
   try {
     next();
@@ -103,8 +110,8 @@ export function passOn(next: NextFunction): void {
 }
 
 /**
- * Refuses a request: answers it, or, with the option `onRefused: 'next'`, hands the refusal to the error handling of Express. What that
- * throws ends no process: the request is answered then.
+ * Refuses a request: answers it, or, with the option `onRefused: 'next'`, hands the refusal to the
+ * error handling of Express. What that throws ends no process: the request is answered then.
  */
 export function refuse(
   req: NodeRequest,
@@ -127,8 +134,9 @@ export function refuse(
 }
 
 /**
- * Sends an answer. A package may have sent the head meanwhile, or have wrapped `writeHead()` or `end()` by something that throws. No
- * caller waits for the answer, so that an error would end the process: a plain 503 is tried then, and after that the connection ends.
+ * Sends an answer. A package may have sent the head meanwhile, or have wrapped `writeHead()` or
+ * `end()` by something that throws. No caller waits for the answer, so that an error would end the
+ * process: a plain 503 is tried then, and after that the connection ends.
  */
 export function write(res: Response, { status, headers, body }: Answer): void {
   if (res.headersSent) {

@@ -12,8 +12,8 @@ import type { AuthorizationProperty } from './mtls-bound.js';
 type Any = any;
 
 /**
- * A request as handlers in `guarded()` get it: `mtlsBound()` and the guards accepted it. The parameters behind `Granted` are those of
- * Express's `Request`.
+ * A request as handlers in `guarded()` get it: `mtlsBound()` and the guards accepted it. The
+ * parameters behind `Granted` are those of Express's `Request`.
  */
 export type AuthorizedRequest<
   Granted extends Authorization = Authorization,
@@ -24,7 +24,10 @@ export type AuthorizedRequest<
   Locals extends Record<string, Any> = Record<string, Any>,
 > = Request<Params, Answered, Body, Query, Locals> & { [Name in AuthorizationProperty]: Granted };
 
-/** A handler that stands in `guarded()`. The parameters behind `Granted` are those of Express's `RequestHandler`. */
+/**
+ * A handler that stands in `guarded()`. The parameters behind `Granted` are those of Express's
+ * `RequestHandler`.
+ */
 export type AuthorizedHandler<
   Granted extends Authorization,
   Params = Record<string, string>,
@@ -39,8 +42,9 @@ export type AuthorizedHandler<
 ) => unknown;
 
 /**
- * Guards and the handler behind them, for TypeScript: the handler's `req.auth` is there, and is known to be what the guards let
- * pass. Goes behind `mtlsBound()`; a request that it did not let in is refused. Throws `ConfigurationError` for what is no function.
+ * Guards and the handler behind them, for TypeScript: the handler's `req.auth` is there, and is
+ * known to be what the guards let pass. Goes behind `mtlsBound()`; a request that it did not let in
+ * is refused. Throws `ConfigurationError` for what is no function.
  *
  * @example
  * app.get('/accounts', guarded(requireScopes('accounts:read'), requirePsd2Role('PSP_AI'), (req, res) => {

@@ -10,13 +10,17 @@ import type { Response } from 'express';
 import { type Guard, type MarkedRequest, passOn, refuse, resourceServer, setAuthorization } from './guard.js';
 
 /**
- * What TypeScript has to know of your options. If you give `mtlsBound()` the option `property`, declare it here, by
- * `declare module 'express-mtls' { interface MtlsBoundTypes { property: 'mtls' } }`: `req.auth` is then left to other packages.
+ * What TypeScript has to know of your options. If you give `mtlsBound()` the option `property`,
+ * declare it here, by `declare module 'express-mtls' { interface MtlsBoundTypes { property: 'mtls'
+ * } }`: `req.auth` is then left to other packages.
  */
 // biome-ignore lint/suspicious/noEmptyInterface: applications declare its members.
 export interface MtlsBoundTypes {}
 
-/** The property of a request that has the `Authorization`: `auth`, or the one that `MtlsBoundTypes` declares. */
+/**
+ * The property of a request that has the `Authorization`: `auth`, or the one that `MtlsBoundTypes`
+ * declares.
+ */
 export type AuthorizationProperty = MtlsBoundTypes extends { property: infer Name extends string }
   ? Name
   : 'auth';
@@ -40,10 +44,10 @@ export interface MtlsBound extends Guard, Pick<ResourceServer, 'revoke' | 'close
 }
 
 /**
- * Accepts a request only if its access token is bound to the client certificate of its connection (RFC 8705 §3), and puts
- * the frozen `Authorization` at `req.auth`,
- * or at the property that the option `property` names. Answers other requests with 400, 401, 403
- * (`certificatePolicy`), 429 (`floodGuard`) or 503. An option that you do not give is read from the environment. Throws
+ * Accepts a request only if its access token is bound to the client certificate of its connection
+ * (RFC 8705 §3), and puts the frozen `Authorization` at `req.auth`, or at the property that the
+ * option `property` names. Answers other requests with 400, 401, 403 (`certificatePolicy`), 429
+ * (`floodGuard`) or 503. An option that you do not give is read from the environment. Throws
  * `ConfigurationError` for a wrong option.
  *
  * @example
@@ -62,7 +66,8 @@ export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
       return;
     }
     const pass = (authorization: Authorization | undefined): void => {
-      // Set for a request without credentials too: what another middleware put there says nothing of this request.
+      // Set for a request without credentials too: what another middleware put there says nothing
+      // of this request.
       setAuthorization(req, server, authorization);
       (req as MarkedRequest)[resourceServer] = server;
       if (server.vary !== undefined) {
@@ -74,7 +79,8 @@ export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
       next();
       return;
     }
-    // A promise, of whatever make: what it comes to is confirmed, and nothing is taken for granted because it is no promise.
+    // A promise, of whatever make: what it comes to is confirmed, and nothing is taken for granted
+    // because it is no promise.
     const settle = async (): Promise<void> => {
       try {
         pass(server.confirm(req, await outcome));

@@ -24,9 +24,10 @@ export interface FapiState {
 }
 
 /**
- * Accepts revocation requests (RFC 7009 §2.1) of clients whose token grants `scope`: a form by POST with `token`,
- * `token_hash`, `sub`, `client_id` or `x5t#S256`. Goes after `mtlsBound()`. Answers 200 when each process will know of the
- * revocation, 503 when it holds in this process alone. Throws `ConfigurationError` for a value that is no scope.
+ * Accepts revocation requests (RFC 7009 §2.1) of clients whose token grants `scope`: a form by POST
+ * with `token`, `token_hash`, `sub`, `client_id` or `x5t#S256`. Goes after `mtlsBound()`. Answers
+ * 200 when each process will know of the revocation, 503 when it holds in this process alone.
+ * Throws `ConfigurationError` for a value that is no scope.
  *
  * @example
  * router.post('/revocations', revocationEndpoint('tokens:revoke'));
@@ -40,8 +41,9 @@ export function revocationEndpoint(scope: string): Middleware {
 }
 
 /**
- * Answers requests for the metadata of this resource at its well-known path (RFC 9728 §3), without credentials. Goes before
- * `mtlsBound()`. Throws `ConfigurationError` if `mtlsBound()` has no option `resourceMetadata`.
+ * Answers requests for the metadata of this resource at its well-known path (RFC 9728 §3), without
+ * credentials. Goes before `mtlsBound()`. Throws `ConfigurationError` if `mtlsBound()` has no
+ * option `resourceMetadata`.
  *
  * @example
  * const mtls = mtlsBound({ resourceMetadata: { resource: 'https://api.example.com' } });
@@ -60,9 +62,9 @@ export function protectedResourceMetadata(mtls: Pick<MtlsBound, 'resourceServer'
 }
 
 /**
- * Reads FAPI's headers to `ctx.state.fapi`, and gives each answer the `x-fapi-interaction-id` of its request, or a new one
- * (FAPI 1.0 Part 1 §6.2.1): those of this package, of your handlers and of errors. Goes before `mtlsBound()`. Throws
- * `ConfigurationError`.
+ * Reads FAPI's headers to `ctx.state.fapi`, and gives each answer the `x-fapi-interaction-id` of
+ * its request, or a new one (FAPI 1.0 Part 1 §6.2.1): those of this package, of your handlers and
+ * of errors. Goes before `mtlsBound()`. Throws `ConfigurationError`.
  */
 export function fapiHeaders(options?: FapiHeadersOptions): Middleware<FapiState> {
   refuseUncalledMiddleware('fapiHeaders()', options);
@@ -82,9 +84,10 @@ export function fapiHeaders(options?: FapiHeadersOptions): Middleware<FapiState>
 }
 
 /**
- * Receives Security Event Tokens that a transmitter of Shared Signals pushes (RFC 8935), and revokes the tokens that they concern.
- * Goes before `mtlsBound()`, at a path of its own. Answers 202 when the revocation holds in each process. With the option `poll` it
- * fetches the tokens instead (RFC 8936), and is put nowhere. Throws `ConfigurationError` for a wrong option.
+ * Receives Security Event Tokens that a transmitter of Shared Signals pushes (RFC 8935), and
+ * revokes the tokens that they concern. Goes before `mtlsBound()`, at a path of its own. Answers
+ * 202 when the revocation holds in each process. With the option `poll` it fetches the tokens
+ * instead (RFC 8936), and is put nowhere. Throws `ConfigurationError` for a wrong option.
  *
  * @example
  * const mtls = mtlsBound({ issuer, audience, tokens: jwtAccessTokens() });

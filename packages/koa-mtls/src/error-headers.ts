@@ -8,8 +8,8 @@ type Kept = Map<string, { readonly name: string; readonly value: string }>;
 const keptHeaders: unique symbol = Symbol('mtls-bound headers of errors');
 
 /**
- * Koa removes every header before it answers an error. This keeps one of them, whatever the error is: the error itself is never
- * written to, so that status and message of the application stay.
+ * Koa removes every header before it answers an error. This keeps one of them, whatever the error
+ * is: the error itself is never written to, so that status and message of the application stay.
  */
 export function keepHeaderOnErrors(ctx: FailingContext, name: string, value: string): void {
   const marked = ctx as FailingContext & { [keptHeaders]?: Kept };
@@ -22,7 +22,10 @@ export function keepHeaderOnErrors(ctx: FailingContext, name: string, value: str
   }
 }
 
-/** Koa writes `status` to the error, which a frozen one does not permit: it gets an object that inherits from it. */
+/**
+ * Koa writes `status` to the error, which a frozen one does not permit: it gets an object that
+ * inherits from it.
+ */
 function writable(error: Error): Error {
   if (typeof error !== 'object' || error === null || Object.isExtensible(error)) {
     return error;

@@ -10,23 +10,31 @@ import {
 } from '@mtls-bound/core';
 import type { Context, Middleware } from 'koa';
 
-// On the context itself, so that the guards of routes answer as the mtlsBound() did that let the request in.
+// On the context itself, so that the guards of routes answer as the mtlsBound() did that let the
+// request in.
 export const resourceServer: unique symbol = Symbol('mtls-bound');
 export type GuardedContext = { [resourceServer]?: ResourceServer };
 
 /**
- * What TypeScript has to know of your options. If you give `mtlsBound()` the option `property`, declare it here, by
- * `declare module 'koa-mtls' { interface MtlsBoundTypes { property: 'mtls' } }`: `ctx.state.auth` is then left to other packages.
+ * What TypeScript has to know of your options. If you give `mtlsBound()` the option `property`,
+ * declare it here, by `declare module 'koa-mtls' { interface MtlsBoundTypes { property: 'mtls' }
+ * }`: `ctx.state.auth` is then left to other packages.
  */
 // biome-ignore lint/suspicious/noEmptyInterface: applications declare its members.
 export interface MtlsBoundTypes {}
 
-/** The property of `ctx.state` that has the `Authorization`: `auth`, or the one that `MtlsBoundTypes` declares. */
+/**
+ * The property of `ctx.state` that has the `Authorization`: `auth`, or the one that
+ * `MtlsBoundTypes` declares.
+ */
 export type AuthorizationProperty = MtlsBoundTypes extends { property: infer Name extends string }
   ? Name
   : 'auth';
 
-/** What `mtlsBound()` adds to `ctx.state`: the `Authorization` that the request was let in with. `Granted` is what guards let pass. */
+/**
+ * What `mtlsBound()` adds to `ctx.state`: the `Authorization` that the request was let in with.
+ * `Granted` is what guards let pass.
+ */
 export type MtlsBoundState<Granted extends Authorization = Authorization> = {
   [Name in AuthorizationProperty]: Granted;
 };
@@ -44,13 +52,17 @@ export function setAuthorization(
   (state as Record<string, unknown>)[property] = authorization;
 }
 
-/** A middleware of this package that stands behind `mtlsBound()`. What stands behind it knows the `Authorization` as `Granted`. */
+/**
+ * A middleware of this package that stands behind `mtlsBound()`. What stands behind it knows the
+ * `Authorization` as `Granted`.
+ */
 export type Guard<Granted extends Authorization = Authorization> = Middleware<MtlsBoundState<Granted>>;
 
 /**
- * The middleware for a policy of your own. The policy returns `undefined`, or a promise of `undefined`, to accept a request, and
- * throws `RequestRefused` to refuse it. Anything else that it returns or throws is answered with 503, as is a policy that does not
- * settle within 60 seconds. Goes behind `mtlsBound()`. Throws `ConfigurationError` if `policy` is no function.
+ * The middleware for a policy of your own. The policy returns `undefined`, or a promise of
+ * `undefined`, to accept a request, and throws `RequestRefused` to refuse it. Anything else that it
+ * returns or throws is answered with 503, as is a policy that does not settle within 60 seconds.
+ * Goes behind `mtlsBound()`. Throws `ConfigurationError` if `policy` is no function.
  */
 export function guard<Granted extends Authorization = Authorization>(
   policy: RoutePolicy<Granted>,
@@ -80,7 +92,10 @@ export function guard<Granted extends Authorization = Authorization>(
 type AnsweredContext = Pick<Context, 'status' | 'body' | 'set' | 'remove' | 'res' | 'onerror'>;
 type RefusedContext = AnsweredContext & Pick<Context, 'req' | 'state'>;
 
-/** Refuses a request: answers it, or, with the option `onRefused: 'next'`, throws the refusal for the error handling of Koa. */
+/**
+ * Refuses a request: answers it, or, with the option `onRefused: 'next'`, throws the refusal for
+ * the error handling of Koa.
+ */
 export function refuse(ctx: RefusedContext, server: ResourceServer, thrown: unknown): void {
   const error = server.errorFor(thrown, ctx.req);
   if (error !== undefined) {
@@ -99,8 +114,9 @@ export function write(ctx: AnsweredContext, { status, headers, body }: Answer): 
 }
 
 /**
- * Koa sends the answer later. If that throws, because a package has wrapped `writeHead()`, Koa answers the error. If that throws too,
- * no caller handles it: the request would hang and the process could end. The connection ends instead.
+ * Koa sends the answer later. If that throws, because a package has wrapped `writeHead()`, Koa
+ * answers the error. If that throws too, no caller handles it: the request would hang and the
+ * process could end. The connection ends instead.
  */
 function endOnFailure(ctx: AnsweredContext): void {
   const { onerror } = ctx;

@@ -8,8 +8,8 @@ import type { Middleware, Next, ParameterizedContext } from 'koa';
 import { type AuthorizationProperty, type Guard, guard, type MtlsBoundState } from './guard.js';
 
 /**
- * A handler that stands in `guarded()`. `Ctx` is the context of the router or app that the handler is put into, with what other
- * packages add to it, such as `ctx.params` and `ctx.request.body`.
+ * A handler that stands in `guarded()`. `Ctx` is the context of the router or app that the handler
+ * is put into, with what other packages add to it, such as `ctx.params` and `ctx.request.body`.
  */
 export type AuthorizedHandler<Granted extends Authorization, Ctx = ParameterizedContext> = (
   ctx: Ctx & { state: MtlsBoundState<Granted> },
@@ -19,10 +19,16 @@ export type AuthorizedHandler<Granted extends Authorization, Ctx = Parameterized
 /** What `guarded()` returns: a middleware for the context `Ctx`. */
 export type GuardedRoute<Ctx> = (ctx: Ctx, next: Next) => Promise<unknown>;
 
-/** What guards grant, which TypeScript infers from the guards alone and not from the handler behind them. */
+/**
+ * What guards grant, which TypeScript infers from the guards alone and not from the handler behind
+ * them.
+ */
 type Granted<A extends Authorization> = [A][A extends unknown ? 0 : never];
 
-/** The handler behind guards; `never` if it types its own context and claims more of the authorization than the guards grant. */
+/**
+ * The handler behind guards; `never` if it types its own context and claims more of the
+ * authorization than the guards grant.
+ */
 type Behind<A extends Authorization, Ctx> = AuthorizedHandler<Granted<A>, Ctx> &
   (Ctx extends { state: { [Name in AuthorizationProperty]: infer Claimed } }
     ? [Granted<A>] extends [Claimed]
@@ -31,8 +37,10 @@ type Behind<A extends Authorization, Ctx> = AuthorizedHandler<Granted<A>, Ctx> &
     : unknown);
 
 /**
- * Guards and the handler behind them in one middleware, for TypeScript and for routers: the handler's `ctx.state.auth` is there,
- * and is known to be what the guards let pass. Goes behind `mtlsBound()`; a request that it did not let in is refused. Throws `ConfigurationError` for what is no function.
+ * Guards and the handler behind them in one middleware, for TypeScript and for routers: the
+ * handler's `ctx.state.auth` is there, and is known to be what the guards let pass. Goes behind
+ * `mtlsBound()`; a request that it did not let in is refused. Throws `ConfigurationError` for what
+ * is no function.
  *
  * @example
  * router.get('/accounts', guarded(requireScopes('accounts:read'), requirePsd2Role('PSP_AI'), (ctx) => {

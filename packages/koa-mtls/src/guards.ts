@@ -22,10 +22,12 @@ import {
 } from '@mtls-bound/core';
 import { type Guard, guard } from './guard.js';
 
-// Each guard goes after `mtlsBound()`, and throws `ConfigurationError` for a requirement that it can't check.
+// Each guard goes after `mtlsBound()`, and throws `ConfigurationError` for a requirement that it
+// can't check.
 
 /**
- * Requires that the token grants each of the scopes; otherwise 403 `insufficient_scope` (RFC 6750 §3.1).
+ * Requires that the token grants each of the scopes; otherwise 403 `insufficient_scope` (RFC 6750
+ * §3.1).
  *
  * @example
  * router.get('/accounts', requireScopes('accounts:read'), listAccounts);
@@ -34,14 +36,18 @@ export function requireScopes(...scopes: string[]): Guard {
   return guard(scopesPolicy(scopes, 'requireScopes()'));
 }
 
-/** Requires that the token grants at least one of the scopes; otherwise 403 `insufficient_scope` (RFC 6750 §3.1). */
+/**
+ * Requires that the token grants at least one of the scopes; otherwise 403 `insufficient_scope`
+ * (RFC 6750 §3.1).
+ */
 export function requireAnyScope(...scopes: string[]): Guard {
   return guard(anyScopePolicy(scopes, 'requireAnyScope()'));
 }
 
 /**
- * Requires that the token is active now (RFC 7662 §2.2): the authorization server is asked on each request. Otherwise 401
- * `invalid_token`. With `jwtAccessTokens()`, set its option `introspection`; without it each request gets 503.
+ * Requires that the token is active now (RFC 7662 §2.2): the authorization server is asked on each
+ * request. Otherwise 401 `invalid_token`. With `jwtAccessTokens()`, set its option `introspection`;
+ * without it each request gets 503.
  *
  * @example
  * router.post('/payments', requireActive(), pay);
@@ -52,7 +58,8 @@ export function requireActive(...nothing: readonly never[]): Guard {
 }
 
 /**
- * Requires that claims of the token have these values; otherwise 403. If a claim is a list, one member must match.
+ * Requires that claims of the token have these values; otherwise 403. If a claim is a list, one
+ * member must match.
  *
  * @example
  * router.get('/wealth', requireClaims({ segment: ['private', 'wealth'] }), handler);
@@ -64,8 +71,9 @@ export function requireClaims<const Required extends ClaimRequirements>(
 }
 
 /**
- * Requires how strongly (`acr`) and how recently (`auth_time`) the user was authenticated. Otherwise 401
- * `insufficient_user_authentication`, with a challenge that names what is required (RFC 9470 §3).
+ * Requires how strongly (`acr`) and how recently (`auth_time`) the user was authenticated.
+ * Otherwise 401 `insufficient_user_authentication`, with a challenge that names what is required
+ * (RFC 9470 §3).
  *
  * @example
  * router.post('/payments', requireAuthentication({ acrValues: ['urn:example:sca'], maxAge: 300 }), handler);
@@ -77,7 +85,8 @@ export function requireAuthentication<const Required extends AuthenticationRequi
 }
 
 /**
- * Requires one authorization detail of this type that grants each of the actions (RFC 9396); otherwise 403.
+ * Requires one authorization detail of this type that grants each of the actions (RFC 9396);
+ * otherwise 403.
  *
  * @example
  * router.post('/payments', requireAuthorizationDetails({ type: 'payment_initiation', actions: ['initiate'] }), handler);
@@ -88,7 +97,10 @@ export function requireAuthorizationDetails(
   return guard(authorizationDetailsPolicy(requirement, 'requireAuthorizationDetails()'));
 }
 
-/** Requires a certificate that meets the policy, as the option `certificatePolicy` does for all routes; otherwise 403. */
+/**
+ * Requires a certificate that meets the policy, as the option `certificatePolicy` does for all
+ * routes; otherwise 403.
+ */
 export function requireCertificate(policy: CertificatePolicyOptions): Guard<WithCertificate> {
   return guard(routeCertificatePolicy(policy, 'requireCertificate()'));
 }
@@ -106,7 +118,8 @@ export function requireCertificateSubject(
 }
 
 /**
- * Requires a qualified certificate with this role of a payment service provider (ETSI TS 119 495 §5.1); otherwise 403.
+ * Requires a qualified certificate with this role of a payment service provider (ETSI TS 119 495
+ * §5.1); otherwise 403.
  *
  * @example
  * router.get('/accounts', requirePsd2Role('PSP_AI'), handler);

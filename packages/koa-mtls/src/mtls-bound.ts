@@ -22,11 +22,11 @@ export type MtlsBound<State = MtlsBoundState> = Middleware<State> &
   };
 
 /**
- * Accepts a request only if its access token is bound to the client certificate of its connection (RFC 8705 §3), and puts
- * the frozen `Authorization` at `ctx.state.auth`,
- * or at the property of `ctx.state` that the option `property` names. Answers other requests with 400, 401, 403
- * (`certificatePolicy`), 429 (`floodGuard`) or 503. An option that you do not give is read from the environment. Throws
- * `ConfigurationError` for a wrong option.
+ * Accepts a request only if its access token is bound to the client certificate of its connection
+ * (RFC 8705 §3), and puts the frozen `Authorization` at `ctx.state.auth`, or at the property of
+ * `ctx.state` that the option `property` names. Answers other requests with 400, 401, 403
+ * (`certificatePolicy`), 429 (`floodGuard`) or 503. An option that you do not give is read from the
+ * environment. Throws `ConfigurationError` for a wrong option.
  *
  * @example
  * app.use(mtlsBound({ issuer: 'https://as.example.com', clientId: 'api', clientSecret, audience: 'https://api.example.com' }));
@@ -42,7 +42,8 @@ export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
   const middleware: Middleware<MtlsBoundState> = async (ctx, next) => {
     try {
       keepOriginalUrl(ctx);
-      // Set for a request without credentials too: what another middleware put there says nothing of this request.
+      // Set for a request without credentials too: what another middleware put there says nothing
+      // of this request.
       setAuthorization(
         ctx,
         server,
@@ -63,8 +64,8 @@ export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
 }
 
 /**
- * A mount or a rewrite (`ctx.path = ...`) changes Node's `url`. Selectors of issuers read the URL that the client sent, where
- * Express keeps it.
+ * A mount or a rewrite (`ctx.path = ...`) changes Node's `url`. Selectors of issuers read the URL
+ * that the client sent, where Express keeps it.
  */
 function keepOriginalUrl({ req, originalUrl }: Pick<Context, 'req' | 'originalUrl'>): void {
   (req as typeof req & { originalUrl?: string }).originalUrl ??= originalUrl;

@@ -27,14 +27,17 @@ export interface AcceptedIssuer {
   /** What its tokens must show. */
   readonly rules: ClaimRules;
   readonly read: TokenReader;
-  /** Asks the server what reading a token needs. Rejects with `RequestRefused`. Asks nothing for a source of the user's own. */
+  /**
+   * Asks the server what reading a token needs. Rejects with `RequestRefused`. Asks nothing for a
+   * source of the user's own.
+   */
   readonly ready: () => Promise<void>;
   /**
-   * Who is asked, who asks, and what: another question may be answered otherwise (RFC 7662 §4). Undefined for sources other than
-   * `introspection()`, of which it is not known what they ask.
+   * Who is asked, who asks, and what: another question may be answered otherwise (RFC 7662 §4).
+   * Undefined for sources other than `introspection()`, of which it is not known what they ask.
    */
   readonly sharedId: string | undefined;
-  /** Ends the connections that nobody uses. */
+  /** Closes idle connections. */
   readonly close: () => void;
 }
 
@@ -52,13 +55,19 @@ export interface AcceptedIssuerOptions extends ClaimRules {
   readonly tokens: TokenSource;
   readonly http: HttpRules;
   readonly circuitBreaker: CircuitBreakerRules;
-  /** Whether tokens must be bound: a server that may issue others is worth a warning (RFC 8705 §3.3). */
+  /**
+   * Whether tokens must be bound: a server that may issue others is worth a warning (RFC 8705
+   * §3.3).
+   */
   readonly mustBind: boolean;
   /** Signature algorithms that a profile permits; undefined for any that we know. */
   readonly permittedAlgorithms: readonly string[] | undefined;
 }
 
-/** Nothing is asked of the server yet. Throws `ConfigurationError` where its token source lacks something. */
+/**
+ * Nothing is asked of the server yet. Throws `ConfigurationError` where its token source lacks
+ * something.
+ */
 export function createAcceptedIssuer(options: AcceptedIssuerOptions, report: ReportProblem): AcceptedIssuer {
   const { issuer, audience, clockTolerance, client, requireClient, mustBind } = options;
   const plainHttp = createHttp(options.http, client?.authentication.identity);
@@ -117,7 +126,10 @@ export function createAcceptedIssuer(options: AcceptedIssuerOptions, report: Rep
   });
 }
 
-/** Metadata, keys, keys again and introspection: no token needs more questions, each of which has `http.timeout`. */
+/**
+ * Metadata, keys, keys again and introspection: no token needs more questions, each of which has
+ * `http.timeout`.
+ */
 const MAX_QUESTIONS = 4;
 
 /** Every token is decided in a time that is known: a source of the user's own may never settle. */
@@ -147,12 +159,14 @@ function limitReader(read: TokenReader, timeout: number): TokenReader {
   return Object.assign(own, { introspect: introspect === read ? own : bounded(introspect) });
 }
 
-/** Finds whom to ask about a token. Throws `RequestRefused` for one that is meant for none of them. */
+/**
+ * Finds whom to ask about a token. Throws `RequestRefused` for one that is meant for none of them.
+ */
 export type TargetResolver = (token: string, req: NodeRequest) => TokenTarget;
 
 /**
- * A token goes to no server but the one it is meant for: the one in a JWT's `iss`, else the selected one. Only where the
- * user asked for it are they asked in order.
+ * A token goes to no server but the one it is meant for: the one in a JWT's `iss`, else the
+ * selected one. Only where the user asked for it are they asked in order.
  */
 export function createTargetResolver(
   authorities: readonly AcceptedIssuer[],
@@ -217,7 +231,10 @@ function isIntrospecting(read: TokenReader): boolean {
   return read.introspect === read;
 }
 
-/** The first that knows the token. Where one could not be asked, nobody can say that none does. */
+/**
+ * Asks one authorization server after the other until one knows the token. Rejects if none does and
+ * one could not be asked.
+ */
 async function askInOrder(authorities: readonly AcceptedIssuer[], token: string): Promise<TokenAnswer> {
   let trouble: unknown;
   for (const { read } of authorities) {

@@ -4,21 +4,25 @@ import { contradictory, isConfirmation } from '../token/agreed-claims.js';
 import { claimOf } from '../token/token-claims.js';
 import { createTokenRejection, type TokenRejection } from '../token/token-rejection.js';
 
-/** The names under which a server's JWT access tokens have what RFC 9068 calls `client_id`, `scope` and `sub`. */
+/**
+ * The names under which a server's JWT access tokens have what RFC 9068 calls `client_id`, `scope`
+ * and `sub`.
+ */
 export interface JwtClaimNames {
   /** The claim with the client id, as `azp`, `cid` or `appid`. Default `client_id`. */
   readonly clientId?: string;
   /**
-   * The claim with the scopes, as `scp`: a string with blanks between them, or a list of strings. A list is accepted
-   * only if this is given, be it as `scope`. Default `scope`, as a string.
+   * The claim with the scopes, as `scp`: a string with blanks between them, or a list of strings. A
+   * list is accepted only if this is given, be it as `scope`. Default `scope`, as a string.
    */
   readonly scope?: string;
   /** The claim with the subject, as `oid` or `username`. Default `sub`. */
   readonly subject?: string;
   /**
-   * The claim at the top of the token with the thumbprint that RFC 8705 §3.1 has in `cnf`, as `x5t#S256`.
-   * It counts as that member of `cnf` where a token has no `cnf`. A token whose `cnf` does not name the
-   * same thumbprint is refused as one that is bound otherwise. Default: `cnf` alone is read.
+   * The claim at the top of the token with the thumbprint that RFC 8705 §3.1 has in `cnf`, as
+   * `x5t#S256`. It counts as that member of `cnf` where a token has no `cnf`. A token whose `cnf`
+   * does not name the same thumbprint is refused as one that is bound otherwise. Default: `cnf`
+   * alone is read.
    */
   readonly thumbprint?: string;
 }
@@ -37,7 +41,9 @@ export interface ClaimMapping {
   readonly isStandard: boolean;
 }
 
-/** Claims that mean the same in each JWT (RFC 7519 §4.1, RFC 7800 §3.1), and are checked as such. */
+/**
+ * Claims that mean the same in each JWT (RFC 7519 §4.1, RFC 7800 §3.1), and are checked as such.
+ */
 const fixedClaims = ['iss', 'aud', 'exp', 'nbf', 'iat', 'jti', 'cnf'];
 
 const claimName: OptionRule<string> = {
@@ -99,9 +105,10 @@ function nameOtherThan(taken: readonly string[]): OptionRule<string> {
 }
 
 /**
- * Returns the claims with the thumbprint of the claim `name` in `cnf`. Each method in a `cnf` of the token's own still counts: where
- * it does not have that thumbprint, it has both, which the check of the binding refuses. A value that is no thumbprint is copied
- * too: to leave it out would unbind the token.
+ * Returns the claims with the thumbprint of the claim `name` in `cnf`. Each method in a `cnf` of
+ * the token's own still counts: where it does not have that thumbprint, it has both, which the
+ * check of the binding refuses. A value that is no thumbprint is copied too: to leave it out would
+ * unbind the token.
  */
 export function withThumbprint(
   claims: Readonly<Record<string, unknown>>,
@@ -123,8 +130,9 @@ export function withThumbprint(
 }
 
 /**
- * Returns the claims with what the mapping names under the standard names, or why they can't be read. What the token itself has under
- * a standard name that the mapping replaces is left out: it means something else there.
+ * Returns the claims with what the mapping names under the standard names, or why they can't be
+ * read. What the token itself has under a standard name that the mapping replaces is left out: it
+ * means something else there.
  */
 export function standardClaims(
   claims: Readonly<Record<string, unknown>>,
@@ -163,7 +171,10 @@ function scopeText(list: readonly unknown[]): string | undefined {
   return Array.from(list).every(isScope) ? list.join(' ') : undefined;
 }
 
-/** Returns the claims of an introspection answer under the standard names, as far as it has the token's own names. */
+/**
+ * Returns the claims of an introspection answer under the standard names, as far as it has the
+ * token's own names.
+ */
 export function standardAnswer(
   claims: Readonly<Record<string, unknown>>,
   mapping: ClaimMapping,

@@ -12,7 +12,10 @@ import { type PrivateKeyOptions, privateKeyAssertion } from './private-key.js';
 
 /** How this resource server proves to the authorization server who it is (RFC 7662 §2.1). */
 export interface ClientAuthentication {
-  /** The registered name of the method (RFC 8414 §2, `introspection_endpoint_auth_methods_supported`). */
+  /**
+   * The registered name of the method (RFC 8414 §2,
+   * `introspection_endpoint_auth_methods_supported`).
+   */
   readonly method: string;
   /** Adds the proof to the request. The secret lives in here alone, out of reach of a log. */
   readonly authenticate: ClientAuth;
@@ -20,7 +23,9 @@ export interface ClientAuthentication {
   readonly identity?: ClientIdentity;
 }
 
-/** Client id and secret in the Authorization header, each form-urlencoded first (RFC 6749 §2.3.1). */
+/**
+ * Client id and secret in the Authorization header, each form-urlencoded first (RFC 6749 §2.3.1).
+ */
 export function clientSecretBasic(secret: string): ClientAuthentication {
   const authenticate = ClientSecretBasic(checked('clientSecretBasic(secret)', secretText, secret));
   return Object.freeze({ method: 'client_secret_basic', authenticate });
@@ -39,8 +44,8 @@ export function clientSecretJwt(secret: string): ClientAuthentication {
 }
 
 /**
- * A short-lived assertion, signed with our private key (RFC 7523 §2.2). Throws `ConfigurationError` for a key that can't
- * sign by the algorithm.
+ * A short-lived assertion, signed with our private key (RFC 7523 §2.2). Throws `ConfigurationError`
+ * for a key that can't sign by the algorithm.
  *
  * @example
  * mtlsBound({ clientAuthentication: privateKeyJwt({ key: readFileSync('api.key', 'utf8'), kid: '2026-01' }) })
@@ -50,8 +55,8 @@ export function privateKeyJwt(options: PrivateKeyOptions): ClientAuthentication 
 }
 
 /**
- * Our own certificate, signed by an authority that the authorization server trusts (RFC 8705 §2.1). Its mutual-TLS
- * endpoints are used where it names some (§5).
+ * Our own certificate, signed by an authority that the authorization server trusts (RFC 8705 §2.1).
+ * Its mutual-TLS endpoints are used where it names some (§5).
  *
  * @example
  * mtlsBound({ clientAuthentication: tlsClientAuth({ certFile: 'api.pem', keyFile: 'api.key' }) })
@@ -70,9 +75,9 @@ function byCertificate(method: string, path: string, options: IdentityOptions): 
 }
 
 /**
- * An access token of our own, in the Authorization header (RFC 7662 §2.1). `token` is called for each request: it
- * may keep a token until it expires. What it throws is our own trouble: 503, and the message of that error is not logged. It may take
- * `http.timeout`.
+ * An access token of our own, in the Authorization header (RFC 7662 §2.1). `token` is called for
+ * each request: it may keep a token until it expires. What it throws is our own trouble: 503, and
+ * the message of that error is not logged. It may take `http.timeout`.
  */
 export function bearerTokenAuthentication(token: () => string | Promise<string>): ClientAuthentication {
   // A text in place of the function is most likely the token itself.

@@ -18,7 +18,7 @@ export interface CertificateAndKey {
 /** Where our own certificate for mutual TLS comes from: text, files, or a function. */
 export type IdentityOptions =
   | CertificateAndKey
-  /** Read anew when they change: a renewed certificate needs no restart. */
+  /** Read again when they change: a renewed certificate needs no restart. */
   | {
       /** The path of the certificate, then its chain when it has one, in PEM. Required. */
       readonly certFile: string;
@@ -31,7 +31,10 @@ export type IdentityOptions =
 /** Gives our certificate of the moment: the same object for as long as it has not changed. */
 export type ClientIdentity = () => CertificateAndKey | Promise<CertificateAndKey>;
 
-/** Throws `ConfigurationError` unless certificate and key are there, can be read, and belong together. */
+/**
+ * Throws `ConfigurationError` unless certificate and key are there, can be read, and belong
+ * together.
+ */
 export function clientIdentity(path: string, options: IdentityOptions): ClientIdentity {
   if (typeof options === 'function') {
     return readGivenIdentity(path, options);
@@ -116,7 +119,9 @@ function atStart(path: string, certFile: string, keyFile: string): CertificateAn
   return read;
 }
 
-/** Changes when either file does. A file that can't be looked at is one that is just being replaced. */
+/**
+ * Changes when either file does. A file that can't be looked at is one that is just being replaced.
+ */
 async function changeOf(...files: string[]): Promise<string> {
   const states: string[] = [];
   for (const file of files) {
@@ -130,7 +135,10 @@ async function changeOf(...files: string[]): Promise<string> {
   return states.join();
 }
 
-/** While one file is renewed and the other not yet, they do not belong together: the old pair serves on. */
+/**
+ * While one file is renewed and the other not yet, they do not belong together: the old pair serves
+ * on.
+ */
 async function readPair(
   certFile: string,
   keyFile: string,
@@ -146,7 +154,10 @@ async function readPair(
       `${certFile} and ${keyFile} are no whole certificate chain and its key; the ones read before are still used`,
     );
   } catch (error) {
-    report('own_certificate_unreadable', `our own certificate can not be read anew: ${explainUnread(error)}`);
+    report(
+      'own_certificate_unreadable',
+      `our own certificate can not be read again: ${explainUnread(error)}`,
+    );
   }
   return undefined;
 }
@@ -164,7 +175,10 @@ function belongTogether(given: unknown): CertificateAndKey | undefined {
   return cert === undefined || key === undefined ? undefined : pair(cert, key);
 }
 
-/** Returns nothing for a pair that TLS would not use: a broken chain behind a good certificate included. */
+/**
+ * Returns nothing for a pair that TLS would not use: a broken chain behind a good certificate
+ * included.
+ */
 function pair(cert: string | Buffer, key: string | Buffer): CertificateAndKey | undefined {
   try {
     if (!isWhole(cert) || !new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) {
@@ -188,7 +202,10 @@ function explainNoPair(cert: string | Buffer, key: string | Buffer): string {
   return 'it is not the key of cert, or the chain behind cert is broken; accepted is the key of a whole chain';
 }
 
-/** OpenSSL takes a chain that breaks off inside a `-----BEGIN` line for one that ends before that line. */
+/**
+ * OpenSSL takes a chain that breaks off inside a `-----BEGIN` line for one that ends before that
+ * line.
+ */
 function isWhole(pem: string | Buffer): boolean {
   const markers = String(pem)
     .replace(/^\uFEFF/, '')

@@ -5,9 +5,14 @@ import type { NodeRequest } from '../request/node-request.js';
 import { isPromised } from '../shared/promises.js';
 import type { TokenAnswer } from '../token/token-claims.js';
 
-/** How many questions without an active token one source may have the authorization server asked. */
+/**
+ * How many questions without an active token one source may have the authorization server asked.
+ */
 export interface FloodRules {
-  /** The allowance of a source. It comes back evenly over `window`, and one more with each token that is active. */
+  /**
+   * The allowance of a source. It comes back evenly over `window`, and one more with each token
+   * that is active.
+   */
   readonly maxInactive: number;
   /** Seconds. */
   readonly window: number;
@@ -19,7 +24,10 @@ export interface FloodRules {
 /** Where a request comes from, as far as it is counted: its certificate, its address. */
 export type Source = readonly string[];
 
-/** The one source of all requests that have neither certificate nor address. No certificate or address is spelled so. */
+/**
+ * The one source of all requests that have neither certificate nor address. No certificate or
+ * address is spelled so.
+ */
 export const NAMELESS: Source = Object.freeze(['without certificate and address']);
 
 /** Two ways to learn about a token. */
@@ -30,7 +38,10 @@ export interface Lookups {
   readonly recall: (refusal: RequestRefused) => Promise<TokenAnswer | undefined>;
 }
 
-/** Whether a question may find the token inactive, so that it needs a part of the allowance, or is about a good token. */
+/**
+ * Whether a question may find the token inactive, so that it needs a part of the allowance, or is
+ * about a good token.
+ */
 type Kind = 'unknown' | 'good';
 
 interface Account {
@@ -44,7 +55,10 @@ interface Account {
   places: number;
   /** Questions in a row that found no active token. */
   fruitless: number;
-  /** Whether the last question ended in trouble of the authorization server, which may not be the client's doing. */
+  /**
+   * Whether the last question ended in trouble of the authorization server, which may not be the
+   * client's doing.
+   */
   isInTrouble: boolean;
   /** When `left` was last brought up to date, by the monotonic clock, in milliseconds. */
   at: number;
@@ -63,28 +77,37 @@ interface Waiter {
   readonly resolve: (outcome: Taken | Refused) => void;
 }
 
-// A flood from more sources than these displaces the source that was counted longest ago, so memory is bounded.
+// A flood from more sources than these displaces the source that was counted longest ago, so memory
+// is bounded.
 const MAX_SOURCES = 20_000;
 
 /**
- * Questions of a new source that may be under way. Each active token allows one more, trouble halves it: a client whose tokens get no
- * answer takes few of the places among the exchanges (`circuitBreaker.maxConcurrent`).
+ * Questions of a new source that may be under way. Each active token allows one more, trouble
+ * halves it: a client whose tokens get no answer takes few of the places among the exchanges
+ * (`circuitBreaker.maxConcurrent`).
  */
 const FIRST_PLACES = 20;
 
 /**
- * Places that trouble leaves to a source. While one of its questions tries an endpoint whose circuit breaker is open, the breaker
- * refuses its other questions at once; with one place they would wait for that try.
+ * Places that trouble leaves to a source. While one of its questions tries an endpoint whose
+ * circuit breaker is open, the breaker refuses its other questions at once; with one place they
+ * would wait for that try.
  */
 const LEAST_PLACES = 2;
 
 /** Questions of one source that may be under way at most, however many good tokens it has. */
 const MOST_PLACES = 50;
 
-/** Questions of one source that wait for its own questions under way; further ones are refused. They hold no exchange. */
+/**
+ * Questions of one source that wait for its own questions under way; further ones are refused. They
+ * hold no exchange.
+ */
 const MAX_WAITING = 1_000;
 
-/** Milliseconds that a question waits. It is refused when a question of its source ends after that, not later than `http.timeout` then. */
+/**
+ * Milliseconds that a question waits. It is refused when a question of its source ends after that,
+ * not later than `http.timeout` then.
+ */
 const MAX_WAIT = 10_000;
 
 /** What a question holds while it is under way. */
@@ -108,31 +131,37 @@ interface Delayed {
 }
 
 /**
- * What a question gives back when it ends. Trouble gives nothing back where the authorization server was asked: a client could
- * make up tokens that a server, or a firewall in front of it, fails on.
+ * What a question gives back when it ends. Trouble gives nothing back where the authorization
+ * server was asked: a client could make up tokens that a server, or a firewall in front of it,
+ * fails on.
  */
 const givenBack = { active: 2, unasked: 1, trouble: 0, inactive: 0 } as const;
 
 type Outcome = keyof typeof givenBack;
 
 /**
- * Returns how many questions of one source may be under way at once: at most half of the exchanges that one endpoint of an
- * authorization server gets, so that one client leaves places for the other clients.
+ * Returns how many questions of one source may be under way at once: at most half of the exchanges
+ * that one endpoint of an authorization server gets, so that one client leaves places for the other
+ * clients.
  */
 export function placesOfOne(maxConcurrent: number): number {
   return Math.max(1, Math.min(MOST_PLACES, Math.floor(maxConcurrent / 2)));
 }
 
 /**
- * Limits how many questions without an active token a source has the authorization server asked, and how many questions it has
- * under way. A question takes one from the allowance of each source of its request when it begins, so requests at once can't have
- * more asked than the allowance. A source without allowance still passes with tokens that a cache knows.
+ * Limits how many questions without an active token a source has the authorization server asked,
+ * and how many questions it has under way. A question takes one from the allowance of each source
+ * of its request when it begins, so requests at once can't have more asked than the allowance. A
+ * source without allowance still passes with tokens that a cache knows.
  */
 export class FloodGuard {
   readonly #rules: FloodRules;
   readonly #mostPlaces: number;
   readonly #accounts = new LRUCache<string, Account>({ max: MAX_SOURCES });
-  /** The questions of each source: one token costs it one, however often it sends the token meanwhile. */
+  /**
+   * The questions of each source: one token costs it one, however often it sends the token
+   * meanwhile.
+   */
   readonly #open = new Map<string, Promise<TokenAnswer>>();
   /** Questions about good tokens that are not asked yet. */
   readonly #next = new Map<string, Promise<TokenAnswer>>();
@@ -145,7 +174,10 @@ export class FloodGuard {
     this.#mostPlaces = mostPlaces;
   }
 
-  /** The sources of a request; none for one that is exempt. Clients without certificate and address are counted as one. */
+  /**
+   * The sources of a request; none for one that is exempt. Clients without certificate and address
+   * are counted as one.
+   */
   sourceOf(req: NodeRequest, thumbprint: string | undefined): Source {
     const { address, exempt } = this.#rules;
     if (atOnce('exempt', exempt?.(req)) === true) {
@@ -156,8 +188,9 @@ export class FloodGuard {
   }
 
   /**
-   * Learns about a token at the expense of `source`, whichever other request asks about the same token. Rejects with
-   * `RequestRefused` if the source has used up its allowance and no cache knows the token.
+   * Learns about a token at the expense of `source`, whichever other request asks about the same
+   * token. Rejects with `RequestRefused` if the source has used up its allowance and no cache knows
+   * the token.
    *
    * @param key names the token and the server that is asked
    */
@@ -173,9 +206,10 @@ export class FloodGuard {
   }
 
   /**
-   * Asks about a token that is known to be good by a question that begins after this call. It takes a place of `source`, and
-   * nothing from the allowance. Requests with the same token share a question that is not asked yet. Rejects with
-   * `RequestRefused` if too many questions of the source wait.
+   * Asks about a token that is known to be good by a question that begins after this call. It takes
+   * a place of `source`, and nothing from the allowance. Requests with the same token share a
+   * question that is not asked yet. Rejects with `RequestRefused` if too many questions of the
+   * source wait.
    *
    * @param key names the token and the server that is asked
    */
@@ -209,7 +243,8 @@ export class FloodGuard {
     onRefusal: (refusal: RequestRefused) => Promise<TokenAnswer>,
   ): Promise<TokenAnswer> {
     const turn = this.#turn(source, kind);
-    // A question that has its place begins at once: a resource server that is closed next waits for it.
+    // A question that has its place begins at once: a resource server that is closed next waits for
+    // it.
     const { accounts, refusal } = 'then' in turn ? await turn : turn;
     if (accounts === undefined) {
       return onRefusal(refusal);
@@ -239,9 +274,10 @@ export class FloodGuard {
   }
 
   /**
-   * Takes a place of each source, and one from its allowance for an unknown token. While a question of a source that has none is
-   * under way, what it holds may come back: a client with many good tokens waits for that rather than be refused. A source
-   * whose last questions, as many as its allowance, found no active token does not wait.
+   * Takes a place of each source, and one from its allowance for an unknown token. While a question
+   * of a source that has none is under way, what it holds may come back: a client with many good
+   * tokens waits for that rather than be refused. A source whose last questions, as many as its
+   * allowance, found no active token does not wait.
    */
   #take(source: Source, kind: Kind): Taken | Refused | Delayed {
     const accounts = source.map((name) => this.#accountOf(name));
@@ -289,8 +325,8 @@ export class FloodGuard {
       }
       account.places = this.#placesAfter(outcome, account.places);
     }
-    // The address comes last in a source and goes first here: a client there that waits for it is before the next
-    // question of the client whose certificate has a place now.
+    // The address comes last in a source and goes first here: a client there that waits for it is
+    // before the next question of the client whose certificate has a place now.
     for (const account of accounts.toReversed()) {
       this.#serve(account);
     }
@@ -303,7 +339,10 @@ export class FloodGuard {
     return outcome === 'active' ? Math.min(this.#mostPlaces, places + 1) : places;
   }
 
-  /** Gives what became free to the questions that wait longest. As long as one waits, a question of this account is under way. */
+  /**
+   * Gives what became free to the questions that wait longest. As long as one waits, a question of
+   * this account is under way.
+   */
   #serve(account: Account): void {
     const { first, waiting } = account;
     const second = first === 'unknown' ? 'good' : 'unknown';
@@ -381,7 +420,10 @@ function tooManyWait(): RequestRefused {
   return new RequestRefused('authorization_server_not_asked', { detail, retryAfter: 1 });
 }
 
-/** Returns what a function of the user returned. Throws for a promise, which would count as no answer. */
+/**
+ * Returns what a function of the user returned. Throws for a promise, which would count as no
+ * answer.
+ */
 function atOnce(option: string, returned: unknown): unknown {
   if (isPromised(returned)) {
     throw new TellableError(

@@ -12,7 +12,10 @@ import { type AgentFactory, createPool, type Pool, type WatchedAgent } from './p
 
 /** How we speak to the authorization server. */
 export interface HttpRules {
-  /** Seconds for one question: its proof of who we are, its turn, its retries, and the body of its answer. */
+  /**
+   * Seconds for one question: its proof of who we are, its turn, its retries, and the body of its
+   * answer.
+   */
   readonly timeout: number;
   /** Bytes of an answer's body, after decompression. */
   readonly maxResponseSize: number;
@@ -29,7 +32,10 @@ export interface HttpRequest {
   readonly method: string;
   readonly headers: Record<string, string>;
   readonly body?: URLSearchParams | string | null | undefined;
-  /** The clock of the question that this request belongs to. Default: the request has `http.timeout` for itself. */
+  /**
+   * The clock of the question that this request belongs to. Default: the request has `http.timeout`
+   * for itself.
+   */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -37,14 +43,15 @@ export interface HttpRequest {
 export type Http = (url: string, request: HttpRequest) => Promise<Response>;
 
 /**
- * Thrown when a connection that an earlier exchange had used broke, or stayed silent. This says nothing about the server: the
- * connection may have been dead for long.
+ * Thrown when a connection that an earlier exchange had used broke, or stayed silent. This says
+ * nothing about the server: the connection may have been dead for long.
  */
 export class StaleConnection extends RequestRefused {}
 
 /**
- * node-fetch over kept-alive connections. The answer is read to its end here, within the time and size limits, so
- * that no caller handles a stream. Redirects are not followed: a token would be sent on (RFC 9700 §4.12).
+ * node-fetch over kept-alive connections. The answer is read to its end here, within the time and
+ * size limits, so that no caller handles a stream. Redirects are not followed: a token would be
+ * sent on (RFC 9700 §4.12).
  */
 export function createHttp(
   rules: HttpRules,
@@ -101,8 +108,9 @@ function sentByNodeFetch(pool: Pool, maxResponseSize: number, identity?: ClientI
 }
 
 /**
- * Nothing came back: over a connection that was new, or over one that may have been dead. Of the connections that stay silent at the
- * same time the first counts as a timeout of the server, as the server itself may be silent.
+ * Nothing came back: over a connection that was new, or over one that may have been dead. Of the
+ * connections that stay silent at the same time the first counts as a timeout of the server, as the
+ * server itself may be silent.
  */
 function unlessStale(error: unknown, url: string, connection: WatchedAgent, timedOut: boolean): unknown {
   const isBroken = error instanceof FetchError && error.type === 'system';
@@ -147,7 +155,9 @@ function refusePromises(url: string, members: Readonly<Record<string, unknown>>)
   }
 }
 
-/** Statuses of answers without a body, with which `Response` accepts none, not even an empty one. */
+/**
+ * Statuses of answers without a body, with which `Response` accepts none, not even an empty one.
+ */
 const bodiless: ReadonlySet<number> = new Set([204, 205, 304]);
 
 function wholeAnswer(
@@ -190,7 +200,8 @@ async function readBody(
   for await (const chunk of body ?? []) {
     count += 1;
     if (count % CHUNKS_IN_A_TURN === 0) {
-      // Chunks that are there at once would keep the clock of the question, and all other requests, waiting.
+      // Chunks that are there at once would keep the clock of the question, and all other requests,
+      // waiting.
       await turn();
     }
     if (isPromised(chunk) || !types.isUint8Array(chunk)) {
@@ -281,7 +292,10 @@ function toServerTrouble(
   return new RequestRefused('authorization_server_invalid_answer', { detail });
 }
 
-/** Too large, badly compressed, or a status that no final answer has. A message may quote the URL or the body. */
+/**
+ * Too large, badly compressed, or a status that no final answer has. A message may quote the URL or
+ * the body.
+ */
 function explainUnusable(error: unknown): string {
   const isTooLarge =
     error instanceof BodyTooLarge || (error instanceof FetchError && error.type === 'max-size');

@@ -41,31 +41,34 @@ export interface IntrospectionOptions {
   /** Further parameters that the authorization server defines (RFC 7662 §2.1). Default: none. */
   readonly parameters?: Readonly<Record<string, string>>;
   /**
-   * Take a 400 answer for "this token is not active". For servers that break RFC 7662 §2.2 in this way; with any other
-   * it would hide a real error. Without it the client gets 503, but for a 400 with `unsupported_token_type`, which is
-   * about the token. Default `false`.
+   * Take a 400 answer for "this token is not active". For servers that break RFC 7662 §2.2 in this
+   * way; with any other it would hide a real error. Without it the client gets 503, but for a 400
+   * with `unsupported_token_type`, which is about the token. Default `false`.
    */
   readonly badRequestMeansInactive?: boolean;
   /**
-   * Refuse a token if the answer about it names no `token_type`. Some servers leave it out of answers about refresh tokens, which
-   * must not pass for access tokens. An audience of your own mostly tells them apart, for such answers seldom name one. Default:
-   * `true` with `audience: 'server-enforced'`, `false` with an audience of your own.
+   * Refuse a token if the answer about it names no `token_type`. Some servers leave it out of
+   * answers about refresh tokens, which must not pass for access tokens. An audience of your own
+   * mostly tells them apart, for such answers seldom name one. Default: `true` with `audience:
+   * 'server-enforced'`, `false` with an audience of your own.
    */
   readonly requireTokenType?: boolean;
   /**
-   * `{ thumbprint }`: the member at the top of an answer with the thumbprint that RFC 8705 §3.2 has in
-   * `cnf`, as `x5t#S256`. It counts where an answer has no `cnf`. Default: `cnf` alone is read.
+   * `{ thumbprint }`: the member at the top of an answer with the thumbprint that RFC 8705 §3.2 has
+   * in `cnf`, as `x5t#S256`. It counts where an answer has no `cnf`. Default: `cnf` alone is read.
    */
   readonly claims?: IntrospectionClaimNames;
   /**
-   * Ask for signed answers (RFC 9701) and accept no other, nor one older than 60 seconds: `true`, or algorithms and the
-   * key of encrypted ones. The client must be registered for them at the server (`introspection_signed_response_alg`).
-   * Default `false`.
+   * Ask for signed answers (RFC 9701) and accept no other, nor one older than 60 seconds: `true`,
+   * or algorithms and the key of encrypted ones. The client must be registered for them at the
+   * server (`introspection_signed_response_alg`). Default `false`.
    */
   readonly signed?: boolean | SignedAnswers;
 }
 
-/** Parameters of the request that this package writes itself, which further ones must not replace. */
+/**
+ * Parameters of the request that this package writes itself, which further ones must not replace.
+ */
 const ownParameters = [
   'token',
   'token_type_hint',
@@ -86,12 +89,18 @@ const parameters: OptionRule<Readonly<Record<string, string>>> = {
 /** What the readers of `introspection()` ask besides the token, and which answers they take. */
 const questions = new WeakMap<TokenReader, string>();
 
-/** Returns what tells the questions of one `introspection()` from those of another; undefined for any other reader. */
+/**
+ * Returns what tells the questions of one `introspection()` from those of another; undefined for
+ * any other reader.
+ */
 export function questionOf(read: TokenReader): string | undefined {
   return questions.get(read);
 }
 
-/** Asks the authorization server's introspection endpoint about each token (RFC 7662). The default `tokens`. */
+/**
+ * Asks the authorization server's introspection endpoint about each token (RFC 7662). The default
+ * `tokens`.
+ */
 export function introspection(options: IntrospectionOptions = {}): TokenSource {
   const given = new OptionReader('introspection()', options, [
     'tokenTypeHint',
@@ -189,8 +198,8 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
 }
 
 /**
- * Proves who we are until the question's time is up. What fails here is our own trouble. Its error may quote a secret, so that its
- * message is not kept.
+ * Proves who we are until the question's time is up. What fails here is our own trouble. Its error
+ * may quote a secret, so that its message is not kept.
  */
 export function provenBy({ method, authenticate }: ClientAuthentication, signal: AbortSignal): ClientAuth {
   return async (...args) => {
@@ -243,12 +252,15 @@ async function errorCodeOf(response: Response): Promise<unknown> {
 }
 
 /**
- * oidc-provider answers so for JWTs, which it does not introspect. The error is about the token (RFC 7009 §2.2.1): a client that
- * makes up a token must not pass for an outage.
+ * oidc-provider answers so for JWTs, which it does not introspect. The error is about the token
+ * (RFC 7009 §2.2.1): a client that makes up a token must not pass for an outage.
  */
 const aboutTheToken: unknown = 'unsupported_token_type';
 
-/** RFC 6749 §5.2 permits 400 for these. Keycloak answers so to a client secret where it expects a certificate. */
+/**
+ * RFC 6749 §5.2 permits 400 for these. Keycloak answers so to a client secret where it expects a
+ * certificate.
+ */
 const aboutOurCredentials: readonly unknown[] = ['invalid_client', 'unauthorized_client'];
 
 async function plainAnswer(
@@ -314,7 +326,10 @@ function invalidAnswer(endpoint: string, why: string): RequestRefused {
   });
 }
 
-/** An error status is never a verdict on the client's token (RFC 7662 §2.3): it is trouble between the server and us. */
+/**
+ * An error status is never a verdict on the client's token (RFC 7662 §2.3): it is trouble between
+ * the server and us.
+ */
 function statusTrouble(response: Response, endpoint: string, method: string, error: unknown): RequestRefused {
   const { status } = response;
   const detail = `${redactUrl(endpoint)} answered ${status}`;

@@ -8,7 +8,10 @@ export const accessTokenType = 'at+jwt';
 /** The word for a JWT without `typ`. */
 const absent = 'absent';
 
-/** The option `typ`, as media types in lower case without `application/`; an empty one is a JWT without `typ`. */
+/**
+ * The option `typ`, as media types in lower case without `application/`; an empty one is a JWT
+ * without `typ`.
+ */
 export const acceptedTypes: OptionRule<readonly string[]> = {
   accepted:
     "a list of 'at+jwt', 'JWT', 'absent' for a token without typ, or a server's own type that ends in at+jwt",
@@ -18,7 +21,10 @@ export const acceptedTypes: OptionRule<readonly string[]> = {
   },
 };
 
-/** Other types are those of other JWTs, as `logout+jwt`: none of them may pass for an access token (RFC 8725 §3.11). */
+/**
+ * Other types are those of other JWTs, as `logout+jwt`: none of them may pass for an access token
+ * (RFC 8725 §3.11).
+ */
 function typeOf(given: unknown): string | undefined {
   const type = typeof given === 'string' ? given.toLowerCase().replace(/^application\//, '') : '';
   if (given === absent) {
@@ -49,7 +55,10 @@ const claimsOfOthers: ClaimsByKind = {
   'a client registration': ['software_statement'],
 };
 
-/** Claims of other JWTs that an access token may have for something else: it then has to say that it is an access token. */
+/**
+ * Claims of other JWTs that an access token may have for something else: it then has to say that it
+ * is an access token.
+ */
 const likelyClaimsOfOthers: ClaimsByKind = {
   'an ID token': ['nonce'],
   'a security event token': ['toe', 'txn', 'sub_id'],
@@ -76,7 +85,8 @@ const kindClaims: readonly KindClaim[] = [
   { name: 'typ', access: ['bearer', 'atjwt'], others: undefined },
   { name: 'token_use', access: ['access', 'accesstoken'], others: undefined },
   { name: 'tokenName', access: ['accesstoken'], others: undefined },
-  // Each of them may say something else: an unknown word neither refuses a JWT nor accepts it, as `token_type: Bearer`.
+  // Each of them may say something else: an unknown word neither refuses a JWT nor accepts it, as
+  // `token_type: Bearer`.
   ...['purpose', 'type', 'tokenType', 'token_type', 'use', 'tokenUse', 'kind', 'tokenKind'].map((name) => ({
     name,
     access: accessWords,
@@ -85,9 +95,10 @@ const kindClaims: readonly KindClaim[] = [
 ];
 
 /**
- * Returns why a JWT may be something else than an access token; undefined for one that shows that it is one. The type of
- * RFC 9068 shows it. Without that type it has to name a scope of an API, or to say by a claim of its server that it is an access
- * token, and must have no claim of another kind of JWT. `claims` have the standard names.
+ * Returns why a JWT may be something else than an access token; undefined for one that shows that
+ * it is one. The type of RFC 9068 shows it. Without that type it has to name a scope of an API, or
+ * to say by a claim of its server that it is an access token, and must have no claim of another
+ * kind of JWT. `claims` have the standard names.
  */
 export function otherKind(
   type: string,
@@ -125,12 +136,15 @@ function otherWord(claims: Readonly<Record<string, unknown>>): string | undefine
   return other && `its claim ${other.name} is ${describeClaim(claimOf(claims, other.name))}`;
 }
 
-/** Values of `token_use` and `typ` in introspection answers about access tokens, besides those of JWTs. */
+/**
+ * Values of `token_use` and `typ` in introspection answers about access tokens, besides those of
+ * JWTs.
+ */
 const accessInAnswers = ['access', 'access_token', 'jwt'];
 
 /**
- * Returns why an introspection answer is about something else than an access token, where it says so: servers introspect refresh
- * tokens and ID tokens too (RFC 7662 §2.1).
+ * Returns why an introspection answer is about something else than an access token, where it says
+ * so: servers introspect refresh tokens and ID tokens too (RFC 7662 §2.1).
  */
 export function otherKindOfAnswer(answer: Readonly<Record<string, unknown>>): TokenRejection | undefined {
   for (const one of kindClaims) {
@@ -172,7 +186,10 @@ function kindSaidBy(
   return others === undefined || others.includes(word) ? 'another kind' : undefined;
 }
 
-/** Returns `refreshtoken` for `Refresh-Token` and for `urn:ietf:params:oauth:token-type:refresh_token`. */
+/**
+ * Returns `refreshtoken` for `Refresh-Token` and for
+ * `urn:ietf:params:oauth:token-type:refresh_token`.
+ */
 function wordOf(value: unknown): string {
   const text = typeof value === 'string' ? value.toLowerCase() : '';
   return text.slice(text.lastIndexOf(':') + 1).replaceAll(/[\s_+-]/g, '');
@@ -181,7 +198,10 @@ function wordOf(value: unknown): string {
 /** The scopes of OpenID Connect, which some servers write into ID tokens too. */
 const openIdScopes = ['openid', 'profile', 'email', 'address', 'phone', 'offline_access', 'device_sso'];
 
-/** Returns why the scope of a JWT does not show that it is an access token; undefined if it names a scope of an API. */
+/**
+ * Returns why the scope of a JWT does not show that it is an access token; undefined if it names a
+ * scope of an API.
+ */
 function missingScope(claims: Readonly<Record<string, unknown>>, type: string): string | undefined {
   const scope = claimOf(claims, 'scope');
   const names = typeof scope === 'string' ? scope.split(/\s/).filter((name) => name !== '') : [];

@@ -20,35 +20,40 @@ import { JwtRejected, type JwtRules, type VerifiedJwt, verifyJwt } from './verif
 /** Options of `jwtAccessTokens()`. */
 export interface JwtAccessTokensOptions {
   /**
-   * Algorithms that are accepted: of PS256, ES256, EdDSA, Ed25519 (EdDSA's newer name) and RS256. Default: those of
-   * FAPI 2.0 §5.4.1, all but RS256, or those of them that the `profile` permits.
+   * Algorithms that are accepted: of PS256, ES256, EdDSA, Ed25519 (EdDSA's newer name) and RS256.
+   * Default: those of FAPI 2.0 §5.4.1, all but RS256, or those of them that the `profile` permits.
    */
   readonly algorithms?: readonly SignatureAlgorithm[];
   /**
-   * The values of the header `typ` (RFC 9068 §2.1) that are accepted: of `at+jwt`, `JWT`, `absent` for a token without
-   * `typ`, and a server's own type that ends in `at+jwt`. ID tokens have `JWT` or none, too. So a token of another type
-   * than `at+jwt` has to name a scope of an API (not `openid` and the like alone) or say that it is an access token
-   * (`typ: Bearer`, `token_use: access`), and is refused if it has a claim of another kind of JWT, as `nonce` or
-   * `events`. Default `['at+jwt']`.
+   * The values of the header `typ` (RFC 9068 §2.1) that are accepted: of `at+jwt`, `JWT`, `absent`
+   * for a token without `typ`, and a server's own type that ends in `at+jwt`. ID tokens have `JWT`
+   * or none, too. So a token of another type than `at+jwt` has to name a scope of an API (not
+   * `openid` and the like alone) or say that it is an access token (`typ: Bearer`, `token_use:
+   * access`), and is refused if it has a claim of another kind of JWT, as `nonce` or `events`.
+   * Default `['at+jwt']`.
    */
   readonly typ?: readonly string[];
   /**
-   * Names of claims, for a server that does not use those of RFC 9068. What they hold counts as `client_id`, `scope` and `sub`
-   * everywhere: in policies, events, revocations and `auth.claims`. `thumbprint`
-   * names a claim that binds a token without `cnf`. Default: the names of RFC 9068.
+   * Names of claims, for a server that does not use those of RFC 9068. What they hold counts as
+   * `client_id`, `scope` and `sub` everywhere: in policies, events, revocations and `auth.claims`.
+   * `thumbprint` names a claim that binds a token without `cnf`. Default: the names of RFC 9068.
    */
   readonly claims?: JwtClaimNames;
   /**
-   * Claims that a token must have (RFC 9068 §2.2). `iss`, `exp` and `aud` are always required. `client_id`, `scope` and
-   * `sub` are what `claims` names. Default `['sub', 'client_id', 'iat', 'jti']`.
+   * Claims that a token must have (RFC 9068 §2.2). `iss`, `exp` and `aud` are always required.
+   * `client_id`, `scope` and `sub` are what `claims` names. Default `['sub', 'client_id', 'iat',
+   * 'jti']`.
    */
   readonly requiredClaims?: readonly string[];
   /**
-   * Our private key, when tokens are encrypted to us as well; a token that is not is then refused (RFC 9068 §4). A list
-   * while one key replaces the other. Default: not encrypted.
+   * Our private key, when tokens are encrypted to us as well; a token that is not is then refused
+   * (RFC 9068 §4). A list while one key replaces the other. Default: not encrypted.
    */
   readonly decryptionKey?: DecryptionKey | readonly DecryptionKey[];
-  /** `introspection()`, for the routes that `requireActive()` guards: without it they answer 503. Default: none. */
+  /**
+   * `introspection()`, for the routes that `requireActive()` guards: without it they answer 503.
+   * Default: none.
+   */
   readonly introspection?: TokenSource;
 }
 
@@ -67,9 +72,10 @@ const claimList: OptionRule<readonly string[]> = {
 };
 
 /**
- * Validates JWT access tokens here (RFC 9068 §4), with the keys of the authorization server's `jwks_uri` alone; keys that
- * a token brings or points to are not looked at. Revocation is not seen until the token expires, except on routes behind
- * `requireActive()`. What was validated is cached like any answer.
+ * Validates JWT access tokens here (RFC 9068 §4), with the keys of the authorization server's
+ * `jwks_uri` alone; keys that a token brings or points to are not looked at. Revocation is not seen
+ * until the token expires, except on routes behind `requireActive()`. What was validated is cached
+ * like any answer.
  *
  * @example
  * mtlsBound({ issuer, audience, tokens: jwtAccessTokens() })
@@ -121,7 +127,8 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
       requiredClaims: alwaysRequired,
     };
     const read = async (token: string): Promise<TokenAnswer> => {
-      // The same JWT in another spelling would be unknown here, and would not be the one that was revoked.
+      // The same JWT in another spelling would be unknown here, and would not be the one that was
+      // revoked.
       if (!isCanonical(token)) {
         return createTokenRejection('jwt_malformed', 'a part of it is not written as base64url demands');
       }
@@ -185,7 +192,10 @@ function readClaims({ payload, type }: VerifiedJwt, demands: ClaimDemands): Toke
   return readTokenClaims(claims, issuer);
 }
 
-/** Reads the server's answer about a JWT by the names that the JWT has, so that the two can be compared. */
+/**
+ * Reads the server's answer about a JWT by the names that the JWT has, so that the two can be
+ * compared.
+ */
 function readAnswer(answer: TokenAnswer, mapping: ClaimMapping): TokenAnswer {
   if (typeof answer === 'string') {
     return answer;

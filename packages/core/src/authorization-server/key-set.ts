@@ -12,11 +12,15 @@ import { serverTrouble } from './retry-after.js';
 /** Seconds for which keys are used before they are fetched again. */
 const MAX_AGE = 600;
 
-/** Fetches that may follow each other at once, and the seconds after which one more is permitted. */
+/**
+ * Fetches that may follow each other at once, and the seconds after which one more is permitted.
+ */
 const BURST = 5;
 const FETCH_INTERVAL = 1;
 
-/** Callers that wait for the metadata or for the next permitted fetch, unless a caller names fewer. */
+/**
+ * Callers that wait for the metadata or for the next permitted fetch, unless a caller names fewer.
+ */
 const MOST_WAITING = 1_000;
 
 /** Keys that are tried for one token. */
@@ -37,13 +41,17 @@ export interface KeySet {
 }
 
 /**
- * The authorization server's keys (RFC 8414 §2, `jwks_uri`). Both functions reject with `RequestRefused`, also if `mostWaiting`
- * callers wait already. A caller for which the keys are known does not wait.
+ * The authorization server's keys (RFC 8414 §2, `jwks_uri`). Both functions reject with
+ * `RequestRefused`, also if `mostWaiting` callers wait already. A caller for which the keys are
+ * known does not wait.
  */
 export interface RemoteKeys {
   /** Returns the known keys; fetches them if they are too old. */
   readonly current: (mostWaiting?: number) => Promise<KeySet>;
-  /** Returns keys whose fetch begins after this call. All callers together cause one fetch a second at most. */
+  /**
+   * Returns keys whose fetch begins after this call. All callers together cause one fetch a second
+   * at most.
+   */
   readonly fetchedFromNowOn: (mostWaiting?: number) => Promise<KeySet>;
 }
 
@@ -150,7 +158,10 @@ async function fetchKeys(uri: string, http: Http, before: Known | undefined): Pr
   return { candidates, askedAt, uri, text, fetchedAt: Date.now() };
 }
 
-/** The members of a key set that may verify signatures. What is no such key does not spoil the others. */
+/**
+ * The members of a key set that may verify signatures. What is no such key does not spoil the
+ * others.
+ */
 function keysIn(text: string): readonly JsonWebKey[] {
   if (textNestsTooDeep(text)) {
     const detail = `the key set of jwks_uri nests deeper than ${MAX_NESTING} levels`;

@@ -17,7 +17,9 @@ import { withDeadline } from './deadline.js';
 import type { Http } from './http.js';
 import { readRetryAfter, serverTrouble } from './retry-after.js';
 
-/** The authorization server's metadata, discovered when first needed. Rejects with `RequestRefused`. */
+/**
+ * The authorization server's metadata, discovered when first needed. Rejects with `RequestRefused`.
+ */
 export type Metadata = () => Promise<AuthorizationServer>;
 
 // RFC 8414 §3 first; servers that know OpenID Connect Discovery alone answer at the second.
@@ -26,7 +28,7 @@ const locations = ['oauth2', 'oidc'] as const;
 /** How the metadata are come by and kept. */
 export interface MetadataRules {
   readonly issuer: string;
-  /** Seconds after which they are read anew. */
+  /** Seconds after which they are fetched again. */
   readonly metadataMaxAge: number;
   /** Given by the user for a server without discovery. */
   readonly metadata: Readonly<Record<string, unknown>> | undefined;
@@ -38,7 +40,10 @@ export function createStaticMetadata({ issuer, metadata }: MetadataRules): Metad
   return server && (async () => server);
 }
 
-/** Milliseconds until metadata that could not be read again are tried once more; twice as long after each further failure. */
+/**
+ * Milliseconds until metadata that could not be read again are tried once more; twice as long after
+ * each further failure.
+ */
 const FIRST_PAUSE = 1_000;
 const LONGEST_PAUSE = 300_000;
 
@@ -54,9 +59,10 @@ export interface Discovery {
 }
 
 /**
- * Discovers the metadata of `issuer` at the first call, shared by all callers that wait, and shows it to `onFound`. When they are
- * too old they are read again in the background, while the old ones are used: no caller waits. Failures to read them again
- * are reported once, and each makes the pause before the next attempt longer. A failure of the first discovery is not kept.
+ * Discovers the metadata of `issuer` at the first call, shared by all callers that wait, and shows
+ * it to `onFound`. When they are too old they are read again in the background, while the old ones
+ * are used: no caller waits. Failures to read them again are reported once, and each makes the
+ * pause before the next attempt longer. A failure of the first discovery is not kept.
  */
 export function createDiscovery(
   { issuer, metadataMaxAge }: MetadataRules,
@@ -123,7 +129,10 @@ async function discoverServer(issuer: string, http: Http, signal: AbortSignal): 
   throw trouble ?? notFound(issuer);
 }
 
-/** 404 and its like say that the document is elsewhere. A firewall's 401 and 403 say nothing about the option `issuer`. */
+/**
+ * 404 and its like say that the document is elsewhere. A firewall's 401 and 403 say nothing about
+ * the option `issuer`.
+ */
 function statusTrouble(response: Response, issuer: string): RequestRefused | undefined {
   const { status, headers } = response;
   if (status === 401 || status === 403) {

@@ -1,6 +1,6 @@
 /**
- * The `iss` that a JWT claims, not verified: good to choose whom to ask, and for nothing else. Undefined for a token that
- * is no JWT or names no issuer.
+ * The `iss` that a JWT claims, not verified: good to choose whom to ask, and for nothing else.
+ * Undefined for a token that is no JWT or names no issuer.
  */
 export function issuerNamedIn(token: string): string | undefined {
   const [, payload, signature, more] = token.split('.', 4);

@@ -35,8 +35,8 @@ function isSuitable(key: KeyObject | undefined): boolean {
 }
 
 /**
- * RSA takes an encrypted key without its leading zero bytes for the same number, so that one token would have two texts (RFC 8017
- * §7.1.2: its length is that of the modulus).
+ * RSA takes an encrypted key without its leading zero bytes for the same number, so that one token
+ * would have two texts (RFC 8017 §7.1.2: its length is that of the modulus).
  */
 function requireWholeKey(jwt: string, key: KeyObject): void {
   const { modulusLength } = key.asymmetricKeyDetails ?? {};
@@ -47,8 +47,8 @@ function requireWholeKey(jwt: string, key: KeyObject): void {
   }
 }
 
-// No RSA1_5 (RFC 8725 §3.2), no password, no shared key, no compression (RFC 8725 §3.6): each client knows the public key, and could
-// have a short token grow.
+// No RSA1_5 (RFC 8725 §3.2), no password, no shared key, no compression (RFC 8725 §3.6): each
+// client knows the public key, and could have a short token grow.
 const rules: DecryptOptions = {
   keyManagementAlgorithms: ['RSA-OAEP', 'RSA-OAEP-256', 'ECDH-ES', 'ECDH-ES+A128KW', 'ECDH-ES+A256KW'],
   contentEncryptionAlgorithms: ['A128GCM', 'A256GCM', 'A128CBC-HS256', 'A256CBC-HS512'],
@@ -56,8 +56,9 @@ const rules: DecryptOptions = {
 };
 
 /**
- * The signed JWT inside an encrypted one (RFC 7519 §11.2). Where keys are configured encryption was agreed, and what is
- * not encrypted to one of them is refused (RFC 9068 §4, RFC 9701 §6). Rejects with `JwtRejected`.
+ * The signed JWT inside an encrypted one (RFC 7519 §11.2). Where keys are configured encryption was
+ * agreed, and what is not encrypted to one of them is refused (RFC 9068 §4, RFC 9701 §6). Rejects
+ * with `JwtRejected`.
  */
 export async function signedJwtIn(jwt: string, keys: readonly KeyObject[] | undefined): Promise<string> {
   if (keys === undefined) {

@@ -22,13 +22,22 @@ export interface ConnectionOptions {
   readonly key?: string | Buffer;
 }
 
-/** Makes the agent for connections; called again when our own certificate has changed, and must return a new one then. */
+/**
+ * Makes the agent for connections; called again when our own certificate has changed, and must
+ * return a new one then.
+ */
 export type AgentFactory = (options: ConnectionOptions) => Agent;
 
-/** Milliseconds. Servers and the boxes between close idle connections after some time, and not all of them say so. */
+/**
+ * Milliseconds. Servers and the boxes between close idle connections after some time, and not all
+ * of them say so.
+ */
 const IDLE_TIME = 10_000;
 
-/** Without it Node takes `NODE_TLS_REJECT_UNAUTHORIZED=0` in the environment as leave to trust any certificate. */
+/**
+ * Without it Node takes `NODE_TLS_REJECT_UNAUTHORIZED=0` in the environment as leave to trust any
+ * certificate.
+ */
 const verified = { rejectUnauthorized: true } as const;
 
 /** Connections that carry our certificate of the moment, kept alive. */
@@ -36,8 +45,9 @@ export interface Pool {
   /** Returns an agent for one exchange, which remembers the connection that the exchange got. */
   connect(identity: CertificateAndKey | undefined): WatchedAgent;
   /**
-   * Closes the idle connections of an agent of our own. Those in use are closed when they have been idle for 10 seconds, as are
-   * those of an agent of the user's own: another resource server may share it.
+   * Closes the idle connections of an agent of our own. Those in use are closed when they have been
+   * idle for 10 seconds, as are those of an agent of the user's own: another resource server may
+   * share it.
    */
   close(): void;
 }
@@ -50,15 +60,16 @@ export interface WatchedAgent {
   /** Whether the exchange got a connection that an earlier exchange had used. */
   readonly wasReused: () => boolean;
   /**
-   * Closes the idle connections to the same host and port: what killed one has most likely killed them all. Returns whether
-   * this is the first time since the exchange began.
+   * Closes the idle connections to the same host and port: what killed one has most likely killed
+   * them all. Returns whether this is the first time since the exchange began.
    */
   readonly dropIdle: () => boolean;
 }
 
 /**
- * When our certificate changes, new exchanges get new connections; those under way end on the old ones, which are not
- * used again. An agent of the user's own keeps its connections and its settings: it may be shared.
+ * When our certificate changes, new exchanges get new connections; those under way end on the old
+ * ones, which are not used again. An agent of the user's own keeps its connections and its
+ * settings: it may be shared.
  */
 export function createPool(ca: ConnectionOptions['ca'], makeByUser: AgentFactory | undefined): Pool {
   const make: AgentFactory = makeByUser ?? ((options) => new Agent({ ...options, ...verified }));
@@ -94,8 +105,8 @@ export function createPool(ca: ConnectionOptions['ca'], makeByUser: AgentFactory
 }
 
 /**
- * Returns what `http.agent` returned in place of an agent, or `undefined` for an agent. Node does not wait for promises of an agent's
- * methods, so that a rejection would end the process.
+ * Returns what `http.agent` returned in place of an agent, or `undefined` for an agent. Node does
+ * not wait for promises of an agent's methods, so that a rejection would end the process.
  */
 function faultOf(value: unknown): string | undefined {
   if (isPromised(value)) {
@@ -118,8 +129,9 @@ type Method = (this: unknown, ...given: unknown[]) => unknown;
 const guarded = new WeakSet<object>();
 
 /**
- * Lets no method of a user's agent end the process by a promise, or by an error in a turn in which nothing catches it: Node also calls
- * them when a connection becomes free or ends. What they return otherwise is kept.
+ * Lets no method of a user's agent end the process by a promise, or by an error in a turn in which
+ * nothing catches it: Node also calls them when a connection becomes free or ends. What they return
+ * otherwise is kept.
  */
 function guardMethods(agent: Agent): void {
   if (guarded.has(agent)) {
@@ -229,14 +241,19 @@ function watch(agent: Agent, drops: { last: number }): WatchedAgent {
   };
 }
 
-/** Throws if an agent names the connections for a request by a promise: Node would not wait for it. */
+/**
+ * Throws if an agent names the connections for a request by a promise: Node would not wait for it.
+ */
 function requireName(agent: Agent, options: object): void {
   if (isPromised(agent.getName?.({ ...options, ...agent.options }))) {
     throw new TellableError('getName() returned a promise');
   }
 }
 
-/** Ends a request as Node's own agent does where no connection can be had: `destroy()` alone waits for a connection. */
+/**
+ * Ends a request as Node's own agent does where no connection can be had: `destroy()` alone waits
+ * for a connection.
+ */
 function endWithoutSocket(request: ClientRequest, error: Error): void {
   (request as unknown as { onSocket(socket: null, error: Error): void }).onSocket(null, error);
 }

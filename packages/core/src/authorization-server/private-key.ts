@@ -6,13 +6,19 @@ import { OptionReader, type OptionRule, oneOf, text } from '../shared/option-rul
 
 /** The key of `privateKeyJwt()`. */
 export interface PrivateKeyOptions {
-  /** PEM (PKCS #8, PKCS #1 or SEC 1, without a passphrase), a JWK, or a `CryptoKey` that may sign. Required. */
+  /**
+   * PEM (PKCS #8, PKCS #1 or SEC 1, without a passphrase), a JWK, or a `CryptoKey` that may sign.
+   * Required.
+   */
   readonly key: string | Buffer | JsonWebKey | webcrypto.CryptoKey;
-  /** Told in the assertion's header, for servers that know several of our keys (RFC 7515 §4.1.4). Default: not told. */
+  /**
+   * Told in the assertion's header, for servers that know several of our keys (RFC 7515 §4.1.4).
+   * Default: not told.
+   */
   readonly kid?: string;
   /**
-   * The algorithm; not beside a `CryptoKey`, which names its own. Default: by the key, PS256 for RSA, ES256, ES384 or
-   * ES512 by the curve, EdDSA for Ed25519.
+   * The algorithm; not beside a `CryptoKey`, which names its own. Default: by the key, PS256 for
+   * RSA, ES256, ES384 or ES512 by the curve, EdDSA for Ed25519.
    */
   readonly alg?: 'PS256' | 'RS256' | 'ES256' | 'ES384' | 'ES512' | 'EdDSA';
 }
@@ -58,7 +64,10 @@ export function readPrivateKey(given: unknown): KeyObject | undefined {
   }
 }
 
-/** Adds an assertion signed with the key. Throws `ConfigurationError` for a key that can't sign by the algorithm. */
+/**
+ * Adds an assertion signed with the key. Throws `ConfigurationError` for a key that can't sign by
+ * the algorithm.
+ */
 export function privateKeyAssertion(options: PrivateKeyOptions): ClientAuth {
   const given = new OptionReader('privateKeyJwt()', options, ['key', 'kid', 'alg']);
   const key = given.required('key', keyRule);

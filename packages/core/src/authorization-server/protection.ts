@@ -26,12 +26,15 @@ export interface ProtectionRules extends CircuitBreakerRules {
 }
 
 /**
- * Seconds. An endpoint that asks for a longer rest by `Retry-After` is tried after this time all the same: a client that
- * can make the server answer so must not shut out the others for long.
+ * Seconds. An endpoint that asks for a longer rest by `Retry-After` is tried after this time all
+ * the same: a client that can make the server answer so must not shut out the others for long.
  */
 const LONGEST_REST = 10;
 
-/** Metadata, keys and introspection are four endpoints; the rest is for servers that change theirs, and for own sources. */
+/**
+ * Metadata, keys and introspection are four endpoints; the rest is for servers that change theirs,
+ * and for own sources.
+ */
 const MAX_ENDPOINTS = 32;
 
 /** One URL of a server: its failures, its load and its rest say nothing about another one. */
@@ -42,8 +45,8 @@ interface Endpoint {
 }
 
 /**
- * Sends the same exchanges, but never too many at once to one endpoint, and next to none while that endpoint is not there: a
- * request that would have waited for a timeout is refused at once.
+ * Sends the same exchanges, but never too many at once to one endpoint, and next to none while that
+ * endpoint is not there: a request that would have waited for a timeout is refused at once.
  */
 export function createProtectedHttp(
   http: Http,
@@ -82,7 +85,8 @@ export function createProtectedHttp(
       const sentAt = performance.now();
       return await timed(timeout, request, (signal) => {
         const attempt = () => {
-          // An exchange that waited long for its turn had no fair time: its timeout says nothing about the server.
+          // An exchange that waited long for its turn had no fair time: its timeout says nothing
+          // about the server.
           const isLate = performance.now() - sentAt > (timeout * 1000) / 2;
           return breaker.run(
             () => http(url, { ...request, signal }),
@@ -157,8 +161,8 @@ function inTurn<T>(
 const gatewayStatuses = new Set([502, 503, 504]);
 
 /**
- * Only what shows that the server is not there, or that it wants a rest, counts: a client could make up a token that a
- * server answers 500 to, or too much, and would shut out the others.
+ * Only what shows that the server is not there, or that it wants a rest, counts: a client could
+ * make up a token that a server answers 500 to, or too much, and would shut out the others.
  */
 function classifyOutcome(response: Response | undefined, error: unknown): AttemptOutcome {
   if (response !== undefined) {
@@ -188,12 +192,16 @@ function isNotAsked(error: unknown): boolean {
   return isOwn || error instanceof CircuitOpen;
 }
 
-/** How often a question is asked again at most, where each connection that it got was one of the pool. */
+/**
+ * How often a question is asked again at most, where each connection that it got was one of the
+ * pool.
+ */
 const STALE_RETRIES = 2;
 
 /**
- * Asks again when the connection broke: up to twice where the connection had been used before, as the next one may be dead too;
- * once where it was new. Nothing that we send does harm when it arrives twice.
+ * Asks again when the connection broke: up to twice where the connection had been used before, as
+ * the next one may be dead too; once where it was new. Nothing that we send does harm when it
+ * arrives twice.
  */
 export async function retryBroken<T>(ask: () => Promise<T>): Promise<T> {
   let first: unknown;

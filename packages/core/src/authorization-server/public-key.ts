@@ -12,8 +12,9 @@ const EXPONENT_BELOW = 2n ** 256n;
 const smallPrimes = primesBelow(752);
 
 /**
- * The y-coordinates of the points of small order on Ed25519, little-endian, without the sign bit; and the first of the
- * encodings at and above the prime, which RFC 8032 §5.1.3 does not permit. For such a key one signature fits many messages.
+ * The y-coordinates of the points of small order on Ed25519, little-endian, without the sign bit;
+ * and the first of the encodings at and above the prime, which RFC 8032 §5.1.3 does not permit. For
+ * such a key one signature fits many messages.
  */
 const smallOrderPoints: ReadonlySet<string> = new Set([
   '0000000000000000000000000000000000000000000000000000000000000000',
@@ -25,8 +26,9 @@ const smallOrderPoints: ReadonlySet<string> = new Set([
 const ED25519_PRIME = 2n ** 255n - 19n;
 
 /**
- * Imports a public key of a JWK that a signature may be verified with. Returns `undefined` for a key that can't be read
- * and for a key that anyone can sign for: a published private key, a weak RSA key, an Ed25519 point of small order.
+ * Imports a public key of a JWK that a signature may be verified with. Returns `undefined` for a
+ * key that can't be read and for a key that anyone can sign for: a published private key, a weak
+ * RSA key, an Ed25519 point of small order.
  */
 export function importPublicKey(jwk: JsonWebKey): KeyObject | undefined {
   if (Object.hasOwn(jwk, 'd')) {
@@ -47,12 +49,16 @@ function isStrong(key: KeyObject): boolean {
     case 'ed25519':
       return isOfLargeOrder(key);
     default:
-      // OpenSSL refuses a point that is not on the curve; the curves of JWK have no points of small order.
+      // OpenSSL refuses a point that is not on the curve; the curves of JWK have no points of small
+      // order.
       return key.asymmetricKeyType === 'ec';
   }
 }
 
-/** Whether an RSA key has from 2,048 to 8,192 bits, a fit exponent, and a modulus without a small factor. */
+/**
+ * Whether an RSA key has from 2,048 to 8,192 bits, a fit exponent, and a modulus without a small
+ * factor.
+ */
 export function isStrongRsa(key: KeyObject): boolean {
   const { modulusLength = 0, publicExponent: exponent = 0n } = key.asymmetricKeyDetails ?? {};
   const isExponentFit = exponent > EXPONENT_ABOVE && exponent < EXPONENT_BELOW && exponent % 2n === 1n;

@@ -6,8 +6,9 @@ import type { AcceptedIssuer } from './accepted-issuers.js';
 const READY_FOR = 10_000;
 
 /**
- * Returns a function that resolves if each authorization server can be asked. It rejects with `RequestRefused` otherwise, and
- * reports the cause. Calls at the same time share the questions; no question is sent for 10 seconds after a success.
+ * Returns a function that resolves if each authorization server can be asked. It rejects with
+ * `RequestRefused` otherwise, and reports the cause. Calls at the same time share the questions; no
+ * question is sent for 10 seconds after a success.
  */
 export function createReadinessCheck(
   issuers: readonly Pick<AcceptedIssuer, 'ready'>[],

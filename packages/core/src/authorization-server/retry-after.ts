@@ -5,8 +5,8 @@ import { mediaTypeOf } from '../shared/media-type.js';
 const MAX_RETRY_AFTER = 300;
 
 /**
- * Reads a `Retry-After` of either form, delay-seconds or HTTP-date (RFC 9110 §10.2.3), as whole seconds from 1 to
- * 300; nothing when it is absent or senseless.
+ * Reads a `Retry-After` of either form, delay-seconds or HTTP-date (RFC 9110 §10.2.3), as whole
+ * seconds from 1 to 300; nothing when it is absent or senseless.
  */
 export function readRetryAfter(value: string | null): { retryAfter?: number } {
   if (value === null) {
@@ -20,8 +20,8 @@ export function readRetryAfter(value: string | null): { retryAfter?: number } {
 }
 
 /**
- * Returns what an error status says about the server alone, whatever was asked: 429 and 5xx, with the server's own
- * `Retry-After`. `undefined` for every other status.
+ * Returns what an error status says about the server alone, whatever was asked: 429 and 5xx, with
+ * the server's own `Retry-After`. `undefined` for every other status.
  */
 export function serverTrouble({ status, headers }: Response, asked: string): RequestRefused | undefined {
   if (status !== 429 && status < 500) {
@@ -34,7 +34,10 @@ export function serverTrouble({ status, headers }: Response, asked: string): Req
   });
 }
 
-/** Whether an error answer was written by a firewall or a proxy in front of the server, and not by the server. */
+/**
+ * Whether an error answer was written by a firewall or a proxy in front of the server, and not by
+ * the server.
+ */
 export function isFromGateway({ headers }: Response): boolean {
   const isHtml = mediaTypeOf(headers.get('content-type')) === 'text/html';
   return isHtml && !headers.has('www-authenticate');

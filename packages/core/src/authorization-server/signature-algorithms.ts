@@ -24,8 +24,8 @@ export const algorithmList: OptionRule<readonly SignatureAlgorithm[]> = {
 };
 
 /**
- * Those chosen, or by default all of FAPI's that are permitted. Throws `ConfigurationError` for a chosen one that a profile
- * does not permit.
+ * Those chosen, or by default all of FAPI's that are permitted. Throws `ConfigurationError` for a
+ * chosen one that a profile does not permit.
  */
 export function acceptedAlgorithms(
   option: string,

@@ -10,13 +10,14 @@ import { type JwtRules, verifyJwt } from './verified-jwt.js';
 /** Options of signed introspection answers. */
 export interface SignedAnswers {
   /**
-   * Algorithms that are accepted: of PS256, ES256, EdDSA, Ed25519 (EdDSA's newer name) and RS256. Default: those of
-   * FAPI 2.0 §5.4.1, all but RS256, or those of them that the `profile` permits.
+   * Algorithms that are accepted: of PS256, ES256, EdDSA, Ed25519 (EdDSA's newer name) and RS256.
+   * Default: those of FAPI 2.0 §5.4.1, all but RS256, or those of them that the `profile` permits.
    */
   readonly algorithms?: readonly SignatureAlgorithm[];
   /**
-   * Our private key, when the answers are encrypted to us as well (`introspection_encrypted_response_alg`, RFC 9701
-   * §6); what is not encrypted is then refused. A list while one key replaces the other. Default: not encrypted.
+   * Our private key, when the answers are encrypted to us as well
+   * (`introspection_encrypted_response_alg`, RFC 9701 §6); what is not encrypted is then refused. A
+   * list while one key replaces the other. Default: not encrypted.
    */
   readonly decryptionKey?: DecryptionKey | readonly DecryptionKey[];
 }
@@ -58,8 +59,9 @@ export interface SignedAnswerRules {
 }
 
 /**
- * Reads the `token_introspection` of a signed answer (RFC 9701 §5). What stands beside it in the JWT is not looked at.
- * Throws for an answer that is not the server's, not for us, not of now, or of another type.
+ * Reads the `token_introspection` of a signed answer (RFC 9701 §5). What stands beside it in the
+ * JWT is not looked at. Throws for an answer that is not the server's, not for us, not of now, or
+ * of another type.
  */
 export async function readSignedAnswer(
   jwt: string,

@@ -5,7 +5,10 @@ import { redactUrl } from '../shared/shown-url.js';
 import type { Http } from './http.js';
 import { serverTrouble } from './retry-after.js';
 
-/** Finds the configuration of a transmitter of Shared Signals (SSF 1.0 §7.2). Rejects with `RequestRefused`. */
+/**
+ * Finds the configuration of a transmitter of Shared Signals (SSF 1.0 §7.2). Rejects with
+ * `RequestRefused`.
+ */
 export async function discoverTransmitter(
   issuer: string,
   http: Http,

@@ -12,7 +12,9 @@ export interface TransmitterQuestion {
   readonly url: string;
   /** Sent as JSON. */
   readonly body?: object;
-  /** Whether the question may arrive twice, so that it is asked again when the connection breaks. */
+  /**
+   * Whether the question may arrive twice, so that it is asked again when the connection breaks.
+   */
   readonly mayRepeat?: boolean;
   /** Seconds that the transmitter may take in addition to `http.timeout`. */
   readonly extraTime?: number;

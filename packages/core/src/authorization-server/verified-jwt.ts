@@ -10,7 +10,10 @@ import {
 } from '../token/token-rejection.js';
 import type { KeyHeader, RemoteKeys } from './key-set.js';
 
-/** A JWT that is refused for its own fault, as opposed to trouble of the server's or ours. The message is its rejection. */
+/**
+ * A JWT that is refused for its own fault, as opposed to trouble of the server's or ours. The
+ * message is its rejection.
+ */
 export class JwtRejected extends Error {
   override readonly name = 'JwtRejected';
   readonly rejection: TokenRejection;
@@ -21,7 +24,10 @@ export class JwtRejected extends Error {
   }
 }
 
-/** The errors of jose that a JWT alone causes. Each other error is trouble, never a verdict on the token. */
+/**
+ * The errors of jose that a JWT alone causes. Each other error is trouble, never a verdict on the
+ * token.
+ */
 const faultsOfTheJwt: ReadonlyMap<string, TokenRejection> = new Map([
   ['ERR_JWS_INVALID', 'jwt_malformed'],
   ['ERR_JWS_SIGNATURE_VERIFICATION_FAILED', 'jwt_signature_invalid'],
@@ -32,7 +38,9 @@ const faultsOfTheJwt: ReadonlyMap<string, TokenRejection> = new Map([
   ['ERR_JOSE_NOT_SUPPORTED', 'jwt_algorithm_not_accepted'],
 ]);
 
-/** Returns `JwtRejected` for an error that the JWT alone causes, and the error itself for any other. */
+/**
+ * Returns `JwtRejected` for an error that the JWT alone causes, and the error itself for any other.
+ */
 export function asRejection(error: unknown, rules?: JwtRules): unknown {
   if (error instanceof errors.JWTExpired || error instanceof errors.JWTClaimValidationFailed) {
     return new JwtRejected(rejectClaim(error, rules));
@@ -66,7 +74,10 @@ function rejectClaim(
   );
 }
 
-/** What a JWT must show; `algorithms` is always named. `types` are the values of its header `typ`, compared without regard to case. */
+/**
+ * What a JWT must show; `algorithms` is always named. `types` are the values of its header `typ`,
+ * compared without regard to case.
+ */
 export type JwtRules = Omit<JWTVerifyOptions, 'typ'> & {
   readonly algorithms: string[];
   readonly types?: readonly string[];
@@ -75,13 +86,17 @@ export type JwtRules = Omit<JWTVerifyOptions, 'typ'> & {
 /** A JWT whose signature and claims were verified. */
 export interface VerifiedJwt {
   readonly payload: JWTPayload;
-  /** The media type in its header `typ`, in lower case and without `application/`; empty where there is none. */
+  /**
+   * The media type in its header `typ`, in lower case and without `application/`; empty where there
+   * is none.
+   */
   readonly type: string;
 }
 
 /**
- * Verifies a JWT by the keys of the authorization server alone. If no known key fits, the keys are fetched again before
- * the JWT is refused. Rejects with `JwtRejected` for a fault of the JWT, with another error for trouble.
+ * Verifies a JWT by the keys of the authorization server alone. If no known key fits, the keys are
+ * fetched again before the JWT is refused. Rejects with `JwtRejected` for a fault of the JWT, with
+ * another error for trouble.
  */
 export async function verifyJwt(jwt: string, keys: RemoteKeys, rules: JwtRules): Promise<VerifiedJwt> {
   const arrivedAt = performance.now();
@@ -170,7 +185,10 @@ function checkType(header: unknown, types: JwtRules['types']): void {
   }
 }
 
-/** The media type in a header `typ`, in lower case and without `application/` (RFC 7515 §4.1.9); empty where there is none. */
+/**
+ * The media type in a header `typ`, in lower case and without `application/` (RFC 7515 §4.1.9);
+ * empty where there is none.
+ */
 function mediaType(typ: unknown): string {
   const type = typeof typ === 'string' ? typ.toLowerCase() : typ === undefined ? '' : 'not a string';
   return type.startsWith('application/') ? type.slice('application/'.length) : type;

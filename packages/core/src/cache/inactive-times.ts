@@ -1,6 +1,7 @@
 /**
- * Remembers when tokens were last found not active: what was asked about them before does not count any more. Times are
- * milliseconds of the monotonic clock. The last `size` tokens or more are remembered, at most twice as many.
+ * Remembers when tokens were last found not active: what was asked about them before does not count
+ * any more. Times are milliseconds of the monotonic clock. The last `size` tokens or more are
+ * remembered, at most twice as many.
  */
 export class InactiveTimes {
   readonly #size: number;
@@ -31,7 +32,10 @@ export class InactiveTimes {
     return this.#newer.get(key) ?? this.#older.get(key) ?? Number.NEGATIVE_INFINITY;
   }
 
-  /** Until when this token may have been found not active: any token may be among those that are forgotten. */
+  /**
+   * Until when this token may have been found not active: any token may be among those that are
+   * forgotten.
+   */
   latest(key: string): number {
     return Math.max(this.get(key), this.#forgottenUntil);
   }

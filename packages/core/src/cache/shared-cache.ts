@@ -16,9 +16,15 @@ export interface SharedStore {
   on?(event: 'error', listener: (error: unknown) => void): unknown;
 }
 
-/** A lock that the processes of a fleet share, so that one of them introspects a token for all: `redisLock(client)`. */
+/**
+ * A lock that the processes of a fleet share, so that one of them introspects a token for all:
+ * `redisLock(client)`.
+ */
 export interface SharedLock {
-  /** Resolves with whether this process holds the lock now. The lock expires after `ttl` milliseconds. */
+  /**
+   * Resolves with whether this process holds the lock now. The lock expires after `ttl`
+   * milliseconds.
+   */
   acquire(name: string, ttl: number): Promise<boolean>;
   /** Releases the lock before it expires. */
   release(name: string): Promise<unknown>;
@@ -35,24 +41,36 @@ export interface SharedCacheRules {
   readonly lockTimeout: number;
 }
 
-/** The server's word about an active token, as it is shared: what `readTokenClaims` reads, and when it was given. */
+/**
+ * The server's word about an active token, as it is shared: what `readTokenClaims` reads, and when
+ * it was given.
+ */
 export interface SharedAnswer {
   readonly issuer: string;
   readonly claims: Record<string, unknown>;
   /** Milliseconds since the epoch, by the clock of the process that asked. */
   readonly askedAt: number;
-  /** Up to where that process had read the log of revocations when it asked; undefined without a log. */
+  /**
+   * Up to where that process had read the log of revocations when it asked; undefined without a
+   * log.
+   */
   readonly heardUpTo: string | undefined;
 }
 
-/** The server's word that a token is not active, as it is shared with the processes that wait for it. */
+/**
+ * The server's word that a token is not active, as it is shared with the processes that wait for
+ * it.
+ */
 export interface SharedRejection {
   readonly rejection: TokenRejection;
   /** Milliseconds since the epoch, by the clock of the process that asked. */
   readonly askedAt: number;
 }
 
-/** Milliseconds until the first look at whether somebody else has the answer; each further one takes twice as long. */
+/**
+ * Milliseconds until the first look for the answer of another process; each further wait is twice
+ * as long.
+ */
 const FIRST_WAIT = 15;
 const LONGEST_WAIT = 500;
 
@@ -62,8 +80,9 @@ export const longest = { maxAge: 86_400, staleIfError: 86_400 } as const;
 const breakerRules = { failures: 5, probeInterval: 1 };
 
 /**
- * A tier of the cache that several processes share. It can only ever save a question: what it does not answer in time,
- * or what was not sealed by one of us under this very name, is as good as nothing.
+ * A tier of the cache that several processes share. It can only ever save a question: what it does
+ * not answer in time, or what was not sealed by one of us under this very name, is as good as
+ * nothing.
  */
 export class SharedCache {
   readonly #rules: SharedCacheRules;
@@ -116,7 +135,10 @@ export class SharedCache {
     }
   }
 
-  /** Shares that a token is not active with the processes that wait for the one that asked. Never rejects. */
+  /**
+   * Shares that a token is not active with the processes that wait for the one that asked. Never
+   * rejects.
+   */
   async putForWaiting(key: string, rejection: SharedRejection): Promise<void> {
     const { lock, lockTimeout } = this.#rules;
     if (lock !== undefined) {
@@ -130,8 +152,8 @@ export class SharedCache {
   }
 
   /**
-   * Has one process ask, while the others wait for its answer; who waited too long asks as well. `ask` puts what it
-   * learns. Rejects only with what `ask` rejects with.
+   * Has one process ask, while the others wait for its answer; who waited too long asks as well.
+   * `ask` puts what it learns. Rejects only with what `ask` rejects with.
    */
   async askOnce<T>(key: string, look: () => Promise<T | undefined>, ask: () => Promise<T>): Promise<T> {
     const { lock, lockTimeout } = this.#rules;
@@ -142,7 +164,7 @@ export class SharedCache {
     const deadline = performance.now() + lockTimeout * 1000;
     let wait = FIRST_WAIT;
     while (performance.now() < deadline) {
-      // A store that can't be asked keeps nobody from asking the authorization server.
+      // A store that is away does not keep this process from asking the authorization server.
       const isOurs = (await this.#try(() => lock.acquire(name, lockTimeout * 1000))) ?? true;
       if (isOurs) {
         return this.#askWithLock(name, lock, look, ask);
@@ -180,7 +202,10 @@ export class SharedCache {
   }
 }
 
-/** `undefined` for claims that JSON can't be written of, as those of a token source of yours may be: they are not shared. */
+/**
+ * `undefined` for claims that JSON can't be written of, as those of a token source of yours may be:
+ * they are not shared.
+ */
 function textOf(answer: SharedAnswer | SharedRejection): string | undefined {
   try {
     return JSON.stringify(answer);

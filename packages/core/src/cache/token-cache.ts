@@ -14,7 +14,10 @@ import type { SharedCache } from './shared-cache.js';
 
 /** How long answers about tokens are kept. Times in seconds. */
 export interface TokenCacheRules {
-  /** How long an active token's claims serve; 0 keeps none. Never beyond the token's `exp` (RFC 7662 §4). */
+  /**
+   * How long an active token's claims serve; 0 keeps none. Never beyond the token's `exp` (RFC 7662
+   * §4).
+   */
   readonly maxAge: number;
   /** How many active tokens are kept; the one used longest ago goes first. */
   readonly maxEntries: number;
@@ -22,17 +25,24 @@ export interface TokenCacheRules {
   readonly maxSize: number;
   /** How long a token that is not active is refused without asking again; 0 asks each time. */
   readonly inactiveMaxAge: number;
-  /** How long before its end an answer in use is asked for anew, while it serves on; 0 never does. */
+  /**
+   * Seconds before its expiry from which a used answer is refreshed in the background; `0` disables
+   * this.
+   */
   readonly refreshAhead: number;
   /** How long an answer serves beyond `maxAge` while the authorization server can't be asked. */
   readonly staleIfError: number;
-  /** How many answers in use are asked for again at once; an answer beyond that is asked for when it is next used. */
+  /**
+   * How many answers in use are asked for again at once; an answer beyond that is asked for when it
+   * is next used.
+   */
   readonly maxRefreshes?: number;
 }
 
 /**
- * Returns how many answers in use are asked for again at once: a quarter of the exchanges that one endpoint of an authorization
- * server gets. A client that uses many tokens at once leaves places for the questions that requests wait for.
+ * Returns how many answers in use are asked for again at once: a quarter of the exchanges that one
+ * endpoint of an authorization server gets. A client that uses many tokens at once leaves places
+ * for the questions that requests wait for.
  */
 export function refreshesAtOnce(maxConcurrent: number): number {
   return Math.max(1, Math.floor(maxConcurrent / 4));
@@ -42,21 +52,38 @@ export function refreshesAtOnce(maxConcurrent: number): number {
 export interface TokenTarget {
   /** Tells the answers of one from those of another; empty where there is but one. */
   readonly id: string;
-  /** Equal in all processes that get the same answer, and in no others. Undefined where answers are not shared. */
+  /**
+   * Equal in all processes that get the same answer, and in no others. Undefined where answers are
+   * not shared.
+   */
   readonly sharedId: string | undefined;
   readonly read: (token: string) => Promise<TokenAnswer>;
-  /** Whether `read` may ask the authorization server, rather than read what the token says of itself. */
+  /**
+   * Whether `read` may ask the authorization server, rather than read what the token says of
+   * itself.
+   */
   readonly asksServer: boolean;
-  /** Whether these claims are the authorization server's answer, rather than what the token says of itself. */
+  /**
+   * Whether these claims are the authorization server's answer, rather than what the token says of
+   * itself.
+   */
   readonly wasAsked: (answer: TokenClaims) => boolean;
-  /** Asks the authorization server of these claims about a token that spoke for itself; undefined where none can be asked. */
+  /**
+   * Asks the authorization server of these claims about a token that spoke for itself; undefined
+   * where none can be asked.
+   */
   readonly introspect?: (token: string, answer: TokenClaims) => Promise<TokenAnswer> | undefined;
 }
 
-/** A revocation that this process made or heard of concerns the token. The authorization server may not know of it. */
+/**
+ * A revocation that this process made or heard of concerns the token. The authorization server may
+ * not know of it.
+ */
 const revokedHere = createTokenRejection('token_inactive', 'revoked here');
 
-/** A revocation of the token may be unknown or forgotten, and no authorization server can be asked. */
+/**
+ * A revocation of the token may be unknown or forgotten, and no authorization server can be asked.
+ */
 const unvouched = createTokenRejection('token_inactive', 'issued before this process knows all revocations');
 
 /** A token, with what it is known by. */
@@ -91,16 +118,20 @@ const INACTIVE_MAX_ENTRIES = 1_000;
 /** How many tokens that are not active are known to be so by answers that were asked for before. */
 const INACTIVE_TIMES = 5_000;
 
-/** The share of an answer's life by which it may end earlier, so that what was learnt together is not forgotten together. */
+/**
+ * The share of an answer's life by which it may end earlier, so that what was learnt together is
+ * not forgotten together.
+ */
 const JITTER = 0.1;
 
 /**
- * Remembers what the authorization server said of a token, never a verdict on a request. Keyed by a hash: whoever
- * sees the cache's keys learns no token (RFC 9700 §4.9.3). Troubles are not remembered.
+ * Remembers what the authorization server said of a token, never a verdict on a request. Keyed by a
+ * hash, so that the keys reveal no token (RFC 9700 §4.9.3). Troubles are not remembered.
  *
- * An answer ends by the wall clock, by which tokens expire too, and by the monotonic one, whichever is first: the monotonic clock stands
- * still while a machine is suspended, and the wall clock can be set back. A shared answer is as old as the wall clocks say when it is
- * read, as processes have no monotonic clock in common; from then on it ends by both clocks.
+ * An answer ends by the wall clock, by which tokens expire too, and by the monotonic one, whichever
+ * is first: the monotonic clock stands still while a machine is suspended, and the wall clock can
+ * be set back. A shared answer is as old as the wall clocks say when it is read, as processes have
+ * no monotonic clock in common; from then on it ends by both clocks.
  */
 export class TokenCache {
   readonly #rules: TokenCacheRules;
@@ -131,7 +162,8 @@ export class TokenCache {
   /**
    * The answer that is known; undefined where the authorization server has to be asked.
    *
-   * @param asker tells for whose sake an answer in use is asked for again: its failures are those of that client
+   * @param asker tells for whose sake an answer in use is asked for again: its failures are those
+   * of that client
    */
   known(
     token: string,
@@ -184,15 +216,15 @@ export class TokenCache {
       });
   }
 
-  /** Asks; who asks for the same token meanwhile shares the answer. */
+  /** Asks about the token. Requests with the same token share the answer. */
   learn(token: string, target: TokenTarget): Promise<TokenAnswer> {
     const it = nameToken(token, target);
     return this.#delivered(() => this.#learn(it, target));
   }
 
   /**
-   * Decides for each request by itself, at the end: since the answer was looked at, a revocation may have been heard, also
-   * before this request began.
+   * Decides for each request by itself, at the end: since the answer was looked at, a revocation
+   * may have been heard, also before this request began.
    */
   async #delivered(ask: () => Promise<Known | TokenRejection>): Promise<TokenAnswer> {
     for (let attempt = 0; attempt < 2; attempt += 1) {
@@ -212,8 +244,9 @@ export class TokenCache {
   }
 
   /**
-   * Returns what this process or, by the shared cache, another one knows. The authorization server is not asked, because of
-   * `trouble`: an answer that is too old serves if it may substitute for that.
+   * Returns what this process or, by the shared cache, another one knows. The authorization server
+   * is not asked, because of `trouble`: an answer that is too old serves if it may substitute for
+   * that.
    */
   async recall(
     token: string,
@@ -232,8 +265,8 @@ export class TokenCache {
   }
 
   /**
-   * Asks whatever is known, by a question that begins after this call. That the token is good is not remembered, that it is not
-   * is.
+   * Asks whatever is known, by a question that begins after this call. That the token is good is
+   * not remembered, that it is not is.
    */
   confirm(token: string, target: TokenTarget): Promise<TokenAnswer> {
     const it = nameToken(token, target);
@@ -256,7 +289,7 @@ export class TokenCache {
     return queued;
   }
 
-  /** Nothing is asked for anew ahead of its time from now on. Resolves when nobody is asked about anything any more. */
+  /** Stops background refreshes. Resolves when all introspections in flight have settled. */
   async settled(): Promise<void> {
     this.#isSettling = true;
     while (this.#flights.size > 0 || this.#queued.size > 0) {
@@ -306,11 +339,15 @@ export class TokenCache {
     return (await look(false)) ?? shared.askOnce(sharedName(it, target), () => look(true), ask);
   }
 
-  /** The tier where another process's answer may be; `undefined` if there is none that is worth a look. */
+  /**
+   * The tier where another process's answer may be; `undefined` if there is none that is worth a
+   * look.
+   */
   #sharedFor(key: string, target: TokenTarget): SharedCache | undefined {
     const previous = this.#active.peek(key);
     const isVoid = previous !== undefined && this.#revocations.usability(previous) === 'refuse';
-    // No other process knows better what was revoked. While its answers can't be used, to wait for one only costs time.
+    // No other process knows better what was revoked. While its answers can't be used, to wait for
+    // one only costs time.
     return isVoid || !this.#revocations.acceptsShared ? undefined : this.#sharedOf(target);
   }
 
@@ -328,7 +365,8 @@ export class TokenCache {
   ): Promise<Known | TokenRejection | undefined> {
     const answer = await shared.get(sharedName(it, target));
     if (answer !== undefined && 'rejection' in answer) {
-      // Other processes learn of it only while they wait: a token that is not active now may be so later.
+      // Other processes learn of it only while they wait: a token that is not active now may be so
+      // later.
       const isAnswer = isWaiting && shared.isForWaiting(answer, Date.now());
       return isAnswer ? this.#keepRejection(it, target, answer.rejection) : undefined;
     }
@@ -380,7 +418,7 @@ export class TokenCache {
       this.#active.set(key, entry);
       if (known.word === 'server') {
         const { claims, issuer } = known.token;
-        // Whoever claimed the question lets it go only when the others find the answer.
+        // The process that holds the lock releases it only when other processes find the answer.
         await this.#sharedOf(target)?.put(
           sharedName(it, target),
           { claims, issuer, askedAt, heardUpTo },
@@ -412,8 +450,8 @@ export class TokenCache {
   }
 
   /**
-   * Asks, and decides whether the answer may be used: while it was on its way a revocation may have been heard, or another
-   * question may have found the token not active.
+   * Asks, and decides whether the answer may be used: while it was on its way a revocation may have
+   * been heard, or another question may have found the token not active.
    */
   async #knownNow(it: NamedToken, target: TokenTarget): Promise<Known | TokenRejection> {
     for (let attempt = 0; attempt < 2; attempt += 1) {
@@ -460,7 +498,10 @@ export class TokenCache {
     return this.#revocations.usability(known);
   }
 
-  /** A token that speaks for itself does not say what was revoked; the authorization server may. What the token says counts on. */
+  /**
+   * A token that speaks for itself does not say what was revoked; the authorization server may.
+   * What the token says counts on.
+   */
   async #knownByServer(
     it: NamedToken,
     target: TokenTarget,
@@ -543,7 +584,10 @@ export class TokenCache {
     return stale;
   }
 
-  /** Only where the user chose availability, only while the server can't be asked, and never beyond `exp`. */
+  /**
+   * Only where the user chose availability, only while the server can't be asked, and never beyond
+   * `exp`.
+   */
   #maySubstitute(stale: Entry, trouble: unknown): boolean {
     const now = Date.now();
     const isPassing =
@@ -591,7 +635,10 @@ export function sizeOf({ token }: Pick<Entry, 'token'>): number {
   return ENTRY_SIZE + textLengthOf(token.claims) * SIZE_PER_CHARACTER;
 }
 
-/** The length of a value as JSON, but for escapes. Does not recurse: claims may nest deeper than the stack. */
+/**
+ * The length of a value as JSON, but for escapes. Does not recurse: claims may nest deeper than the
+ * stack.
+ */
 function textLengthOf(value: unknown): number {
   const open = [value];
   let length = 0;

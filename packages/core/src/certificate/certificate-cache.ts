@@ -7,9 +7,10 @@ interface Entry {
 }
 
 /**
- * Certificates by the text of their header, which is 2 to 4 kB. To look such a text up in a Map is to hash all of it, for it
- * is a new string each time: most of what a request would cost. So a piece of it leads to the entry, from near the end, where
- * a certificate's signature is; and then the whole text must be the same.
+ * Certificates by the text of their header, which is 2 to 4 kB. To look such a text up in a Map is
+ * to hash all of it, for it is a new string each time: most of what a request would cost. So a
+ * piece of it leads to the entry, from near the end, where a certificate's signature is; then the
+ * whole text must be equal.
  */
 export class CertificateCache {
   readonly #entries: LRUCache<string, Entry>;

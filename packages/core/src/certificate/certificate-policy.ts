@@ -87,12 +87,16 @@ export const certificatePolicyOptions = optionGroup({
 });
 
 /**
- * What a client certificate must be in addition to being the one that the token is bound to; every rule that is given must hold.
- * None is needed for RFC 8705 (§6.2): they are for ecosystems with a PKI of their own.
+ * What a client certificate must be in addition to being the one that the token is bound to; every
+ * rule that is given must hold. None is needed for RFC 8705 (§6.2): they are for ecosystems with a
+ * PKI of their own.
  */
 export interface CertificatePolicyOptions extends OptionsOf<typeof certificatePolicyOptions> {}
 
-/** Throws `RequestRefused` for a certificate that does not fit. `now` in milliseconds since the epoch. */
+/**
+ * Throws `RequestRefused` for a certificate that does not fit. `now` in milliseconds since the
+ * epoch.
+ */
 export type CertificatePolicy = (certificate: ClientCertificate | undefined, now: number) => void;
 
 /** The rules that need the whole certificate, not its thumbprint alone. */
@@ -156,7 +160,10 @@ function explainUnverified({ verified, verifyError }: ClientCertificate): string
   return verified === undefined ? ': no verdict on its chain comes with it' : '';
 }
 
-/** A rule about a certificate's content. `holds` gives `undefined` for an extension that can't be read. */
+/**
+ * A rule about a certificate's content. `holds` gives `undefined` for an extension that can't be
+ * read.
+ */
 interface ContentRule {
   readonly detail: string;
   readonly holds: (certificate: ParsedCertificate) => boolean | undefined;
@@ -195,7 +202,10 @@ function evaluateRules(parsed: ParsedCertificate, rules: readonly ContentRule[])
   return true;
 }
 
-/** From when to when a certificate is valid, in milliseconds. `unknown` where the proxy hands on its hash alone. */
+/**
+ * From when to when a certificate is valid, in milliseconds. `unknown` where the proxy hands on its
+ * hash alone.
+ */
 type Validity = { readonly from: number; readonly to: number } | 'unknown';
 
 /** Certificates that were looked at; `undefined` for what is no certificate. */
@@ -249,7 +259,9 @@ function hasOneOf(allowed: ReadonlySet<string>, parsed: ParsedCertificate): bool
   );
 }
 
-/** DNS names have no case; addresses have several spellings; the others are compared as they are. */
+/**
+ * DNS names have no case; addresses have several spellings; the others are compared as they are.
+ */
 function comparedAlternative(kind: string, value: string): string {
   const isAddress = kind === 'ip' && isIPv6(value);
   const spelling = isAddress ? new SocketAddress({ address: value, family: 'ipv6' }).address : value;

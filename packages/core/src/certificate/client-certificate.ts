@@ -4,19 +4,26 @@ import { TellableError } from '../errors.js';
 import type { NodeRequest } from '../request/node-request.js';
 
 /**
- * The `x5t#S256` of a certificate: base64url of the SHA-256 of its DER, 43 characters (RFC 8705 §3.1). The whole
- * certificate counts, so a renewed certificate has another thumbprint even when its key stays.
+ * The `x5t#S256` of a certificate: base64url of the SHA-256 of its DER, 43 characters (RFC 8705
+ * §3.1). The whole certificate counts, so a renewed certificate has another thumbprint even when
+ * its key stays.
  */
 export function thumbprintOf(der: Uint8Array): string {
   return createHash('sha256').update(der).digest('base64url');
 }
 
-/** Found on the certificates of every copy of this package: says what an object is, and proves nothing. */
+/**
+ * Found on the certificates of every copy of this package: says what an object is, and proves
+ * nothing.
+ */
 const anyCopy = Symbol.for('mtls-bound.ClientCertificate');
 
 /** What is known of a certificate beside its bytes. */
 export interface CertificateFacts {
-  /** Whether TLS, here or at the proxy, found the certificate's chain trusted; undefined when nobody said. */
+  /**
+   * Whether TLS, here or at the proxy, verified the chain of the certificate; `undefined` if that
+   * is unknown.
+   */
   readonly verified?: boolean | undefined;
   /** Why `verified` is false. Default: not known. */
   readonly verifyError?: string | undefined;
@@ -26,9 +33,15 @@ export interface CertificateFacts {
 export class ClientCertificate {
   /** `x5t#S256` (RFC 8705 §3.1). */
   readonly thumbprint: string;
-  /** Whether TLS, here or at the proxy, found the certificate's chain trusted; undefined when nobody said. */
+  /**
+   * Whether TLS, here or at the proxy, verified the chain of the certificate; `undefined` if that
+   * is unknown.
+   */
   readonly verified: boolean | undefined;
-  /** Why `verified` is false, in the words of TLS or of the proxy; undefined when it is not, and when no reason is known. */
+  /**
+   * Why `verified` is false, in the words of TLS or of the proxy; undefined when it is not, and
+   * when no reason is known.
+   */
   readonly verifyError: string | undefined;
   // Requests share this object, so its bytes are handed out as copies alone.
   readonly #der: Uint8Array | undefined;
@@ -43,14 +56,18 @@ export class ClientCertificate {
     Object.freeze(this);
   }
 
-  /** Returns whether this class made `value`. False for an object that only inherits from one. Never throws. */
+  /**
+   * Returns whether this class made `value`. False for an object that only inherits from one. Never
+   * throws.
+   */
   static isCertificate(value: unknown): value is ClientCertificate {
     return typeof value === 'object' && value !== null && #der in value;
   }
 
   /**
-   * Returns `value` if this class made it. What another copy of this package made is made again here, from its bytes or, without
-   * them, from its thumbprint. Returns `undefined` for everything else.
+   * Returns `value` if this class made it. What another copy of this package made is made again
+   * here, from its bytes or, without them, from its thumbprint. Returns `undefined` for everything
+   * else.
    */
   static from(value: unknown): ClientCertificate | undefined {
     if (ClientCertificate.isCertificate(value)) {
@@ -76,16 +93,16 @@ export class ClientCertificate {
   }
 
   /**
-   * The certificate as received, ASN.1 DER; undefined where a proxy hands on its hash alone. Each access gives a copy: to
-   * write into it changes no other request's certificate.
+   * The certificate as received, ASN.1 DER; undefined where a proxy hands on its hash alone. Each
+   * access gives a copy: to write into it changes no other request's certificate.
    */
   get der(): Uint8Array | undefined {
     return this.#der && Uint8Array.from(this.#der);
   }
 
   /**
-   * The X.509 view. Each access parses the certificate, so keep what you get. Throws `TypeError` where the DER is not known,
-   * and Node's error where it is no X.509 certificate.
+   * The X.509 view. Each access parses the certificate, so keep what you get. Throws `TypeError`
+   * where the DER is not known, and Node's error where it is no X.509 certificate.
    */
   get x509(): X509Certificate {
     if (this.#der === undefined) {
@@ -111,14 +128,20 @@ function givenThumbprint(from: unknown): string {
 }
 
 /**
- * Where the client certificate comes from. Returns `undefined` when the client sent none, and throws
- * `RequestRefused` for one that is malformed: that is never "no certificate".
+ * Where the client certificate comes from. Returns `undefined` when the client sent none, and
+ * throws `RequestRefused` for one that is malformed: that is never "no certificate".
  */
 export interface CertificateSource {
   (req: NodeRequest): ClientCertificate | undefined;
-  /** Where certificates come from, in words for operators. Default: said by `header` and `fromConnection`. */
+  /**
+   * Where certificates come from, in words for operators. Default: said by `header` and
+   * `fromConnection`.
+   */
   readonly origin?: string;
-  /** The header that the certificate comes from: answers chosen by it say so in `Vary` (RFC 9440 §2.4). */
+  /**
+   * The header that the certificate comes from: answers chosen by it say so in `Vary` (RFC 9440
+   * §2.4).
+   */
   readonly header?: string;
   /** The header of the proxy's verdict, where one counts. */
   readonly verifyHeader?: string | undefined;
@@ -127,16 +150,16 @@ export interface CertificateSource {
   /** False when this source can never say whether a certificate is verified. */
   readonly knowsVerified?: boolean;
   /**
-   * True when this source knows the certificate's thumbprint alone, as from a proxy that hands on a hash: a
-   * `certificatePolicy` that needs the whole certificate is then refused at start-up.
+   * True when this source knows the certificate's thumbprint alone, as from a proxy that hands on a
+   * hash: a `certificatePolicy` that needs the whole certificate is then refused at start-up.
    */
   readonly thumbprintOnly?: boolean;
   /**
-   * True when it is the certificate of the connection itself, whose address then is the client's too. False when a proxy
-   * ends TLS. A function that says neither this nor `header`: `profile` checks the TLS of its connections, and the flood
-   * guard does not count their addresses.
+   * True when it is the certificate of the connection itself, whose address then is the client's
+   * too. False when a proxy ends TLS. A function that says neither this nor `header`: `profile`
+   * checks the TLS of its connections, and the flood guard does not count their addresses.
    */
   readonly fromConnection?: boolean;
-  /** For a request without certificate: what that most likely comes from, and who can mend it. */
+  /** For a request without certificate: the most likely cause, and how to fix it. */
   readonly explainMissing?: (req: NodeRequest) => string;
 }

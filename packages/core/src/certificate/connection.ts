@@ -24,24 +24,28 @@ export type Connection = Partial<
   readonly server?: { address(): unknown; readonly listening?: boolean } | null;
 };
 
-/** http2 makes a new socket proxy for each request; the one of the session lives as long as the connection. */
+/**
+ * http2 makes a new socket proxy for each request; the one of the session lives as long as the
+ * connection.
+ */
 export function connectionOf(req: NodeRequest): Connection | undefined {
   const stream = http2StreamOf(req);
   return (stream === undefined ? req.socket : stream.session?.socket) as Connection | undefined;
 }
 
 /**
- * Returns whether the connection is none that a server of Node accepted: adapters of serverless platforms, and tools that inject
- * requests, make such up, and some say that they are encrypted.
+ * Returns whether the connection is none that a server of Node accepted: adapters of serverless
+ * platforms, and tools that inject requests, make such up, and some say that they are encrypted.
  */
 export function isMadeUp({ server, getPeerX509Certificate }: Connection): boolean {
   return server === undefined && getPeerX509Certificate === undefined;
 }
 
 /**
- * Whether the connection came over a unix socket. A TCP connection whose client has gone may have no address either, so the
- * missing address alone proves nothing: the server must listen on a path, or on a socket that was handed over to it
- * (`listen({ fd })`, systemd). A server that listens on TCP always has an address and a port.
+ * Whether the connection came over a unix socket. A TCP connection whose client has gone may have
+ * no address either, so the missing address alone proves nothing: the server must listen on a path,
+ * or on a socket that was handed over to it (`listen({ fd })`, systemd). A server that listens on
+ * TCP always has an address and a port.
  */
 export function isUnixSocket({ remoteAddress, destroyed, server }: Connection): boolean {
   // Of a connection that no server accepted it is `null`; a stand-in may have anything.

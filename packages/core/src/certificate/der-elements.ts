@@ -12,9 +12,9 @@ export function isConstructed(tag: number): boolean {
 }
 
 /**
- * Splits `bytes` into the elements that fill them. Reads tags and lengths alone, and no content. Returns `undefined` for
- * bytes that elements do not fill, for tags and lengths of more bytes than a certificate needs, and for indefinite lengths
- * (X.690 §8.1, §10.1).
+ * Splits `bytes` into the elements that fill them. Reads tags and lengths alone, and no content.
+ * Returns `undefined` for bytes that elements do not fill, for tags and lengths of more bytes than
+ * a certificate needs, and for indefinite lengths (X.690 §8.1, §10.1).
  */
 export function derElements(bytes: Uint8Array): readonly DerElement[] | undefined {
   const elements: DerElement[] = [];

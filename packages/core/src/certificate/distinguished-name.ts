@@ -30,13 +30,14 @@ const oids: ReadonlyMap<string, string> = new Map(
   }),
 );
 
-// One attribute: a type, then characters that are plain or escaped, then what comes next (RFC 4514 §3).
+// One attribute: a type, then characters that are plain or escaped, then what comes next (RFC 4514
+// §3).
 const attribute =
   /[ ]*([A-Za-z][\w-]*|\d+(?:\.\d+)+)[ ]*=((?:[^\\,+"<>;\0]|\\[ "#+,;<=>\\]|\\[0-9A-Fa-f]{2})*)([,+]|$)/y;
 
 /**
- * Reads the text form of a name (RFC 4514), whose first attribute is the certificate's last. `undefined` for what is
- * none, and for a type that has no name here and is not written as an OID.
+ * Reads the text form of a name (RFC 4514), whose first attribute is the certificate's last.
+ * `undefined` for what is none, and for a type that has no name here and is not written as an OID.
  */
 export function parseDistinguishedName(text: string): DistinguishedName | undefined {
   const names: Attribute[][] = [];
@@ -62,12 +63,14 @@ export function parseDistinguishedName(text: string): DistinguishedName | undefi
   return names.toReversed();
 }
 
-/** The OID of an attribute type that is named, or written as an OID; undefined for an unknown name. */
+/**
+ * The OID of an attribute type that is named, or written as an OID; undefined for an unknown name.
+ */
 export function attributeOid(type: string): string | undefined {
   return /^\d+(?:\.\d+)+$/.test(type) ? type : oids.get(type.toLowerCase());
 }
 
-/** The same for a name that was decoded from a certificate, in the certificate's order. */
+/** Returns the name that was decoded from a certificate, in the order of the certificate. */
 export function decodeDistinguishedName(
   names: readonly Readonly<Record<string, readonly string[]>>[],
 ): DistinguishedName {

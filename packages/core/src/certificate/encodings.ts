@@ -13,14 +13,18 @@ export type DecodedCertificate =
   /** `why` is fixed text and holds nothing of the value. */
   | { readonly kind: 'malformed'; readonly why: string };
 
-/** Turns a header's value into a certificate. Total: never throws, and takes time linear in the value's length. */
+/**
+ * Turns a header's value into a certificate. Total: never throws, and takes time linear in the
+ * value's length.
+ */
 export type CertificateDecoder = (value: string) => DecodedCertificate;
 
 export const none: DecodedCertificate = Object.freeze({ kind: 'none' });
 
 /**
- * Checks what a decoder that a user wrote returned. Anything but one of the four forms is malformed. Throws `TellableError` for
- * a promise: that is a fault of the decoder, whatever the request holds.
+ * Checks what a decoder that a user wrote returned. Anything but one of the four forms is
+ * malformed. Throws `TellableError` for a promise: that is a fault of the decoder, whatever the
+ * request holds.
  */
 export function parseDecoding(decode: CertificateDecoder, value: string): DecodedCertificate {
   const returned = attempted(decode, value);
@@ -66,16 +70,19 @@ export function malformed(why: string): DecodedCertificate {
   return { kind: 'malformed', why };
 }
 
-/** Percent-encoded PEM: NGINX, AWS, Azure Application Gateway and others. `+` is itself, never a blank. */
+/**
+ * Percent-encoded PEM: NGINX, AWS, Azure Application Gateway and others. `+` is itself, never a
+ * blank.
+ */
 export const escapedPem: CertificateDecoder = (value) => unescaped(value, pem);
 
-/** The same with the rest of the chain behind the client's own certificate. */
+/** Like the decoder before it, with the rest of the chain after the client's own certificate. */
 export const escapedPemChain: CertificateDecoder = (value) => unescaped(value, pemChain);
 
 /** PEM whose line ends a proxy turned to blanks, as a header needs. */
 export const pem: CertificateDecoder = (value) => (value === '' ? none : onlyOne(pemBodies(value)));
 
-/** The same with the rest of the chain behind the client's own certificate. */
+/** Like the decoder before it, with the rest of the chain after the client's own certificate. */
 export const pemChain: CertificateDecoder = (value) => (value === '' ? none : firstOf(pemBodies(value)));
 
 /** Base64 of a whole PEM text: Apache's `%{base64:...}`. */
@@ -115,8 +122,8 @@ export const commaSeparatedDer: CertificateDecoder = (value) =>
   unescaped(value, (text) => (text === '' ? none : firstOf(text.split(','))));
 
 /**
- * A structured-field Byte Sequence, `:base64 DER:`, and nothing beside it: no blanks and no parameters (RFC 9440 §2.1,
- * RFC 8941 §3.3.5). `::` is none.
+ * A structured-field Byte Sequence, `:base64 DER:`, and nothing beside it: no blanks and no
+ * parameters (RFC 9440 §2.1, RFC 8941 §3.3.5). `::` is none.
  */
 export const byteSequence: CertificateDecoder = (value) => {
   if (value === '' || value === '::') {
@@ -139,7 +146,9 @@ function bareBytes(value: string): ArrayBuffer | undefined {
   }
 }
 
-/** Decodes percent signs, then the rest; neither decoder ever sees what the other could not read. */
+/**
+ * Decodes percent signs, then the rest; neither decoder ever sees what the other could not read.
+ */
 function unescaped(value: string, decode: CertificateDecoder): DecodedCertificate {
   try {
     return decode(value.includes('%') ? decodeURIComponent(value) : value);
@@ -170,7 +179,10 @@ export function certificateOf(der: Uint8Array): DecodedCertificate {
     : malformed('not exactly one DER certificate');
 }
 
-/** The Base64 bodies of PEM blocks with nothing but blanks between them; none at all for anything else. */
+/**
+ * The Base64 bodies of PEM blocks with nothing but blanks between them; none at all for anything
+ * else.
+ */
 function pemBodies(text: string): string[] {
   const bodies: string[] = [];
   let at = 0;
@@ -192,15 +204,18 @@ function isBlank(text: string): boolean {
   return /^[ \t\r\n]*$/.test(text);
 }
 
-/** Node's decoder skips what it does not know; only what encodes back to the very same text is Base64. */
+/**
+ * Node's decoder skips what it does not know; only what encodes back to the very same text is
+ * Base64.
+ */
 function base64(text: string): Buffer | undefined {
   const bytes = Buffer.from(text, 'base64');
   return bytes.length > 0 && bytes.toString('base64') === text ? bytes : undefined;
 }
 
 /**
- * Whether the bytes are exactly one ASN.1 SEQUENCE in DER, of minimal length and with nothing behind it. No more is
- * needed for a thumbprint; what is inside is for whoever asks for the X.509 view.
+ * Whether the bytes are exactly one ASN.1 SEQUENCE in DER, of minimal length and with nothing
+ * behind it. No more is needed for a thumbprint; the content is parsed when the X.509 view is read.
  */
 function isOneSequence(der: Buffer): boolean {
   const first = der[1];

@@ -4,22 +4,26 @@ import { http2StreamOf } from '../request/http2-request.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { type Connection, connectionOf } from './connection.js';
 
-// In TLS 1.2 a client may begin another handshake at any time. From its first message on, Node gives the certificate that the
-// client has sent, though the client has not proven its key yet. The head of a request may wait while this happens, behind a
-// paused connection. So what a request needs is read when its head is read, and only while the connection has had one handshake.
+// In TLS 1.2 a client may begin another handshake at any time. From its first message on, Node
+// gives the certificate that the client has sent, though the client has not proven its key yet. The
+// head of a request may wait while this happens, behind a paused connection. So what a request
+// needs is read when its head is read, and only while the connection has had one handshake.
 
 type Read<T> = (connection: Connection) => T;
 
 const readers = new Set<Read<unknown>>();
 const found = new WeakMap<object, ReadonlyMap<Read<unknown>, unknown>>();
 
-/** Node's own channel: it publishes in the turn in which the head of a request of HTTP/1.1 was read. */
+/**
+ * Node's own channel: it publishes in the turn in which the head of a request of HTTP/1.1 was read.
+ */
 const REQUEST_START = 'http.server.request.start';
 
 /**
- * Reads something of the only handshake of a request's TLS connection; `undefined` where there is no connection. Call it before
- * the server takes requests. It throws `RequestRefused` over TLS 1.2 for a request whose head was read after another handshake of
- * the connection began, and for a request of HTTP/1.1 that Node does not announce, such as an upgrade.
+ * Reads something of the only handshake of a request's TLS connection; `undefined` where there is
+ * no connection. Call it before the server takes requests. It throws `RequestRefused` over TLS 1.2
+ * for a request whose head was read after another handshake of the connection began, and for a
+ * request of HTTP/1.1 that Node does not announce, such as an upgrade.
  */
 export function perHandshake<T>(read: Read<T>): (req: NodeRequest) => { readonly value: T } | undefined {
   const known = new WeakMap<Connection, { readonly value: T }>();
@@ -62,8 +66,9 @@ function explainUnknown(later: unknown): string {
 }
 
 /**
- * TLS 1.3 has no renegotiation (RFC 8446 §4.1.2). Node ends a connection of HTTP/2 that begins one (RFC 9113 §9.2.1), but only
- * from when HTTP/2 takes the connection: an application may hand it over later, with a request that waits in it already.
+ * TLS 1.3 has no renegotiation (RFC 8446 §4.1.2). Node ends a connection of HTTP/2 that begins one
+ * (RFC 9113 §9.2.1), but only from when HTTP/2 takes the connection: an application may hand it
+ * over later, with a request that waits in it already.
  */
 function hasOneHandshake(req: NodeRequest, connection: Connection): boolean {
   return (
@@ -72,7 +77,10 @@ function hasOneHandshake(req: NodeRequest, connection: Connection): boolean {
   );
 }
 
-/** Never throws: an error in a subscriber ends the process. A request of which nothing could be read is refused. */
+/**
+ * Never throws: an error in a subscriber ends the process. A request of which nothing could be read
+ * is refused.
+ */
 function onRequestStart(message: unknown): void {
   try {
     const { request, socket } = message as { request: NodeRequest; socket: Connection };
@@ -86,16 +94,18 @@ function onRequestStart(message: unknown): void {
 }
 
 /**
- * How many handshakes began after the first one, as Node counts them to limit renegotiation. No public API says it. `undefined`
- * where there is no such count, as on a connection that is gone: then nothing proves that there was one handshake.
+ * How many handshakes began after the first one, as Node counts them to limit renegotiation. No
+ * public API says it. `undefined` where there is no such count, as on a connection that is gone:
+ * then nothing proves that there was one handshake.
  */
 function laterHandshakes(connection: Connection): unknown {
   return connection._handle?.handshakes;
 }
 
 /**
- * Remembers what `read` gives for the first handshake. Throws where the Finished message is another one or missing: so a
- * second handshake is noticed by two signs, of which the message is in Node's public API.
+ * Remembers what `read` gives for the first handshake. Throws where the Finished message is another
+ * one or missing: so a second handshake is noticed by two signs, of which the message is in Node's
+ * public API.
  */
 function ofFirstHandshake<T>(read: Read<T>): Read<T> {
   const known = new WeakMap<Connection, { readonly finished: Uint8Array; readonly value: T }>();

@@ -1,6 +1,6 @@
 /**
- * Every value of a header as it came, one for each line. Node joins repeated headers into one text, or drops all but
- * the first; neither is how a trust boundary should read them.
+ * Every value of a header as it came, one for each line. Node joins repeated headers into one text,
+ * or drops all but the first; neither is how a trust boundary should read them.
  *
  * @param name in lower case
  */

@@ -27,8 +27,9 @@ export interface LambdaEventOptions extends OptionsOf<typeof lambdaEventOptions>
 const MAX_LENGTH = 65_536;
 
 /**
- * The client certificate that API Gateway verified and names in the event of a Lambda function: `requestContext.authentication` of
- * an HTTP API, `requestContext.identity` of a REST API. No header is read. A request without an event is answered with 503.
+ * The client certificate that API Gateway verified and names in the event of a Lambda function:
+ * `requestContext.authentication` of an HTTP API, `requestContext.identity` of a REST API. No
+ * header is read. A request without an event is answered with 503.
  *
  * @example
  * mtlsBound({ certificate: lambdaEvent() });
@@ -105,7 +106,10 @@ function memberOf(value: unknown, name: string): unknown {
     : undefined;
 }
 
-/** An HTTP API writes the certificate in the first place, a REST API, and payload format 1.0, in the second. */
+/**
+ * An HTTP API writes the certificate in the first place, a REST API, and payload format 1.0, in the
+ * second.
+ */
 function placesOf(requestContext: unknown): readonly unknown[] {
   return [
     memberOf(memberOf(requestContext, 'authentication'), 'clientCert'),
@@ -114,8 +118,9 @@ function placesOf(requestContext: unknown): readonly unknown[] {
 }
 
 /**
- * serverless-http puts one `requestContext` on the request and into the event. A middleware that parses a header to an event can't
- * know that object, so that no event which a client may have written is used.
+ * serverless-http puts one `requestContext` on the request and into the event. A middleware that
+ * parses a header to an event can't know that object, so that no event which a client may have
+ * written is used.
  */
 function eventOfServerlessHttp(req: NodeRequest): unknown {
   const event = memberOf(memberOf(req, 'apiGateway'), 'event');

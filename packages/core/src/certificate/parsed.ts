@@ -6,11 +6,17 @@ import { type ClientCertificate, thumbprintOf } from './client-certificate.js';
 import { explainTooCostly, parsingCost } from './parsing-cost.js';
 import { type JsonName, Name } from './x509-library.js';
 
-/** A certificate as the libraries read it. The same object for each connection that shows the certificate, while it is remembered. */
+/**
+ * A certificate as the libraries read it. The same object for each connection that shows the
+ * certificate, while it is remembered.
+ */
 export interface ParsedCertificate {
   readonly subject: JsonName;
   readonly issuer: JsonName;
-  /** The DER of each extension that a rule may ask for; `undefined` in place of one that must not be parsed. */
+  /**
+   * The DER of each extension that a rule may ask for; `undefined` in place of one that must not be
+   * parsed.
+   */
   readonly extensions: ReadonlyMap<ExtensionId, Uint8Array | undefined>;
 }
 
@@ -26,12 +32,15 @@ const outcomes = new WeakMap<ClientCertificate, Outcome>();
 /** The objects that the libraries make take a few times the bytes that they read. */
 const SIZE_FACTOR = 8;
 
-/** Outcomes by thumbprint: a client that shows its certificate again on a new connection does not have it parsed again. */
+/**
+ * Outcomes by thumbprint: a client that shows its certificate again on a new connection does not
+ * have it parsed again.
+ */
 const remembered = new LRUCache<string, Outcome>({ max: 1_000, maxSize: 16 * 1_024 * 1_024 });
 
 /**
- * Reads a certificate, once. `undefined` where the proxy hands on the certificate's hash alone. Throws `RequestRefused` for
- * what is no certificate, and for one that would cost too much to read.
+ * Reads a certificate, once. `undefined` where the proxy hands on the certificate's hash alone.
+ * Throws `RequestRefused` for what is no certificate, and for one that would cost too much to read.
  */
 export function parsedCertificate(certificate: ClientCertificate): ParsedCertificate | undefined {
   let outcome = outcomes.get(certificate);
@@ -45,7 +54,10 @@ export function parsedCertificate(certificate: ClientCertificate): ParsedCertifi
   return outcome.parsed;
 }
 
-/** Reads a certificate, once. Throws `RequestRefused` for what `parsedCertificate` gives no content of, too. */
+/**
+ * Reads a certificate, once. Throws `RequestRefused` for what `parsedCertificate` gives no content
+ * of, too.
+ */
 export function wholeCertificate(certificate: ClientCertificate): ParsedCertificate {
   const parsed = parsedCertificate(certificate);
   if (parsed === undefined) {
@@ -108,8 +120,8 @@ function parse(der: Uint8Array): Outcome {
 const notLookedInto = 'not an X.509 certificate that is looked into';
 
 /**
- * Reads an extension by `read`. Returns `fallback` if the certificate has none, and `undefined` for one that can't be read or
- * would cost too much to read.
+ * Reads an extension by `read`. Returns `fallback` if the certificate has none, and `undefined` for
+ * one that can't be read or would cost too much to read.
  */
 export function readExtension<T>(
   { extensions }: ParsedCertificate,

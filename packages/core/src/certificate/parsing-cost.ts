@@ -1,10 +1,14 @@
-// The libraries make several objects of each element and one of each arc of an object identifier, compute with all
-// bytes of a boolean, and look for DER in octet and bit strings: one certificate could stop the process for seconds. So they
-// are given single names and extensions, whose elements are few, of known types, and no longer than these types need to be.
+// The libraries make several objects of each element and one of each arc of an object identifier,
+// compute with all bytes of a boolean, and look for DER in octet and bit strings: one certificate
+// could stop the process for seconds. So they are given single names and extensions, whose elements
+// are few, of known types, and no longer than these types need to be.
 
 import { derElements, isConstructed } from './der-elements.js';
 
-/** Elements of all parts together. Two names and three extensions have a hundred or so; 100 alternative names are 100 more. */
+/**
+ * Elements of all parts together. Two names and three extensions have a hundred or so; 100
+ * alternative names are 100 more.
+ */
 const MAX_ELEMENTS = 300;
 
 /** Names and extensions need fewer than ten. */
@@ -28,7 +32,10 @@ const REGISTERED_ID = 0x88;
 const BIT_STRING = 0x03;
 const OCTET_STRING = 0x04;
 
-/** How many bytes the content of each type may have. A type that is not here is in no name and no extension that rules read. */
+/**
+ * How many bytes the content of each type may have. A type that is not here is in no name and no
+ * extension that rules read.
+ */
 const maxContent: ReadonlyMap<number, number> = new Map([
   [0x01, 1], // BOOLEAN
   [0x02, 32], // INTEGER
@@ -61,8 +68,8 @@ export interface ParsingCost {
 }
 
 /**
- * Counts what a name or the value of an extension holds, by tags and lengths alone. What the content means is for the
- * libraries to read.
+ * Counts what a name or the value of an extension holds, by tags and lengths alone. What the
+ * content means is for the libraries to read.
  */
 export function parsingCost(der: Uint8Array): ParsingCost {
   const open: { readonly bytes: Uint8Array; readonly depth: number }[] = [{ bytes: der, depth: 1 }];
@@ -122,7 +129,9 @@ function isKnownConstructed(tag: number): boolean {
   return tag === SEQUENCE || tag === SET || (isContextSpecific(tag) && isConstructed(tag));
 }
 
-/** A context-specific element is a text or an address, except for the one that `maxContent` names. */
+/**
+ * A context-specific element is a text or an address, except for the one that `maxContent` names.
+ */
 function maxContentOf(tag: number): number | undefined {
   const isText = isContextSpecific(tag) && !isConstructed(tag);
   return maxContent.get(tag) ?? (isText ? MAX_TEXT : undefined);

@@ -37,18 +37,21 @@ export interface ProxyPreset {
   readonly name: string;
   /** The header that holds the certificate. */
   readonly header: string;
-  /** How the proxy writes the certificate. A request whose header it can't decode, or throws for, gets 400. */
+  /**
+   * How the proxy writes the certificate. A request whose header it can't decode, or throws for,
+   * gets 400.
+   */
   readonly decode: CertificateDecoder;
   /**
-   * The header that holds the proxy's own verdict on the certificate's chain. The certificate counts as verified only if
-   * `isVerified` returns `true` for its value.
+   * The header that holds the proxy's own verdict on the certificate's chain. The certificate
+   * counts as verified only if `isVerified` returns `true` for its value.
    */
   readonly verified?: { readonly header: string; readonly isVerified: (value: string) => boolean };
   /** The proxy hands on verified certificates alone. */
   readonly alwaysVerified?: true;
   /**
-   * The proxy hands on the SHA-256 of the certificate alone. A `certificatePolicy` that needs the whole certificate is refused
-   * at start-up.
+   * The proxy hands on the SHA-256 of the certificate alone. A `certificatePolicy` that needs the
+   * whole certificate is refused at start-up.
    */
   readonly thumbprintOnly?: true;
 }
@@ -62,9 +65,9 @@ export interface CertificateHeader {
 /** The headers of a preset whose proxy can also send a verdict on the certificate's chain. */
 export interface HeaderNames extends CertificateHeader {
   /**
-   * The header that holds the proxy's verdict on the certificate's chain. Name it only if the proxy sets it on every
-   * request: otherwise a client sends it itself. Without it no certificate counts as verified, and
-   * `certificatePolicy.requireVerified` is refused at start-up. Default: none.
+   * The header that holds the proxy's verdict on the certificate's chain. Name it only if the proxy
+   * sets it on every request: otherwise a client sends it itself. Without it no certificate counts
+   * as verified, and `certificatePolicy.requireVerified` is refused at start-up. Default: none.
    */
   readonly verifyHeader?: string;
 }
@@ -127,8 +130,9 @@ function withoutVerdict(name: string, options: CertificateHeader, data: PresetDa
 }
 
 /**
- * NGINX: `$ssl_client_escaped_cert` in `X-SSL-Client-Cert`. `$ssl_client_cert` does not work: Node refuses its line
- * feeds. `verifyHeader` names the header that the configuration sets to `$ssl_client_verify`.
+ * NGINX: `$ssl_client_escaped_cert` in `X-SSL-Client-Cert`. `$ssl_client_cert` does not work: Node
+ * refuses its line feeds. `verifyHeader` names the header that the configuration sets to
+ * `$ssl_client_verify`.
  */
 export function nginx(options: HeaderNames = {}): ProxyPreset {
   return withVerdict('nginx', options, {
@@ -139,8 +143,8 @@ export function nginx(options: HeaderNames = {}): ProxyPreset {
 }
 
 /**
- * NGINX as in the set-up of Uni-ID Libra: `$ssl_client_escaped_cert` in `X-FAPI-CLIENT-CERT`. `verifyHeader` names the
- * header that the configuration sets to `$ssl_client_verify`.
+ * NGINX as in the set-up of Uni-ID Libra: `$ssl_client_escaped_cert` in `X-FAPI-CLIENT-CERT`.
+ * `verifyHeader` names the header that the configuration sets to `$ssl_client_verify`.
  */
 export function uniIdLibra(options: HeaderNames = {}): ProxyPreset {
   return withVerdict('uniIdLibra', options, {
@@ -151,8 +155,8 @@ export function uniIdLibra(options: HeaderNames = {}): ProxyPreset {
 }
 
 /**
- * ingress-nginx with `auth-tls-pass-certificate-to-upstream: "true"`: `ssl-client-cert`. It sends its verdict in
- * `ssl-client-verify`: set `verifyHeader` to that name to use it.
+ * ingress-nginx with `auth-tls-pass-certificate-to-upstream: "true"`: `ssl-client-cert`. It sends
+ * its verdict in `ssl-client-verify`: set `verifyHeader` to that name to use it.
  */
 export function ingressNginx(options: HeaderNames = {}): ProxyPreset {
   return withVerdict('ingressNginx', options, {
@@ -165,16 +169,17 @@ export function ingressNginx(options: HeaderNames = {}): ProxyPreset {
 /** How HAProxy was told to write the certificate. */
 export interface HaproxyOptions extends HeaderNames {
   /**
-   * `base64`: `%[ssl_c_der,base64]`. `pem`: the same between the markers of PEM, on one line. `sha256`:
-   * `%[ssl_c_der,sha2(256),hex]`, the hash of the certificate alone. Default `base64`.
+   * `base64`: `%[ssl_c_der,base64]`. `pem`: the same between the markers of PEM, on one line.
+   * `sha256`: `%[ssl_c_der,sha2(256),hex]`, the hash of the certificate alone. Default `base64`.
    */
   readonly encoding?: 'base64' | 'pem' | 'sha256';
 }
 
 /**
- * HAProxy: `%[ssl_c_der,base64]` in `X-SSL-Client-Cert`. `verifyHeader` names the header that the configuration sets to
- * `%[ssl_c_verify]` or `%[ssl_c_verify,x509_v_err_str]`; `0` and `X509_V_OK` are verified. The router of OpenShift is HAProxy
- * with `X-SSL-Client-DER` and `X-SSL-Client-Verify`.
+ * HAProxy: `%[ssl_c_der,base64]` in `X-SSL-Client-Cert`. `verifyHeader` names the header that the
+ * configuration sets to `%[ssl_c_verify]` or `%[ssl_c_verify,x509_v_err_str]`; `0` and `X509_V_OK`
+ * are verified. The router of OpenShift is HAProxy with `X-SSL-Client-DER` and
+ * `X-SSL-Client-Verify`.
  */
 export function haproxy(options: HaproxyOptions = {}): ProxyPreset {
   const given = new OptionReader('haproxy()', options, ['header', 'verifyHeader', 'encoding']);
@@ -182,7 +187,8 @@ export function haproxy(options: HaproxyOptions = {}): ProxyPreset {
   return preset('haproxy', given, {
     header: 'x-ssl-client-cert',
     decode: { base64: base64Der, pem: pemOrMarkersAlone, sha256: hexHash }[encoding],
-    // HAProxy also writes 0 where the client sent no certificate; the verdict is read only with a certificate.
+    // HAProxy also writes 0 where the client sent no certificate; the verdict is read only with a
+    // certificate.
     isVerified: zeroOrOk,
     ...(encoding === 'sha256' && { thumbprintOnly: true }),
   });
@@ -202,10 +208,10 @@ export interface ApacheOptions extends HeaderNames {
 }
 
 /**
- * Apache httpd: `SSL_CLIENT_CERT` in `X-SSL-Client-Cert`. `verifyHeader` names the header that the configuration sets to
- * `SSL_CLIENT_VERIFY`. With `SSLVerifyClient optional_no_ca` do not use the verdict of a resumed session: Apache says
- * SUCCESS there for a self-signed certificate. To require verified certificates set `SSLVerifyClient optional`; see
- * docs/reference/proxies/apache.md.
+ * Apache httpd: `SSL_CLIENT_CERT` in `X-SSL-Client-Cert`. `verifyHeader` names the header that the
+ * configuration sets to `SSL_CLIENT_VERIFY`. With `SSLVerifyClient optional_no_ca` do not use the
+ * verdict of a resumed session: Apache says SUCCESS there for a self-signed certificate. To require
+ * verified certificates set `SSLVerifyClient optional`; see docs/reference/proxies/apache.md.
  */
 export function apache(options: ApacheOptions = {}): ProxyPreset {
   const given = new OptionReader('apache()', options, ['header', 'verifyHeader', 'encoding']);
@@ -222,8 +228,9 @@ export function apache(options: ApacheOptions = {}): ProxyPreset {
 /** How Caddy was told to write the certificate. */
 export interface CaddyOptions extends CertificateHeader {
   /**
-   * `rfc9440`: `:{http.request.tls.client.certificate_der_base64}:`. `base64`: that placeholder without colons. `sha256`:
-   * `{http.request.tls.client.fingerprint}`, the hash of the certificate alone. Default `rfc9440`.
+   * `rfc9440`: `:{http.request.tls.client.certificate_der_base64}:`. `base64`: that placeholder
+   * without colons. `sha256`: `{http.request.tls.client.fingerprint}`, the hash of the certificate
+   * alone. Default `rfc9440`.
    */
   readonly encoding?: 'rfc9440' | 'base64' | 'sha256';
 }
@@ -234,7 +241,10 @@ const caddyForms = {
   sha256: { placeholder: '{http.request.tls.client.fingerprint}', decoder: hexHash },
 };
 
-/** Caddy: `:{http.request.tls.client.certificate_der_base64}:` in `Client-Cert`, or another form by `encoding`. */
+/**
+ * Caddy: `:{http.request.tls.client.certificate_der_base64}:` in `Client-Cert`, or another form by
+ * `encoding`.
+ */
 export function caddy(options: CaddyOptions = {}): ProxyPreset {
   const given = new OptionReader('caddy()', options, ['header', 'encoding']);
   const encoding = given.optional('encoding', oneOf('rfc9440', 'base64', 'sha256')) ?? 'rfc9440';
@@ -250,15 +260,16 @@ export function caddy(options: CaddyOptions = {}): ProxyPreset {
 /** Which element of X-Forwarded-Client-Cert is the client's. */
 export interface XfccOptions extends CertificateHeader {
   /**
-   * `sanitize-set`: the proxy replaces the header, there is one element. `append-forward`: each proxy appends its own,
-   * and the client's is the first of exactly `hops`. A request with one `Hash=` more or less is malformed, as the client
-   * wrote it, in a header of its own or in a name of its certificate. The modes that forward what the client sent (`FORWARD_ONLY`, `ALWAYS_FORWARD_ONLY`) can't be trusted,
-   * whatever the peer is. Default `sanitize-set`.
+   * `sanitize-set`: the proxy replaces the header, there is one element. `append-forward`: each
+   * proxy appends its own, and the client's is the first of exactly `hops`. A request with one
+   * `Hash=` more or less is malformed, as the client wrote it, in a header of its own or in a name
+   * of its certificate. The modes that forward what the client sent (`FORWARD_ONLY`,
+   * `ALWAYS_FORWARD_ONLY`) can't be trusted, whatever the peer is. Default `sanitize-set`.
    */
   readonly forward?: 'sanitize-set' | 'append-forward';
   /**
-   * With `append-forward`: how many proxies write an element, the one that ends the client's TLS included. Default 1;
-   * from 1 to 16.
+   * With `append-forward`: how many proxies write an element, the one that ends the client's TLS
+   * included. Default 1; from 1 to 16.
    */
   readonly hops?: number;
 }
@@ -284,18 +295,20 @@ const forwardMode: OptionRule<'sanitize-set' | 'append-forward'> = {
 };
 
 /**
- * Envoy: X-Forwarded-Client-Cert, with `forward_client_cert_details: SANITIZE_SET` or `APPEND_FORWARD`. Envoy always
- * writes `Hash`, which the binding needs, and a request without it is malformed; `set_current_client_cert_details: { cert: true }` adds `Cert`, which rules on
- * names and dates need.
+ * Envoy: X-Forwarded-Client-Cert, with `forward_client_cert_details: SANITIZE_SET` or
+ * `APPEND_FORWARD`. Envoy always writes `Hash`, which the binding needs, and a request without it
+ * is malformed; `set_current_client_cert_details: { cert: true }` adds `Cert`, which rules on names
+ * and dates need.
  */
 export function envoy(options: XfccOptions = {}): ProxyPreset {
   return xfcc('envoy', options);
 }
 
 /**
- * Istio's gateways, which are Envoy: `forwardClientCertDetails: SANITIZE_SET` in `gatewayTopology`, or `APPEND_FORWARD`.
- * A sidecar beside the API appends the gateway's own certificate: `{ forward: 'append-forward', hops: 2 }`, and let none
- * but the gateway call the API, as any other workload could write the element before.
+ * Istio's gateways, which are Envoy: `forwardClientCertDetails: SANITIZE_SET` in `gatewayTopology`,
+ * or `APPEND_FORWARD`. A sidecar beside the API appends the gateway's own certificate: `{ forward:
+ * 'append-forward', hops: 2 }`, and let none but the gateway call the API, as any other workload
+ * could write the element before.
  */
 export function istio(options: XfccOptions = {}): ProxyPreset {
   return xfcc('istio', options);
@@ -312,13 +325,16 @@ export function traefik(options: CertificateHeader = {}): ProxyPreset {
 /** How the load balancer handles client certificates. */
 export interface AwsAlbOptions extends CertificateHeader {
   /**
-   * `passthrough`: `X-Amzn-Mtls-Clientcert`, the whole chain, not verified. `verify`: `X-Amzn-Mtls-Clientcert-Leaf`,
-   * verified against the trust store. Default `passthrough`.
+   * `passthrough`: `X-Amzn-Mtls-Clientcert`, the whole chain, not verified. `verify`:
+   * `X-Amzn-Mtls-Clientcert-Leaf`, verified against the trust store. Default `passthrough`.
    */
   readonly mode?: 'passthrough' | 'verify';
 }
 
-/** AWS Application Load Balancer with mutual authentication; `header` where its listener renames the header. */
+/**
+ * AWS Application Load Balancer with mutual authentication; `header` where its listener renames the
+ * header.
+ */
 export function awsAlb(options: AwsAlbOptions = {}): ProxyPreset {
   const given = new OptionReader('awsAlb()', options, ['header', 'mode']);
   const mode = given.optional('mode', oneOf('passthrough', 'verify'));
@@ -334,9 +350,9 @@ export function awsAlb(options: AwsAlbOptions = {}): ProxyPreset {
 /** Which mode of viewer mTLS CloudFront runs in, and which of its headers holds the certificate. */
 export interface CloudFrontOptions extends CertificateHeader {
   /**
-   * `verify`: the modes Required and Optional, in which CloudFront hands on certificates of its trust store alone; each
-   * counts as verified. `passthrough`: `Client-Cert` as RFC 9440 writes it, not verified. Default: the header of `verify`,
-   * not counted as verified.
+   * `verify`: the modes Required and Optional, in which CloudFront hands on certificates of its
+   * trust store alone; each counts as verified. `passthrough`: `Client-Cert` as RFC 9440 writes it,
+   * not verified. Default: the header of `verify`, not counted as verified.
    */
   readonly mode?: 'verify' | 'passthrough';
   /**
@@ -366,15 +382,17 @@ export function cloudFront(options: CloudFrontOptions = {}): ProxyPreset {
 /** Which value Google Cloud's load balancer writes. */
 export interface GoogleCloudOptions extends HeaderNames {
   /**
-   * `certificate`: `X-Client-Cert-Leaf:{client_cert_leaf}`, for certificates that passed validation alone. `sha256`:
-   * `X-Client-Cert-Hash:{client_cert_sha256_fingerprint}`, the hash of the certificate alone. Default `certificate`.
+   * `certificate`: `X-Client-Cert-Leaf:{client_cert_leaf}`, for certificates that passed validation
+   * alone. `sha256`: `X-Client-Cert-Hash:{client_cert_sha256_fingerprint}`, the hash of the
+   * certificate alone. Default `certificate`.
    */
   readonly encoding?: 'certificate' | 'sha256';
 }
 
 /**
- * Google Cloud's Application Load Balancers: the custom request header `X-Client-Cert-Leaf:{client_cert_leaf}`, or another by
- * `encoding`. `verifyHeader` names the custom header with `{client_cert_chain_verified}`.
+ * Google Cloud's Application Load Balancers: the custom request header
+ * `X-Client-Cert-Leaf:{client_cert_leaf}`, or another by `encoding`. `verifyHeader` names the
+ * custom header with `{client_cert_chain_verified}`.
  */
 export function googleCloud(options: GoogleCloudOptions = {}): ProxyPreset {
   const given = new OptionReader('googleCloud()', options, ['header', 'verifyHeader', 'encoding']);
@@ -388,16 +406,16 @@ export function googleCloud(options: GoogleCloudOptions = {}): ProxyPreset {
 }
 
 /**
- * Cloud Foundry's router, SAP BTP included: `X-Forwarded-Client-Cert` as base64 of the DER, without a verdict. Envoy writes
- * another form under the same name.
+ * Cloud Foundry's router, SAP BTP included: `X-Forwarded-Client-Cert` as base64 of the DER, without
+ * a verdict. Envoy writes another form under the same name.
  */
 export function cloudFoundry(options: CertificateHeader = {}): ProxyPreset {
   return withoutVerdict('cloudFoundry', options, { header: 'x-forwarded-client-cert', decode: base64Der });
 }
 
 /**
- * Azure App Service: its front end sets `X-ARR-ClientCert`, for any certificate and without a verdict on it. It takes no
- * options, as that header can't be renamed.
+ * Azure App Service: its front end sets `X-ARR-ClientCert`, for any certificate and without a
+ * verdict on it. It takes no options, as that header can't be renamed.
  */
 export function azureAppService(options: Readonly<Record<string, never>> = {}): ProxyPreset {
   return preset('azureAppService', new OptionReader('azureAppService()', options, []), {
@@ -409,15 +427,15 @@ export function azureAppService(options: Readonly<Record<string, never>> = {}): 
 /** What Azure Application Gateway writes. */
 export interface AzureApplicationGatewayOptions extends HeaderNames {
   /**
-   * `escaped`: the client's certificate alone, as percent-encoded PEM. `escaped-chain`: the client's
-   * certificate with its chain behind it, in that form. Default `escaped`.
+   * `escaped`: the client's certificate alone, as percent-encoded PEM. `escaped-chain`: the
+   * client's certificate with its chain behind it, in that form. Default `escaped`.
    */
   readonly encoding?: 'escaped' | 'escaped-chain';
 }
 
 /**
- * Azure Application Gateway: a rewrite rule with `{var_client_certificate}` in `X-Client-Cert`. `verifyHeader` names the
- * header that the rule sets to `{var_client_certificate_verification}`.
+ * Azure Application Gateway: a rewrite rule with `{var_client_certificate}` in `X-Client-Cert`.
+ * `verifyHeader` names the header that the rule sets to `{var_client_certificate_verification}`.
  */
 export function azureApplicationGateway(options: AzureApplicationGatewayOptions = {}): ProxyPreset {
   const given = new OptionReader('azureApplicationGateway()', options, [
@@ -433,16 +451,17 @@ export function azureApplicationGateway(options: AzureApplicationGatewayOptions 
 /** How Cloudflare was told to write the certificate. */
 export interface CloudflareOptions extends HeaderNames {
   /**
-   * `base64`: `Cf-Client-Cert-Der-Base64`, by certificate forwarding. `rfc9440`: `Client-Cert`, by a transform rule with
-   * `cf.tls_client_auth.cert_rfc9440`. Default `base64`.
+   * `base64`: `Cf-Client-Cert-Der-Base64`, by certificate forwarding. `rfc9440`: `Client-Cert`, by
+   * a transform rule with `cf.tls_client_auth.cert_rfc9440`. Default `base64`.
    */
   readonly encoding?: 'base64' | 'rfc9440';
 }
 
 /**
- * Cloudflare with client certificate forwarding: `Cf-Client-Cert-Der-Base64`. The managed transform "Add TLS client auth
- * headers" sends a verdict in `Cf-Cert-Verified`: set `verifyHeader` to that name to use it. Revocation is not part of
- * that verdict: let a rule block requests with `cf.tls_client_auth.cert_revoked`.
+ * Cloudflare with client certificate forwarding: `Cf-Client-Cert-Der-Base64`. The managed transform
+ * "Add TLS client auth headers" sends a verdict in `Cf-Cert-Verified`: set `verifyHeader` to that
+ * name to use it. Revocation is not part of that verdict: let a rule block requests with
+ * `cf.tls_client_auth.cert_revoked`.
  */
 export function cloudflare(options: CloudflareOptions = {}): ProxyPreset {
   const given = new OptionReader('cloudflare()', options, ['header', 'verifyHeader', 'encoding']);
@@ -474,15 +493,15 @@ export function f5(options: EncodingOptions = {}): ProxyPreset {
 /** How a plugin of Kong writes the certificate. */
 export interface KongOptions extends CertificateHeader {
   /**
-   * `escaped`: percent-encoded PEM of one certificate. `escaped-chain`: with the rest of its chain behind it. `base64`: base64
-   * of the DER. Default `escaped`.
+   * `escaped`: percent-encoded PEM of one certificate. `escaped-chain`: with the rest of its chain
+   * behind it. `base64`: base64 of the DER. Default `escaped`.
    */
   readonly encoding?: 'escaped' | 'escaped-chain' | 'base64';
 }
 
 /**
- * Kong with a plugin that sets `X-Client-Cert`, such as its TLS Metadata Headers; percent-encoded PEM by default. That
- * plugin hands on whatever came in the handshake, without a verdict.
+ * Kong with a plugin that sets `X-Client-Cert`, such as its TLS Metadata Headers; percent-encoded
+ * PEM by default. That plugin hands on whatever came in the handshake, without a verdict.
  */
 export function kong(options: KongOptions = {}): ProxyPreset {
   const given = new OptionReader('kong()', options, ['header', 'encoding']);
@@ -494,20 +513,20 @@ export function kong(options: KongOptions = {}): ProxyPreset {
 /** Which headers a proxy that follows RFC 9440 sends. RFC 9440 has none for a verdict. */
 export interface Rfc9440Options extends CertificateHeader {
   /**
-   * The header of the proxy's verdict on the certificate's chain; needs `isVerified`. Name it only if the proxy sets it on
-   * every request: otherwise a client sends it itself. Default: none.
+   * The header of the proxy's verdict on the certificate's chain; needs `isVerified`. Name it only
+   * if the proxy sets it on every request: otherwise a client sends it itself. Default: none.
    */
   readonly verifyHeader?: string;
   /**
-   * Returns whether a value of `verifyHeader` says that the proxy verified the chain. Only `true` does. Needs
-   * `verifyHeader`. Default: none.
+   * Returns whether a value of `verifyHeader` says that the proxy verified the chain. Only `true`
+   * does. Needs `verifyHeader`. Default: none.
    */
   readonly isVerified?: (value: string) => boolean;
 }
 
 /**
- * Any proxy that follows RFC 9440: `Client-Cert`; `header` where the proxy writes that form under another name.
- * `Client-Cert-Chain` is not needed and not looked at.
+ * Any proxy that follows RFC 9440: `Client-Cert`; `header` where the proxy writes that form under
+ * another name. `Client-Cert-Chain` is not needed and not looked at.
  */
 export function rfc9440(options: Rfc9440Options = {}): ProxyPreset {
   const given = new OptionReader('rfc9440()', options, ['header', 'verifyHeader', 'isVerified']);
@@ -534,26 +553,26 @@ export interface CustomOptions {
   /** The header that holds the certificate. Required. */
   readonly header: string;
   /**
-   * Returns the DER; or `{ thumbprint }`, the certificate's `x5t#S256`, where the proxy hands on its SHA-256 alone; or
-   * `undefined` when the client sent no certificate. If it throws or returns anything else, the request gets 400; if it
-   * returns a promise, 503. Required.
+   * Returns the DER; or `{ thumbprint }`, the certificate's `x5t#S256`, where the proxy hands on
+   * its SHA-256 alone; or `undefined` when the client sent no certificate. If it throws or returns
+   * anything else, the request gets 400; if it returns a promise, 503. Required.
    */
   readonly decode: (value: string) => Uint8Array | { readonly thumbprint: string } | undefined;
   /** The proxy's name in events. Default `custom`. */
   readonly name?: string;
   /**
-   * The header of the proxy's verdict on the certificate's chain; needs `isVerified`. Name it only if the proxy sets it on
-   * every request: otherwise a client sends it itself. Default: none.
+   * The header of the proxy's verdict on the certificate's chain; needs `isVerified`. Name it only
+   * if the proxy sets it on every request: otherwise a client sends it itself. Default: none.
    */
   readonly verifyHeader?: string;
   /**
-   * Returns whether a value of `verifyHeader` says that the proxy verified the chain. Only `true` does. Needs
-   * `verifyHeader`. Default: none.
+   * Returns whether a value of `verifyHeader` says that the proxy verified the chain. Only `true`
+   * does. Needs `verifyHeader`. Default: none.
    */
   readonly isVerified?: (value: string) => boolean;
   /**
-   * Set it to `true` where `decode` returns thumbprints alone: a `certificatePolicy` that needs the whole certificate is then
-   * refused at start-up, not on each request. Default `false`.
+   * Set it to `true` where `decode` returns thumbprints alone: a `certificatePolicy` that needs the
+   * whole certificate is then refused at start-up, not on each request. Default `false`.
    */
   readonly thumbprintOnly?: boolean;
 }
@@ -592,7 +611,8 @@ function decodeByUser(decode: CustomOptions['decode'], value: string): DecodedCe
     return certificateOf(returned);
   }
   if (isPromised(returned)) {
-    // As every promise of a decoder, it is a fault of the code and no request's: proxyHeader() answers 503.
+    // As every promise of a decoder, it is a fault of the code and no request's: proxyHeader()
+    // answers 503.
     return returned as never;
   }
   const thumbprint =

@@ -1,8 +1,8 @@
 import { headerName, type OptionRule } from '../shared/option-rules.js';
 
 /**
- * Headers that HTTP, browsers or proxies give a meaning of their own. A client sends them for that meaning, so a proxy can't
- * use one for the certificate, its verdict or the shared secret.
+ * Headers that HTTP, browsers or proxies give a meaning of their own. A client sends them for that
+ * meaning, so a proxy can't use one for the certificate, its verdict or the shared secret.
  */
 const taken: ReadonlySet<string> = new Set([
   ...['accept', 'accept-charset', 'accept-encoding', 'accept-language', 'authorization', 'cache-control'],

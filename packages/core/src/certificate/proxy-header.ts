@@ -21,16 +21,16 @@ import { proxyHeaderName } from './proxy-header-name.js';
 import { type TrustDecision, type TrustOptions, trustDecision } from './trusted-proxy.js';
 import { verifyErrorOf } from './verify-error.js';
 
-/** Options of `proxyHeader()`. `trust` is required: there is no default that trusts anybody. */
+/** Options of `proxyHeader()`. `trust` is required: no proxy is trusted by default. */
 export interface ProxyHeaderOptions extends TrustOptions {
   /**
-   * Characters of the header; a longer one is answered with 400. Node's own limit for all headers together is 16 KiB
-   * unless raised. Default 16,384; from 256 to 1,048,576.
+   * Characters of the header; a longer one is answered with 400. Node's own limit for all headers
+   * together is 16 KiB unless raised. Default 16,384; from 256 to 1,048,576.
    */
   readonly maxLength?: number;
   /**
-   * Certificates remembered for each verdict of the proxy, so that a client's next request costs a look-up. Default
-   * 1,000; from 1 to 1,000,000.
+   * Certificates remembered for each verdict of the proxy, so that a client's next request costs a
+   * look-up. Default 1,000; from 1 to 1,000,000.
    */
   readonly maxEntries?: number;
 }
@@ -56,7 +56,10 @@ type CheckedPreset = { readonly [Name in keyof ProxyPreset]-?: ProxyPreset[Name]
   'name' | 'header' | 'decode'
 >;
 
-/** The preset, a hand-made one as well, with its header names in lower case. Throws `ConfigurationError`. */
+/**
+ * The preset, a hand-made one as well, with its header names in lower case. Throws
+ * `ConfigurationError`.
+ */
 function parsePreset(preset: ProxyPreset): CheckedPreset {
   const path = 'proxyHeader(preset)';
   const given = new OptionReader(path, checked(path, presetRule, preset), [
@@ -95,7 +98,9 @@ function parsePreset(preset: ProxyPreset): CheckedPreset {
   };
 }
 
-/** One header can't be two of them: what a client may write would prove what only the proxy may say. */
+/**
+ * One header can't be two of them: what a client may write would prove what only the proxy may say.
+ */
 function refuseSharedNames(names: readonly (readonly [path: string, header: string | undefined])[]): void {
   for (const [index, [path, header]] of names.entries()) {
     const [other] = names.slice(0, index).find(([, taken]) => taken === header) ?? [];
@@ -106,9 +111,10 @@ function refuseSharedNames(names: readonly (readonly [path: string, header: stri
 }
 
 /**
- * The certificate that a trusted proxy hands on in a header, for servers behind a proxy that ends TLS (RFC 9440 §4).
- * Whether the proxy is trusted is decided by the connection, before the header is looked at; from anyone else the
- * header is ignored, and a problem says so. The TLS socket's own certificate is never used in its place.
+ * The certificate that a trusted proxy hands on in a header, for servers behind a proxy that ends
+ * TLS (RFC 9440 §4). Whether the proxy is trusted is decided by the connection, before the header
+ * is looked at; from anyone else the header is ignored, and a problem says so. The TLS socket's own
+ * certificate is never used in its place.
  *
  * @example
  * mtlsBound({ certificate: proxyHeader(nginx(), { trust: ['10.0.0.5'], secret: { header: 'x-proxy-secret', value } }) })
@@ -217,8 +223,8 @@ const noLines =
   'twice; behind serverless-http set certificate: lambdaEvent(), or use an adapter that fills rawHeaders';
 
 /**
- * Only `true` says that the certificate is verified; an exception does not. Throws `TellableError` for a promise: that is a
- * fault of the function, whatever the request holds.
+ * Only `true` says that the certificate is verified; an exception does not. Throws `TellableError`
+ * for a promise: that is a fault of the function, whatever the request holds.
  */
 function saysVerified(isVerified: (value: string) => boolean, value: string): boolean {
   let verdict: unknown;
@@ -239,7 +245,7 @@ const faults = {
   certificate: 'came over a connection without one of the proxyCertificate thumbprints',
 } as const satisfies Record<NonNullable<ReturnType<TrustDecision>>, string>;
 
-/** A request from a stranger that carries no certificate is nobody's problem. */
+/** A request of an untrusted peer is no problem while it carries no certificate. */
 function reportUntrusted(
   report: ReportProblem,
   req: NodeRequest,

@@ -22,9 +22,10 @@ export const psd2RoleNames: readonly Psd2Role[] = Object.values(roleOids);
 const known = new WeakMap<ParsedCertificate, { readonly roles: readonly Psd2Role[] | undefined }>();
 
 /**
- * Returns the roles that a qualified certificate names in its QCStatements (ETSI TS 119 495 §5.1, RFC 3739 §3.2.6); none for
- * any other certificate. The OIDs count, not the names next to them, which are for people. Throws `RequestRefused` for what is
- * no certificate, for one of which the proxy hands on the hash alone, and for QCStatements that can't be read.
+ * Returns the roles that a qualified certificate names in its QCStatements (ETSI TS 119 495 §5.1,
+ * RFC 3739 §3.2.6); none for any other certificate. The OIDs count, not the names next to them,
+ * which are for people. Throws `RequestRefused` for what is no certificate, for one of which the
+ * proxy hands on the hash alone, and for QCStatements that can't be read.
  */
 export function psd2Roles(certificate: ClientCertificate): readonly Psd2Role[] {
   const parsed = wholeCertificate(certificate);

@@ -17,8 +17,8 @@ export function watchTls(): void {
 }
 
 /**
- * Refuses a connection whose TLS a profile does not permit: the last line, should the server's own options let one
- * through. Throws `RequestRefused`.
+ * Refuses a connection whose TLS a profile does not permit: the last line, should the server's own
+ * options let one through. Throws `RequestRefused`.
  */
 export function checkTls(req: NodeRequest, ciphers: readonly string[]): void {
   const connection = connectionOf(req);

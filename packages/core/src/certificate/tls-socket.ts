@@ -12,9 +12,9 @@ function readPeerCertificate(connection: Connection): ClientCertificate | undefi
   if (der === undefined || der.length === 0) {
     return undefined;
   }
-  // Meaningful now that there is a certificate: a resumed TLS 1.3 session without one is `authorized` on Node 20. Node never
-  // takes `authorized` back: only the error tells that a later handshake of the connection was not.
-  // Typed as an Error, yet Node gives OpenSSL's code as text.
+  // Meaningful now that there is a certificate: a resumed TLS 1.3 session without one is
+  // `authorized` on Node 20. Node never takes `authorized` back: only the error tells that a later
+  // handshake of the connection was not. Typed as an Error, yet Node gives OpenSSL's code as text.
   const error: unknown = connection.authorizationError ?? null;
   const verified = connection.authorized === true && error === null;
   return new ClientCertificate(der, { verified, verifyError: verified ? undefined : reasonOf(error) });
@@ -24,14 +24,15 @@ function reasonOf(error: unknown): string | undefined {
   return typeof error === 'string' && /^[A-Z0-9_]{1,80}$/.test(error) ? `TLS says ${error}` : undefined;
 }
 
-// Made once, when a source of this kind is first made: a process that never makes one is not told of each request.
+// Made once, when a source of this kind is first made: a process that never makes one is not told
+// of each request.
 let certificateOf: ReturnType<typeof perHandshake<ClientCertificate | undefined>> | undefined;
 
 /**
- * The certificate of this very TLS connection, for servers where Node ends TLS with `requestCert: true`
- * (RFC 8705 §3). HTTP/1.1 and http2's compatibility API; a resumed session keeps its certificate. A TLS 1.2
- * connection on which another handshake began is refused from then on (`tls_unsuitable`). Over plain HTTP
- * there is none, and a warning says once what to use instead.
+ * The certificate of this very TLS connection, for servers where Node ends TLS with `requestCert:
+ * true` (RFC 8705 §3). HTTP/1.1 and http2's compatibility API; a resumed session keeps its
+ * certificate. A TLS 1.2 connection on which another handshake began is refused from then on
+ * (`tls_unsuitable`). Over plain HTTP there is none, and a warning says once what to use instead.
  */
 export function tlsSocket(): CertificateSource {
   const report = problemReporter();

@@ -10,8 +10,8 @@ import { tlsSocket } from './tls-socket.js';
 import { faultOf, rangeTest } from './trusted-range.js';
 
 /**
- * Whose header is believed, by the address of the direct peer: CIDRs and addresses, the names `loopback`, `linklocal`
- * and `uniquelocal`, `unix` for a unix socket; or a function of one's own.
+ * Whose header is believed, by the address of the direct peer: CIDRs and addresses, the names
+ * `loopback`, `linklocal` and `uniquelocal`, `unix` for a unix socket; or a function of one's own.
  */
 export type TrustedPeers =
   | string
@@ -22,29 +22,41 @@ export type TrustedPeers =
 export interface SharedSecret {
   /** The header's name: letters, digits and hyphens. Required. */
   readonly header: string;
-  /** 16 characters at least of printable ASCII without blanks; a list while one value replaces the other. Required. */
+  /**
+   * 16 characters at least of printable ASCII without blanks; a list while one value replaces the
+   * other. Required.
+   */
   readonly value: string | readonly string[];
 }
 
 /** Who may say which certificate a client has. All that is given must hold. */
 export interface TrustOptions {
-  /** Whose header is believed. There is no default, and a range of every address is refused. Required. */
+  /**
+   * Whose header is believed. There is no default, and a range of every address is refused.
+   * Required.
+   */
   readonly trust: TrustedPeers;
   /**
-   * The proxy sets this header in the same block as the certificate's; a request without it is not believed. Default:
-   * none.
+   * The proxy sets this header in the same block as the certificate's; a request without it is not
+   * believed. Default: none.
    */
   readonly secret?: SharedSecret;
   /**
-   * Where the hop from proxy to API is mutual TLS: the `x5t#S256` of the proxy's own certificates. Default: any hop.
+   * Where the hop from proxy to API is mutual TLS: the `x5t#S256` of the proxy's own certificates.
+   * Default: any hop.
    */
   readonly proxyCertificate?: readonly string[];
 }
 
-/** Decides before any header of a certificate is looked at. Gives what is amiss, or nothing for a trusted proxy. */
+/**
+ * Decides before any header of a certificate is looked at. Gives what is amiss, or nothing for a
+ * trusted proxy.
+ */
 export type TrustDecision = (req: NodeRequest) => 'address' | 'secret' | 'certificate' | undefined;
 
-/** Throws `ConfigurationError` for options that are wrong; a range of every address, `/0`, is one. */
+/**
+ * Throws `ConfigurationError` for options that are wrong; a range of every address, `/0`, is one.
+ */
 export function trustDecision(given: OptionReader): TrustDecision {
   const isTrustedPeer = peerTest(given);
   const hasSecret = secretTest(given);

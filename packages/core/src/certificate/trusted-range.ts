@@ -13,7 +13,10 @@ interface Range {
 
 const BITS = 128;
 
-/** No list of proxies covers all of one of these: the addresses of IPv4, and those of IPv6 that the Internet uses. */
+/**
+ * No list of proxies covers all of one of these: the addresses of IPv4, and those of IPv6 that the
+ * Internet uses.
+ */
 const everyAddress: readonly Range[] = ['::ffff:0:0/96', '2000::/3'].map((text) => rangeOf(text) as Range);
 
 /** Why a list of ranges can't be used, or `undefined`. */
@@ -37,8 +40,8 @@ export function rangeTest(ranges: string[]): (address: string) => boolean {
 }
 
 /**
- * Reads an address or a CIDR. `undefined` for what Node does not call an address: other parsers read `010.0.0.5` as octal and
- * `2130706433` as 127.0.0.1.
+ * Reads an address or a CIDR. `undefined` for what Node does not call an address: other parsers
+ * read `010.0.0.5` as octal and `2130706433` as 127.0.0.1.
  */
 function rangeOf(text: string): Range | undefined {
   const [, address = '', prefix] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
@@ -56,7 +59,10 @@ function rangeOf(text: string): Range | undefined {
   return { first, last: first + size - 1n };
 }
 
-/** Whether Express reads an address too: of some that Node calls one, as `::10.0.0.5`, it says that they are none. */
+/**
+ * Whether Express reads an address too: of some that Node calls one, as `::10.0.0.5`, it says that
+ * they are none.
+ */
 function isCompiled(address: string): boolean {
   try {
     compile(address);

@@ -30,8 +30,9 @@ const errorNames: Readonly<Record<string, string>> = {
 const word = /^(?:SUCCESS|NONE|FAILED|GENEROUS|RESUMED|OK|true|false|\d{1,3}|X509_V_[A-Z0-9_]{1,60})$/;
 
 /**
- * Says why the values of a verdict's header do not verify the certificate, for the operator. Shows a value only if it is a
- * verdict as proxies write one: where the proxy does not set the header, a client writes what it likes.
+ * Says why the values of a verdict's header do not verify the certificate, for the operator. Shows
+ * a value only if it is a verdict as proxies write one: where the proxy does not set the header, a
+ * client writes what it likes.
  */
 export function verifyErrorOf(header: string, values: readonly string[]): string {
   const [value, another] = values;
@@ -47,7 +48,10 @@ export function verifyErrorOf(header: string, values: readonly string[]): string
     : `${header} holds no verdict that is known, ${value.length} characters`;
 }
 
-/** A word, or `FAILED:` with OpenSSL's reason: words of letters alone, so that no token and no key is one. */
+/**
+ * A word, or `FAILED:` with OpenSSL's reason: words of letters alone, so that no token and no key
+ * is one.
+ */
 function isVerdict(value: string): boolean {
   if (word.test(value)) {
     return true;

@@ -16,20 +16,24 @@ interface Element {
 }
 
 /**
- * Reads the client's element of an X-Forwarded-Client-Cert to which `hops` proxies add one element each: the first.
+ * Reads the client's element of an X-Forwarded-Client-Cert to which `hops` proxies add one element
+ * each: the first.
  *
- * A client can write into this header in two places: in a header of its own, which an appending proxy keeps in front,
- * and in the names of its certificate. Envoy writes URI and DNS names as they are, so both can hold quotes and
- * separators, and together they can hide the proxy's element within a quoted value. Quoting therefore proves nothing.
+ * A client can write into this header in two places: in a header of its own, which an appending
+ * proxy keeps in front, and in the names of its certificate. Envoy writes URI and DNS names as they
+ * are, so both can hold quotes and separators, and together they can hide the proxy's element
+ * within a quoted value. Quoting therefore proves nothing.
  *
- * The proof is a count. Envoy writes exactly one `Hash=` in each element, at the start or behind a separator, and
- * nothing can remove it. The decoder counts each `Hash=` in such a place, within quotes as well, and requires exactly
- * `hops` of them. A client that wrote one more is rejected, so each one that is left is a proxy's. Each element must
- * hold one, and a Cert counts only if its SHA-256 is that Hash.
+ * The proof is a count. Envoy writes exactly one `Hash=` in each element, at the start or behind a
+ * separator, and nothing can remove it. The decoder counts each `Hash=` in such a place, within
+ * quotes as well, and requires exactly `hops` of them. A client that wrote one more is rejected, so
+ * each one that is left is a proxy's. Each element must hold one, and a Cert counts only if its
+ * SHA-256 is that Hash.
  *
- * In the JSON form (`format: JSON`) Envoy escapes names, so a name can't end a text. An appending proxy writes its element and
- * the closing bracket behind what came: whatever a client sends before is JSON only if the proxy's element is one of the
- * list. The list must hold exactly `hops` elements there too.
+ * In the JSON form (`format: JSON`) Envoy escapes names, so a name can't end a text. An appending
+ * proxy writes its element and the closing bracket behind what came: whatever a client sends before
+ * is JSON only if the proxy's element is one of the list. The list must hold exactly `hops`
+ * elements there too.
  */
 export function clientElement(hops: number): CertificateDecoder {
   return (value) => {
@@ -47,7 +51,8 @@ export function clientElement(hops: number): CertificateDecoder {
     if (!isJson && countHashes(value, hops) !== elements.length) {
       return malformed('Hash= within another value');
     }
-    // Envoy removes the header where its client presents no certificate; the proxies behind it add theirs.
+    // Envoy removes the header where its client presents no certificate; the proxies behind it add
+    // theirs.
     if (elements.length === hops - 1) {
       return none;
     }
@@ -110,7 +115,10 @@ function isTextOrMissing(value: unknown): value is string | undefined {
   return value === undefined || typeof value === 'string';
 }
 
-/** Reads elements apart by commas, pairs by semicolons. Returns `undefined` for any other form, and for two of a Cert or Hash. */
+/**
+ * Reads elements apart by commas, pairs by semicolons. Returns `undefined` for any other form, and
+ * for two of a Cert or Hash.
+ */
 function readElements(value: string): Element[] | undefined {
   const elements: Element[] = [];
   let element: Element = {};
@@ -141,7 +149,10 @@ function readElements(value: string): Element[] | undefined {
 const keyAndEquals = /[ \t]*([A-Za-z]+)=/y;
 const bareValue = /[^",;]*/y;
 
-/** The pair that starts at `from`, its value as written; `end` is where its separator stands, or the text's end. */
+/**
+ * The pair that starts at `from`, its value as written; `end` is where its separator stands, or the
+ * text's end.
+ */
 function readPair(text: string, from: number): { key: string; written: string; end: number } | undefined {
   keyAndEquals.lastIndex = from;
   const key = keyAndEquals.exec(text)?.[1]?.toLowerCase();

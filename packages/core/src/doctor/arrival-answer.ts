@@ -6,8 +6,8 @@ import type { Finding } from './finding.js';
 const headerForm = /^[!#$%&'*+.^`|~\w-]{1,200}$/;
 
 /**
- * Reads the JSON with which a listener answers. A server of another party may answer in its place: each member is checked and copied.
- * Throws `TypeError` for any other text.
+ * Reads the JSON with which a listener answers. A server of another party may answer in its place:
+ * each member is checked and copied. Throws `TypeError` for any other text.
  */
 export function readArrival(text: string): Arrival {
   const { peer, tls, headers, thumbprint, isConfigured, header, verifyHeader, findings } = parse(text);

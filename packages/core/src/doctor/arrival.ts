@@ -24,7 +24,10 @@ export interface Arrival {
   readonly headers: Readonly<Record<string, readonly string[]>>;
   /** `x5t#S256` of the certificate as the API would take it. */
   readonly thumbprint: string | undefined;
-  /** Whether the API's options are known here: without them nobody can say what it would take. */
+  /**
+   * Whether the API's options are known here: without them the doctor can not say what the API
+   * would accept.
+   */
   readonly isConfigured: boolean;
   /** The header that it reads; without its options, the first that some preset reads. */
   readonly header: string | undefined;
@@ -47,8 +50,8 @@ const presets: readonly (readonly [preset: proxies.ProxyPreset, words: string])[
 ];
 
 /**
- * Presets of a hash alone. They advise where the API's own header can't be read, and show no value: a secret may look like a
- * hash.
+ * Presets of a hash alone. They advise where the API's own header can't be read, and show no value:
+ * a secret may look like a hash.
  */
 const hashes: typeof presets = [
   [proxies.haproxy({ encoding: 'sha256' }), "encoding: 'sha256'"],
@@ -241,13 +244,16 @@ const verdictHeaders: ReadonlySet<string> = new Set([
   ...['x-client-cert-verification', 'cf-cert-verified'],
 ]);
 
-/** The word that a proxy's verdict begins with, or the probe's. The reason behind it may hold anything. */
+/**
+ * The word that a proxy's verdict begins with, or the probe's. The reason behind it may hold
+ * anything.
+ */
 const verdict = /^(SUCCESS|NONE|FAILED|GENEROUS|RESUMED|OK|true|false|mtls-doctor-forged|\d{1,3})(\W.*)?$/;
 
 /**
- * The headers that are about a certificate. A value is shown only if it is a certificate, or the verdict of a proxy in the header
- * for that: any other value may be the secret that proxy and API share, a token or a key. The header that the options name
- * for the secret is never shown.
+ * The headers that are about a certificate. A value is shown only if it is a certificate, or the
+ * verdict of a proxy in the header for that: any other value may be the secret that proxy and API
+ * share, a token or a key. The header that the options name for the secret is never shown.
  */
 function certificateHeaders(
   { rawHeaders }: NodeRequest,
@@ -280,8 +286,8 @@ function shownVerdict(value: string): string | undefined {
 }
 
 /**
- * Returns a header line in which each piece that is no certificate, as the names that Envoy adds or the secret that a proxy appends,
- * is not shown. `undefined` if it holds no certificate.
+ * Returns a header line in which each piece that is no certificate, as the names that Envoy adds or
+ * the secret that a proxy appends, is not shown. `undefined` if it holds no certificate.
  */
 function shownCertificates(name: string, value: string): string | undefined {
   let isAny = false;

@@ -8,7 +8,7 @@ process.once('SIGTERM', () => end.abort());
 
 // What the middleware would warn of, the findings say.
 process.removeAllListeners('warning');
-// Whoever reads the output, as `head` does, may have gone.
+// The program that reads the output, such as `head`, may have ended.
 process.stdout.on('error', () => process.exit(2));
 // Of the user's own options: a client of Redis without a listener for its errors, say.
 process.on('uncaughtException', (error: unknown) => {

@@ -9,15 +9,18 @@ import { readTokenClaims } from '../token/token-claims.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 import { remedies } from './remedies.js';
 
-/** What is to be decided about: claims as the authorization server gives them, and a certificate in PEM or DER. */
+/**
+ * What is to be decided about: claims as the authorization server gives them, and a certificate in
+ * PEM or DER.
+ */
 export interface Case {
   readonly claims: Record<string, unknown>;
   readonly certificate: ClientCertificate | undefined;
 }
 
 /**
- * Decides as the API would, with its own options, and says why. Nobody is asked. What neither options nor environment say of issuer
- * and audience can't be compared, which is said.
+ * Decides as the API would, with its own options, and says why. Sends no request. What neither
+ * options nor environment say of issuer and audience can't be compared, which is said.
  */
 export async function decide(
   { claims, certificate }: Case,

@@ -1,11 +1,14 @@
 /** What one check found out. */
 export interface Finding {
-  /** `ok`; `problem`: requests that should pass don't, or the other way round; `warning`: it will, or may, become one. */
+  /**
+   * `ok`; `problem`: requests that should pass don't, or the other way round; `warning`: it will,
+   * or may, become one.
+   */
   readonly status: 'ok' | 'warning' | 'problem';
   /** Stable: what a script filters on. */
   readonly code: string;
   readonly message: string;
-  /** What mends it, for what is not `ok`. */
+  /** What to do about it, unless it is `ok`. */
   readonly fix?: string;
 }
 

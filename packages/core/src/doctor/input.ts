@@ -33,8 +33,8 @@ export function urlOf(name: string, text: string): URL {
 }
 
 /**
- * Reads the file that an option names. A key, a password or a token may stand in place of the path: the path is shown only once the
- * file is there.
+ * Reads the file that an option names. A key, a password or a token may stand in place of the path:
+ * the path is shown only once the file is there.
  */
 export async function contentOf(option: string, path: string): Promise<Buffer> {
   try {
@@ -73,7 +73,9 @@ export async function pairOf(certFile: string, keyFile: string): Promise<{ cert:
   return { cert, key };
 }
 
-/** What the doctor says of an error: the message where the error is ours, else its name and code. */
+/**
+ * What the doctor says of an error: the message where the error is ours, else its name and code.
+ */
 export function messageOf(error: unknown): string {
   return error instanceof UsageError || isTellable(error) ? error.message : describeError(error);
 }

@@ -19,7 +19,10 @@ interface Options {
   readonly requiredClaims?: readonly string[];
 }
 
-/** Names the options of `jwtAccessTokens()` by which a refused JWT is accepted; undefined where no option helps. */
+/**
+ * Names the options of `jwtAccessTokens()` by which a refused JWT is accepted; undefined where no
+ * option helps.
+ */
 export function adviceOnJwt(code: RefusalCode, token: string): string | undefined {
   const jwt = byOptions.includes(code) ? readJwt(token) : undefined;
   if (jwt === undefined) {

@@ -16,7 +16,10 @@ export interface ListenerOptions {
   readonly onArrival: (arrival: Arrival) => void;
 }
 
-/** Stands in for the API behind its proxy, and answers each request with what arrived: never with what could be a token. */
+/**
+ * Stands in for the API behind its proxy, and answers each request with what arrived: never with
+ * what could be a token.
+ */
 export function createListener({ source, tls, onArrival, maxHeaderSize }: ListenerOptions): Server {
   const listener = (req: IncomingMessage, res: import('node:http').ServerResponse): void => {
     req.resume();

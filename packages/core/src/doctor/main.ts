@@ -172,7 +172,8 @@ const commands: Readonly<Record<string, Command>> = {
       given.cert === undefined && given.key === undefined
         ? undefined
         : await pairOf(requireOption(given, 'cert'), requireOption(given, 'key'));
-    // Without options it is as mtlsBound() without them where Node ends TLS; behind a proxy there is no default.
+    // Without options it is as mtlsBound() without them where Node ends TLS; behind a proxy there
+    // is no default.
     const source =
       given.config === undefined
         ? tls && tlsSocket()
@@ -286,7 +287,10 @@ function prefixIssuer(finding: Finding, issuer: string): Finding {
   return message.includes(issuer) ? finding : { ...finding, message: `${issuer}: ${message}` };
 }
 
-/** A token is a secret of the server that issued it: no other may see it, not even to be asked whether it is its own. */
+/**
+ * A token is a secret of the server that issued it: no other may see it, not even to be asked
+ * whether it is its own.
+ */
 function tokenNotTried({ issuers }: Settings, { token }: Sample, whose: string | undefined): Finding[] {
   if (token === undefined || issuers.some(({ issuer }) => issuer === whose)) {
     return [];
@@ -348,7 +352,10 @@ async function optionsOf({ config }: Given, { mask }: Around): Promise<ResourceS
   return options;
 }
 
-/** The options of each `sharedSignals()`: the export `signals` of the configuration file, a list or one alone. */
+/**
+ * The options of each `sharedSignals()`: the export `signals` of the configuration file, a list or
+ * one alone.
+ */
 async function signalsOf({ config }: Given, { mask }: Around): Promise<readonly unknown[]> {
   const signals = config === undefined ? undefined : (await moduleOf(config)).signals;
   mask.hideSecretsOf(signals);

@@ -15,7 +15,9 @@ const credentials = /(\b(?:bearer|basic)\s+)[\w\-.~+/]{8,}=*/gi;
 const pem = /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g;
 const userInfo = /(\w:\/\/)[^\s/@]+@/g;
 
-/** Takes secrets out of what the doctor writes: the ones that it was told, and what looks like one. */
+/**
+ * Takes secrets out of what the doctor writes: the ones that it was told, and what looks like one.
+ */
 export class Mask {
   readonly #secrets = new Set<string>();
 

@@ -17,16 +17,23 @@ import { listenerHeader } from './listener.js';
 export interface ProbeOptions {
   /** Of a protected resource, by way of the proxy. */
   readonly url: URL;
-  /** The same resource without the proxy: as who got into the network would ask. */
+  /**
+   * URL of the same resource without the proxy, as an attacker within the network would call it.
+   */
   readonly direct?: URL;
   /** A client's certificate and key, PEM. */
   readonly cert: string | Buffer;
   readonly key: string | Buffer;
   /** Trusted beside Node's list, for the proxy's certificate. */
   readonly ca?: string | Buffer;
-  /** The header that the proxy sets; what is forged. Default: what the listener reads, else `x-ssl-client-cert`. */
+  /**
+   * The header that the proxy sets; what is forged. Default: what the listener reads, else
+   * `x-ssl-client-cert`.
+   */
   readonly header?: string;
-  /** A token that is bound to the certificate; needed where the API itself stands behind the proxy. */
+  /**
+   * A token that is bound to the certificate; needed where the API itself stands behind the proxy.
+   */
   readonly token?: string;
   /** Milliseconds for each request, its whole answer included. Default 10,000. */
   readonly deadline?: number;
@@ -130,7 +137,10 @@ function refusedFinding(status: number, { host }: URL): Finding {
   }
 }
 
-/** Whoever connects without a certificate may send the header of one who has: the proxy must set it, whatever came. */
+/**
+ * A client without a certificate may send the header of a client that has one. The proxy must
+ * replace it.
+ */
 async function forgedFindings(
   options: ProbeOptions,
   certificate: X509Certificate,
@@ -169,14 +179,17 @@ async function forgedFindings(
     case 'not believed':
       return [ok('header_overwritten', `a forged ${header} does not come through`)];
     case 'no answer':
-      return [ok('header_overwritten', 'without a certificate the proxy lets nobody in')];
+      return [ok('header_overwritten', 'the proxy rejects each client without a certificate')];
   }
 }
 
 /** No proxy writes this verdict. */
 const forgedVerdict = 'mtls-doctor-forged';
 
-/** A client that can send the verdict's header verifies its own certificate: the proxy must set it on every request. */
+/**
+ * A client that can send the verdict's header verifies its own certificate: the proxy must set it
+ * on every request.
+ */
 async function verdictFinding(options: ProbeOptions, header: string): Promise<Finding> {
   const { cert, key } = options;
   for (const identity of [{ cert, key }, undefined]) {

@@ -53,9 +53,9 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
   authorization_server_invalid_answer:
     'detail says what; introspection({ badRequestMeansInactive: true }) for a 400',
   authorization_server_not_asked:
-    'mend why it failed before; circuitBreaker.maxConcurrent, circuitBreaker.maxQueued',
+    'fix the cause of the failures before it; circuitBreaker.maxConcurrent, circuitBreaker.maxQueued',
   revocations_unknown: 'see why Redis does not answer; revocations.whileLost',
-  revocation_not_spread: 'mend Redis, and revoke again',
+  revocation_not_spread: 'fix Redis, then revoke again',
   shutting_down: 'the client asks another process; take it out of the load balancer before close()',
   authorization_server_refused_credentials:
     'mtls-doctor check; clientId, clientAuthentication, the right to introspect',

@@ -6,12 +6,18 @@ const marks = { ok: 'ok     ', warning: 'WARNING', problem: 'PROBLEM' } as const
 /** Characters that move the cursor of a terminal, or change the order of a text. */
 const controls = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 
-/** Returns a text of another party without line ends and other control characters: each is shown by its number. */
+/**
+ * Returns a text of another party without line ends and other control characters: each is shown by
+ * its number.
+ */
 function onOneLine(text: string): string {
   return text.replaceAll(controls, escaped);
 }
 
-/** Returns what is written to a terminal: line ends stay, other control characters are shown by their numbers. Keeps JSON as it is. */
+/**
+ * Returns what is written to a terminal: line ends stay, other control characters are shown by
+ * their numbers. Keeps JSON as it is.
+ */
 export function printable(text: string): string {
   return text.replaceAll(controls, (character) => (character === '\n' ? character : escaped(character)));
 }

@@ -91,7 +91,7 @@ async function checkOwnCertificate(identity: ClientIdentity | undefined): Promis
   if (identity === undefined) {
     return [];
   }
-  const renew = 'renew it; files are read anew when they change, without a restart';
+  const renew = 'renew it; files are read again when they change, without a restart';
   try {
     // The function of a user may never settle.
     const { cert } = await within(PATIENCE, identity);
@@ -130,7 +130,8 @@ async function checkConnection({
   authorizationServerMetadata: given,
 }: IssuerSettings): Promise<Connection> {
   const findings: Finding[] = [];
-  // Another way than the direct one, through an HTTP proxy perhaps, is known to the user's own code alone.
+  // Another way than the direct one, through an HTTP proxy perhaps, is known to the user's own code
+  // alone.
   if (http.agent === undefined && http.fetch === undefined) {
     const url = String(given?.introspection_endpoint ?? given?.jwks_uri ?? issuer);
     const tls = await handshake(new URL(url), http.ca);
@@ -218,7 +219,10 @@ function handshake(url: URL, ca: IssuerSettings['http']['ca']): Promise<Handshak
   });
 }
 
-/** Asks about a token that nobody issued: who is let ask learns that it is not active. */
+/**
+ * Introspects a token that does not exist: a client with valid credentials learns that it is not
+ * active.
+ */
 async function checkQuestion(
   { read }: AcceptedIssuer,
   issuer: IssuerSettings,
@@ -243,7 +247,7 @@ async function checkQuestion(
   }
 }
 
-/** Where tokens are validated here: what it takes to look for the key, which nobody has. */
+/** Checks that keys can be fetched, by a JWT whose key does not exist. */
 function jwtOfNobody(iss: string): string {
   const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
   const exp = Math.floor(Date.now() / 1000) + 60;

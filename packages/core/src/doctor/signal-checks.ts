@@ -24,8 +24,9 @@ interface Access {
 }
 
 /**
- * Checks a transmitter of Shared Signals with the options of `sharedSignals()`: its configuration, its keys, how it delivers, and our
- * stream. Changes nothing there and takes no signal. Never rejects.
+ * Checks a transmitter of Shared Signals with the options of `sharedSignals()`: its configuration,
+ * its keys, how it delivers, and our stream. Changes nothing there and takes no signal. Never
+ * rejects.
  */
 export async function checkSignals(
   issuers: readonly string[],

@@ -14,7 +14,9 @@ const PATIENCE = 3;
 /** Seconds. Where processes run, the newest entry of the log is never that old. */
 const LONGEST_QUIET = 60;
 
-/** Checks what processes share: the cache, the log and the channel for revocations. Never rejects. */
+/**
+ * Checks what processes share: the cache, the log and the channel for revocations. Never rejects.
+ */
 export async function checkStores({ sharedCache, revocations }: Settings): Promise<Finding[]> {
   const findings: Finding[] = [];
   if (sharedCache !== undefined) {
@@ -108,7 +110,7 @@ function newestFinding(
     return problem(
       'revocation_log_not_ours',
       'the newest entry of the log of revocations was not sealed with our secret',
-      'give all processes the same revocations.secret, or see who else writes there',
+      'give all processes the same revocations.secret, or find out what else writes there',
     );
   }
   const age = Math.max(0, Math.round((Date.now() - written.at) / 1000));

@@ -28,7 +28,10 @@ function rejectionFinding(rejection: TokenRejection, read: TokenReader, token: s
   return problem(code, detail ?? code, adviceOnJwt(code, token) ?? remedies[code]);
 }
 
-/** Asks about the user's token as the API would, and compares it with the certificate. Never rejects. */
+/**
+ * Asks about the user's token as the API would, and compares it with the certificate. Never
+ * rejects.
+ */
 export async function checkToken(
   { read, rules }: AcceptedIssuer,
   token: string,

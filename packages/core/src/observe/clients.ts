@@ -35,15 +35,19 @@ export interface ClientRow {
 
 /** The clients that were seen, until `end()`. */
 export interface ObservedClients {
-  /** Returns a row for each client; those that are not ready come first, and then by issuer and name. */
+  /**
+   * Returns a row for each client; those that are not ready come first, and then by issuer and
+   * name.
+   */
   rows(): ClientRow[];
   /** Stops listening, and forgets them. */
   end(): void;
 }
 
 /**
- * Remembers which clients use certificate-bound tokens (RFC 8705 §3) and which do not: for the roll-out with `binding: 'report'` and
- * `'when-bound'`, and for the question after it. Throws `ConfigurationError` for a wrong option.
+ * Remembers which clients use certificate-bound tokens (RFC 8705 §3) and which do not: for the
+ * roll-out with `binding: 'report'` and `'when-bound'`, and for the question after it. Throws
+ * `ConfigurationError` for a wrong option.
  *
  * @example
  * const clients = observeClients();

@@ -6,7 +6,10 @@ import { interactionOf } from '../shared/interaction-id.js';
 import type { TokenAnswer } from '../token/token-claims.js';
 import { readTokenRejection } from '../token/token-rejection.js';
 
-/** Published on `mtls-bound:admitted` for each request that is let in. Holds no token, no subject and no other claim. */
+/**
+ * Published on `mtls-bound:admitted` for each request that is let in. Holds no token, no subject
+ * and no other claim.
+ */
 export interface AdmittedEvent {
   /** The issuer whose authorization server vouches for the token. */
   readonly issuer: string;
@@ -23,17 +26,21 @@ export interface AdmittedEvent {
 }
 
 /**
- * Published on `mtls-bound:refused` for each request that is not let in; on `mtls-bound:reported` for each that
- * `binding: 'report'` lets in all the same. Holds no token, and of its claims none but the issuer, `client_id`, and
- * `cnf["x5t#S256"]`, where that is not the certificate's.
+ * Published on `mtls-bound:refused` for each request that is not let in; on `mtls-bound:reported`
+ * for each that `binding: 'report'` accepts. Holds no token, and of its claims none but the issuer,
+ * `client_id`, and `cnf["x5t#S256"]`, where that is not the certificate's.
  */
 export interface RefusedEvent {
   /**
-   * `code` is the reason, `detail` is for the operator. For `internal_error` `detail` tells the name and code of what was thrown, maybe by
-   * a function of yours; `cause` is the error itself, with whatever that holds.
+   * `code` is the reason, `detail` is for the operator. For `internal_error` `detail` tells the
+   * name and code of what was thrown, maybe by a function of yours; `cause` is the error itself,
+   * with whatever that holds.
    */
   readonly refusal: RequestRefused;
-  /** `route` for a request that `mtlsBound()` let in before, so that an admitted event tells of it too; otherwise `request`. */
+  /**
+   * `route` for a request that `mtlsBound()` let in before, so that an admitted event tells of it
+   * too; otherwise `request`.
+   */
   readonly stage: 'request' | 'route';
   /** The issuer whose authorization server vouches for the token, once it is known to be active. */
   readonly issuer: string | undefined;
@@ -53,21 +60,26 @@ export interface Explanation {
   readonly expectedThumbprint: string | undefined;
   /** The SHA-256 thumbprint of the presented certificate, when there was one. */
   readonly presentedThumbprint: string | undefined;
-  /** `the TLS connection`, `the header x-ssl-client-cert`, `the event of API Gateway`, or `the option certificate`. */
+  /**
+   * `the TLS connection`, `the header x-ssl-client-cert`, `the event of API Gateway`, or `the
+   * option certificate`.
+   */
   readonly certificateFrom: string;
-  /** What most likely is wrong, and who can mend it. */
+  /** The most likely cause, and how to fix it. */
   readonly hint: string | undefined;
 }
 
 /**
- * On the tracing channel `mtls-bound:introspection` for each question to an authorization server about a token: the same
- * object at `start`, `end`, `asyncStart`, `asyncEnd` and `error`. It is asked once for all who want to know at the same time,
- * in the context of the first.
+ * On the tracing channel `mtls-bound:introspection` for each question to an authorization server
+ * about a token: the same object at `start`, `end`, `asyncStart`, `asyncEnd` and `error`. It is
+ * asked once for all requests that wait for it, in the context of the first.
  */
 export interface IntrospectionEvent {
   /** Who is asked. */
   readonly issuer: string;
-  /** `x-fapi-interaction-id` of the request for whose sake it is asked, where `fapiHeaders()` ran. */
+  /**
+   * `x-fapi-interaction-id` of the request for whose sake it is asked, where `fapiHeaders()` ran.
+   */
   readonly interactionId: string | undefined;
   /** At the end: what came of it. */
   outcome?: 'active' | RefusalCode;
@@ -76,23 +88,30 @@ export interface IntrospectionEvent {
 /** Published on `mtls-bound:cache` for each look at what is known of a token. */
 export interface CacheEvent {
   /**
-   * `hit`: an active token's claims; `inactive_hit`: that it is not active; `miss`: somebody is asked. After a miss
-   * `shared_hit`: the shared tier knew; `stale`: the authorization server could not be asked, and an old answer served.
+   * `hit`: an active token's claims; `inactive_hit`: that it is not active; `miss`: the
+   * authorization server is asked. After a miss `shared_hit`: the shared tier knew; `stale`: the
+   * authorization server could not be asked, and an old answer served.
    */
   readonly result: 'hit' | 'inactive_hit' | 'miss' | 'shared_hit' | 'stale';
 }
 
-/** Published on `mtls-bound:certificate` for each request with a token, once its certificate was looked for. */
+/**
+ * Published on `mtls-bound:certificate` for each request with a token, once its certificate was
+ * looked for.
+ */
 export interface CertificateEvent {
   /** As in `Explanation`. */
   readonly from: string;
   /** Undefined where the client showed none. */
   readonly thumbprint: string | undefined;
-  /** Whether TLS found its chain trusted; undefined when nobody said. */
+  /** Whether TLS verified its chain; `undefined` if that is unknown. */
   readonly verified: boolean | undefined;
 }
 
-/** Published on `mtls-bound:breaker` when an endpoint of an authorization server is given a rest, and when the rest ends. */
+/**
+ * Published on `mtls-bound:breaker` when an endpoint of an authorization server is given a rest,
+ * and when the rest ends.
+ */
 export interface BreakerEvent {
   /** The issuer whose authorization server it is. */
   readonly issuer: string;
@@ -102,22 +121,26 @@ export interface BreakerEvent {
   readonly state: 'open' | 'closed';
 }
 
-/** Published on `mtls-bound:signal` for each Security Event Token that is received. Names no subject. */
+/**
+ * Published on `mtls-bound:signal` for each Security Event Token that is received. Names no
+ * subject.
+ */
 export interface SignalEvent {
   /** The transmitter that the receiver is configured for. */
   readonly transmitter: string;
   /** The URIs of its events; none for a token that is refused. */
   readonly types: readonly string[];
   /**
-   * `revoked`: tokens were revoked. `not_revoked`: the subject, or a part of it, names no tokens here. `ignored`: no event revokes.
-   * `repeated`: it was acted on before. `refused`: it is not valid. `failed`: the transmitter must send it again.
+   * `revoked`: tokens were revoked. `not_revoked`: the subject, or a part of it, names no tokens
+   * here. `ignored`: no event revokes. `repeated`: it was acted on before. `refused`: it is not
+   * valid. `failed`: the transmitter must send it again.
    */
   readonly outcome: 'revoked' | 'not_revoked' | 'ignored' | 'repeated' | 'refused' | 'failed';
   /** The error of RFC 8935 §2.4 that a refused one is answered with. */
   readonly error: string | undefined;
 }
 
-/** Published on `mtls-bound:problem` for each thing that an operator must mend. */
+/** Published on `mtls-bound:problem` for each problem that an operator must solve. */
 export interface ProblemEvent {
   /** Stable: what to filter and alert on. */
   readonly code: string;
@@ -156,7 +179,7 @@ export function publishAdmitted(
   }
 }
 
-/** What it takes to explain is done only when somebody listens. */
+/** The explanation is made only if a subscriber listens. */
 export function publishRefused(event: Omit<RefusedEvent, 'explanation'>, explain: () => Explanation): void {
   if (refused.hasSubscribers) {
     refused.publish({ ...event, explanation: explain() } satisfies RefusedEvent);
@@ -235,7 +258,9 @@ export interface BreakerListing {
   end(): void;
 }
 
-/** Publishes the state of one breaker; as long as it is open, observers that begin get to know it. */
+/**
+ * Publishes the state of one breaker; as long as it is open, observers that begin get to know it.
+ */
 export function listBreaker(about: Omit<BreakerEvent, 'state'>): BreakerListing {
   const own = { ...about };
   const show = (isOpen: boolean): void => {
@@ -255,14 +280,20 @@ export function openBreakerEvents(): BreakerEvent[] {
   return [...openBreakers].map((about) => ({ ...about, state: 'open' }));
 }
 
-/** The same for a request that is let in all the same, with `binding: 'report'`. On `mtls-bound:reported`. */
+/**
+ * Publishes on `mtls-bound:reported` that a request was accepted which `binding: 'required'` would
+ * refuse.
+ */
 export function publishReported(event: Omit<RefusedEvent, 'explanation'>, explain: () => Explanation): void {
   if (reported.hasSubscribers) {
     reported.publish({ ...event, explanation: explain() } satisfies RefusedEvent);
   }
 }
 
-/** Reports a problem: always on the channel, and the first time as a process warning, for who has no subscriber. */
+/**
+ * Reports a problem: always on the channel, and the first time as a process warning, for who has no
+ * subscriber.
+ */
 export type ReportProblem = (code: string, message: string) => void;
 
 export function problemReporter(): ReportProblem {

@@ -11,8 +11,9 @@ export interface Logger {
 }
 
 /**
- * What of requests must not be written to a log, for pino's `redact`: where `pino-http` or a line of your own logs requests
- * whole: the token, and the header of each preset. A certificate is personal data; a proxy's secret would let anyone pass for the proxy, so add its header too.
+ * What of requests must not be written to a log, for pino's `redact`: where `pino-http` or a line
+ * of your own logs requests whole: the token, and the header of each preset. A certificate is
+ * personal data; a proxy's secret would let anyone pass for the proxy, so add its header too.
  */
 export const redactedPaths: readonly string[] = Object.freeze([
   'req.headers.authorization',
@@ -36,12 +37,13 @@ export const redactedPaths: readonly string[] = Object.freeze([
 ]);
 
 /**
- * Logs refusals (info; a 503 is a warning), what `binding: 'report'` let in (warning), an authorization server's rests (warning),
- * Security Event Tokens (info; one that revoked nothing it should have is a warning), revocations that this process was asked for
- * (info), whether those of other processes are heard (info; a warning if not) and problems (error). Of the problems of one code the first
- * is a line at once. Further ones are a line a minute, with the newest message and their `count`. No line holds a token or a secret.
- * The `detail` of a refusal may name `iss`, `aud` and `token_type` of a token, without what may hold credentials in a URL. Gives what
- * ends it.
+ * Logs refusals (info; a 503 is a warning), what `binding: 'report'` let in (warning), an
+ * authorization server's rests (warning), Security Event Tokens (info; one that revoked nothing it
+ * should have is a warning), revocations that this process was asked for (info), whether those of
+ * other processes are heard (info; a warning if not) and problems (error). Of the problems of one
+ * code the first is a line at once. Further ones are a line a minute, with the newest message and
+ * their `count`. No line holds a token or a secret. The `detail` of a refusal may name `iss`, `aud`
+ * and `token_type` of a token, without what may hold credentials in a URL. Gives what ends it.
  *
  * @example
  * observeByLog(pino({ redact: [...redactedPaths, 'req.headers["x-proxy-secret"]'] }));

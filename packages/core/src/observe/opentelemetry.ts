@@ -6,10 +6,13 @@ const name = '@mtls-bound/core';
 
 /**
  * Metrics and spans by OpenTelemetry's API, of whatever SDK the program has set up before. Counters
- * `mtls_bound.requests`, `mtls_bound.route_refusals`, `mtls_bound.cache.lookups`, `mtls_bound.signals`, `mtls_bound.revocations` and `mtls_bound.problems`, the
- * up-down counter `mtls_bound.breaker.open`, the gauges `mtls_bound.revocations.unheard`, `mtls_bound.revocations.lag` and
- * `mtls_bound.revocations.heartbeat_age`, and the histogram `mtls_bound.introspection.duration`, in seconds. Each question to an authorization server is a span of the kind CLIENT,
- * child of the request's, with the attributes `server.address` and, where it failed, `error.type`. Gives what ends it.
+ * `mtls_bound.requests`, `mtls_bound.route_refusals`, `mtls_bound.cache.lookups`,
+ * `mtls_bound.signals`, `mtls_bound.revocations` and `mtls_bound.problems`, the up-down counter
+ * `mtls_bound.breaker.open`, the gauges `mtls_bound.revocations.unheard`,
+ * `mtls_bound.revocations.lag` and `mtls_bound.revocations.heartbeat_age`, and the histogram
+ * `mtls_bound.introspection.duration`, in seconds. Each question to an authorization server is a
+ * span of the kind CLIENT, child of the request's, with the attributes `server.address` and, where
+ * it failed, `error.type`. Gives what ends it.
  *
  * @example
  * import { observeByOpenTelemetry } from '@mtls-bound/core/opentelemetry';
@@ -29,7 +32,7 @@ export function observeByOpenTelemetry(): () => void {
     description: 'Looks at what is known of a token',
   });
   const problems = meter.createCounter('mtls_bound.problems', {
-    description: 'Things that an operator must mend',
+    description: 'Problems that an operator must solve',
   });
   const open = meter.createUpDownCounter('mtls_bound.breaker.open', {
     description: 'Endpoints of an authorization server that are given a rest',
@@ -88,7 +91,7 @@ export function observeByOpenTelemetry(): () => void {
         attributes: { 'server.address': address },
       });
       return (outcome, seconds) => {
-        // That a token is not active is an answer, and no error of anybody.
+        // That a token is not active is an answer, not an error.
         const failed = outcome !== 'active' && outcome !== 'token_inactive';
         const error = failed ? { 'error.type': outcome } : {};
         duration.record(seconds, { 'server.address': address, ...error });
@@ -111,7 +114,10 @@ export function observeByOpenTelemetry(): () => void {
   };
 }
 
-/** A gauge that is read when metrics are collected: an age is no event. Returns a function that ends it. */
+/**
+ * A gauge that is read when metrics are collected: an age is no event. Returns a function that ends
+ * it.
+ */
 function hearingGauge(
   of: 'unheard' | 'lag' | 'heartbeatAge',
   about: { readonly description: string; readonly unit: string },

@@ -12,7 +12,10 @@ interface Pending {
   message: string;
 }
 
-/** Writes problems as lines of a log: an outage makes a problem of each request, and must not make a line of each. */
+/**
+ * Writes problems as lines of a log: an outage makes a problem of each request, and must not make a
+ * line of each.
+ */
 export class ProblemLines {
   readonly #write: WriteLine;
   readonly #pending = new Map<string, Pending>();

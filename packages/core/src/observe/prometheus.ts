@@ -29,11 +29,13 @@ interface Metric<Registry> {
 }
 
 /**
- * Counts and times everything by prom-client: `mtls_bound_requests_total`, `mtls_bound_route_refusals_total`, `mtls_bound_cache_lookups_total`,
- * `mtls_bound_introspection_duration_seconds`, `mtls_bound_breaker_open`, `mtls_bound_signals_total`,
- * `mtls_bound_revocations_total`, `mtls_bound_revocations_unheard`, `mtls_bound_revocations_lag_seconds`,
- * `mtls_bound_revocations_heartbeat_age_seconds`, `mtls_bound_problems_total`. Labels are codes, issuers and transmitters, never
- * anything of a request. Gives what ends it and takes the metrics out of the registry.
+ * Counts and times everything by prom-client: `mtls_bound_requests_total`,
+ * `mtls_bound_route_refusals_total`, `mtls_bound_cache_lookups_total`,
+ * `mtls_bound_introspection_duration_seconds`, `mtls_bound_breaker_open`,
+ * `mtls_bound_signals_total`, `mtls_bound_revocations_total`, `mtls_bound_revocations_unheard`,
+ * `mtls_bound_revocations_lag_seconds`, `mtls_bound_revocations_heartbeat_age_seconds`,
+ * `mtls_bound_problems_total`. Labels are codes, issuers and transmitters, never anything of a
+ * request. Gives what ends it and takes the metrics out of the registry.
  *
  * @param registry the registry to use; by default prom-client's own
  * @example
@@ -60,7 +62,7 @@ export function observeByPrometheus<Registry extends PrometheusRegistry>(
     metric('route_refusals_total', 'Admitted requests that a guard of a route refused', 'code'),
   );
   const lookups = new Counter(metric('cache_lookups_total', 'Looks at what is known of a token', 'result'));
-  const problems = new Counter(metric('problems_total', 'Things that an operator must mend', 'code'));
+  const problems = new Counter(metric('problems_total', 'Problems that an operator must solve', 'code'));
   const open = new Gauge(
     metric('breaker_open', 'Endpoints of an authorization server that are given a rest', 'issuer'),
   );

@@ -1,6 +1,9 @@
 import { type HearingState, hearingStates } from './revocation-sync.js';
 
-/** What the resource servers of this process have heard of revocations over a channel, or from a log. Ages in seconds. */
+/**
+ * What the resource servers of this process have heard of revocations over a channel, or from a
+ * log. Ages in seconds.
+ */
 export interface HearingTotals {
   readonly from: HearingState['from'];
   /** How many may miss revocations now. */
@@ -11,7 +14,10 @@ export interface HearingTotals {
   readonly heartbeatAge: number | undefined;
 }
 
-/** Sums up `hearingStates()` by what is listened to. Nothing is returned for what no resource server listens to. */
+/**
+ * Sums up `hearingStates()` by what is listened to. Nothing is returned for what no resource server
+ * listens to.
+ */
 export function hearingTotals(): HearingTotals[] {
   const states = hearingStates();
   return (['channel', 'log'] as const).flatMap((from) => {

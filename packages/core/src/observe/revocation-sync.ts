@@ -2,8 +2,8 @@ import { channel } from 'node:diagnostics_channel';
 import type { Revocation } from '../revocation/revocations.js';
 
 /**
- * Published on `mtls-bound:revocation` when a process takes note of a revocation that it did not know. Names no token, subject,
- * client, session or certificate.
+ * Published on `mtls-bound:revocation` when a process takes note of a revocation that it did not
+ * know. Names no token, subject, client, session or certificate.
  */
 export interface RevocationEvent {
   /** What the revocation names. */
@@ -11,22 +11,27 @@ export interface RevocationEvent {
   /** The issuer whose tokens are revoked; undefined if it is each configured issuer. */
   readonly issuer: string | undefined;
   /**
-   * `revoke`: this process called `revoke()`. `endpoint`: a client sent it to `revocationEndpoint()`. `signal`: a transmitter of
-   * Shared Signals sent it here. `channel`, `log`: another process revoked, and this process heard of it there.
+   * `revoke`: this process called `revoke()`. `endpoint`: a client sent it to
+   * `revocationEndpoint()`. `signal`: a transmitter of Shared Signals sent it here. `channel`,
+   * `log`: another process revoked, and this process heard of it there.
    */
   readonly origin: 'revoke' | 'endpoint' | 'signal' | 'channel' | 'log';
 }
 
 /**
- * Published on `mtls-bound:hearing` when a resource server begins to hear the revocations of other processes, and when it may miss
- * them. A resource server that has no channel and no log publishes nothing.
+ * Published on `mtls-bound:hearing` when a resource server begins to hear the revocations of other
+ * processes, and when it may miss them. A resource server that has no channel and no log publishes
+ * nothing.
  */
 export interface HearingEvent {
   /** What it listens to: `revocations.channel` or `revocations.log`. */
   readonly from: 'channel' | 'log';
   /** `heard`: it hears all revocations. `unheard`: it may miss revocations now. */
   readonly state: 'heard' | 'unheard';
-  /** The position up to which it has read the log; undefined with a channel, and before the first entry. */
+  /**
+   * The position up to which it has read the log; undefined with a channel, and before the first
+   * entry.
+   */
   readonly position: string | undefined;
 }
 
@@ -35,8 +40,8 @@ export interface HearingState extends HearingEvent {
   /** Seconds by which it is behind: since then revocations may exist that it has not heard. */
   readonly lag: number;
   /**
-   * Seconds since the newest entry of the log was written, by the clock of its writer, or since the last message came over the
-   * channel. Undefined before the first one.
+   * Seconds since the newest entry of the log was written, by the clock of its writer, or since the
+   * last message came over the channel. Undefined before the first one.
    */
   readonly heartbeatAge: number | undefined;
 }
@@ -64,7 +69,10 @@ export interface HearingListing {
 
 const listed = new Set<() => HearingState>();
 
-/** Publishes each change of the state that `read` returns, and lists it in `hearingStates()` until `end()`. */
+/**
+ * Publishes each change of the state that `read` returns, and lists it in `hearingStates()` until
+ * `end()`.
+ */
 export function listHearing(read: () => HearingState): HearingListing {
   let shown: HearingEvent['state'] = 'unheard';
   listed.add(read);
@@ -85,8 +93,9 @@ export function listHearing(read: () => HearingState): HearingListing {
 }
 
 /**
- * Returns what each resource server of this process has heard of the revocations of other processes, at this moment. A resource
- * server that has no channel and no log, or that was closed, is not among them.
+ * Returns what each resource server of this process has heard of the revocations of other
+ * processes, at this moment. A resource server that has no channel and no log, or that was closed,
+ * is not among them.
  */
 export function hearingStates(): HearingState[] {
   return [...listed].map((read) => read());

@@ -14,8 +14,8 @@ import {
 import { type HearingEvent, hearingStates, type RevocationEvent } from './revocation-sync.js';
 
 /**
- * The functions of an observer, by what they hear of. One that throws, or returns a promise that rejects, harms no request: the
- * first failure of each is a process warning.
+ * The functions of an observer, by what they hear of. One that throws, or returns a promise that
+ * rejects, harms no request: the first failure of each is a process warning.
  */
 export interface Observer {
   /** A request was let in. */
@@ -27,8 +27,8 @@ export interface Observer {
   /** It was looked at what is known of a token. */
   readonly cache?: (event: CacheEvent) => void;
   /**
-   * An endpoint of an authorization server is given a rest, or the rest ends. Called at once for each endpoint that has a rest when
-   * the observer begins.
+   * An endpoint of an authorization server is given a rest, or the rest ends. Called at once for
+   * each endpoint that has a rest when the observer begins.
    */
   readonly breaker?: (event: BreakerEvent) => void;
   /** A Security Event Token was received. */
@@ -36,15 +36,16 @@ export interface Observer {
   /** This process has taken note of a revocation. */
   readonly revocation?: (event: RevocationEvent) => void;
   /**
-   * A resource server begins to hear the revocations of other processes, or may miss them from now on. Called at once with the state
-   * of each resource server that has a channel or a log when the observer begins.
+   * A resource server begins to hear the revocations of other processes, or may miss them from now
+   * on. Called at once with the state of each resource server that has a channel or a log when the
+   * observer begins.
    */
   readonly hearing?: (event: HearingEvent) => void;
-  /** An operator must mend something. */
+  /** An operator must solve a problem. */
   readonly problem?: (event: ProblemEvent) => void;
   /**
-   * Called in the context of the request. A function that it returns is called at the end, with what came of the question and the
-   * seconds that it took.
+   * Called in the context of the request. A function that it returns is called at the end, with
+   * what came of the question and the seconds that it took.
    */
   readonly introspection?: (
     event: IntrospectionEvent,
@@ -102,8 +103,9 @@ const endAll = (ends: readonly (() => unknown)[]) => (): void => {
 };
 
 /**
- * Calls a function of an observer. What it throws or rejects with is a process warning, the first time: on a diagnostics channel
- * it would end the process. A failure is no event, which the failing function might hear of.
+ * Calls a function of an observer. What it throws or rejects with is a process warning, the first
+ * time: on a diagnostics channel it would end the process. A failure is no event, which the failing
+ * function might hear of.
  */
 export function catchObserverErrors<Arguments extends unknown[]>(
   name: string,

@@ -6,7 +6,10 @@ import type { OptionRule } from '../shared/option-rules.js';
 /** What a request of Node has already, HTTP/1.1 and http2, and what every object has. */
 const ofNode = [new IncomingMessage(new Socket()), Http2ServerRequest.prototype] as const;
 
-/** What Express, its usual body and cookie parsers, and this project's own middleware put on a request. */
+/**
+ * What Express, its usual body and cookie parsers, and this project's own middleware put on a
+ * request.
+ */
 const ofExpress: ReadonlySet<string> = new Set([
   'accepts',
   'acceptsCharsets',
@@ -46,8 +49,8 @@ const ofExpress: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * The name of the property of `req` or of `ctx.state` that has the `Authorization`. What is there already has a meaning to other
- * code, and `__proto__` would change what every property means.
+ * The name of the property of `req` or of `ctx.state` that has the `Authorization`. What is there
+ * already has a meaning to other code, and `__proto__` would change what every property means.
  */
 export const propertyName: OptionRule<string> = {
   accepted:

@@ -90,8 +90,8 @@ export const cacheOptions = optionGroup({
 });
 
 /**
- * How long answers of the authorization server serve. A revoked token lives on for at most `maxAge`, and for `staleIfError`
- * more while the server can't be asked.
+ * How long answers of the authorization server serve. A revoked token lives on for at most
+ * `maxAge`, and for `staleIfError` more while the server can't be asked.
  */
 export interface CacheOptions extends OptionsOf<typeof cacheOptions> {}
 
@@ -192,8 +192,9 @@ export const floodGuardOptions = optionGroup({
 });
 
 /**
- * How many tokens that turn out not to be active a client may send. The guard also limits how many questions of one client
- * are under way: 50, and at most half of `circuitBreaker.maxConcurrent`, also those of `requireActive()`.
+ * How many tokens that turn out not to be active a client may send. The guard also limits how many
+ * questions of one client are under way: 50, and at most half of `circuitBreaker.maxConcurrent`,
+ * also those of `requireActive()`.
  */
 export interface FloodGuardOptions extends OptionsOf<typeof floodGuardOptions> {}
 

@@ -112,9 +112,9 @@ const caFile: OptionRule<SecureContextOptions['ca'] & {}> = {
 
 export const httpOptions = optionGroup({
   /**
-   * Seconds for one question to an endpoint: the proof of who we are (`bearerTokenAuthentication()`,
-   * `tlsClientAuth()`), its turn, its retries and the body of its answer. A `tokens` function of
-   * your own has four times as long. Default 5; from 0.05 to 60.
+   * Seconds for one question to an endpoint: the proof of who we are
+   * (`bearerTokenAuthentication()`, `tlsClientAuth()`), its turn, its retries and the body of its
+   * answer. A `tokens` function of your own has four times as long. Default 5; from 0.05 to 60.
    */
   timeout: seconds({ min: 0.05, max: 60, default: 5 }),
   /** Bytes of an answer's body, after decompression. Default 262,144; from 1,024 to 16,777,216. */
@@ -171,8 +171,8 @@ export const circuitBreakerOptions = optionGroup({
 });
 
 /**
- * Limits the requests to each endpoint of the authorization server, and suspends an endpoint that fails: requests that need it
- * get 503 at once instead of waiting for a timeout.
+ * Limits the requests to each endpoint of the authorization server, and suspends an endpoint that
+ * fails: requests that need it get 503 at once instead of waiting for a timeout.
  */
 export interface CircuitBreakerOptions extends OptionsOf<typeof circuitBreakerOptions> {}
 
@@ -248,7 +248,9 @@ export const issuerOptions = optionGroup({
   circuitBreaker: nestedGroup<typeof circuitBreakerOptions, CircuitBreakerOptions>(circuitBreakerOptions),
 });
 
-/** One authorization server, and who we are to it. What is not given is read from the environment. */
+/**
+ * One authorization server, and who we are to it. What is not given is read from the environment.
+ */
 export interface IssuerOptions extends OptionsOf<typeof issuerOptions> {}
 
 /** Who we are to an authorization server. */
@@ -264,7 +266,7 @@ export interface IssuerSettings {
   readonly authorizationServerMetadata: Readonly<Record<string, unknown>> | undefined;
   /** Undefined where nothing was given of it. */
   readonly client: Client | undefined;
-  /** The same for who can't do without. Throws `ConfigurationError`. */
+  /** Like `client`, but throws `ConfigurationError` if no client credentials are configured. */
   readonly requireClient: () => Client;
   readonly audience: readonly string[] | 'server-enforced';
   readonly tokens: TokenSource;
@@ -272,7 +274,10 @@ export interface IssuerSettings {
   readonly circuitBreaker: CircuitBreakerRules;
 }
 
-/** Nothing of one server may reach another by oversight: its name and our credential belong to each server's own options. */
+/**
+ * Nothing of one server may reach another by oversight: its name and our credential belong to each
+ * server's own options.
+ */
 export const ofOneIssuer = [
   'issuer',
   'authorizationServerMetadata',
@@ -311,7 +316,10 @@ export function resolveIssuer(given: IssuerReader): IssuerSettings {
   });
 }
 
-/** Throws `ConfigurationError` if every request would fail, as given metadata name no endpoint that the tokens need. */
+/**
+ * Throws `ConfigurationError` if every request would fail, as given metadata name no endpoint that
+ * the tokens need.
+ */
 function refuseMissingEndpoints(
   path: string,
   metadata: Readonly<Record<string, unknown>> | undefined,

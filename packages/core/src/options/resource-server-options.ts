@@ -213,7 +213,10 @@ export const resourceServerOptions = optionGroup({
   property: withDefault(propertyName, 'auth'),
 });
 
-/** Options of `mtlsBound()` and `createResourceServer()`. What is not given is read from the environment. */
+/**
+ * Options of `mtlsBound()` and `createResourceServer()`. What is not given is read from the
+ * environment.
+ */
 export interface ResourceServerOptions extends IssuerOptions, OptionsOf<typeof resourceServerOptions> {}
 
 const allOptions = optionGroup({ ...issuerOptions, ...resourceServerOptions });
@@ -247,8 +250,8 @@ export interface Settings {
 }
 
 /**
- * Checks the options, completes them from the environment and the defaults, and freezes them. Throws
- * `ConfigurationError`, which names the option, what was expected and what it got.
+ * Checks the options, completes them from the environment and the defaults, and freezes them.
+ * Throws `ConfigurationError`, which names the option, what was expected and what it got.
  */
 export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv): Settings {
   const given = new OptionReader('options', options, allOptions, environment);

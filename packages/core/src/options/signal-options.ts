@@ -173,7 +173,10 @@ export interface SharedSignalsOptions extends OptionsOf<typeof sharedSignalsOpti
 
 type SignalsReader = OptionReader<typeof sharedSignalsOptions>;
 
-/** Checks the options, completes them from the environment and the defaults. Throws `ConfigurationError`. */
+/**
+ * Checks the options, completes them from the environment and the defaults. Throws
+ * `ConfigurationError`.
+ */
 export function resolveSignalSettings(
   issuers: readonly string[],
   options: unknown,
@@ -260,7 +263,10 @@ function refusedWithPoll(
   return secret;
 }
 
-/** Without `issuers` a transmitter speaks for one issuer: it must not revoke the tokens of another authorization server. */
+/**
+ * Without `issuers` a transmitter speaks for one issuer: it must not revoke the tokens of another
+ * authorization server.
+ */
 function resolveIssuers(
   given: SignalsReader,
   transmitter: string,

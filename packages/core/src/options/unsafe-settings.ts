@@ -17,7 +17,9 @@ const audienceNotEnforced =
   "MTLS_BOUND_AUDIENCE is 'server-enforced': tokens for other APIs are accepted unless the authorization server refuses " +
   "them; name this API's identifier, or set audience: 'server-enforced' in code";
 
-/** Reports each setting that switches a check off, so that the operator learns of it at start-up. */
+/**
+ * Reports each setting that switches a check off, so that the operator learns of it at start-up.
+ */
 export function reportUnsafeSettings(settings: Settings, report: ReportProblem): void {
   if (settings.isAudienceUncheckedByEnvironment) {
     report('audience_not_enforced', audienceNotEnforced);

@@ -30,20 +30,23 @@ export const authenticationOptions = optionGroup({
 /** How the end-user must have been authenticated (RFC 9470 §3). */
 export interface AuthenticationRequirement extends OptionsOf<typeof authenticationOptions> {}
 
-/** The claims of who meets the requirement. */
+/** The claims of a token that meets the requirement. */
 export type WithAuthentication<Required extends AuthenticationRequirement> = Authorization &
   (Required extends { readonly acrValues: readonly (infer Acr)[] } ? WithClaims<{ acr: Acr }> : unknown) &
   (Required extends { readonly maxAge: number } ? WithClaims<{ auth_time: number }> : unknown);
 
-/** An `auth_time` in the future, of a server that writes milliseconds for one, would never be too long ago. */
+/**
+ * An `auth_time` in the future, of a server that writes milliseconds for one, would never be too
+ * long ago.
+ */
 function isWithin(authTime: unknown, maxAge: number, clockTolerance: number): boolean {
   const age = typeof authTime === 'number' ? Date.now() / 1000 - authTime : Number.NaN;
   return age >= -clockTolerance && age <= maxAge;
 }
 
 /**
- * Refuses a token whose user was authenticated too weakly or too long ago: 401 with a challenge that says what would do
- * (RFC 9470 §3). A token that does not say how or when is refused.
+ * Refuses a token whose user was authenticated too weakly or too long ago: 401 with a challenge
+ * that says what would do (RFC 9470 §3). A token that does not say how or when is refused.
  */
 export function authenticationPolicy<const Required extends AuthenticationRequirement>(
   requirement: Required,

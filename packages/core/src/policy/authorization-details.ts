@@ -19,8 +19,9 @@ export const authorizationDetailOptions = optionGroup({
 export interface AuthorizationDetailRequirement extends OptionsOf<typeof authorizationDetailOptions> {}
 
 /**
- * Refuses a token without an authorization detail of this type that grants every one of the actions: 403 (RFC 9396 §8,
- * §9). One detail has to grant all: rights of several are never added up.
+ * Refuses a token without an authorization detail of this type that grants every one of the
+ * actions: 403 (RFC 9396 §8, §9). One detail has to grant all: rights of several are never added
+ * up.
  */
 export function authorizationDetailsPolicy(
   requirement: AuthorizationDetailRequirement,

@@ -3,12 +3,16 @@ import { redactIdentifier } from '../shared/shown-url.js';
 import { claimOf, type TokenClaims } from '../token/token-claims.js';
 
 /**
- * Whether an access token that is bound to nothing may pass. `required`: never. `when-bound`: as a plain bearer
- * token, for the time of a migration; a bound token is checked all the same. `report`: what concerns certificate and
- * binding refuses nobody and is told, so that `required` can be turned on without guessing; all else is checked as ever.
+ * Whether an access token that is bound to nothing may pass. `required`: never. `when-bound`: as a
+ * plain bearer token, for the time of a migration; a bound token is checked all the same. `report`:
+ * what concerns certificate and binding is reported and refuses no request, so that `required` can
+ * be turned on without guessing. All other checks hold.
  */
 export type Binding = 'required' | 'when-bound' | 'report';
-/** Characters of a thumbprint that is none. The longest likely mistake, base64url of base64 of hex, has 118. */
+/**
+ * Characters of a thumbprint that is none. The longest likely mistake, base64url of base64 of hex,
+ * has 118.
+ */
 const MAX_SHOWN = 128;
 
 /** The detail of `token_unbound` where the server wrote the thumbprint outside of `cnf`. */
@@ -16,8 +20,8 @@ export const thumbprintAtTop = 'x5t#S256 is at the top of the token, not in cnf'
 
 const noClaims: TokenClaims['claims'] = Object.freeze({});
 
-// The registered methods whose proof we do not verify (RFC 7800 §3, §6.2, RFC 9449 §6.1): to ignore one would be a downgrade.
-// Other members are ignored (RFC 7800 §3.1).
+// The registered methods whose proof we do not verify (RFC 7800 §3, §6.2, RFC 9449 §6.1): to ignore
+// one would be a downgrade. Other members are ignored (RFC 7800 §3.1).
 const otherMethods = ['jkt', 'jwk', 'jwe', 'jku', 'kid', 'osc'] as const;
 
 function otherMethodIn(confirmation: object): string | undefined {
@@ -25,8 +29,8 @@ function otherMethodIn(confirmation: object): string | undefined {
 }
 
 /**
- * Lets only the holder of the certificate in `cnf["x5t#S256"]` pass (RFC 8705 §3). Run on every request, after the
- * cache: a cached answer says what the token is, never who may use it.
+ * Lets only the holder of the certificate in `cnf["x5t#S256"]` pass (RFC 8705 §3). Run on every
+ * request, after the cache: a cached answer says what the token is, never who may use it.
  */
 export function checkBinding(
   confirmation: unknown,
@@ -79,9 +83,9 @@ export function checkBinding(
 }
 
 /**
- * Compares as text, never decoded: Node's base64url decoder takes padding, blanks and a changed last character for
- * the same bytes. To the end, whatever differs, though neither is a secret; without the two Buffers that timingSafeEqual
- * would need, which cost 2 µs a request.
+ * Compares as text, never decoded: Node's base64url decoder takes padding, blanks and a changed
+ * last character for the same bytes. To the end, whatever differs, though neither is a secret;
+ * without the two Buffers that timingSafeEqual would need, which cost 2 µs a request.
  */
 function isSameThumbprint(theirs: string, ours: string): boolean {
   if (theirs.length !== ours.length) {

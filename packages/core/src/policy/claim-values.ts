@@ -17,7 +17,10 @@ export type ClaimRequirement =
 /** What to require of claims, by their names. */
 export type ClaimRequirements = Readonly<Record<string, ClaimRequirement>>;
 
-/** The claims of who meets the requirements. A claim may be a list with one member that fits. */
+/**
+ * The claims of a token that meets the requirements. A claim may be a list with one member that
+ * fits.
+ */
 export type WithRequiredClaims<Required extends ClaimRequirements> = WithClaims<{
   [Name in keyof Required]: Satisfying<Required[Name]>;
 }>;
@@ -29,8 +32,8 @@ type Satisfying<Requirement> = Requirement extends (value: unknown) => value is 
     : (Requirement extends readonly (infer Value)[] ? Value : Requirement) | readonly unknown[];
 
 /**
- * Refuses a token whose claims are not as required: 403. Where a claim is a list, one of its members has to fit. Throws
- * `ConfigurationError`.
+ * Refuses a token whose claims are not as required: 403. Where a claim is a list, one of its
+ * members has to fit. Throws `ConfigurationError`.
  */
 export function claimsPolicy<const Required extends ClaimRequirements>(
   required: Required,

@@ -5,16 +5,25 @@ import { describeClaim, secondsAgo, wrongAudience, wrongIssuer } from '../token/
 /** What an active token must still show (RFC 7662 §4, RFC 9700 §2.3). */
 export interface ClaimRules {
   readonly issuer: string;
-  /** Identifiers of this resource server; `server-enforced` when the authorization server checks the audience. */
+  /**
+   * Identifiers of this resource server; `server-enforced` when the authorization server checks the
+   * audience.
+   */
   readonly audience: readonly string[] | 'server-enforced';
   /** Seconds by which the clocks may differ. */
   readonly clockTolerance: number;
 }
 
-/** `Bearer` (RFC 6750), and what servers write that name the kind of token in its place (RFC 8693 §3). */
+/**
+ * `Bearer` (RFC 6750), and what servers write that name the kind of token in its place (RFC 8693
+ * §3).
+ */
 const acceptedTokenTypes = ['bearer', 'access_token', 'urn:ietf:params:oauth:token-type:access_token'];
 
-/** Refuses a token that is out of its time or not meant for this resource server. `now` in seconds since the epoch. */
+/**
+ * Refuses a token that is out of its time or not meant for this resource server. `now` in seconds
+ * since the epoch.
+ */
 export function checkClaims(token: TokenClaims, rules: ClaimRules, now: number): void {
   if (token.expiresAt !== undefined && token.expiresAt + rules.clockTolerance <= now) {
     throw new RequestRefused('token_expired', { detail: `exp was ${secondsAgo(now, token.expiresAt)}` });
@@ -38,7 +47,8 @@ export function checkClaims(token: TokenClaims, rules: ClaimRules, now: number):
   if (audience !== 'server-enforced' && !token.audience?.some((name) => audience.includes(name))) {
     throw new RequestRefused('token_wrong_audience', { detail: wrongAudience(audience, token.audience) });
   }
-  // Some servers report refresh tokens as active too; only what is used as a bearer token may pass here.
+  // Some servers report refresh tokens as active too; only what is used as a bearer token may pass
+  // here.
   if (token.tokenType !== undefined && !acceptedTokenTypes.includes(token.tokenType.toLowerCase())) {
     const detail = `expected token_type Bearer, found ${describeClaim(token.tokenType)}`;
     throw new RequestRefused('token_wrong_type', { detail });

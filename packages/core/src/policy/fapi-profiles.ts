@@ -19,7 +19,9 @@ const fapi1Final = [
   'DHE-RSA-AES256-GCM-SHA384',
 ] as const;
 
-/** The four that BCP 195 (RFC 9325 §4.2) recommends, as FAPI 2.0 and the errata of FAPI 1.0 demand. */
+/**
+ * The four that BCP 195 (RFC 9325 §4.2) recommends, as FAPI 2.0 and the errata of FAPI 1.0 demand.
+ */
 const bcp195 = [
   'ECDHE-RSA-AES128-GCM-SHA256',
   'ECDHE-RSA-AES256-GCM-SHA384',

@@ -19,9 +19,10 @@ export const fapiTlsServerOptions = optionGroup({
 export interface FapiTlsOptions extends OptionsOf<typeof fapiTlsServerOptions> {}
 
 /**
- * What FAPI demands of a server that ends TLS itself, to be spread into the options of `https.createServer`: TLS 1.2 with
- * the permitted suites alone, and 1.3, which comes first; no renegotiation; a certificate is asked of each client, and its
- * check is left to the binding, so that self-signed ones pass (RFC 8705 §6.2). Throws `ConfigurationError`.
+ * What FAPI demands of a server that ends TLS itself, to be spread into the options of
+ * `https.createServer`: TLS 1.2 with the permitted suites alone, and 1.3, which comes first; no
+ * renegotiation; a certificate is asked of each client, and its check is left to the binding, so
+ * that self-signed ones pass (RFC 8705 §6.2). Throws `ConfigurationError`.
  *
  * @example
  * https.createServer({ ...fapiTlsOptions(), cert, key }, app)
@@ -33,7 +34,8 @@ export function fapiTlsOptions(options: FapiTlsOptions = {}): TlsOptions {
     maxVersion: 'TLSv1.3',
     ciphers: [...tls13Ciphers, ...cipherLists[list]].join(':'),
     honorCipherOrder: true,
-    // Groups of 2,048 bits and more, chosen by OpenSSL to fit the certificate; only DHE suites need them.
+    // Groups of 2,048 bits and more, chosen by OpenSSL to fit the certificate; only DHE suites need
+    // them.
     ...(list === 'fapi1-final' && { dhparam: 'auto' as const }),
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION | (resumption ? 0 : constants.SSL_OP_NO_TICKET),
     requestCert: true,

@@ -29,13 +29,17 @@ export function routeCertificatePolicy(
   return routePolicy(({ certificate }) => policy(certificate, Date.now()));
 }
 
-/** What the certificate's subject has to say: the value of a claim, or what a function makes of the claims. */
+/**
+ * What the certificate's subject has to say: the value of a claim, or what a function makes of the
+ * claims.
+ */
 export type SubjectRequirement = string | ((claims: Readonly<Record<string, unknown>>) => string | undefined);
 
 /**
- * Refuses a certificate whose subject does not name who the token names: 403. A key is an attribute type, by name
- * (`organizationIdentifier`, `UID`, `CN`) or OID; a value names the claim to compare with, or makes the expected text of
- * the claims. Compared exactly. A claim that is missing refuses. Throws `ConfigurationError`.
+ * Refuses a certificate whose subject does not name who the token names: 403. A key is an attribute
+ * type, by name (`organizationIdentifier`, `UID`, `CN`) or OID; a value names the claim to compare
+ * with, or makes the expected text of the claims. Compared exactly. A claim that is missing
+ * refuses. Throws `ConfigurationError`.
  */
 export function certificateSubjectPolicy(
   required: Readonly<Record<string, SubjectRequirement>>,
@@ -76,7 +80,10 @@ export function certificateSubjectPolicy(
   });
 }
 
-/** Refuses a certificate that is not a qualified one with this role of a payment service provider: 403. */
+/**
+ * Refuses a certificate that is not a qualified one with this role of a payment service provider:
+ * 403.
+ */
 export function psd2RolePolicy(role: Psd2Role, calledAs = 'psd2RolePolicy()'): RoutePolicy<WithCertificate> {
   refuseUncalledMiddleware(calledAs, role);
   if (!psd2RoleNames.includes(role)) {

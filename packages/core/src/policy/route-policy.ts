@@ -4,19 +4,24 @@ import { ConfigurationError } from '../errors.js';
 /** A request that `mtlsBound()` accepted, as a route policy sees it. */
 export interface PolicyContext {
   readonly authorization: Authorization;
-  /** Seconds by which the clocks of authorization server and resource server may differ: the option `clockTolerance`. */
+  /**
+   * Seconds by which the clocks of authorization server and resource server may differ: the option
+   * `clockTolerance`.
+   */
   readonly clockTolerance: number;
   /**
-   * Asks the authorization server about the token, whatever is cached. What it says now replaces `req.auth` or `ctx.state.auth`
-   * for what stands behind the policy. Rejects with `RequestRefused`. A policy awaits it.
+   * Asks the authorization server about the token, whatever is cached. What it says now replaces
+   * `req.auth` or `ctx.state.auth` for what stands behind the policy. Rejects with
+   * `RequestRefused`. A policy awaits it.
    */
   readonly introspect: () => Promise<void>;
 }
 
 /**
- * What a route demands of requests that `mtlsBound()` accepted. Returns `undefined`, or a promise of `undefined`, to accept a
- * request. Throws, or rejects with, `RequestRefused` to refuse it. Any other value, `false` and `true` included, refuses it
- * with 503, as does a promise that does not settle within 60 seconds. `Granted` is what the types may rely on behind it.
+ * What a route demands of requests that `mtlsBound()` accepted. Returns `undefined`, or a promise
+ * of `undefined`, to accept a request. Throws, or rejects with, `RequestRefused` to refuse it. Any
+ * other value, `false` and `true` included, refuses it with 503, as does a promise that does not
+ * settle within 60 seconds. `Granted` is what the types may rely on behind it.
  */
 export interface RoutePolicy<Granted extends Authorization = Authorization> {
   (request: PolicyContext): void | Promise<void>;
@@ -24,7 +29,10 @@ export interface RoutePolicy<Granted extends Authorization = Authorization> {
   readonly '~granted'?: Granted;
 }
 
-/** Makes a policy of a check that decides at once. Mounted without `guard()`, the policy says so and refuses. */
+/**
+ * Makes a policy of a check that decides at once. Mounted without `guard()`, the policy says so and
+ * refuses.
+ */
 export function routePolicy<Granted extends Authorization>(
   check: (authorization: Authorization, clockTolerance: number) => void,
 ): RoutePolicy<Granted> {
@@ -32,8 +40,9 @@ export function routePolicy<Granted extends Authorization>(
 }
 
 /**
- * The token must be active at this very moment: the authorization server is asked on each request (RFC 7662). For routes
- * where a revocation must count at once, and for JWT access tokens where it is not seen otherwise.
+ * The token must be active at this very moment: the authorization server is asked on each request
+ * (RFC 7662). For routes where a revocation must count at once, and for JWT access tokens where it
+ * is not seen otherwise.
  */
 export const activeTokenPolicy: RoutePolicy = (request) => requirePolicyContext(request).introspect();
 

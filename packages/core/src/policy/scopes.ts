@@ -7,8 +7,8 @@ import { refuseUncalledMiddleware } from './uncalled.js';
 const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
 
 /**
- * Requires that the token grants each of the scopes. Scopes are compared case-sensitively (RFC 6749 §3.3). Throws
- * `ConfigurationError` for an empty list and for a value that is no scope.
+ * Requires that the token grants each of the scopes. Scopes are compared case-sensitively (RFC 6749
+ * §3.3). Throws `ConfigurationError` for an empty list and for a value that is no scope.
  *
  * @param calledAs the function that errors name
  */
@@ -24,8 +24,8 @@ export function scopesPolicy(scopes: readonly unknown[], calledAs = 'scopesPolic
 }
 
 /**
- * Requires that the token grants at least one of the scopes. The challenge names all of them (RFC 6750 §3). Throws
- * `ConfigurationError` for an empty list and for a value that is no scope.
+ * Requires that the token grants at least one of the scopes. The challenge names all of them (RFC
+ * 6750 §3). Throws `ConfigurationError` for an empty list and for a value that is no scope.
  *
  * @param calledAs the function that errors name
  */

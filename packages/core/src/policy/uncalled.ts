@@ -4,8 +4,8 @@ import { problemReporter } from '../observe/events.js';
 const report = problemReporter();
 
 /**
- * Throws `ConfigurationError` if a function that makes a middleware was put among the handlers without being called: it then
- * gets a request, or the context of Koa. Express and Koa answer 503.
+ * Throws `ConfigurationError` if a function that makes a middleware was put among the handlers
+ * without being called: it then gets a request, or the context of Koa. Express and Koa answer 503.
  */
 export function refuseUncalledMiddleware(name: string, given: unknown): void {
   if (isRequest(given) || isRequest((given as { req?: unknown } | undefined)?.req)) {

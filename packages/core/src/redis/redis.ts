@@ -31,7 +31,8 @@ export interface RedisSubscriber {
 }
 
 /**
- * For `revocations.channel`: Redis publishes to each process that listens. `name` is the Redis channel's.
+ * For `revocations.channel`: Redis publishes to each process that listens. `name` is the Redis
+ * channel's.
  *
  * @example
  * mtlsBound({ revocations: { channel: redisChannel(client), secret } })
@@ -59,7 +60,8 @@ export function redisChannel(client: RedisClient, name = 'mtls-bound:revocations
       listen('error', onLost);
       listen('reconnecting', onLost);
       listen('end', onLost);
-      // The client subscribes anew by itself before it says that it is ready; the first time is told by our return.
+      // The client subscribes again by itself before it emits `ready`. The first subscription is
+      // confirmed by the return of this function.
       const onReady = () => isListening && restored();
       // A client that is ended while it connects may connect all the same.
       listen('ready', () => (isGivenUp ? void end().catch(() => undefined) : onReady()));
@@ -67,7 +69,8 @@ export function redisChannel(client: RedisClient, name = 'mtls-bound:revocations
         await subscriber.connect();
         await subscriber.subscribe(name, message);
       } catch (error) {
-        // A Redis user without the right to subscribe must not leave a connection behind at each attempt.
+        // A Redis user without the right to subscribe must not leave a connection behind at each
+        // attempt.
         await end().catch(() => undefined);
         throw error;
       }
@@ -77,9 +80,15 @@ export function redisChannel(client: RedisClient, name = 'mtls-bound:revocations
   };
 }
 
-/** What `redisLog()` uses of a client of node-redis, version 4 or later, connected: Redis 6.2 or later, alone, with Sentinel or as a Cluster. */
+/**
+ * What `redisLog()` uses of a client of node-redis, version 4 or later, connected: Redis 6.2 or
+ * later, alone, with Sentinel or as a Cluster.
+ */
 export interface RedisLogClient {
-  /** Connections of the log's own, which it ends when they fall silent: one waits for entries, one writes them. */
+  /**
+   * Connections of the log's own, which it ends when they fall silent: one waits for entries, one
+   * writes them.
+   */
   duplicate(overrides?: object): RedisLogConnection;
 }
 
@@ -138,7 +147,9 @@ export const redisLogOptions = optionGroup({
 /** Where `redisLog()` keeps the log, and how safely. */
 export interface RedisLogOptions extends OptionsOf<typeof redisLogOptions> {}
 
-/** Entries read at once; fewer after trouble, which may be that Redis does not send so much at once. */
+/**
+ * Entries read at once; fewer after trouble, which may be that Redis does not send so much at once.
+ */
 const MAX_PAGE = 1_000;
 const MIN_PAGE = 10;
 
@@ -149,8 +160,8 @@ const REPLICAS_TIMEOUT = 1_000;
 const OVERRIDES = { commandOptions: {}, replicaPoolSize: 0, useReplicas: false };
 
 /**
- * For `revocations.log`: a stream of Redis that keeps the revocations of a fleet. A process that starts, or was cut off, reads
- * what it missed.
+ * For `revocations.log`: a stream of Redis that keeps the revocations of a fleet. A process that
+ * starts, or was cut off, reads what it missed.
  *
  * @example
  * mtlsBound({ revocations: { log: redisLog(client), secret } })
@@ -162,7 +173,10 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
   const nameKey = name.includes('{') ? `${name}:name` : `{${name}}:name`;
   /** Connections that are not in use now. */
   const idle: Connection[] = [];
-  /** The newest entry's time by Redis' clock, in milliseconds: a clock of ours that is wrong must not trim what still counts. */
+  /**
+   * The newest entry's time by Redis' clock, in milliseconds: a clock of ours that is wrong must
+   * not trim what still counts.
+   */
   let newestAt: number | undefined;
   let pageSize = MAX_PAGE;
 
@@ -173,7 +187,8 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
   }
 
   /**
-   * Runs commands on a connection of their own. One that failed or fell silent is never used again, and never left behind.
+   * Runs commands on a connection of their own. One that failed or fell silent is never used again,
+   * and never left behind.
    */
   async function connected<T>(
     run: (redis: RedisLogConnection) => Promise<T>,
@@ -199,7 +214,10 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
     }
   }
 
-  /** Both commands go out together on one connection: on another one, `WAIT` would not wait for this entry. */
+  /**
+   * Both commands go out together on one connection: on another one, `WAIT` would not wait for this
+   * entry.
+   */
   async function write(
     writer: RedisLogCommands,
     entry: string,
@@ -244,8 +262,8 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
       const page = await connected(
         (connection) =>
           onOne(connection, async (redis) => {
-            // Sent at once and done in order. The second waits until there is something to read; its answer has another form with
-            // each version of the client.
+            // Sent at once and done in order. The second waits until there is something to read;
+            // its answer has another form with each version of the client.
             const [last, , read, logName] = await callAll([
               () => lastIn(redis, name),
               () => redis.xRead({ key: name, id: first }, { COUNT: 1, BLOCK: Math.max(1, Math.ceil(wait)) }),
@@ -368,8 +386,9 @@ function entriesIn(answer: unknown): { position: string; entry: string }[] {
 }
 
 /**
- * An id of Redis is two numbers. With a letter before each that says how many digits it has, ids are ordered as text. The
- * engine keeps the parts of a template next to the whole, and those of `join` not.
+ * An id of Redis is two numbers. With a letter before each that says how many digits it has, ids
+ * are ordered as text. The engine keeps the parts of a template next to the whole, and those of
+ * `join` not.
  */
 function positionOf(id: unknown): string {
   const [milliseconds = '', number = ''] = String(id).split('-');
@@ -390,7 +409,10 @@ function idOf(position: string | undefined): string {
         .join('-');
 }
 
-/** A lock in Redis for `sharedCache.lock`: of several processes that receive the same unknown token, one introspects it. */
+/**
+ * A lock in Redis for `sharedCache.lock`: of several processes that receive the same unknown token,
+ * one introspects it.
+ */
 export function redisLock(client: RedisClient): SharedLock {
   requireMethods('redisLock(client)', client, ['set', 'del']);
   return {

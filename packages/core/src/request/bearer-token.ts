@@ -8,12 +8,13 @@ const MAX_TOKEN_LENGTH = 16_384;
 
 // RFC 6750 §2.1: "Bearer" 1*SP b64token; the scheme is case-insensitive (RFC 9110 §11.1).
 const bearerCredentials = /^bearer +([\w\-.~+/]+=*)$/i;
-// The scheme ends where no token character (RFC 9110 §5.6.2) follows: "Bearer\tx" is Bearer, "Bearerx" is not.
+// The scheme ends where no token character (RFC 9110 §5.6.2) follows: "Bearer\tx" is Bearer,
+// "Bearerx" is not.
 const bearerScheme = /^bearer(?![\w!#$%&'*+\-.^`|~])/i;
 
 /**
- * The access token of the Authorization header, the only place it is read from (RFC 6750 §2.1). Throws
- * `RequestRefused`: no credentials 401, malformed, repeated or elsewhere 400.
+ * The access token of the Authorization header, the only place it is read from (RFC 6750 §2.1).
+ * Throws `RequestRefused`: no credentials 401, malformed, repeated or elsewhere 400.
  *
  * @param body what a form parser made of the body, when one ran before
  */
@@ -40,7 +41,9 @@ export function readBearerToken(req: NodeRequest, body: unknown): string {
     : new RequestRefused('credentials_missing', { detail: explainMissing(credentials) });
 }
 
-/** Schemes that clients send instead of Bearer. No other word is named: it may be the token itself. */
+/**
+ * Schemes that clients send instead of Bearer. No other word is named: it may be the token itself.
+ */
 const otherSchemes = ['DPoP', 'Basic', 'Digest', 'Negotiate', 'MAC', 'Signature', 'Token'] as const;
 
 function explainMissing(credentials: string): string {
@@ -63,12 +66,15 @@ function requireHeaders({ headers, rawHeaders }: NodeRequest): void {
   }
 }
 
-/** Header lines that Node keeps of a request of HTTP/1.1 where `server.maxHeadersCount` is not set. */
+/**
+ * Header lines that Node keeps of a request of HTTP/1.1 where `server.maxHeadersCount` is not set.
+ */
 const DEFAULT_MAX_HEADERS = 1_000;
 
 /**
- * Refuses a request with as many header lines as Node keeps: it drops further ones without a word, and a second certificate,
- * secret or token may be among them. HTTP/2 refuses such a request by itself.
+ * Refuses a request with as many header lines as Node keeps: it drops further ones without a word,
+ * and a second certificate, secret or token may be among them. HTTP/2 refuses such a request by
+ * itself.
  */
 function refuseCutHeaders(req: NodeRequest): void {
   if (req.httpVersionMajor === 2 || !hasHeaderLines(req)) {
@@ -87,8 +93,9 @@ interface LimitedSocket {
 }
 
 /**
- * Returns how many header lines Node keeps of a request on this connection. Its parser knows for certain: `socket.server` is
- * another server where the connection was handed over, and a server may have been changed since the connection began.
+ * Returns how many header lines Node keeps of a request on this connection. Its parser knows for
+ * certain: `socket.server` is another server where the connection was handed over, and a server may
+ * have been changed since the connection began.
  */
 function headerLimitOf(socket: unknown): number {
   const { parser, server } = (socket ?? {}) as LimitedSocket;
@@ -99,7 +106,10 @@ function headerLimitOf(socket: unknown): number {
   return typeof server?.maxHeadersCount === 'number' ? server.maxHeadersCount : DEFAULT_MAX_HEADERS;
 }
 
-/** Node's `req.headers.authorization` silently keeps the first of several lines: only `rawHeaders` shows them all. */
+/**
+ * Node's `req.headers.authorization` silently keeps the first of several lines: only `rawHeaders`
+ * shows them all.
+ */
 function soleAuthorization(rawHeaders: readonly string[]): string {
   let credentials: string | undefined;
   for (let i = 0; i < rawHeaders.length; i += 2) {

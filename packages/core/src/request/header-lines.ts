@@ -3,8 +3,8 @@ import type { IncomingMessage } from 'node:http';
 type WithHeaders = Pick<IncomingMessage, 'rawHeaders' | 'headers'>;
 
 /**
- * Returns whether the request has the header lines that Node's parser keeps in `rawHeaders`. Adapters of serverless platforms
- * and mocks of requests may fill `headers` alone.
+ * Returns whether the request has the header lines that Node's parser keeps in `rawHeaders`.
+ * Adapters of serverless platforms and mocks of requests may fill `headers` alone.
  */
 export function hasHeaderLines({ rawHeaders, headers }: WithHeaders): boolean {
   const lines: unknown = rawHeaders;
@@ -12,8 +12,9 @@ export function hasHeaderLines({ rawHeaders, headers }: WithHeaders): boolean {
 }
 
 /**
- * Returns each value of a header, in the order of the lines: Node's `headers` keeps the first of some, and joins others. For a
- * request without lines, the values of `headers`, which its maker joined.
+ * Returns each value of a header, in the order of the lines: Node's `headers` keeps the first of
+ * some, and joins others. For a request without lines, the values of `headers`, which its maker
+ * joined.
  *
  * @param name in lower case
  */

@@ -11,8 +11,8 @@ import { linesOf } from './header-lines.js';
 import type { NodeRequest } from './node-request.js';
 
 /**
- * Names the issuer that a request's token is meant for; `undefined` when it is none of them. Throws `RequestRefused` for a
- * request that can be read in more than one way.
+ * Names the issuer that a request's token is meant for; `undefined` when it is none of them. Throws
+ * `RequestRefused` for a request that can be read in more than one way.
  */
 export interface IssuerSelector {
   (req: NodeRequest): string | undefined;
@@ -41,8 +41,8 @@ const issuersByName: OptionRule<readonly (readonly [string, string])[]> = {
 };
 
 /**
- * Selects the issuer by the value of a header, in any case. The sender of the header decides which server sees the token:
- * let a proxy set it.
+ * Selects the issuer by the value of a header, in any case. The sender of the header decides which
+ * server sees the token: let a proxy set it.
  *
  * @example
  * mtlsBound({ audience, issuers, selectIssuer: issuerByHeader('x-tenant', { acme: 'https://acme.example.com' }) })
@@ -60,9 +60,9 @@ export function issuerByHeader(name: string, issuers: Readonly<Record<string, st
 }
 
 /**
- * Selects the issuer by the host that the request names, without its port (RFC 9110 §7.2). A host is refused unless it is
- * written in lower case and without a trailing dot, as routers compare it, and unless `X-Forwarded-Host`, where it is sent,
- * names the same.
+ * Selects the issuer by the host that the request names, without its port (RFC 9110 §7.2). A host
+ * is refused unless it is written in lower case and without a trailing dot, as routers compare it,
+ * and unless `X-Forwarded-Host`, where it is sent, names the same.
  */
 export function issuerByHost(issuers: Readonly<Record<string, string>>): IssuerSelector {
   const byHost = byKey('issuerByHost(issuers)', issuers, hostName);
@@ -84,10 +84,11 @@ export function issuerByHost(issuers: Readonly<Record<string, string>>): IssuerS
 }
 
 /**
- * Selects the issuer by how the path begins, in whole segments; the longest prefix wins. The path is the one that the client
- * sent, also below a mounted router and after a rewrite. A path that routers may read in another way is refused: one that
- * names another issuer when case or percent-encoding are ignored, that can't be decoded, or that holds dot segments,
- * backslashes or empty segments.
+ * Selects the issuer by how the path begins, in whole segments; the longest prefix wins. The path
+ * is the one that the client sent, also below a mounted router and after a rewrite. A path that
+ * routers may read in another way is refused: one that names another issuer when case or
+ * percent-encoding are ignored, that can't be decoded, or that holds dot segments, backslashes or
+ * empty segments.
  */
 export function issuerByPath(issuers: Readonly<Record<string, string>>): IssuerSelector {
   const byPath = byKey('issuerByPath(issuers)', issuers, foldedPrefix);
@@ -174,8 +175,9 @@ function foldedPrefix(prefix: string): string | undefined {
 const pathOfSegments = /^(?:\/(?:[\w\-.~!$&'()*+,;=:@]|%[\da-f]{2})+)*\/?$/i;
 
 /**
- * The path in lower case and decoded. Undefined for a path that can't be decoded or that has dot segments, backslashes or
- * control characters, encoded or not: routers and proxies do not agree on these.
+ * The path in lower case and decoded. Undefined for a path that can't be decoded or that has dot
+ * segments, backslashes or control characters, encoded or not: routers and proxies do not agree on
+ * these.
  */
 function foldedPath(path: string): string | undefined {
   if (path === '' || !pathOfSegments.test(path)) {
@@ -191,8 +193,8 @@ function foldedPath(path: string): string | undefined {
 }
 
 /**
- * The request target as the client sent it. Express cuts what is mounted off `url`, and keeps the whole at `originalUrl`;
- * the Koa adapter puts `ctx.originalUrl` there.
+ * The request target as the client sent it. Express cuts what is mounted off `url`, and keeps the
+ * whole at `originalUrl`; the Koa adapter puts `ctx.originalUrl` there.
  */
 function wholeTargetOf(req: NodeRequest & { originalUrl?: string }): string {
   return req.originalUrl ?? req.url ?? '';

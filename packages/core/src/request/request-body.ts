@@ -7,7 +7,10 @@ import type { NodeRequest } from './node-request.js';
 /** Bytes. A form or a Security Event Token fits many times. */
 const MAX_BODY = 65_536;
 
-/** Milliseconds. A body fits into a few packets; Node's own limit, `requestTimeout`, is five minutes unless changed. */
+/**
+ * Milliseconds. A body fits into a few packets; Node's own limit, `requestTimeout`, is five minutes
+ * unless changed.
+ */
 const MAX_TIME = 10_000;
 
 /** Why a body could not be read, in words for the error of each reader. */
@@ -17,8 +20,9 @@ export type BodyErrors = Readonly<Record<'tooLarge' | 'gone' | 'late', () => Err
 const unending = new WeakSet<NodeRequest>();
 
 /**
- * Returns the answer, which closes the connection if the body over HTTP/1 did not end in time, or is not read: the rest of the body
- * would keep the connection open. Over HTTP/2 only the stream of the request ends.
+ * Returns the answer, which closes the connection if the body over HTTP/1 did not end in time, or
+ * is not read: the rest of the body would keep the connection open. Over HTTP/2 only the stream of
+ * the request ends.
  */
 export function closing(req: NodeRequest, answer: Answer): Answer {
   const mustClose = unending.has(req) && req.httpVersionMajor === 1;
@@ -26,10 +30,11 @@ export function closing(req: NodeRequest, answer: Answer): Answer {
 }
 
 /**
- * Reads the body of a request. Rejects with one of `errors` for a body that is too long, that ends early, or that does not end in
- * time, and with `TellableError` if another middleware reads it, has read a part of it, or has set an encoding other than UTF-8. What is
- * too long is read on and dropped, for as long as a body may take: an iterator that ends early would destroy the request, and an access
- * log that looks at its connection would throw.
+ * Reads the body of a request. Rejects with one of `errors` for a body that is too long, that ends
+ * early, or that does not end in time, and with `TellableError` if another middleware reads it, has
+ * read a part of it, or has set an encoding other than UTF-8. What is too long is read on and
+ * dropped, for as long as a body may take: an iterator that ends early would destroy the request,
+ * and an access log that looks at its connection would throw.
  */
 export function readRequestBody(req: NodeRequest, errors: BodyErrors): Promise<string> {
   if (req.aborted) {
@@ -108,7 +113,10 @@ export function readRequestBody(req: NodeRequest, errors: BodyErrors): Promise<s
   });
 }
 
-/** Returns the text of a body that a parser of texts or bytes has read, and `undefined` for what another parser made of it. */
+/**
+ * Returns the text of a body that a parser of texts or bytes has read, and `undefined` for what
+ * another parser made of it.
+ */
 export function textOf(body: unknown): string | undefined {
   if (isUint8Array(body)) {
     return Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString();
@@ -120,7 +128,10 @@ function isSaidToBeEmpty({ headers }: NodeRequest): boolean {
   return headers['content-length'] === '0';
 }
 
-/** Whether the bytes of the body do not arrive here: a listener of `readable` keeps them, and another encoding changes them. */
+/**
+ * Whether the bytes of the body do not arrive here: a listener of `readable` keeps them, and
+ * another encoding changes them.
+ */
 function isTaken(req: NodeRequest): boolean {
   const { readableEncoding } = req;
   return (
@@ -137,8 +148,8 @@ function readByAnother(): TellableError {
 }
 
 /**
- * Ends the stream of a request over HTTP/2 when its answer is sent: the server may do so though the body has no end (RFC 9113 §8.1).
- * Returns whether the request has a stream.
+ * Ends the stream of a request over HTTP/2 when its answer is sent: the server may do so though the
+ * body has no end (RFC 9113 §8.1). Returns whether the request has a stream.
  */
 function endStreamWithAnswer(req: NodeRequest): boolean {
   const stream = http2StreamOf(req);
@@ -151,8 +162,8 @@ function endStreamWithAnswer(req: NodeRequest): boolean {
 }
 
 /**
- * Returns a listener that rejects with what `listener` throws. An error in a timer or in a listener ends the process, and an application
- * may change the members of a request.
+ * Returns a listener that rejects with what `listener` throws. An error in a timer or in a listener
+ * ends the process, and an application may change the members of a request.
  */
 function orReject<T extends unknown[]>(
   listener: (...args: T) => void,

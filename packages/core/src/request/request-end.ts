@@ -10,7 +10,10 @@ interface Closing {
   once?(event: 'close', listener: End): unknown;
 }
 
-/** Node's own channel: it publishes when the whole response of a request of HTTP/1.1 was handed to the operating system. */
+/**
+ * Node's own channel: it publishes when the whole response of a request of HTTP/1.1 was handed to
+ * the operating system.
+ */
 const RESPONSE_FINISH = 'http.server.response.finish';
 
 /** The requests whose response is finished: Node does not say so later. */
@@ -20,7 +23,10 @@ const ofRequests = new WeakMap<object, Set<End>>();
 const ofConnections = new WeakMap<object, Set<End>>();
 let noticing = 0;
 
-/** Has `onRequestEnd()` know of responses that are finished from now on. Returns a function that ends this, which may be called again. */
+/**
+ * Has `onRequestEnd()` know of responses that are finished from now on. Returns a function that
+ * ends this, which may be called again.
+ */
 export function noticeRequestEnds(): End {
   if (noticing === 0) {
     subscribe(RESPONSE_FINISH, onResponseFinish);
@@ -39,8 +45,9 @@ export function noticeRequestEnds(): End {
 }
 
 /**
- * Calls `end` once: when the response to `req` is finished, or when its connection or stream of HTTP/2 is closed; at once if that
- * has happened. A request that was upgraded has no response and ends with its connection. Returns a function that calls `end` now.
+ * Calls `end` once: when the response to `req` is finished, or when its connection or stream of
+ * HTTP/2 is closed; at once if that has happened. A request that was upgraded has no response and
+ * ends with its connection. Returns a function that calls `end` now.
  */
 export function onRequestEnd(req: NodeRequest, end: End): End {
   const closing = (http2StreamOf(req) ?? req.socket) as Closing | undefined;

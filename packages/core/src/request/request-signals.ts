@@ -7,8 +7,8 @@ import type { NodeRequest } from './node-request.js';
 import { noticeRequestEnds, onRequestEnd } from './request-end.js';
 
 /**
- * Milliseconds that a timer runs at most. Timers run by the monotonic clock, and tokens expire by the wall clock, which may be
- * set forward. Node's own limit is 2^31 - 1.
+ * Milliseconds that a timer runs at most. Timers run by the monotonic clock, and tokens expire by
+ * the wall clock, which may be set forward. Node's own limit is 2^31 - 1.
  */
 const MAX_TIMER = 60_000;
 
@@ -22,17 +22,21 @@ export class RequestSignals {
   readonly #ignoreRequestEnds = noticeRequestEnds();
   #isClosed = false;
 
-  /** @param clockTolerance seconds by which the clocks of the authorization server and of this process may differ */
+  /**
+   * @param clockTolerance seconds by which the clocks of the authorization server and of this
+   * process may differ
+   */
   constructor(revocations: Revocations, clockTolerance: number) {
     this.#revocations = revocations;
     this.#clockTolerance = clockTolerance * 1000;
   }
 
   /**
-   * Returns the signal of a request, which is one and the same on each call. That of a request which has ended is aborted if
-   * the token is expired or revoked by now, and else stays silent.
+   * Returns the signal of a request, which is one and the same on each call. That of a request
+   * which has ended is aborted if the token is expired or revoked by now, and else stays silent.
    *
-   * @param since the turn of `Revocations` when the request began: of revocations from before the check knew
+   * @param since the turn of `Revocations` when the request began: of revocations from before the
+   * check knew
    */
   of(req: NodeRequest, token: TokenClaims, since: number): AbortSignal {
     const known = this.#ofRequests.get(req);
@@ -47,7 +51,10 @@ export class RequestSignals {
     return request.signal;
   }
 
-  /** What the authorization server said later of the token of a request counts too, if the request has a signal. */
+  /**
+   * What the authorization server said later of the token of a request counts too, if the request
+   * has a signal.
+   */
   follow(req: NodeRequest, token: TokenClaims, since: number): void {
     const request = this.#ofRequests.get(req);
     if (request !== undefined) {
@@ -55,7 +62,10 @@ export class RequestSignals {
     }
   }
 
-  /** Removes all timers and watchers. No signal fires from now on, but for a token that expired or was revoked by now. */
+  /**
+   * Removes all timers and watchers. No signal fires from now on, but for a token that expired or
+   * was revoked by now.
+   */
   close(): void {
     this.#isClosed = true;
     this.#ignoreRequestEnds();

@@ -16,14 +16,18 @@ export interface RefusalSummary {
   readonly status: number;
   /** The reason, which the client is not told. */
   readonly code: RequestRefused['code'];
-  /** The body that is sent without a hook; none when the request carried no credentials (RFC 6750 §3.1). */
+  /**
+   * The body that is sent without a hook; none when the request carried no credentials (RFC 6750
+   * §3.1).
+   */
   readonly body: RefusalBody | undefined;
 }
 
 /**
- * Shapes the body of refusals: returns any value for JSON, or `undefined` for an empty body. `req` is the request of Node: the `req`
- * of Express, the `ctx.req` of Koa. It must not be asynchronous: if it returns a promise, or throws, the plain body is sent and the
- * problem `error_body_failed` is reported.
+ * Shapes the body of refusals: returns any value for JSON, or `undefined` for an empty body. `req`
+ * is the request of Node: the `req` of Express, the `ctx.req` of Koa. It must not be asynchronous:
+ * if it returns a promise, or throws, the plain body is sent and the problem `error_body_failed` is
+ * reported.
  */
 export type ErrorBody = (
   refusal: RefusalSummary,
@@ -60,7 +64,10 @@ export interface ChallengeRules {
 
 /** Characters that a quoted string holds without a backslash (RFC 6750 §3). */
 const quotable = /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/;
-/** Values of such characters with one blank between two: scopes (RFC 6750 §3) and `acr` values (RFC 9470 §3). */
+/**
+ * Values of such characters with one blank between two: scopes (RFC 6750 §3) and `acr` values (RFC
+ * 9470 §3).
+ */
 const blankSeparated = /^[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*$/;
 
 /** What a refused request is told, before the body is written as JSON. */
@@ -72,7 +79,10 @@ export interface RefusedAnswer {
   readonly body: unknown;
 }
 
-/** The answer to a refused request, with its challenge (RFC 6750 §3). Throws what the body hook throws. */
+/**
+ * The answer to a refused request, with its challenge (RFC 6750 §3). Throws what the body hook
+ * throws.
+ */
 export function createRefusalResponse(
   refusal: RequestRefused,
   req: NodeRequest,
@@ -87,7 +97,9 @@ export function createRefusalResponse(
   };
 }
 
-/** Status, headers and body of the answer to a refused request. Throws what the body hook throws. */
+/**
+ * Status, headers and body of the answer to a refused request. Throws what the body hook throws.
+ */
 export function createRefusedResponse(
   refusal: RequestRefused,
   req: NodeRequest,
@@ -116,8 +128,9 @@ export function createRefusedResponse(
 }
 
 /**
- * Writes each parameter at most once (RFC 6750 §3). Realm and metadata were checked at start-up. A policy of the user may have
- * made the refusal: the challenge leaves out a value of it that could end a parameter or begin another.
+ * Writes each parameter at most once (RFC 6750 §3). Realm and metadata were checked at start-up. A
+ * policy of the user may have made the refusal: the challenge leaves out a value of it that could
+ * end a parameter or begin another.
  */
 function challenge(refusal: RequestRefused, rules: ChallengeRules, description: string | undefined): string {
   const { realm, resourceMetadata } = rules;
@@ -134,7 +147,10 @@ function challenge(refusal: RequestRefused, rules: ChallengeRules, description: 
   return `Bearer ${present.map(([name, value]) => `${name}="${value}"`).join(', ')}`;
 }
 
-/** Returns a value of a refusal as the answer carries it, or `undefined`, with a report, for one that does not fit. */
+/**
+ * Returns a value of a refusal as the answer carries it, or `undefined`, with a report, for one
+ * that does not fit.
+ */
 function kept(
   name: 'scope' | 'acrValues' | 'maxAge' | 'retryAfter',
   refusal: RequestRefused,

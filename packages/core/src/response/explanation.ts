@@ -6,7 +6,10 @@ import type { Explanation } from '../observe/events.js';
 import { thumbprintAtTop } from '../policy/binding.js';
 import type { NodeRequest } from '../request/node-request.js';
 
-/** Finds out what a refusal most likely comes from. Run for refused requests alone, and only when somebody wants to know. */
+/**
+ * Finds the most likely cause of a refusal. Runs for refused requests only, and only if the
+ * explanation is read.
+ */
 export interface Explainer {
   /** Keeps a certificate in mind, to know its key again after a renewal. */
   remember(certificate: ClientCertificate | undefined): void;
@@ -151,7 +154,7 @@ export function inWords(refusal: RequestRefused, explanation: Explanation): stri
   const { expectedThumbprint, presentedThumbprint, certificateFrom, hint } = explanation;
   // What a function of the user's threw may hold anything: that is for the operator alone.
   const detail = code === 'internal_error' ? undefined : refusal.detail;
-  // Before the credentials are in order nobody has looked for a certificate.
+  // The certificate is read only after the credentials.
   const wasLookedFor = status === 401 || status === 403;
   const parts = [
     description,

@@ -3,9 +3,10 @@ import type { RefusalCode, RequestRefused } from '../errors.js';
 import type { RefusedAnswer } from './challenge.js';
 
 /**
- * A refusal as the error handling of Express and Koa gets it with the option `onRefused: 'next'`: an error in the shape of the package
- * http-errors. `status`, `headers`, `body` and `message` are what the client may be told. `code` and `detail` are for the operator: they
- * are read by name alone, so that neither a handler that sends the whole error nor its `stack` tells them.
+ * A refusal as the error handling of Express and Koa gets it with the option `onRefused: 'next'`:
+ * an error in the shape of the package http-errors. `status`, `headers`, `body` and `message` are
+ * what the client may be told. `code` and `detail` are for the operator: they are read by name
+ * alone, so that neither a handler that sends the whole error nor its `stack` tells them.
  *
  * @example
  * const answerRefusals: ErrorRequestHandler = (error, _req, res, next) => {
@@ -25,11 +26,14 @@ export class HttpRefusal extends Error {
   readonly statusCode: number;
   /** Whether the client's own request is at fault: true below 500. */
   readonly expose: boolean;
-  /** The headers that the answer must have: the challenge (RFC 6750 §3), `Cache-Control`, `Retry-After`. */
+  /**
+   * The headers that the answer must have: the challenge (RFC 6750 §3), `Cache-Control`,
+   * `Retry-After`.
+   */
   readonly headers: Readonly<Record<string, string>>;
   /**
-   * What `errorBody` returned, or `{ error, error_description }`; `undefined` for an empty body. Koa answers an undefined `ctx.body` with
-   * 204: set `ctx.status` after it.
+   * What `errorBody` returned, or `{ error, error_description }`; `undefined` for an empty body.
+   * Koa answers an undefined `ctx.body` with 204: set `ctx.status` after it.
    */
   readonly body: unknown;
   readonly #refusal: RequestRefused;

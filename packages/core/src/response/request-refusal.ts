@@ -9,8 +9,9 @@ export function recordRefusal(req: object, refusal: RequestRefused): RequestRefu
 }
 
 /**
- * Returns the refusal that a request was answered with, for access logs: `code` is the reason and `detail` is for the operator. Returns
- * `undefined` for a request that was not refused, or not yet. Takes the request, or what holds it as `req`: `ctx` in Koa, `res` in Express.
+ * Returns the refusal that a request was answered with, for access logs: `code` is the reason and
+ * `detail` is for the operator. Returns `undefined` for a request that was not refused, or not yet.
+ * Takes the request, or what holds it as `req`: `ctx` in Koa, `res` in Express.
  *
  * @example
  * app.use((req, res, next) => {

@@ -53,7 +53,10 @@ export interface ResourceMetadata {
 /** Seconds for which clients may keep the document (RFC 9728 §7.10). */
 const MAX_AGE = 3_600;
 
-/** Throws `ConfigurationError`. The URL comes from the configuration alone, never from a request (RFC 9728 §7.3). */
+/**
+ * Throws `ConfigurationError`. The URL comes from the configuration alone, never from a request
+ * (RFC 9728 §7.3).
+ */
 export function createResourceMetadata(
   { resource, scopesSupported, members }: SettingsOf<typeof resourceMetadataOptions>,
   issuers: readonly string[],

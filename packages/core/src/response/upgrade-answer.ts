@@ -3,10 +3,11 @@ import { constants, type ServerHttp2Stream } from 'node:http2';
 import type { Answer } from './challenge.js';
 
 /**
- * Writes an answer onto the connection of an upgrade or a CONNECT request, which Node gives no response, and closes the connection.
- * Never throws. Closes the connection without an answer where a request before it on the same connection has none yet: the client would
- * take this answer for that of the other request. Of a request over HTTP/2, which Node gives a response, it resets the stream alone:
- * other requests share the connection.
+ * Writes an answer onto the connection of an upgrade or a CONNECT request, which Node gives no
+ * response, and closes the connection. Never throws. Closes the connection without an answer where
+ * a request before it on the same connection has none yet: the client would take this answer for
+ * that of the other request. Of a request over HTTP/2, which Node gives a response, it resets the
+ * stream alone: other requests share the connection.
  *
  * @param stream of a request over HTTP/2
  */

@@ -2,15 +2,18 @@
 export interface PulseRules {
   /** Milliseconds of silence after which the channel counts as dead. */
   readonly silence: number;
-  /** Sends a message that comes back. What it rejects with says nothing that the silence does not. */
+  /**
+   * Sends a message that comes back. What it rejects with says nothing that the silence does not.
+   */
   readonly send: () => Promise<unknown>;
   /** Runs once. */
   readonly onSilence: () => void;
 }
 
 /**
- * Finds out that a channel is dead though nothing says so: sends a message when none came for a while, and counts silence
- * after it as death. A channel that never brought a message is not watched, as it may not bring one's own.
+ * Finds out that a channel is dead though nothing says so: sends a message when none came for a
+ * while, and counts silence after it as death. A channel that never brought a message is not
+ * watched, as it may not bring one's own.
  */
 export class Pulse {
   readonly #rules: PulseRules;

@@ -3,7 +3,10 @@ import type { RevocationNotice, WrittenRevocation } from './revocations.js';
 
 /** What one process writes into the log. */
 export interface LogEntry {
-  /** Names the writer, and counts what it wrote: a number that is missing is an entry that was deleted. */
+  /**
+   * Names the writer, and counts what it wrote: a number that is missing is an entry that was
+   * deleted.
+   */
   readonly writer: string;
   readonly number: number;
   /** Milliseconds since the epoch, by the writer's clock. */
@@ -14,7 +17,10 @@ export interface LogEntry {
   readonly own: string | undefined;
   /** The version of the log's name, as the writer knows it. */
   readonly version: number;
-  /** The writer has heard of each revocation since then, by its clock; undefined before it has read the log. */
+  /**
+   * The writer has heard of each revocation since then, by its clock; undefined before it has read
+   * the log.
+   */
   readonly hearsSince: number | undefined;
   /** What the writer says of the entries that it has read. */
   readonly attested: Attestation | undefined;
@@ -46,7 +52,10 @@ type Members = readonly [
     | readonly [],
 ];
 
-/** Returns the text of an entry: an array, which a process that starts reads in half the time of an object. */
+/**
+ * Returns the text of an entry: an array, which a process that starts reads in half the time of an
+ * object.
+ */
 export function textOfEntry({ notice, ...entry }: LogEntry): string {
   const { writer, number, at, previous, own, version, hearsSince, attested } = entry;
   const members: Members = [

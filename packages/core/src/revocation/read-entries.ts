@@ -4,11 +4,15 @@ import { createHash } from 'node:crypto';
 const CHUNK = 1_000;
 
 /**
- * What a process says of the entries that it has read, so that another one finds out whether both have read the same ones: each entry
- * from `from` to `upTo`, and each that was written after `since`.
+ * What a process says of the entries that it has read, so that another one finds out whether both
+ * have read the same ones: each entry from `from` to `upTo`, and each that was written after
+ * `since`.
  */
 export interface Attestation {
-  /** `knock` by a process that asks what the others have read, `answer` to it, and `beat` as a sign of life. */
+  /**
+   * `knock` by a process that asks what the others have read, `answer` to it, and `beat` as a sign
+   * of life.
+   */
   readonly as: 'knock' | 'answer' | 'beat';
   /** Names the process that has read them. */
   readonly by: string;
@@ -16,7 +20,8 @@ export interface Attestation {
   readonly from: string | undefined;
   readonly upTo: string | undefined;
   /**
-   * Milliseconds since the epoch. What was written until then the process may have forgotten, or it does not vouch for tokens from before.
+   * Milliseconds since the epoch. What was written until then the process may have forgotten, or it
+   * does not vouch for tokens from before.
    */
   readonly since: number;
   /** The SHA-256 of where each of these entries stands, and of which entry it is. */
@@ -27,7 +32,10 @@ export interface Attestation {
 export interface Attested {
   readonly as: Attestation['as'];
   readonly by: string;
-  /** What was written until then may be gone from the log, by its age. In milliseconds since the epoch. */
+  /**
+   * What was written until then may be gone from the log, by its age. In milliseconds since the
+   * epoch.
+   */
   readonly youngSince: number;
   /** The process vouches for no token from before this moment, in milliseconds since the epoch. */
   readonly completeSince: number;
@@ -39,10 +47,11 @@ export interface Attested {
 export type Comparison = 'same' | 'other' | 'unknown';
 
 /**
- * The entries that a process has read in the log, and believes. An attacker who can write to the store chooses the positions. The
- * attacker may take an entry away, move it, or put another in its place. By an attestation two processes find out whether they have
- * read the same ones. An entry is known by its writer and its number, which only an entry of ours has: a writer gives each number once.
- * What is not ours, or is played back, has no place here, however much of it the log has.
+ * The entries that a process has read in the log, and believes. An attacker who can write to the
+ * store chooses the positions. The attacker may take an entry away, move it, or put another in its
+ * place. By an attestation two processes find out whether they have read the same ones. An entry is
+ * known by its writer and its number, which only an entry of ours has: a writer gives each number
+ * once. What is not ours, or is played back, has no place here, however much of it the log has.
  */
 export class HeardEntries {
   readonly #max: number;
@@ -58,14 +67,17 @@ export class HeardEntries {
   #forgottenAt = 0;
 
   /**
-   * Attests the last `max` entries at most. Remembers a tenth more at least, so that it can compare what a process attests that has read
-   * a little less, and at most twice as many.
+   * Attests the last `max` entries at most. Remembers a tenth more at least, so that it can compare
+   * what a process attests that has read a little less, and at most twice as many.
    */
   constructor(max: number) {
     this.#max = max;
   }
 
-  /** Remembers which entry stands at a position; positions come in their order. `at` is when it was written, in milliseconds since the epoch. */
+  /**
+   * Remembers which entry stands at a position; positions come in their order. `at` is when it was
+   * written, in milliseconds since the epoch.
+   */
   add(position: string, writer: string, number: number, at: number): void {
     if (this.#positions.length >= 2 * this.#max) {
       this.#forget(this.#positions.length - Math.ceil(1.1 * this.#max));
@@ -106,8 +118,8 @@ export class HeardEntries {
   }
 
   /**
-   * Whether this process has read the entries that another one attests, and no other. Each process must have read what was written after
-   * `youngSince`: it is not gone from the log by its age.
+   * Whether this process has read the entries that another one attests, and no other. Each process
+   * must have read what was written after `youngSince`: it is not gone from the log by its age.
    */
   compare({ from, upTo, since, digest }: Attestation, youngSince: number): Comparison {
     if (from === undefined || upTo === undefined) {
@@ -123,8 +135,9 @@ export class HeardEntries {
   }
 
   /**
-   * Since when, in milliseconds since the epoch, this process knows of each entry that the other one has read, if both have read the
-   * same ones: what either has forgotten was not compared. 0 where only entries are concerned that may be gone from the log by their age.
+   * Since when, in milliseconds since the epoch, this process knows of each entry that the other
+   * one has read, if both have read the same ones: what either has forgotten was not compared. 0
+   * where only entries are concerned that may be gone from the log by their age.
    */
   comparedSince({ since }: Attestation, youngSince: number): number {
     const moment = Math.max(since, this.#forgottenAt);

@@ -5,14 +5,21 @@ import { createSeal, type Seal } from '../shared/sealing.js';
 import { Pulse } from './channel-heartbeat.js';
 import type { RevocationNotice, Revocations } from './revocations.js';
 
-/** How processes tell each other of revocations: `redisChannel(client)`, or what does the same over anything else. */
+/**
+ * How processes tell each other of revocations: `redisChannel(client)`, or what does the same over
+ * anything else.
+ */
 export interface RevocationChannel {
-  /** Resolves when the message is on its way to every process that listens, this one included or not. */
+  /**
+   * Resolves when the message is on its way to every process that listens, this one included or
+   * not.
+   */
   publish(message: string): Promise<unknown>;
   /**
-   * Resolves when it listens, with the function that ends it. Rejects when it can't: it is tried again. One that has not settled for
-   * 10 seconds is reported as `revocations_lost`, and still waited for. `signal` aborts when `close()` runs: a subscription that is
-   * still on its way must then end too.
+   * Resolves when it listens, with the function that ends it. Rejects when it can't: it is tried
+   * again. One that has not settled for 10 seconds is reported as `revocations_lost`, and still
+   * waited for. `signal` aborts when `close()` runs: a subscription that is still on its way must
+   * then end too.
    */
   subscribe(listener: ChannelListener, signal?: AbortSignal): Promise<() => Promise<unknown>>;
 }
@@ -49,7 +56,10 @@ const MAX_AGE = 300_000;
 /** Seconds. */
 const PUBLISH_TIMEOUT = 2;
 const RETRY_INTERVAL = 1;
-/** After which a subscription that has not settled is reported. It is still waited for: a client may wait for its server. */
+/**
+ * After which a subscription that has not settled is reported. It is still waited for: a client may
+ * wait for its server.
+ */
 const SUBSCRIBE_PATIENCE = 10;
 
 /** What is revoked anywhere is revoked here, and the other way round. */
@@ -175,7 +185,10 @@ export class RevocationFeed {
     }
   }
 
-  /** What was revoked while the channel was not listened to is unknown, also before this process joined for the first time. */
+  /**
+   * What was revoked while the channel was not listened to is unknown, also before this process
+   * joined for the first time.
+   */
   #restore(): void {
     this.#isBack();
     this.#revocations.restored();

@@ -20,7 +20,10 @@ const hashForm = {
 };
 const nameForm = { accepted: 'has 1,000 characters at most', test: /^.{1,1000}$/s };
 
-/** What each kind looks like where it can match. A revocation that matches nothing would seem to work. */
+/**
+ * What each kind looks like where it can match. A revocation that matches nothing would seem to
+ * work.
+ */
 const forms: Readonly<Record<Kind, { readonly accepted: string; readonly test: RegExp }>> = {
   token: {
     accepted: 'is an access token, without its scheme: 16,384 characters at most (RFC 6750 §2.1)',

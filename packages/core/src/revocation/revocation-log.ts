@@ -11,26 +11,32 @@ import { entryIn, type LogEntry, textOfEntry } from './log-entry.js';
 import { type Attestation, HeardEntries } from './read-entries.js';
 import { CLOCK_DIFFERENCE, type RevocationNotice, type Revocations } from './revocations.js';
 
-/** Where a fleet keeps its revocations: `redisLog(client)`, or what does the same over anything else. */
+/**
+ * Where a fleet keeps its revocations: `redisLog(client)`, or what does the same over anything
+ * else.
+ */
 export interface RevocationLog {
   /**
-   * Tells this log from others, in the same way in each process: entries are sealed for it, so that entries of another log under the same
-   * secret are not believed. Default: entries of all such logs are.
+   * Tells this log from others, in the same way in each process: entries are sealed for it, so that
+   * entries of another log under the same secret are not believed. Default: entries of all such
+   * logs are.
    */
   readonly id?: string;
   /**
-   * Gives the log this name unless it has one, and resolves with the name that it has then. With `isReplacing` the log loses
-   * the name that it had. Rejects, and leaves nothing behind, if `signal` aborts.
+   * Gives the log this name unless it has one, and resolves with the name that it has then. With
+   * `isReplacing` the log loses the name that it had. Rejects, and leaves nothing behind, if
+   * `signal` aborts.
    */
   open(name: string, isReplacing: boolean, signal: AbortSignal): Promise<string>;
   /**
-   * Adds an entry and resolves with its position. Entries that are older than `keepFor` milliseconds may go. Rejects, and
-   * leaves nothing behind, if `signal` aborts.
+   * Adds an entry and resolves with its position. Entries that are older than `keepFor`
+   * milliseconds may go. Rejects, and leaves nothing behind, if `signal` aborts.
    */
   append(entry: string, keepFor: number, signal: AbortSignal): Promise<string>;
   /**
-   * Resolves with entries after `since`, from the first one on if it is undefined, oldest first. Waits up to `wait`
-   * milliseconds for one. Rejects, and leaves nothing behind, if `signal` aborts.
+   * Resolves with entries after `since`, from the first one on if it is undefined, oldest first.
+   * Waits up to `wait` milliseconds for one. Rejects, and leaves nothing behind, if `signal`
+   * aborts.
    */
   read(query: LogQuery): Promise<LogPage>;
   /** Ends connections of its own that are not in use. Default: not called. */
@@ -50,10 +56,13 @@ export interface LogPage {
   /** The log's name, read after the entries; undefined where it has none. */
   readonly name: string | undefined;
   /**
-   * The position that was given last before the entries were read, also if its entry is gone; undefined where the log has given none.
+   * The position that was given last before the entries were read, also if its entry is gone;
+   * undefined where the log has given none.
    */
   readonly last: string | undefined;
-  /** Whether the entry at `since` was still there after the entries were read; true without `since`. */
+  /**
+   * Whether the entry at `since` was still there after the entries were read; true without `since`.
+   */
   readonly hasSince: boolean;
   /** Positions are ordered as text. */
   readonly entries: readonly { readonly position: string; readonly entry: string }[];
@@ -99,15 +108,23 @@ const SAME_TIME = 5_000;
 const MAX_RENAMES = 5;
 /** In which a process that runs answers to one that starts, if the log lost entries. */
 const OBJECTION = 200;
-/** Within which it answers, if it wrote an entry within `QUIET`: a process that starts waits for so long. */
+/**
+ * Within which it answers, if it wrote an entry within `QUIET`: a process that starts waits for so
+ * long.
+ */
 const ANSWER = 1_000;
-/** A process waits again so often at most. Then it goes on without an answer, and vouches for no token from before. */
+/**
+ * A process waits again so often at most. Then it goes on without an answer, and vouches for no
+ * token from before.
+ */
 const MAX_WAITS = 5;
 /** Between two looks for what was just written. */
 const PAUSE = 20;
 /** By how much processes may differ in what they take for young. */
 const MARGIN = 2 * CLOCK_DIFFERENCE;
-/** Processes that run wait for so long at most before they answer, so that not all do so at once. */
+/**
+ * Processes that run wait for so long at most before they answer, so that not all do so at once.
+ */
 const TURN = 40;
 
 /** For so long a process writes entries again before it reads on. */
@@ -120,7 +137,10 @@ const QUICK_RETRY = 100;
 const STORE_TIMEOUT = 2;
 const RETRY_INTERVAL = 1;
 
-/** Entries that are remembered, to find out whether what an entry refers to, or another process has read, was read here. */
+/**
+ * Entries that are remembered, to find out whether what an entry refers to, or another process has
+ * read, was read here.
+ */
 const MAX_HEARD = 100_000;
 const MAX_WRITERS = 10_000;
 
@@ -139,7 +159,10 @@ export class LogFeed {
   readonly #heard = new HeardEntries(MAX_HEARD);
   /** Where this process wrote what it has not read yet, and by what name it wrote it. */
   readonly #unread = new Map<string, string>();
-  /** What this process revoked lately, and in the time before: two lists, so that none has to be searched for what is old. */
+  /**
+   * What this process revoked lately, and in the time before: two lists, so that none has to be
+   * searched for what is old.
+   */
   #own: RevocationNotice[] = [];
   #ownBefore: RevocationNotice[] = [];
   /** When the first list began, by the monotonic clock. */
@@ -167,7 +190,10 @@ export class LogFeed {
   /** Whether a sign of life could not be written. */
   #owesBeat = false;
   #isCatchingUp = true;
-  /** From this moment of the monotonic clock on what the log lacks is written into it; others may do so before. */
+  /**
+   * From this moment of the monotonic clock on what the log lacks is written into it; others may do
+   * so before.
+   */
   #completeLogAt = Number.POSITIVE_INFINITY;
   /** Entries are written one after the other, as they are numbered. */
   readonly #inOrder = pLimit(1);
@@ -177,24 +203,34 @@ export class LogFeed {
   /** Milliseconds since the epoch. */
   readonly #beganAt = Date.now();
   #hasKnocked = false;
-  /** Names this process in what it attests since it began to read the log from its beginning, also when it becomes another writer. */
+  /**
+   * Names this process in what it attests since it began to read the log from its beginning, also
+   * when it becomes another writer.
+   */
   #id: string = randomUUID();
   /** When this process knocked, by the monotonic clock. */
   #knockedAt = 0;
   /** Where this process has read its knock in the log; undefined before. */
   #knockPosition: string | undefined;
   /**
-   * The first entry of its own that this process has read since it began to read the log from its beginning. A process that has read this
-   * entry too attests the log as it was since then; what was attested before may be about another log.
+   * The first entry of its own that this process has read since it began to read the log from its
+   * beginning. A process that has read this entry too attests the log as it was since then; what
+   * was attested before may be about another log.
    */
   #comparesFrom: string | undefined;
   /** How often this process has waited again for an answer, as the log did not answer meanwhile. */
   #waits = 0;
   /** Until when this process waits for an answer to its knock, by the monotonic clock. */
   #answerUntil = 0;
-  /** Whether a process that runs has read the same entries as this one, or this process vouches for no token from before it looked. */
+  /**
+   * Whether a process that runs has read the same entries as this one, or this process vouches for
+   * no token from before it looked.
+   */
   #isCompared = false;
-  /** When the log was last attested, by this process or by another one that had read the same, by the monotonic clock. */
+  /**
+   * When the log was last attested, by this process or by another one that had read the same, by
+   * the monotonic clock.
+   */
   #attestedAt = Number.NEGATIVE_INFINITY;
   /** When another process wrote an entry last, in milliseconds since the epoch. */
   #othersAt = 0;
@@ -242,7 +278,10 @@ export class LogFeed {
     this.#ended = this.#run();
   }
 
-  /** Resolves when the log has it, so that each process learns of it, also one that starts later. Rejects otherwise. */
+  /**
+   * Resolves when the log has it, so that each process learns of it, also one that starts later.
+   * Rejects otherwise.
+   */
   async publish(notice: RevocationNotice): Promise<void> {
     this.#remember(notice);
     // Other entries that are not answered may be before it.
@@ -350,7 +389,10 @@ export class LogFeed {
     }
   }
 
-  /** An entry of its own that a process passes by without reading it was taken away, or another is in its place. */
+  /**
+   * An entry of its own that a process passes by without reading it was taken away, or another is
+   * in its place.
+   */
   #lookForOwnEntries(): void {
     if (![...this.#unread.keys()].some((position) => position <= (this.#position ?? ''))) {
       return;
@@ -372,7 +414,10 @@ export class LogFeed {
     );
   }
 
-  /** The log has given positions later than those of its entries: the newest entries were deleted. The next entry ends that. */
+  /**
+   * The log has given positions later than those of its entries: the newest entries were deleted.
+   * The next entry ends that.
+   */
   async #findEndMissing(last: string | undefined): Promise<void> {
     if (this.#endBefore !== last) {
       this.#endBefore = last;
@@ -402,7 +447,10 @@ export class LogFeed {
     }
   }
 
-  /** Takes the name that another process gave the log. An older one, which does not say what the log has lost since, is replaced. */
+  /**
+   * Takes the name that another process gave the log. An older one, which does not say what the log
+   * has lost since, is replaced.
+   */
   async #takeName(name: string): Promise<void> {
     const version = this.#versionOf(name);
     const known = this.#nameIn(this.#name ?? '');
@@ -410,7 +458,8 @@ export class LogFeed {
       this.#name = name;
       this.#version = Math.max(this.#version, version);
       if ((this.#completeSinceOf(name) ?? 0) > this.#revocations.completeSince) {
-        // Another process has found a loss. What was lost may be what this process has not read, and what it has read may be gone.
+        // Another process has found a loss. What was lost may be what this process has not read,
+        // and what it has read may be gone.
         this.#startAgain();
       }
       return;
@@ -489,7 +538,10 @@ export class LogFeed {
     return this.#bounded(STORE_TIMEOUT, (signal) => this.#rules.log.open(name, isReplacing, signal));
   }
 
-  /** What was revoked until now may be unknown here: nothing vouches for tokens from before, and what is known of them is void. */
+  /**
+   * What was revoked until now may be unknown here: nothing vouches for tokens from before, and
+   * what is known of them is void.
+   */
   #vouchFromNow(): void {
     this.#revocations.hasGap();
     this.#hearsSince &&= Date.now();
@@ -497,8 +549,9 @@ export class LogFeed {
   }
 
   /**
-   * The log is another one, or lost entries. What this process remembers is written into it again. What another process wrote since this
-   * one read the log last may be lost for good, if that process has ended: no later entry can prove that there was nothing.
+   * The log is another one, or lost entries. What this process remembers is written into it again.
+   * What another process wrote since this one read the log last may be lost for good, if that
+   * process has ended: no later entry can prove that there was nothing.
    */
   #startAgain(): void {
     this.#hasUnknownLoss = true;
@@ -598,7 +651,8 @@ export class LogFeed {
       }
       this.#silences = [];
       if (this.#revocations.completeSince > this.#beganAt - CLOCK_DIFFERENCE) {
-        // This process may have asked before it joined, and the log may lack what was revoked since.
+        // This process may have asked before it joined, and the log may lack what was revoked
+        // since.
         this.#revocations.hasJoinedLate();
       }
     }
@@ -621,7 +675,10 @@ export class LogFeed {
     }
   }
 
-  /** Until when the log was silent last while no process is known to have read it, or 0: the fleet was down, or entries were lost. */
+  /**
+   * Until when the log was silent last while no process is known to have read it, or 0: the fleet
+   * was down, or entries were lost.
+   */
   #silentUntil(): number {
     const now = Date.now();
     if (now - this.#newestAt > QUIET) {
@@ -649,8 +706,9 @@ export class LogFeed {
   }
 
   /**
-   * Tells each process that runs what this one has read in the log. One that has read other entries gives the log another name; the
-   * others answer with what they have read. Without a knock this process does not join, for no other could object.
+   * Tells each process that runs what this one has read in the log. One that has read other entries
+   * gives the log another name; the others answer with what they have read. Without a knock this
+   * process does not join, for no other could object.
    */
   async #knock(): Promise<void> {
     if (this.#knockPosition === undefined) {
@@ -692,7 +750,8 @@ export class LogFeed {
       return;
     }
     const lacking = this.#revocations.noticesOutsideLog();
-    // Processes that do so at the same time begin at different places, and read in between what the others wrote.
+    // Processes that do so at the same time begin at different places, and read in between what the
+    // others wrote.
     const from = Math.floor(Math.random() * lacking.length);
     const until = performance.now() + SLICE;
     for (const notice of [...lacking.slice(from), ...lacking.slice(0, from)]) {
@@ -860,7 +919,10 @@ export class LogFeed {
     }
   }
 
-  /** A process that runs has read the same entries as this one, or what it has read can not be compared. */
+  /**
+   * A process that runs has read the same entries as this one, or what it has read can not be
+   * compared.
+   */
   #hearRunning(attested: Attestation, comparison: 'same' | 'unknown'): void {
     const { as, from = '', upTo = '' } = attested;
     if (comparison === 'same') {
@@ -898,7 +960,10 @@ export class LogFeed {
     }, Math.random() * TURN).unref();
   }
 
-  /** Whether an entry of a writer that was not met before is its first, or its first one that is not trimmed. */
+  /**
+   * Whether an entry of a writer that was not met before is its first, or its first one that is not
+   * trimmed.
+   */
   #begins(number: number, own: string | undefined): boolean {
     if (own === undefined) {
       return number === 1;
@@ -907,7 +972,10 @@ export class LogFeed {
     return isTrimmed || (number === 1 && this.#heard.has(own));
   }
 
-  /** Before this process has joined, or comes back: notes where the log begins, and when it was silent. */
+  /**
+   * Before this process has joined, or comes back: notes where the log begins, and when it was
+   * silent.
+   */
   #hearSilence(at: number, hearsSince: number | undefined): void {
     if (this.#newestAt === 0) {
       this.#hearBeginning(at);
@@ -949,7 +1017,8 @@ export class LogFeed {
     try {
       await this.#write(undefined, 'knock');
     } catch (error) {
-      // What keeps this process from asking may have kept another one from answering. After a minute that one would have ended.
+      // What keeps this process from asking may have kept another one from answering. After a
+      // minute that one would have ended.
       this.#hasUnknownLoss ||= Date.now() - (this.#hearsSince ?? 0) < QUIET;
       throw error;
     }
@@ -962,7 +1031,8 @@ export class LogFeed {
       return;
     }
     const isQuiet = Date.now() - this.#newestAt >= BEAT_INTERVAL / 2;
-    // An entry that attests nothing is no sign of life: whatever has processes write it would keep them from comparing what they read.
+    // An entry that attests nothing is no sign of life: whatever has processes write it would keep
+    // them from comparing what they read.
     const isUnattested = performance.now() - this.#attestedAt >= BEAT_INTERVAL / 2;
     // A log without any entry would look like one whose entries were deleted.
     if (this.#position === undefined || isQuiet || isUnattested) {

@@ -18,8 +18,8 @@ const parameters = {
 type Parameter = keyof typeof parameters;
 
 /**
- * Reads a revocation request (RFC 7009 §2.1): a form by POST with one parameter that says what is revoked;
- * `token_type_hint` may stand beside it. Throws `RequestRefused` for anything else.
+ * Reads a revocation request (RFC 7009 §2.1): a form by POST with one parameter that says what is
+ * revoked; `token_type_hint` may stand beside it. Throws `RequestRefused` for anything else.
  *
  * @param body what a parser made of the body, when one ran before: the parameters, a text or bytes
  */
@@ -68,7 +68,9 @@ function formIn(body: string): [string, string][] {
     });
 }
 
-/** `URLSearchParams` replaces what it can't decode: another name than the client's would be revoked. */
+/**
+ * `URLSearchParams` replaces what it can't decode: another name than the client's would be revoked.
+ */
 function decodeFormText(text: string): string {
   try {
     return decodeURIComponent(text.replaceAll('+', ' '));

@@ -22,13 +22,17 @@ export interface OfOneIssuer {
 }
 
 /**
- * What `revoke()` revokes: one token, or every token of a subject, of a client, of a session, or bound to a certificate. `issuer` limits
- * it to the tokens of one authorization server: `sub`, `client_id`, `sid` and `jti` are unique within one issuer alone (RFC 7519
- * §4.1.2, §4.1.7). Without `issuer` it holds for the tokens of every configured issuer.
+ * What `revoke()` revokes: one token, or every token of a subject, of a client, of a session, or
+ * bound to a certificate. `issuer` limits it to the tokens of one authorization server: `sub`,
+ * `client_id`, `sid` and `jti` are unique within one issuer alone (RFC 7519 §4.1.2, §4.1.7).
+ * Without `issuer` it holds for the tokens of every configured issuer.
  */
 export type Revocation =
   | ({ readonly token: string } & OfOneIssuer)
-  /** SHA-256, base64url: of the token; of a signed JWT, of its first two parts with the dot between them. */
+  /**
+   * SHA-256, base64url: of the token; of a signed JWT, of its first two parts with the dot between
+   * them.
+   */
   | ({ readonly tokenHash: string } & OfOneIssuer)
   /** `jti` */
   | ({ readonly jti: string } & OfOneIssuer)
@@ -52,7 +56,10 @@ export interface Known extends Knowledge {
   readonly hash: string;
   /** The same for each text of one token. */
   readonly identity: string;
-  /** The number of revocations when last none of them concerned this token, so that only new ones have to be looked at. */
+  /**
+   * The number of revocations when last none of them concerned this token, so that only new ones
+   * have to be looked at.
+   */
   unconcernedBy: number;
 }
 
@@ -68,7 +75,9 @@ const MAX_PLAIN_LENGTH = 64;
 /** Milliseconds by which the clocks of a fleet may differ. */
 export const CLOCK_DIFFERENCE = 5_000;
 
-/** What a process keeps of a revocation, next to its key. There are many: each member costs memory. */
+/**
+ * What a process keeps of a revocation, next to its key. There are many: each member costs memory.
+ */
 interface Noted extends RevocationRecord, Expiring {
   /** Absent where the key says the same. */
   readonly revocation: WrittenRevocation | undefined;
@@ -102,13 +111,19 @@ export interface RevocationMemory {
   readonly clockTolerance: number;
   /** Where revocations elsewhere are heard from. */
   readonly from: Hearing['from'];
-  /** For how long a request waits at most while revocations are not heard, counted from when they were heard last. */
+  /**
+   * For how long a request waits at most while revocations are not heard, counted from when they
+   * were heard last.
+   */
   readonly maxWait: number;
-  /** Whether a token that speaks for itself is used though a revocation of it may not have been heard. */
+  /**
+   * Whether a token that speaks for itself is used though a revocation of it may not have been
+   * heard.
+   */
   readonly acceptsUnheard: boolean;
   /**
-   * How many revocations are remembered. Beyond that the oldest of the issuer that has the most are forgotten, and nothing vouches for
-   * its tokens from before. Default 100,000.
+   * How many revocations are remembered. Beyond that the oldest of the issuer that has the most are
+   * forgotten, and nothing vouches for its tokens from before. Default 100,000.
    */
   readonly maxRecords?: number;
   /** Called with a problem when revocations are forgotten before their time. */
@@ -121,12 +136,15 @@ type Waiter = () => void;
 /** What a watched token is known by. */
 export type Watched = Pick<Known, 'token' | 'hash' | 'identity'>;
 
-/** Says why a watched token counts no longer: it is revoked, or a revocation of it may have been missed. */
+/**
+ * Says why a watched token counts no longer: it is revoked, or a revocation of it may have been
+ * missed.
+ */
 type OnRevoked = (code: 'token_inactive' | 'revocations_unknown') => void;
 
 /**
- * What was revoked since when, and what of it this process has heard. `usability()` decides by that whether what is known of a
- * token may be used.
+ * What was revoked since when, and what of it this process has heard. `usability()` decides by that
+ * whether what is known of a token may be used.
  */
 export class Revocations {
   /** By a clock that no step sets forward: it would end revocations early. */
@@ -134,7 +152,10 @@ export class Revocations {
   readonly #limits: KnowledgeLimits;
   readonly #waiters = new Set<Waiter>();
   readonly #watchers = new Set<OnRevoked>();
-  /** The watchers by the names of the records that concern them, so that a revocation costs what it hits. */
+  /**
+   * The watchers by the names of the records that concern them, so that a revocation costs what it
+   * hits.
+   */
   readonly #watchersOf = new Map<string, Set<OnRevoked>>();
   readonly #maxWait: number;
   /** When hearing ended, or this process began, by the monotonic clock. */
@@ -142,7 +163,10 @@ export class Revocations {
   #hearing: Hearing;
   #heardUpTo: string | undefined;
   #turn = 0;
-  /** The acts of revoking that were not read in the log: each comes back on the channel, or in the log. */
+  /**
+   * The acts of revoking that were not read in the log: each comes back on the channel, or in the
+   * log.
+   */
   readonly #acts = new RecentMap<string, true>(MAX_ACTS);
   /** How many revocations were added. */
   #added = 0;
@@ -202,7 +226,8 @@ export class Revocations {
   }
 
   /**
-   * Records a revocation, from now on. Returns whether this act of revoking was not recorded before.
+   * Records a revocation, from now on. Returns whether this act of revoking was not recorded
+   * before.
    *
    * @param position where it stands in the log, if it was read there
    */
@@ -224,7 +249,8 @@ export class Revocations {
       // An act after which the same name was revoked again.
       return false;
     }
-    // One of its own that the log does not have yet stays so until it is read there, whatever else is read.
+    // One of its own that the log does not have yet stays so until it is read there, whatever else
+    // is read.
     const unwritten = known !== undefined && known.position === undefined ? known : undefined;
     this.#records.set(key, {
       until: 0,
@@ -241,8 +267,9 @@ export class Revocations {
   }
 
   /**
-   * Calls `onRevoked` once when a revocation of the token is heard, or when one may have been missed, after the turn `since`. If so
-   * already, it is called before this returns. Returns a function that ends the watch.
+   * Calls `onRevoked` once when a revocation of the token is heard, or when one may have been
+   * missed, after the turn `since`. If so already, it is called before this returns. Returns a
+   * function that ends the watch.
    */
   watch(watched: Watched, since: number, onRevoked: OnRevoked): () => void {
     const keys = recordKeysOf(watched);
@@ -311,31 +338,35 @@ export class Revocations {
   }
 
   /**
-   * A channel is listened to, again or for the first time. What was revoked before is not known, so all answers from before are void:
-   * those of this process, and those that others shared.
+   * A channel is listened to, again or for the first time. What was revoked before is not known, so
+   * all answers from before are void: those of this process, and those that others shared.
    */
   restored(): void {
     this.#hear({ currentAt: Number.POSITIVE_INFINITY, sinceTurn: this.turn(), sharedSince: Date.now() });
   }
 
   /**
-   * Whether an answer to a question that another process asks now could be used. False for as long as the clocks may differ after
-   * shared answers became void.
+   * Whether an answer to a question that another process asks now could be used. False for as long
+   * as the clocks may differ after shared answers became void.
    */
   get acceptsShared(): boolean {
     const since = Math.max(this.#hearing.sharedSince, this.#hearing.completeSince);
     return since === 0 || Date.now() + CLOCK_DIFFERENCE - this.#limits.clockTolerance >= since;
   }
 
-  /** The log was read to its end, which was at `position`, at the moment `currentAt` of the monotonic clock. */
+  /**
+   * The log was read to its end, which was at `position`, at the moment `currentAt` of the
+   * monotonic clock.
+   */
   hasRead(position: string | undefined, currentAt: number): void {
     this.#heardUpTo = position;
     this.#hear({ currentAt });
   }
 
   /**
-   * Revocations from before this moment, in milliseconds since the epoch, may be unknown. It only ever moves on. A moment in the future
-   * counts as it is: it may be the clock of this process that is behind.
+   * Revocations from before this moment, in milliseconds since the epoch, may be unknown. It only
+   * ever moves on. A moment in the future counts as it is: it may be the clock of this process that
+   * is behind.
    */
   completeOnlySince(moment: number): void {
     const { completeSince } = this.#hearing;
@@ -348,7 +379,10 @@ export class Revocations {
     this.#hear({ sinceTurn: this.turn(), sharedSince: Date.now() });
   }
 
-  /** A revocation may be unknown that is later than an answer of this process: its own answers are void. */
+  /**
+   * A revocation may be unknown that is later than an answer of this process: its own answers are
+   * void.
+   */
   hasJoinedLate(): void {
     this.#hear({ sinceTurn: this.turn() });
   }
@@ -387,7 +421,10 @@ export class Revocations {
     return usabilityOf(known, records, this.#hearing, this.#limits, performance.now(), forgotten);
   }
 
-  /** Whether this very token was revoked, by its hash or its identity, whatever is known of it, also of its issuer. */
+  /**
+   * Whether this very token was revoked, by its hash or its identity, whatever is known of it, also
+   * of its issuer.
+   */
   isTokenRevoked(name: string): boolean {
     return this.#records.size > 0 && this.#records.get(keyOf('tokenHash', name)) !== undefined;
   }
@@ -440,7 +477,10 @@ function laterOf(one: string | undefined, other: string | undefined): string | u
   return one === undefined || (other !== undefined && other > one) ? other : one;
 }
 
-/** Throws `TypeError` for what is no revocation, and for one that could concern no token of these issuers. */
+/**
+ * Throws `TypeError` for what is no revocation, and for one that could concern no token of these
+ * issuers.
+ */
 export function parseRevocation(given: unknown, issuers: readonly string[]): Revocation {
   const { issuer, ...named } = (typeof given === 'object' && given !== null ? given : {}) as {
     issuer?: unknown;
@@ -510,7 +550,10 @@ function issuerIn(key: string): string {
   return key.slice(from, key.indexOf(' ', from));
 }
 
-/** The names of the records that concern a token. What a token does not say is looked up under no name. */
+/**
+ * The names of the records that concern a token. What a token does not say is looked up under no
+ * name.
+ */
 function recordKeysOf({ hash, identity, token }: Watched): ReadonlySet<string> {
   const named = claims
     .map(([kind, claim]) => [kind, readOwnMember(token.claims, claim)])
@@ -539,9 +582,9 @@ function unwatched(): void {
 
 /** An issuer and a kind have no blanks, so no two triples give one key. */
 function keyOf(kind: string, value: string, issuer = ''): string {
-  // So many records must not take the more memory, the longer the names are that a client chose. The engine keeps the parts of a
-  // template next to the whole, and those of `join` not.
-  // The hash of a long name may be another name: it is kept as one of another kind.
+  // So many records must not take the more memory, the longer the names are that a client chose.
+  // The engine keeps the parts of a template next to the whole, and those of `join` not. The hash
+  // of a long name may be another name: it is kept as one of another kind.
   return (isPlain(value) ? [kind, issuer, value] : [`${kind}#`, issuer, hashOf(value)]).join(' ');
 }
 

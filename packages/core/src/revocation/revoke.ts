@@ -16,8 +16,9 @@ export interface RevocationTargets {
 }
 
 /**
- * Returns a function that revokes in this process and then in the others. It throws `TypeError` for what is no revocation, and
- * rejects with `RequestRefused` if the other processes may not know of it. It holds in this process all the same.
+ * Returns a function that revokes in this process and then in the others. It throws `TypeError` for
+ * what is no revocation, and rejects with `RequestRefused` if the other processes may not know of
+ * it. It holds in this process all the same.
  */
 export function createRevoke(
   issuers: readonly string[],

@@ -3,12 +3,15 @@ import type { TokenClaims } from '../token/token-claims.js';
 /**
  * What this process knows of a token, and since when.
  *
- * A turn is a number that counts what this process asked and heard: of two of its own acts the one with the lower turn came
- * first, whatever the clocks say.
+ * A turn is a number that counts what this process asked and heard: of two of its own acts the one
+ * with the lower turn came first, whatever the clocks say.
  */
 export interface Knowledge {
   readonly token: TokenClaims;
-  /** Who says that the token is good: the authorization server, which was asked, or the token by its signature. */
+  /**
+   * Who says that the token is good: the authorization server, which was asked, or the token by its
+   * signature.
+   */
   readonly word: 'server' | 'token';
   /** When this process asked, or first saw what the token says of itself. */
   readonly turn: number;
@@ -38,14 +41,23 @@ export interface RevocationRecord {
   readonly position: string | undefined;
 }
 
-/** What was forgotten before its time of the revocations of one issuer, or of those of each: any token of theirs may be revoked. */
+/**
+ * What was forgotten before its time of the revocations of one issuer, or of those of each: any
+ * token of theirs may be revoked.
+ */
 export type ForgottenRevocations = Omit<RevocationRecord, 'isOfOneToken'>;
 
 /** What this process has heard of revocations elsewhere. */
 export interface Hearing {
-  /** `alone`: there is nothing to hear. `channel`: what is missed is missed. `log`: what is missed can be read. */
+  /**
+   * `alone`: there is nothing to hear. `channel`: what is missed is missed. `log`: what is missed
+   * can be read.
+   */
   readonly from: 'alone' | 'channel' | 'log';
-  /** Up to this moment everything was heard, by the monotonic clock, in milliseconds. `Infinity` while a channel is listened to. */
+  /**
+   * Up to this moment everything was heard, by the monotonic clock, in milliseconds. `Infinity`
+   * while a channel is listened to.
+   */
   readonly currentAt: number;
   /** Own questions from before this turn do not count: a revocation may have been missed. */
   readonly sinceTurn: number;
@@ -61,19 +73,24 @@ export interface KnowledgeLimits {
   readonly clockTolerance: number;
   /** How long knowledge serves while revocations are not heard, and by how much hearing may lag. */
   readonly maxAgeWhileLost: number;
-  /** Whether a token that speaks for itself is used though a revocation of it may not have been heard. */
+  /**
+   * Whether a token that speaks for itself is used though a revocation of it may not have been
+   * heard.
+   */
   readonly acceptsUnheard: boolean;
 }
 
 /**
- * `use`: it counts. `ask`: the authorization server must be asked. `refuse`: the token is revoked. `wait`: the token speaks for
- * itself, and this process does not know what was revoked just now. `unvouched`: it speaks for itself, and was issued before
- * the time from which on all revocations are known.
+ * `use`: it counts. `ask`: the authorization server must be asked. `refuse`: the token is revoked.
+ * `wait`: the token speaks for itself, and this process does not know what was revoked just now.
+ * `unvouched`: it speaks for itself, and was issued before the time from which on all revocations
+ * are known.
  */
 export type Usability = 'use' | 'ask' | 'refuse' | 'wait' | 'unvouched';
 
 /**
- * Decides whether what is known of a token may be used now. All that revocation means here is in this function.
+ * Decides whether what is known of a token may be used now. All that revocation means here is in
+ * this function.
  *
  * @param now by the monotonic clock, in milliseconds
  * @param forgotten what may have concerned the token

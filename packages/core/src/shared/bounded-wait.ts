@@ -8,12 +8,16 @@ const redisCodes: ReadonlySet<string> = new Set([
   ...['WRONGTYPE', 'NOSCRIPT', 'EXECABORT', 'BUSYGROUP', 'NOGROUP', 'UNBLOCKED', 'INPROG', 'IOERR'],
 ]);
 
-/** What Redis says of a right that is missing: it names the command, and nothing that was sent with it. */
+/**
+ * What Redis says of a right that is missing: it names the command, and nothing that was sent with
+ * it.
+ */
 const missingRight = /^NOPERM .*\b(no permissions to run the '[\w|]{1,40}' command)/;
 
 /**
- * Returns what an operator is told of the error of a store. The message of an error that is not ours is left out but for a known code
- * that it begins with: it may quote an address with its password, or a command with it.
+ * Returns what an operator is told of the error of a store. The message of an error that is not
+ * ours is left out but for a known code that it begins with: it may quote an address with its
+ * password, or a command with it.
  */
 export function describeStoreError(error: unknown): string {
   if (isTellable(error)) {
@@ -33,12 +37,13 @@ function shownFirst(word: string): string | undefined {
   return redisCodes.has(word) ? word : describeErrorCode({ code: word });
 }
 
-/** Rejects when `work` takes longer than this many seconds; what comes of it later is nobody's concern. */
+/** Rejects when `work` takes longer than this many seconds. A later outcome is ignored. */
 export async function within<T>(seconds: number, work: () => T | Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const tooLong = new Promise<never>((_resolve, reject) => {
     const end = (): void => reject(new TellableError(`no answer within ${seconds} s`));
-    // After a stall of this process the timer comes first, though the answer may be there: it is read before `end`.
+    // After a stall of this process the timer comes first, though the answer may be there: it is
+    // read before `end`.
     timer = setTimeout(() => setImmediate(end), seconds * 1000);
   });
   try {

@@ -18,8 +18,9 @@ export type AttemptOutcome =
   | { readonly restFor: number };
 
 /**
- * Names of the client for whom an attempt is made: its certificate, its address. Empty for an attempt that no client caused.
- * Clients that share a name count as one client where they could be one.
+ * Names of the client for whom an attempt is made: its certificate, its address. Empty for an
+ * attempt that no client caused. Clients that share a name count as one client where they could be
+ * one.
  */
 export type AttemptSource = readonly string[];
 
@@ -48,18 +49,26 @@ class Row {
   }
 }
 
-/** The clients with failures that are told apart; of more the one that failed longest ago counts as new. */
+/**
+ * The clients with failures that are told apart; of more the one that failed longest ago counts as
+ * new.
+ */
 const MAX_NAMES = 1_000;
 
-/** So many times `failures` in a row open the breaker for all, also if one client may have caused all of them. */
+/**
+ * So many times `failures` in a row open the breaker for all, also if one client may have caused
+ * all of them.
+ */
 const ONE_CLIENTS_FACTOR = 20;
 
 /**
- * Closed: every attempt is made. Open, after some failures in a row: one attempt at a time is made, the probe, and the
- * next one an interval after its end. No other attempt waits for the probe. An attempt that is answered closes the breaker.
+ * Closed: every attempt is made. Open, after some failures in a row: one attempt at a time is made,
+ * the probe, and the next one an interval after its end. No other attempt waits for the probe. An
+ * attempt that is answered closes the breaker.
  *
- * A client may be able to make its attempts fail, so that the breaker is open for that client alone after its failures. It is
- * open for all when as many clients failed in a row. The next probe then goes to a client that has not failed, if there is one.
+ * A client may be able to make its attempts fail, so that the breaker is open for that client alone
+ * after its failures. It is open for all when as many clients failed in a row. The next probe then
+ * goes to a client that has not failed, if there is one.
  */
 export class CircuitBreaker {
   readonly #rules: BreakerRules;
@@ -140,7 +149,8 @@ export class CircuitBreaker {
     for (const row of probed) {
       row.isProbing = false;
     }
-    // What was under way when the breaker opened says nothing of now. After `unknown` the next attempt may be made at once.
+    // What was under way when the breaker opened says nothing of now. After `unknown` the next
+    // attempt may be made at once.
     const wasUnderWay = probed.length === 0 && this.#openRows(source).length > 0;
     if (wasUnderWay || verdict === 'unknown') {
       return;

@@ -7,19 +7,26 @@ export interface Expiring {
 /** Keys are of groups that share a map. */
 export interface Sharing<V> {
   readonly groupOf: (key: string) => string;
-  /** The map was full and has forgotten values of a group before their time, from the oldest to the newest. */
+  /**
+   * The map was full and has forgotten values of a group before their time, from the oldest to the
+   * newest.
+   */
   readonly onForgotten: (group: string, values: readonly V[]) => void;
 }
 
-/** A full map forgets this share of a group at once: to find the oldest value takes as long as to forget many. */
+/**
+ * A full map forgets this share of a group at once: to find the oldest value takes as long as to
+ * forget many.
+ */
 const SHARE = 0.01;
 
 /** Milliseconds after which a map frees what expired, though no call reaches it. */
 const FREEING_INTERVAL = 60_000;
 
 /**
- * Keeps a value for `maxAge` milliseconds, and at most `max` values. A full map forgets the oldest values of the group that has the most:
- * a group with fewer values than its equal share of the map loses none to the others.
+ * Keeps a value for `maxAge` milliseconds, and at most `max` values. A full map forgets the oldest
+ * values of the group that has the most: a group with fewer values than its equal share of the map
+ * loses none to the others.
  */
 export class ExpiringMap<V extends Expiring> {
   readonly #max: number;

@@ -1,12 +1,16 @@
-/** Levels of objects and lists in JSON that others send. No standard claim, key set or metadata nests deeper than ten. */
+/**
+ * Levels of objects and lists in JSON that others send. No standard claim, key set or metadata
+ * nests deeper than ten.
+ */
 export const MAX_NESTING = 64;
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
 /**
- * Returns whether a JSON text nests deeper than `MAX_NESTING` levels. Reads the text once and allocates nothing: parsing it costs
- * more. For a text that is not JSON the result means nothing, and parsing fails.
+ * Returns whether a JSON text nests deeper than `MAX_NESTING` levels. Reads the text once and
+ * allocates nothing: parsing it costs more. For a text that is not JSON the result means nothing,
+ * and parsing fails.
  */
 export function textNestsTooDeep(text: string): boolean {
   let depth = 0;
@@ -36,8 +40,9 @@ function isClosing(code: number): boolean {
 }
 
 /**
- * Returns whether a value of JSON nests deeper than `MAX_NESTING` levels. Works without recursion: a small text can nest deeper
- * than the stack. For a text that is not parsed yet, `textNestsTooDeep` costs less.
+ * Returns whether a value of JSON nests deeper than `MAX_NESTING` levels. Works without recursion:
+ * a small text can nest deeper than the stack. For a text that is not parsed yet,
+ * `textNestsTooDeep` costs less.
  */
 export function nestsTooDeep(value: unknown): boolean {
   let level: ReadonlySet<object> = new Set([value].filter(isContainer));

@@ -71,10 +71,15 @@ type Needed<G, Names extends keyof G> = { readonly [Name in Names]: GivenOf<G[Na
 
 type Optional<G, Names extends keyof G> = { readonly [Name in Names]?: GivenOf<G[Name]> };
 
-/** The options object that a user writes for a group. The doc comments of the declarations stand at its members. */
+/**
+ * The options object that a user writes for a group. The doc comments of the declarations stand at
+ * its members.
+ */
 export type OptionsOf<G> = Needed<G, RequiredNames<G>> & Optional<G, Exclude<keyof G, RequiredNames<G>>>;
 
-/** What an option becomes: `undefined` if it is missing and has neither a default nor must be given. */
+/**
+ * What an option becomes: `undefined` if it is missing and has neither a default nor must be given.
+ */
 export type SettingOf<O> =
   O extends OptionRule<infer T, unknown>
     ? O extends { readonly isRequired: true } | { readonly createDefault: () => unknown }
@@ -88,8 +93,8 @@ export type SettingsOf<G> = { readonly [Name in keyof G]: SettingOf<G[Name]> };
 type NestedGroup<O> = O extends { readonly group: infer G extends OptionGroup } ? G : never;
 
 /**
- * Declares a group of options. Type, check, default, limits, environment variable and error text of each come from here, and
- * with its doc comment the tables of the docs, too.
+ * Declares a group of options. Type, check, default, limits, environment variable and error text of
+ * each come from here, and with its doc comment the tables of the docs, too.
  */
 export function optionGroup<const G extends OptionGroup>(group: G): G {
   return Object.freeze(group);
@@ -146,8 +151,8 @@ export function nestedGroup<G extends OptionGroup, Given = OptionsOf<G>>(group: 
 }
 
 /**
- * What an option accepts that takes a group of options and has no default, or takes other values, too. Its members are read by
- * `OptionReader.nested()`.
+ * What an option accepts that takes a group of options and has no default, or takes other values,
+ * too. Its members are read by `OptionReader.nested()`.
  */
 export function nestedRule<T, Given>(
   group: OptionGroup,
@@ -209,7 +214,10 @@ function limitedNumber(
   return value === undefined ? optional(rule, notes) : withDefault(rule, value, notes);
 }
 
-/** Reads the options of one object, by the declaration of their group. Each error names the path of the option. */
+/**
+ * Reads the options of one object, by the declaration of their group. Each error names the path of
+ * the option.
+ */
 export class OptionReader<const G extends OptionGroup> {
   readonly #path: string;
   readonly #group: G;
@@ -219,8 +227,8 @@ export class OptionReader<const G extends OptionGroup> {
   readonly #neverInherited: readonly string[];
 
   /**
-   * Throws `ConfigurationError` unless `options` is a plain object whose names are all in the group. What is missing is read from
-   * `inherited`, except `neverInherited`.
+   * Throws `ConfigurationError` unless `options` is a plain object whose names are all in the
+   * group. What is missing is read from `inherited`, except `neverInherited`.
    */
   constructor(
     path: string,
@@ -266,7 +274,10 @@ export class OptionReader<const G extends OptionGroup> {
     return this.#given[name] === false;
   }
 
-  /** Returns the checked value: from the options, what they inherit, the environment or the default, in this order. */
+  /**
+   * Returns the checked value: from the options, what they inherit, the environment or the default,
+   * in this order.
+   */
   get<const Name extends keyof G & string>(name: Name): SettingOf<G[Name]> {
     const given = this.#given[name] === undefined ? undefined : this.find(name);
     if (given !== undefined) {
@@ -291,7 +302,10 @@ export class OptionReader<const G extends OptionGroup> {
       : ((option as Partial<DefaultedOption<unknown>>).createDefault?.() as SettingOf<G[Name]>);
   }
 
-  /** Returns the checked value, or throws `ConfigurationError` if it is missing, though it need not always be given. */
+  /**
+   * Returns the checked value, or throws `ConfigurationError` if it is missing, though it need not
+   * always be given.
+   */
   getRequired<const Name extends keyof G & string>(name: Name): NonNullable<SettingOf<G[Name]>> {
     const value = this.get(name);
     if (value === undefined || value === null) {
@@ -306,7 +320,9 @@ export class OptionReader<const G extends OptionGroup> {
     return Object.freeze(Object.fromEntries(entries)) as SettingsOf<G>;
   }
 
-  /** Returns the reader of an option that takes options of its own; of no options if it is missing. */
+  /**
+   * Returns the reader of an option that takes options of its own; of no options if it is missing.
+   */
   nested<const Name extends keyof G & string>(name: Name): OptionReader<NestedGroup<G[Name]>> {
     const group = (this.#group[name] as AnyOption).group as NestedGroup<G[Name]>;
     const given = this.#given[name];
@@ -333,7 +349,10 @@ export class OptionReader<const G extends OptionGroup> {
     );
   }
 
-  /** Returns the checked value of the options or of what they inherit; undefined if it is in neither. */
+  /**
+   * Returns the checked value of the options or of what they inherit; undefined if it is in
+   * neither.
+   */
   find<const Name extends keyof G & string>(name: Name): SettingOf<G[Name]> | undefined {
     const given = this.#given[name];
     if (given === undefined) {
@@ -375,7 +394,9 @@ export class OptionReader<const G extends OptionGroup> {
   }
 }
 
-/** Reads all options of an object by the declaration of their group. Throws `ConfigurationError`. */
+/**
+ * Reads all options of an object by the declaration of their group. Throws `ConfigurationError`.
+ */
 export function readOptions<const G extends OptionGroup>(
   path: string,
   options: unknown,

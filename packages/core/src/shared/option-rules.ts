@@ -3,7 +3,10 @@ import type { SecureContextOptions } from 'node:tls';
 import { ConfigurationError } from '../errors.js';
 import { hasUserInfo, redactUrl } from './shown-url.js';
 
-/** What one option accepts. `read` gives the checked value, or `undefined` for a value that is not accepted. */
+/**
+ * What one option accepts. `read` gives the checked value, or `undefined` for a value that is not
+ * accepted.
+ */
 export interface OptionRule<T, Given = T> {
   readonly accepted: string;
   /** What users may write, as a type. Never set. */
@@ -14,8 +17,8 @@ export interface OptionRule<T, Given = T> {
   /** The value never appears in an error message. */
   readonly secret?: true;
   /**
-   * The wrong values that error messages show: numbers of a few digits, or URLs without their secret parts. Default: none, as a
-   * secret may be given in the wrong place.
+   * The wrong values that error messages show: numbers of a few digits, or URLs without their
+   * secret parts. Default: none, as a secret may be given in the wrong place.
    */
   readonly shows?: 'number' | 'url';
 }
@@ -32,7 +35,10 @@ export const flag: OptionRule<boolean> = {
   read: (given) => (typeof given === 'boolean' ? given : undefined),
 };
 
-/** An absolute URL that is spoken to over TLS. Without blanks and line ends, which URL parsers drop in silence. */
+/**
+ * An absolute URL that is spoken to over TLS. Without blanks and line ends, which URL parsers drop
+ * in silence.
+ */
 export function isHttpsUrl(value: unknown): value is string {
   return (
     typeof value === 'string' &&
@@ -53,8 +59,8 @@ export const issuerUrl: OptionRule<string> = {
 };
 
 /**
- * The name of a header, given back in lower case. No underscore: some proxies drop such headers, others take them for
- * the same name with hyphens.
+ * The name of a header, given back in lower case. No underscore: some proxies drop such headers,
+ * others take them for the same name with hyphens.
  */
 export const headerName: OptionRule<string> = {
   accepted: 'a header name of letters, digits and hyphens',
@@ -63,8 +69,8 @@ export const headerName: OptionRule<string> = {
 };
 
 /**
- * Base64url of a SHA-256, without padding. The last of the 43 characters holds four bits, so that its two lowest are zero: with others
- * a hash would be compared as another one.
+ * Base64url of a SHA-256, without padding. The last of the 43 characters holds four bits, so that
+ * its two lowest are zero: with others a hash would be compared as another one.
  */
 export const sha256Text = /^[\w-]{42}[AEIMQUYcgkosw048]$/;
 
@@ -135,8 +141,8 @@ export function functionLike<T>(accepted: string): OptionRule<T> {
 }
 
 /**
- * Throws `ConfigurationError` unless `given`, an object that another library made, has each of the methods. `path` names it in
- * the error.
+ * Throws `ConfigurationError` unless `given`, an object that another library made, has each of the
+ * methods. `path` names it in the error.
  */
 export function requireMethods(path: string, given: unknown, names: readonly string[]): void {
   const isObject = (typeof given === 'object' && given !== null) || typeof given === 'function';
@@ -160,7 +166,10 @@ export function createMismatch(path: string, expected: string, got: string, hint
   return new ConfigurationError(path, `${got} was given${hint}; accepted is ${expected}`);
 }
 
-/** Names an object of options for error messages, with the names of its members unless there are too many. */
+/**
+ * Names an object of options for error messages, with the names of its members unless there are too
+ * many.
+ */
 export function describeOptionsObject(names: readonly string[] | undefined): string {
   return names === undefined ? 'an object' : `an object of ${names.join(', ') || 'no options'}`;
 }
@@ -172,7 +181,8 @@ export function refuseUnknownName(path: string, names: readonly string[], known:
     return;
   }
   const accepted = `there is no such option; accepted are ${known.join(', ') || 'none'}`;
-  // The name may be a secret, as in { [value]: header }: only a misspelt name of an option is shown.
+  // The name may be a secret, as in { [value]: header }: only a misspelt name of an option is
+  // shown.
   throw isMisspelt(unknown, known)
     ? new ConfigurationError(path === 'options' ? unknown : `${path}.${unknown}`, accepted)
     : new ConfigurationError(path, `a name of ${unknown.length} characters was given; ${accepted}`);
@@ -184,7 +194,10 @@ export class OptionReader {
   readonly #options: Record<string, unknown>;
   readonly #environment: NodeJS.ProcessEnv | undefined;
 
-  /** Throws `ConfigurationError` unless `options` is a plain object with no other than the `known` members. */
+  /**
+   * Throws `ConfigurationError` unless `options` is a plain object with no other than the `known`
+   * members.
+   */
   constructor(path: string, options: unknown, known: readonly string[], environment?: NodeJS.ProcessEnv) {
     if (!isPlainObject(options)) {
       const members = path === 'options' ? '' : ` of ${known.join(', ') || 'no options'}`;
@@ -197,7 +210,8 @@ export class OptionReader {
     const unknown = Object.keys(options).find((name) => !known.includes(name));
     if (unknown !== undefined) {
       const accepted = `there is no such option; accepted are ${known.join(', ') || 'none'}`;
-      // The name may be a secret, as in { [value]: header }: only a misspelt name of an option is shown.
+      // The name may be a secret, as in { [value]: header }: only a misspelt name of an option is
+      // shown.
       throw isMisspelt(unknown, known)
         ? new ConfigurationError(`${this.#prefix}${unknown}`, accepted)
         : new ConfigurationError(path, `a name of ${unknown.length} characters was given; ${accepted}`);
@@ -207,7 +221,9 @@ export class OptionReader {
     this.#environment = environment;
   }
 
-  /** The checked value; from the environment when it was not given; undefined when it is in neither. */
+  /**
+   * The checked value; from the environment when it was not given; undefined when it is in neither.
+   */
   optional<T>(name: string, rule: OptionRule<T, unknown>, variable?: string): T | undefined {
     const given = this.#options[name];
     if (given !== undefined) {
@@ -280,7 +296,10 @@ function aroundIt(given: string): string {
   return `${where} ${/[\r\n]/.test(edge) ? 'a line end' : 'a blank'}`;
 }
 
-/** The value as its rule reads it. Throws `ConfigurationError` naming `path`, what was given and what is accepted. */
+/**
+ * The value as its rule reads it. Throws `ConfigurationError` naming `path`, what was given and
+ * what is accepted.
+ */
 export function checked<T>(path: string, rule: OptionRule<T, unknown>, given: unknown): T {
   const value = rule.read(given);
   if (value === undefined) {
@@ -294,7 +313,8 @@ function shown({ secret, shows }: OptionRule<unknown>, given: unknown): string {
     return `a value of type ${typeof given}`;
   }
   if (typeof given === 'string' && shows === 'url') {
-    // What stands before a colon may be a part of a secret: only the scheme of a web address is shown.
+    // What stands before a colon may be a part of a secret: only the scheme of a web address is
+    // shown.
     const isShown = URL.canParse(given) && /^https?:$/.test(new URL(given).protocol);
     return isShown ? JSON.stringify(redactUrl(given)) : described(given);
   }
@@ -306,7 +326,9 @@ function shown({ secret, shows }: OptionRule<unknown>, given: unknown): string {
 /** Letters that a misspelt name has too many, too few or wrong, at most. */
 const MAX_SLIPS = 2;
 
-/** Returns whether a name is that of an option but for case, hyphens, underscores and two letters. */
+/**
+ * Returns whether a name is that of an option but for case, hyphens, underscores and two letters.
+ */
 function isMisspelt(name: string, known: readonly string[]): boolean {
   const plain = (text: string): string => text.replaceAll(/[-_]/g, '').toLowerCase();
   // To a name that is as short as the slips are many, any text is near.
@@ -315,7 +337,9 @@ function isMisspelt(name: string, known: readonly string[]): boolean {
   );
 }
 
-/** The Levenshtein distance, or a number above `MAX_SLIPS` for texts whose lengths differ by more. */
+/**
+ * The Levenshtein distance, or a number above `MAX_SLIPS` for texts whose lengths differ by more.
+ */
 function slipsBetween(one: string, other: string): number {
   if (Math.abs(one.length - other.length) > MAX_SLIPS) {
     return Number.POSITIVE_INFINITY;
@@ -332,7 +356,10 @@ function slipsBetween(one: string, other: string): number {
   return row.at(-1) ?? 0;
 }
 
-/** The type of a value and the length of a text, never the value: secrets are given in the wrong place, too. */
+/**
+ * The type of a value and the length of a text, never the value: secrets are given in the wrong
+ * place, too.
+ */
 export function described(given: unknown): string {
   if (typeof given === 'string') {
     return given === '' ? '""' : `a string of ${given.length} characters`;
@@ -347,8 +374,8 @@ export function described(given: unknown): string {
 }
 
 /**
- * An object literal, of any realm. Not an instance of a class, nor an object that inherits members: these would be ignored
- * in silence.
+ * An object literal, of any realm. Not an instance of a class, nor an object that inherits members:
+ * these would be ignored in silence.
  */
 export function isPlainObject(value: unknown): value is Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {

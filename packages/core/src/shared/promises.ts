@@ -1,6 +1,6 @@
 /**
- * Returns whether a function that must answer at once returned a promise, of whatever make. If it did, its rejection is
- * handled: an unhandled one ends the process.
+ * Returns whether a function that must answer at once returned a promise, of whatever make. If it
+ * did, its rejection is handled: an unhandled one ends the process.
  */
 export function isPromised(value: unknown): boolean {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null || !('then' in value)) {
@@ -24,8 +24,8 @@ async function ignore(value: unknown): Promise<void> {
 }
 
 /**
- * Calls functions in order, each at once, and resolves with what they come to. What one of them throws leaves no rejection of another
- * unhandled.
+ * Calls functions in order, each at once, and resolves with what they come to. What one of them
+ * throws leaves no rejection of another unhandled.
  */
 export function callAll<T extends readonly (() => unknown)[]>(
   calls: T,
@@ -34,7 +34,10 @@ export function callAll<T extends readonly (() => unknown)[]>(
   return Promise.all(started) as Promise<{ -readonly [I in keyof T]: Awaited<ReturnType<T[I]>> }>;
 }
 
-/** Waits until every promise has settled. Works where the application has replaced `Promise` by one without `allSettled`. */
+/**
+ * Waits until every promise has settled. Works where the application has replaced `Promise` by one
+ * without `allSettled`.
+ */
 export async function allSettled(promises: Iterable<Promise<unknown>>): Promise<void> {
   for (const settled of Array.from(promises, ignore)) {
     await settled;

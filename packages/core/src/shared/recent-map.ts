@@ -1,4 +1,7 @@
-/** Remembers the last `size` different keys or more, at most twice as many. Each call takes the same time, however many there are. */
+/**
+ * Remembers the last `size` different keys or more, at most twice as many. Each call takes the same
+ * time, however many there are.
+ */
 export class RecentMap<K, V> {
   readonly #size: number;
   #newer = new Map<K, V>();

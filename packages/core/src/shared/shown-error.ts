@@ -1,6 +1,9 @@
 import { constants } from 'node:os';
 
-/** Names of error classes. A name is a text that the code which throws chooses, so only this form is shown. */
+/**
+ * Names of error classes. A name is a text that the code which throws chooses, so only this form is
+ * shown.
+ */
 const errorName = /^(?:[A-Z][A-Za-z]{0,40})?(?:Error|Exception)$/;
 
 /** Codes of Node, OpenSSL, undici, jose and oauth4webapi: words after a known first one. */
@@ -14,9 +17,9 @@ const plainCodes: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Returns the name and the code of an error for a log. Its message is left out: an error of a function that got our headers, or
- * that has secrets of its own, may quote them. A name or a code of another form than those of error classes and of Node is left out
- * too.
+ * Returns the name and the code of an error for a log. Its message is left out: an error of a
+ * function that got our headers, or that has secrets of its own, may quote them. A name or a code
+ * of another form than those of error classes and of Node is left out too.
  */
 export function describeError(error: unknown): string {
   if (typeof error !== 'object' || error === null) {
@@ -29,7 +32,10 @@ export function describeError(error: unknown): string {
   return words.length === 0 ? 'an error without a known name' : words.join(' ');
 }
 
-/** Returns the code of an error if it is one of Node's or of a library that is used here. Never throws. */
+/**
+ * Returns the code of an error if it is one of Node's or of a library that is used here. Never
+ * throws.
+ */
 export function describeErrorCode(error: unknown): string | undefined {
   const code = typeof error === 'object' && error !== null ? readText(error, 'code') : undefined;
   return code !== undefined && (plainCodes.has(code) || prefixedCode.test(code)) ? code : undefined;

@@ -2,8 +2,8 @@
 const MAX_SHOWN = 300;
 
 /**
- * A URL as messages, events and problems show it: without user name, password, query and fragment, which may hold
- * credentials, and 300 characters at most. `'[not a URL]'` for a value that is none.
+ * A URL as messages, events and problems show it: without user name, password, query and fragment,
+ * which may hold credentials, and 300 characters at most. `'[not a URL]'` for a value that is none.
  */
 export function redactUrl(url: string | URL): string {
   const text = String(url);
@@ -14,14 +14,18 @@ export function redactUrl(url: string | URL): string {
   return cut(host === '' ? `${protocol}[hidden]` : `${protocol}//${host}${pathname}`);
 }
 
-/** Returns a URL in its own spelling, which may be what matters; as `redactUrl` does where it has parts that may hold credentials. */
+/**
+ * Returns a URL in its own spelling, which may be what matters; as `redactUrl` does where it has
+ * parts that may hold credentials.
+ */
 export function redactUrlSpelling(url: string): string {
   return /^https?:\/\/[\w.:[\]-]+(\/[\w./~%-]*)?$/i.test(url) ? cut(url) : redactUrl(url);
 }
 
 /**
- * Returns an identifier that another party wrote, such as `iss` or `aud`, in its own spelling, which may be what matters. What stands
- * where a URL has user name, password, query and fragment is replaced by `[hidden]`, also if the text is no URL.
+ * Returns an identifier that another party wrote, such as `iss` or `aud`, in its own spelling,
+ * which may be what matters. What stands where a URL has user name, password, query and fragment is
+ * replaced by `[hidden]`, also if the text is no URL.
  */
 export function redactIdentifier(text: string): string {
   const end = text.search(/[?#]/);
@@ -31,7 +35,10 @@ export function redactIdentifier(text: string): string {
   return cut(userInfoEnd < 0 ? path + rest : `${scheme}[hidden]${path.slice(userInfoEnd)}${rest}`);
 }
 
-/** Another party may name a URL of any length; what is left out is counted, so that two long ones are not taken for one. */
+/**
+ * Another party may name a URL of any length; what is left out is counted, so that two long ones
+ * are not taken for one.
+ */
 function cut(text: string): string {
   return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}... (${text.length} characters)` : text;
 }

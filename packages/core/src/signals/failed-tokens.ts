@@ -5,8 +5,9 @@ import { LRUCache } from 'lru-cache';
 const MAX_FAILED = 10_000;
 
 /**
- * Remembers Security Event Tokens that were verified and could not be acted on. They are tried again, by a poll or by the transmitter,
- * maybe after they have expired or their key is gone. Keeps their hashes alone.
+ * Remembers Security Event Tokens that were verified and could not be acted on. They are tried
+ * again, by a poll or by the transmitter, maybe after they have expired or their key is gone. Keeps
+ * their hashes alone.
  */
 export class FailedTokens {
   readonly #failed = new LRUCache<string, true>({ max: MAX_FAILED });

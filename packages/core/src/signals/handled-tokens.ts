@@ -6,13 +6,17 @@ import type { SecurityEventToken } from './security-event-token.js';
 const MAX_HANDLED = 10_000;
 
 /**
- * Acts once on each Security Event Token. A token with the same `jti`, events and subject shares the outcome of the first; a
- * failure is forgotten, so that the transmitter's next attempt is acted on.
+ * Acts once on each Security Event Token. A token with the same `jti`, events and subject shares
+ * the outcome of the first; a failure is forgotten, so that the transmitter's next attempt is acted
+ * on.
  */
 export class HandledTokens {
   readonly #handled = new LRUCache<string, Promise<void>>({ max: MAX_HANDLED });
 
-  /** Returns whether the token was seen before, once it was acted on. Rejects with what `act` rejects with. */
+  /**
+   * Returns whether the token was seen before, once it was acted on. Rejects with what `act`
+   * rejects with.
+   */
   async once(token: SecurityEventToken, act: () => Promise<void>): Promise<boolean> {
     const { jti, events, subject } = token;
     const key = createHash('sha256')

@@ -27,8 +27,8 @@ export interface PollParts {
   /** The endpoint did not accept a poll: the stream may be another one by now. */
   readonly onRefused: () => void;
   /**
-   * Acts on a token. Rejects with `SetRefused` for a fault of the token, and with another error if the token must be tried
-   * again.
+   * Acts on a token. Rejects with `SetRefused` for a fault of the token, and with another error if
+   * the token must be tried again.
    */
   readonly receive: (jws: string, jti: string) => Promise<void>;
   readonly report: ReportProblem;
@@ -38,7 +38,10 @@ export interface PollParts {
 /** What one poll brought, by `jti`. */
 type Page = readonly (readonly [jti: string, jws: unknown])[];
 
-/** What came of a token. `repeated`: the transmitter was told before that it was acted on, or refused. */
+/**
+ * What came of a token. `repeated`: the transmitter was told before that it was acted on, or
+ * refused.
+ */
 type Outcome = 'accepted' | 'refused' | 'repeated' | 'held';
 
 /** What a poll tells the transmitter. */
@@ -53,15 +56,22 @@ interface HeldToken {
   readonly dueAt: number;
 }
 
-/** Tokens that are kept to be tried again. What is more is not acknowledged, so that the transmitter brings it again. */
+/**
+ * Tokens that are kept to be tried again. What is more is not acknowledged, so that the transmitter
+ * brings it again.
+ */
 const MAX_HELD = 1_000;
 
-/** Tokens that are remembered, to find out whether a transmitter sends the same ones again and again. */
+/**
+ * Tokens that are remembered, to find out whether a transmitter sends the same ones again and
+ * again.
+ */
 const MAX_SETTLED = 10_000;
 
 /**
- * Polls a stream until `closing` is aborted (RFC 8936). One poll follows the other. A token is acknowledged when it was acted on; one that
- * could not be acted on is kept and tried again, with pauses of its own: the polls go on, and have room for one token at least.
+ * Polls a stream until `closing` is aborted (RFC 8936). One poll follows the other. A token is
+ * acknowledged when it was acted on; one that could not be acted on is kept and tried again, with
+ * pauses of its own: the polls go on, and have room for one token at least.
  */
 export class Poll {
   readonly #parts: PollParts;
@@ -79,7 +89,10 @@ export class Poll {
   #url: string | undefined;
   /** What the transmitter was last reported to refuse, until it accepts it. */
   #refused: Told | undefined;
-  /** Whether the transmitter answered the last poll. If not, the next one asks for an answer at once. */
+  /**
+   * Whether the transmitter answered the last poll. If not, the next one asks for an answer at
+   * once.
+   */
   #isAnswering = false;
   #failures = 0;
   #maxEvents: number;
@@ -155,7 +168,10 @@ export class Poll {
     return interval - (performance.now() - startedAt) / 1000;
   }
 
-  /** Resolves with `undefined` if the transmitter held the poll for too long, which says nothing yet. */
+  /**
+   * Resolves with `undefined` if the transmitter held the poll for too long, which says nothing
+   * yet.
+   */
   async #poll(): Promise<Page | undefined> {
     const { transmitter, rules, ask, endpoint, onRefused } = this.#parts;
     const url = await endpoint();
@@ -226,8 +242,8 @@ export class Poll {
   }
 
   /**
-   * Has the next poll tell less: no errors, or no acknowledgements either. The transmitter may know those tokens no more. If it does, it
-   * brings them again, and they are told again.
+   * Has the next poll tell less: no errors, or no acknowledgements either. The transmitter may know
+   * those tokens no more. If it does, it brings them again, and they are told again.
    */
   #takeBack(answered: string, retryAfter: number | undefined): PollTrouble {
     const told: Told = this.#errors.length > 0 ? 'setErrs' : 'ack';

@@ -6,8 +6,8 @@ import { mediaTypeOf } from '../shared/media-type.js';
 import { SetRefused } from './security-event-token.js';
 
 /**
- * Refuses a request unless its one `Authorization` header is the secret that the transmitter was given (SSF 1.0 §6.1.1). The
- * comparison takes the same time for each value.
+ * Refuses a request unless its one `Authorization` header is the secret that the transmitter was
+ * given (SSF 1.0 §6.1.1). The comparison takes the same time for each value.
  */
 export function requireAuthorization(req: NodeRequest, expected: string): void {
   const given = linesOf(req, 'authorization');
@@ -21,8 +21,9 @@ function digest(text: string): Buffer {
 }
 
 /**
- * Reads a pushed Security Event Token (RFC 8935 §2.1). Rejects with `SetRefused` for another request, and with another error if the
- * body can't be read any more: the transmitter has to send it again.
+ * Reads a pushed Security Event Token (RFC 8935 §2.1). Rejects with `SetRefused` for another
+ * request, and with another error if the body can't be read any more: the transmitter has to send
+ * it again.
  *
  * @param body what a body parser made of the body, when one ran before
  */

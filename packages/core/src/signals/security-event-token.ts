@@ -10,7 +10,10 @@ export type SetErrorCode =
   | 'authentication_failed'
   | 'invalid_state';
 
-/** A Security Event Token that is refused for its own fault. The message is fixed: it repeats nothing of the token. */
+/**
+ * A Security Event Token that is refused for its own fault. The message is fixed: it repeats
+ * nothing of the token.
+ */
 export class SetRefused extends Error {
   override readonly name = 'SetRefused';
   readonly err: SetErrorCode;
@@ -39,9 +42,14 @@ export interface SetRules {
   readonly algorithms: readonly string[];
   /** Seconds by which the clocks may differ. */
   readonly clockTolerance: number;
-  /** Returns whether a key of the transmitter made the signature. Rejects when that can't be found out. */
+  /**
+   * Returns whether a key of the transmitter made the signature. Rejects when that can't be found
+   * out.
+   */
   readonly isSigned: (jws: string) => Promise<boolean>;
-  /** Whether this text was verified before. It may have expired since then, or its key may be gone. */
+  /**
+   * Whether this text was verified before. It may have expired since then, or its key may be gone.
+   */
   readonly wasVerified: (jws: string) => boolean;
 }
 
@@ -59,9 +67,9 @@ const compact = /^([\w-]+)\.([\w-]+)\.([\w-]+)$/;
 type Members = Readonly<Record<string, unknown>>;
 
 /**
- * Verifies a Security Event Token (RFC 8417, SSF 1.0 §4). Rejects with `SetRefused` for a fault of the token, and with the error
- * of `isSigned` for trouble. While `isSigned` waits, the text of the token is kept alone: what is parsed of it can take
- * twenty times the memory.
+ * Verifies a Security Event Token (RFC 8417, SSF 1.0 §4). Rejects with `SetRefused` for a fault of
+ * the token, and with the error of `isSigned` for trouble. While `isSigned` waits, the text of the
+ * token is kept alone: what is parsed of it can take twenty times the memory.
  */
 export async function verifySet(jws: string, rules: SetRules): Promise<SecurityEventToken> {
   if (!rules.wasVerified(jws)) {
@@ -150,7 +158,10 @@ function payloadOf(jws: string): Members {
   return objectIn(jws.split('.')[1] ?? '');
 }
 
-/** Returns the object that a part of a JWS holds. Another spelling than the one that encoding it gives is refused. */
+/**
+ * Returns the object that a part of a JWS holds. Another spelling than the one that encoding it
+ * gives is refused.
+ */
 function objectIn(encoded: string): Members {
   const text = isCanonical(encoded) ? Buffer.from(encoded, 'base64url').toString() : '';
   if (textNestsTooDeep(text)) {

@@ -18,7 +18,9 @@ export interface KeeperParts {
   readonly closing: AbortSignal;
 }
 
-/** Seconds after which the stream is looked at again: a transmitter may have deleted or changed it. */
+/**
+ * Seconds after which the stream is looked at again: a transmitter may have deleted or changed it.
+ */
 const CHECK_INTERVAL = 3_600;
 
 /** The refusals whose `Retry-After` is the transmitter's. */

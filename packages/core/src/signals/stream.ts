@@ -37,12 +37,17 @@ type Members = Readonly<Record<string, unknown>>;
 /** The names of the ways of delivery (SSF 1.0 §6.1). */
 export const deliveryMethods = { push: 'urn:ietf:rfc:8935', poll: 'urn:ietf:rfc:8936' } as const;
 
-/** Finds, creates and changes a stream of a transmitter (SSF 1.0 §8.1.1). Each function rejects with `RequestRefused`. */
+/**
+ * Finds, creates and changes a stream of a transmitter (SSF 1.0 §8.1.1). Each function rejects with
+ * `RequestRefused`.
+ */
 export class StreamManagement {
   readonly #wish: StreamWish;
   readonly #ask: AskTransmitter;
   readonly #configuration: () => Promise<object>;
-  /** The streams that this process has changed: what a transmitter does not show is changed once. */
+  /**
+   * The streams that this process has changed: what a transmitter does not show is changed once.
+   */
   readonly #updated = new Set<string>();
 
   /** @param configuration the transmitter's `/.well-known/ssf-configuration` */
@@ -88,7 +93,10 @@ export class StreamManagement {
     return answer.status === 404 ? undefined : readOwnMember(this.#object(answer, endpoint), 'status');
   }
 
-  /** Asks for a verification event. Resolves with `false` if that was asked for too often (SSF 1.0 §8.1.4.2). */
+  /**
+   * Asks for a verification event. Resolves with `false` if that was asked for too often (SSF 1.0
+   * §8.1.4.2).
+   */
   async verify({ id }: Stream, state: string): Promise<boolean> {
     const url = await this.#endpoint('verification_endpoint');
     const answer = await this.#ask({ method: 'POST', url, body: { stream_id: id, state } });

@@ -12,7 +12,10 @@ export interface SignalRevocation {
 export interface SubjectScope {
   /** The issuer of identifiers that name none. */
   readonly issuer: string;
-  /** The issuers whose tokens the transmitter may revoke. An identifier that names another one revokes nothing. */
+  /**
+   * The issuers whose tokens the transmitter may revoke. An identifier that names another one
+   * revokes nothing.
+   */
   readonly issuers: readonly string[];
 }
 
@@ -31,9 +34,10 @@ type OpaqueKind = 'subject' | 'session' | 'clientId';
 const MAX_ALIASES = 20;
 
 /**
- * Returns what a subject identifier revokes (RFC 9493, and the complex subjects of SSF 1.0 §3.3). Of a complex subject `user`
- * and `session` count each on its own, as an access token does not have to name its session. `application` counts where
- * neither of them is there, as it would else revoke the tokens of each user of the application.
+ * Returns what a subject identifier revokes (RFC 9493, and the complex subjects of SSF 1.0 §3.3).
+ * Of a complex subject `user` and `session` count each on its own, as an access token does not have
+ * to name its session. `application` counts where neither of them is there, as it would else revoke
+ * the tokens of each user of the application.
  */
 export function revocationsOf(subject: unknown, scope: SubjectScope): MappedSubject {
   if (!isObject(subject)) {

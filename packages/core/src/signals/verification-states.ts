@@ -1,8 +1,9 @@
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 
 /**
- * The values of `state` in requests for a verification event (SSF 1.0 §8.1.4.2). Each shows that a receiver with the same options made it:
- * in a fleet the event may arrive at another process than the one that asked for it.
+ * The values of `state` in requests for a verification event (SSF 1.0 §8.1.4.2). Each shows that a
+ * receiver with the same options made it: in a fleet the event may arrive at another process than
+ * the one that asked for it.
  */
 export class VerificationStates {
   readonly #key: Buffer;

@@ -35,9 +35,15 @@ interface SetsHeaders {
   set(name: string, value: string): unknown;
 }
 
-/** A pretend authorization server and clients' certificates, in memory: for tests of routes, without TLS. */
+/**
+ * A pretend authorization server and clients' certificates, in memory: for tests of routes, without
+ * TLS.
+ */
 export interface TestKit {
-  /** For `mtlsBound({ ...yours, ...kit.options })`: the pretend server, and certificates by `withCertificate()`. */
+  /**
+   * For `mtlsBound({ ...yours, ...kit.options })`: the pretend server, and certificates by
+   * `withCertificate()`.
+   */
   readonly options: {
     readonly issuer: string;
     readonly issuers: undefined;
@@ -71,12 +77,15 @@ export interface TestKit {
   withCertificate<Request extends SetsHeaders>(request: Request, certificate?: ClientCertificate): Request;
 }
 
-/** Names a certificate of the kit by its thumbprint. Outside of tests there is nobody who would believe it. */
+/**
+ * Names a certificate of the kit by its thumbprint. No certificate source outside of tests reads
+ * it.
+ */
 const certificateHeader = 'x-test-client-certificate';
 
 /**
- * Makes a test kit. Throws `ConfigurationError` where `NODE_ENV` is `production`: an API with `kit.options` believes what
- * requests say of their certificate.
+ * Makes a test kit. Throws `ConfigurationError` where `NODE_ENV` is `production`: an API with
+ * `kit.options` believes what requests say of their certificate.
  */
 export async function createTestKit(options: TestKitOptions = {}): Promise<TestKit> {
   const given = new OptionReader('createTestKit()', options, ['issuer', 'audience']);

@@ -2,9 +2,10 @@ import { claimOf, type TokenAnswer, type TokenClaims } from './token-claims.js';
 import { createTokenRejection, describeClaim } from './token-rejection.js';
 
 /**
- * Joins what a token that was verified here says with what the authorization server answers about it. What one of the two leaves out
- * the other says. Where both say it, the stricter one counts: the earlier end, the later beginning, the scopes, audiences and
- * certificate that both name. Of other claims the server's count, as they are newer. Two that name another token or subject are a
+ * Joins what a token that was verified here says with what the authorization server answers about
+ * it. What one of the two leaves out the other says. Where both say it, the stricter one counts:
+ * the earlier end, the later beginning, the scopes, audiences and certificate that both name. Of
+ * other claims the server's count, as they are newer. Two that name another token or subject are a
  * rejection. Two thumbprints that differ are both in `cnf`, which the check of the binding refuses.
  */
 export function agreedClaims(own: TokenClaims, answer: TokenAnswer): TokenAnswer {
@@ -101,7 +102,10 @@ function greatest(one: number | undefined, other: number | undefined): number | 
   return one === undefined || other === undefined ? (one ?? other) : Math.max(one, other);
 }
 
-/** Returns a confirmation with the methods of both. One that is no object is returned as it is, and is refused as such. */
+/**
+ * Returns a confirmation with the methods of both. One that is no object is returned as it is, and
+ * is refused as such.
+ */
 function joined(own: unknown, answer: unknown): unknown {
   if (own === undefined || answer === undefined) {
     return own === undefined ? answer : own;
@@ -115,7 +119,10 @@ function joined(own: unknown, answer: unknown): unknown {
   return Object.freeze(differ ? contradictory(both, one, other) : both);
 }
 
-/** Returns a `cnf` with two thumbprints in place of one: the check of the binding refuses it, and `binding: 'report'` reports it. */
+/**
+ * Returns a `cnf` with two thumbprints in place of one: the check of the binding refuses it, and
+ * `binding: 'report'` reports it.
+ */
 export function contradictory(confirmation: object, one: unknown, other: unknown): object {
   return { ...confirmation, 'x5t#S256': Object.freeze([one ?? null, other]) };
 }

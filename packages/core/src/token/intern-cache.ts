@@ -1,12 +1,15 @@
 import { LRUCache } from 'lru-cache';
 
-// More clients and scopes than most authorization servers have; beyond them a value is made anew, no worse than without.
+// More clients and scopes than most authorization servers have; beyond them a value is made again,
+// as without this cache.
 const MAX_ENTRIES = 2_000;
 
-/** Longer texts are nobody's common ones, and would make the memory unbounded. */
+/** Longer texts are not shared by many tokens, and would make the memory unbounded. */
 const MAX_LENGTH = 512;
 
-/** What is made of a text, made once for the same text again and again: for values that do not change. */
+/**
+ * Memoizes `make` for short strings that many tokens share (bounded LRU). Values must be immutable.
+ */
 export class InternCache<T extends NonNullable<unknown>> {
   readonly #known = new LRUCache<string, T>({ max: MAX_ENTRIES });
   readonly #make: (text: string) => T;

@@ -4,7 +4,9 @@ import { readOwnMember } from '../shared/own-member.js';
 import { InternCache } from './intern-cache.js';
 import { createTokenRejection, isTokenRejection, type TokenRejection } from './token-rejection.js';
 
-/** What is known of an active access token, read once and frozen; every source of claims ends here. */
+/**
+ * What is known of an active access token, read once and frozen; every source of claims ends here.
+ */
 export interface TokenClaims {
   /** `sub` */
   readonly subject: string | undefined;
@@ -12,7 +14,10 @@ export interface TokenClaims {
   readonly clientId: string | undefined;
   /** `scope`, one by one; empty where the token names none. */
   readonly scopes: readonly string[];
-  /** The issuer whose authorization server vouches for the token, whether or not it says so in `iss`. */
+  /**
+   * The issuer whose authorization server vouches for the token, whether or not it says so in
+   * `iss`.
+   */
   readonly issuer: string;
   /** `aud`. Undefined when the token names no audience. */
   readonly audience: readonly string[] | undefined;
@@ -34,20 +39,28 @@ export interface TokenClaims {
 export type TokenAnswer = TokenClaims | TokenRejection;
 
 /**
- * How a token becomes claims. Resolves with the claims of an active token or with its rejection, and rejects with
- * `RequestRefused` when that could not be found out: only what was resolved is ever cached.
+ * How a token becomes claims. Resolves with the claims of an active token or with its rejection,
+ * and rejects with `RequestRefused` when that could not be found out: only what was resolved is
+ * ever cached.
  */
 export interface TokenReader {
   (token: string): Promise<TokenAnswer>;
-  /** Asks the authorization server itself, for a reader that otherwise does not: what sees a revocation at once. */
+  /**
+   * Asks the authorization server itself, for a reader that otherwise does not: what sees a
+   * revocation at once.
+   */
   readonly introspect?: (token: string) => Promise<TokenAnswer>;
-  /** Asks the authorization server what reading a token needs, and rejects with `RequestRefused` if it does not answer so. */
+  /**
+   * Asks the authorization server what reading a token needs, and rejects with `RequestRefused` if
+   * it does not answer so.
+   */
   readonly ready?: () => Promise<void>;
 }
 
 /**
- * Reads claims whose types are settled by RFC 7662 §2.2 and RFC 7519 §4.1. A claim that is `null` counts as absent, as some servers write
- * what they have no value for. A claim of another type makes the token malformed: it is never guessed at. `issuer` is whose server said so.
+ * Reads claims whose types are settled by RFC 7662 §2.2 and RFC 7519 §4.1. A claim that is `null`
+ * counts as absent, as some servers write what they have no value for. A claim of another type
+ * makes the token malformed: it is never guessed at. `issuer` is whose server said so.
  */
 export function readTokenClaims(claims: Record<string, unknown>, issuer: string): TokenAnswer {
   for (const { name, accepted, is } of claimTypes) {
@@ -100,8 +113,9 @@ export function claimOf(claims: Readonly<Record<string, unknown>>, name: string)
 }
 
 /**
- * Returns the answer of a token source as a frozen copy, which the source can't change any more. Each member is read once. What
- * `readTokenClaims` returned is returned as it is. Throws `TypeError`, which holds no value, for what a source must not return.
+ * Returns the answer of a token source as a frozen copy, which the source can't change any more.
+ * Each member is read once. What `readTokenClaims` returned is returned as it is. Throws
+ * `TypeError`, which holds no value, for what a source must not return.
  */
 export function parseTokenAnswer(answer: unknown): TokenAnswer {
   if (isTokenRejection(answer) || ReadClaims.isReadClaims(answer)) {
@@ -182,8 +196,9 @@ function copyOfArray(value: unknown): unknown {
 }
 
 /**
- * Returns a frozen copy of a value that JSON can write, with the members of its objects read once. Without recursion: claims may
- * nest deeper than the stack. Throws `TypeError` for any other value, as for a `Date` or a function: it could change later.
+ * Returns a frozen copy of a value that JSON can write, with the members of its objects read once.
+ * Without recursion: claims may nest deeper than the stack. Throws `TypeError` for any other value,
+ * as for a `Date` or a function: it could change later.
  */
 function copyOfJson(name: keyof TokenClaims, root: unknown): unknown {
   const copies = new Map<object, object>();
@@ -228,7 +243,10 @@ function isPlain(value: object): boolean {
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
-/** Each member is its own and enumerable, so that a copy by spread, as a user's token source may make one, has it too. */
+/**
+ * Each member is its own and enumerable, so that a copy by spread, as a user's token source may
+ * make one, has it too.
+ */
 class ReadClaims implements TokenClaims {
   readonly subject: string | undefined;
   readonly clientId: string | undefined;

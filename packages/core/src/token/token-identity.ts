@@ -9,9 +9,9 @@ export function hashOf(text: string): string {
 const SHORTEST = 22;
 
 /**
- * Returns what a revocation of this one token is known by. Each text of the token has it that an authorization server may take for the
- * same one: the SHA-256 of its one base64url text. Of a signed JWT it is that of what is signed (RFC 7515 §5.1), as the same JWT has
- * several signatures.
+ * Returns what a revocation of this one token is known by. Each text of the token has it that an
+ * authorization server may take for the same one: the SHA-256 of its one base64url text. Of a
+ * signed JWT it is that of what is signed (RFC 7515 §5.1), as the same JWT has several signatures.
  */
 export function identityOf(token: string): string {
   const canonical = canonicalOf(token);
@@ -35,8 +35,9 @@ function isJoseHeader(text: string): boolean {
 }
 
 /**
- * Returns the text in which each part between dots is the one base64url text of its bytes. Many decoders ignore padding, bits that no
- * byte needs, and characters of no base64, and read both alphabets.
+ * Returns the text in which each part between dots is the one base64url text of its bytes. Many
+ * decoders ignore padding, bits that no byte needs, and characters of no base64, and read both
+ * alphabets.
  */
 function canonicalOf(token: string): string {
   return token
@@ -45,7 +46,10 @@ function canonicalOf(token: string): string {
     .join('.');
 }
 
-/** Whether each part of a compact JWS or JWE is the one base64url text of its bytes (RFC 7515 §2, RFC 4648 §3.5). */
+/**
+ * Whether each part of a compact JWS or JWE is the one base64url text of its bytes (RFC 7515 §2,
+ * RFC 4648 §3.5).
+ */
 export function isCanonical(token: string): boolean {
   return canonicalOf(token) === token;
 }

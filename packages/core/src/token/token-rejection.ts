@@ -21,8 +21,9 @@ const rejectionCodes = [
 type RejectionCode = (typeof rejectionCodes)[number];
 
 /**
- * Why a token is refused, whoever presents it: the code of the refusal, and after a colon and a blank what the operator is told of it, as
- * in `token_claims_malformed: scope is not a string`.
+ * Why a token is refused, independent of the client that presents it: the code of the refusal, and
+ * after a colon and a blank what the operator is told of it, as in `token_claims_malformed: scope
+ * is not a string`.
  */
 export type TokenRejection = RejectionCode | `${RejectionCode}: ${string}`;
 
@@ -51,8 +52,9 @@ function codeOf(rejection: string): string {
 }
 
 /**
- * Returns a text of a token, or of its header, as the operator is told it: in quotes, without control characters, without what may hold
- * credentials in a URL, and at most 100 characters. Of any other value only what it is.
+ * Returns a text of a token, or of its header, as the operator is told it: in quotes, without
+ * control characters, without what may hold credentials in a URL, and at most 100 characters. Of
+ * any other value only what it is.
  */
 export function describeClaim(value: unknown): string {
   if (value === undefined || value === null) {

@@ -7,15 +7,19 @@ import type { TokenReader } from './token-claims.js';
 export interface AuthorizationServerAccess {
   /** The option `issuer`. */
   readonly issuer: string;
-  /** Identifiers of this resource server; `server-enforced` when the authorization server checks the audience. */
+  /**
+   * Identifiers of this resource server; `server-enforced` when the authorization server checks the
+   * audience.
+   */
   readonly audience: readonly string[] | 'server-enforced';
   /** Seconds by which the clocks may differ. */
   readonly clockTolerance: number;
   /** Signature algorithms that a profile permits; undefined for any that we know. */
   readonly permittedAlgorithms: readonly string[] | undefined;
   /**
-   * Who this resource server is to the authorization server. Throws `ConfigurationError` where nobody said: who needs it
-   * asks when the source is made, at start-up.
+   * Who this resource server is to the authorization server. Throws `ConfigurationError` if no
+   * client credentials are configured. A source that needs them calls this when it is made, at
+   * start-up.
    */
   readonly client: () => { readonly id: string; readonly authentication: ClientAuthentication };
   /** What the server says of itself, discovered or given. */
@@ -26,9 +30,14 @@ export interface AuthorizationServerAccess {
   readonly timeout: number;
 }
 
-/** How tokens become claims: made once at start-up, then asked for each token that the cache does not know. */
+/**
+ * How tokens become claims: made once at start-up, then asked for each token that the cache does
+ * not know.
+ */
 export interface TokenSource {
   (server: AuthorizationServerAccess): TokenReader;
-  /** Members that the option `authorizationServerMetadata` must name, if it is given. Default: none. */
+  /**
+   * Members that the option `authorizationServerMetadata` must name, if it is given. Default: none.
+   */
   readonly needs?: readonly string[];
 }
