@@ -10,7 +10,8 @@ import express from 'express';
 import { mtlsBound, redisLock, redisLog, requireScopes, revocationEndpoint } from 'express-mtls';
 import Keyv from 'keyv';
 
-const { PORT, PROCESSES, REDIS_URL, FLEET_SECRET, TLS_CERT_FILE, TLS_KEY_FILE, END_WITHIN } = process.env;
+const { PORT, PROCESSES, REDIS_URL, FLEET_SECRET, TLS_CERT_FILE, TLS_KEY_FILE, END_WITHIN, CLOCK_TOLERANCE } =
+  process.env;
 
 /** Milliseconds that requests under way have to finish after SIGTERM. */
 const endWithin = Number(END_WITHIN ?? 10_000);
@@ -89,6 +90,8 @@ function work() {
   const store = new Keyv({ store: new KeyvRedis(redis) });
   store.on('error', (error) => console.error(error.message));
   const mtls = mtlsBound({
+    // Seconds by which clocks differ. For so long after it joined, a process uses no answer of another one.
+    clockTolerance: Number(CLOCK_TOLERANCE ?? 30),
     sharedCache: { store, secret: FLEET_SECRET, lock: redisLock(redis) },
     revocations: { log: redisLog(redis), secret: FLEET_SECRET },
   });
