@@ -30,7 +30,7 @@ const seal = createSeal(secret, 'revocation-log-entry');
 async function fill(): Promise<void> {
   const now = Date.now();
   const name = JSON.stringify({ id: randomUUID(), completeSince: now, version: now });
-  await client.set(`${stream}:name`, seal.seal('revocation-log-name', name));
+  await client.set(`${stream}:name`, seal.seal(`revocation-log-name ${stream}`, name));
   const log = redisLog(client);
   const writer = randomUUID();
   let previous: string | undefined;
@@ -48,7 +48,7 @@ async function fill(): Promise<void> {
       attested: undefined,
       notice,
     };
-    return seal.seal('revocation-log-entry', textOfEntry(entry));
+    return seal.seal(`revocation-log-entry ${stream}`, textOfEntry(entry));
   };
   for (let number = 1_000; number <= count; number += 1_000) {
     await Promise.all(

@@ -210,7 +210,7 @@ export async function prepareLog(redis: Pick<TestRedis, 'command'>, age = 0): Pr
   const now = Date.now();
   const sealer = createSeal(logSecret, 'revocation-log-entry');
   const name = sealer.seal(
-    'revocation-log-name',
+    `revocation-log-name ${logStream}`,
     JSON.stringify({ id: 'of-old', completeSince: now - 3_700_000, version: now - 3_700_000 }),
   );
   await redis.command('SET', logNameKey, name);
@@ -232,7 +232,7 @@ export async function prepareLog(redis: Pick<TestRedis, 'command'>, age = 0): Pr
       logStream,
       '*',
       'entry',
-      sealer.seal('revocation-log-entry', textOfEntry(entry)),
+      sealer.seal(`revocation-log-entry ${logStream}`, textOfEntry(entry)),
     );
   }
 }

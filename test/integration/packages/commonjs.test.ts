@@ -4,10 +4,14 @@ import { expect, it } from 'vitest';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 
-it.each(['express-mtls', 'koa-mtls', '@mtls-bound/core'])('require(%j) works from CommonJS', (name) => {
+it.each([
+  ['express-mtls', 'mtlsBound'],
+  ['koa-mtls', 'mtlsBound'],
+  ['@mtls-bound/core', 'createResourceServer'],
+])('require(%j) works from CommonJS', (name, make) => {
   const script = `
-    const { createResourceServer, ConfigurationError } = require(${JSON.stringify(name)});
-    try { createResourceServer({}); } catch (e) { console.log(e instanceof ConfigurationError, e.option); }`;
+    const { ${make}, ConfigurationError } = require(${JSON.stringify(name)});
+    try { ${make}({}); } catch (e) { console.log(e instanceof ConfigurationError, e.option); }`;
   const { stdout, stderr, status } = spawnSync(process.execPath, ['--no-warnings', '--eval', script], {
     cwd: here,
     encoding: 'utf8',
