@@ -560,7 +560,7 @@ export class World {
 
   #findLoss(process: Process): void {
     this.#as(process, () => {
-      process.revocations.hasLostLog();
+      process.revocations.markLogReplaced();
       this.#vouchFromNow(process);
     });
     Object.assign(process, {

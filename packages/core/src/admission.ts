@@ -1,4 +1,4 @@
-import { Authorization, type SignalSource } from './authorization.js';
+import { Authorization, type RequestSignalRegistry } from './authorization.js';
 import type { AcceptedIssuer, TargetResolver } from './authorization-server/accepted-issuers.js';
 import { untilAborted, withDeadline } from './authorization-server/deadline.js';
 import type { ClientCertificate } from './certificate/client-certificate.js';
@@ -34,7 +34,7 @@ export interface AdmissionParts {
   /** Throws once the resource server is closed. */
   readonly refuseWhenClosed: () => void;
   /** What every `Authorization` of this resource server carries, and no other. */
-  readonly identity: SignalSource;
+  readonly identity: RequestSignalRegistry;
 }
 
 /** Makes what admits requests: the way of a request, from its header to its `Authorization`. */

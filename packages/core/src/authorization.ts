@@ -4,7 +4,7 @@ import type { NodeRequest } from './request/node-request.js';
 import type { TokenClaims } from './token/token-claims.js';
 
 /** What makes the signals of a resource server's requests. */
-export interface SignalSource {
+export interface RequestSignalRegistry {
   of(req: NodeRequest, token: TokenClaims, since: number): AbortSignal;
   follow(req: NodeRequest, token: TokenClaims, since: number): void;
 }
@@ -41,7 +41,7 @@ export class Authorization {
 
   // Which resource server made this object, for which request. Only this class can write or read
   // them.
-  readonly #server: SignalSource;
+  readonly #server: RequestSignalRegistry;
   readonly #request: NodeRequest;
   readonly #token: TokenClaims;
   readonly #since: number;
@@ -56,7 +56,7 @@ export class Authorization {
     token: TokenClaims,
     certificate: ClientCertificate | undefined,
     isBound: boolean,
-    server: SignalSource,
+    server: RequestSignalRegistry,
     request: NodeRequest,
     since: number,
   ) {

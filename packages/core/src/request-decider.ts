@@ -1,4 +1,4 @@
-import { Authorization, type SignalSource } from './authorization.js';
+import { Authorization, type RequestSignalRegistry } from './authorization.js';
 import { type CertificateSource, ClientCertificate } from './certificate/client-certificate.js';
 import { connectionOf } from './certificate/connection.js';
 import { checkTls, watchTls } from './certificate/tls-profile.js';
@@ -39,7 +39,7 @@ export function createRequestDecider(
   settings: Settings,
   rulesOf: (issuer: string) => ClaimRules,
   { explain }: Pick<Explainer, 'explain'>,
-  server: SignalSource,
+  server: RequestSignalRegistry,
 ): RequestDecider {
   const { binding, certificatePolicy, profile } = settings;
   const isReporting = binding === 'report';

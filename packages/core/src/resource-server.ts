@@ -33,7 +33,7 @@ import { limitToIssuer, type Revocation, Revocations } from './revocation/revoca
 import { createRevoke } from './revocation/revoke.js';
 import { createTokenLookup } from './token-lookup.js';
 
-/** Decides about requests; what the adapters stand on. */
+/** Authorizes requests. The Express and Koa adapters use it. */
 export interface ResourceServer {
   /**
    * Lets the request in, or throws `RequestRefused`. The `Authorization` comes at once when the
@@ -68,19 +68,20 @@ export interface ResourceServer {
     policy: RoutePolicy,
   ): Authorization | Promise<Authorization>;
   /**
-   * Revokes a token, or every token of a subject, client or certificate: from now on here, and in
-   * every process once they heard of it over `revocations.channel`. The one token is refused. An
-   * opaque token of a subject, client or certificate is introspected again, a JWT that was issued
-   * before is refused. Throws `TypeError` for anything else; rejects when the others may not have
-   * been told, while it holds here. After `close()` it holds in this process alone: with
-   * `revocations.log` or `revocations.channel` it rejects.
+   * Revokes a token, or every token of a subject, client, session or certificate: in this process
+   * at once, in each other process when it receives the revocation over `revocations.log` or
+   * `revocations.channel`. A token that is revoked by itself is refused. Of a subject, client,
+   * session or certificate, opaque tokens are introspected again, and JWTs that were issued before
+   * are refused. Throws `TypeError` for a value that is no revocation. Rejects if the revocation may
+   * not have reached the other processes, also after `close()`. It holds in this process all the
+   * same.
    *
    * @param origin where metrics and events say that it comes from: `signal`; for each other value
    * it is `revoke`
    */
   revoke(revocation: Revocation, origin?: unknown): Promise<void>;
   /**
-   * Answers a revocation request (RFC 7009 §2.1) of who was let in with `authorization`, which must
+   * Answers a revocation request (RFC 7009 §2.1). `authorization` is that of the request, and must
    * grant `scope`. Never rejects.
    *
    * @param body what a form parser made of the request's body, when one ran
@@ -100,9 +101,9 @@ export interface ResourceServer {
    */
   ready(): Promise<void>;
   /**
-   * Ends what is open, once the introspections under way have ended: connections, the channel.
-   * Requests with tokens that are not known are refused from now on. Nothing keeps the process
-   * alive then.
+   * Waits for introspections in flight, then closes all connections. Requests with tokens that are
+   * not cached are refused from now on. Afterwards nothing of this resource server keeps the process
+   * alive.
    */
   close(): Promise<void>;
   /**

@@ -97,7 +97,7 @@ describe('a flood of revocations of one issuer', () => {
       known(revocations, { word: 'server', shared: { askedAt: now + 31_000, heardUpTo } });
     expect(revocations.usability(shared('249'))).toBe('use');
     expect(revocations.usability(shared('120'))).toBe('ask');
-    revocations.hasLostLog();
+    revocations.markLogReplaced();
     revocations.hasRead('1', performance.now());
     expect(revocations.usability(shared('249'))).toBe('ask');
   });

@@ -34,6 +34,6 @@ it.each<WrittenRevocation>([
   const notice = noticeOf(revocation);
   revocations.add(notice, '0001');
   expect(revocations.noticesOutsideLog()).toEqual([]);
-  revocations.hasLostLog();
+  revocations.markLogReplaced();
   expect(revocations.noticesOutsideLog()).toEqual([notice]);
 });

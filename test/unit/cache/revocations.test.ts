@@ -462,7 +462,7 @@ describe('a token that speaks for itself, with a log', () => {
     revocations.add(noticeOf({ subject: 'alice' }), '0002');
     revocations.hasRead('0002', performance.now());
     expect(revocations.noticesOutsideLog()).toEqual([]);
-    revocations.hasLostLog();
+    revocations.markLogReplaced();
     expect(revocations.noticesOutsideLog()).toMatchObject([{ revocation: { subject: 'alice' }, at: now }]);
     expect(revocations.heardUpTo).toBeUndefined();
     expect(revocations.usability(shared(revocations, -60_000, {}, '0002'))).toBe('ask');

@@ -4,6 +4,7 @@ import { RequestRefused } from '../errors.js';
 import { publishCache } from '../observe/events.js';
 import type { Known, Revocations } from '../revocation/revocations.js';
 import type { Usability } from '../revocation/usability.js';
+import { CLOCK_DIFFERENCE } from '../shared/clock-difference.js';
 import { allSettled } from '../shared/promises.js';
 import { agreedClaims } from '../token/agreed-claims.js';
 import { readTokenClaims, type TokenAnswer, type TokenClaims } from '../token/token-claims.js';
@@ -40,7 +41,7 @@ export interface TokenCacheRules {
 }
 
 /**
- * Returns how many answers in use are asked for again at once: a quarter of the exchanges that one
+ * Returns the limit of concurrent background refreshes: a quarter of the exchanges that one
  * endpoint of an authorization server gets. A client that uses many tokens at once leaves places
  * for the questions that requests wait for.
  */
@@ -48,7 +49,7 @@ export function refreshesAtOnce(maxConcurrent: number): number {
   return Math.max(1, Math.floor(maxConcurrent / 4));
 }
 
-/** Whom a token is asked of. */
+/** The authorization server that a token is checked with. */
 export interface TokenTarget {
   /** Tells the answers of one from those of another; empty where there is but one. */
   readonly id: string;
@@ -108,9 +109,6 @@ interface Inactive {
   readonly from: number;
   readonly until: number;
 }
-
-/** Milliseconds by which the clocks of a fleet may differ. */
-const CLOCK_DIFFERENCE = 5_000;
 
 // Their own small region: a flood of bad tokens displaces other bad tokens, never a good one.
 const INACTIVE_MAX_ENTRIES = 1_000;
@@ -265,8 +263,8 @@ export class TokenCache {
   }
 
   /**
-   * Asks whatever is known, by a question that begins after this call. That the token is good is
-   * not remembered, that it is not is.
+   * Introspects even if an answer is cached, by a question that begins after this call. Caches only
+   * a rejection.
    */
   confirm(token: string, target: TokenTarget): Promise<TokenAnswer> {
     const it = nameToken(token, target);

@@ -34,10 +34,10 @@ export function connectionOf(req: NodeRequest): Connection | undefined {
 }
 
 /**
- * Returns whether the connection is none that a server of Node accepted: adapters of serverless
- * platforms, and tools that inject requests, make such up, and some say that they are encrypted.
+ * Returns whether no server of Node accepted the connection. Adapters of serverless platforms and
+ * tools that inject requests simulate connections, and some claim that they are encrypted.
  */
-export function isMadeUp({ server, getPeerX509Certificate }: Connection): boolean {
+export function isSimulated({ server, getPeerX509Certificate }: Connection): boolean {
   return server === undefined && getPeerX509Certificate === undefined;
 }
 

@@ -25,7 +25,9 @@ const REQUEST_START = 'http.server.request.start';
  * for a request whose head was read after another handshake of the connection began, and for a
  * request of HTTP/1.1 that Node does not announce, such as an upgrade.
  */
-export function perHandshake<T>(read: Read<T>): (req: NodeRequest) => { readonly value: T } | undefined {
+export function createHandshakeReader<T>(
+  read: Read<T>,
+): (req: NodeRequest) => { readonly value: T } | undefined {
   const known = new WeakMap<Connection, { readonly value: T }>();
   const readNow = ofFirstHandshake(read);
   if (readers.size === 0) {

@@ -18,7 +18,7 @@ import { type CertificateDecoder, parseDecoding } from './encodings.js';
 import { headerValues } from './header-values.js';
 import type { ProxyPreset } from './proxies.js';
 import { proxyHeaderName } from './proxy-header-name.js';
-import { type TrustDecision, type TrustOptions, trustDecision } from './trusted-proxy.js';
+import { createTrustCheck, type FindTrustFailure, type TrustOptions } from './trusted-proxy.js';
 import { verifyErrorOf } from './verify-error.js';
 
 /** Options of `proxyHeader()`. `trust` is required: no proxy is trusted by default. */
@@ -128,7 +128,7 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
     'maxLength',
     'maxEntries',
   ]);
-  const amiss = trustDecision(given);
+  const amiss = createTrustCheck(given);
   const secretHeader = given.group('secret', ['header', 'value']).optional('header', proxyHeaderName);
   refuseSharedNames([
     ['proxyHeader(preset).header', header],
@@ -243,7 +243,7 @@ const faults = {
   address: 'is not from an address that trust names',
   secret: 'lacks the shared secret; is it set in the same block of the proxy as the certificate header?',
   certificate: 'came over a connection without one of the proxyCertificate thumbprints',
-} as const satisfies Record<NonNullable<ReturnType<TrustDecision>>, string>;
+} as const satisfies Record<NonNullable<ReturnType<FindTrustFailure>>, string>;
 
 /** A request of an untrusted peer is no problem while it carries no certificate. */
 function reportUntrusted(

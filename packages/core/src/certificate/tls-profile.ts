@@ -1,7 +1,7 @@
 import { RequestRefused } from '../errors.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { type Connection, connectionOf } from './connection.js';
-import { perHandshake } from './handshake.js';
+import { createHandshakeReader } from './handshake.js';
 
 const cipherIn = (connection: Connection) => ({
   version: connection.getProtocol?.() ?? 'unknown',
@@ -9,11 +9,11 @@ const cipherIn = (connection: Connection) => ({
 });
 
 /** Made when a profile is first set: a process without one is not told of each request. */
-let cipherOf: ReturnType<typeof perHandshake<ReturnType<typeof cipherIn>>> | undefined;
+let cipherOf: ReturnType<typeof createHandshakeReader<ReturnType<typeof cipherIn>>> | undefined;
 
 /** Call it before the server takes requests. */
 export function watchTls(): void {
-  cipherOf ??= perHandshake(cipherIn);
+  cipherOf ??= createHandshakeReader(cipherIn);
 }
 
 /**

@@ -2,8 +2,8 @@ import { TellableError } from '../errors.js';
 import { problemReporter } from '../observe/events.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { type CertificateSource, ClientCertificate } from './client-certificate.js';
-import { type Connection, connectionOf, isMadeUp } from './connection.js';
-import { perHandshake } from './handshake.js';
+import { type Connection, connectionOf, isSimulated } from './connection.js';
+import { createHandshakeReader } from './handshake.js';
 
 /** Reads the certificate of a connection, hashed once in a handshake, whatever asks for it. */
 function readPeerCertificate(connection: Connection): ClientCertificate | undefined {
@@ -26,7 +26,7 @@ function reasonOf(error: unknown): string | undefined {
 
 // Made once, when a source of this kind is first made: a process that never makes one is not told
 // of each request.
-let certificateOf: ReturnType<typeof perHandshake<ClientCertificate | undefined>> | undefined;
+let certificateOf: ReturnType<typeof createHandshakeReader<ClientCertificate | undefined>> | undefined;
 
 /**
  * The certificate of this very TLS connection, for servers where Node ends TLS with `requestCert:
@@ -36,14 +36,14 @@ let certificateOf: ReturnType<typeof perHandshake<ClientCertificate | undefined>
  */
 export function tlsSocket(): CertificateSource {
   const report = problemReporter();
-  certificateOf ??= perHandshake(readPeerCertificate);
+  certificateOf ??= createHandshakeReader(readPeerCertificate);
   const read = certificateOf;
   const source: CertificateSource = (req) => {
     const connection = connectionOf(req);
     if (connection === undefined) {
       return undefined;
     }
-    if (isMadeUp(connection)) {
+    if (isSimulated(connection)) {
       throw new TellableError(noConnection);
     }
     if (connection.encrypted !== true) {

@@ -49,15 +49,15 @@ export interface TrustOptions {
 }
 
 /**
- * Decides before any header of a certificate is looked at. Gives what is amiss, or nothing for a
- * trusted proxy.
+ * Runs before any header of a certificate is read. Returns the check that failed, or `undefined`
+ * for a trusted proxy.
  */
-export type TrustDecision = (req: NodeRequest) => 'address' | 'secret' | 'certificate' | undefined;
+export type FindTrustFailure = (req: NodeRequest) => 'address' | 'secret' | 'certificate' | undefined;
 
 /**
  * Throws `ConfigurationError` for options that are wrong; a range of every address, `/0`, is one.
  */
-export function trustDecision(given: OptionReader): TrustDecision {
+export function createTrustCheck(given: OptionReader): FindTrustFailure {
   const isTrustedPeer = peerTest(given);
   const hasSecret = secretTest(given);
   const proxyCertificates: readonly (string | undefined)[] | undefined = given.optional(

@@ -5,11 +5,12 @@ import { TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 import { type HearingListing, listHearing, publishRevocation } from '../observe/revocation-sync.js';
 import { describeStoreError, within } from '../shared/bounded-wait.js';
+import { CLOCK_DIFFERENCE } from '../shared/clock-difference.js';
 import { RecentMap } from '../shared/recent-map.js';
 import { createSeal, type Seal } from '../shared/sealing.js';
 import { entryIn, type LogEntry, textOfEntry } from './log-entry.js';
 import { type Attestation, HeardEntries } from './read-entries.js';
-import { CLOCK_DIFFERENCE, type RevocationNotice, type Revocations } from './revocations.js';
+import type { RevocationNotice, Revocations } from './revocations.js';
 
 /**
  * Where a fleet keeps its revocations: `redisLog(client)`, or what does the same over anything
@@ -575,7 +576,7 @@ export class LogFeed {
     // Numbers that were lost must not look like a gap for ever.
     this.#becomeAnotherWriter();
     this.#ownPosition = undefined;
-    this.#revocations.hasLostLog();
+    this.#revocations.markLogReplaced();
     this.#completeLogAt = performance.now() + Math.random() * WAIT;
   }
 

@@ -1,5 +1,6 @@
 import { TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
+import { CLOCK_DIFFERENCE } from '../shared/clock-difference.js';
 import { type Expiring, ExpiringMap } from '../shared/expiring-map.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { RecentMap } from '../shared/recent-map.js';
@@ -71,9 +72,6 @@ const MAX_ACTS = 1_000;
 
 /** Characters of a name that a record keeps as it is. */
 const MAX_PLAIN_LENGTH = 64;
-
-/** Milliseconds by which the clocks of a fleet may differ. */
-export const CLOCK_DIFFERENCE = 5_000;
 
 /**
  * What a process keeps of a revocation, next to its key. There are many: each member costs memory.
@@ -317,7 +315,7 @@ export class Revocations {
   }
 
   /** The log is another one now: positions, also those in shared answers, say nothing of it. */
-  hasLostLog(): void {
+  markLogReplaced(): void {
     for (const [key, record] of this.#records.entries()) {
       record.position = undefined;
       this.#records.set(key, record);
