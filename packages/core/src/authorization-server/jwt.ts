@@ -127,7 +127,7 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
       requiredClaims: alwaysRequired,
     };
     const read = async (token: string): Promise<TokenAnswer> => {
-      // The same JWT in another spelling would be unknown here, and would not be the one that was
+      // A JWT in another spelling would be unknown here, and would not be the one that was
       // revoked.
       if (!isCanonical(token)) {
         return createTokenRejection('jwt_malformed', 'a part of it is not written as base64url demands');

@@ -1,6 +1,6 @@
 import type { RefusalCode } from '../errors.js';
 
-/** What mends each refusal, as docs/reference/troubleshooting.md says it. */
+/** What fixes the cause of each refusal, as docs/reference/troubleshooting.md says it. */
 export const remedies: Readonly<Record<RefusalCode, string>> = {
   credentials_missing: 'send the token; a proxy may have taken the header away',
   credentials_malformed: 'no quotes, commas or line ends around the token',
