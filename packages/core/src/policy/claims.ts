@@ -28,23 +28,15 @@ export function checkClaims(token: TokenClaims, rules: ClaimRules, now: number):
   if (token.expiresAt !== undefined && token.expiresAt + rules.clockTolerance <= now) {
     throw new RequestRefused('token_expired', { detail: `exp was ${secondsAgo(now, token.expiresAt)}` });
   }
-  const latest = now + rules.clockTolerance;
-  for (const [name, time = 0] of [
-    ['nbf', token.notBefore],
-    ['iat', token.issuedAt],
-  ] as const) {
-    if (time > latest) {
-      const detail = `${name} is ${Math.ceil(time - now)} s ahead; clockTolerance is ${rules.clockTolerance} s`;
-      throw new RequestRefused('token_not_yet_valid', { detail });
-    }
-  }
+  refuseAhead('nbf', token.notBefore, rules, now);
+  refuseAhead('iat', token.issuedAt, rules, now);
   // Exact, case-sensitive, no normalisation (RFC 8414 §3.3, RFC 7519 §4.1.3).
   const iss = claimOf(token.claims, 'iss');
   if (token.issuer !== rules.issuer || (iss !== undefined && iss !== rules.issuer)) {
     throw new RequestRefused('token_wrong_issuer', { detail: wrongIssuer(rules.issuer, iss) });
   }
   const { audience } = rules;
-  if (audience !== 'server-enforced' && !token.audience?.some((name) => audience.includes(name))) {
+  if (audience !== 'server-enforced' && !isMeantFor(audience, token.audience)) {
     throw new RequestRefused('token_wrong_audience', { detail: wrongAudience(audience, token.audience) });
   }
   // Some servers report refresh tokens as active too; only what is used as a bearer token may pass
@@ -53,4 +45,22 @@ export function checkClaims(token: TokenClaims, rules: ClaimRules, now: number):
     const detail = `expected token_type Bearer, found ${describeClaim(token.tokenType)}`;
     throw new RequestRefused('token_wrong_type', { detail });
   }
+}
+
+/** Refuses a token whose claim `name` is a time in the future. */
+function refuseAhead(
+  name: 'nbf' | 'iat',
+  time: number | undefined,
+  { clockTolerance }: ClaimRules,
+  now: number,
+): void {
+  if (time !== undefined && time > now + clockTolerance) {
+    const detail = `${name} is ${Math.ceil(time - now)} s ahead; clockTolerance is ${clockTolerance} s`;
+    throw new RequestRefused('token_not_yet_valid', { detail });
+  }
+}
+
+/** Whether one of the audiences of a token is one of ours. */
+function isMeantFor(ours: readonly string[], theirs: readonly string[] | undefined): boolean {
+  return theirs?.some((name) => ours.includes(name)) === true;
 }

@@ -12,6 +12,11 @@ const readStream = Object.getOwnPropertyDescriptor(Http2ServerRequest.prototype,
  * other request. Never throws.
  */
 export function http2StreamOf(req: NodeRequest): ServerHttp2Stream | undefined {
+  // Node's accessor costs more than the rest of a check where a framework has changed the request's
+  // prototype.
+  if (req.httpVersionMajor === 1) {
+    return undefined;
+  }
   try {
     return readStream?.call(req);
   } catch {

@@ -16,8 +16,12 @@ interface Closing {
  */
 const RESPONSE_FINISH = 'http.server.response.finish';
 
-/** The requests whose response is finished: Node does not say so later. */
-const ended = new WeakSet<object>();
+/**
+ * Marks a request whose response is finished: Node does not say so later. A `WeakSet` of all
+ * requests would cost the garbage collector more than the requests themselves.
+ */
+const isEnded: unique symbol = Symbol('mtls-bound response finished');
+type MarkedRequest = { [isEnded]?: true };
 const ofRequests = new WeakMap<object, Set<End>>();
 /** One listener for each connection: requests in a pipeline share it. */
 const ofConnections = new WeakMap<object, Set<End>>();
@@ -51,7 +55,7 @@ export function noticeRequestEnds(): End {
  */
 export function onRequestEnd(req: NodeRequest, end: End): End {
   const closing = (http2StreamOf(req) ?? req.socket) as Closing | undefined;
-  if (ended.has(req) || closing === undefined || closing.destroyed === true) {
+  if (hasEnded(req as MarkedRequest) || closing === undefined || closing.destroyed === true) {
     end();
     return () => undefined;
   }
@@ -69,6 +73,10 @@ export function onRequestEnd(req: NodeRequest, end: End): End {
   return endNow;
 }
 
+function hasEnded(req: MarkedRequest): boolean {
+  return req[isEnded] === true;
+}
+
 function endsWith(closing: Closing): Set<End> {
   const ends = new Set<End>();
   ofConnections.set(closing, ends);
@@ -79,11 +87,18 @@ function endsWith(closing: Closing): Set<End> {
 /** Never throws: an error in a subscriber ends the process. */
 function onResponseFinish(message: unknown): void {
   const { request } = message as { request: object };
-  ended.add(request);
-  endAll(ofRequests.get(request));
+  try {
+    (request as MarkedRequest)[isEnded] = true;
+  } catch {
+    // A frozen request has no mark, and ends with its connection.
+  }
+  const ends = ofRequests.get(request);
+  if (ends !== undefined) {
+    endAll(ends);
+  }
 }
 
-function endAll(ends: Iterable<End> = []): void {
+function endAll(ends: Iterable<End>): void {
   for (const end of [...ends]) {
     end();
   }
