@@ -110,6 +110,22 @@ describe.each(frameworks)('%s', (framework) => {
     },
   );
 
+  it('a question that is asked again counts once', async () => {
+    server.introspection = (_req, res) => res.destroy();
+    const api = await startApi(framework, pki, options());
+    try {
+      for (let turn = 0; turn < 6; turn += 1) {
+        expect(await status(api, `bad-${turn}`, pki.alice)).toBe(503);
+      }
+      // Five questions fail (`circuitBreaker.maxFailures`). The fifth is not asked again, the sixth not at all.
+      const asked = server.requests.filter(({ body }) => body.includes('bad-'));
+      const tokens = asked.map(({ body }) => new URLSearchParams(body).get('token'));
+      expect(tokens.toSorted()).toEqual([0, 0, 1, 1, 2, 2, 3, 3, 4].map((turn) => `bad-${turn}`));
+    } finally {
+      await api.close();
+    }
+  });
+
   it('clients without certificate and address share one allowance; a client with a certificate has its own', async () => {
     server.introspection = (req, res, body) => {
       const isBobs = body.includes('bob');

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { Http } from '../../../packages/core/src/authorization-server/http.js';
+import { type Http, StaleConnection } from '../../../packages/core/src/authorization-server/http.js';
 import {
   createProtectedHttp,
   retryBroken,
@@ -152,11 +152,52 @@ it.each(['GET', 'POST'])(
       { ...rules, maxFailures: 1 },
       vi.fn(),
     );
-    const ask = () => retryBroken(() => send('https://as.example.com/x', { method, headers: {} }));
+    const ask = () =>
+      retryBroken((wasCounted) => send('https://as.example.com/x', { method, headers: {}, wasCounted }));
     await expect(ask()).rejects.toMatchObject({ code: 'authorization_server_unreachable' });
     await expect(ask()).rejects.toMatchObject({ code: 'authorization_server_not_asked' });
   },
 );
+
+describe('a question that is asked again counts once', () => {
+  const broken = () => new RequestRefused('authorization_server_unreachable');
+  const stale = () => new StaleConnection('authorization_server_unreachable');
+  const late = () => new RequestRefused('authorization_server_timeout');
+  const resting = () => new Response(null, { status: 503, headers: { 'retry-after': '1' } });
+
+  it.each<[string, (() => Error | Response)[], number]>([
+    ['broken twice', [broken, broken], 5],
+    ['broken, then silent', [broken, late], 5],
+    ['broken, then 503 with a rest', [broken, resting], 5],
+    ['a stale connection, then a broken one', [stale, broken], 6],
+    ['broken, then a stale connection, then broken', [broken, stale, broken], 7],
+  ])('%s', async (_title, outcomes, expected) => {
+    for (const method of ['GET', 'POST']) {
+      let rest: typeof outcomes = [];
+      const asked = vi.fn<Http>(async () => {
+        const outcome = rest.shift()?.();
+        if (outcome instanceof Response) {
+          return outcome;
+        }
+        throw outcome;
+      });
+      const { send } = createProtectedHttp(asked, 'https://as.example.com', rules, vi.fn());
+      const sendIt = (wasCounted = false) =>
+        send('https://as.example.com/x', { method, headers: {}, wasCounted });
+      // A question by GET is asked again by itself.
+      const ask = () => (method === 'GET' ? sendIt() : retryBroken(sendIt));
+      const codes: string[] = [];
+      for (let question = 0; question < 4; question += 1) {
+        rest = [...outcomes];
+        codes.push(await ask().then(String, ({ code }) => code));
+      }
+      // Three questions fail. The third opens the breaker, and is not asked again.
+      expect(codes.slice(0, 3)).not.toContain('authorization_server_not_asked');
+      expect(codes[3]).toBe('authorization_server_not_asked');
+      expect(asked, method).toHaveBeenCalledTimes(expected);
+    }
+  });
+});
 
 describe('an open breaker', () => {
   const isOpen = async (send: () => Promise<string>) => (await send()) === 'authorization_server_not_asked';

@@ -37,6 +37,11 @@ export interface HttpRequest {
    * for itself.
    */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Whether an earlier attempt of the same question failed, and counts for the circuit breaker.
+   * Default `false`.
+   */
+  readonly wasCounted?: boolean;
 }
 
 /** Sends one request and resolves with the whole answer; rejects with `RequestRefused`. */

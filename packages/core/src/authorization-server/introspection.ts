@@ -135,9 +135,9 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
       const endpoint = introspectionEndpoint(server, viaMutualTls);
       const response = await withDeadline(timeout, (signal) =>
         // A new request each time: an assertion must not arrive twice.
-        retryBroken(() =>
+        retryBroken((wasCounted) =>
           introspectionRequest(server, client, provenBy(authentication, signal), token, {
-            [customFetch]: http,
+            [customFetch]: (url, request) => http(url, { ...request, wasCounted }),
             ...interactionHeaders(),
             additionalParameters,
             requestJwtResponse: format !== undefined,

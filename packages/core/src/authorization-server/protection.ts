@@ -84,13 +84,16 @@ export function createProtectedHttp(
       }
       const sentAt = performance.now();
       return await timed(timeout, request, (signal) => {
-        const attempt = () => {
+        const attempt = (wasCounted: boolean) => {
           // An exchange that waited long for its turn had no fair time: its timeout says nothing
           // about the server.
           const isLate = performance.now() - sentAt > (timeout * 1000) / 2;
           return breaker.run(
             () => http(url, { ...request, signal }),
-            (response, error) => (isLate && isTimeout(error) ? 'unknown' : classifyOutcome(response, error)),
+            (response, error) => {
+              const outcome = isLate && isTimeout(error) ? 'unknown' : classifyOutcome(response, error);
+              return wasCounted && outcome !== 'answered' ? 'unknown' : outcome;
+            },
             source,
           );
         };
@@ -99,7 +102,7 @@ export function createProtectedHttp(
             `no turn in time among the exchanges with ${name} (circuitBreaker.maxConcurrent)`,
           );
         return inTurn(limit, signal, noTurn, () =>
-          request.method === 'GET' ? retryBroken(attempt) : attempt(),
+          request.method === 'GET' ? retryBroken(attempt) : attempt(request.wasCounted === true),
         );
       });
     } catch (error) {
@@ -202,12 +205,16 @@ const STALE_RETRIES = 2;
  * Asks again when the connection broke: up to twice where the connection had been used before, as
  * the next one may be dead too; once where it was new. Nothing that we send does harm when it
  * arrives twice.
+ *
+ * @param ask gets whether an earlier attempt failed in a way that counts: one question counts once,
+ * however often it is asked
  */
-export async function retryBroken<T>(ask: () => Promise<T>): Promise<T> {
+export async function retryBroken<T>(ask: (wasCounted: boolean) => Promise<T>): Promise<T> {
   let first: unknown;
+  let wasCounted = false;
   for (let retries = 0; ; retries += 1) {
     try {
-      return await ask();
+      return await ask(wasCounted);
     } catch (error) {
       // Where the first failure has opened the breaker, that failure is the cause.
       const cause = first !== undefined && isNotAsked(error) ? first : error;
@@ -216,6 +223,7 @@ export async function retryBroken<T>(ask: () => Promise<T>): Promise<T> {
         throw cause;
       }
       first ??= error;
+      wasCounted ||= !(error instanceof StaleConnection);
     }
   }
 }

@@ -69,8 +69,8 @@ export function createTransmitterEndpoints({
         body: body && JSON.stringify(body),
         signal,
       };
-      const send = () => http(url, request);
-      const response = await (mayRepeat ? retryBroken(send) : send());
+      const send = (wasCounted: boolean) => http(url, { ...request, wasCounted });
+      const response = await (mayRepeat ? retryBroken(send) : send(false));
       return {
         status: response.status,
         json: parseJson(await response.text()),
