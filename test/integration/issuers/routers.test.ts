@@ -172,6 +172,15 @@ async function serving(listener: Listener, run: (port: number) => Promise<void>)
 const host = 'Host: acme.example.com';
 
 const oddTargets = [
+  ...[
+    '/globex;v=1/x',
+    '/globex%3Bv/x',
+    '/globex/..;/x',
+    '/globex/.;x/y',
+    '/globex/..%3B/x',
+    '/x/..;/globex/x',
+  ],
+  ...['/globex/%252e%252e/x', '/%2567lobex/x', '/globex%3F/x', '/;/globex/x', '/globex/%EF%BC%8E%EF%BC%8E/x'],
   ...['/GLOBEX/x', '/%67lobex/x', '/glo%62ex', '/globex%2Fx', '/globex%2fx', '/globex%5Cx', '/globex\\x'],
   ...['//globex/x', '/globex//x', '///globex', '/./globex/x', '/x/../globex/x', '/globex/../x', '/globex/..'],
   ...['/%2e/globex/x', '/x/%2e%2e/globex/x', '/globex/%2e%2e/x', '/globex/..%2Fx', '/globex/.%2e/x'],
@@ -199,6 +208,23 @@ describe.each(Object.entries(pathRouters))('issuerByPath() and %s', (_title, cre
       expect((await send(port, '/globex/accounts', [host], 'of-acme')).status).toBe(401);
       expect((await send(port, '/accounts', [host], 'of-globex')).status).toBe(401);
       expect((await send(port, '/x/globex/accounts', [host], 'of-globex')).status).toBe(401);
+    }));
+
+  it('refuses requests while Object.prototype has a member originalUrl', () =>
+    serving(create(), async (port) => {
+      Object.defineProperty(Object.prototype, 'originalUrl', {
+        value: '/globex/x',
+        configurable: true,
+        writable: true,
+      });
+      try {
+        for (const tenant of tenants) {
+          expect((await send(port, '/accounts', [host], `of-${tenant}`)).status).toBe(503);
+        }
+      } finally {
+        Reflect.deleteProperty(Object.prototype, 'originalUrl');
+      }
+      expect((await send(port, '/accounts', [host], 'of-acme')).status).toBe(200);
     }));
 
   it('no odd path lets a token reach the routes of another tenant', () =>

@@ -138,6 +138,50 @@ describe('issuerByPath()', () => {
     ['//red/x', 'refused'],
     ['/red//x', 'refused'],
     ['/red#/blue', 'refused'],
+    ['/red/accounts;v=1', red],
+    ['/red/a;v=1/b%3Bc;d', red],
+    ['/red/100%25', red],
+    ['/red/%25/%2525', red],
+    ['/red/what%3F', red],
+    ['/red/caf%C3%A9', red],
+    ['/red;v=1/accounts', 'refused'],
+    ['/red%3Bv=1/accounts', 'refused'],
+    ['/red%3F/accounts', 'refused'],
+    ['/red%23/accounts', 'refused'],
+    ['/%2572ed/accounts', 'refused'],
+    ['/%EF%BD%92ed/accounts', 'refused'],
+    ['/red/..;/blue/x', 'refused'],
+    ['/red/..;x=1/blue/x', 'refused'],
+    ['/red/.;x/blue', 'refused'],
+    ['/red/..;', 'refused'],
+    ['/red/..;?x', 'refused'],
+    ['/red/..%3B/blue/x', 'refused'],
+    ['/red/..%3b%2Fblue/x', 'refused'],
+    ['/red/..%253B/blue/x', 'refused'],
+    ['/red/%2e%2E;/blue/x', 'refused'],
+    ['/red/;/blue', 'refused'],
+    ['/;/red', 'refused'],
+    ['/;x/..;y/red', 'refused'],
+    ['/red/%252e%252e/blue/x', 'refused'],
+    ['/red/%25252e%25252e/blue/x', 'refused'],
+    ['/red/%25/%252e%252e/blue/x', 'refused'],
+    ['/red/%25ff/%252e%252e/blue/x', 'refused'],
+    ['/red/..%252Fblue/x', 'refused'],
+    ['/red/x%255Cy', 'refused'],
+    ['/red/x%2500', 'refused'],
+    ['/red/%2525252541', 'refused'],
+    ['/red/..%3F/blue/x', 'refused'],
+    ['/red/..%23/blue/x', 'refused'],
+    ['/red/.../blue/x', 'refused'],
+    ['/red/..%20/blue/x', 'refused'],
+    ['/red/.%20./blue/x', 'refused'],
+    ['/red/%EF%BC%8E%EF%BC%8E/blue/x', 'refused'],
+    ['/red/%E2%80%A5/blue/x', 'refused'],
+    ['/red/..%EF%BC%8Fblue/x', 'refused'],
+    ['/red/x%EF%BC%BCy', 'refused'],
+    ['/red/..%EF%BC%9B/blue/x', 'refused'],
+    ['/red/%EF%BC%852e%EF%BC%852e/blue/x', 'refused'],
+    ['/red/%u002e%u002e/blue/x', 'refused'],
     ['https://api.example.com/red', 'refused'],
     ['red/accounts', 'refused'],
     ['*', 'refused'],
@@ -163,6 +207,9 @@ describe('issuerByPath()', () => {
     [{ '/café': red, '/': blue }, '/caf%C3%A9/x', red],
     [{ '/café': red, '/': blue }, '/caf%c3%a9/x', 'refused'],
     [{ '/red': red, '/': blue }, '/red/100%', 'refused'],
+    [{ '/red': red, '/': blue }, '/x;v=1', blue],
+    [{ '/red/x': red, '/': blue }, '/red;%2Fy/x', 'refused'],
+    [{ '/caf%C3%A9': red, '/': blue }, '/cafe%CC%81', 'refused'],
   ])('the longest wins, in any order: of %j for %s', (given, target, expected) => {
     expect(byTarget(given, target)).toBe(expected);
   });
@@ -171,6 +218,18 @@ describe('issuerByPath()', () => {
     expect(byTarget(issuers, '/accounts', '/red/accounts')).toBe(red);
     expect(byTarget(issuers, '/red/accounts', '/v1/red/accounts')).toBeUndefined();
   });
+});
+
+it('a target that Object.prototype has is refused', () => {
+  Object.defineProperty(Object.prototype, 'originalUrl', { value: '/red/x', configurable: true });
+  try {
+    for (const select of [issuerByPath({ '/red': red }), issuerByHost({ localhost: red })]) {
+      const req = { rawHeaders: ['Host', 'localhost'], url: '/blue' };
+      expect(() => select(req as never)).toThrow('Object.prototype has a member originalUrl');
+    }
+  } finally {
+    Reflect.deleteProperty(Object.prototype, 'originalUrl');
+  }
 });
 
 describe('a name that no request can have, or that is another one, is refused at start-up', () => {
@@ -188,6 +247,11 @@ describe('a name that no request can have, or that is another one, is refused at
     ['issuerByPath', byPath, ['/red/%2e'], noName],
     ['issuerByPath', byPath, ['/red\\x'], noName],
     ['issuerByPath', byPath, ['/red/%'], noName],
+    ['issuerByPath', byPath, ['/red;v=1'], noName],
+    ['issuerByPath', byPath, ['/red%3Bv'], noName],
+    ['issuerByPath', byPath, ['/red/..;'], noName],
+    ['issuerByPath', byPath, ['/red%3Fx'], noName],
+    ['issuerByPath', byPath, ['/%2572ed'], noName],
     ['issuerByPath', byPath, ['/red', '/RED'], twin],
     ['issuerByPath', byPath, ['/red', '/red/'], twin],
     ['issuerByPath', byPath, ['/café', '/caf%C3%A9'], twin],

@@ -1,4 +1,4 @@
-import { ConfigurationError, RequestRefused } from '../errors.js';
+import { ConfigurationError, RequestRefused, TellableError } from '../errors.js';
 import {
   checked,
   described,
@@ -86,9 +86,9 @@ export function issuerByHost(issuers: Readonly<Record<string, string>>): IssuerS
 /**
  * Selects the issuer by how the path begins, in whole segments; the longest prefix wins. The path
  * is the one that the client sent, also below a mounted router and after a rewrite. A path that
- * routers may read in another way is refused: one that names another issuer when case or
- * percent-encoding are ignored, that can't be decoded, or that holds dot segments, backslashes or
- * empty segments.
+ * routers may read in another way is refused: one that names another issuer when case,
+ * percent-encoding or path parameters (`;`) are ignored, that can't be decoded, or that holds dot
+ * segments, backslashes or empty segments.
  */
 export function issuerByPath(issuers: Readonly<Record<string, string>>): IssuerSelector {
   const byPath = byKey('issuerByPath(issuers)', issuers, foldedPrefix);
@@ -101,15 +101,17 @@ export function issuerByPath(issuers: Readonly<Record<string, string>>): IssuerS
     .toSorted((a, b) => b.folded.length - a.folded.length);
   return selector(byPath, (req) => {
     const [path = ''] = wholeTargetOf(req).split('?', 1);
-    const folded = foldedPath(path);
-    if (folded === undefined) {
+    const readings = readingsOf(path);
+    if (readings === undefined) {
       throw unclear('the path can be read in more than one way');
     }
     const asSent = prefixes.find(({ exact }) => `${path}/`.startsWith(exact));
-    if (asSent !== prefixes.find((one) => `${folded}/`.startsWith(one.folded))) {
-      throw unclear(
-        'the path names one issuer as it is sent, and another when case and encoding are ignored',
-      );
+    for (const reading of readings) {
+      if (asSent !== prefixes.find(({ folded }) => `${reading}/`.startsWith(folded))) {
+        throw unclear(
+          'the path names one issuer as it is sent, and another when case, encoding and path parameters are ignored',
+        );
+      }
     }
     return asSent?.issuer;
   });
@@ -164,8 +166,9 @@ function foldedPrefix(prefix: string): string | undefined {
     return undefined;
   }
   try {
-    const folded = foldedPath(encodeURI(decodeURI(prefix.replace(/\/+$/, ''))) || '/');
-    return folded && withSlash(folded);
+    const readings = readingsOf(encodeURI(decodeURI(prefix.replace(/\/+$/, ''))) || '/');
+    const [folded, ...others] = readings ?? [];
+    return folded === undefined || others.length > 0 ? undefined : withSlash(folded);
   } catch {
     return undefined;
   }
@@ -174,29 +177,88 @@ function foldedPrefix(prefix: string): string | undefined {
 /** RFC 3986 §3.3, without empty segments but the last. */
 const pathOfSegments = /^(?:\/(?:[\w\-.~!$&'()*+,;=:@]|%[\da-f]{2})+)*\/?$/i;
 
+/** Characters that each reader of a path takes as they are. */
+const plainPath = /^[\w\-.~!$&'()*+,=:@/]+$/;
+
+/** Segments of dots and blanks alone, empty segments, backslashes and control characters. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is refused.
+const unclearPath = /\/\/|[\\\u0000-\u001f\u007f]|\/[.\s]+(?:\/|$)/;
+
 /**
- * The path in lower case and decoded. Undefined for a path that can't be decoded or that has dot
- * segments, backslashes or control characters, encoded or not: routers and proxies do not agree on
- * these.
+ * Returns what routers and proxies may read in a path, in lower case: the path decoded once or more
+ * often, without path parameters (Tomcat and Spring read `/red;v=1` as `/red`), and up to a decoded
+ * `?` or `#`. `undefined` for a path that can't be decoded, or that has dot segments, empty
+ * segments, backslashes or control characters in one of these forms: they do not agree on these.
  */
-function foldedPath(path: string): string | undefined {
+function readingsOf(path: string): Iterable<string> | undefined {
   if (path === '' || !pathOfSegments.test(path)) {
     return undefined;
   }
+  const texts = plainPath.test(path) ? [path] : decodingsOf(path);
+  return texts === undefined || texts.some((text) => unclearPath.test(text))
+    ? undefined
+    : new Set(texts.map((text) => text.toLowerCase()));
+}
+
+/** How often a path may be encoded. */
+const MAX_ENCODINGS = 3;
+
+/** `undefined` for a path that can't be decoded, or that is encoded too often. */
+function decodingsOf(path: string): readonly string[] | undefined {
+  const texts: string[] = [];
+  let next = [decodeStrictly(path), decodeStrictly(withoutParameters(path))];
+  for (let count = 0; next.length > 0; count += 1) {
+    for (const text of next) {
+      if (text === undefined || count === MAX_ENCODINGS) {
+        return undefined;
+      }
+      const [beforeQuery = ''] = text.split(/[?#]/, 1);
+      texts.push(text, beforeQuery, withoutParameters(text), withoutParameters(beforeQuery));
+    }
+    next = next.flatMap((text = '') => {
+      const again = decodeLeniently(text);
+      return again === text ? [] : [again];
+    });
+  }
+  return texts;
+}
+
+function withoutParameters(path: string): string {
+  return path.replaceAll(/;[^/]*/g, '');
+}
+
+function decodeStrictly(path: string): string | undefined {
   try {
-    const decoded = decodeURIComponent(path);
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is refused.
-    return /\/\/|[\\\u0000-\u001f\u007f]|\/\.{1,2}(?:\/|$)/.test(decoded) ? undefined : decoded.toLowerCase();
+    return foldWidth(decodeURIComponent(path));
   } catch {
     return undefined;
   }
 }
 
+/** Decodes what can be decoded. A percent sign that was encoded may stand alone. */
+function decodeLeniently(text: string): string {
+  const decoded = text.replaceAll(/(?:%[\da-f]{2})+/gi, (bytes) =>
+    Buffer.from(bytes.replaceAll('%', ''), 'hex').toString(),
+  );
+  return foldWidth(decoded);
+}
+
+/** Returns the text in the form of Unicode in which a full-width dot or slash is a plain one. */
+function foldWidth(text: string): string {
+  return text.normalize('NFKC');
+}
+
 /**
  * The request target as the client sent it. Express cuts what is mounted off `url`, and keeps the
- * whole at `originalUrl`; the Koa adapter puts `ctx.originalUrl` there.
+ * whole at `originalUrl`; the Koa adapter puts `ctx.originalUrl` there. Where other code added the
+ * member to every object, Express keeps that one instead.
  */
 function wholeTargetOf(req: NodeRequest & { originalUrl?: string }): string {
+  if ('originalUrl' in Object.prototype) {
+    throw new TellableError(
+      'Object.prototype has a member originalUrl, so that selectIssuer can not read what the client sent',
+    );
+  }
   return req.originalUrl ?? req.url ?? '';
 }
 
