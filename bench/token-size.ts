@@ -89,8 +89,8 @@ async function bytesPerToken(
     await cache.learn(hex(i, 40), {
       id: '',
       sharedId: '',
-      asksServer: true,
-      wasAsked: () => true,
+      mayIntrospect: true,
+      isIntrospected: () => true,
       read: async () => token,
     });
   }

@@ -170,16 +170,19 @@ export function createAdmission({
   async function introspect(req: NodeRequest, authorization: Authorization): Promise<Authorization> {
     const { issuer, certificate } = authorization;
     const { read } = acceptedIssuerOf(issuer);
-    if (read.introspect === undefined) {
+    const { introspect: ask } = read;
+    if (ask === undefined) {
       throw new TellableError('requireActive() needs jwtAccessTokens({ introspection: introspection() })');
     }
     refuseWhenClosed();
     const since = revocations.latestTurn;
     const token = readBearerToken(req, undefined);
-    const { introspect: ask } = read;
     const own = Authorization.tokenOf(authorization);
     const askAndAgree = async (text: string) => agreedClaims(own, await ask(text));
-    const target = { ...resolveTarget(token, req), read: ask === read ? ask : askAndAgree };
+    const target = {
+      ...resolveTarget(token, req),
+      read: read.kind === 'introspection' ? read : askAndAgree,
+    };
     const answer = await lookup.confirm({ token, target, thumbprint: certificate?.thumbprint, req });
     const fresh = decider.decide(answer, certificate, req, since);
     Authorization.replace(authorization, fresh);

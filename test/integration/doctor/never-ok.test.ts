@@ -210,7 +210,7 @@ describe('a token', () => {
       }
       return typeof changes === 'string' ? changes : readTokenClaims({ ...claims, ...changes }, issuer);
     };
-    const authority = { read: Object.assign(read, { introspect: read }), rules };
+    const authority = { read: Object.assign(read, { kind: 'introspection' } as const), rules };
     return checkToken(authority as never, 'token', certificate, expectations);
   }
 

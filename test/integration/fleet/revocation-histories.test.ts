@@ -74,7 +74,7 @@ const ownSource =
           red,
         );
       };
-      return (isAsking ? Object.assign(read, { introspect: read }) : read) as TokenReader;
+      return (isAsking ? Object.assign(read, { kind: 'introspection' } as const) : read) as TokenReader;
     },
   });
 

@@ -46,7 +46,13 @@ function cacheOver({
 }: Partial<typeof rules> & { read?: TokenReader; shared?: object } = {}) {
   const revocations = remembered();
   const cache = new TokenCache({ ...rules, ...changes }, revocations, shared as SharedCache | undefined);
-  const asked: TokenTarget = { id: '', sharedId: 'as api', read, asksServer: true, wasAsked: () => true };
+  const asked: TokenTarget = {
+    id: '',
+    sharedId: 'as api',
+    read,
+    mayIntrospect: true,
+    isIntrospected: () => true,
+  };
   return { cache, revocations, read, asked };
 }
 
@@ -206,17 +212,17 @@ describe('with a shared tier', () => {
     ['of the authorization server is shared with the processes that wait', {}, true, 1],
     ['is not shared where each request asks', { inactiveMaxAge: 0 }, true, 0],
     ['of a JWT is not shared', {}, false, 0],
-  ])('"not active" %s', async (_, rules, asksServer, times) => {
+  ])('"not active" %s', async (_, rules, mayIntrospect, times) => {
     const shared = sharing(undefined);
     const { cache, asked } = cacheOver({ shared, ...rules, read: async () => 'token_inactive' });
-    await cache.learn('t', { ...asked, asksServer, wasAsked: () => asksServer });
+    await cache.learn('t', { ...asked, mayIntrospect, isIntrospected: () => mayIntrospect });
     expect(shared.putForWaiting).toHaveBeenCalledTimes(times);
   });
 
   it('a self-contained token is neither shared nor looked for in the shared cache', async () => {
     const shared = sharing({ issuer, claims: { active: true }, askedAt: now });
     const { cache, asked, read } = cacheOver({ shared });
-    await cache.learn('t', { ...asked, asksServer: false, wasAsked: () => false });
+    await cache.learn('t', { ...asked, mayIntrospect: false, isIntrospected: () => false });
     expect(shared.get).not.toHaveBeenCalled();
     expect(shared.put).not.toHaveBeenCalled();
     expect(read).toHaveBeenCalledOnce();
@@ -280,7 +286,7 @@ describe('with a shared tier', () => {
     const shared = sharing(undefined);
     const { cache, asked } = cacheOver({ shared, read: async () => 'token_inactive' });
     await cache.learn('t', asked);
-    await cache.confirm('u', { ...asked, asksServer: false, wasAsked: () => false });
+    await cache.confirm('u', { ...asked, mayIntrospect: false, isIntrospected: () => false });
     expect(shared.remove).not.toHaveBeenCalled();
   });
 

@@ -29,7 +29,7 @@ const rules = {
 function cacheOver(read: TokenReader, changes: Partial<TokenCacheRules> = {}) {
   const revocations = remembered();
   const cache = new TokenCache({ ...rules, ...changes }, revocations);
-  const asked = { id: '', sharedId: '', read, asksServer: true, wasAsked: () => true };
+  const asked = { id: '', sharedId: '', read, mayIntrospect: true, isIntrospected: () => true };
   return {
     cache,
     revocations,
@@ -109,7 +109,13 @@ describe('what ends early, late, or together', () => {
       vi.setSystemTime(1_800_000_000_000 + seconds * 1000);
       read.mockClear();
       const results = tokens.map((token) =>
-        cache.cache.known(token, { id: '', sharedId: '', read, asksServer: true, wasAsked: () => true }),
+        cache.cache.known(token, {
+          id: '',
+          sharedId: '',
+          read,
+          mayIntrospect: true,
+          isIntrospected: () => true,
+        }),
       );
       return results.filter((result) => result === undefined).length;
     };
@@ -129,7 +135,7 @@ describe('what ends early, late, or together', () => {
     await cache.get('t');
     expect(read).toHaveBeenCalledTimes(1);
     vi.advanceTimersByTime(20_000);
-    const asked = { id: '', sharedId: '', read, asksServer: true, wasAsked: () => true };
+    const asked = { id: '', sharedId: '', read, mayIntrospect: true, isIntrospected: () => true };
     expect([cache.cache.known('t', asked), cache.cache.known('t', asked)]).toMatchObject([
       { issuer },
       { issuer },
@@ -150,7 +156,7 @@ describe('what ends early, late, or together', () => {
     await Promise.all(tokens.map((token) => cache.get(token)));
     vi.advanceTimersByTime(50_000);
     read.mockReset().mockImplementation(slow);
-    const asked = { id: '', sharedId: '', read, asksServer: true, wasAsked: () => true };
+    const asked = { id: '', sharedId: '', read, mayIntrospect: true, isIntrospected: () => true };
     const use = () => tokens.map((token) => cache.cache.known(token, asked));
     expect(use()).toEqual(Array(10).fill(expect.objectContaining({ issuer })));
     expect(read.mock.calls).toEqual([['t0'], ['t1'], ['t2']]);
@@ -181,7 +187,7 @@ describe('what ends early, late, or together', () => {
     const changed = { ...rules, refreshAhead: 20 };
     const cache = new TokenCache(changed, remembered(), shared);
     const read = vi.fn<TokenReader>(async () => active());
-    const asked = { id: '', sharedId: '', read, asksServer: true, wasAsked: () => true };
+    const asked = { id: '', sharedId: '', read, mayIntrospect: true, isIntrospected: () => true };
     await cache.learn('t', asked);
     vi.advanceTimersByTime(50_000);
     expect(cache.known('t', asked)).toMatchObject({ issuer });
@@ -250,8 +256,8 @@ describe('what another process knows', () => {
     id: '',
     sharedId: '',
     read: async () => 'token_inactive' as const,
-    asksServer: true,
-    wasAsked: () => true,
+    mayIntrospect: true,
+    isIntrospected: () => true,
   };
 
   function sharing(age: number) {
@@ -333,8 +339,8 @@ it('an answer that another process dates into the future is not used', async () 
       id: '',
       sharedId: '',
       read: async () => 'token_inactive' as const,
-      asksServer: true,
-      wasAsked: () => true,
+      mayIntrospect: true,
+      isIntrospected: () => true,
     };
     expect(await cache.learn('t', asked)).toBe('token_inactive');
   } finally {
@@ -402,8 +408,8 @@ describe('what was revoked', () => {
         id: '',
         sharedId: '',
         read: async () => answers.shift() ?? ('token_inactive' as const),
-        asksServer: true,
-        wasAsked: () => true,
+        mayIntrospect: true,
+        isIntrospected: () => true,
       };
       const first = cache.learn('t', asked);
       await vi.waitFor(() => expect(shared.put).toHaveBeenCalled());
@@ -434,8 +440,8 @@ describe('what was revoked', () => {
   it('a token that speaks for itself is refused when it was issued before, and passes when after', async () => {
     const issuedAt = Math.floor(Date.now() / 1000);
     const jwt = (iat: number) => ({
-      asksServer: false,
-      wasAsked: () => false,
+      mayIntrospect: false,
+      isIntrospected: () => false,
       read: async () => readTokenClaims({ ...claims, iat }, issuer),
     });
     const cache = cacheOver(async () => 'token_inactive', { inactiveMaxAge: 0 });

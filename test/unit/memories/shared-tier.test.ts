@@ -109,7 +109,7 @@ describe('an answer of the shared tier serves only where every part of its key i
     const filtering: TokenSource = (access) => {
       const ask = introspection()(access);
       const read = async (token: string) => ask(token);
-      return Object.assign(read, { introspect: read });
+      return Object.assign(read, { kind: 'introspection' } as const);
     };
     const store = storeOf();
     const server = good();

@@ -26,7 +26,7 @@ import { type CircuitBreakerRules, createProtectedHttp } from './protection.js';
 export interface AcceptedIssuer {
   /** What its tokens must show. */
   readonly rules: ClaimRules;
-  readonly read: TokenReader;
+  readonly read: LimitedReader;
   /**
    * Asks the server what reading a token needs. Rejects with `RequestRefused`. Asks nothing for a
    * source of the user's own.
@@ -39,6 +39,14 @@ export interface AcceptedIssuer {
   readonly sharedId: string | undefined;
   /** Closes idle connections. */
   readonly close: () => void;
+}
+
+/** A reader that settles in a time that is known, and whose members were checked. */
+export interface LimitedReader {
+  (token: string): Promise<TokenAnswer>;
+  readonly kind: NonNullable<TokenReader['kind']>;
+  /** Undefined where the authorization server can't be asked about a token. */
+  readonly introspect: ((token: string) => Promise<TokenAnswer>) | undefined;
 }
 
 /** Who we are to it. */
@@ -133,7 +141,7 @@ export function createAcceptedIssuer(options: AcceptedIssuerOptions, report: Rep
 const MAX_QUESTIONS = 4;
 
 /** Every token is decided in a time that is known: a source of the user's own may never settle. */
-function limitReader(read: TokenReader, timeout: number): TokenReader {
+function limitReader(read: TokenReader, timeout: number): LimitedReader {
   // Both are said: a promise has no function in it, and its rejection would end the process.
   if (isPromised(read) || typeof read !== 'function') {
     throw new ConfigurationError(
@@ -141,7 +149,13 @@ function limitReader(read: TokenReader, timeout: number): TokenReader {
       'it returned no function; accepted is one that returns a function',
     );
   }
-  const { introspect } = read;
+  const { kind = 'self-contained', introspect } = read;
+  if (kind !== 'introspection' && kind !== 'self-contained') {
+    throw new ConfigurationError(
+      'tokens',
+      "it returned a function of another kind; accepted are 'introspection' and 'self-contained'",
+    );
+  }
   const bounded = (ask: (token: string) => Promise<TokenAnswer>) => (token: string) =>
     withDeadline(MAX_QUESTIONS * timeout, (signal) =>
       untilAborted(signal, () => ask(token)).then(parseTokenAnswer, (error: unknown) => {
@@ -153,10 +167,10 @@ function limitReader(read: TokenReader, timeout: number): TokenReader {
       }),
     );
   const own = bounded(read);
-  if (introspect === undefined) {
-    return own;
+  if (kind === 'introspection') {
+    return Object.assign(own, { kind, introspect: own });
   }
-  return Object.assign(own, { introspect: introspect === read ? own : bounded(introspect) });
+  return Object.assign(own, { kind, introspect: introspect && bounded(introspect) });
 }
 
 /**
@@ -183,9 +197,9 @@ export function createTargetResolver(
     id: 'in-order',
     sharedId: sharedIds.includes(undefined) ? undefined : sharedIds.join(),
     read: (token: string) => askInOrder(authorities, token),
-    asksServer: authorities.some(({ read }) => isIntrospecting(read)),
-    wasAsked: ({ issuer }: TokenClaims) =>
-      authorities.some(({ rules, read }) => rules.issuer === issuer && isIntrospecting(read)),
+    mayIntrospect: authorities.some(({ read }) => read.kind === 'introspection'),
+    isIntrospected: ({ issuer }: TokenClaims) =>
+      authorities.some(({ rules, read }) => rules.issuer === issuer && read.kind === 'introspection'),
     introspect: (token: string, { issuer }: TokenClaims) =>
       authorities.find(({ rules }) => rules.issuer === issuer)?.read.introspect?.(token),
   };
@@ -215,20 +229,15 @@ export function createTargetResolver(
 }
 
 function targetOf({ read, sharedId }: AcceptedIssuer, id: string): TokenTarget {
-  const asksServer = isIntrospecting(read);
+  const mayIntrospect = read.kind === 'introspection';
   return Object.freeze({
     id,
     sharedId,
     read,
-    asksServer,
-    wasAsked: () => asksServer,
+    mayIntrospect,
+    isIntrospected: () => mayIntrospect,
     introspect: (token: string) => read.introspect?.(token),
   });
-}
-
-/** A reader that does no more than to introspect. */
-function isIntrospecting(read: TokenReader): boolean {
-  return read.introspect === read;
 }
 
 /**

@@ -177,7 +177,7 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
         });
       }
     };
-    const reader = Object.assign(introspect, { introspect, ready });
+    const reader = Object.assign(introspect, { kind: 'introspection', ready } as const);
     const parameters = Object.entries(additionalParameters).toSorted(([one], [other]) =>
       one < other ? -1 : 1,
     );

@@ -146,11 +146,12 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
         return toTokenRejection(error);
       }
     };
+    const kind = 'self-contained' as const;
     const ready = async (): Promise<void> => {
       await keys.current();
     };
     if (introspection === undefined) {
-      return Object.assign(read, { ready });
+      return Object.assign(read, { kind, ready });
     }
     const ask = introspection(access);
     const introspect = mapping.isStandard
@@ -160,7 +161,7 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
       await ready();
       await ask.ready?.();
     };
-    return Object.assign(read, { introspect, ready: allReady });
+    return Object.assign(read, { kind, introspect, ready: allReady });
   };
   return Object.assign(source, { needs: Object.freeze(['jwks_uri', ...(introspection?.needs ?? [])]) });
 }

@@ -63,12 +63,12 @@ export interface TokenTarget {
    * Whether `read` may ask the authorization server, rather than read what the token says of
    * itself.
    */
-  readonly asksServer: boolean;
+  readonly mayIntrospect: boolean;
   /**
    * Whether these claims are the authorization server's answer, rather than what the token says of
    * itself.
    */
-  readonly wasAsked: (answer: TokenClaims) => boolean;
+  readonly isIntrospected: (answer: TokenClaims) => boolean;
   /**
    * Asks the authorization server of these claims about a token that spoke for itself; undefined
    * where none can be asked.
@@ -350,9 +350,9 @@ export class TokenCache {
   }
 
   /** The tier for answers to this question; `undefined` where they are not shared. */
-  #sharedOf({ asksServer, sharedId }: TokenTarget): SharedCache | undefined {
+  #sharedOf({ mayIntrospect, sharedId }: TokenTarget): SharedCache | undefined {
     // A signature check costs less than to fetch another process's.
-    return asksServer && sharedId !== undefined ? this.#shared : undefined;
+    return mayIntrospect && sharedId !== undefined ? this.#shared : undefined;
   }
 
   async #look(
@@ -459,7 +459,7 @@ export class TokenCache {
       if (typeof answer === 'string') {
         return answer;
       }
-      const known = target.wasAsked(answer)
+      const known = target.isIntrospected(answer)
         ? this.#knowledge(it, answer, 'server', { turn, since, shared: undefined })
         : this.#ownWord(it, answer, turn, since);
       const usability = await this.#usabilityInTime(known);
@@ -596,11 +596,11 @@ export class TokenCache {
 
   #keepRejection(
     { key }: NamedToken,
-    { asksServer }: TokenTarget,
+    { mayIntrospect }: TokenTarget,
     rejection: TokenRejection,
   ): TokenRejection {
     this.#active.delete(key);
-    if (asksServer) {
+    if (mayIntrospect) {
       this.#inactiveTimes.set(key);
     }
     const from = Date.now();

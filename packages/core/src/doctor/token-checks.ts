@@ -1,24 +1,19 @@
 import { decodeJwt } from 'jose';
-import type { AcceptedIssuer } from '../authorization-server/accepted-issuers.js';
+import type { AcceptedIssuer, LimitedReader } from '../authorization-server/accepted-issuers.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { toRefusal } from '../errors.js';
 import { checkBinding } from '../policy/binding.js';
 import { checkClaims } from '../policy/claims.js';
 import { mismatchHint } from '../response/explanation.js';
-import {
-  readTokenClaims,
-  type TokenAnswer,
-  type TokenClaims,
-  type TokenReader,
-} from '../token/token-claims.js';
+import { readTokenClaims, type TokenAnswer, type TokenClaims } from '../token/token-claims.js';
 import { describeClaim, readTokenRejection, type TokenRejection } from '../token/token-rejection.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 import { adviceOnJwt } from './jwt-advice.js';
 import { remedies } from './remedies.js';
 
-function rejectionFinding(rejection: TokenRejection, read: TokenReader, token: string): Finding {
+function rejectionFinding(rejection: TokenRejection, { kind }: LimitedReader, token: string): Finding {
   const { code, detail } = readTokenRejection(rejection);
-  if (code === 'token_inactive' && read.introspect === read) {
+  if (code === 'token_inactive' && kind === 'introspection') {
     return problem(
       code,
       'the authorization server says that the token is not active',
@@ -46,7 +41,7 @@ export async function checkToken(
     return [problem(code, message, remedies[code])];
   }
   if (typeof answer === 'string') {
-    const claimed = read.introspect === read ? [] : claimedFindings(token, rules);
+    const claimed = read.kind === 'introspection' ? [] : claimedFindings(token, rules);
     return claimed.length > 0 ? claimed : [rejectionFinding(answer, read, token)];
   }
   const findings = [ok('token', 'the authorization server knows the token'), ...claimFindings(answer, rules)];

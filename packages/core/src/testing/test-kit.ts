@@ -144,7 +144,7 @@ export async function createTestKit(options: TestKitOptions = {}): Promise<TestK
       issuers: undefined,
       selectIssuer: undefined,
       audience,
-      tokens: () => Object.assign(read, { introspect: read }),
+      tokens: () => Object.assign(read, { kind: 'introspection' } as const),
       certificate: (req: Parameters<CertificateSource>[0]) =>
         certificates.get(String(req.headers[certificateHeader])),
       cache: { maxAge: 0, inactiveMaxAge: 0 } as const,

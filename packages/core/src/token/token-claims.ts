@@ -46,8 +46,14 @@ export type TokenAnswer = TokenClaims | TokenRejection;
 export interface TokenReader {
   (token: string): Promise<TokenAnswer>;
   /**
-   * Asks the authorization server itself, for a reader that otherwise does not: what sees a
-   * revocation at once.
+   * Says where the answers come from. `introspection`: the authorization server is asked about each
+   * token. `self-contained`: the token itself is read, as a JWT is, and does not say whether it was
+   * revoked. Default `self-contained`.
+   */
+  readonly kind?: 'introspection' | 'self-contained';
+  /**
+   * Asks the authorization server about a token, for a reader that is `self-contained`. Not used
+   * for one of the kind `introspection`, which asks in any case.
    */
   readonly introspect?: (token: string) => Promise<TokenAnswer>;
   /**

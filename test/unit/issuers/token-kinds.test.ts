@@ -1,0 +1,118 @@
+// A token source of the user's own says by `kind` where its answers come from. What a revocation
+// and requireActive() do follows from that alone.
+import {
+  activeTokenPolicy,
+  ClientCertificate,
+  createResourceServer,
+  type NodeRequest,
+  readTokenClaims,
+  type TokenReader,
+} from '@mtls-bound/core';
+import { beforeAll, expect, it, vi } from 'vitest';
+
+beforeAll(() => {
+  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+});
+
+const issuer = 'https://as.example.com';
+const certificate = new ClientCertificate({ thumbprint: 'A'.repeat(43) });
+
+type Members = Pick<TokenReader, 'kind' | 'introspect'>;
+
+/** A resource server over a source with these members, and how often its functions are called. */
+function resourceServerOver(members: (read: TokenReader) => Members) {
+  const calls = { read: 0, introspect: 0 };
+  const iat = Math.floor(Date.now() / 1000) - 60;
+  const cnf = { 'x5t#S256': certificate.thumbprint };
+  const answer = () => readTokenClaims({ sub: 'alice', iat, exp: iat + 3_600, aud: 'api', cnf }, issuer);
+  const read = async () => {
+    calls.read += 1;
+    return answer();
+  };
+  const introspect = async () => {
+    calls.introspect += 1;
+    return answer();
+  };
+  const chosen = members(introspect);
+  const server = createResourceServer({
+    issuer,
+    audience: 'api',
+    certificate: () => certificate,
+    tokens: () => Object.assign(read, chosen),
+  });
+  return { server, calls };
+}
+
+function request(): NodeRequest {
+  return {
+    url: '/',
+    headers: {},
+    rawHeaders: ['authorization', 'Bearer token'],
+    socket: {},
+  } as unknown as NodeRequest;
+}
+
+async function outcomeOf(work: () => unknown): Promise<unknown> {
+  try {
+    await work();
+    return 'accepted';
+  } catch (thrown) {
+    return (thrown as { code: unknown }).code;
+  }
+}
+
+const kinds: [string, (introspect: TokenReader) => Members, string, { read: number; introspect: number }][] =
+  [
+    ['introspection', () => ({ kind: 'introspection' }), 'accepted', { read: 2, introspect: 0 }],
+    [
+      'introspection, with a function that is not needed',
+      (introspect) => ({ kind: 'introspection', introspect }),
+      'accepted',
+      { read: 2, introspect: 0 },
+    ],
+    ['self-contained', () => ({ kind: 'self-contained' }), 'token_inactive', { read: 1, introspect: 0 }],
+    ['self-contained by default', () => ({}), 'token_inactive', { read: 1, introspect: 0 }],
+    [
+      'self-contained, with introspect',
+      (introspect) => ({ kind: 'self-contained', introspect }),
+      'token_inactive',
+      { read: 1, introspect: 0 },
+    ],
+  ];
+
+it.each(kinds)(
+  'after revoke({ subject }) a source of the kind %s is asked as its kind says',
+  async (_kind, members, expected, calls) => {
+    const { server, calls: seen } = resourceServerOver(members);
+    await server.authorize(request());
+    await server.revoke({ subject: 'alice' });
+    expect(await outcomeOf(() => server.authorize(request()))).toBe(expected);
+    expect(seen).toEqual(calls);
+  },
+);
+
+it.each([
+  ['introspection', () => ({ kind: 'introspection' }) as const, 'accepted', { read: 2, introspect: 0 }],
+  ['self-contained', () => ({}), 'internal_error', { read: 1, introspect: 0 }],
+  [
+    'self-contained, with introspect',
+    (introspect: TokenReader) => ({ introspect }),
+    'accepted',
+    { read: 1, introspect: 1 },
+  ],
+] satisfies typeof kinds)(
+  'requireActive() asks a source of the kind %s again',
+  async (_kind, members, expected, calls) => {
+    const { server, calls: seen } = resourceServerOver(members);
+    const req = request();
+    const granted = await server.authorize(req);
+    expect(await outcomeOf(() => server.require(req, granted, activeTokenPolicy))).toBe(expected);
+    expect(seen).toEqual(calls);
+  },
+);
+
+it.each(['opaque', '', null, 1])('a source of the kind %j is refused at start-up', (kind) => {
+  expect(() => resourceServerOver(() => ({ kind }) as never)).toThrow(
+    "tokens: it returned a function of another kind; accepted are 'introspection' and 'self-contained'",
+  );
+});
