@@ -1,21 +1,33 @@
 import { createHash } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as turn } from 'node:timers/promises';
 import { inspect } from 'node:util';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest';
 import { SharedCache } from '../../../packages/core/src/cache/shared-cache.js';
-import { TokenCache, type TokenCacheRules } from '../../../packages/core/src/cache/token-cache.js';
+import {
+  TokenCache,
+  type TokenCacheRules,
+  type TokenTarget,
+} from '../../../packages/core/src/cache/token-cache.js';
 import { RequestRefused } from '../../../packages/core/src/errors.js';
-import type { Revocation, Revocations } from '../../../packages/core/src/revocation/revocations.js';
+import type { CacheEvent } from '../../../packages/core/src/observe/events.js';
+import type {
+  Revocation,
+  RevocationMemory,
+  Revocations,
+} from '../../../packages/core/src/revocation/revocations.js';
 import {
   readTokenClaims,
   type TokenAnswer,
   type TokenClaims,
   type TokenReader,
 } from '../../../packages/core/src/token/token-claims.js';
+import { hashOf } from '../../../packages/core/src/token/token-identity.js';
 import { deferred } from '../../support/deferred.js';
+import { recordedEvents } from '../../support/recorded-events.js';
 import { listenSince, noticeOf, remembered } from '../../support/revocations.js';
 
 const issuer = 'https://as.example.com';
+const now = 1_800_000_000_000;
 const rules = {
   maxAge: 60,
   maxEntries: 100,
@@ -24,549 +36,685 @@ const rules = {
   refreshAhead: 0,
   staleIfError: 0,
 };
+const events = recordedEvents<CacheEvent>('mtls-bound:cache');
+const outage = new RequestRefused('authorization_server_timeout');
 
-/** A cache, and the one whom its tokens are asked of. */
-function cacheOver(read: TokenReader, changes: Partial<TokenCacheRules> = {}) {
-  const revocations = remembered();
-  const cache = new TokenCache({ ...rules, ...changes }, revocations);
-  const asked = { id: '', sharedId: '', read, mayIntrospect: true, isIntrospected: () => true };
+let random: MockInstance<() => number>;
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['Date'] });
+  vi.setSystemTime(now);
+  // No answer ends earlier than maxAge, unless a test says so.
+  random = vi.spyOn(Math, 'random').mockReturnValue(0);
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+/** What the cache keeps of a token that is active, for an hour unless `changes` say otherwise. */
+const active = (changes: object = {}) =>
+  readTokenClaims({ active: true, exp: now / 1000 + 3_600, ...changes }, issuer) as TokenClaims;
+
+interface Setup extends Partial<TokenCacheRules> {
+  readonly shared?: object;
+  readonly memory?: Partial<RevocationMemory>;
+}
+
+/** A cache over `read`, which stands for the authorization server. */
+function cacheOver(
+  read: TokenReader = vi.fn<TokenReader>(async () => active()),
+  { shared, memory, ...changes }: Setup = {},
+) {
+  const revocations = remembered(memory);
+  const cache = new TokenCache({ ...rules, ...changes }, revocations, shared as SharedCache | undefined);
+  const target: TokenTarget = {
+    id: '',
+    sharedId: 'as api',
+    read,
+    mayIntrospect: true,
+    isIntrospected: () => true,
+  };
+  const known = (token: string, of: Partial<TokenTarget> = {}) => cache.known(token, { ...target, ...of });
+  const learn = (token: string, of: Partial<TokenTarget> = {}) => cache.learn(token, { ...target, ...of });
   return {
     cache,
     revocations,
-    get: async (token: string, of: Partial<typeof asked> = {}) => {
-      const whom = { ...asked, ...of };
-      return cache.known(token, whom) ?? cache.learn(token, whom);
-    },
-    confirm: (token: string) => cache.confirm(token, asked),
+    read,
+    known,
+    learn,
+    get: async (token: string, of: Partial<TokenTarget> = {}) => known(token, of) ?? learn(token, of),
+    confirm: (token: string, of: Partial<TokenTarget> = {}) => cache.confirm(token, { ...target, ...of }),
   };
 }
 
-describe('how long an answer serves', () => {
-  beforeEach(() => {
-    vi.useFakeTimers({ toFake: ['Date'] });
-    vi.setSystemTime(1_800_000_000_000);
-  });
-  afterEach(() => {
-    vi.useRealTimers();
-  });
+/** A shared cache that finds `found` and has each process ask for itself. */
+const sharing = (found?: unknown) => ({
+  get: vi.fn(async () => found),
+  put: vi.fn(async () => undefined),
+  putForWaiting: vi.fn(async () => undefined),
+  remove: vi.fn(async () => undefined),
+  askOnce: vi.fn((_name: string, _look: unknown, ask: () => unknown) => ask()),
+});
 
-  const active = (changes: object = {}) =>
-    readTokenClaims({ active: true, exp: Date.now() / 1000 + 3_600, ...changes }, issuer) as TokenAnswer;
+/** A target whose tokens are verified here: the authorization server is not asked about them. */
+const selfContained = { mayIntrospect: false, isIntrospected: () => false };
 
-  /** Asks, waits, asks again: how often was the server asked? */
-  async function askedAgain(
-    answer: () => TokenAnswer,
-    seconds: number,
-    changes: Partial<TokenCacheRules> = {},
-  ) {
-    const read = vi.fn<TokenReader>(async () => answer());
-    const cache = cacheOver(read, changes);
-    await cache.get('token');
+describe('how long a cached answer is used', () => {
+  /** Asks, waits, asks again: was the authorization server asked twice? */
+  async function isAskedAgain(answer: TokenAnswer, seconds: number, changes: Setup) {
+    const { get, read } = cacheOver(
+      vi.fn<TokenReader>(async () => answer),
+      changes,
+    );
+    await get('t');
     vi.advanceTimersByTime(seconds * 1000);
-    await cache.get('token');
-    return read.mock.calls.length === 2;
+    await get('t');
+    return vi.mocked(read).mock.calls.length === 2;
   }
 
-  it.each([
-    ['an active token within maxAge, less a tenth', () => active(), 53, {}, false],
-    ['an active token beyond maxAge', () => active(), 61, {}, true],
-    ['R57: never beyond exp', () => active({ exp: Date.now() / 1000 + 2 }), 2.1, {}, true],
-    ['R57: until exp', () => active({ exp: Date.now() / 1000 + 2 }), 1.9, {}, false],
-    ['a token without exp, within maxAge', () => active({ exp: undefined }), 53, {}, false],
-    ['a token without exp, beyond maxAge', () => active({ exp: undefined }), 61, {}, true],
-    ['a token that has expired already', () => active({ exp: Date.now() / 1000 - 1 }), 0, {}, true],
-    ['R62: nothing is kept with maxAge 0', () => active(), 0, { maxAge: 0 }, true],
-    ['R60: an inactive token for a shorter time', () => 'token_inactive' as const, 4.9, {}, false],
-    ['R60: an inactive token beyond it', () => 'token_inactive' as const, 5.1, {}, true],
+  const untilSoon = active({ exp: now / 1000 + 2 });
+  const endless = active({ exp: undefined });
+  it.each<[string, TokenAnswer, number, Setup, boolean]>([
+    ['an active token is used within maxAge', active(), 59.999, {}, false],
+    ['an active token is not used from maxAge on', active(), 60, {}, true],
+    ['R57: an active token is used until exp', untilSoon, 1.999, {}, false],
+    ['R57: an active token is never used from exp on', untilSoon, 2, {}, true],
+    ['a token without exp is used within maxAge', endless, 59.999, {}, false],
+    ['a token without exp is not used from maxAge on', endless, 60, {}, true],
+    ['a token that has expired is not cached', active({ exp: now / 1000 - 1 }), 0, {}, true],
+    ['R62: nothing is cached with maxAge 0', active(), 0, { maxAge: 0 }, true],
+    ['R60: an inactive token is cached for less than inactiveMaxAge', 'token_inactive', 4.999, {}, false],
+    ['R60: an inactive token is not cached from inactiveMaxAge on', 'token_inactive', 5, {}, true],
     [
-      'an inactive token with inactiveMaxAge 0',
-      () => 'token_inactive' as const,
+      'an inactive token is not cached with inactiveMaxAge 0',
+      'token_inactive',
       0,
       { inactiveMaxAge: 0 },
       true,
     ],
-  ])('%s', async (_title, answer, seconds, changes, again) => {
-    expect(await askedAgain(answer, seconds, changes)).toBe(again);
+  ])('%s', async (_title, answer, seconds, changes, isAgain) => {
+    expect(await isAskedAgain(answer, seconds, changes)).toBe(isAgain);
+  });
+
+  it('answers of one moment end at different times, each up to a tenth of maxAge earlier', async () => {
+    random.mockRestore();
+    const { known, get } = cacheOver();
+    const tokens = Array.from({ length: 100 }, (_, i) => `t-${i}`);
+    const endedAfter = (seconds: number) => {
+      vi.setSystemTime(now + seconds * 1000);
+      return tokens.filter((token) => known(token) === undefined).length;
+    };
+    await Promise.all(tokens.map((token) => get(token)));
+    expect(endedAfter(53.9)).toBe(0);
+    const halfway = endedAfter(57);
+    expect(halfway).toBeGreaterThan(20);
+    expect(halfway).toBeLessThan(80);
+    expect(endedAfter(60)).toBe(100);
+  });
+
+  it('an expired answer replaces the active one that was cached before it', async () => {
+    const read = vi
+      .fn<TokenReader>()
+      .mockResolvedValueOnce(active())
+      .mockResolvedValueOnce(active({ exp: now / 1000 }))
+      .mockRejectedValue(outage);
+    const { known, learn } = cacheOver(read, { staleIfError: 30 });
+    await learn('t');
+    await learn('t');
+    expect(known('t')).toBeUndefined();
+    await expect(learn('t')).rejects.toBe(outage);
   });
 });
 
-describe('what ends early, late, or together', () => {
-  beforeEach(() => {
-    vi.useFakeTimers({ toFake: ['Date'] });
-    vi.setSystemTime(1_800_000_000_000);
-  });
-  afterEach(() => {
-    vi.useRealTimers();
-  });
-  const active = (changes: object = {}) =>
-    readTokenClaims({ active: true, exp: Date.now() / 1000 + 3_600, ...changes }, issuer) as TokenClaims;
-
-  it('what was learnt together does not end together: each up to a tenth earlier, none later', async () => {
-    const read = vi.fn<TokenReader>(async () => active());
-    const cache = cacheOver(read);
-    const tokens = Array.from({ length: 100 }, (_, i) => `t-${i}`);
-    const askedAfter = async (seconds: number) => {
-      vi.setSystemTime(1_800_000_000_000 + seconds * 1000);
-      read.mockClear();
-      const results = tokens.map((token) =>
-        cache.cache.known(token, {
-          id: '',
-          sharedId: '',
-          read,
-          mayIntrospect: true,
-          isIntrospected: () => true,
-        }),
-      );
-      return results.filter((result) => result === undefined).length;
-    };
-    await Promise.all(tokens.map((token) => cache.get(token)));
-    expect(await askedAfter(53.9)).toBe(0);
-    const halfway = await askedAfter(57);
-    expect(halfway).toBeGreaterThan(20);
-    expect(halfway).toBeLessThan(80);
-    expect(await askedAfter(60)).toBe(100);
-  });
-
-  it('refreshAhead: a token in use is asked about before its end, and nobody waits', async () => {
-    const read = vi.fn<TokenReader>(async () => active());
-    const cache = cacheOver(read, { refreshAhead: 20 });
-    await cache.get('t');
-    vi.advanceTimersByTime(30_000);
-    await cache.get('t');
+describe('refreshAhead', () => {
+  it('a token in use is asked about again from refreshAhead before its end, and no request waits', async () => {
+    const { known, learn, read } = cacheOver(undefined, { refreshAhead: 20 });
+    await learn('t');
+    vi.setSystemTime(now + 39_999);
+    known('t');
     expect(read).toHaveBeenCalledTimes(1);
-    vi.advanceTimersByTime(20_000);
-    const asked = { id: '', sharedId: '', read, mayIntrospect: true, isIntrospected: () => true };
-    expect([cache.cache.known('t', asked), cache.cache.known('t', asked)]).toMatchObject([
-      { issuer },
-      { issuer },
-    ]);
+    vi.setSystemTime(now + 40_000);
+    expect([known('t'), known('t')]).toMatchObject([{ issuer }, { issuer }]);
     expect(read).toHaveBeenCalledTimes(2);
-    await sleep(0);
-    vi.advanceTimersByTime(30_000);
-    // Beyond the first answer's end: the second one serves.
-    expect(cache.cache.known('t', asked)).toMatchObject({ issuer });
+    await turn();
+    // Beyond the end of the first answer, the second one is used.
+    vi.setSystemTime(now + 80_000);
+    expect(known('t')).toMatchObject({ issuer });
   });
 
-  it('refreshAhead: no more answers than permitted are asked for again at once', async () => {
+  it('no more answers than maxRefreshes are asked for again at once', async () => {
     const ends: (() => void)[] = [];
     const slow = () => new Promise<TokenClaims>((resolve) => ends.push(() => resolve(active())));
     const read = vi.fn<TokenReader>(async () => active());
-    const cache = cacheOver(read, { refreshAhead: 20, maxRefreshes: 3 });
+    const { known, get } = cacheOver(read, { refreshAhead: 20, maxRefreshes: 3 });
     const tokens = Array.from({ length: 10 }, (_, index) => `t${index}`);
-    await Promise.all(tokens.map((token) => cache.get(token)));
+    await Promise.all(tokens.map((token) => get(token)));
     vi.advanceTimersByTime(50_000);
     read.mockReset().mockImplementation(slow);
-    const asked = { id: '', sharedId: '', read, mayIntrospect: true, isIntrospected: () => true };
-    const use = () => tokens.map((token) => cache.cache.known(token, asked));
+    const use = () => tokens.map((token) => known(token));
     expect(use()).toEqual(Array(10).fill(expect.objectContaining({ issuer })));
     expect(read.mock.calls).toEqual([['t0'], ['t1'], ['t2']]);
     use();
     expect(read).toHaveBeenCalledTimes(3);
     ends[0]?.();
-    await sleep(0);
+    await turn();
     use();
     expect(read.mock.calls).toEqual([['t0'], ['t1'], ['t2'], ['t3']]);
   });
 
-  it('refreshAhead beside a shared cache: the answer that is about to end does not pass for a new one', async () => {
+  it('a shared answer that is about to end does not pass for a refreshed one', async () => {
     const values = new Map<string, unknown>();
     const store = {
       get: vi.fn(async (key: string) => values.get(key)),
       set: async (key: string, value: string) => values.set(key, value),
     };
+    const secret = ['a secret of at least 32 characters'];
     const shared = new SharedCache(
-      {
-        store,
-        secret: ['a secret of at least 32 characters'],
-        lock: undefined,
-        timeout: 5,
-        lockTimeout: 2,
-      },
+      { store, secret, lock: undefined, timeout: 5, lockTimeout: 2 },
       () => undefined,
     );
-    const changed = { ...rules, refreshAhead: 20 };
-    const cache = new TokenCache(changed, remembered(), shared);
-    const read = vi.fn<TokenReader>(async () => active());
-    const asked = { id: '', sharedId: '', read, mayIntrospect: true, isIntrospected: () => true };
-    await cache.learn('t', asked);
+    const { known, learn, read } = cacheOver(undefined, { refreshAhead: 20, shared });
+    await learn('t');
     vi.advanceTimersByTime(50_000);
-    expect(cache.known('t', asked)).toMatchObject({ issuer });
+    expect(known('t')).toMatchObject({ issuer });
     await vi.waitFor(() => expect(read).toHaveBeenCalledTimes(2));
-    await vi.waitFor(() => expect(cache.known('t', asked)).toMatchObject({ issuer }));
+    await vi.waitFor(() => expect(known('t')).toMatchObject({ issuer }));
     // The refreshed answer is as new as the refresh: it outlives the first one.
     vi.advanceTimersByTime(30_000);
-    expect(cache.known('t', asked)).toMatchObject({ issuer });
+    expect(known('t')).toMatchObject({ issuer });
   });
 
-  it('refreshAhead: a failure changes nothing, the answer ends in its time', async () => {
+  it('a refresh that fails changes nothing: the answer ends in its time', async () => {
     const read = vi.fn<TokenReader>().mockResolvedValueOnce(active()).mockRejectedValue(new Error('down'));
-    const cache = cacheOver(read, { refreshAhead: 20 });
-    await cache.get('t');
+    const { get } = cacheOver(read, { refreshAhead: 20 });
+    await get('t');
     vi.advanceTimersByTime(50_000);
-    expect(await cache.get('t')).toMatchObject({ issuer });
-    await sleep(0);
+    expect(await get('t')).toMatchObject({ issuer });
+    await turn();
     vi.advanceTimersByTime(10_000);
-    await expect(cache.get('t')).rejects.toThrow('down');
+    await expect(get('t')).rejects.toThrow('down');
   });
 
-  it('refreshAhead: a token that was revoked meanwhile is refused from then on', async () => {
+  it('a token that a refresh finds inactive is refused from then on', async () => {
     const read = vi.fn<TokenReader>().mockResolvedValueOnce(active()).mockResolvedValue('token_inactive');
-    const cache = cacheOver(read, { refreshAhead: 20 });
-    await cache.get('t');
+    const { get } = cacheOver(read, { refreshAhead: 20 });
+    await get('t');
     vi.advanceTimersByTime(50_000);
-    await cache.get('t');
-    await sleep(0);
-    expect(await cache.get('t')).toBe('token_inactive');
-  });
-
-  it.each<[string, object, unknown, number, boolean]>([
-    ['while the server can not be asked', {}, new RequestRefused('authorization_server_timeout'), 65, true],
-    ['not beyond its time', {}, new RequestRefused('authorization_server_timeout'), 91, false],
-    ['not beyond exp', { exp: 1_800_000_062 }, new RequestRefused('authorization_server_timeout'), 63, false],
-    ['not when it refuses us', {}, new RequestRefused('authorization_server_refused_credentials'), 65, false],
-    ['not for an error of ours', {}, new Error('ours'), 65, false],
-    ['not for who is limited', {}, new RequestRefused('too_many_inactive_tokens'), 65, false],
-  ])('R191: staleIfError: %s', async (_title, claims, trouble, seconds, serves) => {
-    const read = vi.fn<TokenReader>().mockResolvedValueOnce(active(claims)).mockRejectedValue(trouble);
-    const cache = cacheOver(read, { staleIfError: 30 });
-    await cache.get('t');
-    vi.advanceTimersByTime(seconds * 1000);
-    const outcome = await cache.get('t').catch(() => 'refused');
-    expect(outcome !== 'refused').toBe(serves);
-  });
-
-  it('R191: staleIfError: not for a token that was revoked here', async () => {
-    const trouble = new RequestRefused('authorization_server_timeout');
-    const read = vi
-      .fn<TokenReader>()
-      .mockResolvedValueOnce(active({ sub: 'user-1' }))
-      .mockRejectedValue(trouble);
-    const cache = cacheOver(read, { staleIfError: 30 });
-    await cache.get('t');
-    vi.advanceTimersByTime(65_000);
-    cache.revocations.add(noticeOf({ subject: 'user-1' }));
-    await expect(cache.get('t')).rejects.toThrow('timeout');
+    await get('t');
+    await turn();
+    expect(await get('t')).toBe('token_inactive');
   });
 });
 
-describe('what another process knows', () => {
-  const seconds = 1_000;
-  const claims = { active: true, sub: 'user-1' };
-  const asked = {
-    id: '',
-    sharedId: '',
-    read: async () => 'token_inactive' as const,
-    mayIntrospect: true,
-    isIntrospected: () => true,
-  };
+describe('staleIfError', () => {
+  const refusedUs = new RequestRefused('authorization_server_refused_credentials');
+  const limited = new RequestRefused('too_many_inactive_tokens');
+  it.each<[string, object, unknown, number, boolean]>([
+    ['an answer is used beyond maxAge while the server can not be asked', {}, outage, 89.999, true],
+    ['an answer is not used from the end of staleIfError on', {}, outage, 90, false],
+    ['an answer is not used beyond exp', { exp: now / 1000 + 62 }, outage, 63, false],
+    ['an answer is not used when the server refuses our credentials', {}, refusedUs, 65, false],
+    ['an answer is not used for an error of our own', {}, new Error('ours'), 65, false],
+    ['an answer is not used for a client that is limited', {}, limited, 65, false],
+  ])('R191: %s', async (_title, claims, trouble, seconds, isUsed) => {
+    const read = vi.fn<TokenReader>().mockResolvedValueOnce(active(claims)).mockRejectedValue(trouble);
+    const { get } = cacheOver(read, { staleIfError: 30 });
+    await get('t');
+    vi.advanceTimersByTime(seconds * 1000);
+    if (isUsed) {
+      expect(await get('t')).toMatchObject({ issuer });
+      expect(events).toEqual([{ result: 'stale' }]);
+    } else {
+      await expect(get('t')).rejects.toBe(trouble);
+      expect(events).toEqual([]);
+    }
+  });
 
-  function sharing(age: number) {
-    const shared = {
-      get: async () => ({ issuer, claims, askedAt: Date.now() - age, heardUpTo: undefined }),
-      askOnce: (_name: string, _look: unknown, ask: () => unknown) => ask(),
-      put: async () => undefined,
-      putForWaiting: async () => undefined,
-      remove: async () => undefined,
+  it('R191: an answer is not used for a token that was revoked here', async () => {
+    const read = vi
+      .fn<TokenReader>()
+      .mockResolvedValueOnce(active({ sub: 'user-1' }))
+      .mockRejectedValue(outage);
+    const { get, revocations } = cacheOver(read, { staleIfError: 30 });
+    await get('t');
+    vi.advanceTimersByTime(65_000);
+    revocations.add(noticeOf({ subject: 'user-1' }));
+    await expect(get('t')).rejects.toThrow('timeout');
+  });
+
+  it('a failure is passed on when no older answer is cached', async () => {
+    const { learn } = cacheOver(vi.fn<TokenReader>().mockRejectedValue(outage), { staleIfError: 30 });
+    await expect(learn('t')).rejects.toBe(outage);
+  });
+});
+
+describe('an answer of the shared cache', () => {
+  const seconds = 1_000;
+
+  /** A process that has listened to the channel for an hour, and an answer that another one asked for `age` ago. */
+  function heardWith(age: number) {
+    const found = {
+      issuer,
+      claims: { active: true, sub: 'user-1' },
+      askedAt: now - age,
+      heardUpTo: undefined,
     };
-    const revocations = remembered({ from: 'channel' });
-    listenSince(revocations, Date.now() - 3_600 * seconds);
-    return { revocations, cache: new TokenCache(rules, revocations, shared as unknown as SharedCache) };
+    const cache = cacheOver(async () => 'token_inactive', {
+      shared: sharing(found),
+      memory: { from: 'channel' },
+    });
+    listenSince(cache.revocations, now - 3_600 * seconds);
+    return cache;
   }
 
   it.each<[string, number, (revocations: Revocations) => void, boolean]>([
-    ['is used while it is fresh', 10 * seconds, () => undefined, true],
-    ['is not used beyond its time', 61 * seconds, () => undefined, false],
+    ['is used while it is younger than maxAge', 59.999 * seconds, () => undefined, true],
+    ['is not used when it is as old as maxAge', 60 * seconds, () => undefined, false],
     [
-      'is not used when it was revoked since',
+      'is not used when its subject was revoked since',
       10 * seconds,
       (it) => it.add(noticeOf({ subject: 'user-1' })),
       false,
     ],
     [
-      'is not used when it was revoked before, for clocks differ',
+      'is not used when its subject was revoked before, because clocks differ',
       10 * seconds,
-      (it) => it.add(noticeOf({ subject: 'user-1' }, Date.now() - 60 * seconds)),
+      (it) => it.add(noticeOf({ subject: 'user-1' }, now - 60 * seconds)),
       false,
     ],
-    ['is used when another was revoked', 10 * seconds, (it) => it.add(noticeOf({ subject: 'user-2' })), true],
-    ['is not used while revocations are not heard of', 1 * seconds, (it) => it.lost(), false],
-    ['is not used when it is older than their return', 10 * seconds, (it) => it.restored(), false],
-    ['is used when it is younger', 10 * seconds, (it) => listenSince(it, Date.now() - 60 * seconds), true],
+    [
+      'is used when another subject was revoked',
+      10 * seconds,
+      (it) => it.add(noticeOf({ subject: 'user-2' })),
+      true,
+    ],
+    ['is not used while the channel is lost', 1 * seconds, (it) => it.lost(), false],
+    [
+      'is not used when it is older than the return of the channel',
+      10 * seconds,
+      (it) => it.restored(),
+      false,
+    ],
+    [
+      'is used when it is younger than the return of the channel',
+      10 * seconds,
+      (it) => listenSince(it, now - 60 * seconds),
+      true,
+    ],
+    ['is not used when it is dated an hour ahead', -3_600 * seconds, () => undefined, false],
   ])('%s', async (_title, age, prepare, isUsed) => {
-    const { cache, revocations } = sharing(age);
+    const { learn, revocations } = heardWith(age);
     prepare(revocations);
-    const answer = await cache.learn('t', asked);
+    const answer = await learn('t');
     expect(answer === 'token_inactive').toBe(!isUsed);
   });
 
   it.each([
-    ['does not wait', 24, []],
-    ['waits', 26, ['look', 'wait']],
+    ['is not waited for', 24, []],
+    ['is waited for', 26, ['look', 'wait']],
   ])(
-    '%s for one %i s after it began to listen, where clocks may differ by 30 s',
+    '%s %i s after the process began to listen, where clocks may differ by 30 s',
     async (_, age, expected) => {
       const happened: string[] = [];
       const shared = {
+        ...sharing(),
         get: async () => void happened.push('look'),
         askOnce: async (_name: string, _look: unknown, ask: () => unknown) => {
           happened.push('wait');
           return ask();
         },
-        putForWaiting: async () => undefined,
       };
-      const revocations = remembered({ from: 'channel', clockTolerance: 30 });
-      listenSince(revocations, Date.now() - age * seconds);
-      const cache = new TokenCache(rules, revocations, shared as unknown as SharedCache);
-      expect(await cache.learn('t', asked)).toBe('token_inactive');
+      const memory = { from: 'channel', clockTolerance: 30 } as const;
+      const { learn, revocations } = cacheOver(async () => 'token_inactive', { shared, memory });
+      listenSince(revocations, now - age * seconds);
+      expect(await learn('t')).toBe('token_inactive');
       expect(happened).toEqual(expected);
     },
   );
-});
 
-it('an answer that another process dates into the future is not used', async () => {
-  vi.useFakeTimers({ toFake: ['Date'] });
-  vi.setSystemTime(1_800_000_000_000);
-  try {
-    const shared = {
-      get: async () => ({ issuer, claims: { active: true }, askedAt: Date.now() + 3_600_000 }),
-      askOnce: (_name: string, _look: unknown, ask: () => unknown) => ask(),
-      putForWaiting: async () => undefined,
-      remove: async () => undefined,
-    };
-    const revocations = remembered();
-    const cache = new TokenCache(rules, revocations, shared as unknown as SharedCache);
-    const asked = {
-      id: '',
-      sharedId: '',
-      read: async () => 'token_inactive' as const,
-      mayIntrospect: true,
-      isIntrospected: () => true,
-    };
-    expect(await cache.learn('t', asked)).toBe('token_inactive');
-  } finally {
-    vi.useRealTimers();
-  }
-});
-
-describe('what was revoked', () => {
-  const claims = { active: true, sub: 'user-1', client_id: 'alice', cnf: { 'x5t#S256': 'thumb' } };
-  const hash = createHash('sha256').update('t').digest('base64url');
-
-  it.each<[string, Revocation, boolean]>([
-    ['its subject', { subject: 'user-1' }, true],
-    ['its client', { clientId: 'alice' }, true],
-    ['its certificate', { thumbprint: 'thumb' }, true],
-    ['another token', { token: 'u' }, false],
-    ['another subject', { subject: 'user-2' }, false],
-    ['a subject called like the client', { subject: 'alice' }, false],
-    ['a client called like the subject', { clientId: 'user-1' }, false],
-  ])('%s: is asked about anew, once', async (_title, revocation, again) => {
-    const read = vi.fn<TokenReader>(async () => readTokenClaims(claims, issuer));
-    const cache = cacheOver(read);
-    await cache.get('t');
-    await sleep(2);
-    cache.revocations.add(noticeOf(revocation));
-    await sleep(2);
-    await cache.get('t');
-    await cache.get('t');
-    expect(read).toHaveBeenCalledTimes(again ? 2 : 1);
+  it('is used instead of asking the server, and an event says so', async () => {
+    const shared = sharing({ issuer, claims: { active: true, sub: 'bob' }, askedAt: now });
+    const { known, learn, read } = cacheOver(undefined, { shared });
+    expect(await learn('t')).toMatchObject({ subject: 'bob' });
+    expect(known('t')).toMatchObject({ subject: 'bob' });
+    expect(read).not.toHaveBeenCalled();
+    expect(events).toEqual([{ result: 'shared_hit' }]);
   });
 
-  it.each<[string, Revocation]>([
-    ['the token', { token: 't' }],
-    ['its hash', { tokenHash: hash }],
-  ])('%s: is refused, and nobody is asked', async (_title, revocation) => {
-    const read = vi.fn<TokenReader>(async () => readTokenClaims(claims, issuer));
-    const cache = cacheOver(read);
-    await cache.get('t');
-    cache.revocations.add(noticeOf(revocation));
-    expect(await cache.get('t')).toBe('token_inactive: revoked here');
-    expect(read).toHaveBeenCalledTimes(1);
-    expect(await cache.get('u')).toMatchObject({ issuer });
+  it('with a claim of a wrong type is ignored', async () => {
+    const shared = sharing({ issuer, claims: { active: true, exp: 'tomorrow' }, askedAt: now });
+    const { learn, read } = cacheOver(undefined, { shared });
+    expect(await learn('t')).toMatchObject({ issuer });
+    expect(read).toHaveBeenCalledOnce();
+    expect(events).toEqual([]);
   });
 
-  it.each<[string, Revocation, TokenAnswer | object]>([
-    ['its subject', { subject: 'user-1' }, 'token_inactive'],
-    ['its certificate', { thumbprint: 'thumb' }, 'token_inactive'],
-    ['the token', { token: 't' }, 'token_inactive: revoked here'],
-    ['another subject', { subject: 'user-2' }, { subject: 'user-1' }],
-  ])(
-    '%s: an answer from before is not given while it is being shared',
-    async (_title, revocation, expected) => {
-      const stored = deferred();
-      const shared = {
-        get: async () => undefined,
-        askOnce: (_name: string, _look: unknown, ask: () => unknown) => ask(),
-        put: vi.fn(() => stored.promise),
-        putForWaiting: async () => undefined,
-        remove: async () => undefined,
-      };
-      const revocations = remembered();
-      const cache = new TokenCache(rules, revocations, shared as unknown as SharedCache);
-      const answers = [readTokenClaims(claims, issuer)];
-      const asked = {
-        id: '',
-        sharedId: '',
-        read: async () => answers.shift() ?? ('token_inactive' as const),
-        mayIntrospect: true,
-        isIntrospected: () => true,
-      };
-      const first = cache.learn('t', asked);
-      await vi.waitFor(() => expect(shared.put).toHaveBeenCalled());
-      revocations.add(noticeOf(revocation));
-      const later = cache.known('t', asked) ?? cache.learn('t', asked);
-      stored.resolve();
-      for (const answer of [await first, await later]) {
-        expect(answer).toEqual(typeof expected === 'string' ? expected : expect.objectContaining(expected));
-      }
+  it('from before a token turned out inactive is not used, also after many other tokens did', async () => {
+    const shared = sharing();
+    const read = vi.fn<TokenReader>(async () => 'token_inactive');
+    const { learn, confirm } = cacheOver(read, { shared, inactiveMaxAge: 0 });
+    await learn('t');
+    shared.get.mockResolvedValue({ issuer, claims: { active: true }, askedAt: now - 6_000 });
+    expect(await learn('t')).toBe('token_inactive');
+    for (let i = 0; i < 15_000; i += 1) {
+      await confirm(`other-${i}`);
+    }
+    expect(await learn('t')).toBe('token_inactive');
+    expect(read.mock.calls.filter(([token]) => token === 't')).toHaveLength(3);
+  });
+});
+
+describe('what is put into the shared cache', () => {
+  const name = `${hashOf('t')} as api`;
+
+  it('an active token is put there for as long as it is cached here', async () => {
+    const shared = sharing();
+    const { learn } = cacheOver(async () => readTokenClaims({ active: true, sub: 'alice' }, issuer), {
+      shared,
+    });
+    await learn('t');
+    const answer = { claims: { active: true, sub: 'alice' }, issuer, askedAt: now, heardUpTo: undefined };
+    expect(shared.put.mock.calls).toEqual([[name, answer, 60]]);
+    expect(shared.get.mock.calls).toEqual([[name]]);
+    expect(shared.askOnce.mock.calls).toEqual([[name, expect.any(Function), expect.any(Function)]]);
+  });
+
+  it.each<[string, TokenAnswer]>([
+    ['an expired token', active({ exp: now / 1000 })],
+    ['an inactive token', 'token_inactive'],
+  ])('%s is not put there', async (_, answer) => {
+    const shared = sharing();
+    await cacheOver(async () => answer, { shared }).learn('t');
+    expect(shared.put).not.toHaveBeenCalled();
+  });
+
+  it.each<[string, Setup, Partial<TokenTarget>, number]>([
+    ['of the authorization server is shared with the processes that wait', {}, {}, 1],
+    ['is not shared where each request asks', { inactiveMaxAge: 0 }, {}, 0],
+    ['of a self-contained token is not shared', {}, selfContained, 0],
+  ])('the answer "not active" %s', async (_, changes, of, times) => {
+    const shared = sharing();
+    await cacheOver(async () => 'token_inactive', { shared, ...changes }).learn('t', of);
+    expect(shared.putForWaiting).toHaveBeenCalledTimes(times);
+  });
+
+  it('a self-contained token is neither put there nor looked for', async () => {
+    const shared = sharing({ issuer, claims: { active: true }, askedAt: now });
+    const { learn, read } = cacheOver(undefined, { shared });
+    await learn('t', selfContained);
+    expect(shared.get).not.toHaveBeenCalled();
+    expect(shared.put).not.toHaveBeenCalled();
+    expect(read).toHaveBeenCalledOnce();
+  });
+
+  it.each(['confirm', 'learn'] as const)(
+    'the answer of a token is removed when %s() finds it inactive',
+    async (how) => {
+      const shared = sharing();
+      const read = vi.fn<TokenReader>().mockResolvedValueOnce(active()).mockResolvedValue('token_inactive');
+      const cache = cacheOver(read, { shared });
+      await cache.learn('t');
+      expect(shared.remove).not.toHaveBeenCalled();
+      await cache[how]('t');
+      expect(shared.remove.mock.calls).toEqual([[name]]);
     },
   );
 
-  it('an answer that was on its way says nothing: the server is asked again', async () => {
-    const answers = [readTokenClaims(claims, issuer), 'token_inactive' as const];
+  it('nothing is removed for a token that was never cached or is self-contained', async () => {
+    const shared = sharing();
+    const { learn, confirm } = cacheOver(async () => 'token_inactive', { shared });
+    await learn('t');
+    await confirm('u', selfContained);
+    expect(shared.remove).not.toHaveBeenCalled();
+  });
+});
+
+describe('a revocation', () => {
+  const claims = { active: true, sub: 'user-1', client_id: 'alice', cnf: { 'x5t#S256': 'thumb' } };
+  const user = async () => readTokenClaims(claims, issuer);
+  const hash = createHash('sha256').update('t').digest('base64url');
+
+  it.each<[string, Revocation, boolean]>([
+    ['of its subject has a token asked about again, once', { subject: 'user-1' }, true],
+    ['of its client has a token asked about again, once', { clientId: 'alice' }, true],
+    ['of its certificate has a token asked about again, once', { thumbprint: 'thumb' }, true],
+    ['of another token changes nothing', { token: 'u' }, false],
+    ['of another subject changes nothing', { subject: 'user-2' }, false],
+    ['of a subject named like the client changes nothing', { subject: 'alice' }, false],
+    ['of a client named like the subject changes nothing', { clientId: 'user-1' }, false],
+  ])('%s', async (_title, revocation, isAgain) => {
+    const { get, read, revocations } = cacheOver(vi.fn<TokenReader>(user));
+    await get('t');
+    vi.advanceTimersByTime(2);
+    revocations.add(noticeOf(revocation));
+    vi.advanceTimersByTime(2);
+    await get('t');
+    await get('t');
+    expect(read).toHaveBeenCalledTimes(isAgain ? 2 : 1);
+  });
+
+  it.each<[string, Revocation]>([
+    ['of the token', { token: 't' }],
+    ['of the hash of the token', { tokenHash: hash }],
+  ])('%s has it refused without asking any server or store', async (_title, revocation) => {
+    const shared = sharing();
+    const { get, read, revocations } = cacheOver(vi.fn<TokenReader>(user), { shared });
+    await get('t');
+    revocations.add(noticeOf(revocation));
+    expect(await get('t')).toBe('token_inactive: revoked here');
+    expect(read).toHaveBeenCalledTimes(1);
+    expect(shared.get).toHaveBeenCalledTimes(1);
+    expect(shared.askOnce).toHaveBeenCalledTimes(1);
+    expect(await get('u')).toMatchObject({ issuer });
+  });
+
+  it.each<[string, Revocation, TokenAnswer | object]>([
+    ['of its subject', { subject: 'user-1' }, 'token_inactive'],
+    ['of its certificate', { thumbprint: 'thumb' }, 'token_inactive'],
+    ['of the token', { token: 't' }, 'token_inactive: revoked here'],
+    ['of another subject', { subject: 'user-2' }, { subject: 'user-1' }],
+  ])('%s counts for an answer that is being shared meanwhile', async (_title, revocation, expected) => {
+    const stored = deferred();
+    const shared = { ...sharing(), put: vi.fn(() => stored.promise) };
+    const read = vi.fn<TokenReader>(async () => 'token_inactive').mockImplementationOnce(user);
+    const { learn, get, revocations } = cacheOver(read, { shared });
+    const first = learn('t');
+    await vi.waitFor(() => expect(shared.put).toHaveBeenCalled());
+    revocations.add(noticeOf(revocation));
+    const later = get('t');
+    stored.resolve();
+    for (const answer of [await first, await later]) {
+      expect(answer).toEqual(typeof expected === 'string' ? expected : expect.objectContaining(expected));
+    }
+  });
+
+  it('of a subject has the server asked again about an answer that was on its way', async () => {
     const held = deferred();
-    const read = vi.fn<TokenReader>(async () => {
-      await held.promise;
-      return answers.shift() ?? 'token_inactive';
-    });
-    const cache = cacheOver(read);
-    const flight = cache.get('t');
+    const read = vi
+      .fn<TokenReader>(async () => 'token_inactive')
+      .mockImplementationOnce(async () => {
+        await held.promise;
+        return user();
+      });
+    const { get, revocations } = cacheOver(read);
+    const flight = get('t');
     await vi.waitFor(() => expect(read).toHaveBeenCalledTimes(1));
-    cache.revocations.add(noticeOf({ subject: 'user-1' }));
+    revocations.add(noticeOf({ subject: 'user-1' }));
     held.resolve();
     expect(await flight).toBe('token_inactive');
   });
 
-  it('a token that speaks for itself is refused when it was issued before, and passes when after', async () => {
-    const issuedAt = Math.floor(Date.now() / 1000);
+  it('during each question has the server asked twice, and no third time', async () => {
+    const { learn, read, revocations } = cacheOver(
+      vi.fn<TokenReader>(async () => {
+        revocations.add(noticeOf({ subject: 'user-1' }));
+        return user();
+      }),
+    );
+    expect(await learn('t')).toBe('token_inactive');
+    expect(read).toHaveBeenCalledTimes(2);
+  });
+
+  it('has a self-contained token refused if it was issued before, and accepted if after', async () => {
+    const issuedAt = now / 1000;
     const jwt = (iat: number) => ({
-      mayIntrospect: false,
-      isIntrospected: () => false,
+      ...selfContained,
       read: async () => readTokenClaims({ ...claims, iat }, issuer),
     });
-    const cache = cacheOver(async () => 'token_inactive', { inactiveMaxAge: 0 });
-    expect(await cache.get('t', jwt(issuedAt - 10))).toMatchObject({ issuer });
-    cache.revocations.add(noticeOf({ subject: 'user-1' }, issuedAt * 1000));
-    expect(await cache.get('t', jwt(issuedAt - 10))).toBe('token_inactive: revoked here');
-    expect(await cache.get('v', jwt(issuedAt + 30))).toBe('token_inactive: revoked here');
-    expect(await cache.get('u', jwt(issuedAt + 31))).toMatchObject({ issuer });
-    cache.revocations.add(noticeOf({ token: 'u' }));
-    expect(await cache.get('u', jwt(issuedAt + 31))).toBe('token_inactive: revoked here');
+    const { get, revocations } = cacheOver(async () => 'token_inactive', { inactiveMaxAge: 0 });
+    expect(await get('t', jwt(issuedAt - 10))).toMatchObject({ issuer });
+    revocations.add(noticeOf({ subject: 'user-1' }, now));
+    expect(await get('t', jwt(issuedAt - 10))).toBe('token_inactive: revoked here');
+    expect(await get('v', jwt(issuedAt + 30))).toBe('token_inactive: revoked here');
+    expect(await get('u', jwt(issuedAt + 31))).toMatchObject({ issuer });
+    revocations.add(noticeOf({ token: 'u' }));
+    expect(await get('u', jwt(issuedAt + 31))).toBe('token_inactive: revoked here');
   });
 });
 
-describe('what is kept', () => {
+describe('what is cached', () => {
+  const large = (length: number) => vi.fn<TokenReader>(async () => active({ x: 'x'.repeat(length) }));
+
   it('R59: neither keys nor anything else in the cache hold the token', async () => {
-    const { cache, get } = cacheOver(async () => readTokenClaims({ active: true, sub: 'user-1' }, issuer));
+    const { cache, get } = cacheOver();
     await get('tok-3141592653');
     expect(inspect(cache, { depth: 10, showHidden: true })).not.toContain('3141592653');
   });
 
-  it('at most maxEntries active tokens, the one used longest ago goes first', async () => {
-    const read = vi.fn<TokenReader>(async () => readTokenClaims({ active: true }, issuer));
-    const cache = cacheOver(read, { maxEntries: 2 });
+  it('at most maxEntries active tokens are cached, the one used longest ago goes first', async () => {
+    const read = vi.fn<TokenReader>(async () => active());
+    const { get } = cacheOver(read, { maxEntries: 2 });
     for (const token of ['a', 'b', 'a', 'c', 'a']) {
-      await cache.get(token);
+      await get(token);
     }
     expect(read.mock.calls.flat()).toEqual(['a', 'b', 'c']);
-    await cache.get('b');
+    await get('b');
     expect(read.mock.calls.flat()).toEqual(['a', 'b', 'c', 'b']);
   });
 
-  it('at most maxSize bytes, by their claims', async () => {
-    const read = vi.fn<TokenReader>(async () =>
-      readTokenClaims({ active: true, x: 'x'.repeat(10_000) }, issuer),
-    );
-    const cache = cacheOver(read, { maxSize: 100_000 });
+  it('at most maxSize bytes of claims are cached', async () => {
+    const read = large(10_000);
+    const { get } = cacheOver(read, { maxSize: 100_000 });
     for (let i = 0; i < 4; i += 1) {
-      await cache.get(`t-${i}`);
+      await get(`t-${i}`);
     }
-    await cache.get('t-3');
-    await cache.get('t-0');
+    await get('t-3');
+    await get('t-0');
     expect(read.mock.calls.flat()).toEqual(['t-0', 't-1', 't-2', 't-3', 't-0']);
   });
 
-  it('a token too large for the cache is let in, and asked about each time', async () => {
-    const read = vi.fn<TokenReader>(async () =>
-      readTokenClaims({ active: true, x: 'x'.repeat(50_000) }, issuer),
-    );
-    const cache = cacheOver(read, { maxSize: 100_000 });
-    expect(await cache.get('t')).toMatchObject({ issuer });
-    expect(await cache.get('t')).toMatchObject({ issuer });
+  it('a token too large for the cache is accepted, and asked about each time', async () => {
+    const { get, read } = cacheOver(large(50_000), { maxSize: 100_000 });
+    expect(await get('t')).toMatchObject({ issuer });
+    expect(await get('t')).toMatchObject({ issuer });
     expect(read).toHaveBeenCalledTimes(2);
   });
 
-  it('R60: bad tokens never displace good ones', async () => {
-    const read = vi.fn<TokenReader>(async (token) =>
-      token === 'good' ? readTokenClaims({ active: true }, issuer) : 'token_inactive',
-    );
-    const cache = cacheOver(read, { maxEntries: 1 });
-    await cache.get('good');
+  it('R60: inactive tokens never displace active ones', async () => {
+    const read = vi.fn<TokenReader>(async (token) => (token === 'good' ? active() : 'token_inactive'));
+    const { get } = cacheOver(read, { maxEntries: 1 });
+    await get('good');
     for (let i = 0; i < 5_000; i += 1) {
-      await cache.get(`bad-${i}`);
+      await get(`bad-${i}`);
     }
-    await cache.get('good');
+    await get('good');
     expect(read.mock.calls.filter(([token]) => token === 'good')).toHaveLength(1);
   });
 
-  it('R60: a failure is shared by those who wait, and not kept', async () => {
+  it('R60: a failure is shared by the requests that wait, and not cached', async () => {
     const read = vi
       .fn<TokenReader>()
       .mockRejectedValueOnce(new Error('down'))
       .mockResolvedValue('token_inactive');
-    const cache = cacheOver(read);
-    const waiting = await Promise.allSettled([cache.get('t'), cache.get('t')]);
+    const { get } = cacheOver(read);
+    const waiting = await Promise.allSettled([get('t'), get('t')]);
     expect(waiting.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
     expect(read).toHaveBeenCalledTimes(1);
-    expect(await cache.get('t')).toBe('token_inactive');
+    expect(await get('t')).toBe('token_inactive');
   });
 
-  it('to confirm is to ask, known or not, by a question that begins later; only a rejection is remembered', async () => {
-    const answers = Array.from({ length: 3 }, () => readTokenClaims({ active: true }, issuer));
-    const read = vi.fn<TokenReader>(async () => answers.shift() ?? 'token_inactive');
-    const cache = cacheOver(read);
-    expect(await cache.get('t')).toMatchObject({ issuer });
-    // The second and the third share the question that begins when the first has ended.
-    const confirmed = [cache.confirm('t'), cache.confirm('t'), cache.confirm('t')];
-    expect(await Promise.all(confirmed)).toMatchObject([{ issuer }, { issuer }, { issuer }]);
-    expect(read).toHaveBeenCalledTimes(3);
-    expect(await cache.get('t')).toMatchObject({ issuer });
-    expect(read).toHaveBeenCalledTimes(3);
-    expect(await cache.confirm('t')).toBe('token_inactive');
-    expect(await cache.get('t')).toBe('token_inactive');
-    expect(read).toHaveBeenCalledTimes(4);
-  });
-
-  it('the same token is asked of each server for itself', async () => {
-    const { get } = cacheOver(async () => 'token_inactive');
+  it('a token is asked of each authorization server for itself', async () => {
+    const { get } = cacheOver();
     const one = { id: 'https://a.example', read: vi.fn<TokenReader>(async () => 'token_inactive') };
-    const other = {
-      id: 'https://b.example',
-      read: vi.fn<TokenReader>(async () => readTokenClaims({}, issuer)),
-    };
+    const other = { id: 'https://b.example', read: vi.fn<TokenReader>(async () => active()) };
     expect(await get('t', one)).toBe('token_inactive');
     expect(await get('t', other)).toMatchObject({ issuer });
     expect([one.read, other.read].map(({ mock }) => mock.calls.length)).toEqual([1, 1]);
   });
 
-  it('a reader that throws instead of rejecting leaves nothing behind', async () => {
+  it('a reader that throws instead of rejecting leaves nothing in the cache', async () => {
     const read = vi
       .fn<TokenReader>()
       .mockImplementationOnce(() => {
         throw new Error('at once');
       })
       .mockResolvedValue('token_inactive');
-    const cache = cacheOver(read);
-    await expect(async () => cache.get('t')).rejects.toThrow('at once');
-    expect(await cache.get('t')).toBe('token_inactive');
+    const { get } = cacheOver(read);
+    await expect(async () => get('t')).rejects.toThrow('at once');
+    expect(await get('t')).toBe('token_inactive');
   });
 
-  it('claims are frozen to the bottom', () => {
-    const token = readTokenClaims({ active: true, a: { b: [{ c: 1 }] }, aud: ['x'], scope: 'a b' }, issuer);
-    if (typeof token === 'string') {
-      throw new Error(token);
-    }
+  it('claims are frozen at every depth', () => {
+    const token = active({ a: { b: [{ c: 1 }] }, aud: ['x'], scope: 'a b' });
     expect(Object.isFrozen((token.claims.a as { b: object[] }).b[0])).toBe(true);
     expect([token, token.claims, token.scopes, token.audience].every(Object.isFrozen)).toBe(true);
+  });
+});
+
+describe('confirm()', () => {
+  it('asks about a cached token too, and caches only that it is inactive', async () => {
+    const answers = Array.from({ length: 3 }, () => active());
+    const read = vi.fn<TokenReader>(async () => answers.shift() ?? 'token_inactive');
+    const { get, confirm } = cacheOver(read);
+    expect(await get('t')).toMatchObject({ issuer });
+    // The second and the third share the question that begins when the first has ended.
+    const confirmed = [confirm('t'), confirm('t'), confirm('t')];
+    expect(await Promise.all(confirmed)).toMatchObject([{ issuer }, { issuer }, { issuer }]);
+    expect(read).toHaveBeenCalledTimes(3);
+    expect(await get('t')).toMatchObject({ issuer });
+    expect(read).toHaveBeenCalledTimes(3);
+    expect(await confirm('t')).toBe('token_inactive');
+    expect(await get('t')).toBe('token_inactive');
+    expect(read).toHaveBeenCalledTimes(4);
+  });
+
+  it('asks about each token by itself', async () => {
+    const { confirm } = cacheOver(async (token) => active({ sub: token }));
+    const answers = await Promise.all([confirm('a'), confirm('b')]);
+    expect(answers).toMatchObject([{ subject: 'a' }, { subject: 'b' }]);
+  });
+
+  it('caches no active token', async () => {
+    const { confirm, known } = cacheOver();
+    await confirm('t');
+    expect(known('t')).toBeUndefined();
+  });
+});
+
+describe('settled()', () => {
+  it('waits for the questions under way, also for those that fail', async () => {
+    const slow = deferred<TokenClaims>();
+    const read = vi.fn<TokenReader>().mockReturnValueOnce(slow.promise).mockRejectedValue(outage);
+    const { cache, learn } = cacheOver(read);
+    const flight = learn('t');
+    learn('u').catch(() => undefined);
+    let isSettled = false;
+    const ended = cache.settled().then(() => {
+      isSettled = true;
+    });
+    await turn();
+    expect(isSettled).toBe(false);
+    slow.resolve(active());
+    await flight;
+    await ended;
+  });
+
+  it('ends the refreshes', async () => {
+    const { cache, known, learn, read } = cacheOver(undefined, { refreshAhead: 20 });
+    await learn('t');
+    await cache.settled();
+    vi.setSystemTime(now + 50_000);
+    expect(known('t')).toMatchObject({ issuer });
+    expect(read).toHaveBeenCalledTimes(1);
   });
 });
