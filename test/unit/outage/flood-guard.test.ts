@@ -13,26 +13,26 @@ afterAll(() => clock.mockRestore());
 const thumbprint = 'A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0';
 const address = '198.51.100.7';
 
-/** Three tokens in a row, of which one comes back each 20 seconds. */
+/** Allows three inactive tokens in a row. The allowance of one returns every 20 seconds. */
 const guardWith = (more: Partial<FloodRules> = {}): FloodGuard =>
   new FloodGuard({ maxInactive: 3, window: 60, address: undefined, exempt: undefined, ...more });
 
 let turn = 0;
 
-/** Has a token asked about for `source`, which turns out to be active or not. */
+/** Asks about a new token for `source`, which turns out to be active or not. */
 function learn(guard: FloodGuard, source: readonly string[], isActive: boolean): Promise<unknown> {
   turn += 1;
   const answer = isActive ? ({} as TokenClaims) : 'token_inactive';
   return guard.learn(source, `token ${turn}`, { ask: async () => answer, recall: async () => undefined });
 }
 
-/** Sends tokens that turn out to be active (`+`) or not (`-`), in turn. The last says how it was answered: 429 with seconds. */
+/** Sends tokens that are active (`+`) or not (`-`), in turn. Returns how the last one was answered. */
 async function answerTo(guard: FloodGuard, tokens: string, sender = thumbprint): Promise<string> {
   let answer = '';
   for (const token of tokens) {
     try {
       await learn(guard, guard.sourceOf({} as never, sender), token === '+');
-      answer = 'looked at';
+      answer = 'asked about';
     } catch (error) {
       expect(error).toBeInstanceOf(RequestRefused);
       const { status, code, retryAfter } = error as RequestRefused;
@@ -43,18 +43,18 @@ async function answerTo(guard: FloodGuard, tokens: string, sender = thumbprint):
   return answer;
 }
 
-describe('the allowance of a source', () => {
+describe('the allowance of a client', () => {
   it.each([
-    ['---', 'looked at'],
+    ['---', 'asked about'],
     ['----', '429, 20'],
     ['---+', '429, 20'],
-    ['--+--', 'looked at'],
+    ['--+--', 'asked about'],
     ['--+---', '429, 20'],
-    ['++++++---', 'looked at'],
+    ['++++++---', 'asked about'],
     ['++++++----', '429, 20'],
-    ['-++++++---', 'looked at'],
+    ['-++++++---', 'asked about'],
     ['-++++++----', '429, 20'],
-  ])('%s is answered: %s', async (tokens, expected) => {
+  ])('after %s the last token is: %s', async (tokens, expected) => {
     expect(await answerTo(guardWith(), tokens)).toBe(expected);
   });
 
@@ -63,33 +63,33 @@ describe('the allowance of a source', () => {
     [1, '-', '429, 19'],
     [5.5, '-', '429, 15'],
     [19.5, '-', '429, 1'],
-    [20, '-', 'looked at'],
+    [20, '-', 'asked about'],
     [20, '--', '429, 20'],
     [30, '--', '429, 10'],
-    [40, '--', 'looked at'],
+    [40, '--', 'asked about'],
     [40, '---', '429, 20'],
-    [60, '---', 'looked at'],
+    [60, '---', 'asked about'],
     [60, '----', '429, 20'],
-    [3_600, '---', 'looked at'],
+    [3_600, '---', 'asked about'],
     [3_600, '----', '429, 20'],
-  ])('used up, and %s seconds later %s: %s', async (later, tokens, expected) => {
+  ])('an allowance is used up, and %s seconds later %s is: %s', async (later, tokens, expected) => {
     const guard = guardWith();
     await answerTo(guard, '---');
     seconds += later;
     expect(await answerTo(guard, tokens)).toBe(expected);
   });
 
-  it('comes back while tokens are counted, too', async () => {
+  it('an allowance returns while tokens are counted, too', async () => {
     const guard = guardWith();
     await answerTo(guard, '--');
     seconds += 10;
     await answerTo(guard, '-');
     seconds += 10;
-    expect(await answerTo(guard, '-')).toBe('looked at');
+    expect(await answerTo(guard, '-')).toBe('asked about');
     expect(await answerTo(guard, '-')).toBe('429, 20');
   });
 
-  it('questions at once are no more than the allowance, and the others are refused when it is used up', async () => {
+  it('no more questions than the allowance are under way, and the others are refused once it is used up', async () => {
     const guard = guardWith();
     const ends: (() => void)[] = [];
     const ask = vi.fn(
@@ -108,7 +108,7 @@ describe('the allowance of a source', () => {
     expect(ask).toHaveBeenCalledTimes(3);
   });
 
-  it('a client with many good tokens at once waits for its own questions, and is refused none', async () => {
+  it('a client that sends many active tokens at once waits for its own questions, and none is refused', async () => {
     const guard = guardWith();
     const claims = {} as TokenClaims;
     let most = 0;
@@ -130,7 +130,7 @@ describe('the allowance of a source', () => {
     expect(most).toBe(3);
   });
 
-  it('a client that sends made-up tokens alone does not wait on, though its allowance comes back meanwhile', async () => {
+  it('a client that sends only made-up tokens does not wait on, though its allowance returns meanwhile', async () => {
     const guard = guardWith();
     const source = guard.sourceOf({} as never, thumbprint);
     const ends: (() => void)[] = [];
@@ -164,13 +164,13 @@ describe('the allowance of a source', () => {
     });
 
   it.each(['authorization_server_not_asked', 'shutting_down'] as const)(
-    '%s gives back what was taken',
+    '%s gives the allowance back',
     async (code) => {
       const guard = guardWith();
       for (let i = 0; i < 10; i += 1) {
         await expect(failing(guard, `unlucky ${i}`, code)).rejects.toThrow(code);
       }
-      expect(await answerTo(guard, '---')).toBe('looked at');
+      expect(await answerTo(guard, '---')).toBe('asked about');
     },
   );
 
@@ -181,7 +181,7 @@ describe('the allowance of a source', () => {
     'authorization_server_failed',
     'authorization_server_invalid_answer',
     'internal_error',
-  ] as const)('%s gives nothing back, and what follows is refused with 503', async (code) => {
+  ] as const)('%s gives nothing back, and the next question is refused with 503', async (code) => {
     const guard = guardWith();
     for (let i = 0; i < 3; i += 1) {
       await expect(failing(guard, `trouble ${i}`, code)).rejects.toThrow(code);
@@ -192,17 +192,17 @@ describe('the allowance of a source', () => {
       retryAfter: 20,
     });
     seconds += 20;
-    expect(await answerTo(guard, '+++---')).toBe('looked at');
+    expect(await answerTo(guard, '+++---')).toBe('asked about');
     expect(await answerTo(guard, '-')).toBe('429, 20');
   });
 
-  it('a client that had trouble is told of the made-up tokens that it sends afterwards', async () => {
+  it('made-up tokens after a failure of the server are refused with 429', async () => {
     const guard = guardWith();
     await expect(failing(guard, 'trouble', 'authorization_server_timeout')).rejects.toThrow();
     expect(await answerTo(guard, '---')).toBe('429, 20');
   });
 
-  it('trouble that used up the allowance is told to the caches, which may know an older answer', async () => {
+  it('a 503 of a used-up allowance is replaced by an older answer that the caches know', async () => {
     const guard = guardWith();
     for (let i = 0; i < 3; i += 1) {
       await expect(failing(guard, `trouble ${i}`, 'authorization_server_timeout')).rejects.toThrow();
@@ -213,7 +213,7 @@ describe('the allowance of a source', () => {
     expect(await guard.learn(source, 'known', { ask: vi.fn(), recall })).toBe(older);
   });
 
-  it('one token costs one, however often it is sent meanwhile', async () => {
+  it('one token costs one question, however often it is sent meanwhile', async () => {
     const guard = guardWith();
     const source = guard.sourceOf({} as never, thumbprint);
     const ask = vi.fn(async () => 'token_inactive' as const);
@@ -221,11 +221,11 @@ describe('the allowance of a source', () => {
       Array.from({ length: 20 }, () => guard.learn(source, 'one', { ask, recall: async () => undefined })),
     );
     expect(ask).toHaveBeenCalledOnce();
-    expect(await answerTo(guard, '--')).toBe('looked at');
+    expect(await answerTo(guard, '--')).toBe('asked about');
     expect(await answerTo(guard, '-')).toBe('429, 20');
   });
 
-  it('a token that a cache knows passes without an allowance', async () => {
+  it('a token that a cache knows is accepted without any allowance left', async () => {
     const guard = guardWith();
     await answerTo(guard, '---');
     const claims = {} as TokenClaims;
@@ -235,13 +235,13 @@ describe('the allowance of a source', () => {
     expect(ask).not.toHaveBeenCalled();
   });
 
-  it('is displaced by more than 20,000 sources that come after it', async () => {
+  it('an allowance is forgotten after more than 20,000 other clients', async () => {
     const guard = guardWith();
     await answerTo(guard, '---');
     for (let i = 0; i < 20_001; i += 1) {
       await learn(guard, [`client ${i}`], true);
     }
-    expect(await answerTo(guard, '-')).toBe('looked at');
+    expect(await answerTo(guard, '-')).toBe('asked about');
   });
 });
 
@@ -250,45 +250,60 @@ describe('the sources of a request', () => {
     guardWith({ address: () => given }).sourceOf({} as never, sender);
 
   it.each<[string, string | undefined, string | undefined, string[]]>([
-    ['certificate and address', address, thumbprint, [thumbprint, address]],
-    ['no certificate', address, undefined, [address]],
-    ['no address', undefined, thumbprint, [thumbprint]],
-    ['an address that is none', 'unknown', thumbprint, [thumbprint]],
-    ['neither: one source for all such requests', undefined, undefined, ['without certificate and address']],
+    [
+      'a request with a certificate and an address counts for both',
+      address,
+      thumbprint,
+      [thumbprint, address],
+    ],
+    ['a request without a certificate counts for its address', address, undefined, [address]],
+    ['a request without an address counts for its certificate', undefined, thumbprint, [thumbprint]],
+    ['a text that is no address does not count', 'unknown', thumbprint, [thumbprint]],
+    [
+      'all requests with neither count for one source',
+      undefined,
+      undefined,
+      ['without certificate and address'],
+    ],
   ])('%s', (_title, given, sender, expected) => {
     expect(sourcesOf(given, sender)).toEqual(expected);
   });
 
-  it('are without an address where the connection is somebody else’s', () => {
+  it('the address of the connection does not count if a proxy may share it', () => {
     expect(guardWith().sourceOf({ socket: { remoteAddress: address } } as never, thumbprint)).toEqual([
       thumbprint,
     ]);
   });
 
   it.each([
-    ['RFC 4291 §2.5.5.2: IPv4 within IPv6', '::ffff:198.51.100.7', '198.51.100.7', true],
-    ['what is no address, and an address', 'no address', '198.51.100.7', false],
-    ['two values that are no address', 'no address', 'no address either', true],
-    ['another IPv4 address', '198.51.100.7', '198.51.100.8', false],
-    ['another host of a /64', '2001:db8:1:2::1', '2001:db8:1:2:ffff:ffff:ffff:ffff', true],
-    ['the same /64, written in full', '2001:db8::1', '2001:0DB8:0:0:0:0:0:2', true],
-    ['the next /64', '2001:db8:1:2::1', '2001:db8:1:3::1', false],
-    ['a /64 of the same digits, grouped otherwise', '2001:db8:1:11::1', '2001:db8:b:7::1', false],
-  ])('%s', (_title, one, other, isSame) => {
+    [
+      'RFC 4291 §2.5.5.2: an IPv4 address within IPv6 and the address itself',
+      '::ffff:198.51.100.7',
+      '198.51.100.7',
+      true,
+    ],
+    ['a text that is no address and an address', 'no address', '198.51.100.7', false],
+    ['two texts that are no address', 'no address', 'no address either', true],
+    ['two IPv4 addresses', '198.51.100.7', '198.51.100.8', false],
+    ['two hosts of one /64', '2001:db8:1:2::1', '2001:db8:1:2:ffff:ffff:ffff:ffff', true],
+    ['two spellings of one /64', '2001:db8::1', '2001:0DB8:0:0:0:0:0:2', true],
+    ['two neighbouring /64', '2001:db8:1:2::1', '2001:db8:1:3::1', false],
+    ['two /64 of the same digits, grouped differently', '2001:db8:1:11::1', '2001:db8:b:7::1', false],
+  ])('%s (%s and %s) count for one source: %s', (_title, one, other, isSame) => {
     expect(sourcesOf(one)).toHaveLength(1);
     expect(JSON.stringify(sourcesOf(one)) === JSON.stringify(sourcesOf(other))).toBe(isSame);
   });
 
-  it('are counted each by itself: one that is used up is enough, the longest wait is told', async () => {
+  it('each source counts by itself, and one that is used up is enough to refuse', async () => {
     const guard = guardWith({ address: () => address });
     await answerTo(guard, '---', 'one');
     expect(await answerTo(guard, '-', 'another')).toBe('429, 20');
     const byCertificate = guardWith({ address: () => undefined });
     await answerTo(byCertificate, '---', 'one');
-    expect(await answerTo(byCertificate, '-', 'another')).toBe('looked at');
+    expect(await answerTo(byCertificate, '-', 'another')).toBe('asked about');
   });
 
-  it('wait for the one that is used up the longest', async () => {
+  it('Retry-After names the longest wait', async () => {
     const guard = guardWith({ address: () => address });
     for (let i = 0; i < 3; i += 1) {
       await learn(guard, [thumbprint], false);
@@ -305,11 +320,11 @@ describe('the sources of a request', () => {
     [true, []],
     [false, [thumbprint]],
     ['yes', [thumbprint]],
-  ])('exempt says %j: %j', (says, expected) => {
+  ])('if exempt returns %j, the sources are %j', (says, expected) => {
     expect(guardWith({ exempt: () => says as never }).sourceOf({} as never, thumbprint)).toEqual(expected);
   });
 
-  it('are asked of the request itself', () => {
+  it('the options exempt and address get the request itself', () => {
     const req = { headers: { 'x-probe': 'ours' } } as never;
     const [exempt, ofRequest] = [vi.fn(() => false), vi.fn(() => address)];
     guardWith({ exempt, address: ofRequest }).sourceOf(req, undefined);
