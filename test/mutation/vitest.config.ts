@@ -1,26 +1,33 @@
-// The tests that the mutants of a room are tried against: those that are about it and take milliseconds, the quickest files
-// first, since the first test that fails ends a try. What needs real programs or waits for seconds is not among them.
+// The unit tests that Stryker tries the mutants of one folder against: those of the folder's subject. Tests
+// of sheer length and of many random steps are left out, since each mutant would wait for them.
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import usual from '../../vitest.config.js';
 
 const tests: Readonly<Record<string, readonly string[]>> = {
-  policy: ['binding/*', 'policies/*', 'options/*', 'fapi/profile', 'fapi/tls'],
-  response: ['answers/{challenge,resource-metadata}', 'policies/route-policies', 'fapi/headers', 'options/*'],
-  request: ['request/*', 'fapi/headers', 'fleet/revocation-endpoint', 'issuers/issuers', 'options/*'],
-  cache: ['cache/*', 'fleet/{revocation-endpoint,shared-cache}'],
+  policy: ['binding/*', 'policies/{claims,requirements}', 'certificate/route-certificate', 'fapi/*'],
+  response: ['answers/*', 'observe/explanation'],
+  request: [
+    'request/{bearer-token,issuer-selection,fapi-headers,nesting,revocation-request}',
+    'streams/watch',
+  ],
+  token: [
+    'binding/*',
+    'policies/claims',
+    'cache/{token-identity,recurring,deep-claims}',
+    'jwt/thumbprint-claim',
+  ],
   certificate: [
     'certificate/*',
-    'proxies/{decoders,encodings,presets,proxy-header,xfcc}',
-    'policies/{route-policies,national-profiles}',
-    'fapi/{profile,tls}',
-    'observe/explanation',
-    'options/*',
+    'proxies/{encodings,hand-made-presets,presets,decoders,xfcc,secret-comparison}',
   ],
+  cache: ['cache/{token-cache,shared-cache,inactive-times,token-identity}', 'memories/close'],
+  revocation: ['cache/*', 'memories/revocations', 'observe/revocations', 'request/revocation-request'],
+  root: ['answers/*', 'binding/*', 'policies/claims', 'cache/knowledge', 'outage/protection'],
 };
-const { MUTATED_ROOM: room } = process.env;
-const slow =
-  /token-cache|cached-answers|flood-guard|route-policies|shared-cache|decoders|xfcc|endpoint|profile|headers/;
+const { MUTATED_FOLDER: folder } = process.env;
+const slow = /decoders|xfcc|observe.revocations|thumbprint-claim/;
 
+/** Runs the quickest files first: the first test that fails ends the try of a mutant. */
 class QuickestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const rank = ({ moduleId }: TestSpecification): number => (slow.test(moduleId) ? 1 : 0);
@@ -35,12 +42,11 @@ export default {
   test: {
     ...rules,
     include: Object.entries(tests).flatMap(([name, files]) =>
-      room === undefined || room === name
-        ? files.map((file) => `test/{unit,integration}/${file}.test.ts`)
-        : [],
+      folder === undefined || folder === name ? files.map((file) => `test/unit/${file}.test.ts`) : [],
     ),
-    // Few values for each property: the fuzzing itself is done elsewhere.
-    env: { FUZZ: '0.005', MUTATION: '1' },
+    exclude: ['**/long-values.test.ts', '**/revocation-model.test.ts'],
+    // A few values for each property: `npm run fuzz` tries many.
+    env: { FUZZ: '0.005' },
     testTimeout: 8_000,
     isolate: false,
     sequence: { sequencer: QuickestFirst },

@@ -7,20 +7,14 @@ import express4 from 'express4';
 import Koa from 'koa';
 import * as koaMtls from 'koa-mtls';
 import Koa2 from 'koa2';
-import { isMutation } from './fuzzing.js';
 import { close, listen } from './loopback.js';
 import type { Pki } from './pki.js';
 
 type Options = expressMtls.ResourceServerOptions;
 
-const both = ['Express', 'Koa'] as const;
-
-/**
- * Everything that an API does is done twice, once in each framework; tests run over this table. Mutants of the core are tried
- * in one of them (`npm run mutation`), where the other can show nothing more.
- */
-export const frameworks = isMutation ? both.slice(0, 1) : both;
-export type Framework = (typeof both)[number] | 'Express 4' | 'Koa 2';
+/** The frameworks that a test of an adapter runs in. */
+export const frameworks = ['Express', 'Koa'] as const;
+export type Framework = (typeof frameworks)[number] | 'Express 4' | 'Koa 2';
 
 /** What a request that was let in gets back: the `Authorization` as JSON, and how often a handler ran. */
 export interface TestApi {
