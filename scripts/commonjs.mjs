@@ -1,6 +1,6 @@
 // Writes dist/cjs of each package: CommonJS for loaders that can't require ES modules, as Jest's can't. Node itself loads the
 // ES modules, by import and by require(). A dependency that has ES modules alone is put into dist/cjs/vendor with its licence.
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, transformSync } from 'esbuild';
@@ -29,14 +29,22 @@ async function writeCommonJs(folder) {
   if (inputs.length > 0) {
     writeFileSync(join(out, 'vendor/LICENSES.txt'), licencesOf(inputs));
   }
-  for (const file of readdirSync(join(folder, 'dist'), { recursive: true })) {
-    // The doctor is a command, which Node runs.
-    if (/\.(js|d\.ts)$/.test(file) && !/^(cjs|doctor)\//.test(file)) {
-      const code = readFileSync(join(folder, 'dist', file), 'utf8');
-      mkdirSync(dirname(join(out, file)), { recursive: true });
-      writeFileSync(join(out, file), file.endsWith('.js') ? asCommonJs(code, file, esmOnly) : code);
-    }
+  for (const file of filesIn(folder, 'build', '.js')) {
+    const code = readFileSync(join(folder, 'build', file), 'utf8');
+    mkdirSync(dirname(join(out, file)), { recursive: true });
+    writeFileSync(join(out, file), asCommonJs(code, file, esmOnly));
   }
+  for (const file of filesIn(folder, 'dist', '.d.ts')) {
+    mkdirSync(dirname(join(out, file)), { recursive: true });
+    copyFileSync(join(folder, 'dist', file), join(out, file));
+  }
+}
+
+/** Without the doctor, which is a command: Node runs it. */
+function filesIn(folder, within, ending) {
+  return readdirSync(join(folder, within), { recursive: true }).filter(
+    (file) => file.endsWith(ending) && !/^(cjs|doctor)\//.test(file),
+  );
 }
 
 /** Whether a package has ES modules alone. */
@@ -77,11 +85,15 @@ function licencesOf(inputs) {
 }
 
 function asCommonJs(module, file, esmOnly) {
-  let { code } = transformSync(module, { format: 'cjs', platform: 'node', target });
+  // Jest can't import() from CommonJS, so that what is loaded late is required late.
+  const supported = { 'dynamic-import': false };
+  let { code } = transformSync(module, { format: 'cjs', platform: 'node', target, supported });
   for (const name of esmOnly) {
     const vendored = relative(dirname(file), join('vendor', `${name}.js`));
     const path = vendored.startsWith('.') ? vendored : `./${vendored}`;
-    code = code.replaceAll(`require("${name}")`, `require("${path}")`);
+    // A late one holds a comment for bundlers.
+    const required = new RegExp(`require\\((?:\\s*/\\*[^*]*\\*/)?\\s*"${name}"\\s*\\)`, 'g');
+    code = code.replace(required, `require("${path}")`);
   }
   return code;
 }

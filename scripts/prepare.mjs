@@ -2,7 +2,7 @@
 // Does nothing that is already done.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -25,6 +25,12 @@ if (!existsSync(marker) || readFileSync(marker, 'utf8') !== lockFile) {
   writeFileSync(marker, lockFile);
 }
 if (!process.argv.includes('--install-only')) {
-  run(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-b']);
+  // tsc does not look for what it wrote: a build that is gone is made again.
+  const isGone = readdirSync(join(root, 'packages')).some(
+    (name) => !existsSync(join(root, 'packages', name, 'build')),
+  );
+  const force = isGone ? ['--force'] : [];
+  run(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-b', ...force]);
+  run(process.execPath, [join(root, 'scripts', 'es-modules.mjs')]);
   run(process.execPath, [join(root, 'scripts', 'commonjs.mjs')]);
 }

@@ -78,7 +78,10 @@ export function createAdmission({
       known = lookup.known(presented);
       if (known !== undefined) {
         publishCache(typeof known === 'string' ? 'inactive_hit' : 'hit');
-        return admit(known, certificate, req, since);
+        const loading = decider.load();
+        return loading === undefined
+          ? admit(known, certificate, req, since)
+          : admitAfter(loading, known, certificate, req, since);
       }
       publishCache('miss');
       refuseWhenClosed();
@@ -99,9 +102,26 @@ export function createAdmission({
     let answer: TokenAnswer | undefined;
     try {
       answer = await lookup.learn(presented);
+      await decider.load();
       return admit(answer, certificate, req, since);
     } catch (thrown) {
       return refuse(thrown, certificate, req, refusedTokenFacts(answer));
+    }
+  }
+
+  /** Admits a request that came before what decisions need was loaded. */
+  async function admitAfter(
+    loading: Promise<unknown>,
+    known: TokenAnswer,
+    certificate: ClientCertificate | undefined,
+    req: NodeRequest,
+    since: number,
+  ): Promise<Authorization> {
+    try {
+      await loading;
+      return admit(known, certificate, req, since);
+    } catch (thrown) {
+      return refuse(thrown, certificate, req, refusedTokenFacts(known));
     }
   }
 

@@ -16,6 +16,11 @@ import { readTokenRejection } from './token/token-rejection.js';
 
 /** Decides, once it is known what the token is: on every request, after the cache. */
 export interface RequestDecider {
+  /**
+   * Loads what decisions need. Returns `undefined` if there is nothing to wait for. Rejects with
+   * `RequestRefused`.
+   */
+  load(): Promise<unknown> | undefined;
   /** Undefined where the client showed none. Throws `RequestRefused`. */
   certificateOf(req: NodeRequest): ClientCertificate | undefined;
   /**
@@ -83,6 +88,8 @@ export function createRequestDecider(
   }
 
   return {
+    load: () => certificatePolicy?.load(),
+
     reported,
     reportedFor: (req) => reportedRequests.get(req),
 

@@ -206,7 +206,10 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const identity = new RequestSignals(revocations, clockTolerance);
   const decider = createRequestDecider(settings, (name) => acceptedIssuerOf(name).rules, explainer, identity);
   const refusals = createRefusals(settings, explainer, report);
-  const checkReadiness = createReadinessCheck(issuers, report);
+  const checkReadiness = createReadinessCheck(
+    [...issuers, { ready: async () => void (await decider.load()) }],
+    report,
+  );
 
   let isClosed = false;
   /** Questions that have begun end; no further one begins. */

@@ -1,6 +1,7 @@
 import { untilAborted, withDeadline } from './authorization-server/deadline.js';
 import { createHttp } from './authorization-server/http.js';
 import { createRemoteKeys, type RemoteKeys, withFewerWaiting } from './authorization-server/key-set.js';
+import { jose } from './authorization-server/lazy-modules.js';
 import { createDiscovery } from './authorization-server/metadata.js';
 import { createProtectedHttp } from './authorization-server/protection.js';
 import { discoverTransmitter } from './authorization-server/ssf-configuration.js';
@@ -128,6 +129,7 @@ export function createSignalReceiver(
       discover: discoverTransmitter,
     },
   );
+  jose.preload();
   const keys = createRemoteKeys(metadata, protection.send);
   const jwtRules = { algorithms, clockTolerance: CLOCK_TOLERANCE };
   const signedBy =

@@ -77,7 +77,7 @@ describe('R185: Berlin Group, the role of an eIDAS certificate', () => {
     ['an unknown one', ['0.4.0.19495.1.9'], []],
   ])('%s', async (_title, oids, roles) => {
     const identity = await issueFrom(pki, 'CN=TPP', [qcStatements(...oids)]);
-    expect(psd2Roles(new ClientCertificate(identity.der))).toEqual(roles);
+    expect(await psd2Roles(new ClientCertificate(identity.der))).toEqual(roles);
   });
 
   it('lets in who has the role, and nobody without QCStatements, without a certificate, or with nonsense in it', async () => {

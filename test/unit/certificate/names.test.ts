@@ -10,10 +10,12 @@ import {
 import * as x509 from '@peculiar/x509';
 import * as asn1js from 'asn1js';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { x509 as library } from '../../../packages/core/src/certificate/lazy-x509.js';
 import { createPki, issueFrom, type Pki } from '../../support/pki.js';
 
 let pki: Pki;
 beforeAll(async () => {
+  await library.load();
   pki = await createPki();
 });
 
@@ -180,7 +182,7 @@ describe('PSD2 roles are read from the one statement that names them', () => {
   const rolesOf = async (...statements: asn1js.AsnType[]) => {
     const extension = new x509.Extension(QC_STATEMENTS, false, sequence(...statements).toBER());
     const certificate = await certificateWith('CN=tpp', [extension]);
-    return { roles: psd2Roles(certificate), outcome: outcome(psd2RolePolicy('PSP_AI'), certificate) };
+    return { roles: await psd2Roles(certificate), outcome: outcome(psd2RolePolicy('PSP_AI'), certificate) };
   };
   const compliance = () => sequence(oid('0.4.0.1862.1.1'));
 

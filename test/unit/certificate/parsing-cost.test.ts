@@ -9,6 +9,7 @@ import {
 } from '@mtls-bound/core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { certificateFields } from '../../../packages/core/src/certificate/certificate-fields.js';
+import { x509 as library } from '../../../packages/core/src/certificate/lazy-x509.js';
 import { parsedCertificate } from '../../../packages/core/src/certificate/parsed.js';
 import { explainTooCostly, parsingCost } from '../../../packages/core/src/certificate/parsing-cost.js';
 import { RequestRefused } from '../../../packages/core/src/errors.js';
@@ -16,6 +17,7 @@ import { createPki, type Pki } from '../../support/pki.js';
 
 let pki: Pki;
 beforeAll(async () => {
+  await library.load();
   pki = await createPki();
 });
 

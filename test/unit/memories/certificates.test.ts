@@ -10,6 +10,7 @@ import {
   tlsSocket,
 } from '@mtls-bound/core';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { x509 as library } from '../../../packages/core/src/certificate/lazy-x509.js';
 import { createPki, type Pki } from '../../support/pki.js';
 import {
   boundClaims,
@@ -22,6 +23,7 @@ import {
 
 let pki: Pki;
 beforeAll(async () => {
+  await library.load();
   vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
   pki = await createPki();
 });

@@ -1,13 +1,13 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { SecureContextOptions } from 'node:tls';
 import { types } from 'node:util';
-import fetch, { FetchError } from 'node-fetch';
 import { isTellable, RequestRefused, TellableError } from '../errors.js';
 import { ignoreRejection, isPromised } from '../shared/promises.js';
 import { describeError, describeErrorCode } from '../shared/shown-error.js';
 import { redactUrl } from '../shared/shown-url.js';
 import type { CertificateAndKey, ClientIdentity } from './client-identity.js';
 import { untilAborted, withDeadline } from './deadline.js';
+import { nodeFetch } from './lazy-modules.js';
 import { type AgentFactory, createPool, type Pool, type WatchedAgent } from './pool.js';
 
 /** How we speak to the authorization server. */
@@ -94,7 +94,9 @@ export function timed<T>(
 type Send = (url: string, request: HttpRequest, signal: AbortSignal) => Promise<Response>;
 
 function sentByNodeFetch(pool: Pool, maxResponseSize: number, identity?: ClientIdentity): Send {
+  nodeFetch.preload();
   return async (url, { method, headers, body = null }, signal) => {
+    const { default: fetch } = nodeFetch.loaded() ?? (await nodeFetch.load());
     const certificate = identity && (await ownCertificate(identity, signal));
     const connection = pool.connect(certificate);
     const answer = await fetch(url, {
@@ -118,7 +120,7 @@ function sentByNodeFetch(pool: Pool, maxResponseSize: number, identity?: ClientI
  * server itself may be silent.
  */
 function unlessStale(error: unknown, url: string, connection: WatchedAgent, timedOut: boolean): unknown {
-  const isBroken = error instanceof FetchError && error.type === 'system';
+  const isBroken = fetchErrorType(error) === 'system';
   if (!connection.wasReused() || !(isBroken || timedOut)) {
     return error;
   }
@@ -233,6 +235,12 @@ async function readBody(
 
 class BodyTooLarge extends Error {}
 
+/** Returns the `type` of an error of node-fetch, and `undefined` for any other error. */
+function fetchErrorType(error: unknown): string | undefined {
+  const library = nodeFetch.loaded();
+  return library !== undefined && error instanceof library.FetchError ? error.type : undefined;
+}
+
 /** A certificate of ours that can't be had is our own trouble, not the server's. */
 async function ownCertificate(identity: ClientIdentity, signal: AbortSignal): Promise<CertificateAndKey> {
   try {
@@ -288,7 +296,7 @@ function toServerTrouble(
   if (error instanceof RequestRefused) {
     return error;
   }
-  if (error instanceof FetchError && error.type === 'system') {
+  if (fetchErrorType(error) === 'system') {
     const code = describeErrorCode(error) ?? 'it broke';
     const detail = `no connection to ${server}: ${code}${adviceFor(code, rules)}`;
     return new RequestRefused('authorization_server_unreachable', { detail });
@@ -302,8 +310,7 @@ function toServerTrouble(
  * the body.
  */
 function explainUnusable(error: unknown): string {
-  const isTooLarge =
-    error instanceof BodyTooLarge || (error instanceof FetchError && error.type === 'max-size');
+  const isTooLarge = error instanceof BodyTooLarge || fetchErrorType(error) === 'max-size';
   if (isTooLarge) {
     return 'the body is larger than http.maxResponseSize';
   }

@@ -22,6 +22,7 @@ import type { ClientAuthentication } from './client-authentication.js';
 import { untilAborted, withDeadline } from './deadline.js';
 import { otherKindOfAnswer } from './jwt-kind.js';
 import { createRemoteKeys } from './key-set.js';
+import { jose } from './lazy-modules.js';
 import { retryBroken } from './protection.js';
 import { currentRequester } from './requester.js';
 import { isFromGateway, readRetryAfter, serverTrouble } from './retry-after.js';
@@ -127,6 +128,9 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
       access.permittedAlgorithms,
     );
     const mustNameType = requireTokenType ?? access.audience === 'server-enforced';
+    if (format !== undefined) {
+      jose.preload();
+    }
     const keys = createRemoteKeys(metadata, http);
     const viaMutualTls = authentication.identity !== undefined;
     const client = { client_id: clientId, use_mtls_endpoint_aliases: viaMutualTls };

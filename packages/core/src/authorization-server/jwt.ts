@@ -13,6 +13,7 @@ import {
 } from './claim-names.js';
 import { acceptedTypes, accessTokenType, otherKind } from './jwt-kind.js';
 import { createRemoteKeys } from './key-set.js';
+import { jose } from './lazy-modules.js';
 import { type DecryptionKey, decryptionKeys, signedJwtIn } from './nested-jwt.js';
 import { acceptedAlgorithms, algorithmList, type SignatureAlgorithm } from './signature-algorithms.js';
 import { JwtRejected, type JwtRules, type VerifiedJwt, verifyJwt } from './verified-jwt.js';
@@ -117,6 +118,7 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
         "'server-enforced' was given beside jwtAccessTokens(); accepted is the identifier of this API (RFC 9068 §4)",
       );
     }
+    jose.preload();
     const keys = createRemoteKeys(metadata, http);
     const rules: JwtRules = {
       types,

@@ -1,6 +1,7 @@
 import type { JsonWebKey, KeyObject } from 'node:crypto';
-import { compactDecrypt, type DecryptOptions, errors } from 'jose';
+import type { DecryptOptions, errors as JoseErrors } from 'jose';
 import type { OptionRule } from '../shared/option-rules.js';
+import { jose } from './lazy-modules.js';
 import { readPrivateKey } from './private-key.js';
 import { isStrongRsa } from './public-key.js';
 import { asRejection } from './verified-jwt.js';
@@ -38,7 +39,7 @@ function isSuitable(key: KeyObject | undefined): boolean {
  * RSA takes an encrypted key without its leading zero bytes for the same number, so that one token
  * would have two texts (RFC 8017 §7.1.2: its length is that of the modulus).
  */
-function requireWholeKey(jwt: string, key: KeyObject): void {
+function requireWholeKey(jwt: string, key: KeyObject, errors: typeof JoseErrors): void {
   const { modulusLength } = key.asymmetricKeyDetails ?? {};
   const encryptedKey = jwt.split('.')[1] ?? '';
   const length = Buffer.from(encryptedKey, 'base64url').length;
@@ -64,10 +65,11 @@ export async function signedJwtIn(jwt: string, keys: readonly KeyObject[] | unde
   if (keys === undefined) {
     return jwt;
   }
+  const { compactDecrypt, errors } = await jose.load();
   let failure: unknown = new errors.JWEInvalid('no key');
   for (const key of keys) {
     try {
-      requireWholeKey(jwt, key);
+      requireWholeKey(jwt, key, errors);
       const { plaintext } = await compactDecrypt(jwt, key, rules);
       return Buffer.from(plaintext).toString();
     } catch (error) {
@@ -75,5 +77,5 @@ export async function signedJwtIn(jwt: string, keys: readonly KeyObject[] | unde
     }
   }
   // A key of another kind than the header asks for is an unfitting token, no trouble of ours.
-  throw asRejection(failure instanceof errors.JOSEError ? failure : new errors.JWEDecryptionFailed());
+  throw asRejection(failure instanceof errors.JOSEError ? failure : new errors.JWEDecryptionFailed(), errors);
 }

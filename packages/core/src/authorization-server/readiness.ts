@@ -6,19 +6,19 @@ import type { AcceptedIssuer } from './accepted-issuers.js';
 const READY_FOR = 10_000;
 
 /**
- * Returns a function that resolves if each authorization server can be asked. It rejects with
+ * Returns a function that resolves if each of `parts`, as an authorization server, is ready. It rejects with
  * `RequestRefused` otherwise, and reports the cause. Calls at the same time share the questions; no
  * question is sent for 10 seconds after a success.
  */
 export function createReadinessCheck(
-  issuers: readonly Pick<AcceptedIssuer, 'ready'>[],
+  parts: readonly Pick<AcceptedIssuer, 'ready'>[],
   report: ReportProblem,
 ): () => Promise<void> {
   let latest: { readonly result: Promise<void>; readonly until: number } | undefined;
 
   async function ask(): Promise<void> {
     try {
-      await Promise.all(issuers.map((issuer) => issuer.ready()));
+      await Promise.all(parts.map((part) => part.ready()));
     } catch (thrown) {
       const refusal = toRefusal(thrown);
       report(refusal.code, refusal.message);

@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto';
-import { errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose';
+import type { errors as JoseErrors, JWTPayload, JWTVerifyOptions } from 'jose';
 import {
   createTokenRejection,
   describeClaim,
@@ -9,6 +9,7 @@ import {
   wrongIssuer,
 } from '../token/token-rejection.js';
 import type { KeyHeader, RemoteKeys } from './key-set.js';
+import { jose } from './lazy-modules.js';
 
 /**
  * A JWT that is refused for its own fault, as opposed to trouble of the server's or ours. The
@@ -41,7 +42,7 @@ const faultsOfTheJwt: ReadonlyMap<string, TokenRejection> = new Map([
 /**
  * Returns `JwtRejected` for an error that the JWT alone causes, and the error itself for any other.
  */
-export function asRejection(error: unknown, rules?: JwtRules): unknown {
+export function asRejection(error: unknown, errors: typeof JoseErrors, rules?: JwtRules): unknown {
   if (error instanceof errors.JWTExpired || error instanceof errors.JWTClaimValidationFailed) {
     return new JwtRejected(rejectClaim(error, rules));
   }
@@ -51,7 +52,7 @@ export function asRejection(error: unknown, rules?: JwtRules): unknown {
 
 /** Which claim, or which type, of a JWT with a good signature is not as `rules` demand. */
 function rejectClaim(
-  { claim, reason, payload }: errors.JWTExpired | errors.JWTClaimValidationFailed,
+  { claim, reason, payload }: JoseErrors.JWTExpired | JoseErrors.JWTClaimValidationFailed,
   rules: JwtRules | undefined,
 ): TokenRejection {
   const found = own(payload, claim);
@@ -132,6 +133,7 @@ async function verifyByAnyOf(
   jwt: string,
   rules: JwtRules,
 ): Promise<VerifiedJwt | undefined> {
+  const { jwtVerify, errors } = await jose.load();
   for (const key of keys) {
     try {
       const { payload, protectedHeader } = await jwtVerify(jwt, key, joseRules(rules));
@@ -140,7 +142,7 @@ async function verifyByAnyOf(
       return { payload, type: mediaType(protectedHeader.typ) };
     } catch (error) {
       if (!(error instanceof errors.JWSSignatureVerificationFailed)) {
-        throw asRejection(error, rules);
+        throw asRejection(error, errors, rules);
       }
     }
   }

@@ -25,8 +25,9 @@ import {
   isSameName,
   parseDistinguishedName,
 } from './distinguished-name.js';
+import { x509, x509Library } from './lazy-x509.js';
 import { hashAlone, type ParsedCertificate, parsedCertificate, readExtension } from './parsed.js';
-import { ExtendedKeyUsageExtension, type JsonName, SubjectAlternativeNameExtension } from './x509-library.js';
+import type { JsonName } from './x509-library.js';
 
 const names: OptionRule<readonly DistinguishedName[], string | readonly string[]> = {
   accepted: "a distinguished name as RFC 4514 writes it ('CN=client,O=Example,C=NO'), or a list of them",
@@ -97,7 +98,14 @@ export interface CertificatePolicyOptions extends OptionsOf<typeof certificatePo
  * Throws `RequestRefused` for a certificate that does not fit. `now` in milliseconds since the
  * epoch.
  */
-export type CertificatePolicy = (certificate: ClientCertificate | undefined, now: number) => void;
+export interface CertificatePolicy {
+  (certificate: ClientCertificate | undefined, now: number): void;
+  /**
+   * Loads the libraries that the policy needs. Returns `undefined` if there is nothing to wait for.
+   * Rejects with `RequestRefused`.
+   */
+  readonly load: () => Promise<unknown> | undefined;
+}
 
 /** The rules that need the whole certificate, not its thumbprint alone. */
 export const certificateContentNames = [
@@ -126,7 +134,10 @@ export function certificatePolicy(
   // The content of a certificate never changes, so it is judged once.
   const verdicts = new WeakMap<ParsedCertificate, string | true>();
 
-  return (certificate, now) => {
+  if (rules.length > 0) {
+    x509.preload();
+  }
+  const check: (...args: Parameters<CertificatePolicy>) => void = (certificate, now) => {
     if (certificate === undefined) {
       throw new RequestRefused('certificate_missing', { detail: 'certificatePolicy needs one' });
     }
@@ -151,6 +162,8 @@ export function certificatePolicy(
       }
     }
   };
+  const load = () => (rules.length > 0 && x509.loaded() === undefined ? x509.load() : undefined);
+  return Object.assign(check, { load });
 }
 
 function explainUnverified({ verified, verifyError }: ClientCertificate): string {
@@ -253,7 +266,7 @@ function alternativeNames(path: string, san: SettingsOf<typeof alternativeNameOp
 function hasOneOf(allowed: ReadonlySet<string>, parsed: ParsedCertificate): boolean | undefined {
   return readExtension(parsed, extensionIds.subjectAltName, false, (der) =>
     // The library's word for a URI is "url".
-    new SubjectAlternativeNameExtension(der).names
+    new (x509Library().SubjectAlternativeNameExtension)(der).names
       .toJSON()
       .some(({ type, value }) => allowed.has(comparedAlternative(type === 'url' ? 'uri' : type, value))),
   );
@@ -271,6 +284,6 @@ function comparedAlternative(kind: string, value: string): string {
 /** False where the extension is missing, `undefined` where it can't be read. */
 function isForClientAuth(parsed: ParsedCertificate): boolean | undefined {
   return readExtension(parsed, extensionIds.extendedKeyUsage, false, (der) =>
-    new ExtendedKeyUsageExtension(der).usages.includes(clientAuth),
+    new (x509Library().ExtendedKeyUsageExtension)(der).usages.includes(clientAuth),
   );
 }

@@ -3,8 +3,9 @@ import { LRUCache } from 'lru-cache';
 import { RequestRefused } from '../errors.js';
 import { certificateFields, type ExtensionId } from './certificate-fields.js';
 import { type ClientCertificate, thumbprintOf } from './client-certificate.js';
+import { x509Library } from './lazy-x509.js';
 import { explainTooCostly, parsingCost } from './parsing-cost.js';
-import { type JsonName, Name } from './x509-library.js';
+import type { JsonName } from './x509-library.js';
 
 /**
  * A certificate as the libraries read it. The same object for each connection that shows the
@@ -97,6 +98,8 @@ function parse(der: Uint8Array): Outcome {
   if (why !== undefined) {
     return { refusal: `${notLookedInto}: ${why}` };
   }
+  // Not within `try`: a library that is not loaded is no fault of the certificate.
+  const { Name } = x509Library();
   try {
     // OpenSSL reads the rest: what is no certificate for it is none, wherever its names are.
     new X509Certificate(der);

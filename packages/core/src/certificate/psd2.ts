@@ -1,9 +1,8 @@
-import { fromBER, ObjectIdentifier, Sequence } from 'asn1js';
 import { RequestRefused } from '../errors.js';
 import { extensionIds } from './certificate-fields.js';
 import type { ClientCertificate } from './client-certificate.js';
+import { x509, x509Library } from './lazy-x509.js';
 import { type ParsedCertificate, readExtension, wholeCertificate } from './parsed.js';
-import { Extension } from './x509-library.js';
 
 /** A role of a payment service provider (ETSI TS 119 495 §5.1). */
 export type Psd2Role = 'PSP_AS' | 'PSP_PI' | 'PSP_AI' | 'PSP_IC';
@@ -24,10 +23,16 @@ const known = new WeakMap<ParsedCertificate, { readonly roles: readonly Psd2Role
 /**
  * Returns the roles that a qualified certificate names in its QCStatements (ETSI TS 119 495 §5.1,
  * RFC 3739 §3.2.6); none for any other certificate. The OIDs count, not the names next to them,
- * which are for people. Throws `RequestRefused` for what is no certificate, for one of which the
- * proxy hands on the hash alone, and for QCStatements that can't be read.
+ * which are for people. Rejects with `RequestRefused` for what is no certificate, for one of which
+ * the proxy hands on the hash alone, and for QCStatements that can't be read.
  */
-export function psd2Roles(certificate: ClientCertificate): readonly Psd2Role[] {
+export async function psd2Roles(certificate: ClientCertificate): Promise<readonly Psd2Role[]> {
+  await x509.load();
+  return readPsd2Roles(certificate);
+}
+
+/** Like `psd2Roles`, but for code that has waited for `x509.load()`. Throws `RequestRefused`. */
+export function readPsd2Roles(certificate: ClientCertificate): readonly Psd2Role[] {
   const parsed = wholeCertificate(certificate);
   const outcome = known.get(parsed) ?? { roles: rolesOf(parsed) };
   known.set(parsed, outcome);
@@ -39,13 +44,14 @@ export function psd2Roles(certificate: ClientCertificate): readonly Psd2Role[] {
 
 function rolesOf(parsed: ParsedCertificate): readonly Psd2Role[] | undefined {
   const roles = readExtension(parsed, extensionIds.qcStatements, [], (der) =>
-    rolesIn(new Extension(der).value),
+    rolesIn(new (x509Library().Extension)(der).value),
   );
   return roles && Object.freeze(roles);
 }
 
 /** Throws for what is no DER. */
 function rolesIn(qcStatements: ArrayBuffer): Psd2Role[] {
+  const { fromBER, ObjectIdentifier, Sequence } = x509Library();
   const membersOf = (value: unknown): readonly unknown[] =>
     value instanceof Sequence ? value.valueBlock.value : [];
   const oidOf = (value: unknown): string => (value instanceof ObjectIdentifier ? value.getValue() : '');

@@ -1,5 +1,5 @@
 // The one place that imports @peculiar/x509, which throws where reflect-metadata is not loaded
-// before it. package.json names this file under `sideEffects`: a bundler would leave the first
+// before it. `lazy-x509.ts` loads it when a policy needs it. package.json names this file under `sideEffects`: a bundler would leave the first
 // import out.
 import 'reflect-metadata';
 
@@ -12,3 +12,4 @@ export {
   SubjectAlternativeNameExtension,
   X509CertificateGenerator,
 } from '@peculiar/x509';
+export { fromBER, ObjectIdentifier, Sequence } from 'asn1js';

@@ -6,14 +6,15 @@ import {
 } from '../certificate/certificate-policy.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { attributeOid } from '../certificate/distinguished-name.js';
+import { x509 } from '../certificate/lazy-x509.js';
 import { type ParsedCertificate, wholeCertificate } from '../certificate/parsed.js';
-import { type Psd2Role, psd2RoleNames, psd2Roles } from '../certificate/psd2.js';
+import { type Psd2Role, psd2RoleNames, readPsd2Roles } from '../certificate/psd2.js';
 import { ConfigurationError, RequestRefused, TellableError } from '../errors.js';
 import { OptionReader } from '../shared/option-group.js';
 import { isPlainObject } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { isPromised } from '../shared/promises.js';
-import { type RoutePolicy, routePolicy } from './route-policy.js';
+import { type PolicyContext, type RoutePolicy, routePolicy } from './route-policy.js';
 import { refuseUncalledMiddleware } from './uncalled.js';
 
 /** `certificatePolicy` for one route. Throws `ConfigurationError`. */
@@ -26,7 +27,10 @@ export function routeCertificatePolicy(
   if (policy === undefined) {
     throw new ConfigurationError(calledAs, 'nothing was given that a certificate could lack');
   }
-  return routePolicy(({ certificate }) => policy(certificate, Date.now()));
+  return afterLoading(
+    policy.load,
+    routePolicy(({ certificate }) => policy(certificate, Date.now())),
+  );
 }
 
 /**
@@ -61,7 +65,7 @@ export function certificateSubjectPolicy(
       'accepted is an object from attribute types, as organizationIdentifier or 2.5.4.97, to a claim or a function',
     );
   }
-  return routePolicy(({ certificate, claims }) => {
+  return lookingInto(({ certificate, claims }) => {
     const subject = subjectOf(certificate);
     for (const { type, oid, expected } of rules) {
       const value =
@@ -89,13 +93,39 @@ export function psd2RolePolicy(role: Psd2Role, calledAs = 'psd2RolePolicy()'): R
   if (!psd2RoleNames.includes(role)) {
     throw new ConfigurationError(calledAs, `accepted is ${psd2RoleNames.join(', ')}`);
   }
-  return routePolicy(({ certificate }) => {
-    if (certificate === undefined || !psd2Roles(certificate).includes(role)) {
+  return lookingInto(({ certificate }) => {
+    if (certificate === undefined || !readPsd2Roles(certificate).includes(role)) {
       throw new RequestRefused('certificate_refused', {
         detail: `its QCStatements do not name the role ${role}`,
       });
     }
   });
+}
+
+/** Makes a policy of a check that looks into the content of the certificate. */
+function lookingInto(check: Parameters<typeof routePolicy>[0]): RoutePolicy<WithCertificate> {
+  x509.preload();
+  return afterLoading(() => (x509.loaded() === undefined ? x509.load() : undefined), routePolicy(check));
+}
+
+/** Lets `policy` decide when what it needs is loaded: at once, but for the first requests. */
+function afterLoading(
+  load: () => Promise<unknown> | undefined,
+  policy: RoutePolicy<WithCertificate>,
+): RoutePolicy<WithCertificate> {
+  return (request) => {
+    const loading = load();
+    return loading === undefined ? policy(request) : decideAfter(loading, policy, request);
+  };
+}
+
+async function decideAfter(
+  loading: Promise<unknown>,
+  policy: RoutePolicy<WithCertificate>,
+  request: PolicyContext,
+): Promise<void> {
+  await loading;
+  return policy(request);
 }
 
 /** The subject's attributes, each as `OID=value`; a certificate is looked into once. */

@@ -1,12 +1,7 @@
 import { randomUUID, webcrypto } from 'node:crypto';
 import { isDate } from 'node:util/types';
 import { ClientCertificate } from '../certificate/client-certificate.js';
-import {
-  ExtendedKeyUsage,
-  ExtendedKeyUsageExtension,
-  SubjectAlternativeNameExtension,
-  X509CertificateGenerator,
-} from '../certificate/x509-library.js';
+import { x509 } from '../certificate/lazy-x509.js';
 import { ConfigurationError } from '../errors.js';
 import { flag, OptionReader, type OptionRule, text } from '../shared/option-rules.js';
 import { describeError } from '../shared/shown-error.js';
@@ -54,6 +49,12 @@ export async function createTestCertificate(wanted: CertificateRequest = {}): Pr
   const verified = given.optional('verified', flag) ?? true;
   const notBefore = given.optional('notBefore', date) ?? new Date(Date.now() - hour);
   const notAfter = given.optional('notAfter', date) ?? new Date(Date.now() + hour);
+  const {
+    ExtendedKeyUsage,
+    ExtendedKeyUsageExtension,
+    SubjectAlternativeNameExtension,
+    X509CertificateGenerator,
+  } = await x509.load();
   const made = X509CertificateGenerator.createSelfSigned(
     {
       serialNumber: randomUUID().replaceAll('-', ''),

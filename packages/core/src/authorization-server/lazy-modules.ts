@@ -1,0 +1,9 @@
+// Packages that a process needs only when it speaks to an authorization server or verifies a JWT.
+// Each `import()` has a literal name, so that bundlers see it.
+import { lazyModule } from '../shared/lazy-module.js';
+
+/** Not needed with the option `http.fetch`. */
+export const nodeFetch = lazyModule('node-fetch', () => import(/* webpackMode: "eager" */ 'node-fetch'));
+
+/** Needed for JWTs alone: access tokens, signed introspection answers, security events. */
+export const jose = lazyModule('jose', () => import(/* webpackMode: "eager" */ 'jose'));
