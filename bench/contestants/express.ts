@@ -1,7 +1,10 @@
 import express, { type RequestHandler } from 'express';
 import { mtlsBound } from 'express-mtls';
 import { audience, issuer } from '../harness/cast.js';
+import { createFloor } from './floor.js';
 import { handWritten } from './hand-written.js';
+import { timed } from './in-place.js';
+import { byGlobalFetch, byHttpsRequest, byNodeFetch, type Introspect } from './introspection.js';
 import { verifiedByJose } from './jose.js';
 import { ourOptions } from './ours.js';
 import type { ApiSetup } from './setup.js';
@@ -15,6 +18,20 @@ const guards: Readonly<
   Record<string, (setup: ApiSetup) => RequestHandler | undefined | Promise<RequestHandler>>
 > = {
   'bare Express': () => undefined,
+
+  'the floor': (setup) => passBy(createFloor(byHttpsRequest(setup), setup.tls !== undefined)),
+
+  'the floor in place': (setup) => passBy(timed(createFloor(byHttpsRequest(setup), setup.tls !== undefined))),
+
+  'authorize() in place': (setup) => {
+    const { resourceServer } = mtlsBound(ourOptions(setup));
+    return passBy(timed((req) => resourceServer.authorize(req)));
+  },
+
+  // Each asks about the token of each request, and checks nothing.
+  'https.request': (setup) => askBy(byHttpsRequest(setup)),
+  'node-fetch': async (setup) => askBy(await byNodeFetch(setup)),
+  'global fetch': (setup) => askBy(byGlobalFetch(setup)),
 
   'express-mtls': (setup) => mtlsBound(ourOptions(setup)),
 
@@ -33,11 +50,12 @@ const guards: Readonly<
   'hand-written': (setup) => guardBy(handWritten(setup)),
 };
 
-function guardBy(claimsOf: (req: express.Request) => Promise<unknown>): RequestHandler {
-  return async (req, res, next) => {
-    const claims = await claimsOf(req);
-    if (claims === undefined) {
-      res.status(401).set('WWW-Authenticate', 'Bearer').end();
+/** At once where the check answers at once. */
+function passBy(check: (req: express.Request) => unknown): RequestHandler {
+  return (req, res, next) => {
+    const claims = check(req);
+    if (claims === undefined || claims instanceof Promise) {
+      void passLater(claims, req, res, next);
       return;
     }
     req.auth = claims as NonNullable<typeof req.auth>;
@@ -45,9 +63,35 @@ function guardBy(claimsOf: (req: express.Request) => Promise<unknown>): RequestH
   };
 }
 
+async function passLater(
+  claims: unknown,
+  req: express.Request,
+  res: express.Response,
+  next: express.NextFunction,
+): Promise<void> {
+  const found = await claims;
+  if (found === undefined) {
+    res.status(401).set('WWW-Authenticate', 'Bearer').end();
+    return;
+  }
+  req.auth = found as NonNullable<typeof req.auth>;
+  next();
+}
+
+function askBy(introspect: Introspect): RequestHandler {
+  return guardBy(async (req) => {
+    const { active } = await introspect((req.headers.authorization ?? '').slice('Bearer '.length));
+    return active ? { active } : undefined;
+  });
+}
+
+function guardBy(claimsOf: (req: express.Request) => Promise<unknown>): RequestHandler {
+  return (req, res, next) => passLater(claimsOf(req), req, res, next);
+}
+
 export async function expressContestant(setup: ApiSetup): Promise<express.Express> {
   const app = express();
-  const guard = await guards[setup.contestant]?.(setup);
+  const guard = await guards[setup.contestant.replace(/ again$/, '')]?.(setup);
   if (guard !== undefined) {
     app.use(guard);
   }

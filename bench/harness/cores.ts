@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 
 export type Core = 'server' | 'load';
@@ -26,21 +26,19 @@ export function pin(core: Core, pid: number): void {
   }
 }
 
-/** Clock ticks a second in /proc, on every Linux that Node runs on. */
-const TICKS = 100;
-
-/** CPU seconds that a process and its children took so far; NaN where there is no /proc. */
-export function cpuSeconds(pid: number): number {
+/**
+ * Nanoseconds of processor that the threads of a process and of its children have taken so far; NaN
+ * where there is no /proc with these figures.
+ */
+export function processorNanoseconds(pid: number): number {
   try {
-    // The name in brackets may hold blanks.
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-      .replace(/^.*\) /s, '')
-      .split(' ');
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
-    const own = (Number(stat[11]) + Number(stat[12])) / TICKS;
-    return children === ''
-      ? own
-      : children.split(' ').reduce((sum, child) => sum + cpuSeconds(Number(child)), own);
+    const tasks = readdirSync(`/proc/${pid}/task`);
+    return tasks.reduce((sum, task) => {
+      const folder = `/proc/${pid}/task/${task}`;
+      const [own] = readFileSync(`${folder}/schedstat`, 'utf8').split(' ');
+      const children = readFileSync(`${folder}/children`, 'utf8').split(' ').filter(Boolean);
+      return children.reduce((all, child) => all + processorNanoseconds(Number(child)), sum + Number(own));
+    }, 0);
   } catch {
     return Number.NaN;
   }

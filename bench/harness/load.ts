@@ -22,6 +22,8 @@ export interface Loaded {
   readonly requestsPerSecond: number;
   /** From request to answer, the mean, in milliseconds. */
   readonly latency: number;
+  /** How many requests were answered. */
+  readonly requests: number;
 }
 
 /** Throws when any answer is not 200: a refusal is faster than an answer, and would win. */

@@ -17,6 +17,8 @@ export interface Goal {
 
 export interface Ratio extends Summary {
   readonly goal: Goal;
+  /** One lower quartile over another. Where it is there, the goal is about it. */
+  readonly lowerQuartiles?: number;
 }
 
 /** What a scenario leaves behind, in `results/<scenario>.json`. */
@@ -46,8 +48,32 @@ export function ratioOf(values: readonly number[], base: readonly number[], goal
   return { ...summaryOf(values.map((value, round) => value / (base[round] ?? Number.NaN))), goal };
 }
 
-export function isMet({ median, goal }: Ratio): boolean {
-  return median >= (goal.min ?? Number.NEGATIVE_INFINITY) && median <= (goal.max ?? Number.POSITIVE_INFINITY);
+/** Of times on a machine with other work, which makes some rounds slower and none faster. */
+export function quartileOf(values: readonly number[], share: 0.25 | 0.75 = 0.25): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor((sorted.length - 1) * share)] ?? Number.NaN;
+}
+
+/** A summary of times, with the lower quartile, and the distance to the upper one in percent of it. */
+export function timeSummary(values: readonly number[]) {
+  const lower = quartileOf(values);
+  return {
+    ...summaryOf(values),
+    lowerQuartile: rounded(lower),
+    spreadInPercent: rounded((100 * (quartileOf(values, 0.75) - lower)) / lower),
+  };
+}
+
+/** One time over another: round by round, and of the lower quartiles, which the goal is about. */
+export function timeRatioOf(values: readonly number[], base: readonly number[], goal: Goal): Ratio {
+  return { ...ratioOf(values, base, goal), lowerQuartiles: rounded(quartileOf(values) / quartileOf(base)) };
+}
+
+export function isMet({ median, goal, lowerQuartiles = median }: Ratio): boolean {
+  return (
+    lowerQuartiles >= (goal.min ?? Number.NEGATIVE_INFINITY) &&
+    lowerQuartiles <= (goal.max ?? Number.POSITIVE_INFINITY)
+  );
 }
 
 /** A profile stays, until the next run with `--profile`. */

@@ -4,16 +4,22 @@ import { join } from 'node:path';
 import type { ApiSetup } from '../contestants/setup.js';
 import { type Cast, type Client, createCast, nginxHeader } from './cast.js';
 import { type Child, startChild } from './child.js';
-import { cpuSeconds } from './cores.js';
+import { processorNanoseconds } from './cores.js';
 import { type Load, type LoadGenerator, startLoadGenerator } from './load.js';
-import type { Measured } from './rounds.js';
+import { summaryOf, timeSummary } from './record.js';
+import type { Measured, Samples } from './rounds.js';
 
-export type ApiFigure = 'requestsPerSecond' | 'perCpuSecond' | 'latency';
+export type ApiFigure = 'requestsPerSecond' | 'microseconds' | 'latency';
 
 /** A server under load. */
 export interface Api {
   readonly port: number;
   readonly pid: number;
+}
+
+/** A server of ours, which can be asked for more. */
+export interface AskedApi extends Api {
+  readonly child: Pick<Child, 'ask'>;
 }
 
 /** Everything that a scenario over HTTP needs around its contestants. */
@@ -26,7 +32,7 @@ export interface Stage {
     framework: 'Express' | 'Koa',
     contestant: string,
     more?: Pick<ApiSetup, 'tls' | 'viaGlobalFetch'>,
-  ): Promise<Api>;
+  ): Promise<AskedApi>;
   stop(): Promise<void>;
 }
 
@@ -63,7 +69,7 @@ export async function setStage(scenario: string): Promise<Stage> {
       children.push(child);
       const { publicJwk } = cast;
       const setup: ApiSetup = { contestant, introspectionEndpoint, ca: ca.cert, publicJwk, ...more };
-      return { port: await child.ask<number>('start', { framework, ...setup }), pid: child.pid };
+      return { port: await child.ask<number>('start', { framework, ...setup }), pid: child.pid, child };
     },
     async stop() {
       await Promise.all([generator, authorizationServer, ...children].map((each) => each.stop()));
@@ -72,13 +78,20 @@ export async function setStage(scenario: string): Promise<Stage> {
   };
 }
 
-/** Puts a load on a server, and reads off what it took of the processor. */
+/** Puts a load on a server. `microseconds` are those of processor that it takes for a request. */
 export async function loaded(api: Api, generator: LoadGenerator, load: Load): Promise<Measured<ApiFigure>> {
-  const before = { cpu: cpuSeconds(api.pid), time: performance.now() };
-  const { requestsPerSecond, latency } = await generator(load);
-  const cpu = cpuSeconds(api.pid) - before.cpu;
-  const time = (performance.now() - before.time) / 1000;
-  return { requestsPerSecond, latency, perCpuSecond: (requestsPerSecond * time) / cpu };
+  const before = processorNanoseconds(api.pid);
+  const { requestsPerSecond, latency, requests } = await generator(load);
+  const microseconds = (processorNanoseconds(api.pid) - before) / 1000 / requests;
+  return { requestsPerSecond, latency, microseconds };
+}
+
+/** What the record has of a server: the processor time of a request, and the rate next to it. */
+export function apiSummary(samples: Samples<ApiFigure>, contestant: string) {
+  return {
+    ...timeSummary(samples.of(contestant, 'microseconds')),
+    requestsPerSecond: summaryOf(samples.of(contestant, 'requestsPerSecond')).median,
+  };
 }
 
 /** What NGINX sends on, once for each token of each client. */

@@ -20,16 +20,21 @@ export function tablesOf({
     `${shown(min)} to ${shown(max)}`,
     ...extras.map((extra) => shown(more[extra])),
   ]);
+  const isByQuartiles = Object.values(ratios).some(({ lowerQuartiles }) => lowerQuartiles !== undefined);
   const compared = Object.entries(ratios).map(([name, ratio]) => [
     name,
-    `**${shown(ratio.median)}**`,
+    ...(isByQuartiles ? [`**${shown(ratio.lowerQuartiles ?? ratio.median)}**`] : []),
+    isByQuartiles ? shown(ratio.median) : `**${shown(ratio.median)}**`,
     `${shown(ratio.min)} to ${shown(ratio.max)}`,
     goalShown(ratio.goal),
     isMet(ratio) ? 'met' : '**missed**',
   ]);
   return [
     table([unit, 'median', 'range', ...extras.map(inWords)], figures),
-    table(['ratio', 'median', 'range', 'goal', ''], compared),
+    table(
+      ['ratio', ...(isByQuartiles ? ['of lower quartiles'] : []), 'median', 'range', 'goal', ''],
+      compared,
+    ),
     ...(profile === undefined ? [] : [profileTable(profile)]),
     ...Object.entries(skipped ?? {}).map(([name, why]) => `Without ${name}: ${why}.`),
     `${rounds} rounds at commit ${commit}, on ${machine}.`,

@@ -28,6 +28,7 @@ export async function wrk({ url, headers, numbers, connections, seconds }: Load)
     return {
       requestsPerSecond: said(/Requests\/sec:\s+([\d.]+)/),
       latency: Number(latency[1]) * unit,
+      requests: said(/(\d+) requests in/),
     };
   } finally {
     rmSync(folder, { recursive: true });

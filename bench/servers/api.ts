@@ -2,6 +2,7 @@
 import { createServer, type RequestListener } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { listen } from '../../test/support/loopback.js';
+import { nanosecondsInPlace } from '../contestants/in-place.js';
 import type { ApiSetup } from '../contestants/setup.js';
 import { whenAsked } from '../harness/child.js';
 
@@ -10,6 +11,8 @@ interface Setup extends ApiSetup {
 }
 
 whenAsked({
+  nanosecondsInPlace,
+
   async start(setup: Setup) {
     const { tls, ca } = setup;
     const listener = await listenerOf(setup);

@@ -1,11 +1,11 @@
 // authorize() and its floor with so many tokens known, and Express in front of them when it is wanted.
-import { hash } from 'node:crypto';
 import { createServer } from 'node:http';
 import { type NodeRequest, nginx, proxyHeader, readTokenClaims, type TokenAnswer } from '@mtls-bound/core';
 import express from 'express';
 import { type MtlsBound, mtlsBound } from 'express-mtls';
 import { measure } from 'mitata';
 import { listen } from '../../test/support/loopback.js';
+import { createFloor } from '../contestants/floor.js';
 import { audience, claimsOf, issuer, numberedToken } from '../harness/cast.js';
 import { whenAsked } from '../harness/child.js';
 
@@ -39,9 +39,19 @@ whenAsked({
       await server.authorize(requests.at(i));
     }
     const perToken = (heap() - before) / tokens;
+    const floor = createFloor(
+      async (token) => ({ active: true, ...parsedClaims(token, certificates) }),
+      false,
+    );
+    for (let i = 0; i < tokens; i += 1) {
+      await floor(requests.at(i) as never);
+    }
     prepared = {
       guard,
-      cases: { authorize: (request) => server.authorize(request), floor: floorOf(tokens, requests) },
+      cases: {
+        authorize: (request) => server.authorize(request),
+        floor: (request) => floor(request as never),
+      },
       next: () => requests.at(Math.floor(Math.random() * tokens)),
     };
     return perToken;
@@ -85,40 +95,6 @@ whenAsked({
   },
 });
 
-/** What no check of a token by its hash can do without: the hash, and to look up the answer and the certificate. */
-function floorOf(
-  tokens: number,
-  requests: ReturnType<typeof requestsFor>,
-): (request: NodeRequest) => unknown {
-  const answers = new Map<string, object>();
-  const certificates = new Map<string, object>();
-  for (let i = 0; i < tokens; i += 1) {
-    const { rawHeaders } = requests.at(i);
-    answers.set(hashOf(tokenIn(rawHeaders)), {});
-    certificates.set(rawHeaders[CERTIFICATE] as string, {});
-  }
-  return ({ rawHeaders }) => {
-    const answer = answers.get(hashOf(tokenIn(rawHeaders)));
-    const certificate = certificates.get(rawHeaders[CERTIFICATE] as string);
-    if (answer === undefined || certificate === undefined) {
-      throw new Error('not found');
-    }
-    return answer;
-  };
-}
-
-function hashOf(token: string): string {
-  return hash('sha256', token, 'base64url');
-}
-
-/** Where the values stand in `rawHeaders`. */
-const TOKEN = 11;
-const CERTIFICATE = 7;
-
-function tokenIn(rawHeaders: readonly string[]): string {
-  return (rawHeaders[TOKEN] as string).slice('Bearer '.length);
-}
-
 function requestsFor(tokens: number, certificates: Setup['certificates']) {
   const headers = certificates.map(([header]) => Buffer.from(header, 'latin1'));
   const socket = { remoteAddress: '127.0.0.1', destroyed: false };
@@ -152,9 +128,13 @@ function requestsFor(tokens: number, certificates: Setup['certificates']) {
 }
 
 function claimsFor(token: string, certificates: Setup['certificates']): TokenAnswer {
+  return readTokenClaims(parsedClaims(token, certificates), issuer);
+}
+
+function parsedClaims(token: string, certificates: Setup['certificates']): ReturnType<typeof claimsOf> {
   const [, thumbprint = ''] = certificates[Number.parseInt(token, 10) % certificates.length] ?? [];
   // As text first, for the strings of a parsed answer are its own.
-  return readTokenClaims(JSON.parse(JSON.stringify(claimsOf(thumbprint, token))), issuer);
+  return JSON.parse(JSON.stringify(claimsOf(thumbprint, token))) as ReturnType<typeof claimsOf>;
 }
 
 function heap(): number {

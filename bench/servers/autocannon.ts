@@ -47,6 +47,7 @@ async function load({
     requestsPerSecond: answered / taken,
     // By Little's law: autocannon's own figures are whole milliseconds.
     latency: (connections * taken * 1000) / answered,
+    requests: answered,
   };
 }
 
