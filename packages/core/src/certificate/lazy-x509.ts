@@ -2,10 +2,11 @@ import { RequestRefused } from '../errors.js';
 import { lazyModule } from '../shared/lazy-module.js';
 
 /** The libraries that parse certificates. Policies that look into a certificate need them, no other. */
-export const x509 = lazyModule(
-  '@peculiar/x509',
-  () => import(/* webpackMode: "eager" */ './x509-library.js'),
-);
+export const x509 = lazyModule('@peculiar/x509', async () => {
+  // In a bundle of Bun the library's own import of it runs too late.
+  await import(/* webpackMode: "eager" */ 'reflect-metadata');
+  return import(/* webpackMode: "eager" */ './x509-library.js');
+});
 
 /**
  * Returns the libraries for code that can't wait: its caller has waited for `x509.load()`. Throws
