@@ -5,7 +5,7 @@ import {
   type RevocationMemory,
   type RevocationNotice,
   Revocations,
-  withoutToken,
+  toWrittenRevocation,
 } from '../../packages/core/src/revocation/revocations.js';
 
 /** What a process remembers of revocations; alone unless `from` says otherwise. */
@@ -30,5 +30,5 @@ export function listenSince(revocations: Revocations, moment: number): void {
 
 /** An act of revoking, at `at` in milliseconds since the epoch. */
 export function noticeOf(revocation: Revocation, at = Date.now()): RevocationNotice {
-  return { revocation: withoutToken(revocation), at, id: randomUUID() };
+  return { revocation: toWrittenRevocation(revocation), at, id: randomUUID() };
 }

@@ -7,7 +7,7 @@ import supertest from 'supertest';
 import { describe, expect, it } from 'vitest';
 import { connectionOf } from '../../../packages/core/src/certificate/connection.js';
 import { resolveSettings } from '../../../packages/core/src/options/resource-server-options.js';
-import { limitToIssuer, withoutToken } from '../../../packages/core/src/revocation/revocations.js';
+import { limitToIssuer, toWrittenRevocation } from '../../../packages/core/src/revocation/revocations.js';
 import { createApi, frameworks } from '../../support/apis.js';
 
 /** Runs with members added to Object.prototype, which are gone afterwards. */
@@ -121,7 +121,7 @@ describe('Object.prototype while a request comes', () => {
     const given = { subject: 'alice' };
     const revocation = polluted({ [name]: 'x' }, () => limitToIssuer(good.issuer, given));
     expect(revocation).toEqual({ subject: 'alice', issuer: good.issuer });
-    expect(polluted({ [name]: 'x' }, () => withoutToken(given))).toBe(given);
+    expect(polluted({ [name]: 'x' }, () => toWrittenRevocation(given))).toBe(given);
   });
 });
 

@@ -4,7 +4,7 @@ import {
   parseRevocation,
   type Revocation,
   type Revocations,
-  withoutToken,
+  toWrittenRevocation,
 } from '../../../packages/core/src/revocation/revocations.js';
 import { readTokenClaims, type TokenClaims } from '../../../packages/core/src/token/token-claims.js';
 import { hashOf } from '../../../packages/core/src/token/token-identity.js';
@@ -305,8 +305,8 @@ describe('what revoke() takes', () => {
       'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad',
       'hex',
     ).toString('base64url');
-    expect(withoutToken({ token: 'abc' })).toEqual({ tokenHash: hash });
-    expect(withoutToken({ subject: 'alice' })).toEqual({ subject: 'alice' });
+    expect(toWrittenRevocation({ token: 'abc' })).toEqual({ tokenHash: hash });
+    expect(toWrittenRevocation({ subject: 'alice' })).toEqual({ subject: 'alice' });
   });
 
   it.each([
@@ -352,6 +352,15 @@ describe('a name of more than 64 characters, and another name that is its SHA-25
     revocations.add(noticeOf({ subject: revoked }));
     expect(revocations.usability(first as Known)).toBe('ask');
     expect(revocations.usability(second as Known)).toBe('use');
+  });
+
+  it('as a jti, revokes one token for good, though it is sent on as its hash', () => {
+    const revocations = remembered();
+    const notice = noticeOf({ jti: long });
+    revocations.add(notice);
+    expect(notice.revocation).toEqual({ 'jti#': hash });
+    expect(revocations.usability(known(revocations, {}, { jti: long }))).toBe('refuse');
+    expect(revocations.usability(known(revocations, {}, { jti: hash }))).toBe('use');
   });
 });
 

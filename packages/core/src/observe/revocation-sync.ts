@@ -1,5 +1,5 @@
 import { channel } from 'node:diagnostics_channel';
-import type { Revocation } from '../revocation/revocations.js';
+import type { WrittenRevocation } from '../revocation/revocations.js';
 
 /**
  * Published on `mtls-bound:revocation` when a process takes note of a revocation that it did not
@@ -50,10 +50,11 @@ const revocations = channel('mtls-bound:revocation');
 const hearing = channel('mtls-bound:hearing');
 
 /** Publishes that this process has taken note of a revocation. */
-export function publishRevocation(revocation: Revocation, origin: RevocationEvent['origin']): void {
+export function publishRevocation(revocation: WrittenRevocation, origin: RevocationEvent['origin']): void {
   if (revocations.hasSubscribers) {
-    const { issuer, ...named } = revocation as Revocation & { issuer?: string };
-    const [name = 'token'] = Object.keys(named);
+    const { issuer, ...named } = revocation;
+    // A long name is written as its hash, under its kind and `#`.
+    const [name = 'token'] = Object.keys(named).map((kind) => kind.replace('#', ''));
     const kind = (name === 'tokenHash' ? 'token' : name) as RevocationEvent['kind'];
     revocations.publish({ kind, issuer, origin } satisfies RevocationEvent);
   }

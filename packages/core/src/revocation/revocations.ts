@@ -77,8 +77,6 @@ const MAX_PLAIN_LENGTH = 64;
  * What a process keeps of a revocation, next to its key. There are many: each member costs memory.
  */
 interface Noted extends RevocationRecord, Expiring {
-  /** Absent where the key says the same. */
-  readonly revocation: WrittenRevocation | undefined;
   /** Names this act of revoking. */
   readonly id: string;
   position: string | undefined;
@@ -87,8 +85,15 @@ interface Noted extends RevocationRecord, Expiring {
 /** What was forgotten, until the last of it had been forgotten anyway. */
 interface Forgotten extends ForgottenRevocations, Expiring {}
 
-/** A revocation as it is written down and sent on: never with the token itself. */
-export type WrittenRevocation = Exclude<Revocation, { token: string }>;
+/** The SHA-256 of a name that is long. */
+type RevocationByHash = OfOneIssuer &
+  ({ 'jti#': string } | { 'subject#': string } | { 'clientId#': string } | { 'session#': string });
+
+/**
+ * A revocation as it is written down and sent on: without the token itself, and with the hash of a
+ * long name.
+ */
+export type WrittenRevocation = Exclude<Revocation, { token: string }> | Readonly<RevocationByHash>;
 
 /** What a process tells the others of a revocation. */
 export interface RevocationNotice {
@@ -230,7 +235,8 @@ export class Revocations {
    * @param position where it stands in the log, if it was read there
    */
   add({ revocation, at, id }: RevocationNotice, position?: string): boolean {
-    const key = recordKey(revocation);
+    const parts = partsOf(revocation);
+    const key = keyOf(...parts);
     const known = this.#records.get(key);
     const isRepeated = known?.id === id || this.#acts.get(id) === true;
     this.#added += 1;
@@ -253,8 +259,7 @@ export class Revocations {
     this.#records.set(key, {
       until: 0,
       id: unwritten?.id ?? id,
-      revocation: isPlain(partsOf(revocation)[1]) ? undefined : revocation,
-      isOfOneToken: isOfOneToken(revocation),
+      isOfOneToken: kindsOfOneToken.has(parts[0]),
       turn: this.turn(),
       // A clock that is ahead must not revoke what is issued later.
       revokedAt: Math.max(Math.min(at, Date.now() + CLOCK_DIFFERENCE), known?.revokedAt ?? 0),
@@ -307,11 +312,7 @@ export class Revocations {
     return this.#records
       .entries()
       .filter(([, { position }]) => position === undefined)
-      .map(([key, { revocation, revokedAt, id }]) => ({
-        revocation: revocation ?? revocationOf(key),
-        at: revokedAt,
-        id,
-      }));
+      .map(([key, { revokedAt, id }]) => ({ revocation: revocationOf(key), at: revokedAt, id }));
   }
 
   /** The log is another one now: positions, also those in shared answers, say nothing of it. */
@@ -500,10 +501,12 @@ export function parseRevocation(given: unknown, issuers: readonly string[]): Rev
   return given as Revocation;
 }
 
-/** Returns a revocation without the token itself. */
-export function withoutToken(revocation: Revocation): WrittenRevocation {
+/** Returns a revocation as it is written down and sent on. */
+export function toWrittenRevocation(revocation: Revocation): WrittenRevocation {
   if (!isOfText(revocation)) {
-    return revocation;
+    // A client chooses the names: long ones must not take more memory in any process.
+    const [, value] = partsOf(revocation);
+    return isPlain(value) ? revocation : revocationOf(recordKey(revocation));
   }
   const { token, ...issuer } = revocation;
   return { tokenHash: identityOf(token), ...issuer };
@@ -514,16 +517,14 @@ function isOfText(revocation: Revocation): revocation is Extract<Revocation, { t
   return Object.hasOwn(revocation, 'token');
 }
 
-function isOfOneToken(revocation: Revocation): boolean {
-  return ['token', 'tokenHash', 'jti'].some((kind) => Object.hasOwn(revocation, kind));
-}
+const kindsOfOneToken: ReadonlySet<string> = new Set(['tokenHash', 'jti', 'jti#']);
 
 /** Limits a revocation to the tokens of one issuer. */
 export function limitToIssuer(issuer: string, revocation: Revocation): Revocation {
   return { ...revocation, issuer };
 }
 
-function recordKey(revocation: WrittenRevocation): string {
+function recordKey(revocation: Exclude<Revocation, { token: string }>): string {
   return keyOf(...partsOf(revocation));
 }
 
@@ -531,11 +532,12 @@ function partsOf(
   revocation: WrittenRevocation,
 ): readonly [kind: string, value: string, issuer: string | undefined] {
   const members = revocation as unknown as Readonly<Record<string, string>>;
-  const kind = Object.keys(members).find((name) => name !== 'issuer') ?? '';
+  const kinds = Object.keys(members);
+  const kind = (kinds[0] === 'issuer' ? kinds[1] : kinds[0]) ?? '';
   return [kind, members[kind] ?? '', members.issuer];
 }
 
-/** The inverse of `recordKey`, for a value that the key has as it is. */
+/** The inverse of `recordKey`. A long name stays the hash that the key has. */
 function revocationOf(key: string): WrittenRevocation {
   const [kind = '', issuer = ''] = key.split(' ', 2);
   const value = key.slice(kind.length + issuer.length + 2);

@@ -4,7 +4,7 @@ import { publishRevocation, type RevocationEvent } from '../observe/revocation-s
 import { describeStoreError } from '../shared/bounded-wait.js';
 import type { RevocationFeed } from './revocation-channel.js';
 import type { LogFeed } from './revocation-log.js';
-import { parseRevocation, type Revocation, type Revocations, withoutToken } from './revocations.js';
+import { parseRevocation, type Revocation, type Revocations, toWrittenRevocation } from './revocations.js';
 
 /** What `revoke()` writes to: the memory of this process, and what other processes read. */
 export interface RevocationTargets {
@@ -25,7 +25,7 @@ export function createRevoke(
   { revocations, log, feed, hasLeft }: RevocationTargets,
 ): (given: Revocation, origin: RevocationEvent['origin']) => Promise<void> {
   return async (given, origin) => {
-    const revocation = withoutToken(parseRevocation(given, [...issuers]));
+    const revocation = toWrittenRevocation(parseRevocation(given, [...issuers]));
     const notice = { revocation, at: Date.now(), id: randomUUID() };
     revocations.add(notice);
     publishRevocation(revocation, origin);
