@@ -63,6 +63,8 @@ export class HeardEntries {
   /** One text for each writer: the text of each entry brings its own. */
   #names = new Map<string, string>();
   #hasForgotten = false;
+  /** Entries that are written at once refer to the same one: it is searched for once. */
+  #foundLast: string | undefined;
   /** When the newest of the forgotten entries was written, in milliseconds since the epoch. */
   #forgottenAt = 0;
 
@@ -93,7 +95,14 @@ export class HeardEntries {
   /** Whether an entry is remembered at a position. */
   has(position: string): boolean {
     const newest = this.#positions.length - 1;
-    return this.#positions[newest] === position || this.#positions[this.#indexOf(position)] === position;
+    if (position === this.#foundLast || this.#positions[newest] === position) {
+      return true;
+    }
+    const isFound = this.#positions[this.#indexOf(position)] === position;
+    if (isFound) {
+      this.#foundLast = position;
+    }
+    return isFound;
   }
 
   clear(): void {
@@ -146,6 +155,7 @@ export class HeardEntries {
 
   #forget(count: number): void {
     this.#hasForgotten = true;
+    this.#foundLast = undefined;
     this.#forgottenAt = Math.max(this.#forgottenAt, this.#newestOf(count));
     this.#positions = this.#positions.slice(count);
     this.#writers = this.#writers.slice(count);

@@ -3,6 +3,7 @@ import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } f
 const CIPHER = 'aes-256-gcm';
 const IV_LENGTH = 12;
 const TAG_LENGTH = 16;
+const OPTIONS = Object.freeze({ authTagLength: TAG_LENGTH });
 
 /** Names and seals what leaves the process, by one secret. */
 export interface Seal {
@@ -18,8 +19,14 @@ export interface Seal {
 export function createSeal(secret: string, purpose: string): Seal {
   const nameKey = derive(secret, `${purpose} names`);
   const sealKey = derive(secret, `${purpose} values`);
-  const purposeBytes = Buffer.from(purpose);
-  const bytesOf = (name: string): Buffer => (name === purpose ? purposeBytes : Buffer.from(name));
+  // Many values in a row have one name: the entries of a log.
+  let latest = { name: purpose, bytes: Buffer.from(purpose) };
+  const bytesOf = (name: string): Buffer => {
+    if (name !== latest.name) {
+      latest = { name, bytes: Buffer.from(name) };
+    }
+    return latest.bytes;
+  };
   return {
     nameOf: (key) => createHmac('sha256', nameKey).update(key).digest('base64url'),
     seal(name, text) {
@@ -35,9 +42,7 @@ export function createSeal(secret: string, purpose: string): Seal {
         return undefined;
       }
       try {
-        const decipher = createDecipheriv(CIPHER, sealKey, bytes.subarray(0, IV_LENGTH), {
-          authTagLength: TAG_LENGTH,
-        })
+        const decipher = createDecipheriv(CIPHER, sealKey, bytes.subarray(0, IV_LENGTH), OPTIONS)
           .setAAD(bytesOf(name))
           .setAuthTag(bytes.subarray(-TAG_LENGTH));
         const text = decipher.update(bytes.subarray(IV_LENGTH, -TAG_LENGTH));
