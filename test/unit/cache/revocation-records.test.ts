@@ -2,11 +2,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import {
-  type Revocation,
-  toWrittenRevocation,
-  type WrittenRevocation,
-} from '../../../packages/core/src/revocation/revocations.js';
+import { type Revocation, toWrittenRevocation } from '../../../packages/core/src/revocation/revocations.js';
 import { hashOf } from '../../../packages/core/src/token/token-identity.js';
 import { noticeOf, remembered } from '../../support/revocations.js';
 
@@ -28,7 +24,7 @@ function heapUsed(): number {
   return process.memoryUsage().heapUsed;
 }
 
-it.each<WrittenRevocation>([
+it.each<Revocation>([
   { tokenHash: hash },
   { jti: 'jti-1' },
   { jti: 'jti-1', issuer },
