@@ -1,19 +1,16 @@
 // The middleware for the headers of Australia's CDR, as docs/guides/fapi.md shows it for each framework.
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
+import { createTestKit } from '@mtls-bound/core/testing';
 import express from 'express';
 import * as expressMtls from 'express-mtls';
 import Koa from 'koa';
 import * as koaMtls from 'koa-mtls';
 import request from 'supertest';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Listener } from '../support/apis.js';
 import { type Block, blocks } from './blocks.js';
 
-let kit: TestKit;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  kit = await createTestKit();
-});
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const kit = await createTestKit();
 
 const shown = blocks.filter(({ page, code }) => page === 'docs/guides/fapi.md' && code.includes('au-cds'));
 

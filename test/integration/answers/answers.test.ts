@@ -2,26 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { clientSecretPost } from '@mtls-bound/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Framework, startApi, type TestApi } from '../../support/apis.js';
-import {
-  audience,
-  startAuthorizationServer,
-  type TestAuthorizationServer,
-  testClients,
-} from '../../support/authorization-server.js';
+import { audience, testClients } from '../../support/authorization-server.js';
 import { call, rawCall } from '../../support/calls.js';
-import { createPki, type Pki } from '../../support/pki.js';
 import { expectRefusal } from '../../support/refusals.js';
+import { useAuthorizationServer } from '../../support/suites.js';
 
-let pki: Pki;
-let server: TestAuthorizationServer;
+const { pki, server } = await useAuthorizationServer();
 let clients: ReturnType<typeof testClients>;
 
-beforeAll(async () => {
-  pki = await createPki();
-  server = await startAuthorizationServer(pki);
-  clients = testClients(pki);
-});
-afterAll(() => server?.stop());
+clients = testClients(pki);
 
 const everyFramework: Framework[] = ['Express', 'Express 4', 'Koa', 'Koa 2'];
 

@@ -5,28 +5,16 @@ import { decodeJwt, decodeProtectedHeader } from 'jose';
 import * as koaMtls from 'koa-mtls';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { frameworks, startApi, type TestApi } from '../../support/apis.js';
-import {
-  audience,
-  jwtAudience,
-  startAuthorizationServer,
-  type TestAuthorizationServer,
-  testClients,
-} from '../../support/authorization-server.js';
+import { audience, jwtAudience, testClients } from '../../support/authorization-server.js';
 import { call } from '../../support/calls.js';
-import { createPki, type Pki } from '../../support/pki.js';
 import { recordedEvents } from '../../support/recorded-events.js';
+import { useAuthorizationServer } from '../../support/suites.js';
 import { pageOptions } from './page-options.js';
 
 const page = 'docs/reference/authorization-servers/oidc-provider.md';
 const refused = recordedEvents<RefusedEvent>('mtls-bound:refused');
-let pki: Pki;
-let server: TestAuthorizationServer;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  pki = await createPki();
-  server = await startAuthorizationServer(pki);
-});
-afterAll(() => server?.stop());
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const { pki, server } = await useAuthorizationServer();
 
 describe.each([
   ['By introspection', audience, jwtAudience],

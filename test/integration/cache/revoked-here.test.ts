@@ -1,7 +1,7 @@
 // Who refuses a token: the operator reads whether this process's own revocations did, or the authorization server. The client does not.
 import { introspection, jwtAccessTokens, type RefusedEvent, type Revocation } from '@mtls-bound/core';
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
-import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { createTestKit } from '@mtls-bound/core/testing';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { frameworks } from '../../support/apis.js';
 import { type GuardedApi, guardedApi } from '../../support/guarded-api.js';
 import { MemoryLog } from '../../support/memory-log.js';
@@ -11,11 +11,8 @@ import { recordedEvents } from '../../support/recorded-events.js';
 const issuer = 'https://as.example.com';
 const audience = 'https://api.example.com';
 const refused = recordedEvents<RefusedEvent>('mtls-bound:refused');
-let kit: TestKit;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  kit = await createTestKit();
-});
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const kit = await createTestKit();
 
 describe.each(frameworks)('%s', (framework) => {
   let api: GuardedApi;

@@ -9,35 +9,30 @@ import {
   type ResourceServerOptions,
 } from '@mtls-bound/core';
 import * as x509 from '@peculiar/x509';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { RequestRefused } from '../../../packages/core/src/errors.js';
 import { resolveSettings } from '../../../packages/core/src/options/resource-server-options.js';
 import { frameworks, startApi } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';
 import { call } from '../../support/calls.js';
-import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../../support/faulty-server.js';
-import { createPki, type Identity, issueFrom, type Pki } from '../../support/pki.js';
+import { answer, goodClaims } from '../../support/faulty-server.js';
+import { type Identity, issueFrom } from '../../support/pki.js';
+import { useFaultyServer } from '../../support/suites.js';
 import { rfc8705AppendixA } from '../../support/vectors.js';
 
-let pki: Pki;
-let server: FaultyServer;
+const { pki, server } = await useFaultyServer();
 let named: Identity;
 
-beforeAll(async () => {
-  pki = await createPki();
-  server = await startFaultyServer(pki);
-  named = await issueFrom(pki, 'C=NO, O=Example\\, Inc., CN=Alice', [
-    new x509.SubjectAlternativeNameExtension([
-      { type: 'dns', value: 'Client.Example.com' },
-      { type: 'url', value: 'urn:example:client' },
-      { type: 'ip', value: '2001:db8::1' },
-      { type: 'email', value: 'a@example.com' },
-      { type: 'url', value: '2001:DB8::2' },
-      { type: 'ip', value: '192.0.2.1' },
-    ]),
-  ]);
-});
-afterAll(() => server?.close());
+named = await issueFrom(pki, 'C=NO, O=Example\\, Inc., CN=Alice', [
+  new x509.SubjectAlternativeNameExtension([
+    { type: 'dns', value: 'Client.Example.com' },
+    { type: 'url', value: 'urn:example:client' },
+    { type: 'ip', value: '2001:db8::1' },
+    { type: 'email', value: 'a@example.com' },
+    { type: 'url', value: '2001:DB8::2' },
+    { type: 'ip', value: '192.0.2.1' },
+  ]),
+]);
 
 const base = { issuer: 'https://as.example.com', clientId: 'api', clientSecret: 'secret', audience };
 

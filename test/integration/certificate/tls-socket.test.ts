@@ -13,32 +13,19 @@ import {
 import supertest from 'supertest';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createApi, frameworks, mutualTls, startApi, type TestApi } from '../../support/apis.js';
-import {
-  audience,
-  startAuthorizationServer,
-  type TestAuthorizationServer,
-  testClients,
-} from '../../support/authorization-server.js';
+import { audience, testClients } from '../../support/authorization-server.js';
 import { call, callOver, openConnection } from '../../support/calls.js';
 import { http2Request } from '../../support/http2-stand-in.js';
 import { close, listen } from '../../support/loopback.js';
-import { createPki, type Identity, type Pki } from '../../support/pki.js';
+import type { Identity } from '../../support/pki.js';
 import { recordedEvents } from '../../support/recorded-events.js';
+import { useAuthorizationServer } from '../../support/suites.js';
 
-let pki: Pki;
-let server: TestAuthorizationServer;
-let clients: ReturnType<typeof testClients>;
-let token: string;
-let bobsToken: string;
+const { pki, server } = await useAuthorizationServer();
 const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
 
-beforeAll(async () => {
-  pki = await createPki();
-  server = await startAuthorizationServer(pki);
-  clients = testClients(pki);
-  [token, bobsToken] = await Promise.all([server.token(clients.alice), server.token(clients.bob)]);
-});
-afterAll(() => server?.stop());
+const clients = testClients(pki);
+const [token, bobsToken] = await Promise.all([server.token(clients.alice), server.token(clients.bob)]);
 
 const options = (): ResourceServerOptions => ({
   issuer: server.issuer,

@@ -21,29 +21,18 @@ import {
   tlsClientAuth,
 } from '@mtls-bound/core';
 import { jwtVerify } from 'jose';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { mutualTls } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';
-import {
-  answer,
-  type FaultyServer,
-  goodClaims,
-  goodMetadata,
-  startFaultyServer,
-} from '../../support/faulty-server.js';
+import { answer, goodClaims, goodMetadata } from '../../support/faulty-server.js';
 import { close, listen } from '../../support/loopback.js';
-import { createPki, type Identity, type Pki } from '../../support/pki.js';
+import type { Identity } from '../../support/pki.js';
 import { recordedEvents } from '../../support/recorded-events.js';
+import { useFaultyServer } from '../../support/suites.js';
 
-let pki: Pki;
-let server: FaultyServer;
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const { pki, server } = await useFaultyServer();
 
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  pki = await createPki();
-  server = await startFaultyServer(pki);
-});
-afterAll(() => server?.close());
 beforeEach(() => {
   server.metadata = answer(200, goodMetadata(server.issuer));
   server.introspection = answer(200, goodClaims(server.issuer, pki.alice.thumbprint));

@@ -1,7 +1,7 @@
 // A check of the doctor never says ok of something that is broken: each is given every way to be broken.
 import { ClientCertificate } from '@mtls-bound/core';
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { createTestKit } from '@mtls-bound/core/testing';
+import { describe, expect, it, vi } from 'vitest';
 import { checkStores } from '../../../packages/core/src/doctor/store-checks.js';
 import { checkToken } from '../../../packages/core/src/doctor/token-checks.js';
 import { resolveSettings } from '../../../packages/core/src/options/resource-server-options.js';
@@ -11,11 +11,8 @@ import { createSeal } from '../../../packages/core/src/shared/sealing.js';
 import { readTokenClaims } from '../../../packages/core/src/token/token-claims.js';
 import { MemoryLog } from '../../support/memory-log.js';
 
-let kit: TestKit;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  kit = await createTestKit();
-});
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const kit = await createTestKit();
 
 const secret = 'a secret of at least 32 characters';
 const statusesOf = (findings: readonly { status: string; code: string }[]) =>

@@ -11,49 +11,21 @@ import {
   type ResourceServerOptions,
   tlsSocket,
 } from '@mtls-bound/core';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Finding } from '../../../packages/core/src/doctor/finding.js';
 import { createListener } from '../../../packages/core/src/doctor/listener.js';
 import { probe } from '../../../packages/core/src/doctor/probe.js';
 import { createApi } from '../../support/apis.js';
-import {
-  audience,
-  startAuthorizationServer,
-  type TestAuthorizationServer,
-  testClients,
-} from '../../support/authorization-server.js';
-import { commandFiles, findingsOfDoctor, startListening } from '../../support/doctor-command.js';
+import { findingsOfDoctor, startListening } from '../../support/doctor-command.js';
 import { codesOf, findsAlone, problemsOf, type Seeded } from '../../support/findings.js';
 import { close, listen } from '../../support/loopback.js';
-import { createPki, type Pki } from '../../support/pki.js';
 import { describeReal } from '../../support/programs.js';
 import { type ProxyStart, startProxy } from '../../support/real-proxies.js';
+import { useDoctor } from '../../support/suites.js';
 
-let pki: Pki;
-let server: TestAuthorizationServer;
-let files: ReturnType<typeof commandFiles>;
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const { pki, server, files, clients, options } = await useDoctor();
 const secret = 'the-secret-of-this-test-run';
-
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  pki = await createPki();
-  server = await startAuthorizationServer(pki);
-  files = commandFiles(pki, server);
-});
-afterAll(async () => {
-  await server?.stop();
-  files?.remove();
-});
-
-const clients = () => testClients(pki);
-
-const options = (): ResourceServerOptions => ({
-  issuer: server.issuer,
-  audience,
-  clientId: 'api',
-  clientSecret: server.secrets.api,
-  http: { ca: pki.ca.cert },
-});
 
 interface Behind {
   readonly token?: string;

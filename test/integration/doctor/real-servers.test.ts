@@ -13,43 +13,16 @@ import Keyv from 'keyv';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Finding } from '../../../packages/core/src/doctor/finding.js';
 import { checkAll } from '../../../packages/core/src/doctor/main.js';
-import {
-  audience,
-  jwtAudience,
-  startAuthorizationServer,
-  type TestAuthorizationServer,
-  testClients,
-} from '../../support/authorization-server.js';
-import { commandFiles, findingsOfDoctor, runDoctor } from '../../support/doctor-command.js';
+import { audience, jwtAudience, startAuthorizationServer } from '../../support/authorization-server.js';
+import { findingsOfDoctor, runDoctor } from '../../support/doctor-command.js';
 import { codesOf, findsAlone, problemsOf, type Seeded } from '../../support/findings.js';
-import { createPki, type Pki } from '../../support/pki.js';
+import type { Pki } from '../../support/pki.js';
 import { describeReal } from '../../support/programs.js';
 import { startRedis, type TestRedis } from '../../support/redis.js';
+import { useDoctor } from '../../support/suites.js';
 
-let pki: Pki;
-let server: TestAuthorizationServer;
-let files: ReturnType<typeof commandFiles>;
-
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  pki = await createPki();
-  server = await startAuthorizationServer(pki);
-  files = commandFiles(pki, server);
-});
-afterAll(async () => {
-  await server?.stop();
-  files?.remove();
-});
-
-const clients = () => testClients(pki);
-
-const options = (): ResourceServerOptions => ({
-  issuer: server.issuer,
-  audience,
-  clientId: 'api',
-  clientSecret: server.secrets.api,
-  http: { ca: pki.ca.cert },
-});
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const { pki, server, files, clients, options } = await useDoctor();
 
 /** What `check` finds with a token of Alice's and her certificate. */
 async function checked(changes: ResourceServerOptions = {}, token?: string): Promise<Finding[]> {

@@ -14,7 +14,7 @@ import {
   tlsSocket,
 } from '@mtls-bound/core';
 import Keyv from 'keyv';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Arrival } from '../../../packages/core/src/doctor/arrival.js';
 import type { Finding } from '../../../packages/core/src/doctor/finding.js';
 import { createListener, listenerHeader } from '../../../packages/core/src/doctor/listener.js';
@@ -22,25 +22,14 @@ import { checkAll } from '../../../packages/core/src/doctor/main.js';
 import { type ProbeOptions, probe } from '../../../packages/core/src/doctor/probe.js';
 import { audience } from '../../support/audience.js';
 import { type Forward, startCarelessProxy } from '../../support/careless-proxy.js';
-import {
-  answer,
-  type FaultyServer,
-  goodClaims,
-  goodMetadata,
-  startFaultyServer,
-} from '../../support/faulty-server.js';
+import { answer, goodClaims, goodMetadata } from '../../support/faulty-server.js';
 import { problemsOf } from '../../support/findings.js';
 import { close, listen } from '../../support/loopback.js';
-import { createPki, type Identity, type Pki } from '../../support/pki.js';
+import type { Identity } from '../../support/pki.js';
+import { useFaultyServer } from '../../support/suites.js';
 
-let pki: Pki;
-let server: FaultyServer;
+const { pki, server } = await useFaultyServer();
 
-beforeAll(async () => {
-  pki = await createPki();
-  server = await startFaultyServer(pki);
-});
-afterAll(() => server?.close());
 beforeEach(() => {
   vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
   server.metadata = answer(200, goodMetadata(server.issuer));

@@ -1,35 +1,19 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { Agent } from 'node:https';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fetch from 'node-fetch';
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import {
-  audience,
-  startAuthorizationServer,
-  type TestAuthorizationServer,
-  testClients,
-} from '../../support/authorization-server.js';
-import { createPki, type Pki } from '../../support/pki.js';
+import { expect, it, vi } from 'vitest';
+import { audience, testClients } from '../../support/authorization-server.js';
 import { itReal } from '../../support/programs.js';
 import { startRedis } from '../../support/redis.js';
 import { beginRequest, endRequest, refusesConnections } from '../../support/requests-under-way.js';
+import { useAuthorizationServer, useFolder } from '../../support/suites.js';
 
-let pki: Pki;
-let server: TestAuthorizationServer;
-let folder: string;
-beforeAll(async () => {
-  pki = await createPki();
-  server = await startAuthorizationServer(pki);
-  folder = mkdtempSync(join(tmpdir(), 'mtls-bound-'));
-});
-afterAll(async () => {
-  rmSync(folder, { recursive: true });
-  await server.stop();
-});
+const { pki, server } = await useAuthorizationServer();
+const folder = useFolder();
 
 /** Runs the example, with its lines as they come. */
 function startCluster(environment: Record<string, string>) {

@@ -1,38 +1,21 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { Agent } from 'node:https';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fetch from 'node-fetch';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import {
-  audience,
-  startAuthorizationServer,
-  type TestAuthorizationServer,
-  testClients,
-} from '../../support/authorization-server.js';
+import { describe, expect, it, vi } from 'vitest';
+import { audience, testClients } from '../../support/authorization-server.js';
 import { call } from '../../support/calls.js';
-import { createPki, type Pki } from '../../support/pki.js';
 import { beginRequest, endRequest, refusesConnections } from '../../support/requests-under-way.js';
+import { useAuthorizationServer, useFolder } from '../../support/suites.js';
 
-let pki: Pki;
-let server: TestAuthorizationServer;
-let folder: string;
-
-beforeAll(async () => {
-  pki = await createPki();
-  server = await startAuthorizationServer(pki);
-  folder = mkdtempSync(join(tmpdir(), 'mtls-bound-'));
-  writeFileSync(join(folder, 'ca.pem'), pki.ca.cert);
-  writeFileSync(join(folder, 'server.pem'), pki.server.cert);
-  writeFileSync(join(folder, 'server.key'), pki.server.key);
-});
-afterAll(async () => {
-  rmSync(folder, { recursive: true });
-  await server?.stop();
-});
+const { pki, server } = await useAuthorizationServer();
+const folder = useFolder();
+writeFileSync(join(folder, 'ca.pem'), pki.ca.cert);
+writeFileSync(join(folder, 'server.pem'), pki.server.cert);
+writeFileSync(join(folder, 'server.key'), pki.server.key);
 
 // As users run them: by plain Node, from the built packages, set up by the environment alone.
 function start(path: string, environment: Record<string, string> = {}) {

@@ -4,28 +4,22 @@ import * as expressMtls from 'express-mtls';
 import Koa from 'koa';
 import * as koaMtls from 'koa-mtls';
 import type supertest from 'supertest';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { frameworks, type Listener, mutualTls, serve, type TestApi } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';
 import { call } from '../../support/calls.js';
-import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../../support/faulty-server.js';
-import { createPki, type Pki } from '../../support/pki.js';
+import { answer, goodClaims } from '../../support/faulty-server.js';
 import { recordedEvents } from '../../support/recorded-events.js';
 import { challengeOf, expectRefusal } from '../../support/refusals.js';
+import { useFaultyServer } from '../../support/suites.js';
 
 type Options = expressMtls.ResourceServerOptions;
 
-let pki: Pki;
-let server: FaultyServer;
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const { pki, server } = await useFaultyServer();
 const refused = recordedEvents<expressMtls.RefusedEvent>('mtls-bound:refused');
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  vi.spyOn(console, 'error').mockImplementation(() => undefined);
-  pki = await createPki();
-  server = await startFaultyServer(pki);
-  server.introspection = answer(200, goodClaims(server.issuer, pki.alice.thumbprint));
-});
-afterAll(() => server?.close());
+vi.spyOn(console, 'error').mockImplementation(() => undefined);
+server.introspection = answer(200, goodClaims(server.issuer, pki.alice.thumbprint));
 
 const options = (more: Options = {}): Options => ({
   issuer: server.issuer,

@@ -10,31 +10,24 @@ import {
 } from '@mtls-bound/core';
 import * as express from 'express-mtls';
 import * as koa from 'koa-mtls';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { acceptedAlgorithms } from '../../../packages/core/src/authorization-server/signature-algorithms.js';
 import { profiles } from '../../../packages/core/src/policy/fapi-profiles.js';
 import { createApi, frameworks, mutualTls, serve, startApi } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';
 import { call, callOver } from '../../support/calls.js';
-import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../../support/faulty-server.js';
-import { createPki, type Pki } from '../../support/pki.js';
+import { answer, goodClaims } from '../../support/faulty-server.js';
 import { recordedEvents } from '../../support/recorded-events.js';
 import { expectRefusal } from '../../support/refusals.js';
+import { useFaultyServer } from '../../support/suites.js';
 
-let pki: Pki;
-let server: FaultyServer;
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const { pki, server } = await useFaultyServer();
 const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
 const refused = recordedEvents<RefusedEvent>('mtls-bound:refused');
 const reported = recordedEvents<RefusedEvent>('mtls-bound:reported');
 const adapters = { Express: express, Koa: koa };
 const now = () => Math.floor(Date.now() / 1000);
-
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  pki = await createPki();
-  server = await startFaultyServer(pki);
-});
-afterAll(() => server?.close());
 
 const options = (more: ResourceServerOptions = {}): ResourceServerOptions => ({
   issuer: server?.issuer ?? 'https://as.example.com',

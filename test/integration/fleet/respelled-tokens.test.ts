@@ -1,10 +1,10 @@
 // An authorization server may take several texts for the same token. A revocation of the token holds for each of them.
 import { createHmac, generateKeyPairSync, randomBytes } from 'node:crypto';
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
+import { createTestKit } from '@mtls-bound/core/testing';
 import * as expressMtls from 'express-mtls';
 import { CompactEncrypt, compactDecrypt } from 'jose';
 import * as koaMtls from 'koa-mtls';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import {
   boundClaims,
   optionsOver,
@@ -68,11 +68,8 @@ async function opaque(): Promise<ReturnType<typeof handle>> {
   return handle();
 }
 
-let kit: TestKit;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  kit = await createTestKit();
-});
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const kit = await createTestKit();
 
 describe.each([
   ['express-mtls', expressMtls],

@@ -5,28 +5,15 @@ import {
   type RevocationChannel,
 } from '@mtls-bound/core';
 import Keyv from 'keyv';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { frameworks, startApi, type TestApi } from '../../support/apis.js';
-import {
-  audience,
-  jwtAudience,
-  startAuthorizationServer,
-  type TestAuthorizationServer,
-  testClients,
-} from '../../support/authorization-server.js';
+import { audience, jwtAudience, testClients } from '../../support/authorization-server.js';
 import { call } from '../../support/calls.js';
-import { createPki, type Pki } from '../../support/pki.js';
+import { useAuthorizationServer } from '../../support/suites.js';
 
-let pki: Pki;
-let server: TestAuthorizationServer;
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const { pki, server } = await useAuthorizationServer();
 const secret = 'a secret of at least 32 characters';
-
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  pki = await createPki();
-  server = await startAuthorizationServer(pki);
-});
-afterAll(() => server?.stop());
 
 /** Tells all who listen at the moment, as Redis does. */
 function channelInMemory(): RevocationChannel {

@@ -1,30 +1,18 @@
 import { createHash } from 'node:crypto';
 import type { ProblemEvent, ResourceServerOptions, RevocationChannel } from '@mtls-bound/core';
 import { createResourceServer } from '@mtls-bound/core';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { frameworks, startApi } from '../../support/apis.js';
-import {
-  audience,
-  startAuthorizationServer,
-  type TestAuthorizationServer,
-  testClients,
-} from '../../support/authorization-server.js';
+import { audience, testClients } from '../../support/authorization-server.js';
 import { call, post } from '../../support/calls.js';
-import { createPki, type Pki } from '../../support/pki.js';
 import { recordedEvents } from '../../support/recorded-events.js';
 import { expectRefusal } from '../../support/refusals.js';
+import { useAuthorizationServer } from '../../support/suites.js';
 
-let pki: Pki;
-let server: TestAuthorizationServer;
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const { pki, server } = await useAuthorizationServer();
 const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
 const secret = 'a secret of at least 32 characters';
-
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  pki = await createPki();
-  server = await startAuthorizationServer(pki);
-});
-afterAll(() => server?.stop());
 
 const options = (more: ResourceServerOptions = {}): ResourceServerOptions => ({
   issuer: server.issuer,

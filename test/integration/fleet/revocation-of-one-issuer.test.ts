@@ -1,14 +1,14 @@
 // `sub`, `client_id` and certificates are revoked for the tokens of one issuer, unless the API itself says otherwise.
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { type IssuerOptions, introspection, jwtAccessTokens, type ProblemEvent } from '@mtls-bound/core';
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
+import { createTestKit } from '@mtls-bound/core/testing';
 import express from 'express';
 import * as expressMtls from 'express-mtls';
 import { SignJWT } from 'jose';
 import Koa from 'koa';
 import * as koaMtls from 'koa-mtls';
 import request from 'supertest';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { hashOf } from '../../../packages/core/src/token/token-identity.js';
 import { frameworks } from '../../support/apis.js';
 import { recordedEvents } from '../../support/recorded-events.js';
@@ -20,11 +20,8 @@ const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256
 const key = { ...publicKey.export({ format: 'jwk' }), kid: 'k' };
 
 const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
-let kit: TestKit;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  kit = await createTestKit();
-});
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const kit = await createTestKit();
 
 const issuerOptions = (issuer: string): IssuerOptions => ({
   issuer,

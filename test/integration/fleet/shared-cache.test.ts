@@ -12,30 +12,19 @@ import { createClient } from '@redis/client';
 import Keyv from 'keyv';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Framework, frameworks, startApi, type TestApi } from '../../support/apis.js';
-import {
-  audience,
-  startAuthorizationServer,
-  type TestAuthorizationServer,
-  testClients,
-} from '../../support/authorization-server.js';
+import { audience, testClients } from '../../support/authorization-server.js';
 import { call } from '../../support/calls.js';
-import { createPki, type Identity, type Pki } from '../../support/pki.js';
+import type { Identity } from '../../support/pki.js';
 import { describeReal } from '../../support/programs.js';
 import { recordedEvents } from '../../support/recorded-events.js';
 import { startRedis, type TestRedis } from '../../support/redis.js';
+import { useAuthorizationServer } from '../../support/suites.js';
 
-let pki: Pki;
-let server: TestAuthorizationServer;
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const { pki, server } = await useAuthorizationServer();
 const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
 const secret = 'a secret of at least 32 characters';
 const other = 'another secret of 32 characters..';
-
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  pki = await createPki();
-  server = await startAuthorizationServer(pki);
-});
-afterAll(() => server?.stop());
 
 const apis: TestApi[] = [];
 afterEach(async () => {

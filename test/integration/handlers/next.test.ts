@@ -1,15 +1,12 @@
 // The chain behind our middleware may fail by itself, outside of any handler: that is no refusal, and is not swallowed.
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
+import { createTestKit } from '@mtls-bound/core/testing';
 import * as expressMtls from 'express-mtls';
 import * as koaMtls from 'koa-mtls';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { boundClaims, optionsOver, pretendServer, requestWith } from '../../support/pretend-server.js';
 
-let kit: TestKit;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  kit = await createTestKit();
-});
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const kit = await createTestKit();
 
 const options = () =>
   optionsOver(

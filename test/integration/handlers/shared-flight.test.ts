@@ -1,17 +1,14 @@
 // Requests that wait for one question to the authorization server are told of their own certificate alone.
 import { createServer } from 'node:http';
 import type { NodeRequest } from '@mtls-bound/core';
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { createTestKit } from '@mtls-bound/core/testing';
+import { describe, expect, it, vi } from 'vitest';
 import { createApi, type Framework } from '../../support/apis.js';
 import { close, listen } from '../../support/loopback.js';
 import { gate, optionsOver, pretendServer } from '../../support/pretend-server.js';
 
-let kit: TestKit;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  kit = await createTestKit();
-});
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const kit = await createTestKit();
 
 const answers: [string, number, () => object][] = [
   ['fails', 503, () => new Response('', { status: 500 })],

@@ -1,19 +1,16 @@
 // An application may have wrapped writeHead() by something that throws on a refusal: no request may end the process.
 import { createServer, type ServerResponse } from 'node:http';
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
+import { createTestKit } from '@mtls-bound/core/testing';
 import express from 'express';
 import * as expressMtls from 'express-mtls';
 import Koa from 'koa';
 import * as koaMtls from 'koa-mtls';
 import supertest from 'supertest';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { frameworks } from '../../support/apis.js';
 
-let kit: TestKit;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  kit = await createTestKit();
-});
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const kit = await createTestKit();
 
 /** As `on-headers` wraps it: each wrapper runs once, and reads what a refused request does not have. */
 function wrapHead(res: ServerResponse, times: number): void {

@@ -1,19 +1,16 @@
 // A refusal of a user's own policy may hold values that no challenge takes: it refuses as it should, without them.
 import type { ProblemEvent, RefusalDetails, RoutePolicy } from '@mtls-bound/core';
 import { RequestRefused } from '@mtls-bound/core';
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
+import { createTestKit } from '@mtls-bound/core/testing';
 import supertest from 'supertest';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { createApi, type Framework } from '../../support/apis.js';
 import { recordedEvents } from '../../support/recorded-events.js';
 import { challengeOf } from '../../support/refusals.js';
 
 const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
-let kit: TestKit;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  kit = await createTestKit();
-});
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const kit = await createTestKit();
 
 const unsuitable: [string, keyof RefusalDetails, unknown][] = [
   ['a letter beyond ASCII', 'scope', 'tenant:Łódź'],

@@ -14,7 +14,6 @@ import { call } from '../../support/calls.js';
 import {
   answer,
   type Behaviour,
-  type FaultyServer,
   goodClaims,
   goodMetadata,
   startFaultyServer,
@@ -31,19 +30,13 @@ import {
   passes,
   passing,
 } from '../../support/introspection-outcomes.js';
-import { createPki, type Pki } from '../../support/pki.js';
 import { recordedEvents } from '../../support/recorded-events.js';
 import { type ExpectedRefusal, expectRefusal } from '../../support/refusals.js';
+import { useFaultyServer } from '../../support/suites.js';
 
-let pki: Pki;
-let server: FaultyServer;
+const { pki, server } = await useFaultyServer();
 const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
 
-beforeAll(async () => {
-  pki = await createPki();
-  server = await startFaultyServer(pki);
-});
-afterAll(() => server?.close());
 beforeEach(() => {
   server.metadata = answer(200, goodMetadata(server.issuer));
 });
@@ -269,7 +262,7 @@ describe('discovery', () => {
     };
   }
 
-  it('metadata that are too old are read again in the background; a failure is reported once, and postpones the next attempt', async () => {
+  it('metadata that are too old are read again in the background, and a failure is reported once and postpones the next attempt', async () => {
     let asked = 0;
     const counted =
       (behaviour: Behaviour): Behaviour =>
@@ -294,14 +287,17 @@ describe('discovery', () => {
       await status();
       await vi.waitFor(() => expect(asked).toBe(5));
       expect(problems.filter(({ code }) => code === 'metadata_outdated')).toHaveLength(1);
-      await sleep(2_000);
       server.metadata = counted(
         answer(200, { ...goodMetadata(server.issuer), introspection_endpoint: `${server.issuer}/moved` }),
       );
-      await vi.waitFor(async () => {
-        expect(await status()).toBe(200);
-        expect(server.requests.at(-1)?.url).toBe('/moved');
-      });
+      // The next attempt comes when the pause after the failures has passed.
+      await vi.waitFor(
+        async () => {
+          expect(await status()).toBe(200);
+          expect(server.requests.at(-1)?.url).toBe('/moved');
+        },
+        { timeout: 10_000, interval: 100 },
+      );
     } finally {
       await api.close();
     }

@@ -1,18 +1,15 @@
 // An introspection answer about something else than an access token lets no request in.
 import { introspection, type RefusedEvent, type ResourceServerOptions } from '@mtls-bound/core';
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
+import { createTestKit } from '@mtls-bound/core/testing';
 import supertest from 'supertest';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { createApi, frameworks } from '../../support/apis.js';
 import { boundClaims, optionsOver, pretendServer } from '../../support/pretend-server.js';
 import { recordedEvents } from '../../support/recorded-events.js';
 
 const refused = recordedEvents<RefusedEvent>('mtls-bound:refused');
-let kit: TestKit;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  kit = await createTestKit();
-});
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const kit = await createTestKit();
 
 async function statusOf(
   framework: (typeof frameworks)[number],

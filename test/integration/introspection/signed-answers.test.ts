@@ -1,23 +1,17 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { type IntrospectionOptions, introspection, type ProblemEvent } from '@mtls-bound/core';
 import { CompactEncrypt, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { frameworks, startApi } from '../../support/apis.js';
 import { audience, startAuthorizationServer, testClients } from '../../support/authorization-server.js';
 import { call } from '../../support/calls.js';
-import {
-  answer,
-  type FaultyServer,
-  goodClaims,
-  goodMetadata,
-  startFaultyServer,
-} from '../../support/faulty-server.js';
-import { createPki, type Pki } from '../../support/pki.js';
+import { answer, goodClaims, goodMetadata } from '../../support/faulty-server.js';
 import { recordedEvents } from '../../support/recorded-events.js';
 import { type ExpectedRefusal, expectRefusal } from '../../support/refusals.js';
+import { useFaultyServer } from '../../support/suites.js';
 
-let pki: Pki;
-let server: FaultyServer;
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const { pki, server } = await useFaultyServer();
 const key = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const encryption = generateKeyPairSync('rsa', { modulusLength: 2048 });
@@ -31,21 +25,15 @@ const jwk = ({ publicKey }: { publicKey: KeyObject }, kid: string) => ({
 const type = 'application/token-introspection+jwt';
 let reply: () => Promise<{ body: string; contentType?: string }>;
 
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  pki = await createPki();
-  server = await startFaultyServer(pki);
-  server.metadata = answer(200, { ...goodMetadata(server.issuer), jwks_uri: `${server.issuer}/jwks` });
-  server.introspection = async (req, res, body) => {
-    if (req.url === '/jwks') {
-      answer(200, { keys: [jwk(key, 'es'), jwk(rsa, 'rsa')] })(req, res, body);
-      return;
-    }
-    const { body: text, contentType = type } = await reply();
-    answer(200, text, { 'content-type': contentType })(req, res, body);
-  };
-});
-afterAll(() => server?.close());
+server.metadata = answer(200, { ...goodMetadata(server.issuer), jwks_uri: `${server.issuer}/jwks` });
+server.introspection = async (req, res, body) => {
+  if (req.url === '/jwks') {
+    answer(200, { keys: [jwk(key, 'es'), jwk(rsa, 'rsa')] })(req, res, body);
+    return;
+  }
+  const { body: text, contentType = type } = await reply();
+  answer(200, text, { 'content-type': contentType })(req, res, body);
+};
 
 const now = () => Math.floor(Date.now() / 1000);
 const inner = (changes = {}) => goodClaims(server.issuer, pki.alice.thumbprint, changes);

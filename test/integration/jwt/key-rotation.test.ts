@@ -1,12 +1,12 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { jwtAccessTokens } from '@mtls-bound/core';
 import { SignJWT } from 'jose';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { frameworks, startApi, type TestApi } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';
 import { call } from '../../support/calls.js';
-import { answer, type FaultyServer, goodMetadata, startFaultyServer } from '../../support/faulty-server.js';
-import { createPki, type Pki } from '../../support/pki.js';
+import { answer, goodMetadata } from '../../support/faulty-server.js';
+import { useFaultyServer } from '../../support/suites.js';
 
 const first = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const second = generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -17,17 +17,11 @@ const jwk = ({ publicKey }: { publicKey: KeyObject }, more: object = {}) => ({
   ...more,
 });
 
-let pki: Pki;
-let server: FaultyServer;
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const { pki, server } = await useFaultyServer();
 let number = 0;
 
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  pki = await createPki();
-  server = await startFaultyServer(pki);
-  server.metadata = answer(200, { ...goodMetadata(server.issuer), jwks_uri: `${server.issuer}/jwks` });
-});
-afterAll(() => server?.close());
+server.metadata = answer(200, { ...goodMetadata(server.issuer), jwks_uri: `${server.issuer}/jwks` });
 
 const publish = (...keys: unknown[]) => {
   server.introspection = answer(200, { keys });

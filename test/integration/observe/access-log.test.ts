@@ -1,6 +1,6 @@
 // What an access log reads when the response has ended, as morgan does: the code of the refusal.
 import { type ResourceServerOptions, refusalOf } from '@mtls-bound/core';
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
+import { createTestKit } from '@mtls-bound/core/testing';
 import express from 'express';
 import * as expressMtls from 'express-mtls';
 import express4 from 'express4';
@@ -8,14 +8,11 @@ import Koa from 'koa';
 import * as koaMtls from 'koa-mtls';
 import Koa2 from 'koa2';
 import request from 'supertest';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Listener } from '../../support/apis.js';
 
-let kit: TestKit;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  kit = await createTestKit();
-});
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const kit = await createTestKit();
 
 type Options = ResourceServerOptions | undefined;
 type Lines = unknown[];

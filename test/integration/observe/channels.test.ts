@@ -9,22 +9,15 @@ import type {
   IntrospectionEvent,
   ResourceServerOptions,
 } from '@mtls-bound/core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { frameworks, startApi } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';
 import { call } from '../../support/calls.js';
-import {
-  answer,
-  type FaultyServer,
-  goodClaims,
-  goodMetadata,
-  startFaultyServer,
-} from '../../support/faulty-server.js';
-import { createPki, type Pki } from '../../support/pki.js';
+import { answer, goodClaims, goodMetadata } from '../../support/faulty-server.js';
 import { recordedEvents } from '../../support/recorded-events.js';
+import { useFaultyServer } from '../../support/suites.js';
 
-let pki: Pki;
-let server: FaultyServer;
+const { pki, server } = await useFaultyServer();
 const admitted = recordedEvents<AdmittedEvent>('mtls-bound:admitted');
 const cache = recordedEvents<CacheEvent>('mtls-bound:cache');
 const certificates = recordedEvents<CertificateEvent>('mtls-bound:certificate');
@@ -34,11 +27,6 @@ const answered = recordedEvents<IntrospectionEvent & { result?: unknown }>(
   'tracing:mtls-bound:introspection:asyncEnd',
 );
 
-beforeAll(async () => {
-  pki = await createPki();
-  server = await startFaultyServer(pki);
-});
-afterAll(() => server?.close());
 beforeEach(() => {
   vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
   server.metadata = answer(200, goodMetadata(server.issuer));

@@ -1,30 +1,18 @@
 import { inspect } from 'node:util';
 import type { ProblemEvent, RefusedEvent, ResourceServerOptions } from '@mtls-bound/core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { frameworks, startApi } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';
 import { call } from '../../support/calls.js';
-import {
-  answer,
-  type FaultyServer,
-  goodClaims,
-  goodMetadata,
-  startFaultyServer,
-} from '../../support/faulty-server.js';
-import { createPki, type Pki } from '../../support/pki.js';
+import { answer, goodClaims, goodMetadata } from '../../support/faulty-server.js';
 import { recordedEvents } from '../../support/recorded-events.js';
+import { useFaultyServer } from '../../support/suites.js';
 
-let pki: Pki;
-let server: FaultyServer;
+const { pki, server } = await useFaultyServer();
 const refused = recordedEvents<RefusedEvent>('mtls-bound:refused');
 const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
 let warning: ReturnType<typeof vi.spyOn>;
 
-beforeAll(async () => {
-  pki = await createPki();
-  server = await startFaultyServer(pki);
-});
-afterAll(() => server?.close());
 beforeEach(() => {
   warning = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
   server.metadata = answer(200, goodMetadata(server.issuer));

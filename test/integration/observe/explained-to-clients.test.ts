@@ -1,12 +1,9 @@
 import { createResourceServer, nginx, proxyHeader, type ResourceServerOptions } from '@mtls-bound/core';
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { createTestKit } from '@mtls-bound/core/testing';
+import { describe, expect, it, vi } from 'vitest';
 
-let kit: TestKit;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  kit = await createTestKit();
-});
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const kit = await createTestKit();
 
 /** Nobody listens there. */
 const nowhere = 'https://127.0.0.1:9/as';

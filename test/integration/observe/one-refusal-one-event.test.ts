@@ -5,7 +5,7 @@ import {
   observeEvents,
   type ResourceServerOptions,
 } from '@mtls-bound/core';
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
+import { createTestKit } from '@mtls-bound/core/testing';
 import express from 'express';
 import * as expressMtls from 'express-mtls';
 import express4 from 'express4';
@@ -14,15 +14,12 @@ import * as koaMtls from 'koa-mtls';
 import Koa2 from 'koa2';
 import * as client from 'prom-client';
 import request from 'supertest';
-import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createApi, type Framework, type Listener } from '../../support/apis.js';
 import { boundClaims, optionsOver, pretendServer } from '../../support/pretend-server.js';
 
-let kit: TestKit;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  kit = await createTestKit();
-});
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const kit = await createTestKit();
 
 const ends: (() => void)[] = [];
 afterEach(() => {

@@ -1,17 +1,14 @@
 // A token source of the user's own: claims of a wrong type are trouble of ours, never compared in another way.
 
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
+import { createTestKit } from '@mtls-bound/core/testing';
 import supertest from 'supertest';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { parseTokenAnswer, type TokenClaims } from '../../../packages/core/src/token/token-claims.js';
 import { createApi, frameworks } from '../../support/apis.js';
 
 const issuer = 'https://as.example.com';
 const audience = 'https://api.example.com';
-let kit: TestKit;
-beforeAll(async () => {
-  kit = await createTestKit();
-});
+const kit = await createTestKit();
 
 const wrongTypes: [string, unknown][] = [
   // 'payments:writers' contains 'payments:write', which /payments requires.

@@ -1,27 +1,16 @@
 import net from 'node:net';
 import type { BreakerEvent } from '@mtls-bound/core';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { frameworks, startApi } from '../../support/apis.js';
-import {
-  audience,
-  startAuthorizationServer,
-  type TestAuthorizationServer,
-  testClients,
-} from '../../support/authorization-server.js';
+import { audience, testClients } from '../../support/authorization-server.js';
 import { call } from '../../support/calls.js';
 import { close, listen } from '../../support/loopback.js';
-import { createPki, type Pki } from '../../support/pki.js';
 import { recordedEvents } from '../../support/recorded-events.js';
+import { useAuthorizationServer } from '../../support/suites.js';
 
-let pki: Pki;
-let server: TestAuthorizationServer;
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const { pki, server } = await useAuthorizationServer();
 const breakers = recordedEvents<BreakerEvent>('mtls-bound:breaker');
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  pki = await createPki();
-  server = await startAuthorizationServer(pki);
-});
-afterAll(() => server?.stop());
 
 /** Stands before the server. After `failOver()` it knows none of the connections that it had, as a host that takes over an address. */
 async function startFailover(fate: 'reset' | 'silence') {

@@ -9,20 +9,17 @@ import {
   type Http2Server,
 } from 'node:http2';
 import { connect } from 'node:net';
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
+import { createTestKit } from '@mtls-bound/core/testing';
 import express from 'express';
 import * as expressMtls from 'express-mtls';
 import Koa from 'koa';
 import * as koaMtls from 'koa-mtls';
-import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { frameworks } from '../../support/apis.js';
 import { close, listen } from '../../support/loopback.js';
 
-let kit: TestKit;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  kit = await createTestKit();
-});
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const kit = await createTestKit();
 
 let server: Server | Http2Server;
 let session: ClientHttp2Session | undefined;

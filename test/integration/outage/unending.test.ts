@@ -4,8 +4,8 @@ import {
   type ResourceServerOptions,
   tlsClientAuth,
 } from '@mtls-bound/core';
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
-import { beforeAll, beforeEach, expect, it, vi } from 'vitest';
+import { createTestKit } from '@mtls-bound/core/testing';
+import { beforeEach, expect, it, vi } from 'vitest';
 import { audience } from '../../support/audience.js';
 import { goodClaims } from '../../support/faulty-server.js';
 
@@ -13,10 +13,7 @@ const issuer = 'https://as.example.com';
 const never = () => new Promise<never>(() => undefined);
 const json = { headers: { 'content-type': 'application/json' } };
 
-let kit: TestKit;
-beforeAll(async () => {
-  kit = await createTestKit();
-});
+const kit = await createTestKit();
 beforeEach(() => {
   vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
 });

@@ -1,4 +1,4 @@
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
+import { createTestKit } from '@mtls-bound/core/testing';
 import express from 'express';
 import * as expressMtls from 'express-mtls';
 import express4 from 'express4';
@@ -6,14 +6,10 @@ import Koa from 'koa';
 import * as koaMtls from 'koa-mtls';
 import Koa2 from 'koa2';
 import request from 'supertest';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Listener } from '../../support/apis.js';
 
-let kit: TestKit;
-
-beforeAll(async () => {
-  kit = await createTestKit();
-});
+const kit = await createTestKit();
 
 type Options = expressMtls.ResourceServerOptions;
 

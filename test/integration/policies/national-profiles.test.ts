@@ -9,22 +9,17 @@ import {
 } from '@mtls-bound/core';
 import * as x509 from '@peculiar/x509';
 import { ObjectIdentifier, Sequence, Utf8String } from 'asn1js';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { frameworks, startApi } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';
 import { call } from '../../support/calls.js';
-import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../../support/faulty-server.js';
-import { createPki, type Identity, issueFrom, type Pki } from '../../support/pki.js';
+import { answer, goodClaims } from '../../support/faulty-server.js';
+import { type Identity, issueFrom } from '../../support/pki.js';
 import { expectRefusal } from '../../support/refusals.js';
+import { useFaultyServer } from '../../support/suites.js';
 
-let pki: Pki;
-let server: FaultyServer;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  pki = await createPki();
-  server = await startFaultyServer(pki);
-});
-afterAll(() => server?.close());
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const { pki, server } = await useFaultyServer();
 
 /** ETSI TS 119 495 §5.1: the statement beside those that every qualified certificate has. */
 function qcStatements(...roles: string[]): x509.Extension {

@@ -1,7 +1,7 @@
 // credentials: 'optional' lets a request without credentials pass, and never one whose credentials failed.
 import { createServer } from 'node:http';
 import { createResourceServer } from '@mtls-bound/core';
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
+import { createTestKit } from '@mtls-bound/core/testing';
 import express from 'express';
 import * as expressMtls from 'express-mtls';
 import express4 from 'express4';
@@ -9,7 +9,7 @@ import Koa from 'koa';
 import * as koaMtls from 'koa-mtls';
 import Koa2 from 'koa2';
 import request from 'supertest';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createApi, type Framework, type Listener } from '../../support/apis.js';
 import { close, listen } from '../../support/loopback.js';
 import {
@@ -21,11 +21,8 @@ import {
 } from '../../support/pretend-server.js';
 
 const frameworks: Framework[] = ['Express', 'Express 4', 'Koa', 'Koa 2'];
-let kit: TestKit;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  kit = await createTestKit();
-});
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const kit = await createTestKit();
 afterAll(() => {
   vi.restoreAllMocks();
 });

@@ -3,25 +3,19 @@ import express from 'express';
 import * as expressMtls from 'express-mtls';
 import Koa from 'koa';
 import * as koaMtls from 'koa-mtls';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { frameworks, type Listener, mutualTls, serve, type TestApi } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';
 import { call } from '../../support/calls.js';
-import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../../support/faulty-server.js';
-import { createPki, type Pki } from '../../support/pki.js';
+import { answer, goodClaims } from '../../support/faulty-server.js';
 import { type ExpectedRefusal, expectRefusal } from '../../support/refusals.js';
+import { useFaultyServer } from '../../support/suites.js';
 
 type Library = typeof expressMtls | typeof koaMtls;
 type Guard = (library: Library) => unknown;
 
-let pki: Pki;
-let server: FaultyServer;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  pki = await createPki();
-  server = await startFaultyServer(pki);
-});
-afterAll(() => server?.close());
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const { pki, server } = await useFaultyServer();
 
 const options = (more: expressMtls.ResourceServerOptions = {}): expressMtls.ResourceServerOptions => ({
   issuer: server.issuer,

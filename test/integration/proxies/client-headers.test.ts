@@ -8,22 +8,17 @@ import {
   type ResourceServerOptions,
   rfc9440,
 } from '@mtls-bound/core';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { routeCertificatePolicy } from '../../../packages/core/src/policy/route-certificate.js';
 import { createApi, type Framework, frameworks } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';
-import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../../support/faulty-server.js';
+import { answer, goodClaims } from '../../support/faulty-server.js';
 import { close, listen } from '../../support/loopback.js';
-import { createPki, type Identity, type Pki } from '../../support/pki.js';
+import type { Identity } from '../../support/pki.js';
+import { useFaultyServer } from '../../support/suites.js';
 
-let pki: Pki;
-let server: FaultyServer;
+const { pki, server } = await useFaultyServer();
 
-beforeAll(async () => {
-  pki = await createPki();
-  server = await startFaultyServer(pki);
-});
-afterAll(() => server?.close());
 beforeEach(() => {
   vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
   server.introspection = answer(200, goodClaims(server.issuer, pki.alice.thumbprint));

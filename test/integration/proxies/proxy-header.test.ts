@@ -18,29 +18,24 @@ import {
   rfc9440,
 } from '@mtls-bound/core';
 import fc from 'fast-check';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createApi, frameworks, type Listener, mutualTls } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';
-import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../../support/faulty-server.js';
+import { answer, goodClaims } from '../../support/faulty-server.js';
 import { runs } from '../../support/fuzzing.js';
 import { close, listen } from '../../support/loopback.js';
-import { createPki, type Identity, type Pki } from '../../support/pki.js';
+import type { Identity, Pki } from '../../support/pki.js';
 import { recordedEvents } from '../../support/recorded-events.js';
+import { useFaultyServer } from '../../support/suites.js';
 
-let pki: Pki;
-let server: FaultyServer;
+const { pki, server } = await useFaultyServer();
 const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
 
-beforeAll(async () => {
-  pki = await createPki();
-  server = await startFaultyServer(pki);
-  // A token is the name of who it is bound to.
-  server.introspection = (req, res, body) => {
-    const name = new URLSearchParams(body).get('token') as keyof Pki;
-    answer(200, goodClaims(server.issuer, pki[name].thumbprint))(req, res, body);
-  };
-});
-afterAll(() => server?.close());
+// A token is the name of who it is bound to.
+server.introspection = (req, res, body) => {
+  const name = new URLSearchParams(body).get('token') as keyof Pki;
+  answer(200, goodClaims(server.issuer, pki[name].thumbprint))(req, res, body);
+};
 beforeEach(() => {
   vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
 });

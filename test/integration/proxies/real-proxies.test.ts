@@ -23,32 +23,27 @@ import * as x509 from '@peculiar/x509';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createApi, frameworks, mutualTls } from '../../support/apis.js';
 import { audience, startAuthorizationServer, testClients } from '../../support/authorization-server.js';
-import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../../support/faulty-server.js';
+import { answer, goodClaims } from '../../support/faulty-server.js';
 import { close } from '../../support/loopback.js';
-import { createPki, type Identity, issueFrom, type Pki } from '../../support/pki.js';
+import { type Identity, issueFrom, type Pki } from '../../support/pki.js';
 import { describeReal } from '../../support/programs.js';
 import { type ProxyStart, type RealProxy, startProxy } from '../../support/real-proxies.js';
+import { useFaultyServer } from '../../support/suites.js';
 
 /** What clients call the API, in SNI and in Host; Caddy insists that the two agree. */
 const name = 'api.example.com';
 const secret = 'the-secret-of-this-test-run';
 const verifyHeader = 'X-SSL-Client-Verify';
 
-let pki: Pki;
-let server: FaultyServer;
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const { pki, server } = await useFaultyServer();
 
-beforeAll(async () => {
-  // Warnings of refusals on purpose would fill the screen.
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  pki = await createPki();
-  server = await startFaultyServer(pki);
-  // A token is the name of who it is bound to: any certificate can be bound, as no real server would.
-  server.introspection = (req, res, body) => {
-    const name = new URLSearchParams(body).get('token') as keyof Pki;
-    answer(200, goodClaims(server.issuer, pki[name].thumbprint))(req, res, body);
-  };
-});
-afterAll(() => server?.close());
+// Warnings of refusals on purpose would fill the screen.
+// A token is the name of who it is bound to: any certificate can be bound, as no real server would.
+server.introspection = (req, res, body) => {
+  const name = new URLSearchParams(body).get('token') as keyof Pki;
+  answer(200, goodClaims(server.issuer, pki[name].thumbprint))(req, res, body);
+};
 
 interface ClientCall {
   readonly identity?: keyof Pki | Identity;

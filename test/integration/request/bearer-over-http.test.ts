@@ -3,19 +3,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createApi, frameworks, mutualTls, serve, type TestApi } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';
 import { call, post, rawCall } from '../../support/calls.js';
-import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../../support/faulty-server.js';
-import { createPki, type Pki } from '../../support/pki.js';
+import { answer, goodClaims } from '../../support/faulty-server.js';
 import { expectRefusal } from '../../support/refusals.js';
+import { useFaultyServer } from '../../support/suites.js';
 
-let pki: Pki;
-let server: FaultyServer;
+const { pki, server } = await useFaultyServer();
 
-beforeAll(async () => {
-  pki = await createPki();
-  server = await startFaultyServer(pki);
-  server.introspection = answer(200, goodClaims(server.issuer, pki.alice.thumbprint));
-});
-afterAll(() => server?.close());
+server.introspection = answer(200, goodClaims(server.issuer, pki.alice.thumbprint));
 
 describe.each(frameworks)('%s', (framework) => {
   let api: TestApi;

@@ -1,22 +1,17 @@
 import { type RefusedEvent, type ResourceServerOptions, tlsSocket } from '@mtls-bound/core';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { frameworks, startApi } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';
 import { call } from '../../support/calls.js';
-import { answer, type FaultyServer, goodClaims, startFaultyServer } from '../../support/faulty-server.js';
-import { createPki, type Identity, type Pki } from '../../support/pki.js';
+import { answer, goodClaims } from '../../support/faulty-server.js';
+import type { Identity } from '../../support/pki.js';
 import { recordedEvents } from '../../support/recorded-events.js';
+import { useFaultyServer } from '../../support/suites.js';
 
-let pki: Pki;
-let server: FaultyServer;
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const { pki, server } = await useFaultyServer();
 const refused = recordedEvents<RefusedEvent>('mtls-bound:refused');
 
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  pki = await createPki();
-  server = await startFaultyServer(pki);
-});
-afterAll(() => server?.close());
 beforeEach(() => {
   // A token says by its name whose it is: bad-..., alice-..., bob-...
   server.introspection = (req, res, body) => {

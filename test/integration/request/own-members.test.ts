@@ -3,22 +3,19 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import { connect } from 'node:net';
 import { Readable } from 'node:stream';
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
+import { createTestKit } from '@mtls-bound/core/testing';
 import express from 'express';
 import * as expressMtls from 'express-mtls';
 import Koa from 'koa';
 import * as koaMtls from 'koa-mtls';
-import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { http2StreamOf } from '../../../packages/core/src/request/http2-request.js';
 import { readRequestBody } from '../../../packages/core/src/request/request-body.js';
 import { frameworks } from '../../support/apis.js';
 import { close, listen } from '../../support/loopback.js';
 
-let kit: TestKit;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  kit = await createTestKit();
-});
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const kit = await createTestKit();
 
 let server: Server | undefined;
 let port: number;

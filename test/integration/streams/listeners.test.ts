@@ -1,20 +1,17 @@
 // Requests of one connection leave nothing behind on it.
 import { Agent, createServer, get, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
+import { createTestKit } from '@mtls-bound/core/testing';
 import express from 'express';
 import * as expressMtls from 'express-mtls';
 import Koa from 'koa';
 import * as koaMtls from 'koa-mtls';
-import { afterEach, beforeAll, expect, it, vi } from 'vitest';
+import { afterEach, expect, it, vi } from 'vitest';
 import { frameworks, type Listener } from '../../support/apis.js';
 import { close, listen } from '../../support/loopback.js';
 
-let kit: TestKit;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  kit = await createTestKit();
-});
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const kit = await createTestKit();
 
 let server: Server;
 const agent = new Agent({ keepAlive: true, maxSockets: 1 });

@@ -7,15 +7,12 @@ import {
   type ResourceServerOptions,
   readTokenClaims,
 } from '@mtls-bound/core';
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { createTestKit } from '@mtls-bound/core/testing';
+import { describe, expect, it, vi } from 'vitest';
 import { boundClaims, optionsOver, pretendServer, requestWith } from '../../support/pretend-server.js';
 
-let kit: TestKit;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  kit = await createTestKit();
-});
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const kit = await createTestKit();
 
 /** The certificate that a request presents, by a header of the test. */
 const presented = (req: NodeRequest): ClientCertificate | undefined =>

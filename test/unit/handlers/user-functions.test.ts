@@ -7,8 +7,8 @@ import {
   redisLock,
   redisLog,
 } from '@mtls-bound/core';
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
-import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createTestKit } from '@mtls-bound/core/testing';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { MemoryLog } from '../../support/memory-log.js';
 import {
   boundClaims,
@@ -18,10 +18,7 @@ import {
   requestWith,
 } from '../../support/pretend-server.js';
 
-let kit: TestKit;
-beforeAll(async () => {
-  kit = await createTestKit();
-});
+const kit = await createTestKit();
 
 const ended = vi.fn();
 beforeEach(() => {

@@ -1,9 +1,9 @@
 // Why a JWT is refused: what the operator finds in the event, the log line and the doctor's finding, cause by cause.
 import { generateKeyPairSync } from 'node:crypto';
 import { createResourceServer, jwtAccessTokens, type ResourceServerOptions } from '@mtls-bound/core';
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
+import { createTestKit } from '@mtls-bound/core/testing';
 import * as jose from 'jose';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { remedies } from '../../../packages/core/src/doctor/remedies.js';
 import { requestWith } from '../../support/pretend-server.js';
 
@@ -14,11 +14,8 @@ const stranger = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const now = () => Math.floor(Date.now() / 1000);
 
-let kit: TestKit;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  kit = await createTestKit();
-});
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const kit = await createTestKit();
 
 interface Changes {
   readonly claims?: Record<string, unknown>;

@@ -6,8 +6,8 @@ import {
   type RefusedEvent,
   type ResourceServerOptions,
 } from '@mtls-bound/core';
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
-import { afterEach, beforeAll, expect, it, vi } from 'vitest';
+import { createTestKit } from '@mtls-bound/core/testing';
+import { afterEach, expect, it, vi } from 'vitest';
 import { MemoryLog } from '../../support/memory-log.js';
 import {
   boundClaims,
@@ -21,11 +21,8 @@ import { recordedEvents } from '../../support/recorded-events.js';
 
 const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
 const refusals = recordedEvents<RefusedEvent>('mtls-bound:refused');
-let kit: TestKit;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  kit = await createTestKit();
-});
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const kit = await createTestKit();
 afterEach(() => {
   vi.useRealTimers();
 });

@@ -1,8 +1,8 @@
 // What a revocation tells others, who may make one, and how long it is remembered.
 import { createHash } from 'node:crypto';
 import { createResourceServer, type ResourceServerOptions, type Revocation } from '@mtls-bound/core';
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
-import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { createTestKit } from '@mtls-bound/core/testing';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createSeal } from '../../../packages/core/src/shared/sealing.js';
 import {
   boundClaims,
@@ -14,11 +14,8 @@ import {
 
 const secret = 'a secret of at least 32 characters';
 const token = 'tok-3141592653';
-let kit: TestKit;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  kit = await createTestKit();
-});
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const kit = await createTestKit();
 afterEach(() => {
   vi.useRealTimers();
 });

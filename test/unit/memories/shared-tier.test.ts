@@ -6,7 +6,7 @@ import {
   type ResourceServerOptions,
   type TokenSource,
 } from '@mtls-bound/core';
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
+import { createTestKit } from '@mtls-bound/core/testing';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createSeal } from '../../../packages/core/src/shared/sealing.js';
 import { audience } from '../../support/audience.js';
@@ -21,11 +21,8 @@ import {
 } from '../../support/pretend-server.js';
 
 const secret = 'a secret of at least 32 characters';
-let kit: TestKit;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  kit = await createTestKit();
-});
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const kit = await createTestKit();
 
 function storeOf(values = new Map<string, string>()) {
   return {

@@ -1,8 +1,8 @@
 // An observer watches requests. What it throws, rejects with or returns changes no answer and ends no process.
 import { setImmediate as turn } from 'node:timers/promises';
 import { createResourceServer, type Observer, observeEvents } from '@mtls-bound/core';
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
-import { afterEach, beforeAll, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest';
+import { createTestKit } from '@mtls-bound/core/testing';
+import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest';
 import {
   boundClaims,
   optionsOver,
@@ -11,10 +11,7 @@ import {
   requestWith,
 } from '../../support/pretend-server.js';
 
-let kit: TestKit;
-beforeAll(async () => {
-  kit = await createTestKit();
-});
+const kit = await createTestKit();
 
 const ended = vi.fn();
 let warning: MockInstance;

@@ -1,15 +1,12 @@
 // Questions ahead of time are asked for the sake of the client that uses the token: their failures are its own.
 import { createResourceServer, type ResourceServerOptions } from '@mtls-bound/core';
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
-import { beforeAll, expect, it, vi } from 'vitest';
+import { createTestKit } from '@mtls-bound/core/testing';
+import { expect, it, vi } from 'vitest';
 import { audience } from '../../support/audience.js';
 import { boundClaims, outcomeOf, pretendServer, requestWith } from '../../support/pretend-server.js';
 
-let kit: TestKit;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  kit = await createTestKit();
-});
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const kit = await createTestKit();
 
 /** A server that limits one client's questions from the moment that `limit()` is called on. */
 function limitedApi(more: ResourceServerOptions = {}) {

@@ -9,8 +9,8 @@ import {
   type RoutePolicy,
   scopesPolicy,
 } from '@mtls-bound/core';
-import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { createTestKit } from '@mtls-bound/core/testing';
+import { describe, expect, it, vi } from 'vitest';
 import {
   boundClaims,
   optionsOver,
@@ -19,11 +19,8 @@ import {
   requestWith,
 } from '../../support/pretend-server.js';
 
-let kit: TestKit;
-beforeAll(async () => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-  kit = await createTestKit();
-});
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+const kit = await createTestKit();
 
 async function outcomeWith(
   claims: Record<string, unknown>,
