@@ -4,7 +4,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import usual from '../../vitest.config.js';
 
 const tests: Readonly<Record<string, readonly string[]>> = {
-  policy: ['binding/*', 'policies/{claims,requirements}', 'certificate/route-certificate', 'fapi/*'],
+  policy: ['binding/*', 'policies/*', 'certificate/route-certificate', 'fapi/*'],
   response: ['answers/*', 'observe/explanation'],
   request: [
     'request/{bearer-token,issuer-selection,fapi-headers,nesting,revocation-request}',
@@ -25,7 +25,7 @@ const tests: Readonly<Record<string, readonly string[]>> = {
   root: ['answers/*', 'binding/*', 'policies/claims', 'cache/knowledge', 'outage/protection'],
 };
 const { MUTATED_FOLDER: folder } = process.env;
-const slow = /decoders|xfcc|observe.revocations|thumbprint-claim/;
+const slow = /near-misses|decoders|xfcc|observe.revocations|thumbprint-claim/;
 
 /** Runs the quickest files first: the first test that fails ends the try of a mutant. */
 class QuickestFirst extends BaseSequencer {
