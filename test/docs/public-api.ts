@@ -65,7 +65,28 @@ function declared(source: string, name: string): PublicExport {
   const end = /\n(?=\S)(?!\}|\/\*\*.*\*\/\n \|)/.exec(rest)?.index ?? rest.length;
   const before = source.slice(0, start.index).trimEnd();
   const comment = before.endsWith('*/') ? before.slice(before.lastIndexOf('/**') + 3, -2) : '';
-  return { name, comment: plain(comment), declaration: rest.slice(0, end).trimEnd() };
+  const declaration = rest.slice(0, end).trimEnd();
+  return { name, comment: plain(comment) || commentOfMember(name, declaration), declaration };
+}
+
+/** The files of the core whose members the functions of the adapters are, as editors show them. */
+const adapterFiles = ['packages/core/dist/adapter.d.ts', 'packages/core/dist/policy/guards.d.ts'];
+
+/** The comment of `Adapter['name']`, for a constant of this type; empty for any other. */
+function commentOfMember(name: string, declaration: string): string {
+  if (!new RegExp(`^export declare const ${name}: \\w+\\['${name}'\\];$`).test(declaration)) {
+    return '';
+  }
+  const comments = adapterFiles.flatMap((path) =>
+    [
+      ...readFileSync(join(root, path), 'utf8').matchAll(
+        / {4}\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\n {4}(\w+)[<(]/g,
+      ),
+    ]
+      .filter(([, , member]) => member === name)
+      .map(([, comment = '']) => plain(comment)),
+  );
+  return comments[0] ?? '';
 }
 
 const project = new Project({

@@ -1,3 +1,5 @@
+export { type Adapter, type BoundResourceServer, createAdapter, type MiddlewareTypes } from './adapter.js';
+export type { Framework } from './adapter-steps.js';
 export type { Authorization, WithCertificate, WithClaims } from './authorization.js';
 export type { IntrospectionClaimNames, JwtClaimNames } from './authorization-server/claim-names.js';
 export {
@@ -151,6 +153,7 @@ export {
 } from './policy/claim-values.js';
 export type { CipherListName, ProfileName } from './policy/fapi-profiles.js';
 export { type FapiTlsOptions, fapiTlsOptions } from './policy/fapi-tls-options.js';
+export type { GuardOf, Guards, GuardType } from './policy/guards.js';
 export {
   certificateSubjectPolicy,
   psd2RolePolicy,

@@ -1,12 +1,10 @@
-import {
-  type Authorization,
-  ConfigurationError,
-  type RoutePolicy,
-  refuseUncalledMiddleware,
-} from '@mtls-bound/core';
+// Why one overload for each number of guards: TypeScript does not infer what guards grant through a
+// rest parameter such as `[...guards: Guards, handler]` once a guard is generic, as requireClaims()
+// is. The handler would know `req.auth` as an `Authorization` and no more.
+import type { Authorization } from '@mtls-bound/core';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
-import { type Guard, guard } from './guard.js';
-import type { AuthorizationProperty } from './mtls-bound.js';
+import { adapter } from './express.js';
+import type { AuthorizationProperty, Guard } from './types.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: what Express has for bodies and locals that are not typed.
 type Any = any;
@@ -41,6 +39,115 @@ export type AuthorizedHandler<
   next: NextFunction,
 ) => unknown;
 
+/** The forms in which `guarded()` is called: with up to six guards. */
+export interface Guarded {
+  <
+    Params = Record<string, string>,
+    Answered = Any,
+    Body = Any,
+    Query = Request['query'],
+    Locals extends Record<string, Any> = Record<string, Any>,
+  >(
+    handler: AuthorizedHandler<Authorization, Params, Answered, Body, Query, Locals>,
+  ): RequestHandler<Params, Any, Any, Any, Any>[];
+  <
+    A extends Authorization,
+    Params = Record<string, string>,
+    Answered = Any,
+    Body = Any,
+    Query = Request['query'],
+    Locals extends Record<string, Any> = Record<string, Any>,
+  >(
+    a: Guard<A>,
+    handler: AuthorizedHandler<A, Params, Answered, Body, Query, Locals>,
+  ): RequestHandler<Params, Any, Any, Any, Any>[];
+  <
+    A extends Authorization,
+    B extends Authorization,
+    Params = Record<string, string>,
+    Answered = Any,
+    Body = Any,
+    Query = Request['query'],
+    Locals extends Record<string, Any> = Record<string, Any>,
+  >(
+    a: Guard<A>,
+    b: Guard<B>,
+    handler: AuthorizedHandler<A & B, Params, Answered, Body, Query, Locals>,
+  ): RequestHandler<Params, Any, Any, Any, Any>[];
+  <
+    A extends Authorization,
+    B extends Authorization,
+    C extends Authorization,
+    Params = Record<string, string>,
+    Answered = Any,
+    Body = Any,
+    Query = Request['query'],
+    Locals extends Record<string, Any> = Record<string, Any>,
+  >(
+    a: Guard<A>,
+    b: Guard<B>,
+    c: Guard<C>,
+    handler: AuthorizedHandler<A & B & C, Params, Answered, Body, Query, Locals>,
+  ): RequestHandler<Params, Any, Any, Any, Any>[];
+  <
+    A extends Authorization,
+    B extends Authorization,
+    C extends Authorization,
+    D extends Authorization,
+    Params = Record<string, string>,
+    Answered = Any,
+    Body = Any,
+    Query = Request['query'],
+    Locals extends Record<string, Any> = Record<string, Any>,
+  >(
+    a: Guard<A>,
+    b: Guard<B>,
+    c: Guard<C>,
+    d: Guard<D>,
+    handler: AuthorizedHandler<A & B & C & D, Params, Answered, Body, Query, Locals>,
+  ): RequestHandler<Params, Any, Any, Any, Any>[];
+  <
+    A extends Authorization,
+    B extends Authorization,
+    C extends Authorization,
+    D extends Authorization,
+    E extends Authorization,
+    Params = Record<string, string>,
+    Answered = Any,
+    Body = Any,
+    Query = Request['query'],
+    Locals extends Record<string, Any> = Record<string, Any>,
+  >(
+    a: Guard<A>,
+    b: Guard<B>,
+    c: Guard<C>,
+    d: Guard<D>,
+    e: Guard<E>,
+    handler: AuthorizedHandler<A & B & C & D & E, Params, Answered, Body, Query, Locals>,
+  ): RequestHandler<Params, Any, Any, Any, Any>[];
+  <
+    A extends Authorization,
+    B extends Authorization,
+    C extends Authorization,
+    D extends Authorization,
+    E extends Authorization,
+    F extends Authorization,
+    Params = Record<string, string>,
+    Answered = Any,
+    Body = Any,
+    Query = Request['query'],
+    Locals extends Record<string, Any> = Record<string, Any>,
+  >(
+    a: Guard<A>,
+    b: Guard<B>,
+    c: Guard<C>,
+    d: Guard<D>,
+    e: Guard<E>,
+    f: Guard<F>,
+    handler: AuthorizedHandler<A & B & C & D & E & F, Params, Answered, Body, Query, Locals>,
+  ): RequestHandler<Params, Any, Any, Any, Any>[];
+}
+
 /**
  * Guards and the handler behind them, for TypeScript: the handler's `req.auth` is there, and is
  * known to be what the guards let pass. Goes behind `mtlsBound()`; a request that it did not let in
@@ -51,117 +158,5 @@ export type AuthorizedHandler<
  *   res.json({ client: req.auth.clientId, presented: req.auth.certificate.x509.subject });
  * }));
  */
-export function guarded<
-  Params = Record<string, string>,
-  Answered = Any,
-  Body = Any,
-  Query = Request['query'],
-  Locals extends Record<string, Any> = Record<string, Any>,
->(
-  handler: AuthorizedHandler<Authorization, Params, Answered, Body, Query, Locals>,
-): RequestHandler<Params, Any, Any, Any, Any>[];
-export function guarded<
-  A extends Authorization,
-  Params = Record<string, string>,
-  Answered = Any,
-  Body = Any,
-  Query = Request['query'],
-  Locals extends Record<string, Any> = Record<string, Any>,
->(
-  a: Guard<A>,
-  handler: AuthorizedHandler<A, Params, Answered, Body, Query, Locals>,
-): RequestHandler<Params, Any, Any, Any, Any>[];
-export function guarded<
-  A extends Authorization,
-  B extends Authorization,
-  Params = Record<string, string>,
-  Answered = Any,
-  Body = Any,
-  Query = Request['query'],
-  Locals extends Record<string, Any> = Record<string, Any>,
->(
-  a: Guard<A>,
-  b: Guard<B>,
-  handler: AuthorizedHandler<A & B, Params, Answered, Body, Query, Locals>,
-): RequestHandler<Params, Any, Any, Any, Any>[];
-export function guarded<
-  A extends Authorization,
-  B extends Authorization,
-  C extends Authorization,
-  Params = Record<string, string>,
-  Answered = Any,
-  Body = Any,
-  Query = Request['query'],
-  Locals extends Record<string, Any> = Record<string, Any>,
->(
-  a: Guard<A>,
-  b: Guard<B>,
-  c: Guard<C>,
-  handler: AuthorizedHandler<A & B & C, Params, Answered, Body, Query, Locals>,
-): RequestHandler<Params, Any, Any, Any, Any>[];
-export function guarded<
-  A extends Authorization,
-  B extends Authorization,
-  C extends Authorization,
-  D extends Authorization,
-  Params = Record<string, string>,
-  Answered = Any,
-  Body = Any,
-  Query = Request['query'],
-  Locals extends Record<string, Any> = Record<string, Any>,
->(
-  a: Guard<A>,
-  b: Guard<B>,
-  c: Guard<C>,
-  d: Guard<D>,
-  handler: AuthorizedHandler<A & B & C & D, Params, Answered, Body, Query, Locals>,
-): RequestHandler<Params, Any, Any, Any, Any>[];
-export function guarded<
-  A extends Authorization,
-  B extends Authorization,
-  C extends Authorization,
-  D extends Authorization,
-  E extends Authorization,
-  Params = Record<string, string>,
-  Answered = Any,
-  Body = Any,
-  Query = Request['query'],
-  Locals extends Record<string, Any> = Record<string, Any>,
->(
-  a: Guard<A>,
-  b: Guard<B>,
-  c: Guard<C>,
-  d: Guard<D>,
-  e: Guard<E>,
-  handler: AuthorizedHandler<A & B & C & D & E, Params, Answered, Body, Query, Locals>,
-): RequestHandler<Params, Any, Any, Any, Any>[];
-export function guarded<
-  A extends Authorization,
-  B extends Authorization,
-  C extends Authorization,
-  D extends Authorization,
-  E extends Authorization,
-  F extends Authorization,
-  Params = Record<string, string>,
-  Answered = Any,
-  Body = Any,
-  Query = Request['query'],
-  Locals extends Record<string, Any> = Record<string, Any>,
->(
-  a: Guard<A>,
-  b: Guard<B>,
-  c: Guard<C>,
-  d: Guard<D>,
-  e: Guard<E>,
-  f: Guard<F>,
-  handler: AuthorizedHandler<A & B & C & D & E & F, Params, Answered, Body, Query, Locals>,
-): RequestHandler<Params, Any, Any, Any, Any>[];
-export function guarded(...handlers: unknown[]): RequestHandler[] {
-  refuseUncalledMiddleware('guarded()', handlers[0]);
-  if (handlers.length === 0 || !handlers.every((handler) => typeof handler === 'function')) {
-    throw new ConfigurationError('guarded()', 'accepted are guards and, as the last, a handler: functions');
-  }
-  return [guard(acceptAll), ...handlers] as RequestHandler[];
-}
-
-const acceptAll: RoutePolicy = () => undefined;
+export const guarded: Guarded = (...handlers: unknown[]) =>
+  adapter.guardedChain(handlers) as RequestHandler[];

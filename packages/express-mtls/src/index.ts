@@ -55,15 +55,12 @@ export {
   traefik,
   uniIdLibra,
 } from '@mtls-bound/core';
+export { type AuthorizedHandler, type AuthorizedRequest, type Guarded, guarded } from './guarded.js';
 export {
   fapiHeaders,
+  guard,
+  mtlsBound,
   protectedResourceMetadata,
-  revocationEndpoint,
-  sharedSignals,
-} from './endpoints.js';
-export { type Guard, guard } from './guard.js';
-export { type AuthorizedHandler, type AuthorizedRequest, guarded } from './guarded.js';
-export {
   requireActive,
   requireAnyScope,
   requireAuthentication,
@@ -73,5 +70,7 @@ export {
   requireClaims,
   requirePsd2Role,
   requireScopes,
-} from './guards.js';
-export { type AuthorizationProperty, type MtlsBound, type MtlsBoundTypes, mtlsBound } from './mtls-bound.js';
+  revocationEndpoint,
+  sharedSignals,
+} from './middleware.js';
+export type { AuthorizationProperty, Guard, MtlsBound, MtlsBoundTypes } from './types.js';

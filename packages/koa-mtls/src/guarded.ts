@@ -1,11 +1,10 @@
-import {
-  type Authorization,
-  ConfigurationError,
-  type RoutePolicy,
-  refuseUncalledMiddleware,
-} from '@mtls-bound/core';
-import type { Middleware, Next, ParameterizedContext } from 'koa';
-import { type AuthorizationProperty, type Guard, guard, type MtlsBoundState } from './guard.js';
+// Why one overload for each number of guards: TypeScript does not infer what guards grant through a
+// rest parameter such as `[...guards: Guards, handler]` once a guard is generic, as requireClaims()
+// is. The handler would know `ctx.state.auth` as an `Authorization` and no more.
+import type { Authorization } from '@mtls-bound/core';
+import type { Context, Middleware, Next, ParameterizedContext } from 'koa';
+import { adapter } from './koa.js';
+import type { AuthorizationProperty, Guard, MtlsBoundState } from './types.js';
 
 /**
  * A handler that stands in `guarded()`. `Ctx` is the context of the router or app that the handler
@@ -36,6 +35,71 @@ type Behind<A extends Authorization, Ctx> = AuthorizedHandler<Granted<A>, Ctx> &
       : never
     : unknown);
 
+/** The forms in which `guarded()` is called: with up to six guards. */
+export interface Guarded {
+  <Ctx = ParameterizedContext>(handler: Behind<Authorization, Ctx>): GuardedRoute<Ctx>;
+  <A extends Authorization, Ctx = ParameterizedContext>(
+    a: Guard<A>,
+    handler: Behind<A, Ctx>,
+  ): GuardedRoute<Ctx>;
+  <A extends Authorization, B extends Authorization, Ctx = ParameterizedContext>(
+    a: Guard<A>,
+    b: Guard<B>,
+    handler: Behind<A & B, Ctx>,
+  ): GuardedRoute<Ctx>;
+  <A extends Authorization, B extends Authorization, C extends Authorization, Ctx = ParameterizedContext>(
+    a: Guard<A>,
+    b: Guard<B>,
+    c: Guard<C>,
+    handler: Behind<A & B & C, Ctx>,
+  ): GuardedRoute<Ctx>;
+  <
+    A extends Authorization,
+    B extends Authorization,
+    C extends Authorization,
+    D extends Authorization,
+    Ctx = ParameterizedContext,
+  >(
+    a: Guard<A>,
+    b: Guard<B>,
+    c: Guard<C>,
+    d: Guard<D>,
+    handler: Behind<A & B & C & D, Ctx>,
+  ): GuardedRoute<Ctx>;
+  <
+    A extends Authorization,
+    B extends Authorization,
+    C extends Authorization,
+    D extends Authorization,
+    E extends Authorization,
+    Ctx = ParameterizedContext,
+  >(
+    a: Guard<A>,
+    b: Guard<B>,
+    c: Guard<C>,
+    d: Guard<D>,
+    e: Guard<E>,
+    handler: Behind<A & B & C & D & E, Ctx>,
+  ): GuardedRoute<Ctx>;
+  <
+    A extends Authorization,
+    B extends Authorization,
+    C extends Authorization,
+    D extends Authorization,
+    E extends Authorization,
+    F extends Authorization,
+    Ctx = ParameterizedContext,
+  >(
+    a: Guard<A>,
+    b: Guard<B>,
+    c: Guard<C>,
+    d: Guard<D>,
+    e: Guard<E>,
+    f: Guard<F>,
+    handler: Behind<A & B & C & D & E & F, Ctx>,
+  ): GuardedRoute<Ctx>;
+}
+
 /**
  * Guards and the handler behind them in one middleware, for TypeScript and for routers: the
  * handler's `ctx.state.auth` is there, and is known to be what the guards let pass. Goes behind
@@ -48,69 +112,8 @@ type Behind<A extends Authorization, Ctx> = AuthorizedHandler<Granted<A>, Ctx> &
  *   ctx.body = { client: clientId, presented: certificate.x509.subject };
  * }));
  */
-export function guarded<Ctx = ParameterizedContext>(handler: Behind<Authorization, Ctx>): GuardedRoute<Ctx>;
-export function guarded<A extends Authorization, Ctx = ParameterizedContext>(
-  a: Guard<A>,
-  handler: Behind<A, Ctx>,
-): GuardedRoute<Ctx>;
-export function guarded<A extends Authorization, B extends Authorization, Ctx = ParameterizedContext>(
-  a: Guard<A>,
-  b: Guard<B>,
-  handler: Behind<A & B, Ctx>,
-): GuardedRoute<Ctx>;
-export function guarded<
-  A extends Authorization,
-  B extends Authorization,
-  C extends Authorization,
-  Ctx = ParameterizedContext,
->(a: Guard<A>, b: Guard<B>, c: Guard<C>, handler: Behind<A & B & C, Ctx>): GuardedRoute<Ctx>;
-export function guarded<
-  A extends Authorization,
-  B extends Authorization,
-  C extends Authorization,
-  D extends Authorization,
-  Ctx = ParameterizedContext,
->(a: Guard<A>, b: Guard<B>, c: Guard<C>, d: Guard<D>, handler: Behind<A & B & C & D, Ctx>): GuardedRoute<Ctx>;
-export function guarded<
-  A extends Authorization,
-  B extends Authorization,
-  C extends Authorization,
-  D extends Authorization,
-  E extends Authorization,
-  Ctx = ParameterizedContext,
->(
-  a: Guard<A>,
-  b: Guard<B>,
-  c: Guard<C>,
-  d: Guard<D>,
-  e: Guard<E>,
-  handler: Behind<A & B & C & D & E, Ctx>,
-): GuardedRoute<Ctx>;
-export function guarded<
-  A extends Authorization,
-  B extends Authorization,
-  C extends Authorization,
-  D extends Authorization,
-  E extends Authorization,
-  F extends Authorization,
-  Ctx = ParameterizedContext,
->(
-  a: Guard<A>,
-  b: Guard<B>,
-  c: Guard<C>,
-  d: Guard<D>,
-  e: Guard<E>,
-  f: Guard<F>,
-  handler: Behind<A & B & C & D & E & F, Ctx>,
-): GuardedRoute<Ctx>;
-export function guarded(...handlers: unknown[]): GuardedRoute<never> {
-  refuseUncalledMiddleware('guarded()', handlers[0]);
-  if (handlers.length === 0 || !handlers.every((handler) => typeof handler === 'function')) {
-    throw new ConfigurationError('guarded()', 'accepted are guards and, as the last, a handler: functions');
-  }
-  const chain = [guard(acceptAll), ...handlers] as Middleware[];
+export const guarded: Guarded = (...handlers: unknown[]): GuardedRoute<Context> => {
+  const chain = adapter.guardedChain(handlers) as Middleware[];
   return (ctx, next) =>
     chain.reduceRight<Next>((following, handler) => async () => handler(ctx, following), next)();
-}
-
-const acceptAll: RoutePolicy = () => undefined;
+};

@@ -55,22 +55,12 @@ export {
   traefik,
   uniIdLibra,
 } from '@mtls-bound/core';
+export { type AuthorizedHandler, type Guarded, type GuardedRoute, guarded } from './guarded.js';
 export {
-  type FapiState,
   fapiHeaders,
-  protectedResourceMetadata,
-  revocationEndpoint,
-  sharedSignals,
-} from './endpoints.js';
-export {
-  type AuthorizationProperty,
-  type Guard,
   guard,
-  type MtlsBoundState,
-  type MtlsBoundTypes,
-} from './guard.js';
-export { type AuthorizedHandler, type GuardedRoute, guarded } from './guarded.js';
-export {
+  mtlsBound,
+  protectedResourceMetadata,
   requireActive,
   requireAnyScope,
   requireAuthentication,
@@ -80,5 +70,14 @@ export {
   requireClaims,
   requirePsd2Role,
   requireScopes,
-} from './guards.js';
-export { type MtlsBound, mtlsBound } from './mtls-bound.js';
+  revocationEndpoint,
+  sharedSignals,
+} from './middleware.js';
+export type {
+  AuthorizationProperty,
+  FapiState,
+  Guard,
+  MtlsBound,
+  MtlsBoundState,
+  MtlsBoundTypes,
+} from './types.js';

@@ -103,6 +103,7 @@ const takesNames: typeof takesOptions = {
 /** Functions of a text, a function, or an object that another library made, and values that each refuses. */
 const none = [undefined, null, 7, true];
 const takesOther: Readonly<Record<string, readonly unknown[]>> = {
+  createAdapter: [...none, 'text', [], {}, { pass: 7 }],
   anyScopePolicy: [...none, 'text', [], {}, [undefined]],
   bearerTokenAuthentication: [...none, 'text', [], {}],
   clientSecretBasic: [...none, [], {}, ''],

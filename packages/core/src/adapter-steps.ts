@@ -1,0 +1,193 @@
+import type { Authorization } from './authorization.js';
+import { RequestRefused } from './errors.js';
+import { missingMiddleware } from './missing-middleware.js';
+import type { RoutePolicy } from './policy/route-policy.js';
+import type { NodeRequest } from './request/node-request.js';
+import type { ResourceServer } from './resource-server.js';
+import type { Answer } from './response/challenge.js';
+import type { HttpRefusal } from './response/http-refusal.js';
+
+/**
+ * What an adapter does by means of its framework. `Exchange` is what it answers a request by: the
+ * response of Express, the context of Koa.
+ */
+export interface Framework<Exchange, Next> {
+  /** Returns the object that gets the `Authorization`, as the property that `property` names. */
+  stateOf(req: NodeRequest, exchange: Exchange): object;
+  /** Returns what a body parser made of the request's body, when one ran. */
+  bodyOf(req: NodeRequest, exchange: Exchange): unknown;
+  /** Returns the URL that the client sent, whatever a mount or a rewrite made of it. */
+  urlOf(req: NodeRequest, exchange: Exchange): string | undefined;
+  /** Names a header in `Vary` of the answer, of errors too. */
+  addVary(exchange: Exchange, header: string): void;
+  /** Sets a header of the answer, of errors too. */
+  setHeader(exchange: Exchange, name: string, value: string): void;
+  /** Passes an accepted request on. */
+  pass(next: Next): unknown;
+  /** Sends an answer. */
+  write(exchange: Exchange, answer: Answer): void;
+  /**
+   * Hands a refusal to the error handling of the framework. Returns whether that took it: the
+   * request is answered otherwise.
+   */
+  raise(refusal: HttpRefusal, next: Next): boolean;
+}
+
+/** What the middleware of an adapter does with a request. */
+export interface AdapterSteps<Exchange, Next> {
+  /** Lets `server` accept the request, and passes it on, or refuses it. */
+  authorize(server: ResourceServer, req: NodeRequest, exchange: Exchange, next: Next): unknown;
+  /**
+   * Checks a policy of a route, and passes the request on, or refuses it. Asks the server that
+   * accepted the request; refuses it if none did.
+   */
+  require(policy: RoutePolicy, req: NodeRequest, exchange: Exchange, next: Next): unknown;
+  /** Answers a request by what `ask` resolves to, or refuses it. */
+  answer(
+    ask: (server: ResourceServer, authorization: unknown) => Promise<Answer>,
+    req: NodeRequest,
+    exchange: Exchange,
+    next: Next,
+  ): Promise<void>;
+  /** Refuses a request: answers it, or, with the option `onRefused: 'next'`, raises the refusal. */
+  refuse(server: ResourceServer, req: NodeRequest, exchange: Exchange, next: Next, thrown: unknown): void;
+}
+
+// On the request itself, so that the guards of routes answer as the mtlsBound() did that accepted
+// the request.
+const acceptedBy: unique symbol = Symbol('mtls-bound');
+type AcceptedRequest = NodeRequest & { [acceptedBy]?: ResourceServer };
+
+/** Makes the steps of an adapter. Only what the resource server confirms passes a request on. */
+export function createAdapterSteps<Exchange, Next>(
+  framework: Framework<Exchange, Next>,
+): AdapterSteps<Exchange, Next> {
+  interface Step {
+    /** Returns what proves that the request may pass, or a promise of any make. Throws to refuse. */
+    readonly decide: (
+      server: ResourceServer,
+      req: NodeRequest,
+      exchange: Exchange,
+      policy: RoutePolicy | undefined,
+    ) => unknown;
+    /** Takes what was confirmed; `undefined` for a request without credentials. */
+    readonly accept: (
+      server: ResourceServer,
+      req: NodeRequest,
+      exchange: Exchange,
+      granted: Authorization | undefined,
+    ) => void;
+  }
+
+  const authorizing: Step = {
+    decide: (server, req, exchange) => server.authorize(req, framework.bodyOf(req, exchange)),
+    accept(server, req, exchange, granted) {
+      // Set for a request without credentials too: what another middleware put there says nothing
+      // of this request.
+      setAuthorization(server, req, exchange, granted);
+      (req as AcceptedRequest)[acceptedBy] = server;
+      if (server.vary !== undefined) {
+        framework.addVary(exchange, server.vary);
+      }
+    },
+  };
+  const requiring: Step = {
+    decide: (server, req, exchange, policy) =>
+      server.require(req, authorizationOf(server, req, exchange), policy as RoutePolicy),
+    accept(server, req, exchange, granted) {
+      if (granted === undefined) {
+        throw new RequestRefused('credentials_missing');
+      }
+      setAuthorization(server, req, exchange, granted);
+    },
+  };
+
+  /** For a known token it makes no promise, and nothing else for this request. */
+  function run(
+    step: Step,
+    server: ResourceServer,
+    req: NodeRequest,
+    exchange: Exchange,
+    next: Next,
+    policy: RoutePolicy | undefined,
+  ): unknown {
+    try {
+      const outcome = step.decide(server, req, exchange, policy);
+      if (!server.isGranted(req, outcome)) {
+        return runLater(step, server, req, exchange, next, outcome);
+      }
+      step.accept(server, req, exchange, outcome);
+    } catch (thrown) {
+      return refuse(server, req, exchange, next, thrown);
+    }
+    return framework.pass(next);
+  }
+
+  /** Waits for a promise of any make, and passes on only what `server` confirms. */
+  async function runLater(
+    step: Step,
+    server: ResourceServer,
+    req: NodeRequest,
+    exchange: Exchange,
+    next: Next,
+    outcome: unknown,
+  ): Promise<unknown> {
+    try {
+      step.accept(server, req, exchange, server.confirm(req, await outcome));
+    } catch (thrown) {
+      return refuse(server, req, exchange, next, thrown);
+    }
+    return framework.pass(next);
+  }
+
+  function refuse(
+    server: ResourceServer,
+    req: NodeRequest,
+    exchange: Exchange,
+    next: Next,
+    thrown: unknown,
+  ): void {
+    const refusal = server.errorFor(thrown, req);
+    if (refusal !== undefined) {
+      setAuthorization(server, req, exchange, undefined);
+      if (framework.raise(refusal, next)) {
+        return;
+      }
+    }
+    framework.write(exchange, server.answer(thrown, req));
+  }
+
+  function authorizationOf({ property }: ResourceServer, req: NodeRequest, exchange: Exchange): unknown {
+    return (framework.stateOf(req, exchange) as Record<string, unknown>)[property];
+  }
+
+  function setAuthorization(
+    { property }: ResourceServer,
+    req: NodeRequest,
+    exchange: Exchange,
+    authorization: Authorization | undefined,
+  ): void {
+    (framework.stateOf(req, exchange) as Record<string, unknown>)[property] = authorization;
+  }
+
+  return {
+    authorize: (server, req, exchange, next) => run(authorizing, server, req, exchange, next, undefined),
+    require: (policy, req, exchange, next) =>
+      run(requiring, acceptingServer(req), req, exchange, next, policy),
+    async answer(ask, req, exchange, next) {
+      const server = acceptingServer(req);
+      let answer: Answer;
+      try {
+        answer = await ask(server, authorizationOf(server, req, exchange));
+      } catch (thrown) {
+        return refuse(server, req, exchange, next, thrown);
+      }
+      framework.write(exchange, answer);
+    },
+    refuse,
+  };
+}
+
+function acceptingServer(req: NodeRequest): ResourceServer {
+  return (req as AcceptedRequest)[acceptedBy] ?? missingMiddleware;
+}

@@ -1,0 +1,184 @@
+import { type AdapterSteps, createAdapterSteps, type Framework } from './adapter-steps.js';
+import { ConfigurationError } from './errors.js';
+import { missingMiddleware, missingMiddlewareNext } from './missing-middleware.js';
+import type { ResourceServerOptions } from './options/resource-server-options.js';
+import type { SharedSignalsOptions } from './options/signal-options.js';
+import { createGuards, type GuardOf, type Guards, type GuardType } from './policy/guards.js';
+import { scopesPolicy } from './policy/scopes.js';
+import { refuseUncalledMiddleware } from './policy/uncalled.js';
+import { type FapiHeadersOptions, fapiHeaderReader } from './request/fapi-headers.js';
+import type { NodeRequest } from './request/node-request.js';
+import { resourceMetadataOf } from './resource-metadata-of.js';
+import { createResourceServer, type ResourceServer } from './resource-server.js';
+import { interactionHeader } from './shared/interaction-id.js';
+import { createSignalReceiver, type SignalReceiver } from './signal-receiver.js';
+
+/** The types of a framework's middleware. */
+export interface MiddlewareTypes extends GuardType {
+  readonly middleware: unknown;
+  /** The type of `fapiHeaders()`. */
+  readonly fapiMiddleware: unknown;
+}
+
+/** What `mtlsBound()` returns, next to being a middleware. */
+export interface BoundResourceServer extends Pick<ResourceServer, 'revoke' | 'close' | 'reported'> {
+  /** Decides about requests without the framework: for upgrades, readiness checks and tests. */
+  readonly resourceServer: ResourceServer;
+}
+
+/** The functions of an adapter, for the middleware types of its framework. */
+export interface Adapter<Types extends MiddlewareTypes> extends Guards<Types> {
+  /** Makes the middleware that accepts requests. Throws `ConfigurationError` for a wrong option. */
+  mtlsBound(options?: ResourceServerOptions): GuardOf<Types> & BoundResourceServer;
+  /**
+   * Returns the middleware of `guarded()`: a guard that requires nothing, the given guards, and the
+   * handler. Throws `ConfigurationError` for what is no function.
+   */
+  guardedChain(handlers: readonly unknown[]): GuardOf<Types>[];
+  /**
+   * Accepts revocation requests (RFC 7009 §2.1) of clients whose token grants `scope`: a form by
+   * POST with `token`, `token_hash`, `sub`, `client_id` or `x5t#S256`. Goes after `mtlsBound()`.
+   * Answers 200 when each process will know of the revocation, 503 when it holds in this process
+   * alone. Throws `ConfigurationError` for a value that is no scope.
+   *
+   * @example
+   * router.post('/revocations', revocationEndpoint('tokens:revoke'));
+   */
+  revocationEndpoint(scope: string): Types['middleware'];
+  /**
+   * Answers requests for the metadata of this resource at its well-known path (RFC 9728 §3),
+   * without credentials. Goes before `mtlsBound()`. Throws `ConfigurationError` if `mtlsBound()`
+   * has no option `resourceMetadata`.
+   *
+   * @example
+   * const mtls = mtlsBound({ resourceMetadata: { resource: 'https://api.example.com' } });
+   * app.use(protectedResourceMetadata(mtls)).use(mtls);
+   */
+  protectedResourceMetadata(mtls: Pick<BoundResourceServer, 'resourceServer'>): Types['middleware'];
+  /**
+   * Reads FAPI's headers to `req.fapi` in Express, `ctx.state.fapi` in Koa, and gives each answer
+   * the `x-fapi-interaction-id` of its request, or a new one (FAPI 1.0 Part 1 §6.2.1): those of
+   * this package, of your handlers and of errors. Goes before `mtlsBound()`. Throws
+   * `ConfigurationError`.
+   */
+  fapiHeaders(options?: FapiHeadersOptions): Types['fapiMiddleware'];
+  /**
+   * Receives Security Event Tokens that a transmitter of Shared Signals pushes (RFC 8935), and
+   * revokes the tokens that they concern. Goes before `mtlsBound()`, at a path of its own. Answers
+   * 202 when the revocation holds in each process. With the option `poll` it fetches the tokens
+   * instead (RFC 8936), and is put nowhere. Throws `ConfigurationError` for a wrong option.
+   *
+   * @example
+   * const mtls = mtlsBound({ issuer, audience, tokens: jwtAccessTokens() });
+   * router.post('/signals', sharedSignals(mtls, { transmitter: issuer, audience, authorizationHeader: secret }));
+   */
+  sharedSignals(
+    mtls: Pick<BoundResourceServer, 'resourceServer'>,
+    options: SharedSignalsOptions,
+  ): Types['middleware'] & { readonly receiver: SignalReceiver };
+}
+
+/** Handles a request. Its promise does not reject, but where the framework raises refusals so. */
+type Handle<Exchange, Next> = (req: NodeRequest, exchange: Exchange, next: Next) => unknown;
+
+const frameworkFunctions: readonly (keyof Framework<unknown, unknown>)[] = [
+  ...(['stateOf', 'bodyOf', 'urlOf', 'addVary', 'setHeader', 'pass', 'write', 'raise'] as const),
+];
+
+/**
+ * Makes the functions of an adapter. Throws `ConfigurationError` for a framework that lacks a
+ * function.
+ *
+ * @param middleware makes a middleware of the framework from what handles a request
+ */
+export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
+  framework: Framework<Exchange, Next>,
+  middleware: (
+    handle: Handle<Exchange, Next>,
+  ) => Types['middleware'] & GuardOf<Types> & Types['fapiMiddleware'],
+): Adapter<Types> {
+  const given = framework as unknown as Readonly<Record<string, unknown>> | null | undefined;
+  for (const name of frameworkFunctions) {
+    if (typeof given?.[name] !== 'function') {
+      throw new ConfigurationError(`createAdapter().${name}`, 'expected a function, got something else');
+    }
+  }
+  const steps: AdapterSteps<Exchange, Next> = createAdapterSteps(framework);
+  const guards = createGuards<Types>((policy) =>
+    middleware((req, exchange, next) => steps.require(policy, req, exchange, next)),
+  );
+  return Object.freeze({
+    ...guards,
+
+    mtlsBound(options) {
+      refuseUncalledMiddleware('mtlsBound()', options);
+      const server = createResourceServer(options);
+      const { revoke, close, reported } = server;
+      return Object.assign(
+        middleware((req, exchange, next) => steps.authorize(server, req, exchange, next)) as object,
+        { resourceServer: server, revoke, close, reported },
+      ) as GuardOf<Types> & BoundResourceServer;
+    },
+
+    guardedChain(handlers) {
+      refuseUncalledMiddleware('guarded()', handlers[0]);
+      if (handlers.length === 0 || !handlers.every((handler) => typeof handler === 'function')) {
+        throw new ConfigurationError(
+          'guarded()',
+          'accepted are guards and, as the last, a handler: functions',
+        );
+      }
+      return [guards.guard(() => undefined), ...(handlers as GuardOf<Types>[])];
+    },
+
+    revocationEndpoint(scope) {
+      const policy = scopesPolicy([scope], 'revocationEndpoint()');
+      return middleware((req, exchange, next) =>
+        steps.answer(
+          (server, authorization) =>
+            server.acceptRevocation(req, authorization, policy, framework.bodyOf(req, exchange)),
+          req,
+          exchange,
+          next,
+        ),
+      );
+    },
+
+    protectedResourceMetadata(mtls) {
+      const metadata = resourceMetadataOf(mtls, 'protectedResourceMetadata()');
+      return middleware((req, exchange, next) => {
+        const answer = metadata(req.method, framework.urlOf(req, exchange));
+        return answer === undefined ? framework.pass(next) : framework.write(exchange, answer);
+      });
+    },
+
+    fapiHeaders(options) {
+      refuseUncalledMiddleware('fapiHeaders()', options);
+      const read = fapiHeaderReader(options);
+      return middleware((req, exchange, next) => {
+        const { fapi, refusal, onRefused } = read(req);
+        (framework.stateOf(req, exchange) as { fapi?: unknown }).fapi = fapi;
+        framework.setHeader(exchange, interactionHeader, fapi.interactionId);
+        if (refusal === undefined) {
+          return framework.pass(next);
+        }
+        const server = onRefused === 'next' ? missingMiddlewareNext : missingMiddleware;
+        return steps.refuse(server, req, exchange, next, refusal);
+      });
+    },
+
+    sharedSignals(mtls, options) {
+      refuseUncalledMiddleware('sharedSignals()', mtls);
+      const receiver = createSignalReceiver(
+        (mtls as Partial<BoundResourceServer> | undefined)?.resourceServer,
+        options,
+      );
+      const receive = middleware((req, exchange, next) =>
+        steps.answer(() => receiver.acceptPush(req, framework.bodyOf(req, exchange)), req, exchange, next),
+      );
+      return Object.assign(receive as object, { receiver }) as Types['middleware'] & {
+        receiver: SignalReceiver;
+      };
+    },
+  } satisfies Adapter<Types>);
+}

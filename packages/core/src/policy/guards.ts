@@ -1,0 +1,158 @@
+import type { Authorization, WithCertificate, WithClaims } from '../authorization.js';
+import type { CertificatePolicyOptions } from '../certificate/certificate-policy.js';
+import type { Psd2Role } from '../certificate/psd2.js';
+import { ConfigurationError } from '../errors.js';
+import {
+  type AuthenticationRequirement,
+  authenticationPolicy,
+  type WithAuthentication,
+} from './authentication.js';
+import { type AuthorizationDetailRequirement, authorizationDetailsPolicy } from './authorization-details.js';
+import { type ClaimRequirements, claimsPolicy, type WithRequiredClaims } from './claim-values.js';
+import {
+  certificateSubjectPolicy,
+  psd2RolePolicy,
+  routeCertificatePolicy,
+  type SubjectRequirement,
+} from './route-certificate.js';
+import { activeTokenPolicy, type RoutePolicy } from './route-policy.js';
+import { anyScopePolicy, scopesPolicy } from './scopes.js';
+import { refuseUncalledMiddleware } from './uncalled.js';
+
+/**
+ * The type of a framework's guards, for what they grant: an interface that extends this one says
+ * `guard` in terms of `this['granted']`.
+ */
+export interface GuardType {
+  readonly granted: Authorization;
+  readonly guard: unknown;
+}
+
+/** The guard of a framework behind which the `Authorization` is known to be `Granted`. */
+export type GuardOf<Type extends GuardType, Granted extends Authorization = Authorization> = (Type & {
+  readonly granted: Granted;
+})['guard'];
+
+/**
+ * The guards of a framework. Each goes after `mtlsBound()`, and throws `ConfigurationError` for a
+ * requirement that it can't check.
+ */
+export interface Guards<Type extends GuardType> {
+  /**
+   * The middleware for a policy of your own. The policy returns `undefined`, or a promise of
+   * `undefined`, to accept a request, and throws `RequestRefused` to refuse it. Anything else that
+   * it returns or throws is answered with 503, as is a policy that does not settle within 60
+   * seconds. Goes behind `mtlsBound()`. Throws `ConfigurationError` if `policy` is no function.
+   */
+  guard<Granted extends Authorization = Authorization>(policy: RoutePolicy<Granted>): GuardOf<Type, Granted>;
+  /**
+   * Requires that the token grants each of the scopes; otherwise 403 `insufficient_scope` (RFC 6750
+   * §3.1).
+   *
+   * @example
+   * router.get('/accounts', requireScopes('accounts:read'), listAccounts);
+   */
+  requireScopes(...scopes: string[]): GuardOf<Type>;
+  /**
+   * Requires that the token grants at least one of the scopes; otherwise 403 `insufficient_scope`
+   * (RFC 6750 §3.1).
+   */
+  requireAnyScope(...scopes: string[]): GuardOf<Type>;
+  /**
+   * Requires that the token is active now (RFC 7662 §2.2): the authorization server is asked on each
+   * request. Otherwise 401 `invalid_token`. With `jwtAccessTokens()`, set its option `introspection`;
+   * without it each request gets 503.
+   *
+   * @example
+   * router.post('/payments', requireActive(), pay);
+   */
+  requireActive(...nothing: readonly never[]): GuardOf<Type>;
+  /**
+   * Requires that claims of the token have these values; otherwise 403. If a claim is a list, one
+   * member must match.
+   *
+   * @example
+   * router.get('/wealth', requireClaims({ segment: ['private', 'wealth'] }), handler);
+   */
+  requireClaims<const Required extends ClaimRequirements>(
+    required: Required,
+  ): GuardOf<Type, WithRequiredClaims<Required>>;
+  /**
+   * Requires how strongly (`acr`) and how recently (`auth_time`) the user was authenticated.
+   * Otherwise 401 `insufficient_user_authentication`, with a challenge that names what is required
+   * (RFC 9470 §3).
+   *
+   * @example
+   * router.post('/payments', requireAuthentication({ acrValues: ['urn:example:sca'], maxAge: 300 }), handler);
+   */
+  requireAuthentication<const Required extends AuthenticationRequirement>(
+    requirement: Required,
+  ): GuardOf<Type, WithAuthentication<Required>>;
+  /**
+   * Requires one authorization detail of this type that grants each of the actions (RFC 9396);
+   * otherwise 403.
+   *
+   * @example
+   * router.post('/payments', requireAuthorizationDetails({ type: 'payment_initiation', actions: ['initiate'] }), handler);
+   */
+  requireAuthorizationDetails(
+    requirement: AuthorizationDetailRequirement,
+  ): GuardOf<Type, WithClaims<{ authorization_details: readonly unknown[] }>>;
+  /**
+   * Requires a certificate that meets the policy, as the option `certificatePolicy` does for all
+   * routes; otherwise 403.
+   */
+  requireCertificate(policy: CertificatePolicyOptions): GuardOf<Type, WithCertificate>;
+  /**
+   * Requires that the subject of the certificate has the values that the token names; otherwise
+   * 403.
+   *
+   * @example
+   * app.use(requireCertificateSubject({ organizationIdentifier: ({ org_id }) => `OFBBR-${org_id}`, UID: 'software_id' }));
+   */
+  requireCertificateSubject(
+    required: Readonly<Record<string, SubjectRequirement>>,
+  ): GuardOf<Type, WithCertificate>;
+  /**
+   * Requires a qualified certificate with this role of a payment service provider (ETSI TS 119 495
+   * §5.1); otherwise 403.
+   *
+   * @example
+   * router.get('/accounts', requirePsd2Role('PSP_AI'), handler);
+   */
+  requirePsd2Role(role: Psd2Role): GuardOf<Type, WithCertificate>;
+}
+
+/** Makes the guards of a framework. `middlewareOf` returns the middleware that checks a policy. */
+export function createGuards<Type extends GuardType>(
+  middlewareOf: (policy: RoutePolicy) => GuardOf<Type>,
+): Guards<Type> {
+  // What a guard grants is a matter of types alone: each is the middleware of its policy.
+  const guard = middlewareOf as <Granted extends Authorization>(
+    policy: RoutePolicy<Granted>,
+  ) => GuardOf<Type, Granted>;
+  return Object.freeze({
+    guard(policy) {
+      refuseUncalledMiddleware('guard()', policy);
+      if (typeof policy !== 'function') {
+        throw new ConfigurationError('guard()', 'accepted is a route policy, a function');
+      }
+      return guard(policy);
+    },
+    requireScopes: (...scopes) => guard(scopesPolicy(scopes, 'requireScopes()')),
+    requireAnyScope: (...scopes) => guard(anyScopePolicy(scopes, 'requireAnyScope()')),
+    requireActive(...nothing) {
+      refuseUncalledMiddleware('requireActive()', nothing[0]);
+      return guard(activeTokenPolicy);
+    },
+    requireClaims: (required) => guard(claimsPolicy(required, 'requireClaims()')),
+    requireAuthentication: (requirement) =>
+      guard(authenticationPolicy(requirement, 'requireAuthentication()')),
+    requireAuthorizationDetails: (requirement) =>
+      guard(authorizationDetailsPolicy(requirement, 'requireAuthorizationDetails()')),
+    requireCertificate: (policy) => guard(routeCertificatePolicy(policy, 'requireCertificate()')),
+    requireCertificateSubject: (required) =>
+      guard(certificateSubjectPolicy(required, 'requireCertificateSubject()')),
+    requirePsd2Role: (role) => guard(psd2RolePolicy(role, 'requirePsd2Role()')),
+  } satisfies Guards<Type>);
+}

@@ -1,0 +1,73 @@
+import { type Answer, createAdapter, type MiddlewareTypes } from '@mtls-bound/core';
+import type { Context, Middleware, Next } from 'koa';
+import { keepHeaderOnErrors } from './error-headers.js';
+import type { FapiState, Guard } from './types.js';
+
+/** The middleware types of Koa. */
+export interface KoaTypes extends MiddlewareTypes {
+  readonly guard: Guard<this['granted']>;
+  readonly middleware: Middleware;
+  readonly fapiMiddleware: Middleware<FapiState>;
+}
+
+export const adapter = createAdapter<KoaTypes, Context, Next>(
+  {
+    stateOf: (_req, { state }) => state,
+    // Body parsers for Koa put what they read at `ctx.request.body`.
+    bodyOf: (_req, { request }) => ('body' in request ? request.body : undefined),
+    urlOf: (_req, { originalUrl }) => originalUrl,
+    addVary(ctx, name) {
+      ctx.vary(name);
+      keepHeaderOnErrors(ctx, 'Vary', name);
+    },
+    setHeader(ctx, name, value) {
+      ctx.set(name, value);
+      keepHeaderOnErrors(ctx, name, value);
+      ctx.res.sendDate = true;
+    },
+    pass: (next) => next(),
+    write,
+    raise(refusal) {
+      throw refusal;
+    },
+  },
+  (handle) => async (ctx: Context, next: Next) => {
+    keepOriginalUrl(ctx);
+    await handle(ctx.req, ctx, next);
+  },
+);
+
+/**
+ * A mount or a rewrite (`ctx.path = ...`) changes Node's `url`. Selectors of issuers read the URL
+ * that the client sent, where Express keeps it.
+ */
+function keepOriginalUrl({ req, originalUrl }: Pick<Context, 'req' | 'originalUrl'>): void {
+  (req as typeof req & { originalUrl?: string }).originalUrl ??= originalUrl;
+}
+
+function write(ctx: Context, { status, headers, body }: Answer): void {
+  ctx.status = status;
+  ctx.body = body;
+  ctx.remove('Content-Type');
+  ctx.set(headers);
+  endOnFailure(ctx);
+}
+
+/**
+ * Koa sends the answer later. If that throws, because a package has wrapped `writeHead()`, Koa
+ * answers the error. If that throws too, no caller handles it: the request would hang and the
+ * process could end. The connection ends instead.
+ */
+function endOnFailure(ctx: Context): void {
+  const { onerror } = ctx;
+  ctx.onerror = (error) => {
+    try {
+      onerror.call(ctx, error);
+    } catch (failure) {
+      if (ctx.res.writableEnded) {
+        throw failure;
+      }
+      ctx.res.destroy();
+    }
+  };
+}
