@@ -400,6 +400,6 @@ describe('the source alone', () => {
       'the TLS session was resumed and has no certificate: the client made the first one without',
     ],
   ])('the hint where there is no certificate: %s', (_title, socket, hint) => {
-    expect(tlsSocket().explainMissing?.(request(socket as object))).toBe(hint);
+    expect(tlsSocket().explainMissing?.(request(socket as object))?.text).toBe(hint);
   });
 });

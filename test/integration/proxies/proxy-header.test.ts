@@ -623,7 +623,10 @@ describe('the source alone', () => {
         message: `x-cert was ignored: the request, by ${by}, ${faults[fault]}`,
       },
     ]);
-    expect(source.explainMissing?.(req)).toBe(`x-cert was not looked at: the request ${faults[fault]}`);
+    expect(source.explainMissing?.(req)).toEqual({
+      code: 'proxy_not_trusted',
+      text: `x-cert was not looked at: the request ${faults[fault]}`,
+    });
   });
 
   it('a stranger without the header is nobody’s problem', () => {
@@ -639,7 +642,7 @@ describe('the source alone', () => {
     ],
     ['the header is empty', ['X-Cert', ''], 'x-cert says that the client sent none'],
   ])('the hint where a trusted proxy hands none on: %s', (_, lines, hint) => {
-    expect(padded().explainMissing?.(requestOf(lines))).toBe(hint);
+    expect(padded().explainMissing?.(requestOf(lines))?.text).toBe(hint);
   });
 
   it('a request whose connection has gone comes from no trusted address, and a function is asked about none', () => {

@@ -27,7 +27,7 @@ it.each([
   });
   const rawHeaders = ['x-proxy-secret', value, 'x-ssl-client-cert', ''];
   const req = { headers: {}, rawHeaders, socket: { remoteAddress: '192.0.2.1' } } as never;
-  const isTrusted = source.explainMissing?.(req) === 'x-ssl-client-cert says that the client sent none';
+  const isTrusted = source.explainMissing?.(req)?.code === 'no_certificate';
   expect(isTrusted).toBe(expected);
   expect(compared).toHaveBeenCalledOnce();
   const [ours, presented] = compared.mock.calls[0] ?? [];

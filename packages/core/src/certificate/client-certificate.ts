@@ -160,6 +160,9 @@ export interface CertificateSource {
    * checks the TLS of its connections, and the flood guard does not count their addresses.
    */
   readonly fromConnection?: boolean;
-  /** For a request without certificate: the most likely cause, and how to fix it. */
-  readonly explainMissing?: (req: NodeRequest) => string;
+  /**
+   * For a request without certificate: the most likely cause as a code, and in words that say how to
+   * fix it. The code `proxy_not_trusted` says that the header of an untrusted peer was ignored.
+   */
+  readonly explainMissing?: (req: NodeRequest) => { readonly code: string; readonly text: string };
 }

@@ -92,9 +92,12 @@ export function lambdaEvent(options: LambdaEventOptions = {}): CertificateSource
       origin: 'the event of API Gateway',
       fromConnection: false,
       knowsVerified: true,
-      explainMissing: () =>
-        'the event names no client certificate: the request came by an address without mutual TLS, such as the default ' +
-        'execute-api endpoint, which must be disabled',
+      explainMissing: () => ({
+        code: 'no_certificate',
+        text:
+          'the event names no client certificate: the request came by an address without mutual TLS, such as the default ' +
+          'execute-api endpoint, which must be disabled',
+      }),
     }),
   );
 }

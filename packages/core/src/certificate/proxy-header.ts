@@ -203,14 +203,17 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
     cache.set(value, certificate);
     return certificate;
   };
-  const explainMissing = (req: NodeRequest): string => {
+  const explainMissing = (req: NodeRequest) => {
     const fault = amiss(req);
     if (fault !== undefined) {
-      return `${header} was not looked at: the request ${faults[fault]}`;
+      return { code: 'proxy_not_trusted', text: `${header} was not looked at: the request ${faults[fault]}` };
     }
     return headerValues(req.rawHeaders, header).length === 0
-      ? `${header} is not there: the proxy does not set it on this route, or the client sent no certificate`
-      : `${header} says that the client sent none`;
+      ? {
+          code: 'header_missing',
+          text: `${header} is not there: the proxy does not set it on this route, or the client sent no certificate`,
+        }
+      : { code: 'no_certificate', text: `${header} says that the client sent none` };
   };
   const knowsVerified = alwaysVerified === true || verified !== undefined;
   const headers = { header, verifyHeader: verified?.header, secretHeader };

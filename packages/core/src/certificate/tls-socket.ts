@@ -64,13 +64,22 @@ const noConnection =
   'the request came over no connection of a Node server, so tlsSocket() can read no client certificate; behind an adapter for ' +
   'AWS Lambda set certificate: lambdaEvent(); where a test injects requests, use the options of @mtls-bound/core/testing';
 
-function explainMissing(req: NodeRequest): string {
+function explainMissing(req: NodeRequest): { readonly code: string; readonly text: string } {
   const connection = connectionOf(req);
   if (connection?.encrypted !== true) {
-    return 'the request came over plain HTTP; where a proxy ends TLS, set the option certificate to proxyHeader(...)';
+    return {
+      code: 'plain_http',
+      text: 'the request came over plain HTTP; where a proxy ends TLS, set the option certificate to proxyHeader(...)',
+    };
   }
   if (connection.isSessionReused?.() === true) {
-    return 'the TLS session was resumed and has no certificate: the client made the first one without';
+    return {
+      code: 'session_resumed',
+      text: 'the TLS session was resumed and has no certificate: the client made the first one without',
+    };
   }
-  return 'the client sent none: it is set up without one, or the server does not ask (requestCert: true)';
+  return {
+    code: 'no_certificate',
+    text: 'the client sent none: it is set up without one, or the server does not ask (requestCert: true)',
+  };
 }

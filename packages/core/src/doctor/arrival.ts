@@ -144,15 +144,18 @@ function asConfigured(
       ...guessEncoding(headers),
     ];
   }
-  const why = source.explainMissing?.(req) ?? 'the option certificate gave none';
+  const { code, text } = source.explainMissing?.(req) ?? {
+    code: 'no_certificate',
+    text: 'the option certificate gave none',
+  };
   return [
-    why.includes('was not looked at')
+    code === 'proxy_not_trusted'
       ? problem(
           'proxy_not_trusted',
-          why,
+          text,
           `let trust name the proxy's address (${connectionOf(req)?.remoteAddress ?? 'unix'}), and secret what it sends`,
         )
-      : warning('no_certificate', why, 'try with a client that presents one'),
+      : warning('no_certificate', text, 'try with a client that presents one'),
   ];
 }
 

@@ -27,7 +27,7 @@ export function createExplainer(source: CertificateSource): Explainer {
     req: NodeRequest,
   ): string | undefined {
     if (code === 'certificate_missing') {
-      return source.explainMissing?.(req);
+      return source.explainMissing?.(req)?.text;
     }
     if (code === 'token_unbound' && detail === thumbprintAtTop) {
       return "set claims: { thumbprint: 'x5t#S256' } of jwtAccessTokens() or introspection(), or let the authorization server write cnf";
