@@ -2,6 +2,8 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { connect } from 'node:net';
+import { buffer } from 'node:stream/consumers';
+import { gzipSync } from 'node:zlib';
 import type { ProblemEvent } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import express from 'express';
@@ -59,14 +61,16 @@ async function start(
   return listen(server);
 }
 
-const head = (length: number, connection = 'close') =>
+const formType = 'Content-Type: application/x-www-form-urlencoded';
+
+const head = (length: number, connection = 'close', more: readonly string[] = [formType]) =>
   [
     'POST /revocations HTTP/1.1',
     'Host: api.example.com',
     `Connection: ${connection}`,
     `Authorization: Bearer ${kit.boundToken({ scopes: ['tokens:revoke'] })}`,
     `X-Test-Client-Certificate: ${kit.certificate.thumbprint}`,
-    'Content-Type: application/x-www-form-urlencoded',
+    ...more,
     `Content-Length: ${length}`,
     '',
     '',
@@ -156,6 +160,69 @@ describe.each(frameworks)('%s: revocationEndpoint()', (framework) => {
     } finally {
       vi.useRealTimers();
     }
+  });
+
+  const plain = Buffer.from('sub=alice');
+  const bytesOf: Before = async (req) => {
+    req.body = await buffer(req);
+  };
+  /** A parser of a framework, which reads the encoding and the charset itself. */
+  const parse =
+    (parser: ReturnType<typeof express.text>): Before =>
+    (req) =>
+      new Promise((resolve) => parser(req as never, {} as never, resolve));
+  const formOf = parse(express.urlencoded({ extended: false }));
+  const textOf = parse(express.text({ type: '*/*' }));
+  const unread: Before = () => undefined;
+  it.each<[string, readonly string[], Buffer, Before, number]>([
+    ['Content-Encoding: gzip', [formType, 'Content-Encoding: gzip'], gzipSync(plain), unread, 400],
+    ['Content-Encoding that is not true', [formType, 'Content-Encoding: br'], plain, unread, 400],
+    [
+      'Content-Encoding twice',
+      [formType, 'Content-Encoding: identity', 'Content-Encoding: x'],
+      plain,
+      unread,
+      400,
+    ],
+    ['Content-Encoding: Identity', [formType, 'Content-Encoding: Identity'], plain, unread, 200],
+    ['gzip that a form parser has read', [formType, 'Content-Encoding: gzip'], gzipSync(plain), formOf, 200],
+    ['gzip that a text parser has read', [formType, 'Content-Encoding: gzip'], gzipSync(plain), textOf, 200],
+    ['gzip that was read as it is', [formType, 'Content-Encoding: gzip'], gzipSync(plain), bytesOf, 400],
+    ['charset=iso-8859-1', [`${formType};charset=iso-8859-1`], plain, unread, 400],
+    ['charset = "UTF-16"', [`${formType} ; x=y; CharSet = "UTF-16"`], plain, unread, 400],
+    ['two charsets', [`${formType}; charset=utf-8; charset=utf-7`], plain, unread, 400],
+    ['an unnamed charset', [`${formType}; charset=`], plain, unread, 400],
+    ['charset*', [`${formType}; charset*=utf-8''utf-7`], plain, unread, 400],
+    ['charset=utf-16 of bytes', [`${formType}; charset=utf-16`], plain, bytesOf, 400],
+    ['charset="UTF-8"', [`${formType}; charset="UTF-8"`], plain, unread, 200],
+    ['charset=UTF-8 of bytes', [`${formType}; charset=UTF-8`], plain, bytesOf, 200],
+    ['Content-Type twice', [formType, formType], plain, unread, 400],
+  ])('%s: is answered as its encoding says', async (_title, headers, body, before, expected) => {
+    const port = await start(framework, before);
+    const socket = connect(port, '127.0.0.1');
+    let answer = '';
+    socket.on('data', (chunk) => {
+      answer += chunk;
+    });
+    socket.write(head(body.length, 'close', headers));
+    socket.write(body);
+    await once(socket, 'end');
+    expect(Number(answer.split(' ', 2)[1])).toBe(expected);
+  });
+
+  it('a compressed transfer is answered 400', async () => {
+    const port = await start(framework);
+    const socket = connect(port, '127.0.0.1');
+    let answer = '';
+    socket.on('data', (chunk) => {
+      answer += chunk;
+    });
+    const [top = ''] = head(0, 'close', [formType, 'Transfer-Encoding: gzip, chunked']).split(
+      'Content-Length',
+    );
+    socket.write(`${top}\r\n9\r\nsub=alice\r\n0\r\n\r\n`);
+    await once(socket, 'end');
+    expect(answer).toMatch(/^HTTP\/1\.1 400.*invalid_request/s);
   });
 
   it('reports no fault of ours for a client that goes away', async () => {

@@ -10,6 +10,8 @@ const errors = {
   tooLarge: () => new Error('too large'),
   gone: () => new Error('gone'),
   late: () => new Error('late'),
+  encoded: () => new Error('encoded'),
+  charset: () => new Error('charset'),
 };
 
 let server: ReturnType<typeof createServer>;

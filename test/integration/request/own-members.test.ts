@@ -149,6 +149,8 @@ describe('a body that never ends, of a request whose members change while it is 
     tooLarge: () => new Error('too large'),
     gone: () => new Error('gone'),
     late: () => new Error('late'),
+    encoded: () => new Error('encoded'),
+    charset: () => new Error('charset'),
   };
 
   it.each<[string, number, object, string]>([

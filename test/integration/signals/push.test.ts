@@ -292,6 +292,23 @@ describe.each(frameworks)('%s', (framework) => {
     expect([refused.status, refused.body.err]).toEqual([400, 'invalid_request']);
   });
 
+  it.each<[string, string, string, number]>([
+    ['/signals', 'content-encoding', 'gzip', 400],
+    ['/signals', 'content-encoding', 'identity', 202],
+    ['/signals', 'content-type', 'application/secevent+jwt; charset=utf-16', 400],
+    ['/signals', 'content-type', 'application/secevent+jwt; charset="utf-8"', 202],
+    ['/bytes', 'content-type', 'application/secevent+jwt;charset=utf-16', 400],
+  ])('at %s, %s: %s is answered %i', async (path, name, value, expected) => {
+    const token = await accessToken({});
+    expect(await status(token)).toBe(200);
+    const answered = await push(await set({ claims: { sub_id: opaque('user-1') } }), path).set(name, value);
+    expect([answered.status, answered.body.err]).toEqual([
+      expected,
+      expected === 400 ? 'invalid_request' : undefined,
+    ]);
+    expect(await status(token)).toBe(expected === 400 ? 200 : 401);
+  });
+
   it('keys that can not be fetched are answered 503, and the next attempt is acted on', async () => {
     transmitter.introspection = answer(500, '');
     const sent = await set();

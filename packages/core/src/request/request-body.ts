@@ -1,6 +1,8 @@
 import { isUint8Array } from 'node:util/types';
 import { TellableError } from '../errors.js';
 import type { Answer } from '../response/challenge.js';
+import { mediaTypeOf } from '../shared/media-type.js';
+import { linesOf } from './header-lines.js';
 import { http2StreamOf } from './http2-request.js';
 import type { NodeRequest } from './node-request.js';
 
@@ -14,7 +16,7 @@ const MAX_BODY = 65_536;
 const MAX_TIME = 10_000;
 
 /** Why a body could not be read, in words for the error of each reader. */
-export type BodyErrors = Readonly<Record<'tooLarge' | 'gone' | 'late', () => Error>>;
+export type BodyErrors = Readonly<Record<'tooLarge' | 'gone' | 'late' | 'encoded' | 'charset', () => Error>>;
 
 /** Requests whose body did not end in time, or is not read to its end. */
 const unending = new WeakSet<NodeRequest>();
@@ -30,8 +32,8 @@ export function closing(req: NodeRequest, answer: Answer): Answer {
 }
 
 /**
- * Reads the body of a request. Rejects with one of `errors` for a body that is too long, that ends
- * early, or that does not end in time, and with `TellableError` if another middleware reads it, has
+ * Reads the body of a request. Rejects with one of `errors` for a body that is compressed or in
+ * another charset than UTF-8, that is too long, that ends early, or that does not end in time, and with `TellableError` if another middleware reads it, has
  * read a part of it, or has set an encoding other than UTF-8. What is too long is read on and
  * dropped, for as long as a body may take: an iterator that ends early would destroy the request,
  * and an access log that looks at its connection would throw.
@@ -51,6 +53,12 @@ export function readRequestBody(req: NodeRequest, errors: BodyErrors): Promise<s
     endStreamWithAnswer(req);
     unending.add(req);
     return Promise.reject(readByAnother());
+  }
+  if (isEncoded(req)) {
+    return Promise.reject(errors.encoded());
+  }
+  if (!isUtf8(req)) {
+    return Promise.reject(errors.charset());
   }
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
@@ -114,15 +122,55 @@ export function readRequestBody(req: NodeRequest, errors: BodyErrors): Promise<s
 }
 
 /**
- * Returns the text of a body that a parser of texts or bytes has read, and `undefined` for what
- * another parser made of it.
+ * Returns the media type of a request's body, as `mediaTypeOf()` does; an empty text if
+ * `Content-Type` is repeated, of which each reader takes another one.
  */
-export function textOf(body: unknown): string | undefined {
+export function mediaTypeOfRequest(req: NodeRequest): string {
+  return linesOf(req, 'content-type').length > 1 ? '' : mediaTypeOf(req.headers['content-type']);
+}
+
+/**
+ * Returns the text of a body that a parser of texts or bytes has read, and `undefined` for what
+ * another parser made of it. Throws one of `errors` for bytes in another charset than UTF-8. A
+ * parser of texts has read the charset itself, and each parser the encoding.
+ */
+export function textOf(body: unknown, req: NodeRequest, errors: BodyErrors): string | undefined {
   if (isUint8Array(body)) {
+    if (!isUtf8(req)) {
+      throw errors.charset();
+    }
     return Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString();
   }
   return typeof body === 'string' ? body : undefined;
 }
+
+/** Whether the body is compressed, by its content coding (RFC 9110 §8.4) or its transfer coding. */
+function isEncoded(req: NodeRequest): boolean {
+  const codingsOf = (name: string) =>
+    linesOf(req, name)
+      .join()
+      .toLowerCase()
+      .split(',')
+      .map((coding) => coding.trim());
+  return (
+    codingsOf('content-encoding').some((coding) => !['', 'identity'].includes(coding)) ||
+    codingsOf('transfer-encoding').some((coding) => !['', 'chunked'].includes(coding))
+  );
+}
+
+/** Whether no `charset` of the `Content-Type` is another than UTF-8. */
+function isUtf8(req: NodeRequest): boolean {
+  return linesOf(req, 'content-type').every((line) =>
+    line
+      .toLowerCase()
+      .split(';')
+      .slice(1)
+      .map((parameter) => parameter.replaceAll(/[\s"]/g, ''))
+      .every((parameter) => !parameter.startsWith('charset') || utf8Charsets.has(parameter)),
+  );
+}
+
+const utf8Charsets: ReadonlySet<string> = new Set(['charset=utf-8', 'charset=utf8']);
 
 function isSaidToBeEmpty({ headers }: NodeRequest): boolean {
   return headers['content-length'] === '0';

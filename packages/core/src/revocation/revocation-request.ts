@@ -1,7 +1,7 @@
 import { RequestRefused } from '../errors.js';
 import type { NodeRequest } from '../request/node-request.js';
-import { type BodyErrors, readRequestBody, textOf } from '../request/request-body.js';
-import { formType, mediaTypeOf } from '../shared/media-type.js';
+import { type BodyErrors, mediaTypeOfRequest, readRequestBody, textOf } from '../request/request-body.js';
+import { formType } from '../shared/media-type.js';
 import { couldMatch } from './revocation-forms.js';
 
 /** What a parameter revokes. `token` is RFC 7009's own (§2.1), the others are ours. */
@@ -27,10 +27,10 @@ export async function readRevocationRequest(
   req: NodeRequest,
   body: unknown,
 ): Promise<{ readonly [kind: string]: string }> {
-  if (req.method !== 'POST' || mediaTypeOf(req.headers['content-type']) !== formType) {
+  if (req.method !== 'POST' || mediaTypeOfRequest(req) !== formType) {
     throw malformed('it is no form by POST');
   }
-  const text = textOf(body);
+  const text = textOf(body, req, bodyErrors);
   const isObject = text === undefined && typeof body === 'object' && body !== null;
   const parsed = isObject ? Object.entries(body) : [];
   // body-parser 1 gives an empty object for what it left unread.
@@ -93,6 +93,8 @@ const bodyErrors: BodyErrors = {
   tooLarge: () => malformed('its body is too large'),
   gone: () => malformed('the client went away'),
   late: () => malformed('its body did not end within 10 s'),
+  encoded: () => malformed('its body is compressed (Content-Encoding, Transfer-Encoding)'),
+  charset: () => malformed('the charset in its Content-Type is not UTF-8'),
 };
 
 function malformed(detail: string): RequestRefused {

@@ -1,8 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { linesOf } from '../request/header-lines.js';
 import type { NodeRequest } from '../request/node-request.js';
-import { type BodyErrors, readRequestBody, textOf } from '../request/request-body.js';
-import { mediaTypeOf } from '../shared/media-type.js';
+import { type BodyErrors, mediaTypeOfRequest, readRequestBody, textOf } from '../request/request-body.js';
 import { SetRefused } from './security-event-token.js';
 
 /**
@@ -28,14 +27,16 @@ function digest(text: string): Buffer {
  * @param body what a body parser made of the body, when one ran before
  */
 export async function readPushedSet(req: NodeRequest, body: unknown): Promise<string> {
-  if (req.method !== 'POST' || mediaTypeOf(req.headers['content-type']) !== 'application/secevent+jwt') {
+  if (req.method !== 'POST' || mediaTypeOfRequest(req) !== 'application/secevent+jwt') {
     throw new SetRefused('invalid_request', 'A POST of the type application/secevent+jwt is expected');
   }
-  return (textOf(body) ?? (await readRequestBody(req, bodyErrors))).trim();
+  return (textOf(body, req, bodyErrors) ?? (await readRequestBody(req, bodyErrors))).trim();
 }
 
 const bodyErrors: BodyErrors = {
   tooLarge: () => new SetRefused('invalid_request', 'The body is larger than 65,536 bytes'),
   gone: () => new SetRefused('invalid_request', 'The request ended early'),
   late: () => new SetRefused('invalid_request', 'The body did not end within 10 seconds'),
+  encoded: () => new SetRefused('invalid_request', 'A body that is not compressed is expected'),
+  charset: () => new SetRefused('invalid_request', 'A body in UTF-8 is expected'),
 };
