@@ -349,28 +349,58 @@ describe('an answer of the shared cache', () => {
     expect(answer === 'token_inactive').toBe(!isUsed);
   });
 
+  /** A cache that asks about a token, and what happens to its shared tier meanwhile. */
+  function watched(memory: Partial<RevocationMemory>) {
+    const happened: string[] = [];
+    const shared = {
+      ...sharing(),
+      get: async () => void happened.push('look'),
+      askOnce: async (_name: string, _look: unknown, ask: () => unknown) => {
+        happened.push('wait');
+        return ask();
+      },
+    };
+    const { learn, revocations } = cacheOver(async () => 'token_inactive', { shared, memory });
+    const ask = async () => expect(await learn('t')).toBe('token_inactive');
+    return { happened, ask, revocations };
+  }
+
   it.each([
     ['is not waited for', 24, []],
     ['is waited for', 26, ['look', 'wait']],
   ])(
     '%s %i s after the process began to listen, where clocks may differ by 30 s',
     async (_, age, expected) => {
-      const happened: string[] = [];
-      const shared = {
-        ...sharing(),
-        get: async () => void happened.push('look'),
-        askOnce: async (_name: string, _look: unknown, ask: () => unknown) => {
-          happened.push('wait');
-          return ask();
-        },
-      };
-      const memory = { from: 'channel', clockTolerance: 30 } as const;
-      const { learn, revocations } = cacheOver(async () => 'token_inactive', { shared, memory });
+      const { happened, ask, revocations } = watched({ from: 'channel', clockTolerance: 30 });
       listenSince(revocations, now - age * seconds);
-      expect(await learn('t')).toBe('token_inactive');
+      await ask();
       expect(happened).toEqual(expected);
     },
   );
+
+  const listenForLong = (it: Revocations) => listenSince(it, now - 3_600 * seconds);
+  it.each<[string, RevocationMemory['from'], (revocations: Revocations) => void, boolean]>([
+    ['a channel that is not heard yet', 'channel', () => undefined, false],
+    ['a channel that is heard', 'channel', listenForLong, true],
+    [
+      'a channel that is lost',
+      'channel',
+      (it) => {
+        listenForLong(it);
+        it.lost();
+      },
+      false,
+    ],
+    ['a log that is not read yet', 'log', () => undefined, false],
+    ['a log that was read just now', 'log', (it) => it.hasRead('1-0', performance.now()), true],
+    ['a log that was read too long ago', 'log', (it) => it.hasRead('1-0', performance.now() - 5_001), false],
+    ['no channel and no log', 'alone', () => undefined, true],
+  ])('is looked for only where it could be used: %s', async (_title, from, prepare, isUsed) => {
+    const { happened, ask, revocations } = watched({ from });
+    prepare(revocations);
+    await ask();
+    expect(happened).toEqual(isUsed ? ['look', 'wait'] : []);
+  });
 
   it('is used instead of asking the server, and an event says so', async () => {
     const shared = sharing({ issuer, claims: { active: true, sub: 'bob' }, askedAt: now });

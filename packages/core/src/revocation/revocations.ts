@@ -345,11 +345,16 @@ export class Revocations {
   }
 
   /**
-   * Whether an answer to a question that another process asks now could be used. False for as long
-   * as the clocks may differ after shared answers became void.
+   * Whether an answer to a question that another process asks now could be used. False while
+   * revocations are not heard, and for as long as the clocks may differ after shared answers became
+   * void.
    */
   get acceptsShared(): boolean {
-    const since = Math.max(this.#hearing.sharedSince, this.#hearing.completeSince);
+    const { currentAt, sharedSince, completeSince } = this.#hearing;
+    if (performance.now() - currentAt > this.#limits.maxAgeWhileLost) {
+      return false;
+    }
+    const since = Math.max(sharedSince, completeSince);
     return since === 0 || Date.now() + CLOCK_DIFFERENCE - this.#limits.clockTolerance >= since;
   }
 
