@@ -153,6 +153,33 @@ it('an environment variable that begins with a blank is refused, and says so', (
   );
 });
 
+describe.each(frameworks)(
+  '%s: circuitBreaker.maxConcurrent is at least twice the two places of a client',
+  (framework) => {
+    const { audience, ...own } = good;
+    it.each<[string, number, string | undefined]>([
+      ['one', 1, '1'],
+      ['three', 3, '3'],
+      ['four', 4, undefined],
+    ])('%s', (_title, maxConcurrent, given) => {
+      const circuitBreaker = { maxConcurrent };
+      for (const options of [
+        { ...good, circuitBreaker },
+        { audience, issuers: [own, { ...own, issuer: `${as}/2`, circuitBreaker }] },
+      ]) {
+        const create = () => createApi(framework, options);
+        if (given === undefined) {
+          expect(create).not.toThrow();
+        } else {
+          expect(create).toThrow(
+            `circuitBreaker.maxConcurrent: ${given} was given; accepted is a whole number from 4 to 10000`,
+          );
+        }
+      }
+    });
+  },
+);
+
 describe.each(frameworks)('%s: the environment switches a check off', (framework) => {
   const problems = recordedEvents<{ code: string }>('mtls-bound:problem');
   const { audience, ...rest } = good;

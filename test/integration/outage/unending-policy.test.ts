@@ -66,9 +66,9 @@ describe.each(frameworks)('%s', (framework) => {
 
 it('policies that never settle take no place of a client, no turn, and do not hold close()', async () => {
   const server = core.createResourceServer(
-    options({ circuitBreaker: { maxConcurrent: 1, maxQueued: 0 }, floodGuard: { maxInactive: 1 } }),
+    options({ circuitBreaker: { maxConcurrent: 4, maxQueued: 0 }, floodGuard: { maxInactive: 1 } }),
   );
-  for (const token of ['a', 'b', 'c']) {
+  for (const token of ['a', 'b', 'c', 'd', 'e']) {
     const req = requestWith(token);
     const granted = await server.authorize(req);
     void server.require(req, granted, async ({ introspect }) => {
@@ -77,7 +77,7 @@ it('policies that never settle take no place of a client, no turn, and do not ho
     });
     await new Promise((resolve) => setImmediate(resolve));
   }
-  const req = requestWith('d');
+  const req = requestWith('f');
   expect((await server.authorize(req))?.subject).toBe('user-1');
   await server.close();
 });

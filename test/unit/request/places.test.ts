@@ -43,8 +43,8 @@ const recall = async () => undefined;
 
 describe('the places of a source', () => {
   it.each([
-    [1, 1],
-    [2, 1],
+    [4, 2],
+    [5, 2],
     [10, 5],
     [24, 12],
     [100, 50],

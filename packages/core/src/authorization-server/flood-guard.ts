@@ -95,6 +95,9 @@ const FIRST_PLACES = 20;
  */
 const LEAST_PLACES = 2;
 
+/** Exchanges with one endpoint of which half are the least places of a source. */
+export const LEAST_CONCURRENT = 2 * LEAST_PLACES;
+
 /** Questions of one source that may be under way at most, however many good tokens it has. */
 const MOST_PLACES = 50;
 
@@ -143,9 +146,11 @@ type Outcome = keyof typeof givenBack;
  * Returns how many questions of one source may be under way at once: at most half of the exchanges
  * that one endpoint of an authorization server gets, so that one client leaves places for the other
  * clients.
+ *
+ * @param maxConcurrent at least `LEAST_CONCURRENT`
  */
 export function placesOfOne(maxConcurrent: number): number {
-  return Math.max(1, Math.min(MOST_PLACES, Math.floor(maxConcurrent / 2)));
+  return Math.max(LEAST_PLACES, Math.min(MOST_PLACES, Math.floor(maxConcurrent / 2)));
 }
 
 /**

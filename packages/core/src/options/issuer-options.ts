@@ -5,6 +5,7 @@ import {
   clientSecretBasic,
   clientSecretPost,
 } from '../authorization-server/client-authentication.js';
+import { LEAST_CONCURRENT } from '../authorization-server/flood-guard.js';
 import type { HttpRules } from '../authorization-server/http.js';
 import { introspection } from '../authorization-server/introspection.js';
 import { jwtAccessTokens } from '../authorization-server/jwt.js';
@@ -150,8 +151,11 @@ export const httpOptions = optionGroup({
 export interface HttpOptions extends OptionsOf<typeof httpOptions> {}
 
 export const circuitBreakerOptions = optionGroup({
-  /** Requests to one endpoint that run at once. Default 100; from 1 to 10,000. */
-  maxConcurrent: wholeNumber({ min: 1, max: 10_000, default: 100 }),
+  /**
+   * Requests to one endpoint that run at once. One client gets at most half of them, and at least
+   * two. Default 100; from 4 to 10,000.
+   */
+  maxConcurrent: wholeNumber({ min: LEAST_CONCURRENT, max: 10_000, default: 100 }),
   /**
    * Requests to one endpoint that wait for their turn. Beyond that, clients get 503. Default 1,000;
    * from 0 to 100,000.
