@@ -1,5 +1,4 @@
 import { type AdapterSteps, createAdapterSteps, type Framework } from './adapter-steps.js';
-import { ConfigurationError } from './errors.js';
 import { missingMiddleware, missingMiddlewareNext } from './missing-middleware.js';
 import type { ResourceServerOptions } from './options/resource-server-options.js';
 import type { SharedSignalsOptions } from './options/signal-options.js';
@@ -11,6 +10,7 @@ import type { NodeRequest } from './request/node-request.js';
 import { resourceMetadataOf } from './resource-metadata-of.js';
 import { createResourceServer, type ResourceServer } from './resource-server.js';
 import { interactionHeader } from './shared/interaction-id.js';
+import { createMismatch } from './shared/option-errors.js';
 import { createSignalReceiver, type SignalReceiver } from './signal-receiver.js';
 
 /** The types of a framework's middleware. */
@@ -100,7 +100,7 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
   const given = framework as unknown as Readonly<Record<string, unknown>> | null | undefined;
   for (const name of frameworkFunctions) {
     if (typeof given?.[name] !== 'function') {
-      throw new ConfigurationError(`createAdapter().${name}`, 'expected a function, got something else');
+      throw createMismatch(`createAdapter().${name}`, 'a function', 'something else');
     }
   }
   const steps: AdapterSteps<Exchange, Next> = createAdapterSteps(framework);
@@ -123,10 +123,7 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
     guardedChain(handlers) {
       refuseUncalledMiddleware('guarded()', handlers[0]);
       if (handlers.length === 0 || !handlers.every((handler) => typeof handler === 'function')) {
-        throw new ConfigurationError(
-          'guarded()',
-          'accepted are guards and, as the last, a handler: functions',
-        );
+        throw createMismatch('guarded()', 'guards and, as the last, a handler: functions', 'something else');
       }
       return [guards.guard(() => undefined), ...(handlers as GuardOf<Types>[])];
     },

@@ -157,8 +157,8 @@ export abstract class MtlsBoundError extends Error {
 }
 
 /**
- * A wrong option, found at start-up. The message names the option, what was given and what is
- * accepted.
+ * A wrong option, found at start-up. The message names the option, what was expected and what was
+ * got.
  */
 export class ConfigurationError extends MtlsBoundError {
   override readonly name = 'ConfigurationError';

@@ -1,6 +1,6 @@
-import { ConfigurationError } from './errors.js';
 import { refuseUncalledMiddleware } from './policy/uncalled.js';
 import type { ResourceServer } from './resource-server.js';
+import { createMismatch } from './shared/option-errors.js';
 
 /**
  * Returns what answers requests for the metadata of this resource (RFC 9728 §3.1). Throws
@@ -16,13 +16,10 @@ export function resourceMetadataOf(
   refuseUncalledMiddleware(calledAs, mtls);
   const server = mtls?.resourceServer;
   if (typeof server?.answer !== 'function') {
-    throw new ConfigurationError(calledAs, 'expected the middleware of mtlsBound(), got something else');
+    throw createMismatch(calledAs, 'the middleware of mtlsBound()', 'something else');
   }
   if (server.metadata === undefined) {
-    throw new ConfigurationError(
-      'resourceMetadata',
-      'expected { resource }, got nothing; give the option to mtlsBound()',
-    );
+    throw createMismatch('resourceMetadata', '{ resource }', 'nothing', '; give the option to mtlsBound()');
   }
   return server.metadata;
 }

@@ -7,7 +7,7 @@ import { createProtectedHttp } from './authorization-server/protection.js';
 import { discoverTransmitter } from './authorization-server/ssf-configuration.js';
 import { createTransmitterEndpoints } from './authorization-server/transmitter-endpoints.js';
 import { JwtRejected, verifyJwt } from './authorization-server/verified-jwt.js';
-import { ConfigurationError, RequestRefused, toRefusal } from './errors.js';
+import { RequestRefused, toRefusal } from './errors.js';
 import { problemReporter, publishSignal, type SignalEvent } from './observe/events.js';
 import { resolveSignalSettings, type SharedSignalsOptions } from './options/signal-options.js';
 import type { NodeRequest } from './request/node-request.js';
@@ -15,6 +15,7 @@ import { closing } from './request/request-body.js';
 import type { ResourceServer } from './resource-server.js';
 import type { Answer } from './response/challenge.js';
 import type { Revocation } from './revocation/revocations.js';
+import { createMismatch } from './shared/option-errors.js';
 import { isPlainObject } from './shared/option-rules.js';
 import { revokingEvents, streamUpdatedEvent, verificationEvent } from './signals/event-types.js';
 import { FailedTokens } from './signals/failed-tokens.js';
@@ -93,10 +94,7 @@ export function createSignalReceiver(
   options: SharedSignalsOptions,
 ): SignalReceiver {
   if (typeof server?.revoke !== 'function' || !Array.isArray(server.issuers)) {
-    throw new ConfigurationError(
-      'sharedSignals()',
-      'no middleware of mtlsBound() was given; accepted is one',
-    );
+    throw createMismatch('sharedSignals()', 'the middleware of mtlsBound()', 'something else');
   }
   const settings = resolveSignalSettings(server.issuers, options, process.env);
   const {

@@ -1,3 +1,4 @@
+import { mismatch } from '../../support/mismatch.js';
 import 'reflect-metadata';
 import {
   type CertificatePolicyOptions,
@@ -64,7 +65,7 @@ const noVerdict = 'it is not verified: no verdict on its chain comes with it';
 describe('what a certificate must be', () => {
   const of = ({ der }: Identity, verified?: boolean) => new ClientCertificate(der, { verified });
 
-  it.each<[string, CertificatePolicyOptions, () => ClientCertificate, string]>([
+  it.each<[string, CertificatePolicyOptions, () => ClientCertificate, string | RegExp]>([
     ['verified, and it is', { requireVerified: true }, () => of(pki.alice, true), 'fits'],
     [
       'R19: verified, and it is not',
@@ -233,7 +234,7 @@ describe('what a certificate must be', () => {
   });
 });
 
-it.each<[string, number, string]>([
+it.each<[string, number, string | RegExp]>([
   ['a second before it is valid', -1_000, '403 it is not valid now'],
   ['a millisecond before it is valid', -1, '403 it is not valid now'],
   ['when it begins to be valid', 0, 'fits'],
@@ -243,7 +244,7 @@ it.each<[string, number, string]>([
   expect(outcome({ requireValidNow: true }, certificate, now)).toBe(expected);
 });
 
-it.each<[string, number, string]>([
+it.each<[string, number, string | RegExp]>([
   ['in the last second of its validity', 0, 'fits'],
   ['a millisecond later', 1, '403 it is not valid now'],
 ])('R20: %s', (_title, offset, expected) => {
@@ -253,47 +254,39 @@ it.each<[string, number, string]>([
 });
 
 describe('a policy that is none is refused', () => {
-  it.each<[string, unknown, string]>([
-    [
-      'an unknown rule',
-      { verified: true },
-      'certificatePolicy: a name of 8 characters was given; there is no such option',
-    ],
+  it.each<[string, unknown, string | RegExp]>([
+    ['an unknown rule', { verified: true }, mismatch('certificatePolicy', 'a name of 8 characters')],
     [
       'a name that is none',
       { subject: 'alice' },
-      'certificatePolicy.subject: a string of 5 characters was given; accepted is a distinguished name as RFC 4514 writes it',
+      mismatch('certificatePolicy.subject', 'a string of 5 characters'),
     ],
-    [
-      'a name that is no text',
-      { subject: 5 },
-      "certificatePolicy.subject: a number was given; accepted is a distinguished name as RFC 4514 writes it ('CN=client,O=Example,C=NO'), or a list of them",
-    ],
+    ['a name that is no text', { subject: 5 }, mismatch('certificatePolicy.subject', 'a number')],
     [
       'an alternative name that is no text',
       { san: { dns: [1] } },
-      'certificatePolicy.san.dns: a list was given; accepted is a non-empty string without blanks or line ends around it, or a list of them',
+      mismatch('certificatePolicy.san.dns', 'a list'),
     ],
-    ['a name among others', { issuer: ['CN=a', 'b'] }, 'certificatePolicy.issuer: a list was given'],
+    ['a name among others', { issuer: ['CN=a', 'b'] }, mismatch('certificatePolicy.issuer', 'a list')],
     [
       'a kind that is none',
       { san: { upn: 'x' } },
-      'certificatePolicy.san: a name of 3 characters was given; there is no such option; accepted are dns, uri, ip, email',
+      mismatch('certificatePolicy.san', 'a name of 3 characters'),
     ],
     [
       'a usage that is none',
       { extendedKeyUsage: 'serverAuth' },
-      "certificatePolicy.extendedKeyUsage: a string of 10 characters was given; accepted is 'clientAuth'",
+      mismatch('certificatePolicy.extendedKeyUsage', 'a string of 10 characters'),
     ],
     [
       'a status that is none',
       { requireVerified: true, status: 404 },
-      'certificatePolicy.status: 404 was given; accepted is 401 or 403',
+      mismatch('certificatePolicy.status', '404'),
     ],
     [
       'no boolean',
       { requireVerified: 'yes' },
-      'certificatePolicy.requireVerified: a string of 3 characters was given; accepted is true or false',
+      mismatch('certificatePolicy.requireVerified', 'a string of 3 characters'),
     ],
   ])('%s', (_title, certificatePolicy, message) => {
     expect(() => resolveSettings({ ...base, certificatePolicy }, {})).toThrow(message);
@@ -320,7 +313,7 @@ describe('a policy that is none is refused', () => {
     expect(start({})).not.toThrow();
     expect(start(demand)).toThrow(ConfigurationError);
     expect(start(demand)).toThrow(
-      `certificatePolicy.${name}: it was given, but the proxy hands on the certificate's hash alone; accepted is a preset that hands on the whole certificate`,
+      `certificatePolicy.${name}: expected a preset that hands on the whole certificate next to it, got one that hands on its hash alone`,
     );
   });
 
@@ -329,7 +322,7 @@ describe('a policy that is none is refused', () => {
     const options = { ...base, certificate: mute, certificatePolicy: { requireVerified: true } };
     expect(() => resolveSettings(options, {})).toThrow(ConfigurationError);
     expect(() => resolveSettings(options, {})).toThrow(
-      "certificatePolicy.requireVerified: true was given, but no header of a verdict is named; accepted is true where the proxy sets one, and the preset's option verifyHeader names it",
+      "certificatePolicy.requireVerified: expected true next to a preset whose option verifyHeader names the proxy's header of the verdict, got true next to one without",
     );
     const speaking = proxyHeader(nginx({ verifyHeader: 'x-verify' }), { trust: 'loopback' });
     expect(() => resolveSettings({ ...options, certificate: speaking }, {})).not.toThrow();

@@ -26,6 +26,7 @@ import { mutualTls } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';
 import { answer, goodClaims, goodMetadata } from '../../support/faulty-server.js';
 import { close, listen } from '../../support/loopback.js';
+import { mismatch } from '../../support/mismatch.js';
 import type { Identity } from '../../support/pki.js';
 import { recordedEvents } from '../../support/recorded-events.js';
 import { useFaultyServer } from '../../support/suites.js';
@@ -105,10 +106,10 @@ describe('privateKeyJwt', () => {
       alg: 'ES256',
     });
     expect(() => privateKeyJwt({ key: keys.publicKey })).toThrow(
-      'privateKeyJwt().key: a value of type object was given',
+      mismatch('privateKeyJwt().key', 'a value of type object'),
     );
     expect(() => privateKeyJwt({ key: keys.privateKey, alg: 'ES256' })).toThrow(
-      'privateKeyJwt().alg: it was given beside',
+      'privateKeyJwt().alg: expected nothing next to a CryptoKey',
     );
   });
 });

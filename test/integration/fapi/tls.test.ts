@@ -5,6 +5,7 @@ import { type ConnectionOptions, connect, getCiphers, type TLSSocket } from 'nod
 import { fapiTlsOptions } from 'koa-mtls';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { close, listen } from '../../support/loopback.js';
+import { mismatch } from '../../support/mismatch.js';
 import { createPki, type Identity, type Pki } from '../../support/pki.js';
 import { findProgram, itReal } from '../../support/programs.js';
 
@@ -155,7 +156,7 @@ itReal('openssl', 'R155: the openssl program agrees: no group below 2,048 bits',
 
 it('wrong options are refused', () => {
   expect(() => fapiTlsOptions({ ciphers: 'all' as never })).toThrow(
-    `fapiTlsOptions().ciphers: a string of 3 characters was given; accepted is 'bcp195' or 'fapi1-final'`,
+    mismatch('fapiTlsOptions().ciphers', 'a string of 3 characters'),
   );
   expect(fapiTlsOptions().secureOptions).toBe(constants.SSL_OP_NO_RENEGOTIATION);
 });

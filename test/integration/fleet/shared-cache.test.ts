@@ -14,6 +14,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { type Framework, frameworks, startApi, type TestApi } from '../../support/apis.js';
 import { audience, testClients } from '../../support/authorization-server.js';
 import { call } from '../../support/calls.js';
+import { mismatch } from '../../support/mismatch.js';
 import type { Identity } from '../../support/pki.js';
 import { describeReal } from '../../support/programs.js';
 import { recordedEvents } from '../../support/recorded-events.js';
@@ -351,15 +352,12 @@ describeReal('redis-server', 'Redis', () => {
 });
 
 it.each([
-  [{ secret }, 'sharedCache.store: nothing was given; accepted is a Keyv instance or another object'],
-  [{ store: {}, secret }, 'sharedCache.store: an object was given; accepted is a Keyv instance'],
-  [
-    { store: new Keyv() },
-    'sharedCache.secret: nothing was given; accepted is a secret of 32 characters or more',
-  ],
-  [{ store: new Keyv(), secret: 'short' }, 'sharedCache.secret: a value of type string was given'],
+  [{ secret }, mismatch('sharedCache.store', 'nothing')],
+  [{ store: {}, secret }, mismatch('sharedCache.store', 'an object')],
+  [{ store: new Keyv() }, mismatch('sharedCache.secret', 'nothing')],
+  [{ store: new Keyv(), secret: 'short' }, mismatch('sharedCache.secret', 'a value of type string')],
   [{ store: new Keyv(), secret: [] }, 'sharedCache.secret: '],
-  [{ store: new Keyv(), secret, lock: () => true }, 'sharedCache.lock: a function was given'],
+  [{ store: new Keyv(), secret, lock: () => true }, mismatch('sharedCache.lock', 'a function')],
 ])('%# is refused at start-up', async (sharedCache, message) => {
   await expect(member(sharedCache as never)).rejects.toThrow(message);
 });

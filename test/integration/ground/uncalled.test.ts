@@ -114,7 +114,7 @@ describe.each(apps)('%s', (_framework, library, start) => {
   it.each(own)('%s answers 503, and reports that it was not called', async (name, mounted) => {
     const before = problems.length;
     expect([(await send(mounted)).status, seen.handled]).toEqual([503, 0]);
-    const message = `${name}(): it was put among the handlers without being called; put ${name}() there`;
+    const message = `${name}(): expected ${name}() among the handlers, got the function, which was not called`;
     expect(seen.error).toMatchObject({ name: 'ConfigurationError', message });
     expect(problems.slice(before).map(({ code }) => code)).toEqual(['middleware_not_called']);
   });

@@ -24,6 +24,7 @@ import {
   goodMetadata,
   startFaultyServer,
 } from '../../support/faulty-server.js';
+import { mismatch } from '../../support/mismatch.js';
 import { createPki, type Pki } from '../../support/pki.js';
 import { recordedEvents } from '../../support/recorded-events.js';
 import { expectRefusal } from '../../support/refusals.js';
@@ -154,7 +155,7 @@ describe.each(frameworks)('%s', (framework) => {
     it('it needs a client id, and says so at start-up', async () => {
       const { clientId, clientSecret, ...rest } = options();
       await expect(startApi(framework, pki, { audience, ...rest })).rejects.toThrow(
-        'clientId: nothing was given, nor is the environment variable MTLS_BOUND_CLIENT_ID set',
+        mismatch('clientId', 'nothing, and the environment variable MTLS_BOUND_CLIENT_ID is not set'),
       );
     });
 

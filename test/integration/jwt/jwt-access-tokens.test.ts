@@ -19,6 +19,7 @@ import {
   goodMetadata,
   startFaultyServer,
 } from '../../support/faulty-server.js';
+import { mismatch } from '../../support/mismatch.js';
 import { createPki, type Pki } from '../../support/pki.js';
 import { expectRefusal } from '../../support/refusals.js';
 
@@ -373,16 +374,16 @@ describe('validation (RFC 9068 §4, RFC 8725)', () => {
 
   it('wrong options are refused at start-up', async () => {
     expect(() => jwtAccessTokens({ algorithms: ['none' as never] })).toThrow(
-      'jwtAccessTokens().algorithms: a list was given; accepted is a list of PS256',
+      mismatch('jwtAccessTokens().algorithms', 'a list'),
     );
     expect(() => jwtAccessTokens({ algorithms: [] })).toThrow(
-      'jwtAccessTokens().algorithms: a list was given',
+      mismatch('jwtAccessTokens().algorithms', 'a list'),
     );
     await expect(status([], { audience: 'server-enforced' })).rejects.toThrow(
-      "audience: 'server-enforced' was given beside jwtAccessTokens()",
+      mismatch('audience', "'server-enforced'", 'the identifier of this API next to jwtAccessTokens()'),
     );
     await expect(status([], { tokens: jwtAccessTokens as never })).rejects.toThrow(
-      'tokens: a function was given',
+      mismatch('tokens', 'a function'),
     );
   });
 });

@@ -212,7 +212,9 @@ it('control characters that a client sends reach no line, no warning and no head
 });
 
 const { customHeader: _, ...presets } = proxies;
-const certificateHeaders = Object.values(presets).map((preset) => preset().header);
+const certificateHeaders = Object.values(presets)
+  .filter((preset) => typeof preset === 'function')
+  .map((preset) => preset().header);
 
 it.each([...certificateHeaders, proxies.awsAlb({ mode: 'verify' }).header])(
   'pino: redactedPaths keep a request that is logged whole from telling its %s',

@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { type Framework, frameworks, startApi } from '../../support/apis.js';
 import { audience, startAuthorizationServer, testClients } from '../../support/authorization-server.js';
 import { call } from '../../support/calls.js';
+import { mismatch } from '../../support/mismatch.js';
 import { createPki, type Pki } from '../../support/pki.js';
 
 const adapters = { Express: express, Koa: koa };
@@ -26,27 +27,27 @@ afterEach(() => {
 describe.each(frameworks)('%s throws the errors of the core', (framework: Framework) => {
   const { mtlsBound, ConfigurationError, requireScopes } = adapters[framework as keyof typeof adapters];
 
-  it.each<[string, () => unknown, string]>([
+  it.each<[string, () => unknown, string | RegExp]>([
     [
       'mtlsBound() with an unknown option',
       () => mtlsBound({ isuer: 'x' } as never),
-      'isuer: there is no such option; accepted are issuer, ',
+      mismatch('isuer', 'an unknown one'),
     ],
-    [
-      'requireScopes() without a scope',
-      () => requireScopes(),
-      'requireScopes(): no scope was given; accepted is one or more',
-    ],
+    ['requireScopes() without a scope', () => requireScopes(), mismatch('requireScopes()', 'none')],
     [
       'requireScopes() with two in one',
       () => requireScopes('a b'),
-      'requireScopes(): a string of 3 characters was given; accepted are one or more scopes, each a text',
+      mismatch('requireScopes()', 'a string of 3 characters'),
     ],
-    ['requireScopes() with a list', () => requireScopes(['a'] as never), 'requireScopes(): a list was given'],
+    [
+      'requireScopes() with a list',
+      () => requireScopes(['a'] as never),
+      mismatch('requireScopes()', 'a list'),
+    ],
     [
       'requireScopes() with a quote',
       () => requireScopes('a"'),
-      'requireScopes(): a string of 2 characters was given',
+      mismatch('requireScopes()', 'a string of 2 characters'),
     ],
   ])('for %s', (_title, make, message) => {
     expect(make).toThrow(ConfigurationError);

@@ -8,8 +8,8 @@ const types =
 const names = 'the name of a claim, without blanks around it, other than iss, aud, exp, nbf, iat, jti, cnf';
 
 const refused: [unknown, string, string][] = [
-  [{ typ: 'JWT' }, 'typ', `a string of 3 characters was given; accepted is ${types}`],
-  [{ typ: [] }, 'typ', `a list was given; accepted is ${types}`],
+  [{ typ: 'JWT' }, 'typ', `expected ${types}, got a string of 3 characters`],
+  [{ typ: [] }, 'typ', `expected ${types}, got a list`],
   ...[
     'token-introspection+jwt',
     'logout+jwt',
@@ -28,48 +28,48 @@ const refused: [unknown, string, string][] = [
   ].map((type): [unknown, string, string] => [
     { typ: ['at+jwt', type] },
     'typ',
-    `a list was given; accepted is ${types}`,
+    `expected ${types}, got a list`,
   ]),
   // biome-ignore lint/suspicious/noSparseArray: a hole is what is tested.
-  [{ typ: ['JWT', ,] }, 'typ', `a list was given; accepted is ${types}`],
+  [{ typ: ['JWT', ,] }, 'typ', `expected ${types}, got a list`],
   [
     { claims: 'azp' },
     'claims',
-    'a string of 3 characters was given; accepted is an object of clientId, scope, subject, thumbprint',
+    'expected an object of clientId, scope, subject, thumbprint, got a string of 3 characters',
   ],
   [
     { claims: { clientid: 'azp' } },
     'claims.clientid',
-    'there is no such option; accepted are clientId, scope, subject, thumbprint',
+    'expected no options but clientId, scope, subject, thumbprint, got an unknown one',
   ],
   ...['clientId', 'scope', 'subject'].flatMap((name): [unknown, string, string][] => [
-    [{ claims: { [name]: '' } }, `claims.${name}`, `"" was given; accepted is ${names}`],
-    [{ claims: { [name]: ['azp'] } }, `claims.${name}`, `a list was given; accepted is ${names}`],
+    [{ claims: { [name]: '' } }, `claims.${name}`, `expected ${names}, got ""`],
+    [{ claims: { [name]: ['azp'] } }, `claims.${name}`, `expected ${names}, got a list`],
     ...['iss', 'aud', 'exp', 'nbf', 'iat', 'jti', 'cnf', 'a '].map((claim): [unknown, string, string] => [
       { claims: { [name]: claim } },
       `claims.${name}`,
-      `a string of ${claim.length} characters was given; accepted is ${names}`,
+      `expected ${names}, got a string of ${claim.length} characters`,
     ]),
   ]),
   [
     { claims: { clientId: 'sub' } },
     'claims',
-    'clientId, scope and subject are read from sub, scope, sub; accepted are three different claims',
+    'expected three different claims for clientId, scope and subject, got sub, scope, sub',
   ],
   [
     { claims: { clientId: 'azp', subject: 'azp' } },
     'claims',
-    'clientId, scope and subject are read from azp, scope, azp; accepted are three different claims',
+    'expected three different claims for clientId, scope and subject, got azp, scope, azp',
   ],
   [
     { requiredClaims: 'sub' },
     'requiredClaims',
-    'a string of 3 characters was given; accepted is a list of names of claims',
+    'expected a list of names of claims, got a string of 3 characters',
   ],
   ...[[''], [7], [undefined], [' sub']].map((requiredClaims): [unknown, string, string] => [
     { requiredClaims },
     'requiredClaims',
-    'a list was given; accepted is a list of names of claims',
+    'expected a list of names of claims, got a list',
   ]),
 ];
 

@@ -6,6 +6,7 @@ import supertest from 'supertest';
 import { describe, expect, it } from 'vitest';
 import { resolveSettings } from '../../../packages/core/src/options/resource-server-options.js';
 import { createApi, frameworks } from '../../support/apis.js';
+import { mismatch } from '../../support/mismatch.js';
 import { createPki } from '../../support/pki.js';
 
 const pki = await createPki();
@@ -51,12 +52,14 @@ describe('http beside issuers', () => {
     const make = () =>
       httpOf({ http: { [above]: values[above] }, issuers: [one('red', { [below]: values[below] })] });
     const unused = [above, below].find((name) => name !== 'fetch');
-    expect(make).toThrow(`issuers[0].http.${unused}: http.fetch was given too`);
+    expect(make).toThrow(mismatch(`issuers[0].http.${unused}`, 'both', 'nothing next to http.fetch'));
   });
 
   it('ca beside fetch is refused', () => {
     const make = () => httpOf({ ...one('red', { ca, fetch }) });
-    expect(make).toThrow('http.ca: http.fetch was given too, which makes its own connections');
+    expect(make).toThrow(
+      mismatch('http.ca', 'both', 'nothing next to http.fetch, which makes its own connections'),
+    );
   });
 });
 
@@ -70,7 +73,7 @@ describe('authorizationServerMetadata.mtls_endpoint_aliases', () => {
   ])('%s is refused', (_title, alias) => {
     const metadata = { introspection_endpoint, mtls_endpoint_aliases: { introspection_endpoint: alias } };
     expect(() => httpOf({ ...one('red'), authorizationServerMetadata: metadata })).toThrow(
-      /^authorizationServerMetadata: an object was given; accepted is /,
+      /^authorizationServerMetadata: expected .*, got an object$/,
     );
   });
 });

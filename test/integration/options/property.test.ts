@@ -155,9 +155,7 @@ describe('a name that is not accepted', () => {
   ])('%j', (property) => {
     const options = { ...kit.options, property } as Options;
     for (const { mtlsBound } of [expressMtls, koaMtls]) {
-      expect(() => mtlsBound(options)).toThrow(
-        /^property: .*; accepted is a name of up to 64 letters, digits/,
-      );
+      expect(() => mtlsBound(options)).toThrow(/^property: expected a name of up to 64 letters, digits/);
     }
   });
 });

@@ -11,6 +11,7 @@ import {
 import { describe, expect, it, vi } from 'vitest';
 import { resolveSettings } from '../../../packages/core/src/options/resource-server-options.js';
 import { createApi, frameworks } from '../../support/apis.js';
+import { mismatch } from '../../support/mismatch.js';
 import { recordedEvents } from '../../support/recorded-events.js';
 
 const as = 'https://as.example.com';
@@ -67,7 +68,7 @@ describe('metadata that are given', () => {
       expect(one().issuers[0]?.authorizationServerMetadata).toEqual(authorizationServerMetadata);
       expect(listed().issuers[0]?.authorizationServerMetadata).toEqual(authorizationServerMetadata);
     } else {
-      const why = `authorizationServerMetadata: it was given without ${missing}, which the option tokens needs`;
+      const why = `authorizationServerMetadata: expected ${missing} among them, which the option tokens needs, got others`;
       expect(one).toThrow(
         new ConfigurationError(
           'authorizationServerMetadata',
@@ -92,7 +93,7 @@ describe('privateKeyJwt() with RSA', () => {
     const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
     for (const key of [pem, privateKey.export({ format: 'jwk' }), cryptoKey]) {
       if (isRefused) {
-        const why = `an RSA key of ${modulusLength} bits was given; accepted is one of 2048 bits or more`;
+        const why = `expected an RSA key of 2048 bits or more, got one of ${modulusLength} bits`;
         expect(() => privateKeyJwt({ key })).toThrow(`privateKeyJwt().key: ${why}`);
       } else {
         expect(privateKeyJwt({ key }).method).toBe('private_key_jwt');
@@ -106,7 +107,7 @@ describe('certificatePolicy.san', () => {
     'ip: %j is refused',
     (ip) => {
       const make = () => resolveSettings({ ...good, certificatePolicy: { san: { ip } } }, {});
-      expect(make).toThrow(/^certificatePolicy\.san\.ip: .* accepted is an IPv4 or IPv6 address/);
+      expect(make).toThrow(/^certificatePolicy\.san\.ip: expected an IPv4 or IPv6 address/);
     },
   );
 
@@ -117,9 +118,7 @@ describe('certificatePolicy.san', () => {
 
   it('that lists no names is refused', () => {
     const make = () => resolveSettings({ ...good, certificatePolicy: { san: {} } }, {});
-    expect(make).toThrow(
-      'certificatePolicy.san: a list of no names was given; accepted is an object of dns, uri',
-    );
+    expect(make).toThrow(mismatch('certificatePolicy.san', 'a list of no names'));
   });
 });
 
@@ -132,7 +131,7 @@ it.each([
   'client_assertion_type',
 ])('introspection().parameters.%s is refused, as this package writes it', (name) => {
   expect(() => introspection({ parameters: { [name]: 'x' } })).toThrow(
-    /^introspection\(\)\.parameters: an object was given; accepted is .* without token, /,
+    /^introspection\(\)\.parameters: expected .* without token, .*, got an object$/,
   );
 });
 
@@ -143,14 +142,12 @@ it.each([
 ])('an environment variable that ends with %j is refused, and says so', (end, why) => {
   const { clientSecret, ...rest } = good;
   const make = () => resolveSettings(rest, { MTLS_BOUND_CLIENT_SECRET: `${clientSecret}${end}` });
-  expect(make).toThrow(new ConfigurationError('MTLS_BOUND_CLIENT_SECRET', `the value ${why}; remove it`));
+  expect(make).toThrow(mismatch('MTLS_BOUND_CLIENT_SECRET', `one that ${why}`));
 });
 
 it('an environment variable that begins with a blank is refused, and says so', () => {
   const make = () => resolveSettings(good, { MTLS_BOUND_REALM: ' api' });
-  expect(make).toThrow(
-    new ConfigurationError('MTLS_BOUND_REALM', 'the value begins with a blank; remove it'),
-  );
+  expect(make).toThrow(mismatch('MTLS_BOUND_REALM', 'one that begins with a blank'));
 });
 
 describe.each(frameworks)(

@@ -181,7 +181,9 @@ const wrongAgents: [string, () => unknown, string][] = [
   ],
 ];
 it.each(wrongAgents)('http.agent that gives %s is refused at start-up', (_title, agent, message) => {
-  expect(() => overAgent(agent)).toThrow(`http.agent: it ${message}`);
+  expect(() => overAgent(agent)).toThrow(
+    `http.agent: expected a function that returns an agent, got a function that ${message}`,
+  );
 });
 
 it.each(wrongAgents)(
@@ -322,7 +324,9 @@ it.each<[string, () => unknown]>([
     certificate,
     { tokens: tokens as never },
   );
-  expect(() => createResourceServer(options)).toThrow('tokens: it returned no function');
+  expect(() => createResourceServer(options)).toThrow(
+    'tokens: expected a function that returns a function, got one that returned something else',
+  );
 });
 
 it('a logger whose methods reject harms no request, and is one warning', async () => {

@@ -14,6 +14,7 @@ import { createApi, type Framework, frameworks } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';
 import { answer, goodClaims } from '../../support/faulty-server.js';
 import { close, listen } from '../../support/loopback.js';
+import { mismatch } from '../../support/mismatch.js';
 import type { Identity } from '../../support/pki.js';
 import { useFaultyServer } from '../../support/suites.js';
 
@@ -79,7 +80,7 @@ describe.each(frameworks)('%s', (framework) => {
   it('requireVerified is refused at start-up where no header of a verdict is named', async () => {
     const more = { certificatePolicy: { requireVerified: true } };
     await expect(status(framework, nginx(), {}, more)).rejects.toThrow(
-      'certificatePolicy.requireVerified: true was given, but no header of a verdict is named',
+      mismatch('certificatePolicy.requireVerified', 'true next to one without'),
     );
   });
 

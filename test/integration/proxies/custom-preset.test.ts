@@ -1,8 +1,10 @@
 // A preset of one's own: header names, the verdict, and a proxy that hands on the hash of the certificate alone.
+
 import { ConfigurationError, customHeader, type ProxyPreset, proxyHeader } from '@mtls-bound/core';
 import request from 'supertest';
 import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createApi, type Framework } from '../../support/apis.js';
+import { mismatch } from '../../support/mismatch.js';
 import { createPki, type Pki } from '../../support/pki.js';
 import { boundClaims, optionsOver, pretendServer } from '../../support/pretend-server.js';
 
@@ -81,7 +83,7 @@ describe.each<Framework>(['Express', 'Express 4', 'Koa', 'Koa 2'])('%s', (framew
 describe('customHeader() refuses', () => {
   const good = { header: 'x-cert', decode: () => undefined };
   const reserved =
-    'accepted is a header name of letters, digits and hyphens, other than Authorization, Cookie, Host and those that HTTP itself uses';
+    'expected a header name of letters, digits and hyphens, other than Authorization, Cookie, Host and those that HTTP itself uses';
 
   it.each([
     'Authorization',
@@ -108,31 +110,31 @@ describe('customHeader() refuses', () => {
     );
   });
 
-  it.each<[string, object, string]>([
+  it.each<[string, object, string | RegExp]>([
     [
       'verifyHeader without isVerified',
       { verifyHeader: 'x-verdict' },
-      'customHeader().verifyHeader: it was given without isVerified, which it needs',
+      'customHeader().verifyHeader: expected isVerified next to it, got nothing there',
     ],
     [
       'isVerified without verifyHeader',
       { isVerified },
-      'customHeader().isVerified: it was given without verifyHeader, which it needs',
+      'customHeader().isVerified: expected verifyHeader next to it, got nothing there',
     ],
     [
       'isVerified that is no function',
       { verifyHeader: 'x-verdict', isVerified: 'OK' },
-      'customHeader().isVerified: a string of 2 characters was given; accepted is a function from the value to true or false',
+      mismatch('customHeader().isVerified', 'a string of 2 characters'),
     ],
     [
       'one header for both',
       { verifyHeader: 'X-CERT', isVerified },
-      'customHeader().verifyHeader: the header of the certificate was given; accepted is another',
+      mismatch('customHeader().verifyHeader', 'the header of the certificate'),
     ],
     [
       'thumbprintOnly that is no flag',
       { thumbprintOnly: 'yes' },
-      'customHeader().thumbprintOnly: a string of 3 characters was given; accepted is true or false',
+      mismatch('customHeader().thumbprintOnly', 'a string of 3 characters'),
     ],
   ])('%s', (_title, changes, message) => {
     const make = () => customHeader({ ...good, ...changes });

@@ -152,5 +152,7 @@ it.each([
   ['verifyHeader', { verifyHeader: 'x-verdict' }, 'isVerified'],
   ['isVerified', { isVerified: () => true }, 'verifyHeader'],
 ])('rfc9440() refuses %s alone', (name, options, other) => {
-  expect(() => rfc9440(options)).toThrow(`rfc9440().${name}: it was given without ${other}, which it needs`);
+  expect(() => rfc9440(options)).toThrow(
+    `rfc9440().${name}: expected ${other} next to it, got nothing there`,
+  );
 });

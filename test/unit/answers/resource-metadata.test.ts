@@ -61,7 +61,7 @@ it.each([
   [{ tls_client_certificate_bound_access_tokens: false }],
 ])('members: %j is refused', (members) => {
   expect(() => made({ members })).toThrow(
-    /^resourceMetadata\.members: .* was given; accepted is an object of further members; those that follow from other options are not among them$/,
+    /^resourceMetadata\.members: expected an object of further members; those that follow from other options are not among them, got .*$/,
   );
 });
 

@@ -1,11 +1,14 @@
 // Which addresses and ranges `trust` takes: those that every reader reads in the same way, and that are not everybody.
+
 import { nginx, proxyHeader } from '@mtls-bound/core';
 import { describe, expect, it } from 'vitest';
 import { faultOf, rangeTest } from '../../../packages/core/src/certificate/trusted-range.js';
+import { mismatch } from '../../support/mismatch.js';
 
-const unreadable = (entry: number) => `entry ${entry} is neither an address nor a CIDR in its usual form`;
-const zoned = (entry: number) => `entry ${entry} names a zone (%), which would not be compared`;
-const everybody = 'it covers every address';
+const unreadable = (entry: number) =>
+  `an entry ${entry} that is neither an address nor a CIDR in its usual form`;
+const zoned = (entry: number) => `a zone (%) in entry ${entry}, which would not be compared`;
+const everybody = 'ranges that cover every address';
 
 it.each<[string[], string | undefined]>([
   [['127.0.0.1'], undefined],
@@ -54,13 +57,13 @@ it.each<[string, string]>([
   ['::10.0.0.5', unreadable(1)],
 ])('%s is refused at start-up, and the error names the option', (range, fault) => {
   expect(() => proxyHeader(nginx(), { trust: range })).toThrow(
-    `proxyHeader().trust: ${fault}; accepted is a CIDR, an address`,
+    mismatch('proxyHeader().trust', fault, 'a CIDR, an address'),
   );
 });
 
 it('a range of everybody is refused at start-up, and the error names the option', () => {
   expect(() => proxyHeader(nginx(), { trust: ['::ffff:0:0/96'] })).toThrow(
-    `proxyHeader().trust: ${everybody}; accepted is a CIDR, an address`,
+    mismatch('proxyHeader().trust', everybody, 'a CIDR, an address'),
   );
 });
 

@@ -113,6 +113,6 @@ it.each([
 
 it.each(['opaque', '', null, 1])('a source of the kind %j is refused at start-up', (kind) => {
   expect(() => resourceServerOver(() => ({ kind }) as never)).toThrow(
-    "tokens: it returned a function of another kind; accepted are 'introspection' and 'self-contained'",
+    "tokens: expected a function whose kind is 'introspection' or 'self-contained', got one of another kind",
   );
 });

@@ -302,17 +302,17 @@ describe('explain', () => {
   it('is refused in production unless it is meant', async () => {
     vi.stubEnv('NODE_ENV', 'production');
     expect(() => createResourceServer({ ...kit.options, explain: true })).toThrow(
-      "explain: true was given while NODE_ENV is production; accepted is false, or 'always'",
+      "explain: expected false in production, or 'always' if you mean it, got true",
     );
     vi.stubEnv('MTLS_BOUND_EXPLAIN', 'true');
-    expect(() => createResourceServer(kit.options)).toThrow('NODE_ENV is production');
+    expect(() => createResourceServer(kit.options)).toThrow('explain: expected false in production, ');
     const options = { ...presenting(kit.certificate), explain: 'always' } as const;
     expect((await refusal(options, mismatch())).answer.body).toContain('hex');
   });
 
   it.each(['yes', 1, null, 'True'])('%j is not accepted', (explain) => {
     expect(() => createResourceServer({ ...kit.options, explain: explain as never })).toThrow(
-      "accepted is true, false or 'always'",
+      "expected true, false or 'always'",
     );
   });
 });

@@ -14,6 +14,7 @@ import {
 } from '@mtls-bound/core';
 import { describe, expect, it } from 'vitest';
 import { resolveSettings } from '../../../packages/core/src/options/resource-server-options.js';
+import { mismatch } from '../../support/mismatch.js';
 
 const good = { issuer: 'https://as.example.com', clientId: 'api', clientSecret: 'x-x-x', audience: 'api' };
 const { clientSecret: _, ...withoutSecret } = good;
@@ -187,5 +188,5 @@ it.each([
 ])('%s: not even the length of a secret is shown', (path, beside) => {
   const [name = ''] = path.split('.');
   const make = () => resolveSettings({ ...good, [name]: { ...beside, secret: secret.slice(0, 12) } }, {});
-  expect(make).toThrow(`${path}: a value of type string was given; accepted is `);
+  expect(make).toThrow(mismatch(`${path}`, 'a value of type string'));
 });

@@ -14,6 +14,7 @@ import {
 } from '@mtls-bound/core';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { resolveSettings } from '../../../packages/core/src/options/resource-server-options.js';
+import { mismatch } from '../../support/mismatch.js';
 
 const pkcs8 = { format: 'pem', type: 'pkcs8' } as const;
 const weakRsa = generateKeyPairSync('rsa', { modulusLength: 1_024 }).privateKey.export(pkcs8).toString();
@@ -38,224 +39,252 @@ afterEach(() => {
 });
 
 /** What is given in place of the good options, and how the error must name option, given and accepted. */
-const wrong: [string, unknown, string][] = [
-  [
-    'no object',
-    'https://as.example.com',
-    'options: a string of 22 characters was given; accepted is an object',
-  ],
-  ['null', null, 'options: null was given; accepted is an object'],
-  ['a list', [], 'options: a list was given; accepted is an object'],
+const wrong: [string, unknown, string | RegExp][] = [
+  ['no object', 'https://as.example.com', mismatch('options', 'a string of 22 characters', 'an object')],
+  ['null', null, mismatch('options', 'null', 'an object')],
+  ['a list', [], mismatch('options', 'a list', 'an object')],
   [
     'an unknown option',
     { ...good, isuer: 'x' },
-    'isuer: there is no such option; accepted are issuer, authorizationServerMetadataMaxAge,',
+    mismatch('isuer', 'an unknown one', 'no options but issuer, authorizationServerMetadataMaxAge,'),
   ],
   [
     'an issuer without TLS',
     { ...good, issuer: 'http://as.example.com' },
-    'issuer: "http://as.example.com/" was given; accepted is an https URL',
+    mismatch('issuer', '"http://as.example.com/"', 'an https URL'),
   ],
   [
     'an issuer with a query',
     { ...good, issuer: 'https://as.example.com?x' },
-    'issuer: "https://as.example.com/" was given',
+    mismatch('issuer', '"https://as.example.com/"'),
   ],
   [
     'an issuer with a fragment',
     { ...good, issuer: 'https://as.example.com#x' },
-    'issuer: "https://as.example.com/" was given',
+    mismatch('issuer', '"https://as.example.com/"'),
   ],
   ['an issuer with a user name', { ...good, issuer: 'https://u:p@as.example.com' }, 'issuer: '],
   [
     'an issuer that is no URL',
     { ...good, issuer: 'as.example.com' },
-    'issuer: a string of 14 characters was given',
+    mismatch('issuer', 'a string of 14 characters'),
   ],
-  [
-    'an issuer of another type',
-    { ...good, issuer: 7 },
-    'issuer: a number was given; accepted is an https URL',
-  ],
-  ['a URL object', { ...good, issuer: new URL('https://as.example.com') }, 'issuer: an object was given'],
+  ['an issuer of another type', { ...good, issuer: 7 }, mismatch('issuer', 'a number', 'an https URL')],
+  ['a URL object', { ...good, issuer: new URL('https://as.example.com') }, mismatch('issuer', 'an object')],
   [
     'no issuer',
     { ...good, issuer: undefined },
-    'issuer: nothing was given, nor is the environment variable MTLS_BOUND_ISSUER set; accepted is an https URL',
+    mismatch('issuer', 'nothing, and the environment variable MTLS_BOUND_ISSUER is not set', 'an https URL'),
   ],
   [
     'no client id',
     { ...good, clientId: undefined },
-    'clientId: nothing was given, nor is the environment variable MTLS_BOUND_CLIENT_ID set; accepted is a non-empty string',
+    mismatch(
+      'clientId',
+      'nothing, and the environment variable MTLS_BOUND_CLIENT_ID is not set',
+      'a non-empty string',
+    ),
   ],
-  ['an empty client id', { ...good, clientId: '' }, 'clientId: "" was given; accepted is a non-empty string'],
+  ['an empty client id', { ...good, clientId: '' }, mismatch('clientId', '""', 'a non-empty string')],
   [
     'no secret',
     { ...good, clientSecret: undefined },
-    'clientSecret: nothing was given, nor is the environment variable MTLS_BOUND_CLIENT_SECRET set',
+    mismatch('clientSecret', 'nothing, and the environment variable MTLS_BOUND_CLIENT_SECRET is not set'),
   ],
   [
     'a secret of another type',
     { ...good, clientSecret: 31415 },
-    'clientSecret: a value of type number was given; accepted is a non-empty string',
+    mismatch('clientSecret', 'a value of type number', 'a non-empty string'),
   ],
   [
     'a secret twice',
     { ...good, clientAuthentication: clientSecretPost('b') },
-    'clientSecret: clientAuthentication was given too',
+    mismatch('clientSecret', 'both', 'nothing next to clientAuthentication'),
   ],
   [
     'an authentication that is none',
     { ...good, clientSecret: undefined, clientAuthentication: 'client_secret_post' },
-    'clientAuthentication: a string of 18 characters was given; accepted is clientSecretBasic(secret), privateKeyJwt(',
+    mismatch(
+      'clientAuthentication',
+      'a string of 18 characters',
+      'clientSecretBasic(secret), privateKeyJwt(',
+    ),
   ],
   [
     'no audience',
     { ...good, audience: undefined },
-    "audience: nothing was given, nor is the environment variable MTLS_BOUND_AUDIENCE set; accepted is the identifier of this API or a list of them, or 'server-enforced'",
+    mismatch(
+      'audience',
+      'nothing, and the environment variable MTLS_BOUND_AUDIENCE is not set',
+      "the identifier of this API or a list of them, or 'server-enforced'",
+    ),
   ],
   [
     'an empty list of audiences',
     { ...good, audience: [] },
-    "audience: a list was given; accepted is the identifier of this API or a list of them, or 'server-enforced' where the authorization server checks the audience",
+    mismatch(
+      'audience',
+      'a list',
+      "the identifier of this API or a list of them, or 'server-enforced' where the authorization server checks the audience",
+    ),
   ],
-  ['an audience of another type', { ...good, audience: ['a', 1] }, 'audience: a list was given'],
+  ['an audience of another type', { ...good, audience: ['a', 1] }, mismatch('audience', 'a list')],
   [
     'server-enforced beside others',
     { ...good, audience: ['server-enforced', 'a'] },
-    "audience: 'server-enforced' was given beside others",
+    mismatch('audience', 'both', "'server-enforced' alone, or identifiers alone"),
   ],
   [
     'several issuers beside one',
     { ...good, issuers: [{ issuer: good.issuer }] },
-    'issuer: issuers was given too; accepted is one of the two',
+    mismatch('issuer', 'both', 'nothing next to issuers'),
   ],
   [
     'one credential beside several issuers',
     { audience: 'a', clientSecret: '31415', issuers: [{ issuer: good.issuer }] },
-    'clientSecret: issuers was given too',
+    mismatch('clientSecret', 'both', 'nothing next to issuers'),
   ],
   [
     'no issuer in the list',
     { audience: 'a', issuers: [] },
-    'issuers: a list was given; accepted is a list of one or more',
+    mismatch('issuers', 'a list', 'a list of one or more'),
   ],
-  ['issuers that are no list', { audience: 'a', issuers: {} }, 'issuers: an object was given'],
+  ['issuers that are no list', { audience: 'a', issuers: {} }, mismatch('issuers', 'an object')],
   [
     'issuers by name',
     { audience: 'a', issuers: [good.issuer] },
-    'issuers[0]: a string of 22 characters was given',
+    mismatch('issuers[0]', 'a string of 22 characters'),
   ],
   [
     'an issuer of the list without credentials, whatever the environment says',
     { audience: 'a', issuers: [good, { issuer: 'https://b.example.com' }] },
-    'issuers[1].clientId: nothing was given; accepted is a non-empty string',
+    mismatch('issuers[1].clientId', 'nothing', 'a non-empty string'),
   ],
-  ['an issuer twice', { issuers: [good, good] }, 'issuers: https://as.example.com was given twice'],
+  [
+    'an issuer twice',
+    { issuers: [good, good] },
+    mismatch('issuers', 'https://as.example.com twice', 'each issuer once'),
+  ],
   [
     'an unknown option of an issuer',
     { issuers: [{ ...good, realm: 'x' }] },
-    'issuers[0]: a name of 5 characters was given; there is no such option; accepted are issuer, ',
+    mismatch('issuers[0]', 'a name of 5 characters', 'no options but issuer, '),
   ],
   [
     'no audience for an issuer',
     { issuers: [{ ...good, audience: undefined }] },
-    'audience: nothing was given, nor is the environment variable MTLS_BOUND_AUDIENCE set',
+    mismatch('audience', 'nothing, and the environment variable MTLS_BOUND_AUDIENCE is not set'),
   ],
   [
     'a selection of nothing',
     { ...good, selectIssuer: 'in-order' },
-    'selectIssuer: it was given without issuers',
+    mismatch('selectIssuer', 'nothing there', 'issuers, which it selects from next to it'),
   ],
   [
     'a selection that is none',
     { issuers: [good], selectIssuer: 'random' },
-    'selectIssuer: a string of 6 characters was given; accepted is issuerByHeader(), issuerByHost(), issuerByPath(), a function',
+    mismatch(
+      'selectIssuer',
+      'a string of 6 characters',
+      'issuerByHeader(), issuerByHost(), issuerByPath(), a function',
+    ),
   ],
   [
     'a selection of an issuer that is not there',
     { issuers: [good], selectIssuer: issuerByHost({ a: 'https://b.example.com' }) },
-    'selectIssuer: https://b.example.com was given; accepted are those of issuers',
+    mismatch('selectIssuer', 'https://b.example.com', 'one of issuers'),
   ],
   [
     'metadata without an endpoint',
     { ...good, authorizationServerMetadata: { token_endpoint: 'https://a.example' } },
-    'authorizationServerMetadata: an object was given; accepted is an object like { introspection_endpoint } or { jwks_uri }',
+    mismatch(
+      'authorizationServerMetadata',
+      'an object',
+      'an object like { introspection_endpoint } or { jwks_uri }',
+    ),
   ],
   [
     'a binding that is none',
     { ...good, binding: 'optional' },
-    `binding: a string of 8 characters was given; accepted is 'required' or 'when-bound'`,
+    mismatch('binding', 'a string of 8 characters', "'required' or 'when-bound'"),
   ],
-  ['a binding of another type', { ...good, binding: false }, 'binding: false was given'],
+  ['a binding of another type', { ...good, binding: false }, mismatch('binding', 'false')],
   [
     'a certificate source that was not called',
     { ...good, certificate: tlsSocket },
-    'certificate: a function was given; accepted is a certificate source: tlsSocket()',
+    mismatch('certificate', 'a function', 'a certificate source: tlsSocket()'),
   ],
   [
     'a certificate for a source',
     { ...good, certificate: 'x' },
-    'certificate: a string of 1 characters was given',
+    mismatch('certificate', 'a string of 1 characters'),
   ],
   [
     'a token source that was not called',
     { ...good, tokens: introspection },
-    'tokens: a function was given; accepted is a token source: introspection()',
+    mismatch('tokens', 'a function', 'a token source: introspection()'),
   ],
   [
     'a tolerance beyond 5 minutes',
     { ...good, clockTolerance: 301 },
-    'clockTolerance: 301 was given; accepted is a number of seconds from 0 to 300',
+    mismatch('clockTolerance', '301', 'a number of seconds from 0 to 300'),
   ],
-  ['a tolerance that is no number', { ...good, clockTolerance: Number.NaN }, 'clockTolerance: NaN was given'],
-  ['a cache that is no object', { ...good, cache: false }, 'cache: false was given; accepted is an object'],
+  [
+    'a tolerance that is no number',
+    { ...good, clockTolerance: Number.NaN },
+    mismatch('clockTolerance', 'NaN'),
+  ],
+  ['a cache that is no object', { ...good, cache: false }, mismatch('cache', 'false', 'an object')],
   [
     'an unknown option of the cache',
     { ...good, cache: { ttl: 1 } },
-    'cache: a name of 3 characters was given; there is no such option; accepted are maxAge, maxEntries, maxSize, inactiveMaxAge, refreshAhead, staleIfError',
+    mismatch(
+      'cache',
+      'a name of 3 characters',
+      'no options but maxAge, maxEntries, maxSize, inactiveMaxAge, refreshAhead, staleIfError',
+    ),
   ],
   [
     'a negative age',
     { ...good, cache: { maxAge: -1 } },
-    'cache.maxAge: -1 was given; accepted is a number of seconds from 0 to 86400',
+    mismatch('cache.maxAge', '-1', 'a number of seconds from 0 to 86400'),
   ],
   [
     'an age as text',
     { ...good, cache: { maxAge: '60' } },
-    'cache.maxAge: a string of 2 characters was given',
+    mismatch('cache.maxAge', 'a string of 2 characters'),
   ],
   [
     'half an entry',
     { ...good, cache: { maxEntries: 0.5 } },
-    'cache.maxEntries: 0.5 was given; accepted is a whole number from 1 to',
+    mismatch('cache.maxEntries', '0.5', 'a whole number from 1 to'),
   ],
   [
     'a timeout in milliseconds',
     { ...good, http: { timeout: 5_000 } },
-    'http.timeout: 5000 was given; accepted is a number of seconds from 0.05 to 60',
+    mismatch('http.timeout', '5000', 'a number of seconds from 0.05 to 60'),
   ],
   [
     'an authority that is no PEM',
     { ...good, http: { ca: 'ca.pem' } },
-    'http.ca: a string of 6 characters was given; accepted is one or more certificates in PEM',
+    mismatch('http.ca', 'a string of 6 characters', 'one or more certificates in PEM'),
   ],
   ['an authority cut short', { ...good, http: { ca: '-----BEGIN CERTIFICATE-----\nMIIB' } }, 'http.ca: '],
   [
     'a realm with a quote',
     { ...good, realm: 'my "api"' },
-    'realm: a string of 8 characters was given; accepted is printable ASCII',
+    mismatch('realm', 'a string of 8 characters', 'printable ASCII'),
   ],
   [
     'a realm with a line end',
     { ...good, realm: 'a\r\nSet-Cookie: x' },
-    'realm: a string of 16 characters was given',
+    mismatch('realm', 'a string of 16 characters'),
   ],
-  ['a realm beyond ASCII', { ...good, realm: 'é' }, 'realm: a string of 1 characters was given'],
+  ['a realm beyond ASCII', { ...good, realm: 'é' }, mismatch('realm', 'a string of 1 characters')],
   [
     'a body that is no function',
     { ...good, errorBody: {} },
-    'errorBody: an object was given; accepted is a function',
+    mismatch('errorBody', 'an object', 'a function'),
   ],
   ...['text/html', 'application/jsonp', 'application/json\r\nx: y', ''].map(
     (errorContentType): [string, object, string] => [
@@ -267,12 +296,12 @@ const wrong: [string, unknown, string][] = [
   [
     'a type of a body that the application writes',
     { ...good, errorContentType: 'application/problem+json', onRefused: 'next' },
-    "errorContentType: it was given with onRefused: 'next'; accepted is one of the two",
+    mismatch('errorContentType', 'both', "nothing next to onRefused: 'next'"),
   ],
   [
     'refusals that go elsewhere',
     { ...good, onRefused: 'throw' },
-    "onRefused: a string of 5 characters was given; accepted is 'answer' or 'next'",
+    mismatch('onRefused', 'a string of 5 characters', "'answer' or 'next'"),
   ],
 ];
 
@@ -280,76 +309,88 @@ describe('a configuration that is refused at start-up', () => {
   it.each(wrong)('%s', (_title, options, message) => {
     const error = thrownBy(() => createResourceServer(options as ResourceServerOptions));
     expect(error).toBeInstanceOf(ConfigurationError);
-    expect(error.message.slice(0, message.length)).toBe(message);
+    expect(error.message).toMatch(message);
     expect(error.message).toContain((error as ConfigurationError).option);
     expect(error.message).not.toContain('31415');
   });
 
-  it.each<[string, () => unknown, string]>([
+  it.each<[string, () => unknown, string | RegExp]>([
     [
       'introspection() with an unknown option',
       () => introspection({ hint: true } as never),
-      'introspection(): a name of 4 characters was given; there is no such option',
+      mismatch('introspection()', 'a name of 4 characters'),
     ],
     [
       'introspection() with a parameter of another type',
       () => introspection({ parameters: { a: 1 } } as never),
-      'introspection().parameters: an object was given; accepted is an object whose values are strings',
+      mismatch('introspection().parameters', 'an object', 'an object whose values are strings'),
     ],
     [
       'introspection() with a hint of another type',
       () => introspection({ tokenTypeHint: 'yes' } as never),
-      'introspection().tokenTypeHint: a string of 3 characters was given; accepted is true or false',
+      mismatch('introspection().tokenTypeHint', 'a string of 3 characters', 'true or false'),
     ],
     [
       'an empty secret',
       () => clientSecretBasic(''),
-      'clientSecretBasic(secret): "" was given; accepted is a non-empty string',
+      mismatch('clientSecretBasic(secret)', '""', 'a non-empty string'),
     ],
     [
       'a secret that is none',
       () => clientSecretBasic(undefined as never),
-      'clientSecretBasic(secret): a value of type undefined was given',
+      mismatch('clientSecretBasic(secret)', 'a value of type undefined'),
     ],
     [
       'issuerByHeader() without issuers',
       () => issuerByHeader('x-tenant', {}),
-      'issuerByHeader(issuers): an object was given; accepted is an object from names to issuers, https URLs',
+      mismatch('issuerByHeader(issuers)', 'an object', 'an object from names to issuers, https URLs'),
     ],
     [
       'issuerByHeader() of no header',
       () => issuerByHeader('x tenant', { a: 'https://a.example' }),
-      'issuerByHeader(name): a string of 8 characters was given; accepted is a header name',
+      mismatch('issuerByHeader(name)', 'a string of 8 characters', 'a header name'),
     ],
     [
       'issuerByPath() to what is no URL',
       () => issuerByPath({ '/a': 'a' }),
-      'issuerByPath(issuers): an object was given',
+      mismatch('issuerByPath(issuers)', 'an object'),
     ],
     [
       'an RSA key for decryption of 1,024 bits',
       () => jwtAccessTokens({ decryptionKey: weakRsa }),
-      'jwtAccessTokens().decryptionKey: a value of type string was given; accepted is a private key of RSA with 2048 to 8192 bits',
+      mismatch(
+        'jwtAccessTokens().decryptionKey',
+        'a value of type string',
+        'a private key of RSA with 2048 to 8192 bits',
+      ),
     ],
     [
       'a key for decryption of a curve that ECDH-ES does not have',
       () => jwtAccessTokens({ decryptionKey: oddCurve }),
-      'jwtAccessTokens().decryptionKey: a value of type string was given; accepted is a private key of RSA with 2048 to 8192 bits',
+      mismatch(
+        'jwtAccessTokens().decryptionKey',
+        'a value of type string',
+        'a private key of RSA with 2048 to 8192 bits',
+      ),
     ],
     [
       'a key for decryption that is none',
       () => jwtAccessTokens({ decryptionKey: '31415' }),
-      'jwtAccessTokens().decryptionKey: a value of type string was given; accepted is a private key of RSA with 2048 to 8192 bits, of P-256',
+      mismatch(
+        'jwtAccessTokens().decryptionKey',
+        'a value of type string',
+        'a private key of RSA with 2048 to 8192 bits, of P-256',
+      ),
     ],
     [
       'an introspection that was not called',
       () => jwtAccessTokens({ introspection: {} as never }),
-      'jwtAccessTokens().introspection: an object was given; accepted is introspection()',
+      mismatch('jwtAccessTokens().introspection', 'an object', 'introspection()'),
     ],
   ])('%s', (_title, make, message) => {
     const error = thrownBy(make);
     expect(error).toBeInstanceOf(ConfigurationError);
-    expect(error.message.slice(0, message.length)).toBe(message);
+    expect(error.message).toMatch(message);
   });
 
   it('an authorization server that is down does not keep an API from starting', () => {
@@ -405,24 +446,32 @@ describe('settings', () => {
     [
       'MTLS_BOUND_ISSUER',
       'http://as.example.com',
-      'MTLS_BOUND_ISSUER: "http://as.example.com/" was given; accepted is an https URL',
+      mismatch('MTLS_BOUND_ISSUER', '"http://as.example.com/"', 'an https URL'),
     ],
     [
       'MTLS_BOUND_BINDING',
       'no',
-      "MTLS_BOUND_BINDING: a string of 2 characters was given; accepted is 'required' or 'when-bound'",
+      mismatch('MTLS_BOUND_BINDING', 'a string of 2 characters', "'required' or 'when-bound'"),
     ],
     [
       'MTLS_BOUND_CLIENT_AUTHENTICATION',
       'none',
-      `MTLS_BOUND_CLIENT_AUTHENTICATION: a string of 4 characters was given; accepted is 'client_secret_basic' or 'client_secret_post'`,
+      mismatch(
+        'MTLS_BOUND_CLIENT_AUTHENTICATION',
+        'a string of 4 characters',
+        "'client_secret_basic' or 'client_secret_post'",
+      ),
     ],
     [
       'MTLS_BOUND_CA_FILE',
       '/no/such/file',
-      'MTLS_BOUND_CA_FILE: a string of 13 characters was given; accepted is the path of a readable file of PEM certificates',
+      mismatch(
+        'MTLS_BOUND_CA_FILE',
+        'a string of 13 characters',
+        'the path of a readable file of PEM certificates',
+      ),
     ],
-    ['MTLS_BOUND_REALM', 'é', 'MTLS_BOUND_REALM: a string of 1 characters was given'],
+    ['MTLS_BOUND_REALM', 'é', mismatch('MTLS_BOUND_REALM', 'a string of 1 characters')],
   ])('a wrong %s is named', (name, value, message) => {
     const { issuer, ...rest } = good;
     const options = name === 'MTLS_BOUND_ISSUER' ? rest : { issuer, ...rest };

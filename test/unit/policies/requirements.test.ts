@@ -111,7 +111,7 @@ describe('authenticationPolicy()', () => {
     expect(refusalOf(authenticationPolicy(requirement), {})).toMatchObject({ status: 401, ...expected });
   });
 
-  const list = 'accepted is a list of values of printable ASCII without blanks, " and \\';
+  const list = 'expected a list of values of printable ASCII without blanks, " and \\';
 
   it.each([
     ['no value', [], `a list was given; ${list}`],
@@ -128,10 +128,7 @@ describe('authenticationPolicy()', () => {
 
   it('a policy without any requirement is refused at start-up', () => {
     expect(() => authenticationPolicy({})).toThrow(
-      new ConfigurationError(
-        'authenticationPolicy()',
-        'nothing was given; accepted is acrValues, maxAge or both',
-      ),
+      new ConfigurationError('authenticationPolicy()', 'expected acrValues, maxAge or both, got neither'),
     );
   });
 });
@@ -194,7 +191,7 @@ describe('authorizationDetailsPolicy()', () => {
 
 it.each([[undefined], [''], [7]])('a required detail of the type %j is refused at start-up', (type) => {
   expect(() => authorizationDetailsPolicy({ type: type as never })).toThrow(
-    /^authorizationDetailsPolicy\(\)\.type: (nothing|""|a number) was given; accepted is a non-empty string without blanks or line ends around it$/,
+    /^authorizationDetailsPolicy\(\)\.type: expected a non-empty string without blanks or line ends around it, got (nothing|""|a number)$/,
   );
 });
 
@@ -237,10 +234,7 @@ describe('claimsPolicy()', () => {
     ['an object', { tenant: {} }],
   ])('%s is refused at start-up', (_title, given) => {
     expect(() => claimsPolicy(given as never)).toThrow(
-      new ConfigurationError(
-        'claimsPolicy()',
-        'accepted is an object from claims to a value, a list of values or a function',
-      ),
+      /^claimsPolicy\(\): expected an object from claims to a value, a list of values or a function, got (undefined|null|an object)$/,
     );
   });
 });

@@ -2,6 +2,7 @@ import { createHash, X509Certificate } from 'node:crypto';
 import * as core from '@mtls-bound/core';
 import { ConfigurationError, type ProxyPreset } from '@mtls-bound/core';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { mismatch } from '../../support/mismatch.js';
 import { createPki, type Pki } from '../../support/pki.js';
 import {
   envoyDocumentation,
@@ -36,7 +37,7 @@ function outcome(preset: ProxyPreset, value: string): string {
 
 describe('values as the proxies, their makers or the standards have them', () => {
   const awsStyle = escaped.replaceAll('%2B', '+').replaceAll('%2F', '/').replaceAll('%3D', '=');
-  it.each<[string, () => ProxyPreset, string, string]>([
+  it.each<[string, () => ProxyPreset, string, string | RegExp]>([
     ['NGINX', () => core.nginx(), escaped, thumbprint],
     ['NGINX, no certificate', () => core.nginx(), '', 'none'],
     ['Uni-ID Libra', () => core.uniIdLibra(), escaped, thumbprint],
@@ -333,86 +334,82 @@ describe('verdicts', () => {
 });
 
 describe('a preset refuses', () => {
-  it.each<[string, () => unknown, string]>([
+  it.each<[string, () => unknown, string | RegExp]>([
     [
       'an unknown option',
       () => core.nginx({ headers: 'x' } as never),
-      'nginx().headers: there is no such option; accepted are header, verifyHeader',
+      mismatch('nginx().headers', 'an unknown one'),
     ],
     [
       'a header name with an underscore',
       () => core.nginx({ header: 'x_cert' }),
-      'nginx().header: a string of 6 characters was given; accepted is a header name of letters, digits and hyphens',
+      mismatch('nginx().header', 'a string of 6 characters'),
     ],
     [
       'a header name with a colon',
       () => core.haproxy({ header: 'X-Cert:' }),
-      'haproxy().header: a string of 7 characters was given',
+      mismatch('haproxy().header', 'a string of 7 characters'),
     ],
     [
       'a verdict of a proxy that gives none',
       () => core.f5({ verifyHeader: 'x' } as never),
-      'f5(): a name of 12 characters was given; there is no such option; accepted are header, encoding',
+      mismatch('f5()', 'a name of 12 characters'),
     ],
     [
       'an encoding that is none, where there are two',
       () => core.f5({ encoding: 'der' as never }),
-      "f5().encoding: a string of 3 characters was given; accepted is 'escaped' or 'base64'",
+      mismatch('f5().encoding', 'a string of 3 characters'),
     ],
     [
       'an unknown option of F5',
       () => core.f5({ headers: 'x' } as never),
-      'f5().headers: there is no such option; accepted are header, encoding',
+      mismatch('f5().headers', 'an unknown one'),
     ],
     [
       'an encoding that is none',
       () => core.apache({ encoding: 'der' as never }),
-      "apache().encoding: a string of 3 characters was given; accepted is 'pem' or 'escaped' or 'base64'",
+      mismatch('apache().encoding', 'a string of 3 characters'),
     ],
     [
       'a forward mode that can’t be trusted',
       () => core.envoy({ forward: 'forward-only' as never }),
-      "envoy().forward: a string of 12 characters was given; accepted is 'sanitize-set' or 'append-forward'; a proxy that forwards what the client sent (FORWARD_ONLY, ALWAYS_FORWARD_ONLY) can not be trusted",
+      mismatch('envoy().forward', 'a string of 12 characters'),
     ],
     [
       'hops without append-forward',
       () => core.istio({ hops: 2 }),
-      "istio().hops: it was given without forward: 'append-forward'",
+      "istio().hops: expected forward: 'append-forward' next to it, got nothing there",
     ],
-    [
-      'no hops',
-      () => core.envoy({ forward: 'append-forward', hops: 0 }),
-      'envoy().hops: 0 was given; accepted is a whole number from 1 to 16',
-    ],
+    ['no hops', () => core.envoy({ forward: 'append-forward', hops: 0 }), mismatch('envoy().hops', '0')],
     [
       'a mode that is none',
       () => core.awsAlb({ mode: 'off' as never }),
-      "awsAlb().mode: a string of 3 characters was given; accepted is 'passthrough' or 'verify'",
+      mismatch('awsAlb().mode', 'a string of 3 characters'),
     ],
     [
       'an unknown option of AWS',
       () => core.awsAlb({ forward: 'x' } as never),
-      'awsAlb(): a name of 7 characters was given; there is no such option; accepted are header, mode',
+      mismatch('awsAlb()', 'a name of 7 characters'),
     ],
     [
       'a verdict of AWS, which gives none',
       () => core.awsAlb({ mode: 'verify', verifyHeader: 'x' } as never),
-      'awsAlb(): a name of 12 characters was given; there is no such option; accepted are header, mode',
+      mismatch('awsAlb()', 'a name of 12 characters'),
     ],
     [
       'no header',
       () => core.customHeader({ decode: () => undefined } as never),
-      'customHeader().header: nothing was given; accepted is a header name',
+      mismatch('customHeader().header', 'nothing'),
     ],
     [
       'no decoder',
       () => core.customHeader({ header: 'x' } as never),
-      'customHeader().decode: nothing was given; accepted is a function',
+      mismatch('customHeader().decode', 'nothing'),
     ],
     [
       'an empty name',
       () => core.customHeader({ header: 'x', decode: () => undefined, name: '' }),
-      'customHeader().name: "" was given; accepted is a non-empty string',
+      mismatch('customHeader().name', '""'),
     ],
   ])('%s', (_title, make, message) => {
     expect(make).toThrow(ConfigurationError);
@@ -460,9 +457,7 @@ describe.each(Object.entries(optionsOf))('%s()', (name, accepted) => {
     for (const other of others.filter((option) => !accepted.includes(option))) {
       const refused = () => make({ [other]: 'x-cert' });
       expect(refused).toThrow(ConfigurationError);
-      expect(refused).toThrow(
-        `${name}(): a name of ${other.length} characters was given; there is no such option; accepted are ${accepted.join(', ') || 'none'}`,
-      );
+      expect(refused).toThrow(mismatch(`${name}()`, `a name of ${other.length} characters`));
     }
   });
 
@@ -484,7 +479,7 @@ describe.each(Object.entries(optionsOf))('%s()', (name, accepted) => {
         ...(name === 'customHeader' && { decode: () => undefined }),
       };
       expect(() => make({ header: 'X-Cert', verifyHeader: 'x-cert', ...functions })).toThrow(
-        `${name}().verifyHeader: the header of the certificate was given; accepted is another`,
+        mismatch(`${name}().verifyHeader`, 'the header of the certificate'),
       );
     },
   );
@@ -543,7 +538,7 @@ describe('what events call a preset, and where it looks unless told', () => {
   });
 });
 
-it.each<[string, () => unknown, string]>([
+it.each<[string, () => unknown, string | RegExp]>([
   ['returns text', () => 'text', 'the custom decoder returned neither DER nor { thumbprint } nor undefined'],
   ['returns null', () => null, 'the custom decoder returned neither DER nor { thumbprint } nor undefined'],
   ['throws', () => JSON.parse('{'), 'the custom decoder threw'],

@@ -104,19 +104,15 @@ it.each<[unknown, string, string]>([
   [
     { interactionId: 'maybe' },
     'fapiHeaders().interactionId',
-    `a string of 5 characters was given; accepted is 'made' or 'required'`,
+    `expected 'made' or 'required', got a string of 5 characters`,
   ],
-  [
-    { interactionId: true },
-    'fapiHeaders().interactionId',
-    `true was given; accepted is 'made' or 'required'`,
-  ],
+  [{ interactionId: true }, 'fapiHeaders().interactionId', `expected 'made' or 'required', got true`],
   [
     { interactionID: 'made' },
     'fapiHeaders().interactionID',
-    'there is no such option; accepted are interactionId, onRefused',
+    'expected no options but interactionId, onRefused, got an unknown one',
   ],
-  [null, 'fapiHeaders()', 'null was given; accepted is an object of interactionId, onRefused'],
+  [null, 'fapiHeaders()', 'expected an object of interactionId, onRefused, got null'],
 ])('%j is refused at start-up', (options, option, message) => {
   expect(() => fapiHeaderReader(options as never)).toThrow(new ConfigurationError(option, message));
 });

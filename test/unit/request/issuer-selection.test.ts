@@ -235,8 +235,8 @@ it('a target that Object.prototype has is refused', () => {
 describe('a name that no request can have, or that is another one, is refused at start-up', () => {
   const [byPath, byHost] = [issuerByPath, issuerByHost];
   const byHeader = (issuers: Record<string, string>) => issuerByHeader('x-tenant', issuers);
-  const noName = 'no request can have a name that was given';
-  const twin = 'was given twice, in another spelling';
+  const noName = 'expected names that a request can have, got ';
+  const twin = 'expected each name once, got a name twice, in another spelling';
 
   it.each([
     ['issuerByPath', byPath, ['red'], noName],
@@ -301,7 +301,7 @@ describe.each<[string, (given: never) => unknown]>([
     expect(() => select(given as never)).toThrow(
       new ConfigurationError(
         option,
-        `${described} was given; accepted is an object from names to issuers, https URLs`,
+        `expected an object from names to issuers, https URLs, got ${described}`,
       ),
     );
   });
@@ -315,7 +315,7 @@ it.each([
   expect(() => issuerByHeader(name, { red })).toThrow(
     new ConfigurationError(
       'issuerByHeader(name)',
-      `${described} was given; accepted is a header name of letters, digits and hyphens`,
+      `expected a header name of letters, digits and hyphens, got ${described}`,
     ),
   );
 });

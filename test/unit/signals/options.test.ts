@@ -6,6 +6,7 @@ import {
   tlsClientAuth,
 } from '@mtls-bound/core';
 import { beforeAll, expect, it } from 'vitest';
+import { mismatch } from '../../support/mismatch.js';
 import { createPki, type Pki } from '../../support/pki.js';
 
 const endpoint = 'https://t.example/poll';
@@ -24,72 +25,100 @@ const create = (options: object) =>
     { transmitter: 'https://t.example', audience: 'https://api.example.com', ...options },
   );
 
-it.each<[string, object, string]>([
-  ['poll without credentials', { poll: { endpoint } }, 'clientAuthentication: nothing was given'],
-  ['stream without credentials', { stream: { pushEndpoint } }, 'clientAuthentication: nothing was given'],
-  ['credentials for nothing', proven, 'clientAuthentication: it was given without poll or stream'],
+it.each<[string, object, string | RegExp]>([
+  [
+    'poll without credentials',
+    { poll: { endpoint } },
+    mismatch('sharedSignals().clientAuthentication', 'nothing'),
+  ],
+  [
+    'stream without credentials',
+    { stream: { pushEndpoint } },
+    mismatch('sharedSignals().clientAuthentication', 'nothing'),
+  ],
+  [
+    'credentials for nothing',
+    proven,
+    'sharedSignals().clientAuthentication: expected poll or stream next to it',
+  ],
   [
     'a client secret, which no transmitter knows',
     { poll: { endpoint }, clientAuthentication: clientSecretBasic('a-secret') },
-    'clientAuthentication: a value of type object',
+    mismatch('sharedSignals().clientAuthentication', 'a value of type object'),
   ],
   [
     'two tokens',
     { poll: { endpoint }, clientAuthentication: [token, token] },
-    'clientAuthentication: a value of type object',
+    mismatch('sharedSignals().clientAuthentication', 'a value of type object'),
   ],
   [
     'no credentials in a list',
     { poll: { endpoint }, clientAuthentication: [] },
-    'clientAuthentication: a value of type object',
+    mismatch('sharedSignals().clientAuthentication', 'a value of type object'),
   ],
-  ['an endpoint without TLS', { poll: { endpoint: 'http://t.example' }, ...proven }, 'poll.endpoint: "http:'],
+  [
+    'an endpoint without TLS',
+    { poll: { endpoint: 'http://t.example' }, ...proven },
+    mismatch('sharedSignals().poll.endpoint', '"http://t.example/"'),
+  ],
   [
     'an endpoint with a password',
     { poll: { endpoint: 'https://a:secret-b@t.example' }, ...proven },
-    'poll.endpoint: "https://t.example/" was given',
+    mismatch('sharedSignals().poll.endpoint', '"https://t.example/"'),
   ],
-  ['a poll that is no object', { poll: true, ...proven }, 'poll: true was given'],
+  ['a poll that is no object', { poll: true, ...proven }, mismatch('sharedSignals().poll', 'true')],
   [
     'an unknown member of poll',
     { poll: { url: endpoint }, ...proven },
-    'poll: a name of 3 characters was given; there is no such option',
+    mismatch('sharedSignals().poll', 'a name of 3 characters'),
   ],
-  ['an interval of 0', { poll: { endpoint, interval: 0 }, ...proven }, 'poll.interval: 0 was given'],
-  ['a wait of -1', { poll: { endpoint, wait: -1 }, ...proven }, 'poll.wait: -1 was given'],
-  ['maxEvents of 0', { poll: { endpoint, maxEvents: 0 }, ...proven }, 'poll.maxEvents: 0 was given'],
+  [
+    'an interval of 0',
+    { poll: { endpoint, interval: 0 }, ...proven },
+    mismatch('sharedSignals().poll.interval', '0'),
+  ],
+  ['a wait of -1', { poll: { endpoint, wait: -1 }, ...proven }, mismatch('sharedSignals().poll.wait', '-1')],
+  [
+    'maxEvents of 0',
+    { poll: { endpoint, maxEvents: 0 }, ...proven },
+    mismatch('sharedSignals().poll.maxEvents', '0'),
+  ],
   [
     'an endpoint next to stream',
     { poll: { endpoint }, stream: {}, ...proven },
-    'poll.endpoint: stream was given too',
+    'sharedSignals().poll.endpoint: expected nothing next to stream',
   ],
   [
     'a push endpoint next to poll',
     { poll: {}, stream: { pushEndpoint }, ...proven },
-    'stream.pushEndpoint: poll was given too',
+    'sharedSignals().stream.pushEndpoint: expected nothing next to poll',
   ],
-  ['no push endpoint', { stream: {}, ...proven }, 'stream.pushEndpoint: nothing was given'],
+  ['no push endpoint', { stream: {}, ...proven }, mismatch('sharedSignals().stream.pushEndpoint', 'nothing')],
   [
     'an unknown member of stream',
     { stream: { pushEndpoint, create: true }, ...proven },
-    'stream: a name of 6 characters was given; there is no such option',
+    mismatch('sharedSignals().stream', 'a name of 6 characters'),
   ],
-  ['no events', { stream: { pushEndpoint, events: [] }, ...proven }, 'stream.events: a list was given'],
+  [
+    'no events',
+    { stream: { pushEndpoint, events: [] }, ...proven },
+    mismatch('sharedSignals().stream.events', 'a list'),
+  ],
   [
     'a secret of pushes next to poll',
     { poll: { endpoint }, authorizationHeader: 'Bearer a-secret-of-both', ...proven },
-    'authorizationHeader: poll was given too',
+    'sharedSignals().authorizationHeader: expected nothing next to poll',
   ],
 ])('is refused at start-up: %s', (_title, options, message) => {
   expect(() => create(options)).toThrow(ConfigurationError);
-  expect(() => create(options)).toThrow(`sharedSignals().${message}`);
+  expect(() => create(options)).toThrow(message);
   expect(() => create(options)).not.toThrow(/secret-|a-token/);
 });
 
 it('a certificate next to http.fetch, which would not show it, is refused at start-up', () => {
   const clientAuthentication = tlsClientAuth({ cert: pki.alice.cert, key: pki.alice.key });
   const options = { poll: { endpoint }, clientAuthentication, http: { fetch } };
-  expect(() => create(options)).toThrow('sharedSignals().http.fetch: it was given next to a certificate');
+  expect(() => create(options)).toThrow('sharedSignals().http.fetch: expected nothing next to a certificate');
 });
 
 it('two certificates are refused at start-up, and one next to a token is accepted', () => {

@@ -1,10 +1,11 @@
 import type { AuthorizationServer } from 'oauth4webapi';
 import type { TokenTarget } from '../cache/token-cache.js';
-import { ConfigurationError, RequestRefused, TellableError } from '../errors.js';
+import { RequestRefused, TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 import type { ClaimRules } from '../policy/claims.js';
 import type { IssuerSelection } from '../request/issuer-selection.js';
 import type { NodeRequest } from '../request/node-request.js';
+import { createMismatch } from '../shared/option-errors.js';
 import { isPromised } from '../shared/promises.js';
 import {
   parseTokenAnswer,
@@ -144,16 +145,14 @@ const MAX_QUESTIONS = 4;
 function limitReader(read: TokenReader, timeout: number): LimitedReader {
   // Both are said: a promise has no function in it, and its rejection would end the process.
   if (isPromised(read) || typeof read !== 'function') {
-    throw new ConfigurationError(
-      'tokens',
-      'it returned no function; accepted is one that returns a function',
-    );
+    throw createMismatch('tokens', 'a function that returns a function', 'one that returned something else');
   }
   const { kind = 'self-contained', introspect } = read;
   if (kind !== 'introspection' && kind !== 'self-contained') {
-    throw new ConfigurationError(
+    throw createMismatch(
       'tokens',
-      "it returned a function of another kind; accepted are 'introspection' and 'self-contained'",
+      "a function whose kind is 'introspection' or 'self-contained'",
+      'one of another kind',
     );
   }
   const bounded = (ask: (token: string) => Promise<TokenAnswer>) => (token: string) =>

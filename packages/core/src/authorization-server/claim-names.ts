@@ -1,45 +1,15 @@
-import { ConfigurationError } from '../errors.js';
-import { OptionReader, type OptionRule, text } from '../shared/option-rules.js';
+import { createMismatch } from '../shared/option-errors.js';
+import {
+  type OptionReader,
+  type OptionsOf,
+  optional,
+  optionGroup,
+  withDefault,
+} from '../shared/option-group.js';
+import { checked, type OptionRule, text } from '../shared/option-rules.js';
 import { contradictory, isConfirmation } from '../token/agreed-claims.js';
 import { claimOf } from '../token/token-claims.js';
 import { createTokenRejection, type TokenRejection } from '../token/token-rejection.js';
-
-/**
- * The names under which a server's JWT access tokens have what RFC 9068 calls `client_id`, `scope`
- * and `sub`.
- */
-export interface JwtClaimNames {
-  /** The claim with the client id, as `azp`, `cid` or `appid`. Default `client_id`. */
-  readonly clientId?: string;
-  /**
-   * The claim with the scopes, as `scp`: a string with blanks between them, or a list of strings. A
-   * list is accepted only if this is given, be it as `scope`. Default `scope`, as a string.
-   */
-  readonly scope?: string;
-  /** The claim with the subject, as `oid` or `username`. Default `sub`. */
-  readonly subject?: string;
-  /**
-   * The claim at the top of the token with the thumbprint that RFC 8705 §3.1 has in `cnf`, as
-   * `x5t#S256`. It counts as that member of `cnf` where a token has no `cnf`. A token whose `cnf`
-   * does not name the same thumbprint is refused as one that is bound otherwise. Default: `cnf`
-   * alone is read.
-   */
-  readonly thumbprint?: string;
-}
-
-/** The names under which introspection answers have what RFC 8705 §3.2 has in `cnf`. */
-export interface IntrospectionClaimNames extends Pick<JwtClaimNames, 'thumbprint'> {}
-
-/** How the claims of a token are read: each standard name with the token's own name for it. */
-export interface ClaimMapping {
-  readonly names: ReadonlyMap<string, string>;
-  /** The claim with the thumbprint that `cnf` should have; undefined where `cnf` alone is read. */
-  readonly thumbprint: string | undefined;
-  /** Whether the scopes may be a list. */
-  readonly isListAccepted: boolean;
-  /** Whether nothing was configured. */
-  readonly isStandard: boolean;
-}
 
 /**
  * Claims that mean the same in each JWT (RFC 7519 §4.1, RFC 7800 §3.1), and are checked as such.
@@ -54,45 +24,6 @@ const claimName: OptionRule<string> = {
   },
 };
 
-/** Reads the option `claims`. Throws `ConfigurationError`. */
-export function claimMapping(path: string, given: unknown): ClaimMapping {
-  const options = new OptionReader(path, given === undefined ? {} : given, [
-    'clientId',
-    'scope',
-    'subject',
-    'thumbprint',
-  ]);
-  const scope = options.optional('scope', claimName);
-  const names = new Map([
-    ['client_id', options.optional('clientId', claimName) ?? 'client_id'],
-    ['scope', scope ?? 'scope'],
-    ['sub', options.optional('subject', claimName) ?? 'sub'],
-  ]);
-  if (new Set(names.values()).size < names.size) {
-    const named = [...names.values()].join(', ');
-    throw new ConfigurationError(
-      path,
-      `clientId, scope and subject are read from ${named}; accepted are three different claims`,
-    );
-  }
-  const thumbprint = options.optional('thumbprint', nameOtherThan([...names.keys(), ...names.values()]));
-  return Object.freeze({
-    names,
-    thumbprint,
-    isListAccepted: scope !== undefined,
-    isStandard: given === undefined,
-  });
-}
-
-/**
- * Reads the option `claims` of `introspection()`, and returns the claim with the thumbprint. Throws
- * `ConfigurationError`.
- */
-export function thumbprintName(path: string, given: unknown): string | undefined {
-  const options = new OptionReader(path, given === undefined ? {} : given, ['thumbprint']);
-  return options.optional('thumbprint', nameOtherThan(['active', 'sub', 'client_id', 'scope', 'token_type']));
-}
-
 /** A claim that holds the thumbprint must hold nothing else. */
 function nameOtherThan(taken: readonly string[]): OptionRule<string> {
   return {
@@ -102,6 +33,78 @@ function nameOtherThan(taken: readonly string[]): OptionRule<string> {
       return name !== undefined && taken.includes(name) ? undefined : name;
     },
   };
+}
+
+export const jwtClaimOptions = optionGroup({
+  /** The claim with the client id, as `azp`, `cid` or `appid`. Default `client_id`. */
+  clientId: withDefault(claimName, 'client_id'),
+  /**
+   * The claim with the scopes, as `scp`: a string with blanks between them, or a list of strings. A
+   * list is accepted only if this is given, be it as `scope`. Default: `scope`, as a string.
+   */
+  scope: optional(claimName, { fallback: '`scope`, as a string' }),
+  /** The claim with the subject, as `oid` or `username`. Default `sub`. */
+  subject: withDefault(claimName, 'sub'),
+  /**
+   * The claim at the top of the token with the thumbprint that RFC 8705 §3.1 has in `cnf`, as
+   * `x5t#S256`. It counts as that member of `cnf` where a token has no `cnf`. A token whose `cnf`
+   * does not name the same thumbprint is refused as one that is bound otherwise. Default: `cnf`
+   * alone is read.
+   */
+  thumbprint: optional(claimName, { fallback: '`cnf` alone is read' }),
+});
+
+/**
+ * The names under which a server's JWT access tokens have what RFC 9068 calls `client_id`, `scope`
+ * and `sub`.
+ */
+export interface JwtClaimNames extends OptionsOf<typeof jwtClaimOptions> {}
+
+export const introspectionClaimOptions = optionGroup({
+  /**
+   * The claim at the top of the answer with the thumbprint that RFC 8705 §3.2 has in `cnf`, as
+   * `x5t#S256`. It counts as that member of `cnf` where an answer has no `cnf`. A token whose `cnf`
+   * does not name the same thumbprint is refused as one that is bound otherwise. Default: `cnf`
+   * alone is read.
+   */
+  thumbprint: optional(nameOtherThan(['active', 'sub', 'client_id', 'scope', 'token_type']), {
+    fallback: '`cnf` alone is read',
+  }),
+});
+
+/** The names under which introspection answers have what RFC 8705 §3.2 has in `cnf`. */
+export interface IntrospectionClaimNames extends OptionsOf<typeof introspectionClaimOptions> {}
+
+/** How the claims of a token are read: each standard name with the token's own name for it. */
+export interface ClaimMapping {
+  readonly names: ReadonlyMap<string, string>;
+  /** The claim with the thumbprint that `cnf` should have; undefined where `cnf` alone is read. */
+  readonly thumbprint: string | undefined;
+  /** Whether the scopes may be a list. */
+  readonly isListAccepted: boolean;
+  /** Whether nothing was configured. */
+  readonly isStandard: boolean;
+}
+
+/** Reads the option `claims` of `jwtAccessTokens()`. Throws `ConfigurationError`. */
+export function claimMapping(given: OptionReader<typeof jwtClaimOptions>, isStandard: boolean): ClaimMapping {
+  const { clientId, scope, subject, thumbprint } = given.settings();
+  const names = new Map([
+    ['client_id', clientId],
+    ['scope', scope ?? 'scope'],
+    ['sub', subject],
+  ]);
+  if (new Set(names.values()).size < names.size) {
+    const named = [...names.values()].join(', ');
+    throw createMismatch(given.path, 'three different claims for clientId, scope and subject', named);
+  }
+  const taken = [...names.keys(), ...names.values()];
+  return Object.freeze({
+    names,
+    thumbprint: thumbprint && checked(given.pathOf('thumbprint'), nameOtherThan(taken), thumbprint),
+    isListAccepted: scope !== undefined,
+    isStandard,
+  });
 }
 
 /**

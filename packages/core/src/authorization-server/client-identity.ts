@@ -2,29 +2,44 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
-import { ConfigurationError, RequestRefused } from '../errors.js';
+import { RequestRefused } from '../errors.js';
 import { problemReporter, type ReportProblem } from '../observe/events.js';
-import { OptionReader, text } from '../shared/option-rules.js';
+import { createMismatch } from '../shared/option-errors.js';
+import { OptionReader, type OptionsOf, optionGroup, required } from '../shared/option-group.js';
+import { type OptionRule, text } from '../shared/option-rules.js';
 import { describeError, describeErrorCode } from '../shared/shown-error.js';
 
-/** A certificate of ours and its key, both in PEM. */
-export interface CertificateAndKey {
+const pemText: OptionRule<string | Buffer> = {
+  accepted: 'PEM, as a string or a Buffer',
+  secret: true,
+  read: (given) =>
+    (typeof given === 'string' || Buffer.isBuffer(given)) && given.includes('-----BEGIN ')
+      ? given
+      : undefined,
+};
+
+export const certificateAndKeyOptions = optionGroup({
   /** The certificate, then its chain when it has one. Required. */
-  readonly cert: string | Buffer;
+  cert: required(pemText),
   /** The certificate's private key, without a passphrase. Required. */
-  readonly key: string | Buffer;
-}
+  key: required(pemText),
+});
+
+/** A certificate of ours and its key, both in PEM. */
+export interface CertificateAndKey extends OptionsOf<typeof certificateAndKeyOptions> {}
+
+export const identityFileOptions = optionGroup({
+  /** The path of the certificate, then its chain when it has one, in PEM. Required. */
+  certFile: required(text),
+  /** The path of its private key in PEM, without a passphrase. Required. */
+  keyFile: required(text),
+});
 
 /** Where our own certificate for mutual TLS comes from: text, files, or a function. */
 export type IdentityOptions =
   | CertificateAndKey
   /** Read again when they change: a renewed certificate needs no restart. */
-  | {
-      /** The path of the certificate, then its chain when it has one, in PEM. Required. */
-      readonly certFile: string;
-      /** The path of its private key in PEM, without a passphrase. Required. */
-      readonly keyFile: string;
-    }
+  | OptionsOf<typeof identityFileOptions>
   /** Asked for each exchange; the same object as before means that nothing changed. */
   | (() => CertificateAndKey | Promise<CertificateAndKey>);
 
@@ -39,27 +54,18 @@ export function clientIdentity(path: string, options: IdentityOptions): ClientId
   if (typeof options === 'function') {
     return readGivenIdentity(path, options);
   }
-  const given = new OptionReader(path, options, ['cert', 'key', 'certFile', 'keyFile']);
+  const given = new OptionReader(path, options, { ...certificateAndKeyOptions, ...identityFileOptions });
   if (given.isMissing('certFile') && given.isMissing('keyFile')) {
-    const cert = given.required('cert', pemText);
-    const key = given.required('key', pemText);
+    const cert = given.get('cert');
+    const key = given.get('key');
     const fixed = pair(cert, key);
     if (fixed === undefined) {
-      throw new ConfigurationError(`${path}.key`, explainNoPair(cert, key));
+      throw createMismatch(`${path}.key`, ...explainNoPair(cert, key));
     }
     return () => fixed;
   }
-  return fromFiles(path, given.required('certFile', text), given.required('keyFile', text));
+  return fromFiles(path, given.get('certFile'), given.get('keyFile'));
 }
-
-const pemText = {
-  accepted: 'PEM, as a string or a Buffer',
-  secret: true as const,
-  read: (given: unknown) =>
-    (typeof given === 'string' || Buffer.isBuffer(given)) && given.includes('-----BEGIN ')
-      ? given
-      : undefined,
-};
 
 function readGivenIdentity(path: string, give: Extract<IdentityOptions, () => unknown>): ClientIdentity {
   let current: { given: unknown; pair: CertificateAndKey } | undefined;
@@ -102,18 +108,20 @@ function explainUnread(error: unknown): string {
 
 function atStart(path: string, certFile: string, keyFile: string): CertificateAndKey {
   let read: CertificateAndKey | undefined;
-  let why = '';
+  let why: [expected: string, got: string] | undefined;
   try {
     const [cert, key] = [readFileSync(certFile), readFileSync(keyFile)];
     read = pair(cert, key);
     why = explainNoPair(cert, key);
   } catch (error) {
-    throw new ConfigurationError(path, `the files can not be read: ${explainUnread(error)}`);
+    throw createMismatch(path, 'files that can be read', explainUnread(error));
   }
   if (read === undefined) {
-    throw new ConfigurationError(
+    throw createMismatch(
       path,
-      `${certFile} and ${keyFile} were given: ${why}; accepted are a certificate, with its whole chain if it has one, and its key`,
+      'a certificate, with its whole chain if it has one, and its key',
+      `${certFile} and ${keyFile}`,
+      `: ${why?.[1]}`,
     );
   }
   return read;
@@ -191,15 +199,15 @@ function pair(cert: string | Buffer, key: string | Buffer): CertificateAndKey | 
   }
 }
 
-/** Returns why `cert` and `key` are no pair, in words that quote neither. */
-function explainNoPair(cert: string | Buffer, key: string | Buffer): string {
+/** Returns what a pair is and what `cert` and `key` are instead, in words that quote neither. */
+function explainNoPair(cert: string | Buffer, key: string | Buffer): [expected: string, got: string] {
   if ([cert, key].some((pem) => String(pem).includes('\\n'))) {
-    return 'it has \\n written out as two characters; accepted are line ends';
+    return ['PEM with line ends', '\\n written out as two characters'];
   }
   if (/^-----BEGIN ENCRYPTED |^Proc-Type: 4,ENCRYPTED/m.test(String(key))) {
-    return 'it is encrypted; accepted is a key without a passphrase';
+    return ['a key without a passphrase', 'an encrypted one'];
   }
-  return 'it is not the key of cert, or the chain behind cert is broken; accepted is the key of a whole chain';
+  return ['the key of cert, with its whole chain', 'another key, or a chain that is broken'];
 }
 
 /**

@@ -10,14 +10,24 @@ import { isTellable, RequestRefused, TellableError } from '../errors.js';
 import { traceIntrospection } from '../observe/events.js';
 import { interactionHeader } from '../shared/interaction-id.js';
 import { mediaTypeOf } from '../shared/media-type.js';
-import { flag, isHttpsUrl, OptionReader, type OptionRule, textRecord } from '../shared/option-rules.js';
+import {
+  nestedRule,
+  OptionReader,
+  type OptionsOf,
+  optional,
+  optionGroup,
+  readOptions,
+  type SettingsOf,
+  withDefault,
+} from '../shared/option-group.js';
+import { flag, isHttpsUrl, type OptionRule, textRecord } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { describeError } from '../shared/shown-error.js';
 import { hasUserInfo, redactUrl } from '../shared/shown-url.js';
 import { claimOf, readTokenClaims, type TokenAnswer, type TokenReader } from '../token/token-claims.js';
 import { createTokenRejection } from '../token/token-rejection.js';
 import type { AuthorizationServerAccess, TokenSource } from '../token/token-source.js';
-import { type IntrospectionClaimNames, thumbprintName, withThumbprint } from './claim-names.js';
+import { type IntrospectionClaimNames, introspectionClaimOptions, withThumbprint } from './claim-names.js';
 import type { ClientAuthentication } from './client-authentication.js';
 import { untilAborted, withDeadline } from './deadline.js';
 import { otherKindOfAnswer } from './jwt-kind.js';
@@ -29,43 +39,12 @@ import { isFromGateway, readRetryAfter, serverTrouble } from './retry-after.js';
 import { acceptedAlgorithms } from './signature-algorithms.js';
 import {
   readSignedAnswer,
+  type SignedAnswerFormat,
   type SignedAnswers,
-  signedAnswers,
+  signedAnswerOptions,
   signedAnswerType,
 } from './signed-introspection.js';
 import { JwtRejected } from './verified-jwt.js';
-
-/** Options of `introspection()`. */
-export interface IntrospectionOptions {
-  /** Send `token_type_hint=access_token` (RFC 7662 §2.1). Default `false`. */
-  readonly tokenTypeHint?: boolean;
-  /** Further parameters that the authorization server defines (RFC 7662 §2.1). Default: none. */
-  readonly parameters?: Readonly<Record<string, string>>;
-  /**
-   * Take a 400 answer for "this token is not active". For servers that break RFC 7662 §2.2 in this
-   * way; with any other it would hide a real error. Without it the client gets 503, but for a 400
-   * with `unsupported_token_type`, which is about the token. Default `false`.
-   */
-  readonly badRequestMeansInactive?: boolean;
-  /**
-   * Refuse a token if the answer about it names no `token_type`. Some servers leave it out of
-   * answers about refresh tokens, which must not pass for access tokens. An audience of your own
-   * mostly tells them apart, for such answers seldom name one. Default: `true` with `audience:
-   * 'server-enforced'`, `false` with an audience of your own.
-   */
-  readonly requireTokenType?: boolean;
-  /**
-   * `{ thumbprint }`: the member at the top of an answer with the thumbprint that RFC 8705 §3.2 has
-   * in `cnf`, as `x5t#S256`. It counts where an answer has no `cnf`. Default: `cnf` alone is read.
-   */
-  readonly claims?: IntrospectionClaimNames;
-  /**
-   * Ask for signed answers (RFC 9701) and accept no other, nor one older than 60 seconds: `true`,
-   * or algorithms and the key of encrypted ones. The client must be registered for them at the
-   * server (`introspection_signed_response_alg`). Default `false`.
-   */
-  readonly signed?: boolean | SignedAnswers;
-}
 
 /**
  * Parameters of the request that this package writes itself, which further ones must not replace.
@@ -87,6 +66,50 @@ const parameters: OptionRule<Readonly<Record<string, string>>> = {
   },
 };
 
+export const introspectionOptions = optionGroup({
+  /** Send `token_type_hint=access_token` (RFC 7662 §2.1). Default `false`. */
+  tokenTypeHint: withDefault(flag, false),
+  /** Further parameters that the authorization server defines (RFC 7662 §2.1). Default: none. */
+  parameters: optional(parameters),
+  /**
+   * Take a 400 answer for "this token is not active". For servers that break RFC 7662 §2.2 in this
+   * way; with any other it would hide a real error. Without it the client gets 503, but for a 400
+   * with `unsupported_token_type`, which is about the token. Default `false`.
+   */
+  badRequestMeansInactive: withDefault(flag, false),
+  /**
+   * Refuse a token if the answer about it names no `token_type`. Some servers leave it out of
+   * answers about refresh tokens, which must not pass for access tokens. An audience of your own
+   * mostly tells them apart, for such answers seldom name one. Default: `true` with `audience:
+   * 'server-enforced'`, `false` with an audience of your own.
+   */
+  requireTokenType: optional(flag, {
+    fallback: "`true` with `audience: 'server-enforced'`, `false` with an audience of your own",
+  }),
+  /**
+   * `{ thumbprint }`: the member at the top of an answer with the thumbprint that RFC 8705 §3.2 has
+   * in `cnf`, as `x5t#S256`. It counts where an answer has no `cnf`. Default: `cnf` alone is read.
+   */
+  claims: optional(
+    nestedRule<SettingsOf<typeof introspectionClaimOptions>, IntrospectionClaimNames>(
+      introspectionClaimOptions,
+    ),
+    { fallback: '`cnf` alone is read' },
+  ),
+  /**
+   * Ask for signed answers (RFC 9701) and accept no other, nor one older than 60 seconds: `true`,
+   * or algorithms and the key of encrypted ones. The client must be registered for them at the
+   * server (`introspection_signed_response_alg`). Default `false`.
+   */
+  signed: withDefault(
+    nestedRule<false | SignedAnswerFormat, boolean | SignedAnswers>(signedAnswerOptions),
+    false,
+  ),
+});
+
+/** Options of `introspection()`. */
+export interface IntrospectionOptions extends OptionsOf<typeof introspectionOptions> {}
+
 /** What the readers of `introspection()` ask besides the token, and which answers they take. */
 const questions = new WeakMap<TokenReader, string>();
 
@@ -98,26 +121,29 @@ export function questionOf(read: TokenReader): string | undefined {
   return questions.get(read);
 }
 
+/** Returns the form of signed answers, or `undefined` for plain ones. */
+function readFormat(given: OptionReader<typeof introspectionOptions>): SignedAnswerFormat | undefined {
+  if (given.isMissing('signed') || given.isExactly('signed', false)) {
+    return undefined;
+  }
+  return given.isExactly('signed', true)
+    ? readOptions(given.pathOf('signed'), {}, signedAnswerOptions)
+    : given.nested('signed').settings();
+}
+
 /**
  * Asks the authorization server's introspection endpoint about each token (RFC 7662). The default
  * `tokens`.
  */
 export function introspection(options: IntrospectionOptions = {}): TokenSource {
-  const given = new OptionReader('introspection()', options, [
-    'tokenTypeHint',
-    'parameters',
-    'badRequestMeansInactive',
-    'requireTokenType',
-    'claims',
-    'signed',
-  ]);
-  const format = given.read('signed', signedAnswers);
-  const badRequestMeansInactive = given.optional('badRequestMeansInactive', flag) ?? false;
-  const requireTokenType = given.optional('requireTokenType', flag);
-  const thumbprint = given.read('claims', thumbprintName);
+  const given = new OptionReader('introspection()', options, introspectionOptions);
+  const format = readFormat(given);
+  const badRequestMeansInactive = given.get('badRequestMeansInactive');
+  const requireTokenType = given.get('requireTokenType');
+  const thumbprint = given.get('claims')?.thumbprint;
   const additionalParameters = {
-    ...given.optional('parameters', parameters),
-    ...(given.optional('tokenTypeHint', flag) && { token_type_hint: 'access_token' }),
+    ...given.get('parameters'),
+    ...(given.get('tokenTypeHint') && { token_type_hint: 'access_token' }),
   };
   const source = (access: AuthorizationServerAccess): TokenReader => {
     const { issuer, metadata, http, timeout } = access;

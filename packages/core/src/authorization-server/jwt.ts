@@ -1,5 +1,14 @@
-import { ConfigurationError } from '../errors.js';
-import { functionLike, OptionReader, type OptionRule, text } from '../shared/option-rules.js';
+import { createMismatch } from '../shared/option-errors.js';
+import {
+  nestedRule,
+  OptionReader,
+  type OptionsOf,
+  optional,
+  optionGroup,
+  type SettingsOf,
+  withDefault,
+} from '../shared/option-group.js';
+import { functionLike, type OptionRule, text } from '../shared/option-rules.js';
 import { claimOf, readTokenClaims, type TokenAnswer, type TokenReader } from '../token/token-claims.js';
 import { isCanonical } from '../token/token-identity.js';
 import { createTokenRejection } from '../token/token-rejection.js';
@@ -8,55 +17,16 @@ import {
   type ClaimMapping,
   claimMapping,
   type JwtClaimNames,
+  jwtClaimOptions,
   standardAnswer,
   standardClaims,
 } from './claim-names.js';
 import { acceptedTypes, accessTokenType, otherKind } from './jwt-kind.js';
 import { createRemoteKeys } from './key-set.js';
 import { jose } from './lazy-modules.js';
-import { type DecryptionKey, decryptionKeys, signedJwtIn } from './nested-jwt.js';
-import { acceptedAlgorithms, algorithmList, type SignatureAlgorithm } from './signature-algorithms.js';
+import { decryptionKeys, signedJwtIn } from './nested-jwt.js';
+import { acceptedAlgorithms, algorithmList, permittedByDefault } from './signature-algorithms.js';
 import { JwtRejected, type JwtRules, type VerifiedJwt, verifyJwt } from './verified-jwt.js';
-
-/** Options of `jwtAccessTokens()`. */
-export interface JwtAccessTokensOptions {
-  /**
-   * Algorithms that are accepted: of PS256, ES256, EdDSA, Ed25519 (EdDSA's newer name) and RS256.
-   * Default: those of FAPI 2.0 §5.4.1, all but RS256, or those of them that the `profile` permits.
-   */
-  readonly algorithms?: readonly SignatureAlgorithm[];
-  /**
-   * The values of the header `typ` (RFC 9068 §2.1) that are accepted: of `at+jwt`, `JWT`, `absent`
-   * for a token without `typ`, and a server's own type that ends in `at+jwt`. ID tokens have `JWT`
-   * or none, too. So a token of another type than `at+jwt` has to name a scope of an API (not
-   * `openid` and the like alone) or say that it is an access token (`typ: Bearer`, `token_use:
-   * access`), and is refused if it has a claim of another kind of JWT, as `nonce` or `events`.
-   * Default `['at+jwt']`.
-   */
-  readonly typ?: readonly string[];
-  /**
-   * Names of claims, for a server that does not use those of RFC 9068. What they hold counts as
-   * `client_id`, `scope` and `sub` everywhere: in policies, events, revocations and `auth.claims`.
-   * `thumbprint` names a claim that binds a token without `cnf`. Default: the names of RFC 9068.
-   */
-  readonly claims?: JwtClaimNames;
-  /**
-   * Claims that a token must have (RFC 9068 §2.2). `iss`, `exp` and `aud` are always required.
-   * `client_id`, `scope` and `sub` are what `claims` names. Default `['sub', 'client_id', 'iat',
-   * 'jti']`.
-   */
-  readonly requiredClaims?: readonly string[];
-  /**
-   * Our private key, when tokens are encrypted to us as well; a token that is not is then refused
-   * (RFC 9068 §4). A list while one key replaces the other. Default: not encrypted.
-   */
-  readonly decryptionKey?: DecryptionKey | readonly DecryptionKey[];
-  /**
-   * `introspection()`, for the routes that `requireActive()` guards: without it they answer 503.
-   * Default: none.
-   */
-  readonly introspection?: TokenSource;
-}
 
 /** Those without which a token is not accepted, whatever the options say. */
 const alwaysRequired = ['iss', 'exp', 'aud'];
@@ -71,6 +41,50 @@ const claimList: OptionRule<readonly string[]> = {
       ? Object.freeze([...given])
       : undefined,
 };
+
+export const jwtAccessTokensOptions = optionGroup({
+  /**
+   * Algorithms that are accepted: of PS256, ES256, EdDSA, Ed25519 (EdDSA's newer name) and RS256.
+   * Default: those of FAPI 2.0 §5.4.1, all but RS256, or those of them that the `profile` permits.
+   */
+  algorithms: optional(algorithmList, { fallback: permittedByDefault }),
+  /**
+   * The values of the header `typ` (RFC 9068 §2.1) that are accepted: of `at+jwt`, `JWT`, `absent`
+   * for a token without `typ`, and a server's own type that ends in `at+jwt`. ID tokens have `JWT`
+   * or none, too. So a token of another type than `at+jwt` has to name a scope of an API (not
+   * `openid` and the like alone) or say that it is an access token (`typ: Bearer`, `token_use:
+   * access`), and is refused if it has a claim of another kind of JWT, as `nonce` or `events`.
+   * Default `['at+jwt']`.
+   */
+  typ: withDefault(acceptedTypes, [accessTokenType]),
+  /**
+   * Names of claims, for a server that does not use those of RFC 9068. What they hold counts as
+   * `client_id`, `scope` and `sub` everywhere: in policies, events, revocations and `auth.claims`.
+   * `thumbprint` names a claim that binds a token without `cnf`. Default: the names of RFC 9068.
+   */
+  claims: optional(nestedRule<SettingsOf<typeof jwtClaimOptions>, JwtClaimNames>(jwtClaimOptions), {
+    fallback: 'the names of RFC 9068',
+  }),
+  /**
+   * Claims that a token must have (RFC 9068 §2.2). `iss`, `exp` and `aud` are always required.
+   * `client_id`, `scope` and `sub` are what `claims` names. Default `['sub', 'client_id', 'iat',
+   * 'jti']`.
+   */
+  requiredClaims: withDefault(claimList, requiredByDefault),
+  /**
+   * Our private key, when tokens are encrypted to us as well; a token that is not is then refused
+   * (RFC 9068 §4). A list while one key replaces the other. Default: not encrypted.
+   */
+  decryptionKey: optional(decryptionKeys, { fallback: 'not encrypted' }),
+  /**
+   * `introspection()`, for the routes that `requireActive()` guards: without it they answer 503.
+   * Default: none.
+   */
+  introspection: optional(functionLike<TokenSource>('introspection()')),
+});
+
+/** Options of `jwtAccessTokens()`. */
+export interface JwtAccessTokensOptions extends OptionsOf<typeof jwtAccessTokensOptions> {}
 
 /**
  * Validates JWT access tokens here (RFC 9068 §4), with the keys of the authorization server's
@@ -95,27 +109,23 @@ const claimList: OptionRule<readonly string[]> = {
  * })
  */
 export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSource {
-  const given = new OptionReader('jwtAccessTokens()', options, [
-    'algorithms',
-    'typ',
-    'claims',
-    'requiredClaims',
-    'decryptionKey',
-    'introspection',
-  ]);
-  const chosen = given.optional('algorithms', algorithmList);
-  const types = given.optional('typ', acceptedTypes) ?? [accessTokenType];
-  const mapping = given.read('claims', claimMapping);
-  const requiredClaims = given.optional('requiredClaims', claimList) ?? requiredByDefault;
-  const ownKeys = given.optional('decryptionKey', decryptionKeys);
-  const introspection = given.optional('introspection', functionLike<TokenSource>('introspection()'));
+  const given = new OptionReader('jwtAccessTokens()', options, jwtAccessTokensOptions);
+  const {
+    algorithms: chosen,
+    typ: types,
+    requiredClaims,
+    decryptionKey: ownKeys,
+    introspection,
+  } = given.settings();
+  const mapping = claimMapping(given.nested('claims'), given.isMissing('claims'));
   const source = (access: AuthorizationServerAccess): TokenReader => {
     const { issuer, audience, clockTolerance, metadata, http, permittedAlgorithms } = access;
     const algorithms = acceptedAlgorithms('jwtAccessTokens().algorithms', chosen, permittedAlgorithms);
     if (audience === 'server-enforced') {
-      throw new ConfigurationError(
+      throw createMismatch(
         'audience',
-        "'server-enforced' was given beside jwtAccessTokens(); accepted is the identifier of this API (RFC 9068 §4)",
+        'the identifier of this API next to jwtAccessTokens() (RFC 9068 §4)',
+        "'server-enforced'",
       );
     }
     jose.preload();

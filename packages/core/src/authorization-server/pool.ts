@@ -3,7 +3,8 @@ import { Agent } from 'node:https';
 import type { Socket } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
 import { types } from 'node:util';
-import { ConfigurationError, RequestRefused, TellableError } from '../errors.js';
+import { RequestRefused, TellableError } from '../errors.js';
+import { createMismatch } from '../shared/option-errors.js';
 import { isPromised } from '../shared/promises.js';
 import { describeError } from '../shared/shown-error.js';
 import type { CertificateAndKey } from './client-identity.js';
@@ -77,9 +78,10 @@ export function createPool(ca: ConnectionOptions['ca'], makeByUser: AgentFactory
   let current = { identity: undefined as CertificateAndKey | undefined, agent: make(options) };
   const fault = faultOf(current.agent);
   if (fault !== undefined) {
-    throw new ConfigurationError(
+    throw createMismatch(
       'http.agent',
-      `it returned ${fault}; accepted is a function that returns an agent`,
+      'a function that returns an agent',
+      `a function that returned ${fault}`,
     );
   }
   if (makeByUser !== undefined) {

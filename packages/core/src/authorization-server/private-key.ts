@@ -1,27 +1,46 @@
 import { createPrivateKey, type JsonWebKey, type KeyObject, webcrypto } from 'node:crypto';
 import { types } from 'node:util';
 import { type ClientAuth, modifyAssertion, PrivateKeyJwt } from 'oauth4webapi';
-import { ConfigurationError } from '../errors.js';
-import { OptionReader, type OptionRule, oneOf, text } from '../shared/option-rules.js';
+import { createConflict, createMismatch } from '../shared/option-errors.js';
+import { type OptionsOf, optional, optionGroup, readOptions, required } from '../shared/option-group.js';
+import { type OptionRule, oneOf, text } from '../shared/option-rules.js';
 
-/** The key of `privateKeyJwt()`. */
-export interface PrivateKeyOptions {
+const keyRule: OptionRule<
+  KeyObject | webcrypto.CryptoKey,
+  string | Buffer | JsonWebKey | webcrypto.CryptoKey
+> = {
+  accepted: 'a private key in PEM without a passphrase, as a JWK, or a CryptoKey that may sign',
+  secret: true,
+  read: (given) => {
+    if (isCryptoKey(given)) {
+      return given.type === 'private' && given.usages.includes('sign') ? given : undefined;
+    }
+    return readPrivateKey(given);
+  },
+};
+
+export const privateKeyOptions = optionGroup({
   /**
    * PEM (PKCS #8, PKCS #1 or SEC 1, without a passphrase), a JWK, or a `CryptoKey` that may sign.
    * Required.
    */
-  readonly key: string | Buffer | JsonWebKey | webcrypto.CryptoKey;
+  key: required(keyRule),
   /**
    * Told in the assertion's header, for servers that know several of our keys (RFC 7515 §4.1.4).
    * Default: not told.
    */
-  readonly kid?: string;
+  kid: optional(text, { fallback: 'not told' }),
   /**
    * The algorithm; not beside a `CryptoKey`, which names its own. Default: by the key, PS256 for
    * RSA, ES256, ES384 or ES512 by the curve, EdDSA for Ed25519.
    */
-  readonly alg?: 'PS256' | 'RS256' | 'ES256' | 'ES384' | 'ES512' | 'EdDSA';
-}
+  alg: optional(oneOf('PS256', 'RS256', 'ES256', 'ES384', 'ES512', 'EdDSA'), {
+    fallback: 'by the key, PS256 for RSA, ES256, ES384 or ES512 by the curve, EdDSA for Ed25519',
+  }),
+});
+
+/** The key of `privateKeyJwt()`. */
+export interface PrivateKeyOptions extends OptionsOf<typeof privateKeyOptions> {}
 
 type Algorithm = NonNullable<PrivateKeyOptions['alg']>;
 
@@ -43,17 +62,6 @@ const algorithms: Record<
 };
 const algorithmNames = Object.keys(algorithms) as Algorithm[];
 
-const keyRule: OptionRule<KeyObject | webcrypto.CryptoKey> = {
-  accepted: 'a private key in PEM without a passphrase, as a JWK, or a CryptoKey that may sign',
-  secret: true,
-  read: (given) => {
-    if (isCryptoKey(given)) {
-      return given.type === 'private' && given.usages.includes('sign') ? given : undefined;
-    }
-    return readPrivateKey(given);
-  },
-};
-
 /** A private key in PEM without a passphrase or as a JWK; undefined for anything else. */
 export function readPrivateKey(given: unknown): KeyObject | undefined {
   try {
@@ -69,16 +77,10 @@ export function readPrivateKey(given: unknown): KeyObject | undefined {
  * the algorithm.
  */
 export function privateKeyAssertion(options: PrivateKeyOptions): ClientAuth {
-  const given = new OptionReader('privateKeyJwt()', options, ['key', 'kid', 'alg']);
-  const key = given.required('key', keyRule);
-  const kid = given.optional('kid', text);
-  const alg = given.optional('alg', oneOf(...algorithmNames));
+  const { key, kid, alg } = readOptions('privateKeyJwt()', options, privateKeyOptions);
   if (isCryptoKey(key)) {
     if (alg !== undefined) {
-      throw new ConfigurationError(
-        'privateKeyJwt().alg',
-        'it was given beside a CryptoKey, which names its own',
-      );
+      throw createConflict('privateKeyJwt().alg', 'a CryptoKey, which names its own');
     }
     refuseWeakRsa('modulusLength' in key.algorithm ? 'rsa' : undefined, modulusLengthOf(key));
     return signAssertion(key, kid, undefined);
@@ -103,7 +105,7 @@ function algorithmFor(key: KeyObject, wanted: Algorithm | undefined): Algorithm 
     const accepted =
       fitting.length > 0 ? fitting.join(' or ') : 'a key of RSA, P-256, P-384, P-521 or Ed25519';
     const what = `a key of ${details?.namedCurve ?? type}${wanted === undefined ? '' : ` for ${wanted}`}`;
-    throw new ConfigurationError('privateKeyJwt().alg', `${what} was given; accepted is ${accepted}`);
+    throw createMismatch('privateKeyJwt().alg', accepted, what);
   }
   return chosen;
 }
@@ -111,10 +113,7 @@ function algorithmFor(key: KeyObject, wanted: Algorithm | undefined): Algorithm 
 /** RFC 7518 §3.3 and §3.5: 2,048 bits or more. */
 function refuseWeakRsa(type: string | undefined, bits = 0): void {
   if (type === 'rsa' && bits < 2_048) {
-    throw new ConfigurationError(
-      'privateKeyJwt().key',
-      `an RSA key of ${bits} bits was given; accepted is one of 2048 bits or more`,
-    );
+    throw createMismatch('privateKeyJwt().key', 'an RSA key of 2048 bits or more', `one of ${bits} bits`);
   }
 }
 

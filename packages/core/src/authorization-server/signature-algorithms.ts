@@ -1,4 +1,4 @@
-import { ConfigurationError } from '../errors.js';
+import { createMismatch } from '../shared/option-errors.js';
 import type { OptionRule } from '../shared/option-rules.js';
 
 /** A signature algorithm of JWTs that is accepted. */
@@ -23,6 +23,10 @@ export const algorithmList: OptionRule<readonly SignatureAlgorithm[]> = {
       : undefined,
 };
 
+/** The default of an option of algorithms, as the docs write it. */
+export const permittedByDefault =
+  'those of FAPI 2.0 §5.4.1, all but RS256, or those of them that the `profile` permits';
+
 /**
  * Those chosen, or by default all of FAPI's that are permitted. Throws `ConfigurationError` for a
  * chosen one that a profile does not permit.
@@ -35,10 +39,7 @@ export function acceptedAlgorithms(
   const isPermitted = (name: string): boolean => permitted === undefined || permitted.includes(name);
   const other = chosen?.find((name) => !isPermitted(name));
   if (other !== undefined) {
-    throw new ConfigurationError(
-      option,
-      `${other} was given beside a profile; accepted are ${permitted?.join(', ')}`,
-    );
+    throw createMismatch(option, `${permitted?.join(', ')} next to a profile`, other);
   }
   return (chosen ?? fapiAlgorithms).filter(isPermitted);
 }

@@ -1,52 +1,36 @@
-import type { KeyObject } from 'node:crypto';
 import type { JWTPayload } from 'jose';
 import { TellableError } from '../errors.js';
-import { OptionReader } from '../shared/option-rules.js';
+import { type OptionsOf, optional, optionGroup, type SettingsOf } from '../shared/option-group.js';
 import type { RemoteKeys } from './key-set.js';
-import { type DecryptionKey, decryptionKeys, signedJwtIn } from './nested-jwt.js';
-import { algorithmList, type SignatureAlgorithm } from './signature-algorithms.js';
+import { decryptionKeys, signedJwtIn } from './nested-jwt.js';
+import { algorithmList, permittedByDefault, type SignatureAlgorithm } from './signature-algorithms.js';
 import { type JwtRules, verifyJwt } from './verified-jwt.js';
 
-/** Options of signed introspection answers. */
-export interface SignedAnswers {
+export const signedAnswerOptions = optionGroup({
   /**
    * Algorithms that are accepted: of PS256, ES256, EdDSA, Ed25519 (EdDSA's newer name) and RS256.
    * Default: those of FAPI 2.0 §5.4.1, all but RS256, or those of them that the `profile` permits.
    */
-  readonly algorithms?: readonly SignatureAlgorithm[];
+  algorithms: optional(algorithmList, { fallback: permittedByDefault }),
   /**
    * Our private key, when the answers are encrypted to us as well
    * (`introspection_encrypted_response_alg`, RFC 9701 §6); what is not encrypted is then refused. A
    * list while one key replaces the other. Default: not encrypted.
    */
-  readonly decryptionKey?: DecryptionKey | readonly DecryptionKey[];
-}
+  decryptionKey: optional(decryptionKeys, { fallback: 'not encrypted' }),
+});
+
+/** Options of signed introspection answers. */
+export interface SignedAnswers extends OptionsOf<typeof signedAnswerOptions> {}
+
+/** The form that signed answers must have. */
+export type SignedAnswerFormat = SettingsOf<typeof signedAnswerOptions>;
 
 /** The media type that is asked for and alone accepted (RFC 9701 §4, §5). */
 export const signedAnswerType = 'application/token-introspection+jwt';
 
 /** Seconds: a recorded answer can't be played back later. */
 const MAX_AGE = 60;
-
-/** How signed answers are to be read; undefined for plain ones. Throws `ConfigurationError`. */
-export function signedAnswers(path: string, given: unknown): SignedAnswerFormat | undefined {
-  if (given === undefined || given === false) {
-    return undefined;
-  }
-  const options = new OptionReader(path, given === true ? {} : given, ['algorithms', 'decryptionKey']);
-  return Object.freeze({
-    algorithms: options.optional('algorithms', algorithmList),
-    keys: options.optional('decryptionKey', decryptionKeys),
-  });
-}
-
-/** The form that signed answers must have. */
-export interface SignedAnswerFormat {
-  /** Undefined for FAPI's. */
-  readonly algorithms: readonly SignatureAlgorithm[] | undefined;
-  /** Our own keys, when the answers are encrypted. */
-  readonly keys: readonly KeyObject[] | undefined;
-}
 
 /** Who signs, for whom, and how. */
 export interface SignedAnswerRules {
@@ -79,10 +63,10 @@ export async function readSignedAnswer(
     maxTokenAge: MAX_AGE,
     requiredClaims: ['iss', 'aud', 'iat'],
   };
-  if (format.keys === undefined && jwt.split('.').length === 5) {
+  if (format.decryptionKey === undefined && jwt.split('.').length === 5) {
     throw new TellableError('it is encrypted; introspection({ signed: { decryptionKey } }) takes the key');
   }
-  const { payload } = await verifyJwt(await signedJwtIn(jwt, format.keys), keys, options);
+  const { payload } = await verifyJwt(await signedJwtIn(jwt, format.decryptionKey), keys, options);
   return answerIn(payload);
 }
 

@@ -1,5 +1,6 @@
 import { isIP, isIPv6, SocketAddress } from 'node:net';
 import { RequestRefused } from '../errors.js';
+import { createMismatch, describeOptionsObject } from '../shared/option-errors.js';
 import {
   nestedRule,
   type OptionReader,
@@ -9,14 +10,7 @@ import {
   type SettingsOf,
   withDefault,
 } from '../shared/option-group.js';
-import {
-  createMismatch,
-  describeOptionsObject,
-  flag,
-  type OptionRule,
-  oneOf,
-  textList,
-} from '../shared/option-rules.js';
+import { flag, type OptionRule, oneOf, textList } from '../shared/option-rules.js';
 import { extensionIds } from './certificate-fields.js';
 import type { ClientCertificate } from './client-certificate.js';
 import {

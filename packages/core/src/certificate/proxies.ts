@@ -1,14 +1,16 @@
 import { isUint8Array } from 'node:util/types';
-import { ConfigurationError } from '../errors.js';
+import { createLonely, createMismatch } from '../shared/option-errors.js';
 import {
-  flag,
-  functionLike,
   OptionReader,
-  type OptionRule,
-  oneOf,
-  text,
+  type OptionsOf,
+  optional,
+  optionGroup,
+  readOptions,
+  required,
   wholeNumber,
-} from '../shared/option-rules.js';
+  withDefault,
+} from '../shared/option-group.js';
+import { flag, functionLike, type OptionRule, oneOf, text } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { isPromised } from '../shared/promises.js';
 import {
@@ -56,21 +58,41 @@ export interface ProxyPreset {
   readonly thumbprintOnly?: true;
 }
 
-/** The header of a preset that the administrator of the proxy can rename. */
-export interface CertificateHeader {
+export const certificateHeaderOptions = optionGroup({
   /** The header that holds the certificate. Default: the one that the preset names. */
-  readonly header?: string;
-}
+  header: optional(proxyHeaderName, { fallback: 'the one that the preset names' }),
+});
 
-/** The headers of a preset whose proxy can also send a verdict on the certificate's chain. */
-export interface HeaderNames extends CertificateHeader {
+/** The header of a preset that the administrator of the proxy can rename. */
+export interface CertificateHeader extends OptionsOf<typeof certificateHeaderOptions> {}
+
+export const headerNameOptions = optionGroup({
+  ...certificateHeaderOptions,
   /**
    * The header that holds the proxy's verdict on the certificate's chain. Name it only if the proxy
    * sets it on every request: otherwise a client sends it itself. Without it no certificate counts
    * as verified, and `certificatePolicy.requireVerified` is refused at start-up. Default: none.
    */
-  readonly verifyHeader?: string;
-}
+  verifyHeader: optional(proxyHeaderName),
+});
+
+/** The headers of a preset whose proxy can also send a verdict on the certificate's chain. */
+export interface HeaderNames extends OptionsOf<typeof headerNameOptions> {}
+
+const userVerdict = functionLike<(value: string) => boolean>('a function from the value to true or false');
+
+export const userVerdictOptions = optionGroup({
+  /**
+   * The header of the proxy's verdict on the certificate's chain; needs `isVerified`. Name it only
+   * if the proxy sets it on every request: otherwise a client sends it itself. Default: none.
+   */
+  verifyHeader: optional(proxyHeaderName),
+  /**
+   * Returns whether a value of `verifyHeader` says that the proxy verified the chain. Only `true`
+   * does. Needs `verifyHeader`. Default: none.
+   */
+  isVerified: optional(userVerdict),
+});
 
 /** How a preset reads the verdict. */
 type Verdict = (value: string) => boolean;
@@ -88,8 +110,15 @@ interface PresetData {
   readonly thumbprintOnly?: true;
 }
 
-function preset(name: string, given: OptionReader, data: PresetData): ProxyPreset {
-  const header = given.optional('header', proxyHeaderName) ?? data.header;
+/** The headers that a user named; undefined where the preset's own are used. */
+interface NamedHeaders {
+  readonly header: string | undefined;
+  /** Own where `PresetData` can have a verdict. */
+  readonly verifyHeader?: string | undefined;
+}
+
+function preset(name: string, named: NamedHeaders, data: PresetData, path = `${name}()`): ProxyPreset {
+  const header = named.header ?? data.header;
   const { decode } = data;
   // Own members alone: a changed `Object.prototype` must not say that certificates are verified.
   const isVerified = Object.hasOwn(data, 'isVerified') ? data.isVerified : undefined;
@@ -102,15 +131,12 @@ function preset(name: string, given: OptionReader, data: PresetData): ProxyPrese
     ...(alwaysVerified && { alwaysVerified }),
     ...(thumbprintOnly && { thumbprintOnly }),
   };
-  const verifyHeader = given.optional('verifyHeader', proxyHeaderName);
+  const verifyHeader = Object.hasOwn(named, 'verifyHeader') ? named.verifyHeader : undefined;
   if (verifyHeader === undefined || isVerified === undefined) {
     return Object.freeze(plain);
   }
   if (verifyHeader === header) {
-    throw new ConfigurationError(
-      given.pathOf('verifyHeader'),
-      'the header of the certificate was given; accepted is another',
-    );
+    throw createMismatch(`${path}.verifyHeader`, 'a header of its own', 'the header of the certificate');
   }
   return Object.freeze({ ...plain, verified: Object.freeze({ header: verifyHeader, isVerified }) });
 }
@@ -121,12 +147,12 @@ function withVerdict(
   options: HeaderNames,
   data: PresetData & Required<Pick<PresetData, 'isVerified'>>,
 ) {
-  return preset(name, new OptionReader(`${name}()`, options, ['header', 'verifyHeader']), data);
+  return preset(name, readOptions(`${name}()`, options, headerNameOptions), data);
 }
 
 /** A preset whose proxy sends no verdict. */
 function withoutVerdict(name: string, options: CertificateHeader, data: PresetData): ProxyPreset {
-  return preset(name, new OptionReader(`${name}()`, options, ['header']), data);
+  return preset(name, readOptions(`${name}()`, options, certificateHeaderOptions), data);
 }
 
 /**
@@ -166,14 +192,17 @@ export function ingressNginx(options: HeaderNames = {}): ProxyPreset {
   });
 }
 
-/** How HAProxy was told to write the certificate. */
-export interface HaproxyOptions extends HeaderNames {
+export const haproxyOptions = optionGroup({
+  ...headerNameOptions,
   /**
    * `base64`: `%[ssl_c_der,base64]`. `pem`: the same between the markers of PEM, on one line.
    * `sha256`: `%[ssl_c_der,sha2(256),hex]`, the hash of the certificate alone. Default `base64`.
    */
-  readonly encoding?: 'base64' | 'pem' | 'sha256';
-}
+  encoding: withDefault(oneOf('base64', 'pem', 'sha256'), 'base64'),
+});
+
+/** How HAProxy was told to write the certificate. */
+export interface HaproxyOptions extends OptionsOf<typeof haproxyOptions> {}
 
 /**
  * HAProxy: `%[ssl_c_der,base64]` in `X-SSL-Client-Cert`. `verifyHeader` names the header that the
@@ -182,8 +211,8 @@ export interface HaproxyOptions extends HeaderNames {
  * `X-SSL-Client-Verify`.
  */
 export function haproxy(options: HaproxyOptions = {}): ProxyPreset {
-  const given = new OptionReader('haproxy()', options, ['header', 'verifyHeader', 'encoding']);
-  const encoding = given.optional('encoding', oneOf('base64', 'pem', 'sha256')) ?? 'base64';
+  const given = readOptions('haproxy()', options, haproxyOptions);
+  const { encoding } = given;
   return preset('haproxy', given, {
     header: 'x-ssl-client-cert',
     decode: { base64: base64Der, pem: pemOrMarkersAlone, sha256: hexHash }[encoding],
@@ -198,14 +227,17 @@ export function haproxy(options: HaproxyOptions = {}): ProxyPreset {
 const pemOrMarkersAlone: CertificateDecoder = (value) =>
   /^-----BEGIN CERTIFICATE----- {0,2}-----END CERTIFICATE-----$/.test(value) ? none : pem(value);
 
-/** How Apache was told to write the certificate. */
-export interface ApacheOptions extends HeaderNames {
+export const apacheOptions = optionGroup({
+  ...headerNameOptions,
   /**
    * `pem`: `%{SSL_CLIENT_CERT}s`. `escaped`: `expr=%{escape:%{SSL_CLIENT_CERT}}`. `base64`:
    * `expr=%{base64:%{SSL_CLIENT_CERT}}`. Default `pem`.
    */
-  readonly encoding?: 'pem' | 'escaped' | 'base64';
-}
+  encoding: withDefault(oneOf('pem', 'escaped', 'base64'), 'pem'),
+});
+
+/** How Apache was told to write the certificate. */
+export interface ApacheOptions extends OptionsOf<typeof apacheOptions> {}
 
 /**
  * Apache httpd: `SSL_CLIENT_CERT` in `X-SSL-Client-Cert`. `verifyHeader` names the header that the
@@ -214,8 +246,8 @@ export interface ApacheOptions extends HeaderNames {
  * verified certificates set `SSLVerifyClient optional`; see docs/reference/proxies/apache.md.
  */
 export function apache(options: ApacheOptions = {}): ProxyPreset {
-  const given = new OptionReader('apache()', options, ['header', 'verifyHeader', 'encoding']);
-  const encoding = given.optional('encoding', oneOf('pem', 'escaped', 'base64')) ?? 'pem';
+  const given = readOptions('apache()', options, apacheOptions);
+  const { encoding } = given;
   const decode = { pem, escaped: escapedPem, base64: base64Pem }[encoding];
   return preset('apache', given, {
     header: 'x-ssl-client-cert',
@@ -225,15 +257,18 @@ export function apache(options: ApacheOptions = {}): ProxyPreset {
   });
 }
 
-/** How Caddy was told to write the certificate. */
-export interface CaddyOptions extends CertificateHeader {
+export const caddyOptions = optionGroup({
+  ...certificateHeaderOptions,
   /**
    * `rfc9440`: `:{http.request.tls.client.certificate_der_base64}:`. `base64`: that placeholder
    * without colons. `sha256`: `{http.request.tls.client.fingerprint}`, the hash of the certificate
    * alone. Default `rfc9440`.
    */
-  readonly encoding?: 'rfc9440' | 'base64' | 'sha256';
-}
+  encoding: withDefault(oneOf('rfc9440', 'base64', 'sha256'), 'rfc9440'),
+});
+
+/** How Caddy was told to write the certificate. */
+export interface CaddyOptions extends OptionsOf<typeof caddyOptions> {}
 
 const caddyForms = {
   rfc9440: { placeholder: ':{http.request.tls.client.certificate_der_base64}:', decoder: byteSequence },
@@ -246,8 +281,8 @@ const caddyForms = {
  * `encoding`.
  */
 export function caddy(options: CaddyOptions = {}): ProxyPreset {
-  const given = new OptionReader('caddy()', options, ['header', 'encoding']);
-  const encoding = given.optional('encoding', oneOf('rfc9440', 'base64', 'sha256')) ?? 'rfc9440';
+  const given = readOptions('caddy()', options, caddyOptions);
+  const { encoding } = given;
   const { placeholder, decoder } = caddyForms[encoding];
   return preset('caddy', given, {
     header: 'client-cert',
@@ -257,8 +292,15 @@ export function caddy(options: CaddyOptions = {}): ProxyPreset {
   });
 }
 
-/** Which element of X-Forwarded-Client-Cert is the client's. */
-export interface XfccOptions extends CertificateHeader {
+const forwardMode: OptionRule<'sanitize-set' | 'append-forward'> = {
+  ...oneOf('sanitize-set', 'append-forward'),
+  accepted:
+    "'sanitize-set' or 'append-forward'; a proxy that forwards what the client sent (FORWARD_ONLY, " +
+    'ALWAYS_FORWARD_ONLY) can not be trusted',
+};
+
+export const xfccOptions = optionGroup({
+  ...certificateHeaderOptions,
   /**
    * `sanitize-set`: the proxy replaces the header, there is one element. `append-forward`: each
    * proxy appends its own, and the client's is the first of exactly `hops`. A request with one
@@ -266,33 +308,25 @@ export interface XfccOptions extends CertificateHeader {
    * of its certificate. The modes that forward what the client sent (`FORWARD_ONLY`,
    * `ALWAYS_FORWARD_ONLY`) can't be trusted, whatever the peer is. Default `sanitize-set`.
    */
-  readonly forward?: 'sanitize-set' | 'append-forward';
+  forward: withDefault(forwardMode, 'sanitize-set'),
   /**
    * With `append-forward`: how many proxies write an element, the one that ends the client's TLS
    * included. Default 1; from 1 to 16.
    */
-  readonly hops?: number;
-}
+  hops: wholeNumber({ min: 1, max: 16, default: 1 }),
+});
+
+/** Which element of X-Forwarded-Client-Cert is the client's. */
+export interface XfccOptions extends OptionsOf<typeof xfccOptions> {}
 
 function xfcc(name: string, options: XfccOptions): ProxyPreset {
-  const given = new OptionReader(`${name}()`, options, ['header', 'forward', 'hops']);
-  const forward = given.optional('forward', forwardMode) ?? 'sanitize-set';
-  const hops = given.optional('hops', wholeNumber(1, 16));
-  if (forward === 'sanitize-set' && hops !== undefined) {
-    throw new ConfigurationError(
-      `${name}().hops`,
-      "it was given without forward: 'append-forward', which it belongs to",
-    );
+  const given = new OptionReader(`${name}()`, options, xfccOptions);
+  const { header, forward, hops } = given.settings();
+  if (forward === 'sanitize-set' && !given.isMissing('hops')) {
+    throw createLonely(given.pathOf('hops'), "forward: 'append-forward'");
   }
-  return preset(name, given, { header: 'x-forwarded-client-cert', decode: clientElement(hops ?? 1) });
+  return preset(name, { header }, { header: 'x-forwarded-client-cert', decode: clientElement(hops) });
 }
-
-const forwardMode: OptionRule<'sanitize-set' | 'append-forward'> = {
-  ...oneOf('sanitize-set', 'append-forward'),
-  accepted:
-    "'sanitize-set' or 'append-forward'; a proxy that forwards what the client sent (FORWARD_ONLY, " +
-    'ALWAYS_FORWARD_ONLY) can not be trusted',
-};
 
 /**
  * Envoy: X-Forwarded-Client-Cert, with `forward_client_cert_details: SANITIZE_SET` or
@@ -322,22 +356,25 @@ export function traefik(options: CertificateHeader = {}): ProxyPreset {
   });
 }
 
-/** How the load balancer handles client certificates. */
-export interface AwsAlbOptions extends CertificateHeader {
+export const awsAlbOptions = optionGroup({
+  ...certificateHeaderOptions,
   /**
    * `passthrough`: `X-Amzn-Mtls-Clientcert`, the whole chain, not verified. `verify`:
    * `X-Amzn-Mtls-Clientcert-Leaf`, verified against the trust store. Default `passthrough`.
    */
-  readonly mode?: 'passthrough' | 'verify';
-}
+  mode: withDefault(oneOf('passthrough', 'verify'), 'passthrough'),
+});
+
+/** How the load balancer handles client certificates. */
+export interface AwsAlbOptions extends OptionsOf<typeof awsAlbOptions> {}
 
 /**
  * AWS Application Load Balancer with mutual authentication; `header` where its listener renames the
  * header.
  */
 export function awsAlb(options: AwsAlbOptions = {}): ProxyPreset {
-  const given = new OptionReader('awsAlb()', options, ['header', 'mode']);
-  const mode = given.optional('mode', oneOf('passthrough', 'verify'));
+  const given = readOptions('awsAlb()', options, awsAlbOptions);
+  const { mode } = given;
   return preset(
     'awsAlb',
     given,
@@ -347,26 +384,30 @@ export function awsAlb(options: AwsAlbOptions = {}): ProxyPreset {
   );
 }
 
-/** Which mode of viewer mTLS CloudFront runs in, and which of its headers holds the certificate. */
-export interface CloudFrontOptions extends CertificateHeader {
+export const cloudFrontOptions = optionGroup({
+  ...certificateHeaderOptions,
   /**
    * `verify`: the modes Required and Optional, in which CloudFront hands on certificates of its
    * trust store alone; each counts as verified. `passthrough`: `Client-Cert` as RFC 9440 writes it,
    * not verified. Default: the header of `verify`, not counted as verified.
    */
-  readonly mode?: 'verify' | 'passthrough';
+  mode: optional(oneOf('verify', 'passthrough'), {
+    fallback: 'the header of `verify`, not counted as verified',
+  }),
   /**
    * `certificate`: `CloudFront-Viewer-Cert-Pem`, or `Client-Cert` in passthrough mode. `sha256`:
    * `CloudFront-Viewer-Cert-Sha256`, the hash of the certificate alone. Default `certificate`.
    */
-  readonly encoding?: 'certificate' | 'sha256';
-}
+  encoding: withDefault(oneOf('certificate', 'sha256'), 'certificate'),
+});
+
+/** Which mode of viewer mTLS CloudFront runs in, and which of its headers holds the certificate. */
+export interface CloudFrontOptions extends OptionsOf<typeof cloudFrontOptions> {}
 
 /** AWS CloudFront with viewer mTLS; `header` where a CloudFront function renames the header. */
 export function cloudFront(options: CloudFrontOptions = {}): ProxyPreset {
-  const given = new OptionReader('cloudFront()', options, ['header', 'mode', 'encoding']);
-  const mode = given.optional('mode', oneOf('verify', 'passthrough'));
-  const encoding = given.optional('encoding', oneOf('certificate', 'sha256'));
+  const given = readOptions('cloudFront()', options, cloudFrontOptions);
+  const { mode, encoding } = given;
   const certificate =
     mode === 'passthrough'
       ? { header: 'client-cert', decode: byteSequence }
@@ -379,15 +420,18 @@ export function cloudFront(options: CloudFrontOptions = {}): ProxyPreset {
   });
 }
 
-/** Which value Google Cloud's load balancer writes. */
-export interface GoogleCloudOptions extends HeaderNames {
+export const googleCloudOptions = optionGroup({
+  ...headerNameOptions,
   /**
    * `certificate`: `X-Client-Cert-Leaf:{client_cert_leaf}`, for certificates that passed validation
    * alone. `sha256`: `X-Client-Cert-Hash:{client_cert_sha256_fingerprint}`, the hash of the
    * certificate alone. Default `certificate`.
    */
-  readonly encoding?: 'certificate' | 'sha256';
-}
+  encoding: withDefault(oneOf('certificate', 'sha256'), 'certificate'),
+});
+
+/** Which value Google Cloud's load balancer writes. */
+export interface GoogleCloudOptions extends OptionsOf<typeof googleCloudOptions> {}
 
 /**
  * Google Cloud's Application Load Balancers: the custom request header
@@ -395,8 +439,8 @@ export interface GoogleCloudOptions extends HeaderNames {
  * custom header with `{client_cert_chain_verified}`.
  */
 export function googleCloud(options: GoogleCloudOptions = {}): ProxyPreset {
-  const given = new OptionReader('googleCloud()', options, ['header', 'verifyHeader', 'encoding']);
-  const encoding = given.optional('encoding', oneOf('certificate', 'sha256'));
+  const given = readOptions('googleCloud()', options, googleCloudOptions);
+  const { encoding } = given;
   return preset('googleCloud', given, {
     ...(encoding === 'sha256'
       ? { header: 'x-client-cert-hash', decode: base64Hash, thumbprintOnly: true }
@@ -418,44 +462,44 @@ export function cloudFoundry(options: CertificateHeader = {}): ProxyPreset {
  * verdict on it. It takes no options, as that header can't be renamed.
  */
 export function azureAppService(options: Readonly<Record<string, never>> = {}): ProxyPreset {
-  return preset('azureAppService', new OptionReader('azureAppService()', options, []), {
-    header: 'x-arr-clientcert',
-    decode: base64Der,
-  });
+  readOptions('azureAppService()', options, optionGroup({}));
+  return preset('azureAppService', { header: undefined }, { header: 'x-arr-clientcert', decode: base64Der });
 }
 
-/** What Azure Application Gateway writes. */
-export interface AzureApplicationGatewayOptions extends HeaderNames {
+export const azureApplicationGatewayOptions = optionGroup({
+  ...headerNameOptions,
   /**
    * `escaped`: the client's certificate alone, as percent-encoded PEM. `escaped-chain`: the
    * client's certificate with its chain behind it, in that form. Default `escaped`.
    */
-  readonly encoding?: 'escaped' | 'escaped-chain';
-}
+  encoding: withDefault(oneOf('escaped', 'escaped-chain'), 'escaped'),
+});
+
+/** What Azure Application Gateway writes. */
+export interface AzureApplicationGatewayOptions extends OptionsOf<typeof azureApplicationGatewayOptions> {}
 
 /**
  * Azure Application Gateway: a rewrite rule with `{var_client_certificate}` in `X-Client-Cert`.
  * `verifyHeader` names the header that the rule sets to `{var_client_certificate_verification}`.
  */
 export function azureApplicationGateway(options: AzureApplicationGatewayOptions = {}): ProxyPreset {
-  const given = new OptionReader('azureApplicationGateway()', options, [
-    'header',
-    'verifyHeader',
-    'encoding',
-  ]);
-  const encoding = given.optional('encoding', oneOf('escaped', 'escaped-chain')) ?? 'escaped';
+  const given = readOptions('azureApplicationGateway()', options, azureApplicationGatewayOptions);
+  const { encoding } = given;
   const decode = { escaped: escapedPem, 'escaped-chain': escapedPemChain }[encoding];
   return preset('azureApplicationGateway', given, { header: 'x-client-cert', decode, isVerified: success });
 }
 
-/** How Cloudflare was told to write the certificate. */
-export interface CloudflareOptions extends HeaderNames {
+export const cloudflareOptions = optionGroup({
+  ...headerNameOptions,
   /**
    * `base64`: `Cf-Client-Cert-Der-Base64`, by certificate forwarding. `rfc9440`: `Client-Cert`, by
    * a transform rule with `cf.tls_client_auth.cert_rfc9440`. Default `base64`.
    */
-  readonly encoding?: 'base64' | 'rfc9440';
-}
+  encoding: withDefault(oneOf('base64', 'rfc9440'), 'base64'),
+});
+
+/** How Cloudflare was told to write the certificate. */
+export interface CloudflareOptions extends OptionsOf<typeof cloudflareOptions> {}
 
 /**
  * Cloudflare with client certificate forwarding: `Cf-Client-Cert-Der-Base64`. The managed transform
@@ -464,8 +508,8 @@ export interface CloudflareOptions extends HeaderNames {
  * `cf.tls_client_auth.cert_revoked`.
  */
 export function cloudflare(options: CloudflareOptions = {}): ProxyPreset {
-  const given = new OptionReader('cloudflare()', options, ['header', 'verifyHeader', 'encoding']);
-  const encoding = given.optional('encoding', oneOf('base64', 'rfc9440'));
+  const given = readOptions('cloudflare()', options, cloudflareOptions);
+  const { encoding } = given;
   return preset('cloudflare', given, {
     ...(encoding === 'rfc9440'
       ? { header: 'client-cert', decode: byteSequence }
@@ -474,127 +518,114 @@ export function cloudflare(options: CloudflareOptions = {}): ProxyPreset {
   });
 }
 
-/** How an administrator chose to write the certificate. */
-export interface EncodingOptions extends CertificateHeader {
+export const encodingOptions = optionGroup({
+  ...certificateHeaderOptions,
   /**
    * `escaped`: percent-encoded PEM. `base64`: base64 of the DER. Default `base64`.
    */
-  readonly encoding?: 'escaped' | 'base64';
-}
+  encoding: withDefault(oneOf('escaped', 'base64'), 'base64'),
+});
+
+/** How an administrator chose to write the certificate. */
+export interface EncodingOptions extends OptionsOf<typeof encodingOptions> {}
 
 /** F5 BIG-IP with an iRule that sets `X-Client-Cert`; base64 of the DER by default. */
 export function f5(options: EncodingOptions = {}): ProxyPreset {
-  const given = new OptionReader('f5()', options, ['header', 'encoding']);
-  const encoding = given.optional('encoding', oneOf('escaped', 'base64')) ?? 'base64';
+  const given = readOptions('f5()', options, encodingOptions);
+  const { encoding } = given;
   const decode = { escaped: escapedPem, base64: base64Der }[encoding];
   return preset('f5', given, { header: 'x-client-cert', decode });
 }
 
-/** How a plugin of Kong writes the certificate. */
-export interface KongOptions extends CertificateHeader {
+export const kongOptions = optionGroup({
+  ...certificateHeaderOptions,
   /**
    * `escaped`: percent-encoded PEM of one certificate. `escaped-chain`: with the rest of its chain
    * behind it. `base64`: base64 of the DER. Default `escaped`.
    */
-  readonly encoding?: 'escaped' | 'escaped-chain' | 'base64';
-}
+  encoding: withDefault(oneOf('escaped', 'escaped-chain', 'base64'), 'escaped'),
+});
+
+/** How a plugin of Kong writes the certificate. */
+export interface KongOptions extends OptionsOf<typeof kongOptions> {}
 
 /**
  * Kong with a plugin that sets `X-Client-Cert`, such as its TLS Metadata Headers; percent-encoded
  * PEM by default. That plugin hands on whatever came in the handshake, without a verdict.
  */
 export function kong(options: KongOptions = {}): ProxyPreset {
-  const given = new OptionReader('kong()', options, ['header', 'encoding']);
-  const encoding = given.optional('encoding', oneOf('escaped', 'escaped-chain', 'base64')) ?? 'escaped';
+  const given = readOptions('kong()', options, kongOptions);
+  const { encoding } = given;
   const decode = { escaped: escapedPem, 'escaped-chain': escapedPemChain, base64: base64Der }[encoding];
   return preset('kong', given, { header: 'x-client-cert', decode });
 }
 
+export const rfc9440Options = optionGroup({ ...certificateHeaderOptions, ...userVerdictOptions });
+
 /** Which headers a proxy that follows RFC 9440 sends. RFC 9440 has none for a verdict. */
-export interface Rfc9440Options extends CertificateHeader {
-  /**
-   * The header of the proxy's verdict on the certificate's chain; needs `isVerified`. Name it only
-   * if the proxy sets it on every request: otherwise a client sends it itself. Default: none.
-   */
-  readonly verifyHeader?: string;
-  /**
-   * Returns whether a value of `verifyHeader` says that the proxy verified the chain. Only `true`
-   * does. Needs `verifyHeader`. Default: none.
-   */
-  readonly isVerified?: (value: string) => boolean;
-}
+export interface Rfc9440Options extends OptionsOf<typeof rfc9440Options> {}
 
 /**
  * Any proxy that follows RFC 9440: `Client-Cert`; `header` where the proxy writes that form under
  * another name. `Client-Cert-Chain` is not needed and not looked at.
  */
 export function rfc9440(options: Rfc9440Options = {}): ProxyPreset {
-  const given = new OptionReader('rfc9440()', options, ['header', 'verifyHeader', 'isVerified']);
-  return preset('rfc9440', given, { header: 'client-cert', decode: byteSequence, ...verdictByUser(given) });
+  const given = new OptionReader('rfc9440()', options, rfc9440Options);
+  const data = { header: 'client-cert', decode: byteSequence };
+  return preset('rfc9440', given.settings(), { ...data, ...readUserVerdict(given) });
 }
 
-/** The verdict's header and its reading, which belong together. */
-function verdictByUser(given: OptionReader): { isVerified?: Verdict } {
-  given.optional('verifyHeader', proxyHeaderName);
-  const isVerified = given.optional('isVerified', userVerdict);
+/** Returns how to read the verdict, whose header and reading belong together. */
+function readUserVerdict(given: OptionReader<typeof userVerdictOptions>): { isVerified?: Verdict } {
   for (const [one, other] of [
     ['verifyHeader', 'isVerified'],
     ['isVerified', 'verifyHeader'],
   ] as const) {
     if (!given.isMissing(one) && given.isMissing(other)) {
-      throw new ConfigurationError(given.pathOf(one), `it was given without ${other}, which it needs`);
+      throw createLonely(given.pathOf(one), other);
     }
   }
+  const isVerified = given.get('isVerified');
   return isVerified === undefined ? {} : { isVerified };
 }
 
-/** A proxy that you describe yourself. */
-export interface CustomOptions {
+const userDecoder = functionLike<(value: string) => Uint8Array | { readonly thumbprint: string } | undefined>(
+  'a function from the value to the DER, { thumbprint } or undefined',
+);
+
+export const customHeaderOptions = optionGroup({
   /** The header that holds the certificate. Required. */
-  readonly header: string;
+  header: required(proxyHeaderName),
   /**
    * Returns the DER; or `{ thumbprint }`, the certificate's `x5t#S256`, where the proxy hands on
    * its SHA-256 alone; or `undefined` when the client sent no certificate. If it throws or returns
    * anything else, the request gets 400; if it returns a promise, 503. Required.
    */
-  readonly decode: (value: string) => Uint8Array | { readonly thumbprint: string } | undefined;
+  decode: required(userDecoder),
   /** The proxy's name in events. Default `custom`. */
-  readonly name?: string;
-  /**
-   * The header of the proxy's verdict on the certificate's chain; needs `isVerified`. Name it only
-   * if the proxy sets it on every request: otherwise a client sends it itself. Default: none.
-   */
-  readonly verifyHeader?: string;
-  /**
-   * Returns whether a value of `verifyHeader` says that the proxy verified the chain. Only `true`
-   * does. Needs `verifyHeader`. Default: none.
-   */
-  readonly isVerified?: (value: string) => boolean;
+  name: withDefault(text, 'custom'),
+  ...userVerdictOptions,
   /**
    * Set it to `true` where `decode` returns thumbprints alone: a `certificatePolicy` that needs the
    * whole certificate is then refused at start-up, not on each request. Default `false`.
    */
-  readonly thumbprintOnly?: boolean;
-}
+  thumbprintOnly: withDefault(flag, false),
+});
 
-const customNames = ['header', 'decode', 'name', 'verifyHeader', 'isVerified', 'thumbprintOnly'];
-const userDecoder = functionLike<CustomOptions['decode']>(
-  'a function from the value to the DER, { thumbprint } or undefined',
-);
-const userVerdict = functionLike<Verdict>('a function from the value to true or false');
+/** A proxy that you describe yourself. */
+export interface CustomOptions extends OptionsOf<typeof customHeaderOptions> {}
 
 /** A proxy that none of the presets fits. */
 export function customHeader(options: CustomOptions): ProxyPreset {
-  const given = new OptionReader('customHeader()', options, customNames);
-  const header = given.required('header', proxyHeaderName);
-  const decode = given.required('decode', userDecoder);
-  const name = given.optional('name', text) ?? 'custom';
-  return preset(name, given, {
+  const given = new OptionReader('customHeader()', options, customHeaderOptions);
+  const { header, decode, name, verifyHeader, thumbprintOnly } = given.settings();
+  const data = {
     header,
-    decode: (value) => decodeByUser(decode, value),
-    ...verdictByUser(given),
-    ...(given.optional('thumbprintOnly', flag) && { thumbprintOnly: true }),
-  });
+    decode: (value: string) => decodeByUser(decode, value),
+    ...readUserVerdict(given),
+    ...(thumbprintOnly && { thumbprintOnly: true as const }),
+  };
+  return preset(name, { header, verifyHeader }, data, given.path);
 }
 
 function decodeByUser(decode: CustomOptions['decode'], value: string): DecodedCertificate {

@@ -1,15 +1,20 @@
-import { ConfigurationError, RequestRefused, TellableError } from '../errors.js';
+import { RequestRefused, TellableError } from '../errors.js';
 import { problemReporter, type ReportProblem } from '../observe/events.js';
 import { hasHeaderLines } from '../request/header-lines.js';
 import type { NodeRequest } from '../request/node-request.js';
+import { createConflict, createMismatch } from '../shared/option-errors.js';
 import {
-  checked,
-  functionLike,
+  nestedRule,
   OptionReader,
-  type OptionRule,
-  text,
+  type OptionsOf,
+  optional,
+  optionGroup,
+  readOptions,
+  required,
+  type SettingsOf,
   wholeNumber,
-} from '../shared/option-rules.js';
+} from '../shared/option-group.js';
+import { checked, functionLike, type OptionRule, text } from '../shared/option-rules.js';
 import { isPromised } from '../shared/promises.js';
 import { CertificateCache } from './certificate-cache.js';
 import { type CertificateSource, ClientCertificate } from './client-certificate.js';
@@ -18,22 +23,24 @@ import { type CertificateDecoder, parseDecoding } from './encodings.js';
 import { headerValues } from './header-values.js';
 import type { ProxyPreset } from './proxies.js';
 import { proxyHeaderName } from './proxy-header-name.js';
-import { createTrustCheck, type FindTrustFailure, type TrustOptions } from './trusted-proxy.js';
+import { createTrustCheck, type FindTrustFailure, type TrustOptions, trustOptions } from './trusted-proxy.js';
 import { verifyErrorOf } from './verify-error.js';
 
-/** Options of `proxyHeader()`. `trust` is required: no proxy is trusted by default. */
-export interface ProxyHeaderOptions extends TrustOptions {
+export const proxyHeaderOptions = optionGroup({
   /**
    * Characters of the header; a longer one is answered with 400. Node's own limit for all headers
    * together is 16 KiB unless raised. Default 16,384; from 256 to 1,048,576.
    */
-  readonly maxLength?: number;
+  maxLength: wholeNumber({ min: 256, max: 1_048_576, default: 16_384 }),
   /**
    * Certificates remembered for each verdict of the proxy, so that a client's next request costs a
    * look-up. Default 1,000; from 1 to 1,000,000.
    */
-  readonly maxEntries?: number;
-}
+  maxEntries: wholeNumber({ min: 1, max: 1_000_000, default: 1_000 }),
+});
+
+/** Options of `proxyHeader()`. `trust` is required: no proxy is trusted by default. */
+export interface ProxyHeaderOptions extends TrustOptions, OptionsOf<typeof proxyHeaderOptions> {}
 
 const presetRule: OptionRule<ProxyPreset> = {
   accepted: 'a preset such as nginx(), haproxy(), envoy() or customHeader({ header, decode })',
@@ -50,11 +57,19 @@ const always: OptionRule<true> = {
   read: (given) => (given === true ? given : undefined),
 };
 
+const verdictMembers = optionGroup({ header: required(proxyHeaderName), isVerified: required(verdict) });
+
+const presetMembers = optionGroup({
+  name: required(text),
+  header: required(proxyHeaderName),
+  decode: required(decoder),
+  verified: optional(nestedRule<SettingsOf<typeof verdictMembers>, ProxyPreset['verified']>(verdictMembers)),
+  alwaysVerified: optional(always),
+  thumbprintOnly: optional(always),
+});
+
 /** Has every member itself, so that none comes from a changed `Object.prototype`. */
-type CheckedPreset = { readonly [Name in keyof ProxyPreset]-?: ProxyPreset[Name] | undefined } & Pick<
-  ProxyPreset,
-  'name' | 'header' | 'decode'
->;
+type CheckedPreset = SettingsOf<typeof presetMembers>;
 
 /**
  * The preset, a hand-made one as well, with its header names in lower case. Throws
@@ -62,40 +77,11 @@ type CheckedPreset = { readonly [Name in keyof ProxyPreset]-?: ProxyPreset[Name]
  */
 function parsePreset(preset: ProxyPreset): CheckedPreset {
   const path = 'proxyHeader(preset)';
-  const given = new OptionReader(path, checked(path, presetRule, preset), [
-    'name',
-    'header',
-    'decode',
-    'verified',
-    'alwaysVerified',
-    'thumbprintOnly',
-  ]);
-  const name = given.required('name', text);
-  const header = given.required('header', proxyHeaderName);
-  const decode = given.required('decode', decoder);
-  const alwaysVerified = given.optional('alwaysVerified', always);
-  const thumbprintOnly = given.optional('thumbprintOnly', always);
-  if (given.isMissing('verified')) {
-    return { name, header, decode, verified: undefined, alwaysVerified, thumbprintOnly };
+  const given = new OptionReader(path, checked(path, presetRule, preset), presetMembers);
+  if (given.get('alwaysVerified') && !given.isMissing('verified')) {
+    throw createConflict(given.pathOf('verified'), 'alwaysVerified');
   }
-  if (alwaysVerified) {
-    throw new ConfigurationError(
-      given.pathOf('verified'),
-      'it was given beside alwaysVerified; accepted is one of the two',
-    );
-  }
-  const verified = new OptionReader(given.pathOf('verified'), preset.verified, ['header', 'isVerified']);
-  return {
-    name,
-    header,
-    decode,
-    verified: {
-      header: verified.required('header', proxyHeaderName),
-      isVerified: verified.required('isVerified', verdict),
-    },
-    alwaysVerified: undefined,
-    thumbprintOnly,
-  };
+  return given.settings();
 }
 
 /**
@@ -105,7 +91,7 @@ function refuseSharedNames(names: readonly (readonly [path: string, header: stri
   for (const [index, [path, header]] of names.entries()) {
     const [other] = names.slice(0, index).find(([, taken]) => taken === header) ?? [];
     if (header !== undefined && other !== undefined) {
-      throw new ConfigurationError(path, `the header of ${other} was given; accepted is another header`);
+      throw createMismatch(path, 'a header of its own', `the header of ${other}`);
     }
   }
 }
@@ -121,27 +107,20 @@ function refuseSharedNames(names: readonly (readonly [path: string, header: stri
  */
 export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): CertificateSource {
   const { header, decode, verified, alwaysVerified, thumbprintOnly, name } = parsePreset(preset);
-  const given = new OptionReader('proxyHeader()', options, [
-    'trust',
-    'secret',
-    'proxyCertificate',
-    'maxLength',
-    'maxEntries',
-  ]);
-  const amiss = createTrustCheck(given);
-  const secretHeader = given.group('secret', ['header', 'value']).optional('header', proxyHeaderName);
+  const settings = readOptions('proxyHeader()', options, { ...trustOptions, ...proxyHeaderOptions });
+  const { maxLength, maxEntries } = settings;
+  const amiss = createTrustCheck(settings);
+  const secretHeader = settings.secret?.header;
   refuseSharedNames([
     ['proxyHeader(preset).header', header],
     ['proxyHeader(preset).verified.header', verified?.header],
     ['proxyHeader().secret.header', secretHeader],
   ]);
-  const maxLength = given.optional('maxLength', wholeNumber(256, 1_048_576)) ?? 16_384;
-  const max = given.optional('maxEntries', wholeNumber(1, 1_000_000)) ?? 1_000;
   // A verdict may change while the certificate does not, so each verdict has its own.
   const known = {
-    true: new CertificateCache(max),
-    false: new CertificateCache(max),
-    undefined: new CertificateCache(max),
+    true: new CertificateCache(maxEntries),
+    false: new CertificateCache(maxEntries),
+    undefined: new CertificateCache(maxEntries),
   };
   const report = problemReporter();
 

@@ -1,7 +1,16 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { ConfigurationError, TellableError } from '../errors.js';
+import { TellableError } from '../errors.js';
 import type { NodeRequest } from '../request/node-request.js';
-import { type OptionReader, type OptionRule, thumbprints } from '../shared/option-rules.js';
+import { createMismatch } from '../shared/option-errors.js';
+import {
+  nestedRule,
+  type OptionsOf,
+  optional,
+  optionGroup,
+  required,
+  type SettingsOf,
+} from '../shared/option-group.js';
+import { type OptionRule, thumbprints } from '../shared/option-rules.js';
 import { isPromised } from '../shared/promises.js';
 import { type Connection, connectionOf, isUnixSocket } from './connection.js';
 import { headerValues } from './header-values.js';
@@ -18,35 +27,62 @@ export type TrustedPeers =
   | readonly string[]
   | ((remoteAddress: string | undefined, req: NodeRequest) => boolean);
 
-/** A header that only the proxy can know. */
-export interface SharedSecret {
+const trustRule: OptionRule<TrustedPeers> = {
+  accepted:
+    "a CIDR, an address, 'loopback', 'linklocal', 'uniquelocal', 'unix', a list of these, or a function of the peer's address",
+  read: (given) => {
+    const list: unknown[] = Array.isArray(given) ? given : [given];
+    const isList = list.length > 0 && list.every((item) => typeof item === 'string' && item !== '');
+    return isList || typeof given === 'function' ? (given as TrustedPeers) : undefined;
+  },
+};
+
+const secretValues: OptionRule<readonly string[], string | readonly string[]> = {
+  accepted: 'a text of at least 16 printable ASCII characters, or a list of them',
+  secret: true,
+  read: (given) => {
+    const list: unknown[] = Array.isArray(given) ? given : [given];
+    const isGood = (value: unknown) => typeof value === 'string' && /^[\x21-\x7e]{16,}$/.test(value);
+    return list.length > 0 && list.every(isGood) ? list.map(String) : undefined;
+  },
+};
+
+export const sharedSecretOptions = optionGroup({
   /** The header's name: letters, digits and hyphens. Required. */
-  readonly header: string;
+  header: required(proxyHeaderName),
   /**
    * 16 characters at least of printable ASCII without blanks; a list while one value replaces the
    * other. Required.
    */
-  readonly value: string | readonly string[];
-}
+  value: required(secretValues),
+});
 
-/** Who may say which certificate a client has. All that is given must hold. */
-export interface TrustOptions {
+/** A header that only the proxy can know. */
+export interface SharedSecret extends OptionsOf<typeof sharedSecretOptions> {}
+
+export const trustOptions = optionGroup({
   /**
    * Whose header is believed. There is no default, and a range of every address is refused.
    * Required.
    */
-  readonly trust: TrustedPeers;
+  trust: required(trustRule),
   /**
    * The proxy sets this header in the same block as the certificate's; a request without it is not
    * believed. Default: none.
    */
-  readonly secret?: SharedSecret;
+  secret: optional(nestedRule<SettingsOf<typeof sharedSecretOptions>, SharedSecret>(sharedSecretOptions)),
   /**
    * Where the hop from proxy to API is mutual TLS: the `x5t#S256` of the proxy's own certificates.
    * Default: any hop.
    */
-  readonly proxyCertificate?: readonly string[];
-}
+  proxyCertificate: optional(thumbprints, { fallback: 'any hop' }),
+});
+
+/** Who may say which certificate a client has. All that is given must hold. */
+export interface TrustOptions extends OptionsOf<typeof trustOptions> {}
+
+/** The options, checked and completed. */
+export type TrustSettings = SettingsOf<typeof trustOptions>;
 
 /**
  * Runs before any header of a certificate is read. Returns the check that failed, or `undefined`
@@ -57,13 +93,10 @@ export type FindTrustFailure = (req: NodeRequest) => 'address' | 'secret' | 'cer
 /**
  * Throws `ConfigurationError` for options that are wrong; a range of every address, `/0`, is one.
  */
-export function createTrustCheck(given: OptionReader): FindTrustFailure {
-  const isTrustedPeer = peerTest(given);
-  const hasSecret = secretTest(given);
-  const proxyCertificates: readonly (string | undefined)[] | undefined = given.optional(
-    'proxyCertificate',
-    thumbprints,
-  );
+export function createTrustCheck({ trust, secret, proxyCertificate }: TrustSettings): FindTrustFailure {
+  const isTrustedPeer = peerTest(trust);
+  const hasSecret = secretTest(secret);
+  const proxyCertificates: readonly (string | undefined)[] | undefined = proxyCertificate;
   const hop = proxyCertificates === undefined ? undefined : tlsSocket();
   return (req) => {
     if (!isTrustedPeer(req)) {
@@ -80,18 +113,7 @@ export function createTrustCheck(given: OptionReader): FindTrustFailure {
 
 type Test = (req: NodeRequest) => boolean;
 
-const trustRule: OptionRule<TrustedPeers> = {
-  accepted:
-    "a CIDR, an address, 'loopback', 'linklocal', 'uniquelocal', 'unix', a list of these, or a function of the peer's address",
-  read: (given) => {
-    const list: unknown[] = Array.isArray(given) ? given : [given];
-    const isList = list.length > 0 && list.every((item) => typeof item === 'string' && item !== '');
-    return isList || typeof given === 'function' ? (given as TrustedPeers) : undefined;
-  },
-};
-
-function peerTest(given: OptionReader): Test {
-  const trust = given.required('trust', trustRule);
+function peerTest(trust: TrustedPeers): Test {
   if (typeof trust === 'function') {
     // Only true is yes: no other value is, and a promise is a fault of the function.
     return (req) => {
@@ -125,28 +147,17 @@ function peerTest(given: OptionReader): Test {
 function compiled(ranges: string[]): (address: string) => boolean {
   const fault = faultOf(ranges);
   if (fault !== undefined) {
-    throw new ConfigurationError('proxyHeader().trust', `${fault}; accepted is ${trustRule.accepted}`);
+    throw createMismatch('proxyHeader().trust', trustRule.accepted, fault);
   }
   return rangeTest(ranges);
 }
 
-const secretValues: OptionRule<readonly string[]> = {
-  accepted: 'a text of at least 16 printable ASCII characters, or a list of them',
-  secret: true,
-  read: (given) => {
-    const list: unknown[] = Array.isArray(given) ? given : [given];
-    const isGood = (value: unknown) => typeof value === 'string' && /^[\x21-\x7e]{16,}$/.test(value);
-    return list.length > 0 && list.every(isGood) ? list.map(String) : undefined;
-  },
-};
-
-function secretTest(given: OptionReader): Test {
-  if (given.isMissing('secret')) {
+function secretTest(secret: TrustSettings['secret']): Test {
+  if (secret === undefined) {
     return () => true;
   }
-  const secret = given.group('secret', ['header', 'value']);
-  const header = secret.required('header', proxyHeaderName);
-  const expected = secret.required('value', secretValues).map(digest);
+  const { header } = secret;
+  const expected = secret.value.map(digest);
   return (req) => {
     const [value, another] = headerValues(req.rawHeaders, header);
     if (value === undefined || another !== undefined) {

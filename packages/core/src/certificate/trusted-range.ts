@@ -28,14 +28,14 @@ const everyAddress: readonly Range[] = [
 export function faultOf(ranges: readonly string[]): string | undefined {
   const zoned = ranges.findIndex((text) => text.includes('%'));
   if (zoned >= 0) {
-    return `entry ${zoned + 1} names a zone (%), which would not be compared`;
+    return `a zone (%) in entry ${zoned + 1}, which would not be compared`;
   }
   const unreadable = ranges.findIndex((text) => !names.includes(text) && rangeOf(text) === undefined);
   if (unreadable >= 0) {
-    return `entry ${unreadable + 1} is neither an address nor a CIDR in its usual form`;
+    return `an entry ${unreadable + 1} that is neither an address nor a CIDR in its usual form`;
   }
   const covered = ranges.map(rangeOf).filter((range) => range !== undefined);
-  return everyAddress.some((all) => isCovered(all, covered)) ? 'it covers every address' : undefined;
+  return everyAddress.some((all) => isCovered(all, covered)) ? 'ranges that cover every address' : undefined;
 }
 
 /** Tests whether an address lies in one of the ranges, as Express reads them. */

@@ -1,7 +1,13 @@
 import { decodeJwt, decodeProtectedHeader, type JWTPayload } from 'jose';
-import { claimMapping, type JwtClaimNames, standardClaims } from '../authorization-server/claim-names.js';
+import {
+  claimMapping,
+  type JwtClaimNames,
+  jwtClaimOptions,
+  standardClaims,
+} from '../authorization-server/claim-names.js';
 import { otherKind } from '../authorization-server/jwt-kind.js';
 import type { RefusalCode } from '../errors.js';
+import { OptionReader } from '../shared/option-group.js';
 import { claimOf } from '../token/token-claims.js';
 import { readTokenRejection } from '../token/token-rejection.js';
 
@@ -29,7 +35,13 @@ export function adviceOnJwt(code: RefusalCode, token: string): string | undefine
     return undefined;
   }
   const options = optionsFor(jwt);
-  const claims = standardClaims(jwt.payload, claimMapping('claims', options.claims));
+  const claims = standardClaims(
+    jwt.payload,
+    claimMapping(
+      new OptionReader('claims', options.claims ?? {}, jwtClaimOptions),
+      options.claims === undefined,
+    ),
+  );
   const other = typeof claims === 'string' ? undefined : otherKind(jwt.type, claims);
   if (other !== undefined) {
     return `send the access token: of this JWT ${readTokenRejection(other).detail}`;

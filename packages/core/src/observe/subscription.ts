@@ -1,5 +1,6 @@
 import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel';
-import { functionLike, OptionReader } from '../shared/option-rules.js';
+import { type OptionsOf, optional, optionGroup, readOptions } from '../shared/option-group.js';
+import { functionLike } from '../shared/option-rules.js';
 import { isPromised } from '../shared/promises.js';
 import {
   type AdmittedEvent,
@@ -13,49 +14,53 @@ import {
 } from './events.js';
 import { type HearingEvent, hearingStates, type RevocationEvent } from './revocation-sync.js';
 
+export const observerOptions = optionGroup({
+  /** A request was let in. Default: none. */
+  admitted: optional(functionLike<(event: AdmittedEvent) => void>('a function')),
+  /** A request was not let in. Default: none. */
+  refused: optional(functionLike<(event: RefusedEvent) => void>('a function')),
+  /** A request was let in that `binding: 'required'` would refuse. Default: none. */
+  reported: optional(functionLike<(event: RefusedEvent) => void>('a function')),
+  /** It was looked at what is known of a token. Default: none. */
+  cache: optional(functionLike<(event: CacheEvent) => void>('a function')),
+  /**
+   * An endpoint of an authorization server is given a rest, or the rest ends. Called at once for
+   * each endpoint that has a rest when the observer begins. Default: none.
+   */
+  breaker: optional(functionLike<(event: BreakerEvent) => void>('a function')),
+  /** A Security Event Token was received. Default: none. */
+  signal: optional(functionLike<(event: SignalEvent) => void>('a function')),
+  /** This process has taken note of a revocation. Default: none. */
+  revocation: optional(functionLike<(event: RevocationEvent) => void>('a function')),
+  /**
+   * A resource server begins to hear the revocations of other processes, or may miss them from now
+   * on. Called at once with the state of each resource server that has a channel or a log when the
+   * observer begins. Default: none.
+   */
+  hearing: optional(functionLike<(event: HearingEvent) => void>('a function')),
+  /** An operator must solve a problem. Default: none. */
+  problem: optional(functionLike<(event: ProblemEvent) => void>('a function')),
+  /**
+   * Called in the context of the request. A function that it returns is called at the end, with
+   * what came of the question and the seconds that it took. Default: none.
+   */
+  introspection: optional(
+    functionLike<
+      (
+        event: IntrospectionEvent,
+      ) => (outcome: NonNullable<IntrospectionEvent['outcome']>, seconds: number) => void
+    >('a function'),
+  ),
+});
+
 /**
  * The functions of an observer, by what they hear of. One that throws, or returns a promise that
  * rejects, harms no request: the first failure of each is a process warning.
  */
-export interface Observer {
-  /** A request was let in. */
-  readonly admitted?: (event: AdmittedEvent) => void;
-  /** A request was not let in. */
-  readonly refused?: (event: RefusedEvent) => void;
-  /** A request was let in that `binding: 'required'` would refuse. */
-  readonly reported?: (event: RefusedEvent) => void;
-  /** It was looked at what is known of a token. */
-  readonly cache?: (event: CacheEvent) => void;
-  /**
-   * An endpoint of an authorization server is given a rest, or the rest ends. Called at once for
-   * each endpoint that has a rest when the observer begins.
-   */
-  readonly breaker?: (event: BreakerEvent) => void;
-  /** A Security Event Token was received. */
-  readonly signal?: (event: SignalEvent) => void;
-  /** This process has taken note of a revocation. */
-  readonly revocation?: (event: RevocationEvent) => void;
-  /**
-   * A resource server begins to hear the revocations of other processes, or may miss them from now
-   * on. Called at once with the state of each resource server that has a channel or a log when the
-   * observer begins.
-   */
-  readonly hearing?: (event: HearingEvent) => void;
-  /** An operator must solve a problem. */
-  readonly problem?: (event: ProblemEvent) => void;
-  /**
-   * Called in the context of the request. A function that it returns is called at the end, with
-   * what came of the question and the seconds that it took.
-   */
-  readonly introspection?: (
-    event: IntrospectionEvent,
-  ) => (outcome: NonNullable<IntrospectionEvent['outcome']>, seconds: number) => void;
-}
+export interface Observer extends OptionsOf<typeof observerOptions> {}
 
 /** Seconds by which histograms sort how long the authorization server took. */
 export const durationBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5] as const;
-
-const functionOrNothing = functionLike<(...args: never[]) => unknown>('a function');
 
 const channels = [
   'admitted',
@@ -71,9 +76,10 @@ const channels = [
 
 /** Subscribes to every channel that the observer has a function for; gives what ends it. */
 export function observeEvents(observer: Observer): () => void {
-  const given = new OptionReader('observeEvents()', observer, [...channels, 'introspection']);
+  const given = readOptions('observeEvents()', observer, observerOptions);
+  const { introspection, breaker, hearing } = given;
   const ends = channels.flatMap((name) => {
-    const listener = given.optional(name, functionOrNothing) as ((event: unknown) => void) | undefined;
+    const listener = given[name] as ((event: unknown) => void) | undefined;
     if (listener === undefined) {
       return [];
     }
@@ -82,13 +88,10 @@ export function observeEvents(observer: Observer): () => void {
     subscribe(channel, guarded);
     return [() => unsubscribe(channel, guarded)];
   });
-  const introspection = given.optional('introspection', functionOrNothing) as Observer['introspection'];
-  const breaker = given.optional('breaker', functionOrNothing) as Observer['breaker'];
   const tellBreaker = breaker && catchObserverErrors('breaker', breaker);
   for (const event of openBreakerEvents()) {
     tellBreaker?.(event);
   }
-  const hearing = given.optional('hearing', functionOrNothing) as Observer['hearing'];
   const tellHearing = hearing && catchObserverErrors('hearing', hearing);
   for (const { from, state, position } of tellHearing === undefined ? [] : hearingStates()) {
     tellHearing?.({ from, state, position });

@@ -2,10 +2,10 @@ import type { FloodRules } from '../authorization-server/flood-guard.js';
 import { longest, type SharedLock, type SharedStore } from '../cache/shared-cache.js';
 import type { CertificateSource } from '../certificate/client-certificate.js';
 import { connectionOf } from '../certificate/connection.js';
-import { ConfigurationError } from '../errors.js';
 import type { NodeRequest } from '../request/node-request.js';
 import type { FeedRules, RevocationChannel } from '../revocation/revocation-channel.js';
 import type { LogRules, RevocationLog } from '../revocation/revocation-log.js';
+import { createConflict, createLonely, createMismatch } from '../shared/option-errors.js';
 import {
   type OptionReader,
   type OptionsOf,
@@ -17,7 +17,7 @@ import {
   wholeNumber,
   withDefault,
 } from '../shared/option-group.js';
-import { checked, createMismatch, functionLike, type OptionRule, oneOf } from '../shared/option-rules.js';
+import { checked, functionLike, type OptionRule, oneOf } from '../shared/option-rules.js';
 
 const secretList: OptionRule<readonly string[], string | readonly string[]> = {
   accepted: 'a secret of 32 characters or more, or a list of them',
@@ -222,18 +222,12 @@ export function requireUsefulRefresh({ maxAge, refreshAhead }: SettingsOf<typeof
 export function resolveRevocations(given: OptionReader<typeof revocationOptions>): RevocationRules {
   const { log, channel, maxAge, maxAgeWhileLost, whileLost, maxWait } = given.settings();
   if (log !== undefined && channel !== undefined) {
-    throw new ConfigurationError(
-      'revocations.channel',
-      'was given together with revocations.log; give one of them',
-    );
+    throw createConflict('revocations.channel', 'revocations.log');
   }
   const secrets = (log ?? channel) === undefined ? [] : given.getRequired('secret');
   for (const name of ['whileLost', 'maxWait'] as const) {
     if (!given.isMissing(name) && log === undefined) {
-      throw new ConfigurationError(
-        `revocations.${name}`,
-        'was given without revocations.log; it is for that alone',
-      );
+      throw createLonely(`revocations.${name}`, 'revocations.log');
     }
   }
   if (log !== undefined) {

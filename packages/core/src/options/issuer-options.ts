@@ -11,7 +11,7 @@ import { introspection } from '../authorization-server/introspection.js';
 import { jwtAccessTokens } from '../authorization-server/jwt.js';
 import type { AgentFactory } from '../authorization-server/pool.js';
 import type { CircuitBreakerRules } from '../authorization-server/protection.js';
-import { ConfigurationError } from '../errors.js';
+import { createConflict, createMismatch } from '../shared/option-errors.js';
 import {
   nestedGroup,
   type OptionReader,
@@ -299,9 +299,9 @@ export function resolveIssuer(given: IssuerReader): IssuerSettings {
   const client = hasClient(given) ? requireClient() : undefined;
   const http = resolveHttp(given.nested('http'));
   if (http.fetch !== undefined && client?.authentication.identity !== undefined) {
-    throw new ConfigurationError(
+    throw createConflict(
       given.pathOf('http.fetch'),
-      `it was given beside ${client.authentication.method}, whose certificate it would not show; accepted is one of the two`,
+      `${client.authentication.method}, whose certificate it would not show`,
     );
   }
   const authorizationServerMetadata = given.get('authorizationServerMetadata');
@@ -336,7 +336,7 @@ function refuseMissingEndpoints(
   const named = { ...(isPlainObject(aliases) ? aliases : {}), ...metadata };
   const missing = needs.find((name) => !Object.hasOwn(named, name));
   if (missing !== undefined) {
-    throw new ConfigurationError(path, `it was given without ${missing}, which the option tokens needs`);
+    throw createMismatch(path, `${missing} among them, which the option tokens needs`, 'others');
   }
 }
 
@@ -358,10 +358,7 @@ function resolveClient(given: IssuerReader): Client {
 function resolveClientAuthentication(given: IssuerReader): ClientAuthentication {
   const chosen = given.find('clientAuthentication');
   if (chosen !== undefined && !given.isMissing('clientSecret')) {
-    throw new ConfigurationError(
-      given.pathOf('clientSecret'),
-      'clientAuthentication was given too; accepted is one of the two',
-    );
+    throw createConflict(given.pathOf('clientSecret'), 'clientAuthentication');
   }
   const method = chosen ?? secretMethodOf(given);
   return typeof method === 'function' ? method(given.getRequired('clientSecret')) : method;
@@ -380,10 +377,7 @@ function resolveAudience(given: IssuerReader): IssuerSettings['audience'] {
     return audience;
   }
   if (audience.length > 1) {
-    throw new ConfigurationError(
-      given.pathOf('audience'),
-      "'server-enforced' was given beside others; accepted is that word alone",
-    );
+    throw createMismatch(given.pathOf('audience'), "'server-enforced' alone, or identifiers alone", 'both');
   }
   return 'server-enforced';
 }
@@ -394,10 +388,7 @@ export function resolveHttp(given: OptionReader<typeof httpOptions>): SettingsOf
   const ca = given.find('ca');
   const unused = settings.agent === undefined ? ca && 'ca' : 'agent';
   if (settings.fetch !== undefined && unused) {
-    throw new ConfigurationError(
-      given.pathOf(unused),
-      'http.fetch was given too, which makes its own connections; accepted is one of the two',
-    );
+    throw createConflict(given.pathOf(unused), 'http.fetch, which makes its own connections');
   }
   return settings;
 }

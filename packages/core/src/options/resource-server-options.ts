@@ -8,7 +8,6 @@ import {
 } from '../certificate/certificate-policy.js';
 import type { CertificateSource } from '../certificate/client-certificate.js';
 import { tlsSocket } from '../certificate/tls-socket.js';
-import { ConfigurationError } from '../errors.js';
 import type { Binding } from '../policy/binding.js';
 import { type Profile, type ProfileName, profileNames, profiles } from '../policy/fapi-profiles.js';
 import { type IssuerSelection, issuerSelection } from '../request/issuer-selection.js';
@@ -19,6 +18,7 @@ import {
   type ResourceMetadataOptions,
   resourceMetadataOptions,
 } from '../response/resource-metadata.js';
+import { createConflict, createLonely, createMismatch, described } from '../shared/option-errors.js';
 import {
   nestedGroup,
   nestedRule,
@@ -32,7 +32,6 @@ import {
   withDefault,
 } from '../shared/option-group.js';
 import {
-  described,
   functionLike,
   issuerUrl,
   listOfObjects,
@@ -280,7 +279,7 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
     cache,
     sharedCache: given.get('sharedCache'),
     revocations: resolveRevocations(given.nested('revocations')),
-    floodGuard: given.isFalse('floodGuard')
+    floodGuard: given.isExactly('floodGuard', false)
       ? undefined
       : resolveFloodGuard(given.nested('floodGuard'), certificate),
     realm: given.get('realm'),
@@ -303,10 +302,7 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
 function resolveOnRefused(given: ResourceServerReader): 'answer' | 'next' {
   const onRefused = given.get('onRefused');
   if (onRefused === 'next' && !given.isMissing('errorContentType')) {
-    throw new ConfigurationError(
-      'errorContentType',
-      "it was given with onRefused: 'next'; accepted is one of the two, for the application then writes the body",
-    );
+    throw createConflict('errorContentType', "onRefused: 'next', with which the application writes the body");
   }
   return onRefused;
 }
@@ -315,10 +311,7 @@ function resolveOnRefused(given: ResourceServerReader): 'answer' | 'next' {
 function resolveExplain(given: ResourceServerReader, { NODE_ENV }: NodeJS.ProcessEnv): boolean {
   const explain = given.get('explain');
   if (explain === true && NODE_ENV === 'production') {
-    throw new ConfigurationError(
-      'explain',
-      "true was given while NODE_ENV is production; accepted is false, or 'always' if you mean it",
-    );
+    throw createMismatch('explain', "false in production, or 'always' if you mean it", 'true');
   }
   return explain !== false;
 }
@@ -348,10 +341,7 @@ function refuseContradictions(
   const found = contradictions.find(([, isContradiction]) => isContradiction);
   if (found !== undefined) {
     const [option, , value, accepted] = found;
-    throw new ConfigurationError(
-      option,
-      `${JSON.stringify(value)} was given beside profile: '${name}'; accepted is ${accepted}`,
-    );
+    throw createMismatch(option, `${accepted} next to profile: '${name}'`, JSON.stringify(value));
   }
 }
 
@@ -361,7 +351,7 @@ function resolveIssuers(given: ResourceServerReader): readonly IssuerSettings[] 
   }
   const misplaced = ofOneIssuer.find((name) => !given.isMissing(name));
   if (misplaced !== undefined) {
-    throw new ConfigurationError(misplaced, 'issuers was given too; accepted is one of the two');
+    throw createConflict(misplaced, 'issuers');
   }
   const issuers = given
     .list('issuers', given as never, ofOneIssuer)
@@ -369,7 +359,7 @@ function resolveIssuers(given: ResourceServerReader): readonly IssuerSettings[] 
   const names = issuers.map(({ issuer }) => issuer);
   const repeated = names.find((name, index) => names.indexOf(name) !== index);
   if (repeated !== undefined) {
-    throw new ConfigurationError('issuers', `${repeated} was given twice; accepted is each issuer once`);
+    throw createMismatch('issuers', 'each issuer once', `${repeated} twice`);
   }
   return Object.freeze(issuers);
 }
@@ -380,15 +370,12 @@ function resolveSelection(
 ): IssuerSelection | undefined {
   const selection = given.get('selectIssuer');
   if (selection !== undefined && given.isMissing('issuers')) {
-    throw new ConfigurationError('selectIssuer', 'it was given without issuers, which it selects from');
+    throw createLonely('selectIssuer', 'issuers, which it selects from');
   }
   const named = typeof selection === 'function' ? (selection.issuers ?? []) : [];
   const unknown = named.find((name) => !issuers.some(({ issuer }) => issuer === name));
   if (unknown !== undefined) {
-    throw new ConfigurationError(
-      'selectIssuer',
-      `${issuerUrl.read(unknown) ?? described(unknown)} was given; accepted are those of issuers`,
-    );
+    throw createMismatch('selectIssuer', 'one of issuers', issuerUrl.read(unknown) ?? described(unknown));
   }
   return selection;
 }
@@ -402,26 +389,27 @@ function resolveCertificatePolicy(
     (name) => name !== 'status',
   ) as (keyof CertificatePolicyOptions)[];
   if (!given.isMissing('certificatePolicy') && demands.every((name) => policy.isMissing(name))) {
-    throw new ConfigurationError(
+    throw createMismatch(
       'certificatePolicy',
-      `a policy that demands nothing was given; accepted is one with ${demands.join(' or ')}`,
+      `a policy with ${demands.join(' or ')}`,
+      'one that demands nothing',
     );
   }
   if (policy.get('requireVerified') && certificate.knowsVerified === false) {
-    throw new ConfigurationError(
+    throw createMismatch(
       'certificatePolicy.requireVerified',
-      'true was given, but no header of a verdict is named; accepted is true where the proxy sets one, and the ' +
-        "preset's option verifyHeader names it",
+      "true next to a preset whose option verifyHeader names the proxy's header of the verdict",
+      'true next to one without',
     );
   }
   const needsContent = certificateContentNames.find((name) =>
     name === 'requireValidNow' ? policy.get(name) === true : !policy.isMissing(name),
   );
   if (certificate.thumbprintOnly === true && needsContent !== undefined) {
-    throw new ConfigurationError(
+    throw createMismatch(
       policy.pathOf(needsContent),
-      "it was given, but the proxy hands on the certificate's hash alone; accepted is a preset that hands on the " +
-        'whole certificate',
+      'a preset that hands on the whole certificate next to it',
+      'one that hands on its hash alone',
     );
   }
   return certificatePolicy(policy);

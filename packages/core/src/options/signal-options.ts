@@ -1,6 +1,6 @@
 import type { ClientAuthentication } from '../authorization-server/client-authentication.js';
 import { algorithmList, knownAlgorithms } from '../authorization-server/signature-algorithms.js';
-import { ConfigurationError } from '../errors.js';
+import { createConflict, createLonely, createMismatch } from '../shared/option-errors.js';
 import {
   nestedGroup,
   nestedRule,
@@ -210,18 +210,12 @@ function resolveStream(given: SignalsReader, poll: PollSettings | undefined) {
     return undefined;
   }
   if (poll?.endpoint !== undefined) {
-    throw new ConfigurationError(
-      given.pathOf('poll.endpoint'),
-      'stream was given too, whose endpoint the transmitter names; accepted is one of the two',
-    );
+    throw createConflict(given.pathOf('poll.endpoint'), 'stream, whose endpoint the transmitter names');
   }
   const own = given.nested('stream');
   const { pushEndpoint } = stream;
   if (poll !== undefined && pushEndpoint !== undefined) {
-    throw new ConfigurationError(
-      own.pathOf('pushEndpoint'),
-      'poll was given too, with which nothing is pushed; accepted is one of the two',
-    );
+    throw createConflict(own.pathOf('pushEndpoint'), 'poll, with which nothing is pushed');
   }
   return Object.freeze({
     ...stream,
@@ -235,15 +229,12 @@ function resolveCredentials(given: SignalsReader, http: { fetch: unknown }, isNe
     ? given.getRequired('clientAuthentication')
     : given.get('clientAuthentication');
   if (credentials !== undefined && !isNeeded) {
-    throw new ConfigurationError(
-      given.pathOf('clientAuthentication'),
-      'it was given without poll or stream, and would not be used; accepted is none, or one of them next to it',
-    );
+    throw createLonely(given.pathOf('clientAuthentication'), 'poll or stream');
   }
   if (http.fetch !== undefined && credentials?.some(({ identity }) => identity !== undefined)) {
-    throw new ConfigurationError(
+    throw createConflict(
       given.pathOf('http.fetch'),
-      'it was given next to a certificate in clientAuthentication, which it would not show; accepted is one of the two',
+      'a certificate in clientAuthentication, which it would not show',
     );
   }
   return credentials ?? [];
@@ -255,9 +246,9 @@ function refusedWithPoll(
   poll: unknown,
 ): string | undefined {
   if (secret !== undefined && poll !== undefined) {
-    throw new ConfigurationError(
+    throw createConflict(
       given.pathOf('authorizationHeader'),
-      'poll was given too, with which the transmitter sends no request; accepted is one of the two',
+      'poll, with which the transmitter sends no request',
     );
   }
   return secret;
@@ -282,10 +273,7 @@ function resolveIssuers(
   if (issuer === undefined || !allowed.includes(issuer)) {
     const whole = listed === undefined ? 'configured' : 'in issuers';
     const what = named === undefined ? 'nothing' : `an issuer that is not ${whole}`;
-    throw new ConfigurationError(
-      given.pathOf('issuer'),
-      `${what} was given; accepted is one of ${allowed.join(', ')}`,
-    );
+    throw createMismatch(given.pathOf('issuer'), `one of ${allowed.join(', ')}`, what);
   }
   return { issuer, issuers: listed ?? Object.freeze([issuer]) };
 }

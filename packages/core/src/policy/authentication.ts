@@ -1,5 +1,6 @@
 import type { Authorization, WithClaims } from '../authorization.js';
-import { ConfigurationError, RequestRefused } from '../errors.js';
+import { RequestRefused } from '../errors.js';
+import { createMismatch } from '../shared/option-errors.js';
 import { type OptionsOf, optional, optionGroup, readOptions, wholeNumber } from '../shared/option-group.js';
 import type { OptionRule } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
@@ -55,7 +56,7 @@ export function authenticationPolicy<const Required extends AuthenticationRequir
   refuseUncalledMiddleware(calledAs, requirement);
   const { acrValues, maxAge } = readOptions(calledAs, requirement, authenticationOptions);
   if (acrValues === undefined && maxAge === undefined) {
-    throw new ConfigurationError(calledAs, 'nothing was given; accepted is acrValues, maxAge or both');
+    throw createMismatch(calledAs, 'acrValues, maxAge or both', 'neither');
   }
   return routePolicy(({ claims }, clockTolerance) => {
     const acr = readOwnMember(claims, 'acr');

@@ -1,5 +1,6 @@
 import type { WithClaims } from '../authorization.js';
-import { ConfigurationError, RequestRefused, TellableError } from '../errors.js';
+import { RequestRefused, TellableError } from '../errors.js';
+import { createMismatch, described } from '../shared/option-errors.js';
 import { isPlainObject } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { isPromised } from '../shared/promises.js';
@@ -42,9 +43,10 @@ export function claimsPolicy<const Required extends ClaimRequirements>(
   refuseUncalledMiddleware(calledAs, required);
   const rules = isPlainObject(required) ? Object.entries(required) : [];
   if (rules.length === 0 || !rules.every(([, rule]) => isRequirement(rule))) {
-    throw new ConfigurationError(
+    throw createMismatch(
       calledAs,
-      'accepted is an object from claims to a value, a list of values or a function',
+      'an object from claims to a value, a list of values or a function',
+      described(required),
     );
   }
   return routePolicy((authorization) => {

@@ -1,7 +1,7 @@
 import type { Authorization, WithCertificate, WithClaims } from '../authorization.js';
 import type { CertificatePolicyOptions } from '../certificate/certificate-policy.js';
 import type { Psd2Role } from '../certificate/psd2.js';
-import { ConfigurationError } from '../errors.js';
+import { createMismatch, described } from '../shared/option-errors.js';
 import {
   type AuthenticationRequirement,
   authenticationPolicy,
@@ -135,7 +135,7 @@ export function createGuards<Type extends GuardType>(
     guard(policy) {
       refuseUncalledMiddleware('guard()', policy);
       if (typeof policy !== 'function') {
-        throw new ConfigurationError('guard()', 'accepted is a route policy, a function');
+        throw createMismatch('guard()', 'a route policy, a function', described(policy));
       }
       return guard(policy);
     },

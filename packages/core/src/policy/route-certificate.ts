@@ -9,7 +9,8 @@ import { attributeOid } from '../certificate/distinguished-name.js';
 import { x509 } from '../certificate/lazy-x509.js';
 import { type ParsedCertificate, wholeCertificate } from '../certificate/parsed.js';
 import { type Psd2Role, psd2RoleNames, readPsd2Roles } from '../certificate/psd2.js';
-import { ConfigurationError, RequestRefused, TellableError } from '../errors.js';
+import { RequestRefused, TellableError } from '../errors.js';
+import { createMismatch, described } from '../shared/option-errors.js';
 import { OptionReader } from '../shared/option-group.js';
 import { isPlainObject } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
@@ -25,7 +26,7 @@ export function routeCertificatePolicy(
   refuseUncalledMiddleware(calledAs, options);
   const policy = certificatePolicy(new OptionReader(calledAs, options, certificatePolicyOptions));
   if (policy === undefined) {
-    throw new ConfigurationError(calledAs, 'nothing was given that a certificate could lack');
+    throw createMismatch(calledAs, 'something that a certificate could lack', 'nothing');
   }
   return afterLoading(
     policy.load,
@@ -60,9 +61,10 @@ export function certificateSubjectPolicy(
       oid !== undefined && (typeof expected === 'function' || typeof expected === 'string'),
   );
   if (rules.length === 0 || !isComplete) {
-    throw new ConfigurationError(
+    throw createMismatch(
       calledAs,
-      'accepted is an object from attribute types, as organizationIdentifier or 2.5.4.97, to a claim or a function',
+      'an object from attribute types, as organizationIdentifier or 2.5.4.97, to a claim or a function',
+      described(required),
     );
   }
   return lookingInto(({ certificate, claims }) => {
@@ -91,7 +93,7 @@ export function certificateSubjectPolicy(
 export function psd2RolePolicy(role: Psd2Role, calledAs = 'psd2RolePolicy()'): RoutePolicy<WithCertificate> {
   refuseUncalledMiddleware(calledAs, role);
   if (!psd2RoleNames.includes(role)) {
-    throw new ConfigurationError(calledAs, `accepted is ${psd2RoleNames.join(', ')}`);
+    throw createMismatch(calledAs, `one of ${psd2RoleNames.join(', ')}`, described(role));
   }
   return lookingInto(({ certificate }) => {
     if (certificate === undefined || !readPsd2Roles(certificate).includes(role)) {

@@ -1,5 +1,5 @@
 import type { Authorization } from '../authorization.js';
-import { ConfigurationError } from '../errors.js';
+import { createMismatch } from '../shared/option-errors.js';
 
 /** A request that `mtlsBound()` accepted, as a route policy sees it. */
 export interface PolicyContext {
@@ -49,10 +49,7 @@ export const activeTokenPolicy: RoutePolicy = (request) => requirePolicyContext(
 function requirePolicyContext(request: PolicyContext): PolicyContext {
   // No proof that the request was accepted: that is for the resource server to know.
   if (typeof request.authorization !== 'object') {
-    throw new ConfigurationError(
-      'guard()',
-      'a route policy was put among the handlers; put guard(policy) there instead',
-    );
+    throw createMismatch('guard()', 'guard(policy) among the handlers', 'the policy');
   }
   return request;
 }

@@ -1,5 +1,5 @@
-import { ConfigurationError, RequestRefused } from '../errors.js';
-import { described } from '../shared/option-rules.js';
+import { RequestRefused } from '../errors.js';
+import { createMismatch, described } from '../shared/option-errors.js';
 import { type RoutePolicy, routePolicy } from './route-policy.js';
 import { refuseUncalledMiddleware } from './uncalled.js';
 
@@ -42,13 +42,14 @@ export function anyScopePolicy(scopes: readonly unknown[], calledAs = 'anyScopeP
 function parseScopes(calledAs: string, scopes: unknown): readonly string[] {
   refuseUncalledMiddleware(calledAs, Array.isArray(scopes) ? scopes[0] : undefined);
   if (!Array.isArray(scopes) || scopes.length === 0) {
-    throw new ConfigurationError(calledAs, 'no scope was given; accepted is one or more');
+    throw createMismatch(calledAs, 'one or more scopes', 'none');
   }
   for (const scope of scopes) {
     if (typeof scope !== 'string' || !scopeToken.test(scope)) {
-      throw new ConfigurationError(
+      throw createMismatch(
         calledAs,
-        `${described(scope)} was given; accepted are one or more scopes, each a text of printable ASCII without blanks, " and \\`,
+        'one or more scopes, each a text of printable ASCII without blanks, " and \\',
+        described(scope),
       );
     }
   }

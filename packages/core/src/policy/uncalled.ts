@@ -1,5 +1,5 @@
-import { ConfigurationError } from '../errors.js';
 import { problemReporter } from '../observe/events.js';
+import { createMismatch } from '../shared/option-errors.js';
 
 const report = problemReporter();
 
@@ -9,9 +9,9 @@ const report = problemReporter();
  */
 export function refuseUncalledMiddleware(name: string, given: unknown): void {
   if (isRequest(given) || isRequest((given as { req?: unknown } | undefined)?.req)) {
-    const message = `it was put among the handlers without being called; put ${name} there`;
-    report('middleware_not_called', `${name}: ${message}`);
-    throw new ConfigurationError(name, message);
+    const error = createMismatch(name, `${name} among the handlers`, 'the function, which was not called');
+    report('middleware_not_called', error.message);
+    throw error;
   }
 }
 

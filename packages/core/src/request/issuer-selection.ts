@@ -1,12 +1,6 @@
-import { ConfigurationError, RequestRefused, TellableError } from '../errors.js';
-import {
-  checked,
-  described,
-  headerName,
-  isPlainObject,
-  issuerUrl,
-  type OptionRule,
-} from '../shared/option-rules.js';
+import { RequestRefused, TellableError } from '../errors.js';
+import { createMismatch, described } from '../shared/option-errors.js';
+import { checked, headerName, isPlainObject, issuerUrl, type OptionRule } from '../shared/option-rules.js';
 import { linesOf } from './header-lines.js';
 import type { NodeRequest } from './node-request.js';
 
@@ -126,13 +120,10 @@ function byKey(option: string, given: unknown, read: KeyReader): ReadonlyMap<str
   for (const [name, issuer] of checked(option, issuersByName, given)) {
     const key = read(name);
     if (key === undefined) {
-      throw new ConfigurationError(option, `no request can have a name that was given, ${described(name)}`);
+      throw createMismatch(option, 'names that a request can have', described(name));
     }
     if (byName.has(key)) {
-      throw new ConfigurationError(
-        option,
-        `a name was given twice, in another spelling; accepted is each name once`,
-      );
+      throw createMismatch(option, 'each name once', 'a name twice, in another spelling');
     }
     byName.set(key, issuer);
   }

@@ -1,15 +1,6 @@
-import { ConfigurationError } from '../errors.js';
-import {
-  checked,
-  createMismatch,
-  described,
-  describeOptionsObject,
-  isPlainObject,
-  listOfObjects,
-  type OptionRule,
-  ownVariable,
-  refuseUnknownName,
-} from './option-rules.js';
+import type { ConfigurationError } from '../errors.js';
+import { createMismatch, described, describeOptionsObject, refuseUnknownName } from './option-errors.js';
+import { checked, isPlainObject, listOfObjects, type OptionRule, ownVariable } from './option-rules.js';
 
 /** An environment variable that gives an option a value. */
 export interface EnvironmentSource<T> {
@@ -270,9 +261,9 @@ export class OptionReader<const G extends OptionGroup> {
     return this.#given[name] === undefined;
   }
 
-  /** Returns whether the option was switched off. */
-  isFalse(name: keyof G & string): boolean {
-    return this.#given[name] === false;
+  /** Returns whether an option that takes options of its own was switched on or off instead. */
+  isExactly(name: keyof G & string, value: boolean): boolean {
+    return this.#given[name] === value;
   }
 
   /**
@@ -373,7 +364,8 @@ export class OptionReader<const G extends OptionGroup> {
     }
     const option = this.#group[name] as AnyOption;
     const variable = this.#environment && sourceOf(option)?.name;
-    const hint = variable === undefined ? '' : `, nor is the environment variable ${variable} set`;
+    const hint =
+      variable === undefined ? '' : (`, and the environment variable ${variable} is not set` as const);
     return createMismatch(this.pathOf(name), option.accepted, 'nothing', hint);
   }
 
@@ -389,7 +381,7 @@ export class OptionReader<const G extends OptionGroup> {
       return undefined;
     }
     if (given !== given.trim()) {
-      throw new ConfigurationError(name, `the value ${describeEdge(given)}; remove it`);
+      throw createMismatch(name, 'a value without blanks and line ends around it', describeEdge(given));
     }
     return checked(name, rule, given);
   }
@@ -414,5 +406,5 @@ function sourceOf({ environment }: AnyOption): EnvironmentSource<unknown> | unde
 function describeEdge(given: string): string {
   const isAtEnd = given !== given.trimEnd();
   const [edge = ''] = (isAtEnd ? /[\s\uFEFF]+$/ : /^[\s\uFEFF]+/).exec(given) ?? [];
-  return `${isAtEnd ? 'ends in' : 'begins with'} ${/[\r\n]/.test(edge) ? 'a line end' : 'a blank'}`;
+  return `one that ${isAtEnd ? 'ends in' : 'begins with'} ${/[\r\n]/.test(edge) ? 'a line end' : 'a blank'}`;
 }

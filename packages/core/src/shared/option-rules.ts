@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';
-import { ConfigurationError } from '../errors.js';
+import { createMismatch, described } from './option-errors.js';
 import { hasUserInfo, redactUrl } from './shown-url.js';
 
 /**
@@ -126,15 +126,6 @@ export function oneOf<const T extends string>(...names: T[]): OptionRule<T> {
   };
 }
 
-export function wholeNumber(least: number, most: number): OptionRule<number> {
-  return {
-    accepted: `a whole number from ${least} to ${most}`,
-    shows: 'number',
-    read: (given) =>
-      Number.isInteger(given) && Number(given) >= least && Number(given) <= most ? Number(given) : undefined,
-  };
-}
-
 /** A function; `accepted` names those that fit. */
 export function functionLike<T>(accepted: string): OptionRule<T> {
   return { accepted, read: (given) => (typeof given === 'function' ? (given as T) : undefined) };
@@ -149,10 +140,7 @@ export function requireMethods(path: string, given: unknown, names: readonly str
   const missing = names.find((name) => typeof (given as Record<string, unknown>)?.[name] !== 'function');
   if (!isObject || missing !== undefined) {
     const what = isObject ? `an object without ${missing}()` : described(given);
-    throw new ConfigurationError(
-      path,
-      `${what} was given; accepted is an object with ${names.join('(), ')}()`,
-    );
+    throw createMismatch(path, `an object with ${names.join('(), ')}()`, what);
   }
 }
 
@@ -161,139 +149,10 @@ export const listOfObjects: OptionRule<readonly unknown[]> = {
   read: (given) => (Array.isArray(given) && given.length > 0 ? given : undefined),
 };
 
-/** The error of an option that is not as it must be. The one place for its wording. */
-export function createMismatch(path: string, expected: string, got: string, hint = ''): ConfigurationError {
-  return new ConfigurationError(path, `${got} was given${hint}; accepted is ${expected}`);
-}
-
-/**
- * Names an object of options for error messages, with the names of its members unless there are too
- * many.
- */
-export function describeOptionsObject(names: readonly string[] | undefined): string {
-  return names === undefined ? 'an object' : `an object of ${names.join(', ') || 'no options'}`;
-}
-
-/** Throws `ConfigurationError` if a name is not among the known ones. */
-export function refuseUnknownName(path: string, names: readonly string[], known: readonly string[]): void {
-  const unknown = names.find((name) => !known.includes(name));
-  if (unknown === undefined) {
-    return;
-  }
-  const accepted = `there is no such option; accepted are ${known.join(', ') || 'none'}`;
-  // The name may be a secret, as in { [value]: header }: only a misspelt name of an option is
-  // shown.
-  throw isMisspelt(unknown, known)
-    ? new ConfigurationError(path === 'options' ? unknown : `${path}.${unknown}`, accepted)
-    : new ConfigurationError(path, `a name of ${unknown.length} characters was given; ${accepted}`);
-}
-
-/** Reads the members of one options object, each named by its path in every error. */
-export class OptionReader {
-  readonly #prefix: string;
-  readonly #options: Record<string, unknown>;
-  readonly #environment: NodeJS.ProcessEnv | undefined;
-
-  /**
-   * Throws `ConfigurationError` unless `options` is a plain object with no other than the `known`
-   * members.
-   */
-  constructor(path: string, options: unknown, known: readonly string[], environment?: NodeJS.ProcessEnv) {
-    if (!isPlainObject(options)) {
-      const members = path === 'options' ? '' : ` of ${known.join(', ') || 'no options'}`;
-      // What is given in place of the object `secret` is most likely the secret itself.
-      const isSecret = typeof options !== 'object' && path.endsWith('.secret');
-      const what = isSecret ? `a value of type ${typeof options}` : described(options);
-      throw new ConfigurationError(path, `${what} was given; accepted is an object${members}`);
-    }
-    this.#prefix = path === 'options' ? '' : `${path}.`;
-    const unknown = Object.keys(options).find((name) => !known.includes(name));
-    if (unknown !== undefined) {
-      const accepted = `there is no such option; accepted are ${known.join(', ') || 'none'}`;
-      // The name may be a secret, as in { [value]: header }: only a misspelt name of an option is
-      // shown.
-      throw isMisspelt(unknown, known)
-        ? new ConfigurationError(`${this.#prefix}${unknown}`, accepted)
-        : new ConfigurationError(path, `a name of ${unknown.length} characters was given; ${accepted}`);
-    }
-    // Own members alone: what is added to Object.prototype is no option.
-    this.#options = Object.assign(Object.create(null), options);
-    this.#environment = environment;
-  }
-
-  /**
-   * The checked value; from the environment when it was not given; undefined when it is in neither.
-   */
-  optional<T>(name: string, rule: OptionRule<T, unknown>, variable?: string): T | undefined {
-    const given = this.#options[name];
-    if (given !== undefined) {
-      return checked(`${this.#prefix}${name}`, rule, given);
-    }
-    return variable === undefined ? undefined : this.variable(variable, rule);
-  }
-
-  /** The checked value of an environment variable; undefined when it is not set. */
-  variable<T>(name: string, rule: OptionRule<T, unknown>): T | undefined {
-    const given = this.#environment && ownVariable(this.#environment, name);
-    // An empty variable is how many tools say "not set".
-    if (!given) {
-      return undefined;
-    }
-    if (given !== given.trim()) {
-      throw new ConfigurationError(name, `the value ${aroundIt(given)}; remove it`);
-    }
-    return checked(name, rule, given);
-  }
-
-  required<T>(name: string, rule: OptionRule<T, unknown>, variable?: string): T {
-    const value = this.optional(name, rule, variable);
-    if (value === undefined) {
-      const isReadable = variable !== undefined && this.#environment !== undefined;
-      const where = isReadable ? `, nor is the environment variable ${variable} set` : '';
-      throw new ConfigurationError(
-        `${this.#prefix}${name}`,
-        `nothing was given${where}; accepted is ${rule.accepted}`,
-      );
-    }
-    return value;
-  }
-
-  /** The object's own name as errors tell it. */
-  get path(): string {
-    return this.#prefix.replace(/\.$/, '') || 'options';
-  }
-
-  isMissing(name: string): boolean {
-    return this.#options[name] === undefined;
-  }
-
-  /** What `read` makes of the option's name, as errors tell it, and of what was given. */
-  read<T>(name: string, read: (path: string, given: unknown) => T): T {
-    return read(this.pathOf(name), this.#options[name]);
-  }
-
-  /** The option's name as errors tell it. */
-  pathOf(name: string): string {
-    return `${this.#prefix}${name}`;
-  }
-
-  /** The reader of a nested options object; of an empty one when it was not given. */
-  group(name: string, known: readonly string[]): OptionReader {
-    const given = this.#options[name];
-    return new OptionReader(`${this.#prefix}${name}`, given === undefined ? {} : given, known);
-  }
-}
-
 /** Like every object, `process.env` inherits what other code has added to `Object.prototype`. */
 export function ownVariable(environment: NodeJS.ProcessEnv, name: string): string | undefined {
   const isInherited = Object.hasOwn(Object.prototype, name) && !Object.hasOwn(environment, name);
   return isInherited ? undefined : environment[name];
-}
-
-function aroundIt(given: string): string {
-  const where = given === given.trimEnd() ? 'begins with' : 'ends in';
-  const [edge = ''] = (where === 'ends in' ? /[\s\uFEFF]+$/ : /^[\s\uFEFF]+/).exec(given) ?? [];
-  return `${where} ${/[\r\n]/.test(edge) ? 'a line end' : 'a blank'}`;
 }
 
 /**
@@ -303,7 +162,7 @@ function aroundIt(given: string): string {
 export function checked<T>(path: string, rule: OptionRule<T, unknown>, given: unknown): T {
   const value = rule.read(given);
   if (value === undefined) {
-    throw new ConfigurationError(path, `${shown(rule, given)} was given; accepted is ${rule.accepted}`);
+    throw createMismatch(path, rule.accepted, shown(rule, given));
   }
   return value;
 }
@@ -321,56 +180,6 @@ function shown({ secret, shows }: OptionRule<unknown>, given: unknown): string {
   // A secret may consist of digits alone.
   const isShortNumber = typeof given === 'number' && String(given).length < 8;
   return isShortNumber && shows === 'number' ? String(given) : described(given);
-}
-
-/** Letters that a misspelt name has too many, too few or wrong, at most. */
-const MAX_SLIPS = 2;
-
-/**
- * Returns whether a name is that of an option but for case, hyphens, underscores and two letters.
- */
-function isMisspelt(name: string, known: readonly string[]): boolean {
-  const plain = (text: string): string => text.replaceAll(/[-_]/g, '').toLowerCase();
-  // To a name that is as short as the slips are many, any text is near.
-  return (
-    name.length > 2 * MAX_SLIPS && known.some((one) => slipsBetween(plain(name), plain(one)) <= MAX_SLIPS)
-  );
-}
-
-/**
- * The Levenshtein distance, or a number above `MAX_SLIPS` for texts whose lengths differ by more.
- */
-function slipsBetween(one: string, other: string): number {
-  if (Math.abs(one.length - other.length) > MAX_SLIPS) {
-    return Number.POSITIVE_INFINITY;
-  }
-  let row = Array.from({ length: other.length + 1 }, (_, column) => column);
-  for (const [index, letter] of [...one].entries()) {
-    const next = [index + 1];
-    for (const [column, wanted] of [...other].entries()) {
-      const replaced = Number(row[column]) + (letter === wanted ? 0 : 1);
-      next.push(Math.min(replaced, Number(row[column + 1]) + 1, Number(next[column]) + 1));
-    }
-    row = next;
-  }
-  return row.at(-1) ?? 0;
-}
-
-/**
- * The type of a value and the length of a text, never the value: secrets are given in the wrong
- * place, too.
- */
-export function described(given: unknown): string {
-  if (typeof given === 'string') {
-    return given === '' ? '""' : `a string of ${given.length} characters`;
-  }
-  if (Array.isArray(given)) {
-    return 'a list';
-  }
-  if (given === null || given === undefined || typeof given === 'boolean') {
-    return String(given);
-  }
-  return typeof given === 'object' ? 'an object' : `a ${typeof given}`;
 }
 
 /**

@@ -2,23 +2,10 @@ import { randomUUID, webcrypto } from 'node:crypto';
 import { isDate } from 'node:util/types';
 import { ClientCertificate } from '../certificate/client-certificate.js';
 import { x509 } from '../certificate/lazy-x509.js';
-import { ConfigurationError } from '../errors.js';
-import { flag, OptionReader, type OptionRule, text } from '../shared/option-rules.js';
+import { createMismatch } from '../shared/option-errors.js';
+import { type OptionsOf, optional, optionGroup, readOptions, withDefault } from '../shared/option-group.js';
+import { flag, type OptionRule, text } from '../shared/option-rules.js';
 import { describeError } from '../shared/shown-error.js';
-
-/** What a client certificate for tests is to say. */
-export interface CertificateRequest {
-  /** Its subject, in the text form of RFC 4514. Default: `CN=client` and a UUID. */
-  readonly subject?: string;
-  /** DNS names of its subjectAltName. Default: none. */
-  readonly dnsNames?: readonly string[];
-  /** From when on it is valid. Default: an hour ago. */
-  readonly notBefore?: Date;
-  /** Until when it is valid. Default: in an hour. */
-  readonly notAfter?: Date;
-  /** Whether TLS found its chain trusted. Default `true`. */
-  readonly verified?: boolean;
-}
 
 const date: OptionRule<Date> = {
   accepted: 'a Date',
@@ -33,22 +20,33 @@ const listOfTexts: OptionRule<readonly string[]> = {
 
 const hour = 3_600_000;
 
+export const certificateRequestOptions = optionGroup({
+  /** Its subject, in the text form of RFC 4514. Default: `CN=client` and a UUID. */
+  subject: optional(text, { fallback: '`CN=client` and a UUID' }),
+  /** DNS names of its subjectAltName. Default: none. */
+  dnsNames: optional(listOfTexts),
+  /** From when on it is valid. Default: an hour ago. */
+  notBefore: optional(date, { fallback: 'an hour ago' }),
+  /** Until when it is valid. Default: in an hour. */
+  notAfter: optional(date, { fallback: 'in an hour' }),
+  /** Whether TLS found its chain trusted. Default `true`. */
+  verified: withDefault(flag, true),
+});
+
+/** What a client certificate for tests is to say. */
+export interface CertificateRequest extends OptionsOf<typeof certificateRequestOptions> {}
+
 /** A self-signed certificate with a key of its own (P-256), made in memory. Each is another one. */
 export async function createTestCertificate(wanted: CertificateRequest = {}): Promise<ClientCertificate> {
-  const given = new OptionReader('createTestCertificate()', wanted, [
-    'subject',
-    'dnsNames',
-    'notBefore',
-    'notAfter',
-    'verified',
-  ]);
+  const {
+    subject = `CN=client ${randomUUID()}`,
+    dnsNames = [],
+    verified,
+    notBefore = new Date(Date.now() - hour),
+    notAfter = new Date(Date.now() + hour),
+  } = readOptions('createTestCertificate()', wanted, certificateRequestOptions);
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
   const keys = await webcrypto.subtle.generateKey(algorithm, false, ['sign', 'verify']);
-  const subject = given.optional('subject', text) ?? `CN=client ${randomUUID()}`;
-  const dnsNames = given.optional('dnsNames', listOfTexts) ?? [];
-  const verified = given.optional('verified', flag) ?? true;
-  const notBefore = given.optional('notBefore', date) ?? new Date(Date.now() - hour);
-  const notAfter = given.optional('notAfter', date) ?? new Date(Date.now() + hour);
   const {
     ExtendedKeyUsage,
     ExtendedKeyUsageExtension,
@@ -74,8 +72,11 @@ export async function createTestCertificate(wanted: CertificateRequest = {}): Pr
   );
   const certificate = await made.catch((error: unknown) => {
     // The library's message quotes what it can't read.
-    const why = `no certificate can be made of subject and dnsNames: ${describeError(error)}`;
-    throw new ConfigurationError('createTestCertificate()', why);
+    throw createMismatch(
+      'createTestCertificate()',
+      'a subject and dnsNames that a certificate can have',
+      describeError(error),
+    );
   });
   return new ClientCertificate(new Uint8Array(certificate.rawData), { verified });
 }

@@ -1,34 +1,54 @@
 import { randomUUID } from 'node:crypto';
 import type { CertificateSource, ClientCertificate } from '../certificate/client-certificate.js';
-import { ConfigurationError, RequestRefused } from '../errors.js';
-import { issuerUrl, OptionReader, text } from '../shared/option-rules.js';
+import { RequestRefused } from '../errors.js';
+import { createMismatch } from '../shared/option-errors.js';
+import {
+  OptionReader,
+  type OptionsOf,
+  optional,
+  optionGroup,
+  readOptions,
+  withDefault,
+} from '../shared/option-group.js';
+import { issuerUrl, type OptionRule, text } from '../shared/option-rules.js';
 import { readTokenClaims, type TokenAnswer } from '../token/token-claims.js';
 import type { TokenSource } from '../token/token-source.js';
 import { type CertificateRequest, createTestCertificate } from './test-certificate.js';
 
-/** Who the pretend authorization server is, and for whom it issues tokens. */
-export interface TestKitOptions {
+export const testKitOptions = optionGroup({
   /** The pretend server's issuer identifier. Default `https://as.example.com`. */
-  readonly issuer?: string;
+  issuer: withDefault(issuerUrl, 'https://as.example.com'),
   /** The API's identifier, which tokens name in `aud`. Default `https://api.example.com`. */
-  readonly audience?: string;
-}
+  audience: withDefault(text, 'https://api.example.com'),
+});
+
+/** Who the pretend authorization server is, and for whom it issues tokens. */
+export interface TestKitOptions extends OptionsOf<typeof testKitOptions> {}
+
+/** Accepts any value: a test may want a token that no server issues. */
+const anything = <T>(): OptionRule<T> => ({ accepted: 'any value', read: (given) => given as T });
+
+export const unboundTokenOptions = optionGroup({
+  /** `scope`. Default: none. */
+  scopes: optional(anything<readonly string[]>()),
+  /** `sub`. Default `test-user`. */
+  subject: withDefault(anything<string>(), 'test-user'),
+  /** `client_id`. Default `test-client`. */
+  clientId: withDefault(anything<string>(), 'test-client'),
+  /** Seconds until `exp`; negative for one that is expired. Default 300. */
+  expiresIn: withDefault(anything<number>(), 300),
+  /** Further claims, or others in place of these. Default: none. */
+  claims: optional(anything<Readonly<Record<string, unknown>>>()),
+});
+
+export const tokenRequestOptions = optionGroup({
+  ...unboundTokenOptions,
+  /** Whose token it is. Default: the kit's `certificate`. */
+  certificate: optional(anything<ClientCertificate>(), { fallback: "the kit's `certificate`" }),
+});
 
 /** What a token is to say; what is not given is what a good token says. */
-export interface TokenRequest {
-  /** `scope`. Default: none. */
-  readonly scopes?: readonly string[];
-  /** `sub`. Default `test-user`. */
-  readonly subject?: string;
-  /** `client_id`. Default `test-client`. */
-  readonly clientId?: string;
-  /** Seconds until `exp`; negative for one that is expired. Default 300. */
-  readonly expiresIn?: number;
-  /** Whose token it is. Default: the kit's `certificate`. */
-  readonly certificate?: ClientCertificate;
-  /** Further claims, or others in place of these. Default: none. */
-  readonly claims?: Readonly<Record<string, unknown>>;
-}
+export interface TokenRequest extends OptionsOf<typeof tokenRequestOptions> {}
 
 /** A request of supertest, an agent of it, or whatever else sets headers so. */
 interface SetsHeaders {
@@ -88,11 +108,9 @@ const certificateHeader = 'x-test-client-certificate';
  * `kit.options` believes what requests say of their certificate.
  */
 export async function createTestKit(options: TestKitOptions = {}): Promise<TestKit> {
-  const given = new OptionReader('createTestKit()', options, ['issuer', 'audience']);
-  const issuer = given.optional('issuer', issuerUrl) ?? 'https://as.example.com';
-  const audience = given.optional('audience', text) ?? 'https://api.example.com';
+  const { issuer, audience } = readOptions('createTestKit()', options, testKitOptions);
   if (process.env.NODE_ENV === 'production') {
-    throw new ConfigurationError('createTestKit()', 'NODE_ENV is production; accepted is any other');
+    throw createMismatch('createTestKit()', 'another NODE_ENV', 'production');
   }
   const certificates = new Map<string, ClientCertificate>();
   const tokens = new Map<string, Readonly<Record<string, unknown>>>();
@@ -113,8 +131,6 @@ export async function createTestKit(options: TestKitOptions = {}): Promise<TestK
     const claims = tokens.get(token);
     return claims === undefined ? 'token_inactive' : readTokenClaims(structuredClone(claims), issuer);
   }
-
-  const requestNames = ['scopes', 'subject', 'clientId', 'expiresIn', 'claims'];
 
   function issue(
     { scopes = [], subject = 'test-user', expiresIn = 300, ...more }: TokenRequest,
@@ -155,11 +171,11 @@ export async function createTestKit(options: TestKitOptions = {}): Promise<TestK
     createCertificate,
     boundToken: (wanted: TokenRequest = {}) => {
       // Throws for an option that would be ignored.
-      new OptionReader('boundToken()', wanted, [...requestNames, 'certificate']);
+      new OptionReader('boundToken()', wanted, tokenRequestOptions);
       return issue(wanted, { 'x5t#S256': (wanted.certificate ?? certificate).thumbprint });
     },
     unboundToken: (wanted: Omit<TokenRequest, 'certificate'> = {}) => {
-      new OptionReader('unboundToken()', wanted, requestNames);
+      new OptionReader('unboundToken()', wanted, unboundTokenOptions);
       return issue(wanted);
     },
     revoke: (token: string) => {

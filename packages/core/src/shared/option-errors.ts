@@ -1,0 +1,93 @@
+import { ConfigurationError } from '../errors.js';
+
+/** The error of an option that is not as it must be. Every error of an option is worded here. */
+export function createMismatch(
+  path: string,
+  expected: string,
+  got: string,
+  hint: '' | `${';' | ',' | ':'} ${string}` = '',
+): ConfigurationError {
+  return new ConfigurationError(path, `expected ${expected}, got ${got}${hint}`);
+}
+
+/** The error of two options that exclude each other. `other` may say why. */
+export function createConflict(path: string, other: string): ConfigurationError {
+  return createMismatch(path, `nothing next to ${other}`, 'both');
+}
+
+/** The error of an option that is of use only next to another one, which is missing. */
+export function createLonely(path: string, needed: string): ConfigurationError {
+  return createMismatch(path, `${needed} next to it`, 'nothing there');
+}
+
+/**
+ * Names an object of options for error messages, with the names of its members unless there are too
+ * many.
+ */
+export function describeOptionsObject(names: readonly string[] | undefined): string {
+  return names === undefined ? 'an object' : `an object of ${names.join(', ') || 'no options'}`;
+}
+
+/** Throws `ConfigurationError` if a name is not among the known ones. */
+export function refuseUnknownName(path: string, names: readonly string[], known: readonly string[]): void {
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown === undefined) {
+    return;
+  }
+  const expected = known.length === 0 ? 'no options' : `no options but ${known.join(', ')}`;
+  // The name may be a secret, as in { [value]: header }: only a misspelt name of an option is
+  // shown.
+  throw isMisspelt(unknown, known)
+    ? createMismatch(path === 'options' ? unknown : `${path}.${unknown}`, expected, 'an unknown one')
+    : createMismatch(path, expected, `a name of ${unknown.length} characters`);
+}
+
+/** Letters that a misspelt name has too many, too few or wrong, at most. */
+const MAX_SLIPS = 2;
+
+/**
+ * Returns whether a name is that of an option but for case, hyphens, underscores and two letters.
+ */
+function isMisspelt(name: string, known: readonly string[]): boolean {
+  const plain = (text: string): string => text.replaceAll(/[-_]/g, '').toLowerCase();
+  // To a name that is as short as the slips are many, any text is near.
+  return (
+    name.length > 2 * MAX_SLIPS && known.some((one) => slipsBetween(plain(name), plain(one)) <= MAX_SLIPS)
+  );
+}
+
+/**
+ * The Levenshtein distance, or a number above `MAX_SLIPS` for texts whose lengths differ by more.
+ */
+function slipsBetween(one: string, other: string): number {
+  if (Math.abs(one.length - other.length) > MAX_SLIPS) {
+    return Number.POSITIVE_INFINITY;
+  }
+  let row = Array.from({ length: other.length + 1 }, (_, column) => column);
+  for (const [index, letter] of [...one].entries()) {
+    const next = [index + 1];
+    for (const [column, wanted] of [...other].entries()) {
+      const replaced = Number(row[column]) + (letter === wanted ? 0 : 1);
+      next.push(Math.min(replaced, Number(row[column + 1]) + 1, Number(next[column]) + 1));
+    }
+    row = next;
+  }
+  return row.at(-1) ?? 0;
+}
+
+/**
+ * The type of a value and the length of a text, never the value: secrets are given in the wrong
+ * place, too.
+ */
+export function described(given: unknown): string {
+  if (typeof given === 'string') {
+    return given === '' ? '""' : `a string of ${given.length} characters`;
+  }
+  if (Array.isArray(given)) {
+    return 'a list';
+  }
+  if (given === null || given === undefined || typeof given === 'boolean') {
+    return String(given);
+  }
+  return typeof given === 'object' ? 'an object' : `a ${typeof given}`;
+}
