@@ -1,14 +1,31 @@
 import { ConfigurationError } from '@mtls-bound/core';
+import type { OptionGroup } from '../../packages/core/src/shared/option-group.js';
+import { type DeclaredOption, declaredOptions, endingOf } from './option-declarations.js';
 import { beside, type Taker } from './option-takers.js';
-import { groupOf, optionsOf, type StatedOption, statedIn } from './option-types.js';
 
 /** An option of `taker`, with the path that errors name it by. */
-export interface Documented extends StatedOption {
+export interface Documented {
   readonly taker: Taker;
   readonly path: string;
-  /** What is refused in its place is told so; undefined for a group, whose members have rows of their own. */
+  /** Its doc comment without the ending that is declared. */
+  readonly words: string;
+  /** What the column `default` says. */
+  readonly fallback: string;
+  /** Whether that is the very value. */
+  readonly isValue: boolean;
+  readonly isRequired: boolean;
+  readonly limits: { readonly min: number; readonly max: number } | undefined;
+  readonly limitsNote: string;
+  readonly variable: string | undefined;
+  /** What more is said of the variable. */
+  readonly variableNote: string;
+  /** Undefined for a group, whose members have rows of their own. */
   readonly accepted: string | undefined;
 }
+
+const declared = new Map(
+  (await declaredOptions()).map((one): [unknown, DeclaredOption] => [one.option, one]),
+);
 
 /** Where more is said, by path. */
 const links: Readonly<Record<string, string>> = {
@@ -37,16 +54,47 @@ const links: Readonly<Record<string, string>> = {
 
 /** Every option of it, and those of each group. */
 export function documentedOptions(taker: Taker): Documented[] {
-  const walk = (type: string, prefix: string): Documented[] =>
-    optionsOf(type).flatMap((member) => {
-      const path = `${prefix}${member.name}`;
-      const group = groupOf(member);
-      const one = { ...statedIn(member), taker, path };
-      return group === undefined
-        ? [{ ...one, accepted: acceptedBy(taker, path) }]
-        : [{ ...one, accepted: undefined }, ...walk(group, `${path}.`)];
+  const walk = (group: OptionGroup, prefix: string): Documented[] =>
+    Object.entries(group).flatMap(([name, option]) => {
+      const path = `${prefix}${name}`;
+      const one = documented(taker, path, declared.get(option));
+      const isList = option.accepted.startsWith('a list');
+      return option.group === undefined || isList ? [one] : [one, ...walk(option.group, `${path}.`)];
     });
-  return walk(taker.type, taker.name === '' ? '' : `${taker.name}.`);
+  return walk(taker.group, taker.name === '' ? '' : `${taker.name}.`);
+}
+
+function documented(taker: Taker, path: string, found: DeclaredOption | undefined): Documented {
+  if (found === undefined) {
+    throw new Error(`${path} is in no exported group of options`);
+  }
+  const { option, comment } = found;
+  const {
+    accepted,
+    limits,
+    limitsNote = '',
+    requiredIf,
+    defaultText,
+    fallback = 'none',
+    environment,
+  } = option;
+  const isRequired = option.isRequired === true || requiredIf !== undefined;
+  const { name: variable, note: variableNote = '' } =
+    typeof environment === 'string' ? { name: environment } : (environment ?? { name: undefined });
+  const isGroup = option.group !== undefined && !accepted.startsWith('a list');
+  return {
+    taker,
+    path,
+    words: comment.slice(0, -endingOf(option).length).trim(),
+    fallback: isRequired ? `required${requiredIf ?? ''}` : (defaultText ?? fallback),
+    isValue: !isRequired && defaultText !== undefined,
+    isRequired,
+    limits,
+    limitsNote,
+    variable,
+    variableNote,
+    accepted: isGroup ? undefined : accepted,
+  };
 }
 
 /** What the taker makes of its base with `value` at the path. */
@@ -74,25 +122,13 @@ export function refusalOf(taker: Taker, path: string, value: unknown): Configura
   return undefined;
 }
 
-/** No option takes a symbol. */
-function acceptedBy(taker: Taker, path: string): string {
-  const { message = '' } = refusalOf(taker, path, Symbol('nothing')) ?? {};
-  const [, accepted] = /; accepted (?:is|are) (.+)$/.exec(message) ?? [];
-  if (accepted === undefined || !message.startsWith(`${path}: `)) {
-    throw new Error(`what ${path} accepts was not told: ${message}`);
-  }
-  return accepted;
-}
-
-/** The table of the options page; the column of the environment where one of them is read from there. */
+/** The table of a group of options. A variable stands below the name of its option. */
 export function optionTable(options: readonly Documented[]): string {
-  const hasVariables = options.some(({ variable }) => variable !== undefined);
-  const head = ['option', ...(hasVariables ? ['environment'] : []), 'default', 'accepted', ''];
+  const head = ['option', 'default', 'accepted', ''];
   const rows = options.map((one) => [
-    `\`${one.path}\``,
-    ...(hasVariables ? [one.variable === undefined ? '' : `\`${one.variable}\`${one.ofVariable}`] : []),
+    `\`${one.path}\`${one.variable === undefined ? '' : `<br>\`${one.variable}\`${one.variableNote}`}`,
     one.fallback,
-    `${one.accepted ?? ''}${one.beyondRange}`,
+    `${one.accepted ?? ''}${one.limitsNote}`,
     `${one.words}${links[one.path] === undefined ? '' : ` [More](${links[one.path]})`}`,
   ]);
   const lines = [head, head.map(() => '---'), ...rows].map((cells) =>

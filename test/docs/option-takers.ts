@@ -2,15 +2,34 @@ import { createHash, generateKeyPairSync } from 'node:crypto';
 import { channel } from 'node:diagnostics_channel';
 import * as core from '@mtls-bound/core';
 import { createTestCertificate } from '@mtls-bound/core/testing';
+import { introspectionOptions } from '../../packages/core/src/authorization-server/introspection.js';
+import { jwtAccessTokensOptions } from '../../packages/core/src/authorization-server/jwt.js';
+import { privateKeyOptions } from '../../packages/core/src/authorization-server/private-key.js';
 import type { CertificatePolicy } from '../../packages/core/src/certificate/certificate-policy.js';
-import { resolveSettings } from '../../packages/core/src/options/resource-server-options.js';
-import { resolveSignalSettings } from '../../packages/core/src/options/signal-options.js';
+import * as presets from '../../packages/core/src/certificate/proxies.js';
+import { proxyHeaderOptions } from '../../packages/core/src/certificate/proxy-header.js';
+import { trustOptions } from '../../packages/core/src/certificate/trusted-proxy.js';
+import { observeClientsOptions } from '../../packages/core/src/observe/clients.js';
+import { issuerOptions } from '../../packages/core/src/options/issuer-options.js';
+import {
+  resolveSettings,
+  resourceServerOptions,
+} from '../../packages/core/src/options/resource-server-options.js';
+import {
+  resolveSignalSettings,
+  sharedSignalsOptions,
+} from '../../packages/core/src/options/signal-options.js';
+import { authenticationOptions } from '../../packages/core/src/policy/authentication.js';
+import { authorizationDetailOptions } from '../../packages/core/src/policy/authorization-details.js';
+import { fapiTlsServerOptions } from '../../packages/core/src/policy/fapi-tls-options.js';
+import { fapiHeadersOptions } from '../../packages/core/src/request/fapi-headers.js';
+import type { OptionGroup } from '../../packages/core/src/shared/option-group.js';
 
 /** What takes options, and how what it made of them can be looked at. */
 export interface Taker {
   /** As errors name it; empty for `mtlsBound()`, whose options are named by themselves. */
   readonly name: string;
-  readonly type: string;
+  readonly group: OptionGroup;
   /** Enough to be accepted. */
   readonly base: object;
   readonly take: (options: never, environment?: NodeJS.ProcessEnv) => unknown;
@@ -41,7 +60,7 @@ function ofSignals(options: object, group: string, ...names: string[]): Record<s
 
 export const ofResourceServer: Taker = {
   name: '',
-  type: 'ResourceServerOptions',
+  group: { ...issuerOptions, ...resourceServerOptions },
   base: {
     issuer,
     clientId: 'api',
@@ -76,77 +95,77 @@ export const beside: Readonly<Record<string, object>> = {
 };
 
 export const ofFunctions: readonly Taker[] = [
-  { name: 'introspection()', type: 'IntrospectionOptions', base: {}, take: core.introspection, seen: asks },
-  { name: 'jwtAccessTokens()', type: 'JwtAccessTokensOptions', base: {}, take: core.jwtAccessTokens },
+  { name: 'introspection()', group: introspectionOptions, base: {}, take: core.introspection, seen: asks },
+  { name: 'jwtAccessTokens()', group: jwtAccessTokensOptions, base: {}, take: core.jwtAccessTokens },
   {
     name: 'proxyHeader()',
-    type: 'ProxyHeaderOptions',
+    group: { ...trustOptions, ...proxyHeaderOptions },
     base: { trust: 'loopback', secret: { header: 'x-proxy-secret', value: proxySecret } },
     take: (options) => core.proxyHeader(anything, options),
     seen: keeps,
   },
-  { name: 'nginx()', type: 'HeaderNames', base: {}, take: core.nginx },
-  { name: 'traefik()', type: 'CertificateHeader', base: {}, take: core.traefik, seen: reads },
-  { name: 'rfc9440()', type: 'Rfc9440Options', base: {}, take: core.rfc9440, seen: reads },
-  { name: 'apache()', type: 'ApacheOptions', base: {}, take: core.apache, seen: reads },
-  { name: 'awsAlb()', type: 'AwsAlbOptions', base: {}, take: core.awsAlb, seen: reads },
-  { name: 'envoy()', type: 'XfccOptions', base: {}, take: core.envoy, seen: reads },
-  { name: 'haproxy()', type: 'HaproxyOptions', base: {}, take: core.haproxy, seen: reads },
-  { name: 'caddy()', type: 'CaddyOptions', base: {}, take: core.caddy, seen: reads },
-  { name: 'cloudFront()', type: 'CloudFrontOptions', base: {}, take: core.cloudFront, seen: reads },
-  { name: 'googleCloud()', type: 'GoogleCloudOptions', base: {}, take: core.googleCloud, seen: reads },
-  { name: 'cloudflare()', type: 'CloudflareOptions', base: {}, take: core.cloudflare, seen: reads },
+  { name: 'nginx()', group: presets.headerNameOptions, base: {}, take: core.nginx },
+  { name: 'traefik()', group: presets.certificateHeaderOptions, base: {}, take: core.traefik, seen: reads },
+  { name: 'rfc9440()', group: presets.rfc9440Options, base: {}, take: core.rfc9440, seen: reads },
+  { name: 'apache()', group: presets.apacheOptions, base: {}, take: core.apache, seen: reads },
+  { name: 'awsAlb()', group: presets.awsAlbOptions, base: {}, take: core.awsAlb, seen: reads },
+  { name: 'envoy()', group: presets.xfccOptions, base: {}, take: core.envoy, seen: reads },
+  { name: 'haproxy()', group: presets.haproxyOptions, base: {}, take: core.haproxy, seen: reads },
+  { name: 'caddy()', group: presets.caddyOptions, base: {}, take: core.caddy, seen: reads },
+  { name: 'cloudFront()', group: presets.cloudFrontOptions, base: {}, take: core.cloudFront, seen: reads },
+  { name: 'googleCloud()', group: presets.googleCloudOptions, base: {}, take: core.googleCloud, seen: reads },
+  { name: 'cloudflare()', group: presets.cloudflareOptions, base: {}, take: core.cloudflare, seen: reads },
   {
     name: 'azureApplicationGateway()',
-    type: 'AzureApplicationGatewayOptions',
+    group: presets.azureApplicationGatewayOptions,
     base: {},
     take: core.azureApplicationGateway,
     seen: reads,
   },
-  { name: 'f5()', type: 'EncodingOptions', base: {}, take: core.f5, seen: reads },
-  { name: 'kong()', type: 'KongOptions', base: {}, take: core.kong, seen: reads },
+  { name: 'f5()', group: presets.encodingOptions, base: {}, take: core.f5, seen: reads },
+  { name: 'kong()', group: presets.kongOptions, base: {}, take: core.kong, seen: reads },
   {
     name: 'customHeader()',
-    type: 'CustomOptions',
+    group: presets.customHeaderOptions,
     base: { header: 'x-cert', decode: () => undefined },
     take: core.customHeader,
     seen: ({ name, thumbprintOnly }: core.ProxyPreset) => ({ name, thumbprintOnly }),
   },
   {
     name: 'privateKeyJwt()',
-    type: 'PrivateKeyOptions',
+    group: privateKeyOptions,
     base: { key: generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }) },
     take: core.privateKeyJwt,
   },
   {
     name: 'requireAuthentication()',
-    type: 'AuthenticationRequirement',
+    group: authenticationOptions,
     base: { acrValues: ['urn:example:sca'] },
     take: (given: never) => core.authenticationPolicy(given, 'requireAuthentication()'),
   },
   {
     name: 'requireAuthorizationDetails()',
-    type: 'AuthorizationDetailRequirement',
+    group: authorizationDetailOptions,
     base: { type: 'payment_initiation' },
     take: (given: never) => core.authorizationDetailsPolicy(given, 'requireAuthorizationDetails()'),
   },
   {
     name: 'sharedSignals()',
-    type: 'SharedSignalsOptions',
+    group: sharedSignalsOptions,
     base: { transmitter: issuer, audience: 'https://api.example.com' },
     take: (options) => resolveSignalSettings([issuer], options, {}),
     seen: (settings) => settings,
   },
   {
     name: 'fapiTlsOptions()',
-    type: 'FapiTlsOptions',
+    group: fapiTlsServerOptions,
     base: {},
     take: core.fapiTlsOptions,
     seen: (made) => made,
   },
   {
     name: 'observeClients()',
-    type: 'ObserveClientsOptions',
+    group: observeClientsOptions,
     base: {},
     take: core.observeClients,
     seen: (clients: core.ObservedClients) => {
@@ -161,7 +180,7 @@ export const ofFunctions: readonly Taker[] = [
   },
   {
     name: 'fapiHeaders()',
-    type: 'FapiHeadersOptions',
+    group: fapiHeadersOptions,
     base: {},
     take: core.fapiHeaderReader,
     seen: (read: (req: object) => core.ReadFapiHeaders) => {
