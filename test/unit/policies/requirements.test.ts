@@ -114,12 +114,12 @@ describe('authenticationPolicy()', () => {
   const list = 'expected a list of values of printable ASCII without blanks, " and \\';
 
   it.each([
-    ['no value', [], `a list was given; ${list}`],
-    ['a text', 'myACR', `a string of 5 characters was given; ${list}`],
-    ['a number', 7, `a number was given; ${list}`],
-    ['one with a blank beside a good one', ['myACR', 'a b'], `a list was given; ${list}`],
-    ['one with a quote', ['a"b'], `a list was given; ${list}`],
-    ['an empty one', [''], `a list was given; ${list}`],
+    ['no value', [], `${list}, got a list`],
+    ['a text', 'myACR', `${list}, got a string of 5 characters`],
+    ['a number', 7, `${list}, got a number`],
+    ['one with a blank beside a good one', ['myACR', 'a b'], `${list}, got a list`],
+    ['one with a quote', ['a"b'], `${list}, got a list`],
+    ['an empty one', [''], `${list}, got a list`],
   ])('acrValues with %s is refused at start-up', (_title, given, message) => {
     expect(() => authenticationPolicy({ acrValues: given as never })).toThrow(
       new ConfigurationError('authenticationPolicy().acrValues', message),
