@@ -96,6 +96,24 @@ describe.each([
     await resourceServer.close();
   });
 
+  it('refuses a revoked token with dots after it, and asks the server about each other text', async () => {
+    const { token } = handle();
+    const server = pretendServer(() => boundClaims(kit.certificate));
+    const { resourceServer } = mtlsBound(optionsOver(server, kit.certificate));
+    const outcomeFor = (text: string) => outcomeOf(() => resourceServer.authorize(requestWith(text)));
+    await resourceServer.revoke({ token });
+    for (const text of [token, `${token}.`, `${token}...`, `${token}.=`]) {
+      expect(await outcomeFor(text)).toBe('token_inactive');
+    }
+    const before = server.asked.length;
+    const others = [`${token}.xyz`, `x.${token}`, `.${token}`, token.toUpperCase()];
+    for (const text of others) {
+      expect(await outcomeFor(text)).toBe('admitted');
+    }
+    expect(server.asked.slice(before)).toEqual(others);
+    await resourceServer.close();
+  });
+
   it('refuses each text of a handle that is not cached, and whose revocation named another text', async () => {
     const { token, others, isKnown } = handle();
     const server = pretendServer(async (text) =>

@@ -19,6 +19,28 @@ describe('the identity of a token', () => {
     expect(identityOf(`${input}.another`)).toBe(sha256(input));
   });
 
+  it.each(['.', '..', '.x', '.x.y', '~disclosure~', '~disclosure~eyJ9.eyJ9.AA', '=.'])(
+    'is the hash of what is signed, for a JWT with %s after it',
+    (more) => {
+      expect(identityOf(jwt + more)).toBe(sha256(input));
+    },
+  );
+
+  const opaque = 'a-handle-of-22-letters-and-more';
+  const jwe = `${encoded({ alg: 'dir', enc: 'A128GCM' })}..AAAAAAAA.AAAAAAAA.AAAAAAAA`;
+  it.each([
+    ['dots after an opaque text', `${opaque}...`, opaque],
+    ['dots and what decodes to nothing', `${opaque}.=.~`, opaque],
+    ['a dot after an encrypted JWT', `${jwe}.`, jwe],
+  ])('leaves out %s', (_what, token, expected) => {
+    expect(identityOf(token)).toBe(identityOf(expected));
+  });
+
+  it('is another one for encrypted JWTs of one header', () => {
+    expect(identityOf(`${jwe.slice(0, -1)}g`)).not.toBe(identityOf(jwe));
+    expect(identityOf(`${jwe}.xyz`)).not.toBe(identityOf(jwe));
+  });
+
   it.each([
     ['an opaque text', 'mF_9.B5f-4.1JqM'],
     ['a short text whose last character has unused bits', 'token-b'],

@@ -76,6 +76,11 @@ describe('an address is in a range as Express reads it', () => {
     ['2001:db8::/32', '2001:db8:ffff::1', true],
     ['2001:db8::/32', '2001:db9::1', false],
     ['loopback', '::1', true],
+    ['fe80::5', 'fe80::5', true],
+    ['fe80::5', 'fe80::5%eth0', true],
+    ['fe80::5', 'fe80::5%eth1', true],
+    ['fe80::5', 'fe80::6%eth0', false],
+    ['linklocal', 'fe80::6%eth0', true],
   ])('%s and %s: %s', (range, address, isIn) => {
     expect(rangeTest([range])(address)).toBe(isIn);
   });

@@ -10,25 +10,36 @@ const SHORTEST = 22;
 
 /**
  * Returns what a revocation of this one token is known by. Each text of the token has it that an
- * authorization server may take for the same one: the SHA-256 of its one base64url text. Of a
- * signed JWT it is that of what is signed (RFC 7515 §5.1), as the same JWT has several signatures.
+ * authorization server may take for the same one: the SHA-256 of its one base64url text, without
+ * dots at its end. Of a signed JWT it is that of what is signed (RFC 7515 §5.1), as the same JWT
+ * has several signatures, and a server may ignore what comes after them.
  */
 export function identityOf(token: string): string {
-  const canonical = canonicalOf(token);
+  const parts = canonicalOf(token).split('.');
+  while (parts.at(-1) === '') {
+    parts.pop();
+  }
+  const canonical = parts.join('.');
   if (canonical.length < SHORTEST) {
     // Of short texts, several that are different tokens of a test would have one identity.
     return hashOf(token);
   }
-  const [header = '', payload = '', signature, ...more] = canonical.split('.');
-  const isSigned = signature !== undefined && more.length === 0 && isJoseHeader(header);
-  return hashOf(isSigned ? `${header}.${payload}` : canonical);
+  const [header = '', payload = ''] = parts;
+  return hashOf(isSigned(header, parts.length) ? `${header}.${payload}` : canonical);
 }
 
-/** A token of three parts may be no JWT, and its first two parts may be those of many tokens. */
-function isJoseHeader(text: string): boolean {
+/**
+ * Whether this is the header of a signed JWT. A token of three parts may be no JWT, and its first
+ * two parts may be those of many tokens. So may those of an encrypted JWT, which has five.
+ */
+function isSigned(header: string, partCount: number): boolean {
+  if (partCount < 3) {
+    return false;
+  }
   try {
-    const header: unknown = JSON.parse(Buffer.from(text, 'base64url').toString());
-    return typeof header === 'object' && header !== null && Object.hasOwn(header, 'alg');
+    const members: unknown = JSON.parse(Buffer.from(header, 'base64url').toString());
+    const has = (name: string) => Object.hasOwn(members as object, name);
+    return typeof members === 'object' && has('alg') && (partCount === 3 || !has('enc'));
   } catch {
     return false;
   }
