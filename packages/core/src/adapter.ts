@@ -70,7 +70,8 @@ export interface Adapter<Types extends MiddlewareTypes> extends Guards<Types> {
    *
    * @example
    * const mtls = mtlsBound({ issuer, audience, tokens: jwtAccessTokens() });
-   * router.post('/signals', sharedSignals(mtls, { transmitter: issuer, audience, authorizationHeader: secret }));
+   * const options = { transmitter: issuer, audience, authorizationHeader: secret };
+   * router.post('/signals', sharedSignals(mtls, options));
    */
   sharedSignals(
     mtls: Pick<BoundResourceServer, 'resourceServer'>,

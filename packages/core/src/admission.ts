@@ -254,5 +254,8 @@ async function awaitPolicy(outcome: unknown): Promise<unknown> {
 function describeWrongOutcome(value: unknown): string {
   const given =
     value === null ? 'null' : typeof value === 'boolean' ? String(value) : `a value of type ${typeof value}`;
-  return `a route policy returned ${given}; to accept a request it must return undefined, to refuse one it must throw RequestRefused`;
+  return (
+    `a route policy returned ${given}; to accept a request it must return undefined, to refuse ` +
+    'one it must throw RequestRefused'
+  );
 }

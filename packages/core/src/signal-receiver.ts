@@ -176,7 +176,8 @@ export function createSignalReceiver(
     if (subjects.some(({ isComplete }) => !isComplete)) {
       report(
         'signal_not_revoked',
-        `a signal of ${transmitter} names a subject, or a part of one, that no access token can be found by; ` +
+        `a signal of ${transmitter} names a subject, or a part of one, that no ` +
+          'access token can be found by; ' +
           `have the transmitter send iss_sub of ${issuers.join(' or ')}, opaque, jwt_id or a session`,
       );
       return 'not_revoked';
@@ -422,7 +423,10 @@ function whatToCheck(err: SetErrorCode): string {
     case 'invalid_issuer':
       return 'compare the option transmitter with iss of the signals';
     case 'invalid_key':
-      return 'compare the key set of the transmitter, and the option algorithms, with kid and alg of the signals';
+      return (
+        'compare the key set of the transmitter, and the option algorithms, with ' +
+        'kid and alg of the signals'
+      );
     default:
       return 'have the transmitter correct them; compare the clocks';
   }

@@ -169,7 +169,7 @@ describe.each(frameworks)(
           expect(create).not.toThrow();
         } else {
           expect(create).toThrow(
-            `circuitBreaker.maxConcurrent: ${given} was given; accepted is a whole number from 4 to 10000`,
+            `circuitBreaker.maxConcurrent: expected a whole number from 4 to 10000, got ${given}`,
           );
         }
       }

@@ -97,7 +97,8 @@ export function createAcceptedIssuer(options: AcceptedIssuerOptions, report: Rep
     if (Array.isArray(methods) && method !== undefined && method !== 'bearer' && !methods.includes(method)) {
       report(
         'client_authentication_unsupported',
-        `${issuer} accepts ${describeClaim(methods)} at its introspection endpoint, not ${method} (RFC 8414 §2); ` +
+        `${issuer} accepts ${describeClaim(methods)} at its introspection endpoint, not ` +
+          `${method} (RFC 8414 §2); ` +
           'set the option clientAuthentication to one of them',
       );
     }

@@ -48,7 +48,8 @@ export function clientSecretJwt(secret: string): ClientAuthentication {
  * for a key that can't sign by the algorithm.
  *
  * @example
- * mtlsBound({ clientAuthentication: privateKeyJwt({ key: readFileSync('api.key', 'utf8'), kid: '2026-01' }) })
+ * const key = readFileSync('api.key', 'utf8');
+ * mtlsBound({ clientAuthentication: privateKeyJwt({ key, kid: '2026-01' }) })
  */
 export function privateKeyJwt(options: PrivateKeyOptions): ClientAuthentication {
   return Object.freeze({ method: 'private_key_jwt', authenticate: privateKeyAssertion(options) });

@@ -159,7 +159,8 @@ async function readPair(
     }
     report(
       'own_certificate_mismatch',
-      `${certFile} and ${keyFile} are no whole certificate chain and its key; the ones read before are still used`,
+      `${certFile} and ${keyFile} are no whole certificate chain and its key; the ones ` +
+        'read before are still used',
     );
   } catch (error) {
     report(

@@ -414,7 +414,7 @@ function refuseOverdue(waiting: Waiter[]): void {
       return;
     }
     waiting.shift();
-    const detail = `it waited ${MAX_WAIT / 1000} s for the end of questions of this client that are under way`;
+    const detail = `it waited ${MAX_WAIT / 1000} s for questions of this client that are under way`;
     const refusal = new RequestRefused('authorization_server_not_asked', { detail, retryAfter: 1 });
     waiter.resolve({ refusal });
   }

@@ -270,7 +270,8 @@ export const unknownCaCodes: ReadonlySet<string> = new Set([
 function adviceFor(code: string, { ca, agent }: Partial<HttpRules>): string {
   if (unknownCaCodes.has(code)) {
     return agent !== undefined && ca !== undefined
-      ? '; http.ca names authorities, so the agent from http.agent may not pass it on to the connection within its tunnel'
+      ? '; http.ca names authorities, so the agent from http.agent may not pass it on to the ' +
+          'connection within its tunnel'
       : '; give the PEM of its authority to http.ca or MTLS_BOUND_CA_FILE';
   }
   const { HTTPS_PROXY, https_proxy = HTTPS_PROXY } = process.env;

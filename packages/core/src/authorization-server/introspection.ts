@@ -268,7 +268,9 @@ function introspectionEndpoint(server: AuthorizationServer, viaMutualTls: boolea
     return endpoint;
   }
   throw new RequestRefused('authorization_server_unsuitable', {
-    detail: `the metadata of ${server.issuer} names no introspection_endpoint with https and without user name`,
+    detail:
+      `the metadata of ${server.issuer} names no introspection_endpoint with ` +
+      'https and without user name',
   });
 }
 
@@ -343,7 +345,8 @@ function readAnswer(
 }
 
 const typeNotNamed =
-  'the answer names no token_type, so that it may be about a refresh token; set audience, or introspection({ requireTokenType: false })';
+  'the answer names no token_type, so that it may be about a refresh token; set audience, or ' +
+  'introspection({ requireTokenType: false })';
 
 /** The message of an error of a library may quote the answer. */
 function explainInvalid(error: unknown): string {
@@ -375,7 +378,9 @@ function statusTrouble(response: Response, endpoint: string, method: string, err
         ? '; a server that does not percent-decode them needs clientSecretPost()'
         : '';
     return new RequestRefused('authorization_server_refused_credentials', {
-      detail: `${detail} to our own ${method}; check clientId, its credential and its right to introspect${hint}`,
+      detail:
+        `${detail} to our own ${method}; check clientId, its credential and its ` +
+        `right to introspect${hint}`,
     });
   }
   return serverTrouble(response, redactUrl(endpoint)) ?? invalidAnswer(endpoint, `status ${status}`);

@@ -213,7 +213,9 @@ function candidatesAmong(keys: readonly JsonWebKey[]): KeySet['candidates'] {
     const fitting = keys.filter((key) => fits(key, header));
     if (fitting.length > MOST_CANDIDATES) {
       throw new RequestRefused('authorization_server_unsuitable', {
-        detail: `${fitting.length} keys of jwks_uri fit one token; at most ${MOST_CANDIDATES} are tried, so give each key a kid`,
+        detail:
+          `${fitting.length} keys of jwks_uri fit one token; at most ${MOST_CANDIDATES} are ` +
+          'tried, so give each key a kid',
       });
     }
     return fitting.flatMap((key) => {

@@ -172,7 +172,9 @@ function issuerIn(cause: unknown): string | undefined {
 function mismatch(expected: string, found: string | undefined): RequestRefused {
   const says = found === undefined ? 'another issuer' : `issuer ${describeClaim(found)}`;
   return new RequestRefused('authorization_server_issuer_mismatch', {
-    detail: `the metadata found for ${expected} says ${says}; set the option issuer to the server's own spelling`,
+    detail:
+      `the metadata found for ${expected} says ${says}; set the option issuer to ` +
+      "the server's own spelling",
   });
 }
 

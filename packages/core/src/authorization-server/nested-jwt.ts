@@ -12,7 +12,8 @@ export type DecryptionKey = string | Buffer | JsonWebKey;
 /** One key, or several while one replaces the other. */
 export const decryptionKeys: OptionRule<readonly KeyObject[], DecryptionKey | readonly DecryptionKey[]> = {
   accepted:
-    'a private key of RSA with 2048 to 8192 bits, of P-256, P-384, P-521 or X25519, in PEM without a passphrase or as a JWK, or a list of them',
+    'a private key of RSA with 2048 to 8192 bits, of P-256, P-384, P-521 or X25519, in PEM without ' +
+    'a passphrase or as a JWK, or a list of them',
   secret: true,
   read: (given) => {
     const keys = (Array.isArray(given) ? given : [given]).map(readPrivateKey);

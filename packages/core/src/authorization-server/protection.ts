@@ -79,7 +79,8 @@ export function createProtectedHttp(
       breaker.check(source);
       if (limit.activeCount + limit.pendingCount >= maxConcurrent + maxQueued) {
         throw createNotAskedRefusal(
-          `${maxConcurrent} exchanges with ${name} are under way and ${maxQueued} wait (circuitBreaker.maxConcurrent, circuitBreaker.maxQueued)`,
+          `${maxConcurrent} exchanges with ${name} are under way and ${maxQueued} wait ` +
+            '(circuitBreaker.maxConcurrent, circuitBreaker.maxQueued)',
         );
       }
       const sentAt = performance.now();
@@ -122,7 +123,8 @@ function createEndpoint(
   const breaker = new CircuitBreaker({ failures: maxFailures, probeInterval: retryInterval }, (isOpen) => {
     listing.show(isOpen);
     const message = isOpen
-      ? `${name} failed or asked for a rest ${maxFailures} times in a row; one request at a time tries it until it answers`
+      ? `${name} failed or asked for a rest ${maxFailures} times in a row; one request at a ` +
+        'time tries it until it answers'
       : `${name} answers again`;
     report(isOpen ? 'authorization_server_suspended' : 'authorization_server_resumed', message);
   });

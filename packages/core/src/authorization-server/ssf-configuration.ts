@@ -35,7 +35,9 @@ export async function discoverTransmitter(
   const configuration = objectIn(text);
   if (configuration?.issuer !== issuer) {
     throw new RequestRefused('authorization_server_issuer_mismatch', {
-      detail: `the configuration at ${redactUrl(url)} does not have the issuer that the option transmitter names`,
+      detail:
+        `the configuration at ${redactUrl(url)} does not have the issuer that the ` +
+        'option transmitter names',
     });
   }
   return configuration as unknown as AuthorizationServer;

@@ -58,7 +58,8 @@ export function lambdaEvent(options: LambdaEventOptions = {}): CertificateSource
     const requestContext = memberOf(event, 'requestContext');
     if (typeof requestContext !== 'object' || requestContext === null) {
       throw new TellableError(
-        'lambdaEvent() found no event of API Gateway for the request; accepted is a request that serverless-http made, or ' +
+        'lambdaEvent() found no event of API Gateway for the request; accepted is a request ' +
+          'that serverless-http made, or ' +
           'lambdaEvent({ event }) with a function that returns the event',
       );
     }
@@ -95,7 +96,8 @@ export function lambdaEvent(options: LambdaEventOptions = {}): CertificateSource
       explainMissing: () => ({
         code: 'no_certificate',
         text:
-          'the event names no client certificate: the request came by an address without mutual TLS, such as the default ' +
+          'the event names no client certificate: the request came by an address without ' +
+          'mutual TLS, such as the default ' +
           'execute-api endpoint, which must be disabled',
       }),
     }),

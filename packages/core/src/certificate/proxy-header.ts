@@ -103,7 +103,8 @@ function refuseSharedNames(names: readonly (readonly [path: string, header: stri
  * certificate is never used in its place.
  *
  * @example
- * mtlsBound({ certificate: proxyHeader(nginx(), { trust: ['10.0.0.5'], secret: { header: 'x-proxy-secret', value } }) })
+ * const secret = { header: 'x-proxy-secret', value };
+ * mtlsBound({ certificate: proxyHeader(nginx(), { trust: ['10.0.0.5'], secret }) })
  */
 export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): CertificateSource {
   const { header, decode, verified, alwaysVerified, thumbprintOnly, name } = parsePreset(preset);
@@ -190,7 +191,9 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
     return headerValues(req.rawHeaders, header).length === 0
       ? {
           code: 'header_missing',
-          text: `${header} is not there: the proxy does not set it on this route, or the client sent no certificate`,
+          text:
+            `${header} is not there: the proxy does not set it on this route, or the ` +
+            'client sent no certificate',
         }
       : { code: 'no_certificate', text: `${header} says that the client sent none` };
   };
@@ -201,7 +204,8 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
 }
 
 const noLines =
-  'the request was not made by Node: it has headers, but no rawHeaders, so proxyHeader() can not know whether a header came ' +
+  'the request was not made by Node: it has headers, but no rawHeaders, so proxyHeader() can ' +
+  'not know whether a header came ' +
   'twice; behind serverless-http set certificate: lambdaEvent(), or use an adapter that fills rawHeaders';
 
 /**

@@ -30,7 +30,9 @@ export function checkTls(req: NodeRequest, ciphers: readonly string[]): void {
   const isPermitted = version === 'TLSv1.3' || (version === 'TLSv1.2' && ciphers.includes(name));
   if (!isPermitted) {
     throw new RequestRefused('tls_unsuitable', {
-      detail: `${version} with ${name}; https.createServer({ ...fapiTlsOptions(), ... }) would not have accepted it`,
+      detail:
+        `${version} with ${name}; https.createServer({ ...fapiTlsOptions(), ... }) ` +
+        'would not have accepted it',
     });
   }
 }

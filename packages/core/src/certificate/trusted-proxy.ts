@@ -29,7 +29,8 @@ export type TrustedPeers =
 
 const trustRule: OptionRule<TrustedPeers> = {
   accepted:
-    "a CIDR, an address, 'loopback', 'linklocal', 'uniquelocal', 'unix', a list of these, or a function of the peer's address",
+    "a CIDR, an address, 'loopback', 'linklocal', 'uniquelocal', 'unix', a list of these, or a " +
+    "function of the peer's address",
   read: (given) => {
     const list: unknown[] = Array.isArray(given) ? given : [given];
     const isList = list.length > 0 && list.every((item) => typeof item === 'string' && item !== '');

@@ -93,7 +93,8 @@ export function unparsable(why: string, socket: Socket, source: CertificateSourc
       : problem(
           'wrong_encoding',
           `Node can't read the headers (${why}); does the certificate have several lines?`,
-          'let the proxy write it on one: in NGINX $ssl_client_escaped_cert, not $ssl_client_cert or $ssl_client_raw_cert',
+          'let the proxy write it on one: in NGINX $ssl_client_escaped_cert, not ' +
+            '$ssl_client_cert or $ssl_client_raw_cert',
         );
   return {
     peer: socket.remoteAddress ?? 'a unix socket',
@@ -139,7 +140,8 @@ function asConfigured(
       problem(
         'plain_http',
         'the request came over plain HTTP, where tlsSocket() finds no certificate',
-        'where a proxy ends TLS, set certificate: proxyHeader(preset, { trust }); otherwise use https.createServer with requestCert: true',
+        'where a proxy ends TLS, set certificate: proxyHeader(preset, { trust }); otherwise use ' +
+          'https.createServer with requestCert: true',
       ),
       ...guessEncoding(headers),
     ];
@@ -153,14 +155,16 @@ function asConfigured(
       ? problem(
           'proxy_not_trusted',
           text,
-          `let trust name the proxy's address (${connectionOf(req)?.remoteAddress ?? 'unix'}), and secret what it sends`,
+          "let trust name the proxy's address " +
+            `(${connectionOf(req)?.remoteAddress ?? 'unix'}), and secret what it sends`,
         )
       : warning('no_certificate', text, 'try with a client that presents one'),
   ];
 }
 
 export const raiseTheLimits =
-  'raise the limits for headers: large_client_header_buffers or proxy_buffer_size of the proxy, --max-http-header-size of Node';
+  'raise the limits for headers: large_client_header_buffers or proxy_buffer_size of the proxy, ' +
+  '--max-http-header-size of Node';
 
 /** The header is there but says nothing to the preset: is it another's, or not whole? */
 function unreadable(header: string, values: readonly string[], message: string): Finding {

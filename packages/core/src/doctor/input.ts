@@ -41,7 +41,8 @@ export async function contentOf(option: string, path: string): Promise<Buffer> {
     return await readFile(path);
   } catch (error) {
     throw new TellableError(
-      `${option}: the file, a path of ${path.length} characters, can't be read: ${describeErrorCode(error) ?? describeError(error)}`,
+      `${option}: the file, a path of ${path.length} characters, can't be read: ` +
+        `${describeErrorCode(error) ?? describeError(error)}`,
     );
   }
 }

@@ -49,7 +49,8 @@ export function adviceOnJwt(code: RefusalCode, token: string): string | undefine
   const members = Object.entries(options).filter(([, value]) => value !== undefined);
   return members.length === 0
     ? undefined
-    : `if the access tokens of this server look so, set jwtAccessTokens({ ${members.map(shown).join(', ')} })`;
+    : 'if the access tokens of this server look so, set jwtAccessTokens({ ' +
+        `${members.map(shown).join(', ')} })`;
 }
 
 interface Decoded {

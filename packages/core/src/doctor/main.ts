@@ -58,7 +58,8 @@ export const usage = `mtls-doctor: what is wrong between client, proxy, API and 
   mtls-doctor thumbprint CERT.pem ...
   mtls-doctor explain    --claims CLAIMS.json [--cert CLIENT.pem] [--config FILE]
 
---config names a module whose default export are the options of mtlsBound(); without it they come from the environment.
+--config names a module whose default export are the options of mtlsBound(); without it they come from
+the environment.
 Its export signals are the options of sharedSignals(), or a list of them, which check looks at too.
 --token - reads the token from the standard input. --issuer says whose it is, where there are several issuers.
 --json prints findings as JSON.
@@ -149,7 +150,8 @@ function parseArguments(args: readonly string[]) {
     const fault =
       code === unknownOption
         ? 'there is no such option'
-        : 'an option lacks its value, or has one that it does not take (--option=-value for a value with a dash)';
+        : 'an option lacks its value, or has one that it does not take (--option=-value ' +
+          'for a value with a dash)';
     const names = [...optionNames, 'json', 'help'].map((name) => `--${name}`).join(', ');
     throw new UsageError(`${fault}; the options are ${names}`);
   }

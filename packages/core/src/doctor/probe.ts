@@ -105,7 +105,8 @@ function goodFinding({ status, saw }: Reply, own: string, url: URL): Finding {
     saw.thumbprint === undefined
       ? `no certificate arrives: ${message}`
       : `another certificate arrives: ${saw.thumbprint}`,
-    'let the proxy ask clients for a certificate and set the header; docs/reference/proxies has tested configurations',
+    'let the proxy ask clients for a certificate and set the header; ' +
+      'docs/reference/proxies has tested configurations',
   );
 }
 
@@ -126,7 +127,8 @@ function refusedFinding(status: number, { host }: URL): Finding {
       return problem(
         'api_not_reached',
         message,
-        "see that the API, or `mtls-doctor listen`, runs where the proxy looks for it, in the proxy's log; then try `mtls-doctor check` there",
+        'see that the API, or `mtls-doctor listen`, runs where the proxy looks for it, in the ' +
+          "proxy's log; then try `mtls-doctor check` there",
       );
     default:
       return problem(
@@ -173,7 +175,8 @@ async function forgedFindings(
         problem(
           'header_not_overwritten',
           `a forged ${header} came through the proxy`,
-          `let the proxy set ${header} on every request, empty where there is no certificate; docs/reference/proxies has tested configurations`,
+          `let the proxy set ${header} on every request, empty where there is no certificate; ` +
+            'docs/reference/proxies has tested configurations',
         ),
       ];
     case 'not believed':
@@ -198,8 +201,10 @@ async function verdictFinding(options: ProbeOptions, header: string): Promise<Fi
     if (lines.some((line) => line.includes(forgedVerdict))) {
       return problem(
         'verdict_not_overwritten',
-        `a forged ${header} came through the proxy ${identity === undefined ? 'without' : 'with'} a certificate`,
-        `let the proxy set ${header} on every request, or do not name it as verifyHeader: a client can say there that its own certificate is verified`,
+        `a forged ${header} came through the proxy ` +
+          `${identity === undefined ? 'without' : 'with'} a certificate`,
+        `let the proxy set ${header} on every request, or do not name it as verifyHeader: a client ` +
+          'can say there that its own certificate is verified',
       );
     }
   }
@@ -229,7 +234,8 @@ async function directFinding(
     case 'not believed':
       return warning(
         'directly_reachable',
-        `${direct.host} answers who comes around the proxy${tells ? ', but does not believe the header' : ''}`,
+        `${direct.host} answers who comes around the ` +
+          `proxy${tells ? ', but does not believe the header' : ''}`,
         'let a firewall admit the proxy alone',
       );
     case 'no answer':

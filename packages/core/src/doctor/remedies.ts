@@ -20,21 +20,25 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
   certificate_refused: 'detail says what of it does not hold',
   certificate_refused_401: 'detail says what of it does not hold',
   token_inactive:
-    'get a new one; if it should be good, ask whether the server lets this API see it (for Keycloak, aud must name clientId)',
+    'get a new one; if it should be good, ask whether the server lets this API see it (for ' +
+    'Keycloak, aud must name clientId)',
   token_expired: 'get a new one; if it just got it, compare the clocks: mtls-doctor check',
   token_not_yet_valid: 'NTP; mtls-doctor check',
   token_wrong_audience: 'ask for a token for this API (RFC 8707), or set audience to what the server writes',
   token_wrong_issuer: "spell issuer as the server's metadata do; see what the selector looks at",
   token_wrong_type:
-    'send the access token; if the server never names token_type, set audience, or introspection({ requireTokenType: false })',
+    'send the access token; if the server never names token_type, set audience, or ' +
+    'introspection({ requireTokenType: false })',
   token_claims_malformed:
-    'correct the claim at the server, or set claims or requiredClaims of jwtAccessTokens(); mtls-doctor check --token says which',
+    'correct the claim at the server, or set claims or requiredClaims of jwtAccessTokens(); ' +
+    'mtls-doctor check --token says which',
   jwt_malformed: 'send the access token as it came; opaque tokens need introspection()',
   jwt_not_decryptable: "give the server this API's key, or add the key",
   jwt_algorithm_not_accepted:
     "jwtAccessTokens({ algorithms: ['RS256'] }), or another algorithm at the server",
   jwt_type_not_accepted:
-    "send the access token; if it is the access token, set typ: ['JWT'] or ['absent'] of jwtAccessTokens() and ask for a scope of the API, or have the server issue at+jwt",
+    "send the access token; if it is the access token, set typ: ['JWT'] or ['absent'] of " +
+    'jwtAccessTokens() and ask for a scope of the API, or have the server issue at+jwt',
   jwt_key_unknown: "compare kid with the key set; the token may be another issuer's",
   jwt_signature_invalid: 'get a new token; look for what changes it on its way',
   token_unbound: 'tls_client_certificate_bound_access_tokens, and a token over mutual TLS',
@@ -62,5 +66,6 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
   authorization_server_issuer_mismatch: 'spell issuer as the metadata do, to the letter',
   authorization_server_unsuitable: 'check issuer, or give the endpoints by authorizationServerMetadata',
   internal_error:
-    'the detail has the name and code of the error; refusal.cause of the event on mtls-bound:refused is the error itself',
+    'the detail has the name and code of the error; refusal.cause of the event on ' +
+    'mtls-bound:refused is the error itself',
 };

@@ -38,13 +38,14 @@ export function formatFindings({ status, code, message, fix }: Finding): string 
 /** What arrived, for people; a header is shown by its beginning. */
 export function formatArrival({ peer, tls, headers, thumbprint, findings }: Arrival): string {
   const lines = Object.entries(headers).flatMap(([name, values]) =>
-    values.map(
-      (value) =>
-        `  ${onOneLine(`${name}: ${value.length > 60 ? `${value.slice(0, 60)}... (${value.length} characters)` : value}`)}`,
-    ),
+    values.map((value) => {
+      const shown = value.length > 60 ? `${value.slice(0, 60)}... (${value.length} characters)` : value;
+      return `  ${onOneLine(`${name}: ${shown}`)}`;
+    }),
   );
   return [
-    `from ${peer}, ${tls ? 'TLS' : 'plain HTTP'}${thumbprint === undefined ? '' : `, x5t#S256 ${thumbprint}`}`,
+    `from ${peer}, ` +
+      `${tls ? 'TLS' : 'plain HTTP'}${thumbprint === undefined ? '' : `, x5t#S256 ${thumbprint}`}`,
     ...(lines.length === 0 ? ['  no header that is about certificates'] : lines),
     ...findings.map(formatFindings),
   ].join('\n');

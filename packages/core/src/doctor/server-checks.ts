@@ -54,7 +54,8 @@ export async function checkServer(
               message,
               code === 'tokens_may_be_unbound'
                 ? "ask who runs the authorization server to turn it on, or set binding: 'when-bound'"
-                : 'ask who runs the authorization server to turn it on, or set clientAuthentication to a method that it names',
+                : 'ask who runs the authorization server to turn it on, or set clientAuthentication ' +
+                    'to a method that it names',
             ),
           );
         }
@@ -152,7 +153,9 @@ async function checkConnection({
     // The header has whole seconds, and the answer took a while.
     const ahead = Math.round((theirs - (before + Date.now()) / 2) / 1000);
     if (Math.abs(ahead) > 5) {
-      const whose = `the authorization server's clock is ${Math.abs(ahead)} s ${ahead > 0 ? 'ahead of' : 'behind'} ours`;
+      const whose =
+        `the authorization server's clock is ${Math.abs(ahead)} s ` +
+        `${ahead > 0 ? 'ahead of' : 'behind'} ours`;
       const fix = 'let both follow NTP; clockTolerance bridges a few seconds, not more';
       findings.push(
         Math.abs(ahead) >= 30 ? problem('clock_skew', whose, fix) : warning('clock_skew', whose, fix),
@@ -267,20 +270,23 @@ function questionProblem({ code, message }: RequestRefused, issuer: string, spel
       return problem(
         'wrong_issuer',
         message,
-        `set the option issuer to the server's own spelling, to the letter${spelling === undefined ? '' : `: ${redactUrlSpelling(spelling)}`}`,
+        "set the option issuer to the server's own spelling, to the " +
+          `letter${spelling === undefined ? '' : `: ${redactUrlSpelling(spelling)}`}`,
       );
     case 'authorization_server_failed':
     case 'authorization_server_invalid_answer':
       return problem(
         'server_fails',
         message,
-        `look into the log of the authorization server, or of the proxy before it; is it the one that the option issuer (${issuer}) means?`,
+        'look into the log of the authorization server, or of the proxy before it; is it the one ' +
+          `that the option issuer (${issuer}) means?`,
       );
     case 'authorization_server_unsuitable':
       return problem(
         'wrong_issuer',
         message,
-        `check the option issuer (${issuer}), or give the endpoints by the option authorizationServerMetadata`,
+        `check the option issuer (${issuer}), or give the endpoints by the option ` +
+          'authorizationServerMetadata',
       );
     case 'authorization_server_timeout':
     case 'authorization_server_unreachable':

@@ -161,7 +161,8 @@ async function checkStatus(
 }
 
 function streamMissing({ transmitter, audience, stream }: SignalSettings): Finding {
-  const message = `${transmitter} has no stream for ${audience.join(' or ')} that is delivered as the options say`;
+  const audiences = audience.join(' or ');
+  const message = `${transmitter} has no stream for ${audiences} that is delivered as the options say`;
   return stream === undefined
     ? problem(
         'signals_stream_missing',

@@ -118,7 +118,8 @@ function newestFinding(
     ? warning(
         'revocation_log_quiet',
         `the newest of ${count} entries of the log of revocations was written ${age} s ago`,
-        'nothing if no process of the fleet runs; otherwise see whether they can write to Redis, and compare the clocks',
+        'nothing if no process of the fleet runs; otherwise see whether they can write to ' +
+          'Redis, and compare the clocks',
       )
     : ok(
         'revocation_log',

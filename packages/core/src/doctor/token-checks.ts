@@ -52,7 +52,8 @@ export async function checkToken(
         ? finding(
             'unbound_client',
             'the token has no cnf, though the authorization server says that it binds tokens',
-            'register the client with tls_client_certificate_bound_access_tokens, and let it get tokens over mutual TLS',
+            'register the client with tls_client_certificate_bound_access_tokens, and let it ' +
+              'get tokens over mutual TLS',
           )
         : finding(
             'no_cnf',

@@ -54,7 +54,8 @@ const ofExpress: ReadonlySet<string> = new Set([
  */
 export const propertyName: OptionRule<string> = {
   accepted:
-    "a name of up to 64 letters, digits, _ and $, no digit first, that no request of Node or Express has: 'mtls', for example",
+    'a name of up to 64 letters, digits, _ and $, no digit first, that no request of Node or ' +
+    "Express has: 'mtls', for example",
   read: (given) =>
     typeof given === 'string' &&
     /^[A-Za-z_$][\w$]{0,63}$/.test(given) &&

@@ -185,7 +185,8 @@ export const floodGuardOptions = optionGroup({
    */
   address: optional(addressReader, {
     fallback:
-      "the connection's where the certificate is the connection's too, otherwise none, for it would be the proxy's",
+      "the connection's where the certificate is the connection's too, otherwise none, " +
+      "for it would be the proxy's",
   }),
   /** Requests that are not counted: trusted health checks. Default: none. */
   exempt: optional(functionLike<(req: NodeRequest) => boolean>('a function')),

@@ -48,7 +48,8 @@ const tokenSource: OptionRule<TokenSource> = {
 /** What proves who we are. */
 export const clientAuthentication: OptionRule<ClientAuthentication> = {
   accepted:
-    'clientSecretBasic(secret), privateKeyJwt({ key }), tlsClientAuth({ certFile, keyFile }) or another of their kind',
+    'clientSecretBasic(secret), privateKeyJwt({ key }), tlsClientAuth({ certFile, keyFile }) ' +
+    'or another of their kind',
   read: (given) =>
     typeof given === 'object' && given !== null && 'method' in given && 'authenticate' in given
       ? (given as ClientAuthentication)
@@ -70,7 +71,8 @@ const secretMethod: OptionRule<SecretMethod> = {
 
 const endpoints: OptionRule<Readonly<Record<string, unknown>>> = {
   accepted:
-    'an object like { introspection_endpoint } or { jwks_uri } whose endpoints are https URLs without user name',
+    'an object like { introspection_endpoint } or { jwks_uri } whose endpoints are ' +
+    'https URLs without user name',
   read: (given) => {
     const metadata = isPlainObject(given) ? { ...given } : {};
     const { introspection_endpoint, jwks_uri, mtls_endpoint_aliases: aliases = {} } = metadata;
@@ -86,7 +88,8 @@ const endpoints: OptionRule<Readonly<Record<string, unknown>>> = {
 const audiences: OptionRule<readonly string[], string | readonly string[]> = {
   ...textList,
   accepted:
-    "the identifier of this API or a list of them, or 'server-enforced' where the authorization server checks the audience",
+    "the identifier of this API or a list of them, or 'server-enforced' where the " +
+    'authorization server checks the audience',
 };
 
 const blankSeparated: OptionRule<readonly string[]> = {
@@ -225,7 +228,9 @@ export const issuerOptions = optionGroup({
       environment: {
         name: 'MTLS_BOUND_CLIENT_AUTHENTICATION',
         rule: secretMethod,
-        note: ', which names the method for `MTLS_BOUND_CLIENT_SECRET`: `client_secret_basic` or `client_secret_post`',
+        note:
+          ', which names the method for `MTLS_BOUND_CLIENT_SECRET`: ' +
+          '`client_secret_basic` or `client_secret_post`',
       },
     },
   ),

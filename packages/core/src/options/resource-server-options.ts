@@ -65,7 +65,8 @@ import {
 
 const certificateSource: OptionRule<CertificateSource> = {
   accepted:
-    'a certificate source: tlsSocket(), proxyHeader(preset, { trust }), or a function from the request to its ClientCertificate',
+    'a certificate source: tlsSocket(), proxyHeader(preset, { trust }), or a function from the ' +
+    'request to its ClientCertificate',
   read: (given) =>
     typeof given === 'function' && given !== tlsSocket ? (given as CertificateSource) : undefined,
 };

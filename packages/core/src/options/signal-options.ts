@@ -45,7 +45,8 @@ const methods = ['bearer', 'tls_client_auth', 'self_signed_tls_client_auth'];
 /** A token and a certificate together prove a token that is bound to the certificate. */
 const credentialList: OptionRule<readonly ClientAuthentication[]> = {
   accepted:
-    'bearerTokenAuthentication(token), tlsClientAuth({ certFile, keyFile }), selfSignedTlsClientAuth({ certFile, keyFile }), or a list of a token and a certificate',
+    'bearerTokenAuthentication(token), tlsClientAuth({ certFile, keyFile }), ' +
+    'selfSignedTlsClientAuth({ certFile, keyFile }), or a list of a token and a certificate',
   secret: true,
   read: (given) => {
     const list = (Array.isArray(given) ? given : [given]).map(clientAuthentication.read);
@@ -125,7 +126,8 @@ export const sharedSignalsOptions = optionGroup({
    */
   issuer: optional(issuerUrl, {
     fallback:
-      '`transmitter` where that is a configured issuer, else the only issuer of `issuers`, else the only configured issuer',
+      '`transmitter` where that is a configured issuer, else the only issuer of `issuers`, ' +
+      'else the only configured issuer',
   }),
   /**
    * The configured issuers whose tokens the transmitter may revoke; they contain `issuer`. A

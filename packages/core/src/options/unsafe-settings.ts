@@ -4,17 +4,21 @@ import type { Settings } from './resource-server-options.js';
 /** What the operator reads if the option `binding` is not `required`. */
 const bindingsNotEnforced = {
   report:
-    "binding: 'report' lets in tokens that are bound to nothing or to another certificate; it is for a trial before 'required'",
+    "binding: 'report' lets in tokens that are bound to nothing or to another certificate; it is " +
+    "for a trial before 'required'",
   'when-bound':
-    "binding: 'when-bound' accepts tokens that are bound to no certificate; set binding to 'required' when every client's are bound",
+    "binding: 'when-bound' accepts tokens that are bound to no certificate; set binding to " +
+    "'required' when every client's are bound",
 } as const;
 
 const clientsIndistinct =
-  'clients without certificate share one allowance of unknown tokens, as floodGuard.address names no address for them; ' +
+  'clients without certificate share one allowance of unknown tokens, as ' +
+  'floodGuard.address names no address for them; ' +
   'set it to a function from the request to the address of the client';
 
 const audienceNotEnforced =
-  "MTLS_BOUND_AUDIENCE is 'server-enforced': tokens for other APIs are accepted unless the authorization server refuses " +
+  "MTLS_BOUND_AUDIENCE is 'server-enforced': tokens for other APIs are accepted unless the " +
+  'authorization server refuses ' +
   "them; name this API's identifier, or set audience: 'server-enforced' in code";
 
 /**

@@ -64,7 +64,8 @@ export function checkBinding(
   if (typeof expected !== 'string' || expected === '') {
     const why =
       Array.isArray(expected) && expected.length > 1
-        ? 'it is named more than once, by cnf and the claim of the option claims.thumbprint, or by the token and the answer about it'
+        ? 'it is named more than once, by cnf and the claim of the option claims.thumbprint, or by the ' +
+          'token and the answer about it'
         : 'the authorization server wrote no thumbprint';
     throw new RequestRefused('token_bound_otherwise', {
       detail: `x5t#S256 in cnf is ${kindOf(expected)}: ${why}`,

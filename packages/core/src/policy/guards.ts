@@ -83,7 +83,8 @@ export interface Guards<Type extends GuardType> {
    * (RFC 9470 §3).
    *
    * @example
-   * router.post('/payments', requireAuthentication({ acrValues: ['urn:example:sca'], maxAge: 300 }), handler);
+   * const strong = requireAuthentication({ acrValues: ['urn:example:sca'], maxAge: 300 });
+   * router.post('/payments', strong, handler);
    */
   requireAuthentication<const Required extends AuthenticationRequirement>(
     requirement: Required,
@@ -93,7 +94,8 @@ export interface Guards<Type extends GuardType> {
    * otherwise 403.
    *
    * @example
-   * router.post('/payments', requireAuthorizationDetails({ type: 'payment_initiation', actions: ['initiate'] }), handler);
+   * const detail = { type: 'payment_initiation', actions: ['initiate'] };
+   * router.post('/payments', requireAuthorizationDetails(detail), handler);
    */
   requireAuthorizationDetails(
     requirement: AuthorizationDetailRequirement,
@@ -108,7 +110,8 @@ export interface Guards<Type extends GuardType> {
    * 403.
    *
    * @example
-   * app.use(requireCertificateSubject({ organizationIdentifier: ({ org_id }) => `OFBBR-${org_id}`, UID: 'software_id' }));
+   * const organizationIdentifier = ({ org_id }) => `OFBBR-${org_id}`;
+   * app.use(requireCertificateSubject({ organizationIdentifier, UID: 'software_id' }));
    */
   requireCertificateSubject(
     required: Readonly<Record<string, SubjectRequirement>>,

@@ -29,7 +29,9 @@ export function readBearerToken(req: NodeRequest, body: unknown): string {
   // The length is looked at first, so that no pattern ever walks a huge value.
   if (credentials.length > MAX_TOKEN_LENGTH) {
     throw new RequestRefused('credentials_too_long', {
-      detail: `the Authorization header has ${credentials.length} characters, accepted are ${MAX_TOKEN_LENGTH}`,
+      detail:
+        `the Authorization header has ${credentials.length} characters, accepted ` +
+        `are ${MAX_TOKEN_LENGTH}`,
     });
   }
   const token = bearerCredentials.exec(credentials)?.[1];
@@ -73,7 +75,8 @@ function hasLinesOfNode(req: NodeRequest): boolean {
   const { headers } = req;
   if (!Array.isArray(rawHeaders) || typeof headers !== 'object' || headers === null) {
     throw new TellableError(
-      'the request has no headers or no rawHeaders; expected both, as Node gives them: see what made the request',
+      'the request has no headers or no rawHeaders; expected both, as Node gives them: ' +
+        'see what made the request',
     );
   }
   return hasHeaderLines(req);

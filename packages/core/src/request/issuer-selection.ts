@@ -39,7 +39,8 @@ const issuersByName: OptionRule<readonly (readonly [string, string])[]> = {
  * server sees the token: let a proxy set it.
  *
  * @example
- * mtlsBound({ audience, issuers, selectIssuer: issuerByHeader('x-tenant', { acme: 'https://acme.example.com' }) })
+ * const selectIssuer = issuerByHeader('x-tenant', { acme: 'https://acme.example.com' });
+ * mtlsBound({ audience, issuers, selectIssuer })
  */
 export function issuerByHeader(name: string, issuers: Readonly<Record<string, string>>): IssuerSelector {
   const header = checked('issuerByHeader(name)', headerName, name);
@@ -103,7 +104,8 @@ export function issuerByPath(issuers: Readonly<Record<string, string>>): IssuerS
     for (const reading of readings) {
       if (asSent !== prefixes.find(({ folded }) => `${reading}/`.startsWith(folded))) {
         throw unclear(
-          'the path names one issuer as it is sent, and another when case, encoding and path parameters are ignored',
+          'the path names one issuer as it is sent, and another when case, encoding and ' +
+            'path parameters are ignored',
         );
       }
     }

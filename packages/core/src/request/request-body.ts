@@ -33,10 +33,11 @@ export function closing(req: NodeRequest, answer: Answer): Answer {
 
 /**
  * Reads the body of a request. Rejects with one of `errors` for a body that is compressed or in
- * another charset than UTF-8, that is too long, that ends early, or that does not end in time, and with `TellableError` if another middleware reads it, has
- * read a part of it, or has set an encoding other than UTF-8. What is too long is read on and
- * dropped, for as long as a body may take: an iterator that ends early would destroy the request,
- * and an access log that looks at its connection would throw.
+ * another charset than UTF-8, that is too long, that ends early, or that does not end in time, and
+ * with `TellableError` if another middleware reads it, has read a part of it, or has set an
+ * encoding other than UTF-8. What is too long is read on and dropped, for as long as a body may
+ * take: an iterator that ends early would destroy the request, and an access log that looks at its
+ * connection would throw.
  */
 export function readRequestBody(req: NodeRequest, errors: BodyErrors): Promise<string> {
   if (req.aborted) {

@@ -165,7 +165,8 @@ function kept(
   if (written === undefined) {
     report(
       'refusal_value_left_out',
-      `the answer to a request leaves out ${name} of new RequestRefused('${refusal.code}', { ${name} }): ${accepted[name]}`,
+      `the answer to a request leaves out ${name} of new RequestRefused('${refusal.code}', ` +
+        `{ ${name} }): ${accepted[name]}`,
     );
   }
   return written;

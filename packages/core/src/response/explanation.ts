@@ -30,10 +30,16 @@ export function createExplainer(source: CertificateSource): Explainer {
       return source.explainMissing?.(req)?.text;
     }
     if (code === 'token_unbound' && detail === thumbprintAtTop) {
-      return "set claims: { thumbprint: 'x5t#S256' } of jwtAccessTokens() or introspection(), or let the authorization server write cnf";
+      return (
+        "set claims: { thumbprint: 'x5t#S256' } of jwtAccessTokens() or introspection(), or let the " +
+        'authorization server write cnf'
+      );
     }
     if (code === 'token_unbound') {
-      return 'the authorization server issued the token without cnf: the client got it without its certificate, or is not registered for tls_client_certificate_bound_access_tokens';
+      return (
+        'the authorization server issued the token without cnf: the client got it without its ' +
+        'certificate, or is not registered for tls_client_certificate_bound_access_tokens'
+      );
     }
     return expectedThumbprint === undefined || certificate === undefined
       ? undefined
@@ -104,14 +110,21 @@ export function mismatchHint(
     return 'cnf has the hash of the public key; the authorization server must hash the whole certificate';
   }
   if (bound !== undefined && key !== undefined && publicKeyOf(bound)?.equals(key) === true) {
-    return 'same key, renewed certificate: the token is bound to the one before; the client must get a new token';
+    return (
+      'same key, renewed certificate: the token is bound to the one before; the ' +
+      'client must get a new token'
+    );
   }
   if (isCaCertificate(certificate)) {
-    return "the certificate presented is a certificate authority's: the proxy hands on the intermediate instead of the client's";
+    return (
+      "the certificate presented is a certificate authority's: the proxy hands on the " +
+      "intermediate instead of the client's"
+    );
   }
   return bound === undefined
     ? undefined
-    : 'the token is bound to another client certificate that was seen here: it was sent on to, or taken by, another client';
+    : 'the token is bound to another client certificate that was seen here: it was sent on ' +
+        'to, or taken by, another client';
 }
 
 function twiceDecoded(text: string): string {

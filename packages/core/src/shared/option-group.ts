@@ -164,7 +164,10 @@ function writeDefault(value: unknown): string {
   if (typeof value === 'string') {
     return `\`${value}\``;
   }
-  return `\`${Array.isArray(value) ? `[${value.map((item) => `'${item}'`).join(', ')}]` : JSON.stringify(value)}\``;
+  const written = Array.isArray(value)
+    ? `[${value.map((item) => `'${item}'`).join(', ')}]`
+    : JSON.stringify(value);
+  return `\`${written}\``;
 }
 
 /** A duration in seconds. Fractions are accepted. */

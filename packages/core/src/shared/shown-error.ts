@@ -7,8 +7,10 @@ import { constants } from 'node:os';
 const errorName = /^(?:[A-Z][A-Za-z]{0,40})?(?:Error|Exception)$/;
 
 /** Codes of Node, OpenSSL, undici, jose and oauth4webapi: words after a known first one. */
-const prefixedCode =
-  /^(?=.{1,60}$)(?:ERR|UND_ERR|EAI|HPE|OAUTH|UNABLE_TO|CERT|CRL|ERROR_IN|DEPTH_ZERO|SELF_SIGNED|INVALID|HOSTNAME|PATH_LENGTH)(?:_[A-Z]{1,15}\d{0,3}){1,12}$/;
+const prefixedCode = new RegExp(
+  '^(?=.{1,60}$)(?:ERR|UND_ERR|EAI|HPE|OAUTH|UNABLE_TO|CERT|CRL|ERROR_IN|DEPTH_ZERO|SELF_SIGNED' +
+    '|INVALID|HOSTNAME|PATH_LENGTH)(?:_[A-Z]{1,15}\\d{0,3}){1,12}$',
+);
 
 /** Codes without such a first word: those of the system, and of name resolution. */
 const plainCodes: ReadonlySet<string> = new Set([

@@ -232,7 +232,8 @@ export class Poll {
     // A longer name would be kept, and sent back. No token has one.
     const named = all.filter(([jti]) => jti.length <= MAX_JTI_LENGTH);
     if (named.length < all.length) {
-      const fault = `names tokens by more than ${MAX_JTI_LENGTH.toLocaleString('en')} characters; they are left out`;
+      const most = MAX_JTI_LENGTH.toLocaleString('en');
+      const fault = `names tokens by more than ${most} characters; they are left out`;
       this.#reportFailure(new PollTrouble(`${redactUrl(url)} ${fault}`));
     } else {
       this.#reportAnswer();

@@ -132,7 +132,8 @@ export class StreamKeeper {
         const why = isRefusal ? error.message : describeError(error);
         report(
           'signal_stream_not_set_up',
-          `the stream of ${transmitter} is not set up, or can not be looked at; signals may not arrive: ${why}`,
+          `the stream of ${transmitter} is not set up, or can not be looked at; ` +
+            `signals may not arrive: ${why}`,
         );
       }
       return isRefusal && mayWait.has(error.code) ? error.retryAfter : undefined;
@@ -153,8 +154,10 @@ export class StreamKeeper {
       this.#isUnverified = true;
       const found =
         this.#tooOften > 0
-          ? 'answers requests for a verification event with 429: nothing shows that signals arrive; raise stream.verificationInterval'
-          : 'was asked for a verification event, and none arrived: signals may not arrive either; check the URL and the Authorization header that the stream delivers to';
+          ? 'answers requests for a verification event with 429: nothing shows that signals arrive; ' +
+            'raise stream.verificationInterval'
+          : 'was asked for a verification event, and none arrived: signals may not arrive either; ' +
+            'check the URL and the Authorization header that the stream delivers to';
       report('signal_stream_unverified', `${transmitter} ${found}`);
     }
     const before = this.#awaited;

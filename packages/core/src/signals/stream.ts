@@ -72,7 +72,9 @@ export class StreamManagement {
     let found = streams.find((stream) => this.#isOurs(stream));
     if (create === undefined) {
       if (found === undefined) {
-        const detail = `${transmitter} has no stream for us; give the option stream, by which it is created, or poll.endpoint`;
+        const detail =
+          `${transmitter} has no stream for us; give the option stream, by which it is ` +
+          'created, or poll.endpoint';
         throw new RequestRefused('authorization_server_unsuitable', { detail });
       }
       return this.#read(found);
@@ -157,7 +159,9 @@ export class StreamManagement {
       // It would be created again and again.
       const { id } = this.#read(created);
       await this.#ask({ method: 'DELETE', url: withStream(endpoint, id), mayRepeat: true });
-      const detail = `the stream that ${redactUrl(endpoint)} created is for the audience ${describeAudience(created)}, not ${audience.join(', ')}; give that to the option audience`;
+      const detail =
+        `the stream that ${redactUrl(endpoint)} created is for the audience ` +
+        `${describeAudience(created)}, not ${audience.join(', ')}; give that to the option audience`;
       throw new RequestRefused('authorization_server_unsuitable', { detail });
     }
     this.#updated.add(idOf(created) ?? '');
@@ -222,7 +226,10 @@ export class StreamManagement {
     const delivered = readOwnMember(stream, 'events_delivered');
     const events = this.#wish.create?.events ?? [];
     if (Array.isArray(delivered) && !events.some((type) => delivered.includes(type))) {
-      const detail = `the stream of ${this.#wish.transmitter} delivers none of the events that are wanted; see what the transmitter supports, and the option stream.events`;
+      const detail =
+        `the stream of ${this.#wish.transmitter} delivers none of the events ` +
+        'that are wanted; see what ' +
+        'the transmitter supports, and the option stream.events';
       throw new RequestRefused('authorization_server_unsuitable', { detail });
     }
   }

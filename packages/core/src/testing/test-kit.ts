@@ -92,7 +92,8 @@ export interface TestKit {
    * The same request or agent of supertest, presenting the certificate.
    *
    * @example
-   * await kit.withCertificate(request(app).get('/accounts')).auth(kit.boundToken(), { type: 'bearer' }).expect(200);
+   * const accounts = kit.withCertificate(request(app).get('/accounts'));
+   * await accounts.auth(kit.boundToken(), { type: 'bearer' }).expect(200);
    */
   withCertificate<Request extends SetsHeaders>(request: Request, certificate?: ClientCertificate): Request;
 }
