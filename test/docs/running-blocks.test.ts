@@ -6,7 +6,7 @@ import { type Block, blocks } from './blocks.js';
 
 /** Those that can't run, by how they begin, and why. */
 const resting = {
-  'await kit.withCertificate(request(app)':
+  'const accounts = kit.withCertificate(request(app)':
     'it asks an API of the kit, which docs/reference/testing.md shows whole',
   'const answerRefusals: ErrorRequestHandler = (error, _req': 'Node 20 runs no types',
   'const answerRefusals: ErrorRequestHandler = (error, req': 'Node 20 runs no types',
