@@ -11,7 +11,8 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
   credentials_in_body: 'use the header',
   interaction_id_malformed: 'send one UUID',
   tls_unsuitable: 'fapiTlsOptions(); TLS 1.3',
-  revocation_malformed: 'one of the parameters that revocations take, as a form by POST',
+  revocation_malformed:
+    'one of the parameters that revocations take, as a form by POST in UTF-8, without Content-Encoding',
   certificate_malformed: 'mtls-doctor listen names what is wrong and the preset that fits',
   certificate_missing:
     "present one; the hint says when it is the proxy's header, its trust or a resumed session",

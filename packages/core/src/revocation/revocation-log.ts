@@ -254,6 +254,8 @@ export class LogFeed {
   #isUnwritable = false;
   /** Whether what this process wrote lately may be lost, and has to be written again. */
   #isOwnDoubtful = false;
+  /** When a clock that is ahead was last reported, by the monotonic clock. */
+  #clockReportedAt = Number.NEGATIVE_INFINITY;
   #beat: NodeJS.Timeout | undefined;
   readonly #listing: HearingListing;
   /** When the log was last read to its end, or this process began, by the monotonic clock. */
@@ -668,6 +670,7 @@ export class LogFeed {
     }
     this.#currentAt = sentAt;
     this.#listing.show();
+    this.#reportClock();
     try {
       await this.#writeWhatLacks();
       this.#isUnwritable = false;
@@ -686,6 +689,29 @@ export class LogFeed {
       this.#silences.push({ from: this.#newestAt, to: now });
     }
     return Math.max(0, ...this.#silences.map(({ to }) => to));
+  }
+
+  /**
+   * Reports a moment in the future. It counts as it is: the clock of this process may be the one
+   * that is wrong, and then revocations from before that moment may be unknown.
+   */
+  #reportClock(): void {
+    const { completeSince } = this.#revocations;
+    const now = Date.now();
+    const isReported = performance.now() - this.#clockReportedAt < QUIET;
+    if (isReported || Math.max(completeSince, this.#newestAt) <= now + CLOCK_DIFFERENCE) {
+      return;
+    }
+    this.#clockReportedAt = performance.now();
+    const wrong =
+      'the clock of this process is behind, or that of a process that wrote into the log was ahead';
+    const [newest, until] = [this.#newestAt, completeSince].map((at) => Math.ceil((at - now) / 1000));
+    this.#report(
+      'revocations_clock_wrong',
+      completeSince > now + CLOCK_DIFFERENCE
+        ? `nothing vouches for tokens that are issued in the next ${until} s: ${wrong}`
+        : `the newest entry of the log of revocations is dated ${newest} s in the future: ${wrong}`,
+    );
   }
 
   #reportQuiet(): void {
