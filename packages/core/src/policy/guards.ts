@@ -110,8 +110,10 @@ export interface Guards<Type extends GuardType> {
    * 403.
    *
    * @example
-   * const organizationIdentifier = ({ org_id }) => `OFBBR-${org_id}`;
-   * app.use(requireCertificateSubject({ organizationIdentifier, UID: 'software_id' }));
+   * app.use(requireCertificateSubject({
+   *   organizationIdentifier: ({ org_id }) => `OFBBR-${org_id}`,
+   *   UID: 'software_id',
+   * }));
    */
   requireCertificateSubject(
     required: Readonly<Record<string, SubjectRequirement>>,
