@@ -179,9 +179,10 @@ const unclearPath = /\/\/|[\\\u0000-\u001f\u007f]|\/[.\s]+(?:\/|$)/;
 
 /**
  * Returns what routers and proxies may read in a path, in lower case: the path decoded once or more
- * often, without path parameters (Tomcat and Spring read `/red;v=1` as `/red`), and up to a decoded
- * `?` or `#`. `undefined` for a path that can't be decoded, or that has dot segments, empty
- * segments, backslashes or control characters in one of these forms: they do not agree on these.
+ * often, without path parameters and blanks (Tomcat and Spring read `/red;v=1` as `/red`), and up
+ * to a decoded `?` or `#`. `undefined` for a path that can't be decoded, or that has dot segments,
+ * empty segments, backslashes or control characters in one of these forms: they do not agree on
+ * these.
  */
 function readingsOf(path: string): Iterable<string> | undefined {
   if (path === '' || !pathOfSegments.test(path)) {
@@ -206,7 +207,8 @@ function decodingsOf(path: string): readonly string[] | undefined {
         return undefined;
       }
       const [beforeQuery = ''] = text.split(/[?#]/, 1);
-      texts.push(text, beforeQuery, withoutParameters(text), withoutParameters(beforeQuery));
+      const bare = [text, beforeQuery].map(withoutParameters);
+      texts.push(text, beforeQuery, ...bare, ...bare.map(withoutBlanks));
     }
     next = next.flatMap((text = '') => {
       const again = decodeLeniently(text);
@@ -214,6 +216,14 @@ function decodingsOf(path: string): readonly string[] | undefined {
     });
   }
   return texts;
+}
+
+/** Without blanks around segments, which some file systems and routers leave out. */
+function withoutBlanks(path: string): string {
+  return path
+    .split('/')
+    .map((segment) => segment.trim())
+    .join('/');
 }
 
 function withoutParameters(path: string): string {
