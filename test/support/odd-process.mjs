@@ -1,5 +1,6 @@
 // A process that runs the APIs of `npm start` on odd ground: another Promise, another realm, two copies of the packages.
-import { cp, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { cp, mkdtemp, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -84,7 +85,8 @@ async function withTwoCopies(name) {
   await symlink(join(root, 'node_modules'), join(folder, 'node_modules'));
   const copyOf = (of) => import(pathToFileURL(join(folder, 'packages', of, 'dist/index.js')).href);
   const copies = { express: await copyOf('express-mtls'), koa: await copyOf('koa-mtls') };
-  await rm(folder, { recursive: true });
+  // Modules that only some options need are loaded later.
+  process.on('exit', () => rmSync(folder, { recursive: true }));
   const { createApis, parts } = await apis();
   return (settings) => createApis(settings, fromTwoCopies[name](parts, copies));
 }

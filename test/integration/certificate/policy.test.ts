@@ -11,6 +11,7 @@ import {
 } from '@mtls-bound/core';
 import * as x509 from '@peculiar/x509';
 import { describe, expect, it } from 'vitest';
+import { x509 as certificateLibrary } from '../../../packages/core/src/certificate/lazy-x509.js';
 import { RequestRefused } from '../../../packages/core/src/errors.js';
 import { resolveSettings } from '../../../packages/core/src/options/resource-server-options.js';
 import { frameworks, startApi } from '../../support/apis.js';
@@ -22,6 +23,7 @@ import { useFaultyServer } from '../../support/suites.js';
 import { rfc8705AppendixA } from '../../support/vectors.js';
 
 const { pki, server } = await useFaultyServer();
+await certificateLibrary.load();
 let named: Identity;
 
 named = await issueFrom(pki, 'C=NO, O=Example\\, Inc., CN=Alice', [

@@ -69,7 +69,9 @@ function explainMissing(credentials: string): string {
  */
 function hasLinesOfNode(req: NodeRequest): boolean {
   const { rawHeaders } = req;
-  if (Array.isArray(rawHeaders) && rawHeaders.length > 0) {
+  // The accessor of Node's own requests is no member of their own.
+  const isOfNode = !Object.hasOwn(req, 'headers') && 'headers' in req;
+  if (isOfNode && Array.isArray(rawHeaders) && rawHeaders.length > 0) {
     return true;
   }
   const { headers } = req;
