@@ -488,7 +488,10 @@ describe.each(Object.entries(optionsOf))('%s()', (name, accepted) => {
 it('the table of options knows each preset that is exported', () => {
   const presets = [...exported].filter(([, value]) => {
     try {
-      return typeof value === 'function' && 'decode' in value();
+      const made = typeof value === 'function' && value();
+      // psd2Roles() rejects without a certificate.
+      Promise.resolve(made).catch(() => undefined);
+      return typeof made === 'object' && 'decode' in made;
     } catch {
       return false;
     }
