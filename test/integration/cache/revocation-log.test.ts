@@ -549,12 +549,19 @@ describe('a sign of life', () => {
     expect(first.revocations.completeSince).toBeLessThan(completeSince + 1_000);
   });
 
-  it('that can not be written by a process that joined without an answer: it vouches for nothing from before', async () => {
+  it('that can not be written for a minute by a process that joined without an answer: it vouches for nothing from before', async () => {
     const first = await joined();
-    const { completeSince } = first.revocations;
     await sleep(50);
+    const { completeSince } = first.revocations;
     log.writeFailure = new Error('OOM');
+    // Some signs of life later it vouches for what it did: a failover takes that long.
+    await sleep(1_000);
+    expect([first.revocations.completeSince, first.told]).toEqual([completeSince, []]);
+    const { now } = performance;
+    const later = vi.spyOn(performance, 'now').mockImplementation(() => now.call(performance) + 61_000);
     await vi.waitFor(() => expect(first.revocations.completeSince).toBeGreaterThan(completeSince), 3_000);
+    later.mockRestore();
+    expect(first.told).toContain('revocations_log_gap');
   });
 
   it('is written though entries come that attest nothing', async () => {

@@ -219,6 +219,8 @@ export class LogFeed {
    * was attested before may be about another log.
    */
   #comparesFrom: string | undefined;
+  /** Since when this process can not knock again, by the monotonic clock; undefined while it can. */
+  #knocksInVainSince: number | undefined;
   /** How often this process has waited again for an answer, as the log did not answer meanwhile. */
   #waits = 0;
   /** Until when this process waits for an answer to its knock, by the monotonic clock. */
@@ -463,6 +465,7 @@ export class LogFeed {
       if ((this.#completeSinceOf(name) ?? 0) > this.#revocations.completeSince) {
         // Another process has found a loss. What was lost may be what this process has not read,
         // and what it has read may be gone.
+        this.#reportGap('another process has found that it lost entries');
         this.#startAgain();
       }
       return;
@@ -603,7 +606,9 @@ export class LogFeed {
     const waits = !(this.#hasJoined || this.#isCompared || this.#hasUnknownLoss || this.#isContradicted);
     if (waits && this.#answerUntil > 0 && performance.now() - sentAt > ANSWER / 2) {
       // What kept this process from reading may have kept the others from answering.
-      this.#hasUnknownLoss = this.#waits >= MAX_WAITS;
+      if (this.#waits >= MAX_WAITS) {
+        this.#suspectLoss('it did not answer while another process could have told what it has lost');
+      }
       this.#waits += 1;
       this.#answerUntil = performance.now() + ANSWER;
     }
@@ -614,7 +619,7 @@ export class LogFeed {
     }
     if (!this.#hasJoined && !this.#isCompared && this.#answerUntil > 0 && this.#hasMetForeign) {
       // Others live, and an entry that is not ours may be in the place of their answer.
-      this.#hasUnknownLoss = true;
+      this.#suspectLoss('it has entries that are not ours, and no running process answers');
     }
     if (this.#hasUnknownLoss || this.#isContradicted) {
       // The log may have lost more until it was read to its end.
@@ -721,6 +726,24 @@ export class LogFeed {
     );
   }
 
+  /**
+   * The log may have lost entries without a trace. Once it is read to its end, this process vouches
+   * for no token from before.
+   */
+  #suspectLoss(why: string): void {
+    if (!this.#hasUnknownLoss) {
+      this.#hasUnknownLoss = true;
+      this.#reportGap(why);
+    }
+  }
+
+  #reportGap(why: string): void {
+    this.#report(
+      'revocations_log_gap',
+      `the log of revocations may lack entries: ${why}; nothing vouches for tokens from before`,
+    );
+  }
+
   async #isNotWritten(error: unknown): Promise<void> {
     if (!this.#isUnwritable && !this.#closing.signal.aborted) {
       this.#isUnwritable = true;
@@ -789,7 +812,7 @@ export class LogFeed {
       await this.#write(notice);
     }
     if (this.#owesBeat) {
-      await this.#write(undefined);
+      await (this.#isCompared ? this.#write(undefined) : this.#knockAgain());
     }
     this.#completeLogAt = Number.POSITIVE_INFINITY;
   }
@@ -965,13 +988,16 @@ export class LogFeed {
       this.#isCompared = true;
       // That process does not speak of what was before.
       const since = this.#heard.comparedSince(attested, this.#youngSince);
+      if (since > (this.#hearsSince ?? this.#revocations.completeSince)) {
+        this.#reportGap('a running process does not know all of what was in it before');
+      }
       if (this.#hearsSince !== undefined && since > this.#hearsSince) {
         // It found a loss after this process had joined.
         this.#vouchFromNow();
       }
       this.#revocations.completeOnlySince(since);
     } else {
-      this.#hasUnknownLoss = true;
+      this.#suspectLoss('what a running process has read in it can not be compared');
     }
   }
 
@@ -1041,12 +1067,18 @@ export class LogFeed {
   }
 
   async #knockAgain(): Promise<void> {
+    const now = performance.now();
     try {
       await this.#write(undefined, 'knock');
+      this.#knocksInVainSince = undefined;
     } catch (error) {
-      // What keeps this process from asking may have kept another one from answering. After a
-      // minute that one would have ended.
-      this.#hasUnknownLoss ||= Date.now() - (this.#hearsSince ?? 0) < QUIET;
+      // A failover takes less. What keeps this process from asking for longer may keep another one
+      // from telling what the log has lost.
+      this.#knocksInVainSince ??= now;
+      if (now - this.#knocksInVainSince > QUIET) {
+        this.#suspectLoss('this process could not ask for a minute what the others have read in it');
+        this.#knocksInVainSince = undefined;
+      }
       throw error;
     }
   }
