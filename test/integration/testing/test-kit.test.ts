@@ -111,5 +111,5 @@ it('an agent presents the certificate with each request', async () => {
 
 it('is not to be had in production', async () => {
   vi.stubEnv('NODE_ENV', 'production');
-  await expect(createTestKit()).rejects.toThrow(/createTestKit\(\): NODE_ENV is production/);
+  await expect(createTestKit()).rejects.toThrow('createTestKit(): expected another NODE_ENV, got production');
 });

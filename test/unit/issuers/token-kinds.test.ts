@@ -116,3 +116,25 @@ it.each(['opaque', '', null, 1])('a source of the kind %j is refused at start-up
     "tokens: expected a function whose kind is 'introspection' or 'self-contained', got one of another kind",
   );
 });
+
+it.each([
+  [undefined, 'accepted'],
+  ['self-contained' as const, 'token_inactive'],
+])(
+  'a reader that is its own introspect and names the kind %s: after a revocation it is %s',
+  async (kind, after) => {
+    const iat = Math.floor(Date.now() / 1000) - 60;
+    const cnf = { 'x5t#S256': certificate.thumbprint };
+    const read = async () =>
+      readTokenClaims({ sub: 'alice', iat, exp: iat + 3_600, aud: 'api', cnf }, issuer);
+    const server = createResourceServer({
+      issuer,
+      audience: 'api',
+      certificate: () => certificate,
+      tokens: () => Object.assign(read, { introspect: read }, kind && { kind }),
+    });
+    await server.authorize(request());
+    await server.revoke({ subject: 'alice' });
+    expect(await outcomeOf(() => server.authorize(request()))).toBe(after);
+  },
+);

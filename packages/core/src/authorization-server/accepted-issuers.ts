@@ -148,7 +148,9 @@ function limitReader(read: TokenReader, timeout: number): LimitedReader {
   if (isPromised(read) || typeof read !== 'function') {
     throw createMismatch('tokens', 'a function that returns a function', 'one that returned something else');
   }
-  const { kind = 'self-contained', introspect } = read;
+  const { introspect } = read;
+  // A reader that is its own `introspect` asks the server, whatever it leaves out.
+  const { kind = introspect === read ? 'introspection' : 'self-contained' } = read;
   if (kind !== 'introspection' && kind !== 'self-contained') {
     throw createMismatch(
       'tokens',

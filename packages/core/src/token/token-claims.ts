@@ -48,7 +48,7 @@ export interface TokenReader {
   /**
    * Says where the answers come from. `introspection`: the authorization server is asked about each
    * token. `self-contained`: the token itself is read, as a JWT is, and does not say whether it was
-   * revoked. Default `self-contained`.
+   * revoked. Default `self-contained`, and `introspection` for a reader that is its own `introspect`.
    */
   readonly kind?: 'introspection' | 'self-contained';
   /**
