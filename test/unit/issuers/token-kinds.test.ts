@@ -138,3 +138,16 @@ it.each([
     expect(await outcomeOf(() => server.authorize(request()))).toBe(after);
   },
 );
+
+it('a kind that other code has added to Object.prototype counts for no source', async () => {
+  const prototype = Object.prototype as { kind?: string };
+  prototype.kind = 'introspection';
+  try {
+    const { server } = resourceServerOver(() => ({}));
+    await server.authorize(request());
+    await server.revoke({ subject: 'alice' });
+    expect(await outcomeOf(() => server.authorize(request()))).toBe('token_inactive');
+  } finally {
+    delete prototype.kind;
+  }
+});

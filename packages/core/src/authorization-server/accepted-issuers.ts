@@ -149,8 +149,11 @@ function limitReader(read: TokenReader, timeout: number): LimitedReader {
     throw createMismatch('tokens', 'a function that returns a function', 'one that returned something else');
   }
   const { introspect } = read;
+  // A changed `Object.prototype` must not say that the server was asked.
+  const named = Object.hasOwn(read, 'kind') ? read.kind : undefined;
   // A reader that is its own `introspect` asks the server, whatever it leaves out.
-  const { kind = introspect === read ? 'introspection' : 'self-contained' } = read;
+  const byDefault = introspect === read ? 'introspection' : 'self-contained';
+  const kind = named === undefined ? byDefault : named;
   if (kind !== 'introspection' && kind !== 'self-contained') {
     throw createMismatch(
       'tokens',
