@@ -1,5 +1,6 @@
-// Writes the ES modules that are published: dist of each package, from what tsc writes into build. Each entry is bundled with all
-// that it shares with no other, for to read a hundred small files takes Node longer than to run them. Dependencies stay imports.
+// Writes the published ES modules of each package into dist, from what tsc writes into build. Each entry is
+// one file, with what several entries share in chunks: Node takes longer to read a hundred small files than
+// to run them. Dependencies stay imports.
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';

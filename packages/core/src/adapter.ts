@@ -82,9 +82,16 @@ export interface Adapter<Types extends MiddlewareTypes> extends Guards<Types> {
 /** Handles a request. Its promise does not reject, but where the framework raises refusals so. */
 type Handle<Exchange, Next> = (req: NodeRequest, exchange: Exchange, next: Next) => unknown;
 
-const frameworkFunctions: readonly (keyof Framework<unknown, unknown>)[] = [
-  ...(['stateOf', 'bodyOf', 'urlOf', 'addVary', 'setHeader', 'pass', 'write', 'raise'] as const),
-];
+const frameworkFunctions = [
+  'stateOf',
+  'bodyOf',
+  'urlOf',
+  'addVary',
+  'setHeader',
+  'pass',
+  'write',
+  'raise',
+] as const satisfies readonly (keyof Framework<unknown, unknown>)[];
 
 /**
  * Makes the functions of an adapter. Throws `ConfigurationError` for a framework that lacks a

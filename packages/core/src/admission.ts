@@ -16,7 +16,7 @@ import type { Revocations } from './revocation/revocations.js';
 import { ignoreRejection } from './shared/promises.js';
 import { agreedClaims } from './token/agreed-claims.js';
 import type { TokenAnswer } from './token/token-claims.js';
-import type { PresentedToken, TokenLookup } from './token-lookup.js';
+import type { TokenLookup } from './token-lookup.js';
 
 /** What admits requests, and what routes demand of admitted ones. */
 export type Admission = Pick<ResourceServer, 'authorize' | 'isGranted' | 'confirm' | 'require'>;
@@ -81,47 +81,32 @@ export function createAdmission({
         const loading = decider.load();
         return loading === undefined
           ? admit(known, certificate, req, since)
-          : admitAfter(loading, known, certificate, req, since);
+          : admitLater(known, () => loading, certificate, req, since);
       }
       publishCache('miss');
       refuseWhenClosed();
       explainer.remember(certificate);
-      return learnAndAdmit(presented, certificate, since);
+      return admitLater(lookup.learn(presented), decider.load, certificate, req, since);
     } catch (thrown) {
       return refuse(thrown, certificate, req, refusedTokenFacts(known));
     }
   }
 
-  /** Asks about a token that is not cached. */
-  async function learnAndAdmit(
-    presented: PresentedToken,
-    certificate: ClientCertificate | undefined,
-    since: number,
-  ): Promise<Authorization> {
-    const { req } = presented;
-    let answer: TokenAnswer | undefined;
-    try {
-      answer = await lookup.learn(presented);
-      await decider.load();
-      return admit(answer, certificate, req, since);
-    } catch (thrown) {
-      return refuse(thrown, certificate, req, refusedTokenFacts(answer));
-    }
-  }
-
-  /** Admits a request that came before what decisions need was loaded. */
-  async function admitAfter(
-    loading: Promise<unknown>,
-    known: TokenAnswer,
+  /** Waits for what is asked about a token that is not cached, and for what decisions need. */
+  async function admitLater(
+    answering: TokenAnswer | Promise<TokenAnswer>,
+    load: () => Promise<unknown> | undefined,
     certificate: ClientCertificate | undefined,
     req: NodeRequest,
     since: number,
   ): Promise<Authorization> {
+    let answer: TokenAnswer | undefined;
     try {
-      await loading;
-      return admit(known, certificate, req, since);
+      answer = await answering;
+      await load();
+      return admit(answer, certificate, req, since);
     } catch (thrown) {
-      return refuse(thrown, certificate, req, refusedTokenFacts(known));
+      return refuse(thrown, certificate, req, refusedTokenFacts(answer));
     }
   }
 

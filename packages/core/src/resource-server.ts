@@ -207,7 +207,14 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const decider = createRequestDecider(settings, (name) => acceptedIssuerOf(name).rules, explainer, identity);
   const refusals = createRefusals(settings, explainer, report);
   const checkReadiness = createReadinessCheck(
-    [...issuers, { ready: async () => void (await decider.load()) }],
+    [
+      ...issuers,
+      {
+        async ready() {
+          await decider.load();
+        },
+      },
+    ],
     report,
   );
 

@@ -10,7 +10,9 @@ import type { MtlsBound, MtlsBoundState } from './types.js';
  * environment. Throws `ConfigurationError` for a wrong option.
  *
  * @example
- * app.use(mtlsBound({ issuer: 'https://as.example.com', clientId: 'api', clientSecret, audience: 'https://api.example.com' }));
+ * const issuer = 'https://as.example.com';
+ * const audience = 'https://api.example.com';
+ * app.use(mtlsBound({ issuer, clientId: 'api', clientSecret, audience }));
  */
 export function mtlsBound(
   options: ResourceServerOptions & { readonly credentials: 'optional' },

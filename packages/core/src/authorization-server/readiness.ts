@@ -6,9 +6,10 @@ import type { AcceptedIssuer } from './accepted-issuers.js';
 const READY_FOR = 10_000;
 
 /**
- * Returns a function that resolves if each of `parts`, as an authorization server, is ready. It rejects with
- * `RequestRefused` otherwise, and reports the cause. Calls at the same time share the questions; no
- * question is sent for 10 seconds after a success.
+ * Returns a function that resolves if each part is ready: an authorization server that can be
+ * asked, a module that is loaded. It rejects with `RequestRefused` otherwise, and reports the
+ * cause. Calls at the same time share the questions. No question is sent for 10 seconds after a
+ * success.
  */
 export function createReadinessCheck(
   parts: readonly Pick<AcceptedIssuer, 'ready'>[],

@@ -182,8 +182,8 @@ function readHeader(jwt: string, { algorithms, types }: JwtRules): KeyHeader {
 function checkType(header: unknown, types: JwtRules['types']): void {
   const typ = own(header, 'typ');
   if (types !== undefined && !types.includes(mediaType(typ))) {
-    const detail =
-      `typ is ${describeClaim(typ)}; accepted is ` + `${types.map((type) => type || 'absent').join(' or ')}`;
+    const accepted = types.map((type) => type || 'absent').join(' or ');
+    const detail = `typ is ${describeClaim(typ)}; accepted is ${accepted}`;
     throw new JwtRejected(createTokenRejection('jwt_type_not_accepted', detail));
   }
 }

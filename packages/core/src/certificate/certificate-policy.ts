@@ -156,7 +156,7 @@ export function certificatePolicy(
       }
     }
   };
-  const load = () => (rules.length > 0 && x509.loaded() === undefined ? x509.load() : undefined);
+  const load = () => (rules.length > 0 ? x509.loadUnlessLoaded() : undefined);
   return Object.assign(check, { load });
 }
 

@@ -64,10 +64,9 @@ function explainUnknown(later: unknown): string {
     ? 'the connection does not say how many TLS 1.2 handshakes it had: it is closed, or this ' +
         'version of Node is not supported'
     : 'another TLS 1.2 handshake began on the connection, so it is not certain which of them the ' +
-        'request belongs to; ask for ' +
-        'the certificate in the first one (requestCert: true), and use TLS 1.3 (minVersion: ' +
-        "'TLSv1.3') or turn renegotiation off " +
-        '(secureOptions: constants.SSL_OP_NO_RENEGOTIATION)';
+        'request belongs to; ask for the certificate in the first one (requestCert: true), and use ' +
+        "TLS 1.3 (minVersion: 'TLSv1.3') or turn renegotiation off (secureOptions: " +
+        'constants.SSL_OP_NO_RENEGOTIATION)';
 }
 
 /**

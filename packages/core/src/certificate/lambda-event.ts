@@ -96,9 +96,8 @@ export function lambdaEvent(options: LambdaEventOptions = {}): CertificateSource
       explainMissing: () => ({
         code: 'no_certificate',
         text:
-          'the event names no client certificate: the request came by an address without ' +
-          'mutual TLS, such as the default ' +
-          'execute-api endpoint, which must be disabled',
+          'the event names no client certificate: the request came by an address without mutual TLS, ' +
+          'such as the default execute-api endpoint, which must be disabled',
       }),
     }),
   );

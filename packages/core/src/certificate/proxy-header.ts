@@ -204,9 +204,9 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
 }
 
 const noLines =
-  'the request was not made by Node: it has headers, but no rawHeaders, so proxyHeader() can ' +
-  'not know whether a header came ' +
-  'twice; behind serverless-http set certificate: lambdaEvent(), or use an adapter that fills rawHeaders';
+  'the request was not made by Node: it has headers, but no rawHeaders, so proxyHeader() can not know ' +
+  'whether a header came twice; behind serverless-http set certificate: lambdaEvent(), or use an ' +
+  'adapter that fills rawHeaders';
 
 /**
  * Only `true` says that the certificate is verified; an exception does not. Throws `TellableError`

@@ -50,10 +50,9 @@ export function tlsSocket(): CertificateSource {
       report(
         'plain_http',
         'A request came over plain HTTP, so it has no client certificate. Where a proxy ' +
-          'ends TLS, say which header ' +
-          'hands the certificate on: mtlsBound({ certificate: proxyHeader(nginx(), ' +
-          "{ trust: ['10.0.0.5'] }) }). " +
-          'Where Node ends TLS, use https.createServer with requestCert: true.',
+          'ends TLS, say which header hands the certificate on: mtlsBound({ certificate: ' +
+          "proxyHeader(nginx(), { trust: ['10.0.0.5'] }) }). Where Node ends TLS, use " +
+          'https.createServer with requestCert: true.',
       );
       return undefined;
     }
@@ -64,9 +63,8 @@ export function tlsSocket(): CertificateSource {
 
 const noConnection =
   'the request came over no connection of a Node server, so tlsSocket() can read no client ' +
-  'certificate; behind an adapter for ' +
-  'AWS Lambda set certificate: lambdaEvent(); where a test injects requests, use the ' +
-  'options of @mtls-bound/core/testing';
+  'certificate; behind an adapter for AWS Lambda set certificate: lambdaEvent(); where a test injects ' +
+  'requests, use the options of @mtls-bound/core/testing';
 
 function explainMissing(req: NodeRequest): { readonly code: string; readonly text: string } {
   const connection = connectionOf(req);

@@ -12,14 +12,13 @@ const bindingsNotEnforced = {
 } as const;
 
 const clientsIndistinct =
-  'clients without certificate share one allowance of unknown tokens, as ' +
-  'floodGuard.address names no address for them; ' +
-  'set it to a function from the request to the address of the client';
+  'clients without certificate share one allowance of unknown tokens, as floodGuard.address names no ' +
+  'address for them; set it to a function from the request to the address of the client';
 
 const audienceNotEnforced =
   "MTLS_BOUND_AUDIENCE is 'server-enforced': tokens for other APIs are accepted unless the " +
-  'authorization server refuses ' +
-  "them; name this API's identifier, or set audience: 'server-enforced' in code";
+  "authorization server refuses them; name this API's identifier, or set audience: 'server-enforced' " +
+  'in code';
 
 /**
  * Reports each setting that switches a check off, so that the operator learns of it at start-up.

@@ -107,7 +107,7 @@ export function psd2RolePolicy(role: Psd2Role, calledAs = 'psd2RolePolicy()'): R
 /** Makes a policy of a check that looks into the content of the certificate. */
 function lookingInto(check: Parameters<typeof routePolicy>[0]): RoutePolicy<WithCertificate> {
   x509.preload();
-  return afterLoading(() => (x509.loaded() === undefined ? x509.load() : undefined), routePolicy(check));
+  return afterLoading(x509.loadUnlessLoaded, routePolicy(check));
 }
 
 /** Lets `policy` decide when what it needs is loaded: at once, but for the first requests. */

@@ -415,7 +415,8 @@ export class LogFeed {
   #reportChanged(): void {
     this.#report(
       'revocations_log_gap',
-      'the log of revocations was changed after a process had read or written it; all answers from before are asked again',
+      'the log of revocations was changed after a process had read or written it; all answers ' +
+        'from before are asked again',
     );
   }
 

@@ -193,7 +193,8 @@ export class Revocations {
         this.#forget(issuer, records);
         report(
           'revocations_forgotten',
-          `there are more than ${maxRecords} revocations: the oldest of ${issuer === '' ? 'those for the tokens of each issuer' : issuer} ` +
+          `there are more than ${maxRecords} revocations: the oldest of ` +
+            `${issuer === '' ? 'those for the tokens of each issuer' : issuer} ` +
             'are forgotten before revocations.maxAge, and its tokens from before are asked about or refused',
         );
       },
@@ -510,8 +511,8 @@ export function parseRevocation(given: unknown, issuers: readonly string[]): Rev
 export function toWrittenRevocation(revocation: Revocation): WrittenRevocation {
   if (!isOfText(revocation)) {
     // A client chooses the names: long ones must not take more memory in any process.
-    const [, value] = partsOf(revocation);
-    return isPlain(value) ? revocation : revocationOf(recordKey(revocation));
+    const parts = partsOf(revocation);
+    return isPlain(parts[1]) ? revocation : revocationOf(keyOf(...parts));
   }
   const { token, ...issuer } = revocation;
   return { tokenHash: identityOf(token), ...issuer };
@@ -529,10 +530,6 @@ export function limitToIssuer(issuer: string, revocation: Revocation): Revocatio
   return { ...revocation, issuer };
 }
 
-function recordKey(revocation: Exclude<Revocation, { token: string }>): string {
-  return keyOf(...partsOf(revocation));
-}
-
 function partsOf(
   revocation: WrittenRevocation,
 ): readonly [kind: string, value: string, issuer: string | undefined] {
@@ -542,7 +539,7 @@ function partsOf(
   return [kind, members[kind] ?? '', members.issuer];
 }
 
-/** The inverse of `recordKey`. A long name stays the hash that the key has. */
+/** The revocation of a key that `keyOf` made. A long name stays the hash that the key has. */
 function revocationOf(key: string): WrittenRevocation {
   const [kind = '', issuer = ''] = key.split(' ', 2);
   const value = key.slice(kind.length + issuer.length + 2);

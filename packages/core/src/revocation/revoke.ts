@@ -36,7 +36,8 @@ export function createRevoke(
       await log?.publish(notice);
       await feed?.publish(notice);
     } catch (error) {
-      const detail = `revocations.${log ? 'log' : 'channel'}: ${describeStoreError(error)}; it holds in this process`;
+      const where = log ? 'log' : 'channel';
+      const detail = `revocations.${where}: ${describeStoreError(error)}; it holds in this process`;
       throw new RequestRefused('revocation_not_spread', { detail, cause: error });
     }
   };

@@ -7,10 +7,12 @@ export interface LazyModule<Module> {
   /** The module; `undefined` if it is not loaded yet. */
   loaded(): Module | undefined;
   /**
-   * Loads the module, once. Rejects with `RequestRefused` if it can't be loaded; the next call tries
-   * again.
+   * Loads the module, once. Rejects with `RequestRefused` if it can't be loaded. The next call then
+   * tries again.
    */
   load(): Promise<Module>;
+  /** Like `load()`, but returns `undefined` if the module is loaded: there is nothing to wait for. */
+  loadUnlessLoaded(): Promise<Module> | undefined;
   /**
    * Loads the module in the background, after the code that runs now. No request waits for it then.
    * Does not keep the process alive.
@@ -50,6 +52,7 @@ export function lazyModule<Module>(name: string, importModule: () => Promise<Mod
   return {
     loaded: () => loaded,
     load,
+    loadUnlessLoaded: () => (loaded === undefined ? load() : undefined),
     preload() {
       if (loading === undefined) {
         setImmediate(() => ignoreRejection(load())).unref();

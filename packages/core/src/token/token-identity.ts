@@ -38,8 +38,11 @@ function isSigned(header: string, partCount: number): boolean {
   }
   try {
     const members: unknown = JSON.parse(Buffer.from(header, 'base64url').toString());
-    const has = (name: string) => Object.hasOwn(members as object, name);
-    return typeof members === 'object' && has('alg') && (partCount === 3 || !has('enc'));
+    if (typeof members !== 'object' || members === null) {
+      return false;
+    }
+    const isEncrypted = partCount > 3 && Object.hasOwn(members, 'enc');
+    return Object.hasOwn(members, 'alg') && !isEncrypted;
   } catch {
     return false;
   }
