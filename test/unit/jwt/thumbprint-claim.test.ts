@@ -146,6 +146,7 @@ describe.each(sources)('%s', (_title, make, tokenOf) => {
     expect(await outcome({}, top(alices()))).toBe('token_unbound');
     expect(refused.at(-1)?.refusal.detail).toBe('x5t#S256 is at the top of the token, not in cnf');
     expect(refused.at(-1)?.explanation.hint).toContain("claims: { thumbprint: 'x5t#S256' }");
+    expect(refused.at(-1)?.explanation.hintCode).toBe('thumbprint_outside_cnf');
     expect(await outcome({}, {})).toBe('token_unbound');
     expect(refused.at(-1)?.refusal.detail).toBeUndefined();
     expect(refused.at(-1)?.explanation.hint).toContain('without cnf');

@@ -64,36 +64,50 @@ const presenting = (certificate: ClientCertificate): ResourceServerOptions => ({
 const boundTo = (cnf: string): string => kit.boundToken({ claims: { cnf: { 'x5t#S256': cnf } } });
 
 describe('a mismatch', () => {
-  it.each<[string, (own: ClientCertificate, x509: X509Certificate) => string, RegExp]>([
-    ['the same in hex', (own) => hexOf(own.thumbprint), /right hash in hex.*base64url/],
-    ['the same in hex with colons', (_, { fingerprint256 }) => fingerprint256, /right hash in hex/],
+  it.each<[string, (own: ClientCertificate, x509: X509Certificate) => string, string, RegExp]>([
+    ['the same in hex', (own) => hexOf(own.thumbprint), 'thumbprint_in_hex', /right hash in hex.*base64url/],
+    [
+      'the same in hex with colons',
+      (_, { fingerprint256 }) => fingerprint256,
+      'thumbprint_in_hex',
+      /right hash in hex/,
+    ],
     [
       'base64url of hex',
       (own) => Buffer.from(hexOf(own.thumbprint)).toString('base64url'),
+      'thumbprint_in_encoded_hex',
       /base64url of hex digits/,
     ],
     [
       'base64url of base64 of hex',
       (own) => Buffer.from(Buffer.from(hexOf(own.thumbprint)).toString('base64')).toString('base64url'),
+      'thumbprint_in_encoded_hex',
       /base64url of the base64 of hex digits/,
     ],
-    ['base64', (own) => Buffer.from(own.thumbprint, 'base64url').toString('base64'), /another base64/],
-    ['base64url with padding', (own) => `${own.thumbprint}=`, /another base64/],
-    ['hex of another', () => 'ab'.repeat(32), /looks like hex, of another/],
+    [
+      'base64',
+      (own) => Buffer.from(own.thumbprint, 'base64url').toString('base64'),
+      'thumbprint_in_base64',
+      /another base64/,
+    ],
+    ['base64url with padding', (own) => `${own.thumbprint}=`, 'thumbprint_in_base64', /another base64/],
+    ['hex of another', () => 'ab'.repeat(32), 'thumbprint_in_hex', /looks like hex, of another/],
     [
       'SHA-1',
       (own) =>
         createHash('sha1')
           .update(own.der as Uint8Array)
           .digest('base64url'),
+      'thumbprint_by_sha1',
       /SHA-1/,
     ],
     [
       'the hash of the key',
       (_, { publicKey }) => hash('sha256', publicKey.export({ type: 'spki', format: 'der' }), 'base64url'),
+      'thumbprint_of_key',
       /hash of the public key/,
     ],
-  ])('%s', async (_, expected, hint) => {
+  ])('%s', async (_, expected, hintCode, hint) => {
     const own = new ClientCertificate(pki.alice.der);
     const cnf = expected(own, new X509Certificate(pki.alice.der));
     const { code, explanation } = await refusal(presenting(own), requestOf(boundTo(cnf)));
@@ -103,6 +117,7 @@ describe('a mismatch', () => {
       presentedThumbprint: own.thumbprint,
       certificateFrom: 'the option certificate',
       hint: expect.stringMatching(hint),
+      hintCode,
     });
   });
 
@@ -110,16 +125,18 @@ describe('a mismatch', () => {
     const ca = new ClientCertificate(pki.ca.der);
     const { explanation } = await refusal(presenting(ca), requestOf(boundTo(pki.alice.thumbprint)));
     expect(explanation?.hint).toMatch(/certificate authority's.*intermediate/);
+    expect(explanation?.hintCode).toBe('authority_certificate');
   });
 
   it.each([
-    ['the same key, renewed', 'aliceRenewed', /same key, renewed certificate/],
+    ['the same key, renewed', 'aliceRenewed', 'certificate_renewed', /same key, renewed certificate/],
     [
       'the token of another client that was seen here',
       'bob',
+      'token_of_another_client',
       /another client certificate that was seen here/,
     ],
-  ] as const)('%s', async (_, presented, hint) => {
+  ] as const)('%s', async (_, presented, hintCode, hint) => {
     const server = createResourceServer({
       ...kit.options,
       certificate: (req) => new ClientCertificate(pki[req.headers['x-who'] as 'alice'].der),
@@ -127,7 +144,7 @@ describe('a mismatch', () => {
     const token = boundTo(pki.alice.thumbprint);
     await server.authorize(requestOf(token, { 'x-who': 'alice' }));
     await expect(async () => server.authorize(requestOf(token, { 'x-who': presented }))).rejects.toThrow();
-    expect(refused.at(-1)?.explanation.hint).toMatch(hint);
+    expect(refused.at(-1)?.explanation).toMatchObject({ hint: expect.stringMatching(hint), hintCode });
   });
 
   it('of a certificate that nobody knows: no hint is made up', async () => {
@@ -158,12 +175,13 @@ describe('no certificate', () => {
       secret: { header: 'x-secret', value: 's'.repeat(16) },
     }),
   };
-  it.each<[string, ResourceServerOptions, Record<string, string>, Connection, RegExp]>([
+  it.each<[string, ResourceServerOptions, Record<string, string>, Connection, string, RegExp]>([
     [
       'plain HTTP',
       { certificate: tlsSocket() },
       {},
       { server: { address: () => null } },
+      'plain_http',
       /plain HTTP.*proxyHeader/,
     ],
     [
@@ -176,6 +194,7 @@ describe('no certificate', () => {
         isSessionReused: () => true,
         getPeerX509Certificate: none,
       },
+      'session_resumed',
       /TLS session was resumed/,
     ],
     [
@@ -188,6 +207,7 @@ describe('no certificate', () => {
         isSessionReused: () => false,
         getPeerX509Certificate: none,
       },
+      'no_certificate',
       /requestCert: true/,
     ],
     [
@@ -195,21 +215,30 @@ describe('no certificate', () => {
       behindProxy,
       header,
       { remoteAddress: '192.0.2.1' },
+      'proxy_not_trusted',
       /not from an address that trust names/,
     ],
-    ['no secret', withSecret, header, { remoteAddress: '127.0.0.1' }, /lacks the shared secret/],
-    ['no header', behindProxy, {}, { remoteAddress: '10.1.1.1' }, /is not there/],
+    [
+      'no secret',
+      withSecret,
+      header,
+      { remoteAddress: '127.0.0.1' },
+      'proxy_not_trusted',
+      /lacks the shared secret/,
+    ],
+    ['no header', behindProxy, {}, { remoteAddress: '10.1.1.1' }, 'header_missing', /is not there/],
     [
       'an empty header',
       behindProxy,
       { 'x-ssl-client-cert': '' },
       { remoteAddress: '10.1.1.1' },
+      'no_certificate',
       /says that the client sent none/,
     ],
-  ])('%s', async (_, options, headers, socket, hint) => {
+  ])('%s', async (_, options, headers, socket, hintCode, hint) => {
     const { code, explanation } = await refusal(options, requestOf(kit.boundToken(), headers, socket));
     expect(code).toBe('certificate_missing');
-    expect(explanation?.hint).toMatch(hint);
+    expect(explanation).toMatchObject({ hint: expect.stringMatching(hint), hintCode });
     expect(explanation?.presentedThumbprint).toBeUndefined();
     expect(explanation?.certificateFrom).toBe(
       options.certificate === behindProxy.certificate || options.certificate === withSecret.certificate
@@ -221,7 +250,10 @@ describe('no certificate', () => {
 
 it('a token without cnf', async () => {
   const { explanation } = await refusal(presenting(kit.certificate), requestOf(kit.unboundToken()));
-  expect(explanation?.hint).toMatch(/without cnf/);
+  expect(explanation).toMatchObject({
+    hint: expect.stringMatching(/without cnf/),
+    hintCode: 'token_without_cnf',
+  });
 });
 
 describe('explain', () => {

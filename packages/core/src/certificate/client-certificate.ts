@@ -2,6 +2,7 @@ import { createHash, X509Certificate } from 'node:crypto';
 import { isUint8Array } from 'node:util/types';
 import { TellableError } from '../errors.js';
 import type { NodeRequest } from '../request/node-request.js';
+import type { Hint } from '../shared/hint.js';
 
 /**
  * The `x5t#S256` of a certificate: base64url of the SHA-256 of its DER, 43 characters (RFC 8705
@@ -164,5 +165,5 @@ export interface CertificateSource {
    * For a request without certificate: the most likely cause as a code, and in words that say how to
    * fix it. The code `proxy_not_trusted` says that the header of an untrusted peer was ignored.
    */
-  readonly explainMissing?: (req: NodeRequest) => { readonly code: string; readonly text: string };
+  readonly explainMissing?: (req: NodeRequest) => Hint;
 }

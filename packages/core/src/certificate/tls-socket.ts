@@ -1,6 +1,7 @@
 import { TellableError } from '../errors.js';
 import { problemReporter } from '../observe/events.js';
 import type { NodeRequest } from '../request/node-request.js';
+import type { Hint } from '../shared/hint.js';
 import { type CertificateSource, ClientCertificate } from './client-certificate.js';
 import { type Connection, connectionOf, isSimulated } from './connection.js';
 import { createHandshakeReader } from './handshake.js';
@@ -66,7 +67,7 @@ const noConnection =
   'certificate; behind an adapter for AWS Lambda set certificate: lambdaEvent(); where a test injects ' +
   'requests, use the options of @mtls-bound/core/testing';
 
-function explainMissing(req: NodeRequest): { readonly code: string; readonly text: string } {
+function explainMissing(req: NodeRequest): Hint {
   const connection = connectionOf(req);
   if (connection?.encrypted !== true) {
     return {

@@ -60,12 +60,24 @@ function linesOf(headers: Readonly<Record<string, unknown>>): Arrival['headers']
 }
 
 function findingOf(given: unknown): Finding {
-  const { status, code, message, fix } = isObject(given) ? given : {};
+  const { status, code, message, fix, thumbprint } = isObject(given) ? given : {};
   const isStatus = status === 'ok' || status === 'warning' || status === 'problem';
-  if (!isStatus || !isString(code) || !isString(message) || !isOptional(fix, isString)) {
+  if (
+    !isStatus ||
+    !isString(code) ||
+    !isString(message) ||
+    !isOptional(fix, isString) ||
+    !isOptional(thumbprint, isString)
+  ) {
     throw notAnArrival();
   }
-  return fix === undefined ? { status, code, message } : { status, code, message, fix };
+  return {
+    status,
+    code,
+    message,
+    ...(fix === undefined ? {} : { fix }),
+    ...(thumbprint === undefined ? {} : { thumbprint }),
+  };
 }
 
 function notAnArrival(): TellableError {

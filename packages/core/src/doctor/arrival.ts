@@ -193,9 +193,15 @@ function guessEncoding(headers: Arrival['headers']): Finding[] {
   return Object.entries(headers).flatMap(([name, values]) => {
     const read = readings(name, values[0] ?? '');
     const names = read.map(([call]) => call).join(' or ');
-    return read.length === 0
+    const thumbprint = read[0]?.[1];
+    return thumbprint === undefined
       ? []
-      : [ok('decodable', `${name} is as ${names} reads it; its x5t#S256 is ${read[0]?.[1]}`)];
+      : [
+          {
+            ...ok('decodable', `${name} is as ${names} reads it; its x5t#S256 is ${thumbprint}`),
+            thumbprint,
+          },
+        ];
   });
 }
 

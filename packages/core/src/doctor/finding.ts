@@ -10,6 +10,8 @@ export interface Finding {
   readonly message: string;
   /** What to do about it, unless it is `ok`. */
   readonly fix?: string;
+  /** `x5t#S256` of the certificate that was read, where the finding is about one. */
+  readonly thumbprint?: string;
 }
 
 export function ok(code: string, message: string): Finding {

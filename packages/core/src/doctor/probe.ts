@@ -91,7 +91,7 @@ function goodFinding({ status, saw }: Reply, own: string, url: URL): Finding {
   if (saw.thumbprint === own) {
     return ok('certificate_forwarded', 'the certificate arrives as it was presented');
   }
-  const readable = saw.findings.find(({ code, message }) => code === 'decodable' && message.includes(own));
+  const readable = saw.findings.find(({ code, thumbprint }) => code === 'decodable' && thumbprint === own);
   if (readable !== undefined) {
     return warning(
       'listener_without_options',

@@ -106,14 +106,15 @@ function bindingFinding(confirmation: unknown, certificate: ClientCertificate): 
     return ok('binding', 'the token is bound to the certificate');
   } catch (thrown) {
     const { code, message, expectedThumbprint } = toRefusal(thrown);
-    const hint = expectedThumbprint && mismatchHint(expectedThumbprint, certificate, undefined);
+    const hint =
+      expectedThumbprint === undefined ? undefined : mismatchHint(expectedThumbprint, certificate, undefined);
     const both =
       expectedThumbprint &&
       `the token is bound to ${expectedThumbprint}, the certificate is ${certificate.thumbprint}`;
     return problem(
       code,
       both ?? message,
-      hint ?? 'present the certificate with which the client got the token',
+      hint?.text ?? 'present the certificate with which the client got the token',
     );
   }
 }

@@ -67,6 +67,11 @@ export interface Explanation {
   readonly certificateFrom: string;
   /** The most likely cause, and how to fix it. */
   readonly hint: string | undefined;
+  /**
+   * That cause as a code, such as `certificate_renewed`, `thumbprint_in_hex` or `proxy_not_trusted`.
+   * A certificate source of yours sets its own codes.
+   */
+  readonly hintCode: string | undefined;
 }
 
 /**
@@ -202,6 +207,7 @@ export function publishRefusedEarly(refusal: RequestRefused, interactionId: stri
       presentedThumbprint: undefined,
       certificateFrom: 'nowhere: it was not looked for',
       hint: undefined,
+      hintCode: undefined,
     }),
   );
 }

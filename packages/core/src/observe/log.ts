@@ -101,7 +101,7 @@ function fieldsOf({
   explanation,
 }: RefusedEvent): object {
   const { code, status, detail } = refusal;
-  const { expectedThumbprint, certificateFrom, hint } = explanation;
+  const { expectedThumbprint, certificateFrom, hint, hintCode } = explanation;
   return {
     code,
     status,
@@ -113,6 +113,7 @@ function fieldsOf({
     expectedThumbprint,
     certificateFrom,
     hint,
+    hintCode,
     interactionId,
   };
 }

@@ -5,6 +5,7 @@ import type { RequestRefused } from '../errors.js';
 import type { Explanation } from '../observe/events.js';
 import { thumbprintAtTop } from '../policy/binding.js';
 import type { NodeRequest } from '../request/node-request.js';
+import type { Hint } from '../shared/hint.js';
 
 /**
  * Finds the most likely cause of a refusal. Runs for refused requests only, and only if the
@@ -25,21 +26,12 @@ export function createExplainer(source: CertificateSource): Explainer {
     { code, detail, expectedThumbprint }: RequestRefused,
     certificate: ClientCertificate | undefined,
     req: NodeRequest,
-  ): string | undefined {
+  ): Hint | undefined {
     if (code === 'certificate_missing') {
-      return source.explainMissing?.(req)?.text;
-    }
-    if (code === 'token_unbound' && detail === thumbprintAtTop) {
-      return (
-        "set claims: { thumbprint: 'x5t#S256' } of jwtAccessTokens() or introspection(), or let the " +
-        'authorization server write cnf'
-      );
+      return source.explainMissing?.(req);
     }
     if (code === 'token_unbound') {
-      return (
-        'the authorization server issued the token without cnf: the client got it without its ' +
-        'certificate, or is not registered for tls_client_certificate_bound_access_tokens'
-      );
+      return detail === thumbprintAtTop ? thumbprintOutsideCnf : noCnf;
     }
     return expectedThumbprint === undefined || certificate === undefined
       ? undefined
@@ -53,11 +45,13 @@ export function createExplainer(source: CertificateSource): Explainer {
       }
     },
     explain(refusal, certificate, req) {
+      const hint = hintFor(refusal, certificate, req);
       return Object.freeze({
         expectedThumbprint: refusal.expectedThumbprint,
         presentedThumbprint: certificate?.thumbprint,
         certificateFrom: originOf(source),
-        hint: hintFor(refusal, certificate, req),
+        hint: hint?.text,
+        hintCode: hint?.code,
       });
     },
   };
@@ -74,6 +68,20 @@ export function originOf({ header, fromConnection, origin }: CertificateSource):
   return fromConnection === true ? 'the TLS connection' : 'the option certificate';
 }
 
+const thumbprintOutsideCnf: Hint = {
+  code: 'thumbprint_outside_cnf',
+  text:
+    "set claims: { thumbprint: 'x5t#S256' } of jwtAccessTokens() or introspection(), or let the " +
+    'authorization server write cnf',
+};
+
+const noCnf: Hint = {
+  code: 'token_without_cnf',
+  text:
+    'the authorization server issued the token without cnf: the client got it without its ' +
+    'certificate, or is not registered for tls_client_certificate_bound_access_tokens',
+};
+
 const fixTheServer = 'the authorization server must write it in base64url without padding (RFC 8705 §3.1)';
 
 /** Why the certificate is not the one that the token is bound to. Never throws. */
@@ -81,50 +89,76 @@ export function mismatchHint(
   expected: string,
   certificate: ClientCertificate,
   bound: ClientCertificate | undefined,
-): string | undefined {
+): Hint | undefined {
   const { thumbprint } = certificate;
   const bytes = Buffer.from(thumbprint, 'base64url');
   const hex = bytes.toString('hex');
   const plain = expected.replaceAll(':', '').toLowerCase();
   if (plain === hex) {
-    return `cnf has the right hash in hex; ${fixTheServer}`;
+    return { code: 'thumbprint_in_hex', text: `cnf has the right hash in hex; ${fixTheServer}` };
   }
   if (Buffer.from(expected, 'base64url').toString('latin1').replaceAll(':', '').toLowerCase() === hex) {
-    return `cnf has the right hash as the base64url of hex digits; ${fixTheServer}`;
+    return {
+      code: 'thumbprint_in_encoded_hex',
+      text: `cnf has the right hash as the base64url of hex digits; ${fixTheServer}`,
+    };
   }
   if (twiceDecoded(expected).toLowerCase() === hex) {
-    return `cnf has the right hash as the base64url of the base64 of hex digits; ${fixTheServer}`;
+    return {
+      code: 'thumbprint_in_encoded_hex',
+      text: `cnf has the right hash as the base64url of the base64 of hex digits; ${fixTheServer}`,
+    };
   }
   if (expected === bytes.toString('base64') || expected === `${thumbprint}=`) {
-    return `cnf has the right hash in another base64; ${fixTheServer}`;
+    return {
+      code: 'thumbprint_in_base64',
+      text: `cnf has the right hash in another base64; ${fixTheServer}`,
+    };
   }
   if (/^[\da-f]{64}$/.test(plain)) {
-    return `cnf looks like hex, of another certificate; ${fixTheServer}`;
+    return {
+      code: 'thumbprint_in_hex',
+      text: `cnf looks like hex, of another certificate; ${fixTheServer}`,
+    };
   }
   const { der } = certificate;
   if (der !== undefined && expected === createHash('sha1').update(der).digest('base64url')) {
-    return 'cnf has the SHA-1 of the certificate (x5t); the authorization server must take SHA-256';
+    return {
+      code: 'thumbprint_by_sha1',
+      text: 'cnf has the SHA-1 of the certificate (x5t); the authorization server must take SHA-256',
+    };
   }
   const key = publicKeyOf(certificate);
   if (key !== undefined && expected === hash('sha256', key, 'base64url')) {
-    return 'cnf has the hash of the public key; the authorization server must hash the whole certificate';
+    return {
+      code: 'thumbprint_of_key',
+      text: 'cnf has the hash of the public key; the authorization server must hash the whole certificate',
+    };
   }
   if (bound !== undefined && key !== undefined && publicKeyOf(bound)?.equals(key) === true) {
-    return (
-      'same key, renewed certificate: the token is bound to the one before; the ' +
-      'client must get a new token'
-    );
+    return {
+      code: 'certificate_renewed',
+      text:
+        'same key, renewed certificate: the token is bound to the one before; the ' +
+        'client must get a new token',
+    };
   }
   if (isCaCertificate(certificate)) {
-    return (
-      "the certificate presented is a certificate authority's: the proxy hands on the " +
-      "intermediate instead of the client's"
-    );
+    return {
+      code: 'authority_certificate',
+      text:
+        "the certificate presented is a certificate authority's: the proxy hands on the " +
+        "intermediate instead of the client's",
+    };
   }
   return bound === undefined
     ? undefined
-    : 'the token is bound to another client certificate that was seen here: it was sent on ' +
-        'to, or taken by, another client';
+    : {
+        code: 'token_of_another_client',
+        text:
+          'the token is bound to another client certificate that was seen here: it was sent on ' +
+          'to, or taken by, another client',
+      };
 }
 
 function twiceDecoded(text: string): string {
