@@ -1,5 +1,5 @@
 // How long a revocation takes to be heard in each of eight processes, by the channel and by the log: from revoke() in one of them to the first
-// refusal in the last. Each process is asked every 2 ms meanwhile, and goes on to be asked afterwards: nobody may let it in again.
+// refusal in the last. Each process is asked every 2 ms meanwhile, and goes on to be asked afterwards: no process may accept it again.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';

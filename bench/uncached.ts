@@ -1,4 +1,4 @@
-// The uncached path: each request has a token that nobody saw before, and the authorization server is asked about it.
+// The uncached path: each request has a new token, and the authorization server is asked about it.
 import { closeScenario, noiseOf } from './harness/close.js';
 import { summaryOf, timeRatioOf } from './harness/record.js';
 import { takeTurns } from './harness/rounds.js';

@@ -1,4 +1,4 @@
-// All checks that are no tests. `--fix` mends what can be mended.
+// All checks other than the tests. `--fix` corrects what can be corrected.
 import { spawnSync } from 'node:child_process';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +10,7 @@ const checks = {
   'format and lint': ['biome', 'check', ...(fix ? ['--write'] : []), '--error-on-warnings', '.'],
   'types of the packages': ['tsc', '-b'],
   'types of tests and examples': ['tsc', '-p', 'tsconfig.workspace.json'],
-  'nothing that nobody uses': ['knip', '--no-config-hints'],
+  'no unused files, exports and dependencies': ['knip', '--no-config-hints'],
 };
 const scripts = {
   'subjects of the commits': ['commit-subjects.mjs'],

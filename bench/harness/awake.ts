@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { canPin, pinned } from './cores.js';
 import { findProgram } from './program.js';
 
-/** Takes the time that nobody else wants, and ends when whoever started it has gone. */
+/** Takes the processor time that no other process wants, and ends when its parent process has ended. */
 const loop =
   'const parent = process.ppid; for (let i = 0; i % 1e8 !== 0 || process.ppid === parent; i += 1);';
 

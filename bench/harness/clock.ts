@@ -9,7 +9,7 @@ export interface Clock {
   readonly bytesPerToken: number;
   /** Nanoseconds a call. */
   time(name: 'authorize' | 'floor'): Promise<number>;
-  /** The same behind Express; gives the port. */
+  /** Starts the API behind Express, and returns the port. */
   serve(): Promise<number>;
   readonly pid: number;
   stop(): Promise<void>;

@@ -23,7 +23,7 @@ export function closeScenario(
   noise: Readonly<Record<string, Ratio>> = {},
 ): void {
   if (profiles !== undefined) {
-    // A profile costs time: these figures are nobody's.
+    // A profile costs time: no figure of this run is reported.
     return;
   }
   const noisy = Object.entries(noise).filter(([, ratio]) => !isMet(ratio));

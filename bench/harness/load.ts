@@ -4,7 +4,7 @@ import { findProgram } from './program.js';
 import { isQuick } from './settings.js';
 import { wrk } from './wrk.js';
 
-/** The same request again and again, but for its headers, which take turns. */
+/** One request that is sent again and again. Its headers take turns. */
 export interface Load {
   readonly url: string;
   readonly headers: readonly Readonly<Record<string, string>>[];

@@ -23,7 +23,8 @@ interface Options {
 
 /**
  * oidc-provider behind NGINX: pushed authorization requests alone, PKCE, tokens bound to the client's certificate, which
- * comes in a header. The header counts only with the secret that NGINX adds: whoever gets around NGINX has no certificate.
+ * comes in a header. The header counts only with the secret that NGINX adds: a client that bypasses NGINX has no
+ * certificate.
  */
 export function createAuthorizationServer(options: Options): RequestListener {
   const ready = createProvider(options);

@@ -191,7 +191,7 @@ export const scenes: readonly Scene[] = [
     const { token } = await signedIn(stack);
     return { token, identity: stack.pki.bob };
   }),
-  attack('A stolen token with a self-signed certificate of nobody', 401, async (stack) => {
+  attack('A stolen token with an unknown self-signed certificate', 401, async (stack) => {
     const { token } = await signedIn(stack);
     return { token, identity: stack.pki.selfSignedEc };
   }),

@@ -133,7 +133,7 @@ export const scenes: readonly Scene[] = [
         .encode(),
     })),
   ),
-  // Whoever validates JWTs does not see that one was revoked, and the server keeps none to revoke.
+  // An API that validates JWTs itself does not learn of a revocation, and the server keeps no JWT that it could revoke.
   scene(
     'A token that was revoked',
     { Express: 401, Koa: 401, JWT: undefined },

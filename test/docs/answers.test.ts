@@ -53,7 +53,7 @@ function inWords({ status, retryAfter }: { status: number; retryAfter?: string |
     return String(status);
   }
   if (retryAfter === null) {
-    return '503, mend';
+    return '503, misconfigured';
   }
-  return retryAfter === '5' ? '503, later' : `503, later (${retryAfter} s)`;
+  return retryAfter === '5' ? '503, retry later' : `503, retry later (${retryAfter} s)`;
 }

@@ -66,7 +66,7 @@ export const ofResourceServer: Taker = {
     clientId: 'api',
     clientSecret: 'a-secret',
     audience: 'https://api.example.com',
-    certificatePolicy: { subject: 'CN=nobody' },
+    certificatePolicy: { subject: 'CN=none-of-these' },
     resourceMetadata: { resource: 'https://api.example.com' },
     sharedCache: { store, secret },
   },

@@ -32,7 +32,7 @@ const refusal = { status: 401, challenge: 'Bearer realm="api"' };
 describe('runs', () => {
   it.each(blocks.filter((block) => !isResting(block)))('$name', async (block) => {
     const { app } = await runner.run(block);
-    // What stands before every route lets nobody pass without a token.
+    // A middleware before every route refuses a request without a token.
     if (/\bapp\.use\(\s*mtlsBound\(/.test(block.code) && !/\bconst app\b/.test(block.code)) {
       const { status, headers } = await request('callback' in app ? app.callback() : app).get('/');
       expect({ status, challenge: headers['www-authenticate'] }).toEqual(refusal);

@@ -32,7 +32,10 @@ function sources(folder: string, without: RegExp): string[] {
 
 /** What functions of a name are called with first, in the whole of some sources. */
 function firstArguments(name: RegExp, texts: readonly string[]): string[] {
-  const call = new RegExp(`(?<![\\w.]|function )${name.source}\\(\\s*((?:[^,()]|\\([^()]*\\))+?),`, 'g');
+  const call = new RegExp(
+    `(?<!\\w|(?<!\\.\\.)\\.|function )${name.source}\\(\\s*((?:[^,()]|\\([^()]*\\))+?),`,
+    'g',
+  );
   return texts.flatMap((text) => [...text.matchAll(call)].map(([, first = '']) => first.trim()));
 }
 
@@ -51,7 +54,7 @@ describe('docs/reference/troubleshooting.md', () => {
     expect(cells.every((cell) => cell !== '')).toBe(true);
   });
 
-  it('says of a refusal what it means, who mends it and how, and of a problem what to do', () => {
+  it('says what each refusal means, who fixes it and how, and what to do about each problem', () => {
     expect(new Set(refusals.map((cells) => cells.length))).toEqual(new Set([4]));
     expect(new Set(problems.map((cells) => cells.length))).toEqual(new Set([3]));
   });

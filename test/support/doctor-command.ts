@@ -57,7 +57,7 @@ export function runDoctor(
   });
 }
 
-/** The same with `--json`. */
+/** Runs the command with `--json`, and returns its findings. */
 export async function findingsOfDoctor(
   ...run: Parameters<typeof runDoctor>
 ): Promise<{ readonly code: number | null; readonly findings: Finding[] }> {

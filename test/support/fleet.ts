@@ -135,7 +135,7 @@ function sendTo(port: number, agent: Agent, token: string, identity: Identity): 
 /** What a process and a worker thread have in common. */
 type Child = Pick<ChildProcess, 'on' | 'off' | 'once'> & { send(message: object): unknown; kill(): unknown };
 
-/** The next message with this member: others may be meant for somebody else who waits. */
+/** The next message with this member. Messages without it may be meant for another waiting call. */
 function reply<T>(child: Child, name: string): Promise<T> {
   return new Promise((resolve) => {
     const listener = (message: T & object): void => {

@@ -19,7 +19,7 @@ export interface Pki {
   readonly ca: Identity;
   /** For 127.0.0.1, localhost and api.example.com. */
   readonly server: Identity;
-  /** The same with a key of RSA, which the suites of FAPI 1.0 need. */
+  /** The server with an RSA key, which the suites of FAPI 1.0 need. */
   readonly serverRsa: Identity;
   /** A proxy's own, for a hop of mutual TLS. */
   readonly proxy: Identity;
@@ -27,7 +27,7 @@ export interface Pki {
   readonly alice: Identity;
   readonly bob: Identity;
   readonly aliceEc: Identity;
-  /** The same key and subject as `alice`, another certificate. */
+  /** Another certificate with the key and subject of `alice`. */
   readonly aliceRenewed: Identity;
   readonly expired: Identity;
   readonly selfSignedRsa: Identity;

@@ -35,7 +35,7 @@ export function describeReal(program: string, title: string, suite: () => void):
   }
 }
 
-/** The same for one test. */
+/** Declares one test that needs a real program, and skips it where the program is missing. */
 export function itReal(program: string, title: string, test: () => void | Promise<void>): void {
   if (findProgram(program) !== undefined) {
     it(title, test);

@@ -39,7 +39,7 @@ export async function startProxy(start: ProxyStart): Promise<RealProxy> {
     try {
       return await startOnce(start, await freePort());
     } catch (error) {
-      // Tests run side by side: somebody else may have taken the port that was free a moment ago.
+      // Tests run side by side: another one may have taken the port that was free a moment ago.
       if (attempt === 3 || !/address (already )?in use/i.test(String(error))) {
         throw error;
       }

@@ -16,7 +16,7 @@ export type HeaderLine = readonly [name: string, value: string];
 /** What came out of a proxy, as the API behind it read it. */
 export interface Arrival {
   readonly headers: readonly HeaderLine[];
-  /** The same number for all that came over one connection. */
+  /** A number of the connection: equal for all requests that came over it. */
   readonly connection: number;
   /** `null` on a unix socket. */
   readonly peerAddress: string | null;
@@ -114,7 +114,7 @@ export function callProxy(call: ProxyCall): Promise<Outcome> {
   });
 }
 
-/** The same over HTTP/2, where a header sent twice is an array. */
+/** Calls the proxy over HTTP/2, where a header that is sent twice is an array. */
 export async function callProxyOverHttp2(call: ProxyCall): Promise<Outcome> {
   const { port, path = '/', headers = [] } = call;
   const grouped: Record<string, string | string[]> = {};

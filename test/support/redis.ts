@@ -28,7 +28,7 @@ export interface TestRedis {
   /** The process id. */
   readonly pid: number;
   kill(): Promise<void>;
-  /** The same port, and nothing in it unless the server is persistent. */
+  /** Starts it again on its port. It is empty unless the server is persistent. */
   start(): Promise<void>;
   /** Stops the process by SIGSTOP, until `SIGCONT`. */
   signal(name: 'SIGSTOP' | 'SIGCONT'): void;

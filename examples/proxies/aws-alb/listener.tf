@@ -17,7 +17,7 @@ resource "aws_lb_listener" "api" {
   }
 }
 
-# The load balancer sets no secret of yours: let nobody else reach the API.
+# The load balancer can't set a shared secret, so only the load balancer may reach the API.
 resource "aws_security_group_rule" "api_from_load_balancer_alone" {
   type                     = "ingress"
   security_group_id        = aws_security_group.api.id

@@ -83,7 +83,7 @@ describe.each(everyFramework)('%s answers, with a real authorization server', (f
 
   it('S6 R40: 401 invalid_token for a token that the server does not know', () =>
     refused(async () => {
-      const response = await call(pki, api, '/', pki.alice).auth('nobody-issued-this', { type: 'bearer' });
+      const response = await call(pki, api, '/', pki.alice).auth('made-up-token', { type: 'bearer' });
       await expectRefusal(response, { status: 401, error: 'invalid_token' });
     }, 1));
 

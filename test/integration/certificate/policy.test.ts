@@ -76,7 +76,7 @@ describe('what a certificate must be', () => {
       '403 it is not verified',
     ],
     [
-      'R19: verified, and nobody said',
+      'R19: verified, and the source does not say',
       { requireVerified: true },
       () => of(pki.alice),
       '403 it is not verified: no verdict on its chain comes with it',
@@ -389,7 +389,7 @@ describe.each(frameworks)('%s', (framework) => {
       ...base,
       issuer: server.issuer,
       http: { ca: pki.ca.cert },
-      certificatePolicy: { subject: 'CN=nobody' },
+      certificatePolicy: { subject: 'CN=none-of-these' },
     });
     const { status } = await call(pki, api, '/', pki.alice).auth('token', { type: 'bearer' });
     await api.close();

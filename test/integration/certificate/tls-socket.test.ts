@@ -137,7 +137,7 @@ describe.each(frameworks)('%s', (framework) => {
   });
 });
 
-// Express does not run on http2; Koa does, and so does whoever calls the core.
+// Express does not run on http2. Koa and the core do.
 describe.each(['Koa', 'the core alone'] as const)('http2, its compatibility API, with %s', (framework) => {
   it.each(['TLSv1.2', 'TLSv1.3'] as const)(
     'R27: %s, right, wrong and no certificate, two streams each',

@@ -32,9 +32,9 @@ export interface Setting {
   readonly isDirect: boolean;
   /** An API with these options, asked once for each request, in order and over connections of their own. */
   ask(requests: readonly Sent[], options?: ResourceServerOptions): Promise<Answer[]>;
-  /** The same over one connection of the first one's certificate. */
+  /** Sends the requests one after the other over one connection with the first one's certificate. */
   askOverOne(requests: readonly Sent[], options?: ResourceServerOptions): Promise<Answer[]>;
-  /** The same, all at once. */
+  /** Sends all requests at once. */
   askAtOnce(requests: readonly Sent[], options?: ResourceServerOptions): Promise<Answer[]>;
 }
 

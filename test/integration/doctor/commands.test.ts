@@ -409,7 +409,7 @@ describe('as it is built', () => {
     });
   });
 
-  it('ends when nobody reads its output any more', async () => {
+  it('ends when its output is closed', async () => {
     const listener = await startListening([], {});
     const end = listener.readNoMore();
     request({ port: listener.port, host: '127.0.0.1' })

@@ -255,7 +255,7 @@ describe.each([
   });
 });
 
-describeReal('haproxy', 'through HAProxy that admits nobody without a certificate', () => {
+describeReal('haproxy', 'through HAProxy that refuses clients without a certificate', () => {
   const demanding = {
     'verify optional': 'verify required',
     ' crt-ignore-err all ca-ignore-err all': '',

@@ -74,7 +74,7 @@ describe('beside oidc-provider', () => {
       () => checked({ clientSecret: 'the secret of yesterday' }),
     ],
     [
-      'an authority that nobody named',
+      'a certificate authority that no option names',
       'private_ca_missing',
       /http\.ca.*MTLS_BOUND_CA_FILE/,
       () => checked({ http: {} }),
@@ -287,7 +287,7 @@ describe('the command as it is built', () => {
       () => ({ MTLS_BOUND_CLIENT_SECRET: 'another' }),
     ],
     [
-      'an authority that nobody named',
+      'a certificate authority that no option names',
       'private_ca_missing',
       /MTLS_BOUND_CA_FILE/,
       () => ({ MTLS_BOUND_CA_FILE: undefined }),

@@ -193,7 +193,7 @@ describe('finds', () => {
       },
     ],
     [
-      'a private authority that nobody named',
+      'a private certificate authority that no option names',
       'private_ca_missing',
       /http\.ca.*MTLS_BOUND_CA_FILE/,
       () => checked({ http: {} }),

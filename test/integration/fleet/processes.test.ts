@@ -50,7 +50,7 @@ describeReal('redis-server', 'a fleet of processes, with Redis', () => {
     return fleet;
   };
 
-  describe('8 processes, 5,000 requests within a second for 200 tokens that nobody knows yet', () => {
+  describe('8 processes get 5,000 requests within a second for 200 new tokens', () => {
     async function herd(more: Partial<FleetOptions>): Promise<{ counts: number[]; statuses: Set<number> }> {
       const { members } = await start(8, more);
       const { alice } = testClients(pki);
@@ -147,7 +147,7 @@ describeReal('redis-server', 'a fleet of processes, with Redis', () => {
     }
   });
 
-  it('while the channel is lost answers serve for a moment only, and all are asked about anew when it is back', async () => {
+  it('while the channel is lost, cached answers are used for a moment only, and each token is introspected again when it is back', async () => {
     const { members } = await start(2, { spreads: { maxAgeWhileLost: 0.5 } });
     const { alice } = testClients(pki);
     const token = await server.token(alice);

@@ -124,7 +124,7 @@ function attacks(open: () => Promise<OpenStore>): void {
     },
   );
 
-  it('R59 R143: whoever reads the store learns neither token nor claims', async () => {
+  it('R59 R143: the store shows neither tokens nor claims to its readers', async () => {
     const token = await aliceToken();
     await (await member({ store: shared.store, secret }))(token);
     const content = [...(await shared.entries())].flat().join();

@@ -314,7 +314,7 @@ describe('discovery', () => {
 
   it('R39: the server’s own certificate is checked: an unknown authority and another name are refused', async () => {
     await outcome({ http: { timeout: 1 } }, passing());
-    // Whoever runs the API is told what mends it.
+    // The operator learns how to fix it.
     expect(problems.at(-1)?.message).toMatch(
       /give the PEM of its authority to http\.ca or MTLS_BOUND_CA_FILE$/,
     );

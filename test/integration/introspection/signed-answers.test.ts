@@ -118,7 +118,7 @@ describe.each(frameworks)('%s', (framework) => {
       () => signed({}, { alg: 'HS256' }, Buffer.from(key.publicKey.export({ type: 'spki', format: 'pem' }))),
       nonsense,
     ],
-    ['a key of nobody', () => signed({}, {}, other.privateKey), nonsense],
+    ['an unknown key', () => signed({}, {}, other.privateKey), nonsense],
     ['tampered', tampered, nonsense],
     ['R70: another issuer', () => signed({ iss: 'https://other.example.com' }), nonsense],
     ['R70: for another resource server', () => signed({ aud: 'other-api' }), nonsense],
@@ -195,10 +195,10 @@ describe.each(frameworks)('%s', (framework) => {
     ['not encrypted', () => signed(), nonsense],
     ['unsigned inside', () => encrypted(new UnsecuredJWT(outer()).encode()), nonsense],
     ['claims inside, not a JWT', () => encrypted(JSON.stringify(outer())), nonsense],
-    ['signed by a key of nobody', async () => encrypted(await signed({}, {}, other.privateKey)), nonsense],
+    ['signed by an unknown key', async () => encrypted(await signed({}, {}, other.privateKey)), nonsense],
     ['encrypted twice', async () => encrypted(await encrypted(await signed())), nonsense],
     [
-      'encrypted to a key of nobody',
+      'encrypted to an unknown key',
       async () =>
         encrypted(await signed(), {}, generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey),
       nonsense,

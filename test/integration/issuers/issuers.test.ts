@@ -132,7 +132,7 @@ describe.each(frameworks)('%s', (framework) => {
     });
   });
 
-  it('with one issuer alone every token is shown to it, whoever it was meant for', async () => {
+  it('with one issuer every token is shown to it, also one of another issuer', async () => {
     const ofBlue = await tokenOf(blue);
     const { statuses, asked } = await answersTo([{ token: ofBlue }], [introspected(red)]);
     expect([statuses, asked]).toEqual([[401], [1, 0]]);
@@ -155,7 +155,7 @@ describe.each(frameworks)('%s', (framework) => {
     ['another host', () => issuerByHost({ 'red.example': red.issuer }), {}],
     ['a path that only begins alike', () => issuerByPath({ '/red': red.issuer }), { path: '/redder' }],
     ['a function that names none', () => () => undefined, {}],
-  ])('a token that names no issuer, and %s: 401, nobody is asked', async (_title, select, sent) => {
+  ])('a token that names no issuer, and %s: 401, and no server is asked', async (_title, select, sent) => {
     const token = await tokenOf(red);
     const { responses, asked } = await answersTo(
       [{ token, ...sent }],
@@ -222,7 +222,7 @@ describe.each(frameworks)('%s', (framework) => {
 
   it('in order: the first that knows the token, and only when asked for', async () => {
     const [ofRed, ofBlue] = await Promise.all([tokenOf(red), tokenOf(blue)]);
-    const requests = [{ token: ofRed }, { token: ofBlue }, { token: ofBlue }, { token: 'of-nobody' }];
+    const requests = [{ token: ofRed }, { token: ofBlue }, { token: ofBlue }, { token: 'of-no-issuer' }];
     const both = [introspected(red), introspected(blue)];
     const { responses, statuses, asked } = await answersTo(requests, both, 'in-order');
     expect(statuses).toEqual([200, 200, 200, 401]);
@@ -232,7 +232,7 @@ describe.each(frameworks)('%s', (framework) => {
 
   it('in order, one of them down: a token that another knows passes, any other is 503', async () => {
     const down = { issuer: 'https://127.0.0.1:9', clientId: 'api', clientSecret: 'secret' };
-    const requests = [{ token: await tokenOf(blue) }, { token: 'of-nobody' }];
+    const requests = [{ token: await tokenOf(blue) }, { token: 'of-no-issuer' }];
     const { statuses } = await answersTo(requests, [down, introspected(blue)], 'in-order');
     expect(statuses).toEqual([200, 503]);
   });

@@ -162,7 +162,7 @@ describe('the key', () => {
     expect(await decide(signed('ES256', kid, stranger.privateKey, header()))).toBe(
       isKidKnown ? 'jwt_signature_invalid' : 'jwt_key_unknown',
     );
-    // The same where the server has no key at all, or several that fit.
+    // The answer is equal where the server has no key at all, or several that fit.
     for (const [set, expected] of [
       [[], 'jwt_key_unknown'],
       [
@@ -198,7 +198,7 @@ describe('the key', () => {
   });
 });
 
-describe('keys are taken up anew', () => {
+describe('keys are fetched again', () => {
   it('a rotation is followed after an invented key id, as soon as ten seconds have passed', async () => {
     const [first, second, third] = [ec(), ec(), ec()];
     keys = [jwk(first.publicKey, { kid: '1' })];

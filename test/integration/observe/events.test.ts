@@ -92,7 +92,7 @@ describe.each(frameworks)('%s', (framework) => {
       /answered 500/,
     ],
   ])(
-    'a problem says what to mend, each time on the channel and once as a warning: %s',
+    'a problem says what to fix, each time on the channel and once as a warning: %s',
     async (_title, prepare, message) => {
       prepare();
       await calls(3);

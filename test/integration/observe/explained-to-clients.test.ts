@@ -5,7 +5,7 @@ import { describe, expect, it, vi } from 'vitest';
 vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
 const kit = await createTestKit();
 
-/** Nobody listens there. */
+/** No server listens there. */
 const nowhere = 'https://127.0.0.1:9/as';
 
 // SECURITY.md lists what `explain` tells.

@@ -27,7 +27,7 @@ function heapUsed(): number {
   return process.memoryUsage().heapUsed;
 }
 
-it('500,000 made-up tokens against a cache of 10,000: memory stays, and 1,000 good tokens are not asked about anew', async () => {
+it('500,000 made-up tokens against a cache of 10,000: memory stays, and 1,000 good tokens are not introspected again', async () => {
   // An error's stack is most of what a refusal costs, and says nothing here.
   const { stackTraceLimit } = Error;
   Error.stackTraceLimit = 0;

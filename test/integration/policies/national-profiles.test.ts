@@ -75,7 +75,7 @@ describe('R185: Berlin Group, the role of an eIDAS certificate', () => {
     expect(await psd2Roles(new ClientCertificate(identity.der))).toEqual(roles);
   });
 
-  it('lets in who has the role, and nobody without QCStatements, without a certificate, or with nonsense in it', async () => {
+  it('accepts a client with the role, and refuses one without QCStatements, without a certificate, or with nonsense in it', async () => {
     const accounts = await issueFrom(pki, 'CN=TPP', [qcStatements(AI)]);
     const nonsense = await issueFrom(pki, 'CN=TPP', [
       new x509.Extension('1.3.6.1.5.5.7.1.3', false, Buffer.from('0500', 'hex')),

@@ -630,7 +630,7 @@ describe('the source alone', () => {
     });
   });
 
-  it('a stranger without the header is nobody’s problem', () => {
+  it('a request of a stranger without the header reports no problem', () => {
     expect(padded()(requestOf(['Accept', '*/*'], stranger))).toBeUndefined();
     expect(problems).toEqual([]);
   });

@@ -27,7 +27,7 @@ beforeAll(async () => {
   pki = await createPki();
 });
 
-type Client = 'alice' | 'aliceEc' | 'selfSignedRsa' | 'selfSignedEc' | 'expired' | 'nobody';
+type Client = 'alice' | 'aliceEc' | 'selfSignedRsa' | 'selfSignedEc' | 'expired' | 'noCertificate';
 type Version = 'TLSv1.2' | 'TLSv1.3';
 const versions: Version[] = ['TLSv1.2', 'TLSv1.3'];
 
@@ -52,10 +52,12 @@ interface Row {
 const fromPem = (pem: string): Buffer => Buffer.from(pem.replace(/-----[A-Z ]+-----|\s/g, ''), 'base64');
 
 const opensslVerdict = (client: Client): readonly string[] =>
-  client === 'nobody' ? ['NONE'] : [client.startsWith('self') ? 'FAILED:self-signed certificate' : 'SUCCESS'];
+  client === 'noCertificate'
+    ? ['NONE']
+    : [client.startsWith('self') ? 'FAILED:self-signed certificate' : 'SUCCESS'];
 
 const haproxyVerdict = (client: Client): readonly string[] =>
-  client === 'nobody' ? [] : [client.startsWith('self') ? '18' : client === 'expired' ? '10' : '0'];
+  client === 'noCertificate' ? [] : [client.startsWith('self') ? '18' : client === 'expired' ? '10' : '0'];
 
 const apacheVerdict: Row['verdict'] = (client, version, resumed) => {
   if (resumed) {
@@ -178,7 +180,7 @@ async function startRecorded(
 }
 
 function identityOf(client: Client): Identity | undefined {
-  return client === 'nobody' ? undefined : pki[client];
+  return client === 'noCertificate' ? undefined : pki[client];
 }
 
 describe.each(rows)('$title', (row) => {
@@ -211,7 +213,7 @@ describe.each(rows)('$title', (row) => {
     }
 
     describe.each(versions)('%s', (version) => {
-      it.each<Client>(['alice', 'aliceEc', 'selfSignedRsa', 'selfSignedEc', 'nobody'])(
+      it.each<Client>(['alice', 'aliceEc', 'selfSignedRsa', 'selfSignedEc', 'noCertificate'])(
         '%s: exactly its certificate',
         async (client) => {
           expectHandedOver(await callProxy(proxy.call(client, { version })), client, version);
@@ -227,7 +229,7 @@ describe.each(rows)('$title', (row) => {
         }
       });
 
-      it.each<Client>(['alice', 'selfSignedEc', 'nobody'])(
+      it.each<Client>(['alice', 'selfSignedEc', 'noCertificate'])(
         '%s, who comes back with a session',
         async (client) => {
           const first = await callProxyRaw(proxy.call(client, { version }));
@@ -266,7 +268,7 @@ describe.each(rows)('$title', (row) => {
     ];
     const protocols = row.http2 ? [callProxy, callProxyOverHttp2] : [callProxy];
 
-    describe.each<Client>(['alice', 'nobody'])('R168: %s, who sends the headers itself', (client) => {
+    describe.each<Client>(['alice', 'noCertificate'])('R168: %s, who sends the headers itself', (client) => {
       it.each(spellings)('%s: none arrives under a name that is read', async (_spelling, spell) => {
         for (const send of protocols) {
           const outcome = await send(
@@ -313,10 +315,10 @@ describe.each(rows)('$title', (row) => {
       });
     });
 
-    it('two clients and nobody in turn over one connection to the API, each with its own', async () => {
+    it('two clients, and requests without a certificate, in turn over one connection to the API, each with its own', async () => {
       const seen = new Map<number, Set<Client>>();
       for (let round = 0; round < 4; round += 1) {
-        for (const client of ['alice', 'selfSignedEc', 'nobody'] as const) {
+        for (const client of ['alice', 'selfSignedEc', 'noCertificate'] as const) {
           const outcome = await callProxy(proxy.call(client, { version: 'TLSv1.3' }));
           expectHandedOver(outcome, client, 'TLSv1.3');
           const connection = outcome.arrival?.connection ?? -1;

@@ -555,7 +555,7 @@ describeReal('nginx', 'other ways from NGINX to the API', () => {
     try {
       expect(await through.status({ identity: 'alice' })).toBe(200);
       expect(await through.status({ identity: 'bob' })).toBe(401);
-      // R180: the proxy's own certificate is nobody's client certificate.
+      // R180: the proxy's own certificate is not a client certificate.
       expect(await through.status({ token: 'proxy' })).toBe(401);
       expect(await other.status({ identity: 'alice' })).toBe(401);
     } finally {

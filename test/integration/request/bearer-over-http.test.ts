@@ -63,7 +63,7 @@ describe.each(frameworks)('%s', (framework) => {
     await expectRefusal(response, { status: 400, error: 'invalid_request' });
   });
 
-  it('R85: a body that nobody parsed stays for the handler to read', async () => {
+  it('R85: a body that was not parsed stays for the handler to read', async () => {
     const response = await post(pki, api, '/echo', pki.alice)
       .auth('good', { type: 'bearer' })
       .type('form')

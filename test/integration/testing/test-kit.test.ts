@@ -61,7 +61,7 @@ describe.each(['Express', 'Koa'] as const)('%s', (framework) => {
   it.each<[string, (wanted: { scopes: string[] }) => string, number, RegExp]>([
     ['an unbound token', (wanted) => kit.unboundToken(wanted), 401, /not bound/],
     ['an expired token', (wanted) => kit.boundToken({ ...wanted, expiresIn: -60 }), 401, /expired/],
-    ['a token of nobody', () => 'made-up', 401, /expired, revoked/],
+    ['an unknown token', () => 'made-up', 401, /expired, revoked/],
     [
       'a token for another API',
       (wanted) => kit.boundToken({ ...wanted, claims: { aud: 'x' } }),

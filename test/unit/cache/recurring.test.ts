@@ -20,7 +20,7 @@ describe('InternCache', () => {
     expect(of(long)).not.toBe(of(long));
   });
 
-  it('is bounded: who came long ago is made anew', () => {
+  it('is bounded: a value that was not used for long is made again', () => {
     const { of } = new InternCache((text) => [text]);
     const first = of('first');
     for (let i = 0; i < 2_000; i += 1) {
@@ -31,7 +31,7 @@ describe('InternCache', () => {
   });
 });
 
-it('tokens share the lists of scopes and audiences, and nobody can change them', () => {
+it('tokens share the lists of scopes and audiences, which are frozen', () => {
   const claims = () => JSON.parse('{"active":true,"scope":"a b","aud":"https://api.example.com"}');
   const [one, other] = [claims(), claims()].map(
     (each) => readTokenClaims(each, 'https://as.example.com') as TokenClaims,

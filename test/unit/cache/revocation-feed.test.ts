@@ -247,7 +247,7 @@ describe('what is said', () => {
 });
 
 describe('close()', () => {
-  it('ends the channel, and what it says afterwards is told to nobody', async () => {
+  it('ends the channel, and its later messages reach no listener', async () => {
     const { feed, end, report, revocations, listener } = feedOver();
     const one = feed();
     await settled();

@@ -37,7 +37,7 @@ function known(of: Revocations, changes: Partial<Known> = {}, more: object = {},
   };
 }
 
-/** The same, of a token that speaks for itself and was issued so many seconds ago. */
+/** What is known of a JWT that was issued so many seconds ago. */
 const jwt = (of: Revocations, secondsAgo: number | undefined, more: object = {}): Known =>
   known(
     of,
@@ -45,7 +45,7 @@ const jwt = (of: Revocations, secondsAgo: number | undefined, more: object = {})
     { iat: secondsAgo === undefined ? undefined : now / 1000 - secondsAgo, ...more },
   );
 
-/** The same, of an answer to another process's question, asked so many milliseconds ago. */
+/** What is known of an answer that another process asked for, so many milliseconds ago. */
 const shared = (of: Revocations, ago: number, more: object = {}, heardUpTo?: string): Known =>
   known(of, { shared: { askedAt: now - ago, heardUpTo } }, more);
 
@@ -100,14 +100,17 @@ describe('what is revoked', () => {
     },
   );
 
-  it.each(ofOne)('a token by %s: it is refused, whoever says what, and whenever', (_, revocation) => {
-    const revocations = remembered();
-    const before = known(revocations);
-    revocations.add(noticeOf(revocation));
-    for (const one of [before, known(revocations), jwt(revocations, -3_600), shared(revocations, 0)]) {
-      expect(revocations.usability(one)).toBe('refuse');
-    }
-  });
+  it.each(ofOne)(
+    'a token by %s: it is refused, whatever its answer says and whenever it was given',
+    (_, revocation) => {
+      const revocations = remembered();
+      const before = known(revocations);
+      revocations.add(noticeOf(revocation));
+      for (const one of [before, known(revocations), jwt(revocations, -3_600), shared(revocations, 0)]) {
+        expect(revocations.usability(one)).toBe('refuse');
+      }
+    },
+  );
 
   it.each<[string, Revocation]>([
     ['another subject', { subject: 'bob' }],
@@ -456,7 +459,7 @@ describe('a token that speaks for itself, with a log', () => {
     expect(revocations.usability(jwt(revocations, 60))).toBe('refuse');
   });
 
-  it('a gap in the log voids what is known from before, whoever said it', () => {
+  it('a gap in the log voids all that is known from before', () => {
     const revocations = log();
     revocations.hasRead('0001', performance.now());
     const before = known(revocations);
@@ -500,7 +503,7 @@ describe('a request that waits until revocations are heard', () => {
     expect(ended).not.toHaveBeenCalled();
     await vi.advanceTimersByTimeAsync(2);
     expect(ended).toHaveBeenCalledOnce();
-    // Now nobody waits any more.
+    // Now no call waits any more.
     await revocations.untilHeard();
   });
 });

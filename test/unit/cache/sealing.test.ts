@@ -10,7 +10,7 @@ describe('what is sealed', () => {
     const sealed = seal.seal('name', '{"sub":"user-1"}');
     expect(seal.open('name', sealed)).toBe('{"sub":"user-1"}');
     expect(Buffer.from(sealed, 'base64url').toString('latin1')).not.toContain('user-1');
-    // The same text is never sealed alike twice.
+    // One text is never sealed alike twice.
     expect(seal.seal('name', '{"sub":"user-1"}')).not.toBe(sealed);
   });
 

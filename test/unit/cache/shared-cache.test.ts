@@ -148,7 +148,7 @@ describe('a store in trouble', () => {
     expect(report.mock.calls.at(-1)).toEqual(['shared_cache_resumed', 'sharedCache.store answers again']);
   });
 
-  it('does not end the process by an error that nobody listens to', () => {
+  it('does not end the process by an error without a listener', () => {
     const { store } = sharedOver();
     const [[event, listener]] = store.on.mock.calls as [[string, () => unknown]];
     expect(event).toBe('error');
@@ -193,7 +193,7 @@ describe('one asks for all', () => {
     expect(lock.release.mock.calls).toEqual([[name]]);
   });
 
-  it('but not where somebody asked between look and claim', async () => {
+  it('but not where another process asked between the read and the lock', async () => {
     const { shared, lock } = sharedOver();
     const ask = vi.fn(async () => 'asked');
     expect(await passing(shared.askOnce('key', async () => 'found', ask))).toBe('found');

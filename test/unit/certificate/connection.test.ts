@@ -21,7 +21,7 @@ it.each<[string, Parameters<typeof isUnixSocket>[0], boolean]>([
   ['a path, no address', { destroyed: false, server: path }, true],
   ['a path and an address', { destroyed: false, server: path, remoteAddress: '127.0.0.1' }, false],
   ['a path, the client gone', { destroyed: true, server: path }, false],
-  ['a path, nobody knows whether the client has gone', { server: path }, false],
+  ['a path, with no sign whether the client has gone', { server: path }, false],
   [
     'a socket that was handed over',
     { destroyed: false, server: { address: () => null, listening: true } },

@@ -169,7 +169,7 @@ it('a token and our credentials go to the server that it is meant for, and to no
     ['opaque-2', blue],
     [ofRed, red],
     [ofBlue, blue],
-    // Its iss is not what the selector says: it is meant for nobody here.
+    // Its iss is not what the selector says: it is for none of the issuers here.
     [ofRed, blue],
     [ofBlue, red],
     [await jwt('https://third.example.com', redApi), red],

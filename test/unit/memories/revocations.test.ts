@@ -93,16 +93,19 @@ describe('a revocation that is sent', () => {
   it.each<[string, Revocation, string]>([
     ['a subject', { subject: 'user-161803' }, '161803'],
     ['a client', { clientId: 'client-161803' }, '161803'],
-  ])('of %s is sealed: whoever reads the channel learns nothing', async (_title, revocation, private_) => {
-    const { resourceServer, messages, stored } = await joined();
-    await resourceServer.revoke(revocation);
-    expect(opened(messages[0] ?? '')).toContain(private_);
-    const raw = [...messages, ...stored].flatMap((text) => [
-      text,
-      Buffer.from(text, 'base64url').toString('latin1'),
-    ]);
-    expect(raw.filter((text) => text.includes(private_))).toEqual([]);
-  });
+  ])(
+    'of %s is sealed: the channel shows nothing of it to its readers',
+    async (_title, revocation, private_) => {
+      const { resourceServer, messages, stored } = await joined();
+      await resourceServer.revoke(revocation);
+      expect(opened(messages[0] ?? '')).toContain(private_);
+      const raw = [...messages, ...stored].flatMap((text) => [
+        text,
+        Buffer.from(text, 'base64url').toString('latin1'),
+      ]);
+      expect(raw.filter((text) => text.includes(private_))).toEqual([]);
+    },
+  );
 });
 
 describe('a message that was not sealed with our secret revokes nothing', () => {

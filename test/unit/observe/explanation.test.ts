@@ -147,7 +147,7 @@ describe('a mismatch', () => {
     expect(refused.at(-1)?.explanation).toMatchObject({ hint: expect.stringMatching(hint), hintCode });
   });
 
-  it('of a certificate that nobody knows: no hint is made up', async () => {
+  it('of an unknown certificate: no hint is made up', async () => {
     const own = new ClientCertificate(pki.alice.der);
     const { explanation } = await refusal(presenting(own), requestOf(boundTo(pki.bob.thumbprint)));
     expect(explanation?.hint).toBeUndefined();

@@ -78,7 +78,7 @@ it('a request that is given up before it has its turn is refused, and not sent',
   expect(asked).not.toHaveBeenCalled();
 });
 
-it('one probe each interval; nobody waits for it; its success closes the breaker, its failure does not', async () => {
+it('sends one probe each interval; no request waits for it; its success closes the breaker, its failure does not', async () => {
   let answer: () => Promise<Response> = async () => new Response(null, { status: 503 });
   const asked = vi.fn<Http>(() => answer());
   const { send, report } = protect(asked);

@@ -115,7 +115,7 @@ const reasons = new Set([
   'Hash= within another value',
 ]);
 
-/** Read in another way than the decoders do: the length is written anew, in the fewest bytes, and compared. */
+/** Read in another way than the decoders do: the length is written again, in the fewest bytes, and compared. */
 function isOneSequence(der: Uint8Array): boolean {
   const content = [2, 3, 4, 5].map((head) => der.length - head);
   return content.some((length, i) => {

@@ -157,7 +157,7 @@ const hostileText = fc
 
 const often = runs(100_000);
 
-describe('nobody passes for the holder of another certificate', () => {
+describe('no client passes for the holder of another certificate', () => {
   // As Envoy writes a Subject: RFC 2253, quotes and backslashes escaped, an attribute's name first.
   const asSubject = (text: string): string => `Subject="CN=${text.replace(/["\\,;+<>]/g, '\\$&')}"`;
 

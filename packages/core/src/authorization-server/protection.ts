@@ -26,8 +26,8 @@ export interface ProtectionRules extends CircuitBreakerRules {
 }
 
 /**
- * Seconds. An endpoint that asks for a longer rest by `Retry-After` is tried after this time all
- * the same: a client that can make the server answer so must not shut out the others for long.
+ * Seconds. If an endpoint asks for a longer pause by `Retry-After`, it is still tried again after
+ * this time. A client that can provoke such an answer must not lock out the other clients for long.
  */
 const LONGEST_REST = 10;
 

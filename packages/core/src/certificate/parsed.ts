@@ -8,8 +8,8 @@ import { explainTooCostly, parsingCost } from './parsing-cost.js';
 import type { JsonName } from './x509-library.js';
 
 /**
- * A certificate as the libraries read it. The same object for each connection that shows the
- * certificate, while it is remembered.
+ * A certificate as the libraries read it. Connections with one certificate share one object while
+ * it is cached.
  */
 export interface ParsedCertificate {
   readonly subject: JsonName;

@@ -61,7 +61,8 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
     'fix the cause of the failures before it; circuitBreaker.maxConcurrent, circuitBreaker.maxQueued',
   revocations_unknown: 'see why Redis does not answer; revocations.whileLost',
   revocation_not_spread: 'fix Redis, then revoke again',
-  shutting_down: 'the client asks another process; take it out of the load balancer before close()',
+  shutting_down:
+    'the client sends the request again, to another process; take it out of the load balancer before close()',
   authorization_server_refused_credentials:
     'mtls-doctor check; clientId, clientAuthentication, the right to introspect',
   authorization_server_issuer_mismatch: 'spell issuer as the metadata do, to the letter',

@@ -89,7 +89,7 @@ export interface TestKit {
   /** From now on the server can't be asked; with false it can again. */
   outage(isOut?: boolean): void;
   /**
-   * The same request or agent of supertest, presenting the certificate.
+   * Returns the given request or agent of supertest, which then presents the certificate.
    *
    * @example
    * const accounts = kit.withCertificate(request(app).get('/accounts'));
