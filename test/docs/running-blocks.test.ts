@@ -12,7 +12,7 @@ const resting = {
   'const answerRefusals: ErrorRequestHandler = (error, req': 'Node 20 runs no types',
   "import type { Request, Response } from 'express';\n\nconst pay": 'Node 20 runs no types',
   "import Router, { type RouterContext } from '@koa/router';": 'Node 20 runs no types',
-  'import { mtlsBound, readTokenClaims, RequestRefused, type TokenSource } from': 'Node 20 runs no types',
+  'import {\n  mtlsBound,\n  readTokenClaims,\n  type Requester,': 'Node 20 runs no types',
   "import { createResourceServer } from '@mtls-bound/core';\n\nconst resourceServer = createResourceServer({ issuer, clientId, clientSecret, audience });\nconst":
     'it needs a request',
 };

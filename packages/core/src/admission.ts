@@ -1,6 +1,7 @@
 import { Authorization, type RequestSignalRegistry } from './authorization.js';
 import type { AcceptedIssuer, TargetResolver } from './authorization-server/accepted-issuers.js';
 import { untilAborted, withDeadline } from './authorization-server/deadline.js';
+import type { Requester } from './authorization-server/requester.js';
 import type { ClientCertificate } from './certificate/client-certificate.js';
 import { RequestRefused, TellableError, toRefusal } from './errors.js';
 import { publishAdmitted, publishCache } from './observe/events.js';
@@ -183,7 +184,8 @@ export function createAdmission({
     const since = revocations.latestTurn;
     const token = readBearerToken(req, undefined);
     const own = Authorization.tokenOf(authorization);
-    const askAndAgree = async (text: string) => agreedClaims(own, await ask(text));
+    const askAndAgree = async (text: string, requester?: Requester) =>
+      agreedClaims(own, await ask(text, requester));
     const target = {
       ...resolveTarget(token, req),
       read: read.kind === 'introspection' ? read : askAndAgree,

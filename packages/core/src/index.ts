@@ -30,6 +30,7 @@ export type { Metadata } from './authorization-server/metadata.js';
 export type { DecryptionKey } from './authorization-server/nested-jwt.js';
 export type { AgentFactory, ConnectionOptions } from './authorization-server/pool.js';
 export type { PrivateKeyOptions } from './authorization-server/private-key.js';
+export type { Requester } from './authorization-server/requester.js';
 export type { SignatureAlgorithm } from './authorization-server/signature-algorithms.js';
 export type { SignedAnswers } from './authorization-server/signed-introspection.js';
 export type { SharedLock, SharedStore } from './cache/shared-cache.js';

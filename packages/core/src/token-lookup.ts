@@ -1,5 +1,5 @@
 import { type FloodGuard, NAMELESS, type Source } from './authorization-server/flood-guard.js';
-import { type Requester, runForRequester } from './authorization-server/requester.js';
+import type { Requester } from './authorization-server/requester.js';
 import type { TokenCache, TokenTarget } from './cache/token-cache.js';
 import type { RequestRefused } from './errors.js';
 import type { NodeRequest } from './request/node-request.js';
@@ -48,7 +48,9 @@ export function createTokenLookup(
   /** Failures of the authorization server count for the client whose question met them. */
   function requesterOf({ req, thumbprint }: PresentedToken, counted: Source): Requester {
     const uncounted = thumbprint === undefined ? NAMELESS : [thumbprint];
-    return { interactionId: interactionOf(req), source: counted.length === 0 ? uncounted : counted };
+    const source = Object.freeze(counted.length === 0 ? uncounted : counted);
+    // A token source of the user's own gets it.
+    return Object.freeze({ interactionId: interactionOf(req), source });
   }
 
   return {
@@ -62,7 +64,7 @@ export function createTokenLookup(
       const ask = async () => {
         refuseWhenClosed();
         // Another request may have asked meanwhile.
-        return cache.known(token, target) ?? runForRequester(requester, () => cache.learn(token, target));
+        return cache.known(token, target, () => requester) ?? cache.learn(token, target, requester);
       };
       const recall = (refusal: RequestRefused) => cache.recall(token, target, refusal);
       return floodGuard === undefined || source.length === 0
@@ -76,7 +78,7 @@ export function createTokenLookup(
       const requester = requesterOf(presented, source);
       const ask = async () => {
         refuseWhenClosed();
-        return runForRequester(requester, () => cache.confirm(token, target));
+        return cache.confirm(token, target, requester);
       };
       return floodGuard === undefined || source.length === 0
         ? ask()

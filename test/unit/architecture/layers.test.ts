@@ -101,6 +101,17 @@ it('R21: certificates are parsed by node:crypto and @peculiar/x509, never by cod
   expect(users('asn1').toSorted()).toEqual(['certificate/x509-library.ts']);
 });
 
+it('no code uses async hooks: on Node 20 each promise of the process would pay for them', () => {
+  const core = readdirSync(join(root, 'packages'), { recursive: true, encoding: 'utf8' }).filter((path) =>
+    /^[\w-]+\/src\/.*\.ts$/.test(path),
+  );
+  expect(core.length).toBeGreaterThan(files.length);
+  const users = core.filter((path) =>
+    /['"](?:node:)?async_hooks['"]/.test(readFileSync(join(root, 'packages', path), 'utf8')),
+  );
+  expect(users).toEqual([]);
+});
+
 it.each(['express-mtls', 'koa-mtls'])('%s imports the public surface of the core alone', (name) => {
   const folder = join(root, 'packages', name, 'src');
   const targets = readdirSync(folder).flatMap((file) =>

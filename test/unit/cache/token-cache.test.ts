@@ -70,7 +70,8 @@ function cacheOver(
   const target: TokenTarget = {
     id: '',
     sharedId: 'as api',
-    read,
+    // Most tests ask for no client: their readers get the token alone.
+    read: (token, requester) => (requester === undefined ? read(token) : read(token, requester)),
     mayIntrospect: true,
     isIntrospected: () => true,
   };
@@ -718,6 +719,58 @@ describe('confirm()', () => {
     const { confirm, known } = cacheOver();
     await confirm('t');
     expect(known('t')).toBeUndefined();
+  });
+});
+
+describe('for whose sake is asked', () => {
+  const alice = { interactionId: 'a', source: ['alice'] };
+  const bob = { interactionId: 'b', source: ['bob'] };
+  const targetOver = (read: TokenReader): TokenTarget => ({
+    id: '',
+    sharedId: undefined,
+    read,
+    mayIntrospect: true,
+    isIntrospected: () => true,
+  });
+
+  it('a question that two requests share is asked for the first', async () => {
+    const { cache, read, learn } = cacheOver();
+    const target = targetOver(read);
+    await Promise.all([cache.learn('t', target, alice), cache.learn('t', target, bob), learn('t')]);
+    expect(vi.mocked(read).mock.calls).toEqual([['t', alice]]);
+  });
+
+  it('a question of confirm() that two requests share is asked for the first of them', async () => {
+    const { cache, read } = cacheOver();
+    const target = targetOver(read);
+    await Promise.all([
+      cache.confirm('t', target, alice),
+      cache.confirm('t', target, bob),
+      cache.confirm('t', target, alice),
+    ]);
+    expect(vi.mocked(read).mock.calls).toEqual([
+      ['t', alice],
+      ['t', bob],
+    ]);
+  });
+
+  it('a refresh is asked for the request that uses the answer', async () => {
+    const { cache, read, learn } = cacheOver(undefined, { refreshAhead: 20 });
+    const target = targetOver(read);
+    await learn('t');
+    vi.setSystemTime(now + 40_000);
+    cache.known('t', target, () => bob);
+    cache.known('t', target, () => alice);
+    await turn();
+    expect(vi.mocked(read).mock.calls).toEqual([['t'], ['t', bob]]);
+  });
+
+  it('the server of a token that says itself who it is is asked for the request too', async () => {
+    const { cache, read } = cacheOver(undefined, { memory: { from: 'log' } });
+    const introspect = vi.fn(async () => active());
+    const target: TokenTarget = { ...targetOver(read), ...selfContained, introspect };
+    await cache.learn('t', target, alice);
+    expect(introspect).toHaveBeenCalledExactlyOnceWith('t', expect.objectContaining({ issuer }), alice);
   });
 });
 

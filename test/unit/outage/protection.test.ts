@@ -32,6 +32,48 @@ function controlClock(): (milliseconds: number) => void {
   };
 }
 
+describe('for whose sake a request is sent', () => {
+  const failing: Http = () => Promise.reject(new RequestRefused('authorization_server_unreachable'));
+  const code = (error: unknown) => (error as RequestRefused).code;
+
+  it('failures of one client leave the breaker closed for the others', async () => {
+    const asked = vi.fn(failing);
+    const { send } = createProtectedHttp(asked, 'https://as.example.com', rules, vi.fn());
+    const sendFor = (name: string) =>
+      send('https://as.example.com/x', {
+        ...request,
+        requester: { interactionId: undefined, source: [name] },
+      }).catch(code);
+    for (let i = 0; i < 6; i += 1) {
+      await sendFor('alice');
+    }
+    expect(asked).toHaveBeenCalledTimes(3);
+    expect(await sendFor('alice')).toBe('authorization_server_not_asked');
+    expect(await sendFor('bob')).toBe('authorization_server_unreachable');
+  });
+
+  it('a changed Object.prototype names no client', async () => {
+    const { send } = createProtectedHttp(failing, 'https://as.example.com', rules, vi.fn());
+    const sendOnce = () => send('https://as.example.com/x', request).catch(code);
+    Object.defineProperty(Object.prototype, 'requester', {
+      value: { interactionId: undefined, source: ['alice'] },
+      configurable: true,
+    });
+    try {
+      for (let i = 0; i < 3; i += 1) {
+        await sendOnce();
+      }
+    } finally {
+      Reflect.deleteProperty(Object.prototype, 'requester');
+    }
+    // The failures were no client's, so that the breaker is open for every client.
+    const requester = { interactionId: undefined, source: ['bob'] };
+    expect(await send('https://as.example.com/x', { ...request, requester }).catch(code)).toBe(
+      'authorization_server_not_asked',
+    );
+  });
+});
+
 describe('what opens the breaker', () => {
   const trouble = (code: ConstructorParameters<typeof RequestRefused>[0]) => () =>
     Promise.reject(new RequestRefused(code));

@@ -22,6 +22,7 @@ import { questionOf } from './introspection.js';
 import { createDiscovery, createStaticMetadata, type MetadataRules } from './metadata.js';
 import { issuerNamedIn } from './named-issuer.js';
 import { type CircuitBreakerRules, createProtectedHttp } from './protection.js';
+import type { Requester } from './requester.js';
 
 /** An authorization server whose tokens are accepted. */
 export interface AcceptedIssuer {
@@ -42,12 +43,14 @@ export interface AcceptedIssuer {
   readonly close: () => void;
 }
 
+type TokenQuestion = (token: string, requester?: Requester) => Promise<TokenAnswer>;
+
 /** A reader that settles in a time that is known, and whose members were checked. */
 export interface LimitedReader {
-  (token: string): Promise<TokenAnswer>;
+  (token: string, requester?: Requester): Promise<TokenAnswer>;
   readonly kind: NonNullable<TokenReader['kind']>;
   /** Undefined where the authorization server can't be asked about a token. */
-  readonly introspect: ((token: string) => Promise<TokenAnswer>) | undefined;
+  readonly introspect: TokenQuestion | undefined;
 }
 
 /** Who we are to it. */
@@ -161,9 +164,9 @@ function limitReader(read: TokenReader, timeout: number): LimitedReader {
       'one of another kind',
     );
   }
-  const bounded = (ask: (token: string) => Promise<TokenAnswer>) => (token: string) =>
+  const bounded = (ask: TokenQuestion) => (token: string, requester?: Requester) =>
     withDeadline(MAX_QUESTIONS * timeout, (signal) =>
-      untilAborted(signal, () => ask(token)).then(parseTokenAnswer, (error: unknown) => {
+      untilAborted(signal, () => ask(token, requester)).then(parseTokenAnswer, (error: unknown) => {
         if (signal.aborted) {
           const detail = `the option tokens gave nothing within ${MAX_QUESTIONS * timeout} s`;
           throw new RequestRefused('internal_error', { detail });
@@ -201,12 +204,12 @@ export function createTargetResolver(
   const inOrder = {
     id: 'in-order',
     sharedId: sharedIds.includes(undefined) ? undefined : sharedIds.join(),
-    read: (token: string) => askInOrder(authorities, token),
+    read: (token: string, requester?: Requester) => askInOrder(authorities, token, requester),
     mayIntrospect: authorities.some(({ read }) => read.kind === 'introspection'),
     isIntrospected: ({ issuer }: TokenClaims) =>
       authorities.some(({ rules, read }) => rules.issuer === issuer && read.kind === 'introspection'),
-    introspect: (token: string, { issuer }: TokenClaims) =>
-      authorities.find(({ rules }) => rules.issuer === issuer)?.read.introspect?.(token),
+    introspect: (token: string, { issuer }: TokenClaims, requester?: Requester) =>
+      authorities.find(({ rules }) => rules.issuer === issuer)?.read.introspect?.(token, requester),
   };
   return (token, req) => {
     const named = issuerNamedIn(token);
@@ -241,7 +244,8 @@ function targetOf({ read, sharedId }: AcceptedIssuer, id: string): TokenTarget {
     read,
     mayIntrospect,
     isIntrospected: () => mayIntrospect,
-    introspect: (token: string) => read.introspect?.(token),
+    introspect: (token: string, _answer: TokenClaims, requester?: Requester) =>
+      read.introspect?.(token, requester),
   });
 }
 
@@ -249,11 +253,15 @@ function targetOf({ read, sharedId }: AcceptedIssuer, id: string): TokenTarget {
  * Asks one authorization server after the other until one knows the token. Rejects if none does and
  * one could not be asked.
  */
-async function askInOrder(authorities: readonly AcceptedIssuer[], token: string): Promise<TokenAnswer> {
+async function askInOrder(
+  authorities: readonly AcceptedIssuer[],
+  token: string,
+  requester: Requester | undefined,
+): Promise<TokenAnswer> {
   let trouble: unknown;
   for (const { read } of authorities) {
     try {
-      const answer = await read(token);
+      const answer = await read(token, requester);
       if (typeof answer !== 'string') {
         return answer;
       }

@@ -9,6 +9,7 @@ import type { CertificateAndKey, ClientIdentity } from './client-identity.js';
 import { untilAborted, withDeadline } from './deadline.js';
 import { nodeFetch } from './lazy-modules.js';
 import { type AgentFactory, createPool, type Pool, type WatchedAgent } from './pool.js';
+import type { Requester } from './requester.js';
 
 /** How we speak to the authorization server. */
 export interface HttpRules {
@@ -42,6 +43,8 @@ export interface HttpRequest {
    * Default `false`.
    */
   readonly wasCounted?: boolean;
+  /** The requester that a `TokenReader` was called with. Default: no client caused this request. */
+  readonly requester?: Requester | undefined;
 }
 
 /** Sends one request and resolves with the whole answer; rejects with `RequestRefused`. */

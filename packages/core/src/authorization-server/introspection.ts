@@ -34,7 +34,7 @@ import { otherKindOfAnswer } from './jwt-kind.js';
 import { createRemoteKeys } from './key-set.js';
 import { jose } from './lazy-modules.js';
 import { retryBroken } from './protection.js';
-import { currentRequester } from './requester.js';
+import type { Requester } from './requester.js';
 import { isFromGateway, readRetryAfter, serverTrouble } from './retry-after.js';
 import { acceptedAlgorithms } from './signature-algorithms.js';
 import {
@@ -160,15 +160,15 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
     const keys = createRemoteKeys(metadata, http);
     const viaMutualTls = authentication.identity !== undefined;
     const client = { client_id: clientId, use_mtls_endpoint_aliases: viaMutualTls };
-    const ask = async (token: string): Promise<TokenAnswer> => {
-      const server = await metadata();
+    const ask = async (token: string, requester?: Requester): Promise<TokenAnswer> => {
+      const server = await metadata(requester);
       const endpoint = introspectionEndpoint(server, viaMutualTls);
       const response = await withDeadline(timeout, (signal) =>
         // A new request each time: an assertion must not arrive twice.
         retryBroken((wasCounted) =>
           introspectionRequest(server, client, provenBy(authentication, signal), token, {
-            [customFetch]: (url, request) => http(url, { ...request, wasCounted }),
-            ...interactionHeaders(),
+            [customFetch]: (url, request) => http(url, { ...request, wasCounted, requester }),
+            ...interactionHeaders(requester),
             additionalParameters,
             requestJwtResponse: format !== undefined,
             signal,
@@ -186,19 +186,19 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
         const answer =
           format === undefined
             ? await plainAnswer(server, client, response)
-            : await readSignedAnswer(await signedText(response), keys, {
-                ...access,
-                clientId,
-                algorithms,
-                format,
-              });
+            : await readSignedAnswer(
+                await signedText(response),
+                keys,
+                { ...access, clientId, algorithms, format },
+                requester,
+              );
         return readAnswer(answer, { issuer, mustNameType, thumbprint });
       } catch (error) {
         throw error instanceof RequestRefused ? error : invalidAnswer(endpoint, explainInvalid(error));
       }
     };
-    const introspect = (token: string): Promise<TokenAnswer> =>
-      traceIntrospection({ issuer, interactionId: currentRequester().interactionId }, () => ask(token));
+    const introspect = (token: string, requester?: Requester): Promise<TokenAnswer> =>
+      traceIntrospection({ issuer, interactionId: requester?.interactionId }, () => ask(token, requester));
     const ready = async (): Promise<void> => {
       const answer = await ask(randomBytes(32).toString('base64url'));
       if (typeof answer !== 'string') {
@@ -255,8 +255,8 @@ function rethrowWithoutMessage(error: unknown): never {
 }
 
 /** FAPI's interaction id goes on to the authorization server (FAPI 1.0 Part 1 §6.2.1). */
-function interactionHeaders(): { headers?: Record<string, string> } {
-  const { interactionId } = currentRequester();
+function interactionHeaders(requester: Requester | undefined): { headers?: Record<string, string> } {
+  const interactionId = requester?.interactionId;
   return interactionId === undefined ? {} : { headers: { [interactionHeader]: interactionId } };
 }
 

@@ -25,6 +25,7 @@ import { acceptedTypes, accessTokenType, otherKind } from './jwt-kind.js';
 import { createRemoteKeys } from './key-set.js';
 import { jose } from './lazy-modules.js';
 import { decryptionKeys, signedJwtIn } from './nested-jwt.js';
+import type { Requester } from './requester.js';
 import { acceptedAlgorithms, algorithmList, permittedByDefault } from './signature-algorithms.js';
 import { JwtRejected, type JwtRules, type VerifiedJwt, verifyJwt } from './verified-jwt.js';
 
@@ -138,7 +139,7 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
       clockTolerance,
       requiredClaims: alwaysRequired,
     };
-    const read = async (token: string): Promise<TokenAnswer> => {
+    const read = async (token: string, requester?: Requester): Promise<TokenAnswer> => {
       // A JWT in another spelling would be unknown here, and would not be the one that was
       // revoked.
       if (!isCanonical(token)) {
@@ -152,7 +153,7 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
             'a part of the JWT inside it is not written as base64url demands',
           );
         }
-        const jwt = await verifyJwt(signed, keys, rules);
+        const jwt = await verifyJwt(signed, keys, rules, requester);
         return readClaims(jwt, { issuer, mapping, requiredClaims });
       } catch (error) {
         return toTokenRejection(error);
@@ -168,7 +169,8 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
     const ask = introspection(access);
     const introspect = mapping.isStandard
       ? ask
-      : async (token: string): Promise<TokenAnswer> => readAnswer(await ask(token), mapping);
+      : async (token: string, requester?: Requester): Promise<TokenAnswer> =>
+          readAnswer(await ask(token, requester), mapping);
     const allReady = async (): Promise<void> => {
       await ready();
       await ask.ready?.();

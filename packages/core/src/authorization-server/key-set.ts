@@ -7,6 +7,7 @@ import { redactUrl } from '../shared/shown-url.js';
 import type { Http } from './http.js';
 import type { Metadata } from './metadata.js';
 import { importPublicKey } from './public-key.js';
+import type { Requester } from './requester.js';
 import { serverTrouble } from './retry-after.js';
 
 /** Seconds for which keys are used before they are fetched again. */
@@ -40,6 +41,14 @@ export interface KeySet {
   readonly askedAt: number;
 }
 
+/** Who wants keys. */
+export interface KeysCaller {
+  /** The fetch that several callers wait for is sent for the first of them. */
+  readonly requester?: Requester | undefined;
+  /** Callers that may wait before this one. Default 1,000. */
+  readonly mostWaiting?: number;
+}
+
 /**
  * The authorization server's keys (RFC 8414 §2, `jwks_uri`). Both functions reject with
  * `RequestRefused`, also if `mostWaiting` callers wait already. A caller for which the keys are
@@ -47,19 +56,19 @@ export interface KeySet {
  */
 export interface RemoteKeys {
   /** Returns the known keys; fetches them if they are too old. */
-  readonly current: (mostWaiting?: number) => Promise<KeySet>;
+  readonly current: (caller?: KeysCaller) => Promise<KeySet>;
   /**
    * Returns keys whose fetch begins after this call. All callers together cause one fetch a second
    * at most.
    */
-  readonly fetchedFromNowOn: (mostWaiting?: number) => Promise<KeySet>;
+  readonly fetchedFromNowOn: (caller?: KeysCaller) => Promise<KeySet>;
 }
 
 /** Returns the same keys, for which fewer callers may wait. */
 export function withFewerWaiting(keys: RemoteKeys, mostWaiting: number): RemoteKeys {
   return {
-    current: () => keys.current(mostWaiting),
-    fetchedFromNowOn: () => keys.fetchedFromNowOn(mostWaiting),
+    current: (caller) => keys.current({ ...caller, mostWaiting }),
+    fetchedFromNowOn: (caller) => keys.fetchedFromNowOn({ ...caller, mostWaiting }),
   };
 }
 
@@ -87,10 +96,10 @@ export function createRemoteKeys(metadata: Metadata, http: Http): RemoteKeys {
     }
   }
 
-  async function fetchWhenPermitted(uri: string): Promise<Known> {
+  async function fetchWhenPermitted(uri: string, requester: Requester | undefined): Promise<Known> {
     await waitForPermit();
     next = undefined;
-    const fetching = fetchKeys(uri, http, known);
+    const fetching = fetchKeys(uri, http, known, requester);
     running = fetching;
     try {
       const fetched = await fetching;
@@ -116,35 +125,44 @@ export function createRemoteKeys(metadata: Metadata, http: Http): RemoteKeys {
     }
   }
 
-  function scheduled(uri: string): Promise<Known> {
-    next ??= fetchWhenPermitted(uri);
+  function scheduled(uri: string, requester: Requester | undefined): Promise<Known> {
+    next ??= fetchWhenPermitted(uri, requester);
     return next;
   }
 
-  async function currentUri(mostWaiting: number): Promise<string> {
+  async function currentUri(mostWaiting: number, requester: Requester | undefined): Promise<string> {
+    const read = () => metadata(requester);
     // Where keys are known, the metadata are known too.
-    return keySetUri(await (known === undefined ? join(mostWaiting, metadata) : metadata()));
+    return keySetUri(await (known === undefined ? join(mostWaiting, read) : read()));
   }
 
   return {
-    async current(mostWaiting = MOST_WAITING) {
-      const uri = await currentUri(mostWaiting);
+    async current({ requester, mostWaiting = MOST_WAITING } = {}) {
+      const uri = await currentUri(mostWaiting, requester);
       const age = known === undefined ? Number.NaN : (Date.now() - known.fetchedAt) / 1000;
       const isFresh = known?.uri === uri && age >= 0 && age < MAX_AGE;
-      return known !== undefined && isFresh ? known : join(mostWaiting, () => running ?? scheduled(uri));
+      return known !== undefined && isFresh
+        ? known
+        : join(mostWaiting, () => running ?? scheduled(uri, requester));
     },
-    async fetchedFromNowOn(mostWaiting = MOST_WAITING) {
-      const uri = await currentUri(mostWaiting);
-      return join(mostWaiting, () => scheduled(uri));
+    async fetchedFromNowOn({ requester, mostWaiting = MOST_WAITING } = {}) {
+      const uri = await currentUri(mostWaiting, requester);
+      return join(mostWaiting, () => scheduled(uri, requester));
     },
   };
 }
 
-async function fetchKeys(uri: string, http: Http, before: Known | undefined): Promise<Known> {
+async function fetchKeys(
+  uri: string,
+  http: Http,
+  before: Known | undefined,
+  requester: Requester | undefined,
+): Promise<Known> {
   const askedAt = performance.now();
   const response = await http(uri, {
     method: 'GET',
     headers: { accept: 'application/json, application/jwk-set+json' },
+    requester,
   });
   if (response.status !== 200) {
     const detail = `${redactUrl(uri)} answered ${response.status}`;

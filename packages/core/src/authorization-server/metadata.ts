@@ -15,12 +15,14 @@ import { redactUrl } from '../shared/shown-url.js';
 import { describeClaim } from '../token/token-rejection.js';
 import { withDeadline } from './deadline.js';
 import type { Http } from './http.js';
+import type { Requester } from './requester.js';
 import { readRetryAfter, serverTrouble } from './retry-after.js';
 
 /**
  * The authorization server's metadata, discovered when first needed. Rejects with `RequestRefused`.
+ * A discovery that several callers wait for is sent for the `requester` of the first.
  */
-export type Metadata = () => Promise<AuthorizationServer>;
+export type Metadata = (requester?: Requester) => Promise<AuthorizationServer>;
 
 // RFC 8414 §3 first; servers that know OpenID Connect Discovery alone answer at the second.
 const locations = ['oauth2', 'oidc'] as const;
@@ -73,9 +75,10 @@ export function createDiscovery(
   let pause = FIRST_PAUSE;
   let discovery: Promise<AuthorizationServer> | undefined;
 
-  async function discoverOnce(): Promise<AuthorizationServer> {
+  async function discoverOnce(requester: Requester | undefined): Promise<AuthorizationServer> {
+    const send: Http = (url, request) => http(url, { ...request, requester });
     try {
-      const server = await withDeadline(timeout, (signal) => discover(issuer, http, signal));
+      const server = await withDeadline(timeout, (signal) => discover(issuer, send, signal));
       known = server;
       nextAttempt = Date.now() + metadataMaxAge * 1000;
       pause = FIRST_PAUSE;
@@ -98,13 +101,13 @@ export function createDiscovery(
     pause = Math.min(2 * pause, LONGEST_PAUSE);
   }
 
-  return async () => {
+  return async (requester) => {
     if (known === undefined) {
-      discovery ??= discoverOnce();
+      discovery ??= discoverOnce(requester);
       return discovery;
     }
     if (discovery === undefined && Date.now() >= nextAttempt) {
-      discovery = discoverOnce();
+      discovery = discoverOnce(requester);
       discovery.catch(postpone);
     }
     return known;

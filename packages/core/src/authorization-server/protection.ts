@@ -2,10 +2,14 @@ import { LRUCache } from 'lru-cache';
 import pLimit, { type LimitFunction } from 'p-limit';
 import { RequestRefused } from '../errors.js';
 import { type BreakerListing, listBreaker, type ReportProblem } from '../observe/events.js';
-import { type AttemptOutcome, CircuitBreaker, CircuitOpen } from '../shared/circuit-breaker.js';
+import {
+  type AttemptOutcome,
+  type AttemptSource,
+  CircuitBreaker,
+  CircuitOpen,
+} from '../shared/circuit-breaker.js';
 import { redactUrl } from '../shared/shown-url.js';
-import { type Http, StaleConnection, timed } from './http.js';
-import { currentRequester } from './requester.js';
+import { type Http, type HttpRequest, StaleConnection, timed } from './http.js';
 import { readRetryAfter } from './retry-after.js';
 
 /** Limits of the requests to one endpoint of an authorization server. */
@@ -73,7 +77,7 @@ export function createProtectedHttp(
   const send: Http = async (url, request) => {
     const name = redactUrl(url);
     const { breaker, limit } = endpointOf(name);
-    const { source } = currentRequester();
+    const source = sourceOf(request);
     try {
       // A request that finds the breaker open need not queue to learn it.
       breaker.check(source);
@@ -111,6 +115,13 @@ export function createProtectedHttp(
     }
   };
   return { send, close: () => endpoints.clear() };
+}
+
+/** Returns the names of the client for which a request is sent; none where no client caused it. */
+function sourceOf(request: HttpRequest): AttemptSource {
+  // A token source of the user's own may make the request: a changed `Object.prototype` names no client.
+  const requester = Object.hasOwn(request, 'requester') ? request.requester : undefined;
+  return requester === undefined ? [] : requester.source;
 }
 
 function createEndpoint(

@@ -1,23 +1,13 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
-
-/** For whose sake an authorization server is asked. */
+/**
+ * For whose sake an authorization server is asked. A token source passes it on with the requests
+ * that it sends, and to the sources that it calls.
+ */
 export interface Requester {
   /** `x-fapi-interaction-id` of the request; undefined where it has none. */
   readonly interactionId: string | undefined;
-  /** Names of the client: its certificate, its address. Empty where none is known. */
+  /**
+   * Names of the client: its certificate, its address. Failures of the authorization server count
+   * for that client first.
+   */
   readonly source: readonly string[];
-}
-
-const underWay = new AsyncLocalStorage<Requester>();
-
-const noClient: Requester = Object.freeze({ interactionId: undefined, source: Object.freeze([]) });
-
-/** Runs what is done for the sake of a request. */
-export function runForRequester<T>(asker: Requester, run: () => T): T {
-  return underWay.run(asker, run);
-}
-
-/** Returns for whose sake this runs. */
-export function currentRequester(): Requester {
-  return underWay.getStore() ?? noClient;
 }

@@ -3,6 +3,7 @@ import { TellableError } from '../errors.js';
 import { type OptionsOf, optional, optionGroup, type SettingsOf } from '../shared/option-group.js';
 import type { RemoteKeys } from './key-set.js';
 import { decryptionKeys, signedJwtIn } from './nested-jwt.js';
+import type { Requester } from './requester.js';
 import { algorithmList, permittedByDefault, type SignatureAlgorithm } from './signature-algorithms.js';
 import { type JwtRules, verifyJwt } from './verified-jwt.js';
 
@@ -51,6 +52,7 @@ export async function readSignedAnswer(
   jwt: string,
   keys: RemoteKeys,
   rules: SignedAnswerRules,
+  requester?: Requester,
 ): Promise<Record<string, unknown>> {
   const { issuer, clientId, audience, clockTolerance, algorithms, format } = rules;
   const options: JwtRules = {
@@ -66,7 +68,8 @@ export async function readSignedAnswer(
   if (format.decryptionKey === undefined && jwt.split('.').length === 5) {
     throw new TellableError('it is encrypted; introspection({ signed: { decryptionKey } }) takes the key');
   }
-  const { payload } = await verifyJwt(await signedJwtIn(jwt, format.decryptionKey), keys, options);
+  const signed = await signedJwtIn(jwt, format.decryptionKey);
+  const { payload } = await verifyJwt(signed, keys, options, requester);
   return answerIn(payload);
 }
 

@@ -10,6 +10,7 @@ import {
 } from '../token/token-rejection.js';
 import type { KeyHeader, RemoteKeys } from './key-set.js';
 import { jose } from './lazy-modules.js';
+import type { Requester } from './requester.js';
 
 /**
  * A JWT that is refused for its own fault, as opposed to trouble of the server's or ours. The
@@ -99,16 +100,21 @@ export interface VerifiedJwt {
  * fetched again before the JWT is refused. Rejects with `JwtRejected` for a fault of the JWT, with
  * another error for trouble.
  */
-export async function verifyJwt(jwt: string, keys: RemoteKeys, rules: JwtRules): Promise<VerifiedJwt> {
+export async function verifyJwt(
+  jwt: string,
+  keys: RemoteKeys,
+  rules: JwtRules,
+  requester?: Requester,
+): Promise<VerifiedJwt> {
   const arrivedAt = performance.now();
   const header = readHeader(jwt, rules);
-  const known = await keys.current();
+  const known = await keys.current({ requester });
   const verified = await verifyByAnyOf(known.candidates(header), jwt, rules);
   if (verified !== undefined) {
     return verified;
   }
   if (known.askedAt < arrivedAt) {
-    const { candidates } = await keys.fetchedFromNowOn();
+    const { candidates } = await keys.fetchedFromNowOn({ requester });
     const again =
       candidates === known.candidates ? undefined : await verifyByAnyOf(candidates(header), jwt, rules);
     if (again !== undefined) {

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { currentRequester, type Requester, runForRequester } from '../authorization-server/requester.js';
+import type { Requester } from '../authorization-server/requester.js';
 import { RequestRefused } from '../errors.js';
 import { publishCache } from '../observe/events.js';
 import type { Known, Revocations } from '../revocation/revocations.js';
@@ -58,7 +58,8 @@ export interface TokenTarget {
    * not shared.
    */
   readonly sharedId: string | undefined;
-  readonly read: (token: string) => Promise<TokenAnswer>;
+  /** Reads the token, and asks the authorization server for the sake of `requester`. */
+  readonly read: (token: string, requester?: Requester) => Promise<TokenAnswer>;
   /**
    * Whether `read` may ask the authorization server, rather than read what the token says of
    * itself.
@@ -73,7 +74,11 @@ export interface TokenTarget {
    * Asks the authorization server of these claims about a token that spoke for itself; undefined
    * where none can be asked.
    */
-  readonly introspect?: (token: string, answer: TokenClaims) => Promise<TokenAnswer> | undefined;
+  readonly introspect?: (
+    token: string,
+    answer: TokenClaims,
+    requester?: Requester,
+  ) => Promise<TokenAnswer> | undefined;
 }
 
 /**
@@ -87,12 +92,15 @@ const revokedHere = createTokenRejection('token_inactive', 'revoked here');
  */
 const unvouched = createTokenRejection('token_inactive', 'issued before this process knows all revocations');
 
-/** A token, with what it is known by. */
-interface NamedToken {
+/** A question about a token: what the token is known by, who is asked, and for whose sake. */
+interface Question {
   readonly token: string;
+  readonly target: TokenTarget;
   readonly hash: string;
-  /** Its answers, apart from those of another authorization server. */
+  /** Names the answers to it, apart from those of another authorization server. */
   readonly key: string;
+  /** Undefined where no request is known. */
+  readonly requester: Requester | undefined;
 }
 
 /** Times in milliseconds since the epoch. */
@@ -160,13 +168,13 @@ export class TokenCache {
   /**
    * The answer that is known; undefined where the authorization server has to be asked.
    *
-   * @param asker tells for whose sake an answer in use is asked for again: its failures are those
-   * of that client
+   * @param requesterOf returns for whose sake an answer in use is asked for again: its failures are
+   * those of that client
    */
   known(
     token: string,
     target: TokenTarget,
-    asker: () => Requester = currentRequester,
+    requesterOf: () => Requester | undefined = noRequester,
   ): TokenAnswer | undefined {
     const hash = hashOf(token);
     const key = hash + target.id;
@@ -179,7 +187,7 @@ export class TokenCache {
       }
       if (usability === 'use') {
         if (now >= this.#refreshFrom(entry)) {
-          this.#refresh({ token, hash, key }, target, asker);
+          this.#refresh({ token, target, hash, key }, requesterOf);
         }
         return entry.token;
       }
@@ -194,30 +202,33 @@ export class TokenCache {
   }
 
   /** Asks in the background, unless that happens, or happens for too many tokens. */
-  #refresh(it: NamedToken, target: TokenTarget, asker: () => Requester): void {
+  #refresh(about: Omit<Question, 'requester'>, requesterOf: () => Requester | undefined): void {
     const { maxRefreshes = Number.POSITIVE_INFINITY } = this.#rules;
-    if (this.#isSettling || this.#refreshes >= maxRefreshes || this.#flights.has(it.key)) {
+    if (this.#isSettling || this.#refreshes >= maxRefreshes || this.#flights.has(about.key)) {
       return;
     }
-    let client: Requester;
+    let requester: Requester | undefined;
     try {
-      client = asker();
+      requester = requesterOf();
     } catch {
       // A function of the user failed, which harms no request with a known token.
       return;
     }
     this.#refreshes += 1;
-    runForRequester(client, () => this.#learn(it, target))
+    this.#learn({ ...about, requester })
       .catch(() => undefined)
       .finally(() => {
         this.#refreshes -= 1;
       });
   }
 
-  /** Asks about the token. Requests with the same token share the answer. */
-  learn(token: string, target: TokenTarget): Promise<TokenAnswer> {
-    const it = nameToken(token, target);
-    return this.#delivered(() => this.#learn(it, target));
+  /**
+   * Asks about the token. Requests with the same token share the question, which is asked for the
+   * `requester` of the first.
+   */
+  learn(token: string, target: TokenTarget, requester?: Requester): Promise<TokenAnswer> {
+    const question = questionAbout(token, target, requester);
+    return this.#delivered(() => this.#learn(question));
   }
 
   /**
@@ -255,21 +266,22 @@ export class TokenCache {
     if (known !== undefined) {
       return known;
     }
-    const it = nameToken(token, target);
-    const shared = this.#sharedFor(it.key, target);
+    const question = questionAbout(token, target, undefined);
+    const shared = this.#sharedFor(question);
     const found =
-      (shared && (await this.#look(shared, it, target, false))) ?? this.#substitute(it.key, trouble);
+      (shared && (await this.#look(shared, question, false))) ?? this.#substitute(question.key, trouble);
     return found && this.#delivered(async () => found);
   }
 
   /**
    * Introspects even if an answer is cached, by a question that begins after this call. Caches only
-   * a rejection.
+   * a rejection. Requests with the same token share the question, which is asked for the
+   * `requester` of the first.
    */
-  confirm(token: string, target: TokenTarget): Promise<TokenAnswer> {
-    const it = nameToken(token, target);
-    const name = `${it.key} now`;
-    return this.#delivered(() => this.#askLater(name, () => this.#askNow(it, target)));
+  confirm(token: string, target: TokenTarget, requester?: Requester): Promise<TokenAnswer> {
+    const question = questionAbout(token, target, requester);
+    const name = `${question.key} now`;
+    return this.#delivered(() => this.#askLater(name, () => this.#askNow(question)));
   }
 
   /** Asks by a question that begins now, or when the one that is under way has ended. */
@@ -295,21 +307,21 @@ export class TokenCache {
     }
   }
 
-  async #askNow(it: NamedToken, target: TokenTarget): Promise<Known | TokenRejection> {
-    const known = await this.#knownNow(it, target);
+  async #askNow(question: Question): Promise<Known | TokenRejection> {
+    const known = await this.#knownNow(question);
     if (typeof known === 'string') {
-      this.#keepRejection(it, target, known);
-      await this.#sharedOf(target)?.remove(sharedName(it, target));
+      this.#keepRejection(question, known);
+      await this.#sharedOf(question.target)?.remove(sharedName(question));
     }
     return known;
   }
 
-  #learn(it: NamedToken, target: TokenTarget): Promise<Known | TokenRejection> {
-    return this.#fly(it.key, async () => {
+  #learn(question: Question): Promise<Known | TokenRejection> {
+    return this.#fly(question.key, async () => {
       try {
-        return await this.#fromSharedOr(it, target, () => this.#ask(it, target));
+        return await this.#fromSharedOr(question, () => this.#ask(question));
       } catch (trouble) {
-        const stale = this.#substitute(it.key, trouble);
+        const stale = this.#substitute(question.key, trouble);
         if (stale === undefined) {
           throw trouble;
         }
@@ -325,23 +337,22 @@ export class TokenCache {
   }
 
   async #fromSharedOr(
-    it: NamedToken,
-    target: TokenTarget,
+    question: Question,
     ask: () => Promise<Known | TokenRejection>,
   ): Promise<Known | TokenRejection> {
-    const shared = this.#sharedFor(it.key, target);
+    const shared = this.#sharedFor(question);
     if (shared === undefined) {
       return ask();
     }
-    const look = (isWaiting: boolean) => this.#look(shared, it, target, isWaiting);
-    return (await look(false)) ?? shared.askOnce(sharedName(it, target), () => look(true), ask);
+    const look = (isWaiting: boolean) => this.#look(shared, question, isWaiting);
+    return (await look(false)) ?? shared.askOnce(sharedName(question), () => look(true), ask);
   }
 
   /**
    * The tier where another process's answer may be; `undefined` if there is none that is worth a
    * look.
    */
-  #sharedFor(key: string, target: TokenTarget): SharedCache | undefined {
+  #sharedFor({ key, target }: Question): SharedCache | undefined {
     const previous = this.#active.peek(key);
     const isVoid = previous !== undefined && this.#revocations.usability(previous) === 'refuse';
     // No other process knows better what was revoked. While its answers can't be used, to wait for
@@ -357,16 +368,16 @@ export class TokenCache {
 
   async #look(
     shared: SharedCache,
-    it: NamedToken,
-    target: TokenTarget,
+    question: Question,
     isWaiting: boolean,
   ): Promise<Known | TokenRejection | undefined> {
-    const answer = await shared.get(sharedName(it, target));
+    const { key } = question;
+    const answer = await shared.get(sharedName(question));
     if (answer !== undefined && 'rejection' in answer) {
       // Other processes learn of it only while they wait: a token that is not active now may be so
       // later.
       const isAnswer = isWaiting && shared.isForWaiting(answer, Date.now());
-      return isAnswer ? this.#keepRejection(it, target, answer.rejection) : undefined;
+      return isAnswer ? this.#keepRejection(question, answer.rejection) : undefined;
     }
     const claims = answer && readTokenClaims(answer.claims, answer.issuer);
     if (answer === undefined || claims === undefined || typeof claims === 'string') {
@@ -374,7 +385,7 @@ export class TokenCache {
     }
     const { askedAt, heardUpTo } = answer;
     const now = Date.now();
-    const previous = this.#active.peek(it.key);
+    const previous = this.#active.peek(key);
     // A refresh is for a newer answer than the one that is known; the store may hold that very one.
     const isNewer = previous === undefined || askedAt > previous.freshFrom;
     if (!isNewer || askedAt > now + CLOCK_DIFFERENCE) {
@@ -382,10 +393,10 @@ export class TokenCache {
     }
     // The clock of the process that asked may be ahead: it may have asked that much earlier.
     const askedFrom = performance.now() - (now - askedAt) - CLOCK_DIFFERENCE;
-    if (askedFrom <= this.#inactiveTimes.latest(it.key)) {
+    if (askedFrom <= this.#inactiveTimes.latest(key)) {
       return undefined;
     }
-    const known = this.#knowledge(it, claims, 'server', {
+    const known = this.#knowledge(question, claims, 'server', {
       turn: this.#revocations.turn(),
       since: performance.now() - Math.max(0, now - askedAt),
       shared: { askedAt, heardUpTo },
@@ -394,20 +405,20 @@ export class TokenCache {
     if (!this.#isFresh(entry, now) || this.#revocations.usability(entry) !== 'use') {
       return undefined;
     }
-    this.#active.set(it.key, entry);
+    this.#active.set(key, entry);
     publishCache('shared_hit');
     return entry;
   }
 
-  async #ask(it: NamedToken, target: TokenTarget): Promise<Known | TokenRejection> {
-    const { key } = it;
+  async #ask(question: Question): Promise<Known | TokenRejection> {
+    const { key, target } = question;
     const askedAt = Date.now();
     const { heardUpTo } = this.#revocations;
-    const known = await this.#knownNow(it, target);
+    const known = await this.#knownNow(question);
     if (typeof known === 'string') {
       const wasShared = this.#active.peek(key)?.word === 'server';
-      this.#keepRejection(it, target, known);
-      await this.#shareRejection(it, target, known, wasShared);
+      this.#keepRejection(question, known);
+      await this.#shareRejection(question, known, wasShared);
       return known;
     }
     const entry = this.#entry(known, known.word === 'server' ? askedAt : Date.now());
@@ -418,7 +429,7 @@ export class TokenCache {
         const { claims, issuer } = known.token;
         // The process that holds the lock releases it only when other processes find the answer.
         await this.#sharedOf(target)?.put(
-          sharedName(it, target),
+          sharedName(question),
           { claims, issuer, askedAt, heardUpTo },
           seconds,
         );
@@ -429,21 +440,16 @@ export class TokenCache {
     return known;
   }
 
-  async #shareRejection(
-    it: NamedToken,
-    target: TokenTarget,
-    rejection: TokenRejection,
-    wasShared: boolean,
-  ): Promise<void> {
-    const shared = this.#sharedOf(target);
+  async #shareRejection(question: Question, rejection: TokenRejection, wasShared: boolean): Promise<void> {
+    const shared = this.#sharedOf(question.target);
     if (shared === undefined) {
       return;
     }
     if (wasShared) {
-      await shared.remove(sharedName(it, target));
+      await shared.remove(sharedName(question));
     }
     if (this.#rules.inactiveMaxAge > 0) {
-      await shared.putForWaiting(sharedName(it, target), { rejection, askedAt: Date.now() });
+      await shared.putForWaiting(sharedName(question), { rejection, askedAt: Date.now() });
     }
   }
 
@@ -451,19 +457,20 @@ export class TokenCache {
    * Asks, and decides whether the answer may be used: while it was on its way a revocation may have
    * been heard, or another question may have found the token not active.
    */
-  async #knownNow(it: NamedToken, target: TokenTarget): Promise<Known | TokenRejection> {
+  async #knownNow(question: Question): Promise<Known | TokenRejection> {
+    const { token, target, key, requester } = question;
     for (let attempt = 0; attempt < 2; attempt += 1) {
       const turn = this.#revocations.turn();
       const since = performance.now();
-      const answer = await target.read(it.token);
+      const answer = await target.read(token, requester);
       if (typeof answer === 'string') {
         return answer;
       }
       const known = target.isIntrospected(answer)
-        ? this.#knowledge(it, answer, 'server', { turn, since, shared: undefined })
-        : this.#ownWord(it, answer, turn, since);
+        ? this.#knowledge(question, answer, 'server', { turn, since, shared: undefined })
+        : this.#ownWord(question, answer, turn, since);
       const usability = await this.#usabilityInTime(known);
-      if (known.word === 'server' && known.since <= this.#inactiveTimes.get(it.key)) {
+      if (known.word === 'server' && known.since <= this.#inactiveTimes.get(key)) {
         continue;
       }
       if (usability === 'use') {
@@ -473,17 +480,21 @@ export class TokenCache {
         return revokedHere;
       }
       if (usability !== 'ask') {
-        return this.#knownByServer(it, target, answer, usability);
+        return this.#knownByServer(question, answer, usability);
       }
     }
     return 'token_inactive';
   }
 
   /** What a token says of itself counts from when it was first seen. */
-  #ownWord(it: NamedToken, answer: TokenClaims, turn: number, since: number): Known {
-    const before = this.#active.peek(it.key);
+  #ownWord(question: Question, answer: TokenClaims, turn: number, since: number): Known {
+    const before = this.#active.peek(question.key);
     const first = before?.word === 'token' ? before : { turn, since };
-    return this.#knowledge(it, answer, 'token', { turn: first.turn, since: first.since, shared: undefined });
+    return this.#knowledge(question, answer, 'token', {
+      turn: first.turn,
+      since: first.since,
+      shared: undefined,
+    });
   }
 
   /** A request waits for a moment until revocations are heard, rather than be refused. */
@@ -501,14 +512,14 @@ export class TokenCache {
    * What the token says counts on.
    */
   async #knownByServer(
-    it: NamedToken,
-    target: TokenTarget,
+    question: Question,
     own: TokenClaims,
     why: 'wait' | 'unvouched',
   ): Promise<Known | TokenRejection> {
+    const { token, target, requester } = question;
     const turn = this.#revocations.turn();
     const since = performance.now();
-    const answer = await target.introspect?.(it.token, own);
+    const answer = await target.introspect?.(token, own, requester);
     if (answer === undefined) {
       if (why === 'unvouched') {
         return unvouched;
@@ -521,7 +532,7 @@ export class TokenCache {
     if (typeof agreed === 'string') {
       return agreed;
     }
-    const known = this.#knowledge(it, agreed, 'server', { turn, since, shared: undefined });
+    const known = this.#knowledge(question, agreed, 'server', { turn, since, shared: undefined });
     const usability = this.#revocations.usability(known);
     if (usability === 'use') {
       return known;
@@ -530,7 +541,7 @@ export class TokenCache {
   }
 
   #knowledge(
-    { token, hash }: NamedToken,
+    { token, hash }: Question,
     claims: TokenClaims,
     word: Known['word'],
     when: Pick<Known, 'turn' | 'since' | 'shared'>,
@@ -594,13 +605,9 @@ export class TokenCache {
     return isPassing && isInTime && this.#revocations.usability(stale) === 'use';
   }
 
-  #keepRejection(
-    { key }: NamedToken,
-    { mayIntrospect }: TokenTarget,
-    rejection: TokenRejection,
-  ): TokenRejection {
+  #keepRejection({ key, target }: Question, rejection: TokenRejection): TokenRejection {
     this.#active.delete(key);
-    if (mayIntrospect) {
+    if (target.mayIntrospect) {
       this.#inactiveTimes.set(key);
     }
     const from = Date.now();
@@ -609,14 +616,16 @@ export class TokenCache {
   }
 }
 
-function nameToken(token: string, { id }: TokenTarget): NamedToken {
+function questionAbout(token: string, target: TokenTarget, requester: Requester | undefined): Question {
   const hash = hashOf(token);
-  return { token, hash, key: hash + id };
+  return { token, target, hash, key: hash + target.id, requester };
 }
 
+const noRequester = (): undefined => undefined;
+
 /** What an answer is called in the tier that processes share. */
-function sharedName({ hash }: NamedToken, { sharedId }: TokenTarget): string {
-  return `${hash} ${sharedId}`;
+function sharedName({ hash, target }: Question): string {
+  return `${hash} ${target.sharedId}`;
 }
 
 /** Milliseconds since the epoch. */

@@ -1,3 +1,4 @@
+import type { Requester } from '../authorization-server/requester.js';
 import { TellableError } from '../errors.js';
 import { MAX_NESTING, nestsTooDeep } from '../shared/json-nesting.js';
 import { readOwnMember } from '../shared/own-member.js';
@@ -44,7 +45,8 @@ export type TokenAnswer = TokenClaims | TokenRejection;
  * ever cached.
  */
 export interface TokenReader {
-  (token: string): Promise<TokenAnswer>;
+  /** `requester` is for `http` and for the readers that this one calls: pass it on. */
+  (token: string, requester?: Requester): Promise<TokenAnswer>;
   /**
    * Says where the answers come from. `introspection`: the authorization server is asked about each
    * token. `self-contained`: the token itself is read, as a JWT is, and does not say whether it was
@@ -55,7 +57,7 @@ export interface TokenReader {
    * Asks the authorization server about a token, for a reader that is `self-contained`. Not used
    * for one of the kind `introspection`, which asks in any case.
    */
-  readonly introspect?: (token: string) => Promise<TokenAnswer>;
+  readonly introspect?: (token: string, requester?: Requester) => Promise<TokenAnswer>;
   /**
    * Asks the authorization server what reading a token needs, and rejects with `RequestRefused` if
    * it does not answer so.
