@@ -76,7 +76,7 @@ export function createAdmission({
       }
       const target = resolveTarget(token, req);
       const presented = { token, target, thumbprint: certificate?.thumbprint, req };
-      known = lookup.known(presented);
+      known = lookup.cached(presented);
       if (known !== undefined) {
         publishCache(typeof known === 'string' ? 'inactive_hit' : 'hit');
         const loading = decider.load();
@@ -87,7 +87,7 @@ export function createAdmission({
       publishCache('miss');
       refuseWhenClosed();
       explainer.remember(certificate);
-      return admitLater(lookup.learn(presented), decider.load, certificate, req, since);
+      return admitLater(lookup.ask(presented, 'unless-cached'), decider.load, certificate, req, since);
     } catch (thrown) {
       return refuse(thrown, certificate, req, refusedTokenFacts(known));
     }
@@ -190,7 +190,7 @@ export function createAdmission({
       ...resolveTarget(token, req),
       read: read.kind === 'introspection' ? read : askAndAgree,
     };
-    const answer = await lookup.confirm({ token, target, thumbprint: certificate?.thumbprint, req });
+    const answer = await lookup.ask({ token, target, thumbprint: certificate?.thumbprint, req }, 'afresh');
     const fresh = decider.decide(answer, certificate, req, since);
     Authorization.replace(authorization, fresh);
     return fresh;

@@ -1,7 +1,6 @@
 import { type FloodGuard, NAMELESS, type Source } from './authorization-server/flood-guard.js';
 import type { Requester } from './authorization-server/requester.js';
 import type { TokenCache, TokenTarget } from './cache/token-cache.js';
-import type { RequestRefused } from './errors.js';
 import type { NodeRequest } from './request/node-request.js';
 import { interactionOf } from './shared/interaction-id.js';
 import type { TokenAnswer } from './token/token-claims.js';
@@ -17,18 +16,16 @@ export interface PresentedToken {
 
 /** Finds out what a token is: by the cache, then by the authorization server. */
 export interface TokenLookup {
-  /** Returns the cached answer, or `undefined` if the token must be asked about. */
-  known(presented: PresentedToken): TokenAnswer | undefined;
+  /** Returns the cached answer, or `undefined` if the authorization server must be asked. */
+  cached(presented: PresentedToken): TokenAnswer | undefined;
   /**
-   * Asks about a token that is not cached. The flood guard counts the question for the client that
-   * sent the token.
+   * Asks about a token. The flood guard counts the question for the client that sent the token.
+   *
+   * @param how `unless-cached` joins a question that is open, and takes one of the client's
+   * allowance. `afresh` asks whatever is cached, by a question that begins after this call, and
+   * takes one of the client's places.
    */
-  learn(presented: PresentedToken): Promise<TokenAnswer>;
-  /**
-   * Asks about a token whatever is cached, by a question that begins now. It takes one of the
-   * client's places.
-   */
-  confirm(presented: PresentedToken): Promise<TokenAnswer>;
+  ask(presented: PresentedToken, how: 'unless-cached' | 'afresh'): Promise<TokenAnswer>;
 }
 
 /**
@@ -54,35 +51,31 @@ export function createTokenLookup(
   }
 
   return {
-    known: (presented) =>
-      cache.known(presented.token, presented.target, () => requesterOf(presented, sourceOf(presented))),
+    cached: (presented) =>
+      cache.cached(presented.token, presented.target, () => requesterOf(presented, sourceOf(presented))),
 
-    async learn(presented) {
+    async ask(presented, how) {
       const { token, target } = presented;
       const source = sourceOf(presented);
       const requester = requesterOf(presented, source);
       const ask = async () => {
         refuseWhenClosed();
+        if (how === 'afresh') {
+          return cache.askAfresh(token, target, requester);
+        }
         // Another request may have asked meanwhile.
-        return cache.known(token, target, () => requester) ?? cache.learn(token, target, requester);
+        return cache.cached(token, target, () => requester) ?? cache.ask(token, target, requester);
       };
-      const recall = (refusal: RequestRefused) => cache.recall(token, target, refusal);
-      return floodGuard === undefined || source.length === 0
-        ? ask()
-        : floodGuard.learn(source, `${target.id} ${token}`, { ask, recall });
-    },
-
-    async confirm(presented) {
-      const { token, target } = presented;
-      const source = sourceOf(presented);
-      const requester = requesterOf(presented, source);
-      const ask = async () => {
-        refuseWhenClosed();
-        return cache.confirm(token, target, requester);
-      };
-      return floodGuard === undefined || source.length === 0
-        ? ask()
-        : floodGuard.confirm(source, `${target.id} ${token}`, ask);
+      if (floodGuard === undefined || source.length === 0) {
+        return ask();
+      }
+      const key = `${target.id} ${token}`;
+      return how === 'afresh'
+        ? floodGuard.askAfresh(source, key, ask)
+        : floodGuard.ask(source, key, {
+            ask,
+            findWithoutAsking: (refusal) => cache.findWithoutAsking(token, target, refusal),
+          });
     },
   };
 }

@@ -75,16 +75,16 @@ function cacheOver(
     mayIntrospect: true,
     isIntrospected: () => true,
   };
-  const known = (token: string, of: Partial<TokenTarget> = {}) => cache.known(token, { ...target, ...of });
-  const learn = (token: string, of: Partial<TokenTarget> = {}) => cache.learn(token, { ...target, ...of });
+  const cached = (token: string, of: Partial<TokenTarget> = {}) => cache.cached(token, { ...target, ...of });
+  const ask = (token: string, of: Partial<TokenTarget> = {}) => cache.ask(token, { ...target, ...of });
   return {
     cache,
     revocations,
     read,
-    known,
-    learn,
-    get: async (token: string, of: Partial<TokenTarget> = {}) => known(token, of) ?? learn(token, of),
-    confirm: (token: string, of: Partial<TokenTarget> = {}) => cache.confirm(token, { ...target, ...of }),
+    cached,
+    ask,
+    get: async (token: string, of: Partial<TokenTarget> = {}) => cached(token, of) ?? ask(token, of),
+    askAfresh: (token: string, of: Partial<TokenTarget> = {}) => cache.askAfresh(token, { ...target, ...of }),
   };
 }
 
@@ -139,11 +139,11 @@ describe('how long a cached answer is used', () => {
 
   it('answers of one moment end at different times, each up to a tenth of maxAge earlier', async () => {
     random.mockRestore();
-    const { known, get } = cacheOver();
+    const { cached, get } = cacheOver();
     const tokens = Array.from({ length: 100 }, (_, i) => `t-${i}`);
     const endedAfter = (seconds: number) => {
       vi.setSystemTime(now + seconds * 1000);
-      return tokens.filter((token) => known(token) === undefined).length;
+      return tokens.filter((token) => cached(token) === undefined).length;
     };
     await Promise.all(tokens.map((token) => get(token)));
     expect(endedAfter(53.9)).toBe(0);
@@ -159,40 +159,40 @@ describe('how long a cached answer is used', () => {
       .mockResolvedValueOnce(active())
       .mockResolvedValueOnce(active({ exp: now / 1000 }))
       .mockRejectedValue(outage);
-    const { known, learn } = cacheOver(read, { staleIfError: 30 });
-    await learn('t');
-    await learn('t');
-    expect(known('t')).toBeUndefined();
-    await expect(learn('t')).rejects.toBe(outage);
+    const { cached, ask } = cacheOver(read, { staleIfError: 30 });
+    await ask('t');
+    await ask('t');
+    expect(cached('t')).toBeUndefined();
+    await expect(ask('t')).rejects.toBe(outage);
   });
 });
 
 describe('refreshAhead', () => {
   it('a token in use is asked about again from refreshAhead before its end, and no request waits', async () => {
-    const { known, learn, read } = cacheOver(undefined, { refreshAhead: 20 });
-    await learn('t');
+    const { cached, ask, read } = cacheOver(undefined, { refreshAhead: 20 });
+    await ask('t');
     vi.setSystemTime(now + 39_999);
-    known('t');
+    cached('t');
     expect(read).toHaveBeenCalledTimes(1);
     vi.setSystemTime(now + 40_000);
-    expect([known('t'), known('t')]).toMatchObject([{ issuer }, { issuer }]);
+    expect([cached('t'), cached('t')]).toMatchObject([{ issuer }, { issuer }]);
     expect(read).toHaveBeenCalledTimes(2);
     await turn();
     // Beyond the end of the first answer, the second one is used.
     vi.setSystemTime(now + 80_000);
-    expect(known('t')).toMatchObject({ issuer });
+    expect(cached('t')).toMatchObject({ issuer });
   });
 
   it('no more answers than maxRefreshes are asked for again at once', async () => {
     const ends: (() => void)[] = [];
     const slow = () => new Promise<TokenClaims>((resolve) => ends.push(() => resolve(active())));
     const read = vi.fn<TokenReader>(async () => active());
-    const { known, get } = cacheOver(read, { refreshAhead: 20, maxRefreshes: 3 });
+    const { cached, get } = cacheOver(read, { refreshAhead: 20, maxRefreshes: 3 });
     const tokens = Array.from({ length: 10 }, (_, index) => `t${index}`);
     await Promise.all(tokens.map((token) => get(token)));
     vi.advanceTimersByTime(50_000);
     read.mockReset().mockImplementation(slow);
-    const use = () => tokens.map((token) => known(token));
+    const use = () => tokens.map((token) => cached(token));
     expect(use()).toEqual(Array(10).fill(expect.objectContaining({ issuer })));
     expect(read.mock.calls).toEqual([['t0'], ['t1'], ['t2']]);
     use();
@@ -214,15 +214,15 @@ describe('refreshAhead', () => {
       { store, secret, lock: undefined, timeout: 5, lockTimeout: 2 },
       () => undefined,
     );
-    const { known, learn, read } = cacheOver(undefined, { refreshAhead: 20, shared });
-    await learn('t');
+    const { cached, ask, read } = cacheOver(undefined, { refreshAhead: 20, shared });
+    await ask('t');
     vi.advanceTimersByTime(50_000);
-    expect(known('t')).toMatchObject({ issuer });
+    expect(cached('t')).toMatchObject({ issuer });
     await vi.waitFor(() => expect(read).toHaveBeenCalledTimes(2));
-    await vi.waitFor(() => expect(known('t')).toMatchObject({ issuer }));
+    await vi.waitFor(() => expect(cached('t')).toMatchObject({ issuer }));
     // The refreshed answer is as new as the refresh: it outlives the first one.
     vi.advanceTimersByTime(30_000);
-    expect(known('t')).toMatchObject({ issuer });
+    expect(cached('t')).toMatchObject({ issuer });
   });
 
   it('a refresh that fails changes nothing: the answer ends in its time', async () => {
@@ -284,8 +284,8 @@ describe('staleIfError', () => {
   });
 
   it('a failure is passed on when no older answer is cached', async () => {
-    const { learn } = cacheOver(vi.fn<TokenReader>().mockRejectedValue(outage), { staleIfError: 30 });
-    await expect(learn('t')).rejects.toBe(outage);
+    const { ask } = cacheOver(vi.fn<TokenReader>().mockRejectedValue(outage), { staleIfError: 30 });
+    await expect(ask('t')).rejects.toBe(outage);
   });
 });
 
@@ -344,9 +344,9 @@ describe('an answer of the shared cache', () => {
     ],
     ['is not used when it is dated an hour ahead', -3_600 * seconds, () => undefined, false],
   ])('%s', async (_title, age, prepare, isUsed) => {
-    const { learn, revocations } = heardWith(age);
+    const { ask, revocations } = heardWith(age);
     prepare(revocations);
-    const answer = await learn('t');
+    const answer = await ask('t');
     expect(answer === 'token_inactive').toBe(!isUsed);
   });
 
@@ -361,9 +361,9 @@ describe('an answer of the shared cache', () => {
         return ask();
       },
     };
-    const { learn, revocations } = cacheOver(async () => 'token_inactive', { shared, memory });
-    const ask = async () => expect(await learn('t')).toBe('token_inactive');
-    return { happened, ask, revocations };
+    const { ask, revocations } = cacheOver(async () => 'token_inactive', { shared, memory });
+    const expectInactive = async () => expect(await ask('t')).toBe('token_inactive');
+    return { happened, expectInactive, revocations };
   }
 
   it.each([
@@ -372,9 +372,9 @@ describe('an answer of the shared cache', () => {
   ])(
     '%s %i s after the process began to listen, where clocks may differ by 30 s',
     async (_, age, expected) => {
-      const { happened, ask, revocations } = watched({ from: 'channel', clockTolerance: 30 });
+      const { happened, expectInactive, revocations } = watched({ from: 'channel', clockTolerance: 30 });
       listenSince(revocations, now - age * seconds);
-      await ask();
+      await expectInactive();
       expect(happened).toEqual(expected);
     },
   );
@@ -397,25 +397,25 @@ describe('an answer of the shared cache', () => {
     ['a log that was read too long ago', 'log', (it) => it.hasRead('1-0', performance.now() - 5_001), false],
     ['no channel and no log', 'alone', () => undefined, true],
   ])('is looked for only where it could be used: %s', async (_title, from, prepare, isUsed) => {
-    const { happened, ask, revocations } = watched({ from });
+    const { happened, expectInactive, revocations } = watched({ from });
     prepare(revocations);
-    await ask();
+    await expectInactive();
     expect(happened).toEqual(isUsed ? ['look', 'wait'] : []);
   });
 
   it('is used instead of asking the server, and an event says so', async () => {
     const shared = sharing({ issuer, claims: { active: true, sub: 'bob' }, askedAt: now });
-    const { known, learn, read } = cacheOver(undefined, { shared });
-    expect(await learn('t')).toMatchObject({ subject: 'bob' });
-    expect(known('t')).toMatchObject({ subject: 'bob' });
+    const { cached, ask, read } = cacheOver(undefined, { shared });
+    expect(await ask('t')).toMatchObject({ subject: 'bob' });
+    expect(cached('t')).toMatchObject({ subject: 'bob' });
     expect(read).not.toHaveBeenCalled();
     expect(events).toEqual([{ result: 'shared_hit' }]);
   });
 
   it('with a claim of a wrong type is ignored', async () => {
     const shared = sharing({ issuer, claims: { active: true, exp: 'tomorrow' }, askedAt: now });
-    const { learn, read } = cacheOver(undefined, { shared });
-    expect(await learn('t')).toMatchObject({ issuer });
+    const { ask, read } = cacheOver(undefined, { shared });
+    expect(await ask('t')).toMatchObject({ issuer });
     expect(read).toHaveBeenCalledOnce();
     expect(events).toEqual([]);
   });
@@ -423,14 +423,14 @@ describe('an answer of the shared cache', () => {
   it('from before a token turned out inactive is not used, also after many other tokens did', async () => {
     const shared = sharing();
     const read = vi.fn<TokenReader>(async () => 'token_inactive');
-    const { learn, confirm } = cacheOver(read, { shared, inactiveMaxAge: 0 });
-    await learn('t');
+    const { ask, askAfresh } = cacheOver(read, { shared, inactiveMaxAge: 0 });
+    await ask('t');
     shared.get.mockResolvedValue({ issuer, claims: { active: true }, askedAt: now - 6_000 });
-    expect(await learn('t')).toBe('token_inactive');
+    expect(await ask('t')).toBe('token_inactive');
     for (let i = 0; i < 15_000; i += 1) {
-      await confirm(`other-${i}`);
+      await askAfresh(`other-${i}`);
     }
-    expect(await learn('t')).toBe('token_inactive');
+    expect(await ask('t')).toBe('token_inactive');
     expect(read.mock.calls.filter(([token]) => token === 't')).toHaveLength(3);
   });
 });
@@ -440,10 +440,10 @@ describe('what is put into the shared cache', () => {
 
   it('an active token is put there for as long as it is cached here', async () => {
     const shared = sharing();
-    const { learn } = cacheOver(async () => readTokenClaims({ active: true, sub: 'alice' }, issuer), {
+    const { ask } = cacheOver(async () => readTokenClaims({ active: true, sub: 'alice' }, issuer), {
       shared,
     });
-    await learn('t');
+    await ask('t');
     const answer = { claims: { active: true, sub: 'alice' }, issuer, askedAt: now, heardUpTo: undefined };
     expect(shared.put.mock.calls).toEqual([[name, answer, 60]]);
     expect(shared.get.mock.calls).toEqual([[name]]);
@@ -455,7 +455,7 @@ describe('what is put into the shared cache', () => {
     ['an inactive token', 'token_inactive'],
   ])('%s is not put there', async (_, answer) => {
     const shared = sharing();
-    await cacheOver(async () => answer, { shared }).learn('t');
+    await cacheOver(async () => answer, { shared }).ask('t');
     expect(shared.put).not.toHaveBeenCalled();
   });
 
@@ -465,26 +465,26 @@ describe('what is put into the shared cache', () => {
     ['of a self-contained token is not shared', {}, selfContained, 0],
   ])('the answer "not active" %s', async (_, changes, of, times) => {
     const shared = sharing();
-    await cacheOver(async () => 'token_inactive', { shared, ...changes }).learn('t', of);
+    await cacheOver(async () => 'token_inactive', { shared, ...changes }).ask('t', of);
     expect(shared.putForWaiting).toHaveBeenCalledTimes(times);
   });
 
   it('a self-contained token is neither put there nor looked for', async () => {
     const shared = sharing({ issuer, claims: { active: true }, askedAt: now });
-    const { learn, read } = cacheOver(undefined, { shared });
-    await learn('t', selfContained);
+    const { ask, read } = cacheOver(undefined, { shared });
+    await ask('t', selfContained);
     expect(shared.get).not.toHaveBeenCalled();
     expect(shared.put).not.toHaveBeenCalled();
     expect(read).toHaveBeenCalledOnce();
   });
 
-  it.each(['confirm', 'learn'] as const)(
+  it.each(['askAfresh', 'ask'] as const)(
     'the answer of a token is removed when %s() finds it inactive',
     async (how) => {
       const shared = sharing();
       const read = vi.fn<TokenReader>().mockResolvedValueOnce(active()).mockResolvedValue('token_inactive');
       const cache = cacheOver(read, { shared });
-      await cache.learn('t');
+      await cache.ask('t');
       expect(shared.remove).not.toHaveBeenCalled();
       await cache[how]('t');
       expect(shared.remove.mock.calls).toEqual([[name]]);
@@ -493,9 +493,9 @@ describe('what is put into the shared cache', () => {
 
   it('nothing is removed for a token that was never cached or is self-contained', async () => {
     const shared = sharing();
-    const { learn, confirm } = cacheOver(async () => 'token_inactive', { shared });
-    await learn('t');
-    await confirm('u', selfContained);
+    const { ask, askAfresh } = cacheOver(async () => 'token_inactive', { shared });
+    await ask('t');
+    await askAfresh('u', selfContained);
     expect(shared.remove).not.toHaveBeenCalled();
   });
 });
@@ -548,8 +548,8 @@ describe('a revocation', () => {
     const stored = deferred();
     const shared = { ...sharing(), put: vi.fn(() => stored.promise) };
     const read = vi.fn<TokenReader>(async () => 'token_inactive').mockImplementationOnce(user);
-    const { learn, get, revocations } = cacheOver(read, { shared });
-    const first = learn('t');
+    const { ask, get, revocations } = cacheOver(read, { shared });
+    const first = ask('t');
     await vi.waitFor(() => expect(shared.put).toHaveBeenCalled());
     revocations.add(noticeOf(revocation));
     const later = get('t');
@@ -568,21 +568,21 @@ describe('a revocation', () => {
         return user();
       });
     const { get, revocations } = cacheOver(read);
-    const flight = get('t');
+    const open = get('t');
     await vi.waitFor(() => expect(read).toHaveBeenCalledTimes(1));
     revocations.add(noticeOf({ subject: 'user-1' }));
     held.resolve();
-    expect(await flight).toBe('token_inactive');
+    expect(await open).toBe('token_inactive');
   });
 
   it('during each question has the server asked twice, and no third time', async () => {
-    const { learn, read, revocations } = cacheOver(
+    const { ask, read, revocations } = cacheOver(
       vi.fn<TokenReader>(async () => {
         revocations.add(noticeOf({ subject: 'user-1' }));
         return user();
       }),
     );
-    expect(await learn('t')).toBe('token_inactive');
+    expect(await ask('t')).toBe('token_inactive');
     expect(read).toHaveBeenCalledTimes(2);
   });
 
@@ -692,33 +692,33 @@ describe('what is cached', () => {
   });
 });
 
-describe('confirm()', () => {
+describe('askAfresh()', () => {
   it('asks about a cached token too, and caches only that it is inactive', async () => {
     const answers = Array.from({ length: 3 }, () => active());
     const read = vi.fn<TokenReader>(async () => answers.shift() ?? 'token_inactive');
-    const { get, confirm } = cacheOver(read);
+    const { get, askAfresh } = cacheOver(read);
     expect(await get('t')).toMatchObject({ issuer });
     // The second and the third share the question that begins when the first has ended.
-    const confirmed = [confirm('t'), confirm('t'), confirm('t')];
+    const confirmed = [askAfresh('t'), askAfresh('t'), askAfresh('t')];
     expect(await Promise.all(confirmed)).toMatchObject([{ issuer }, { issuer }, { issuer }]);
     expect(read).toHaveBeenCalledTimes(3);
     expect(await get('t')).toMatchObject({ issuer });
     expect(read).toHaveBeenCalledTimes(3);
-    expect(await confirm('t')).toBe('token_inactive');
+    expect(await askAfresh('t')).toBe('token_inactive');
     expect(await get('t')).toBe('token_inactive');
     expect(read).toHaveBeenCalledTimes(4);
   });
 
   it('asks about each token by itself', async () => {
-    const { confirm } = cacheOver(async (token) => active({ sub: token }));
-    const answers = await Promise.all([confirm('a'), confirm('b')]);
+    const { askAfresh } = cacheOver(async (token) => active({ sub: token }));
+    const answers = await Promise.all([askAfresh('a'), askAfresh('b')]);
     expect(answers).toMatchObject([{ subject: 'a' }, { subject: 'b' }]);
   });
 
   it('caches no active token', async () => {
-    const { confirm, known } = cacheOver();
-    await confirm('t');
-    expect(known('t')).toBeUndefined();
+    const { askAfresh, cached } = cacheOver();
+    await askAfresh('t');
+    expect(cached('t')).toBeUndefined();
   });
 });
 
@@ -734,19 +734,19 @@ describe('for whose sake is asked', () => {
   });
 
   it('a question that two requests share is asked for the first', async () => {
-    const { cache, read, learn } = cacheOver();
+    const { cache, read, ask } = cacheOver();
     const target = targetOver(read);
-    await Promise.all([cache.learn('t', target, alice), cache.learn('t', target, bob), learn('t')]);
+    await Promise.all([cache.ask('t', target, alice), cache.ask('t', target, bob), ask('t')]);
     expect(vi.mocked(read).mock.calls).toEqual([['t', alice]]);
   });
 
-  it('a question of confirm() that two requests share is asked for the first of them', async () => {
+  it('a question of askAfresh() that two requests share is asked for the first of them', async () => {
     const { cache, read } = cacheOver();
     const target = targetOver(read);
     await Promise.all([
-      cache.confirm('t', target, alice),
-      cache.confirm('t', target, bob),
-      cache.confirm('t', target, alice),
+      cache.askAfresh('t', target, alice),
+      cache.askAfresh('t', target, bob),
+      cache.askAfresh('t', target, alice),
     ]);
     expect(vi.mocked(read).mock.calls).toEqual([
       ['t', alice],
@@ -755,12 +755,12 @@ describe('for whose sake is asked', () => {
   });
 
   it('a refresh is asked for the request that uses the answer', async () => {
-    const { cache, read, learn } = cacheOver(undefined, { refreshAhead: 20 });
+    const { cache, read, ask } = cacheOver(undefined, { refreshAhead: 20 });
     const target = targetOver(read);
-    await learn('t');
+    await ask('t');
     vi.setSystemTime(now + 40_000);
-    cache.known('t', target, () => bob);
-    cache.known('t', target, () => alice);
+    cache.cached('t', target, () => bob);
+    cache.cached('t', target, () => alice);
     await turn();
     expect(vi.mocked(read).mock.calls).toEqual([['t'], ['t', bob]]);
   });
@@ -769,7 +769,7 @@ describe('for whose sake is asked', () => {
     const { cache, read } = cacheOver(undefined, { memory: { from: 'log' } });
     const introspect = vi.fn(async () => active());
     const target: TokenTarget = { ...targetOver(read), ...selfContained, introspect };
-    await cache.learn('t', target, alice);
+    await cache.ask('t', target, alice);
     expect(introspect).toHaveBeenCalledExactlyOnceWith('t', expect.objectContaining({ issuer }), alice);
   });
 });
@@ -778,9 +778,9 @@ describe('settled()', () => {
   it('waits for the questions under way, also for those that fail', async () => {
     const slow = deferred<TokenClaims>();
     const read = vi.fn<TokenReader>().mockReturnValueOnce(slow.promise).mockRejectedValue(outage);
-    const { cache, learn } = cacheOver(read);
-    const flight = learn('t');
-    learn('u').catch(() => undefined);
+    const { cache, ask } = cacheOver(read);
+    const open = ask('t');
+    ask('u').catch(() => undefined);
     let isSettled = false;
     const ended = cache.settled().then(() => {
       isSettled = true;
@@ -788,16 +788,16 @@ describe('settled()', () => {
     await turn();
     expect(isSettled).toBe(false);
     slow.resolve(active());
-    await flight;
+    await open;
     await ended;
   });
 
   it('ends the refreshes', async () => {
-    const { cache, known, learn, read } = cacheOver(undefined, { refreshAhead: 20 });
-    await learn('t');
+    const { cache, cached, ask, read } = cacheOver(undefined, { refreshAhead: 20 });
+    await ask('t');
     await cache.settled();
     vi.setSystemTime(now + 50_000);
-    expect(known('t')).toMatchObject({ issuer });
+    expect(cached('t')).toMatchObject({ issuer });
     expect(read).toHaveBeenCalledTimes(1);
   });
 });

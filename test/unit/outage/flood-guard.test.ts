@@ -20,10 +20,13 @@ const guardWith = (more: Partial<FloodRules> = {}): FloodGuard =>
 let turn = 0;
 
 /** Asks about a new token for `source`, which turns out to be active or not. */
-function learn(guard: FloodGuard, source: readonly string[], isActive: boolean): Promise<unknown> {
+function askAbout(guard: FloodGuard, source: readonly string[], isActive: boolean): Promise<unknown> {
   turn += 1;
   const answer = isActive ? ({} as TokenClaims) : 'token_inactive';
-  return guard.learn(source, `token ${turn}`, { ask: async () => answer, recall: async () => undefined });
+  return guard.ask(source, `token ${turn}`, {
+    ask: async () => answer,
+    findWithoutAsking: async () => undefined,
+  });
 }
 
 /** Sends tokens that are active (`+`) or not (`-`), in turn. Returns how the last one was answered. */
@@ -31,7 +34,7 @@ async function answerTo(guard: FloodGuard, tokens: string, sender = thumbprint):
   let answer = '';
   for (const token of tokens) {
     try {
-      await learn(guard, guard.sourceOf({} as never, sender), token === '+');
+      await askAbout(guard, guard.sourceOf({} as never, sender), token === '+');
       answer = 'asked about';
     } catch (error) {
       expect(error).toBeInstanceOf(RequestRefused);
@@ -97,7 +100,9 @@ describe('the allowance of a client', () => {
     );
     const source = guard.sourceOf({} as never, thumbprint);
     const answers = Array.from({ length: 10 }, (_, i) =>
-      guard.learn(source, `made up ${i}`, { ask, recall: async () => undefined }).catch(({ code }) => code),
+      guard
+        .ask(source, `made up ${i}`, { ask, findWithoutAsking: async () => undefined })
+        .catch(({ code }) => code),
     );
     await vi.waitFor(() => expect(ask).toHaveBeenCalledTimes(3));
     ends.splice(0).forEach((end) => void end());
@@ -123,7 +128,7 @@ describe('the allowance of a client', () => {
     const source = guard.sourceOf({} as never, thumbprint);
     const answers = await Promise.all(
       Array.from({ length: 200 }, (_, i) =>
-        guard.learn(source, `good ${i}`, { ask, recall: async () => undefined }),
+        guard.ask(source, `good ${i}`, { ask, findWithoutAsking: async () => undefined }),
       ),
     );
     expect(new Set(answers)).toEqual(new Set([claims]));
@@ -138,7 +143,7 @@ describe('the allowance of a client', () => {
     const codes: unknown[] = [];
     const answers = Array.from({ length: 50 }, (_, i) =>
       guard
-        .learn(source, `slow ${i}`, { ask, recall: async () => undefined })
+        .ask(source, `slow ${i}`, { ask, findWithoutAsking: async () => undefined })
         .then((answer) => codes.push(answer))
         .catch(({ code }) => codes.push(code)),
     );
@@ -158,9 +163,9 @@ describe('the allowance of a client', () => {
   });
 
   const failing = (guard: FloodGuard, name: string, code: RefusalCode) =>
-    guard.learn(guard.sourceOf({} as never, thumbprint), name, {
+    guard.ask(guard.sourceOf({} as never, thumbprint), name, {
       ask: () => Promise.reject(new RequestRefused(code)),
-      recall: async () => undefined,
+      findWithoutAsking: async () => undefined,
     });
 
   it.each(['authorization_server_not_asked', 'shutting_down'] as const)(
@@ -208,9 +213,11 @@ describe('the allowance of a client', () => {
       await expect(failing(guard, `trouble ${i}`, 'authorization_server_timeout')).rejects.toThrow();
     }
     const older = {} as TokenClaims;
-    const recall = vi.fn(async (refusal: RequestRefused) => (refusal.status === 503 ? older : undefined));
+    const findWithoutAsking = vi.fn(async (refusal: RequestRefused) =>
+      refusal.status === 503 ? older : undefined,
+    );
     const source = guard.sourceOf({} as never, thumbprint);
-    expect(await guard.learn(source, 'known', { ask: vi.fn(), recall })).toBe(older);
+    expect(await guard.ask(source, 'known', { ask: vi.fn(), findWithoutAsking })).toBe(older);
   });
 
   it('one token costs one question, however often it is sent meanwhile', async () => {
@@ -218,7 +225,9 @@ describe('the allowance of a client', () => {
     const source = guard.sourceOf({} as never, thumbprint);
     const ask = vi.fn(async () => 'token_inactive' as const);
     await Promise.all(
-      Array.from({ length: 20 }, () => guard.learn(source, 'one', { ask, recall: async () => undefined })),
+      Array.from({ length: 20 }, () =>
+        guard.ask(source, 'one', { ask, findWithoutAsking: async () => undefined }),
+      ),
     );
     expect(ask).toHaveBeenCalledOnce();
     expect(await answerTo(guard, '--')).toBe('asked about');
@@ -231,7 +240,7 @@ describe('the allowance of a client', () => {
     const claims = {} as TokenClaims;
     const ask = vi.fn();
     const source = guard.sourceOf({} as never, thumbprint);
-    expect(await guard.learn(source, 'known', { ask, recall: async () => claims })).toBe(claims);
+    expect(await guard.ask(source, 'known', { ask, findWithoutAsking: async () => claims })).toBe(claims);
     expect(ask).not.toHaveBeenCalled();
   });
 
@@ -239,7 +248,7 @@ describe('the allowance of a client', () => {
     const guard = guardWith();
     await answerTo(guard, '---');
     for (let i = 0; i < 20_001; i += 1) {
-      await learn(guard, [`client ${i}`], true);
+      await askAbout(guard, [`client ${i}`], true);
     }
     expect(await answerTo(guard, '-')).toBe('asked about');
   });
@@ -306,11 +315,11 @@ describe('the sources of a request', () => {
   it('Retry-After names the longest wait', async () => {
     const guard = guardWith({ address: () => address });
     for (let i = 0; i < 3; i += 1) {
-      await learn(guard, [thumbprint], false);
+      await askAbout(guard, [thumbprint], false);
     }
     seconds += 5;
     for (let i = 0; i < 3; i += 1) {
-      await learn(guard, [address], false);
+      await askAbout(guard, [address], false);
     }
     seconds += 5;
     expect(await answerTo(guard, '-')).toBe('429, 15');

@@ -30,12 +30,12 @@ export type Source = readonly string[];
  */
 export const NAMELESS: Source = Object.freeze(['without certificate and address']);
 
-/** Two ways to learn about a token. */
+/** Two ways to find out what a token is. */
 export interface Lookups {
-  /** Asks the authorization server where no cache knows the token. */
+  /** Asks the authorization server, unless the answer is cached. */
   readonly ask: () => Promise<TokenAnswer>;
   /** Looks into the caches alone, where `refusal` is thrown otherwise. */
-  readonly recall: (refusal: RequestRefused) => Promise<TokenAnswer | undefined>;
+  readonly findWithoutAsking: (refusal: RequestRefused) => Promise<TokenAnswer | undefined>;
 }
 
 /**
@@ -164,14 +164,14 @@ export class FloodGuard {
   readonly #mostPlaces: number;
   readonly #accounts = new LRUCache<string, Account>({ max: MAX_SOURCES });
   /**
-   * The questions of each source: one token costs it one, however often it sends the token
-   * meanwhile.
+   * The open questions of each source about unknown tokens: one token costs it one, however often
+   * it sends the token meanwhile.
    */
-  readonly #open = new Map<string, Promise<TokenAnswer>>();
+  readonly #openQuestions = new Map<string, Promise<TokenAnswer>>();
+  /** Open questions about good tokens that are asked. */
+  readonly #openAfresh = new Map<string, Promise<TokenAnswer>>();
   /** Questions about good tokens that are not asked yet. */
-  readonly #next = new Map<string, Promise<TokenAnswer>>();
-  /** Questions about good tokens that are under way. */
-  readonly #confirming = new Map<string, Promise<TokenAnswer>>();
+  readonly #nextAfresh = new Map<string, Promise<TokenAnswer>>();
 
   /** @param mostPlaces how many questions of one source may be under way */
   constructor(rules: FloodRules, mostPlaces: number = MOST_PLACES) {
@@ -193,20 +193,20 @@ export class FloodGuard {
   }
 
   /**
-   * Learns about a token at the expense of `source`, whichever other request asks about the same
-   * token. Rejects with `RequestRefused` if the source has used up its allowance and no cache knows
+   * Asks about an unknown token at the expense of `source`, whichever other request asks about the
+   * same token. Rejects with `RequestRefused` if the source has used up its allowance and no cache knows
    * the token.
    *
    * @param key names the token and the server that is asked
    */
-  learn(source: Source, key: string, { ask, recall }: Lookups): Promise<TokenAnswer> {
+  ask(source: Source, key: string, { ask, findWithoutAsking }: Lookups): Promise<TokenAnswer> {
     const name = JSON.stringify([...source, key]);
     const open =
-      this.#open.get(name) ??
-      this.#within(source, 'unknown', ask, (refusal) => knownOr(recall, refusal)).finally(() =>
-        this.#open.delete(name),
+      this.#openQuestions.get(name) ??
+      this.#askInTurn(source, 'unknown', ask, (refusal) => findOr(findWithoutAsking, refusal)).finally(() =>
+        this.#openQuestions.delete(name),
       );
-    this.#open.set(name, open);
+    this.#openQuestions.set(name, open);
     return open;
   }
 
@@ -218,30 +218,31 @@ export class FloodGuard {
    *
    * @param key names the token and the server that is asked
    */
-  confirm(source: Source, key: string, ask: Lookups['ask']): Promise<TokenAnswer> {
+  askAfresh(source: Source, key: string, ask: Lookups['ask']): Promise<TokenAnswer> {
     const name = JSON.stringify([...source, key]);
-    const next = this.#next.get(name) ?? this.#confirm(name, source, ask);
-    this.#next.set(name, next);
+    const next = this.#nextAfresh.get(name) ?? this.#askNext(name, source, ask);
+    this.#nextAfresh.set(name, next);
     return next;
   }
 
-  async #confirm(name: string, source: Source, ask: Lookups['ask']): Promise<TokenAnswer> {
+  /** Asks when the open question about the token has ended, and in turn of the source. */
+  async #askNext(name: string, source: Source, ask: Lookups['ask']): Promise<TokenAnswer> {
     const begin = (): Promise<TokenAnswer> => {
-      this.#next.delete(name);
-      const asked = ask().finally(() => this.#confirming.delete(name));
-      this.#confirming.set(name, asked);
+      this.#nextAfresh.delete(name);
+      const asked = ask().finally(() => this.#openAfresh.delete(name));
+      this.#openAfresh.set(name, asked);
       return asked;
     };
     // One token holds one place: a question that is under way ends first.
-    await this.#confirming.get(name)?.catch(() => undefined);
-    return this.#within(source, 'good', begin, (refusal) => {
-      this.#next.delete(name);
+    await this.#openAfresh.get(name)?.catch(() => undefined);
+    return this.#askInTurn(source, 'good', begin, (refusal) => {
+      this.#nextAfresh.delete(name);
       throw refusal;
     });
   }
 
   /** Takes what a question needs, waits for it where that may help, asks, and gives it back. */
-  async #within(
+  async #askInTurn(
     source: Source,
     kind: Kind,
     ask: Lookups['ask'],
@@ -446,12 +447,12 @@ function addressIn(returned: unknown): string | undefined {
   return address;
 }
 
-async function knownOr(recall: Lookups['recall'], refusal: RequestRefused): Promise<TokenAnswer> {
-  const known = await recall(refusal);
-  if (known === undefined) {
+async function findOr(find: Lookups['findWithoutAsking'], refusal: RequestRefused): Promise<TokenAnswer> {
+  const found = await find(refusal);
+  if (found === undefined) {
     throw refusal;
   }
-  return known;
+  return found;
 }
 
 const unaskedCodes: ReadonlySet<string> = new Set(['authorization_server_not_asked', 'shutting_down']);

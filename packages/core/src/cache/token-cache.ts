@@ -146,9 +146,10 @@ export class TokenCache {
   readonly #active: LRUCache<string, Entry>;
   readonly #inactive: LRUCache<string, Inactive>;
   readonly #inactiveTimes = new InactiveTimes(INACTIVE_TIMES);
-  readonly #flights = new Map<string, Promise<Known | TokenRejection>>();
-  /** Questions that begin when the one of the same name, which is under way, has ended. */
-  readonly #queued = new Map<string, Promise<Known | TokenRejection>>();
+  /** Questions without an answer yet. Requests with the same token join one. */
+  readonly #openQuestions = new Map<string, Promise<Known | TokenRejection>>();
+  /** Questions that are asked when the open one of the same name has ended. */
+  readonly #nextQuestions = new Map<string, Promise<Known | TokenRejection>>();
   /** Answers in use that are asked for again at the moment. */
   #refreshes = 0;
   #isSettling = false;
@@ -166,12 +167,12 @@ export class TokenCache {
   }
 
   /**
-   * The answer that is known; undefined where the authorization server has to be asked.
+   * Returns the cached answer, or `undefined` if the authorization server must be asked.
    *
    * @param requesterOf returns for whose sake an answer in use is asked for again: its failures are
    * those of that client
    */
-  known(
+  cached(
     token: string,
     target: TokenTarget,
     requesterOf: () => Requester | undefined = noRequester,
@@ -204,7 +205,7 @@ export class TokenCache {
   /** Asks in the background, unless that happens, or happens for too many tokens. */
   #refresh(about: Omit<Question, 'requester'>, requesterOf: () => Requester | undefined): void {
     const { maxRefreshes = Number.POSITIVE_INFINITY } = this.#rules;
-    if (this.#isSettling || this.#refreshes >= maxRefreshes || this.#flights.has(about.key)) {
+    if (this.#isSettling || this.#refreshes >= maxRefreshes || this.#openQuestions.has(about.key)) {
       return;
     }
     let requester: Requester | undefined;
@@ -215,7 +216,7 @@ export class TokenCache {
       return;
     }
     this.#refreshes += 1;
-    this.#learn({ ...about, requester })
+    this.#askOrUseStale({ ...about, requester })
       .catch(() => undefined)
       .finally(() => {
         this.#refreshes -= 1;
@@ -223,19 +224,19 @@ export class TokenCache {
   }
 
   /**
-   * Asks about the token. Requests with the same token share the question, which is asked for the
-   * `requester` of the first.
+   * Asks about the token. Requests with the same token join the open question, which is asked for
+   * the `requester` of the first.
    */
-  learn(token: string, target: TokenTarget, requester?: Requester): Promise<TokenAnswer> {
+  ask(token: string, target: TokenTarget, requester?: Requester): Promise<TokenAnswer> {
     const question = questionAbout(token, target, requester);
-    return this.#delivered(() => this.#learn(question));
+    return this.#decideAtEnd(() => this.#askOrUseStale(question));
   }
 
   /**
    * Decides for each request by itself, at the end: since the answer was looked at, a revocation
    * may have been heard, also before this request began.
    */
-  async #delivered(ask: () => Promise<Known | TokenRejection>): Promise<TokenAnswer> {
+  async #decideAtEnd(ask: () => Promise<Known | TokenRejection>): Promise<TokenAnswer> {
     for (let attempt = 0; attempt < 2; attempt += 1) {
       const known = await ask();
       if (typeof known === 'string') {
@@ -253,62 +254,62 @@ export class TokenCache {
   }
 
   /**
-   * Returns what this process or, by the shared cache, another one knows. The authorization server
-   * is not asked, because of `trouble`: an answer that is too old serves if it may substitute for
-   * that.
+   * Returns the answer that this process or, by the shared cache, another one has cached. The
+   * authorization server is not asked, because of `trouble`: an answer that is too old is used if
+   * it may substitute for that.
    */
-  async recall(
+  async findWithoutAsking(
     token: string,
     target: TokenTarget,
     trouble: RequestRefused,
   ): Promise<TokenAnswer | undefined> {
-    const known = this.known(token, target);
-    if (known !== undefined) {
-      return known;
+    const cached = this.cached(token, target);
+    if (cached !== undefined) {
+      return cached;
     }
     const question = questionAbout(token, target, undefined);
     const shared = this.#sharedFor(question);
     const found =
       (shared && (await this.#look(shared, question, false))) ?? this.#substitute(question.key, trouble);
-    return found && this.#delivered(async () => found);
+    return found && this.#decideAtEnd(async () => found);
   }
 
   /**
    * Introspects even if an answer is cached, by a question that begins after this call. Caches only
-   * a rejection. Requests with the same token share the question, which is asked for the
+   * a rejection. Requests with the same token join the next question, which is asked for the
    * `requester` of the first.
    */
-  confirm(token: string, target: TokenTarget, requester?: Requester): Promise<TokenAnswer> {
+  askAfresh(token: string, target: TokenTarget, requester?: Requester): Promise<TokenAnswer> {
     const question = questionAbout(token, target, requester);
-    const name = `${question.key} now`;
-    return this.#delivered(() => this.#askLater(name, () => this.#askNow(question)));
+    const name = `${question.key} afresh`;
+    return this.#decideAtEnd(() => this.#joinNext(name, () => this.#askServerAfresh(question)));
   }
 
-  /** Asks by a question that begins now, or when the one that is under way has ended. */
-  #askLater(name: string, ask: () => Promise<Known | TokenRejection>): Promise<Known | TokenRejection> {
-    const underWay = this.#flights.get(name);
-    if (underWay === undefined) {
-      return this.#fly(name, ask);
+  /** Asks now, or joins the question that is asked when the open one has ended. */
+  #joinNext(name: string, ask: () => Promise<Known | TokenRejection>): Promise<Known | TokenRejection> {
+    const open = this.#openQuestions.get(name);
+    if (open === undefined) {
+      return this.#join(name, ask);
     }
-    const next = (): Promise<Known | TokenRejection> => {
-      this.#queued.delete(name);
-      return this.#fly(name, ask);
+    const begin = (): Promise<Known | TokenRejection> => {
+      this.#nextQuestions.delete(name);
+      return this.#join(name, ask);
     };
-    const queued = this.#queued.get(name) ?? underWay.then(next, next);
-    this.#queued.set(name, queued);
-    return queued;
+    const next = this.#nextQuestions.get(name) ?? open.then(begin, begin);
+    this.#nextQuestions.set(name, next);
+    return next;
   }
 
-  /** Stops background refreshes. Resolves when all introspections in flight have settled. */
+  /** Stops background refreshes. Resolves when no question is open any more. */
   async settled(): Promise<void> {
     this.#isSettling = true;
-    while (this.#flights.size > 0 || this.#queued.size > 0) {
-      await allSettled([...this.#flights.values(), ...this.#queued.values()]);
+    while (this.#openQuestions.size > 0 || this.#nextQuestions.size > 0) {
+      await allSettled([...this.#openQuestions.values(), ...this.#nextQuestions.values()]);
     }
   }
 
-  async #askNow(question: Question): Promise<Known | TokenRejection> {
-    const known = await this.#knownNow(question);
+  async #askServerAfresh(question: Question): Promise<Known | TokenRejection> {
+    const known = await this.#readToken(question);
     if (typeof known === 'string') {
       this.#keepRejection(question, known);
       await this.#sharedOf(question.target)?.remove(sharedName(question));
@@ -316,10 +317,10 @@ export class TokenCache {
     return known;
   }
 
-  #learn(question: Question): Promise<Known | TokenRejection> {
-    return this.#fly(question.key, async () => {
+  #askOrUseStale(question: Question): Promise<Known | TokenRejection> {
+    return this.#join(question.key, async () => {
       try {
-        return await this.#fromSharedOr(question, () => this.#ask(question));
+        return await this.#findSharedOr(question, () => this.#askServer(question));
       } catch (trouble) {
         const stale = this.#substitute(question.key, trouble);
         if (stale === undefined) {
@@ -330,13 +331,14 @@ export class TokenCache {
     });
   }
 
-  #fly(name: string, ask: () => Promise<Known | TokenRejection>): Promise<Known | TokenRejection> {
-    const flight = this.#flights.get(name) ?? ask().finally(() => this.#flights.delete(name));
-    this.#flights.set(name, flight);
-    return flight;
+  /** Joins the open question of this name, or opens it. */
+  #join(name: string, ask: () => Promise<Known | TokenRejection>): Promise<Known | TokenRejection> {
+    const open = this.#openQuestions.get(name) ?? ask().finally(() => this.#openQuestions.delete(name));
+    this.#openQuestions.set(name, open);
+    return open;
   }
 
-  async #fromSharedOr(
+  async #findSharedOr(
     question: Question,
     ask: () => Promise<Known | TokenRejection>,
   ): Promise<Known | TokenRejection> {
@@ -396,7 +398,7 @@ export class TokenCache {
     if (askedFrom <= this.#inactiveTimes.latest(key)) {
       return undefined;
     }
-    const known = this.#knowledge(question, claims, 'server', {
+    const known = this.#record(question, claims, 'server', {
       turn: this.#revocations.turn(),
       since: performance.now() - Math.max(0, now - askedAt),
       shared: { askedAt, heardUpTo },
@@ -410,11 +412,11 @@ export class TokenCache {
     return entry;
   }
 
-  async #ask(question: Question): Promise<Known | TokenRejection> {
+  async #askServer(question: Question): Promise<Known | TokenRejection> {
     const { key, target } = question;
     const askedAt = Date.now();
     const { heardUpTo } = this.#revocations;
-    const known = await this.#knownNow(question);
+    const known = await this.#readToken(question);
     if (typeof known === 'string') {
       const wasShared = this.#active.peek(key)?.word === 'server';
       this.#keepRejection(question, known);
@@ -457,7 +459,7 @@ export class TokenCache {
    * Asks, and decides whether the answer may be used: while it was on its way a revocation may have
    * been heard, or another question may have found the token not active.
    */
-  async #knownNow(question: Question): Promise<Known | TokenRejection> {
+  async #readToken(question: Question): Promise<Known | TokenRejection> {
     const { token, target, key, requester } = question;
     for (let attempt = 0; attempt < 2; attempt += 1) {
       const turn = this.#revocations.turn();
@@ -467,8 +469,8 @@ export class TokenCache {
         return answer;
       }
       const known = target.isIntrospected(answer)
-        ? this.#knowledge(question, answer, 'server', { turn, since, shared: undefined })
-        : this.#ownWord(question, answer, turn, since);
+        ? this.#record(question, answer, 'server', { turn, since, shared: undefined })
+        : this.#recordOwnWord(question, answer, turn, since);
       const usability = await this.#usabilityInTime(known);
       if (known.word === 'server' && known.since <= this.#inactiveTimes.get(key)) {
         continue;
@@ -480,17 +482,17 @@ export class TokenCache {
         return revokedHere;
       }
       if (usability !== 'ask') {
-        return this.#knownByServer(question, answer, usability);
+        return this.#askServerToo(question, answer, usability);
       }
     }
     return 'token_inactive';
   }
 
   /** What a token says of itself counts from when it was first seen. */
-  #ownWord(question: Question, answer: TokenClaims, turn: number, since: number): Known {
+  #recordOwnWord(question: Question, answer: TokenClaims, turn: number, since: number): Known {
     const before = this.#active.peek(question.key);
     const first = before?.word === 'token' ? before : { turn, since };
-    return this.#knowledge(question, answer, 'token', {
+    return this.#record(question, answer, 'token', {
       turn: first.turn,
       since: first.since,
       shared: undefined,
@@ -511,7 +513,7 @@ export class TokenCache {
    * A token that speaks for itself does not say what was revoked; the authorization server may.
    * What the token says counts on.
    */
-  async #knownByServer(
+  async #askServerToo(
     question: Question,
     own: TokenClaims,
     why: 'wait' | 'unvouched',
@@ -532,7 +534,7 @@ export class TokenCache {
     if (typeof agreed === 'string') {
       return agreed;
     }
-    const known = this.#knowledge(question, agreed, 'server', { turn, since, shared: undefined });
+    const known = this.#record(question, agreed, 'server', { turn, since, shared: undefined });
     const usability = this.#revocations.usability(known);
     if (usability === 'use') {
       return known;
@@ -540,7 +542,7 @@ export class TokenCache {
     return usability === 'refuse' ? revokedHere : 'token_inactive';
   }
 
-  #knowledge(
+  #record(
     { token, hash }: Question,
     claims: TokenClaims,
     word: Known['word'],
