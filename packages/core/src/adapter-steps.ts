@@ -62,61 +62,53 @@ type AcceptedRequest = NodeRequest & { [acceptedBy]?: ResourceServer };
 export function createAdapterSteps<Exchange, Next>(
   framework: Framework<Exchange, Next>,
 ): AdapterSteps<Exchange, Next> {
-  interface Step {
-    /** Returns what proves that the request may pass, or a promise of any make. Throws to refuse. */
-    readonly decide: (
-      server: ResourceServer,
-      req: NodeRequest,
-      exchange: Exchange,
-      policy: RoutePolicy | undefined,
-    ) => unknown;
-    /** Takes what was confirmed; `undefined` for a request without credentials. */
-    readonly accept: (
-      server: ResourceServer,
-      req: NodeRequest,
-      exchange: Exchange,
-      granted: Authorization | undefined,
-    ) => void;
-  }
-
-  const authorizing: Step = {
-    decide: (server, req, exchange) => server.authorize(req, framework.bodyOf(req, exchange)),
-    accept(server, req, exchange, granted) {
-      // Set for a request without credentials too: what another middleware put there says nothing
-      // of this request.
-      setAuthorization(server, req, exchange, granted);
-      (req as AcceptedRequest)[acceptedBy] = server;
-      if (server.vary !== undefined) {
-        framework.addVary(exchange, server.vary);
-      }
-    },
-  };
-  const requiring: Step = {
-    decide: (server, req, exchange, policy) =>
-      server.require(req, authorizationOf(server, req, exchange), policy as RoutePolicy),
-    accept(server, req, exchange, granted) {
-      if (granted === undefined) {
-        throw new RequestRefused('credentials_missing');
-      }
-      setAuthorization(server, req, exchange, granted);
-    },
-  };
-
-  /** For a known token it makes no promise, and nothing else for this request. */
-  function run(
-    step: Step,
+  /** Takes what was confirmed; `undefined` for a request without credentials. */
+  type Accept = (
     server: ResourceServer,
     req: NodeRequest,
     exchange: Exchange,
-    next: Next,
-    policy: RoutePolicy | undefined,
-  ): unknown {
+    granted: Authorization | undefined,
+  ) => void;
+
+  const acceptRequest: Accept = (server, req, exchange, granted) => {
+    // Set for a request without credentials too: what another middleware put there says nothing of
+    // this request.
+    setAuthorization(server, req, exchange, granted);
+    (req as AcceptedRequest)[acceptedBy] = server;
+    if (server.vary !== undefined) {
+      framework.addVary(exchange, server.vary);
+    }
+  };
+
+  const acceptRoute: Accept = (server, req, exchange, granted) => {
+    if (granted === undefined) {
+      throw new RequestRefused('credentials_missing');
+    }
+    setAuthorization(server, req, exchange, granted);
+  };
+
+  /** For a known token it makes no promise, and nothing else for this request. */
+  function authorize(server: ResourceServer, req: NodeRequest, exchange: Exchange, next: Next): unknown {
     try {
-      const outcome = step.decide(server, req, exchange, policy);
+      const outcome = server.authorize(req, framework.bodyOf(req, exchange));
       if (!server.isGranted(req, outcome)) {
-        return runLater(step, server, req, exchange, next, outcome);
+        return runLater(acceptRequest, server, req, exchange, next, outcome);
       }
-      step.accept(server, req, exchange, outcome);
+      acceptRequest(server, req, exchange, outcome);
+    } catch (thrown) {
+      return refuse(server, req, exchange, next, thrown);
+    }
+    return framework.pass(next);
+  }
+
+  function require(policy: RoutePolicy, req: NodeRequest, exchange: Exchange, next: Next): unknown {
+    const server = acceptingServer(req);
+    try {
+      const outcome = server.require(req, authorizationOf(server, req, exchange), policy);
+      if (!server.isGranted(req, outcome)) {
+        return runLater(acceptRoute, server, req, exchange, next, outcome);
+      }
+      acceptRoute(server, req, exchange, outcome);
     } catch (thrown) {
       return refuse(server, req, exchange, next, thrown);
     }
@@ -125,7 +117,7 @@ export function createAdapterSteps<Exchange, Next>(
 
   /** Waits for a promise of any make, and passes on only what `server` confirms. */
   async function runLater(
-    step: Step,
+    accept: Accept,
     server: ResourceServer,
     req: NodeRequest,
     exchange: Exchange,
@@ -133,7 +125,7 @@ export function createAdapterSteps<Exchange, Next>(
     outcome: unknown,
   ): Promise<unknown> {
     try {
-      step.accept(server, req, exchange, server.confirm(req, await outcome));
+      accept(server, req, exchange, server.confirm(req, await outcome));
     } catch (thrown) {
       return refuse(server, req, exchange, next, thrown);
     }
@@ -171,9 +163,8 @@ export function createAdapterSteps<Exchange, Next>(
   }
 
   return {
-    authorize: (server, req, exchange, next) => run(authorizing, server, req, exchange, next, undefined),
-    require: (policy, req, exchange, next) =>
-      run(requiring, acceptingServer(req), req, exchange, next, policy),
+    authorize,
+    require,
     async answer(ask, req, exchange, next) {
       const server = acceptingServer(req);
       let answer: Answer;

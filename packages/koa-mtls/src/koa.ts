@@ -17,7 +17,12 @@ export const adapter = createAdapter<KoaTypes, Context, Next>(
     bodyOf: (_req, { request }) => ('body' in request ? request.body : undefined),
     urlOf: (_req, { originalUrl }) => originalUrl,
     addVary(ctx, name) {
-      ctx.vary(name);
+      // `ctx.vary()` parses what is there and what is not.
+      if (ctx.res.headersSent || ctx.res.getHeader('Vary') !== undefined) {
+        ctx.vary(name);
+      } else {
+        ctx.res.setHeader('Vary', name);
+      }
       keepHeaderOnErrors(ctx, 'Vary', name);
     },
     setHeader(ctx, name, value) {
@@ -31,18 +36,31 @@ export const adapter = createAdapter<KoaTypes, Context, Next>(
       throw refusal;
     },
   },
-  (handle) => async (ctx: Context, next: Next) => {
+  // A known token makes no promise here: what the next middleware returns is returned.
+  (handle) => (ctx: Context, next: Next) => {
     keepOriginalUrl(ctx);
-    await handle(ctx.req, ctx, next);
+    try {
+      return handle(ctx.req, ctx, next) ?? done();
+    } catch (thrown) {
+      return fail(thrown);
+    }
   },
 );
+
+async function done(): Promise<void> {}
+
+async function fail(thrown: unknown): Promise<never> {
+  throw thrown;
+}
 
 /**
  * A mount or a rewrite (`ctx.path = ...`) changes Node's `url`. Selectors of issuers read the URL
  * that the client sent, where Express keeps it.
  */
 function keepOriginalUrl({ req, originalUrl }: Pick<Context, 'req' | 'originalUrl'>): void {
-  (req as typeof req & { originalUrl?: string }).originalUrl ??= originalUrl;
+  if (req.url !== originalUrl) {
+    (req as typeof req & { originalUrl?: string }).originalUrl ??= originalUrl;
+  }
 }
 
 function write(ctx: Context, { status, headers, body }: Answer): void {
