@@ -1,6 +1,6 @@
 import { RequestRefused, TellableError } from '../errors.js';
 import { problemReporter, type ReportProblem } from '../observe/events.js';
-import { hasHeaderLines } from '../request/header-lines.js';
+import { hasHeaderLines, indexOfLine } from '../request/header-lines.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { createConflict, createMismatch } from '../shared/option-errors.js';
 import {
@@ -118,19 +118,24 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
     ['proxyHeader().secret.header', secretHeader],
   ]);
   // A verdict may change while the certificate does not, so each verdict has its own.
-  const known = {
-    true: new CertificateCache(maxEntries),
-    false: new CertificateCache(maxEntries),
-    undefined: new CertificateCache(maxEntries),
-  };
+  const verifiedOnes = new CertificateCache(maxEntries);
+  const unverifiedOnes = new CertificateCache(maxEntries);
+  const unjudgedOnes = new CertificateCache(maxEntries);
+  const cacheFor = (verdict: boolean | undefined): CertificateCache =>
+    verdict === undefined ? unjudgedOnes : verdict ? verifiedOnes : unverifiedOnes;
   const report = problemReporter();
 
   function verdictOf(req: NodeRequest): boolean | undefined {
     if (alwaysVerified || verified === undefined) {
       return alwaysVerified;
     }
-    const [value, another] = headerValues(req.rawHeaders, verified.header);
-    return value !== undefined && another === undefined && saysVerified(verified.isVerified, value);
+    const { rawHeaders } = req;
+    const at = indexOfLine(rawHeaders, verified.header, 0);
+    return (
+      at !== -1 &&
+      indexOfLine(rawHeaders, verified.header, at + 2) === -1 &&
+      saysVerified(verified.isVerified, rawHeaders[at + 1] as string)
+    );
   }
 
   /** Why the verdict is false; undefined for any other. */
@@ -154,16 +159,18 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
       reportUntrusted(report, req, fault, header);
       return undefined;
     }
-    const [value, another] = headerValues(req.rawHeaders, header);
-    if (value === undefined) {
+    const { rawHeaders } = req;
+    const at = indexOfLine(rawHeaders, header, 0);
+    if (at === -1) {
       return undefined;
     }
-    if (another !== undefined) {
+    if (indexOfLine(rawHeaders, header, at + 2) !== -1) {
       return refuse('it came several times');
     }
+    const value = rawHeaders[at + 1] as string;
     const verdict = verdictOf(req);
     const verifyError = errorOf(req, verdict);
-    const cache = known[`${verdict}`];
+    const cache = cacheFor(verdict);
     const remembered = cache.get(value);
     if (remembered !== undefined && remembered.verifyError === verifyError) {
       return remembered;

@@ -139,7 +139,11 @@ function peerTest(trust: TrustedPeers): Test {
     if (connection === undefined) {
       return false;
     }
-    const verdict = decided.get(connection) ?? isTrusted(connection);
+    const known = decided.get(connection);
+    if (known !== undefined) {
+      return known;
+    }
+    const verdict = isTrusted(connection);
     decided.set(connection, verdict);
     return verdict;
   };

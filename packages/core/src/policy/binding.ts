@@ -56,7 +56,8 @@ export function checkBinding(
       detail: other === undefined ? 'cnf has no x5t#S256' : `cnf has ${other}, and no x5t#S256`,
     });
   }
-  const other = otherMethodIn(confirmation);
+  const hasOneMember = Object.getOwnPropertyNames(confirmation).length === 1;
+  const other = hasOneMember ? undefined : otherMethodIn(confirmation);
   if (other !== undefined) {
     throw new RequestRefused('token_bound_otherwise', { detail: `cnf has ${other} beside x5t#S256` });
   }

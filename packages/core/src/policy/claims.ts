@@ -62,5 +62,12 @@ function refuseAhead(
 
 /** Whether one of the audiences of a token is one of ours. */
 function isMeantFor(ours: readonly string[], theirs: readonly string[] | undefined): boolean {
-  return theirs?.some((name) => ours.includes(name)) === true;
+  if (theirs !== undefined) {
+    for (const name of theirs) {
+      if (ours.includes(name)) {
+        return true;
+      }
+    }
+  }
+  return false;
 }

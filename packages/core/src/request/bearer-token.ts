@@ -1,6 +1,6 @@
 import { RequestRefused, TellableError } from '../errors.js';
 import { formType, mediaTypeOf } from '../shared/media-type.js';
-import { hasHeaderLines, linesOf } from './header-lines.js';
+import { hasHeaderLines, indexOfLine, linesOf } from './header-lines.js';
 import type { NodeRequest } from './node-request.js';
 
 /** Characters. Node's own limit for the whole header block is 16 KiB unless raised. */
@@ -129,17 +129,14 @@ function headerLimitOf(socket: unknown): number {
  * shows them all.
  */
 function soleAuthorization(rawHeaders: readonly string[]): string {
-  let credentials: string | undefined;
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i] as string;
-    if (name.length === 13 && name.toLowerCase() === 'authorization') {
-      if (credentials !== undefined) {
-        throw new RequestRefused('credentials_repeated');
-      }
-      credentials = rawHeaders[i + 1] as string;
-    }
+  const at = indexOfLine(rawHeaders, 'authorization', 0);
+  if (at === -1) {
+    return '';
   }
-  return credentials ?? '';
+  if (indexOfLine(rawHeaders, 'authorization', at + 2) !== -1) {
+    throw new RequestRefused('credentials_repeated');
+  }
+  return rawHeaders[at + 1] as string;
 }
 
 /** Of a request that Node's parser did not make, whose `headers` is all that there is. */

@@ -12,6 +12,23 @@ export function hasHeaderLines({ rawHeaders, headers }: WithHeaders): boolean {
 }
 
 /**
+ * Returns where the first line of a header stands in `rawHeaders`, from `start` on; -1 if there is
+ * none. Its value stands behind it.
+ *
+ * @param name in lower case
+ * @param start an even number
+ */
+export function indexOfLine(rawHeaders: readonly string[], name: string, start: number): number {
+  for (let at = start; at < rawHeaders.length; at += 2) {
+    const candidate = rawHeaders[at] as string;
+    if (candidate.length === name.length && candidate.toLowerCase() === name) {
+      return at;
+    }
+  }
+  return -1;
+}
+
+/**
  * Returns each value of a header, in the order of the lines: Node's `headers` keeps the first of
  * some, and joins others. For a request without lines, the values of `headers`, which its maker
  * joined.
