@@ -211,5 +211,5 @@ it('client_id of an active token is in events as it is, and in nothing that a cl
 
 it('what is no secret of a URL stays in its own spelling', async () => {
   const found = 'HTTPS://As.example.com:443/Tenant/../x';
-  expect(await shownBy(introspected({ iss: found }), 'opaque')).toContain(`found "${found}"`);
+  expect(await shownBy(introspected({ iss: found }), 'opaque')).toContain(`got "${found}"`);
 });

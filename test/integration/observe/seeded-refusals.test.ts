@@ -76,7 +76,7 @@ const seeds: readonly [cause: string, seed: () => Seed, code: RefusalCode, says:
     'a DPoP client',
     () => ({ headers: { authorization: 'DPoP abc' } }),
     'credentials_missing',
-    /scheme DPoP; accepted is Bearer/,
+    /expected the scheme Bearer, got DPoP/,
     /send the token/,
   ],
   [

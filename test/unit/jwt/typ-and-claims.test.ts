@@ -79,17 +79,17 @@ async function messageOf(options: JwtAccessTokensOptions, changes: object, typ?:
 
 describe('typ', () => {
   it.each<[string, readonly string[] | undefined, string | undefined, string]>([
-    ['JWT, which is not named', undefined, 'JWT', 'typ is "JWT"; accepted is at+jwt'],
-    ['none, which is not named', ['at+jwt', 'JWT'], undefined, 'typ is none; accepted is at+jwt or jwt'],
-    ['at+jwt, which is not named', ['JWT'], 'at+jwt', 'typ is "at+jwt"; accepted is jwt'],
-    ['at+jwt, where none is named', ['absent'], 'at+jwt', 'typ is "at+jwt"; accepted is absent'],
+    ['JWT, which is not named', undefined, 'JWT', 'expected typ at+jwt, got "JWT"'],
+    ['none, which is not named', ['at+jwt', 'JWT'], undefined, 'expected typ at+jwt or jwt, got none'],
+    ['at+jwt, which is not named', ['JWT'], 'at+jwt', 'expected typ jwt, got "at+jwt"'],
+    ['at+jwt, where none is named', ['absent'], 'at+jwt', 'expected typ absent, got "at+jwt"'],
     ['an empty one, where none is named', ['absent'], '', 'admitted'],
     ['JWT', ['JWT'], 'JWT', 'admitted'],
     ['JWT in another case', ['jwt'], 'Jwt', 'admitted'],
     ['none', ['absent'], undefined, 'admitted'],
     ['at+jwt of several', ['at+jwt', 'JWT', 'absent'], 'application/at+jwt', 'admitted'],
     ['a type of the server', ['okta-internal-at+jwt'], 'application/okta-internal-at+jwt', 'admitted'],
-    ['a logout token', ['JWT', 'absent'], 'logout+jwt', 'typ is "logout+jwt"; accepted is jwt or absent'],
+    ['a logout token', ['JWT', 'absent'], 'logout+jwt', 'expected typ jwt or absent, got "logout+jwt"'],
   ])('%s', async (_title, typ, found, expected) => {
     const message = await messageOf({ ...(typ && { typ }) }, {}, found);
     expect(message).toBe(expected === 'admitted' ? expected : `jwt_type_not_accepted: ${expected}`);
@@ -320,13 +320,13 @@ describe('requiredClaims', () => {
       'none, and no iss',
       { requiredClaims: [] },
       ['iss'],
-      `token_wrong_issuer: expected iss ${issuer}, found none`,
+      `token_wrong_issuer: expected iss ${issuer}, got none`,
     ],
     [
       'none, and no aud',
       { requiredClaims: [] },
       ['aud'],
-      `token_wrong_audience: expected aud ${audience}, found none`,
+      `token_wrong_audience: expected aud ${audience}, got none`,
     ],
     ['one of its own', { requiredClaims: ['uti'] }, [], 'token_claims_malformed: no uti'],
   ])('%s', async (_title, options, missing, expected) => {

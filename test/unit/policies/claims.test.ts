@@ -80,7 +80,7 @@ describe('its time, by a clock that may be 10 seconds off', () => {
 
 describe('its issuer', () => {
   const wrong = (found: string) =>
-    `token_wrong_issuer: expected iss https://server.example.com/, found ${found}`;
+    `token_wrong_issuer: expected iss https://server.example.com/, got ${found}`;
 
   it.each([
     ['no iss, and the right server vouches for it', { iss: undefined }, issuer, 'passes'],
@@ -123,7 +123,7 @@ describe('its issuer', () => {
 describe('its audience', () => {
   const both = [aud, 'urn:accounts'];
   const expected = 'token_wrong_audience: expected aud https://protected.example.net/resource';
-  const wrong = (found: string) => `${expected}, found ${found}`;
+  const wrong = (found: string) => `${expected}, got ${found}`;
 
   it.each<[string, unknown, ClaimRules['audience'], string]>([
     ['one of several is this API', ['urn:other', aud], [aud], 'passes'],
@@ -141,7 +141,7 @@ describe('its audience', () => {
       wrong('"https://protected.example.net"'),
     ],
     ['the second name of this API', 'urn:accounts', both, 'passes'],
-    ['neither name of this API', 'urn:other', both, `${expected} or urn:accounts, found "urn:other"`],
+    ['neither name of this API', 'urn:other', both, `${expected} or urn:accounts, got "urn:other"`],
     ['another API, where the server checks', 'urn:other', 'server-enforced', 'passes'],
     ['none, where the server checks', undefined, 'server-enforced', 'passes'],
   ])('%s', (_title, given, audience, expected) => {
@@ -159,12 +159,12 @@ it.each([
   ['urn:ietf:params:oauth:token-type:access_token', 'passes'],
   [
     'urn:ietf:params:oauth:token-type:refresh_token',
-    'token_wrong_type: expected token_type Bearer, found "urn:ietf:params:oauth:token-type:refresh_token"',
+    'token_wrong_type: expected token_type Bearer, got "urn:ietf:params:oauth:token-type:refresh_token"',
   ],
-  ['mtls_pop', 'token_wrong_type: expected token_type Bearer, found "mtls_pop"'],
-  ['refresh_token', 'token_wrong_type: expected token_type Bearer, found "refresh_token"'],
-  ['DPoP', 'token_wrong_type: expected token_type Bearer, found "DPoP"'],
-  ['', 'token_wrong_type: expected token_type Bearer, found ""'],
+  ['mtls_pop', 'token_wrong_type: expected token_type Bearer, got "mtls_pop"'],
+  ['refresh_token', 'token_wrong_type: expected token_type Bearer, got "refresh_token"'],
+  ['DPoP', 'token_wrong_type: expected token_type Bearer, got "DPoP"'],
+  ['', 'token_wrong_type: expected token_type Bearer, got ""'],
 ])('token_type %j: %s', (token_type, expected) => {
   expect(outcome({ token_type })).toBe(expected);
 });

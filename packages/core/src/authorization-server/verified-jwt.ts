@@ -174,7 +174,7 @@ function readHeader(jwt: string, { algorithms, types }: JwtRules): KeyHeader {
   }
   const alg = own(header, 'alg');
   if (typeof alg !== 'string' || !algorithms.includes(alg)) {
-    const detail = `alg is ${describeClaim(alg)}; accepted are ${algorithms.join(', ')}`;
+    const detail = `expected alg ${algorithms.join(' or ')}, got ${describeClaim(alg)}`;
     throw new JwtRejected(createTokenRejection('jwt_algorithm_not_accepted', detail));
   }
   checkType(header, types);
@@ -189,7 +189,7 @@ function checkType(header: unknown, types: JwtRules['types']): void {
   const typ = own(header, 'typ');
   if (types !== undefined && !types.includes(mediaType(typ))) {
     const accepted = types.map((type) => type || 'absent').join(' or ');
-    const detail = `typ is ${describeClaim(typ)}; accepted is ${accepted}`;
+    const detail = `expected typ ${accepted}, got ${describeClaim(typ)}`;
     throw new JwtRejected(createTokenRejection('jwt_type_not_accepted', detail));
   }
 }

@@ -58,9 +58,8 @@ export function lambdaEvent(options: LambdaEventOptions = {}): CertificateSource
     const requestContext = memberOf(event, 'requestContext');
     if (typeof requestContext !== 'object' || requestContext === null) {
       throw new TellableError(
-        'lambdaEvent() found no event of API Gateway for the request; accepted is a request ' +
-          'that serverless-http made, or ' +
-          'lambdaEvent({ event }) with a function that returns the event',
+        'lambdaEvent() found no event of API Gateway for the request: expected a request that ' +
+          'serverless-http made, or lambdaEvent({ event }) with a function that returns the event',
       );
     }
     refuseRepeatedCredentials(event);

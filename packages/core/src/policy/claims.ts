@@ -42,7 +42,7 @@ export function checkClaims(token: TokenClaims, rules: ClaimRules, now: number):
   // Some servers report refresh tokens as active too; only what is used as a bearer token may pass
   // here.
   if (token.tokenType !== undefined && !acceptedTokenTypes.includes(token.tokenType.toLowerCase())) {
-    const detail = `expected token_type Bearer, found ${describeClaim(token.tokenType)}`;
+    const detail = `expected token_type Bearer, got ${describeClaim(token.tokenType)}`;
     throw new RequestRefused('token_wrong_type', { detail });
   }
 }

@@ -58,7 +58,7 @@ function explainMissing(credentials: string): string {
   const scheme = otherSchemes.find((name) => start.startsWith(`${name.toLowerCase()} `));
   return scheme === undefined
     ? 'the Authorization header does not begin with the scheme Bearer'
-    : `the Authorization header has the scheme ${scheme}; accepted is Bearer`;
+    : `the Authorization header: expected the scheme Bearer, got ${scheme}`;
 }
 
 /**

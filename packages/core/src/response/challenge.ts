@@ -166,17 +166,17 @@ function kept(
     report(
       'refusal_value_left_out',
       `the answer to a request leaves out ${name} of new RequestRefused('${refusal.code}', ` +
-        `{ ${name} }): ${accepted[name]}`,
+        `{ ${name} }): ${expected[name]}`,
     );
   }
   return written;
 }
 
-const accepted = {
-  scope: 'accepted are scopes of printable ASCII without " and \\, with one blank between two',
-  acrValues: 'accepted are values of printable ASCII without " and \\, with one blank between two',
-  maxAge: 'accepted is a whole number of seconds from 0',
-  retryAfter: 'accepted is a whole number of seconds from 0',
+const expected = {
+  scope: 'expected scopes of printable ASCII without " and \\, with one blank between two',
+  acrValues: 'expected values of printable ASCII without " and \\, with one blank between two',
+  maxAge: 'expected a whole number of seconds from 0',
+  retryAfter: 'expected a whole number of seconds from 0',
 } as const;
 
 function fitting(pattern: RegExp, value: unknown): string | undefined {

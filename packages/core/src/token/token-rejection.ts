@@ -76,12 +76,12 @@ function describeList(values: readonly unknown[]): string {
   return values.length > 3 ? `${shown.join(', ')} and ${values.length - 3} more` : shown.join(', ');
 }
 
-export function wrongIssuer(expected: string, found: unknown): string {
-  return `expected iss ${expected}, found ${describeClaim(found)}`;
+export function wrongIssuer(expected: string, got: unknown): string {
+  return `expected iss ${expected}, got ${describeClaim(got)}`;
 }
 
-export function wrongAudience(expected: readonly string[], found: unknown): string {
-  return `expected aud ${expected.join(' or ')}, found ${describeClaim(found)}`;
+export function wrongAudience(expected: readonly string[], got: unknown): string {
+  return `expected aud ${expected.join(' or ')}, got ${describeClaim(got)}`;
 }
 
 export function secondsAgo(now: number, time: number): string {
