@@ -1,5 +1,5 @@
-// The whole FAPI stack on one machine, given nginx and haproxy: a load balancer that passes TCP, NGINX that ends TLS with
-// FAPI's cipher suites, an authorization server and two APIs behind it, clients that go the whole way, and attackers.
+// A FAPI set-up on one machine that has nginx and haproxy: a load balancer passes TCP through, and NGINX ends TLS with
+// FAPI's cipher suites. Behind it run an authorization server and two APIs. Honest clients and attackers call them.
 import '../story/quiet.js';
 import { printTable } from '../table.js';
 import { scenes } from './scenes.js';

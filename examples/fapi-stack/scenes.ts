@@ -4,11 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ResponseBodyError } from 'openid-client';
 import { createPki, type Identity } from '../../test/support/pki.js';
 import type { Outcome, Result } from '../table.js';
-import { user } from './authorization-server.js';
 import { authorize, type Client, createClient, redeem, refresh, revoke } from './client.js';
 import type { ClientName, Stack } from './stack.js';
 
-/** Who answers: the authorization server's token endpoint, or an API. */
+/** The server that answers: the authorization server's token endpoint (AS), or an API. */
 type Asked = 'AS' | 'Express' | 'Koa';
 
 type Scene = (stack: Stack) => Promise<Outcome<Asked>[]>;
@@ -18,7 +17,7 @@ interface Call {
   readonly identity?: Identity;
   readonly headers?: Record<string, string>;
   readonly tls?: RequestOptions;
-  /** Straight to the APIs, around the proxies. */
+  /** Whether the call goes to the APIs directly and not through the proxies. */
   readonly isAround?: boolean;
 }
 
@@ -27,7 +26,7 @@ interface Answer {
   readonly body: Record<string, string>;
 }
 
-/** Where the clients call from, on one machine: the address that must reach the APIs. */
+/** The address of the clients on this machine. The APIs must learn it. */
 export const clientAddress = '127.0.0.9';
 
 const atApis = (result: Result) => ({ AS: undefined, Express: result, Koa: result });
@@ -78,7 +77,7 @@ function send({ pki }: Stack, url: string, { token, identity, headers, tls }: Ca
   });
 }
 
-/** Rejects if the answer breaks off. */
+/** Returns the answer. Rejects if the connection closes before its end. */
 async function answerIn(response: IncomingMessage): Promise<Answer> {
   let text = '';
   for await (const chunk of response) {
@@ -88,7 +87,7 @@ async function answerIn(response: IncomingMessage): Promise<Answer> {
   return { result: response.statusCode ?? 0, body: isJson ? JSON.parse(text) : {} };
 }
 
-/** What the authorization server answers, when it answers as it should: an error, or `done`. */
+/** The outcome of a request to the token endpoint: 200, or the status of its error. */
 async function atTokenEndpoint(
   title: string,
   expected: Result,
@@ -106,7 +105,7 @@ async function atTokenEndpoint(
   }
 }
 
-/** A client that got its tokens, and all that is needed to steal from it. */
+/** A client that has got its tokens, with all that an attacker can steal from it. */
 async function signedIn(stack: Stack, name: ClientName = 'by-subject') {
   const identity = stack.clients[name];
   const client = await createClient(stack, name, identity);
@@ -125,12 +124,18 @@ function wholeSequence(name: ClientName, how: string): Scene {
     ];
     const renewed = await refresh(client, refreshToken);
     outcomes.push(
-      await callBoth(stack, '  and with the refreshed token', 200, { token: renewed.access_token, identity }),
+      await callBoth(stack, '  then a call with the refreshed token', 200, {
+        token: renewed.access_token,
+        identity,
+      }),
     );
     await revoke(client, renewed.access_token);
     await sleep(1_100);
     outcomes.push(
-      await callBoth(stack, '  and once that is revoked', 401, { token: renewed.access_token, identity }),
+      await callBoth(stack, '  then a call with this token after its revocation', 401, {
+        token: renewed.access_token,
+        identity,
+      }),
     );
     return outcomes;
   };
@@ -145,12 +150,12 @@ const header = (identity: Identity) => ({
   'x-ssl-client-verify': 'SUCCESS',
 });
 
-/** Redeems what another client was sent. */
+/** A client that redeems stolen codes and refresh tokens. */
 const thief = (stack: Stack): Promise<Client> => createClient(stack, 'by-san', stack.clients['by-san']);
 
 export const scenes: readonly Scene[] = [
-  wholeSequence('by-subject', 'Client known by its subject'),
-  wholeSequence('by-san', 'Client known by a DNS name'),
+  wholeSequence('by-subject', 'Client identified by its subject'),
+  wholeSequence('by-san', 'Client identified by a DNS name'),
   wholeSequence('by-own-certificate', 'Client with a self-signed certificate'),
   async (stack) => {
     const client = await createClient(stack, 'by-subject', stack.clients['by-subject']);
@@ -170,24 +175,24 @@ export const scenes: readonly Scene[] = [
     ];
   },
   async (stack) => {
-    // Another authority's certificate may carry any name.
+    // Another certificate authority can issue a certificate with any subject.
     const { alice: imposter } = await createPki('CN=Another CA');
     const client = await createClient(stack, 'by-subject', imposter);
     return [
-      await atTokenEndpoint('The same subject from another authority, at the server', 401, () =>
+      await atTokenEndpoint('The subject of a client, certified by another CA: at the server', 401, () =>
         authorize(stack, client),
       ),
     ];
   },
-  attack('  and at the APIs, with a stolen token', 401, async (stack) => {
+  attack('  at the APIs, with a stolen token', 401, async (stack) => {
     const { token } = await signedIn(stack);
     return { token, identity: (await createPki('CN=Another CA')).alice };
   }),
-  attack('  and from an authority of the same name: NGINX itself refuses', 400, async (stack) => {
+  attack('  from a CA of the same name: NGINX itself refuses', 400, async (stack) => {
     const { token } = await signedIn(stack);
     return { token, identity: (await createPki()).alice };
   }),
-  attack('A stolen token with a certificate of the same authority', 401, async (stack) => {
+  attack('A stolen token with another certificate of the same CA', 401, async (stack) => {
     const { token } = await signedIn(stack);
     return { token, identity: stack.pki.bob };
   }),
@@ -199,7 +204,7 @@ export const scenes: readonly Scene[] = [
     const { token } = await signedIn(stack);
     return { token };
   }),
-  attack('A forged certificate header, with a certificate of the thief', 401, async (stack) => {
+  attack("A forged certificate header, with the thief's own certificate", 401, async (stack) => {
     const { token, identity } = await signedIn(stack);
     return { token, identity: stack.pki.bob, headers: header(identity) };
   }),
@@ -207,15 +212,15 @@ export const scenes: readonly Scene[] = [
     const { token, identity } = await signedIn(stack);
     return { token, headers: header(identity) };
   }),
-  attack('A forged certificate header, straight to the APIs', 401, async (stack) => {
+  attack('A forged certificate header, sent to the APIs directly', 401, async (stack) => {
     const { token, identity } = await signedIn(stack);
     return { token, isAround: true, headers: header(identity) };
   }),
-  attack("A forged header and a guess at the proxy's secret", 401, async (stack) => {
+  attack('A forged header, with a wrong proxy secret', 401, async (stack) => {
     const { token, identity } = await signedIn(stack);
     return { token, isAround: true, headers: { ...header(identity), 'x-proxy-secret': 'guess' } };
   }),
-  attack("A cipher suite that is not FAPI's", 'no TLS', async (stack) => {
+  attack('A cipher suite that FAPI does not permit', 'no TLS', async (stack) => {
     const { token, identity } = await signedIn(stack);
     const ciphers = 'ECDHE-RSA-AES128-SHA256:@SECLEVEL=0';
     return { token, identity, tls: { ciphers, maxVersion: 'TLSv1.2' } };
@@ -228,7 +233,7 @@ export const scenes: readonly Scene[] = [
       tls: { ciphers: 'ALL:@SECLEVEL=0', minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1' },
     };
   }),
-  attack(`${user.name}'s client over TLS 1.2 with a suite of FAPI's`, 200, async (stack) => {
+  attack(`An honest client over TLS 1.2 with a suite that FAPI permits`, 200, async (stack) => {
     const { token, identity } = await signedIn(stack);
     return { token, identity, tls: { ciphers: 'DHE-RSA-AES256-GCM-SHA384', maxVersion: 'TLSv1.2' } };
   }),

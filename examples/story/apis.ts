@@ -7,16 +7,16 @@ import * as koaMtls from 'koa-mtls';
 
 export type ApiName = 'Express' | 'Koa' | 'JWT';
 
-/** What the APIs need to know. Can be sent to another process. */
+/** The settings of the APIs. They can be sent to another process. */
 export interface ApiSettings {
   readonly tls: ServerOptions;
-  /** For opaque tokens, which the authorization server is asked about. */
+  /** For opaque tokens, which the APIs introspect. */
   readonly introspecting: expressMtls.ResourceServerOptions;
   /** For JWT access tokens. */
   readonly validating: expressMtls.ResourceServerOptions;
 }
 
-/** What the APIs take from the packages. */
+/** The functions of the packages that the APIs use. */
 export interface Parts {
   readonly express: {
     mtlsBound(options: expressMtls.ResourceServerOptions): RequestHandler | RequestHandler[];

@@ -11,11 +11,11 @@ import { type ApiName, type ApiSettings, createApis } from './apis.js';
 
 export interface Api {
   readonly url: string;
-  /** What the API is called in a token's `aud`. */
+  /** The name of the API in the `aud` of a token. */
   readonly audience: string;
 }
 
-/** Everyone in the story. */
+/** All servers and clients of the demonstration. */
 export interface Story {
   readonly pki: Pki;
   readonly authorizationServer: TestAuthorizationServer;
@@ -24,13 +24,13 @@ export interface Story {
   end(): Promise<void>;
 }
 
-/** The APIs of the story, listening on these ports. */
+/** The APIs of the demonstration, and the ports on which they listen. */
 export interface RunningApis {
   readonly ports: Readonly<Record<ApiName, number>>;
   close(): Promise<unknown>;
 }
 
-/** Starts authorization server and clients here, and the APIs here or elsewhere. */
+/** Starts the authorization server in this process, and the APIs by `startApis`. */
 export async function startStory(startApis: typeof startHere = startHere): Promise<Story> {
   const pki = await createPki();
   const authorizationServer = await startAuthorizationServer(pki);

@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Story } from './cast.js';
 
-/** Prints what works as pasted while the story is up; its files go with it. */
+/**
+ * Prints commands that work as pasted while the servers run. Their certificate files are removed when this process ends.
+ */
 export async function printCurlCommands({ pki, authorizationServer, clients, apis }: Story): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'mtls-bound-'));
   process.once('exit', () => rmSync(folder, { recursive: true }));
@@ -21,11 +23,11 @@ export async function printCurlCommands({ pki, authorizationServer, clients, api
     const token = await authorizationServer.token({ ...clients.alice, resource: audience });
     const call = (certificate: string, path: string): string =>
       `curl --silent --include --cacert ${ca} ${certificate} --header 'Authorization: Bearer ${token}' ${url}${path}`;
-    console.log(`\n# ${name}: Alice with her own token`);
+    console.log(`\n# ${name}: Alice sends her own token`);
     console.log(call(alice, '/accounts'));
-    console.log(`# ${name}: Bob with Alice's stolen token`);
+    console.log(`# ${name}: Bob sends Alice's stolen token with his own certificate`);
     console.log(call(bob, '/accounts'));
-    console.log(`# ${name}: the stolen token without a certificate`);
+    console.log(`# ${name}: Bob sends Alice's stolen token without a certificate`);
     console.log(call('', '/accounts'));
   }
   console.log('\n# A new token for Alice');
@@ -33,7 +35,7 @@ export async function printCurlCommands({ pki, authorizationServer, clients, api
     `curl --silent --cacert ${ca} ${alice} --data 'grant_type=client_credentials&client_id=alice&scope=accounts:read+payments:write&resource=https://api.example.com' ${authorizationServer.issuer}/token`,
   );
   const { issuer, secrets } = authorizationServer;
-  console.log("\n# The environment for an API of your own, and a server's certificate for it");
+  console.log('\n# The environment of your own API, and a server certificate for it');
   for (const [name, value] of Object.entries({
     MTLS_BOUND_ISSUER: issuer,
     MTLS_BOUND_AUDIENCE: apis.Express.audience,
@@ -45,5 +47,5 @@ export async function printCurlCommands({ pki, authorizationServer, clients, api
   })) {
     console.log(`export ${name}='${value}'`);
   }
-  console.log('\nCtrl-C ends it.');
+  console.log('\nPress Ctrl-C to stop.');
 }

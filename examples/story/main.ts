@@ -1,5 +1,5 @@
-// The whole story on one machine: a real authorization server, an Express API and a Koa API on real mutual TLS, a good
-// client and attackers. `--serve` keeps everything up and prints curl commands.
+// The demonstration of `npm start`, on one machine: a real authorization server, an Express API and a Koa API over mutual
+// TLS, an honest client and attackers. With `--serve` it keeps the servers running and prints curl commands.
 import './quiet.js';
 import { printTable } from '../table.js';
 import { startStory } from './cast.js';

@@ -1,2 +1,2 @@
-// The authorization server reminds of its development defaults, which are no part of the story.
+// Drops the warnings of oidc-provider about its development settings. They do not matter for the demonstration.
 console.info = console.warn = () => undefined;

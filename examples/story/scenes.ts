@@ -9,7 +9,7 @@ import type { Api, Story } from './cast.js';
 
 type Outcome = TableRow<ApiName>;
 
-/** By API; undefined where a scene has nothing to show there. */
+/** The status by API; `undefined` if the scene does not call that API. */
 type Statuses = Readonly<Record<ApiName, number | undefined>>;
 
 type Scene = (story: Story) => Promise<Outcome>;
@@ -20,7 +20,7 @@ interface Call {
   readonly path?: string;
 }
 
-/** What the client does at one API. */
+/** Returns the call that the client makes to one API. */
 type Part = (story: Story, api: Api) => Call | Promise<Call>;
 
 const everywhere = (status: number): Statuses => ({ Express: status, Koa: status, JWT: status });
@@ -74,7 +74,7 @@ function send({ pki }: Story, url: string, { token, identity, path = '/accounts'
   });
 }
 
-/** A token for this API, as the client itself gets it. */
+/** Returns a token for this API that the authorization server issued to the client. */
 const tokenFor = ({ authorizationServer }: Story, { audience }: Api, client: TestClient): Promise<string> =>
   authorizationServer.token({ ...client, resource: audience });
 
@@ -83,23 +83,23 @@ const alicesOwn: Part = async (story, api) => ({
   identity: story.clients.alice.identity,
 });
 
-/** Alice's own token and certificate, with this or that changed. */
+/** A call with Alice's own token and certificate, with some members replaced. */
 const alicesBut =
   (change: (story: Story, api: Api) => Call | Promise<Call>): Part =>
   async (story, api) => ({ ...(await alicesOwn(story, api)), ...(await change(story, api)) });
 
 export const scenes: readonly Scene[] = [
-  scene('Alice, her token, her certificate (signed by a CA)', everywhere(200), alicesOwn),
-  scene('A client with a self-signed certificate of its own', everywhere(200), async (story, api) => ({
+  scene('Alice, with her token and her certificate from a CA', everywhere(200), alicesOwn),
+  scene('A client with its own self-signed certificate', everywhere(200), async (story, api) => ({
     token: await tokenFor(story, api, story.clients.selfSignedEc),
     identity: story.clients.selfSignedEc.identity,
   })),
   scene(
-    "Bob with Alice's stolen token and his own certificate",
+    "Bob, with Alice's stolen token and his certificate",
     everywhere(401),
     alicesBut(({ clients }) => ({ identity: clients.bob.identity })),
   ),
-  scene("A thief with Alice's token and no certificate", everywhere(401), async (story, api) => ({
+  scene("Bob, with Alice's stolen token and no certificate", everywhere(401), async (story, api) => ({
     token: await tokenFor(story, api, story.clients.alice),
   })),
   async (story) => {
@@ -109,7 +109,7 @@ export const scenes: readonly Scene[] = [
       tokens.set(api, call);
       return call;
     });
-    const title = 'Bob, just after Alice used that very token (cached)';
+    const title = 'Bob, just after Alice used the token (it is cached)';
     const second = await play(story, title, everywhere(401), (_story, api) => ({
       ...tokens.get(api),
       identity: story.clients.bob.identity,
@@ -117,12 +117,12 @@ export const scenes: readonly Scene[] = [
     return Object.values(first.results).every((status) => status === 200) ? second : first;
   },
   scene(
-    'A token that is bound to no certificate',
+    'A token that is not bound to a certificate',
     everywhere(401),
     alicesBut(async (story, api) => ({ token: await tokenFor(story, api, story.clients.unbound) })),
   ),
   scene(
-    'A token that Bob made up (a JWT with alg none)',
+    'A token that Bob forged (a JWT with alg none)',
     everywhere(401),
     alicesBut(({ authorizationServer, pki }, api) => ({
       identity: pki.bob,
@@ -135,7 +135,7 @@ export const scenes: readonly Scene[] = [
   ),
   // An API that validates JWTs itself does not learn of a revocation, and the server keeps no JWT that it could revoke.
   scene(
-    'A token that was revoked',
+    'A revoked token',
     { Express: 401, Koa: 401, JWT: undefined },
     alicesBut(async (story, api) => {
       const token = await tokenFor(story, api, story.clients.alice);
@@ -144,8 +144,8 @@ export const scenes: readonly Scene[] = [
     }),
   ),
   scene(
-    'A token that has expired',
-    // A JWT still passes within the tolerance of 30 seconds for clocks that differ; introspection knows better.
+    'An expired token',
+    // A JWT is accepted for 30 more seconds, because clocks may differ. The authorization server uses its own clock.
     { Express: 401, Koa: 401, JWT: undefined },
     alicesBut(async (story, api) => {
       const token = await tokenFor(story, api, story.clients.hasty);
@@ -154,7 +154,7 @@ export const scenes: readonly Scene[] = [
     }),
   ),
   scene(
-    'A token without the scope for payments',
+    'Alice calls /payments without its scope',
     everywhere(403),
     alicesBut(async (story, api) => ({
       token: await tokenFor(story, api, { ...story.clients.alice, scope: 'accounts:read' }),
@@ -162,23 +162,25 @@ export const scenes: readonly Scene[] = [
     })),
   ),
   scene(
-    'The same with the scope',
+    'Alice calls /payments with its scope',
     everywhere(200),
     alicesBut(() => ({ path: '/payments' })),
   ),
-  scene('No token at all', everywhere(401), ({ clients }) => ({ identity: clients.alice.identity })),
+  scene('A request without a token', everywhere(401), ({ clients }) => ({
+    identity: clients.alice.identity,
+  })),
   async (story) => {
     const tokens = new Map<Api, Call>();
     for (const api of Object.values(story.apis)) {
       tokens.set(api, await alicesOwn(story, api));
     }
     await story.authorizationServer.stop();
-    const title = 'A good token while the authorization server is stopped';
-    // The keys of JWTs are known already; an opaque token says nothing by itself.
+    const title = 'A valid token while the authorization server is down';
+    // The API has the keys for JWTs already. It can't check an opaque token by itself.
     const expected = { Express: 503, Koa: 503, JWT: 200 };
     const outcome = await play(story, title, expected, (_story, api) => tokens.get(api) ?? {});
     await story.authorizationServer.start();
     return outcome;
   },
-  scene('And when it is back', everywhere(200), alicesOwn),
+  scene('A valid token after it is running again', everywhere(200), alicesOwn),
 ];

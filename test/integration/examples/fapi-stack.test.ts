@@ -22,14 +22,14 @@ describeReal(needed, 'examples/fapi-stack', () => {
       ['--no-warnings', '--import', 'tsx', 'examples/fapi-stack/main.ts'],
       { cwd: root },
     );
-    expect(stdout).toContain('All 24 as expected.');
+    expect(stdout).toContain('All 24 answers are as expected.');
     expect(stdout).not.toContain('✗');
     // PROXY protocol: what HAProxy knows of the client reaches the APIs.
     expect(stdout).toMatch(
-      /Client known by its subject: .* 200 in +200 in +ada, by by-subject, from 127\.0\.0\.9/,
+      /Client identified by its subject: .* 200 +200 +ada, by by-subject, from 127\.0\.0\.9/,
     );
     expect(stdout).toMatch(
-      /A forged certificate header, with a certificate of the thief +- +401 out +401 out/,
+      /A forged certificate header, with the thief's own certificate +- +401 refused +401 refused/,
     );
   }, 120_000);
 

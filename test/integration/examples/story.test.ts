@@ -9,11 +9,11 @@ const root = fileURLToPath(new URL('../../..', import.meta.url));
 const story = ['--no-warnings', '--import', 'tsx', 'examples/story/main.ts'];
 
 describe('npm start', () => {
-  it('shows who is let in and who is refused, and exits 0', async () => {
+  it('prints which requests are accepted and which are refused, and exits with 0', async () => {
     const { stdout } = await promisify(execFile)(process.execPath, story, { cwd: root });
-    expect(stdout).toContain('All 14 as expected.');
+    expect(stdout).toContain('All 14 answers are as expected.');
     expect(stdout).toMatch(
-      /Bob with Alice's stolen token and his own certificate +401 out +401 out +401 out/,
+      /Bob, with Alice's stolen token and his certificate +401 refused +401 refused +401 refused/,
     );
     expect(stdout).not.toContain('✗');
   });
