@@ -91,14 +91,14 @@ const seeds: readonly [cause: string, seed: () => Seed, code: RefusalCode, says:
     () => ({ headers: { authorization: 'Bearer "abc"' } }),
     'credentials_malformed',
     /not one token behind it/,
-    /no quotes/,
+    /without quotes/,
   ],
   [
     'the token in the query',
     () => ({ path: '/?access_token=abc' }),
     'credentials_in_query',
     /^credentials_in_query$/,
-    /that one is in logs/,
+    /servers log queries/,
   ],
   [
     'no certificate on plain HTTP',
@@ -150,7 +150,7 @@ const seeds: readonly [cause: string, seed: () => Seed, code: RefusalCode, says:
     () => ({ certificate: () => other }),
     'certificate_mismatch',
     /^certificate_mismatch/,
-    /see the hint/,
+    /read the hint/,
   ],
   [
     'a thumbprint in hex',
@@ -159,21 +159,21 @@ const seeds: readonly [cause: string, seed: () => Seed, code: RefusalCode, says:
     }),
     'certificate_mismatch',
     /right hash in hex/,
-    /see the hint/,
+    /read the hint/,
   ],
   [
     'a thumbprint of the public key',
     () => ({ claims: { cnf: { 'x5t#S256': thumbprintOfKey(kit.certificate) } } }),
     'certificate_mismatch',
     /hash of the public key/,
-    /see the hint/,
+    /read the hint/,
   ],
   [
     'a policy that the certificate does not meet',
     () => ({ options: { certificatePolicy: { subject: 'CN=of another' } } }),
     'certificate_refused',
     /subject/,
-    /detail says/,
+    /read detail/,
   ],
   [
     'a token without cnf',
@@ -187,7 +187,7 @@ const seeds: readonly [cause: string, seed: () => Seed, code: RefusalCode, says:
     () => ({ claims: { cnf: { jkt: 'A'.repeat(43) } } }),
     'token_bound_otherwise',
     /jkt/,
-    /by certificate alone/,
+    /by certificate only/,
   ],
   [
     'a token that ended',
@@ -229,7 +229,7 @@ const seeds: readonly [cause: string, seed: () => Seed, code: RefusalCode, says:
     () => ({ claims: { active: false } }),
     'token_inactive',
     /^token_inactive/,
-    /whether the server lets this API see it/,
+    /whether the server lets this API introspect it/,
   ],
   [
     'a JWT by RS256',
@@ -260,7 +260,7 @@ const seeds: readonly [cause: string, seed: () => Seed, code: RefusalCode, says:
     () => ({ options: asJwt, token: async () => `${(await jwt()).slice(0, -6)}AAAAAA` }),
     'jwt_signature_invalid',
     /^jwt_signature_invalid/,
-    /what changes it/,
+    /what changes the token/,
   ],
   [
     'an opaque token for jwtAccessTokens()',
@@ -288,21 +288,21 @@ const seeds: readonly [cause: string, seed: () => Seed, code: RefusalCode, says:
     () => ({ answer: () => new Response('', { status: 500 }) }),
     'authorization_server_failed',
     /500/,
-    /its own log/,
+    /the log of the server/,
   ],
   [
     'a server that is busy',
     () => ({ answer: () => new Response('', { status: 429 }) }),
     'authorization_server_overloaded',
     /429/,
-    /raise its limit/,
+    /raise the server's limit/,
   ],
   [
     'a proxy in front of the server that answers HTML',
     () => ({ answer: () => new Response('<html>', { headers: { 'content-type': 'text/html' } }) }),
     'authorization_server_invalid_answer',
     /content type is not application\/json/,
-    /detail says what/,
+    /read detail/,
   ],
   [
     'a server that is not there',
@@ -330,7 +330,7 @@ const seeds: readonly [cause: string, seed: () => Seed, code: RefusalCode, says:
     () => ({ path: '/payments' }),
     'scope_insufficient',
     /payments:write/,
-    /ask for the scope/,
+    /request the scope/,
   ],
 ];
 
