@@ -16,7 +16,7 @@ import {
 import { describeClaim } from '../token/token-rejection.js';
 import type { TokenSource } from '../token/token-source.js';
 import type { ClientAuthentication } from './client-authentication.js';
-import { untilAborted, withDeadline } from './deadline.js';
+import { untilOver, withClock } from './deadline.js';
 import { createHttp, type HttpRules } from './http.js';
 import { questionOf } from './introspection.js';
 import { createDiscovery, createStaticMetadata, type MetadataRules } from './metadata.js';
@@ -129,8 +129,7 @@ export function createAcceptedIssuer(options: AcceptedIssuerOptions, report: Rep
   return Object.freeze({
     rules: { issuer, audience, clockTolerance },
     read: limitReader(read, timeout),
-    ready: () =>
-      withDeadline(MAX_QUESTIONS * timeout, (signal) => untilAborted(signal, async () => read.ready?.())),
+    ready: () => withClock(MAX_QUESTIONS * timeout, (clock) => untilOver(clock, async () => read.ready?.())),
     sharedId: question && JSON.stringify([issuer, client?.id, audience, question]),
     close: () => {
       protection.close();
@@ -165,9 +164,9 @@ function limitReader(read: TokenReader, timeout: number): LimitedReader {
     );
   }
   const bounded = (ask: TokenQuestion) => (token: string, requester?: Requester) =>
-    withDeadline(MAX_QUESTIONS * timeout, (signal) =>
-      untilAborted(signal, () => ask(token, requester)).then(parseTokenAnswer, (error: unknown) => {
-        if (signal.aborted) {
+    withClock(MAX_QUESTIONS * timeout, (clock) =>
+      untilOver(clock, () => ask(token, requester)).then(parseTokenAnswer, (error: unknown) => {
+        if (clock.isOver) {
           const detail = `the option tokens gave nothing within ${MAX_QUESTIONS * timeout} s`;
           throw new RequestRefused('internal_error', { detail });
         }

@@ -7,7 +7,9 @@ import {
 } from 'oauth4webapi';
 import { RequestRefused } from '../errors.js';
 import { checked, functionLike, secretText } from '../shared/option-rules.js';
+import { describeError } from '../shared/shown-error.js';
 import { type ClientIdentity, clientIdentity, type IdentityOptions } from './client-identity.js';
+import { type Clock, untilOver } from './deadline.js';
 import { type PrivateKeyOptions, privateKeyAssertion } from './private-key.js';
 
 /** How this resource server proves to the authorization server who it is (RFC 7662 §2.1). */
@@ -23,18 +25,49 @@ export interface ClientAuthentication {
   readonly identity?: ClientIdentity;
 }
 
+/** The proofs that add the same to each request of a client. */
+const constants = new WeakSet<ClientAuthentication>();
+
+/** Returns whether this proof adds the same to each request of a client: no time, no random value. */
+export function isConstant(authentication: ClientAuthentication): boolean {
+  return constants.has(authentication);
+}
+
+function constant(authentication: ClientAuthentication): ClientAuthentication {
+  constants.add(authentication);
+  return Object.freeze(authentication);
+}
+
+/**
+ * Proves who we are until the question's time is up. What fails here is our own trouble. Its error
+ * may quote a secret, so that its message is not kept.
+ */
+export function provenBy({ method, authenticate }: ClientAuthentication, clock: Clock): ClientAuth {
+  return async (...args) => {
+    try {
+      await untilOver(clock, () => authenticate(...args));
+    } catch (error) {
+      if (error instanceof RequestRefused) {
+        throw error;
+      }
+      const why = clock.isOver ? 'took longer than http.timeout' : `failed: ${describeError(error)}`;
+      throw new RequestRefused('internal_error', { detail: `our own ${method} ${why}` });
+    }
+  };
+}
+
 /**
  * Client id and secret in the Authorization header, each form-urlencoded first (RFC 6749 §2.3.1).
  */
 export function clientSecretBasic(secret: string): ClientAuthentication {
   const authenticate = ClientSecretBasic(checked('clientSecretBasic(secret)', secretText, secret));
-  return Object.freeze({ method: 'client_secret_basic', authenticate });
+  return constant({ method: 'client_secret_basic', authenticate });
 }
 
 /** Client id and secret in the request body (RFC 6749 §2.3.1). */
 export function clientSecretPost(secret: string): ClientAuthentication {
   const authenticate = ClientSecretPost(checked('clientSecretPost(secret)', secretText, secret));
-  return Object.freeze({ method: 'client_secret_post', authenticate });
+  return constant({ method: 'client_secret_post', authenticate });
 }
 
 /** A short-lived assertion, signed with the secret by HS256 (RFC 7523 §2.2). */
@@ -72,7 +105,7 @@ export function selfSignedTlsClientAuth(options: IdentityOptions): ClientAuthent
 }
 
 function byCertificate(method: string, path: string, options: IdentityOptions): ClientAuthentication {
-  return Object.freeze({ method, authenticate: TlsClientAuth(), identity: clientIdentity(path, options) });
+  return constant({ method, authenticate: TlsClientAuth(), identity: clientIdentity(path, options) });
 }
 
 /**

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { SecureContextOptions } from 'node:tls';
 import { types } from 'node:util';
@@ -6,10 +7,11 @@ import { ignoreRejection, isPromised } from '../shared/promises.js';
 import { describeError, describeErrorCode } from '../shared/shown-error.js';
 import { redactUrl } from '../shared/shown-url.js';
 import type { CertificateAndKey, ClientIdentity } from './client-identity.js';
-import { untilAborted, withDeadline } from './deadline.js';
+import { Clock, TimeIsOver, untilOver, withClock } from './deadline.js';
 import { nodeFetch } from './lazy-modules.js';
-import { type AgentFactory, createPool, type Pool, type WatchedAgent } from './pool.js';
+import { type AgentFactory, createPool, type Exchange, type Pool } from './pool.js';
 import type { Requester } from './requester.js';
+import { createWholeAnswer } from './whole-answer.js';
 
 /** How we speak to the authorization server. */
 export interface HttpRules {
@@ -47,6 +49,11 @@ export interface HttpRequest {
   readonly requester?: Requester | undefined;
 }
 
+/** A request that belongs to a question of ours, whose clock it has. */
+export interface ClockedRequest extends HttpRequest {
+  readonly clock: Clock;
+}
+
 /** Sends one request and resolves with the whole answer; rejects with `RequestRefused`. */
 export type Http = (url: string, request: HttpRequest) => Promise<Response>;
 
@@ -73,12 +80,14 @@ export function createHttp(
       : sentBy(rules.fetch, maxResponseSize);
   return {
     send: (url, request) =>
-      timed(timeout, request, async (signal) => {
+      timed(timeout, request, async (clocked) => {
         try {
-          signal.throwIfAborted();
-          return await send(url, request, signal);
+          if (clocked.clock.isOver) {
+            throw new TimeIsOver();
+          }
+          return await send(url, clocked);
         } catch (error) {
-          throw toServerTrouble(error, url, signal.aborted, rules);
+          throw toServerTrouble(error, url, clocked.clock.isOver, rules);
         }
       }),
     close: pool.close,
@@ -88,32 +97,51 @@ export function createHttp(
 /** Runs `work` by the clock of the request's question, or by one of its own. */
 export function timed<T>(
   timeout: number,
-  { signal }: Pick<HttpRequest, 'signal'>,
-  work: (signal: AbortSignal) => Promise<T>,
+  request: HttpRequest,
+  work: (request: ClockedRequest) => Promise<T>,
 ): Promise<T> {
-  return signal === undefined ? withDeadline(timeout, work) : work(signal);
+  if ('clock' in request && Clock.isClock(request.clock)) {
+    return work(request as ClockedRequest);
+  }
+  return withClock(request.signal ?? timeout, (clock) => work(withLazySignal({ ...request, clock })));
 }
 
-type Send = (url: string, request: HttpRequest, signal: AbortSignal) => Promise<Response>;
+/** Adds the signal of its clock to a request. The signal is made when it is read. */
+export function withLazySignal(request: ClockedRequest): ClockedRequest {
+  const { clock } = request;
+  return {
+    ...request,
+    get signal() {
+      return clock.signal;
+    },
+  };
+}
+
+type Send = (url: string, request: ClockedRequest) => Promise<Response>;
 
 function sentByNodeFetch(pool: Pool, maxResponseSize: number, identity?: ClientIdentity): Send {
   nodeFetch.preload();
-  return async (url, { method, headers, body = null }, signal) => {
+  return async (url, { method, headers, body = null, clock }) => {
     const { default: fetch } = nodeFetch.loaded() ?? (await nodeFetch.load());
-    const certificate = identity && (await ownCertificate(identity, signal));
-    const connection = pool.connect(certificate);
-    const answer = await fetch(url, {
-      method,
-      headers,
-      body,
-      redirect: 'manual',
-      agent: connection.agent,
-      size: maxResponseSize,
-      signal,
-    }).catch((error: unknown) => {
-      throw connection.trouble() ?? unlessStale(error, url, connection, signal.aborted);
-    });
-    return wholeAnswer(answer.status, [...answer.headers], await answer.arrayBuffer());
+    const certificate = identity && (await ownCertificate(identity, clock));
+    if (clock.isOver) {
+      throw new TimeIsOver();
+    }
+    const exchange = pool.start(certificate, (agent) =>
+      fetch(url, { method, headers, body, redirect: 'manual', agent }),
+    );
+    let hasAnswered = false;
+    try {
+      return await untilOver(clock, async () => {
+        const answer = await exchange.result;
+        hasAnswered = true;
+        const bytes = await readStream(answer.body, maxResponseSize);
+        return createWholeAnswer(answer.status, [...answer.headers], bytes);
+      });
+    } catch (error) {
+      exchange.abort();
+      throw hasAnswered ? error : (exchange.trouble() ?? unlessStale(error, url, exchange, clock.isOver));
+    }
   };
 }
 
@@ -122,12 +150,12 @@ function sentByNodeFetch(pool: Pool, maxResponseSize: number, identity?: ClientI
  * connections that stay silent at the same time the first counts as a timeout of the server, as the
  * server itself may be silent.
  */
-function unlessStale(error: unknown, url: string, connection: WatchedAgent, timedOut: boolean): unknown {
+function unlessStale(error: unknown, url: string, exchange: Exchange<unknown>, timedOut: boolean): unknown {
   const isBroken = fetchErrorType(error) === 'system';
-  if (!connection.wasReused() || !(isBroken || timedOut)) {
+  if (!exchange.wasReused() || !(isBroken || timedOut)) {
     return error;
   }
-  const isFirst = connection.dropIdle();
+  const isFirst = exchange.dropIdle();
   if (timedOut && isFirst) {
     return error;
   }
@@ -135,16 +163,63 @@ function unlessStale(error: unknown, url: string, connection: WatchedAgent, time
   return new StaleConnection(code, { detail: `${detail} (over a connection that had been used before)` });
 }
 
+/**
+ * Reads the body of an answer of node-fetch. node-fetch itself would copy it twice, and would count
+ * its bytes no earlier.
+ */
+function readStream(body: NodeJS.ReadableStream | null, maxSize: number): Promise<Buffer<ArrayBuffer>> {
+  return new Promise((resolve, reject) => {
+    if (!(body instanceof Readable)) {
+      resolve(Buffer.alloc(0));
+      return;
+    }
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const fail = (): void => {
+      if (!body.readableEnded) {
+        reject(new BrokenBody(body.errored));
+      }
+    };
+    body.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > maxSize) {
+        reject(new BodyTooLarge());
+        body.destroy();
+        return;
+      }
+      chunks.push(chunk);
+    });
+    body.once('end', () => resolve(Buffer.concat(chunks, size)));
+    // After an error, too, and after the end.
+    body.once('close', fail);
+    body.once('error', fail);
+    if (body.destroyed) {
+      fail();
+    }
+  });
+}
+
+/** The connection broke, or the body could not be decompressed. */
+class BrokenBody extends Error {
+  readonly code: string;
+
+  constructor(cause: unknown) {
+    super('the body ended early', { cause });
+    this.code = describeErrorCode(cause) ?? 'ERR_STREAM_PREMATURE_CLOSE';
+  }
+}
+
 /** Another transport keeps to the same rules; its answer is counted as it comes. */
 function sentBy(userFetch: typeof globalThis.fetch, maxResponseSize: number): Send {
-  return (url, { method, headers, body = null }, signal) =>
-    untilAborted(signal, async () => {
+  return (url, { method, headers, body = null, clock }) =>
+    untilOver(clock, async () => {
+      const { signal } = clock;
       const answer = await callFetch(userFetch, url, { method, headers, body, redirect: 'manual', signal });
       const { status, headers: answered, body: answeredBody } = answer;
       ignoreErrorsOf(answeredBody);
       refusePromises(url, { status, headers: answered, body: answeredBody });
-      const read = await readBody(answeredBody, maxResponseSize, signal);
-      return wholeAnswer(status, answered, read);
+      const read = await readBody(answeredBody, maxResponseSize, clock);
+      return createWholeAnswer(status, answered, read);
     });
 }
 
@@ -163,19 +238,6 @@ function refusePromises(url: string, members: Readonly<Record<string, unknown>>)
     const detail = `http.fetch gave an answer from ${redactUrl(url)} whose ${name} is a promise`;
     throw new RequestRefused('authorization_server_invalid_answer', { detail });
   }
-}
-
-/**
- * Statuses of answers without a body, with which `Response` accepts none, not even an empty one.
- */
-const bodiless: ReadonlySet<number> = new Set([204, 205, 304]);
-
-function wholeAnswer(
-  status: number,
-  headers: NonNullable<ResponseInit['headers']>,
-  body: ArrayBuffer | Buffer,
-): Response {
-  return new Response(bodiless.has(status) ? null : body, { status, headers });
 }
 
 async function callFetch(
@@ -201,8 +263,8 @@ const MAX_EMPTY_CHUNKS = 10_000;
 async function readBody(
   body: AsyncIterable<Uint8Array> | null,
   maxSize: number,
-  signal: AbortSignal,
-): Promise<Buffer> {
+  clock: Clock,
+): Promise<Buffer<ArrayBuffer>> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   let count = 0;
@@ -221,7 +283,7 @@ async function readBody(
     if (size > maxSize) {
       throw new BodyTooLarge();
     }
-    if (signal.aborted) {
+    if (clock.isOver) {
       break;
     }
     if (chunk.length === 0) {
@@ -245,14 +307,14 @@ function fetchErrorType(error: unknown): string | undefined {
 }
 
 /** A certificate of ours that can't be had is our own trouble, not the server's. */
-async function ownCertificate(identity: ClientIdentity, signal: AbortSignal): Promise<CertificateAndKey> {
+async function ownCertificate(identity: ClientIdentity, clock: Clock): Promise<CertificateAndKey> {
   try {
-    return await untilAborted(signal, identity);
+    return await untilOver(clock, identity);
   } catch (error) {
     if (error instanceof RequestRefused) {
       throw error;
     }
-    const why = signal.aborted ? 'came in time' : `can be had: ${describeError(error)}`;
+    const why = clock.isOver ? 'came in time' : `can be had: ${describeError(error)}`;
     throw new OwnCertificateTrouble('internal_error', { detail: `no certificate of our own ${why}` });
   }
 }
@@ -300,7 +362,7 @@ function toServerTrouble(
   if (error instanceof RequestRefused) {
     return error;
   }
-  if (fetchErrorType(error) === 'system') {
+  if (fetchErrorType(error) === 'system' || error instanceof BrokenBody) {
     const code = describeErrorCode(error) ?? 'it broke';
     const detail = `no connection to ${server}: ${code}${adviceFor(code, rules)}`;
     return new RequestRefused('authorization_server_unreachable', { detail });
@@ -314,8 +376,7 @@ function toServerTrouble(
  * the body.
  */
 function explainUnusable(error: unknown): string {
-  const isTooLarge = error instanceof BodyTooLarge || fetchErrorType(error) === 'max-size';
-  if (isTooLarge) {
+  if (error instanceof BodyTooLarge) {
     return 'the body is larger than http.maxResponseSize';
   }
   return isTellable(error) ? error.message : describeError(error);

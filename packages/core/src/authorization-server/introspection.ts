@@ -1,11 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import {
-  type AuthorizationServer,
-  type ClientAuth,
-  customFetch,
-  introspectionRequest,
-  processIntrospectionResponse,
-} from 'oauth4webapi';
+import { type AuthorizationServer, processIntrospectionResponse } from 'oauth4webapi';
 import { isTellable, RequestRefused, TellableError } from '../errors.js';
 import { traceIntrospection } from '../observe/events.js';
 import { interactionHeader } from '../shared/interaction-id.js';
@@ -28,8 +22,9 @@ import { claimOf, readTokenClaims, type TokenAnswer, type TokenReader } from '..
 import { createTokenRejection } from '../token/token-rejection.js';
 import type { AuthorizationServerAccess, TokenSource } from '../token/token-source.js';
 import { type IntrospectionClaimNames, introspectionClaimOptions, withThumbprint } from './claim-names.js';
-import type { ClientAuthentication } from './client-authentication.js';
-import { untilAborted, withDeadline } from './deadline.js';
+import { withClock } from './deadline.js';
+import { withLazySignal } from './http.js';
+import { createIntrospectionRequests } from './introspection-request.js';
 import { otherKindOfAnswer } from './jwt-kind.js';
 import { createRemoteKeys } from './key-set.js';
 import { jose } from './lazy-modules.js';
@@ -160,20 +155,26 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
     const keys = createRemoteKeys(metadata, http);
     const viaMutualTls = authentication.identity !== undefined;
     const client = { client_id: clientId, use_mtls_endpoint_aliases: viaMutualTls };
+    const createRequest = createIntrospectionRequests({
+      client,
+      authentication,
+      additionalParameters,
+      requestJwtResponse: format !== undefined,
+    });
+    let checked: { readonly server: AuthorizationServer; readonly endpoint: string } | undefined;
     const ask = async (token: string, requester?: Requester): Promise<TokenAnswer> => {
       const server = await metadata(requester);
-      const endpoint = introspectionEndpoint(server, viaMutualTls);
-      const response = await withDeadline(timeout, (signal) =>
+      if (checked?.server !== server) {
+        checked = { server, endpoint: introspectionEndpoint(server, viaMutualTls) };
+      }
+      const { endpoint } = checked;
+      const response = await withClock(timeout, (clock) =>
         // A new request each time: an assertion must not arrive twice.
-        retryBroken((wasCounted) =>
-          introspectionRequest(server, client, provenBy(authentication, signal), token, {
-            [customFetch]: (url, request) => http(url, { ...request, wasCounted, requester }),
-            ...interactionHeaders(requester),
-            additionalParameters,
-            requestJwtResponse: format !== undefined,
-            signal,
-          }),
-        ),
+        retryBroken(async (wasCounted) => {
+          const { url, ...request } = await createRequest(server, token, clock);
+          const headers = { ...request.headers, ...interactionHeaders(requester) };
+          return http(url, withLazySignal({ ...request, headers, wasCounted, requester, clock }));
+        }),
       ).catch(rethrowWithoutMessage);
       const error = response.status === 400 ? await errorCodeOf(response) : undefined;
       if (response.status === 400 && (badRequestMeansInactive || error === aboutTheToken)) {
@@ -227,24 +228,6 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
   return Object.assign(source, { needs: Object.freeze(needs) });
 }
 
-/**
- * Proves who we are until the question's time is up. What fails here is our own trouble. Its error
- * may quote a secret, so that its message is not kept.
- */
-export function provenBy({ method, authenticate }: ClientAuthentication, signal: AbortSignal): ClientAuth {
-  return async (...args) => {
-    try {
-      await untilAborted(signal, () => authenticate(...args));
-    } catch (error) {
-      if (error instanceof RequestRefused) {
-        throw error;
-      }
-      const why = signal.aborted ? 'took longer than http.timeout' : `failed: ${describeError(error)}`;
-      throw new RequestRefused('internal_error', { detail: `our own ${method} ${why}` });
-    }
-  };
-}
-
 function rethrowWithoutMessage(error: unknown): never {
   if (error instanceof RequestRefused) {
     throw error;
@@ -255,9 +238,9 @@ function rethrowWithoutMessage(error: unknown): never {
 }
 
 /** FAPI's interaction id goes on to the authorization server (FAPI 1.0 Part 1 §6.2.1). */
-function interactionHeaders(requester: Requester | undefined): { headers?: Record<string, string> } {
+function interactionHeaders(requester: Requester | undefined): Record<string, string> {
   const interactionId = requester?.interactionId;
-  return interactionId === undefined ? {} : { headers: { [interactionHeader]: interactionId } };
+  return interactionId === undefined ? {} : { [interactionHeader]: interactionId };
 }
 
 /** Who authenticates by mutual TLS goes to the alias where there is one (RFC 8705 §5). */

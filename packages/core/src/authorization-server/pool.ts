@@ -1,5 +1,5 @@
 import type { ClientRequest } from 'node:http';
-import { Agent } from 'node:https';
+import { Agent, type AgentOptions, type RequestOptions } from 'node:https';
 import type { Socket } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
 import { types } from 'node:util';
@@ -43,8 +43,11 @@ const verified = { rejectUnauthorized: true } as const;
 
 /** Connections that carry our certificate of the moment, kept alive. */
 export interface Pool {
-  /** Returns an agent for one exchange, which remembers the connection that the exchange got. */
-  connect(identity: CertificateAndKey | undefined): WatchedAgent;
+  /**
+   * Starts one exchange, and remembers the connection that it gets. `send` must make its request
+   * with the agent before it returns.
+   */
+  start<T>(identity: CertificateAndKey | undefined, send: (agent: Agent) => T): Exchange<T>;
   /**
    * Closes the idle connections of an agent of our own. Those in use are closed when they have been
    * idle for 10 seconds, as are those of an agent of the user's own: another resource server may
@@ -53,9 +56,10 @@ export interface Pool {
   close(): void;
 }
 
-/** An agent for one exchange. */
-export interface WatchedAgent {
-  readonly agent: Agent;
+/** One exchange over the connections of a pool. */
+export interface Exchange<T> {
+  /** What `send` returned. */
+  readonly result: T;
   /** What the agent itself threw or rejected with in the exchange. */
   readonly trouble: () => RequestRefused | undefined;
   /** Whether the exchange got a connection that an earlier exchange had used. */
@@ -65,6 +69,8 @@ export interface WatchedAgent {
    * them all. Returns whether this is the first time since the exchange began.
    */
   readonly dropIdle: () => boolean;
+  /** Ends the exchange, and closes its connection. */
+  readonly abort: () => void;
 }
 
 /**
@@ -73,7 +79,7 @@ export interface WatchedAgent {
  * settings: it may be shared.
  */
 export function createPool(ca: ConnectionOptions['ca'], makeByUser: AgentFactory | undefined): Pool {
-  const make: AgentFactory = makeByUser ?? ((options) => new Agent({ ...options, ...verified }));
+  const make: AgentFactory = makeByUser ?? ((options) => new OwnAgent({ ...options, ...verified }));
   const options = { keepAlive: true, timeout: IDLE_TIME, ca } as const;
   let current = { identity: undefined as CertificateAndKey | undefined, agent: make(options) };
   const fault = faultOf(current.agent);
@@ -94,13 +100,14 @@ export function createPool(ca: ConnectionOptions['ca'], makeByUser: AgentFactory
   };
   const drops = { last: Number.NEGATIVE_INFINITY };
   return {
-    connect(identity) {
+    start(identity, send) {
       if (identity !== current.identity) {
         const agent = renewed(make, { ...options, ...identity });
         dropOwn(current.agent);
         current = { identity, agent };
       }
-      return watch(current.agent, drops);
+      const { agent } = current;
+      return agent instanceof OwnAgent ? startOwn(agent, drops, send) : startWatched(agent, drops, send);
     },
     close: () => dropOwn(current.agent),
   };
@@ -192,7 +199,9 @@ function renewed(make: AgentFactory, options: ConnectionOptions): Agent {
   if (fault !== undefined) {
     throw ownTrouble(`http.agent returned ${fault}`);
   }
-  guardMethods(agent);
+  if (!(agent instanceof OwnAgent)) {
+    guardMethods(agent);
+  }
   return agent;
 }
 
@@ -202,45 +211,119 @@ function ownTrouble(detail: string): RequestRefused {
 
 /** Node calls this method of every agent; its types leave it out. */
 interface Requestable {
-  addRequest(request: ClientRequest, options: { host?: unknown; port?: unknown }, ...more: unknown[]): void;
+  addRequest(request: ClientRequest, options: NamedOptions, ...more: unknown[]): void;
 }
 
-function watch(agent: Agent, drops: { last: number }): WatchedAgent {
+/** What an agent was asked for in an exchange. */
+interface Started {
+  readonly request: ClientRequest;
+  /** The start of the name of its connections. */
+  readonly origin: string;
+  /** What the agent itself threw or rejected with. */
+  trouble: RequestRefused | undefined;
+}
+
+function startedBy(request: ClientRequest, { host, port }: NamedOptions): Started {
+  return { request, origin: `${host}:${port}:`, trouble: undefined };
+}
+
+function failed(started: Started, error: unknown): RequestRefused {
+  started.trouble = ownTrouble(`http.agent: the agent threw ${describeError(error)}`);
+  return started.trouble;
+}
+
+/** The agent of a pool without `http.agent`. Remembers the latest request that it was given. */
+class OwnAgent extends Agent {
+  latest: Started | undefined;
+
+  constructor(options: AgentOptions) {
+    // The connection that was used last is the one that is most likely alive.
+    super({ ...options, scheduling: 'lifo' });
+  }
+
+  /** All connections of this agent differ in these alone. Node's own name contains our certificate. */
+  override getName({ host, port, servername }: NamedOptions = {}): string {
+    return `${host}:${port}:${servername}`;
+  }
+
+  addRequest(request: ClientRequest, options: NamedOptions, ...more: unknown[]): void {
+    const started = startedBy(request, options);
+    this.latest = started;
+    try {
+      Reflect.apply(addRequestOfNode, this, [request, options, ...more]);
+    } catch (error) {
+      throw failed(started, error);
+    }
+  }
+}
+
+type NamedOptions = Pick<RequestOptions, 'host' | 'port' | 'servername'>;
+
+const addRequestOfNode = (Agent.prototype as unknown as Requestable).addRequest;
+
+/** Starts an exchange over connections of our own. */
+function startOwn<T>(agent: OwnAgent, drops: Drops, send: (agent: Agent) => T): Exchange<T> {
   const beganAt = performance.now();
-  let request: ClientRequest | undefined;
-  let origin = '';
-  let trouble: RequestRefused | undefined;
-  const addRequest: Requestable['addRequest'] = (given, options, ...more) => {
-    request = given;
-    origin = `${options.host}:${options.port}:`;
-    const fail = (error: unknown): RequestRefused => {
-      trouble = ownTrouble(`http.agent: the agent threw ${describeError(error)}`);
-      return trouble;
-    };
-    given.once('error', (error) => {
-      trouble ??= RequestRefused.isRefusal(error) ? error : undefined;
+  agent.latest = undefined;
+  const result = send(agent);
+  const { latest } = agent;
+  return createExchange(agent, { result, started: () => latest, drops, beganAt });
+}
+
+/** Watches an agent of the user's own, which may do what Node's own agent does not do. */
+function startWatched<T>(agent: Agent, drops: Drops, send: (agent: Agent) => T): Exchange<T> {
+  const beganAt = performance.now();
+  let latest: Started | undefined;
+  const addRequest: Requestable['addRequest'] = (request, options, ...more) => {
+    const started = startedBy(request, options);
+    latest = started;
+    request.once('error', (error) => {
+      started.trouble ??= RequestRefused.isRefusal(error) ? error : undefined;
     });
     try {
       requireName(agent, options);
-      const added: unknown = (agent as unknown as Requestable).addRequest(given, options, ...more);
+      const added: unknown = (agent as unknown as Requestable).addRequest(request, options, ...more);
       if (isPromised(added)) {
-        Promise.resolve(added).catch((error: unknown) => endWithoutSocket(given, fail(error)));
+        Promise.resolve(added).catch((error: unknown) => endWithoutSocket(request, failed(started, error)));
       }
     } catch (error) {
-      throw fail(error);
+      throw failed(started, error);
     }
   };
+  const result = send(Object.create(agent, { addRequest: { value: addRequest } }) as Agent);
+  return createExchange(agent, { result, started: () => latest, drops, beganAt });
+}
+
+function createExchange<T>(
+  agent: Agent,
+  { result, started, drops, beganAt }: StartedExchange<T>,
+): Exchange<T> {
   return {
-    agent: Object.create(agent, { addRequest: { value: addRequest } }) as Agent,
-    trouble: () => trouble,
-    wasReused: () => request?.reusedSocket === true,
+    result,
+    trouble: () => started()?.trouble,
+    wasReused: () => started()?.request.reusedSocket === true,
     dropIdle() {
       const isFirst = drops.last < beganAt;
       drops.last = performance.now();
-      dropIdleOf(agent, origin);
+      dropIdleOf(agent, started()?.origin);
       return isFirst;
     },
+    abort: () => started()?.request.destroy(),
   };
+}
+
+interface StartedExchange<T> {
+  readonly result: T;
+  /** Undefined until the agent is asked. */
+  readonly started: () => Started | undefined;
+  readonly drops: Drops;
+  /** By the monotonic clock, in milliseconds. */
+  readonly beganAt: number;
+}
+
+/** When idle connections were closed last, by the monotonic clock. */
+interface Drops {
+  last: number;
 }
 
 /**

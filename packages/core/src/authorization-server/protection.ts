@@ -9,6 +9,7 @@ import {
   CircuitOpen,
 } from '../shared/circuit-breaker.js';
 import { redactUrl } from '../shared/shown-url.js';
+import type { Clock } from './deadline.js';
 import { type Http, type HttpRequest, StaleConnection, timed } from './http.js';
 import { readRetryAfter } from './retry-after.js';
 
@@ -74,8 +75,17 @@ export function createProtectedHttp(
     return endpoint;
   }
 
+  let latest = { url: '', name: '' };
+
+  function nameOf(url: string): string {
+    if (url !== latest.url) {
+      latest = { url, name: redactUrl(url) };
+    }
+    return latest.name;
+  }
+
   const send: Http = async (url, request) => {
-    const name = redactUrl(url);
+    const name = nameOf(url);
     const { breaker, limit } = endpointOf(name);
     const source = sourceOf(request);
     try {
@@ -88,13 +98,13 @@ export function createProtectedHttp(
         );
       }
       const sentAt = performance.now();
-      return await timed(timeout, request, (signal) => {
+      return await timed(timeout, request, (clocked) => {
         const attempt = (wasCounted: boolean) => {
           // An exchange that waited long for its turn had no fair time: its timeout says nothing
           // about the server.
           const isLate = performance.now() - sentAt > (timeout * 1000) / 2;
           return breaker.run(
-            () => http(url, { ...request, signal }),
+            () => http(url, clocked),
             (response, error) => {
               const outcome = isLate && isTimeout(error) ? 'unknown' : classifyOutcome(response, error);
               return wasCounted && outcome !== 'answered' ? 'unknown' : outcome;
@@ -106,7 +116,7 @@ export function createProtectedHttp(
           createNotAskedRefusal(
             `no turn in time among the exchanges with ${name} (circuitBreaker.maxConcurrent)`,
           );
-        return inTurn(limit, signal, noTurn, () =>
+        return inTurn(limit, clocked.clock, noTurn, () =>
           request.method === 'GET' ? retryBroken(attempt) : attempt(request.wasCounted === true),
         );
       });
@@ -150,23 +160,23 @@ function createSuspendedRefusal(name: string, open: CircuitOpen): RequestRefused
   return createNotAskedRefusal(`${name}: ${open.message}`, Math.max(1, Math.ceil(open.retryAfter)));
 }
 
-/** Waits for a turn until the signal is aborted; `work` then ends by the same signal. */
+/** Waits for a turn until the time is over; `work` then ends by the same clock. */
 function inTurn<T>(
   limit: LimitFunction,
-  signal: AbortSignal,
+  clock: Clock,
   noTurn: () => RequestRefused,
   work: () => Promise<T>,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const giveUp = (): void => reject(noTurn());
-    if (signal.aborted) {
+    if (clock.isOver) {
       giveUp();
       return;
     }
-    signal.addEventListener('abort', giveUp, { once: true });
+    const forget = clock.whenOver(giveUp);
     void limit(async () => {
-      signal.removeEventListener('abort', giveUp);
-      if (!signal.aborted) {
+      forget();
+      if (!clock.isOver) {
         await work().then(resolve, reject);
       }
     });

@@ -1,8 +1,7 @@
 import { textNestsTooDeep } from '../shared/json-nesting.js';
-import type { ClientAuthentication } from './client-authentication.js';
-import { withDeadline } from './deadline.js';
+import { type ClientAuthentication, provenBy } from './client-authentication.js';
+import { Clock, withDeadline } from './deadline.js';
 import type { Http } from './http.js';
-import { provenBy } from './introspection.js';
 import { retryBroken } from './protection.js';
 import { readRetryAfter } from './retry-after.js';
 
@@ -54,13 +53,14 @@ export function createTransmitterEndpoints({
   return ({ method, url, body, mayRepeat = false, extraTime = 0 }) =>
     withDeadline(timeout + extraTime, async (deadline) => {
       const signal = AbortSignal.any([deadline, closing]);
+      const clock = Clock.of(signal);
       const headers = new Headers({ accept: 'application/json' });
       if (body !== undefined) {
         headers.set('content-type', 'application/json');
         headers.set('content-language', 'en');
       }
       for (const authentication of credentials) {
-        const prove = provenBy(authentication, signal);
+        const prove = provenBy(authentication, clock);
         await prove({ issuer: transmitter }, { client_id: '' }, new URLSearchParams(), headers);
       }
       const request = {

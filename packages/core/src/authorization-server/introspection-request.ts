@@ -1,0 +1,64 @@
+import { type AuthorizationServer, type Client, customFetch, introspectionRequest } from 'oauth4webapi';
+import { type ClientAuthentication, isConstant, provenBy } from './client-authentication.js';
+import type { Clock } from './deadline.js';
+
+/** What is the same in each introspection request of a token source. */
+export interface IntrospectionRules {
+  readonly client: Client;
+  readonly authentication: ClientAuthentication;
+  readonly additionalParameters: Readonly<Record<string, string>>;
+  /** Whether a signed answer is asked for (RFC 9701). */
+  readonly requestJwtResponse: boolean;
+}
+
+/** A request as oauth4webapi makes it. */
+export interface IntrospectionRequest {
+  readonly url: string;
+  readonly method: string;
+  readonly headers: Record<string, string>;
+  readonly body: URLSearchParams;
+}
+
+/**
+ * Returns a function that makes introspection requests. oauth4webapi makes the first request to a
+ * server. Where our proof of who we are is constant, the next ones differ in the token alone.
+ */
+export function createIntrospectionRequests({
+  client,
+  authentication,
+  additionalParameters,
+  requestJwtResponse,
+}: IntrospectionRules): (
+  server: AuthorizationServer,
+  token: string,
+  clock: Clock,
+) => Promise<IntrospectionRequest> {
+  let made: { readonly server: AuthorizationServer; readonly request: IntrospectionRequest } | undefined;
+  const make = async (server: AuthorizationServer, token: string, clock: Clock) => {
+    let request: IntrospectionRequest | undefined;
+    await introspectionRequest(server, client, provenBy(authentication, clock), token, {
+      [customFetch]: async (url, { method, headers, body }) => {
+        request = { url, method, headers, body };
+        return new Response(null);
+      },
+      additionalParameters,
+      requestJwtResponse,
+    });
+    if (request === undefined) {
+      throw new Error('oauth4webapi made no request');
+    }
+    return request;
+  };
+  return async (server, token, clock) => {
+    if (made?.server === server) {
+      const body = new URLSearchParams(made.request.body);
+      body.set('token', token);
+      return { ...made.request, body };
+    }
+    const request = await make(server, token, clock);
+    if (isConstant(authentication)) {
+      made = { server, request };
+    }
+    return request;
+  };
+}
