@@ -6,8 +6,9 @@ import { handWritten } from './hand-written.js';
 import { timed } from './in-place.js';
 import { byGlobalFetch, byHttpsRequest, byNodeFetch, type Introspect } from './introspection.js';
 import { verifiedByJose } from './jose.js';
-import { ourOptions } from './ours.js';
+import { ourJwtOptions, ourOptions } from './ours.js';
 import type { ApiSetup } from './setup.js';
+import { sharedFloor, storeInMemory } from './shared-tier.js';
 
 // Imported by a name that TypeScript does not follow: its types declare another `req.auth`, in the whole workspace.
 const otherGuard: string = 'express-oauth2-jwt-bearer';
@@ -34,6 +35,27 @@ const guards: Readonly<
   'global fetch': (setup) => askBy(byGlobalFetch(setup)),
 
   'express-mtls': (setup) => mtlsBound(ourOptions(setup)),
+
+  'express-mtls with names': (setup) =>
+    mtlsBound({
+      ...ourOptions(setup),
+      certificatePolicy: {
+        issuer: 'O=Example,CN=Test CA',
+        subject: ['O=Example,CN=alice', 'O=Example,CN=bob'],
+      },
+    }),
+
+  // One token is known at a time: each of the others comes from the shared tier.
+  'express-mtls with a shared tier': (setup) =>
+    mtlsBound({
+      ...ourOptions(setup),
+      cache: { maxEntries: 1 },
+      sharedCache: { store: storeInMemory(), secret: 'the secret of the store of a benchmark' },
+    }),
+
+  'the floor of a shared tier': (setup) => guardBy(sharedFloor(byHttpsRequest(setup))),
+
+  'express-mtls with JWTs': (setup) => mtlsBound(ourJwtOptions(setup)),
 
   'jose jwtVerify': async (setup) => guardBy(await verifiedByJose(setup)),
 

@@ -1,4 +1,4 @@
-import { nginx, proxyHeader, type ResourceServerOptions } from '@mtls-bound/core';
+import { jwtAccessTokens, nginx, proxyHeader, type ResourceServerOptions } from '@mtls-bound/core';
 import { audience, issuer } from '../harness/cast.js';
 import type { ApiSetup } from './setup.js';
 
@@ -21,5 +21,15 @@ export function ourOptions({
     // The global fetch takes the authority from NODE_EXTRA_CA_CERTS.
     http: viaGlobalFetch ? { fetch: globalThis.fetch } : { ca },
     ...(tls === undefined && { certificate: proxyHeader(nginx(), { trust: 'loopback' }) }),
+  };
+}
+
+/** The same for JWTs, which are verified here by the keys of the authorization server. */
+export function ourJwtOptions(setup: ApiSetup): ResourceServerOptions {
+  const { clientId: _id, clientSecret: _secret, ...options } = ourOptions(setup);
+  return {
+    ...options,
+    tokens: jwtAccessTokens(),
+    authorizationServerMetadata: { jwks_uri: setup.introspectionEndpoint },
   };
 }

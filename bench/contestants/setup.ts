@@ -11,6 +11,8 @@ export interface ApiSetup {
   readonly publicJwk: JWK;
   /** Present where the API itself ends mutual TLS; otherwise the certificate comes in NGINX's header. */
   readonly tls?: { readonly cert: string; readonly key: string };
+  /** HTTP/2 alone, over TLS. */
+  readonly http2?: boolean;
   /** Talk to the authorization server by the global fetch instead of node-fetch. */
   readonly viaGlobalFetch?: boolean;
 }

@@ -12,8 +12,10 @@ const tokensPerClient = 50;
 export interface Cast {
   readonly pki: Pki;
   readonly clients: readonly Client[];
-  /** Signs the JWTs, ES256. */
+  /** Verifies the JWTs, ES256. */
   readonly publicJwk: JWK;
+  /** Signs them. */
+  readonly privateJwk: JWK;
 }
 
 /** A client with an RSA-2048 certificate. */
@@ -38,7 +40,7 @@ export async function createCast(): Promise<Cast> {
     return { identity, opaqueTokens: names, jwts: await Promise.all(jwts) };
   });
   const publicJwk = { ...(await exportJWK(publicKey)), alg: 'ES256', kid: 'bench', use: 'sig' };
-  return { pki, clients: await Promise.all(clients), publicJwk };
+  return { pki, clients: await Promise.all(clients), publicJwk, privateJwk: await exportJWK(privateKey) };
 }
 
 export function opaqueToken(client: number): string {

@@ -1,3 +1,4 @@
+import type { JWK } from 'jose';
 import { keepAwake } from './awake.js';
 import { type Child, startChild } from './child.js';
 import { findProgram } from './program.js';
@@ -15,7 +16,14 @@ export interface Load {
   /** The client certificate, for mutual TLS. */
   readonly identity?: { readonly cert: string; readonly key: string };
   /** In each request another token of this client, by POST as a form where it says so. */
-  readonly newTokens?: { readonly client: number; readonly in: 'header' | 'form' };
+  readonly newTokens?: {
+    readonly client: number;
+    readonly in: 'header' | 'form';
+    /** Makes the tokens JWTs, bound to this thumbprint. */
+    readonly signed?: { readonly privateJwk: JWK; readonly thumbprint: string };
+  };
+  /** Over HTTP/2, with so many streams at once in each connection. */
+  readonly streams?: number;
 }
 
 export interface Loaded {

@@ -31,7 +31,7 @@ export interface Stage {
   start(
     framework: 'Express' | 'Koa',
     contestant: string,
-    more?: Pick<ApiSetup, 'tls' | 'viaGlobalFetch'>,
+    more?: Pick<ApiSetup, 'tls' | 'http2' | 'viaGlobalFetch'>,
   ): Promise<AskedApi>;
   stop(): Promise<void>;
 }
@@ -52,6 +52,7 @@ export async function setStage(scenario: string): Promise<Stage> {
     cert: server.cert,
     key: server.key,
     thumbprints: cast.clients.map(({ identity }) => identity.thumbprint),
+    publicJwk: cast.publicJwk,
   });
   const generator = await startLoadGenerator();
   const children: Child[] = [];

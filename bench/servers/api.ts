@@ -1,5 +1,6 @@
 // One contestant in a process of its own: what one leaves behind in the engine must not slow or speed another.
 import { createServer, type RequestListener } from 'node:http';
+import { createSecureServer } from 'node:http2';
 import { createServer as createHttpsServer } from 'node:https';
 import { listen } from '../../test/support/loopback.js';
 import { nanosecondsInPlace } from '../contestants/in-place.js';
@@ -16,10 +17,11 @@ whenAsked({
   async start(setup: Setup) {
     const { tls, ca } = setup;
     const listener = await listenerOf(setup);
-    const server =
-      tls === undefined
-        ? createServer(listener)
-        : createHttpsServer({ ...tls, ca, requestCert: true, rejectUnauthorized: false }, listener);
+    const options = { ...tls, ca, requestCert: true, rejectUnauthorized: false };
+    if (setup.http2) {
+      return listen(createSecureServer(options, listener as never));
+    }
+    const server = tls === undefined ? createServer(listener) : createHttpsServer(options, listener);
     // The load stops for as long as the other contestants have their turn.
     server.keepAliveTimeout = 600_000;
     return listen(server);

@@ -1,5 +1,6 @@
 // A stub of an authorization server that is as fast as Node can be: what it takes itself must not hide what we take.
 import { createServer } from 'node:https';
+import type { JWK } from 'jose';
 import { listen } from '../../test/support/loopback.js';
 import { claimsOf } from '../harness/cast.js';
 import { whenAsked } from '../harness/child.js';
@@ -9,13 +10,19 @@ interface Setup {
   readonly key: string;
   /** Of the clients, by their number. */
   readonly thumbprints: readonly string[];
+  /** Its answer to a GET, as a set of one key. */
+  readonly publicJwk: JWK;
 }
 
 let asked = 0;
 
 whenAsked({
-  async start({ cert, key, thumbprints }: Setup) {
+  async start({ cert, key, thumbprints, publicJwk }: Setup) {
     const server = createServer({ cert, key }, (req, res) => {
+      if (req.method === 'GET') {
+        res.setHeader('content-type', 'application/json').end(JSON.stringify({ keys: [publicJwk] }));
+        return;
+      }
       let body = '';
       req.setEncoding('latin1');
       req.on('data', (chunk) => {

@@ -1,15 +1,17 @@
 // The load generator that needs no program of the system, in a process of its own.
-import { randomBytes } from 'node:crypto';
+import { createPrivateKey, type JsonWebKey, randomBytes, sign } from 'node:crypto';
 import autocannon from 'autocannon';
+import { claimsOf } from '../harness/cast.js';
 import { whenAsked } from '../harness/child.js';
 import type { Load, Loaded } from '../harness/load.js';
+import { loadHttp2 } from './http2-load.js';
 
 /** Requests, where only a sign of life is wanted. */
 const FEW = 20;
 
-whenAsked({ load });
+whenAsked({ load: (load: Load) => (load.streams === undefined ? loadByAutocannon(load) : loadHttp2(load)) });
 
-async function load({
+async function loadByAutocannon({
   url,
   headers,
   numbers,
@@ -24,9 +26,9 @@ async function load({
     requests = [{ setupRequest: numbered(first, numbers) }];
   }
   if (newTokens !== undefined) {
-    const { client } = newTokens;
+    const next = tokensOf(newTokens);
     const [first = {}] = headers;
-    requests = [{ setupRequest: newTokens.in === 'form' ? asForm(first, client) : inHeader(first, client) }];
+    requests = [{ setupRequest: newTokens.in === 'form' ? asForm(first, next) : inHeader(first, next) }];
   }
   const started = performance.now();
   const result = await autocannon({
@@ -61,27 +63,40 @@ function numbered(headers: Load['headers'][number], numbers: number): Setup {
   };
 }
 
-function inHeader(headers: Load['headers'][number], client: number): Setup {
+function inHeader(headers: Load['headers'][number], next: () => string): Setup {
   return (request) => ({
     ...request,
     method: 'GET',
-    headers: { ...headers, Authorization: `Bearer ${newToken(client)}` },
+    headers: { ...headers, Authorization: `Bearer ${next()}` },
   });
 }
 
-function asForm(headers: Load['headers'][number], client: number): Setup {
+function asForm(headers: Load['headers'][number], next: () => string): Setup {
   return (request) => ({
     ...request,
     method: 'POST',
     headers: { ...headers },
-    body: `token=${newToken(client)}`,
+    body: `token=${next()}`,
   });
 }
 
 const run = randomBytes(16).toString('base64url');
 let made = 0;
 
-function newToken(client: number): string {
-  made += 1;
-  return `${client}-${run}${made}`;
+function tokensOf({ client, signed }: NonNullable<Load['newTokens']>): () => string {
+  const nextName = (): string => {
+    made += 1;
+    return `${client}-${run}${made}`;
+  };
+  if (signed === undefined) {
+    return nextName;
+  }
+  const key = createPrivateKey({ key: signed.privateJwk as JsonWebKey, format: 'jwk' });
+  const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const header = part({ alg: 'ES256', typ: 'at+jwt', kid: 'bench' });
+  return () => {
+    const content = `${header}.${part(claimsOf(signed.thumbprint, nextName()))}`;
+    const signature = sign('sha256', Buffer.from(content), { key, dsaEncoding: 'ieee-p1363' });
+    return `${content}.${signature.toString('base64url')}`;
+  };
 }

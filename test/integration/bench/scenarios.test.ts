@@ -10,7 +10,10 @@ const run = promisify(execFile);
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 
 // That they run, with a handful of requests; how fast anything is, no test can say.
-it.concurrent.each(['cached-express', 'mutual-tls', 'authorize', 'uncached'])(
+it.concurrent.each([
+  ...['cached-express', 'mutual-tls', 'authorize', 'uncached'],
+  ...['http2-koa', 'unseen-jwt', 'shared-tier', 'certificate-policy'],
+])(
   '%s runs to its end',
   async (scenario) => {
     const folder = mkdtempSync(join(tmpdir(), 'mtls-bound-bench-'));

@@ -1,0 +1,60 @@
+// Servers under one kind of load, compared by the processor time of a request.
+import { closeScenario, noiseOf } from './close.js';
+import type { Load } from './load.js';
+import { type Goal, timeRatioOf } from './record.js';
+import { takeTurns } from './rounds.js';
+import { type Api, apiSummary, loaded, type Stage, setStage } from './stage.js';
+
+interface Comparison {
+  readonly scenario: string;
+  readonly framework: 'Express' | 'Koa';
+  /** The first takes part twice, which shows the noise. */
+  readonly contestants: readonly [string, ...string[]];
+  readonly more?: (stage: Stage) => Parameters<Stage['start']>[2];
+  readonly load: (stage: Stage, contestant: string) => Omit<Load, 'url' | 'seconds'>;
+  /** One contestant over another. */
+  readonly ratios: readonly (readonly [of: string, over: string, goal: Goal])[];
+}
+
+/** Many short turns: what else the machine does hits neighbours in time alike. */
+const SECONDS = 1;
+
+export async function runComparison(comparison: Comparison): Promise<void> {
+  const { scenario, framework, contestants, ratios, load } = comparison;
+  const stage = await setStage(scenario);
+  const [first] = contestants;
+  const again = `${first} again`;
+  const names = [...contestants, again];
+  try {
+    const more = comparison.more?.(stage);
+    const apis = new Map<string, Api>();
+    for (const name of names) {
+      apis.set(name, await stage.start(framework, name, more));
+    }
+    const measure = (name: string) => {
+      const api = apis.get(name) as Api;
+      const url = `${more?.tls === undefined ? 'http' : 'https'}://127.0.0.1:${api.port}/accounts`;
+      return loaded(api, stage.versatile, { ...load(stage, name), url, seconds: SECONDS });
+    };
+    const samples = await takeTurns(
+      scenario,
+      Object.fromEntries(names.map((name) => [name, () => measure(name)])),
+      { rounds: 21, warmUp: 3 },
+    );
+    const time = (name: string) => samples.of(name, 'microseconds');
+    closeScenario(
+      {
+        scenario,
+        unit: 'microseconds of processor a request',
+        rounds: samples.rounds,
+        contestants: Object.fromEntries(names.map((name) => [name, apiSummary(samples, name)])),
+        ratios: Object.fromEntries(
+          ratios.map(([of, over, goal]) => [`${of} / ${over}`, timeRatioOf(time(of), time(over), goal)]),
+        ),
+      },
+      { [`${again} / ${first}`]: noiseOf(time(again), time(first)) },
+    );
+  } finally {
+    await stage.stop();
+  }
+}
