@@ -50,15 +50,20 @@ export function createIntrospectionRequests({
     return request;
   };
   return async (server, token, clock) => {
-    if (made?.server === server) {
-      const body = new URLSearchParams(made.request.body);
-      body.set('token', token);
-      return { ...made.request, body };
+    if (made?.server !== server) {
+      const request = await make(server, token, clock);
+      if (isConstant(authentication)) {
+        made = { server, request: withToken(request, '') };
+      }
+      return request;
     }
-    const request = await make(server, token, clock);
-    if (isConstant(authentication)) {
-      made = { server, request };
-    }
-    return request;
+    return withToken(made.request, token);
   };
+}
+
+/** Returns a copy with another token. */
+function withToken(request: IntrospectionRequest, token: string): IntrospectionRequest {
+  const body = new URLSearchParams(request.body);
+  body.set('token', token);
+  return { ...request, headers: { ...request.headers }, body };
 }
