@@ -1,9 +1,6 @@
-// Why one overload for each number of guards: TypeScript does not infer what guards grant through a
-// rest parameter such as `[...guards: Guards, handler]` once a guard is generic, as requireClaims()
-// is. The handler would know `req.auth` as an `Authorization` and no more.
-import type { Authorization } from '@mtls-bound/core';
+import type { Authorization, GuardedCall, HandlerType } from '@mtls-bound/core';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
-import { adapter } from './express.js';
+import { adapter, type ExpressTypes } from './express.js';
 import type { AuthorizationProperty, Guard } from './types.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: what Express has for bodies and locals that are not typed.
@@ -39,114 +36,27 @@ export type AuthorizedHandler<
   next: NextFunction,
 ) => unknown;
 
-/** The forms in which `guarded()` is called: with up to six guards. */
-export interface Guarded {
-  <
-    Params = Record<string, string>,
-    Answered = Any,
-    Body = Any,
-    Query = Request['query'],
-    Locals extends Record<string, Any> = Record<string, Any>,
-  >(
-    handler: AuthorizedHandler<Authorization, Params, Answered, Body, Query, Locals>,
-  ): RequestHandler<Params, Any, Any, Any, Any>[];
-  <
-    A extends Authorization,
-    Params = Record<string, string>,
-    Answered = Any,
-    Body = Any,
-    Query = Request['query'],
-    Locals extends Record<string, Any> = Record<string, Any>,
-  >(
-    a: Guard<A>,
-    handler: AuthorizedHandler<A, Params, Answered, Body, Query, Locals>,
-  ): RequestHandler<Params, Any, Any, Any, Any>[];
-  <
-    A extends Authorization,
-    B extends Authorization,
-    Params = Record<string, string>,
-    Answered = Any,
-    Body = Any,
-    Query = Request['query'],
-    Locals extends Record<string, Any> = Record<string, Any>,
-  >(
-    a: Guard<A>,
-    b: Guard<B>,
-    handler: AuthorizedHandler<A & B, Params, Answered, Body, Query, Locals>,
-  ): RequestHandler<Params, Any, Any, Any, Any>[];
-  <
-    A extends Authorization,
-    B extends Authorization,
-    C extends Authorization,
-    Params = Record<string, string>,
-    Answered = Any,
-    Body = Any,
-    Query = Request['query'],
-    Locals extends Record<string, Any> = Record<string, Any>,
-  >(
-    a: Guard<A>,
-    b: Guard<B>,
-    c: Guard<C>,
-    handler: AuthorizedHandler<A & B & C, Params, Answered, Body, Query, Locals>,
-  ): RequestHandler<Params, Any, Any, Any, Any>[];
-  <
-    A extends Authorization,
-    B extends Authorization,
-    C extends Authorization,
-    D extends Authorization,
-    Params = Record<string, string>,
-    Answered = Any,
-    Body = Any,
-    Query = Request['query'],
-    Locals extends Record<string, Any> = Record<string, Any>,
-  >(
-    a: Guard<A>,
-    b: Guard<B>,
-    c: Guard<C>,
-    d: Guard<D>,
-    handler: AuthorizedHandler<A & B & C & D, Params, Answered, Body, Query, Locals>,
-  ): RequestHandler<Params, Any, Any, Any, Any>[];
-  <
-    A extends Authorization,
-    B extends Authorization,
-    C extends Authorization,
-    D extends Authorization,
-    E extends Authorization,
-    Params = Record<string, string>,
-    Answered = Any,
-    Body = Any,
-    Query = Request['query'],
-    Locals extends Record<string, Any> = Record<string, Any>,
-  >(
-    a: Guard<A>,
-    b: Guard<B>,
-    c: Guard<C>,
-    d: Guard<D>,
-    e: Guard<E>,
-    handler: AuthorizedHandler<A & B & C & D & E, Params, Answered, Body, Query, Locals>,
-  ): RequestHandler<Params, Any, Any, Any, Any>[];
-  <
-    A extends Authorization,
-    B extends Authorization,
-    C extends Authorization,
-    D extends Authorization,
-    E extends Authorization,
-    F extends Authorization,
-    Params = Record<string, string>,
-    Answered = Any,
-    Body = Any,
-    Query = Request['query'],
-    Locals extends Record<string, Any> = Record<string, Any>,
-  >(
-    a: Guard<A>,
-    b: Guard<B>,
-    c: Guard<C>,
-    d: Guard<D>,
-    e: Guard<E>,
-    f: Guard<F>,
-    handler: AuthorizedHandler<A & B & C & D & E & F, Params, Answered, Body, Query, Locals>,
-  ): RequestHandler<Params, Any, Any, Any, Any>[];
+/** The types of Express for `guarded()`. */
+interface ExpressHandlers extends HandlerType, ExpressTypes {
+  readonly guard: Guard<this['granted']>;
+  readonly untyped: Request<Record<string, string>>;
+  readonly output: Response;
+  readonly further: [next: NextFunction];
+  readonly added: { [Name in AuthorizationProperty]: this['granted'] };
+  readonly claimed: this['input'] extends { [Name in AuthorizationProperty]?: infer Claimed }
+    ? Claimed
+    : unknown;
+  readonly route: RequestHandler<
+    this['input'] extends { params: infer Params } ? Params : Record<string, string>,
+    Any,
+    Any,
+    Any,
+    Any
+  >[];
 }
+
+/** The forms in which `guarded()` is called: with up to six guards. */
+export interface Guarded extends GuardedCall<ExpressHandlers> {}
 
 /**
  * Guards and the handler behind them, for TypeScript: the handler's `req.auth` is there, and is
@@ -159,4 +69,4 @@ export interface Guarded {
  * }));
  */
 export const guarded: Guarded = (...handlers: unknown[]) =>
-  adapter.guardedChain(handlers) as RequestHandler[];
+  adapter.guardedChain(handlers) as RequestHandler<Any, Any, Any, Any, Any>[];

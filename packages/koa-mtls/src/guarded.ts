@@ -1,9 +1,6 @@
-// Why one overload for each number of guards: TypeScript does not infer what guards grant through a
-// rest parameter such as `[...guards: Guards, handler]` once a guard is generic, as requireClaims()
-// is. The handler would know `ctx.state.auth` as an `Authorization` and no more.
-import type { Authorization } from '@mtls-bound/core';
+import type { Authorization, GuardedCall, HandlerType } from '@mtls-bound/core';
 import type { Context, Middleware, Next, ParameterizedContext } from 'koa';
-import { adapter } from './koa.js';
+import { adapter, type KoaTypes } from './koa.js';
 import type { AuthorizationProperty, Guard, MtlsBoundState } from './types.js';
 
 /**
@@ -11,94 +8,32 @@ import type { AuthorizationProperty, Guard, MtlsBoundState } from './types.js';
  * is put into, with what other packages add to it, such as `ctx.params` and `ctx.request.body`.
  */
 export type AuthorizedHandler<Granted extends Authorization, Ctx = ParameterizedContext> = (
-  ctx: Ctx & { state: MtlsBoundState<Granted> },
+  ctx: Ctx & WithState<Granted>,
   next: Next,
 ) => unknown;
+
+interface WithState<Granted extends Authorization> {
+  state: MtlsBoundState<Granted>;
+}
 
 /** What `guarded()` returns: a middleware for the context `Ctx`. */
 export type GuardedRoute<Ctx> = (ctx: Ctx, next: Next) => Promise<unknown>;
 
-/**
- * What guards grant, which TypeScript infers from the guards alone and not from the handler behind
- * them.
- */
-type Granted<A extends Authorization> = [A][A extends unknown ? 0 : never];
-
-/**
- * The handler behind guards; `never` if it types its own context and claims more of the
- * authorization than the guards grant.
- */
-type Behind<A extends Authorization, Ctx> = AuthorizedHandler<Granted<A>, Ctx> &
-  (Ctx extends { state: { [Name in AuthorizationProperty]: infer Claimed } }
-    ? [Granted<A>] extends [Claimed]
-      ? unknown
-      : never
-    : unknown);
+/** The types of Koa for `guarded()`. */
+interface KoaHandlers extends HandlerType, KoaTypes {
+  readonly guard: Guard<this['granted']>;
+  readonly untyped: ParameterizedContext;
+  readonly output: Next;
+  readonly further: [];
+  readonly added: WithState<this['granted']>;
+  readonly claimed: this['input'] extends { state: { [Name in AuthorizationProperty]: infer Claimed } }
+    ? Claimed
+    : unknown;
+  readonly route: GuardedRoute<this['input']>;
+}
 
 /** The forms in which `guarded()` is called: with up to six guards. */
-export interface Guarded {
-  <Ctx = ParameterizedContext>(handler: Behind<Authorization, Ctx>): GuardedRoute<Ctx>;
-  <A extends Authorization, Ctx = ParameterizedContext>(
-    a: Guard<A>,
-    handler: Behind<A, Ctx>,
-  ): GuardedRoute<Ctx>;
-  <A extends Authorization, B extends Authorization, Ctx = ParameterizedContext>(
-    a: Guard<A>,
-    b: Guard<B>,
-    handler: Behind<A & B, Ctx>,
-  ): GuardedRoute<Ctx>;
-  <A extends Authorization, B extends Authorization, C extends Authorization, Ctx = ParameterizedContext>(
-    a: Guard<A>,
-    b: Guard<B>,
-    c: Guard<C>,
-    handler: Behind<A & B & C, Ctx>,
-  ): GuardedRoute<Ctx>;
-  <
-    A extends Authorization,
-    B extends Authorization,
-    C extends Authorization,
-    D extends Authorization,
-    Ctx = ParameterizedContext,
-  >(
-    a: Guard<A>,
-    b: Guard<B>,
-    c: Guard<C>,
-    d: Guard<D>,
-    handler: Behind<A & B & C & D, Ctx>,
-  ): GuardedRoute<Ctx>;
-  <
-    A extends Authorization,
-    B extends Authorization,
-    C extends Authorization,
-    D extends Authorization,
-    E extends Authorization,
-    Ctx = ParameterizedContext,
-  >(
-    a: Guard<A>,
-    b: Guard<B>,
-    c: Guard<C>,
-    d: Guard<D>,
-    e: Guard<E>,
-    handler: Behind<A & B & C & D & E, Ctx>,
-  ): GuardedRoute<Ctx>;
-  <
-    A extends Authorization,
-    B extends Authorization,
-    C extends Authorization,
-    D extends Authorization,
-    E extends Authorization,
-    F extends Authorization,
-    Ctx = ParameterizedContext,
-  >(
-    a: Guard<A>,
-    b: Guard<B>,
-    c: Guard<C>,
-    d: Guard<D>,
-    e: Guard<E>,
-    f: Guard<F>,
-    handler: Behind<A & B & C & D & E & F, Ctx>,
-  ): GuardedRoute<Ctx>;
-}
+export interface Guarded extends GuardedCall<KoaHandlers> {}
 
 /**
  * Guards and the handler behind them in one middleware, for TypeScript and for routers: the

@@ -3,6 +3,7 @@ import Router, { type RouterContext } from '@koa/router';
 import type { ClientCertificate, WithCertificate } from '@mtls-bound/core';
 import express, { type Request, type Response } from 'express';
 import {
+  type AuthorizedRequest,
   guarded,
   requireAnyScope,
   requireAuthentication,
@@ -47,6 +48,15 @@ it('Express: a handler that types its own request fits into guarded()', () => {
   };
   app.get('/payments', locals);
   app.get('/payments', guarded(requireScopes('pay'), locals));
+  const certified = (req: AuthorizedRequest<WithCertificate>): string => req.auth.certificate.thumbprint;
+  guarded(requireCertificate({ requireVerified: true }), certified);
+  // @ts-expect-error a guard of scopes grants no certificate
+  guarded(requireScopes('pay'), certified);
+  const maybe = (_req: Request & { auth?: WithCertificate }): void => undefined;
+  // @ts-expect-error nor does it to a handler that expects it where there is an authorization
+  guarded(requireScopes('pay'), maybe);
+  const route = guarded(requireScopes('pay'), pay);
+  expectTypeOf(route).items.parameter(0).toHaveProperty('params').toEqualTypeOf<{ id: string }>();
 });
 
 it('Koa: guarded() takes six guards, and the handler knows what all of them grant', () => {
