@@ -8,7 +8,7 @@ import type { AuthorizationProperty, Guard, MtlsBoundState } from './types.js';
  * is put into, with what other packages add to it, such as `ctx.params` and `ctx.request.body`.
  */
 export type AuthorizedHandler<Granted extends Authorization, Ctx = ParameterizedContext> = (
-  ctx: Ctx & WithState<Granted>,
+  ctx: Ctx & { state: MtlsBoundState<Granted> },
   next: Next,
 ) => unknown;
 

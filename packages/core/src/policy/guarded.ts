@@ -9,11 +9,14 @@ import type { GuardOf, GuardType } from './guards.js';
  * them in terms of `this['granted']` and `this['input']`.
  */
 export interface HandlerType extends GuardType {
-  /** The first parameter of a handler: the request of Express, the context of Koa. Leave it out. */
+  /**
+   * The first parameter of a handler: the request of Express, the context of Koa. It stays `unknown`
+   * in an adapter, and `GuardedCall` sets it.
+   */
   readonly input: unknown;
   /** `input` of a handler whose parameters have no types of their own. */
   readonly untyped: unknown;
-  /** The second parameter of a handler: the response of Express, `next` of Koa. */
+  /** The second parameter of such a handler: the response of Express, `next` of Koa. */
   readonly output: unknown;
   /** The parameters behind these. */
   readonly further: readonly unknown[];
