@@ -167,6 +167,72 @@ describe('what the client is told otherwise', () => {
   });
 });
 
+describe('a value that a policy gives with a refusal', () => {
+  type Name = 'scope' | 'acrValues' | 'maxAge' | 'retryAfter';
+  const codeFor = (name: Name) =>
+    name === 'retryAfter' ? 'authorization_server_timeout' : 'certificate_missing';
+  function answerWith(name: Name, value: unknown) {
+    const report = vi.fn();
+    const refusal = new RequestRefused(codeFor(name), { [name]: value });
+    const { headers } = createRefusalResponse(refusal, req, { ...rules, report });
+    return { sent: headers['WWW-Authenticate'] ?? headers['Retry-After'], reports: report.mock.calls };
+  }
+  const challenge =
+    'Bearer realm="my api", error="invalid_token", error_description="A client certificate is required"';
+
+  it.each<[Name, unknown, string]>([
+    ['scope', 'a', `${challenge}, scope="a"`],
+    ['scope', 'a b:c!~ d', `${challenge}, scope="a b:c!~ d"`],
+    ['acrValues', 'urn:loa2 #[]', `${challenge}, acr_values="urn:loa2 #[]"`],
+    ['maxAge', 0, `${challenge}, max_age="0"`],
+    ['retryAfter', 0, '0'],
+    ['retryAfter', 120, '120'],
+  ])('is sent as it is: %s %o', (name, value, sent) => {
+    expect(answerWith(name, value)).toEqual({ sent, reports: [] });
+  });
+
+  const text = 'of printable ASCII without " and \\, with one blank between two';
+  const seconds = 'accepted is a whole number of seconds from 0';
+  const accepted = {
+    scope: `accepted are scopes ${text}`,
+    acrValues: `accepted are values ${text}`,
+    maxAge: seconds,
+    retryAfter: seconds,
+  };
+  const noTexts = [
+    ...[
+      '',
+      ' ',
+      ' a',
+      'a ',
+      'a  b',
+      'a\tb',
+      'a\n',
+      'a\r\nb',
+      '"a',
+      'a", error="x',
+      'a\\',
+      '\\a',
+      'é',
+      '\x7f',
+    ],
+    ...[7, null, ['a'], { toString: () => 'a' }],
+  ];
+  const noSeconds = [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, '5', '5\r\nX: y', [5]];
+
+  it.each<[Name, unknown, string | undefined]>([
+    ...noTexts.map((value): [Name, unknown, string] => ['scope', value, challenge]),
+    ...noTexts.map((value): [Name, unknown, string] => ['acrValues', value, challenge]),
+    ...noSeconds.map((value): [Name, unknown, string] => ['maxAge', value, challenge]),
+    ...noSeconds.map((value): [Name, unknown, undefined] => ['retryAfter', value, undefined]),
+  ])('is left out, and reported, if the answer can not carry it: %s %o', (name, value, sent) => {
+    const message =
+      `the answer to a request leaves out ${name} of new RequestRefused('${codeFor(name)}', ` +
+      `{ ${name} }): ${accepted[name]}`;
+    expect(answerWith(name, value)).toEqual({ sent, reports: [['refusal_value_left_out', message]] });
+  });
+});
+
 describe('a body of the API’s own', () => {
   it.each([
     ['an object', { problem: 'x' }, '{"problem":"x"}'],
@@ -186,6 +252,14 @@ describe('a body of the API’s own', () => {
       errorBody: () => undefined,
     });
     expect([body, headers['Content-Type']]).toEqual(['', undefined]);
+  });
+
+  it('a promise of a body is an error, which says what the function must return', () => {
+    const refusal = new RequestRefused('token_expired');
+    const errorBody = (async () => ({ problem: 'x' })) as never;
+    expect(() => createRefusalResponse(refusal, req, { ...rules, errorBody })).toThrow(
+      'it returned a promise; it must return the body itself',
+    );
   });
 
   it.each([

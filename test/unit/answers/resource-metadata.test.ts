@@ -65,6 +65,12 @@ it.each([
   );
 });
 
+it('members that JSON can not hold are refused at start-up', () => {
+  expect(() => made({ members: { resource_name: 1n } })).toThrow(
+    /^resourceMetadata\.members: expected an object of further members; /,
+  );
+});
+
 it('of the root of a host', () => {
   const { url } = made({ resource: 'https://api.example.com' });
   expect(url).toBe('https://api.example.com/.well-known/oauth-protected-resource');

@@ -5,12 +5,18 @@ import {
   nginx,
   proxyHeader,
   type RefusedEvent,
-  type RequestRefused,
+  RequestRefused,
   type ResourceServerOptions,
   tlsSocket,
 } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import {
+  createExplainer,
+  describeExplanation,
+  mismatchHint,
+  originOf,
+} from '../../../packages/core/src/response/explanation.js';
 import { createPki, type Pki } from '../../support/pki.js';
 import { recordedEvents } from '../../support/recorded-events.js';
 
@@ -91,7 +97,13 @@ describe('a mismatch', () => {
       /another base64/,
     ],
     ['base64url with padding', (own) => `${own.thumbprint}=`, 'thumbprint_in_base64', /another base64/],
-    ['hex of another', () => 'ab'.repeat(32), 'thumbprint_in_hex', /looks like hex, of another/],
+    [
+      'base64url of hex with colons',
+      (_, { fingerprint256 }) => Buffer.from(fingerprint256).toString('base64url'),
+      'thumbprint_in_encoded_hex',
+      /base64url of hex digits/,
+    ],
+    ['hex of another', () => '0a'.repeat(32), 'thumbprint_in_hex', /looks like hex, of another/],
     [
       'SHA-1',
       (own) =>
@@ -147,21 +159,89 @@ describe('a mismatch', () => {
     expect(refused.at(-1)?.explanation).toMatchObject({ hint: expect.stringMatching(hint), hintCode });
   });
 
-  it('of an unknown certificate: no hint is made up', async () => {
+  it.each<[string, () => string]>([
+    ['the thumbprint of a certificate that was not seen here', () => pki.bob.thumbprint],
+    ['64 characters that are no hex', () => 'g'.repeat(64)],
+    ['65 hex digits', () => '0'.repeat(65)],
+    ['a letter before 64 hex digits', () => `x${'0'.repeat(64)}`],
+    ['a letter behind 64 hex digits', () => `${'0'.repeat(64)}x`],
+  ])('no hint is made up for %s', async (_title, expected) => {
     const own = new ClientCertificate(pki.alice.der);
-    const { explanation } = await refusal(presenting(own), requestOf(boundTo(pki.bob.thumbprint)));
-    expect(explanation?.hint).toBeUndefined();
+    const { code, explanation } = await refusal(presenting(own), requestOf(boundTo(expected())));
+    expect(code).toBe('certificate_mismatch');
+    expect(explanation).toEqual({
+      expectedThumbprint: expected(),
+      presentedThumbprint: own.thumbprint,
+      certificateFrom: 'the option certificate',
+      hint: undefined,
+      hintCode: undefined,
+    });
   });
 
-  it('a certificate that is none, or its hash alone', async () => {
-    for (const own of [
-      new ClientCertificate(Buffer.from('no DER')),
-      new ClientCertificate(kit.certificate),
-    ]) {
-      const { explanation } = await refusal(presenting(own), requestOf(boundTo(pki.bob.thumbprint)));
-      expect(explanation?.hint).toBeUndefined();
-    }
+  const unreadable = () => new ClientCertificate(Buffer.from('no DER'));
+  const hashAlone = () => new ClientCertificate({ thumbprint: 'A'.repeat(43) });
+  const readable = () => new ClientCertificate(pki.alice.der);
+  it.each<[string, () => ClientCertificate, () => ClientCertificate | undefined, string | undefined]>([
+    ['bytes that are no certificate', unreadable, () => undefined, undefined],
+    ['a hash alone', hashAlone, () => undefined, undefined],
+    ['a hash alone, where the bound one was seen', hashAlone, readable, 'token_of_another_client'],
+    ['a certificate, where a hash alone was seen', readable, hashAlone, 'token_of_another_client'],
+    ['no certificates, one sent and one seen', unreadable, hashAlone, 'token_of_another_client'],
+  ])('%s: the explanation needs no content of them', (_title, presented, bound, hintCode) => {
+    expect(mismatchHint(pki.bob.thumbprint, presented(), bound())?.code).toBe(hintCode);
   });
+});
+
+describe('createExplainer()', () => {
+  const req = requestOf('token');
+  const explainWith = (refused: RequestRefused, certificate: ClientCertificate | undefined) => {
+    const explainer = createExplainer(tlsSocket());
+    explainer.remember(undefined);
+    return explainer.explain(refused, certificate, req);
+  };
+  const unexplained = { certificateFrom: 'the TLS connection', hint: undefined, hintCode: undefined };
+
+  it('has no hint for a refusal that the certificate has no part in', () => {
+    const own = new ClientCertificate(pki.alice.der);
+    expect(explainWith(new RequestRefused('token_expired'), own)).toEqual({
+      ...unexplained,
+      expectedThumbprint: undefined,
+      presentedThumbprint: own.thumbprint,
+    });
+  });
+
+  it('has no hint for a policy that names a thumbprint where no certificate came', () => {
+    const expectedThumbprint = pki.alice.thumbprint;
+    expect(
+      explainWith(new RequestRefused('certificate_mismatch', { expectedThumbprint }), undefined),
+    ).toEqual({
+      ...unexplained,
+      expectedThumbprint,
+      presentedThumbprint: undefined,
+    });
+  });
+
+  it('has a hint for a server that writes the thumbprint outside of cnf', () => {
+    const detail = 'x5t#S256 is at the top of the token, not in cnf';
+    expect(explainWith(new RequestRefused('token_unbound', { detail }), undefined)).toMatchObject({
+      hintCode: 'thumbprint_outside_cnf',
+      hint:
+        "set claims: { thumbprint: 'x5t#S256' } of jwtAccessTokens() or introspection(), or let the " +
+        'authorization server write cnf',
+    });
+  });
+});
+
+it.each<[object, string]>([
+  [{ origin: 'the event of Lambda' }, 'the event of Lambda'],
+  [{ origin: 'the event of Lambda', header: 'x-cert' }, 'the event of Lambda'],
+  [{ origin: 7, header: 'x-cert' }, 'the header x-cert'],
+  [{ header: 'x-cert', fromConnection: true }, 'the header x-cert'],
+  [{ fromConnection: true }, 'the TLS connection'],
+  [{ fromConnection: 'yes' }, 'the option certificate'],
+  [{}, 'the option certificate'],
+])('certificates of the source %j come from %s', (source, expected) => {
+  expect(originOf(source as never)).toBe(expected);
 });
 
 const none = () => undefined;
@@ -297,6 +377,18 @@ describe('explain', () => {
     const req = { url: '/', headers: {}, rawHeaders: [], socket: {} } as never;
     const { answer } = await refusal({ ...presenting(kit.certificate), explain: true }, req);
     expect(answer.body).toBe('');
+    expect(answer.headers['WWW-Authenticate']).toBe('Bearer realm="api"');
+  });
+
+  it.each<[RequestRefused, string]>([
+    [new RequestRefused('scope_insufficient'), '; scope_insufficient; no certificate came from the header x'],
+    [new RequestRefused('token_expired'), '; token_expired; no certificate came from the header x'],
+    [new RequestRefused('credentials_in_query'), '; credentials_in_query'],
+    [new RequestRefused('authorization_server_timeout'), '; authorization_server_timeout'],
+  ])('says that no certificate came only where one was read: %s', (refused, end) => {
+    const nothing = { expectedThumbprint: undefined, presentedThumbprint: undefined };
+    const explanation = { ...nothing, certificateFrom: 'the header x', hint: undefined, hintCode: undefined };
+    expect(describeExplanation(refused, explanation)).toBe(`${refused.description}${end}`);
   });
 
   it.each<[string, ResourceServerOptions, Record<string, string>, number, string]>([
