@@ -192,10 +192,10 @@ describe('a value that a policy gives with a refusal', () => {
   });
 
   const text = 'of printable ASCII without " and \\, with one blank between two';
-  const seconds = 'accepted is a whole number of seconds from 0';
-  const accepted = {
-    scope: `accepted are scopes ${text}`,
-    acrValues: `accepted are values ${text}`,
+  const seconds = 'expected a whole number of seconds from 0';
+  const expected = {
+    scope: `expected scopes ${text}`,
+    acrValues: `expected values ${text}`,
     maxAge: seconds,
     retryAfter: seconds,
   };
@@ -228,7 +228,7 @@ describe('a value that a policy gives with a refusal', () => {
   ])('is left out, and reported, if the answer can not carry it: %s %o', (name, value, sent) => {
     const message =
       `the answer to a request leaves out ${name} of new RequestRefused('${codeFor(name)}', ` +
-      `{ ${name} }): ${accepted[name]}`;
+      `{ ${name} }): ${expected[name]}`;
     expect(answerWith(name, value)).toEqual({ sent, reports: [['refusal_value_left_out', message]] });
   });
 });
