@@ -127,6 +127,7 @@ function refusalOf(confirmation: unknown): RequestRefused {
 
 it.each([
   [{ kid: 'k' }, 'token_bound_otherwise: cnf has kid, and no x5t#S256'],
+  [{ x5t: 'x' }, 'token_bound_otherwise: cnf has no x5t#S256'],
   [x5t(thumbprint, { jkt: 'x' }), 'token_bound_otherwise: cnf has jkt beside x5t#S256'],
   [x5t(thumbprint, { jwk: {} }), 'token_bound_otherwise: cnf has jwk beside x5t#S256'],
   [x5t(thumbprint, { jwe: 'x' }), 'token_bound_otherwise: cnf has jwe beside x5t#S256'],
@@ -134,6 +135,8 @@ it.each([
   [x5t(''), `token_bound_otherwise: x5t#S256 in cnf is empty: ${wroteNone}`],
   [x5t(null), `token_bound_otherwise: x5t#S256 in cnf is null: ${wroteNone}`],
   [x5t([]), `token_bound_otherwise: x5t#S256 in cnf is a list: ${wroteNone}`],
+  [x5t([thumbprint]), `token_bound_otherwise: x5t#S256 in cnf is a list: ${wroteNone}`],
+  [x5t(undefined), `token_bound_otherwise: x5t#S256 in cnf is undefined: ${wroteNone}`],
   [
     x5t([thumbprint, other]),
     'token_bound_otherwise: x5t#S256 in cnf is a list: it is named more than once, by cnf and the claim of the option claims.thumbprint, or by the token and the answer about it',
@@ -152,8 +155,20 @@ it.each([
   ['another certificate', other, other],
   ['hex in base64url', Buffer.from(hex).toString('base64url'), Buffer.from(hex).toString('base64url')],
   ['no more than 128 characters', 'a'.repeat(129), 'a'.repeat(128)],
+  ['no character that ends a line', 'a\r\nb', 'a??b'],
 ])('the operator is told the thumbprint that the token names: %s', (_title, named, expected) => {
   expect(refusalOf(x5t(named)).expectedThumbprint).toBe(expected);
+});
+
+it.each<[string, Record<string, unknown>, string]>([
+  [
+    'beside other claims',
+    { 'x5t#S256': thumbprint },
+    'token_unbound: x5t#S256 is at the top of the token, not in cnf',
+  ],
+  ['nowhere', { sub: 'user-1' }, 'token_unbound'],
+])('the operator is told of a token without cnf that has the thumbprint %s', (_title, claims, message) => {
+  expect(() => checkBinding(undefined, thumbprint, 'required', claims)).toThrow(new RegExp(`^${message}$`));
 });
 
 it("binding: 'report' tells of what concerns certificate and binding, and of nothing else", () => {

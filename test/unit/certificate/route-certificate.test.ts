@@ -67,6 +67,18 @@ describe('requireCertificateSubject()', () => {
     expect(outcome(policy, undefined, { cn: 'tpp' })).toBe(refused('CN'));
   });
 
+  it('takes the text that a function makes of the claims, and no promise of it', () => {
+    const certificate = new ClientCertificate(tpp.der);
+    const byFunction = certificateSubjectPolicy({ UID: ({ id }) => `software-${id}` });
+    expect(outcome(byFunction, certificate, { id: 1 })).toBe('passes');
+    expect(outcome(byFunction, certificate, { id: 2 })).toBe(refused('UID'));
+    const byPromise = certificateSubjectPolicy({ UID: (async () => 'software-1') as never });
+    const request = { authorization: { certificate, claims: {} } } as unknown as PolicyContext;
+    expect(() => byPromise(request)).toThrow(
+      'certificateSubjectPolicy(): the function for UID returned a promise; it must return a text',
+    );
+  });
+
   it('looks into a certificate once, whichever route asks', () => {
     let looks = 0;
     const certificate = {

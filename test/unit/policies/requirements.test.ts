@@ -239,6 +239,14 @@ describe('claimsPolicy()', () => {
   });
 });
 
+it('a function of claimsPolicy() that returns a promise accepts nothing, and the error says why', () => {
+  const policy = claimsPolicy({ tenant: (async () => true) as never });
+  const request = { clockTolerance: 30, authorization: { claims: { tenant: 'red' } } };
+  expect(() => policy(request as never)).toThrow(
+    'claimsPolicy(): a function returned a promise; it must return true or false',
+  );
+});
+
 describe('activeTokenPolicy()', () => {
   it('accepts and refuses as the authorization server answers at this moment', async () => {
     const introspect = vi
