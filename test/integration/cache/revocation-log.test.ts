@@ -523,6 +523,117 @@ describe('a process that starts while one runs that has read a revocation', () =
   });
 });
 
+describe('a process that starts with a long log', () => {
+  const kindOf = (entry: string) => entryIn(seal.open(ENTRY_SEAL, entry) ?? '')?.attested?.as;
+  const kindsAfter = (count: number) => writtenAfter(count).map((entry) => entry?.attested?.as);
+
+  /** A log of which each page takes long to read, in which alice's revocation is missing if `isHarmed`. */
+  async function longLog(isHarmed: boolean): Promise<Member> {
+    const first = await oldLog();
+    const writer = await joined();
+    for (let index = 0; index < 90; index += 1) {
+      await first.revoke({ subject: `user-${index}` });
+    }
+    await Promise.all([writer.revoke({ subject: 'alice' }), first.revoke({ subject: 'bob' })]);
+    await vi.waitFor(() => expect(first.use(5)).toBe('refuse'));
+    await writer.feed.close();
+    const { read } = log;
+    log.read = async (query) => {
+      const page = await read.call(log, query);
+      await sleep(page.entries.length > 5 ? 120 : 0);
+      return page;
+    };
+    log.entries.splice(-2, isHarmed ? 1 : 0);
+    const { open } = log;
+    log.open = async (name, isReplacing) => {
+      // By another name the process that runs says at once that the log lacks entries.
+      await sleep(isReplacing ? 600 : 0);
+      return open.call(log, name, isReplacing);
+    };
+    return first;
+  }
+
+  /** What becomes of alice's JWT until the process has joined, and for a while after. */
+  async function usesOf(member: Member): Promise<Set<string>> {
+    const uses = new Set<string>();
+    for (const until = performance.now() + 4_000; performance.now() < until; await sleep(1)) {
+      uses.add(member.use(5));
+    }
+    return uses;
+  }
+
+  it('waits for objections alone, where no process has answered its ping within a second', async () => {
+    const first = await longLog(false);
+    await first.feed.close();
+    const count = log.entries.length;
+    const { append } = log;
+    let knockedAt = 0;
+    log.append = async (entry) => {
+      knockedAt = kindOf(entry) === 'knock' ? performance.now() : knockedAt;
+      return append.call(log, entry);
+    };
+    const later = start();
+    await vi.waitFor(() => expect(later.use(-60)).not.toBe('wait'), { timeout: 4_000, interval: 5 });
+    const waited = performance.now() - knockedAt;
+    expect([kindsAfter(count), later.use(5), later.told]).toEqual([['ping', 'knock'], 'refuse', []]);
+    expect(waited).toBeGreaterThan(190);
+    expect(waited).toBeLessThan(800);
+  });
+
+  it('waits for a late answer to its knock, where a process has answered its ping', async () => {
+    await longLog(true);
+    const count = log.entries.length;
+    const { append } = log;
+    log.append = async (entry) => {
+      await sleep(kindOf(entry) === 'answer' ? 600 : 0);
+      return append.call(log, entry);
+    };
+    const later = start();
+    expect(await usesOf(later)).not.toContain('use');
+    expect(later.use(5)).not.toBe('wait');
+    expect(kindsAfter(count).slice(0, 3)).toEqual(['ping', undefined, 'knock']);
+  });
+
+  it('waits for an answer to its knock, where the log was held while a process could have answered its ping', async () => {
+    await longLog(true);
+    const { append, read } = log;
+    let pages = 0;
+    log.append = async (entry) => {
+      const kind = kindOf(entry);
+      if (kind === undefined) {
+        throw new Error('held');
+      }
+      await sleep(kind === 'answer' ? 600 : 0);
+      return append.call(log, entry);
+    };
+    log.read = async (query) => {
+      const page = await read.call(log, query);
+      pages += page.entries.length > 5 ? 1 : 0;
+      await sleep(pages === 4 && page.entries.length > 5 ? 600 : 0);
+      return page;
+    };
+    const later = start();
+    expect(await usesOf(later)).not.toContain('use');
+    expect(later.use(5)).not.toBe('wait');
+  });
+
+  it('waits for an answer to its knock, where its ping was not written', async () => {
+    await longLog(true);
+    const { append } = log;
+    log.append = async (entry) => {
+      const kind = kindOf(entry);
+      if (kind === 'ping') {
+        throw new Error('OOM');
+      }
+      await sleep(kind === 'answer' ? 600 : 0);
+      return append.call(log, entry);
+    };
+    const later = start();
+    expect(await usesOf(later)).not.toContain('use');
+    expect(later.use(5)).not.toBe('wait');
+  });
+});
+
 describe('a sign of life', () => {
   const attested = (count: number) => writtenAfter(count).map((entry) => entry?.attested?.as);
   let clock: { mockRestore(): void };

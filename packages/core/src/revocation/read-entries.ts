@@ -11,9 +11,9 @@ const CHUNK = 1_000;
 export interface Attestation {
   /**
    * `knock` by a process that asks what the others have read, `answer` to it, and `beat` as a sign
-   * of life.
+   * of life. `ping`, which attests nothing, asks whether any process runs.
    */
-  readonly as: 'knock' | 'answer' | 'beat';
+  readonly as: 'ping' | 'knock' | 'answer' | 'beat';
   /** Names the process that has read them. */
   readonly by: string;
   /** The first and the last entry that it is about; undefined where the process has read none. */

@@ -93,6 +93,16 @@ interface Silence {
   readonly to: number;
 }
 
+/** A question of a process that starts: whether any other process runs. */
+interface Ping {
+  /** When the log took it, by the monotonic clock; undefined before. */
+  sentAt: number | undefined;
+  /** Whether this process has read it in the log. */
+  isRead: boolean;
+  /** Whether another process has written after it, or may have been kept from doing so. */
+  isAnswered: boolean;
+}
+
 const NAME_SEAL = 'revocation-log-name';
 /** What entries of the log are sealed under. */
 export const ENTRY_SEAL = 'revocation-log-entry';
@@ -211,6 +221,8 @@ export class LogFeed {
   #id: string = randomUUID();
   /** When this process knocked, by the monotonic clock. */
   #knockedAt = 0;
+  /** Sent while a long log is read; undefined before, and after the log was begun again. */
+  #ping: Ping | undefined;
   /** Where this process has read its knock in the log; undefined before. */
   #knockPosition: string | undefined;
   /**
@@ -243,6 +255,8 @@ export class LogFeed {
   #isContradicted = false;
   /** The knock that this process has still to answer. */
   #owesAnswerTo: string | undefined;
+  /** Whether this process has still to answer a ping. */
+  #owesPong = false;
   #answer: NodeJS.Timeout | undefined;
   /** The last entry of which the log has an attestation by this process. */
   #attestedUpTo: string | undefined;
@@ -389,8 +403,39 @@ export class LogFeed {
       await this.#pause(QUICK_RETRY);
       return;
     }
+    if (performance.now() - sentAt > ANSWER / 2) {
+      // What kept this process from reading may have kept the others from answering.
+      this.#countPingAsAnswered();
+    }
     if ((this.#position ?? '') >= (page.last ?? '')) {
       await this.#hasCaughtUp(sentAt);
+    } else if (!this.#hasJoined && !this.#hasUnknownLoss && this.#ping === undefined) {
+      void this.#sendPing();
+    }
+  }
+
+  /**
+   * Asks whether any process runs, so that the answer is there when a long log is read: a process
+   * that starts waits for the answer to its knock only while another process may run.
+   */
+  async #sendPing(): Promise<void> {
+    const ping: Ping = { sentAt: undefined, isRead: false, isAnswered: false };
+    this.#ping = ping;
+    try {
+      await this.#write(undefined, 'ping');
+      ping.sentAt = performance.now();
+    } catch {
+      // Then this process waits for the answer to its knock.
+    }
+  }
+
+  /** A process runs, or may run: it has the whole time to answer to the knock. */
+  #countPingAsAnswered(): void {
+    if (this.#ping !== undefined && !this.#ping.isAnswered) {
+      this.#ping.isAnswered = true;
+      if (this.#answerUntil > 0) {
+        this.#answerUntil = Math.max(this.#answerUntil, this.#knockedAt + ANSWER);
+      }
     }
   }
 
@@ -565,6 +610,8 @@ export class LogFeed {
     this.#vouchFromNow();
     this.#isContradicted = false;
     this.#owesAnswerTo = undefined;
+    this.#owesPong = false;
+    this.#ping = undefined;
     this.#attestedUpTo = undefined;
     this.#name = undefined;
     this.#position = undefined;
@@ -666,9 +713,7 @@ export class LogFeed {
       }
     }
     this.#isCatchingUp = false;
-    if (this.#owesAnswerTo !== undefined) {
-      this.#answerInTurn();
-    }
+    this.#answerInTurn();
     this.#revocations.hasRead(this.#position, sentAt);
     if (this.#isLost) {
       this.#isLost = false;
@@ -774,10 +819,16 @@ export class LogFeed {
     this.#hasKnocked = true;
     this.#knockedAt = performance.now();
     if (Date.now() - this.#othersAt < QUIET) {
-      this.#answerUntil = performance.now() + ANSWER;
+      this.#answerUntil = this.#unansweredSince() + ANSWER;
     }
     const { signal } = this.#closing;
     await sleep(OBJECTION, undefined, { signal, ref: false }).catch(() => undefined);
+  }
+
+  /** Since when no process has answered, by the monotonic clock. */
+  #unansweredSince(): number {
+    const { sentAt, isRead, isAnswered } = this.#ping ?? {};
+    return sentAt !== undefined && isRead && !isAnswered ? sentAt : this.#knockedAt;
   }
 
   async #writeWhatLacks(): Promise<void> {
@@ -857,6 +908,9 @@ export class LogFeed {
   }
 
   #attest(as: Attestation['as']): Attestation {
+    if (as === 'ping') {
+      return attestNothing(this.#id);
+    }
     return this.#heard.attest({
       as,
       by: this.#id,
@@ -903,8 +957,17 @@ export class LogFeed {
     if (this.#unread.get(position) === writer) {
       this.#unread.delete(position);
     }
-    if (writer === this.#writer || attested?.by === this.#id) {
+    const isOwn = writer === this.#writer || attested?.by === this.#id;
+    if (isOwn && attested?.as !== 'ping') {
+      // What is attested after a ping alone may be older than what this process has read since.
       this.#comparesFrom ??= position;
+    }
+    if (!isOwn && this.#ping?.isRead === true) {
+      this.#countPingAsAnswered();
+    }
+    if (!isOwn && hearsSince !== undefined) {
+      // Another process that runs has written after the ping.
+      this.#owesPong = false;
     }
     // What stands in place of an entry is none: who refers to that entry finds it missing.
     this.#heard.add(position, writer, number, at);
@@ -942,6 +1005,10 @@ export class LogFeed {
 
   #hearAttestation(attested: Attestation, position: string): void {
     const { as, by, upTo = '' } = attested;
+    if (as === 'ping') {
+      this.#hearPing(by);
+      return;
+    }
     if (by === this.#id) {
       // Not when it is written: the log may not have it.
       this.#attestedUpTo = upTo;
@@ -967,6 +1034,17 @@ export class LogFeed {
       this.#reportChanged();
     } else if (as !== 'knock') {
       this.#hearRunning(attested, comparison);
+    }
+  }
+
+  #hearPing(by: string): void {
+    if (by !== this.#id) {
+      this.#owesPong = this.#hasJoined;
+      if (!this.#isCatchingUp) {
+        this.#answerInTurn();
+      }
+    } else if (this.#ping !== undefined) {
+      this.#ping.isRead = true;
     }
   }
 
@@ -1002,14 +1080,19 @@ export class LogFeed {
     }
   }
 
-  /** Answers to a knock, unless another process has done so meanwhile. */
+  /** Answers to a knock or a ping, unless another process has done so meanwhile. */
   #answerInTurn(): void {
+    if (this.#owesAnswerTo === undefined && !this.#owesPong) {
+      return;
+    }
     this.#answer ??= setTimeout(() => {
       this.#answer = undefined;
-      if (this.#owesAnswerTo !== undefined && !this.#closing.signal.aborted) {
+      const isKnock = this.#owesAnswerTo !== undefined;
+      if ((isKnock || this.#owesPong) && !this.#closing.signal.aborted) {
         this.#owesAnswerTo = undefined;
+        this.#owesPong = false;
         // A log that can't be written is told of by the reading.
-        void this.#write(undefined, 'answer').catch(() => undefined);
+        void this.#write(undefined, isKnock ? 'answer' : undefined).catch(() => undefined);
       }
     }, Math.random() * TURN).unref();
   }
@@ -1126,4 +1209,9 @@ export class LogFeed {
     }
     return undefined;
   }
+}
+
+/** A process that starts has not read the log to its end: what it has read says nothing yet. */
+function attestNothing(by: string): Attestation {
+  return { as: 'ping', by, from: undefined, upTo: undefined, since: 0, digest: '' };
 }
