@@ -7,7 +7,7 @@ import { runInNewContext } from 'node:vm';
 import { createClient } from '@redis/client';
 import { redisLog } from '../packages/core/src/redis/redis.js';
 import { textOfEntry } from '../packages/core/src/revocation/log-entry.js';
-import { LogFeed } from '../packages/core/src/revocation/revocation-log.js';
+import { LogSync } from '../packages/core/src/revocation/log-sync.js';
 import { Revocations } from '../packages/core/src/revocation/revocations.js';
 import { createSeal } from '../packages/core/src/shared/sealing.js';
 import { startRedis } from '../test/support/redis.js';
@@ -44,7 +44,7 @@ async function fill(): Promise<void> {
       previous,
       own: previous,
       version: now,
-      hearsSince: now,
+      syncedSince: now,
       attested: undefined,
       notice,
     };
@@ -79,7 +79,7 @@ async function start(): Promise<{ milliseconds: number; processor: number; bytes
     acceptsUnheard: false,
   });
   const rules = { log: redisLog(client), secrets: [secret], maxAge: 3_600 };
-  const feed = new LogFeed(rules, revocations, (code) => problems.push(code));
+  const feed = new LogSync(rules, revocations, (code) => problems.push(code));
   await revocations.untilHeard();
   const milliseconds = performance.now() - begin;
   const { user, system } = process.cpuUsage(usage);

@@ -214,8 +214,8 @@ export async function prepareLog(redis: Pick<TestRedis, 'command'>, age = 0): Pr
     JSON.stringify({ id: 'of-old', completeSince: now - 3_700_000, version: now - 3_700_000 }),
   );
   await redis.command('SET', logNameKey, name);
-  const hearsSince = now - 3_700_000;
-  for (const [index, at] of [hearsSince, now - age].entries()) {
+  const syncedSince = now - 3_700_000;
+  for (const [index, at] of [syncedSince, now - age].entries()) {
     const entry = {
       writer: `of-old-${index}`,
       number: 1,
@@ -223,7 +223,7 @@ export async function prepareLog(redis: Pick<TestRedis, 'command'>, age = 0): Pr
       previous: undefined,
       own: undefined,
       version: 0,
-      hearsSince,
+      syncedSince,
       attested: undefined,
       notice: undefined,
     };

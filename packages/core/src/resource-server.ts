@@ -26,8 +26,8 @@ import type { Answer } from './response/challenge.js';
 import { createExplainer } from './response/explanation.js';
 import type { HttpRefusal } from './response/http-refusal.js';
 import { answerUpgrade } from './response/upgrade-answer.js';
+import { LogSync } from './revocation/log-sync.js';
 import { RevocationFeed } from './revocation/revocation-channel.js';
-import { LogFeed } from './revocation/revocation-log.js';
 import { readRevocationRequest } from './revocation/revocation-request.js';
 import { limitToIssuer, type Revocation, Revocations } from './revocation/revocations.js';
 import { createRevoke } from './revocation/revoke.js';
@@ -192,7 +192,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const revocations = new Revocations({ ...memory, from, clockTolerance, report });
   const shared = settings.sharedCache && new SharedCache(settings.sharedCache, report);
   const feed = feedRules && new RevocationFeed(feedRules, revocations, report);
-  const log = logRules && new LogFeed(logRules, revocations, report);
+  const log = logRules && new LogSync(logRules, revocations, report);
   const revoke = createRevoke(issuerNames, { revocations, log, feed, hasLeft: () => hasLeftFleet });
 
   const maxConcurrent = Math.min(

@@ -2,11 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { entryIn, type LogEntry, textOfEntry } from '../../../packages/core/src/revocation/log-entry.js';
-import {
-  ENTRY_SEAL,
-  LogFeed,
-  type RevocationLog,
-} from '../../../packages/core/src/revocation/revocation-log.js';
+import { ENTRY_SEAL } from '../../../packages/core/src/revocation/log-seals.js';
+import { LogSync } from '../../../packages/core/src/revocation/log-sync.js';
+import type { RevocationLog } from '../../../packages/core/src/revocation/revocation-log.js';
 import {
   type Known,
   type Revocation,
@@ -21,7 +19,7 @@ const issuer = 'https://as.example.com';
 
 interface Member {
   readonly revocations: Revocations;
-  readonly feed: LogFeed;
+  readonly feed: LogSync;
   /** The codes of the problems that it reported. */
   readonly told: string[];
   revoke(revocation: Exclude<Revocation, { token: string }>): Promise<void>;
@@ -83,7 +81,7 @@ function start(secrets = [secret], way: Way = { isCut: false }): Member {
     maxWait: 0.1,
     acceptsUnheard: false,
   });
-  const feed = new LogFeed({ log: logOver(way), secrets, maxAge: 3_600 }, revocations, (code) =>
+  const feed = new LogSync({ log: logOver(way), secrets, maxAge: 3_600 }, revocations, (code) =>
     told.push(code),
   );
   const member: Member = {
@@ -503,7 +501,7 @@ describe('a process that starts while one runs that has read a revocation', () =
     log.append = async (entry) => {
       const position = await append.call(log, entry);
       written += 1;
-      // The first entry is the knock, the second the answer to it.
+      // The first entry is the join entry, the second the answer to it.
       if (written === 2) {
         log.entries.splice(-1, 1, { position, entry: 'garbage' });
       }
@@ -567,20 +565,20 @@ describe('a process that starts with a long log', () => {
     await first.feed.close();
     const count = log.entries.length;
     const { append } = log;
-    let knockedAt = 0;
+    let askedAt = 0;
     log.append = async (entry) => {
-      knockedAt = kindOf(entry) === 'knock' ? performance.now() : knockedAt;
+      askedAt = kindOf(entry) === 'join' ? performance.now() : askedAt;
       return append.call(log, entry);
     };
     const later = start();
     await vi.waitFor(() => expect(later.use(-60)).not.toBe('wait'), { timeout: 4_000, interval: 5 });
-    const waited = performance.now() - knockedAt;
-    expect([kindsAfter(count), later.use(5), later.told]).toEqual([['ping', 'knock'], 'refuse', []]);
+    const waited = performance.now() - askedAt;
+    expect([kindsAfter(count), later.use(5), later.told]).toEqual([['ping', 'join'], 'refuse', []]);
     expect(waited).toBeGreaterThan(190);
     expect(waited).toBeLessThan(800);
   });
 
-  it('waits for a late answer to its knock, where a process has answered its ping', async () => {
+  it('waits for a late answer to its join entry, where a process has answered its ping', async () => {
     await longLog(true);
     const count = log.entries.length;
     const { append } = log;
@@ -591,10 +589,10 @@ describe('a process that starts with a long log', () => {
     const later = start();
     expect(await usesOf(later)).not.toContain('use');
     expect(later.use(5)).not.toBe('wait');
-    expect(kindsAfter(count).slice(0, 3)).toEqual(['ping', undefined, 'knock']);
+    expect(kindsAfter(count).slice(0, 3)).toEqual(['ping', undefined, 'join']);
   });
 
-  it('waits for an answer to its knock, where the log was held while a process could have answered its ping', async () => {
+  it('waits for an answer to its join entry, where the log was held while a process could have answered its ping', async () => {
     await longLog(true);
     const { append, read } = log;
     let pages = 0;
@@ -617,7 +615,7 @@ describe('a process that starts with a long log', () => {
     expect(later.use(5)).not.toBe('wait');
   });
 
-  it('waits for an answer to its knock, where its ping was not written', async () => {
+  it('waits for an answer to its join entry, where its ping was not written', async () => {
     await longLog(true);
     const { append } = log;
     log.append = async (entry) => {
@@ -648,13 +646,13 @@ describe('a sign of life', () => {
   it('asks what the others have read, until one has answered', async () => {
     const first = await joined();
     const { completeSince } = first.revocations;
-    await vi.waitFor(() => expect(attested(1)).toContain('knock'), 3_000);
+    await vi.waitFor(() => expect(attested(1)).toContain('join'), 3_000);
     const other = await joined();
     await vi.waitFor(() => expect(attested(0).filter((as) => as === 'answer')).toHaveLength(2), 3_000);
     await sleep(100);
     const count = log.entries.length;
     await sleep(600);
-    expect(attested(count)).not.toContain('knock');
+    expect(attested(count)).not.toContain('join');
     expect([first.told, other.told]).toEqual([[], []]);
     // The log began with its first entry.
     expect(first.revocations.completeSince).toBeLessThan(completeSince + 1_000);
@@ -687,7 +685,7 @@ describe('a sign of life', () => {
       await sleep(20);
     }
     ahead.mockRestore();
-    expect(attested(count)).toContain('beat');
+    expect(attested(count)).toContain('heartbeat');
   });
 });
 

@@ -6,7 +6,7 @@ import { checkStores } from '../../../packages/core/src/doctor/store-checks.js';
 import { checkToken } from '../../../packages/core/src/doctor/token-checks.js';
 import { resolveSettings } from '../../../packages/core/src/options/resource-server-options.js';
 import { textOfEntry } from '../../../packages/core/src/revocation/log-entry.js';
-import { ENTRY_SEAL } from '../../../packages/core/src/revocation/revocation-log.js';
+import { ENTRY_SEAL } from '../../../packages/core/src/revocation/log-seals.js';
 import { createSeal } from '../../../packages/core/src/shared/sealing.js';
 import { readTokenClaims } from '../../../packages/core/src/token/token-claims.js';
 import { MemoryLog } from '../../support/memory-log.js';
@@ -109,7 +109,7 @@ describe('the newest entry of the log of revocations', () => {
         previous: undefined,
         own: undefined,
         version: 0,
-        hearsSince: undefined,
+        syncedSince: undefined,
         attested: undefined,
         notice: undefined,
       }),

@@ -1,28 +1,28 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { type Attestation, HeardEntries } from '../../../packages/core/src/revocation/read-entries.js';
+import { type Attestation, ReadEntries } from '../../../packages/core/src/revocation/read-entries.js';
 
 const all = ['1', '2', '3', '4', '5', '6'];
 
 /** Entries, each written at the moment that its position says, by a writer of its own. */
-function heard(positions: readonly string[], max = 100): HeardEntries {
-  const entries = new HeardEntries(max);
+function heard(positions: readonly string[], max = 100): ReadEntries {
+  const entries = new ReadEntries(max);
   for (const position of positions) {
     entries.add(position, `writer ${position}`, 1, Number(position));
   }
   return entries;
 }
 
-function attested(entries: HeardEntries, youngSince = 0, completeSince = 0, after?: string): Attestation {
+function attested(entries: ReadEntries, youngSince = 0, completeSince = 0, after?: string): Attestation {
   return entries.attest({ as: 'answer', by: 'another', youngSince, completeSince, after });
 }
 
-let mine: HeardEntries;
+let mine: ReadEntries;
 beforeEach(() => {
   mine = heard(all);
 });
 
 describe('what another process has read', () => {
-  it.each<[string, HeardEntries, string]>([
+  it.each<[string, ReadEntries, string]>([
     ['the same', heard(all), 'same'],
     ['the same, but for the last entries', heard(all.slice(0, 4)), 'same'],
     ['unknown, if it has read nothing', heard([]), 'unknown'],

@@ -1,13 +1,13 @@
 // A clock that is ahead when a process joins the log of revocations: which processes report it, and what they say.
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { LogFeed } from '../../../packages/core/src/revocation/revocation-log.js';
+import { LogSync } from '../../../packages/core/src/revocation/log-sync.js';
 import { MemoryLog } from '../../support/memory-log.js';
 import { remembered } from '../../support/revocations.js';
 
 const secret = 'a secret of at least 32 characters';
 const code = 'revocations_clock_wrong';
 let log: MemoryLog;
-let feeds: LogFeed[];
+let feeds: LogSync[];
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['Date'] });
   log = new MemoryLog();
@@ -24,7 +24,7 @@ async function join(): Promise<string[]> {
   const revocations = remembered({ from: 'log' });
   const hasRead = vi.spyOn(revocations, 'hasRead');
   const report = (given: string, message: string) => given === code && reports.push(message);
-  feeds.push(new LogFeed({ log, secrets: [secret], maxAge: 3_600 }, revocations, report));
+  feeds.push(new LogSync({ log, secrets: [secret], maxAge: 3_600 }, revocations, report));
   await vi.waitFor(() => expect(hasRead).toHaveBeenCalled(), 5_000);
   // What is reported of this reading.
   await vi.waitFor(() => expect(hasRead.mock.calls.length).toBeGreaterThan(1), 5_000);

@@ -8,7 +8,7 @@ const alive: LogEntry = {
   previous: undefined,
   own: undefined,
   version: 1,
-  hearsSince: undefined,
+  syncedSince: undefined,
   attested: undefined,
   notice: undefined,
 };
@@ -16,11 +16,15 @@ const notice = { revocation: { subject: 'alice' }, at: 1_699_999_999_999, id: 'a
 
 it.each<LogEntry>([
   alive,
-  { ...alive, previous: '0001', own: '0000', hearsSince: 0 },
+  { ...alive, previous: '0001', own: '0000', syncedSince: 0 },
   { ...alive, notice },
-  { ...alive, attested: { as: 'knock', by: 'it', from: undefined, upTo: undefined, since: 0, digest: '' } },
-  { ...alive, attested: { as: 'beat', by: 'it', from: '1', upTo: '2', since: 7, digest: 'hash' }, notice },
-  { ...alive, previous: '', hearsSince: 1, notice: { ...notice, at: 0 } },
+  { ...alive, attested: { as: 'join', by: 'it', from: undefined, upTo: undefined, since: 0, digest: '' } },
+  {
+    ...alive,
+    attested: { as: 'heartbeat', by: 'it', from: '1', upTo: '2', since: 7, digest: 'hash' },
+    notice,
+  },
+  { ...alive, previous: '', syncedSince: 1, notice: { ...notice, at: 0 } },
   { ...alive, notice: { ...notice, revocation: { jti: '"[\\', issuer: 'https://as.example.com' } } },
   { ...alive, notice: { ...notice, revocation: { tokenHash: 'hash' } } },
   { ...alive, notice: { ...notice, revocation: { thumbprint: 'hash', issuer: 'https://as.example.com' } } },

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Settings } from '../options/resource-server-options.js';
 import { entryIn } from '../revocation/log-entry.js';
-import { ENTRY_SEAL, type LogPage, type LogRules } from '../revocation/revocation-log.js';
+import { ENTRY_SEAL } from '../revocation/log-seals.js';
+import type { LogPage, LogRules } from '../revocation/revocation-log.js';
 import { within } from '../shared/bounded-wait.js';
 import { ignoreRejection } from '../shared/promises.js';
 import { createSeal } from '../shared/sealing.js';

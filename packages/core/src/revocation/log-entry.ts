@@ -18,10 +18,9 @@ export interface LogEntry {
   /** The version of the log's name, as the writer knows it. */
   readonly version: number;
   /**
-   * The writer has heard of each revocation since then, by its clock; undefined before it has read
-   * the log.
+   * The writer knows each revocation since then, by its clock; undefined before it has joined.
    */
-  readonly hearsSince: number | undefined;
+  readonly syncedSince: number | undefined;
   /** What the writer says of the entries that it has read. */
   readonly attested: Attestation | undefined;
   /** Undefined in an entry that revokes nothing. */
@@ -45,7 +44,7 @@ type Members = readonly [
   previous: string | null,
   own: string | null,
   version: number,
-  hearsSince: number | null,
+  syncedSince: number | null,
   attested: AttestedMembers | null,
   ...notice:
     | readonly [kind: string, value: string, issuer: string | null, at: number, id: string]
@@ -57,9 +56,9 @@ type Members = readonly [
  * object.
  */
 export function textOfEntry({ notice, ...entry }: LogEntry): string {
-  const { writer, number, at, previous, own, version, hearsSince, attested } = entry;
+  const { writer, number, at, previous, own, version, syncedSince, attested } = entry;
   const members: Members = [
-    ...([writer, number, at, previous ?? null, own ?? null, version, hearsSince ?? null] as const),
+    ...([writer, number, at, previous ?? null, own ?? null, version, syncedSince ?? null] as const),
     attested === undefined ? null : membersOfAttestation(attested),
     ...(notice === undefined ? ([] as const) : membersOfNotice(notice)),
   ];
@@ -93,7 +92,7 @@ export function entryIn(text: string): LogEntry | undefined {
     previous,
     own,
     version,
-    hearsSince,
+    syncedSince,
     attested,
     kind,
     value,
@@ -108,7 +107,7 @@ export function entryIn(text: string): LogEntry | undefined {
     previous: previous ?? undefined,
     own: own ?? undefined,
     version,
-    hearsSince: hearsSince ?? undefined,
+    syncedSince: syncedSince ?? undefined,
     attested: attested === null ? undefined : attestationOf(attested),
     notice:
       kind === undefined || value === undefined || revokedAt === undefined || id === undefined

@@ -10,10 +10,10 @@ const CHUNK = 1_000;
  */
 export interface Attestation {
   /**
-   * `knock` by a process that asks what the others have read, `answer` to it, and `beat` as a sign
-   * of life. `ping`, which attests nothing, asks whether any process runs.
+   * `join` by a process that asks what the others have read, `answer` to it, and `heartbeat` from
+   * time to time. `ping`, which attests nothing, asks whether any process runs.
    */
-  readonly as: 'ping' | 'knock' | 'answer' | 'beat';
+  readonly as: 'ping' | 'join' | 'answer' | 'heartbeat';
   /** Names the process that has read them. */
   readonly by: string;
   /** The first and the last entry that it is about; undefined where the process has read none. */
@@ -53,7 +53,7 @@ export type Comparison = 'same' | 'other' | 'unknown';
  * known by its writer and its number, which only an entry of ours has: a writer gives each number
  * once. What is not ours, or is played back, has no place here, however much of it the log has.
  */
-export class HeardEntries {
+export class ReadEntries {
   readonly #max: number;
   // Arrays of their own, as there are many entries: an object for each would take twice the memory.
   #positions: string[] = [];
@@ -193,4 +193,9 @@ export class HeardEntries {
     }
     return low;
   }
+}
+
+/** What a process says that has not read the log to its end. */
+export function attestNothing(as: Attestation['as'], by: string): Attestation {
+  return { as, by, from: undefined, upTo: undefined, since: 0, digest: '' };
 }

@@ -2,14 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { RequestRefused, TellableError } from '../errors.js';
 import { publishRevocation, type RevocationEvent } from '../observe/revocation-sync.js';
 import { describeStoreError } from '../shared/bounded-wait.js';
+import type { LogSync } from './log-sync.js';
 import type { RevocationFeed } from './revocation-channel.js';
-import type { LogFeed } from './revocation-log.js';
 import { parseRevocation, type Revocation, type Revocations, toWrittenRevocation } from './revocations.js';
 
 /** What `revoke()` writes to: the memory of this process, and what other processes read. */
 export interface RevocationTargets {
   readonly revocations: Revocations;
-  readonly log: LogFeed | undefined;
+  readonly log: LogSync | undefined;
   readonly feed: RevocationFeed | undefined;
   /** Whether this process has left the log and the channel. */
   readonly hasLeft: () => boolean;

@@ -1,0 +1,125 @@
+import { randomUUID } from 'node:crypto';
+import { CLOCK_DIFFERENCE } from '../shared/clock-difference.js';
+import { type Attestation, attestNothing, type Comparison, type ReadEntries } from './read-entries.js';
+
+/** By how many milliseconds processes may differ in what they take for young. */
+const YOUNG_MARGIN = 2 * CLOCK_DIFFERENCE;
+
+export interface AttestationRules {
+  readonly entries: ReadEntries;
+  /** Milliseconds for which the log keeps a revocation. */
+  readonly maxAge: number;
+  /** Since when this process knows each revocation, in milliseconds since the epoch. */
+  readonly completeSince: () => number;
+}
+
+/** What this process attests of the log, and what it believes of the attestations of others. */
+export class Attestations {
+  readonly #rules: AttestationRules;
+  /**
+   * Names this process in what it attests since it began to read the log from its beginning, also
+   * when it becomes another writer.
+   */
+  #id: string = randomUUID();
+  /**
+   * The first entry of its own that this process has read since it began to read the log from its
+   * beginning. A process that has read this entry too attests the log as it was since then; what
+   * was attested before may be about another log.
+   */
+  #firstOwnPosition: string | undefined;
+  /** The last entry of which the log has an attestation by this process. */
+  #attestedUpTo: string | undefined;
+  /**
+   * When the log was last attested, by this process or by another one that had read the same, by
+   * the monotonic clock.
+   */
+  #lastAt = Number.NEGATIVE_INFINITY;
+
+  constructor(rules: AttestationRules) {
+    this.#rules = rules;
+  }
+
+  /** What was written since then is not gone from the log, by its age. */
+  get youngSince(): number {
+    return Date.now() - this.#rules.maxAge;
+  }
+
+  /** Milliseconds since the log was last attested. */
+  get age(): number {
+    return performance.now() - this.#lastAt;
+  }
+
+  isOwn({ by }: Attestation): boolean {
+    return by === this.#id;
+  }
+
+  /** What an entry of this process attests. */
+  attest(as: Attestation['as']): Attestation {
+    if (as === 'ping') {
+      // A process that starts has not read the log to its end.
+      return attestNothing(as, this.#id);
+    }
+    return this.#rules.entries.attest({
+      as,
+      by: this.#id,
+      // More than another process compares, whose clock may be behind.
+      youngSince: this.youngSince - YOUNG_MARGIN,
+      completeSince: this.#rules.completeSince(),
+      after: as === 'heartbeat' ? this.#attestedUpTo : undefined,
+    });
+  }
+
+  /** This process has read an entry of its own. */
+  markOwnRead(position: string): void {
+    this.#firstOwnPosition ??= position;
+  }
+
+  /**
+   * This process has read what it attested. What it has only written does not count: the log may
+   * not have it.
+   */
+  markOwnAttestationRead({ upTo = '' }: Attestation): void {
+    this.#attestedUpTo = upTo;
+    this.#lastAt = performance.now();
+  }
+
+  /** Another process has read the same entries. */
+  markAgreed(): void {
+    this.#lastAt = performance.now();
+  }
+
+  /** Returns `unrelated` if the attestation may be about another log, so that it proves nothing. */
+  compare(attested: Attestation): Comparison | 'unrelated' {
+    const { upTo = '' } = attested;
+    return this.#firstOwnPosition === undefined || upTo < this.#firstOwnPosition
+      ? 'unrelated'
+      : this.#rules.entries.compare(attested, this.youngSince);
+  }
+
+  /** Whether an attestation is about each entry since the first one of this process. */
+  coversOwn({ from = '' }: Attestation): boolean {
+    return from <= (this.#firstOwnPosition ?? '');
+  }
+
+  /**
+   * Since when both processes know of each entry, in milliseconds since the epoch, if they have
+   * read the same ones. 0 where what was not compared may be gone from the log by its age.
+   */
+  comparedSince(attested: Attestation): number {
+    return this.#rules.entries.comparedSince(attested, this.youngSince);
+  }
+
+  /**
+   * The log is read from its beginning again.
+   *
+   * @param isAnother whether this process takes another name, as one does that has joined; a
+   *   process that starts still looks for its `join` entry
+   */
+  startAgain(isAnother: boolean): void {
+    this.#attestedUpTo = undefined;
+    this.#firstOwnPosition = undefined;
+    if (isAnother) {
+      this.#id = randomUUID();
+    }
+  }
+}

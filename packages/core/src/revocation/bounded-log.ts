@@ -1,0 +1,44 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { within } from '../shared/bounded-wait.js';
+import { READ_WAIT, STORE_TIMEOUT } from './log-timing.js';
+import type { LogPage, LogQuery, RevocationLog } from './revocation-log.js';
+
+/** Calls a log within time limits, and ends each call when the process leaves the log. */
+export class BoundedLog {
+  readonly #log: RevocationLog;
+  readonly #closing: AbortSignal;
+
+  constructor(log: RevocationLog, closing: AbortSignal) {
+    this.#log = log;
+    this.#closing = closing;
+  }
+
+  /** Resolves with the name that the log has then. */
+  open(name: string, isReplacing: boolean): Promise<string> {
+    return this.#bounded(STORE_TIMEOUT, (signal) => this.#log.open(name, isReplacing, signal));
+  }
+
+  read(query: Omit<LogQuery, 'signal'>): Promise<LogPage> {
+    return this.#bounded(READ_WAIT / 1000 + STORE_TIMEOUT, (signal) => this.#log.read({ ...query, signal }));
+  }
+
+  /** Resolves with the position of the entry. */
+  append(entry: string, keepFor: number): Promise<string> {
+    return this.#bounded(STORE_TIMEOUT, (signal) => this.#log.append(entry, keepFor, signal));
+  }
+
+  /** Resolves after a time, or at once when the process leaves the log. */
+  async pause(milliseconds: number): Promise<void> {
+    await sleep(milliseconds, undefined, { signal: this.#closing, ref: false }).catch(() => undefined);
+  }
+
+  async #bounded<T>(seconds: number, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const timedOut = new AbortController();
+    const signal = AbortSignal.any([this.#closing, timedOut.signal]);
+    try {
+      return await within(seconds, () => run(signal));
+    } finally {
+      timedOut.abort();
+    }
+  }
+}

@@ -1,0 +1,167 @@
+import { randomUUID } from 'node:crypto';
+import { TellableError } from '../errors.js';
+import type { BoundedLog } from './bounded-log.js';
+import type { LogProblems } from './log-problems.js';
+import type { LogName, LogSeals } from './log-seals.js';
+import { QUIET_TIME } from './log-timing.js';
+
+/** Processes that give the log a name at the same time give it versions that differ by less. */
+const SAME_TIME = 5_000;
+/** So many older names within a minute are none of processes that gave them at the same time. */
+const MAX_RENAMES = 5;
+
+export interface NamingRules {
+  readonly log: BoundedLog;
+  readonly seals: LogSeals;
+  readonly problems: LogProblems;
+  /**
+   * Writes an entry, by which each process learns the version of the newest name. Never rejects.
+   */
+  readonly announce: () => Promise<void>;
+  /** The log may have been set back with its name. */
+  readonly onSetBack: () => void;
+}
+
+/**
+ * The name of the log, which says since when the log is complete. A process that finds a loss gives
+ * the log a name with a greater version.
+ */
+export class LogNaming {
+  readonly #rules: NamingRules;
+  #name: string | undefined;
+  /** The greatest version that a name of the log had. */
+  #version = 0;
+  /** When this process last replaced an older name, by the monotonic clock; some times at most. */
+  #renamedAt: number[] = [];
+  /** Whether the log's name must not say any more that it is complete. */
+  #hasLostEntries = false;
+
+  constructor(rules: NamingRules) {
+    this.#rules = rules;
+  }
+
+  /** The greatest version that a name of the log had. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** The version of the name that the log has. */
+  get currentVersion(): number {
+    return this.#rules.seals.versionOf(this.#name);
+  }
+
+  get isKnown(): boolean {
+    return this.#name !== undefined;
+  }
+
+  /** In milliseconds since the epoch, by the name that the log has. */
+  get completeSince(): number {
+    return this.completeSinceOf(this.#name);
+  }
+
+  completeSinceOf(name: string | undefined): number {
+    return this.#rules.seals.openName(name)?.completeSince ?? 0;
+  }
+
+  isSame(name: string | undefined): boolean {
+    return name !== undefined && name === this.#name;
+  }
+
+  /** Whether a name is of the same log, though it may be another name. */
+  isOfSameLog(name: string | undefined): boolean {
+    return this.isSame(name) || (name !== undefined && this.#idOf(name) === this.#idOf(this.#name));
+  }
+
+  /** The log must be opened again. */
+  forget(): void {
+    this.#name = undefined;
+  }
+
+  /** Whether the log lost entries of which its name must tell, or is another log. */
+  setLoss(hasLostEntries: boolean): void {
+    this.#hasLostEntries = hasLostEntries;
+  }
+
+  /**
+   * Takes the name that the log has, or gives it one.
+   *
+   * @param onNamed called with the name that the log had, and with whether this process gave it
+   */
+  async open(onNamed: (named: LogName, isNew: boolean) => void): Promise<void> {
+    const { log, seals, problems, announce } = this.#rules;
+    const own = seals.sealName({
+      id: randomUUID(),
+      completeSince: Date.now(),
+      version: this.#nextVersion(),
+    });
+    let name = await log.open(own, false);
+    if (seals.openName(name)?.completeSince === undefined) {
+      problems.foreignNameReplaced();
+      name = await log.open(own, true);
+    } else if (seals.versionOf(name) < this.#version && !this.#hasLostEntries) {
+      problems.olderNameReplaced();
+      name = await log.open(own, true);
+    }
+    const named = seals.openName(name);
+    if (named === undefined) {
+      throw new TellableError('its name was not sealed with our secret');
+    }
+    if (this.#hasLostEntries) {
+      // A process that starts must not take it for complete, until it is.
+      name = await this.#rename({ id: named.id, completeSince: Date.now() });
+      this.#hasLostEntries = false;
+      // It knows so at once, also where the name is changed back.
+      await announce();
+    }
+    this.#name = name;
+    this.#version = Math.max(this.#version, seals.versionOf(name));
+    onNamed(named, name === own);
+  }
+
+  /**
+   * Takes the name that another process gave the log. An older one, which does not say what the log
+   * has lost since, is replaced. Returns since when the log is complete by a name that was taken,
+   * and 0 for one that was replaced.
+   */
+  async take(name: string): Promise<number> {
+    const { seals, problems, announce, onSetBack } = this.#rules;
+    const version = seals.versionOf(name);
+    const known = seals.openName(this.#name);
+    if (version >= this.#version || known === undefined) {
+      this.#name = name;
+      this.#version = Math.max(this.#version, version);
+      return this.completeSince;
+    }
+    // Processes that give the log a name at the same time replace each other's, but not for long.
+    this.#renamedAt = [...this.#renamedAt, performance.now()].slice(-MAX_RENAMES);
+    const [earliest = 0] = this.#renamedAt;
+    const isOften = this.#renamedAt.length === MAX_RENAMES && performance.now() - earliest < QUIET_TIME;
+    if (this.#version - version > SAME_TIME || isOften) {
+      this.#renamedAt = [];
+      problems.olderNameReplaced();
+      onSetBack();
+    }
+    this.#name = await this.#rename(known);
+    // A process that starts finds out that the name that it read is not the newest.
+    await announce();
+    return 0;
+  }
+
+  /** Gives the log another name in place of the one that it has. */
+  async #rename(name: Omit<LogName, 'version'>): Promise<string> {
+    const { log, seals } = this.#rules;
+    const version = this.#nextVersion();
+    const renamed = await log.open(seals.sealName({ ...name, version }), true);
+    // Not before: entries of this process must not speak of a name that the log does not have.
+    this.#version = Math.max(this.#version, version);
+    return renamed;
+  }
+
+  #nextVersion(): number {
+    return Math.max(this.#version + 1, Date.now());
+  }
+
+  #idOf(name: string | undefined): string | undefined {
+    return this.#rules.seals.openName(name)?.id;
+  }
+}

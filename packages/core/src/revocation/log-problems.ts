@@ -1,0 +1,128 @@
+import type { ReportProblem } from '../observe/events.js';
+import { describeStoreError } from '../shared/bounded-wait.js';
+import { CLOCK_DIFFERENCE } from '../shared/clock-difference.js';
+import { QUIET_TIME } from './log-timing.js';
+
+/** Words what an operator must know of the log. */
+export class LogProblems {
+  readonly #report: ReportProblem;
+  /** When a clock that is ahead was last reported, by the monotonic clock. */
+  #clockReportedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(report: ReportProblem) {
+    this.#report = report;
+  }
+
+  unreadable(error: unknown): void {
+    this.#report('revocations_lost', `the log of revocations can not be read: ${describeStoreError(error)}`);
+  }
+
+  readAgain(): void {
+    this.#report('revocations_heard', 'the log of revocations is read again');
+  }
+
+  unwritable(error: unknown): void {
+    this.#report(
+      'revocations_unwritten',
+      `the log of revocations can not be written: ${describeStoreError(error)}`,
+    );
+  }
+
+  lost(): void {
+    this.#report(
+      'revocations_log_lost',
+      'the log of revocations lost entries or was replaced; what is remembered is written again',
+    );
+  }
+
+  /** Entries may be missing, which no process can name. */
+  mayLackEntries(why: string): void {
+    this.#report(
+      'revocations_log_gap',
+      `the log of revocations may lack entries: ${why}; nothing vouches for tokens from before`,
+    );
+  }
+
+  lostEntries(): void {
+    this.#report(
+      'revocations_log_gap',
+      'the log of revocations lost entries; all answers from before are asked again',
+    );
+  }
+
+  lostFirstEntries(): void {
+    this.#report(
+      'revocations_log_gap',
+      'the log of revocations lost its first entries: nothing vouches for tokens from before',
+    );
+  }
+
+  changed(): void {
+    this.#report(
+      'revocations_log_gap',
+      'the log of revocations was changed after a process had read or written it; all answers ' +
+        'from before are asked again',
+    );
+  }
+
+  /** The entries know of a newer name than the log has. */
+  nameIsOlder(): void {
+    this.#report(
+      'revocations_log_gap',
+      'the log of revocations has an older name again: nothing vouches for tokens from before',
+    );
+  }
+
+  olderNameReplaced(): void {
+    this.#report('revocation_not_ours', 'the log of revocations has an older name again; replaced');
+  }
+
+  foreignNameReplaced(): void {
+    this.#report(
+      'revocation_not_ours',
+      'the name of the log of revocations was not sealed with our secret; replaced',
+    );
+  }
+
+  foreignEntry(): void {
+    this.#report(
+      'revocation_not_ours',
+      'an entry of the log of revocations was not sealed with our secret; ignored',
+    );
+  }
+
+  replayedEntry(): void {
+    this.#report('revocation_not_ours', 'an entry of the log of revocations was played back; ignored');
+  }
+
+  quiet(): void {
+    this.#report(
+      'revocations_log_quiet',
+      'the log of revocations has no entry of a minute: nothing vouches for tokens from before',
+    );
+  }
+
+  /**
+   * Reports a moment in the future, once a minute. It counts as it is: the clock of this process
+   * may be the one that is wrong, and then revocations from before that moment may be unknown.
+   *
+   * @param newestAt when the newest entry was written
+   */
+  clock(completeSince: number, newestAt: number): void {
+    const now = Date.now();
+    const isReported = performance.now() - this.#clockReportedAt < QUIET_TIME;
+    if (isReported || Math.max(completeSince, newestAt) <= now + CLOCK_DIFFERENCE) {
+      return;
+    }
+    this.#clockReportedAt = performance.now();
+    const wrong =
+      'the clock of this process is behind, or that of a process that wrote into the log was ahead';
+    const [newest, until] = [newestAt, completeSince].map((at) => Math.ceil((at - now) / 1000));
+    this.#report(
+      'revocations_clock_wrong',
+      completeSince > now + CLOCK_DIFFERENCE
+        ? `nothing vouches for tokens that are issued in the next ${until} s: ${wrong}`
+        : `the newest entry of the log of revocations is dated ${newest} s in the future: ${wrong}`,
+    );
+  }
+}

@@ -1,0 +1,68 @@
+import { createSeal, type Seal } from '../shared/sealing.js';
+
+/** What the name of a log says. Times in milliseconds since the epoch. */
+export interface LogName {
+  /** Stays when `completeSince` changes. */
+  readonly id: string;
+  /** The log knows each revocation from then on. */
+  readonly completeSince: number;
+  /** Greater than that of each name before: an older name that is put back is noticed. */
+  readonly version: number;
+}
+
+const NAME_SEAL = 'revocation-log-name';
+/** What entries of the log are sealed under. */
+export const ENTRY_SEAL = 'revocation-log-entry';
+
+/** Seals entries and names for one log, and opens what was sealed for it with one of our secrets. */
+export class LogSeals {
+  readonly #entrySeal: string;
+  readonly #nameSeal: string;
+  readonly #seals: readonly [Seal, ...Seal[]];
+
+  /**
+   * @param secrets the first seals; each opens
+   * @param logId tells this log from others; undefined where all logs are taken for one
+   */
+  constructor(secrets: readonly string[], logId: string | undefined) {
+    const [first = '', ...others] = secrets;
+    const place = logId === undefined ? '' : ` ${logId}`;
+    this.#entrySeal = `${ENTRY_SEAL}${place}`;
+    this.#nameSeal = `${NAME_SEAL}${place}`;
+    this.#seals = [createSeal(first, ENTRY_SEAL), ...others.map((secret) => createSeal(secret, ENTRY_SEAL))];
+  }
+
+  sealEntry(text: string): string {
+    return this.#seals[0].seal(this.#entrySeal, text);
+  }
+
+  /** Returns the text of an entry, or `undefined` if it was not sealed for this log by one of us. */
+  openEntry(sealed: string): string | undefined {
+    return this.#opened(this.#entrySeal, sealed);
+  }
+
+  sealName(name: LogName): string {
+    return this.#seals[0].seal(this.#nameSeal, JSON.stringify(name));
+  }
+
+  /** Returns what a name says, or `undefined` if it was not sealed for this log by one of us. */
+  openName(sealed: string | undefined): LogName | undefined {
+    const text = this.#opened(this.#nameSeal, sealed);
+    return text === undefined ? undefined : (JSON.parse(text) as LogName);
+  }
+
+  /** The version of a name; 0 if it was not sealed by one of us. */
+  versionOf(sealed: string | undefined): number {
+    return this.openName(sealed)?.version ?? 0;
+  }
+
+  #opened(name: string, sealed: string | undefined): string | undefined {
+    for (const seal of this.#seals) {
+      const text = seal.open(name, sealed);
+      if (text !== undefined) {
+        return text;
+      }
+    }
+    return undefined;
+  }
+}

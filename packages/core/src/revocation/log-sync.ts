@@ -1,0 +1,626 @@
+import type { ReportProblem } from '../observe/events.js';
+import { type HearingListing, listHearing, publishRevocation } from '../observe/revocation-sync.js';
+import { within } from '../shared/bounded-wait.js';
+import { CLOCK_DIFFERENCE } from '../shared/clock-difference.js';
+import { Attestations } from './attestations.js';
+import { BoundedLog } from './bounded-log.js';
+import { EntrySequence } from './entry-sequence.js';
+import { ANSWER_TIME, JoinWait, OBJECTION_TIME } from './join-wait.js';
+import { entryIn, type LogEntry } from './log-entry.js';
+import { LogNaming } from './log-naming.js';
+import { LogProblems } from './log-problems.js';
+import { type LogName, LogSeals } from './log-seals.js';
+import { FIRST_RETRY_INTERVAL, QUIET_TIME, READ_WAIT, RETRY_INTERVAL, STORE_TIMEOUT } from './log-timing.js';
+import { LogUpkeep } from './log-upkeep.js';
+import { LogWriter } from './log-writer.js';
+import { PendingAnswers } from './pending-answers.js';
+import { QuietPeriods } from './quiet-periods.js';
+import type { Attestation } from './read-entries.js';
+import type { LogPage, LogRules } from './revocation-log.js';
+import type { RevocationNotice, Revocations } from './revocations.js';
+
+/** Milliseconds between two looks for what was just written. */
+const POLL_PAUSE = 20;
+
+/**
+ * Keeps this process in sync with the log of revocations: reads what is revoked anywhere, and
+ * writes what is revoked here.
+ */
+export class LogSync {
+  readonly #rules: LogRules;
+  readonly #seals: LogSeals;
+  readonly #log: BoundedLog;
+  readonly #revocations: Revocations;
+  readonly #problems: LogProblems;
+  readonly #closing = new AbortController();
+  readonly #ended: Promise<void>;
+  readonly #listing: HearingListing;
+
+  // The log.
+  readonly #naming: LogNaming;
+  /** The greatest version that the writer of an entry knew. */
+  #writtenVersion = 0;
+  /** Whether the log may have lost entries that this process never read. */
+  #mayLackEntries = false;
+  /** The last position given by the log when its end was found missing. */
+  #missingEnd: string | undefined;
+
+  // Reading.
+  readonly #sequence = new EntrySequence();
+  #position: string | undefined;
+  /** Milliseconds since the epoch. */
+  readonly #startedAt = Date.now();
+  /** When the log was last read to its end, or this process began, by the monotonic clock. */
+  #readToEndAt = performance.now();
+  #isUnreadable = false;
+  #isCatchingUp = true;
+  /** Whether this process has not read the log for so long that it judges it as one that starts. */
+  #isReturning = false;
+  /** When the newest entry was written, in milliseconds since the epoch. */
+  #newestAt = 0;
+  /** When another process wrote an entry last, in milliseconds since the epoch. */
+  #othersWroteAt = 0;
+  /** Whether the log has entries that are not ours. */
+  #hasForeignEntries = false;
+  readonly #quietPeriods = new QuietPeriods();
+
+  // Joining, and comparing what processes have read.
+  readonly #join = new JoinWait();
+  readonly #answers: PendingAnswers;
+  #hasJoined = false;
+  /** Since when this process knows each revocation, by its clock; undefined before it has joined. */
+  #syncedSince: number | undefined;
+  /**
+   * Whether a process that runs has read the same entries as this one, or this process accepts no
+   * token from before it looked by its signature alone.
+   */
+  #isAttested = false;
+  /** Whether another process has read other entries than this one. */
+  #hasConflict = false;
+  readonly #attestations: Attestations;
+
+  // Writing.
+  readonly #writer: LogWriter;
+  readonly #upkeep: LogUpkeep;
+  #isUnwritable = false;
+
+  constructor(rules: LogRules, revocations: Revocations, report: ReportProblem) {
+    this.#rules = rules;
+    this.#seals = new LogSeals(rules.secrets, rules.log.id);
+    this.#log = new BoundedLog(rules.log, this.#closing.signal);
+    this.#revocations = revocations;
+    this.#problems = new LogProblems(report);
+    this.#naming = new LogNaming({
+      log: this.#log,
+      seals: this.#seals,
+      problems: this.#problems,
+      announce: () => this.#write(undefined).catch(() => undefined),
+      onSetBack: () => this.#markIncompleteUntilNow(),
+    });
+    this.#attestations = new Attestations({
+      entries: this.#sequence.entries,
+      maxAge: rules.maxAge * 1000,
+      completeSince: () => revocations.completeSince,
+    });
+    this.#answers = new PendingAnswers((as) => this.#write(undefined, as));
+    this.#writer = new LogWriter({
+      log: this.#log,
+      seals: this.#seals,
+      keepFor: rules.maxAge * 1000 + 2 * QUIET_TIME,
+      facts: (as) => ({
+        previous: this.#sequence.lastPosition,
+        version: this.#naming.version,
+        syncedSince: this.#syncedSince,
+        attested: as && this.#attestations.attest(as),
+      }),
+      hasRead: (writer, number) => this.#sequence.hasRead(writer, number),
+    });
+    this.#upkeep = new LogUpkeep({
+      writer: this.#writer,
+      revocations,
+      isAttested: () => this.#isAttested,
+      attestationAge: () => this.#attestations.age,
+      newestAt: () => (this.#position === undefined ? undefined : this.#newestAt),
+      onCannotAsk: () =>
+        this.#suspectLoss('this process could not ask for a minute what the others have read in it'),
+    });
+    this.#listing = listHearing(() => ({
+      from: 'log',
+      state: this.#hasJoined && !this.#isUnreadable ? 'heard' : 'unheard',
+      position: this.#position,
+      lag: (performance.now() - this.#readToEndAt) / 1000,
+      // The clock of the writer may be ahead.
+      heartbeatAge: this.#newestAt === 0 ? undefined : Math.max(0, Date.now() - this.#newestAt) / 1000,
+    }));
+    this.#ended = this.#run();
+  }
+
+  /**
+   * Resolves when the log has it, so that each process learns of it, also one that starts later.
+   * Rejects otherwise.
+   */
+  async publish(notice: RevocationNotice): Promise<void> {
+    // Other entries that are not answered may be before it.
+    await within(STORE_TIMEOUT, () => this.#upkeep.publish(notice));
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.#listing.end();
+    this.#upkeep.close();
+    this.#answers.close();
+    this.#revocations.lost();
+    const ended = this.#ended.then(() => this.#rules.log.close?.());
+    await within(STORE_TIMEOUT, () => ended).catch(() => undefined);
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#closing.signal.aborted) {
+      try {
+        await this.#readOn();
+      } catch (error) {
+        await this.#readFailed(error);
+      }
+    }
+  }
+
+  async #readFailed(error: unknown): Promise<void> {
+    if (this.#closing.signal.aborted) {
+      return;
+    }
+    this.#upkeep.rewriteRecent();
+    const isFirst = !this.#isUnreadable;
+    if (isFirst) {
+      this.#isUnreadable = true;
+      this.#listing.show();
+      this.#problems.unreadable(error);
+    }
+    // A process that starts meanwhile waits for what this one has to say of the log.
+    await this.#log.pause(isFirst ? FIRST_RETRY_INTERVAL : RETRY_INTERVAL);
+  }
+
+  async #readOn(): Promise<void> {
+    if (!this.#naming.isKnown) {
+      await this.#naming.open((named, isNew) => this.#hasOpened(named, isNew));
+    }
+    const sentAt = performance.now();
+    // The first reading must not wait for an entry that may never come.
+    const wait = this.#hasJoined ? READ_WAIT : 1;
+    const page = await this.#log.read({ since: this.#position, wait });
+    if (!(await this.#isWhole(page))) {
+      return;
+    }
+    this.#isReturning ||= this.#hasJoined && sentAt - this.#readToEndAt > QUIET_TIME;
+    for (const { position, entry } of page.entries) {
+      this.#receive(position, entry);
+    }
+    this.#checkOwnEntries();
+    if (this.#hasConflict && this.#hasJoined) {
+      // The log was changed after one of the two had read it.
+      this.#startAgainWithLoss();
+      // One who changes each entry must not keep this process busy.
+      await this.#log.pause(FIRST_RETRY_INTERVAL);
+      return;
+    }
+    if (performance.now() - sentAt > ANSWER_TIME / 2) {
+      // What kept this process from reading may have kept the others from answering.
+      this.#join.countPingAsAnswered();
+    }
+    if ((this.#position ?? '') >= (page.last ?? '')) {
+      await this.#hasReachedEnd(sentAt);
+    } else if (!this.#hasJoined && !this.#mayLackEntries && !this.#join.hasPing) {
+      void this.#join.sendPing(() => this.#write(undefined, 'ping'));
+    }
+  }
+
+  #hasOpened({ completeSince }: LogName, isNew: boolean): void {
+    if (!this.#hasJoined) {
+      this.#revocations.completeOnlySince(completeSince);
+      this.#newestAt = isNew ? Date.now() : 0;
+    }
+  }
+
+  /**
+   * Whether a page is of the log that this process knows, and follows what it has read. If not,
+   * this process has begun to find out, and the page must not be read.
+   */
+  async #isWhole(page: LogPage): Promise<boolean> {
+    const since = this.#position ?? '';
+    const last = page.last ?? '';
+    const isSameLog = this.#naming.isOfSameLog(page.name);
+    const hasLostEntries = !page.hasSince || last < since;
+    if (!isSameLog || hasLostEntries) {
+      this.#naming.setLoss(isSameLog);
+      this.#problems.lost();
+      this.#startAgain();
+      return false;
+    }
+    if (!this.#naming.isSame(page.name)) {
+      const completeSince = await this.#naming.take(page.name ?? '');
+      if (completeSince > this.#revocations.completeSince) {
+        // Another process has found a loss. What was lost may be what this process has not read,
+        // and what it has read may be gone.
+        this.#problems.mayLackEntries('another process has found that it lost entries');
+        this.#startAgain();
+        return false;
+      }
+    }
+    if (page.entries.length === 0 && since < last) {
+      await this.#findEndMissing(page.last);
+      return false;
+    }
+    return true;
+  }
+
+  /**
+   * An entry of its own that a process passes by without reading it was taken away, or another is
+   * in its place.
+   */
+  #checkOwnEntries(): void {
+    if (this.#writer.hasMissed(this.#position)) {
+      this.#problems.changed();
+      this.#hasConflict = true;
+      this.#writer.startAgain();
+      this.#join.askAgainUnlessRead();
+    }
+  }
+
+  /**
+   * The log has given positions later than those of its entries: the newest entries were deleted.
+   * The next entry ends that.
+   */
+  async #findEndMissing(last: string | undefined): Promise<void> {
+    if (this.#missingEnd !== last) {
+      this.#missingEnd = last;
+      this.#startAgainWithLoss();
+      return;
+    }
+    try {
+      await this.#write(undefined);
+    } catch (error) {
+      await this.#writeFailed(error);
+    }
+  }
+
+  /**
+   * What was revoked until now may be unknown here: no token from before is accepted by its
+   * signature alone, and what is known of them is void.
+   */
+  #markIncompleteUntilNow(): void {
+    this.#revocations.hasGap();
+    this.#syncedSince &&= Date.now();
+    this.#isAttested = true;
+  }
+
+  /** The log lost entries that one of us has read or written. */
+  #startAgainWithLoss(): void {
+    this.#naming.setLoss(true);
+    this.#problems.lost();
+    this.#startAgain();
+  }
+
+  /**
+   * The log is another one, or lost entries. What this process remembers is written into it again.
+   * What another process wrote since this one read the log last may be lost for good, if that
+   * process has ended: no later entry can prove that there was nothing.
+   */
+  #startAgain(): void {
+    this.#mayLackEntries = true;
+    this.#markIncompleteUntilNow();
+    this.#hasConflict = false;
+    this.#answers.clear();
+    this.#join.forgetPing();
+    this.#naming.forget();
+    this.#position = undefined;
+    this.#attestations.startAgain(this.#hasJoined);
+    this.#sequence.clear();
+    this.#isCatchingUp = true;
+    this.#writer.startAgain();
+    this.#revocations.markLogReplaced();
+    this.#upkeep.completeSoon();
+  }
+
+  /**
+   * The log may have lost entries without a trace. Once it is read to its end, this process accepts
+   * no token from before by its signature alone.
+   */
+  #suspectLoss(why: string): void {
+    if (!this.#mayLackEntries) {
+      this.#mayLackEntries = true;
+      this.#problems.mayLackEntries(why);
+    }
+  }
+
+  async #hasReachedEnd(sentAt: number): Promise<void> {
+    if (!(await this.#mayGoOn(sentAt))) {
+      return;
+    }
+    if (this.#mayLackEntries || this.#hasConflict) {
+      await this.#settleLoss();
+    }
+    if (this.#isReturning) {
+      this.#isReturning = false;
+      if (this.#quietPeriods.takeLastEnd(this.#newestAt) > 0) {
+        this.#markIncompleteUntilNow();
+        this.#problems.quiet();
+      }
+    }
+    if (!this.#hasJoined) {
+      this.#completeJoin();
+    }
+    this.#isCatchingUp = false;
+    this.#answers.answerSoon();
+    this.#revocations.hasRead(this.#position, sentAt);
+    if (this.#isUnreadable) {
+      this.#isUnreadable = false;
+      this.#problems.readAgain();
+    }
+    this.#readToEndAt = sentAt;
+    this.#listing.show();
+    this.#problems.clock(this.#revocations.completeSince, this.#newestAt);
+    try {
+      await this.#upkeep.writeWhatLacks();
+      this.#isUnwritable = false;
+    } catch (error) {
+      await this.#writeFailed(error);
+    }
+  }
+
+  /**
+   * Whether this process has joined, or may join: it has read its `join` entry, and a process that
+   * runs has answered, or had the time to.
+   */
+  async #mayGoOn(sentAt: number): Promise<boolean> {
+    if (!this.#join.isAsked) {
+      await this.#askToJoin();
+      return false;
+    }
+    if (!this.#join.hasReadJoin) {
+      this.#join.askAgainIfLate();
+      await this.#log.pause(POLL_PAUSE);
+      return false;
+    }
+    const waits = !(this.#hasJoined || this.#isAttested || this.#mayLackEntries || this.#hasConflict);
+    if (waits && this.#join.expectsAnswer && performance.now() - sentAt > ANSWER_TIME / 2) {
+      // What kept this process from reading may have kept the others from answering.
+      if (this.#join.extend()) {
+        this.#suspectLoss('it did not answer while another process could have told what it has lost');
+      }
+    }
+    if (waits && !this.#mayLackEntries && this.#join.isWaiting) {
+      // The end of the log is read again and again until then.
+      await this.#log.pause(POLL_PAUSE);
+      return false;
+    }
+    if (!this.#hasJoined && !this.#isAttested && this.#join.expectsAnswer && this.#hasForeignEntries) {
+      // Others live, and an entry that is not ours may be in the place of their answer.
+      this.#suspectLoss('it has entries that are not ours, and no running process answers');
+    }
+    return true;
+  }
+
+  /**
+   * Tells each process that runs what this one has read in the log. One that has read other entries
+   * gives the log another name; the others answer with what they have read. Without a `join` entry
+   * this process does not join, for no other could object.
+   */
+  async #askToJoin(): Promise<void> {
+    if (!this.#join.hasReadJoin) {
+      try {
+        await this.#write(undefined, 'join');
+      } catch (error) {
+        // It may be in the log all the same, as where replicas do not answer: then it is read next.
+        await this.#writeFailed(error);
+        return;
+      }
+    }
+    this.#join.markAsked(Date.now() - this.#othersWroteAt < QUIET_TIME);
+    await this.#log.pause(OBJECTION_TIME);
+  }
+
+  /** The log may have lost more until it was read to its end, which it is now. */
+  async #settleLoss(): Promise<void> {
+    const hasConflict = this.#hasConflict;
+    this.#mayLackEntries = false;
+    this.#hasConflict = false;
+    this.#markIncompleteUntilNow();
+    if (hasConflict) {
+      // The process that has read more learns from this what the log lacks, and writes it again.
+      await this.#write(undefined, 'join').catch(() => undefined);
+    }
+  }
+
+  #completeJoin(): void {
+    this.#hasJoined = true;
+    this.#revocations.completeOnlySince(this.#naming.completeSince);
+    const now = Date.now();
+    if (this.#writtenVersion > this.#naming.currentVersion) {
+      this.#revocations.completeOnlySince(now);
+      this.#problems.nameIsOlder();
+    }
+    this.#syncedSince = now;
+    const quietUntil = this.#quietPeriods.takeLastEnd(this.#newestAt);
+    if (quietUntil > 0) {
+      this.#revocations.completeOnlySince(quietUntil);
+      this.#problems.quiet();
+    }
+    if (this.#revocations.completeSince > this.#startedAt - CLOCK_DIFFERENCE) {
+      // This process may have asked before it joined, and the log may lack what was revoked since.
+      this.#revocations.hasJoinedLate();
+    }
+  }
+
+  #write(notice: undefined, as?: Attestation['as']): Promise<void> {
+    return this.#upkeep.write(notice, as);
+  }
+
+  async #writeFailed(error: unknown): Promise<void> {
+    if (!this.#isUnwritable && !this.#closing.signal.aborted) {
+      this.#isUnwritable = true;
+      this.#problems.unwritable(error);
+    }
+    await this.#log.pause(RETRY_INTERVAL);
+  }
+
+  #receive(position: string, sealed: string): void {
+    this.#position = position;
+    const text = this.#seals.openEntry(sealed);
+    const entry = text === undefined ? undefined : entryIn(text);
+    if (entry === undefined) {
+      this.#hasForeignEntries = true;
+      this.#problems.foreignEntry();
+      return;
+    }
+    const order = this.#sequence.add(position, entry);
+    if (order === 'replayed') {
+      this.#hasForeignEntries = true;
+      this.#problems.replayedEntry();
+      return;
+    }
+    this.#receiveSign(position, entry);
+    this.#writtenVersion = Math.max(this.#writtenVersion, entry.version);
+    if (order === 'gap') {
+      this.#problems.lostEntries();
+      this.#markIncompleteUntilNow();
+    }
+    this.#receiveTime(entry);
+    if (entry.attested !== undefined) {
+      this.#receiveAttestation(entry.attested, position);
+    }
+    if (entry.notice !== undefined) {
+      this.#receiveNotice(entry.notice, position);
+    }
+  }
+
+  /** An entry is a sign that its writer runs, whatever it says. */
+  #receiveSign(position: string, { writer, attested, syncedSince }: LogEntry): void {
+    this.#writer.markRead(position, writer);
+    const isOwn =
+      writer === this.#writer.id || (attested !== undefined && this.#attestations.isOwn(attested));
+    if (isOwn && attested?.as !== 'ping') {
+      // What is attested after a ping alone may be older than what this process has read since.
+      this.#attestations.markOwnRead(position);
+    }
+    if (!isOwn) {
+      this.#join.otherWrote();
+    }
+    if (!isOwn && syncedSince !== undefined) {
+      this.#answers.pingAnswered();
+    }
+  }
+
+  #receiveTime({ writer, at, syncedSince }: LogEntry): void {
+    if (!this.#hasJoined || this.#isReturning) {
+      if (this.#newestAt === 0) {
+        this.#receiveFirst(at);
+      } else {
+        this.#quietPeriods.noteBetween(this.#newestAt, at);
+      }
+      if (syncedSince !== undefined) {
+        this.#quietPeriods.endedBy(syncedSince);
+      }
+    }
+    this.#newestAt = Math.max(this.#newestAt, at);
+    if (writer !== this.#writer.id) {
+      this.#othersWroteAt = Math.max(this.#othersWroteAt, at);
+    }
+  }
+
+  /** What is trimmed is older than the first entry: the log was begun then, or lost what was before. */
+  #receiveFirst(at: number): void {
+    const isYoung = at > this.#attestations.youngSince;
+    if (!isYoung) {
+      return;
+    }
+    this.#revocations.completeOnlySince(at);
+    if (at - this.#naming.completeSince > QUIET_TIME) {
+      this.#problems.lostFirstEntries();
+    }
+  }
+
+  #receiveNotice(notice: RevocationNotice, position: string): void {
+    // What comes just now was revoked just now, also by a process whose clock is behind.
+    const isOld = this.#isCatchingUp || this.#isUnreadable;
+    const at = isOld ? notice.at : Math.max(notice.at, Date.now());
+    if (this.#revocations.add(at === notice.at ? notice : { ...notice, at }, position)) {
+      publishRevocation(notice.revocation, 'log');
+    }
+  }
+
+  #receiveAttestation(attested: Attestation, position: string): void {
+    const { as } = attested;
+    if (this.#attestations.isOwn(attested)) {
+      this.#receiveOwnAttestation(attested, position);
+      return;
+    }
+    if (as === 'ping' || as === 'join') {
+      this.#receiveRequest(as, position);
+    }
+    const comparison = as === 'ping' ? 'unrelated' : this.#attestations.compare(attested);
+    if (comparison === 'other') {
+      this.#hasConflict = true;
+      this.#problems.changed();
+    } else if (comparison !== 'unrelated' && as !== 'join') {
+      this.#receiveAgreement(attested, comparison);
+    }
+  }
+
+  #receiveOwnAttestation(attested: Attestation, position: string): void {
+    const { as } = attested;
+    if (as === 'ping') {
+      this.#join.markPingRead();
+      return;
+    }
+    this.#attestations.markOwnAttestationRead(attested);
+    if (as === 'join') {
+      this.#join.markJoinRead(position);
+    }
+  }
+
+  /** A process that starts asks this one, which answers once it has read the log to its end. */
+  #receiveRequest(as: 'ping' | 'join', position: string): void {
+    if (!this.#hasJoined) {
+      return;
+    }
+    if (as === 'ping') {
+      this.#answers.addPing();
+    } else {
+      this.#answers.addJoin(position);
+    }
+    if (!this.#isCatchingUp) {
+      this.#answers.answerSoon();
+    }
+  }
+
+  /**
+   * A process that runs has read the same entries as this one, or what it has read can not be
+   * compared.
+   */
+  #receiveAgreement(attested: Attestation, comparison: 'same' | 'unknown'): void {
+    const { as, upTo = '' } = attested;
+    if (comparison === 'same') {
+      this.#attestations.markAgreed();
+      if (as === 'answer') {
+        this.#answers.answeredUpTo(upTo);
+      }
+    }
+    if (this.#isAttested || as === 'heartbeat') {
+      return;
+    }
+    if (comparison === 'same' && this.#attestations.coversOwn(attested)) {
+      this.#isAttested = true;
+      // That process does not speak of what was before.
+      const since = this.#attestations.comparedSince(attested);
+      if (since > (this.#syncedSince ?? this.#revocations.completeSince)) {
+        this.#problems.mayLackEntries('a running process does not know all of what was in it before');
+      }
+      if (this.#syncedSince !== undefined && since > this.#syncedSince) {
+        // It found a loss after this process had joined.
+        this.#markIncompleteUntilNow();
+      }
+      this.#revocations.completeOnlySince(since);
+    } else {
+      this.#suspectLoss('what a running process has read in it can not be compared');
+    }
+  }
+}

@@ -1,0 +1,161 @@
+import { QUIET_TIME, READ_WAIT } from './log-timing.js';
+import type { LogWriter } from './log-writer.js';
+import type { Attestation } from './read-entries.js';
+import { RecentNotices } from './recent-notices.js';
+import type { RevocationNotice, Revocations } from './revocations.js';
+
+/** Milliseconds between two heartbeats of a fleet. */
+const HEARTBEAT_INTERVAL = 20_000;
+/** For so many milliseconds a process writes entries again before it reads on. */
+const WRITE_SLICE = 100;
+
+export interface UpkeepRules {
+  readonly writer: LogWriter;
+  readonly revocations: Revocations;
+  /** Whether a process that runs has read the same entries as this one. */
+  readonly isAttested: () => boolean;
+  /** Milliseconds since the log was last attested. */
+  readonly attestationAge: () => number;
+  /** When the newest entry was written, in milliseconds since the epoch; undefined without any. */
+  readonly newestAt: () => number | undefined;
+  /** This process could not ask for a minute what the others have read. */
+  readonly onCannotAsk: () => void;
+}
+
+/** Writes into the log what it lacks, and from time to time that the fleet runs. */
+export class LogUpkeep {
+  readonly #rules: UpkeepRules;
+  readonly #recentNotices = new RecentNotices();
+  /**
+   * From this moment of the monotonic clock on what the log lacks is written into it; other
+   * processes may do so before.
+   */
+  #completeAt = Number.POSITIVE_INFINITY;
+  /** Whether what this process wrote lately may be lost, and has to be written again. */
+  #mustRewriteRecent = false;
+  /** Whether a heartbeat could not be written. */
+  #owesHeartbeat = false;
+  #heartbeat: NodeJS.Timeout | undefined;
+  /**
+   * Since when this process can not ask again what the others have read, by the monotonic clock;
+   * undefined while it can.
+   */
+  #cannotAskSince: number | undefined;
+
+  constructor(rules: UpkeepRules) {
+    this.#rules = rules;
+  }
+
+  /** Writes an entry, or rejects and tries later what the log lacks by then. */
+  async write(notice: RevocationNotice | undefined, as?: Attestation['as']): Promise<void> {
+    try {
+      await this.#rules.writer.write(notice, as);
+      this.#owesHeartbeat = false;
+    } catch (error) {
+      this.#completeAt = Math.min(this.#completeAt, performance.now() + READ_WAIT);
+      this.#owesHeartbeat ||= notice === undefined;
+      throw error;
+    }
+  }
+
+  /** Writes what this process revokes, and remembers it for a while. */
+  async publish(notice: RevocationNotice): Promise<void> {
+    this.#recentNotices.add(notice);
+    await this.write(notice);
+  }
+
+  /** The log is another one, or lost entries: what it lacks is written within a second. */
+  completeSoon(): void {
+    this.#completeAt = performance.now() + Math.random() * READ_WAIT;
+  }
+
+  /** The server that is asked from now on may not have what this process wrote lately. */
+  rewriteRecent(): void {
+    this.#mustRewriteRecent = true;
+  }
+
+  /** Rejects if it can not be written. */
+  async writeWhatLacks(): Promise<void> {
+    await this.#complete();
+    if (this.#mustRewriteRecent) {
+      for (const notice of this.#recentNotices.all()) {
+        await this.write(notice);
+      }
+      this.#mustRewriteRecent = false;
+      await this.#writeHeartbeat();
+    }
+    this.#heartbeat ??= this.#nextHeartbeat();
+  }
+
+  close(): void {
+    clearTimeout(this.#heartbeat);
+  }
+
+  /** Writes what this process remembers and the log does not have. */
+  async #complete(): Promise<void> {
+    if (performance.now() < this.#completeAt) {
+      return;
+    }
+    const lacking = this.#rules.revocations.noticesOutsideLog();
+    // Processes that do so at the same time begin at different places, and read in between what the
+    // others wrote.
+    const from = Math.floor(Math.random() * lacking.length);
+    const until = performance.now() + WRITE_SLICE;
+    for (const notice of [...lacking.slice(from), ...lacking.slice(0, from)]) {
+      if (performance.now() >= until) {
+        this.#completeAt = 0;
+        return;
+      }
+      await this.write(notice);
+    }
+    if (this.#owesHeartbeat) {
+      await (this.#rules.isAttested() ? this.write(undefined) : this.#askAgain());
+    }
+    this.#completeAt = Number.POSITIVE_INFINITY;
+  }
+
+  /** Writes from time to time that the fleet runs, unless another process did. */
+  #nextHeartbeat(): NodeJS.Timeout {
+    const inMilliseconds = HEARTBEAT_INTERVAL * (0.75 + Math.random() / 2);
+    return setTimeout(() => {
+      // A log that can't be written is reported by the reading.
+      void this.#writeHeartbeat().catch(() => undefined);
+      this.#heartbeat = this.#nextHeartbeat();
+    }, inMilliseconds).unref();
+  }
+
+  async #writeHeartbeat(): Promise<void> {
+    const { isAttested, attestationAge, newestAt } = this.#rules;
+    if (!isAttested()) {
+      // It joined without an answer. A process that runs may have been kept from answering.
+      await this.#askAgain();
+      return;
+    }
+    const newest = newestAt();
+    // A log without any entry would look like one whose entries were deleted.
+    const isQuiet = newest === undefined || Date.now() - newest >= HEARTBEAT_INTERVAL / 2;
+    // An entry that attests nothing is no heartbeat: whatever has processes write it would keep
+    // them from comparing what they read.
+    if (isQuiet || attestationAge() >= HEARTBEAT_INTERVAL / 2) {
+      await this.write(undefined, 'heartbeat');
+    }
+  }
+
+  /** Asks the other processes once more what they have read. */
+  async #askAgain(): Promise<void> {
+    const now = performance.now();
+    try {
+      await this.write(undefined, 'join');
+      this.#cannotAskSince = undefined;
+    } catch (error) {
+      // A failover takes less. What keeps this process from asking for longer may keep another one
+      // from telling what the log has lost.
+      this.#cannotAskSince ??= now;
+      if (now - this.#cannotAskSince > QUIET_TIME) {
+        this.#rules.onCannotAsk();
+        this.#cannotAskSince = undefined;
+      }
+      throw error;
+    }
+  }
+}
