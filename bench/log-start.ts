@@ -76,11 +76,11 @@ async function start(): Promise<{ milliseconds: number; processor: number; bytes
     clockTolerance: 30,
     from: 'log',
     maxWait: 60,
-    acceptsUnheard: false,
+    acceptsUnsynced: false,
   });
   const rules = { log: redisLog(client), secrets: [secret], maxAge: 3_600 };
   const feed = new LogSync(rules, revocations, (code) => problems.push(code));
-  await revocations.untilHeard();
+  await revocations.untilSynced();
   const milliseconds = performance.now() - begin;
   const { user, system } = process.cpuUsage(usage);
   await sleep(100);

@@ -79,7 +79,7 @@ async function bytesPerToken(
       clockTolerance: 30,
       from: 'alone',
       maxWait: 2,
-      acceptsUnheard: false,
+      acceptsUnsynced: false,
     }),
   );
   let estimate = 0;

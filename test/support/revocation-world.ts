@@ -4,7 +4,7 @@ import {
   Revocations,
   type WrittenRevocation,
 } from '../../packages/core/src/revocation/revocations.js';
-import type { Hearing } from '../../packages/core/src/revocation/usability.js';
+import type { SyncState } from '../../packages/core/src/revocation/usability.js';
 import type { TokenClaims } from '../../packages/core/src/token/token-claims.js';
 
 /** Milliseconds, like all times here. */
@@ -84,7 +84,7 @@ interface SharedAnswer {
   readonly askedAt: number;
   readonly log: number;
   readonly clock: number;
-  readonly heardUpTo: string | undefined;
+  readonly readUpTo: string | undefined;
 }
 
 interface Question {
@@ -93,7 +93,7 @@ interface Question {
   readonly since: number;
   readonly clock: number;
   readonly log: number;
-  readonly heardUpTo: string | undefined;
+  readonly readUpTo: string | undefined;
 }
 
 /** How a process hears of the channel. `silent`: it hears nothing, and does not know that yet. */
@@ -152,14 +152,14 @@ export class World {
   #count = 0;
   #position = 0;
   readonly #random: () => number;
-  readonly #from: Hearing['from'];
+  readonly #from: SyncState['from'];
   readonly #clocks: Clocks;
   readonly #acting: readonly ((process: Process) => void)[];
   #step = 0;
   /** How many logs there were. */
   #logs = 1;
 
-  constructor(random: () => number, from: Hearing['from'], clocks: Clocks) {
+  constructor(random: () => number, from: SyncState['from'], clocks: Clocks) {
     this.#random = random;
     this.#from = from;
     this.#clocks = clocks;
@@ -286,14 +286,14 @@ export class World {
     const token = this.#one(this.#tokens.filter(({ isJwt }) => !isJwt || this.#below(4) === 0));
     if (token !== undefined) {
       const { revocations, clock } = process;
-      const { heardUpTo } = revocations;
+      const { readUpTo } = revocations;
       process.questions.push({
         token,
         turn: revocations.turn(),
         since: this.now,
         clock,
         log: this.#logs,
-        heardUpTo,
+        readUpTo,
       });
       this.#note(`process ${this.#name(process)} asks about ${token.id}`);
     }
@@ -302,7 +302,7 @@ export class World {
   #answer(process: Process): void {
     const question = process.questions.pop();
     if (question !== undefined) {
-      const { token, turn, since, heardUpTo, clock, log } = question;
+      const { token, turn, since, readUpTo, clock, log } = question;
       process.facts.push({
         token,
         known: this.#known(token, 'server', turn, since),
@@ -311,7 +311,7 @@ export class World {
         clock,
         log,
       });
-      this.#shared.push({ token, askedAt: since, clock, log, heardUpTo });
+      this.#shared.push({ token, askedAt: since, clock, log, readUpTo });
       this.#note(`process ${this.#name(process)} is answered about ${token.id}`);
     }
   }
@@ -322,14 +322,14 @@ export class World {
     if (answer === undefined) {
       return;
     }
-    const { token, heardUpTo, clock, log } = answer;
+    const { token, readUpTo, clock, log } = answer;
     const askedAt = answer.askedAt + clock;
     if (askedAt > this.now + process.clock + skew) {
       return;
     }
     const known: Known = {
       ...this.#known(token, 'server', process.revocations.turn(), answer.askedAt),
-      shared: { askedAt, heardUpTo },
+      shared: { askedAt, readUpTo },
     };
     process.facts.push({ token, known, askedAt: answer.askedAt, step: this.#step, clock, log });
     this.#note(`process ${this.#name(process)} reads what was shared of ${token.id} at ${answer.askedAt}`);
@@ -625,7 +625,7 @@ export class World {
         clockTolerance: tolerance / 1000,
         from: this.#from,
         maxWait: 0,
-        acceptsUnheard: false,
+        acceptsUnsynced: false,
         maxRecords: 50,
       }),
       clock: 0,

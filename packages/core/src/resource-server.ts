@@ -27,7 +27,7 @@ import { createExplainer } from './response/explanation.js';
 import type { HttpRefusal } from './response/http-refusal.js';
 import { answerUpgrade } from './response/upgrade-answer.js';
 import { LogSync } from './revocation/log-sync.js';
-import { RevocationFeed } from './revocation/revocation-channel.js';
+import { ChannelSync } from './revocation/revocation-channel.js';
 import { readRevocationRequest } from './revocation/revocation-request.js';
 import { limitToIssuer, type Revocation, Revocations } from './revocation/revocations.js';
 import { createRevoke } from './revocation/revoke.js';
@@ -185,13 +185,13 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const acceptedIssuerOf = (name: string) => requireAccepted(byIssuer, name);
   const issuerNames = Object.freeze([...byIssuer.keys()]);
 
-  const { feed: feedRules, log: logRules, ...memory } = settings.revocations;
+  const { feed: channelRules, log: logRules, ...memory } = settings.revocations;
   /** Whether `close()` has left the log and the channel, or is about to. */
   let hasLeftFleet = false;
-  const from = logRules ? 'log' : feedRules ? 'channel' : 'alone';
+  const from = logRules ? 'log' : channelRules ? 'channel' : 'alone';
   const revocations = new Revocations({ ...memory, from, clockTolerance, report });
   const shared = settings.sharedCache && new SharedCache(settings.sharedCache, report);
-  const feed = feedRules && new RevocationFeed(feedRules, revocations, report);
+  const feed = channelRules && new ChannelSync(channelRules, revocations, report);
   const log = logRules && new LogSync(logRules, revocations, report);
   const revoke = createRevoke(issuerNames, { revocations, log, feed, hasLeft: () => hasLeftFleet });
 

@@ -79,7 +79,7 @@ function start(secrets = [secret], way: Way = { isCut: false }): Member {
     clockTolerance: 30,
     from: 'log',
     maxWait: 0.1,
-    acceptsUnheard: false,
+    acceptsUnsynced: false,
   });
   const feed = new LogSync({ log: logOver(way), secrets, maxAge: 3_600 }, revocations, (code) =>
     told.push(code),
@@ -177,7 +177,7 @@ describe('a process that joins', () => {
 
   it('vouches for no token from before the log began', async () => {
     const first = await joined();
-    expect(first.use()).toBe('unvouched');
+    expect(first.use()).toBe('may-be-revoked');
     expect(first.use(-31)).toBe('use');
   });
 
@@ -185,7 +185,7 @@ describe('a process that joins', () => {
     await oldLog();
     const later = await joined();
     expect(later.use()).toBe('use');
-    expect(later.use(20)).toBe('unvouched');
+    expect(later.use(20)).toBe('may-be-revoked');
   });
 
   it('vouches for nothing from before where the log has no entry of the last minute', async () => {
@@ -193,7 +193,7 @@ describe('a process that joins', () => {
     await first.feed.close();
     vi.setSystemTime(Date.now() + 61_000);
     const later = await joined();
-    expect(later.use(5)).toBe('unvouched');
+    expect(later.use(5)).toBe('may-be-revoked');
     expect(later.told).toEqual(['revocations_log_quiet']);
   });
 });
@@ -283,7 +283,7 @@ describe('a log that was harmed', () => {
     log.entries.splice(1, 1);
     const later = await joined();
     expect(later.told).toContain('revocations_log_gap');
-    expect(later.use(5)).toBe('unvouched');
+    expect(later.use(5)).toBe('may-be-revoked');
   });
 
   it('vouches for nothing from before where an entry was replaced by another', async () => {
@@ -321,7 +321,7 @@ describe('a log that was harmed', () => {
     const own = of('own');
     await vi.waitFor(() => expect(own.told).toContain('revocation_not_ours'), 3_000);
     await vi.waitFor(() => expect(own.use(-60)).toBe('use'), 3_000);
-    expect(own.use(60)).toBe('unvouched');
+    expect(own.use(60)).toBe('may-be-revoked');
   });
 
   it('believes no entry that is not sealed, which would revoke if it were', async () => {
@@ -445,7 +445,7 @@ describe('a process that starts while one runs that has read a revocation', () =
     await first.revoke({ subject: 'bob' });
     first.revocations.hasGap();
     const later = await joined();
-    expect(later.use(5)).toBe('unvouched');
+    expect(later.use(5)).toBe('may-be-revoked');
     expect(later.revocations.completeSince).toBe(first.revocations.completeSince);
   });
 
@@ -489,7 +489,7 @@ describe('a process that starts while one runs that has read a revocation', () =
     };
     const later = start();
     await vi.waitFor(() => expect(later.use(-60)).not.toBe('wait'), 5_000);
-    expect([replaced, later.use(5)]).toEqual([2, 'unvouched']);
+    expect([replaced, later.use(5)]).toEqual([2, 'may-be-revoked']);
     expect(later.told).toContain('revocations_log_gap');
   });
 
@@ -508,7 +508,7 @@ describe('a process that starts while one runs that has read a revocation', () =
       return position;
     };
     const later = await joined();
-    expect([written >= 2, later.use(5)]).toEqual([true, 'unvouched']);
+    expect([written >= 2, later.use(5)]).toEqual([true, 'may-be-revoked']);
   });
 
   it('vouches for tokens from before where the log is as it was', async () => {
@@ -743,18 +743,18 @@ describe('a process that was cut off', () => {
     const other = await joined();
     const [member, way] = await cutOff();
     await revoker.revoke({ subject: 'bob' });
-    await vi.waitFor(() => expect(other.revocations.heardUpTo).toBe(log.entries.at(-1)?.position));
+    await vi.waitFor(() => expect(other.revocations.readUpTo).toBe(log.entries.at(-1)?.position));
     await revoker.feed.close();
     log.entries.pop();
     await vi.waitFor(() => expect(other.told).toContain('revocations_log_lost'), 3_000);
     await isBack(member, way);
     expect(member.told).not.toContain('revocations_log_lost');
-    expect(member.use()).toBe('unvouched');
+    expect(member.use()).toBe('may-be-revoked');
   });
 
   it.each([
     [50, 'use'],
-    [70, 'unvouched'],
+    [70, 'may-be-revoked'],
   ])('for %i s, while no process wrote, says of a JWT from before: %s', async (seconds, usability) => {
     const first = await oldLog();
     const [member, way] = await cutOff();

@@ -59,8 +59,8 @@ describe('a flood of revocations of one issuer', () => {
     revocations.add(noticeOf(revocation));
     const isOfEach = !('issuer' in revocation);
     flood(revocations, isOfEach ? undefined : red);
-    expect(revocations.usability(known(revocations, {}))).toBe('unvouched');
-    expect(revocations.usability(known(revocations, { by: blue }))).toBe(isOfEach ? 'unvouched' : 'use');
+    expect(revocations.usability(known(revocations, {}))).toBe('may-be-revoked');
+    expect(revocations.usability(known(revocations, { by: blue }))).toBe(isOfEach ? 'may-be-revoked' : 'use');
   });
 
   it('leaves the revocations of another issuer remembered, and its other tokens accepted', () => {
@@ -76,11 +76,15 @@ describe('a flood of revocations of one issuer', () => {
 
   it.each<[string, Partial<Known> & { iat?: number | undefined }, string]>([
     ['a JWT that is issued after it, later than clocks differ', { iat: now / 1000 + 31 }, 'use'],
-    ['a JWT that is issued after it, within the difference of clocks', { iat: now / 1000 + 30 }, 'unvouched'],
-    ['a JWT without iat', { iat: undefined }, 'unvouched'],
+    [
+      'a JWT that is issued after it, within the difference of clocks',
+      { iat: now / 1000 + 30 },
+      'may-be-revoked',
+    ],
+    ['a JWT without iat', { iat: undefined }, 'may-be-revoked'],
     ['an answer that was asked for before it', { word: 'server', turn: 0 }, 'ask'],
     ['an answer that was asked for after it', { word: 'server' }, 'use'],
-    ['a shared answer', { word: 'server', shared: { askedAt: now - 40_000, heardUpTo: undefined } }, 'ask'],
+    ['a shared answer', { word: 'server', shared: { askedAt: now - 40_000, readUpTo: undefined } }, 'ask'],
   ])('%s', (_title, changes, expected) => {
     const revocations = small();
     flood(revocations, red);
@@ -93,8 +97,8 @@ describe('a flood of revocations of one issuer', () => {
       revocations.add(noticeOf({ subject: `x${i}`, issuer: red }), String(i));
     }
     revocations.hasRead('249', performance.now());
-    const shared = (heardUpTo: string) =>
-      known(revocations, { word: 'server', shared: { askedAt: now + 31_000, heardUpTo } });
+    const shared = (readUpTo: string) =>
+      known(revocations, { word: 'server', shared: { askedAt: now + 31_000, readUpTo } });
     expect(revocations.usability(shared('249'))).toBe('use');
     expect(revocations.usability(shared('120'))).toBe('ask');
     revocations.markLogReplaced();
@@ -103,16 +107,16 @@ describe('a flood of revocations of one issuer', () => {
   });
 
   it('refuses also where JWTs are accepted though a revocation may not have been heard', () => {
-    const revocations = small({ from: 'log', acceptsUnheard: true });
+    const revocations = small({ from: 'log', acceptsUnsynced: true });
     flood(revocations, red);
-    expect(revocations.usability(known(revocations, {}))).toBe('unvouched');
+    expect(revocations.usability(known(revocations, {}))).toBe('may-be-revoked');
   });
 
   it('counts until what was forgotten would be forgotten by its age', () => {
     const revocations = small({ maxAge: 60 });
     flood(revocations, red);
     vi.advanceTimersByTime(60_000);
-    expect(revocations.usability(known(revocations, {}))).toBe('unvouched');
+    expect(revocations.usability(known(revocations, {}))).toBe('may-be-revoked');
     vi.advanceTimersByTime(2);
     expect(revocations.usability(known(revocations, {}))).toBe('use');
   });

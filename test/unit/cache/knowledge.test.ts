@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import {
-  type Hearing,
   type Knowledge,
   type RevocationRecord,
+  type SyncState,
   type Usability,
   usabilityOf,
 } from '../../../packages/core/src/revocation/usability.js';
@@ -10,17 +10,17 @@ import { readTokenClaims, type TokenClaims } from '../../../packages/core/src/to
 
 const epoch = 1_800_000_000;
 const now = 100_000;
-const limits = { clockTolerance: 30_000, maxAgeWhileLost: 5_000, acceptsUnheard: false };
+const limits = { clockTolerance: 30_000, maxAgeWhileLost: 5_000, acceptsUnsynced: false };
 
-const alone: Hearing = {
+const alone: SyncState = {
   from: 'alone',
   currentAt: Number.POSITIVE_INFINITY,
   sinceTurn: 0,
   sharedSince: 0,
   completeSince: 0,
 };
-const channel: Hearing = { ...alone, from: 'channel' };
-const log: Hearing = { ...alone, from: 'log', currentAt: now };
+const channel: SyncState = { ...alone, from: 'channel' };
+const log: SyncState = { ...alone, from: 'log', currentAt: now };
 
 /** What a server said in turn 10, of a token that was issued at `epoch`. */
 const answer: Knowledge = {
@@ -32,9 +32,9 @@ const answer: Knowledge = {
 };
 const jwt: Knowledge = { ...answer, word: 'token' };
 const jwtWithoutIat: Knowledge = { ...jwt, token: { ...jwt.token, issuedAt: undefined } };
-const sharedAt = (seconds: number, heardUpTo?: string): Knowledge => ({
+const sharedAt = (seconds: number, readUpTo?: string): Knowledge => ({
   ...answer,
-  shared: { askedAt: (epoch + seconds) * 1000, heardUpTo },
+  shared: { askedAt: (epoch + seconds) * 1000, readUpTo },
 });
 const revoked = (turn: number, seconds: number, position?: string): RevocationRecord => ({
   isOfOneToken: false,
@@ -44,7 +44,7 @@ const revoked = (turn: number, seconds: number, position?: string): RevocationRe
 });
 
 describe('usabilityOf()', () => {
-  it.each<[string, Knowledge, RevocationRecord[], Hearing, Usability]>([
+  it.each<[string, Knowledge, RevocationRecord[], SyncState, Usability]>([
     ['a question begins after the revocation was heard', answer, [revoked(9, 0)], alone, 'use'],
     ['in doubt about the order', answer, [revoked(10, 0)], alone, 'ask'],
     ['an answer is on its way while a revocation is heard', answer, [revoked(11, 0)], alone, 'ask'],
@@ -64,10 +64,10 @@ describe('usabilityOf()', () => {
       jwt,
       [],
       { ...log, completeSince: (epoch - 29.999) * 1000 },
-      'unvouched',
+      'may-be-revoked',
     ],
     ['a JWT is from after the log began', jwt, [], { ...log, completeSince: (epoch - 30) * 1000 }, 'use'],
-    ['a JWT without iat, by a log', jwtWithoutIat, [], log, 'unvouched'],
+    ['a JWT without iat, by a log', jwtWithoutIat, [], log, 'may-be-revoked'],
     [
       'a shared answer, asked before the revocation was read',
       sharedAt(60, '1'),
@@ -119,8 +119,8 @@ describe('usabilityOf()', () => {
       { ...channel, sharedSince: epoch * 1000 },
       'use',
     ],
-  ])('%s', (_, known, records, hearing, expected) => {
-    expect(usabilityOf(known, records, hearing, limits, now)).toBe(expected);
+  ])('%s', (_, known, records, sync, expected) => {
+    expect(usabilityOf(known, records, sync, limits, now)).toBe(expected);
   });
 
   it('one revoked token is refused, whatever is known later', () => {

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   type ChannelListener,
-  RevocationFeed,
+  ChannelSync,
 } from '../../../packages/core/src/revocation/revocation-channel.js';
 import type { Revocations } from '../../../packages/core/src/revocation/revocations.js';
 import { createSeal } from '../../../packages/core/src/shared/sealing.js';
@@ -24,11 +24,7 @@ function feedOver(secrets = [secret]) {
   const revocations = { add: vi.fn(), lost: vi.fn(), restored: vi.fn() };
   const report = vi.fn();
   const feed = () =>
-    new RevocationFeed(
-      { channel, secrets, maxAgeWhileLost: 5 },
-      revocations as unknown as Revocations,
-      report,
-    );
+    new ChannelSync({ channel, secrets, maxAgeWhileLost: 5 }, revocations as unknown as Revocations, report);
   return { feed, channel, revocations, report, end, listener: () => listeners.at(-1) as ChannelListener };
 }
 

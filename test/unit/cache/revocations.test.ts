@@ -46,8 +46,8 @@ const jwt = (of: Revocations, secondsAgo: number | undefined, more: object = {})
   );
 
 /** What is known of an answer that another process asked for, so many milliseconds ago. */
-const shared = (of: Revocations, ago: number, more: object = {}, heardUpTo?: string): Known =>
-  known(of, { shared: { askedAt: now - ago, heardUpTo } }, more);
+const shared = (of: Revocations, ago: number, more: object = {}, readUpTo?: string): Known =>
+  known(of, { shared: { askedAt: now - ago, readUpTo } }, more);
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -446,13 +446,13 @@ describe('a token that speaks for itself, with a log', () => {
     revocations.completeOnlySince(now);
     revocations.completeOnlySince(now - 1_000);
     revocations.hasRead(undefined, performance.now());
-    expect(revocations.usability(jwt(revocations, -29))).toBe('unvouched');
+    expect(revocations.usability(jwt(revocations, -29))).toBe('may-be-revoked');
     expect(revocations.usability(jwt(revocations, -30))).toBe('use');
-    expect(revocations.usability(jwt(revocations, undefined))).toBe('unvouched');
+    expect(revocations.usability(jwt(revocations, undefined))).toBe('may-be-revoked');
   });
 
   it('is used all the same where that was chosen, but not when it is revoked', () => {
-    const revocations = log({ acceptsUnheard: true });
+    const revocations = log({ acceptsUnsynced: true });
     revocations.completeOnlySince(now);
     expect(revocations.usability(jwt(revocations, 60))).toBe('use');
     revocations.add(noticeOf({ subject: 'alice' }));
@@ -465,7 +465,7 @@ describe('a token that speaks for itself, with a log', () => {
     const before = known(revocations);
     revocations.hasGap();
     expect(revocations.usability(before)).toBe('ask');
-    expect(revocations.usability(jwt(revocations, 60))).toBe('unvouched');
+    expect(revocations.usability(jwt(revocations, 60))).toBe('may-be-revoked');
     expect(revocations.usability(known(revocations))).toBe('use');
   });
 
@@ -476,7 +476,7 @@ describe('a token that speaks for itself, with a log', () => {
     expect(revocations.noticesOutsideLog()).toEqual([]);
     revocations.markLogReplaced();
     expect(revocations.noticesOutsideLog()).toMatchObject([{ revocation: { subject: 'alice' }, at: now }]);
-    expect(revocations.heardUpTo).toBeUndefined();
+    expect(revocations.readUpTo).toBeUndefined();
     expect(revocations.usability(shared(revocations, -60_000, {}, '0002'))).toBe('ask');
   });
 });
@@ -485,7 +485,7 @@ describe('a request that waits until revocations are heard', () => {
   it('goes on when they are', async () => {
     const revocations = remembered({ from: 'log', maxWait: 2 });
     const ended = vi.fn();
-    const waiting = revocations.untilHeard().then(ended);
+    const waiting = revocations.untilSynced().then(ended);
     await vi.advanceTimersByTimeAsync(100);
     expect(ended).not.toHaveBeenCalled();
     revocations.hasRead(undefined, performance.now());
@@ -498,12 +498,12 @@ describe('a request that waits until revocations are heard', () => {
     revocations.hasRead(undefined, performance.now());
     await vi.advanceTimersByTimeAsync(6_000);
     const ended = vi.fn();
-    void revocations.untilHeard().then(ended);
+    void revocations.untilSynced().then(ended);
     await vi.advanceTimersByTimeAsync(999);
     expect(ended).not.toHaveBeenCalled();
     await vi.advanceTimersByTimeAsync(2);
     expect(ended).toHaveBeenCalledOnce();
     // Now no call waits any more.
-    await revocations.untilHeard();
+    await revocations.untilSynced();
   });
 });

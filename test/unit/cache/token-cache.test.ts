@@ -298,7 +298,7 @@ describe('an answer of the shared cache', () => {
       issuer,
       claims: { active: true, sub: 'user-1' },
       askedAt: now - age,
-      heardUpTo: undefined,
+      readUpTo: undefined,
     };
     const cache = cacheOver(async () => 'token_inactive', {
       shared: sharing(found),
@@ -444,7 +444,7 @@ describe('what is put into the shared cache', () => {
       shared,
     });
     await ask('t');
-    const answer = { claims: { active: true, sub: 'alice' }, issuer, askedAt: now, heardUpTo: undefined };
+    const answer = { claims: { active: true, sub: 'alice' }, issuer, askedAt: now, readUpTo: undefined };
     expect(shared.put.mock.calls).toEqual([[name, answer, 60]]);
     expect(shared.get.mock.calls).toEqual([[name]]);
     expect(shared.askOnce.mock.calls).toEqual([[name, expect.any(Function), expect.any(Function)]]);

@@ -54,7 +54,7 @@ export interface SharedAnswer {
    * Up to where that process had read the log of revocations when it asked; undefined without a
    * log.
    */
-  readonly heardUpTo: string | undefined;
+  readonly readUpTo: string | undefined;
 }
 
 /**
@@ -216,7 +216,7 @@ function textOf(answer: SharedAnswer | SharedRejection): string | undefined {
 
 /** It was sealed by one of us, but that one may be of another version. */
 function readAnswer(text: string): SharedAnswer | SharedRejection | undefined {
-  const { issuer, claims, askedAt, heardUpTo, rejection } = JSON.parse(text) as Partial<
+  const { issuer, claims, askedAt, readUpTo, rejection } = JSON.parse(text) as Partial<
     SharedAnswer & SharedRejection
   >;
   if (typeof askedAt !== 'number') {
@@ -226,7 +226,7 @@ function readAnswer(text: string): SharedAnswer | SharedRejection | undefined {
     return isTokenRejection(rejection) ? { rejection, askedAt } : undefined;
   }
   const isComplete = typeof issuer === 'string' && typeof claims === 'object' && claims !== null;
-  return isComplete ? { issuer, claims, askedAt, heardUpTo } : undefined;
+  return isComplete ? { issuer, claims, askedAt, readUpTo } : undefined;
 }
 
 function classifyOutcome(_result: unknown, error: unknown): AttemptOutcome {

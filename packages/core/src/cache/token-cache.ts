@@ -90,7 +90,10 @@ const revokedHere = createTokenRejection('token_inactive', 'revoked here');
 /**
  * A revocation of the token may be unknown or forgotten, and no authorization server can be asked.
  */
-const unvouched = createTokenRejection('token_inactive', 'issued before this process knows all revocations');
+const mayBeRevoked = createTokenRejection(
+  'token_inactive',
+  'issued before this process knows all revocations',
+);
 
 /** A question about a token: what the token is known by, who is asked, and for whose sake. */
 interface Question {
@@ -385,7 +388,7 @@ export class TokenCache {
     if (answer === undefined || claims === undefined || typeof claims === 'string') {
       return undefined;
     }
-    const { askedAt, heardUpTo } = answer;
+    const { askedAt, readUpTo } = answer;
     const now = Date.now();
     const previous = this.#active.peek(key);
     // A refresh is for a newer answer than the one that is known; the store may hold that very one.
@@ -401,7 +404,7 @@ export class TokenCache {
     const known = this.#record(question, claims, 'server', {
       turn: this.#revocations.turn(),
       since: performance.now() - Math.max(0, now - askedAt),
-      shared: { askedAt, heardUpTo },
+      shared: { askedAt, readUpTo },
     });
     const entry = this.#entry(known, askedAt);
     if (!this.#isFresh(entry, now) || this.#revocations.usability(entry) !== 'use') {
@@ -415,7 +418,7 @@ export class TokenCache {
   async #askServer(question: Question): Promise<Known | TokenRejection> {
     const { key, target } = question;
     const askedAt = Date.now();
-    const { heardUpTo } = this.#revocations;
+    const { readUpTo } = this.#revocations;
     const known = await this.#readToken(question);
     if (typeof known === 'string') {
       const wasShared = this.#active.peek(key)?.word === 'server';
@@ -432,7 +435,7 @@ export class TokenCache {
         // The process that holds the lock releases it only when other processes find the answer.
         await this.#sharedOf(target)?.put(
           sharedName(question),
-          { claims, issuer, askedAt, heardUpTo },
+          { claims, issuer, askedAt, readUpTo },
           seconds,
         );
       }
@@ -505,7 +508,7 @@ export class TokenCache {
     if (usability !== 'wait') {
       return usability;
     }
-    await this.#revocations.untilHeard();
+    await this.#revocations.untilSynced();
     return this.#revocations.usability(known);
   }
 
@@ -516,15 +519,15 @@ export class TokenCache {
   async #askServerToo(
     question: Question,
     own: TokenClaims,
-    why: 'wait' | 'unvouched',
+    why: 'wait' | 'may-be-revoked',
   ): Promise<Known | TokenRejection> {
     const { token, target, requester } = question;
     const turn = this.#revocations.turn();
     const since = performance.now();
     const answer = await target.introspect?.(token, own, requester);
     if (answer === undefined) {
-      if (why === 'unvouched') {
-        return unvouched;
+      if (why === 'may-be-revoked') {
+        return mayBeRevoked;
       }
       const detail =
         'revocations are not heard at the moment, and the token does not say whether it was revoked';

@@ -3,7 +3,7 @@ import { longest, type SharedLock, type SharedStore } from '../cache/shared-cach
 import type { CertificateSource } from '../certificate/client-certificate.js';
 import { connectionOf } from '../certificate/connection.js';
 import type { NodeRequest } from '../request/node-request.js';
-import type { FeedRules, RevocationChannel } from '../revocation/revocation-channel.js';
+import type { ChannelRules, RevocationChannel } from '../revocation/revocation-channel.js';
 import type { LogRules, RevocationLog } from '../revocation/revocation-log.js';
 import { createConflict, createLonely, createMismatch } from '../shared/option-errors.js';
 import {
@@ -200,11 +200,11 @@ export const floodGuardOptions = optionGroup({
 export interface FloodGuardOptions extends OptionsOf<typeof floodGuardOptions> {}
 
 export interface RevocationRules {
-  readonly feed: FeedRules | undefined;
+  readonly feed: ChannelRules | undefined;
   readonly log: LogRules | undefined;
   readonly maxAge: number;
   readonly maxAgeWhileLost: number;
-  readonly acceptsUnheard: boolean;
+  readonly acceptsUnsynced: boolean;
   readonly maxWait: number;
 }
 
@@ -239,7 +239,7 @@ export function resolveRevocations(given: OptionReader<typeof revocationOptions>
     log: log && Object.freeze({ log, secrets, maxAge }),
     maxAge,
     maxAgeWhileLost,
-    acceptsUnheard: whileLost === 'accept',
+    acceptsUnsynced: whileLost === 'accept',
     maxWait,
   });
 }

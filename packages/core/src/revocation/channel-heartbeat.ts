@@ -1,5 +1,5 @@
 /** What a pulse needs of the channel that it watches. */
-export interface PulseRules {
+export interface HeartbeatRules {
   /** Milliseconds of silence after which the channel counts as dead. */
   readonly silence: number;
   /**
@@ -15,21 +15,21 @@ export interface PulseRules {
  * while, and counts silence after it as death. A channel that never brought a message is not
  * watched, as it may not bring one's own.
  */
-export class Pulse {
-  readonly #rules: PulseRules;
+export class ChannelHeartbeat {
+  readonly #rules: HeartbeatRules;
   readonly #timer: NodeJS.Timeout;
   /** By the monotonic clock; undefined before the first message. */
-  #heardAt: number | undefined;
+  #receivedAt: number | undefined;
 
-  constructor(rules: PulseRules) {
+  constructor(rules: HeartbeatRules) {
     this.#rules = rules;
     this.#timer = setInterval(() => this.#beat(), rules.silence / 3).unref();
     this.#send();
   }
 
   /** A message came. */
-  heard(): void {
-    this.#heardAt = performance.now();
+  received(): void {
+    this.#receivedAt = performance.now();
   }
 
   stop(): void {
@@ -38,11 +38,11 @@ export class Pulse {
 
   #beat(): void {
     const { silence, onSilence } = this.#rules;
-    const silentFor = this.#heardAt === undefined ? 0 : performance.now() - this.#heardAt;
+    const silentFor = this.#receivedAt === undefined ? 0 : performance.now() - this.#receivedAt;
     if (silentFor > silence) {
       this.stop();
       onSilence();
-    } else if (this.#heardAt === undefined || silentFor > silence / 4) {
+    } else if (this.#receivedAt === undefined || silentFor > silence / 4) {
       this.#send();
     }
   }

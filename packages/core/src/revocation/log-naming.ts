@@ -77,7 +77,7 @@ export class LogNaming {
     this.#name = undefined;
   }
 
-  /** Whether the log lost entries of which its name must tell, or is another log. */
+  /** Whether the log lost entries, so that its next name must not say that it is complete. */
   setLoss(hasLostEntries: boolean): void {
     this.#hasLostEntries = hasLostEntries;
   }

@@ -22,7 +22,7 @@ export class LogSeals {
 
   /**
    * @param secrets the first seals; each opens
-   * @param logId tells this log from others; undefined where all logs are taken for one
+   * @param logId names the log; undefined where entries of all logs are believed
    */
   constructor(secrets: readonly string[], logId: string | undefined) {
     const [first = '', ...others] = secrets;

@@ -21,7 +21,7 @@ export interface Attestation {
   readonly upTo: string | undefined;
   /**
    * Milliseconds since the epoch. What was written until then the process may have forgotten, or it
-   * does not vouch for tokens from before.
+   * does not know each revocation from before.
    */
   readonly since: number;
   /** The SHA-256 of where each of these entries stands, and of which entry it is. */
@@ -37,7 +37,7 @@ export interface Attested {
    * epoch.
    */
   readonly youngSince: number;
-  /** The process vouches for no token from before this moment, in milliseconds since the epoch. */
+  /** Revocations from before this moment may be unknown to the process, in milliseconds since the epoch. */
   readonly completeSince: number;
   /** Only from the entry at this position on. Default: from the first one on. */
   readonly after?: string | undefined;

@@ -2,11 +2,11 @@ import type { ReportProblem } from '../observe/events.js';
 import { type HearingListing, listHearing, publishRevocation } from '../observe/revocation-sync.js';
 import { describeStoreError, within } from '../shared/bounded-wait.js';
 import { createSeal, type Seal } from '../shared/sealing.js';
-import { Pulse } from './channel-heartbeat.js';
+import { ChannelHeartbeat } from './channel-heartbeat.js';
 import type { RevocationNotice, Revocations } from './revocations.js';
 
 /**
- * How processes tell each other of revocations: `redisChannel(client)`, or what does the same over
+ * Sends revocations between processes: `redisChannel(client)`, or what does the same over
  * anything else.
  */
 export interface RevocationChannel {
@@ -24,7 +24,7 @@ export interface RevocationChannel {
   subscribe(listener: ChannelListener, signal?: AbortSignal): Promise<() => Promise<unknown>>;
 }
 
-/** Who listens to a channel. */
+/** What a channel calls. */
 export interface ChannelListener {
   /** A message arrived. */
   readonly message: (message: string) => void;
@@ -34,7 +34,7 @@ export interface ChannelListener {
   readonly restored: () => void;
 }
 
-export interface FeedRules {
+export interface ChannelRules {
   readonly channel: RevocationChannel;
   /** The first seals; the others are still read, while one replaces the other. */
   readonly secrets: readonly string[];
@@ -63,7 +63,7 @@ const RETRY_INTERVAL = 1;
 const SUBSCRIBE_PATIENCE = 10;
 
 /** What is revoked anywhere is revoked here, and the other way round. */
-export class RevocationFeed {
+export class ChannelSync {
   readonly #channel: RevocationChannel;
   readonly #seals: readonly [Seal, ...Seal[]];
   readonly #revocations: Revocations;
@@ -73,17 +73,17 @@ export class RevocationFeed {
   #retry: NodeJS.Timeout | undefined;
   #isLate: NodeJS.Timeout | undefined;
   #end: () => Promise<unknown> = async () => undefined;
-  #pulse: Pulse | undefined;
+  #heartbeat: ChannelHeartbeat | undefined;
   readonly #silence: number;
   readonly #closing = new AbortController();
   readonly #listing: HearingListing;
   /** Since when the channel is not listened to, by the monotonic clock; undefined while it is. */
   #lostAt: number | undefined = performance.now();
   /** When the last message came, by the monotonic clock. */
-  #heardAt: number | undefined;
+  #receivedAt: number | undefined;
 
   constructor(
-    { channel, secrets, maxAgeWhileLost }: FeedRules,
+    { channel, secrets, maxAgeWhileLost }: ChannelRules,
     revocations: Revocations,
     report: ReportProblem,
   ) {
@@ -98,13 +98,13 @@ export class RevocationFeed {
       state: this.#lostAt === undefined ? 'heard' : 'unheard',
       position: undefined,
       lag: this.#lostAt === undefined ? 0 : secondsSince(this.#lostAt),
-      heartbeatAge: this.#heardAt === undefined ? undefined : secondsSince(this.#heardAt),
+      heartbeatAge: this.#receivedAt === undefined ? undefined : secondsSince(this.#receivedAt),
     }));
     revocations.lost();
     void this.#subscribe();
   }
 
-  /** Tells the others. Rejects when they may not have been told. */
+  /** Sends a revocation to the other processes. Rejects if it may not have been sent. */
   async publish(notice: RevocationNotice): Promise<void> {
     const message = this.#seals[0].seal(NAME, JSON.stringify(notice));
     await within(PUBLISH_TIMEOUT, () => this.#channel.publish(message));
@@ -115,8 +115,8 @@ export class RevocationFeed {
     this.#listing.end();
     clearTimeout(this.#retry);
     clearTimeout(this.#isLate);
-    this.#pulse?.stop();
-    // Revocations are not heard from now on.
+    this.#heartbeat?.stop();
+    // Revocations are not received from now on.
     this.#revocations.lost();
     await within(PUBLISH_TIMEOUT, () => this.#end()).catch(() => undefined);
   }
@@ -130,7 +130,7 @@ export class RevocationFeed {
     try {
       const end = await this.#channel.subscribe(
         {
-          message: (message) => this.#hear(message),
+          message: (message) => this.#receive(message),
           lost: () => this.#lose('the channel of revocations is lost'),
           restored: () => this.#restore(),
         },
@@ -142,7 +142,7 @@ export class RevocationFeed {
         return;
       }
       this.#end = end;
-      this.#pulse = new Pulse({
+      this.#heartbeat = new ChannelHeartbeat({
         silence: this.#silence,
         send: async () => this.#channel.publish(this.#seals[0].seal(NAME, ALIVE)),
         onSilence: () => void this.#joinAgain(),
@@ -203,14 +203,14 @@ export class RevocationFeed {
     }
   }
 
-  #hear(message: string): void {
+  #receive(message: string): void {
     for (const seal of this.#seals) {
       const text = seal.open(NAME, message);
       if (text !== undefined) {
-        this.#pulse?.heard();
-        this.#heardAt = performance.now();
+        this.#heartbeat?.received();
+        this.#receivedAt = performance.now();
         if (text !== ALIVE) {
-          this.#hearNotice(JSON.parse(text) as RevocationNotice);
+          this.#receiveNotice(JSON.parse(text) as RevocationNotice);
         }
         return;
       }
@@ -221,7 +221,7 @@ export class RevocationFeed {
     );
   }
 
-  #hearNotice(notice: RevocationNotice): void {
+  #receiveNotice(notice: RevocationNotice): void {
     const now = Date.now();
     if (Math.abs(now - notice.at) > MAX_AGE) {
       const detail =

@@ -19,7 +19,7 @@ type Parameter = keyof typeof parameters;
 
 /**
  * Reads a revocation request (RFC 7009 §2.1): a form by POST with one parameter that says what is
- * revoked; `token_type_hint` may stand beside it. Throws `RequestRefused` for anything else.
+ * revoked; `token_type_hint` may stand next to it. Throws `RequestRefused` for anything else.
  *
  * @param body what a parser made of the body, when one ran before: the parameters, a text or bytes
  */

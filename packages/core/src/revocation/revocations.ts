@@ -8,10 +8,10 @@ import { hashOf, identityOf } from '../token/token-identity.js';
 import { acceptedForm, couldMatch, revocationKinds } from './revocation-forms.js';
 import {
   type ForgottenRevocations,
-  type Hearing,
   type Knowledge,
   type KnowledgeLimits,
   type RevocationRecord,
+  type SyncState,
   type Usability,
   usabilityOf,
 } from './usability.js';
@@ -55,7 +55,7 @@ const claims = Object.entries(claimOf);
 export interface Known extends Knowledge {
   /** The SHA-256 of its text. */
   readonly hash: string;
-  /** The same for each text of one token. */
+  /** Equal for all texts of one token. */
   readonly identity: string;
   /**
    * The number of revocations when last none of them concerned this token, so that only new ones
@@ -95,7 +95,7 @@ type RevocationByHash = OfOneIssuer &
  */
 export type WrittenRevocation = Exclude<Revocation, { token: string }> | Readonly<RevocationByHash>;
 
-/** What a process tells the others of a revocation. */
+/** What a process sends to the others of a revocation. */
 export interface RevocationNotice {
   readonly revocation: WrittenRevocation;
   /** Milliseconds since the epoch, by the clock of the process that revoked. */
@@ -108,32 +108,32 @@ export interface RevocationNotice {
 export interface RevocationMemory {
   /** How long a revocation is remembered. */
   readonly maxAge: number;
-  /** How long answers serve while revocations are not heard. */
+  /** How long answers are used while revocations are not received. */
   readonly maxAgeWhileLost: number;
   /** By how much the clocks of the authorization servers may differ from ours. */
   readonly clockTolerance: number;
-  /** Where revocations elsewhere are heard from. */
-  readonly from: Hearing['from'];
+  /** How the revocations of other processes are received. */
+  readonly from: SyncState['from'];
   /**
-   * For how long a request waits at most while revocations are not heard, counted from when they
-   * were heard last.
+   * For how long a request waits at most while revocations are not received, counted from when
+   * they were received last.
    */
   readonly maxWait: number;
   /**
    * Whether a token that speaks for itself is used though a revocation of it may not have been
-   * heard.
+   * received.
    */
-  readonly acceptsUnheard: boolean;
+  readonly acceptsUnsynced: boolean;
   /**
    * How many revocations are remembered. Beyond that the oldest of the issuer that has the most are
-   * forgotten, and nothing vouches for its tokens from before. Default 100,000.
+   * forgotten, and its tokens from before may be revoked. Default 100,000.
    */
   readonly maxRecords?: number;
   /** Called with a problem when revocations are forgotten before their time. */
   readonly report?: ReportProblem;
 }
 
-/** Who waits until revocations are heard. */
+/** Ends the wait of a request until revocations are received. */
 type Waiter = () => void;
 
 /** What a watched token is known by. */
@@ -146,7 +146,7 @@ export type Watched = Pick<Known, 'token' | 'hash' | 'identity'>;
 type OnRevoked = (code: 'token_inactive' | 'revocations_unknown') => void;
 
 /**
- * What was revoked since when, and what of it this process has heard. `usability()` decides by that
+ * What was revoked since when, and what of it this process has received. `usability()` decides by that
  * whether what is known of a token may be used.
  */
 export class Revocations {
@@ -161,10 +161,10 @@ export class Revocations {
    */
   readonly #watchersOf = new Map<string, Set<OnRevoked>>();
   readonly #maxWait: number;
-  /** When hearing ended, or this process began, by the monotonic clock. */
+  /** When revocations were received last, or this process began, by the monotonic clock. */
   #lostAt = performance.now();
-  #hearing: Hearing;
-  #heardUpTo: string | undefined;
+  #sync: SyncState;
+  #readUpTo: string | undefined;
   #turn = 0;
   /**
    * The acts of revoking that were not read in the log: each comes back on the channel, or in the
@@ -182,7 +182,7 @@ export class Revocations {
     clockTolerance,
     from,
     maxWait,
-    acceptsUnheard,
+    acceptsUnsynced,
     maxRecords = MAX_RECORDS,
     report = () => undefined,
   }: RevocationMemory) {
@@ -202,9 +202,9 @@ export class Revocations {
     this.#limits = {
       clockTolerance: Math.max(clockTolerance * 1000, CLOCK_DIFFERENCE),
       maxAgeWhileLost: maxAgeWhileLost * 1000,
-      acceptsUnheard,
+      acceptsUnsynced,
     };
-    this.#hearing = {
+    this.#sync = {
       from,
       currentAt: from === 'alone' ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY,
       sinceTurn: 0,
@@ -213,20 +213,20 @@ export class Revocations {
     };
   }
 
-  /** The number of what this process does or hears now. Each is larger than those before. */
+  /** The number of what this process does or receives now. Each is larger than those before. */
   turn(): number {
     this.#turn += 1;
     return this.#turn;
   }
 
-  /** The number of what this process did or heard last. */
+  /** The number of what this process did or received last. */
   get latestTurn(): number {
     return this.#turn;
   }
 
   /** The position up to which the log was read. */
-  get heardUpTo(): string | undefined {
-    return this.#heardUpTo;
+  get readUpTo(): string | undefined {
+    return this.#readUpTo;
   }
 
   /**
@@ -271,7 +271,7 @@ export class Revocations {
   }
 
   /**
-   * Calls `onRevoked` once when a revocation of the token is heard, or when one may have been
+   * Calls `onRevoked` once when a revocation of the token is received, or when one may have been
    * missed, after the turn `since`. If so already, it is called before this returns. Returns a
    * function that ends the watch.
    */
@@ -283,7 +283,7 @@ export class Revocations {
       return unwatched;
     }
     const isForgotten = this.#forgottenOf(watched.token.issuer).some(({ turn }) => turn > since);
-    if (this.#hearing.sinceTurn > since || isForgotten) {
+    if (this.#sync.sinceTurn > since || isForgotten) {
       onRevoked('revocations_unknown');
       return unwatched;
     }
@@ -325,16 +325,16 @@ export class Revocations {
     for (const [issuer, forgotten] of this.#forgotten) {
       this.#forgotten.set(issuer, { ...forgotten, position: undefined });
     }
-    this.#heardUpTo = undefined;
-    this.#hear({ sharedSince: Date.now() });
+    this.#readUpTo = undefined;
+    this.#update({ sharedSince: Date.now() });
   }
 
   /** Revocations may be missed from now on. */
   lost(): void {
-    if (this.#hearing.currentAt > Number.NEGATIVE_INFINITY) {
+    if (this.#sync.currentAt > Number.NEGATIVE_INFINITY) {
       this.#lostAt = performance.now();
     }
-    this.#hear({ currentAt: Number.NEGATIVE_INFINITY });
+    this.#update({ currentAt: Number.NEGATIVE_INFINITY });
   }
 
   /**
@@ -342,16 +342,16 @@ export class Revocations {
    * all answers from before are void: those of this process, and those that others shared.
    */
   restored(): void {
-    this.#hear({ currentAt: Number.POSITIVE_INFINITY, sinceTurn: this.turn(), sharedSince: Date.now() });
+    this.#update({ currentAt: Number.POSITIVE_INFINITY, sinceTurn: this.turn(), sharedSince: Date.now() });
   }
 
   /**
    * Whether an answer to a question that another process asks now could be used. False while
-   * revocations are not heard, and for as long as the clocks may differ after shared answers became
+   * revocations are not received, and for as long as the clocks may differ after shared answers became
    * void.
    */
   get acceptsShared(): boolean {
-    const { currentAt, sharedSince, completeSince } = this.#hearing;
+    const { currentAt, sharedSince, completeSince } = this.#sync;
     if (performance.now() - currentAt > this.#limits.maxAgeWhileLost) {
       return false;
     }
@@ -364,8 +364,8 @@ export class Revocations {
    * monotonic clock.
    */
   hasRead(position: string | undefined, currentAt: number): void {
-    this.#heardUpTo = position;
-    this.#hear({ currentAt });
+    this.#readUpTo = position;
+    this.#update({ currentAt });
   }
 
   /**
@@ -374,14 +374,14 @@ export class Revocations {
    * is behind.
    */
   completeOnlySince(moment: number): void {
-    const { completeSince } = this.#hearing;
-    this.#hear({ completeSince: Math.max(moment, completeSince) });
+    const { completeSince } = this.#sync;
+    this.#update({ completeSince: Math.max(moment, completeSince) });
   }
 
   /** The log had a gap: what this process knows from before is void. */
   hasGap(): void {
     this.completeOnlySince(Date.now());
-    this.#hear({ sinceTurn: this.turn(), sharedSince: Date.now() });
+    this.#update({ sinceTurn: this.turn(), sharedSince: Date.now() });
   }
 
   /**
@@ -389,19 +389,19 @@ export class Revocations {
    * void.
    */
   hasJoinedLate(): void {
-    this.#hear({ sinceTurn: this.turn() });
+    this.#update({ sinceTurn: this.turn() });
   }
 
-  /** When `completeOnlySince` was last told. */
+  /** The latest moment that `completeOnlySince` was called with. */
   get completeSince(): number {
-    return this.#hearing.completeSince;
+    return this.#sync.completeSince;
   }
 
-  /** Resolves when revocations are heard, or when they were not heard for `maxWait`. */
-  untilHeard(): Promise<void> {
-    const { currentAt } = this.#hearing;
-    const heardLast = Math.max(currentAt + this.#limits.maxAgeWhileLost, this.#lostAt);
-    const milliseconds = heardLast + this.#maxWait - performance.now();
+  /** Resolves when revocations are received, or when they were not received for `maxWait`. */
+  untilSynced(): Promise<void> {
+    const { currentAt } = this.#sync;
+    const receivedLast = Math.max(currentAt + this.#limits.maxAgeWhileLost, this.#lostAt);
+    const milliseconds = receivedLast + this.#maxWait - performance.now();
     if (milliseconds <= 0) {
       return Promise.resolve();
     }
@@ -423,7 +423,7 @@ export class Revocations {
       known.unconcernedBy = this.#added;
     }
     const forgotten = this.#forgottenOf(known.token.issuer);
-    return usabilityOf(known, records, this.#hearing, this.#limits, performance.now(), forgotten);
+    return usabilityOf(known, records, this.#sync, this.#limits, performance.now(), forgotten);
   }
 
   /**
@@ -458,8 +458,8 @@ export class Revocations {
     );
   }
 
-  #hear(change: Partial<Hearing>): void {
-    this.#hearing = { ...this.#hearing, ...change };
+  #update(change: Partial<SyncState>): void {
+    this.#sync = { ...this.#sync, ...change };
     if (change.sinceTurn !== undefined) {
       wake(this.#watchers, 'revocations_unknown');
     }

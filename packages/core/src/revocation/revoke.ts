@@ -3,14 +3,14 @@ import { RequestRefused, TellableError } from '../errors.js';
 import { publishRevocation, type RevocationEvent } from '../observe/revocation-sync.js';
 import { describeStoreError } from '../shared/bounded-wait.js';
 import type { LogSync } from './log-sync.js';
-import type { RevocationFeed } from './revocation-channel.js';
+import type { ChannelSync } from './revocation-channel.js';
 import { parseRevocation, type Revocation, type Revocations, toWrittenRevocation } from './revocations.js';
 
 /** What `revoke()` writes to: the memory of this process, and what other processes read. */
 export interface RevocationTargets {
   readonly revocations: Revocations;
   readonly log: LogSync | undefined;
-  readonly feed: RevocationFeed | undefined;
+  readonly feed: ChannelSync | undefined;
   /** Whether this process has left the log and the channel. */
   readonly hasLeft: () => boolean;
 }

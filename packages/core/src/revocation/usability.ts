@@ -3,19 +3,19 @@ import type { TokenClaims } from '../token/token-claims.js';
 /**
  * What this process knows of a token, and since when.
  *
- * A turn is a number that counts what this process asked and heard: of two of its own acts the one
+ * A turn is a number that counts what this process asked and received: of two of its own acts the one
  * with the lower turn came first, whatever the clocks say.
  */
 export interface Knowledge {
   readonly token: TokenClaims;
   /**
-   * Who says that the token is good: the authorization server, which was asked, or the token by its
+   * What says that the token is good: the authorization server, which was asked, or the token by its
    * signature.
    */
   readonly word: 'server' | 'token';
   /** When this process asked, or first saw what the token says of itself. */
   readonly turn: number;
-  /** The same moment by the monotonic clock, in milliseconds. */
+  /** The moment of `turn` by the monotonic clock, in milliseconds. */
   readonly since: number;
   /** Of an answer to another process's question, which came over the shared cache. */
   readonly shared: SharedOrigin | undefined;
@@ -26,14 +26,14 @@ export interface SharedOrigin {
   /** Milliseconds since the epoch, by the clock of that process. */
   readonly askedAt: number;
   /** Up to where that process had read the log of revocations; undefined without a log. */
-  readonly heardUpTo: string | undefined;
+  readonly readUpTo: string | undefined;
 }
 
 /** A revocation that concerns a token. */
 export interface RevocationRecord {
   /** Whether it names this one token, which can't be issued again. */
   readonly isOfOneToken: boolean;
-  /** When this process heard of it. */
+  /** When this process received it. */
   readonly turn: number;
   /** Milliseconds since the epoch, by the clock of the process that revoked. */
   readonly revokedAt: number;
@@ -47,15 +47,15 @@ export interface RevocationRecord {
  */
 export type ForgottenRevocations = Omit<RevocationRecord, 'isOfOneToken'>;
 
-/** What this process has heard of revocations elsewhere. */
-export interface Hearing {
+/** How far this process has received the revocations of other processes. */
+export interface SyncState {
   /**
-   * `alone`: there is nothing to hear. `channel`: what is missed is missed. `log`: what is missed
+   * `alone`: there are no other processes. `channel`: what is missed is lost. `log`: what is missed
    * can be read.
    */
   readonly from: 'alone' | 'channel' | 'log';
   /**
-   * Up to this moment everything was heard, by the monotonic clock, in milliseconds. `Infinity`
+   * Up to this moment everything was received, by the monotonic clock, in milliseconds. `Infinity`
    * while a channel is listened to.
    */
   readonly currentAt: number;
@@ -71,22 +71,22 @@ export interface Hearing {
 export interface KnowledgeLimits {
   /** By how much the clocks of the authorization server and of the fleet may differ. */
   readonly clockTolerance: number;
-  /** How long knowledge serves while revocations are not heard, and by how much hearing may lag. */
+  /** How long knowledge is used while revocations are not received, and by how much they may lag. */
   readonly maxAgeWhileLost: number;
   /**
    * Whether a token that speaks for itself is used though a revocation of it may not have been
-   * heard.
+   * received.
    */
-  readonly acceptsUnheard: boolean;
+  readonly acceptsUnsynced: boolean;
 }
 
 /**
  * `use`: it counts. `ask`: the authorization server must be asked. `refuse`: the token is revoked.
  * `wait`: the token speaks for itself, and this process does not know what was revoked just now.
- * `unvouched`: it speaks for itself, and was issued before the time from which on all revocations
+ * `may-be-revoked`: it speaks for itself, and was issued before the time from which on all revocations
  * are known.
  */
-export type Usability = 'use' | 'ask' | 'refuse' | 'wait' | 'unvouched';
+export type Usability = 'use' | 'ask' | 'refuse' | 'wait' | 'may-be-revoked';
 
 /**
  * Decides whether what is known of a token may be used now. All that revocation means here is in
@@ -98,7 +98,7 @@ export type Usability = 'use' | 'ask' | 'refuse' | 'wait' | 'unvouched';
 export function usabilityOf(
   known: Knowledge,
   records: readonly RevocationRecord[],
-  hearing: Hearing,
+  sync: SyncState,
   limits: KnowledgeLimits,
   now: number,
   forgotten: readonly ForgottenRevocations[] = [],
@@ -110,52 +110,52 @@ export function usabilityOf(
     return known.word === 'token' ? 'refuse' : 'ask';
   }
   if (forgotten.some((record) => precedes(known, record, limits.clockTolerance))) {
-    return known.word === 'token' ? 'unvouched' : 'ask';
+    return known.word === 'token' ? 'may-be-revoked' : 'ask';
   }
-  if (hearing.from === 'alone') {
+  if (sync.from === 'alone') {
     return 'use';
   }
-  const isCurrent = now - hearing.currentAt <= limits.maxAgeWhileLost;
+  const isCurrent = now - sync.currentAt <= limits.maxAgeWhileLost;
   if (known.word === 'token') {
-    return usabilityOfToken(known, hearing, isCurrent, limits);
+    return usabilityOfToken(known, sync, isCurrent, limits);
   }
   if (known.shared !== undefined) {
-    const since = Math.max(hearing.sharedSince, hearing.completeSince);
+    const since = Math.max(sync.sharedSince, sync.completeSince);
     const isLater = known.shared.askedAt - limits.clockTolerance >= since;
     return isCurrent && (since === 0 || isLater) ? 'use' : 'ask';
   }
   const isOwnRecent = now - known.since <= limits.maxAgeWhileLost;
-  return known.turn >= hearing.sinceTurn && (isCurrent || isOwnRecent) ? 'use' : 'ask';
+  return known.turn >= sync.sinceTurn && (isCurrent || isOwnRecent) ? 'use' : 'ask';
 }
 
 function usabilityOfToken(
   { token }: Knowledge,
-  hearing: Hearing,
+  sync: SyncState,
   isCurrent: boolean,
-  { clockTolerance, acceptsUnheard }: KnowledgeLimits,
+  { clockTolerance, acceptsUnsynced }: KnowledgeLimits,
 ): Usability {
-  if (hearing.from === 'channel' || acceptsUnheard) {
+  if (sync.from === 'channel' || acceptsUnsynced) {
     return 'use';
   }
   if (!isCurrent) {
     return 'wait';
   }
   const issuedAt = (token.issuedAt ?? Number.NEGATIVE_INFINITY) * 1000;
-  return issuedAt - clockTolerance < hearing.completeSince ? 'unvouched' : 'use';
+  return issuedAt - clockTolerance < sync.completeSince ? 'may-be-revoked' : 'use';
 }
 
 /** Whether the knowledge is from before the revocation. In doubt it is. */
 function precedes(known: Knowledge, record: ForgottenRevocations, clockTolerance: number): boolean {
   if (known.shared !== undefined) {
-    const { askedAt, heardUpTo } = known.shared;
-    const hasHeard = heardUpTo !== undefined && record.position !== undefined && heardUpTo >= record.position;
+    const { askedAt, readUpTo } = known.shared;
+    const hasRead = readUpTo !== undefined && record.position !== undefined && readUpTo >= record.position;
     // Positions of a log that was replaced may be later than those of the log that replaced it.
-    return !hasHeard || askedAt - clockTolerance <= record.revokedAt;
+    return !hasRead || askedAt - clockTolerance <= record.revokedAt;
   }
   if (known.turn <= record.turn) {
     return true;
   }
-  // A question that began after the revocation was heard has the server's word of now.
+  // A question that began after the revocation was received has the server's word of now.
   if (known.word === 'server') {
     return false;
   }
