@@ -117,10 +117,10 @@ export {
   type PrometheusRegistry,
 } from './observe/prometheus.js';
 export {
-  type HearingEvent,
-  type HearingState,
-  hearingStates,
   type RevocationEvent,
+  type RevocationSyncEvent,
+  type RevocationSyncState,
+  revocationSyncStates,
 } from './observe/revocation-sync.js';
 export { type Observer, observeEvents } from './observe/subscription.js';
 export type {

@@ -32,7 +32,7 @@ const losses: [string, Loss][] = [
 
 describeReal('redis-server', 'a process that is cut off from the log of revocations', () => {
   const suite = useLogSuite();
-  const heard = recordedEvents<{ state: string }>('mtls-bound:hearing');
+  const heard = recordedEvents<{ state: string }>('mtls-bound:revocation-sync');
   const ends: (() => Promise<void>)[] = [];
   let wire: SeverableWire;
   let wireOfRevoker: SeverableWire;

@@ -67,7 +67,7 @@ function koaApp(Framework: typeof Koa, mounted: unknown, seen: Seen): Listener {
 
 /** They make no middleware and throw for no request: Express waits for an answer that none of them sends. */
 const silent = new Set([
-  'hearingStates',
+  'revocationSyncStates',
   'observe',
   'observeClients',
   'observeByLog',

@@ -134,7 +134,7 @@ const takesNothing = [
   'MtlsBoundError',
   'RequestRefused',
   'activeTokenPolicy',
-  'hearingStates',
+  'revocationSyncStates',
   'interactionHeader',
   'observeByOpenTelemetry',
   'psd2Roles',

@@ -1,12 +1,17 @@
 // What is revoked, where from, and how far behind a process is: on the channels, in metrics and in the log.
-import type { HearingEvent, ResourceServer, ResourceServerOptions, RevocationEvent } from '@mtls-bound/core';
+import type {
+  ResourceServer,
+  ResourceServerOptions,
+  RevocationEvent,
+  RevocationSyncEvent,
+} from '@mtls-bound/core';
 import {
   createResourceServer,
-  hearingStates,
   observeByLog,
   observeByPrometheus,
   observeEvents,
   type RevocationChannel,
+  revocationSyncStates,
 } from '@mtls-bound/core';
 import { observeByOpenTelemetry } from '@mtls-bound/core/opentelemetry';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
@@ -25,7 +30,7 @@ import { recordedEvents } from '../../support/recorded-events.js';
 
 const secret = 'a secret of at least 32 characters';
 const revoked = recordedEvents<RevocationEvent>('mtls-bound:revocation');
-const heard = recordedEvents<HearingEvent>('mtls-bound:hearing');
+const heard = recordedEvents<RevocationSyncEvent>('mtls-bound:revocation-sync');
 let kit: TestKit;
 let servers: ResourceServer[] = [];
 beforeAll(async () => {
@@ -68,10 +73,10 @@ function memoryChannel() {
   return { channel, listeners };
 }
 
-const stateOf = (from: string) => hearingStates().filter((state) => state.from === from);
+const stateOf = (from: string) => revocationSyncStates().filter((state) => state.from === from);
 const untilHeard = (from: string, count: number) =>
   vi.waitFor(
-    () => expect(stateOf(from).map(({ state }) => state)).toEqual(Array(count).fill('heard')),
+    () => expect(stateOf(from).map(({ state }) => state)).toEqual(Array(count).fill('synced')),
     5_000,
   );
 
@@ -157,14 +162,14 @@ describe('a revocation is an event with its origin, and names no token and no su
 });
 
 describe('what a process has heard', () => {
-  it('of a log: unheard before it was read and while it can not be read, with the position and ages', async () => {
+  it('of a log: unsynced before it was read and while it can not be read, with the position and ages', async () => {
     const log = new MemoryLog();
     log.failure = new Error('away');
     create({ log, secret });
     expect(stateOf('log')).toEqual([
       {
         from: 'log',
-        state: 'unheard',
+        state: 'unsynced',
         position: undefined,
         lag: expect.any(Number),
         heartbeatAge: undefined,
@@ -173,13 +178,13 @@ describe('what a process has heard', () => {
     log.failure = undefined;
     await untilHeard('log', 1);
     const position = log.entries.at(-1)?.position;
-    expect(heard).toEqual([{ from: 'log', state: 'heard', position }]);
+    expect(heard).toEqual([{ from: 'log', state: 'synced', position }]);
     expect(stateOf('log')).toEqual([
-      { from: 'log', state: 'heard', position, lag: expect.any(Number), heartbeatAge: expect.any(Number) },
+      { from: 'log', state: 'synced', position, lag: expect.any(Number), heartbeatAge: expect.any(Number) },
     ]);
 
     log.failure = new Error('away');
-    await vi.waitFor(() => expect(heard.map(({ state }) => state)).toEqual(['heard', 'unheard']), 5_000);
+    await vi.waitFor(() => expect(heard.map(({ state }) => state)).toEqual(['synced', 'unsynced']), 5_000);
     const [{ lag = 0, heartbeatAge = 0 } = {}] = stateOf('log');
     await vi.waitFor(() => {
       const [later] = stateOf('log');
@@ -188,10 +193,10 @@ describe('what a process has heard', () => {
     });
     log.failure = undefined;
     await untilHeard('log', 1);
-    expect(heard.map(({ state }) => state)).toEqual(['heard', 'unheard', 'heard']);
+    expect(heard.map(({ state }) => state)).toEqual(['synced', 'unsynced', 'synced']);
   });
 
-  it('of a channel: heard without a lag, and unheard with one while it is lost', async () => {
+  it('of a channel: synced without a lag, and unsynced with one while it is lost', async () => {
     const { channel, listeners } = memoryChannel();
     create({ channel, secret });
     await untilHeard('channel', 1);
@@ -200,16 +205,16 @@ describe('what a process has heard', () => {
       listener.lost();
       listener.lost();
     }
-    expect(stateOf('channel')).toMatchObject([{ state: 'unheard' }]);
+    expect(stateOf('channel')).toMatchObject([{ state: 'unsynced' }]);
     await vi.waitFor(() => expect(stateOf('channel')[0]?.lag).toBeGreaterThan(0));
     for (const listener of listeners) {
       listener.restored();
     }
-    expect(stateOf('channel')).toMatchObject([{ state: 'heard', lag: 0 }]);
+    expect(stateOf('channel')).toMatchObject([{ state: 'synced', lag: 0 }]);
     expect(heard.map(({ from, state }) => [from, state])).toEqual([
-      ['channel', 'heard'],
-      ['channel', 'unheard'],
-      ['channel', 'heard'],
+      ['channel', 'synced'],
+      ['channel', 'unsynced'],
+      ['channel', 'synced'],
     ]);
   });
 
@@ -218,15 +223,15 @@ describe('what a process has heard', () => {
     const { channel } = memoryChannel();
     await create({ channel, secret }).close();
     await create({ log: new MemoryLog(), secret }).close();
-    expect(hearingStates()).toEqual([]);
+    expect(revocationSyncStates()).toEqual([]);
   });
 
   it('an observer that begins later is told the state at once', async () => {
     create({ log: new MemoryLog(), secret });
     await untilHeard('log', 1);
-    const told: HearingEvent[] = [];
-    observeEvents({ hearing: (event) => told.push(event) })();
-    expect(told).toEqual([{ from: 'log', state: 'heard', position: expect.any(String) }]);
+    const told: RevocationSyncEvent[] = [];
+    observeEvents({ revocationSync: (event) => told.push(event) })();
+    expect(told).toEqual([{ from: 'log', state: 'synced', position: expect.any(String) }]);
   });
 });
 
@@ -237,13 +242,13 @@ it('functions for revocations that throw harm nothing, and each is one warning',
   const fail = vi.fn(() => {
     throw new Error('161803');
   });
-  const stop = observeEvents({ hearing: fail, revocation: fail });
+  const stop = observeEvents({ revocationSync: fail, revocation: fail });
   await servers[0]?.revoke(subject);
   await servers[0]?.revoke(subject);
   stop();
   expect(fail).toHaveBeenCalledTimes(3);
-  expect(warning.mock.calls.map(([message]) => String(message).slice(0, 40))).toEqual([
-    expect.stringContaining('the function hearing'),
+  expect(warning.mock.calls.map(([message]) => String(message).slice(0, 44))).toEqual([
+    expect.stringContaining('the function revocationSync'),
     expect.stringContaining('the function revocation'),
   ]);
 });
@@ -258,33 +263,33 @@ describe('metrics', () => {
     await untilHeard('channel', 1);
     await server.revoke(subject);
     log.failure = new Error('away');
-    await vi.waitFor(() => expect(stateOf('log')).toMatchObject([{ state: 'unheard' }]), 5_000);
+    await vi.waitFor(() => expect(stateOf('log')).toMatchObject([{ state: 'unsynced' }]), 5_000);
     return log;
   }
 
-  it('prom-client: revocations by origin, what is unheard, the lag and the heartbeat', async () => {
+  it('prom-client: revocations by origin, what is unsynced, the lag and the heartbeat', async () => {
     const registry = new client.Registry();
     const stop = observeByPrometheus(client, registry);
     const log = await fleet();
     const metric = async (name: string) =>
       new RegExp(`^mtls_bound_revocations_${name} (\\S+)$`, 'm').exec(await registry.metrics())?.[1];
     expect(await metric('total{kind="subject",origin="revoke"}')).toBe('1');
-    expect(await metric('unheard{from="log"}')).toBe('1');
-    expect(await metric('unheard{from="channel"}')).toBe('0');
+    expect(await metric('unsynced{from="log"}')).toBe('1');
+    expect(await metric('unsynced{from="channel"}')).toBe('0');
     expect(Number(await metric('lag_seconds{from="log"}'))).toBeGreaterThan(0);
     expect(await metric('lag_seconds{from="channel"}')).toBe('0');
     expect(Number(await metric('heartbeat_age_seconds{from="log"}'))).toBeGreaterThan(0);
     expect(Number(await metric('heartbeat_age_seconds{from="channel"}'))).toBeGreaterThan(0);
     log.failure = undefined;
     await untilHeard('log', 1);
-    expect(await metric('unheard{from="log"}')).toBe('0');
+    expect(await metric('unsynced{from="log"}')).toBe('0');
     await Promise.all(servers.map((server) => server.close()));
-    expect(await metric('unheard{from="log"}')).toBeUndefined();
+    expect(await metric('unsynced{from="log"}')).toBeUndefined();
     stop();
     expect((await registry.metrics()).trim()).toBe('');
   });
 
-  it('OpenTelemetry: revocations by origin, what is unheard, the lag and the heartbeat', async () => {
+  it('OpenTelemetry: revocations by origin, what is unsynced, the lag and the heartbeat', async () => {
     const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
     const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 3_600_000 });
     metrics.setGlobalMeterProvider(new MeterProvider({ readers: [reader] }));
@@ -305,8 +310,8 @@ describe('metrics', () => {
       const age = expect.any(Number);
       expect(await points()).toEqual([
         ['revocations', { kind: 'subject', origin: 'revoke' }, 1],
-        ['revocations.unheard', { from: 'channel' }, 0],
-        ['revocations.unheard', { from: 'log' }, 1],
+        ['revocations.unsynced', { from: 'channel' }, 0],
+        ['revocations.unsynced', { from: 'log' }, 1],
         ['revocations.lag', { from: 'channel' }, 0],
         ['revocations.lag', { from: 'log' }, age],
         ['revocations.heartbeat_age', { from: 'channel' }, age],
@@ -334,9 +339,9 @@ it('pino: one line of the process that revokes, none of those that hear it, and 
   stop();
   const about = { from: 'channel', position: undefined };
   expect(lines).toEqual([
-    ['info', 'revocations of other processes are heard', { ...about, state: 'heard' }],
-    ['info', 'revocations of other processes are heard', { ...about, state: 'heard' }],
+    ['info', 'revocations of other processes are received', { ...about, state: 'synced' }],
+    ['info', 'revocations of other processes are received', { ...about, state: 'synced' }],
     ['info', 'tokens revoked', { kind: 'subject', issuer: undefined, origin: 'revoke' }],
-    ['warn', 'revocations of other processes may be missed', { ...about, state: 'unheard' }],
+    ['warn', 'revocations of other processes may be missed', { ...about, state: 'unsynced' }],
   ]);
 });

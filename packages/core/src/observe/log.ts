@@ -40,7 +40,7 @@ export const redactedPaths: readonly string[] = Object.freeze([
  * Logs refusals (info; a 503 is a warning), what `binding: 'report'` let in (warning), an
  * authorization server's rests (warning), Security Event Tokens (info; one that revoked nothing it
  * should have is a warning), revocations that this process was asked for (info), whether those of
- * other processes are heard (info; a warning if not) and problems (error). Of the problems of one
+ * other processes are received (info; a warning if not) and problems (error). Of the problems of one
  * code the first is a line at once. Further ones are a line a minute, with the newest message and
  * their `count`. No line holds a token or a secret. The `detail` of a refusal may name `iss`, `aud`
  * and `token_type` of a token, without what may hold credentials in a URL. Gives what ends it.
@@ -73,11 +73,11 @@ export function observeByLog(logger: Logger): () => void {
         logger.info({ kind, issuer, origin }, 'tokens revoked');
       }
     },
-    hearing: ({ from, state, position }) =>
-      logger[state === 'heard' ? 'info' : 'warn'](
+    revocationSync: ({ from, state, position }) =>
+      logger[state === 'synced' ? 'info' : 'warn'](
         { from, state, position },
-        state === 'heard'
-          ? 'revocations of other processes are heard'
+        state === 'synced'
+          ? 'revocations of other processes are received'
           : 'revocations of other processes may be missed',
       ),
     problem: (event) => problems.add(event),

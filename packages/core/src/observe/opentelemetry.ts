@@ -1,5 +1,5 @@
 import { metrics, type ObservableResult, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
-import { hearingTotals } from './revocation-sync-totals.js';
+import { revocationSyncTotals } from './revocation-sync-totals.js';
 import { durationBuckets, observeEvents } from './subscription.js';
 
 const name = '@mtls-bound/core';
@@ -8,7 +8,7 @@ const name = '@mtls-bound/core';
  * Metrics and spans by OpenTelemetry's API, of whatever SDK the program has set up before. Counters
  * `mtls_bound.requests`, `mtls_bound.route_refusals`, `mtls_bound.cache.lookups`,
  * `mtls_bound.signals`, `mtls_bound.revocations` and `mtls_bound.problems`, the up-down counter
- * `mtls_bound.breaker.open`, the gauges `mtls_bound.revocations.unheard`,
+ * `mtls_bound.breaker.open`, the gauges `mtls_bound.revocations.unsynced`,
  * `mtls_bound.revocations.lag` and `mtls_bound.revocations.heartbeat_age`, and the histogram
  * `mtls_bound.introspection.duration`, in seconds. Each question to an authorization server is a
  * span of the kind CLIENT, child of the request's, with the attributes `server.address` and, where
@@ -50,12 +50,12 @@ export function observeByOpenTelemetry(): () => void {
     description: 'Revocations that this process took note of',
   });
   const endGauges = [
-    hearingGauge('unheard', {
+    syncGauge('unsynced', {
       description: 'Resource servers that may miss revocations of other processes now',
       unit: '{server}',
     }),
-    hearingGauge('lag', { description: 'How far behind the revocations of other processes', unit: 's' }),
-    hearingGauge('heartbeatAge', {
+    syncGauge('lag', { description: 'How far behind the revocations of other processes', unit: 's' }),
+    syncGauge('heartbeatAge', {
       description: 'Since the newest entry of the log was written, or a message came over the channel',
       unit: 's',
     }),
@@ -118,14 +118,14 @@ export function observeByOpenTelemetry(): () => void {
  * A gauge that is read when metrics are collected: an age is no event. Returns a function that ends
  * it.
  */
-function hearingGauge(
-  of: 'unheard' | 'lag' | 'heartbeatAge',
+function syncGauge(
+  of: 'unsynced' | 'lag' | 'heartbeatAge',
   about: { readonly description: string; readonly unit: string },
 ): () => void {
   const suffix = of === 'heartbeatAge' ? 'heartbeat_age' : of;
   const gauge = metrics.getMeter(name).createObservableGauge(`mtls_bound.revocations.${suffix}`, about);
   const read = (result: ObservableResult): void => {
-    for (const { from, ...totals } of hearingTotals()) {
+    for (const { from, ...totals } of revocationSyncTotals()) {
       if (totals[of] !== undefined) {
         result.observe(totals[of], { from });
       }

@@ -1,5 +1,5 @@
 import { requireMethods } from '../shared/option-rules.js';
-import { hearingTotals } from './revocation-sync-totals.js';
+import { revocationSyncTotals } from './revocation-sync-totals.js';
 import { durationBuckets, observeEvents } from './subscription.js';
 
 /** What we use of prom-client: give the module itself. */
@@ -32,7 +32,7 @@ interface Metric<Registry> {
  * Counts and times everything by prom-client: `mtls_bound_requests_total`,
  * `mtls_bound_route_refusals_total`, `mtls_bound_cache_lookups_total`,
  * `mtls_bound_introspection_duration_seconds`, `mtls_bound_breaker_open`,
- * `mtls_bound_signals_total`, `mtls_bound_revocations_total`, `mtls_bound_revocations_unheard`,
+ * `mtls_bound_signals_total`, `mtls_bound_revocations_total`, `mtls_bound_revocations_unsynced`,
  * `mtls_bound_revocations_lag_seconds`, `mtls_bound_revocations_heartbeat_age_seconds`,
  * `mtls_bound_problems_total`. Labels are codes, issuers and transmitters, never anything of a
  * request. Gives what ends it and takes the metrics out of the registry.
@@ -77,12 +77,12 @@ export function observeByPrometheus<Registry extends PrometheusRegistry>(
     metric('revocations_total', 'Revocations that this process took note of', 'kind', 'origin'),
   );
   /** Read when metrics are collected: an age is no event. */
-  const hearingGauge = (name: string, help: string, of: 'unheard' | 'lag' | 'heartbeatAge'): void => {
+  const syncGauge = (name: string, help: string, of: 'unsynced' | 'lag' | 'heartbeatAge'): void => {
     const gauge = new Gauge({
       ...metric(`revocations_${name}`, help, 'from'),
       collect() {
         gauge.reset();
-        for (const { from, ...totals } of hearingTotals()) {
+        for (const { from, ...totals } of revocationSyncTotals()) {
           if (totals[of] !== undefined) {
             gauge.set({ from }, totals[of]);
           }
@@ -90,9 +90,9 @@ export function observeByPrometheus<Registry extends PrometheusRegistry>(
       },
     });
   };
-  hearingGauge('unheard', 'Resource servers that may miss revocations of other processes now', 'unheard');
-  hearingGauge('lag_seconds', 'How far behind the revocations of other processes', 'lag');
-  hearingGauge(
+  syncGauge('unsynced', 'Resource servers that may miss revocations of other processes now', 'unsynced');
+  syncGauge('lag_seconds', 'How far behind the revocations of other processes', 'lag');
+  syncGauge(
     'heartbeat_age_seconds',
     'Since the newest entry of the log was written, or a message came over the channel',
     'heartbeatAge',

@@ -1,13 +1,13 @@
-import { type HearingState, hearingStates } from './revocation-sync.js';
+import { type RevocationSyncState, revocationSyncStates } from './revocation-sync.js';
 
 /**
- * What the resource servers of this process have heard of revocations over a channel, or from a
+ * How far the resource servers of this process have received revocations over a channel, or from a
  * log. Ages in seconds.
  */
-export interface HearingTotals {
-  readonly from: HearingState['from'];
+export interface RevocationSyncTotals {
+  readonly from: RevocationSyncState['from'];
   /** How many may miss revocations now. */
-  readonly unheard: number;
+  readonly unsynced: number;
   /** The largest lag. */
   readonly lag: number;
   /** The largest age of a heartbeat; undefined before the first one. */
@@ -15,11 +15,11 @@ export interface HearingTotals {
 }
 
 /**
- * Sums up `hearingStates()` by what is listened to. Nothing is returned for what no resource server
- * listens to.
+ * Sums up `revocationSyncStates()` by channel and log. Nothing is returned for one that no resource
+ * server has.
  */
-export function hearingTotals(): HearingTotals[] {
-  const states = hearingStates();
+export function revocationSyncTotals(): RevocationSyncTotals[] {
+  const states = revocationSyncStates();
   return (['channel', 'log'] as const).flatMap((from) => {
     const own = states.filter((state) => state.from === from);
     const ages = own.map(({ heartbeatAge }) => heartbeatAge).filter((age) => age !== undefined);
@@ -27,7 +27,7 @@ export function hearingTotals(): HearingTotals[] {
       ? []
       : {
           from,
-          unheard: own.filter(({ state }) => state === 'unheard').length,
+          unsynced: own.filter(({ state }) => state === 'unsynced').length,
           lag: Math.max(...own.map(({ lag }) => lag)),
           heartbeatAge: ages.length === 0 ? undefined : Math.max(...ages),
         };

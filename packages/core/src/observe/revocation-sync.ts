@@ -13,21 +13,21 @@ export interface RevocationEvent {
   /**
    * `revoke`: this process called `revoke()`. `endpoint`: a client sent it to
    * `revocationEndpoint()`. `signal`: a transmitter of Shared Signals sent it here. `channel`,
-   * `log`: another process revoked, and this process heard of it there.
+   * `log`: another process revoked, and this process received it there.
    */
   readonly origin: 'revoke' | 'endpoint' | 'signal' | 'channel' | 'log';
 }
 
 /**
- * Published on `mtls-bound:hearing` when a resource server begins to hear the revocations of other
- * processes, and when it may miss them. A resource server that has no channel and no log publishes
+ * Published on `mtls-bound:revocation-sync` when a resource server begins to receive the revocations
+ * of other processes, and when it may miss them. A resource server that has no channel and no log publishes
  * nothing.
  */
-export interface HearingEvent {
+export interface RevocationSyncEvent {
   /** What it listens to: `revocations.channel` or `revocations.log`. */
   readonly from: 'channel' | 'log';
-  /** `heard`: it hears all revocations. `unheard`: it may miss revocations now. */
-  readonly state: 'heard' | 'unheard';
+  /** `synced`: it receives all revocations. `unsynced`: it may miss revocations now. */
+  readonly state: 'synced' | 'unsynced';
   /**
    * The position up to which it has read the log; undefined with a channel, and before the first
    * entry.
@@ -35,9 +35,9 @@ export interface HearingEvent {
   readonly position: string | undefined;
 }
 
-/** What one resource server has heard of the revocations of other processes. */
-export interface HearingState extends HearingEvent {
-  /** Seconds by which it is behind: since then revocations may exist that it has not heard. */
+/** How far one resource server has received the revocations of other processes. */
+export interface RevocationSyncState extends RevocationSyncEvent {
+  /** Seconds by which it is behind: since then revocations may exist that it has not received. */
   readonly lag: number;
   /**
    * Seconds since the newest entry of the log was written, by the clock of its writer, or since the
@@ -47,7 +47,7 @@ export interface HearingState extends HearingEvent {
 }
 
 const revocations = channel('mtls-bound:revocation');
-const hearing = channel('mtls-bound:hearing');
+const syncs = channel('mtls-bound:revocation-sync');
 
 /** Publishes that this process has taken note of a revocation. */
 export function publishRevocation(revocation: WrittenRevocation, origin: RevocationEvent['origin']): void {
@@ -60,30 +60,30 @@ export function publishRevocation(revocation: WrittenRevocation, origin: Revocat
   }
 }
 
-/** What publishes whether one resource server hears revocations. */
-export interface HearingListing {
+/** Publishes whether one resource server receives all revocations. */
+export interface SyncListing {
   /** Publishes the state if it has changed. */
   show(): void;
   /** The resource server was closed. */
   end(): void;
 }
 
-const listed = new Set<() => HearingState>();
+const listed = new Set<() => RevocationSyncState>();
 
 /**
- * Publishes each change of the state that `read` returns, and lists it in `hearingStates()` until
+ * Publishes each change of the state that `read` returns, and lists it in `revocationSyncStates()` until
  * `end()`.
  */
-export function listHearing(read: () => HearingState): HearingListing {
-  let shown: HearingEvent['state'] = 'unheard';
+export function listSyncState(read: () => RevocationSyncState): SyncListing {
+  let shown: RevocationSyncEvent['state'] = 'unsynced';
   listed.add(read);
   return {
     show() {
       const { from, state, position } = read();
       if (state !== shown) {
         shown = state;
-        if (hearing.hasSubscribers) {
-          hearing.publish({ from, state, position } satisfies HearingEvent);
+        if (syncs.hasSubscribers) {
+          syncs.publish({ from, state, position } satisfies RevocationSyncEvent);
         }
       }
     },
@@ -94,10 +94,10 @@ export function listHearing(read: () => HearingState): HearingListing {
 }
 
 /**
- * Returns what each resource server of this process has heard of the revocations of other
+ * Returns how far each resource server of this process has received the revocations of other
  * processes, at this moment. A resource server that has no channel and no log, or that was closed,
  * is not among them.
  */
-export function hearingStates(): HearingState[] {
+export function revocationSyncStates(): RevocationSyncState[] {
   return [...listed].map((read) => read());
 }

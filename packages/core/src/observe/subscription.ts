@@ -12,7 +12,7 @@ import {
   type RefusedEvent,
   type SignalEvent,
 } from './events.js';
-import { type HearingEvent, hearingStates, type RevocationEvent } from './revocation-sync.js';
+import { type RevocationEvent, type RevocationSyncEvent, revocationSyncStates } from './revocation-sync.js';
 
 export const observerOptions = optionGroup({
   /** A request was let in. Default: none. */
@@ -37,7 +37,7 @@ export const observerOptions = optionGroup({
    * on. Called at once with the state of each resource server that has a channel or a log when the
    * observer begins. Default: none.
    */
-  hearing: optional(functionLike<(event: HearingEvent) => void>('a function')),
+  revocationSync: optional(functionLike<(event: RevocationSyncEvent) => void>('a function')),
   /** An operator must solve a problem. Default: none. */
   problem: optional(functionLike<(event: ProblemEvent) => void>('a function')),
   /**
@@ -70,20 +70,20 @@ const channels = [
   'breaker',
   'signal',
   'revocation',
-  'hearing',
+  'revocationSync',
   'problem',
 ] as const;
 
 /** Subscribes to every channel that the observer has a function for; gives what ends it. */
 export function observeEvents(observer: Observer): () => void {
   const given = readOptions('observeEvents()', observer, observerOptions);
-  const { introspection, breaker, hearing } = given;
+  const { introspection, breaker, revocationSync } = given;
   const ends = channels.flatMap((name) => {
     const listener = given[name] as ((event: unknown) => void) | undefined;
     if (listener === undefined) {
       return [];
     }
-    const channel = `mtls-bound:${name}`;
+    const channel = `mtls-bound:${name === 'revocationSync' ? 'revocation-sync' : name}`;
     const guarded = catchObserverErrors(name, listener);
     subscribe(channel, guarded);
     return [() => unsubscribe(channel, guarded)];
@@ -92,9 +92,9 @@ export function observeEvents(observer: Observer): () => void {
   for (const event of openBreakerEvents()) {
     tellBreaker?.(event);
   }
-  const tellHearing = hearing && catchObserverErrors('hearing', hearing);
-  for (const { from, state, position } of tellHearing === undefined ? [] : hearingStates()) {
-    tellHearing?.({ from, state, position });
+  const tellRevocationSync = revocationSync && catchObserverErrors('revocationSync', revocationSync);
+  for (const { from, state, position } of tellRevocationSync === undefined ? [] : revocationSyncStates()) {
+    tellRevocationSync?.({ from, state, position });
   }
   return introspection === undefined ? endAll(ends) : endAll([...ends, subscribeToTracing(introspection)]);
 }

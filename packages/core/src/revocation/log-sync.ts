@@ -1,5 +1,5 @@
 import type { ReportProblem } from '../observe/events.js';
-import { type HearingListing, listHearing, publishRevocation } from '../observe/revocation-sync.js';
+import { listSyncState, publishRevocation, type SyncListing } from '../observe/revocation-sync.js';
 import { within } from '../shared/bounded-wait.js';
 import { CLOCK_DIFFERENCE } from '../shared/clock-difference.js';
 import { Attestations } from './attestations.js';
@@ -34,7 +34,7 @@ export class LogSync {
   readonly #problems: LogProblems;
   readonly #closing = new AbortController();
   readonly #ended: Promise<void>;
-  readonly #listing: HearingListing;
+  readonly #listing: SyncListing;
 
   // The log.
   readonly #naming: LogNaming;
@@ -124,9 +124,9 @@ export class LogSync {
       onCannotAsk: () =>
         this.#suspectLoss('this process could not ask for a minute what the others have read in it'),
     });
-    this.#listing = listHearing(() => ({
+    this.#listing = listSyncState(() => ({
       from: 'log',
-      state: this.#hasJoined && !this.#isUnreadable ? 'heard' : 'unheard',
+      state: this.#hasJoined && !this.#isUnreadable ? 'synced' : 'unsynced',
       position: this.#position,
       lag: (performance.now() - this.#readToEndAt) / 1000,
       // The clock of the writer may be ahead.

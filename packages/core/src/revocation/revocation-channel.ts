@@ -1,5 +1,5 @@
 import type { ReportProblem } from '../observe/events.js';
-import { type HearingListing, listHearing, publishRevocation } from '../observe/revocation-sync.js';
+import { listSyncState, publishRevocation, type SyncListing } from '../observe/revocation-sync.js';
 import { describeStoreError, within } from '../shared/bounded-wait.js';
 import { createSeal, type Seal } from '../shared/sealing.js';
 import { ChannelHeartbeat } from './channel-heartbeat.js';
@@ -76,7 +76,7 @@ export class ChannelSync {
   #heartbeat: ChannelHeartbeat | undefined;
   readonly #silence: number;
   readonly #closing = new AbortController();
-  readonly #listing: HearingListing;
+  readonly #listing: SyncListing;
   /** Since when the channel is not listened to, by the monotonic clock; undefined while it is. */
   #lostAt: number | undefined = performance.now();
   /** When the last message came, by the monotonic clock. */
@@ -93,9 +93,9 @@ export class ChannelSync {
     this.#revocations = revocations;
     this.#report = report;
     this.#silence = Math.max(maxAgeWhileLost, SHORTEST_SILENCE) * 1000;
-    this.#listing = listHearing(() => ({
+    this.#listing = listSyncState(() => ({
       from: 'channel',
-      state: this.#lostAt === undefined ? 'heard' : 'unheard',
+      state: this.#lostAt === undefined ? 'synced' : 'unsynced',
       position: undefined,
       lag: this.#lostAt === undefined ? 0 : secondsSince(this.#lostAt),
       heartbeatAge: this.#receivedAt === undefined ? undefined : secondsSince(this.#receivedAt),
