@@ -20,8 +20,6 @@ export function recordRefusal(req: object, refusal: RequestRefused): RequestRefu
  * });
  */
 export function refusalOf(request: object): RequestRefused | undefined {
-  const held: unknown = Reflect.get(request, 'req');
-  return (
-    ofRequests.get(request) ?? (typeof held === 'object' && held !== null ? ofRequests.get(held) : undefined)
-  );
+  // A WeakMap has nothing for a key that is no object.
+  return ofRequests.get(request) ?? ofRequests.get(Reflect.get(request, 'req'));
 }
