@@ -143,8 +143,8 @@ export const revocationOptions = optionGroup({
    */
   secret: optional(secretList, { requiredIf: ' with `log` and `channel`' }),
   /**
-   * Seconds for which a revocation is remembered: at least the life of your JWT access tokens.
-   * Default 3,600; from 1 to 2,592,000.
+   * The longest life of your JWT access tokens in seconds. A revocation is remembered for twice the
+   * `clockTolerance` more: as long as such a token could be accepted. Default 3,600; from 1 to 2,592,000.
    */
   maxAge: seconds({ min: 1, max: 2_592_000, default: 3_600 }),
   /**

@@ -18,6 +18,7 @@ import {
   type ResourceMetadataOptions,
   resourceMetadataOptions,
 } from '../response/resource-metadata.js';
+import { MAX_CLOCK_TOLERANCE } from '../shared/clock-difference.js';
 import { createConflict, createLonely, createMismatch, described } from '../shared/option-errors.js';
 import {
   nestedGroup,
@@ -156,7 +157,7 @@ export const resourceServerOptions = optionGroup({
    */
   clockTolerance: seconds({
     min: 0,
-    max: 300,
+    max: MAX_CLOCK_TOLERANCE,
     default: 30,
     limitsNote: ', with a `profile` from 10 to 60 (FAPI 2.0 §5.3.2.1)',
   }),

@@ -1,7 +1,7 @@
 import type { ReportProblem } from '../observe/events.js';
 import { listSyncState, publishRevocation, type SyncListing } from '../observe/revocation-sync.js';
 import { within } from '../shared/bounded-wait.js';
-import { CLOCK_DIFFERENCE } from '../shared/clock-difference.js';
+import { CLOCK_DIFFERENCE, MAX_CLOCK_TOLERANCE } from '../shared/clock-difference.js';
 import { Attestations } from './attestations.js';
 import { BoundedLog } from './bounded-log.js';
 import { EntrySequence } from './entry-sequence.js';
@@ -87,6 +87,8 @@ export class LogSync {
   constructor(rules: LogRules, revocations: Revocations, report: ReportProblem) {
     this.#rules = rules;
     this.#seals = new LogSeals(rules.secrets, rules.log.id);
+    // Equal in processes with different clockTolerance: they compare the entries that count.
+    const countsFor = (rules.maxAge + 2 * MAX_CLOCK_TOLERANCE) * 1000;
     this.#log = new BoundedLog(rules.log, this.#closing.signal);
     this.#revocations = revocations;
     this.#problems = new LogProblems(report);
@@ -99,14 +101,14 @@ export class LogSync {
     });
     this.#attestations = new Attestations({
       entries: this.#sequence.entries,
-      maxAge: rules.maxAge * 1000,
+      maxAge: countsFor,
       completeSince: () => revocations.completeSince,
     });
     this.#answers = new PendingAnswers((as) => this.#write(undefined, as));
     this.#writer = new LogWriter({
       log: this.#log,
       seals: this.#seals,
-      keepFor: rules.maxAge * 1000 + 2 * QUIET_TIME,
+      keepFor: countsFor + 2 * QUIET_TIME,
       facts: (as) => ({
         previous: this.#sequence.lastPosition,
         version: this.#naming.version,

@@ -106,7 +106,7 @@ export interface RevocationNotice {
 
 /** How revocations are remembered. Times in seconds. */
 export interface RevocationMemory {
-  /** How long a revocation is remembered. */
+  /** The longest life of a token. A revocation is remembered for `2 * clockTolerance` more. */
   readonly maxAge: number;
   /** How long answers are used while revocations are not received. */
   readonly maxAgeWhileLost: number;
@@ -187,7 +187,9 @@ export class Revocations {
     report = () => undefined,
   }: RevocationMemory) {
     this.#maxWait = maxWait * 1000;
-    this.#records = new ExpiringMap(maxRecords, maxAge * 1000, {
+    // A token that lives for `maxAge` is accepted for that much longer: the clock of its server may be
+    // ahead, and ours behind.
+    this.#records = new ExpiringMap(maxRecords, (maxAge + 2 * clockTolerance) * 1000, {
       groupOf: issuerIn,
       onForgotten: (issuer, records) => {
         this.#forget(issuer, records);
