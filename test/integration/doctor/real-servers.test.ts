@@ -180,7 +180,7 @@ describe('beside oidc-provider', () => {
     [
       'a token that is no JWT where JWTs are expected',
       'jwt_malformed',
-      /opaque tokens need introspection\(\)/,
+      /For opaque tokens, use introspection\(\)/,
       () => checked(jwtOptions()),
     ],
   ])('finds %s', findsAlone);
