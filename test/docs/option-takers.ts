@@ -46,6 +46,7 @@ const log = {
   append: async () => '',
   read: async () => ({ name: undefined, last: undefined, entries: [] }),
 };
+const proofs = { add: async () => true };
 const certificate = await createTestCertificate({
   verified: false,
   notBefore: new Date(0),
@@ -87,6 +88,9 @@ export const beside: Readonly<Record<string, object>> = {
   },
   'revocations.whileLost': { revocations: { log, secret } },
   'revocations.maxWait': { revocations: { log, secret } },
+  'dpop.nonce.maxAge': { dpop: { nonce: { secret } } },
+  'dpop.timeout': { dpop: { store: proofs } },
+  'dpop.whileLost': { dpop: { store: proofs } },
   'sharedSignals().clientAuthentication': { poll: {} },
   ...ofSignals({ clientAuthentication }, 'poll', 'endpoint', 'interval', 'wait', 'maxEvents'),
   ...ofSignals({ clientAuthentication }, 'stream', 'pushEndpoint'),

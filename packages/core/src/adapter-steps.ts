@@ -75,6 +75,10 @@ export function createAdapterSteps<Exchange, Next>(
     // this request.
     setAuthorization(server, req, exchange, granted);
     (req as AcceptedRequest)[acceptedBy] = server;
+    const nonce = server.nextNonce(req);
+    if (nonce !== undefined) {
+      framework.setHeader(exchange, 'DPoP-Nonce', nonce);
+    }
     if (server.vary !== undefined) {
       framework.addVary(exchange, server.vary);
     }

@@ -3,12 +3,14 @@ import type { AcceptedIssuer, TargetResolver } from './authorization-server/acce
 import { untilAborted, withDeadline } from './authorization-server/deadline.js';
 import type { Requester } from './authorization-server/requester.js';
 import type { ClientCertificate } from './certificate/client-certificate.js';
+import type { DpopCheck } from './dpop/dpop-check.js';
+import type { DpopProof } from './dpop/proof.js';
 import { RequestRefused, TellableError, toRefusal } from './errors.js';
 import { publishAdmitted, publishCache } from './observe/events.js';
 import type { Settings } from './options/resource-server-options.js';
 import type { RoutePolicy } from './policy/route-policy.js';
 import { afterAdmission, type Refusals, refusedTokenFacts } from './refusals.js';
-import { readBearerToken } from './request/bearer-token.js';
+import { type Credentials, readCredentials } from './request/bearer-token.js';
 import type { NodeRequest } from './request/node-request.js';
 import type { RequestDecider } from './request-decider.js';
 import type { ResourceServer } from './resource-server.js';
@@ -20,7 +22,7 @@ import type { TokenAnswer } from './token/token-claims.js';
 import type { TokenLookup } from './token-lookup.js';
 
 /** What admits requests, and what routes demand of admitted ones. */
-export type Admission = Pick<ResourceServer, 'authorize' | 'isGranted' | 'confirm' | 'require'>;
+export type Admission = Pick<ResourceServer, 'authorize' | 'isGranted' | 'confirm' | 'require' | 'nextNonce'>;
 
 /** The parts that an admission is made of. */
 export interface AdmissionParts {
@@ -31,6 +33,7 @@ export interface AdmissionParts {
   readonly lookup: TokenLookup;
   readonly decider: RequestDecider;
   readonly explainer: Pick<Explainer, 'remember'>;
+  readonly dpop: Pick<DpopCheck, 'latestNonce'> | undefined;
   readonly refusals: Pick<Refusals, 'refuse'>;
   /** Throws once the resource server is closed. */
   readonly refuseWhenClosed: () => void;
@@ -47,17 +50,21 @@ export function createAdmission({
   lookup,
   decider,
   explainer,
+  dpop,
   refusals: { refuse },
   refuseWhenClosed,
   identity,
 }: AdmissionParts): Admission {
   /** The requests without credentials that `credentials: 'optional'` let pass. */
   const anonymous = new WeakSet<NodeRequest>();
+  /** The proofs of requests with the scheme DPoP: a route may check the request again. */
+  const proofs = new WeakMap<NodeRequest, DpopProof>();
+  const acceptsDpop = dpop !== undefined;
 
   function authorize(req: NodeRequest, body?: unknown): ReturnType<Admission['authorize']> {
-    let token: string;
+    let credentials: Credentials;
     try {
-      token = readBearerToken(req, body);
+      credentials = readCredentials(req, body, acceptsDpop);
     } catch (thrown) {
       const { code } = toRefusal(thrown);
       if (code === 'credentials_missing' && settings.credentials === 'optional') {
@@ -70,8 +77,10 @@ export function createAdmission({
     let known: TokenAnswer | undefined;
     const since = revocations.latestTurn;
     try {
+      const { scheme, token } = credentials;
       certificate = decider.certificateOf(req);
-      if (certificate === undefined && settings.binding === 'required') {
+      const proof = scheme === 'DPoP' ? readProof(req, token) : undefined;
+      if (certificate === undefined && proof === undefined && settings.binding === 'required') {
         throw new RequestRefused('certificate_missing');
       }
       const target = resolveTarget(token, req);
@@ -81,13 +90,13 @@ export function createAdmission({
         publishCache(typeof known === 'string' ? 'inactive_hit' : 'hit');
         const loading = decider.load();
         return loading === undefined
-          ? admit(known, certificate, req, since)
-          : admitLater(known, () => loading, certificate, req, since);
+          ? admit(known, certificate, proof, req, since)
+          : admitLater(known, () => loading, certificate, proof, req, since);
       }
       publishCache('miss');
       refuseWhenClosed();
       explainer.remember(certificate);
-      return admitLater(lookup.ask(presented, 'unless-cached'), decider.load, certificate, req, since);
+      return admitLater(lookup.ask(presented, 'unless-cached'), decider.load, certificate, proof, req, since);
     } catch (thrown) {
       return refuse(thrown, certificate, req, refusedTokenFacts(known));
     }
@@ -98,6 +107,7 @@ export function createAdmission({
     answering: TokenAnswer | Promise<TokenAnswer>,
     load: () => Promise<unknown> | undefined,
     certificate: ClientCertificate | undefined,
+    proof: DpopProof | undefined,
     req: NodeRequest,
     since: number,
   ): Promise<Authorization> {
@@ -105,7 +115,8 @@ export function createAdmission({
     try {
       answer = await answering;
       await load();
-      return admit(answer, certificate, req, since);
+      // Not awaited here: a promise has its own refusal.
+      return admit(answer, certificate, proof, req, since);
     } catch (thrown) {
       return refuse(thrown, certificate, req, refusedTokenFacts(answer));
     }
@@ -114,12 +125,42 @@ export function createAdmission({
   function admit(
     answer: TokenAnswer,
     certificate: ClientCertificate | undefined,
+    proof: DpopProof | undefined,
     req: NodeRequest,
     since: number,
-  ): Authorization {
-    const authorization = decider.decide(answer, certificate, req, since);
+  ): Authorization | Promise<Authorization> {
+    const authorization = decider.decide(answer, certificate, proof, req, since);
+    // Last of all: what is refused for another reason must not use up a proof.
+    const using = proof === undefined ? undefined : decider.useUp(proof, authorization, req);
+    return using === undefined ? publish(authorization, req) : publishAfter(using, authorization, req);
+  }
+
+  function publish(authorization: Authorization, req: NodeRequest): Authorization {
     publishAdmitted(authorization, req, () => decider.reportedFor(req));
     return authorization;
+  }
+
+  /** Waits until a store has recorded the proof of a request. */
+  async function publishAfter(
+    using: Promise<void>,
+    authorization: Authorization,
+    req: NodeRequest,
+  ): Promise<Authorization> {
+    try {
+      await using;
+    } catch (thrown) {
+      const { certificate, issuer, clientId } = authorization;
+      return refuse(thrown, certificate, req, { stage: 'request', issuer, clientId });
+    }
+    return publish(authorization, req);
+  }
+
+  function readProof(req: NodeRequest, token: string): DpopProof | undefined {
+    const proof = decider.proofOf(req, token);
+    if (proof !== undefined) {
+      proofs.set(req, proof);
+    }
+    return proof;
   }
 
   function require(req: NodeRequest, given: unknown, policy: RoutePolicy): ReturnType<Admission['require']> {
@@ -182,7 +223,7 @@ export function createAdmission({
     }
     refuseWhenClosed();
     const since = revocations.latestTurn;
-    const token = readBearerToken(req, undefined);
+    const { token } = readCredentials(req, undefined, acceptsDpop);
     const own = Authorization.tokenOf(authorization);
     const askAndAgree = async (text: string, requester?: Requester) =>
       agreedClaims(own, await ask(text, requester));
@@ -191,7 +232,7 @@ export function createAdmission({
       read: read.kind === 'introspection' ? read : askAndAgree,
     };
     const answer = await lookup.ask({ token, target, thumbprint: certificate?.thumbprint, req }, 'afresh');
-    const fresh = decider.decide(answer, certificate, req, since);
+    const fresh = decider.decide(answer, certificate, proofs.get(req), req, since);
     Authorization.replace(authorization, fresh);
     return fresh;
   }
@@ -213,6 +254,8 @@ export function createAdmission({
     },
 
     require,
+
+    nextNonce: (req) => (proofs.get(req)?.needsNonce === true ? dpop?.latestNonce() : undefined),
   };
 }
 

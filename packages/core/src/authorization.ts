@@ -35,9 +35,15 @@ export class Authorization {
    */
   readonly certificate: ClientCertificate | undefined;
   /**
-   * Whether the token is bound to the certificate; false only where `binding` is not `required`.
+   * Whether the token is bound to the certificate, or to the key of the proof; false only where
+   * `binding` is not `required`.
    */
   readonly isBound: boolean;
+  /**
+   * The SHA-256 thumbprint of the key (RFC 7638) that has signed the DPoP proof of the request, as
+   * `cnf.jkt` of the token has it. Undefined for a token that is bound to no key.
+   */
+  readonly keyThumbprint: string | undefined;
 
   // Which resource server made this object, for which request. Only this class can write or read
   // them.
@@ -56,6 +62,7 @@ export class Authorization {
     token: TokenClaims,
     certificate: ClientCertificate | undefined,
     isBound: boolean,
+    keyThumbprint: string | undefined,
     server: RequestSignalRegistry,
     request: NodeRequest,
     since: number,
@@ -68,6 +75,7 @@ export class Authorization {
     this.claims = token.claims;
     this.certificate = certificate;
     this.isBound = isBound;
+    this.keyThumbprint = keyThumbprint;
     this.#server = server;
     this.#request = request;
     this.#token = token;

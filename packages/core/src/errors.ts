@@ -34,6 +34,7 @@ const passingTrouble = {
   description: uncheckable,
   passing: true,
 } as const;
+const invalidProof = { status: 401, error: 'invalid_dpop_proof' } as const;
 const lastingTrouble = { status: 503, error: 'server_error', description: misconfigured } as const;
 
 const refusals = {
@@ -95,6 +96,39 @@ const refusals = {
   token_bound_otherwise: {
     ...invalidToken,
     description: 'The access token is bound by a method that is not accepted here',
+  },
+  dpop_scheme_missing: {
+    ...invalidToken,
+    description: 'The access token is bound to a key; it is accepted with the scheme DPoP and a proof',
+  },
+  dpop_token_unbound: { ...invalidToken, description: 'The access token is not bound to a key' },
+  dpop_key_mismatch: { ...invalidToken, description: 'The access token is bound to another key' },
+  dpop_proof_missing: { ...invalidProof, description: 'The request has no header DPoP' },
+  dpop_proof_repeated: { ...malformed, description: 'The header DPoP is repeated' },
+  dpop_proof_too_long: { ...malformed, description: 'The DPoP proof is too long' },
+  dpop_proof_malformed: { ...invalidProof, description: 'The DPoP proof is not of the form of RFC 9449' },
+  dpop_proof_for_another: {
+    ...invalidProof,
+    description: 'The DPoP proof is for another method, URL or access token',
+  },
+  dpop_proof_expired: { ...invalidProof, description: 'The DPoP proof is too old, or not valid yet' },
+  dpop_nonce_required: {
+    status: 401,
+    error: 'use_dpop_nonce',
+    description: 'The DPoP proof must have the nonce of the header DPoP-Nonce',
+  },
+  dpop_signature_invalid: { ...invalidProof, description: 'The signature of the DPoP proof is wrong' },
+  dpop_proof_replayed: { ...invalidProof, description: 'The DPoP proof was used before' },
+  dpop_proofs_too_many: {
+    status: 429,
+    error: 'too_many_requests',
+    description: 'Too many DPoP proofs of one key; others are not looked at for a while',
+    passing: true,
+    unchallenged: true,
+  },
+  dpop_proofs_not_recorded: {
+    ...passingTrouble,
+    description: 'The DPoP proof can not be checked at the moment',
   },
   scope_insufficient: {
     status: 403,
@@ -328,4 +362,15 @@ export const reportable: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
   'certificate_refused_401',
   'token_unbound',
   'token_bound_otherwise',
+  'dpop_scheme_missing',
+  'dpop_token_unbound',
+  'dpop_key_mismatch',
+  'dpop_proof_missing',
+  'dpop_proof_repeated',
+  'dpop_proof_too_long',
+  'dpop_proof_malformed',
+  'dpop_proof_for_another',
+  'dpop_proof_expired',
+  'dpop_signature_invalid',
+  'dpop_proof_replayed',
 ]);

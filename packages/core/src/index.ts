@@ -85,6 +85,8 @@ export { type ProxyHeaderOptions, proxyHeader } from './certificate/proxy-header
 export { type Psd2Role, psd2Roles } from './certificate/psd2.js';
 export { tlsSocket } from './certificate/tls-socket.js';
 export type { SharedSecret, TrustedPeers, TrustOptions } from './certificate/trusted-proxy.js';
+export type { Binding } from './confirmation/binding.js';
+export type { ProofStore } from './dpop/proof-use.js';
 export {
   ConfigurationError,
   MtlsBoundError,
@@ -129,6 +131,7 @@ export type {
   RevocationOptions,
   SharedCacheOptions,
 } from './options/cache-options.js';
+export type { DpopNonceOptions, DpopOptions } from './options/dpop-options.js';
 export type { CircuitBreakerOptions, HttpOptions, IssuerOptions } from './options/issuer-options.js';
 export type { ResourceServerOptions } from './options/resource-server-options.js';
 export type {
@@ -145,7 +148,6 @@ export {
   type AuthorizationDetailRequirement,
   authorizationDetailsPolicy,
 } from './policy/authorization-details.js';
-export type { Binding } from './policy/binding.js';
 export {
   type ClaimRequirement,
   type ClaimRequirements,
@@ -176,6 +178,7 @@ export {
   redisChannel,
   redisLock,
   redisLog,
+  redisProofs,
 } from './redis/redis.js';
 export {
   type FapiHeaders,

@@ -21,6 +21,7 @@ const rules: ChallengeRules = {
   errorBody: undefined,
   errorContentType: 'application/json; charset=utf-8',
   resourceMetadata: undefined,
+  dpop: undefined,
   report,
 };
 
@@ -57,6 +58,7 @@ export const missingMiddleware: ResourceServer = Object.freeze({
       return answer(thrown, req);
     }
   },
+  nextNonce: () => undefined,
   ready: async () => refuse(),
   close: async () => undefined,
   answer,

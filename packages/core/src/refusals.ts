@@ -1,5 +1,6 @@
 import type { Authorization } from './authorization.js';
 import type { ClientCertificate } from './certificate/client-certificate.js';
+import type { DpopCheck } from './dpop/dpop-check.js';
 import { copyRefusal, type RequestRefused, toRefusal } from './errors.js';
 import { type Explanation, publishRefused, type RefusedEvent, type ReportProblem } from './observe/events.js';
 import type { Settings } from './options/resource-server-options.js';
@@ -45,6 +46,7 @@ export function createRefusals(
   settings: Settings,
   explainer: Pick<Explainer, 'explain'>,
   report: ReportProblem,
+  dpop: DpopCheck | undefined,
 ): Refusals {
   /** Of refusals that are not answered yet. */
   const explanations = new WeakMap<RequestRefused, Explanation>();
@@ -57,6 +59,7 @@ export function createRefusals(
     errorBody: settings.errorBody,
     errorContentType: settings.errorContentType,
     resourceMetadata: settings.resourceMetadata?.url,
+    dpop: dpop && settings.dpop && { algorithms: settings.dpop.algorithms, latestNonce: dpop.latestNonce },
     report,
   };
 

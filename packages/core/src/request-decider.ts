@@ -2,10 +2,14 @@ import { Authorization, type RequestSignalRegistry } from './authorization.js';
 import { type CertificateSource, ClientCertificate } from './certificate/client-certificate.js';
 import { connectionOf } from './certificate/connection.js';
 import { checkTls, watchTls } from './certificate/tls-profile.js';
+import { checkBinding } from './confirmation/binding.js';
+import { certificateThumbprint } from './confirmation/certificate-thumbprint.js';
+import { keyThumbprint } from './confirmation/key-thumbprint.js';
+import type { DpopCheck } from './dpop/dpop-check.js';
+import type { DpopProof } from './dpop/proof.js';
 import { type RefusalCode, RequestRefused, reportable, TellableError } from './errors.js';
 import { publishCertificate, publishReported } from './observe/events.js';
 import type { Settings } from './options/resource-server-options.js';
-import { checkBinding } from './policy/binding.js';
 import { type ClaimRules, checkClaims } from './policy/claims.js';
 import type { NodeRequest } from './request/node-request.js';
 import { type Explainer, originOf } from './response/explanation.js';
@@ -24,6 +28,11 @@ export interface RequestDecider {
   /** Undefined where the client showed none. Throws `RequestRefused`. */
   certificateOf(req: NodeRequest): ClientCertificate | undefined;
   /**
+   * Returns the DPoP proof of a request for `token`. Undefined if it was reported instead. Throws
+   * `RequestRefused`.
+   */
+  proofOf(req: NodeRequest, token: string): DpopProof | undefined;
+  /**
    * Throws `RequestRefused`.
    *
    * @param since the turn of `Revocations` when the check began
@@ -31,9 +40,15 @@ export interface RequestDecider {
   decide(
     token: TokenAnswer,
     certificate: ClientCertificate | undefined,
+    proof: DpopProof | undefined,
     req: NodeRequest,
     since: number,
   ): Authorization;
+  /**
+   * Uses up the proof of a request that everything else speaks for. Throws `RequestRefused`, or
+   * returns a promise that rejects with it.
+   */
+  useUp(proof: DpopProof, authorization: Authorization, req: NodeRequest): Promise<void> | undefined;
   /** What was told instead of refused, with `binding: 'report'`. */
   readonly reported: ReadonlyMap<RefusalCode, number>;
   /** Returns why `required` would have refused a request that was let in. */
@@ -45,8 +60,11 @@ export function createRequestDecider(
   rulesOf: (issuer: string) => ClaimRules,
   { explain }: Pick<Explainer, 'explain'>,
   server: RequestSignalRegistry,
+  dpop: DpopCheck | undefined,
 ): RequestDecider {
   const { binding, certificatePolicy, profile } = settings;
+  const methods = dpop === undefined ? [certificateThumbprint] : [certificateThumbprint, keyThumbprint(dpop)];
+  const bindingRules = Object.freeze({ binding, methods: Object.freeze(methods) });
   const isReporting = binding === 'report';
   const origin = originOf(settings.certificate);
   const reported = new Map<RefusalCode, number>();
@@ -66,12 +84,18 @@ export function createRequestDecider(
     throw thrown;
   }
 
+  function noteTrouble(req: NodeRequest, trouble: RequestRefused): void {
+    if (!troubles.has(req)) {
+      troubles.set(req, trouble);
+    }
+  }
+
   /**
    * Once for each request, and for its first trouble: that is what `required` would refuse it for.
    */
   function countReported(
     refusal: RequestRefused,
-    { issuer, clientId }: TokenClaims,
+    { issuer, clientId }: Pick<TokenClaims, 'issuer' | 'clientId'>,
     certificate: ClientCertificate | undefined,
     req: NodeRequest,
   ) {
@@ -102,38 +126,67 @@ export function createRequestDecider(
         publishCertificate(origin, certificate);
         return certificate;
       } catch (thrown) {
-        troubles.set(req, tolerated(thrown));
+        noteTrouble(req, tolerated(thrown));
         return undefined;
       }
     },
 
-    decide(token, certificate, req, since) {
+    proofOf(req, token) {
+      try {
+        return dpop?.proofOf(req, token);
+      } catch (thrown) {
+        noteTrouble(req, tolerated(thrown));
+        return undefined;
+      }
+    },
+
+    decide(token, certificate, proof, req, since) {
       if (typeof token === 'string') {
         const { code, ...details } = readTokenRejection(token);
         throw new RequestRefused(code, details);
       }
       const now = Date.now();
-      checkClaims(token, rulesOf(token.issuer), now / 1000);
+      checkClaims(token, rulesOf(token.issuer), now / 1000, proof !== undefined);
       let trouble = isReporting ? troubles.get(req) : undefined;
       let isBound = false;
       try {
-        checkBinding(token.confirmation, certificate?.thumbprint, binding, token.claims);
+        checkBinding(
+          token.confirmation,
+          { thumbprint: certificate?.thumbprint, proof },
+          bindingRules,
+          token.claims,
+        );
         isBound = token.confirmation !== undefined;
       } catch (thrown) {
         const refusal = tolerated(thrown);
         trouble ??= refusal;
       }
       try {
-        certificatePolicy?.(certificate, now);
+        // A client that proves a key instead need not have a certificate.
+        if (certificate !== undefined || proof === undefined) {
+          certificatePolicy?.(certificate, now);
+        }
       } catch (thrown) {
         const refusal = tolerated(thrown);
         trouble ??= refusal;
       }
-      const authorization = new Authorization(token, certificate, isBound, server, req, since);
+      const keyOfProof = isBound ? proof?.key.jkt : undefined;
+      const authorization = new Authorization(token, certificate, isBound, keyOfProof, server, req, since);
       if (trouble !== undefined) {
         countReported(trouble, token, certificate, req);
       }
       return authorization;
+    },
+
+    useUp(proof, authorization, req) {
+      const tolerate = (thrown: unknown): void =>
+        countReported(tolerated(thrown), authorization, authorization.certificate, req);
+      try {
+        return dpop?.useUp(proof)?.catch(tolerate);
+      } catch (thrown) {
+        tolerate(thrown);
+        return undefined;
+      }
     },
   };
 }

@@ -10,6 +10,7 @@ import { FloodGuard, placesOfOne } from './authorization-server/flood-guard.js';
 import { createReadinessCheck } from './authorization-server/readiness.js';
 import { SharedCache } from './cache/shared-cache.js';
 import { refreshesAtOnce, TokenCache } from './cache/token-cache.js';
+import { createDpopCheck } from './dpop/dpop-check.js';
 import { type RefusalCode, RequestRefused, TellableError } from './errors.js';
 import { problemReporter } from './observe/events.js';
 import type { RevocationEvent } from './observe/revocation-sync.js';
@@ -107,6 +108,11 @@ export interface ResourceServer {
    */
   close(): Promise<void>;
   /**
+   * Returns the nonce for the header `DPoP-Nonce` of the response to an accepted request (RFC 9449
+   * §8.2): the client's own ends soon. Undefined for any other request.
+   */
+  nextNonce(req: NodeRequest): string | undefined;
+  /**
    * The answer to a request for this resource's metadata (RFC 9728 §3.1); undefined for any other.
    */
   readonly metadata:
@@ -175,7 +181,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       {
         ...issuer,
         clockTolerance,
-        mustBind: settings.binding === 'required',
+        mustBind: settings.binding === 'required' && settings.dpop === undefined,
         permittedAlgorithms: settings.profile?.algorithms,
       },
       report,
@@ -204,8 +210,15 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
 
   const explainer = createExplainer(settings.certificate);
   const identity = new RequestSignals(revocations, clockTolerance);
-  const decider = createRequestDecider(settings, (name) => acceptedIssuerOf(name).rules, explainer, identity);
-  const refusals = createRefusals(settings, explainer, report);
+  const dpop = settings.dpop && createDpopCheck(settings.dpop, clockTolerance, report);
+  const decider = createRequestDecider(
+    settings,
+    (name) => acceptedIssuerOf(name).rules,
+    explainer,
+    identity,
+    dpop,
+  );
+  const refusals = createRefusals(settings, explainer, report, dpop);
   const checkReadiness = createReadinessCheck(
     [
       ...issuers,
@@ -233,6 +246,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     lookup: createTokenLookup(cache, floodGuard, refuseWhenClosed),
     decider,
     explainer,
+    dpop,
     refusals,
     refuseWhenClosed,
     identity,

@@ -45,6 +45,7 @@ export {
   redisChannel,
   redisLock,
   redisLog,
+  redisProofs,
   refusalOf,
   revocationSyncStates,
   rfc9440,

@@ -75,6 +75,7 @@ const silent = new Set([
   'readTokenClaims',
   'redisChannel',
   'redisLock',
+  'redisProofs',
   'refusalOf',
   'refuseUncalledMiddleware',
   'tlsSocket',

@@ -9,6 +9,7 @@ const rules: ChallengeRules = {
   errorBody: undefined,
   errorContentType: 'application/json; charset=utf-8',
   resourceMetadata: undefined,
+  dpop: undefined,
   report: () => undefined,
 };
 const req = { url: '/accounts' } as IncomingMessage;

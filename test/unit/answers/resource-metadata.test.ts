@@ -12,6 +12,7 @@ const made = (options: object = {}) =>
     readOptions('resourceMetadata', { resource, ...options }, resourceMetadataOptions),
     ['https://as.example.com'],
     true,
+    undefined,
   );
 
 it.each([

@@ -29,12 +29,14 @@ const layers: Record<string, readonly string[]> = {
   observe: ['shared', 'token'],
   request: ['shared', 'token', 'observe'],
   certificate: ['shared', 'observe', 'request'],
+  confirmation: ['shared', 'token'],
   policy: ['shared', 'token', 'observe', 'certificate'],
   revocation: ['shared', 'token', 'observe', 'request'],
   redis: ['shared'],
   'authorization-server': ['shared', 'token', 'observe'],
+  dpop: ['shared', 'token', 'observe', 'request', 'authorization-server'],
   cache: ['shared', 'token', 'observe', 'authorization-server'],
-  response: ['shared', 'policy'],
+  response: ['shared', 'request', 'confirmation'],
   options: [
     'shared',
     'request',
@@ -44,6 +46,7 @@ const layers: Record<string, readonly string[]> = {
     'cache',
     'response',
     'signals',
+    'dpop',
   ],
   signals: ['shared', 'observe', 'request', 'revocation', 'authorization-server'],
 };

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { RequestRefused } from '../../../packages/core/src/errors.js';
-import { readBearerToken } from '../../../packages/core/src/request/bearer-token.js';
+import { readCredentials } from '../../../packages/core/src/request/bearer-token.js';
 import { runs } from '../../support/fuzzing.js';
 
 /** A request with the given Authorization lines, as Node presents it. */
@@ -22,7 +22,7 @@ function request(lines: string[], { url = '/', contentType }: { url?: string; co
 
 function outcome(lines: string[], options?: Parameters<typeof request>[1], body?: unknown): string {
   try {
-    return `token ${readBearerToken(request(lines, options), body)}`;
+    return `token ${readCredentials(request(lines, options), body, false).token}`;
   } catch (error) {
     expect(error).toBeInstanceOf(RequestRefused);
     const { status, error: code } = error as RequestRefused;
@@ -119,7 +119,10 @@ describe('a token anywhere else is refused, never used', () => {
   });
 
   it('a request that names no target has no query', () => {
-    expect(readBearerToken({ ...request(good), url: undefined } as never, undefined)).toBe(token);
+    expect(readCredentials({ ...request(good), url: undefined } as never, undefined, false)).toEqual({
+      scheme: 'Bearer',
+      token,
+    });
   });
 
   it.each([

@@ -4,7 +4,7 @@ import {
   decodeDistinguishedName,
   parseDistinguishedName,
 } from '../../../packages/core/src/certificate/distinguished-name.js';
-import { readBearerToken } from '../../../packages/core/src/request/bearer-token.js';
+import { readCredentials } from '../../../packages/core/src/request/bearer-token.js';
 import { issuerByPath } from '../../../packages/core/src/request/issuer-selection.js';
 
 const request = (line: string, url = '/') =>
@@ -12,9 +12,9 @@ const request = (line: string, url = '/') =>
 
 /** What reads text of a stranger's making. */
 const readers: Readonly<Record<string, (text: string) => unknown>> = {
-  'the Authorization header': (text) => readBearerToken(request(text), undefined),
-  'a token': (text) => readBearerToken(request(`Bearer ${text}`), undefined),
-  'a query': (text) => readBearerToken(request('Bearer a', `/?${text}`), undefined),
+  'the Authorization header': (text) => readCredentials(request(text), undefined, false),
+  'a token': (text) => readCredentials(request(`Bearer ${text}`), undefined, false),
+  'a query': (text) => readCredentials(request('Bearer a', `/?${text}`), undefined, false),
   'a path': (text) => issuerByPath({ '/red': 'https://as.example.com' })(request('', `/${text}`)),
   'the iss of a JWT': (text) => issuerNamedIn(`a.${Buffer.from(text).toString('base64url')}.b`),
   'dots of a JWT': issuerNamedIn,

@@ -48,6 +48,22 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
     'set tls_client_certificate_bound_access_tokens of the client, and request the token over mutual TLS',
   token_bound_otherwise:
     'have the authorization server bind tokens by certificate only. detail says what cnf contains',
+  dpop_scheme_missing: 'send the token with the scheme DPoP, and a proof in the header DPoP',
+  dpop_token_unbound:
+    'send a proof to the token endpoint, too, so that the authorization server binds the token to the key',
+  dpop_key_mismatch: 'sign proofs with the key that the token was requested with',
+  dpop_proof_missing: 'send a new proof in the header DPoP with each request',
+  dpop_proof_repeated: 'send the header DPoP once. If the client does, check what a proxy adds',
+  dpop_proof_too_long: 'send a proof of at most 8,192 characters',
+  dpop_proof_malformed: 'read detail, and write the proof as RFC 9449 §4.2 says',
+  dpop_proof_for_another:
+    'read detail. If htu differs, compare dpop.origin and dpop.pathPrefix with the URL that clients use',
+  dpop_proof_expired: 'set the clock of the client by NTP, or demand nonces by dpop.nonce',
+  dpop_nonce_required: 'make a new proof with the nonce of the header DPoP-Nonce of the answer',
+  dpop_signature_invalid: 'sign with the private key of the jwk in the header of the proof',
+  dpop_proof_replayed: 'make a proof with a new jti for each request, also for a request that is repeated',
+  dpop_proofs_too_many: 'check why one client sends so many requests, or use several keys',
+  dpop_proofs_not_recorded: 'read detail. Repair the store of dpop.store, or set dpop.whileLost',
   scope_insufficient: 'request the scope that the challenge names',
   too_many_inactive_tokens: 'send active tokens. If many clients share an address, set the flood guard',
   authentication_insufficient: 'have the user authenticate as the challenge says (RFC 9470)',

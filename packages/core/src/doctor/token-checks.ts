@@ -1,8 +1,9 @@
 import { decodeJwt } from 'jose';
 import type { AcceptedIssuer, LimitedReader } from '../authorization-server/accepted-issuers.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
+import { checkBinding } from '../confirmation/binding.js';
+import { certificateThumbprint } from '../confirmation/certificate-thumbprint.js';
 import { toRefusal } from '../errors.js';
-import { checkBinding } from '../policy/binding.js';
 import { checkClaims } from '../policy/claims.js';
 import { mismatchHint } from '../response/explanation.js';
 import { readTokenClaims, type TokenAnswer, type TokenClaims } from '../token/token-claims.js';
@@ -79,7 +80,7 @@ function claimedFindings(token: string, rules: AcceptedIssuer['rules']): Finding
 
 function claimFindings(token: TokenClaims, rules: AcceptedIssuer['rules']): Finding[] {
   try {
-    checkClaims(token, rules, Date.now() / 1000);
+    checkClaims(token, rules, Date.now() / 1000, false);
     return [];
   } catch (thrown) {
     const { code, message } = toRefusal(thrown);
@@ -102,7 +103,11 @@ const MAX_NAMES = 10;
 
 function bindingFinding(confirmation: unknown, certificate: ClientCertificate): Finding {
   try {
-    checkBinding(confirmation, certificate.thumbprint, 'required');
+    checkBinding(
+      confirmation,
+      { thumbprint: certificate.thumbprint, proof: undefined },
+      { binding: 'required', methods: [certificateThumbprint] },
+    );
     return ok('binding', 'the token is bound to the certificate');
   } catch (thrown) {
     const { code, message, expectedThumbprint } = toRefusal(thrown);

@@ -17,33 +17,19 @@ import {
   wholeNumber,
   withDefault,
 } from '../shared/option-group.js';
-import { checked, functionLike, type OptionRule, oneOf } from '../shared/option-rules.js';
-
-const secretList: OptionRule<readonly string[], string | readonly string[]> = {
-  accepted: 'a secret of 32 characters or more, or a list of them',
-  secret: true,
-  read: (given) => {
-    const list: unknown[] = Array.isArray(given) ? given : [given];
-    return list.length > 0 && list.every((item) => typeof item === 'string' && item.length >= 32)
-      ? Object.freeze(list.map(String))
-      : undefined;
-  },
-};
+import {
+  checked,
+  functionLike,
+  type OptionRule,
+  oneOf,
+  secretList,
+  withMethods,
+} from '../shared/option-rules.js';
 
 const store: OptionRule<SharedStore> = withMethods('a Keyv instance', 'get', 'set');
 const lock: OptionRule<SharedLock> = withMethods('redisLock(client)', 'acquire', 'release');
 const log: OptionRule<RevocationLog> = withMethods('redisLog(client)', 'open', 'append', 'read');
 const channel: OptionRule<RevocationChannel> = withMethods('redisChannel(client)', 'publish', 'subscribe');
-
-function withMethods<T>(accepted: string, ...methods: string[]): OptionRule<T> {
-  return {
-    accepted: `${accepted} or another object with the methods ${methods.join(' and ')}`,
-    read: (given) => {
-      const members = typeof given === 'object' && given !== null ? (given as Record<string, unknown>) : {};
-      return methods.every((name) => typeof members[name] === 'function') ? (given as T) : undefined;
-    },
-  };
-}
 
 const addressReader: OptionRule<NonNullable<FloodRules['address']> | false> = {
   accepted: 'a function, or false',

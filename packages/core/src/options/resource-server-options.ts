@@ -8,7 +8,7 @@ import {
 } from '../certificate/certificate-policy.js';
 import type { CertificateSource } from '../certificate/client-certificate.js';
 import { tlsSocket } from '../certificate/tls-socket.js';
-import type { Binding } from '../policy/binding.js';
+import type { Binding } from '../confirmation/binding.js';
 import { type Profile, type ProfileName, profileNames, profiles } from '../policy/fapi-profiles.js';
 import { type IssuerSelection, issuerSelection } from '../request/issuer-selection.js';
 import type { ErrorBody } from '../response/challenge.js';
@@ -56,6 +56,7 @@ import {
   type SharedCacheOptions,
   sharedCacheOptions,
 } from './cache-options.js';
+import { type DpopOptions, type DpopSettings, dpopOptions, resolveDpop } from './dpop-options.js';
 import {
   type IssuerOptions,
   type IssuerSettings,
@@ -139,6 +140,12 @@ export const resourceServerOptions = optionGroup({
   resourceMetadata: optional(nestedRule<never, ResourceMetadataOptions>(resourceMetadataOptions), {
     fallback: 'nothing',
   }),
+  /**
+   * Accepts access tokens that are bound to a key of the client, too (DPoP, RFC 9449). A token that
+   * is bound to both needs both. Refused with the profile `fapi1-advanced`. Default: they are
+   * refused.
+   */
+  dpop: optional(nestedRule<never, DpopOptions>(dpopOptions), { fallback: 'they are refused' }),
   /**
    * Where the client certificate comes from: `tlsSocket()`, `proxyHeader()` behind a proxy that
    * ends TLS, or a function from the request to a `ClientCertificate` or `undefined`. Default
@@ -233,6 +240,7 @@ export interface Settings {
   readonly profile: Profile | undefined;
   readonly credentials: 'required' | 'optional';
   readonly resourceMetadata: ResourceMetadata | undefined;
+  readonly dpop: DpopSettings | undefined;
   readonly certificate: CertificateSource;
   readonly certificatePolicy: CertificatePolicy | undefined;
   readonly clockTolerance: number;
@@ -262,19 +270,27 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
   const profileName = given.get('profile');
   const cache = given.get('cache');
   requireUsefulRefresh(cache);
+  const metadata = given.isMissing('resourceMetadata')
+    ? undefined
+    : (given.nested('resourceMetadata').settings() as SettingsOf<typeof resourceMetadataOptions>);
+  const dpop = given.isMissing('dpop')
+    ? undefined
+    : resolveDpop(given.nested('dpop'), metadata?.resource, profileName && profiles[profileName].algorithms);
   const settings = Object.freeze({
     issuers,
     selectIssuer: resolveSelection(given, issuers),
     binding,
     profile: profileName && profiles[profileName],
     credentials: given.get('credentials'),
-    resourceMetadata: given.isMissing('resourceMetadata')
-      ? undefined
-      : createResourceMetadata(
-          given.nested('resourceMetadata').settings(),
-          issuers.map(({ issuer }) => issuer),
-          binding === 'required',
-        ),
+    resourceMetadata:
+      metadata &&
+      createResourceMetadata(
+        metadata,
+        issuers.map(({ issuer }) => issuer),
+        binding === 'required',
+        dpop?.algorithms,
+      ),
+    dpop,
     certificate,
     certificatePolicy: resolveCertificatePolicy(given, certificate),
     clockTolerance: given.get('clockTolerance'),
@@ -321,11 +337,12 @@ function resolveExplain(given: ResourceServerReader, { NODE_ENV }: NodeJS.Proces
 /** What a profile demands can't be switched off beside it. */
 function refuseContradictions(
   name: ProfileName,
-  { binding, clockTolerance, cache, issuers }: Settings,
+  { binding, dpop, clockTolerance, cache, issuers }: Settings,
 ): void {
   const { least, most } = profiles[name].clockTolerance;
   const contradictions: [string, boolean, unknown, string][] = [
     ['binding', binding !== 'required', binding, "'required'"],
+    ['dpop', name === 'fapi1-advanced' && dpop !== undefined, {}, 'nothing: certificates alone'],
     [
       'clockTolerance',
       clockTolerance < least || clockTolerance > most,

@@ -23,8 +23,11 @@ const acceptedTokenTypes = ['bearer', 'access_token', 'urn:ietf:params:oauth:tok
 /**
  * Refuses a token that is out of its time or not meant for this resource server. `now` in seconds
  * since the epoch.
+ *
+ * @param hasProof whether the request has a DPoP proof: only then a token may be of the type DPoP
+ * (RFC 9449 §5)
  */
-export function checkClaims(token: TokenClaims, rules: ClaimRules, now: number): void {
+export function checkClaims(token: TokenClaims, rules: ClaimRules, now: number, hasProof: boolean): void {
   if (token.expiresAt !== undefined && token.expiresAt + rules.clockTolerance <= now) {
     throw new RequestRefused('token_expired', { detail: `exp was ${secondsAgo(now, token.expiresAt)}` });
   }
@@ -41,10 +44,15 @@ export function checkClaims(token: TokenClaims, rules: ClaimRules, now: number):
   }
   // Some servers report refresh tokens as active too; only what is used as a bearer token may pass
   // here.
-  if (token.tokenType !== undefined && !acceptedTokenTypes.includes(token.tokenType.toLowerCase())) {
-    const detail = `expected token_type Bearer, got ${describeClaim(token.tokenType)}`;
+  if (token.tokenType !== undefined && !isAcceptedType(token.tokenType.toLowerCase(), hasProof)) {
+    const expected = hasProof ? 'DPoP or Bearer' : 'Bearer';
+    const detail = `expected token_type ${expected}, got ${describeClaim(token.tokenType)}`;
     throw new RequestRefused('token_wrong_type', { detail });
   }
+}
+
+function isAcceptedType(type: string, hasProof: boolean): boolean {
+  return acceptedTokenTypes.includes(type) || (hasProof && type === 'dpop');
 }
 
 /** Refuses a token whose claim `name` is a time in the future. */

@@ -1,4 +1,5 @@
 import type { SharedLock } from '../cache/shared-cache.js';
+import type { ProofStore } from '../dpop/proof-use.js';
 import { TellableError } from '../errors.js';
 import type { ChannelListener, RevocationChannel } from '../revocation/revocation-channel.js';
 import type { LogPage, LogQuery, RevocationLog } from '../revocation/revocation-log.js';
@@ -418,5 +419,25 @@ export function redisLock(client: RedisClient): SharedLock {
   return {
     acquire: async (name, ttl) => (await client.set(name, '1', { NX: true, PX: Math.ceil(ttl) })) !== null,
     release: (name) => client.del(name),
+  };
+}
+
+/**
+ * A record of used DPoP proofs in Redis for `dpop.store`: of several requests with one proof, in any
+ * process, one is accepted (RFC 9449 §11.1). Throws `ConfigurationError` for what is no client.
+ *
+ * @example
+ * const mtls = mtlsBound({ dpop: { origin: 'https://api.example.com', store: redisProofs(client) } });
+ */
+export function redisProofs(client: Pick<RedisClient, 'set'>): ProofStore {
+  requireMethods('redisProofs(client)', client, ['set']);
+  return {
+    async add(name, ttl) {
+      const reply: unknown = await client.set(`mtls-bound:proof:${name}`, '1', {
+        NX: true,
+        PX: Math.ceil(ttl),
+      });
+      return String(reply) === 'OK';
+    },
   };
 }

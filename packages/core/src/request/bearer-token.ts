@@ -6,19 +6,32 @@ import type { NodeRequest } from './node-request.js';
 /** Characters. Node's own limit for the whole header block is 16 KiB unless raised. */
 const MAX_TOKEN_LENGTH = 16_384;
 
+/** The scheme that an access token is sent with. */
+export type TokenScheme = 'Bearer' | 'DPoP';
+
+/** What a request has in its Authorization header. */
+export interface Credentials {
+  readonly scheme: TokenScheme;
+  readonly token: string;
+}
+
 // RFC 6750 §2.1: "Bearer" 1*SP b64token; the scheme is case-insensitive (RFC 9110 §11.1).
 const bearerCredentials = /^bearer +([\w\-.~+/]+=*)$/i;
-// The scheme ends where no token character (RFC 9110 §5.6.2) follows: "Bearer\tx" is Bearer,
+// RFC 9449 §7.1: "DPoP" 1*SP token68, which has the characters of b64token.
+const dpopCredentials = /^dpop +([\w\-.~+/]+=*)$/i;
+// A scheme ends where no token character (RFC 9110 §5.6.2) follows: "Bearer\tx" is Bearer,
 // "Bearerx" is not.
 const bearerScheme = /^bearer(?![\w!#$%&'*+\-.^`|~])/i;
+const dpopScheme = /^dpop(?![\w!#$%&'*+\-.^`|~])/i;
 
 /**
  * The access token of the Authorization header, the only place it is read from (RFC 6750 §2.1).
  * Throws `RequestRefused`: no credentials 401, malformed, repeated or elsewhere 400.
  *
  * @param body what a form parser made of the body, when one ran before
+ * @param acceptsDpop whether the scheme DPoP is accepted, too (RFC 9449 §7.1)
  */
-export function readBearerToken(req: NodeRequest, body: unknown): string {
+export function readCredentials(req: NodeRequest, body: unknown, acceptsDpop: boolean): Credentials {
   const hasLines = hasLinesOfNode(req);
   if (hasLines) {
     refuseCutHeaders(req);
@@ -36,13 +49,28 @@ export function readBearerToken(req: NodeRequest, body: unknown): string {
   }
   const token = bearerCredentials.exec(credentials)?.[1];
   if (token !== undefined) {
-    return token;
+    return { scheme: 'Bearer', token };
   }
-  throw bearerScheme.test(credentials)
+  const boundToken = acceptsDpop ? dpopCredentials.exec(credentials)?.[1] : undefined;
+  if (boundToken !== undefined) {
+    return { scheme: 'DPoP', token: boundToken };
+  }
+  throw bearerScheme.test(credentials) || (acceptsDpop && dpopScheme.test(credentials))
     ? new RequestRefused('credentials_malformed', {
-        detail: 'the Authorization header has the scheme Bearer, and not one token behind it',
+        detail:
+          `the Authorization header has the scheme ${dpopScheme.test(credentials) ? 'DPoP' : 'Bearer'}, ` +
+          'and not one token behind it',
       })
-    : new RequestRefused('credentials_missing', { detail: explainMissing(credentials) });
+    : new RequestRefused('credentials_missing', { detail: explainMissing(credentials, acceptsDpop) });
+}
+
+/** Returns whether a request has the scheme DPoP. Never throws. */
+export function hasDpopScheme(req: NodeRequest): boolean {
+  try {
+    return linesOf(req, 'authorization').some((credentials) => dpopScheme.test(credentials));
+  } catch {
+    return false;
+  }
 }
 
 /**
@@ -50,15 +78,16 @@ export function readBearerToken(req: NodeRequest, body: unknown): string {
  */
 const otherSchemes = ['DPoP', 'Basic', 'Digest', 'Negotiate', 'MAC', 'Signature', 'Token'] as const;
 
-function explainMissing(credentials: string): string {
+function explainMissing(credentials: string, acceptsDpop: boolean): string {
   if (credentials === '') {
     return 'there is no Authorization header';
   }
+  const accepted = acceptsDpop ? 'Bearer or DPoP' : 'Bearer';
   const start = credentials.slice(0, 20).toLowerCase();
   const scheme = otherSchemes.find((name) => start.startsWith(`${name.toLowerCase()} `));
   return scheme === undefined
-    ? 'the Authorization header does not begin with the scheme Bearer'
-    : `the Authorization header: expected the scheme Bearer, got ${scheme}`;
+    ? `the Authorization header does not begin with the scheme ${accepted}`
+    : `the Authorization header: expected the scheme ${accepted}, got ${scheme}`;
 }
 
 /**

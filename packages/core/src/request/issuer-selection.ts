@@ -1,8 +1,9 @@
-import { RequestRefused, TellableError } from '../errors.js';
+import { RequestRefused } from '../errors.js';
 import { createMismatch, described } from '../shared/option-errors.js';
 import { checked, headerName, isPlainObject, issuerUrl, type OptionRule } from '../shared/option-rules.js';
 import { linesOf } from './header-lines.js';
 import type { NodeRequest } from './node-request.js';
+import { requestTargetOf } from './request-target.js';
 
 /**
  * Names the issuer that a request's token is meant for; `undefined` when it is none of them. Throws
@@ -62,7 +63,7 @@ export function issuerByHeader(name: string, issuers: Readonly<Record<string, st
 export function issuerByHost(issuers: Readonly<Record<string, string>>): IssuerSelector {
   const byHost = byKey('issuerByHost(issuers)', issuers, hostName);
   return selector(byHost, (req) => {
-    if (!wholeTargetOf(req).startsWith('/')) {
+    if (!requestTargetOf(req).startsWith('/')) {
       throw unclear('the request target names a host by itself');
     }
     const named = [':authority', 'host', 'x-forwarded-host'].map((name) => linesOf(req, name));
@@ -95,7 +96,7 @@ export function issuerByPath(issuers: Readonly<Record<string, string>>): IssuerS
     }))
     .toSorted((a, b) => b.folded.length - a.folded.length);
   return selector(byPath, (req) => {
-    const [path = ''] = wholeTargetOf(req).split('?', 1);
+    const [path = ''] = requestTargetOf(req).split('?', 1);
     const readings = readingsOf(path);
     if (readings === undefined) {
       throw unclear('the path can be read in more than one way');
@@ -249,20 +250,6 @@ function decodeLeniently(text: string): string {
 /** Returns the text in the form of Unicode in which a full-width dot or slash is a plain one. */
 function foldWidth(text: string): string {
   return text.normalize('NFKC');
-}
-
-/**
- * The request target as the client sent it. Express cuts what is mounted off `url`, and keeps the
- * whole at `originalUrl`; the Koa adapter puts `ctx.originalUrl` there. Where other code added the
- * member to every object, Express keeps that one instead.
- */
-function wholeTargetOf(req: NodeRequest & { originalUrl?: string }): string {
-  if ('originalUrl' in Object.prototype) {
-    throw new TellableError(
-      'Object.prototype has a member originalUrl, so that selectIssuer can not read what the client sent',
-    );
-  }
-  return req.originalUrl ?? req.url ?? '';
 }
 
 function unclear(why: string): RequestRefused {

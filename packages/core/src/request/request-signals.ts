@@ -2,7 +2,7 @@ import { RequestRefused, toRefusal } from '../errors.js';
 import type { Revocations } from '../revocation/revocations.js';
 import type { TokenClaims } from '../token/token-claims.js';
 import { hashOf, identityOf } from '../token/token-identity.js';
-import { readBearerToken } from './bearer-token.js';
+import { readCredentials } from './bearer-token.js';
 import type { NodeRequest } from './node-request.js';
 import { noticeRequestEnds, onRequestEnd } from './request-end.js';
 
@@ -76,7 +76,7 @@ export class RequestSignals {
 
   #watch(request: OpenRequest, req: NodeRequest, token: TokenClaims, since: number): void {
     try {
-      const text = readBearerToken(req, undefined);
+      const { token: text } = readCredentials(req, undefined, true);
       const watched = { token, hash: hashOf(text), identity: identityOf(text) };
       request.endOn(
         this.#revocations.watch(watched, since, (code) => request.abort(new RequestRefused(code))),

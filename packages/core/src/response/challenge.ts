@@ -1,6 +1,7 @@
 import type { RequestRefused } from '../errors.js';
 import { TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
+import { hasDpopScheme, type TokenScheme } from '../request/bearer-token.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { isPromised } from '../shared/promises.js';
 
@@ -48,6 +49,14 @@ export interface Answer {
   readonly body: string;
 }
 
+/** What challenges say of DPoP (RFC 9449 §7.1, §9). */
+export interface DpopChallenge {
+  /** The signature algorithms that are accepted. */
+  readonly algorithms: readonly string[];
+  /** Returns a nonce for the next proof of a client; `undefined` if no nonces are demanded. */
+  latestNonce(): string | undefined;
+}
+
 export interface ChallengeRules {
   /** What the client is told; by default the refusal's own fixed sentence. */
   readonly describe?: (refusal: RequestRefused) => string | undefined;
@@ -58,6 +67,8 @@ export interface ChallengeRules {
   readonly errorContentType: string;
   /** Where the resource's metadata are (RFC 9728 §5.1). */
   readonly resourceMetadata: string | undefined;
+  /** What challenges say of DPoP; `undefined` if it is not accepted. */
+  readonly dpop: DpopChallenge | undefined;
   /** Is called for each value of a refusal that the answer leaves out. */
   readonly report: ReportProblem;
 }
@@ -116,11 +127,13 @@ export function createRefusedResponse(
   if (isPromised(shaped)) {
     throw new TellableError('it returned a promise; it must return the body itself');
   }
+  const nonce = refusal.error === 'use_dpop_nonce' ? rules.dpop?.latestNonce() : undefined;
   return {
     status: refusal.status,
     headers: {
       'Cache-Control': 'no-store',
-      ...(refusal.isChallenged && { 'WWW-Authenticate': challenge(refusal, rules, description) }),
+      ...(refusal.isChallenged && { 'WWW-Authenticate': challenge(refusal, req, rules, description) }),
+      ...(nonce !== undefined && { 'DPoP-Nonce': nonce }),
       ...(retryAfter !== undefined && { 'Retry-After': retryAfter }),
     },
     body: shaped,
@@ -132,8 +145,13 @@ export function createRefusedResponse(
  * policy of the user may have made the refusal: the challenge leaves out a value of it that could
  * end a parameter or begin another.
  */
-function challenge(refusal: RequestRefused, rules: ChallengeRules, description: string | undefined): string {
-  const { realm, resourceMetadata } = rules;
+function challenge(
+  refusal: RequestRefused,
+  req: NodeRequest,
+  rules: ChallengeRules,
+  description: string | undefined,
+): string {
+  const { realm, resourceMetadata, dpop } = rules;
   const parameters = {
     realm,
     error: refusal.error,
@@ -143,8 +161,22 @@ function challenge(refusal: RequestRefused, rules: ChallengeRules, description: 
     max_age: kept('maxAge', refusal, wholeSeconds, rules),
     resource_metadata: resourceMetadata,
   };
+  if (dpop === undefined) {
+    return writeChallenge('Bearer', parameters);
+  }
+  const algs = dpop.algorithms.join(' ');
+  // The error is that of the scheme that the client used; the other scheme is offered.
+  return hasDpopScheme(req)
+    ? `${writeChallenge('DPoP', { ...parameters, algs })}, ${writeChallenge('Bearer', { realm })}`
+    : `${writeChallenge('Bearer', parameters)}, ${writeChallenge('DPoP', { realm, algs })}`;
+}
+
+function writeChallenge(
+  scheme: TokenScheme,
+  parameters: Readonly<Record<string, string | undefined>>,
+): string {
   const present = Object.entries(parameters).filter(([, value]) => value !== undefined);
-  return `Bearer ${present.map(([name, value]) => `${name}="${value}"`).join(', ')}`;
+  return `${scheme} ${present.map(([name, value]) => `${name}="${value}"`).join(', ')}`;
 }
 
 /**

@@ -1,9 +1,9 @@
 import { createHash, hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { CertificateSource, ClientCertificate } from '../certificate/client-certificate.js';
+import { thumbprintAtTop } from '../confirmation/binding.js';
 import type { RequestRefused } from '../errors.js';
 import type { Explanation } from '../observe/events.js';
-import { thumbprintAtTop } from '../policy/binding.js';
 import type { NodeRequest } from '../request/node-request.js';
 import type { Hint } from '../shared/hint.js';
 

@@ -8,6 +8,8 @@ const ownMembers = [
   'bearer_methods_supported',
   'scopes_supported',
   'tls_client_certificate_bound_access_tokens',
+  'dpop_signing_alg_values_supported',
+  'dpop_bound_access_tokens_required',
 ];
 
 const furtherMembers: OptionRule<Readonly<Record<string, unknown>>> = {
@@ -61,6 +63,7 @@ export function createResourceMetadata(
   { resource, scopesSupported, members }: SettingsOf<typeof resourceMetadataOptions>,
   issuers: readonly string[],
   isBound: boolean,
+  dpopAlgorithms: readonly string[] | undefined,
 ): ResourceMetadata {
   const { origin, pathname } = new URL(resource);
   // RFC 9728 §3.1: between host and path.
@@ -70,7 +73,9 @@ export function createResourceMetadata(
     authorization_servers: issuers,
     bearer_methods_supported: ['header'],
     scopes_supported: scopesSupported,
-    tls_client_certificate_bound_access_tokens: isBound,
+    // With DPoP a token may be bound to a key instead.
+    tls_client_certificate_bound_access_tokens: isBound && dpopAlgorithms === undefined,
+    dpop_signing_alg_values_supported: dpopAlgorithms,
     ...members,
   });
   const answer: Answer = Object.freeze({

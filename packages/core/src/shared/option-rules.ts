@@ -30,6 +30,18 @@ export const text: OptionRule<string> = {
 
 export const secretText: OptionRule<string> = { ...text, secret: true };
 
+/** One secret or several: while one replaces the other, all are accepted. */
+export const secretList: OptionRule<readonly string[], string | readonly string[]> = {
+  accepted: 'a secret of 32 characters or more, or a list of them',
+  secret: true,
+  read: (given) => {
+    const list: unknown[] = Array.isArray(given) ? given : [given];
+    return list.length > 0 && list.every((item) => typeof item === 'string' && item.length >= 32)
+      ? Object.freeze(list.map(String))
+      : undefined;
+  },
+};
+
 export const flag: OptionRule<boolean> = {
   accepted: 'true or false',
   read: (given) => (typeof given === 'boolean' ? given : undefined),
@@ -142,6 +154,17 @@ export function requireMethods(path: string, given: unknown, names: readonly str
     const what = isObject ? `an object without ${missing}()` : described(given);
     throw createMismatch(path, `an object with ${names.join('(), ')}()`, what);
   }
+}
+
+/** An object of another library, known by its methods. */
+export function withMethods<T>(accepted: string, ...methods: string[]): OptionRule<T> {
+  return {
+    accepted: `${accepted} or another object with the methods ${methods.join(' and ')}`,
+    read: (given) => {
+      const members = typeof given === 'object' && given !== null ? (given as Record<string, unknown>) : {};
+      return methods.every((name) => typeof members[name] === 'function') ? (given as T) : undefined;
+    },
+  };
 }
 
 export const listOfObjects: OptionRule<readonly unknown[]> = {

@@ -1,0 +1,95 @@
+import { RequestRefused } from '../errors.js';
+import { claimOf, type TokenClaims } from '../token/token-claims.js';
+import type { ConfirmationMethod, Possession } from './confirmation-method.js';
+import { kindOf } from './kind-of.js';
+
+/**
+ * Whether an access token that is bound to nothing may pass. `required`: never. `when-bound`: as a
+ * plain bearer token, for the time of a migration; a bound token is checked all the same. `report`:
+ * what concerns certificate and binding is reported and refuses no request, so that `required` can
+ * be turned on without guessing. All other checks hold.
+ */
+export type Binding = 'required' | 'when-bound' | 'report';
+
+/** The detail of `token_unbound` where the server wrote the thumbprint outside of `cnf`. */
+export const thumbprintAtTop = 'x5t#S256 is at the top of the token, not in cnf';
+
+const noClaims: TokenClaims['claims'] = Object.freeze({});
+
+// The registered methods (RFC 7800 §3, §6.2, RFC 8705 §3.1, RFC 9449 §6.1): to ignore one would be a
+// downgrade. Other members are ignored (RFC 7800 §3.1).
+const registeredMethods = ['x5t#S256', 'jkt', 'jwk', 'jwe', 'jku', 'kid', 'osc'] as const;
+
+/** What counts as a proof of possession, and whether one must be there. */
+export interface BindingRules {
+  readonly binding: Binding;
+  /** The methods that this resource server can verify. */
+  readonly methods: readonly ConfirmationMethod[];
+}
+
+/**
+ * Lets a token pass only if the request proves each method that its `cnf` names: none is ignored
+ * (RFC 8705 §3, RFC 9449 §7.1). Runs on every request, after the cache: a cached answer says what
+ * the token is, never who may use it. Throws `RequestRefused`.
+ */
+export function checkBinding(
+  confirmation: unknown,
+  possession: Possession,
+  { binding, methods }: BindingRules,
+  claims: TokenClaims['claims'] = noClaims,
+): void {
+  if (confirmation === undefined) {
+    refuseProofOfNoKey(possession);
+    if (binding !== 'when-bound') {
+      const isAtTop = claimOf(claims, 'x5t#S256') !== undefined;
+      throw new RequestRefused('token_unbound', isAtTop ? { detail: thumbprintAtTop } : {});
+    }
+    return;
+  }
+  if (!isObject(confirmation)) {
+    throw new RequestRefused('token_bound_otherwise', {
+      detail: `cnf is ${kindOf(confirmation)}, not an object with ${membersOf(methods, ' or ')}`,
+    });
+  }
+  const isNamed = ({ member }: ConfirmationMethod): boolean => Object.hasOwn(confirmation, member);
+  const isUnverified = (member: string): boolean =>
+    Object.hasOwn(confirmation, member) && !methods.some((method) => method.member === member);
+  const isSole = Object.getOwnPropertyNames(confirmation).length === 1 && methods.some(isNamed);
+  const other = isSole ? undefined : registeredMethods.find(isUnverified);
+  if (!methods.some(isNamed)) {
+    const missing = `no ${membersOf(methods, ' and no ')}`;
+    throw new RequestRefused('token_bound_otherwise', {
+      detail: other === undefined ? `cnf has ${missing}` : `cnf has ${other}, and ${missing}`,
+    });
+  }
+  if (other !== undefined) {
+    throw new RequestRefused('token_bound_otherwise', {
+      detail: `cnf has ${other} beside ${membersOf(methods.filter(isNamed), ' and ')}`,
+    });
+  }
+  if (!Object.hasOwn(confirmation, 'jkt')) {
+    refuseProofOfNoKey(possession);
+  }
+  for (const method of methods) {
+    if (isNamed(method)) {
+      method.prove(confirmation[method.member], possession);
+    }
+  }
+}
+
+/** RFC 9449 §7.1: the scheme DPoP is for tokens that are bound to a key. */
+function refuseProofOfNoKey({ proof }: Possession): void {
+  if (proof !== undefined) {
+    throw new RequestRefused('dpop_token_unbound', {
+      detail: 'the request has the scheme DPoP, and cnf of the token has no jkt',
+    });
+  }
+}
+
+function membersOf(methods: readonly ConfirmationMethod[], separator: string): string {
+  return methods.map(({ member }) => member).join(separator);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,53 @@
+import { RequestRefused } from '../errors.js';
+import { redactIdentifier } from '../shared/shown-url.js';
+import type { ConfirmationMethod } from './confirmation-method.js';
+import { kindOf } from './kind-of.js';
+
+/**
+ * Characters of a thumbprint that is none. The longest likely mistake, base64url of base64 of hex,
+ * has 118.
+ */
+const MAX_SHOWN = 128;
+
+/** Binds a token to a certificate: the request came with it (RFC 8705 §3). */
+export const certificateThumbprint: ConfirmationMethod = Object.freeze({
+  member: 'x5t#S256',
+  prove(expected, { thumbprint }) {
+    if (typeof expected !== 'string' || expected === '') {
+      const why =
+        Array.isArray(expected) && expected.length > 1
+          ? 'it is named more than once, by cnf and the claim of the option claims.thumbprint, or by the ' +
+            'token and the answer about it'
+          : 'the authorization server wrote no thumbprint';
+      throw new RequestRefused('token_bound_otherwise', {
+        detail: `x5t#S256 in cnf is ${kindOf(expected)}: ${why}`,
+      });
+    }
+    if (thumbprint === undefined) {
+      throw new RequestRefused('certificate_missing');
+    }
+    if (!isSameThumbprint(expected, thumbprint)) {
+      throw new RequestRefused('certificate_mismatch', {
+        expectedThumbprint: redactIdentifier(expected)
+          .slice(0, MAX_SHOWN)
+          .replaceAll(/[^\x20-\x7e]/g, '?'),
+      });
+    }
+  },
+} satisfies ConfirmationMethod);
+
+/**
+ * Compares as text, never decoded: Node's base64url decoder takes padding, blanks and a changed
+ * last character for the same bytes. To the end, whatever differs, though neither is a secret;
+ * without the two Buffers that timingSafeEqual would need, which cost 2 µs a request.
+ */
+function isSameThumbprint(theirs: string, ours: string): boolean {
+  if (theirs.length !== ours.length) {
+    return false;
+  }
+  let difference = 0;
+  for (let i = 0; i < ours.length; i += 1) {
+    difference |= theirs.charCodeAt(i) ^ ours.charCodeAt(i);
+  }
+  return difference === 0;
+}

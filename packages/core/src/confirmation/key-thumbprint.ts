@@ -1,0 +1,32 @@
+import type { ProofReader } from '../dpop/proof.js';
+import { RequestRefused } from '../errors.js';
+import { sha256Text } from '../shared/option-rules.js';
+import type { ConfirmationMethod } from './confirmation-method.js';
+
+/**
+ * Binds a token to a key: the request has a DPoP proof that this key has signed (RFC 9449 §6.1 and
+ * §7.1).
+ */
+export function keyThumbprint({ checkSignature }: Pick<ProofReader, 'checkSignature'>): ConfirmationMethod {
+  return Object.freeze({
+    member: 'jkt',
+    prove(expected, { proof }) {
+      if (proof === undefined) {
+        throw new RequestRefused('dpop_scheme_missing', {
+          detail: 'cnf has jkt, and the request has the scheme Bearer',
+        });
+      }
+      if (typeof expected !== 'string' || !sha256Text.test(expected)) {
+        throw new RequestRefused('token_bound_otherwise', {
+          detail: 'jkt in cnf is no SHA-256 in base64url',
+        });
+      }
+      if (expected !== proof.key.jkt) {
+        throw new RequestRefused('dpop_key_mismatch', {
+          detail: `the token is bound to the key ${expected}, the proof is by ${proof.key.jkt}`,
+        });
+      }
+      checkSignature(proof);
+    },
+  } satisfies ConfirmationMethod);
+}

@@ -1,0 +1,83 @@
+import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
+
+/** Makes nonces for proofs and knows them again, without keeping any (RFC 9449 §8). */
+export interface Nonces {
+  /** The nonce for proofs that are made from now on. */
+  latest(now: number): string;
+  /**
+   * Returns what is known of a nonce that was given out, in this process or another of the fleet.
+   * `undefined` for any other text, and for a nonce that is no longer accepted.
+   */
+  find(nonce: string, now: number): FoundNonce | undefined;
+}
+
+export interface FoundNonce {
+  /** Seconds since the epoch until which proofs with the nonce are accepted. */
+  readonly acceptedUntil: number;
+  /** Whether the client should get a newer one. */
+  readonly isLatest: boolean;
+}
+
+/** A nonce is given out for this share of the time for which it is accepted. */
+const SLOTS = 3;
+
+/** Bytes of the slot's number: enough for slots of a second for 8,000 years. */
+const NUMBER_LENGTH = 5;
+/** Bytes: 128 bits can't be guessed. */
+const CODE_LENGTH = 16;
+const NONCE_LENGTH = NUMBER_LENGTH + CODE_LENGTH;
+
+/**
+ * The time is cut in slots. A nonce is the number of its slot with a code (HMAC-SHA256) that only
+ * one who has the secret can make.
+ *
+ * @param secrets the first makes nonces, each is accepted
+ * @param maxAge seconds for which a nonce is accepted from the start of its slot
+ */
+export function createNonces(secrets: readonly string[], maxAge: number): Nonces {
+  const keys = secrets.map((secret) =>
+    Buffer.from(hkdfSync('sha256', secret, '', 'mtls-bound dpop nonces', 32)),
+  );
+  const length = maxAge / SLOTS;
+  const slotAt = (now: number): number => Math.floor(now / length);
+  let made: { readonly slot: number; readonly nonces: readonly Buffer[] } | undefined;
+
+  /** The nonces of a slot, by each secret. Most requests are of one slot. */
+  function noncesOf(slot: number): readonly Buffer[] {
+    if (made?.slot === slot) {
+      return made.nonces;
+    }
+    return keys.map((key) => nonceOf(key, slot));
+  }
+
+  return {
+    latest(now) {
+      const slot = slotAt(now);
+      made = { slot, nonces: noncesOf(slot) };
+      return (made.nonces[0] as Buffer).toString('base64url');
+    },
+
+    find(nonce, now) {
+      const bytes = Buffer.from(nonce, 'base64url');
+      if (bytes.length !== NONCE_LENGTH || bytes.toString('base64url') !== nonce) {
+        return undefined;
+      }
+      const slot = bytes.readUIntBE(0, NUMBER_LENGTH);
+      const latest = slotAt(now);
+      // One slot ahead: the clock of the process that gave it out may be ahead of ours.
+      const isInTime = slot > latest - SLOTS && slot <= latest + 1;
+      if (!isInTime || !noncesOf(slot).some((known) => timingSafeEqual(known, bytes))) {
+        return undefined;
+      }
+      return { acceptedUntil: (slot + SLOTS) * length, isLatest: slot >= latest };
+    },
+  };
+}
+
+function nonceOf(key: Buffer, slot: number): Buffer {
+  const bytes = Buffer.alloc(NONCE_LENGTH);
+  bytes.writeUIntBE(slot, 0, NUMBER_LENGTH);
+  const code = createHmac('sha256', key).update(bytes.subarray(0, NUMBER_LENGTH)).digest();
+  code.copy(bytes, NUMBER_LENGTH, 0, CODE_LENGTH);
+  return bytes;
+}

@@ -1,0 +1,215 @@
+import { hash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import type { SignatureAlgorithm } from '../authorization-server/signature-algorithms.js';
+import { type RefusalCode, RequestRefused } from '../errors.js';
+import { readOwnMember } from '../shared/own-member.js';
+import { isCanonical } from '../token/token-identity.js';
+import { describeClaim } from '../token/token-rejection.js';
+import type { Nonces } from './nonces.js';
+import { importProofKey, isSignedBy, type ProofKey } from './proof-key.js';
+import { normalizeProofUrl, type ProofUrl } from './proof-url.js';
+
+/** A proof that fits its request. Whether its key made the signature is not known yet. */
+export interface DpopProof {
+  readonly key: ProofKey;
+  readonly jti: string;
+  /** Seconds since the epoch until which the proof would be accepted. */
+  readonly acceptedUntil: number;
+  /** Whether the client should get a newer nonce. */
+  readonly needsNonce: boolean;
+  /** The text that is signed (RFC 7515 §5.1). */
+  readonly signed: string;
+  readonly signature: string;
+}
+
+/** The request that a proof must be for. */
+export interface ProvenRequest {
+  readonly method: string;
+  /** Its URL, once for each public origin of the API. */
+  readonly urls: readonly (ProofUrl | undefined)[];
+  /** The access token that it carries. */
+  readonly token: string;
+}
+
+/** What a proof must be. Times in seconds. */
+export interface ProofRules {
+  readonly algorithms: readonly SignatureAlgorithm[];
+  /** For how long after `iat` a proof without nonce is accepted. */
+  readonly maxAge: number;
+  readonly clockTolerance: number;
+  /** If they are there, each proof must have one. */
+  readonly nonces: Nonces | undefined;
+}
+
+/** Reads proofs, and knows the keys of those whose signature was right. */
+export interface ProofReader {
+  /** Checks all but signature and reuse (RFC 9449 §4.3). Throws `RequestRefused`. */
+  read(text: string, request: ProvenRequest): DpopProof;
+  /** Returns if the key of the proof made its signature. Throws `RequestRefused`. */
+  checkSignature(proof: DpopProof): void;
+}
+
+/** Characters. A proof by an RSA key of 8,192 bits has less than 4,000. */
+const MAX_PROOF_LENGTH = 8_192;
+
+const MAX_KEYS = 10_000;
+
+type Members = Readonly<Record<string, unknown>>;
+
+/** Makes the reader of a resource server. */
+export function createProofReader(rules: ProofRules): ProofReader {
+  /** By the header of the proof: a client sends the same with each. */
+  const keys = new LRUCache<string, ProofKey>({ max: MAX_KEYS });
+
+  function keyOf(header: string): ProofKey {
+    return keys.get(header) ?? readKey(parseMembers(header), rules.algorithms);
+  }
+
+  return {
+    read(text, request) {
+      if (text.length > MAX_PROOF_LENGTH) {
+        throw refused(
+          'dpop_proof_too_long',
+          `the DPoP header has ${text.length} characters, accepted are ${MAX_PROOF_LENGTH}`,
+        );
+      }
+      const [header = '', payload = '', signature = '', ...others] = text.split('.');
+      if (signature === '' || others.length > 0 || !isCanonical(text)) {
+        throw malformed('it is not one signed JWT');
+      }
+      const key = keyOf(header);
+      const claims = parseMembers(payload);
+      const { jti, iat } = readClaims(claims, request);
+      const times = checkTime(claims, iat, rules);
+      return { key, jti, signed: `${header}.${payload}`, signature, ...times };
+    },
+
+    checkSignature({ key, signed, signature }) {
+      if (!isSignedBy(key, signed, signature)) {
+        throw refused('dpop_signature_invalid', 'the key in its header did not make its signature');
+      }
+      // Only keys of clients are kept: made-up proofs displace none.
+      keys.set(signed.slice(0, signed.indexOf('.')), key);
+    },
+  };
+}
+
+function readKey(header: Members, algorithms: readonly SignatureAlgorithm[]): ProofKey {
+  const typ = readOwnMember(header, 'typ');
+  if (typ !== 'dpop+jwt') {
+    throw malformed(`its typ is ${describeClaim(typ)}; expected dpop+jwt`);
+  }
+  if (Object.hasOwn(header, 'crit')) {
+    throw malformed('its header has crit, and none of its extensions is known');
+  }
+  const alg = readOwnMember(header, 'alg');
+  const algorithm = algorithms.find((name) => name === alg);
+  if (algorithm === undefined) {
+    throw malformed(`its alg is ${describeClaim(alg)}; expected ${algorithms.join(', ')}`);
+  }
+  const key = importProofKey(algorithm, readOwnMember(header, 'jwk'));
+  if (key === undefined) {
+    throw malformed(`its jwk is no public key for ${algorithm}, or one that anyone can sign for`);
+  }
+  return key;
+}
+
+function readClaims(claims: Members, { method, urls, token }: ProvenRequest): { jti: string; iat: number } {
+  const jti = readOwnMember(claims, 'jti');
+  const iat = readOwnMember(claims, 'iat');
+  if (typeof jti !== 'string' || jti === '') {
+    throw malformed(`its jti is ${describeClaim(jti)}; expected a text`);
+  }
+  if (typeof iat !== 'number') {
+    throw malformed(`its iat is ${describeClaim(iat)}; expected a number`);
+  }
+  const htm = readOwnMember(claims, 'htm');
+  if (htm !== method) {
+    throw forAnother(`its htm is ${describeClaim(htm)}, the request is ${method}`);
+  }
+  const htu = readOwnMember(claims, 'htu');
+  const url = typeof htu === 'string' ? normalizeProofUrl(htu) : undefined;
+  if (url === undefined || !urls.includes(url)) {
+    throw forAnother(`its htu is ${describeClaim(htu)}, the request is to ${urls.join(' or ')}`);
+  }
+  const ath = readOwnMember(claims, 'ath');
+  if (ath !== hash('sha256', token, 'base64url')) {
+    throw forAnother(
+      ath === undefined ? 'it has no ath' : 'its ath is not the hash of the access token of the request',
+    );
+  }
+  return { jti, iat };
+}
+
+/** RFC 9449 §11.1: a proof is accepted for a short time, by its `iat`, or by the nonce that we gave out. */
+function checkTime(
+  claims: Members,
+  iat: number,
+  { maxAge, clockTolerance, nonces }: ProofRules,
+): Pick<DpopProof, 'acceptedUntil' | 'needsNonce'> {
+  const now = Date.now() / 1000;
+  checkLimits(claims, now, clockTolerance);
+  if (nonces !== undefined) {
+    const nonce = readOwnMember(claims, 'nonce');
+    const found = typeof nonce === 'string' ? nonces.find(nonce, now) : undefined;
+    if (found === undefined) {
+      throw refused(
+        'dpop_nonce_required',
+        nonce === undefined ? 'the proof has no nonce' : 'its nonce is too old, or was not given out here',
+      );
+    }
+    return { acceptedUntil: found.acceptedUntil, needsNonce: !found.isLatest };
+  }
+  const acceptedUntil = iat + maxAge + clockTolerance;
+  if (!(iat <= now + clockTolerance)) {
+    throw refused('dpop_proof_expired', `its iat is ${Math.ceil(iat - now)} s ahead`);
+  }
+  if (!(acceptedUntil > now)) {
+    throw refused('dpop_proof_expired', `its iat was ${Math.floor(now - iat)} s ago`);
+  }
+  return { acceptedUntil, needsNonce: false };
+}
+
+/** A proof need not have `exp` and `nbf`, but what it says of itself holds (RFC 7519 §4.1). */
+function checkLimits(claims: Members, now: number, clockTolerance: number): void {
+  const exp = readLimit(claims, 'exp');
+  if (exp !== undefined && !(exp + clockTolerance > now)) {
+    throw refused('dpop_proof_expired', `its exp was ${Math.floor(now - exp)} s ago`);
+  }
+  const nbf = readLimit(claims, 'nbf');
+  if (nbf !== undefined && !(nbf - clockTolerance <= now)) {
+    throw refused('dpop_proof_expired', `its nbf is ${Math.ceil(nbf - now)} s ahead`);
+  }
+}
+
+function readLimit(claims: Members, name: 'exp' | 'nbf'): number | undefined {
+  const value = readOwnMember(claims, name);
+  if (value === undefined || typeof value === 'number') {
+    return value;
+  }
+  throw malformed(`its ${name} is ${describeClaim(value)}; expected a number`);
+}
+
+function parseMembers(encoded: string): Members {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(encoded, 'base64url').toString());
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+      return value as Members;
+    }
+  } catch {
+    // The message of the error quotes the text.
+  }
+  throw malformed('its header or its claims are not a JSON object');
+}
+
+function malformed(detail: string): RequestRefused {
+  return refused('dpop_proof_malformed', detail);
+}
+
+function forAnother(detail: string): RequestRefused {
+  return refused('dpop_proof_for_another', detail);
+}
+
+function refused(code: RefusalCode, detail: string): RequestRefused {
+  return new RequestRefused(code, { detail });
+}

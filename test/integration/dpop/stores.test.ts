@@ -1,0 +1,154 @@
+// One proof counts once in a fleet: over real Redis, and what happens while the store fails.
+import { createServer } from 'node:https';
+import type { ProblemEvent, ProofStore, RefusedEvent, ResourceServerOptions } from '@mtls-bound/core';
+import { redisProofs } from '@mtls-bound/core';
+import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { createApi, frameworks, mutualTls, serve, type TestApi } from '../../support/apis.js';
+import { call } from '../../support/calls.js';
+import { dpopClient, proofOrigin } from '../../support/dpop-client.js';
+import { createPki, type Pki } from '../../support/pki.js';
+import { recordedEvents } from '../../support/recorded-events.js';
+
+let pki: Pki;
+let kit: TestKit;
+const client = dpopClient();
+const refused = recordedEvents<RefusedEvent>('mtls-bound:refused');
+const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
+
+beforeAll(async () => {
+  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+  pki = await createPki();
+  kit = await createTestKit();
+});
+
+/** In memory, as Redis does it with SET NX. */
+function memoryStore(): ProofStore & { readonly ttls: number[] } {
+  const names = new Set<string>();
+  const ttls: number[] = [];
+  return {
+    ttls,
+    async add(name, ttl) {
+      ttls.push(ttl);
+      const isNew = !names.has(name);
+      names.add(name);
+      return isNew;
+    },
+  };
+}
+
+async function start(
+  framework: (typeof frameworks)[number],
+  dpop: NonNullable<ResourceServerOptions['dpop']>,
+) {
+  const { listener, handled } = createApi(framework, { ...kit.options, dpop });
+  return serve(createServer(mutualTls(pki), listener), handled);
+}
+
+const newToken = (): string => kit.boundToken({ claims: { cnf: { jkt: client.jkt } } });
+
+async function send(api: TestApi, token: string, proof: string): Promise<string> {
+  const { status } = await call(pki, api, '/').set('Authorization', `DPoP ${token}`).set('DPoP', proof);
+  return status === 200 ? '200' : `${status} ${refused.at(-1)?.refusal.code}`;
+}
+
+describe.each(frameworks)('%s', (framework) => {
+  it('two processes with one store accept a proof once', async () => {
+    const store = memoryStore();
+    const one = await start(framework, { origin: proofOrigin, store });
+    const other = await start(framework, { origin: proofOrigin, store });
+    const token = newToken();
+    const proof = client.proof(token);
+    expect([await send(one, token, proof), await send(other, token, proof)]).toEqual([
+      '200',
+      '401 dpop_proof_replayed',
+    ]);
+    expect(await send(other, token, client.proof(token))).toBe('200');
+    // For as long as it may be accepted, and by a process whose clock is behind: 60 + 2 x 30 s.
+    expect(store.ttls[0]).toBeGreaterThan(118_000);
+    expect(store.ttls[0]).toBeLessThanOrEqual(120_000);
+    await Promise.all([one.close(), other.close()]);
+  });
+
+  it.each<[string, ProofStore['add'], RegExp]>([
+    [
+      'rejects',
+      async () => Promise.reject(new Error('secret of the store')),
+      /^dpop\.store: Error$|dpop\.store/,
+    ],
+    [
+      'throws',
+      () => {
+        throw new Error('secret of the store');
+      },
+      /dpop\.store/,
+    ],
+    ['does not answer', () => new Promise(() => undefined), /no answer within 0\.05 s/],
+    ['returns no boolean', async () => 'OK' as never, /neither true nor false/],
+    ['returns nothing', async () => undefined as never, /neither true nor false/],
+  ])('a store that %s refuses proofs with 503, and its error is not told', async (_, add, detail) => {
+    const api = await start(framework, { origin: proofOrigin, store: { add }, timeout: 0.05 });
+    const token = newToken();
+    expect(await send(api, token, client.proof(token))).toBe('503 dpop_proofs_not_recorded');
+    expect(refused.at(-1)?.refusal.detail).toMatch(detail);
+    expect(refused.at(-1)?.refusal.detail).not.toContain('secret of the store');
+    await api.close();
+  });
+
+  it("whileLost: 'accept' accepts a proof once in the process, and reports the store", async () => {
+    const api = await start(framework, {
+      origin: proofOrigin,
+      store: { add: async () => Promise.reject(new Error('away')) },
+      whileLost: 'accept',
+    });
+    const token = newToken();
+    const proof = client.proof(token);
+    expect([await send(api, token, proof), await send(api, token, proof)]).toEqual([
+      '200',
+      '401 dpop_proof_replayed',
+    ]);
+    expect(problems.at(-1)?.code).toBe('dpop_store_failed');
+    await api.close();
+  });
+
+  it("whileLost: 'accept' accepts nothing that the store has, or of which it says nothing", async () => {
+    const has = await start(framework, {
+      origin: proofOrigin,
+      store: { add: async () => false },
+      whileLost: 'accept',
+    });
+    const token = newToken();
+    expect(await send(has, token, client.proof(token))).toBe('401 dpop_proof_replayed');
+    await has.close();
+    const odd = await start(framework, {
+      origin: proofOrigin,
+      store: { add: async () => 1 as never },
+      whileLost: 'accept',
+    });
+    expect(await send(odd, token, client.proof(token))).toBe('503 dpop_proofs_not_recorded');
+    await odd.close();
+  });
+});
+
+it.each<[unknown, boolean]>([
+  ['OK', true],
+  [Buffer.from('OK'), true],
+  [null, false],
+  [undefined, false],
+  ['QUEUED', false],
+  [1, false],
+])('redisProofs() takes the reply %j of SET for new: %s', async (reply, isNew) => {
+  const sent: unknown[][] = [];
+  const store = redisProofs({
+    set: async (...command: unknown[]) => {
+      sent.push(command);
+      return reply;
+    },
+  });
+  expect(await store.add('name', 1_000.2)).toBe(isNew);
+  expect(sent).toEqual([['mtls-bound:proof:name', '1', { NX: true, PX: 1_001 }]]);
+});
+
+it('redisProofs() refuses what is no client', () => {
+  expect(() => redisProofs({} as never)).toThrow('redisProofs(client)');
+});

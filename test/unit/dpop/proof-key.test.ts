@@ -1,0 +1,154 @@
+import { createHash, createPrivateKey, generateKeyPairSync, type JsonWebKey, sign } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import type { SignatureAlgorithm } from '../../../packages/core/src/authorization-server/signature-algorithms.js';
+import { importProofKey, isSignedBy, type ProofKey } from '../../../packages/core/src/dpop/proof-key.js';
+
+/** RFC 9449 §4.1: the key of the examples. */
+const rfc9449 = {
+  kty: 'EC',
+  crv: 'P-256',
+  x: 'l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs',
+  y: '9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA',
+};
+
+/** RFC 7638 §3.1. */
+const rfc7638 = {
+  kty: 'RSA',
+  n:
+    '0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRX' +
+    'jBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqz' +
+    's8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_' +
+    'xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw',
+  e: 'AQAB',
+  alg: 'RS256',
+  kid: '2011-04-29',
+};
+
+/** RFC 8037 §A.2. */
+const rfc8037 = { kty: 'OKP', crv: 'Ed25519', x: '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo' };
+
+describe('the thumbprint of a key', () => {
+  it.each([
+    ['RFC 9449 §6.1', 'ES256', rfc9449, '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I'],
+    ['RFC 7638 §3.1', 'RS256', rfc7638, 'NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs'],
+    ['RFC 8037 §A.3', 'EdDSA', rfc8037, 'kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k'],
+  ] as const)('is the one that %s gives', (_, algorithm, jwk, jkt) => {
+    expect(importProofKey(algorithm, jwk)?.jkt).toBe(jkt);
+  });
+
+  it('does not depend on the order and the number of the members', () => {
+    const { kty, crv, x, y } = rfc9449;
+    expect(importProofKey('ES256', { use: 'sig', y, x, kid: 'a', crv, kty })?.jkt).toBe(
+      '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I',
+    );
+  });
+
+  it('is that of the number, however the text writes its last bits', () => {
+    // The last character of 43 holds two bits that no byte needs.
+    const respelled = `${rfc8037.x.slice(0, -1)}p`;
+    expect(Buffer.from(respelled, 'base64url')).toEqual(Buffer.from(rfc8037.x, 'base64url'));
+    expect(importProofKey('EdDSA', { ...rfc8037, x: respelled })?.jkt).toBe(
+      'kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k',
+    );
+  });
+});
+
+describe('a key that is refused', () => {
+  const rsa1024 = generateKeyPairSync('rsa', { modulusLength: 1_024 }).publicKey.export({ format: 'jwk' });
+  const p384 = generateKeyPairSync('ec', { namedCurve: 'P-384' }).publicKey.export({ format: 'jwk' });
+  it.each<[string, SignatureAlgorithm, unknown]>([
+    ['nothing', 'ES256', undefined],
+    ['null', 'ES256', null],
+    ['a text', 'ES256', 'key'],
+    ['a list', 'ES256', [rfc9449]],
+    ['an empty object', 'ES256', {}],
+    ['a point that is not on the curve', 'ES256', { ...rfc9449, y: rfc9449.x }],
+    ['a key of another curve for ES256', 'ES256', p384],
+    ['an RSA key for ES256', 'ES256', rfc7638],
+    ['an EC key for PS256', 'PS256', rfc9449],
+    ['an EC key for EdDSA', 'EdDSA', rfc9449],
+    ['an RSA key of 1,024 bits', 'PS256', rsa1024],
+    ['an RSA key with exponent 1', 'PS256', { ...rfc7638, e: 'AQ' }],
+    ['an Ed25519 point of small order', 'EdDSA', { ...rfc8037, x: 'A'.repeat(43) }],
+    ['a symmetric key', 'ES256', { kty: 'oct', k: 'AAAA' }],
+    ...(['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'] as const).map(
+      (name): [string, SignatureAlgorithm, unknown] => [
+        `a key with the private member ${name}`,
+        'ES256',
+        { ...rfc9449, [name]: 'AQ' },
+      ],
+    ),
+  ])('%s', (_, algorithm, jwk) => {
+    expect(importProofKey(algorithm, jwk)).toBeUndefined();
+  });
+});
+
+describe('a signature', () => {
+  const pairs = {
+    ES256: generateKeyPairSync('ec', { namedCurve: 'P-256' }),
+    PS256: generateKeyPairSync('rsa', { modulusLength: 2_048 }),
+    RS256: generateKeyPairSync('rsa', { modulusLength: 2_048 }),
+    EdDSA: generateKeyPairSync('ed25519'),
+    Ed25519: generateKeyPairSync('ed25519'),
+  };
+  const options = {
+    ES256: ['sha256', { dsaEncoding: 'ieee-p1363' }],
+    PS256: ['sha256', { padding: 6, saltLength: 32 }],
+    RS256: ['sha256', {}],
+    EdDSA: [null, {}],
+    Ed25519: [null, {}],
+  } as const;
+  const signedBy = (algorithm: SignatureAlgorithm, text: string): string => {
+    const [digest, more] = options[algorithm];
+    const key = createPrivateKey(pairs[algorithm].privateKey.export({ format: 'pem', type: 'pkcs8' }));
+    return sign(digest, Buffer.from(text), { key, ...more }).toString('base64url');
+  };
+  const keyOf = (algorithm: SignatureAlgorithm): ProofKey =>
+    importProofKey(algorithm, pairs[algorithm].publicKey.export({ format: 'jwk' }) as JsonWebKey) as ProofKey;
+
+  it.each(Object.keys(pairs) as SignatureAlgorithm[])('of %s is accepted for its text alone', (algorithm) => {
+    const key = keyOf(algorithm);
+    const signature = signedBy(algorithm, 'a.b');
+    expect(isSignedBy(key, 'a.b', signature)).toBe(true);
+    expect(isSignedBy(key, 'a.c', signature)).toBe(false);
+    expect(isSignedBy(key, 'a.b', signature.slice(0, -4))).toBe(false);
+    expect(isSignedBy(key, 'a.b', '')).toBe(false);
+  });
+
+  it('of RFC 9449 §7.1 is accepted', () => {
+    // The second example proof of the RFC.
+    const [header, payload, signature] = (
+      'eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6IkVDIiwieCI6Imw4dEZyaHgtMzR0VjNoUklDUkRZ' +
+      'OXpDa0RscEJoRjQyVVFVZldWQVdCRnMiLCJ5IjoiOVZFNGpmX09rX282NHpiVFRsY3VOSmFqSG10NnY5VERWclUwQ2R2R1JEQSIs' +
+      'ImNydiI6IlAtMjU2In19.eyJqdGkiOiJlMWozVl9iS2ljOC1MQUVCIiwiaHRtIjoiR0VUIiwiaHR1IjoiaHR0cHM6Ly9yZXNvdXJj' +
+      'ZS5leGFtcGxlLm9yZy9wcm90ZWN0ZWRyZXNvdXJjZSIsImlhdCI6MTU2MjI2MjYxOCwiYXRoIjoiZlVIeU8ycjJaM0RaNTNFc05y' +
+      'V0JiMHhXWG9hTnk1OUlpS0NBcWtzbVFFbyJ9.2oW9RP35yRqzhrtNP86L-Ey71EOptxRimPPToA1plemAgR6pxHF8y6-yqyVnmcw6' +
+      'Fy1dqd-jfxSYoMxhAJpLjA'
+    ).split('.') as [string, string, string];
+    const key = importProofKey('ES256', rfc9449) as ProofKey;
+    expect(isSignedBy(key, `${header}.${payload}`, signature)).toBe(true);
+  });
+
+  it('in DER, as ES256 does not have it, is refused', () => {
+    const key = createPrivateKey(pairs.ES256.privateKey.export({ format: 'pem', type: 'pkcs8' }));
+    const signature = sign('sha256', Buffer.from('a.b'), key).toString('base64url');
+    expect(isSignedBy(keyOf('ES256'), 'a.b', signature)).toBe(false);
+  });
+
+  it('of RS256 is none of PS256', () => {
+    const jwk = pairs.RS256.publicKey.export({ format: 'jwk' });
+    const key = importProofKey('PS256', jwk) as ProofKey;
+    expect(isSignedBy(key, 'a.b', signedBy('RS256', 'a.b'))).toBe(false);
+  });
+
+  it('of PS256 with another length of the salt is refused', () => {
+    const key = createPrivateKey(pairs.PS256.privateKey.export({ format: 'pem', type: 'pkcs8' }));
+    const signature = sign('sha256', Buffer.from('a.b'), { key, padding: 6, saltLength: 20 });
+    expect(isSignedBy(keyOf('PS256'), 'a.b', signature.toString('base64url'))).toBe(false);
+  });
+
+  it('is not looked for by the hash of its text', () => {
+    const digest = createHash('sha256').update('a.b').digest('base64url');
+    expect(isSignedBy(keyOf('ES256'), 'a.b', digest)).toBe(false);
+  });
+});

@@ -1,0 +1,93 @@
+import { describe, expect, it } from 'vitest';
+import { normalizeProofUrl, requestedUrl } from '../../../packages/core/src/dpop/proof-url.js';
+
+const base = 'https://api.example';
+
+describe('a proof for one of these URLs is for the same resource', () => {
+  it.each([
+    ['https://api.example/a', '/a'],
+    ['HTTPS://API.Example/a', '/a'],
+    ['https://api.example:443/a', '/a'],
+    ['https://api.example/a?b=c', '/a'],
+    ['https://api.example/a#b', '/a?other=query'],
+    ['https://api.example/a?b#c', '/a'],
+    ['https://api.example', '/'],
+    ['https://api.example?a', '/'],
+    ['https://api.example/%7ea%2Db', '/~a-b'],
+    ['https://api.example/~a-b', '/%7Ea%2db'],
+    ['https://api.example/a%2fb', '/a%2Fb'],
+    ['https://api.example/x/../a', '/a'],
+    ['https://api.example/%C3%A4', '/%c3%a4'],
+    ["https://api.example/a;b=c,d'(e)!*$&+=:@", "/a;b=c,d'(e)!*$&+=:@"],
+  ])('%s and the target %s', (htu, target) => {
+    expect(normalizeProofUrl(htu)).toBeDefined();
+    expect(normalizeProofUrl(htu)).toBe(requestedUrl(base, target));
+  });
+});
+
+describe('a proof for one URL does not count for another resource', () => {
+  it.each([
+    ['https://api.example/a', '/b'],
+    ['https://api.example/a', '/A'],
+    ['https://api.example/a', '/a/'],
+    ['https://api.example/a', '//a'],
+    ['https://api.example/a', '/b/../a'],
+    ['https://api.example/a', '/b/%2e%2e/a'],
+    ['https://api.example/a', '/%61%2f'],
+    ['https://api.example/a/b', '/a%2fb'],
+    ['https://api.example/a/b', '/a\\b'],
+    ['http://api.example/a', '/a'],
+    ['https://api.example:8443/a', '/a'],
+    ['https://other.example/a', '/a'],
+    ['https://api.example.other.example/a', '/a'],
+    ['https://api.example./a', '/a'],
+  ])('%s and the target %s', (htu, target) => {
+    expect(normalizeProofUrl(htu)).toBeDefined();
+    expect(normalizeProofUrl(htu)).not.toBe(requestedUrl(base, target));
+  });
+});
+
+describe('a text that is no URL of a resource', () => {
+  it.each([
+    [''],
+    ['/a'],
+    ['api.example/a'],
+    ['//api.example/a'],
+    ['ftp://api.example/a'],
+    ['https:api.example/a'],
+    ['https:///a'],
+    ['https://'],
+    ['https://user@api.example/a'],
+    ['https://user:pass@api.example/a'],
+    ['https://other.example\\@api.example/a'],
+    ['https://api.example\\a'],
+    ['https://api.example/a\\b'],
+    [' https://api.example/a'],
+    ['https://api.example/a '],
+    ['https://api.example/a b'],
+    ['https://api.example/a\tb'],
+    ['https://api.exam\nple/a'],
+    ['https://api.example/ä'],
+    ['https://api.example/a?ä'],
+    ['https://[::1/a'],
+    ['https://api.example:99999/a'],
+  ])('%j is refused', (htu) => {
+    expect(normalizeProofUrl(htu)).toBeUndefined();
+  });
+});
+
+it.each([
+  ['*'],
+  [''],
+  ['api.example:443'],
+  ['http://other.example/a'],
+  ['https://api.example/a'],
+  ['?a'],
+  ['a'],
+])('a target that is no path has no URL: %j', (target) => {
+  expect(requestedUrl(base, target)).toBeUndefined();
+});
+
+it('the path that the application does not see stands before its own', () => {
+  expect(requestedUrl('https://api.example/v1', '/a')).toBe(normalizeProofUrl('https://api.example/v1/a'));
+});

@@ -1,0 +1,380 @@
+import { generateKeyPairSync, hash, type KeyObject, sign } from 'node:crypto';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createNonces } from '../../../packages/core/src/dpop/nonces.js';
+import {
+  createProofReader,
+  type ProofRules,
+  type ProvenRequest,
+} from '../../../packages/core/src/dpop/proof.js';
+import { RequestRefused } from '../../../packages/core/src/errors.js';
+
+/** Seconds. */
+const NOW = 1_800_000_005;
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['Date'], now: NOW * 1000 });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const stranger = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const jwkOf = (key: KeyObject) => key.export({ format: 'jwk' });
+const ath = hash('sha256', 'token', 'base64url');
+const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+
+type Changes = Readonly<Record<string, unknown>>;
+
+function sealed(header: Changes, claims: Changes, { privateKey } = pair): string {
+  const signed = `${encode(header)}.${encode(claims)}`;
+  const signature = sign('sha256', Buffer.from(signed), { key: privateKey, dsaEncoding: 'ieee-p1363' });
+  return `${signed}.${signature.toString('base64url')}`;
+}
+
+/** A good proof, but for the members that are given. `undefined` leaves one out. */
+function proofWith(claims: Changes = {}, header: Changes = {}, keys = pair): string {
+  return sealed(
+    { typ: 'dpop+jwt', alg: 'ES256', jwk: jwkOf(pair.publicKey), ...header },
+    { jti: 'one', htm: 'GET', htu: 'https://api.example/a', iat: NOW, ath, ...claims },
+    keys,
+  );
+}
+
+const request: ProvenRequest = { method: 'GET', urls: ['https://api.example/a'], token: 'token' };
+const rules: ProofRules = {
+  algorithms: ['ES256', 'PS256', 'EdDSA', 'Ed25519'],
+  maxAge: 60,
+  clockTolerance: 30,
+  nonces: undefined,
+};
+
+/** `accepted`, or the code and the detail of the refusal. */
+function outcome(text: string, more: Partial<ProofRules> = {}, of = request): string {
+  const reader = createProofReader({ ...rules, ...more });
+  try {
+    reader.checkSignature(reader.read(text, of));
+    return 'accepted';
+  } catch (thrown) {
+    if (!RequestRefused.isRefusal(thrown)) {
+      throw thrown;
+    }
+    return `${thrown.status} ${thrown.error} ${thrown.message}`;
+  }
+}
+
+describe('a proof is accepted', () => {
+  it.each<[string, string]>([
+    ['that is made for the request', proofWith()],
+    ['with further claims and headers', proofWith({ foo: 'bar' }, { foo: 'bar', kid: 'a' })],
+    ['with query and fragment in htu', proofWith({ htu: 'https://api.example/a?b=c#d' })],
+    ['with capitals in scheme and host of htu', proofWith({ htu: 'HTTPS://API.EXAMPLE/a' })],
+    ['with the default port in htu', proofWith({ htu: 'https://api.example:443/a' })],
+    ['made 10 seconds ago', proofWith({ iat: NOW - 10 })],
+    ['made 10 seconds ahead', proofWith({ iat: NOW + 10 })],
+    ['made 89 seconds ago: maxAge and the tolerance', proofWith({ iat: NOW - 89 })],
+    ['made 30 seconds ahead: the tolerance', proofWith({ iat: NOW + 30 })],
+    ['made at a part of a second', proofWith({ iat: NOW + 0.5 })],
+    ['with nbf now and exp in five minutes', proofWith({ nbf: NOW, exp: NOW + 300 })],
+    ['with a nonce, though none was given out', proofWith({ nonce: 'any' })],
+  ])('%s', (_, text) => {
+    expect(outcome(text)).toBe('accepted');
+  });
+
+  it('for one of several origins of the API', () => {
+    const urls = ['https://other.example/a', 'https://api.example/a'];
+    expect(outcome(proofWith(), {}, { ...request, urls })).toBe('accepted');
+  });
+
+  it('until its iat is older than maxAge and the tolerance', () => {
+    const reader = createProofReader(rules);
+    expect(reader.read(proofWith(), request)).toMatchObject({
+      jti: 'one',
+      acceptedUntil: NOW + 90,
+      needsNonce: false,
+    });
+  });
+});
+
+describe('a proof is refused', () => {
+  const good = proofWith();
+  const [header = '', claims = '', signature = ''] = good.split('.');
+  const privateJwk = pair.privateKey.export({ format: 'jwk' });
+  it.each<[string, string, string]>([
+    ['that is no JWT', 'proof', '401 invalid_dpop_proof dpop_proof_malformed: it is not one signed JWT'],
+    ['that is empty', '', '401 invalid_dpop_proof dpop_proof_malformed: it is not one signed JWT'],
+    [
+      'without signature',
+      `${header}.${claims}.`,
+      '401 invalid_dpop_proof dpop_proof_malformed: it is not one signed JWT',
+    ],
+    ['of four parts', `${good}.a`, '401 invalid_dpop_proof dpop_proof_malformed: it is not one signed JWT'],
+    [
+      'that is one of two in a line',
+      `${good}, ${good}`,
+      '401 invalid_dpop_proof dpop_proof_malformed: it is not one signed JWT',
+    ],
+    [
+      'with padding',
+      `${header}.${claims}.${signature}==`,
+      '401 invalid_dpop_proof dpop_proof_malformed: it is not one signed JWT',
+    ],
+    [
+      'whose header is no JSON',
+      `AAAA.${claims}.${signature}`,
+      '401 invalid_dpop_proof dpop_proof_malformed: its header or its claims are not a JSON object',
+    ],
+    [
+      'whose header is a list',
+      `${encode([])}.${claims}.${signature}`,
+      '401 invalid_dpop_proof dpop_proof_malformed: its header or its claims are not a JSON object',
+    ],
+    [
+      'whose claims are null',
+      `${header}.${encode(null)}.${signature}`,
+      '401 invalid_dpop_proof dpop_proof_malformed: its header or its claims are not a JSON object',
+    ],
+    [
+      'without typ',
+      proofWith({}, { typ: undefined }),
+      '401 invalid_dpop_proof dpop_proof_malformed: its typ is none; expected dpop+jwt',
+    ],
+    [
+      'with typ JWT',
+      proofWith({}, { typ: 'JWT' }),
+      '401 invalid_dpop_proof dpop_proof_malformed: its typ is "JWT"; expected dpop+jwt',
+    ],
+    [
+      'with an extension that must be understood',
+      proofWith({}, { crit: ['b64'], b64: false }),
+      '401 invalid_dpop_proof dpop_proof_malformed: its header has crit, and none of its extensions is known',
+    ],
+    ...(
+      [
+        ['without alg', undefined, 'none'],
+        ['with alg none', 'none', '"none"'],
+        ['with a symmetric alg', 'HS256', '"HS256"'],
+        ['with RS256', 'RS256', '"RS256"'],
+        ['with a list as alg', ['ES256'], '"ES256"'],
+      ] as const
+    ).map(([title, alg, shown]): [string, string, string] => [
+      title,
+      proofWith({}, { alg }),
+      `401 invalid_dpop_proof dpop_proof_malformed: its alg is ${shown}; expected ES256, PS256, EdDSA, Ed25519`,
+    ]),
+    ...(
+      [
+        ['without jwk', undefined],
+        ['with a private key in jwk', privateJwk],
+        ['with a text as jwk', 'key'],
+      ] as const
+    ).map(([title, jwk]): [string, string, string] => [
+      title,
+      proofWith({}, { jwk }),
+      '401 invalid_dpop_proof dpop_proof_malformed: its jwk is no public key for ES256, or one that ' +
+        'anyone can sign for',
+    ]),
+    [
+      'with the signature of another key',
+      proofWith({}, {}, stranger),
+      '401 invalid_dpop_proof dpop_signature_invalid: the key in its header did not make its signature',
+    ],
+    [
+      'with another claim than it was signed with',
+      `${header}.${proofWith({ jti: 'two' }).split('.')[1]}.${signature}`,
+      '401 invalid_dpop_proof dpop_signature_invalid: the key in its header did not make its signature',
+    ],
+    [
+      'without jti',
+      proofWith({ jti: undefined }),
+      '401 invalid_dpop_proof dpop_proof_malformed: its jti is none; expected a text',
+    ],
+    [
+      'with an empty jti',
+      proofWith({ jti: '' }),
+      '401 invalid_dpop_proof dpop_proof_malformed: its jti is ""; expected a text',
+    ],
+    [
+      'with a number as jti',
+      proofWith({ jti: 1 }),
+      '401 invalid_dpop_proof dpop_proof_malformed: its jti is a number; expected a text',
+    ],
+    [
+      'without iat',
+      proofWith({ iat: undefined }),
+      '401 invalid_dpop_proof dpop_proof_malformed: its iat is none; expected a number',
+    ],
+    [
+      'with a text as iat',
+      proofWith({ iat: String(NOW) }),
+      `401 invalid_dpop_proof dpop_proof_malformed: its iat is "${NOW}"; expected a number`,
+    ],
+    [
+      'without htm',
+      proofWith({ htm: undefined }),
+      '401 invalid_dpop_proof dpop_proof_for_another: its htm is none, the request is GET',
+    ],
+    [
+      'for another method',
+      proofWith({ htm: 'PUT' }),
+      '401 invalid_dpop_proof dpop_proof_for_another: its htm is "PUT", the request is GET',
+    ],
+    [
+      'for the method in another letter case',
+      proofWith({ htm: 'get' }),
+      '401 invalid_dpop_proof dpop_proof_for_another: its htm is "get", the request is GET',
+    ],
+    [
+      'without htu',
+      proofWith({ htu: undefined }),
+      '401 invalid_dpop_proof dpop_proof_for_another: its htu is none, the request is to https://api.example/a',
+    ],
+    [
+      'for another URL',
+      proofWith({ htu: 'https://api.example/b' }),
+      '401 invalid_dpop_proof dpop_proof_for_another: its htu is "https://api.example/b", the request is to ' +
+        'https://api.example/a',
+    ],
+    [
+      'without ath',
+      proofWith({ ath: undefined }),
+      '401 invalid_dpop_proof dpop_proof_for_another: it has no ath',
+    ],
+    [
+      'for another access token',
+      proofWith({ ath: hash('sha256', 'other', 'base64url') }),
+      '401 invalid_dpop_proof dpop_proof_for_another: its ath is not the hash of the access token of the request',
+    ],
+    [
+      'made an hour ago',
+      proofWith({ iat: NOW - 3_600 }),
+      '401 invalid_dpop_proof dpop_proof_expired: its iat was 3600 s ago',
+    ],
+    [
+      'made 90 seconds ago',
+      proofWith({ iat: NOW - 90 }),
+      '401 invalid_dpop_proof dpop_proof_expired: its iat was 90 s ago',
+    ],
+    [
+      'made an hour ahead',
+      proofWith({ iat: NOW + 3_600 }),
+      '401 invalid_dpop_proof dpop_proof_expired: its iat is 3600 s ahead',
+    ],
+    [
+      'made 31 seconds ahead',
+      proofWith({ iat: NOW + 31 }),
+      '401 invalid_dpop_proof dpop_proof_expired: its iat is 31 s ahead',
+    ],
+    [
+      'whose exp is past',
+      proofWith({ exp: NOW - 30 }),
+      `401 invalid_dpop_proof dpop_proof_expired: its exp was 30 s ago`,
+    ],
+    [
+      'whose nbf is ahead',
+      proofWith({ nbf: NOW + 31 }),
+      `401 invalid_dpop_proof dpop_proof_expired: its nbf is 31 s ahead`,
+    ],
+    [
+      'with a text as exp',
+      proofWith({ exp: 'never' }),
+      '401 invalid_dpop_proof dpop_proof_malformed: its exp is "never"; expected a number',
+    ],
+    [
+      'with a text as nbf',
+      proofWith({ nbf: 'now' }),
+      '401 invalid_dpop_proof dpop_proof_malformed: its nbf is "now"; expected a number',
+    ],
+    [
+      'of more than 8,192 characters',
+      proofWith({ foo: 'a'.repeat(8_192) }),
+      expect.stringMatching(
+        /^400 invalid_request dpop_proof_too_long: the DPoP header has 1\d{4} characters, accepted are 8192$/,
+      ) as never,
+    ],
+  ])('%s', (_, text, refusal) => {
+    expect(outcome(text)).toEqual(refusal);
+  });
+
+  it('for a target that has no URL', () => {
+    expect(outcome(good, {}, { ...request, urls: [undefined] })).toContain('dpop_proof_for_another');
+    expect(outcome(proofWith({ htu: undefined }), {}, { ...request, urls: [undefined] })).toContain(
+      'dpop_proof_for_another',
+    );
+  });
+
+  it('with RS256 that is chosen: the key must be an RSA key', () => {
+    expect(outcome(proofWith({}, { alg: 'RS256' }), { algorithms: ['RS256'] })).toContain(
+      'its jwk is no public key for RS256',
+    );
+  });
+
+  it('by members that other code has added to Object.prototype', () => {
+    const members = { typ: 'dpop+jwt', alg: 'ES256', jwk: jwkOf(pair.publicKey), jti: 'a', iat: NOW, ath };
+    Object.assign(Object.prototype, members);
+    try {
+      expect(outcome(proofWith({ jti: undefined }))).toContain('its jti is none');
+      expect(outcome(proofWith({}, { typ: undefined }))).toContain('its typ is none');
+      expect(outcome(proofWith({ ath: undefined }))).toContain('it has no ath');
+    } finally {
+      for (const name of Object.keys(members)) {
+        Reflect.deleteProperty(Object.prototype, name);
+      }
+    }
+  });
+});
+
+describe('where nonces are given out', () => {
+  const nonces = createNonces(['s'.repeat(32)], 300);
+  const noted = (nonce: unknown, claims: Changes = {}) =>
+    outcome(proofWith({ nonce, ...claims }), { nonces });
+
+  it('a proof with the latest one is accepted, whatever its iat', () => {
+    expect(noted(nonces.latest(NOW))).toBe('accepted');
+    expect(noted(nonces.latest(NOW), { iat: NOW - 3_600 })).toBe('accepted');
+    expect(noted(nonces.latest(NOW), { iat: NOW + 3_600 })).toBe('accepted');
+  });
+
+  it('its time is that of the nonce, and an older one asks for the latest', () => {
+    const reader = createProofReader({ ...rules, nonces });
+    const read = (at: number) => reader.read(proofWith({ nonce: nonces.latest(at) }), request);
+    expect(read(NOW)).toMatchObject({ acceptedUntil: NOW - 5 + 300, needsNonce: false });
+    expect(read(NOW - 100)).toMatchObject({ acceptedUntil: NOW - 105 + 300, needsNonce: true });
+  });
+
+  it.each([
+    ['no nonce', undefined, 'the proof has no nonce'],
+    ['another text', 'nonce', 'its nonce is too old, or was not given out here'],
+    ['a number', 1, 'its nonce is too old, or was not given out here'],
+    [
+      'a nonce of 300 seconds ago',
+      nonces.latest(NOW - 300),
+      'its nonce is too old, or was not given out here',
+    ],
+  ])('a proof with %s gets a new one to try again', (_, nonce, detail) => {
+    expect(noted(nonce)).toBe(`401 use_dpop_nonce dpop_nonce_required: ${detail}`);
+  });
+
+  it('a proof must have an iat all the same', () => {
+    expect(noted(nonces.latest(NOW), { iat: undefined })).toContain('its iat is none');
+  });
+});
+
+describe('the keys that are remembered', () => {
+  it('a second proof of a client is checked by its own signature', () => {
+    const reader = createProofReader(rules);
+    const first = reader.read(proofWith(), request);
+    reader.checkSignature(first);
+    const second = reader.read(proofWith({ jti: 'two' }), request);
+    expect(second.key).toBe(first.key);
+    reader.checkSignature(second);
+    const forged = reader.read(proofWith({ jti: 'three' }, {}, stranger), request);
+    expect(() => reader.checkSignature(forged)).toThrow('dpop_signature_invalid');
+  });
+
+  it('a key whose signature was wrong is not among them', () => {
+    const reader = createProofReader(rules);
+    const forged = reader.read(proofWith({}, {}, stranger), request);
+    expect(() => reader.checkSignature(forged)).toThrow('dpop_signature_invalid');
+    expect(reader.read(proofWith(), request).key).not.toBe(forged.key);
+  });
+});
