@@ -78,7 +78,7 @@ async function start(): Promise<{ milliseconds: number; processor: number; bytes
     maxWait: 60,
     acceptsUnsynced: false,
   });
-  const rules = { log: redisLog(client), secrets: [secret], maxAge: 3_600 };
+  const rules = { log: redisLog(client), secrets: [secret], maxAge: 3_600, maxAgeWhileLost: 5 };
   const feed = new LogSync(rules, revocations, (code) => problems.push(code));
   await revocations.untilSynced();
   const milliseconds = performance.now() - begin;

@@ -40,6 +40,15 @@ export class MemoryLog implements RevocationLog {
     return { name: this.name, last, hasSince, entries: this.#after(since).slice(0, 10) };
   }
 
+  /** Another server with the same entries: a replica that takes over. */
+  copy(): MemoryLog {
+    const copy = new MemoryLog();
+    copy.name = this.name;
+    copy.entries = [...this.entries];
+    copy.#count = this.#count;
+    return copy;
+  }
+
   #after(since = ''): { position: string; entry: string }[] {
     return this.entries.filter(({ position }) => position > since);
   }

@@ -52,6 +52,12 @@ interface Way {
   isCut: boolean;
   /** Which log the member takes it for. */
   id?: string;
+  /** Another server that it reads until it reconnects. */
+  reads?: MemoryLog | undefined;
+  /** Whether it reads that server also after it has reconnected. */
+  readonly staysThere?: boolean;
+  /** Seconds by which its reading may lag. Default 5. */
+  readonly lag?: number;
 }
 
 /** The log, as one member reaches it. */
@@ -67,7 +73,13 @@ function logOver(way: Way): RevocationLog {
     ...(way.id !== undefined && { id: way.id }),
     open: (name, isReplacing) => reached(() => log.open(name, isReplacing)),
     append: (entry) => reached(() => log.append(entry)),
-    read: (query) => reached(() => log.read(query)),
+    read: (query) =>
+      reached(() => {
+        if (query.isReconnecting === true && way.staysThere !== true) {
+          way.reads = undefined;
+        }
+        return (way.reads ?? log).read(query);
+      }),
   };
 }
 
@@ -81,9 +93,9 @@ function start(secrets = [secret], way: Way = { isCut: false }): Member {
     maxWait: 0.1,
     acceptsUnsynced: false,
   });
-  const feed = new LogSync({ log: logOver(way), secrets, maxAge: 3_600 }, revocations, (code) =>
-    told.push(code),
-  );
+  const { lag: maxAgeWhileLost = 5 } = way;
+  const rules = { log: logOver(way), secrets, maxAge: 3_600, maxAgeWhileLost };
+  const feed = new LogSync(rules, revocations, (code) => told.push(code));
   const member: Member = {
     revocations,
     feed,
@@ -129,6 +141,53 @@ async function oldLog(): Promise<Member> {
   vi.setSystemTime(Date.now() + 40_000);
   return first;
 }
+
+describe('a process that reads one server and writes to another', () => {
+  /** Has a member read the old server after a failover, while it writes to the new one. */
+  async function failedOver(way: Way): Promise<{ readonly one: Member; readonly other: Member }> {
+    const one = await oldLog().then(() => joined(undefined, way));
+    const old = log;
+    log = old.copy();
+    way.reads = old;
+    const other = await joined();
+    return { one, other };
+  }
+
+  it('learns of it by what it writes, and reads what was revoked on the other one', async () => {
+    const { one, other } = await failedOver({ isCut: false, lag: 0.2 });
+    await other.revoke({ subject: 'alice' });
+    expect(one.use()).toBe('use');
+    await one.revoke({ subject: 'bob' });
+    await vi.waitFor(() => expect(one.use()).toBe('refuse'), 5_000);
+    expect(one.told).toEqual(['revocations_lost', 'revocations_heard']);
+  });
+
+  it('refuses no token that is not revoked once it has reconnected', async () => {
+    const { one, other } = await failedOver({ isCut: false, lag: 0.2 });
+    await other.revoke({ subject: 'carol' });
+    await one.revoke({ subject: 'bob' });
+    await vi.waitFor(() => expect(one.told).toContain('revocations_heard'), 5_000);
+    expect(one.use()).toBe('use');
+  });
+
+  it('takes the entry for lost if a new connection does not show it either', async () => {
+    const { one } = await failedOver({ isCut: false, lag: 0.2, staysThere: true });
+    await one.revoke({ subject: 'bob' });
+    await vi.waitFor(() => expect(one.told).toContain('revocations_log_lost'), 5_000);
+    expect(one.use()).not.toBe('use');
+  });
+
+  it('is not one that is behind by less than maxAgeWhileLost', async () => {
+    const way: Way = { isCut: false, lag: 5 };
+    const { one } = await failedOver(way);
+    await one.revoke({ subject: 'bob' });
+    await sleep(1_500);
+    way.reads = undefined;
+    await one.revoke({ subject: 'dave' });
+    await sleep(500);
+    expect(one.told).toEqual([]);
+  });
+});
 
 describe('a process that joins', () => {
   it('lets no JWT in by its own word before it has read the log to its end', async () => {

@@ -24,7 +24,7 @@ async function join(): Promise<string[]> {
   const revocations = remembered({ from: 'log' });
   const hasRead = vi.spyOn(revocations, 'hasRead');
   const report = (given: string, message: string) => given === code && reports.push(message);
-  feeds.push(new LogSync({ log, secrets: [secret], maxAge: 3_600 }, revocations, report));
+  feeds.push(new LogSync({ log, secrets: [secret], maxAge: 3_600, maxAgeWhileLost: 5 }, revocations, report));
   await vi.waitFor(() => expect(hasRead).toHaveBeenCalled(), 5_000);
   // What is reported of this reading.
   await vi.waitFor(() => expect(hasRead.mock.calls.length).toBeGreaterThan(1), 5_000);

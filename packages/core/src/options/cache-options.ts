@@ -222,7 +222,7 @@ export function resolveRevocations(given: OptionReader<typeof revocationOptions>
   }
   return Object.freeze({
     feed: channel && Object.freeze({ channel, secrets, maxAgeWhileLost }),
-    log: log && Object.freeze({ log, secrets, maxAge }),
+    log: log && Object.freeze({ log, secrets, maxAge, maxAgeWhileLost }),
     maxAge,
     maxAgeWhileLost,
     acceptsUnsynced: whileLost === 'accept',

@@ -255,7 +255,10 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
       }, signal);
     },
 
-    async read({ since, wait, signal }: LogQuery): Promise<LogPage> {
+    async read({ since, wait, signal, isReconnecting = false }: LogQuery): Promise<LogPage> {
+      if (isReconnecting) {
+        endIdle();
+      }
       const first = idOf(since);
       const count = pageSize;
       // Smaller until it went well.

@@ -1,3 +1,4 @@
+import { TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 import { listSyncState, publishRevocation, type SyncListing } from '../observe/revocation-sync.js';
 import { within } from '../shared/bounded-wait.js';
@@ -53,6 +54,8 @@ export class LogSync {
   /** When the log was last read to its end, or this process began, by the monotonic clock. */
   #readToEndAt = performance.now();
   #isUnreadable = false;
+  /** Whether what was read last lacked an entry that this process wrote. */
+  #lacksOwnEntry = false;
   #isCatchingUp = true;
   /** Whether this process has not read the log for so long that it judges it as one that starts. */
   #isReturning = false;
@@ -188,7 +191,11 @@ export class LogSync {
     const sentAt = performance.now();
     // The first reading must not wait for an entry that may never come.
     const wait = this.#hasJoined ? READ_WAIT : 1;
-    const page = await this.#log.read({ since: this.#position, wait });
+    const page = await this.#log.read({
+      since: this.#position,
+      wait,
+      isReconnecting: this.#lacksOwnEntry,
+    });
     if (!(await this.#isWhole(page))) {
       return;
     }
@@ -209,10 +216,34 @@ export class LogSync {
       this.#join.countPingAsAnswered();
     }
     if ((this.#position ?? '') >= (page.last ?? '')) {
+      if (this.#lacksConfirmedEntry(sentAt)) {
+        return;
+      }
       await this.#hasReachedEnd(sentAt);
     } else if (!this.#hasJoined && !this.#mayLackEntries && !this.#join.hasPing) {
       void this.#join.sendPing(() => this.#write(undefined, 'ping'));
     }
+  }
+
+  /**
+   * The end of the log does not have what this process wrote long before it asked: it reads one
+   * server and writes to another, as after a failover behind one address. What others revoke is not
+   * there either. Throws at first, so that the next reading is over a new connection. If that does
+   * not have the entry either, the log has lost it.
+   */
+  #lacksConfirmedEntry(sentAt: number): boolean {
+    if (!this.#writer.lacksConfirmedBefore(sentAt - this.#rules.maxAgeWhileLost * 1000)) {
+      this.#lacksOwnEntry = false;
+      return false;
+    }
+    if (!this.#lacksOwnEntry) {
+      this.#lacksOwnEntry = true;
+      this.#revocations.lost();
+      throw new TellableError('what this process wrote into it is not in what it reads');
+    }
+    this.#lacksOwnEntry = false;
+    this.#startAgainWithLoss();
+    return true;
   }
 
   #hasOpened({ completeSince }: LogName, isNew: boolean): void {

@@ -20,6 +20,12 @@ export interface WriterRules {
   readonly hasRead: (writer: string, number: number) => boolean;
 }
 
+/** By what name it was written, and when the log confirmed it, by the monotonic clock. */
+interface UnreadEntry {
+  readonly writer: string;
+  readonly confirmedAt: number;
+}
+
 /** Numbers the entries of this process, and writes one after the other. */
 export class LogWriter {
   readonly #rules: WriterRules;
@@ -29,8 +35,8 @@ export class LogWriter {
   #count = 0;
   /** Of the last entry that this process wrote. */
   #lastPosition: string | undefined;
-  /** Where this process wrote what it has not read yet, and by what name it wrote it. */
-  readonly #unread = new Map<string, string>();
+  /** Where this process wrote what it has not read yet. */
+  readonly #unread = new Map<string, UnreadEntry>();
 
   constructor(rules: WriterRules) {
     this.#rules = rules;
@@ -48,7 +54,7 @@ export class LogWriter {
 
   /** An entry of this writer was read at this position. */
   markRead(position: string, writer: string): void {
-    if (this.#unread.get(position) === writer) {
+    if (this.#unread.get(position)?.writer === writer) {
       this.#unread.delete(position);
     }
   }
@@ -56,6 +62,14 @@ export class LogWriter {
   /** Whether this process has read on to this position without reading an entry that it wrote. */
   hasMissed(position: string | undefined): boolean {
     return [...this.#unread.keys()].some((unread) => unread <= (position ?? ''));
+  }
+
+  /**
+   * Whether this process has not read an entry that the log confirmed before this moment of the
+   * monotonic clock.
+   */
+  lacksConfirmedBefore(moment: number): boolean {
+    return [...this.#unread.values()].some(({ confirmedAt }) => confirmedAt < moment);
   }
 
   /** Becomes another writer: numbers that were lost must not look like a gap for ever. */
@@ -82,7 +96,7 @@ export class LogWriter {
         this.#lastPosition = position;
       }
       if (!hasRead(written.writer, written.number)) {
-        this.#unread.set(position, written.writer);
+        this.#unread.set(position, { writer: written.writer, confirmedAt: performance.now() });
       }
     } catch (error) {
       // It may have been written or not, so that the number would look like a gap to others.

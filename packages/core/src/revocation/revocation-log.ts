@@ -36,6 +36,11 @@ export interface LogQuery {
   /** Milliseconds. */
   readonly wait: number;
   readonly signal: AbortSignal;
+  /**
+   * Read over a new connection: what the process wrote last was not in what it read, as where the
+   * open connection is to a server that is not in use any more. Default false.
+   */
+  readonly isReconnecting?: boolean;
 }
 
 /** What a process read. */
@@ -61,4 +66,6 @@ export interface LogRules {
   readonly secrets: readonly string[];
   /** Seconds for which a revocation is kept. */
   readonly maxAge: number;
+  /** Seconds by which reading may lag. */
+  readonly maxAgeWhileLost: number;
 }
