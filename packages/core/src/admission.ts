@@ -136,7 +136,7 @@ export function createAdmission({
   }
 
   function publish(authorization: Authorization, req: NodeRequest): Authorization {
-    publishAdmitted(authorization, req, () => decider.reportedFor(req));
+    publishAdmitted(authorization, req, decider.reportedFor);
     return authorization;
   }
 

@@ -52,7 +52,7 @@ export interface RequestDecider {
   /** What was told instead of refused, with `binding: 'report'`. */
   readonly reported: ReadonlyMap<RefusalCode, number>;
   /** Returns why `required` would have refused a request that was let in. */
-  reportedFor(req: NodeRequest): RefusalCode | undefined;
+  readonly reportedFor: (req: NodeRequest) => RefusalCode | undefined;
 }
 
 export function createRequestDecider(

@@ -50,9 +50,10 @@ export function createTokenLookup(
     return Object.freeze({ interactionId: interactionOf(req), source });
   }
 
+  const requesterFor = (presented: PresentedToken): Requester => requesterOf(presented, sourceOf(presented));
+
   return {
-    cached: (presented) =>
-      cache.cached(presented.token, presented.target, () => requesterOf(presented, sourceOf(presented))),
+    cached: (presented) => cache.cached(presented.token, presented.target, presented, requesterFor),
 
     async ask(presented, how) {
       const { token, target } = presented;
@@ -64,7 +65,7 @@ export function createTokenLookup(
           return cache.askAfresh(token, target, requester);
         }
         // Another request may have asked meanwhile.
-        return cache.cached(token, target, () => requester) ?? cache.ask(token, target, requester);
+        return cache.cached(token, target, requester, itself) ?? cache.ask(token, target, requester);
       };
       if (floodGuard === undefined || source.length === 0) {
         return ask();
@@ -78,4 +79,8 @@ export function createTokenLookup(
           });
     },
   };
+}
+
+function itself(requester: Requester): Requester {
+  return requester;
 }

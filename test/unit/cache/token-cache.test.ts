@@ -75,7 +75,8 @@ function cacheOver(
     mayIntrospect: true,
     isIntrospected: () => true,
   };
-  const cached = (token: string, of: Partial<TokenTarget> = {}) => cache.cached(token, { ...target, ...of });
+  const cached = (token: string, of: Partial<TokenTarget> = {}) =>
+    cache.cached(token, { ...target, ...of }, undefined, () => undefined);
   const ask = (token: string, of: Partial<TokenTarget> = {}) => cache.ask(token, { ...target, ...of });
   return {
     cache,
@@ -759,8 +760,8 @@ describe('for whose sake is asked', () => {
     const target = targetOver(read);
     await ask('t');
     vi.setSystemTime(now + 40_000);
-    cache.cached('t', target, () => bob);
-    cache.cached('t', target, () => alice);
+    cache.cached('t', target, bob, (requester) => requester);
+    cache.cached('t', target, alice, (requester) => requester);
     await turn();
     expect(vi.mocked(read).mock.calls).toEqual([['t'], ['t', bob]]);
   });

@@ -172,26 +172,29 @@ export class TokenCache {
   /**
    * Returns the cached answer, or `undefined` if the authorization server must be asked.
    *
+   * @param presented what `requesterOf` makes the requester of, if the answer is to be refreshed
    * @param requesterOf returns for whose sake an answer in use is asked for again: its failures are
    * those of that client
    */
-  cached(
+  cached<Presented>(
     token: string,
     target: TokenTarget,
-    requesterOf: () => Requester | undefined = noRequester,
+    presented: Presented,
+    requesterOf: (presented: Presented) => Requester | undefined,
   ): TokenAnswer | undefined {
     const hash = hashOf(token);
     const key = hash + target.id;
     const now = Date.now();
     const entry = this.#active.get(key);
-    if (entry !== undefined && this.#isFresh(entry, now)) {
-      const usability = this.#revocations.usability(entry);
+    const monotonicNow = performance.now();
+    if (entry !== undefined && this.#isFresh(entry, now, monotonicNow)) {
+      const usability = this.#revocations.usability(entry, monotonicNow);
       if (usability === 'refuse') {
         return revokedHere;
       }
       if (usability === 'use') {
         if (now >= this.#refreshFrom(entry)) {
-          this.#refresh({ token, target, hash, key }, requesterOf);
+          this.#refresh({ token, target, hash, key }, presented, requesterOf);
         }
         return entry.token;
       }
@@ -206,14 +209,18 @@ export class TokenCache {
   }
 
   /** Asks in the background, unless that happens, or happens for too many tokens. */
-  #refresh(about: Omit<Question, 'requester'>, requesterOf: () => Requester | undefined): void {
+  #refresh<Presented>(
+    about: Omit<Question, 'requester'>,
+    presented: Presented,
+    requesterOf: (presented: Presented) => Requester | undefined,
+  ): void {
     const { maxRefreshes = Number.POSITIVE_INFINITY } = this.#rules;
     if (this.#isSettling || this.#refreshes >= maxRefreshes || this.#openQuestions.has(about.key)) {
       return;
     }
     let requester: Requester | undefined;
     try {
-      requester = requesterOf();
+      requester = requesterOf(presented);
     } catch {
       // A function of the user failed, which harms no request with a known token.
       return;
@@ -266,7 +273,7 @@ export class TokenCache {
     target: TokenTarget,
     trouble: RequestRefused,
   ): Promise<TokenAnswer | undefined> {
-    const cached = this.cached(token, target);
+    const cached = this.cached(token, target, undefined, noRequester);
     if (cached !== undefined) {
       return cached;
     }
@@ -407,7 +414,7 @@ export class TokenCache {
       shared: { askedAt, readUpTo },
     });
     const entry = this.#entry(known, askedAt);
-    if (!this.#isFresh(entry, now) || this.#revocations.usability(entry) !== 'use') {
+    if (!this.#isFresh(entry, now, performance.now()) || this.#revocations.usability(entry) !== 'use') {
       return undefined;
     }
     this.#active.set(key, entry);
@@ -576,8 +583,8 @@ export class TokenCache {
     return { ...known, freshFrom, freshUntil, youngUntil: youngFrom + maxAge };
   }
 
-  #isFresh({ freshFrom, freshUntil, youngUntil }: Entry, now: number): boolean {
-    return freshFrom <= now && now < freshUntil && performance.now() < youngUntil;
+  #isFresh({ freshFrom, freshUntil, youngUntil }: Entry, now: number, monotonicNow: number): boolean {
+    return freshFrom <= now && now < freshUntil && monotonicNow < youngUntil;
   }
 
   #refreshFrom({ freshUntil }: Entry): number {

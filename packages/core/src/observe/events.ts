@@ -163,11 +163,11 @@ const reported = channel('mtls-bound:reported');
 const signals = channel('mtls-bound:signal');
 const problem = channel('mtls-bound:problem');
 
-/** Publishes that a request was let in. Calls `reported` only if the channel has a subscriber. */
-export function publishAdmitted(
+/** Publishes that a request was let in. Calls `reportedFor` only if the channel has a subscriber. */
+export function publishAdmitted<Req extends object>(
   authorization: Authorization,
-  req: object,
-  reported: () => RefusalCode | undefined,
+  req: Req,
+  reportedFor: (req: Req) => RefusalCode | undefined,
 ): void {
   if (admitted.hasSubscribers) {
     const { issuer, clientId, certificate, isBound } = authorization;
@@ -177,7 +177,7 @@ export function publishAdmitted(
       clientId,
       thumbprint,
       isBound,
-      reported: reported(),
+      reported: reportedFor(req),
       interactionId: interactionOf(req),
     };
     admitted.publish(event);

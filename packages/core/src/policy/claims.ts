@@ -1,5 +1,5 @@
 import { RequestRefused } from '../errors.js';
-import { claimOf, type TokenClaims } from '../token/token-claims.js';
+import type { TokenClaims } from '../token/token-claims.js';
 import { describeClaim, secondsAgo, wrongAudience, wrongIssuer } from '../token/token-rejection.js';
 
 /** What an active token must still show (RFC 7662 §4, RFC 9700 §2.3). */
@@ -34,7 +34,9 @@ export function checkClaims(token: TokenClaims, rules: ClaimRules, now: number, 
   refuseAhead('nbf', token.notBefore, rules, now);
   refuseAhead('iat', token.issuedAt, rules, now);
   // Exact, case-sensitive, no normalisation (RFC 8414 §3.3, RFC 7519 §4.1.3).
-  const iss = claimOf(token.claims, 'iss');
+  const { claims } = token;
+  // As `claimOf` reads it, which is slower: a name that is written here is found faster.
+  const iss = Object.hasOwn(claims, 'iss') ? (claims.iss ?? undefined) : undefined;
   if (token.issuer !== rules.issuer || (iss !== undefined && iss !== rules.issuer)) {
     throw new RequestRefused('token_wrong_issuer', { detail: wrongIssuer(rules.issuer, iss) });
   }
@@ -44,7 +46,7 @@ export function checkClaims(token: TokenClaims, rules: ClaimRules, now: number, 
   }
   // Some servers report refresh tokens as active too; only what is used as a bearer token may pass
   // here.
-  if (token.tokenType !== undefined && !isAcceptedType(token.tokenType.toLowerCase(), hasProof)) {
+  if (token.tokenType !== undefined && !isAcceptedType(token.tokenType, hasProof)) {
     const expected = hasProof ? 'DPoP or Bearer' : 'Bearer';
     const detail = `expected token_type ${expected}, got ${describeClaim(token.tokenType)}`;
     throw new RequestRefused('token_wrong_type', { detail });
@@ -52,7 +54,12 @@ export function checkClaims(token: TokenClaims, rules: ClaimRules, now: number, 
 }
 
 function isAcceptedType(type: string, hasProof: boolean): boolean {
-  return acceptedTokenTypes.includes(type) || (hasProof && type === 'dpop');
+  // Nearly every answer says it so.
+  if (type === 'Bearer') {
+    return true;
+  }
+  const name = type.toLowerCase();
+  return acceptedTokenTypes.includes(name) || (hasProof && name === 'dpop');
 }
 
 /** Refuses a token whose claim `name` is a time in the future. */

@@ -16,7 +16,7 @@ export interface Credentials {
 }
 
 // RFC 6750 §2.1: "Bearer" 1*SP b64token; the scheme is case-insensitive (RFC 9110 §11.1).
-const bearerCredentials = /^bearer +([\w\-.~+/]+=*)$/i;
+const bearerCredentials = /^bearer +[\w\-.~+/]+=*$/i;
 // RFC 9449 §7.1: "DPoP" 1*SP token68, which has the characters of b64token.
 const dpopCredentials = /^dpop +([\w\-.~+/]+=*)$/i;
 // A scheme ends where no token character (RFC 9110 §5.6.2) follows: "Bearer\tx" is Bearer,
@@ -47,9 +47,9 @@ export function readCredentials(req: NodeRequest, body: unknown, acceptsDpop: bo
         `are ${MAX_TOKEN_LENGTH}`,
     });
   }
-  const token = bearerCredentials.exec(credentials)?.[1];
-  if (token !== undefined) {
-    return { scheme: 'Bearer', token };
+  if (bearerCredentials.test(credentials)) {
+    // A token has no blanks.
+    return { scheme: 'Bearer', token: credentials.slice(credentials.lastIndexOf(' ') + 1) };
   }
   const boundToken = acceptsDpop ? dpopCredentials.exec(credentials)?.[1] : undefined;
   if (boundToken !== undefined) {

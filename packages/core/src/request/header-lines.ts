@@ -6,9 +6,10 @@ type WithHeaders = Pick<IncomingMessage, 'rawHeaders' | 'headers'>;
  * Returns whether the request has the header lines that Node's parser keeps in `rawHeaders`.
  * Adapters of serverless platforms and mocks of requests may fill `headers` alone.
  */
-export function hasHeaderLines({ rawHeaders, headers }: WithHeaders): boolean {
-  const lines: unknown = rawHeaders;
-  return Array.isArray(lines) && (lines.length > 0 || Object.keys(headers ?? {}).length === 0);
+export function hasHeaderLines(req: WithHeaders): boolean {
+  const lines: unknown = req.rawHeaders;
+  // Node makes `headers` when it is first read: that costs as much as the rest of a check.
+  return Array.isArray(lines) && (lines.length > 0 || Object.keys(req.headers ?? {}).length === 0);
 }
 
 /**

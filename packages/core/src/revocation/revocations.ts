@@ -418,14 +418,18 @@ export class Revocations {
     });
   }
 
-  /** Whether what is known may be used now. */
-  usability(known: Known): Usability {
+  /**
+   * Whether what is known may be used now.
+   *
+   * @param now by the monotonic clock, in milliseconds
+   */
+  usability(known: Known, now: number = performance.now()): Usability {
     const records = known.unconcernedBy === this.#added ? none : this.#recordsAt(recordKeysOf(known));
     if (records.length === 0) {
       known.unconcernedBy = this.#added;
     }
     const forgotten = this.#forgottenOf(known.token.issuer);
-    return usabilityOf(known, records, this.#sync, this.#limits, performance.now(), forgotten);
+    return usabilityOf(known, records, this.#sync, this.#limits, now, forgotten);
   }
 
   /**

@@ -103,14 +103,20 @@ export function usabilityOf(
   now: number,
   forgotten: readonly ForgottenRevocations[] = [],
 ): Usability {
-  if (records.some(({ isOfOneToken }) => isOfOneToken)) {
-    return 'refuse';
+  for (const { isOfOneToken } of records) {
+    if (isOfOneToken) {
+      return 'refuse';
+    }
   }
-  if (records.some((record) => precedes(known, record, limits.clockTolerance))) {
-    return known.word === 'token' ? 'refuse' : 'ask';
+  for (const record of records) {
+    if (precedes(known, record, limits.clockTolerance)) {
+      return known.word === 'token' ? 'refuse' : 'ask';
+    }
   }
-  if (forgotten.some((record) => precedes(known, record, limits.clockTolerance))) {
-    return known.word === 'token' ? 'may-be-revoked' : 'ask';
+  for (const record of forgotten) {
+    if (precedes(known, record, limits.clockTolerance)) {
+      return known.word === 'token' ? 'may-be-revoked' : 'ask';
+    }
   }
   if (sync.from === 'alone') {
     return 'use';
