@@ -24,7 +24,7 @@ export function ourOptions({
   };
 }
 
-/** The same for JWTs, which are verified here by the keys of the authorization server. */
+/** Options for JWTs, which are verified here by the keys of the authorization server. */
 export function ourJwtOptions(setup: ApiSetup): ResourceServerOptions {
   const { clientId: _id, clientSecret: _secret, ...options } = ourOptions(setup);
   return {

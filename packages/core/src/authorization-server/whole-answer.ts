@@ -93,7 +93,7 @@ function defineWholeAnswer(): WholeAnswerClass {
       return this.#bytes !== null && !this.#isRead && this.#streamed === undefined;
     }
 
-    /** The same answer over a stream, which is at its end where this answer was read. */
+    /** This answer over a stream, which is at its end if this answer was read. */
     #stream(): Response {
       if (this.#streamed === undefined) {
         const { status, headers } = this;
