@@ -245,6 +245,20 @@ const wrong: [string, unknown, string | RegExp][] = [
     ),
   ],
   [
+    'a stale answer where none is kept',
+    { ...good, cache: { maxAge: 0, staleIfError: 60 } },
+    mismatch('cache.staleIfError', '60', '0 next to cache.maxAge: 0, which keeps no answer'),
+  ],
+  [
+    'two scopes in one text',
+    { ...good, resourceMetadata: { resource: 'https://api.example.com', scopesSupported: ['a b'] } },
+    mismatch(
+      'resourceMetadata.scopesSupported',
+      'a list',
+      'a scope of printable ASCII without blanks, " and \\, or a list of them',
+    ),
+  ],
+  [
     'a negative age',
     { ...good, cache: { maxAge: -1 } },
     mismatch('cache.maxAge', '-1', 'a number of seconds from 0 to 86400'),

@@ -65,13 +65,13 @@ export const cacheOptions = optionGroup({
   /**
    * Seconds beyond `maxAge`, never beyond `exp`, for which an answer is used while the
    * authorization server can't be asked. A token that was revoked meanwhile is accepted for that
-   * long. Default 0; from 0 to 86,400, with a `profile` 0 alone.
+   * long. Default 0; from 0 to 86,400, with a `profile` or `maxAge: 0` 0 alone.
    */
   staleIfError: seconds({
     min: 0,
     max: longest.staleIfError,
     default: 0,
-    limitsNote: ', with a `profile` 0 alone',
+    limitsNote: ', with a `profile` or `maxAge: 0` 0 alone',
   }),
 });
 
@@ -194,13 +194,24 @@ export interface RevocationRules {
   readonly maxWait: number;
 }
 
-/** Throws `ConfigurationError` for settings that contradict each other. */
-export function requireUsefulRefresh({ maxAge, refreshAhead }: SettingsOf<typeof cacheOptions>): void {
+/** Throws `ConfigurationError` for a setting that another one leaves without effect. */
+export function requireUsefulTimes({
+  maxAge,
+  refreshAhead,
+  staleIfError,
+}: SettingsOf<typeof cacheOptions>): void {
   if (refreshAhead > 0 && refreshAhead >= maxAge / 2) {
     throw createMismatch(
       'cache.refreshAhead',
       `less than half of cache.maxAge, ${maxAge}`,
       String(refreshAhead),
+    );
+  }
+  if (staleIfError > 0 && maxAge === 0) {
+    throw createMismatch(
+      'cache.staleIfError',
+      '0 next to cache.maxAge: 0, which keeps no answer',
+      String(staleIfError),
     );
   }
 }

@@ -49,7 +49,7 @@ import {
   floodGuardOptions,
   type RevocationOptions,
   type RevocationRules,
-  requireUsefulRefresh,
+  requireUsefulTimes,
   resolveFloodGuard,
   resolveRevocations,
   revocationOptions,
@@ -269,7 +269,7 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
   const binding = given.get('binding');
   const profileName = given.get('profile');
   const cache = given.get('cache');
-  requireUsefulRefresh(cache);
+  requireUsefulTimes(cache);
   const metadata = given.isMissing('resourceMetadata')
     ? undefined
     : (given.nested('resourceMetadata').settings() as SettingsOf<typeof resourceMetadataOptions>);

@@ -1,10 +1,8 @@
 import { RequestRefused } from '../errors.js';
 import { createMismatch, described } from '../shared/option-errors.js';
+import { scopeToken } from '../shared/option-rules.js';
 import { type RoutePolicy, routePolicy } from './route-policy.js';
 import { refuseUncalledMiddleware } from './uncalled.js';
-
-// RFC 6749 §3.3, `scope-token`.
-const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
 
 /**
  * Requires that the token grants each of the scopes. Scopes are compared case-sensitively (RFC 6749

@@ -1,5 +1,5 @@
 import { type OptionsOf, optional, optionGroup, required, type SettingsOf } from '../shared/option-group.js';
-import { isPlainObject, issuerUrl, type OptionRule, textList } from '../shared/option-rules.js';
+import { isPlainObject, issuerUrl, type OptionRule, scopeList } from '../shared/option-rules.js';
 import type { Answer } from './challenge.js';
 
 const ownMembers = [
@@ -34,7 +34,7 @@ export const resourceMetadataOptions = optionGroup({
    */
   resource: required(issuerUrl),
   /** `scopes_supported`. Default: left out. */
-  scopesSupported: optional(textList, { fallback: 'left out' }),
+  scopesSupported: optional(scopeList, { fallback: 'left out' }),
   /**
    * Further members, as `resource_name` or `resource_documentation`; those that follow from other
    * options are refused. Default: none.

@@ -113,6 +113,19 @@ export const textList: OptionRule<readonly string[], string | readonly string[]>
   },
 };
 
+/** RFC 6749 §3.3. */
+export const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
+
+export const scopeList: OptionRule<readonly string[], string | readonly string[]> = {
+  accepted: 'a scope of printable ASCII without blanks, " and \\, or a list of them',
+  read: (given) => {
+    const list: unknown[] = Array.isArray(given) ? given : [given];
+    return list.length > 0 && list.every((item) => typeof item === 'string' && scopeToken.test(item))
+      ? Object.freeze(list.map(String))
+      : undefined;
+  },
+};
+
 export const textRecord: OptionRule<Readonly<Record<string, string>>> = {
   accepted: 'an object whose values are strings',
   read: (given) =>
