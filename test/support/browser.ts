@@ -145,7 +145,23 @@ export async function openBrowser(program: string): Promise<BrowserPage> {
       socket.terminate();
       child.stdin.end();
       await exited;
-      rmSync(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
+      await removeProfile(profile);
     },
   };
+}
+
+/** Processes of the browser write into its profile for some time after the browser itself has ended. */
+async function removeProfile(profile: string): Promise<void> {
+  const until = Date.now() + 15_000;
+  for (;;) {
+    try {
+      rmSync(profile, { recursive: true, force: true });
+      return;
+    } catch (error) {
+      if (Date.now() > until) {
+        throw error;
+      }
+      await sleep(250);
+    }
+  }
 }
