@@ -27,11 +27,12 @@ export function reportUnsafeSettings(settings: Settings, report: ReportProblem):
   if (settings.isAudienceUncheckedByEnvironment) {
     report('audience_not_enforced', audienceNotEnforced);
   }
-  if (settings.binding === 'required') {
-    return;
+  const { binding, dpop, floodGuard } = settings;
+  if (binding !== 'required') {
+    report('binding_not_enforced', bindingsNotEnforced[binding]);
   }
-  report('binding_not_enforced', bindingsNotEnforced[settings.binding]);
-  if (settings.floodGuard !== undefined && settings.floodGuard.address === undefined) {
+  const mayLackCertificate = binding !== 'required' || dpop !== undefined;
+  if (mayLackCertificate && floodGuard !== undefined && floodGuard.address === undefined) {
     report('clients_indistinct', clientsIndistinct);
   }
 }
