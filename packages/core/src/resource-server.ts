@@ -208,7 +208,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const cache = new TokenCache(cacheRules, revocations, shared);
   const floodGuard = settings.floodGuard && new FloodGuard(settings.floodGuard, placesOfOne(maxConcurrent));
 
-  const explainer = createExplainer(settings.certificate);
+  const explainer = createExplainer(settings.certificate, settings.dpop !== undefined);
   const identity = new RequestSignals(revocations, clockTolerance);
   const dpop = settings.dpop && createDpopCheck(settings.dpop, clockTolerance, report);
   const decider = createRequestDecider(

@@ -195,7 +195,7 @@ describe('a mismatch', () => {
 describe('createExplainer()', () => {
   const req = requestOf('token');
   const explainWith = (refused: RequestRefused, certificate: ClientCertificate | undefined) => {
-    const explainer = createExplainer(tlsSocket());
+    const explainer = createExplainer(tlsSocket(), false);
     explainer.remember(undefined);
     return explainer.explain(refused, certificate, req);
   };

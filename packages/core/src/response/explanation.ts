@@ -6,6 +6,7 @@ import type { RequestRefused } from '../errors.js';
 import type { Explanation } from '../observe/events.js';
 import type { NodeRequest } from '../request/node-request.js';
 import type { Hint } from '../shared/hint.js';
+import { hintForDpop } from './dpop-hints.js';
 
 /**
  * Finds the most likely cause of a refusal. Runs for refused requests only, and only if the
@@ -19,14 +20,22 @@ export interface Explainer {
 
 const MAX_REMEMBERED = 1_000;
 
-export function createExplainer(source: CertificateSource): Explainer {
+/**
+ * @param acceptsDpop whether the resource server accepts the scheme DPoP (RFC 9449)
+ */
+export function createExplainer(source: CertificateSource, acceptsDpop: boolean): Explainer {
   const remembered = new LRUCache<string, ClientCertificate>({ max: MAX_REMEMBERED });
 
   function hintFor(
-    { code, detail, expectedThumbprint }: RequestRefused,
+    refusal: RequestRefused,
     certificate: ClientCertificate | undefined,
     req: NodeRequest,
   ): Hint | undefined {
+    const { code, detail, expectedThumbprint } = refusal;
+    const ofDpop = hintForDpop(refusal, req, acceptsDpop);
+    if (ofDpop !== undefined) {
+      return ofDpop;
+    }
     if (code === 'certificate_missing') {
       return source.explainMissing?.(req);
     }
@@ -192,17 +201,17 @@ export function describeExplanation(refusal: RequestRefused, explanation: Explan
     .replaceAll(/[^\x20-\x7e]/g, '?');
 }
 
-/** Undefined where the refusal has no words of its own. */
+/** Undefined where the refusal has no words of its own, and no hint. */
 export function inWords(refusal: RequestRefused, explanation: Explanation): string | undefined {
   const { description, code, status } = refusal;
-  if (description === undefined) {
-    return undefined;
-  }
   const { expectedThumbprint, presentedThumbprint, certificateFrom, hint } = explanation;
+  if (description === undefined) {
+    return hint;
+  }
   // What a function of the user's threw may hold anything: that is for the operator alone.
   const detail = code === 'internal_error' ? undefined : refusal.detail;
-  // The certificate is read only after the credentials.
-  const wasLookedFor = status === 401 || status === 403;
+  // The certificate is read only after the credentials. It has no part in a fault of a DPoP proof.
+  const wasLookedFor = (status === 401 || status === 403) && !code.startsWith('dpop_');
   const parts = [
     description,
     detail === undefined ? code : `${code}: ${detail}`,

@@ -1,0 +1,118 @@
+import type { RefusalCode, RequestRefused } from '../errors.js';
+import { hasDpopScheme } from '../request/bearer-token.js';
+import type { NodeRequest } from '../request/node-request.js';
+import type { Hint } from '../shared/hint.js';
+
+const dpopOff: Hint = {
+  code: 'dpop_off',
+  text:
+    'the client uses DPoP (RFC 9449), and this API does not accept the scheme DPoP: set the option ' +
+    'dpop, or let the client get and send tokens with its certificate',
+};
+
+const bearerScheme: Hint = {
+  code: 'dpop_token_under_bearer',
+  text:
+    'the authorization server bound the token to a key of the client: the client must send it with ' +
+    'the scheme DPoP and a proof. A thief who has the token alone can not',
+};
+
+/** The refusals that have one likely cause each. */
+const byCode: Partial<Record<RefusalCode, Hint>> = Object.freeze({
+  dpop_scheme_missing: bearerScheme,
+  dpop_token_unbound: {
+    code: 'dpop_token_without_key',
+    text:
+      'the authorization server issued the token without cnf.jkt: the client sent no proof to the ' +
+      'token endpoint, or the server does not support DPoP',
+  },
+  dpop_key_mismatch: {
+    code: 'dpop_key_replaced',
+    text:
+      'the client made a new key after it got the token, and must get a new token with it; or the ' +
+      'token was taken from another client',
+  },
+  dpop_proof_missing: {
+    code: 'dpop_proof_not_sent',
+    text: 'the client sends no header DPoP, or a proxy removes the header',
+  },
+  dpop_proof_repeated: {
+    code: 'dpop_proof_sent_twice',
+    text: 'the client, or a proxy, adds a second header DPoP',
+  },
+  dpop_proof_expired: {
+    code: 'dpop_clock',
+    text:
+      "the client's clock or ours is wrong, or the client made the proof in advance: set the clocks by " +
+      'NTP, or demand nonces by dpop.nonce',
+  },
+  dpop_nonce_required: {
+    code: 'dpop_nonce_first',
+    text:
+      'a client gets its first nonce by this answer and repeats the request with it. If it does not, ' +
+      'its library does not support nonces, or a browser may not read the header DPoP-Nonce',
+  },
+  dpop_signature_invalid: {
+    code: 'dpop_wrong_signer',
+    text: 'the client signs with another key than that of jwk, or writes an ECDSA signature as DER',
+  },
+  dpop_proof_replayed: {
+    code: 'dpop_proof_reused',
+    text:
+      'the client, or a proxy that repeats requests, sends one proof twice; or the proof was taken ' +
+      'from another client',
+  },
+});
+
+/** Of `dpop_proof_for_another`, by the claim that its detail names. */
+const byClaim: readonly (readonly [start: RegExp, hint: Hint])[] = [
+  [
+    /^its htu is none/,
+    { code: 'dpop_claim_missing', text: 'the client writes no htu: the URL of the request without query' },
+  ],
+  [
+    /^its htu /,
+    {
+      code: 'dpop_other_url',
+      text:
+        'if the client uses the right URL, name its origin in dpop.origin, and what a proxy cuts off its ' +
+        'path in dpop.pathPrefix',
+    },
+  ],
+  [
+    /^its htm /,
+    { code: 'dpop_other_method', text: 'the client made the proof for another method: make one per request' },
+  ],
+  [
+    /ath/,
+    {
+      code: 'dpop_other_token',
+      text: 'the client made the proof for the token endpoint, or for another access token',
+    },
+  ],
+];
+
+/** Returns the likely cause of a refusal that DPoP has to do with. Never throws. */
+export function hintForDpop(
+  { code, detail = '' }: RequestRefused,
+  req: NodeRequest,
+  acceptsDpop: boolean,
+): Hint | undefined {
+  const known = byCode[code];
+  if (known !== undefined) {
+    return known;
+  }
+  switch (code) {
+    case 'dpop_proof_for_another':
+      return byClaim.find(([start]) => start.test(detail))?.[1];
+    case 'credentials_missing':
+      return !acceptsDpop && hasDpopScheme(req) ? dpopOff : undefined;
+    case 'token_bound_otherwise':
+      return !acceptsDpop && /^cnf has jkt\b/.test(detail) ? dpopOff : undefined;
+    // Servers name the type of such a token, which is read before cnf.
+    case 'token_wrong_type':
+      return /, got "dpop"$/i.test(detail) ? (acceptsDpop ? bearerScheme : dpopOff) : undefined;
+    default:
+      return undefined;
+  }
+}
