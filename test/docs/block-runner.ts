@@ -92,6 +92,8 @@ export async function blockRunner(pki: Pki): Promise<BlockRunner> {
     writeFileSync(join(folder, `${name}.key`), key);
   }
   writeFileSync(join(folder, 'clients-ca.pem'), pki.ca.cert);
+  const example = join(root, 'examples/express-behind-nginx/options.mjs');
+  writeFileSync(join(folder, 'options.mjs'), readFileSync(example, 'utf8'));
   writeFileSync(join(folder, 'clients-crl.pem'), await revocationList(pki.ca, []));
   for (const [module, text] of Object.entries(standIns)) {
     writeFileSync(join(folder, fileOf(module)), text);

@@ -39,6 +39,11 @@ ${Object.keys(expressMtls)
 export {};
 `;
 
+const optionsModule = `
+declare const options: import('@mtls-bound/core').ResourceServerOptions;
+export default options;
+`;
+
 const frameworks = {
   express: surroundings(
     'express-mtls',
@@ -63,6 +68,8 @@ beforeAll(() => {
   for (const [framework, text] of Object.entries(frameworks)) {
     mkdirSync(join(folder, framework), { recursive: true });
     writeFileSync(join(folder, framework, 'surroundings.d.ts'), text);
+    // Pages keep the options in a module of their own, which the server and mtls-doctor read.
+    writeFileSync(join(folder, framework, 'options.d.mts'), optionsModule);
     writeFileSync(
       join(folder, framework, 'tsconfig.json'),
       JSON.stringify({ extends: join(root, 'tsconfig.base.json'), compilerOptions, include: ['*.ts'] }),

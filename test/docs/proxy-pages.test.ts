@@ -27,6 +27,14 @@ it.each(shown)('$name shows $path as it is run', ({ path, block }) => {
   expect(block).toBe(read(path).trimEnd());
 });
 
+it('the guide shows the API behind NGINX as it is run', () => {
+  const guide = read('docs/guides/tls.md');
+  const files = ['options.mjs', 'server.mjs'].map((name) => `examples/express-behind-nginx/${name}`);
+  for (const path of files) {
+    expect(guide).toContain(`<!-- file: ${path} -->\n\`\`\`js\n${read(path)}\`\`\`\n`);
+  }
+});
+
 it('every configuration is shown by a page', () => {
   expect(configurations.length).toBeGreaterThan(15);
   expect(shown.map(({ path }) => path).toSorted()).toEqual(configurations.toSorted());
