@@ -8,6 +8,8 @@ import { type Block, blocks } from './blocks.js';
 const resting = {
   'const accounts = kit.withCertificate(request(app)':
     'it asks an API of the kit, which docs/reference/testing.md shows whole',
+  'const token = kit.boundToken({ key: kit.key });\nawait kit.withProof(request(app)':
+    'it asks an API of the kit, which docs/reference/testing.md shows whole',
   'const answerRefusals: ErrorRequestHandler = (error, _req': 'Node 20 runs no types',
   'const answerRefusals: ErrorRequestHandler = (error, req': 'Node 20 runs no types',
   "import type { Request, Response } from 'express';\n\nconst pay": 'Node 20 runs no types',

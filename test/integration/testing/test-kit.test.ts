@@ -101,6 +101,115 @@ describe.each(['Express', 'Koa'] as const)('%s', (framework) => {
   });
 });
 
+describe.each(['Express', 'Koa'] as const)('%s with DPoP', (framework) => {
+  const dpop = { dpop: { origin: 'https://api.example.com' } };
+  const get = (more: expressMtls.ResourceServerOptions = dpop) =>
+    supertest(apis[framework](more) as never).get('/payments?page=1');
+  const scopes = ['payments:write'];
+
+  it('lets a token that is bound to a key in with a proof by that key, and by no other', async () => {
+    const token = kit.boundToken({ scopes, subject: 'alice', key: kit.key });
+    await kit.withProof(get(), token).expect(200, { subject: 'alice' });
+    await kit
+      .withProof(get(), token, { key: kit.otherKey })
+      .expect(401, /bound to another key/)
+      .expect('WWW-Authenticate', /^DPoP realm="api", error="invalid_token"/);
+    await get().auth(token, { type: 'bearer' }).expect(401);
+    await get()
+      .set('Authorization', `DPoP ${token}`)
+      .expect(401, /no header DPoP/);
+  });
+
+  it('lets a token that is bound to both in with both', async () => {
+    const token = kit.boundToken({ scopes, certificate: kit.certificate, key: kit.key });
+    await kit.withCertificate(kit.withProof(get(), token)).expect(200);
+    await kit.withProof(get(), token).expect(401, /client certificate is required/);
+    await kit
+      .withCertificate(kit.withProof(get(), token), kit.otherCertificate)
+      .expect(401, /another client certificate/);
+    await kit.withCertificate(kit.withProof(get(), token, { key: kit.otherKey })).expect(401, /another key/);
+  });
+
+  it('sends another proof with each request', async () => {
+    const token = kit.boundToken({ scopes, key: kit.key });
+    const app = supertest(apis[framework](dpop) as never);
+    for (let i = 0; i < 2; i += 1) {
+      await kit.withProof(app.get('/payments'), token).expect(200);
+    }
+    const again = { claims: { jti: 'one' } };
+    await kit.withProof(app.get('/payments'), token, again).expect(200);
+    await kit.withProof(app.get('/payments'), token, again).expect(401, /used before/);
+  });
+
+  it.each<[string, object, RegExp]>([
+    ['without ath', { claims: { ath: undefined } }, /another method, URL or access token/],
+    ['for another method', { claims: { htm: 'POST' } }, /another method, URL or access token/],
+    ['of another type', { header: { typ: 'JWT' } }, /not of the form of RFC 9449/],
+    ['of an hour ago', { claims: { iat: Date.now() / 1000 - 3_600 } }, /too old/],
+  ])('refuses a proof %s', async (_, wanted, description) => {
+    const token = kit.boundToken({ scopes, key: kit.key });
+    await kit.withProof(get(), token, wanted).expect(401, description);
+  });
+
+  it.each(['ES256', 'PS256', 'RS256', 'EdDSA', 'Ed25519'] as const)('has keys for %s', async (algorithm) => {
+    const key = kit.createKey(algorithm);
+    const token = kit.boundToken({ scopes, key });
+    const more = { dpop: { ...dpop.dpop, algorithms: [algorithm] } };
+    await kit.withProof(get(more), token, { key }).expect(200);
+  });
+
+  it('answers with a nonce where the API demands one, and takes it in a proof', async () => {
+    const app = supertest(
+      apis[framework]({ dpop: { ...dpop.dpop, nonce: { secret: 'n'.repeat(32) } } }) as never,
+    );
+    const token = kit.boundToken({ scopes, key: kit.key });
+    const { headers } = await kit.withProof(app.get('/payments'), token).expect(401, /use_dpop_nonce/);
+    const claims = { nonce: headers['dpop-nonce'] };
+    await kit.withProof(app.get('/payments'), token, { claims }).expect(200);
+  });
+
+  it.each<[string, { url?: string; audience?: string }, object]>([
+    [
+      'the option url',
+      { url: 'https://bank.example/v1' },
+      { origin: 'https://bank.example', pathPrefix: '/v1' },
+    ],
+    [
+      'the origin of the audience',
+      { audience: 'https://bank.example/accounts' },
+      { origin: 'https://bank.example' },
+    ],
+    ['a fixed one without it', { audience: 'accounts' }, { origin: 'https://api.example.com' }],
+  ])('proofs are for the URL of %s', async (_, options, own) => {
+    kit = await createTestKit(options);
+    const token = kit.boundToken({ scopes, key: kit.key });
+    await kit.withProof(get({ dpop: own as never }), token).expect(200);
+    await kit.withProof(get({ dpop: { origin: 'https://other.example' } }), token).expect(401);
+  });
+
+  it('an API without dpop refuses what it would accept with it', async () => {
+    const token = kit.boundToken({ scopes, key: kit.key });
+    await kit.withProof(get({}), token).expect(401);
+  });
+});
+
+it.each<[string, () => unknown, RegExp]>([
+  [
+    'a misspelt option',
+    () => kit.withProof(supertest('').get('/'), 't', { keys: 1 } as never),
+    /withProof\(\)/,
+  ],
+  [
+    'a key that it did not make',
+    () => kit.withProof(supertest('').get('/'), 't', { key: {} as never }),
+    /createKey\(\)/,
+  ],
+  ['an unknown algorithm', () => kit.createKey('HS256' as never), /createKey\(\)/],
+  ['a key for an unbound token', () => kit.unboundToken({ key: kit.key } as never), /unboundToken\(\)/],
+])('refuses %s', (_, act, message) => {
+  expect(act).toThrow(message);
+});
+
 it('an agent presents the certificate with each request', async () => {
   const agent = kit.withCertificate(supertest.agent(apis.Express()));
   const token = kit.boundToken({ scopes: ['payments:write'] });

@@ -1,6 +1,8 @@
 export { type CertificateRequest, createTestCertificate } from './test-certificate.js';
+export type { TestKey, TestKeyAlgorithm } from './test-key.js';
 export {
   createTestKit,
+  type ProofRequest,
   type TestKit,
   type TestKitOptions,
   type TokenRequest,

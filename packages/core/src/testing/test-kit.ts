@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { CertificateSource, ClientCertificate } from '../certificate/client-certificate.js';
+import type { ProofChanges } from '../dpop/proof-signer.js';
 import { RequestRefused } from '../errors.js';
 import { createMismatch } from '../shared/option-errors.js';
 import {
@@ -10,16 +11,25 @@ import {
   readOptions,
   withDefault,
 } from '../shared/option-group.js';
-import { issuerUrl, type OptionRule, text } from '../shared/option-rules.js';
+import { isHttpsUrl, issuerUrl, type OptionRule, text } from '../shared/option-rules.js';
 import { readTokenClaims, type TokenAnswer } from '../token/token-claims.js';
 import type { TokenSource } from '../token/token-source.js';
 import { type CertificateRequest, createTestCertificate } from './test-certificate.js';
+import { createTestKey, signerOf, type TestKey, type TestKeyAlgorithm } from './test-key.js';
 
 export const testKitOptions = optionGroup({
   /** The pretend server's issuer identifier. Default `https://as.example.com`. */
   issuer: withDefault(issuerUrl, 'https://as.example.com'),
   /** The API's identifier, which tokens name in `aud`. Default `https://api.example.com`. */
   audience: withDefault(text, 'https://api.example.com'),
+  /**
+   * What proofs by `withProof()` name before the path of the request: `dpop.origin`, and behind it
+   * `dpop.pathPrefix`. Default: the origin of `audience` if it is an https URL, otherwise
+   * `https://api.example.com`.
+   */
+  url: optional(issuerUrl, {
+    fallback: 'the origin of `audience` if it is an https URL, otherwise `https://api.example.com`',
+  }),
 });
 
 /** Who the pretend authorization server is, and for whom it issues tokens. */
@@ -43,16 +53,47 @@ export const unboundTokenOptions = optionGroup({
 
 export const tokenRequestOptions = optionGroup({
   ...unboundTokenOptions,
-  /** Whose token it is. Default: the kit's `certificate`. */
-  certificate: optional(anything<ClientCertificate>(), { fallback: "the kit's `certificate`" }),
+  /**
+   * The certificate that the token is bound to. Default: the kit's `certificate`, or none with
+   * `key`.
+   */
+  certificate: optional(anything<ClientCertificate>(), {
+    fallback: "the kit's `certificate`, or none with `key`",
+  }),
+  /** The key that the token is bound to (DPoP, RFC 9449 §6). Default: none. */
+  key: optional(anything<TestKey>()),
 });
 
 /** What a token is to say; what is not given is what a good token says. */
 export interface TokenRequest extends OptionsOf<typeof tokenRequestOptions> {}
 
+export const proofRequestOptions = optionGroup({
+  /** The key that signs the proof. Default: the kit's `key`. */
+  key: optional(anything<TestKey>(), { fallback: "the kit's `key`" }),
+  /**
+   * Members of the header of the proof, or others in place of these; `undefined` leaves one out.
+   * Default: those of a good proof.
+   */
+  header: optional(anything<Readonly<Record<string, unknown>>>(), { fallback: 'those of a good proof' }),
+  /**
+   * Claims of the proof, as `nonce`, or others in place of these; `undefined` leaves one out. Default:
+   * those of a good proof.
+   */
+  claims: optional(anything<Readonly<Record<string, unknown>>>(), { fallback: 'those of a good proof' }),
+});
+
+/** What a DPoP proof is to say; what is not given is what a good proof says. */
+export interface ProofRequest extends OptionsOf<typeof proofRequestOptions> {}
+
 /** A request of supertest, an agent of it, or whatever else sets headers so. */
 interface SetsHeaders {
   set(name: string, value: string): unknown;
+}
+
+/** A request of supertest: what a proof is for. */
+interface SendsProof extends SetsHeaders {
+  readonly method: string;
+  readonly url: string;
 }
 
 /**
@@ -80,10 +121,18 @@ export interface TestKit {
   readonly otherCertificate: ClientCertificate;
   /** A certificate that says what is wanted. */
   createCertificate(wanted?: CertificateRequest): Promise<ClientCertificate>;
-  /** A token that is bound to a certificate (RFC 8705 §3.1). */
+  /** What signs proofs by `withProof()` when no other key is named. */
+  readonly key: TestKey;
+  /** Another client's key. */
+  readonly otherKey: TestKey;
+  /** Makes a further key. The default algorithm is ES256. */
+  createKey(algorithm?: TestKeyAlgorithm): TestKey;
+  /**
+   * A token that is bound to a certificate (RFC 8705 §3.1), to a key (RFC 9449 §6), or to both.
+   */
   boundToken(wanted?: TokenRequest): string;
   /** A token that is bound to nothing: the API must refuse it. */
-  unboundToken(wanted?: Omit<TokenRequest, 'certificate'>): string;
+  unboundToken(wanted?: Omit<TokenRequest, 'certificate' | 'key'>): string;
   /** The server says from now on that the token is not active. */
   revoke(token: string): void;
   /** From now on the server can't be asked; with false it can again. */
@@ -96,6 +145,15 @@ export interface TestKit {
    * await accounts.auth(kit.boundToken(), { type: 'bearer' }).expect(200);
    */
   withCertificate<Request extends SetsHeaders>(request: Request, certificate?: ClientCertificate): Request;
+  /**
+   * Returns the given request of supertest, which then sends the token with the scheme DPoP and a
+   * proof. Each call makes another proof.
+   *
+   * @example
+   * const token = kit.boundToken({ key: kit.key });
+   * await kit.withProof(request(app).get('/accounts'), token).expect(200);
+   */
+  withProof<Request extends SendsProof>(request: Request, token: string, wanted?: ProofRequest): Request;
 }
 
 /**
@@ -109,7 +167,11 @@ const certificateHeader = 'x-test-client-certificate';
  * `kit.options` believes what requests say of their certificate.
  */
 export async function createTestKit(options: TestKitOptions = {}): Promise<TestKit> {
-  const { issuer, audience } = readOptions('createTestKit()', options, testKitOptions);
+  const {
+    issuer,
+    audience,
+    url = isHttpsUrl(options.audience) ? new URL(options.audience).origin : 'https://api.example.com',
+  } = readOptions('createTestKit()', options, testKitOptions);
   if (process.env.NODE_ENV === 'production') {
     throw createMismatch('createTestKit()', 'another NODE_ENV', 'production');
   }
@@ -124,6 +186,8 @@ export async function createTestKit(options: TestKitOptions = {}): Promise<TestK
   }
   const certificate = await createCertificate();
   const otherCertificate = await createCertificate();
+  const key = createTestKey();
+  const otherKey = createTestKey();
 
   async function read(token: string): Promise<TokenAnswer> {
     if (isOut) {
@@ -170,12 +234,19 @@ export async function createTestKit(options: TestKitOptions = {}): Promise<TestK
     certificate,
     otherCertificate,
     createCertificate,
+    key,
+    otherKey,
+    createKey: createTestKey,
     boundToken: (wanted: TokenRequest = {}) => {
       // Throws for an option that would be ignored.
       new OptionReader('boundToken()', wanted, tokenRequestOptions);
-      return issue(wanted, { 'x5t#S256': (wanted.certificate ?? certificate).thumbprint });
+      const bound = wanted.certificate ?? (wanted.key === undefined ? certificate : undefined);
+      return issue(wanted, {
+        ...(bound !== undefined && { 'x5t#S256': bound.thumbprint }),
+        ...(wanted.key !== undefined && { jkt: wanted.key.thumbprint }),
+      });
     },
-    unboundToken: (wanted: Omit<TokenRequest, 'certificate'> = {}) => {
+    unboundToken: (wanted: Omit<TokenRequest, 'certificate' | 'key'> = {}) => {
       new OptionReader('unboundToken()', wanted, unboundTokenOptions);
       return issue(wanted);
     },
@@ -189,5 +260,26 @@ export async function createTestKit(options: TestKitOptions = {}): Promise<TestK
       request.set(certificateHeader, presented.thumbprint);
       return request;
     },
+    withProof<Request extends SendsProof>(
+      request: Request,
+      token: string,
+      wanted: ProofRequest = {},
+    ): Request {
+      new OptionReader('withProof()', wanted, proofRequestOptions);
+      const { key: signing = key, ...changes } = wanted;
+      const target = {
+        method: request.method,
+        url: `${url.replace(/\/$/, '')}${pathOf(request.url)}`,
+        token,
+      };
+      request.set('Authorization', `DPoP ${token}`);
+      request.set('DPoP', signerOf(signing).createProof(target, changes satisfies ProofChanges));
+      return request;
+    },
   });
+}
+
+/** supertest names the address on which it has the application listen. */
+function pathOf(url: string): string {
+  return url.replace(/^https?:\/\/[^/?#]*/i, '');
 }

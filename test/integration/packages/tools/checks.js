@@ -68,3 +68,37 @@ export async function checkTestKit() {
     served.close();
   }
 }
+
+/** A route behind DPoP, as a user tests it: the right key, another key, and the same token under Bearer. */
+export async function checkProofs() {
+  const kit = await createTestKit();
+  const options = { ...kit.options, dpop: { origin: 'https://api.example.com' } };
+  const expressApp = express()
+    .use(expressMtls.mtlsBound(options))
+    .get('/', (req, res) => res.send(req.auth.clientId));
+  const koaApp = new Koa().use(koaMtls.mtlsBound(options)).use((ctx) => {
+    ctx.body = ctx.state.auth.clientId;
+  });
+  const token = kit.boundToken({ clientId: 'client', key: kit.key });
+  const withProof = (wanted) => {
+    const all = {};
+    const request = {
+      method: 'GET',
+      url: '/',
+      set: (name, value) => Object.assign(all, { [name.toLowerCase()]: value }),
+    };
+    kit.withProof(request, token, wanted);
+    return all;
+  };
+  for (const api of [expressApp, koaApp.callback()]) {
+    const served = createServer(tls, api);
+    const port = await listening(served);
+    try {
+      assert.equal(await ask(port, 'good', withProof()), '200 client');
+      assert.match(await ask(port, 'good', withProof({ key: kit.otherKey })), /^401 .*invalid_token/);
+      assert.match(await ask(port, 'good', { authorization: `Bearer ${token}` }), /^401 .*invalid_token/);
+    } finally {
+      served.close();
+    }
+  }
+}
