@@ -37,8 +37,11 @@ export interface AdmissionParts {
   readonly refusals: Pick<Refusals, 'refuse'>;
   /** Throws once the resource server is closed. */
   readonly refuseWhenClosed: () => void;
-  /** What every `Authorization` of this resource server carries, and no other. */
-  readonly identity: RequestSignalRegistry;
+  /**
+   * Makes the signals of accepted requests. Each `Authorization` of this resource server carries this
+   * object: by it `isGranted` tells them from those of another resource server.
+   */
+  readonly requestSignals: RequestSignalRegistry;
 }
 
 /** Makes what admits requests: the way of a request, from its header to its `Authorization`. */
@@ -53,7 +56,7 @@ export function createAdmission({
   dpop,
   refusals: { refuse },
   refuseWhenClosed,
-  identity,
+  requestSignals,
 }: AdmissionParts): Admission {
   /** The requests without credentials that `credentials: 'optional'` let pass. */
   const anonymous = new WeakSet<NodeRequest>();
@@ -74,8 +77,8 @@ export function createAdmission({
       return refuse(thrown, undefined, req);
     }
     let certificate: ClientCertificate | undefined;
-    let known: TokenAnswer | undefined;
-    const since = revocations.latestTurn;
+    let cached: TokenAnswer | undefined;
+    const turnAtStart = revocations.latestTurn;
     try {
       const { scheme, token } = credentials;
       certificate = decider.certificateOf(req);
@@ -85,20 +88,27 @@ export function createAdmission({
       }
       const target = resolveTarget(token, req);
       const presented = { token, target, thumbprint: certificate?.thumbprint, req };
-      known = lookup.cached(presented);
-      if (known !== undefined) {
-        publishCache(typeof known === 'string' ? 'inactive_hit' : 'hit');
+      cached = lookup.cached(presented);
+      if (cached !== undefined) {
+        publishCache(typeof cached === 'string' ? 'inactive_hit' : 'hit');
         const loading = decider.load();
         return loading === undefined
-          ? admit(known, certificate, proof, req, since)
-          : admitLater(known, () => loading, certificate, proof, req, since);
+          ? admit(cached, certificate, proof, req, turnAtStart)
+          : admitLater(cached, () => loading, certificate, proof, req, turnAtStart);
       }
       publishCache('miss');
       refuseWhenClosed();
       explainer.remember(certificate);
-      return admitLater(lookup.ask(presented, 'unless-cached'), decider.load, certificate, proof, req, since);
+      return admitLater(
+        lookup.ask(presented, 'unless-cached'),
+        decider.load,
+        certificate,
+        proof,
+        req,
+        turnAtStart,
+      );
     } catch (thrown) {
-      return refuse(thrown, certificate, req, refusedTokenFacts(known));
+      return refuse(thrown, certificate, req, refusedTokenFacts(cached));
     }
   }
 
@@ -109,14 +119,14 @@ export function createAdmission({
     certificate: ClientCertificate | undefined,
     proof: DpopProof | undefined,
     req: NodeRequest,
-    since: number,
+    turnAtStart: number,
   ): Promise<Authorization> {
     let answer: TokenAnswer | undefined;
     try {
       answer = await answering;
       await load();
       // Not awaited here: a promise has its own refusal.
-      return admit(answer, certificate, proof, req, since);
+      return admit(answer, certificate, proof, req, turnAtStart);
     } catch (thrown) {
       return refuse(thrown, certificate, req, refusedTokenFacts(answer));
     }
@@ -127,9 +137,9 @@ export function createAdmission({
     certificate: ClientCertificate | undefined,
     proof: DpopProof | undefined,
     req: NodeRequest,
-    since: number,
+    turnAtStart: number,
   ): Authorization | Promise<Authorization> {
-    const authorization = decider.decide(answer, certificate, proof, req, since);
+    const authorization = decider.decide(answer, certificate, proof, req, turnAtStart);
     // Last of all: what is refused for another reason must not use up a proof.
     const using = proof === undefined ? undefined : decider.useUp(proof, authorization, req);
     return using === undefined ? publish(authorization, req) : publishAfter(using, authorization, req);
@@ -164,7 +174,7 @@ export function createAdmission({
   }
 
   function require(req: NodeRequest, given: unknown, policy: RoutePolicy): ReturnType<Admission['require']> {
-    if (!Authorization.isOf(given, identity, req)) {
+    if (!Authorization.isOf(given, requestSignals, req)) {
       const isAnonymous = given === undefined && anonymous.has(req);
       const cause = isAnonymous ? new RequestRefused('credentials_missing') : new TellableError(notGranted);
       return refuse(cause, undefined, req);
@@ -217,22 +227,22 @@ export function createAdmission({
   async function introspect(req: NodeRequest, authorization: Authorization): Promise<Authorization> {
     const { issuer, certificate } = authorization;
     const { read } = acceptedIssuerOf(issuer);
-    const { introspect: ask } = read;
-    if (ask === undefined) {
+    const { introspect: introspectToken } = read;
+    if (introspectToken === undefined) {
       throw new TellableError('requireActive() needs jwtAccessTokens({ introspection: introspection() })');
     }
     refuseWhenClosed();
-    const since = revocations.latestTurn;
+    const turnAtStart = revocations.latestTurn;
     const { token } = readCredentials(req, undefined, acceptsDpop);
-    const own = Authorization.tokenOf(authorization);
-    const askAndAgree = async (text: string, requester?: Requester) =>
-      agreedClaims(own, await ask(text, requester));
+    const tokenClaims = Authorization.tokenOf(authorization);
+    const introspectAndAgree = async (text: string, requester?: Requester) =>
+      agreedClaims(tokenClaims, await introspectToken(text, requester));
     const target = {
       ...resolveTarget(token, req),
-      read: read.kind === 'introspection' ? read : askAndAgree,
+      read: read.kind === 'introspection' ? read : introspectAndAgree,
     };
     const answer = await lookup.ask({ token, target, thumbprint: certificate?.thumbprint, req }, 'afresh');
-    const fresh = decider.decide(answer, certificate, proofs.get(req), req, since);
+    const fresh = decider.decide(answer, certificate, proofs.get(req), req, turnAtStart);
     Authorization.replace(authorization, fresh);
     return fresh;
   }
@@ -241,10 +251,10 @@ export function createAdmission({
     authorize,
 
     isGranted: (req, authorization): authorization is Authorization =>
-      Authorization.isOf(authorization, identity, req),
+      Authorization.isOf(authorization, requestSignals, req),
 
     confirm(req, outcome) {
-      if (Authorization.isOf(outcome, identity, req)) {
+      if (Authorization.isOf(outcome, requestSignals, req)) {
         return outcome;
       }
       if (outcome === undefined && anonymous.has(req)) {

@@ -3,10 +3,13 @@ import { TellableError } from './errors.js';
 import type { NodeRequest } from './request/node-request.js';
 import type { TokenClaims } from './token/token-claims.js';
 
-/** What makes the signals of a resource server's requests. */
+/**
+ * Makes the signals of the requests of one resource server. Each resource server has one such object,
+ * which identifies it.
+ */
 export interface RequestSignalRegistry {
-  of(req: NodeRequest, token: TokenClaims, since: number): AbortSignal;
-  follow(req: NodeRequest, token: TokenClaims, since: number): void;
+  of(req: NodeRequest, token: TokenClaims, turnAtStart: number): AbortSignal;
+  follow(req: NodeRequest, token: TokenClaims, turnAtStart: number): void;
 }
 
 /** What a request was accepted with: `req.auth` in Express, `ctx.state.auth` in Koa. Frozen. */
@@ -45,27 +48,28 @@ export class Authorization {
    */
   readonly keyThumbprint: string | undefined;
 
-  // Which resource server made this object, for which request. Only this class can write or read
-  // them.
-  readonly #server: RequestSignalRegistry;
+  // The signals belong to the one resource server that made this object. Only this class can write or
+  // read these members.
+  readonly #signals: RequestSignalRegistry;
   readonly #request: NodeRequest;
   readonly #token: TokenClaims;
-  readonly #since: number;
+  readonly #turnAtStart: number;
   // What the authorization server said later, for the same request.
   #successor: Authorization | undefined;
 
   /**
-   * @param server identifies the resource server that makes this object, for `request` alone
-   * @param since the turn of `Revocations` when the check began
+   * @param signals those of the resource server that makes this object, for `request` alone; they
+   * identify that resource server
+   * @param turnAtStart the turn of `Revocations` when the check of the request began
    */
   constructor(
     token: TokenClaims,
     certificate: ClientCertificate | undefined,
     isBound: boolean,
     keyThumbprint: string | undefined,
-    server: RequestSignalRegistry,
+    signals: RequestSignalRegistry,
     request: NodeRequest,
-    since: number,
+    turnAtStart: number,
   ) {
     this.issuer = token.issuer;
     this.subject = token.subject;
@@ -76,10 +80,10 @@ export class Authorization {
     this.certificate = certificate;
     this.isBound = isBound;
     this.keyThumbprint = keyThumbprint;
-    this.#server = server;
+    this.#signals = signals;
     this.#request = request;
     this.#token = token;
-    this.#since = since;
+    this.#turnAtStart = turnAtStart;
     Object.freeze(this);
   }
 
@@ -102,19 +106,19 @@ export class Authorization {
    * });
    */
   get signal(): AbortSignal {
-    return this.#server.of(this.#request, this.#token, this.#since);
+    return this.#signals.of(this.#request, this.#token, this.#turnAtStart);
   }
 
   /**
-   * Returns whether `server` made this very object for `request`. False for a copy, for an object
+   * Returns whether the resource server of `signals` made this very object for `request`. False for a copy, for an object
    * that inherits from one, and for an object of another copy of this package. Never throws.
    */
-  static isOf(value: unknown, server: object, request: object): value is Authorization {
+  static isOf(value: unknown, signals: object, request: object): value is Authorization {
     return (
       typeof value === 'object' &&
       value !== null &&
-      #server in value &&
-      value.#server === server &&
+      #signals in value &&
+      value.#signals === signals &&
       value.#request === request
     );
   }
@@ -125,12 +129,12 @@ export class Authorization {
    */
   static replace(authorization: Authorization, successor: Authorization): void {
     const latest = Authorization.latest(authorization);
-    if (latest.#server !== successor.#server || latest.#request !== successor.#request) {
+    if (latest.#signals !== successor.#signals || latest.#request !== successor.#request) {
       throw new TellableError('an Authorization can only be replaced by one for the same request');
     }
     if (latest !== successor) {
       latest.#successor = successor;
-      successor.#server.follow(successor.#request, successor.#token, successor.#since);
+      successor.#signals.follow(successor.#request, successor.#token, successor.#turnAtStart);
     }
   }
 

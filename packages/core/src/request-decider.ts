@@ -18,7 +18,7 @@ import { isPromised } from './shared/promises.js';
 import type { TokenAnswer, TokenClaims } from './token/token-claims.js';
 import { readTokenRejection } from './token/token-rejection.js';
 
-/** Decides, once it is known what the token is: on every request, after the cache. */
+/** Decides on every request, after the cache has given what is known of the token. */
 export interface RequestDecider {
   /**
    * Loads what decisions need. Returns `undefined` if there is nothing to wait for. Rejects with
@@ -33,23 +33,24 @@ export interface RequestDecider {
    */
   proofOf(req: NodeRequest, token: string): DpopProof | undefined;
   /**
-   * Throws `RequestRefused`.
+   * Checks what is known of the token, its binding and the certificate. Throws `RequestRefused`.
    *
-   * @param since the turn of `Revocations` when the check began
+   * @param answer the claims of the token, or why the token is refused
+   * @param turnAtStart the turn of `Revocations` when the check of the request began
    */
   decide(
-    token: TokenAnswer,
+    answer: TokenAnswer,
     certificate: ClientCertificate | undefined,
     proof: DpopProof | undefined,
     req: NodeRequest,
-    since: number,
+    turnAtStart: number,
   ): Authorization;
   /**
    * Uses up the proof of a request that everything else speaks for. Throws `RequestRefused`, or
    * returns a promise that rejects with it.
    */
   useUp(proof: DpopProof, authorization: Authorization, req: NodeRequest): Promise<void> | undefined;
-  /** What was told instead of refused, with `binding: 'report'`. */
+  /** How often `binding: 'report'` reported a request instead of refusing it, by code. */
   readonly reported: ReadonlyMap<RefusalCode, number>;
   /** Returns why `required` would have refused a request that was let in. */
   readonly reportedFor: (req: NodeRequest) => RefusalCode | undefined;
@@ -59,7 +60,7 @@ export function createRequestDecider(
   settings: Settings,
   rulesOf: (issuer: string) => ClaimRules,
   { explain }: Pick<Explainer, 'explain'>,
-  server: RequestSignalRegistry,
+  requestSignals: RequestSignalRegistry,
   dpop: DpopCheck | undefined,
 ): RequestDecider {
   const { binding, certificatePolicy, profile } = settings;
@@ -140,23 +141,23 @@ export function createRequestDecider(
       }
     },
 
-    decide(token, certificate, proof, req, since) {
-      if (typeof token === 'string') {
-        const { code, ...details } = readTokenRejection(token);
+    decide(answer, certificate, proof, req, turnAtStart) {
+      if (typeof answer === 'string') {
+        const { code, ...details } = readTokenRejection(answer);
         throw new RequestRefused(code, details);
       }
       const now = Date.now();
-      checkClaims(token, rulesOf(token.issuer), now / 1000, proof !== undefined);
+      checkClaims(answer, rulesOf(answer.issuer), now / 1000, proof !== undefined);
       let trouble = isReporting ? troubles.get(req) : undefined;
       let isBound = false;
       try {
         checkBinding(
-          token.confirmation,
+          answer.confirmation,
           { thumbprint: certificate?.thumbprint, proof },
           bindingRules,
-          token.claims,
+          answer.claims,
         );
-        isBound = token.confirmation !== undefined;
+        isBound = answer.confirmation !== undefined;
       } catch (thrown) {
         const refusal = tolerated(thrown);
         trouble ??= refusal;
@@ -171,9 +172,17 @@ export function createRequestDecider(
         trouble ??= refusal;
       }
       const keyOfProof = isBound ? proof?.key.jkt : undefined;
-      const authorization = new Authorization(token, certificate, isBound, keyOfProof, server, req, since);
+      const authorization = new Authorization(
+        answer,
+        certificate,
+        isBound,
+        keyOfProof,
+        requestSignals,
+        req,
+        turnAtStart,
+      );
       if (trouble !== undefined) {
-        countReported(trouble, token, certificate, req);
+        countReported(trouble, answer, certificate, req);
       }
       return authorization;
     },

@@ -209,13 +209,13 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const floodGuard = settings.floodGuard && new FloodGuard(settings.floodGuard, placesOfOne(maxConcurrent));
 
   const explainer = createExplainer(settings.certificate, settings.dpop !== undefined);
-  const identity = new RequestSignals(revocations, clockTolerance);
+  const requestSignals = new RequestSignals(revocations, clockTolerance);
   const dpop = settings.dpop && createDpopCheck(settings.dpop, clockTolerance, report);
   const decider = createRequestDecider(
     settings,
     (name) => acceptedIssuerOf(name).rules,
     explainer,
-    identity,
+    requestSignals,
     dpop,
   );
   const refusals = createRefusals(settings, explainer, report, dpop);
@@ -249,7 +249,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     dpop,
     refusals,
     refuseWhenClosed,
-    identity,
+    requestSignals,
   });
   reportUnsafeSettings(settings, report);
 
@@ -278,7 +278,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       hasLeftFleet = true;
       await feed?.close();
       await log?.close();
-      identity.close();
+      requestSignals.close();
       for (const issuer of issuers) {
         issuer.close();
       }

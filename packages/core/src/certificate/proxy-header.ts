@@ -110,7 +110,7 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
   const { header, decode, verified, alwaysVerified, thumbprintOnly, name } = parsePreset(preset);
   const settings = readOptions('proxyHeader()', options, { ...trustOptions, ...proxyHeaderOptions });
   const { maxLength, maxEntries } = settings;
-  const amiss = createTrustCheck(settings);
+  const findTrustFault = createTrustCheck(settings);
   const secretHeader = settings.secret?.header;
   refuseSharedNames([
     ['proxyHeader(preset).header', header],
@@ -154,7 +154,7 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
     if (!hasHeaderLines(req)) {
       throw new TellableError(noLines);
     }
-    const fault = amiss(req);
+    const fault = findTrustFault(req);
     if (fault !== undefined) {
       reportUntrusted(report, req, fault, header);
       return undefined;
@@ -191,7 +191,7 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
     return certificate;
   };
   const explainMissing = (req: NodeRequest) => {
-    const fault = amiss(req);
+    const fault = findTrustFault(req);
     if (fault !== undefined) {
       return { code: 'proxy_not_trusted', text: `${header} was not looked at: the request ${faults[fault]}` };
     }

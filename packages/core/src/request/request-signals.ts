@@ -35,19 +35,19 @@ export class RequestSignals {
    * Returns the signal of a request, which is one and the same on each call. That of a request
    * which has ended is aborted if the token is expired or revoked by now, and else stays silent.
    *
-   * @param since the turn of `Revocations` when the request began: of revocations from before the
+   * @param turnAtStart the turn of `Revocations` when the request began: of revocations from before the
    * check knew
    */
-  of(req: NodeRequest, token: TokenClaims, since: number): AbortSignal {
-    const known = this.#ofRequests.get(req);
-    if (known !== undefined) {
-      return known.signal;
+  of(req: NodeRequest, token: TokenClaims, turnAtStart: number): AbortSignal {
+    const existing = this.#ofRequests.get(req);
+    if (existing !== undefined) {
+      return existing.signal;
     }
     const request = new OpenRequest(() => this.#open.delete(request));
     this.#ofRequests.set(req, request);
     this.#open.add(request);
     request.endWith(req);
-    this.#watch(request, req, token, since);
+    this.#watch(request, req, token, turnAtStart);
     return request.signal;
   }
 
@@ -55,10 +55,10 @@ export class RequestSignals {
    * What the authorization server said later of the token of a request counts too, if the request
    * has a signal.
    */
-  follow(req: NodeRequest, token: TokenClaims, since: number): void {
+  follow(req: NodeRequest, token: TokenClaims, turnAtStart: number): void {
     const request = this.#ofRequests.get(req);
     if (request !== undefined) {
-      this.#watch(request, req, token, since);
+      this.#watch(request, req, token, turnAtStart);
     }
   }
 
@@ -74,12 +74,12 @@ export class RequestSignals {
     }
   }
 
-  #watch(request: OpenRequest, req: NodeRequest, token: TokenClaims, since: number): void {
+  #watch(request: OpenRequest, req: NodeRequest, token: TokenClaims, turnAtStart: number): void {
     try {
       const { token: text } = readCredentials(req, undefined, true);
       const watched = { token, hash: hashOf(text), identity: identityOf(text) };
       request.endOn(
-        this.#revocations.watch(watched, since, (code) => request.abort(new RequestRefused(code))),
+        this.#revocations.watch(watched, turnAtStart, (code) => request.abort(new RequestRefused(code))),
       );
       if (token.expiresAt !== undefined) {
         request.expireAt(token.expiresAt * 1000 + this.#clockTolerance);
