@@ -86,7 +86,7 @@ async function bytesPerToken(
   for (let i = 0; i < tokens; i += 1) {
     const token = readTokenClaims(JSON.parse(text(i)), issuer) as TokenClaims;
     estimate += sizeOf({ token });
-    await cache.ask(hex(i, 40), {
+    await cache.readThrough(hex(i, 40), {
       id: '',
       sharedId: '',
       mayIntrospect: true,

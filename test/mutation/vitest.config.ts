@@ -22,7 +22,7 @@ const tests: Readonly<Record<string, readonly string[]>> = {
   ],
   cache: ['cache/{token-cache,shared-cache,inactive-times,token-identity}', 'memories/close'],
   revocation: ['cache/*', 'memories/revocations', 'observe/revocations', 'request/revocation-request'],
-  root: ['answers/*', 'binding/*', 'policies/claims', 'cache/knowledge', 'outage/protection'],
+  root: ['answers/*', 'binding/*', 'policies/claims', 'cache/usability', 'outage/protection'],
 };
 const { MUTATED_FOLDER: folder } = process.env;
 const slow = /near-misses|decoders|xfcc|observe.revocations|thumbprint-claim/;

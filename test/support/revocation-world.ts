@@ -1,7 +1,7 @@
 import {
-  type Known,
   type RevocationNotice,
   Revocations,
+  type TokenRecord,
   type WrittenRevocation,
 } from '../../packages/core/src/revocation/revocations.js';
 import type { SyncState } from '../../packages/core/src/revocation/usability.js';
@@ -68,7 +68,7 @@ interface Heard {
 /** What a process knows of a token, and when its source began to be asked, or the token was seen. */
 interface Fact {
   readonly token: Token;
-  readonly known: Known;
+  readonly known: TokenRecord;
   readonly askedAt: number;
   /** The number of things that had been done before. */
   readonly step: number;
@@ -327,7 +327,7 @@ export class World {
     if (askedAt > this.now + process.clock + skew) {
       return;
     }
-    const known: Known = {
+    const known: TokenRecord = {
       ...this.#known(token, 'server', process.revocations.turn(), answer.askedAt),
       shared: { askedAt, readUpTo },
     };
@@ -649,12 +649,12 @@ export class World {
     };
   }
 
-  #known({ id, claims }: Token, word: Known['word'], turn: number, since: number): Known {
+  #known({ id, claims }: Token, word: TokenRecord['claimsFrom'], turn: number, since: number): TokenRecord {
     return {
       token: claims,
-      word,
+      claimsFrom: word,
       turn,
-      since,
+      turnTime: since,
       shared: undefined,
       hash: `text-${id}`,
       identity: `identity-${id}`,
@@ -681,7 +681,7 @@ export class World {
   #isUsedWrongly(process: Process, fact: Fact): string | undefined {
     for (const act of this.#acts.filter(({ notice }) => concerns(notice.revocation, fact.token))) {
       const { notice, at } = act;
-      const isVoid = fact.known.word === 'token' || isOfOneToken(notice.revocation);
+      const isVoid = fact.known.claimsFrom === 'token' || isOfOneToken(notice.revocation);
       if (!(isVoid ? fact.token.issuedAt <= at : fact.askedAt < at)) {
         continue;
       }
@@ -710,14 +710,16 @@ export class World {
     if (known.shared !== undefined && log !== this.#logs) {
       return fact.clock - ofRevocation <= tolerance;
     }
-    return known.word === 'server' || step < heard.step || token.serverClock - ofRevocation <= tolerance;
+    return (
+      known.claimsFrom === 'server' || step < heard.step || token.serverClock - ofRevocation <= tolerance
+    );
   }
 
   /** Of what it has not heard a process knows nothing, but it knows for how long it may have heard nothing. */
   #countsUnheard(process: Process, fact: Fact, act: Act): boolean {
     const { known, askedAt } = fact;
     // A question after the act may be answered as before it.
-    const unheardFor = this.now - (known.word === 'token' ? act.at : Math.max(act.at, askedAt));
+    const unheardFor = this.now - (known.claimsFrom === 'token' ? act.at : Math.max(act.at, askedAt));
     if (act.isDeleted) {
       return this.#isFromBeforeGap(process, fact, act);
     }
@@ -731,7 +733,7 @@ export class World {
         : this.#isFromBeforeGap(process, fact, act);
     }
     // By a channel a token that speaks for itself passes, if the process missed that it was revoked.
-    if (this.#from === 'alone' || known.word === 'token') {
+    if (this.#from === 'alone' || known.claimsFrom === 'token') {
       return false;
     }
     if (askedAt >= act.at) {
@@ -754,26 +756,26 @@ export class World {
 
   /** Once a process finds that an entry is missing, nothing from before counts, by clocks that agree so far. */
   #isFromBeforeGap({ gap }: Process, { token, known, askedAt, clock }: Fact, act: Act): boolean {
-    const isAskedLater = known.word === 'server' && askedAt >= act.at;
+    const isAskedLater = known.claimsFrom === 'server' && askedAt >= act.at;
     if (gap === undefined || gap.at < act.at || isAskedLater) {
       return false;
     }
-    if (known.word === 'server' && known.shared === undefined) {
+    if (known.claimsFrom === 'server' && known.shared === undefined) {
       return true;
     }
-    const ahead = known.word === 'token' ? token.serverClock : clock;
+    const ahead = known.claimsFrom === 'token' ? token.serverClock : clock;
     return ahead - gap.clock <= tolerance;
   }
 
   /** What was revoked before the log began is not known: nothing from before it counts, by clocks that agree so far. */
   #isFromBeforeLog({ token, known, askedAt, clock }: Fact, act: Act): boolean {
     const { at, clock: ofLog } = this.#beginning;
-    const isAskedLater = known.word === 'server' && askedAt >= act.at;
+    const isAskedLater = known.claimsFrom === 'server' && askedAt >= act.at;
     // What was revoked later is forgotten if the processes that knew of it are gone, and the log with them.
     if (isAskedLater || act.at >= at) {
       return false;
     }
-    const ahead = known.word === 'token' ? token.serverClock : clock;
+    const ahead = known.claimsFrom === 'token' ? token.serverClock : clock;
     return ahead - ofLog <= tolerance;
   }
 
@@ -792,12 +794,13 @@ export class World {
       const mustBeUsed = isUntouched && isFromAfterJoining && this.#from === 'channel';
       return mustBeUsed ? 'nothing was ever revoked' : undefined;
     }
-    const since = known.word === 'token' ? token.issuedAt - 2 * tolerance - 1_000 : askedAt;
+    const since = known.claimsFrom === 'token' ? token.issuedAt - 2 * tolerance - 1_000 : askedAt;
     if (process.gap !== undefined && (since <= process.gap.at || this.#clocks === 'beyond the tolerance')) {
       return undefined;
     }
-    const isVouched = this.#from !== 'log' || known.word === 'server' || this.#isIssuedAfterBeginning(token);
-    const isSince = this.#from !== 'channel' || known.word === 'token' || askedAt > process.linkedAt;
+    const isVouched =
+      this.#from !== 'log' || known.claimsFrom === 'server' || this.#isIssuedAfterBeginning(token);
+    const isSince = this.#from !== 'channel' || known.claimsFrom === 'token' || askedAt > process.linkedAt;
     return isVouched && isSince ? 'nothing was revoked that concerns it' : undefined;
   }
 
@@ -806,7 +809,7 @@ export class World {
       return false;
     }
     const heardAt = process.heard.get(notice.id)?.lastAt ?? Number.POSITIVE_INFINITY;
-    if (known.word === 'server') {
+    if (known.claimsFrom === 'server') {
       return askedAt > heardAt;
     }
     const isLater = token.issuedAt > Math.max(at, heardAt) + 2 * tolerance + 1_000;

@@ -88,7 +88,7 @@ export function createAdmission({
       }
       const target = resolveTarget(token, req);
       const presented = { token, target, thumbprint: certificate?.thumbprint, req };
-      cached = lookup.cached(presented);
+      cached = lookup.useCached(presented);
       if (cached !== undefined) {
         publishCache(typeof cached === 'string' ? 'inactive_hit' : 'hit');
         const loading = decider.load();
@@ -100,7 +100,7 @@ export function createAdmission({
       refuseWhenClosed();
       explainer.remember(certificate);
       return admitLater(
-        lookup.ask(presented, 'unless-cached'),
+        lookup.read(presented, 'unless-cached'),
         decider.load,
         certificate,
         proof,
@@ -241,7 +241,7 @@ export function createAdmission({
       ...resolveTarget(token, req),
       read: read.kind === 'introspection' ? read : introspectAndAgree,
     };
-    const answer = await lookup.ask({ token, target, thumbprint: certificate?.thumbprint, req }, 'afresh');
+    const answer = await lookup.read({ token, target, thumbprint: certificate?.thumbprint, req }, 'afresh');
     const fresh = decider.decide(answer, certificate, proofs.get(req), req, turnAtStart);
     Authorization.replace(authorization, fresh);
     return fresh;

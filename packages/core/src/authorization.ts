@@ -110,8 +110,9 @@ export class Authorization {
   }
 
   /**
-   * Returns whether the resource server of `signals` made this very object for `request`. False for a copy, for an object
-   * that inherits from one, and for an object of another copy of this package. Never throws.
+   * Returns whether the resource server of `signals` made this very object for `request`. False for
+   * a copy, for an object that inherits from one, and for an object of another copy of this package.
+   * Never throws.
    */
   static isOf(value: unknown, signals: object, request: object): value is Authorization {
     return (

@@ -16,16 +16,20 @@ export interface PresentedToken {
 
 /** Finds out what a token is: by the cache, then by the authorization server. */
 export interface TokenLookup {
-  /** Returns the cached answer, or `undefined` if the authorization server must be asked. */
-  cached(presented: PresentedToken): TokenAnswer | undefined;
   /**
-   * Asks about a token. The flood guard counts the question for the client that sent the token.
+   * Returns the cached answer, or `undefined` if the authorization server must be asked. May begin to
+   * refresh the answer in the background.
+   */
+  useCached(presented: PresentedToken): TokenAnswer | undefined;
+  /**
+   * Reads what the token is, which may ask the authorization server. The flood guard counts the
+   * question for the client that sent the token.
    *
    * @param how `unless-cached` joins a question that is open, and takes one of the client's
    * allowance. `afresh` asks whatever is cached, by a question that begins after this call, and
    * takes one of the client's places.
    */
-  ask(presented: PresentedToken, how: 'unless-cached' | 'afresh'): Promise<TokenAnswer>;
+  read(presented: PresentedToken, how: 'unless-cached' | 'afresh'): Promise<TokenAnswer>;
 }
 
 /**
@@ -53,27 +57,29 @@ export function createTokenLookup(
   const requesterFor = (presented: PresentedToken): Requester => requesterOf(presented, sourceOf(presented));
 
   return {
-    cached: (presented) => cache.cached(presented.token, presented.target, presented, requesterFor),
+    useCached: (presented) => cache.useCached(presented.token, presented.target, presented, requesterFor),
 
-    async ask(presented, how) {
+    async read(presented, how) {
       const { token, target } = presented;
       const source = sourceOf(presented);
       const requester = requesterOf(presented, source);
       const ask = async () => {
         refuseWhenClosed();
         if (how === 'afresh') {
-          return cache.askAfresh(token, target, requester);
+          return cache.readAfresh(token, target, requester);
         }
         // Another request may have asked meanwhile.
-        return cache.cached(token, target, requester, itself) ?? cache.ask(token, target, requester);
+        return (
+          cache.useCached(token, target, requester, itself) ?? cache.readThrough(token, target, requester)
+        );
       };
       if (floodGuard === undefined || source.length === 0) {
         return ask();
       }
       const key = `${target.id} ${token}`;
       return how === 'afresh'
-        ? floodGuard.askAfresh(source, key, ask)
-        : floodGuard.ask(source, key, {
+        ? floodGuard.limitAfresh(source, key, ask)
+        : floodGuard.limit(source, key, {
             ask,
             findWithoutAsking: (refusal) => cache.findWithoutAsking(token, target, refusal),
           });

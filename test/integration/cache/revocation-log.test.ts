@@ -6,9 +6,9 @@ import { ENTRY_SEAL } from '../../../packages/core/src/revocation/log-seals.js';
 import { LogSync } from '../../../packages/core/src/revocation/log-sync.js';
 import type { RevocationLog } from '../../../packages/core/src/revocation/revocation-log.js';
 import {
-  type Known,
   type Revocation,
   Revocations,
+  type TokenRecord,
 } from '../../../packages/core/src/revocation/revocations.js';
 import { createSeal } from '../../../packages/core/src/shared/sealing.js';
 import type { TokenClaims } from '../../../packages/core/src/token/token-claims.js';
@@ -111,14 +111,14 @@ function start(secrets = [secret], way: Way = { isCut: false }): Member {
   return member;
 }
 
-function jwtOf(revocations: Revocations, issuedAt: number): Known {
+function jwtOf(revocations: Revocations, issuedAt: number): TokenRecord {
   const claims = { sub: 'alice', client_id: 'app', jti: 'jti-1', sid: 'session-1' };
   const token = { claims, issuer, issuedAt, subject: 'alice', clientId: 'app' } as unknown as TokenClaims;
   return {
     token,
-    word: 'token',
+    claimsFrom: 'token',
     turn: revocations.turn(),
-    since: performance.now(),
+    turnTime: performance.now(),
     shared: undefined,
     hash: 'hash',
     identity: 'identity',

@@ -1,9 +1,9 @@
 // A process that has too many revocations forgets the oldest. What it forgot before its time never becomes an acceptance.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type {
-  Known,
   RevocationMemory,
   Revocations,
+  TokenRecord,
 } from '../../../packages/core/src/revocation/revocations.js';
 import { readTokenClaims, type TokenClaims } from '../../../packages/core/src/token/token-claims.js';
 import { noticeOf, remembered } from '../../support/revocations.js';
@@ -33,13 +33,16 @@ function flood(revocations: Revocations, issuer: string | undefined, count = 150
   }
 }
 
-function known(of: Revocations, changes: Partial<Known> & { by?: string; iat?: number | undefined }): Known {
+function known(
+  of: Revocations,
+  changes: Partial<TokenRecord> & { by?: string; iat?: number | undefined },
+): TokenRecord {
   const { by = red, iat = now / 1000 - 600, ...more } = changes;
   return {
     token: readTokenClaims({ sub: 'alice', iat: 'iat' in changes ? changes.iat : iat }, by) as TokenClaims,
-    word: 'token',
+    claimsFrom: 'token',
     turn: of.turn(),
-    since: performance.now(),
+    turnTime: performance.now(),
     shared: undefined,
     hash: 'hash',
     identity: 'identity',
@@ -74,7 +77,7 @@ describe('a flood of revocations of one issuer', () => {
     });
   });
 
-  it.each<[string, Partial<Known> & { iat?: number | undefined }, string]>([
+  it.each<[string, Partial<TokenRecord> & { iat?: number | undefined }, string]>([
     ['a JWT that is issued after it, later than clocks differ', { iat: now / 1000 + 31 }, 'use'],
     [
       'a JWT that is issued after it, within the difference of clocks',
@@ -82,9 +85,13 @@ describe('a flood of revocations of one issuer', () => {
       'may-be-revoked',
     ],
     ['a JWT without iat', { iat: undefined }, 'may-be-revoked'],
-    ['an answer that was asked for before it', { word: 'server', turn: 0 }, 'ask'],
-    ['an answer that was asked for after it', { word: 'server' }, 'use'],
-    ['a shared answer', { word: 'server', shared: { askedAt: now - 40_000, readUpTo: undefined } }, 'ask'],
+    ['an answer that was asked for before it', { claimsFrom: 'server', turn: 0 }, 'introspect'],
+    ['an answer that was asked for after it', { claimsFrom: 'server' }, 'use'],
+    [
+      'a shared answer',
+      { claimsFrom: 'server', shared: { askedAt: now - 40_000, readUpTo: undefined } },
+      'introspect',
+    ],
   ])('%s', (_title, changes, expected) => {
     const revocations = small();
     flood(revocations, red);
@@ -98,12 +105,12 @@ describe('a flood of revocations of one issuer', () => {
     }
     revocations.hasRead('249', performance.now());
     const shared = (readUpTo: string) =>
-      known(revocations, { word: 'server', shared: { askedAt: now + 31_000, readUpTo } });
+      known(revocations, { claimsFrom: 'server', shared: { askedAt: now + 31_000, readUpTo } });
     expect(revocations.usability(shared('249'))).toBe('use');
-    expect(revocations.usability(shared('120'))).toBe('ask');
+    expect(revocations.usability(shared('120'))).toBe('introspect');
     revocations.markLogReplaced();
     revocations.hasRead('1', performance.now());
-    expect(revocations.usability(shared('249'))).toBe('ask');
+    expect(revocations.usability(shared('249'))).toBe('introspect');
   });
 
   it('refuses also where JWTs are accepted though a revocation may not have been heard', () => {

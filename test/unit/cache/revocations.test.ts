@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
-  type Known,
   parseRevocation,
   type Revocation,
   type Revocations,
+  type TokenRecord,
   toWrittenRevocation,
 } from '../../../packages/core/src/revocation/revocations.js';
 import { readTokenClaims, type TokenClaims } from '../../../packages/core/src/token/token-claims.js';
@@ -23,12 +23,17 @@ const claims = {
 };
 
 /** What is known of a token of alice's from now on. */
-function known(of: Revocations, changes: Partial<Known> = {}, more: object = {}, by = issuer): Known {
+function known(
+  of: Revocations,
+  changes: Partial<TokenRecord> = {},
+  more: object = {},
+  by = issuer,
+): TokenRecord {
   return {
     token: readTokenClaims({ ...claims, ...more }, by) as TokenClaims,
-    word: 'server',
+    claimsFrom: 'server',
     turn: of.turn(),
-    since: performance.now(),
+    turnTime: performance.now(),
     shared: undefined,
     hash: 'hash',
     identity: 'identity',
@@ -38,15 +43,15 @@ function known(of: Revocations, changes: Partial<Known> = {}, more: object = {},
 }
 
 /** What is known of a JWT that was issued so many seconds ago. */
-const jwt = (of: Revocations, secondsAgo: number | undefined, more: object = {}): Known =>
+const jwt = (of: Revocations, secondsAgo: number | undefined, more: object = {}): TokenRecord =>
   known(
     of,
-    { word: 'token' },
+    { claimsFrom: 'token' },
     { iat: secondsAgo === undefined ? undefined : now / 1000 - secondsAgo, ...more },
   );
 
 /** What is known of an answer that another process asked for, so many milliseconds ago. */
-const shared = (of: Revocations, ago: number, more: object = {}, readUpTo?: string): Known =>
+const shared = (of: Revocations, ago: number, more: object = {}, readUpTo?: string): TokenRecord =>
   known(of, { shared: { askedAt: now - ago, readUpTo } }, more);
 
 beforeEach(() => {
@@ -80,7 +85,7 @@ describe('what is revoked', () => {
       const before = known(revocations);
       expect(revocations.usability(before)).toBe('use');
       revocations.add(noticeOf(revocation));
-      expect(revocations.usability(before)).toBe('ask');
+      expect(revocations.usability(before)).toBe('introspect');
       expect(revocations.usability(known(revocations))).toBe('use');
     },
   );
@@ -174,7 +179,7 @@ describe('what is revoked', () => {
     const before = known(revocations);
     vi.setSystemTime(now - 3_600_000);
     revocations.add(noticeOf({ subject: 'alice' }));
-    expect(revocations.usability(before)).toBe('ask');
+    expect(revocations.usability(before)).toBe('introspect');
   });
 });
 
@@ -192,7 +197,7 @@ describe('while a channel may be missing revocations', () => {
     vi.advanceTimersByTime(5_000);
     expect(revocations.usability(before)).toBe('use');
     vi.advanceTimersByTime(1);
-    expect(revocations.usability(before)).toBe('ask');
+    expect(revocations.usability(before)).toBe('introspect');
   });
 
   it('what a token says of itself serves on', () => {
@@ -207,7 +212,7 @@ describe('while a channel may be missing revocations', () => {
     const before = known(revocations);
     revocations.lost();
     revocations.restored();
-    expect(revocations.usability(before)).toBe('ask');
+    expect(revocations.usability(before)).toBe('introspect');
     expect(revocations.usability(known(revocations))).toBe('use');
   });
 
@@ -217,7 +222,7 @@ describe('while a channel may be missing revocations', () => {
     revocations.add(noticeOf({ subject: 'alice' }));
     revocations.lost();
     expect(revocations.usability(own)).toBe('refuse');
-    expect(revocations.usability(before)).toBe('ask');
+    expect(revocations.usability(before)).toBe('introspect');
   });
 });
 
@@ -226,14 +231,14 @@ describe('what another process knows', () => {
     const revocations = remembered({ from: 'channel' });
     listenSince(revocations, now - 60_000);
     expect(revocations.usability(shared(revocations, 30_000))).toBe('use');
-    expect(revocations.usability(shared(revocations, 30_001))).toBe('ask');
+    expect(revocations.usability(shared(revocations, 30_001))).toBe('introspect');
   });
 
   it('is not used at all where the subject was ever revoked, without a log', () => {
     const revocations = remembered({ from: 'channel' });
     listenSince(revocations, now - 3_600_000);
     revocations.add(noticeOf({ subject: 'alice' }, now - 60_000));
-    expect(revocations.usability(shared(revocations, 0))).toBe('ask');
+    expect(revocations.usability(shared(revocations, 0))).toBe('introspect');
     expect(revocations.usability(shared(revocations, 0, { sub: 'bob' }))).toBe('use');
   });
 
@@ -241,18 +246,18 @@ describe('what another process knows', () => {
     const revocations = remembered({ from: 'log' });
     revocations.add(noticeOf({ subject: 'alice' }, now - 60_000), '0002');
     revocations.hasRead('0002', performance.now());
-    expect(revocations.usability(shared(revocations, 0, {}, '0001'))).toBe('ask');
-    expect(revocations.usability(shared(revocations, 0, {}, undefined))).toBe('ask');
+    expect(revocations.usability(shared(revocations, 0, {}, '0001'))).toBe('introspect');
+    expect(revocations.usability(shared(revocations, 0, {}, undefined))).toBe('introspect');
     expect(revocations.usability(shared(revocations, 0, {}, '0002'))).toBe('use');
   });
 
   it('is not used while revocations are not heard', () => {
     const revocations = remembered({ from: 'log' });
-    expect(revocations.usability(shared(revocations, 0))).toBe('ask');
+    expect(revocations.usability(shared(revocations, 0))).toBe('introspect');
     revocations.hasRead('0001', performance.now());
     expect(revocations.usability(shared(revocations, 0))).toBe('use');
     vi.advanceTimersByTime(5_001);
-    expect(revocations.usability(shared(revocations, 0))).toBe('ask');
+    expect(revocations.usability(shared(revocations, 0))).toBe('introspect');
   });
 });
 
@@ -353,8 +358,8 @@ describe('a name of more than 64 characters, and another name that is its SHA-25
     const revocations = remembered();
     const [first, second] = [revoked, spared].map((sub) => known(revocations, {}, { sub }));
     revocations.add(noticeOf({ subject: revoked }));
-    expect(revocations.usability(first as Known)).toBe('ask');
-    expect(revocations.usability(second as Known)).toBe('use');
+    expect(revocations.usability(first as TokenRecord)).toBe('introspect');
+    expect(revocations.usability(second as TokenRecord)).toBe('use');
   });
 
   it('as a jti, revokes one token for good, though it is sent on as its hash', () => {
@@ -388,8 +393,8 @@ describe('a revocation of one issuer', () => {
     const revocations = remembered();
     const [own, others] = [known(revocations), known(revocations, {}, {}, other)];
     revocations.add(noticeOf({ subject: 'alice' }));
-    expect(revocations.usability(own)).toBe('ask');
-    expect(revocations.usability(others)).toBe('ask');
+    expect(revocations.usability(own)).toBe('introspect');
+    expect(revocations.usability(others)).toBe('introspect');
   });
 });
 
@@ -422,7 +427,7 @@ describe('a process that hears a channel for the first time', () => {
     const before = known(revocations);
     revocations.restored();
     vi.advanceTimersByTime(5_001);
-    expect(revocations.usability(before)).toBe('ask');
+    expect(revocations.usability(before)).toBe('introspect');
     expect(revocations.usability(known(revocations))).toBe('use');
   });
 });
@@ -464,7 +469,7 @@ describe('a token that speaks for itself, with a log', () => {
     revocations.hasRead('0001', performance.now());
     const before = known(revocations);
     revocations.hasGap();
-    expect(revocations.usability(before)).toBe('ask');
+    expect(revocations.usability(before)).toBe('introspect');
     expect(revocations.usability(jwt(revocations, 60))).toBe('may-be-revoked');
     expect(revocations.usability(known(revocations))).toBe('use');
   });
@@ -477,7 +482,7 @@ describe('a token that speaks for itself, with a log', () => {
     revocations.markLogReplaced();
     expect(revocations.noticesOutsideLog()).toMatchObject([{ revocation: { subject: 'alice' }, at: now }]);
     expect(revocations.readUpTo).toBeUndefined();
-    expect(revocations.usability(shared(revocations, -60_000, {}, '0002'))).toBe('ask');
+    expect(revocations.usability(shared(revocations, -60_000, {}, '0002'))).toBe('introspect');
   });
 });
 

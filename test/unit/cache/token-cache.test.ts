@@ -76,8 +76,9 @@ function cacheOver(
     isIntrospected: () => true,
   };
   const cached = (token: string, of: Partial<TokenTarget> = {}) =>
-    cache.cached(token, { ...target, ...of }, undefined, () => undefined);
-  const ask = (token: string, of: Partial<TokenTarget> = {}) => cache.ask(token, { ...target, ...of });
+    cache.useCached(token, { ...target, ...of }, undefined, () => undefined);
+  const ask = (token: string, of: Partial<TokenTarget> = {}) =>
+    cache.readThrough(token, { ...target, ...of });
   return {
     cache,
     revocations,
@@ -85,7 +86,8 @@ function cacheOver(
     cached,
     ask,
     get: async (token: string, of: Partial<TokenTarget> = {}) => cached(token, of) ?? ask(token, of),
-    askAfresh: (token: string, of: Partial<TokenTarget> = {}) => cache.askAfresh(token, { ...target, ...of }),
+    readAfresh: (token: string, of: Partial<TokenTarget> = {}) =>
+      cache.readAfresh(token, { ...target, ...of }),
   };
 }
 
@@ -95,7 +97,7 @@ const sharing = (found?: unknown) => ({
   put: vi.fn(async () => undefined),
   putForWaiting: vi.fn(async () => undefined),
   remove: vi.fn(async () => undefined),
-  askOnce: vi.fn((_name: string, _look: unknown, ask: () => unknown) => ask()),
+  readOnce: vi.fn((_name: string, _look: unknown, ask: () => unknown) => ask()),
 });
 
 /** A target whose tokens are verified here: the authorization server is not asked about them. */
@@ -357,7 +359,7 @@ describe('an answer of the shared cache', () => {
     const shared = {
       ...sharing(),
       get: async () => void happened.push('look'),
-      askOnce: async (_name: string, _look: unknown, ask: () => unknown) => {
+      readOnce: async (_name: string, _look: unknown, ask: () => unknown) => {
         happened.push('wait');
         return ask();
       },
@@ -424,12 +426,12 @@ describe('an answer of the shared cache', () => {
   it('from before a token turned out inactive is not used, also after many other tokens did', async () => {
     const shared = sharing();
     const read = vi.fn<TokenReader>(async () => 'token_inactive');
-    const { ask, askAfresh } = cacheOver(read, { shared, inactiveMaxAge: 0 });
+    const { ask, readAfresh } = cacheOver(read, { shared, inactiveMaxAge: 0 });
     await ask('t');
     shared.get.mockResolvedValue({ issuer, claims: { active: true }, askedAt: now - 6_000 });
     expect(await ask('t')).toBe('token_inactive');
     for (let i = 0; i < 15_000; i += 1) {
-      await askAfresh(`other-${i}`);
+      await readAfresh(`other-${i}`);
     }
     expect(await ask('t')).toBe('token_inactive');
     expect(read.mock.calls.filter(([token]) => token === 't')).toHaveLength(3);
@@ -448,7 +450,7 @@ describe('what is put into the shared cache', () => {
     const answer = { claims: { active: true, sub: 'alice' }, issuer, askedAt: now, readUpTo: undefined };
     expect(shared.put.mock.calls).toEqual([[name, answer, 60]]);
     expect(shared.get.mock.calls).toEqual([[name]]);
-    expect(shared.askOnce.mock.calls).toEqual([[name, expect.any(Function), expect.any(Function)]]);
+    expect(shared.readOnce.mock.calls).toEqual([[name, expect.any(Function), expect.any(Function)]]);
   });
 
   it.each<[string, TokenAnswer]>([
@@ -479,7 +481,7 @@ describe('what is put into the shared cache', () => {
     expect(read).toHaveBeenCalledOnce();
   });
 
-  it.each(['askAfresh', 'ask'] as const)(
+  it.each(['readAfresh', 'ask'] as const)(
     'the answer of a token is removed when %s() finds it inactive',
     async (how) => {
       const shared = sharing();
@@ -494,9 +496,9 @@ describe('what is put into the shared cache', () => {
 
   it('nothing is removed for a token that was never cached or is self-contained', async () => {
     const shared = sharing();
-    const { ask, askAfresh } = cacheOver(async () => 'token_inactive', { shared });
+    const { ask, readAfresh } = cacheOver(async () => 'token_inactive', { shared });
     await ask('t');
-    await askAfresh('u', selfContained);
+    await readAfresh('u', selfContained);
     expect(shared.remove).not.toHaveBeenCalled();
   });
 });
@@ -536,7 +538,7 @@ describe('a revocation', () => {
     expect(await get('t')).toBe('token_inactive: revoked here');
     expect(read).toHaveBeenCalledTimes(1);
     expect(shared.get).toHaveBeenCalledTimes(1);
-    expect(shared.askOnce).toHaveBeenCalledTimes(1);
+    expect(shared.readOnce).toHaveBeenCalledTimes(1);
     expect(await get('u')).toMatchObject({ issuer });
   });
 
@@ -693,32 +695,32 @@ describe('what is cached', () => {
   });
 });
 
-describe('askAfresh()', () => {
+describe('readAfresh()', () => {
   it('asks about a cached token too, and caches only that it is inactive', async () => {
     const answers = Array.from({ length: 3 }, () => active());
     const read = vi.fn<TokenReader>(async () => answers.shift() ?? 'token_inactive');
-    const { get, askAfresh } = cacheOver(read);
+    const { get, readAfresh } = cacheOver(read);
     expect(await get('t')).toMatchObject({ issuer });
     // The second and the third share the question that begins when the first has ended.
-    const confirmed = [askAfresh('t'), askAfresh('t'), askAfresh('t')];
+    const confirmed = [readAfresh('t'), readAfresh('t'), readAfresh('t')];
     expect(await Promise.all(confirmed)).toMatchObject([{ issuer }, { issuer }, { issuer }]);
     expect(read).toHaveBeenCalledTimes(3);
     expect(await get('t')).toMatchObject({ issuer });
     expect(read).toHaveBeenCalledTimes(3);
-    expect(await askAfresh('t')).toBe('token_inactive');
+    expect(await readAfresh('t')).toBe('token_inactive');
     expect(await get('t')).toBe('token_inactive');
     expect(read).toHaveBeenCalledTimes(4);
   });
 
   it('asks about each token by itself', async () => {
-    const { askAfresh } = cacheOver(async (token) => active({ sub: token }));
-    const answers = await Promise.all([askAfresh('a'), askAfresh('b')]);
+    const { readAfresh } = cacheOver(async (token) => active({ sub: token }));
+    const answers = await Promise.all([readAfresh('a'), readAfresh('b')]);
     expect(answers).toMatchObject([{ subject: 'a' }, { subject: 'b' }]);
   });
 
   it('caches no active token', async () => {
-    const { askAfresh, cached } = cacheOver();
-    await askAfresh('t');
+    const { readAfresh, cached } = cacheOver();
+    await readAfresh('t');
     expect(cached('t')).toBeUndefined();
   });
 });
@@ -737,17 +739,17 @@ describe('for whose sake is asked', () => {
   it('a question that two requests share is asked for the first', async () => {
     const { cache, read, ask } = cacheOver();
     const target = targetOver(read);
-    await Promise.all([cache.ask('t', target, alice), cache.ask('t', target, bob), ask('t')]);
+    await Promise.all([cache.readThrough('t', target, alice), cache.readThrough('t', target, bob), ask('t')]);
     expect(vi.mocked(read).mock.calls).toEqual([['t', alice]]);
   });
 
-  it('a question of askAfresh() that two requests share is asked for the first of them', async () => {
+  it('a question of readAfresh() that two requests share is asked for the first of them', async () => {
     const { cache, read } = cacheOver();
     const target = targetOver(read);
     await Promise.all([
-      cache.askAfresh('t', target, alice),
-      cache.askAfresh('t', target, bob),
-      cache.askAfresh('t', target, alice),
+      cache.readAfresh('t', target, alice),
+      cache.readAfresh('t', target, bob),
+      cache.readAfresh('t', target, alice),
     ]);
     expect(vi.mocked(read).mock.calls).toEqual([
       ['t', alice],
@@ -760,8 +762,8 @@ describe('for whose sake is asked', () => {
     const target = targetOver(read);
     await ask('t');
     vi.setSystemTime(now + 40_000);
-    cache.cached('t', target, bob, (requester) => requester);
-    cache.cached('t', target, alice, (requester) => requester);
+    cache.useCached('t', target, bob, (requester) => requester);
+    cache.useCached('t', target, alice, (requester) => requester);
     await turn();
     expect(vi.mocked(read).mock.calls).toEqual([['t'], ['t', bob]]);
   });
@@ -770,7 +772,7 @@ describe('for whose sake is asked', () => {
     const { cache, read } = cacheOver(undefined, { memory: { from: 'log' } });
     const introspect = vi.fn(async () => active());
     const target: TokenTarget = { ...targetOver(read), ...selfContained, introspect };
-    await cache.ask('t', target, alice);
+    await cache.readThrough('t', target, alice);
     expect(introspect).toHaveBeenCalledExactlyOnceWith('t', expect.objectContaining({ issuer }), alice);
   });
 });

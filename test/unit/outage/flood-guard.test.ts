@@ -23,7 +23,7 @@ let turn = 0;
 function askAbout(guard: FloodGuard, source: readonly string[], isActive: boolean): Promise<unknown> {
   turn += 1;
   const answer = isActive ? ({} as TokenClaims) : 'token_inactive';
-  return guard.ask(source, `token ${turn}`, {
+  return guard.limit(source, `token ${turn}`, {
     ask: async () => answer,
     findWithoutAsking: async () => undefined,
   });
@@ -101,7 +101,7 @@ describe('the allowance of a client', () => {
     const source = guard.sourceOf({} as never, thumbprint);
     const answers = Array.from({ length: 10 }, (_, i) =>
       guard
-        .ask(source, `made up ${i}`, { ask, findWithoutAsking: async () => undefined })
+        .limit(source, `made up ${i}`, { ask, findWithoutAsking: async () => undefined })
         .catch(({ code }) => code),
     );
     await vi.waitFor(() => expect(ask).toHaveBeenCalledTimes(3));
@@ -128,7 +128,7 @@ describe('the allowance of a client', () => {
     const source = guard.sourceOf({} as never, thumbprint);
     const answers = await Promise.all(
       Array.from({ length: 200 }, (_, i) =>
-        guard.ask(source, `good ${i}`, { ask, findWithoutAsking: async () => undefined }),
+        guard.limit(source, `good ${i}`, { ask, findWithoutAsking: async () => undefined }),
       ),
     );
     expect(new Set(answers)).toEqual(new Set([claims]));
@@ -143,7 +143,7 @@ describe('the allowance of a client', () => {
     const codes: unknown[] = [];
     const answers = Array.from({ length: 50 }, (_, i) =>
       guard
-        .ask(source, `slow ${i}`, { ask, findWithoutAsking: async () => undefined })
+        .limit(source, `slow ${i}`, { ask, findWithoutAsking: async () => undefined })
         .then((answer) => codes.push(answer))
         .catch(({ code }) => codes.push(code)),
     );
@@ -163,7 +163,7 @@ describe('the allowance of a client', () => {
   });
 
   const failing = (guard: FloodGuard, name: string, code: RefusalCode) =>
-    guard.ask(guard.sourceOf({} as never, thumbprint), name, {
+    guard.limit(guard.sourceOf({} as never, thumbprint), name, {
       ask: () => Promise.reject(new RequestRefused(code)),
       findWithoutAsking: async () => undefined,
     });
@@ -217,7 +217,7 @@ describe('the allowance of a client', () => {
       refusal.status === 503 ? older : undefined,
     );
     const source = guard.sourceOf({} as never, thumbprint);
-    expect(await guard.ask(source, 'known', { ask: vi.fn(), findWithoutAsking })).toBe(older);
+    expect(await guard.limit(source, 'known', { ask: vi.fn(), findWithoutAsking })).toBe(older);
   });
 
   it('one token costs one question, however often it is sent meanwhile', async () => {
@@ -226,7 +226,7 @@ describe('the allowance of a client', () => {
     const ask = vi.fn(async () => 'token_inactive' as const);
     await Promise.all(
       Array.from({ length: 20 }, () =>
-        guard.ask(source, 'one', { ask, findWithoutAsking: async () => undefined }),
+        guard.limit(source, 'one', { ask, findWithoutAsking: async () => undefined }),
       ),
     );
     expect(ask).toHaveBeenCalledOnce();
@@ -240,7 +240,7 @@ describe('the allowance of a client', () => {
     const claims = {} as TokenClaims;
     const ask = vi.fn();
     const source = guard.sourceOf({} as never, thumbprint);
-    expect(await guard.ask(source, 'known', { ask, findWithoutAsking: async () => claims })).toBe(claims);
+    expect(await guard.limit(source, 'known', { ask, findWithoutAsking: async () => claims })).toBe(claims);
     expect(ask).not.toHaveBeenCalled();
   });
 

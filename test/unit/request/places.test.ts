@@ -58,8 +58,8 @@ describe('the places of a source', () => {
     const { open, ask, endAll } = questions();
     for (let round = 0; round < 3; round += 1) {
       const answers = Array.from({ length: 30 }, (_, index) => [
-        guard.ask(['a'], `new ${round} ${index}`, { ask: ask('unknown'), findWithoutAsking }),
-        guard.askAfresh(['a'], `good ${round} ${index}`, ask('good')),
+        guard.limit(['a'], `new ${round} ${index}`, { ask: ask('unknown'), findWithoutAsking }),
+        guard.limitAfresh(['a'], `good ${round} ${index}`, ask('good')),
       ]).flat();
       await turn();
       expect(open).toHaveLength(7);
@@ -76,10 +76,10 @@ describe('the places of a source', () => {
     const guard = guardWith(1);
     const { open, ask } = questions();
     const names = ['good 0', 'good 1', 'good 2'];
-    const early = names.map((name) => guard.askAfresh(['a'], name, ask(name)));
+    const early = names.map((name) => guard.limitAfresh(['a'], name, ask(name)));
     await turn();
     vi.advanceTimersByTime(10_001);
-    const late = guard.askAfresh(['a'], 'late', ask('late'));
+    const late = guard.limitAfresh(['a'], 'late', ask('late'));
     const outcomes = settled([...early, late]);
     await turn();
     expect(open.map(({ name }) => name)).toEqual(['good 0']);
@@ -99,17 +99,17 @@ describe('the places of a source', () => {
   it('a question about a good token that goes wrong halves them, and takes nothing from the allowance', async () => {
     const guard = guardWith(8, 1);
     const trouble = new RequestRefused('authorization_server_timeout');
-    const first = guard.askAfresh(['a'], 'good', () => Promise.reject(trouble));
+    const first = guard.limitAfresh(['a'], 'good', () => Promise.reject(trouble));
     await expect(first).rejects.toBe(trouble);
     const { open, ask, endAll } = questions();
     const answers = Array.from({ length: 9 }, (_, index) =>
-      guard.askAfresh(['a'], `good ${index}`, ask('good')),
+      guard.limitAfresh(['a'], `good ${index}`, ask('good')),
     );
     await turn();
     expect(open).toHaveLength(4);
     await endAll();
     expect(new Set(await settled(answers))).toEqual(new Set(['answered']));
-    expect(await guard.ask(['a'], 'new', { ask: async () => claims, findWithoutAsking })).toBe(claims);
+    expect(await guard.limit(['a'], 'new', { ask: async () => claims, findWithoutAsking })).toBe(claims);
   });
 
   it('trouble leaves two, so that a question that is refused at once waits for none that has no answer', async () => {
@@ -117,14 +117,14 @@ describe('the places of a source', () => {
     const trouble = new RequestRefused('authorization_server_timeout');
     for (let i = 0; i < 6; i += 1) {
       await settled([
-        guard.ask(['a'], `down ${i}`, { ask: () => Promise.reject(trouble), findWithoutAsking }),
+        guard.limit(['a'], `down ${i}`, { ask: () => Promise.reject(trouble), findWithoutAsking }),
       ]);
     }
     const { ask, endAll } = questions();
-    const probe = guard.ask(['a'], 'probe', { ask: ask('probe'), findWithoutAsking });
+    const probe = guard.limit(['a'], 'probe', { ask: ask('probe'), findWithoutAsking });
     const refusal = new RequestRefused('authorization_server_not_asked');
     const refused = Array.from({ length: 5 }, (_, index) =>
-      guard.ask(['a'], `new ${index}`, { ask: () => Promise.reject(refusal), findWithoutAsking }),
+      guard.limit(['a'], `new ${index}`, { ask: () => Promise.reject(refusal), findWithoutAsking }),
     );
     expect(await settled(refused)).toEqual(Array(5).fill('authorization_server_not_asked'));
     await endAll();
@@ -133,20 +133,20 @@ describe('the places of a source', () => {
 
   it('a source without allowance asks about good tokens', async () => {
     const guard = guardWith(8, 1);
-    await guard.ask(['a'], 'made up', { ask: async () => 'token_inactive', findWithoutAsking });
+    await guard.limit(['a'], 'made up', { ask: async () => 'token_inactive', findWithoutAsking });
     await expect(
-      guard.ask(['a'], 'more', { ask: async () => claims, findWithoutAsking }),
+      guard.limit(['a'], 'more', { ask: async () => claims, findWithoutAsking }),
     ).rejects.toMatchObject({
       code: 'too_many_inactive_tokens',
     });
-    expect(await guard.askAfresh(['a'], 'good', async () => claims)).toBe(claims);
+    expect(await guard.limitAfresh(['a'], 'good', async () => claims)).toBe(claims);
   });
 
   it('more than 1,000 questions that wait are refused, and the others are answered', async () => {
     const guard = guardWith(2);
     const { ask, endAll } = questions();
     const answers = Array.from({ length: 1_005 }, (_, index) =>
-      guard.askAfresh(['a'], `${index}`, ask('good')),
+      guard.limitAfresh(['a'], `${index}`, ask('good')),
     );
     const all = settled(answers);
     await endAll();
@@ -160,9 +160,11 @@ describe('the places of a source', () => {
     const { open, ask, endAll } = questions();
     const busy = ['busy', 'address'];
     const other = ['other', 'address'];
-    const answers = Array.from({ length: 50 }, (_, index) => guard.askAfresh(busy, `${index}`, ask('busy')));
+    const answers = Array.from({ length: 50 }, (_, index) =>
+      guard.limitAfresh(busy, `${index}`, ask('busy')),
+    );
     await turn();
-    answers.push(guard.askAfresh(other, 'its', ask('other')));
+    answers.push(guard.limitAfresh(other, 'its', ask('other')));
     await turn();
     open.shift()?.end(claims);
     await turn();
@@ -175,10 +177,10 @@ describe('the places of a source', () => {
     const guard = guardWith(1);
     const { open, ask, endAll } = questions();
     const answers = Array.from({ length: 3 }, (_, index) => [
-      guard.ask(['a'], `new ${index}`, { ask: ask('new'), findWithoutAsking }),
+      guard.limit(['a'], `new ${index}`, { ask: ask('new'), findWithoutAsking }),
     ]).flat();
     await turn();
-    answers.push(guard.askAfresh(['a'], 'good', ask('good')));
+    answers.push(guard.limitAfresh(['a'], 'good', ask('good')));
     const asked: string[] = [];
     for (let i = 0; i < 4; i += 1) {
       await turn();
@@ -195,9 +197,9 @@ describe('a question about a good token', () => {
   it('begins after the request that asks it; requests that come before it begins share it', async () => {
     const guard = guardWith();
     const { open, ask } = questions();
-    const answers = [guard.askAfresh(['a'], 'one', ask('first'))];
+    const answers = [guard.limitAfresh(['a'], 'one', ask('first'))];
     await turn();
-    answers.push(...Array.from({ length: 20 }, () => guard.askAfresh(['a'], 'one', ask('second'))));
+    answers.push(...Array.from({ length: 20 }, () => guard.limitAfresh(['a'], 'one', ask('second'))));
     await turn();
     expect(open.map(({ name }) => name)).toEqual(['first']);
     open.shift()?.end('token_inactive');
@@ -210,16 +212,16 @@ describe('a question about a good token', () => {
   it('is asked again after one that failed, or that was refused', async () => {
     const guard = guardWith(1);
     const trouble = new RequestRefused('authorization_server_failed');
-    await expect(guard.askAfresh(['a'], 'one', () => Promise.reject(trouble))).rejects.toBe(trouble);
+    await expect(guard.limitAfresh(['a'], 'one', () => Promise.reject(trouble))).rejects.toBe(trouble);
     const { ask, endAll } = questions();
     const waiting = Array.from({ length: 1_001 }, (_, index) =>
-      guard.askAfresh(['a'], `${index}`, ask('fills')),
+      guard.limitAfresh(['a'], `${index}`, ask('fills')),
     );
     await turn();
-    await expect(guard.askAfresh(['a'], 'one', ask('none'))).rejects.toMatchObject({ status: 503 });
+    await expect(guard.limitAfresh(['a'], 'one', ask('none'))).rejects.toMatchObject({ status: 503 });
     await endAll();
     await Promise.all(waiting);
-    expect(await guard.askAfresh(['a'], 'one', async () => claims)).toBe(claims);
+    expect(await guard.limitAfresh(['a'], 'one', async () => claims)).toBe(claims);
   });
 });
 
@@ -256,10 +258,10 @@ it('in any order every question is answered or refused, and the places are free 
             open.splice(one.index % Math.max(1, open.length), 1)[0]?.end(one.ending);
           } else if (one.kind === 'unknown') {
             answers.push(
-              guard.ask(one.source, `${one.token}`, { ask: ask(one.source.join()), findWithoutAsking }),
+              guard.limit(one.source, `${one.token}`, { ask: ask(one.source.join()), findWithoutAsking }),
             );
           } else {
-            answers.push(guard.askAfresh(one.source, `${one.token}`, ask(one.source.join())));
+            answers.push(guard.limitAfresh(one.source, `${one.token}`, ask(one.source.join())));
           }
           for (const answer of answers) {
             answer.catch(() => undefined);
@@ -273,7 +275,7 @@ it('in any order every question is answered or refused, and the places are free 
         await settled(answers);
         // One token after another is asked about again: no place is lost.
         for (const name of ['a', 'b', 'c', 'x', 'y']) {
-          expect(await guard.askAfresh([name], 'last', async () => claims)).toBe(claims);
+          expect(await guard.limitAfresh([name], 'last', async () => claims)).toBe(claims);
         }
       },
     ),

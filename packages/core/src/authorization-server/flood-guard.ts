@@ -193,13 +193,13 @@ export class FloodGuard {
   }
 
   /**
-   * Asks about an unknown token at the expense of `source`, whichever other request asks about the
-   * same token. Rejects with `RequestRefused` if the source has used up its allowance and no cache knows
+   * Calls `ask` for an unknown token at the expense of `source`, whichever other request asks about
+   * the same token. Rejects with `RequestRefused` if the source has used up its allowance and no cache knows
    * the token.
    *
    * @param key names the token and the server that is asked
    */
-  ask(source: Source, key: string, { ask, findWithoutAsking }: Lookups): Promise<TokenAnswer> {
+  limit(source: Source, key: string, { ask, findWithoutAsking }: Lookups): Promise<TokenAnswer> {
     const name = JSON.stringify([...source, key]);
     const open =
       this.#openQuestions.get(name) ??
@@ -211,14 +211,14 @@ export class FloodGuard {
   }
 
   /**
-   * Asks about a token that is known to be good by a question that begins after this call. It takes
+   * Calls `ask`, after this call, for a token that is known to be good. The question takes
    * a place of `source`, and nothing from the allowance. Requests with the same token share a
    * question that is not asked yet. Rejects with `RequestRefused` if too many questions of the
    * source wait.
    *
    * @param key names the token and the server that is asked
    */
-  askAfresh(source: Source, key: string, ask: Lookups['ask']): Promise<TokenAnswer> {
+  limitAfresh(source: Source, key: string, ask: Lookups['ask']): Promise<TokenAnswer> {
     const name = JSON.stringify([...source, key]);
     const next = this.#nextAfresh.get(name) ?? this.#askNext(name, source, ask);
     this.#nextAfresh.set(name, next);

@@ -72,7 +72,7 @@ export function withFewerWaiting(keys: RemoteKeys, mostWaiting: number): RemoteK
   };
 }
 
-interface Known extends KeySet {
+interface FetchedKeySet extends KeySet {
   readonly uri: string;
   readonly text: string;
   readonly fetchedAt: number;
@@ -80,9 +80,9 @@ interface Known extends KeySet {
 
 /** Finds the authorization server's keys, and fetches them again when it is asked to. */
 export function createRemoteKeys(metadata: Metadata, http: Http): RemoteKeys {
-  let known: Known | undefined;
-  let next: Promise<Known> | undefined;
-  let running: Promise<Known> | undefined;
+  let latest: FetchedKeySet | undefined;
+  let next: Promise<FetchedKeySet> | undefined;
+  let running: Promise<FetchedKeySet> | undefined;
   let waiting = 0;
   let permits = BURST;
   let permittedAt = performance.now();
@@ -96,14 +96,14 @@ export function createRemoteKeys(metadata: Metadata, http: Http): RemoteKeys {
     }
   }
 
-  async function fetchWhenPermitted(uri: string, requester: Requester | undefined): Promise<Known> {
+  async function fetchWhenPermitted(uri: string, requester: Requester | undefined): Promise<FetchedKeySet> {
     await waitForPermit();
     next = undefined;
-    const fetching = fetchKeys(uri, http, known, requester);
+    const fetching = fetchKeys(uri, http, latest, requester);
     running = fetching;
     try {
       const fetched = await fetching;
-      known = known === undefined || known.askedAt < fetched.askedAt ? fetched : known;
+      latest = latest === undefined || latest.askedAt < fetched.askedAt ? fetched : latest;
       return fetched;
     } finally {
       running = running === fetching ? undefined : running;
@@ -125,7 +125,7 @@ export function createRemoteKeys(metadata: Metadata, http: Http): RemoteKeys {
     }
   }
 
-  function scheduled(uri: string, requester: Requester | undefined): Promise<Known> {
+  function scheduled(uri: string, requester: Requester | undefined): Promise<FetchedKeySet> {
     next ??= fetchWhenPermitted(uri, requester);
     return next;
   }
@@ -133,16 +133,16 @@ export function createRemoteKeys(metadata: Metadata, http: Http): RemoteKeys {
   async function currentUri(mostWaiting: number, requester: Requester | undefined): Promise<string> {
     const read = () => metadata(requester);
     // Where keys are known, the metadata are known too.
-    return keySetUri(await (known === undefined ? join(mostWaiting, read) : read()));
+    return keySetUri(await (latest === undefined ? join(mostWaiting, read) : read()));
   }
 
   return {
     async current({ requester, mostWaiting = MOST_WAITING } = {}) {
       const uri = await currentUri(mostWaiting, requester);
-      const age = known === undefined ? Number.NaN : (Date.now() - known.fetchedAt) / 1000;
-      const isFresh = known?.uri === uri && age >= 0 && age < MAX_AGE;
-      return known !== undefined && isFresh
-        ? known
+      const age = latest === undefined ? Number.NaN : (Date.now() - latest.fetchedAt) / 1000;
+      const isFresh = latest?.uri === uri && age >= 0 && age < MAX_AGE;
+      return latest !== undefined && isFresh
+        ? latest
         : join(mostWaiting, () => running ?? scheduled(uri, requester));
     },
     async fetchedFromNowOn({ requester, mostWaiting = MOST_WAITING } = {}) {
@@ -155,9 +155,9 @@ export function createRemoteKeys(metadata: Metadata, http: Http): RemoteKeys {
 async function fetchKeys(
   uri: string,
   http: Http,
-  before: Known | undefined,
+  before: FetchedKeySet | undefined,
   requester: Requester | undefined,
-): Promise<Known> {
+): Promise<FetchedKeySet> {
   const askedAt = performance.now();
   const response = await http(uri, {
     method: 'GET',

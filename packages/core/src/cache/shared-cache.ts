@@ -42,8 +42,8 @@ export interface SharedCacheRules {
 }
 
 /**
- * The server's word about an active token, as it is shared: what `readTokenClaims` reads, and when
- * it was given.
+ * The authorization server's answer about an active token, as processes share it: the claims that
+ * `readTokenClaims` reads, and when the server was asked.
  */
 export interface SharedAnswer {
   readonly issuer: string;
@@ -58,8 +58,8 @@ export interface SharedAnswer {
 }
 
 /**
- * The server's word that a token is not active, as it is shared with the processes that wait for
- * it.
+ * The authorization server's answer that a token is not active, as it is shared with the processes
+ * that wait for the answer.
  */
 export interface SharedRejection {
   readonly rejection: TokenRejection;
@@ -152,10 +152,11 @@ export class SharedCache {
   }
 
   /**
-   * Has one process ask, while the others wait for its answer; who waited too long asks as well.
-   * `ask` puts what it learns. Rejects only with what `ask` rejects with.
+   * Returns what `ask` resolves to in the process that holds the lock. The other processes wait, and
+   * return what `look` finds. A process that has waited for `lockTimeout` calls `ask` as well. `ask`
+   * puts the answer into this cache. Rejects only if `ask` rejects, with the same value.
    */
-  async askOnce<T>(key: string, look: () => Promise<T | undefined>, ask: () => Promise<T>): Promise<T> {
+  async readOnce<T>(key: string, look: () => Promise<T | undefined>, ask: () => Promise<T>): Promise<T> {
     const { lock, lockTimeout } = this.#rules;
     if (lock === undefined) {
       return ask();

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { Requester } from '../authorization-server/requester.js';
 import { RequestRefused } from '../errors.js';
 import { publishCache } from '../observe/events.js';
-import type { Known, Revocations } from '../revocation/revocations.js';
+import type { Revocations, TokenRecord } from '../revocation/revocations.js';
 import type { Usability } from '../revocation/usability.js';
 import { CLOCK_DIFFERENCE } from '../shared/clock-difference.js';
 import { allSettled } from '../shared/promises.js';
@@ -20,9 +20,9 @@ export interface TokenCacheRules {
    * §4).
    */
   readonly maxAge: number;
-  /** How many active tokens are kept; the one used longest ago goes first. */
+  /** How many active tokens are kept. A full cache removes the one that was used longest ago. */
   readonly maxEntries: number;
-  /** How many bytes they may take, by our estimate. */
+  /** How many bytes the active tokens may take, by the estimate of `sizeOf()`. */
   readonly maxSize: number;
   /** How long a token that is not active is refused without asking again; 0 asks each time. */
   readonly inactiveMaxAge: number;
@@ -34,8 +34,8 @@ export interface TokenCacheRules {
   /** How long an answer serves beyond `maxAge` while the authorization server can't be asked. */
   readonly staleIfError: number;
   /**
-   * How many answers in use are asked for again at once; an answer beyond that is asked for when it
-   * is next used.
+   * How many background refreshes run at once. An answer for which none is left is refreshed when it
+   * is used the next time.
    */
   readonly maxRefreshes?: number;
 }
@@ -95,7 +95,7 @@ const mayBeRevoked = createTokenRejection(
   'issued before this process knows all revocations',
 );
 
-/** A question about a token: what the token is known by, who is asked, and for whose sake. */
+/** A question about a token: its names, the server that is asked, and the requester. */
 interface Question {
   readonly token: string;
   readonly target: TokenTarget;
@@ -106,12 +106,14 @@ interface Question {
   readonly requester: Requester | undefined;
 }
 
-/** Times in milliseconds since the epoch. */
-interface Entry extends Known {
+/** An answer, and how long it is fresh: it must be so by both clocks. */
+interface Entry extends TokenRecord {
+  /** Milliseconds since the epoch. */
   readonly freshFrom: number;
+  /** Milliseconds since the epoch. */
   readonly freshUntil: number;
-  /** By the monotonic clock. */
-  readonly youngUntil: number;
+  /** Milliseconds of the monotonic clock. */
+  readonly freshUntilMonotonic: number;
 }
 
 /** Times in milliseconds since the epoch. */
@@ -150,9 +152,9 @@ export class TokenCache {
   readonly #inactive: LRUCache<string, Inactive>;
   readonly #inactiveTimes = new InactiveTimes(INACTIVE_TIMES);
   /** Questions without an answer yet. Requests with the same token join one. */
-  readonly #openQuestions = new Map<string, Promise<Known | TokenRejection>>();
+  readonly #openQuestions = new Map<string, Promise<TokenRecord | TokenRejection>>();
   /** Questions that are asked when the open one of the same name has ended. */
-  readonly #nextQuestions = new Map<string, Promise<Known | TokenRejection>>();
+  readonly #nextQuestions = new Map<string, Promise<TokenRecord | TokenRejection>>();
   /** Answers in use that are asked for again at the moment. */
   #refreshes = 0;
   #isSettling = false;
@@ -170,13 +172,14 @@ export class TokenCache {
   }
 
   /**
-   * Returns the cached answer, or `undefined` if the authorization server must be asked.
+   * Returns the cached answer, or `undefined` if the authorization server must be asked. Begins to
+   * refresh the answer in the background if it expires within `refreshAhead` seconds.
    *
-   * @param presented what `requesterOf` makes the requester of, if the answer is to be refreshed
-   * @param requesterOf returns for whose sake an answer in use is asked for again: its failures are
-   * those of that client
+   * @param presented the argument of `requesterOf`, which is called only for a refresh
+   * @param requesterOf returns the request and the client for which the answer is refreshed; failures
+   * of the refresh count for that client
    */
-  cached<Presented>(
+  useCached<Presented>(
     token: string,
     target: TokenTarget,
     presented: Presented,
@@ -208,7 +211,10 @@ export class TokenCache {
     return serves ? inactive.rejection : undefined;
   }
 
-  /** Asks in the background, unless that happens, or happens for too many tokens. */
+  /**
+   * Refreshes an answer in the background, unless a question about this token is open or
+   * `maxRefreshes` refreshes run.
+   */
   #refresh<Presented>(
     about: Omit<Question, 'requester'>,
     presented: Presented,
@@ -234,27 +240,29 @@ export class TokenCache {
   }
 
   /**
-   * Asks about the token. Requests with the same token join the open question, which is asked for
-   * the `requester` of the first.
+   * Reads the answer from the shared cache, or else asks the authorization server, and caches it.
+   * Requests with the same token join the open question, which is asked for the `requester` of the
+   * first.
    */
-  ask(token: string, target: TokenTarget, requester?: Requester): Promise<TokenAnswer> {
+  readThrough(token: string, target: TokenTarget, requester?: Requester): Promise<TokenAnswer> {
     const question = questionAbout(token, target, requester);
     return this.#decideAtEnd(() => this.#askOrUseStale(question));
   }
 
   /**
-   * Decides for each request by itself, at the end: since the answer was looked at, a revocation
-   * may have been heard, also before this request began.
+   * Checks the answer once more for each request that joined the question. This process may have
+   * received a revocation after the question was answered. If the answer can't be used any more, it
+   * asks a second time.
    */
-  async #decideAtEnd(ask: () => Promise<Known | TokenRejection>): Promise<TokenAnswer> {
+  async #decideAtEnd(ask: () => Promise<TokenRecord | TokenRejection>): Promise<TokenAnswer> {
     for (let attempt = 0; attempt < 2; attempt += 1) {
-      const known = await ask();
-      if (typeof known === 'string') {
-        return known;
+      const record = await ask();
+      if (typeof record === 'string') {
+        return record;
       }
-      const usability = this.#revocations.usability(known);
+      const usability = this.#revocations.usability(record);
       if (usability === 'use') {
-        return known.token;
+        return record.token;
       }
       if (usability === 'refuse') {
         return revokedHere;
@@ -273,7 +281,7 @@ export class TokenCache {
     target: TokenTarget,
     trouble: RequestRefused,
   ): Promise<TokenAnswer | undefined> {
-    const cached = this.cached(token, target, undefined, noRequester);
+    const cached = this.useCached(token, target, undefined, noRequester);
     if (cached !== undefined) {
       return cached;
     }
@@ -289,19 +297,22 @@ export class TokenCache {
    * a rejection. Requests with the same token join the next question, which is asked for the
    * `requester` of the first.
    */
-  askAfresh(token: string, target: TokenTarget, requester?: Requester): Promise<TokenAnswer> {
+  readAfresh(token: string, target: TokenTarget, requester?: Requester): Promise<TokenAnswer> {
     const question = questionAbout(token, target, requester);
     const name = `${question.key} afresh`;
     return this.#decideAtEnd(() => this.#joinNext(name, () => this.#askServerAfresh(question)));
   }
 
   /** Asks now, or joins the question that is asked when the open one has ended. */
-  #joinNext(name: string, ask: () => Promise<Known | TokenRejection>): Promise<Known | TokenRejection> {
+  #joinNext(
+    name: string,
+    ask: () => Promise<TokenRecord | TokenRejection>,
+  ): Promise<TokenRecord | TokenRejection> {
     const open = this.#openQuestions.get(name);
     if (open === undefined) {
       return this.#join(name, ask);
     }
-    const begin = (): Promise<Known | TokenRejection> => {
+    const begin = (): Promise<TokenRecord | TokenRejection> => {
       this.#nextQuestions.delete(name);
       return this.#join(name, ask);
     };
@@ -318,16 +329,16 @@ export class TokenCache {
     }
   }
 
-  async #askServerAfresh(question: Question): Promise<Known | TokenRejection> {
-    const known = await this.#readToken(question);
-    if (typeof known === 'string') {
-      this.#keepRejection(question, known);
+  async #askServerAfresh(question: Question): Promise<TokenRecord | TokenRejection> {
+    const record = await this.#readToken(question);
+    if (typeof record === 'string') {
+      this.#keepRejection(question, record);
       await this.#sharedOf(question.target)?.remove(sharedName(question));
     }
-    return known;
+    return record;
   }
 
-  #askOrUseStale(question: Question): Promise<Known | TokenRejection> {
+  #askOrUseStale(question: Question): Promise<TokenRecord | TokenRejection> {
     return this.#join(question.key, async () => {
       try {
         return await this.#findSharedOr(question, () => this.#askServer(question));
@@ -342,7 +353,10 @@ export class TokenCache {
   }
 
   /** Joins the open question of this name, or opens it. */
-  #join(name: string, ask: () => Promise<Known | TokenRejection>): Promise<Known | TokenRejection> {
+  #join(
+    name: string,
+    ask: () => Promise<TokenRecord | TokenRejection>,
+  ): Promise<TokenRecord | TokenRejection> {
     const open = this.#openQuestions.get(name) ?? ask().finally(() => this.#openQuestions.delete(name));
     this.#openQuestions.set(name, open);
     return open;
@@ -350,14 +364,14 @@ export class TokenCache {
 
   async #findSharedOr(
     question: Question,
-    ask: () => Promise<Known | TokenRejection>,
-  ): Promise<Known | TokenRejection> {
+    ask: () => Promise<TokenRecord | TokenRejection>,
+  ): Promise<TokenRecord | TokenRejection> {
     const shared = this.#sharedFor(question);
     if (shared === undefined) {
       return ask();
     }
     const look = (isWaiting: boolean) => this.#look(shared, question, isWaiting);
-    return (await look(false)) ?? shared.askOnce(sharedName(question), () => look(true), ask);
+    return (await look(false)) ?? shared.readOnce(sharedName(question), () => look(true), ask);
   }
 
   /**
@@ -365,16 +379,16 @@ export class TokenCache {
    * look.
    */
   #sharedFor({ key, target }: Question): SharedCache | undefined {
-    const previous = this.#active.peek(key);
-    const isVoid = previous !== undefined && this.#revocations.usability(previous) === 'refuse';
-    // No other process knows better what was revoked. While its answers can't be used, to wait for
-    // one only costs time.
+    const cachedEntry = this.#active.peek(key);
+    const isVoid = cachedEntry !== undefined && this.#revocations.usability(cachedEntry) === 'refuse';
+    // If this process knows that the token is revoked, no other process knows better. If shared
+    // answers can't be used at the moment, waiting for one only costs time.
     return isVoid || !this.#revocations.acceptsShared ? undefined : this.#sharedOf(target);
   }
 
   /** The tier for answers to this question; `undefined` where they are not shared. */
   #sharedOf({ mayIntrospect, sharedId }: TokenTarget): SharedCache | undefined {
-    // A signature check costs less than to fetch another process's.
+    // To verify a signature costs less than to fetch the answer of another process.
     return mayIntrospect && sharedId !== undefined ? this.#shared : undefined;
   }
 
@@ -382,7 +396,7 @@ export class TokenCache {
     shared: SharedCache,
     question: Question,
     isWaiting: boolean,
-  ): Promise<Known | TokenRejection | undefined> {
+  ): Promise<TokenRecord | TokenRejection | undefined> {
     const { key } = question;
     const answer = await shared.get(sharedName(question));
     if (answer !== undefined && 'rejection' in answer) {
@@ -397,9 +411,9 @@ export class TokenCache {
     }
     const { askedAt, readUpTo } = answer;
     const now = Date.now();
-    const previous = this.#active.peek(key);
+    const cachedEntry = this.#active.peek(key);
     // A refresh is for a newer answer than the one that is known; the store may hold that very one.
-    const isNewer = previous === undefined || askedAt > previous.freshFrom;
+    const isNewer = cachedEntry === undefined || askedAt > cachedEntry.freshFrom;
     if (!isNewer || askedAt > now + CLOCK_DIFFERENCE) {
       return undefined;
     }
@@ -408,12 +422,12 @@ export class TokenCache {
     if (askedFrom <= this.#inactiveTimes.latest(key)) {
       return undefined;
     }
-    const known = this.#record(question, claims, 'server', {
+    const record = this.#record(question, claims, 'server', {
       turn: this.#revocations.turn(),
-      since: performance.now() - Math.max(0, now - askedAt),
+      turnTime: performance.now() - Math.max(0, now - askedAt),
       shared: { askedAt, readUpTo },
     });
-    const entry = this.#entry(known, askedAt);
+    const entry = this.#entry(record, askedAt);
     if (!this.#isFresh(entry, now, performance.now()) || this.#revocations.usability(entry) !== 'use') {
       return undefined;
     }
@@ -422,23 +436,23 @@ export class TokenCache {
     return entry;
   }
 
-  async #askServer(question: Question): Promise<Known | TokenRejection> {
+  async #askServer(question: Question): Promise<TokenRecord | TokenRejection> {
     const { key, target } = question;
     const askedAt = Date.now();
     const { readUpTo } = this.#revocations;
-    const known = await this.#readToken(question);
-    if (typeof known === 'string') {
-      const wasShared = this.#active.peek(key)?.word === 'server';
-      this.#keepRejection(question, known);
-      await this.#shareRejection(question, known, wasShared);
-      return known;
+    const record = await this.#readToken(question);
+    if (typeof record === 'string') {
+      const wasShared = this.#active.peek(key)?.claimsFrom === 'server';
+      this.#keepRejection(question, record);
+      await this.#shareRejection(question, record, wasShared);
+      return record;
     }
-    const entry = this.#entry(known, known.word === 'server' ? askedAt : Date.now());
+    const entry = this.#entry(record, record.claimsFrom === 'server' ? askedAt : Date.now());
     const seconds = (entry.freshUntil - Date.now()) / 1000;
     if (seconds > 0) {
       this.#active.set(key, entry);
-      if (known.word === 'server') {
-        const { claims, issuer } = known.token;
+      if (record.claimsFrom === 'server') {
+        const { claims, issuer } = record.token;
         // The process that holds the lock releases it only when other processes find the answer.
         await this.#sharedOf(target)?.put(
           sharedName(question),
@@ -449,7 +463,7 @@ export class TokenCache {
     } else {
       this.#active.delete(key);
     }
-    return known;
+    return record;
   }
 
   async #shareRejection(question: Question, rejection: TokenRejection, wasShared: boolean): Promise<void> {
@@ -469,69 +483,69 @@ export class TokenCache {
    * Asks, and decides whether the answer may be used: while it was on its way a revocation may have
    * been heard, or another question may have found the token not active.
    */
-  async #readToken(question: Question): Promise<Known | TokenRejection> {
+  async #readToken(question: Question): Promise<TokenRecord | TokenRejection> {
     const { token, target, key, requester } = question;
     for (let attempt = 0; attempt < 2; attempt += 1) {
       const turn = this.#revocations.turn();
-      const since = performance.now();
+      const turnTime = performance.now();
       const answer = await target.read(token, requester);
       if (typeof answer === 'string') {
         return answer;
       }
-      const known = target.isIntrospected(answer)
-        ? this.#record(question, answer, 'server', { turn, since, shared: undefined })
-        : this.#recordOwnWord(question, answer, turn, since);
-      const usability = await this.#usabilityInTime(known);
-      if (known.word === 'server' && known.since <= this.#inactiveTimes.get(key)) {
+      const record = target.isIntrospected(answer)
+        ? this.#record(question, answer, 'server', { turn, turnTime: turnTime, shared: undefined })
+        : this.#recordSelfContained(question, answer, turn, turnTime);
+      const usability = await this.#usabilityInTime(record);
+      if (record.claimsFrom === 'server' && record.turnTime <= this.#inactiveTimes.get(key)) {
         continue;
       }
       if (usability === 'use') {
-        return known;
+        return record;
       }
       if (usability === 'refuse') {
         return revokedHere;
       }
-      if (usability !== 'ask') {
-        return this.#askServerToo(question, answer, usability);
+      if (usability !== 'introspect') {
+        return this.#introspectToo(question, answer, usability);
       }
     }
     return 'token_inactive';
   }
 
-  /** What a token says of itself counts from when it was first seen. */
-  #recordOwnWord(question: Question, answer: TokenClaims, turn: number, since: number): Known {
+  /** The claims of a self-contained token count from when this process first saw the token. */
+  #recordSelfContained(question: Question, answer: TokenClaims, turn: number, turnTime: number): TokenRecord {
     const before = this.#active.peek(question.key);
-    const first = before?.word === 'token' ? before : { turn, since };
+    const first = before?.claimsFrom === 'token' ? before : { turn, turnTime };
     return this.#record(question, answer, 'token', {
       turn: first.turn,
-      since: first.since,
+      turnTime: first.turnTime,
       shared: undefined,
     });
   }
 
   /** A request waits for a moment until revocations are heard, rather than be refused. */
-  async #usabilityInTime(known: Known): Promise<Usability> {
-    const usability = this.#revocations.usability(known);
+  async #usabilityInTime(record: TokenRecord): Promise<Usability> {
+    const usability = this.#revocations.usability(record);
     if (usability !== 'wait') {
       return usability;
     }
     await this.#revocations.untilSynced();
-    return this.#revocations.usability(known);
+    return this.#revocations.usability(record);
   }
 
   /**
-   * A token that speaks for itself does not say what was revoked; the authorization server may.
-   * What the token says counts on.
+   * Introspects a token that was accepted by its signature: the authorization server says whether it
+   * is revoked. The claims of the token count as before.
    */
-  async #askServerToo(
+  async #introspectToo(
     question: Question,
-    own: TokenClaims,
+    tokenClaims: TokenClaims,
     why: 'wait' | 'may-be-revoked',
-  ): Promise<Known | TokenRejection> {
+  ): Promise<TokenRecord | TokenRejection> {
     const { token, target, requester } = question;
     const turn = this.#revocations.turn();
-    const since = performance.now();
-    const answer = await target.introspect?.(token, own, requester);
+    const turnTime = performance.now();
+    const answer = await target.introspect?.(token, tokenClaims, requester);
     if (answer === undefined) {
       if (why === 'may-be-revoked') {
         return mayBeRevoked;
@@ -540,14 +554,14 @@ export class TokenCache {
         'revocations are not heard at the moment, and the token does not say whether it was revoked';
       throw new RequestRefused('revocations_unknown', { detail });
     }
-    const agreed = agreedClaims(own, answer);
+    const agreed = agreedClaims(tokenClaims, answer);
     if (typeof agreed === 'string') {
       return agreed;
     }
-    const known = this.#record(question, agreed, 'server', { turn, since, shared: undefined });
-    const usability = this.#revocations.usability(known);
+    const record = this.#record(question, agreed, 'server', { turn, turnTime: turnTime, shared: undefined });
+    const usability = this.#revocations.usability(record);
     if (usability === 'use') {
-      return known;
+      return record;
     }
     return usability === 'refuse' ? revokedHere : 'token_inactive';
   }
@@ -555,36 +569,40 @@ export class TokenCache {
   #record(
     { token, hash }: Question,
     claims: TokenClaims,
-    word: Known['word'],
-    when: Pick<Known, 'turn' | 'since' | 'shared'>,
-  ): Known {
+    claimsFrom: TokenRecord['claimsFrom'],
+    when: Pick<TokenRecord, 'turn' | 'turnTime' | 'shared'>,
+  ): TokenRecord {
     // What is cached should not keep two texts where one will do.
     const identity = identityOf(token);
     return {
       token: claims,
-      word,
+      claimsFrom,
       hash,
       identity: identity === hash ? hash : identity,
       unconcernedBy: Number.NaN,
       turn: when.turn,
-      since: when.since,
+      turnTime: when.turnTime,
       shared: when.shared,
     };
   }
 
   /** `from` in milliseconds since the epoch. */
-  #entry(known: Known, from: number): Entry {
-    const maxAge = this.#rules.maxAge * 1000;
+  #entry(record: TokenRecord, from: number): Entry {
+    const maxAgeMs = this.#rules.maxAge * 1000;
     // Another process's clock may be ahead of ours: nothing serves the longer for it.
     const freshFrom = Math.min(from, Date.now());
-    const freshUntil = Math.min(freshFrom + maxAge * (1 - Math.random() * JITTER), expiryOf(known));
+    const freshUntil = Math.min(freshFrom + maxAgeMs * (1 - Math.random() * JITTER), expiryOf(record));
     // What a token says of itself was checked again just now.
-    const youngFrom = known.word === 'token' ? performance.now() : known.since;
-    return { ...known, freshFrom, freshUntil, youngUntil: youngFrom + maxAge };
+    const freshFromMonotonic = record.claimsFrom === 'token' ? performance.now() : record.turnTime;
+    return { ...record, freshFrom, freshUntil, freshUntilMonotonic: freshFromMonotonic + maxAgeMs };
   }
 
-  #isFresh({ freshFrom, freshUntil, youngUntil }: Entry, now: number, monotonicNow: number): boolean {
-    return freshFrom <= now && now < freshUntil && monotonicNow < youngUntil;
+  #isFresh(
+    { freshFrom, freshUntil, freshUntilMonotonic }: Entry,
+    now: number,
+    monotonicNow: number,
+  ): boolean {
+    return freshFrom <= now && now < freshUntil && monotonicNow < freshUntilMonotonic;
   }
 
   #refreshFrom({ freshUntil }: Entry): number {
@@ -596,7 +614,7 @@ export class TokenCache {
     return Math.min(entry.freshUntil + this.#rules.staleIfError * 1000, expiryOf(entry));
   }
 
-  #substitute(key: string, trouble: unknown): Known | undefined {
+  #substitute(key: string, trouble: unknown): TokenRecord | undefined {
     const stale = this.#active.peek(key);
     if (stale === undefined || !this.#maySubstitute(stale, trouble)) {
       return undefined;
@@ -641,7 +659,7 @@ function sharedName({ hash, target }: Question): string {
 }
 
 /** Milliseconds since the epoch. */
-function expiryOf({ token }: Known): number {
+function expiryOf({ token }: TokenRecord): number {
   return (token.expiresAt ?? Number.POSITIVE_INFINITY) * 1000;
 }
 

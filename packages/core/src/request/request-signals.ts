@@ -16,7 +16,7 @@ const MAX_TIMER = 60_000;
 export class RequestSignals {
   readonly #revocations: Revocations;
   /** Milliseconds. */
-  readonly #clockTolerance: number;
+  readonly #clockToleranceMs: number;
   readonly #ofRequests = new WeakMap<NodeRequest, OpenRequest>();
   readonly #open = new Set<OpenRequest>();
   readonly #ignoreRequestEnds = noticeRequestEnds();
@@ -28,15 +28,15 @@ export class RequestSignals {
    */
   constructor(revocations: Revocations, clockTolerance: number) {
     this.#revocations = revocations;
-    this.#clockTolerance = clockTolerance * 1000;
+    this.#clockToleranceMs = clockTolerance * 1000;
   }
 
   /**
    * Returns the signal of a request, which is one and the same on each call. That of a request
    * which has ended is aborted if the token is expired or revoked by now, and else stays silent.
    *
-   * @param turnAtStart the turn of `Revocations` when the request began: of revocations from before the
-   * check knew
+   * @param turnAtStart the turn of `Revocations` when the check of the request began, which knew of
+   * all revocations from before
    */
   of(req: NodeRequest, token: TokenClaims, turnAtStart: number): AbortSignal {
     const existing = this.#ofRequests.get(req);
@@ -82,7 +82,7 @@ export class RequestSignals {
         this.#revocations.watch(watched, turnAtStart, (code) => request.abort(new RequestRefused(code))),
       );
       if (token.expiresAt !== undefined) {
-        request.expireAt(token.expiresAt * 1000 + this.#clockTolerance);
+        request.expireAt(token.expiresAt * 1000 + this.#clockToleranceMs);
       }
     } catch (thrown) {
       // The header was changed meanwhile, so that no revocation can be matched.

@@ -8,7 +8,7 @@ const YOUNG_MARGIN = 2 * CLOCK_DIFFERENCE;
 export interface AttestationRules {
   readonly entries: ReadEntries;
   /** Milliseconds for which the log keeps a revocation. */
-  readonly maxAge: number;
+  readonly maxAgeMs: number;
   /** Since when this process knows each revocation, in milliseconds since the epoch. */
   readonly completeSince: () => number;
 }
@@ -41,7 +41,7 @@ export class Attestations {
 
   /** What was written since then is not gone from the log, by its age. */
   get youngSince(): number {
-    return Date.now() - this.#rules.maxAge;
+    return Date.now() - this.#rules.maxAgeMs;
   }
 
   /** Milliseconds since the log was last attested. */

@@ -91,7 +91,7 @@ export class LogSync {
     this.#rules = rules;
     this.#seals = new LogSeals(rules.secrets, rules.log.id);
     // Equal in processes with different clockTolerance: they compare the entries that count.
-    const countsFor = (rules.maxAge + 2 * MAX_CLOCK_TOLERANCE) * 1000;
+    const maxAgeMs = (rules.maxAge + 2 * MAX_CLOCK_TOLERANCE) * 1000;
     this.#log = new BoundedLog(rules.log, this.#closing.signal);
     this.#revocations = revocations;
     this.#problems = new LogProblems(report);
@@ -104,14 +104,14 @@ export class LogSync {
     });
     this.#attestations = new Attestations({
       entries: this.#sequence.entries,
-      maxAge: countsFor,
+      maxAgeMs,
       completeSince: () => revocations.completeSince,
     });
     this.#answers = new PendingAnswers((as) => this.#write(undefined, as));
     this.#writer = new LogWriter({
       log: this.#log,
       seals: this.#seals,
-      keepFor: countsFor + 2 * QUIET_TIME,
+      keepFor: maxAgeMs + 2 * QUIET_TIME,
       facts: (as) => ({
         previous: this.#sequence.lastPosition,
         version: this.#naming.version,

@@ -7,12 +7,12 @@ import { RecentMap } from '../shared/recent-map.js';
 import { hashOf, identityOf } from '../token/token-identity.js';
 import { acceptedForm, couldMatch, revocationKinds } from './revocation-forms.js';
 import {
+  type DatedClaims,
   type ForgottenRevocations,
-  type Knowledge,
-  type KnowledgeLimits,
   type RevocationRecord,
   type SyncState,
   type Usability,
+  type UsabilityLimits,
   usabilityOf,
 } from './usability.js';
 
@@ -52,7 +52,7 @@ const claimOf = { jti: 'jti', subject: 'sub', clientId: 'client_id', session: 's
 const claims = Object.entries(claimOf);
 
 /** What is known of a token, with what the token is known by. */
-export interface Known extends Knowledge {
+export interface TokenRecord extends DatedClaims {
   /** The SHA-256 of its text. */
   readonly hash: string;
   /** Equal for all texts of one token. */
@@ -137,7 +137,7 @@ export interface RevocationMemory {
 type Waiter = () => void;
 
 /** What a watched token is known by. */
-export type Watched = Pick<Known, 'token' | 'hash' | 'identity'>;
+export type Watched = Pick<TokenRecord, 'token' | 'hash' | 'identity'>;
 
 /**
  * Says why a watched token counts no longer: it is revoked, or a revocation of it may have been
@@ -152,7 +152,7 @@ type OnRevoked = (code: 'token_inactive' | 'revocations_unknown') => void;
 export class Revocations {
   /** By a clock that no step sets forward: it would end revocations early. */
   readonly #records: ExpiringMap<Noted>;
-  readonly #limits: KnowledgeLimits;
+  readonly #limits: UsabilityLimits;
   readonly #waiters = new Set<Waiter>();
   readonly #watchers = new Set<OnRevoked>();
   /**
@@ -202,8 +202,8 @@ export class Revocations {
       },
     });
     this.#limits = {
-      clockTolerance: Math.max(clockTolerance * 1000, CLOCK_DIFFERENCE),
-      maxAgeWhileLost: maxAgeWhileLost * 1000,
+      clockToleranceMs: Math.max(clockTolerance * 1000, CLOCK_DIFFERENCE),
+      maxAgeWhileLostMs: maxAgeWhileLost * 1000,
       acceptsUnsynced,
     };
     this.#sync = {
@@ -354,11 +354,11 @@ export class Revocations {
    */
   get acceptsShared(): boolean {
     const { currentAt, sharedSince, completeSince } = this.#sync;
-    if (performance.now() - currentAt > this.#limits.maxAgeWhileLost) {
+    if (performance.now() - currentAt > this.#limits.maxAgeWhileLostMs) {
       return false;
     }
     const since = Math.max(sharedSince, completeSince);
-    return since === 0 || Date.now() + CLOCK_DIFFERENCE - this.#limits.clockTolerance >= since;
+    return since === 0 || Date.now() + CLOCK_DIFFERENCE - this.#limits.clockToleranceMs >= since;
   }
 
   /**
@@ -402,7 +402,7 @@ export class Revocations {
   /** Resolves when revocations are received, or when they were not received for `maxWait`. */
   untilSynced(): Promise<void> {
     const { currentAt } = this.#sync;
-    const receivedLast = Math.max(currentAt + this.#limits.maxAgeWhileLost, this.#lostAt);
+    const receivedLast = Math.max(currentAt + this.#limits.maxAgeWhileLostMs, this.#lostAt);
     const milliseconds = receivedLast + this.#maxWait - performance.now();
     if (milliseconds <= 0) {
       return Promise.resolve();
@@ -423,7 +423,7 @@ export class Revocations {
    *
    * @param now by the monotonic clock, in milliseconds
    */
-  usability(known: Known, now: number = performance.now()): Usability {
+  usability(known: TokenRecord, now: number = performance.now()): Usability {
     const records = known.unconcernedBy === this.#added ? none : this.#recordsAt(recordKeysOf(known));
     if (records.length === 0) {
       known.unconcernedBy = this.#added;

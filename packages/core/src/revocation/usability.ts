@@ -1,22 +1,23 @@
 import type { TokenClaims } from '../token/token-claims.js';
 
 /**
- * What this process knows of a token, and since when.
+ * The claims of a token, where they come from, and since when this process has them.
  *
- * A turn is a number that counts what this process asked and received: of two of its own acts the one
- * with the lower turn came first, whatever the clocks say.
+ * A turn is a number. This process gives the next one to each question that it asks and each
+ * revocation that it receives. Of two of them, the one with the lower turn came first, whatever the
+ * clocks say.
  */
-export interface Knowledge {
+export interface DatedClaims {
   readonly token: TokenClaims;
   /**
-   * What says that the token is good: the authorization server, which was asked, or the token by its
+   * `server`: the authorization server was asked. `token`: the token says it of itself, by its
    * signature.
    */
-  readonly word: 'server' | 'token';
+  readonly claimsFrom: 'server' | 'token';
   /** When this process asked, or first saw what the token says of itself. */
   readonly turn: number;
   /** The moment of `turn` by the monotonic clock, in milliseconds. */
-  readonly since: number;
+  readonly turnTime: number;
   /** Of an answer to another process's question, which came over the shared cache. */
   readonly shared: SharedOrigin | undefined;
 }
@@ -67,12 +68,15 @@ export interface SyncState {
   readonly completeSince: number;
 }
 
-/** Times in milliseconds. */
-export interface KnowledgeLimits {
-  /** By how much the clocks of the authorization server and of the fleet may differ. */
-  readonly clockTolerance: number;
-  /** How long knowledge is used while revocations are not received, and by how much they may lag. */
-  readonly maxAgeWhileLost: number;
+/** The options on which the decision depends. */
+export interface UsabilityLimits {
+  /** By how many milliseconds the clocks of the authorization server and of the fleet may differ. */
+  readonly clockToleranceMs: number;
+  /**
+   * Milliseconds for which claims are used while revocations are not received. Revocations may lag by
+   * as much.
+   */
+  readonly maxAgeWhileLostMs: number;
   /**
    * Whether a token that speaks for itself is used though a revocation of it may not have been
    * received.
@@ -81,12 +85,12 @@ export interface KnowledgeLimits {
 }
 
 /**
- * `use`: it counts. `ask`: the authorization server must be asked. `refuse`: the token is revoked.
- * `wait`: the token speaks for itself, and this process does not know what was revoked just now.
- * `may-be-revoked`: it speaks for itself, and was issued before the time from which on all revocations
- * are known.
+ * `use`: the claims may be used. `introspect`: the authorization server must be asked. `refuse`: the
+ * token is revoked. `wait`: the token speaks for itself, and this process does not know what was
+ * revoked just now. `may-be-revoked`: the token speaks for itself, and was issued before the time from
+ * which on this process knows all revocations.
  */
-export type Usability = 'use' | 'ask' | 'refuse' | 'wait' | 'may-be-revoked';
+export type Usability = 'use' | 'introspect' | 'refuse' | 'wait' | 'may-be-revoked';
 
 /**
  * Decides whether what is known of a token may be used now. All that revocation means here is in
@@ -96,10 +100,10 @@ export type Usability = 'use' | 'ask' | 'refuse' | 'wait' | 'may-be-revoked';
  * @param forgotten what may have concerned the token
  */
 export function usabilityOf(
-  known: Knowledge,
+  dated: DatedClaims,
   records: readonly RevocationRecord[],
   sync: SyncState,
-  limits: KnowledgeLimits,
+  limits: UsabilityLimits,
   now: number,
   forgotten: readonly ForgottenRevocations[] = [],
 ): Usability {
@@ -109,36 +113,36 @@ export function usabilityOf(
     }
   }
   for (const record of records) {
-    if (precedes(known, record, limits.clockTolerance)) {
-      return known.word === 'token' ? 'refuse' : 'ask';
+    if (precedes(dated, record, limits.clockToleranceMs)) {
+      return dated.claimsFrom === 'token' ? 'refuse' : 'introspect';
     }
   }
   for (const record of forgotten) {
-    if (precedes(known, record, limits.clockTolerance)) {
-      return known.word === 'token' ? 'may-be-revoked' : 'ask';
+    if (precedes(dated, record, limits.clockToleranceMs)) {
+      return dated.claimsFrom === 'token' ? 'may-be-revoked' : 'introspect';
     }
   }
   if (sync.from === 'alone') {
     return 'use';
   }
-  const isCurrent = now - sync.currentAt <= limits.maxAgeWhileLost;
-  if (known.word === 'token') {
-    return usabilityOfToken(known, sync, isCurrent, limits);
+  const isCurrent = now - sync.currentAt <= limits.maxAgeWhileLostMs;
+  if (dated.claimsFrom === 'token') {
+    return usabilityOfToken(dated, sync, isCurrent, limits);
   }
-  if (known.shared !== undefined) {
+  if (dated.shared !== undefined) {
     const since = Math.max(sync.sharedSince, sync.completeSince);
-    const isLater = known.shared.askedAt - limits.clockTolerance >= since;
-    return isCurrent && (since === 0 || isLater) ? 'use' : 'ask';
+    const isLater = dated.shared.askedAt - limits.clockToleranceMs >= since;
+    return isCurrent && (since === 0 || isLater) ? 'use' : 'introspect';
   }
-  const isOwnRecent = now - known.since <= limits.maxAgeWhileLost;
-  return known.turn >= sync.sinceTurn && (isCurrent || isOwnRecent) ? 'use' : 'ask';
+  const isOwnRecent = now - dated.turnTime <= limits.maxAgeWhileLostMs;
+  return dated.turn >= sync.sinceTurn && (isCurrent || isOwnRecent) ? 'use' : 'introspect';
 }
 
 function usabilityOfToken(
-  { token }: Knowledge,
+  { token }: DatedClaims,
   sync: SyncState,
   isCurrent: boolean,
-  { clockTolerance, acceptsUnsynced }: KnowledgeLimits,
+  { clockToleranceMs, acceptsUnsynced }: UsabilityLimits,
 ): Usability {
   if (sync.from === 'channel' || acceptsUnsynced) {
     return 'use';
@@ -147,24 +151,24 @@ function usabilityOfToken(
     return 'wait';
   }
   const issuedAt = (token.issuedAt ?? Number.NEGATIVE_INFINITY) * 1000;
-  return issuedAt - clockTolerance < sync.completeSince ? 'may-be-revoked' : 'use';
+  return issuedAt - clockToleranceMs < sync.completeSince ? 'may-be-revoked' : 'use';
 }
 
-/** Whether the knowledge is from before the revocation. In doubt it is. */
-function precedes(known: Knowledge, record: ForgottenRevocations, clockTolerance: number): boolean {
-  if (known.shared !== undefined) {
-    const { askedAt, readUpTo } = known.shared;
+/** Whether the claims are from before the revocation. In doubt they are. */
+function precedes(dated: DatedClaims, record: ForgottenRevocations, clockToleranceMs: number): boolean {
+  if (dated.shared !== undefined) {
+    const { askedAt, readUpTo } = dated.shared;
     const hasRead = readUpTo !== undefined && record.position !== undefined && readUpTo >= record.position;
     // Positions of a log that was replaced may be later than those of the log that replaced it.
-    return !hasRead || askedAt - clockTolerance <= record.revokedAt;
+    return !hasRead || askedAt - clockToleranceMs <= record.revokedAt;
   }
-  if (known.turn <= record.turn) {
+  if (dated.turn <= record.turn) {
     return true;
   }
-  // A question that began after the revocation was received has the server's word of now.
-  if (known.word === 'server') {
+  // The answer to a question that began after the revocation was received takes it into account.
+  if (dated.claimsFrom === 'server') {
     return false;
   }
-  const { issuedAt } = known.token;
-  return issuedAt === undefined || issuedAt * 1000 - clockTolerance <= record.revokedAt;
+  const { issuedAt } = dated.token;
+  return issuedAt === undefined || issuedAt * 1000 - clockToleranceMs <= record.revokedAt;
 }

@@ -24,13 +24,13 @@ const SHARE = 0.01;
 const FREEING_INTERVAL = 60_000;
 
 /**
- * Keeps a value for `maxAge` milliseconds, and at most `max` values. A full map forgets the oldest
+ * Keeps a value for `maxAgeMs` milliseconds, and at most `max` values. A full map forgets the oldest
  * values of the group that has the most: a group with fewer values than its equal share of the map
  * loses none to the others.
  */
 export class ExpiringMap<V extends Expiring> {
   readonly #max: number;
-  readonly #maxAge: number;
+  readonly #maxAgeMs: number;
   /** From the oldest to the newest. */
   readonly #values = new Map<string, V>();
   /** How many values each group has. */
@@ -38,9 +38,9 @@ export class ExpiringMap<V extends Expiring> {
   readonly #sharing: Sharing<V>;
   #freeing: NodeJS.Timeout | undefined;
 
-  constructor(max: number, maxAge: number, sharing: Sharing<V>) {
+  constructor(max: number, maxAgeMs: number, sharing: Sharing<V>) {
     this.#max = max;
-    this.#maxAge = maxAge;
+    this.#maxAgeMs = maxAgeMs;
     this.#sharing = sharing;
   }
 
@@ -55,10 +55,10 @@ export class ExpiringMap<V extends Expiring> {
     return value !== undefined && performance.now() <= value.until ? value : undefined;
   }
 
-  /** Keeps the value for `maxAge` from now on, also if the map has the key. */
+  /** Keeps the value for `maxAgeMs` milliseconds from now on, also if the map has the key. */
   set(key: string, value: V): void {
     // A whole number takes half the memory of a fraction.
-    value.until = Math.ceil(performance.now() + this.#maxAge);
+    value.until = Math.ceil(performance.now() + this.#maxAgeMs);
     this.#delete(key);
     this.#values.set(key, value);
     const group = this.#sharing.groupOf(key);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
-  type Knowledge,
+  type DatedClaims,
   type RevocationRecord,
   type SyncState,
   type Usability,
@@ -10,7 +10,7 @@ import { readTokenClaims, type TokenClaims } from '../../../packages/core/src/to
 
 const epoch = 1_800_000_000;
 const now = 100_000;
-const limits = { clockTolerance: 30_000, maxAgeWhileLost: 5_000, acceptsUnsynced: false };
+const limits = { clockToleranceMs: 30_000, maxAgeWhileLostMs: 5_000, acceptsUnsynced: false };
 
 const alone: SyncState = {
   from: 'alone',
@@ -23,16 +23,16 @@ const channel: SyncState = { ...alone, from: 'channel' };
 const log: SyncState = { ...alone, from: 'log', currentAt: now };
 
 /** What a server said in turn 10, of a token that was issued at `epoch`. */
-const answer: Knowledge = {
+const answer: DatedClaims = {
   token: readTokenClaims({ sub: 'alice', iat: epoch }, 'https://as.example.com') as TokenClaims,
-  word: 'server',
+  claimsFrom: 'server',
   turn: 10,
-  since: now,
+  turnTime: now,
   shared: undefined,
 };
-const jwt: Knowledge = { ...answer, word: 'token' };
-const jwtWithoutIat: Knowledge = { ...jwt, token: { ...jwt.token, issuedAt: undefined } };
-const sharedAt = (seconds: number, readUpTo?: string): Knowledge => ({
+const jwt: DatedClaims = { ...answer, claimsFrom: 'token' };
+const jwtWithoutIat: DatedClaims = { ...jwt, token: { ...jwt.token, issuedAt: undefined } };
+const sharedAt = (seconds: number, readUpTo?: string): DatedClaims => ({
   ...answer,
   shared: { askedAt: (epoch + seconds) * 1000, readUpTo },
 });
@@ -44,19 +44,19 @@ const revoked = (turn: number, seconds: number, position?: string): RevocationRe
 });
 
 describe('usabilityOf()', () => {
-  it.each<[string, Knowledge, RevocationRecord[], SyncState, Usability]>([
+  it.each<[string, DatedClaims, RevocationRecord[], SyncState, Usability]>([
     ['a question begins after the revocation was heard', answer, [revoked(9, 0)], alone, 'use'],
-    ['in doubt about the order', answer, [revoked(10, 0)], alone, 'ask'],
-    ['an answer is on its way while a revocation is heard', answer, [revoked(11, 0)], alone, 'ask'],
+    ['in doubt about the order', answer, [revoked(10, 0)], alone, 'introspect'],
+    ['an answer is on its way while a revocation is heard', answer, [revoked(11, 0)], alone, 'introspect'],
     ['a JWT is seen before it is revoked', jwt, [revoked(11, -600)], alone, 'refuse'],
     ['the server clock is ahead by the tolerance', jwt, [revoked(9, -30)], alone, 'refuse'],
     ['a JWT is issued later than the tolerance after it', jwt, [revoked(9, -30.001)], alone, 'use'],
     ['a JWT without iat is seen after a revocation', jwtWithoutIat, [revoked(9, -600)], alone, 'refuse'],
     ['a JWT without iat, and no revocation', jwtWithoutIat, [], alone, 'use'],
     ['the channel is lost, an answer is young', answer, [], { ...channel, currentAt: -1 }, 'use'],
-    ['the channel comes back after a question', answer, [], { ...channel, sinceTurn: 11 }, 'ask'],
+    ['the channel comes back after a question', answer, [], { ...channel, sinceTurn: 11 }, 'introspect'],
     ['the channel comes back before a question', answer, [], { ...channel, sinceTurn: 10 }, 'use'],
-    ['the log had a gap after a question', answer, [], { ...log, sinceTurn: 11 }, 'ask'],
+    ['the log had a gap after a question', answer, [], { ...log, sinceTurn: 11 }, 'introspect'],
     ['the log is not read for too long', jwt, [], { ...log, currentAt: now - 5_001 }, 'wait'],
     ['the log is read lately enough', jwt, [], { ...log, currentAt: now - 5_000 }, 'use'],
     [
@@ -73,7 +73,7 @@ describe('usabilityOf()', () => {
       sharedAt(60, '1'),
       [revoked(9, 0, '2')],
       log,
-      'ask',
+      'introspect',
     ],
     [
       'a shared answer, asked after the revocation was read',
@@ -87,14 +87,14 @@ describe('usabilityOf()', () => {
       sharedAt(30, '3'),
       [revoked(9, 0, '2')],
       log,
-      'ask',
+      'introspect',
     ],
     [
       'a shared answer from before the log began',
       sharedAt(29.999, '2'),
       [],
       { ...log, completeSince: epoch * 1000 },
-      'ask',
+      'introspect',
     ],
     [
       'a shared answer from after the log began',
@@ -103,14 +103,20 @@ describe('usabilityOf()', () => {
       { ...log, completeSince: epoch * 1000 },
       'use',
     ],
-    ['a shared answer of a process that read no log', sharedAt(60), [revoked(9, 0, '2')], log, 'ask'],
-    ['a shared answer, and a revocation that the log lacks', sharedAt(60, '2'), [revoked(9, 0)], log, 'ask'],
+    ['a shared answer of a process that read no log', sharedAt(60), [revoked(9, 0, '2')], log, 'introspect'],
+    [
+      'a shared answer, and a revocation that the log lacks',
+      sharedAt(60, '2'),
+      [revoked(9, 0)],
+      log,
+      'introspect',
+    ],
     [
       'a shared answer from before the loss',
       sharedAt(29),
       [],
       { ...channel, sharedSince: epoch * 1000 },
-      'ask',
+      'introspect',
     ],
     [
       'a shared answer from after the loss',
