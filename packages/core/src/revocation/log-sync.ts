@@ -54,8 +54,13 @@ export class LogSync {
   /** When the log was last read to its end, or this process began, by the monotonic clock. */
   #readToEndAt = performance.now();
   #isUnreadable = false;
-  /** Whether what was read last lacked an entry that this process wrote. */
-  #lacksOwnEntry = false;
+  /** How many readings in a row lacked an entry that this process wrote. */
+  #missedReadings = 0;
+  /**
+   * Whether this process must read an entry of its own before it counts as synced: what it reads
+   * lacked one.
+   */
+  #mustReadOwnEntry = false;
   #isCatchingUp = true;
   /** Whether this process has not read the log for so long that it judges it as one that starts. */
   #isReturning = false;
@@ -194,7 +199,7 @@ export class LogSync {
     const page = await this.#log.read({
       since: this.#position,
       wait,
-      isReconnecting: this.#lacksOwnEntry,
+      isReconnecting: this.#missedReadings > 0,
     });
     if (!(await this.#isWhole(page))) {
       return;
@@ -216,7 +221,7 @@ export class LogSync {
       this.#join.countPingAsAnswered();
     }
     if ((this.#position ?? '') >= (page.last ?? '')) {
-      if (this.#lacksConfirmedEntry(sentAt)) {
+      if (!this.#checkConfirmedEntries(sentAt) || (await this.#awaitOwnEntry())) {
         return;
       }
       await this.#hasReachedEnd(sentAt);
@@ -226,23 +231,39 @@ export class LogSync {
   }
 
   /**
-   * The end of the log does not have what this process wrote long before it asked: it reads one
-   * server and writes to another, as after a failover behind one address. What others revoke is not
-   * there either. Throws at first, so that the next reading is over a new connection. If that does
-   * not have the entry either, the log has lost it.
+   * Returns whether the end of the log has what this process wrote long before it asked. If not, this
+   * process reads one server and writes to another, as after a failover behind one address. What
+   * others revoke is not there either. Throws at first, so that the next reading is over a new
+   * connection. If that does not have the entry either, the log has lost it. From the first time on
+   * this process does not count as synced until it has read an entry of its own.
    */
-  #lacksConfirmedEntry(sentAt: number): boolean {
+  #checkConfirmedEntries(sentAt: number): boolean {
     if (!this.#writer.lacksConfirmedBefore(sentAt - this.#rules.maxAgeWhileLost * 1000)) {
-      this.#lacksOwnEntry = false;
+      return true;
+    }
+    this.#missedReadings += 1;
+    this.#mustReadOwnEntry = true;
+    this.#revocations.lost();
+    if (this.#missedReadings === 2) {
+      this.#startAgainWithLoss();
       return false;
     }
-    if (!this.#lacksOwnEntry) {
-      this.#lacksOwnEntry = true;
-      this.#revocations.lost();
-      throw new TellableError('what this process wrote into it is not in what it reads');
+    if (this.#missedReadings > 2) {
+      // Its loss is in the log. Another entry shows whether a new connection is to the right server.
+      this.#writer.startAgain();
     }
-    this.#lacksOwnEntry = false;
-    this.#startAgainWithLoss();
+    throw new TellableError('what this process wrote into it is not in what it reads');
+  }
+
+  /** Returns whether this process must not go on before it has read an entry of its own. */
+  async #awaitOwnEntry(): Promise<boolean> {
+    if (!this.#mustReadOwnEntry) {
+      return false;
+    }
+    if (!this.#writer.hasUnread) {
+      await this.#write(undefined).catch((error: unknown) => this.#writeFailed(error));
+    }
+    await this.#log.pause(POLL_PAUSE);
     return true;
   }
 
@@ -527,7 +548,10 @@ export class LogSync {
 
   /** An entry is a sign that its writer runs, whatever it says. */
   #receiveSign(position: string, { writer, attested, syncedSince }: LogEntry): void {
-    this.#writer.markRead(position, writer);
+    if (this.#writer.markRead(position, writer)) {
+      this.#missedReadings = 0;
+      this.#mustReadOwnEntry = false;
+    }
     const isOwn =
       writer === this.#writer.id || (attested !== undefined && this.#attestations.isOwn(attested));
     if (isOwn && attested?.as !== 'ping') {

@@ -6,6 +6,17 @@ import type { RevocationNotice, Revocations } from './revocations.js';
 
 /** Milliseconds between two heartbeats of a fleet. */
 const HEARTBEAT_INTERVAL = 20_000;
+/**
+ * A process checks whether a heartbeat is due after this share of the interval, and up to so much
+ * more at random.
+ */
+const SHORTEST_WAIT = 0.75;
+const RANDOM_WAIT = 0.5;
+/**
+ * Milliseconds. Each process writes an entry of its own so often at least, whatever other processes
+ * write: only by what it wrote itself it notices that it reads another server than it writes to.
+ */
+const OWN_ENTRY_INTERVAL = 60_000;
 /** For so many milliseconds a process writes entries again before it reads on. */
 const WRITE_SLICE = 100;
 
@@ -114,9 +125,9 @@ export class LogUpkeep {
     this.#completeAt = Number.POSITIVE_INFINITY;
   }
 
-  /** Writes from time to time that the fleet runs, unless another process did. */
+  /** Writes from time to time that the fleet runs, unless another process did a moment ago. */
   #nextHeartbeat(): NodeJS.Timeout {
-    const inMilliseconds = HEARTBEAT_INTERVAL * (0.75 + Math.random() / 2);
+    const inMilliseconds = HEARTBEAT_INTERVAL * (SHORTEST_WAIT + Math.random() * RANDOM_WAIT);
     return setTimeout(() => {
       // A log that can't be written is reported by the reading.
       void this.#writeHeartbeat().catch(() => undefined);
@@ -125,7 +136,7 @@ export class LogUpkeep {
   }
 
   async #writeHeartbeat(): Promise<void> {
-    const { isAttested, attestationAge, newestAt } = this.#rules;
+    const { writer, isAttested, attestationAge, newestAt } = this.#rules;
     if (!isAttested()) {
       // It joined without an answer. A process that runs may have been kept from answering.
       await this.#askAgain();
@@ -136,7 +147,10 @@ export class LogUpkeep {
     const isQuiet = newest === undefined || Date.now() - newest >= HEARTBEAT_INTERVAL / 2;
     // An entry that attests nothing is no heartbeat: whatever has processes write it would keep
     // them from comparing what they read.
-    if (isQuiet || attestationAge() >= HEARTBEAT_INTERVAL / 2) {
+    // The next check may come too late.
+    const longestWait = HEARTBEAT_INTERVAL * (SHORTEST_WAIT + RANDOM_WAIT);
+    const isOwnDue = performance.now() - writer.lastConfirmedAt >= OWN_ENTRY_INTERVAL - longestWait;
+    if (isQuiet || isOwnDue || attestationAge() >= HEARTBEAT_INTERVAL / 2) {
       await this.write(undefined, 'heartbeat');
     }
   }

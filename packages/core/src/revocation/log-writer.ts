@@ -35,6 +35,7 @@ export class LogWriter {
   #count = 0;
   /** Of the last entry that this process wrote. */
   #lastPosition: string | undefined;
+  #lastConfirmedAt = Number.NEGATIVE_INFINITY;
   /** Where this process wrote what it has not read yet. */
   readonly #unread = new Map<string, UnreadEntry>();
 
@@ -52,11 +53,22 @@ export class LogWriter {
     return this.#inOrder(() => this.#writeNext(notice, as));
   }
 
-  /** An entry of this writer was read at this position. */
-  markRead(position: string, writer: string): void {
-    if (this.#unread.get(position)?.writer === writer) {
-      this.#unread.delete(position);
+  /** When the log last confirmed an entry of this process, by the monotonic clock. */
+  get lastConfirmedAt(): number {
+    return this.#lastConfirmedAt;
+  }
+
+  /** Whether an entry that the log confirmed has not been read. */
+  get hasUnread(): boolean {
+    return this.#unread.size > 0;
+  }
+
+  /** An entry of this writer was read at this position. Returns whether this process wrote it. */
+  markRead(position: string, writer: string): boolean {
+    if (this.#unread.get(position)?.writer !== writer) {
+      return writer === this.#id;
     }
+    return this.#unread.delete(position);
   }
 
   /** Whether this process has read on to this position without reading an entry that it wrote. */
@@ -92,11 +104,12 @@ export class LogWriter {
     };
     try {
       const position = await log.append(seals.sealEntry(textOfEntry(written)), keepFor);
+      this.#lastConfirmedAt = performance.now();
       if (this.#id === written.writer) {
         this.#lastPosition = position;
       }
       if (!hasRead(written.writer, written.number)) {
-        this.#unread.set(position, { writer: written.writer, confirmedAt: performance.now() });
+        this.#unread.set(position, { writer: written.writer, confirmedAt: this.#lastConfirmedAt });
       }
     } catch (error) {
       // It may have been written or not, so that the number would look like a gap to others.
