@@ -170,6 +170,19 @@ describe('a process that reads one server and writes to another', () => {
     expect(one.use()).toBe('use');
   });
 
+  it('connects again once, however many pages it has missed', async () => {
+    const { one, other } = await failedOver({ isCut: false, lag: 0.2 });
+    for (let index = 0; index < 45; index += 1) {
+      await other.revoke({ subject: `user-${index}` });
+    }
+    const reads = vi.spyOn(log, 'read');
+    await one.revoke({ subject: 'bob' });
+    await vi.waitFor(() => expect(one.told).toContain('revocations_heard'), 5_000);
+    const queries = reads.mock.calls.map(([query]) => query);
+    expect(queries.filter(({ isReconnecting }) => isReconnecting === true)).toHaveLength(1);
+    expect(queries.length).toBeGreaterThan(4);
+  });
+
   it('takes the entry for lost if a new connection does not show it either', async () => {
     const { one } = await failedOver({ isCut: false, lag: 0.2, staysThere: true });
     await one.revoke({ subject: 'bob' });

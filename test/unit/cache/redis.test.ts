@@ -133,6 +133,45 @@ describe('redisLog()', () => {
   );
 });
 
+describe('redisLog() that reads over a new connection', () => {
+  /** A client whose connections each write when they are told to. */
+  function connectionsOfLog() {
+    const connections: { destroy: ReturnType<typeof vi.fn>; written: (id: string) => void }[] = [];
+    const duplicate = () => {
+      let written: (id: string) => void = () => undefined;
+      const connection = {
+        connect: async () => undefined,
+        on: () => undefined,
+        destroy: vi.fn(),
+        xAdd: () => new Promise((resolve) => (written = resolve)),
+        xInfoStream: async () => ({ 'last-generated-id': '0-0' }),
+        xRead: async () => null,
+        xRange: async () => [],
+        get: async () => 'name',
+      };
+      connections.push({ destroy: connection.destroy, written: (id) => written(id) });
+      return connection as never;
+    };
+    return { connections, log: redisLog({ duplicate }) };
+  }
+
+  it('does not use a connection again that was writing meanwhile', async () => {
+    const { connections, log } = connectionsOfLog();
+    const { signal } = new AbortController();
+    const query = { since: undefined, wait: 1, signal };
+    const writing = log.append('entry', 1, signal);
+    await log.read(query);
+    await log.read({ ...query, isReconnecting: true });
+    expect(connections.map(({ destroy }) => destroy.mock.calls.length)).toEqual([0, 1, 0]);
+    connections[0]?.written('1-0');
+    expect(await writing).toBe('A1-A0');
+    await vi.waitFor(() => expect(connections[0]?.destroy).toHaveBeenCalled());
+    await log.read(query);
+    await log.read(query);
+    expect(connections).toHaveLength(3);
+  });
+});
+
 describe('a signal that is aborted before the call', () => {
   const signal = AbortSignal.abort();
   it.each([

@@ -174,6 +174,8 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
   const nameKey = name.includes('{') ? `${name}:name` : `{${name}}:name`;
   /** Connections that are not in use now. */
   const idle: Connection[] = [];
+  /** How often all connections were given up. One from before is not used again. */
+  let reconnects = 0;
   /**
    * The newest entry's time by Redis' clock, in milliseconds: a clock of ours that is wrong must
    * not trim what still counts.
@@ -198,10 +200,13 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
     // A signal that is aborted calls no listener: nothing would end the connection.
     signal.throwIfAborted();
     const own = idle.pop() ?? connectionBy(client);
+    const openedAfter = reconnects;
     signal.addEventListener('abort', own.end, { once: true });
     try {
       const result = await run(await own.connected);
-      if (!signal.aborted) {
+      if (openedAfter !== reconnects) {
+        own.end();
+      } else if (!signal.aborted) {
         idle.push(own);
       }
       return result;
@@ -257,6 +262,8 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
 
     async read({ since, wait, signal, isReconnecting = false }: LogQuery): Promise<LogPage> {
       if (isReconnecting) {
+        // Reading and writing then go to one server: a write under way ends its connection too.
+        reconnects += 1;
         endIdle();
       }
       const first = idOf(since);

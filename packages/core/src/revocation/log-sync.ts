@@ -56,6 +56,8 @@ export class LogSync {
   #isUnreadable = false;
   /** How many readings in a row lacked an entry that this process wrote. */
   #missedReadings = 0;
+  /** Whether the next reading has to be over a new connection. */
+  #mustReconnect = false;
   /**
    * Whether this process must read an entry of its own before it counts as synced: what it reads
    * lacked one.
@@ -199,8 +201,9 @@ export class LogSync {
     const page = await this.#log.read({
       since: this.#position,
       wait,
-      isReconnecting: this.#missedReadings > 0,
+      isReconnecting: this.#mustReconnect,
     });
+    this.#mustReconnect = false;
     if (!(await this.#isWhole(page))) {
       return;
     }
@@ -243,6 +246,7 @@ export class LogSync {
     }
     this.#missedReadings += 1;
     this.#mustReadOwnEntry = true;
+    this.#mustReconnect = true;
     this.#revocations.lost();
     if (this.#missedReadings === 2) {
       this.#startAgainWithLoss();

@@ -37,8 +37,9 @@ export interface LogQuery {
   readonly wait: number;
   readonly signal: AbortSignal;
   /**
-   * Read over a new connection: what the process wrote last was not in what it read, as where the
-   * open connection is to a server that is not in use any more. Default false.
+   * Read over a new connection, and use none of the open ones again, also not to write: what the
+   * process wrote last was not in what it read. An open connection may be to a server that is not in
+   * use any more. Default false.
    */
   readonly isReconnecting?: boolean;
 }
