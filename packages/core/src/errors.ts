@@ -122,7 +122,7 @@ const refusals = {
   dpop_proofs_too_many: {
     status: 429,
     error: 'too_many_requests',
-    description: 'Too many DPoP proofs of one key; others are not looked at for a while',
+    description: 'Too many DPoP proofs of one key. Try again later',
     passing: true,
     unchallenged: true,
   },
@@ -138,7 +138,7 @@ const refusals = {
   too_many_inactive_tokens: {
     status: 429,
     error: 'too_many_requests',
-    description: 'Too many access tokens that are not active; others are not looked at for a while',
+    description: 'Too many invalid access tokens. Try again later',
     passing: true,
     unchallenged: true,
   },
@@ -165,7 +165,7 @@ const refusals = {
   authorization_server_not_asked: passingTrouble,
   revocation_not_spread: {
     ...passingTrouble,
-    description: 'The revocation holds here, but others may not have heard of it',
+    description: 'The revocation holds here, but other processes may not have received it',
   },
   revocations_unknown: passingTrouble,
   shutting_down: passingTrouble,
@@ -260,7 +260,7 @@ export interface RefusalDetails {
   readonly cause?: unknown;
 }
 
-/** A request that is not let in, with the answer it gets (RFC 6750 §3, RFC 8705 §3). */
+/** A request that is refused, with the answer it gets (RFC 6750 §3, RFC 8705 §3). */
 export class RequestRefused extends MtlsBoundError {
   override readonly name = 'RequestRefused';
   /** The reason; stable across versions. */

@@ -52,7 +52,7 @@ export interface RequestDecider {
   useUp(proof: DpopProof, authorization: Authorization, req: NodeRequest): Promise<void> | undefined;
   /** How often `binding: 'report'` reported a request instead of refusing it, by code. */
   readonly reported: ReadonlyMap<RefusalCode, number>;
-  /** Returns why `required` would have refused a request that was let in. */
+  /** Returns why `required` would have refused a request that was accepted. */
   readonly reportedFor: (req: NodeRequest) => RefusalCode | undefined;
 }
 

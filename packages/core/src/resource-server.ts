@@ -118,7 +118,7 @@ export interface ResourceServer {
   readonly metadata:
     | ((method: string | undefined, target: string | undefined) => Answer | undefined)
     | undefined;
-  /** What `binding: 'report'` let in that `required` would refuse: how often, by code. */
+  /** What `binding: 'report'` accepted that `required` would refuse: how often, by code. */
   readonly reported: ReadonlyMap<RefusalCode, number>;
   /** The issuers whose tokens are accepted. */
   readonly issuers: readonly string[];

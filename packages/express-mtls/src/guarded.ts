@@ -60,7 +60,7 @@ export interface Guarded extends GuardedCall<ExpressHandlers> {}
 
 /**
  * Guards and the handler behind them, for TypeScript: the handler's `req.auth` is there, and is
- * known to be what the guards let pass. Goes behind `mtlsBound()`; a request that it did not let in
+ * known to be what the guards let pass. Goes behind `mtlsBound()`; a request that it did not accept
  * is refused. Throws `ConfigurationError` for what is no function.
  *
  * @example

@@ -32,7 +32,7 @@ export type AuthorizationProperty = MtlsBoundTypes extends { property: infer Nam
   ? Name
   : 'auth';
 
-/** What `mtlsBound()` sets on a request: the `Authorization` that the request was let in with. */
+/** What `mtlsBound()` sets on a request: the `Authorization` that the request was accepted with. */
 type BoundRequest = { [Name in AuthorizationProperty]?: Authorization };
 
 declare global {

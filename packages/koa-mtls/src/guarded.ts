@@ -38,7 +38,7 @@ export interface Guarded extends GuardedCall<KoaHandlers> {}
 /**
  * Guards and the handler behind them in one middleware, for TypeScript and for routers: the
  * handler's `ctx.state.auth` is there, and is known to be what the guards let pass. Goes behind
- * `mtlsBound()`; a request that it did not let in is refused. Throws `ConfigurationError` for what
+ * `mtlsBound()`; a request that it did not accept is refused. Throws `ConfigurationError` for what
  * is no function.
  *
  * @example

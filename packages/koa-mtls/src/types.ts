@@ -18,7 +18,7 @@ export type AuthorizationProperty = MtlsBoundTypes extends { property: infer Nam
   : 'auth';
 
 /**
- * What `mtlsBound()` adds to `ctx.state`: the `Authorization` that the request was let in with.
+ * What `mtlsBound()` adds to `ctx.state`: the `Authorization` that the request was accepted with.
  * `Granted` is what guards let pass.
  */
 export type MtlsBoundState<Granted extends Authorization = Authorization> = {

@@ -50,7 +50,7 @@ describeReal('kc.sh', 'Keycloak', () => {
           expect(await outcome('By introspection')).toEqual(expected('accepted'));
           expect(await outcome('By JWT')).toEqual(expected(byJwt));
           expect(await outcome('By JWT, signed by RS256')).toEqual(expected(withRs256));
-          expect(await outcome('By JWT, as Keycloak writes it by itself')).toEqual(expected(byItself));
+          expect(await outcome("By JWT, with Keycloak's defaults")).toEqual(expected(byItself));
         });
       });
     },

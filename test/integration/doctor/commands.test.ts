@@ -99,7 +99,7 @@ describe('check', () => {
   it('takes the options from the environment, and finds nothing', async () => {
     const { code, output } = await run([], environment());
     expect(output).toMatch(/^ok .*server_tls: .*TLSv1\.3/);
-    expect(output).toContain('answers our questions about tokens');
+    expect(output).toContain('answers introspection requests of this API');
     expect(code).toBe(0);
   });
 

@@ -112,7 +112,7 @@ it('the doctor finds nothing wrong there', async () => {
     cwd: project,
     env: { ...process.env, ...env() },
   });
-  expect(stdout).toContain('answers our questions about tokens');
+  expect(stdout).toContain('answers introspection requests of this API');
 }, 120_000);
 
 /** A command of the guide, which may go on over lines. */

@@ -626,7 +626,7 @@ describe('the source alone', () => {
     ]);
     expect(source.explainMissing?.(req)).toEqual({
       code: 'proxy_not_trusted',
-      text: `x-cert was not looked at: the request ${faults[fault]}`,
+      text: `x-cert was ignored: the request ${faults[fault]}`,
     });
   });
 

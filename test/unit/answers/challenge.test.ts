@@ -97,7 +97,7 @@ describe('word for word', () => {
       new RequestRefused('too_many_inactive_tokens', { retryAfter: 60 }),
       {
         error: 'too_many_requests',
-        error_description: 'Too many access tokens that are not active; others are not looked at for a while',
+        error_description: 'Too many invalid access tokens. Try again later',
       },
       { 'Retry-After': '60' },
     ],

@@ -36,20 +36,23 @@ function nameOtherThan(taken: readonly string[]): OptionRule<string> {
 }
 
 export const jwtClaimOptions = optionGroup({
-  /** The claim with the client id, as `azp`, `cid` or `appid`. Default `client_id`. */
+  /**
+   * The claim that holds the client id, for example `azp`, `cid` or `appid`. Default `client_id`.
+   */
   clientId: withDefault(claimName, 'client_id'),
   /**
-   * The claim with the scopes, as `scp`: a string with blanks between them, or a list of strings. A
-   * list is accepted only if this is given, be it as `scope`. Default: `scope`, as a string.
+   * The claim that holds the scopes, for example `scp`: a string with blanks between them, or a
+   * list of strings. A list is accepted only if you set this option, also for the name `scope`.
+   * Default: `scope`, as a string.
    */
   scope: optional(claimName, { fallback: '`scope`, as a string' }),
-  /** The claim with the subject, as `oid` or `username`. Default `sub`. */
+  /** The claim that holds the subject, for example `oid` or `username`. Default `sub`. */
   subject: withDefault(claimName, 'sub'),
   /**
-   * The claim at the top of the token with the thumbprint that RFC 8705 §3.1 has in `cnf`, as
-   * `x5t#S256`. It counts as that member of `cnf` where a token has no `cnf`. A token whose `cnf`
-   * does not name the same thumbprint is refused as one that is bound otherwise. Default: `cnf`
-   * alone is read.
+   * The top-level claim of the token that holds the thumbprint, for a server that does not write it
+   * into `cnf` (RFC 8705 §3.1). It is used as `x5t#S256` of `cnf` if a token has no `cnf`. A token
+   * whose `cnf` does not have the same thumbprint is refused with `token_bound_otherwise`. Default:
+   * `cnf` alone is read.
    */
   thumbprint: optional(claimName, { fallback: '`cnf` alone is read' }),
 });
@@ -62,10 +65,10 @@ export interface JwtClaimNames extends OptionsOf<typeof jwtClaimOptions> {}
 
 export const introspectionClaimOptions = optionGroup({
   /**
-   * The claim at the top of the answer with the thumbprint that RFC 8705 §3.2 has in `cnf`, as
-   * `x5t#S256`. It counts as that member of `cnf` where an answer has no `cnf`. A token whose `cnf`
-   * does not name the same thumbprint is refused as one that is bound otherwise. Default: `cnf`
-   * alone is read.
+   * The top-level claim of the answer that holds the thumbprint, for a server that does not write
+   * it into `cnf` (RFC 8705 §3.2). It is used as `x5t#S256` of `cnf` if an answer has no `cnf`. A
+   * token whose `cnf` does not have the same thumbprint is refused with `token_bound_otherwise`.
+   * Default: `cnf` alone is read.
    */
   thumbprint: optional(nameOtherThan(['active', 'sub', 'client_id', 'scope', 'token_type']), {
     fallback: '`cnf` alone is read',

@@ -62,28 +62,30 @@ const parameters: OptionRule<Readonly<Record<string, string>>> = {
 };
 
 export const introspectionOptions = optionGroup({
-  /** Send `token_type_hint=access_token` (RFC 7662 §2.1). Default `false`. */
+  /** Sends `token_type_hint=access_token` (RFC 7662 §2.1). Default `false`. */
   tokenTypeHint: withDefault(flag, false),
   /** Further parameters that the authorization server defines (RFC 7662 §2.1). Default: none. */
   parameters: optional(parameters),
   /**
-   * Take a 400 answer for "this token is not active". For servers that break RFC 7662 §2.2 in this
-   * way; with any other it would hide a real error. Without it the client gets 503, but for a 400
-   * with `unsupported_token_type`, which is about the token. Default `false`.
+   * Treats a 400 answer as "this token is not active". Set it only for a server that breaks RFC
+   * 7662 §2.2 in this way: with any other server it hides a real error. Without it the client gets
+   * 503 for a 400 answer, except for a 400 with `unsupported_token_type`, which is about the token.
+   * Default `false`.
    */
   badRequestMeansInactive: withDefault(flag, false),
   /**
-   * Refuse a token if the answer about it names no `token_type`. Some servers leave it out of
-   * answers about refresh tokens, which must not pass for access tokens. An audience of your own
-   * mostly tells them apart, for such answers seldom name one. Default: `true` with `audience:
-   * 'server-enforced'`, `false` with an audience of your own.
+   * Refuses a token if the answer about it has no `token_type`. Some servers leave it out of
+   * answers about refresh tokens, which must not be accepted as access tokens. An audience of your
+   * own mostly prevents this too, because answers about refresh tokens seldom have one. Default:
+   * `true` with `audience: 'server-enforced'`, `false` with an audience of your own.
    */
   requireTokenType: optional(flag, {
     fallback: "`true` with `audience: 'server-enforced'`, `false` with an audience of your own",
   }),
   /**
-   * `{ thumbprint }`: the member at the top of an answer with the thumbprint that RFC 8705 §3.2 has
-   * in `cnf`, as `x5t#S256`. It counts where an answer has no `cnf`. Default: `cnf` alone is read.
+   * `{ thumbprint }` names the top-level member of an answer that holds the thumbprint, for a
+   * server that does not write it into `cnf` (RFC 8705 §3.2). It is used if an answer has no `cnf`.
+   * Default: `cnf` alone is read.
    */
   claims: optional(
     nestedRule<SettingsOf<typeof introspectionClaimOptions>, IntrospectionClaimNames>(
@@ -92,9 +94,10 @@ export const introspectionOptions = optionGroup({
     { fallback: '`cnf` alone is read' },
   ),
   /**
-   * Ask for signed answers (RFC 9701) and accept no other, nor one older than 60 seconds: `true`,
-   * or algorithms and the key of encrypted ones. The client must be registered for them at the
-   * server (`introspection_signed_response_alg`). Default `false`.
+   * Requests signed answers (RFC 9701), and accepts only signed answers that are at most 60 seconds
+   * old. Set `true`, or an object with the algorithms and the key for encrypted answers. The client
+   * must be registered for them at the server (`introspection_signed_response_alg`). Default
+   * `false`.
    */
   signed: withDefault(
     nestedRule<false | SignedAnswerFormat, boolean | SignedAnswers>(signedAnswerOptions),
@@ -204,7 +207,7 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
       const answer = await ask(randomBytes(32).toString('base64url'));
       if (typeof answer !== 'string') {
         throw new RequestRefused('authorization_server_unsuitable', {
-          detail: `${issuer} calls a made-up token active`,
+          detail: `${issuer} says that a made-up token is active`,
         });
       }
     };

@@ -45,21 +45,22 @@ const claimList: OptionRule<readonly string[]> = {
 
 export const jwtAccessTokensOptions = optionGroup({
   /**
-   * Algorithms that are accepted: of PS256, ES256, EdDSA, Ed25519 (EdDSA's newer name) and RS256.
-   * Default: those of FAPI 2.0 §5.4.1, all but RS256, or those of them that the `profile` permits.
+   * The signature algorithms that are accepted, out of PS256, ES256, EdDSA, Ed25519 (the newer name
+   * of EdDSA) and RS256. Default: those of FAPI 2.0 §5.4.1, all but RS256, or those of them that
+   * the `profile` permits.
    */
   algorithms: optional(algorithmList, { fallback: permittedByDefault }),
   /**
-   * The values of the header `typ` (RFC 9068 §2.1) that are accepted: of `at+jwt`, `JWT`, `absent`
-   * for a token without `typ`, and a server's own type that ends in `at+jwt`. ID tokens have `JWT`
-   * or none, too. So a token of another type than `at+jwt` has to name a scope of an API (not
-   * `openid` and the like alone) or say that it is an access token (`typ: Bearer`, `token_use:
-   * access`), and is refused if it has a claim of another kind of JWT, as `nonce` or `events`.
-   * Default `['at+jwt']`.
+   * The values of the header `typ` (RFC 9068 §2.1) that are accepted: `at+jwt`, `JWT`, `absent` for
+   * a token without `typ`, or a type of your server that ends in `at+jwt`. ID tokens also have
+   * `JWT` or no `typ`. So a token of another type than `at+jwt` must name a scope of an API (not
+   * only `openid` and similar scopes) or a claim must say that it is an access token (`typ:
+   * Bearer`, `token_use: access`). It is refused if it has a claim of another kind of JWT, for
+   * example `nonce` or `events`. Default `['at+jwt']`.
    */
   typ: withDefault(acceptedTypes, [accessTokenType]),
   /**
-   * Names of claims, for a server that does not use those of RFC 9068. What they hold counts as
+   * Names of claims, for a server that does not use those of RFC 9068. Their values are used as
    * `client_id`, `scope` and `sub` everywhere: in policies, events, revocations and `auth.claims`.
    * `thumbprint` names a claim that binds a token without `cnf`. Default: the names of RFC 9068.
    */
@@ -68,17 +69,18 @@ export const jwtAccessTokensOptions = optionGroup({
   }),
   /**
    * Claims that a token must have (RFC 9068 §2.2). `iss`, `exp` and `aud` are always required.
-   * `client_id`, `scope` and `sub` are what `claims` names. Default `['sub', 'client_id', 'iat',
-   * 'jti']`.
+   * Write `client_id`, `scope` and `sub` for the claims that `claims` names. Default `['sub',
+   * 'client_id', 'iat', 'jti']`.
    */
   requiredClaims: withDefault(claimList, requiredByDefault),
   /**
-   * Our private key, when tokens are encrypted to us as well; a token that is not is then refused
-   * (RFC 9068 §4). A list while one key replaces the other. Default: not encrypted.
+   * The private key of your API, if the server also encrypts its tokens. A token that is not
+   * encrypted is then refused (RFC 9068 §4). To replace the key, give a list of both. Default: not
+   * encrypted.
    */
   decryptionKey: optional(decryptionKeys, { fallback: 'not encrypted' }),
   /**
-   * `introspection()`, for the routes that `requireActive()` guards: without it they answer 503.
+   * `introspection()`, for routes with `requireActive()`. Without it these routes answer 503.
    * Default: none.
    */
   introspection: optional(functionLike<TokenSource>('introspection()')),

@@ -26,13 +26,13 @@ export const privateKeyOptions = optionGroup({
    */
   key: required(keyRule),
   /**
-   * Told in the assertion's header, for servers that know several of our keys (RFC 7515 §4.1.4).
-   * Default: not told.
+   * The key id in the header of the assertion, for a server that has several keys of your API (RFC
+   * 7515 §4.1.4). Default: none.
    */
-  kid: optional(text, { fallback: 'not told' }),
+  kid: optional(text, { fallback: 'none' }),
   /**
-   * The algorithm; not beside a `CryptoKey`, which names its own. Default: by the key, PS256 for
-   * RSA, ES256, ES384 or ES512 by the curve, EdDSA for Ed25519.
+   * The signature algorithm. Not next to a `CryptoKey`, which has an algorithm. Default: by the
+   * key, PS256 for RSA, ES256, ES384 or ES512 by the curve, EdDSA for Ed25519.
    */
   alg: optional(oneOf('PS256', 'RS256', 'ES256', 'ES384', 'ES512', 'EdDSA'), {
     fallback: 'by the key, PS256 for RSA, ES256, ES384 or ES512 by the curve, EdDSA for Ed25519',

@@ -9,14 +9,15 @@ import { type JwtRules, verifyJwt } from './verified-jwt.js';
 
 export const signedAnswerOptions = optionGroup({
   /**
-   * Algorithms that are accepted: of PS256, ES256, EdDSA, Ed25519 (EdDSA's newer name) and RS256.
-   * Default: those of FAPI 2.0 §5.4.1, all but RS256, or those of them that the `profile` permits.
+   * The signature algorithms that are accepted, out of PS256, ES256, EdDSA, Ed25519 (the newer name
+   * of EdDSA) and RS256. Default: those of FAPI 2.0 §5.4.1, all but RS256, or those of them that
+   * the `profile` permits.
    */
   algorithms: optional(algorithmList, { fallback: permittedByDefault }),
   /**
-   * Our private key, when the answers are encrypted to us as well
-   * (`introspection_encrypted_response_alg`, RFC 9701 §6); what is not encrypted is then refused. A
-   * list while one key replaces the other. Default: not encrypted.
+   * The private key of your API, if the server also encrypts its answers
+   * (`introspection_encrypted_response_alg`, RFC 9701 §6). An answer that is not encrypted is then
+   * refused. To replace the key, give a list of both. Default: not encrypted.
    */
   decryptionKey: optional(decryptionKeys, { fallback: 'not encrypted' }),
 });

@@ -28,13 +28,13 @@ import { verifyErrorOf } from './verify-error.js';
 
 export const proxyHeaderOptions = optionGroup({
   /**
-   * Characters of the header; a longer one is answered with 400. Node's own limit for all headers
-   * together is 16 KiB unless raised. Default 16,384; from 256 to 1,048,576.
+   * Longest header in characters. A longer one is answered with 400. Node's own limit for all
+   * headers together is 16 KiB by default. Default 16,384; from 256 to 1,048,576.
    */
   maxLength: wholeNumber({ min: 256, max: 1_048_576, default: 16_384 }),
   /**
-   * Certificates remembered for each verdict of the proxy, so that a client's next request costs a
-   * look-up. Default 1,000; from 1 to 1,000,000.
+   * Number of certificates that are kept for each verdict of the proxy, so that the next request of
+   * a client costs only a look-up. Default 1,000; from 1 to 1,000,000.
    */
   maxEntries: wholeNumber({ min: 1, max: 1_000_000, default: 1_000 }),
 });
@@ -193,7 +193,7 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
   const explainMissing = (req: NodeRequest) => {
     const fault = findTrustFault(req);
     if (fault !== undefined) {
-      return { code: 'proxy_not_trusted', text: `${header} was not looked at: the request ${faults[fault]}` };
+      return { code: 'proxy_not_trusted', text: `${header} was ignored: the request ${faults[fault]}` };
     }
     return headerValues(req.rawHeaders, header).length === 0
       ? {

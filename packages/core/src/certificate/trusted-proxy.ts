@@ -52,8 +52,8 @@ export const sharedSecretOptions = optionGroup({
   /** The header's name: letters, digits and hyphens. Required. */
   header: required(proxyHeaderName),
   /**
-   * 16 characters at least of printable ASCII without blanks; a list while one value replaces the
-   * other. Required.
+   * At least 16 characters of printable ASCII without blanks. To replace the value, give a list of
+   * both. Required.
    */
   value: required(secretValues),
 });
@@ -63,18 +63,18 @@ export interface SharedSecret extends OptionsOf<typeof sharedSecretOptions> {}
 
 export const trustOptions = optionGroup({
   /**
-   * Whose header is believed. There is no default, and a range of every address is refused.
-   * Required.
+   * The peers whose header is trusted, by their address. There is no default, and a range of all
+   * addresses is refused. Required.
    */
   trust: required(trustRule),
   /**
-   * The proxy sets this header in the same block as the certificate's; a request without it is not
-   * believed. Default: none.
+   * A header that the proxy sets in the same block as the certificate's header. The certificate of
+   * a request without it is ignored. Default: none.
    */
   secret: optional(nestedRule<SettingsOf<typeof sharedSecretOptions>, SharedSecret>(sharedSecretOptions)),
   /**
-   * Where the hop from proxy to API is mutual TLS: the `x5t#S256` of the proxy's own certificates.
-   * Default: any hop.
+   * The `x5t#S256` of the proxy's own certificates, if the proxy connects to your API with mutual
+   * TLS. Default: any hop.
    */
   proxyCertificate: optional(thumbprints, { fallback: 'any hop' }),
 });

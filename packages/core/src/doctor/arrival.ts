@@ -158,7 +158,7 @@ function asConfigured(
           "let trust name the proxy's address " +
             `(${connectionOf(req)?.remoteAddress ?? 'unix'}), and secret what it sends`,
         )
-      : warning('no_certificate', text, 'try with a client that presents one'),
+      : warning('no_certificate', text, 'try with a client that presents a certificate'),
   ];
 }
 

@@ -72,7 +72,7 @@ async function decisionOf(server: ResourceServer): Promise<Finding> {
   subscribe('mtls-bound:refused', note);
   try {
     await server.authorize(req as never);
-    return ok('admitted', 'a request with this token and this certificate is let in');
+    return ok('admitted', 'a request with this token and this certificate is accepted');
   } catch (thrown) {
     const refusal = toRefusal(thrown);
     const { code, status, message } = refusal;

@@ -95,7 +95,7 @@ function goodFinding({ status, saw }: Reply, own: string, url: URL): Finding {
   if (readable !== undefined) {
     return warning(
       'listener_without_options',
-      `the certificate arrives, but nothing tells whether the API would take it: ${readable.message}`,
+      `the certificate arrives, but the doctor does not know the options of the API: ${readable.message}`,
       "give `mtls-doctor listen` the API's options by --config",
     );
   }
@@ -154,7 +154,7 @@ async function forgedFindings(
       problem(
         'not_protected',
         `${redactUrl(options.url)} answers ${plain.status} without a certificate as well`,
-        'let --url name a route behind mtlsBound(); if it is one, look at the options binding and optional',
+        'let --url name a route behind mtlsBound(); if it is one, check the options binding and credentials',
       ),
     ];
   }
@@ -228,18 +228,18 @@ async function directFinding(
     case 'believed':
       return problem(
         'believes_anyone',
-        `${direct.host} believes a forged header that does not come from the proxy`,
+        `${direct.host} trusts a forged header that does not come from the proxy`,
         "let trust name the proxy's address alone, and add a secret that only the proxy knows",
       );
     case 'not believed':
       return warning(
         'directly_reachable',
-        `${direct.host} answers who comes around the ` +
-          `proxy${tells ? ', but does not believe the header' : ''}`,
-        'let a firewall admit the proxy alone',
+        `${direct.host} answers requests that bypass the ` +
+          `proxy${tells ? ', but does not trust the header' : ''}`,
+        'let a firewall accept connections to it from the proxy only',
       );
     case 'no answer':
-      return ok('not_directly_reachable', `${direct.host} does not answer who comes around the proxy`);
+      return ok('not_directly_reachable', `${direct.host} does not answer requests that bypass the proxy`);
   }
 }
 

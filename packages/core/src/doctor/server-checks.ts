@@ -53,8 +53,8 @@ export async function checkServer(
               code,
               message,
               code === 'tokens_may_be_unbound'
-                ? "ask who runs the authorization server to turn it on, or set binding: 'when-bound'"
-                : 'ask who runs the authorization server to turn it on, or set clientAuthentication ' +
+                ? "ask the operator of the authorization server to turn it on, or set binding: 'when-bound'"
+                : 'ask the operator of the authorization server to turn it on, or set clientAuthentication ' +
                     'to a method that it names',
             ),
           );
@@ -156,7 +156,7 @@ async function checkConnection({
       const whose =
         `the authorization server's clock is ${Math.abs(ahead)} s ` +
         `${ahead > 0 ? 'ahead of' : 'behind'} ours`;
-      const fix = 'let both follow NTP; clockTolerance bridges a few seconds, not more';
+      const fix = 'set both clocks by NTP; clockTolerance is for a few seconds only';
       findings.push(
         Math.abs(ahead) >= 30 ? problem('clock_skew', whose, fix) : warning('clock_skew', whose, fix),
       );
@@ -183,8 +183,8 @@ function connectionProblem(url: string, why: string): Finding {
   return /^(ERR_TLS_)?CERT_|^HOSTNAME_|^INVALID_/.test(why)
     ? problem(
         'server_certificate',
-        `the certificate of ${url} is not good for it: ${why}`,
-        'let the option issuer use a name that the certificate has, or ask who runs the server to renew it',
+        `the certificate of ${url} can not be accepted: ${why}`,
+        'let the option issuer use a name that the certificate has, or ask the operator of the server to renew the certificate',
       )
     : problem(
         'server_unreachable',
@@ -235,7 +235,7 @@ async function checkQuestion(
   const good =
     introspect === undefined
       ? ok('keys', `${issuer.issuer} publishes its keys; --token tries a token`)
-      : ok('introspection', `${issuer.issuer} answers our questions about tokens`);
+      : ok('introspection', `${issuer.issuer} answers introspection requests of this API`);
   try {
     const answer = await (introspect === undefined
       ? read(jwtOfNobody(issuer.issuer))
@@ -243,7 +243,7 @@ async function checkQuestion(
     if (typeof answer === 'string') {
       return [good];
     }
-    const message = `${issuer.issuer} calls a made-up token active`;
+    const message = `${issuer.issuer} says that a made-up token is active`;
     return [problem('server_knows_anything', message, 'do not use this server')];
   } catch (thrown) {
     return [questionProblem(toRefusal(thrown), issuer.issuer, spelling)];
@@ -293,7 +293,7 @@ function questionProblem({ code, message }: RequestRefused, issuer: string, spel
       return problem(
         'server_unreachable',
         message,
-        'see whether it is overloaded, and what stands between; http.timeout says how long we wait',
+        'check whether the server is overloaded, and the network; http.timeout limits the time of an exchange',
       );
     default:
       return problem(code, message, remedies[code]);

@@ -18,7 +18,7 @@ function rejectionFinding(rejection: TokenRejection, { kind }: LimitedReader, to
     return problem(
       code,
       'the authorization server says that the token is not active',
-      'get a new one; if that one is good, the server may not let us see it: ask who runs it',
+      'get a new token; if it is active, ask the operator of the server to let this API introspect it',
     );
   }
   return problem(code, detail ?? code, adviceOnJwt(code, token) ?? remedies[code]);
@@ -45,7 +45,10 @@ export async function checkToken(
     const claimed = read.kind === 'introspection' ? [] : claimedFindings(token, rules);
     return claimed.length > 0 ? claimed : [rejectionFinding(answer, read, token)];
   }
-  const findings = [ok('token', 'the authorization server knows the token'), ...claimFindings(answer, rules)];
+  const findings = [
+    ok('token', 'the token is from the authorization server'),
+    ...claimFindings(answer, rules),
+  ];
   if (answer.confirmation === undefined) {
     const finding = mustBind ? problem : warning;
     findings.push(

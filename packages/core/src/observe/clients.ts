@@ -4,7 +4,7 @@ import { observeEvents } from './subscription.js';
 
 export const observeClientsOptions = optionGroup({
   /**
-   * Clients that are remembered at most; then the one that was seen least recently is forgotten.
+   * Number of clients that are kept. Beyond it, the client that was seen least recently is removed.
    * Default 1,000; from 1 to 1,000,000.
    */
   maxClients: wholeNumber({ min: 1, max: 1_000_000, default: 1_000 }),
@@ -19,9 +19,9 @@ export interface ClientRow {
   readonly issuer: string;
   /** `client_id`; undefined for all tokens of the issuer that name no client. */
   readonly clientId: string | undefined;
-  /** Requests that were let in with a token that is bound to the presented certificate. */
+  /** Requests that were accepted with a token that is bound to the presented certificate. */
   readonly bound: number;
-  /** Requests that were let in without that. */
+  /** Requests that were accepted without that. */
   readonly unbound: number;
   /** Requests with an active token that `mtlsBound()` refused. */
   readonly refused: number;

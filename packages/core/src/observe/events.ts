@@ -7,7 +7,7 @@ import type { TokenAnswer } from '../token/token-claims.js';
 import { readTokenRejection } from '../token/token-rejection.js';
 
 /**
- * Published on `mtls-bound:admitted` for each request that is let in. Holds no token, no subject
+ * Published on `mtls-bound:admitted` for each request that is accepted. Holds no token, no subject
  * and no other claim.
  */
 export interface AdmittedEvent {
@@ -26,7 +26,7 @@ export interface AdmittedEvent {
 }
 
 /**
- * Published on `mtls-bound:refused` for each request that is not let in; on `mtls-bound:reported`
+ * Published on `mtls-bound:refused` for each request that is refused; on `mtls-bound:reported`
  * for each that `binding: 'report'` accepts. Holds no token, and of its claims none but the issuer,
  * `client_id`, and `cnf["x5t#S256"]`, where that is not the certificate's.
  */
@@ -38,7 +38,7 @@ export interface RefusedEvent {
    */
   readonly refusal: RequestRefused;
   /**
-   * `route` for a request that `mtlsBound()` let in before, so that an admitted event tells of it
+   * `route` for a request that `mtlsBound()` accepted before, so that an admitted event tells of it
    * too; otherwise `request`.
    */
   readonly stage: 'request' | 'route';
@@ -163,7 +163,7 @@ const reported = channel('mtls-bound:reported');
 const signals = channel('mtls-bound:signal');
 const problem = channel('mtls-bound:problem');
 
-/** Publishes that a request was let in. Calls `reportedFor` only if the channel has a subscriber. */
+/** Publishes that a request was accepted. Calls `reportedFor` only if the channel has a subscriber. */
 export function publishAdmitted<Req extends object>(
   authorization: Authorization,
   req: Req,

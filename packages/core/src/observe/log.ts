@@ -37,7 +37,7 @@ export const redactedPaths: readonly string[] = Object.freeze([
 ]);
 
 /**
- * Logs refusals (info; a 503 is a warning), what `binding: 'report'` let in (warning), an
+ * Logs refusals (info; a 503 is a warning), what `binding: 'report'` accepted (warning), an
  * authorization server's rests (warning), Security Event Tokens (info; one that revoked nothing it
  * should have is a warning), revocations that this process was asked for (info), whether those of
  * other processes are received (info; a warning if not) and problems (error). Of the problems of one
@@ -56,7 +56,7 @@ export function observeByLog(logger: Logger): () => void {
       const { status } = event.refusal;
       return logger[status === 503 ? 'warn' : 'info'](fieldsOf(event), 'request refused');
     },
-    reported: (event) => logger.warn(fieldsOf(event), "let in by binding: 'report'"),
+    reported: (event) => logger.warn(fieldsOf(event), "accepted by binding: 'report'"),
     breaker: ({ issuer, state }) =>
       logger.warn(
         { issuer, state },

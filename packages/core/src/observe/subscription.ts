@@ -15,34 +15,35 @@ import {
 import { type RevocationEvent, type RevocationSyncEvent, revocationSyncStates } from './revocation-sync.js';
 
 export const observerOptions = optionGroup({
-  /** A request was let in. Default: none. */
+  /** A request was accepted. Default: none. */
   admitted: optional(functionLike<(event: AdmittedEvent) => void>('a function')),
-  /** A request was not let in. Default: none. */
+  /** A request was refused. Default: none. */
   refused: optional(functionLike<(event: RefusedEvent) => void>('a function')),
-  /** A request was let in that `binding: 'required'` would refuse. Default: none. */
+  /** A request was accepted that `binding: 'required'` would refuse. Default: none. */
   reported: optional(functionLike<(event: RefusedEvent) => void>('a function')),
-  /** It was looked at what is known of a token. Default: none. */
+  /** A token was looked up in the cache. Default: none. */
   cache: optional(functionLike<(event: CacheEvent) => void>('a function')),
   /**
-   * An endpoint of an authorization server is given a rest, or the rest ends. Called at once for
-   * each endpoint that has a rest when the observer begins. Default: none.
+   * An endpoint of an authorization server is suspended, or answers again. Called at once for each
+   * endpoint that is suspended when the observer begins. Default: none.
    */
   breaker: optional(functionLike<(event: BreakerEvent) => void>('a function')),
   /** A Security Event Token was received. Default: none. */
   signal: optional(functionLike<(event: SignalEvent) => void>('a function')),
-  /** This process has taken note of a revocation. Default: none. */
+  /** This process received a revocation. Default: none. */
   revocation: optional(functionLike<(event: RevocationEvent) => void>('a function')),
   /**
-   * A resource server begins to hear the revocations of other processes, or may miss them from now
-   * on. Called at once with the state of each resource server that has a channel or a log when the
-   * observer begins. Default: none.
+   * A resource server begins to receive the revocations of other processes, or may miss them from
+   * now on. Called at once with the state of each resource server that has a channel or a log when
+   * the observer begins. Default: none.
    */
   revocationSync: optional(functionLike<(event: RevocationSyncEvent) => void>('a function')),
   /** An operator must solve a problem. Default: none. */
   problem: optional(functionLike<(event: ProblemEvent) => void>('a function')),
   /**
-   * Called in the context of the request. A function that it returns is called at the end, with
-   * what came of the question and the seconds that it took. Default: none.
+   * An authorization server is asked. Called in the context of the request. If it returns a
+   * function, this function is called at the end, with the outcome and the duration in seconds.
+   * Default: none.
    */
   introspection: optional(
     functionLike<

@@ -39,17 +39,20 @@ const addressReader: OptionRule<NonNullable<FloodRules['address']> | false> = {
 
 export const cacheOptions = optionGroup({
   /**
-   * Seconds for which an active token's claims serve, up to a tenth less, so that not all end at
-   * once; never beyond its `exp` (RFC 7662 §4). 0 asks about every request. Default 60; from 0 to
-   * 86,400.
+   * Seconds for which the cached answer about an active token is used, never beyond the token's
+   * `exp` (RFC 7662 §4). Each answer expires at random up to a tenth earlier, so that answers do
+   * not expire together. With `0`, the authorization server is asked on every request. Default 60;
+   * from 0 to 86,400.
    */
   maxAge: seconds({ min: 0, max: longest.maxAge, default: 60 }),
   /**
-   * Active tokens kept; the one used longest ago goes first. Default 10,000; from 1 to 10,000,000.
+   * Number of active tokens in the cache. Beyond it, the least recently used token is removed.
+   * Default 10,000; from 1 to 10,000,000.
    */
   maxEntries: wholeNumber({ min: 1, max: 10_000_000, default: 10_000 }),
   /**
-   * Bytes that they may take, by our estimate. Default 67,108,864; from 65,536 to 17,179,869,184.
+   * Bytes of memory that the active tokens in the cache may take, by an estimate. Beyond it, the
+   * least recently used token is removed. Default 67,108,864; from 65,536 to 17,179,869,184.
    */
   maxSize: wholeNumber({ min: 65_536, max: 17_179_869_184, default: 67_108_864 }),
   /**
@@ -76,7 +79,7 @@ export const cacheOptions = optionGroup({
 });
 
 /**
- * How long answers of the authorization server serve. A revoked token lives on for at most
+ * How long answers of the authorization server are used. A revoked token is accepted for at most
  * `maxAge`, and for `staleIfError` more while the server can't be asked.
  */
 export interface CacheOptions extends OptionsOf<typeof cacheOptions> {}
@@ -85,18 +88,18 @@ export const sharedCacheOptions = optionGroup({
   /** A Keyv instance, or an object with its `get` and `set`. Required. */
   store: required(store),
   /**
-   * Seals what is stored: 32 characters at least, the same in each process. A list while one
-   * replaces the other: the first seals, all open. Required.
+   * Encrypts and authenticates the stored answers: at least 32 characters, the same in each
+   * process. To replace the secret, give a list: the first one seals, each one opens. Required.
    */
   secret: required(secretList),
   /**
    * `redisLock(client)`: of several processes that receive the same unknown token, one introspects
-   * it. Default: each does.
+   * it. Default: each process introspects it.
    */
-  lock: optional(lock, { fallback: 'each does' }),
+  lock: optional(lock, { fallback: 'each process introspects it' }),
   /**
-   * Seconds that `store` or `lock` may take to answer; what takes longer is done without. Default
-   * 0.5; from 0.005 to 5.
+   * Seconds that `store` or `lock` may take to answer. After that, the process goes on without the
+   * answer. Default 0.5; from 0.005 to 5.
    */
   timeout: seconds({ min: 0.005, max: 5, default: 0.5 }),
   /**
@@ -111,70 +114,77 @@ export interface SharedCacheOptions extends OptionsOf<typeof sharedCacheOptions>
 
 export const revocationOptions = optionGroup({
   /**
-   * `redisLog(client)`, or what does the same over anything else: keeps the revocations of a fleet,
-   * so that a process that starts later, or was cut off, learns of them. Default: none.
+   * `redisLog(client)`, or a `RevocationLog` of your own: keeps the revocations of all processes,
+   * so that a process that starts later, or was cut off, reads them. Default: none.
    */
   log: optional(log),
   /**
-   * `redisChannel(client)`, or what does the same over anything else: tells the processes that
-   * listen, and no other. Not together with `log`. Default: none; without `log` and `channel`
-   * `revoke()` counts in this process alone.
+   * `redisChannel(client)`, or a `RevocationChannel` of your own: sends revocations to the
+   * processes that listen at that moment, and to no other. Not together with `log`. Default: none;
+   * without `log` and `channel`, a revocation holds in this process only.
    */
   channel: optional(channel, {
-    fallback: 'none; without `log` and `channel` `revoke()` counts in this process alone',
+    fallback: 'none; without `log` and `channel`, a revocation holds in this process only',
   }),
   /**
-   * Seals what is sent and kept: 32 characters at least, the same in each process. A list while one
-   * replaces the other: the first seals, all open. Required with `log` and `channel`.
+   * Encrypts and authenticates the entries and messages: at least 32 characters, the same in each
+   * process. To replace the secret, give a list: the first one seals, each one opens. Required with
+   * `log` and `channel`.
    */
   secret: optional(secretList, { requiredIf: ' with `log` and `channel`' }),
   /**
-   * The longest life of your JWT access tokens in seconds. A revocation is remembered for twice the
-   * `clockTolerance` more: as long as such a token could be accepted. Default 3,600; from 1 to 2,592,000.
+   * The longest lifetime of your JWT access tokens, in seconds. A process remembers a revocation
+   * for this time and twice the `clockTolerance`: for as long as such a token could be accepted.
+   * Default 3,600; from 1 to 2,592,000.
    */
   maxAge: seconds({ min: 1, max: 2_592_000, default: 3_600 }),
   /**
-   * Seconds for which answers of introspection serve at most while revocations are not heard, and
-   * by which reading the log may lag: 2 at least with `log`. Default 5; from 0 to 3,600.
+   * Seconds for which cached introspection answers are used while the process does not receive
+   * revocations. With `log` it is at least 2, and JWTs are accepted if the log was read within this
+   * time. Default 5; from 0 to 3,600.
    */
   maxAgeWhileLost: seconds({ min: 0, max: 3_600, default: 5 }),
   /**
-   * What becomes of a JWT while the log can't be read, or that was issued before the log began:
-   * `refuse` it, unless the authorization server can be asked, or `accept` it though it may have
-   * been revoked. Refused without `log`. Default `refuse`.
+   * What happens to a JWT that may have been revoked, because the log can't be read, or because the
+   * JWT was issued before the log began. `refuse`: it is introspected if possible, and refused
+   * otherwise. `accept`: it is accepted. Refused without `log`. Default `refuse`.
    */
   whileLost: withDefault(oneOf('refuse', 'accept'), 'refuse'),
   /**
-   * Seconds for which a request with such a JWT waits at most until the log is read. Refused
-   * without `log`. Default 2; from 0 to 30.
+   * Longest time in seconds for which a request with a JWT waits until the log is read. After that
+   * it gets 503. Refused without `log`. Default 2; from 0 to 30.
    */
   maxWait: seconds({ min: 0, max: 30, default: 2 }),
 });
 
-/** How revocations spread. */
+/** How processes share revocations, and how long they remember them. */
 export interface RevocationOptions extends OptionsOf<typeof revocationOptions> {}
 
 export const floodGuardOptions = optionGroup({
   /**
-   * Unknown tokens that turn out not to be active, by client certificate and by address (of IPv6
-   * its /64). Then further unknown tokens get 429, while known ones pass. A token counts from when
-   * the authorization server is asked. What counted comes back evenly over `window`, at once if the
-   * token is active, and one more with it. Default 100; from 1 to 1,000,000.
+   * The allowance of unknown tokens that are not active, for each client certificate and each
+   * address (for IPv6, each /64). A client without allowance gets 429 for unknown tokens, and its
+   * known tokens are accepted. A token counts from when the authorization server is asked. The
+   * allowance returns evenly over `window`. A token that is active is given back at once, and
+   * raises the allowance by one, up to this limit. Default 100; from 1 to 1,000,000.
    */
   maxInactive: wholeNumber({ min: 1, max: 1_000_000, default: 100 }),
-  /** Seconds after which all of them are given back. Default 60; from 1 to 86,400. */
+  /** Seconds in which the whole allowance returns. Default 60; from 1 to 86,400. */
   window: seconds({ min: 1, max: 86_400, default: 60 }),
   /**
-   * The client's address, of the request; `false` where a load balancer hides it. Default: the
-   * connection's where the certificate is the connection's too, otherwise none, for it would be the
-   * proxy's.
+   * A function from the request to the client's address. `false` if a load balancer hides the
+   * address: only the certificate counts then. Default: the address of the connection if the
+   * certificate is from the connection too, otherwise none, because the connection is the proxy's.
    */
   address: optional(addressReader, {
     fallback:
-      "the connection's where the certificate is the connection's too, otherwise none, " +
-      "for it would be the proxy's",
+      'the address of the connection if the certificate is from the connection too, otherwise none, ' +
+      "because the connection is the proxy's",
   }),
-  /** Requests that are not counted: trusted health checks. Default: none. */
+  /**
+   * A function that returns `true` for requests that are not counted, such as trusted health
+   * checks. Default: none.
+   */
   exempt: optional(functionLike<(req: NodeRequest) => boolean>('a function')),
 });
 

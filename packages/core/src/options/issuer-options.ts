@@ -116,9 +116,10 @@ const caFile: OptionRule<SecureContextOptions['ca'] & {}> = {
 
 export const httpOptions = optionGroup({
   /**
-   * Seconds for one question to an endpoint: the proof of who we are
-   * (`bearerTokenAuthentication()`, `tlsClientAuth()`), its turn, its retries and the body of its
-   * answer. A `tokens` function of your own has four times as long. Default 5; from 0.05 to 60.
+   * Seconds for one exchange with an endpoint: authentication of your API
+   * (`bearerTokenAuthentication()`, `tlsClientAuth()`), the wait in the queue, retries and the body
+   * of the answer. A `tokens` function of your own has four times as long. Default 5; from 0.05 to
+   * 60.
    */
   timeout: seconds({ min: 0.05, max: 60, default: 5 }),
   /** Bytes of an answer's body, after decompression. Default 262,144; from 1,024 to 16,777,216. */
@@ -132,25 +133,26 @@ export const httpOptions = optionGroup({
     environment: { name: 'MTLS_BOUND_CA_FILE', rule: caFile, note: ', which names a file' },
   }),
   /**
-   * Makes the agent for connections, for a way through an HTTP proxy; not next to `fetch`. Gets `{
-   * keepAlive, timeout, ca, cert, key }`, what the connection to the authorization server must
-   * trust and show. Is called again when our own certificate has changed, and must return a new
-   * agent then. Neither this function nor `createConnection()` of the agent may be asynchronous.
-   * `close()` closes no connection of such an agent. `HTTPS_PROXY` in the environment is not used.
-   * Default: Node's `https.Agent` with these options.
+   * A function that makes the agent for connections, for example to connect through an HTTP proxy;
+   * not next to `fetch`. It gets `{ keepAlive, timeout, ca, cert, key }`: `ca` is what the
+   * connection to the authorization server must trust, `cert` and `key` are what it must present.
+   * It is called again when the certificate of your API has changed, and must then return a new
+   * agent. Neither this function nor `createConnection()` of the agent may be asynchronous.
+   * `close()` does not close the connections of such an agent. `HTTPS_PROXY` in the environment is
+   * not used. Default: Node's `https.Agent` with these options.
    */
   agent: optional(functionLike<AgentFactory>('a function from connection options to an agent'), {
     fallback: "Node's `https.Agent` with these options",
   }),
   /**
-   * Replaces node-fetch and all that concerns connections; limits of time and size hold all the
-   * same. Not next to `agent`, `ca`, or `tlsClientAuth()` and its like, which it would not use.
+   * Replaces node-fetch and its connections. The limits of time and size still apply. Not next to
+   * `agent`, `ca`, `tlsClientAuth()` or `selfSignedTlsClientAuth()`, which it would not use.
    * Default: node-fetch.
    */
   fetch: optional(functionLike<typeof globalThis.fetch>('a function like fetch'), { fallback: 'node-fetch' }),
 });
 
-/** How we speak to the authorization server. */
+/** Connections to the authorization server: time limits, certificates, proxies. */
 export interface HttpOptions extends OptionsOf<typeof httpOptions> {}
 
 export const circuitBreakerOptions = optionGroup({
@@ -171,8 +173,9 @@ export const circuitBreakerOptions = optionGroup({
    */
   maxFailures: wholeNumber({ min: 1, max: 1_000, default: 5 }),
   /**
-   * Seconds between two attempts while an endpoint is suspended. An endpoint that asks for longer
-   * by `Retry-After` is tried after that time, or after 10 seconds. Default 1; from 0.05 to 300.
+   * Seconds between two attempts while an endpoint is suspended. If the endpoint asks for a longer
+   * time by `Retry-After`, it is tried after that time, but after 10 seconds at the latest. Default
+   * 1; from 0.05 to 300.
    */
   retryInterval: seconds({ min: 0.05, max: 300, default: 1 }),
 });
@@ -185,8 +188,8 @@ export interface CircuitBreakerOptions extends OptionsOf<typeof circuitBreakerOp
 
 export const issuerOptions = optionGroup({
   /**
-   * The authorization server's issuer identifier, https, spelt exactly as its metadata does (RFC
-   * 8414 §3.3). Required. Environment: `MTLS_BOUND_ISSUER`.
+   * The issuer identifier of the authorization server, an https URL, spelled exactly as in its
+   * metadata (RFC 8414 §3.3). Required. Environment: `MTLS_BOUND_ISSUER`.
    */
   issuer: optional(issuerUrl, { requiredIf: '', environment: 'MTLS_BOUND_ISSUER' }),
   /**
@@ -216,7 +219,7 @@ export const issuerOptions = optionGroup({
     environment: 'MTLS_BOUND_CLIENT_SECRET',
   }),
   /**
-   * How we prove who we are at the introspection endpoint (RFC 7662 §2.1), not next to
+   * How your API authenticates at the introspection endpoint (RFC 7662 §2.1). Not next to
    * `clientSecret`. Default: `clientSecretBasic(clientSecret)`. Environment:
    * `MTLS_BOUND_CLIENT_AUTHENTICATION`, which names the method for `MTLS_BOUND_CLIENT_SECRET`:
    * `client_secret_basic` or `client_secret_post`.
@@ -235,9 +238,10 @@ export const issuerOptions = optionGroup({
     },
   ),
   /**
-   * Identifiers of this API, of which a token must name one in `aud` (RFC 9700 §2.3).
-   * `server-enforced` leaves it to a server that answers each API for its own tokens alone (RFC
-   * 7662 §4). Required. Environment: `MTLS_BOUND_AUDIENCE`, blank-separated.
+   * The identifier of this API, or several. A token must name one of them in `aud` (RFC 9700 §2.3).
+   * `server-enforced` compares no audience, for an authorization server that answers each API only
+   * about tokens for this API (RFC 7662 §4). Required. Environment: `MTLS_BOUND_AUDIENCE`,
+   * blank-separated.
    */
   audience: optional(audiences, {
     requiredIf: '',
@@ -248,7 +252,7 @@ export const issuerOptions = optionGroup({
    * Default `introspection()`.
    */
   tokens: withCreatedDefault(tokenSource, 'introspection()', introspection),
-  /** How we speak to the authorization server. Default `{}`. */
+  /** Connections to the authorization server: time limits, certificates, proxies. Default `{}`. */
   http: nestedGroup<typeof httpOptions, HttpOptions>(httpOptions),
   /**
    * Limits the requests to the authorization server, and suspends an endpoint that fails. Default

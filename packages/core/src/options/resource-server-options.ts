@@ -95,10 +95,10 @@ const explanations: OptionRule<boolean | 'always'> = {
 
 export const resourceServerOptions = optionGroup({
   /**
-   * Several authorization servers instead of `issuer`. Each names its own `issuer`, `clientId`
-   * and credential, which are never read from the environment. What is given next to the list
-   * (`audience`, `tokens`, `http`, `circuitBreaker`, `authorizationServerMetadataMaxAge`) holds
-   * for each that does not say otherwise. Default: the one of `issuer`.
+   * Several authorization servers instead of `issuer`. Each names its own `issuer`, `clientId` and
+   * credential, which are never read from the environment. `audience`, `tokens`, `http`,
+   * `circuitBreaker` and `authorizationServerMetadataMaxAge` next to the list apply to each issuer
+   * that does not set its own. Default: the one of `issuer`.
    */
   issuers: optional(
     {
@@ -108,10 +108,10 @@ export const resourceServerOptions = optionGroup({
     { fallback: 'the one of `issuer`' },
   ),
   /**
-   * Which of `issuers` a request's token is meant for: `issuerByHeader()`, `issuerByHost()`,
-   * `issuerByPath()`, a function, or `in-order` to ask one after the other. A JWT goes to its `iss`
-   * alone; it is refused where a selector names another issuer or none. Default: tokens that name
-   * no issuer are refused.
+   * Selects the issuer in `issuers` that is asked about the token of a request: `issuerByHeader()`,
+   * `issuerByHost()`, `issuerByPath()`, a function, or `in-order` to ask one after the other. A JWT
+   * goes only to the issuer in its `iss`. It is refused if the selector returns another issuer or
+   * none. Default: tokens that name no issuer are refused.
    */
   selectIssuer: optional<IssuerSelection, IssuerSelection | undefined>(issuerSelection, {
     fallback: 'tokens that name no issuer are refused',
@@ -124,8 +124,8 @@ export const resourceServerOptions = optionGroup({
     environment: 'MTLS_BOUND_BINDING',
   }),
   /**
-   * Demands what the profile demands of a resource server, and refuses options that contradict it:
-   * `fapi1-advanced` or `fapi2-security`. Default: none. Environment: `MTLS_BOUND_PROFILE`.
+   * Enforces what the profile requires of a resource server, and refuses options that contradict
+   * it: `fapi1-advanced` or `fapi2-security`. Default: none. Environment: `MTLS_BOUND_PROFILE`.
    */
   profile: optional<ProfileName, ProfileName>(oneOf(...profileNames), { environment: 'MTLS_BOUND_PROFILE' }),
   /**
@@ -134,8 +134,8 @@ export const resourceServerOptions = optionGroup({
    */
   credentials: withDefault(oneOf('required', 'optional'), 'required'),
   /**
-   * What this resource says of itself at its well-known URL, to which challenges point (RFC 9728).
-   * Default: nothing.
+   * The metadata of this API at its well-known URL, to which challenges point (RFC 9728). Default:
+   * nothing.
    */
   resourceMetadata: optional(nestedRule<never, ResourceMetadataOptions>(resourceMetadataOptions), {
     fallback: 'nothing',
@@ -159,8 +159,8 @@ export const resourceServerOptions = optionGroup({
     fallback: 'nothing',
   }),
   /**
-   * Seconds by which our clock and the authorization server's may differ, for `exp`, `nbf` and
-   * `iat`. Default 30; from 0 to 300, with a `profile` from 10 to 60 (FAPI 2.0 §5.3.2.1).
+   * Seconds by which the clocks of your API and of the authorization server may differ, for `exp`,
+   * `nbf` and `iat`. Default 30; from 0 to 300, with a `profile` from 10 to 60 (FAPI 2.0 §5.3.2.1).
    */
   clockTolerance: seconds({
     min: 0,
@@ -175,12 +175,13 @@ export const resourceServerOptions = optionGroup({
     nestedRule<SettingsOf<typeof sharedCacheOptions>, SharedCacheOptions>(sharedCacheOptions),
   ),
   /**
-   * What `revoke()` needs to be heard in every process, and for how long it counts. Default `{}`.
+   * How a revocation reaches every process, and for how long the processes remember it. Default
+   * `{}`.
    */
   revocations: nestedGroup<typeof revocationOptions, RevocationOptions>(revocationOptions),
   /**
-   * How many tokens that turn out inactive one client may have the authorization server asked
-   * about; `false` for any number. Default: `{}`.
+   * How many inactive tokens of one client the authorization server is asked about. `false`
+   * disables the limit. Default: `{}`.
    */
   floodGuard: optional(nestedRule<never, FloodGuardOptions | false>(floodGuardOptions), { fallback: '`{}`' }),
   /**
@@ -189,28 +190,28 @@ export const resourceServerOptions = optionGroup({
    */
   realm: withDefault(quotable, 'api', { environment: 'MTLS_BOUND_REALM' }),
   /**
-   * Tells the client why it is refused: the thumbprints, the expected issuer and audience, the
-   * authorization server's address and trouble, and a hint; never what a function of yours threw.
-   * For development: `true` is refused if `NODE_ENV` is `production`; `always` is accepted there
-   * too. Default `false`. Environment: `MTLS_BOUND_EXPLAIN`.
+   * Explains each refusal to the client: the thumbprints, the expected issuer and audience, the
+   * address of the authorization server and its errors, and a hint. It never shows an error of your
+   * own functions. For development: `true` is refused if `NODE_ENV` is `production`; `always` is
+   * accepted there too. Default `false`. Environment: `MTLS_BOUND_EXPLAIN`.
    */
   explain: withDefault<boolean | 'always', boolean | 'always'>(explanations, false, {
     environment: 'MTLS_BOUND_EXPLAIN',
   }),
   /**
-   * Shapes the JSON body of refusals: gets `{ status, code, body }` and the request of Node.
-   * Default: `{ error, error_description }`.
+   * A function that returns the JSON body of a refusal. It gets `{ status, code, body }` and the
+   * request of Node. Default: `{ error, error_description }`.
    */
   errorBody: optional(functionLike<ErrorBody>('a function'), { fallback: '`{ error, error_description }`' }),
   /**
-   * `Content-Type` of the body of refusals: `application/problem+json` (RFC 9457 §3), say. Refused
-   * with `onRefused: 'next'`. Default `application/json; charset=utf-8`.
+   * `Content-Type` of the body of refusals, for example `application/problem+json` (RFC 9457 §3).
+   * Refused with `onRefused: 'next'`. Default `application/json; charset=utf-8`.
    */
   errorContentType: withDefault(jsonType, 'application/json; charset=utf-8'),
   /**
-   * Who answers a request that is refused: `answer`, the middleware itself; `next`, the error
-   * handling of Express or Koa, which gets an `HttpRefusal` by `next(error)` or thrown. Default
-   * `answer`.
+   * What happens with a request that is refused. `answer`: the middleware answers it. `next`: the
+   * error handling of Express or Koa answers it, and gets an `HttpRefusal` by `next(error)` or as a
+   * thrown error. Default `answer`.
    */
   onRefused: withDefault(oneOf('answer', 'next'), 'answer'),
   /**
@@ -222,8 +223,8 @@ export const resourceServerOptions = optionGroup({
 });
 
 /**
- * Options of `mtlsBound()` and `createResourceServer()`. What is not given is read from the
- * environment.
+ * Options of `mtlsBound()` and `createResourceServer()`. An option that is not given is read from
+ * the environment.
  */
 export interface ResourceServerOptions extends IssuerOptions, OptionsOf<typeof resourceServerOptions> {}
 

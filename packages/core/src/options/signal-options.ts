@@ -68,10 +68,12 @@ const listOfIssuers: OptionRule<readonly string[]> = {
 
 export const signalPollOptions = optionGroup({
   /**
-   * The URL to poll, https; not next to `stream`. Default: the one that the transmitter names in
-   * our stream.
+   * The https URL to poll. Not next to `stream`. Default: the one that the transmitter names in the
+   * stream of this API.
    */
-  endpoint: optional(endpointUrl, { fallback: 'the one that the transmitter names in our stream' }),
+  endpoint: optional(endpointUrl, {
+    fallback: 'the one that the transmitter names in the stream of this API',
+  }),
   /**
    * Seconds between two polls, if the transmitter has nothing and does not hold the poll. Default
    * 5; from 0.1 to 3,600.
@@ -82,7 +84,7 @@ export const signalPollOptions = optionGroup({
    * addition to `http.timeout`. `0`: it answers at once. Default 30; from 0 to 300.
    */
   wait: seconds({ min: 0, max: 300, default: 30 }),
-  /** Security Event Tokens in one answer. Default 50; from 1 to 1,000. */
+  /** Security Event Tokens in one answer, at most. Default 50; from 1 to 1,000. */
   maxEvents: wholeNumber({ min: 1, max: 1_000, default: 50 }),
 });
 
@@ -95,15 +97,16 @@ export const signalStreamOptions = optionGroup({
    * it.
    */
   pushEndpoint: optional(endpointUrl, { requiredIf: ' without `poll`; not next to it' }),
-  /** URIs of the events to ask for. Default: all that revoke. */
-  events: optional(textList, { fallback: 'all that revoke' }),
-  /** What the transmitter shows its operators. Default: nothing. */
+  /** URIs of the events that the stream must have. Default: all events that revoke. */
+  events: optional(textList, { fallback: 'all events that revoke' }),
+  /** A description of the stream, for the operators of the transmitter. Default: nothing. */
   description: optional(text, { fallback: 'nothing' }),
   /**
-   * Seconds between two verification events that are asked for; not for a fleet, where another
-   * process may receive the event. Default: none is asked for; from 1 to 86,400.
+   * Seconds between two requests for a verification event. Do not set it if you run several
+   * processes, because another process may receive the event. Default: no request; from 1 to
+   * 86,400.
    */
-  verificationInterval: seconds({ min: 1, max: 86_400, fallback: 'none is asked for' }),
+  verificationInterval: seconds({ min: 1, max: 86_400, fallback: 'no request' }),
 });
 
 /** The stream that the transmitter shall have for us. */
@@ -111,16 +114,17 @@ export interface SignalStreamOptions extends OptionsOf<typeof signalStreamOption
 
 export const sharedSignalsOptions = optionGroup({
   /**
-   * The transmitter's issuer identifier, spelt exactly as its `/.well-known/ssf-configuration` does
-   * (SSF 1.0 §7.2.3). Required.
+   * The issuer identifier of the transmitter, spelled exactly as in its
+   * `/.well-known/ssf-configuration` (SSF 1.0 §7.2.3). Required.
    */
   transmitter: required(issuerUrl),
   /**
-   * Identifiers of this receiver, of which a Security Event Token must name one in `aud`. Required.
+   * The identifier of this receiver, or several. A Security Event Token must name one of them in
+   * `aud`. Required.
    */
   audience: required(textList),
   /**
-   * The configured issuer whose tokens are meant by subjects that name no issuer. Default:
+   * The configured issuer whose tokens a signal concerns if its subject names no issuer. Default:
    * `transmitter` where that is a configured issuer, else the only issuer of `issuers`, else the
    * only configured issuer.
    */
@@ -130,8 +134,8 @@ export const sharedSignalsOptions = optionGroup({
       'else the only configured issuer',
   }),
   /**
-   * The configured issuers whose tokens the transmitter may revoke; they contain `issuer`. A
-   * subject that names another issuer revokes nothing. Default: `issuer` alone.
+   * The configured issuers whose tokens the transmitter may revoke. The list must contain `issuer`.
+   * A subject that names another issuer revokes nothing. Default: `issuer` alone.
    */
   issuers: optional<readonly string[], readonly string[]>(listOfIssuers, { fallback: '`issuer` alone' }),
   /**
@@ -141,12 +145,12 @@ export const sharedSignalsOptions = optionGroup({
   authorizationHeader: optional(sharedSecret, { fallback: 'the signature of the token is the only proof' }),
   /** Signature algorithms that are accepted. Default: PS256, ES256, EdDSA, Ed25519 and RS256. */
   algorithms: optional(algorithmList, { fallback: 'PS256, ES256, EdDSA, Ed25519 and RS256' }),
-  /** How we speak to the transmitter. Default `{}`. */
+  /** Connections to the transmitter: time limits, certificates, proxies. Default `{}`. */
   http: nestedGroup<typeof httpOptions, HttpOptions>(httpOptions),
   /** Limits the requests to the transmitter, and suspends an endpoint that fails. Default `{}`. */
   circuitBreaker: nestedGroup<typeof circuitBreakerOptions, CircuitBreakerOptions>(circuitBreakerOptions),
   /**
-   * How we prove who we are at the transmitter's endpoints, for `poll` and `stream`:
+   * How your API authenticates at the endpoints of the transmitter, for `poll` and `stream`:
    * `bearerTokenAuthentication()`, `tlsClientAuth()`, `selfSignedTlsClientAuth()`, or a list of
    * them. Required with `poll` and `stream`.
    */
@@ -159,7 +163,7 @@ export const sharedSignalsOptions = optionGroup({
     fallback: 'the transmitter pushes them',
   }),
   /**
-   * Creates the stream at the transmitter, or changes it, so that it is as wanted (SSF 1.0 §8.1.1).
+   * Creates the stream at the transmitter, or changes it to match these options (SSF 1.0 §8.1.1).
    * Default: the stream is left as it is.
    */
   stream: optional(

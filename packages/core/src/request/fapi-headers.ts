@@ -9,13 +9,13 @@ import type { NodeRequest } from './node-request.js';
 
 export const fapiHeadersOptions = optionGroup({
   /**
-   * `made`: an id that is missing or is no UUID is replaced by a new one. `required`: such a
-   * request is refused with 400 (Open Finance Brasil). Default `made`.
+   * `made`: a new UUID replaces an id that is missing or is not a UUID. `required`: a request with
+   * such an id is refused with 400 (Open Finance Brasil). Default `made`.
    */
   interactionId: withDefault(oneOf('made', 'required'), 'made'),
   /**
-   * Who answers a request that is refused: `answer`, the middleware itself; `next`, the error
-   * handling of Express or Koa, which gets an `HttpRefusal`. Default `answer`.
+   * What happens with a request that is refused. `answer`: the middleware answers it. `next`: the
+   * error handling of Express or Koa answers it, and gets an `HttpRefusal`. Default `answer`.
    */
   onRefused: withDefault(oneOf('answer', 'next'), 'answer'),
 });

@@ -29,15 +29,15 @@ const furtherMembers: OptionRule<Readonly<Record<string, unknown>>> = {
 
 export const resourceMetadataOptions = optionGroup({
   /**
-   * The resource identifier, https, without query and fragment: what clients name in `resource`
-   * (RFC 8707 §2). Required.
+   * The resource identifier of this API, an https URL without query and fragment. Clients send it
+   * as `resource` (RFC 8707 §2). Required.
    */
   resource: required(issuerUrl),
   /** `scopes_supported`. Default: left out. */
   scopesSupported: optional(scopeList, { fallback: 'left out' }),
   /**
-   * Further members, as `resource_name` or `resource_documentation`; those that follow from other
-   * options are refused. Default: none.
+   * Further members, for example `resource_name` or `resource_documentation`. Members that other
+   * options determine are refused. Default: none.
    */
   members: optional(furtherMembers),
 });
