@@ -1,8 +1,7 @@
 // The cached path behind a proxy, in either framework: every token is known, every certificate was seen before.
-import { closeScenario, noiseOf } from './close.js';
-import { timeRatioOf } from './record.js';
+import { closeComparison } from './close-comparison.js';
 import { takeTurns } from './rounds.js';
-import { type Api, apiSummary, headersFromNginx, loaded, setStage } from './stage.js';
+import { type Api, headersFromNginx, loaded, setStage } from './stage.js';
 
 interface CachedPath {
   readonly scenario: string;
@@ -45,25 +44,16 @@ export async function runCachedPath({ scenario, framework, bare, ours, others }:
       Object.fromEntries(names.map((name) => [name, () => measure(name)])),
       { rounds: 21, warmUp: 4 },
     );
-    const time = (name: string) => samples.of(name, 'microseconds');
-    closeScenario(
-      {
-        scenario,
-        unit: 'microseconds of processor a request',
-        rounds: samples.rounds,
-        contestants: Object.fromEntries(names.map((name) => [name, apiSummary(samples, name)])),
-        ratios: {
-          [`${ours} / ${floor}`]: timeRatioOf(time(ours), time(floor), { max: 1.1 }),
-          ...Object.fromEntries(
-            Object.entries(others).map(([name, { goal }]) => [
-              `${name} / ${ours}`,
-              timeRatioOf(time(name), time(ours), { min: goal }),
-            ]),
-          ),
-        },
-      },
-      { [`${again} / ${bare}`]: noiseOf(time(again), time(bare)) },
-    );
+    closeComparison({
+      scenario,
+      names,
+      samples,
+      ratios: [
+        [ours, floor, { max: 1.1 }],
+        ...Object.entries(others).map(([name, { goal }]) => [name, ours, { min: goal }] as const),
+      ],
+      same: [again, bare],
+    });
   } finally {
     await stage.stop();
   }

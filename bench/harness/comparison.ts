@@ -1,9 +1,9 @@
 // Servers under one kind of load, compared by the processor time of a request.
-import { closeScenario, noiseOf } from './close.js';
+import { closeComparison } from './close-comparison.js';
 import type { Load } from './load.js';
-import { type Goal, timeRatioOf } from './record.js';
+import type { Goal } from './record.js';
 import { takeTurns } from './rounds.js';
-import { type Api, apiSummary, loaded, type Stage, setStage } from './stage.js';
+import { type Api, loaded, type Stage, setStage } from './stage.js';
 
 interface Comparison {
   readonly scenario: string;
@@ -41,19 +41,7 @@ export async function runComparison(comparison: Comparison): Promise<void> {
       Object.fromEntries(names.map((name) => [name, () => measure(name)])),
       { rounds: 21, warmUp: 3 },
     );
-    const time = (name: string) => samples.of(name, 'microseconds');
-    closeScenario(
-      {
-        scenario,
-        unit: 'microseconds of processor a request',
-        rounds: samples.rounds,
-        contestants: Object.fromEntries(names.map((name) => [name, apiSummary(samples, name)])),
-        ratios: Object.fromEntries(
-          ratios.map(([of, over, goal]) => [`${of} / ${over}`, timeRatioOf(time(of), time(over), goal)]),
-        ),
-      },
-      { [`${again} / ${first}`]: noiseOf(time(again), time(first)) },
-    );
+    closeComparison({ scenario, names, samples, ratios, same: [again, first] });
   } finally {
     await stage.stop();
   }
