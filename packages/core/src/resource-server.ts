@@ -37,9 +37,9 @@ import { createTokenLookup } from './token-lookup.js';
 /** Authorizes requests. The Express and Koa adapters use it. */
 export interface ResourceServer {
   /**
-   * Lets the request in, or throws `RequestRefused`. The `Authorization` comes at once when the
-   * token is known, a promise of it otherwise; `await` takes both. Undefined for a request without
-   * credentials where the option `optional` lets it pass.
+   * Accepts the request, or throws `RequestRefused`. Returns the `Authorization` itself if the token
+   * is cached, and a promise of it otherwise; `await` takes both. Returns `undefined` for a request
+   * without credentials if the option `credentials` is `optional`.
    *
    * @param body what a form parser made of the request's body, when one ran: a token there is
    * refused, never used
@@ -118,7 +118,7 @@ export interface ResourceServer {
   readonly metadata:
     | ((method: string | undefined, target: string | undefined) => Answer | undefined)
     | undefined;
-  /** What `binding: 'report'` accepted that `required` would refuse: how often, by code. */
+  /** How often `binding: 'report'` accepted a request that `required` would refuse, by code. */
   readonly reported: ReadonlyMap<RefusalCode, number>;
   /** The issuers whose tokens are accepted. */
   readonly issuers: readonly string[];
@@ -132,13 +132,16 @@ export interface ResourceServer {
    * `property`.
    */
   readonly property: string;
-  /** The HTTP answer to whatever `authorize` or `require` threw for `req`. Never throws. */
+  /**
+   * Returns the HTTP answer to whatever `authorize` or `require` threw for `req`. Throws `TypeError`
+   * only if `req` is missing.
+   */
   answer(thrown: unknown, req: NodeRequest): Answer;
   /**
    * Answers an upgrade (RFC 9110 §7.8) or a CONNECT request for which `authorize` or `require`
-   * threw, and closes its connection. Never throws. Without an answer it closes a connection on
-   * which a request before this one has no answer yet. Of a request over HTTP/2, which has a
-   * response of its own, it resets the stream alone.
+   * threw, and closes its connection. If an earlier request on the connection has no answer yet, it
+   * closes the connection without an answer. A request over HTTP/2 has a response of its own: there it
+   * resets the stream alone. Throws `TypeError` only if `req` is missing.
    *
    * @example
    * import { scopesPolicy } from '@mtls-bound/core';
@@ -161,8 +164,9 @@ export interface ResourceServer {
    */
   answerUpgrade(thrown: unknown, req: IncomingMessage): void;
   /**
-   * The error for the framework's own error handling, of whatever `authorize` or `require` threw
-   * for `req`; `undefined` unless the option `onRefused` is `next`. Never throws.
+   * Returns the error for the framework's own error handling, of whatever `authorize` or `require`
+   * threw for `req`. Returns `undefined` unless the option `onRefused` is `next`. Throws `TypeError`
+   * only if `req` is missing.
    */
   errorFor(thrown: unknown, req: NodeRequest): HttpRefusal | undefined;
 }
@@ -284,10 +288,11 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       }
     },
 
-    answer: refusals.answer,
-    errorFor: refusals.errorFor,
+    answer: (thrown: unknown, req: NodeRequest) => refusals.answer(thrown, requireRequest('answer', req)),
+    errorFor: (thrown: unknown, req: NodeRequest) =>
+      refusals.errorFor(thrown, requireRequest('errorFor', req)),
     answerUpgrade: (thrown: unknown, req: IncomingMessage) =>
-      answerUpgrade(req, refusals.answer(thrown, req), http2StreamOf(req)),
+      answerUpgrade(req, refusals.answer(thrown, requireRequest('answerUpgrade', req)), http2StreamOf(req)),
   });
 }
 
@@ -301,6 +306,16 @@ function requireAccepted(byIssuer: ReadonlyMap<string, AcceptedIssuer>, name: st
     throw new TellableError('the option tokens gave claims of an issuer that is not configured');
   }
   return issuer;
+}
+
+/** Returns the request. A program in JavaScript may have called `method` without it. */
+function requireRequest<Request extends NodeRequest>(method: string, req: Request): Request {
+  if (typeof req !== 'object' || req === null) {
+    throw new TellableError(
+      `resourceServer.${method}(thrown, req): expected the request as req, got ${req === null ? 'null' : typeof req}`,
+    );
+  }
+  return req;
 }
 
 /** Answers a revocation request of a client whose token grants the scope. Never rejects. */
