@@ -186,7 +186,7 @@ describe('a process that reads one server and writes to another', () => {
   it('takes the entry for lost if a new connection does not show it either', async () => {
     const { one } = await failedOver({ isCut: false, lag: 0.2, staysThere: true });
     await one.revoke({ subject: 'bob' });
-    await vi.waitFor(() => expect(one.told).toContain('revocations_log_lost'), 5_000);
+    await vi.waitFor(() => expect(one.told).toContain('revocations_log_incomplete'), 5_000);
     expect(one.use()).not.toBe('use');
   });
 
@@ -351,7 +351,7 @@ describe('a log that was harmed', () => {
     await first.revoke({ subject: 'alice' });
     await sleep(50);
     harm();
-    await vi.waitFor(() => expect(first.told).toContain('revocations_log_lost'), 3_000);
+    await vi.waitFor(() => expect(first.told).toContain('revocations_log_incomplete'), 3_000);
     // Until then others may write what they remember.
     await sleep(7_500);
     const later = await joined();
@@ -834,9 +834,9 @@ describe('a process that was cut off', () => {
     await vi.waitFor(() => expect(other.revocations.readUpTo).toBe(log.entries.at(-1)?.position));
     await revoker.feed.close();
     log.entries.pop();
-    await vi.waitFor(() => expect(other.told).toContain('revocations_log_lost'), 3_000);
+    await vi.waitFor(() => expect(other.told).toContain('revocations_log_incomplete'), 3_000);
     await isBack(member, way);
-    expect(member.told).not.toContain('revocations_log_lost');
+    expect(member.told).not.toContain('revocations_log_incomplete');
     expect(member.use()).toBe('may-be-revoked');
   });
 
@@ -873,9 +873,9 @@ it('reports once that the newest entries are missing, and accepts no JWT until i
   await sleep(50);
   log.writeFailure = new Error('OOM');
   log.entries.pop();
-  await vi.waitFor(() => expect(first.told).toContain('revocations_log_lost'), 3_000);
+  await vi.waitFor(() => expect(first.told).toContain('revocations_log_incomplete'), 3_000);
   await sleep(2_500);
-  expect(first.told.filter((code) => code === 'revocations_log_lost').length).toBeLessThanOrEqual(2);
+  expect(first.told.filter((code) => code === 'revocations_log_incomplete').length).toBeLessThanOrEqual(2);
   expect(first.use()).not.toBe('use');
   log.writeFailure = undefined;
   await vi.waitFor(() => expect(first.use(-31)).toBe('use'), 5_000);

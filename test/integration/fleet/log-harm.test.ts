@@ -34,7 +34,7 @@ const harms: [string, Harm][] = [
     {
       harm: (redis) => redis.command('DEL', stream),
       good: 'token_inactive',
-      reported: 'revocations_log_lost',
+      reported: 'revocations_log_incomplete',
     },
   ],
   [
@@ -42,7 +42,7 @@ const harms: [string, Harm][] = [
     {
       harm: (redis) => redis.command('DEL', nameKey),
       good: 'token_inactive',
-      reported: 'revocations_log_lost',
+      reported: 'revocations_log_incomplete',
     },
   ],
   [
@@ -50,7 +50,7 @@ const harms: [string, Harm][] = [
     {
       harm: (redis) => redis.command('FLUSHALL'),
       good: 'token_inactive',
-      reported: 'revocations_log_lost',
+      reported: 'revocations_log_incomplete',
     },
   ],
   [
@@ -66,7 +66,7 @@ const harms: [string, Harm][] = [
     {
       harm: (redis, entries) => redis.command('XDEL', stream, entries.at(-1)?.[0] ?? ''),
       good: 'token_inactive',
-      reported: 'revocations_log_lost',
+      reported: 'revocations_log_incomplete',
     },
   ],
   [
@@ -107,7 +107,7 @@ const harms: [string, Harm][] = [
     {
       harm: (redis) => redis.command('SET', nameKey, 'garbage'),
       good: 'token_inactive',
-      reported: 'revocations_log_lost',
+      reported: 'revocations_log_incomplete',
     },
   ],
   [
@@ -118,7 +118,7 @@ const harms: [string, Harm][] = [
         await redis.start();
       },
       good: 'token_inactive',
-      reported: 'revocations_log_lost',
+      reported: 'revocations_log_incomplete',
     },
   ],
   [
@@ -175,7 +175,7 @@ describeReal('redis-server', 'harm to the log of revocations', () => {
       const revokedIs = fleet.watch(revoked);
       await fleet.start();
       // What was lost may be what a process has not read: then it vouches for no token from before.
-      const isLost = reported === 'revocations_log_lost';
+      const isLost = reported === 'revocations_log_incomplete';
       await fleet.settled(spared, isLost ? 'token_inactive' : 'admitted', running);
       const startsLater = async () => {
         const later = await fleet.start();

@@ -146,7 +146,7 @@ describeReal('redis-server', 'a log of revocations that is lost', () => {
       expect(askedAbout(token)).toBe(1);
       if (isLost) {
         await suite.redis.command('FLUSHALL');
-        const codes = () => suite.problems.filter(({ code }) => code === 'revocations_log_lost');
+        const codes = () => suite.problems.filter(({ code }) => code === 'revocations_log_incomplete');
         await vi.waitFor(() => expect(codes()).toHaveLength(2), { timeout: 10_000 });
         // They read the log again, and use what is asked from now on.
         await share();

@@ -241,7 +241,7 @@ describeReal('redis-server', 'the log of revocations', () => {
       await fleet.start();
       await limit(redis, '0');
       await vi.waitFor(
-        () => expect(problems.map(({ code }) => code)).toContain('revocations_log_lost'),
+        () => expect(problems.map(({ code }) => code)).toContain('revocations_log_incomplete'),
         5_000,
       );
       await fleet.settled(revoked, 'token_inactive');
@@ -282,7 +282,10 @@ describeReal('redis-server', 'the log of revocations', () => {
       await redis.command('XADD', logStream, id, ...fields);
     }
     await fleet.start();
-    await vi.waitFor(() => expect(problems.map(({ code }) => code)).toContain('revocations_log_lost'), 5_000);
+    await vi.waitFor(
+      () => expect(problems.map(({ code }) => code)).toContain('revocations_log_incomplete'),
+      5_000,
+    );
     // Issued after the loss, by a clock that is ahead.
     const startsLater = async () =>
       expect(await (await fleet.start()).ask(await issuer.jwt(-29))).toBe('admitted');

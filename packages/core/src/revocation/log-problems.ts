@@ -30,7 +30,7 @@ export class LogProblems {
 
   lost(): void {
     this.#report(
-      'revocations_log_lost',
+      'revocations_log_incomplete',
       'the log of revocations lost entries or was replaced; what is remembered is written again',
     );
   }
