@@ -7,8 +7,9 @@ const tests: Readonly<Record<string, readonly string[]>> = {
   policy: ['binding/*', 'policies/*', 'certificate/route-certificate', 'fapi/*'],
   response: ['answers/*', 'observe/explanation'],
   request: [
-    'request/{bearer-token,issuer-selection,fapi-headers,nesting,revocation-request}',
-    'streams/watch',
+    'request/{bearer-token,credentials,issuer-selection,fapi-headers,nesting}',
+    'request/{request-body,revocation-request,untouched-headers}',
+    'streams/*',
   ],
   token: [
     'binding/*',
