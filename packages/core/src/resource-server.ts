@@ -311,9 +311,8 @@ function requireAccepted(byIssuer: ReadonlyMap<string, AcceptedIssuer>, name: st
 /** Returns the request. A program in JavaScript may have called `method` without it. */
 function requireRequest<Request extends NodeRequest>(method: string, req: Request): Request {
   if (typeof req !== 'object' || req === null) {
-    throw new TellableError(
-      `resourceServer.${method}(thrown, req): expected the request as req, got ${req === null ? 'null' : typeof req}`,
-    );
+    const got = req === null ? 'null' : typeof req;
+    throw new TellableError(`resourceServer.${method}(thrown, req): expected the request as req, got ${got}`);
   }
   return req;
 }

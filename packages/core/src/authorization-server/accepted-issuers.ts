@@ -53,7 +53,7 @@ export interface LimitedReader {
   readonly introspect: TokenQuestion | undefined;
 }
 
-/** Who we are to it. */
+/** The client id and the credentials of this API there. */
 interface Client {
   readonly id: string;
   readonly authentication: ClientAuthentication;

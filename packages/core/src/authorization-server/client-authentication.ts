@@ -39,8 +39,8 @@ function constant(authentication: ClientAuthentication): ClientAuthentication {
 }
 
 /**
- * Proves who we are until the question's time is up. What fails here is our own trouble. Its error
- * may quote a secret, so that its message is not kept.
+ * Authenticates this API until the question's time is up. What fails here is our own trouble. Its
+ * error may quote a secret, so that its message is not kept.
  */
 export function provenBy({ method, authenticate }: ClientAuthentication, clock: Clock): ClientAuth {
   return async (...args) => {

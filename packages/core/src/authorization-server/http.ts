@@ -13,11 +13,11 @@ import { type AgentFactory, createPool, type Exchange, type Pool } from './pool.
 import type { Requester } from './requester.js';
 import { createWholeAnswer } from './whole-answer.js';
 
-/** How we speak to the authorization server. */
+/** Limits and settings of the requests that your API sends to the authorization server. */
 export interface HttpRules {
   /**
-   * Seconds for one question: its proof of who we are, its turn, its retries, and the body of its
-   * answer.
+   * Seconds for one question, with its credentials, the wait for its turn, its retries, and the
+   * body of its answer.
    */
   readonly timeout: number;
   /** Bytes of an answer's body, after decompression. */

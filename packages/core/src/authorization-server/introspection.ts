@@ -64,7 +64,10 @@ const parameters: OptionRule<Readonly<Record<string, string>>> = {
 export const introspectionOptions = optionGroup({
   /** Sends `token_type_hint=access_token` (RFC 7662 §2.1). Default `false`. */
   tokenTypeHint: withDefault(flag, false),
-  /** Further parameters that the authorization server defines (RFC 7662 §2.1). Default: none. */
+  /**
+   * Further parameters of the introspection request that the authorization server defines (RFC 7662
+   * §2.1). Default: none.
+   */
   parameters: optional(parameters),
   /**
    * Treats a 400 answer as "this token is not active". Set it only for a server that breaks RFC

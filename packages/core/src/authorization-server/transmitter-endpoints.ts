@@ -36,7 +36,7 @@ export interface TransmitterAccess {
   readonly http: Http;
   /** Seconds: the option `http.timeout`. */
   readonly timeout: number;
-  /** How we prove who we are: each of them. */
+  /** How this API authenticates: each of them is used. */
   readonly credentials: readonly ClientAuthentication[];
   /** Ends all questions. */
   readonly closing: AbortSignal;

@@ -47,7 +47,8 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
   token_unbound:
     'set tls_client_certificate_bound_access_tokens of the client, and request the token over mutual TLS',
   token_bound_otherwise:
-    'set dpop, or have the authorization server bind tokens by certificate only. detail says what cnf contains',
+    'set dpop, or have the authorization server bind tokens by certificate only. ' +
+    'detail says what cnf contains',
   dpop_scheme_missing: 'send the token with the scheme DPoP, and a proof in the header DPoP',
   dpop_token_unbound:
     'send a proof to the token endpoint, too, so that the authorization server binds the token to the key',

@@ -184,7 +184,8 @@ function connectionProblem(url: string, why: string): Finding {
     ? problem(
         'server_certificate',
         `the certificate of ${url} can not be accepted: ${why}`,
-        'let the option issuer use a name that the certificate has, or ask the operator of the server to renew the certificate',
+        'let the option issuer use a name that the certificate has, or ask the operator of the server ' +
+          'to renew the certificate',
       )
     : problem(
         'server_unreachable',
@@ -293,7 +294,8 @@ function questionProblem({ code, message }: RequestRefused, issuer: string, spel
       return problem(
         'server_unreachable',
         message,
-        'check whether the server is overloaded, and the network; http.timeout limits the time of an exchange',
+        'check whether the server is overloaded, and the network; http.timeout limits the time of ' +
+          'an exchange',
       );
     default:
       return problem(code, message, remedies[code]);

@@ -56,7 +56,7 @@ export const cacheOptions = optionGroup({
    */
   maxSize: wholeNumber({ min: 65_536, max: 17_179_869_184, default: 67_108_864 }),
   /**
-   * Seconds for which a token that is not active is refused without asking again. Default 5; from 0
+   * Seconds for which an inactive token is refused without another introspection. Default 5; from 0
    * to 3,600.
    */
   inactiveMaxAge: seconds({ min: 0, max: 3_600, default: 5 }),
@@ -93,8 +93,8 @@ export const sharedCacheOptions = optionGroup({
    */
   secret: required(secretList),
   /**
-   * `redisLock(client)`: of several processes that receive the same unknown token, one introspects
-   * it. Default: each process introspects it.
+   * A lock that processes share, `redisLock(client)`: if several processes receive the same unknown
+   * token, one of them introspects it. Default: each process introspects it.
    */
   lock: optional(lock, { fallback: 'each process introspects it' }),
   /**

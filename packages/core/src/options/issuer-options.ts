@@ -45,7 +45,7 @@ const tokenSource: OptionRule<TokenSource> = {
       : undefined,
 };
 
-/** What proves who we are. */
+/** What this API authenticates with. */
 export const clientAuthentication: OptionRule<ClientAuthentication> = {
   accepted:
     'clientSecretBasic(secret), privateKeyJwt({ key }), tlsClientAuth({ certFile, keyFile }) ' +
@@ -262,11 +262,12 @@ export const issuerOptions = optionGroup({
 });
 
 /**
- * One authorization server, and who we are to it. What is not given is read from the environment.
+ * One authorization server, and the credentials of your API there. An option that is left out is
+ * read from the environment.
  */
 export interface IssuerOptions extends OptionsOf<typeof issuerOptions> {}
 
-/** Who we are to an authorization server. */
+/** The client id and the credentials of this API at an authorization server. */
 export interface Client {
   readonly id: string;
   readonly authentication: ClientAuthentication;

@@ -109,7 +109,7 @@ export const signalStreamOptions = optionGroup({
   verificationInterval: seconds({ min: 1, max: 86_400, fallback: 'no request' }),
 });
 
-/** The stream that the transmitter shall have for us. */
+/** The stream that the transmitter shall have for this receiver. */
 export interface SignalStreamOptions extends OptionsOf<typeof signalStreamOptions> {}
 
 export const sharedSignalsOptions = optionGroup({
