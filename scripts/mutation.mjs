@@ -17,6 +17,8 @@ const filesOf = {
   certificate: `${source}/certificate/**/*.ts`,
   cache: `${source}/cache/**/*.ts`,
   revocation: `${source}/revocation/**/*.ts`,
+  confirmation: `${source}/confirmation/**/*.ts`,
+  dpop: `${source}/dpop/**/*.ts`,
   // The files at the root of core that decide on a request.
   root: `${source}/{admission,refusals,request-decider,authorization}.ts`,
 };

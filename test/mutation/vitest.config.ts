@@ -23,6 +23,8 @@ const tests: Readonly<Record<string, readonly string[]>> = {
   ],
   cache: ['cache/{token-cache,shared-cache,inactive-times,token-identity}', 'memories/close'],
   revocation: ['cache/*', 'memories/revocations', 'observe/revocations', 'request/revocation-request'],
+  confirmation: ['binding/*', 'dpop/*'],
+  dpop: ['dpop/*'],
   root: ['answers/*', 'binding/*', 'policies/claims', 'cache/usability', 'outage/protection'],
 };
 const { MUTATED_FOLDER: folder } = process.env;

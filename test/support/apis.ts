@@ -63,7 +63,7 @@ export function createApi(
   framework: Framework,
   options?: Options,
   policy: expressMtls.RoutePolicy = () => undefined,
-): { listener: Listener; handled: () => number } {
+): { listener: Listener; handled: () => number; resourceServer: expressMtls.ResourceServer } {
   switch (framework) {
     case 'Express':
       return expressApi(express, options, policy);
@@ -107,7 +107,7 @@ function expressApi(
     req.pipe(res);
   });
   app.use(handler);
-  return { listener: app as Listener, handled: () => handled };
+  return { listener: app as Listener, handled: () => handled, resourceServer: guard.resourceServer };
 }
 
 /** What body parsers for Koa do: leave the form at ctx.request.body. */
@@ -155,5 +155,9 @@ function koaApi(Framework: typeof Koa, options: Options | undefined, policy: koa
     ctx.body = ctx.req;
   });
   app.use(handler as Koa.Middleware);
-  return { listener: app.callback() as Listener, handled: () => handled };
+  return {
+    listener: app.callback() as Listener,
+    handled: () => handled,
+    resourceServer: guard.resourceServer,
+  };
 }

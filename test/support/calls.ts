@@ -29,11 +29,17 @@ export async function rawCall(
   api: TestApi,
   lines: readonly string[],
   identity?: Identity,
+  target = '/',
 ): Promise<RawAnswer> {
   const socket = await openConnection(pki, api, identity);
-  const head = ['GET / HTTP/1.1', 'Host: api.example.com', 'Connection: close', ...lines, '', ''].join(
-    '\r\n',
-  );
+  const head = [
+    `GET ${target} HTTP/1.1`,
+    'Host: api.example.com',
+    'Connection: close',
+    ...lines,
+    '',
+    '',
+  ].join('\r\n');
   socket.write(Buffer.from(head, 'latin1'));
   let answer = '';
   socket.setEncoding('latin1');

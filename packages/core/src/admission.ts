@@ -142,7 +142,9 @@ export function createAdmission({
     const authorization = decider.decide(answer, certificate, proof, req, turnAtStart);
     // Last of all: what is refused for another reason must not use up a proof.
     const using = proof === undefined ? undefined : decider.useUp(proof, authorization, req);
-    return using === undefined ? publish(authorization, req) : publishAfter(using, authorization, req);
+    return using === undefined
+      ? publish(authorization, req)
+      : publishAfter(using, authorization, req, turnAtStart);
   }
 
   function publish(authorization: Authorization, req: NodeRequest): Authorization {
@@ -155,9 +157,14 @@ export function createAdmission({
     using: Promise<void>,
     authorization: Authorization,
     req: NodeRequest,
+    turnAtStart: number,
   ): Promise<Authorization> {
     try {
       await using;
+      // The store took its time: the token may be revoked by now.
+      if (revocations.latestTurn !== turnAtStart && authorization.signal.aborted) {
+        throw authorization.signal.reason;
+      }
     } catch (thrown) {
       const { certificate, issuer, clientId } = authorization;
       return refuse(thrown, certificate, req, { stage: 'request', issuer, clientId });

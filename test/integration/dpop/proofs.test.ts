@@ -6,7 +6,7 @@ import { jwtAccessTokens, type RefusedEvent, type ResourceServerOptions } from '
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createApi, frameworks, mutualTls, serve, type TestApi } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';
-import { call } from '../../support/calls.js';
+import { call, rawCall } from '../../support/calls.js';
 import { type DpopClient, dpopClient, type ProofChanges, proofOrigin } from '../../support/dpop-client.js';
 import { createPki, type Pki } from '../../support/pki.js';
 import { pretendIssuer } from '../../support/pretend-issuer.js';
@@ -260,6 +260,33 @@ describe.each(frameworks.flatMap((framework) => kinds.map((kind) => ({ framework
       expect(await send(withProof(own, stranger.proof(own, { claims: { jti } })))).toBe('200');
       const token = await tokenWith({ jkt: client.jkt });
       expect(await send(withProof(token, client.proof(token, { claims: { jti } })))).toBe('200');
+    });
+
+    it.each([
+      ['/a{b}"c', '/a%7bb%7D%22c', 200],
+      ['/a%7Eb', '/a~b', 200],
+      ['/a//b', '/a//b', 200],
+      ['/b', '/a/../b', 200],
+      ['/a/../b', '/b', 401],
+      ['/a/../b', '/a/../b', 401],
+      ['/a%2fb', '/a/b', 401],
+      ['//a', '/a', 401],
+    ])('answers a request for %s with a proof for %s: %i', async (target, path, expected) => {
+      const token = await tokenWith({ jkt: client.jkt });
+      const proof = client.proof(token, { claims: { htu: `${proofOrigin}${path}` } });
+      const lines = [`Authorization: DPoP ${token}`, `DPoP: ${proof}`];
+      expect((await rawCall(pki, api, lines, undefined, target)).status).toBe(expected);
+    });
+
+    it('accepts the proofs of a client that changes the header of each, and of another meanwhile', async () => {
+      const own = await tokenWith({ jkt: stranger.jkt });
+      const token = await tokenWith({ jkt: client.jkt });
+      for (let i = 0; i < 5; i += 1) {
+        expect(await send(withProof(own, stranger.proof(own, { header: { kid: `${i}` } })))).toBe('200');
+        expect(await send(withProof(token, client.proof(token)))).toBe('200');
+      }
+      const forged = stranger.proof(own, { header: { kid: '4' }, signer: client.privateKey });
+      expect(await send(withProof(own, forged))).toBe('401 invalid_dpop_proof dpop_signature_invalid');
     });
 
     it('ignores what the request says of its host: a proof for another origin is refused', async () => {

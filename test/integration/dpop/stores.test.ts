@@ -95,6 +95,36 @@ describe.each(frameworks)('%s', (framework) => {
     await api.close();
   });
 
+  it('a token that is revoked while the store is asked is refused, another is accepted', async () => {
+    let answer: (isNew: boolean) => void = () => undefined;
+    let asked: () => void = () => undefined;
+    const add = () =>
+      new Promise<boolean>((resolve) => {
+        answer = resolve;
+        asked();
+      });
+    const { listener, handled, resourceServer } = createApi(framework, {
+      ...kit.options,
+      dpop: { origin: proofOrigin, store: { add }, timeout: 5 },
+    });
+    const api = await serve(createServer(mutualTls(pki), listener), handled);
+    const [revoked, spared] = [newToken(), newToken()];
+    for (const [token, outcome] of [
+      [revoked, '401 token_inactive'],
+      [spared, '200'],
+    ] as const) {
+      const isAsked = new Promise<void>((resolve) => {
+        asked = resolve;
+      });
+      const sending = send(api, token, client.proof(token));
+      await isAsked;
+      await resourceServer.revoke({ token: revoked });
+      answer(true);
+      expect(await sending).toBe(outcome);
+    }
+    await api.close();
+  });
+
   it("whileLost: 'accept' accepts a proof once in the process, and reports the store", async () => {
     const api = await start(framework, {
       origin: proofOrigin,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { normalizeProofUrl, requestedUrl } from '../../../packages/core/src/dpop/proof-url.js';
+import { isProofUrlOf, normalizeProofUrl, requestedUrl } from '../../../packages/core/src/dpop/proof-url.js';
 
 const base = 'https://api.example';
 
@@ -19,9 +19,15 @@ describe('a proof for one of these URLs is for the same resource', () => {
     ['https://api.example/x/../a', '/a'],
     ['https://api.example/%C3%A4', '/%c3%a4'],
     ["https://api.example/a;b=c,d'(e)!*$&+=:@", "/a;b=c,d'(e)!*$&+=:@"],
+    ['https://api.example/%7b%22%7D', '/{"}'],
+    ['https://api.example/{"}', '/%7B%22%7d'],
+    ['https://api.example/[^`|<>]', '/%5b%5E%60%7c%3c%3E%5D'],
+    ['https://api.example/%09', '/%09'],
+    ['https://api.example//a', '//a'],
   ])('%s and the target %s', (htu, target) => {
     expect(normalizeProofUrl(htu)).toBeDefined();
     expect(normalizeProofUrl(htu)).toBe(requestedUrl(base, target));
+    expect(isProofUrlOf(htu, [undefined, requestedUrl(base, target)])).toBe(true);
   });
 });
 
@@ -41,9 +47,15 @@ describe('a proof for one URL does not count for another resource', () => {
     ['https://other.example/a', '/a'],
     ['https://api.example.other.example/a', '/a'],
     ['https://api.example./a', '/a'],
+    ['https://api.example/b/../a', '/b/../a'],
+    ['https://api.example/./a', '/./a'],
+    ['https://api.example/a/..', '/a/..'],
+    ['https://api.example/a%', '/a'],
+    ['https://api.example/a%257e', '/a~'],
   ])('%s and the target %s', (htu, target) => {
     expect(normalizeProofUrl(htu)).toBeDefined();
     expect(normalizeProofUrl(htu)).not.toBe(requestedUrl(base, target));
+    expect(isProofUrlOf(htu, [requestedUrl(base, target)])).toBe(false);
   });
 });
 
@@ -71,8 +83,13 @@ describe('a text that is no URL of a resource', () => {
     ['https://api.example/a?ä'],
     ['https://[::1/a'],
     ['https://api.example:99999/a'],
+    // Other texts for api.example, which new URL() reads as it.
+    ['https://ａpi.example/a'],
+    ['https://api。example/a'],
+    ['https://api.exam\u00adple/a'],
   ])('%j is refused', (htu) => {
     expect(normalizeProofUrl(htu)).toBeUndefined();
+    expect(isProofUrlOf(htu, [undefined, 'https://api.example/a'])).toBe(false);
   });
 });
 

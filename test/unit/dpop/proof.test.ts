@@ -40,6 +40,20 @@ function proofWith(claims: Changes = {}, header: Changes = {}, keys = pair): str
   );
 }
 
+/** With a further claim that makes it as long. */
+function proofOfLength(length: number): string {
+  const lengthWith = (count: number): number => proofWith({ foo: 'a'.repeat(count) }).length;
+  let count = Math.floor(((length - lengthWith(0)) * 3) / 4) - 4;
+  while (lengthWith(count) < length) {
+    count += 1;
+  }
+  const text = proofWith({ foo: 'a'.repeat(count) });
+  if (text.length !== length) {
+    throw new Error(`no proof has ${length} characters`);
+  }
+  return text;
+}
+
 const request: ProvenRequest = { method: 'GET', urls: ['https://api.example/a'], token: 'token' };
 const rules: ProofRules = {
   algorithms: ['ES256', 'PS256', 'EdDSA', 'Ed25519'],
@@ -76,6 +90,9 @@ describe('a proof is accepted', () => {
     ['made at a part of a second', proofWith({ iat: NOW + 0.5 })],
     ['with nbf now and exp in five minutes', proofWith({ nbf: NOW, exp: NOW + 300 })],
     ['with a nonce, though none was given out', proofWith({ nonce: 'any' })],
+    ['whose exp is past by less than the tolerance', proofWith({ exp: NOW - 29 })],
+    ['whose nbf is ahead by the tolerance', proofWith({ nbf: NOW + 30 })],
+    ['of 8,192 characters', proofOfLength(8_192)],
   ])('%s', (_, text) => {
     expect(outcome(text)).toBe('accepted');
   });
@@ -132,6 +149,47 @@ describe('a proof is refused', () => {
       'whose claims are null',
       `${header}.${encode(null)}.${signature}`,
       '401 invalid_dpop_proof dpop_proof_malformed: its header or its claims are not a JSON object',
+    ],
+    [
+      'whose header is a text',
+      `${encode('dpop+jwt')}.${claims}.${signature}`,
+      '401 invalid_dpop_proof dpop_proof_malformed: its header or its claims are not a JSON object',
+    ],
+    [
+      'whose claims are a number',
+      `${header}.${encode(1)}.${signature}`,
+      '401 invalid_dpop_proof dpop_proof_malformed: its header or its claims are not a JSON object',
+    ],
+    [
+      'whose header is empty',
+      `.${claims}.${signature}`,
+      '401 invalid_dpop_proof dpop_proof_malformed: its header or its claims are not a JSON object',
+    ],
+    [
+      'whose claims are empty',
+      `${header}..${signature}`,
+      '401 invalid_dpop_proof dpop_proof_malformed: its header or its claims are not a JSON object',
+    ],
+    ['of five parts', `${good}.a.b`, '401 invalid_dpop_proof dpop_proof_malformed: it is not one signed JWT'],
+    [
+      'of two parts',
+      `${header}.${claims}`,
+      '401 invalid_dpop_proof dpop_proof_malformed: it is not one signed JWT',
+    ],
+    [
+      'with padding in its header',
+      `${header}=.${claims}.${signature}`,
+      '401 invalid_dpop_proof dpop_proof_malformed: it is not one signed JWT',
+    ],
+    [
+      'with a blank in its claims',
+      `${header}. ${claims}.${signature}`,
+      '401 invalid_dpop_proof dpop_proof_malformed: it is not one signed JWT',
+    ],
+    [
+      'of 8,193 characters',
+      'a'.repeat(8_193),
+      '400 invalid_request dpop_proof_too_long: the DPoP header has 8193 characters, accepted are 8192',
     ],
     [
       'without typ',
@@ -293,6 +351,13 @@ describe('a proof is refused', () => {
     ],
   ])('%s', (_, text, refusal) => {
     expect(outcome(text)).toEqual(refusal);
+  });
+
+  it('for none of several origins: each is named', () => {
+    const urls = ['https://other.example/b', 'https://api.example/b'];
+    expect(outcome(good, {}, { ...request, urls })).toContain(
+      'the request is to https://other.example/b or https://api.example/b',
+    );
   });
 
   it('for a target that has no URL', () => {

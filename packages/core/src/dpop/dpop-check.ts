@@ -29,10 +29,9 @@ export function createDpopCheck(
 ): DpopCheck {
   const nonces = nonce && createNonces(nonce.secret, nonce.maxAge);
   const reader = createProofReader({ algorithms, maxAge, clockTolerance, nonces });
-  const lifetime = (nonce?.maxAge ?? maxAge) + 2 * clockTolerance;
   return Object.freeze({
     checkSignature: reader.checkSignature,
-    useUp: createUseProof({ lifetime, clockTolerance, store, timeout, acceptsWithoutStore }, report),
+    useUp: createUseProof({ clockTolerance, store, timeout, acceptsWithoutStore }, report),
     latestNonce: () => nonces?.latest(Date.now() / 1000),
 
     proofOf(req, token) {

@@ -21,6 +21,9 @@ export interface FoundNonce {
 /** A nonce is given out for this share of the time for which it is accepted. */
 const SLOTS = 3;
 
+/** Slots whose nonces count at one moment, and one more. */
+const MAX_SLOTS = SLOTS + 2;
+
 /** Bytes of the slot's number: enough for slots of a second for 8,000 years. */
 const NUMBER_LENGTH = 5;
 /** Bytes: 128 bits can't be guessed. */
@@ -40,21 +43,27 @@ export function createNonces(secrets: readonly string[], maxAge: number): Nonces
   );
   const length = maxAge / SLOTS;
   const slotAt = (now: number): number => Math.floor(now / length);
-  let made: { readonly slot: number; readonly nonces: readonly Buffer[] } | undefined;
+  const made = new Map<number, readonly Buffer[]>();
 
-  /** The nonces of a slot, by each secret. Most requests are of one slot. */
+  /** The nonces of a slot that counts now, by each secret. */
   function noncesOf(slot: number): readonly Buffer[] {
-    if (made?.slot === slot) {
-      return made.nonces;
+    const known = made.get(slot);
+    if (known !== undefined) {
+      return known;
     }
-    return keys.map((key) => nonceOf(key, slot));
+    const nonces = keys.map((key) => nonceOf(key, slot));
+    made.set(slot, nonces);
+    const [oldest] = made.keys();
+    if (made.size > MAX_SLOTS && oldest !== undefined) {
+      made.delete(oldest);
+    }
+    return nonces;
   }
 
   return {
     latest(now) {
-      const slot = slotAt(now);
-      made = { slot, nonces: noncesOf(slot) };
-      return (made.nonces[0] as Buffer).toString('base64url');
+      const [nonce] = noncesOf(slotAt(now));
+      return (nonce as Buffer).toString('base64url');
     },
 
     find(nonce, now) {

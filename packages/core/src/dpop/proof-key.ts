@@ -1,7 +1,6 @@
 import { constants, hash, type JsonWebKey, type KeyObject, verify } from 'node:crypto';
 import { importPublicKey } from '../authorization-server/public-key.js';
 import type { SignatureAlgorithm } from '../authorization-server/signature-algorithms.js';
-import { readOwnMember } from '../shared/own-member.js';
 
 /** The public key that a proof names, and the algorithm that it is used with. */
 export interface ProofKey {
@@ -15,7 +14,7 @@ export interface ProofKey {
 const secretMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'] as const;
 
 /** The members that a thumbprint is made of, in the order of RFC 7638 §3.2. */
-const thumbprintMembers: Readonly<Record<string, readonly string[]>> = Object.freeze({
+const thumbprintMembers = Object.freeze({
   EC: ['crv', 'kty', 'x', 'y'],
   OKP: ['crv', 'kty', 'x'],
   RSA: ['e', 'kty', 'n'],
@@ -36,7 +35,7 @@ export function importProofKey(algorithm: SignatureAlgorithm, jwk: unknown): Pro
 function fits(algorithm: SignatureAlgorithm, key: KeyObject): boolean {
   switch (algorithm) {
     case 'ES256':
-      return key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'prime256v1';
+      return key.asymmetricKeyDetails?.namedCurve === 'prime256v1';
     case 'PS256':
     case 'RS256':
       return key.asymmetricKeyType === 'rsa';
@@ -48,19 +47,15 @@ function fits(algorithm: SignatureAlgorithm, key: KeyObject): boolean {
 
 /** Of the key as it was read: the text of a JWK can write the same number in several ways. */
 function thumbprintOf(key: KeyObject): string {
-  const jwk = key.export({ format: 'jwk' }) as Readonly<Record<string, unknown>>;
-  const names = thumbprintMembers[String(readOwnMember(jwk, 'kty'))] ?? [];
-  return hash(
-    'sha256',
-    JSON.stringify(Object.fromEntries(names.map((name) => [name, jwk[name]]))),
-    'base64url',
-  );
+  const jwk = key.export({ format: 'jwk' }) as JsonWebKey & { kty: keyof typeof thumbprintMembers };
+  const members = thumbprintMembers[jwk.kty].map((name) => [name, jwk[name]]);
+  return hash('sha256', JSON.stringify(Object.fromEntries(members)), 'base64url');
 }
 
 /** Returns whether the key made this signature of the text (RFC 7515 §5.2). Never throws. */
-export function isSignedBy({ algorithm, key }: ProofKey, text: string, signature: string): boolean {
+export function isSignedBy({ algorithm, key }: ProofKey, text: string, signature: Buffer): boolean {
   try {
-    return verifiers[algorithm](key, Buffer.from(text), Buffer.from(signature, 'base64url')) === true;
+    return verifiers[algorithm](key, Buffer.from(text), signature) === true;
   } catch {
     return false;
   }

@@ -5,7 +5,17 @@ export type ProofUrl = string;
  * What `htu` may hold: an http URL of printable ASCII, without user name, password and backslash.
  * Other texts mean different URLs to different readers.
  */
-const plainUrl = /^https?:\/\/[^\s@\\/?#]+(?:\/[\x21-\x5b\x5d-\x7e]*)?(?:[?#][\x21-\x5b\x5d-\x7e]*)?$/i;
+const plainUrl = /^https?:\/\/[\w\-.~%:[\]]+(?:[/?#][\x21-\x5b\x5d-\x7e]*)?$/i;
+
+/** A URL that has no other form: no dot segment, nothing that is or should be percent-encoded. */
+const soleForm = /^https:\/\/[a-z\d\-.:[\]]+(?:\/(?!\.)[\w\-.~!$&'()*+,;=:@]*)+$/;
+
+/** Returns whether `htu` of a proof names one of these URLs of its request. */
+export function isProofUrlOf(htu: string, urls: readonly (ProofUrl | undefined)[]): boolean {
+  // Most clients write the one form: it need not be looked for.
+  const url = urls.includes(htu) && soleForm.test(htu) ? htu : normalizeProofUrl(htu);
+  return url !== undefined && urls.includes(url);
+}
 
 /**
  * Returns the URL that `htu` of a proof names in its one form, or `undefined` for what is no such
@@ -40,15 +50,22 @@ export function requestedUrl(base: string, target: string): ProofUrl | undefined
   return `${base}${normalizeEncoding(end === -1 ? target : target.slice(0, end))}`;
 }
 
-const encoded = /%[\da-f]{2}/gi;
-const unreserved = /^[\w\-.~]$/;
+/** What is percent-encoded, and what RFC 3986 §3.3 does not permit in a path. */
+const encodable = /%[\da-f]{2}|["<>[\]^`{|}]/gi;
+const hasEncodable = /[%"<>[\]^`{|}]/;
+const unreserved = /[\w\-.~]/;
 
-/** RFC 3986 §6.2.2.1 and §6.2.2.2: decodes what needs no encoding, and writes the rest in capitals. */
+/**
+ * RFC 3986 §6.2.2.1 and §6.2.2.2: decodes what needs no encoding, and writes the rest in capitals.
+ * Clients send some characters as they are that should be encoded; `new URL()` encodes some of them.
+ */
 function normalizeEncoding(path: string): string {
-  return path.includes('%')
-    ? path.replaceAll(encoded, (text) => {
-        const character = String.fromCharCode(Number.parseInt(text.slice(1), 16));
-        return unreserved.test(character) ? character : text.toUpperCase();
-      })
-    : path;
+  if (!hasEncodable.test(path)) {
+    return path;
+  }
+  return path.replaceAll(encodable, (text) => {
+    const code = text.length === 1 ? text.charCodeAt(0) : Number.parseInt(text.slice(1), 16);
+    const character = String.fromCharCode(code);
+    return unreserved.test(character) ? character : `%${code.toString(16).padStart(2, '0').toUpperCase()}`;
+  });
 }

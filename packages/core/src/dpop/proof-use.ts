@@ -15,8 +15,6 @@ export interface ProofStore {
 
 /** How proofs are used up. Times in seconds. */
 export interface ProofUseRules {
-  /** For how long a proof may be accepted after it was used. */
-  readonly lifetime: number;
   readonly clockTolerance: number;
   readonly store: ProofStore | undefined;
   /** What the store may take to answer. */
@@ -41,8 +39,8 @@ export type UseProof = (proof: DpopProof) => Promise<void> | undefined;
 
 /** Makes what uses up the proofs of a resource server. */
 export function createUseProof(rules: ProofUseRules, report: ReportProblem): UseProof {
-  const { lifetime, clockTolerance, store, timeout, acceptsWithoutStore } = rules;
-  const used = new UsedProofs(lifetime);
+  const { clockTolerance, store, timeout, acceptsWithoutStore } = rules;
+  const used = new UsedProofs();
 
   async function addToStore(name: string, acceptedUntil: number, to: ProofStore): Promise<void> {
     // The clock of another process may be behind ours.

@@ -1,13 +1,12 @@
 import { hash } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
 import type { SignatureAlgorithm } from '../authorization-server/signature-algorithms.js';
 import { type RefusalCode, RequestRefused } from '../errors.js';
 import { readOwnMember } from '../shared/own-member.js';
-import { isCanonical } from '../token/token-identity.js';
 import { describeClaim } from '../token/token-rejection.js';
+import { KnownKeys } from './known-keys.js';
 import type { Nonces } from './nonces.js';
 import { importProofKey, isSignedBy, type ProofKey } from './proof-key.js';
-import { normalizeProofUrl, type ProofUrl } from './proof-url.js';
+import { isProofUrlOf, type ProofUrl } from './proof-url.js';
 
 /** A proof that fits its request. Whether its key made the signature is not known yet. */
 export interface DpopProof {
@@ -17,9 +16,11 @@ export interface DpopProof {
   readonly acceptedUntil: number;
   /** Whether the client should get a newer nonce. */
   readonly needsNonce: boolean;
+  /** Its header, as it was sent. */
+  readonly header: string;
   /** The text that is signed (RFC 7515 §5.1). */
   readonly signed: string;
-  readonly signature: string;
+  readonly signature: Buffer;
 }
 
 /** The request that a proof must be for. */
@@ -52,17 +53,14 @@ export interface ProofReader {
 /** Characters. A proof by an RSA key of 8,192 bits has less than 4,000. */
 const MAX_PROOF_LENGTH = 8_192;
 
-const MAX_KEYS = 10_000;
-
 type Members = Readonly<Record<string, unknown>>;
 
 /** Makes the reader of a resource server. */
 export function createProofReader(rules: ProofRules): ProofReader {
-  /** By the header of the proof: a client sends the same with each. */
-  const keys = new LRUCache<string, ProofKey>({ max: MAX_KEYS });
+  const keys = new KnownKeys();
 
   function keyOf(header: string): ProofKey {
-    return keys.get(header) ?? readKey(parseMembers(header), rules.algorithms);
+    return keys.find(header) ?? readKey(parseMembers(header), rules.algorithms);
   }
 
   return {
@@ -73,23 +71,25 @@ export function createProofReader(rules: ProofRules): ProofReader {
           `the DPoP header has ${text.length} characters, accepted are ${MAX_PROOF_LENGTH}`,
         );
       }
-      const [header = '', payload = '', signature = '', ...others] = text.split('.');
-      if (signature === '' || others.length > 0 || !isCanonical(text)) {
-        throw malformed('it is not one signed JWT');
+      const [header, payload, ...others] = text.split('.', 4);
+      const [encoded] = others;
+      if (header === undefined || payload === undefined || !encoded || others.length > 1) {
+        throw malformed(notOneJwt);
       }
+      const signature = decode(encoded);
       const key = keyOf(header);
       const claims = parseMembers(payload);
       const { jti, iat } = readClaims(claims, request);
-      const times = checkTime(claims, iat, rules);
-      return { key, jti, signed: `${header}.${payload}`, signature, ...times };
+      const { acceptedUntil, needsNonce } = checkTime(claims, iat, rules);
+      const signed = text.slice(0, -encoded.length - 1);
+      return { key, jti, acceptedUntil, needsNonce, header, signed, signature };
     },
 
-    checkSignature({ key, signed, signature }) {
+    checkSignature({ key, header, signed, signature }) {
       if (!isSignedBy(key, signed, signature)) {
         throw refused('dpop_signature_invalid', 'the key in its header did not make its signature');
       }
-      // Only keys of clients are kept: made-up proofs displace none.
-      keys.set(signed.slice(0, signed.indexOf('.')), key);
+      keys.add(header, key);
     },
   };
 }
@@ -128,8 +128,7 @@ function readClaims(claims: Members, { method, urls, token }: ProvenRequest): { 
     throw forAnother(`its htm is ${describeClaim(htm)}, the request is ${method}`);
   }
   const htu = readOwnMember(claims, 'htu');
-  const url = typeof htu === 'string' ? normalizeProofUrl(htu) : undefined;
-  if (url === undefined || !urls.includes(url)) {
+  if (typeof htu !== 'string' || !isProofUrlOf(htu, urls)) {
     throw forAnother(`its htu is ${describeClaim(htu)}, the request is to ${urls.join(' or ')}`);
   }
   const ath = readOwnMember(claims, 'ath');
@@ -190,9 +189,21 @@ function readLimit(claims: Members, name: 'exp' | 'nbf'): number | undefined {
   throw malformed(`its ${name} is ${describeClaim(value)}; expected a number`);
 }
 
+const notOneJwt = 'it is not one signed JWT';
+
+/** Decodes the one base64url text of some bytes, and no other text of them (RFC 7515 §2). */
+function decode(encoded: string): Buffer {
+  const bytes = Buffer.from(encoded, 'base64url');
+  if (bytes.toString('base64url') !== encoded) {
+    throw malformed(notOneJwt);
+  }
+  return bytes;
+}
+
 function parseMembers(encoded: string): Members {
+  const bytes = decode(encoded);
   try {
-    const value: unknown = JSON.parse(Buffer.from(encoded, 'base64url').toString());
+    const value: unknown = JSON.parse(bytes.toString());
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
       return value as Members;
     }

@@ -20,10 +20,14 @@ export function proofIdOf({ jkt, jti }: UsedProof): string {
 /** How a proof was taken. */
 export type Taken = 'fresh' | 'replayed' | 'too-old' | 'too-many' | 'full';
 
-/** Proofs that this process has accepted. */
+/** Proofs that this process remembers at most: about 100 MB. */
 const MAX_PROOFS = 1_000_000;
-/** Proofs of one key: a client that sends a thousand requests a second stays below it. */
-export const MAX_PROOFS_OF_KEY = 100_000;
+/**
+ * One key may have an eighth of what is left. Alone it gets a ninth of all: a thousand requests a
+ * second of proofs that are accepted for 90 seconds. To fill the memory takes about a hundred keys
+ * and ten thousand requests a second, which is more than a process can verify.
+ */
+const SHARE_OF_KEY = 8;
 
 /** Seconds. Proofs that end within one span are forgotten together. */
 const SPAN = 10;
@@ -31,8 +35,8 @@ const SPAN = 10;
 interface Span {
   readonly ids: Set<string>;
   readonly countOfKey: Map<string, number>;
-  /** The last moment at which a proof was added, by the monotonic clock: milliseconds. */
-  addedAt: number;
+  /** When none of its proofs would be accepted any more, by the monotonic clock: milliseconds. */
+  keptUntil: number;
 }
 
 /**
@@ -41,9 +45,7 @@ interface Span {
  * be older than a forgotten one is refused: a clock that is set back accepts no proof twice.
  */
 export class UsedProofs {
-  readonly #lifetime: number;
   readonly #maxProofs: number;
-  readonly #maxOfKey: number;
   /** By the number of the span in which its proofs end. */
   readonly #spans = new Map<number, Span>();
   readonly #countOfKey = new Map<string, number>();
@@ -51,13 +53,8 @@ export class UsedProofs {
   /** Proofs that end before this span may have been forgotten. */
   #firstKept = 0;
 
-  /**
-   * @param lifetime seconds for which a proof may be accepted after it was used
-   */
-  constructor(lifetime: number, maxProofs = MAX_PROOFS, maxOfKey = MAX_PROOFS_OF_KEY) {
-    this.#lifetime = lifetime;
+  constructor(maxProofs = MAX_PROOFS) {
     this.#maxProofs = maxProofs;
-    this.#maxOfKey = maxOfKey;
   }
 
   /** How many proofs are remembered. */
@@ -76,36 +73,37 @@ export class UsedProofs {
     if (number < this.#firstKept) {
       return 'too-old';
     }
-    const ofKey = this.#countOfKey.get(proof.jkt) ?? 0;
-    if (ofKey >= this.#maxOfKey) {
-      return 'too-many';
-    }
-    if (this.#count >= this.#maxProofs) {
+    const left = this.#maxProofs - this.#count;
+    if (left <= 0) {
       return 'full';
     }
-    this.#add(span ?? this.#createSpan(number), proof.jkt, id);
+    const ofKey = this.#countOfKey.get(proof.jkt) ?? 0;
+    if (ofKey * SHARE_OF_KEY >= left) {
+      return 'too-many';
+    }
+    this.#add(span ?? this.#createSpan(number), proof, id);
     return 'fresh';
   }
 
   #createSpan(number: number): Span {
-    const span: Span = { ids: new Set(), countOfKey: new Map(), addedAt: 0 };
+    const span: Span = { ids: new Set(), countOfKey: new Map(), keptUntil: 0 };
     this.#spans.set(number, span);
     return span;
   }
 
-  #add(span: Span, jkt: string, id: string): void {
+  #add(span: Span, { jkt, acceptedUntil }: UsedProof, id: string): void {
     span.ids.add(id);
     span.countOfKey.set(jkt, (span.countOfKey.get(jkt) ?? 0) + 1);
-    span.addedAt = performance.now();
+    span.keptUntil = Math.max(span.keptUntil, performance.now() + acceptedUntil * 1000 - Date.now());
     this.#countOfKey.set(jkt, (this.#countOfKey.get(jkt) ?? 0) + 1);
     this.#count += 1;
   }
 
   #forget(): void {
     const current = Math.floor(Date.now() / 1000 / SPAN);
-    const addedBefore = performance.now() - this.#lifetime * 1000;
+    const now = performance.now();
     for (const [number, span] of this.#spans) {
-      if (number < current && span.addedAt < addedBefore) {
+      if (number < current && span.keptUntil < now) {
         this.#spans.delete(number);
         this.#firstKept = Math.max(this.#firstKept, number + 1);
         this.#count -= span.ids.size;

@@ -51,10 +51,10 @@ export const dpopNonceOptions = optionGroup({
    */
   secret: required(secretList),
   /**
-   * Seconds for which a nonce is accepted. A client gets a new one after a third of that. Default
-   * 300; from 30 to 3,600.
+   * Seconds for which a nonce is accepted. A client gets a new one after a third of that. A process
+   * remembers used proofs for as long. Default 300; from 30 to 600.
    */
-  maxAge: seconds({ min: 30, max: 3_600, default: 300 }),
+  maxAge: seconds({ min: 30, max: 600, default: 300 }),
 });
 
 /** How nonces for DPoP proofs are made (RFC 9449 §9). */

@@ -39,9 +39,11 @@ export function indexOfLine(rawHeaders: readonly string[], name: string, start: 
 export function linesOf(req: WithHeaders, name: string): string[] {
   if (hasHeaderLines(req)) {
     const { rawHeaders } = req;
-    return rawHeaders.filter(
-      (_value, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === name,
-    );
+    const lines: string[] = [];
+    for (let at = indexOfLine(rawHeaders, name, 0); at !== -1; at = indexOfLine(rawHeaders, name, at + 2)) {
+      lines.push(rawHeaders[at + 1] as string);
+    }
+    return lines;
   }
   const values: unknown[] = Object.hasOwn(req.headers ?? {}, name) ? [req.headers[name]].flat() : [];
   return values.filter((value) => typeof value === 'string');

@@ -1,0 +1,96 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createDpopCheck } from '../../../packages/core/src/dpop/dpop-check.js';
+import type { DpopSettings } from '../../../packages/core/src/options/dpop-options.js';
+import type { NodeRequest } from '../../../packages/core/src/request/node-request.js';
+import { dpopClient } from '../../support/dpop-client.js';
+
+const NOW = 1_800_000_000;
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['Date'], now: NOW * 1000 });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const client = dpopClient();
+const settings: DpopSettings = {
+  bases: ['https://api.example.com', 'https://other.example/v1'],
+  algorithms: ['ES256'],
+  maxAge: 60,
+  nonce: undefined,
+  store: undefined,
+  timeout: 0.5,
+  acceptsWithoutStore: false,
+};
+const check = (more: Partial<DpopSettings> = {}) =>
+  createDpopCheck({ ...settings, ...more }, 30, () => undefined);
+const request = (proofs: readonly string[], url = '/', method = 'GET'): NodeRequest =>
+  ({
+    method,
+    url,
+    headers: {},
+    rawHeaders: ['Host', 'a', ...proofs.flatMap((proof) => ['DPoP', proof])],
+  }) as never;
+
+describe('the proof of a request', () => {
+  it.each<[string, string, string, string]>([
+    ['of the first origin', 'https://api.example.com/', '/', 'GET'],
+    ['of another origin, behind its prefix', 'https://other.example/v1/a', '/a', 'GET'],
+    ['of another method', 'https://api.example.com/a', '/a?b', 'DELETE'],
+  ])('is read: %s', (_, htu, url, method) => {
+    const { proofOf, checkSignature, useUp } = check();
+    const text = client.proof('token', { claims: { htu, htm: method } });
+    const proof = proofOf(request([text], url, method), 'token');
+    expect(proof).toMatchObject({ key: { jkt: client.jkt }, acceptedUntil: NOW + 90, needsNonce: false });
+    expect(() => checkSignature(proof)).not.toThrow();
+    expect(useUp(proof)).toBeUndefined();
+    expect(() => useUp(proof)).toThrow('dpop_proof_replayed');
+  });
+
+  it.each<[string, () => NodeRequest, string]>([
+    ['there is none', () => request([]), 'dpop_proof_missing'],
+    ['there are two', () => request([client.proof('token'), client.proof('token')]), 'dpop_proof_repeated'],
+    ['it is for another path', () => request([client.proof('token')], '/a'), 'dpop_proof_for_another'],
+    [
+      'it is for another method',
+      () => request([client.proof('token')], '/', 'PUT'),
+      'dpop_proof_for_another',
+    ],
+    ['it is for another token', () => request([client.proof('other')]), 'dpop_proof_for_another'],
+    [
+      'its algorithm is not accepted',
+      () => request([client.proof('token', { header: { alg: 'PS256' } })]),
+      'dpop_proof_malformed',
+    ],
+    [
+      'it is older than maxAge and the tolerance',
+      () => request([client.proof('token', { claims: { iat: NOW - 90 } })]),
+      'dpop_proof_expired',
+    ],
+    [
+      'it is further ahead than the tolerance',
+      () => request([client.proof('token', { claims: { iat: NOW + 31 } })]),
+      'dpop_proof_expired',
+    ],
+  ])('is refused if %s', (_, make, code) => {
+    expect(() => check().proofOf(make(), 'token')).toThrow(code);
+  });
+});
+
+describe('nonces', () => {
+  const nonce = { secret: ['n'.repeat(32)], maxAge: 300 };
+
+  it('are demanded if they are set, and the latest is given out', () => {
+    const { proofOf, latestNonce } = check({ nonce });
+    expect(() => proofOf(request([client.proof('token')]), 'token')).toThrow('dpop_nonce_required');
+    const latest = latestNonce();
+    const proof = proofOf(request([client.proof('token', { claims: { nonce: latest } })]), 'token');
+    expect(proof).toMatchObject({ acceptedUntil: NOW + 300, needsNonce: false });
+    vi.setSystemTime((NOW + 100) * 1000);
+    expect(latestNonce()).not.toBe(latest);
+  });
+
+  it('are none if they are not set', () => {
+    expect(check().latestNonce()).toBeUndefined();
+  });
+});

@@ -1,0 +1,57 @@
+import { describe, expect, it } from 'vitest';
+import { KnownKeys } from '../../../packages/core/src/dpop/known-keys.js';
+import type { ProofKey } from '../../../packages/core/src/dpop/proof-key.js';
+
+const keyOf = (jkt: string): ProofKey => ({ jkt, algorithm: 'ES256' }) as ProofKey;
+
+describe('the keys of clients', () => {
+  it('are found by the header of their proofs', () => {
+    const known = new KnownKeys();
+    const [one, other] = [keyOf('one'), keyOf('other')];
+    known.add('header of one', one);
+    known.add('header of other', other);
+    expect([known.find('header of one'), known.find('header of other'), known.find('another')]).toEqual([
+      one,
+      other,
+      undefined,
+    ]);
+    expect(known.find('header of one')).toBe(one);
+  });
+
+  it('a client that changes its header with each proof displaces itself alone', () => {
+    const known = new KnownKeys(3);
+    known.add('header', keyOf('quiet'));
+    for (let i = 0; i < 100; i += 1) {
+      known.add(`header ${i}`, keyOf('busy'));
+    }
+    expect(known.size).toBe(2);
+    expect(known.find('header')?.jkt).toBe('quiet');
+    expect(known.find('header 98')).toBeUndefined();
+    expect(known.find('header 99')?.jkt).toBe('busy');
+  });
+
+  it('are as many as the limit says: the one that was unused for longest goes', () => {
+    const known = new KnownKeys(2);
+    known.add('a', keyOf('A'));
+    known.add('b', keyOf('B'));
+    known.find('a');
+    known.add('c', keyOf('C'));
+    expect(['a', 'b', 'c'].map((header) => known.find(header)?.jkt)).toEqual(['A', undefined, 'C']);
+    // One that went may come back.
+    known.add('b', keyOf('B'));
+    expect(known.find('b')?.jkt).toBe('B');
+    expect(known.size).toBe(2);
+  });
+
+  it('a header of 3,000 characters is the longest that is remembered', () => {
+    const known = new KnownKeys();
+    known.add('a'.repeat(3_000), keyOf('A'));
+    known.add('b'.repeat(3_001), keyOf('B'));
+    expect(known.size).toBe(1);
+    expect(known.find('a'.repeat(3_000))).toBeDefined();
+    for (let i = 0; i < 10_050; i += 1) {
+      known.add(`header ${i}`, keyOf(`${i}`));
+    }
+    expect(known.size).toBe(10_000);
+  });
+});

@@ -1,0 +1,170 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { DpopProof } from '../../../packages/core/src/dpop/proof.js';
+import { createUseProof, type ProofStore } from '../../../packages/core/src/dpop/proof-use.js';
+import { RequestRefused } from '../../../packages/core/src/errors.js';
+
+/** Seconds. */
+const NOW = 1_800_000_005;
+beforeEach(() => {
+  vi.useFakeTimers({ now: NOW * 1000 });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const proofOf = (jti: string, acceptedUntil = NOW + 90): DpopProof =>
+  ({ key: { jkt: 'key' }, jti, acceptedUntil }) as DpopProof;
+
+function start(add: ProofStore['add'] | undefined, acceptsWithoutStore = false) {
+  const reported: string[][] = [];
+  const use = createUseProof(
+    {
+      clockTolerance: 30,
+      store: add && { add },
+      timeout: 0.5,
+      acceptsWithoutStore,
+    },
+    (...problem) => void reported.push(problem as string[]),
+  );
+  /** `accepted`, or the refusal. */
+  async function outcome(proof: DpopProof): Promise<string> {
+    try {
+      expect(await use(proof)).toBeUndefined();
+      return 'accepted';
+    } catch (thrown) {
+      if (!RequestRefused.isRefusal(thrown)) {
+        throw thrown;
+      }
+      return `${thrown.status} ${thrown.message}`;
+    }
+  }
+  return { use, outcome, reported };
+}
+
+describe('in one process', () => {
+  it('a proof is used up at once, and refused from then on', async () => {
+    const { use, outcome } = start(undefined);
+    expect(use(proofOf('a'))).toBeUndefined();
+    expect(() => use(proofOf('a'))).toThrow('dpop_proof_replayed: this process has accepted it before');
+    expect(await outcome(proofOf('b'))).toBe('accepted');
+    expect(await outcome(proofOf('a'))).toBe('401 dpop_proof_replayed: this process has accepted it before');
+  });
+
+  it('a proof from before a clock was set back is refused', async () => {
+    const { outcome } = start(undefined);
+    await outcome(proofOf('a'));
+    vi.advanceTimersByTime(120_000);
+    await outcome(proofOf('b', NOW + 200));
+    vi.setSystemTime(NOW * 1000);
+    expect(await outcome(proofOf('a'))).toBe(
+      '401 dpop_proof_expired: the clock of this machine was set back; the proof may have been used',
+    );
+  });
+
+  it('one key can not have more than its share: 429', { timeout: 60_000 }, async () => {
+    const { use, outcome } = start(undefined);
+    const fill = (): void => {
+      for (let i = 0; i < 120_000; i += 1) {
+        use(proofOf(`${i}`));
+      }
+    };
+    expect(fill).toThrow('dpop_proofs_too_many: of this key too many proofs are not expired yet');
+    expect(await outcome(proofOf('more'))).toMatch(/^429 dpop_proofs_too_many/);
+    expect(use({ ...proofOf('other'), key: { jkt: 'other' } } as DpopProof)).toBeUndefined();
+  });
+});
+
+describe('with a store', () => {
+  it('a proof is accepted if its name is new there, for as long as it is accepted anywhere', async () => {
+    const added: [string, number][] = [];
+    const { outcome } = start(async (name, ttl) => {
+      added.push([name, ttl]);
+      return true;
+    });
+    expect(await outcome(proofOf('a'))).toBe('accepted');
+    expect(await outcome(proofOf('b', NOW + 0.0001))).toBe('accepted');
+    expect(await outcome(proofOf('c', NOW - 60))).toBe('accepted');
+    const [, [, second] = [], [, third] = []] = added;
+    expect(added[0]).toEqual([expect.stringMatching(/^[\w-]{43}$/), 120_000]);
+    // Whole milliseconds, and one at least: a store takes no other.
+    expect([second, third]).toEqual([30_001, 1]);
+    expect(new Set(added.map(([name]) => name)).size).toBe(3);
+  });
+
+  it.each<[string, ProofStore['add'], string]>([
+    ['has the name', async () => false, '401 dpop_proof_replayed: dpop.store has it: it was accepted before'],
+    [
+      'rejects',
+      async () => Promise.reject(new Error('secret')),
+      '503 dpop_proofs_not_recorded: dpop.store: Error',
+    ],
+    [
+      'throws',
+      () => {
+        throw new Error('READONLY secret');
+      },
+      '503 dpop_proofs_not_recorded: dpop.store: READONLY',
+    ],
+    [
+      'returns no boolean',
+      async () => 1 as never,
+      '503 dpop_proofs_not_recorded: dpop.store: add() returned neither true nor false',
+    ],
+    [
+      'returns nothing',
+      async () => undefined as never,
+      '503 dpop_proofs_not_recorded: dpop.store: add() returned neither true nor false',
+    ],
+  ])('a proof is refused if the store %s', async (_, add, refusal) => {
+    const { outcome, reported } = start(add);
+    expect(await outcome(proofOf('a'))).toBe(refusal);
+    expect(reported).toEqual([]);
+  });
+
+  it('the error of the store is the cause of the refusal', async () => {
+    const cause = new Error('secret');
+    const { use } = start(async () => Promise.reject(cause));
+    await expect(use(proofOf('a'))).rejects.toMatchObject({ cause });
+  });
+
+  it('a store that does not answer in time is waited for no longer', async () => {
+    const { outcome } = start(() => new Promise(() => undefined));
+    const waiting = outcome(proofOf('a'));
+    await vi.advanceTimersByTimeAsync(499);
+    expect(await Promise.race([waiting, 'waiting'])).toBe('waiting');
+    await vi.advanceTimersByTimeAsync(10);
+    expect(await waiting).toBe('503 dpop_proofs_not_recorded: dpop.store: no answer within 0.5 s');
+  });
+
+  it('a proof that this process has accepted is not asked about', async () => {
+    let asked = 0;
+    const { outcome } = start(async () => {
+      asked += 1;
+      return true;
+    });
+    await outcome(proofOf('a'));
+    expect(await outcome(proofOf('a'))).toBe('401 dpop_proof_replayed: this process has accepted it before');
+    expect(asked).toBe(1);
+  });
+
+  it("whileLost: 'accept' accepts a proof once in the process, and reports it", async () => {
+    const { outcome, reported } = start(async () => Promise.reject(new Error('secret')), true);
+    expect([await outcome(proofOf('a')), await outcome(proofOf('a'))]).toEqual([
+      'accepted',
+      '401 dpop_proof_replayed: this process has accepted it before',
+    ]);
+    expect(reported).toEqual([
+      ['dpop_store_failed', 'dpop.store: Error; proofs are accepted once in each process'],
+    ]);
+  });
+
+  it.each([
+    [false, '401 dpop_proof_replayed: dpop.store has it: it was accepted before'],
+    [1, '503 dpop_proofs_not_recorded: dpop.store: add() returned neither true nor false'],
+  ])(
+    "whileLost: 'accept' is for a store that fails, not for one that answers %j",
+    async (answer, refusal) => {
+      expect(await start(async () => answer as never, true).outcome(proofOf('a'))).toBe(refusal);
+    },
+  );
+});
