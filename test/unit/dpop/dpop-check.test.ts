@@ -77,6 +77,17 @@ describe('the proof of a request', () => {
   });
 });
 
+it('a proof is used up in the store, for as long as a process may accept it whose clock is behind', async () => {
+  const added: [string, number][] = [];
+  const add = async (...one: [string, number]) => added.push(one) === 1;
+  const { proofOf, useUp } = check({ store: { add } });
+  const proof = proofOf(request([client.proof('token')]), 'token');
+  expect(await useUp(proof)).toBeUndefined();
+  expect(added).toEqual([[expect.any(String), 120_000]]);
+  const other = proofOf(request([client.proof('token')]), 'token');
+  await expect(useUp(other)).rejects.toThrow('dpop_proof_replayed: dpop.store has it');
+});
+
 describe('nonces', () => {
   const nonce = { secret: ['n'.repeat(32)], maxAge: 300 };
 

@@ -105,6 +105,14 @@ it.each([
   expect(requestedUrl(base, target)).toBeUndefined();
 });
 
+it.each([
+  ['/%c3%a4%09', '/%C3%A4%09'],
+  ['/{a}', '/%7Ba%7D'],
+  ['/%7e/%41?b#c', '/~/A'],
+])('the one form of the target %s is %s', (target, path) => {
+  expect(requestedUrl(base, target)).toBe(`${base}${path}`);
+});
+
 it('the path that the application does not see stands before its own', () => {
   expect(requestedUrl('https://api.example/v1', '/a')).toBe(normalizeProofUrl('https://api.example/v1/a'));
 });

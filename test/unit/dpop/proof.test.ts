@@ -389,7 +389,10 @@ describe('a proof is refused', () => {
 });
 
 describe('where nonces are given out', () => {
-  const nonces = createNonces(['s'.repeat(32)], 300);
+  let nonces: ReturnType<typeof createNonces>;
+  beforeEach(() => {
+    nonces = createNonces(['s'.repeat(32)], 300);
+  });
   const noted = (nonce: unknown, claims: Changes = {}) =>
     outcome(proofWith({ nonce, ...claims }), { nonces });
 
@@ -406,17 +409,17 @@ describe('where nonces are given out', () => {
     expect(read(NOW - 100)).toMatchObject({ acceptedUntil: NOW - 105 + 300, needsNonce: true });
   });
 
-  it.each([
-    ['no nonce', undefined, 'the proof has no nonce'],
-    ['another text', 'nonce', 'its nonce is too old, or was not given out here'],
-    ['a number', 1, 'its nonce is too old, or was not given out here'],
+  it.each<[string, () => unknown, string]>([
+    ['no nonce', () => undefined, 'the proof has no nonce'],
+    ['another text', () => 'nonce', 'its nonce is too old, or was not given out here'],
+    ['a number', () => 1, 'its nonce is too old, or was not given out here'],
     [
       'a nonce of 300 seconds ago',
-      nonces.latest(NOW - 300),
+      () => nonces.latest(NOW - 300),
       'its nonce is too old, or was not given out here',
     ],
-  ])('a proof with %s gets a new one to try again', (_, nonce, detail) => {
-    expect(noted(nonce)).toBe(`401 use_dpop_nonce dpop_nonce_required: ${detail}`);
+  ])('a proof with %s gets a new one to try again', (_, nonceOf, detail) => {
+    expect(noted(nonceOf())).toBe(`401 use_dpop_nonce dpop_nonce_required: ${detail}`);
   });
 
   it('a proof must have an iat all the same', () => {

@@ -97,6 +97,25 @@ describe('the time of a proof', () => {
   });
 });
 
+it('a proof that would be accepted is remembered while the clock of the machine is behind', () => {
+  const used = new UsedProofs();
+  const one = proof('a', 'key', 30);
+  used.take(one);
+  vi.setSystemTime(Date.now() - 60_000);
+  vi.advanceTimersByTime(45_000);
+  expect(used.take(one)).toBe('replayed');
+  expect(used.take({ ...one, jti: 'b' })).toBe('fresh');
+});
+
+it('a proof that ends after others of its span is accepted when those have ended', () => {
+  const used = new UsedProofs();
+  // Both end within ten seconds from 1,800,000,020 on.
+  const [early, late] = [proof('a', 'key', 15.5), proof('b', 'key', 24.5)];
+  used.take(early);
+  vi.advanceTimersByTime(16_000);
+  expect(used.take(late)).toBe('fresh');
+});
+
 describe('a limit', () => {
   const fill = (used: UsedProofs, jkt: string, count: number, lasts = 90): Taken[] =>
     Array.from({ length: count }, (_, number) => used.take(proof(`${number}`, jkt, lasts)));

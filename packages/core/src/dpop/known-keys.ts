@@ -36,9 +36,7 @@ export class KnownKeys {
     if (earlier === header || header.length > MAX_HEADER_LENGTH) {
       return;
     }
-    if (earlier !== undefined) {
-      this.#byHeader.delete(earlier);
-    }
+    this.#byHeader.delete(earlier ?? header);
     this.#byHeader.set(header, key);
     this.#headerOf.set(key.jkt, header);
   }

@@ -1,4 +1,5 @@
 import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 
 /** Makes nonces for proofs and knows them again, without keeping any (RFC 9449 §8). */
 export interface Nonces {
@@ -43,20 +44,12 @@ export function createNonces(secrets: readonly string[], maxAge: number): Nonces
   );
   const length = maxAge / SLOTS;
   const slotAt = (now: number): number => Math.floor(now / length);
-  const made = new Map<number, readonly Buffer[]>();
+  const made = new LRUCache<number, readonly Buffer[]>({ max: MAX_SLOTS });
 
   /** The nonces of a slot that counts now, by each secret. */
   function noncesOf(slot: number): readonly Buffer[] {
-    const known = made.get(slot);
-    if (known !== undefined) {
-      return known;
-    }
-    const nonces = keys.map((key) => nonceOf(key, slot));
+    const nonces = made.get(slot) ?? keys.map((key) => nonceOf(key, slot));
     made.set(slot, nonces);
-    const [oldest] = made.keys();
-    if (made.size > MAX_SLOTS && oldest !== undefined) {
-      made.delete(oldest);
-    }
     return nonces;
   }
 

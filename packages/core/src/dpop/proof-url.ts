@@ -7,13 +7,13 @@ export type ProofUrl = string;
  */
 const plainUrl = /^https?:\/\/[\w\-.~%:[\]]+(?:[/?#][\x21-\x5b\x5d-\x7e]*)?$/i;
 
-/** A URL that has no other form: no dot segment, nothing that is or should be percent-encoded. */
-const soleForm = /^https:\/\/[a-z\d\-.:[\]]+(?:\/(?!\.)[\w\-.~!$&'()*+,;=:@]*)+$/;
+/** In a URL that may have another form: dot segments, and what is no printable ASCII. */
+const otherForm = /\/\.|[^\x21-\x5b\x5d-\x7e]/;
 
 /** Returns whether `htu` of a proof names one of these URLs of its request. */
 export function isProofUrlOf(htu: string, urls: readonly (ProofUrl | undefined)[]): boolean {
-  // Most clients write the one form: it need not be looked for.
-  const url = urls.includes(htu) && soleForm.test(htu) ? htu : normalizeProofUrl(htu);
+  // Most clients write the one form, which the URLs of the request have.
+  const url = urls.includes(htu) && !otherForm.test(htu) ? htu : normalizeProofUrl(htu);
   return url !== undefined && urls.includes(url);
 }
 

@@ -71,9 +71,8 @@ export function createProofReader(rules: ProofRules): ProofReader {
           `the DPoP header has ${text.length} characters, accepted are ${MAX_PROOF_LENGTH}`,
         );
       }
-      const [header, payload, ...others] = text.split('.', 4);
-      const [encoded] = others;
-      if (header === undefined || payload === undefined || !encoded || others.length > 1) {
+      const [header, payload, encoded, another] = text.split('.', 4) as [string, string, string?, string?];
+      if (!encoded || another !== undefined) {
         throw malformed(notOneJwt);
       }
       const signature = decode(encoded);
