@@ -339,6 +339,58 @@ describe('a process that runs', () => {
   });
 });
 
+describe('more revocations at once than the log takes in time', () => {
+  /** How many are revoked at once; the log takes one in 20 ms. */
+  const COUNT = 400;
+
+  beforeEach(() => {
+    const { append } = log;
+    log.append = async (entry) => {
+      await sleep(20);
+      return append.call(log, entry);
+    };
+  });
+
+  const revokeAll = (member: Member) =>
+    Promise.allSettled(
+      Array.from({ length: COUNT }, (_, index) => member.revoke({ subject: `user-${index}` })),
+    );
+
+  it('keep no process from reading, and are all in the log later, once each', async () => {
+    const one = await oldLog().then(() => joined(undefined, { isCut: false, lag: 1 }));
+    const count = log.entries.length;
+    const outcomes = revokeAll(one);
+    await sleep(500);
+    const uses = new Set<string>();
+    const subjects = () =>
+      writtenAfter(count).flatMap((entry) => Object(entry?.notice?.revocation).subject ?? []);
+    for (const until = performance.now() + 30_000; performance.now() < until; await sleep(10)) {
+      uses.add(one.use(-60));
+      if (new Set(subjects()).size === COUNT) {
+        break;
+      }
+    }
+    expect([...uses]).toEqual(['use']);
+    expect((await outcomes).map(({ status }) => status)).toContain('rejected');
+    expect(subjects().toSorted()).toEqual([...new Set(subjects())].toSorted());
+    expect(subjects()).toHaveLength(COUNT);
+    const later = await joined();
+    expect([one.told, later.told]).toEqual([[], []]);
+  }, 60_000);
+
+  it('keep no process from answering one that starts', async () => {
+    const [one, other] = [await oldLog(), await joined()];
+    void revokeAll(one);
+    void revokeAll(other);
+    await sleep(100);
+    const count = log.entries.length;
+    const startedAt = performance.now();
+    await joined();
+    expect(performance.now() - startedAt).toBeLessThan(2_000);
+    expect(writtenAfter(count).map((entry) => entry?.attested?.as)).toContain('answer');
+  });
+});
+
 describe('a log that was harmed', () => {
   it.each<[string, () => void]>([
     ['is empty and has no name', () => Object.assign(log, { entries: [], name: undefined })],

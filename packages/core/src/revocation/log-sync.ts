@@ -152,8 +152,13 @@ export class LogSync {
    * Rejects otherwise.
    */
   async publish(notice: RevocationNotice): Promise<void> {
-    // Other entries that are not answered may be before it.
-    await within(STORE_TIMEOUT, () => this.#upkeep.publish(notice));
+    const givenUp = new AbortController();
+    try {
+      // Other entries that are not answered may be before it.
+      await within(STORE_TIMEOUT, () => this.#upkeep.publish(notice, givenUp.signal));
+    } finally {
+      givenUp.abort();
+    }
   }
 
   async close(): Promise<void> {

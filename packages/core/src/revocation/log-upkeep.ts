@@ -57,22 +57,32 @@ export class LogUpkeep {
     this.#rules = rules;
   }
 
-  /** Writes an entry, or rejects and tries later what the log lacks by then. */
-  async write(notice: RevocationNotice | undefined, as?: Attestation['as']): Promise<void> {
+  /**
+   * Writes an entry before each revocation that waits. Rejects if it can not, and then tries later
+   * what the log lacks by then.
+   */
+  write(notice: RevocationNotice | undefined, as?: Attestation['as']): Promise<void> {
+    return this.#written(this.#rules.writer.write(notice, as), notice);
+  }
+
+  /**
+   * Writes what this process revokes, and remembers it for a while. Once it is given up, it is
+   * written later, with what the log lacks.
+   */
+  publish(notice: RevocationNotice, givenUp: AbortSignal): Promise<void> {
+    this.#recentNotices.add(notice);
+    return this.#written(this.#rules.writer.publish(notice, givenUp), notice);
+  }
+
+  async #written(writing: Promise<void>, notice: RevocationNotice | undefined): Promise<void> {
     try {
-      await this.#rules.writer.write(notice, as);
+      await writing;
       this.#owesHeartbeat = false;
     } catch (error) {
       this.#completeAt = Math.min(this.#completeAt, performance.now() + READ_WAIT);
       this.#owesHeartbeat ||= notice === undefined;
       throw error;
     }
-  }
-
-  /** Writes what this process revokes, and remembers it for a while. */
-  async publish(notice: RevocationNotice): Promise<void> {
-    this.#recentNotices.add(notice);
-    await this.write(notice);
   }
 
   /** The log is another one, or lost entries: what it lacks is written within a second. */

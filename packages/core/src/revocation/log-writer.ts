@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import pLimit from 'p-limit';
+import { TellableError } from '../errors.js';
 import type { BoundedLog } from './bounded-log.js';
 import { type LogEntry, textOfEntry } from './log-entry.js';
 import type { LogSeals } from './log-seals.js';
@@ -20,6 +20,19 @@ export interface WriterRules {
   readonly hasRead: (writer: string, number: number) => boolean;
 }
 
+/** Revocations that wait at most. More are rejected, and written later with what the log lacks. */
+const MAX_WAITING = 10_000;
+
+/** An entry that waits until those before it are written. */
+interface WaitingEntry {
+  readonly notice: RevocationNotice | undefined;
+  readonly as: Attestation['as'] | undefined;
+  /** Aborts when its caller does not wait any more. */
+  readonly givenUp: AbortSignal | undefined;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
 /** By what name it was written, and when the log confirmed it, by the monotonic clock. */
 interface UnreadEntry {
   readonly writer: string;
@@ -29,8 +42,10 @@ interface UnreadEntry {
 /** Numbers the entries of this process, and writes one after the other. */
 export class LogWriter {
   readonly #rules: WriterRules;
-  /** Entries are written one after the other, as they are numbered. */
-  readonly #inOrder = pLimit(1);
+  /** What this process writes by itself. It goes first: reading waits for some of it. */
+  readonly #first: WaitingEntry[] = [];
+  readonly #revoked: WaitingEntry[] = [];
+  #isWriting = false;
   #id: string = randomUUID();
   #count = 0;
   /** Of the last entry that this process wrote. */
@@ -48,9 +63,29 @@ export class LogWriter {
     return this.#id;
   }
 
-  /** Rejects if the entry may not be in the log. */
+  /**
+   * Writes what this process writes by itself, before each revocation that waits. Rejects if the
+   * entry may not be in the log.
+   */
   write(notice: RevocationNotice | undefined, as: Attestation['as'] | undefined): Promise<void> {
-    return this.#inOrder(() => this.#writeNext(notice, as));
+    return new Promise((resolve, reject) => {
+      this.#first.push({ notice, as, givenUp: undefined, resolve, reject });
+      this.#writeWaiting();
+    });
+  }
+
+  /**
+   * Writes what is revoked just now. Rejects if the entry may not be in the log, and if too many
+   * wait. An entry that is given up before its turn is not written.
+   */
+  publish(notice: RevocationNotice, givenUp: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#revoked.length >= MAX_WAITING) {
+        throw new TellableError(`more than ${MAX_WAITING} revocations wait to be written`);
+      }
+      this.#revoked.push({ notice, as: undefined, givenUp, resolve, reject });
+      this.#writeWaiting();
+    });
   }
 
   /** When the log last confirmed an entry of this process, by the monotonic clock. */
@@ -91,7 +126,29 @@ export class LogWriter {
     this.#lastPosition = undefined;
   }
 
-  async #writeNext(notice: RevocationNotice | undefined, as: Attestation['as'] | undefined): Promise<void> {
+  /** Entries are written one after the other, as they are numbered. */
+  #writeWaiting(): void {
+    if (this.#isWriting) {
+      return;
+    }
+    const next = this.#first.shift() ?? this.#revoked.shift();
+    if (next === undefined) {
+      return;
+    }
+    this.#isWriting = true;
+    void this.#writeNext(next)
+      .then(next.resolve, next.reject)
+      .finally(() => {
+        this.#isWriting = false;
+        this.#writeWaiting();
+      });
+  }
+
+  async #writeNext({ notice, as, givenUp }: WaitingEntry): Promise<void> {
+    // Before it is numbered: a number that is not in the log looks like a gap.
+    if (givenUp?.aborted === true) {
+      throw new TellableError('given up before it was written');
+    }
     const { log, seals, keepFor, facts, hasRead } = this.#rules;
     this.#count += 1;
     const written: LogEntry = {
