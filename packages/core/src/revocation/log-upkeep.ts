@@ -44,6 +44,8 @@ export class LogUpkeep {
   #completeAt = Number.POSITIVE_INFINITY;
   /** Whether what this process wrote lately may be lost, and has to be written again. */
   #mustRewriteRecent = false;
+  /** What is left of that; undefined before the first of it is written. */
+  #toRewrite: RevocationNotice[] | undefined;
   /** Whether a heartbeat could not be written. */
   #owesHeartbeat = false;
   #heartbeat: NodeJS.Timeout | undefined;
@@ -93,19 +95,41 @@ export class LogUpkeep {
   /** The server that is asked from now on may not have what this process wrote lately. */
   rewriteRecent(): void {
     this.#mustRewriteRecent = true;
+    this.#toRewrite = undefined;
   }
 
   /** Rejects if it can not be written. */
   async writeWhatLacks(): Promise<void> {
     await this.#complete();
     if (this.#mustRewriteRecent) {
-      for (const notice of this.#recentNotices.all()) {
-        await this.write(notice);
-      }
-      this.#mustRewriteRecent = false;
-      await this.#writeHeartbeat();
+      await this.#rewriteSome();
     }
     this.#heartbeat ??= this.#nextHeartbeat();
+  }
+
+  /**
+   * Writes again some of what this process wrote lately. The rest follows after the next reading: it
+   * must not wait for all.
+   */
+  async #rewriteSome(): Promise<void> {
+    // From the newest to the oldest, as the last is taken first. What is revoked from now on is
+    // written to the server that is asked now.
+    const left = this.#toRewrite ?? this.#recentNotices.all().reverse();
+    // Only once all of this turn is written: after a failure it begins with the first again.
+    this.#toRewrite = undefined;
+    const until = performance.now() + WRITE_SLICE;
+    for (let notice = left.pop(); notice !== undefined; notice = left.pop()) {
+      await this.write(notice);
+      if (performance.now() >= until) {
+        break;
+      }
+    }
+    if (left.length > 0) {
+      this.#toRewrite = left;
+      return;
+    }
+    this.#mustRewriteRecent = false;
+    await this.#writeHeartbeat();
   }
 
   close(): void {
