@@ -7,10 +7,13 @@ export interface SeverableWire {
   /** Ends the connections that are there, and takes none. */
   cut(): void;
   join(): void;
+  /** Leads new connections to another server. Those that are there stay where they are. */
+  leadTo(target: number): void;
   close(): Promise<void>;
 }
 
-export async function startWire(target: number): Promise<SeverableWire> {
+export async function startWire(firstTarget: number): Promise<SeverableWire> {
+  let target = firstTarget;
   const open = new Set<Socket>();
   let isCut = false;
   const endAll = (): void => {
@@ -45,6 +48,9 @@ export async function startWire(target: number): Promise<SeverableWire> {
     },
     join() {
       isCut = false;
+    },
+    leadTo(other) {
+      target = other;
     },
     async close() {
       endAll();

@@ -111,6 +111,43 @@ const harms: [string, Harm][] = [
     },
   ],
   [
+    'a list in place of the name',
+    {
+      harm: async (redis) => {
+        await redis.command('DEL', nameKey);
+        await redis.command('RPUSH', nameKey, 'garbage');
+      },
+      good: 'token_inactive',
+      reported: 'revocations_log_lost',
+    },
+  ],
+  [
+    'a text in place of the stream',
+    {
+      harm: (redis) => redis.command('SET', stream, 'garbage'),
+      good: 'token_inactive',
+      reported: 'revocations_log_lost',
+    },
+  ],
+  [
+    'an entry with the highest id',
+    {
+      harm: (redis) =>
+        redis.command('XADD', stream, '18446744073709551615-18446744073709551615', 'entry', 'garbage'),
+      good: 'token_inactive',
+      reported: 'revocations_log_lost',
+    },
+  ],
+  [
+    'an entry with an id two hours in the future',
+    {
+      harm: (redis) => redis.command('XADD', stream, `${Date.now() + 7_200_000}-0`, 'entry', 'garbage'),
+      good: 'admitted',
+      before: 300,
+      reported: 'revocation_not_ours',
+    },
+  ],
+  [
     'a restart that keeps nothing',
     {
       harm: async (redis) => {

@@ -96,7 +96,7 @@ export interface RedisLogClient {
 /** The commands of `redisLog()`. */
 export interface RedisLogCommands {
   get(key: string): Promise<unknown>;
-  set(key: string, value: string, options?: { NX?: true }): Promise<unknown>;
+  set(key: string, value: string, options?: { NX?: true; PX?: number }): Promise<unknown>;
   xAdd(key: string, id: string, message: { entry: string }, options: RedisTrim): Promise<unknown>;
   xInfoStream(key: string): Promise<unknown>;
   xRange(key: string, start: string, end: string, options: { COUNT: number }): Promise<unknown>;
@@ -177,8 +177,8 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
   /** How often all connections were given up. One from before is not used again. */
   let reconnects = 0;
   /**
-   * The newest entry's time by Redis' clock, in milliseconds: a clock of ours that is wrong must
-   * not trim what still counts.
+   * The newest entry's time by Redis' clock, in milliseconds, and not later than ours: neither a
+   * clock of ours that is wrong nor an id in the future must trim what still counts.
    */
   let newestAt: number | undefined;
   let pageSize = MAX_PAGE;
@@ -240,12 +240,27 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
     return positionOf(id);
   }
 
+  /**
+   * Removes a key in which no log can be kept, as a deletion would: processes notice the loss, vouch
+   * for nothing from before, and write again what they remember. By `SET`, for which the log has the
+   * right anyway. Returns the error of the reading.
+   */
+  async function removeUnusable(why: string, redis: RedisLogCommands): Promise<Error> {
+    const repair = `DEL ${name}`;
+    try {
+      await redis.set(name, '', { PX: 1 });
+      return new TellableError(`the key ${name} ${why}; it was removed, as ${repair} does`);
+    } catch {
+      return new TellableError(`the key ${name} ${why}, and can not be removed: run ${repair}`);
+    }
+  }
+
   return {
     id: name,
     open: (value, isReplacing, signal) =>
       connected(async (redis) => {
         await redis.set(nameKey, value, isReplacing ? {} : { NX: true });
-        return String(await redis.get(nameKey));
+        return (await nameIn(redis, nameKey)) ?? '';
       }, signal),
 
     append(entry, keepFor, signal) {
@@ -279,17 +294,21 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
               () => lastIn(redis, name),
               () => redis.xRead({ key: name, id: first }, { COUNT: 1, BLOCK: Math.max(1, Math.ceil(wait)) }),
               () => redis.xRange(name, first, '+', { COUNT: count }),
-              () => redis.get(nameKey),
-            ] as const);
-            return {
-              last,
-              read: entriesIn(read),
-              name: logName === null ? undefined : String(logName),
-            };
+              () => nameIn(redis, nameKey),
+            ] as const).catch(async (error: unknown) => {
+              throw isOfWrongType(error) ? await removeUnusable('is not a stream', redis) : error;
+            });
+            if (timeOf(last) > Number.MAX_SAFE_INTEGER) {
+              throw await removeUnusable(
+                'had an id of no time, which leaves none for further entries',
+                redis,
+              );
+            }
+            return { last, read: entriesIn(read), name: logName };
           }),
         signal,
       );
-      newestAt = page.last === undefined ? undefined : Number.parseInt(idOf(page.last), 10);
+      newestAt = page.last === undefined ? undefined : Math.min(timeOf(page.last), Date.now());
       pageSize = page.read.length < count ? MAX_PAGE : count;
       const hasSince = since === undefined || page.read[0]?.position === since;
       return {
@@ -360,6 +379,29 @@ function connectionBy(client: RedisLogClient): Connection {
 async function lastIn(redis: RedisLogCommands, name: string): Promise<string | undefined> {
   const id = lastIdOf(await streamOf(redis, name));
   return id === undefined || id === '0-0' ? undefined : positionOf(id);
+}
+
+/** The name that the log has; undefined where it has none. What is no text is replaced as a forged one. */
+async function nameIn(redis: RedisLogCommands, key: string): Promise<string | undefined> {
+  try {
+    const name = await redis.get(key);
+    return name === null ? undefined : String(name);
+  } catch (error) {
+    if (isOfWrongType(error)) {
+      return '';
+    }
+    throw error;
+  }
+}
+
+/** Whether Redis says that a key holds another type than the command needs. */
+function isOfWrongType(error: unknown): boolean {
+  return /^WRONGTYPE\b/.test(String(Object(error).message));
+}
+
+/** The milliseconds in the id of a position; 0 without one. */
+function timeOf(position: string | undefined): number {
+  return Number.parseInt(idOf(position), 10);
 }
 
 /** What Redis says of a stream; undefined where there is none. */

@@ -80,7 +80,8 @@ export class LogProblems {
   foreignNameReplaced(): void {
     this.#report(
       'revocation_not_ours',
-      'the name of the log of revocations was not sealed with our secret; replaced',
+      'the name of the log of revocations was not sealed with our secret; replaced. If it comes again ' +
+        'and again, two APIs with different secrets share one log: give each a name of its own',
     );
   }
 
@@ -92,7 +93,11 @@ export class LogProblems {
   }
 
   replayedEntry(): void {
-    this.#report('revocation_not_ours', 'an entry of the log of revocations was played back; ignored');
+    this.#report(
+      'revocation_not_ours',
+      'an entry of the log of revocations is in it twice; ignored: it was played back, or the Redis ' +
+        'client sent it again after a failover',
+    );
   }
 
   quiet(): void {
