@@ -33,6 +33,8 @@ export class BoundedLog {
   }
 
   async #bounded<T>(seconds: number, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    // What waits until the process has left is not done any more.
+    this.#closing.throwIfAborted();
     const timedOut = new AbortController();
     const signal = AbortSignal.any([this.#closing, timedOut.signal]);
     try {
