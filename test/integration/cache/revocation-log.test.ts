@@ -344,10 +344,11 @@ describe('more revocations at once than the log takes in time', () => {
   const COUNT = 400;
 
   beforeEach(() => {
-    const { append } = log;
+    const own = log;
+    const { append } = own;
     log.append = async (entry) => {
       await sleep(20);
-      return append.call(log, entry);
+      return append.call(own, entry);
     };
   });
 
@@ -380,14 +381,14 @@ describe('more revocations at once than the log takes in time', () => {
 
   it('keep no process from answering one that starts', async () => {
     const [one, other] = [await oldLog(), await joined()];
-    void revokeAll(one);
-    void revokeAll(other);
+    const revoking = [revokeAll(one), revokeAll(other)];
     await sleep(100);
     const count = log.entries.length;
     const startedAt = performance.now();
     await joined();
     expect(performance.now() - startedAt).toBeLessThan(2_000);
     expect(writtenAfter(count).map((entry) => entry?.attested?.as)).toContain('answer');
+    await Promise.all(revoking);
   });
 });
 
@@ -498,6 +499,63 @@ describe('a log that was harmed', () => {
   });
 });
 
+describe('the name of a log', () => {
+  const newSecret = 'a new secret of 32 characters or more';
+  const nameBy = (of = secret) => JSON.parse(createSeal(of, ENTRY_SEAL).open(NAME_SEAL, log.name) ?? '{}');
+
+  it('is sealed by the first secret of a process that joins, and says what it said', async () => {
+    const first = await oldLog();
+    const { version, ...before } = nameBy();
+    const between = await joined([secret, newSecret]);
+    expect(nameBy()).toEqual({ ...before, version });
+    // It knows the old secret alone.
+    await first.feed.close();
+    const later = await joined([newSecret, secret]);
+    await vi.waitFor(() => expect(nameBy(newSecret)).toEqual({ ...before, version: version + 1 }));
+    // The processes that run leave it as it is, whatever secret is their first.
+    await sleep(1_500);
+    expect(nameBy(newSecret)).toEqual({ ...before, version: version + 1 });
+    expect([between.told, later.told, between.use(), later.use()]).toEqual([[], [], 'use', 'use']);
+    await joined([newSecret]);
+    expect(nameBy(newSecret)).toMatchObject(before);
+  });
+
+  it('is not sealed again if entries know of a later one', async () => {
+    const first = await oldLog();
+    const before = log.name;
+    const { version } = nameBy();
+    log.name = seal.seal(NAME_SEAL, JSON.stringify({ ...nameBy(), version: version + 1 }));
+    await first.revoke({ subject: 'bob' });
+    await sleep(50);
+    await first.revoke({ subject: 'carol' });
+    await first.feed.close();
+    log.name = before;
+    const later = await joined([newSecret, secret]);
+    await sleep(100);
+    expect(log.name).toBe(before);
+    expect(later.told).toContain('revocations_log_gap');
+  });
+
+  it.each([
+    ['an earlier version, as after one that was sealed again just now', -500_000],
+    ['a later version', 500_000],
+  ])('is replaced if it does not say what the log has lost, with %s', async (_title, difference) => {
+    const first = await oldLog();
+    const { version, ...before } = nameBy();
+    const lost = { ...before, completeSince: before.completeSince + 30_000, version: version + 1_000_000 };
+    log.name = seal.seal(NAME_SEAL, JSON.stringify(lost));
+    await vi.waitFor(
+      () => expect(first.revocations.completeSince).toBeGreaterThanOrEqual(lost.completeSince),
+      3_000,
+    );
+    await sleep(1_500);
+    const completeSince = nameBy().completeSince;
+    log.name = seal.seal(NAME_SEAL, JSON.stringify({ ...before, version: nameBy().version + difference }));
+    await vi.waitFor(() => expect(nameBy().completeSince).toBeGreaterThanOrEqual(completeSince), 3_000);
+    expect(completeSince).toBeGreaterThanOrEqual(lost.completeSince);
+  });
+});
+
 describe('a process that starts while one runs that has read a revocation', () => {
   /** The positions of the log, from the oldest to the newest. */
   const at = (index: number): string => log.entries.at(index)?.position ?? '';
@@ -551,9 +609,10 @@ describe('a process that starts while one runs that has read a revocation', () =
   it('does not vouch for a moment where an entry is deleted, and the log is held until the answer is late', async () => {
     let holds = false;
     let held: Promise<unknown> | undefined;
-    const { append, read } = log;
+    const own = log;
+    const { append, read } = own;
     log.append = async (entry) => {
-      const position = await append.call(log, entry);
+      const position = await append.call(own, entry);
       held ??= holds ? sleep(1_300) : undefined;
       return position;
     };
@@ -617,10 +676,11 @@ describe('a process that starts while one runs that has read a revocation', () =
 
   it('joins only once its own entry is in the log: one that is replaced is written again, and is a loss', async () => {
     await oldLog();
-    const { append } = log;
+    const own = log;
+    const { append } = own;
     let replaced = 0;
     log.append = async (entry) => {
-      const position = await append.call(log, entry);
+      const position = await append.call(own, entry);
       if (replaced < 2) {
         replaced += 1;
         log.entries.splice(-1, 1, { position, entry: 'garbage' });
@@ -636,10 +696,11 @@ describe('a process that starts while one runs that has read a revocation', () =
   it('vouches for nothing from before where garbage is in the place of the answer', async () => {
     const first = await oldLog();
     await first.revoke({ subject: 'bob' });
-    const { append } = log;
+    const own = log;
+    const { append } = own;
     let written = 0;
     log.append = async (entry) => {
-      const position = await append.call(log, entry);
+      const position = await append.call(own, entry);
       written += 1;
       // The first entry is the join entry, the second the answer to it.
       if (written === 2) {
@@ -704,11 +765,12 @@ describe('a process that starts with a long log', () => {
     const first = await longLog(false);
     await first.feed.close();
     const count = log.entries.length;
-    const { append } = log;
+    const own = log;
+    const { append } = own;
     let askedAt = 0;
     log.append = async (entry) => {
       askedAt = kindOf(entry) === 'join' ? performance.now() : askedAt;
-      return append.call(log, entry);
+      return append.call(own, entry);
     };
     const later = start();
     await vi.waitFor(() => expect(later.use(-60)).not.toBe('wait'), { timeout: 4_000, interval: 5 });
@@ -721,10 +783,11 @@ describe('a process that starts with a long log', () => {
   it('waits for a late answer to its join entry, where a process has answered its ping', async () => {
     await longLog(true);
     const count = log.entries.length;
-    const { append } = log;
+    const own = log;
+    const { append } = own;
     log.append = async (entry) => {
       await sleep(kindOf(entry) === 'answer' ? 600 : 0);
-      return append.call(log, entry);
+      return append.call(own, entry);
     };
     const later = start();
     expect(await usesOf(later)).not.toContain('use');
@@ -734,7 +797,8 @@ describe('a process that starts with a long log', () => {
 
   it('waits for an answer to its join entry, where the log was held while a process could have answered its ping', async () => {
     await longLog(true);
-    const { append, read } = log;
+    const own = log;
+    const { append, read } = own;
     let pages = 0;
     log.append = async (entry) => {
       const kind = kindOf(entry);
@@ -742,7 +806,7 @@ describe('a process that starts with a long log', () => {
         throw new Error('held');
       }
       await sleep(kind === 'answer' ? 600 : 0);
-      return append.call(log, entry);
+      return append.call(own, entry);
     };
     log.read = async (query) => {
       const page = await read.call(log, query);
@@ -757,14 +821,15 @@ describe('a process that starts with a long log', () => {
 
   it('waits for an answer to its join entry, where its ping was not written', async () => {
     await longLog(true);
-    const { append } = log;
+    const own = log;
+    const { append } = own;
     log.append = async (entry) => {
       const kind = kindOf(entry);
       if (kind === 'ping') {
         throw new Error('OOM');
       }
       await sleep(kind === 'answer' ? 600 : 0);
-      return append.call(log, entry);
+      return append.call(own, entry);
     };
     const later = start();
     expect(await usesOf(later)).not.toContain('use');

@@ -119,19 +119,22 @@ export class LogNaming {
   }
 
   /**
-   * Takes the name that another process gave the log. An older one, which does not say what the log
-   * has lost since, is replaced. Returns since when the log is complete by a name that was taken,
+   * Takes the name that another process gave the log. One that does not say what the log has lost,
+   * as an older one, is replaced. Returns since when the log is complete by a name that was taken,
    * and 0 for one that was replaced.
    */
   async take(name: string): Promise<number> {
     const { seals, problems, announce, onSetBack } = this.#rules;
     const version = seals.versionOf(name);
     const known = seals.openName(this.#name);
-    if (version >= this.#version || known === undefined) {
+    const isComplete = this.completeSinceOf(name) >= (known?.completeSince ?? 0);
+    if ((version >= this.#version && isComplete) || known === undefined) {
       this.#name = name;
       this.#version = Math.max(this.#version, version);
       return this.completeSince;
     }
+    // A later name that says less is not one that such a process gave.
+    this.#version = Math.max(this.#version, version);
     // Processes that give the log a name at the same time replace each other's, but not for long.
     this.#renamedAt = [...this.#renamedAt, performance.now()].slice(-MAX_RENAMES);
     const [earliest = 0] = this.#renamedAt;
@@ -145,6 +148,29 @@ export class LogNaming {
     // A process that starts finds out that the name that it read is not the newest.
     await announce();
     return 0;
+  }
+
+  /**
+   * Seals the name of the log by the first secret, so that a process without the old ones opens it.
+   * Only a process that has just joined may do so, or processes with other lists would replace each
+   * other's names for ever.
+   *
+   * Redis may have got a name meanwhile that reports a loss. That one has the later version: this
+   * one is only one later than the name that was read. So processes take the log for one that was
+   * set back, and replace the name.
+   *
+   * @param writtenVersion the greatest version that the writer of an entry knew
+   */
+  async sealAgain(writtenVersion: number): Promise<void> {
+    const { log, seals } = this.#rules;
+    const name = seals.openName(this.#name);
+    const isNewest = name?.version === this.#version && writtenVersion <= this.#version;
+    if (name === undefined || !isNewest || seals.isNameOfFirstSecret(this.#name)) {
+      return;
+    }
+    const version = name.version + 1;
+    this.#name = await log.open(seals.sealName({ ...name, version }), true);
+    this.#version = version;
   }
 
   /** Gives the log another name in place of the one that it has. */

@@ -51,6 +51,11 @@ export class LogSeals {
     return text === undefined ? undefined : (JSON.parse(text) as LogName);
   }
 
+  /** Whether a name was sealed by the first secret, which is the newest. */
+  isNameOfFirstSecret(sealed: string | undefined): boolean {
+    return this.#seals[0].open(this.#nameSeal, sealed) !== undefined;
+  }
+
   /** The version of a name; 0 if it was not sealed by one of us. */
   versionOf(sealed: string | undefined): number {
     return this.openName(sealed)?.version ?? 0;

@@ -43,6 +43,8 @@ export class LogSync {
   #writtenVersion = 0;
   /** Whether the log may have lost entries that this process never read. */
   #mayLackEntries = false;
+  /** Whether this process has still to seal the name again, if an old secret sealed it. */
+  #mustSealName = true;
   /** The last position given by the log when its end was found missing. */
   #missingEnd: string | undefined;
 
@@ -422,6 +424,10 @@ export class LogSync {
     this.#listing.show();
     this.#problems.clock(this.#revocations.completeSince, this.#newestAt);
     try {
+      if (this.#mustSealName) {
+        await this.#naming.sealAgain(this.#writtenVersion);
+        this.#mustSealName = false;
+      }
       await this.#upkeep.writeWhatLacks();
       this.#isUnwritable = false;
     } catch (error) {
