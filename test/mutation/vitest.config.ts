@@ -12,6 +12,7 @@ const tests: Readonly<Record<string, readonly string[]>> = {
     'streams/*',
   ],
   token: [
+    'token/*',
     'binding/*',
     'policies/claims',
     'cache/{token-identity,recurring,deep-claims}',
