@@ -190,7 +190,8 @@ describe('a token', () => {
   async function check(
     changes: Record<string, unknown> | 'token_inactive' | 'token_claims_malformed' | Error,
     certificate?: ClientCertificate,
-    expectations = { mustBind: true, saysItBinds: true },
+    expectations = { mustBind: true, saysItBinds: true, acceptsDpop: false },
+    key?: string,
   ) {
     const claims = {
       iss: issuer,
@@ -208,7 +209,7 @@ describe('a token', () => {
       return typeof changes === 'string' ? changes : readTokenClaims({ ...claims, ...changes }, issuer);
     };
     const authority = { read: Object.assign(read, { kind: 'introspection' } as const), rules };
-    return checkToken(authority as never, 'token', certificate, expectations);
+    return checkToken(authority as never, 'token', { certificate, key }, expectations);
   }
 
   it('that is good, with its own certificate, is ok', async () => {
@@ -246,12 +247,82 @@ describe('a token', () => {
 
   it('bound to nothing is a warning where it need not be bound, never ok', async () => {
     for (const saysItBinds of [true, false]) {
-      const findings = await check({ cnf: undefined }, kit.certificate, { mustBind: false, saysItBinds });
+      const findings = await check({ cnf: undefined }, kit.certificate, {
+        mustBind: false,
+        saysItBinds,
+        acceptsDpop: false,
+      });
       expect(findings.map(({ status }) => status)).toEqual(['ok', 'warning']);
     }
   });
 
   it('without a certificate to compare it with, nothing is said of its binding', async () => {
     expect(statusesOf(await check({}))).toEqual(['ok token']);
+  });
+
+  describe('that is bound to a key', () => {
+    const { thumbprint: x5t } = kit.certificate;
+    const { thumbprint: jkt } = kit.key;
+    const dpop = { mustBind: true, saysItBinds: true, acceptsDpop: true };
+    const off = { ...dpop, acceptsDpop: false };
+    const other = kit.otherKey.thumbprint;
+    const both = { jkt, 'x5t#S256': x5t };
+
+    it.each<[string, object, { key?: string; certificate?: ClientCertificate }, typeof dpop, string]>([
+      ['its own key', { jkt }, { key: jkt }, dpop, 'ok binding'],
+      [
+        'its own key, and any certificate',
+        { jkt },
+        { key: jkt, certificate: kit.certificate },
+        dpop,
+        'ok binding',
+      ],
+      ['no key to compare it with', { jkt }, {}, dpop, 'ok binding'],
+      ['another key', { jkt }, { key: other }, dpop, 'problem dpop_key_mismatch'],
+      ['a malformed thumbprint', { jkt: 'x' }, {}, dpop, 'problem token_bound_otherwise'],
+      ['no text', { jkt: 7 }, {}, dpop, 'problem token_bound_otherwise'],
+      [
+        'a further method',
+        { jkt, kid: 'k' },
+        { key: jkt, certificate: kit.certificate },
+        dpop,
+        'problem token_bound_otherwise',
+      ],
+      ['both, both right', both, { key: jkt, certificate: kit.certificate }, dpop, 'ok binding'],
+      [
+        'both, another key',
+        both,
+        { key: other, certificate: kit.certificate },
+        dpop,
+        'problem dpop_key_mismatch',
+      ],
+      [
+        'both, another certificate',
+        both,
+        { key: jkt, certificate: kit.otherCertificate },
+        dpop,
+        'problem certificate_mismatch',
+      ],
+      ['an API without dpop', { jkt }, { key: jkt }, off, 'problem dpop_off'],
+      [
+        'both, an API without dpop',
+        both,
+        { key: jkt, certificate: kit.certificate },
+        off,
+        'problem dpop_off',
+      ],
+      [
+        'a key, and the token names none',
+        { 'x5t#S256': x5t },
+        { key: jkt },
+        dpop,
+        'problem dpop_token_unbound',
+      ],
+    ])('%s', async (_title, cnf, { key, certificate }, expectations, finding) => {
+      const findings = await check({ cnf, token_type: 'DPoP' }, certificate, expectations, key);
+      const expected =
+        'jkt' in cnf ? ['ok token', finding] : ['ok token', 'problem token_wrong_type', finding];
+      expect(statusesOf(findings)).toEqual(expected);
+    });
   });
 });

@@ -156,8 +156,9 @@ describe.each(claims)('a secret in %s', (_name, changesBy) => {
     const read = async () => readTokenClaims(all, issuer);
     const rules = { issuer, audience: [audience], clockTolerance: 0 };
     const authority = { read, rules } as never;
-    const said = { mustBind: true, saysItBinds: true };
-    const findings = await checkToken(authority, 'opaque', kit.certificate, said);
+    const said = { mustBind: true, saysItBinds: true, acceptsDpop: true };
+    const { certificate } = kit;
+    const findings = await checkToken(authority, 'opaque', { certificate }, said);
     const file = join(folder, 'claims.json');
     writeFileSync(file, JSON.stringify(all));
     let output = '';

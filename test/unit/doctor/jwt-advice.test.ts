@@ -55,10 +55,12 @@ async function adviceOn(token: string): Promise<string> {
     read: async () => rejection,
     rules: { issuer, audience: [audience], clockTolerance: 30 },
   };
-  const [finding] = await checkToken(authority as never, token, kit.certificate, {
-    mustBind: true,
-    saysItBinds: true,
-  });
+  const [finding] = await checkToken(
+    authority as never,
+    token,
+    { certificate: kit.certificate },
+    { mustBind: true, saysItBinds: true, acceptsDpop: false },
+  );
   return finding?.fix ?? '';
 }
 

@@ -1,5 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
+import type { ProofSigner } from '../dpop/proof-signer.js';
 import { toRefusal } from '../errors.js';
 import type { Explanation, RefusedEvent } from '../observe/events.js';
 import type { ResourceServerOptions } from '../options/resource-server-options.js';
@@ -16,6 +17,8 @@ import { remedies } from './remedies.js';
 export interface Case {
   readonly claims: Record<string, unknown>;
   readonly certificate: ClientCertificate | undefined;
+  /** Signs a DPoP proof for a token that is bound to a key. */
+  readonly signer?: ProofSigner | undefined;
 }
 
 /**
@@ -23,7 +26,7 @@ export interface Case {
  * options nor environment say of issuer and audience can't be compared, which is said.
  */
 export async function decide(
-  { claims, certificate }: Case,
+  { claims, certificate, signer }: Case,
   options: ResourceServerOptions,
   { MTLS_BOUND_ISSUER, MTLS_BOUND_AUDIENCE }: NodeJS.ProcessEnv,
 ): Promise<Finding[]> {
@@ -36,6 +39,13 @@ export async function decide(
   const server = createResourceServer({
     ...more,
     ...one,
+    // Without store, nonce and prefix: the doctor makes the proof itself.
+    ...(more.dpop !== undefined && {
+      dpop: {
+        origin,
+        ...(more.dpop.algorithms !== undefined && { algorithms: more.dpop.algorithms }),
+      },
+    }),
     issuer,
     audience: audience ?? 'server-enforced',
     tokens: () => async () => (claims.active === false ? 'token_inactive' : readTokenClaims(claims, issuer)),
@@ -44,7 +54,10 @@ export async function decide(
   });
   try {
     return [
-      await decisionOf(server),
+      await decisionOf(
+        server,
+        more.dpop !== undefined && isBoundToKey(claims) ? proofHeaders(signer) : bearer,
+      ),
       ...(named === undefined
         ? [warning('issuer_not_compared', ...notCompared('iss', 'MTLS_BOUND_ISSUER'))]
         : []),
@@ -63,16 +76,36 @@ const notCompared = (claim: string, variable: string) =>
     `name the API's options by --config, or set ${variable}`,
   ] as const;
 
-async function decisionOf(server: ResourceServer): Promise<Finding> {
+const origin = 'https://api.invalid';
+const token = 'explained';
+const bearer: readonly string[] = ['authorization', `Bearer ${token}`];
+
+function isBoundToKey({ cnf }: Case['claims']): boolean {
+  return typeof cnf === 'object' && cnf !== null && Object.hasOwn(cnf, 'jkt');
+}
+
+function proofHeaders(signer: ProofSigner | undefined): readonly string[] {
+  const credentials = ['authorization', `DPoP ${token}`];
+  return signer === undefined
+    ? credentials
+    : [...credentials, 'dpop', signer.createProof({ method: 'GET', url: `${origin}/`, token })];
+}
+
+async function decisionOf(server: ResourceServer, rawHeaders: readonly string[]): Promise<Finding> {
   let explanation: Explanation | undefined;
   const note = (event: unknown): void => {
     explanation = { ...(event as RefusedEvent).explanation, certificateFrom: '--cert' };
   };
-  const req = { url: '/', headers: {}, rawHeaders: ['authorization', 'Bearer explained'], socket: {} };
+  const req = { method: 'GET', url: '/', headers: {}, rawHeaders, socket: {} };
   subscribe('mtls-bound:refused', note);
   try {
     await server.authorize(req as never);
-    return ok('admitted', 'a request with this token and this certificate is accepted');
+    return ok(
+      'admitted',
+      rawHeaders === bearer
+        ? 'a request with this token and this certificate is accepted'
+        : 'a request with this token and a proof by this key is accepted',
+    );
   } catch (thrown) {
     const refusal = toRefusal(thrown);
     const { code, status, message } = refusal;
@@ -81,6 +114,13 @@ async function decisionOf(server: ResourceServer): Promise<Finding> {
         code,
         `${status}: no certificate was given`,
         'name the one that the client presents by --cert',
+      );
+    }
+    if (code === 'dpop_proof_missing') {
+      return problem(
+        code,
+        `${status}: no key was given, and the token is bound to one`,
+        'name the private key of the client by --proof-key',
       );
     }
     const why = (explanation && inWords(refusal, explanation)) ?? message;

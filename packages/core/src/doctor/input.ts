@@ -1,7 +1,8 @@
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, type JsonWebKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { ClientCertificate } from '../certificate/client-certificate.js';
+import { createProofSigner, type ProofSigner } from '../dpop/proof-signer.js';
 import { isTellable, TellableError } from '../errors.js';
 import { headerName } from '../shared/option-rules.js';
 import { describeError, describeErrorCode } from '../shared/shown-error.js';
@@ -87,5 +88,21 @@ export async function readPeerCertificate(option: string, file: string): Promise
     return new ClientCertificate(new X509Certificate(pem).raw);
   } catch (error) {
     throw new TellableError(`${file} is no certificate in PEM (${describeError(error)})`);
+  }
+}
+
+/** Reads the private key with which a client signs DPoP proofs: PEM or a JWK. */
+export async function proofSignerOf(file: string): Promise<ProofSigner> {
+  const text = (await contentOf('--proof-key', file)).toString();
+  try {
+    const key = text.trimStart().startsWith('{')
+      ? createPrivateKey({ key: JSON.parse(text) as JsonWebKey, format: 'jwk' })
+      : createPrivateKey(text);
+    return createProofSigner(key);
+  } catch (error) {
+    // The message of another library may quote the key.
+    throw new TellableError(
+      `${file} is no private key of P-256, RSA or Ed25519, in PEM or as a JWK (${describeError(error)})`,
+    );
   }
 }

@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import { issuerNamedIn } from '../authorization-server/named-issuer.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { tlsSocket } from '../certificate/tls-socket.js';
+import type { ProofSigner } from '../dpop/proof-signer.js';
 import { ConfigurationError, TellableError } from '../errors.js';
 import {
   type ResourceServerOptions,
@@ -23,6 +24,7 @@ import {
   messageOf,
   pairOf,
   portOf,
+  proofSignerOf,
   readPeerCertificate,
   UsageError,
   urlOf,
@@ -30,6 +32,7 @@ import {
 import { createListener } from './listener.js';
 import { Mask } from './mask.js';
 import { probe } from './probe.js';
+import { probeProofs } from './proof-probe.js';
 import { formatArrival, formatFindings, hasProblem, printable } from './report.js';
 import { checkServer, type Sample } from './server-checks.js';
 import { checkSignals } from './signal-checks.js';
@@ -52,16 +55,20 @@ export type ExitCode = 0 | 1 | 2;
 export const usage = `mtls-doctor: what is wrong between client, proxy, API and authorization server
 
   mtls-doctor check      [--config FILE] [--token TOKEN|-] [--cert CLIENT.pem] [--issuer URL]
+                         [--proof-key CLIENT.key]
   mtls-doctor listen     [--config FILE] [--host 127.0.0.1] [--port 8080] [--cert SERVER.pem --key SERVER.key]
   mtls-doctor probe      --url URL --cert CLIENT.pem --key CLIENT.key
                          [--ca CA.pem] [--direct URL] [--header NAME] [--token TOKEN|-]
+  mtls-doctor proofs     --url URL --token TOKEN|- --proof-key CLIENT.key [--ca CA.pem]
+                         [--cert CLIENT.pem --key CLIENT.key]
   mtls-doctor thumbprint CERT.pem ...
-  mtls-doctor explain    --claims CLAIMS.json [--cert CLIENT.pem] [--config FILE]
+  mtls-doctor explain    --claims CLAIMS.json [--cert CLIENT.pem] [--proof-key CLIENT.key] [--config FILE]
 
 --config names a module whose default export are the options of mtlsBound(); without it they come from
 the environment.
 Its export signals are the options of sharedSignals(), or a list of them, which check looks at too.
 --token - reads the token from the standard input. --issuer says whose it is, where there are several issuers.
+--proof-key names the private key of a client's DPoP proofs, in PEM or as a JWK.
 --json prints findings as JSON.
 Exit codes: 0 no problem, 1 problems found, 2 the command can't be understood or carried out.
 `;
@@ -72,6 +79,7 @@ const optionNames = [
   'issuer',
   'cert',
   'key',
+  'proof-key',
   'ca',
   'url',
   'direct',
@@ -162,7 +170,12 @@ type Command = (given: Given, rest: readonly string[], around: Around) => Promis
 const commands: Readonly<Record<string, Command>> = {
   async check(given, _rest, around) {
     const { cert, issuer } = given;
-    const sample = { token: await tokenOf(given, around), certificate: await certificateOf(cert), issuer };
+    const sample = {
+      token: await tokenOf(given, around),
+      certificate: await certificateOf(cert),
+      key: (await signerOf(given))?.jkt,
+      issuer,
+    };
     const options = await optionsOf(given, around);
     const signals = await signalsOf(given, around);
     return writeFindings(await checkAll(options, around.environment, sample, signals), given, around);
@@ -217,6 +230,25 @@ const commands: Readonly<Record<string, Command>> = {
     return writeFindings(findings, given, around);
   },
 
+  async proofs(given, _rest, around) {
+    const { cert, key, ca } = given;
+    const url = maskedUrl('url', requireOption(given, 'url'), around);
+    const signer = await proofSignerOf(requireOption(given, 'proof-key'));
+    requireOption(given, 'token');
+    const token = (await tokenOf(given, around)) as string;
+    const findings = await probeProofs({
+      url,
+      token,
+      signer,
+      identity:
+        cert === undefined && key === undefined
+          ? undefined
+          : await pairOf(requireOption(given, 'cert'), requireOption(given, 'key')),
+      ca: ca === undefined ? undefined : await contentOf('--ca', ca),
+    });
+    return writeFindings(findings, given, around);
+  },
+
   async thumbprint({ json }, files, { write }) {
     if (files.length === 0) {
       throw new UsageError('thumbprint needs a file');
@@ -236,7 +268,7 @@ const commands: Readonly<Record<string, Command>> = {
     const claims = await claimsIn(requireOption(given, 'claims'));
     const certificate = await certificateOf(given.cert);
     const findings = await decide(
-      { claims, certificate },
+      { claims, certificate, signer: await signerOf(given) },
       await optionsOf(given, around),
       around.environment,
     );
@@ -393,4 +425,8 @@ async function tokenOf({ token }: Given, { readInput, mask }: Around): Promise<s
 
 async function certificateOf(file: string | undefined): Promise<ClientCertificate | undefined> {
   return file === undefined ? undefined : readPeerCertificate('--cert', file);
+}
+
+async function signerOf({ 'proof-key': file }: Given): Promise<ProofSigner | undefined> {
+  return file === undefined ? undefined : proofSignerOf(file);
 }

@@ -1,16 +1,14 @@
 import { X509Certificate } from 'node:crypto';
-import { type IncomingMessage, request as requestPlain } from 'node:http';
-import { type RequestOptions, request as requestTls } from 'node:https';
+import type { IncomingMessage } from 'node:http';
 import { connect, type SecureVersion } from 'node:tls';
 import { thumbprintOf } from '../certificate/client-certificate.js';
 import { TellableError } from '../errors.js';
-import { describeErrorCode } from '../shared/shown-error.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { addressOf } from './address.js';
 import { type Arrival, raiseTheLimits } from './arrival.js';
 import { readArrival } from './arrival-answer.js';
+import { exchange } from './exchange.js';
 import { type Finding, ok, problem, warning } from './finding.js';
-import { messageOf } from './input.js';
 import { listenerHeader } from './listener.js';
 
 /** A deployed proxy, with a `listen` of ours or the API itself behind it. */
@@ -328,38 +326,13 @@ function speaksTlsVersion({ url, cert, key }: ProbeOptions, version: SecureVersi
 
 /** The answer, or the code of the error. */
 function sendRequest(
-  { ca, token, deadline = 10_000 }: ProbeOptions,
+  { ca, token, deadline }: ProbeOptions,
   url: URL,
   identity: { readonly cert: string | Buffer; readonly key: string | Buffer } | undefined,
   headers: Record<string, string>,
 ): Promise<Reply | string> {
-  return new Promise<Reply | string>((resolve) => {
-    const options: RequestOptions = {
-      headers: { ...headers, ...(token !== undefined && { authorization: `Bearer ${token}` }) },
-      agent: false,
-      // Otherwise NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment would let any certificate pass.
-      rejectUnauthorized: true,
-      ...(ca !== undefined && { ca }),
-      ...identity,
-    };
-    const request = url.protocol === 'https:' ? requestTls : requestPlain;
-    const call = request(url, options, (res) => {
-      readBody(res).then(end, fail);
-    });
-    // The timeout of a socket is about silence; an answer that drips never lets it pass.
-    const timer = setTimeout(() => {
-      end(`no whole answer within ${deadline / 1000} s`);
-      call.destroy();
-    }, deadline);
-    const end = (outcome: Reply | string): void => {
-      clearTimeout(timer);
-      resolve(outcome);
-    };
-    const fail = (error: unknown): void => end(describeErrorCode(error) ?? messageOf(error));
-    call.once('error', fail);
-    call.end();
-    // Node may refuse to send a header whose name a listener gave.
-  }).catch((error: unknown) => describeErrorCode(error) ?? messageOf(error));
+  const all = { ...headers, ...(token !== undefined && { authorization: `Bearer ${token}` }) };
+  return exchange({ url, headers: all, ca, identity, deadline }, readBody);
 }
 
 /** Characters; a listener's answer is far shorter. */

@@ -22,6 +22,8 @@ export interface Sample {
   readonly token: string | undefined;
   /** The client's certificate that the token is bound to. */
   readonly certificate: ClientCertificate | undefined;
+  /** The thumbprint of the client's key that the token is bound to (DPoP). */
+  readonly key?: string | undefined;
   /** Whose token it is, where that is not to be seen from it. */
   readonly issuer?: string | undefined;
 }
@@ -73,7 +75,11 @@ export async function checkServer(
       findings.push(...(await checkQuestion(authority, issuer, spelling)));
       if (sample.token !== undefined && !findings.some(({ status }) => status === 'problem')) {
         findings.push(
-          ...(await checkToken(authority, sample.token, sample.certificate, { mustBind, saysItBinds })),
+          ...(await checkToken(authority, sample.token, sample, {
+            mustBind,
+            saysItBinds,
+            acceptsDpop: settings.dpop !== undefined,
+          })),
         );
       }
     }

@@ -3,6 +3,8 @@ import type { AcceptedIssuer, LimitedReader } from '../authorization-server/acce
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { checkBinding } from '../confirmation/binding.js';
 import { certificateThumbprint } from '../confirmation/certificate-thumbprint.js';
+import { keyThumbprint } from '../confirmation/key-thumbprint.js';
+import type { DpopProof } from '../dpop/proof.js';
 import { toRefusal } from '../errors.js';
 import { checkClaims } from '../policy/claims.js';
 import { mismatchHint } from '../response/explanation.js';
@@ -24,15 +26,26 @@ function rejectionFinding(rejection: TokenRejection, { kind }: LimitedReader, to
   return problem(code, detail ?? code, adviceOnJwt(code, token) ?? remedies[code]);
 }
 
+/** What a client has to prove that a token is its own. */
+export interface SampleClient {
+  readonly certificate: ClientCertificate | undefined;
+  /** The thumbprint of its key for DPoP. */
+  readonly key?: string | undefined;
+}
+
 /**
- * Asks about the user's token as the API would, and compares it with the certificate. Never
- * rejects.
+ * Asks about the user's token as the API would, and compares it with the certificate and the key.
+ * Never rejects.
  */
 export async function checkToken(
   { read, rules }: AcceptedIssuer,
   token: string,
-  certificate: ClientCertificate | undefined,
-  { mustBind, saysItBinds }: { readonly mustBind: boolean; readonly saysItBinds: boolean },
+  client: SampleClient,
+  {
+    mustBind,
+    saysItBinds,
+    acceptsDpop,
+  }: { readonly mustBind: boolean; readonly saysItBinds: boolean; readonly acceptsDpop: boolean },
 ): Promise<Finding[]> {
   let answer: TokenAnswer;
   try {
@@ -65,8 +78,8 @@ export async function checkToken(
             'turn certificate-bound access tokens on at the authorization server (RFC 8705 §3)',
           ),
     );
-  } else if (certificate !== undefined) {
-    findings.push(bindingFinding(answer.confirmation, certificate));
+  } else {
+    findings.push(...bindingFindings(answer.confirmation, client, acceptsDpop));
   }
   return findings;
 }
@@ -83,7 +96,8 @@ function claimedFindings(token: string, rules: AcceptedIssuer['rules']): Finding
 
 function claimFindings(token: TokenClaims, rules: AcceptedIssuer['rules']): Finding[] {
   try {
-    checkClaims(token, rules, Date.now() / 1000, false);
+    // Such a token comes with a proof, or is refused for its binding.
+    checkClaims(token, rules, Date.now() / 1000, namesKey(token.confirmation));
     return [];
   } catch (thrown) {
     const { code, message } = toRefusal(thrown);
@@ -104,25 +118,69 @@ function claimFindings(token: TokenClaims, rules: AcceptedIssuer['rules']): Find
 /** Names that a token lists. */
 const MAX_NAMES = 10;
 
-function bindingFinding(confirmation: unknown, certificate: ClientCertificate): Finding {
+function namesKey(confirmation: unknown): confirmation is { readonly jkt: unknown } {
+  return typeof confirmation === 'object' && confirmation !== null && Object.hasOwn(confirmation, 'jkt');
+}
+
+function bindingFindings(confirmation: unknown, client: SampleClient, acceptsDpop: boolean): Finding[] {
+  const { certificate, key } = client;
+  if (!namesKey(confirmation)) {
+    return [
+      ...(key === undefined
+        ? []
+        : [
+            problem(
+              'dpop_token_unbound',
+              'the token is not bound to a key: its cnf has no jkt',
+              remedies.dpop_token_unbound,
+            ),
+          ]),
+      ...(certificate === undefined ? [] : [bindingFinding(confirmation, { certificate })]),
+    ];
+  }
+  if (!acceptsDpop) {
+    return [
+      problem(
+        'dpop_off',
+        'the token is bound to a key (cnf.jkt), and the API does not accept the scheme DPoP',
+        'set the option dpop, or let the client get its tokens by its certificate alone',
+      ),
+    ];
+  }
+  if (certificate === undefined) {
+    const { jkt } = confirmation;
+    return [bindingFinding({ jkt }, { certificate, key: key ?? String(jkt) })];
+  }
+  return [bindingFinding(confirmation, { certificate, key: key ?? String(confirmation.jkt) })];
+}
+
+/** What a proof by the key shows of it. Its signature is none of this check. */
+const methods = Object.freeze([certificateThumbprint, keyThumbprint({ checkSignature: () => undefined })]);
+
+function bindingFinding(confirmation: unknown, { certificate, key }: SampleClient): Finding {
+  const proof = key === undefined ? undefined : ({ key: { jkt: key } } as DpopProof);
   try {
     checkBinding(
       confirmation,
-      { thumbprint: certificate.thumbprint, proof: undefined },
-      { binding: 'required', methods: [certificateThumbprint] },
+      { thumbprint: certificate?.thumbprint, proof },
+      { binding: 'required', methods: proof === undefined ? [certificateThumbprint] : methods },
     );
-    return ok('binding', 'the token is bound to the certificate');
+    return ok('binding', `the token is bound to ${boundTo(confirmation, key)}`);
   } catch (thrown) {
     const { code, message, expectedThumbprint } = toRefusal(thrown);
-    const hint =
-      expectedThumbprint === undefined ? undefined : mismatchHint(expectedThumbprint, certificate, undefined);
-    const both =
-      expectedThumbprint &&
-      `the token is bound to ${expectedThumbprint}, the certificate is ${certificate.thumbprint}`;
+    if (expectedThumbprint === undefined || certificate === undefined) {
+      return problem(code, message, remedies[code]);
+    }
     return problem(
       code,
-      both ?? message,
-      hint?.text ?? 'present the certificate with which the client got the token',
+      `the token is bound to ${expectedThumbprint}, the certificate is ${certificate.thumbprint}`,
+      mismatchHint(expectedThumbprint, certificate, undefined)?.text ??
+        'present the certificate with which the client got the token',
     );
   }
+}
+
+function boundTo(confirmation: unknown, key: string | undefined): string {
+  const names = Object.hasOwn(confirmation as object, 'x5t#S256') ? ['the certificate'] : [];
+  return [...names, ...(key === undefined ? [] : [`the key ${key}`])].join(' and ');
 }
