@@ -24,6 +24,15 @@ describe('a proof', () => {
     ]);
   });
 
+  it('with the jti of another proof of its key is replayed, whenever both end', () => {
+    const used = new UsedProofs(150);
+    expect(used.take(proof('a'))).toBe('fresh');
+    expect([89, 91, 80, 100, 60, 120].map((lasts) => used.take(proof('a', 'key', lasts)))).toEqual(
+      Array.from({ length: 6 }, () => 'replayed'),
+    );
+    expect(used.size).toBe(1);
+  });
+
   it('with the jti of another key is fresh: no client can use up that of another', () => {
     const used = new UsedProofs();
     expect([used.take(proof('a', 'key')), used.take(proof('a', 'other'))]).toEqual(['fresh', 'fresh']);

@@ -66,9 +66,11 @@ export class UsedProofs {
   take(proof: UsedProof, id = proofIdOf(proof)): Taken {
     this.#forget();
     const number = Math.floor(proof.acceptedUntil / SPAN);
-    const span = this.#spans.get(number);
-    if (span?.ids.has(id) === true) {
-      return 'replayed';
+    // The same `jti` in another proof may end in another span.
+    for (const { ids } of this.#spans.values()) {
+      if (ids.has(id)) {
+        return 'replayed';
+      }
     }
     if (number < this.#firstKept) {
       return 'too-old';
@@ -81,7 +83,7 @@ export class UsedProofs {
     if (ofKey * SHARE_OF_KEY >= left) {
       return 'too-many';
     }
-    this.#add(span ?? this.#createSpan(number), proof, id);
+    this.#add(this.#spans.get(number) ?? this.#createSpan(number), proof, id);
     return 'fresh';
   }
 
