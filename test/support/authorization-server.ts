@@ -47,6 +47,8 @@ export interface TestClient {
   readonly scope?: string;
   /** The resource indicator (RFC 8707); the API's audience unless told. */
   readonly resource?: string;
+  /** A DPoP proof for the token endpoint: the token is bound to its key. */
+  readonly proof?: string;
 }
 
 export function testClients(pki: Pki) {
@@ -62,6 +64,10 @@ export function testClients(pki: Pki) {
     revoker: { clientId: 'revoker', identity: pki.proxy, scope: revokeScope },
     /** A client of old: a secret, and tokens bound to nothing. */
     unbound: { clientId: 'unbound', secret: 'the-secret-of-old' },
+    /** Has no certificate; its tokens are bound to the key of the proof that it sends. */
+    phone: { clientId: 'phone', secret: 'the-secret-of-the-phone' },
+    /** Its tokens are bound to the key of its proof and to its certificate. */
+    both: { clientId: 'both', secret: 'the-secret-of-the-phone', identity: pki.alice },
   } satisfies Record<string, TestClient>;
 }
 
@@ -87,8 +93,17 @@ export async function startAuthorizationServer(
   const provider = new Provider(issuer, configured);
   let introspections = 0;
   const perToken = new Map<string, number>();
+  // oidc-provider binds a token to one thing. For the client `both` its answers name the certificate too.
+  const certificateOf = new Map<string, string>();
   provider.use(async (ctx, next) => {
     await next();
+    if (ctx.path === '/token' && ctx.oidc?.client?.clientId === 'both' && ctx.status === 200) {
+      certificateOf.set((ctx.body as { access_token: string }).access_token, thumbprintIn(ctx.socket));
+    }
+    const certificate = certificateOf.get(String(ctx.oidc?.params?.token));
+    if (ctx.path === '/token/introspection' && certificate !== undefined) {
+      Object.assign((ctx.body as { cnf: object }).cnf, { 'x5t#S256': certificate });
+    }
     const token = String(ctx.oidc?.params?.token);
     if (ctx.path === '/token/introspection') {
       perToken.set(token, (perToken.get(token) ?? 0) + 1);
@@ -112,7 +127,8 @@ export async function startAuthorizationServer(
     if (client.secret !== undefined) {
       body.set('client_secret', client.secret);
     }
-    const response = await fetch(`${issuer}${path}`, { method: 'POST', body, agent });
+    const headers = client.proof === undefined ? {} : { dpop: client.proof };
+    const response = await fetch(`${issuer}${path}`, { method: 'POST', body, agent, headers });
     const answer = await response.text();
     if (!response.ok) {
       throw new Error(`${path} answered ${response.status}: ${answer}`);
@@ -184,6 +200,8 @@ async function configuration(
         token_endpoint_auth_method: 'client_secret_post',
         tls_client_certificate_bound_access_tokens: false,
       },
+      withKey('phone'),
+      withKey('both'),
     ],
     clientDefaults: { id_token_signed_response_alg: 'ES256', introspection_signed_response_alg: 'ES256' },
     clientAuthMethods: [
@@ -197,6 +215,15 @@ async function configuration(
     scopes: [...allScopes.split(' '), revokeScope],
     jwks: { keys: [{ ...(await exportJWK(privateKey)), alg: 'ES256', use: 'sig' }] },
     cookies: { keys: [randomUUID()] },
+    formats: {
+      customizers: {
+        jwt: (ctx, token, { payload }) => {
+          if (token.clientId === 'both') {
+            Object.assign(payload?.cnf as object, { 'x5t#S256': thumbprintIn(ctx.socket) });
+          }
+        },
+      },
+    },
     features: {
       devInteractions: { enabled: false },
       encryption: { enabled: true },
@@ -226,6 +253,11 @@ async function configuration(
       },
     },
   };
+}
+
+function thumbprintIn(socket: object): string {
+  const certificate = (socket as TLSSocket).getPeerX509Certificate();
+  return Buffer.from((certificate?.fingerprint256 ?? '').replaceAll(':', ''), 'hex').toString('base64url');
 }
 
 function formatOf(resource: string, encryptionKey: KeyObject) {
@@ -263,6 +295,16 @@ function machine(clientId: string): ClientMetadata {
     grant_types: ['client_credentials'],
     scope: allScopes,
     tls_client_certificate_bound_access_tokens: true,
+  };
+}
+
+function withKey(clientId: string): ClientMetadata {
+  return {
+    ...machine(clientId),
+    client_secret: 'the-secret-of-the-phone',
+    token_endpoint_auth_method: 'client_secret_post',
+    tls_client_certificate_bound_access_tokens: false,
+    dpop_bound_access_tokens: true,
   };
 }
 
