@@ -11,7 +11,7 @@ import { type ApiName, type ApiSettings, createApis } from './apis.js';
 
 export interface Api {
   readonly url: string;
-  /** The name of the API in the `aud` of a token. */
+  /** The name of the API in the `aud` of a token, and its origin in DPoP proofs. */
   readonly audience: string;
 }
 
@@ -44,8 +44,15 @@ export async function startStory(startApis: typeof startHere = startHere): Promi
       requestCert: true,
       rejectUnauthorized: false,
     },
-    introspecting: { issuer, clientId: 'api', clientSecret: secrets.api, audience, http },
-    validating: { issuer, audience: jwtAudience, http },
+    introspecting: {
+      issuer,
+      clientId: 'api',
+      clientSecret: secrets.api,
+      audience,
+      http,
+      dpop: { origin: audience },
+    },
+    validating: { issuer, audience: jwtAudience, http, dpop: { origin: jwtAudience } },
   });
   const api = (name: ApiName, audience: string): Api => ({
     url: `https://127.0.0.1:${ports[name]}`,

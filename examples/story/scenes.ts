@@ -2,6 +2,7 @@ import { request } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UnsecuredJWT } from 'jose';
 import type { TestClient } from '../../test/support/authorization-server.js';
+import { type DpopClient, dpopClient } from '../../test/support/dpop-client.js';
 import type { Identity } from '../../test/support/pki.js';
 import type { Outcome as TableRow } from '../table.js';
 import type { ApiName } from './apis.js';
@@ -18,6 +19,8 @@ interface Call {
   readonly token?: string;
   readonly identity?: Identity;
   readonly path?: string;
+  /** A DPoP proof; the token is sent with the scheme DPoP. */
+  readonly proof?: string;
 }
 
 /** Returns the call that the client makes to one API. */
@@ -47,7 +50,8 @@ async function play(story: Story, title: string, expected: Statuses, part: Part)
   return { title, expected, results: statuses, told };
 }
 
-function send({ pki }: Story, url: string, { token, identity, path = '/accounts' }: Call) {
+function send({ pki }: Story, url: string, { token, identity, path = '/accounts', proof }: Call) {
+  const scheme = proof === undefined ? 'Bearer' : 'DPoP';
   return new Promise<{ status: number; told: string }>((resolve, reject) => {
     const call = request(
       `${url}${path}`,
@@ -55,7 +59,10 @@ function send({ pki }: Story, url: string, { token, identity, path = '/accounts'
         ca: pki.ca.cert,
         cert: identity?.cert,
         key: identity?.key,
-        headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+        headers: {
+          ...(token !== undefined && { authorization: `${scheme} ${token}` }),
+          ...(proof !== undefined && { dpop: proof }),
+        },
       },
       async (response) => {
         let body = '';
@@ -88,6 +95,31 @@ const alicesBut =
   (change: (story: Story, api: Api) => Call | Promise<Call>): Part =>
   async (story, api) => ({ ...(await alicesOwn(story, api)), ...(await change(story, api)) });
 
+/** The key in Alice's phone, which has no certificate. The key does not leave the phone. */
+const phone = dpopClient();
+const bobsPhone = dpopClient();
+
+/** A token that is bound to the key of the phone. */
+const phoneToken = ({ authorizationServer, clients }: Story, { audience }: Api): Promise<string> =>
+  authorizationServer.token({
+    ...clients.phone,
+    resource: audience,
+    proof: phone.proof('', {
+      claims: { htm: 'POST', htu: `${authorizationServer.issuer}/token`, ath: undefined },
+    }),
+  });
+
+const proofFor = ({ audience }: Api, token: string, by: DpopClient = phone): string =>
+  by.proof(token, { claims: { htu: `${audience}/accounts` } });
+
+/** A call of Alice's phone, with some members replaced. */
+const phoneBut =
+  (change: (api: Api, token: string) => Call): Part =>
+  async (story, api) => {
+    const token = await phoneToken(story, api);
+    return { token, proof: proofFor(api, token), ...change(api, token) };
+  };
+
 export const scenes: readonly Scene[] = [
   scene('Alice, with her token and her certificate from a CA', everywhere(200), alicesOwn),
   scene('A client with its own self-signed certificate', everywhere(200), async (story, api) => ({
@@ -114,6 +146,31 @@ export const scenes: readonly Scene[] = [
       ...tokens.get(api),
       identity: story.clients.bob.identity,
     }));
+    return Object.values(first.results).every((status) => status === 200) ? second : first;
+  },
+  scene(
+    "Alice's phone, with its token and its key (DPoP)",
+    everywhere(200),
+    phoneBut(() => ({})),
+  ),
+  scene(
+    "Bob, with the phone's stolen token and his key",
+    everywhere(401),
+    phoneBut((api, token) => ({ proof: proofFor(api, token, bobsPhone) })),
+  ),
+  scene("Bob, with the phone's stolen token and no key", everywhere(401), async (story, api) => ({
+    token: await phoneToken(story, api),
+    identity: story.clients.bob.identity,
+  })),
+  async (story) => {
+    const calls = new Map<Api, Call>();
+    const first = await play(story, '', everywhere(200), async (story, api) => {
+      const call = await phoneBut(() => ({}))(story, api);
+      calls.set(api, call);
+      return call;
+    });
+    const title = "Bob, with a copy of the phone's last request";
+    const second = await play(story, title, everywhere(401), (_story, api) => calls.get(api) ?? {});
     return Object.values(first.results).every((status) => status === 200) ? second : first;
   },
   scene(

@@ -11,10 +11,13 @@ const story = ['--no-warnings', '--import', 'tsx', 'examples/story/main.ts'];
 describe('npm start', () => {
   it('prints which requests are accepted and which are refused, and exits with 0', async () => {
     const { stdout } = await promisify(execFile)(process.execPath, story, { cwd: root });
-    expect(stdout).toContain('All 14 answers are as expected.');
+    expect(stdout).toContain('All 18 answers are as expected.');
     expect(stdout).toMatch(
       /Bob, with Alice's stolen token and his certificate +401 refused +401 refused +401 refused/,
     );
+    for (const what of ["the phone's stolen token and his key", "a copy of the phone's last request"]) {
+      expect(stdout).toMatch(new RegExp(`Bob, with ${what} +401 refused +401 refused +401 refused`));
+    }
     expect(stdout).not.toContain('✗');
   });
 
