@@ -253,7 +253,11 @@ it('listen: shows what arrives, and which preset reads it', async () => {
 
 it.each([
   [['--help'], 0, usage],
-  [['operate'], 2, 'there is no such command; the commands are check, listen, probe, proofs, thumbprint, explain'],
+  [
+    ['operate'],
+    2,
+    'there is no such command; the commands are check, listen, probe, proofs, thumbprint, explain',
+  ],
   [['constructor'], 2, 'there is no such command'],
   [['--patience'], 2, 'there is no such option; the options are --config, --token'],
   [['check', 'now'], 2, 'check takes options alone'],

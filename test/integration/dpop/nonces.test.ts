@@ -44,7 +44,7 @@ describe.each(frameworks)('%s', (framework) => {
     return { status, error: body.error as unknown, nonce: headers['dpop-nonce'], headers };
   }
 
-  it('a client gets in with the nonce of the first answer, and with no other text', async () => {
+  it('R237: a client gets in with the nonce of the first answer, and with no other text', async () => {
     const first = await send();
     expect(first).toMatchObject({
       status: 401,
@@ -68,7 +68,7 @@ describe.each(frameworks)('%s', (framework) => {
     expect((await send(nonce, { iat: now + day })).status).toBe(200);
   });
 
-  it('a client that goes on gets the next nonce with an answer, before its own ends', async () => {
+  it('R237: a client that goes on gets the next nonce with an answer, before its own ends', async () => {
     const { nonce } = await send();
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 101_000 });
     const later = await send(nonce);

@@ -75,6 +75,10 @@ describe.each(frameworks.flatMap((framework) => kinds.map((kind) => ({ framework
       for (const [name, values] of byName) {
         void request.set(name, (values.length === 1 ? values[0] : values) as string);
       }
+      if (byName.has('Host')) {
+        // The name that TLS compares is taken from it.
+        void request.disableTLSCerts();
+      }
       const before = api.handled();
       const { status, body } = await request;
       expect(api.handled() - before).toBe(status === 200 ? 1 : 0);
@@ -106,7 +110,7 @@ describe.each(frameworks.flatMap((framework) => kinds.map((kind) => ({ framework
       ['an iat of 10 seconds ago', { claims: { iat: iat(-10) } }],
       ['an iat of 10 seconds ahead', { claims: { iat: iat(10) } }],
       ['nbf now and exp in five minutes', { claims: { nbf: iat(0), exp: iat(300) } }],
-    ])('accepts %s', async (_, changes) => {
+    ])('R226: accepts %s', async (_, changes) => {
       expect(await sendChanged(changes)).toBe('200');
     });
 
@@ -137,11 +141,11 @@ describe.each(frameworks.flatMap((framework) => kinds.map((kind) => ({ framework
       ['made an hour ahead', { claims: { iat: iat(3_600) } }, 'dpop_proof_expired'],
       ['made an hour ago', { claims: { iat: iat(-3_600) } }, 'dpop_proof_expired'],
       ['with a wrong ath', { claims: { ath: 'A'.repeat(43) } }, 'dpop_proof_for_another'],
-    ])('refuses a proof %s', async (_, changes, code) => {
+    ])('R227: refuses a proof %s', async (_, changes, code) => {
       expect(await sendChanged(changes)).toBe(`401 invalid_dpop_proof ${code}`);
     });
 
-    it('refuses a proof by another key: the token is bound to the first', async () => {
+    it('R229: refuses a proof by another key: the token is bound to the first', async () => {
       expect(await sendChanged({}, stranger)).toBe('401 invalid_token dpop_key_mismatch');
     });
 
@@ -198,16 +202,19 @@ describe.each(frameworks.flatMap((framework) => kinds.map((kind) => ({ framework
         }),
         '400 invalid_request credentials_repeated',
       ],
-    ])('refuses %s', async (_, make, outcome) => {
+    ])('R228: refuses %s', async (_, make, outcome) => {
       expect(await send(make(await tokenWith({ jkt: client.jkt })))).toBe(outcome);
     });
 
-    it.each([['dpop'], ['DPOP'], ['DPoP']])('reads the scheme in any letter case: %s', async (scheme) => {
-      const token = await tokenWith({ jkt: client.jkt });
-      expect(await send(withProof(token, client.proof(token), scheme))).toBe('200');
-      const without = { headers: [['Authorization', `${scheme} ${token}`]] } as const;
-      expect(await send(without)).toBe('401 invalid_dpop_proof dpop_proof_missing');
-    });
+    it.each([['dpop'], ['DPOP'], ['DPoP']])(
+      'R238: reads the scheme in any letter case: %s',
+      async (scheme) => {
+        const token = await tokenWith({ jkt: client.jkt });
+        expect(await send(withProof(token, client.proof(token), scheme))).toBe('200');
+        const without = { headers: [['Authorization', `${scheme} ${token}`]] } as const;
+        expect(await send(without)).toBe('401 invalid_dpop_proof dpop_proof_missing');
+      },
+    );
 
     it('reads the header DPoP in any letter case', async () => {
       const token = await tokenWith({ jkt: client.jkt });
@@ -221,7 +228,7 @@ describe.each(frameworks.flatMap((framework) => kinds.map((kind) => ({ framework
       ).toBe('200');
     });
 
-    it('accepts a proof once, and another with each request', async () => {
+    it('R232: accepts a proof once, and another with each request', async () => {
       const token = await tokenWith({ jkt: client.jkt });
       const proof = client.proof(token);
       expect([
@@ -229,6 +236,14 @@ describe.each(frameworks.flatMap((framework) => kinds.map((kind) => ({ framework
         await send(withProof(token, proof)),
         await send(withProof(token, client.proof(token))),
       ]).toEqual(['200', '401 invalid_dpop_proof dpop_proof_replayed', '200']);
+    });
+
+    it('R232: refuses the jti of an accepted proof in another proof by its key', async () => {
+      const token = await tokenWith({ jkt: client.jkt });
+      const claims = { jti: randomUUID() };
+      expect(await send(withProof(token, client.proof(token, { claims })))).toBe('200');
+      const again = client.proof(token, { claims: { ...claims, iat: iat(-1) } });
+      expect(await send(withProof(token, again))).toBe('401 invalid_dpop_proof dpop_proof_replayed');
     });
 
     it('lets one of ten requests in that come with one proof at the same moment', async () => {
@@ -244,17 +259,23 @@ describe.each(frameworks.flatMap((framework) => kinds.map((kind) => ({ framework
       expect(statuses.toSorted()).toEqual([200, ...Array.from({ length: 9 }, () => 401)]);
     });
 
-    it('does not use up the jti of a proof that is refused for another reason', async () => {
+    it('R233: does not use up the jti of a proof that is refused for another reason', async () => {
       const token = await tokenWith({ jkt: client.jkt });
       const jti = randomUUID();
       const forged = client.proof(token, { claims: { jti }, signer: stranger.privateKey });
       expect(await send(withProof(token, forged))).toBe('401 invalid_dpop_proof dpop_signature_invalid');
+      for (const claims of [{ ath: 'A'.repeat(43) }, { htm: 'PUT' }, { iat: iat(-3_600) }]) {
+        const broken = client.proof(token, { claims: { jti, ...claims } });
+        expect(await send(withProof(token, broken))).toMatch(/^401 invalid_dpop_proof/);
+      }
+      const unknown = client.proof('unknown', { claims: { jti } });
+      expect(await send(withProof('unknown', unknown))).toMatch(/^401 invalid_token/);
       const other = stranger.proof(token, { claims: { jti } });
       expect(await send(withProof(token, other))).toBe('401 invalid_token dpop_key_mismatch');
       expect(await send(withProof(token, client.proof(token, { claims: { jti } })))).toBe('200');
     });
 
-    it('a client can not use up the jti of another client', async () => {
+    it('R233: a client can not use up the jti of another client', async () => {
       const jti = randomUUID();
       const own = await tokenWith({ jkt: stranger.jkt });
       expect(await send(withProof(own, stranger.proof(own, { claims: { jti } })))).toBe('200');
@@ -289,7 +310,7 @@ describe.each(frameworks.flatMap((framework) => kinds.map((kind) => ({ framework
       expect(await send(withProof(own, forged))).toBe('401 invalid_dpop_proof dpop_signature_invalid');
     });
 
-    it('ignores what the request says of its host: a proof for another origin is refused', async () => {
+    it('R234: ignores what the request says of its host: a proof for another origin is refused', async () => {
       const token = await tokenWith({ jkt: client.jkt });
       const outcome = '401 invalid_dpop_proof dpop_proof_for_another';
       // The header Host of the request names this one.
@@ -300,12 +321,16 @@ describe.each(frameworks.flatMap((framework) => kinds.map((kind) => ({ framework
         ['X-Forwarded-Host', 'evil.example'],
         ['X-Original-Host', 'evil.example'],
         ['Forwarded', 'host=evil.example;proto=https'],
+        ['Host', 'evil.example'],
+        // What some URL parsers take for the end of the host.
+        ['Host', 'evil.example/?x'],
+        ['Host', 'evil.example/#x'],
       ] as const) {
         expect(await send({ headers: [...other.headers, [name, value]] })).toBe(outcome);
       }
     });
 
-    describe('a token that is bound to key and certificate', () => {
+    describe('R231: a token that is bound to key and certificate', () => {
       const both = () => tokenWith({ jkt: client.jkt, 'x5t#S256': pki.alice.thumbprint });
       it.each([
         ['both are right', client, 'alice', '200'],
@@ -319,7 +344,7 @@ describe.each(frameworks.flatMap((framework) => kinds.map((kind) => ({ framework
         expect(await send(certificate === undefined ? request : { ...request, certificate })).toBe(outcome);
       });
 
-      it('is refused under Bearer, with the right certificate', async () => {
+      it('R230: is refused under Bearer, with the right certificate', async () => {
         const token = await both();
         expect(await send({ headers: [['Authorization', `Bearer ${token}`]], certificate: 'alice' })).toBe(
           '401 invalid_token dpop_scheme_missing',
@@ -344,6 +369,19 @@ describe.each(frameworks.flatMap((framework) => kinds.map((kind) => ({ framework
       expect(await send({ ...withProof(token, client.proof(token)), certificate: 'alice' })).toBe(outcome);
     });
 
+    it('ignores members of cnf that are not registered (RFC 7800 §3.1)', async () => {
+      const token = await tokenWith({ jkt: client.jkt, 'https://example.com/other': 'x' });
+      expect(await send(withProof(token, client.proof(token)))).toBe('200');
+    });
+
+    it('compares the key with its letter case', async () => {
+      const swapped = client.jkt.replace(/[a-z]/i, (one) =>
+        one === one.toLowerCase() ? one.toUpperCase() : one.toLowerCase(),
+      );
+      const token = await tokenWith({ jkt: swapped });
+      expect(await send(withProof(token, client.proof(token)))).toBe('401 invalid_token dpop_key_mismatch');
+    });
+
     it('accepts a token that is bound to a certificate under Bearer as before, whatever the header DPoP', async () => {
       const token = await tokenWith({ 'x5t#S256': pki.alice.thumbprint });
       const request: Request = { headers: [['Authorization', `Bearer ${token}`]], certificate: 'alice' };
@@ -352,7 +390,7 @@ describe.each(frameworks.flatMap((framework) => kinds.map((kind) => ({ framework
       expect(await send({ ...request, certificate: 'bob' })).toBe('401 invalid_token certificate_mismatch');
     });
 
-    it('offers both schemes, with the error under the one that was used (RFC 9449 §7.1)', async () => {
+    it('R236: offers both schemes, with the error under the one that was used (RFC 9449 §7.1)', async () => {
       const token = await tokenWith({ jkt: client.jkt });
       const challenge = async (...headers: [string, string][]): Promise<string | undefined> => {
         const request = call(pki, api, '/');

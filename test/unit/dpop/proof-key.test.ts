@@ -27,7 +27,7 @@ const rfc7638 = {
 /** RFC 8037 §A.2. */
 const rfc8037 = { kty: 'OKP', crv: 'Ed25519', x: '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo' };
 
-describe('the thumbprint of a key', () => {
+describe('R239: the thumbprint of a key', () => {
   it.each([
     ['RFC 9449 §6.1', 'ES256', rfc9449, '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I'],
     ['RFC 7638 §3.1', 'RS256', rfc7638, 'NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs'],

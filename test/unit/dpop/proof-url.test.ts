@@ -3,7 +3,7 @@ import { isProofUrlOf, normalizeProofUrl, requestedUrl } from '../../../packages
 
 const base = 'https://api.example';
 
-describe('a proof for one of these URLs is for the same resource', () => {
+describe('R235: a proof for one of these URLs is for the same resource', () => {
   it.each([
     ['https://api.example/a', '/a'],
     ['HTTPS://API.Example/a', '/a'],
@@ -31,7 +31,7 @@ describe('a proof for one of these URLs is for the same resource', () => {
   });
 });
 
-describe('a proof for one URL does not count for another resource', () => {
+describe('R235: a proof for one URL does not count for another resource', () => {
   it.each([
     ['https://api.example/a', '/b'],
     ['https://api.example/a', '/A'],

@@ -127,7 +127,7 @@ it('a proof that ends after others of its span is accepted when those have ended
 
 describe('a limit', () => {
   const fill = (used: UsedProofs, jkt: string, count: number, lasts = 90): Taken[] =>
-    Array.from({ length: count }, (_, number) => used.take(proof(`${number}`, jkt, lasts)));
+    Array.from({ length: count }, (_, number) => used.take(proof(`${number} ${lasts}`, jkt, lasts)));
   const countOf = (taken: readonly Taken[], name: Taken): number =>
     taken.filter((one) => one === name).length;
 
