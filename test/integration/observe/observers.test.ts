@@ -216,7 +216,7 @@ const certificateHeaders = Object.values(presets)
   .filter((preset) => typeof preset === 'function')
   .map((preset) => preset().header);
 
-it.each([...certificateHeaders, proxies.awsAlb({ mode: 'verify' }).header])(
+it.each([...certificateHeaders, proxies.awsAlb({ mode: 'verify' }).header, 'dpop'])(
   'pino: redactedPaths keep a request that is logged whole from telling its %s',
   (header) => {
     let written = '';

@@ -12,11 +12,12 @@ export interface Logger {
 
 /**
  * What of requests must not be written to a log, for pino's `redact`: where `pino-http` or a line
- * of your own logs requests whole: the token, and the header of each preset. A certificate is
+ * of your own logs requests whole: the token, the DPoP proof, and the header of each preset. A certificate is
  * personal data; a proxy's secret would let anyone pass for the proxy, so add its header too.
  */
 export const redactedPaths: readonly string[] = Object.freeze([
   'req.headers.authorization',
+  'req.headers.dpop',
   ...[
     'cf-client-cert-der-base64',
     'client-cert',
