@@ -66,7 +66,7 @@ export class UsedProofs {
   take(proof: UsedProof, id = proofIdOf(proof)): Taken {
     this.#forget();
     const number = Math.floor(proof.acceptedUntil / SPAN);
-    // The same `jti` in another proof may end in another span.
+    // A further proof with the same `jti` can have another `iat`, and so another span.
     for (const { ids } of this.#spans.values()) {
       if (ids.has(id)) {
         return 'replayed';
