@@ -55,7 +55,7 @@ function thumbprintOf(key: KeyObject): string {
 /** Returns whether the key made this signature of the text (RFC 7515 §5.2). Never throws. */
 export function isSignedBy({ algorithm, key }: ProofKey, text: string, signature: Buffer): boolean {
   try {
-    return verifiers[algorithm](key, Buffer.from(text), signature) === true;
+    return verifiers[algorithm](key, Buffer.from(text, 'latin1'), signature) === true;
   } catch {
     return false;
   }

@@ -32,6 +32,9 @@ const SHARE_OF_KEY = 8;
 /** Seconds. Proofs that end within one span are forgotten together. */
 const SPAN = 10;
 
+/** Milliseconds. */
+const FORGET_EVERY = 1_000;
+
 interface Span {
   readonly ids: Set<string>;
   readonly countOfKey: Map<string, number>;
@@ -50,6 +53,8 @@ export class UsedProofs {
   readonly #spans = new Map<number, Span>();
   readonly #countOfKey = new Map<string, number>();
   #count = 0;
+  /** When to look next for proofs to forget, by the monotonic clock: milliseconds. */
+  #forgetAt = 0;
   /** Proofs that end before this span may have been forgotten. */
   #firstKept = 0;
 
@@ -102,8 +107,12 @@ export class UsedProofs {
   }
 
   #forget(): void {
-    const current = Math.floor(Date.now() / 1000 / SPAN);
     const now = performance.now();
+    if (now < this.#forgetAt) {
+      return;
+    }
+    this.#forgetAt = now + FORGET_EVERY;
+    const current = Math.floor(Date.now() / 1000 / SPAN);
     for (const [number, span] of this.#spans) {
       if (number < current && span.keptUntil < now) {
         this.#spans.delete(number);
