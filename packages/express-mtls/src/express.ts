@@ -55,8 +55,8 @@ function addVary(res: Response, name: string): void {
 }
 
 /**
- * Sends an answer. A package may have sent the head meanwhile, or have wrapped `writeHead()` or
- * `end()` by something that throws. No caller waits for the answer, so that an error would end the
+ * Sends an answer. A package may have sent the head meanwhile: what began that answer ends it. Or it
+ * may have wrapped `writeHead()` or `end()` by something that throws. No caller waits for the answer, so that an error would end the
  * process: a plain 503 is tried then, and after that the connection ends.
  */
 function write(res: Response, { status, headers, body }: Answer): void {

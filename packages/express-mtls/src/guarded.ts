@@ -43,8 +43,12 @@ interface ExpressHandlers extends HandlerType, ExpressTypes {
   readonly output: Response;
   readonly further: [next: NextFunction];
   readonly added: { [Name in AuthorizationProperty]: this['granted'] };
+  // What each request of Express has is no claim: in a program of both module formats it may be the
+  // `Authorization` of the other one.
   readonly claimed: this['input'] extends { [Name in AuthorizationProperty]?: infer Claimed }
-    ? Claimed
+    ? [NonNullable<Express.Request[AuthorizationProperty]>] extends [Claimed]
+      ? unknown
+      : Claimed
     : unknown;
   readonly route: RequestHandler<
     this['input'] extends { params: infer Params } ? Params : Record<string, string>,

@@ -104,6 +104,14 @@ describe.each(frameworks)('%s', (framework) => {
     ).toBe(401);
   });
 
+  it('a list that a client begins and a name of its certificate ends: 400', async () => {
+    const preset = envoy({ forward: 'append-forward' });
+    const value = `[{"hash":"${hashOf(pki.alice)}","x":",Hash=${hashOf(pki.bob)};URI=a"}]`;
+    expect(await status(framework, preset, { 'X-Forwarded-Client-Cert': value })).toBe(400);
+    const list = JSON.stringify([{ hash: hashOf(pki.bob), uri: ['a"}]'] }]);
+    expect(await status(framework, preset, { 'X-Forwarded-Client-Cert': list })).toBe(401);
+  });
+
   it('a decoder of a hand-made preset that throws: 400', async () => {
     const preset: ProxyPreset = { name: 'mine', header: 'X-Cert', decode: () => JSON.parse('{') };
     expect(await status(framework, preset, { 'X-Cert': 'any' })).toBe(400);

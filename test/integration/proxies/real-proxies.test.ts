@@ -426,6 +426,7 @@ describeReal('envoy', 'an Envoy and clients that write X-Forwarded-Client-Cert t
   const start = { program: 'envoy', config: 'envoy/envoy.yaml' } as const;
   let withUri: Identity;
   let withDns: Identity;
+  let endsList: Identity;
   let honest: Identity;
 
   beforeAll(async () => {
@@ -433,6 +434,7 @@ describeReal('envoy', 'an Envoy and clients that write X-Forwarded-Client-Cert t
       issueFrom(pki, 'CN=client', [new x509.SubjectAlternativeNameExtension([{ type, value }])]);
     withUri = await named('url', 'a"');
     withDns = await named('dns', 'a"');
+    endsList = await named('url', 'a"}]');
     honest = await named('url', 'spiffe://client');
   });
 
@@ -456,6 +458,29 @@ describeReal('envoy', 'an Envoy and clients that write X-Forwarded-Client-Cert t
         await through.close();
       }
     });
+
+    it.each([
+      ['text', '{ uri: true, dns: true }'],
+      ['JSON', '{ uri: true, format: JSON }'],
+    ])(
+      'APPEND_FORWARD, %s: a client that begins a list, which a name of its certificate ends, gets 400',
+      async (_form, written) => {
+        const replace = { ...appending, [details]: `set_current_client_cert_details: ${written}` };
+        const preset = envoy({ forward: 'append-forward' });
+        const through = await startBehind({ ...start, replace, preset, framework });
+        const begins = `[{"hash":"${hexOf(pki.alice.thumbprint)}","x":"`;
+        try {
+          expect(await through.status({ identity: 'alice' })).toBe(200);
+          for (const identity of [endsList, withUri, honest]) {
+            expect(await through.status({ identity, headers: [['X-Forwarded-Client-Cert', begins]] })).toBe(
+              400,
+            );
+          }
+        } finally {
+          await through.close();
+        }
+      },
+    );
 
     it('SANITIZE_SET: nothing of what a client sends counts', async () => {
       const through = await startBehind({ ...start, preset: envoy(), framework });

@@ -17,11 +17,16 @@ beforeAll(async () => {
 const secret = { header: 'X-Proxy-Secret', value: 'a-secret-of-the-proxy' };
 
 /** The status of a request with these header lines, sent byte for byte. */
-function statusOf(port: number, lines: readonly string[]): Promise<number> {
+function statusOf(port: number, lines: readonly string[], version = '1.1'): Promise<number> {
   return new Promise((resolve, reject) => {
-    const head = ['GET / HTTP/1.1', 'Host: api.example.com', 'Connection: close', ...lines, '', ''].join(
-      '\r\n',
-    );
+    const head = [
+      `GET / HTTP/${version}`,
+      'Host: api.example.com',
+      'Connection: close',
+      ...lines,
+      '',
+      '',
+    ].join('\r\n');
     const socket = connect(port, '127.0.0.1', () => socket.write(head));
     let answer = '';
     socket.on('data', (chunk) => {
@@ -75,6 +80,17 @@ describe.each(frameworks)('%s', (framework) => {
     const { server, port } = await start(maxHeadersCount);
     try {
       expect(await statusOf(port, [...good(), ...filler(count)])).toBe(expected);
+    } finally {
+      await close(server);
+    }
+  });
+
+  it.each(['1.0', '2.0'])('a request line that says HTTP/%s hides no lines', async (version) => {
+    const { server, port, handled } = await start(undefined);
+    try {
+      expect(await statusOf(port, [...good(), ...filler(10)], version)).toBe(200);
+      expect(await statusOf(port, [...good(), ...filler(1_100)], version)).toBe(400);
+      expect(handled()).toBe(1);
     } finally {
       await close(server);
     }

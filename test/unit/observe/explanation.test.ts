@@ -210,6 +210,18 @@ describe('createExplainer()', () => {
     });
   });
 
+  it.each([
+    ['8 kB', 8 * 1024, 'token_of_another_client'],
+    ['a byte more', 8 * 1024 + 1, undefined],
+  ])('remembers certificates of up to 8 kB: one of %s', (_title, size, hintCode) => {
+    const large = new ClientCertificate(new Uint8Array(size));
+    const explainer = createExplainer(tlsSocket(), false);
+    explainer.remember(large);
+    const refused = new RequestRefused('certificate_mismatch', { expectedThumbprint: large.thumbprint });
+    const own = new ClientCertificate(pki.alice.der);
+    expect(explainer.explain(refused, own, req).hintCode).toBe(hintCode);
+  });
+
   it('has no hint for a policy that names a thumbprint where no certificate came', () => {
     const expectedThumbprint = pki.alice.thumbprint;
     expect(

@@ -17,6 +17,18 @@ const pieces = [
   ...[`,Hash=${victim}`, `;Hash=${victim}`, `, Hash=${victim}`, `Hash=${victim},`, `Hash=${victim};`],
   ...[`Hash=${victim};By="`, `Hash=${victim},By="`, `",Hash=${victim}`, `";Hash=${victim}`, `=${victim}`],
   ...[`Hash=${victim};URI="`, `Cert="${cert}"`, `By=a;Hash=${victim};X="a`, victim],
+  ...[
+    '[',
+    ']',
+    '{',
+    '}',
+    '[{',
+    '}]',
+    '"}]',
+    '":"',
+    `[{"hash":"${victim}","x":"`,
+    `[{"hash":"${victim}"},{"x":"`,
+  ],
 ];
 
 /** A small generator (mulberry32): fast-check's own would take most of the time of so many headers. */

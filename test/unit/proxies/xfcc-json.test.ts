@@ -9,7 +9,10 @@ const victim = 'a'.repeat(64);
 const own = 'b'.repeat(64);
 const thumbprintOf = (hash: string): string => Buffer.from(hash, 'hex').toString('base64url');
 
-/** As Envoy 1.40 does it: a header that looks like a list gets an element more; any other gets an element of the text form. */
+/**
+ * As Envoy 1.40 does it: a header that looks like a list gets an element more; any other gets an element of the text form,
+ * with the names as they are.
+ */
 function appended(came: string, names: readonly string[]): string {
   const element = { by: ['spiffe://example.com/gateway'], hash: own, subject: names[0] ?? '', uri: names };
   const trimmed = came.trim();
@@ -18,7 +21,7 @@ function appended(came: string, names: readonly string[]): string {
   }
   return trimmed.startsWith('[') && trimmed.endsWith(']')
     ? `${trimmed.slice(0, -1)},${JSON.stringify(element)}]`
-    : `${trimmed},By=x;Hash=${own}`;
+    : `${trimmed},${names.length === 0 ? 'By=x;' : ''}Hash=${own}${names.map((name) => `;URI=${name}`).join('')}`;
 }
 
 const pieces = fc.constantFrom(
@@ -44,6 +47,7 @@ const pieces = fc.constantFrom(
     '"x":{',
   ],
   ...[`"hash":"${victim}"`, `{"hash":"${victim}"}`, `[{"hash":"${victim}"}`, `[{"hash":"${victim}","x":`],
+  ...[`[{"hash":"${victim}","x":"`, '"}]', 'a"}]'],
   ...[`"Hash":"${victim}"`, `Hash=${victim}`, '"cert":""', '"__proto__":{', '//', '/*', '\u0000', '\t'],
 );
 const written = fc.array(pieces, { maxLength: 8 }).map((parts) => parts.join(''));
@@ -85,5 +89,18 @@ describe('a client that sends a list itself, to an Envoy that appends', () => {
     ['an element of the text form', `Hash=${victim}`, 'malformed'],
   ])('%s', (_title, came, expected) => {
     expect(outcome(appended(came, []), 1)).toBe(expected);
+  });
+
+  it.each([
+    ['a list that a name of its certificate ends', 1],
+    ['such a list, behind a second Envoy that adds an element', 2],
+  ])('%s is refused', (_title, hops) => {
+    const first = appended(`[{"hash":"${victim}","x":"`, ['a"}]']);
+    expect(first).toBe(`[{"hash":"${victim}","x":",Hash=${own};URI=a"}]`);
+    expect(outcome(hops === 1 ? first : appended(first, []), hops)).toBe('malformed');
+  });
+
+  it('a list in which a name holds ";Hash=" is refused, as in the text form', () => {
+    expect(outcome(appended('', ['spiffe://a;hash=']), 1)).toBe('malformed');
   });
 });

@@ -30,10 +30,11 @@ interface Element {
  * each one that is left is a proxy's. Each element must hold one, and a Cert counts only if its
  * SHA-256 is that Hash.
  *
- * In the JSON form (`format: JSON`) Envoy escapes names, so a name can't end a text. An appending
- * proxy writes its element and the closing bracket behind what came: whatever a client sends before
- * is JSON only if the proxy's element is one of the list. The list must hold exactly `hops`
- * elements there too.
+ * In the JSON form (`format: JSON`) Envoy escapes names, so a name can't end a text, and a list must
+ * hold exactly `hops` elements. But a client may begin a list that an Envoy which writes text
+ * completes: its element stands in a text of the client's, and a name of the client's certificate
+ * ends the list. That element keeps its `,Hash=` or `;Hash=`, which nothing can remove. The decoder
+ * therefore rejects a list in which such a place stands, in a name as well.
  */
 export function clientElement(hops: number): CertificateDecoder {
   return (value) => {
@@ -48,7 +49,7 @@ export function clientElement(hops: number): CertificateDecoder {
     if (!elements.every(({ hash }) => hash !== undefined)) {
       return malformed('an element without Hash');
     }
-    if (!isJson && countHashes(value, hops) !== elements.length) {
+    if (countHashes(value, hops) !== (isJson ? 0 : elements.length)) {
       return malformed('Hash= within another value');
     }
     // Envoy removes the header where its client presents no certificate; the proxies behind it add

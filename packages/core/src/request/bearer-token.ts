@@ -1,6 +1,7 @@
 import { RequestRefused, TellableError } from '../errors.js';
 import { formType, mediaTypeOf } from '../shared/media-type.js';
 import { hasHeaderLines, indexOfLine, linesOf } from './header-lines.js';
+import { http2StreamOf } from './http2-request.js';
 import type { NodeRequest } from './node-request.js';
 
 /** Characters. Node's own limit for the whole header block is 16 KiB unless raised. */
@@ -124,7 +125,8 @@ const DEFAULT_MAX_HEADERS = 1_000;
  * itself.
  */
 function refuseCutHeaders(req: NodeRequest): void {
-  if (req.httpVersionMajor === 2) {
+  // Not by its version: a request line over HTTP/1 may say HTTP/2.0.
+  if (http2StreamOf(req) !== undefined) {
     return;
   }
   const limit = headerLimitOf(req.socket);

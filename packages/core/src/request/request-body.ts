@@ -27,7 +27,7 @@ const unending = new WeakSet<NodeRequest>();
  * the request ends.
  */
 export function closing(req: NodeRequest, answer: Answer): Answer {
-  const mustClose = unending.has(req) && req.httpVersionMajor === 1;
+  const mustClose = unending.has(req) && http2StreamOf(req) === undefined;
   return mustClose ? { ...answer, headers: { ...answer.headers, Connection: 'close' } } : answer;
 }
 

@@ -20,6 +20,9 @@ export interface Explainer {
 
 const MAX_REMEMBERED = 1_000;
 
+/** Bytes: a client could have us keep certificates of 64 kB each for hints alone. */
+const MAX_REMEMBERED_SIZE = 8 * 1024;
+
 /**
  * @param acceptsDpop whether the resource server accepts the scheme DPoP (RFC 9449)
  */
@@ -49,7 +52,7 @@ export function createExplainer(source: CertificateSource, acceptsDpop: boolean)
 
   return {
     remember(certificate) {
-      if (certificate !== undefined) {
+      if (certificate !== undefined && (certificate.der?.length ?? 0) <= MAX_REMEMBERED_SIZE) {
         remembered.set(certificate.thumbprint, certificate);
       }
     },
