@@ -44,7 +44,13 @@ function random(seed: number): (below: number) => number {
 
 type Dice = (below: number) => number;
 
+/** What begins a list around the element of a proxy that writes text, and what ends it. */
+const listEnds = [`[{"hash":"${victim}","x":"`, 'a"}]', '"}]'];
+
 function hostileText(dice: Dice): string {
+  if (dice(6) === 0) {
+    return listEnds[dice(listEnds.length)] as string;
+  }
   let text = '';
   for (let count = dice(6); count > 0; count -= 1) {
     text += pieces[dice(pieces.length)];
