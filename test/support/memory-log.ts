@@ -11,9 +11,9 @@ export class MemoryLog implements RevocationLog {
   writeFailure: Error | undefined;
   #count = 0;
 
-  async open(name: string, isReplacing: boolean): Promise<string> {
+  async open(name: string, mustReplace: boolean): Promise<string> {
     this.#fail();
-    this.name = isReplacing ? name : (this.name ?? name);
+    this.name = mustReplace ? name : (this.name ?? name);
     return this.name;
   }
 

@@ -424,7 +424,7 @@ export class World {
         this.#hasHeard(process, notice);
         process.position = position;
       }
-      process.revocations.completeOnlySince(process.completeSince);
+      process.revocations.markCompleteOnlySince(process.completeSince);
       if (process.hasFoundLoss) {
         process.hasFoundLoss = false;
         this.#vouchFromNow(process);
@@ -432,7 +432,7 @@ export class World {
       if (this.#deleted.some((position) => position > from && position < (process.position ?? ''))) {
         this.#vouchFromNow(process);
       }
-      process.revocations.hasRead(process.position, this.now);
+      process.revocations.markRead(process.position, this.now);
     });
     process.readAt = this.now;
     process.hasRead = true;
@@ -462,7 +462,7 @@ export class World {
   }
 
   #join(process: Process): void {
-    this.#as(process, () => process.revocations.restored());
+    this.#as(process, () => process.revocations.markRestored());
     process.linkedClock = process.clock;
     process.linkedAt = this.now;
     process.link = 'up';
@@ -487,7 +487,7 @@ export class World {
   #hasLostChannel(process: Process): void {
     process.link = 'down';
     process.hasLostChannel = true;
-    this.#as(process, () => process.revocations.lost());
+    this.#as(process, () => process.revocations.markLost());
     this.#note(`process ${this.#name(process)} has lost the channel`);
   }
 
@@ -572,7 +572,7 @@ export class World {
   }
 
   #vouchFromNow(process: Process): void {
-    process.revocations.hasGap();
+    process.revocations.markGap();
     process.gap = { at: this.now, clock: process.clock };
   }
 

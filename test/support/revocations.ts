@@ -24,7 +24,7 @@ export function remembered(changes: Partial<RevocationMemory> = {}): Revocations
 /** Has the process listen to a channel since `moment`, in milliseconds since the epoch. */
 export function listenSince(revocations: Revocations, moment: number): void {
   const clock = vi.spyOn(Date, 'now').mockReturnValue(moment);
-  revocations.restored();
+  revocations.markRestored();
   clock.mockRestore();
 }
 

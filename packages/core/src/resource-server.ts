@@ -195,15 +195,15 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const acceptedIssuerOf = (name: string) => requireAccepted(byIssuer, name);
   const issuerNames = Object.freeze([...byIssuer.keys()]);
 
-  const { feed: channelRules, log: logRules, ...memory } = settings.revocations;
+  const { channel: channelRules, log: logRules, ...memory } = settings.revocations;
   /** Whether `close()` has left the log and the channel, or is about to. */
   let hasLeftFleet = false;
   const from = logRules ? 'log' : channelRules ? 'channel' : 'alone';
   const revocations = new Revocations({ ...memory, from, clockTolerance, report });
   const shared = settings.sharedCache && new SharedCache(settings.sharedCache, report);
-  const feed = channelRules && new ChannelSync(channelRules, revocations, report);
+  const channel = channelRules && new ChannelSync(channelRules, revocations, report);
   const log = logRules && new LogSync(logRules, revocations, report);
-  const revoke = createRevoke(issuerNames, { revocations, log, feed, hasLeft: () => hasLeftFleet });
+  const revoke = createRevoke(issuerNames, { revocations, log, channel, hasLeft: () => hasLeftFleet });
 
   const maxConcurrent = Math.min(
     ...settings.issuers.map(({ circuitBreaker }) => circuitBreaker.maxConcurrent),
@@ -280,7 +280,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       isClosed = true;
       await cache.settled();
       hasLeftFleet = true;
-      await feed?.close();
+      await channel?.close();
       await log?.close();
       requestSignals.close();
       for (const issuer of issuers) {

@@ -71,7 +71,7 @@ function logOver(way: Way): RevocationLog {
   };
   return {
     ...(way.id !== undefined && { id: way.id }),
-    open: (name, isReplacing) => reached(() => log.open(name, isReplacing)),
+    open: (name, mustReplace) => reached(() => log.open(name, mustReplace)),
     append: (entry) => reached(() => log.append(entry)),
     read: (query) =>
       reached(() => {
@@ -642,7 +642,7 @@ describe('a process that starts while one runs that has read a revocation', () =
   it('vouches for no more than that process does', async () => {
     const first = await oldLog();
     await first.revoke({ subject: 'bob' });
-    first.revocations.hasGap();
+    first.revocations.markGap();
     const later = await joined();
     expect(later.use(5)).toBe('may-be-revoked');
     expect(later.revocations.completeSince).toBe(first.revocations.completeSince);
@@ -744,10 +744,10 @@ describe('a process that starts with a long log', () => {
     };
     log.entries.splice(-2, isHarmed ? 1 : 0);
     const { open } = log;
-    log.open = async (name, isReplacing) => {
+    log.open = async (name, mustReplace) => {
       // By another name the process that runs says at once that the log lacks entries.
-      await sleep(isReplacing ? 600 : 0);
-      return open.call(log, name, isReplacing);
+      await sleep(mustReplace ? 600 : 0);
+      return open.call(log, name, mustReplace);
     };
     return first;
   }

@@ -103,13 +103,13 @@ describe('a flood of revocations of one issuer', () => {
     for (let i = 100; i < 250; i += 1) {
       revocations.add(noticeOf({ subject: `x${i}`, issuer: red }), String(i));
     }
-    revocations.hasRead('249', performance.now());
+    revocations.markRead('249', performance.now());
     const shared = (readUpTo: string) =>
       known(revocations, { claimsFrom: 'server', shared: { askedAt: now + 31_000, readUpTo } });
     expect(revocations.usability(shared('249'))).toBe('use');
     expect(revocations.usability(shared('120'))).toBe('introspect');
     revocations.markLogReplaced();
-    revocations.hasRead('1', performance.now());
+    revocations.markRead('1', performance.now());
     expect(revocations.usability(shared('249'))).toBe('introspect');
   });
 

@@ -22,12 +22,12 @@ afterEach(async () => {
 async function join(): Promise<string[]> {
   const reports: string[] = [];
   const revocations = remembered({ from: 'log' });
-  const hasRead = vi.spyOn(revocations, 'hasRead');
+  const markRead = vi.spyOn(revocations, 'markRead');
   const report = (given: string, message: string) => given === code && reports.push(message);
   feeds.push(new LogSync({ log, secrets: [secret], maxAge: 3_600, maxAgeWhileLost: 5 }, revocations, report));
-  await vi.waitFor(() => expect(hasRead).toHaveBeenCalled(), 5_000);
+  await vi.waitFor(() => expect(markRead).toHaveBeenCalled(), 5_000);
   // What is reported of this reading.
-  await vi.waitFor(() => expect(hasRead.mock.calls.length).toBeGreaterThan(1), 5_000);
+  await vi.waitFor(() => expect(markRead.mock.calls.length).toBeGreaterThan(1), 5_000);
   return reports;
 }
 

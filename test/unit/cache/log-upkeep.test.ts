@@ -20,7 +20,7 @@ describe('a process in a fleet whose other processes write heartbeats all the ti
     const upkeep = new LogUpkeep({
       writer,
       revocations: remembered({ from: 'log' }),
-      isAttested: () => true,
+      isComparisonSettled: () => true,
       attestationAge: () => 0,
       newestAt: () => Date.now(),
       onCannotAsk: () => undefined,
@@ -54,7 +54,7 @@ describe('what was revoked before a connection was lost', () => {
     const upkeep = new LogUpkeep({
       writer: { lastConfirmedAt: Number.NEGATIVE_INFINITY, write, publish: async () => undefined },
       revocations: remembered({ from: 'log' }),
-      isAttested: () => true,
+      isComparisonSettled: () => true,
       attestationAge: () => 0,
       newestAt: () => Date.now(),
       onCannotAsk: () => undefined,

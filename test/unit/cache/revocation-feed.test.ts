@@ -21,7 +21,7 @@ function feedOver(secrets = [secret]) {
       return end;
     }),
   };
-  const revocations = { add: vi.fn(), lost: vi.fn(), restored: vi.fn() };
+  const revocations = { add: vi.fn(), markLost: vi.fn(), markRestored: vi.fn() };
   const report = vi.fn();
   const feed = () =>
     new ChannelSync({ channel, secrets, maxAgeWhileLost: 5 }, revocations as unknown as Revocations, report);
@@ -44,10 +44,10 @@ describe('who joins', () => {
   it('takes all that is known from before for outdated, also what others shared', async () => {
     const { feed, revocations, report } = feedOver();
     feed();
-    expect(revocations.lost).toHaveBeenCalledOnce();
-    expect(revocations.restored).not.toHaveBeenCalled();
+    expect(revocations.markLost).toHaveBeenCalledOnce();
+    expect(revocations.markRestored).not.toHaveBeenCalled();
     await settled();
-    expect(revocations.restored).toHaveBeenCalledOnce();
+    expect(revocations.markRestored).toHaveBeenCalledOnce();
     expect(report).not.toHaveBeenCalled();
   });
 
@@ -62,12 +62,12 @@ describe('who joins', () => {
         'the channel of revocations can not be joined: ECONNREFUSED; until it is back, answers serve for revocations.maxAgeWhileLost',
       ],
     ]);
-    expect(revocations.lost).toHaveBeenCalledTimes(2);
+    expect(revocations.markLost).toHaveBeenCalledTimes(2);
     await vi.advanceTimersByTimeAsync(999);
     expect(channel.subscribe).toHaveBeenCalledTimes(1);
     await vi.advanceTimersByTimeAsync(1);
     expect(channel.subscribe).toHaveBeenCalledTimes(2);
-    expect(revocations.restored).toHaveBeenCalledOnce();
+    expect(revocations.markRestored).toHaveBeenCalledOnce();
   });
 });
 
@@ -89,10 +89,10 @@ describe('a subscription that does not settle', () => {
       ],
     ]);
     expect(channel.subscribe).toHaveBeenCalledOnce();
-    expect(revocations.restored).not.toHaveBeenCalled();
+    expect(revocations.markRestored).not.toHaveBeenCalled();
     settle(end);
     await settled();
-    expect(revocations.restored).toHaveBeenCalledOnce();
+    expect(revocations.markRestored).toHaveBeenCalledOnce();
   });
 
   it.each<[string, () => Promise<() => Promise<undefined>>]>([
@@ -123,8 +123,8 @@ describe('a channel that is lost and comes back', () => {
     listener().lost();
     vi.setSystemTime(now + 60_000);
     listener().restored();
-    expect(revocations.lost).toHaveBeenCalledTimes(2);
-    expect(revocations.restored).toHaveBeenCalledTimes(2);
+    expect(revocations.markLost).toHaveBeenCalledTimes(2);
+    expect(revocations.markRestored).toHaveBeenCalledTimes(2);
     expect(report.mock.calls).toEqual([
       [
         'revocations_lost',
@@ -251,16 +251,16 @@ describe('close()', () => {
     expect(end).toHaveBeenCalledOnce();
     listener().lost();
     expect(report).not.toHaveBeenCalled();
-    expect(revocations.lost).toHaveBeenCalledTimes(3);
+    expect(revocations.markLost).toHaveBeenCalledTimes(3);
   });
 
   it('means that revocations may be missed from now on', async () => {
     const { feed, revocations } = feedOver();
     const joined = feed();
     await settled();
-    expect(revocations.lost).toHaveBeenCalledTimes(1);
+    expect(revocations.markLost).toHaveBeenCalledTimes(1);
     await joined.close();
-    expect(revocations.lost).toHaveBeenCalledTimes(2);
+    expect(revocations.markLost).toHaveBeenCalledTimes(2);
   });
 
   it('ends a subscription that succeeds later', async () => {
@@ -277,7 +277,7 @@ describe('close()', () => {
     listening(end);
     await settled();
     expect(end).toHaveBeenCalledOnce();
-    expect(revocations.restored).not.toHaveBeenCalled();
+    expect(revocations.markRestored).not.toHaveBeenCalled();
   });
 
   it('resolves where the channel can not be ended, and where it was never joined', async () => {
@@ -339,7 +339,7 @@ describe('a channel that falls silent', () => {
     expect(end).toHaveBeenCalledOnce();
     await vi.advanceTimersByTimeAsync(1_000);
     expect(channel.subscribe).toHaveBeenCalledTimes(2);
-    expect(revocations.restored).toHaveBeenCalledTimes(2);
+    expect(revocations.markRestored).toHaveBeenCalledTimes(2);
   });
 
   it('is not told from one that does not bring one’s own messages', async () => {

@@ -193,7 +193,7 @@ describe('while a channel may be missing revocations', () => {
   it('what the server said serves for maxAgeWhileLost', () => {
     const revocations = onChannel();
     const before = known(revocations);
-    revocations.lost();
+    revocations.markLost();
     vi.advanceTimersByTime(5_000);
     expect(revocations.usability(before)).toBe('use');
     vi.advanceTimersByTime(1);
@@ -202,7 +202,7 @@ describe('while a channel may be missing revocations', () => {
 
   it('what a token says of itself serves on', () => {
     const revocations = onChannel();
-    revocations.lost();
+    revocations.markLost();
     vi.advanceTimersByTime(60_000);
     expect(revocations.usability(jwt(revocations, 60))).toBe('use');
   });
@@ -210,8 +210,8 @@ describe('while a channel may be missing revocations', () => {
   it('afterwards nothing from before does', () => {
     const revocations = onChannel();
     const before = known(revocations);
-    revocations.lost();
-    revocations.restored();
+    revocations.markLost();
+    revocations.markRestored();
     expect(revocations.usability(before)).toBe('introspect');
     expect(revocations.usability(known(revocations))).toBe('use');
   });
@@ -220,7 +220,7 @@ describe('while a channel may be missing revocations', () => {
     const revocations = onChannel();
     const [before, own] = [known(revocations), jwt(revocations, 60)];
     revocations.add(noticeOf({ subject: 'alice' }));
-    revocations.lost();
+    revocations.markLost();
     expect(revocations.usability(own)).toBe('refuse');
     expect(revocations.usability(before)).toBe('introspect');
   });
@@ -245,7 +245,7 @@ describe('what another process knows', () => {
   it('is used, with a log, where that process had read the revocation before it asked', () => {
     const revocations = remembered({ from: 'log' });
     revocations.add(noticeOf({ subject: 'alice' }, now - 60_000), '0002');
-    revocations.hasRead('0002', performance.now());
+    revocations.markRead('0002', performance.now());
     expect(revocations.usability(shared(revocations, 0, {}, '0001'))).toBe('introspect');
     expect(revocations.usability(shared(revocations, 0, {}, undefined))).toBe('introspect');
     expect(revocations.usability(shared(revocations, 0, {}, '0002'))).toBe('use');
@@ -254,7 +254,7 @@ describe('what another process knows', () => {
   it('is not used while revocations are not heard', () => {
     const revocations = remembered({ from: 'log' });
     expect(revocations.usability(shared(revocations, 0))).toBe('introspect');
-    revocations.hasRead('0001', performance.now());
+    revocations.markRead('0001', performance.now());
     expect(revocations.usability(shared(revocations, 0))).toBe('use');
     vi.advanceTimersByTime(5_001);
     expect(revocations.usability(shared(revocations, 0))).toBe('introspect');
@@ -425,7 +425,7 @@ describe('a process that hears a channel for the first time', () => {
   it('uses none of its own answers from before', () => {
     const revocations = remembered({ from: 'channel' });
     const before = known(revocations);
-    revocations.restored();
+    revocations.markRestored();
     vi.advanceTimersByTime(5_001);
     expect(revocations.usability(before)).toBe('introspect');
     expect(revocations.usability(known(revocations))).toBe('use');
@@ -438,7 +438,7 @@ describe('a token that speaks for itself, with a log', () => {
   it('waits until the log is read, and again when that is too long ago', () => {
     const revocations = log();
     expect(revocations.usability(jwt(revocations, 60))).toBe('wait');
-    revocations.hasRead(undefined, performance.now());
+    revocations.markRead(undefined, performance.now());
     expect(revocations.usability(jwt(revocations, 60))).toBe('use');
     vi.advanceTimersByTime(5_000);
     expect(revocations.usability(jwt(revocations, 60))).toBe('use');
@@ -448,9 +448,9 @@ describe('a token that speaks for itself, with a log', () => {
 
   it('is vouched for from when the log is complete, less the difference of clocks', () => {
     const revocations = log();
-    revocations.completeOnlySince(now);
-    revocations.completeOnlySince(now - 1_000);
-    revocations.hasRead(undefined, performance.now());
+    revocations.markCompleteOnlySince(now);
+    revocations.markCompleteOnlySince(now - 1_000);
+    revocations.markRead(undefined, performance.now());
     expect(revocations.usability(jwt(revocations, -29))).toBe('may-be-revoked');
     expect(revocations.usability(jwt(revocations, -30))).toBe('use');
     expect(revocations.usability(jwt(revocations, undefined))).toBe('may-be-revoked');
@@ -458,7 +458,7 @@ describe('a token that speaks for itself, with a log', () => {
 
   it('is used all the same where that was chosen, but not when it is revoked', () => {
     const revocations = log({ acceptsUnsynced: true });
-    revocations.completeOnlySince(now);
+    revocations.markCompleteOnlySince(now);
     expect(revocations.usability(jwt(revocations, 60))).toBe('use');
     revocations.add(noticeOf({ subject: 'alice' }));
     expect(revocations.usability(jwt(revocations, 60))).toBe('refuse');
@@ -466,9 +466,9 @@ describe('a token that speaks for itself, with a log', () => {
 
   it('a gap in the log voids all that is known from before', () => {
     const revocations = log();
-    revocations.hasRead('0001', performance.now());
+    revocations.markRead('0001', performance.now());
     const before = known(revocations);
-    revocations.hasGap();
+    revocations.markGap();
     expect(revocations.usability(before)).toBe('introspect');
     expect(revocations.usability(jwt(revocations, 60))).toBe('may-be-revoked');
     expect(revocations.usability(known(revocations))).toBe('use');
@@ -477,7 +477,7 @@ describe('a token that speaks for itself, with a log', () => {
   it('positions of a log that is lost count for nothing', () => {
     const revocations = log();
     revocations.add(noticeOf({ subject: 'alice' }), '0002');
-    revocations.hasRead('0002', performance.now());
+    revocations.markRead('0002', performance.now());
     expect(revocations.noticesOutsideLog()).toEqual([]);
     revocations.markLogReplaced();
     expect(revocations.noticesOutsideLog()).toMatchObject([{ revocation: { subject: 'alice' }, at: now }]);
@@ -493,14 +493,14 @@ describe('a request that waits until revocations are heard', () => {
     const waiting = revocations.untilSynced().then(ended);
     await vi.advanceTimersByTimeAsync(100);
     expect(ended).not.toHaveBeenCalled();
-    revocations.hasRead(undefined, performance.now());
+    revocations.markRead(undefined, performance.now());
     await waiting;
     expect(ended).toHaveBeenCalledOnce();
   });
 
   it('goes on after maxWait, counted from when they were heard last', async () => {
     const revocations = remembered({ from: 'log', maxWait: 2 });
-    revocations.hasRead(undefined, performance.now());
+    revocations.markRead(undefined, performance.now());
     await vi.advanceTimersByTimeAsync(6_000);
     const ended = vi.fn();
     void revocations.untilSynced().then(ended);

@@ -332,11 +332,11 @@ describe('an answer of the shared cache', () => {
       (it) => it.add(noticeOf({ subject: 'user-2' })),
       true,
     ],
-    ['is not used while the channel is lost', 1 * seconds, (it) => it.lost(), false],
+    ['is not used while the channel is lost', 1 * seconds, (it) => it.markLost(), false],
     [
       'is not used when it is older than the return of the channel',
       10 * seconds,
-      (it) => it.restored(),
+      (it) => it.markRestored(),
       false,
     ],
     [
@@ -391,13 +391,13 @@ describe('an answer of the shared cache', () => {
       'channel',
       (it) => {
         listenForLong(it);
-        it.lost();
+        it.markLost();
       },
       false,
     ],
     ['a log that is not read yet', 'log', () => undefined, false],
-    ['a log that was read just now', 'log', (it) => it.hasRead('1-0', performance.now()), true],
-    ['a log that was read too long ago', 'log', (it) => it.hasRead('1-0', performance.now() - 5_001), false],
+    ['a log that was read just now', 'log', (it) => it.markRead('1-0', performance.now()), true],
+    ['a log that was read too long ago', 'log', (it) => it.markRead('1-0', performance.now() - 5_001), false],
     ['no channel and no log', 'alone', () => undefined, true],
   ])('is looked for only where it could be used: %s', async (_title, from, prepare, isUsed) => {
     const { happened, expectInactive, revocations } = watched({ from });

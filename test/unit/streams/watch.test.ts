@@ -37,15 +37,15 @@ describe('a watcher', () => {
     const { heard, unwatch } = watchedBy(revocations, 'user-1');
     unwatch();
     revocations.add(noticeOf({ subject: 'user-1' }));
-    revocations.hasGap();
+    revocations.markGap();
     expect(heard).toEqual([]);
   });
 
   const hearing: [string, (revocations: Revocations) => void, string[]][] = [
-    ['a gap in the log', (revocations) => revocations.hasGap(), ['revocations_unknown']],
-    ['a channel that is heard again', (revocations) => revocations.restored(), ['revocations_unknown']],
-    ['a channel or log that is lost', (revocations) => revocations.lost(), []],
-    ['a log that is read to its end', (revocations) => revocations.hasRead('1', performance.now()), []],
+    ['a gap in the log', (revocations) => revocations.markGap(), ['revocations_unknown']],
+    ['a channel that is heard again', (revocations) => revocations.markRestored(), ['revocations_unknown']],
+    ['a channel or log that is lost', (revocations) => revocations.markLost(), []],
+    ['a log that is read to its end', (revocations) => revocations.markRead('1', performance.now()), []],
   ];
   it.each(hearing)('hears what may have been missed: %s', (_, happens, expected) => {
     const revocations = remembered({ from: 'channel' });

@@ -47,8 +47,8 @@ export async function checkStores({ sharedCache, revocations }: Settings): Promi
   if (revocations.log !== undefined) {
     findings.push(await checkLog(revocations.log));
   }
-  if (revocations.feed !== undefined) {
-    const { channel } = revocations.feed;
+  if (revocations.channel !== undefined) {
+    const { channel } = revocations.channel;
     const nothing = (): void => undefined;
     const joined = await tryOrCapture(() =>
       channel.subscribe({ message: nothing, lost: nothing, restored: nothing }),

@@ -196,7 +196,7 @@ export const floodGuardOptions = optionGroup({
 export interface FloodGuardOptions extends OptionsOf<typeof floodGuardOptions> {}
 
 export interface RevocationRules {
-  readonly feed: ChannelRules | undefined;
+  readonly channel: ChannelRules | undefined;
   readonly log: LogRules | undefined;
   readonly maxAge: number;
   readonly maxAgeWhileLost: number;
@@ -242,7 +242,7 @@ export function resolveRevocations(given: OptionReader<typeof revocationOptions>
     checked('revocations.maxAgeWhileLost', seconds({ min: 2, max: 3_600 }), maxAgeWhileLost);
   }
   return Object.freeze({
-    feed: channel && Object.freeze({ channel, secrets, maxAgeWhileLost }),
+    channel: channel && Object.freeze({ channel, secrets, maxAgeWhileLost }),
     log: log && Object.freeze({ log, secrets, maxAge, maxAgeWhileLost }),
     maxAge,
     maxAgeWhileLost,

@@ -257,9 +257,9 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
 
   return {
     id: name,
-    open: (value, isReplacing, signal) =>
+    open: (value, mustReplace, signal) =>
       connected(async (redis) => {
-        await redis.set(nameKey, value, isReplacing ? {} : { NX: true });
+        await redis.set(nameKey, value, mustReplace ? {} : { NX: true });
         return (await nameIn(redis, nameKey)) ?? '';
       }, signal),
 

@@ -14,8 +14,8 @@ export class BoundedLog {
   }
 
   /** Resolves with the name that the log has then. */
-  open(name: string, isReplacing: boolean): Promise<string> {
-    return this.#bounded(STORE_TIMEOUT, (signal) => this.#log.open(name, isReplacing, signal));
+  open(name: string, mustReplace: boolean): Promise<string> {
+    return this.#bounded(STORE_TIMEOUT, (signal) => this.#log.open(name, mustReplace, signal));
   }
 
   read(query: Omit<LogQuery, 'signal'>): Promise<LogPage> {

@@ -83,10 +83,11 @@ export class LogSync {
   /** Since when this process knows each revocation, by its clock; undefined before it has joined. */
   #syncedSince: number | undefined;
   /**
-   * Whether a process that runs has read the same entries as this one, or this process accepts no
-   * token from before it looked by its signature alone.
+   * Whether this process need not compare any more what it has read: another process has read the
+   * same entries, or this process found a loss. After a loss it accepts no token from before by its
+   * signature alone, so that a comparison would add nothing.
    */
-  #isAttested = false;
+  #isComparisonSettled = false;
   /** Whether another process has read other entries than this one. */
   #hasConflict = false;
   readonly #attestations: Attestations;
@@ -132,7 +133,7 @@ export class LogSync {
     this.#upkeep = new LogUpkeep({
       writer: this.#writer,
       revocations,
-      isAttested: () => this.#isAttested,
+      isComparisonSettled: () => this.#isComparisonSettled,
       attestationAge: () => this.#attestations.age,
       newestAt: () => (this.#position === undefined ? undefined : this.#newestAt),
       onCannotAsk: () =>
@@ -168,7 +169,7 @@ export class LogSync {
     this.#listing.end();
     this.#upkeep.close();
     this.#answers.close();
-    this.#revocations.lost();
+    this.#revocations.markLost();
     const ended = this.#ended.then(() => this.#rules.log.close?.());
     await within(STORE_TIMEOUT, () => ended).catch(() => undefined);
   }
@@ -200,7 +201,7 @@ export class LogSync {
 
   async #readOn(): Promise<void> {
     if (!this.#naming.isKnown) {
-      await this.#naming.open((named, isNew) => this.#hasOpened(named, isNew));
+      await this.#naming.open((named, isNew) => this.#applyOpenedName(named, isNew));
     }
     const sentAt = performance.now();
     // The first reading must not wait for an entry that may never come.
@@ -211,7 +212,7 @@ export class LogSync {
       isReconnecting: this.#mustReconnect,
     });
     this.#mustReconnect = false;
-    if (!(await this.#isWhole(page))) {
+    if (!(await this.#checkPage(page))) {
       return;
     }
     this.#isReturning ||= this.#hasJoined && sentAt - this.#readToEndAt > QUIET_TIME;
@@ -234,7 +235,7 @@ export class LogSync {
       if (!this.#checkConfirmedEntries(sentAt) || (await this.#awaitOwnEntry())) {
         return;
       }
-      await this.#hasReachedEnd(sentAt);
+      await this.#finishReading(sentAt);
     } else if (!this.#hasJoined && !this.#mayLackEntries && !this.#join.hasPing) {
       void this.#join.sendPing(() => this.#write(undefined, 'ping'));
     }
@@ -254,7 +255,7 @@ export class LogSync {
     this.#missedReadings += 1;
     this.#mustReadOwnEntry = true;
     this.#mustReconnect = true;
-    this.#revocations.lost();
+    this.#revocations.markLost();
     if (this.#missedReadings === 2) {
       this.#startAgainWithLoss();
       return false;
@@ -278,18 +279,18 @@ export class LogSync {
     return true;
   }
 
-  #hasOpened({ completeSince }: LogName, isNew: boolean): void {
+  #applyOpenedName({ completeSince }: LogName, isNew: boolean): void {
     if (!this.#hasJoined) {
-      this.#revocations.completeOnlySince(completeSince);
+      this.#revocations.markCompleteOnlySince(completeSince);
       this.#newestAt = isNew ? Date.now() : 0;
     }
   }
 
   /**
-   * Whether a page is of the log that this process knows, and follows what it has read. If not,
-   * this process has begun to find out, and the page must not be read.
+   * Returns whether a page is of the log that this process knows, and follows what it has read. If
+   * not, handles the loss: the page must not be read.
    */
-  async #isWhole(page: LogPage): Promise<boolean> {
+  async #checkPage(page: LogPage): Promise<boolean> {
     const since = this.#position ?? '';
     const last = page.last ?? '';
     const isSameLog = this.#naming.isOfSameLog(page.name);
@@ -311,7 +312,7 @@ export class LogSync {
       }
     }
     if (page.entries.length === 0 && since < last) {
-      await this.#findEndMissing(page.last);
+      await this.#handleMissingEnd(page.last);
       return false;
     }
     return true;
@@ -334,7 +335,7 @@ export class LogSync {
    * The log has given positions later than those of its entries: the newest entries were deleted.
    * The next entry ends that.
    */
-  async #findEndMissing(last: string | undefined): Promise<void> {
+  async #handleMissingEnd(last: string | undefined): Promise<void> {
     if (this.#missingEnd !== last) {
       this.#missingEnd = last;
       this.#startAgainWithLoss();
@@ -352,9 +353,9 @@ export class LogSync {
    * signature alone, and what is known of them is void.
    */
   #markIncompleteUntilNow(): void {
-    this.#revocations.hasGap();
+    this.#revocations.markGap();
     this.#syncedSince &&= Date.now();
-    this.#isAttested = true;
+    this.#isComparisonSettled = true;
   }
 
   /** The log lost entries that one of us has read or written. */
@@ -382,7 +383,7 @@ export class LogSync {
     this.#isCatchingUp = true;
     this.#writer.startAgain();
     this.#revocations.markLogReplaced();
-    this.#upkeep.completeSoon();
+    this.#upkeep.writeLackingSoon();
   }
 
   /**
@@ -396,8 +397,8 @@ export class LogSync {
     }
   }
 
-  async #hasReachedEnd(sentAt: number): Promise<void> {
-    if (!(await this.#mayGoOn(sentAt))) {
+  async #finishReading(sentAt: number): Promise<void> {
+    if (!(await this.#continueJoin(sentAt))) {
       return;
     }
     if (this.#mayLackEntries || this.#hasConflict) {
@@ -415,7 +416,7 @@ export class LogSync {
     }
     this.#isCatchingUp = false;
     this.#answers.answerSoon();
-    this.#revocations.hasRead(this.#position, sentAt);
+    this.#revocations.markRead(this.#position, sentAt);
     if (this.#isUnreadable) {
       this.#isUnreadable = false;
       this.#problems.readAgain();
@@ -436,10 +437,11 @@ export class LogSync {
   }
 
   /**
-   * Whether this process has joined, or may join: it has read its `join` entry, and a process that
-   * runs has answered, or had the time to.
+   * Takes the next step of joining: asks, or waits a moment. Returns whether this process has joined,
+   * or may join: it has read its `join` entry, and a process that runs has answered, or had the time
+   * to.
    */
-  async #mayGoOn(sentAt: number): Promise<boolean> {
+  async #continueJoin(sentAt: number): Promise<boolean> {
     if (!this.#join.isAsked) {
       await this.#askToJoin();
       return false;
@@ -449,7 +451,12 @@ export class LogSync {
       await this.#log.pause(POLL_PAUSE);
       return false;
     }
-    const waits = !(this.#hasJoined || this.#isAttested || this.#mayLackEntries || this.#hasConflict);
+    const waits = !(
+      this.#hasJoined ||
+      this.#isComparisonSettled ||
+      this.#mayLackEntries ||
+      this.#hasConflict
+    );
     if (waits && this.#join.expectsAnswer && performance.now() - sentAt > ANSWER_TIME / 2) {
       // What kept this process from reading may have kept the others from answering.
       if (this.#join.extend()) {
@@ -461,7 +468,12 @@ export class LogSync {
       await this.#log.pause(POLL_PAUSE);
       return false;
     }
-    if (!this.#hasJoined && !this.#isAttested && this.#join.expectsAnswer && this.#hasForeignEntries) {
+    if (
+      !this.#hasJoined &&
+      !this.#isComparisonSettled &&
+      this.#join.expectsAnswer &&
+      this.#hasForeignEntries
+    ) {
       // Others live, and an entry that is not ours may be in the place of their answer.
       this.#suspectLoss('it has entries that are not ours, and no running process answers');
     }
@@ -501,21 +513,21 @@ export class LogSync {
 
   #completeJoin(): void {
     this.#hasJoined = true;
-    this.#revocations.completeOnlySince(this.#naming.completeSince);
+    this.#revocations.markCompleteOnlySince(this.#naming.completeSince);
     const now = Date.now();
     if (this.#writtenVersion > this.#naming.currentVersion) {
-      this.#revocations.completeOnlySince(now);
+      this.#revocations.markCompleteOnlySince(now);
       this.#problems.nameIsOlder();
     }
     this.#syncedSince = now;
     const quietUntil = this.#quietPeriods.takeLastEnd(this.#newestAt);
     if (quietUntil > 0) {
-      this.#revocations.completeOnlySince(quietUntil);
+      this.#revocations.markCompleteOnlySince(quietUntil);
       this.#problems.quiet();
     }
     if (this.#revocations.completeSince > this.#startedAt - CLOCK_DIFFERENCE) {
       // This process may have asked before it joined, and the log may lack what was revoked since.
-      this.#revocations.hasJoinedLate();
+      this.#revocations.markJoinedLate();
     }
   }
 
@@ -604,7 +616,7 @@ export class LogSync {
     if (!isYoung) {
       return;
     }
-    this.#revocations.completeOnlySince(at);
+    this.#revocations.markCompleteOnlySince(at);
     if (at - this.#naming.completeSince > QUIET_TIME) {
       this.#problems.lostFirstEntries();
     }
@@ -676,11 +688,11 @@ export class LogSync {
         this.#answers.answeredUpTo(upTo);
       }
     }
-    if (this.#isAttested || as === 'heartbeat') {
+    if (this.#isComparisonSettled || as === 'heartbeat') {
       return;
     }
     if (comparison === 'same' && this.#attestations.coversOwn(attested)) {
-      this.#isAttested = true;
+      this.#isComparisonSettled = true;
       // That process does not speak of what was before.
       const since = this.#attestations.comparedSince(attested);
       if (since > (this.#syncedSince ?? this.#revocations.completeSince)) {
@@ -690,7 +702,7 @@ export class LogSync {
         // It found a loss after this process had joined.
         this.#markIncompleteUntilNow();
       }
-      this.#revocations.completeOnlySince(since);
+      this.#revocations.markCompleteOnlySince(since);
     } else {
       this.#suspectLoss('what a running process has read in it can not be compared');
     }

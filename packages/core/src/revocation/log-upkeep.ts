@@ -23,8 +23,8 @@ const WRITE_SLICE = 100;
 export interface UpkeepRules {
   readonly writer: LogWriter;
   readonly revocations: Revocations;
-  /** Whether a process that runs has read the same entries as this one. */
-  readonly isAttested: () => boolean;
+  /** Whether this process need not ask any more what a running process has read. */
+  readonly isComparisonSettled: () => boolean;
   /** Milliseconds since the log was last attested. */
   readonly attestationAge: () => number;
   /** When the newest entry was written, in milliseconds since the epoch; undefined without any. */
@@ -41,7 +41,7 @@ export class LogUpkeep {
    * From this moment of the monotonic clock on what the log lacks is written into it; other
    * processes may do so before.
    */
-  #completeAt = Number.POSITIVE_INFINITY;
+  #writeLackingAt = Number.POSITIVE_INFINITY;
   /** Whether what this process wrote lately may be lost, and has to be written again. */
   #mustRewriteRecent = false;
   /** What is left of that; undefined before the first of it is written. */
@@ -81,15 +81,15 @@ export class LogUpkeep {
       await writing;
       this.#owesHeartbeat = false;
     } catch (error) {
-      this.#completeAt = Math.min(this.#completeAt, performance.now() + READ_WAIT);
+      this.#writeLackingAt = Math.min(this.#writeLackingAt, performance.now() + READ_WAIT);
       this.#owesHeartbeat ||= notice === undefined;
       throw error;
     }
   }
 
   /** The log is another one, or lost entries: what it lacks is written within a second. */
-  completeSoon(): void {
-    this.#completeAt = performance.now() + Math.random() * READ_WAIT;
+  writeLackingSoon(): void {
+    this.#writeLackingAt = performance.now() + Math.random() * READ_WAIT;
   }
 
   /** The server that is asked from now on may not have what this process wrote lately. */
@@ -100,7 +100,7 @@ export class LogUpkeep {
 
   /** Rejects if it can not be written. */
   async writeWhatLacks(): Promise<void> {
-    await this.#complete();
+    await this.#writeLacking();
     if (this.#mustRewriteRecent) {
       await this.#rewriteSome();
     }
@@ -137,8 +137,8 @@ export class LogUpkeep {
   }
 
   /** Writes what this process remembers and the log does not have. */
-  async #complete(): Promise<void> {
-    if (performance.now() < this.#completeAt) {
+  async #writeLacking(): Promise<void> {
+    if (performance.now() < this.#writeLackingAt) {
       return;
     }
     const lacking = this.#rules.revocations.noticesOutsideLog();
@@ -148,15 +148,15 @@ export class LogUpkeep {
     const until = performance.now() + WRITE_SLICE;
     for (const notice of [...lacking.slice(from), ...lacking.slice(0, from)]) {
       if (performance.now() >= until) {
-        this.#completeAt = 0;
+        this.#writeLackingAt = 0;
         return;
       }
       await this.write(notice);
     }
     if (this.#owesHeartbeat) {
-      await (this.#rules.isAttested() ? this.write(undefined) : this.#askAgain());
+      await (this.#rules.isComparisonSettled() ? this.write(undefined) : this.#askAgain());
     }
-    this.#completeAt = Number.POSITIVE_INFINITY;
+    this.#writeLackingAt = Number.POSITIVE_INFINITY;
   }
 
   /** Writes from time to time that the fleet runs, unless another process did a moment ago. */
@@ -170,8 +170,8 @@ export class LogUpkeep {
   }
 
   async #writeHeartbeat(): Promise<void> {
-    const { writer, isAttested, attestationAge, newestAt } = this.#rules;
-    if (!isAttested()) {
+    const { writer, isComparisonSettled, attestationAge, newestAt } = this.#rules;
+    if (!isComparisonSettled()) {
       // It joined without an answer. A process that runs may have been kept from answering.
       await this.#askAgain();
       return;

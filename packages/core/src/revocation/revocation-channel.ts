@@ -100,7 +100,7 @@ export class ChannelSync {
       lag: this.#lostAt === undefined ? 0 : secondsSince(this.#lostAt),
       heartbeatAge: this.#receivedAt === undefined ? undefined : secondsSince(this.#receivedAt),
     }));
-    revocations.lost();
+    revocations.markLost();
     void this.#subscribe();
   }
 
@@ -117,7 +117,7 @@ export class ChannelSync {
     clearTimeout(this.#isLate);
     this.#heartbeat?.stop();
     // Revocations are not received from now on.
-    this.#revocations.lost();
+    this.#revocations.markLost();
     await within(PUBLISH_TIMEOUT, () => this.#end()).catch(() => undefined);
   }
 
@@ -174,7 +174,7 @@ export class ChannelSync {
 
   #lose(why: string): void {
     this.#lostAt ??= performance.now();
-    this.#revocations.lost();
+    this.#revocations.markLost();
     this.#listing.show();
     if (!this.#isClosed() && !this.#isLossReported) {
       this.#isLossReported = true;
@@ -191,7 +191,7 @@ export class ChannelSync {
    */
   #restore(): void {
     this.#isBack();
-    this.#revocations.restored();
+    this.#revocations.markRestored();
   }
 
   #isBack(): void {

@@ -11,10 +11,10 @@ export interface RevocationLog {
   readonly id?: string;
   /**
    * Gives the log this name unless it has one, and resolves with the name that it has then. With
-   * `isReplacing` the log loses the name that it had. Rejects, and leaves nothing behind, if
+   * `mustReplace` the log loses the name that it had. Rejects, and leaves nothing behind, if
    * `signal` aborts.
    */
-  open(name: string, isReplacing: boolean, signal: AbortSignal): Promise<string>;
+  open(name: string, mustReplace: boolean, signal: AbortSignal): Promise<string>;
   /**
    * Adds an entry and resolves with its position. Entries that are older than `keepFor`
    * milliseconds may go. Rejects, and leaves nothing behind, if `signal` aborts.

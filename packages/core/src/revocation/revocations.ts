@@ -277,15 +277,15 @@ export class Revocations {
    * missed, after the turn `since`. If so already, it is called before this returns. Returns a
    * function that ends the watch.
    */
-  watch(watched: Watched, since: number, onRevoked: OnRevoked): () => void {
+  watch(watched: Watched, sinceTurn: number, onRevoked: OnRevoked): () => void {
     const keys = recordKeysOf(watched);
     const records = this.#recordsAt(keys);
-    if (records.some(({ isOfOneToken, turn }) => isOfOneToken || turn > since)) {
+    if (records.some(({ isOfOneToken, turn }) => isOfOneToken || turn > sinceTurn)) {
       onRevoked('token_inactive');
       return unwatched;
     }
-    const isForgotten = this.#forgottenOf(watched.token.issuer).some(({ turn }) => turn > since);
-    if (this.#sync.sinceTurn > since || isForgotten) {
+    const isForgotten = this.#forgottenOf(watched.token.issuer).some(({ turn }) => turn > sinceTurn);
+    if (this.#sync.sinceTurn > sinceTurn || isForgotten) {
       onRevoked('revocations_unknown');
       return unwatched;
     }
@@ -332,7 +332,7 @@ export class Revocations {
   }
 
   /** Revocations may be missed from now on. */
-  lost(): void {
+  markLost(): void {
     if (this.#sync.currentAt > Number.NEGATIVE_INFINITY) {
       this.#lostAt = performance.now();
     }
@@ -343,7 +343,7 @@ export class Revocations {
    * A channel is listened to, again or for the first time. What was revoked before is not known, so
    * all answers from before are void: those of this process, and those that others shared.
    */
-  restored(): void {
+  markRestored(): void {
     this.#update({ currentAt: Number.POSITIVE_INFINITY, sinceTurn: this.turn(), sharedSince: Date.now() });
   }
 
@@ -365,7 +365,7 @@ export class Revocations {
    * The log was read to its end, which was at `position`, at the moment `currentAt` of the
    * monotonic clock.
    */
-  hasRead(position: string | undefined, currentAt: number): void {
+  markRead(position: string | undefined, currentAt: number): void {
     this.#readUpTo = position;
     this.#update({ currentAt });
   }
@@ -375,14 +375,14 @@ export class Revocations {
    * ever moves on. A moment in the future counts as it is: it may be the clock of this process that
    * is behind.
    */
-  completeOnlySince(moment: number): void {
+  markCompleteOnlySince(moment: number): void {
     const { completeSince } = this.#sync;
     this.#update({ completeSince: Math.max(moment, completeSince) });
   }
 
   /** The log had a gap: what this process knows from before is void. */
-  hasGap(): void {
-    this.completeOnlySince(Date.now());
+  markGap(): void {
+    this.markCompleteOnlySince(Date.now());
     this.#update({ sinceTurn: this.turn(), sharedSince: Date.now() });
   }
 
@@ -390,7 +390,7 @@ export class Revocations {
    * A revocation may be unknown that is later than an answer of this process: its own answers are
    * void.
    */
-  hasJoinedLate(): void {
+  markJoinedLate(): void {
     this.#update({ sinceTurn: this.turn() });
   }
 

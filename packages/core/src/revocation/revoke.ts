@@ -10,7 +10,7 @@ import { parseRevocation, type Revocation, type Revocations, toWrittenRevocation
 export interface RevocationTargets {
   readonly revocations: Revocations;
   readonly log: LogSync | undefined;
-  readonly feed: ChannelSync | undefined;
+  readonly channel: ChannelSync | undefined;
   /** Whether this process has left the log and the channel. */
   readonly hasLeft: () => boolean;
 }
@@ -22,7 +22,7 @@ export interface RevocationTargets {
  */
 export function createRevoke(
   issuers: readonly string[],
-  { revocations, log, feed, hasLeft }: RevocationTargets,
+  { revocations, log, channel, hasLeft }: RevocationTargets,
 ): (given: Revocation, origin: RevocationEvent['origin']) => Promise<void> {
   return async (given, origin) => {
     const revocation = toWrittenRevocation(parseRevocation(given, [...issuers]));
@@ -30,11 +30,11 @@ export function createRevoke(
     revocations.add(notice);
     publishRevocation(revocation, origin);
     try {
-      if (hasLeft() && (log ?? feed) !== undefined) {
+      if (hasLeft() && (log ?? channel) !== undefined) {
         throw new TellableError('close() was called');
       }
       await log?.publish(notice);
-      await feed?.publish(notice);
+      await channel?.publish(notice);
     } catch (error) {
       const where = log ? 'log' : 'channel';
       const detail = `revocations.${where}: ${describeStoreError(error)}; it holds in this process`;
