@@ -8,19 +8,25 @@ const tests: Readonly<Record<string, readonly string[]>> = {
   response: ['answers/*', 'observe/explanation'],
   request: [
     'request/{bearer-token,credentials,issuer-selection,fapi-headers,nesting}',
-    'request/{request-body,revocation-request,untouched-headers}',
+    'request/{places,request-body,revocation-request,untouched-headers}',
+    'dpop/dpop-check',
     'streams/*',
   ],
   token: [
     'token/*',
     'binding/*',
     'policies/claims',
-    'cache/{token-identity,recurring,deep-claims}',
-    'jwt/thumbprint-claim',
+    'cache/{token-identity,recurring,deep-claims,usability}',
+    'jwt/{thumbprint-claim,causes,typ-and-claims}',
+    'issuers/token-kinds',
+    'introspection/numeric-names',
   ],
   certificate: [
     'certificate/*',
-    'proxies/{encodings,hand-made-presets,presets,decoders,xfcc,secret-comparison}',
+    'proxies/{encodings,hand-made-presets,presets,decoders,xfcc,xfcc-forgery,xfcc-json}',
+    'proxies/secret-comparison',
+    'memories/certificates',
+    'fapi/*',
   ],
   cache: ['cache/{token-cache,shared-cache,inactive-times,token-identity}', 'memories/close'],
   revocation: ['cache/*', 'memories/revocations', 'observe/revocations', 'request/revocation-request'],
@@ -29,7 +35,7 @@ const tests: Readonly<Record<string, readonly string[]>> = {
   root: ['answers/*', 'binding/*', 'policies/claims', 'cache/usability', 'outage/protection'],
 };
 const { MUTATED_FOLDER: folder } = process.env;
-const slow = /near-misses|decoders|xfcc|observe.revocations|thumbprint-claim/;
+const slow = /near-misses|decoders|xfcc|places|memories|observe.revocations|thumbprint-claim/;
 
 /** Runs the quickest files first: the first test that fails ends the try of a mutant. */
 class QuickestFirst extends BaseSequencer {

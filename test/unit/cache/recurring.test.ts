@@ -13,11 +13,13 @@ describe('InternCache', () => {
     expect(of('profile')).toEqual(['profile']);
   });
 
-  it('keeps no long text', () => {
+  it('keeps texts of up to 512 characters', () => {
     const { of } = new InternCache((text) => [text]);
     const long = 'x'.repeat(513);
     expect(of(long)).toEqual([long]);
     expect(of(long)).not.toBe(of(long));
+    const longest = long.slice(1);
+    expect(of(longest)).toBe(of(longest));
   });
 
   it('is bounded: a value that was not used for long is made again', () => {

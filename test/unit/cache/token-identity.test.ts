@@ -26,6 +26,17 @@ describe('the identity of a token', () => {
     },
   );
 
+  it('is the hash of what is signed, for a signed JWT whose header has the member enc', () => {
+    const signed = `${encoded({ alg: 'ES256', enc: 'A128GCM' })}.${encoded({ sub: 'user-1' })}`;
+    expect(identityOf(`${signed}.AQ`)).toBe(sha256(signed));
+  });
+
+  it('is the hash of the whole text for a token of fewer than 22 characters, in whichever spelling', () => {
+    const shortest = 'A'.repeat(22);
+    expect(identityOf(`${shortest}=`)).toBe(sha256(shortest));
+    expect(identityOf(`${shortest.slice(1)}=`)).toBe(sha256(`${shortest.slice(1)}=`));
+  });
+
   const opaque = 'a-handle-of-22-letters-and-more';
   const jwe = `${encoded({ alg: 'dir', enc: 'A128GCM' })}..AAAAAAAA.AAAAAAAA.AAAAAAAA`;
   it.each([
@@ -48,6 +59,7 @@ describe('the identity of a token', () => {
     ['a header without alg', `${encoded({ typ: 'JWT' })}.AA.AQ`],
     ['a header that is no object', `${encoded('alg')}.AA.${encoded('a payload')}`],
     ['two parts', input],
+    ['the header of a JWT alone', encoded({ alg: 'ES256', typ: 'JWT' })],
     ['an encrypted JWT', `${encoded({ alg: 'RSA-OAEP', enc: 'A128GCM' })}.AA.AQ.Ag.Aw`],
   ])('is the hash of its text for %s', (_what, token) => {
     expect(identityOf(token)).toBe(sha256(token));

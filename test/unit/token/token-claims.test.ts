@@ -1,4 +1,5 @@
 // Which claims of a server or of a token source are taken, and which are refused rather than guessed at.
+import { runInNewContext } from 'node:vm';
 import { readTokenClaims, type TokenClaims } from '@mtls-bound/core';
 import { describe, expect, it } from 'vitest';
 import { parseTokenAnswer } from '../../../packages/core/src/token/token-claims.js';
@@ -55,6 +56,19 @@ describe('readTokenClaims()', () => {
 
   it('takes a list of audiences as it is, also an empty one', () => {
     expect([read({ aud: ['x', 'y'] }).audience, read({ aud: [] }).audience]).toEqual([['x', 'y'], []]);
+  });
+
+  it('takes claims that are frozen already', () => {
+    expect(read(Object.freeze({ sub: 'user-1', client_id: 'client-1' }))).toMatchObject({
+      subject: 'user-1',
+      clientId: 'client-1',
+    });
+  });
+
+  it('freezes no claims that it refuses', () => {
+    const claims = { sub: 1 };
+    read(claims);
+    expect(Object.isFrozen(claims)).toBe(false);
   });
 
   it('takes no claim from a prototype', () => {
@@ -132,6 +146,25 @@ describe('parseTokenAnswer()', () => {
     expect(parseTokenAnswer({ ...answer, claims: { [name]: 1 } })).toBe(
       `token_claims_malformed: ${name} is not a string`,
     );
+  });
+
+  it('refuses claims that nest deeper than 64 levels', () => {
+    const nested = (levels: number): unknown => JSON.parse('['.repeat(levels) + ']'.repeat(levels));
+    // The object of the claims is the first level.
+    expect(parseTokenAnswer({ ...answer, claims: { deep: nested(63) } })).toBeTypeOf('object');
+    expect(parseTokenAnswer({ ...answer, claims: { deep: nested(64) } })).toBe(
+      'token_claims_malformed: the claims nest deeper than 64 levels',
+    );
+  });
+
+  it('takes claims of another realm, and a claim that is named __proto__', () => {
+    const claims = runInNewContext('JSON.parse(\'{"__proto__":{"a":1},"list":[{"b":2}]}\')');
+    const parsed = parseTokenAnswer({ ...answer, claims }) as TokenClaims;
+    expect(Object.entries(parsed.claims)).toEqual([
+      ['__proto__', { a: 1 }],
+      ['list', [{ b: 2 }]],
+    ]);
+    expect(Object.getPrototypeOf(parsed.claims)).toBe(Object.prototype);
   });
 
   it('copies an object that two members share once, and one without a prototype', () => {
