@@ -1,0 +1,159 @@
+// When a request ends: with its response, with its connection, or with its stream of HTTP/2.
+import { channel } from 'node:diagnostics_channel';
+import { EventEmitter } from 'node:events';
+import { Http2ServerRequest } from 'node:http2';
+import { PassThrough } from 'node:stream';
+import type { NodeRequest } from '@mtls-bound/core';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { http2StreamOf } from '../../../packages/core/src/request/http2-request.js';
+import { noticeRequestEnds, onRequestEnd } from '../../../packages/core/src/request/request-end.js';
+
+const finish = (request: object): void => channel('http.server.response.finish').publish({ request });
+
+function connection() {
+  const socket = Object.assign(new EventEmitter(), { destroyed: false });
+  const close = (): void => {
+    socket.destroyed = true;
+    socket.emit('close');
+  };
+  return { socket, close };
+}
+const requestOn = (socket: unknown, members: object = {}): NodeRequest =>
+  ({ httpVersionMajor: 1, socket, ...members }) as unknown as NodeRequest;
+
+/** As Node makes one of a stream, here of one that no peer has. */
+function requestOverHttp2() {
+  const stream = Object.assign(new PassThrough(), { id: 1 });
+  const req = new Http2ServerRequest(stream as never, {}, {}, []) as unknown as NodeRequest;
+  return { req, stream };
+}
+
+let stop: (() => void) | undefined;
+afterEach(() => stop?.());
+
+describe('onRequestEnd()', () => {
+  it('calls once, when the response is finished or when the connection closes after it', () => {
+    stop = noticeRequestEnds();
+    const { socket, close } = connection();
+    const [req, end] = [requestOn(socket), vi.fn()];
+    onRequestEnd(req, end);
+    finish(requestOn(socket));
+    expect(end).not.toHaveBeenCalled();
+    finish(req);
+    expect(end).toHaveBeenCalledOnce();
+    finish(req);
+    close();
+    expect(end).toHaveBeenCalledOnce();
+  });
+
+  it('calls for each request of a connection that closes, with one listener on it', () => {
+    const { socket, close } = connection();
+    const ends = [vi.fn(), vi.fn(), vi.fn()];
+    const first = requestOn(socket);
+    for (const [i, end] of ends.entries()) {
+      onRequestEnd(i === 2 ? requestOn(socket) : first, end);
+    }
+    expect(socket.listenerCount('close')).toBe(1);
+    close();
+    expect(ends.map(({ mock }) => mock.calls.length)).toEqual([1, 1, 1]);
+  });
+
+  it('returns a function that calls now, and never again', () => {
+    stop = noticeRequestEnds();
+    const { socket, close } = connection();
+    const [req, end] = [requestOn(socket), vi.fn()];
+    const endNow = onRequestEnd(req, end);
+    endNow();
+    expect(end).toHaveBeenCalledOnce();
+    endNow();
+    finish(req);
+    close();
+    expect(end).toHaveBeenCalledOnce();
+  });
+
+  it.each<[string, () => NodeRequest]>([
+    ['whose connection is destroyed', () => requestOn({ destroyed: true })],
+    ['that has no connection', () => requestOn(undefined)],
+    [
+      'whose response is finished',
+      () => {
+        stop = noticeRequestEnds();
+        const req = requestOn(connection().socket);
+        finish(req);
+        return req;
+      },
+    ],
+  ])('calls at once for a request %s', (_title, make) => {
+    const end = vi.fn();
+    const endNow = onRequestEnd(make(), end);
+    expect(end).toHaveBeenCalledOnce();
+    endNow();
+    expect(end).toHaveBeenCalledOnce();
+  });
+
+  it('takes a stand-in for a connection that has no events', () => {
+    const end = vi.fn();
+    const endNow = onRequestEnd(requestOn({}), end);
+    expect(end).not.toHaveBeenCalled();
+    endNow();
+    expect(end).toHaveBeenCalledOnce();
+  });
+
+  it('calls when the stream of HTTP/2 closes, and not when its connection does', () => {
+    const { req, stream } = requestOverHttp2();
+    const end = vi.fn();
+    onRequestEnd(req, end);
+    expect(end).not.toHaveBeenCalled();
+    stream.emit('close');
+    expect(end).toHaveBeenCalledOnce();
+  });
+
+  it('has a frozen request end with its connection, since its response can leave no mark', () => {
+    stop = noticeRequestEnds();
+    const { socket, close } = connection();
+    const [req, end] = [Object.freeze(requestOn(socket)), vi.fn()];
+    expect(() => finish(req)).not.toThrow();
+    onRequestEnd(req, end);
+    expect(end).not.toHaveBeenCalled();
+    close();
+    expect(end).toHaveBeenCalledOnce();
+  });
+});
+
+describe('noticeRequestEnds()', () => {
+  const isNoticed = (): boolean => {
+    const [req, end] = [requestOn(connection().socket), vi.fn()];
+    onRequestEnd(req, end);
+    finish(req);
+    return end.mock.calls.length === 1;
+  };
+
+  it('has responses noticed until each of its callers has ended this', () => {
+    expect(isNoticed()).toBe(false);
+    const [one, other] = [noticeRequestEnds(), noticeRequestEnds()];
+    expect(isNoticed()).toBe(true);
+    one();
+    one();
+    expect(isNoticed()).toBe(true);
+    other();
+    expect(isNoticed()).toBe(false);
+    stop = noticeRequestEnds();
+    expect(isNoticed()).toBe(true);
+  });
+});
+
+describe('http2StreamOf()', () => {
+  it('returns the stream of Node, also where the application hides it', () => {
+    const { req, stream } = requestOverHttp2();
+    expect(http2StreamOf(req)).toBe(stream);
+    Object.defineProperty(req, 'stream', { value: 'of the application' });
+    expect(http2StreamOf(req)).toBe(stream);
+  });
+
+  it.each<[string, object]>([
+    ['over HTTP/1.1', { httpVersionMajor: 1, stream: new PassThrough() }],
+    ['whose request line alone says HTTP/2', { httpVersionMajor: 2, stream: new PassThrough() }],
+  ])('returns undefined for a request %s', (_title, req) => {
+    expect(http2StreamOf(req as never)).toBeUndefined();
+  });
+});
