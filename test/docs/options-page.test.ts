@@ -100,7 +100,7 @@ describe('limits', () => {
     expect([least, most].map((inside) => refusalOf(taker, path, inside))).toEqual([undefined, undefined]);
   });
 
-  it('of refreshAhead: less than half of maxAge', () => {
+  it('of refreshAhead end below half of maxAge', () => {
     const refused = (refreshAhead: number) => () =>
       resolveSettings({ ...ofResourceServer.base, cache: { maxAge: 60, refreshAhead } }, {});
     expect(refused(30)).toThrow(mismatch('cache.refreshAhead', '30'));

@@ -32,7 +32,7 @@ describe('what the page of Spring shows is what the tests run', () => {
     expect(started).toContain(`\n${property}`);
   });
 
-  it('its version of Spring Boot', () => {
+  it('the page names the version of Spring Boot that is tried', () => {
     const pom = readFileSync(join(folder, 'pom.xml'), 'utf8');
     const [, version] =
       /<artifactId>spring-boot-starter-parent<\/artifactId>\s*<version>([^<]+)</.exec(pom) ?? [];

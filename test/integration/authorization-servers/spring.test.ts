@@ -59,26 +59,32 @@ describeReal(springProgram, 'Spring Authorization Server', () => {
         ],
       ]);
 
-      it.each(frameworks)('%s, by introspection, with a self-signed certificate', async (framework) => {
-        const { server, pki, startApi } = world();
-        const { clients, clientsOfOpaqueTokens } = server;
-        const proof = ({ cert, key }: Identity) => ({
-          clientId: 'api-self-signed',
-          clientAuthentication: selfSignedTlsClientAuth({ cert, key }),
-        });
-        const shown = { heading: 'By introspection, with a certificate', proof: 'tls_client_auth' } as const;
-        const api = await startApi(framework, shown, proof(pki.selfSignedEc));
-        const impostor = await startApi(framework, shown, proof(pki.alice));
-        for (const client of [clients.alice, clientsOfOpaqueTokens.alice]) {
-          const { access_token } = await server.issue(client);
-          const ask = async (of: TestApi, identity: Identity): Promise<number> =>
-            (await call(pki, of, '/', identity).auth(access_token, { type: 'bearer' })).status;
-          expect(await ask(api, pki.alice)).toBe(200);
-          expect(await ask(api, pki.bob)).toBe(401);
-          expect(await ask(impostor, pki.alice)).toBe(503);
-        }
-        await Promise.all([api.close(), impostor.close()]);
-      });
+      it.each(frameworks)(
+        '%s accepts tokens by introspection, with a self-signed certificate',
+        async (framework) => {
+          const { server, pki, startApi } = world();
+          const { clients, clientsOfOpaqueTokens } = server;
+          const proof = ({ cert, key }: Identity) => ({
+            clientId: 'api-self-signed',
+            clientAuthentication: selfSignedTlsClientAuth({ cert, key }),
+          });
+          const shown = {
+            heading: 'By introspection, with a certificate',
+            proof: 'tls_client_auth',
+          } as const;
+          const api = await startApi(framework, shown, proof(pki.selfSignedEc));
+          const impostor = await startApi(framework, shown, proof(pki.alice));
+          for (const client of [clients.alice, clientsOfOpaqueTokens.alice]) {
+            const { access_token } = await server.issue(client);
+            const ask = async (of: TestApi, identity: Identity): Promise<number> =>
+              (await call(pki, of, '/', identity).auth(access_token, { type: 'bearer' })).status;
+            expect(await ask(api, pki.alice)).toBe(200);
+            expect(await ask(api, pki.bob)).toBe(401);
+            expect(await ask(impostor, pki.alice)).toBe(503);
+          }
+          await Promise.all([api.close(), impostor.close()]);
+        },
+      );
 
       describe.each(frameworks)('%s, by what the customizer writes', (framework) => {
         // What the page says of each. By introspection all are accepted that have the audience.

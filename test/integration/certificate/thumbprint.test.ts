@@ -12,14 +12,14 @@ describe('the thumbprint', () => {
     pki = await createPki();
   });
 
-  it('R6 R20: of the certificate of RFC 8705, Appendix A, which is X.509 v1 and has expired', () => {
+  it('R6 R20: of the certificate of RFC 8705, Appendix A, X.509 v1 and expired, is the published one', () => {
     const { raw } = new X509Certificate(rfc8705AppendixA.pem);
     expect(thumbprintOf(raw)).toBe(rfc8705AppendixA.thumbprint);
     expect(new ClientCertificate(raw).thumbprint).toBe(rfc8705AppendixA.thumbprint);
     expect(new ClientCertificate(raw).x509.validTo).toContain('2022');
   });
 
-  it('R6: of the leaf of RFC 9440, Appendix A', () => {
+  it('R6: of the leaf of RFC 9440, Appendix A, is the published one', () => {
     const der = Buffer.from(rfc9440AppendixA.leaf.slice(1, -1), 'base64');
     expect(thumbprintOf(der)).toBe(rfc9440AppendixA.thumbprint);
   });

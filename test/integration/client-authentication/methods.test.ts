@@ -129,7 +129,7 @@ describe.each(frameworks)('%s', (framework) => {
   });
 
   it.each(methods)(
-    '%s (%s) with wrong credentials: 503, what to fix, and one question for each request',
+    '%s (%s) with wrong credentials is answered with 503, tells what to fix, and asks once for each request',
     async (method, clientId, _right, wrong) => {
       const { response, asked } = await respond(clientId, wrong(), 3);
       await expectRefusal(response, { status: 503, error: 'server_error', retryAfter: null });

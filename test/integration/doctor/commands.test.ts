@@ -86,7 +86,7 @@ const environment = (): NodeJS.ProcessEnv => ({
   MTLS_BOUND_CA_FILE: file('ca.pem'),
 });
 
-it('thumbprint: x5t#S256 of RFC 8705 Appendix A', async () => {
+it('thumbprint prints the x5t#S256 of the certificate of RFC 8705, Appendix A', async () => {
   expect(await run(['thumbprint', file('rfc8705.pem')])).toEqual({
     code: 0,
     output: `${rfc8705AppendixA.thumbprint}  ${file('rfc8705.pem')}\n`,

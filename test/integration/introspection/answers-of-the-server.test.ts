@@ -141,7 +141,7 @@ describe('the request to the introspection endpoint', () => {
     expect(new URLSearchParams(`id=${id}&secret=${secret}`).get('secret')).toBe('pä:ss wörd+&');
   });
 
-  it('R38: id and secret in the body by client_secret_post', async () => {
+  it('R38: has id and secret in its body by client_secret_post', async () => {
     const { headers, form } = await asked({
       clientAuthentication: clientSecretPost('pä:ss wörd+&'),
     });
@@ -150,7 +150,7 @@ describe('the request to the introspection endpoint', () => {
     expect(form.get('client_secret')).toBe('pä:ss wörd+&');
   });
 
-  it('R36 R64: hint and further parameters only when asked for', async () => {
+  it('R36 R64: has a hint and further parameters only where the options name them', async () => {
     const tokens = introspection({ tokenTypeHint: true, parameters: { resource: 'x' } });
     const { form } = await asked({ tokens });
     expect(Object.fromEntries(form)).toEqual({ token: odd, token_type_hint: 'access_token', resource: 'x' });

@@ -72,7 +72,7 @@ describe.each(frameworks)('%s, with JWT access tokens of a real authorization se
 });
 
 it.each(frameworks)(
-  'R99: %s, encrypted tokens of a real authorization server, and no others',
+  'R99: %s accepts encrypted tokens of a real authorization server, and no others',
   async (framework) => {
     const server = await startAuthorizationServer(pki);
     const tokens = jwtAccessTokens({ decryptionKey: server.decryptionKey });

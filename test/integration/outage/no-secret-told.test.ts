@@ -195,7 +195,7 @@ const paths: [string, Behaviour, (ResourceServerOptions | (() => ResourceServerO
 
 describe.each(Object.keys(methods))('%s', (method) => {
   it.each(paths)(
-    '%s: no secret, token or key in the refusal, an event, a warning or a line',
+    '%s puts no secret, token or key into the refusal, an event, a warning or a line',
     async (_title, behaviour, more = {}) => {
       const forbidden = await spellings(method);
       expect(forbidden.length).toBeGreaterThan(12);

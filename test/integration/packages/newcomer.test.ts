@@ -67,7 +67,7 @@ it('the guide tells to set what is needed, and nothing else', () => {
 });
 
 it.each(Object.entries(programs))(
-  'from an empty folder and the tarballs to a guarded route in %s, by the guide alone',
+  'the guide alone leads from an empty folder and the tarballs to a guarded route in %s',
   async (framework, program) => {
     const port = await freePort();
     expect(program).toContain(`from '${framework.toLowerCase()}-mtls'`);

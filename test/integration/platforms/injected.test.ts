@@ -32,7 +32,7 @@ describe.each(frameworks)('%s by light-my-request', (framework) => {
     }
   });
 
-  it('with a certificate by another way: 200', async () => {
+  it('a request whose certificate the option gives is answered with 200', async () => {
     expect(
       await injected(guardedApp(framework, { ...kit.options, certificate: () => kit.certificate })),
     ).toBe(200);

@@ -166,7 +166,7 @@ describe.each(frameworks)('%s by serverless-http, with another source than lambd
     expect(last()?.refusal.detail).toContain('lambdaEvent()');
   });
 
-  it('a function of the user: 200', async () => {
+  it('a request whose certificate a function of the user gives is answered with 200', async () => {
     expect((await send(() => kit.certificate)).statusCode).toBe(200);
   });
 });

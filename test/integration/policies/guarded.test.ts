@@ -78,7 +78,7 @@ describe.each(Object.entries(apps))('%s: guarded()', (_, appWith) => {
     expect((await get('/accounts', kit.boundToken())).status).toBe(403);
   });
 
-  it('with the handler alone', async () => {
+  it('guarded() with the handler alone calls it', async () => {
     const answer = await get('/open', kit.boundToken({ subject: 'alice' }));
     expect([answer.status, answer.body]).toEqual([200, ['alice']]);
   });

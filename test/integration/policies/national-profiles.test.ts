@@ -127,7 +127,7 @@ describe('R182: Open Finance Brasil, Open Banking UK, who the subject names', ()
   });
 });
 
-it.each(frameworks)('S12: %s: both on a route, over TLS', async (framework) => {
+it.each(frameworks)('S12: %s enforces both policies on a route, over TLS', async (framework) => {
   const tpp = await issueFrom(pki, '2.5.4.97=PSDNO-FSA-1, CN=tpp', [qcStatements(AI)]);
   server.introspection = answer(200, goodClaims(server.issuer, tpp.thumbprint, { org: 'PSDNO-FSA-1' }));
   for (const [policy, status] of [

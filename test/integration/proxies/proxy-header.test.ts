@@ -128,7 +128,7 @@ describe.each(frameworks)('%s', (framework) => {
 
   const cert = (identity: Identity): [string, string] => ['X-SSL-Client-Cert', asNginx(identity)];
 
-  it('R166: the header of a trusted proxy: right, wrong and no certificate', () =>
+  it('R166: the header of a trusted proxy is accepted with the right certificate, and with no other', () =>
     behind(nginx(), {}, async (api) => {
       expect((await api.call({ headers: [cert(pki.alice)] })).status).toBe(200);
       expect((await api.call({ headers: [cert(pki.bob)] })).status).toBe(401);

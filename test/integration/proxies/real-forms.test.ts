@@ -84,7 +84,7 @@ describe.each(frameworks)('%s', (framework) => {
       });
       afterAll(() => running?.stop());
 
-      it('right, other and no certificate, and the header of a client', async () => {
+      it('the right certificate is accepted, and another, none and a header of the client are refused', async () => {
         expect(await running.status(pki.alice)).toBe(200);
         const forged = { [preset().header]: running.written() };
         expect(await running.status(pki.bob)).toBe(401);

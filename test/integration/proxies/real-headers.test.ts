@@ -220,7 +220,7 @@ describe.each(rows)('$title', (row) => {
         },
       );
 
-      it(`an expired certificate: ${row.expired}`, async () => {
+      it(`an expired certificate is ${row.expired === 400 ? 'answered with 400' : row.expired}`, async () => {
         const outcome = await callProxy(proxy.call('expired', { version }));
         if (row.expired === 'handed over') {
           expectHandedOver(outcome, 'expired', version);
@@ -278,7 +278,7 @@ describe.each(rows)('$title', (row) => {
         }
       });
 
-      it(`with underscores: ${row.passesUnderscores ? 'goes on, under another name' : 'dropped'}`, async () => {
+      it(`a header with underscores ${row.passesUnderscores ? 'goes on, under another name' : 'is dropped'}`, async () => {
         const { arrival } = await callProxy(proxy.call(client, { headers: [[fold(row.header), forged]] }));
         expect(valuesOf(arrival, fold(row.header))).toEqual(row.passesUnderscores ? [forged] : []);
       });
@@ -423,7 +423,7 @@ describeReal('nginx', 'other ways from NGINX to the API', () => {
     }
   });
 
-  it('over mutual TLS, with the certificate of NGINX on the connection and the client’s in the header', async () => {
+  it('over mutual TLS, the certificate of NGINX is on the connection and that of the client in the header', async () => {
     const proxy = await startRecorded(
       { program: 'nginx', config: 'nginx/mutual-tls-hop.conf' },
       { mutualTls: pki },

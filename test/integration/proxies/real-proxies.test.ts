@@ -315,11 +315,11 @@ for (const {
         },
       );
 
-      it('no certificate: 401', async () => {
+      it('a request without a certificate is answered with 401', async () => {
         expect(await through.status({})).toBe(401);
       });
 
-      it(`an expired certificate: ${expired}`, async () => {
+      it(`an expired certificate is ${expired === 'refused' ? expired : `answered with ${expired}`}`, async () => {
         expect(await through.status({ identity: 'expired', token: 'expired' })).toBe(expired);
       });
 
@@ -374,7 +374,7 @@ for (const {
       });
     });
 
-    it('with tokens of a real authorization server', async () => {
+    it('tokens of a real authorization server are accepted with their own certificate alone', async () => {
       const real = await startAuthorizationServer(pki);
       const { alice, bob } = testClients(pki);
       const more = { issuer: real.issuer, clientSecret: real.secrets.api };
@@ -550,7 +550,7 @@ describeReal('nginx', 'the trap of NGINX: a location with a header of its own in
 });
 
 describeReal('nginx', 'other ways from NGINX to the API', () => {
-  it.each(frameworks)('%s over a unix socket', async (framework) => {
+  it.each(frameworks)('%s accepts the header over a unix socket', async (framework) => {
     const through = await startBehind({
       program: 'nginx',
       config: 'nginx/unix-socket.conf',
@@ -567,7 +567,7 @@ describeReal('nginx', 'other ways from NGINX to the API', () => {
     }
   });
 
-  it.each(frameworks)('%s over mutual TLS, trusting the certificate of the proxy', async (framework) => {
+  it.each(frameworks)('%s trusts the certificate of the proxy over mutual TLS', async (framework) => {
     const start = {
       program: 'nginx',
       config: 'nginx/mutual-tls-hop.conf',

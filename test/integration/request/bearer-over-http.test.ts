@@ -41,7 +41,7 @@ describe.each(frameworks)('%s', (framework) => {
     ['100 kB of noise', [`Authorization: Bearer ${'\xff '.repeat(50_000)}`], 400],
     ['200 lines', Array.from({ length: 200 }, () => 'Authorization: Bearer abc'), 400],
   ];
-  it.each(malformedLines)('%s: refused without introspection', async (_title, lines, status) => {
+  it.each(malformedLines)('%s is refused without introspection', async (_title, lines, status) => {
     const before = { asked: server.requests.length, handled: api.handled() };
     expect((await rawCall(pki, api, lines, pki.alice)).status).toBe(status);
     expect({ asked: server.requests.length, handled: api.handled() }).toEqual(before);

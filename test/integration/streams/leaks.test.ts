@@ -110,7 +110,7 @@ it('10,000 requests on connections that stay open', async () => {
   agent.destroy();
 }, 120_000);
 
-it('requests in a pipeline on one connection', async () => {
+it('requests in a pipeline leave nothing behind on their connection', async () => {
   const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
   const port = await serveHttp();
   const socket = connectTcp(port, '127.0.0.1');
@@ -125,7 +125,7 @@ it('requests in a pipeline on one connection', async () => {
   socket.destroy();
 });
 
-it('requests whose client goes before the response', async () => {
+it('requests whose client goes before the response leave nothing behind', async () => {
   server = createServer((req) => use(req));
   const port = await listen(server);
   const sent = get({ host: '127.0.0.1', port, headers });
@@ -135,7 +135,7 @@ it('requests whose client goes before the response', async () => {
   await expectNothingLeft();
 });
 
-it('an upgraded connection, when it is closed and not before', async () => {
+it('an upgraded connection leaves nothing behind when it is closed, and not before', async () => {
   server = createServer();
   server.on('upgrade', async (req, socket) => {
     await use(req);

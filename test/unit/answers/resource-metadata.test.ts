@@ -72,7 +72,7 @@ it('members that JSON can not hold are refused at start-up', () => {
   );
 });
 
-it('of the root of a host', () => {
+it('the metadata of the root of a host has a URL without a path behind it', () => {
   const { url } = made({ resource: 'https://api.example.com' });
   expect(url).toBe('https://api.example.com/.well-known/oauth-protected-resource');
 });

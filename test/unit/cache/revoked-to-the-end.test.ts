@@ -14,47 +14,52 @@ afterEach(() => {
 const issuer = 'https://as.example.com';
 const certificate = new ClientCertificate({ thumbprint: 'A'.repeat(43) });
 
-it.each([0, 30, 300])('clockTolerance %i s', async (clockTolerance) => {
-  const iat = start / 1000 + clockTolerance;
-  const claims = {
-    sub: 'alice',
-    iat,
-    exp: iat + 60,
-    aud: 'api',
-    cnf: { 'x5t#S256': certificate.thumbprint },
-  };
-  const server = createResourceServer({
-    issuer,
-    audience: 'api',
-    clockTolerance,
-    certificate: () => certificate,
-    revocations: { maxAge: 60 },
-    cache: { inactiveMaxAge: 0 },
-    tokens: () =>
-      Object.assign(async () => readTokenClaims({ ...claims }, issuer), { kind: 'self-contained' } as const),
-  });
-  const request = () =>
-    ({
-      url: '/',
-      headers: {},
-      rawHeaders: ['authorization', 'Bearer token'],
-      socket: {},
-    }) as unknown as NodeRequest;
-  const outcome = async (): Promise<string> => {
-    try {
-      await server.authorize(request());
-      return 'accepted';
-    } catch (thrown) {
-      return String((thrown as { code: unknown }).code);
+it.each([0, 30, 300])(
+  'a revoked token stays refused until it expires, with a clockTolerance of %i s',
+  async (clockTolerance) => {
+    const iat = start / 1000 + clockTolerance;
+    const claims = {
+      sub: 'alice',
+      iat,
+      exp: iat + 60,
+      aud: 'api',
+      cnf: { 'x5t#S256': certificate.thumbprint },
+    };
+    const server = createResourceServer({
+      issuer,
+      audience: 'api',
+      clockTolerance,
+      certificate: () => certificate,
+      revocations: { maxAge: 60 },
+      cache: { inactiveMaxAge: 0 },
+      tokens: () =>
+        Object.assign(async () => readTokenClaims({ ...claims }, issuer), {
+          kind: 'self-contained',
+        } as const),
+    });
+    const request = () =>
+      ({
+        url: '/',
+        headers: {},
+        rawHeaders: ['authorization', 'Bearer token'],
+        socket: {},
+      }) as unknown as NodeRequest;
+    const outcome = async (): Promise<string> => {
+      try {
+        await server.authorize(request());
+        return 'accepted';
+      } catch (thrown) {
+        return String((thrown as { code: unknown }).code);
+      }
+    };
+    expect(await outcome()).toBe('accepted');
+    await server.revoke({ token: 'token' });
+    const lasts = 60 + 2 * clockTolerance;
+    for (let second = 0; second < lasts; second += lasts / 60) {
+      expect(await outcome()).toBe('token_inactive');
+      vi.advanceTimersByTime((lasts * 1_000) / 60);
     }
-  };
-  expect(await outcome()).toBe('accepted');
-  await server.revoke({ token: 'token' });
-  const lasts = 60 + 2 * clockTolerance;
-  for (let second = 0; second < lasts; second += lasts / 60) {
-    expect(await outcome()).toBe('token_inactive');
-    vi.advanceTimersByTime((lasts * 1_000) / 60);
-  }
-  vi.advanceTimersByTime(1_000);
-  expect(await outcome()).toBe('token_expired');
-});
+    vi.advanceTimersByTime(1_000);
+    expect(await outcome()).toBe('token_expired');
+  },
+);

@@ -133,7 +133,7 @@ describe('a mismatch', () => {
     });
   });
 
-  it('an intermediate instead of the certificate', async () => {
+  it('an intermediate that came instead of the certificate is named in the hint', async () => {
     const ca = new ClientCertificate(pki.ca.der);
     const { explanation } = await refusal(presenting(ca), requestOf(boundTo(pki.alice.thumbprint)));
     expect(explanation?.hint).toMatch(/certificate authority's.*intermediate/);
@@ -340,7 +340,7 @@ describe('no certificate', () => {
   });
 });
 
-it('a token without cnf', async () => {
+it('a token without cnf is explained by a hint', async () => {
   const { explanation } = await refusal(presenting(kit.certificate), requestOf(kit.unboundToken()));
   expect(explanation).toMatchObject({
     hint: expect.stringMatching(/without cnf/),

@@ -122,7 +122,7 @@ describe('quotes, escapes and separators', () => {
     expect(outcome(clientElement(1), `By="a,Hash=${other}"`)).toBe('malformed');
   });
 
-  it('one element too few: the outermost proxy met no certificate', () => {
+  it('a list with one element too few means that the outermost proxy met no certificate', () => {
     expect(outcome(clientElement(3), `Hash=${one},Hash=${other}`)).toBe('none');
     expect(outcome(clientElement(2), `Hash=${one}`)).toBe('none');
     expect(outcome(clientElement(2), '')).toBe('none');

@@ -22,11 +22,11 @@ const texts: [string, string, boolean][] = [
 ];
 
 describe.each(texts)('%s', (_title, text, expected) => {
-  it('as a text', () => {
+  it('is judged by its text', () => {
     expect(textNestsTooDeep(text)).toBe(expected);
   });
 
-  it('as a value', () => {
+  it('is judged by its value', () => {
     expect(nestsTooDeep(JSON.parse(text))).toBe(expected);
   });
 });

@@ -206,7 +206,7 @@ describe('is accepted', () => {
     expect(transmitter.revoke).toHaveBeenCalledOnce();
   });
 
-  it('R203: a content type with a parameter, in capitals', async () => {
+  it('R203: a content type with a parameter and in capitals is accepted', async () => {
     const headers = { 'content-type': 'Application/SecEvent+JWT; charset=utf-8' };
     expect((await pushed(transmitter.set(), pushRequest({ headers }))).status).toBe(202);
   });
