@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { describe, expect, it } from 'vitest';
 import { ConfigurationError } from '../../../packages/core/src/errors.js';
 import {
@@ -96,6 +97,35 @@ it.each([
   expect(read({ 'x-fapi-customer-ip-address': given }).fapi.customerIpAddress).toBe(expected);
 });
 
+it('each refusal is published, with the id that the answer bears', () => {
+  const published: unknown[] = [];
+  const listen = (event: unknown): void => void published.push(event);
+  subscribe('mtls-bound:refused', listen);
+  try {
+    read({ 'x-fapi-interaction-id': 'x' });
+    read({ 'x-fapi-interaction-id': id }, { interactionId: 'required' });
+    expect(published).toEqual([]);
+    const { kept } = read({ 'x-fapi-interaction-id': 'x' }, { interactionId: 'required' });
+    expect(published).toEqual([
+      expect.objectContaining({
+        refusal: expect.objectContaining({ code: 'interaction_id_malformed' }),
+        interactionId: kept,
+      }),
+    ]);
+  } finally {
+    unsubscribe('mtls-bound:refused', listen);
+  }
+});
+
+it.each([
+  [undefined, 'answer'],
+  ['answer', 'answer'],
+  ['next', 'next'],
+] as const)('onRefused: %s has the refusal answered by "%s"', (onRefused, expected) => {
+  const options = onRefused === undefined ? {} : { onRefused };
+  expect(fapiHeaderReader(options)({ headers: {} } as never).onRefused).toBe(expected);
+});
+
 it('the result is frozen', () => {
   expect(read({}).fapi).toSatisfy(Object.isFrozen);
 });
@@ -111,6 +141,11 @@ it.each<[unknown, string, string]>([
     { interactionID: 'made' },
     'fapiHeaders().interactionID',
     'expected no options but interactionId, onRefused, got an unknown one',
+  ],
+  [
+    { onRefused: 'throw' },
+    'fapiHeaders().onRefused',
+    `expected 'answer' or 'next', got a string of 5 characters`,
   ],
   [null, 'fapiHeaders()', 'expected an object of interactionId, onRefused, got null'],
 ])('%j is refused at start-up', (options, option, message) => {

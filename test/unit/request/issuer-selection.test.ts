@@ -334,3 +334,56 @@ it.each<[unknown, boolean]>([
 ])('selectIssuer takes %s: %s', (given, isTaken) => {
   expect(issuerSelection.read(given)).toBe(isTaken ? (given as IssuerSelection) : undefined);
 });
+
+it.each<[string, IssuerSelector, object]>([
+  ['the header x-tenant is repeated', issuerByHeader('x-tenant', { red }), { headers: [['red', 'red']] }],
+  ['the request target names a host by itself', issuerByHost({ red }), { url: 'http://red/' }],
+  ['the host is named repeatedly', issuerByHost({ red }), { hosts: ['red', 'red'] }],
+  ['the request names no host, several, or one that is malformed', issuerByHost({ red }), {}],
+  ['the path can be read in more than one way', issuerByPath({ '/red': red }), { url: '/red/../x' }],
+  [
+    'the path names one issuer as it is sent, and another when case, encoding and path parameters are ignored',
+    issuerByPath({ '/red': red }),
+    { url: '/RED' },
+  ],
+])(
+  'the operator is told that %s',
+  (why, select, request: { headers?: string[][]; hosts?: string[]; url?: string }) => {
+    const { headers = [], hosts = [], url = '/' } = request;
+    const rawHeaders = [
+      ...headers.flat().flatMap((value) => ['x-tenant', value]),
+      ...hosts.flatMap((host) => ['host', host]),
+    ];
+    expect(() => select({ rawHeaders, url } as never)).toThrow(
+      expect.objectContaining({
+        code: 'token_wrong_issuer',
+        detail: `selectIssuer can name no issuer: ${why}`,
+      }),
+    );
+  },
+);
+
+it.each([
+  ['/red///', '/red/x', red],
+  ['/', '/x', red],
+])('a prefix %s is compared without the slashes at its end: %s', (prefix, target, expected) => {
+  expect(byTarget({ [prefix]: red }, target)).toBe(expected);
+});
+
+it.each(['red', 'https://api.example.com/red', '/red?x', '/red#x'])(
+  'issuerByPath() refuses the prefix %s, which is no path, at start-up',
+  (prefix) => {
+    expect(() => issuerByPath({ '/': blue, [prefix]: red })).toThrow('names that a request can have');
+  },
+);
+
+it.each(['a', 'a-b_c.d', '[2001:DB8::1]', '192.0.2.1'])('issuerByHost() takes the name %s', (name) => {
+  expect(byHeaders(issuerByHost({ [name]: red }), { host: name.toLowerCase() })).toBe(red);
+});
+
+it.each(['', '.', 'a.', 'a..b', 'ä', '[x]', '[]', 'a b'])(
+  'issuerByHost() refuses the name "%s" at start-up',
+  (name) => {
+    expect(() => issuerByHost({ red: blue, [name]: red })).toThrow(ConfigurationError);
+  },
+);
