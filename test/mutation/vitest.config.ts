@@ -6,12 +6,7 @@ import usual from '../../vitest.config.js';
 const tests: Readonly<Record<string, readonly string[]>> = {
   policy: ['binding/*', 'policies/*', 'certificate/route-certificate', 'fapi/*'],
   response: ['answers/*', 'observe/explanation'],
-  request: [
-    'request/{bearer-token,credentials,issuer-selection,fapi-headers,nesting}',
-    'request/{places,request-body,revocation-request,untouched-headers}',
-    'dpop/dpop-check',
-    'streams/*',
-  ],
+  request: ['request/*', 'dpop/dpop-check', 'streams/*'],
   token: [
     'token/*',
     'binding/*',

@@ -119,3 +119,16 @@ it('a request of 1,000 lines is refused where nothing says how many lines Node k
   };
   expect([read(999), read(1_000)]).toEqual(['Bearer', 'headers_too_many']);
 });
+
+it.each<[unknown, string]>([
+  ['Bearer abc', 'Bearer'],
+  [['Bearer abc'], 'Bearer'],
+  [['Bearer abc', 'Bearer abc'], 'credentials_repeated'],
+  [undefined, 'credentials_missing'],
+])(
+  'a request without lines whose headers have authorization: %j is read as %s',
+  (authorization, expected) => {
+    const req = request([], { rawHeaders: [], headers: { host: 'x', authorization } });
+    expect(refusalOf(() => readCredentials(req, undefined, false).scheme).code).toBe(expected);
+  },
+);
