@@ -19,6 +19,7 @@ import type { Revocations } from './revocation/revocations.js';
 import { ignoreRejection } from './shared/promises.js';
 import { agreedClaims } from './token/agreed-claims.js';
 import type { TokenAnswer } from './token/token-claims.js';
+import { hashOf } from './token/token-identity.js';
 import type { TokenLookup } from './token-lookup.js';
 
 /** What admits requests, and what routes demand of admitted ones. */
@@ -81,13 +82,14 @@ export function createAdmission({
     const turnAtStart = revocations.latestTurn;
     try {
       const { scheme, token } = credentials;
+      const hash = hashOf(token);
       certificate = decider.certificateOf(req);
-      const proof = scheme === 'DPoP' ? readProof(req, token) : undefined;
+      const proof = scheme === 'DPoP' ? readProof(req, hash) : undefined;
       if (certificate === undefined && proof === undefined && settings.binding === 'required') {
         throw new RequestRefused('certificate_missing');
       }
       const target = resolveTarget(token, req);
-      const presented = { token, target, thumbprint: certificate?.thumbprint, req };
+      const presented = { token, hash, target, thumbprint: certificate?.thumbprint, req };
       cached = lookup.useCached(presented);
       if (cached !== undefined) {
         publishCache(typeof cached === 'string' ? 'inactive_hit' : 'hit');
@@ -172,8 +174,8 @@ export function createAdmission({
     return publish(authorization, req);
   }
 
-  function readProof(req: NodeRequest, token: string): DpopProof | undefined {
-    const proof = decider.proofOf(req, token);
+  function readProof(req: NodeRequest, tokenHash: string): DpopProof | undefined {
+    const proof = decider.proofOf(req, tokenHash);
     if (proof !== undefined) {
       proofs.set(req, proof);
     }
@@ -248,7 +250,8 @@ export function createAdmission({
       ...resolveTarget(token, req),
       read: read.kind === 'introspection' ? read : introspectAndAgree,
     };
-    const answer = await lookup.read({ token, target, thumbprint: certificate?.thumbprint, req }, 'afresh');
+    const presented = { token, hash: hashOf(token), target, thumbprint: certificate?.thumbprint, req };
+    const answer = await lookup.read(presented, 'afresh');
     const fresh = decider.decide(answer, certificate, proofs.get(req), req, turnAtStart);
     Authorization.replace(authorization, fresh);
     return fresh;

@@ -28,10 +28,12 @@ export interface RequestDecider {
   /** Undefined where the client showed none. Throws `RequestRefused`. */
   certificateOf(req: NodeRequest): ClientCertificate | undefined;
   /**
-   * Returns the DPoP proof of a request for `token`. Undefined if it was reported instead. Throws
+   * Returns the DPoP proof of a request. Undefined if it was reported instead. Throws
    * `RequestRefused`.
+   *
+   * @param tokenHash SHA-256 of the access token of the request, in base64url
    */
-  proofOf(req: NodeRequest, token: string): DpopProof | undefined;
+  proofOf(req: NodeRequest, tokenHash: string): DpopProof | undefined;
   /**
    * Checks what is known of the token, its binding and the certificate. Throws `RequestRefused`.
    *
@@ -132,9 +134,9 @@ export function createRequestDecider(
       }
     },
 
-    proofOf(req, token) {
+    proofOf(req, tokenHash) {
       try {
-        return dpop?.proofOf(req, token);
+        return dpop?.proofOf(req, tokenHash);
       } catch (thrown) {
         noteTrouble(req, tolerated(thrown));
         return undefined;

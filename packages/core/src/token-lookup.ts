@@ -8,6 +8,8 @@ import type { TokenAnswer } from './token/token-claims.js';
 /** A token of a request, and the client that sent it. */
 export interface PresentedToken {
   readonly token: string;
+  /** `hashOf(token)`. */
+  readonly hash: string;
   readonly target: TokenTarget;
   /** `x5t#S256` of the client's certificate. */
   readonly thumbprint: string | undefined;
@@ -57,10 +59,11 @@ export function createTokenLookup(
   const requesterFor = (presented: PresentedToken): Requester => requesterOf(presented, sourceOf(presented));
 
   return {
-    useCached: (presented) => cache.useCached(presented.token, presented.target, presented, requesterFor),
+    useCached: (presented) =>
+      cache.useCached(presented.token, presented.target, presented, requesterFor, presented.hash),
 
     async read(presented, how) {
-      const { token, target } = presented;
+      const { token, hash, target } = presented;
       const source = sourceOf(presented);
       const requester = requesterOf(presented, source);
       const ask = async () => {
@@ -70,7 +73,8 @@ export function createTokenLookup(
         }
         // Another request may have asked meanwhile.
         return (
-          cache.useCached(token, target, requester, itself) ?? cache.readThrough(token, target, requester)
+          cache.useCached(token, target, requester, itself, hash) ??
+          cache.readThrough(token, target, requester)
         );
       };
       if (floodGuard === undefined || source.length === 0) {

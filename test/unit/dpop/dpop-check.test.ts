@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createDpopCheck } from '../../../packages/core/src/dpop/dpop-check.js';
 import type { DpopSettings } from '../../../packages/core/src/options/dpop-options.js';
@@ -13,6 +14,7 @@ afterEach(() => {
 });
 
 const client = dpopClient();
+const tokenHash = hash('sha256', 'token', 'base64url');
 const settings: DpopSettings = {
   bases: ['https://api.example.com', 'https://other.example/v1'],
   algorithms: ['ES256'],
@@ -40,7 +42,7 @@ describe('the proof of a request', () => {
   ])('is read: %s', (_, htu, url, method) => {
     const { proofOf, checkSignature, useUp } = check();
     const text = client.proof('token', { claims: { htu, htm: method } });
-    const proof = proofOf(request([text], url, method), 'token');
+    const proof = proofOf(request([text], url, method), tokenHash);
     expect(proof).toMatchObject({ key: { jkt: client.jkt }, acceptedUntil: NOW + 90, needsNonce: false });
     expect(() => checkSignature(proof)).not.toThrow();
     expect(useUp(proof)).toBeUndefined();
@@ -73,7 +75,7 @@ describe('the proof of a request', () => {
       'dpop_proof_expired',
     ],
   ])('is refused if %s', (_, make, code) => {
-    expect(() => check().proofOf(make(), 'token')).toThrow(code);
+    expect(() => check().proofOf(make(), tokenHash)).toThrow(code);
   });
 });
 
@@ -81,10 +83,10 @@ it('a proof is used up in the store, for as long as a process may accept it whos
   const added: [string, number][] = [];
   const add = async (...one: [string, number]) => added.push(one) === 1;
   const { proofOf, useUp } = check({ store: { add } });
-  const proof = proofOf(request([client.proof('token')]), 'token');
+  const proof = proofOf(request([client.proof('token')]), tokenHash);
   expect(await useUp(proof)).toBeUndefined();
   expect(added).toEqual([[expect.any(String), 120_000]]);
-  const other = proofOf(request([client.proof('token')]), 'token');
+  const other = proofOf(request([client.proof('token')]), tokenHash);
   await expect(useUp(other)).rejects.toThrow('dpop_proof_replayed: dpop.store has it');
 });
 
@@ -93,9 +95,9 @@ describe('nonces', () => {
 
   it('are demanded if they are set, and the latest is given out', () => {
     const { proofOf, latestNonce } = check({ nonce });
-    expect(() => proofOf(request([client.proof('token')]), 'token')).toThrow('dpop_nonce_required');
+    expect(() => proofOf(request([client.proof('token')]), tokenHash)).toThrow('dpop_nonce_required');
     const latest = latestNonce();
-    const proof = proofOf(request([client.proof('token', { claims: { nonce: latest } })]), 'token');
+    const proof = proofOf(request([client.proof('token', { claims: { nonce: latest } })]), tokenHash);
     expect(proof).toMatchObject({ acceptedUntil: NOW + 300, needsNonce: false });
     vi.setSystemTime((NOW + 100) * 1000);
     expect(latestNonce()).not.toBe(latest);

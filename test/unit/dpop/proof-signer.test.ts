@@ -27,7 +27,11 @@ describe.each<[string, KeyObject, 'PS256' | 'RS256' | 'ES256' | 'EdDSA' | 'Ed255
 
   it('makes proofs that are accepted for their request', () => {
     expect(signer.algorithm).toBe(algorithm);
-    const proof = reader.read(signer.createProof(target), { method: 'POST', urls: [url], token: 'token' });
+    const proof = reader.read(signer.createProof(target), {
+      method: 'POST',
+      urls: [url],
+      tokenHash: hash('sha256', 'token', 'base64url'),
+    });
     reader.checkSignature(proof);
     expect(proof.key.jkt).toBe(signer.jkt);
   });

@@ -54,7 +54,7 @@ function proofOfLength(length: number): string {
   return text;
 }
 
-const request: ProvenRequest = { method: 'GET', urls: ['https://api.example/a'], token: 'token' };
+const request: ProvenRequest = { method: 'GET', urls: ['https://api.example/a'], tokenHash: ath };
 const rules: ProofRules = {
   algorithms: ['ES256', 'PS256', 'EdDSA', 'Ed25519'],
   maxAge: 60,

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { proofIdOf, type Taken, UsedProofs } from '../../../packages/core/src/dpop/used-proofs.js';
 
@@ -38,7 +39,36 @@ describe('a proof', () => {
     expect([used.take(proof('a', 'key')), used.take(proof('a', 'other'))]).toEqual(['fresh', 'fresh']);
   });
 
-  it('is known by key and jti, however they are split', () => {
+  it('of any jti is fresh once, and its jti is no other that has the same beginning or hash', () => {
+    const used = new UsedProofs();
+    const long = 'a'.repeat(44);
+    const jtis = [
+      '7',
+      '77',
+      'a'.repeat(43),
+      long,
+      `${long}b`,
+      'b'.repeat(8_000),
+      hash('sha256', long, 'base64url'),
+    ];
+    const takeAll = () => jtis.map((jti) => used.take(proof(jti)));
+    expect(takeAll()).toEqual(jtis.map(() => 'fresh'));
+    expect(takeAll()).toEqual(jtis.map(() => 'replayed'));
+  });
+
+  it('is fresh once for each of many keys', () => {
+    const used = new UsedProofs();
+    const keys = Array.from({ length: 300 }, (_, number) => `${number}`);
+    const takeAll = () =>
+      keys.flatMap((key) => [used.take(proof('1', key)), used.take(proof(`${key} 1`, key))]);
+    expect(new Set(takeAll())).toEqual(new Set(['fresh']));
+    expect(new Set(takeAll())).toEqual(new Set(['replayed']));
+    vi.advanceTimersByTime(120_000);
+    expect(new Set(takeAll())).toEqual(new Set(['fresh']));
+    expect(used.size).toBe(600);
+  });
+
+  it('is known to a store by key and jti, however they are split', () => {
     expect(proofIdOf(proof('a', 'bc'))).not.toBe(proofIdOf(proof('ca', 'b')));
     expect(proofIdOf(proof('a'))).toMatch(/^[\w-]{43}$/);
   });

@@ -178,14 +178,15 @@ export class TokenCache {
    * @param presented the argument of `requesterOf`, which is called only for a refresh
    * @param requesterOf returns the request and the client for which the answer is refreshed; failures
    * of the refresh count for that client
+   * @param hash `hashOf(token)`, where it is known
    */
   useCached<Presented>(
     token: string,
     target: TokenTarget,
     presented: Presented,
     requesterOf: (presented: Presented) => Requester | undefined,
+    hash = hashOf(token),
   ): TokenAnswer | undefined {
-    const hash = hashOf(token);
     const key = hash + target.id;
     const now = Date.now();
     const entry = this.#active.get(key);

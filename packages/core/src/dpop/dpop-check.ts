@@ -12,10 +12,12 @@ import { createUseProof, type UseProof } from './proof-use.js';
 /** Checks the DPoP proofs of a resource server (RFC 9449 §4.3, §7). */
 export interface DpopCheck extends Pick<ProofReader, 'checkSignature'> {
   /**
-   * Returns the proof of a request for `token`. Its signature, its key and its reuse are not checked
-   * yet. Throws `RequestRefused`.
+   * Returns the proof of a request. Its signature, its key and its reuse are not checked yet. Throws
+   * `RequestRefused`.
+   *
+   * @param tokenHash SHA-256 of the access token of the request, in base64url
    */
-  proofOf(req: NodeRequest, token: string): DpopProof;
+  proofOf(req: NodeRequest, tokenHash: string): DpopProof;
   readonly useUp: UseProof;
   /** Returns a nonce for the next proof of a client; `undefined` if no nonces are demanded. */
   latestNonce(): string | undefined;
@@ -34,10 +36,10 @@ export function createDpopCheck(
     useUp: createUseProof({ clockTolerance, store, timeout, acceptsWithoutStore }, report),
     latestNonce: () => nonces?.latest(Date.now() / 1000),
 
-    proofOf(req, token) {
+    proofOf(req, tokenHash) {
       const target = requestTargetOf(req);
       const urls = bases.map((base) => requestedUrl(base, target));
-      return reader.read(soleProof(req), { method: String(req.method), urls, token });
+      return reader.read(soleProof(req), { method: String(req.method), urls, tokenHash });
     },
   } satisfies DpopCheck);
 }

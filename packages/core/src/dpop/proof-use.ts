@@ -70,12 +70,11 @@ export function createUseProof(rules: ProofUseRules, report: ReportProblem): Use
 
   return ({ key: { jkt }, jti, acceptedUntil }) => {
     const proof = { jkt, jti, acceptedUntil };
-    const name = proofIdOf(proof);
-    const taken = used.take(proof, name);
+    const taken = used.take(proof);
     if (taken !== 'fresh') {
       const [code, detail] = refusalOf[taken];
       throw new RequestRefused(code, { detail });
     }
-    return store === undefined ? undefined : addToStore(name, acceptedUntil, store);
+    return store === undefined ? undefined : addToStore(proofIdOf(proof), acceptedUntil, store);
   };
 }

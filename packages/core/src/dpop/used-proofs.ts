@@ -10,7 +10,7 @@ export interface UsedProof {
 }
 
 /**
- * What a proof is known by, once used. With the key in it, no client can use up the `jti` of
+ * What a used proof is known by in all processes. With the key in it, no client can use up the `jti` of
  * another.
  */
 export function proofIdOf({ jkt, jti }: UsedProof): string {
@@ -20,7 +20,7 @@ export function proofIdOf({ jkt, jti }: UsedProof): string {
 /** How a proof was taken. */
 export type Taken = 'fresh' | 'replayed' | 'too-old' | 'too-many' | 'full';
 
-/** Proofs that this process remembers at most: about 100 MB. */
+/** Proofs that this process remembers at most: about 200 MB. */
 const MAX_PROOFS = 1_000_000;
 /**
  * One key may have an eighth of what is left. Alone it gets a ninth of all: a thousand requests a
@@ -35,9 +35,30 @@ const SPAN = 10;
 /** Milliseconds. */
 const FORGET_EVERY = 1_000;
 
+/**
+ * The names of all proofs are in so many sets, those of one key in one: the process stands still
+ * while a set grows, for half a second where it has a million.
+ */
+const SETS = 64;
+
+/** Characters. Of a longer `jti` the hash is remembered, which has as many. */
+const MAX_JTI_LENGTH = 43;
+
+/** A key of which proofs are remembered. */
+interface UsedKey {
+  readonly jkt: string;
+  /** What the names of its proofs begin with. No other key has had it. */
+  readonly number: string;
+  /** Where its proofs are remembered, by their names. */
+  readonly names: Set<string>;
+  /** How many of them are its own. */
+  count: number;
+}
+
 interface Span {
-  readonly ids: Set<string>;
-  readonly countOfKey: Map<string, number>;
+  readonly names: string[];
+  /** The key of each proof, in the order of `names`. */
+  readonly keys: UsedKey[];
   /** When none of its proofs would be accepted any more, by the monotonic clock: milliseconds. */
   keptUntil: number;
 }
@@ -49,9 +70,12 @@ interface Span {
  */
 export class UsedProofs {
   readonly #maxProofs: number;
+  readonly #sets = Array.from({ length: SETS }, () => new Set<string>());
   /** By the number of the span in which its proofs end. */
   readonly #spans = new Map<number, Span>();
-  readonly #countOfKey = new Map<string, number>();
+  readonly #keys = new Map<string, UsedKey>();
+  /** How many keys have had a number. */
+  #numbers = 0;
   #count = 0;
   /** When to look next for proofs to forget, by the monotonic clock: milliseconds. */
   #forgetAt = 0;
@@ -67,16 +91,16 @@ export class UsedProofs {
     return this.#count;
   }
 
-  /** Uses a proof up. Returns `fresh` for the first call with its id, and for no other. */
-  take(proof: UsedProof, id = proofIdOf(proof)): Taken {
+  /** Uses a proof up. Returns `fresh` for the first call with its key and `jti`, and for no other. */
+  take({ jkt, jti, acceptedUntil }: UsedProof): Taken {
     this.#forget();
-    const number = Math.floor(proof.acceptedUntil / SPAN);
+    const key = this.#keys.get(jkt) ?? this.#createKey(jkt);
+    const name = nameOf(key, jti);
     // A further proof with the same `jti` can have another `iat`, and so another span.
-    for (const { ids } of this.#spans.values()) {
-      if (ids.has(id)) {
-        return 'replayed';
-      }
+    if (key.names.has(name)) {
+      return 'replayed';
     }
+    const number = Math.floor(acceptedUntil / SPAN);
     if (number < this.#firstKept) {
       return 'too-old';
     }
@@ -84,26 +108,34 @@ export class UsedProofs {
     if (left <= 0) {
       return 'full';
     }
-    const ofKey = this.#countOfKey.get(proof.jkt) ?? 0;
-    if (ofKey * SHARE_OF_KEY >= left) {
+    if (key.count * SHARE_OF_KEY >= left) {
       return 'too-many';
     }
-    this.#add(this.#spans.get(number) ?? this.#createSpan(number), proof, id);
+    if (key.count === 0) {
+      this.#keys.set(jkt, key);
+    }
+    key.count += 1;
+    this.#count += 1;
+    key.names.add(name);
+    const span = this.#spans.get(number) ?? this.#createSpan(number);
+    span.names.push(name);
+    span.keys.push(key);
+    const keptUntil = performance.now() + acceptedUntil * 1000 - Date.now();
+    span.keptUntil = Math.max(span.keptUntil, keptUntil);
     return 'fresh';
   }
 
-  #createSpan(number: number): Span {
-    const span: Span = { ids: new Set(), countOfKey: new Map(), keptUntil: 0 };
-    this.#spans.set(number, span);
-    return span;
+  /** It is kept from its first proof on. */
+  #createKey(jkt: string): UsedKey {
+    this.#numbers += 1;
+    const names = this.#sets[this.#numbers % SETS] as Set<string>;
+    return { jkt, number: String(this.#numbers), names, count: 0 };
   }
 
-  #add(span: Span, { jkt, acceptedUntil }: UsedProof, id: string): void {
-    span.ids.add(id);
-    span.countOfKey.set(jkt, (span.countOfKey.get(jkt) ?? 0) + 1);
-    span.keptUntil = Math.max(span.keptUntil, performance.now() + acceptedUntil * 1000 - Date.now());
-    this.#countOfKey.set(jkt, (this.#countOfKey.get(jkt) ?? 0) + 1);
-    this.#count += 1;
+  #createSpan(number: number): Span {
+    const span: Span = { names: [], keys: [], keptUntil: 0 };
+    this.#spans.set(number, span);
+    return span;
   }
 
   #forget(): void {
@@ -117,16 +149,20 @@ export class UsedProofs {
       if (number < current && span.keptUntil < now) {
         this.#spans.delete(number);
         this.#firstKept = Math.max(this.#firstKept, number + 1);
-        this.#count -= span.ids.size;
-        for (const [jkt, count] of span.countOfKey) {
-          const left = (this.#countOfKey.get(jkt) ?? 0) - count;
-          if (left > 0) {
-            this.#countOfKey.set(jkt, left);
-          } else {
-            this.#countOfKey.delete(jkt);
+        this.#count -= span.names.length;
+        for (const [index, key] of span.keys.entries()) {
+          key.names.delete(span.names[index] as string);
+          key.count -= 1;
+          if (key.count === 0) {
+            this.#keys.delete(key.jkt);
           }
         }
       }
     }
   }
+}
+
+/** It never looks like a number: V8 hashes such a text so that a client could make many alike. */
+function nameOf({ number }: UsedKey, jti: string): string {
+  return jti.length > MAX_JTI_LENGTH ? `${number}#${hash('sha256', jti, 'base64url')}` : `${number} ${jti}`;
 }

@@ -19,7 +19,7 @@ export interface Credentials {
 // RFC 6750 §2.1: "Bearer" 1*SP b64token; the scheme is case-insensitive (RFC 9110 §11.1).
 const bearerCredentials = /^bearer +[\w\-.~+/]+=*$/i;
 // RFC 9449 §7.1: "DPoP" 1*SP token68, which has the characters of b64token.
-const dpopCredentials = /^dpop +([\w\-.~+/]+=*)$/i;
+const dpopCredentials = /^dpop +[\w\-.~+/]+=*$/i;
 // A scheme ends where no token character (RFC 9110 §5.6.2) follows: "Bearer\tx" is Bearer,
 // "Bearerx" is not.
 const bearerScheme = /^bearer(?![\w!#$%&'*+\-.^`|~])/i;
@@ -49,12 +49,10 @@ export function readCredentials(req: NodeRequest, body: unknown, acceptsDpop: bo
     });
   }
   if (bearerCredentials.test(credentials)) {
-    // A token has no blanks.
-    return { scheme: 'Bearer', token: credentials.slice(credentials.lastIndexOf(' ') + 1) };
+    return { scheme: 'Bearer', token: tokenIn(credentials) };
   }
-  const boundToken = acceptsDpop ? dpopCredentials.exec(credentials)?.[1] : undefined;
-  if (boundToken !== undefined) {
-    return { scheme: 'DPoP', token: boundToken };
+  if (acceptsDpop && dpopCredentials.test(credentials)) {
+    return { scheme: 'DPoP', token: tokenIn(credentials) };
   }
   throw bearerScheme.test(credentials) || (acceptsDpop && dpopScheme.test(credentials))
     ? new RequestRefused('credentials_malformed', {
@@ -63,6 +61,11 @@ export function readCredentials(req: NodeRequest, body: unknown, acceptsDpop: bo
           'and not one token behind it',
       })
     : new RequestRefused('credentials_missing', { detail: explainMissing(credentials, acceptsDpop) });
+}
+
+/** A token has no blanks. */
+function tokenIn(credentials: string): string {
+  return credentials.slice(credentials.lastIndexOf(' ') + 1);
 }
 
 /** Returns whether a request has the scheme DPoP. Never throws. */
