@@ -12,6 +12,7 @@ import type { RoutePolicy } from './policy/route-policy.js';
 import { afterAdmission, type Refusals, refusedTokenFacts } from './refusals.js';
 import { type Credentials, readCredentials } from './request/bearer-token.js';
 import type { NodeRequest } from './request/node-request.js';
+import { requestTargetOf } from './request/request-target.js';
 import type { RequestDecider } from './request-decider.js';
 import type { ResourceServer } from './resource-server.js';
 import type { Explainer } from './response/explanation.js';
@@ -62,7 +63,7 @@ export function createAdmission({
   /** The requests without credentials that `credentials: 'optional'` let pass. */
   const anonymous = new WeakSet<NodeRequest>();
   /** The proofs of requests with the scheme DPoP: a route may check the request again. */
-  const proofs = new WeakMap<NodeRequest, DpopProof>();
+  const proofs = new WeakMap<NodeRequest, ShownProof>();
   const acceptsDpop = dpop !== undefined;
 
   function authorize(req: NodeRequest, body?: unknown): ReturnType<Admission['authorize']> {
@@ -84,8 +85,8 @@ export function createAdmission({
       const { scheme, token } = credentials;
       const hash = hashOf(token);
       certificate = decider.certificateOf(req);
-      const proof = scheme === 'DPoP' ? readProof(req, hash) : undefined;
-      if (certificate === undefined && proof === undefined && settings.binding === 'required') {
+      const shown = scheme === 'DPoP' ? readProof(req, hash) : undefined;
+      if (certificate === undefined && shown === undefined && settings.binding === 'required') {
         throw new RequestRefused('certificate_missing');
       }
       const target = resolveTarget(token, req);
@@ -95,8 +96,8 @@ export function createAdmission({
         publishCache(typeof cached === 'string' ? 'inactive_hit' : 'hit');
         const loading = decider.load();
         return loading === undefined
-          ? admit(cached, certificate, proof, req, turnAtStart)
-          : admitLater(cached, () => loading, certificate, proof, req, turnAtStart);
+          ? admit(cached, certificate, shown, req, turnAtStart)
+          : admitLater(cached, () => loading, certificate, shown, req, turnAtStart);
       }
       publishCache('miss');
       refuseWhenClosed();
@@ -105,7 +106,7 @@ export function createAdmission({
         lookup.read(presented, 'unless-cached'),
         decider.load,
         certificate,
-        proof,
+        shown,
         req,
         turnAtStart,
       );
@@ -119,7 +120,7 @@ export function createAdmission({
     answering: TokenAnswer | Promise<TokenAnswer>,
     load: () => Promise<unknown> | undefined,
     certificate: ClientCertificate | undefined,
-    proof: DpopProof | undefined,
+    shown: ShownProof | undefined,
     req: NodeRequest,
     turnAtStart: number,
   ): Promise<Authorization> {
@@ -128,7 +129,7 @@ export function createAdmission({
       answer = await answering;
       await load();
       // Not awaited here: a promise has its own refusal.
-      return admit(answer, certificate, proof, req, turnAtStart);
+      return admit(answer, certificate, shown, req, turnAtStart);
     } catch (thrown) {
       return refuse(thrown, certificate, req, refusedTokenFacts(answer));
     }
@@ -137,16 +138,22 @@ export function createAdmission({
   function admit(
     answer: TokenAnswer,
     certificate: ClientCertificate | undefined,
-    proof: DpopProof | undefined,
+    shown: ShownProof | undefined,
     req: NodeRequest,
     turnAtStart: number,
   ): Authorization | Promise<Authorization> {
-    const authorization = decider.decide(answer, certificate, proof, req, turnAtStart);
+    const authorization = decider.decide(answer, certificate, shown?.proof, req, turnAtStart);
+    // The same mtlsBound() may be mounted for the application and for a route.
+    if (shown === undefined || shown.isUsedUp) {
+      return publish(authorization, req);
+    }
     // Last of all: what is refused for another reason must not use up a proof.
-    const using = proof === undefined ? undefined : decider.useUp(proof, authorization, req);
-    return using === undefined
-      ? publish(authorization, req)
-      : publishAfter(using, authorization, req, turnAtStart);
+    const using = decider.useUp(shown.proof, authorization, req);
+    if (using !== undefined) {
+      return publishAfter(using, authorization, shown, req, turnAtStart);
+    }
+    shown.isUsedUp = true;
+    return publish(authorization, req);
   }
 
   function publish(authorization: Authorization, req: NodeRequest): Authorization {
@@ -158,6 +165,7 @@ export function createAdmission({
   async function publishAfter(
     using: Promise<void>,
     authorization: Authorization,
+    shown: ShownProof,
     req: NodeRequest,
     turnAtStart: number,
   ): Promise<Authorization> {
@@ -171,15 +179,20 @@ export function createAdmission({
       const { certificate, issuer, clientId } = authorization;
       return refuse(thrown, certificate, req, { stage: 'request', issuer, clientId });
     }
+    shown.isUsedUp = true;
     return publish(authorization, req);
   }
 
-  function readProof(req: NodeRequest, tokenHash: string): DpopProof | undefined {
+  function readProof(req: NodeRequest, tokenHash: string): ShownProof | undefined {
     const proof = decider.proofOf(req, tokenHash);
-    if (proof !== undefined) {
-      proofs.set(req, proof);
+    if (proof === undefined) {
+      return undefined;
     }
-    return proof;
+    const { method, rawHeaders } = req;
+    const shown = { proof, tokenHash, method, target: requestTargetOf(req), rawHeaders, isUsedUp: false };
+    shown.isUsedUp = isUsedUpBy(proofs.get(req), shown);
+    proofs.set(req, shown);
+    return shown;
   }
 
   function require(req: NodeRequest, given: unknown, policy: RoutePolicy): ReturnType<Admission['require']> {
@@ -252,7 +265,7 @@ export function createAdmission({
     };
     const presented = { token, hash: hashOf(token), target, thumbprint: certificate?.thumbprint, req };
     const answer = await lookup.read(presented, 'afresh');
-    const fresh = decider.decide(answer, certificate, proofs.get(req), req, turnAtStart);
+    const fresh = decider.decide(answer, certificate, proofs.get(req)?.proof, req, turnAtStart);
     Authorization.replace(authorization, fresh);
     return fresh;
   }
@@ -275,8 +288,35 @@ export function createAdmission({
 
     require,
 
-    nextNonce: (req) => (proofs.get(req)?.needsNonce === true ? dpop?.latestNonce() : undefined),
+    nextNonce: (req) => (proofs.get(req)?.proof.needsNonce === true ? dpop?.latestNonce() : undefined),
   };
+}
+
+/** A proof of a request, and what it was read with. */
+interface ShownProof {
+  readonly proof: DpopProof;
+  readonly tokenHash: string;
+  readonly method: string | undefined;
+  readonly target: string;
+  /** Node makes another list for each request, also where a framework uses its object again. */
+  readonly rawHeaders: unknown;
+  /** Whether this very request has used it up here. */
+  isUsedUp: boolean;
+}
+
+/**
+ * Returns whether a request has used up its proof in an earlier check. Only if nothing of it has
+ * changed since.
+ */
+function isUsedUpBy(earlier: ShownProof | undefined, now: ShownProof): boolean {
+  return (
+    earlier?.isUsedUp === true &&
+    earlier.proof.text === now.proof.text &&
+    earlier.tokenHash === now.tokenHash &&
+    earlier.method === now.method &&
+    earlier.target === now.target &&
+    earlier.rawHeaders === now.rawHeaders
+  );
 }
 
 const notGranted =

@@ -9,6 +9,8 @@ import { isProofUrlOf, type ProofUrl } from './proof-url.js';
 
 /** A proof that fits its request. Whether its key made the signature is not known yet. */
 export interface DpopProof {
+  /** As it was sent. */
+  readonly text: string;
   readonly key: ProofKey;
   /** Whether its key is remembered: that of an earlier proof whose signature was right. */
   readonly isKeyKnown: boolean;
@@ -82,6 +84,7 @@ export function createProofReader(rules: ProofRules): ProofReader {
       const { jti, iat } = readClaims(claims, request);
       const { acceptedUntil, needsNonce } = checkTime(claims, iat, rules);
       return {
+        text,
         key,
         isKeyKnown: known !== undefined,
         jti,

@@ -1,0 +1,141 @@
+// The same mtlsBound() for an application and for one of its routes: both check the proof of a request, which counts once.
+import { createServer } from 'node:https';
+import type { NodeRequest, RefusedEvent } from '@mtls-bound/core';
+import { createResourceServer } from '@mtls-bound/core';
+import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
+import express from 'express';
+import * as expressMtls from 'express-mtls';
+import Koa from 'koa';
+import * as koaMtls from 'koa-mtls';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { mutualTls, serve } from '../../support/apis.js';
+import { call } from '../../support/calls.js';
+import { dpopClient, proofOrigin } from '../../support/dpop-client.js';
+import { createPki, type Pki } from '../../support/pki.js';
+import { recordedEvents } from '../../support/recorded-events.js';
+
+let pki: Pki;
+let kit: TestKit;
+const client = dpopClient();
+const refused = recordedEvents<RefusedEvent>('mtls-bound:refused');
+
+beforeAll(async () => {
+  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+  pki = await createPki();
+  kit = await createTestKit();
+});
+
+const newToken = (): string => kit.boundToken({ claims: { cnf: { jkt: client.jkt } } });
+const inStore = () => {
+  const names = new Set<string>();
+  return { add: async (name: string) => names.size < names.add(name).size };
+};
+
+const mountedTwice = {
+  express: (dpop: { origin: string }) => {
+    const mtls = expressMtls.mtlsBound({ ...kit.options, dpop });
+    const app = express().use(mtls);
+    app.get('/', mtls, (req, res) => {
+      res.send(req.auth?.keyThumbprint);
+    });
+    return app;
+  },
+  koa: (dpop: { origin: string }) => {
+    const mtls = koaMtls.mtlsBound({ ...kit.options, dpop });
+    const app = new Koa().use(mtls).use(mtls);
+    app.use((ctx) => {
+      ctx.body = ctx.state.auth?.keyThumbprint;
+    });
+    return app.callback();
+  },
+};
+
+describe.each(['express', 'koa'] as const)('%s', (framework) => {
+  it.each([
+    ['in memory', () => ({})],
+    ['in a store', () => ({ store: inStore() })],
+  ])('a request passes the same mtlsBound() twice, and its proof is used up %s', async (_, more) => {
+    const listener = mountedTwice[framework]({ origin: proofOrigin, ...more() });
+    const api = await serve(createServer(mutualTls(pki), listener), () => 0);
+    const token = newToken();
+    const proof = client.proof(token);
+    const send = () => call(pki, api, '/').set('Authorization', `DPoP ${token}`).set('DPoP', proof);
+    const { status, text } = await send();
+    expect([status, text]).toEqual([200, client.jkt]);
+    expect((await send()).status).toBe(401);
+    expect(refused.at(-1)?.refusal.code).toBe('dpop_proof_replayed');
+    await api.close();
+  });
+});
+
+describe('a request that is checked again', () => {
+  const start = () => createResourceServer({ ...kit.options, dpop: { origin: proofOrigin } });
+
+  type Shown = { method: string; url: string; headers: object; rawHeaders: string[] };
+  function requestWith(token: string): Shown & NodeRequest {
+    const rawHeaders = ['Host', 'a', 'Authorization', `DPoP ${token}`, 'DPoP', client.proof(token)];
+    return { method: 'GET', url: '/', headers: {}, rawHeaders } as never;
+  }
+
+  it('keeps its proof if it is unchanged, and only then', async () => {
+    const server = start();
+    const req = requestWith(newToken());
+    await server.authorize(req);
+    await expect((async () => server.authorize(req))()).resolves.toMatchObject({ keyThumbprint: client.jkt });
+  });
+
+  it.each<[string, (req: Shown) => void]>([
+    // Its path, and with it the URL of the proof, stays the same.
+    ['its query', (req) => Object.assign(req, { url: '/?a' })],
+    [
+      'its list of headers, as that of a further request',
+      (req) => Object.assign(req, { rawHeaders: [...req.rawHeaders] }),
+    ],
+  ])('is refused as replayed if %s is another', async (_, change) => {
+    const server = start();
+    const req = requestWith(newToken());
+    await server.authorize(req);
+    change(req);
+    await expect((async () => server.authorize(req))()).rejects.toThrow('dpop_proof_replayed');
+  });
+
+  it('is refused as replayed if it is another object with the same members', async () => {
+    const server = start();
+    const req = requestWith(newToken());
+    await server.authorize(req);
+    await expect((async () => server.authorize({ ...req } as NodeRequest))()).rejects.toThrow(
+      'dpop_proof_replayed',
+    );
+  });
+
+  it('is refused if its method or its token is another', async () => {
+    const server = start();
+    const req = requestWith(newToken());
+    await server.authorize(req);
+    req.method = 'POST';
+    await expect((async () => server.authorize(req))()).rejects.toThrow('dpop_proof_for_another');
+    req.method = 'GET';
+    req.rawHeaders[3] = `DPoP ${kit.boundToken({ claims: { cnf: { jkt: client.jkt }, sub: 'other' } })}`;
+    await expect((async () => server.authorize(req))()).rejects.toThrow('dpop_proof_for_another');
+  });
+
+  it('has its new proof used up if it has another', async () => {
+    const server = start();
+    const token = newToken();
+    const req = requestWith(token);
+    await server.authorize(req);
+    const next = client.proof(token);
+    req.rawHeaders[5] = next;
+    await server.authorize(req);
+    const other = requestWith(token);
+    other.rawHeaders[5] = next;
+    await expect((async () => server.authorize(other))()).rejects.toThrow('dpop_proof_replayed');
+  });
+
+  it('at the same time is refused once: its proof counts when the first check has ended', async () => {
+    const server = start();
+    const req = requestWith(newToken());
+    const outcomes = await Promise.allSettled([server.authorize(req), server.authorize(req)]);
+    expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+  });
+});
