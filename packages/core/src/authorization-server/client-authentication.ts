@@ -21,7 +21,7 @@ export interface ClientAuthentication {
   readonly method: string;
   /** Adds the proof to the request. The secret lives in here alone, out of reach of a log. */
   readonly authenticate: ClientAuth;
-  /** Our own certificate, for the methods that prove themselves in TLS (RFC 8705 §2). */
+  /** This API's own certificate, for the methods that authenticate by TLS (RFC 8705 §2). */
   readonly identity?: ClientIdentity;
 }
 
@@ -39,8 +39,8 @@ function constant(authentication: ClientAuthentication): ClientAuthentication {
 }
 
 /**
- * Authenticates this API until the question's time is up. What fails here is our own trouble. Its
- * error may quote a secret, so that its message is not kept.
+ * Authenticates this API until the question's time is up. A failure here is the API's, and not the
+ * authorization server's. The message of its error is not kept, because it may quote a secret.
  */
 export function provenBy({ method, authenticate }: ClientAuthentication, clock: Clock): ClientAuth {
   return async (...args) => {
@@ -77,8 +77,8 @@ export function clientSecretJwt(secret: string): ClientAuthentication {
 }
 
 /**
- * A short-lived assertion, signed with our private key (RFC 7523 §2.2). Throws `ConfigurationError`
- * for a key that can't sign by the algorithm.
+ * A short-lived assertion, signed with this API's private key (RFC 7523 §2.2). Throws
+ * `ConfigurationError` for a key that can't sign by the algorithm.
  *
  * @example
  * const key = readFileSync('api.key', 'utf8');
@@ -89,8 +89,8 @@ export function privateKeyJwt(options: PrivateKeyOptions): ClientAuthentication 
 }
 
 /**
- * Our own certificate, signed by an authority that the authorization server trusts (RFC 8705 §2.1).
- * Its mutual-TLS endpoints are used where it names some (§5).
+ * This API's own certificate, signed by an authority that the authorization server trusts (RFC 8705
+ * §2.1). The server's mutual-TLS endpoints are used where it names some (§5).
  *
  * @example
  * mtlsBound({ clientAuthentication: tlsClientAuth({ certFile: 'api.pem', keyFile: 'api.key' }) })
@@ -99,7 +99,7 @@ export function tlsClientAuth(options: IdentityOptions): ClientAuthentication {
   return byCertificate('tls_client_auth', 'tlsClientAuth()', options);
 }
 
-/** Our own self-signed certificate, registered at the authorization server (RFC 8705 §2.2). */
+/** This API's own self-signed certificate, registered at the authorization server (RFC 8705 §2.2). */
 export function selfSignedTlsClientAuth(options: IdentityOptions): ClientAuthentication {
   return byCertificate('self_signed_tls_client_auth', 'selfSignedTlsClientAuth()', options);
 }
@@ -109,9 +109,9 @@ function byCertificate(method: string, path: string, options: IdentityOptions): 
 }
 
 /**
- * An access token of our own, in the Authorization header (RFC 7662 §2.1). `token` is called for
- * each request: it may keep a token until it expires. What it throws is our own trouble: 503, and
- * the message of that error is not logged. It may take `http.timeout`.
+ * An access token of this API's own, in the Authorization header (RFC 7662 §2.1). `token` is called
+ * for each request: it may keep a token until it expires. If it throws, the client gets 503, and the
+ * message of the error is not logged. It may take `http.timeout`.
  */
 export function bearerTokenAuthentication(token: () => string | Promise<string>): ClientAuthentication {
   // A text in place of the function is most likely the token itself.

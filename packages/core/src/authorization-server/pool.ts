@@ -17,14 +17,14 @@ export interface ConnectionOptions {
   readonly timeout: number;
   /** The option `http.ca`. */
   readonly ca: SecureContextOptions['ca'];
-  /** Our own certificate in PEM, for the methods that prove themselves in TLS. */
+  /** This API's own certificate in PEM, for the methods that authenticate by TLS. */
   readonly cert?: string | Buffer;
   /** Its key in PEM. */
   readonly key?: string | Buffer;
 }
 
 /**
- * Makes the agent for connections; called again when our own certificate has changed, and must
+ * Makes the agent for connections; called again when this API's certificate has changed, and must
  * return a new one then.
  */
 export type AgentFactory = (options: ConnectionOptions) => Agent;
@@ -41,7 +41,7 @@ const IDLE_TIME = 10_000;
  */
 const verified = { rejectUnauthorized: true } as const;
 
-/** Connections that carry our certificate of the moment, kept alive. */
+/** Connections that carry this API's current certificate, kept alive. */
 export interface Pool {
   /**
    * Starts one exchange, and remembers the connection that it gets. `send` must make its request
@@ -49,9 +49,9 @@ export interface Pool {
    */
   start<T>(identity: CertificateAndKey | undefined, send: (agent: Agent) => T): Exchange<T>;
   /**
-   * Closes the idle connections of an agent of our own. Those in use are closed when they have been
-   * idle for 10 seconds, as are those of an agent of the user's own: another resource server may
-   * share it.
+   * Closes the idle connections of an agent that the pool made. Those in use are closed when they
+   * have been idle for 10 seconds, as are those of an agent of the user's own: another resource
+   * server may share it.
    */
   close(): void;
 }
@@ -74,8 +74,8 @@ export interface Exchange<T> {
 }
 
 /**
- * When our certificate changes, new exchanges get new connections; those under way end on the old
- * ones, which are not used again. An agent of the user's own keeps its connections and its
+ * When this API's certificate changes, new exchanges get new connections. Those under way end on
+ * the old ones, which are not used again. An agent of the user's own keeps its connections and its
  * settings: it may be shared.
  */
 export function createPool(ca: ConnectionOptions['ca'], makeByUser: AgentFactory | undefined): Pool {
@@ -241,7 +241,7 @@ class OwnAgent extends Agent {
     super({ ...options, scheduling: 'lifo' });
   }
 
-  /** All connections of this agent differ in these alone. Node's own name contains our certificate. */
+  /** All connections of this agent differ in these alone. Node's own name contains the certificate. */
   override getName({ host, port, servername }: NamedOptions = {}): string {
     return `${host}:${port}:${servername}`;
   }
@@ -261,7 +261,7 @@ type NamedOptions = Pick<RequestOptions, 'host' | 'port' | 'servername'>;
 
 const addRequestOfNode = (Agent.prototype as unknown as Requestable).addRequest;
 
-/** Starts an exchange over connections of our own. */
+/** Starts an exchange over connections of an agent that the pool made. */
 function startOwn<T>(agent: OwnAgent, drops: Drops, send: (agent: Agent) => T): Exchange<T> {
   const beganAt = performance.now();
   agent.latest = undefined;

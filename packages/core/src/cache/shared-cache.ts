@@ -6,7 +6,7 @@ import { ignoreRejection } from '../shared/promises.js';
 import { createSeal, type Seal } from '../shared/sealing.js';
 import { isTokenRejection, type TokenRejection } from '../token/token-rejection.js';
 
-/** What we use of a Keyv instance. */
+/** The methods that this library calls of a Keyv instance. */
 export interface SharedStore {
   /** What was stored; `undefined` or `null` for nothing. */
   get(key: string): Promise<unknown>;

@@ -3,7 +3,7 @@ import type { TLSSocket } from 'node:tls';
 import { http2StreamOf } from '../request/http2-request.js';
 import type { NodeRequest } from '../request/node-request.js';
 
-/** What we use of a connection. On one that is plain TCP, or is gone, members are missing. */
+/** The members that this library reads of a connection. Plain TCP and closed ones lack some. */
 export type Connection = Partial<
   Pick<
     TLSSocket,

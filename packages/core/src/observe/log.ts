@@ -3,7 +3,7 @@ import type { RefusedEvent } from './events.js';
 import { ProblemLines } from './problem-lines.js';
 import { observeEvents } from './subscription.js';
 
-/** What we use of pino, or of any logger that takes an object and a text. */
+/** The methods that this library calls of pino, or of any logger that takes an object and a text. */
 export interface Logger {
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;

@@ -2,7 +2,7 @@ import { requireMethods } from '../shared/option-rules.js';
 import { revocationSyncTotals } from './revocation-sync-totals.js';
 import { durationBuckets, observeEvents } from './subscription.js';
 
-/** What we use of prom-client: give the module itself. */
+/** The members that this library uses of prom-client: give the module itself. */
 export interface PrometheusClient<Registry extends PrometheusRegistry> {
   readonly register: Registry;
   readonly Counter: new (options: Metric<Registry>) => { inc(labels: Labels): void };
@@ -14,7 +14,7 @@ export interface PrometheusClient<Registry extends PrometheusRegistry> {
   ) => { observe(labels: Labels, value: number): void };
 }
 
-/** What we use of prom-client's registries. */
+/** The method that this library calls of prom-client's registries. */
 export interface PrometheusRegistry {
   removeSingleMetric(name: string): void;
 }

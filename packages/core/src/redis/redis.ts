@@ -13,7 +13,7 @@ import {
 import { checked, requireMethods, text } from '../shared/option-rules.js';
 import { callAll, ignoreRejection, isPromised } from '../shared/promises.js';
 
-/** What we use of a client of node-redis, version 4 or later, connected. */
+/** The methods that this library calls of a connected client of node-redis, version 4 or later. */
 export interface RedisClient {
   set(key: string, value: string, options: { NX: true; PX: number }): Promise<unknown>;
   del(key: string): Promise<unknown>;
@@ -22,7 +22,7 @@ export interface RedisClient {
   duplicate(): RedisSubscriber;
 }
 
-/** What we use of the client's second connection, which listens. */
+/** The methods that this library calls of the client's second connection, which listens. */
 export interface RedisSubscriber {
   connect(): Promise<unknown>;
   subscribe(channel: string, listener: (message: string) => void): Promise<unknown>;
@@ -177,8 +177,8 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
   /** How often all connections were given up. One from before is not used again. */
   let reconnects = 0;
   /**
-   * The newest entry's time by Redis' clock, in milliseconds, and not later than ours: neither a
-   * clock of ours that is wrong nor an id in the future must trim what still counts.
+   * The newest entry's time by Redis' clock, in milliseconds, and not later than this process'
+   * clock: neither a wrong clock of this process nor an id in the future must trim what still counts.
    */
   let newestAt: number | undefined;
   let pageSize = MAX_PAGE;

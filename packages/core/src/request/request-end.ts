@@ -4,7 +4,7 @@ import type { NodeRequest } from './node-request.js';
 
 type End = () => void;
 
-/** What we use of a connection, or of a stream of HTTP/2. On stand-ins members are missing. */
+/** The members that this library uses of a connection or of a stream of HTTP/2. Stand-ins lack some. */
 interface Closing {
   readonly destroyed?: boolean;
   once?(event: 'close', listener: End): unknown;
