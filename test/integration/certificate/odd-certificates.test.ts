@@ -104,7 +104,10 @@ const sources = {
 >;
 
 describe.each(frameworks)('%s', (framework) => {
-  describe.each(Object.entries(sources))('a certificate from %s', (_name, start) => {
+  describe.each(Object.entries(sources))('a certificate from %s', (from, start) => {
+    // OpenSSL does not verify a chain with extensions that it can not read, so names do not count. The
+    // proxy here sends no verdict.
+    const ofUnverified = from === 'the TLS connection' ? 403 : 200;
     it.each<[string, () => x509.Extension[], Record<keyof typeof rules, number>]>([
       ['that is whole', () => whole, { san: 200, extendedKeyUsage: 200, psd2: 200, subject: 200 }],
       [
@@ -120,7 +123,7 @@ describe.each(frameworks)('%s', (framework) => {
       [
         'whose own extensions can not be read',
         () => [broken('2.5.29.17'), broken('2.5.29.37'), new x509.Extension(qc.type, false, hex('30'))],
-        { san: 403, extendedKeyUsage: 403, psd2: 403, subject: 200 },
+        { san: 403, extendedKeyUsage: 403, psd2: 403, subject: ofUnverified },
       ],
       [
         'with a boolean of 15,000 bytes in an extension that no rule reads',
@@ -136,7 +139,7 @@ describe.each(frameworks)('%s', (framework) => {
         'with a boolean of 4,000 bytes in each extension that a rule reads',
         () =>
           ['2.5.29.17', '2.5.29.37', qc.type].map((oid) => new x509.Extension(oid, false, long(0x01, 4_000))),
-        { san: 403, extendedKeyUsage: 403, psd2: 403, subject: 200 },
+        { san: 403, extendedKeyUsage: 403, psd2: 403, subject: ofUnverified },
       ],
       [
         'with 400 alternative names',

@@ -8,39 +8,18 @@ import {
   type RoutePolicy,
 } from '@mtls-bound/core';
 import * as x509 from '@peculiar/x509';
-import { ObjectIdentifier, Sequence, Utf8String } from 'asn1js';
 import { describe, expect, it, vi } from 'vitest';
 import { frameworks, startApi } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';
 import { call } from '../../support/calls.js';
 import { answer, goodClaims } from '../../support/faulty-server.js';
 import { type Identity, issueFrom } from '../../support/pki.js';
+import { qcStatements } from '../../support/qc-statements.js';
 import { expectRefusal } from '../../support/refusals.js';
 import { useFaultyServer } from '../../support/suites.js';
 
 vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
 const { pki, server } = await useFaultyServer();
-
-/** ETSI TS 119 495 §5.1: the statement beside those that every qualified certificate has. */
-function qcStatements(...roles: string[]): x509.Extension {
-  const oid = (value: string) => new ObjectIdentifier({ value });
-  const role = (value: string) =>
-    new Sequence({ value: [oid(value), new Utf8String({ value: 'a name for people' })] });
-  const info = new Sequence({
-    value: [
-      new Sequence({ value: roles.map(role) }),
-      new Utf8String({ value: 'Financial Supervisory Authority' }),
-      new Utf8String({ value: 'NO-FSA' }),
-    ],
-  });
-  const statements = new Sequence({
-    value: [
-      new Sequence({ value: [oid('0.4.0.1862.1.1')] }),
-      new Sequence({ value: [oid('0.4.0.19495.2'), info] }),
-    ],
-  });
-  return new x509.Extension('1.3.6.1.5.5.7.1.3', false, statements.toBER());
-}
 
 const AI = '0.4.0.19495.1.3';
 const PI = '0.4.0.19495.1.2';

@@ -224,7 +224,6 @@ describe('a certificate policy judges each certificate, at each time, by each po
   const unbound = { cnf: undefined };
   it.each<[string, boolean | undefined, object, ResourceServerOptions['binding'] & string]>([
     ['a verified certificate, a bound token', true, {}, 'required'],
-    ['a certificate that is not verified, a bound token', false, {}, 'required'],
     ['a certificate of which no verdict is known, a bound token', undefined, {}, 'required'],
     ['a verified certificate, a bound token under when-bound', true, {}, 'when-bound'],
     ['a verified certificate, an unbound token under when-bound', true, unbound, 'when-bound'],
@@ -239,6 +238,13 @@ describe('a certificate policy judges each certificate, at each time, by each po
       outcomes.push(await decide(), await decide());
     }
     expect(outcomes).toEqual(['admitted', 'admitted', 'certificate_refused', 'certificate_refused']);
+  });
+
+  it('the policy is asked of a certificate that is not verified, whose names do not count', async () => {
+    const certificate = new ClientCertificate(pki.alice.der, { verified: false });
+    const server = pretendServer(() => boundClaims(certificate, {}));
+    const decide = decidingOn(certificate, server, { certificatePolicy: { subject: 'O=Example,CN=alice' } });
+    expect([await decide(), await decide()]).toEqual(['certificate_refused', 'certificate_refused']);
   });
 
   it('the policy is asked of a certificate that Node has verified', async () => {

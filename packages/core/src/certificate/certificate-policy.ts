@@ -21,6 +21,7 @@ import {
 } from './distinguished-name.js';
 import { x509, x509Library } from './lazy-x509.js';
 import { hashAlone, type ParsedCertificate, parsedCertificate, readExtension } from './parsed.js';
+import { createChainCheck, explainUnverified } from './verified-chain.js';
 import type { JsonName } from './x509-library.js';
 
 const names: OptionRule<readonly DistinguishedName[], string | readonly string[]> = {
@@ -62,11 +63,20 @@ export const certificatePolicyOptions = optionGroup({
   requireVerified: withDefault(flag, false),
   /** The time is between its notBefore and notAfter. Default `false`. */
   requireValidNow: withDefault(flag, false),
-  /** Its issuer is one of these names, in the text form of RFC 4514. Default: any. */
+  /**
+   * Its issuer is one of these names, in the text form of RFC 4514. Refuses a certificate whose chain
+   * was not verified. Default: any.
+   */
   issuer: optional(names, { fallback: 'any' }),
-  /** Its subject is one of these names, in the text form of RFC 4514. Default: any. */
+  /**
+   * Its subject is one of these names, in the text form of RFC 4514. Refuses a certificate whose
+   * chain was not verified. Default: any.
+   */
   subject: optional(names, { fallback: 'any' }),
-  /** One of its alternative names is one of these. Default: any. */
+  /**
+   * One of its alternative names is one of these. Refuses a certificate whose chain was not verified.
+   * Default: any.
+   */
   san: optional(
     nestedRule<SettingsOf<typeof alternativeNameOptions>, AlternativeNames>(alternativeNameOptions),
     {
@@ -112,6 +122,9 @@ export const certificateContentNames = [
 
 const clientAuth = '1.3.6.1.5.5.7.3.2';
 
+/** The rules by names, which count only if the chain was verified. */
+const nameRules = ['issuer', 'subject', 'san'] as const satisfies (keyof CertificatePolicyOptions)[];
+
 /** The policy of the options, or `undefined` when there is none. Throws `ConfigurationError`. */
 export function certificatePolicy(
   given: OptionReader<typeof certificatePolicyOptions>,
@@ -119,6 +132,8 @@ export function certificatePolicy(
   const { requireVerified, requireValidNow, status, ...content } = given.settings();
   const rules = contentRules(content, given.pathOf('san'));
   const code = status === 401 ? 'certificate_refused_401' : 'certificate_refused';
+  const byName = nameRules.filter((name) => !given.isMissing(name)).map((name) => given.pathOf(name));
+  const requireChain = byName.length > 0 ? createChainCheck(byName.join(', '), code) : undefined;
   if (!requireVerified && !requireValidNow && rules.length === 0) {
     return undefined;
   }
@@ -136,8 +151,9 @@ export function certificatePolicy(
       throw new RequestRefused('certificate_missing', { detail: 'certificatePolicy needs one' });
     }
     if (requireVerified && certificate.verified !== true) {
-      refuse(`it is not verified${explainUnverified(certificate)}`);
+      refuse(explainUnverified(certificate));
     }
+    requireChain?.(certificate);
     const validity = requireValidNow ? validityOf(certificate) : undefined;
     if (validity === 'unknown') {
       refuse(hashAlone);
@@ -158,13 +174,6 @@ export function certificatePolicy(
   };
   const load = () => (rules.length > 0 ? x509.loadUnlessLoaded() : undefined);
   return Object.assign(check, { load });
-}
-
-function explainUnverified({ verified, verifyError }: ClientCertificate): string {
-  if (verifyError !== undefined) {
-    return `: ${verifyError}`;
-  }
-  return verified === undefined ? ': no verdict on its chain comes with it' : '';
 }
 
 /**

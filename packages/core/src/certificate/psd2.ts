@@ -3,6 +3,7 @@ import { extensionIds } from './certificate-fields.js';
 import type { ClientCertificate } from './client-certificate.js';
 import { x509, x509Library } from './lazy-x509.js';
 import { type ParsedCertificate, readExtension, wholeCertificate } from './parsed.js';
+import { createChainCheck } from './verified-chain.js';
 
 /** A role of a payment service provider (ETSI TS 119 495 §5.1). */
 export type Psd2Role = 'PSP_AS' | 'PSP_PI' | 'PSP_AI' | 'PSP_IC';
@@ -23,15 +24,22 @@ const known = new WeakMap<ParsedCertificate, { readonly roles: readonly Psd2Role
 /**
  * Returns the roles that a qualified certificate names in its QCStatements (ETSI TS 119 495 §5.1,
  * RFC 3739 §3.2.6); none for any other certificate. The OIDs count, not the names next to them,
- * which are for people. Rejects with `RequestRefused` for what is no certificate, for one of which
- * the proxy hands on the hash alone, and for QCStatements that can't be read.
+ * which are for people. Rejects with `RequestRefused` for a certificate whose chain was not verified,
+ * as any client can make one with any role; for what is no certificate; for one of which the proxy
+ * hands on the hash alone; and for QCStatements that can't be read.
  */
 export async function psd2Roles(certificate: ClientCertificate): Promise<readonly Psd2Role[]> {
   await x509.load();
+  requireChain(certificate);
   return readPsd2Roles(certificate);
 }
 
-/** Like `psd2Roles`, but for code that has waited for `x509.load()`. Throws `RequestRefused`. */
+const requireChain = createChainCheck('psd2Roles()');
+
+/**
+ * Reads the roles, for code that has waited for `x509.load()` and has checked the chain. Throws
+ * `RequestRefused`.
+ */
 export function readPsd2Roles(certificate: ClientCertificate): readonly Psd2Role[] {
   const parsed = wholeCertificate(certificate);
   const outcome = known.get(parsed) ?? { roles: rolesOf(parsed) };

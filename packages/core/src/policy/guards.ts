@@ -106,8 +106,9 @@ export interface Guards<Type extends GuardType> {
    */
   requireCertificate(policy: CertificatePolicyOptions): GuardOf<Type, WithCertificate>;
   /**
-   * Requires that the subject of the certificate has the values that the token names; otherwise
-   * 403.
+   * Requires that the subject of the certificate has the values that the token names, and that its
+   * chain was verified; otherwise 403. If the proxy sends no verdict on the chain, that is reported
+   * once as the problem `chain_verdict_missing`.
    *
    * @example
    * app.use(requireCertificateSubject({
@@ -120,7 +121,8 @@ export interface Guards<Type extends GuardType> {
   ): GuardOf<Type, WithCertificate>;
   /**
    * Requires a qualified certificate with this role of a payment service provider (ETSI TS 119 495
-   * §5.1); otherwise 403.
+   * §5.1), and that its chain was verified; otherwise 403. If the proxy sends no verdict on the
+   * chain, that is reported once as the problem `chain_verdict_missing`.
    *
    * @example
    * router.get('/accounts', requirePsd2Role('PSP_AI'), handler);

@@ -1,4 +1,4 @@
-import type { WithCertificate } from '../authorization.js';
+import type { Authorization, WithCertificate } from '../authorization.js';
 import {
   type CertificatePolicyOptions,
   certificatePolicy,
@@ -9,6 +9,7 @@ import { attributeOid } from '../certificate/distinguished-name.js';
 import { x509 } from '../certificate/lazy-x509.js';
 import { type ParsedCertificate, wholeCertificate } from '../certificate/parsed.js';
 import { type Psd2Role, psd2RoleNames, readPsd2Roles } from '../certificate/psd2.js';
+import { createChainCheck } from '../certificate/verified-chain.js';
 import { RequestRefused, TellableError } from '../errors.js';
 import { createMismatch, described } from '../shared/option-errors.js';
 import { OptionReader } from '../shared/option-group.js';
@@ -41,7 +42,8 @@ export function routeCertificatePolicy(
 export type SubjectRequirement = string | ((claims: Readonly<Record<string, unknown>>) => string | undefined);
 
 /**
- * Refuses a certificate whose subject does not name who the token names: 403. A key is an attribute
+ * Refuses a certificate whose subject does not name who the token names, or whose chain was not
+ * verified: 403. A key is an attribute
  * type, by name (`organizationIdentifier`, `UID`, `CN`) or OID; a value names the claim to compare
  * with, or makes the expected text of the claims. Compared exactly. A claim that is missing
  * refuses. Throws `ConfigurationError`.
@@ -67,7 +69,7 @@ export function certificateSubjectPolicy(
       described(required),
     );
   }
-  return lookingInto(({ certificate, claims }) => {
+  return lookingInto(calledAs, ({ certificate, claims }) => {
     const subject = subjectOf(certificate);
     for (const { type, oid, expected } of rules) {
       const value =
@@ -87,15 +89,15 @@ export function certificateSubjectPolicy(
 }
 
 /**
- * Refuses a certificate that is not a qualified one with this role of a payment service provider:
- * 403.
+ * Refuses a certificate that is not a qualified one with this role of a payment service provider,
+ * or whose chain was not verified: 403.
  */
 export function psd2RolePolicy(role: Psd2Role, calledAs = 'psd2RolePolicy()'): RoutePolicy<WithCertificate> {
   refuseUncalledMiddleware(calledAs, role);
   if (!psd2RoleNames.includes(role)) {
     throw createMismatch(calledAs, `one of ${psd2RoleNames.join(', ')}`, described(role));
   }
-  return lookingInto(({ certificate }) => {
+  return lookingInto(calledAs, ({ certificate }) => {
     if (certificate === undefined || !readPsd2Roles(certificate).includes(role)) {
       throw new RequestRefused('certificate_refused', {
         detail: `its QCStatements do not name the role ${role}`,
@@ -104,10 +106,20 @@ export function psd2RolePolicy(role: Psd2Role, calledAs = 'psd2RolePolicy()'): R
   });
 }
 
-/** Makes a policy of a check that looks into the content of the certificate. */
-function lookingInto(check: Parameters<typeof routePolicy>[0]): RoutePolicy<WithCertificate> {
+/** Makes a policy of a check of names or roles in the certificate. */
+function lookingInto(
+  calledAs: string,
+  check: (authorization: Authorization) => void,
+): RoutePolicy<WithCertificate> {
   x509.preload();
-  return afterLoading(x509.loadUnlessLoaded, routePolicy(check));
+  const requireChain = createChainCheck(calledAs);
+  const policy = routePolicy<WithCertificate>((authorization) => {
+    if (authorization.certificate !== undefined) {
+      requireChain(authorization.certificate);
+    }
+    check(authorization);
+  });
+  return afterLoading(x509.loadUnlessLoaded, policy);
 }
 
 /** Lets `policy` decide when what it needs is loaded: at once, but for the first requests. */
