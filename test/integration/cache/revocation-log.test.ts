@@ -194,14 +194,14 @@ describe('a process that reads one server and writes to another', () => {
     const way: Way = { isCut: false, lag: 0.2, staysThere: true };
     const { one } = await failedOver(way);
     await one.revoke({ subject: 'bob' });
-    await vi.waitFor(() => expect(one.told).toContain('revocations_log_lost'), 5_000);
+    await vi.waitFor(() => expect(one.told).toContain('revocations_log_incomplete'), 5_000);
     const uses = new Set<string>();
     for (const until = performance.now() + 4_000; performance.now() < until; await sleep(5)) {
       uses.add(one.use(-60));
     }
     expect([...uses]).toEqual(['wait']);
     // It has told the other processes of one loss alone.
-    expect(one.told.filter((code) => code === 'revocations_log_lost')).toHaveLength(1);
+    expect(one.told.filter((code) => code === 'revocations_log_incomplete')).toHaveLength(1);
     way.reads = undefined;
     await vi.waitFor(() => expect(one.use(-60)).toBe('use'), 8_000);
   });

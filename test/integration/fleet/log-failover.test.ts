@@ -73,7 +73,7 @@ describeReal('redis-server', 'a failover behind one address', () => {
       await fleet.settled(good as string, 'admitted', [later]);
       expect(await fleet.ask(revokedBefore as string)).toEqual(fleet.processes.map(() => 'token_inactive'));
       expect(await fleet.ask(revoked as string)).toEqual(fleet.processes.map(() => 'token_inactive'));
-      expect(problems.map(({ code }) => code)).not.toContain('revocations_log_lost');
+      expect(problems.map(({ code }) => code)).not.toContain('revocations_log_incomplete');
     } finally {
       await fleet.close();
       await wire.close();

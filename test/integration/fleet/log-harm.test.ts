@@ -118,7 +118,7 @@ const harms: [string, Harm][] = [
         await redis.command('RPUSH', nameKey, 'garbage');
       },
       good: 'token_inactive',
-      reported: 'revocations_log_lost',
+      reported: 'revocations_log_incomplete',
     },
   ],
   [
@@ -126,7 +126,7 @@ const harms: [string, Harm][] = [
     {
       harm: (redis) => redis.command('SET', stream, 'garbage'),
       good: 'token_inactive',
-      reported: 'revocations_log_lost',
+      reported: 'revocations_log_incomplete',
     },
   ],
   [
@@ -135,7 +135,7 @@ const harms: [string, Harm][] = [
       harm: (redis) =>
         redis.command('XADD', stream, '18446744073709551615-18446744073709551615', 'entry', 'garbage'),
       good: 'token_inactive',
-      reported: 'revocations_log_lost',
+      reported: 'revocations_log_incomplete',
     },
   ],
   [

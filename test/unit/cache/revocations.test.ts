@@ -286,7 +286,15 @@ describe('what revoke() takes', () => {
     [{ clientId: 'c', issuer: 'https://as.example.com' }],
     [{ thumbprint, issuer: 'https://as.example.com' }],
   ])('%j', (revocation) => {
-    expect(parseRevocation(revocation, issuers)).toBe(revocation);
+    expect(parseRevocation(revocation, issuers)).toEqual(revocation);
+  });
+
+  it('a caller that changes its object later changes no revocation', () => {
+    const given = { subject: 'alice' };
+    const revocation = parseRevocation(given, issuers);
+    given.subject = 'bob';
+    expect(revocation).toEqual({ subject: 'alice' });
+    expect(Object.isFrozen(revocation)).toBe(true);
   });
 
   it.each([

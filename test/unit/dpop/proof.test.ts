@@ -284,7 +284,7 @@ describe('a proof is refused', () => {
     [
       'without htu',
       proofWith({ htu: undefined }),
-      '401 invalid_dpop_proof dpop_proof_for_another: its htu is none, the request is to https://api.example/a',
+      '401 invalid_dpop_proof dpop_proof_for_another: its htu is none, the request is to "https://api.example/a"',
     ],
     [
       'for another URL',
@@ -356,7 +356,7 @@ describe('a proof is refused', () => {
   it('for none of several origins: each is named', () => {
     const urls = ['https://other.example/b', 'https://api.example/b'];
     expect(outcome(good, {}, { ...request, urls })).toContain(
-      'the request is to https://other.example/b or https://api.example/b',
+      'the request is to "https://other.example/b" or https://api.example/b',
     );
   });
 

@@ -118,6 +118,13 @@ it.each<[string, unknown, unknown, unknown]>([
   ['the same one twice', one, one, one],
   ['two methods', one, { jkt: 'key' }, { ...one, jkt: 'key' }],
   ['two thumbprints that differ, which no certificate proves', one, other, { 'x5t#S256': ['one', 'other'] }],
+  ['two keys that differ, which no proof proves', { jkt: 'a' }, { jkt: 'b' }, { jkt: ['a', 'b'] }],
+  [
+    'two methods that differ both',
+    { ...one, jkt: 'a' },
+    { ...other, jkt: 'b' },
+    { 'x5t#S256': ['one', 'other'], jkt: ['a', 'b'] },
+  ],
   [
     'a thumbprint that is null in the token, which is refused',
     { 'x5t#S256': null },

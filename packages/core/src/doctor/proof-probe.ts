@@ -159,90 +159,100 @@ function brokenProofs({ target, signer, claims, demandsNonce }: ProofParts): Bro
   const signed = (proof: string): string => proof.slice(0, proof.lastIndexOf('.'));
   const signature = (proof: string): string => proof.slice(proof.lastIndexOf('.') + 1);
   const now = Math.floor(Date.now() / 1000);
-  const entry = (code: string, what: string, fix: string, headers: BrokenProof['headers']): BrokenProof => ({
-    code: `${code}_accepted`,
+  const brokenProof = (
+    code: string,
+    what: string,
+    fix: string,
+    headers: BrokenProof['headers'],
+  ): BrokenProof => ({
+    code,
     what,
     fix,
     headers,
   });
   return [
-    entry('no_token', 'a request without a token', beforeAnything, {}),
-    entry('no_proof', 'the token with the scheme DPoP and no proof', byKey, {
+    brokenProof('no_token_accepted', 'a request without a token', beforeAnything, {}),
+    brokenProof('no_proof_accepted', 'the token with the scheme DPoP and no proof', byKey, {
       authorization: `DPoP ${token}`,
     }),
-    entry('no_proof', 'the token with the scheme dpop in lower case and no proof', byKey, {
+    brokenProof('no_proof_accepted', 'the token with the scheme dpop in lower case and no proof', byKey, {
       authorization: `dpop ${token}`,
     }),
-    entry('bearer', 'the token with the scheme Bearer (RFC 9449 §7.1 forbids it)', byKey, {
+    brokenProof('bearer_accepted', 'the token with the scheme Bearer (RFC 9449 §7.1 forbids it)', byKey, {
       authorization: `Bearer ${token}`,
     }),
-    entry('two_proofs', 'two proofs in one request', 'accept one header DPoP', {
+    brokenProof('two_proofs_accepted', 'two proofs in one request', 'accept one header DPoP', {
       authorization: `DPoP ${token}`,
       dpop: [make(), make()],
     }),
-    entry('wrong_key', 'a proof by another key', byKey, changed({}, another)),
-    entry(
-      'wrong_signature',
+    brokenProof('wrong_key_accepted', 'a proof by another key', byKey, changed({}, another)),
+    brokenProof(
+      'wrong_signature_accepted',
       'a proof with the signature of another proof',
       byKey,
       withProof(token, `${signed(make())}.${signature(make())}`),
     ),
-    entry(
-      'no_signature',
+    brokenProof(
+      'no_signature_accepted',
       'a proof with alg none',
       byKey,
       withProof(token, `${signed(make({ header: { alg: 'none' } }))}.`),
     ),
-    entry(
-      'wrong_type',
+    brokenProof(
+      'wrong_type_accepted',
       'a proof with typ JWT',
       'compare typ with dpop+jwt',
       changed({ header: { typ: 'JWT' } }),
     ),
-    entry('wrong_method', 'a proof for POST', asWritten, changed({ claims: { htm: 'POST' } })),
-    entry(
-      'wrong_url',
+    brokenProof('wrong_method_accepted', 'a proof for POST', asWritten, changed({ claims: { htm: 'POST' } })),
+    brokenProof(
+      'wrong_url_accepted',
       'a proof for another path',
       asWritten,
       changed({ claims: { htu: `${origin}${pathname.replace(/\/$/, '')}/mtls-doctor` } }),
     ),
-    entry('wrong_host', `a proof for the host ${anotherHost}, which X-Forwarded-Host names`, asWritten, {
-      ...changed({ claims: { htu: `https://${anotherHost}${pathname}` } }),
-      'x-forwarded-host': anotherHost,
-      'x-forwarded-proto': 'https',
-      forwarded: `host=${anotherHost};proto=https`,
-    }),
-    entry('no_ath', 'a proof without ath', asWritten, changed({ claims: { ath: undefined } })),
-    entry(
-      'wrong_ath',
+    brokenProof(
+      'wrong_host_accepted',
+      `a proof for the host ${anotherHost}, which X-Forwarded-Host names`,
+      asWritten,
+      {
+        ...changed({ claims: { htu: `https://${anotherHost}${pathname}` } }),
+        'x-forwarded-host': anotherHost,
+        'x-forwarded-proto': 'https',
+        forwarded: `host=${anotherHost};proto=https`,
+      },
+    ),
+    brokenProof('no_ath_accepted', 'a proof without ath', asWritten, changed({ claims: { ath: undefined } })),
+    brokenProof(
+      'wrong_ath_accepted',
       'a proof for another access token',
       asWritten,
       changed({ claims: { ath: 'A'.repeat(43) } }),
     ),
-    entry(
-      'no_jti',
+    brokenProof(
+      'no_jti_accepted',
       'a proof without jti',
       'accept each proof once, by its jti',
       changed({ claims: { jti: undefined } }),
     ),
     ...(demandsNonce
       ? [
-          entry(
-            'wrong_nonce',
+          brokenProof(
+            'wrong_nonce_accepted',
             'a proof with a made-up nonce',
             'accept the nonces alone that were given out',
             changed({ claims: { nonce: 'mtls-doctor' } }),
           ),
         ]
       : [
-          entry(
-            'old_proof',
+          brokenProof(
+            'old_proof_accepted',
             'a proof that was made an hour ago',
             'accept proofs for a minute or so after their iat',
             changed({ claims: { iat: now - 3_600 } }),
           ),
-          entry(
-            'future_proof',
+          brokenProof(
+            'future_proof_accepted',
             'a proof that is made in an hour',
             'accept no iat of the future, but for seconds by which clocks differ',
             changed({ claims: { iat: now + 3_600 } }),

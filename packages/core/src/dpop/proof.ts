@@ -145,7 +145,9 @@ function readClaims(
   }
   const htu = readOwnMember(claims, 'htu');
   if (typeof htu !== 'string' || !isProofUrlOf(htu, urls)) {
-    throw forAnother(`its htu is ${describeClaim(htu)}, the request is to ${urls.join(' or ')}`);
+    throw forAnother(
+      `its htu is ${describeClaim(htu)}, the request is to ${urls.map(describeClaim).join(' or ')}`,
+    );
   }
   const ath = readOwnMember(claims, 'ath');
   if (ath !== tokenHash) {

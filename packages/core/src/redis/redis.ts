@@ -176,6 +176,8 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
   const idle: Connection[] = [];
   /** How often all connections were given up. One from before is not used again. */
   let reconnects = 0;
+  /** Whether this process has read the key as a log. */
+  let hasRead = false;
   /**
    * The newest entry's time by Redis' clock, in milliseconds, and not later than this process'
    * clock: neither a wrong clock of this process nor an id in the future must trim what still counts.
@@ -243,10 +245,16 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
   /**
    * Removes a key in which no log can be kept, as a deletion would: processes notice the loss, vouch
    * for nothing from before, and write again what they remember. By `SET`, for which the log has the
-   * right anyway. Returns the error of the reading.
+   * right anyway. A key from before this process first read the log stays: with a wrong `name` it
+   * belongs to another program. Returns the error of the reading.
    */
   async function removeUnusable(why: string, redis: RedisLogCommands): Promise<Error> {
     const repair = `DEL ${name}`;
+    if (!hasRead) {
+      return new TellableError(
+        `the key ${name} ${why}: give redisLog() another name, or run ${repair} if no other program uses it`,
+      );
+    }
     try {
       await redis.set(name, '', { PX: 1 });
       return new TellableError(`the key ${name} ${why}; it was removed, as ${repair} does`);
@@ -308,6 +316,7 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
           }),
         signal,
       );
+      hasRead = true;
       newestAt = page.last === undefined ? undefined : Math.min(timeOf(page.last), Date.now());
       pageSize = page.read.length < count ? MAX_PAGE : count;
       const hasSince = since === undefined || page.read[0]?.position === since;

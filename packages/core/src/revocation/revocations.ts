@@ -510,7 +510,8 @@ export function parseRevocation(given: unknown, issuers: readonly string[]): Rev
   if (issuer !== undefined && !issuers.includes(issuer as string)) {
     throw new TellableError(`revoke(): issuer must be one of the configured issuers: ${issuers.join(', ')}`);
   }
-  return given as Revocation;
+  // A copy: the caller may change its object before this process has sent and kept the revocation.
+  return Object.freeze({ [kind]: value, ...(issuer !== undefined && { issuer }) }) as Revocation;
 }
 
 /** Returns a revocation as it is written down and sent on. */

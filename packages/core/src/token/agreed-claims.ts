@@ -113,18 +113,29 @@ function joined(own: unknown, answer: unknown): unknown {
   if (!isConfirmation(own) || !isConfirmation(answer)) {
     return isConfirmation(own) ? answer : own;
   }
-  const both = { ...answer, ...own };
-  const [one, other] = [claimOf(own, 'x5t#S256'), claimOf(answer, 'x5t#S256')];
-  const differ = one !== undefined && other !== undefined && one !== other;
-  return Object.freeze(differ ? contradictory(both, one, other) : both);
+  let both: object = { ...answer, ...own };
+  for (const member of ['x5t#S256', 'jkt'] as const) {
+    const [one, other] = [claimOf(own, member), claimOf(answer, member)];
+    if (one !== undefined && other !== undefined && one !== other) {
+      both = contradictory(both, one, other, member);
+    }
+  }
+  return Object.freeze(both);
 }
 
 /**
  * Returns a `cnf` with two thumbprints in place of one: the check of the binding refuses it, and
  * `binding: 'report'` reports it.
+ *
+ * @param member whose thumbprints they are: of certificates, or of keys
  */
-export function contradictory(confirmation: object, one: unknown, other: unknown): object {
-  return { ...confirmation, 'x5t#S256': Object.freeze([one ?? null, other]) };
+export function contradictory(
+  confirmation: object,
+  one: unknown,
+  other: unknown,
+  member: 'x5t#S256' | 'jkt' = 'x5t#S256',
+): object {
+  return { ...confirmation, [member]: Object.freeze([one ?? null, other]) };
 }
 
 /** Whether a `cnf` is an object, as RFC 7800 §3.1 has it. */
