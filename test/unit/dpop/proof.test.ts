@@ -290,7 +290,7 @@ describe('a proof is refused', () => {
       'for another URL',
       proofWith({ htu: 'https://api.example/b' }),
       '401 invalid_dpop_proof dpop_proof_for_another: its htu is "https://api.example/b", the request is to ' +
-        'https://api.example/a',
+        '"https://api.example/a"',
     ],
     [
       'without ath',
@@ -356,7 +356,7 @@ describe('a proof is refused', () => {
   it('for none of several origins: each is named', () => {
     const urls = ['https://other.example/b', 'https://api.example/b'];
     expect(outcome(good, {}, { ...request, urls })).toContain(
-      'the request is to "https://other.example/b" or https://api.example/b',
+      'the request is to "https://other.example/b" or "https://api.example/b"',
     );
   });
 
