@@ -143,7 +143,7 @@ export function createAdmission({
     turnAtStart: number,
   ): Authorization | Promise<Authorization> {
     const authorization = decider.decide(answer, certificate, shown?.proof, req, turnAtStart);
-    // The same mtlsBound() may be mounted for the application and for a route.
+    // One mtlsBound() may be mounted for the application and for a route.
     if (shown === undefined || shown.isUsedUp) {
       return publish(authorization, req);
     }

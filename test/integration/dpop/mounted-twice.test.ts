@@ -1,4 +1,4 @@
-// The same mtlsBound() for an application and for one of its routes: both check the proof of a request, which counts once.
+// One mtlsBound() for an application and for one of its routes: both check the proof of a request, which counts once.
 import { createServer } from 'node:https';
 import type { NodeRequest, RefusedEvent } from '@mtls-bound/core';
 import { createResourceServer } from '@mtls-bound/core';

@@ -115,7 +115,7 @@ describe('lambdaEvent()', () => {
     expect(source(req as never)).toMatchObject({ thumbprint: kit.certificate.thumbprint });
   });
 
-  it('reads the same text once, and each other text anew', () => {
+  it('reads one text once, and reads each other text', () => {
     let event = http(pem);
     const source = lambdaEvent({ event: () => event });
     const first = source({} as never);
