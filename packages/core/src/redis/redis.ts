@@ -139,8 +139,8 @@ export const redisLogOptions = optionGroup({
    */
   name: withDefault(text, 'mtls-bound:{revocations}'),
   /**
-   * How many replicas must have a revocation before `revoke()` resolves. With 1 or more a failover
-   * loses no revocation that was confirmed. Default 0; from 0 to 10.
+   * How many replicas must have a revocation before `revoke()` resolves. With 1 or more, a failover
+   * to one of these replicas loses no revocation that was confirmed. Default 0; from 0 to 10.
    */
   replicas: wholeNumber({ min: 0, max: 10, default: 0 }),
 });
