@@ -34,7 +34,8 @@ const OCTET_STRING = 0x04;
 
 /**
  * How many bytes the content of each type may have. A type that is not here is in no name and no
- * extension that rules read.
+ * extension that rules read. UniversalString is missing on purpose: asn1js keeps 16 bits of its 32,
+ * so that another name could read like the one that a rule demands.
  */
 const maxContent: ReadonlyMap<number, number> = new Map([
   [0x01, 1], // BOOLEAN
@@ -53,7 +54,6 @@ const maxContent: ReadonlyMap<number, number> = new Map([
   [0x18, 32], // GeneralizedTime
   [0x1a, MAX_TEXT], // VisibleString
   [0x1b, MAX_TEXT], // GeneralString
-  [0x1c, MAX_TEXT], // UniversalString
   [0x1e, MAX_TEXT], // BMPString
   [REGISTERED_ID, MAX_OBJECT_IDENTIFIER],
 ]);
