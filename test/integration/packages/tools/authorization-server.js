@@ -10,7 +10,13 @@ export const identity = (name) => ({ cert: pem(name), key: pem(`${name}-key`) })
 export const ca = pem('localhost');
 
 /** TLS of an API that asks for a certificate and takes one of any maker. */
-export const tls = { ...identity('localhost'), requestCert: true, rejectUnauthorized: false };
+/** Verifies both clients: rules by the names of a certificate refuse a chain that was not verified. */
+export const tls = {
+  ...identity('localhost'),
+  ca: [pem('good'), pem('other')],
+  requestCert: true,
+  rejectUnauthorized: false,
+};
 
 export function listening(server) {
   return new Promise((resolve) => {
