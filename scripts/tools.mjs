@@ -71,11 +71,11 @@ async function jest(transform) {
   expectTests(await start(cwd, [tool('jest/bin/jest.js')], { JEST: transform, ...modules }));
 }
 
-/** Each runner says in its own words that two tests passed. */
+/** Each runner says in its own words that three tests passed. */
 function expectTests(said) {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: colours begin with one.
-  if (!/2 passed|2 passing|pass 2/.test(said.replace(/\u001b\[[\d;]*m/g, ''))) {
-    throw new Error(`expected two tests that passed, got ${said}`);
+  if (!/3 passed|3 passing|pass 3/.test(said.replace(/\u001b\[[\d;]*m/g, ''))) {
+    throw new Error(`expected three tests that passed, got ${said}`);
   }
 }
 
