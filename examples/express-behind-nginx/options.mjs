@@ -5,6 +5,6 @@ import { nginx, proxyHeader } from 'express-mtls';
 export default {
   certificate: proxyHeader(nginx(), {
     trust: ['127.0.0.1'], // the address that NGINX connects from
-    secret: { header: 'x-proxy-secret', value: process.env.PROXY_SECRET }, // the same text as in nginx.conf
+    secret: { header: 'x-proxy-secret', value: process.env.PROXY_SECRET }, // as in nginx.conf
   }),
 };

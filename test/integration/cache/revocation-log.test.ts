@@ -536,6 +536,27 @@ describe('the name of a log', () => {
     expect(later.told).toContain('revocations_log_gap');
   });
 
+  it('is taken from a process that finds a loss while this one seals it again', async () => {
+    const first = await oldLog();
+    const { version, ...before } = nameBy();
+    await first.feed.close();
+    const lost = { ...before, completeSince: before.completeSince + 30_000, version: version + 1_000_000 };
+    const open = log.open.bind(log);
+    vi.spyOn(log, 'open').mockImplementation(async (name, mustReplace, ...more) => {
+      const opened = await open(name, mustReplace, ...more);
+      if (mustReplace !== true || nameBy(newSecret).version !== version + 1) {
+        return opened;
+      }
+      log.name = seal.seal(NAME_SEAL, JSON.stringify(lost));
+      return log.name;
+    });
+    const later = await joined([newSecret, secret]);
+    await vi.waitFor(
+      () => expect(later.revocations.completeSince).toBeGreaterThanOrEqual(lost.completeSince),
+      3_000,
+    );
+  });
+
   it.each([
     ['an earlier version, as after one that was sealed again just now', -500_000],
     ['a later version', 500_000],

@@ -34,8 +34,8 @@ const OCTET_STRING = 0x04;
 
 /**
  * How many bytes the content of each type may have. A type that is not here is in no name and no
- * extension that rules read. UniversalString is missing on purpose: asn1js keeps 16 bits of its 32,
- * so that another name could read like the one that a rule demands.
+ * extension that rules read. UniversalString is missing on purpose: the library that reads names
+ * keeps half of each character, so that another name could read like the one that a rule demands.
  */
 const maxContent: ReadonlyMap<number, number> = new Map([
   [0x01, 1], // BOOLEAN

@@ -144,7 +144,11 @@ export class LogNaming {
       problems.olderNameReplaced();
       onSetBack();
     }
-    this.#name = await this.#rename(known);
+    const renamed = await this.#rename(known);
+    // If another process reported a loss meanwhile, the next page brings its name again.
+    if (this.completeSinceOf(renamed) <= known.completeSince) {
+      this.#name = renamed;
+    }
     // A process that starts finds out that the name that it read is not the newest.
     await announce();
     return 0;
@@ -169,8 +173,12 @@ export class LogNaming {
       return;
     }
     const version = name.version + 1;
-    this.#name = await log.open(seals.sealName({ ...name, version }), true);
-    this.#version = version;
+    const sealed = seals.sealName({ ...name, version });
+    // If another process named the log meanwhile, the next page brings that name, and `take` reads it.
+    if ((await log.open(sealed, true)) === sealed) {
+      this.#name = sealed;
+      this.#version = version;
+    }
   }
 
   /** Gives the log another name in place of the one that it has. */

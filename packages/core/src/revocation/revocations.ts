@@ -274,7 +274,7 @@ export class Revocations {
 
   /**
    * Calls `onRevoked` once when a revocation of the token is received, or when one may have been
-   * missed, after the turn `since`. If so already, it is called before this returns. Returns a
+   * missed, after the turn `sinceTurn`. If so already, it is called before this returns. Returns a
    * function that ends the watch.
    */
   watch(watched: Watched, sinceTurn: number, onRevoked: OnRevoked): () => void {
