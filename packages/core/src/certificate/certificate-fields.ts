@@ -14,6 +14,16 @@ export interface CertificateFields {
   readonly subject: Uint8Array;
   /** The extensions that rules read, by the object identifier. */
   readonly extensions: ReadonlyMap<ExtensionId, ExtensionBytes>;
+  /** Every extension, by the content of its object identifier in hex. */
+  readonly allExtensions: ReadonlyMap<string, ExtensionBytes>;
+  /** The version number as X.509 counts: 1, 2 or 3. */
+  readonly version: number;
+  /** The content of the serial number. */
+  readonly serialNumber: Uint8Array;
+  /** The DER of the signature's algorithm, as what is signed names it. */
+  readonly signatureAlgorithm: Uint8Array;
+  /** The DER of the SubjectPublicKeyInfo. */
+  readonly publicKey: Uint8Array;
 }
 
 /** An extension that is not yet parsed. */
@@ -22,6 +32,7 @@ export interface ExtensionBytes {
   readonly whole: Uint8Array;
   /** The DER within its octet string. */
   readonly value: Uint8Array;
+  readonly isCritical: boolean;
 }
 
 /** The object identifiers of the extensions that rules read: the content of their DER, in hex. */
@@ -60,32 +71,63 @@ export function certificateFields(der: Uint8Array): CertificateFields | string {
     return `it has more than ${MAX_SIZE} bytes`;
   }
   const certificate = membersOf(only(derElements(der)), tags.sequence);
-  const [tbs, algorithm, signature] = certificate ?? [];
+  const [tbs, algorithm, bits] = certificate ?? [];
   const members = membersOf(tbs, tags.sequence);
   if (
     certificate?.length !== 3 ||
     algorithm?.tag !== tags.sequence ||
-    signature?.tag !== tags.bitString ||
+    bits?.tag !== tags.bitString ||
     members === undefined
   ) {
     return notDer;
   }
   const fields = members[0]?.tag === tags.version ? members.slice(1) : members;
-  const [, , issuer, , subject] = fields;
-  if (issuer === undefined || subject === undefined || fixed.some((tag, at) => fields[at]?.tag !== tag)) {
+  const [serialNumber, signature, issuer, , subject, publicKey] = fields;
+  if (
+    serialNumber === undefined ||
+    signature === undefined ||
+    issuer === undefined ||
+    subject === undefined ||
+    publicKey === undefined ||
+    fixed.some((tag, at) => fields[at]?.tag !== tag)
+  ) {
     return notDer;
   }
   const tagged = fields.slice(fixed.length).filter(({ tag }) => tag === tags.extensions);
-  const extensions =
-    tagged.length === 0 ? new Map<ExtensionId, ExtensionBytes>() : extensionsIn(only(tagged));
-  return typeof extensions === 'string'
-    ? extensions
-    : { issuer: issuer.whole, subject: subject.whole, extensions };
+  const all = tagged.length === 0 ? new Map<string, ExtensionBytes>() : extensionsIn(only(tagged));
+  if (typeof all === 'string') {
+    return all;
+  }
+  return {
+    issuer: issuer.whole,
+    subject: subject.whole,
+    extensions: readByRules(all),
+    allExtensions: all,
+    version: versionOf(members[0]),
+    serialNumber: serialNumber.content,
+    signatureAlgorithm: signature.whole,
+    publicKey: publicKey.whole,
+  };
+}
+
+/** Version 1 is the default, and is not written (RFC 5280 §4.1.2.1). */
+function versionOf(first: DerElement | undefined): number {
+  const number = only(membersOf(first, tags.version));
+  return number?.content.length === 1 ? (number.content[0] ?? 0) + 1 : 1;
+}
+
+function readByRules(all: ReadonlyMap<string, ExtensionBytes>): ReadonlyMap<ExtensionId, ExtensionBytes> {
+  return new Map(
+    Object.values(extensionIds).flatMap((id) => {
+      const extension = all.get(id);
+      return extension === undefined ? [] : [[id, extension] as const];
+    }),
+  );
 }
 
 const notDer = 'it has not the structure of one in DER';
 
-function extensionsIn(tagged: DerElement | undefined): ReadonlyMap<ExtensionId, ExtensionBytes> | string {
+function extensionsIn(tagged: DerElement | undefined): ReadonlyMap<string, ExtensionBytes> | string {
   const listed = membersOf(only(membersOf(tagged, tags.extensions)), tags.sequence);
   if (listed === undefined) {
     return notDer;
@@ -112,14 +154,13 @@ function extensionsIn(tagged: DerElement | undefined): ReadonlyMap<ExtensionId, 
     if (all.has(name)) {
       return 'it has an extension twice (RFC 5280 §4.2)';
     }
-    all.set(name, { whole: extension.whole, value: value.content });
+    all.set(name, {
+      whole: extension.whole,
+      value: value.content,
+      isCritical: critical !== undefined && critical.content[0] !== 0,
+    });
   }
-  return new Map(
-    Object.values(extensionIds).flatMap((id) => {
-      const extension = all.get(id);
-      return extension === undefined ? [] : [[id, extension] as const];
-    }),
-  );
+  return all;
 }
 
 function membersOf(element: DerElement | undefined, tag: number): readonly DerElement[] | undefined {

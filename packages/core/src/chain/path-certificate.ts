@@ -1,0 +1,99 @@
+import { X509Certificate } from 'node:crypto';
+import { certificateFields } from '../certificate/certificate-fields.js';
+import { thumbprintOf } from '../certificate/client-certificate.js';
+import { decodeDistinguishedName } from '../certificate/distinguished-name.js';
+import { x509Library } from '../certificate/lazy-x509.js';
+import { explainTooCostly, parsingCost } from '../certificate/parsing-cost.js';
+
+/** An extension of a certificate, its value not yet read. */
+export interface PathExtension {
+  readonly isCritical: boolean;
+  /** The DER within the octet string. */
+  readonly value: Uint8Array;
+}
+
+/** A certificate that may be part of a certification path (RFC 5280 §6). */
+export interface PathCertificate {
+  readonly der: Uint8Array;
+  /** `x5t#S256` (RFC 8705 §3.1). */
+  readonly thumbprint: string;
+  /** OpenSSL's view, which verifies signatures. */
+  readonly x509: X509Certificate;
+  /** The version number as X.509 counts: 1, 2 or 3. */
+  readonly version: number;
+  /** The content of the serial number, in hex. */
+  readonly serialNumber: string;
+  /** The DER of the issuer's name. */
+  readonly issuer: Uint8Array;
+  /** The DER of the subject's name. */
+  readonly subject: Uint8Array;
+  /** The issuer's name in one text for each spelling that counts as equal (RFC 5280 §7.1). */
+  readonly issuerName: string;
+  /** The subject's name, as `issuerName`. */
+  readonly subjectName: string;
+  /** The DER of the SubjectPublicKeyInfo. */
+  readonly publicKey: Uint8Array;
+  /** The DER of the signature's algorithm. */
+  readonly signatureAlgorithm: Uint8Array;
+  /** Every extension, by the content of its object identifier in hex. */
+  readonly extensions: ReadonlyMap<string, PathExtension>;
+  /** The start of its validity, in milliseconds since the epoch. */
+  readonly notBefore: number;
+  /** The end of its validity, in milliseconds since the epoch. */
+  readonly notAfter: number;
+}
+
+/**
+ * Reads a certificate. Returns why not, for what is none and for one that would cost too much to
+ * read. Only its names are parsed: nothing else is, before a signature is verified. Needs
+ * `x509.load()`.
+ */
+export function pathCertificate(der: Uint8Array): PathCertificate | string {
+  const fields = certificateFields(der);
+  if (typeof fields === 'string') {
+    return fields;
+  }
+  const names = [parsingCost(fields.issuer), parsingCost(fields.subject)];
+  const why = names.find((name) => name.why !== undefined)?.why ?? explainTooCostly(names);
+  if (why !== undefined) {
+    return why;
+  }
+  // Not within `try`: a library that is not loaded is no fault of the certificate.
+  x509Library();
+  try {
+    const x509 = new X509Certificate(der);
+    const notBefore = Date.parse(x509.validFrom);
+    const notAfter = Date.parse(x509.validTo);
+    if (!Number.isFinite(notBefore) || !Number.isFinite(notAfter)) {
+      return 'its validity can not be read';
+    }
+    return {
+      der,
+      thumbprint: thumbprintOf(der),
+      x509,
+      version: fields.version,
+      serialNumber: Buffer.from(fields.serialNumber).toString('hex'),
+      issuer: fields.issuer,
+      subject: fields.subject,
+      issuerName: comparableName(fields.issuer),
+      subjectName: comparableName(fields.subject),
+      publicKey: fields.publicKey,
+      signatureAlgorithm: fields.signatureAlgorithm,
+      extensions: fields.allExtensions,
+      notBefore,
+      notAfter,
+    };
+  } catch {
+    return 'it is not an X.509 certificate';
+  }
+}
+
+/** One text for all spellings of a name that count as equal (RFC 5280 §7.1). May throw. */
+export function comparableName(der: Uint8Array): string {
+  return JSON.stringify(decodeDistinguishedName(new (x509Library().Name)(der).toJSON()));
+}
+
+/** Whether the subject issued it to itself: its issuer and subject are one name (RFC 5280 §6.1). */
+export function isSelfIssued({ issuerName, subjectName }: PathCertificate): boolean {
+  return issuerName === subjectName;
+}
