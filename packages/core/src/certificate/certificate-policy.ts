@@ -21,6 +21,7 @@ import {
 } from './distinguished-name.js';
 import { x509, x509Library } from './lazy-x509.js';
 import { hashAlone, type ParsedCertificate, parsedCertificate, readExtension } from './parsed.js';
+import { type Validity, validityOf } from './validity.js';
 import { createChainCheck, explainUnverified } from './verified-chain.js';
 import type { JsonName } from './x509-library.js';
 
@@ -154,7 +155,7 @@ export function certificatePolicy(
       refuse(explainUnverified(certificate));
     }
     requireChain?.(certificate);
-    const validity = requireValidNow ? validityOf(certificate) : undefined;
+    const validity = requireValidNow ? requireValidity(certificate) : undefined;
     if (validity === 'unknown') {
       refuse(hashAlone);
     } else if (validity !== undefined && !(validity.from <= now && now <= validity.to)) {
@@ -218,37 +219,13 @@ function evaluateRules(parsed: ParsedCertificate, rules: readonly ContentRule[])
   return true;
 }
 
-/**
- * From when to when a certificate is valid, in milliseconds. `unknown` where the proxy hands on its
- * hash alone.
- */
-type Validity = { readonly from: number; readonly to: number } | 'unknown';
-
-/** Certificates that were looked at; `undefined` for what is no certificate. */
-const validities = new WeakMap<ClientCertificate, Validity | undefined>();
-
 /** Throws `RequestRefused` for what is no certificate. */
-function validityOf(certificate: ClientCertificate): Validity {
-  if (!validities.has(certificate)) {
-    validities.set(certificate, readValidity(certificate));
-  }
-  const validity = validities.get(certificate);
+function requireValidity(certificate: ClientCertificate): Validity {
+  const validity = validityOf(certificate);
   if (validity === undefined) {
     throw new RequestRefused('certificate_malformed', { detail: 'not an X.509 certificate' });
   }
   return validity;
-}
-
-function readValidity(certificate: ClientCertificate): Validity | undefined {
-  if (certificate.der === undefined) {
-    return 'unknown';
-  }
-  try {
-    const { validFrom, validTo } = certificate.x509;
-    return { from: Date.parse(validFrom), to: Date.parse(validTo) };
-  } catch {
-    return undefined;
-  }
 }
 
 function alternativeNames(path: string, san: SettingsOf<typeof alternativeNameOptions>): ReadonlySet<string> {
