@@ -3,6 +3,7 @@ import type { AcceptedIssuer, TargetResolver } from './authorization-server/acce
 import { untilAborted, withDeadline } from './authorization-server/deadline.js';
 import type { Requester } from './authorization-server/requester.js';
 import type { ClientCertificate } from './certificate/client-certificate.js';
+import type { ClientCertificates } from './client-certificates.js';
 import type { DpopCheck } from './dpop/dpop-check.js';
 import type { DpopProof } from './dpop/proof.js';
 import { RequestRefused, TellableError, toRefusal } from './errors.js';
@@ -36,6 +37,7 @@ export interface AdmissionParts {
   readonly decider: RequestDecider;
   readonly explainer: Pick<Explainer, 'remember'>;
   readonly dpop: Pick<DpopCheck, 'latestNonce'> | undefined;
+  readonly clientCertificates: Pick<ClientCertificates, 'note'>;
   readonly refusals: Pick<Refusals, 'refuse'>;
   /** Throws once the resource server is closed. */
   readonly refuseWhenClosed: () => void;
@@ -56,6 +58,7 @@ export function createAdmission({
   decider,
   explainer,
   dpop,
+  clientCertificates,
   refusals: { refuse },
   refuseWhenClosed,
   requestSignals,
@@ -157,6 +160,7 @@ export function createAdmission({
   }
 
   function publish(authorization: Authorization, req: NodeRequest): Authorization {
+    clientCertificates.note(authorization);
     publishAdmitted(authorization, req, decider.reportedFor);
     return authorization;
   }

@@ -95,6 +95,7 @@ export {
   RequestRefused,
 } from './errors.js';
 export { missingMiddleware, missingMiddlewareNext } from './missing-middleware.js';
+export type { CertificateExpiryEvent, ClientCertificateUse } from './observe/certificate-expiry.js';
 export {
   type ClientRow,
   type ObserveClientsOptions,

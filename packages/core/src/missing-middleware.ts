@@ -46,6 +46,7 @@ export const missingMiddleware: ResourceServer = Object.freeze({
   issuers: Object.freeze([]),
   metadata: undefined,
   reported: new Map(),
+  clients: () => [],
   authorize: refuse,
   isGranted: (_req: NodeRequest, _authorization: unknown): _authorization is never => false,
   confirm: refuse,

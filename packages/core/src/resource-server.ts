@@ -10,8 +10,10 @@ import { FloodGuard, placesOfOne } from './authorization-server/flood-guard.js';
 import { createReadinessCheck } from './authorization-server/readiness.js';
 import { SharedCache } from './cache/shared-cache.js';
 import { refreshesAtOnce, TokenCache } from './cache/token-cache.js';
+import { createClientCertificates } from './client-certificates.js';
 import { createDpopCheck } from './dpop/dpop-check.js';
 import { type RefusalCode, RequestRefused, TellableError } from './errors.js';
+import type { ClientCertificateUse } from './observe/certificate-expiry.js';
 import { problemReporter } from './observe/events.js';
 import type { RevocationEvent } from './observe/revocation-sync.js';
 import { type ResourceServerOptions, resolveSettings } from './options/resource-server-options.js';
@@ -120,6 +122,17 @@ export interface ResourceServer {
     | undefined;
   /** How often `binding: 'report'` accepted a request that `required` would refuse, by code. */
   readonly reported: ReadonlyMap<RefusalCode, number>;
+  /**
+   * Returns the certificates of the clients whose requests this resource server has accepted, and
+   * when each expires. Those that expire first come first. A process knows its own requests only,
+   * and those since its start. A certificate that has expired and is replaced is left out. Of each
+   * client at most 4 certificates are kept; the option `maxClients` limits the clients.
+   *
+   * @example
+   * const { resourceServer } = mtls;
+   * const expiring = resourceServer.clients().filter(({ daysLeft = 0 }) => daysLeft < 30);
+   */
+  clients(): ClientCertificateUse[];
   /** The issuers whose tokens are accepted. */
   readonly issuers: readonly string[];
   /**
@@ -222,6 +235,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     requestSignals,
     dpop,
   );
+  const clientCertificates = createClientCertificates(settings.maxClients);
   const refusals = createRefusals(settings, explainer, report, dpop);
   const checkReadiness = createReadinessCheck(
     [
@@ -251,6 +265,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     decider,
     explainer,
     dpop,
+    clientCertificates,
     refusals,
     refuseWhenClosed,
     requestSignals,
@@ -264,6 +279,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     issuers: issuerNames,
     metadata: settings.resourceMetadata?.answerTo,
     reported: decider.reported,
+    clients: clientCertificates.uses,
 
     revoke: (revocation: Revocation, origin?: unknown) =>
       revoke(revocation, origin === 'signal' ? 'signal' : 'revoke'),
@@ -283,6 +299,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       await channel?.close();
       await log?.close();
       requestSignals.close();
+      clientCertificates.close();
       for (const issuer of issuers) {
         issuer.close();
       }

@@ -41,7 +41,8 @@ export const redactedPaths: readonly string[] = Object.freeze([
  * Logs refusals (info; a 503 is a warning), what `binding: 'report'` accepted (warning), an
  * authorization server's rests (warning), Security Event Tokens (info; one that revoked nothing it
  * should have is a warning), revocations that this process was asked for (info), whether those of
- * other processes are received (info; a warning if not) and problems (error). Of the problems of one
+ * other processes are received (info; a warning if not), certificates of clients that expire soon
+ * (warning) and problems (error). Of the problems of one
  * code the first is a line at once. Further ones are a line a minute, with the newest message and
  * their `count`. No line holds a token or a secret. The `detail` of a refusal may name `iss`, `aud`
  * and `token_type` of a token, without what may hold credentials in a URL. Gives what ends it.
@@ -80,6 +81,13 @@ export function observeByLog(logger: Logger): () => void {
         state === 'synced'
           ? 'revocations of other processes are received'
           : 'revocations of other processes may be missed',
+      ),
+    certificateExpiry: ({ threshold, ...fields }) =>
+      logger.warn(
+        fields,
+        fields.daysLeft < 0
+          ? 'certificate of a client has expired'
+          : `certificate of a client expires within ${threshold} ${threshold === 1 ? 'day' : 'days'}`,
       ),
     problem: (event) => problems.add(event),
   });

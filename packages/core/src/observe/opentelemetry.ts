@@ -1,4 +1,5 @@
 import { metrics, type ObservableResult, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import { expiryStates, expiryTotals } from './certificate-expiry.js';
 import { revocationSyncTotals } from './revocation-sync-totals.js';
 import { durationBuckets, observeEvents } from './subscription.js';
 
@@ -9,7 +10,8 @@ const name = '@mtls-bound/core';
  * `mtls_bound.requests`, `mtls_bound.route_refusals`, `mtls_bound.cache.lookups`,
  * `mtls_bound.signals`, `mtls_bound.revocations` and `mtls_bound.problems`, the up-down counter
  * `mtls_bound.breaker.open`, the gauges `mtls_bound.revocations.unsynced`,
- * `mtls_bound.revocations.lag` and `mtls_bound.revocations.heartbeat_age`, and the histogram
+ * `mtls_bound.revocations.lag`, `mtls_bound.revocations.heartbeat_age`,
+ * `mtls_bound.client_certificates` and `mtls_bound.client_certificate.days_left`, and the histogram
  * `mtls_bound.introspection.duration`, in seconds. Each question to an authorization server is a
  * span of the kind CLIENT, child of the request's, with the attributes `server.address` and, where
  * it failed, `error.type`. Gives what ends it.
@@ -59,6 +61,28 @@ export function observeByOpenTelemetry(): () => void {
       description: 'Since the newest entry of the log was written, or a message came over the channel',
       unit: 's',
     }),
+    observedGauge(
+      'client_certificate.days_left',
+      { description: 'Whole days until the next certificate of a client expires', unit: 'd' },
+      (result) => {
+        for (const { issuer, daysLeft } of expiryTotals()) {
+          if (daysLeft !== undefined) {
+            result.observe(daysLeft, { issuer });
+          }
+        }
+      },
+    ),
+    observedGauge(
+      'client_certificates',
+      { description: 'Clients, by when their certificate expires', unit: '{client}' },
+      (result) => {
+        for (const { issuer, clients } of expiryTotals()) {
+          for (const expiry of expiryStates) {
+            result.observe(clients[expiry], { issuer, expiry });
+          }
+        }
+      },
+    ),
   ];
   const opened = new Map<string, number>();
   const end = observeEvents({
@@ -114,23 +138,32 @@ export function observeByOpenTelemetry(): () => void {
   };
 }
 
-/**
- * A gauge that is read when metrics are collected: an age is no event. Returns a function that ends
- * it.
- */
-function syncGauge(
-  of: 'unsynced' | 'lag' | 'heartbeatAge',
-  about: { readonly description: string; readonly unit: string },
-): () => void {
+interface GaugeTexts {
+  readonly description: string;
+  readonly unit: string;
+}
+
+function syncGauge(of: 'unsynced' | 'lag' | 'heartbeatAge', about: GaugeTexts): () => void {
   const suffix = of === 'heartbeatAge' ? 'heartbeat_age' : of;
-  const gauge = metrics.getMeter(name).createObservableGauge(`mtls_bound.revocations.${suffix}`, about);
-  const read = (result: ObservableResult): void => {
+  return observedGauge(`revocations.${suffix}`, about, (result) => {
     for (const { from, ...totals } of revocationSyncTotals()) {
       if (totals[of] !== undefined) {
         result.observe(totals[of], { from });
       }
     }
-  };
+  });
+}
+
+/**
+ * A gauge that is read when metrics are collected: an age is no event. Returns a function that ends
+ * it.
+ */
+function observedGauge(
+  suffix: string,
+  about: GaugeTexts,
+  read: (result: ObservableResult) => void,
+): () => void {
+  const gauge = metrics.getMeter(name).createObservableGauge(`mtls_bound.${suffix}`, about);
   gauge.addCallback(read);
   return () => gauge.removeCallback(read);
 }

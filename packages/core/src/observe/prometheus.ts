@@ -1,4 +1,5 @@
 import { requireMethods } from '../shared/option-rules.js';
+import { expiryStates, expiryTotals } from './certificate-expiry.js';
 import { revocationSyncTotals } from './revocation-sync-totals.js';
 import { durationBuckets, observeEvents } from './subscription.js';
 
@@ -34,6 +35,7 @@ interface Metric<Registry> {
  * `mtls_bound_introspection_duration_seconds`, `mtls_bound_breaker_open`,
  * `mtls_bound_signals_total`, `mtls_bound_revocations_total`, `mtls_bound_revocations_unsynced`,
  * `mtls_bound_revocations_lag_seconds`, `mtls_bound_revocations_heartbeat_age_seconds`,
+ * `mtls_bound_client_certificates`, `mtls_bound_client_certificate_days_left`,
  * `mtls_bound_problems_total`. Labels are codes, issuers and transmitters, never anything of a
  * request. Gives what ends it and takes the metrics out of the registry.
  *
@@ -97,6 +99,32 @@ export function observeByPrometheus<Registry extends PrometheusRegistry>(
     'Since the newest entry of the log was written, or a message came over the channel',
     'heartbeatAge',
   );
+  const daysLeft = new Gauge({
+    ...metric(
+      'client_certificate_days_left',
+      'Whole days until the next certificate of a client expires',
+      'issuer',
+    ),
+    collect() {
+      daysLeft.reset();
+      for (const totals of expiryTotals()) {
+        if (totals.daysLeft !== undefined) {
+          daysLeft.set({ issuer: totals.issuer }, totals.daysLeft);
+        }
+      }
+    },
+  });
+  const certificates = new Gauge({
+    ...metric('client_certificates', 'Clients, by when their certificate expires', 'issuer', 'expiry'),
+    collect() {
+      certificates.reset();
+      for (const { issuer, clients } of expiryTotals()) {
+        for (const expiry of expiryStates) {
+          certificates.set({ issuer, expiry }, clients[expiry]);
+        }
+      }
+    },
+  });
   const opened = new Map<string, number>();
   const end = observeEvents({
     admitted: ({ isBound, reported }) =>

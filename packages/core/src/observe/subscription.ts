@@ -2,6 +2,7 @@ import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel
 import { type OptionsOf, optional, optionGroup, readOptions } from '../shared/option-group.js';
 import { functionLike } from '../shared/option-rules.js';
 import { isPromised } from '../shared/promises.js';
+import type { CertificateExpiryEvent } from './certificate-expiry.js';
 import {
   type AdmittedEvent,
   type BreakerEvent,
@@ -38,6 +39,8 @@ export const observerOptions = optionGroup({
    * the observer begins. Default: none.
    */
   revocationSync: optional(functionLike<(event: RevocationSyncEvent) => void>('a function')),
+  /** The certificate of a client expires within 30, 7 or 1 days. Default: none. */
+  certificateExpiry: optional(functionLike<(event: CertificateExpiryEvent) => void>('a function')),
   /** An operator must solve a problem. Default: none. */
   problem: optional(functionLike<(event: ProblemEvent) => void>('a function')),
   /**
@@ -63,28 +66,30 @@ export interface Observer extends OptionsOf<typeof observerOptions> {}
 /** Seconds by which histograms sort how long the authorization server took. */
 export const durationBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5] as const;
 
-const channels = [
-  'admitted',
-  'refused',
-  'reported',
-  'cache',
-  'breaker',
-  'signal',
-  'revocation',
-  'revocationSync',
-  'problem',
-] as const;
+/** The names of channels by the functions of an observer. */
+const channels = {
+  admitted: 'admitted',
+  refused: 'refused',
+  reported: 'reported',
+  cache: 'cache',
+  breaker: 'breaker',
+  signal: 'signal',
+  revocation: 'revocation',
+  revocationSync: 'revocation-sync',
+  certificateExpiry: 'certificate-expiry',
+  problem: 'problem',
+} as const satisfies Partial<Record<keyof Observer, string>>;
 
 /** Subscribes to every channel that the observer has a function for; gives what ends it. */
 export function observeEvents(observer: Observer): () => void {
   const given = readOptions('observeEvents()', observer, observerOptions);
   const { introspection, breaker, revocationSync } = given;
-  const ends = channels.flatMap((name) => {
-    const listener = given[name] as ((event: unknown) => void) | undefined;
+  const ends = Object.entries(channels).flatMap(([name, channelName]) => {
+    const listener = given[name as keyof typeof channels] as ((event: unknown) => void) | undefined;
     if (listener === undefined) {
       return [];
     }
-    const channel = `mtls-bound:${name === 'revocationSync' ? 'revocation-sync' : name}`;
+    const channel = `mtls-bound:${channelName}`;
     const guarded = catchObserverErrors(name, listener);
     subscribe(channel, guarded);
     return [() => unsubscribe(channel, guarded)];

@@ -29,6 +29,7 @@ import {
   optionGroup,
   type SettingsOf,
   seconds,
+  wholeNumber,
   withCreatedDefault,
   withDefault,
 } from '../shared/option-group.js';
@@ -159,6 +160,12 @@ export const resourceServerOptions = optionGroup({
     fallback: 'nothing',
   }),
   /**
+   * Number of clients of each issuer whose certificates `clients()` of the resource server lists.
+   * Beyond it, the client that was seen least recently is removed. `0` disables the list, its metrics
+   * and the events before a certificate expires. Default 10,000; from 0 to 1,000,000.
+   */
+  maxClients: wholeNumber({ min: 0, max: 1_000_000, default: 10_000 }),
+  /**
    * Seconds by which the clocks of your API and of the authorization server may differ, for `exp`,
    * `nbf` and `iat`. Default 30; from 0 to 300, with a `profile` from 10 to 60 (FAPI 2.0 §5.3.2.1).
    */
@@ -244,6 +251,7 @@ export interface Settings {
   readonly dpop: DpopSettings | undefined;
   readonly certificate: CertificateSource;
   readonly certificatePolicy: CertificatePolicy | undefined;
+  readonly maxClients: number;
   readonly clockTolerance: number;
   readonly cache: SettingsOf<typeof cacheOptions>;
   readonly sharedCache: SettingsOf<typeof sharedCacheOptions> | undefined;
@@ -294,6 +302,7 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
     dpop,
     certificate,
     certificatePolicy: resolveCertificatePolicy(given, certificate),
+    maxClients: given.get('maxClients'),
     clockTolerance: given.get('clockTolerance'),
     cache,
     sharedCache: given.get('sharedCache'),
