@@ -1,0 +1,53 @@
+import type { PathCertificate } from '../chain/path-certificate.js';
+import { membersOf, onlyElement, tags } from './der-members.js';
+import { comparableDirectoryName, readPointNames } from './general-names.js';
+import { ALL_REASONS, readReasons } from './revocation-reasons.js';
+
+/** 2.5.29.31 (RFC 5280 §4.2.1.13). */
+const CRL_DISTRIBUTION_POINTS = '551d1f';
+
+const tag = { names: 0xa0, reasons: 0x81, listIssuer: 0xa2 } as const;
+
+/** Where a list about a certificate is, and which reasons it covers. */
+export interface DistributionPoint {
+  /** Its names, as `readPointNames` makes them comparable. */
+  readonly names: readonly string[];
+  /** Those of its names that are http or https URIs, in the certificate's order. */
+  readonly uris: readonly string[];
+  /** A bit for each reason. */
+  readonly reasons: number;
+}
+
+/**
+ * The distribution points that a certificate names, and one more: the name of its issuer, which RFC
+ * 5280 §6.3.3 assumes. A point with `cRLIssuer` is left out, as its list is an indirect one. So are
+ * points that can not be read.
+ */
+export function distributionPoints({ extensions, issuer }: PathCertificate): readonly DistributionPoint[] {
+  const name = comparableDirectoryName(issuer);
+  const assumed = { names: name === undefined ? [] : [name], uris: [], reasons: ALL_REASONS };
+  const extension = extensions.get(CRL_DISTRIBUTION_POINTS);
+  const listed = extension === undefined ? [] : membersOf(onlyElement(extension.value), tags.sequence);
+  const named = (listed ?? []).map((element) => readPoint(membersOf(element, tags.sequence), issuer));
+  return [...named.filter((point) => point !== undefined), assumed];
+}
+
+function readPoint(members: ReturnType<typeof membersOf>, issuer: Uint8Array): DistributionPoint | undefined {
+  if (members?.some(({ tag: one }) => one === tag.listIssuer) !== false) {
+    return undefined;
+  }
+  const name = members.find(({ tag: one }) => one === tag.names);
+  const names = name && readPointNames(name.content, issuer);
+  const given = members.find(({ tag: one }) => one === tag.reasons);
+  const reasons = given === undefined ? ALL_REASONS : readReasons(given.content);
+  return names === undefined || reasons === undefined
+    ? undefined
+    : { names: names.comparable, uris: names.uris.filter(isWebUri), reasons };
+}
+
+/** Bytes. A URI of a list has a hundred. */
+const MAX_URI = 2_048;
+
+export function isWebUri(uri: string): boolean {
+  return uri.length <= MAX_URI && /^https?:\/\/[^\s]+$/i.test(uri) && URL.canParse(uri);
+}

@@ -1,0 +1,210 @@
+import { randomInt } from 'node:crypto';
+import { setImmediate as turn } from 'node:timers/promises';
+import { DerCursor } from './der-cursor.js';
+import { comparableSerial, tags } from './der-members.js';
+
+/** Bytes of the smallest entry: a sequence of a serial number of one byte and a UTCTime. */
+const LEAST_ENTRY = 20;
+
+/** Bytes. RFC 5280 §4.1.2.2 permits 20. */
+const MAX_SERIAL = 64;
+
+/** Milliseconds for which the entries of a list are read before others have their turn. */
+const SLICE = 10;
+
+/** The clock is read once for so many entries. */
+const ENTRIES_PER_LOOK = 1_024;
+
+/** The last byte of 2.5.29.x. */
+const extension = {
+  reason: 0x15,
+  holdInstruction: 0x17,
+  invalidityDate: 0x18,
+  certificateIssuer: 0x1d,
+} as const;
+
+/** Hashes to slots as different processes do not: an authority can't choose serials that collide. */
+const seed = randomInt(0x7fff_ffff);
+
+/**
+ * The entries of a revocation list. The bytes of the list hold the serial numbers, and a table
+ * holds where each entry begins: four bytes for an entry and its free neighbours, in place of an
+ * object.
+ */
+export class ListEntries {
+  readonly #bytes: Uint8Array;
+  /** Where entries begin, plus one; 0 is a free slot. */
+  readonly #slots: Uint32Array;
+  #count = 0;
+
+  private constructor(bytes: Uint8Array, length: number) {
+    this.#bytes = bytes;
+    const most = Math.floor(length / LEAST_ENTRY);
+    this.#slots = new Uint32Array(2 ** Math.ceil(Math.log2(Math.max(2, most * 1.25))));
+  }
+
+  /**
+   * Reads the entries between two places in the bytes of a list. Resolves with why not for a list
+   * that must not be used. Gives other work its turn meanwhile.
+   */
+  static async read(bytes: Uint8Array, from: number, to: number): Promise<ListEntries | string> {
+    const entries = new ListEntries(bytes, to - from);
+    const entry = new DerCursor(bytes, from, to);
+    let since = performance.now();
+    while (entry.next()) {
+      const why = entries.#add(entry);
+      if (why !== undefined) {
+        return why;
+      }
+      if (entries.#count % ENTRIES_PER_LOOK === 0 && performance.now() - since > SLICE) {
+        await turn();
+        since = performance.now();
+      }
+    }
+    return entry.isAtEnd ? entries : unreadable;
+  }
+
+  /** Entries in the list. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Bytes of the table. */
+  get tableSize(): number {
+    return this.#slots.byteLength;
+  }
+
+  /**
+   * The number of the reason (RFC 5280 §5.3.1) for which a certificate is revoked; `undefined` for
+   * a certificate that is not listed.
+   *
+   * @param serial the content of its serial number
+   */
+  reasonOf(serial: Uint8Array): number | undefined {
+    const wanted = comparableSerial(serial);
+    const mask = this.#slots.length - 1;
+    for (let slot = hash(wanted) & mask; ; slot = (slot + 1) & mask) {
+      const place = this.#slots[slot] ?? 0;
+      if (place === 0) {
+        return undefined;
+      }
+      const found = this.#serialAt(place - 1);
+      if (Buffer.compare(found.serial, wanted) === 0) {
+        return found.reason();
+      }
+    }
+  }
+
+  #add(entry: DerCursor): string | undefined {
+    const { bytes, at, start, end } = entry;
+    const member = new DerCursor(bytes, start, end);
+    if (entry.tag !== tags.sequence || !member.nextIs(tags.integer)) {
+      return unreadable;
+    }
+    const serial = member.content();
+    if (serial.length === 0 || serial.length > MAX_SERIAL) {
+      return unreadable;
+    }
+    if (!member.next() || (member.tag !== tags.utcTime && member.tag !== tags.generalizedTime)) {
+      return unreadable;
+    }
+    if (!member.isAtEnd) {
+      const why = member.nextIs(tags.sequence) && member.isAtEnd ? explainEntry(member) : unreadable;
+      if (why !== undefined) {
+        return why;
+      }
+    }
+    const mask = this.#slots.length - 1;
+    let slot = hash(comparableSerial(serial)) & mask;
+    while (this.#slots[slot] !== 0) {
+      slot = (slot + 1) & mask;
+    }
+    this.#slots[slot] = at + 1;
+    this.#count += 1;
+    return undefined;
+  }
+
+  #serialAt(place: number): { serial: Uint8Array; reason: () => number } {
+    const entry = new DerCursor(this.#bytes, place);
+    entry.next();
+    const member = new DerCursor(this.#bytes, entry.start, entry.end);
+    member.next();
+    return { serial: comparableSerial(member.content()), reason: () => reasonIn(member) };
+  }
+}
+
+const unreadable = 'an entry of it can not be read';
+
+/** FNV-1a. */
+function hash(bytes: Uint8Array): number {
+  let value = 0x811c9dc5 ^ seed;
+  for (let index = 0; index < bytes.length; index += 1) {
+    value = Math.imul(value ^ (bytes[index] ?? 0), 0x01000193);
+  }
+  return (value ^ (value >>> 15)) >>> 0;
+}
+
+/**
+ * Why a list with such an entry must not be used (RFC 5280 §5.3), `undefined` if it may be. The
+ * cursor is at the extensions of the entry.
+ */
+function explainEntry({ bytes, start, end }: DerCursor): string | undefined {
+  const one = new DerCursor(bytes, start, end);
+  while (one.next()) {
+    const member = new DerCursor(bytes, one.start, one.end);
+    if (one.tag !== tags.sequence || !member.nextIs(tags.objectIdentifier)) {
+      return unreadable;
+    }
+    const last = entryExtension(member);
+    if (last === extension.certificateIssuer) {
+      return 'it is an indirect list, which is not supported';
+    }
+    if (!member.next()) {
+      return unreadable;
+    }
+    let isCritical = false;
+    if (member.tag === tags.boolean) {
+      isCritical = member.end !== member.start + 1 || bytes[member.start] !== 0;
+      if (!member.next()) {
+        return unreadable;
+      }
+    }
+    if (member.tag !== tags.octetString || !member.isAtEnd) {
+      return unreadable;
+    }
+    if (isCritical && last === undefined) {
+      return 'an entry of it has a critical extension that is not known';
+    }
+  }
+  return one.isAtEnd ? undefined : unreadable;
+}
+
+/** The last byte of the object identifier that a cursor is at, if it is one of an entry's. */
+function entryExtension({ bytes, start, end }: DerCursor): number | undefined {
+  const last = bytes[end - 1] ?? 0;
+  const isOfLists = end - start === 3 && bytes[start] === 0x55 && bytes[start + 1] === 0x1d;
+  const isKnown =
+    last === extension.reason ||
+    last === extension.invalidityDate ||
+    last === extension.holdInstruction ||
+    last === extension.certificateIssuer;
+  return isOfLists && isKnown ? last : undefined;
+}
+
+/** The reason of an entry; the cursor is at its serial number. 0, unspecified, for one without. */
+function reasonIn(member: DerCursor): number {
+  member.next();
+  if (!member.next()) {
+    return 0;
+  }
+  const one = new DerCursor(member.bytes, member.start, member.end);
+  while (one.next()) {
+    const part = new DerCursor(one.bytes, one.start, one.end);
+    part.next();
+    if (entryExtension(part) === extension.reason) {
+      // Tag, length and value of an ENUMERATED are the end of the extension.
+      return one.bytes[one.end - 1] ?? 0;
+    }
+  }
+  return 0;
+}

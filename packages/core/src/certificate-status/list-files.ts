@@ -1,0 +1,185 @@
+import { readFileSync, type Stats, statSync } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import { LRUCache } from 'lru-cache';
+import type { PathCertificate } from '../chain/path-certificate.js';
+import { createMismatch } from '../shared/option-errors.js';
+import { describeError, describeErrorCode } from '../shared/shown-error.js';
+import { isOfIssuer, type ListHead, listHead, openList, type RevocationList } from './revocation-list.js';
+
+/** Seconds between two looks at the files. */
+const LOOK_INTERVAL = 5;
+
+/** Issuers whose lists are kept open. */
+const MAX_ISSUERS = 1_000;
+
+export interface ListFileRules {
+  readonly paths: readonly string[];
+  /** The name of the option in error messages. */
+  readonly option: string;
+  /** Bytes of one list. */
+  readonly maxSize: number;
+  /** Other lists are used from now on. */
+  readonly onChange: () => void;
+  /** A file can't be read again. */
+  readonly onFailure: (message: string) => void;
+}
+
+/** A list of a file that was opened for an issuer, or why it can't be used. */
+export type OpenedList = RevocationList | string;
+
+/** The revocation lists of files, which are read again when they change. */
+export class ListFiles {
+  readonly #rules: ListFileRules;
+  readonly #heads: Map<string, readonly ListHead[]>;
+  readonly #states = new Map<string, string>();
+  /** Counts the times that files were read. */
+  #version = 0;
+  /** By the thumbprint of the issuer. */
+  readonly #opened = new LRUCache<string, { issuer: PathCertificate; lists: readonly OpenedList[] }>({
+    max: MAX_ISSUERS,
+  });
+  readonly #opening = new Map<string, Promise<void>>();
+  #timer: NodeJS.Timeout | undefined;
+
+  /** Reads the files. Throws `ConfigurationError` for one that can't be read, or is none of lists. */
+  constructor(rules: ListFileRules) {
+    this.#rules = rules;
+    this.#heads = new Map(rules.paths.map((path) => [path, this.#readAtStart(path)]));
+    this.#schedule();
+  }
+
+  /** Returns what to wait for until the lists of an issuer are opened; `undefined` if they are. */
+  open(issuer: PathCertificate): Promise<void> | undefined {
+    const { thumbprint } = issuer;
+    if (this.#opened.has(thumbprint)) {
+      return undefined;
+    }
+    const underWay = this.#opening.get(thumbprint);
+    if (underWay !== undefined) {
+      return underWay;
+    }
+    const started = this.#openAll(issuer).finally(() => this.#opening.delete(thumbprint));
+    this.#opening.set(thumbprint, started);
+    return started;
+  }
+
+  /** The lists of an issuer for which `open()` has resolved. */
+  listsOf(issuer: PathCertificate): readonly OpenedList[] {
+    return this.#opened.get(issuer.thumbprint)?.lists ?? [];
+  }
+
+  /** Looks at the files no more. */
+  close(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  async #openAll(issuer: PathCertificate): Promise<void> {
+    let lists: readonly OpenedList[];
+    let version: number;
+    do {
+      // A file may be read again meanwhile.
+      version = this.#version;
+      const heads = [...this.#heads.values()].flat().filter((head) => isOfIssuer(head, issuer));
+      lists = await Promise.all(heads.map((head) => openList(head, issuer)));
+    } while (version !== this.#version);
+    this.#opened.set(issuer.thumbprint, { issuer, lists });
+    this.#rules.onChange();
+  }
+
+  #readAtStart(path: string): readonly ListHead[] {
+    const { option, maxSize } = this.#rules;
+    let content: Buffer;
+    try {
+      this.#states.set(path, describeState(statSync(path)));
+      content = readFileSync(path);
+    } catch (error) {
+      throw createMismatch(
+        option,
+        'files that can be read',
+        describeErrorCode(error) ?? describeError(error),
+      );
+    }
+    const heads = readHeads(content, maxSize);
+    if (typeof heads === 'string') {
+      throw createMismatch(option, 'files of revocation lists in PEM or DER', path, `: ${heads}`);
+    }
+    return heads;
+  }
+
+  #schedule(): void {
+    this.#timer = setTimeout(() => {
+      void this.#look().finally(() => this.#timer !== undefined && this.#schedule());
+    }, LOOK_INTERVAL * 1_000);
+    this.#timer.unref();
+  }
+
+  async #look(): Promise<void> {
+    let hasChanged = false;
+    for (const path of this.#rules.paths) {
+      const state = await stateOf(path);
+      if (state !== this.#states.get(path) && (await this.#readAgain(path))) {
+        hasChanged = true;
+        this.#states.set(path, state);
+      }
+    }
+    if (hasChanged) {
+      // The old lists are used until the new ones are open.
+      const issuers = [...this.#opened.values()].map(({ issuer }) => issuer);
+      for (const issuer of issuers) {
+        await this.#openAll(issuer);
+      }
+    }
+  }
+
+  async #readAgain(path: string): Promise<boolean> {
+    let heads: readonly ListHead[] | string;
+    try {
+      heads = readHeads(await readFile(path), this.#rules.maxSize);
+    } catch (error) {
+      heads = describeErrorCode(error) ?? describeError(error);
+    }
+    if (typeof heads === 'string') {
+      this.#rules.onFailure(`${path} can not be read again, the lists read before are still used: ${heads}`);
+      return false;
+    }
+    this.#heads.set(path, heads);
+    this.#version += 1;
+    return true;
+  }
+}
+
+/** Changes when the file does. A file that can't be looked at is one that is just being replaced. */
+async function stateOf(path: string): Promise<string> {
+  try {
+    return describeState(await stat(path));
+  } catch {
+    return '?';
+  }
+}
+
+function describeState({ mtimeMs, ctimeMs, ino, size }: Stats): string {
+  return [mtimeMs, ctimeMs, ino, size].join();
+}
+
+const block = /-----BEGIN X509 CRL-----([A-Za-z0-9+/=\s]+)-----END X509 CRL-----/g;
+
+function readHeads(content: Buffer, maxSize: number): readonly ListHead[] | string {
+  const isText = content.includes('-----BEGIN ');
+  const lists = isText
+    ? [...content.toString('latin1').matchAll(block)].map(([, base64 = '']) => Buffer.from(base64, 'base64'))
+    : [content];
+  const markers = isText ? content.toString('latin1').split('-----BEGIN X509 CRL-----').length - 1 : 1;
+  if (lists.length === 0 || lists.length !== markers) {
+    return 'it holds no whole revocation list';
+  }
+  const heads: ListHead[] = [];
+  for (const der of lists) {
+    const head = der.length > maxSize ? `a list has more than ${maxSize} bytes` : listHead(der);
+    if (typeof head === 'string') {
+      return head;
+    }
+    heads.push(head);
+  }
+  return heads;
+}

@@ -1,0 +1,77 @@
+import { membersOf, onlyElement, tags } from './der-members.js';
+import type { DistributionPoint } from './distribution-points.js';
+import { readPointNames } from './general-names.js';
+import { ALL_REASONS, readReasons } from './revocation-reasons.js';
+
+/** Which certificates of its issuer, and which reasons, a list is about (RFC 5280 §5.2.5). */
+export interface ListScope {
+  /** Names of the distribution point; `undefined` if the list is not of one. */
+  readonly names: readonly string[] | undefined;
+  readonly certificates: 'all' | 'users' | 'authorities';
+  /** A bit for each reason. */
+  readonly reasons: number;
+}
+
+/** The scope of a list without IssuingDistributionPoint. */
+export const everything: ListScope = { names: undefined, certificates: 'all', reasons: ALL_REASONS };
+
+const tag = {
+  names: 0xa0,
+  onlyUsers: 0x81,
+  onlyAuthorities: 0x82,
+  onlySomeReasons: 0x83,
+  indirect: 0x84,
+  onlyAttributes: 0x85,
+} as const;
+
+const known: ReadonlySet<number> = new Set(Object.values(tag));
+
+/**
+ * Reads the value of IssuingDistributionPoint. Returns why a list with it is not used.
+ *
+ * @param issuer the DER of the list's issuer
+ */
+export function readScope(value: Uint8Array, issuer: Uint8Array): ListScope | string {
+  const members = membersOf(onlyElement(value), tags.sequence);
+  const byTag = new Map(members?.map((member) => [member.tag, member.content]));
+  if (members === undefined || byTag.size !== members.length || !members.every((one) => known.has(one.tag))) {
+    return 'its IssuingDistributionPoint can not be read';
+  }
+  const isSet = (name: number): boolean => byTag.get(name)?.some((byte) => byte !== 0) ?? false;
+  if (isSet(tag.indirect)) {
+    return 'it is an indirect list, which is not supported';
+  }
+  if (isSet(tag.onlyAttributes)) {
+    return 'it is about attribute certificates alone';
+  }
+  if (isSet(tag.onlyUsers) && isSet(tag.onlyAuthorities)) {
+    return 'its IssuingDistributionPoint contradicts itself';
+  }
+  const given = { names: byTag.get(tag.names), reasons: byTag.get(tag.onlySomeReasons) };
+  const names = given.names && readPointNames(given.names, issuer)?.comparable;
+  const reasons = given.reasons === undefined ? ALL_REASONS : readReasons(given.reasons);
+  if ((given.names !== undefined && names === undefined) || reasons === undefined) {
+    return 'its IssuingDistributionPoint can not be read';
+  }
+  const certificates = isSet(tag.onlyUsers) ? 'users' : isSet(tag.onlyAuthorities) ? 'authorities' : 'all';
+  return { names, certificates, reasons };
+}
+
+/**
+ * The reasons for which a list says whether a certificate is revoked; 0 if it is not about the
+ * certificate (RFC 5280 §6.3.3 b and d).
+ */
+export function coveredReasons(
+  { names, certificates, reasons }: ListScope,
+  points: readonly DistributionPoint[],
+  isAuthority: boolean,
+): number {
+  if (certificates !== 'all' && (certificates === 'authorities') !== isAuthority) {
+    return 0;
+  }
+  if (names === undefined) {
+    return reasons;
+  }
+  const matching = points.filter((point) => point.names.some((name) => names.includes(name)));
+  return reasons & matching.reduce((all, point) => all | point.reasons, 0);
+}

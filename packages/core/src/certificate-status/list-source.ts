@@ -1,0 +1,247 @@
+import { LRUCache } from 'lru-cache';
+import type { PathCertificate } from '../chain/path-certificate.js';
+import { TellableError } from '../errors.js';
+import { redactUrl } from '../shared/shown-url.js';
+import { isSameBytes } from './der-members.js';
+import { type DistributionPoint, distributionPoints } from './distribution-points.js';
+import { ListFiles } from './list-files.js';
+import { coveredReasons } from './list-scope.js';
+import { Refreshed } from './refreshed.js';
+import { listHead, openList, type RevocationList } from './revocation-list.js';
+import { ALL_REASONS, reasonName } from './revocation-reasons.js';
+import type { SourceParts, StatusAnswer, StatusSource } from './status-source.js';
+
+/** Lists that were fetched and are kept, each for the issuer that signed it. */
+const MAX_LISTS = 1_000;
+
+/** All of them take so many times `maxSize` at most. */
+const LISTS_OF_MAX_SIZE = 16;
+
+/** Distribution points of one certificate that are asked, and URIs of one point. */
+const MAX_POINTS = 8;
+const MAX_URIS = 4;
+
+/** removeFromCRL: the certificate is no longer on hold (RFC 5280 §5.3.1). In delta lists alone. */
+const REMOVED = 8;
+
+/** Looks certificates up in revocation lists (RFC 5280 §6.3). */
+export class ListSource implements StatusSource {
+  readonly #parts: SourceParts;
+  readonly #files: ListFiles | undefined;
+  readonly #fetched: LRUCache<string, Refreshed<RevocationList>>;
+  readonly #facts = new WeakMap<PathCertificate, readonly DistributionPoint[]>();
+
+  /** Throws `ConfigurationError` for a file that can't be used. */
+  constructor(parts: SourceParts) {
+    this.#parts = parts;
+    const { settings, onChange, report } = parts;
+    this.#fetched = new LRUCache({ max: MAX_LISTS, dispose: (record) => record.close() });
+    this.#files =
+      settings.crlFiles === undefined
+        ? undefined
+        : new ListFiles({
+            paths: settings.crlFiles,
+            option: settings.crlFilesPath,
+            maxSize: settings.maxSize,
+            onChange,
+            onFailure: (message) => report('revocation_list_unreadable', message),
+          });
+  }
+
+  load(certificate: PathCertificate, issuer: PathCertificate): Promise<void> | undefined {
+    const opening = this.#files?.open(issuer);
+    return opening === undefined
+      ? this.#loadPoints(certificate, issuer)
+      : opening.then(() => this.#loadPoints(certificate, issuer));
+  }
+
+  answer(certificate: PathCertificate, issuer: PathCertificate, now: number): StatusAnswer {
+    const failures: string[] = [];
+    const fetched = this.#urisOf(certificate).flat();
+    const records = fetched.flatMap((uri) => this.#fetched.get(keyOf(issuer, uri)) ?? []);
+    const lists = [
+      ...(this.#files?.listsOf(issuer) ?? []),
+      ...records.map(({ value, failure }) => value ?? failure),
+    ];
+    const usable = lists.filter((list): list is RevocationList => {
+      if (typeof list === 'string') {
+        failures.push(list);
+      }
+      return typeof list === 'object';
+    });
+    const answer = this.#judge(certificate, usable, now);
+    if (answer.state !== 'unknown' || failures.length === 0) {
+      return answer;
+    }
+    return { state: 'unknown', why: failures.join('; ') };
+  }
+
+  close(): void {
+    this.#files?.close();
+    this.#fetched.clear();
+  }
+
+  #loadPoints(certificate: PathCertificate, issuer: PathCertificate): Promise<void> | undefined {
+    const inFiles = this.#files?.listsOf(issuer).filter((list) => typeof list === 'object') ?? [];
+    if (this.#judge(certificate, inFiles, Date.now()).state !== 'unknown') {
+      return undefined;
+    }
+    const waiting = this.#urisOf(certificate)
+      .map((uris) => this.#loadOneOf(issuer, uris))
+      .filter((wait) => wait !== undefined);
+    return waiting.length === 0 ? undefined : Promise.all(waiting).then(() => undefined);
+  }
+
+  /** The URIs of one point name the same list: the next one is asked if one fails. */
+  #loadOneOf(issuer: PathCertificate, uris: readonly string[]): Promise<void> | undefined {
+    for (const [index, uri] of uris.entries()) {
+      const record = this.#recordOf(issuer, uri);
+      const waiting = record.use();
+      if (waiting !== undefined) {
+        const further = uris.slice(index + 1);
+        return waiting.then(() =>
+          record.failure === undefined ? undefined : this.#loadOneOf(issuer, further),
+        );
+      }
+      if (record.failure === undefined) {
+        return undefined;
+      }
+    }
+    return undefined;
+  }
+
+  #recordOf(issuer: PathCertificate, uri: string): Refreshed<RevocationList> {
+    const key = keyOf(issuer, uri);
+    const known = this.#fetched.get(key);
+    if (known !== undefined) {
+      return known;
+    }
+    const { settings, onChange, report } = this.#parts;
+    const record = new Refreshed<RevocationList>({
+      ask: (previous) => this.#fetchList(issuer, uri, previous),
+      until: ({ nextUpdate }) => nextUpdate,
+      interval: settings.refreshInterval,
+      onChange: () => {
+        this.#dropBeyondSize();
+        onChange();
+      },
+      onFailure: (why) => report('revocation_list_unavailable', why),
+    });
+    this.#fetched.set(key, record);
+    return record;
+  }
+
+  async #fetchList(
+    issuer: PathCertificate,
+    uri: string,
+    previous: RevocationList | undefined,
+  ): Promise<RevocationList> {
+    const { fetcher, settings, clockTolerance } = this.#parts;
+    const shown = `the revocation list ${redactUrl(uri)}`;
+    const der = await fetcher
+      .fetch(uri, { accept: 'application/pkix-crl', maxSize: settings.maxSize })
+      .catch((error: Error) => {
+        throw new TellableError(`${shown}: ${error.message}`);
+      });
+    if (previous !== undefined && isSameBytes(previous.der, der)) {
+      return previous;
+    }
+    const head = listHead(der);
+    const list = typeof head === 'string' ? head : await openList(head, issuer);
+    if (typeof list === 'string') {
+      throw new TellableError(`${shown}: ${list}`);
+    }
+    if (list.thisUpdate - 1_000 * clockTolerance > Date.now()) {
+      throw new TellableError(`${shown}: its thisUpdate is in the future`);
+    }
+    // Anybody on the way can repeat an old list: it does not take the place of a newer one.
+    return previous !== undefined && list.thisUpdate < previous.thisUpdate ? previous : list;
+  }
+
+  #dropBeyondSize(): void {
+    const most = LISTS_OF_MAX_SIZE * this.#parts.settings.maxSize;
+    const sizeOf = ({ value }: Refreshed<RevocationList>): number =>
+      value === undefined ? 0 : value.der.length + value.entries.tableSize;
+    let size = 0;
+    for (const record of this.#fetched.values()) {
+      size += sizeOf(record);
+    }
+    while (size > most) {
+      const oldest = this.#fetched.pop();
+      if (oldest === undefined) {
+        return;
+      }
+      size -= sizeOf(oldest);
+    }
+  }
+
+  /**
+   * An expired list still revokes, unless a current one says otherwise. A delta list revokes, and is
+   * never a proof that a certificate is good.
+   */
+  #judge(certificate: PathCertificate, lists: readonly RevocationList[], now: number): StatusAnswer {
+    const points = this.#pointsOf(certificate);
+    const tolerance = 1_000 * this.#parts.clockTolerance;
+    const serial = Buffer.from(certificate.serialNumber, 'hex');
+    let covered = 0;
+    let until = Number.POSITIVE_INFINITY;
+    let revoked: StatusAnswer | undefined;
+    let why = lists.length === 0 ? this.#explainNoList(certificate) : 'no list is about it for every reason';
+    for (const { scope, isDelta, entries, thisUpdate, nextUpdate } of lists) {
+      const reasons = coveredReasons(scope, points, certificate.x509.ca);
+      if (reasons === 0) {
+        continue;
+      }
+      if (thisUpdate - tolerance > now) {
+        why = 'the list about it is not valid yet';
+        continue;
+      }
+      const isCurrent = now <= nextUpdate + tolerance;
+      const listed = entries.reasonOf(serial);
+      const reason = isDelta && listed === REMOVED ? undefined : listed;
+      if (reason !== undefined) {
+        const answer = { state: 'revoked', why: `its revocation list says ${reasonName(reason)}` } as const;
+        if (isCurrent) {
+          return answer;
+        }
+        revoked = answer;
+      } else if (isDelta) {
+        why = 'the list about it is a delta list, which is not supported';
+      } else if (isCurrent) {
+        covered |= reasons;
+        until = Math.min(until, nextUpdate + tolerance);
+      } else {
+        why = 'the list about it has expired';
+      }
+    }
+    return covered === ALL_REASONS ? { state: 'good', until } : (revoked ?? { state: 'unknown', why });
+  }
+
+  #explainNoList(certificate: PathCertificate): string {
+    return this.#urisOf(certificate).length === 0
+      ? 'it names no revocation list that can be fetched, and no file has one of its issuer'
+      : 'its revocation list was not fetched in time';
+  }
+
+  #pointsOf(certificate: PathCertificate): readonly DistributionPoint[] {
+    const known = this.#facts.get(certificate);
+    if (known !== undefined) {
+      return known;
+    }
+    const points = distributionPoints(certificate);
+    this.#facts.set(certificate, points);
+    return points;
+  }
+
+  /** The URIs of each point. */
+  #urisOf(certificate: PathCertificate): readonly (readonly string[])[] {
+    return this.#pointsOf(certificate)
+      .map(({ uris }) => uris.slice(0, MAX_URIS))
+      .filter((uris) => uris.length > 0)
+      .slice(0, MAX_POINTS);
+  }
+}
+
+function keyOf(issuer: PathCertificate, uri: string): string {
+  return `${issuer.thumbprint} ${uri}`;
+}

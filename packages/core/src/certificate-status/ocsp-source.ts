@@ -1,0 +1,166 @@
+import { LRUCache } from 'lru-cache';
+import type { PathCertificate } from '../chain/path-certificate.js';
+import { TellableError } from '../errors.js';
+import { redactUrl } from '../shared/shown-url.js';
+import { isWebUri } from './distribution-points.js';
+import { readResponders } from './general-names.js';
+import { certificateId, ocspRequest } from './ocsp-request.js';
+import { type OcspAnswer, readOcspResponse } from './ocsp-response.js';
+import { Refreshed } from './refreshed.js';
+import type { SourceParts, StatusAnswer, StatusSource } from './status-source.js';
+
+/** Certificates whose answers are kept. */
+const MAX_ANSWERS = 10_000;
+
+/** Responders of one certificate that are asked, one after the other. */
+const MAX_RESPONDERS = 4;
+
+/** Bytes. An answer with the certificate of its signer has a few thousand. */
+const MAX_ANSWER_SIZE = 65_535;
+
+/** Seconds for which an answer without nextUpdate is used at least: such an answer is made when asked for. */
+const LEAST_AGE = 3_600;
+
+/** 1.3.6.1.5.5.7.1.1 (RFC 5280 §4.2.2.1). */
+const AUTHORITY_INFO_ACCESS = '2b06010505070101';
+
+/** Asks the responders that certificates name (RFC 6960). */
+export class OcspSource implements StatusSource {
+  readonly #parts: SourceParts;
+  /** Milliseconds for which an answer without nextUpdate is used. */
+  readonly #maxAge: number;
+  readonly #answers = new LRUCache<string, Refreshed<OcspAnswer>>({
+    max: MAX_ANSWERS,
+    dispose: (record) => record.close(),
+  });
+  readonly #responders = new WeakMap<PathCertificate, readonly string[]>();
+
+  constructor(parts: SourceParts) {
+    this.#parts = parts;
+    this.#maxAge = 1_000 * Math.max(LEAST_AGE, 2 * parts.settings.refreshInterval);
+  }
+
+  load(certificate: PathCertificate, issuer: PathCertificate): Promise<void> | undefined {
+    const responders = this.#respondersOf(certificate);
+    return responders.length === 0 ? undefined : this.#recordOf(certificate, issuer, responders).use();
+  }
+
+  answer(certificate: PathCertificate, issuer: PathCertificate, now: number): StatusAnswer {
+    if (this.#respondersOf(certificate).length === 0) {
+      return { state: 'unknown', why: 'it names no OCSP responder that can be asked' };
+    }
+    const { value, failure } = this.#answers.get(keyOf(certificate, issuer)) ?? {};
+    if (value === undefined) {
+      return { state: 'unknown', why: failure ?? 'its OCSP responder did not answer in time' };
+    }
+    // A revocation does not end with the answer that told of it.
+    if (value.state === 'revoked') {
+      return { state: 'revoked', why: `its OCSP responder says ${value.reason}` };
+    }
+    const until = this.#until(value) + 1_000 * this.#parts.clockTolerance;
+    if (value.state === 'unknown') {
+      return { state: 'unknown', why: 'its OCSP responder does not know it' };
+    }
+    return now <= until
+      ? { state: 'good', until }
+      : { state: 'unknown', why: failure ?? 'the answer of its OCSP responder has expired' };
+  }
+
+  close(): void {
+    this.#answers.clear();
+  }
+
+  #recordOf(
+    certificate: PathCertificate,
+    issuer: PathCertificate,
+    responders: readonly string[],
+  ): Refreshed<OcspAnswer> {
+    const key = keyOf(certificate, issuer);
+    const known = this.#answers.get(key);
+    if (known !== undefined) {
+      return known;
+    }
+    const { settings, onChange, report } = this.#parts;
+    // The certificate itself is not kept: there may be ten thousand.
+    const id = certificateId(certificate, issuer);
+    const record = new Refreshed<OcspAnswer>({
+      ask: async (previous) => {
+        let failure = '';
+        for (const url of responders) {
+          const answer = await this.#ask(url, id, issuer);
+          if (typeof answer === 'object') {
+            return newerOf(previous, answer);
+          }
+          failure = `the OCSP responder ${redactUrl(url)}: ${answer}`;
+        }
+        throw new TellableError(failure);
+      },
+      until: (answer) => this.#until(answer),
+      interval: settings.refreshInterval,
+      onChange,
+      onFailure: (why) => report('ocsp_unavailable', why),
+    });
+    this.#answers.set(key, record);
+    return record;
+  }
+
+  async #ask(
+    url: string,
+    id: ReturnType<typeof certificateId>,
+    issuer: PathCertificate,
+  ): Promise<OcspAnswer | string> {
+    const { fetcher, settings, clockTolerance } = this.#parts;
+    const request = ocspRequest(id, settings.nonce);
+    let der: Buffer;
+    try {
+      der = await fetcher.fetch(url, {
+        accept: 'application/ocsp-response',
+        maxSize: Math.min(MAX_ANSWER_SIZE, settings.maxSize),
+        post: { type: 'application/ocsp-request', body: request.der },
+      });
+    } catch (error) {
+      return (error as Error).message;
+    }
+    const now = Date.now();
+    const tolerance = 1_000 * clockTolerance;
+    const answer = await readOcspResponse(der, { request, issuer, now, tolerance });
+    const isOutdated =
+      typeof answer === 'object' && answer.state !== 'revoked' && this.#until(answer) + tolerance < now;
+    return isOutdated ? 'its answer has expired' : answer;
+  }
+
+  #until({ thisUpdate, nextUpdate }: OcspAnswer): number {
+    return nextUpdate ?? thisUpdate + this.#maxAge;
+  }
+
+  #respondersOf(certificate: PathCertificate): readonly string[] {
+    const known = this.#responders.get(certificate);
+    if (known !== undefined) {
+      return known;
+    }
+    const access = certificate.extensions.get(AUTHORITY_INFO_ACCESS);
+    const named = access === undefined ? [] : readResponders(access.value);
+    const responders = named.filter(isWebUri).slice(0, MAX_RESPONDERS);
+    this.#responders.set(certificate, responders);
+    return responders;
+  }
+}
+
+/**
+ * Anybody on the way can repeat an old answer: it does not take the place of a newer one. Of two
+ * answers of the same time the one that revokes is kept.
+ */
+function newerOf(previous: OcspAnswer | undefined, answer: OcspAnswer): OcspAnswer {
+  if (previous === undefined) {
+    return answer;
+  }
+  const isSame =
+    previous.thisUpdate === answer.thisUpdate &&
+    (previous.state === 'revoked' ||
+      (previous.state === answer.state && previous.nextUpdate === answer.nextUpdate));
+  return isSame || answer.thisUpdate < previous.thisUpdate ? previous : answer;
+}
+
+function keyOf(certificate: PathCertificate, issuer: PathCertificate): string {
+  return `${issuer.thumbprint} ${certificate.thumbprint}`;
+}

@@ -1,0 +1,142 @@
+import { isTellable } from '../errors.js';
+import { describeError } from '../shared/shown-error.js';
+
+export interface RefreshRules<T> {
+  /**
+   * Asks for the value. Resolves with `previous` itself if nothing is new. Rejects with why there is
+   * none.
+   */
+  readonly ask: (previous: T | undefined) => Promise<T>;
+  /** Until when a value can be used, in milliseconds since the epoch. */
+  readonly until: (value: T) => number;
+  /** Seconds between two attempts. */
+  readonly interval: number;
+  /** There is another value, or another reason why there is none. */
+  readonly onChange: () => void;
+  /** An attempt failed, for the first time or after a success. */
+  readonly onFailure: (why: string) => void;
+}
+
+/** A value that is used no more is not refreshed after so many intervals. */
+const INTERVALS_UNTIL_IDLE = 3;
+
+/** Seconds until the second attempt after a failure. Each further one waits twice as long. */
+const FIRST_PAUSE = 2;
+
+/** Seconds between two attempts while the value that is offered is one that can't be used any more. */
+const PAUSE_WHILE_EXPIRED = 30;
+
+/** A value is refreshed when this part of the time is over that remains until it can't be used. */
+const PART_OF_VALIDITY = 0.8;
+
+/** A value that is fetched once by all who need it first, and then again in the background. */
+export class Refreshed<T> {
+  readonly #rules: RefreshRules<T>;
+  #value: T | undefined;
+  #failure: string | undefined;
+  #failures = 0;
+  #underWay: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #attemptedAt = Number.NEGATIVE_INFINITY;
+  #usedAt = 0;
+  #isClosed = false;
+
+  constructor(rules: RefreshRules<T>) {
+    this.#rules = rules;
+  }
+
+  /** The last value that could be had. */
+  get value(): T | undefined {
+    return this.#value;
+  }
+
+  /** Why the last attempt failed; `undefined` if it did not. */
+  get failure(): string | undefined {
+    return this.#failure;
+  }
+
+  /**
+   * Notes that the value is needed. Returns what to wait for if it was never asked for, or not for
+   * long; `undefined` otherwise, also if the last attempt failed.
+   */
+  use(): Promise<void> | undefined {
+    const now = performance.now();
+    this.#usedAt = now;
+    const isKnown = now - this.#attemptedAt < 2_000 * this.#rules.interval;
+    if (this.#isClosed) {
+      return undefined;
+    }
+    if (!isKnown) {
+      return this.#refresh();
+    }
+    if (this.#timer === undefined && this.#underWay === undefined) {
+      this.#schedule();
+    }
+    return undefined;
+  }
+
+  /** Refreshes nothing from now on. */
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #refresh(): Promise<void> {
+    this.#underWay ??= this.#attempt().finally(() => {
+      this.#underWay = undefined;
+      this.#attemptedAt = performance.now();
+      this.#schedule();
+    });
+    return this.#underWay;
+  }
+
+  async #attempt(): Promise<void> {
+    const { ask, onChange, onFailure } = this.#rules;
+    const before = { value: this.#value, failure: this.#failure };
+    try {
+      this.#value = await ask(before.value);
+      this.#failure = undefined;
+      this.#failures = 0;
+    } catch (error) {
+      this.#failure = isTellable(error) ? error.message : describeError(error);
+      this.#failures += 1;
+      if (this.#failures === 1 && !this.#isClosed) {
+        onFailure(this.#failure);
+      }
+    }
+    if (before.value !== this.#value || before.failure !== this.#failure) {
+      onChange();
+    }
+  }
+
+  #schedule(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#isClosed) {
+      return;
+    }
+    this.#timer = setTimeout(() => this.#onTime(), this.#pause() * 1_000);
+    this.#timer.unref();
+  }
+
+  #onTime(): void {
+    this.#timer = undefined;
+    const unused = performance.now() - this.#usedAt;
+    if (unused < INTERVALS_UNTIL_IDLE * this.#rules.interval * 1_000) {
+      void this.#refresh();
+    }
+  }
+
+  /** Seconds until the next attempt. Up to a tenth less by chance: a fleet does not ask at once. */
+  #pause(): number {
+    const { interval, until } = this.#rules;
+    const earlier = 1 - Math.random() / 10;
+    if (this.#failures > 0) {
+      return Math.min(interval, FIRST_PAUSE * 2 ** (this.#failures - 1)) * earlier;
+    }
+    const left = this.#value === undefined ? 0 : (until(this.#value) - Date.now()) / 1_000;
+    const pause = left > 0 ? Math.max(FIRST_PAUSE, left * PART_OF_VALIDITY) : PAUSE_WHILE_EXPIRED;
+    return Math.min(interval, pause) * earlier;
+  }
+}

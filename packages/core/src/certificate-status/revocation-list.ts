@@ -1,0 +1,168 @@
+import { explainTooCostly, parsingCost } from '../certificate/parsing-cost.js';
+import { comparableName, type PathCertificate } from '../chain/path-certificate.js';
+import { DerCursor } from './der-cursor.js';
+import { isSameBytes, onlyElement, readExtensions, readTime, tags } from './der-members.js';
+import { ListEntries } from './list-entries.js';
+import { everything, type ListScope, readScope } from './list-scope.js';
+import { explainBadSignature } from './signature-check.js';
+import { type SignedStructure, splitSigned } from './signed-structure.js';
+
+/** The parts of a revocation list by their place, before its signature is verified. */
+export interface ListHead {
+  readonly der: Uint8Array;
+  /** The DER of the issuer's name. */
+  readonly issuer: Uint8Array;
+  /** Milliseconds since the epoch. */
+  readonly thisUpdate: number;
+  /** Milliseconds since the epoch. */
+  readonly nextUpdate: number;
+  readonly parts: SignedStructure;
+  /** Where the entries begin and end in the signed content. */
+  readonly entries: { readonly from: number; readonly to: number };
+  /** The DER of its extensions; `undefined` if it has none. */
+  readonly extensions: Uint8Array | undefined;
+}
+
+/** A list whose signature was verified, and which can be used. */
+export interface RevocationList {
+  /** Milliseconds since the epoch. */
+  readonly thisUpdate: number;
+  /** Milliseconds since the epoch. */
+  readonly nextUpdate: number;
+  readonly scope: ListScope;
+  /** It names the changes since another list. A certificate that it does not name may be revoked. */
+  readonly isDelta: boolean;
+  readonly entries: ListEntries;
+  readonly der: Uint8Array;
+}
+
+const EXTENSIONS = 0xa0;
+
+const extensionIds = {
+  issuingDistributionPoint: '551d1c',
+  deltaListIndicator: '551d1b',
+} as const;
+
+/**
+ * The extensions that may be critical. CRLNumber, AuthorityKeyIdentifier and IssuerAltName change
+ * nothing of what a list says.
+ */
+const known: ReadonlySet<string> = new Set([...Object.values(extensionIds), '551d14', '551d23', '551d12']);
+
+const notList = 'it is not a revocation list in DER';
+
+/**
+ * Finds the parts of a list (RFC 5280 §5.1) by tags and lengths. Reads no entry: nothing is verified
+ * yet. Returns why not.
+ */
+export function listHead(der: Uint8Array): ListHead | string {
+  const parts = splitSigned(der);
+  if (parts === undefined || parts.rest.length > 0) {
+    return notList;
+  }
+  const member = new DerCursor(parts.content);
+  if (!member.next()) {
+    return notList;
+  }
+  const isVersion2 = member.tag === tags.integer;
+  if (isVersion2 && (member.content().length !== 1 || member.content()[0] !== 1 || !member.next())) {
+    return notList;
+  }
+  if (member.tag !== tags.sequence || !isSameBytes(member.whole(), parts.algorithm)) {
+    return 'the signature algorithms within and next to the signed part differ';
+  }
+  if (!member.nextIs(tags.sequence)) {
+    return notList;
+  }
+  const issuer = member.whole();
+  const thisUpdate = member.next() ? readTime(member.tag, member.content()) : undefined;
+  const nextUpdate = member.next() ? readTime(member.tag, member.content()) : undefined;
+  if (thisUpdate === undefined) {
+    return notList;
+  }
+  if (nextUpdate === undefined) {
+    return 'it has no nextUpdate';
+  }
+  let entries: ListHead['entries'] | undefined;
+  let extensions: Uint8Array | undefined;
+  while (member.next()) {
+    const isFirst = extensions === undefined;
+    if (member.tag === tags.sequence && isFirst && entries === undefined) {
+      entries = { from: member.start, to: member.end };
+    } else if (member.tag === EXTENSIONS && isFirst && isVersion2) {
+      extensions = member.content();
+    } else {
+      return notList;
+    }
+  }
+  const { from, to } = entries ?? { from: 0, to: 0 };
+  return member.isAtEnd
+    ? { der, issuer, thisUpdate, nextUpdate, parts, entries: { from, to }, extensions }
+    : notList;
+}
+
+/** Whether a list says that it is of this issuer, in any spelling of the name (RFC 5280 §7.1). */
+export function isOfIssuer({ issuer: name }: ListHead, issuer: PathCertificate): boolean {
+  return isSameBytes(name, issuer.subject) || isSpellingOf(name, issuer.subjectName);
+}
+
+function isSpellingOf(name: Uint8Array, subjectName: string): boolean {
+  const cost = parsingCost(name);
+  if ((cost.why ?? explainTooCostly([cost])) !== undefined) {
+    return false;
+  }
+  try {
+    return comparableName(name) === subjectName;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Verifies the signature of a list, then reads the rest of it. Resolves with why not for a list
+ * that can't be used. Never rejects.
+ */
+export async function openList(head: ListHead, issuer: PathCertificate): Promise<RevocationList | string> {
+  const { parts, der, thisUpdate, nextUpdate } = head;
+  if (!isOfIssuer(head, issuer)) {
+    return 'it is of another issuer';
+  }
+  if (!maySignLists(issuer)) {
+    return 'the key usage of its issuer lacks cRLSign';
+  }
+  const { algorithm, signed, signature } = parts;
+  const why = await explainBadSignature(algorithm, signed, signature, issuer);
+  if (why !== undefined) {
+    return why;
+  }
+  const about = scopeOf(head);
+  if (typeof about === 'string') {
+    return about;
+  }
+  const entries = await ListEntries.read(parts.content, head.entries.from, head.entries.to);
+  return typeof entries === 'string' ? entries : { thisUpdate, nextUpdate, ...about, entries, der };
+}
+
+function scopeOf({ extensions: der, issuer }: ListHead): Pick<RevocationList, 'scope' | 'isDelta'> | string {
+  const extensions = der === undefined ? [] : readExtensions(der);
+  if (extensions === undefined) {
+    return 'its extensions can not be read';
+  }
+  if (extensions.some(({ id, isCritical }) => isCritical && !known.has(id))) {
+    return 'it has a critical extension that is not known';
+  }
+  const isDelta = extensions.some(({ id }) => id === extensionIds.deltaListIndicator);
+  const point = extensions.find(({ id }) => id === extensionIds.issuingDistributionPoint);
+  const scope = point === undefined ? everything : readScope(point.value, issuer);
+  return typeof scope === 'string' ? scope : { scope, isDelta };
+}
+
+/** 2.5.29.15, its bit 6 (RFC 5280 §4.2.1.3). */
+function maySignLists({ extensions }: PathCertificate): boolean {
+  const usage = extensions.get('551d0f');
+  if (usage === undefined) {
+    return true;
+  }
+  const bits = onlyElement(usage.value);
+  return bits?.tag === tags.bitString && ((bits.content[1] ?? 0) & 0x02) !== 0;
+}

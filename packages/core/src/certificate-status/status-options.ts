@@ -1,0 +1,129 @@
+import { createLonely } from '../shared/option-errors.js';
+import {
+  type OptionReader,
+  type OptionsOf,
+  optional,
+  optionGroup,
+  required,
+  type SettingsOf,
+  seconds,
+  wholeNumber,
+  withDefault,
+} from '../shared/option-group.js';
+import { flag, type OptionRule, oneOf, textList } from '../shared/option-rules.js';
+
+/** Where the status of a certificate is looked up. */
+export type StatusMethod = 'crl' | 'ocsp';
+
+const methods: readonly StatusMethod[] = ['crl', 'ocsp'];
+
+const methodList: OptionRule<readonly StatusMethod[], StatusMethod | readonly StatusMethod[]> = {
+  accepted: "'crl', 'ocsp', or a list of both in the order in which they are asked",
+  read: (given) => {
+    const list: unknown[] = Array.isArray(given) ? given : [given];
+    const read = list.flatMap((item) => methods.filter((method) => method === item));
+    const isComplete = read.length === list.length && new Set(read).size === read.length;
+    return isComplete && read.length > 0 ? Object.freeze(read) : undefined;
+  },
+};
+
+const webOrigins: OptionRule<readonly string[], string | readonly string[]> = {
+  accepted: 'an http or https origin as http://crl.example.com, without path, or a list of them',
+  shows: 'url',
+  read: (given) => {
+    const list: unknown[] = Array.isArray(given) ? given : [given];
+    return list.length > 0 && list.every(isWebOrigin) ? Object.freeze(list.map(String)) : undefined;
+  },
+};
+
+function isWebOrigin(value: unknown): boolean {
+  return (
+    typeof value === 'string' &&
+    /^https?:/.test(value) &&
+    URL.canParse(value) &&
+    new URL(value).origin === value
+  );
+}
+
+export const certificateStatusOptions = optionGroup({
+  /**
+   * Where the status of each certificate of a path is looked up: `crl` in revocation lists (RFC 5280
+   * §6.3), `ocsp` at the responder that the certificate names (RFC 6960), or a list of both in the
+   * order in which they are asked. The second is asked only if the first can't say. Delta lists and
+   * indirect lists are not supported: a certificate that needs one has an unknown status. Node gives
+   * a server no OCSP answer that a client staples to its certificate. Required.
+   */
+  by: required(methodList),
+  /**
+   * What becomes of a certificate whose status can't be found out: `strict` refuses it, `tolerant`
+   * accepts it. A revoked certificate is refused in both modes. With `tolerant` an attacker who can
+   * block the requests for the status can use a revoked certificate. Default `strict`.
+   */
+  mode: withDefault(oneOf('strict', 'tolerant'), 'strict'),
+  /**
+   * Paths of files of revocation lists, in PEM (one or several in a file) or DER. Read at start, and
+   * again within 5 seconds of a change. The lists that a certificate names are fetched only if those
+   * of the files can't say. Refused without `by: 'crl'`. Default: none.
+   */
+  crlFiles: optional(textList),
+  /**
+   * The origins that may be asked for lists and OCSP answers, as `http://crl.example.com`, at any
+   * address. Name them if such a request to another server of your network could do harm. Default:
+   * any origin that a certificate of an accepted path names, but no loopback, link-local, multicast
+   * or unspecified address.
+   */
+  origins: optional(webOrigins, {
+    fallback:
+      'any origin that a certificate of an accepted path names, but no loopback, link-local, ' +
+      'multicast or unspecified address',
+  }),
+  /**
+   * Seconds after which lists and OCSP answers are fetched again, in the background, also if they
+   * are valid for longer. A revocation takes effect after this time at the latest, once the
+   * authority publishes it. Default 300; from 10 to 86,400.
+   */
+  refreshInterval: seconds({ min: 10, max: 86_400, default: 300 }),
+  /**
+   * Seconds for one request for a list or an OCSP answer, with the body of its answer. The first
+   * request with a certificate waits as long at most for each method of `by`. Default 5; from 0.05 to
+   * 60.
+   */
+  timeout: seconds({ min: 0.05, max: 60, default: 5 }),
+  /**
+   * Bytes of a revocation list. All lists that were fetched take sixteen times as many at most.
+   * Default 10,485,760; from 1,024 to 104,857,600.
+   */
+  maxSize: wholeNumber({ min: 1_024, max: 104_857_600, default: 10_485_760 }),
+  /**
+   * Sends a nonce of 32 bytes to OCSP responders, and refuses an answer without it (RFC 9654). Many
+   * public responders sign their answers in advance and know no nonce. Without one, an attacker on
+   * the way can repeat an answer until its nextUpdate. Refused without `by: 'ocsp'`. Default `false`.
+   */
+  nonce: withDefault(flag, false),
+});
+
+/** How the status of certificates is looked up: by revocation lists, by OCSP, or by both. */
+export interface CertificateStatusOptions extends OptionsOf<typeof certificateStatusOptions> {}
+
+/** `CertificateStatusOptions` checked and completed. */
+export interface CertificateStatusSettings extends SettingsOf<typeof certificateStatusOptions> {
+  /** The name of the option `crlFiles` in error messages. */
+  readonly crlFilesPath: string;
+}
+
+/** Reads the group. Throws `ConfigurationError`. Reads no file: `createCertificateStatus()` does. */
+export function resolveCertificateStatus(
+  given: OptionReader<typeof certificateStatusOptions>,
+): CertificateStatusSettings {
+  const settings = given.settings();
+  const needed = [
+    ['crlFiles', 'crl'],
+    ['nonce', 'ocsp'],
+  ] as const;
+  for (const [name, method] of needed) {
+    if (!given.isMissing(name) && !settings.by.includes(method)) {
+      throw createLonely(given.pathOf(name), `${given.pathOf('by')}: '${method}'`);
+    }
+  }
+  return Object.freeze({ ...settings, crlFilesPath: given.pathOf('crlFiles') });
+}

@@ -1,0 +1,33 @@
+import type { PathCertificate } from '../chain/path-certificate.js';
+import type { ReportProblem } from '../observe/events.js';
+import type { StatusFetcher } from './status-fetcher.js';
+import type { CertificateStatusSettings } from './status-options.js';
+
+/** What one source knows of a certificate. `until` is in milliseconds since the epoch. */
+export type StatusAnswer =
+  | { readonly state: 'good'; readonly until: number }
+  | { readonly state: 'revoked'; readonly why: string }
+  | { readonly state: 'unknown'; readonly why: string };
+
+/** Where the status of a certificate is looked up. */
+export interface StatusSource {
+  /**
+   * Begins what is needed to know the status. Returns what to wait for, or `undefined` if there is
+   * nothing: the status is known, or can't be found out now. The promise never rejects.
+   */
+  load(certificate: PathCertificate, issuer: PathCertificate): Promise<void> | undefined;
+  /** What is known now. `now` in milliseconds since the epoch. */
+  answer(certificate: PathCertificate, issuer: PathCertificate, now: number): StatusAnswer;
+  close(): void;
+}
+
+/** What the sources of statuses have in common. */
+export interface SourceParts {
+  readonly settings: CertificateStatusSettings;
+  readonly fetcher: StatusFetcher;
+  /** Seconds that another clock may differ from ours. */
+  readonly clockTolerance: number;
+  /** A status may have changed. */
+  readonly onChange: () => void;
+  readonly report: ReportProblem;
+}

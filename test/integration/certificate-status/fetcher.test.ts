@@ -1,0 +1,206 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import { gzipSync } from 'node:zlib';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { ResolveHost } from '../../../packages/core/src/certificate-status/guarded-lookup.js';
+import {
+  createStatusFetcher,
+  type FetchRules,
+  type StatusFetcher,
+} from '../../../packages/core/src/certificate-status/status-fetcher.js';
+import { close, listen } from '../../support/loopback.js';
+import { createPki } from '../../support/pki.js';
+
+describe('a fetch of a list', () => {
+  let server: Server;
+  let origin: string;
+  let port: number;
+  let asked: string[];
+  let answer: (req: IncomingMessage, res: ServerResponse) => void;
+  let fetcher: StatusFetcher;
+
+  beforeAll(async () => {
+    server = createServer((req, res) => {
+      asked.push(`${req.method} ${req.url}`);
+      answer(req, res);
+    });
+    port = await listen(server);
+    origin = `http://127.0.0.1:${port}`;
+  });
+  afterAll(() => close(server));
+  afterEach(() => fetcher.close());
+
+  const use = (handler: typeof answer, rules: Partial<FetchRules> = {}, resolveHost?: ResolveHost): void => {
+    asked = [];
+    answer = handler;
+    fetcher = createStatusFetcher({ timeout: 5, origins: [origin], ...rules }, resolveHost);
+  };
+  const get = (path = '/a.crl', maxSize = 1_000) =>
+    fetcher.fetch(path.startsWith('/') ? `${origin}${path}` : path, {
+      accept: 'application/pkix-crl',
+      maxSize,
+    });
+
+  it('gives the body of the answer', async () => {
+    use((_req, res) => res.end('list'));
+    expect(String(await get())).toBe('list');
+  });
+
+  it('is made once for all who ask at the same time', async () => {
+    use((_req, res) => setTimeout(() => res.end('list'), 50));
+    await Promise.all([get(), get(), get('/b.crl'), get()]);
+    expect(asked.toSorted()).toEqual(['GET /a.crl', 'GET /b.crl']);
+  });
+
+  it('runs next to seven others at most', async () => {
+    let now = 0;
+    let most = 0;
+    use((_req, res) => {
+      now += 1;
+      most = Math.max(most, now);
+      setTimeout(() => {
+        now -= 1;
+        res.end('list');
+      }, 20);
+    });
+    await Promise.all(Array.from({ length: 40 }, (_, index) => get(`/${index}.crl`)));
+    expect([asked.length, most]).toEqual([40, 8]);
+  });
+
+  it.each<[string, typeof answer, string | RegExp]>([
+    [
+      'a redirect',
+      (_req, res) => res.writeHead(302, { location: `${origin}/b.crl` }).end(),
+      'redirects are not followed',
+    ],
+    ['another status', (_req, res) => res.writeHead(500).end(), 'status 500'],
+    ['no content', (_req, res) => res.writeHead(204).end(), 'status 204'],
+    [
+      'a length above the limit',
+      (_req, res) => res.writeHead(200, { 'content-length': 1_001 }).write('a'),
+      'more than 1000 bytes',
+    ],
+    ['more bytes than the limit', (_req, res) => res.end(Buffer.alloc(1_001)), 'more than 1000 bytes'],
+    [
+      'a compressed body',
+      (_req, res) => res.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync('a')),
+      'compressed',
+    ],
+    [
+      'less than it said',
+      (_req, res) => res.writeHead(200, { 'content-length': 10 }).write('a', () => res.destroy()),
+      /ended early|ECONNRESET/,
+    ],
+    ['nothing', (req) => req.socket.destroy(), 'ECONNRESET'],
+  ])('fails if the answer is %s', async (_title, handler, why) => {
+    use(handler);
+    await expect(get()).rejects.toThrow(why);
+    expect(asked).toEqual(['GET /a.crl']);
+  });
+
+  it('fails if no server is there', async () => {
+    use((_req, res) => res.end());
+    const unused = createServer();
+    const free = await listen(unused);
+    await close(unused);
+    fetcher = createStatusFetcher({ timeout: 5, origins: [`http://127.0.0.1:${free}`] });
+    await expect(get(`http://127.0.0.1:${free}/a.crl`)).rejects.toThrow('ECONNREFUSED');
+  });
+
+  it.each<[string, typeof answer]>([
+    ['stays silent', () => undefined],
+    ['never ends', (_req, res) => void setInterval(() => res.write('a'), 10).unref()],
+  ])('fails in time if the server %s', async (_title, handler) => {
+    use(handler, { timeout: 0.3 });
+    const since = performance.now();
+    await expect(get()).rejects.toThrow('no answer within 0.3 s');
+    expect(performance.now() - since).toBeLessThan(3_000);
+  });
+
+  it('ends early if the server sends a gigabyte', async () => {
+    let sent = 0;
+    const chunk = Buffer.alloc(1_048_576);
+    use((_req, res) => {
+      const send = (): void => {
+        while (sent < 1_024 && !res.destroyed) {
+          sent += 1;
+          if (!res.write(chunk)) {
+            res.once('drain', send);
+            return;
+          }
+        }
+      };
+      send();
+    });
+    const before = process.memoryUsage.rss();
+    await expect(get('/a.crl', 10_485_760)).rejects.toThrow('more than 10485760 bytes');
+    expect(sent).toBeLessThan(200);
+    expect(process.memoryUsage.rss() - before).toBeLessThan(300_000_000);
+  });
+
+  it('is not made again right after a failure', async () => {
+    use((_req, res) => res.writeHead(500).end());
+    await expect(get()).rejects.toThrow('status 500');
+    await expect(get()).rejects.toThrow('status 500; not asked again yet');
+    expect(asked).toHaveLength(1);
+  });
+
+  it('of a responder that does not accept one request is made for another', async () => {
+    const post = () =>
+      fetcher.fetch(`${origin}/ocsp`, {
+        accept: 'application/ocsp-response',
+        maxSize: 1_000,
+        post: { type: 'application/ocsp-request', body: Buffer.from('request') },
+      });
+    use((_req, res) => res.writeHead(asked.length === 1 ? 404 : 503).end());
+    await expect(post()).rejects.toThrow('status 404');
+    await expect(post()).rejects.toThrow('status 503');
+    await expect(post()).rejects.toThrow('not asked again yet');
+    expect(asked).toEqual(['POST /ocsp', 'POST /ocsp']);
+  });
+
+  it.each([
+    ['another origin', () => `http://localhost:${port}/`, 'its origin is not in origins'],
+    ['another scheme', () => 'ldap://127.0.0.1/', 'no http or https URL'],
+    ['a user name', () => `http://user@127.0.0.1:${port}/`, 'no http or https URL'],
+  ])('fails for %s', async (_title, url, why) => {
+    use((_req, res) => res.end());
+    await expect(get(url())).rejects.toThrow(why);
+    expect(asked).toEqual([]);
+  });
+
+  it.each(['127.0.0.1', 'localhost', '0x7f.1', '[::1]', '[::ffff:127.0.0.1]', '0.0.0.0', '169.254.169.254'])(
+    'without origins does not go to %s',
+    async (host) => {
+      use((_req, res) => res.end(), { origins: undefined });
+      await expect(get(`http://${host}:${port}/`)).rejects.toThrow('name its origin in origins');
+      expect(asked).toEqual([]);
+    },
+  );
+
+  it('without origins does not go where a name resolves to 169.254.169.254', async () => {
+    use(
+      (_req, res) => res.end(),
+      { origins: undefined },
+      (_host, _options, callback) => callback(null, [{ address: '169.254.169.254', family: 4 }]),
+    );
+    await expect(get('http://crl.example/')).rejects.toThrow('name its origin in origins');
+  });
+
+  it('fails over TLS if the certificate of the server is not trusted', async () => {
+    const { server: identity } = await createPki();
+    const tls = createTlsServer({ cert: identity.cert, key: identity.key }, (_req, res) => res.end('list'));
+    const url = `https://127.0.0.1:${await listen(tls)}`;
+    use((_req, res) => res.end(), { origins: [url] });
+    await expect(get(`${url}/`)).rejects.toThrow(/UNABLE_TO|SELF_SIGNED/);
+    await close(tls);
+  });
+
+  it('ends when it is closed', async () => {
+    use(() => undefined);
+    const pending = get();
+    setTimeout(() => fetcher.close(), 50);
+    await expect(pending).rejects.toThrow();
+    await expect(get('/b.crl')).rejects.toThrow('closed');
+  });
+});

@@ -1,0 +1,79 @@
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { guardedLookup } from '../../../packages/core/src/certificate-status/guarded-lookup.js';
+import { isPermittedAddress } from '../../../packages/core/src/certificate-status/permitted-address.js';
+
+describe('a URL of a certificate', () => {
+  it.each([
+    '127.0.0.1',
+    '127.8.9.10',
+    '0.0.0.0',
+    '0.1.2.3',
+    '169.254.169.254',
+    '255.255.255.255',
+    '224.0.0.1',
+    '::1',
+    '::',
+    'fe80::1',
+    'ff02::1',
+    'fd00:ec2::254',
+    '::ffff:127.0.0.1',
+    '::ffff:a9fe:a9fe',
+    '::127.0.0.1',
+    '::ffff:0:169.254.169.254',
+    '64:ff9b::a9fe:a9fe',
+    '2002:7f00:1::1',
+    'localhost',
+    '127.1',
+    '0x7f.0.0.1',
+    '',
+  ])('does not lead to %s', (address) => {
+    expect(isPermittedAddress(address)).toBe(false);
+  });
+
+  it.each([
+    '192.0.2.1',
+    '10.0.0.1',
+    '192.168.1.1',
+    '8.8.8.8',
+    '2606:4700::1111',
+    'fd00::1',
+    '::ffff:8.8.8.8',
+  ])('may lead to %s', (address) => {
+    expect(isPermittedAddress(address)).toBe(true);
+  });
+});
+
+describe('the lookup of a connection', () => {
+  const answers = (...addresses: string[]) =>
+    guardedLookup((_host, _options, callback) =>
+      callback(
+        null,
+        addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 })),
+      ),
+    );
+  const all = (...addresses: string[]) =>
+    promisify(answers(...addresses) as never)('crl.example' as never, { all: true } as never);
+
+  it('gives permitted addresses alone', async () => {
+    expect(await all('169.254.169.254', '8.8.8.8', '::1')).toEqual([{ address: '8.8.8.8', family: 4 }]);
+    const one = promisify(answers('127.0.0.1', '8.8.8.8') as never);
+    expect(await one('crl.example' as never, {} as never)).toBe('8.8.8.8');
+  });
+
+  it('fails if there is none', async () => {
+    await expect(all('169.254.169.254')).rejects.toThrow('name its origin in origins');
+    await expect(all()).rejects.toThrow('name its origin in origins');
+  });
+
+  it('fails if the name can not be resolved', async () => {
+    const lookup = promisify(
+      guardedLookup((_host, _options, callback) =>
+        callback(Object.assign(new Error('no'), { code: 'ENOTFOUND' }), []),
+      ) as never,
+    );
+    await expect(lookup('crl.example' as never, { all: true } as never)).rejects.toMatchObject({
+      code: 'ENOTFOUND',
+    });
+  });
+});

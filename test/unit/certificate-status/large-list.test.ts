@@ -1,0 +1,47 @@
+import { expect, it } from 'vitest';
+import { listHead, openList } from '../../../packages/core/src/certificate-status/revocation-list.js';
+import { reason, writeAuthority, writeList } from '../../support/written-status.js';
+
+/** Sixteen bytes, as many as an authority draws. */
+const serialOf = (index: number): number[] => [
+  1,
+  ...Buffer.alloc(12, index % 251),
+  index >> 16,
+  (index >> 8) & 255,
+  index & 255,
+];
+
+it('a list of 100,000 entries is read whole, and other work has its turn meanwhile', async () => {
+  const count = 100_000;
+  const authority = writeAuthority();
+  const der = writeList(authority, {
+    revoked: Array.from({ length: count }, (_, index) => serialOf(index)),
+    entryExtensions: [reason(4)],
+  });
+  const head = listHead(der);
+  if (typeof head === 'string') {
+    throw new Error(head);
+  }
+  let turns = 0;
+  const turn = (): void => {
+    turns += 1;
+    next = setImmediate(turn);
+  };
+  let next = setImmediate(turn);
+  const list = await openList(head, authority.certificate);
+  const during = turns;
+  clearImmediate(next);
+  if (typeof list === 'string') {
+    throw new Error(list);
+  }
+  expect(list.entries.count).toBe(count);
+  expect(during).toBeGreaterThan(1);
+  for (const index of [0, 1, 255, 65_536, count - 1]) {
+    expect(list.entries.reasonOf(Buffer.from(serialOf(index)))).toBe(4);
+  }
+  for (const index of [count, count + 1, 200_000]) {
+    expect(list.entries.reasonOf(Buffer.from(serialOf(index)))).toBeUndefined();
+  }
+  // The list holds the serial numbers; the table of places is smaller than it.
+  expect(list.entries.tableSize).toBeLessThan(der.length);
+});

@@ -1,0 +1,342 @@
+import { describe, expect, it } from 'vitest';
+import { listHead } from '../../../packages/core/src/certificate-status/revocation-list.js';
+import {
+  bits,
+  commonName,
+  der,
+  extension,
+  identifier,
+  integer,
+  sequence,
+  text,
+} from '../../support/written-der.js';
+import {
+  ecdsaSha256,
+  hour,
+  issuedFor,
+  type ListParts,
+  pem,
+  point,
+  pointName,
+  pointsAt,
+  reason,
+  statusByLists,
+  type Written,
+  writeAuthority,
+  writeCertificate,
+  writeList,
+} from '../../support/written-status.js';
+
+const root = writeAuthority({ name: commonName('root') });
+const authority = writeAuthority({ issuer: root, serial: [7] });
+const leaf = writeCertificate({ issuer: authority, serial: [0x00, 0x9c, 0x01] });
+const uri = 'http://127.0.0.1:1/a.crl';
+const pointed = writeCertificate({ issuer: authority, serial: [5], extensions: [pointsAt(point(uri))] });
+const path = [leaf, authority, root];
+const ofRoot = writeList(root);
+
+const statusWith = (parts: ListParts, ofPath: readonly Written[] = path) =>
+  statusByLists(ofPath, [ofRoot, writeList(authority, parts)]);
+
+describe('by revocation lists, a path', () => {
+  it('is good if no list names a certificate of it', async () => {
+    expect(await statusWith({ revoked: [[1], [0x9c, 0x01]] })).toMatchObject({ state: 'good' });
+    expect(await statusWith({ revoked: [] })).toMatchObject({ state: 'good' });
+  });
+
+  it('is good until the first list expires, and for the refresh interval at most', async () => {
+    const { validUntil } = await statusWith({ nextUpdate: Date.now() + 100_000 });
+    expect(validUntil).toBeGreaterThan(Date.now() + 95_000);
+    expect(validUntil).toBeLessThanOrEqual(Date.now() + 100_000);
+    expect((await statusWith({})).validUntil).toBeLessThanOrEqual(Date.now() + 300_000);
+  });
+
+  it.each([
+    ['without a reason', [], 'unspecified'],
+    ['with a reason', [reason(1)], 'keyCompromise'],
+    ['on hold', [reason(6)], 'certificateHold'],
+    ['with removeFromCRL, which complete lists do not have', [reason(8)], 'removeFromCRL'],
+    ['with other extensions before the reason', [extension('1.2.3', integer(1)), reason(4)], 'superseded'],
+  ])('is revoked if a list names the client certificate %s', async (_title, entryExtensions, why) => {
+    const found = await statusWith({ revoked: [[9], [0x00, 0x9c, 0x01]], entryExtensions });
+    expect(found).toMatchObject({ state: 'revoked', at: 0, why: expect.stringContaining(why) });
+  });
+
+  it('is revoked if the list of the root names the authority', async () => {
+    const lists = [writeList(root, { revoked: [[7]] }), writeList(authority)];
+    expect(await statusByLists(path, lists)).toMatchObject({ state: 'revoked', at: 1 });
+  });
+
+  it('is revoked also if the status of another certificate is unknown', async () => {
+    expect(await statusByLists(path, [writeList(root, { revoked: [[7]] })])).toMatchObject({
+      state: 'revoked',
+      at: 1,
+    });
+  });
+
+  it('compares serial numbers as numbers', async () => {
+    expect(await statusWith({ revoked: [[0x00, 0x00, 0x9c, 0x01]] })).toMatchObject({ state: 'revoked' });
+    const negative = writeCertificate({ issuer: authority, serial: [0x9c] });
+    const found = await Promise.all(
+      [
+        [0xff, 0x9c],
+        [0x00, 0x9c],
+      ].map((serial) => statusWith({ revoked: [serial] }, [negative, authority, root])),
+    );
+    expect(found).toMatchObject([{ state: 'revoked' }, { state: 'good' }]);
+  });
+
+  it('reads PEM with several lists, and names in another spelling', async () => {
+    const both = pem(ofRoot) + pem(writeList(authority, { issuerName: commonName('Authority', 0x13) }));
+    expect(await statusByLists(path, [both])).toMatchObject({ state: 'good' });
+  });
+
+  it.each(['rsa', 'ed25519'] as const)('verifies signatures by %s', async (key) => {
+    const other = writeAuthority({ key });
+    const its = writeCertificate({ issuer: other, serial: [3] });
+    expect(await statusByLists([its, other], [writeList(other)])).toMatchObject({ state: 'good' });
+    const signature = Buffer.alloc(key === 'rsa' ? 256 : 64, 1);
+    expect(await statusByLists([its, other], [writeList(other, { signature })])).toMatchObject({
+      state: 'unknown',
+      why: 'its signature is wrong',
+    });
+  });
+
+  it('needs no status of the trust anchor', async () => {
+    expect(await statusByLists([authority], [])).toMatchObject({ state: 'good' });
+  });
+});
+
+const stranger = writeAuthority({ name: commonName('stranger') });
+const sameName = writeAuthority();
+
+const unusable: [string, ListParts, string][] = [
+  ['has expired', { nextUpdate: Date.now() - 60_000 }, 'has expired'],
+  ['is not valid yet', { thisUpdate: Date.now() + hour }, 'not valid yet'],
+  ['is of another issuer', { issuerName: commonName('stranger') }, 'no file has one'],
+  ['is signed by another key', { signer: stranger }, 'its signature is wrong'],
+  ['is signed by another authority of the same name', { signer: sameName }, 'its signature is wrong'],
+  ['has a wrong signature', { signature: Buffer.alloc(70, 1) }, 'its signature is wrong'],
+  [
+    'is signed with SHA-1',
+    { innerAlgorithm: sequence(identifier('1.2.840.10045.4.1')) },
+    'its signature algorithm is not accepted',
+  ],
+  [
+    'names an algorithm for another type of key',
+    { innerAlgorithm: sequence(identifier('1.2.840.113549.1.1.11'), der(0x05)) },
+    'does not fit the key',
+  ],
+  [
+    'is a delta list',
+    { extensions: [extension('2.5.29.27', integer(1), true)] },
+    'it is a delta list, which is not supported',
+  ],
+  ['is an indirect list', { extensions: [issuedFor(text(0x84, '\xff'))] }, 'it is an indirect list'],
+  [
+    'has an entry of another issuer',
+    { revoked: [[1]], entryExtensions: [extension('2.5.29.29', sequence(), true)] },
+    'it is an indirect list',
+  ],
+  [
+    'has a critical extension that is not known',
+    { extensions: [extension('1.2.3', integer(1), true)] },
+    'critical extension that is not known',
+  ],
+  [
+    'has an entry with a critical extension that is not known',
+    { revoked: [[1]], entryExtensions: [extension('2.5.29.99', integer(1), true)] },
+    'an entry of it has a critical extension',
+  ],
+  ['has an extension twice', { extensions: [reason(1), reason(1)] }, 'its extensions can not be read'],
+  ['is about authorities alone', { extensions: [issuedFor(text(0x82, '\xff'))] }, 'no list is about it'],
+  [
+    'is about attribute certificates',
+    { extensions: [issuedFor(text(0x85, '\xff'))] },
+    'attribute certificates',
+  ],
+  ['is of another distribution point', { extensions: [issuedFor(pointName(uri))] }, 'no list is about it'],
+  [
+    'is about some reasons alone',
+    { extensions: [issuedFor(der(0x83, Buffer.from([1, 0b0110_0000])))] },
+    'no list is about it for every reason',
+  ],
+  [
+    'is about users and authorities alone, at once',
+    { extensions: [issuedFor(text(0x81, '\xff'), text(0x82, '\xff'))] },
+    'contradicts itself',
+  ],
+  ['has an unknown scope', { extensions: [issuedFor(text(0x8a, '\xff'))] }, 'can not be read'],
+];
+
+describe('a status is unknown if the list', () => {
+  it.each(unusable)('%s', async (_title, parts, why) => {
+    expect(await statusWith(parts)).toMatchObject({
+      state: 'unknown',
+      at: 0,
+      why: expect.stringContaining(why),
+    });
+  });
+
+  it('is missing', async () => {
+    expect(await statusByLists(path, [ofRoot])).toMatchObject({ state: 'unknown', at: 0 });
+  });
+
+  it('is signed by an issuer whose key usage lacks cRLSign', async () => {
+    const usage = (flags: number) => extension('2.5.29.15', bits(Buffer.from([flags]), 1), true);
+    const verdicts = [0x04, 0x06].map((flags) => {
+      const issuer = writeAuthority({ extensions: [usage(flags)] });
+      return statusByLists([writeCertificate({ issuer, serial: [3] }), issuer], [writeList(issuer)]);
+    });
+    expect(await Promise.all(verdicts)).toMatchObject([
+      { state: 'unknown', why: expect.stringContaining('cRLSign') },
+      { state: 'good' },
+    ]);
+  });
+});
+
+describe('of the lists of a distribution point', () => {
+  const pointedPath = [pointed, authority, root];
+
+  it('the one of the same name counts', async () => {
+    const idp = (...uris: string[]) => ({ extensions: [issuedFor(pointName(...uris))] });
+    expect(await statusWith(idp('http://other.example/', uri), pointedPath)).toMatchObject({ state: 'good' });
+    expect(await statusWith(idp(`${uri}x`), pointedPath)).toMatchObject({ state: 'unknown' });
+  });
+
+  it('several cover all reasons together', async () => {
+    const some = (first: number, second: number) =>
+      writeList(authority, { extensions: [issuedFor(der(0x83, Buffer.from([7, first, second])))] });
+    const lists = [ofRoot, some(0b0110_0000, 0), some(0b0001_1111, 0b1000_0000)];
+    expect(await statusByLists(path, lists)).toMatchObject({ state: 'good' });
+    expect(await statusByLists(path, lists.slice(0, 2))).toMatchObject({ state: 'unknown' });
+  });
+
+  it('one about users counts for users, and one about authorities for authorities', async () => {
+    const only = (tag: number) => ({ extensions: [issuedFor(text(tag, '\xff'))] });
+    const lists = (users: number, authorities: number) => [
+      writeList(authority, only(users)),
+      writeList(root, only(authorities)),
+    ];
+    expect(await statusByLists(path, lists(0x81, 0x82))).toMatchObject({ state: 'good' });
+    expect(await statusByLists(path, lists(0x82, 0x82))).toMatchObject({ state: 'unknown', at: 0 });
+    expect(await statusByLists(path, lists(0x81, 0x81))).toMatchObject({ state: 'unknown', at: 1 });
+  });
+
+  it('a relative name continues the name of the issuer', async () => {
+    const relative = (value: string) =>
+      der(0xa0, der(0xa1, sequence(identifier('2.5.4.3'), text(0x0c, value))));
+    const certificate = writeCertificate({
+      issuer: authority,
+      serial: [5],
+      extensions: [pointsAt(sequence(relative('one')))],
+    });
+    const verdicts = ['one', 'two'].map((value) =>
+      statusWith({ extensions: [issuedFor(relative(value))] }, [certificate, authority, root]),
+    );
+    expect(await Promise.all(verdicts)).toMatchObject([{ state: 'good' }, { state: 'unknown' }]);
+  });
+
+  it('those of a point with cRLIssuer do not count', async () => {
+    const listIssuer = der(0xa2, der(0xa4, commonName('another')));
+    const certificate = writeCertificate({
+      issuer: authority,
+      serial: [5],
+      extensions: [pointsAt(point(uri, listIssuer))],
+    });
+    const found = await statusWith({ extensions: [issuedFor(pointName(uri))] }, [
+      certificate,
+      authority,
+      root,
+    ]);
+    expect(found).toMatchObject({ state: 'unknown' });
+  });
+});
+
+describe('of several lists', () => {
+  const on = (nextUpdate: number) => writeList(authority, { revoked: [[0x00, 0x9c, 0x01]], nextUpdate });
+  const off = writeList(authority, { nextUpdate: Date.now() + 2 * hour });
+
+  it('one that revokes wins', async () => {
+    expect(await statusByLists(path, [ofRoot, off, on(Date.now() + hour)])).toMatchObject({
+      state: 'revoked',
+    });
+  });
+
+  it('an expired one revokes as long as no current one says otherwise', async () => {
+    const expired = on(Date.now() - 60_000);
+    expect(await statusByLists(path, [ofRoot, expired])).toMatchObject({ state: 'revoked' });
+    expect(await statusByLists(path, [ofRoot, expired, off])).toMatchObject({ state: 'good' });
+  });
+
+  it('a delta list revokes, and ends no hold', async () => {
+    const delta = (code: number) =>
+      writeList(authority, {
+        extensions: [extension('2.5.29.27', integer(1), true)],
+        revoked: [[0x00, 0x9c, 0x01]],
+        entryExtensions: [reason(code)],
+      });
+    expect(await statusByLists(path, [ofRoot, off, delta(1)])).toMatchObject({ state: 'revoked' });
+    expect(await statusByLists(path, [ofRoot, off, delta(8)])).toMatchObject({ state: 'good' });
+    const held = on(Date.now() + hour);
+    expect(await statusByLists(path, [ofRoot, held, delta(8)])).toMatchObject({ state: 'revoked' });
+  });
+
+  it('clocks may differ by the tolerance', async () => {
+    const lists = [ofRoot, writeList(authority, { nextUpdate: Date.now() - 10_000 })];
+    expect(await statusByLists(path, lists, 30)).toMatchObject({ state: 'good' });
+    expect(await statusByLists(path, lists, 5)).toMatchObject({ state: 'unknown' });
+  });
+});
+
+describe('bytes that are no list', () => {
+  const list = writeList(authority, {
+    revoked: [[1], [2]],
+    extensions: [extension('2.5.29.20', integer(1))],
+  });
+
+  it.each<[string, Buffer, string]>([
+    ['nothing', Buffer.alloc(0), 'not a revocation list'],
+    ['text', Buffer.from('<html>'), 'not a revocation list'],
+    ['bytes behind it', Buffer.concat([list, Buffer.from([0])]), 'not a revocation list'],
+    ['a list without nextUpdate', writeList(authority, { nextUpdate: 'none' }), 'it has no nextUpdate'],
+    [
+      'another algorithm next to the signed part',
+      writeList(authority, { outerAlgorithm: sequence(identifier('1.3.101.112')) }),
+      'differ',
+    ],
+    [
+      'extensions in version 1',
+      writeList(authority, { version: 1, extensions: [extension('2.5.29.20', integer(1))] }),
+      'not a revocation list',
+    ],
+  ])('%s', (_title, bytes, why) => {
+    expect(listHead(bytes)).toContain(why);
+  });
+
+  it('a list of version 1 is one', async () => {
+    expect(await statusWith({ version: 1 })).toMatchObject({ state: 'good' });
+  });
+
+  it('entries that can not be read make the list unusable', async () => {
+    for (const entry of [ecdsaSha256, integer(1), sequence(integer(1)), sequence(integer(1), integer(2))]) {
+      expect(await statusWith({ more: [sequence(entry)] })).toMatchObject({
+        state: 'unknown',
+        why: 'an entry of it can not be read',
+      });
+    }
+  });
+
+  it('no change of a byte, and no cut, makes a good status of a wrong list, or throws', async () => {
+    for (let at = 0; at < list.length; at += 1) {
+      const changed = Buffer.from(list);
+      changed[at] = (changed[at] ?? 0) ^ (1 << (at % 8));
+      for (const bytes of [changed, list.subarray(0, at)]) {
+        const head = listHead(bytes);
+        if (typeof head === 'object' && at % 16 === 0) {
+          expect(await statusByLists(path, [ofRoot, bytes])).not.toMatchObject({ state: 'good' });
+        }
+      }
+    }
+  });
+});
