@@ -45,11 +45,20 @@ export function publicExports(entry: string): PublicExport[] {
         .map((name) => expandOptions(path, declared(source, name)));
     },
   );
-  const own = [
-    ...text.matchAll(/^export (?:declare )?(?:abstract )?(?:function|interface|type|class|const) (\w+)/gm),
-  ];
-  const found = [...handedOn, ...own.map(([, name = '']) => expandOptions(file, declared(text, name)))];
-  return found.toSorted((a, b) => a.name.localeCompare(b.name, 'en'));
+  const ofWholeFiles = [...text.matchAll(/^export (?:type )?\* from '(\.[^']+)\.js';/gm)].flatMap(
+    ([, module = '']) => declarationsIn(join(dirname(file), `${module}.d.ts`)),
+  );
+  return [...handedOn, ...ofWholeFiles, ...declarationsIn(file)].toSorted((a, b) =>
+    a.name.localeCompare(b.name, 'en'),
+  );
+}
+
+/** Those that a file declares itself. */
+function declarationsIn(path: string): PublicExport[] {
+  const source = readFileSync(path, 'utf8');
+  const names = /^export (?:declare )?(?:abstract )?(?:function|interface|type|class|const) (\w+)/gm;
+  const found = [...source.matchAll(names)].map(([, name = '']) => name);
+  return [...new Set(found)].map((name) => expandOptions(path, declared(source, name)));
 }
 
 function declared(source: string, name: string): PublicExport {

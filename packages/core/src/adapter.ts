@@ -7,6 +7,7 @@ import { scopesPolicy } from './policy/scopes.js';
 import { refuseUncalledMiddleware } from './policy/uncalled.js';
 import { type FapiHeadersOptions, fapiHeaderReader } from './request/fapi-headers.js';
 import type { NodeRequest } from './request/node-request.js';
+import { keepRequestTarget } from './request/request-target.js';
 import { resourceMetadataOf } from './resource-metadata-of.js';
 import { createResourceServer, type ResourceServer } from './resource-server.js';
 import { interactionHeader } from './shared/interaction-id.js';
@@ -112,8 +113,13 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
     }
   }
   const steps: AdapterSteps<Exchange, Next> = createAdapterSteps(framework);
+  const middlewareOf = (handle: Handle<Exchange, Next>) =>
+    middleware((req, exchange, next) => {
+      keepRequestTarget(req, framework.urlOf(req, exchange));
+      return handle(req, exchange, next);
+    });
   const guards = createGuards<Types>((policy) =>
-    middleware((req, exchange, next) => steps.require(policy, req, exchange, next)),
+    middlewareOf((req, exchange, next) => steps.require(policy, req, exchange, next)),
   );
   return Object.freeze({
     ...guards,
@@ -123,7 +129,7 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
       const server = createResourceServer(options);
       const { revoke, close, reported } = server;
       return Object.assign(
-        middleware((req, exchange, next) => steps.authorize(server, req, exchange, next)) as object,
+        middlewareOf((req, exchange, next) => steps.authorize(server, req, exchange, next)) as object,
         { resourceServer: server, revoke, close, reported },
       ) as GuardOf<Types> & BoundResourceServer;
     },
@@ -138,7 +144,7 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
 
     revocationEndpoint(scope) {
       const policy = scopesPolicy([scope], 'revocationEndpoint()');
-      return middleware((req, exchange, next) =>
+      return middlewareOf((req, exchange, next) =>
         steps.answer(
           (server, authorization) =>
             server.acceptRevocation(req, authorization, policy, framework.bodyOf(req, exchange)),
@@ -151,7 +157,7 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
 
     protectedResourceMetadata(mtls) {
       const metadata = resourceMetadataOf(mtls, 'protectedResourceMetadata()');
-      return middleware((req, exchange, next) => {
+      return middlewareOf((req, exchange, next) => {
         const answer = metadata(req.method, framework.urlOf(req, exchange));
         return answer === undefined ? framework.pass(next) : framework.write(exchange, answer);
       });
@@ -160,7 +166,7 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
     fapiHeaders(options) {
       refuseUncalledMiddleware('fapiHeaders()', options);
       const read = fapiHeaderReader(options);
-      return middleware((req, exchange, next) => {
+      return middlewareOf((req, exchange, next) => {
         const { fapi, refusal, onRefused } = read(req);
         (framework.stateOf(req, exchange) as { fapi?: unknown }).fapi = fapi;
         framework.setHeader(exchange, interactionHeader, fapi.interactionId);
@@ -178,7 +184,7 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
         (mtls as Partial<BoundResourceServer> | undefined)?.resourceServer,
         options,
       );
-      const receive = middleware((req, exchange, next) =>
+      const receive = middlewareOf((req, exchange, next) =>
         steps.answer(() => receiver.acceptPush(req, framework.bodyOf(req, exchange)), req, exchange, next),
       );
       return Object.assign(receive as object, { receiver }) as Types['middleware'] & {

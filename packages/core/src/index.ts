@@ -86,6 +86,7 @@ export { type Psd2Role, psd2Roles } from './certificate/psd2.js';
 export { tlsSocket } from './certificate/tls-socket.js';
 export type { SharedSecret, TrustedPeers, TrustOptions } from './certificate/trusted-proxy.js';
 export type { Binding } from './confirmation/binding.js';
+export { addVary, connectFramework } from './connect-framework.js';
 export type { ProofStore } from './dpop/proof-use.js';
 export {
   ConfigurationError,

@@ -1,3 +1,4 @@
+import { addVary } from '@mtls-bound/core';
 import type { Context } from 'koa';
 
 /** What of a context it takes to answer errors. */
@@ -54,7 +55,11 @@ function keeping(
   res.end = ((...body: Parameters<typeof end>) => {
     res.end = end;
     if (!res.headersSent) {
-      res.setHeader(name, name === 'Vary' ? withName(res.getHeader(name), value) : value);
+      if (name === 'Vary') {
+        addVary(res, value);
+      } else {
+        res.setHeader(name, value);
+      }
     }
     return end.apply(res, body);
   }) as typeof end;
@@ -78,10 +83,4 @@ function writable(error: Error): Error {
     status: { value: status, writable: true },
     headerSent: { value: undefined, writable: true },
   }) as Error;
-}
-
-function withName(vary: unknown, name: string): string {
-  const names = vary === undefined ? [] : String(vary).split(/\s*,\s*/);
-  const isNamed = names.some((one) => one === '*' || one.toLowerCase() === name.toLowerCase());
-  return (isNamed ? names : [...names, name]).join(', ');
 }

@@ -1,4 +1,4 @@
-import { type Answer, createAdapter, type MiddlewareTypes } from '@mtls-bound/core';
+import { type Answer, addVary, createAdapter, type MiddlewareTypes } from '@mtls-bound/core';
 import type { Context, Middleware, Next } from 'koa';
 import { keepHeaderOnErrors } from './error-headers.js';
 import type { FapiState, Guard } from './types.js';
@@ -17,11 +17,8 @@ export const adapter = createAdapter<KoaTypes, Context, Next>(
     bodyOf: (_req, { request }) => ('body' in request ? request.body : undefined),
     urlOf: (_req, { originalUrl }) => originalUrl,
     addVary(ctx, name) {
-      // `ctx.vary()` parses what is there and what is not.
-      if (ctx.res.headersSent || ctx.res.getHeader('Vary') !== undefined) {
-        ctx.vary(name);
-      } else {
-        ctx.res.setHeader('Vary', name);
+      if (!ctx.res.headersSent) {
+        addVary(ctx.res, name);
       }
       keepHeaderOnErrors(ctx, 'Vary', name);
     },
@@ -38,7 +35,6 @@ export const adapter = createAdapter<KoaTypes, Context, Next>(
   },
   // A known token makes no promise here: what the next middleware returns is returned.
   (handle) => (ctx: Context, next: Next) => {
-    keepOriginalUrl(ctx);
     try {
       return handle(ctx.req, ctx, next) ?? done();
     } catch (thrown) {
@@ -51,16 +47,6 @@ async function done(): Promise<void> {}
 
 async function fail(thrown: unknown): Promise<never> {
   throw thrown;
-}
-
-/**
- * A mount or a rewrite (`ctx.path = ...`) changes Node's `url`. Selectors of issuers read the URL
- * that the client sent, where Express keeps it.
- */
-function keepOriginalUrl({ req, originalUrl }: Pick<Context, 'req' | 'originalUrl'>): void {
-  if (req.url !== originalUrl) {
-    (req as typeof req & { originalUrl?: string }).originalUrl ??= originalUrl;
-  }
 }
 
 function write(ctx: Context, { status, headers, body }: Answer): void {

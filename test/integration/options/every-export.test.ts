@@ -135,6 +135,8 @@ const takesNothing = [
   'MtlsBoundError',
   'RequestRefused',
   'activeTokenPolicy',
+  'addVary',
+  'connectFramework',
   'revocationSyncStates',
   'interactionHeader',
   'observeByOpenTelemetry',

@@ -3,7 +3,7 @@ import type { NodeRequest } from './node-request.js';
 
 /**
  * Returns the request target as the client sent it. Express cuts what is mounted off `url`, and keeps
- * the whole at `originalUrl`; the Koa adapter puts `ctx.originalUrl` there. Where other code added
+ * the whole at `originalUrl`, where `keepRequestTarget()` puts it for other frameworks. Where other code added
  * the member to every object, Express keeps that one instead: throws `TellableError`.
  */
 export function requestTargetOf(req: NodeRequest & { originalUrl?: string }): string {
@@ -13,4 +13,17 @@ export function requestTargetOf(req: NodeRequest & { originalUrl?: string }): st
     );
   }
   return req.originalUrl ?? req.url ?? '';
+}
+
+/**
+ * Puts the request target as the client sent it at `originalUrl`, where Express has it, if `url`
+ * differs: a mount or a rewrite (`ctx.path = ...` in Koa) changes `url`.
+ */
+export function keepRequestTarget(
+  req: NodeRequest & { originalUrl?: string },
+  target: string | undefined,
+): void {
+  if (target !== undefined && req.url !== target) {
+    req.originalUrl ??= target;
+  }
 }
