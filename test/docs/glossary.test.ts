@@ -14,9 +14,9 @@ const terms = [...table.matchAll(/^\| ([^|]+) \| ([^|]+) \|$/gm)]
 /** Words that mean in our names what they mean in English, in Node or in the name of a product. */
 const ordinary = new Set(
   `
-  accepted acr action age alg app bad kit means resumption select telemetry test active address admission admitted ahead alternative and answer any apache asked auth authenticated authorized aws
+  accepted acr action add age alg app bad kit means resumption select telemetry test active address admission admitted ahead alternative and answer any apache asked auth authenticated authorized aws
   azure base basic behind body bound breaker by ca caddy call cert certified check cipher class clock cloud cloudflare code command
-  common concurrent configuration connection content context count create custom custom data day decode decoded decryption depth
+  common concurrent configuration connection content context connect count create custom custom data day decode decoded decryption depth
   description disabled dns document duration email encoding entry envoy exempt exit explain express extended f5 facts factory failure
   fetch field file final flight flow forward forwarded found foundry front function gateway google granted guarded handler hap haproxy
   hash heard hint hop host http id if in ingress instance interval ip is istio jwk kid kind kong lambda latest length libra line link list
@@ -27,7 +27,7 @@ const ordinary = new Set(
   resource response result retry rfc9440 root route row rule san selected selection selector self sender server service shared show
   signature signed since size socket spread stage stale standard state statement status subscriber subscription summary supported tail
   target tenant time timeout tls tolerance traefik transport trim trusted type typ uncalled uni unknown until update uri usage used user
-  valid value values verification verified verify via view wait waiting when while window with without x xfcc year alb
+  valid value values vary verification verified verify via view wait waiting when while window with without x xfcc year alb
   `
     .split(/\s+/)
     .filter((word) => word !== ''),
