@@ -42,8 +42,8 @@ export interface AdmissionParts {
   /** Throws once the resource server is closed. */
   readonly refuseWhenClosed: () => void;
   /**
-   * Makes the signals of accepted requests. Each `Authorization` of this resource server carries this
-   * object: by it `isGranted` tells them from those of another resource server.
+   * Makes the signals of accepted requests. Each `Authorization` of this resource server carries
+   * this object: by it `isGranted` distinguishes them from those of another resource server.
    */
   readonly requestSignals: RequestSignalRegistry;
 }

@@ -1,13 +1,13 @@
 import { describeError } from './shared/shown-error.js';
 
 /**
- * The one error family. A refusal knows its HTTP status and what the client is told; `detail` is
- * for the operator's log only, and what we write there never holds a token or a secret.
+ * The one error family. A refusal has its HTTP status and the text for the client. `detail` is for
+ * the operator's log only. This package writes no token and no secret there.
  */
 
 /**
- * What each refusal tells the client. The descriptions are fixed: nothing from a token or a server
- * is echoed.
+ * The text of each refusal for the client. The descriptions are fixed: nothing from a token or a
+ * server is echoed.
  */
 interface RefusalKind {
   readonly status: 400 | 401 | 403 | 429 | 503;
@@ -20,7 +20,7 @@ interface RefusalKind {
   readonly unchallenged?: true;
 }
 
-// RFC 7662 §2.2: the client is not told why a token is not active, so every cause shares one
+// RFC 7662 §2.2: the client does not read why a token is not active, so every cause shares one
 // sentence.
 const notActive = 'The access token is expired, revoked, or not meant for this resource server';
 const uncheckable = 'The access token can not be checked at the moment';
@@ -181,7 +181,7 @@ export type RefusalCode = keyof typeof refusals;
 /** Every code, in the order of the docs. */
 export const refusalCodes = Object.keys(refusals) as RefusalCode[];
 
-/** Seconds told to the client in `Retry-After` when the authorization server named none. */
+/** Seconds in `Retry-After` for the client when the authorization server named none. */
 const DEFAULT_RETRY_AFTER = 5;
 
 /** Base of every error thrown on purpose; `code` is stable across versions. */
@@ -236,17 +236,17 @@ export interface RefusalDetails {
   readonly detail?: string;
   /**
    * The scopes that the resource requires (RFC 6750 §3, `scope`). A text that is no list of scopes
-   * is left out. Default: not told.
+   * is left out. Default: left out.
    */
   readonly scope?: string;
   /**
    * What authentication would do, blank-separated (RFC 9470 §3, `acr_values`); another text is left
-   * out. Default: not told.
+   * out. Default: left out.
    */
   readonly acrValues?: string;
   /**
    * Whole seconds since the user was authenticated, at most (RFC 9470 §3, `max_age`). Another value
-   * is left out. Default: not told.
+   * is left out. Default: left out.
    */
   readonly maxAge?: number;
   /**
@@ -254,9 +254,9 @@ export interface RefusalDetails {
    * out. Default 5.
    */
   readonly retryAfter?: number;
-  /** `cnf["x5t#S256"]` of the token, where it is not that of the certificate. Default: not told. */
+  /** `cnf["x5t#S256"]` of the token, where it is not that of the certificate. Default: left out. */
   readonly expectedThumbprint?: string;
-  /** The error that it comes from; never told to the client. Default: none. */
+  /** The error that it comes from; never sent to the client. Default: none. */
   readonly cause?: unknown;
 }
 
@@ -269,9 +269,9 @@ export class RequestRefused extends MtlsBoundError {
   readonly status: number;
   /** The OAuth `error` code, absent when the request carried no credentials. */
   readonly error: string | undefined;
-  /** The `error_description` that the client is told. */
+  /** The `error_description` for the client. */
   readonly description: string | undefined;
-  /** What only the operator is told. */
+  /** The text for the operator alone. */
   readonly detail: string | undefined;
   /** The scopes that the resource requires, blank-separated (RFC 6750 §3). */
   readonly scope: string | undefined;
@@ -282,7 +282,7 @@ export class RequestRefused extends MtlsBoundError {
   /** Seconds, on a 429, and on a 503 that may pass by itself. */
   readonly retryAfter: number | undefined;
   /**
-   * What the operator alone is told: `cnf["x5t#S256"]`, where it is not that of the certificate.
+   * For the operator alone: `cnf["x5t#S256"]`, where it is not that of the certificate.
    */
   readonly expectedThumbprint: string | undefined;
   /** Whether the answer carries a `WWW-Authenticate` challenge. */
@@ -335,9 +335,9 @@ export function copyRefusal(refusal: RequestRefused): RequestRefused {
 }
 
 /**
- * Turns whatever was thrown into a refusal: an error of ours never lets a request in. Of an error
- * of a user's function or of another library the detail tells the name and the code alone; `cause`
- * holds the error itself. Never throws.
+ * Turns whatever was thrown into a refusal: an error never accepts a request. For an error of a
+ * user's function or of another library the detail has the name and the code alone; `cause` holds
+ * the error itself. Never throws.
  */
 export function toRefusal(thrown: unknown): RequestRefused {
   return RequestRefused.isRefusal(thrown)
@@ -353,7 +353,7 @@ function textOf(thrown: unknown): string {
   return isTellable(thrown) ? `${thrown.name}: ${thrown.message}` : `${describeError(thrown)} was thrown`;
 }
 
-/** The refusals that `report` tells of instead. */
+/** The refusals that `report` reports instead. */
 export const reportable: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
   'certificate_malformed',
   'certificate_missing',

@@ -42,9 +42,9 @@ export interface SignalReceiver {
    */
   acceptPush(req: NodeRequest, body?: unknown): Promise<Answer>;
   /**
-   * Has the stream tell of a subject (SSF 1.0 §8.1.3.2), for a transmitter whose `default_subjects`
-   * is `NONE`. Rejects if the transmitter does not accept it, and with `TypeError` without the
-   * options `stream` or `poll`.
+   * Has the stream send events of a subject (SSF 1.0 §8.1.3.2), for a transmitter whose
+   * `default_subjects` is `NONE`. Rejects if the transmitter does not accept it, and with
+   * `TypeError` without the options `stream` or `poll`.
    *
    * @param subject a subject identifier (RFC 9493), as `{ format: 'iss_sub', iss, sub }`
    */
@@ -54,7 +54,7 @@ export interface SignalReceiver {
    * send signals again, or has it keep them meanwhile. Rejects if the transmitter does not accept
    * it, and with `TypeError` without the options `stream` or `poll`.
    *
-   * @param reason told to the transmitter; none by default
+   * @param reason sent to the transmitter; none by default
    */
   setStreamStatus(status: StreamStatus, reason?: string): Promise<void>;
   /**
@@ -69,7 +69,7 @@ export interface SignalReceiver {
 
 const streamStatuses: ReadonlySet<unknown> = new Set<StreamStatus>(['enabled', 'paused', 'disabled']);
 
-/** Seconds by which the transmitter's clock may differ from ours. */
+/** Seconds by which the transmitter's clock may differ from this process's. */
 const CLOCK_TOLERANCE = 300;
 
 /**

@@ -135,7 +135,9 @@ describe.each(frameworks)('%s', (framework) => {
       await expectRefusal(response, { status: 503, error: 'server_error', retryAfter: null });
       expect(asked).toBe(3);
       expect(problems).toHaveLength(3);
-      expect(problems[0]?.message).toMatch(new RegExp(`answered 401 to our own ${method}; check clientId`));
+      expect(problems[0]?.message).toMatch(
+        new RegExp(`answered 401 to this API's ${method}; check clientId`),
+      );
     },
   );
 });

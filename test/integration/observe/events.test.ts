@@ -68,7 +68,7 @@ describe.each(frameworks)('%s', (framework) => {
       () => {
         server.introspection = answer(401, '');
       },
-      /answered 401 to our own client_secret_basic; check clientId/,
+      /answered 401 to this API's client_secret_basic; check clientId/,
     ],
     [
       'R124: another issuer',

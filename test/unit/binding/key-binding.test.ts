@@ -116,13 +116,13 @@ describe('what a request must show', () => {
       'a key and another method',
       { jkt, kid: 'a' },
       { proof: proofBy(jkt) },
-      'token_bound_otherwise: cnf has kid beside jkt',
+      'token_bound_otherwise: cnf has kid next to jkt',
     ],
     [
       'both and another method',
       { ...both, jwe: {} },
       { thumbprint, proof: proofBy(jkt) },
-      'token_bound_otherwise: cnf has jwe beside x5t#S256 and jkt',
+      'token_bound_otherwise: cnf has jwe next to x5t#S256 and jkt',
     ],
     ['a key and an unknown member', { jkt, foo: 'bar' }, { proof: proofBy(jkt) }, 'accepted'],
     ['a key that is no text', { jkt: 1 }, { proof: proofBy(jkt) }, noThumbprint],
@@ -143,7 +143,7 @@ describe('what a request must show', () => {
   it('without DPoP a token with a key is refused, with the certificate too', () => {
     const rules = { binding: 'required', methods: [certificateThumbprint] } as const;
     expect(() => checkBinding(both, { thumbprint, proof: undefined }, rules)).toThrow(
-      'token_bound_otherwise: cnf has jkt beside x5t#S256',
+      'token_bound_otherwise: cnf has jkt next to x5t#S256',
     );
   });
 });

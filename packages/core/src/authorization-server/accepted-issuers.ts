@@ -35,8 +35,9 @@ export interface AcceptedIssuer {
    */
   readonly ready: () => Promise<void>;
   /**
-   * Who is asked, who asks, and what: another question may be answered otherwise (RFC 7662 §4).
-   * Undefined for sources other than `introspection()`, of which it is not known what they ask.
+   * The server, the client id and the parameters of a question: another question may be answered
+   * otherwise (RFC 7662 §4). Undefined for sources other than `introspection()`, of which it is not
+   * known what they ask.
    */
   readonly sharedId: string | undefined;
   /** Closes idle connections. */
@@ -72,7 +73,7 @@ export interface AcceptedIssuerOptions extends ClaimRules {
    * §3.3).
    */
   readonly mustBind: boolean;
-  /** Signature algorithms that a profile permits; undefined for any that we know. */
+  /** Signature algorithms that a profile permits; undefined for any supported one. */
   readonly permittedAlgorithms: readonly string[] | undefined;
 }
 
@@ -274,7 +275,7 @@ async function askInOrder(
   return 'token_inactive';
 }
 
-/** A token may name what it likes: only names of our own configuration are told. */
+/** A token may name any text: the explanation holds only names from the options. */
 function explainMismatch(
   named: string | undefined,
   selected: string | undefined,

@@ -28,7 +28,9 @@ export interface ClientAuthentication {
 /** The proofs that add the same to each request of a client. */
 const constants = new WeakSet<ClientAuthentication>();
 
-/** Returns whether this proof adds the same to each request of a client: no time, no random value. */
+/**
+ * Returns whether this proof adds the same to each request of a client: no time, no random value.
+ */
 export function isConstant(authentication: ClientAuthentication): boolean {
   return constants.has(authentication);
 }
@@ -51,7 +53,7 @@ export function provenBy({ method, authenticate }: ClientAuthentication, clock: 
         throw error;
       }
       const why = clock.isOver ? 'took longer than http.timeout' : `failed: ${describeError(error)}`;
-      throw new RequestRefused('internal_error', { detail: `our own ${method} ${why}` });
+      throw new RequestRefused('internal_error', { detail: `this API's ${method} ${why}` });
     }
   };
 }
@@ -99,7 +101,9 @@ export function tlsClientAuth(options: IdentityOptions): ClientAuthentication {
   return byCertificate('tls_client_auth', 'tlsClientAuth()', options);
 }
 
-/** This API's own self-signed certificate, registered at the authorization server (RFC 8705 §2.2). */
+/**
+ * This API's own self-signed certificate, registered at the authorization server (RFC 8705 §2.2).
+ */
 export function selfSignedTlsClientAuth(options: IdentityOptions): ClientAuthentication {
   return byCertificate('self_signed_tls_client_auth', 'selfSignedTlsClientAuth()', options);
 }
@@ -110,8 +114,8 @@ function byCertificate(method: string, path: string, options: IdentityOptions): 
 
 /**
  * An access token of this API's own, in the Authorization header (RFC 7662 §2.1). `token` is called
- * for each request: it may keep a token until it expires. If it throws, the client gets 503, and the
- * message of the error is not logged. It may take `http.timeout`.
+ * for each request: it may keep a token until it expires. If it throws, the client gets 503, and
+ * the message of the error is not logged. It may take `http.timeout`.
  */
 export function bearerTokenAuthentication(token: () => string | Promise<string>): ClientAuthentication {
   // A text in place of the function is most likely the token itself.

@@ -25,7 +25,7 @@ export const certificateAndKeyOptions = optionGroup({
   key: required(pemText),
 });
 
-/** A certificate of ours and its key, both in PEM. */
+/** The client certificate of this API and its key, both in PEM. */
 export interface CertificateAndKey extends OptionsOf<typeof certificateAndKeyOptions> {}
 
 export const identityFileOptions = optionGroup({
@@ -35,7 +35,7 @@ export const identityFileOptions = optionGroup({
   keyFile: required(text),
 });
 
-/** Where our own certificate for mutual TLS comes from: text, files, or a function. */
+/** Where this API's client certificate for mutual TLS comes from: text, files, or a function. */
 export type IdentityOptions =
   | CertificateAndKey
   /** Read again when they change: a renewed certificate needs no restart. */
@@ -43,7 +43,7 @@ export type IdentityOptions =
   /** Asked for each exchange; the same object as before means that nothing changed. */
   | (() => CertificateAndKey | Promise<CertificateAndKey>);
 
-/** Gives our certificate of the moment: the same object for as long as it has not changed. */
+/** Returns this API's current certificate: the same object for as long as it has not changed. */
 export type ClientIdentity = () => CertificateAndKey | Promise<CertificateAndKey>;
 
 /**
@@ -144,8 +144,8 @@ async function changeOf(...files: string[]): Promise<string> {
 }
 
 /**
- * While one file is renewed and the other not yet, they do not belong together: the old pair serves
- * on.
+ * While one file is renewed and the other not yet, they do not belong together: the old pair is
+ * used on.
  */
 async function readPair(
   certFile: string,
@@ -165,7 +165,7 @@ async function readPair(
   } catch (error) {
     report(
       'own_certificate_unreadable',
-      `our own certificate can not be read again: ${explainUnread(error)}`,
+      `this API's certificate can not be read again: ${explainUnread(error)}`,
     );
   }
   return undefined;

@@ -49,7 +49,7 @@ export interface HttpRequest {
   readonly requester?: Requester | undefined;
 }
 
-/** A request that belongs to a question of ours, whose clock it has. */
+/** A request that belongs to a question, whose clock it has. */
 export interface ClockedRequest extends HttpRequest {
   readonly clock: Clock;
 }
@@ -306,7 +306,7 @@ function fetchErrorType(error: unknown): string | undefined {
   return library !== undefined && error instanceof library.FetchError ? error.type : undefined;
 }
 
-/** A certificate of ours that can't be had is our own trouble, not the server's. */
+/** A missing client certificate is a failure of this API, not of the authorization server. */
 async function ownCertificate(identity: ClientIdentity, clock: Clock): Promise<CertificateAndKey> {
   try {
     return await untilOver(clock, identity);
@@ -315,7 +315,7 @@ async function ownCertificate(identity: ClientIdentity, clock: Clock): Promise<C
       throw error;
     }
     const why = clock.isOver ? 'came in time' : `can be had: ${describeError(error)}`;
-    throw new OwnCertificateTrouble('internal_error', { detail: `no certificate of our own ${why}` });
+    throw new OwnCertificateTrouble('internal_error', { detail: `no certificate of this API ${why}` });
   }
 }
 
@@ -331,7 +331,7 @@ export const unknownCaCodes: ReadonlySet<string> = new Set([
   'DEPTH_ZERO_SELF_SIGNED_CERT',
 ]);
 
-/** What to do about a connection that failed, as far as our own settings tell. */
+/** What to do about a connection that failed, as far as the options show. */
 function adviceFor(code: string, { ca, agent }: Partial<HttpRules>): string {
   if (unknownCaCodes.has(code)) {
     return agent !== undefined && ca !== undefined

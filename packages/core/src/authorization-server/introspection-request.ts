@@ -21,7 +21,7 @@ export interface IntrospectionRequest {
 
 /**
  * Returns a function that makes introspection requests. oauth4webapi makes the first request to a
- * server. Where our proof of who we are is constant, the next ones differ in the token alone.
+ * server. If this API authenticates by a constant, later requests differ in the token alone.
  */
 export function createIntrospectionRequests({
   client,

@@ -115,8 +115,8 @@ export interface IntrospectionOptions extends OptionsOf<typeof introspectionOpti
 const questions = new WeakMap<TokenReader, string>();
 
 /**
- * Returns what tells the questions of one `introspection()` from those of another; undefined for
- * any other reader.
+ * Returns what distinguishes the questions of one `introspection()` from those of another;
+ * undefined for any other reader.
  */
 export function questionOf(read: TokenReader): string | undefined {
   return questions.get(read);
@@ -249,7 +249,10 @@ function interactionHeaders(requester: Requester | undefined): Record<string, st
   return interactionId === undefined ? {} : { [interactionHeader]: interactionId };
 }
 
-/** Who authenticates by mutual TLS goes to the alias where there is one (RFC 8705 §5). */
+/**
+ * Returns the endpoint for mutual TLS if this API authenticates by it and the server names one (RFC
+ * 8705 §5).
+ */
 function introspectionEndpoint(server: AuthorizationServer, viaMutualTls: boolean): string {
   const alias = viaMutualTls ? server.mtls_endpoint_aliases?.introspection_endpoint : undefined;
   const endpoint = alias ?? server.introspection_endpoint;
@@ -349,8 +352,8 @@ function invalidAnswer(endpoint: string, why: string): RequestRefused {
 }
 
 /**
- * An error status is never a verdict on the client's token (RFC 7662 §2.3): it is trouble between
- * the server and us.
+ * An error status is never a verdict on the client's token (RFC 7662 §2.3): it is a failure between
+ * the authorization server and this API.
  */
 function statusTrouble(response: Response, endpoint: string, method: string, error: unknown): RequestRefused {
   const { status } = response;
@@ -368,7 +371,7 @@ function statusTrouble(response: Response, endpoint: string, method: string, err
         : '';
     return new RequestRefused('authorization_server_refused_credentials', {
       detail:
-        `${detail} to our own ${method}; check clientId, its credential and its ` +
+        `${detail} to this API's ${method}; check clientId, its credential and its ` +
         `right to introspect${hint}`,
     });
   }

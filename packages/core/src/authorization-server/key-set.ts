@@ -41,7 +41,7 @@ export interface KeySet {
   readonly askedAt: number;
 }
 
-/** Who wants keys. */
+/** The client for whose token keys are needed. */
 export interface KeysCaller {
   /** The fetch that several callers wait for is sent for the first of them. */
   readonly requester?: Requester | undefined;

@@ -77,6 +77,6 @@ export async function signedJwtIn(jwt: string, keys: readonly KeyObject[] | unde
       failure = error;
     }
   }
-  // A key of another kind than the header asks for is an unfitting token, no trouble of ours.
+  // A key of another kind than the header asks for is a fault of the token, not of this API.
   throw asRejection(failure instanceof errors.JOSEError ? failure : new errors.JWEDecryptionFailed(), errors);
 }

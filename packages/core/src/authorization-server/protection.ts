@@ -42,7 +42,7 @@ const LONGEST_REST = 10;
  */
 const MAX_ENDPOINTS = 32;
 
-/** One URL of a server: its failures, its load and its rest say nothing about another one. */
+/** One URL of a server: its failures, its load and its pauses say nothing about another one. */
 interface Endpoint {
   readonly breaker: CircuitBreaker;
   readonly limit: LimitFunction;
@@ -144,7 +144,7 @@ function createEndpoint(
   const breaker = new CircuitBreaker({ failures: maxFailures, probeInterval: retryInterval }, (isOpen) => {
     listing.show(isOpen);
     const message = isOpen
-      ? `${name} failed or asked for a rest ${maxFailures} times in a row; one request at a ` +
+      ? `${name} failed or asked for a pause ${maxFailures} times in a row; one request at a ` +
         'time tries it until it answers'
       : `${name} answers again`;
     report(isOpen ? 'authorization_server_suspended' : 'authorization_server_resumed', message);
@@ -226,8 +226,8 @@ const STALE_RETRIES = 2;
 
 /**
  * Asks again when the connection broke: up to twice where the connection had been used before, as
- * the next one may be dead too; once where it was new. Nothing that we send does harm when it
- * arrives twice.
+ * the next one may be dead too; once where it was new. No request that this API sends does harm if
+ * it arrives twice.
  *
  * @param ask gets whether an earlier attempt failed in a way that counts: one question counts once,
  * however often it is asked

@@ -34,7 +34,7 @@ export const signedAnswerType = 'application/token-introspection+jwt';
 /** Seconds: a recorded answer can't be played back later. */
 const MAX_AGE = 60;
 
-/** Who signs, for whom, and how. */
+/** The signer of an answer, its audience and its algorithms. */
 export interface SignedAnswerRules {
   readonly issuer: string;
   readonly clientId: string;
@@ -45,9 +45,9 @@ export interface SignedAnswerRules {
 }
 
 /**
- * Reads the `token_introspection` of a signed answer (RFC 9701 §5). What stands beside it in the
- * JWT is not looked at. Throws for an answer that is not the server's, not for us, not of now, or
- * of another type.
+ * Reads the `token_introspection` of a signed answer (RFC 9701 §5), and no other member of the JWT.
+ * Throws for an answer that the authorization server did not sign, that is not for this API, that
+ * is not of now, or that has another type.
  */
 export async function readSignedAnswer(
   jwt: string,
@@ -59,7 +59,7 @@ export async function readSignedAnswer(
   const options: JwtRules = {
     types: ['token-introspection+jwt'],
     issuer,
-    // Servers name us by our client id or by the identifier that tokens name.
+    // Authorization servers name this API by its client id or by the identifier that tokens name.
     audience: audience === 'server-enforced' ? clientId : [clientId, ...audience],
     algorithms: [...algorithms],
     clockTolerance,

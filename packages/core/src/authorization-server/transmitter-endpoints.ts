@@ -42,7 +42,7 @@ export interface TransmitterAccess {
   readonly closing: AbortSignal;
 }
 
-/** Asks with our credentials, each question in bounded time. */
+/** Asks with this API's credentials, each question in bounded time. */
 export function createTransmitterEndpoints({
   transmitter,
   http,

@@ -13,8 +13,8 @@ import { jose } from './lazy-modules.js';
 import type { Requester } from './requester.js';
 
 /**
- * A JWT that is refused for its own fault, as opposed to trouble of the server's or ours. The
- * message is its rejection.
+ * A JWT that is refused for its own fault, as opposed to a failure of the authorization server or
+ * of this API. The message is its rejection.
  */
 export class JwtRejected extends Error {
   override readonly name = 'JwtRejected';

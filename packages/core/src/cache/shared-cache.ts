@@ -12,7 +12,7 @@ export interface SharedStore {
   get(key: string): Promise<unknown>;
   /** `ttl` in milliseconds. */
   set(key: string, value: string, ttl?: number): Promise<unknown>;
-  /** Keyv tells of a broken connection so; without a listener the process would end. */
+  /** Keyv reports a broken connection by this event; without a listener the process would end. */
   on?(event: 'error', listener: (error: unknown) => void): unknown;
 }
 
@@ -80,9 +80,8 @@ export const longest = { maxAge: 86_400, staleIfError: 86_400 } as const;
 const breakerRules = { failures: 5, probeInterval: 1 };
 
 /**
- * A tier of the cache that several processes share. It can only ever save a question: what it does
- * not answer in time, or what was not sealed by one of us under this very name, is as good as
- * nothing.
+ * A tier of the cache that several processes share. It can save a question, and do no more: a text
+ * that does not arrive in time, or that no process of the fleet sealed under this name, is ignored.
  */
 export class SharedCache {
   readonly #rules: SharedCacheRules;
@@ -152,9 +151,9 @@ export class SharedCache {
   }
 
   /**
-   * Returns what `ask` resolves to in the process that holds the lock. The other processes wait, and
-   * return what `look` finds. A process that has waited for `lockTimeout` calls `ask` as well. `ask`
-   * puts the answer into this cache. Rejects only if `ask` rejects, with the same value.
+   * Returns what `ask` resolves to in the process that holds the lock. The other processes wait,
+   * and return what `look` finds. A process that has waited for `lockTimeout` calls `ask` as well.
+   * `ask` puts the answer into this cache. Rejects only if `ask` rejects, with the same value.
    */
   async readOnce<T>(key: string, look: () => Promise<T | undefined>, ask: () => Promise<T>): Promise<T> {
     const { lock, lockTimeout } = this.#rules;
@@ -187,7 +186,7 @@ export class SharedCache {
     ask: () => Promise<T>,
   ): Promise<T> {
     try {
-      // Another process may have asked between our look and our lock.
+      // Another process may have asked before this one had the lock.
       return (await look()) ?? (await ask());
     } finally {
       void this.#try(() => lock.release(name));
@@ -215,7 +214,7 @@ function textOf(answer: SharedAnswer | SharedRejection): string | undefined {
   }
 }
 
-/** It was sealed by one of us, but that one may be of another version. */
+/** A process of the fleet sealed the text, but it may run another version. */
 function readAnswer(text: string): SharedAnswer | SharedRejection | undefined {
   const { issuer, claims, askedAt, readUpTo, rejection } = JSON.parse(text) as Partial<
     SharedAnswer & SharedRejection

@@ -16,8 +16,8 @@ import type { SharedCache } from './shared-cache.js';
 /** How long answers about tokens are kept. Times in seconds. */
 export interface TokenCacheRules {
   /**
-   * How long an active token's claims serve; 0 keeps none. Never beyond the token's `exp` (RFC 7662
-   * §4).
+   * How long an active token's claims are used; 0 keeps none. Never beyond the token's `exp` (RFC
+   * 7662 §4).
    */
   readonly maxAge: number;
   /** How many active tokens are kept. A full cache removes the one that was used longest ago. */
@@ -31,11 +31,11 @@ export interface TokenCacheRules {
    * this.
    */
   readonly refreshAhead: number;
-  /** How long an answer serves beyond `maxAge` while the authorization server can't be asked. */
+  /** How long an answer is used beyond `maxAge` while the authorization server can't be asked. */
   readonly staleIfError: number;
   /**
-   * How many background refreshes run at once. An answer for which none is left is refreshed when it
-   * is used the next time.
+   * How many background refreshes run at once. An answer for which none is left is refreshed when
+   * it is used the next time.
    */
   readonly maxRefreshes?: number;
 }
@@ -535,8 +535,8 @@ export class TokenCache {
   }
 
   /**
-   * Introspects a token that was accepted by its signature: the authorization server says whether it
-   * is revoked. The claims of the token count as before.
+   * Introspects a token that was accepted by its signature: the authorization server says whether
+   * it is revoked. The claims of the token count as before.
    */
   async #introspectToo(
     question: Question,
@@ -590,7 +590,7 @@ export class TokenCache {
   /** `from` in milliseconds since the epoch. */
   #entry(record: TokenRecord, from: number): Entry {
     const maxAgeMs = this.#rules.maxAge * 1000;
-    // Another process's clock may be ahead of ours: nothing serves the longer for it.
+    // Another process's clock may be ahead of this one's: no entry is used longer for it.
     const freshFrom = Math.min(from, Date.now());
     const freshUntil = Math.min(freshFrom + maxAgeMs * (1 - Math.random() * JITTER), expiryOf(record));
     // What a token says of itself was checked again just now.

@@ -19,7 +19,7 @@ export function thumbprintOf(der: Uint8Array): string {
  */
 const anyCopy = Symbol.for('mtls-bound.ClientCertificate');
 
-/** What is known of a certificate beside its bytes. */
+/** What is known of a certificate apart from its bytes. */
 export interface CertificateFacts {
   /**
    * Whether TLS, here or at the proxy, verified the chain of the certificate; `undefined` if that
@@ -162,8 +162,8 @@ export interface CertificateSource {
    */
   readonly fromConnection?: boolean;
   /**
-   * For a request without certificate: the most likely cause as a code, and in words that say how to
-   * fix it. The code `proxy_not_trusted` says that the header of an untrusted peer was ignored.
+   * For a request without certificate: the most likely cause as a code, and in words that say how
+   * to fix it. The code `proxy_not_trusted` says that the header of an untrusted peer was ignored.
    */
   readonly explainMissing?: (req: NodeRequest) => Hint;
 }

@@ -122,7 +122,7 @@ export const commaSeparatedDer: CertificateDecoder = (value) =>
   unescaped(value, (text) => (text === '' ? none : firstOf(text.split(','))));
 
 /**
- * A structured-field Byte Sequence, `:base64 DER:`, and nothing beside it: no blanks and no
+ * A structured-field Byte Sequence, `:base64 DER:`, and nothing else: no blanks and no
  * parameters (RFC 9440 §2.1, RFC 8941 §3.3.5). `::` is none.
  */
 export const byteSequence: CertificateDecoder = (value) => {

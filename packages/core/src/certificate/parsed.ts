@@ -21,7 +21,7 @@ export interface ParsedCertificate {
   readonly extensions: ReadonlyMap<ExtensionId, Uint8Array | undefined>;
 }
 
-/** What an operator is told where a rule needs more of a certificate than its thumbprint. */
+/** The text for the operator if a rule needs more of a certificate than its thumbprint. */
 export const hashAlone =
   "the proxy hands on the certificate's hash alone, and the rule needs the whole certificate";
 

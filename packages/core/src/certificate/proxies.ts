@@ -201,7 +201,7 @@ export const haproxyOptions = optionGroup({
   encoding: withDefault(oneOf('base64', 'pem', 'sha256'), 'base64'),
 });
 
-/** How HAProxy was told to write the certificate. */
+/** How HAProxy is configured to write the certificate. */
 export interface HaproxyOptions extends OptionsOf<typeof haproxyOptions> {}
 
 /**
@@ -236,7 +236,7 @@ export const apacheOptions = optionGroup({
   encoding: withDefault(oneOf('pem', 'escaped', 'base64'), 'pem'),
 });
 
-/** How Apache was told to write the certificate. */
+/** How Apache is configured to write the certificate. */
 export interface ApacheOptions extends OptionsOf<typeof apacheOptions> {}
 
 /**
@@ -267,7 +267,7 @@ export const caddyOptions = optionGroup({
   encoding: withDefault(oneOf('rfc9440', 'base64', 'sha256'), 'rfc9440'),
 });
 
-/** How Caddy was told to write the certificate. */
+/** How Caddy is configured to write the certificate. */
 export interface CaddyOptions extends OptionsOf<typeof caddyOptions> {}
 
 const caddyForms = {
@@ -340,7 +340,7 @@ export function envoy(options: XfccOptions = {}): ProxyPreset {
 
 /**
  * Istio's gateways, which are Envoy: `forwardClientCertDetails: SANITIZE_SET` in `gatewayTopology`,
- * or `APPEND_FORWARD`. A sidecar beside the API appends the gateway's own certificate: `{ forward:
+ * or `APPEND_FORWARD`. A sidecar next to the API appends the gateway's own certificate: `{ forward:
  * 'append-forward', hops: 2 }`, and let none but the gateway call the API, as any other workload
  * could write the element before.
  */
@@ -498,7 +498,7 @@ export const cloudflareOptions = optionGroup({
   encoding: withDefault(oneOf('base64', 'rfc9440'), 'base64'),
 });
 
-/** How Cloudflare was told to write the certificate. */
+/** How Cloudflare is configured to write the certificate. */
 export interface CloudflareOptions extends OptionsOf<typeof cloudflareOptions> {}
 
 /**

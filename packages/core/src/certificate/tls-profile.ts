@@ -8,7 +8,7 @@ const cipherIn = (connection: Connection) => ({
   name: connection.getCipher?.()?.name ?? 'unknown',
 });
 
-/** Made when a profile is first set: a process without one is not told of each request. */
+/** Made when a profile is first set: a process without one does not listen to each request. */
 let cipherOf: ReturnType<typeof createHandshakeReader<ReturnType<typeof cipherIn>>> | undefined;
 
 /** Call it before the server takes requests. */

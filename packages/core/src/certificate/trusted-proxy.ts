@@ -79,7 +79,7 @@ export const trustOptions = optionGroup({
   proxyCertificate: optional(thumbprints, { fallback: 'any hop' }),
 });
 
-/** Who may say which certificate a client has. All that is given must hold. */
+/** The peers that may send the certificate of a client. A peer must meet each member. */
 export interface TrustOptions extends OptionsOf<typeof trustOptions> {}
 
 /** The options, checked and completed. */

@@ -86,7 +86,7 @@ function refuseUnverifiedMethods(names: readonly string[], methods: readonly Con
   }
   if (other !== undefined) {
     throw new RequestRefused('token_bound_otherwise', {
-      detail: `cnf has ${other} beside ${membersOf(named, ' and ')}`,
+      detail: `cnf has ${other} next to ${membersOf(named, ' and ')}`,
     });
   }
 }

@@ -41,13 +41,13 @@ export const certificateThumbprint: ConfirmationMethod = Object.freeze({
  * last character for the same bytes. To the end, whatever differs, though neither is a secret;
  * without the two Buffers that timingSafeEqual would need, which cost 2 µs a request.
  */
-function isSameThumbprint(theirs: string, ours: string): boolean {
-  if (theirs.length !== ours.length) {
+function isSameThumbprint(confirmed: string, presented: string): boolean {
+  if (confirmed.length !== presented.length) {
     return false;
   }
   let difference = 0;
-  for (let i = 0; i < ours.length; i += 1) {
-    difference |= theirs.charCodeAt(i) ^ ours.charCodeAt(i);
+  for (let i = 0; i < presented.length; i += 1) {
+    difference |= confirmed.charCodeAt(i) ^ presented.charCodeAt(i);
   }
   return difference === 0;
 }

@@ -8,7 +8,7 @@ export interface Exchange {
   readonly url: URL;
   /** A header with a list is sent once for each of its values. */
   readonly headers: Readonly<Record<string, string | string[]>>;
-  /** Trusted beside Node's list. */
+  /** Trusted in addition to Node's list. */
   readonly ca: string | Buffer | undefined;
   /** A client's certificate and key, PEM. */
   readonly identity: { readonly cert: string | Buffer; readonly key: string | Buffer } | undefined;

@@ -54,7 +54,7 @@ export async function claimsIn(file: string): Promise<Record<string, unknown>> {
   try {
     claims = JSON.parse(text);
   } catch {
-    // What is no JSON is told below, and not shown: it may be a token.
+    // The text itself is not shown: it may be a token.
   }
   if (typeof claims !== 'object' || claims === null || Array.isArray(claims)) {
     throw new TellableError(`${file} is no JSON object with the claims of a token`);
@@ -76,7 +76,7 @@ export async function pairOf(certFile: string, keyFile: string): Promise<{ cert:
 }
 
 /**
- * What the doctor says of an error: the message where the error is ours, else its name and code.
+ * What the doctor says of an error: the message of an error of this package, else name and code.
  */
 export function messageOf(error: unknown): string {
   return error instanceof UsageError || isTellable(error) ? error.message : describeError(error);

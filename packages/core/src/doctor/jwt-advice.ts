@@ -95,7 +95,7 @@ function optionsFor({ alg, type, payload }: Decoded): Options {
   };
 }
 
-/** Writes a member as a program does. Its values are names of ours alone. */
+/** Writes a member as a program does. Its values are names of this package alone. */
 function shown([name, value]: [string, unknown]): string {
   const list = (items: readonly string[]): string => `[${items.map((item) => `'${item}'`).join(', ')}]`;
   if (Array.isArray(value)) {

@@ -333,7 +333,7 @@ function tokenNotTried({ issuers }: Settings, { token }: Sample, whose: string |
     ? [
         warning(
           'token_not_tried',
-          'nothing tells which of the issuers the token is from, and no other must see it',
+          'the token does not show which of the issuers it is from, and no other must see it',
           'name its issuer by --issuer',
         ),
       ]

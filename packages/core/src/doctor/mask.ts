@@ -16,7 +16,7 @@ const pem = /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVAT
 const userInfo = /(\w:\/\/)[^\s/@]+@/g;
 
 /**
- * Takes secrets out of what the doctor writes: the ones that it was told, and what looks like one.
+ * Takes secrets out of what the doctor writes: those of its options, and what looks like one.
  */
 export class Mask {
   readonly #secrets = new Set<string>();

@@ -11,7 +11,7 @@ import { exchange } from './exchange.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 import { listenerHeader } from './listener.js';
 
-/** A deployed proxy, with a `listen` of ours or the API itself behind it. */
+/** A deployed proxy, with `mtls-doctor listen` or the API itself behind it. */
 export interface ProbeOptions {
   /** Of a protected resource, by way of the proxy. */
   readonly url: URL;
@@ -22,7 +22,7 @@ export interface ProbeOptions {
   /** A client's certificate and key, PEM. */
   readonly cert: string | Buffer;
   readonly key: string | Buffer;
-  /** Trusted beside Node's list, for the proxy's certificate. */
+  /** Trusted in addition to Node's list, for the proxy's certificate. */
   readonly ca?: string | Buffer;
   /**
    * The header that the proxy sets; what is forged. Default: what the listener reads, else
@@ -54,7 +54,7 @@ export async function probe(options: ProbeOptions): Promise<Finding[]> {
     ];
   }
   const findings = [goodFinding(good, thumbprintOf(certificate.raw), url)];
-  // Who refuses the good request refuses a forged one too, and shows nothing by it.
+  // An API that refuses the good request refuses a forged one too: that proves nothing.
   if (isAdmitted(good)) {
     const header = options.header ?? good.saw?.header ?? 'x-ssl-client-cert';
     findings.push(...(await forgedFindings(options, certificate, header)));

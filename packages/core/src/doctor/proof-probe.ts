@@ -19,7 +19,7 @@ export interface ProofProbeOptions {
   readonly signer: ProofSigner;
   /** A client's certificate and key, PEM, for a token that is bound to a certificate too. */
   readonly identity: { readonly cert: Buffer; readonly key: Buffer } | undefined;
-  /** Trusted beside Node's list, for the certificate of the API. */
+  /** Trusted in addition to Node's list, for the certificate of the API. */
   readonly ca: Buffer | undefined;
 }
 

@@ -28,7 +28,7 @@ export interface Sample {
   readonly issuer?: string | undefined;
 }
 
-/** Checks what stands between us and one authorization server. Never rejects. */
+/** Checks what this API needs of one authorization server. Never rejects. */
 export async function checkServer(
   issuer: IssuerSettings,
   settings: Settings,
@@ -70,7 +70,7 @@ export async function checkServer(
     const own = await checkOwnCertificate(issuer.client?.authentication.identity);
     const { findings: connection, spelling } = await checkConnection(issuer);
     const findings = [...own, ...connection];
-    // What an unfit certificate of ours or a missing connection leads to is no problem of its own.
+    // What an unfit client certificate or a missing connection leads to is no problem of its own.
     if (!findings.some(({ status, code }) => status === 'problem' && code !== 'clock_skew')) {
       findings.push(...(await checkQuestion(authority, issuer, spelling)));
       if (sample.token !== undefined && !findings.some(({ status }) => status === 'problem')) {
@@ -105,20 +105,22 @@ async function checkOwnCertificate(identity: ClientIdentity | undefined): Promis
     const { validFrom, validTo } = new X509Certificate(cert);
     const left = Date.parse(validTo) - Date.now();
     if (left < 0) {
-      return [problem('own_certificate_expired', `our own client certificate expired at ${validTo}`, renew)];
+      return [
+        problem('own_certificate_expired', `this API's client certificate expired at ${validTo}`, renew),
+      ];
     }
     if (Date.parse(validFrom) > Date.now()) {
       return [
         problem(
           'own_certificate_not_yet_valid',
-          `our own client certificate is valid from ${validFrom}`,
+          `this API's client certificate is valid from ${validFrom}`,
           'set the clock, or wait',
         ),
       ];
     }
     return left < 14 * day
-      ? [warning('own_certificate_expires', `our own client certificate expires at ${validTo}`, renew)]
-      : [ok('own_certificate', `our own client certificate is valid until ${validTo}`)];
+      ? [warning('own_certificate_expires', `this API's client certificate expires at ${validTo}`, renew)]
+      : [ok('own_certificate', `this API's client certificate is valid until ${validTo}`)];
   } catch (error) {
     return [problem('own_certificate_unreadable', messageOf(error), 'check clientAuthentication')];
   }
@@ -126,7 +128,7 @@ async function checkOwnCertificate(identity: ClientIdentity | undefined): Promis
 
 interface Connection {
   readonly findings: Finding[];
-  /** What the server calls itself, where that is not what we call it. */
+  /** What the authorization server calls itself, if that is not the configured issuer. */
   readonly spelling?: string | undefined;
 }
 
@@ -161,7 +163,7 @@ async function checkConnection({
     if (Math.abs(ahead) > 5) {
       const whose =
         `the authorization server's clock is ${Math.abs(ahead)} s ` +
-        `${ahead > 0 ? 'ahead of' : 'behind'} ours`;
+        `${ahead > 0 ? 'ahead of' : 'behind'} that of this machine`;
       const fix = 'set both clocks by NTP; clockTolerance is for a few seconds only';
       findings.push(
         Math.abs(ahead) >= 30 ? problem('clock_skew', whose, fix) : warning('clock_skew', whose, fix),

@@ -25,8 +25,8 @@ interface Access {
 
 /**
  * Checks a transmitter of Shared Signals with the options of `sharedSignals()`: its configuration,
- * its keys, how it delivers, and our stream. Changes nothing there and takes no signal. Never
- * rejects.
+ * its keys, how it delivers, and the stream of this API. Changes nothing there and takes no signal.
+ * Never rejects.
  */
 export async function checkSignals(
   issuers: readonly string[],
@@ -56,7 +56,7 @@ export async function checkSignals(
     });
     const found = ok(
       'signals_configuration',
-      `the configuration of ${transmitter} has the issuer that we name`,
+      `the configuration of ${transmitter} has the configured issuer`,
     );
     const keys = createRemoteKeys(async () => configuration, send);
     return [
@@ -113,7 +113,7 @@ async function checkPoll({ ask }: Access, url: string): Promise<Finding> {
   try {
     const { status } = await ask({ method: 'POST', url, body: { maxEvents: 0, returnImmediately: true } });
     return status === 200
-      ? ok('signals_poll', `${redactUrl(url)} answers our polls`)
+      ? ok('signals_poll', `${redactUrl(url)} answers polls`)
       : streamTrouble(`${redactUrl(url)} answered ${status} to a poll`);
   } catch (error) {
     return streamTrouble(toRefusal(error).message);
@@ -151,12 +151,12 @@ async function checkStatus(
   return status === 'paused' || status === 'disabled'
     ? problem(
         'signals_stream_stopped',
-        `${transmitter} ${status} our stream: no signals arrive`,
+        `${transmitter} ${status} the stream of this API: no signals arrive`,
         "see there why, then receiver.setStreamStatus('enabled')",
       )
     : ok(
         'signals_stream',
-        `${transmitter} has our stream${status === 'enabled' ? ', and it is enabled' : ''}`,
+        `${transmitter} has the stream of this API${status === 'enabled' ? ', and it is enabled' : ''}`,
       );
 }
 

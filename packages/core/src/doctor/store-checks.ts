@@ -23,7 +23,7 @@ export async function checkStores({ sharedCache, revocations }: Settings): Promi
   if (sharedCache !== undefined) {
     const { store } = sharedCache;
     let trouble: unknown;
-    // Keyv tells of a broken connection so, and answers as if nothing were stored.
+    // Keyv reports a broken connection by this event, and answers as if nothing were stored.
     ignoreRejection(
       store.on?.('error', (error) => {
         trouble ??= error;
@@ -59,7 +59,7 @@ export async function checkStores({ sharedCache, revocations }: Settings): Promi
         ? problem(
             'revocation_channel_unreachable',
             `the channel for revocations can't be listened to: ${messageOf(joined.error)}`,
-            'check the address and credentials of revocations.channel; until then answers serve 5 s only',
+            'check the address and credentials of revocations.channel; until then answers are cached for 5 s only',
           )
         : ok('revocation_channel', 'the channel for revocations can be listened to'),
     );
@@ -110,7 +110,7 @@ function newestFinding(
   if (written === undefined) {
     return problem(
       'revocation_log_not_ours',
-      'the newest entry of the log of revocations was not sealed with our secret',
+      'the newest entry of the log of revocations was not sealed with revocations.secret',
       'give all processes the same revocations.secret, or find out what else writes there',
     );
   }

@@ -106,7 +106,7 @@ function claimFindings(token: TokenClaims, rules: AcceptedIssuer['rules']): Find
       return [
         problem(
           'wrong_audience',
-          `the token's aud is ${theirs}; ours is ${String(rules.audience)}`,
+          `the token's aud is ${theirs}; the option audience is ${String(rules.audience)}`,
           'set the option audience to what the server writes, or let clients ask for this API (RFC 8707)',
         ),
       ];

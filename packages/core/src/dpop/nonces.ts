@@ -66,7 +66,7 @@ export function createNonces(secrets: readonly string[], maxAge: number): Nonces
       }
       const slot = bytes.readUIntBE(0, NUMBER_LENGTH);
       const latest = slotAt(now);
-      // One slot ahead: the clock of the process that gave it out may be ahead of ours.
+      // One slot ahead: the clock of the process that gave it out may be ahead of this one's.
       const isInTime = slot > latest - SLOTS && slot <= latest + 1;
       if (!isInTime || !noncesOf(slot).some((known) => timingSafeEqual(known, bytes))) {
         return undefined;

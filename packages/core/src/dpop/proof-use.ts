@@ -4,7 +4,9 @@ import { describeStoreError, within } from '../shared/bounded-wait.js';
 import type { DpopProof } from './proof.js';
 import { proofIdOf, type Taken, UsedProofs } from './used-proofs.js';
 
-/** Where the processes of a fleet record which proofs were used, so that each counts once in all. */
+/**
+ * Where the processes of a fleet record which proofs were used, so that each counts once in all.
+ */
 export interface ProofStore {
   /**
    * Adds a name in one step, and keeps it for `ttl` milliseconds. Resolves with `true` if the store
@@ -43,7 +45,7 @@ export function createUseProof(rules: ProofUseRules, report: ReportProblem): Use
   const used = new UsedProofs();
 
   async function addToStore(name: string, acceptedUntil: number, to: ProofStore): Promise<void> {
-    // The clock of another process may be behind ours.
+    // The clock of another process may be behind this one's.
     const ttl = Math.ceil((acceptedUntil + clockTolerance) * 1000 - Date.now());
     let isNew: unknown;
     try {

@@ -158,7 +158,10 @@ function readClaims(
   return { jti, iat };
 }
 
-/** RFC 9449 §11.1: a proof is accepted for a short time, by its `iat`, or by the nonce that we gave out. */
+/**
+ * A proof is accepted for a short time, by its `iat` or by the nonce that this API gave out (RFC
+ * 9449 §11.1).
+ */
 function checkTime(
   claims: Members,
   iat: number,

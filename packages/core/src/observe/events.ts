@@ -32,14 +32,14 @@ export interface AdmittedEvent {
  */
 export interface RefusedEvent {
   /**
-   * `code` is the reason, `detail` is for the operator. For `internal_error` `detail` tells the
+   * `code` is the reason, `detail` is for the operator. For `internal_error` `detail` has the
    * name and code of what was thrown, maybe by a function of yours; `cause` is the error itself,
    * with whatever that holds.
    */
   readonly refusal: RequestRefused;
   /**
-   * `route` for a request that `mtlsBound()` accepted before, so that an admitted event tells of it
-   * too; otherwise `request`.
+   * `route` for a request that `mtlsBound()` accepted before, so that an admitted event describes
+   * it too; otherwise `request`.
    */
   readonly stage: 'request' | 'route';
   /** The issuer whose authorization server vouches for the token, once it is known to be active. */
@@ -54,7 +54,7 @@ export interface RefusedEvent {
   readonly explanation: Explanation;
 }
 
-/** Why a request is refused, in more words than its client is told. */
+/** Why a request is refused, in more words than its client reads. */
 export interface Explanation {
   /** `cnf["x5t#S256"]` of the token, where that was compared. */
   readonly expectedThumbprint: string | undefined;
@@ -68,8 +68,8 @@ export interface Explanation {
   /** The most likely cause, and how to fix it. */
   readonly hint: string | undefined;
   /**
-   * That cause as a code, such as `certificate_renewed`, `thumbprint_in_hex` or `proxy_not_trusted`.
-   * A certificate source of yours sets its own codes.
+   * That cause as a code, such as `certificate_renewed`, `thumbprint_in_hex` or
+   * `proxy_not_trusted`. A certificate source of yours sets its own codes.
    */
   readonly hintCode: string | undefined;
 }
@@ -80,7 +80,7 @@ export interface Explanation {
  * asked once for all requests that wait for it, in the context of the first.
  */
 export interface IntrospectionEvent {
-  /** Who is asked. */
+  /** The issuer whose authorization server is asked. */
   readonly issuer: string;
   /**
    * `x-fapi-interaction-id` of the request for whose sake it is asked, where `fapiHeaders()` ran.
@@ -95,7 +95,7 @@ export interface CacheEvent {
   /**
    * `hit`: an active token's claims; `inactive_hit`: that it is not active; `miss`: the
    * authorization server is asked. After a miss `shared_hit`: the shared tier knew; `stale`: the
-   * authorization server could not be asked, and an old answer served.
+   * authorization server could not be asked, and an old answer was used.
    */
   readonly result: 'hit' | 'inactive_hit' | 'miss' | 'shared_hit' | 'stale';
 }
@@ -114,15 +114,18 @@ export interface CertificateEvent {
 }
 
 /**
- * Published on `mtls-bound:breaker` when an endpoint of an authorization server is given a rest,
+ * Published on `mtls-bound:breaker` when an endpoint of an authorization server is paused,
  * and when the rest ends.
  */
 export interface BreakerEvent {
   /** The issuer whose authorization server it is. */
   readonly issuer: string;
-  /** The URL that is given a rest, without user name and query. */
+  /** The URL of the endpoint, without user name and query. */
   readonly endpoint: string;
-  /** `open`: it is given a rest. `closed`: it answers again, or the resource server was closed. */
+  /**
+   * `open`: no requests are sent to it. `closed`: it answers again, or the resource server was
+   * closed.
+   */
   readonly state: 'open' | 'closed';
 }
 
@@ -163,7 +166,9 @@ const reported = channel('mtls-bound:reported');
 const signals = channel('mtls-bound:signal');
 const problem = channel('mtls-bound:problem');
 
-/** Publishes that a request was accepted. Calls `reportedFor` only if the channel has a subscriber. */
+/**
+ * Publishes that a request was accepted. Calls `reportedFor` only if the channel has a subscriber.
+ */
 export function publishAdmitted<Req extends object>(
   authorization: Authorization,
   req: Req,
@@ -212,7 +217,7 @@ export function publishRefusedEarly(refusal: RequestRefused, interactionId: stri
   );
 }
 
-/** Asks, and tells who listens what came of it: never the claims. */
+/** Asks, and publishes the outcome, without the claims, if a subscriber listens. */
 export async function traceIntrospection(
   about: Pick<IntrospectionEvent, 'issuer' | 'interactionId'>,
   ask: () => Promise<TokenAnswer>,
@@ -297,8 +302,8 @@ export function publishReported(event: Omit<RefusedEvent, 'explanation'>, explai
 }
 
 /**
- * Reports a problem: always on the channel, and the first time as a process warning, for who has no
- * subscriber.
+ * Reports a problem: always on the channel, and the first time as a process warning, for a process
+ * without a subscriber.
  */
 export type ReportProblem = (code: string, message: string) => void;
 

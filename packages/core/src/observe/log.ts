@@ -3,7 +3,9 @@ import type { RefusedEvent } from './events.js';
 import { ProblemLines } from './problem-lines.js';
 import { observeEvents } from './subscription.js';
 
-/** The methods that this library calls of pino, or of any logger that takes an object and a text. */
+/**
+ * The methods that this library calls of pino, or of any logger that takes an object and a text.
+ */
 export interface Logger {
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
@@ -12,8 +14,9 @@ export interface Logger {
 
 /**
  * What of requests must not be written to a log, for pino's `redact`: where `pino-http` or a line
- * of your own logs requests whole: the token, the DPoP proof, and the header of each preset. A certificate is
- * personal data; a proxy's secret would let anyone pass for the proxy, so add its header too.
+ * of your own logs requests whole: the token, the DPoP proof, and the header of each preset. A
+ * certificate is personal data; a proxy's secret would let anyone pass for the proxy, so add its
+ * header too.
  */
 export const redactedPaths: readonly string[] = Object.freeze([
   'req.headers.authorization',
@@ -39,13 +42,13 @@ export const redactedPaths: readonly string[] = Object.freeze([
 
 /**
  * Logs refusals (info; a 503 is a warning), what `binding: 'report'` accepted (warning), an
- * authorization server's rests (warning), Security Event Tokens (info; one that revoked nothing it
+ * authorization server's pauses (warning), Security Event Tokens (info; one that revoked nothing it
  * should have is a warning), revocations that this process was asked for (info), whether those of
  * other processes are received (info; a warning if not), certificates of clients that expire soon
- * (warning) and problems (error). Of the problems of one
- * code the first is a line at once. Further ones are a line a minute, with the newest message and
- * their `count`. No line holds a token or a secret. The `detail` of a refusal may name `iss`, `aud`
- * and `token_type` of a token, without what may hold credentials in a URL. Gives what ends it.
+ * (warning) and problems (error). Of the problems of one code the first is a line at once. Further
+ * ones are a line a minute, with the newest message and their `count`. No line holds a token or a
+ * secret. The `detail` of a refusal may name `iss`, `aud` and `token_type` of a token, without what
+ * may hold credentials in a URL. Returns a function that ends it.
  *
  * @example
  * observeByLog(pino({ redact: [...redactedPaths, 'req.headers["x-proxy-secret"]'] }));
@@ -62,7 +65,9 @@ export function observeByLog(logger: Logger): () => void {
     breaker: ({ issuer, state }) =>
       logger.warn(
         { issuer, state },
-        state === 'open' ? 'authorization server given a rest' : 'authorization server answers again',
+        state === 'open'
+          ? 'requests to the authorization server paused'
+          : 'authorization server answers again',
       ),
     signal: ({ transmitter, types, outcome, error }) =>
       logger[unactedOutcomes.has(outcome) ? 'warn' : 'info'](

@@ -37,7 +37,7 @@ export function observeByOpenTelemetry(): () => void {
     description: 'Problems that an operator must solve',
   });
   const open = meter.createUpDownCounter('mtls_bound.breaker.open', {
-    description: 'Endpoints of an authorization server that are given a rest',
+    description: 'Endpoints of an authorization server whose circuit breaker is open',
   });
   const duration = meter.createHistogram('mtls_bound.introspection.duration', {
     description: 'Questions to an authorization server',

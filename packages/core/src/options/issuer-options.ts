@@ -289,8 +289,8 @@ export interface IssuerSettings {
 }
 
 /**
- * Nothing of one server may reach another by oversight: its name and our credential belong to each
- * server's own options.
+ * Options of one authorization server that no other server may get by oversight: its name, and this
+ * API's credential there.
  */
 export const ofOneIssuer = [
   'issuer',

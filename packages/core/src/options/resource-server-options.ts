@@ -344,7 +344,7 @@ function resolveExplain(given: ResourceServerReader, { NODE_ENV }: NodeJS.Proces
   return explain !== false;
 }
 
-/** What a profile demands can't be switched off beside it. */
+/** An option can't switch off what a profile demands. */
 function refuseContradictions(
   name: ProfileName,
   { binding, dpop, clockTolerance, cache, issuers }: Settings,
@@ -359,7 +359,12 @@ function refuseContradictions(
       clockTolerance,
       `${least} to ${most} seconds`,
     ],
-    ['cache.staleIfError', cache.staleIfError > 0, cache.staleIfError, '0: no answer serves beyond its time'],
+    [
+      'cache.staleIfError',
+      cache.staleIfError > 0,
+      cache.staleIfError,
+      '0: no answer is used beyond its time',
+    ],
     [
       'audience',
       issuers.some(({ audience }) => audience === 'server-enforced'),

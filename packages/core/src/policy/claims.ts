@@ -75,11 +75,11 @@ function refuseAhead(
   }
 }
 
-/** Whether one of the audiences of a token is one of ours. */
-function isMeantFor(ours: readonly string[], theirs: readonly string[] | undefined): boolean {
-  if (theirs !== undefined) {
-    for (const name of theirs) {
-      if (ours.includes(name)) {
+/** Whether a token names one of the accepted audiences. */
+function isMeantFor(accepted: readonly string[], audiences: readonly string[] | undefined): boolean {
+  if (audiences !== undefined) {
+    for (const name of audiences) {
+      if (accepted.includes(name)) {
         return true;
       }
     }

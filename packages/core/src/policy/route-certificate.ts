@@ -42,10 +42,10 @@ export function routeCertificatePolicy(
 export type SubjectRequirement = string | ((claims: Readonly<Record<string, unknown>>) => string | undefined);
 
 /**
- * Refuses a certificate whose subject does not name who the token names, or whose chain was not
- * verified: 403. A key is an attribute type, by name (`organizationIdentifier`, `UID`, `CN`) or OID;
- * a value names the claim to compare with, or makes the expected text of the claims. Compared
- * exactly. A claim that is missing refuses. Throws `ConfigurationError`.
+ * Refuses a certificate whose subject does not have the names that the token has, or whose chain
+ * was not verified: 403. A key is an attribute type, by name (`organizationIdentifier`, `UID`,
+ * `CN`) or OID; a value names the claim to compare with, or makes the expected text of the claims.
+ * Compared exactly. A claim that is missing refuses. Throws `ConfigurationError`.
  */
 export function certificateSubjectPolicy(
   required: Readonly<Record<string, SubjectRequirement>>,

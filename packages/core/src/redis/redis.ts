@@ -180,7 +180,8 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
   let hasRead = false;
   /**
    * The newest entry's time by Redis' clock, in milliseconds, and not later than this process'
-   * clock: neither a wrong clock of this process nor an id in the future must trim what still counts.
+   * clock: neither a wrong clock of this process nor an id in the future must trim what still
+   * counts.
    */
   let newestAt: number | undefined;
   let pageSize = MAX_PAGE;
@@ -243,10 +244,10 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
   }
 
   /**
-   * Removes a key in which no log can be kept, as a deletion would: processes notice the loss, vouch
-   * for nothing from before, and write again what they remember. By `SET`, for which the log has the
-   * right anyway. A key from before this process first read the log stays: with a wrong `name` it
-   * belongs to another program. Returns the error of the reading.
+   * Removes a key in which no log can be kept, as a deletion would: processes notice the loss,
+   * vouch for nothing from before, and write again what they remember. By `SET`, for which the log
+   * has the right anyway. A key from before this process first read the log stays: with a wrong
+   * `name` it belongs to another program. Returns the error of the reading.
    */
   async function removeUnusable(why: string, redis: RedisLogCommands): Promise<Error> {
     const repair = `DEL ${name}`;
@@ -370,7 +371,7 @@ function connectionBy(client: RedisLogClient): Connection {
       .catch(() => undefined);
   };
   const endAgain = (): unknown => isEnded && end();
-  // Without a listener the process would end. What fails is told by the command that fails.
+  // Without a listener the process would end. The command that fails reports the failure.
   ignoreRejection(opened.on('error', () => undefined));
   // A client that is ended while it connects may connect all the same.
   ignoreRejection(opened.on('connect', endAgain));
@@ -390,7 +391,10 @@ async function lastIn(redis: RedisLogCommands, name: string): Promise<string | u
   return id === undefined || id === '0-0' ? undefined : positionOf(id);
 }
 
-/** The name that the log has; undefined where it has none. What is no text is replaced as a forged one. */
+/**
+ * The name that the log has; undefined where it has none. What is no text is replaced as a forged
+ * one.
+ */
 async function nameIn(redis: RedisLogCommands, key: string): Promise<string | undefined> {
   try {
     const name = await redis.get(key);
@@ -484,8 +488,8 @@ export function redisLock(client: RedisClient): SharedLock {
 }
 
 /**
- * A record of used DPoP proofs in Redis for `dpop.store`: of several requests with one proof, in any
- * process, one is accepted (RFC 9449 §11.1). Throws `ConfigurationError` for what is no client.
+ * A record of used DPoP proofs in Redis for `dpop.store`: of several requests with one proof, in
+ * any process, one is accepted (RFC 9449 §11.1). Throws `ConfigurationError` for what is no client.
  *
  * @example
  * const mtls = mtlsBound({ dpop: { origin: 'https://api.example.com', store: redisProofs(client) } });

@@ -37,7 +37,7 @@ export interface FapiHeaders {
 export interface ReadFapiHeaders {
   readonly fapi: FapiHeaders;
   readonly refusal: RequestRefused | undefined;
-  /** Who answers the refusal. */
+  /** Whether this package or the framework answers the refusal. */
   readonly onRefused: 'answer' | 'next';
 }
 

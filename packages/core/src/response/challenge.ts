@@ -15,7 +15,7 @@ export interface RefusalBody {
 export interface RefusalSummary {
   /** The status of the answer. */
   readonly status: number;
-  /** The reason, which the client is not told. */
+  /** The reason, which the client does not read. */
   readonly code: RequestRefused['code'];
   /**
    * The body that is sent without a hook; none when the request carried no credentials (RFC 6750
@@ -58,7 +58,7 @@ export interface DpopChallenge {
 }
 
 export interface ChallengeRules {
-  /** What the client is told; by default the refusal's own fixed sentence. */
+  /** The text for the client; by default the refusal's own fixed sentence. */
   readonly describe?: (refusal: RequestRefused) => string | undefined;
   /** `realm` of the challenge (RFC 9110 §11.5). */
   readonly realm: string;
@@ -81,7 +81,7 @@ const quotable = /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/;
  */
 const blankSeparated = /^[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*$/;
 
-/** What a refused request is told, before the body is written as JSON. */
+/** The answer to a refused request, before the body is written as JSON. */
 export interface RefusedAnswer {
   readonly status: number;
   /** Without `Content-Type`. */

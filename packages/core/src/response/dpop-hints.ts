@@ -43,8 +43,8 @@ const byCode: Partial<Record<RefusalCode, Hint>> = Object.freeze({
   dpop_proof_expired: {
     code: 'dpop_clock',
     text:
-      "the client's clock or ours is wrong, or the client made the proof in advance: set the clocks by " +
-      'NTP, or demand nonces by dpop.nonce',
+      'the clock of the client or of this API is wrong, or the client made the proof in advance: set the ' +
+      'clocks by NTP, or demand nonces by dpop.nonce',
   },
   dpop_nonce_required: {
     code: 'dpop_nonce_first',

@@ -20,7 +20,7 @@ export interface Explainer {
 
 const MAX_REMEMBERED = 1_000;
 
-/** Bytes: a client could have us keep certificates of 64 kB each for hints alone. */
+/** Bytes. A client could otherwise fill the memory with certificates of 64 kB, for hints alone. */
 const MAX_REMEMBERED_SIZE = 8 * 1024;
 
 /**

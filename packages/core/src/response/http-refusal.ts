@@ -5,8 +5,8 @@ import type { RefusedAnswer } from './challenge.js';
 /**
  * A refusal as the error handling of Express and Koa gets it with the option `onRefused: 'next'`:
  * an error in the shape of the package http-errors. `status`, `headers`, `body` and `message` are
- * what the client may be told. `code` and `detail` are for the operator: they are read by name
- * alone, so that neither a handler that sends the whole error nor its `stack` tells them.
+ * what the client may read. `code` and `detail` are for the operator: they are read by name
+ * alone, so that neither a handler that sends the whole error nor its `stack` shows them.
  *
  * @example
  * const answerRefusals: ErrorRequestHandler = (error, _req, res, next) => {
@@ -55,7 +55,7 @@ export class HttpRefusal extends Error {
     return this.#refusal.code;
   }
 
-  /** What only the operator is told. */
+  /** The text for the operator alone. */
   get detail(): string | undefined {
     return this.#refusal.detail;
   }

@@ -15,9 +15,9 @@ const redisCodes: ReadonlySet<string> = new Set([
 const missingRight = /^NOPERM .*\b(no permissions to run the '[\w|]{1,40}' command)/;
 
 /**
- * Returns what an operator is told of the error of a store. The message of an error that is not
- * ours is left out but for a known code that it begins with: it may quote an address with its
- * password, or a command with it.
+ * Returns what an operator reads of the error of a store. The message of another package's error is
+ * left out but for a known code that it begins with: it may quote an address with its password, or
+ * a command with it.
  */
 export function describeStoreError(error: unknown): string {
   if (isTellable(error)) {

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 
-/** When to give a server in trouble a rest. */
+/** When to pause the requests to an endpoint that fails. */
 export interface BreakerRules {
   /** Failures in a row that open the breaker. */
   readonly failures: number;

@@ -1,4 +1,4 @@
-// The id of an interaction (FAPI 1.0 Part 1 §6.2.1), kept beside the request.
+// The id of an interaction (FAPI 1.0 Part 1 §6.2.1), kept next to the request.
 const ofRequests = new WeakMap<object, string>();
 
 /** The header that carries the id, both ways and on. */

@@ -11,7 +11,7 @@ export interface EnvironmentSource<T> {
   readonly note?: string;
 }
 
-/** What the docs say about an option, as far as its declaration can not tell. */
+/** What the docs say about an option, as far as its declaration does not say it. */
 export interface OptionNotes<T> {
   readonly environment?: string | EnvironmentSource<T>;
   /** What holds if the option is missing, in words. */

@@ -20,8 +20,8 @@ const plainCodes: ReadonlySet<string> = new Set([
 
 /**
  * Returns the name and the code of an error for a log. Its message is left out: an error of a
- * function that got our headers, or that has secrets of its own, may quote them. A name or a code
- * of another form than those of error classes and of Node is left out too.
+ * function that got headers of this package, or that has secrets of its own, may quote them. A name
+ * or a code of another form than those of error classes and of Node is left out too.
  */
 export function describeError(error: unknown): string {
   if (typeof error !== 'object' || error === null) {

@@ -39,12 +39,12 @@ export interface PollParts {
 type Page = readonly (readonly [jti: string, jws: unknown])[];
 
 /**
- * What came of a token. `repeated`: the transmitter was told before that it was acted on, or
+ * What came of a token. `repeated`: an earlier poll said that it was acted on, or
  * refused.
  */
 type Outcome = 'accepted' | 'refused' | 'repeated' | 'held';
 
-/** What a poll tells the transmitter. */
+/** What a poll reports to the transmitter. */
 type Told = 'ack' | 'setErrs';
 
 /** A token that is not acted on yet. */
@@ -81,7 +81,7 @@ export class Poll {
   #bringsHeld = false;
   /** When the next poll is due, by `performance.now()`. */
   #pollAt = 0;
-  /** What the transmitter was told of, or is told of in the next poll. */
+  /** What a poll has reported, or the next poll reports. */
   readonly #settled = new LRUCache<string, true>({ max: MAX_SETTLED });
   #acks: string[] = [];
   #errors: [jti: string, error: { err: SetErrorCode; description: string }][] = [];
@@ -243,8 +243,8 @@ export class Poll {
   }
 
   /**
-   * Has the next poll tell less: no errors, or no acknowledgements either. The transmitter may know
-   * those tokens no more. If it does, it brings them again, and they are told again.
+   * Has the next poll report less: no errors, or no acknowledgements either. The transmitter may
+   * know those tokens no more. If it does, it sends them again, and they are reported again.
    */
   #takeBack(answered: string, retryAfter: number | undefined): PollTrouble {
     const told: Told = this.#errors.length > 0 ? 'setErrs' : 'ack';
@@ -325,7 +325,7 @@ class PollTrouble extends Error {
   }
 }
 
-/** Whether a transmitter may answer so because of what the poll tells it. */
+/** Whether a transmitter may answer so because of what the poll reports. */
 function mayBeOfTelling(status: number): boolean {
   const isOfUs = status === 401 || status === 403 || status === 429;
   return status >= 400 && status <= 500 && !isOfUs;

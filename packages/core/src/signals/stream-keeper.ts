@@ -56,7 +56,7 @@ export class StreamKeeper {
     return this.#stream === undefined ? this.#current : Promise.resolve(this.#stream);
   }
 
-  /** Has the stream tell of a subject, as soon as it is set up. */
+  /** Has the stream send events of a subject, as soon as it is set up. */
   async addSubject(subject: object): Promise<void> {
     await this.#parts.management.addSubject(await this.current(), subject);
   }

@@ -73,7 +73,7 @@ export class StreamManagement {
     if (create === undefined) {
       if (found === undefined) {
         const detail =
-          `${transmitter} has no stream for us; give the option stream, by which it is ` +
+          `${transmitter} has no stream for this API; give the option stream, by which it is ` +
           'created, or poll.endpoint';
         throw new RequestRefused('authorization_server_unsuitable', { detail });
       }
@@ -109,7 +109,7 @@ export class StreamManagement {
     return true;
   }
 
-  /** Has the stream tell of a subject. */
+  /** Has the stream send events of a subject. */
   async addSubject({ id }: Stream, subject: object): Promise<void> {
     const url = await this.#endpoint('add_subject_endpoint');
     const body = { stream_id: id, subject };

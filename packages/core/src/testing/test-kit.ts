@@ -18,7 +18,7 @@ import { type CertificateRequest, createTestCertificate } from './test-certifica
 import { createTestKey, signerOf, type TestKey, type TestKeyAlgorithm } from './test-key.js';
 
 export const testKitOptions = optionGroup({
-  /** The pretend server's issuer identifier. Default `https://as.example.com`. */
+  /** The simulated server's issuer identifier. Default `https://as.example.com`. */
   issuer: withDefault(issuerUrl, 'https://as.example.com'),
   /** The API's identifier, which tokens name in `aud`. Default `https://api.example.com`. */
   audience: withDefault(text, 'https://api.example.com'),
@@ -32,7 +32,7 @@ export const testKitOptions = optionGroup({
   }),
 });
 
-/** Who the pretend authorization server is, and for whom it issues tokens. */
+/** The issuer of the simulated authorization server, and the audience of its tokens. */
 export interface TestKitOptions extends OptionsOf<typeof testKitOptions> {}
 
 /** Accepts any value: a test may want a token that no server issues. */
@@ -76,8 +76,8 @@ export const proofRequestOptions = optionGroup({
    */
   header: optional(anything<Readonly<Record<string, unknown>>>(), { fallback: 'those of a good proof' }),
   /**
-   * Claims of the proof, as `nonce`, or others in place of these; `undefined` leaves one out. Default:
-   * those of a good proof.
+   * Claims of the proof, as `nonce`, or others in place of these; `undefined` leaves one out.
+   * Default: those of a good proof.
    */
   claims: optional(anything<Readonly<Record<string, unknown>>>(), { fallback: 'those of a good proof' }),
 });
@@ -97,12 +97,12 @@ interface SendsProof extends SetsHeaders {
 }
 
 /**
- * A pretend authorization server and clients' certificates, in memory: for tests of routes, without
- * TLS.
+ * A simulated authorization server and clients' certificates, in memory: for tests of routes,
+ * without TLS.
  */
 export interface TestKit {
   /**
-   * For `mtlsBound({ ...yours, ...kit.options })`: the pretend server, and certificates by
+   * For `mtlsBound({ ...yours, ...kit.options })`: the simulated server, and certificates by
    * `withCertificate()`.
    */
   readonly options: {

@@ -22,12 +22,12 @@ type RejectionCode = (typeof rejectionCodes)[number];
 
 /**
  * Why a token is refused, independent of the client that presents it: the code of the refusal, and
- * after a colon and a blank what the operator is told of it, as in `token_claims_malformed: scope
+ * after a colon and a blank the text for the operator, as in `token_claims_malformed: scope
  * is not a string`.
  */
 export type TokenRejection = RejectionCode | `${RejectionCode}: ${string}`;
 
-/** Characters of what the operator is told. */
+/** Characters of the text for the operator. */
 const MAX_DETAIL = 500;
 
 const isCode = (text: string): text is RejectionCode => rejectionCodes.some((code) => code === text);
@@ -52,7 +52,7 @@ function codeOf(rejection: string): string {
 }
 
 /**
- * Returns a text of a token, or of its header, as the operator is told it: in quotes, without
+ * Returns a text of a token, or of its header, as the operator reads it: in quotes, without
  * control characters, without what may hold credentials in a URL, and at most 100 characters. Of
  * any other value only what it is.
  */

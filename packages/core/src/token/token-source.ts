@@ -14,7 +14,7 @@ export interface AuthorizationServerAccess {
   readonly audience: readonly string[] | 'server-enforced';
   /** Seconds by which the clocks may differ. */
   readonly clockTolerance: number;
-  /** Signature algorithms that a profile permits; undefined for any that we know. */
+  /** Signature algorithms that a profile permits; undefined for any supported one. */
   readonly permittedAlgorithms: readonly string[] | undefined;
   /**
    * Who this resource server is to the authorization server. Throws `ConfigurationError` if no
