@@ -43,7 +43,25 @@ describe('a fetch of a list', () => {
 
   it('gives the body of the answer', async () => {
     use((_req, res) => res.end('list'));
-    expect(String(await get())).toBe('list');
+    expect(await get()).toEqual({ body: Buffer.from('list'), etag: undefined });
+  });
+
+  it('may find out that nothing is new', async () => {
+    const etag = '"one"';
+    use((req, res) => {
+      const isSame = req.headers['if-none-match'] === etag;
+      res.writeHead(isSame ? 304 : 200, { etag }).end(isSame ? undefined : 'list');
+    });
+    const ask = (given?: string) =>
+      fetcher.fetch(`${origin}/a.crl`, { accept: '*/*', maxSize: 1_000, etag: given });
+    expect(await ask()).toEqual({ body: Buffer.from('list'), etag });
+    expect(await ask(etag)).toBe('unchanged');
+    expect(await ask('"two"')).toMatchObject({ etag });
+  });
+
+  it('fails if the server says that nothing is new without being asked', async () => {
+    use((_req, res) => res.writeHead(304).end());
+    await expect(get()).rejects.toThrow('status 304');
   });
 
   it('is made once for all who ask at the same time', async () => {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { renameSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
@@ -34,7 +35,15 @@ describeReal('openssl', 'with authorities that openssl keeps', () => {
       asked.push(`${req.method} ${req.url}`);
       const body = Buffer.concat(await req.toArray());
       const answer = req.url === '/ocsp' ? ocsp(body) : lists[req.url ?? ''];
-      res.writeHead(answer === undefined ? 404 : 200).end(answer);
+      const etag = `"${createHash('sha256')
+        .update(answer ?? '')
+        .digest('hex')}"`;
+      if (req.headers['if-none-match'] === etag) {
+        asked.push(`304 ${req.url}`);
+        res.writeHead(304, { etag }).end();
+        return;
+      }
+      res.writeHead(answer === undefined ? 404 : 200, { etag }).end(answer);
     });
     origin = `http://127.0.0.1:${await listen(server)}`;
     pointedAt = (name) => [
@@ -175,6 +184,8 @@ describeReal('openssl', 'with authorities that openssl keeps', () => {
     expect(await find(renewed)).toMatchObject({ state: 'good' });
     const { generation } = status;
     await sleep(1_100);
+    expect(asked).toContain('304 /authority.crl');
+    expect(status.generation).toBe(generation);
     authority.revoke(renewed);
     lists['/authority.crl'] = authority.list();
     await vi.waitFor(
@@ -292,6 +303,50 @@ describeReal('openssl', 'with authorities that openssl keeps', () => {
     use({ by: ['ocsp', 'crl'] });
     expect(await findBelow(client)).toMatchObject({ state: 'good' });
     expect(asked).toEqual(['POST /ocsp', 'GET /authority.crl']);
+  });
+
+  it('an old OCSP answer that is repeated does not take the place of a newer one', async () => {
+    const repeated = authority.issue('repeated', { extensions: pointedAt('authority') });
+    let old: Buffer | undefined;
+    ocsp = (request) => {
+      old = authority.answer(request);
+      return old;
+    };
+    use({ by: ['ocsp'] });
+    expect(await findBelow(repeated)).toMatchObject({ state: 'good' });
+    status.close();
+    await sleep(1_100);
+    authority.revoke(repeated);
+    ocsp = (request) => authority.answer(request);
+    use({ by: ['ocsp'], refreshInterval: 0.3 });
+    expect(await findBelow(repeated)).toMatchObject({ state: 'revoked' });
+    ocsp = () => old ?? Buffer.alloc(0);
+    asked.length = 0;
+    await vi.waitFor(
+      () => {
+        status.prepare(pathOf(repeated).slice(0, 2));
+        expect(asked.length).toBeGreaterThan(1);
+      },
+      { timeout: 5_000 },
+    );
+    expect(await findBelow(repeated)).toMatchObject({ state: 'revoked' });
+  });
+
+  it('lists take sixteen times the size of one at most: the one that was used longest ago is dropped', async () => {
+    const issued = Array.from({ length: 18 }, (_, index) =>
+      authority.issue(`of ${index}`, { extensions: pointedAt(`list-${index}`) }),
+    );
+    const list = authority.list();
+    lists = Object.fromEntries(issued.map((_, index) => [`/list-${index}.crl`, list]));
+    use({ maxSize: list.length });
+    for (const one of issued) {
+      expect(await findBelow(one)).toMatchObject({ state: 'good' });
+    }
+    expect(asked).toHaveLength(18);
+    const [first, last] = [issued[0], issued.at(-1)];
+    expect(status.prepare(pathOf(last ?? client).slice(0, 2))).toBeUndefined();
+    expect(await findBelow(first ?? client)).toMatchObject({ state: 'good' });
+    expect(asked).toHaveLength(19);
   });
 
   it('a certificate that names nothing has an unknown status, at once', async () => {

@@ -84,11 +84,17 @@ const ofStranger = responder(stranger, [ocspSigning]);
 const expired = responder(authority, [ocspSigning], Date.now() - 60_000);
 // It has the name of the issuer, and another key.
 const namesake = writeAuthority();
+const ofNamesake = responder(namesake, [ocspSigning]);
 
 const unusable: [string, OcspParts, string][] = [
   ['is signed by a stranger', by(stranger), 'is not signed by the issuer'],
   ['is signed by a stranger who authorized itself', by(ofStranger, stranger), 'is not signed by the issuer'],
   ['is signed by a stranger with the name of the issuer', by(namesake), 'its signature is wrong'],
+  [
+    'is signed by a responder of an authority of the same name',
+    by(ofNamesake),
+    'is not signed by the issuer',
+  ],
   [
     'is signed by a certificate for another purpose',
     by(otherUsage),

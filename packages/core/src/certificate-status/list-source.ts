@@ -24,11 +24,15 @@ const MAX_URIS = 4;
 /** removeFromCRL: the certificate is no longer on hold (RFC 5280 §5.3.1). In delta lists alone. */
 const REMOVED = 8;
 
+interface FetchedList extends RevocationList {
+  readonly etag: string | undefined;
+}
+
 /** Looks certificates up in revocation lists (RFC 5280 §6.3). */
 export class ListSource implements StatusSource {
   readonly #parts: SourceParts;
   readonly #files: ListFiles | undefined;
-  readonly #fetched: LRUCache<string, Refreshed<RevocationList>>;
+  readonly #fetched: LRUCache<string, Refreshed<FetchedList>>;
   readonly #facts = new WeakMap<PathCertificate, readonly DistributionPoint[]>();
 
   /** Throws `ConfigurationError` for a file that can't be used. */
@@ -110,14 +114,14 @@ export class ListSource implements StatusSource {
     return undefined;
   }
 
-  #recordOf(issuer: PathCertificate, uri: string): Refreshed<RevocationList> {
+  #recordOf(issuer: PathCertificate, uri: string): Refreshed<FetchedList> {
     const key = keyOf(issuer, uri);
     const known = this.#fetched.get(key);
     if (known !== undefined) {
       return known;
     }
     const { settings, onChange, report } = this.#parts;
-    const record = new Refreshed<RevocationList>({
+    const record = new Refreshed<FetchedList>({
       ask: (previous) => this.#fetchList(issuer, uri, previous),
       until: ({ nextUpdate }) => nextUpdate,
       interval: settings.refreshInterval,
@@ -134,33 +138,37 @@ export class ListSource implements StatusSource {
   async #fetchList(
     issuer: PathCertificate,
     uri: string,
-    previous: RevocationList | undefined,
-  ): Promise<RevocationList> {
+    previous: FetchedList | undefined,
+  ): Promise<FetchedList> {
     const { fetcher, settings, clockTolerance } = this.#parts;
     const shown = `the revocation list ${redactUrl(uri)}`;
-    const der = await fetcher
-      .fetch(uri, { accept: 'application/pkix-crl', maxSize: settings.maxSize })
+    const fetched = await fetcher
+      .fetch(uri, { accept: 'application/pkix-crl', maxSize: settings.maxSize, etag: previous?.etag })
       .catch((error: Error) => {
         throw new TellableError(`${shown}: ${error.message}`);
       });
-    if (previous !== undefined && isSameBytes(previous.der, der)) {
+    const isNew =
+      previous === undefined || (fetched !== 'unchanged' && !isSameBytes(previous.der, fetched.body));
+    if (!isNew) {
       return previous;
     }
-    const head = listHead(der);
+    const head = fetched === 'unchanged' ? 'status 304' : listHead(fetched.body);
     const list = typeof head === 'string' ? head : await openList(head, issuer);
-    if (typeof list === 'string') {
+    if (typeof list === 'string' || fetched === 'unchanged') {
       throw new TellableError(`${shown}: ${list}`);
     }
     if (list.thisUpdate - 1_000 * clockTolerance > Date.now()) {
       throw new TellableError(`${shown}: its thisUpdate is in the future`);
     }
     // Anybody on the way can repeat an old list: it does not take the place of a newer one.
-    return previous !== undefined && list.thisUpdate < previous.thisUpdate ? previous : list;
+    return previous !== undefined && list.thisUpdate < previous.thisUpdate
+      ? previous
+      : { ...list, etag: fetched.etag };
   }
 
   #dropBeyondSize(): void {
     const most = LISTS_OF_MAX_SIZE * this.#parts.settings.maxSize;
-    const sizeOf = ({ value }: Refreshed<RevocationList>): number =>
+    const sizeOf = ({ value }: Refreshed<FetchedList>): number =>
       value === undefined ? 0 : value.der.length + value.entries.tableSize;
     let size = 0;
     for (const record of this.#fetched.values()) {

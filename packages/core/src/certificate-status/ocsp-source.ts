@@ -7,6 +7,7 @@ import { readResponders } from './general-names.js';
 import { certificateId, ocspRequest } from './ocsp-request.js';
 import { type OcspAnswer, readOcspResponse } from './ocsp-response.js';
 import { Refreshed } from './refreshed.js';
+import type { StatusBody } from './status-fetcher.js';
 import type { SourceParts, StatusAnswer, StatusSource } from './status-source.js';
 
 /** Certificates whose answers are kept. */
@@ -111,9 +112,9 @@ export class OcspSource implements StatusSource {
   ): Promise<OcspAnswer | string> {
     const { fetcher, settings, clockTolerance } = this.#parts;
     const request = ocspRequest(id, settings.nonce);
-    let der: Buffer;
+    let answered: StatusBody | 'unchanged';
     try {
-      der = await fetcher.fetch(url, {
+      answered = await fetcher.fetch(url, {
         accept: 'application/ocsp-response',
         maxSize: Math.min(MAX_ANSWER_SIZE, settings.maxSize),
         post: { type: 'application/ocsp-request', body: request.der },
@@ -121,9 +122,12 @@ export class OcspSource implements StatusSource {
     } catch (error) {
       return (error as Error).message;
     }
+    if (answered === 'unchanged') {
+      return 'status 304';
+    }
     const now = Date.now();
     const tolerance = 1_000 * clockTolerance;
-    const answer = await readOcspResponse(der, { request, issuer, now, tolerance });
+    const answer = await readOcspResponse(answered.body, { request, issuer, now, tolerance });
     const isOutdated =
       typeof answer === 'object' && answer.state !== 'revoked' && this.#until(answer) + tolerance < now;
     return isOutdated ? 'its answer has expired' : answer;

@@ -21,14 +21,25 @@ export interface StatusRequest {
   readonly accept: string;
   /** Bytes of an answer's body. */
   readonly maxSize: number;
+  /** The ETag of an answer that the caller has. An answer may say that nothing is new (RFC 9110 §13.1.2). */
+  readonly etag?: string | undefined;
   /** What is sent by POST. Default: nothing, by GET. */
   readonly post?: { readonly type: string; readonly body: Uint8Array };
 }
 
+export interface StatusBody {
+  readonly body: Buffer;
+  /** Its ETag, if the server gave one. */
+  readonly etag: string | undefined;
+}
+
 /** Fetches lists, and asks responders. */
 export interface StatusFetcher {
-  /** Rejects with why there is no answer: a text that can be shown. */
-  fetch(url: string, request: StatusRequest): Promise<Buffer>;
+  /**
+   * Resolves with `unchanged` if the answer with `etag` is still the one. Rejects with why there is
+   * no answer: a text that can be shown.
+   */
+  fetch(url: string, request: StatusRequest): Promise<StatusBody | 'unchanged'>;
   /** Ends all requests. */
   close(): void;
 }
@@ -59,12 +70,12 @@ interface Failures {
 export function createStatusFetcher(rules: FetchRules, resolveHost?: ResolveHost): StatusFetcher {
   const run = limit(MAX_CONCURRENT);
   const failures = new LRUCache<string, Failures>({ max: MAX_URLS });
-  const underWay = new Map<string, Promise<Buffer>>();
+  const underWay = new Map<string, Promise<StatusBody | 'unchanged'>>();
   const requests = new Set<http.ClientRequest>();
   const lookup = guardedLookup(resolveHost);
   let isClosed = false;
 
-  const ask = async (url: string, request: StatusRequest): Promise<Buffer> => {
+  const ask = async (url: string, request: StatusRequest): Promise<StatusBody | 'unchanged'> => {
     const known = failures.get(url);
     if (known !== undefined && performance.now() < known.until) {
       throw new TellableError(`${known.why}; not asked again yet`);
@@ -97,12 +108,13 @@ export function createStatusFetcher(rules: FetchRules, resolveHost?: ResolveHost
       if (request.post !== undefined) {
         return run(ask, url, request);
       }
-      const shared = underWay.get(url);
+      const key = `${request.etag ?? ''} ${url}`;
+      const shared = underWay.get(key);
       if (shared !== undefined) {
         return shared;
       }
-      const started = run(ask, url, request).finally(() => underWay.delete(url));
-      underWay.set(url, started);
+      const started = run(ask, url, request).finally(() => underWay.delete(key));
+      underWay.set(key, started);
       return started;
     },
     close() {
@@ -138,11 +150,11 @@ function explainForbidden(text: string, origins: readonly string[] | undefined):
 
 function exchange(
   url: string,
-  { accept, maxSize, post }: StatusRequest,
+  { accept, maxSize, etag, post }: StatusRequest,
   { timeout, origins }: FetchRules,
   lookup: http.RequestOptions['lookup'],
   requests: Set<http.ClientRequest>,
-): Promise<Buffer> {
+): Promise<StatusBody | 'unchanged'> {
   return new Promise((resolve, reject) => {
     const sender = new URL(url).protocol === 'https:' ? https : http;
     const request = sender.request(url, {
@@ -150,6 +162,7 @@ function exchange(
       headers: {
         accept,
         'user-agent': 'mtls-bound',
+        ...(etag !== undefined && { 'if-none-match': etag }),
         ...(post && { 'content-type': post.type, 'content-length': post.body.length }),
       },
       // A connection of its own, which is closed behind the answer: it is needed once in minutes.
@@ -175,6 +188,11 @@ function exchange(
     timer.unref();
     request.once('socket', (socket) => socket.unref());
     request.once('response', (response) => {
+      if (response.statusCode === 304 && etag !== undefined) {
+        resolve('unchanged');
+        response.resume();
+        return;
+      }
       const why = explainHead(response, maxSize);
       if (why !== undefined) {
         const { statusCode = 0 } = response;
@@ -197,7 +215,7 @@ function exchange(
       response.on('error', (error) => reject(error));
       response.once('end', () => {
         if (response.complete && size <= maxSize) {
-          resolve(Buffer.concat(chunks, size));
+          resolve({ body: Buffer.concat(chunks, size), etag: readEtag(response) });
         }
       });
     });
@@ -216,6 +234,12 @@ function explainHead({ statusCode = 0, headers }: http.IncomingMessage, maxSize:
     return tooLarge(maxSize);
   }
   return /^(?:identity)?$/i.test(headers['content-encoding'] ?? '') ? undefined : 'its body is compressed';
+}
+
+/** RFC 9110 §8.8.3, printable ASCII alone. */
+function readEtag({ headers }: http.IncomingMessage): string | undefined {
+  const { etag = '' } = headers;
+  return /^(?:W\/)?"[\x21\x23-\x7e]{0,200}"$/.test(etag) ? etag : undefined;
 }
 
 function tooLarge(maxSize: number): string {
