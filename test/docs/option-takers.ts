@@ -5,10 +5,10 @@ import { createTestCertificate } from '@mtls-bound/core/testing';
 import { introspectionOptions } from '../../packages/core/src/authorization-server/introspection.js';
 import { jwtAccessTokensOptions } from '../../packages/core/src/authorization-server/jwt.js';
 import { privateKeyOptions } from '../../packages/core/src/authorization-server/private-key.js';
-import type { CertificatePolicy } from '../../packages/core/src/certificate/certificate-policy.js';
 import * as presets from '../../packages/core/src/certificate/proxies.js';
 import { proxyHeaderOptions } from '../../packages/core/src/certificate/proxy-header.js';
 import { trustOptions } from '../../packages/core/src/certificate/trusted-proxy.js';
+import type { CertificatePolicy } from '../../packages/core/src/certificate-policy/certificate-policy.js';
 import { observeClientsOptions } from '../../packages/core/src/observe/clients.js';
 import { issuerOptions } from '../../packages/core/src/options/issuer-options.js';
 import {

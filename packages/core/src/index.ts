@@ -34,7 +34,6 @@ export type { Requester } from './authorization-server/requester.js';
 export type { SignatureAlgorithm } from './authorization-server/signature-algorithms.js';
 export type { SignedAnswers } from './authorization-server/signed-introspection.js';
 export type { SharedLock, SharedStore } from './cache/shared-cache.js';
-export type { AlternativeNames, CertificatePolicyOptions } from './certificate/certificate-policy.js';
 export {
   type CertificateFacts,
   type CertificateSource,
@@ -85,6 +84,7 @@ export { type ProxyHeaderOptions, proxyHeader } from './certificate/proxy-header
 export { type Psd2Role, psd2Roles } from './certificate/psd2.js';
 export { tlsSocket } from './certificate/tls-socket.js';
 export type { SharedSecret, TrustedPeers, TrustOptions } from './certificate/trusted-proxy.js';
+export type { AlternativeNames, CertificatePolicyOptions } from './certificate-policy/certificate-policy.js';
 export type { Binding } from './confirmation/binding.js';
 export { addVary, connectFramework } from './connect-framework.js';
 export type { ProofStore } from './dpop/proof-use.js';

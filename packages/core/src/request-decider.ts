@@ -115,7 +115,7 @@ export function createRequestDecider(
   }
 
   return {
-    load: () => certificatePolicy?.load(),
+    load: () => certificatePolicy?.load(Date.now()),
 
     reported,
     reportedFor: (req) => reportedRequests.get(req),
@@ -152,6 +152,7 @@ export function createRequestDecider(
       checkClaims(answer, rulesOf(answer.issuer), now / 1000, proof !== undefined);
       let trouble = isReporting ? troubles.get(req) : undefined;
       let isBound = false;
+      let judged = certificate;
       try {
         checkBinding(
           answer.confirmation,
@@ -167,7 +168,7 @@ export function createRequestDecider(
       try {
         // A client that proves a key instead need not have a certificate.
         if (certificate !== undefined || proof === undefined) {
-          certificatePolicy?.(certificate, now);
+          judged = certificatePolicy?.(certificate, now) ?? certificate;
         }
       } catch (thrown) {
         const refusal = tolerated(thrown);
@@ -176,7 +177,7 @@ export function createRequestDecider(
       const keyOfProof = isBound ? proof?.key.jkt : undefined;
       const authorization = new Authorization(
         answer,
-        certificate,
+        judged,
         isBound,
         keyOfProof,
         requestSignals,

@@ -19,6 +19,9 @@ export function thumbprintOf(der: Uint8Array): string {
  */
 const anyCopy = Symbol.for('mtls-bound.ClientCertificate');
 
+/** Certificates of a chain that are kept behind the client's own. Chains in use have two or three. */
+export const MAX_INTERMEDIATES = 10;
+
 /** What is known of a certificate apart from its bytes. */
 export interface CertificateFacts {
   /**
@@ -28,6 +31,12 @@ export interface CertificateFacts {
   readonly verified?: boolean | undefined;
   /** Why `verified` is false. Default: not known. */
   readonly verifyError?: string | undefined;
+  /**
+   * The certificates that came with it, DER, of which `certificatePolicy.authorities` builds its path;
+   * the first 10 count. They are the client's word, and prove nothing by themselves. A function is
+   * called when they are first needed. Default: none.
+   */
+  readonly intermediates?: readonly Uint8Array[] | (() => readonly Uint8Array[]) | undefined;
 }
 
 /** The certificate that the client proved to hold in the TLS handshake. Frozen. */
@@ -35,8 +44,8 @@ export class ClientCertificate {
   /** `x5t#S256` (RFC 8705 §3.1). */
   readonly thumbprint: string;
   /**
-   * Whether TLS, here or at the proxy, verified the chain of the certificate; `undefined` if that
-   * is unknown.
+   * Whether TLS, here or at the proxy, or `certificatePolicy.authorities` verified the chain of the
+   * certificate; `undefined` if that is unknown.
    */
   readonly verified: boolean | undefined;
   /**
@@ -46,6 +55,7 @@ export class ClientCertificate {
   readonly verifyError: string | undefined;
   // Requests share this object, so its bytes are handed out as copies alone.
   readonly #der: Uint8Array | undefined;
+  #intermediates: CertificateFacts['intermediates'];
 
   /** @param from the DER, or the thumbprint where no more is known */
   constructor(from: Uint8Array | { readonly thumbprint: string }, facts: CertificateFacts = {}) {
@@ -54,6 +64,7 @@ export class ClientCertificate {
     this.thumbprint = this.#der === undefined ? givenThumbprint(from) : thumbprintOf(this.#der);
     this.verified = Object.hasOwn(facts, 'verified') ? facts.verified : undefined;
     this.verifyError = Object.hasOwn(facts, 'verifyError') ? facts.verifyError : undefined;
+    this.#intermediates = Object.hasOwn(facts, 'intermediates') ? facts.intermediates : undefined;
     Object.freeze(this);
   }
 
@@ -77,10 +88,11 @@ export class ClientCertificate {
     if (typeof value !== 'object' || value === null || !(anyCopy in value)) {
       return undefined;
     }
-    const { der, thumbprint, verified, verifyError } = value as Partial<ClientCertificate>;
+    const { der, thumbprint, verified, verifyError, intermediates } = value as Partial<ClientCertificate>;
     const facts = {
       verified: typeof verified === 'boolean' ? verified : undefined,
       verifyError: typeof verifyError === 'string' ? verifyError : undefined,
+      intermediates: Array.isArray(intermediates) ? intermediates : undefined,
     };
     if (isUint8Array(der)) {
       return new ClientCertificate(der, facts);
@@ -99,6 +111,21 @@ export class ClientCertificate {
    */
   get der(): Uint8Array | undefined {
     return this.#der && Uint8Array.from(this.#der);
+  }
+
+  /**
+   * The certificates that came with it, DER: what the client sent in the handshake, as far as the
+   * source hands it on. At most 10, the issuer of this one first. They are not verified.
+   */
+  get intermediates(): readonly Uint8Array[] {
+    if (typeof this.#intermediates === 'function') {
+      this.#intermediates = this.#intermediates();
+    }
+    const given: readonly unknown[] = this.#intermediates ?? [];
+    return given
+      .filter(isUint8Array)
+      .slice(0, MAX_INTERMEDIATES)
+      .map((der) => Uint8Array.from(der));
   }
 
   /**

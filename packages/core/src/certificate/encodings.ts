@@ -2,10 +2,19 @@ import { isArrayBuffer, isUint8Array } from 'node:util/types';
 import { parseItem } from 'structured-headers';
 import { TellableError } from '../errors.js';
 import { isPromised } from '../shared/promises.js';
+import { MAX_INTERMEDIATES } from './client-certificate.js';
 
 /** What a header's value turned out to be. */
 export type DecodedCertificate =
-  | { readonly kind: 'certificate'; readonly der: Uint8Array }
+  | {
+      readonly kind: 'certificate';
+      readonly der: Uint8Array;
+      /**
+       * The rest of the chain, where the value holds it: DER, the issuer of the client's certificate
+       * first. Default: none.
+       */
+      readonly intermediates?: readonly Uint8Array[];
+    }
   /** The proxy handed on the SHA-256 of the certificate alone, here as `x5t#S256`. */
   | { readonly kind: 'hash'; readonly thumbprint: string }
   /** The proxy says that the client sent no certificate. */
@@ -32,14 +41,14 @@ export function parseDecoding(decode: CertificateDecoder, value: string): Decode
     throw new TellableError('the decode function of the preset returned a promise; it must answer at once');
   }
   try {
-    const { kind, der, thumbprint, why } = returned as Partial<Record<string, unknown>>;
+    const { kind, der, thumbprint, why, intermediates } = returned as Partial<Record<string, unknown>>;
     switch (kind) {
       case 'none':
         return none;
       case 'malformed':
         return malformed(typeof why === 'string' ? why : 'the decoder says so');
       case 'certificate':
-        return isUint8Array(der) ? certificateOf(der) : malformed('the decoder returned no DER');
+        return isUint8Array(der) ? withChain(der, intermediates) : malformed('the decoder returned no DER');
       case 'hash':
         return isThumbprint(thumbprint)
           ? { kind, thumbprint }
@@ -50,6 +59,19 @@ export function parseDecoding(decode: CertificateDecoder, value: string): Decode
   } catch {
     return malformed('the decoder threw');
   }
+}
+
+function withChain(der: Uint8Array, intermediates: unknown): DecodedCertificate {
+  const decoded = certificateOf(der);
+  if (intermediates === undefined || decoded.kind !== 'certificate') {
+    return decoded;
+  }
+  const isChain =
+    Array.isArray(intermediates) &&
+    intermediates.every((item) => isUint8Array(item) && certificateOf(item).kind === 'certificate');
+  return isChain
+    ? { ...decoded, intermediates: intermediates.slice(0, MAX_INTERMEDIATES) }
+    : malformed('the decoder returned intermediates that are no list of DER certificates');
 }
 
 /** Returns what the decoder returned, and a malformed value where it threw. */
@@ -164,7 +186,13 @@ function onlyOne(bodies: readonly string[]): DecodedCertificate {
 /** The client's own certificate comes first; the others must be certificates all the same. */
 function firstOf(bodies: readonly string[]): DecodedCertificate {
   const decoded = bodies.map(certificate);
-  return decoded.find(({ kind }) => kind === 'malformed') ?? decoded[0] ?? malformed('not PEM');
+  const [first, ...others] = decoded;
+  if (first?.kind !== 'certificate' || others.length === 0) {
+    return first ?? malformed('not PEM');
+  }
+  const bad = others.find(({ kind }) => kind === 'malformed');
+  const intermediates = others.flatMap((one) => (one.kind === 'certificate' ? [one.der] : []));
+  return bad ?? { ...first, intermediates: intermediates.slice(0, MAX_INTERMEDIATES) };
 }
 
 function certificate(body: string): DecodedCertificate {

@@ -186,7 +186,8 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
       return refuse(decoded.why);
     }
     const from = decoded.kind === 'hash' ? decoded : decoded.der;
-    const certificate = new ClientCertificate(from, { verified: verdict, verifyError });
+    const intermediates = decoded.kind === 'certificate' ? decoded.intermediates : undefined;
+    const certificate = new ClientCertificate(from, { verified: verdict, verifyError, intermediates });
     cache.set(value, certificate);
     return certificate;
   };

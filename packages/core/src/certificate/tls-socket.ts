@@ -1,16 +1,18 @@
+import type { X509Certificate } from 'node:crypto';
 import { TellableError } from '../errors.js';
 import { problemReporter } from '../observe/events.js';
 import type { NodeRequest } from '../request/node-request.js';
 import type { Hint } from '../shared/hint.js';
-import { type CertificateSource, ClientCertificate } from './client-certificate.js';
+import { type CertificateSource, ClientCertificate, MAX_INTERMEDIATES } from './client-certificate.js';
 import { type Connection, connectionOf, isSimulated } from './connection.js';
 import { createHandshakeReader } from './handshake.js';
 
 /** Reads the certificate of a connection, hashed once in a handshake, whatever asks for it. */
 function readPeerCertificate(connection: Connection): ClientCertificate | undefined {
   // Undefined or false once the client has gone (Node 20): no certificate then.
-  const der = connection.getPeerX509Certificate?.()?.raw;
-  if (der === undefined || der.length === 0) {
+  const peer = connection.getPeerX509Certificate?.();
+  const der = peer?.raw;
+  if (peer === undefined || der === undefined || der.length === 0) {
     return undefined;
   }
   // Meaningful now that there is a certificate: a resumed TLS 1.3 session without one is
@@ -18,7 +20,21 @@ function readPeerCertificate(connection: Connection): ClientCertificate | undefi
   // handshake of the connection was not. Typed as an Error, yet Node gives OpenSSL's code as text.
   const error: unknown = connection.authorizationError ?? null;
   const verified = connection.authorized === true && error === null;
-  return new ClientCertificate(der, { verified, verifyError: verified ? undefined : reasonOf(error) });
+  const verifyError = verified ? undefined : reasonOf(error);
+  return new ClientCertificate(der, { verified, verifyError, intermediates: () => issuersOf(peer) });
+}
+
+/** The certificates that came with a certificate in the handshake, its issuer first. */
+function issuersOf(peer: X509Certificate): Uint8Array[] {
+  const chain: Uint8Array[] = [];
+  for (
+    let issuer = peer.issuerCertificate;
+    issuer !== undefined && chain.length < MAX_INTERMEDIATES;
+    issuer = issuer.issuerCertificate
+  ) {
+    chain.push(issuer.raw);
+  }
+  return chain;
 }
 
 function reasonOf(error: unknown): string | undefined {

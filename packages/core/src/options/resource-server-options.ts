@@ -1,13 +1,13 @@
 import type { FloodRules } from '../authorization-server/flood-guard.js';
+import type { CertificateSource } from '../certificate/client-certificate.js';
+import { tlsSocket } from '../certificate/tls-socket.js';
 import {
   type CertificatePolicy,
   type CertificatePolicyOptions,
   certificateContentNames,
   certificatePolicy,
   certificatePolicyOptions,
-} from '../certificate/certificate-policy.js';
-import type { CertificateSource } from '../certificate/client-certificate.js';
-import { tlsSocket } from '../certificate/tls-socket.js';
+} from '../certificate-policy/certificate-policy.js';
 import type { Binding } from '../confirmation/binding.js';
 import { type Profile, type ProfileName, profileNames, profiles } from '../policy/fapi-profiles.js';
 import { type IssuerSelection, issuerSelection } from '../request/issuer-selection.js';
@@ -429,7 +429,11 @@ function resolveCertificatePolicy(
       'one that demands nothing',
     );
   }
-  if (policy.get('requireVerified') && certificate.knowsVerified === false) {
+  if (
+    policy.get('requireVerified') &&
+    certificate.knowsVerified === false &&
+    policy.isMissing('authorities')
+  ) {
     throw createMismatch(
       'certificatePolicy.requireVerified',
       "true next to a preset whose option verifyHeader names the proxy's header of the verdict",

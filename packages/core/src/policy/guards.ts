@@ -1,6 +1,6 @@
 import type { Authorization, WithCertificate, WithClaims } from '../authorization.js';
-import type { CertificatePolicyOptions } from '../certificate/certificate-policy.js';
 import type { Psd2Role } from '../certificate/psd2.js';
+import type { CertificatePolicyOptions } from '../certificate-policy/certificate-policy.js';
 import { createMismatch, described } from '../shared/option-errors.js';
 import {
   type AuthenticationRequirement,

@@ -1,15 +1,15 @@
 import type { Authorization, WithCertificate } from '../authorization.js';
-import {
-  type CertificatePolicyOptions,
-  certificatePolicy,
-  certificatePolicyOptions,
-} from '../certificate/certificate-policy.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { attributeOid } from '../certificate/distinguished-name.js';
 import { x509 } from '../certificate/lazy-x509.js';
 import { type ParsedCertificate, wholeCertificate } from '../certificate/parsed.js';
 import { type Psd2Role, psd2RoleNames, readPsd2Roles } from '../certificate/psd2.js';
 import { createChainCheck } from '../certificate/verified-chain.js';
+import {
+  type CertificatePolicyOptions,
+  certificatePolicy,
+  certificatePolicyOptions,
+} from '../certificate-policy/certificate-policy.js';
 import { RequestRefused, TellableError } from '../errors.js';
 import { createMismatch, described } from '../shared/option-errors.js';
 import { OptionReader } from '../shared/option-group.js';
@@ -30,8 +30,10 @@ export function routeCertificatePolicy(
     throw createMismatch(calledAs, 'something that a certificate could lack', 'nothing');
   }
   return afterLoading(
-    policy.load,
-    routePolicy(({ certificate }) => policy(certificate, Date.now())),
+    () => policy.load(Date.now()),
+    routePolicy(({ certificate }) => {
+      policy(certificate, Date.now());
+    }),
   );
 }
 

@@ -1,6 +1,27 @@
 import { isIP, isIPv6, SocketAddress } from 'node:net';
+import { extensionIds } from '../certificate/certificate-fields.js';
+import type { ClientCertificate } from '../certificate/client-certificate.js';
+import {
+  type DistinguishedName,
+  decodeDistinguishedName,
+  isSameName,
+  parseDistinguishedName,
+} from '../certificate/distinguished-name.js';
+import { x509, x509Library } from '../certificate/lazy-x509.js';
+import {
+  hashAlone,
+  type ParsedCertificate,
+  parsedCertificate,
+  readExtension,
+} from '../certificate/parsed.js';
+import { type Validity, validityOf } from '../certificate/validity.js';
+import { createChainCheck, explainUnverified } from '../certificate/verified-chain.js';
+import type { JsonName } from '../certificate/x509-library.js';
+import { type Authorities, AuthoritySource, authoritiesRule } from '../chain/authorities.js';
+import { ChainVerification } from '../chain/chain-verification.js';
 import { RequestRefused } from '../errors.js';
-import { createMismatch, describeOptionsObject } from '../shared/option-errors.js';
+import { problemReporter } from '../observe/events.js';
+import { createLonely, createMismatch, describeOptionsObject } from '../shared/option-errors.js';
 import {
   nestedRule,
   type OptionReader,
@@ -11,19 +32,6 @@ import {
   withDefault,
 } from '../shared/option-group.js';
 import { flag, type OptionRule, oneOf, textList } from '../shared/option-rules.js';
-import { extensionIds } from './certificate-fields.js';
-import type { ClientCertificate } from './client-certificate.js';
-import {
-  type DistinguishedName,
-  decodeDistinguishedName,
-  isSameName,
-  parseDistinguishedName,
-} from './distinguished-name.js';
-import { x509, x509Library } from './lazy-x509.js';
-import { hashAlone, type ParsedCertificate, parsedCertificate, readExtension } from './parsed.js';
-import { type Validity, validityOf } from './validity.js';
-import { createChainCheck, explainUnverified } from './verified-chain.js';
-import type { JsonName } from './x509-library.js';
 
 const names: OptionRule<readonly DistinguishedName[], string | readonly string[]> = {
   accepted: "a distinguished name as RFC 4514 writes it ('CN=client,O=Example,C=NO'), or a list of them",
@@ -60,7 +68,10 @@ export const alternativeNameOptions = optionGroup({
 export interface AlternativeNames extends OptionsOf<typeof alternativeNameOptions> {}
 
 export const certificatePolicyOptions = optionGroup({
-  /** Its chain was found trusted, by Node's TLS or by the proxy. Default `false`. */
+  /**
+   * Its chain was found trusted, by Node's TLS, by the proxy or by `authorities`. Refuses one that TLS or
+   * the proxy found untrusted, whatever `authorities` says. Default `false`.
+   */
   requireVerified: withDefault(flag, false),
   /** The time is between its notBefore and notAfter. Default `false`. */
   requireValidNow: withDefault(flag, false),
@@ -84,6 +95,22 @@ export const certificatePolicyOptions = optionGroup({
       fallback: 'any',
     },
   ),
+  /**
+   * A path leads from it to one of these authorities (RFC 5280 §6): PEM certificates, paths of files of
+   * them, a list of these, or a function that returns PEM or a promise of it. Files are read again 10
+   * seconds after they were read last, a function is called again as often, each when a request comes.
+   * Signatures, dates, basic constraints, path lengths, key usage, extended key usage, name
+   * constraints, policies and critical extensions are checked, for RSA keys of 2048 to 8192 bits, the
+   * NIST and Brainpool curves and Ed25519 and Ed448, with SHA-2. A certificate that passes counts as
+   * verified. Default: those that TLS or the proxy trusts.
+   */
+  authorities: optional(authoritiesRule, { fallback: 'those that TLS or the proxy trusts' }),
+  /**
+   * Certificates of authorities in between, in the forms of `authorities`, for clients that do not send
+   * them or behind a proxy that does not hand them on. Needs `authorities`. Default: those that come
+   * with the client's certificate.
+   */
+  intermediates: optional(authoritiesRule, { fallback: "those that come with the client's certificate" }),
   /** Its extended key usage names `clientAuth` (RFC 5280 §4.2.1.12). Default: any. */
   extendedKeyUsage: optional(oneOf('clientAuth'), { fallback: 'any' }),
   /**
@@ -100,16 +127,17 @@ export const certificatePolicyOptions = optionGroup({
 export interface CertificatePolicyOptions extends OptionsOf<typeof certificatePolicyOptions> {}
 
 /**
- * Throws `RequestRefused` for a certificate that does not fit. `now` in milliseconds since the
- * epoch.
+ * Returns the certificate to use from now on: the same one, which counts as verified if the policy has
+ * verified its chain. Throws `RequestRefused` for a certificate that does not fit. `now` in
+ * milliseconds since the epoch.
  */
 export interface CertificatePolicy {
-  (certificate: ClientCertificate | undefined, now: number): void;
+  (certificate: ClientCertificate | undefined, now: number): ClientCertificate;
   /**
-   * Loads the libraries that the policy needs. Returns `undefined` if there is nothing to wait for.
-   * Rejects with `RequestRefused`.
+   * Loads what the policy needs. Returns `undefined` if there is nothing to wait for. Rejects with
+   * `RequestRefused`.
    */
-  readonly load: () => Promise<unknown> | undefined;
+  readonly load: (now: number) => Promise<unknown> | undefined;
 }
 
 /** The rules that need the whole certificate, not its thumbprint alone. */
@@ -119,6 +147,7 @@ export const certificateContentNames = [
   'subject',
   'san',
   'extendedKeyUsage',
+  'authorities',
 ] as const satisfies (keyof CertificatePolicyOptions)[];
 
 const clientAuth = '1.3.6.1.5.5.7.3.2';
@@ -130,12 +159,14 @@ const nameRules = ['issuer', 'subject', 'san'] as const satisfies (keyof Certifi
 export function certificatePolicy(
   given: OptionReader<typeof certificatePolicyOptions>,
 ): CertificatePolicy | undefined {
-  const { requireVerified, requireValidNow, status, ...content } = given.settings();
+  const { requireVerified, requireValidNow, status, authorities, intermediates, ...content } =
+    given.settings();
   const rules = contentRules(content, given.pathOf('san'));
   const code = status === 401 ? 'certificate_refused_401' : 'certificate_refused';
   const byName = nameRules.filter((name) => !given.isMissing(name)).map((name) => given.pathOf(name));
   const requireChain = byName.length > 0 ? createChainCheck(byName.join(', '), code) : undefined;
-  if (!requireVerified && !requireValidNow && rules.length === 0) {
+  const chain = chainVerification(given, authorities, intermediates);
+  if (!requireVerified && !requireValidNow && rules.length === 0 && chain === undefined) {
     return undefined;
   }
   const refuse = (detail: string): never => {
@@ -144,15 +175,21 @@ export function certificatePolicy(
   // The content of a certificate never changes, so it is judged once.
   const verdicts = new WeakMap<ParsedCertificate, string | true>();
 
-  if (rules.length > 0) {
+  const needsLibrary = rules.length > 0 || chain !== undefined;
+  if (needsLibrary) {
     x509.preload();
   }
-  const check: (...args: Parameters<CertificatePolicy>) => void = (certificate, now) => {
-    if (certificate === undefined) {
+  const check = (shown: ClientCertificate | undefined, now: number): ClientCertificate => {
+    if (shown === undefined) {
       throw new RequestRefused('certificate_missing', { detail: 'certificatePolicy needs one' });
     }
-    if (requireVerified && certificate.verified !== true) {
-      refuse(explainUnverified(certificate));
+    const outcome = chain?.outcomeOf(shown, now);
+    if (outcome !== undefined && 'why' in outcome) {
+      return refuse(`its chain leads to none of the authorities: ${outcome.why}`);
+    }
+    const certificate = outcome?.certificate ?? shown;
+    if (requireVerified && (shown.verified === false || certificate.verified !== true)) {
+      refuse(explainUnverified(shown));
     }
     requireChain?.(certificate);
     const validity = requireValidNow ? requireValidity(certificate) : undefined;
@@ -172,9 +209,37 @@ export function certificatePolicy(
         refuse(verdict);
       }
     }
+    return certificate;
   };
-  const load = () => (rules.length > 0 ? x509.loadUnlessLoaded() : undefined);
+  const load = (now: number) => {
+    const loading = needsLibrary ? x509.loadUnlessLoaded() : undefined;
+    const preparing = chain?.prepare(now);
+    return loading === undefined || preparing === undefined
+      ? (loading ?? preparing)
+      : Promise.all([loading, preparing]);
+  };
   return Object.assign(check, { load });
+}
+
+/** Throws `ConfigurationError` for authorities that can't be read. */
+function chainVerification(
+  given: OptionReader<typeof certificatePolicyOptions>,
+  authorities: Authorities | undefined,
+  intermediates: Authorities | undefined,
+): ChainVerification | undefined {
+  if (authorities === undefined) {
+    if (intermediates !== undefined) {
+      throw createLonely(given.pathOf('intermediates'), given.pathOf('authorities'));
+    }
+    return undefined;
+  }
+  const report = problemReporter();
+  return new ChainVerification(
+    new AuthoritySource(authorities, given.pathOf('authorities'), report),
+    intermediates === undefined
+      ? undefined
+      : new AuthoritySource(intermediates, given.pathOf('intermediates'), report),
+  );
 }
 
 /**

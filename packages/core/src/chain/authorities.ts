@@ -1,0 +1,184 @@
+import { X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { isTellable, RequestRefused, TellableError } from '../errors.js';
+import type { ReportProblem } from '../observe/events.js';
+import { within } from '../shared/bounded-wait.js';
+import { createMismatch } from '../shared/option-errors.js';
+import type { OptionRule } from '../shared/option-rules.js';
+import { describeError } from '../shared/shown-error.js';
+import { type BySubject, bySubject } from './path-building.js';
+import { pathCertificate } from './path-certificate.js';
+
+/** PEM texts and paths of files. */
+type Texts = string | readonly string[];
+
+/**
+ * Certificates of authorities: PEM, or the path of a file of PEM certificates, or a list of these; or
+ * a function that returns PEM or a promise of it.
+ */
+export type Authorities = Texts | (() => Texts | Promise<Texts>);
+
+export const authoritiesRule: OptionRule<Authorities> = {
+  accepted: 'PEM certificates of authorities, the path of a file of them, a list of these, or a function',
+  read: (given) => (typeof given === 'function' || isTexts(given) ? (given as Authorities) : undefined),
+};
+
+function isTexts(given: unknown): given is Texts {
+  const list: unknown[] = Array.isArray(given) ? given : [given];
+  return list.length > 0 && list.every((item) => typeof item === 'string' && item !== '');
+}
+
+/** Seconds after which files are read again, or the function is called again, beside the requests. */
+const CHECK_AGAIN = 10;
+
+/**
+ * Seconds after which a request waits for that: an authority that was removed while no request came
+ * does not count for the first one.
+ */
+const TOO_OLD = 60;
+
+/** Seconds that the function of a user may take. */
+const TIMEOUT = 5;
+
+/** Certificates of authorities. National trust lists have a few hundred. */
+const MAX_AUTHORITIES = 5_000;
+
+/**
+ * The certificates of authorities, kept as new as their files or their function are. If these fail,
+ * the ones that were read last still count, and the problem `authorities_unreadable` says so.
+ */
+export class AuthoritySource {
+  readonly #given: Authorities;
+  readonly #path: string;
+  readonly #report: ReportProblem;
+  #texts: readonly string[] | undefined;
+  #current: BySubject | undefined;
+  #checkedAt = 0;
+  #checking: Promise<void> | undefined;
+  /** Goes up when the certificates change. */
+  generation = 0;
+
+  /**
+   * Throws `ConfigurationError` for a file that can't be read, and for what is no certificate of an
+   * authority.
+   *
+   * @param path the option's name, for errors
+   */
+  constructor(given: Authorities, path: string, report: ReportProblem) {
+    this.#given = given;
+    this.#path = path;
+    this.#report = report;
+    if (typeof given !== 'function') {
+      try {
+        this.#use(listOf(given).map((item) => (isPem(item) ? item : readFileSync(item, 'latin1'))));
+      } catch (error) {
+        throw createMismatch(path, authoritiesRule.accepted, `something else: ${explain(error)}`);
+      }
+    }
+  }
+
+  /** The certificates, by subject. Call it after `prepare()`. Needs `x509.load()`. */
+  current(): BySubject {
+    if (this.#texts === undefined) {
+      throw new RequestRefused('internal_error', { detail: `${this.#path} gave no certificates` });
+    }
+    this.#current ??= bySubject(this.#texts.flatMap(certificatesOf).map(parsedAuthority));
+    return this.#current;
+  }
+
+  /**
+   * Returns what to wait for before `current()`; `undefined` if there is nothing. Rejects with
+   * `RequestRefused` if there are no certificates yet.
+   */
+  prepare(now: number): Promise<void> | undefined {
+    const isConstant = typeof this.#given !== 'function' && listOf(this.#given).every(isPem);
+    const age = Math.abs(now - this.#checkedAt) / 1000;
+    if (isConstant || (this.#texts !== undefined && age < CHECK_AGAIN)) {
+      return undefined;
+    }
+    this.#checking ??= this.#check(now);
+    return this.#texts === undefined || age > TOO_OLD ? this.#checking : undefined;
+  }
+
+  async #check(now: number): Promise<void> {
+    try {
+      this.#use(await this.#read());
+    } catch (error) {
+      this.#report('authorities_unreadable', `${this.#path} can not be read again: ${explain(error)}`);
+      if (this.#texts === undefined) {
+        throw new RequestRefused('internal_error', { detail: `${this.#path} gave no certificates` });
+      }
+    } finally {
+      this.#checkedAt = now;
+      this.#checking = undefined;
+    }
+  }
+
+  async #read(): Promise<string[]> {
+    const given = this.#given;
+    const texts: unknown = typeof given === 'function' ? await within(TIMEOUT, given) : given;
+    if (!isTexts(texts)) {
+      throw new TellableError('the function returned neither PEM nor a list of it');
+    }
+    const isFile = (item: string) => typeof given !== 'function' && !isPem(item);
+    return Promise.all(listOf(texts).map((item) => (isFile(item) ? readFile(item, 'latin1') : item)));
+  }
+
+  /** Takes texts over, if they are others and all of them are certificates of authorities. */
+  #use(texts: readonly string[]): void {
+    const isSame =
+      this.#texts?.length === texts.length && texts.every((text, at) => text === this.#texts?.[at]);
+    if (isSame) {
+      return;
+    }
+    const certificates = texts.flatMap(certificatesOf);
+    if (certificates.length === 0 || certificates.length > MAX_AUTHORITIES) {
+      throw new TellableError(`${certificates.length} certificates; accepted are 1 to ${MAX_AUTHORITIES}`);
+    }
+    const other = certificates.find((der) => !new X509Certificate(der).ca);
+    if (other !== undefined) {
+      const { subject } = new X509Certificate(other);
+      throw new TellableError(`the certificate of ${JSON.stringify(subject)} is not that of an authority`);
+    }
+    this.#texts = [...texts];
+    this.#current = undefined;
+    this.generation += 1;
+  }
+}
+
+/** Says what is wrong: an error that is not ours may quote what it read. */
+function explain(error: unknown): string {
+  return isTellable(error) ? error.message : describeError(error);
+}
+
+function listOf(texts: Texts): readonly string[] {
+  return typeof texts === 'string' ? [texts] : texts;
+}
+
+function isPem(text: string): boolean {
+  return text.includes('-----BEGIN ');
+}
+
+/** The certificates of a PEM text, and of nothing else in it: such files often have comments. */
+function certificatesOf(text: string): Uint8Array[] {
+  const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  if (blocks.length === 0) {
+    throw new TellableError('a text or file without a PEM certificate');
+  }
+  return blocks.map((block) => {
+    try {
+      return Uint8Array.from(new X509Certificate(block).raw);
+    } catch {
+      throw new TellableError('a PEM certificate that is none');
+    }
+  });
+}
+
+function parsedAuthority(der: Uint8Array) {
+  const parsed = pathCertificate(der);
+  if (typeof parsed === 'string') {
+    throw new RequestRefused('internal_error', { detail: `a certificate of the authorities: ${parsed}` });
+  }
+  return parsed;
+}

@@ -1,0 +1,130 @@
+import { createHash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import { ClientCertificate } from '../certificate/client-certificate.js';
+import { hashAlone } from '../certificate/parsed.js';
+import type { AuthoritySource } from './authorities.js';
+import { buildPath, bySubject, type PathParts } from './path-building.js';
+import { type PathCertificate, pathCertificate } from './path-certificate.js';
+
+/** Certificates whose outcome is kept. */
+const MAX_OUTCOMES = 10_000;
+
+/** Milliseconds for which a refusal is kept: a certificate may become valid, or an authority too. */
+const REFUSAL_KEPT = 10_000;
+
+/** What a client certificate turned out to be. */
+export type ChainOutcome =
+  | {
+      /** The certificate itself, whose chain counts as verified. */
+      readonly certificate: ClientCertificate;
+      /** From it to the trust anchor. */
+      readonly path: readonly PathCertificate[];
+    }
+  | { readonly why: string };
+
+interface Entry {
+  readonly outcome: ChainOutcome;
+  readonly generation: number;
+  /** Until when and from when it holds, in milliseconds since the epoch. */
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Verifies the chain of a client certificate, once for each certificate and set of authorities. */
+export class ChainVerification {
+  readonly #authorities: AuthoritySource;
+  readonly #intermediates: AuthoritySource | undefined;
+  readonly #byObject = new WeakMap<ClientCertificate, Entry>();
+  readonly #byContent = new LRUCache<string, Entry>({ max: MAX_OUTCOMES });
+
+  constructor(authorities: AuthoritySource, intermediates: AuthoritySource | undefined) {
+    this.#authorities = authorities;
+    this.#intermediates = intermediates;
+  }
+
+  /** Returns what to wait for before `outcomeOf`, or `undefined`. Rejects with `RequestRefused`. */
+  prepare(now: number): Promise<unknown> | undefined {
+    const authorities = this.#authorities.prepare(now);
+    const intermediates = this.#intermediates?.prepare(now);
+    return authorities === undefined || intermediates === undefined
+      ? (authorities ?? intermediates)
+      : both(authorities, intermediates);
+  }
+
+  /** @param now milliseconds since the epoch */
+  outcomeOf(certificate: ClientCertificate, now: number): ChainOutcome {
+    const known = this.#byObject.get(certificate);
+    if (known !== undefined && this.#holds(known, now)) {
+      return known.outcome;
+    }
+    const key = keyOf(certificate);
+    const found = this.#byContent.get(key);
+    const entry = found !== undefined && this.#holds(found, now) ? found : this.#verify(certificate, now);
+    this.#byContent.set(key, entry);
+    this.#byObject.set(certificate, entry);
+    return entry.outcome;
+  }
+
+  get #generation(): number {
+    return this.#authorities.generation + (this.#intermediates?.generation ?? 0);
+  }
+
+  #holds({ generation, from, to }: Entry, now: number): boolean {
+    return generation === this.#generation && from <= now && now <= to;
+  }
+
+  #verify(certificate: ClientCertificate, now: number): Entry {
+    const generation = this.#generation;
+    const found = this.#find(certificate, now);
+    if ('why' in found) {
+      return { outcome: found, generation, from: now - REFUSAL_KEPT, to: now + REFUSAL_KEPT };
+    }
+    return {
+      outcome: { certificate: asVerified(certificate), path: found.path },
+      generation,
+      from: Math.max(...found.path.map(({ notBefore }) => notBefore)),
+      to: Math.min(...found.path.map(({ notAfter }) => notAfter)),
+    };
+  }
+
+  #find(certificate: ClientCertificate, now: number) {
+    const { der } = certificate;
+    if (der === undefined) {
+      return { why: hashAlone };
+    }
+    const leaf = pathCertificate(der);
+    if (typeof leaf === 'string') {
+      return { why: leaf };
+    }
+    const sent = certificate.intermediates.map(pathCertificate).filter((one) => typeof one !== 'string');
+    const configured = this.#intermediates?.current();
+    const parts: PathParts = {
+      anchors: this.#authorities.current(),
+      intermediates: configured === undefined ? [bySubject(sent)] : [configured, bySubject(sent)],
+    };
+    return buildPath(leaf, parts, now);
+  }
+}
+
+/** The intermediates count too: another chain may lead to an authority where the first did not. */
+function keyOf(certificate: ClientCertificate): string {
+  const { thumbprint, intermediates, verified, verifyError = '' } = certificate;
+  const hash = createHash('sha256');
+  for (const der of intermediates) {
+    hash.update(der);
+  }
+  return `${thumbprint} ${hash.digest('base64url')} ${verified} ${verifyError}`;
+}
+
+/** A verdict that says that the certificate was revoked stays: this check does not know better. */
+function asVerified(certificate: ClientCertificate): ClientCertificate {
+  const { der, verified, verifyError, intermediates } = certificate;
+  const isRevoked = verified === false && /revoked/i.test(verifyError ?? '');
+  return der === undefined || verified === true || isRevoked
+    ? certificate
+    : new ClientCertificate(der, { verified: true, intermediates });
+}
+
+async function both(one: Promise<unknown>, other: Promise<unknown>): Promise<void> {
+  await Promise.all([one, other]);
+}

@@ -1,0 +1,70 @@
+import { isIP } from 'node:net';
+import { type DerElement, derElements } from '../certificate/der-elements.js';
+import { only, sequenceOf } from './extension-values.js';
+import { comparableName } from './path-certificate.js';
+
+/** A name of a subject, or the base of a name constraint (RFC 5280 §4.2.1.6, §4.2.1.10). */
+export type GeneralName =
+  | { readonly kind: 'email' | 'dns' | 'uri'; readonly text: string }
+  | { readonly kind: 'ip'; readonly bytes: Uint8Array }
+  /** A directory name, as the texts of its relative names in their order. */
+  | { readonly kind: 'directory'; readonly relativeNames: readonly string[] }
+  /** A form that no constraint can be compared with here; its tag. */
+  | { readonly kind: 'other'; readonly tag: number };
+
+const texts: ReadonlyMap<number, 'email' | 'dns' | 'uri'> = new Map([
+  [0x81, 'email'],
+  [0x82, 'dns'],
+  [0x86, 'uri'],
+]);
+
+/** The names of a SubjectAltName. `undefined` if they can't be read. Needs `x509.load()`. */
+export function readAlternativeNames(value: Uint8Array): readonly GeneralName[] | undefined {
+  const names = sequenceOf(value)?.map(readGeneralName);
+  return names !== undefined && names.length > 0 && names.every((name) => name !== undefined)
+    ? names
+    : undefined;
+}
+
+/** `undefined` for a name that can't be read. Needs `x509.load()`. */
+export function readGeneralName({ tag, content }: DerElement): GeneralName | undefined {
+  const kind = texts.get(tag);
+  if (kind !== undefined) {
+    // IA5String: each byte is a character of ASCII.
+    return content.every((byte) => byte > 0x20 && byte < 0x7f)
+      ? { kind, text: Buffer.from(content).toString('latin1') }
+      : undefined;
+  }
+  if (tag === 0x87) {
+    return { kind: 'ip', bytes: content };
+  }
+  if (tag === 0xa4) {
+    return directoryName(only(derElements(content))?.whole);
+  }
+  return (tag & 0xc0) === 0x80 && (tag & 0x1f) <= 8 ? { kind: 'other', tag } : undefined;
+}
+
+/** A name as a directory name. `undefined` if it can't be read. Needs `x509.load()`. */
+export function directoryName(name: Uint8Array | undefined): GeneralName | undefined {
+  try {
+    const relativeNames: unknown[] = JSON.parse(comparableName(name ?? new Uint8Array()));
+    return { kind: 'directory', relativeNames: relativeNames.map((relative) => JSON.stringify(relative)) };
+  } catch {
+    return undefined;
+  }
+}
+
+/** The host of a mail address, in lower case. */
+export function hostOfMail(address: string): string | undefined {
+  const at = address.lastIndexOf('@');
+  return at > 0 && at < address.length - 1 ? address.slice(at + 1).toLowerCase() : undefined;
+}
+
+/** The host of a URI, in lower case, if it is a name: an address or nothing is none. */
+export function hostOfUri(uri: string): string | undefined {
+  const authority = /^[A-Za-z][A-Za-z0-9+.-]*:\/\/(?:[^@/?#]*@)?([A-Za-z0-9._-]+)(?::\d*)?(?:[/?#]|$)/.exec(
+    uri,
+  );
+  const host = authority?.[1]?.toLowerCase();
+  return host === undefined || isIP(host) !== 0 ? undefined : host;
+}

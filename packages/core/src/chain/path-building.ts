@@ -1,0 +1,117 @@
+import { explainKey } from './accepted-keys.js';
+import type { PathCertificate } from './path-certificate.js';
+import { explainInvalidPath } from './path-validation.js';
+
+/** The certificates of a path, its trust anchor with them. Those in use have three or four. */
+const MAX_LENGTH = 10;
+
+/**
+ * Signatures that are verified for one client certificate. A client sends the intermediates, and
+ * could send many that fit each other.
+ */
+const MAX_SIGNATURES = 50;
+
+/** Certificates by the comparable text of their subject's name. */
+export type BySubject = ReadonlyMap<string, readonly PathCertificate[]>;
+
+/** What a path may be built of. */
+export interface PathParts {
+  readonly anchors: BySubject;
+  /** Configured ones before those that the client sent. */
+  readonly intermediates: readonly BySubject[];
+}
+
+/** A valid path from the client's certificate to a trust anchor, or why there is none. */
+export type PathOutcome = { readonly path: readonly PathCertificate[] } | { readonly why: string };
+
+/**
+ * Finds a valid path: by the names of issuers, then by signatures, depth first (RFC 4158). Each path
+ * that reaches a trust anchor is validated; the first valid one counts. The work is bounded,
+ * whatever the certificates are. Needs `x509.load()`.
+ *
+ * @param now milliseconds since the epoch
+ */
+export function buildPath(leaf: PathCertificate, parts: PathParts, now: number): PathOutcome {
+  const search: Search = {
+    parts,
+    now,
+    signaturesLeft: MAX_SIGNATURES,
+    why: 'no path leads to one of the authorities',
+  };
+  const path = extend([leaf], search);
+  return path === undefined ? { why: search.why } : { path };
+}
+
+interface Search {
+  readonly parts: PathParts;
+  readonly now: number;
+  signaturesLeft: number;
+  /** The reason of the path that came furthest. */
+  why: string;
+}
+
+function extend(path: readonly PathCertificate[], search: Search): readonly PathCertificate[] | undefined {
+  const last = path.at(-1);
+  if (last === undefined || path.length >= MAX_LENGTH) {
+    return undefined;
+  }
+  const { anchors, intermediates } = search.parts;
+  for (const anchor of anchors.get(last.issuerName) ?? []) {
+    if (isSignedBy(last, anchor, search)) {
+      const whole = [...path, anchor];
+      const why = explainInvalidPath(whole, search.now);
+      if (why === undefined) {
+        return whole;
+      }
+      search.why = why;
+    }
+  }
+  for (const issuer of intermediates.flatMap((known) => known.get(last.issuerName) ?? [])) {
+    if (!isRepeated(issuer, path) && isSignedBy(last, issuer, search)) {
+      const found = extend([...path, issuer], search);
+      if (found !== undefined) {
+        return found;
+      }
+    }
+  }
+  return undefined;
+}
+
+/** Whether a path already has this name with this key: to go on from it leads nowhere new. */
+function isRepeated(candidate: PathCertificate, path: readonly PathCertificate[]): boolean {
+  return path.some(
+    ({ subjectName, publicKey }) =>
+      subjectName === candidate.subjectName && Buffer.compare(publicKey, candidate.publicKey) === 0,
+  );
+}
+
+/** Keys that are not accepted are not computed with: some would take long. */
+function isSignedBy(certificate: PathCertificate, issuer: PathCertificate, search: Search): boolean {
+  if (search.signaturesLeft === 0) {
+    search.why = `more than ${MAX_SIGNATURES} signatures would have to be verified to find its path`;
+    return false;
+  }
+  search.signaturesLeft -= 1;
+  try {
+    const why = explainKey(issuer);
+    if (why !== undefined) {
+      search.why = `of the certificate ${issuer.thumbprint} above it: ${why}`;
+      return false;
+    }
+    return certificate.x509.verify(issuer.x509.publicKey);
+  } catch {
+    return false;
+  }
+}
+
+/** Certificates by their subjects, each once. */
+export function bySubject(certificates: readonly PathCertificate[]): BySubject {
+  const lists = new Map<string, PathCertificate[]>();
+  for (const certificate of certificates) {
+    const list = lists.get(certificate.subjectName) ?? [];
+    if (!list.some(({ thumbprint }) => thumbprint === certificate.thumbprint)) {
+      lists.set(certificate.subjectName, [...list, certificate]);
+    }
+  }
+  return lists;
+}

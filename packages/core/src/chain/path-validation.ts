@@ -1,0 +1,186 @@
+import { isSignatureAccepted } from './accepted-keys.js';
+import {
+  extensionOf,
+  pathExtensions,
+  readBasicConstraints,
+  readExtendedKeyUsage,
+  readKeyUsage,
+  revocationExtensions,
+} from './extension-values.js';
+import { directoryName, type GeneralName, readAlternativeNames } from './general-names.js';
+import { explainViolation, type NameConstraints, readNameConstraints } from './name-constraints.js';
+import { isSelfIssued, type PathCertificate } from './path-certificate.js';
+import { ValidPolicies } from './valid-policies.js';
+
+/** The extensions that may be critical, for each of them is processed. */
+const processed: ReadonlySet<string> = new Set([
+  ...Object.values(pathExtensions),
+  ...Object.values(revocationExtensions),
+]);
+
+/** id-kp-clientAuth and anyExtendedKeyUsage (RFC 5280 §4.2.1.12), in hex. */
+const clientUsages = ['2b06010505070302', '551d2500'];
+
+/**
+ * Validates a path whose signatures are verified and whose names chain (RFC 5280 §6.1). Says why it
+ * is refused, or returns `undefined` if it is valid. Needs `x509.load()`.
+ *
+ * @param path from the client's certificate to the trust anchor
+ * @param now milliseconds since the epoch
+ */
+export function explainInvalidPath(path: readonly PathCertificate[], now: number): string | undefined {
+  const [anchor, ...below] = path.toReversed();
+  const leaf = below.pop();
+  if (anchor === undefined || leaf === undefined) {
+    return 'it has no path';
+  }
+  const policies = new ValidPolicies(below.length + 1);
+  const constraints: NameConstraints[] = [];
+  // An anchor is trusted as it is, and its own limits hold (RFC 5937).
+  let authoritiesLeft = Number.POSITIVE_INFINITY;
+  for (const [at, authority] of [anchor, ...below].entries()) {
+    const isAnchor = at === 0;
+    if (!isAnchor && !isSelfIssued(authority)) {
+      if (authoritiesLeft === 0) {
+        return explainOf(authority, 'it is one authority more than the path may have');
+      }
+      authoritiesLeft -= 1;
+    }
+    const limits = authorityLimits(authority);
+    const why =
+      explainUnusable(authority, now) ??
+      (isAnchor ? undefined : explainSignature(authority)) ??
+      (isAnchor || isSelfIssued(authority) ? undefined : explainNames(authority, constraints)) ??
+      (isAnchor ? undefined : policies.processIntermediate(authority)) ??
+      (typeof limits === 'string' ? limits : undefined);
+    if (why !== undefined || typeof limits === 'string') {
+      return explainOf(authority, why ?? '');
+    }
+    authoritiesLeft = Math.min(authoritiesLeft, limits.pathLength ?? Number.POSITIVE_INFINITY);
+    if (limits.names !== undefined) {
+      constraints.push(limits.names);
+    }
+  }
+  return (
+    explainUnusable(leaf, now) ??
+    explainSignature(leaf) ??
+    explainNames(leaf, constraints) ??
+    policies.processLast(leaf) ??
+    explainLeafUsage(leaf)
+  );
+}
+
+/** Says which certificate of the path it is. */
+function explainOf({ thumbprint }: PathCertificate, why: string): string {
+  return `of the certificate ${thumbprint} above it: ${why}`;
+}
+
+function explainSignature({ signatureAlgorithm }: PathCertificate): string | undefined {
+  return isSignatureAccepted(signatureAlgorithm)
+    ? undefined
+    : 'the algorithm of its signature is not accepted';
+}
+
+/** What every certificate of a path must be: valid now, and without critical extensions that are unknown. */
+function explainUnusable(certificate: PathCertificate, now: number): string | undefined {
+  const { notBefore, notAfter, extensions, version } = certificate;
+  if (now < notBefore) {
+    return 'it is not valid yet';
+  }
+  if (now > notAfter + LAST_SECOND) {
+    return 'it has expired';
+  }
+  if (extensions.size > 0 && version !== 3) {
+    return 'it has extensions and another version than 3';
+  }
+  for (const [id, { isCritical }] of extensions) {
+    if (isCritical && !processed.has(id)) {
+      return 'it has a critical extension that is not known here';
+    }
+  }
+  return explainUsage(certificate);
+}
+
+/** notAfter is the last second, and ends with it (RFC 5280 §4.1.2.5). */
+const LAST_SECOND = 999;
+
+/** The extended usage of each certificate must allow client authentication, if it has any. */
+function explainUsage(certificate: PathCertificate): string | undefined {
+  const usages = extensionOf(certificate, pathExtensions.extendedKeyUsage, readExtendedKeyUsage);
+  if (usages === 'malformed') {
+    return 'its extended key usage can not be read';
+  }
+  return usages === 'missing' || clientUsages.some((usage) => usages.has(usage))
+    ? undefined
+    : 'its extended key usage lacks clientAuth';
+}
+
+function explainLeafUsage(leaf: PathCertificate): string | undefined {
+  const usage = extensionOf(leaf, pathExtensions.keyUsage, readKeyUsage);
+  const basic = extensionOf(leaf, pathExtensions.basicConstraints, readBasicConstraints);
+  if (usage === 'malformed' || basic === 'malformed') {
+    return 'its key usage or basic constraints can not be read';
+  }
+  return usage === 'missing' || usage.digitalSignature || usage.keyAgreement
+    ? undefined
+    : 'its key usage allows neither digitalSignature nor keyAgreement';
+}
+
+/** What an authority allows below it. */
+interface AuthorityLimits {
+  readonly pathLength: number | undefined;
+  readonly names: NameConstraints | undefined;
+}
+
+/**
+ * Returns what an authority allows below it, or says why it is none (RFC 5280 §6.1.4 (g) and (k) to
+ * (n)). Needs `x509.load()`.
+ */
+export function authorityLimits(certificate: PathCertificate): AuthorityLimits | string {
+  const basic = extensionOf(certificate, pathExtensions.basicConstraints, readBasicConstraints);
+  const usage = extensionOf(certificate, pathExtensions.keyUsage, readKeyUsage);
+  const names = extensionOf(certificate, pathExtensions.nameConstraints, readNameConstraints);
+  if (basic === 'malformed' || usage === 'malformed' || names === 'malformed') {
+    return 'its basic constraints, key usage or name constraints can not be read';
+  }
+  if (basic === 'missing' || !basic.isAuthority || certificate.version !== 3) {
+    return 'it is no authority: its basic constraints do not say so';
+  }
+  if (usage !== 'missing' && !usage.keyCertSign) {
+    return 'its key usage does not allow to sign certificates';
+  }
+  return { pathLength: basic.pathLength, names: names === 'missing' ? undefined : names };
+}
+
+/** Says which of its names violates the constraints above it. */
+function explainNames(
+  certificate: PathCertificate,
+  constraints: readonly NameConstraints[],
+): string | undefined {
+  if (constraints.length === 0) {
+    return undefined;
+  }
+  const names = namesOf(certificate);
+  return names === undefined ? 'its names can not be read' : explainViolation(names, constraints);
+}
+
+/** The subject, the mail addresses in it, and the alternative names. */
+function namesOf(certificate: PathCertificate): readonly GeneralName[] | undefined {
+  const subject = directoryName(certificate.subject);
+  const alternatives = extensionOf(certificate, pathExtensions.subjectAltName, readAlternativeNames);
+  if (subject?.kind !== 'directory' || alternatives === 'malformed') {
+    return undefined;
+  }
+  const mails = subject.relativeNames
+    .flatMap((relative): string[] => JSON.parse(relative))
+    .filter((attribute) => attribute.startsWith(mailAttribute))
+    .map((attribute): GeneralName => ({ kind: 'email', text: attribute.slice(mailAttribute.length) }));
+  return [
+    // An empty subject is no name (RFC 5280 §4.1.2.6).
+    ...(subject.relativeNames.length > 0 ? [subject] : []),
+    ...mails,
+    ...(alternatives === 'missing' ? [] : alternatives),
+  ];
+}
+
+const mailAttribute = '1.2.840.113549.1.9.1=';

@@ -1,0 +1,114 @@
+import {
+  extensionOf,
+  pathExtensions,
+  readCertificatePolicies,
+  readInhibitAnyPolicy,
+  readPolicyConstraints,
+  readPolicyMappings,
+} from './extension-values.js';
+import { isSelfIssued, type PathCertificate } from './path-certificate.js';
+
+/** anyPolicy, 2.5.29.32.0: the content of its object identifier, in hex. */
+const anyPolicy = '551d2000';
+
+/**
+ * The policies of a path (RFC 5280 §6.1, in the form of RFC 9618). Every policy is acceptable to the
+ * user, and none need be there: what counts are the demands of the authorities themselves. So of the
+ * graph of policies only its last level is kept: by each valid policy, those that the next
+ * certificate may name for it. Its cost is linear in the size of the certificates.
+ */
+export class ValidPolicies {
+  #level: ReadonlyMap<string, ReadonlySet<string>> = new Map([[anyPolicy, new Set([anyPolicy])]]);
+  /** How many certificates may follow before a policy must be there. */
+  #untilExplicit: number;
+  /** How many certificates may follow before policies are mapped no more. */
+  #untilNoMapping: number;
+  /** How many certificates may follow before anyPolicy counts no more. */
+  #untilNoAny: number;
+
+  /** @param length the number of certificates below the trust anchor */
+  constructor(length: number) {
+    this.#untilExplicit = length + 1;
+    this.#untilNoMapping = length + 1;
+    this.#untilNoAny = length + 1;
+  }
+
+  /** Processes an intermediate certificate. Says why the path is refused. */
+  processIntermediate(certificate: PathCertificate): string | undefined {
+    return this.#narrow(certificate, isSelfIssued(certificate)) ?? this.#prepareNext(certificate);
+  }
+
+  /** Processes the last certificate. Says why the path is refused. */
+  processLast(certificate: PathCertificate): string | undefined {
+    const why = this.#narrow(certificate, false);
+    const constraints = extensionOf(certificate, pathExtensions.policyConstraints, readPolicyConstraints);
+    if (why !== undefined || constraints === 'malformed') {
+      return why ?? 'its policy constraints can not be read';
+    }
+    const isDemanded = constraints !== 'missing' && constraints.requireExplicitPolicy === 0;
+    return (this.#untilExplicit <= 1 || isDemanded) && this.#level.size === 0 ? policyMissing : undefined;
+  }
+
+  /** RFC 5280 §6.1.3 (d) to (f). */
+  #narrow(certificate: PathCertificate, mayUseAny: boolean): string | undefined {
+    const named = extensionOf(certificate, pathExtensions.certificatePolicies, readCertificatePolicies);
+    if (named === 'malformed') {
+      return 'its policies can not be read';
+    }
+    this.#level = named === 'missing' ? new Map() : this.#nextLevel(named, this.#untilNoAny > 0 || mayUseAny);
+    return this.#untilExplicit > 0 || this.#level.size > 0 ? undefined : policyMissing;
+  }
+
+  #nextLevel(named: ReadonlySet<string>, countsAny: boolean): ReadonlyMap<string, ReadonlySet<string>> {
+    const expected = new Set([...this.#level.values()].flatMap((policies) => [...policies]));
+    const specific = [...named].filter(
+      (policy) => policy !== anyPolicy && (expected.has(policy) || this.#level.has(anyPolicy)),
+    );
+    const all = named.has(anyPolicy) && countsAny ? [...specific, ...expected] : specific;
+    return new Map(all.map((policy) => [policy, new Set([policy])]));
+  }
+
+  /** RFC 5280 §6.1.4 (a), (b), (h) to (j). */
+  #prepareNext(certificate: PathCertificate): string | undefined {
+    const mappings = extensionOf(certificate, pathExtensions.policyMappings, readPolicyMappings);
+    const constraints = extensionOf(certificate, pathExtensions.policyConstraints, readPolicyConstraints);
+    const inhibited = extensionOf(certificate, pathExtensions.inhibitAnyPolicy, readInhibitAnyPolicy);
+    if (mappings === 'malformed' || constraints === 'malformed' || inhibited === 'malformed') {
+      return 'its policy constraints or mappings can not be read';
+    }
+    if (mappings !== 'missing') {
+      if (mappings.flat().includes(anyPolicy)) {
+        return 'it maps anyPolicy';
+      }
+      this.#level = this.#mapped(mappings);
+    }
+    if (!isSelfIssued(certificate)) {
+      this.#untilExplicit = Math.max(0, this.#untilExplicit - 1);
+      this.#untilNoMapping = Math.max(0, this.#untilNoMapping - 1);
+      this.#untilNoAny = Math.max(0, this.#untilNoAny - 1);
+    }
+    if (constraints !== 'missing') {
+      const { requireExplicitPolicy = Infinity, inhibitPolicyMapping = Infinity } = constraints;
+      this.#untilExplicit = Math.min(this.#untilExplicit, requireExplicitPolicy);
+      this.#untilNoMapping = Math.min(this.#untilNoMapping, inhibitPolicyMapping);
+    }
+    if (inhibited !== 'missing') {
+      this.#untilNoAny = Math.min(this.#untilNoAny, inhibited);
+    }
+    return undefined;
+  }
+
+  #mapped(mappings: readonly (readonly [string, string])[]): ReadonlyMap<string, ReadonlySet<string>> {
+    const level = new Map(this.#level);
+    for (const from of new Set(mappings.map(([policy]) => policy))) {
+      if (this.#untilNoMapping === 0) {
+        level.delete(from);
+      } else if (level.has(from) || level.has(anyPolicy)) {
+        level.set(from, new Set(mappings.filter(([policy]) => policy === from).map(([, to]) => to)));
+      }
+    }
+    return level;
+  }
+}
+
+const policyMissing = 'an authority of its path demands a policy that the path does not have';
