@@ -94,12 +94,13 @@ export function createAdmission({
       }
       const target = resolveTarget(token, req);
       const presented = { token, hash, target, thumbprint: certificate?.thumbprint, req };
-      cached = lookup.useCached(presented);
+      const now = Date.now();
+      cached = lookup.useCached(presented, now);
       if (cached !== undefined) {
         publishCache(typeof cached === 'string' ? 'inactive_hit' : 'hit');
         const loading = decider.load();
         return loading === undefined
-          ? admit(cached, certificate, shown, req, turnAtStart)
+          ? admit(cached, certificate, shown, req, turnAtStart, now)
           : admitLater(cached, () => loading, certificate, shown, req, turnAtStart);
       }
       publishCache('miss');
@@ -132,7 +133,7 @@ export function createAdmission({
       answer = await answering;
       await load();
       // Not awaited here: a promise has its own refusal.
-      return admit(answer, certificate, shown, req, turnAtStart);
+      return admit(answer, certificate, shown, req, turnAtStart, Date.now());
     } catch (thrown) {
       return refuse(thrown, certificate, req, refusedTokenFacts(answer));
     }
@@ -144,8 +145,9 @@ export function createAdmission({
     shown: ShownProof | undefined,
     req: NodeRequest,
     turnAtStart: number,
+    now: number,
   ): Authorization | Promise<Authorization> {
-    const authorization = decider.decide(answer, certificate, shown?.proof, req, turnAtStart);
+    const authorization = decider.decide(answer, certificate, shown?.proof, req, turnAtStart, now);
     // One mtlsBound() may be mounted for the application and for a route.
     if (shown === undefined || shown.isUsedUp) {
       return publish(authorization, req);
@@ -269,7 +271,8 @@ export function createAdmission({
     };
     const presented = { token, hash: hashOf(token), target, thumbprint: certificate?.thumbprint, req };
     const answer = await lookup.read(presented, 'afresh');
-    const fresh = decider.decide(answer, certificate, proofs.get(req)?.proof, req, turnAtStart);
+    const { proof } = proofs.get(req) ?? {};
+    const fresh = decider.decide(answer, certificate, proof, req, turnAtStart, Date.now());
     Authorization.replace(authorization, fresh);
     return fresh;
   }

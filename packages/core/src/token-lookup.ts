@@ -21,8 +21,10 @@ export interface TokenLookup {
   /**
    * Returns the cached answer, or `undefined` if the authorization server must be asked. May begin to
    * refresh the answer in the background.
+   *
+   * @param now milliseconds since the epoch
    */
-  useCached(presented: PresentedToken): TokenAnswer | undefined;
+  useCached(presented: PresentedToken, now: number): TokenAnswer | undefined;
   /**
    * Reads what the token is, which may ask the authorization server. The flood guard counts the
    * question for the client that sent the token.
@@ -59,8 +61,8 @@ export function createTokenLookup(
   const requesterFor = (presented: PresentedToken): Requester => requesterOf(presented, sourceOf(presented));
 
   return {
-    useCached: (presented) =>
-      cache.useCached(presented.token, presented.target, presented, requesterFor, presented.hash),
+    useCached: (presented, now) =>
+      cache.useCached(presented.token, presented.target, presented, requesterFor, presented.hash, now),
 
     async read(presented, how) {
       const { token, hash, target } = presented;
