@@ -76,7 +76,7 @@ export function createTokenLookup(
         // Another request may have asked meanwhile.
         return (
           cache.useCached(token, target, requester, itself, hash) ??
-          cache.readThrough(token, target, requester)
+          cache.readThrough(token, target, requester, hash)
         );
       };
       if (floodGuard === undefined || source.length === 0) {

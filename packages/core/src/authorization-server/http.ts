@@ -103,18 +103,31 @@ export function timed<T>(
   if ('clock' in request && Clock.isClock(request.clock)) {
     return work(request as ClockedRequest);
   }
-  return withClock(request.signal ?? timeout, (clock) => work(withLazySignal({ ...request, clock })));
+  return withClock(request.signal ?? timeout, (clock) => work(new QuestionRequest({ ...request, clock })));
 }
 
-/** Adds the signal of its clock to a request. The signal is made when it is read. */
-export function withLazySignal(request: ClockedRequest): ClockedRequest {
-  const { clock } = request;
-  return {
-    ...request,
-    get signal() {
-      return clock.signal;
-    },
-  };
+/** A request that belongs to a question. Its signal is that of the clock, made when it is read. */
+export class QuestionRequest implements ClockedRequest {
+  readonly method: string;
+  readonly headers: Record<string, string>;
+  readonly body: HttpRequest['body'];
+  readonly wasCounted: boolean;
+  readonly requester: Requester | undefined;
+  readonly clock: Clock;
+
+  constructor(request: Omit<ClockedRequest, 'signal'>) {
+    this.method = request.method;
+    this.headers = request.headers;
+    this.body = request.body;
+    this.wasCounted = request.wasCounted === true;
+    // A changed `Object.prototype` names no client.
+    this.requester = Object.hasOwn(request, 'requester') ? request.requester : undefined;
+    this.clock = request.clock;
+  }
+
+  get signal(): AbortSignal {
+    return this.clock.signal;
+  }
 }
 
 type Send = (url: string, request: ClockedRequest) => Promise<Response>;

@@ -23,7 +23,7 @@ import { createTokenRejection } from '../token/token-rejection.js';
 import type { AuthorizationServerAccess, TokenSource } from '../token/token-source.js';
 import { type IntrospectionClaimNames, introspectionClaimOptions, withThumbprint } from './claim-names.js';
 import { withClock } from './deadline.js';
-import { withLazySignal } from './http.js';
+import { QuestionRequest } from './http.js';
 import { createIntrospectionRequests } from './introspection-request.js';
 import { otherKindOfAnswer } from './jwt-kind.js';
 import { createRemoteKeys } from './key-set.js';
@@ -177,9 +177,9 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
       const response = await withClock(timeout, (clock) =>
         // A new request each time: an assertion must not arrive twice.
         retryBroken(async (wasCounted) => {
-          const { url, ...request } = await createRequest(server, token, clock);
-          const headers = { ...request.headers, ...interactionHeaders(requester) };
-          return http(url, withLazySignal({ ...request, headers, wasCounted, requester, clock }));
+          const { url, method, headers, body } = await createRequest(server, token, clock);
+          Object.assign(headers, interactionHeaders(requester));
+          return http(url, new QuestionRequest({ method, headers, body, wasCounted, requester, clock }));
         }),
       ).catch(rethrowWithoutMessage);
       const error = response.status === 400 ? await errorCodeOf(response) : undefined;

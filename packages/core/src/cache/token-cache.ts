@@ -245,9 +245,16 @@ export class TokenCache {
    * Reads the answer from the shared cache, or else asks the authorization server, and caches it.
    * Requests with the same token join the open question, which is asked for the `requester` of the
    * first.
+   *
+   * @param hash `hashOf(token)`, where it is known
    */
-  readThrough(token: string, target: TokenTarget, requester?: Requester): Promise<TokenAnswer> {
-    const question = questionAbout(token, target, requester);
+  readThrough(
+    token: string,
+    target: TokenTarget,
+    requester?: Requester,
+    hash = hashOf(token),
+  ): Promise<TokenAnswer> {
+    const question = questionAbout(token, target, requester, hash);
     return this.#decideAtEnd(() => this.#askOrUseStale(question));
   }
 
@@ -575,7 +582,7 @@ export class TokenCache {
     when: Pick<TokenRecord, 'turn' | 'turnTime' | 'shared'>,
   ): TokenRecord {
     // What is cached should not keep two texts where one will do.
-    const identity = identityOf(token);
+    const identity = identityOf(token, hash);
     return {
       token: claims,
       claimsFrom,
@@ -664,8 +671,12 @@ export class TokenCache {
   }
 }
 
-function questionAbout(token: string, target: TokenTarget, requester: Requester | undefined): Question {
-  const hash = hashOf(token);
+function questionAbout(
+  token: string,
+  target: TokenTarget,
+  requester: Requester | undefined,
+  hash = hashOf(token),
+): Question {
   return { token, target, hash, key: hash + target.id, requester };
 }
 

@@ -77,7 +77,8 @@ export class RequestSignals {
   #watch(request: OpenRequest, req: NodeRequest, token: TokenClaims, turnAtStart: number): void {
     try {
       const { token: text } = readCredentials(req, undefined, true);
-      const watched = { token, hash: hashOf(text), identity: identityOf(text) };
+      const hash = hashOf(text);
+      const watched = { token, hash, identity: identityOf(text, hash) };
       request.endOn(
         this.#revocations.watch(watched, turnAtStart, (code) => request.abort(new RequestRefused(code))),
       );

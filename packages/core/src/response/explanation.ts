@@ -52,7 +52,11 @@ export function createExplainer(source: CertificateSource, acceptsDpop: boolean)
 
   return {
     remember(certificate) {
-      if (certificate !== undefined && (certificate.der?.length ?? 0) <= MAX_REMEMBERED_SIZE) {
+      // To read the bytes is to copy them: not again for a client that was here before.
+      if (certificate === undefined || remembered.get(certificate.thumbprint) === certificate) {
+        return;
+      }
+      if ((certificate.der?.length ?? 0) <= MAX_REMEMBERED_SIZE) {
         remembered.set(certificate.thumbprint, certificate);
       }
     },

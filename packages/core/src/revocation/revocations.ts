@@ -424,7 +424,8 @@ export class Revocations {
    * @param now by the monotonic clock, in milliseconds
    */
   usability(known: TokenRecord, now: number = performance.now()): Usability {
-    const records = known.unconcernedBy === this.#added ? none : this.#recordsAt(recordKeysOf(known));
+    const isUnconcerned = known.unconcernedBy === this.#added || this.#records.size === 0;
+    const records = isUnconcerned ? none : this.#recordsAt(recordKeysOf(known));
     if (records.length === 0) {
       known.unconcernedBy = this.#added;
     }

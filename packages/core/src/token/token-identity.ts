@@ -13,8 +13,10 @@ const SHORTEST = 22;
  * authorization server may take for the same one: the SHA-256 of its one base64url text, without
  * dots at its end. Of a signed JWT it is that of what is signed (RFC 7515 §5.1), as the same JWT
  * has several signatures, and a server may ignore what comes after them.
+ *
+ * @param hash `hashOf(token)`, where it is known
  */
-export function identityOf(token: string): string {
+export function identityOf(token: string, hash = hashOf(token)): string {
   const parts = canonicalOf(token).split('.');
   while (parts.at(-1) === '') {
     parts.pop();
@@ -22,10 +24,11 @@ export function identityOf(token: string): string {
   const canonical = parts.join('.');
   if (canonical.length < SHORTEST) {
     // Of short texts, several that are different tokens of a test would have one identity.
-    return hashOf(token);
+    return hash;
   }
   const [header = '', payload = ''] = parts;
-  return hashOf(isSigned(header, parts.length) ? `${header}.${payload}` : canonical);
+  const named = isSigned(header, parts.length) ? `${header}.${payload}` : canonical;
+  return named === token ? hash : hashOf(named);
 }
 
 /**
