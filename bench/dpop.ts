@@ -11,7 +11,7 @@ const child = await startChild(new URL('./servers/dpop.ts', import.meta.url), {
   nodeOptions: ['--expose-gc'],
   profile: 'dpop',
 });
-const count = isQuick ? 50 : 2_000;
+const count = isQuick ? 50 : 1_500;
 const measure = (name: string, algorithm: string) => async () => ({
   nanoseconds: await child.ask<number>('time', { name, algorithm, count }),
 });

@@ -99,7 +99,7 @@ try {
         ]),
       ),
     ) as Record<string, () => Promise<Measured<ApiFigure>>>,
-    { rounds: 21, warmUp: 4 },
+    { rounds: 21, warmUp: 3 },
   );
   const request = (name: string) => behindExpress.of(name, 'microseconds');
   const ns = (name: string) => samples.of(name, 'nanoseconds');

@@ -7,7 +7,7 @@ import { takeTurns } from './harness/rounds.js';
 import { type Api, apiSummary, loaded, setStage } from './harness/stage.js';
 
 const CONNECTIONS = 16;
-const SECONDS = 1;
+const SECONDS = 0.5;
 
 const apache = 'Apache with mod_oauth2';
 const frameworks = { Express: 'express-mtls', Koa: 'koa-mtls' } as const;

@@ -25,18 +25,26 @@ function run(module, ...args) {
     stdio: 'inherit',
     env: { ...process.env, ...(profiles !== undefined && { BENCH_PROFILE: profiles }) },
   });
-  if (status !== 0) {
-    process.exit(status ?? 1);
-  }
+  return status === 0;
 }
 
 const onlyDraw = process.argv.includes('--draw');
+const failed = [];
 for (const name of onlyDraw ? [] : wanted.length > 0 ? wanted : usual) {
-  run(`${name}.ts`);
-  if (profiles !== undefined) {
-    run('harness/profiled.ts', profiles, name);
+  const started = performance.now();
+  // One that fails, or keeps no record because the machine is busy, does not prevent the others.
+  const isDone = run(`${name}.ts`) && (profiles === undefined || run('harness/profiled.ts', profiles, name));
+  console.log(
+    `${name}: ${isDone ? 'done' : 'failed'} after ${Math.round((performance.now() - started) / 1000)} s`,
+  );
+  if (!isDone) {
+    failed.push(name);
   }
 }
-if (process.env.BENCH_RESULTS === undefined) {
-  run('harness/redraw.ts');
+if (process.env.BENCH_RESULTS === undefined && !run('harness/redraw.ts')) {
+  process.exit(1);
+}
+if (failed.length > 0) {
+  console.error(`failed; run again: npm run bench ${failed.join(' ')}`);
+  process.exit(1);
 }

@@ -42,7 +42,7 @@ export async function runCachedPath({ scenario, framework, bare, ours, others }:
     const samples = await takeTurns(
       scenario,
       Object.fromEntries(names.map((name) => [name, () => measure(name)])),
-      { rounds: 21, warmUp: 4 },
+      { rounds: 21, warmUp: 3 },
     );
     closeComparison({
       scenario,

@@ -37,7 +37,8 @@ export function closeScenario(
   }
   const whole = writeRecord({ ...record, ratios: { ...(isQuick ? {} : noise), ...record.ratios } });
   writeFileSync(new URL(`${whole.scenario}.svg`, results), figureOf(whole));
-  if (!isQuick) {
+  // The page shows the records of its own folder.
+  if (!isQuick && process.env.BENCH_RESULTS === undefined) {
     writeFileSync(page, synced(readFileSync(page, 'utf8'), allRecords()));
   }
   console.log(`\n${whole.scenario}\n${tablesOf(whole)}\n`);

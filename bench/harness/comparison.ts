@@ -17,7 +17,7 @@ interface Comparison {
 }
 
 /** Many short turns: what else the machine does hits neighbours in time alike. */
-const SECONDS = 1;
+const SECONDS = 0.5;
 
 export async function runComparison(comparison: Comparison): Promise<void> {
   const { scenario, framework, contestants, ratios, load } = comparison;
@@ -39,7 +39,7 @@ export async function runComparison(comparison: Comparison): Promise<void> {
     const samples = await takeTurns(
       scenario,
       Object.fromEntries(names.map((name) => [name, () => measure(name)])),
-      { rounds: 21, warmUp: 3 },
+      { rounds: 21, warmUp: 4 },
     );
     closeComparison({ scenario, names, samples, ratios, same: [again, first] });
   } finally {

@@ -54,11 +54,13 @@ function profileTable(profile: NonNullable<BenchRecord['profile']>): string {
 
 const marked = /(<!-- record: ([\w-]+) -->)[\s\S]*?(<!-- end of record -->)/g;
 
-/** The page with the tables of each record that it marks a place for. */
+/** The page with the figure and the tables of each record that it marks a place for. */
 export function synced(page: string, records: readonly BenchRecord[]): string {
   return page.replace(marked, (block, start: string, scenario: string, end: string) => {
     const record = records.find((each) => each.scenario === scenario);
-    return record === undefined ? block : `${start}\n\n${tablesOf(record)}\n\n${end}`;
+    return record === undefined
+      ? block
+      : `${start}\n\n![Figures of ${scenario}](results/${scenario}.svg)\n\n${tablesOf(record)}\n\n${end}`;
   });
 }
 

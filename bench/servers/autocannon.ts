@@ -35,7 +35,10 @@ async function loadByAutocannon({
     url,
     requests,
     connections,
-    ...(seconds > 0 ? { duration: seconds } : { amount: FEW, sampleInt: 50 }),
+    // It ends with a sample.
+    ...(seconds > 0
+      ? { duration: seconds, sampleInt: Math.min(seconds * 1000, 1000) }
+      : { amount: FEW, sampleInt: 50 }),
     tlsOptions: { ...identity },
   });
   const taken = seconds > 0 ? result.duration : (performance.now() - started) / 1000;
