@@ -82,12 +82,25 @@ function hasOneHandshake(req: NodeRequest, connection: Connection): boolean {
 }
 
 /**
+ * Connections of TLS 1.3: of their requests nothing is read here. Node looks the protocol of a
+ * connection up in OpenSSL, which costs more than all else that is done here.
+ */
+const neverRenegotiated = new WeakSet<Connection>();
+
+/**
  * Never throws: an error in a subscriber ends the process. A request of which nothing could be read
  * is refused.
  */
 function onRequestStart(message: unknown): void {
   try {
     const { request, socket } = message as { request: NodeRequest; socket: Connection };
+    if (neverRenegotiated.has(socket)) {
+      return;
+    }
+    if (socket.encrypted === true && socket.getProtocol?.() === 'TLSv1.3') {
+      neverRenegotiated.add(socket);
+      return;
+    }
     const mayRenegotiate = socket.encrypted === true && !hasOneHandshake(request, socket);
     if (mayRenegotiate && laterHandshakes(socket) === 0) {
       found.set(request, new Map([...readers].map((read) => [read, read(socket)])));
