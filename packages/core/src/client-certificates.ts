@@ -110,7 +110,7 @@ export function createClientCertificates(maxClients: number): ClientCertificates
       clients.delete(oldest);
     }
     if (!isClosed) {
-      report(client, use, now);
+      checkExpiry(client, use, now);
     }
   }
 
@@ -120,11 +120,11 @@ export function createClientCertificates(maxClients: number): ClientCertificates
     );
   }
 
-  function reportAll(): void {
+  function checkAll(): void {
     const now = Date.now();
     for (const client of all()) {
       for (const use of client.uses) {
-        report(client, use, now);
+        checkExpiry(client, use, now);
       }
     }
   }
@@ -163,7 +163,7 @@ export function createClientCertificates(maxClients: number): ClientCertificates
   }
 
   // Made here and not by a request, whose asynchronous context it would keep.
-  const timer = maxClients > 0 ? setInterval(reportAll, CHECK_INTERVAL).unref() : undefined;
+  const timer = maxClients > 0 ? setInterval(checkAll, CHECK_INTERVAL).unref() : undefined;
   const unlist = listCertificateEnds(ends);
 
   return {
@@ -201,7 +201,7 @@ function useOf(certificate: ClientCertificate, now: number): Use {
 }
 
 /** Publishes the smallest threshold that has passed, unless it was published before. */
-function report(client: Client, use: Use, now: number): void {
+function checkExpiry(client: Client, use: Use, now: number): void {
   const { notAfter, reported, largestThreshold } = use;
   const threshold = expiryThresholds.find((days) => notAfter - now <= days * DAY);
   if (

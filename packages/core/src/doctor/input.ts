@@ -18,6 +18,15 @@ export function portOf(text: string): number {
   return port;
 }
 
+/** Days, from 0 to 3,650. */
+export function daysOf(text: string): number {
+  const days = Number(text);
+  if (!/^\d+$/.test(text) || days > 3_650) {
+    throw new UsageError('--days: the value is no whole number from 0 to 3650');
+  }
+  return days;
+}
+
 export function headerOf(text: string): string {
   const header = headerName.read(text);
   if (header === undefined) {

@@ -15,11 +15,13 @@ import {
 } from '../options/resource-server-options.js';
 import { within } from '../shared/bounded-wait.js';
 import { describeError } from '../shared/shown-error.js';
+import { fetchClients, readClients, reportClients } from './client-list.js';
 import { decide } from './decision.js';
 import { type Finding, problem, warning } from './finding.js';
 import {
   claimsIn,
   contentOf,
+  daysOf,
   headerOf,
   messageOf,
   pairOf,
@@ -63,6 +65,7 @@ export const usage = `mtls-doctor: what is wrong between client, proxy, API and 
                          [--cert CLIENT.pem --key CLIENT.key]
   mtls-doctor thumbprint CERT.pem ...
   mtls-doctor explain    --claims CLAIMS.json [--cert CLIENT.pem] [--proof-key CLIENT.key] [--config FILE]
+  mtls-doctor clients    FILE|URL [--days 30] [--token TOKEN|-] [--cert CLIENT.pem --key CLIENT.key] [--ca CA.pem]
 
 --config names a module whose default export are the options of mtlsBound(); without it they come from
 the environment.
@@ -87,6 +90,7 @@ const optionNames = [
   'claims',
   'host',
   'port',
+  'days',
 ] as const;
 type Given = Partial<Record<(typeof optionNames)[number], string>> & {
   readonly json?: boolean;
@@ -132,7 +136,7 @@ async function runCommand(args: readonly string[], around: Around): Promise<Exit
       // The word may be a token in the wrong place.
       throw new UsageError(`there is no such command; the commands are ${Object.keys(commands).join(', ')}`);
     }
-    if (rest.length > 0 && command !== 'thumbprint') {
+    if (rest.length > 0 && command !== 'thumbprint' && command !== 'clients') {
       throw new UsageError(`${command} takes options alone; what stands after it is none`);
     }
     return command === 'listen'
@@ -272,6 +276,36 @@ const commands: Readonly<Record<string, Command>> = {
       await optionsOf(given, around),
       around.environment,
     );
+    return writeFindings(findings, given, around);
+  },
+
+  async clients(given, rest, around) {
+    const [source, ...others] = rest;
+    if (source === undefined || others.length > 0) {
+      throw new UsageError('clients needs one file or URL');
+    }
+    const isUrl = /^https?:/i.test(source);
+    if (isUrl && !URL.canParse(source)) {
+      throw new UsageError('clients: the value is no URL');
+    }
+    const { cert, key, ca, days = '30' } = given;
+    const limit = daysOf(days);
+    const token = await tokenOf(given, around);
+    const text = isUrl
+      ? await fetchClients({
+          url: maskedUrl('clients', source, around),
+          headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+          ca: ca === undefined ? undefined : await contentOf('--ca', ca),
+          identity:
+            cert === undefined && key === undefined
+              ? undefined
+              : await pairOf(requireOption(given, 'cert'), requireOption(given, 'key')),
+        })
+      : await readClients(source);
+    const { table, findings } = reportClients(text, limit, Date.now());
+    if (given.json !== true) {
+      around.write(`${table}\n`);
+    }
     return writeFindings(findings, given, around);
   },
 };

@@ -10,7 +10,7 @@ const controls = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
  * Returns a text of another party without line ends and other control characters: each is shown by
  * its number.
  */
-function onOneLine(text: string): string {
+export function onOneLine(text: string): string {
   return text.replaceAll(controls, escaped);
 }
 

@@ -1,0 +1,206 @@
+import type { IncomingMessage } from 'node:http';
+import { TellableError } from '../errors.js';
+import { redactUrl } from '../shared/shown-url.js';
+import { type Exchange, exchange } from './exchange.js';
+import { type Finding, ok, problem, warning } from './finding.js';
+import { contentOf } from './input.js';
+import { onOneLine } from './report.js';
+
+const DAY = 86_400_000;
+
+/** Bytes of an answer that are read, at most. */
+const MAX_BYTES = 64 * 1_024 * 1_024;
+
+/** Clients that a finding names, at most. */
+const MAX_NAMED = 10;
+
+/** A row of `clients()` of a resource server, as JSON has it. */
+interface ListedClient {
+  readonly issuer: string;
+  /** A text for tokens that name no client, too. */
+  readonly client: string;
+  readonly thumbprint: string;
+  /** Milliseconds since the epoch; Infinity if it is unknown. */
+  readonly notAfter: number;
+  readonly lastSeen: string;
+  readonly isReplaced: boolean;
+}
+
+/** The clients, those whose certificate expires first at the front, and what is wrong with them. */
+export interface ClientReport {
+  readonly table: string;
+  readonly findings: readonly Finding[];
+}
+
+/** Reads the list of a running process. Throws `TellableError`. */
+export async function fetchClients(from: Exchange): Promise<string> {
+  const shown = redactUrl(from.url);
+  const reply = await exchange(from, readReply);
+  if (typeof reply === 'string') {
+    throw new TellableError(`${shown} gives no answer: ${reply}`);
+  }
+  if (reply.status !== 200) {
+    throw new TellableError(
+      `${shown}: expected the status 200, got ${reply.status}; name the token of an operator by --token, ` +
+        'and its certificate by --cert and --key',
+    );
+  }
+  if (reply.body === undefined) {
+    throw new TellableError(`${shown}: expected at most ${MAX_BYTES} bytes, got more`);
+  }
+  return reply.body;
+}
+
+/** Reads the list in a file. Throws `TellableError`. */
+export async function readClients(file: string): Promise<string> {
+  return (await contentOf('clients', file)).toString();
+}
+
+/**
+ * Reports the certificates that have expired, or expire within `days`. Throws `TellableError` for a
+ * text that is not the JSON of `clients()`.
+ */
+export function reportClients(text: string, days: number, now: number): ClientReport {
+  const clients = listIn(text).toSorted((a, b) => compare(a.notAfter, b.notAfter));
+  const used = clients.filter(({ isReplaced }) => !isReplaced);
+  const expired = used.filter(({ notAfter }) => notAfter < now);
+  const expiring = used.filter(({ notAfter }) => notAfter >= now && notAfter - now <= days * DAY);
+  const unknown = used.filter(({ notAfter }) => notAfter === Number.POSITIVE_INFINITY);
+  const within = `within ${days} ${days === 1 ? 'day' : 'days'}`;
+  const fix = 'have the client renew its certificate, and get a new token that is bound to it';
+  const findings = [
+    ...some(expired, (who) =>
+      problem('client_certificate_expired', `the certificate has expired of ${who}`, fix),
+    ),
+    ...some(expiring, (who) =>
+      problem('client_certificate_expires', `the certificate expires ${within} of ${who}`, fix),
+    ),
+    ...some(unknown, (who) =>
+      warning(
+        'client_expiry_unknown',
+        `nothing says when the certificate expires of ${who}`,
+        'choose a preset of the proxy that hands on the whole certificate, not its hash alone',
+      ),
+    ),
+  ];
+  return {
+    table: tableOf(clients, now),
+    findings:
+      expired.length + expiring.length > 0
+        ? findings
+        : [ok('client_certificates', `of ${used.length} certificates none expires ${within}`), ...findings],
+  };
+}
+
+async function readReply(res: IncomingMessage): Promise<{ status: number; body: string | undefined }> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of res as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > MAX_BYTES) {
+      res.destroy();
+      return { status: res.statusCode ?? 0, body: undefined };
+    }
+    chunks.push(chunk);
+  }
+  return { status: res.statusCode ?? 0, body: Buffer.concat(chunks).toString() };
+}
+
+/** Of what is read, nothing is shown that is no row. */
+function listIn(text: string): ListedClient[] {
+  let list: unknown;
+  try {
+    list = JSON.parse(text);
+  } catch {
+    // What is no JSON is no list either.
+  }
+  if (!Array.isArray(list)) {
+    throw new TellableError('expected the JSON of resourceServer.clients(), a list, got something else');
+  }
+  return list.map((row: unknown, index) => {
+    const read = readRow(row);
+    if (read === undefined) {
+      throw new TellableError(
+        `expected the JSON of resourceServer.clients(), got another row at the place ${index}`,
+      );
+    }
+    return read;
+  });
+}
+
+function readRow(row: unknown): ListedClient | undefined {
+  if (typeof row !== 'object' || row === null) {
+    return undefined;
+  }
+  const { issuer, clientId, thumbprint, notAfter, lastSeen, isReplaced } = row as Record<string, unknown>;
+  // JSON has no undefined: the member is missing, or null if another program wrote it.
+  const end = timeOf(notAfter ?? undefined, Number.POSITIVE_INFINITY);
+  const isRow =
+    typeof issuer === 'string' &&
+    ['string', 'undefined'].includes(typeof (clientId ?? undefined)) &&
+    typeof thumbprint === 'string' &&
+    typeof lastSeen === 'string' &&
+    !Number.isNaN(timeOf(lastSeen, Number.NaN)) &&
+    !Number.isNaN(end);
+  return isRow
+    ? {
+        issuer,
+        client: typeof clientId === 'string' ? clientId : '(no client_id)',
+        thumbprint,
+        notAfter: end,
+        lastSeen,
+        isReplaced: isReplaced === true,
+      }
+    : undefined;
+}
+
+/** NaN for what is no time. */
+function timeOf(value: unknown, whenMissing: number): number {
+  return value === undefined ? whenMissing : typeof value === 'string' ? Date.parse(value) : Number.NaN;
+}
+
+/** Infinities are equal. */
+function compare(a: number, b: number): number {
+  return a === b ? 0 : a - b;
+}
+
+function some(clients: readonly ListedClient[], make: (who: string) => Finding): Finding[] {
+  if (clients.length === 0) {
+    return [];
+  }
+  const names = clients.slice(0, MAX_NAMED).map(({ client }) => client);
+  const others = clients.length - names.length;
+  return [make(`${names.join(', ')}${others > 0 ? ` and ${others} more` : ''}`)];
+}
+
+function tableOf(clients: readonly ListedClient[], now: number): string {
+  const head = ['days left', 'expires', 'client', 'issuer', 'x5t#S256', 'last seen', ''];
+  const rows = clients.map(({ client, issuer, thumbprint, notAfter, lastSeen, isReplaced }) => {
+    const isKnown = Number.isFinite(notAfter);
+    return [
+      isKnown ? String(Math.floor((notAfter - now) / DAY)) : 'unknown',
+      isKnown ? dayOf(notAfter) : 'unknown',
+      client,
+      issuer,
+      thumbprint,
+      dayOf(Date.parse(lastSeen)),
+      isReplaced ? 'replaced' : '',
+    ].map(onOneLine);
+  });
+  const widths = head.map((title, column) =>
+    rows.reduce((widest, row) => Math.max(widest, row[column]?.length ?? 0), title.length),
+  );
+  return [head, ...rows]
+    .map(
+      (row) =>
+        `${row
+          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+          .join('  ')
+          .trimEnd()}\n`,
+    )
+    .join('');
+}
+
+function dayOf(time: number): string {
+  return new Date(time).toISOString().slice(0, 10);
+}
