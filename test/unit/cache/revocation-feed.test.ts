@@ -209,7 +209,7 @@ describe('what is heard', () => {
     expect(revocations.add).toHaveBeenCalledOnce();
     const told = [
       'revocation_not_ours',
-      'a message on the channel of revocations was not sealed with our secret; ignored',
+      'a message on the channel of revocations was not sealed with revocations.secret; ignored',
     ];
     expect(report.mock.calls).toEqual([told, told]);
   });

@@ -60,7 +60,7 @@ const UNKNOWN_LASTS = 1_000;
  * Throws `ConfigurationError` for a file of `crlFiles` that can't be used. The certificates that are
  * looked up need `x509.load()`.
  *
- * @param clockTolerance seconds that another clock may differ from ours
+ * @param clockTolerance seconds that another clock may differ from this process's
  * @param resolveHost in place of `dns.lookup()`
  */
 export function createCertificateStatus(

@@ -33,7 +33,7 @@ export interface OcspRules {
   readonly issuer: PathCertificate;
   /** Milliseconds since the epoch. */
   readonly now: number;
-  /** Milliseconds that another clock may differ from ours. */
+  /** Milliseconds that another clock may differ from this process's. */
   readonly tolerance: number;
 }
 

@@ -25,7 +25,7 @@ export interface StatusSource {
 export interface SourceParts {
   readonly settings: CertificateStatusSettings;
   readonly fetcher: StatusFetcher;
-  /** Seconds that another clock may differ from ours. */
+  /** Seconds that another clock may differ from this process's. */
   readonly clockTolerance: number;
   /** A status may have changed. */
   readonly onChange: () => void;

@@ -24,7 +24,7 @@ export class EntrySequence {
   #firstPosition: string | undefined;
   #lastPosition: string | undefined;
 
-  /** The position of the last entry that one of us wrote. */
+  /** The position of the last entry that a process of the fleet wrote. */
   get lastPosition(): string | undefined {
     return this.#lastPosition;
   }
@@ -34,10 +34,10 @@ export class EntrySequence {
     return (this.#numbers.get(writer) ?? 0) >= number;
   }
 
-  /** Remembers an entry that one of us wrote, unless it is replayed, and checks its order. */
+  /** Remembers an entry of the fleet, unless it is replayed, and checks its order. */
   add(position: string, { writer, number, at, previous, own }: LogEntry): EntryOrder {
     const last = this.#numbers.get(writer);
-    // An entry that is not ours says nothing of where the log begins.
+    // A forged entry says nothing of where the log begins.
     const isFirst = this.#firstPosition === undefined;
     this.#firstPosition ??= position;
     if (last !== undefined && number <= last) {

@@ -104,7 +104,7 @@ export class LogNaming {
     }
     const named = seals.openName(name);
     if (named === undefined) {
-      throw new TellableError('its name was not sealed with our secret');
+      throw new TellableError('its name was not sealed with revocations.secret');
     }
     if (this.#hasLostEntries) {
       // A process that starts must not take it for complete, until it is.

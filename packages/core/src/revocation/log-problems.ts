@@ -80,7 +80,7 @@ export class LogProblems {
   foreignNameReplaced(): void {
     this.#report(
       'revocation_not_ours',
-      'the name of the log of revocations was not sealed with our secret; replaced. If it comes again ' +
+      'the name of the log of revocations was not sealed with revocations.secret; replaced. If it comes again ' +
         'and again, two APIs with different secrets share one log: give each a name of its own',
     );
   }
@@ -88,7 +88,7 @@ export class LogProblems {
   foreignEntry(): void {
     this.#report(
       'revocation_not_ours',
-      'an entry of the log of revocations was not sealed with our secret; ignored',
+      'an entry of the log of revocations was not sealed with revocations.secret; ignored',
     );
   }
 

@@ -14,7 +14,7 @@ const NAME_SEAL = 'revocation-log-name';
 /** What entries of the log are sealed under. */
 export const ENTRY_SEAL = 'revocation-log-entry';
 
-/** Seals entries and names for one log, and opens what was sealed for it with one of our secrets. */
+/** Seals entries and names for one log, and opens what one of the secrets sealed for it. */
 export class LogSeals {
   readonly #entrySeal: string;
   readonly #nameSeal: string;
@@ -36,7 +36,7 @@ export class LogSeals {
     return this.#seals[0].seal(this.#entrySeal, text);
   }
 
-  /** Returns the text of an entry, or `undefined` if it was not sealed for this log by one of us. */
+  /** Returns the text of an entry, or `undefined` if no secret here sealed it for this log. */
   openEntry(sealed: string): string | undefined {
     return this.#opened(this.#entrySeal, sealed);
   }
@@ -45,7 +45,7 @@ export class LogSeals {
     return this.#seals[0].seal(this.#nameSeal, JSON.stringify(name));
   }
 
-  /** Returns what a name says, or `undefined` if it was not sealed for this log by one of us. */
+  /** Returns what a name says, or `undefined` if no secret here sealed it for this log. */
   openName(sealed: string | undefined): LogName | undefined {
     const text = this.#opened(this.#nameSeal, sealed);
     return text === undefined ? undefined : (JSON.parse(text) as LogName);
@@ -56,7 +56,7 @@ export class LogSeals {
     return this.#seals[0].open(this.#nameSeal, sealed) !== undefined;
   }
 
-  /** The version of a name; 0 if it was not sealed by one of us. */
+  /** The version of a name; 0 if no secret here sealed it. */
   versionOf(sealed: string | undefined): number {
     return this.openName(sealed)?.version ?? 0;
   }

@@ -72,7 +72,7 @@ export class LogSync {
   #newestAt = 0;
   /** When another process wrote an entry last, in milliseconds since the epoch. */
   #othersWroteAt = 0;
-  /** Whether the log has entries that are not ours. */
+  /** Whether the log has entries that no process of the fleet wrote. */
   #hasForeignEntries = false;
   readonly #quietPeriods = new QuietPeriods();
 
@@ -223,7 +223,7 @@ export class LogSync {
     if (this.#hasConflict && this.#hasJoined) {
       // The log was changed after one of the two had read it.
       this.#startAgainWithLoss();
-      // One who changes each entry must not keep this process busy.
+      // An attacker who changes each entry must not keep this process busy.
       await this.#log.pause(FIRST_RETRY_INTERVAL);
       return;
     }
@@ -358,7 +358,7 @@ export class LogSync {
     this.#isComparisonSettled = true;
   }
 
-  /** The log lost entries that one of us has read or written. */
+  /** The log lost entries that a process of the fleet has read or written. */
   #startAgainWithLoss(): void {
     this.#naming.setLoss(true);
     this.#problems.lost();
@@ -474,8 +474,8 @@ export class LogSync {
       this.#join.expectsAnswer &&
       this.#hasForeignEntries
     ) {
-      // Others live, and an entry that is not ours may be in the place of their answer.
-      this.#suspectLoss('it has entries that are not ours, and no running process answers');
+      // Other processes run, and a forged entry may be in the place of their answer.
+      this.#suspectLoss('it has forged entries, and no running process answers');
     }
     return true;
   }

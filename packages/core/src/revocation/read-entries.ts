@@ -50,8 +50,8 @@ export type Comparison = 'same' | 'other' | 'unknown';
  * The entries that a process has read in the log, and believes. An attacker who can write to the
  * store chooses the positions. The attacker may take an entry away, move it, or put another in its
  * place. By an attestation two processes find out whether they have read the same ones. An entry is
- * known by its writer and its number, which only an entry of ours has: a writer gives each number
- * once. What is not ours, or is played back, has no place here, however much of it the log has.
+ * known by its writer and its number, which only an entry of the fleet has: a writer gives each
+ * number once. A forged or replayed entry has no place here, however much of it the log has.
  */
 export class ReadEntries {
   readonly #max: number;

@@ -217,7 +217,7 @@ export class ChannelSync {
     }
     this.#report(
       'revocation_not_ours',
-      'a message on the channel of revocations was not sealed with our secret; ignored',
+      'a message on the channel of revocations was not sealed with revocations.secret; ignored',
     );
   }
 

@@ -4,7 +4,7 @@
  */
 export interface RevocationLog {
   /**
-   * Tells this log from others, in the same way in each process: entries are sealed for it, so that
+   * Identifies this log, with the same text in each process: entries are sealed for it, so that
    * entries of another log under the same secret are not believed. Default: entries of all such
    * logs are.
    */

@@ -4,7 +4,7 @@ import { type BodyErrors, mediaTypeOfRequest, readRequestBody, textOf } from '..
 import { formType } from '../shared/media-type.js';
 import { couldMatch } from './revocation-forms.js';
 
-/** What a parameter revokes. `token` is RFC 7009's own (§2.1), the others are ours. */
+/** What a parameter revokes. RFC 7009 §2.1 defines `token`, this package the others. */
 const parameters = {
   token: 'token',
   token_hash: 'tokenHash',

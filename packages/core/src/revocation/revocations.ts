@@ -110,7 +110,7 @@ export interface RevocationMemory {
   readonly maxAge: number;
   /** How long answers are used while revocations are not received. */
   readonly maxAgeWhileLost: number;
-  /** By how much the clocks of the authorization servers may differ from ours. */
+  /** By how much the clocks of the authorization servers may differ from this process's. */
   readonly clockTolerance: number;
   /** How the revocations of other processes are received. */
   readonly from: SyncState['from'];
@@ -188,7 +188,7 @@ export class Revocations {
   }: RevocationMemory) {
     this.#maxWait = maxWait * 1000;
     // A token that lives for `maxAge` is accepted for that much longer: the clock of its server may be
-    // ahead, and ours behind.
+    // ahead, and this one's behind.
     this.#records = new ExpiringMap(maxRecords, (maxAge + 2 * clockTolerance) * 1000, {
       groupOf: issuerIn,
       onForgotten: (issuer, records) => {
@@ -247,7 +247,7 @@ export class Revocations {
       this.#acts.set(id, true);
     }
     if (known !== undefined && known.id === id) {
-      // Our own, or one that was written down again.
+      // This process's own revocation, or one that was written again.
       known.position = laterOf(known.position, position);
       this.#records.set(key, known);
       return false;
