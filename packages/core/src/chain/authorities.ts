@@ -147,7 +147,7 @@ export class AuthoritySource {
   }
 }
 
-/** Says what is wrong: an error that is not ours may quote what it read. */
+/** Says what is wrong: an error of another package may quote what it read. */
 function explain(error: unknown): string {
   return isTellable(error) ? error.message : describeError(error);
 }
