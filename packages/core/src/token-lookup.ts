@@ -1,5 +1,5 @@
 import { type FloodGuard, NAMELESS, type Source } from './authorization-server/flood-guard.js';
-import type { Requester } from './authorization-server/requester.js';
+import { markKnownToken, type Requester } from './authorization-server/requester.js';
 import type { TokenCache, TokenTarget } from './cache/token-cache.js';
 import type { NodeRequest } from './request/node-request.js';
 import { interactionOf } from './shared/interaction-id.js';
@@ -68,6 +68,10 @@ export function createTokenLookup(
       const { token, hash, target } = presented;
       const source = sourceOf(presented);
       const requester = requesterOf(presented, source);
+      const isKnown = how === 'unless-cached' && cache.hasStale(hash, target);
+      if (isKnown) {
+        markKnownToken(requester);
+      }
       const ask = async () => {
         refuseWhenClosed();
         if (how === 'afresh') {
@@ -85,10 +89,12 @@ export function createTokenLookup(
       const key = `${target.id} ${token}`;
       return how === 'afresh'
         ? floodGuard.limitAfresh(source, key, ask)
-        : floodGuard.limit(source, key, {
-            ask,
-            findWithoutAsking: (refusal) => cache.findWithoutAsking(token, target, refusal),
-          });
+        : floodGuard.limit(
+            source,
+            key,
+            { ask, findWithoutAsking: () => cache.findWithoutAsking(token, target) },
+            isKnown ? 'good' : 'unknown',
+          );
     },
   };
 }

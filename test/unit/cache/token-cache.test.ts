@@ -15,6 +15,7 @@ import type {
   RevocationMemory,
   Revocations,
 } from '../../../packages/core/src/revocation/revocations.js';
+import { type AttemptKind, CircuitOpen } from '../../../packages/core/src/shared/circuit-breaker.js';
 import {
   readTokenClaims,
   type TokenAnswer,
@@ -81,6 +82,7 @@ function cacheOver(
     cache.readThrough(token, { ...target, ...of });
   return {
     cache,
+    target,
     revocations,
     read,
     cached,
@@ -253,6 +255,10 @@ describe('refreshAhead', () => {
 describe('staleIfError', () => {
   const refusedUs = new RequestRefused('authorization_server_refused_credentials');
   const limited = new RequestRefused('too_many_inactive_tokens');
+  const notAsked = (failed?: AttemptKind) =>
+    new RequestRefused('authorization_server_not_asked', {
+      ...(failed !== undefined && { cause: new CircuitOpen(1, failed) }),
+    });
   it.each<[string, object, unknown, number, boolean]>([
     ['an answer is used beyond maxAge while the server can not be asked', {}, outage, 89.999, true],
     ['an answer is not used from the end of staleIfError on', {}, outage, 90, false],
@@ -260,6 +266,10 @@ describe('staleIfError', () => {
     ['an answer is not used when the server refuses our credentials', {}, refusedUs, 65, false],
     ['an answer is not used for an error of our own', {}, new Error('ours'), 65, false],
     ['an answer is not used for a client that is limited', {}, limited, 65, false],
+    ['an answer is not used when this process does not ask', {}, notAsked(), 65, false],
+    ['an answer is not used after failures about unknown tokens', {}, notAsked('unknown'), 65, false],
+    ['an answer is used after failures about known tokens', {}, notAsked('known'), 65, true],
+    ['an answer is not used when this process closes', {}, new RequestRefused('shutting_down'), 65, false],
   ])('R191: %s', async (_title, claims, trouble, seconds, isUsed) => {
     const read = vi.fn<TokenReader>().mockResolvedValueOnce(active(claims)).mockRejectedValue(trouble);
     const { get } = cacheOver(read, { staleIfError: 30 });
@@ -284,6 +294,15 @@ describe('staleIfError', () => {
     vi.advanceTimersByTime(65_000);
     revocations.add(noticeOf({ subject: 'user-1' }));
     await expect(get('t')).rejects.toThrow('timeout');
+  });
+
+  it('R191: an answer is not used for a client that may not ask', async () => {
+    const { get, cache, target } = cacheOver(undefined, { staleIfError: 30 });
+    await get('t');
+    expect(await cache.findWithoutAsking('t', target)).toMatchObject({ issuer });
+    vi.advanceTimersByTime(65_000);
+    expect(cache.hasStale(hashOf('t'), target)).toBe(true);
+    expect(await cache.findWithoutAsking('t', target)).toBeUndefined();
   });
 
   it('a failure is passed on when no older answer is cached', async () => {

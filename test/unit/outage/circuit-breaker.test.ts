@@ -1,5 +1,10 @@
 import { afterAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { CircuitBreaker, CircuitOpen } from '../../../packages/core/src/shared/circuit-breaker.js';
+import {
+  type AttemptKind,
+  type AttemptOutcome,
+  CircuitBreaker,
+  CircuitOpen,
+} from '../../../packages/core/src/shared/circuit-breaker.js';
 
 let seconds = 0;
 const clock = vi.spyOn(performance, 'now').mockImplementation(() => seconds * 1_000);
@@ -134,5 +139,50 @@ describe('a breaker that tells clients apart', () => {
     // The first is forgotten, so that its failures are counted from one.
     await fail('client-0');
     expect(() => breaker.check(['client-0'])).not.toThrow();
+  });
+});
+
+describe('a breaker that tells what clients may have made up from what the server knows', () => {
+  const outcomeOf = async (
+    breaker: CircuitBreaker,
+    name: string,
+    kind: AttemptKind,
+    comesTo: AttemptOutcome,
+  ) => {
+    try {
+      await breaker.run(
+        async () => undefined,
+        () => comesTo,
+        [name],
+        kind,
+      );
+      return 'tried';
+    } catch (error) {
+      return (error as CircuitOpen).kind;
+    }
+  };
+
+  it('is not open for known attempts however many unknown ones fail', async () => {
+    const { breaker } = breakerOf();
+    for (let i = 0; i < 100; i += 1) {
+      await outcomeOf(breaker, i < 60 ? 'thief' : `thief ${i}`, 'unknown', 'failed');
+      seconds += 3;
+    }
+    seconds -= 3;
+    expect(await outcomeOf(breaker, 'alice', 'unknown', 'answered')).toBe('unknown');
+    expect(await outcomeOf(breaker, 'thief', 'known', 'failed')).toBe('tried');
+    expect(await outcomeOf(breaker, 'alice', 'known', 'failed')).toBe('tried');
+  });
+
+  it('is open for known attempts after known ones failed, and an answer of either kind closes it', async () => {
+    const { breaker, changes } = breakerOf();
+    for (const kind of ['known', 'unknown', 'known', 'unknown', 'known'] as const) {
+      expect(await outcomeOf(breaker, 'alice', kind, 'failed')).toBe('tried');
+    }
+    expect(await outcomeOf(breaker, 'alice', 'known', 'failed')).toBe('known');
+    expect(changes).toEqual([true]);
+    expect(await outcomeOf(breaker, 'alice', 'unknown', 'answered')).toBe('tried');
+    expect(changes).toEqual([true, false]);
+    expect(await outcomeOf(breaker, 'alice', 'known', 'answered')).toBe('tried');
   });
 });

@@ -207,17 +207,15 @@ describe('the allowance of a client', () => {
     expect(await answerTo(guard, '---')).toBe('429, 20');
   });
 
-  it('a 503 of a used-up allowance is replaced by an older answer that the caches know', async () => {
+  it('a good token is asked about without any allowance left, and costs none', async () => {
     const guard = guardWith();
-    for (let i = 0; i < 3; i += 1) {
-      await expect(failing(guard, `trouble ${i}`, 'authorization_server_timeout')).rejects.toThrow();
-    }
-    const older = {} as TokenClaims;
-    const findWithoutAsking = vi.fn(async (refusal: RequestRefused) =>
-      refusal.status === 503 ? older : undefined,
-    );
     const source = guard.sourceOf({} as never, thumbprint);
-    expect(await guard.limit(source, 'known', { ask: vi.fn(), findWithoutAsking })).toBe(older);
+    await answerTo(guard, '---');
+    for (const answer of ['token_inactive', {} as TokenClaims] as const) {
+      const lookups = { ask: async () => answer, findWithoutAsking: async () => undefined };
+      expect(await guard.limit(source, 'known', lookups, 'good')).toBe(answer);
+    }
+    expect(await answerTo(guard, '-')).toBe('429, 20');
   });
 
   it('one token costs one question, however often it is sent meanwhile', async () => {

@@ -34,15 +34,15 @@ export const NAMELESS: Source = Object.freeze(['without certificate and address'
 export interface Lookups {
   /** Asks the authorization server, unless the answer is cached. */
   readonly ask: () => Promise<TokenAnswer>;
-  /** Looks into the caches alone, where `refusal` is thrown otherwise. */
-  readonly findWithoutAsking: (refusal: RequestRefused) => Promise<TokenAnswer | undefined>;
+  /** Looks into the caches alone. */
+  readonly findWithoutAsking: () => Promise<TokenAnswer | undefined>;
 }
 
 /**
- * Whether a question may find the token inactive, so that it needs a part of the allowance, or is
- * about a good token.
+ * Whether a question is about a token that a client may have made up, so that it needs a part of the
+ * allowance, or about one that the authorization server called active before.
  */
-type Kind = 'unknown' | 'good';
+export type Kind = 'unknown' | 'good';
 
 interface Account {
   /** What may still be taken. */
@@ -193,17 +193,22 @@ export class FloodGuard {
   }
 
   /**
-   * Calls `ask` for an unknown token at the expense of `source`, whichever other request asks about
-   * the same token. Rejects with `RequestRefused` if the source has used up its allowance and no cache knows
-   * the token.
+   * Calls `ask` at the expense of `source`, whichever other request asks about the same token. A
+   * good token takes a place of the source, an unknown one of its allowance as well. Rejects with
+   * `RequestRefused` if the source has used these up and no cache knows the token.
    *
    * @param key names the token and the server that is asked
    */
-  limit(source: Source, key: string, { ask, findWithoutAsking }: Lookups): Promise<TokenAnswer> {
+  limit(
+    source: Source,
+    key: string,
+    { ask, findWithoutAsking }: Lookups,
+    kind: Kind = 'unknown',
+  ): Promise<TokenAnswer> {
     const name = JSON.stringify([...source, key]);
     const open =
       this.#openQuestions.get(name) ??
-      this.#askInTurn(source, 'unknown', ask, (refusal) => findOr(findWithoutAsking, refusal)).finally(() =>
+      this.#askInTurn(source, kind, ask, (refusal) => findOr(findWithoutAsking, refusal)).finally(() =>
         this.#openQuestions.delete(name),
       );
     this.#openQuestions.set(name, open);
@@ -448,7 +453,7 @@ function addressIn(returned: unknown): string | undefined {
 }
 
 async function findOr(find: Lookups['findWithoutAsking'], refusal: RequestRefused): Promise<TokenAnswer> {
-  const found = await find(refusal);
+  const found = await find();
   if (found === undefined) {
     throw refusal;
   }

@@ -3,6 +3,7 @@ import pLimit, { type LimitFunction } from 'p-limit';
 import { RequestRefused } from '../errors.js';
 import { type BreakerListing, listBreaker, type ReportProblem } from '../observe/events.js';
 import {
+  type AttemptKind,
   type AttemptOutcome,
   type AttemptSource,
   CircuitBreaker,
@@ -11,6 +12,7 @@ import {
 import { redactUrl } from '../shared/shown-url.js';
 import type { Clock } from './deadline.js';
 import { type Http, type HttpRequest, StaleConnection, timed } from './http.js';
+import { isOfKnownToken } from './requester.js';
 import { readRetryAfter } from './retry-after.js';
 
 /** Limits of the requests to one endpoint of an authorization server. */
@@ -87,10 +89,10 @@ export function createProtectedHttp(
   const send: Http = async (url, request) => {
     const name = nameOf(url);
     const { breaker, limit } = endpointOf(name);
-    const source = sourceOf(request);
+    const { source, kind } = causeOf(request);
     try {
       // A request that finds the breaker open need not queue to learn it.
-      breaker.check(source);
+      breaker.check(source, kind);
       if (limit.activeCount + limit.pendingCount >= maxConcurrent + maxQueued) {
         throw createNotAskedRefusal(
           `${maxConcurrent} exchanges with ${name} are under way and ${maxQueued} wait ` +
@@ -110,6 +112,7 @@ export function createProtectedHttp(
               return wasCounted && outcome !== 'answered' ? 'unknown' : outcome;
             },
             source,
+            kind,
           );
         };
         const noTurn = () =>
@@ -127,11 +130,17 @@ export function createProtectedHttp(
   return { send, close: () => endpoints.clear() };
 }
 
-/** Returns the names of the client for which a request is sent; none where no client caused it. */
-function sourceOf(request: HttpRequest): AttemptSource {
+/**
+ * Returns the names of the client for which a request is sent, none where no client caused it, and
+ * whether the client can have made up what the request is about.
+ */
+function causeOf(request: HttpRequest): { readonly source: AttemptSource; readonly kind: AttemptKind } {
   // A token source of the user's own may make the request: a changed `Object.prototype` names no client.
   const requester = Object.hasOwn(request, 'requester') ? request.requester : undefined;
-  return requester === undefined ? [] : requester.source;
+  if (requester === undefined) {
+    return { source: [], kind: 'unknown' };
+  }
+  return { source: requester.source, kind: isOfKnownToken(requester) ? 'known' : 'unknown' };
 }
 
 function createEndpoint(
@@ -152,12 +161,16 @@ function createEndpoint(
   return { breaker, limit: pLimit(maxConcurrent), listing };
 }
 
-function createNotAskedRefusal(detail: string, retryAfter = 1): RequestRefused {
-  return new RequestRefused('authorization_server_not_asked', { detail, retryAfter });
+function createNotAskedRefusal(detail: string): RequestRefused {
+  return new RequestRefused('authorization_server_not_asked', { detail, retryAfter: 1 });
 }
 
 function createSuspendedRefusal(name: string, open: CircuitOpen): RequestRefused {
-  return createNotAskedRefusal(`${name}: ${open.message}`, Math.max(1, Math.ceil(open.retryAfter)));
+  return new RequestRefused('authorization_server_not_asked', {
+    detail: `${name}: ${open.message}`,
+    retryAfter: Math.max(1, Math.ceil(open.retryAfter)),
+    cause: open,
+  });
 }
 
 /** Waits for a turn until the time is over; `work` then ends by the same clock. */

@@ -11,3 +11,19 @@ export interface Requester {
    */
   readonly source: readonly string[];
 }
+
+/** The requesters of questions about known tokens. */
+const ofKnownTokens = new WeakSet<Requester>();
+
+/**
+ * Marks a requester: it asks about a token of which the authorization server said that it is
+ * active. A copy of the requester is not marked.
+ */
+export function markKnownToken(requester: Requester): void {
+  ofKnownTokens.add(requester);
+}
+
+/** Returns whether `markKnownToken()` marked this very object. */
+export function isOfKnownToken(requester: Requester): boolean {
+  return ofKnownTokens.has(requester);
+}

@@ -1,9 +1,10 @@
 import { LRUCache } from 'lru-cache';
 import type { Requester } from '../authorization-server/requester.js';
-import { RequestRefused } from '../errors.js';
+import { type RefusalCode, RequestRefused } from '../errors.js';
 import { publishCache } from '../observe/events.js';
 import type { Revocations, TokenRecord } from '../revocation/revocations.js';
 import type { Usability } from '../revocation/usability.js';
+import { CircuitOpen } from '../shared/circuit-breaker.js';
 import { CLOCK_DIFFERENCE } from '../shared/clock-difference.js';
 import { allSettled } from '../shared/promises.js';
 import { agreedClaims } from '../token/agreed-claims.js';
@@ -281,23 +282,29 @@ export class TokenCache {
   }
 
   /**
-   * Returns the answer that this process or, by the shared cache, another one has cached. The
-   * authorization server is not asked, because of `trouble`: an answer that is too old is used if
-   * it may substitute for that.
+   * Returns whether an active answer is cached that is too old, and that is used if the
+   * authorization server can't be asked. No client can have made up such a token.
+   *
+   * @param hash `hashOf(token)`
    */
-  async findWithoutAsking(
-    token: string,
-    target: TokenTarget,
-    trouble: RequestRefused,
-  ): Promise<TokenAnswer | undefined> {
+  hasStale(hash: string, target: TokenTarget): boolean {
+    const stale = this.#active.peek(hash + target.id);
+    return stale !== undefined && this.#isUsableStale(stale);
+  }
+
+  /**
+   * Returns the answer that this process or, by the shared cache, another one has cached. An answer
+   * that is too old is not used: the client itself may have caused that the authorization server is
+   * not asked.
+   */
+  async findWithoutAsking(token: string, target: TokenTarget): Promise<TokenAnswer | undefined> {
     const cached = this.useCached(token, target, undefined, noRequester);
     if (cached !== undefined) {
       return cached;
     }
     const question = questionAbout(token, target, undefined);
     const shared = this.#sharedFor(question);
-    const found =
-      (shared && (await this.#look(shared, question, false))) ?? this.#substitute(question.key, trouble);
+    const found = shared && (await this.#look(shared, question, false));
     return found && this.#decideAtEnd(async () => found);
   }
 
@@ -648,16 +655,16 @@ export class TokenCache {
     return stale;
   }
 
-  /**
-   * Only where the user chose availability, only while the server can't be asked, and never beyond
-   * `exp`.
-   */
+  /** Only if the authorization server can't be asked, whatever one client does. */
   #maySubstitute(stale: Entry, trouble: unknown): boolean {
+    return showsOutage(trouble) && this.#isUsableStale(stale);
+  }
+
+  /** Only where the user chose availability, and never beyond `exp`. */
+  #isUsableStale(stale: Entry): boolean {
     const now = Date.now();
-    const isPassing =
-      trouble instanceof RequestRefused && trouble.status === 503 && trouble.retryAfter !== undefined;
     const isInTime = stale.freshFrom <= now && now < this.#usableUntil(stale);
-    return isPassing && isInTime && this.#revocations.usability(stale) === 'use';
+    return isInTime && this.#revocations.usability(stale) === 'use';
   }
 
   #keepRejection({ key, target }: Question, rejection: TokenRejection): TokenRejection {
@@ -681,6 +688,28 @@ function questionAbout(
 }
 
 const noRequester = (): undefined => undefined;
+
+/** A question about the token was sent, and the authorization server gave no answer to it. */
+const unanswered: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
+  'authorization_server_timeout',
+  'authorization_server_unreachable',
+  'authorization_server_overloaded',
+  'authorization_server_failed',
+  'authorization_server_invalid_answer',
+]);
+
+/**
+ * Returns whether the authorization server can't be asked about a known token: this question got no
+ * answer, or earlier ones about known tokens got none. A client can cause each other refusal, by
+ * made-up tokens or by many questions at once, to have its revoked token accepted.
+ */
+function showsOutage(trouble: unknown): boolean {
+  if (!RequestRefused.isRefusal(trouble)) {
+    return false;
+  }
+  const { code, cause } = trouble;
+  return unanswered.has(code) || (cause instanceof CircuitOpen && cause.kind === 'known');
+}
 
 /** What an answer is called in the tier that processes share. */
 function sharedName({ hash, target }: Question): string {

@@ -24,15 +24,24 @@ export type AttemptOutcome =
  */
 export type AttemptSource = readonly string[];
 
+/**
+ * What an attempt is about: `known` is what the server has answered well before, so that no client
+ * can have made it up. Failures of `unknown` attempts never refuse a `known` one.
+ */
+export type AttemptKind = 'unknown' | 'known';
+
 /** Thrown instead of an attempt while the breaker is open. */
 export class CircuitOpen extends Error {
   override readonly name = 'CircuitOpen';
   /** Seconds until the next attempt. */
   readonly retryAfter: number;
+  /** The kind of the attempts that failed, and of the one that is refused. */
+  readonly kind: AttemptKind;
 
-  constructor(retryAfter: number) {
+  constructor(retryAfter: number, kind: AttemptKind) {
     super(`not asked, as it failed before; next attempt in ${retryAfter.toFixed(1)} s`);
     this.retryAfter = retryAfter;
+    this.kind = kind;
   }
 }
 
@@ -61,6 +70,29 @@ const MAX_NAMES = 1_000;
  */
 const ONE_CLIENTS_FACTOR = 20;
 
+/** The failures of attempts of one kind since the last answer. */
+class Failures {
+  /** Of each client, by each of its names. */
+  readonly rows = new LRUCache<string, Row>({ max: MAX_NAMES });
+  /** Of all clients. */
+  all = new Row();
+  /** The failures in a row, of which each client counts once. */
+  clients = 0;
+
+  known(source: AttemptSource): Row[] {
+    return source.map((name) => this.rows.get(name)).filter((row) => row !== undefined);
+  }
+
+  clear(): void {
+    // Each answer passes here, and to clear an empty cache costs as much as to clear a full one.
+    if (this.rows.size > 0) {
+      this.rows.clear();
+    }
+    this.all = new Row();
+    this.clients = 0;
+  }
+}
+
 /**
  * Closed: every attempt is made. Open, after some failures in a row: one attempt at a time is made,
  * the probe, and the next one an interval after its end. No other attempt waits for the probe. An
@@ -69,16 +101,16 @@ const ONE_CLIENTS_FACTOR = 20;
  * A client may be able to make its attempts fail, so that the breaker is open for that client alone
  * after its failures. It is open for all when as many clients failed in a row. The next probe then
  * goes to a client that has not failed, if there is one.
+ *
+ * The failures of each kind of attempts open it for attempts of that kind alone.
  */
 export class CircuitBreaker {
   readonly #rules: BreakerRules;
   readonly #onChange: (isOpen: boolean) => void;
-  /** Of each client, by each of its names, since the last answer. */
-  readonly #rows = new LRUCache<string, Row>({ max: MAX_NAMES });
-  /** Of all clients, since the last answer. */
-  #all = new Row();
-  /** The failures in a row, of which each client counts once. */
-  #clients = 0;
+  readonly #failures: Readonly<Record<AttemptKind, Failures>> = {
+    unknown: new Failures(),
+    known: new Failures(),
+  };
   #isOpen = false;
 
   constructor(rules: BreakerRules, onChange: (isOpen: boolean) => void) {
@@ -86,11 +118,11 @@ export class CircuitBreaker {
     this.#onChange = onChange;
   }
 
-  /** Throws `CircuitOpen` when no attempt may be made now for this client. */
-  check(source: AttemptSource = []): void {
-    const wait = this.#waitOf(source);
+  /** Throws `CircuitOpen` when no attempt of this kind may be made now for this client. */
+  check(source: AttemptSource = [], kind: AttemptKind = 'unknown'): void {
+    const wait = this.#waitOf(source, this.#failures[kind]);
     if (wait > 0) {
-      throw new CircuitOpen(wait / 1000);
+      throw new CircuitOpen(wait / 1000, kind);
     }
   }
 
@@ -99,88 +131,83 @@ export class CircuitBreaker {
     attempt: () => Promise<T>,
     classify: (result: T | undefined, error: unknown) => AttemptOutcome,
     source: AttemptSource = [],
+    kind: AttemptKind = 'unknown',
   ): Promise<T> {
-    this.check(source);
-    const probed = this.#openRows(source);
+    this.check(source, kind);
+    const failures = this.#failures[kind];
+    const probed = this.#openRows(source, failures);
     for (const row of probed) {
       row.isProbing = true;
     }
     try {
       const result = await attempt();
-      this.#record(classify(result, undefined), source, probed);
+      this.#record(classify(result, undefined), source, failures, probed);
       return result;
     } catch (error) {
-      this.#record(classify(undefined, error), source, probed);
+      this.#record(classify(undefined, error), source, failures, probed);
       throw error;
     }
   }
 
   /** Milliseconds. */
-  #waitOf(source: AttemptSource): number {
+  #waitOf(source: AttemptSource, failures: Failures): number {
     const { probeInterval } = this.#rules;
-    const waits = this.#openRows(source).map((row) => row.wait(probeInterval));
+    const waits = this.#openRows(source, failures).map((row) => row.wait(probeInterval));
     const wait = Math.max(0, ...waits);
     // A client that failed lets others try first.
-    const isLater = this.#isOpenForAll() && !this.#all.isProbing && this.#known(source).length > 0;
-    return isLater ? Math.max(wait, this.#all.wait(probeInterval) + probeInterval * 1000) : wait;
+    const { all } = failures;
+    const isLater = this.#isOpenForAll(failures) && !all.isProbing && failures.known(source).length > 0;
+    return isLater ? Math.max(wait, all.wait(probeInterval) + probeInterval * 1000) : wait;
   }
 
   /** The rows by which the breaker is open for this client. */
-  #openRows(source: AttemptSource): Row[] {
-    if (this.#isOpenForAll()) {
-      return [this.#all];
+  #openRows(source: AttemptSource, failures: Failures): Row[] {
+    if (this.#isOpenForAll(failures)) {
+      return [failures.all];
     }
-    const known = this.#known(source);
+    const known = failures.known(source);
     const isOpen =
       known.length === source.length && known.every((row) => row.failures >= this.#rules.failures);
     return isOpen ? known : [];
   }
 
-  #isOpenForAll(): boolean {
+  #isOpenForAll({ clients, all }: Failures): boolean {
     const { failures } = this.#rules;
-    return this.#clients >= failures || this.#all.failures >= failures * ONE_CLIENTS_FACTOR;
+    return clients >= failures || all.failures >= failures * ONE_CLIENTS_FACTOR;
   }
 
-  #known(source: AttemptSource): Row[] {
-    return source.map((name) => this.#rows.get(name)).filter((row) => row !== undefined);
-  }
-
-  #record(verdict: AttemptOutcome, source: AttemptSource, probed: readonly Row[]): void {
+  #record(verdict: AttemptOutcome, source: AttemptSource, failures: Failures, probed: readonly Row[]): void {
     for (const row of probed) {
       row.isProbing = false;
     }
     // What was under way when the breaker opened says nothing of now. After `unknown` the next
     // attempt may be made at once.
-    const wasUnderWay = probed.length === 0 && this.#openRows(source).length > 0;
+    const wasUnderWay = probed.length === 0 && this.#openRows(source, failures).length > 0;
     if (wasUnderWay || verdict === 'unknown') {
       return;
     }
     if (verdict === 'answered') {
-      // Each answer passes here, and to clear an empty cache costs as much as to clear a full one.
-      if (this.#rows.size > 0) {
-        this.#rows.clear();
-      }
-      this.#all = new Row();
-      this.#clients = 0;
+      this.#failures.unknown.clear();
+      this.#failures.known.clear();
       this.#show(false);
       return;
     }
     const rest = typeof verdict === 'object' ? verdict.restFor : 0;
     const nextAttempt = performance.now() + Math.max(this.#rules.probeInterval, rest) * 1000;
-    this.#clients += this.#known(source).length === 0 ? 1 : 0;
-    const rows = source.map((name) => this.#rows.get(name) ?? new Row());
+    failures.clients += failures.known(source).length === 0 ? 1 : 0;
+    const rows = source.map((name) => failures.rows.get(name) ?? new Row());
     source.forEach((name, index) => {
-      this.#rows.set(name, rows[index]);
+      failures.rows.set(name, rows[index]);
     });
-    for (const row of [this.#all, ...rows]) {
+    for (const row of [failures.all, ...rows]) {
       row.failures += 1;
       row.nextAttempt = nextAttempt;
     }
-    if (this.#clients < this.#rules.failures) {
+    if (failures.clients < this.#rules.failures) {
       // One client may have caused all of it: the others wait no longer than they must.
-      this.#all.nextAttempt = performance.now() + this.#rules.probeInterval * 1000;
+      failures.all.nextAttempt = performance.now() + this.#rules.probeInterval * 1000;
     }
-    if (this.#openRows(source).length > 0) {
+    if (this.#openRows(source, failures).length > 0) {
       this.#show(true);
     }
   }
