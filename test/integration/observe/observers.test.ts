@@ -134,7 +134,7 @@ describe.each(frameworks)('%s', (framework) => {
     await calls(framework, [pki.alice]);
     expect(lines.map(({ level, code, msg }) => [level, code, String(msg).slice(0, 30)])).toEqual([
       [30, 'certificate_mismatch', 'request refused'],
-      [40, undefined, 'authorization server given a r'],
+      [40, undefined, 'requests to the authorization '],
       [50, 'authorization_server_suspended', expect.stringContaining('https://127.0.0.1')],
       [40, 'authorization_server_failed', 'request refused'],
       [50, 'authorization_server_failed', expect.any(String)],
