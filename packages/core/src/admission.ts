@@ -98,7 +98,7 @@ export function createAdmission({
       cached = lookup.useCached(presented, now);
       if (cached !== undefined) {
         publishCache(typeof cached === 'string' ? 'inactive_hit' : 'hit');
-        const loading = decider.load();
+        const loading = decider.load(certificate);
         return loading === undefined
           ? admit(cached, certificate, shown, req, turnAtStart, now)
           : admitLater(cached, () => loading, certificate, shown, req, turnAtStart);
@@ -108,7 +108,7 @@ export function createAdmission({
       explainer.remember(certificate);
       return admitLater(
         lookup.read(presented, 'unless-cached'),
-        decider.load,
+        () => decider.load(certificate),
         certificate,
         shown,
         req,

@@ -168,6 +168,10 @@ const refusals = {
     description: 'The revocation holds here, but other processes may not have received it',
   },
   revocations_unknown: passingTrouble,
+  certificate_status_unknown: {
+    ...passingTrouble,
+    description: 'The client certificate can not be checked at the moment',
+  },
   shutting_down: passingTrouble,
   authorization_server_refused_credentials: lastingTrouble,
   authorization_server_issuer_mismatch: lastingTrouble,

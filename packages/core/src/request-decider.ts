@@ -24,7 +24,7 @@ export interface RequestDecider {
    * Loads what decisions need. Returns `undefined` if there is nothing to wait for. Rejects with
    * `RequestRefused`.
    */
-  load(): Promise<unknown> | undefined;
+  load(certificate?: ClientCertificate): Promise<unknown> | undefined;
   /** Undefined where the client showed none. Throws `RequestRefused`. */
   certificateOf(req: NodeRequest): ClientCertificate | undefined;
   /**
@@ -66,6 +66,7 @@ export function createRequestDecider(
   { explain }: Pick<Explainer, 'explain'>,
   requestSignals: RequestSignalRegistry,
   dpop: DpopCheck | undefined,
+  revokeCertificate: (certificate: ClientCertificate) => void,
 ): RequestDecider {
   const { binding, certificatePolicy, profile } = settings;
   const methods = dpop === undefined ? [certificateThumbprint] : [certificateThumbprint, keyThumbprint(dpop)];
@@ -118,7 +119,7 @@ export function createRequestDecider(
   }
 
   return {
-    load: () => certificatePolicy?.load(Date.now()),
+    load: (certificate) => certificatePolicy?.load(certificate, Date.now()),
 
     reported,
     reportedFor: (req) => reportedRequests.get(req),
@@ -170,7 +171,7 @@ export function createRequestDecider(
       try {
         // A client that proves a key instead need not have a certificate.
         if (certificate !== undefined || proof === undefined) {
-          judged = certificatePolicy?.(certificate, now) ?? certificate;
+          judged = certificatePolicy?.(certificate, now, revokeCertificate) ?? certificate;
         }
       } catch (thrown) {
         const refusal = tolerated(thrown);

@@ -34,6 +34,7 @@ import { ChannelSync } from './revocation/revocation-channel.js';
 import { readRevocationRequest } from './revocation/revocation-request.js';
 import { limitToIssuer, type Revocation, Revocations } from './revocation/revocations.js';
 import { createRevoke } from './revocation/revoke.js';
+import { ignoreRejection } from './shared/promises.js';
 import { createTokenLookup } from './token-lookup.js';
 
 /** Authorizes requests. The Express and Koa adapters use it. */
@@ -234,6 +235,8 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     explainer,
     requestSignals,
     dpop,
+    // Its tokens end in the other processes too. The request is refused at once, and does not wait for that.
+    ({ thumbprint }) => ignoreRejection(revoke({ thumbprint }, 'revoke')),
   );
   const clientCertificates = createClientCertificates(settings.maxClients);
   const refusals = createRefusals(settings, explainer, report, dpop);
@@ -299,6 +302,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       await channel?.close();
       await log?.close();
       requestSignals.close();
+      settings.certificatePolicy?.close();
       clientCertificates.close();
       for (const issuer of issuers) {
         issuer.close();

@@ -17,6 +17,12 @@ import {
 import { type Validity, validityOf } from '../certificate/validity.js';
 import { createChainCheck, explainUnverified } from '../certificate/verified-chain.js';
 import type { JsonName } from '../certificate/x509-library.js';
+import { createCertificateStatus } from '../certificate-status/certificate-status.js';
+import {
+  type CertificateStatusOptions,
+  certificateStatusOptions,
+  resolveCertificateStatus,
+} from '../certificate-status/status-options.js';
 import { type Authorities, AuthoritySource, authoritiesRule } from '../chain/authorities.js';
 import { ChainVerification } from '../chain/chain-verification.js';
 import { RequestRefused } from '../errors.js';
@@ -32,6 +38,8 @@ import {
   withDefault,
 } from '../shared/option-group.js';
 import { flag, type OptionRule, oneOf, textList } from '../shared/option-rules.js';
+import { callAll } from '../shared/promises.js';
+import { TrustedChain } from './trusted-chain.js';
 
 const names: OptionRule<readonly DistinguishedName[], string | readonly string[]> = {
   accepted: "a distinguished name as RFC 4514 writes it ('CN=client,O=Example,C=NO'), or a list of them",
@@ -111,6 +119,15 @@ export const certificatePolicyOptions = optionGroup({
    * with the client's certificate.
    */
   intermediates: optional(authoritiesRule, { fallback: "those that come with the client's certificate" }),
+  /**
+   * Whether a certificate of the path is revoked is found out from revocation lists or OCSP responders.
+   * The first request with a certificate waits for it. Later ones do not: lists and answers are fetched
+   * again in the background. A revoked certificate is refused, and its tokens are revoked in every
+   * process, as by `revoke({ thumbprint })`. Needs `authorities`. Default: revocation is not looked at.
+   */
+  revocation: optional(nestedRule<never, CertificateStatusOptions>(certificateStatusOptions), {
+    fallback: 'revocation is not looked at',
+  }),
   /** Its extended key usage names `clientAuth` (RFC 5280 §4.2.1.12). Default: any. */
   extendedKeyUsage: optional(oneOf('clientAuth'), { fallback: 'any' }),
   /**
@@ -129,15 +146,21 @@ export interface CertificatePolicyOptions extends OptionsOf<typeof certificatePo
 /**
  * Returns the certificate to use from now on: the same one, which counts as verified if the policy has
  * verified its chain. Throws `RequestRefused` for a certificate that does not fit. `now` in
- * milliseconds since the epoch.
+ * milliseconds since the epoch. Calls `whenRevoked` for a certificate that turns out to be revoked, once.
  */
 export interface CertificatePolicy {
-  (certificate: ClientCertificate | undefined, now: number): ClientCertificate;
+  (
+    certificate: ClientCertificate | undefined,
+    now: number,
+    whenRevoked?: (certificate: ClientCertificate) => void,
+  ): ClientCertificate;
   /**
    * Loads what the policy needs. Returns `undefined` if there is nothing to wait for. Rejects with
    * `RequestRefused`.
    */
-  readonly load: (now: number) => Promise<unknown> | undefined;
+  readonly load: (certificate: ClientCertificate | undefined, now: number) => Promise<unknown> | undefined;
+  /** Fetches nothing from now on. */
+  readonly close: () => void;
 }
 
 /** The rules that need the whole certificate, not its thumbprint alone. */
@@ -155,17 +178,21 @@ const clientAuth = '1.3.6.1.5.5.7.3.2';
 /** The rules by names, which count only if the chain was verified. */
 const nameRules = ['issuer', 'subject', 'san'] as const satisfies (keyof CertificatePolicyOptions)[];
 
+/** Seconds, for the policies of routes. */
+const DEFAULT_CLOCK_TOLERANCE = 30;
+
 /** The policy of the options, or `undefined` when there is none. Throws `ConfigurationError`. */
 export function certificatePolicy(
   given: OptionReader<typeof certificatePolicyOptions>,
+  clockTolerance = DEFAULT_CLOCK_TOLERANCE,
 ): CertificatePolicy | undefined {
-  const { requireVerified, requireValidNow, status, authorities, intermediates, ...content } =
+  const { requireVerified, requireValidNow, status, authorities, intermediates, revocation, ...content } =
     given.settings();
   const rules = contentRules(content, given.pathOf('san'));
   const code = status === 401 ? 'certificate_refused_401' : 'certificate_refused';
   const byName = nameRules.filter((name) => !given.isMissing(name)).map((name) => given.pathOf(name));
   const requireChain = byName.length > 0 ? createChainCheck(byName.join(', '), code) : undefined;
-  const chain = chainVerification(given, authorities, intermediates);
+  const chain = trustedChain(given, { authorities, intermediates }, clockTolerance);
   if (!requireVerified && !requireValidNow && rules.length === 0 && chain === undefined) {
     return undefined;
   }
@@ -179,15 +206,18 @@ export function certificatePolicy(
   if (needsLibrary) {
     x509.preload();
   }
-  const check = (shown: ClientCertificate | undefined, now: number): ClientCertificate => {
+  const check: (...args: Parameters<CertificatePolicy>) => ClientCertificate = (shown, now, whenRevoked) => {
     if (shown === undefined) {
       throw new RequestRefused('certificate_missing', { detail: 'certificatePolicy needs one' });
     }
-    const outcome = chain?.outcomeOf(shown, now);
-    if (outcome !== undefined && 'why' in outcome) {
-      return refuse(`its chain leads to none of the authorities: ${outcome.why}`);
+    const verdict = chain?.judge(shown, now);
+    if (verdict !== undefined && 'refused' in verdict) {
+      if (verdict.isRevoked && whenRevoked !== undefined && chain?.isNewlyRevoked(shown)) {
+        whenRevoked(shown);
+      }
+      return refuse(verdict.refused);
     }
-    const certificate = outcome?.certificate ?? shown;
+    const certificate = verdict?.certificate ?? shown;
     if (requireVerified && (shown.verified === false || certificate.verified !== true)) {
       refuse(explainUnverified(shown));
     }
@@ -211,35 +241,53 @@ export function certificatePolicy(
     }
     return certificate;
   };
-  const load = (now: number) => {
+  const load: CertificatePolicy['load'] = (certificate, now) => {
     const loading = needsLibrary ? x509.loadUnlessLoaded() : undefined;
-    const preparing = chain?.prepare(now);
-    return loading === undefined || preparing === undefined
-      ? (loading ?? preparing)
-      : Promise.all([loading, preparing]);
+    const preparing = chain?.prepareAuthorities(now);
+    if (loading !== undefined || preparing !== undefined) {
+      return loadLater(loading, preparing, certificate);
+    }
+    return certificate === undefined ? undefined : chain?.prepareStatus(certificate, now);
   };
-  return Object.assign(check, { load });
+  const loadLater = async (
+    loading: Promise<unknown> | undefined,
+    preparing: Promise<unknown> | undefined,
+    certificate: ClientCertificate | undefined,
+  ): Promise<void> => {
+    await callAll([() => loading, () => preparing]);
+    if (certificate !== undefined) {
+      await chain?.prepareStatus(certificate, Date.now());
+    }
+  };
+  return Object.assign(check, { load, close: () => chain?.close() });
 }
 
 /** Throws `ConfigurationError` for authorities that can't be read. */
-function chainVerification(
+function trustedChain(
   given: OptionReader<typeof certificatePolicyOptions>,
-  authorities: Authorities | undefined,
-  intermediates: Authorities | undefined,
-): ChainVerification | undefined {
+  { authorities, intermediates }: Record<'authorities' | 'intermediates', Authorities | undefined>,
+  clockTolerance: number,
+): TrustedChain | undefined {
   if (authorities === undefined) {
-    if (intermediates !== undefined) {
-      throw createLonely(given.pathOf('intermediates'), given.pathOf('authorities'));
+    const lonely = (['intermediates', 'revocation'] as const).find((name) => !given.isMissing(name));
+    if (lonely !== undefined) {
+      throw createLonely(given.pathOf(lonely), given.pathOf('authorities'));
     }
     return undefined;
   }
   const report = problemReporter();
-  return new ChainVerification(
+  const verification = new ChainVerification(
     new AuthoritySource(authorities, given.pathOf('authorities'), report),
     intermediates === undefined
       ? undefined
       : new AuthoritySource(intermediates, given.pathOf('intermediates'), report),
   );
+  if (given.isMissing('revocation')) {
+    return new TrustedChain(verification, undefined, report);
+  }
+  const settings = resolveCertificateStatus(given.nested('revocation'));
+  const status = createCertificateStatus(settings, clockTolerance, report);
+  return new TrustedChain(verification, { status, mode: settings.mode }, report);
 }
 
 /**

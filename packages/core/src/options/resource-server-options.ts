@@ -450,5 +450,5 @@ function resolveCertificatePolicy(
       'one that hands on its hash alone',
     );
   }
-  return certificatePolicy(policy);
+  return certificatePolicy(policy, given.get('clockTolerance'));
 }

@@ -30,7 +30,7 @@ export function routeCertificatePolicy(
     throw createMismatch(calledAs, 'something that a certificate could lack', 'nothing');
   }
   return afterLoading(
-    () => policy.load(Date.now()),
+    ({ authorization }) => policy.load(authorization.certificate, Date.now()),
     routePolicy(({ certificate }) => {
       policy(certificate, Date.now());
     }),
@@ -120,16 +120,16 @@ function lookingInto(
     }
     check(authorization);
   });
-  return afterLoading(x509.loadUnlessLoaded, policy);
+  return afterLoading(() => x509.loadUnlessLoaded(), policy);
 }
 
 /** Lets `policy` decide when what it needs is loaded: at once, but for the first requests. */
 function afterLoading(
-  load: () => Promise<unknown> | undefined,
+  load: (request: PolicyContext) => Promise<unknown> | undefined,
   policy: RoutePolicy<WithCertificate>,
 ): RoutePolicy<WithCertificate> {
   return (request) => {
-    const loading = load();
+    const loading = load(request);
     return loading === undefined ? policy(request) : decideAfter(loading, policy, request);
   };
 }
