@@ -233,10 +233,10 @@ describeReal('openssl', 'certificates with lists and a responder of openssl', ()
   }
 
   const pemOf = ({ certificate: { x509 } }: { certificate: Issued['certificate'] }) => x509.toString();
-  const policyOf = (by: Method, mode: 'strict' | 'tolerant'): CertificatePolicyOptions => ({
+  const policyOf = (by: Method, mode: 'strict' | 'tolerant', more = {}): CertificatePolicyOptions => ({
     authorities: pemOf(root),
     intermediates: [pemOf(authority), pemOf(revokedAuthority)],
-    revocation: { by, mode, origins: origin, timeout: 0.5 },
+    revocation: { by, mode, origins: origin, timeout: 0.5, ...more },
   });
 
   async function ask(api: { url: string }, source: Source, leaf: Issued): Promise<number> {
@@ -293,15 +293,11 @@ describeReal('openssl', 'certificates with lists and a responder of openssl', ()
       extensions: [`crlDistributionPoints=URI:${origin}/authority.crl`],
     });
     lists['/authority.crl'] = authority.list();
-    const policy = policyOf('crl', 'strict');
-    const revocation = {
-      ...policy.revocation,
-      refreshInterval: 10,
-    } as CertificatePolicyOptions['revocation'];
+    const policy = policyOf('crl', 'strict', { refreshInterval: 10 });
     const started = await Promise.all(
       frameworks.flatMap((framework) =>
         sources.map(async (source) => {
-          const api = await startApi(framework, source, { ...policy, revocation });
+          const api = await startApi(framework, source, policy);
           return { ask: () => ask(api, source, leaf), close: api.close };
         }),
       ),
