@@ -47,6 +47,7 @@ async function fill(): Promise<void> {
       syncedSince: now,
       attested: undefined,
       notice,
+      noticeAge: 0,
     };
     return seal.seal(`revocation-log-entry ${stream}`, textOfEntry(entry));
   };

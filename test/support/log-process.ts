@@ -226,6 +226,7 @@ export async function prepareLog(redis: Pick<TestRedis, 'command'>, age = 0): Pr
       syncedSince,
       attested: undefined,
       notice: undefined,
+      noticeAge: 0,
     };
     await redis.command(
       'XADD',

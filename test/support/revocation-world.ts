@@ -579,7 +579,7 @@ export class World {
   #writeAgain(processes: readonly Process[]): void {
     const remembered = new Map<string, RevocationNotice>();
     for (const process of processes) {
-      for (const notice of this.#as(process, () => process.revocations.noticesOutsideLog())) {
+      for (const { notice } of this.#as(process, () => process.revocations.noticesOutsideLog())) {
         remembered.set(notice.id, notice);
       }
     }

@@ -339,6 +339,91 @@ describe('a process that runs', () => {
   });
 });
 
+describe('a revocation that is written again, or late', () => {
+  let passed: number;
+  /** When it was revoked, by the clock of the test. */
+  let revokedAt: number;
+  beforeEach(() => {
+    passed = 0;
+    const now = performance.now.bind(performance);
+    vi.spyOn(performance, 'now').mockImplementation(() => now() + passed);
+  });
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  /** Has all clocks go on, and waits until each member has read the log since. */
+  async function pass(seconds: number): Promise<void> {
+    passed += seconds * 1_000;
+    vi.setSystemTime(Date.now() + seconds * 1_000);
+    const isRead = () => expect(members.map(({ use }) => use(-60))).not.toContain('wait');
+    await vi.waitFor(isRead, 3_000);
+  }
+
+  const untilRead = (member: Member) =>
+    vi.waitFor(() => expect(member.revocations.readUpTo).toBe(log.entries.at(-1)?.position), 3_000);
+  const setClock = (seconds: number) => vi.setSystemTime(Date.now() + seconds * 1_000);
+  /** What becomes of a new JWT that was issued so many seconds after the revocation. */
+  const useAfter = (member: Member, seconds: number) =>
+    member.use((Date.now() - revokedAt) / 1_000 - seconds);
+
+  it.each([0, -3_600, 3_600])(
+    'refuses no token from after the revocation, also if the clock was set by %i s meanwhile',
+    async (step) => {
+      const other = await oldLog();
+      const way: Way = { isCut: false };
+      const one = await joined(undefined, way);
+      revokedAt = Date.now();
+      await one.revoke({ subject: 'alice' });
+      await one.revoke({ subject: 'alice' });
+      await untilRead(other);
+      await pass(40);
+      const seen = jwtOf(other.revocations, revokedAt / 1_000 + 31);
+      expect(other.revocations.usability(seen)).toBe('use');
+      way.isCut = true;
+      await vi.waitFor(() => expect(one.told).toContain('revocations_lost'), 3_000);
+      const count = log.entries.length;
+      setClock(step);
+      way.isCut = false;
+      const isWritten = () => expect(writtenAfter(count).filter((entry) => entry?.notice)).toHaveLength(2);
+      await vi.waitFor(isWritten, 5_000);
+      setClock(-step);
+      await untilRead(other);
+      expect(other.revocations.usability(seen)).toBe('use');
+      expect([31, 28].map((seconds) => useAfter(other, seconds))).toEqual(['use', 'refuse']);
+    },
+  );
+
+  it.each([0, -3_600, 3_600])(
+    'counts from its moment in a process that did not know it, if the clock of its writer was %i s ahead',
+    async (ahead) => {
+      const first = await oldLog();
+      const begun = entryIn(seal.open(ENTRY_SEAL, log.entries[0]?.entry) ?? '') as LogEntry;
+      revokedAt = Date.now();
+      await pass(40);
+      const notice = { revocation: { subject: 'alice' }, at: revokedAt + ahead * 1_000, id: randomUUID() };
+      const noticeAge = Date.now() - revokedAt;
+      const entry = { ...begun, writer: randomUUID(), notice, noticeAge };
+      await log.append(seal.seal(ENTRY_SEAL, textOfEntry(entry)));
+      await vi.waitFor(() => expect(useAfter(first, 28)).toBe('refuse'));
+      // The clock of its writer counts for five seconds at most.
+      expect(useAfter(first, 33)).toBe(ahead > 0 ? 'refuse' : 'use');
+      expect(useAfter(first, 37)).toBe('use');
+    },
+  );
+
+  it('is dated as it was revoked if the log did not take it at first', async () => {
+    const [one, other] = [await oldLog(), await joined()];
+    log.writeFailure = new Error('OOM');
+    revokedAt = Date.now();
+    await expect(one.revoke({ subject: 'alice' })).rejects.toThrow('OOM');
+    await pass(40);
+    log.writeFailure = undefined;
+    await vi.waitFor(() => expect(useAfter(other, 28)).toBe('refuse'), 8_000);
+    expect(useAfter(other, 31)).toBe('use');
+  });
+});
+
 describe('more revocations at once than the log takes in time', () => {
   /** How many are revoked at once; the log takes one in 20 ms. */
   const COUNT = 400;

@@ -112,6 +112,7 @@ describe('the newest entry of the log of revocations', () => {
         syncedSince: undefined,
         attested: undefined,
         notice: undefined,
+        noticeAge: 0,
       }),
     );
   /** A log with more entries than a page has, before the newest one. */

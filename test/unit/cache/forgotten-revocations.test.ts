@@ -71,7 +71,7 @@ describe('a flood of revocations of one issuer', () => {
     revocations.add(noticeOf({ subject: 'bob', issuer: blue }));
     flood(revocations, red, 1_000);
     expect(revocations.usability(known(revocations, { by: blue }))).toBe('use');
-    expect(revocations.noticesOutsideLog().map((notice) => notice.revocation)).toContainEqual({
+    expect(revocations.noticesOutsideLog().map(({ notice }) => notice.revocation)).toContainEqual({
       subject: 'bob',
       issuer: blue,
     });

@@ -11,6 +11,7 @@ const alive: LogEntry = {
   syncedSince: undefined,
   attested: undefined,
   notice: undefined,
+  noticeAge: 0,
 };
 const notice = { revocation: { subject: 'alice' }, at: 1_699_999_999_999, id: 'act' };
 
@@ -18,6 +19,7 @@ it.each<LogEntry>([
   alive,
   { ...alive, previous: '0001', own: '0000', syncedSince: 0 },
   { ...alive, notice },
+  { ...alive, notice, noticeAge: 119_999 },
   { ...alive, attested: { as: 'join', by: 'it', from: undefined, upTo: undefined, since: 0, digest: '' } },
   {
     ...alive,
@@ -38,3 +40,9 @@ it.each(['{}', '{"writer":"writer","number":1,"at":1}', 'null', '7', '"text"', '
     expect(entryIn(text)).toBeUndefined();
   },
 );
+
+it('has an age of 0 if an earlier version wrote it, which wrote no age', () => {
+  const written = JSON.parse(textOfEntry({ ...alive, notice, noticeAge: 7 }));
+  expect(written.pop()).toBe(7);
+  expect(entryIn(JSON.stringify(written))).toEqual({ ...alive, notice });
+});

@@ -47,9 +47,9 @@ describe('what was revoked before a connection was lost', () => {
   /** A process that has revoked `COUNT` subjects, with those that it has written. */
   async function withRecent() {
     const subjects: string[] = [];
-    const write = vi.fn(async (notice: { revocation: { subject: string } } | undefined) => {
+    const write = vi.fn(async (known: { notice: { revocation: { subject: string } } } | undefined) => {
       await new Promise((resolve) => setTimeout(resolve, EACH));
-      subjects.push(notice?.revocation.subject ?? 'heartbeat');
+      subjects.push(known?.notice.revocation.subject ?? 'heartbeat');
     });
     const upkeep = new LogUpkeep({
       writer: { lastConfirmedAt: Number.NEGATIVE_INFINITY, write, publish: async () => undefined },

@@ -37,7 +37,7 @@ it('writes what the process writes by itself before each revocation that waits',
     writer.publish(of('one'), notGivenUp),
     writer.publish(of('two'), notGivenUp),
     writer.write(undefined, undefined),
-    writer.write(of('again'), undefined),
+    writer.write({ notice: of('again'), knownSince: 0 }, undefined),
   ]);
   expect(written(log)).toEqual([
     [1, 'one'],

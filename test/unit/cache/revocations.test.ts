@@ -488,7 +488,9 @@ describe('a token that speaks for itself, with a log', () => {
     revocations.markRead('0002', performance.now());
     expect(revocations.noticesOutsideLog()).toEqual([]);
     revocations.markLogReplaced();
-    expect(revocations.noticesOutsideLog()).toMatchObject([{ revocation: { subject: 'alice' }, at: now }]);
+    expect(revocations.noticesOutsideLog()).toMatchObject([
+      { notice: { revocation: { subject: 'alice' }, at: now } },
+    ]);
     expect(revocations.readUpTo).toBeUndefined();
     expect(revocations.usability(shared(revocations, -60_000, {}, '0002'))).toBe('introspect');
   });

@@ -569,7 +569,7 @@ export class LogSync {
       this.#receiveAttestation(entry.attested, position);
     }
     if (entry.notice !== undefined) {
-      this.#receiveNotice(entry.notice, position);
+      this.#receiveNotice(entry.notice, entry.noticeAge, position);
     }
   }
 
@@ -622,10 +622,13 @@ export class LogSync {
     }
   }
 
-  #receiveNotice(notice: RevocationNotice, position: string): void {
-    // What comes just now was revoked just now, also by a process whose clock is behind.
+  /** @param age for how many milliseconds its writer knew it when it wrote it */
+  #receiveNotice(notice: RevocationNotice, age: number, position: string): void {
+    const latest = Date.now() - age;
+    // What comes just now was revoked `age` ago, also by a process whose clock is behind. One whose
+    // clock is ahead must not revoke what was issued later.
     const isOld = this.#isCatchingUp || this.#isUnreadable;
-    const at = isOld ? notice.at : Math.max(notice.at, Date.now());
+    const at = Math.min(isOld ? notice.at : Math.max(notice.at, latest), latest + CLOCK_DIFFERENCE);
     if (this.#revocations.add(at === notice.at ? notice : { ...notice, at }, position)) {
       publishRevocation(notice.revocation, 'log');
     }

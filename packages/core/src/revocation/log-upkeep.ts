@@ -2,7 +2,7 @@ import { QUIET_TIME, READ_WAIT } from './log-timing.js';
 import type { LogWriter } from './log-writer.js';
 import type { Attestation } from './read-entries.js';
 import { RecentNotices } from './recent-notices.js';
-import type { RevocationNotice, Revocations } from './revocations.js';
+import type { KnownNotice, RevocationNotice, Revocations } from './revocations.js';
 
 /** Milliseconds between two heartbeats of a fleet. */
 const HEARTBEAT_INTERVAL = 20_000;
@@ -45,7 +45,7 @@ export class LogUpkeep {
   /** Whether what this process wrote lately may be lost, and has to be written again. */
   #mustRewriteRecent = false;
   /** What is left of that; undefined before the first of it is written. */
-  #toRewrite: RevocationNotice[] | undefined;
+  #toRewrite: KnownNotice[] | undefined;
   /** Whether a heartbeat could not be written. */
   #owesHeartbeat = false;
   #heartbeat: NodeJS.Timeout | undefined;
@@ -63,8 +63,8 @@ export class LogUpkeep {
    * Writes an entry before each revocation that waits. Rejects if it can not, and then tries later
    * what the log lacks by then.
    */
-  write(notice: RevocationNotice | undefined, as?: Attestation['as']): Promise<void> {
-    return this.#written(this.#rules.writer.write(notice, as), notice);
+  write(known: KnownNotice | undefined, as?: Attestation['as']): Promise<void> {
+    return this.#written(this.#rules.writer.write(known, as), known?.notice);
   }
 
   /**
@@ -118,8 +118,8 @@ export class LogUpkeep {
     // Only once all of this turn is written: after a failure it begins with the first again.
     this.#toRewrite = undefined;
     const until = performance.now() + WRITE_SLICE;
-    for (let notice = left.pop(); notice !== undefined; notice = left.pop()) {
-      await this.write(notice);
+    for (let known = left.pop(); known !== undefined; known = left.pop()) {
+      await this.write(known);
       if (performance.now() >= until) {
         break;
       }
@@ -146,12 +146,12 @@ export class LogUpkeep {
     // others wrote.
     const from = Math.floor(Math.random() * lacking.length);
     const until = performance.now() + WRITE_SLICE;
-    for (const notice of [...lacking.slice(from), ...lacking.slice(0, from)]) {
+    for (const known of [...lacking.slice(from), ...lacking.slice(0, from)]) {
       if (performance.now() >= until) {
         this.#writeLackingAt = 0;
         return;
       }
-      await this.write(notice);
+      await this.write(known);
     }
     if (this.#owesHeartbeat) {
       await (this.#rules.isComparisonSettled() ? this.write(undefined) : this.#askAgain());

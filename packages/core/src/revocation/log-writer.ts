@@ -4,7 +4,7 @@ import type { BoundedLog } from './bounded-log.js';
 import { type LogEntry, textOfEntry } from './log-entry.js';
 import type { LogSeals } from './log-seals.js';
 import type { Attestation } from './read-entries.js';
-import type { RevocationNotice } from './revocations.js';
+import type { KnownNotice, RevocationNotice } from './revocations.js';
 
 /** What an entry says of the process that writes it. */
 export type WriterFacts = Pick<LogEntry, 'previous' | 'version' | 'syncedSince' | 'attested'>;
@@ -25,7 +25,7 @@ const MAX_WAITING = 10_000;
 
 /** An entry that waits until those before it are written. */
 interface WaitingEntry {
-  readonly notice: RevocationNotice | undefined;
+  readonly known: KnownNotice | undefined;
   readonly as: Attestation['as'] | undefined;
   /** Aborts when its caller does not wait any more. */
   readonly givenUp: AbortSignal | undefined;
@@ -67,9 +67,9 @@ export class LogWriter {
    * Writes what this process writes by itself, before each revocation that waits. Rejects if the
    * entry may not be in the log.
    */
-  write(notice: RevocationNotice | undefined, as: Attestation['as'] | undefined): Promise<void> {
+  write(known: KnownNotice | undefined, as: Attestation['as'] | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#first.push({ notice, as, givenUp: undefined, resolve, reject });
+      this.#first.push({ known, as, givenUp: undefined, resolve, reject });
       this.#writeWaiting();
     });
   }
@@ -83,7 +83,8 @@ export class LogWriter {
       if (this.#revoked.length >= MAX_WAITING) {
         throw new TellableError(`more than ${MAX_WAITING} revocations wait to be written`);
       }
-      this.#revoked.push({ notice, as: undefined, givenUp, resolve, reject });
+      const known = { notice, knownSince: performance.now() };
+      this.#revoked.push({ known, as: undefined, givenUp, resolve, reject });
       this.#writeWaiting();
     });
   }
@@ -144,7 +145,7 @@ export class LogWriter {
       });
   }
 
-  async #writeNext({ notice, as, givenUp }: WaitingEntry): Promise<void> {
+  async #writeNext({ known, as, givenUp }: WaitingEntry): Promise<void> {
     // Before it is numbered: a number that is not in the log looks like a gap.
     if (givenUp?.aborted === true) {
       throw new TellableError('given up before it was written');
@@ -156,7 +157,9 @@ export class LogWriter {
       number: this.#count,
       at: Date.now(),
       own: this.#lastPosition,
-      notice,
+      notice: known?.notice,
+      // What is written late or again still counts from the moment at which it was revoked.
+      noticeAge: known === undefined ? 0 : Math.max(0, Math.floor(performance.now() - known.knownSince)),
       ...facts(as),
     };
     try {

@@ -67,8 +67,11 @@ export interface TokenRecord extends DatedClaims {
 // More than any flood of revocations that a fleet should see.
 const MAX_RECORDS = 100_000;
 
-/** Acts of revoking that are known when they come back; they come within moments. */
-const MAX_ACTS = 1_000;
+/**
+ * Acts of revoking that are known when they come back: moments later on the channel or in the log,
+ * and up to two minutes later if their writer lost its connection.
+ */
+const MAX_ACTS = 10_000;
 
 /** Characters of a name that a record keeps as it is. */
 const MAX_PLAIN_LENGTH = 64;
@@ -102,6 +105,13 @@ export interface RevocationNotice {
   readonly at: number;
   /** Names this act of revoking. */
   readonly id: string;
+}
+
+/** A revocation, and since when this process knows it. */
+export interface KnownNotice {
+  readonly notice: RevocationNotice;
+  /** Milliseconds, by the monotonic clock. */
+  readonly knownSince: number;
 }
 
 /** How revocations are remembered. Times in seconds. */
@@ -160,16 +170,14 @@ export class Revocations {
    * hits.
    */
   readonly #watchersOf = new Map<string, Set<OnRevoked>>();
+  readonly #keptForMs: number;
   readonly #maxWait: number;
   /** When revocations were received last, or this process began, by the monotonic clock. */
   #lostAt = performance.now();
   #sync: SyncState;
   #readUpTo: string | undefined;
   #turn = 0;
-  /**
-   * The acts of revoking that were not read in the log: each comes back on the channel, or in the
-   * log.
-   */
+  /** The acts of revoking that were received last: each may come back. */
   readonly #acts = new RecentMap<string, true>(MAX_ACTS);
   /** How many revocations were added. */
   #added = 0;
@@ -189,7 +197,8 @@ export class Revocations {
     this.#maxWait = maxWait * 1000;
     // A token that lives for `maxAge` is accepted for that much longer: the clock of its server may be
     // ahead, and this one's behind.
-    this.#records = new ExpiringMap(maxRecords, (maxAge + 2 * clockTolerance) * 1000, {
+    this.#keptForMs = (maxAge + 2 * clockTolerance) * 1000;
+    this.#records = new ExpiringMap(maxRecords, this.#keptForMs, {
       groupOf: issuerIn,
       onForgotten: (issuer, records) => {
         this.#forget(issuer, records);
@@ -243,9 +252,7 @@ export class Revocations {
     const known = this.#records.get(key);
     const isRepeated = known?.id === id || this.#acts.get(id) === true;
     this.#added += 1;
-    if (position === undefined) {
-      this.#acts.set(id, true);
-    }
+    this.#acts.set(id, true);
     if (known !== undefined && known.id === id) {
       // This process's own revocation, or one that was written again.
       known.position = laterOf(known.position, position);
@@ -311,18 +318,20 @@ export class Revocations {
   }
 
   /** What is remembered and was not read in the log. */
-  noticesOutsideLog(): RevocationNotice[] {
+  noticesOutsideLog(): KnownNotice[] {
     return this.#records
       .entries()
       .filter(([, { position }]) => position === undefined)
-      .map(([key, { revokedAt, id }]) => ({ revocation: revocationOf(key), at: revokedAt, id }));
+      .map(([key, { revokedAt, id, until }]) => ({
+        notice: { revocation: revocationOf(key), at: revokedAt, id },
+        knownSince: until - this.#keptForMs,
+      }));
   }
 
   /** The log is another one now: positions, also those in shared answers, say nothing of it. */
   markLogReplaced(): void {
-    for (const [key, record] of this.#records.entries()) {
+    for (const [, record] of this.#records.entries()) {
       record.position = undefined;
-      this.#records.set(key, record);
     }
     for (const [issuer, forgotten] of this.#forgotten) {
       this.#forgotten.set(issuer, { ...forgotten, position: undefined });
