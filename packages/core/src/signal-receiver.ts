@@ -167,7 +167,12 @@ export function createSignalReceiver(
       .filter(([type]) => revokingEvents.has(type))
       // Transmitters from before SSF 1.0 name the subject in the event.
       .map(([, event]) => revocationsOf(subject ?? event.subject, { issuer, issuers }));
-    const revocations = subjects.flatMap((one) => one.revocations);
+    // Events of one token name the same subject, and its aliases can repeat it.
+    const revocations = [
+      ...new Map(
+        subjects.flatMap((one) => one.revocations).map((one) => [JSON.stringify(one), one] as const),
+      ).values(),
+    ];
     await Promise.all(
       revocations.map(({ kind, value, issuer: of }) =>
         server?.revoke({ [kind]: value, issuer: of } as unknown as Revocation, 'signal'),

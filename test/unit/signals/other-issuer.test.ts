@@ -72,21 +72,21 @@ describe('with the default of issuers', () => {
 });
 
 it('issuer names the one issuer that the transmitter speaks for', async () => {
-  const identifiers = [sub(own), sub(other), opaque];
+  const identifiers = [sub(own), sub(other), { ...opaque, id: 'user-2' }];
   const sub_id = { format: 'aliases', identifiers };
   expect(await revokedBy({ sub_id }, { issuer: other })).toEqual([
     { subject: 'user-1', issuer: other },
-    { subject: 'user-1', issuer: other },
+    { subject: 'user-2', issuer: other },
   ]);
 });
 
 it('issuers names each issuer that the transmitter speaks for', async () => {
-  const identifiers = [sub(own), sub(other), sub(third), opaque];
+  const identifiers = [sub(own), sub(other), sub(third), { ...opaque, id: 'user-2' }];
   const sub_id = { format: 'aliases', identifiers };
   expect(await revokedBy({ sub_id }, { issuers: [other, third], issuer: third })).toEqual([
     { subject: 'user-1', issuer: other },
     { subject: 'user-1', issuer: third },
-    { subject: 'user-1', issuer: third },
+    { subject: 'user-2', issuer: third },
   ]);
 });
 

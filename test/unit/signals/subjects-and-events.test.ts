@@ -76,6 +76,20 @@ describe('the event', () => {
   });
 });
 
+it('revokes a subject once that several events and aliases of one token name', async () => {
+  const aliases = { format: 'aliases', identifiers: [opaque, opaque, { ...opaque, id: 'user-2' }, opaque] };
+  const events = {
+    [`${caep}session-revoked`]: { subject: aliases },
+    [`${caep}credential-change`]: { subject: aliases },
+    [`${risc}account-disabled`]: { subject: opaque },
+  };
+  const { sub_id: _, ...claims } = { sub_id: opaque, events };
+  expect(await outcomeOf({ ...claims, sub_id: undefined })).toEqual([
+    [subject, { ...subject, subject: 'user-2' }],
+    'revoked',
+  ]);
+});
+
 describe('the subject', () => {
   it.each<[string, unknown, object[]]>([
     ['R207: iss_sub', { format: 'iss_sub', iss: issuer, sub: 'user-1' }, [subject]],
