@@ -48,6 +48,7 @@ async function fill(): Promise<void> {
       attested: undefined,
       notice,
       noticeAge: 0,
+      noticeCalls: 1,
     };
     return seal.seal(`revocation-log-entry ${stream}`, textOfEntry(entry));
   };

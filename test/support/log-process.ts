@@ -227,6 +227,7 @@ export async function prepareLog(redis: Pick<TestRedis, 'command'>, age = 0): Pr
       attested: undefined,
       notice: undefined,
       noticeAge: 0,
+      noticeCalls: 1,
     };
     await redis.command(
       'XADD',

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { entryIn, type LogEntry, textOfEntry } from '../../../packages/core/src/revocation/log-entry.js';
 import { ENTRY_SEAL } from '../../../packages/core/src/revocation/log-seals.js';
 import { LogSync } from '../../../packages/core/src/revocation/log-sync.js';
+import { RecentNotices } from '../../../packages/core/src/revocation/recent-notices.js';
 import type { RevocationLog } from '../../../packages/core/src/revocation/revocation-log.js';
 import {
   type Revocation,
@@ -375,7 +376,7 @@ describe('a revocation that is written again, or late', () => {
       const one = await joined(undefined, way);
       revokedAt = Date.now();
       await one.revoke({ subject: 'alice' });
-      await one.revoke({ subject: 'alice' });
+      await other.revoke({ subject: 'alice' });
       await untilRead(other);
       await pass(40);
       const seen = jwtOf(other.revocations, revokedAt / 1_000 + 31);
@@ -385,7 +386,7 @@ describe('a revocation that is written again, or late', () => {
       const count = log.entries.length;
       setClock(step);
       way.isCut = false;
-      const isWritten = () => expect(writtenAfter(count).filter((entry) => entry?.notice)).toHaveLength(2);
+      const isWritten = () => expect(writtenAfter(count).filter((entry) => entry?.notice)).toHaveLength(1);
       await vi.waitFor(isWritten, 5_000);
       setClock(-step);
       await untilRead(other);
@@ -422,6 +423,28 @@ describe('a revocation that is written again, or late', () => {
     await vi.waitFor(() => expect(useAfter(other, 28)).toBe('refuse'), 8_000);
     expect(useAfter(other, 31)).toBe('use');
   });
+});
+
+it('vouches for nothing from before if it lost its connection after too many revocations, and reports it once', async () => {
+  const way: Way = { isCut: false };
+  const other = await oldLog();
+  const one = await joined(undefined, way);
+  await one.revoke({ subject: 'bob' });
+  expect([one.use(), other.use()]).toEqual(['use', 'use']);
+  const count = log.entries.length;
+  vi.spyOn(RecentNotices.prototype, 'hasForgotten', 'get').mockReturnValueOnce(true);
+  way.isCut = true;
+  await vi.waitFor(() => expect(one.told).toContain('revocations_lost'), 3_000);
+  await sleep(1_200);
+  way.isCut = false;
+  await vi.waitFor(() => expect(one.use(-60)).toBe('use'), 5_000);
+  vi.restoreAllMocks();
+  expect(one.use()).toBe('may-be-revoked');
+  await vi.waitFor(() => expect(other.use()).toBe('may-be-revoked'), 3_000);
+  expect(one.told.filter((code) => code === 'revocations_log_gap')).toHaveLength(1);
+  // It has read that the log has it.
+  expect(writtenAfter(count).filter((entry) => entry?.notice)).toEqual([]);
+  expect((await joined()).use()).toBe('may-be-revoked');
 });
 
 describe('more revocations at once than the log takes in time', () => {

@@ -113,6 +113,7 @@ describe('the newest entry of the log of revocations', () => {
         attested: undefined,
         notice: undefined,
         noticeAge: 0,
+        noticeCalls: 1,
       }),
     );
   /** A log with more entries than a page has, before the newest one. */

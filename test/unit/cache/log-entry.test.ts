@@ -12,6 +12,7 @@ const alive: LogEntry = {
   attested: undefined,
   notice: undefined,
   noticeAge: 0,
+  noticeCalls: 1,
 };
 const notice = { revocation: { subject: 'alice' }, at: 1_699_999_999_999, id: 'act' };
 
@@ -19,7 +20,7 @@ it.each<LogEntry>([
   alive,
   { ...alive, previous: '0001', own: '0000', syncedSince: 0 },
   { ...alive, notice },
-  { ...alive, notice, noticeAge: 119_999 },
+  { ...alive, notice, noticeAge: 119_999, noticeCalls: 10_000 },
   { ...alive, attested: { as: 'join', by: 'it', from: undefined, upTo: undefined, since: 0, digest: '' } },
   {
     ...alive,
@@ -41,8 +42,8 @@ it.each(['{}', '{"writer":"writer","number":1,"at":1}', 'null', '7', '"text"', '
   },
 );
 
-it('has an age of 0 if an earlier version wrote it, which wrote no age', () => {
+it('is one call just now if an earlier version wrote it', () => {
   const written = JSON.parse(textOfEntry({ ...alive, notice, noticeAge: 7 }));
-  expect(written.pop()).toBe(7);
+  expect(written.splice(-2)).toEqual([7, 1]);
   expect(entryIn(JSON.stringify(written))).toEqual({ ...alive, notice });
 });

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { LogUpkeep } from '../../../packages/core/src/revocation/log-upkeep.js';
 import type { LogWriter } from '../../../packages/core/src/revocation/log-writer.js';
+import { RecentNotices } from '../../../packages/core/src/revocation/recent-notices.js';
 import { noticeOf, remembered } from '../../support/revocations.js';
 
 beforeEach(() => void vi.useFakeTimers());
@@ -20,6 +21,7 @@ describe('a process in a fleet whose other processes write heartbeats all the ti
     const upkeep = new LogUpkeep({
       writer,
       revocations: remembered({ from: 'log' }),
+      recent: new RecentNotices(),
       isComparisonSettled: () => true,
       attestationAge: () => 0,
       newestAt: () => Date.now(),
@@ -51,16 +53,18 @@ describe('what was revoked before a connection was lost', () => {
       await new Promise((resolve) => setTimeout(resolve, EACH));
       subjects.push(known?.notice.revocation.subject ?? 'heartbeat');
     });
+    const recent = new RecentNotices();
     const upkeep = new LogUpkeep({
-      writer: { lastConfirmedAt: Number.NEGATIVE_INFINITY, write, publish: async () => undefined },
+      writer: { lastConfirmedAt: Number.NEGATIVE_INFINITY, write },
       revocations: remembered({ from: 'log' }),
+      recent,
       isComparisonSettled: () => true,
       attestationAge: () => 0,
       newestAt: () => Date.now(),
       onCannotAsk: () => undefined,
     } as never);
     for (let index = 0; index < COUNT; index += 1) {
-      await upkeep.publish(noticeOf({ subject: `user-${index}` }), new AbortController().signal);
+      recent.add({ notice: noticeOf({ subject: `user-${index}` }), knownSince: performance.now() });
     }
     upkeep.rewriteRecent();
     return { upkeep, write, subjects };

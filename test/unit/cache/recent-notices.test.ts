@@ -1,6 +1,7 @@
 // What a process writes into the log again after it lost its connection.
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { RecentNotices } from '../../../packages/core/src/revocation/recent-notices.js';
+import type { RevocationNotice } from '../../../packages/core/src/revocation/revocations.js';
 import { noticeOf } from '../../support/revocations.js';
 
 beforeEach(() => {
@@ -10,6 +11,8 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
+/** Revoked just now. */
+const now = (notice: RevocationNotice) => ({ notice, knownSince: performance.now() });
 /** What is given now. */
 const given = (recent: RecentNotices) => recent.all().map(({ notice }) => notice);
 
@@ -18,11 +21,11 @@ const [a, b, c] = notices as [(typeof notices)[0], (typeof notices)[0], (typeof 
 
 it('gives revocations of the last two minutes, from the oldest to the newest, and no older ones', () => {
   const recent = new RecentNotices();
-  recent.add(a);
+  recent.add(now(a));
   vi.advanceTimersByTime(59_000);
-  recent.add(b);
+  recent.add(now(b));
   vi.advanceTimersByTime(60_000);
-  recent.add(c);
+  recent.add(now(c));
   expect(given(recent)).toEqual([a, b, c]);
   vi.advanceTimersByTime(1_000);
   expect(given(recent)).toEqual([b, c]);
@@ -38,9 +41,9 @@ it.each([119_999, 120_000, 200_000, 1_000_000])(
   'gives a revocation for two minutes, though no other one follows: after %i ms',
   (passed) => {
     const recent = new RecentNotices();
-    recent.add(a);
+    recent.add(now(a));
     vi.advanceTimersByTime(59_000);
-    recent.add(b);
+    recent.add(now(b));
     vi.advanceTimersByTime(passed - 59_000);
     expect(given(recent)).toEqual(passed < 120_000 ? [a, b] : passed < 179_000 ? [b] : []);
   },
@@ -49,12 +52,64 @@ it.each([119_999, 120_000, 200_000, 1_000_000])(
 it('gives each with the moment at which this process revoked it', () => {
   const recent = new RecentNotices();
   const began = performance.now();
-  recent.add(a);
+  recent.add(now(a));
   vi.advanceTimersByTime(70_000);
-  recent.add(b);
+  recent.add(now(b));
   vi.advanceTimersByTime(10_000);
   expect(recent.all()).toEqual([
     { notice: a, knownSince: began },
     { notice: b, knownSince: began + 70_000 },
   ]);
+});
+
+it('gives those of the last two minutes, however many there are in each of them', () => {
+  const recent = new RecentNotices();
+  const each = Array.from({ length: 300 }, (_, second) => noticeOf({ subject: `${second}` }));
+  for (const notice of each) {
+    vi.advanceTimersByTime(1_000);
+    recent.add(now(notice));
+  }
+  expect(given(recent)).toEqual(each.slice(-120));
+  expect(recent.hasForgotten).toBe(false);
+});
+
+it('gives the last revocation of a name alone', () => {
+  const recent = new RecentNotices();
+  recent.add(now(a));
+  recent.add(now(b));
+  const again = noticeOf({ subject: 'a' });
+  recent.add(now(again));
+  const ofIssuer = noticeOf({ subject: 'a', issuer: 'https://as.example.com' });
+  recent.add(now(ofIssuer));
+  expect(given(recent)).toEqual([b, again, ofIssuer]);
+});
+
+it('remembers 10,000 names at least and 20,000 at most, and says for two minutes that it has forgotten some', () => {
+  const recent = new RecentNotices();
+  const add = (from: number, to: number) => {
+    for (let index = from; index < to; index += 1) {
+      recent.add(now(noticeOf({ subject: `${index}` })));
+    }
+  };
+  add(0, 20_000);
+  expect([given(recent).length, recent.hasForgotten]).toEqual([20_000, false]);
+  vi.advanceTimersByTime(30_000);
+  add(20_000, 20_001);
+  expect(given(recent).map(({ revocation }) => Object.values(revocation)[0])).toEqual(
+    Array.from({ length: 10_001 }, (_, index) => `${10_000 + index}`),
+  );
+  expect(recent.hasForgotten).toBe(true);
+  vi.advanceTimersByTime(89_999);
+  expect(recent.hasForgotten).toBe(true);
+  vi.advanceTimersByTime(1);
+  expect(recent.hasForgotten).toBe(false);
+});
+
+it('has forgotten nothing once it is empty', () => {
+  const recent = new RecentNotices();
+  for (let index = 0; index < 20_001; index += 1) {
+    recent.add(now(noticeOf({ subject: `${index}` })));
+  }
+  recent.clear();
+  expect([given(recent), recent.hasForgotten]).toEqual([[], false]);
 });

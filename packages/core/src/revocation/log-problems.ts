@@ -8,6 +8,8 @@ export class LogProblems {
   readonly #report: ReportProblem;
   /** When a clock that is ahead was last reported, by the monotonic clock. */
   #clockReportedAt = Number.NEGATIVE_INFINITY;
+  /** When it was last reported of each issuer that too many revocations wait, by the monotonic clock. */
+  readonly #fullAt = new Map<string, number>();
 
   constructor(report: ReportProblem) {
     this.#report = report;
@@ -33,6 +35,23 @@ export class LogProblems {
       'revocations_log_incomplete',
       'the log of revocations lost entries or was replaced; what is remembered is written again',
     );
+  }
+
+  /**
+   * Reports once a minute for each issuer that too many of its revocations wait to be written.
+   *
+   * @param issuer one of those that are configured; empty for revocations of the tokens of each
+   */
+  queueFull(issuer: string): void {
+    const now = performance.now();
+    if (now - (this.#fullAt.get(issuer) ?? Number.NEGATIVE_INFINITY) >= QUIET_TIME) {
+      this.#fullAt.set(issuer, now);
+      this.#report(
+        'revocations_unwritten',
+        'too many revocations at once wait to be written into the log of revocations: those of ' +
+          `${issuer === '' ? 'the tokens of each issuer' : issuer} are written later`,
+      );
+    }
   }
 
   /** Entries may be missing, which no process can name. */

@@ -17,6 +17,7 @@ import { LogWriter } from './log-writer.js';
 import { PendingAnswers } from './pending-answers.js';
 import { QuietPeriods } from './quiet-periods.js';
 import type { Attestation } from './read-entries.js';
+import { RecentNotices } from './recent-notices.js';
 import type { LogPage, LogRules } from './revocation-log.js';
 import type { RevocationNotice, Revocations } from './revocations.js';
 
@@ -93,6 +94,7 @@ export class LogSync {
   readonly #attestations: Attestations;
 
   // Writing.
+  readonly #recent = new RecentNotices();
   readonly #writer: LogWriter;
   readonly #upkeep: LogUpkeep;
   #isUnwritable = false;
@@ -129,10 +131,13 @@ export class LogSync {
         attested: as && this.#attestations.attest(as),
       }),
       hasRead: (writer, number) => this.#sequence.hasRead(writer, number),
+      recent: this.#recent,
+      onFull: (issuer) => this.#problems.queueFull(issuer),
     });
     this.#upkeep = new LogUpkeep({
       writer: this.#writer,
       revocations,
+      recent: this.#recent,
       isComparisonSettled: () => this.#isComparisonSettled,
       attestationAge: () => this.#attestations.age,
       newestAt: () => (this.#position === undefined ? undefined : this.#newestAt),
@@ -188,7 +193,7 @@ export class LogSync {
     if (this.#closing.signal.aborted) {
       return;
     }
-    this.#upkeep.rewriteRecent();
+    this.#rewriteRecent();
     const isFirst = !this.#isUnreadable;
     if (isFirst) {
       this.#isUnreadable = true;
@@ -197,6 +202,19 @@ export class LogSync {
     }
     // A process that starts meanwhile waits for what this one has to say of the log.
     await this.#log.pause(isFirst ? FIRST_RETRY_INTERVAL : RETRY_INTERVAL);
+  }
+
+  /** The server that is asked from now on may not have what this process wrote lately. */
+  #rewriteRecent(): void {
+    if (!this.#recent.hasForgotten) {
+      this.#upkeep.rewriteRecent();
+      return;
+    }
+    // The whole log is read, and what it lacks of all that is remembered is written again.
+    this.#recent.clear();
+    this.#naming.setLoss(true);
+    this.#problems.mayLackEntries('this process lost its connection after too many revocations');
+    this.#startAgain();
   }
 
   async #readOn(): Promise<void> {
@@ -569,7 +587,7 @@ export class LogSync {
       this.#receiveAttestation(entry.attested, position);
     }
     if (entry.notice !== undefined) {
-      this.#receiveNotice(entry.notice, entry.noticeAge, position);
+      this.#receiveNotice(entry.notice, entry, position);
     }
   }
 
@@ -622,15 +640,20 @@ export class LogSync {
     }
   }
 
-  /** @param age for how many milliseconds its writer knew it when it wrote it */
-  #receiveNotice(notice: RevocationNotice, age: number, position: string): void {
-    const latest = Date.now() - age;
-    // What comes just now was revoked `age` ago, also by a process whose clock is behind. One whose
+  #receiveNotice(
+    notice: RevocationNotice,
+    { noticeAge, noticeCalls }: Pick<LogEntry, 'noticeAge' | 'noticeCalls'>,
+    position: string,
+  ): void {
+    const latest = Date.now() - noticeAge;
+    // What comes just now was revoked `noticeAge` ago, also by a process whose clock is behind. One whose
     // clock is ahead must not revoke what was issued later.
     const isOld = this.#isCatchingUp || this.#isUnreadable;
     const at = Math.min(isOld ? notice.at : Math.max(notice.at, latest), latest + CLOCK_DIFFERENCE);
     if (this.#revocations.add(at === notice.at ? notice : { ...notice, at }, position)) {
-      publishRevocation(notice.revocation, 'log');
+      for (let call = 0; call < noticeCalls; call += 1) {
+        publishRevocation(notice.revocation, 'log');
+      }
     }
   }
 

@@ -1,7 +1,7 @@
 import { QUIET_TIME, READ_WAIT } from './log-timing.js';
 import type { LogWriter } from './log-writer.js';
 import type { Attestation } from './read-entries.js';
-import { RecentNotices } from './recent-notices.js';
+import type { RecentNotices } from './recent-notices.js';
 import type { KnownNotice, RevocationNotice, Revocations } from './revocations.js';
 
 /** Milliseconds between two heartbeats of a fleet. */
@@ -23,6 +23,8 @@ const WRITE_SLICE = 100;
 export interface UpkeepRules {
   readonly writer: LogWriter;
   readonly revocations: Revocations;
+  /** What this process wrote lately. */
+  readonly recent: RecentNotices;
   /** Whether this process need not ask any more what a running process has read. */
   readonly isComparisonSettled: () => boolean;
   /** Milliseconds since the log was last attested. */
@@ -36,7 +38,6 @@ export interface UpkeepRules {
 /** Writes into the log what it lacks, and from time to time that the fleet runs. */
 export class LogUpkeep {
   readonly #rules: UpkeepRules;
-  readonly #recentNotices = new RecentNotices();
   /**
    * From this moment of the monotonic clock on what the log lacks is written into it; other
    * processes may do so before.
@@ -68,11 +69,10 @@ export class LogUpkeep {
   }
 
   /**
-   * Writes what this process revokes, and remembers it for a while. Once it is given up, it is
-   * written later, with what the log lacks.
+   * Writes what this process revokes. Once it is given up, it is written later, with what the log
+   * lacks.
    */
   publish(notice: RevocationNotice, givenUp: AbortSignal): Promise<void> {
-    this.#recentNotices.add(notice);
     return this.#written(this.#rules.writer.publish(notice, givenUp), notice);
   }
 
@@ -114,7 +114,7 @@ export class LogUpkeep {
   async #rewriteSome(): Promise<void> {
     // From the newest to the oldest, as the last is taken first. What is revoked from now on is
     // written to the server that is asked now.
-    const left = this.#toRewrite ?? this.#recentNotices.all().reverse();
+    const left = this.#toRewrite ?? this.#rules.recent.all().reverse();
     // Only once all of this turn is written: after a failure it begins with the first again.
     this.#toRewrite = undefined;
     const until = performance.now() + WRITE_SLICE;

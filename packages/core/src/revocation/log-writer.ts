@@ -4,7 +4,9 @@ import type { BoundedLog } from './bounded-log.js';
 import { type LogEntry, textOfEntry } from './log-entry.js';
 import type { LogSeals } from './log-seals.js';
 import type { Attestation } from './read-entries.js';
+import type { RecentNotices } from './recent-notices.js';
 import type { KnownNotice, RevocationNotice } from './revocations.js';
+import { type WaitingCall, WaitingRevocations } from './waiting-revocations.js';
 
 /** What an entry says of the process that writes it. */
 export type WriterFacts = Pick<LogEntry, 'previous' | 'version' | 'syncedSince' | 'attested'>;
@@ -18,17 +20,20 @@ export interface WriterRules {
   readonly facts: (as: Attestation['as'] | undefined) => WriterFacts;
   /** Whether an entry was read before the log has confirmed it. */
   readonly hasRead: (writer: string, number: number) => boolean;
+  /** Remembers what this process writes. */
+  readonly recent: RecentNotices;
+  /** Called with the issuer of a revocation that is rejected because too many wait; empty for each. */
+  readonly onFull: (issuer: string) => void;
 }
-
-/** Revocations that wait at most. More are rejected, and written later with what the log lacks. */
-const MAX_WAITING = 10_000;
 
 /** An entry that waits until those before it are written. */
 interface WaitingEntry {
   readonly known: KnownNotice | undefined;
-  readonly as: Attestation['as'] | undefined;
-  /** Aborts when its caller does not wait any more. */
-  readonly givenUp: AbortSignal | undefined;
+  readonly as?: Attestation['as'] | undefined;
+  /** How many calls of `revoke()` it is of, if it revokes. */
+  readonly calls: number;
+  /** Undefined for what is written whether or not a call waits for it. */
+  readonly givenUp?: readonly AbortSignal[];
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
@@ -44,7 +49,7 @@ export class LogWriter {
   readonly #rules: WriterRules;
   /** What this process writes by itself. It goes first: reading waits for some of it. */
   readonly #first: WaitingEntry[] = [];
-  readonly #revoked: WaitingEntry[] = [];
+  readonly #revoked: WaitingRevocations;
   #isWriting = false;
   #id: string = randomUUID();
   #count = 0;
@@ -56,6 +61,7 @@ export class LogWriter {
 
   constructor(rules: WriterRules) {
     this.#rules = rules;
+    this.#revoked = new WaitingRevocations(rules.onFull);
   }
 
   /** Names the writer in its entries. */
@@ -68,8 +74,15 @@ export class LogWriter {
    * entry may not be in the log.
    */
   write(known: KnownNotice | undefined, as: Attestation['as'] | undefined): Promise<void> {
+    const waiting = known && this.#revoked.takeSame(known);
     return new Promise((resolve, reject) => {
-      this.#first.push({ known, as, givenUp: undefined, resolve, reject });
+      const calls = waiting?.calls ?? [];
+      this.#first.push({
+        known: waiting?.known ?? known,
+        as,
+        calls: Math.max(1, calls.length),
+        ...settling([{ resolve, reject }, ...calls]),
+      });
       this.#writeWaiting();
     });
   }
@@ -80,11 +93,7 @@ export class LogWriter {
    */
   publish(notice: RevocationNotice, givenUp: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (this.#revoked.length >= MAX_WAITING) {
-        throw new TellableError(`more than ${MAX_WAITING} revocations wait to be written`);
-      }
-      const known = { notice, knownSince: performance.now() };
-      this.#revoked.push({ known, as: undefined, givenUp, resolve, reject });
+      this.#revoked.add({ notice, knownSince: performance.now() }, { givenUp, resolve, reject });
       this.#writeWaiting();
     });
   }
@@ -132,7 +141,7 @@ export class LogWriter {
     if (this.#isWriting) {
       return;
     }
-    const next = this.#first.shift() ?? this.#revoked.shift();
+    const next = this.#first.shift() ?? this.#takeRevoked();
     if (next === undefined) {
       return;
     }
@@ -145,12 +154,27 @@ export class LogWriter {
       });
   }
 
-  async #writeNext({ known, as, givenUp }: WaitingEntry): Promise<void> {
+  #takeRevoked(): WaitingEntry | undefined {
+    const taken = this.#revoked.take();
+    return (
+      taken && {
+        known: taken.known,
+        calls: taken.calls.length,
+        givenUp: taken.calls.map(({ givenUp }) => givenUp),
+        ...settling(taken.calls),
+      }
+    );
+  }
+
+  async #writeNext({ known, as, calls, givenUp }: WaitingEntry): Promise<void> {
     // Before it is numbered: a number that is not in the log looks like a gap.
-    if (givenUp?.aborted === true) {
+    if (givenUp?.every(({ aborted }) => aborted) === true) {
       throw new TellableError('given up before it was written');
     }
     const { log, seals, keepFor, facts, hasRead } = this.#rules;
+    if (known !== undefined) {
+      this.#rules.recent.add(known);
+    }
     this.#count += 1;
     const written: LogEntry = {
       writer: this.#id,
@@ -160,6 +184,7 @@ export class LogWriter {
       notice: known?.notice,
       // What is written late or again still counts from the moment at which it was revoked.
       noticeAge: known === undefined ? 0 : Math.max(0, Math.floor(performance.now() - known.knownSince)),
+      noticeCalls: calls,
       ...facts(as),
     };
     try {
@@ -182,4 +207,22 @@ export class LogWriter {
     this.#id = randomUUID();
     this.#count = 0;
   }
+}
+
+/** What settles all of these calls. */
+function settling(
+  calls: readonly Pick<WaitingCall, 'resolve' | 'reject'>[],
+): Pick<WaitingEntry, 'resolve' | 'reject'> {
+  return {
+    resolve: () => {
+      for (const { resolve } of calls) {
+        resolve();
+      }
+    },
+    reject: (error) => {
+      for (const { reject } of calls) {
+        reject(error);
+      }
+    },
+  };
 }

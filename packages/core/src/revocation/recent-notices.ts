@@ -1,38 +1,63 @@
-import type { KnownNotice, RevocationNotice } from './revocations.js';
+import { type KnownNotice, nameOf } from './revocations.js';
 
-/** Milliseconds. */
-const RECENT = 60_000;
+/** Milliseconds for which a revocation is recent. */
+const RECENT = 120_000;
+
+/** Half of the revocations that are remembered at most. */
+const MAX_NEWER = 10_000;
 
 /**
- * Remembers what this process revoked within the last two minutes. Nothing older is given: a process
- * that did not know of it refuses each token that it has seen since.
+ * Remembers what this process wrote into the log of its revocations of the last two minutes: of each
+ * name the last one, and 10,000 names at least. Nothing older is given: a process that did not know
+ * of it refuses each token that it has seen since.
  */
 export class RecentNotices {
-  /** Two lists, so that none has to be searched for what is old. */
-  #newer: KnownNotice[] = [];
-  #older: KnownNotice[] = [];
-  /** When the newer list began, by the monotonic clock. */
+  /** By name. Two maps, so that none has to be searched for what is old. */
+  #newer = new Map<string, KnownNotice>();
+  #older = new Map<string, KnownNotice>();
+  /** When the newer map began, by the monotonic clock. */
   #newerSince = Number.NEGATIVE_INFINITY;
+  /** Until when what was forgotten is recent, by the monotonic clock. */
+  #lacksUntil = Number.NEGATIVE_INFINITY;
 
-  add(notice: RevocationNotice): void {
-    const knownSince = performance.now();
-    this.#forgetOld(knownSince);
-    this.#newer.push({ notice, knownSince });
+  /** Whether there were too many: some recent ones were forgotten. */
+  get hasForgotten(): boolean {
+    return performance.now() < this.#lacksUntil;
+  }
+
+  add(known: KnownNotice): void {
+    const now = performance.now();
+    if (now - this.#newerSince >= RECENT) {
+      this.#begin(now);
+    } else if (this.#newer.size >= MAX_NEWER) {
+      this.#lacksUntil = this.#older.size > 0 ? this.#newerSince + RECENT : this.#lacksUntil;
+      this.#begin(now);
+    }
+    const name = nameOf(known.notice.revocation);
+    // So that it is the newest, in the order of the map.
+    this.#newer.delete(name);
+    this.#older.delete(name);
+    this.#newer.set(name, known);
   }
 
   /** From the oldest to the newest. */
   all(): KnownNotice[] {
     const now = performance.now();
-    this.#forgetOld(now);
-    return [...this.#older, ...this.#newer].filter(({ knownSince }) => now - knownSince < 2 * RECENT);
+    return [...this.#older.values(), ...this.#newer.values()].filter(
+      ({ knownSince }) => now - knownSince < RECENT,
+    );
   }
 
-  #forgetOld(now: number): void {
-    const age = now - this.#newerSince;
-    if (age >= RECENT) {
-      this.#older = age < 3 * RECENT ? this.#newer : [];
-      this.#newer = [];
-      this.#newerSince = now;
-    }
+  clear(): void {
+    this.#newer.clear();
+    this.#older.clear();
+    this.#lacksUntil = Number.NEGATIVE_INFINITY;
+  }
+
+  #begin(now: number): void {
+    // All of it is older than that.
+    this.#older = now - this.#newerSince < 2 * RECENT ? this.#newer : new Map();
+    this.#newer = new Map();
+    this.#newerSince = now;
   }
 }

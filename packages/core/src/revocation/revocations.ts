@@ -556,6 +556,16 @@ function partsOf(
   return [kind, members[kind] ?? '', members.issuer];
 }
 
+/** Equal for revocations that concern the same tokens. */
+export function nameOf(revocation: WrittenRevocation): string {
+  return keyOf(...partsOf(revocation));
+}
+
+/** The issuer whose tokens are revoked; empty if those of each issuer are. */
+export function issuerOf(revocation: WrittenRevocation): string {
+  return partsOf(revocation)[2] ?? '';
+}
+
 /** The revocation of a key that `keyOf` made. A long name stays the hash that the key has. */
 function revocationOf(key: string): WrittenRevocation {
   const [kind = '', issuer = ''] = key.split(' ', 2);
