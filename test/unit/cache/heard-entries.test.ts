@@ -1,4 +1,5 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Attestations } from '../../../packages/core/src/revocation/attestations.js';
 import { type Attestation, ReadEntries } from '../../../packages/core/src/revocation/read-entries.js';
 
 const all = ['1', '2', '3', '4', '5', '6'];
@@ -129,4 +130,92 @@ it.each([
   ['7', false],
 ] as const)('has %s: %s', (position, isThere) => {
   expect(mine.has(position)).toBe(isThere);
+});
+
+describe('of a long log', () => {
+  afterEach(() => {
+    vi.restoreAllMocks();
+    vi.useRealTimers();
+  });
+
+  const positionOf = (number: number) => String(number).padStart(6, '0');
+  /** Adds entries, each of which was written at the moment of its number. */
+  function addTo(entries: ReadEntries, from: number, to: number): ReadEntries {
+    for (let number = from; number < to; number += 1) {
+      entries.add(positionOf(number), `writer ${number % 7}`, number, number);
+    }
+    return entries;
+  }
+  const long = (count: number, max = 100_000) => addTo(new ReadEntries(max), 1, count + 1);
+
+  it('what is attested or compared again costs no more than the newest entries', () => {
+    const entries = long(50_000);
+    const other = long(50_001);
+    const stringify = vi.spyOn(JSON, 'stringify');
+    const callsOf = (run: () => unknown): number => {
+      stringify.mockClear();
+      run();
+      return stringify.mock.calls.length;
+    };
+    const join = attested(entries);
+    expect(callsOf(() => attested(entries))).toBeLessThanOrEqual(2);
+    addTo(entries, 50_001, 50_002);
+    expect(callsOf(() => attested(entries))).toBeLessThanOrEqual(2);
+    const answer = attested(other);
+    expect(callsOf(() => expect(entries.compare(join, 0)).toBe('same'))).toBeLessThanOrEqual(2);
+    expect(callsOf(() => expect(entries.compare(answer, 0)).toBe('same'))).toBeLessThanOrEqual(2);
+  });
+
+  it('it is as if it were attested for the first time, whatever was before', () => {
+    const max = 5_000;
+    const entries = long(3_000, max);
+    let count = 3_000;
+    for (let round = 0; round < 60; round += 1) {
+      const more = Math.floor(Math.random() * 900);
+      addTo(entries, count + 1, count + more + 1);
+      count += more;
+      const young = Math.floor(Math.random() * 3) * 1_000 + count - 4_900;
+      const after = Math.random() < 0.3 ? positionOf(count - Math.floor(Math.random() * 2_000)) : undefined;
+      const fresh = attested(long(count, max), young, 0, after);
+      const again = attested(entries, young, 0, after);
+      expect({ ...again, since: 0 }).toEqual({ ...fresh, since: 0 });
+      expect(entries.compare(attested(long(count - 20, max), young), young)).toBe('same');
+      const changed = new ReadEntries(max);
+      addTo(changed, count - 4_000, count - 2_500);
+      addTo(changed, count - 2_499, count + 1);
+      expect(entries.compare(attested(changed), count - 4_001)).toBe('other');
+    }
+  });
+
+  it('it is as if it were attested for the first time after others were forgotten', () => {
+    const entries = long(6_000, 3_000);
+    const { from } = attested(entries);
+    // As many as before, so that the first one that is attested has the same place.
+    addTo(entries, 6_001, 8_701);
+    expect(attested(entries)).toEqual(attested(long(8_700, 3_000)));
+    expect(attested(entries).from).not.toBe(from);
+  });
+
+  it('it begins with the same entry for half a minute', () => {
+    vi.useFakeTimers({ toFake: ['Date'], now: 1_800_000_000_000 + 10_000 });
+    const maxAgeMs = 60_000;
+    const entries = new ReadEntries(1_000);
+    for (let second = -200; second < 0; second += 1) {
+      entries.add(positionOf(second + 200), 'writer', second + 200, Date.now() + second * 1_000);
+    }
+    const attestations = new Attestations({ entries, maxAgeMs, completeSince: () => 0 });
+    const { from } = attestations.attest('join');
+    const firsts = new Set<string | undefined>();
+    for (let second = 0; second < 29; second += 1) {
+      firsts.add(attestations.attest('answer').from);
+      vi.advanceTimersByTime(1_000);
+    }
+    expect([...firsts]).toEqual([from]);
+    // It is older than what another process compares, whose clock may be behind, and in the log.
+    const age = (200 - Number(from)) * 1_000;
+    expect(age).toBeGreaterThanOrEqual(maxAgeMs + 10_000 - 1_000);
+    expect(age).toBeLessThanOrEqual(maxAgeMs + 40_000);
+    vi.advanceTimersByTime(30_000);
+    expect(attestations.attest('answer').from).not.toBe(from);
+  });
 });

@@ -4,6 +4,11 @@ import { type Attestation, attestNothing, type Comparison, type ReadEntries } fr
 
 /** By how many milliseconds processes may differ in what they take for young. */
 const YOUNG_MARGIN = 2 * CLOCK_DIFFERENCE;
+/**
+ * Milliseconds for which what a process attests begins with the same entry, so that it goes on with
+ * the digest of before. The log keeps what is older for two minutes.
+ */
+const YOUNG_STEP = 30_000;
 
 export interface AttestationRules {
   readonly entries: ReadEntries;
@@ -63,7 +68,7 @@ export class Attestations {
       as,
       by: this.#id,
       // More than another process compares, whose clock may be behind.
-      youngSince: this.youngSince - YOUNG_MARGIN,
+      youngSince: Math.floor((this.youngSince - YOUNG_MARGIN) / YOUNG_STEP) * YOUNG_STEP,
       completeSince: this.#rules.completeSince(),
       after: as === 'heartbeat' ? this.#attestedUpTo : undefined,
     });

@@ -5,6 +5,8 @@
 export const OBJECTION_TIME = 200;
 /** Milliseconds in which a process that runs answers, if it wrote an entry within the last minute. */
 export const ANSWER_TIME = 1_000;
+/** Milliseconds after which a process asks again at the latest. */
+const MAX_ASK_PAUSE = 16_000;
 /**
  * A process waits again so often at most. Then it goes on without an answer, and accepts no token
  * from before by its signature alone.
@@ -28,6 +30,8 @@ interface Ping {
 export class JoinWait {
   #isAsked = false;
   #askedAt = 0;
+  /** Milliseconds after which it asks again. It doubles: each question costs every process that runs. */
+  #askPause = ANSWER_TIME;
   #joinPosition: string | undefined;
   #answerUntil = 0;
   #extensions = 0;
@@ -74,7 +78,10 @@ export class JoinWait {
 
   /** A server that was replaced meanwhile may not have the `join` entry. */
   askAgainIfLate(): void {
-    this.#isAsked = performance.now() < this.#askedAt + ANSWER_TIME;
+    this.#isAsked = performance.now() < this.#askedAt + this.#askPause;
+    if (!this.#isAsked) {
+      this.#askPause = Math.min(2 * this.#askPause, MAX_ASK_PAUSE);
+    }
   }
 
   /** Waits for the whole time again. Returns whether it did so too often. */

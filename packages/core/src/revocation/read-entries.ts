@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 
 /** How many entries are hashed at once. */
 const CHUNK = 1_000;
@@ -43,6 +43,13 @@ export interface Attested {
   readonly after?: string | undefined;
 }
 
+/** Whole chunks that are hashed, of which the first one begins with the entry at the index `first`. */
+interface HashedChunks {
+  readonly first: number;
+  count: number;
+  readonly hash: Hash;
+}
+
 /** `unknown` where the two can not be compared. That is no agreement. */
 export type Comparison = 'same' | 'other' | 'unknown';
 
@@ -67,6 +74,8 @@ export class ReadEntries {
   #foundLast: string | undefined;
   /** When the newest of the forgotten entries was written, in milliseconds since the epoch. */
   #forgottenAt = 0;
+  /** What was hashed last, to go on from there. */
+  #hashed: HashedChunks | undefined;
 
   /**
    * Attests the last `max` entries at most. Remembers a tenth more at least, so that it can compare
@@ -156,6 +165,7 @@ export class ReadEntries {
   #forget(count: number): void {
     this.#hasForgotten = true;
     this.#foundLast = undefined;
+    this.#hashed = undefined;
     this.#forgottenAt = Math.max(this.#forgottenAt, this.#newestOf(count));
     this.#positions = this.#positions.slice(count);
     this.#writers = this.#writers.slice(count);
@@ -170,14 +180,29 @@ export class ReadEntries {
   }
 
   #digest(first: number, last: number): string {
-    const hash = createHash('sha256');
-    for (let from = first; from <= last; from += CHUNK) {
-      const to = Math.min(from + CHUNK, last + 1);
-      // As JSON, so that no two series of entries have one text.
-      const columns = [this.#positions, this.#writers, this.#numbers].map((column) => column.slice(from, to));
-      hash.update(JSON.stringify(columns));
+    // A process that starts has each one that runs hash the same entries, and then some more. The
+    // chunks that are hashed already are whole ones, and end before each of the next attestations.
+    const whole = Math.max(0, Math.floor((last + 1 - first) / CHUNK) - 1);
+    const known = this.#hashed?.first === first && this.#hashed.count <= whole ? this.#hashed : undefined;
+    const hashed = known ?? { first, count: 0, hash: createHash('sha256') };
+    for (; hashed.count < whole; hashed.count += 1) {
+      this.#hashChunk(hashed.hash, first + hashed.count * CHUNK, last);
+    }
+    if (whole > 0) {
+      this.#hashed = hashed;
+    }
+    const hash = hashed.hash.copy();
+    for (let from = first + whole * CHUNK; from <= last; from += CHUNK) {
+      this.#hashChunk(hash, from, last);
     }
     return hash.digest('base64url');
+  }
+
+  #hashChunk(hash: Hash, from: number, last: number): void {
+    const to = Math.min(from + CHUNK, last + 1);
+    // As JSON, so that no two series of entries have one text.
+    const columns = [this.#positions, this.#writers, this.#numbers].map((column) => column.slice(from, to));
+    hash.update(JSON.stringify(columns));
   }
 
   /** The index of the first entry that does not come before the position. */
