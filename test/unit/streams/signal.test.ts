@@ -165,6 +165,25 @@ describe('the signal of a request', () => {
     expect(reasonOf(signal)).toBe('token_inactive');
   });
 
+  it('watches for each revocation once, however often requireActive() asks', async () => {
+    const watch = vi.spyOn(Revocations.prototype, 'watch');
+    const { req } = request();
+    const first = await granted(server, req);
+    const { signal } = first;
+    for (let time = 0; time < 5; time += 1) {
+      await server.require(req, first, activeTokenPolicy);
+    }
+    const { length } = watch.mock.calls;
+    changes = { ...changes, sid: 'session-2' };
+    for (let time = 0; time < 5; time += 1) {
+      await server.require(req, first, activeTokenPolicy);
+    }
+    expect([length, watch.mock.calls.length]).toEqual([1, 2]);
+    watch.mockRestore();
+    await server.revoke({ session: 'session-2' });
+    expect(reasonOf(signal)).toBe('token_inactive');
+  });
+
   it('is another for each request', async () => {
     const { signal } = await granted(server, request().req);
     expect((await granted(server, request().req)).signal).not.toBe(signal);

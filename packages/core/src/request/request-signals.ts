@@ -1,5 +1,5 @@
 import { RequestRefused, toRefusal } from '../errors.js';
-import type { Revocations } from '../revocation/revocations.js';
+import { type Revocations, recordKeysOf } from '../revocation/revocations.js';
 import type { TokenClaims } from '../token/token-claims.js';
 import { hashOf, identityOf } from '../token/token-identity.js';
 import { readCredentials } from './bearer-token.js';
@@ -79,9 +79,13 @@ export class RequestSignals {
       const { token: text } = readCredentials(req, undefined, true);
       const hash = hashOf(text);
       const watched = { token, hash, identity: identityOf(text, hash) };
-      request.endOn(
-        this.#revocations.watch(watched, turnAtStart, (code) => request.abort(new RequestRefused(code))),
-      );
+      // A watcher from before hears of each revocation since then. A stream that has its token checked
+      // again and again must not add one each time.
+      if (request.addKeys(recordKeysOf(watched))) {
+        request.endOn(
+          this.#revocations.watch(watched, turnAtStart, (code) => request.abort(new RequestRefused(code))),
+        );
+      }
       if (token.expiresAt !== undefined) {
         request.expireAt(token.expiresAt * 1000 + this.#clockToleranceMs);
       }
@@ -100,6 +104,8 @@ class OpenRequest {
   readonly #controller = new AbortController();
   readonly #onEnd: () => void;
   readonly #ends: (() => void)[] = [];
+  /** The names of the revocations that are watched for. */
+  readonly #keys = new Set<string>();
   #isEnded = false;
   #expiresAt = Number.POSITIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
@@ -114,6 +120,15 @@ class OpenRequest {
 
   endWith(req: NodeRequest): void {
     this.endOn(onRequestEnd(req, () => this.end()));
+  }
+
+  /** Returns whether one of these names was not watched for. */
+  addKeys(keys: ReadonlySet<string>): boolean {
+    const before = this.#keys.size;
+    for (const key of keys) {
+      this.#keys.add(key);
+    }
+    return this.#keys.size > before;
   }
 
   /** Calls `release` when the request ends, or now if it has ended. */

@@ -583,7 +583,7 @@ function issuerIn(key: string): string {
  * The names of the records that concern a token. What a token does not say is looked up under no
  * name.
  */
-function recordKeysOf({ hash, identity, token }: Watched): ReadonlySet<string> {
+export function recordKeysOf({ hash, identity, token }: Watched): ReadonlySet<string> {
   const named = claims
     .map(([kind, claim]) => [kind, readOwnMember(token.claims, claim)])
     .concat([
