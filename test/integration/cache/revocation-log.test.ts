@@ -607,6 +607,34 @@ describe('a log that was harmed', () => {
   });
 });
 
+describe('a process that has the new secret alone while others still write with the old one', () => {
+  const old = 'an older secret of 32 characters';
+
+  it.each([
+    ['entries of the old secret', [secret, old]],
+    ['no process that has both', [old]],
+  ])(
+    'costs bounded work, with %s, and the others are back soon after it has ended',
+    async (_title, both) => {
+      const first = await joined([old, secret]);
+      await first.revoke({ subject: 'bob' });
+      const [stays] = [await joined(both), await first.feed.close()];
+      const early = start([secret]);
+      await sleep(3_000);
+      const count = log.entries.length;
+      const names = new Set<string | undefined>();
+      for (const until = performance.now() + 8_000; performance.now() < until; await sleep(5)) {
+        names.add(log.name);
+      }
+      expect(log.entries.length - count).toBeLessThan(40);
+      expect(names.size).toBeLessThan(15);
+      await early.feed.close();
+      await vi.waitFor(() => expect(stays.use(-60)).toBe('use'), 15_000);
+    },
+    60_000,
+  );
+});
+
 describe('the name of a log', () => {
   const newSecret = 'a new secret of 32 characters or more';
   const nameBy = (of = secret) => JSON.parse(createSeal(of, ENTRY_SEAL).open(NAME_SEAL, log.name) ?? '{}');

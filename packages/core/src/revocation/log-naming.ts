@@ -1,12 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { TellableError } from '../errors.js';
 import type { BoundedLog } from './bounded-log.js';
+import { GrowingPause } from './growing-pause.js';
 import type { LogProblems } from './log-problems.js';
 import type { LogName, LogSeals } from './log-seals.js';
-import { QUIET_TIME } from './log-timing.js';
+import { QUIET_TIME, RETRY_INTERVAL } from './log-timing.js';
 
 /** Processes that give the log a name at the same time give it versions that differ by less. */
 const SAME_TIME = 5_000;
+/** Milliseconds between two replacements of names that are not ours, at most. */
+const MAX_REPLACE_PAUSE = 60_000;
 /** So many older names within a minute are none of processes that gave them at the same time. */
 const MAX_RENAMES = 5;
 
@@ -33,6 +36,11 @@ export class LogNaming {
   #version = 0;
   /** When this process last replaced an older name, by the monotonic clock; some times at most. */
   #renamedAt: number[] = [];
+  /**
+   * Two fleets with other secrets, or a process that has the new secret alone too early, would replace
+   * each other's names as fast as they can. Each replacement is a loss for the other.
+   */
+  readonly #foreign = new GrowingPause(RETRY_INTERVAL, MAX_REPLACE_PAUSE);
   /** Whether the log's name must not say any more that it is complete. */
   #hasLostEntries = false;
 
@@ -96,6 +104,10 @@ export class LogNaming {
     });
     let name = await log.open(own, false);
     if (seals.openName(name)?.completeSince === undefined) {
+      if (!this.#foreign.hasPassed) {
+        throw notOurs();
+      }
+      this.#foreign.next();
       problems.foreignNameReplaced();
       name = await log.open(own, true);
     } else if (seals.versionOf(name) < this.#version && !this.#hasLostEntries) {
@@ -104,7 +116,7 @@ export class LogNaming {
     }
     const named = seals.openName(name);
     if (named === undefined) {
-      throw new TellableError('its name was not sealed with revocations.secret');
+      throw notOurs();
     }
     if (this.#hasLostEntries) {
       // A process that starts must not take it for complete, until it is.
@@ -198,4 +210,8 @@ export class LogNaming {
   #idOf(name: string | undefined): string | undefined {
     return this.#rules.seals.openName(name)?.id;
   }
+}
+
+function notOurs(): TellableError {
+  return new TellableError('its name was not sealed with our secret');
 }

@@ -6,6 +6,7 @@ import { CLOCK_DIFFERENCE, MAX_CLOCK_TOLERANCE } from '../shared/clock-differenc
 import { Attestations } from './attestations.js';
 import { BoundedLog } from './bounded-log.js';
 import { EntrySequence } from './entry-sequence.js';
+import { GrowingPause } from './growing-pause.js';
 import { ANSWER_TIME, JoinWait, OBJECTION_TIME } from './join-wait.js';
 import { entryIn, type LogEntry } from './log-entry.js';
 import { LogNaming } from './log-naming.js';
@@ -21,6 +22,8 @@ import { RecentNotices } from './recent-notices.js';
 import type { LogPage, LogRules } from './revocation-log.js';
 import type { RevocationNotice, Revocations } from './revocations.js';
 
+/** Milliseconds for which a process does not read the log after it was changed again and again. */
+const MAX_CONFLICT_PAUSE = 10_000;
 /** Milliseconds between two looks for what was just written. */
 const POLL_PAUSE = 20;
 
@@ -91,6 +94,7 @@ export class LogSync {
   #isComparisonSettled = false;
   /** Whether another process has read other entries than this one. */
   #hasConflict = false;
+  readonly #conflictPause = new GrowingPause(FIRST_RETRY_INTERVAL, MAX_CONFLICT_PAUSE);
   readonly #attestations: Attestations;
 
   // Writing.
@@ -241,8 +245,9 @@ export class LogSync {
     if (this.#hasConflict && this.#hasJoined) {
       // The log was changed after one of the two had read it.
       this.#startAgainWithLoss();
-      // An attacker who changes each entry must not keep this process busy.
-      await this.#log.pause(FIRST_RETRY_INTERVAL);
+      // An attacker who changes each entry must not keep this process busy, nor must a process without the
+      // old secret.
+      await this.#log.pause(this.#conflictPause.next());
       return;
     }
     if (performance.now() - sentAt > ANSWER_TIME / 2) {
