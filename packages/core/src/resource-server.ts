@@ -76,9 +76,10 @@ export interface ResourceServer {
    * at once, in each other process when it receives the revocation over `revocations.log` or
    * `revocations.channel`. A token that is revoked by itself is refused. Of a subject, client,
    * session or certificate, opaque tokens are introspected again, and JWTs that were issued before
-   * are refused. Throws `TypeError` for a value that is no revocation. Rejects if the revocation may
-   * not have reached the other processes, also after `close()`. It holds in this process all the
-   * same.
+   * are refused. Throws `TypeError` for a value that is no revocation, such as one whose value is
+   * `undefined`: a token from client credentials may have no subject, so revoke it by its `clientId`
+   * or by itself. Rejects if the revocation may not have reached the other processes, also after
+   * `close()`. It holds in this process all the same.
    *
    * @param origin where metrics and events say that it comes from: `signal`; for each other value
    * it is `revoke`

@@ -11,10 +11,11 @@ const secret = 'a secret of at least 32 characters';
 const older = 'another one, of 32 characters or more';
 
 /** A channel in the test's hands, and what becomes of what it says. */
-function feedOver(secrets = [secret]) {
+function feedOver(secrets = [secret], id?: string) {
   const listeners: ChannelListener[] = [];
   const end = vi.fn(async () => undefined);
   const channel = {
+    ...(id !== undefined && { id }),
     publish: vi.fn(async (_message: string): Promise<unknown> => undefined),
     subscribe: vi.fn(async (listener: ChannelListener) => {
       listeners.push(listener);
@@ -224,6 +225,42 @@ describe('what is said', () => {
     const [[message]] = channel.publish.mock.calls as [[string]];
     expect(createSeal(older, 'revocation').open('revocation', message)).toBeUndefined();
     expect(JSON.parse(createSeal(secret, 'revocation').open('revocation', message) ?? '')).toEqual(notice);
+  });
+
+  it('names the channel, if that has an id', async () => {
+    const { feed, channel } = feedOver([secret], 'payments');
+    channel.subscribe.mockReturnValue(new Promise(() => undefined));
+    const notice = { revocation: { tokenHash: 'h' }, at: now, id: 'one' };
+    await feed().publish(notice);
+    const [[message]] = channel.publish.mock.calls as [[string]];
+    const text = createSeal(secret, 'revocation').open('revocation', message) ?? '';
+    expect(JSON.parse(text)).toEqual({ ...notice, channel: 'payments' });
+  });
+
+  it.each([
+    ['payments', 'payments', true],
+    ['payments', 'accounts', false],
+    // As an earlier version sends it.
+    ['payments', undefined, true],
+    [undefined, 'accounts', true],
+  ])('on the channel %s with the name %s is believed: %s', async (id, channel, isBelieved) => {
+    const { feed, revocations, report, listener } = feedOver([secret], id);
+    feed();
+    await settled();
+    const notice = { revocation: { subject: 'alice' }, at: now, id: 'one' };
+    listener().message(sealed({ ...notice, channel }));
+    expect(revocations.add.mock.calls).toEqual(isBelieved ? [[notice]] : []);
+    expect(report.mock.calls).toEqual(
+      isBelieved
+        ? []
+        : [
+            [
+              'revocation_not_ours',
+              'a message on the channel of revocations was sent on another channel, and played back on ' +
+                'this one; ignored',
+            ],
+          ],
+    );
   });
 
   it('is given two seconds', async () => {

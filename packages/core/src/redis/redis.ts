@@ -33,7 +33,7 @@ export interface RedisSubscriber {
 
 /**
  * For `revocations.channel`: Redis publishes to each process that listens. `name` is the Redis
- * channel's.
+ * channel's, and the same in each process: a message that another Redis channel had is ignored.
  *
  * @example
  * mtlsBound({ revocations: { channel: redisChannel(client), secret } })
@@ -42,6 +42,7 @@ export function redisChannel(client: RedisClient, name = 'mtls-bound:revocations
   requireMethods('redisChannel(client)', client, ['publish', 'duplicate']);
   checked('redisChannel(name)', text, name);
   return {
+    id: name,
     publish: (message) => client.publish(name, message),
     async subscribe({ message, lost, restored }: ChannelListener, signal?: AbortSignal) {
       // A signal that is aborted calls no listener: nothing would end the connection.

@@ -11,6 +11,12 @@ import type { RevocationNotice, Revocations } from './revocations.js';
  */
 export interface RevocationChannel {
   /**
+   * Tells this channel from others, in the same way in each process: a message of another channel
+   * under the same secret, which somebody plays back on this one, is not believed. Default: messages
+   * of all such channels are.
+   */
+  readonly id?: string;
+  /**
    * Resolves when the message is on its way to every process that listens, this one included or
    * not.
    */
@@ -40,6 +46,12 @@ export interface ChannelRules {
   readonly secrets: readonly string[];
   /** Seconds after which silence counts as loss, if they are not too short for that. */
   readonly maxAgeWhileLost: number;
+}
+
+/** A notice as it is sent. */
+interface SentNotice extends RevocationNotice {
+  /** The id of the channel; undefined if it has none, and from an earlier version. */
+  readonly channel?: string;
 }
 
 /** What says no more than that its sender is there. */
@@ -106,7 +118,7 @@ export class ChannelSync {
 
   /** Sends a revocation to the other processes. Rejects if it may not have been sent. */
   async publish(notice: RevocationNotice): Promise<void> {
-    const message = this.#seals[0].seal(NAME, JSON.stringify(notice));
+    const message = this.#seals[0].seal(NAME, JSON.stringify({ ...notice, channel: this.#channel.id }));
     await within(PUBLISH_TIMEOUT, () => this.#channel.publish(message));
   }
 
@@ -210,7 +222,7 @@ export class ChannelSync {
         this.#heartbeat?.received();
         this.#receivedAt = performance.now();
         if (text !== ALIVE) {
-          this.#receiveNotice(JSON.parse(text) as RevocationNotice);
+          this.#receiveNotice(JSON.parse(text) as SentNotice);
         }
         return;
       }
@@ -221,8 +233,15 @@ export class ChannelSync {
     );
   }
 
-  #receiveNotice(notice: RevocationNotice): void {
+  #receiveNotice({ channel, ...notice }: SentNotice): void {
     const now = Date.now();
+    const { id } = this.#channel;
+    // An earlier version names no channel.
+    if (channel !== undefined && id !== undefined && channel !== id) {
+      const detail = 'was sent on another channel, and played back on this one; ignored';
+      this.#report('revocation_not_ours', `a message on the channel of revocations ${detail}`);
+      return;
+    }
     if (Math.abs(now - notice.at) > MAX_AGE) {
       const detail =
         'was played back, or the clock of its sender is wrong by more than five minutes; ignored';
