@@ -71,7 +71,7 @@ const MAX_RECORDS = 100_000;
  * Acts of revoking that are known when they come back: moments later on the channel or in the log,
  * and up to two minutes later if their writer lost its connection.
  */
-const MAX_ACTS = 10_000;
+const MAX_ACTS = 2_000;
 
 /** Characters of a name that a record keeps as it is. */
 const MAX_PLAIN_LENGTH = 64;
