@@ -105,7 +105,7 @@ export class LogNaming {
     let name = await log.open(own, false);
     if (seals.openName(name)?.completeSince === undefined) {
       if (!this.#foreign.hasPassed) {
-        throw notOurs();
+        throw sealedByAnother();
       }
       this.#foreign.next();
       problems.foreignNameReplaced();
@@ -116,7 +116,7 @@ export class LogNaming {
     }
     const named = seals.openName(name);
     if (named === undefined) {
-      throw notOurs();
+      throw sealedByAnother();
     }
     if (this.#hasLostEntries) {
       // A process that starts must not take it for complete, until it is.
@@ -212,6 +212,6 @@ export class LogNaming {
   }
 }
 
-function notOurs(): TellableError {
-  return new TellableError('its name was not sealed with our secret');
+function sealedByAnother(): TellableError {
+  return new TellableError('its name was not sealed with revocations.secret');
 }
