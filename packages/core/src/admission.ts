@@ -153,12 +153,12 @@ export function createAdmission({
       return publish(authorization, req);
     }
     // Last of all: what is refused for another reason must not use up a proof.
-    const using = decider.useUp(shown.proof, authorization, req);
-    if (using !== undefined) {
-      return publishAfter(using, authorization, shown, req, turnAtStart);
+    const proven = decider.useUp(shown.proof, authorization, req);
+    if (!Authorization.isOf(proven, requestSignals, req)) {
+      return publishAfter(proven, authorization, shown, req, turnAtStart);
     }
     shown.isUsedUp = true;
-    return publish(authorization, req);
+    return publish(proven, req);
   }
 
   function publish(authorization: Authorization, req: NodeRequest): Authorization {
@@ -169,14 +169,15 @@ export function createAdmission({
 
   /** Waits until a store has recorded the proof of a request. */
   async function publishAfter(
-    using: Promise<void>,
+    proving: Promise<Authorization>,
     authorization: Authorization,
     shown: ShownProof,
     req: NodeRequest,
     turnAtStart: number,
   ): Promise<Authorization> {
+    let proven: Authorization;
     try {
-      await using;
+      proven = await proving;
       // The store took its time: the token may be revoked by now.
       if (revocations.latestTurn !== turnAtStart && authorization.signal.aborted) {
         throw authorization.signal.reason;
@@ -186,7 +187,7 @@ export function createAdmission({
       return refuse(thrown, certificate, req, { stage: 'request', issuer, clientId });
     }
     shown.isUsedUp = true;
-    return publish(authorization, req);
+    return publish(proven, req);
   }
 
   function readProof(req: NodeRequest, tokenHash: string): ShownProof | undefined {

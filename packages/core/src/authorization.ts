@@ -139,6 +139,20 @@ export class Authorization {
     }
   }
 
+  /** Returns a copy for a request that turned out not to prove what its token is bound to. */
+  static unbound(authorization: Authorization): Authorization {
+    const { certificate } = authorization;
+    return new Authorization(
+      authorization.#token,
+      certificate,
+      false,
+      undefined,
+      authorization.#signals,
+      authorization.#request,
+      authorization.#turnAtStart,
+    );
+  }
+
   /** Returns what is known of the token that `authorization` was made for. */
   static tokenOf(authorization: Authorization): TokenClaims {
     return authorization.#token;

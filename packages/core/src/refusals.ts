@@ -84,7 +84,9 @@ export function createRefusals(
       const refusal = ownRefusal(thrown);
       const { thumbprint } = certificate ?? {};
       const explain = () => explainer.explain(refusal, certificate, req);
-      publishRefused({ refusal, ...facts, thumbprint, interactionId: interactionOf(req) }, explain);
+      const keyThumbprint = dpop?.keyThumbprintOf(req);
+      const interactionId = interactionOf(req);
+      publishRefused({ refusal, ...facts, thumbprint, keyThumbprint, interactionId }, explain);
       if (settings.explain) {
         explanations.set(refusal, explain());
       }

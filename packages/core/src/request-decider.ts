@@ -50,10 +50,14 @@ export interface RequestDecider {
     now: number,
   ): Authorization;
   /**
-   * Uses up the proof of a request that everything else speaks for. Throws `RequestRefused`, or
-   * returns a promise that rejects with it.
+   * Uses up the proof of a request that everything else speaks for. Returns what the request is
+   * accepted with, or a promise of it. Throws `RequestRefused`, or the promise rejects with it.
    */
-  useUp(proof: DpopProof, authorization: Authorization, req: NodeRequest): Promise<void> | undefined;
+  useUp(
+    proof: DpopProof,
+    authorization: Authorization,
+    req: NodeRequest,
+  ): Authorization | Promise<Authorization>;
   /** How often `binding: 'report'` reported a request instead of refusing it, by code. */
   readonly reported: ReadonlyMap<RefusalCode, number>;
   /** Returns why `required` would have refused a request that was accepted. */
@@ -82,6 +86,8 @@ export function createRequestDecider(
   // and what was reported.
   const troubles = new WeakMap<NodeRequest, RequestRefused>();
   const reportedRequests = new WeakMap<NodeRequest, RefusalCode>();
+  // Their proofs had been used before. A later check of such a request must not find it bound.
+  const replayed = new WeakSet<NodeRequest>();
 
   /** Returns what `binding: 'report'` reports instead. Throws everything else. */
   function tolerated(thrown: unknown): RequestRefused {
@@ -112,9 +118,11 @@ export function createRequestDecider(
     reportedRequests.set(req, refusal.code);
     reported.set(refusal.code, (reported.get(refusal.code) ?? 0) + 1);
     const { thumbprint } = certificate ?? {};
+    const keyThumbprint = dpop?.keyThumbprintOf(req);
     const interactionId = interactionOf(req);
-    publishReported({ refusal, stage: 'request', issuer, clientId, thumbprint, interactionId }, () =>
-      explain(refusal, certificate, req),
+    publishReported(
+      { refusal, stage: 'request', issuer, clientId, thumbprint, keyThumbprint, interactionId },
+      () => explain(refusal, certificate, req),
     );
   }
 
@@ -163,7 +171,7 @@ export function createRequestDecider(
           bindingRules,
           answer.claims,
         );
-        isBound = answer.confirmation !== undefined;
+        isBound = answer.confirmation !== undefined && !replayed.has(req);
       } catch (thrown) {
         const refusal = tolerated(thrown);
         trouble ??= refusal;
@@ -194,13 +202,16 @@ export function createRequestDecider(
     },
 
     useUp(proof, authorization, req) {
-      const tolerate = (thrown: unknown): void =>
+      const tolerate = (thrown: unknown): Authorization => {
         countReported(tolerated(thrown), authorization, authorization.certificate, req);
+        replayed.add(req);
+        return Authorization.unbound(authorization);
+      };
       try {
-        return dpop?.useUp(proof)?.catch(tolerate);
+        const using = dpop?.useUp(proof);
+        return using === undefined ? authorization : using.then(() => authorization, tolerate);
       } catch (thrown) {
-        tolerate(thrown);
-        return undefined;
+        return tolerate(thrown);
       }
     },
   };

@@ -1,7 +1,7 @@
 // One mtlsBound() for an application and for one of its routes: both check the proof of a request, which counts once.
 import { createServer } from 'node:https';
-import type { NodeRequest, RefusedEvent } from '@mtls-bound/core';
-import { createResourceServer } from '@mtls-bound/core';
+import type { Authorization, NodeRequest, RefusedEvent, ResourceServerOptions } from '@mtls-bound/core';
+import { createResourceServer, observeEvents } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import express from 'express';
 import * as expressMtls from 'express-mtls';
@@ -69,7 +69,8 @@ describe.each(['express', 'koa'] as const)('%s', (framework) => {
 });
 
 describe('a request that is checked again', () => {
-  const start = () => createResourceServer({ ...kit.options, dpop: { origin: proofOrigin } });
+  const start = (more: ResourceServerOptions = {}) =>
+    createResourceServer({ ...kit.options, dpop: { origin: proofOrigin }, ...more });
 
   type Shown = { method: string; url: string; headers: object; rawHeaders: string[] };
   function requestWith(token: string): Shown & NodeRequest {
@@ -130,6 +131,25 @@ describe('a request that is checked again', () => {
     const other = requestWith(token);
     other.rawHeaders[5] = next;
     await expect((async () => server.authorize(other))()).rejects.toThrow('dpop_proof_replayed');
+  });
+
+  it("with a replayed proof stays unbound under binding: 'report', and is reported once", async () => {
+    const server = start({ binding: 'report' });
+    const reported: unknown[] = [];
+    const note = ({ refusal }: RefusedEvent): unknown => reported.push(refusal.code);
+    const stop = observeEvents({ reported: note });
+    const token = newToken();
+    const first = requestWith(token);
+    await server.authorize(first);
+    const again = { ...first } as NodeRequest;
+    const checks = [await server.authorize(again), await server.authorize(again)] as Authorization[];
+    expect(checks.map(({ isBound, keyThumbprint }) => [isBound, keyThumbprint])).toEqual([
+      [false, undefined],
+      [false, undefined],
+    ]);
+    expect(checks.every((each) => server.isGranted(again, each))).toBe(true);
+    stop();
+    expect(reported).toEqual(['dpop_proof_replayed']);
   });
 
   it('at the same time is refused once: its proof counts when the first check has ended', async () => {

@@ -1,6 +1,7 @@
 // What surrounds DPoP in an API: report mode, the FAPI profiles, guards, browsers, metrics.
 import { createServer } from 'node:https';
 import {
+  type AdmittedEvent,
   observeByPrometheus,
   type ProblemEvent,
   type RefusedEvent,
@@ -22,6 +23,7 @@ const phone = dpopClient();
 const stranger = dpopClient();
 const refused = recordedEvents<RefusedEvent>('mtls-bound:refused');
 const reported = recordedEvents<RefusedEvent>('mtls-bound:reported');
+const admitted = recordedEvents<AdmittedEvent>('mtls-bound:admitted');
 const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
 
 beforeAll(async () => {
@@ -101,16 +103,43 @@ describe.each(frameworks)('%s', (framework) => {
       });
     });
 
-    it('a right proof is accepted as bound, and not reported; the same proof again is reported', async () => {
-      await withApi({ binding: 'report' }, async (api) => {
+    const inStore = () => {
+      const names = new Set<string>();
+      return { add: async (name: string) => names.size < names.add(name).size };
+    };
+    it.each([
+      ['', () => ({})],
+      [' by the store', () => ({ store: inStore() })],
+    ])('a right proof is accepted as bound; as a replay it is unbound, and reported%s', async (_, more) => {
+      await withApi({ binding: 'report', dpop: { ...dpop, ...more() } }, async (api) => {
         const token = tokenFor();
         const changes = { claims: { jti: 'one' } };
         const before = reported.length;
         const first = await send(api, token, { changes });
         expect([first.status, first.body.isBound, first.body.keyThumbprint]).toEqual([200, true, phone.jkt]);
         expect(reported.length).toBe(before);
-        expect((await send(api, token, { changes })).status).toBe(200);
+        const again = await send(api, token, { changes });
+        expect([again.status, again.body.isBound, again.body.keyThumbprint]).toEqual([200, false, undefined]);
         expect(reported.slice(before).map(({ refusal }) => refusal.code)).toEqual(['dpop_proof_replayed']);
+        expect(admitted.slice(-2)).toMatchObject([
+          { isBound: true, keyThumbprint: phone.jkt, reported: undefined },
+          { isBound: false, keyThumbprint: undefined, reported: 'dpop_proof_replayed' },
+        ]);
+      });
+    });
+
+    it('a replayed proof is unbound, though the token is bound to the certificate, too', async () => {
+      await withApi({ binding: 'report' }, async (api) => {
+        const token = tokenFor({ jkt: phone.jkt, 'x5t#S256': pki.alice.thumbprint });
+        const proof = phone.proof(token);
+        const bodies = [];
+        for (let i = 0; i < 2; i += 1) {
+          const request = call(pki, api, '/', pki.alice).set('Authorization', `DPoP ${token}`);
+          bodies.push((await request.set('DPoP', proof)).body);
+        }
+        expect(bodies).toMatchObject([{ isBound: true, keyThumbprint: phone.jkt }, { isBound: false }]);
+        expect(bodies[1]).not.toHaveProperty('keyThumbprint');
+        expect(reported.map(({ refusal }) => refusal.code)).toEqual(['dpop_proof_replayed']);
       });
     });
 

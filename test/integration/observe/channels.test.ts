@@ -1,24 +1,29 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel';
 import { inspect } from 'node:util';
-import type {
-  AdmittedEvent,
-  BreakerEvent,
-  CacheEvent,
-  CertificateEvent,
-  IntrospectionEvent,
-  ResourceServerOptions,
+import {
+  type AdmittedEvent,
+  type BreakerEvent,
+  type CacheEvent,
+  type CertificateEvent,
+  type IntrospectionEvent,
+  observeByLog,
+  type RefusedEvent,
+  type ResourceServerOptions,
 } from '@mtls-bound/core';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { frameworks, startApi } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';
 import { call } from '../../support/calls.js';
+import { dpopClient, type ProofChanges, proofOrigin } from '../../support/dpop-client.js';
 import { answer, goodClaims, goodMetadata } from '../../support/faulty-server.js';
 import { recordedEvents } from '../../support/recorded-events.js';
 import { useFaultyServer } from '../../support/suites.js';
 
 const { pki, server } = await useFaultyServer();
 const admitted = recordedEvents<AdmittedEvent>('mtls-bound:admitted');
+const refused = recordedEvents<RefusedEvent>('mtls-bound:refused');
+const reported = recordedEvents<RefusedEvent>('mtls-bound:reported');
 const cache = recordedEvents<CacheEvent>('mtls-bound:cache');
 const certificates = recordedEvents<CertificateEvent>('mtls-bound:certificate');
 const breaker = recordedEvents<BreakerEvent>('mtls-bound:breaker');
@@ -64,7 +69,14 @@ describe.each(frameworks)('%s', (framework) => {
     expect(await calls([token, token])).toEqual([200, 200]);
     const { issuer } = server;
     const { thumbprint } = pki.alice;
-    const request = { issuer, clientId: 'app', thumbprint, isBound: true, interactionId: undefined };
+    const request = {
+      issuer,
+      clientId: 'app',
+      thumbprint,
+      keyThumbprint: undefined,
+      isBound: true,
+      interactionId: undefined,
+    };
     expect(admitted).toEqual([request, request]);
     expect(cache).toEqual([{ result: 'miss' }, { result: 'hit' }]);
     const certificate = { from: 'the TLS connection', thumbprint, verified: true };
@@ -138,5 +150,74 @@ describe.each(frameworks)('%s', (framework) => {
       unsubscribe('http.server.request.start', enter);
     }
     expect(seen).toEqual(['the request']);
+  });
+
+  describe('the key of a DPoP proof', () => {
+    const phone = dpopClient();
+    const stranger = dpopClient();
+    const good: ProofChanges = {};
+
+    /** The events and the lines of a log for one request with the scheme DPoP. */
+    async function request(
+      changes: ProofChanges = good,
+      by = phone,
+      more: ResourceServerOptions = {},
+    ): Promise<Record<string, unknown>[]> {
+      server.introspection = answer(
+        200,
+        goodClaims(server.issuer, '', { client_id: 'app', cnf: { jkt: phone.jkt } }),
+      );
+      const api = await startApi(framework, pki, {
+        issuer: server.issuer,
+        clientId: 'api',
+        clientSecret: 'secret-2718281828',
+        audience,
+        http: { ca: pki.ca.cert },
+        dpop: { origin: proofOrigin },
+        ...more,
+      });
+      const lines: object[] = [];
+      const note = (line: object) => lines.push(line);
+      const stop = observeByLog({ info: note, warn: note, error: note });
+      // The observer logs the rests that began in earlier tests.
+      lines.length = 0;
+      await call(pki, api, '/').set('Authorization', `DPoP ${token}`).set('DPoP', by.proof(token, changes));
+      stop();
+      await api.close();
+      return [...admitted, ...refused, ...reported, ...lines] as never;
+    }
+
+    it('is in the event of an accepted request', async () => {
+      const [event, ...others] = await request();
+      expect(others).toEqual([]);
+      expect(event).toMatchObject({ clientId: 'app', thumbprint: undefined, keyThumbprint: phone.jkt });
+    });
+
+    it.each<[string, string, ProofChanges]>([
+      ['its token is bound to another key', 'dpop_key_mismatch', good],
+      ['it is for another method', 'dpop_proof_for_another', { claims: { htm: 'PUT' } }],
+      ['it is too old', 'dpop_proof_expired', { claims: { iat: 1 } }],
+    ])('is in the event and the line of a refused request: %s', async (_, code, changes) => {
+      const [event, line, ...others] = await request(changes, stranger);
+      expect(others).toEqual([]);
+      expect(event).toMatchObject({ refusal: { code }, keyThumbprint: stranger.jkt });
+      expect(line).toMatchObject({ code, keyThumbprint: stranger.jkt });
+    });
+
+    it('is in the event and the line of a reported request, and not in that of the accepted one', async () => {
+      const [accepted, event, line, ...others] = await request(good, stranger, { binding: 'report' });
+      expect(others).toEqual([]);
+      expect(accepted).toMatchObject({ isBound: false, reported: 'dpop_key_mismatch' });
+      expect(accepted).toHaveProperty('keyThumbprint', undefined);
+      expect(event).toMatchObject({ refusal: { code: 'dpop_key_mismatch' }, keyThumbprint: stranger.jkt });
+      expect(line).toMatchObject({ code: 'dpop_key_mismatch', keyThumbprint: stranger.jkt });
+    });
+
+    it('is undefined if the proof has no key that can be read', async () => {
+      const [event, line] = await request({ header: { jwk: {} } });
+      expect(event).toMatchObject({ refusal: { code: 'dpop_proof_malformed' } });
+      expect(event).toHaveProperty('keyThumbprint', undefined);
+      expect(line).toHaveProperty('keyThumbprint', undefined);
+    });
   });
 });

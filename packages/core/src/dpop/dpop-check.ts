@@ -18,6 +18,12 @@ export interface DpopCheck extends Pick<ProofReader, 'checkSignature'> {
    * @param tokenHash SHA-256 of the access token of the request, in base64url
    */
   proofOf(req: NodeRequest, tokenHash: string): DpopProof;
+  /**
+   * Returns the thumbprint of the key that the proof of a request names, also of a proof that was
+   * refused, or `undefined` if no key could be read. The client need not have the key: a signature
+   * is checked later.
+   */
+  keyThumbprintOf(req: NodeRequest): string | undefined;
   readonly useUp: UseProof;
   /** Returns a nonce for the next proof of a client; `undefined` if no nonces are demanded. */
   latestNonce(): string | undefined;
@@ -31,15 +37,18 @@ export function createDpopCheck(
 ): DpopCheck {
   const nonces = nonce && createNonces(nonce.secret, nonce.maxAge);
   const reader = createProofReader({ algorithms, maxAge, clockTolerance, nonces });
+  const keyThumbprints = new WeakMap<NodeRequest, string>();
   return Object.freeze({
     checkSignature: reader.checkSignature,
     useUp: createUseProof({ clockTolerance, store, timeout, acceptsWithoutStore }, report),
     latestNonce: () => nonces?.latest(Date.now() / 1000),
+    keyThumbprintOf: (req) => keyThumbprints.get(req),
 
     proofOf(req, tokenHash) {
       const target = requestTargetOf(req);
       const urls = bases.map((base) => requestedUrl(base, target));
-      return reader.read(soleProof(req), { method: String(req.method), urls, tokenHash });
+      const request = { method: String(req.method), urls, tokenHash };
+      return reader.read(soleProof(req), request, (jkt) => keyThumbprints.set(req, jkt));
     },
   } satisfies DpopCheck);
 }

@@ -47,8 +47,13 @@ export interface ProofRules {
 
 /** Reads proofs, and knows the keys of those whose signature was right. */
 export interface ProofReader {
-  /** Checks all but signature and reuse (RFC 9449 §4.3). Throws `RequestRefused`. */
-  read(text: string, request: ProvenRequest): DpopProof;
+  /**
+   * Checks all but signature and reuse (RFC 9449 §4.3). Throws `RequestRefused`.
+   *
+   * @param noteKey is called with the thumbprint of the key once it is read, also for a proof that is
+   * refused afterwards
+   */
+  read(text: string, request: ProvenRequest, noteKey?: (jkt: string) => void): DpopProof;
   /** Returns if the key of the proof made its signature. Throws `RequestRefused`. */
   checkSignature(proof: DpopProof): void;
 }
@@ -63,7 +68,7 @@ export function createProofReader(rules: ProofRules): ProofReader {
   const keys = new KnownKeys();
 
   return {
-    read(text, request) {
+    read(text, request, noteKey) {
       if (text.length > MAX_PROOF_LENGTH) {
         throw refused(
           'dpop_proof_too_long',
@@ -80,6 +85,7 @@ export function createProofReader(rules: ProofRules): ProofReader {
       const header = text.slice(0, first);
       const known = keys.find(header);
       const key = known ?? readKey(parseMembers(header), rules.algorithms);
+      noteKey?.(key.jkt);
       const claims = parseMembers(text.slice(first + 1, second));
       const { jti, iat } = readClaims(claims, request);
       const { acceptedUntil, needsNonce } = checkTime(claims, iat, rules);

@@ -17,6 +17,11 @@ export interface AdmittedEvent {
   readonly clientId: string | undefined;
   /** The SHA-256 thumbprint of the presented certificate, when there was one. */
   readonly thumbprint: string | undefined;
+  /**
+   * The SHA-256 thumbprint of the key (RFC 7638) that has signed the DPoP proof of the request, if
+   * the token is bound to it (RFC 9449).
+   */
+  readonly keyThumbprint: string | undefined;
   /** False only where `binding` is not `required`. */
   readonly isBound: boolean;
   /** With `binding: 'report'`: why `binding: 'required'` would have refused the request. */
@@ -28,7 +33,7 @@ export interface AdmittedEvent {
 /**
  * Published on `mtls-bound:refused` for each request that is refused; on `mtls-bound:reported`
  * for each that `binding: 'report'` accepts. Holds no token, and of its claims none but the issuer,
- * `client_id`, and `cnf["x5t#S256"]`, where that is not the certificate's.
+ * `client_id`, and `cnf["x5t#S256"]` or `cnf.jkt`, where that is not the client's.
  */
 export interface RefusedEvent {
   /**
@@ -48,6 +53,12 @@ export interface RefusedEvent {
   readonly clientId: string | undefined;
   /** The SHA-256 thumbprint of the presented certificate, when there was one. */
   readonly thumbprint: string | undefined;
+  /**
+   * The SHA-256 thumbprint of the key (RFC 7638) that the DPoP proof of the request names, if the
+   * key could be read (RFC 9449). A client can name a key that it does not have: the signature of a
+   * refused proof may not have been checked.
+   */
+  readonly keyThumbprint: string | undefined;
   /** `x-fapi-interaction-id`, where `fapiHeaders()` ran. */
   readonly interactionId: string | undefined;
   /** What the token, the certificate and the connection have to say about it. */
@@ -175,12 +186,13 @@ export function publishAdmitted<Req extends object>(
   reportedFor: (req: Req) => RefusalCode | undefined,
 ): void {
   if (admitted.hasSubscribers) {
-    const { issuer, clientId, certificate, isBound } = authorization;
+    const { issuer, clientId, certificate, isBound, keyThumbprint } = authorization;
     const thumbprint = certificate?.thumbprint;
     const event: AdmittedEvent = {
       issuer,
       clientId,
       thumbprint,
+      keyThumbprint,
       isBound,
       reported: reportedFor(req),
       interactionId: interactionOf(req),
@@ -204,6 +216,7 @@ export function publishRefusedEarly(refusal: RequestRefused, interactionId: stri
     issuer: undefined,
     clientId: undefined,
     thumbprint: undefined,
+    keyThumbprint: undefined,
     interactionId,
   } as const;
   publishRefused(about, () =>

@@ -111,6 +111,7 @@ function fieldsOf({
   issuer,
   clientId,
   thumbprint,
+  keyThumbprint,
   interactionId,
   explanation,
 }: RefusedEvent): object {
@@ -124,6 +125,7 @@ function fieldsOf({
     issuer,
     clientId,
     thumbprint,
+    keyThumbprint,
     expectedThumbprint,
     certificateFrom,
     hint,
