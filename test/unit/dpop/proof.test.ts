@@ -117,74 +117,86 @@ describe('a proof is refused', () => {
   const [header = '', claims = '', signature = ''] = good.split('.');
   const privateJwk = pair.privateKey.export({ format: 'jwk' });
   it.each<[string, string, string]>([
-    ['that is no JWT', 'proof', '401 invalid_dpop_proof dpop_proof_malformed: it is not one signed JWT'],
-    ['that is empty', '', '401 invalid_dpop_proof dpop_proof_malformed: it is not one signed JWT'],
+    [
+      'that is no JWT',
+      'proof',
+      '401 invalid_dpop_proof dpop_proof_malformed: it has 1 parts, a signed JWT has 3',
+    ],
+    ['that is empty', '', '401 invalid_dpop_proof dpop_proof_malformed: it has 1 parts, a signed JWT has 3'],
     [
       'without signature',
       `${header}.${claims}.`,
-      '401 invalid_dpop_proof dpop_proof_malformed: it is not one signed JWT',
+      '401 invalid_dpop_proof dpop_proof_malformed: its signature is empty',
     ],
-    ['of four parts', `${good}.a`, '401 invalid_dpop_proof dpop_proof_malformed: it is not one signed JWT'],
+    [
+      'of four parts',
+      `${good}.a`,
+      '401 invalid_dpop_proof dpop_proof_malformed: it has 4 parts, a signed JWT has 3',
+    ],
     [
       'that is one of two in a line',
       `${good}, ${good}`,
-      '401 invalid_dpop_proof dpop_proof_malformed: it is not one signed JWT',
+      '401 invalid_dpop_proof dpop_proof_malformed: it has 5 parts, a signed JWT has 3',
     ],
     [
       'with padding',
       `${header}.${claims}.${signature}==`,
-      '401 invalid_dpop_proof dpop_proof_malformed: it is not one signed JWT',
+      '401 invalid_dpop_proof dpop_proof_malformed: its signature is not in base64url without padding',
     ],
     [
       'whose header is no JSON',
       `AAAA.${claims}.${signature}`,
-      '401 invalid_dpop_proof dpop_proof_malformed: its header or its claims are not a JSON object',
+      '401 invalid_dpop_proof dpop_proof_malformed: its header is not a JSON object',
     ],
     [
       'whose header is a list',
       `${encode([])}.${claims}.${signature}`,
-      '401 invalid_dpop_proof dpop_proof_malformed: its header or its claims are not a JSON object',
+      '401 invalid_dpop_proof dpop_proof_malformed: its header is not a JSON object',
     ],
     [
       'whose claims are null',
       `${header}.${encode(null)}.${signature}`,
-      '401 invalid_dpop_proof dpop_proof_malformed: its header or its claims are not a JSON object',
+      '401 invalid_dpop_proof dpop_proof_malformed: its claims are not a JSON object',
     ],
     [
       'whose header is a text',
       `${encode('dpop+jwt')}.${claims}.${signature}`,
-      '401 invalid_dpop_proof dpop_proof_malformed: its header or its claims are not a JSON object',
+      '401 invalid_dpop_proof dpop_proof_malformed: its header is not a JSON object',
     ],
     [
       'whose claims are a number',
       `${header}.${encode(1)}.${signature}`,
-      '401 invalid_dpop_proof dpop_proof_malformed: its header or its claims are not a JSON object',
+      '401 invalid_dpop_proof dpop_proof_malformed: its claims are not a JSON object',
     ],
     [
       'whose header is empty',
       `.${claims}.${signature}`,
-      '401 invalid_dpop_proof dpop_proof_malformed: its header or its claims are not a JSON object',
+      '401 invalid_dpop_proof dpop_proof_malformed: its header is not a JSON object',
     ],
     [
       'whose claims are empty',
       `${header}..${signature}`,
-      '401 invalid_dpop_proof dpop_proof_malformed: its header or its claims are not a JSON object',
+      '401 invalid_dpop_proof dpop_proof_malformed: its claims are not a JSON object',
     ],
-    ['of five parts', `${good}.a.b`, '401 invalid_dpop_proof dpop_proof_malformed: it is not one signed JWT'],
+    [
+      'of five parts',
+      `${good}.a.b`,
+      '401 invalid_dpop_proof dpop_proof_malformed: it has 5 parts, a signed JWT has 3',
+    ],
     [
       'of two parts',
       `${header}.${claims}`,
-      '401 invalid_dpop_proof dpop_proof_malformed: it is not one signed JWT',
+      '401 invalid_dpop_proof dpop_proof_malformed: it has 2 parts, a signed JWT has 3',
     ],
     [
       'with padding in its header',
       `${header}=.${claims}.${signature}`,
-      '401 invalid_dpop_proof dpop_proof_malformed: it is not one signed JWT',
+      '401 invalid_dpop_proof dpop_proof_malformed: its header is not in base64url without padding',
     ],
     [
       'with a blank in its claims',
       `${header}. ${claims}.${signature}`,
-      '401 invalid_dpop_proof dpop_proof_malformed: it is not one signed JWT',
+      '401 invalid_dpop_proof dpop_proof_malformed: its claims are not in base64url without padding',
     ],
     [
       'of 8,193 characters',
@@ -221,15 +233,32 @@ describe('a proof is refused', () => {
     ]),
     ...(
       [
-        ['without jwk', undefined],
-        ['with a private key in jwk', privateJwk],
-        ['with a text as jwk', 'key'],
+        ['without jwk', undefined, 'its header has no jwk'],
+        ['with a private key in jwk', privateJwk, 'its jwk has the member d of a private key'],
+        [
+          'with a symmetric key in jwk',
+          { kty: 'oct', k: 'c2VjcmV0' },
+          'its jwk has the member k of a symmetric key',
+        ],
+        ['with a text as jwk', 'key', 'its jwk is a string, not an object'],
+        ['with null as jwk', null, 'its jwk is null, not an object'],
+        ['with a jwk of another type', { kty: 'RSA' }, 'kty of its jwk is "RSA"; expected EC for ES256'],
+        ['with a jwk without type', {}, 'kty of its jwk is none; expected EC for ES256'],
+        [
+          'with a jwk of another curve',
+          { kty: 'EC', crv: 'P-384' },
+          'crv of its jwk is "P-384"; expected P-256 for ES256',
+        ],
+        [
+          'with a jwk without numbers',
+          { kty: 'EC', crv: 'P-256' },
+          'its jwk can not be used for ES256: a member is wrong, or anyone can sign for the key',
+        ],
       ] as const
-    ).map(([title, jwk]): [string, string, string] => [
+    ).map(([title, jwk, detail]): [string, string, string] => [
       title,
       proofWith({}, { jwk }),
-      '401 invalid_dpop_proof dpop_proof_malformed: its jwk is no public key for ES256, or one that ' +
-        'anyone can sign for',
+      `401 invalid_dpop_proof dpop_proof_malformed: ${detail}`,
     ]),
     [
       'with the signature of another key',
@@ -369,7 +398,7 @@ describe('a proof is refused', () => {
 
   it('with RS256 that is chosen: the key must be an RSA key', () => {
     expect(outcome(proofWith({}, { alg: 'RS256' }), { algorithms: ['RS256'] })).toContain(
-      'its jwk is no public key for RS256',
+      'kty of its jwk is "EC"; expected RSA for RS256',
     );
   });
 

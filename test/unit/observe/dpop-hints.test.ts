@@ -125,7 +125,21 @@ describe('with the option dpop', () => {
     ],
     ['dpop_key_mismatch', 'dpop_key_replaced', () => changed({}, stranger)],
     ['dpop_proof_missing', 'dpop_proof_not_sent', () => ({ authorization: `DPoP ${bound()}` })],
-    ['dpop_proof_malformed', undefined, () => changed({ header: { typ: 'JWT' } })],
+    ['dpop_proof_malformed', 'dpop_not_one_jwt', () => withProof(bound(), 'proof')],
+    ['dpop_proof_malformed', 'dpop_not_one_jwt', () => withProof(bound(), 'a.b.')],
+    ['dpop_proof_malformed', 'dpop_not_one_jwt', () => withProof(bound(), 'e30=.e30.AAAA')],
+    ['dpop_proof_malformed', 'dpop_not_one_jwt', () => withProof(bound(), 'AAAA.e30.AAAA')],
+    ['dpop_proof_malformed', 'dpop_not_a_proof', () => changed({ header: { typ: 'JWT' } })],
+    ['dpop_proof_malformed', 'dpop_algorithm_not_accepted', () => changed({ header: { alg: 'HS256' } })],
+    ['dpop_proof_malformed', 'dpop_extension', () => changed({ header: { crit: ['b64'] } })],
+    ['dpop_proof_malformed', 'dpop_private_key_sent', () => changed({ header: { jwk: client.privateJwk } })],
+    ['dpop_proof_malformed', 'dpop_key_unfit', () => changed({ header: { jwk: undefined } })],
+    ['dpop_proof_malformed', 'dpop_key_unfit', () => changed({ header: { jwk: { kty: 'RSA' } } })],
+    ['dpop_proof_malformed', 'dpop_key_unfit', () => changed({ header: { jwk: 'key' } })],
+    ['dpop_proof_malformed', 'dpop_claim_malformed', () => changed({ claims: { jti: 1 } })],
+    ['dpop_proof_malformed', 'dpop_claim_malformed', () => changed({ claims: { iat: String(now) } })],
+    ['dpop_proof_malformed', 'dpop_claim_malformed', () => changed({ claims: { exp: 'never' } })],
+    ['dpop_proof_malformed', 'dpop_claim_malformed', () => changed({ claims: { nbf: 'now' } })],
     ['dpop_proof_for_another', 'dpop_other_url', () => changed({ claims: { htu: 'https://a.example/' } })],
     ['dpop_proof_for_another', 'dpop_claim_missing', () => changed({ claims: { htu: undefined } })],
     ['dpop_proof_for_another', 'dpop_other_method', () => changed({ claims: { htm: 'POST' } })],
@@ -154,6 +168,29 @@ describe('with the option dpop', () => {
     const answered = await send({ authorization: 'Basic abc' }, { dpop: { origin: proofOrigin } });
     expect(answered.hintCode).toBeUndefined();
   });
+
+  it('a client that sends its private key is told so, and no part of the key is shown', async () => {
+    const headers = changed({ header: { jwk: client.privateJwk } });
+    const { challenge = '' } = await send(headers, { dpop: { origin: proofOrigin } });
+    expect(challenge).toContain('it must write the public key into jwk, and make a new key');
+    expect(challenge).not.toContain(client.privateJwk.d);
+    const pem = changed({ header: { jwk: '-----BEGIN PRIVATE KEY-----' } });
+    expect((await send(pem, { dpop: { origin: proofOrigin } })).challenge).not.toContain('BEGIN');
+  });
+
+  it.each<[string, ProofChanges]>([
+    ['typ', { header: { typ: 'JWT' } }],
+    ['jwk', { header: { jwk: client.privateJwk } }],
+    ['jti', { claims: { jti: 1 } }],
+  ])(
+    'without explain, the client reads one text whatever is wrong with its proof: %s',
+    async (_, changes) => {
+      const options = { dpop: { origin: proofOrigin }, explain: false };
+      expect((await send(changed(changes), options)).challenge).toMatch(
+        /^DPoP realm="api", error="invalid_dpop_proof", error_description="The DPoP proof is not of the form of RFC 9449", algs=/,
+      );
+    },
+  );
 
   it('no explanation has the token or the proof', async () => {
     const headers = changed({ claims: { iat: now - hour } });

@@ -56,7 +56,7 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
   dpop_proof_missing: 'send a new proof in the header DPoP with each request',
   dpop_proof_repeated: 'send the header DPoP once. If the client does, check what a proxy adds',
   dpop_proof_too_long: 'send a proof of at most 8,192 characters',
-  dpop_proof_malformed: 'read detail, and write the proof as RFC 9449 §4.2 says',
+  dpop_proof_malformed: 'read detail: it names the part that is wrong. Write the proof as RFC 9449 §4.2 says',
   dpop_proof_for_another:
     'read detail. If htu differs, compare dpop.origin and dpop.pathPrefix with the URL that clients use',
   dpop_proof_expired: 'set the clock of the client by NTP, or demand nonces by dpop.nonce',

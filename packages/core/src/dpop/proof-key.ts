@@ -1,6 +1,8 @@
 import { constants, hash, type JsonWebKey, type KeyObject, verify } from 'node:crypto';
 import { importPublicKey } from '../authorization-server/public-key.js';
 import type { SignatureAlgorithm } from '../authorization-server/signature-algorithms.js';
+import { readOwnMember } from '../shared/own-member.js';
+import { describeClaim } from '../token/token-rejection.js';
 
 /** The public key that a proof names, and the algorithm that it is used with. */
 export interface ProofKey {
@@ -30,6 +32,46 @@ export function importProofKey(algorithm: SignatureAlgorithm, jwk: unknown): Pro
   }
   const key = importPublicKey(jwk as JsonWebKey);
   return key !== undefined && fits(algorithm, key) ? { algorithm, key, jkt: thumbprintOf(key) } : undefined;
+}
+
+/** The members of a JWK for an algorithm, all but the numbers of the key (RFC 7518 §6, RFC 8037 §2). */
+const typeMembers: Readonly<Record<SignatureAlgorithm, readonly (readonly [name: string, value: string])[]>> =
+  Object.freeze({
+    ES256: [
+      ['kty', 'EC'],
+      ['crv', 'P-256'],
+    ],
+    PS256: [['kty', 'RSA']],
+    RS256: [['kty', 'RSA']],
+    EdDSA: [
+      ['kty', 'OKP'],
+      ['crv', 'Ed25519'],
+    ],
+    Ed25519: [
+      ['kty', 'OKP'],
+      ['crv', 'Ed25519'],
+    ],
+  });
+
+/** Why `importProofKey` does not import it. Never quotes what may be a part of a private key. */
+export function describeUnfitKey(algorithm: SignatureAlgorithm, jwk: unknown): string {
+  if (jwk === undefined) {
+    return 'its header has no jwk';
+  }
+  if (typeof jwk !== 'object' || jwk === null) {
+    return `its jwk is ${jwk === null ? 'null' : `a ${typeof jwk}`}, not an object`;
+  }
+  const secret = secretMembers.find((name) => Object.hasOwn(jwk, name));
+  if (secret !== undefined) {
+    return `its jwk has the member ${secret} of a ${secret === 'k' ? 'symmetric' : 'private'} key`;
+  }
+  for (const [name, expected] of typeMembers[algorithm]) {
+    const value = readOwnMember(jwk as Readonly<Record<string, unknown>>, name);
+    if (value !== expected) {
+      return `${name} of its jwk is ${describeClaim(value)}; expected ${expected} for ${algorithm}`;
+    }
+  }
+  return `its jwk can not be used for ${algorithm}: a member is wrong, or anyone can sign for the key`;
 }
 
 function fits(algorithm: SignatureAlgorithm, key: KeyObject): boolean {

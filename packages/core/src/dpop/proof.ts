@@ -4,7 +4,7 @@ import { readOwnMember } from '../shared/own-member.js';
 import { describeClaim } from '../token/token-rejection.js';
 import { KnownKeys } from './known-keys.js';
 import type { Nonces } from './nonces.js';
-import { importProofKey, isSignedBy, type ProofKey } from './proof-key.js';
+import { describeUnfitKey, importProofKey, isSignedBy, type ProofKey } from './proof-key.js';
 import { isProofUrlOf, type ProofUrl } from './proof-url.js';
 
 /** A proof that fits its request. Whether its key made the signature is not known yet. */
@@ -79,14 +79,14 @@ export function createProofReader(rules: ProofRules): ProofReader {
       const first = text.indexOf('.');
       const second = text.indexOf('.', first + 1);
       if (first === -1 || second === -1 || second + 1 === text.length || text.includes('.', second + 1)) {
-        throw malformed(notOneJwt);
+        throw malformed(describeParts(text));
       }
-      const signature = decode(text.slice(second + 1));
+      const signature = decode(text.slice(second + 1), 'its signature is');
       const header = text.slice(0, first);
       const known = keys.find(header);
-      const key = known ?? readKey(parseMembers(header), rules.algorithms);
+      const key = known ?? readKey(parseMembers(header, 'its header is'), rules.algorithms);
       noteKey?.(key.jkt);
-      const claims = parseMembers(text.slice(first + 1, second));
+      const claims = parseMembers(text.slice(first + 1, second), 'its claims are');
       const { jti, iat } = readClaims(claims, request);
       const { acceptedUntil, needsNonce } = checkTime(claims, iat, rules);
       return {
@@ -126,9 +126,10 @@ function readKey(header: Members, algorithms: readonly SignatureAlgorithm[]): Pr
   if (algorithm === undefined) {
     throw malformed(`its alg is ${describeClaim(alg)}; expected ${algorithms.join(', ')}`);
   }
-  const key = importProofKey(algorithm, readOwnMember(header, 'jwk'));
+  const jwk = readOwnMember(header, 'jwk');
+  const key = importProofKey(algorithm, jwk);
   if (key === undefined) {
-    throw malformed(`its jwk is no public key for ${algorithm}, or one that anyone can sign for`);
+    throw malformed(describeUnfitKey(algorithm, jwk));
   }
   return key;
 }
@@ -216,19 +217,27 @@ function readLimit(claims: Members, name: 'exp' | 'nbf'): number | undefined {
   throw malformed(`its ${name} is ${describeClaim(value)}; expected a number`);
 }
 
-const notOneJwt = 'it is not one signed JWT';
+/** Why a text has not the three parts of a signed JWT (RFC 7515 §7.1). */
+function describeParts(text: string): string {
+  const { length } = text.split('.');
+  return length === 3 ? 'its signature is empty' : `it has ${length} parts, a signed JWT has 3`;
+}
 
-/** Decodes the one base64url text of some bytes, and no other text of them (RFC 7515 §2). */
-function decode(encoded: string): Buffer {
+/**
+ * Decodes the one base64url text of some bytes, and no other text of them (RFC 7515 §2).
+ *
+ * @param part which part of the proof it is, as the beginning of a sentence
+ */
+function decode(encoded: string, part: string): Buffer {
   const bytes = Buffer.from(encoded, 'base64url');
   if (bytes.toString('base64url') !== encoded) {
-    throw malformed(notOneJwt);
+    throw malformed(`${part} not in base64url without padding`);
   }
   return bytes;
 }
 
-function parseMembers(encoded: string): Members {
-  const bytes = decode(encoded);
+function parseMembers(encoded: string, part: string): Members {
+  const bytes = decode(encoded, part);
   try {
     const value: unknown = JSON.parse(bytes.toString());
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
@@ -237,7 +246,7 @@ function parseMembers(encoded: string): Members {
   } catch {
     // The message of the error quotes the text.
   }
-  throw malformed('its header or its claims are not a JSON object');
+  throw malformed(`${part} not a JSON object`);
 }
 
 function malformed(detail: string): RequestRefused {

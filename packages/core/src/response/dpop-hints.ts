@@ -92,6 +92,66 @@ const byClaim: readonly (readonly [start: RegExp, hint: Hint])[] = [
   ],
 ];
 
+const notOneProof: Hint = {
+  code: 'dpop_not_one_jwt',
+  text:
+    'the client must send one signed JWT in the header DPoP, and nothing else: header, claims and ' +
+    'signature, each in base64url without padding (RFC 7515 §7.1)',
+};
+
+const wrongClaim: Hint = {
+  code: 'dpop_claim_malformed',
+  text:
+    'the client must write jti as a text that is new for each proof, and iat as a number: seconds since ' +
+    '1970, as exp and nbf if the proof has them',
+};
+
+/** Of `dpop_proof_malformed`, by the step that its detail names. */
+const byStep: readonly (readonly [start: RegExp, hint: Hint])[] = [
+  [/^it has \d|^its signature is |not in base64url|not a JSON object$/, notOneProof],
+  [
+    /^its typ /,
+    {
+      code: 'dpop_not_a_proof',
+      text:
+        'the client sends another JWT in the header DPoP, such as its access token or its client ' +
+        'assertion, or leaves typ out: the header of a proof has typ dpop+jwt',
+    },
+  ],
+  [
+    /^its alg /,
+    {
+      code: 'dpop_algorithm_not_accepted',
+      text:
+        'the client must sign with an algorithm that the challenge names in algs; or add its algorithm to ' +
+        'dpop.algorithms',
+    },
+  ],
+  [
+    /^its header has crit/,
+    { code: 'dpop_extension', text: 'the client must leave crit out of the header of the proof' },
+  ],
+  [
+    /^its jwk has the member /,
+    {
+      code: 'dpop_private_key_sent',
+      text:
+        'the client sends its private key: it must write the public key into jwk, and make a new key, ' +
+        'because it has shown this one',
+    },
+  ],
+  [
+    /jwk/,
+    {
+      code: 'dpop_key_unfit',
+      text:
+        'the client must write the public key that fits alg into the header, as the object jwk: EC with ' +
+        'P-256 for ES256, RSA of 2,048 to 8,192 bits for PS256 and RS256, OKP with Ed25519 for EdDSA',
+    },
+  ],
+  [/^its (?:jti|iat|exp|nbf) /, wrongClaim],
+];
+
 /** Returns the likely cause of a refusal that DPoP has to do with. Never throws. */
 export function hintForDpop(
   { code, detail = '' }: RequestRefused,
@@ -103,6 +163,8 @@ export function hintForDpop(
     return known;
   }
   switch (code) {
+    case 'dpop_proof_malformed':
+      return byStep.find(([start]) => start.test(detail))?.[1];
     case 'dpop_proof_for_another':
       return byClaim.find(([start]) => start.test(detail))?.[1];
     case 'credentials_missing':
