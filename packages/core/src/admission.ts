@@ -4,8 +4,7 @@ import { untilAborted, withDeadline } from './authorization-server/deadline.js';
 import type { Requester } from './authorization-server/requester.js';
 import type { ClientCertificate } from './certificate/client-certificate.js';
 import type { ClientCertificates } from './client-certificates.js';
-import type { DpopCheck } from './dpop/dpop-check.js';
-import type { DpopProof } from './dpop/proof.js';
+import type { DpopCheck, ShownProof } from './dpop/dpop-check.js';
 import { RequestRefused, TellableError, toRefusal } from './errors.js';
 import { publishAdmitted, publishCache } from './observe/events.js';
 import type { Settings } from './options/resource-server-options.js';
@@ -13,7 +12,6 @@ import type { RoutePolicy } from './policy/route-policy.js';
 import { afterAdmission, type Refusals, refusedTokenFacts } from './refusals.js';
 import { type Credentials, readCredentials } from './request/bearer-token.js';
 import type { NodeRequest } from './request/node-request.js';
-import { requestTargetOf } from './request/request-target.js';
 import type { RequestDecider } from './request-decider.js';
 import type { ResourceServer } from './resource-server.js';
 import type { Explainer } from './response/explanation.js';
@@ -36,7 +34,7 @@ export interface AdmissionParts {
   readonly lookup: TokenLookup;
   readonly decider: RequestDecider;
   readonly explainer: Pick<Explainer, 'remember'>;
-  readonly dpop: Pick<DpopCheck, 'latestNonce'> | undefined;
+  readonly dpop: Pick<DpopCheck, 'latestNonce' | 'proofOf'> | undefined;
   readonly clientCertificates: Pick<ClientCertificates, 'note'>;
   readonly refusals: Pick<Refusals, 'refuse'>;
   /** Throws once the resource server is closed. */
@@ -65,8 +63,6 @@ export function createAdmission({
 }: AdmissionParts): Admission {
   /** The requests without credentials that `credentials: 'optional'` let pass. */
   const anonymous = new WeakSet<NodeRequest>();
-  /** The proofs of requests with the scheme DPoP: a route may check the request again. */
-  const proofs = new WeakMap<NodeRequest, ShownProof>();
   const acceptsDpop = dpop !== undefined;
 
   function authorize(req: NodeRequest, body?: unknown): ReturnType<Admission['authorize']> {
@@ -88,7 +84,7 @@ export function createAdmission({
       const { scheme, token } = credentials;
       const hash = hashOf(token);
       certificate = decider.certificateOf(req);
-      const shown = scheme === 'DPoP' ? readProof(req, hash) : undefined;
+      const shown = scheme === 'DPoP' ? decider.readProof(req, hash) : undefined;
       if (certificate === undefined && shown === undefined && settings.binding === 'required') {
         throw new RequestRefused('certificate_missing');
       }
@@ -190,18 +186,6 @@ export function createAdmission({
     return publish(proven, req);
   }
 
-  function readProof(req: NodeRequest, tokenHash: string): ShownProof | undefined {
-    const proof = decider.proofOf(req, tokenHash);
-    if (proof === undefined) {
-      return undefined;
-    }
-    const { method, rawHeaders } = req;
-    const shown = { proof, tokenHash, method, target: requestTargetOf(req), rawHeaders, isUsedUp: false };
-    shown.isUsedUp = isUsedUpBy(proofs.get(req), shown);
-    proofs.set(req, shown);
-    return shown;
-  }
-
   function require(req: NodeRequest, given: unknown, policy: RoutePolicy): ReturnType<Admission['require']> {
     if (!Authorization.isOf(given, requestSignals, req)) {
       const isAnonymous = given === undefined && anonymous.has(req);
@@ -272,7 +256,7 @@ export function createAdmission({
     };
     const presented = { token, hash: hashOf(token), target, thumbprint: certificate?.thumbprint, req };
     const answer = await lookup.read(presented, 'afresh');
-    const { proof } = proofs.get(req) ?? {};
+    const proof = dpop?.proofOf(req)?.proof;
     const fresh = decider.decide(answer, certificate, proof, req, turnAtStart, Date.now());
     Authorization.replace(authorization, fresh);
     return fresh;
@@ -296,35 +280,8 @@ export function createAdmission({
 
     require,
 
-    nextNonce: (req) => (proofs.get(req)?.proof.needsNonce === true ? dpop?.latestNonce() : undefined),
+    nextNonce: (req) => (dpop?.proofOf(req)?.proof.needsNonce === true ? dpop.latestNonce() : undefined),
   };
-}
-
-/** A proof of a request, and what it was read with. */
-interface ShownProof {
-  readonly proof: DpopProof;
-  readonly tokenHash: string;
-  readonly method: string | undefined;
-  readonly target: string;
-  /** Node makes another list for each request, also where a framework uses its object again. */
-  readonly rawHeaders: unknown;
-  /** Whether this very request has used it up here. */
-  isUsedUp: boolean;
-}
-
-/**
- * Returns whether a request has used up its proof in an earlier check. Only if nothing of it has
- * changed since.
- */
-function isUsedUpBy(earlier: ShownProof | undefined, now: ShownProof): boolean {
-  return (
-    earlier?.isUsedUp === true &&
-    earlier.proof.text === now.proof.text &&
-    earlier.tokenHash === now.tokenHash &&
-    earlier.method === now.method &&
-    earlier.target === now.target &&
-    earlier.rawHeaders === now.rawHeaders
-  );
 }
 
 const notGranted =

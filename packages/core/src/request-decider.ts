@@ -5,7 +5,7 @@ import { checkTls, watchTls } from './certificate/tls-profile.js';
 import { checkBinding } from './confirmation/binding.js';
 import { certificateThumbprint } from './confirmation/certificate-thumbprint.js';
 import { keyThumbprint } from './confirmation/key-thumbprint.js';
-import type { DpopCheck } from './dpop/dpop-check.js';
+import type { DpopCheck, ShownProof } from './dpop/dpop-check.js';
 import type { DpopProof } from './dpop/proof.js';
 import { type RefusalCode, RequestRefused, reportable, TellableError } from './errors.js';
 import { publishCertificate, publishReported } from './observe/events.js';
@@ -28,12 +28,12 @@ export interface RequestDecider {
   /** Undefined where the client showed none. Throws `RequestRefused`. */
   certificateOf(req: NodeRequest): ClientCertificate | undefined;
   /**
-   * Returns the DPoP proof of a request. Undefined if it was reported instead. Throws
+   * Reads the DPoP proof of a request. Undefined if it is reported instead. Throws
    * `RequestRefused`.
    *
    * @param tokenHash SHA-256 of the access token of the request, in base64url
    */
-  proofOf(req: NodeRequest, tokenHash: string): DpopProof | undefined;
+  readProof(req: NodeRequest, tokenHash: string): ShownProof | undefined;
   /**
    * Checks what is known of the token, its binding and the certificate. Throws `RequestRefused`.
    *
@@ -146,9 +146,9 @@ export function createRequestDecider(
       }
     },
 
-    proofOf(req, tokenHash) {
+    readProof(req, tokenHash) {
       try {
-        return dpop?.proofOf(req, tokenHash);
+        return dpop?.readProof(req, tokenHash);
       } catch (thrown) {
         noteTrouble(req, tolerated(thrown));
         return undefined;

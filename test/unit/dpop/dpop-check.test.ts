@@ -40,9 +40,9 @@ describe('the proof of a request', () => {
     ['of another origin, behind its prefix', 'https://other.example/v1/a', '/a', 'GET'],
     ['of another method', 'https://api.example.com/a', '/a?b', 'DELETE'],
   ])('is read: %s', (_, htu, url, method) => {
-    const { proofOf, checkSignature, useUp } = check();
+    const { readProof, checkSignature, useUp } = check();
     const text = client.proof('token', { claims: { htu, htm: method } });
-    const proof = proofOf(request([text], url, method), tokenHash);
+    const { proof } = readProof(request([text], url, method), tokenHash);
     expect(proof).toMatchObject({ key: { jkt: client.jkt }, acceptedUntil: NOW + 90, needsNonce: false });
     expect(() => checkSignature(proof)).not.toThrow();
     expect(useUp(proof)).toBeUndefined();
@@ -75,18 +75,18 @@ describe('the proof of a request', () => {
       'dpop_proof_expired',
     ],
   ])('is refused if %s', (_, make, code) => {
-    expect(() => check().proofOf(make(), tokenHash)).toThrow(code);
+    expect(() => check().readProof(make(), tokenHash)).toThrow(code);
   });
 });
 
 it('a proof is used up in the store, for as long as a process may accept it whose clock is behind', async () => {
   const added: [string, number][] = [];
   const add = async (...one: [string, number]) => added.push(one) === 1;
-  const { proofOf, useUp } = check({ store: { add } });
-  const proof = proofOf(request([client.proof('token')]), tokenHash);
+  const { readProof, useUp } = check({ store: { add } });
+  const { proof } = readProof(request([client.proof('token')]), tokenHash);
   expect(await useUp(proof)).toBeUndefined();
   expect(added).toEqual([[expect.any(String), 120_000]]);
-  const other = proofOf(request([client.proof('token')]), tokenHash);
+  const { proof: other } = readProof(request([client.proof('token')]), tokenHash);
   await expect(useUp(other)).rejects.toThrow('dpop_proof_replayed: dpop.store has it');
 });
 
@@ -94,10 +94,10 @@ describe('nonces', () => {
   const nonce = { secret: ['n'.repeat(32)], maxAge: 300 };
 
   it('are demanded if they are set, and the latest is given out', () => {
-    const { proofOf, latestNonce } = check({ nonce });
-    expect(() => proofOf(request([client.proof('token')]), tokenHash)).toThrow('dpop_nonce_required');
+    const { readProof, latestNonce } = check({ nonce });
+    expect(() => readProof(request([client.proof('token')]), tokenHash)).toThrow('dpop_nonce_required');
     const latest = latestNonce();
-    const proof = proofOf(request([client.proof('token', { claims: { nonce: latest } })]), tokenHash);
+    const { proof } = readProof(request([client.proof('token', { claims: { nonce: latest } })]), tokenHash);
     expect(proof).toMatchObject({ acceptedUntil: NOW + 300, needsNonce: false });
     vi.setSystemTime((NOW + 100) * 1000);
     expect(latestNonce()).not.toBe(latest);

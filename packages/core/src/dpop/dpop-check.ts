@@ -12,12 +12,14 @@ import { createUseProof, type UseProof } from './proof-use.js';
 /** Checks the DPoP proofs of a resource server (RFC 9449 §4.3, §7). */
 export interface DpopCheck extends Pick<ProofReader, 'checkSignature'> {
   /**
-   * Returns the proof of a request. Its signature, its key and its reuse are not checked yet. Throws
+   * Reads the proof of a request. Its signature, its key and its reuse are not checked yet. Throws
    * `RequestRefused`.
    *
    * @param tokenHash SHA-256 of the access token of the request, in base64url
    */
-  proofOf(req: NodeRequest, tokenHash: string): DpopProof;
+  readProof(req: NodeRequest, tokenHash: string): ShownProof;
+  /** Returns the proof that was read last for a request; `undefined` if it has no good one. */
+  proofOf(req: NodeRequest): ShownProof | undefined;
   /**
    * Returns the thumbprint of the key that the proof of a request names, also of a proof that was
    * refused, or `undefined` if no key could be read. The client need not have the key: a signature
@@ -29,6 +31,18 @@ export interface DpopCheck extends Pick<ProofReader, 'checkSignature'> {
   latestNonce(): string | undefined;
 }
 
+/** A proof of a request, and what it was read with. */
+export interface ShownProof {
+  readonly proof: DpopProof;
+  readonly tokenHash: string;
+  readonly method: string | undefined;
+  readonly target: string;
+  /** Node makes another list for each request, also where a framework uses its object again. */
+  readonly rawHeaders: unknown;
+  /** Whether this very request has used it up here. */
+  isUsedUp: boolean;
+}
+
 /** Makes what checks the proofs of a resource server with these settings. */
 export function createDpopCheck(
   { bases, algorithms, maxAge, nonce, store, timeout, acceptsWithoutStore }: DpopSettings,
@@ -37,20 +51,56 @@ export function createDpopCheck(
 ): DpopCheck {
   const nonces = nonce && createNonces(nonce.secret, nonce.maxAge);
   const reader = createProofReader({ algorithms, maxAge, clockTolerance, nonces });
-  const keyThumbprints = new WeakMap<NodeRequest, string>();
+  /** A route may check a request again. */
+  const proofs = new WeakMap<NodeRequest, ShownProof>();
+  /** Of requests without a good proof. */
+  const refusedKeys = new WeakMap<NodeRequest, string>();
   return Object.freeze({
     checkSignature: reader.checkSignature,
     useUp: createUseProof({ clockTolerance, store, timeout, acceptsWithoutStore }, report),
     latestNonce: () => nonces?.latest(Date.now() / 1000),
-    keyThumbprintOf: (req) => keyThumbprints.get(req),
+    proofOf: (req) => proofs.get(req),
+    keyThumbprintOf: (req) => proofs.get(req)?.proof.key.jkt ?? refusedKeys.get(req),
 
-    proofOf(req, tokenHash) {
+    readProof(req, tokenHash) {
+      const { method, rawHeaders } = req;
       const target = requestTargetOf(req);
       const urls = bases.map((base) => requestedUrl(base, target));
-      const request = { method: String(req.method), urls, tokenHash };
-      return reader.read(soleProof(req), request, (jkt) => keyThumbprints.set(req, jkt));
+      const earlier = proofs.get(req);
+      let jkt: string | undefined;
+      try {
+        const request = { method: String(method), urls, tokenHash };
+        const proof = reader.read(soleProof(req), request, (read) => {
+          jkt = read;
+        });
+        const shown = { proof, tokenHash, method, target, rawHeaders, isUsedUp: false };
+        shown.isUsedUp = isUsedUpBy(earlier, shown);
+        proofs.set(req, shown);
+        return shown;
+      } catch (thrown) {
+        proofs.delete(req);
+        if (jkt !== undefined) {
+          refusedKeys.set(req, jkt);
+        }
+        throw thrown;
+      }
     },
   } satisfies DpopCheck);
+}
+
+/**
+ * Returns whether a request has used up its proof in an earlier check. Only if nothing of it has
+ * changed since.
+ */
+function isUsedUpBy(earlier: ShownProof | undefined, now: ShownProof): boolean {
+  return (
+    earlier?.isUsedUp === true &&
+    earlier.proof.text === now.proof.text &&
+    earlier.tokenHash === now.tokenHash &&
+    earlier.method === now.method &&
+    earlier.target === now.target &&
+    earlier.rawHeaders === now.rawHeaders
+  );
 }
 
 function soleProof(req: NodeRequest): string {
