@@ -104,6 +104,19 @@ describe('finds', () => {
         return checked();
       },
     ],
+    ...['introspection', 'JWTs'].map((tokens): [string, string, RegExp, () => Promise<Finding[]>] => [
+      `no common algorithm of DPoP proofs (${tokens})`,
+      'dpop_algorithms_differ',
+      /dpop\.algorithms/,
+      () => {
+        const jwks_uri = `${server.issuer}/jwks`;
+        const metadata = { ...goodMetadata(server.issuer), jwks_uri };
+        server.metadata = answer(200, { ...metadata, dpop_signing_alg_values_supported: ['RS256'] });
+        const source = tokens === 'JWTs' ? { tokens: jwtAccessTokens() } : {};
+        const dpop = { origin: 'https://api.example.com' };
+        return checkAll({ ...options(), ...source, dpop }, {}, { token: undefined, certificate: undefined });
+      },
+    ]),
     [
       'a proxy that is not trusted',
       'proxy_not_trusted',
@@ -435,5 +448,29 @@ describe('a listener shows the certificate in a line, and nothing next to it', (
     } finally {
       await close(listener);
     }
+  });
+});
+
+describe('DPoP', () => {
+  const dpop = { origin: 'https://api.example.com' };
+  const codes = async (changes: ResourceServerOptions) =>
+    (await checked(changes)).map(({ status, code }) => `${status} ${code}`);
+  const announce = (value: unknown) => {
+    server.metadata = answer(200, {
+      ...goodMetadata(server.issuer),
+      dpop_signing_alg_values_supported: value,
+    });
+  };
+
+  it('warns if the server does not announce it, and only with the option dpop', async () => {
+    expect(await codes({ dpop })).toContain('warning dpop_not_announced');
+    expect((await codes({})).join()).not.toContain('dpop');
+  });
+
+  it('says which algorithms are common, and asks for none that given metadata leave out', async () => {
+    announce(['ES256']);
+    expect(await codes({ dpop })).toContain('ok dpop_algorithms');
+    const { issuer: _, ...authorizationServerMetadata } = goodMetadata(server.issuer);
+    expect((await codes({ dpop, authorizationServerMetadata })).join()).not.toContain('dpop');
   });
 });

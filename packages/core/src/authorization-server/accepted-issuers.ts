@@ -80,8 +80,14 @@ export interface AcceptedIssuerOptions extends ClaimRules {
 /**
  * Nothing is asked of the server yet. Throws `ConfigurationError` where its token source lacks
  * something.
+ *
+ * @param onMetadata is called with the metadata each time that they are read from the server
  */
-export function createAcceptedIssuer(options: AcceptedIssuerOptions, report: ReportProblem): AcceptedIssuer {
+export function createAcceptedIssuer(
+  options: AcceptedIssuerOptions,
+  report: ReportProblem,
+  onMetadata?: (metadata: AuthorizationServer) => void,
+): AcceptedIssuer {
   const { issuer, audience, clockTolerance, client, requireClient, mustBind } = options;
   const plainHttp = createHttp(options.http, client?.authentication.identity);
   const { timeout } = options.http;
@@ -89,6 +95,7 @@ export function createAcceptedIssuer(options: AcceptedIssuerOptions, report: Rep
   const protection = createProtectedHttp(plainHttp.send, issuer, limits, report);
   const { send: http } = protection;
   const onFound = (server: AuthorizationServer): void => {
+    onMetadata?.(server);
     if (mustBind && server.tls_client_certificate_bound_access_tokens !== true) {
       report(
         'tokens_may_be_unbound',

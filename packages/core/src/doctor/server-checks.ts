@@ -11,6 +11,7 @@ import { within } from '../shared/bounded-wait.js';
 import { describeError, describeErrorCode } from '../shared/shown-error.js';
 import { redactUrl, redactUrlSpelling } from '../shared/shown-url.js';
 import { addressOf } from './address.js';
+import { checkDpopAlgorithms } from './dpop-checks.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 import { messageOf } from './input.js';
 import { remedies } from './remedies.js';
@@ -38,6 +39,7 @@ export async function checkServer(
   const mustBind = settings.binding === 'required';
   const { authorizationServerMetadata: given } = issuer;
   let saysItBinds = given === undefined || given.tls_client_certificate_bound_access_tokens === true;
+  let metadata: Readonly<Record<string, unknown>> | undefined = given;
   let authority: AcceptedIssuer;
   try {
     authority = createAcceptedIssuer(
@@ -62,6 +64,9 @@ export async function checkServer(
           );
         }
       },
+      (found) => {
+        metadata = { ...found };
+      },
     );
   } catch (error) {
     return [problem('configuration', messageOf(error), 'set the option that it names')];
@@ -73,6 +78,10 @@ export async function checkServer(
     // What an unfit client certificate or a missing connection leads to is no problem of its own.
     if (!findings.some(({ status, code }) => status === 'problem' && code !== 'clock_skew')) {
       findings.push(...(await checkQuestion(authority, issuer, spelling)));
+      if (settings.dpop !== undefined && metadata !== undefined) {
+        const { algorithms } = settings.dpop;
+        findings.push(...checkDpopAlgorithms(issuer.issuer, algorithms, metadata, given !== undefined));
+      }
       if (sample.token !== undefined && !findings.some(({ status }) => status === 'problem')) {
         findings.push(
           ...(await checkToken(authority, sample.token, sample, {
