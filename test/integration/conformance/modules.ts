@@ -1,5 +1,6 @@
 import type { ResourceServerOptions } from '@mtls-bound/core';
 import { expect } from 'vitest';
+import { dpopClient, type ProofChanges, proofOrigin } from '../../support/dpop-client.js';
 import type { FaultyServer } from '../../support/faulty-server.js';
 import { answer, goodClaims } from '../../support/faulty-server.js';
 import { claims as claimsOf, good, outcomes } from '../../support/introspection-outcomes.js';
@@ -142,6 +143,52 @@ const jwt = (
     }
   },
 });
+
+const phone = dpopClient();
+const dpopToken = 'token-of-a-phone';
+const dpop = { origin: proofOrigin };
+
+/** A request with the token of a phone, the scheme DPoP and a proof. */
+function withProof(
+  changes: ProofChanges = {},
+  { by = phone, ...more }: Sent & { by?: typeof phone } = {},
+): Sent {
+  const headers = [['DPoP', by.proof(dpopToken, changes)] as const];
+  return { token: dpopToken, scheme: 'DPoP', headers, ...more };
+}
+
+/** A module in which the server binds the token to the key of a phone, and to nothing else unless `cnf` says so. */
+function proving(
+  name: string,
+  rows: string,
+  run: (setting: Setting) => Promise<void>,
+  cnf: (setting: Setting) => object = () => ({ jkt: phone.jkt }),
+): Module {
+  return {
+    name,
+    rows,
+    async run(setting) {
+      const claims = goodClaims(setting.server.issuer, '', { token_type: 'DPoP', cnf: cnf(setting) });
+      setting.server.introspection = answer(200, claims);
+      await run(setting);
+    },
+  };
+}
+
+/** A module in which a phone sends this proof, and is refused under the scheme DPoP. */
+function misproving(name: string, rows: string, changes: ProofChanges, error = 'invalid_dpop_proof'): Module {
+  return proving(name, rows, async (setting) => {
+    expectRefusedProof((await setting.ask([withProof(changes)], { dpop }))[0], error);
+  });
+}
+
+function expectRefusedProof(response: Answer | undefined, error: string): void {
+  expect(response?.status).toBe(401);
+  const challenge = response?.headers['www-authenticate'] ?? '';
+  expect(challenge).toContain(`DPoP realm="api", error="${error}", error_description="`);
+  expect(challenge).toContain('algs="PS256 ES256 EdDSA Ed25519"');
+  expect(response?.headers['cache-control']).toBe('no-store');
+}
 
 export const modules: readonly Module[] = [
   sending('rs-bound-happy', 'R2', async (setting) => {
@@ -363,6 +410,89 @@ export const modules: readonly Module[] = [
       }
     },
   },
+  proving('rs-dpop-happy', 'R226', async (setting) => {
+    expect((await setting.ask([withProof()], { dpop }))[0]?.status).toBe(200);
+  }),
+  proving('rs-dpop-off', 'R13', async (setting) => {
+    const [response] = await setting.ask([withProof()]);
+    expect(response?.status).toBe(401);
+    expect(response?.headers['www-authenticate']).toBe('Bearer realm="api"');
+  }),
+  proving('rs-dpop-bearer', 'R230', async (setting) => {
+    const [response] = await setting.ask([withProof({}, { scheme: 'Bearer' })], { dpop });
+    expect(response?.status).toBe(401);
+    expect(response?.headers['www-authenticate']).toContain('error="invalid_token"');
+  }),
+  proving('rs-dpop-no-proof', 'R228', async (setting) => {
+    const [response] = await setting.ask([{ token: dpopToken, scheme: 'DPoP' }], { dpop });
+    expectRefusedProof(response, 'invalid_dpop_proof');
+  }),
+  proving('rs-dpop-two-proofs', 'R228', async (setting) => {
+    const headers = [0, 1].map(() => ['DPoP', phone.proof(dpopToken)] as const);
+    const [response] = await setting.ask([withProof({}, { headers })], { dpop });
+    expect(response?.status).toBe(400);
+    expect(response?.headers['www-authenticate']).toContain('error="invalid_request"');
+  }),
+  proving('rs-dpop-other-key', 'R229', async (setting) => {
+    const [response] = await setting.ask([withProof({}, { by: dpopClient() })], { dpop });
+    expectRefusedProof(response, 'invalid_token');
+  }),
+  misproving('rs-dpop-wrong-signature', 'R227', { signer: dpopClient().privateKey }),
+  misproving('rs-dpop-wrong-typ', 'R227', { header: { typ: 'JWT' } }),
+  misproving('rs-dpop-alg-none', 'R227', { header: { alg: 'none' } }),
+  misproving('rs-dpop-private-key', 'R227', { header: { jwk: phone.privateJwk } }),
+  misproving('rs-dpop-no-jti', 'R227', { claims: { jti: undefined } }),
+  misproving('rs-dpop-wrong-htm', 'R227', { claims: { htm: 'POST' } }),
+  misproving('rs-dpop-wrong-htu', 'R227', { claims: { htu: `${proofOrigin}/accounts` } }),
+  misproving('rs-dpop-old-iat', 'R227', { claims: { iat: now() - 3_600 } }),
+  misproving('rs-dpop-early-iat', 'R227', { claims: { iat: now() + 3_600 } }),
+  misproving('rs-dpop-no-ath', 'R227', { claims: { ath: undefined } }),
+  misproving('rs-dpop-wrong-ath', 'R227', { claims: { ath: 'a'.repeat(43) } }),
+  proving('rs-dpop-replayed', 'R232', async (setting) => {
+    const request = withProof();
+    const [first, second] = await setting.ask([request, request], { dpop });
+    expect(first?.status).toBe(200);
+    expectRefusedProof(second, 'invalid_dpop_proof');
+  }),
+  proving('rs-dpop-replayed-at-once', 'R232', async (setting) => {
+    const request = withProof();
+    const answers = await setting.askAtOnce(Array(5).fill(request), { dpop });
+    expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 401, 401, 401, 401]);
+  }),
+  proving('rs-dpop-host-from-client', 'R234', async (setting) => {
+    const claims = { htu: 'https://evil.example.com/' };
+    const headers = [
+      ['DPoP', phone.proof(dpopToken, { claims })],
+      ['X-Forwarded-Host', 'evil.example.com'],
+    ] as const;
+    expectRefusedProof((await setting.ask([withProof({}, { headers })], { dpop }))[0], 'invalid_dpop_proof');
+  }),
+  proving('rs-dpop-nonce', 'R237', async (setting) => {
+    const nonce = { secret: 'n'.repeat(32) };
+    const options = { dpop: { ...dpop, nonce } };
+    const [first] = await setting.ask([withProof()], options);
+    expectRefusedProof(first, 'use_dpop_nonce');
+    const claims = { nonce: first?.headers['dpop-nonce'] };
+    expect((await setting.ask([withProof({ claims })], options))[0]?.status).toBe(200);
+  }),
+  proving(
+    'rs-dpop-key-and-certificate',
+    'R231',
+    async (setting) => {
+      const { alice, bob } = setting.pki;
+      const statuses = async (requests: readonly Sent[]) =>
+        (await setting.ask(requests, { dpop })).map(({ status }) => status);
+      expect(
+        await statuses([
+          withProof({}, { identity: alice }),
+          withProof({}, { identity: bob }),
+          withProof(),
+          withProof({}, { identity: alice, by: dpopClient() }),
+        ]),
+      ).toEqual([200, 401, 401, 401]);
+    },
+    ({ pki }) => ({ jkt: phone.jkt, 'x5t#S256': pki.alice.thumbprint }),
+  ),
 ];
 
 /** The last of 43 letters has two bits that do not count: with one of them changed it decodes to the same bytes. */
