@@ -52,7 +52,7 @@ export default {
     include: Object.entries(tests).flatMap(([name, files]) =>
       folder === undefined || folder === name ? files.map((file) => `test/unit/${file}.test.ts`) : [],
     ),
-    exclude: ['**/long-values.test.ts', '**/revocation-model.test.ts'],
+    exclude: ['**/long-values.test.ts', '**/many-proofs.test.ts', '**/revocation-model.test.ts'],
     // A few values for each property: `npm run fuzz` tries many.
     env: { FUZZ: '0.005' },
     testTimeout: 8_000,
