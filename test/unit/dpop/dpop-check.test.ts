@@ -107,3 +107,49 @@ describe('nonces', () => {
     expect(check().latestNonce()).toBeUndefined();
   });
 });
+
+describe('a request that is checked again', () => {
+  type Shown = NodeRequest & { method: string; url: string; rawHeaders: string[] };
+  const shownRequest = (): Shown => request([client.proof('token')]) as never;
+
+  it.each<[string, boolean, (req: Shown) => void]>([
+    ['nothing of it has changed', true, () => undefined],
+    ['its query is another', false, (req) => Object.assign(req, { url: '/?a' })],
+    [
+      'its list of headers is another',
+      false,
+      (req) => Object.assign(req, { rawHeaders: [...req.rawHeaders] }),
+    ],
+    ['its proof is another', false, (req) => req.rawHeaders.splice(3, 1, client.proof('token'))],
+  ])('has used up its proof if an earlier check did, and %s: %j', (_, isUsedUp, change) => {
+    const { readProof, proofOf } = check();
+    const req = shownRequest();
+    expect(proofOf(req)).toBeUndefined();
+    const first = readProof(req, tokenHash);
+    expect(first.isUsedUp).toBe(false);
+    const second = readProof(req, tokenHash);
+    expect(second.isUsedUp).toBe(false);
+    expect(proofOf(req)).toBe(second);
+    second.isUsedUp = true;
+    change(req);
+    expect(readProof(req, tokenHash).isUsedUp).toBe(isUsedUp);
+  });
+
+  it('has no proof any more if its proof is refused then, and still a key', () => {
+    const { readProof, proofOf, keyThumbprintOf } = check();
+    const req = shownRequest();
+    expect(keyThumbprintOf(req)).toBeUndefined();
+    readProof(req, tokenHash);
+    expect(keyThumbprintOf(req)).toBe(client.jkt);
+    req.method = 'PUT';
+    expect(() => readProof(req, tokenHash)).toThrow('dpop_proof_for_another');
+    expect([proofOf(req), keyThumbprintOf(req)]).toEqual([undefined, client.jkt]);
+  });
+
+  it('has no key if its first proof names none that can be read', () => {
+    const { readProof, keyThumbprintOf } = check();
+    const req = request([client.proof('token', { header: { jwk: {} } })]);
+    expect(() => readProof(req, tokenHash)).toThrow('dpop_proof_malformed');
+    expect(keyThumbprintOf(req)).toBeUndefined();
+  });
+});
