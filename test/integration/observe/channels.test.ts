@@ -109,7 +109,7 @@ describe.each(frameworks)('%s', (framework) => {
     const rules = { http: { ca: pki.ca.cert }, circuitBreaker, cache: { maxAge: 60, staleIfError: 300 } };
     vi.useFakeTimers({ toFake: ['Date'] });
     try {
-      expect(await calls([token, 'other', 'one more', token], rules)).toEqual([200, 503, 503, 200]);
+      expect(await calls([token, 'other', 'another', token], rules)).toEqual([200, 503, 503, 200]);
     } finally {
       vi.useRealTimers();
     }
