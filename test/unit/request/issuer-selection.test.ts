@@ -218,6 +218,16 @@ describe('issuerByPath()', () => {
     expect(byTarget(given, target)).toBe(expected);
   });
 
+  it.each<[string, string, string | undefined]>([
+    ['letters', `/red/${'a'.repeat(20_000)}`, red],
+    ['a path parameter within the limit', `/red/${'a'.repeat(2_040)};v`, red],
+    ['a path parameter beyond the limit', `/red/${'a'.repeat(2_042)};v`, 'refused'],
+    ['encoded letters beyond the limit', `/red/${'%61'.repeat(682)}`, 'refused'],
+    ['letters encoded twice', `/red/${'%2561'.repeat(2_000)}`, 'refused'],
+  ])('decodes no path of more than 2,048 characters: %s', (_title, url, expected) => {
+    expect(byTarget({ '/red': red }, url)).toBe(expected);
+  });
+
   it('takes the whole target where a framework cut off what is mounted', () => {
     expect(byTarget(issuers, '/accounts', '/red/accounts')).toBe(red);
     expect(byTarget(issuers, '/red/accounts', '/v1/red/accounts')).toBeUndefined();

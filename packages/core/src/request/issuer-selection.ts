@@ -84,7 +84,8 @@ export function issuerByHost(issuers: Readonly<Record<string, string>>): IssuerS
  * is the one that the client sent, also below a mounted router and after a rewrite. A path that
  * routers may read in another way is refused: one that names another issuer when case,
  * percent-encoding or path parameters (`;`) are ignored, that can't be decoded, or that holds dot
- * segments, backslashes or empty segments.
+ * segments, backslashes or empty segments. A path of more than 2,048 characters is refused if it has
+ * other characters than letters, digits and `_-.~!$&'()*+,=:@/`.
  */
 export function issuerByPath(issuers: Readonly<Record<string, string>>): IssuerSelector {
   const byPath = byKey('issuerByPath(issuers)', issuers, foldedPrefix);
@@ -186,14 +187,18 @@ const unclearPath = /\/\/|[\\\u0000-\u001f\u007f]|\/[.\s]+(?:\/|$)/;
  * these.
  */
 function readingsOf(path: string): Iterable<string> | undefined {
-  if (path === '' || !pathOfSegments.test(path)) {
+  const isPlain = plainPath.test(path);
+  if (path === '' || (!isPlain && path.length > MAX_LENGTH) || !pathOfSegments.test(path)) {
     return undefined;
   }
-  const texts = plainPath.test(path) ? [path] : decodingsOf(path);
+  const texts = isPlain ? [path] : decodingsOf(path);
   return texts === undefined || texts.some((text) => unclearPath.test(text))
     ? undefined
     : new Set(texts.map((text) => text.toLowerCase()));
 }
+
+/** Characters of a path that is decoded: each of its forms costs time, before any other check. */
+const MAX_LENGTH = 2_048;
 
 /** How often a path may be encoded. */
 const MAX_ENCODINGS = 3;
