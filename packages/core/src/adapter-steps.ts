@@ -144,17 +144,25 @@ export function createAdapterSteps<Exchange, Next>(
     thrown: unknown,
   ): void {
     const refusal = server.errorFor(thrown, req);
-    if (refusal !== undefined) {
-      setAuthorization(server, req, exchange, undefined);
-      if (framework.raise(refusal, next)) {
-        return;
-      }
+    // Where a property can't be cleared, an error handler might take what it holds for ours.
+    if (refusal !== undefined && isCleared(server, req, exchange) && framework.raise(refusal, next)) {
+      return;
     }
     framework.write(exchange, server.answer(thrown, req));
   }
 
   function authorizationOf({ property }: ResourceServer, req: NodeRequest, exchange: Exchange): unknown {
     return (framework.stateOf(req, exchange) as Record<string, unknown>)[property];
+  }
+
+  /** Clears the property. Returns whether it is: another middleware may have made it read-only. */
+  function isCleared(server: ResourceServer, req: NodeRequest, exchange: Exchange): boolean {
+    try {
+      setAuthorization(server, req, exchange, undefined);
+      return authorizationOf(server, req, exchange) === undefined;
+    } catch {
+      return false;
+    }
   }
 
   function setAuthorization(

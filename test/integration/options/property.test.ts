@@ -165,3 +165,47 @@ describe('a name that is accepted', () => {
     expect(expressMtls.mtlsBound({ ...kit.options, property }).resourceServer.property).toBe(property);
   });
 });
+
+describe('a property that another middleware made read-only', () => {
+  const readOnly: [string, PropertyDescriptor][] = [
+    ['a value', { value: 'foreign' }],
+    ['a getter', { get: () => 'foreign' }],
+    ['a setter that does nothing', { get: () => 'foreign', set: () => undefined }],
+  ];
+  const options = { ...kit.options, onRefused: 'next' } as const;
+  const withReadOnly: Record<string, (property: PropertyDescriptor) => Parameters<typeof request>[0]> = {
+    Express(property) {
+      const app = express();
+      app.use((req, _res, next) => {
+        Object.defineProperty(req, 'auth', property);
+        next();
+      });
+      app.use(expressMtls.mtlsBound(options));
+      app.use(((_error, _req, res, _next) => void res.status(418).end()) as express.ErrorRequestHandler);
+      return app;
+    },
+    Koa(property) {
+      const app = new Koa();
+      app.use(async (ctx, next) => {
+        Object.defineProperty(ctx.state, 'auth', property);
+        try {
+          await next();
+        } catch {
+          ctx.status = 418;
+        }
+      });
+      app.use(koaMtls.mtlsBound(options));
+      return app.callback();
+    },
+  };
+  const cases = Object.entries(withReadOnly).flatMap(([framework, api]) =>
+    readOnly.map(([what, property]) => [`${framework}, ${what}`, api(property)] as const),
+  );
+
+  it.each(cases)('%s: the refusal is answered, and not passed on', async (_title, api) => {
+    const get = () => kit.withCertificate(request(api).get('/')).timeout(2_000);
+    expect((await get()).status).toBe(401);
+    // A token that is asked about is refused later.
+    expect((await get().auth('unknown', { type: 'bearer' })).status).toBe(401);
+  });
+});
