@@ -145,7 +145,18 @@ describe('a JWT that is no access token is refused by what it has', () => {
       { typ: kind },
       `its claim typ is "${kind}"`,
     ]),
-    ['one whose claim typ is no text', { typ: ['Bearer'] }, 'its claim typ is "Bearer"'],
+    ['one whose claim typ is no text', { typ: ['Bearer'] }, 'its claim typ is another value'],
+    ['one whose claim typ says something else', { typ: 'of alice' }, 'its claim typ is another value'],
+    [
+      'one whose claim token_use says something of a person',
+      { token_use: 'person-4711:id' },
+      'its claim token_use is another value',
+    ],
+    [
+      'one whose claim use says a whole name',
+      { use: 'urn:ietf:params:oauth:token-type:refresh_token' },
+      'its claim use is "urn:ietf:params:oauth:token-type:refresh_token"',
+    ],
     ['at_hash beside typ Bearer', { at_hash: 'h', typ: 'Bearer' }, 'it has at_hash, as an ID token has'],
     [
       'two claims that say different things',

@@ -133,7 +133,7 @@ function otherClaim(
 
 function otherWord(claims: Readonly<Record<string, unknown>>): string | undefined {
   const other = kindClaims.find((one) => kindSaidBy(one, claimOf(claims, one.name)) === 'another kind');
-  return other && `its claim ${other.name} is ${describeClaim(claimOf(claims, other.name))}`;
+  return other && `its claim ${other.name} is ${describeKind(claimOf(claims, other.name))}`;
 }
 
 /**
@@ -151,7 +151,7 @@ export function otherKindOfAnswer(answer: Readonly<Record<string, unknown>>): To
     const value = claimOf(answer, one.name);
     const isAccess = typeof value === 'string' && accessInAnswers.includes(value.toLowerCase());
     if (!isAccess && kindSaidBy(one, value) === 'another kind') {
-      return createTokenRejection('token_wrong_type', `its ${one.name} is ${describeClaim(value)}`);
+      return createTokenRejection('token_wrong_type', `its ${one.name} is ${describeKind(value)}`);
     }
   }
   const found = claimsOfAnswersAboutOthers.find((name) => claimOf(answer, name) !== undefined);
@@ -184,6 +184,27 @@ function kindSaidBy(
     return 'access token';
   }
   return others === undefined || others.includes(word) ? 'another kind' : undefined;
+}
+
+/** Words by which servers say what a token is, without prefix and separators. */
+const knownWords: ReadonlySet<string> = new Set([
+  ...accessWords,
+  ...otherWords,
+  'bearer',
+  'jwt',
+  'serializedid',
+]);
+
+/**
+ * Describes the kind that a token says to be: any other value than a known word is not shown, as it
+ * may say something of a person.
+ */
+function describeKind(value: unknown): string {
+  const isKnown =
+    typeof value === 'string' &&
+    knownWords.has(wordOf(value.replace(/^urn:ietf:params:oauth:token-type:/, ''))) &&
+    /^(?:urn:ietf:params:oauth:token-type:)?[a-z\s_+-]{1,30}$/i.test(value);
+  return isKnown ? describeClaim(value) : 'another value';
 }
 
 /**
