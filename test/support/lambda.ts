@@ -111,3 +111,41 @@ export const restApiEvent = (token: string, pem: unknown): object => ({
   body: null,
   isBase64Encoded: false,
 });
+
+/**
+ * The example event of an Application Load Balancer in AWS's developer guide, for this token and certificate, as mutual TLS
+ * in passthrough mode adds the header. `form` is an attribute of the target group.
+ */
+export const albEvent = (token: string, pem: string, form: 'headers' | 'multiValueHeaders'): object => {
+  const headers = {
+    accept: 'text/html,application/xhtml+xml',
+    'accept-language': 'en-US,en;q=0.8',
+    host: 'lambda-846800462-us-east-2.elb.amazonaws.com',
+    authorization: `Bearer ${token}`,
+    'x-amzn-mtls-clientcert': albEncoded(pem),
+    'x-amzn-trace-id': 'Root=1-5bdb40ca-556d8b0c50dc66f0511bf520',
+    'x-forwarded-for': '72.21.198.66',
+    'x-forwarded-port': '443',
+    'x-forwarded-proto': 'https',
+  };
+  const several = Object.entries(headers).map(([name, value]) => [name, [value]]);
+  return {
+    requestContext: {
+      elb: {
+        targetGroupArn:
+          'arn:aws:elasticloadbalancing:us-east-2:123456789012:targetgroup/lambda-279XGJDqGZ5rsrHC2Fjr/49e9d65c45c6791a',
+      },
+    },
+    httpMethod: 'GET',
+    path: '/',
+    ...(form === 'headers'
+      ? { queryStringParameters: {}, headers }
+      : { multiValueQueryStringParameters: {}, multiValueHeaders: Object.fromEntries(several) }),
+    body: '',
+    isBase64Encoded: false,
+  };
+};
+
+/** Percent-encoded but for `+`, `/` and `=`, as the load balancer writes a certificate. */
+export const albEncoded = (pem: string): string =>
+  encodeURIComponent(pem).replaceAll('%2B', '+').replaceAll('%2F', '/').replaceAll('%3D', '=');

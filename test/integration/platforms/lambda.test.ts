@@ -1,17 +1,21 @@
 // Express and Koa behind API Gateway's events, by the adapters that are used for it.
 import { AsyncLocalStorage } from 'node:async_hooks';
 import {
+  awsAlb,
   type CertificateSource,
   lambdaEvent,
   nginx,
   proxyHeader,
   type RefusedEvent,
+  type TrustedPeers,
   tlsSocket,
 } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { frameworks } from '../../support/apis.js';
 import {
+  albEncoded,
+  albEvent,
   guardedApp,
   type Handler,
   httpApiEvent,
@@ -146,6 +150,64 @@ describe.each(frameworks)('%s by serverless-http', (framework) => {
       statusCode: 400,
       code: 'certificate_malformed',
     });
+  });
+});
+
+describe.each(frameworks)('%s by @codegenie/serverless-express behind a load balancer', (framework) => {
+  const current = new AsyncLocalStorage();
+  const start = (trust: TrustedPeers): Handler => {
+    const certificate = proxyHeader(awsAlb(), { trust });
+    const handle = serverlessExpress({ app: guardedApp(framework, { ...kit.options, certificate }) });
+    return (event, context) => current.run(event, () => handle(event, context));
+  };
+  /** As its page shows it. */
+  const fromLoadBalancer = () => Object(current.getStore()).requestContext?.elb !== undefined;
+  /** Events of API Gateway in which a client sends the load balancer's header with the certificate of another one. */
+  const gatewayEvents = () =>
+    [httpApiEvent, restApiEvent].map((eventOf) => {
+      const event = eventOf(tokenOf(pki.alice), pki.bob.cert) as Record<
+        'headers' | 'multiValueHeaders',
+        Record<string, unknown> | undefined
+      >;
+      const value = albEncoded(pki.alice.cert);
+      Object.assign(event.headers ?? {}, { 'x-amzn-mtls-clientcert': value });
+      Object.assign(event.multiValueHeaders ?? {}, { 'x-amzn-mtls-clientcert': [value] });
+      return event;
+    });
+
+  it.each(['headers', 'multiValueHeaders'] as const)(
+    'accepts a token with the certificate in %s of the event, and no stolen one',
+    async (form) => {
+      const handle = start(fromLoadBalancer);
+      const answer = await handle(albEvent(tokenOf(pki.alice), pki.alice.cert, form), {});
+      expect({ status: answer.statusCode, body: JSON.parse(answer.body) }).toEqual({
+        status: 200,
+        body: { clientId: 'alice' },
+      });
+      const stolen = await handle(albEvent(tokenOf(pki.alice), pki.bob.cert, form), {});
+      expect([stolen.statusCode, last()?.refusal.code]).toEqual([401, 'certificate_mismatch']);
+    },
+  );
+
+  it('believes no event of API Gateway that has the header', async () => {
+    const handle = start(fromLoadBalancer);
+    for (const event of gatewayEvents()) {
+      const { statusCode } = await handle(event, {});
+      expect([statusCode, last()?.refusal.code]).toEqual([401, 'certificate_missing']);
+    }
+  });
+
+  it('an event of a load balancer has no address that a range could name', async () => {
+    const handle = start(['10.0.0.0/8', 'loopback', 'uniquelocal', 'linklocal', 'unix']);
+    const { statusCode } = await handle(albEvent(tokenOf(pki.alice), pki.alice.cert, 'headers'), {});
+    expect([statusCode, last()?.refusal.code]).toEqual([401, 'certificate_missing']);
+  });
+
+  it('an event of API Gateway has the address of the client, so a range would believe clients', async () => {
+    const handle = start(['192.0.2.0/24']);
+    for (const event of gatewayEvents()) {
+      expect((await handle(event, {})).statusCode).toBe(200);
+    }
   });
 });
 
