@@ -118,6 +118,21 @@ export async function issueFrom(
   return issue({ subject, keys: await ecKeysOfItsOwn(), issuer, extensions: [...extensions, ...san] });
 }
 
+/**
+ * A client certificate with further certificates behind it, in one PEM: each is issued by the next one, the last by an
+ * authority that no server knows. `links` are their extensions, those of the client's own certificate first.
+ */
+export async function issueChain(links: readonly x509.Extension[][]): Promise<Identity> {
+  const keys = await ecKeysOfItsOwn();
+  const identities = await Promise.all(
+    links.map((extensions, at) =>
+      issue({ subject: `CN=link ${at}`, keys, issuer: { name: `CN=link ${at + 1}`, keys }, extensions }),
+    ),
+  );
+  const [own] = identities as [Identity];
+  return { ...own, cert: identities.map(({ cert }) => cert).join('') };
+}
+
 async function ecKeysOfItsOwn(): Promise<Keys> {
   return (await webcrypto.subtle.generateKey(ec, true, ['sign', 'verify'])) as Keys;
 }

@@ -258,7 +258,7 @@ describe.each([
 describeReal('haproxy', 'through HAProxy that refuses clients without a certificate', () => {
   const demanding = {
     'verify optional': 'verify required',
-    ' crt-ignore-err all ca-ignore-err all': '',
+    ' crt-ignore-err all': '',
   };
   const start = { program: 'haproxy', config: 'haproxy/haproxy.cfg' } as const;
   const source = withSecret(haproxy());
