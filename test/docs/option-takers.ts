@@ -24,6 +24,7 @@ import { authorizationDetailOptions } from '../../packages/core/src/policy/autho
 import { fapiTlsServerOptions } from '../../packages/core/src/policy/fapi-tls-options.js';
 import { fapiHeadersOptions } from '../../packages/core/src/request/fapi-headers.js';
 import type { OptionGroup } from '../../packages/core/src/shared/option-group.js';
+import { createPki } from '../support/pki.js';
 
 /** What takes options, and how what it made of them can be looked at. */
 export interface Taker {
@@ -37,6 +38,7 @@ export interface Taker {
   readonly seen?: (made: never) => unknown;
 }
 
+const { ca } = await createPki();
 const issuer = 'https://as.example.com';
 const secret = 'at least thirty-two characters of secret';
 const proxySecret = 'at-least-16-characters';
@@ -52,6 +54,17 @@ const expired = await createTestCertificate({ notBefore: new Date(0), notAfter: 
 const certificate = new core.ClientCertificate(expired.der ?? new Uint8Array());
 
 const clientAuthentication = core.bearerTokenAuthentication(() => 'a-token');
+
+/** What each option of `certificatePolicy.revocation` needs. */
+function ofStatus(...names: readonly string[]): Record<string, object> {
+  const revocation = { by: ['crl', 'ocsp'] };
+  return Object.fromEntries(
+    names.map((name) => [
+      `certificatePolicy.revocation.${name}`,
+      { certificatePolicy: { authorities: ca.cert, revocation } },
+    ]),
+  );
+}
 
 function ofSignals(options: object, group: string, ...names: string[]): Record<string, object> {
   return Object.fromEntries(names.map((name) => [`sharedSignals().${group}.${name}`, options]));
@@ -73,6 +86,7 @@ export const ofResourceServer: Taker = {
   seen: ({ certificatePolicy, resourceMetadata, ...settings }: ReturnType<typeof resolveSettings>) => ({
     ...settings,
     policy: certificatePolicy && refusalBy(certificatePolicy),
+    revocation: certificatePolicy?.revocation,
     document: resourceMetadata?.answerTo('GET', '/.well-known/oauth-protected-resource'),
   }),
 };
@@ -86,6 +100,7 @@ export const beside: Readonly<Record<string, object>> = {
   },
   'revocations.whileLost': { revocations: { log, secret } },
   'revocations.maxWait': { revocations: { log, secret } },
+  ...ofStatus('mode', 'crlFiles', 'origins', 'refreshInterval', 'timeout', 'maxSize', 'nonce'),
   'dpop.nonce.maxAge': { dpop: { nonce: { secret } } },
   'dpop.timeout': { dpop: { store: proofs } },
   'dpop.whileLost': { dpop: { store: proofs } },

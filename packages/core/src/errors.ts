@@ -364,6 +364,7 @@ export const reportable: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
   'certificate_mismatch',
   'certificate_refused',
   'certificate_refused_401',
+  'certificate_status_unknown',
   'token_unbound',
   'token_bound_otherwise',
   'dpop_scheme_missing',

@@ -188,6 +188,6 @@ it("binding: 'report' tells of what concerns certificate, proof and binding, and
   const concerned = refusalCodes.filter(
     (code) => /^(?:certificate_|token_(?:un)?bound|dpop_)/.test(code) && !refusedAllTheSame.includes(code),
   );
-  expect(concerned).toHaveLength(18);
+  expect(concerned).toHaveLength(19);
   expect([...reportable].toSorted()).toEqual(concerned.toSorted());
 });

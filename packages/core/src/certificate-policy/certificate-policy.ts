@@ -20,6 +20,7 @@ import type { JsonName } from '../certificate/x509-library.js';
 import { createCertificateStatus } from '../certificate-status/certificate-status.js';
 import {
   type CertificateStatusOptions,
+  type CertificateStatusSettings,
   certificateStatusOptions,
   resolveCertificateStatus,
 } from '../certificate-status/status-options.js';
@@ -161,6 +162,8 @@ export interface CertificatePolicy {
   readonly load: (certificate: ClientCertificate | undefined, now: number) => Promise<unknown> | undefined;
   /** Fetches nothing from now on. */
   readonly close: () => void;
+  /** How the policy finds out whether certificates are revoked; undefined if it does not. */
+  readonly revocation: CertificateStatusSettings | undefined;
 }
 
 /** The rules that need the whole certificate, not its thumbprint alone. */
@@ -259,7 +262,7 @@ export function certificatePolicy(
       await chain?.prepareStatus(certificate, Date.now());
     }
   };
-  return Object.assign(check, { load, close: () => chain?.close() });
+  return Object.assign(check, { load, close: () => chain?.close(), revocation: chain?.revocation });
 }
 
 /** Throws `ConfigurationError` for authorities that can't be read. */
@@ -287,7 +290,7 @@ function trustedChain(
   }
   const settings = resolveCertificateStatus(given.nested('revocation'));
   const status = createCertificateStatus(settings, clockTolerance, report);
-  return new TrustedChain(verification, { status, mode: settings.mode }, report);
+  return new TrustedChain(verification, { status, settings }, report);
 }
 
 /**

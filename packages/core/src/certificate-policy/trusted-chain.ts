@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import type { CertificateStatus, PathStatus } from '../certificate-status/certificate-status.js';
+import type { CertificateStatusSettings } from '../certificate-status/status-options.js';
 import type { ChainOutcome, ChainVerification } from '../chain/chain-verification.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { RequestRefused } from '../errors.js';
@@ -9,7 +10,7 @@ import type { ReportProblem } from '../observe/events.js';
 /** How the status of the certificates of a path is found out, and what becomes of an unknown one. */
 export interface StatusRule {
   readonly status: CertificateStatus;
-  readonly mode: 'strict' | 'tolerant';
+  readonly settings: CertificateStatusSettings;
 }
 
 /** What the policy does with a certificate: to accept it, as the object to use, or to refuse it. */
@@ -83,13 +84,18 @@ export class TrustedChain {
     return !isKnown;
   }
 
+  /** How the status is found out; undefined if it is not. */
+  get revocation(): CertificateStatusSettings | undefined {
+    return this.#rule?.settings;
+  }
+
   /** Fetches nothing from now on. */
   close(): void {
     this.#rule?.status.close();
   }
 
   #judgeStatus(
-    { status, mode }: StatusRule,
+    { status, settings: { mode } }: StatusRule,
     { certificate, path }: Exclude<ChainOutcome, { readonly why: string }>,
     now: number,
   ): ChainVerdict {
@@ -106,7 +112,7 @@ export class TrustedChain {
     if (mode === 'strict') {
       throw new RequestRefused('certificate_status_unknown', { detail });
     }
-    this.#report('certificate_status_unknown', detail);
+    this.#report('certificate_status_missing', detail);
     return { certificate };
   }
 

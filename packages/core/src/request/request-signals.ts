@@ -1,5 +1,5 @@
 import { RequestRefused, toRefusal } from '../errors.js';
-import { type Revocations, recordKeysOf } from '../revocation/revocations.js';
+import type { Revocations } from '../revocation/revocations.js';
 import type { TokenClaims } from '../token/token-claims.js';
 import { hashOf, identityOf } from '../token/token-identity.js';
 import { readCredentials } from './bearer-token.js';
@@ -81,7 +81,7 @@ export class RequestSignals {
       const watched = { token, hash, identity: identityOf(text, hash) };
       // A watcher from before hears of each revocation since then. A stream that has its token checked
       // again and again must not add one each time.
-      if (request.addKeys(recordKeysOf(watched))) {
+      if (request.addKeys(this.#revocations.keysOf(watched))) {
         request.endOn(
           this.#revocations.watch(watched, turnAtStart, (code) => request.abort(new RequestRefused(code))),
         );

@@ -8,7 +8,7 @@ import { QUIET_TIME, RETRY_INTERVAL } from './log-timing.js';
 
 /** Processes that give the log a name at the same time give it versions that differ by less. */
 const SAME_TIME = 5_000;
-/** Milliseconds between two replacements of names that are not ours, at most. */
+/** Milliseconds between two replacements of names that another secret sealed, at most. */
 const MAX_REPLACE_PAUSE = 60_000;
 /** So many older names within a minute are none of processes that gave them at the same time. */
 const MAX_RENAMES = 5;

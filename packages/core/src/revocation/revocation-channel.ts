@@ -11,9 +11,8 @@ import type { RevocationNotice, Revocations } from './revocations.js';
  */
 export interface RevocationChannel {
   /**
-   * Tells this channel from others, in the same way in each process: a message of another channel
-   * under the same secret, which somebody plays back on this one, is not believed. Default: messages
-   * of all such channels are.
+   * Names this channel, equally in each process. A message of another channel under the same secret
+   * that an attacker sends again on this one is then not believed. Default: it is believed.
    */
   readonly id?: string;
   /**

@@ -279,6 +279,11 @@ export class Revocations {
     return !isRepeated;
   }
 
+  /** The keys of the records that may revoke a token. */
+  keysOf(watched: Watched): ReadonlySet<string> {
+    return recordKeysOf(watched);
+  }
+
   /**
    * Calls `onRevoked` once when a revocation of the token is received, or when one may have been
    * missed, after the turn `sinceTurn`. If so already, it is called before this returns. Returns a
@@ -583,7 +588,7 @@ function issuerIn(key: string): string {
  * The names of the records that concern a token. What a token does not say is looked up under no
  * name.
  */
-export function recordKeysOf({ hash, identity, token }: Watched): ReadonlySet<string> {
+function recordKeysOf({ hash, identity, token }: Watched): ReadonlySet<string> {
   const named = claims
     .map(([kind, claim]) => [kind, readOwnMember(token.claims, claim)])
     .concat([
