@@ -5,11 +5,14 @@ import { describe, it } from 'vitest';
 // These are unpacked or built, not installed.
 const keycloak = process.env.KEYCLOAK_HOME ? [join(process.env.KEYCLOAK_HOME, 'bin')] : [];
 const spring = process.env.SPRING_HOME ? [process.env.SPRING_HOME] : [];
+// The folder with the folder of the certificates of NIST's PKITS.
+const pkits = process.env.PKITS_HOME ? [process.env.PKITS_HOME] : [];
 
 // Debian keeps servers where an ordinary user's PATH does not look.
 const folders = [
   ...keycloak,
   ...spring,
+  ...pkits,
   ...(process.env.PATH ?? '').split(delimiter),
   '/usr/sbin',
   '/usr/local/sbin',
