@@ -270,12 +270,15 @@ const log = { open: async () => 'a', append: async () => '1-0', read: async () =
 const long = 'a-secret-of-more-than-32-characters';
 const { issuer: _issuer, clientId: _id, clientSecret: _secret, ...ofAll } = good;
 
+/** The rules about chains that others need. */
+const chainRules = { authorities: pki.ca.cert, revocation: { by: ['crl', 'ocsp'] } };
+
 /** Options in which each group and each list is there, so that no error about a missing one comes first. */
 const fuller: readonly object[] = [
   {
     ...good,
     resourceMetadata: { resource: issuer },
-    certificatePolicy: { requireValidNow: true, san: { dns: 'a' } },
+    certificatePolicy: { requireValidNow: true, san: { dns: 'a' }, ...chainRules },
     sharedCache: { store, secret: long },
     revocations: { log, secret: long },
     dpop: { origin: 'https://api.example.com', nonce: { secret: long }, store: { add: async () => true } },
@@ -293,6 +296,8 @@ const fullerOf: Readonly<Record<string, readonly object[]>> = {
   createResourceServer: fuller,
   createSignalReceiver: fullerSignals,
   mtlsBound: fuller,
+  requireCertificate: [{ ...demand, ...chainRules }],
+  routeCertificatePolicy: [{ ...demand, ...chainRules }],
   proxyHeader: [{ trust: 'loopback', secret: { header: 'x-secret', value: 'x-proxy-secret-1' } }],
   selfSignedTlsClientAuth: [identity, files],
   sharedSignals: fullerSignals,
