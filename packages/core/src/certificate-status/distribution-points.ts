@@ -1,10 +1,8 @@
+import { membersOf, sequenceOf, tags } from '../certificate/der-members.js';
+import { revocationExtensions } from '../chain/extension-values.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
-import { membersOf, onlyElement, tags } from './der-members.js';
 import { comparableDirectoryName, readPointNames } from './general-names.js';
 import { ALL_REASONS, readReasons } from './revocation-reasons.js';
-
-/** 2.5.29.31 (RFC 5280 §4.2.1.13). */
-const CRL_DISTRIBUTION_POINTS = '551d1f';
 
 const tag = { names: 0xa0, reasons: 0x81, listIssuer: 0xa2 } as const;
 
@@ -26,8 +24,8 @@ export interface DistributionPoint {
 export function distributionPoints({ extensions, issuer }: PathCertificate): readonly DistributionPoint[] {
   const name = comparableDirectoryName(issuer);
   const assumed = { names: name === undefined ? [] : [name], uris: [], reasons: ALL_REASONS };
-  const extension = extensions.get(CRL_DISTRIBUTION_POINTS);
-  const listed = extension === undefined ? [] : membersOf(onlyElement(extension.value), tags.sequence);
+  const extension = extensions.get(revocationExtensions.distributionPoints);
+  const listed = extension === undefined ? [] : sequenceOf(extension.value);
   const named = (listed ?? []).map((element) => readPoint(membersOf(element, tags.sequence), issuer));
   return [...named.filter((point) => point !== undefined), assumed];
 }

@@ -1,6 +1,6 @@
 import type { DerElement } from '../certificate/der-elements.js';
 import { derElements } from '../certificate/der-elements.js';
-import { membersOf, onlyElement, tags } from './der-members.js';
+import { membersOf, onlyElement, sequenceOf, tags } from '../certificate/der-members.js';
 
 const DIRECTORY_NAME = 0xa4;
 const URI = 0x86;
@@ -68,7 +68,7 @@ function hex(bytes: Uint8Array): string {
 
 /** The OCSP responders that a certificate names (RFC 5280 §4.2.2.1), from the value of the extension. */
 export function readResponders(value: Uint8Array): readonly string[] {
-  const descriptions = membersOf(onlyElement(value), tags.sequence) ?? [];
+  const descriptions = sequenceOf(value) ?? [];
   return descriptions.flatMap((description) => {
     const [method, location] = membersOf(description, tags.sequence) ?? [];
     const isOcsp = method?.tag === tags.objectIdentifier && hex(method.content) === '2b06010505073001';

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
+import { comparableSerial, tags } from '../certificate/der-members.js';
 import { DerCursor } from './der-cursor.js';
-import { comparableSerial, tags } from './der-members.js';
 
 /** Bytes of the smallest entry: a sequence of a serial number of one byte and a UTCTime. */
 const LEAST_ENTRY = 20;

@@ -1,4 +1,4 @@
-import { membersOf, onlyElement, tags } from './der-members.js';
+import { sequenceOf } from '../certificate/der-members.js';
 import type { DistributionPoint } from './distribution-points.js';
 import { readPointNames } from './general-names.js';
 import { ALL_REASONS, readReasons } from './revocation-reasons.js';
@@ -32,7 +32,7 @@ const known: ReadonlySet<number> = new Set(Object.values(tag));
  * @param issuer the DER of the list's issuer
  */
 export function readScope(value: Uint8Array, issuer: Uint8Array): ListScope | string {
-  const members = membersOf(onlyElement(value), tags.sequence);
+  const members = sequenceOf(value);
   const byTag = new Map(members?.map((member) => [member.tag, member.content]));
   if (members === undefined || byTag.size !== members.length || !members.every((one) => known.has(one.tag))) {
     return 'its IssuingDistributionPoint can not be read';

@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache';
+import { isSameBytes } from '../certificate/der-members.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { TellableError } from '../errors.js';
 import { redactUrl } from '../shared/shown-url.js';
-import { isSameBytes } from './der-members.js';
 import { type DistributionPoint, distributionPoints } from './distribution-points.js';
 import { ListFiles } from './list-files.js';
 import { coveredReasons } from './list-scope.js';

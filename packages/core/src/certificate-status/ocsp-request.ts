@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { isSameBytes, onlyElement, sequenceOf, tags } from '../certificate/der-members.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
-import { isSameBytes, membersOf, onlyElement, tags } from './der-members.js';
 
 /** RFC 9654 §2.1. */
 const NONCE_LENGTH = 32;
@@ -43,7 +43,7 @@ export function certificateId(certificate: PathCertificate, issuer: PathCertific
 
 /** The SHA-1 of the bits of a public key, without tag, length and count of unused bits. */
 export function keyHash({ publicKey }: PathCertificate): Uint8Array {
-  const bits = membersOf(onlyElement(publicKey), tags.sequence)?.[1];
+  const bits = sequenceOf(publicKey)?.[1];
   return sha1(bits?.content.subarray(1) ?? new Uint8Array());
 }
 

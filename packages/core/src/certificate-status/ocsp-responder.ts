@@ -1,5 +1,12 @@
+import {
+  identifierOf,
+  isSameBytes,
+  membersOf,
+  onlyElement,
+  sequenceOf,
+  tags,
+} from '../certificate/der-members.js';
 import { type PathCertificate, pathCertificate } from '../chain/path-certificate.js';
-import { identifierOf, isSameBytes, membersOf, onlyElement, tags } from './der-members.js';
 import { keyHash } from './ocsp-request.js';
 import { explainBadSignature } from './signature-check.js';
 import { splitSigned } from './signed-structure.js';
@@ -82,7 +89,7 @@ async function explainUnauthorized(
     return 'is not signed by the issuer';
   }
   const usage = certificate.extensions.get(EXTENDED_KEY_USAGE);
-  const purposes = usage && membersOf(onlyElement(usage.value), tags.sequence);
+  const purposes = usage && sequenceOf(usage.value);
   if (!purposes?.some((purpose) => identifierOf(purpose) === OCSP_SIGNING)) {
     return 'lacks the extended key usage OCSPSigning';
   }

@@ -1,6 +1,5 @@
 import type { DerElement } from '../certificate/der-elements.js';
 import { derElements } from '../certificate/der-elements.js';
-import type { PathCertificate } from '../chain/path-certificate.js';
 import {
   comparableSerial,
   type Extension,
@@ -10,8 +9,10 @@ import {
   onlyElement,
   readExtensions,
   readTime,
+  sequenceOf,
   tags,
-} from './der-members.js';
+} from '../certificate/der-members.js';
+import type { PathCertificate } from '../chain/path-certificate.js';
 import { type CertificateId, isNonce, keyHash, type OcspRequest } from './ocsp-request.js';
 import { delegatedResponder, type ResponderId } from './ocsp-responder.js';
 import { reasonName } from './revocation-reasons.js';
@@ -85,7 +86,7 @@ export async function readOcspResponse(der: Uint8Array, rules: OcspRules): Promi
 }
 
 function basicResponseIn(der: Uint8Array): Uint8Array | string {
-  const members = membersOf(onlyElement(der), tags.sequence);
+  const members = sequenceOf(der);
   const [status, bytes, ...others] = members ?? [];
   if (status?.tag !== tags.enumerated || status.content.length !== 1 || others.length > 0) {
     return notAnswer;
@@ -94,7 +95,7 @@ function basicResponseIn(der: Uint8Array): Uint8Array | string {
   if (code !== 0) {
     return `it answers with the status ${failures.get(code) ?? code}`;
   }
-  const [type, response] = membersOf(onlyElement(within(bytes, tag.explicit0)), tags.sequence) ?? [];
+  const [type, response] = sequenceOf(within(bytes, tag.explicit0)) ?? [];
   return identifierOf(type) === basicResponse && response?.tag === tags.octetString
     ? response.content
     : notAnswer;

@@ -1,7 +1,7 @@
+import { isSameBytes, onlyElement, readExtensions, readTime, tags } from '../certificate/der-members.js';
 import { explainTooCostly, parsingCost } from '../certificate/parsing-cost.js';
 import { comparableName, type PathCertificate } from '../chain/path-certificate.js';
 import { DerCursor } from './der-cursor.js';
-import { isSameBytes, onlyElement, readExtensions, readTime, tags } from './der-members.js';
 import { ListEntries } from './list-entries.js';
 import { everything, type ListScope, readScope } from './list-scope.js';
 import { explainBadSignature } from './signature-check.js';

@@ -6,8 +6,8 @@ import {
   type X509Certificate,
 } from 'node:crypto';
 import { derElements } from '../certificate/der-elements.js';
+import { identifierOf, membersOf, onlyElement, sequenceOf, tags } from '../certificate/der-members.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
-import { identifierOf, membersOf, onlyElement, tags } from './der-members.js';
 
 interface Method {
   /** The type of the key in the words of Node. */
@@ -85,17 +85,17 @@ function publicKeyOf(x509: X509Certificate): KeyObject | undefined {
 }
 
 function methodOf(algorithm: Uint8Array): Method | undefined {
-  const members = membersOf(onlyElement(algorithm), tags.sequence);
+  const members = sequenceOf(algorithm);
   const id = identifierOf(members?.[0]);
   return id === pssId ? pssMethod(members?.[1]?.whole) : methods.get(id ?? '');
 }
 
 /** RFC 4055 §3.1. Other hashes and salts than those written there are possible; SHA-1 is refused. */
 function pssMethod(parameters: Uint8Array | undefined): Method | undefined {
-  const members = membersOf(onlyElement(parameters), tags.sequence) ?? [];
+  const members = sequenceOf(parameters) ?? [];
   const [hash, mask, salt, ...others] = members;
   const hashName = hashOf(hash?.tag === 0xa0 ? hash.content : undefined);
-  const generator = membersOf(onlyElement(mask?.tag === 0xa1 ? mask.content : undefined), tags.sequence);
+  const generator = sequenceOf(mask?.tag === 0xa1 ? mask.content : undefined);
   const maskHash = identifierOf(generator?.[0]) === mgf1Id ? hashOf(generator?.[1]?.whole) : undefined;
   const length = onlyElement(salt?.tag === 0xa2 ? salt.content : undefined);
   if (

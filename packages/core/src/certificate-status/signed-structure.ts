@@ -1,5 +1,5 @@
+import { tags } from '../certificate/der-members.js';
 import { DerCursor } from './der-cursor.js';
-import { tags } from './der-members.js';
 
 /** What an authority signed, the algorithm and the signature (RFC 5280 §5.1, RFC 6960 §4.2.1). */
 export interface SignedStructure {

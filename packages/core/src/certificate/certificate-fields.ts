@@ -1,4 +1,5 @@
-import { type DerElement, derElements } from './der-elements.js';
+import type { DerElement } from './der-elements.js';
+import { tags as derTags, membersOf, only, sequenceOf } from './der-members.js';
 
 /** Bytes. Certificates have a few thousand, those with post-quantum keys and signatures too. */
 const MAX_SIZE = 16_384;
@@ -47,16 +48,8 @@ export const extensionIds = {
 
 export type ExtensionId = (typeof extensionIds)[keyof typeof extensionIds];
 
-const tags = {
-  boolean: 0x01,
-  integer: 0x02,
-  bitString: 0x03,
-  octetString: 0x04,
-  objectIdentifier: 0x06,
-  sequence: 0x30,
-  version: 0xa0,
-  extensions: 0xa3,
-} as const;
+/** Beside those of DER, the tags that a certificate gives its version and its extensions. */
+const tags = { ...derTags, version: 0xa0, extensions: 0xa3 } as const;
 
 /** serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo (RFC 5280 §4.1). */
 const fixed = [tags.integer, ...Array.from({ length: 5 }, () => tags.sequence)];
@@ -70,7 +63,7 @@ export function certificateFields(der: Uint8Array): CertificateFields | string {
   if (der.length > MAX_SIZE) {
     return `it has more than ${MAX_SIZE} bytes`;
   }
-  const certificate = membersOf(only(derElements(der)), tags.sequence);
+  const certificate = sequenceOf(der);
   const [tbs, algorithm, bits] = certificate ?? [];
   const members = membersOf(tbs, tags.sequence);
   if (
@@ -161,12 +154,4 @@ function extensionsIn(tagged: DerElement | undefined): ReadonlyMap<string, Exten
     });
   }
   return all;
-}
-
-function membersOf(element: DerElement | undefined, tag: number): readonly DerElement[] | undefined {
-  return element?.tag === tag ? derElements(element.content) : undefined;
-}
-
-function only(elements: readonly DerElement[] | undefined): DerElement | undefined {
-  return elements?.length === 1 ? elements[0] : undefined;
 }

@@ -1,4 +1,4 @@
-import { only, sequenceOf } from './extension-values.js';
+import { sequenceOf } from '../certificate/der-members.js';
 import type { PathCertificate } from './path-certificate.js';
 
 /** Bits. NIST SP 800-131A and the profiles of FAPI demand 2048; more than 8192 only cost time. */
@@ -79,7 +79,7 @@ function isPssAccepted(parameters: Uint8Array | undefined): boolean {
 }
 
 function isHash(algorithm: Uint8Array): boolean {
-  return hashes.has(hexOf(only(sequenceOf(algorithm)?.slice(0, 1))?.content));
+  return hashes.has(hexOf(sequenceOf(algorithm)?.[0]?.content));
 }
 
 function hexOf(bytes: Uint8Array | undefined): string {

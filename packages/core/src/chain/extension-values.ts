@@ -1,7 +1,8 @@
 // Readers of the extensions that RFC 5280 §6 processes. Each reads strict DER and returns
 // `undefined` for anything else, which refuses the path.
 
-import { type DerElement, derElements } from '../certificate/der-elements.js';
+import type { DerElement } from '../certificate/der-elements.js';
+import { identifierOf, membersOf, onlyElement, sequenceOf, tags } from '../certificate/der-members.js';
 import type { PathCertificate } from './path-certificate.js';
 
 /** The extensions that path validation processes: the content of their object identifiers, in hex. */
@@ -19,14 +20,6 @@ export const pathExtensions = {
 
 /** Where lists of revoked certificates are: revocation reads them, so that they may be critical. */
 export const revocationExtensions = { distributionPoints: '551d1f' } as const;
-
-const tags = {
-  boolean: 0x01,
-  integer: 0x02,
-  bitString: 0x03,
-  objectIdentifier: 0x06,
-  sequence: 0x30,
-} as const;
 
 /** An extension as it was read: its value, `'missing'`, or `'malformed'`. */
 export type Read<T> = T | 'missing' | 'malformed';
@@ -74,7 +67,7 @@ export interface KeyUsage {
 }
 
 export function readKeyUsage(value: Uint8Array): KeyUsage | undefined {
-  const bits = only(derElements(value));
+  const bits = onlyElement(value);
   const [unused = 8, first = 0] = bits?.content ?? [];
   if (bits?.tag !== tags.bitString || unused > 7 || bits.content.length < 1 || bits.content.length > 3) {
     return undefined;
@@ -91,7 +84,7 @@ export function readExtendedKeyUsage(value: Uint8Array): ReadonlySet<string> | u
 
 /** CertificatePolicies (RFC 5280 §4.2.1.4): the object identifiers, in hex, each once. */
 export function readCertificatePolicies(value: Uint8Array): ReadonlySet<string> | undefined {
-  const policies = sequenceOf(value)?.map((policy) => identifierOf(membersOf(policy)?.[0]));
+  const policies = sequenceOf(value)?.map((policy) => identifierOf(membersOf(policy, tags.sequence)?.[0]));
   if (!isListOf(policies)) {
     return undefined;
   }
@@ -102,7 +95,7 @@ export function readCertificatePolicies(value: Uint8Array): ReadonlySet<string> 
 /** PolicyMappings (RFC 5280 §4.2.1.5): pairs of the issuer's and the subject's policy, in hex. */
 export function readPolicyMappings(value: Uint8Array): readonly (readonly [string, string])[] | undefined {
   const pairs = sequenceOf(value)?.map((mapping): readonly [string, string] | undefined => {
-    const [from, to, another] = membersOf(mapping) ?? [];
+    const [from, to, another] = membersOf(mapping, tags.sequence) ?? [];
     const [fromId, toId] = [identifierOf(from), identifierOf(to)];
     return fromId !== undefined && toId !== undefined && another === undefined ? [fromId, toId] : undefined;
   });
@@ -133,28 +126,8 @@ export function readPolicyConstraints(value: Uint8Array): PolicyConstraints | un
 
 /** InhibitAnyPolicy (RFC 5280 §4.2.1.14). */
 export function readInhibitAnyPolicy(value: Uint8Array): number | undefined {
-  const element = only(derElements(value));
+  const element = onlyElement(value);
   return element && integerOf(element, tags.integer);
-}
-
-/** The members of a SEQUENCE that fills `bytes`. */
-export function sequenceOf(bytes: Uint8Array): readonly DerElement[] | undefined {
-  return membersOf(only(derElements(bytes)));
-}
-
-/** The members of a SEQUENCE. */
-export function membersOf(element: DerElement | undefined): readonly DerElement[] | undefined {
-  return element?.tag === tags.sequence ? derElements(element.content) : undefined;
-}
-
-export function only<T>(elements: readonly T[] | undefined): T | undefined {
-  return elements?.length === 1 ? elements[0] : undefined;
-}
-
-function identifierOf(element: DerElement | undefined): string | undefined {
-  const isIdentifier =
-    element?.tag === tags.objectIdentifier && element.content.length > 0 && element.content.length <= 64;
-  return isIdentifier ? Buffer.from(element.content).toString('hex') : undefined;
 }
 
 function booleanOf(element: DerElement | undefined): boolean | undefined {

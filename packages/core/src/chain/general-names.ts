@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
-import { type DerElement, derElements } from '../certificate/der-elements.js';
-import { only, sequenceOf } from './extension-values.js';
+import type { DerElement } from '../certificate/der-elements.js';
+import { onlyElement, sequenceOf } from '../certificate/der-members.js';
 import { comparableName } from './path-certificate.js';
 
 /** A name of a subject, or the base of a name constraint (RFC 5280 §4.2.1.6, §4.2.1.10). */
@@ -39,7 +39,7 @@ export function readGeneralName({ tag, content }: DerElement): GeneralName | und
     return { kind: 'ip', bytes: content };
   }
   if (tag === 0xa4) {
-    return directoryName(only(derElements(content))?.whole);
+    return directoryName(onlyElement(content)?.whole);
   }
   return (tag & 0xc0) === 0x80 && (tag & 0x1f) <= 8 ? { kind: 'other', tag } : undefined;
 }

@@ -1,5 +1,5 @@
 import { type DerElement, derElements } from '../certificate/der-elements.js';
-import { only, sequenceOf } from './extension-values.js';
+import { only, sequenceOf } from '../certificate/der-members.js';
 import { type GeneralName, hostOfMail, hostOfUri, readGeneralName } from './general-names.js';
 
 /** NameConstraints (RFC 5280 §4.2.1.10). */

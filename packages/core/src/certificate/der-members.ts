@@ -1,4 +1,4 @@
-import { type DerElement, derElements } from '../certificate/der-elements.js';
+import { type DerElement, derElements } from './der-elements.js';
 
 type TagName =
   | 'boolean'
@@ -12,7 +12,7 @@ type TagName =
   | 'sequence'
   | 'set';
 
-/** The tags of what lists, answers and the extensions about them consist of. */
+/** The tags of what certificates, revocation lists and OCSP answers consist of. */
 export const tags: Readonly<Record<TagName, number>> = {
   boolean: 0x01,
   integer: 0x02,
@@ -31,15 +31,30 @@ export function membersOf(element: DerElement | undefined, tag: number): readonl
   return element?.tag === tag ? derElements(element.content) : undefined;
 }
 
+/** The only one of a list; `undefined` if it has none or several. */
+export function only<T>(list: readonly T[] | undefined): T | undefined {
+  return list?.length === 1 ? list[0] : undefined;
+}
+
 /** The one element that fills the bytes; `undefined` if none does. */
 export function onlyElement(bytes: Uint8Array | undefined): DerElement | undefined {
-  const elements = bytes && derElements(bytes);
-  return elements?.length === 1 ? elements[0] : undefined;
+  return only(bytes && derElements(bytes));
 }
+
+/** The elements within a sequence that fills the bytes; `undefined` if none does. */
+export function sequenceOf(bytes: Uint8Array | undefined): readonly DerElement[] | undefined {
+  return membersOf(onlyElement(bytes), tags.sequence);
+}
+
+/** Bytes. Object identifiers in use have fewer than twenty. */
+const MAX_IDENTIFIER = 64;
 
 /** The content of an object identifier, in hex. `undefined` for another element. */
 export function identifierOf(element: DerElement | undefined): string | undefined {
-  return element?.tag === tags.objectIdentifier ? Buffer.from(element.content).toString('hex') : undefined;
+  const length = element?.content.length ?? 0;
+  return element?.tag === tags.objectIdentifier && length > 0 && length <= MAX_IDENTIFIER
+    ? Buffer.from(element.content).toString('hex')
+    : undefined;
 }
 
 /** Whether two byte strings are the same. */
@@ -61,7 +76,7 @@ export interface Extension {
  * is there twice.
  */
 export function readExtensions(der: Uint8Array): readonly Extension[] | undefined {
-  const listed = membersOf(onlyElement(der), tags.sequence);
+  const listed = sequenceOf(der);
   const read = listed?.map(readExtension);
   if (read === undefined || !read.every((extension) => extension !== undefined)) {
     return undefined;
