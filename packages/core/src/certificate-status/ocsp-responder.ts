@@ -1,11 +1,5 @@
-import {
-  identifierOf,
-  isSameBytes,
-  membersOf,
-  onlyElement,
-  sequenceOf,
-  tags,
-} from '../certificate/der-members.js';
+import { isSameBytes, membersOf, onlyElement, tags } from '../certificate/der-members.js';
+import { extensionOf, pathExtensions, readExtendedKeyUsage } from '../chain/extension-values.js';
 import { type PathCertificate, pathCertificate } from '../chain/path-certificate.js';
 import { keyHash } from './ocsp-request.js';
 import { explainBadSignature } from './signature-check.js';
@@ -22,9 +16,6 @@ export type ResponderId =
 const MAX_CERTIFICATES = 8;
 
 const CERTIFICATES = 0xa0;
-
-/** 2.5.29.37 (RFC 5280 §4.2.1.12). */
-const EXTENDED_KEY_USAGE = '551d25';
 
 /** 1.3.6.1.5.5.7.3.9, id-kp-OCSPSigning. */
 const OCSP_SIGNING = '2b06010505070309';
@@ -88,9 +79,8 @@ async function explainUnauthorized(
   if ((await explainBadSignature(algorithm, signed, signature, issuer)) !== undefined) {
     return 'is not signed by the issuer';
   }
-  const usage = certificate.extensions.get(EXTENDED_KEY_USAGE);
-  const purposes = usage && sequenceOf(usage.value);
-  if (!purposes?.some((purpose) => identifierOf(purpose) === OCSP_SIGNING)) {
+  const purposes = extensionOf(certificate, pathExtensions.extendedKeyUsage, readExtendedKeyUsage);
+  if (typeof purposes === 'string' || !purposes.has(OCSP_SIGNING)) {
     return 'lacks the extended key usage OCSPSigning';
   }
   const isValid = certificate.notBefore - tolerance <= now && now <= certificate.notAfter + tolerance;

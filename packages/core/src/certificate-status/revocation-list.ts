@@ -1,5 +1,6 @@
-import { isSameBytes, onlyElement, readExtensions, readTime, tags } from '../certificate/der-members.js';
+import { isSameBytes, readExtensions, readTime, tags } from '../certificate/der-members.js';
 import { explainTooCostly, parsingCost } from '../certificate/parsing-cost.js';
+import { extensionOf, pathExtensions, readKeyUsage } from '../chain/extension-values.js';
 import { comparableName, type PathCertificate } from '../chain/path-certificate.js';
 import { DerCursor } from './der-cursor.js';
 import { ListEntries } from './list-entries.js';
@@ -157,12 +158,7 @@ function scopeOf({ extensions: der, issuer }: ListHead): Pick<RevocationList, 's
   return typeof scope === 'string' ? scope : { scope, isDelta };
 }
 
-/** 2.5.29.15, its bit 6 (RFC 5280 §4.2.1.3). */
-function maySignLists({ extensions }: PathCertificate): boolean {
-  const usage = extensions.get('551d0f');
-  if (usage === undefined) {
-    return true;
-  }
-  const bits = onlyElement(usage.value);
-  return bits?.tag === tags.bitString && ((bits.content[1] ?? 0) & 0x02) !== 0;
+function maySignLists(issuer: PathCertificate): boolean {
+  const usage = extensionOf(issuer, pathExtensions.keyUsage, readKeyUsage);
+  return usage === 'missing' || (usage !== 'malformed' && usage.cRLSign);
 }

@@ -1,4 +1,3 @@
-import { isSignatureAccepted } from './accepted-keys.js';
 import {
   extensionOf,
   pathExtensions,
@@ -10,6 +9,7 @@ import {
 import { directoryName, type GeneralName, readAlternativeNames } from './general-names.js';
 import { explainViolation, type NameConstraints, readNameConstraints } from './name-constraints.js';
 import { isSelfIssued, type PathCertificate } from './path-certificate.js';
+import { signatureMethod } from './signature-methods.js';
 import { ValidPolicies } from './valid-policies.js';
 
 /** The extensions that may be critical, for each of them is processed. */
@@ -76,7 +76,7 @@ function explainOf({ thumbprint }: PathCertificate, why: string): string {
 }
 
 function explainSignature({ signatureAlgorithm }: PathCertificate): string | undefined {
-  return isSignatureAccepted(signatureAlgorithm)
+  return signatureMethod(signatureAlgorithm) !== undefined
     ? undefined
     : 'the algorithm of its signature is not accepted';
 }
