@@ -94,7 +94,7 @@ export function createAdmission({
       cached = lookup.useCached(presented, now);
       if (cached !== undefined) {
         publishCache(typeof cached === 'string' ? 'inactive_hit' : 'hit');
-        const loading = decider.load(certificate);
+        const loading = typeof cached === 'string' ? undefined : decider.load(certificate);
         return loading === undefined
           ? admit(cached, certificate, shown, req, turnAtStart, now)
           : admitLater(cached, () => loading, certificate, shown, req, turnAtStart);
@@ -127,7 +127,10 @@ export function createAdmission({
     let answer: TokenAnswer | undefined;
     try {
       answer = await answering;
-      await load();
+      // A token that is refused anyway costs no look at a certificate.
+      if (typeof answer !== 'string') {
+        await load();
+      }
       // Not awaited here: a promise has its own refusal.
       return admit(answer, certificate, shown, req, turnAtStart, Date.now());
     } catch (thrown) {

@@ -121,9 +121,14 @@ async function statuses(
   }
 }
 
-async function ask(api: { url: string }, source: Source, [leaf, ...between]: Chain): Promise<number> {
+async function ask(
+  api: { url: string },
+  source: Source,
+  [leaf, ...between]: Chain,
+  claims = {},
+): Promise<number> {
   const thumbprint = createHash('sha256').update(leaf.der).digest('base64url');
-  server.introspection = answer(200, goodClaims(server.issuer, thumbprint));
+  server.introspection = answer(200, goodClaims(server.issuer, thumbprint, claims));
   const pem = [leaf, ...between].map(({ cert }) => cert).join('');
   const identity = { cert: pem, key: leaf.key } as Identity;
   const request = call(pki, api as never, '/', source === 'TLS' ? identity : undefined).auth(
@@ -200,6 +205,18 @@ describe.each(frameworks)('%s', (framework) => {
         await api.close();
       }
     });
+  });
+
+  it.each(sources)('%s: a token that is refused anyway costs no look at the certificate', async (source) => {
+    const authorities = vi.fn(() => root.cert);
+    const api = await startApi(framework, source, { authorities, intermediates: middle.cert });
+    try {
+      expect(await ask(api, source, good, { active: false })).toBe(401);
+      expect(await ask(api, source, good, { active: false })).toBe(401);
+      expect(authorities).not.toHaveBeenCalled();
+    } finally {
+      await api.close();
+    }
   });
 
   it('accepts requireVerified without a verdict of the proxy, next to authorities', async () => {

@@ -1,4 +1,5 @@
-import { type KeyObject, verify, type X509Certificate } from 'node:crypto';
+import { type KeyObject, verify } from 'node:crypto';
+import { explainKey } from '../chain/accepted-keys.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { signatureMethod } from '../chain/signature-methods.js';
 
@@ -12,13 +13,13 @@ export async function explainBadSignature(
   algorithm: Uint8Array,
   signed: Uint8Array,
   signature: Uint8Array,
-  { x509 }: PathCertificate,
+  signer: PathCertificate,
 ): Promise<string | undefined> {
   const method = signatureMethod(algorithm);
   if (method === undefined) {
     return 'its signature algorithm is not accepted';
   }
-  const key = publicKeyOf(x509);
+  const key = publicKeyOf(signer);
   if (key === undefined) {
     return 'the key of its signer can not be read';
   }
@@ -38,9 +39,9 @@ export async function explainBadSignature(
   return isRight ? undefined : 'its signature is wrong';
 }
 
-function publicKeyOf(x509: X509Certificate): KeyObject | undefined {
+function publicKeyOf(signer: PathCertificate): KeyObject | undefined {
   try {
-    return x509.publicKey;
+    return explainKey(signer.publicKey) === undefined ? signer.x509.publicKey : undefined;
   } catch {
     return undefined;
   }

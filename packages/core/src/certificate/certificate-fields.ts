@@ -23,6 +23,8 @@ export interface CertificateFields {
   readonly serialNumber: Uint8Array;
   /** The DER of the signature's algorithm, as what is signed names it. */
   readonly signatureAlgorithm: Uint8Array;
+  /** The DER of the validity. */
+  readonly validity: Uint8Array;
   /** The DER of the SubjectPublicKeyInfo. */
   readonly publicKey: Uint8Array;
 }
@@ -75,11 +77,12 @@ export function certificateFields(der: Uint8Array): CertificateFields | string {
     return notDer;
   }
   const fields = members[0]?.tag === tags.version ? members.slice(1) : members;
-  const [serialNumber, signature, issuer, , subject, publicKey] = fields;
+  const [serialNumber, signature, issuer, validity, subject, publicKey] = fields;
   if (
     serialNumber === undefined ||
     signature === undefined ||
     issuer === undefined ||
+    validity === undefined ||
     subject === undefined ||
     publicKey === undefined ||
     fixed.some((tag, at) => fields[at]?.tag !== tag)
@@ -99,6 +102,7 @@ export function certificateFields(der: Uint8Array): CertificateFields | string {
     version: versionOf(members[0]),
     serialNumber: serialNumber.content,
     signatureAlgorithm: signature.whole,
+    validity: validity.whole,
     publicKey: publicKey.whole,
   };
 }

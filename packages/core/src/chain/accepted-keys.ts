@@ -1,41 +1,77 @@
-import type { PathCertificate } from './path-certificate.js';
+import type { DerElement } from '../certificate/der-elements.js';
+import { identifierOf, membersOf, sequenceOf, tags } from '../certificate/der-members.js';
 
 /** Bits. NIST SP 800-131A and the profiles of FAPI demand 2048; more than 8192 only cost time. */
 const RSA_BITS = { least: 2_048, most: 8_192 } as const;
 
 /** RSA exponents in use have 17 bits; long ones only cost time. */
-const MAX_RSA_EXPONENT = 2n ** 32n;
+const MAX_EXPONENT_BITS = 32;
 
-/** By Node's names. European PKIs use the curves of RFC 5639, too. */
+/** By the content of the object identifier, in hex. */
+const types: ReadonlyMap<string | undefined, 'rsa' | 'ec' | 'edwards' | 'dsa'> = new Map([
+  ['2a864886f70d010101', 'rsa'],
+  ['2a864886f70d01010a', 'rsa'],
+  ['2a8648ce3d0201', 'ec'],
+  ['2b6570', 'edwards'],
+  ['2b6571', 'edwards'],
+  ['2a8648ce380401', 'dsa'],
+] as const);
+
+/** By the content of the object identifier, in hex. European PKIs use the curves of RFC 5639, too. */
 const curves: ReadonlySet<string | undefined> = new Set([
-  'prime256v1',
-  'secp384r1',
-  'secp521r1',
-  'brainpoolP256r1',
-  'brainpoolP384r1',
-  'brainpoolP512r1',
+  '2a8648ce3d030107', // prime256v1
+  '2b81040022', // secp384r1
+  '2b81040023', // secp521r1
+  '2b2403030208010107', // brainpoolP256r1
+  '2b240303020801010b', // brainpoolP384r1
+  '2b240303020801010d', // brainpoolP512r1
 ]);
 
 /**
- * Says why a key is not accepted: it is too weak, or one whose signatures could cost much time to
- * verify. Returns `undefined` for one that is.
+ * Says why a key is not accepted: it is too weak, or one that could cost much time. Returns `undefined`
+ * for one that is. Goes by its DER alone: OpenSSL takes a tenth of a second to decode a key on a curve
+ * of its owner's making.
+ *
+ * @param publicKey the DER of the SubjectPublicKeyInfo
  */
-export function explainKey({ x509 }: PathCertificate): string | undefined {
-  const key = x509.publicKey;
-  const { modulusLength = 0, publicExponent = 0n, namedCurve } = key.asymmetricKeyDetails ?? {};
-  switch (key.asymmetricKeyType) {
+export function explainKey(publicKey: Uint8Array): string | undefined {
+  const [algorithm, bits] = sequenceOf(publicKey) ?? [];
+  const [id, parameters] = membersOf(algorithm, tags.sequence) ?? [];
+  const type = types.get(identifierOf(id));
+  switch (type) {
     case 'rsa':
-    case 'rsa-pss':
-      if (modulusLength < RSA_BITS.least || modulusLength > RSA_BITS.most) {
-        return `its RSA key has ${modulusLength} bits; accepted are ${RSA_BITS.least} to ${RSA_BITS.most}`;
-      }
-      return publicExponent > MAX_RSA_EXPONENT ? 'its RSA key has too long an exponent' : undefined;
+      return explainRsaKey(bits);
     case 'ec':
-      return curves.has(namedCurve) ? undefined : `its key is on the curve ${namedCurve ?? 'unknown'}`;
-    case 'ed25519':
-    case 'ed448':
+      return curves.has(identifierOf(parameters)) ? undefined : 'its key is on a curve that is not accepted';
+    case 'edwards':
       return undefined;
     default:
-      return `its key is of the type ${key.asymmetricKeyType ?? 'unknown'}`;
+      return `its key is of the type ${type ?? 'unknown'}`;
   }
+}
+
+/** RFC 8017 §A.1.1. */
+function explainRsaKey(bits: DerElement | undefined): string | undefined {
+  const content =
+    bits?.tag === tags.bitString && bits.content[0] === 0 ? bits.content.subarray(1) : undefined;
+  const [modulus, exponent, another] = sequenceOf(content) ?? [];
+  const size = bitsOf(modulus);
+  const exponentSize = bitsOf(exponent);
+  if (size === undefined || exponentSize === undefined || another !== undefined) {
+    return 'its RSA key can not be read';
+  }
+  if (size < RSA_BITS.least || size > RSA_BITS.most) {
+    return `its RSA key has ${size} bits; accepted are ${RSA_BITS.least} to ${RSA_BITS.most}`;
+  }
+  return exponentSize > MAX_EXPONENT_BITS ? 'its RSA key has too long an exponent' : undefined;
+}
+
+/** The bits of a number without the zeros in front; `undefined` for what is no positive number. */
+function bitsOf(element: DerElement | undefined): number | undefined {
+  const first = element?.content.findIndex((byte) => byte !== 0) ?? -1;
+  if (element?.tag !== tags.integer || first === -1 || (element.content[0] ?? 0) >= 0x80) {
+    return undefined;
+  }
+  const { content } = element;
+  return 8 * (content.length - first) - (Math.clz32(content[first] ?? 0) - 24);
 }

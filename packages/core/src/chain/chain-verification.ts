@@ -3,14 +3,11 @@ import { LRUCache } from 'lru-cache';
 import { ClientCertificate } from '../certificate/client-certificate.js';
 import { hashAlone } from '../certificate/parsed.js';
 import type { AuthoritySource } from './authorities.js';
-import { buildPath, bySubject, type PathParts } from './path-building.js';
+import { buildPath, bySubject, type PathOutcome, type PathParts } from './path-building.js';
 import { type PathCertificate, pathCertificate } from './path-certificate.js';
 
 /** Certificates whose outcome is kept. */
 const MAX_OUTCOMES = 10_000;
-
-/** Milliseconds for which a refusal is kept: a certificate may become valid, or an authority too. */
-const REFUSAL_KEPT = 10_000;
 
 /** What a client certificate turned out to be. */
 export type ChainOutcome =
@@ -75,9 +72,9 @@ export class ChainVerification {
 
   #verify(certificate: ClientCertificate, now: number): Entry {
     const generation = this.#generation;
-    const found = this.#find(certificate, now);
+    const [found, looked] = this.#find(certificate, now);
     if ('why' in found) {
-      return { outcome: found, generation, from: now - REFUSAL_KEPT, to: now + REFUSAL_KEPT };
+      return { outcome: found, generation, ...sameValidity(looked, now) };
     }
     return {
       outcome: { certificate: asVerified(certificate), path: found.path },
@@ -87,14 +84,15 @@ export class ChainVerification {
     };
   }
 
-  #find(certificate: ClientCertificate, now: number) {
+  /** Returns a path or why there is none, and the certificates that it was looked for among. */
+  #find(certificate: ClientCertificate, now: number): [PathOutcome, readonly PathCertificate[]] {
     const { der } = certificate;
     if (der === undefined) {
-      return { why: hashAlone };
+      return [{ why: hashAlone }, []];
     }
     const leaf = pathCertificate(der);
     if (typeof leaf === 'string') {
-      return { why: leaf };
+      return [{ why: leaf }, []];
     }
     const sent = certificate.intermediates.map(pathCertificate).filter((one) => typeof one !== 'string');
     const configured = this.#intermediates?.current();
@@ -102,8 +100,29 @@ export class ChainVerification {
       anchors: this.#authorities.current(),
       intermediates: configured === undefined ? [bySubject(sent)] : [configured, bySubject(sent)],
     };
-    return buildPath(leaf, parts, now);
+    const pools = [parts.anchors, ...parts.intermediates];
+    const looked = [leaf, ...pools.flatMap((pool) => [...pool.values()].flat())];
+    return [buildPath(leaf, parts, now), looked];
   }
+}
+
+/**
+ * While none of the certificates becomes valid, a certificate that was refused still is: to look again
+ * would cost the same work.
+ */
+function sameValidity(certificates: readonly PathCertificate[], now: number): Pick<Entry, 'from' | 'to'> {
+  let from = Number.NEGATIVE_INFINITY;
+  let to = Number.POSITIVE_INFINITY;
+  for (const { notBefore, notAfter } of certificates) {
+    if (now < notBefore) {
+      to = Math.min(to, notBefore - 1);
+    }
+    // The last second belongs to the validity.
+    if (now >= notAfter + 1_000) {
+      from = Math.max(from, notAfter + 1_000);
+    }
+  }
+  return { from, to };
 }
 
 /** The intermediates count too: another chain may lead to an authority where the first did not. */

@@ -38,6 +38,10 @@ export function buildPath(leaf: PathCertificate, parts: PathParts, now: number):
     signaturesLeft: MAX_SIGNATURES,
     why: 'no path leads to one of the authorities',
   };
+  const why = explainKey(leaf.publicKey);
+  if (why !== undefined) {
+    return { why };
+  }
   const path = extend([leaf], search);
   return path === undefined ? { why: search.why } : { path };
 }
@@ -93,7 +97,7 @@ function isSignedBy(certificate: PathCertificate, issuer: PathCertificate, searc
   }
   search.signaturesLeft -= 1;
   try {
-    const why = explainKey(issuer);
+    const why = explainKey(issuer.publicKey);
     if (why !== undefined) {
       search.why = `of the certificate ${issuer.thumbprint} above it: ${why}`;
       return false;

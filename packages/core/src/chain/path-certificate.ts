@@ -1,6 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 import { certificateFields } from '../certificate/certificate-fields.js';
 import { thumbprintOf } from '../certificate/client-certificate.js';
+import type { DerElement } from '../certificate/der-elements.js';
+import { readTime, sequenceOf } from '../certificate/der-members.js';
 import { decodeDistinguishedName } from '../certificate/distinguished-name.js';
 import { x509Library } from '../certificate/lazy-x509.js';
 import { explainTooCostly, parsingCost } from '../certificate/parsing-cost.js';
@@ -17,7 +19,10 @@ export interface PathCertificate {
   readonly der: Uint8Array;
   /** `x5t#S256` (RFC 8705 §3.1). */
   readonly thumbprint: string;
-  /** OpenSSL's view, which verifies signatures. */
+  /**
+   * OpenSSL's view, which verifies signatures; made when it is first needed. Throws for what is no
+   * certificate. OpenSSL decodes its key, so see `explainKey()` first.
+   */
   readonly x509: X509Certificate;
   /** The version number as X.509 counts: 1, 2 or 3. */
   readonly version: number;
@@ -45,8 +50,8 @@ export interface PathCertificate {
 
 /**
  * Reads a certificate. Returns why not, for what is none and for one that would cost too much to
- * read. Only its names are parsed: nothing else is, before a signature is verified. Needs
- * `x509.load()`.
+ * read. Only its names are parsed: nothing else is, before a signature is verified, and OpenSSL reads
+ * nothing of it. Needs `x509.load()`.
  */
 export function pathCertificate(der: Uint8Array): PathCertificate | string {
   const fields = certificateFields(der);
@@ -61,16 +66,18 @@ export function pathCertificate(der: Uint8Array): PathCertificate | string {
   // Not within `try`: a library that is not loaded is no fault of the certificate.
   x509Library();
   try {
-    const x509 = new X509Certificate(der);
-    const notBefore = Date.parse(x509.validFrom);
-    const notAfter = Date.parse(x509.validTo);
-    if (!Number.isFinite(notBefore) || !Number.isFinite(notAfter)) {
+    const [notBefore, notAfter] = (sequenceOf(fields.validity) ?? []).map(timeOf);
+    if (notBefore === undefined || notAfter === undefined) {
       return 'its validity can not be read';
     }
+    let x509: X509Certificate | undefined;
     return {
       der,
       thumbprint: thumbprintOf(der),
-      x509,
+      get x509() {
+        x509 ??= new X509Certificate(der);
+        return x509;
+      },
       version: fields.version,
       serialNumber: Buffer.from(fields.serialNumber).toString('hex'),
       issuer: fields.issuer,
@@ -86,6 +93,10 @@ export function pathCertificate(der: Uint8Array): PathCertificate | string {
   } catch {
     return 'it is not an X.509 certificate';
   }
+}
+
+function timeOf({ tag, content }: DerElement): number | undefined {
+  return readTime(tag, content);
 }
 
 /** One text for all spellings of a name that count as equal (RFC 5280 §7.1). May throw. */

@@ -1,0 +1,60 @@
+// A certificate is looked at once: its outcome is kept, and looked for again only if it may have changed.
+import 'reflect-metadata';
+import { ClientCertificate } from '@mtls-bound/core';
+import { beforeEach, expect, it, vi } from 'vitest';
+import { x509 } from '../../../packages/core/src/certificate/lazy-x509.js';
+import { AuthoritySource } from '../../../packages/core/src/chain/authorities.js';
+import { ChainVerification } from '../../../packages/core/src/chain/chain-verification.js';
+import { authority, client, type Node } from '../../support/chains.js';
+
+await x509.load();
+const day = 86_400_000;
+const root = await authority('CN=Root', undefined, { to: 300 });
+const stranger = await authority('CN=Root');
+const looks = vi.spyOn(ClientCertificate.prototype, 'intermediates', 'get');
+beforeEach(() => void looks.mockClear());
+
+const verification = (...anchors: readonly Node[]) =>
+  new ChainVerification(
+    new AuthoritySource(
+      anchors.map(({ cert }) => cert),
+      'authorities',
+      () => undefined,
+    ),
+    undefined,
+  );
+
+it('a refusal is kept for as long as no certificate becomes valid', async () => {
+  const chain = verification(root);
+  const certificate = new ClientCertificate((await client('CN=client', stranger)).der);
+  const now = Date.now();
+  expect(chain.outcomeOf(certificate, now)).toMatchObject({ why: expect.stringContaining('no path') });
+  const { length } = looks.mock.calls;
+  expect(chain.outcomeOf(certificate, now + 20 * day)).toMatchObject({ why: expect.anything() });
+  expect(looks.mock.calls).toHaveLength(length);
+});
+
+it('a certificate that was not valid yet is accepted once it is', async () => {
+  const chain = verification(root);
+  const certificate = new ClientCertificate((await client('CN=client', root, { from: 2, to: 10 })).der);
+  const now = Date.now();
+  expect(chain.outcomeOf(certificate, now)).toMatchObject({ why: 'it is not valid yet' });
+  expect(chain.outcomeOf(certificate, now + day)).toMatchObject({ why: 'it is not valid yet' });
+  expect(chain.outcomeOf(certificate, now + 3 * day)).toHaveProperty('path');
+  expect(chain.outcomeOf(certificate, now + 11 * day)).toMatchObject({ why: 'it has expired' });
+});
+
+it('an expired certificate is accepted once the clock is put right', async () => {
+  const chain = verification(root);
+  const certificate = new ClientCertificate((await client('CN=client', root, { to: 10 })).der);
+  const now = Date.now();
+  expect(chain.outcomeOf(certificate, now + 50 * day)).toMatchObject({ why: 'it has expired' });
+  expect(chain.outcomeOf(certificate, now)).toHaveProperty('path');
+});
+
+it('a certificate that counts is verified, and the one that came is not changed', async () => {
+  const chain = verification(root);
+  const certificate = new ClientCertificate((await client('CN=client', root)).der, { verified: false });
+  expect(chain.outcomeOf(certificate, Date.now())).toMatchObject({ certificate: { verified: true } });
+  expect(certificate.verified).toBe(false);
+});
