@@ -73,6 +73,18 @@ describe('a refreshed value', () => {
     value.close();
   });
 
+  it('that was not used for three intervals is waited for, though it is not two intervals old', async () => {
+    const { value, counts } = refreshed();
+    await value.use();
+    await pass(4.4 * interval);
+    const { asked } = counts;
+    const waiting = value.use();
+    expect(waiting).toBeInstanceOf(Promise);
+    await waiting;
+    expect(counts.asked).toBe(asked + 1);
+    value.close();
+  });
+
   it('is kept while it can not be refreshed, and asked for ever less often', async () => {
     const { value, counts, state } = refreshed();
     await value.use();

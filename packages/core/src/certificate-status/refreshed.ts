@@ -62,15 +62,14 @@ export class Refreshed<T> {
   use(): Promise<void> | undefined {
     const now = performance.now();
     this.#usedAt = now;
-    const isKnown = now - this.#attemptedAt < 2_000 * this.#rules.interval;
     if (this.#isClosed) {
       return undefined;
     }
-    if (!isKnown) {
+    // One that was not used for long is not refreshed any more, and may be old.
+    const isIdle = this.#timer === undefined && this.#underWay === undefined;
+    const isOld = now - this.#attemptedAt >= 2_000 * this.#rules.interval;
+    if (isIdle || isOld) {
       return this.#refresh();
-    }
-    if (this.#timer === undefined && this.#underWay === undefined) {
-      this.#schedule();
     }
     return undefined;
   }
