@@ -113,3 +113,12 @@ it('has forgotten nothing once it is empty', () => {
   recent.clear();
   expect([given(recent), recent.hasForgotten]).toEqual([[], false]);
 });
+
+it('counts no older revocations: they are not written again', () => {
+  const recent = new RecentNotices();
+  vi.advanceTimersByTime(200_000);
+  for (let index = 0; index < 20_001; index += 1) {
+    recent.add({ notice: noticeOf({ subject: `${index}` }), knownSince: performance.now() - 120_000 });
+  }
+  expect([given(recent), recent.hasForgotten]).toEqual([[], false]);
+});

@@ -27,6 +27,9 @@ export class RecentNotices {
 
   add(known: KnownNotice): void {
     const now = performance.now();
+    if (now - known.knownSince >= RECENT) {
+      return;
+    }
     if (now - this.#newerSince >= RECENT) {
       this.#begin(now);
     } else if (this.#newer.size >= MAX_NEWER) {
