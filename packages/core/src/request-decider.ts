@@ -77,6 +77,8 @@ export function createRequestDecider(
   // Not frozen: V8 walks a frozen list the slow way.
   const bindingRules = { binding, methods };
   const isReporting = binding === 'report';
+  // What is only reported ends no token.
+  const whenRevoked = isReporting ? undefined : revokeCertificate;
   const origin = originOf(settings.certificate);
   const reported = new Map<RefusalCode, number>();
   if (profile !== undefined) {
@@ -179,7 +181,7 @@ export function createRequestDecider(
       try {
         // A client that proves a key instead need not have a certificate.
         if (certificate !== undefined || proof === undefined) {
-          judged = certificatePolicy?.(certificate, now, revokeCertificate) ?? certificate;
+          judged = certificatePolicy?.(certificate, now, whenRevoked) ?? certificate;
         }
       } catch (thrown) {
         const refusal = tolerated(thrown);

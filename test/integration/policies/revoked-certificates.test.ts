@@ -25,6 +25,7 @@ import { useFaultyServer } from '../../support/suites.js';
 vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
 const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
 const refusals = recordedEvents<RefusedEvent>('mtls-bound:refused');
+const reports = recordedEvents<RefusedEvent>('mtls-bound:reported');
 const revocations = recordedEvents<RevocationEvent>('mtls-bound:revocation');
 const { pki, server } = await useFaultyServer();
 
@@ -212,7 +213,12 @@ describeReal('openssl', 'certificates with lists and a responder of openssl', ()
     ],
   ];
 
-  async function startApi(framework: Framework, source: Source, certificatePolicy: CertificatePolicyOptions) {
+  async function startApi(
+    framework: Framework,
+    source: Source,
+    certificatePolicy: CertificatePolicyOptions,
+    binding: 'required' | 'report' = 'required',
+  ) {
     const { listener, resourceServer } = createApi(framework, {
       issuer: server.issuer,
       clientId: 'api',
@@ -221,6 +227,7 @@ describeReal('openssl', 'certificates with lists and a responder of openssl', ()
       http: { ca: pki.ca.cert },
       ...(source !== 'TLS' && { certificate: proxyHeader(nginx(), { trust: 'loopback' }) }),
       certificatePolicy,
+      binding,
     });
     const api = await serve(createServer(mutualTls(pki), listener), () => 0);
     return {
@@ -289,6 +296,24 @@ describeReal('openssl', 'certificates with lists and a responder of openssl', ()
       });
     });
   });
+
+  it.each(frameworks)(
+    '%s: in report mode a revoked certificate is reported, and ends no token',
+    async (framework) => {
+      const api = await startApi(framework, 'TLS', policyOf('crl', 'strict'), 'report');
+      try {
+        expect(await ask(api, 'TLS', revoked)).toBe(200);
+        expect(await ask(api, 'TLS', revoked)).toBe(200);
+        expect(revocations).toEqual([]);
+        expect(reports.map(({ refusal }) => refusal.code)).toEqual([
+          'certificate_refused',
+          'certificate_refused',
+        ]);
+      } finally {
+        await api.close();
+      }
+    },
+  );
 
   it('refuses a known certificate once a new list revokes it, in each framework and from each source', async () => {
     const leaf = authority.issue('later', {

@@ -58,3 +58,19 @@ it('a certificate that counts is verified, and the one that came is not changed'
   expect(chain.outcomeOf(certificate, Date.now())).toMatchObject({ certificate: { verified: true } });
   expect(certificate.verified).toBe(false);
 });
+
+it.each(['TLS says CERT_REVOKED', 'x-ssl-client-verify: certificate revoked', 'TLS says CRL_HAS_EXPIRED'])(
+  'a certificate is refused of which the source says: %s',
+  async (verifyError) => {
+    const { der } = await client('CN=client', root);
+    const refused = new ClientCertificate(der, { verified: false, verifyError });
+    const unknown = new ClientCertificate(der, {
+      verified: false,
+      verifyError: 'TLS says UNABLE_TO_GET_ISSUER_CERT',
+    });
+    const chain = verification(root);
+    expect(chain.outcomeOf(refused, Date.now())).toEqual({ why: verifyError });
+    expect(chain.outcomeOf(unknown, Date.now())).toHaveProperty('path');
+    expect(chain.outcomeOf(refused, Date.now())).toEqual({ why: verifyError });
+  },
+);

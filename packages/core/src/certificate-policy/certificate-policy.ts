@@ -111,7 +111,8 @@ export const certificatePolicyOptions = optionGroup({
    * Signatures, dates, basic constraints, path lengths, key usage, extended key usage, name
    * constraints, policies and critical extensions are checked, for RSA keys of 2048 to 8192 bits, the
    * NIST and Brainpool curves and Ed25519 and Ed448, with SHA-2. A certificate that passes counts as
-   * verified. Default: those that TLS or the proxy trusts.
+   * verified. One of which TLS or the proxy says that it is revoked, or that no list of revoked
+   * certificates can be had, is refused. Default: those that TLS or the proxy trusts.
    */
   authorities: optional(authoritiesRule, { fallback: 'those that TLS or the proxy trusts' }),
   /**

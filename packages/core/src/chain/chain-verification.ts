@@ -86,9 +86,13 @@ export class ChainVerification {
 
   /** Returns a path or why there is none, and the certificates that it was looked for among. */
   #find(certificate: ClientCertificate, now: number): [PathOutcome, readonly PathCertificate[]] {
-    const { der } = certificate;
+    const { der, verified, verifyError = '' } = certificate;
     if (der === undefined) {
       return [{ why: hashAlone }, []];
+    }
+    // This check would not find out: it knows other lists, or none.
+    if (verified === false && /revoked|crl/i.test(verifyError)) {
+      return [{ why: verifyError }, []];
     }
     const leaf = pathCertificate(der);
     if (typeof leaf === 'string') {
@@ -135,11 +139,9 @@ function keyOf(certificate: ClientCertificate): string {
   return `${thumbprint} ${hash.digest('base64url')} ${verified} ${verifyError}`;
 }
 
-/** A verdict that says that the certificate was revoked stays: this check does not know better. */
 function asVerified(certificate: ClientCertificate): ClientCertificate {
-  const { der, verified, verifyError, intermediates } = certificate;
-  const isRevoked = verified === false && /revoked/i.test(verifyError ?? '');
-  return der === undefined || verified === true || isRevoked
+  const { der, verified, intermediates } = certificate;
+  return der === undefined || verified === true
     ? certificate
     : new ClientCertificate(der, { verified: true, intermediates });
 }
