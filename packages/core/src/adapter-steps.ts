@@ -144,7 +144,8 @@ export function createAdapterSteps<Exchange, Next>(
     thrown: unknown,
   ): void {
     const refusal = server.errorFor(thrown, req);
-    // Where a property can't be cleared, an error handler might take what it holds for the authorization of this request.
+    // An error handler might take the value of a property that can't be cleared for the authorization of
+    // this request.
     if (refusal !== undefined && isCleared(server, req, exchange) && framework.raise(refusal, next)) {
       return;
     }

@@ -154,3 +154,16 @@ it('both adapters export the same names', async () => {
   expect(Object.keys(express).toSorted()).toEqual(Object.keys(koa).toSorted());
   expect(Object.keys(express)).toContain('clientSecretBasic');
 });
+
+it('no line of the packages is wider than the formatter makes lines, comments included', () => {
+  const { formatter } = JSON.parse(readFileSync(join(root, 'biome.json'), 'utf8'));
+  const wide = readdirSync(join(root, 'packages'), { recursive: true, encoding: 'utf8' })
+    .filter((path) => /^[\w-]+\/src\/.*\.ts$/.test(path))
+    .flatMap((path) =>
+      readFileSync(join(root, 'packages', path), 'utf8')
+        .split('\n')
+        .flatMap((line, at) => (line.length > formatter.lineWidth ? [`${path}:${at + 1}`] : [])),
+    );
+  expect(formatter.lineWidth).toBe(110);
+  expect(wide).toEqual([]);
+});

@@ -65,7 +65,8 @@ export const usage = `mtls-doctor: what is wrong between client, proxy, API and 
                          [--cert CLIENT.pem --key CLIENT.key]
   mtls-doctor thumbprint CERT.pem ...
   mtls-doctor explain    --claims CLAIMS.json [--cert CLIENT.pem] [--proof-key CLIENT.key] [--config FILE]
-  mtls-doctor clients    FILE|URL [--days 30] [--token TOKEN|-] [--cert CLIENT.pem --key CLIENT.key] [--ca CA.pem]
+  mtls-doctor clients    FILE|URL [--days 30] [--token TOKEN|-]
+                         [--cert CLIENT.pem --key CLIENT.key] [--ca CA.pem]
 
 --config names a module whose default export are the options of mtlsBound(); without it they come from
 the environment.

@@ -97,7 +97,8 @@ async function replayFindings(send: Send, headers: Parameters<Send>[0], shown: s
           : problem(
               'replayed_proof_accepted',
               `${shown} accepts one proof ${count} times`,
-              'accept each proof once. If several processes share the requests, give all of them one dpop.store',
+              'accept each proof once. If several processes share the requests, give all of them one ' +
+                'dpop.store',
             ),
       ];
 }

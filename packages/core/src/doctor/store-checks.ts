@@ -59,7 +59,8 @@ export async function checkStores({ sharedCache, revocations }: Settings): Promi
         ? problem(
             'revocation_channel_unreachable',
             `the channel for revocations can't be listened to: ${messageOf(joined.error)}`,
-            'check the address and credentials of revocations.channel; until then answers are cached for 5 s only',
+            'check the address and credentials of revocations.channel; until then answers are cached for ' +
+              '5 s only',
           )
         : ok('revocation_channel', 'the channel for revocations can be listened to'),
     );

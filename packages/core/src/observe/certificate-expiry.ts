@@ -53,7 +53,10 @@ export interface CertificateExpiryEvent
 
 const expiries = channel('mtls-bound:certificate-expiry');
 
-/** The smallest threshold that was published, by issuer, client and certificate. Of the last 10,000 or more. */
+/**
+ * The smallest threshold that was published, by issuer, client and certificate. Of the last 10,000 or
+ * more.
+ */
 const published = new RecentMap<string, ExpiryThreshold>(10_000);
 
 /**

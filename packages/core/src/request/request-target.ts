@@ -3,8 +3,8 @@ import type { NodeRequest } from './node-request.js';
 
 /**
  * Returns the request target as the client sent it. Express cuts what is mounted off `url`, and keeps
- * the whole at `originalUrl`, where `keepRequestTarget()` puts it for other frameworks. Where other code added
- * the member to every object, Express keeps that one instead: throws `TellableError`.
+ * the whole at `originalUrl`, where `keepRequestTarget()` puts it for other frameworks. Where other code
+ * added the member to every object, Express keeps that one instead: throws `TellableError`.
  */
 export function requestTargetOf(req: NodeRequest & { originalUrl?: string }): string {
   if ('originalUrl' in Object.prototype) {

@@ -99,8 +99,8 @@ export class LogProblems {
   foreignNameReplaced(): void {
     this.#report(
       'revocation_not_ours',
-      'the name of the log of revocations was not sealed with revocations.secret; replaced. If it comes again ' +
-        'and again, two APIs with different secrets share one log: give each a name of its own',
+      'the name of the log of revocations was not sealed with revocations.secret; replaced. If it comes ' +
+        'again and again, two APIs with different secrets share one log: give each a name of its own',
     );
   }
 

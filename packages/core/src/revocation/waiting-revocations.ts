@@ -103,7 +103,10 @@ export class WaitingRevocations {
     return waiting;
   }
 
-  /** Rejects the newest revocation of the issuer with the most calls. Returns whether there is one with more. */
+  /**
+   * Rejects the newest revocation of the issuer with the most calls. Returns whether there was one with
+   * more than this one.
+   */
   #makeRoomFor(issuer: string): boolean {
     const [[largest, queue] = []] = [...this.#queues].sort(([, one], [, other]) => other.calls - one.calls);
     const own = this.#queues.get(issuer)?.calls ?? 0;
