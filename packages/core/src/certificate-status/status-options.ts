@@ -10,7 +10,7 @@ import {
   wholeNumber,
   withDefault,
 } from '../shared/option-group.js';
-import { flag, type OptionRule, oneOf, textList } from '../shared/option-rules.js';
+import { flag, type OptionRule, oneOf, originList, textList } from '../shared/option-rules.js';
 
 /** Where the status of a certificate is looked up. */
 export type StatusMethod = 'crl' | 'ocsp';
@@ -27,23 +27,7 @@ const methodList: OptionRule<readonly StatusMethod[], StatusMethod | readonly St
   },
 };
 
-const webOrigins: OptionRule<readonly string[], string | readonly string[]> = {
-  accepted: 'an http or https origin as http://crl.example.com, without path, or a list of them',
-  shows: 'url',
-  read: (given) => {
-    const list: unknown[] = Array.isArray(given) ? given : [given];
-    return list.length > 0 && list.every(isWebOrigin) ? Object.freeze(list.map(String)) : undefined;
-  },
-};
-
-function isWebOrigin(value: unknown): boolean {
-  return (
-    typeof value === 'string' &&
-    /^https?:/.test(value) &&
-    URL.canParse(value) &&
-    new URL(value).origin === value
-  );
-}
+const webOrigins = originList('an http or https origin as http://crl.example.com', ['http:', 'https:']);
 
 export const certificateStatusOptions = optionGroup({
   /**

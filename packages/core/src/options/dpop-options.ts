@@ -16,23 +16,11 @@ import {
   seconds,
   withDefault,
 } from '../shared/option-group.js';
-import { isHttpsUrl, type OptionRule, oneOf, secretList, withMethods } from '../shared/option-rules.js';
+import { type OptionRule, oneOf, originList, secretList, withMethods } from '../shared/option-rules.js';
 
 const store: OptionRule<ProofStore> = withMethods('redisProofs(client)', 'add');
 
-/** RFC 6454 §6.2, of https. */
-const origins: OptionRule<readonly string[], string | readonly string[]> = {
-  accepted: 'an https origin as https://api.example.com, without path, or a list of them',
-  shows: 'url',
-  read: (given) => {
-    const list: unknown[] = Array.isArray(given) ? given : [given];
-    return list.length > 0 && list.every(isOrigin) ? Object.freeze(list.map(String)) : undefined;
-  },
-};
-
-function isOrigin(value: unknown): boolean {
-  return isHttpsUrl(value) && new URL(value).origin === value;
-}
+const origins = originList('an https origin as https://api.example.com', ['https:']);
 
 const pathPrefix: OptionRule<string> = {
   accepted: 'a path as /v1: it begins with a slash and does not end with one',

@@ -103,6 +103,30 @@ export const quotable: OptionRule<string> = {
     typeof given === 'string' && /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/.test(given) ? given : undefined,
 };
 
+/**
+ * Origins (RFC 6454 §6.2).
+ *
+ * @param one one of them in words, as errors name it
+ * @param protocols as `https:`
+ */
+export function originList(
+  one: string,
+  protocols: readonly string[],
+): OptionRule<readonly string[], string | readonly string[]> {
+  const isOrigin = (value: unknown): boolean => {
+    const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined;
+    return url !== undefined && url.origin === value && protocols.includes(url.protocol);
+  };
+  return {
+    accepted: `${one}, without path, or a list of them`,
+    shows: 'url',
+    read: (given) => {
+      const list: unknown[] = Array.isArray(given) ? given : [given];
+      return list.length > 0 && list.every(isOrigin) ? Object.freeze(list.map(String)) : undefined;
+    },
+  };
+}
+
 export const textList: OptionRule<readonly string[], string | readonly string[]> = {
   accepted: 'a non-empty string without blanks or line ends around it, or a list of them',
   read: (given) => {
