@@ -6,7 +6,10 @@ import type { Identity } from './pki.js';
 const ec = { name: 'ECDSA', namedCurve: 'P-256' };
 
 /** A list of revoked certificates of this authority, as PEM. */
-export async function revocationList(authority: Identity, revoked: readonly Identity[]): Promise<string> {
+export async function revocationList(
+  authority: Pick<Identity, 'cert' | 'key'>,
+  revoked: readonly Pick<Identity, 'cert'>[],
+): Promise<string> {
   const der = createPrivateKey(authority.key).export({ format: 'der', type: 'pkcs8' });
   const crl = await x509.X509CrlGenerator.create({
     issuer: new x509.X509Certificate(authority.cert).subject,

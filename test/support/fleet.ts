@@ -45,7 +45,7 @@ export interface Fleet {
 
 export interface Member {
   readonly framework: (typeof frameworks)[number];
-  send(token: string, identity: Identity): Promise<number>;
+  send(token: string, identity: Pick<Identity, 'cert'>): Promise<number>;
   signal(name: 'SIGSTOP' | 'SIGCONT'): void;
   /** Ends it at once, as the operating system may. */
   kill(): Promise<void>;
@@ -117,7 +117,12 @@ function forkAt(clock: string | undefined): ChildProcess {
   });
 }
 
-function sendTo(port: number, agent: Agent, token: string, identity: Identity): Promise<number> {
+function sendTo(
+  port: number,
+  agent: Agent,
+  token: string,
+  identity: Pick<Identity, 'cert'>,
+): Promise<number> {
   return new Promise((resolve, reject) => {
     const headers = {
       authorization: `Bearer ${token}`,
