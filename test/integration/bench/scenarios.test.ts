@@ -12,7 +12,15 @@ const root = fileURLToPath(new URL('../../..', import.meta.url));
 // That they run, with a handful of requests; how fast anything is, no test can say.
 it.concurrent.each([
   ...['cached-express', 'mutual-tls', 'authorize', 'uncached'],
-  ...['http2-koa', 'unseen-jwt', 'shared-tier', 'certificate-policy', 'dpop', 'revocation-list'],
+  ...[
+    'http2-koa',
+    'unseen-jwt',
+    'shared-tier',
+    'certificate-policy',
+    'dpop',
+    'revocation-list',
+    'certificate-chain',
+  ],
 ])(
   '%s runs to its end',
   async (scenario) => {
