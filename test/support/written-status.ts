@@ -275,7 +275,7 @@ export function statusByLists(
   return withFiles(lists, async (crlFiles) => {
     const status: CertificateStatus = createCertificateStatus(
       { ...defaultSettings, crlFiles },
-      clockTolerance,
+      () => clockTolerance,
       () => undefined,
     );
     try {

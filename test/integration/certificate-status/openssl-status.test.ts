@@ -73,7 +73,7 @@ describeReal('openssl', 'with authorities that openssl keeps', () => {
   const use = (settings: Partial<CertificateStatusSettings>): void => {
     status = createCertificateStatus(
       { ...defaultSettings, origins: [origin], ...settings },
-      5,
+      () => 5,
       (_code, message) => problems.push(message),
     );
   };

@@ -53,7 +53,11 @@ describeReal('PKITS_data', "NIST's PKITS", () => {
     return parts;
   };
   const statusBy = (crlFiles: readonly string[]) =>
-    createCertificateStatus({ ...defaultSettings, by: ['crl'], crlFiles }, 0, () => undefined);
+    createCertificateStatus(
+      { ...defaultSettings, by: ['crl'], crlFiles },
+      () => 0,
+      () => undefined,
+    );
   /** Some lists are wrong on purpose, and refused at start-up. */
   const isReadable = (file: string): boolean => {
     try {

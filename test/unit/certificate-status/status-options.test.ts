@@ -59,7 +59,7 @@ describe('the options of the status of certificates', () => {
     const create = (crlFiles: readonly string[], maxSize?: number) => () =>
       createCertificateStatus(
         { ...resolve({ by: 'crl' }), crlFiles, ...(maxSize && { maxSize }) },
-        0,
+        () => 0,
         () => undefined,
       );
     await withFiles(['no list', pem(list).slice(0, -30), list.subarray(1), list], (files) => {

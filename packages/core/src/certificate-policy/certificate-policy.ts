@@ -182,13 +182,15 @@ const clientAuth = '1.3.6.1.5.5.7.3.2';
 /** The rules by names, which count only if the chain was verified. */
 const nameRules = ['issuer', 'subject', 'san'] as const satisfies (keyof CertificatePolicyOptions)[];
 
-/** Seconds, for the policies of routes. */
-const DEFAULT_CLOCK_TOLERANCE = 30;
-
-/** The policy of the options, or `undefined` when there is none. Throws `ConfigurationError`. */
+/**
+ * The policy of the options, or `undefined` when there is none. Throws `ConfigurationError`.
+ *
+ * @param clockTolerance returns the seconds that the clocks of the authorities may differ; called when
+ * a certificate is judged
+ */
 export function certificatePolicy(
   given: OptionReader<typeof certificatePolicyOptions>,
-  clockTolerance = DEFAULT_CLOCK_TOLERANCE,
+  clockTolerance: () => number,
 ): CertificatePolicy | undefined {
   const { requireVerified, requireValidNow, status, authorities, intermediates, revocation, ...content } =
     given.settings();
@@ -270,7 +272,7 @@ export function certificatePolicy(
 function trustedChain(
   given: OptionReader<typeof certificatePolicyOptions>,
   { authorities, intermediates }: Record<'authorities' | 'intermediates', Authorities | undefined>,
-  clockTolerance: number,
+  clockTolerance: () => number,
 ): TrustedChain | undefined {
   if (authorities === undefined) {
     const lonely = (['intermediates', 'revocation'] as const).find((name) => !given.isMissing(name));

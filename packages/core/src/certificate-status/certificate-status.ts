@@ -60,12 +60,12 @@ const UNKNOWN_LASTS = 1_000;
  * Throws `ConfigurationError` for a file of `crlFiles` that can't be used. The certificates that are
  * looked up need `x509.load()`.
  *
- * @param clockTolerance seconds that another clock may differ from this process's
+ * @param clockTolerance returns the seconds that another clock may differ from this process's
  * @param resolveHost in place of `dns.lookup()`
  */
 export function createCertificateStatus(
   settings: CertificateStatusSettings,
-  clockTolerance: number,
+  clockTolerance: () => number,
   report: ReportProblem,
   resolveHost?: ResolveHost,
 ): CertificateStatus {
@@ -73,7 +73,9 @@ export function createCertificateStatus(
   const fetcher = createStatusFetcher(settings, resolveHost);
   const parts = {
     settings,
-    clockTolerance,
+    get clockTolerance() {
+      return clockTolerance();
+    },
     fetcher,
     onChange: () => {
       generation += 1;

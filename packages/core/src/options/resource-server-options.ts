@@ -450,5 +450,6 @@ function resolveCertificatePolicy(
       'one that hands on its hash alone',
     );
   }
-  return certificatePolicy(policy, given.get('clockTolerance'));
+  const clockTolerance = given.get('clockTolerance');
+  return certificatePolicy(policy, () => clockTolerance);
 }

@@ -6,6 +6,7 @@ import { type ParsedCertificate, wholeCertificate } from '../certificate/parsed.
 import { type Psd2Role, psd2RoleNames, readPsd2Roles } from '../certificate/psd2.js';
 import { createChainCheck } from '../certificate/verified-chain.js';
 import {
+  type CertificatePolicy,
   type CertificatePolicyOptions,
   certificatePolicy,
   certificatePolicyOptions,
@@ -25,16 +26,43 @@ export function routeCertificatePolicy(
   calledAs = 'routeCertificatePolicy()',
 ): RoutePolicy<WithCertificate> {
   refuseUncalledMiddleware(calledAs, options);
-  const policy = certificatePolicy(new OptionReader(calledAs, options, certificatePolicyOptions));
-  if (policy === undefined) {
-    throw createMismatch(calledAs, 'something that a certificate could lack', 'nothing');
-  }
+  const policyFor = policyByTolerance((clockTolerance) => {
+    const given = new OptionReader(calledAs, options, certificatePolicyOptions);
+    const policy = certificatePolicy(given, clockTolerance);
+    if (policy === undefined) {
+      throw createMismatch(calledAs, 'something that a certificate could lack', 'nothing');
+    }
+    return policy;
+  });
   return afterLoading(
-    ({ authorization }) => policy.load(authorization.certificate, Date.now()),
-    routePolicy(({ certificate }) => {
-      policy(certificate, Date.now());
+    ({ authorization, clockTolerance }) =>
+      policyFor(clockTolerance).load(authorization.certificate, Date.now()),
+    routePolicy(({ certificate }, clockTolerance) => {
+      policyFor(clockTolerance)(certificate, Date.now());
     }),
   );
+}
+
+/**
+ * The policy for the `clockTolerance` of a resource server. A route knows its resource server only
+ * when a request comes, and a guard may stand behind two of them: the second has a policy of its own
+ * if its tolerance differs.
+ */
+function policyByTolerance(
+  make: (clockTolerance: () => number) => CertificatePolicy,
+): (clockTolerance: number) => CertificatePolicy {
+  let known: number | undefined;
+  const first = make(() => known ?? 0);
+  const others = new Map<number, CertificatePolicy>();
+  return (wanted) => {
+    known ??= wanted;
+    if (wanted === known) {
+      return first;
+    }
+    const policy = others.get(wanted) ?? make(() => wanted);
+    others.set(wanted, policy);
+    return policy;
+  };
 }
 
 /**
