@@ -100,7 +100,7 @@ export const beside: Readonly<Record<string, object>> = {
   },
   'revocations.whileLost': { revocations: { log, secret } },
   'revocations.maxWait': { revocations: { log, secret } },
-  ...ofStatus('mode', 'crlFiles', 'origins', 'refreshInterval', 'timeout', 'maxSize', 'nonce'),
+  ...ofStatus('mode', 'ca', 'crlFiles', 'origins', 'refreshInterval', 'timeout', 'maxSize', 'nonce'),
   'dpop.nonce.maxAge': { dpop: { nonce: { secret } } },
   'dpop.timeout': { dpop: { store: proofs } },
   'dpop.whileLost': { dpop: { store: proofs } },

@@ -241,6 +241,7 @@ export const defaultSettings: CertificateStatusSettings = {
   mode: 'strict',
   crlFiles: undefined,
   origins: undefined,
+  ca: undefined,
   refreshInterval: 300,
   timeout: 5,
   maxSize: 10_485_760,

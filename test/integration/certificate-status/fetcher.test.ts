@@ -33,7 +33,7 @@ describe('a fetch of a list', () => {
   const use = (handler: typeof answer, rules: Partial<FetchRules> = {}, resolveHost?: ResolveHost): void => {
     asked = [];
     answer = handler;
-    fetcher = createStatusFetcher({ timeout: 5, origins: [origin], ...rules }, resolveHost);
+    fetcher = createStatusFetcher({ timeout: 5, origins: [origin], ca: undefined, ...rules }, resolveHost);
   };
   const get = (path = '/a.crl', maxSize = 1_000) =>
     fetcher.fetch(path.startsWith('/') ? `${origin}${path}` : path, {
@@ -121,7 +121,7 @@ describe('a fetch of a list', () => {
     const unused = createServer();
     const free = await listen(unused);
     await close(unused);
-    fetcher = createStatusFetcher({ timeout: 5, origins: [`http://127.0.0.1:${free}`] });
+    fetcher = createStatusFetcher({ timeout: 5, origins: [`http://127.0.0.1:${free}`], ca: undefined });
     await expect(get(`http://127.0.0.1:${free}/a.crl`)).rejects.toThrow('ECONNREFUSED');
   });
 
@@ -205,12 +205,17 @@ describe('a fetch of a list', () => {
     await expect(get('http://crl.example/')).rejects.toThrow('name its origin in origins');
   });
 
-  it('fails over TLS if the certificate of the server is not trusted', async () => {
-    const { server: identity } = await createPki();
+  it('fails over TLS unless the certificate of the server is of a trusted authority', async () => {
+    const { ca, server: identity } = await createPki();
+    const other = await createPki('CN=Another CA');
     const tls = createTlsServer({ cert: identity.cert, key: identity.key }, (_req, res) => res.end('list'));
     const url = `https://127.0.0.1:${await listen(tls)}`;
     use((_req, res) => res.end(), { origins: [url] });
     await expect(get(`${url}/`)).rejects.toThrow(/UNABLE_TO|SELF_SIGNED/);
+    use((_req, res) => res.end(), { origins: [url], ca: other.ca.cert });
+    await expect(get(`${url}/`)).rejects.toThrow(/UNABLE_TO|SELF_SIGNED/);
+    use((_req, res) => res.end(), { origins: [url], ca: [other.ca.cert, Buffer.from(ca.cert)] });
+    expect(await get(`${url}/`)).toMatchObject({ body: Buffer.from('list') });
     await close(tls);
   });
 

@@ -8,6 +8,7 @@ import { OptionReader } from '../../../packages/core/src/shared/option-group.js'
 import { pem, withFiles, writeAuthority, writeList } from '../../support/written-status.js';
 
 const path = 'certificatePolicy.revocation';
+const brokenPem = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
 const resolve = (options: object) =>
   resolveCertificateStatus(new OptionReader(path, options, certificateStatusOptions));
 
@@ -18,6 +19,7 @@ describe('the options of the status of certificates', () => {
       mode: 'strict',
       crlFiles: undefined,
       origins: undefined,
+      ca: undefined,
       refreshInterval: 300,
       timeout: 5,
       maxSize: 10_485_760,
@@ -48,6 +50,8 @@ describe('the options of the status of certificates', () => {
     ],
     ['an origin with a path', { by: 'crl', origins: 'http://crl.example/' }, 'origins: expected'],
     ['an origin of another scheme', { by: 'crl', origins: 'ldap://crl.example' }, 'origins: expected'],
+    ['an authority that is a path', { by: 'crl', ca: 'ca.pem' }, 'ca: expected one or more certificates'],
+    ['an authority of no certificate', { by: 'crl', ca: [brokenPem] }, 'ca: expected one or more'],
     ['a refresh too often', { by: 'crl', refreshInterval: 9 }, 'refreshInterval: expected'],
     ['a list too large', { by: 'crl', maxSize: 1e9 }, 'maxSize: expected'],
   ])('refuse %s', (_title, options, message) => {

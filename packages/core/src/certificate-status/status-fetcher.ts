@@ -1,6 +1,7 @@
 import * as http from 'node:http';
 import * as https from 'node:https';
 import { isIP } from 'node:net';
+import type { SecureContextOptions } from 'node:tls';
 import { LRUCache } from 'lru-cache';
 import limit from 'p-limit';
 import { isTellable, TellableError } from '../errors.js';
@@ -15,6 +16,8 @@ export interface FetchRules {
   readonly timeout: number;
   /** The origins that may be asked, at any address. `undefined`: any, at permitted addresses. */
   readonly origins: readonly string[] | undefined;
+  /** PEM certificates trusted for https URLs instead of Node's own list. */
+  readonly ca: SecureContextOptions['ca'];
 }
 
 export interface StatusRequest {
@@ -151,7 +154,7 @@ function explainForbidden(text: string, origins: readonly string[] | undefined):
 function exchange(
   url: string,
   { accept, maxSize, etag, post }: StatusRequest,
-  { timeout, origins }: FetchRules,
+  { timeout, origins, ca }: FetchRules,
   lookup: http.RequestOptions['lookup'],
   requests: Set<http.ClientRequest>,
 ): Promise<StatusBody | 'unchanged'> {
@@ -168,6 +171,7 @@ function exchange(
       // A connection of its own, which is closed behind the answer: it is needed once in minutes.
       agent: false,
       ...(origins === undefined && { lookup }),
+      ...(ca !== undefined && { ca }),
     });
     const fail = (error: TellableError): void => {
       reject(error);

@@ -1,3 +1,4 @@
+import type { SecureContextOptions } from 'node:tls';
 import { createLonely } from '../shared/option-errors.js';
 import {
   type OptionReader,
@@ -10,7 +11,14 @@ import {
   wholeNumber,
   withDefault,
 } from '../shared/option-group.js';
-import { flag, type OptionRule, oneOf, originList, textList } from '../shared/option-rules.js';
+import {
+  flag,
+  type OptionRule,
+  oneOf,
+  originList,
+  pemCertificates,
+  textList,
+} from '../shared/option-rules.js';
 
 /** Where the status of a certificate is looked up. */
 export type StatusMethod = 'crl' | 'ocsp';
@@ -60,6 +68,13 @@ export const certificateStatusOptions = optionGroup({
     fallback:
       'any origin that a certificate of an accepted path names, but no loopback, link-local, ' +
       'multicast or unspecified address',
+  }),
+  /**
+   * PEM certificates of the certificate authorities to trust for `https` URLs of lists and responders,
+   * for a server of your own. Default: Node's list.
+   */
+  ca: optional<NonNullable<SecureContextOptions['ca']>, SecureContextOptions['ca']>(pemCertificates, {
+    fallback: "Node's list",
   }),
   /**
    * Seconds after which lists and OCSP answers are fetched again, in the background, also if they
