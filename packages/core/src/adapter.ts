@@ -83,6 +83,29 @@ export interface Adapter<Types extends MiddlewareTypes> extends Guards<Types> {
 /** Handles a request. Its promise does not reject, but where the framework raises refusals so. */
 type Handle<Exchange, Next> = (req: NodeRequest, exchange: Exchange, next: Next) => unknown;
 
+/**
+ * Returns a function that handles a request for a framework whose middleware returns promises: it
+ * returns what `handle` returns, or else a promise of nothing. The promise rejects with what `handle`
+ * throws.
+ */
+export function returnPromise<Exchange, Next>(handle: Handle<Exchange, Next>): Handle<Exchange, Next> {
+  return (req, exchange, next) => {
+    // A known token makes no promise here: what `next` returns is returned.
+    try {
+      return handle(req, exchange, next) ?? resolved();
+    } catch (thrown) {
+      return rejected(thrown);
+    }
+  };
+}
+
+// Promises of the engine, whatever the application has put in place of `Promise`.
+async function resolved(): Promise<void> {}
+
+async function rejected(thrown: unknown): Promise<never> {
+  throw thrown;
+}
+
 const frameworkFunctions = [
   'stateOf',
   'bodyOf',

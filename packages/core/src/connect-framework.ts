@@ -24,7 +24,11 @@ export const connectFramework: Readonly<Omit<Framework<ServerResponse, Next>, 'b
 /** Names a header in `Vary` of a response, unless it is named there already. */
 export function addVary(res: Pick<ServerResponse, 'getHeader' | 'setHeader'>, name: string): void {
   const vary = res.getHeader('Vary');
-  const names = vary === undefined ? [] : String(vary).split(/\s*,\s*/);
+  if (vary === undefined) {
+    res.setHeader('Vary', name);
+    return;
+  }
+  const names = String(vary).split(/\s*,\s*/);
   if (!names.some((one) => one === '*' || one.toLowerCase() === name.toLowerCase())) {
     res.setHeader('Vary', [...names, name].join(', '));
   }

@@ -1,4 +1,10 @@
-export { type Adapter, type BoundResourceServer, createAdapter, type MiddlewareTypes } from './adapter.js';
+export {
+  type Adapter,
+  type BoundResourceServer,
+  createAdapter,
+  type MiddlewareTypes,
+  returnPromise,
+} from './adapter.js';
 export type { Framework } from './adapter-steps.js';
 export type { Authorization, WithCertificate, WithClaims } from './authorization.js';
 export type { IntrospectionClaimNames, JwtClaimNames } from './authorization-server/claim-names.js';
@@ -88,6 +94,7 @@ export type { AlternativeNames, CertificatePolicyOptions } from './certificate-p
 export type { Binding } from './confirmation/binding.js';
 export { addVary, connectFramework } from './connect-framework.js';
 export type { ProofStore } from './dpop/proof-use.js';
+export { disconnectOnFailure, keepHeader } from './error-answers.js';
 export {
   ConfigurationError,
   MtlsBoundError,

@@ -12,10 +12,6 @@ export type AuthorizedHandler<Granted extends Authorization, Ctx = Parameterized
   next: Next,
 ) => unknown;
 
-interface WithState<Granted extends Authorization> {
-  state: MtlsBoundState<Granted>;
-}
-
 /** What `guarded()` returns: a middleware for the context `Ctx`. */
 export type GuardedRoute<Ctx> = (ctx: Ctx, next: Next) => Promise<unknown>;
 
@@ -25,7 +21,7 @@ interface KoaHandlers extends HandlerType, KoaTypes {
   readonly untyped: ParameterizedContext;
   readonly output: Next;
   readonly further: [];
-  readonly added: WithState<this['granted']>;
+  readonly added: Record<'state', MtlsBoundState<this['granted']>>;
   readonly claimed: this['input'] extends { state: { [Name in AuthorizationProperty]: infer Claimed } }
     ? Claimed
     : unknown;

@@ -1,6 +1,12 @@
-import { type Answer, addVary, createAdapter, type MiddlewareTypes } from '@mtls-bound/core';
+import {
+  addVary,
+  createAdapter,
+  disconnectOnFailure,
+  keepHeader,
+  type MiddlewareTypes,
+  returnPromise,
+} from '@mtls-bound/core';
 import type { Context, Middleware, Next } from 'koa';
-import { keepHeaderOnErrors } from './error-headers.js';
 import type { FapiState, Guard } from './types.js';
 
 /** The middleware types of Koa. */
@@ -20,58 +26,37 @@ export const adapter = createAdapter<KoaTypes, Context, Next>(
       if (!ctx.res.headersSent) {
         addVary(ctx.res, name);
       }
-      keepHeaderOnErrors(ctx, 'Vary', name);
+      keepOnErrors(ctx, 'Vary', name);
     },
     setHeader(ctx, name, value) {
       ctx.set(name, value);
-      keepHeaderOnErrors(ctx, name, value);
+      keepOnErrors(ctx, name, value);
       ctx.res.sendDate = true;
     },
     pass: (next) => next(),
-    write,
+    write(ctx, { status, headers, body }) {
+      ctx.status = status;
+      ctx.body = body;
+      ctx.remove('Content-Type');
+      ctx.set(headers);
+      // Koa sends the answer later. If that throws, because a package has wrapped `writeHead()`, Koa
+      // answers the error, which may throw too.
+      ctx.onerror = disconnectOnFailure(ctx.res, ctx.onerror.bind(ctx));
+    },
     raise(refusal) {
       throw refusal;
     },
   },
-  // A known token makes no promise here: what the next middleware returns is returned.
-  (handle) => (ctx: Context, next: Next) => {
-    try {
-      return handle(ctx.req, ctx, next) ?? done();
-    } catch (thrown) {
-      return fail(thrown);
-    }
+  (handle) => {
+    const handleRequest = returnPromise(handle);
+    return (ctx: Context, next: Next) => handleRequest(ctx.req, ctx, next);
   },
 );
 
-async function done(): Promise<void> {}
+/** The members that Koa writes to the error that it answers. */
+const writtenMembers = ['status', 'headerSent'];
 
-async function fail(thrown: unknown): Promise<never> {
-  throw thrown;
-}
-
-function write(ctx: Context, { status, headers, body }: Answer): void {
-  ctx.status = status;
-  ctx.body = body;
-  ctx.remove('Content-Type');
-  ctx.set(headers);
-  endOnFailure(ctx);
-}
-
-/**
- * Koa sends the answer later. If that throws, because a package has wrapped `writeHead()`, Koa
- * answers the error. If that throws too, no caller handles it: the request would hang and the
- * process could end. The connection ends instead.
- */
-function endOnFailure(ctx: Context): void {
-  const { onerror } = ctx;
-  ctx.onerror = (error) => {
-    try {
-      onerror.call(ctx, error);
-    } catch (failure) {
-      if (ctx.res.writableEnded) {
-        throw failure;
-      }
-      ctx.res.destroy();
-    }
-  };
+/** Koa removes every header before it answers an error. This keeps one of them. */
+function keepOnErrors(ctx: Context, name: string, value: string): void {
+  ctx.onerror = keepHeader(ctx.res, name, value, ctx.onerror.bind(ctx), writtenMembers);
 }

@@ -1,0 +1,108 @@
+// What an adapter wraps the error handler of its framework in.
+import { IncomingMessage, ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
+import { disconnectOnFailure, keepHeader } from '@mtls-bound/core';
+import { describe, expect, it, vi } from 'vitest';
+
+const response = (): ServerResponse => new ServerResponse(new IncomingMessage(new Socket()));
+
+/** An error handler as that of Koa: it removes every header, and writes to the error. */
+const handlerOf = (res: ServerResponse, own: Readonly<Record<string, string>> = {}) =>
+  vi.fn((error: (Error & { status?: number }) | null) => {
+    if (error !== null) {
+      for (const name of res.getHeaderNames()) {
+        res.removeHeader(name);
+      }
+      for (const [name, value] of Object.entries(own)) {
+        res.setHeader(name, value);
+      }
+      error.status = 500;
+      res.end();
+    }
+  });
+const keep = (res: ServerResponse, handler: ReturnType<typeof handlerOf>, name = 'x-id') =>
+  keepHeader(res, name, 'kept', handler, ['status']);
+
+describe('keepHeader()', () => {
+  it('sets the header again before the handler ends the response', () => {
+    const res = response();
+    res.setHeader('x-id', 'kept');
+    const error: Error & { status?: number } = new Error('broken');
+    keep(res, handlerOf(res))(error);
+    expect([res.getHeader('x-id'), res.writableEnded, error.status]).toEqual(['kept', true, 500]);
+  });
+
+  it('adds a value of Vary to the one that the handler sets', () => {
+    const res = response();
+    keep(res, handlerOf(res, { Vary: 'Origin' }), 'Vary')(new Error('broken'));
+    expect(res.getHeader('Vary')).toBe('Origin, kept');
+  });
+
+  it('calls the handler alone if there is no error', () => {
+    const res = response();
+    const { end } = res;
+    const handler = handlerOf(res);
+    keep(res, handler)(null);
+    expect(handler).toHaveBeenCalledExactlyOnceWith(null);
+    expect([res.getHeader('x-id'), res.end === end]).toEqual([undefined, true]);
+  });
+
+  it('restores end() if the handler throws before it', () => {
+    const res = response();
+    const { end } = res;
+    const failing = (): never => {
+      throw new Error('the handler');
+    };
+    expect(() => keepHeader<unknown>(res, 'x-id', 'kept', failing, [])(new Error('broken'))).toThrow(
+      'the handler',
+    );
+    expect(res.end).toBe(end);
+  });
+
+  it('sets nothing once the head is sent', () => {
+    const res = response();
+    res.writeHead(200);
+    const handler = vi.fn(() => void res.end());
+    expect(() => keepHeader<unknown>(res, 'x-id', 'kept', handler, [])(new Error('broken'))).not.toThrow();
+    expect(handler).toHaveBeenCalledOnce();
+  });
+
+  it.each([
+    ['frozen', Object.freeze],
+    ['sealed', Object.seal],
+  ])('hands on an error that the handler can write to for a %s one', (_title, close) => {
+    const error = close(Object.assign(new Error('closed'), { status: 410 }));
+    const handler = vi.fn((given: { message: string; status: number; headerSent?: boolean }) => {
+      expect([given.message, given.status]).toEqual(['closed', 410]);
+      given.status = 500;
+      given.headerSent = true;
+    });
+    keepHeader(response(), 'x-id', 'kept', handler, ['status', 'headerSent'])(error);
+    expect(handler).toHaveReturned();
+  });
+
+  it.each([['text'], [0], [false]])('hands on an error that is no object: %j', (value) => {
+    const handler = vi.fn();
+    keepHeader<unknown>(response(), 'x-id', 'kept', handler, ['status'])(value);
+    expect(handler).toHaveBeenCalledExactlyOnceWith(value);
+  });
+});
+
+describe('disconnectOnFailure()', () => {
+  const failing = () => {
+    throw new Error('no answer');
+  };
+
+  it('ends the connection if the handler throws before the response has ended', () => {
+    const res = response();
+    disconnectOnFailure(res, failing)(new Error('broken'));
+    expect(res.destroyed).toBe(true);
+  });
+
+  it('throws what the handler throws after the end', () => {
+    const res = response();
+    res.end();
+    expect(() => disconnectOnFailure(res, failing)(new Error('broken'))).toThrow('no answer');
+    expect(res.destroyed).toBe(false);
+  });
+});
