@@ -6,6 +6,7 @@ import type { RequestRefused } from '../errors.js';
 import type { Explanation } from '../observe/events.js';
 import type { NodeRequest } from '../request/node-request.js';
 import type { Hint } from '../shared/hint.js';
+import { hintForChain } from './chain-hints.js';
 import { hintForDpop } from './dpop-hints.js';
 
 /**
@@ -35,9 +36,9 @@ export function createExplainer(source: CertificateSource, acceptsDpop: boolean)
     req: NodeRequest,
   ): Hint | undefined {
     const { code, detail, expectedThumbprint } = refusal;
-    const ofDpop = hintForDpop(refusal, req, acceptsDpop);
-    if (ofDpop !== undefined) {
-      return ofDpop;
+    const known = hintForDpop(refusal, req, acceptsDpop) ?? hintForChain(refusal);
+    if (known !== undefined) {
+      return known;
     }
     if (code === 'certificate_missing') {
       return source.explainMissing?.(req);

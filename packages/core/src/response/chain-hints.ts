@@ -1,0 +1,260 @@
+import type { RequestRefused } from '../errors.js';
+import type { Hint } from '../shared/hint.js';
+
+const clocks = 'or the clock of this API is wrong';
+
+/** Of a chain that leads to no authority, by what its detail says. The first that matches counts. */
+const ofChain: readonly (readonly [detail: RegExp, hint: Hint])[] = [
+  [
+    /hash alone/,
+    {
+      code: 'chain_hash_alone',
+      text: 'choose a preset of the proxy that hands on the whole certificate, and let the proxy send it',
+    },
+  ],
+  [
+    /no path leads to one of the authorities/,
+    {
+      code: 'chain_issuer_missing',
+      text:
+        'add its authority to certificatePolicy.authorities, or the authority between to ' +
+        'certificatePolicy.intermediates: many clients and proxies send none. mtls-doctor certificate ' +
+        'names the issuer that is missing',
+    },
+  ],
+  [
+    /revoked|crl/i,
+    {
+      code: 'chain_revoked_before',
+      text:
+        'TLS or the proxy found the certificate revoked, or its own revocation list missing or expired: ' +
+        'look at the list that is set there',
+    },
+  ],
+  [
+    /above it: it has expired/,
+    {
+      code: 'chain_authority_expired',
+      text:
+        'replace the certificate of the authority that the detail names in certificatePolicy.authorities ' +
+        'or certificatePolicy.intermediates',
+    },
+  ],
+  [
+    /it has expired/,
+    { code: 'chain_expired', text: `the client must renew its certificate, ${clocks}: set it by NTP` },
+  ],
+  [
+    /it is not valid yet/,
+    {
+      code: 'chain_not_valid_yet',
+      text: `the certificate is used before its notBefore, ${clocks}: set it by NTP`,
+    },
+  ],
+  [
+    /lacks clientAuth|neither digitalSignature nor keyAgreement/,
+    {
+      code: 'chain_other_purpose',
+      text:
+        'the certificate, or one of an authority above it, was issued for another purpose: the client ' +
+        'needs one with clientAuth, for example not that of its own server',
+    },
+  ],
+  [
+    /it is no authority|does not allow to sign certificates/,
+    {
+      code: 'chain_no_authority',
+      text:
+        'a certificate that is no authority has signed the one below it: the client sends a chain that it ' +
+        'made itself, or the authority issued its own certificate wrongly',
+    },
+  ],
+  [
+    /one authority more/,
+    {
+      code: 'chain_too_long',
+      text: 'an authority above allows no further authority below it (pathLenConstraint): ask its operator',
+    },
+  ],
+  [
+    /name constraint|names can not be read/,
+    {
+      code: 'chain_name_not_permitted',
+      text: 'an authority above may not issue certificates for this name (nameConstraints): ask its operator',
+    },
+  ],
+  [
+    /polic/,
+    {
+      code: 'chain_policies',
+      text:
+        'the authorities of the chain demand certificate policies that it does not have: ask their ' +
+        'operator',
+    },
+  ],
+  [
+    /critical extension/,
+    {
+      code: 'chain_unknown_extension',
+      text:
+        'the authority marked an extension as critical that is not processed here: ask it for a ' +
+        'certificate without it',
+    },
+  ],
+  [
+    /key is|RSA key|algorithm of its signature/,
+    {
+      code: 'chain_weak_key',
+      text: 'the client needs a certificate with a key and a signature algorithm that are accepted here',
+    },
+  ],
+  [
+    /would have to be verified/,
+    {
+      code: 'chain_too_much_work',
+      text:
+        'the client sends many certificates that fit each other, which no authority in use does: let it ' +
+        'send its chain alone',
+    },
+  ],
+  [
+    /./,
+    {
+      code: 'chain_not_accepted',
+      text: 'the detail says what is wrong with the chain. mtls-doctor certificate shows the whole chain',
+    },
+  ],
+];
+
+/** Of a status that is unknown, by what its detail says. The first that matches counts. */
+const ofStatus: readonly (readonly [detail: RegExp, hint: Hint])[] = [
+  [
+    /name its origin in origins|not in origins/,
+    {
+      code: 'status_origin_not_permitted',
+      text:
+        'add the origin of the list or the responder to certificatePolicy.revocation.origins, if the ' +
+        'server is one of yours',
+    },
+  ],
+  [
+    /names no revocation list|names no OCSP responder/,
+    {
+      code: 'status_not_published',
+      text:
+        'the certificate does not say where its status is: set certificatePolicy.revocation.crlFiles, or ' +
+        'the other method of by',
+    },
+  ],
+  [
+    /not supported|no list is about it/,
+    {
+      code: 'status_form_not_supported',
+      text:
+        'the authority publishes a delta list, an indirect list, or lists for some reasons alone: use its ' +
+        "full list by crlFiles, or by: 'ocsp'",
+    },
+  ],
+  [/more than \d+ bytes/, { code: 'status_too_large', text: 'raise certificatePolicy.revocation.maxSize' }],
+  [
+    /thisUpdate .*in the future|not valid yet/,
+    {
+      code: 'status_clock',
+      text: 'the clock of this API, or that of the authority, is wrong: set it by NTP',
+    },
+  ],
+  [
+    /has expired|no nextUpdate/,
+    {
+      code: 'status_outdated',
+      text:
+        'the authority, or what copies its list to this API, has stopped publishing: ask its operator. ' +
+        "mode: 'tolerant' accepts certificates meanwhile",
+    },
+  ],
+  [
+    /another issuer|signature is wrong|cRLSign|signer|signed by the issuer/,
+    {
+      code: 'status_wrong_signer',
+      text:
+        'the list or the answer is not signed by the key of the issuer of the certificate: the file or URL ' +
+        'is of another authority, or the authority signs with another key',
+    },
+  ],
+  [
+    /no nonce|another nonce/,
+    {
+      code: 'status_nonce',
+      text:
+        'the responder signs its answers in advance and knows no nonce: set ' +
+        'certificatePolicy.revocation.nonce to false',
+    },
+  ],
+  [
+    /does not know it/,
+    {
+      code: 'status_unknown_to_responder',
+      text: 'the responder does not know the certificate: the authority may not have issued it',
+    },
+  ],
+  [
+    /\b(?:CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_)/,
+    {
+      code: 'status_server_not_trusted',
+      text: 'name the authority of the https server in certificatePolicy.revocation.ca',
+    },
+  ],
+  [
+    /status \d|in time|no answer within|ended early|\bE[A-Z_]{4,}|not asked again yet/,
+    {
+      code: 'status_unreachable',
+      text:
+        'let the firewall pass requests of this API to the list or the responder that the detail names. ' +
+        'mtls-doctor certificate tries them',
+    },
+  ],
+  [
+    /./,
+    {
+      code: 'status_unreadable',
+      text: 'the list or the answer is malformed: the detail says where. Ask the operator of the authority',
+    },
+  ],
+];
+
+const revoked: Hint = {
+  code: 'certificate_revoked',
+  text:
+    'the authority revoked the certificate: the client needs a new one, with a new key if the reason is ' +
+    'keyCompromise, and a new token',
+};
+
+const authorityRevoked: Hint = {
+  code: 'authority_revoked',
+  text:
+    'the certificate of an authority above is revoked: each client below it needs a certificate of another ' +
+    'authority',
+};
+
+/** Returns the likely cause of a refusal by `authorities` or `revocation` of a policy. Never throws. */
+export function hintForChain({ code, detail = '' }: RequestRefused): Hint | undefined {
+  switch (code) {
+    case 'certificate_refused':
+    case 'certificate_refused_401':
+      if (detail.startsWith('its chain leads to none of the authorities')) {
+        return firstOf(ofChain, detail.slice(detail.indexOf(':') + 1));
+      }
+      if (detail.startsWith('it is revoked')) {
+        return revoked;
+      }
+      return /^the certificate \S+ above it is revoked/.test(detail) ? authorityRevoked : undefined;
+    case 'certificate_status_unknown':
+      return firstOf(ofStatus, detail.slice(detail.indexOf(':') + 1));
+    default:
+      return undefined;
+  }
+}
+
+function firstOf(list: readonly (readonly [RegExp, Hint])[], detail: string): Hint | undefined {
+  return list.find(([pattern]) => pattern.test(detail))?.[1];
+}

@@ -1,0 +1,170 @@
+// The likely cause of each refusal by a chain or a status, for the operator: what the checks really say has a hint.
+import 'reflect-metadata';
+import { ClientCertificate, RequestRefused } from '@mtls-bound/core';
+import * as x509 from '@peculiar/x509';
+import { afterAll, describe, expect, it, vi } from 'vitest';
+import { x509 as library } from '../../../packages/core/src/certificate/lazy-x509.js';
+import {
+  certificatePolicy,
+  certificatePolicyOptions,
+} from '../../../packages/core/src/certificate-policy/certificate-policy.js';
+import { hintForChain } from '../../../packages/core/src/response/chain-hints.js';
+import { OptionReader } from '../../../packages/core/src/shared/option-group.js';
+import { authority, client, rawExtension } from '../../support/chains.js';
+import { revocationList } from '../../support/crl.js';
+import { withFiles } from '../../support/written-status.js';
+
+await library.load();
+vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+afterAll(() => void vi.restoreAllMocks());
+const root = await authority('CN=Root');
+const middle = await authority('CN=Middle', root);
+const short = await authority('CN=Short', root, { pathLength: 0 });
+const narrow = await authority('CN=Narrow', root, {
+  // permittedSubtrees: the DNS names of example.com alone.
+  extensions: [rawExtension('2.5.29.30', '3011a00f300d820b6578616d706c652e636f6d')],
+});
+const old = await authority('CN=Old', root, { from: -20, to: -10 });
+const leaf = await client('CN=client', middle);
+
+/** What the policy refuses a certificate with, and the code of the hint. */
+async function hintOf(der: Uint8Array, options: object, more: object = {}): Promise<[string, string]> {
+  const given = new OptionReader(
+    'certificatePolicy',
+    { authorities: root.cert, ...options },
+    certificatePolicyOptions,
+  );
+  const policy = certificatePolicy(given, () => 0);
+  const certificate = new ClientCertificate(der, more);
+  try {
+    await policy?.load(certificate, Date.now());
+    policy?.(certificate, Date.now());
+  } catch (error) {
+    const refusal = error as RequestRefused;
+    return [refusal.code, hintForChain(refusal)?.code ?? 'none'];
+  } finally {
+    policy?.close();
+  }
+  return ['accepted', 'none'];
+}
+
+describe('a chain that leads to no authority', () => {
+  const intermediates = [middle, short, narrow, old].map(({ cert }) => cert);
+
+  it.each<[string, () => Promise<Uint8Array>, object?]>([
+    ['chain_issuer_missing', async () => leaf.der, { intermediates: undefined }],
+    ['chain_expired', async () => (await client('CN=a', middle, { from: -20, to: -10 })).der],
+    ['chain_authority_expired', async () => (await client('CN=a', old)).der],
+    ['chain_not_valid_yet', async () => (await client('CN=a', middle, { from: 2 })).der],
+    ['chain_other_purpose', async () => (await client('CN=a', middle, {}, ['1.3.6.1.5.5.7.3.1'])).der],
+    [
+      'chain_other_purpose',
+      async () => (await client('CN=a', middle, { keyUsage: x509.KeyUsageFlags.cRLSign })).der,
+    ],
+    [
+      'chain_name_not_permitted',
+      async () => {
+        const names = new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: 'evil.test' }]);
+        return (await client('CN=a', narrow, { extensions: [names] })).der;
+      },
+    ],
+    [
+      'chain_unknown_extension',
+      async () => (await client('CN=a', middle, { extensions: [rawExtension('1.2.3.4', '0500')] })).der,
+    ],
+    [
+      'chain_weak_key',
+      async () => {
+        const keyAlgorithm = {
+          name: 'RSASSA-PKCS1-v1_5',
+          hash: 'SHA-256',
+          modulusLength: 1_024,
+          publicExponent: new Uint8Array([1, 0, 1]),
+        };
+        return (await client('CN=a', middle, { keyAlgorithm })).der;
+      },
+    ],
+    ['chain_not_accepted', async () => new Uint8Array([0x30, 0])],
+  ])('%s', async (hint, der, options = {}) => {
+    expect(await hintOf(await der(), { intermediates, ...options })).toEqual(['certificate_refused', hint]);
+  });
+
+  it('chain_too_long', async () => {
+    const below = await authority('CN=Below', short);
+    const sent = [...intermediates, below.cert];
+    expect(await hintOf((await client('CN=a', below)).der, { intermediates: sent })).toEqual([
+      'certificate_refused',
+      'chain_too_long',
+    ]);
+  });
+
+  it('chain_no_authority', async () => {
+    const below = await client('CN=a', leaf);
+    const sent = { intermediates: [leaf.der, middle.der] };
+    expect(await hintOf(below.der, {}, sent)).toEqual(['certificate_refused', 'chain_no_authority']);
+  });
+
+  it('chain_revoked_before', async () => {
+    const verdict = { verified: false, verifyError: 'X-SSL-Client-Verify: CERT_REVOKED' };
+    expect(await hintOf(leaf.der, { intermediates }, verdict)).toEqual([
+      'certificate_refused',
+      'chain_revoked_before',
+    ]);
+  });
+});
+
+describe('a certificate that is revoked, or of unknown status', () => {
+  const hintWith = (lists: readonly string[], mode = 'strict') =>
+    withFiles(lists, (crlFiles) =>
+      hintOf(leaf.der, {
+        intermediates: middle.cert,
+        revocation: { by: 'crl', mode, ...(lists.length > 0 && { crlFiles }) },
+      }),
+    );
+
+  it('certificate_revoked', async () => {
+    const lists = [await revocationList(root, []), await revocationList(middle, [leaf])];
+    expect(await hintWith(lists)).toEqual(['certificate_refused', 'certificate_revoked']);
+  });
+
+  it('authority_revoked', async () => {
+    const lists = [await revocationList(root, [middle]), await revocationList(middle, [])];
+    expect(await hintWith(lists)).toEqual(['certificate_refused', 'authority_revoked']);
+  });
+
+  it('status_not_published', async () => {
+    expect(await hintWith([])).toEqual(['certificate_status_unknown', 'status_not_published']);
+  });
+
+  it('status_wrong_signer', async () => {
+    const forged = { ...middle, key: root.key };
+    const lists = [await revocationList(root, []), await revocationList(forged, [])];
+    expect(await hintWith(lists)).toEqual(['certificate_status_unknown', 'status_wrong_signer']);
+  });
+
+  const list = 'the revocation list http://crl.example/a.crl';
+  it.each([
+    [`${list}: it leads to this host or its link, name its origin in origins`, 'status_origin_not_permitted'],
+    [`${list}: its origin is not in origins`, 'status_origin_not_permitted'],
+    ['the list about it is a delta list, which is not supported', 'status_form_not_supported'],
+    [`${list}: its body has more than 1024 bytes`, 'status_too_large'],
+    [`${list}: its thisUpdate is in the future`, 'status_clock'],
+    ['the list about it has expired', 'status_outdated'],
+    ['the OCSP responder http://a.example/: its answer has no nonce', 'status_nonce'],
+    ['its OCSP responder does not know it', 'status_unknown_to_responder'],
+    [`${list}: UNABLE_TO_VERIFY_LEAF_SIGNATURE`, 'status_server_not_trusted'],
+    [`${list}: no answer within 5 s`, 'status_unreachable'],
+    [`${list}: status 404`, 'status_unreachable'],
+    [`${list}: ENOTFOUND`, 'status_unreachable'],
+    [`${list}: it is not a revocation list in DER`, 'status_unreadable'],
+  ])('%s', (why, hint) => {
+    const detail = `nothing says whether it is revoked: ${why}`;
+    expect(hintForChain(new RequestRefused('certificate_status_unknown', { detail }))?.code).toBe(hint);
+  });
+});
+
+it('another refusal has no hint of a chain', () => {
+  const refusal = new RequestRefused('certificate_refused', { detail: 'its issuer is not listed' });
+  expect(hintForChain(refusal)).toBeUndefined();
+  expect(hintForChain(new RequestRefused('token_inactive'))).toBeUndefined();
+});
