@@ -1,7 +1,7 @@
 import type { Authorization } from './authorization.js';
 import { RequestRefused } from './errors.js';
-import { missingMiddleware } from './missing-middleware.js';
 import type { RoutePolicy } from './policy/route-policy.js';
+import { missingMiddleware } from './refusing-server.js';
 import type { NodeRequest } from './request/node-request.js';
 import type { ResourceServer } from './resource-server.js';
 import type { Answer } from './response/challenge.js';
@@ -41,9 +41,9 @@ export interface AdapterSteps<Exchange, Next> {
    * Checks a policy of a route, and passes the request on, or refuses it. Asks the server that
    * accepted the request; refuses it if none did.
    */
-  require(policy: RoutePolicy, req: NodeRequest, exchange: Exchange, next: Next): unknown;
-  /** Answers a request by what `ask` resolves to, or refuses it. */
-  answer(
+  checkPolicy(policy: RoutePolicy, req: NodeRequest, exchange: Exchange, next: Next): unknown;
+  /** Answers a request with what `ask` resolves to, or refuses it. */
+  answerWith(
     ask: (server: ResourceServer, authorization: unknown) => Promise<Answer>,
     req: NodeRequest,
     exchange: Exchange,
@@ -105,7 +105,7 @@ export function createAdapterSteps<Exchange, Next>(
     return framework.pass(next);
   }
 
-  function require(policy: RoutePolicy, req: NodeRequest, exchange: Exchange, next: Next): unknown {
+  function checkPolicy(policy: RoutePolicy, req: NodeRequest, exchange: Exchange, next: Next): unknown {
     const server = acceptingServer(req);
     try {
       const outcome = server.require(req, authorizationOf(server, req, exchange), policy);
@@ -177,8 +177,8 @@ export function createAdapterSteps<Exchange, Next>(
 
   return {
     authorize,
-    require,
-    async answer(ask, req, exchange, next) {
+    checkPolicy,
+    async answerWith(ask, req, exchange, next) {
       const server = acceptingServer(req);
       let answer: Answer;
       try {

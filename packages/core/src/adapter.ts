@@ -1,10 +1,10 @@
 import { type AdapterSteps, createAdapterSteps, type Framework } from './adapter-steps.js';
-import { missingMiddleware, missingMiddlewareNext } from './missing-middleware.js';
 import type { ResourceServerOptions } from './options/resource-server-options.js';
 import type { SharedSignalsOptions } from './options/signal-options.js';
 import { createGuards, type GuardOf, type Guards, type GuardType } from './policy/guards.js';
+import { refuseUncalledMiddleware } from './policy/middleware-not-called.js';
 import { scopesPolicy } from './policy/scopes.js';
-import { refuseUncalledMiddleware } from './policy/uncalled.js';
+import { missingMiddleware, missingMiddlewareNext } from './refusing-server.js';
 import { type FapiHeadersOptions, fapiHeaderReader } from './request/fapi-headers.js';
 import type { NodeRequest } from './request/node-request.js';
 import { keepRequestTarget } from './request/request-target.js';
@@ -142,7 +142,7 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
       return handle(req, exchange, next);
     });
   const guards = createGuards<Types>((policy) =>
-    middlewareOf((req, exchange, next) => steps.require(policy, req, exchange, next)),
+    middlewareOf((req, exchange, next) => steps.checkPolicy(policy, req, exchange, next)),
   );
   return Object.freeze({
     ...guards,
@@ -168,7 +168,7 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
     revocationEndpoint(scope) {
       const policy = scopesPolicy([scope], 'revocationEndpoint()');
       return middlewareOf((req, exchange, next) =>
-        steps.answer(
+        steps.answerWith(
           (server, authorization) =>
             server.acceptRevocation(req, authorization, policy, framework.bodyOf(req, exchange)),
           req,
@@ -208,7 +208,12 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
         options,
       );
       const receive = middlewareOf((req, exchange, next) =>
-        steps.answer(() => receiver.acceptPush(req, framework.bodyOf(req, exchange)), req, exchange, next),
+        steps.answerWith(
+          () => receiver.acceptPush(req, framework.bodyOf(req, exchange)),
+          req,
+          exchange,
+          next,
+        ),
       );
       return Object.assign(receive as object, { receiver }) as Types['middleware'] & {
         receiver: SignalReceiver;

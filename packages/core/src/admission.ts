@@ -1,6 +1,6 @@
 import { Authorization, type RequestSignalRegistry } from './authorization.js';
 import type { AcceptedIssuer, TargetResolver } from './authorization-server/accepted-issuers.js';
-import { untilAborted, withDeadline } from './authorization-server/deadline.js';
+import { untilAborted, withTimeoutSignal } from './authorization-server/deadline.js';
 import type { Requester } from './authorization-server/requester.js';
 import type { ClientCertificate } from './certificate/client-certificate.js';
 import type { ClientCertificates } from './client-certificates.js';
@@ -300,7 +300,7 @@ async function awaitPolicy(outcome: unknown): Promise<unknown> {
   // Bluebird as the global `Promise` has the race below look at it too late: its rejection would
   // end the process.
   ignoreRejection(outcome);
-  return withDeadline(POLICY_TIMEOUT, (signal) =>
+  return withTimeoutSignal(POLICY_TIMEOUT, (signal) =>
     untilAborted(signal, () => outcome).catch((error: unknown) => {
       throw signal.aborted
         ? new TellableError(`a route policy did not settle within ${POLICY_TIMEOUT} s`)

@@ -357,8 +357,8 @@ function textOf(thrown: unknown): string {
   return isTellable(thrown) ? `${thrown.name}: ${thrown.message}` : `${describeError(thrown)} was thrown`;
 }
 
-/** The refusals that `report` reports instead. */
-export const reportable: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
+/** The refusals that `binding: 'report'` only reports: the request is accepted. */
+export const toleratedByReport: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
   'certificate_malformed',
   'certificate_missing',
   'certificate_mismatch',

@@ -102,7 +102,6 @@ export {
   type RefusalDetails,
   RequestRefused,
 } from './errors.js';
-export { missingMiddleware, missingMiddlewareNext } from './missing-middleware.js';
 export type { CertificateExpiryEvent, ClientCertificateUse } from './observe/certificate-expiry.js';
 export {
   type ClientRow,
@@ -167,6 +166,7 @@ export type { CipherListName, ProfileName } from './policy/fapi-profiles.js';
 export { type FapiTlsOptions, fapiTlsOptions } from './policy/fapi-tls-options.js';
 export type { GuardedCall, HandlerType } from './policy/guarded.js';
 export type { GuardOf, Guards, GuardType } from './policy/guards.js';
+export { refuseUncalledMiddleware } from './policy/middleware-not-called.js';
 export {
   certificateSubjectPolicy,
   psd2RolePolicy,
@@ -175,7 +175,6 @@ export {
 } from './policy/route-certificate.js';
 export { activeTokenPolicy, type PolicyContext, type RoutePolicy } from './policy/route-policy.js';
 export { anyScopePolicy, scopesPolicy } from './policy/scopes.js';
-export { refuseUncalledMiddleware } from './policy/uncalled.js';
 export {
   type RedisClient,
   type RedisLogClient,
@@ -189,6 +188,7 @@ export {
   redisLog,
   redisProofs,
 } from './redis/redis.js';
+export { missingMiddleware, missingMiddlewareNext } from './refusing-server.js';
 export {
   type FapiHeaders,
   type FapiHeadersOptions,

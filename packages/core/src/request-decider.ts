@@ -7,7 +7,7 @@ import { certificateThumbprint } from './confirmation/certificate-thumbprint.js'
 import { keyThumbprint } from './confirmation/key-thumbprint.js';
 import type { DpopCheck, ShownProof } from './dpop/dpop-check.js';
 import type { DpopProof } from './dpop/proof.js';
-import { type RefusalCode, RequestRefused, reportable, TellableError } from './errors.js';
+import { type RefusalCode, RequestRefused, TellableError, toleratedByReport } from './errors.js';
 import { publishCertificate, publishReported } from './observe/events.js';
 import type { Settings } from './options/resource-server-options.js';
 import { type ClaimRules, checkClaims } from './policy/claims.js';
@@ -91,9 +91,9 @@ export function createRequestDecider(
   // Their proofs had been used before. A later check of such a request must not find it bound.
   const replayed = new WeakSet<NodeRequest>();
 
-  /** Returns what `binding: 'report'` reports instead. Throws everything else. */
-  function tolerated(thrown: unknown): RequestRefused {
-    if (isReporting && RequestRefused.isRefusal(thrown) && reportable.has(thrown.code)) {
+  /** Returns the refusal that `binding: 'report'` reports instead. Throws everything else. */
+  function refusalToReport(thrown: unknown): RequestRefused {
+    if (isReporting && RequestRefused.isRefusal(thrown) && toleratedByReport.has(thrown.code)) {
       return thrown;
     }
     throw thrown;
@@ -143,7 +143,7 @@ export function createRequestDecider(
         publishCertificate(origin, certificate);
         return certificate;
       } catch (thrown) {
-        noteTrouble(req, tolerated(thrown));
+        noteTrouble(req, refusalToReport(thrown));
         return undefined;
       }
     },
@@ -152,7 +152,7 @@ export function createRequestDecider(
       try {
         return dpop?.readProof(req, tokenHash);
       } catch (thrown) {
-        noteTrouble(req, tolerated(thrown));
+        noteTrouble(req, refusalToReport(thrown));
         return undefined;
       }
     },
@@ -175,7 +175,7 @@ export function createRequestDecider(
         );
         isBound = answer.confirmation !== undefined && !replayed.has(req);
       } catch (thrown) {
-        const refusal = tolerated(thrown);
+        const refusal = refusalToReport(thrown);
         trouble ??= refusal;
       }
       try {
@@ -184,7 +184,7 @@ export function createRequestDecider(
           judged = certificatePolicy?.(certificate, now, whenRevoked) ?? certificate;
         }
       } catch (thrown) {
-        const refusal = tolerated(thrown);
+        const refusal = refusalToReport(thrown);
         trouble ??= refusal;
       }
       const keyOfProof = isBound ? proof?.key.jkt : undefined;
@@ -205,7 +205,7 @@ export function createRequestDecider(
 
     useUp(proof, authorization, req) {
       const tolerate = (thrown: unknown): Authorization => {
-        countReported(tolerated(thrown), authorization, authorization.certificate, req);
+        countReported(refusalToReport(thrown), authorization, authorization.certificate, req);
         replayed.add(req);
         return Authorization.unbound(authorization);
       };

@@ -1,4 +1,4 @@
-import { refuseUncalledMiddleware } from './policy/uncalled.js';
+import { refuseUncalledMiddleware } from './policy/middleware-not-called.js';
 import type { ResourceServer } from './resource-server.js';
 import { createMismatch } from './shared/option-errors.js';
 

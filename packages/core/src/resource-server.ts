@@ -6,7 +6,7 @@ import {
   createAcceptedIssuer,
   createTargetResolver,
 } from './authorization-server/accepted-issuers.js';
-import { FloodGuard, placesOfOne } from './authorization-server/flood-guard.js';
+import { FloodGuard, placesPerSource } from './authorization-server/flood-guard.js';
 import { createReadinessCheck } from './authorization-server/readiness.js';
 import { SharedCache } from './cache/shared-cache.js';
 import { refreshesAtOnce, TokenCache } from './cache/token-cache.js';
@@ -225,7 +225,8 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   );
   const cacheRules = { ...settings.cache, maxRefreshes: refreshesAtOnce(maxConcurrent) };
   const cache = new TokenCache(cacheRules, revocations, shared);
-  const floodGuard = settings.floodGuard && new FloodGuard(settings.floodGuard, placesOfOne(maxConcurrent));
+  const floodGuard =
+    settings.floodGuard && new FloodGuard(settings.floodGuard, placesPerSource(maxConcurrent));
 
   const explainer = createExplainer(settings.certificate, settings.dpop !== undefined);
   const requestSignals = new RequestSignals(revocations, clockTolerance);

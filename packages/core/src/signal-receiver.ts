@@ -1,4 +1,4 @@
-import { untilAborted, withDeadline } from './authorization-server/deadline.js';
+import { untilAborted, withTimeoutSignal } from './authorization-server/deadline.js';
 import { createHttp } from './authorization-server/http.js';
 import { createRemoteKeys, type RemoteKeys, withFewerWaiting } from './authorization-server/key-set.js';
 import { jose } from './authorization-server/lazy-modules.js';
@@ -366,7 +366,7 @@ export function createSignalReceiver(
 
   /** The stream may not be set up for long. */
   async function inTime(work: () => Promise<void>): Promise<void> {
-    await withDeadline(2 * timeout, async (signal) => {
+    await withTimeoutSignal(2 * timeout, async (signal) => {
       const either = AbortSignal.any([signal, ending.signal]);
       await untilAborted(either, work).catch((error: unknown) => {
         throw either.aborted ? notSetUp() : error;

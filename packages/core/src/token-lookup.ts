@@ -79,7 +79,7 @@ export function createTokenLookup(
         }
         // Another request may have asked meanwhile.
         return (
-          cache.useCached(token, target, requester, itself, hash) ??
+          cache.useCached(token, target, requester, sameRequester, hash) ??
           cache.readThrough(token, target, requester, hash)
         );
       };
@@ -93,12 +93,12 @@ export function createTokenLookup(
             source,
             key,
             { ask, findWithoutAsking: () => cache.findWithoutAsking(token, target) },
-            isKnown ? 'good' : 'unknown',
+            isKnown ? 'known' : 'unknown',
           );
     },
   };
 }
 
-function itself(requester: Requester): Requester {
+function sameRequester(requester: Requester): Requester {
   return requester;
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Binding, checkBinding } from '../../../packages/core/src/confirmation/binding.js';
 import { certificateThumbprint } from '../../../packages/core/src/confirmation/certificate-thumbprint.js';
-import { RequestRefused, refusalCodes, reportable } from '../../../packages/core/src/errors.js';
+import { RequestRefused, refusalCodes, toleratedByReport } from '../../../packages/core/src/errors.js';
 
 // RFC 8705 Appendix A.
 const thumbprint = 'A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0';
@@ -189,5 +189,5 @@ it("binding: 'report' tells of what concerns certificate, proof and binding, and
     (code) => /^(?:certificate_|token_(?:un)?bound|dpop_)/.test(code) && !refusedAllTheSame.includes(code),
   );
   expect(concerned).toHaveLength(19);
-  expect([...reportable].toSorted()).toEqual(concerned.toSorted());
+  expect([...toleratedByReport].toSorted()).toEqual(concerned.toSorted());
 });

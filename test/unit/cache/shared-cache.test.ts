@@ -182,13 +182,13 @@ describe('one asks for all', () => {
   it('without a lock each process introspects the token', async () => {
     const { shared } = sharedOver({ lock: undefined });
     const look = vi.fn(nothing);
-    expect(await shared.readOnce('key', look, async () => 'asked')).toBe('asked');
+    expect(await shared.askUnderLock('key', look, async () => 'asked')).toBe('asked');
     expect(look).not.toHaveBeenCalled();
   });
 
   it('who has the claim asks, and lets it go', async () => {
     const { shared, lock } = sharedOver();
-    expect(await passing(shared.readOnce('key', nothing, async () => 'asked'))).toBe('asked');
+    expect(await passing(shared.askUnderLock('key', nothing, async () => 'asked'))).toBe('asked');
     expect(lock.acquire.mock.calls).toEqual([[name, 2_000]]);
     expect(lock.release.mock.calls).toEqual([[name]]);
   });
@@ -196,7 +196,7 @@ describe('one asks for all', () => {
   it('but not where another process asked between the read and the lock', async () => {
     const { shared, lock } = sharedOver();
     const ask = vi.fn(async () => 'asked');
-    expect(await passing(shared.readOnce('key', async () => 'found', ask))).toBe('found');
+    expect(await passing(shared.askUnderLock('key', async () => 'found', ask))).toBe('found');
     expect(ask).not.toHaveBeenCalled();
     expect(lock.release).toHaveBeenCalledOnce();
   });
@@ -204,7 +204,7 @@ describe('one asks for all', () => {
   it('lets the claim go when asking fails, and hands the failure on', async () => {
     const { shared, lock } = sharedOver();
     const failure = passing(
-      shared.readOnce('key', nothing, async () => {
+      shared.askUnderLock('key', nothing, async () => {
         throw new Error('503');
       }),
     );
@@ -215,7 +215,7 @@ describe('one asks for all', () => {
   it('who waited takes the claim when it is given up', async () => {
     const { shared, lock } = sharedOver();
     lock.acquire.mockResolvedValueOnce(false);
-    expect(await passing(shared.readOnce('key', nothing, async () => 'asked'))).toBe('asked');
+    expect(await passing(shared.askUnderLock('key', nothing, async () => 'asked'))).toBe('asked');
     expect(lock.acquire).toHaveBeenCalledTimes(2);
   });
 
@@ -224,7 +224,7 @@ describe('one asks for all', () => {
     lock.acquire.mockResolvedValue(false);
     const look = vi.fn(nothing);
     const start = performance.now();
-    expect(await passing(shared.readOnce('key', look, async () => 'asked'))).toBe('asked');
+    expect(await passing(shared.askUnderLock('key', look, async () => 'asked'))).toBe('asked');
     expect(performance.now() - start).toBeLessThan(3_000);
     expect(look.mock.calls.length).toBeGreaterThan(2);
     expect(lock.release).not.toHaveBeenCalled();
@@ -234,7 +234,7 @@ describe('one asks for all', () => {
     const { shared, lock } = sharedOver();
     lock.acquire.mockResolvedValue(false);
     const ask = vi.fn(nothing as never);
-    expect(await passing(shared.readOnce('key', async () => 'found', ask))).toBe('found');
+    expect(await passing(shared.askUnderLock('key', async () => 'found', ask))).toBe('found');
     expect(ask).not.toHaveBeenCalled();
   });
 
@@ -242,7 +242,7 @@ describe('one asks for all', () => {
     const { shared, lock } = sharedOver();
     lock.acquire.mockRejectedValue(new Error('ECONNREFUSED'));
     lock.release.mockRejectedValue(new Error('ECONNREFUSED'));
-    expect(await passing(shared.readOnce('key', nothing, async () => 'asked'))).toBe('asked');
+    expect(await passing(shared.askUnderLock('key', nothing, async () => 'asked'))).toBe('asked');
     expect(lock.acquire).toHaveBeenCalledOnce();
   });
 });

@@ -97,9 +97,9 @@ function cacheOver(
 const sharing = (found?: unknown) => ({
   get: vi.fn(async () => found),
   put: vi.fn(async () => undefined),
-  putForWaiting: vi.fn(async () => undefined),
+  putForLockWaiters: vi.fn(async () => undefined),
   remove: vi.fn(async () => undefined),
-  readOnce: vi.fn((_name: string, _look: unknown, ask: () => unknown) => ask()),
+  askUnderLock: vi.fn((_name: string, _look: unknown, ask: () => unknown) => ask()),
 });
 
 /** A target whose tokens are verified here: the authorization server is not asked about them. */
@@ -378,7 +378,7 @@ describe('an answer of the shared cache', () => {
     const shared = {
       ...sharing(),
       get: async () => void happened.push('look'),
-      readOnce: async (_name: string, _look: unknown, ask: () => unknown) => {
+      askUnderLock: async (_name: string, _look: unknown, ask: () => unknown) => {
         happened.push('wait');
         return ask();
       },
@@ -469,7 +469,7 @@ describe('what is put into the shared cache', () => {
     const answer = { claims: { active: true, sub: 'alice' }, issuer, askedAt: now, readUpTo: undefined };
     expect(shared.put.mock.calls).toEqual([[name, answer, 60]]);
     expect(shared.get.mock.calls).toEqual([[name]]);
-    expect(shared.readOnce.mock.calls).toEqual([[name, expect.any(Function), expect.any(Function)]]);
+    expect(shared.askUnderLock.mock.calls).toEqual([[name, expect.any(Function), expect.any(Function)]]);
   });
 
   it.each<[string, TokenAnswer]>([
@@ -488,7 +488,7 @@ describe('what is put into the shared cache', () => {
   ])('the answer "not active" %s', async (_, changes, of, times) => {
     const shared = sharing();
     await cacheOver(async () => 'token_inactive', { shared, ...changes }).ask('t', of);
-    expect(shared.putForWaiting).toHaveBeenCalledTimes(times);
+    expect(shared.putForLockWaiters).toHaveBeenCalledTimes(times);
   });
 
   it('a self-contained token is neither put there nor looked for', async () => {
@@ -557,7 +557,7 @@ describe('a revocation', () => {
     expect(await get('t')).toBe('token_inactive: revoked here');
     expect(read).toHaveBeenCalledTimes(1);
     expect(shared.get).toHaveBeenCalledTimes(1);
-    expect(shared.readOnce).toHaveBeenCalledTimes(1);
+    expect(shared.askUnderLock).toHaveBeenCalledTimes(1);
     expect(await get('u')).toMatchObject({ issuer });
   });
 

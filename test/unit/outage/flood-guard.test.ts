@@ -213,7 +213,7 @@ describe('the allowance of a client', () => {
     await answerTo(guard, '---');
     for (const answer of ['token_inactive', {} as TokenClaims] as const) {
       const lookups = { ask: async () => answer, findWithoutAsking: async () => undefined };
-      expect(await guard.limit(source, 'known', lookups, 'good')).toBe(answer);
+      expect(await guard.limit(source, 'known', lookups, 'known')).toBe(answer);
     }
     expect(await answerTo(guard, '-')).toBe('429, 20');
   });

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import {
   FloodGuard,
-  placesOfOne,
+  placesPerSource,
   type Source,
 } from '../../../packages/core/src/authorization-server/flood-guard.js';
 import { RequestRefused } from '../../../packages/core/src/errors.js';
@@ -50,7 +50,7 @@ describe('the places of a source', () => {
     [100, 50],
     [10_000, 50],
   ])('circuitBreaker.maxConcurrent %i: at most %i questions under way', (maxConcurrent, places) => {
-    expect(placesOfOne(maxConcurrent)).toBe(places);
+    expect(placesPerSource(maxConcurrent)).toBe(places);
   });
 
   it('are never more than permitted, however many of its tokens are active', async () => {

@@ -16,9 +16,9 @@ import {
 import { describeClaim } from '../token/token-rejection.js';
 import type { TokenSource } from '../token/token-source.js';
 import type { ClientAuthentication } from './client-authentication.js';
-import { untilOver, withClock } from './deadline.js';
+import { untilOver, withDeadline } from './deadline.js';
 import { createHttp, type HttpRules } from './http.js';
-import { questionOf } from './introspection.js';
+import { settingsKeyOf } from './introspection.js';
 import { createDiscovery, createStaticMetadata, type MetadataRules } from './metadata.js';
 import { issuerNamedIn } from './named-issuer.js';
 import { type CircuitBreakerRules, createProtectedHttp } from './protection.js';
@@ -28,16 +28,16 @@ import type { Requester } from './requester.js';
 export interface AcceptedIssuer {
   /** What its tokens must show. */
   readonly rules: ClaimRules;
-  readonly read: LimitedReader;
+  readonly read: TimedReader;
   /**
    * Asks the server what reading a token needs. Rejects with `RequestRefused`. Asks nothing for a
    * source of the user's own.
    */
   readonly ready: () => Promise<void>;
   /**
-   * The server, the client id and the parameters of a question: another question may be answered
-   * otherwise (RFC 7662 §4). Undefined for sources other than `introspection()`, of which it is not
-   * known what they ask.
+   * The server, the client id and the settings of `introspection()`: with others the answer may be
+   * another one (RFC 7662 §4). Undefined for any other token source, as it is not known what that
+   * asks.
    */
   readonly sharedId: string | undefined;
   /** Closes idle connections. */
@@ -46,8 +46,8 @@ export interface AcceptedIssuer {
 
 type TokenQuestion = (token: string, requester?: Requester) => Promise<TokenAnswer>;
 
-/** A reader that settles in a time that is known, and whose members were checked. */
-export interface LimitedReader {
+/** A reader that settles within a time limit, and whose members were checked. */
+export interface TimedReader {
   (token: string, requester?: Requester): Promise<TokenAnswer>;
   readonly kind: NonNullable<TokenReader['kind']>;
   /** Undefined where the authorization server can't be asked about a token. */
@@ -133,12 +133,13 @@ export function createAcceptedIssuer(
     timeout,
   };
   const read = options.tokens(access);
-  const question = questionOf(read);
+  const settingsKey = settingsKeyOf(read);
   return Object.freeze({
     rules: { issuer, audience, clockTolerance },
-    read: limitReader(read, timeout),
-    ready: () => withClock(MAX_QUESTIONS * timeout, (clock) => untilOver(clock, async () => read.ready?.())),
-    sharedId: question && JSON.stringify([issuer, client?.id, audience, question]),
+    read: limitTime(read, timeout),
+    ready: () =>
+      withDeadline(MAX_QUESTIONS * timeout, (deadline) => untilOver(deadline, async () => read.ready?.())),
+    sharedId: settingsKey && JSON.stringify([issuer, client?.id, audience, settingsKey]),
     close: () => {
       protection.close();
       plainHttp.close();
@@ -152,8 +153,8 @@ export function createAcceptedIssuer(
  */
 const MAX_QUESTIONS = 4;
 
-/** Every token is decided in a time that is known: a source of the user's own may never settle. */
-function limitReader(read: TokenReader, timeout: number): LimitedReader {
+/** Returns the reader with a time limit: a token source of the user's own may never settle. */
+function limitTime(read: TokenReader, timeout: number): TimedReader {
   // Both are said: a promise has no function in it, and its rejection would end the process.
   if (isPromised(read) || typeof read !== 'function') {
     throw createMismatch('tokens', 'a function that returns a function', 'one that returned something else');
@@ -172,9 +173,9 @@ function limitReader(read: TokenReader, timeout: number): LimitedReader {
     );
   }
   const bounded = (ask: TokenQuestion) => (token: string, requester?: Requester) =>
-    withClock(MAX_QUESTIONS * timeout, (clock) =>
-      untilOver(clock, () => ask(token, requester)).then(parseTokenAnswer, (error: unknown) => {
-        if (clock.isOver) {
+    withDeadline(MAX_QUESTIONS * timeout, (deadline) =>
+      untilOver(deadline, () => ask(token, requester)).then(parseTokenAnswer, (error: unknown) => {
+        if (deadline.isOver) {
           const detail = `the option tokens gave nothing within ${MAX_QUESTIONS * timeout} s`;
           throw new RequestRefused('internal_error', { detail });
         }
@@ -198,25 +199,25 @@ export type TargetResolver = (token: string, req: NodeRequest) => TokenTarget;
  * selected one. Only where the user asked for it are they asked in order.
  */
 export function createTargetResolver(
-  authorities: readonly AcceptedIssuer[],
+  issuers: readonly AcceptedIssuer[],
   selection: IssuerSelection | undefined,
 ): TargetResolver {
-  const [first, ...others] = authorities;
+  const [first, ...others] = issuers;
   if (first !== undefined && others.length === 0 && typeof selection !== 'function') {
     const only = targetOf(first, '');
     return () => only;
   }
-  const byIssuer = new Map(authorities.map((one) => [one.rules.issuer, targetOf(one, one.rules.issuer)]));
-  const sharedIds = authorities.map(({ sharedId }) => sharedId);
+  const byIssuer = new Map(issuers.map((one) => [one.rules.issuer, targetOf(one, one.rules.issuer)]));
+  const sharedIds = issuers.map(({ sharedId }) => sharedId);
   const inOrder = {
     id: 'in-order',
     sharedId: sharedIds.includes(undefined) ? undefined : sharedIds.join(),
-    read: (token: string, requester?: Requester) => askInOrder(authorities, token, requester),
-    mayIntrospect: authorities.some(({ read }) => read.kind === 'introspection'),
+    read: (token: string, requester?: Requester) => askInOrder(issuers, token, requester),
+    mayIntrospect: issuers.some(({ read }) => read.kind === 'introspection'),
     isIntrospected: ({ issuer }: TokenClaims) =>
-      authorities.some(({ rules, read }) => rules.issuer === issuer && read.kind === 'introspection'),
+      issuers.some(({ rules, read }) => rules.issuer === issuer && read.kind === 'introspection'),
     introspect: (token: string, { issuer }: TokenClaims, requester?: Requester) =>
-      authorities.find(({ rules }) => rules.issuer === issuer)?.read.introspect?.(token, requester),
+      issuers.find(({ rules }) => rules.issuer === issuer)?.read.introspect?.(token, requester),
   };
   return (token, req) => {
     const named = issuerNamedIn(token);
@@ -261,12 +262,12 @@ function targetOf({ read, sharedId }: AcceptedIssuer, id: string): TokenTarget {
  * one could not be asked.
  */
 async function askInOrder(
-  authorities: readonly AcceptedIssuer[],
+  issuers: readonly AcceptedIssuer[],
   token: string,
   requester: Requester | undefined,
 ): Promise<TokenAnswer> {
   let trouble: unknown;
-  for (const { read } of authorities) {
+  for (const { read } of issuers) {
     try {
       const answer = await read(token, requester);
       if (typeof answer !== 'string') {

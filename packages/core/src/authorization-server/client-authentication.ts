@@ -9,7 +9,7 @@ import { RequestRefused } from '../errors.js';
 import { checked, functionLike, secretText } from '../shared/option-rules.js';
 import { describeError } from '../shared/shown-error.js';
 import { type ClientIdentity, clientIdentity, type IdentityOptions } from './client-identity.js';
-import { type Clock, untilOver } from './deadline.js';
+import { type Deadline, untilOver } from './deadline.js';
 import { type PrivateKeyOptions, privateKeyAssertion } from './private-key.js';
 
 /** How this resource server proves to the authorization server who it is (RFC 7662 §2.1). */
@@ -44,15 +44,15 @@ function constant(authentication: ClientAuthentication): ClientAuthentication {
  * Authenticates this API until the question's time is up. A failure here is the API's, and not the
  * authorization server's. The message of its error is not kept, because it may quote a secret.
  */
-export function provenBy({ method, authenticate }: ClientAuthentication, clock: Clock): ClientAuth {
+export function provenBy({ method, authenticate }: ClientAuthentication, deadline: Deadline): ClientAuth {
   return async (...args) => {
     try {
-      await untilOver(clock, () => authenticate(...args));
+      await untilOver(deadline, () => authenticate(...args));
     } catch (error) {
       if (error instanceof RequestRefused) {
         throw error;
       }
-      const why = clock.isOver ? 'took longer than http.timeout' : `failed: ${describeError(error)}`;
+      const why = deadline.isOver ? 'took longer than http.timeout' : `failed: ${describeError(error)}`;
       throw new RequestRefused('internal_error', { detail: `this API's ${method} ${why}` });
     }
   };

@@ -1,8 +1,8 @@
 /**
- * The clock of a question: everything that the question consists of stops, or is given up, when its
- * time is over.
+ * The deadline of a question. Everything that the question consists of ends or is given up when its
+ * time is over. It can be stopped before, once the question is answered.
  */
-export class Clock {
+export class Deadline {
   #isOver = false;
   #isStopped = false;
   #controller: AbortController | undefined;
@@ -13,9 +13,9 @@ export class Clock {
     this.#stop = start(() => this.#end());
   }
 
-  /** Starts a clock whose time is over after this many seconds, unless it is stopped before. */
-  static start(seconds: number): Clock {
-    return new Clock((end) => {
+  /** The time is over after this many seconds, unless the deadline is stopped before. */
+  static after(seconds: number): Deadline {
+    return new Deadline((end) => {
       // After a stall of this process the timer fires first, though the answer may have arrived:
       // Node reads it before `end`.
       const timer = setTimeout(() => setImmediate(end), seconds * 1000);
@@ -24,18 +24,18 @@ export class Clock {
   }
 
   /** Follows a signal: the time is over when it is aborted. */
-  static of(signal: AbortSignal): Clock {
-    const clock = new Clock((end) => {
+  static of(signal: AbortSignal): Deadline {
+    const deadline = new Deadline((end) => {
       signal.addEventListener('abort', end, { once: true });
       return () => signal.removeEventListener('abort', end);
     });
     if (signal.aborted) {
-      clock.#end();
+      deadline.#end();
     }
-    return clock;
+    return deadline;
   }
 
-  static isClock(value: unknown): value is Clock {
+  static isDeadline(value: unknown): value is Deadline {
     return typeof value === 'object' && value !== null && #isOver in value;
   }
 
@@ -62,7 +62,7 @@ export class Clock {
     };
   }
 
-  /** The time is not over from now on, if it has not been before. */
+  /** Ends the timer. If the time is not over by now, it never will be. */
   stop(): void {
     this.#isStopped = true;
     this.#stop();
@@ -81,37 +81,37 @@ export class Clock {
   }
 }
 
-/** Gives `work` a clock whose time is over after this many seconds, or when the signal is aborted. */
-export async function withClock<T>(
+/** Gives `work` a deadline: after this many seconds, or when the signal is aborted. */
+export async function withDeadline<T>(
   limit: number | AbortSignal,
-  work: (clock: Clock) => Promise<T>,
+  work: (deadline: Deadline) => Promise<T>,
 ): Promise<T> {
-  const clock = typeof limit === 'number' ? Clock.start(limit) : Clock.of(limit);
+  const deadline = typeof limit === 'number' ? Deadline.after(limit) : Deadline.of(limit);
   try {
-    return await work(clock);
+    return await work(deadline);
   } finally {
-    clock.stop();
+    deadline.stop();
   }
 }
 
 /** Gives `work` a signal that is aborted after this many seconds. */
-export function withDeadline<T>(seconds: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  return withClock(seconds, (clock) => work(clock.signal));
+export function withTimeoutSignal<T>(seconds: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  return withDeadline(seconds, (deadline) => work(deadline.signal));
 }
 
-/** Thrown when the time of a clock is over. */
+/** Thrown when the time of a `Deadline` is over. */
 export class TimeIsOver extends Error {
   override readonly name = 'TimeIsOver';
 }
 
 /** Rejects with `TimeIsOver` when the time is over, even if `work` never settles. */
-export function untilOver<T>(clock: Clock, work: () => T | PromiseLike<T>): Promise<T> {
+export function untilOver<T>(deadline: Deadline, work: () => T | PromiseLike<T>): Promise<T> {
   return new Promise((resolve, reject) => {
-    if (clock.isOver) {
+    if (deadline.isOver) {
       reject(new TimeIsOver());
       return;
     }
-    const forget = clock.whenOver(() => reject(new TimeIsOver()));
+    const forget = deadline.whenOver(() => reject(new TimeIsOver()));
     new Promise<T>((settle) => settle(work())).then(resolve, reject).finally(forget);
   });
 }

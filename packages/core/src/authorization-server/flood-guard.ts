@@ -42,7 +42,7 @@ export interface Lookups {
  * Whether a question is about a token that a client may have made up, so that it needs a part of the
  * allowance, or about one that the authorization server called active before.
  */
-export type Kind = 'unknown' | 'good';
+export type TokenKind = 'unknown' | 'known';
 
 interface Account {
   /** What may still be taken. */
@@ -63,14 +63,14 @@ interface Account {
   /** When `left` was last brought up to date, by the monotonic clock, in milliseconds. */
   at: number;
   /** Whose turn it is when a place becomes free: each kind has every other turn. */
-  first: Kind;
+  first: TokenKind;
   /** Questions that wait until a question of this account ends, in order. */
-  readonly waiting: Readonly<Record<Kind, Waiter[]>>;
+  readonly waiting: Readonly<Record<TokenKind, Waiter[]>>;
 }
 
 interface Waiter {
   readonly source: Source;
-  readonly kind: Kind;
+  readonly kind: TokenKind;
   /** When it began to wait, by the monotonic clock, in milliseconds. */
   readonly since: number;
   /** Called once, with what the question holds from then on or with why it is not asked. */
@@ -98,7 +98,7 @@ const LEAST_PLACES = 2;
 /** Exchanges with one endpoint of which half are the least places of a source. */
 export const LEAST_CONCURRENT = 2 * LEAST_PLACES;
 
-/** Questions of one source that may be under way at most, however many good tokens it has. */
+/** Questions of one source that may be under way at most, however many active tokens it has. */
 const MOST_PLACES = 50;
 
 /**
@@ -108,8 +108,8 @@ const MOST_PLACES = 50;
 const MAX_WAITING = 1_000;
 
 /**
- * Milliseconds that a question waits. It is refused when a question of its source ends after that,
- * not later than `http.timeout` then.
+ * Milliseconds that a question waits. No timer refuses it then: it is refused when the next question
+ * of its source ends, which takes up to `http.timeout` longer.
  */
 const MAX_WAIT = 10_000;
 
@@ -149,7 +149,7 @@ type Outcome = keyof typeof givenBack;
  *
  * @param maxConcurrent at least `LEAST_CONCURRENT`
  */
-export function placesOfOne(maxConcurrent: number): number {
+export function placesPerSource(maxConcurrent: number): number {
   return Math.max(LEAST_PLACES, Math.min(MOST_PLACES, Math.floor(maxConcurrent / 2)));
 }
 
@@ -168,9 +168,9 @@ export class FloodGuard {
    * it sends the token meanwhile.
    */
   readonly #openQuestions = new Map<string, Promise<TokenAnswer>>();
-  /** Open questions about good tokens that are asked. */
+  /** Open questions about known tokens that are asked. */
   readonly #openAfresh = new Map<string, Promise<TokenAnswer>>();
-  /** Questions about good tokens that are not asked yet. */
+  /** Questions about known tokens that are not asked yet. */
   readonly #nextAfresh = new Map<string, Promise<TokenAnswer>>();
 
   /** @param mostPlaces how many questions of one source may be under way */
@@ -194,7 +194,7 @@ export class FloodGuard {
 
   /**
    * Calls `ask` at the expense of `source`, whichever other request asks about the same token. A
-   * good token takes a place of the source, an unknown one of its allowance as well. Rejects with
+   * known token takes a place of the source, an unknown one of its allowance as well. Rejects with
    * `RequestRefused` if the source has used these up and no cache knows the token.
    *
    * @param key names the token and the server that is asked
@@ -203,7 +203,7 @@ export class FloodGuard {
     source: Source,
     key: string,
     { ask, findWithoutAsking }: Lookups,
-    kind: Kind = 'unknown',
+    kind: TokenKind = 'unknown',
   ): Promise<TokenAnswer> {
     const name = JSON.stringify([...source, key]);
     const open =
@@ -216,7 +216,7 @@ export class FloodGuard {
   }
 
   /**
-   * Calls `ask`, after this call, for a token that is known to be good. The question takes
+   * Calls `ask`, after this call, for a known token. The question takes
    * a place of `source`, and nothing from the allowance. Requests with the same token share a
    * question that is not asked yet. Rejects with `RequestRefused` if too many questions of the
    * source wait.
@@ -240,7 +240,7 @@ export class FloodGuard {
     };
     // One token holds one place: a question that is under way ends first.
     await this.#openAfresh.get(name)?.catch(() => undefined);
-    return this.#askInTurn(source, 'good', begin, (refusal) => {
+    return this.#askInTurn(source, 'known', begin, (refusal) => {
       this.#nextAfresh.delete(name);
       throw refusal;
     });
@@ -249,7 +249,7 @@ export class FloodGuard {
   /** Takes what a question needs, waits for it where that may help, asks, and gives it back. */
   async #askInTurn(
     source: Source,
-    kind: Kind,
+    kind: TokenKind,
     ask: Lookups['ask'],
     onRefusal: (refusal: RequestRefused) => Promise<TokenAnswer>,
   ): Promise<TokenAnswer> {
@@ -273,7 +273,7 @@ export class FloodGuard {
     }
   }
 
-  #turn(source: Source, kind: Kind): Taken | Refused | Promise<Taken | Refused> {
+  #turn(source: Source, kind: TokenKind): Taken | Refused | Promise<Taken | Refused> {
     const taken = this.#take(source, kind);
     if (taken.waitFor === undefined) {
       return taken;
@@ -286,11 +286,11 @@ export class FloodGuard {
 
   /**
    * Takes a place of each source, and one from its allowance for an unknown token. While a question
-   * of a source that has none is under way, what it holds may come back: a client with many good
+   * of a source that has none is under way, what it holds may come back: a client with many active
    * tokens waits for that rather than be refused. A source whose last questions, as many as its
    * allowance, found no active token does not wait.
    */
-  #take(source: Source, kind: Kind): Taken | Refused | Delayed {
+  #take(source: Source, kind: TokenKind): Taken | Refused | Delayed {
     const accounts = source.map((name) => this.#accountOf(name));
     const isUnknown = kind === 'unknown';
     const short = accounts.filter(
@@ -322,7 +322,7 @@ export class FloodGuard {
     return new RequestRefused('too_many_inactive_tokens', { retryAfter });
   }
 
-  #settle(accounts: readonly Account[], kind: Kind, outcome: Outcome): void {
+  #settle(accounts: readonly Account[], kind: TokenKind, outcome: Outcome): void {
     for (const account of accounts) {
       this.#refill(account);
       account.underWay -= 1;
@@ -356,7 +356,7 @@ export class FloodGuard {
    */
   #serve(account: Account): void {
     const { first, waiting } = account;
-    const second = first === 'unknown' ? 'good' : 'unknown';
+    const second = first === 'unknown' ? 'known' : 'unknown';
     account.first = second;
     refuseOverdue(waiting[first]);
     refuseOverdue(waiting[second]);
@@ -394,7 +394,7 @@ export class FloodGuard {
       isInTrouble: false,
       at: performance.now(),
       first: 'unknown',
-      waiting: { unknown: [], good: [] },
+      waiting: { unknown: [], known: [] },
     };
     this.#accounts.set(name, account);
     return account;

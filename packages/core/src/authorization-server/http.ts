@@ -7,9 +7,9 @@ import { ignoreRejection, isPromised } from '../shared/promises.js';
 import { describeError, describeErrorCode } from '../shared/shown-error.js';
 import { redactUrl } from '../shared/shown-url.js';
 import type { CertificateAndKey, ClientIdentity } from './client-identity.js';
-import { Clock, TimeIsOver, untilOver, withClock } from './deadline.js';
+import { Deadline, TimeIsOver, untilOver, withDeadline } from './deadline.js';
 import { nodeFetch } from './lazy-modules.js';
-import { type AgentFactory, createPool, type Exchange, type Pool } from './pool.js';
+import { type AgentFactory, createPool, type Pool, type PooledExchange } from './pool.js';
 import type { Requester } from './requester.js';
 import { createWholeAnswer } from './whole-answer.js';
 
@@ -36,7 +36,7 @@ export interface HttpRequest {
   readonly headers: Record<string, string>;
   readonly body?: URLSearchParams | string | null | undefined;
   /**
-   * The clock of the question that this request belongs to. Default: the request has `http.timeout`
+   * Aborts the request with the question that it belongs to. Default: the request has `http.timeout`
    * for itself.
    */
   readonly signal?: AbortSignal | undefined;
@@ -49,9 +49,9 @@ export interface HttpRequest {
   readonly requester?: Requester | undefined;
 }
 
-/** A request that belongs to a question, whose clock it has. */
-export interface ClockedRequest extends HttpRequest {
-  readonly clock: Clock;
+/** A request that belongs to a question, whose deadline it has. */
+export interface TimedRequest extends HttpRequest {
+  readonly deadline: Deadline;
 }
 
 /** Sends one request and resolves with the whole answer; rejects with `RequestRefused`. */
@@ -80,64 +80,66 @@ export function createHttp(
       : sentBy(rules.fetch, maxResponseSize);
   return {
     send: (url, request) =>
-      timed(timeout, request, async (clocked) => {
+      timed(timeout, request, async (timedRequest) => {
         try {
-          if (clocked.clock.isOver) {
+          if (timedRequest.deadline.isOver) {
             throw new TimeIsOver();
           }
-          return await send(url, clocked);
+          return await send(url, timedRequest);
         } catch (error) {
-          throw toServerTrouble(error, url, clocked.clock.isOver, rules);
+          throw toServerTrouble(error, url, timedRequest.deadline.isOver, rules);
         }
       }),
     close: pool.close,
   };
 }
 
-/** Runs `work` by the clock of the request's question, or by one of its own. */
+/** Runs `work` by the deadline of the request's question, or by one of its own. */
 export function timed<T>(
   timeout: number,
   request: HttpRequest,
-  work: (request: ClockedRequest) => Promise<T>,
+  work: (request: TimedRequest) => Promise<T>,
 ): Promise<T> {
-  if ('clock' in request && Clock.isClock(request.clock)) {
-    return work(request as ClockedRequest);
+  if ('deadline' in request && Deadline.isDeadline(request.deadline)) {
+    return work(request as TimedRequest);
   }
-  return withClock(request.signal ?? timeout, (clock) => work(new QuestionRequest({ ...request, clock })));
+  return withDeadline(request.signal ?? timeout, (deadline) =>
+    work(new QuestionRequest({ ...request, deadline })),
+  );
 }
 
-/** A request that belongs to a question. Its signal is that of the clock, made when it is read. */
-export class QuestionRequest implements ClockedRequest {
+/** A request that belongs to a question. Its signal is that of the deadline, made when it is read. */
+export class QuestionRequest implements TimedRequest {
   readonly method: string;
   readonly headers: Record<string, string>;
   readonly body: HttpRequest['body'];
   readonly wasCounted: boolean;
   readonly requester: Requester | undefined;
-  readonly clock: Clock;
+  readonly deadline: Deadline;
 
-  constructor(request: Omit<ClockedRequest, 'signal'>) {
+  constructor(request: Omit<TimedRequest, 'signal'>) {
     this.method = request.method;
     this.headers = request.headers;
     this.body = request.body;
     this.wasCounted = request.wasCounted === true;
     // A changed `Object.prototype` names no client.
     this.requester = Object.hasOwn(request, 'requester') ? request.requester : undefined;
-    this.clock = request.clock;
+    this.deadline = request.deadline;
   }
 
   get signal(): AbortSignal {
-    return this.clock.signal;
+    return this.deadline.signal;
   }
 }
 
-type Send = (url: string, request: ClockedRequest) => Promise<Response>;
+type Send = (url: string, request: TimedRequest) => Promise<Response>;
 
 function sentByNodeFetch(pool: Pool, maxResponseSize: number, identity?: ClientIdentity): Send {
   nodeFetch.preload();
-  return async (url, { method, headers, body = null, clock }) => {
+  return async (url, { method, headers, body = null, deadline }) => {
     const { default: fetch } = nodeFetch.loaded() ?? (await nodeFetch.load());
-    const certificate = identity && (await ownCertificate(identity, clock));
-    if (clock.isOver) {
+    const certificate = identity && (await ownCertificate(identity, deadline));
+    if (deadline.isOver) {
       throw new TimeIsOver();
     }
     const exchange = pool.start(certificate, (agent) =>
@@ -145,7 +147,7 @@ function sentByNodeFetch(pool: Pool, maxResponseSize: number, identity?: ClientI
     );
     let hasAnswered = false;
     try {
-      return await untilOver(clock, async () => {
+      return await untilOver(deadline, async () => {
         const answer = await exchange.result;
         hasAnswered = true;
         const bytes = await readStream(answer.body, maxResponseSize);
@@ -153,7 +155,7 @@ function sentByNodeFetch(pool: Pool, maxResponseSize: number, identity?: ClientI
       });
     } catch (error) {
       exchange.abort();
-      throw hasAnswered ? error : (exchange.trouble() ?? unlessStale(error, url, exchange, clock.isOver));
+      throw hasAnswered ? error : (exchange.trouble() ?? unlessStale(error, url, exchange, deadline.isOver));
     }
   };
 }
@@ -163,7 +165,12 @@ function sentByNodeFetch(pool: Pool, maxResponseSize: number, identity?: ClientI
  * connections that stay silent at the same time the first counts as a timeout of the server, as the
  * server itself may be silent.
  */
-function unlessStale(error: unknown, url: string, exchange: Exchange<unknown>, timedOut: boolean): unknown {
+function unlessStale(
+  error: unknown,
+  url: string,
+  exchange: PooledExchange<unknown>,
+  timedOut: boolean,
+): unknown {
   const isBroken = fetchErrorType(error) === 'system';
   if (!exchange.wasReused() || !(isBroken || timedOut)) {
     return error;
@@ -224,14 +231,14 @@ class BrokenBody extends Error {
 
 /** Another transport keeps to the same rules; its answer is counted as it comes. */
 function sentBy(userFetch: typeof globalThis.fetch, maxResponseSize: number): Send {
-  return (url, { method, headers, body = null, clock }) =>
-    untilOver(clock, async () => {
-      const { signal } = clock;
+  return (url, { method, headers, body = null, deadline }) =>
+    untilOver(deadline, async () => {
+      const { signal } = deadline;
       const answer = await callFetch(userFetch, url, { method, headers, body, redirect: 'manual', signal });
       const { status, headers: answered, body: answeredBody } = answer;
       ignoreErrorsOf(answeredBody);
       refusePromises(url, { status, headers: answered, body: answeredBody });
-      const read = await readBody(answeredBody, maxResponseSize, clock);
+      const read = await readBody(answeredBody, maxResponseSize, deadline);
       return createWholeAnswer(status, answered, read);
     });
 }
@@ -276,7 +283,7 @@ const MAX_EMPTY_CHUNKS = 10_000;
 async function readBody(
   body: AsyncIterable<Uint8Array> | null,
   maxSize: number,
-  clock: Clock,
+  deadline: Deadline,
 ): Promise<Buffer<ArrayBuffer>> {
   const chunks: Uint8Array[] = [];
   let size = 0;
@@ -285,7 +292,7 @@ async function readBody(
   for await (const chunk of body ?? []) {
     count += 1;
     if (count % CHUNKS_IN_A_TURN === 0) {
-      // Chunks that are there at once would keep the clock of the question, and all other requests,
+      // Chunks that are there at once would keep the timer of the deadline, and all other requests,
       // waiting.
       await turn();
     }
@@ -296,7 +303,7 @@ async function readBody(
     if (size > maxSize) {
       throw new BodyTooLarge();
     }
-    if (clock.isOver) {
+    if (deadline.isOver) {
       break;
     }
     if (chunk.length === 0) {
@@ -320,14 +327,14 @@ function fetchErrorType(error: unknown): string | undefined {
 }
 
 /** A missing client certificate is a failure of this API, not of the authorization server. */
-async function ownCertificate(identity: ClientIdentity, clock: Clock): Promise<CertificateAndKey> {
+async function ownCertificate(identity: ClientIdentity, deadline: Deadline): Promise<CertificateAndKey> {
   try {
-    return await untilOver(clock, identity);
+    return await untilOver(deadline, identity);
   } catch (error) {
     if (error instanceof RequestRefused) {
       throw error;
     }
-    const why = clock.isOver ? 'came in time' : `can be had: ${describeError(error)}`;
+    const why = deadline.isOver ? 'came in time' : `can be had: ${describeError(error)}`;
     throw new OwnCertificateTrouble('internal_error', { detail: `no certificate of this API ${why}` });
   }
 }

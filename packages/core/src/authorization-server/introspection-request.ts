@@ -1,6 +1,6 @@
 import { type AuthorizationServer, type Client, customFetch, introspectionRequest } from 'oauth4webapi';
 import { type ClientAuthentication, isConstant, provenBy } from './client-authentication.js';
-import type { Clock } from './deadline.js';
+import type { Deadline } from './deadline.js';
 
 /** What is the same in each introspection request of a token source. */
 export interface IntrospectionRules {
@@ -31,12 +31,12 @@ export function createIntrospectionRequests({
 }: IntrospectionRules): (
   server: AuthorizationServer,
   token: string,
-  clock: Clock,
+  deadline: Deadline,
 ) => Promise<IntrospectionRequest> {
   let made: { readonly server: AuthorizationServer; readonly request: IntrospectionRequest } | undefined;
-  const make = async (server: AuthorizationServer, token: string, clock: Clock) => {
+  const make = async (server: AuthorizationServer, token: string, deadline: Deadline) => {
     let request: IntrospectionRequest | undefined;
-    await introspectionRequest(server, client, provenBy(authentication, clock), token, {
+    await introspectionRequest(server, client, provenBy(authentication, deadline), token, {
       [customFetch]: async (url, { method, headers, body }) => {
         request = { url, method, headers, body };
         return new Response(null);
@@ -49,9 +49,9 @@ export function createIntrospectionRequests({
     }
     return request;
   };
-  return async (server, token, clock) => {
+  return async (server, token, deadline) => {
     if (made?.server !== server) {
-      const request = await make(server, token, clock);
+      const request = await make(server, token, deadline);
       if (isConstant(authentication)) {
         made = { server, request: withToken(request, '') };
       }

@@ -22,7 +22,7 @@ import { claimOf, readTokenClaims, type TokenAnswer, type TokenReader } from '..
 import { createTokenRejection } from '../token/token-rejection.js';
 import type { AuthorizationServerAccess, TokenSource } from '../token/token-source.js';
 import { type IntrospectionClaimNames, introspectionClaimOptions, withThumbprint } from './claim-names.js';
-import { withClock } from './deadline.js';
+import { withDeadline } from './deadline.js';
 import { QuestionRequest } from './http.js';
 import { createIntrospectionRequests } from './introspection-request.js';
 import { otherKindOfAnswer } from './jwt-kind.js';
@@ -111,15 +111,15 @@ export const introspectionOptions = optionGroup({
 /** Options of `introspection()`. */
 export interface IntrospectionOptions extends OptionsOf<typeof introspectionOptions> {}
 
-/** What the readers of `introspection()` ask besides the token, and which answers they take. */
-const questions = new WeakMap<TokenReader, string>();
+/** Of each reader of `introspection()`: what it asks besides the token, and which answers it accepts. */
+const settingsKeys = new WeakMap<TokenReader, string>();
 
 /**
- * Returns what distinguishes the questions of one `introspection()` from those of another;
- * undefined for any other reader.
+ * Returns a text of the settings of an `introspection()`: two readers with the same text get the same
+ * answers of a server. Undefined for any other reader.
  */
-export function questionOf(read: TokenReader): string | undefined {
-  return questions.get(read);
+export function settingsKeyOf(read: TokenReader): string | undefined {
+  return settingsKeys.get(read);
 }
 
 /** Returns the form of signed answers, or `undefined` for plain ones. */
@@ -174,12 +174,12 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
         checked = { server, endpoint: introspectionEndpoint(server, viaMutualTls) };
       }
       const { endpoint } = checked;
-      const response = await withClock(timeout, (clock) =>
+      const response = await withDeadline(timeout, (deadline) =>
         // A new request each time: an assertion must not arrive twice.
         retryBroken(async (wasCounted) => {
-          const { url, method, headers, body } = await createRequest(server, token, clock);
+          const { url, method, headers, body } = await createRequest(server, token, deadline);
           Object.assign(headers, interactionHeaders(requester));
-          return http(url, new QuestionRequest({ method, headers, body, wasCounted, requester, clock }));
+          return http(url, new QuestionRequest({ method, headers, body, wasCounted, requester, deadline }));
         }),
       ).catch(rethrowWithoutMessage);
       const error = response.status === 400 ? await errorCodeOf(response) : undefined;
@@ -218,7 +218,7 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
     const parameters = Object.entries(additionalParameters).toSorted(([one], [other]) =>
       one < other ? -1 : 1,
     );
-    questions.set(
+    settingsKeys.set(
       reader,
       JSON.stringify([
         parameters,

@@ -91,9 +91,10 @@ export interface JwtAccessTokensOptions extends OptionsOf<typeof jwtAccessTokens
 
 /**
  * Validates JWT access tokens here (RFC 9068 §4), with the keys of the authorization server's
- * `jwks_uri` alone; keys that a token brings or points to are not looked at. Revocation is not seen
- * until the token expires, except on routes behind `requireActive()`. What was validated is cached
- * like any answer.
+ * `jwks_uri` alone; keys that a token brings or points to are not looked at. A token that was revoked
+ * at the authorization server alone is accepted until it expires, except on routes behind
+ * `requireActive()`. One that is revoked here, by `revoke()`, a revocation request or a signal, is
+ * refused at once. What was validated is cached like any answer.
  *
  * @example
  * mtlsBound({ issuer, audience, tokens: jwtAccessTokens() })

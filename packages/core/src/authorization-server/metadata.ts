@@ -13,7 +13,7 @@ import { readOwnMember } from '../shared/own-member.js';
 import { describeError } from '../shared/shown-error.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { describeClaim } from '../token/token-rejection.js';
-import { withDeadline } from './deadline.js';
+import { withTimeoutSignal } from './deadline.js';
 import type { Http } from './http.js';
 import type { Requester } from './requester.js';
 import { readRetryAfter, serverTrouble } from './retry-after.js';
@@ -78,7 +78,7 @@ export function createDiscovery(
   async function discoverOnce(requester: Requester | undefined): Promise<AuthorizationServer> {
     const send: Http = (url, request) => http(url, { ...request, requester });
     try {
-      const server = await withDeadline(timeout, (signal) => discover(issuer, send, signal));
+      const server = await withTimeoutSignal(timeout, (signal) => discover(issuer, send, signal));
       known = server;
       nextAttempt = Date.now() + metadataMaxAge * 1000;
       pause = FIRST_PAUSE;

@@ -47,7 +47,7 @@ export interface Pool {
    * Starts one exchange, and remembers the connection that it gets. `send` must make its request
    * with the agent before it returns.
    */
-  start<T>(identity: CertificateAndKey | undefined, send: (agent: Agent) => T): Exchange<T>;
+  start<T>(identity: CertificateAndKey | undefined, send: (agent: Agent) => T): PooledExchange<T>;
   /**
    * Closes the idle connections of an agent that the pool made. Those in use are closed when they
    * have been idle for 10 seconds, as are those of an agent of the user's own: another resource
@@ -57,7 +57,7 @@ export interface Pool {
 }
 
 /** One exchange over the connections of a pool. */
-export interface Exchange<T> {
+export interface PooledExchange<T> {
   /** What `send` returned. */
   readonly result: T;
   /** What the agent itself threw or rejected with in the exchange. */
@@ -262,7 +262,7 @@ type NamedOptions = Pick<RequestOptions, 'host' | 'port' | 'servername'>;
 const addRequestOfNode = (Agent.prototype as unknown as Requestable).addRequest;
 
 /** Starts an exchange over connections of an agent that the pool made. */
-function startOwn<T>(agent: OwnAgent, drops: Drops, send: (agent: Agent) => T): Exchange<T> {
+function startOwn<T>(agent: OwnAgent, drops: Drops, send: (agent: Agent) => T): PooledExchange<T> {
   const beganAt = performance.now();
   agent.latest = undefined;
   const result = send(agent);
@@ -271,7 +271,7 @@ function startOwn<T>(agent: OwnAgent, drops: Drops, send: (agent: Agent) => T): 
 }
 
 /** Watches an agent of the user's own, which may do what Node's own agent does not do. */
-function startWatched<T>(agent: Agent, drops: Drops, send: (agent: Agent) => T): Exchange<T> {
+function startWatched<T>(agent: Agent, drops: Drops, send: (agent: Agent) => T): PooledExchange<T> {
   const beganAt = performance.now();
   let latest: Started | undefined;
   const addRequest: Requestable['addRequest'] = (request, options, ...more) => {
@@ -297,7 +297,7 @@ function startWatched<T>(agent: Agent, drops: Drops, send: (agent: Agent) => T):
 function createExchange<T>(
   agent: Agent,
   { result, started, drops, beganAt }: StartedExchange<T>,
-): Exchange<T> {
+): PooledExchange<T> {
   return {
     result,
     trouble: () => started()?.trouble,

@@ -10,7 +10,7 @@ import {
   CircuitOpen,
 } from '../shared/circuit-breaker.js';
 import { redactUrl } from '../shared/shown-url.js';
-import type { Clock } from './deadline.js';
+import type { Deadline } from './deadline.js';
 import { type Http, type HttpRequest, StaleConnection, timed } from './http.js';
 import { isOfKnownToken } from './requester.js';
 import { readRetryAfter } from './retry-after.js';
@@ -52,8 +52,9 @@ interface Endpoint {
 }
 
 /**
- * Sends the same exchanges, but never too many at once to one endpoint, and next to none while that
- * endpoint is not there: a request that would have waited for a timeout is refused at once.
+ * Returns an `Http` that sends at most `maxConcurrent` exchanges at once to one endpoint. While the
+ * circuit breaker of the endpoint is open, a request is refused at once instead of waiting for a
+ * timeout, except for a probe now and then.
  */
 export function createProtectedHttp(
   http: Http,
@@ -100,13 +101,13 @@ export function createProtectedHttp(
         );
       }
       const sentAt = performance.now();
-      return await timed(timeout, request, (clocked) => {
+      return await timed(timeout, request, (timedRequest) => {
         const attempt = (wasCounted: boolean) => {
           // An exchange that waited long for its turn had no fair time: its timeout says nothing
           // about the server.
           const isLate = performance.now() - sentAt > (timeout * 1000) / 2;
           return breaker.run(
-            () => http(url, clocked),
+            () => http(url, timedRequest),
             (response, error) => {
               const outcome = isLate && isTimeout(error) ? 'unknown' : classifyOutcome(response, error);
               return wasCounted && outcome !== 'answered' ? 'unknown' : outcome;
@@ -119,7 +120,7 @@ export function createProtectedHttp(
           createNotAskedRefusal(
             `no turn in time among the exchanges with ${name} (circuitBreaker.maxConcurrent)`,
           );
-        return inTurn(limit, clocked.clock, noTurn, () =>
+        return inTurn(limit, timedRequest.deadline, noTurn, () =>
           request.method === 'GET' ? retryBroken(attempt) : attempt(request.wasCounted === true),
         );
       });
@@ -173,23 +174,23 @@ function createSuspendedRefusal(name: string, open: CircuitOpen): RequestRefused
   });
 }
 
-/** Waits for a turn until the time is over; `work` then ends by the same clock. */
+/** Waits for a turn until the time is over; `work` then ends by the same deadline. */
 function inTurn<T>(
   limit: LimitFunction,
-  clock: Clock,
+  deadline: Deadline,
   noTurn: () => RequestRefused,
   work: () => Promise<T>,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const giveUp = (): void => reject(noTurn());
-    if (clock.isOver) {
+    if (deadline.isOver) {
       giveUp();
       return;
     }
-    const forget = clock.whenOver(giveUp);
+    const forget = deadline.whenOver(giveUp);
     void limit(async () => {
       forget();
-      if (!clock.isOver) {
+      if (!deadline.isOver) {
         await work().then(resolve, reject);
       }
     });

@@ -1,6 +1,6 @@
 import { textNestsTooDeep } from '../shared/json-nesting.js';
 import { type ClientAuthentication, provenBy } from './client-authentication.js';
-import { Clock, withDeadline } from './deadline.js';
+import { Deadline, withTimeoutSignal } from './deadline.js';
 import type { Http } from './http.js';
 import { retryBroken } from './protection.js';
 import { readRetryAfter } from './retry-after.js';
@@ -51,16 +51,16 @@ export function createTransmitterEndpoints({
   closing,
 }: TransmitterAccess): AskTransmitter {
   return ({ method, url, body, mayRepeat = false, extraTime = 0 }) =>
-    withDeadline(timeout + extraTime, async (deadline) => {
-      const signal = AbortSignal.any([deadline, closing]);
-      const clock = Clock.of(signal);
+    withTimeoutSignal(timeout + extraTime, async (timeoutSignal) => {
+      const signal = AbortSignal.any([timeoutSignal, closing]);
+      const deadline = Deadline.of(signal);
       const headers = new Headers({ accept: 'application/json' });
       if (body !== undefined) {
         headers.set('content-type', 'application/json');
         headers.set('content-language', 'en');
       }
       for (const authentication of credentials) {
-        const prove = provenBy(authentication, clock);
+        const prove = provenBy(authentication, deadline);
         await prove({ issuer: transmitter }, { client_id: '' }, new URLSearchParams(), headers);
       }
       const request = {

@@ -33,8 +33,8 @@ export class InactiveTimes {
   }
 
   /**
-   * Until when this token may have been found not active: any token may be among those that are
-   * forgotten.
+   * Returns the last moment at which this token may have been found not active. A token that is not
+   * remembered may be one of those that were forgotten, so it gets the last moment of all these.
    */
   latest(key: string): number {
     return Math.max(this.get(key), this.#forgottenUntil);

@@ -57,10 +57,7 @@ export interface SharedAnswer {
   readonly readUpTo: string | undefined;
 }
 
-/**
- * The authorization server's answer that a token is not active, as it is shared with the processes
- * that wait for the answer.
- */
+/** A rejection of a token, as it is shared with the processes that wait for the answer. */
 export interface SharedRejection {
   readonly rejection: TokenRejection;
   /** Milliseconds since the epoch, by the clock of the process that asked. */
@@ -135,27 +132,28 @@ export class SharedCache {
   }
 
   /**
-   * Shares that a token is not active with the processes that wait for the one that asked. Never
+   * Shares a rejection with the processes that wait for the lock of the process that asked. Never
    * rejects.
    */
-  async putForWaiting(key: string, rejection: SharedRejection): Promise<void> {
+  async putForLockWaiters(key: string, rejection: SharedRejection): Promise<void> {
     const { lock, lockTimeout } = this.#rules;
     if (lock !== undefined) {
       await this.put(key, rejection, lockTimeout);
     }
   }
 
-  /** Whether a shared "not active" was found out recently enough for the processes that waited. */
-  isForWaiting({ askedAt }: SharedRejection, now: number): boolean {
+  /** Whether a shared rejection is new enough for the processes that waited for the lock. */
+  isForLockWaiters({ askedAt }: SharedRejection, now: number): boolean {
     return Math.abs(now - askedAt) <= this.#rules.lockTimeout * 1000;
   }
 
   /**
    * Returns what `ask` resolves to in the process that holds the lock. The other processes wait,
-   * and return what `look` finds. A process that has waited for `lockTimeout` calls `ask` as well.
+   * and return what `look` finds. A process that has waited for `lockTimeout` calls `ask` as well,
+   * without the lock.
    * `ask` puts the answer into this cache. Rejects only if `ask` rejects, with the same value.
    */
-  async readOnce<T>(key: string, look: () => Promise<T | undefined>, ask: () => Promise<T>): Promise<T> {
+  async askUnderLock<T>(key: string, look: () => Promise<T | undefined>, ask: () => Promise<T>): Promise<T> {
     const { lock, lockTimeout } = this.#rules;
     if (lock === undefined) {
       return ask();

@@ -86,7 +86,7 @@ export interface TokenTarget {
  * A revocation that this process made or heard of concerns the token. The authorization server may
  * not know of it.
  */
-const revokedHere = createTokenRejection('token_inactive', 'revoked here');
+const revoked = createTokenRejection('token_inactive', 'revoked here');
 
 /**
  * A revocation of the token may be unknown or forgotten, and no authorization server can be asked.
@@ -117,15 +117,15 @@ interface Entry extends TokenRecord {
   readonly freshUntilMonotonic: number;
 }
 
-/** Times in milliseconds since the epoch. */
-interface Inactive {
+/** A token that was rejected. Times in milliseconds since the epoch. */
+interface Rejected {
   readonly rejection: TokenRejection;
   readonly from: number;
   readonly until: number;
 }
 
-// Their own small region: a flood of bad tokens displaces other bad tokens, never a good one.
-const INACTIVE_MAX_ENTRIES = 1_000;
+// Rejections have a region of their own: a flood of bad tokens never displaces a good one.
+const MAX_REJECTIONS = 1_000;
 
 /** How many tokens that are not active are known to be so by answers that were asked for before. */
 const INACTIVE_TIMES = 5_000;
@@ -150,7 +150,7 @@ export class TokenCache {
   readonly #revocations: Revocations;
   readonly #shared: SharedCache | undefined;
   readonly #active: LRUCache<string, Entry>;
-  readonly #inactive: LRUCache<string, Inactive>;
+  readonly #rejections: LRUCache<string, Rejected>;
   readonly #inactiveTimes = new InactiveTimes(INACTIVE_TIMES);
   /** Questions without an answer yet. Requests with the same token join one. */
   readonly #openQuestions = new Map<string, Promise<TokenRecord | TokenRejection>>();
@@ -169,7 +169,7 @@ export class TokenCache {
       maxSize: rules.maxSize,
       sizeCalculation: sizeOf,
     });
-    this.#inactive = new LRUCache({ max: INACTIVE_MAX_ENTRIES });
+    this.#rejections = new LRUCache({ max: MAX_REJECTIONS });
   }
 
   /**
@@ -196,7 +196,7 @@ export class TokenCache {
     if (entry !== undefined && this.#isFresh(entry, now, monotonicNow)) {
       const usability = this.#revocations.usability(entry, monotonicNow);
       if (usability === 'refuse') {
-        return revokedHere;
+        return revoked;
       }
       if (usability === 'use') {
         if (now >= this.#refreshFrom(entry)) {
@@ -206,12 +206,12 @@ export class TokenCache {
       }
     }
     if (this.#revocations.isTokenRevoked(hash)) {
-      return revokedHere;
+      return revoked;
     }
-    const inactive = this.#inactive.get(key);
+    const rejected = this.#rejections.get(key);
     // An answer that is dated in the future is from before the clock was set back.
-    const serves = inactive !== undefined && inactive.from <= now && now < inactive.until;
-    return serves ? inactive.rejection : undefined;
+    const serves = rejected !== undefined && rejected.from <= now && now < rejected.until;
+    return serves ? rejected.rejection : undefined;
   }
 
   /**
@@ -275,7 +275,7 @@ export class TokenCache {
         return record.token;
       }
       if (usability === 'refuse') {
-        return revokedHere;
+        return revoked;
       }
     }
     return 'token_inactive';
@@ -387,22 +387,22 @@ export class TokenCache {
       return ask();
     }
     const look = (isWaiting: boolean) => this.#look(shared, question, isWaiting);
-    return (await look(false)) ?? shared.readOnce(sharedName(question), () => look(true), ask);
+    return (await look(false)) ?? shared.askUnderLock(sharedName(question), () => look(true), ask);
   }
 
   /**
-   * The tier where another process's answer may be; `undefined` if there is none that is worth a
-   * look.
+   * Returns the shared cache if the answer of another process may be in it and could be used;
+   * `undefined` otherwise.
    */
   #sharedFor({ key, target }: Question): SharedCache | undefined {
     const cachedEntry = this.#active.peek(key);
     const isVoid = cachedEntry !== undefined && this.#revocations.usability(cachedEntry) === 'refuse';
-    // If this process knows that the token is revoked, no other process knows better. If shared
-    // answers can't be used at the moment, waiting for one only costs time.
+    // No shared answer is used for a token that this process knows to be revoked, and none at all
+    // while this process may miss revocations: a look would only cost time.
     return isVoid || !this.#revocations.acceptsShared ? undefined : this.#sharedOf(target);
   }
 
-  /** The tier for answers to this question; `undefined` where they are not shared. */
+  /** Returns the shared cache if answers of this server are shared; `undefined` otherwise. */
   #sharedOf({ mayIntrospect, sharedId }: TokenTarget): SharedCache | undefined {
     // To verify a signature costs less than to fetch the answer of another process.
     return mayIntrospect && sharedId !== undefined ? this.#shared : undefined;
@@ -418,7 +418,7 @@ export class TokenCache {
     if (answer !== undefined && 'rejection' in answer) {
       // Other processes learn of it only while they wait: a token that is not active now may be so
       // later.
-      const isAnswer = isWaiting && shared.isForWaiting(answer, Date.now());
+      const isAnswer = isWaiting && shared.isForLockWaiters(answer, Date.now());
       return isAnswer ? this.#keepRejection(question, answer.rejection) : undefined;
     }
     const claims = answer && readTokenClaims(answer.claims, answer.issuer);
@@ -491,7 +491,7 @@ export class TokenCache {
       await shared.remove(sharedName(question));
     }
     if (this.#rules.inactiveMaxAge > 0) {
-      await shared.putForWaiting(sharedName(question), { rejection, askedAt: Date.now() });
+      await shared.putForLockWaiters(sharedName(question), { rejection, askedAt: Date.now() });
     }
   }
 
@@ -519,7 +519,7 @@ export class TokenCache {
         return record;
       }
       if (usability === 'refuse') {
-        return revokedHere;
+        return revoked;
       }
       if (usability !== 'introspect') {
         return this.#introspectToo(question, answer, usability);
@@ -579,7 +579,7 @@ export class TokenCache {
     if (usability === 'use') {
       return record;
     }
-    return usability === 'refuse' ? revokedHere : 'token_inactive';
+    return usability === 'refuse' ? revoked : 'token_inactive';
   }
 
   #record(
@@ -673,7 +673,7 @@ export class TokenCache {
       this.#inactiveTimes.set(key);
     }
     const from = Date.now();
-    this.#inactive.set(key, { rejection, from, until: from + this.#rules.inactiveMaxAge * 1000 });
+    this.#rejections.set(key, { rejection, from, until: from + this.#rules.inactiveMaxAge * 1000 });
     return rejection;
   }
 }

@@ -39,7 +39,7 @@ export function checkBinding(
   claims: TokenClaims['claims'] = noClaims,
 ): void {
   if (confirmation === undefined) {
-    refuseProofOfNoKey(possession);
+    refuseProofForKeylessToken(possession);
     if (binding !== 'when-bound') {
       const isAtTop = claimOf(claims, 'x5t#S256') !== undefined;
       throw new RequestRefused('token_unbound', isAtTop ? { detail: thumbprintAtTop } : {});
@@ -63,7 +63,7 @@ export function checkBinding(
     refuseUnverifiedMethods(names, methods);
   }
   if (!names.includes('jkt')) {
-    refuseProofOfNoKey(possession);
+    refuseProofForKeylessToken(possession);
   }
   for (const method of methods) {
     if (names.includes(method.member)) {
@@ -92,7 +92,7 @@ function refuseUnverifiedMethods(names: readonly string[], methods: readonly Con
 }
 
 /** RFC 9449 §7.1: the scheme DPoP is for tokens that are bound to a key. */
-function refuseProofOfNoKey({ proof }: Possession): void {
+function refuseProofForKeylessToken({ proof }: Possession): void {
   if (proof !== undefined) {
     throw new RequestRefused('dpop_token_unbound', {
       detail: 'the request has the scheme DPoP, and cnf of the token has no jkt',

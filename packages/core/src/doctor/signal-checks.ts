@@ -1,5 +1,5 @@
 import type { AuthorizationServer } from 'oauth4webapi';
-import { withDeadline } from '../authorization-server/deadline.js';
+import { withTimeoutSignal } from '../authorization-server/deadline.js';
 import { createHttp } from '../authorization-server/http.js';
 import { createRemoteKeys } from '../authorization-server/key-set.js';
 import { discoverTransmitter } from '../authorization-server/ssf-configuration.js';
@@ -44,7 +44,7 @@ export async function checkSignals(
   const { send, close } = createHttp(http, credentials.find(({ identity }) => identity)?.identity);
   const closing = new AbortController();
   try {
-    const configuration = await withDeadline(http.timeout, (signal) =>
+    const configuration = await withTimeoutSignal(http.timeout, (signal) =>
       discoverTransmitter(transmitter, send, signal),
     );
     const ask = createTransmitterEndpoints({

@@ -1,4 +1,4 @@
-import { type RefusalCode, reportable } from '../errors.js';
+import { type RefusalCode, toleratedByReport } from '../errors.js';
 import { type OptionsOf, optionGroup, readOptions, wholeNumber } from '../shared/option-group.js';
 import { observeEvents } from './subscription.js';
 
@@ -83,7 +83,7 @@ export function observeClients(options: ObserveClientsOptions = {}): ObservedCli
     },
     refused({ refusal: { code }, stage, issuer, clientId }) {
       if (stage === 'request' && issuer !== undefined) {
-        const isAboutBinding = reportable.has(code);
+        const isAboutBinding = toleratedByReport.has(code);
         note(issuer, clientId, 'refused', isAboutBinding ? { isReady: false, because: code } : undefined);
       }
     },

@@ -4,8 +4,8 @@ import { createMismatch } from '../shared/option-errors.js';
 import { type OptionsOf, optional, optionGroup, readOptions, wholeNumber } from '../shared/option-group.js';
 import type { OptionRule } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
+import { refuseUncalledMiddleware } from './middleware-not-called.js';
 import { type RoutePolicy, routePolicy } from './route-policy.js';
-import { refuseUncalledMiddleware } from './uncalled.js';
 
 // RFC 9470 §3: a space-separated list within quotes.
 const acrList: OptionRule<readonly string[]> = {

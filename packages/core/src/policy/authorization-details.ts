@@ -3,8 +3,8 @@ import { RequestRefused } from '../errors.js';
 import { type OptionsOf, optional, optionGroup, readOptions, required } from '../shared/option-group.js';
 import { text, textList } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
+import { refuseUncalledMiddleware } from './middleware-not-called.js';
 import { type RoutePolicy, routePolicy } from './route-policy.js';
-import { refuseUncalledMiddleware } from './uncalled.js';
 
 export const authorizationDetailOptions = optionGroup({
   /** Its `type`. Required. */

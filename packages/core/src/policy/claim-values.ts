@@ -4,8 +4,8 @@ import { createMismatch, described } from '../shared/option-errors.js';
 import { isPlainObject } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { isPromised } from '../shared/promises.js';
+import { refuseUncalledMiddleware } from './middleware-not-called.js';
 import { type RoutePolicy, routePolicy } from './route-policy.js';
-import { refuseUncalledMiddleware } from './uncalled.js';
 
 /** What a claim must be: one value, one of several, or what a function says. */
 export type ClaimRequirement =

@@ -9,6 +9,7 @@ import {
 } from './authentication.js';
 import { type AuthorizationDetailRequirement, authorizationDetailsPolicy } from './authorization-details.js';
 import { type ClaimRequirements, claimsPolicy, type WithRequiredClaims } from './claim-values.js';
+import { refuseUncalledMiddleware } from './middleware-not-called.js';
 import {
   certificateSubjectPolicy,
   psd2RolePolicy,
@@ -17,7 +18,6 @@ import {
 } from './route-certificate.js';
 import { activeTokenPolicy, type RoutePolicy } from './route-policy.js';
 import { anyScopePolicy, scopesPolicy } from './scopes.js';
-import { refuseUncalledMiddleware } from './uncalled.js';
 
 /**
  * The type of a framework's guards, for what they grant: an interface that extends this one says

@@ -17,8 +17,8 @@ import { OptionReader } from '../shared/option-group.js';
 import { isPlainObject } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { isPromised } from '../shared/promises.js';
+import { refuseUncalledMiddleware } from './middleware-not-called.js';
 import { type PolicyContext, type RoutePolicy, routePolicy } from './route-policy.js';
-import { refuseUncalledMiddleware } from './uncalled.js';
 
 /** `certificatePolicy` for one route. Throws `ConfigurationError`. */
 export function routeCertificatePolicy(

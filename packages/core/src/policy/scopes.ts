@@ -1,8 +1,8 @@
 import { RequestRefused } from '../errors.js';
 import { createMismatch, described } from '../shared/option-errors.js';
 import { scopeToken } from '../shared/option-rules.js';
+import { refuseUncalledMiddleware } from './middleware-not-called.js';
 import { type RoutePolicy, routePolicy } from './route-policy.js';
-import { refuseUncalledMiddleware } from './uncalled.js';
 
 /**
  * Requires that the token grants each of the scopes. Scopes are compared case-sensitively (RFC 6749

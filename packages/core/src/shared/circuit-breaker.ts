@@ -59,8 +59,8 @@ class Row {
 }
 
 /**
- * The clients with failures that are told apart; of more the one that failed longest ago counts as
- * new.
+ * How many names of clients with failures are remembered. Beyond that number the client that failed
+ * longest ago is forgotten: its next failure counts as its first.
  */
 const MAX_NAMES = 1_000;
 
@@ -176,23 +176,23 @@ export class CircuitBreaker {
     return clients >= failures || all.failures >= failures * ONE_CLIENTS_FACTOR;
   }
 
-  #record(verdict: AttemptOutcome, source: AttemptSource, failures: Failures, probed: readonly Row[]): void {
+  #record(outcome: AttemptOutcome, source: AttemptSource, failures: Failures, probed: readonly Row[]): void {
     for (const row of probed) {
       row.isProbing = false;
     }
     // What was under way when the breaker opened says nothing of now. After `unknown` the next
     // attempt may be made at once.
     const wasUnderWay = probed.length === 0 && this.#openRows(source, failures).length > 0;
-    if (wasUnderWay || verdict === 'unknown') {
+    if (wasUnderWay || outcome === 'unknown') {
       return;
     }
-    if (verdict === 'answered') {
+    if (outcome === 'answered') {
       this.#failures.unknown.clear();
       this.#failures.known.clear();
       this.#show(false);
       return;
     }
-    const rest = typeof verdict === 'object' ? verdict.restFor : 0;
+    const rest = typeof outcome === 'object' ? outcome.restFor : 0;
     const nextAttempt = performance.now() + Math.max(this.#rules.probeInterval, rest) * 1000;
     failures.clients += failures.known(source).length === 0 ? 1 : 0;
     const rows = source.map((name) => failures.rows.get(name) ?? new Row());

@@ -9,10 +9,13 @@ export function hashOf(text: string): string {
 const SHORTEST = 22;
 
 /**
- * Returns what a revocation of this one token is known by. Each text of the token has it that an
- * authorization server may take for the same one: the SHA-256 of its one base64url text, without
- * dots at its end. Of a signed JWT it is that of what is signed (RFC 7515 §5.1), as the same JWT
- * has several signatures, and a server may ignore what comes after them.
+ * Returns the name by which a revocation names this one token. An authorization server may accept
+ * several texts as the same token. All of them have the same name:
+ *
+ * - Of a signed JWT, the SHA-256 of header and payload (RFC 7515 §5.1): one JWT can have several
+ *   signatures, and a server may ignore what follows them.
+ * - Of any other token, the SHA-256 of its canonical base64url text without dots at its end.
+ * - Of a text of fewer than 22 characters in that form, `hashOf(token)`.
  *
  * @param hash `hashOf(token)`, where it is known
  */

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
-  Clock,
+  Deadline,
   TimeIsOver,
   untilOver,
-  withClock,
+  withDeadline,
 } from '../../../packages/core/src/authorization-server/deadline.js';
 
 beforeEach(() => {
@@ -13,12 +13,12 @@ afterEach(() => vi.useRealTimers());
 
 const never = () => new Promise<never>(() => undefined);
 
-describe('the time of a clock', () => {
+describe('the time of a deadline', () => {
   it.each([
     ['work that never settles', never],
     ['work that resolves later', () => new Promise((resolve) => setTimeout(resolve, 6_000))],
   ])('is over after its seconds: %s is given up', async (_title, work) => {
-    const outcome = withClock(5, (clock) => untilOver(clock, work)).catch((error: unknown) => error);
+    const outcome = withDeadline(5, (deadline) => untilOver(deadline, work)).catch((error: unknown) => error);
     await vi.advanceTimersByTimeAsync(4_999);
     expect(await Promise.race([outcome, 'waiting'])).toBe('waiting');
     await vi.advanceTimersByTimeAsync(2);
@@ -26,60 +26,60 @@ describe('the time of a clock', () => {
   });
 
   it('aborts a signal that was read before, and one that is read later', async () => {
-    const clock = Clock.start(1);
-    const { signal } = clock;
+    const deadline = Deadline.after(1);
+    const { signal } = deadline;
     expect(signal.aborted).toBe(false);
     await vi.advanceTimersByTimeAsync(1_001);
-    expect([clock.isOver, signal.aborted, clock.signal]).toEqual([true, true, signal]);
-    const other = Clock.start(1);
+    expect([deadline.isOver, signal.aborted, deadline.signal]).toEqual([true, true, signal]);
+    const other = Deadline.after(1);
     await vi.advanceTimersByTimeAsync(1_001);
     expect(other.signal.aborted).toBe(true);
   });
 
   it('is never over once the work has settled, and no timer is left', async () => {
-    let kept: Clock | undefined;
-    const work = async (clock: Clock) => {
-      kept = clock;
+    let kept: Deadline | undefined;
+    const work = async (deadline: Deadline) => {
+      kept = deadline;
       return 'done';
     };
-    expect(await withClock(1, work)).toBe('done');
+    expect(await withDeadline(1, work)).toBe('done');
     expect(vi.getTimerCount()).toBe(0);
     await vi.advanceTimersByTimeAsync(2_000);
     expect([kept?.isOver, kept?.signal.aborted]).toEqual([false, false]);
   });
 
   it('is not over where the work settles in the turn in which the timer fires', async () => {
-    let clock: Clock | undefined;
-    const done = withClock(1, (own) => {
-      clock = own;
+    let deadline: Deadline | undefined;
+    const done = withDeadline(1, (own) => {
+      deadline = own;
       return new Promise((resolve) => setTimeout(() => resolve('done'), 1_000));
     });
     vi.advanceTimersByTime(1_000);
     expect(await done).toBe('done');
     await vi.advanceTimersByTimeAsync(10);
-    expect(clock?.isOver).toBe(false);
+    expect(deadline?.isOver).toBe(false);
   });
 
   it('starts no work when it is over', async () => {
-    const clock = Clock.of(AbortSignal.abort());
+    const deadline = Deadline.of(AbortSignal.abort());
     const work = vi.fn(never);
-    await expect(untilOver(clock, work)).rejects.toBeInstanceOf(TimeIsOver);
+    await expect(untilOver(deadline, work)).rejects.toBeInstanceOf(TimeIsOver);
     expect(work).not.toHaveBeenCalled();
   });
 
   it('follows a signal', async () => {
     const controller = new AbortController();
-    const outcome = withClock(controller.signal, (clock) => untilOver(clock, never));
+    const outcome = withDeadline(controller.signal, (deadline) => untilOver(deadline, never));
     controller.abort();
     await expect(outcome).rejects.toBeInstanceOf(TimeIsOver);
   });
 
   it('calls no listener that was taken back', () => {
     const controller = new AbortController();
-    const clock = Clock.of(controller.signal);
+    const deadline = Deadline.of(controller.signal);
     const [kept, takenBack] = [vi.fn(), vi.fn()];
-    clock.whenOver(kept);
-    clock.whenOver(takenBack)();
+    deadline.whenOver(kept);
+    deadline.whenOver(takenBack)();
     controller.abort();
     expect([kept, takenBack].map(({ mock }) => mock.calls.length)).toEqual([1, 0]);
   });
@@ -89,16 +89,12 @@ describe('the time of a clock', () => {
     const work = (): never => {
       throw trouble;
     };
-    await expect(withClock(1, (clock) => untilOver(clock, work))).rejects.toBe(trouble);
+    await expect(withDeadline(1, (deadline) => untilOver(deadline, work))).rejects.toBe(trouble);
   });
 });
 
-it('nothing but a clock is one', () => {
-  expect([Clock.start(1), { isOver: false }, null, undefined, 'x'].map((one) => Clock.isClock(one))).toEqual([
-    true,
-    false,
-    false,
-    false,
-    false,
-  ]);
+it('nothing but a Deadline is one', () => {
+  expect(
+    [Deadline.after(1), { isOver: false }, null, undefined, 'x'].map((one) => Deadline.isDeadline(one)),
+  ).toEqual([true, false, false, false, false]);
 });
