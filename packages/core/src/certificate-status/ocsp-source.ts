@@ -142,12 +142,17 @@ export class OcspSource implements StatusSource {
     if (known !== undefined) {
       return known;
     }
-    const access = certificate.extensions.get(AUTHORITY_INFO_ACCESS);
-    const named = access === undefined ? [] : readResponders(access.value);
-    const responders = named.filter(isWebUri).slice(0, MAX_RESPONDERS);
+    const responders = respondersOf(certificate);
     this.#responders.set(certificate, responders);
     return responders;
   }
+}
+
+/** The responders that a certificate names and that can be asked. */
+export function respondersOf({ extensions }: PathCertificate): readonly string[] {
+  const access = extensions.get(AUTHORITY_INFO_ACCESS);
+  const named = access === undefined ? [] : readResponders(access.value);
+  return named.filter(isWebUri).slice(0, MAX_RESPONDERS);
 }
 
 /**

@@ -100,6 +100,21 @@ export async function readPeerCertificate(option: string, file: string): Promise
   }
 }
 
+/** Certificates of a client's file that are read. */
+const MAX_CHAIN = 20;
+
+/** Reads the certificate of a client, and the authorities between that follow it in the file. */
+export async function readChain(option: string, file: string): Promise<ClientCertificate> {
+  const pem = (await contentOf(option, file)).toString('latin1');
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  try {
+    const [first, ...others] = blocks.slice(0, MAX_CHAIN).map((block) => new X509Certificate(block).raw);
+    return new ClientCertificate(first ?? new X509Certificate(pem).raw, { intermediates: others });
+  } catch (error) {
+    throw new TellableError(`${file} is no certificate in PEM (${describeError(error)})`);
+  }
+}
+
 /** Reads the private key with which a client signs DPoP proofs: PEM or a JWK. */
 export async function proofSignerOf(file: string): Promise<ProofSigner> {
   const text = (await contentOf('--proof-key', file)).toString();

@@ -15,6 +15,7 @@ import {
 } from '../options/resource-server-options.js';
 import { within } from '../shared/bounded-wait.js';
 import { describeError } from '../shared/shown-error.js';
+import { checkCertificate } from './certificate-checks.js';
 import { fetchClients, readClients, reportClients } from './client-list.js';
 import { decide } from './decision.js';
 import { type Finding, problem, warning } from './finding.js';
@@ -27,6 +28,7 @@ import {
   pairOf,
   portOf,
   proofSignerOf,
+  readChain,
   readPeerCertificate,
   UsageError,
   urlOf,
@@ -67,6 +69,7 @@ export const usage = `mtls-doctor: what is wrong between client, proxy, API and 
   mtls-doctor explain    --claims CLAIMS.json [--cert CLIENT.pem] [--proof-key CLIENT.key] [--config FILE]
   mtls-doctor clients    FILE|URL [--days 30] [--token TOKEN|-]
                          [--cert CLIENT.pem --key CLIENT.key] [--ca CA.pem]
+  mtls-doctor certificate --cert CLIENT.pem [--config FILE] [--ca AUTHORITIES.pem]
 
 --config names a module whose default export are the options of mtlsBound(); without it they come from
 the environment.
@@ -277,6 +280,18 @@ const commands: Readonly<Record<string, Command>> = {
       await optionsOf(given, around),
       around.environment,
     );
+    return writeFindings(findings, given, around);
+  },
+
+  async certificate(given, _rest, around) {
+    const certificate = await readChain('--cert', requireOption(given, 'cert'));
+    const { certificatePolicy = {} } = await optionsOf(given, around);
+    const authorities =
+      given.ca === undefined ? undefined : (await contentOf('--ca', given.ca)).toString('latin1');
+    const findings = await checkCertificate(certificate, {
+      ...certificatePolicy,
+      ...(authorities !== undefined && { authorities }),
+    });
     return writeFindings(findings, given, around);
   },
 

@@ -1,0 +1,326 @@
+import type { ClientCertificate } from '../certificate/client-certificate.js';
+import { x509 } from '../certificate/lazy-x509.js';
+import {
+  type CertificatePolicyOptions,
+  certificatePolicyOptions,
+} from '../certificate-policy/certificate-policy.js';
+import { createCertificateStatus } from '../certificate-status/certificate-status.js';
+import { distributionPoints } from '../certificate-status/distribution-points.js';
+import { ListFiles } from '../certificate-status/list-files.js';
+import { certificateId, ocspRequest } from '../certificate-status/ocsp-request.js';
+import { readOcspResponse } from '../certificate-status/ocsp-response.js';
+import { respondersOf } from '../certificate-status/ocsp-source.js';
+import { listHead, openList, type RevocationList } from '../certificate-status/revocation-list.js';
+import { createStatusFetcher, type StatusFetcher } from '../certificate-status/status-fetcher.js';
+import {
+  type CertificateStatusSettings,
+  certificateStatusOptions,
+  resolveCertificateStatus,
+} from '../certificate-status/status-options.js';
+import { AuthoritySource } from '../chain/authorities.js';
+import { ChainVerification } from '../chain/chain-verification.js';
+import type { BySubject } from '../chain/path-building.js';
+import { type PathCertificate, pathCertificate } from '../chain/path-certificate.js';
+import { ConfigurationError, RequestRefused } from '../errors.js';
+import { hintForChain } from '../response/chain-hints.js';
+import { OptionReader } from '../shared/option-group.js';
+import { redactUrl } from '../shared/shown-url.js';
+import { type Finding, ok, problem, warning } from './finding.js';
+import { messageOf } from './input.js';
+
+/** Seconds that the clock of an authority may differ: the default of the option `clockTolerance`. */
+const CLOCK_TOLERANCE = 30;
+
+/** Bytes of the answer of a responder. */
+const MAX_ANSWER_SIZE = 65_535;
+
+/** Authorities between that are looked through for the issuer that is missing. */
+const MAX_STEPS = 10;
+
+const HOUR = 3_600_000;
+
+/**
+ * Checks the chain of a certificate as `certificatePolicy` of an API does, and its status: where its
+ * lists and responders are, whether they answer, and how old they are. Never rejects for what is wrong
+ * with the certificate or the options.
+ */
+export async function checkCertificate(
+  certificate: ClientCertificate,
+  options: CertificatePolicyOptions,
+): Promise<Finding[]> {
+  await x509.load();
+  const reported: Finding[] = [];
+  const report = (code: string, message: string): void => {
+    reported.push(warning(code, message, 'correct the file or the function that the message names'));
+  };
+  try {
+    const given = new OptionReader('certificatePolicy', options, certificatePolicyOptions);
+    const { authorities, intermediates } = given.settings();
+    if (authorities === undefined) {
+      const fix = 'set it in the module of --config, or name a file of authorities by --ca';
+      return [problem('authorities_missing', 'certificatePolicy.authorities is not set', fix)];
+    }
+    const anchors = new AuthoritySource(authorities, given.pathOf('authorities'), report);
+    const between =
+      intermediates === undefined
+        ? undefined
+        : new AuthoritySource(intermediates, given.pathOf('intermediates'), report);
+    const verification = new ChainVerification(anchors, between);
+    const now = Date.now();
+    await verification.prepare(now);
+    const outcome = verification.outcomeOf(certificate, now);
+    if ('why' in outcome) {
+      const known = [anchors.current(), ...(between === undefined ? [] : [between.current()])];
+      return [...reported, noChain(outcome.why, certificate, known)];
+    }
+    const isSet = !given.isMissing('revocation');
+    const settings = resolveCertificateStatus(
+      isSet ? given.nested('revocation') : new OptionReader(NOT_SET, NOT_SET_BY, certificateStatusOptions),
+    );
+    return [...reported, chainFound(outcome.path), ...(await checkStatus(outcome.path, settings, isSet))];
+  } catch (error) {
+    if (error instanceof ConfigurationError) {
+      return [problem('configuration', error.message, 'set the option that it names')];
+    }
+    throw error;
+  }
+}
+
+const NOT_SET = 'certificatePolicy.revocation';
+const NOT_SET_BY = { by: ['crl', 'ocsp'] } as const;
+
+function chainFound(path: readonly PathCertificate[]): Finding {
+  const end = Math.min(...path.map(({ notAfter }) => notAfter));
+  return ok(
+    'chain',
+    `the chain leads to an authority and is valid until ${timeOf(end)}: ${path.map(nameOf).join(' <- ')}`,
+  );
+}
+
+function noChain(why: string, certificate: ClientCertificate, known: readonly BySubject[]): Finding {
+  const detail = `its chain leads to none of the authorities: ${why}`;
+  const hint = hintForChain(new RequestRefused('certificate_refused', { detail }));
+  const missing = hint?.code === 'chain_issuer_missing' ? missingIssuer(certificate, known) : undefined;
+  return problem(
+    hint?.code ?? 'chain_not_accepted',
+    missing === undefined ? detail : `${detail}; ${missing}`,
+    hint?.text ?? 'read the message',
+  );
+}
+
+/** Follows the names of issuers as far as they are known. */
+function missingIssuer(certificate: ClientCertificate, known: readonly BySubject[]): string | undefined {
+  const sent = certificate.intermediates.map(pathCertificate).filter((one) => typeof one !== 'string');
+  let last = pathCertificate(certificate.der ?? new Uint8Array());
+  for (let step = 0; typeof last !== 'string' && step < MAX_STEPS; step += 1) {
+    const { issuerName, subjectName } = last;
+    const issuers = [
+      ...known.flatMap((pool) => pool.get(issuerName) ?? []),
+      ...sent.filter((one) => one.subjectName === issuerName),
+    ];
+    const [issuer] = issuers;
+    if (issuerName === subjectName && step > 0) {
+      return `${nameOf(last)} is a root, and not in certificatePolicy.authorities`;
+    }
+    if (issuer === undefined) {
+      return `no certificate is known of ${onePlace(last.x509.issuer)}, the issuer of ${nameOf(last)}`;
+    }
+    if (!issuers.some((one) => last !== one && typeof last !== 'string' && isSignedBy(last, one))) {
+      return `the key of ${nameOf(issuer)} is not that of the issuer of ${nameOf(last)}`;
+    }
+    last = issuer;
+  }
+  return undefined;
+}
+
+function isSignedBy(certificate: PathCertificate, issuer: PathCertificate): boolean {
+  try {
+    return certificate.x509.verify(issuer.x509.publicKey);
+  } catch {
+    return false;
+  }
+}
+
+async function checkStatus(
+  path: readonly PathCertificate[],
+  settings: CertificateStatusSettings,
+  isSet: boolean,
+): Promise<Finding[]> {
+  const fetcher = createStatusFetcher(settings);
+  const status = createCertificateStatus(
+    settings,
+    () => CLOCK_TOLERANCE,
+    () => undefined,
+  );
+  const links = path.slice(1).map((issuer, index) => [path[index] ?? issuer, issuer] as const);
+  try {
+    const sources = await Promise.all(
+      links.map(([certificate, issuer]) => checkSources(certificate, issuer, settings, fetcher)),
+    );
+    await status.prepare(path);
+    return [...sources.flat(), verdictOf(path, status.statusOf(path, Date.now()), settings, isSet)];
+  } finally {
+    status.close();
+    fetcher.close();
+  }
+}
+
+function verdictOf(
+  path: readonly PathCertificate[],
+  found: ReturnType<ReturnType<typeof createCertificateStatus>['statusOf']>,
+  { mode }: CertificateStatusSettings,
+  isSet: boolean,
+): Finding {
+  if (found.state === 'good') {
+    const message = 'none of the certificates of the chain is revoked';
+    return isSet ? ok('certificate_status', message) : notAsked(message);
+  }
+  const which = nameOf(path[found.at] as PathCertificate);
+  if (found.state === 'revoked') {
+    const detail = `${which} is revoked: ${found.why}`;
+    return found.at === 0
+      ? problem('certificate_revoked', detail, 'get a new certificate, with a new key')
+      : problem('authority_revoked', detail, 'get a certificate of another authority');
+  }
+  const detail = `nothing says whether ${which} is revoked: ${found.why}`;
+  if (!isSet) {
+    return notAsked(detail);
+  }
+  const hint = hintForChain(
+    new RequestRefused('certificate_status_unknown', { detail: `unknown: ${found.why}` }),
+  );
+  const make = mode === 'strict' ? problem : warning;
+  return make(hint?.code ?? 'status_unreadable', detail, hint?.text ?? 'read the message');
+}
+
+function notAsked(message: string): Finding {
+  return warning(
+    'revocation_not_checked',
+    `${message}. The API does not ask: certificatePolicy.revocation is not set`,
+    'set certificatePolicy.revocation, or have TLS or the proxy check lists',
+  );
+}
+
+/** What the lists and the responders of one certificate answer. */
+async function checkSources(
+  certificate: PathCertificate,
+  issuer: PathCertificate,
+  settings: CertificateStatusSettings,
+  fetcher: StatusFetcher,
+): Promise<Finding[]> {
+  const points = settings.by.includes('crl') ? distributionPoints(certificate) : [];
+  const responders = settings.by.includes('ocsp') ? respondersOf(certificate) : [];
+  const found = await Promise.all([
+    listsOfFiles(issuer, settings),
+    ...points.flatMap(({ uris }) => uris).map((uri) => listAt(uri, issuer, settings, fetcher)),
+    ...responders.map((uri) => answerOf(uri, certificate, issuer, settings, fetcher)),
+  ]);
+  return found.flat();
+}
+
+async function listsOfFiles(
+  issuer: PathCertificate,
+  { crlFiles, crlFilesPath, maxSize }: CertificateStatusSettings,
+): Promise<Finding[]> {
+  if (crlFiles === undefined) {
+    return [];
+  }
+  const files = new ListFiles({
+    paths: crlFiles,
+    option: crlFilesPath,
+    maxSize,
+    onChange: () => undefined,
+    onFailure: () => undefined,
+  });
+  try {
+    await files.open(issuer);
+    const shown = `a list of ${nameOf(issuer)} in certificatePolicy.revocation.crlFiles`;
+    return files.listsOf(issuer).map((list) => describeList(shown, list));
+  } finally {
+    files.close();
+  }
+}
+
+async function listAt(
+  uri: string,
+  issuer: PathCertificate,
+  { maxSize }: CertificateStatusSettings,
+  fetcher: StatusFetcher,
+): Promise<Finding> {
+  const shown = `the list ${redactUrl(uri)} of ${nameOf(issuer)}`;
+  try {
+    const fetched = await fetcher.fetch(uri, { accept: 'application/pkix-crl', maxSize });
+    const head = fetched === 'unchanged' ? 'status 304' : listHead(fetched.body);
+    return describeList(shown, typeof head === 'string' ? head : await openList(head, issuer));
+  } catch (error) {
+    return unusable(shown, messageOf(error));
+  }
+}
+
+function describeList(shown: string, list: RevocationList | string): Finding {
+  if (typeof list === 'string') {
+    return unusable(shown, list);
+  }
+  const { thisUpdate, nextUpdate, der } = list;
+  const age = `of ${timeOf(thisUpdate)}, ${ageOf(thisUpdate)} old, until ${timeOf(nextUpdate)}`;
+  return nextUpdate + 1_000 * CLOCK_TOLERANCE < Date.now()
+    ? unusable(shown, `it has expired: it is ${age}`)
+    : ok('revocation_list', `${shown} is ${age}, ${der.length} bytes`);
+}
+
+async function answerOf(
+  uri: string,
+  certificate: PathCertificate,
+  issuer: PathCertificate,
+  { nonce, maxSize }: CertificateStatusSettings,
+  fetcher: StatusFetcher,
+): Promise<Finding> {
+  const shown = `the OCSP responder ${redactUrl(uri)} about ${nameOf(certificate)}`;
+  try {
+    const request = ocspRequest(certificateId(certificate, issuer), nonce);
+    const fetched = await fetcher.fetch(uri, {
+      accept: 'application/ocsp-response',
+      maxSize: Math.min(MAX_ANSWER_SIZE, maxSize),
+      post: { type: 'application/ocsp-request', body: request.der },
+    });
+    const rules = { request, issuer, now: Date.now(), tolerance: 1_000 * CLOCK_TOLERANCE };
+    const answer = fetched === 'unchanged' ? 'status 304' : await readOcspResponse(fetched.body, rules);
+    if (typeof answer === 'string') {
+      return unusable(shown, answer);
+    }
+    const { state, thisUpdate, nextUpdate } = answer;
+    const end = nextUpdate === undefined ? 'without an end' : `until ${timeOf(nextUpdate)}`;
+    const age = `of ${timeOf(thisUpdate)}, ${ageOf(thisUpdate)} old, ${end}`;
+    return ok('ocsp_answer', `${shown} says ${state}, in an answer ${age}`);
+  } catch (error) {
+    return unusable(shown, messageOf(error));
+  }
+}
+
+/** No problem by itself: another list or responder may do. The verdict says so. */
+function unusable(shown: string, why: string): Finding {
+  const hint = hintForChain(new RequestRefused('certificate_status_unknown', { detail: `unknown: ${why}` }));
+  return warning(
+    hint?.code ?? 'status_unreadable',
+    `${shown} can not be used: ${why}`,
+    hint?.text ?? 'read the message',
+  );
+}
+
+function nameOf({ x509: { subject }, thumbprint }: PathCertificate): string {
+  return `${onePlace(subject)} (${thumbprint})`;
+}
+
+/** Node writes a name in lines; of an empty one nothing. */
+function onePlace(name: string | undefined): string {
+  return name === undefined || name === '' ? 'no name' : name.replaceAll('\n', ', ');
+}
+
+function timeOf(time: number): string {
+  return Number.isFinite(time) ? `${new Date(time).toISOString().slice(0, 19)}Z` : 'any time';
+}
+
+function ageOf(time: number): string {
+  const hours = Math.max(0, (Date.now() - time) / HOUR);
+  return hours < 48 ? `${hours.toFixed(1)} hours` : `${Math.floor(hours / 24)} days`;
+}
