@@ -14,7 +14,7 @@ const filesOf = {
   response: `${source}/response/**/*.ts`,
   request: `${source}/request/**/*.ts`,
   token: `${source}/token/**/*.ts`,
-  certificate: `${source}/certificate/**/*.ts`,
+  certificate: `${source}/{certificate,trusted-proxy}/**/*.ts`,
   cache: `${source}/cache/**/*.ts`,
   revocation: `${source}/revocation/**/*.ts`,
   confirmation: `${source}/confirmation/**/*.ts`,

@@ -6,8 +6,6 @@ import { introspectionOptions } from '../../packages/core/src/authorization-serv
 import { jwtAccessTokensOptions } from '../../packages/core/src/authorization-server/jwt.js';
 import { privateKeyOptions } from '../../packages/core/src/authorization-server/private-key.js';
 import * as presets from '../../packages/core/src/certificate/proxies.js';
-import { proxyHeaderOptions } from '../../packages/core/src/certificate/proxy-header.js';
-import { trustOptions } from '../../packages/core/src/certificate/trusted-proxy.js';
 import type { CertificatePolicy } from '../../packages/core/src/certificate-policy/certificate-policy.js';
 import { observeClientsOptions } from '../../packages/core/src/observe/clients.js';
 import { issuerOptions } from '../../packages/core/src/options/issuer-options.js';
@@ -24,6 +22,9 @@ import { authorizationDetailOptions } from '../../packages/core/src/policy/autho
 import { fapiTlsServerOptions } from '../../packages/core/src/policy/fapi-tls-options.js';
 import { fapiHeadersOptions } from '../../packages/core/src/request/fapi-headers.js';
 import type { OptionGroup } from '../../packages/core/src/shared/option-group.js';
+import { namedProxyOptions } from '../../packages/core/src/trusted-proxy/named-proxy.js';
+import { proxyHeaderOptions } from '../../packages/core/src/trusted-proxy/proxy-header.js';
+import { trustOptions } from '../../packages/core/src/trusted-proxy/trusted-proxy.js';
 import { createPki } from '../support/pki.js';
 
 /** What takes options, and how what it made of them can be looked at. */
@@ -108,6 +109,8 @@ export const beside: Readonly<Record<string, object>> = {
   ...ofSignals({ clientAuthentication }, 'poll', 'endpoint', 'interval', 'wait', 'maxEvents'),
   ...ofSignals({ clientAuthentication }, 'stream', 'pushEndpoint'),
   ...ofSignals({ clientAuthentication, poll: {} }, 'stream', 'events', 'description', 'verificationInterval'),
+  'proxyHeader().proxyCertificate.dns': { uri: undefined },
+  'proxyHeader().proxyCertificate.subject': { uri: undefined },
   'envoy().hops': { forward: 'append-forward' },
 };
 
@@ -120,6 +123,12 @@ export const ofFunctions: readonly Taker[] = [
     base: { trust: 'loopback', secret: { header: 'x-proxy-secret', value: proxySecret } },
     take: (options) => core.proxyHeader(anything, options),
     seen: keeps,
+  },
+  {
+    name: 'proxyHeader().proxyCertificate',
+    group: namedProxyOptions,
+    base: { ca: ca.cert, uri: 'urn:example:proxy' },
+    take: (proxyCertificate) => core.proxyHeader(anything, { trust: 'loopback', proxyCertificate }),
   },
   { name: 'nginx()', group: presets.headerNameOptions, base: {}, take: core.nginx },
   { name: 'traefik()', group: presets.certificateHeaderOptions, base: {}, take: core.traefik, seen: reads },

@@ -15,6 +15,8 @@ export type ProxyProgram = 'nginx' | 'haproxy' | 'apache2' | 'caddy' | 'envoy';
 
 export interface RealProxy {
   readonly port: number;
+  /** Holds its configuration, and `nginx.pid` of an NGINX. */
+  readonly folder: string;
   close(): Promise<void>;
 }
 
@@ -94,7 +96,7 @@ async function startOnce(
     await stop();
     throw error;
   }
-  return { port, close: stop };
+  return { port, folder, close: stop };
 }
 
 type CommandLine = (

@@ -77,6 +77,35 @@ export function createAdmission({
       }
       return refuse(thrown, undefined, req);
     }
+    let preparing: Promise<unknown> | undefined;
+    try {
+      preparing = decider.prepareSource();
+    } catch (thrown) {
+      return refuse(thrown, undefined, req);
+    }
+    return preparing === undefined
+      ? authorizeCredentials(credentials, req)
+      : authorizeLater(preparing, credentials, req);
+  }
+
+  /** Waits for what the source of certificates needs. */
+  async function authorizeLater(
+    preparing: Promise<unknown>,
+    credentials: Credentials,
+    req: NodeRequest,
+  ): Promise<Authorization> {
+    try {
+      await preparing;
+    } catch (thrown) {
+      return refuse(thrown, undefined, req);
+    }
+    return authorizeCredentials(credentials, req);
+  }
+
+  function authorizeCredentials(
+    credentials: Credentials,
+    req: NodeRequest,
+  ): Authorization | Promise<Authorization> {
     let certificate: ClientCertificate | undefined;
     let cached: TokenAnswer | undefined;
     const turnAtStart = revocations.latestTurn;

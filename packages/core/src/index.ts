@@ -86,10 +86,8 @@ export {
   uniIdLibra,
   type XfccOptions,
 } from './certificate/proxies.js';
-export { type ProxyHeaderOptions, proxyHeader } from './certificate/proxy-header.js';
 export { type Psd2Role, psd2Roles } from './certificate/psd2.js';
 export { tlsSocket } from './certificate/tls-socket.js';
-export type { SharedSecret, TrustedPeers, TrustOptions } from './certificate/trusted-proxy.js';
 export type { AlternativeNames, CertificatePolicyOptions } from './certificate-policy/certificate-policy.js';
 export type { Binding } from './confirmation/binding.js';
 export { addVary, connectFramework } from './connect-framework.js';
@@ -222,3 +220,11 @@ export {
 } from './token/token-claims.js';
 export type { TokenRejection } from './token/token-rejection.js';
 export type { AuthorizationServerAccess, TokenSource } from './token/token-source.js';
+export type { NamedProxy } from './trusted-proxy/named-proxy.js';
+export { type ProxyHeaderOptions, proxyHeader } from './trusted-proxy/proxy-header.js';
+export type {
+  ProxyCertificates,
+  SharedSecret,
+  TrustedPeers,
+  TrustOptions,
+} from './trusted-proxy/trusted-proxy.js';

@@ -25,6 +25,11 @@ export interface RequestDecider {
    * `RequestRefused`.
    */
   load(certificate?: ClientCertificate): Promise<unknown> | undefined;
+  /**
+   * Returns what to wait for before `certificateOf()`; `undefined` if there is nothing. Rejects with
+   * `RequestRefused`.
+   */
+  prepareSource(): Promise<unknown> | undefined;
   /** Undefined where the client showed none. Throws `RequestRefused`. */
   certificateOf(req: NodeRequest): ClientCertificate | undefined;
   /**
@@ -130,6 +135,8 @@ export function createRequestDecider(
 
   return {
     load: (certificate) => certificatePolicy?.load(certificate, Date.now()),
+
+    prepareSource: () => settings.certificate.prepare?.(Date.now()),
 
     reported,
     reportedFor: (req) => reportedRequests.get(req),

@@ -247,6 +247,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       ...issuers,
       {
         async ready() {
+          await decider.prepareSource();
           await decider.load();
         },
       },

@@ -301,7 +301,13 @@ const fullerOf: Readonly<Record<string, readonly object[]>> = {
   mtlsBound: fuller,
   requireCertificate: [{ ...demand, ...chainRules }],
   routeCertificatePolicy: [{ ...demand, ...chainRules }],
-  proxyHeader: [{ trust: 'loopback', secret: { header: 'x-secret', value: 'x-proxy-secret-1' } }],
+  proxyHeader: [
+    { trust: 'loopback', secret: { header: 'x-secret', value: 'x-proxy-secret-1' } },
+    ...[{ uri: 'urn:a' }, { dns: 'proxy.example' }, { subject: 'CN=proxy' }].map((name) => ({
+      trust: 'loopback',
+      proxyCertificate: { ca: pki.ca.cert, ...name },
+    })),
+  ],
   selfSignedTlsClientAuth: [identity, files],
   sharedSignals: fullerSignals,
   tlsClientAuth: [identity, files],

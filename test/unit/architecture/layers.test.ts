@@ -30,6 +30,7 @@ const layers: Record<string, readonly string[]> = {
   request: ['shared', 'token', 'observe'],
   certificate: ['shared', 'observe', 'request'],
   chain: ['shared', 'observe', 'certificate'],
+  'trusted-proxy': ['shared', 'observe', 'request', 'certificate', 'chain'],
   'certificate-status': ['shared', 'observe', 'certificate', 'chain'],
   'certificate-policy': ['shared', 'observe', 'certificate', 'chain', 'certificate-status'],
   confirmation: ['shared', 'token'],

@@ -2,7 +2,7 @@
 
 import { nginx, proxyHeader } from '@mtls-bound/core';
 import { describe, expect, it } from 'vitest';
-import { faultOf, rangeTest } from '../../../packages/core/src/certificate/trusted-range.js';
+import { faultOf, rangeTest } from '../../../packages/core/src/trusted-proxy/trusted-range.js';
 import { mismatch } from '../../support/mismatch.js';
 
 const unreadable = (entry: number) =>

@@ -74,3 +74,24 @@ it.each(['TLS says CERT_REVOKED', 'x-ssl-client-verify: certificate revoked', 'T
     expect(chain.outcomeOf(refused, Date.now())).toEqual({ why: verifyError });
   },
 );
+
+it('a certificate that comes back without its intermediates, as from a resumed session, keeps its path', async () => {
+  const middle = await authority('CN=Middle', root);
+  const { der } = await client('CN=client', middle, { to: 10 });
+  const whole = new ClientCertificate(der, { intermediates: [middle.der] });
+  const alone = () => new ClientCertificate(der);
+  const revoked = { verified: false, verifyError: 'TLS says CERT_REVOKED' };
+  const chain = verification(root);
+  const now = Date.now();
+  const first = alone();
+  expect(chain.outcomeOf(first, now)).toMatchObject({ why: expect.stringContaining('no path') });
+  expect(chain.outcomeOf(whole, now)).toHaveProperty('path');
+  expect(chain.outcomeOf(first, now)).toMatchObject({
+    path: [{ der }, { der: middle.der }, { der: root.der }],
+  });
+  expect(chain.outcomeOf(alone(), now)).toHaveProperty('path');
+  expect(chain.outcomeOf(new ClientCertificate(der, revoked), now)).toEqual({ why: revoked.verifyError });
+  // Another process has not seen them.
+  expect(verification(root).outcomeOf(alone(), now)).toMatchObject({ why: expect.anything() });
+  expect(chain.outcomeOf(alone(), now + 11 * day)).toMatchObject({ why: expect.anything() });
+});

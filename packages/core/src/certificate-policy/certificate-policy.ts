@@ -4,8 +4,8 @@ import type { ClientCertificate } from '../certificate/client-certificate.js';
 import {
   type DistinguishedName,
   decodeDistinguishedName,
+  distinguishedNames,
   isSameName,
-  parseDistinguishedName,
 } from '../certificate/distinguished-name.js';
 import { x509, x509Library } from '../certificate/lazy-x509.js';
 import {
@@ -41,14 +41,6 @@ import {
 import { flag, type OptionRule, oneOf, textList } from '../shared/option-rules.js';
 import { callAll } from '../shared/promises.js';
 import { TrustedChain } from './trusted-chain.js';
-
-const names: OptionRule<readonly DistinguishedName[], string | readonly string[]> = {
-  accepted: "a distinguished name as RFC 4514 writes it ('CN=client,O=Example,C=NO'), or a list of them",
-  read: (given) => {
-    const parsed = textList.read(given)?.map(parseDistinguishedName);
-    return parsed?.every((name) => name !== undefined) ? parsed : undefined;
-  },
-};
 
 const statuses: OptionRule<401 | 403> = {
   accepted: '401 or 403',
@@ -88,12 +80,12 @@ export const certificatePolicyOptions = optionGroup({
    * Its issuer is one of these names, in the text form of RFC 4514. Refuses a certificate whose chain
    * was not verified. Default: any.
    */
-  issuer: optional(names, { fallback: 'any' }),
+  issuer: optional(distinguishedNames, { fallback: 'any' }),
   /**
    * Its subject is one of these names, in the text form of RFC 4514. Refuses a certificate whose
    * chain was not verified. Default: any.
    */
-  subject: optional(names, { fallback: 'any' }),
+  subject: optional(distinguishedNames, { fallback: 'any' }),
   /**
    * One of its alternative names is one of these. Refuses a certificate whose chain was not verified.
    * Default: any.

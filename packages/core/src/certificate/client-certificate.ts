@@ -189,6 +189,13 @@ export interface CertificateSource {
    */
   readonly fromConnection?: boolean;
   /**
+   * Returns what to wait for before this source is called for a request; `undefined` if there is nothing.
+   * Rejects with `RequestRefused` if the source can't be used: the request is answered with 503. A source
+   * that wraps another one must have its `prepare`. `now` in milliseconds since the epoch. Default: there
+   * is nothing to wait for.
+   */
+  readonly prepare?: (now: number) => Promise<unknown> | undefined;
+  /**
    * For a request without certificate: the most likely cause as a code, and in words that say how
    * to fix it. The code `proxy_not_trusted` says that the header of an untrusted peer was ignored.
    */

@@ -1,3 +1,5 @@
+import { type OptionRule, textList } from '../shared/option-rules.js';
+
 /** One `type=value` of a name: the type as OID, the value as it is compared (RFC 5280 §7.1). */
 type Attribute = string;
 
@@ -62,6 +64,15 @@ export function parseDistinguishedName(text: string): DistinguishedName | undefi
   }
   return names.toReversed();
 }
+
+/** Names in the text form of RFC 4514, as options accept them. */
+export const distinguishedNames: OptionRule<readonly DistinguishedName[], string | readonly string[]> = {
+  accepted: "a distinguished name as RFC 4514 writes it ('CN=client,O=Example,C=NO'), or a list of them",
+  read: (given) => {
+    const parsed = textList.read(given)?.map(parseDistinguishedName);
+    return parsed?.every((name) => name !== undefined) ? parsed : undefined;
+  },
+};
 
 /**
  * The OID of an attribute type that is named, or written as an OID; undefined for an unknown name.

@@ -5,6 +5,7 @@ import { hashAlone } from '../certificate/parsed.js';
 import type { AuthoritySource } from './authorities.js';
 import { buildPath, bySubject, type PathOutcome, type PathParts } from './path-building.js';
 import { type PathCertificate, pathCertificate } from './path-certificate.js';
+import { explainInvalidPath } from './path-validation.js';
 
 /** Certificates whose outcome is kept. */
 const MAX_OUTCOMES = 10_000;
@@ -27,16 +28,30 @@ interface Entry {
   readonly to: number;
 }
 
+interface KeptPath {
+  readonly path: readonly PathCertificate[];
+  readonly generation: number;
+}
+
 /** Verifies the chain of a client certificate, once for each certificate and set of authorities. */
 export class ChainVerification {
   readonly #authorities: AuthoritySource;
   readonly #intermediates: AuthoritySource | undefined;
   readonly #byObject = new WeakMap<ClientCertificate, Entry>();
-  readonly #byContent = new LRUCache<string, Entry>({ max: MAX_OUTCOMES });
+  readonly #byContent: LRUCache<string, Entry>;
+  /** Paths that were valid, by the thumbprint of the certificate. */
+  readonly #paths: LRUCache<string, KeptPath>;
 
-  constructor(authorities: AuthoritySource, intermediates: AuthoritySource | undefined) {
+  /** @param maxOutcomes certificates whose outcome is kept */
+  constructor(
+    authorities: AuthoritySource,
+    intermediates: AuthoritySource | undefined,
+    maxOutcomes = MAX_OUTCOMES,
+  ) {
     this.#authorities = authorities;
     this.#intermediates = intermediates;
+    this.#byContent = new LRUCache({ max: maxOutcomes });
+    this.#paths = new LRUCache({ max: maxOutcomes });
   }
 
   /** Returns what to wait for before `outcomeOf`, or `undefined`. Rejects with `RequestRefused`. */
@@ -51,12 +66,13 @@ export class ChainVerification {
   /** @param now milliseconds since the epoch */
   outcomeOf(certificate: ClientCertificate, now: number): ChainOutcome {
     const known = this.#byObject.get(certificate);
-    if (known !== undefined && this.#holds(known, now)) {
+    if (known !== undefined && this.#isCurrent(known, certificate, now)) {
       return known.outcome;
     }
     const key = keyOf(certificate);
     const found = this.#byContent.get(key);
-    const entry = found !== undefined && this.#holds(found, now) ? found : this.#verify(certificate, now);
+    const isKnown = found !== undefined && this.#isCurrent(found, certificate, now);
+    const entry = isKnown ? found : this.#verify(certificate, now);
     this.#byContent.set(key, entry);
     this.#byObject.set(certificate, entry);
     return entry.outcome;
@@ -66,8 +82,10 @@ export class ChainVerification {
     return this.#authorities.generation + (this.#intermediates?.generation ?? 0);
   }
 
-  #holds({ generation, from, to }: Entry, now: number): boolean {
-    return generation === this.#generation && from <= now && now <= to;
+  /** A refusal does not hold once another connection has shown a path for the same certificate. */
+  #isCurrent({ outcome, generation, from, to }: Entry, certificate: ClientCertificate, now: number): boolean {
+    const isInTime = generation === this.#generation && from <= now && now <= to;
+    return isInTime && (!('why' in outcome) || this.#keptPathOf(certificate, now) === undefined);
   }
 
   #verify(certificate: ClientCertificate, now: number): Entry {
@@ -106,7 +124,23 @@ export class ChainVerification {
     };
     const pools = [parts.anchors, ...parts.intermediates];
     const looked = [leaf, ...pools.flatMap((pool) => [...pool.values()].flat())];
-    return [buildPath(leaf, parts, now), looked];
+    const found = buildPath(leaf, parts, now);
+    if ('why' in found) {
+      return [this.#keptPathOf(leaf, now) ?? found, looked];
+    }
+    this.#paths.set(leaf.thumbprint, { path: found.path, generation: this.#generation });
+    return [found, looked];
+  }
+
+  /**
+   * A resumed TLS session keeps the certificate, and loses those that came with it. A path that led from
+   * this very certificate to an authority still does, if it is valid now.
+   */
+  #keptPathOf({ thumbprint }: { readonly thumbprint: string }, now: number): PathOutcome | undefined {
+    const kept = this.#paths.get(thumbprint);
+    return kept?.generation === this.#generation && explainInvalidPath(kept.path, now) === undefined
+      ? { path: kept.path }
+      : undefined;
   }
 }
 

@@ -156,7 +156,8 @@ function asConfigured(
           'proxy_not_trusted',
           text,
           "let trust name the proxy's address " +
-            `(${connectionOf(req)?.remoteAddress ?? 'unix'}), and secret what it sends`,
+            `(${connectionOf(req)?.remoteAddress ?? 'unix'}), secret what it sends, and ` +
+            'proxyCertificate its certificate',
         )
       : warning('no_certificate', text, 'try with a client that presents a certificate'),
   ];

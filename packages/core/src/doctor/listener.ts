@@ -21,8 +21,13 @@ export interface ListenerOptions {
  * what could be a token.
  */
 export function createListener({ source, tls, onArrival, maxHeaderSize }: ListenerOptions): Server {
-  const listener = (req: IncomingMessage, res: import('node:http').ServerResponse): void => {
+  const listener = async (req: IncomingMessage, res: import('node:http').ServerResponse): Promise<void> => {
     req.resume();
+    try {
+      await source?.prepare?.(Date.now());
+    } catch {
+      // The source says why itself.
+    }
     const arrival = examine(req, source);
     onArrival(arrival);
     res

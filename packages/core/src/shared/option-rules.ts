@@ -86,16 +86,6 @@ export const headerName: OptionRule<string> = {
  */
 export const sha256Text = /^[\w-]{42}[AEIMQUYcgkosw048]$/;
 
-/** `x5t#S256` values: base64url of a SHA-256, 43 characters (RFC 8705 §3.1). */
-export const thumbprints: OptionRule<readonly string[]> = {
-  accepted:
-    'a list of x5t#S256 thumbprints, 43 characters of base64url each, the last one of AEIMQUYcgkosw048',
-  read: (given) =>
-    Array.isArray(given) && given.length > 0 && given.every((item) => sha256Text.test(String(item)))
-      ? Object.freeze(given.map(String))
-      : undefined,
-};
-
 /** RFC 6750 §3 and RFC 9110 §5.6.4: what may stand between quotes without an escape. */
 export const quotable: OptionRule<string> = {
   accepted: 'printable ASCII characters other than " and \\',

@@ -1,3 +1,11 @@
+import { CertificateCache } from '../certificate/certificate-cache.js';
+import { type CertificateSource, ClientCertificate } from '../certificate/client-certificate.js';
+import { connectionOf } from '../certificate/connection.js';
+import { type CertificateDecoder, parseDecoding } from '../certificate/encodings.js';
+import { headerValues } from '../certificate/header-values.js';
+import type { ProxyPreset } from '../certificate/proxies.js';
+import { proxyHeaderName } from '../certificate/proxy-header-name.js';
+import { verifyErrorOf } from '../certificate/verify-error.js';
 import { RequestRefused, TellableError } from '../errors.js';
 import { problemReporter, type ReportProblem } from '../observe/events.js';
 import { hasHeaderLines, indexOfLine } from '../request/header-lines.js';
@@ -16,15 +24,7 @@ import {
 } from '../shared/option-group.js';
 import { checked, functionLike, type OptionRule, text } from '../shared/option-rules.js';
 import { isPromised } from '../shared/promises.js';
-import { CertificateCache } from './certificate-cache.js';
-import { type CertificateSource, ClientCertificate } from './client-certificate.js';
-import { connectionOf } from './connection.js';
-import { type CertificateDecoder, parseDecoding } from './encodings.js';
-import { headerValues } from './header-values.js';
-import type { ProxyPreset } from './proxies.js';
-import { proxyHeaderName } from './proxy-header-name.js';
-import { createTrustCheck, type FindTrustFailure, type TrustOptions, trustOptions } from './trusted-proxy.js';
-import { verifyErrorOf } from './verify-error.js';
+import { createTrustCheck, type TrustOptions, trustOptions } from './trusted-proxy.js';
 
 export const proxyHeaderOptions = optionGroup({
   /**
@@ -110,7 +110,7 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
   const { header, decode, verified, alwaysVerified, thumbprintOnly, name } = parsePreset(preset);
   const settings = readOptions('proxyHeader()', options, { ...trustOptions, ...proxyHeaderOptions });
   const { maxLength, maxEntries } = settings;
-  const findTrustFault = createTrustCheck(settings);
+  const { findFault, prepare } = createTrustCheck(settings);
   const secretHeader = settings.secret?.header;
   refuseSharedNames([
     ['proxyHeader(preset).header', header],
@@ -154,7 +154,7 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
     if (!hasHeaderLines(req)) {
       throw new TellableError(noLines);
     }
-    const fault = findTrustFault(req);
+    const fault = findFault(req);
     if (fault !== undefined) {
       reportUntrusted(report, req, fault, header);
       return undefined;
@@ -191,10 +191,18 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
     cache.set(value, certificate);
     return certificate;
   };
+  /** Never throws. */
+  const explainFault = (req: NodeRequest): string | undefined => {
+    try {
+      return findFault(req);
+    } catch {
+      return 'came from a peer whose trust could not be checked';
+    }
+  };
   const explainMissing = (req: NodeRequest) => {
-    const fault = findTrustFault(req);
+    const fault = explainFault(req);
     if (fault !== undefined) {
-      return { code: 'proxy_not_trusted', text: `${header} was ignored: the request ${faults[fault]}` };
+      return { code: 'proxy_not_trusted', text: `${header} was ignored: the request ${fault}` };
     }
     return headerValues(req.rawHeaders, header).length === 0
       ? {
@@ -208,7 +216,7 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
   const knowsVerified = alwaysVerified === true || verified !== undefined;
   const headers = { header, verifyHeader: verified?.header, secretHeader };
   const knows = { knowsVerified, thumbprintOnly: thumbprintOnly === true };
-  return Object.freeze(Object.assign(source, headers, knows, { explainMissing }));
+  return Object.freeze(Object.assign(source, headers, knows, { prepare, explainMissing }));
 }
 
 const noLines =
@@ -233,21 +241,10 @@ function saysVerified(isVerified: (value: string) => boolean, value: string): bo
   return verdict === true;
 }
 
-const faults = {
-  address: 'is not from an address that trust names',
-  secret: 'lacks the shared secret; is it set in the same block of the proxy as the certificate header?',
-  certificate: 'came over a connection without one of the proxyCertificate thumbprints',
-} as const satisfies Record<NonNullable<ReturnType<FindTrustFailure>>, string>;
-
 /** A request of an untrusted peer is no problem while it carries no certificate. */
-function reportUntrusted(
-  report: ReportProblem,
-  req: NodeRequest,
-  fault: keyof typeof faults,
-  header: string,
-): void {
+function reportUntrusted(report: ReportProblem, req: NodeRequest, fault: string, header: string): void {
   if (headerValues(req.rawHeaders, header).length > 0) {
     const peer = connectionOf(req)?.remoteAddress ?? 'a connection without address';
-    report('untrusted_proxy', `${header} was ignored: the request, by ${peer}, ${faults[fault]}`);
+    report('untrusted_proxy', `${header} was ignored: the request, by ${peer}, ${fault}`);
   }
 }
