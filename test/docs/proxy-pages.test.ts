@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import * as core from '@mtls-bound/core';
 import { describe, expect, it } from 'vitest';
+import { createPki } from '../support/pki.js';
 
 const exported: Readonly<Record<string, unknown>> = { ...core };
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -155,6 +156,9 @@ describe('every preset has a page that calls it', () => {
   });
 });
 
+// In place of the files that the pages name.
+const authority = (await createPki()).ca.cert;
+
 it.each(pages)('the calls of $name run', ({ text }) => {
   const calls = [...text.matchAll(/```js\nimport \{ ([^}]+) \} from 'express-mtls';[^\n]*\n([\s\S]*?)```/g)];
   for (const [, names = '', code = ''] of calls) {
@@ -162,7 +166,8 @@ it.each(pages)('the calls of $name run', ({ text }) => {
     const process = { env: { PROXY_SECRET: 'a-secret-of-the-proxy' } };
     const mtlsBound = (options: unknown) => given.push(options);
     const imported = names.split(', ').filter((name) => name !== 'mtlsBound');
-    const run = new Function('app', 'process', 'mtlsBound', ...imported, code);
+    const withFiles = code.replaceAll(/(?<=ca: )'[\w-]+\.pem'/g, JSON.stringify(authority));
+    const run = new Function('app', 'process', 'mtlsBound', ...imported, withFiles);
     run({ use: () => undefined }, process, mtlsBound, ...imported.map((name) => exported[name]));
     expect(given).toHaveLength(1);
   }
