@@ -12,6 +12,7 @@ import * as proxies from '../certificate/proxies.js';
 import { toRefusal } from '../errors.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { isCaCertificate } from '../response/explanation.js';
+import { addressFault, secretFault } from '../trusted-proxy/trusted-proxy.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 import { notShown } from './mask.js';
 
@@ -152,15 +153,20 @@ function asConfigured(
   };
   return [
     code === 'proxy_not_trusted'
-      ? problem(
-          'proxy_not_trusted',
-          text,
-          "let trust name the proxy's address " +
-            `(${connectionOf(req)?.remoteAddress ?? 'unix'}), secret what it sends, and ` +
-            'proxyCertificate its certificate',
-        )
+      ? problem('proxy_not_trusted', text, fixOfTrust(text, connectionOf(req)?.remoteAddress ?? "'unix'"))
       : warning('no_certificate', text, 'try with a client that presents a certificate'),
   ];
+}
+
+/** Names only the condition that the peer does not meet. */
+function fixOfTrust(text: string, peer: string): string {
+  const through = 'if this request came through the proxy, let ';
+  if (text.endsWith(addressFault)) {
+    return `${through}trust name the proxy's address (${peer})`;
+  }
+  return text.endsWith(secretFault)
+    ? `${through}it send the value of the option secret, next to the certificate header`
+    : `${through}proxyCertificate describe the proxy's own certificate`;
 }
 
 export const raiseTheLimits =

@@ -120,6 +120,12 @@ export interface TrustCheck {
   readonly prepare: (now: number) => Promise<unknown> | undefined;
 }
 
+/** What a hint says of a peer whose address is not trusted. */
+export const addressFault = 'is not from an address that trust names';
+/** What a hint says of a peer that does not send the secret. */
+export const secretFault =
+  'lacks the shared secret; is it set in the same block of the proxy as the certificate header?';
+
 /**
  * Throws `ConfigurationError` for options that are wrong; a range of every address, `/0`, is one.
  */
@@ -130,10 +136,10 @@ export function createTrustCheck({ trust, secret, proxyCertificate }: TrustSetti
   return {
     findFault: (req) => {
       if (!isTrustedPeer(req)) {
-        return 'is not from an address that trust names';
+        return addressFault;
       }
       if (!hasSecret(req)) {
-        return 'lacks the shared secret; is it set in the same block of the proxy as the certificate header?';
+        return secretFault;
       }
       return hop?.findFault(req);
     },
