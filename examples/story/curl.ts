@@ -35,7 +35,14 @@ export async function printCurlCommands({ pki, authorizationServer, clients, api
     `curl --silent --cacert ${ca} ${alice} --data 'grant_type=client_credentials&client_id=alice&scope=accounts:read+payments:write&resource=https://api.example.com' ${authorizationServer.issuer}/token`,
   );
   const { issuer, secrets } = authorizationServer;
-  console.log('\n# The environment of your own API, and a server certificate for it');
+  console.log(
+    "\n# For docs/guides/getting-started.md, in the folder of your API: Alice's certificate as the client's",
+  );
+  console.log(`cp '${join(folder, 'alice.pem')}' client.pem`);
+  console.log(`cp '${join(folder, 'alice.key')}' client.key`);
+  console.log(
+    '\n# The environment of your own API; TLS_CERT_FILE and TLS_KEY_FILE are for the programs in examples',
+  );
   for (const [name, value] of Object.entries({
     MTLS_BOUND_ISSUER: issuer,
     MTLS_BOUND_AUDIENCE: apis.Express.audience,
@@ -47,5 +54,5 @@ export async function printCurlCommands({ pki, authorizationServer, clients, api
   })) {
     console.log(`export ${name}='${value}'`);
   }
-  console.log('\nPress Ctrl-C to stop.');
+  console.log(`\nPress Ctrl-C to stop. This deletes ${folder}.`);
 }

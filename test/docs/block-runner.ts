@@ -35,7 +35,6 @@ const environment = {
   MTLS_BOUND_CLIENT_ID: 'api',
   MTLS_BOUND_CLIENT_SECRET: 'a-secret',
   MTLS_BOUND_AUDIENCE: 'https://api.example.com',
-  API_SECRET: 'a-secret',
   PROXY_SECRET: 'at-least-16-characters',
   FLEET_SECRET: 'a-secret-of-32-characters-or-more',
   REDIS_URL: 'rediss://127.0.0.1',

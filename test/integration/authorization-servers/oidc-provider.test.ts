@@ -26,7 +26,7 @@ describe.each([
       const options = pageOptions(page, heading, framework === 'Express' ? expressMtls : koaMtls, {
         'https://oidc-provider.example.com': server.issuer,
         'https://api.example.com': resource,
-        'process.env.API_SECRET': `'${server.secrets.api}'`,
+        'process.env.MTLS_BOUND_CLIENT_SECRET': `'${server.secrets.api}'`,
       });
       api = await startApi(framework, pki, { ...options, http: { ca: pki.ca.cert } });
     });

@@ -78,7 +78,7 @@ export function testAuthorizationServer<Server extends RealAuthorizationServer>(
     writeFileSync(join(folder, 'api.key'), pki.proxy.key);
     const replace = {
       [pageOrigin(page)]: server.origin,
-      'process.env.API_SECRET': `'${server.apiSecret}'`,
+      'process.env.MTLS_BOUND_CLIENT_SECRET': `'${server.apiSecret}'`,
       "'api.pem'": `'${join(folder, 'api.pem')}'`,
       "'api.key'": `'${join(folder, 'api.key')}'`,
     };

@@ -26,7 +26,7 @@ export interface VendorPage {
 type Options = expressMtls.ResourceServerOptions;
 
 const environment = {
-  'process.env.API_SECRET': "'a-client-secret'",
+  'process.env.MTLS_BOUND_CLIENT_SECRET': "'a-client-secret'",
   'process.env.API_TOKEN': "'a-token'",
 };
 

@@ -1,5 +1,9 @@
 import { exec, execFile, spawn } from 'node:child_process';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
@@ -54,6 +58,16 @@ describe('npm start', () => {
           '401',
           'access_token',
         ]);
+
+        // The guide has the reader copy Alice's certificate and key into the folder of the API.
+        const folder = mkdtempSync(join(tmpdir(), 'mtls-bound-copied-'));
+        const copies = printed.split('\n').filter((line) => line.startsWith('cp '));
+        await promisify(exec)(copies.join('\n'), { cwd: folder });
+        const copied = ['client.pem', 'client.key'].map((name) => readFileSync(join(folder, name), 'utf8'));
+        rmSync(folder, { recursive: true });
+        const [certificate = '', key = ''] = copied;
+        expect(new X509Certificate(certificate).subject).toContain('CN=alice');
+        expect(new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key))).toBe(true);
 
         const lines = printed.split('\n').filter((line) => line.startsWith('export '));
         const start = `${lines.join('\n')}\nexec '${process.execPath}' examples/express/server.js`;
