@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import express from 'express';
 import * as expressMtls from 'express-mtls';
@@ -98,6 +101,45 @@ describe.each(['Express', 'Koa'] as const)('%s', (framework) => {
     await kit.withCertificate(get('/payments', token, policy), bank).expect(200);
     const other = kit.boundToken({ scopes: ['payments:write'] });
     await kit.withCertificate(get('/payments', other, policy)).expect(403);
+  });
+
+  it('makes authorities, and lists of the certificates that they revoked', async () => {
+    vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+    const folder = mkdtempSync(join(tmpdir(), 'test-kit-'));
+    try {
+      const [authority, namesake] = await Promise.all(['CN=one', 'CN=one'].map(kit.createAuthority));
+      const good = await authority?.createCertificate({ subject: 'CN=good' });
+      const revoked = await authority?.createCertificate();
+      const foreign = await namesake?.createCertificate();
+      const unlisted = await namesake?.createCertificate();
+      const crlFiles = join(folder, 'clients.crl');
+      writeFileSync(crlFiles, `${await authority?.revocationList([revoked as never])}`);
+      const policyOf = (authorities: string) => ({
+        certificatePolicy: { authorities, revocation: { by: 'crl', crlFiles } } as const,
+      });
+      const send = (certificate = kit.certificate, authorities = `${authority?.certificate}`) => {
+        const token = kit.boundToken({ scopes: ['payments:write'], certificate });
+        return kit.withCertificate(get('/payments', token, policyOf(authorities)), certificate);
+      };
+      await send(good).expect(200);
+      await send(revoked).expect(403);
+      await send(foreign).expect(403);
+      await send(kit.certificate).expect(403);
+      // The list of another authority of that name says nothing about it.
+      await send(unlisted, `${namesake?.certificate}`).expect(503);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('refuses a name that no authority can have, and what is no certificate', async () => {
+    await expect(kit.createAuthority('no name')).rejects.toThrow(
+      'createAuthority(): expected a subject as CN=authority',
+    );
+    const authority = await kit.createAuthority();
+    await expect(authority.revocationList(['a.pem' as never])).rejects.toThrow(
+      'a list of client certificates',
+    );
   });
 });
 

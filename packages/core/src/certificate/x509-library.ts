@@ -4,12 +4,16 @@
 import 'reflect-metadata';
 
 export {
+  BasicConstraintsExtension,
   ExtendedKeyUsage,
   ExtendedKeyUsageExtension,
   Extension,
   type JsonName,
+  KeyUsageFlags,
+  KeyUsagesExtension,
   Name,
   SubjectAlternativeNameExtension,
   X509CertificateGenerator,
+  X509CrlGenerator,
 } from '@peculiar/x509';
 export { fromBER, ObjectIdentifier, Sequence } from 'asn1js';

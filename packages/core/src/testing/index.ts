@@ -1,3 +1,4 @@
+export type { TestAuthority } from './test-authority.js';
 export { type CertificateRequest, createTestCertificate } from './test-certificate.js';
 export type { TestKey, TestKeyAlgorithm } from './test-key.js';
 export {

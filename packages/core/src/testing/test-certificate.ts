@@ -36,8 +36,26 @@ export const certificateRequestOptions = optionGroup({
 /** What a client certificate for tests is to say. */
 export interface CertificateRequest extends OptionsOf<typeof certificateRequestOptions> {}
 
+/** Keys of P-256, which sign with SHA-256. */
+export const testKeyAlgorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
+
+/** What signs certificates of a test in place of their own key. */
+export interface TestIssuer {
+  /** Its subject, in the text form of RFC 4514. */
+  readonly name: string;
+  readonly key: webcrypto.CryptoKey;
+}
+
 /** A self-signed certificate with a key of its own (P-256), made in memory. Each is another one. */
-export async function createTestCertificate(wanted: CertificateRequest = {}): Promise<ClientCertificate> {
+export function createTestCertificate(wanted: CertificateRequest = {}): Promise<ClientCertificate> {
+  return issueTestCertificate(wanted);
+}
+
+/** Makes a certificate that `issuer` signs, or its own key. */
+export async function issueTestCertificate(
+  wanted: CertificateRequest,
+  issuer?: TestIssuer,
+): Promise<ClientCertificate> {
   const {
     subject = `CN=client ${randomUUID()}`,
     dnsNames = [],
@@ -45,22 +63,23 @@ export async function createTestCertificate(wanted: CertificateRequest = {}): Pr
     notBefore = new Date(Date.now() - hour),
     notAfter = new Date(Date.now() + hour),
   } = readOptions('createTestCertificate()', wanted, certificateRequestOptions);
-  const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
-  const keys = await webcrypto.subtle.generateKey(algorithm, false, ['sign', 'verify']);
+  const keys = await webcrypto.subtle.generateKey(testKeyAlgorithm, false, ['sign', 'verify']);
   const {
     ExtendedKeyUsage,
     ExtendedKeyUsageExtension,
     SubjectAlternativeNameExtension,
     X509CertificateGenerator,
   } = await x509.load();
-  const made = X509CertificateGenerator.createSelfSigned(
+  const made = X509CertificateGenerator.create(
     {
       serialNumber: randomUUID().replaceAll('-', ''),
-      name: subject,
+      subject,
+      issuer: issuer?.name ?? subject,
       notBefore,
       notAfter,
-      keys,
-      signingAlgorithm: algorithm,
+      publicKey: keys.publicKey,
+      signingKey: issuer?.key ?? keys.privateKey,
+      signingAlgorithm: testKeyAlgorithm,
       extensions: [
         new ExtendedKeyUsageExtension([ExtendedKeyUsage.clientAuth]),
         ...(dnsNames.length === 0

@@ -14,6 +14,7 @@ import {
 import { isHttpsUrl, issuerUrl, type OptionRule, text } from '../shared/option-rules.js';
 import { readTokenClaims, type TokenAnswer } from '../token/token-claims.js';
 import type { TokenSource } from '../token/token-source.js';
+import { createTestAuthority, type TestAuthority } from './test-authority.js';
 import { type CertificateRequest, createTestCertificate } from './test-certificate.js';
 import { createTestKey, signerOf, type TestKey, type TestKeyAlgorithm } from './test-key.js';
 
@@ -121,6 +122,13 @@ export interface TestKit {
   readonly otherCertificate: ClientCertificate;
   /** A certificate that says what is wanted. */
   createCertificate(wanted?: CertificateRequest): Promise<ClientCertificate>;
+  /**
+   * An authority whose certificates `withCertificate()` presents, for tests of
+   * `certificatePolicy.authorities` and `revocation`. Each is another one.
+   *
+   * @param subject in the text form of RFC 4514. Default: `CN=authority` and a UUID.
+   */
+  createAuthority(subject?: string): Promise<TestAuthority>;
   /** What signs proofs by `withProof()` when no other key is named. */
   readonly key: TestKey;
   /** Another client's key. */
@@ -179,10 +187,19 @@ export async function createTestKit(options: TestKitOptions = {}): Promise<TestK
   const tokens = new Map<string, Readonly<Record<string, unknown>>>();
   let isOut = false;
 
-  async function createCertificate(wanted?: CertificateRequest): Promise<ClientCertificate> {
-    const certificate = await createTestCertificate(wanted);
+  function keep(certificate: ClientCertificate): ClientCertificate {
     certificates.set(certificate.thumbprint, certificate);
     return certificate;
+  }
+  const createCertificate = async (wanted?: CertificateRequest): Promise<ClientCertificate> =>
+    keep(await createTestCertificate(wanted));
+  async function createAuthority(subject?: string): Promise<TestAuthority> {
+    const authority = await createTestAuthority(subject);
+    return Object.freeze({
+      ...authority,
+      createCertificate: async (wanted?: CertificateRequest) =>
+        keep(await authority.createCertificate(wanted)),
+    });
   }
   const certificate = await createCertificate();
   const otherCertificate = await createCertificate();
@@ -234,6 +251,7 @@ export async function createTestKit(options: TestKitOptions = {}): Promise<TestK
     certificate,
     otherCertificate,
     createCertificate,
+    createAuthority,
     key,
     otherKey,
     createKey: createTestKey,
