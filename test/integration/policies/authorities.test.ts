@@ -9,6 +9,7 @@ import {
   awsAlb,
   type CertificatePolicyOptions,
   type CertificateSource,
+  envoy,
   nginx,
   type ProblemEvent,
   proxyHeader,
@@ -75,6 +76,7 @@ const failing: readonly (readonly [string, Chain, RegExp])[] = [
 const sources = [
   'TLS',
   'a proxy that passes the chain on',
+  'an Envoy that passes Cert and Chain on',
   'a proxy that passes the certificate on',
 ] as const;
 type Source = (typeof sources)[number];
@@ -83,6 +85,7 @@ const trust = { trust: 'loopback' } as const;
 const sourceOf: Record<Source, () => CertificateSource | undefined> = {
   TLS: () => undefined,
   'a proxy that passes the chain on': () => proxyHeader(awsAlb({ mode: 'passthrough' }), trust),
+  'an Envoy that passes Cert and Chain on': () => proxyHeader(envoy(), trust),
   'a proxy that passes the certificate on': () => proxyHeader(nginx(), trust),
 };
 
@@ -137,6 +140,11 @@ async function ask(
   );
   if (source === 'a proxy that passes the chain on') {
     request.set('x-amzn-mtls-clientcert', encodeURIComponent(pem));
+  }
+  if (source === 'an Envoy that passes Cert and Chain on') {
+    const hash = Buffer.from(thumbprint, 'base64url').toString('hex');
+    const [own, whole] = [leaf.cert, pem].map(encodeURIComponent);
+    request.set('x-forwarded-client-cert', `Hash=${hash};Cert="${own}";Chain="${whole}"`);
   }
   if (source === 'a proxy that passes the certificate on') {
     request.set('x-ssl-client-cert', encodeURIComponent(leaf.cert));

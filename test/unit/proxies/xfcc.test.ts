@@ -86,7 +86,7 @@ describe('quotes, escapes and separators', () => {
     ['a backslash outside quotes is itself', `By=a\\;Hash=${one}`, one],
     ['keys that are not known', `Foo=bar;Hash=${one}`, one],
     ['several URIs and DNS names', `URI=a;URI=b;DNS=c;DNS=d;Hash=${one}`, one],
-    ['Chain is not looked at', `Chain="nonsense";Hash=${one}`, one],
+    ['Chain is not looked at without Cert', `Chain="nonsense";Hash=${one}`, one],
     ['neither Cert nor Hash', 'By=a;Subject="b"', 'malformed'],
     ['nothing', '', 'none'],
     ['a blank', ' ', 'malformed'],
@@ -212,5 +212,69 @@ describe('no client passes for the holder of another certificate', () => {
     const istio = core.istio({ forward: 'append-forward', hops: 2 });
     expect(outcome(istio.decode, `${forged},${sidecar}`)).toBe('malformed');
     expect(outcome(istio.decode, `Hash=${real};URI=https://a.example,${sidecar}`)).toBe(real);
+  });
+});
+
+describe('Chain next to Cert', () => {
+  const pemOf = (der: Uint8Array) =>
+    `-----BEGIN CERTIFICATE-----\n${Buffer.from(der).toString('base64')}\n-----END CERTIFICATE-----\n`;
+  const [leaf, middle, top] = [1, 2, 3].map((at) => Buffer.from([0x30, 1, at])) as [Buffer, Buffer, Buffer];
+  const hash = createHash('sha256').update(leaf).digest('hex');
+  const escaped = (...ders: Buffer[]) => encodeURIComponent(ders.map(pemOf).join(''));
+  const head = `Hash=${hash};Cert="${escaped(leaf)}"`;
+  const decodedOf = (value: string) => {
+    const decoded = soleElement(value);
+    return decoded.kind === 'certificate'
+      ? { der: [...decoded.der], intermediates: decoded.intermediates?.map((der) => [...der]) }
+      : decoded;
+  };
+  const whole = { der: [...leaf], intermediates: [[...middle], [...top]] };
+
+  it.each<[string, string, unknown]>([
+    ['behind it', `${head};Chain="${escaped(leaf, middle, top)}"`, whole],
+    ['before it', `Chain="${escaped(leaf, middle, top)}";${head}`, whole],
+    [
+      'of the certificate alone',
+      `${head};Chain="${escaped(leaf)}"`,
+      { der: [...leaf], intermediates: undefined },
+    ],
+    ['empty', `${head};Chain=""`, { der: [...leaf], intermediates: undefined }],
+    [
+      'in JSON',
+      JSON.stringify([{ hash, cert: pemOf(leaf), chain: [leaf, middle, top].map(pemOf).join('') }]),
+      whole,
+    ],
+    [
+      'of more certificates than are kept',
+      `${head};Chain="${escaped(leaf, ...Array.from({ length: 30 }, () => middle))}"`,
+      { der: [...leaf], intermediates: Array.from({ length: 10 }, () => [...middle]) },
+    ],
+  ])('is read: %s', (_, value, expected) => {
+    expect(decodedOf(value)).toEqual(expected);
+  });
+
+  it.each([
+    ['that begins with another certificate', `${head};Chain="${escaped(middle, leaf)}"`],
+    ['that is none', `${head};Chain="nonsense"`],
+    [
+      'with a bad link',
+      `${head};Chain="${escaped(leaf)}-----BEGIN%20CERTIFICATE-----AAAA-----END%20CERTIFICATE-----"`,
+    ],
+    ['with text behind it', `${head};Chain="${escaped(leaf, middle)}x"`],
+    ['with percent signs that encode nothing', `${head};Chain="${escaped(leaf)}%zz"`],
+    ['twice', `${head};Chain="${escaped(leaf)}";Chain="${escaped(leaf, middle)}"`],
+    [
+      'next to the Cert of another',
+      `Hash=${hash};Cert="${escaped(middle)}";Chain="${escaped(leaf, middle)}"`,
+    ],
+    ['in JSON that is no text', JSON.stringify([{ hash, cert: pemOf(leaf), chain: [pemOf(leaf)] }])],
+  ])('is malformed: %s', (_, value) => {
+    expect(soleElement(value).kind).toBe('malformed');
+  });
+
+  it('is that of the client’s element alone', () => {
+    const gateway = createHash('sha256').update(top).digest('hex');
+    const value = `${head},Hash=${gateway};Cert="${escaped(top)}";Chain="${escaped(top, middle)}"`;
+    expect(clientElement(2)(value)).toEqual({ kind: 'certificate', der: leaf });
   });
 });

@@ -5,6 +5,7 @@ import {
   type CertificateDecoder,
   type DecodedCertificate,
   escapedPem,
+  escapedPemChain,
   malformed,
   none,
 } from './encodings.js';
@@ -13,6 +14,8 @@ import {
 interface Element {
   cert?: string;
   hash?: string;
+  /** The whole chain, the client's own certificate first. */
+  chain?: string;
 }
 
 /**
@@ -28,7 +31,7 @@ interface Element {
  * separator, and nothing can remove it. The decoder counts each `Hash=` in such a place, within
  * quotes as well, and requires exactly `hops` of them. A client that wrote one more is rejected, so
  * each one that is left is a proxy's. Each element must hold one, and a Cert counts only if its
- * SHA-256 is that Hash.
+ * SHA-256 is that Hash, and a Chain next to it only if it begins with it.
  *
  * In the JSON form (`format: JSON`) Envoy escapes names, so a name can't end a text, and a list must
  * hold exactly `hops` elements. But a client may begin a list that an Envoy which writes text
@@ -75,7 +78,7 @@ function countHashes(value: string, most: number): number {
 
 const hashKey = /(?:^|[,;])[ \t]*hash=/gi;
 
-function fromElement({ cert, hash = '' }: Element = {}): DecodedCertificate {
+function fromElement({ cert, chain, hash = '' }: Element = {}): DecodedCertificate {
   if (!/^[0-9a-f]{64}$/i.test(hash)) {
     return malformed('Hash is not a SHA-256 in hex');
   }
@@ -84,10 +87,22 @@ function fromElement({ cert, hash = '' }: Element = {}): DecodedCertificate {
     return { kind: 'hash', thumbprint };
   }
   // PEM holds no percent sign, so that JSON's unescaped text is read alike.
-  const decoded = escapedPem(cert);
-  return decoded.kind === 'certificate' && thumbprintOf(decoded.der) !== thumbprint
-    ? malformed('Cert and Hash disagree')
-    : decoded;
+  const ofCert = escapedPem(cert);
+  if (ofCert.kind !== 'certificate' || !chain) {
+    return isOf(ofCert, thumbprint) ? ofCert : malformed('Cert and Hash disagree');
+  }
+  const ofChain = escapedPemChain(chain);
+  if (ofChain.kind !== 'certificate') {
+    return malformed('Chain is not PEM');
+  }
+  return [ofCert, ofChain].every((decoded) => isOf(decoded, thumbprint))
+    ? ofChain
+    : malformed('Cert, Chain and Hash disagree');
+}
+
+/** False for another certificate alone. */
+function isOf(decoded: DecodedCertificate, thumbprint: string): boolean {
+  return decoded.kind !== 'certificate' || thumbprintOf(decoded.der) === thumbprint;
 }
 
 /** Reads the JSON form: a list of objects. Returns `undefined` for any other form. */
@@ -103,11 +118,15 @@ function readJsonElements(value: string): Element[] | undefined {
     if (!isPlainObject(item)) {
       return undefined;
     }
-    const [hash, cert] = [readOwnMember(item, 'hash'), readOwnMember(item, 'cert')];
-    if (!isTextOrMissing(hash) || !isTextOrMissing(cert)) {
+    const [hash, cert, chain] = ['hash', 'cert', 'chain'].map((name) => readOwnMember(item, name));
+    if (!isTextOrMissing(hash) || !isTextOrMissing(cert) || !isTextOrMissing(chain)) {
       return undefined;
     }
-    elements.push({ ...(hash !== undefined && { hash }), ...(cert !== undefined && { cert }) });
+    elements.push({
+      ...(hash !== undefined && { hash }),
+      ...(cert !== undefined && { cert }),
+      ...(chain !== undefined && { chain }),
+    });
   }
   return elements.length > 0 ? elements : undefined;
 }
@@ -129,7 +148,7 @@ function readElements(value: string): Element[] | undefined {
       return undefined;
     }
     const { key, written, end } = pair;
-    if (key === 'cert' || key === 'hash') {
+    if (key === 'cert' || key === 'hash' || key === 'chain') {
       if (element[key] !== undefined) {
         return undefined;
       }
