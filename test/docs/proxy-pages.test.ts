@@ -2,6 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import * as core from '@mtls-bound/core';
 import { describe, expect, it } from 'vitest';
+// @ts-expect-error: a script without types
+import { differingLines } from '../../scripts/line-diff.mjs';
 import { createPki } from '../support/pki.js';
 
 const exported: Readonly<Record<string, unknown>> = { ...core };
@@ -19,6 +21,12 @@ const shown = pages.flatMap(({ name, text }) =>
     block,
   })),
 );
+/** Configurations that a page shows by the lines in which they differ from one that it shows whole. */
+const differing = pages.flatMap(({ name, text }) =>
+  [...text.matchAll(/<!-- differs: (\S+) from (\S+) -->\n```diff\n([\s\S]*?)\n```/g)].map(
+    ([, path = '', from = '', block]) => ({ name, path, from, block }),
+  ),
+);
 const configurations = readdirSync(`${root}/examples/proxies`, { recursive: true, withFileTypes: true })
   .filter((entry) => entry.isFile())
   .map((entry) => `${entry.parentPath}/${entry.name}`.slice(root.length))
@@ -28,17 +36,42 @@ it.each(shown)('$name shows $path as it is run', ({ path, block }) => {
   expect(block).toBe(read(path).trimEnd());
 });
 
+it.each(differing)('$name shows where $path differs from $from', ({ name, path, from, block }) => {
+  expect(block).toBe(differingLines(read(from), read(path)));
+  expect(shown.filter((one) => one.name === name).map((one) => one.path)).toContain(from);
+});
+
+it('differing lines are those of both files, each behind the line before it', () => {
+  const from = '# a comment\na\nb\nc\nd\n';
+  expect(differingLines(from, '# another\na\nx\ny\nc\n')).toBe(' a\n-b\n+x\n+y\n c\n-d');
+  expect(differingLines(from, from)).toBe('');
+});
+
+it('the configuration that is wrong on purpose is shown by its lines alone, below a heading that says so', () => {
+  const path = 'examples/proxies/nginx/trap.conf';
+  const [{ name = '' } = {}] = differing.filter((one) => one.path === path);
+  const page = pages.find((one) => one.name === name)?.text ?? '';
+  const [, before = ''] = /([\s\S]*)<!-- differs: \S+trap\.conf/.exec(page) ?? [];
+  expect(before.match(/^## .+$/gm)?.at(-1)).toBe('## A wrong configuration: do not use it');
+  expect(shown.map((one) => one.path)).not.toContain(path);
+});
+
 it('the guide shows the API behind NGINX as it is run', () => {
   const guide = read('docs/guides/tls.md');
-  const files = ['options.mjs', 'server.mjs'].map((name) => `examples/express-behind-nginx/${name}`);
-  for (const path of files) {
-    expect(guide).toContain(`<!-- file: ${path} -->\n\`\`\`js\n${read(path)}\`\`\`\n`);
+  for (const [name, language] of Object.entries({
+    'own-user.conf': 'nginx',
+    'options.mjs': 'js',
+    'server.mjs': 'js',
+  })) {
+    const path = `examples/express-behind-nginx/${name}`;
+    expect(guide).toContain(`<!-- file: ${path} -->\n\`\`\`${language}\n${read(path)}\`\`\`\n`);
   }
 });
 
 it('every configuration is shown by a page', () => {
   expect(configurations.length).toBeGreaterThan(15);
-  expect(shown.map(({ path }) => path).toSorted()).toEqual(configurations.toSorted());
+  const all = [...shown, ...differing].map(({ path }) => path);
+  expect(all.toSorted()).toEqual(configurations.toSorted());
 });
 
 // Where a line stands: the nearest line above that is indented less opens its block.

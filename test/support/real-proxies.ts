@@ -30,6 +30,8 @@ export interface ProxyStart {
   readonly secret: string;
   /** Further words of the file to be replaced. */
   readonly replace?: Readonly<Record<string, string>>;
+  /** The user of NGINX's workers, where the tests run as root. Default `root`. */
+  readonly user?: string;
 }
 
 const examples = fileURLToPath(new URL('../../examples/proxies', import.meta.url));
@@ -50,7 +52,7 @@ export async function startProxy(start: ProxyStart): Promise<RealProxy> {
 }
 
 async function startOnce(
-  { program, config, pki, upstream, secret, replace }: ProxyStart,
+  { program, config, pki, upstream, secret, replace, user = 'root' }: ProxyStart,
   port: number,
 ): Promise<RealProxy> {
   const folder = mkdtempSync(join(tmpdir(), `mtls-bound-${program}-`));
@@ -81,7 +83,7 @@ async function startOnce(
     (changed, [from, to]) => changed.replaceAll(from, to),
     readFileSync(join(examples, config), 'utf8'),
   );
-  const [args, environment] = commandLine[program](folder, text, write);
+  const [args, environment] = commandLine[program](folder, text, write, user);
   const command = commandUntilInputCloses(findProgram(program) ?? program, args);
   const child = spawn('/bin/sh', command, { cwd: folder, env: { PATH: process.env.PATH, ...environment } });
   const exited = once(child, 'exit');
@@ -103,16 +105,17 @@ type CommandLine = (
   folder: string,
   config: string,
   write: (name: string, text: string) => string,
+  user: string,
 ) => [string[], Record<string, string>];
 
 /** How each program is kept in the foreground, and within its folder. */
 const commandLine: Record<ProxyProgram, CommandLine> = {
-  nginx: (folder, config, write) => {
+  nginx: (folder, config, write, user) => {
     const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
       (name) => `${name}_temp_path ${folder}/${name};`,
     );
     const within = config.replace('http {', `http {\n  access_log off;\n  ${paths.join('\n  ')}`);
-    const globals = `daemon off; pid ${folder}/nginx.pid; error_log stderr;${isRoot ? ' user root;' : ''}`;
+    const globals = `daemon off; pid ${folder}/nginx.pid; error_log stderr;${isRoot ? ` user ${user};` : ''}`;
     return [['-p', folder, '-c', write('nginx.conf', within), '-e', 'stderr', '-g', globals], {}];
   },
   haproxy: (_folder, config, write) => [['-db', '-f', write('haproxy.cfg', config)], {}],

@@ -1,9 +1,20 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  copyFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { textOf } from '../../docs/pages.js';
 import { audience, testClients } from '../../support/authorization-server.js';
 import { freePort } from '../../support/background-program.js';
 import { call } from '../../support/calls.js';
@@ -17,20 +28,21 @@ writeFileSync(join(folder, 'ca.pem'), pki.ca.cert);
 const secret = 'the-secret-of-nginx-and-the-api';
 const path = fileURLToPath(new URL('../../../examples/express-behind-nginx/server.mjs', import.meta.url));
 
+const environment = {
+  PATH: process.env.PATH,
+  PROXY_SECRET: secret,
+  MTLS_BOUND_ISSUER: server.issuer,
+  MTLS_BOUND_CLIENT_ID: 'api',
+  MTLS_BOUND_CLIENT_SECRET: server.secrets.api,
+  MTLS_BOUND_AUDIENCE: audience,
+  MTLS_BOUND_CA_FILE: join(folder, 'ca.pem'),
+};
+
 // As a user runs it: plain Node, from the built packages, set up by the environment and options.mjs alone.
 async function start(port: number): Promise<ReturnType<typeof spawn>> {
   const program = spawn(process.execPath, [path], {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: {
-      PATH: process.env.PATH,
-      PORT: String(port),
-      PROXY_SECRET: secret,
-      MTLS_BOUND_ISSUER: server.issuer,
-      MTLS_BOUND_CLIENT_ID: 'api',
-      MTLS_BOUND_CLIENT_SECRET: server.secrets.api,
-      MTLS_BOUND_AUDIENCE: audience,
-      MTLS_BOUND_CA_FILE: join(folder, 'ca.pem'),
-    },
+    env: { ...environment, PORT: String(port) },
   });
   await once(program.stdout, 'data');
   return program;
@@ -64,6 +76,109 @@ describeReal('nginx', 'examples/express-behind-nginx', () => {
   it('answers the health check without a token and without a certificate', async () => {
     expect((await call(pki, through, '/health')).status).toBe(200);
   });
+
+  it('follows the guide: NGINX runs as a user without rights, reads a changed file, and stops', async () => {
+    const guide = textOf('docs/guides/tls.md');
+    const [sed = '', start = '', reload = '', stop = ''] = guide.match(/^(?:sed|nginx) .+$/gm) ?? [];
+    expect([sed, reload, stop]).toEqual([
+      expect.stringContaining('sed -i.bak'),
+      expect.stringMatching(/ -s reload$/),
+      expect.stringMatching(/ -s stop$/),
+    ]);
+    const own = mkdtempSync(join(tmpdir(), 'mtls-bound-own-user-'));
+    const examples = fileURLToPath(new URL('../../../examples', import.meta.url));
+    copyFileSync(join(examples, 'proxies/nginx/nginx.conf'), join(own, 'nginx.conf'));
+    copyFileSync(join(examples, 'express-behind-nginx/own-user.conf'), join(own, 'own-user.conf'));
+    writeFileSync(join(own, 'server.pem'), pki.server.cert);
+    writeFileSync(join(own, 'server.key'), pki.server.key);
+    // Root would not see what another user may not do.
+    const other = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
+    if (other.uid !== undefined) {
+      for (const name of ['.', ...readdirSync(own)]) {
+        chownSync(join(own, name), other.uid, other.gid);
+      }
+    }
+    const PATH = `${process.env.PATH}:/usr/sbin`;
+    const run = (command: string) =>
+      promisify(execFile)('sh', ['-c', command], {
+        cwd: own,
+        env: { PATH, PWD: own, PROXY_SECRET: secret },
+        ...other,
+      });
+    await run(sed);
+    const config = join(own, 'nginx.conf');
+    const port = await freePort();
+    const text = readFileSync(config, 'utf8')
+      .replace('127.0.0.1:3000', new URL(past.url).host)
+      .replace('127.0.0.1:8443', `127.0.0.1:${port}`);
+    writeFileSync(config, text);
+    await run(start);
+    try {
+      const token = await server.token(testClients(pki).alice);
+      const own8443 = { url: `https://127.0.0.1:${port}` };
+      const status = async (identity: typeof pki.alice) =>
+        (await call(pki, own8443, '/accounts', identity).auth(token, { type: 'bearer' })).status;
+      expect([await status(pki.alice), await status(pki.selfSignedRsa)]).toEqual([200, 401]);
+      writeFileSync(
+        config,
+        text.replace('location / {', 'location /accounts { return 418; }\n    location / {'),
+      );
+      await run(reload);
+      await expect.poll(() => status(pki.alice), { timeout: 10_000 }).toBe(418);
+    } finally {
+      await run(stop);
+    }
+    await expect.poll(() => readdirSync(own), { timeout: 10_000 }).not.toContain('nginx.pid');
+    expect(readdirSync(own)).toEqual(expect.arrayContaining(['access.log', 'error.log']));
+    rmSync(own, { recursive: true });
+  }, 30_000);
+
+  it('the doctor finds what the guide announces', async () => {
+    const guide = textOf('docs/guides/tls.md');
+    const commandOf = (name: string): string[] =>
+      new RegExp(`^npx mtls-doctor (${name} .+)$`, 'm').exec(guide)?.[1]?.split(' ') ?? [];
+    const doctor = fileURLToPath(new URL('../../../packages/core/bin/mtls-doctor.js', import.meta.url));
+    writeFileSync(join(folder, 'client.pem'), pki.alice.cert);
+    writeFileSync(join(folder, 'client.key'), pki.alice.key);
+    const port = await freePort();
+    const listener = spawn(
+      process.execPath,
+      [doctor, ...commandOf('listen')].map((word) =>
+        word.replace('options.mjs', join(path, '../options.mjs')).replace(/^3000$/, String(port)),
+      ),
+      { env: environment, stdio: ['ignore', 'pipe', 'inherit'] },
+    );
+    let printed = '';
+    listener.stdout.setEncoding('utf8').on('data', (said) => {
+      printed += said;
+    });
+    await expect.poll(() => printed, { timeout: 10_000 }).toContain('listening on');
+    const start = { program: 'nginx', config: 'nginx/nginx.conf', pki, upstream: port, secret } as const;
+    const inFront = await startProxy(start);
+    try {
+      const words = commandOf('probe').map((word) =>
+        word
+          .replace('localhost:8443', `localhost:${inFront.port}`)
+          .replace('127.0.0.1:3000', `127.0.0.1:${port}`)
+          .replace('server.pem', 'ca.pem'),
+      );
+      const { stdout } = await promisify(execFile)(process.execPath, [doctor, ...words], { cwd: folder });
+      const lines = stdout.split('\n').filter((line) => /^\S/.test(line));
+      expect(lines.map((line) => line.split(/ +/)[0])).toEqual(['ok', 'ok', 'WARNING', 'ok']);
+      expect(lines[2]).toContain('directly_reachable');
+      const findings = new Set(
+        printed.match(/^(?:ok|WARNING|PROBLEM) +\w+/gm)?.map((line) => line.replace(/ +/, ' ')),
+      );
+      expect(findings).toEqual(
+        new Set(['ok certificate', 'WARNING no_certificate', 'PROBLEM proxy_not_trusted']),
+      );
+      // The address matches: the hint names the secret alone.
+      expect(printed).not.toContain('let trust name');
+    } finally {
+      await inFront.close();
+      listener.kill();
+    }
+  }, 30_000);
 
   it('does not believe the header of a client, through NGINX or past it', async () => {
     const token = await server.token(testClients(pki).alice);

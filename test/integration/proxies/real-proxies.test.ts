@@ -1,6 +1,7 @@
 import 'reflect-metadata';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createTlsServer, request } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -21,6 +22,7 @@ import {
 } from '@mtls-bound/core';
 import * as x509 from '@peculiar/x509';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { textOf } from '../../docs/pages.js';
 import { createApi, frameworks, mutualTls } from '../../support/apis.js';
 import { audience, startAuthorizationServer, testClients } from '../../support/authorization-server.js';
 import { answer, goodClaims } from '../../support/faulty-server.js';
@@ -68,6 +70,8 @@ interface Behind extends Omit<ProxyStart, 'pki' | 'upstream' | 'secret'> {
   readonly trust?: Partial<ProxyHeaderOptions>;
   readonly more?: ResourceServerOptions;
   readonly upstreamKind?: 'tcp' | 'unix' | 'mutual TLS';
+  /** What `listen()` gets on a unix socket next to its path, and what makes its folder ready. */
+  readonly socket?: { readonly options: object; readonly prepare: (folder: string) => void };
 }
 
 /** An API behind a real proxy, whose configuration is the one that the docs show. */
@@ -77,6 +81,7 @@ async function startBehind({
   trust,
   more,
   upstreamKind = 'tcp',
+  socket,
   ...start
 }: Behind): Promise<Through> {
   const { listener } = createApi(framework, {
@@ -105,8 +110,11 @@ async function startBehind({
   ) as Server;
   const folder = mkdtempSync(join(tmpdir(), 'mtls-bound-api-'));
   chmodSync(folder, 0o755);
+  socket?.prepare(folder);
   const socketPath = join(folder, 'api.sock');
-  api.listen(upstreamKind === 'unix' ? { path: socketPath } : { host: '127.0.0.1', port: 0 });
+  api.listen(
+    upstreamKind === 'unix' ? { path: socketPath, ...socket?.options } : { host: '127.0.0.1', port: 0 },
+  );
   await once(api, 'listening');
   const upstream = upstreamKind === 'unix' ? socketPath : (api.address() as AddressInfo).port;
   const stopApi = async (): Promise<void> => {
@@ -566,6 +574,44 @@ describeReal('nginx', 'other ways from NGINX to the API', () => {
       await through.close();
     }
   });
+
+  // Only root can run the API and NGINX's workers as two users.
+  it.runIf(process.getuid?.() === 0)(
+    'workers of another user reach the socket by the steps of the page, and not without them',
+    async () => {
+      const page = textOf('docs/reference/proxies/nginx.md');
+      const [, group = '', mode = ''] = /^install -d -o api -g (\S+) -m (\d+) \/run\/api$/m.exec(page) ?? [];
+      const [, options = ''] = /\.listen\(\{ path: '\/run\/api\/api\.sock', (.+?) \}\);/.exec(page) ?? [];
+      expect([group, mode, options]).toEqual(['www-data', '750', 'writableAll: true']);
+      const groupId = Number(execFileSync('id', ['-g', group], { encoding: 'utf8' }));
+      const start = {
+        program: 'nginx',
+        config: 'nginx/unix-socket.conf',
+        preset: nginx(),
+        framework: 'Express',
+        upstreamKind: 'unix',
+        trust: { trust: 'unix' },
+        user: group,
+      } as const;
+      const statusWith = async (socket: NonNullable<Behind['socket']>): Promise<unknown> => {
+        const through = await startBehind({ ...start, socket });
+        try {
+          return await through.status({ identity: 'alice' });
+        } finally {
+          await through.close();
+        }
+      };
+      const prepare = (folder: string): void => {
+        chownSync(folder, 0, groupId);
+        chmodSync(folder, Number.parseInt(mode, 8));
+      };
+      expect(await statusWith({ options: { writableAll: true }, prepare })).toBe(200);
+      expect(await statusWith({ options: {}, prepare })).toBe(502);
+      // The rights of the folder protect a socket that each user may write to.
+      const ofApiAlone = (folder: string): void => chmodSync(folder, 0o750);
+      expect(await statusWith({ options: { writableAll: true }, prepare: ofApiAlone })).toBe(502);
+    },
+  );
 
   it.each(frameworks)('%s trusts the certificate of the proxy over mutual TLS', async (framework) => {
     const start = {
