@@ -5,7 +5,7 @@ import { createTestCertificate } from '@mtls-bound/core/testing';
 import { introspectionOptions } from '../../packages/core/src/authorization-server/introspection.js';
 import { jwtAccessTokensOptions } from '../../packages/core/src/authorization-server/jwt.js';
 import { privateKeyOptions } from '../../packages/core/src/authorization-server/private-key.js';
-import * as presets from '../../packages/core/src/certificate/proxies.js';
+import * as presets from '../../packages/core/src/certificate/proxy-presets.js';
 import type { CertificatePolicy } from '../../packages/core/src/certificate-policy/certificate-policy.js';
 import { observeClientsOptions } from '../../packages/core/src/observe/clients.js';
 import { issuerOptions } from '../../packages/core/src/options/issuer-options.js';

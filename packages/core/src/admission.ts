@@ -1,5 +1,5 @@
-import { Authorization, type RequestSignalRegistry } from './authorization.js';
-import type { AcceptedIssuer, TargetResolver } from './authorization-server/accepted-issuers.js';
+import { type AbortSignalRegistry, Authorization } from './authorization.js';
+import type { AcceptedIssuer, ServerResolver } from './authorization-server/accepted-issuers.js';
 import { untilAborted, withTimeoutSignal } from './authorization-server/deadline.js';
 import type { Requester } from './authorization-server/requester.js';
 import type { ClientCertificate } from './certificate/client-certificate.js';
@@ -29,7 +29,7 @@ export type Admission = Pick<ResourceServer, 'authorize' | 'isGranted' | 'confir
 export interface AdmissionParts {
   readonly settings: Settings;
   readonly revocations: Pick<Revocations, 'latestTurn'>;
-  readonly resolveTarget: TargetResolver;
+  readonly resolveServer: ServerResolver;
   readonly acceptedIssuerOf: (issuer: string) => AcceptedIssuer;
   readonly lookup: TokenLookup;
   readonly decider: RequestDecider;
@@ -43,14 +43,14 @@ export interface AdmissionParts {
    * Makes the signals of accepted requests. Each `Authorization` of this resource server carries
    * this object: by it `isGranted` distinguishes them from those of another resource server.
    */
-  readonly requestSignals: RequestSignalRegistry;
+  readonly abortSignals: AbortSignalRegistry;
 }
 
 /** Makes what admits requests: the way of a request, from its header to its `Authorization`. */
 export function createAdmission({
   settings,
   revocations,
-  resolveTarget,
+  resolveServer,
   acceptedIssuerOf,
   lookup,
   decider,
@@ -59,7 +59,7 @@ export function createAdmission({
   clientCertificates,
   refusals: { refuse },
   refuseWhenClosed,
-  requestSignals,
+  abortSignals,
 }: AdmissionParts): Admission {
   /** The requests without credentials that `credentials: 'optional'` let pass. */
   const anonymous = new WeakSet<NodeRequest>();
@@ -117,8 +117,8 @@ export function createAdmission({
       if (certificate === undefined && shown === undefined && settings.binding === 'required') {
         throw new RequestRefused('certificate_missing');
       }
-      const target = resolveTarget(token, req);
-      const presented = { token, hash, target, thumbprint: certificate?.thumbprint, req };
+      const server = resolveServer(token, req);
+      const presented = { token, hash, server, thumbprint: certificate?.thumbprint, req };
       const now = Date.now();
       cached = lookup.useCached(presented, now);
       if (cached !== undefined) {
@@ -182,7 +182,7 @@ export function createAdmission({
     }
     // Last of all: what is refused for another reason must not use up a proof.
     const proven = decider.useUp(shown.proof, authorization, req);
-    if (!Authorization.isOf(proven, requestSignals, req)) {
+    if (!Authorization.isOf(proven, abortSignals, req)) {
       return publishAfter(proven, authorization, shown, req, turnAtStart);
     }
     shown.isUsedUp = true;
@@ -218,8 +218,12 @@ export function createAdmission({
     return publish(proven, req);
   }
 
-  function require(req: NodeRequest, given: unknown, policy: RoutePolicy): ReturnType<Admission['require']> {
-    if (!Authorization.isOf(given, requestSignals, req)) {
+  function checkPolicy(
+    req: NodeRequest,
+    given: unknown,
+    policy: RoutePolicy,
+  ): ReturnType<Admission['require']> {
+    if (!Authorization.isOf(given, abortSignals, req)) {
       const isAnonymous = given === undefined && anonymous.has(req);
       const cause = isAnonymous ? new RequestRefused('credentials_missing') : new TellableError(notGranted);
       return refuse(cause, undefined, req);
@@ -282,11 +286,11 @@ export function createAdmission({
     const tokenClaims = Authorization.tokenOf(authorization);
     const introspectAndAgree = async (text: string, requester?: Requester) =>
       agreedClaims(tokenClaims, await introspectToken(text, requester));
-    const target = {
-      ...resolveTarget(token, req),
+    const server = {
+      ...resolveServer(token, req),
       read: read.kind === 'introspection' ? read : introspectAndAgree,
     };
-    const presented = { token, hash: hashOf(token), target, thumbprint: certificate?.thumbprint, req };
+    const presented = { token, hash: hashOf(token), server, thumbprint: certificate?.thumbprint, req };
     const answer = await lookup.read(presented, 'afresh');
     const proof = dpop?.proofOf(req)?.proof;
     const fresh = decider.decide(answer, certificate, proof, req, turnAtStart, Date.now());
@@ -298,10 +302,10 @@ export function createAdmission({
     authorize,
 
     isGranted: (req, authorization): authorization is Authorization =>
-      Authorization.isOf(authorization, requestSignals, req),
+      Authorization.isOf(authorization, abortSignals, req),
 
     confirm(req, outcome) {
-      if (Authorization.isOf(outcome, requestSignals, req)) {
+      if (Authorization.isOf(outcome, abortSignals, req)) {
         return outcome;
       }
       if (outcome === undefined && anonymous.has(req)) {
@@ -310,7 +314,7 @@ export function createAdmission({
       return refuse(new TellableError('what accepts a request was not made for it'), undefined, req);
     },
 
-    require,
+    require: checkPolicy,
 
     nextNonce: (req) => (dpop?.proofOf(req)?.proof.needsNonce === true ? dpop.latestNonce() : undefined),
   };

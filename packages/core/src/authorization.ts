@@ -7,7 +7,7 @@ import type { TokenClaims } from './token/token-claims.js';
  * Makes the signals of the requests of one resource server. Each resource server has one such object,
  * which identifies it.
  */
-export interface RequestSignalRegistry {
+export interface AbortSignalRegistry {
   of(req: NodeRequest, token: TokenClaims, turnAtStart: number): AbortSignal;
   follow(req: NodeRequest, token: TokenClaims, turnAtStart: number): void;
 }
@@ -50,7 +50,7 @@ export class Authorization {
 
   // The signals belong to the one resource server that made this object. Only this class can write or
   // read these members.
-  readonly #signals: RequestSignalRegistry;
+  readonly #abortSignals: AbortSignalRegistry;
   readonly #request: NodeRequest;
   readonly #token: TokenClaims;
   readonly #turnAtStart: number;
@@ -58,7 +58,7 @@ export class Authorization {
   #successor: Authorization | undefined;
 
   /**
-   * @param signals those of the resource server that makes this object, for `request` alone; they
+   * @param abortSignals those of the resource server that makes this object, for `request` alone; they
    * identify that resource server
    * @param turnAtStart the turn of `Revocations` when the check of the request began
    */
@@ -67,7 +67,7 @@ export class Authorization {
     certificate: ClientCertificate | undefined,
     isBound: boolean,
     keyThumbprint: string | undefined,
-    signals: RequestSignalRegistry,
+    abortSignals: AbortSignalRegistry,
     request: NodeRequest,
     turnAtStart: number,
   ) {
@@ -80,7 +80,7 @@ export class Authorization {
     this.certificate = certificate;
     this.isBound = isBound;
     this.keyThumbprint = keyThumbprint;
-    this.#signals = signals;
+    this.#abortSignals = abortSignals;
     this.#request = request;
     this.#token = token;
     this.#turnAtStart = turnAtStart;
@@ -106,20 +106,20 @@ export class Authorization {
    * });
    */
   get signal(): AbortSignal {
-    return this.#signals.of(this.#request, this.#token, this.#turnAtStart);
+    return this.#abortSignals.of(this.#request, this.#token, this.#turnAtStart);
   }
 
   /**
-   * Returns whether the resource server of `signals` made this very object for `request`. False for
+   * Returns whether the resource server of `abortSignals` made this very object for `request`. False for
    * a copy, for an object that inherits from one, and for an object of another copy of this package.
    * Never throws.
    */
-  static isOf(value: unknown, signals: object, request: object): value is Authorization {
+  static isOf(value: unknown, abortSignals: object, request: object): value is Authorization {
     return (
       typeof value === 'object' &&
       value !== null &&
-      #signals in value &&
-      value.#signals === signals &&
+      #abortSignals in value &&
+      value.#abortSignals === abortSignals &&
       value.#request === request
     );
   }
@@ -130,12 +130,12 @@ export class Authorization {
    */
   static replace(authorization: Authorization, successor: Authorization): void {
     const latest = Authorization.latest(authorization);
-    if (latest.#signals !== successor.#signals || latest.#request !== successor.#request) {
+    if (latest.#abortSignals !== successor.#abortSignals || latest.#request !== successor.#request) {
       throw new TellableError('an Authorization can only be replaced by one for the same request');
     }
     if (latest !== successor) {
       latest.#successor = successor;
-      successor.#signals.follow(successor.#request, successor.#token, successor.#turnAtStart);
+      successor.#abortSignals.follow(successor.#request, successor.#token, successor.#turnAtStart);
     }
   }
 
@@ -147,7 +147,7 @@ export class Authorization {
       certificate,
       false,
       undefined,
-      authorization.#signals,
+      authorization.#abortSignals,
       authorization.#request,
       authorization.#turnAtStart,
     );

@@ -85,7 +85,7 @@ export {
   traefik,
   uniIdLibra,
   type XfccOptions,
-} from './certificate/proxies.js';
+} from './certificate/proxy-presets.js';
 export { type Psd2Role, psd2Roles } from './certificate/psd2.js';
 export { tlsSocket } from './certificate/tls-socket.js';
 export type { AlternativeNames, CertificatePolicyOptions } from './certificate-policy/certificate-policy.js';

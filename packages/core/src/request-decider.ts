@@ -1,4 +1,4 @@
-import { Authorization, type RequestSignalRegistry } from './authorization.js';
+import { type AbortSignalRegistry, Authorization } from './authorization.js';
 import { type CertificateSource, ClientCertificate } from './certificate/client-certificate.js';
 import { connectionOf } from './certificate/connection.js';
 import { checkTls, watchTls } from './certificate/tls-profile.js';
@@ -73,7 +73,7 @@ export function createRequestDecider(
   settings: Settings,
   rulesOf: (issuer: string) => ClaimRules,
   { explain }: Pick<Explainer, 'explain'>,
-  requestSignals: RequestSignalRegistry,
+  abortSignals: AbortSignalRegistry,
   dpop: DpopCheck | undefined,
   revokeCertificate: (certificate: ClientCertificate) => void,
 ): RequestDecider {
@@ -200,7 +200,7 @@ export function createRequestDecider(
         judged,
         isBound,
         keyOfProof,
-        requestSignals,
+        abortSignals,
         req,
         turnAtStart,
       );

@@ -4,7 +4,7 @@ import type { Authorization } from './authorization.js';
 import {
   type AcceptedIssuer,
   createAcceptedIssuer,
-  createTargetResolver,
+  createServerResolver,
 } from './authorization-server/accepted-issuers.js';
 import { FloodGuard, placesPerSource } from './authorization-server/flood-guard.js';
 import { createReadinessCheck } from './authorization-server/readiness.js';
@@ -22,8 +22,8 @@ import type { RoutePolicy } from './policy/route-policy.js';
 import { afterAdmission, createRefusals, type Refusals } from './refusals.js';
 import { http2StreamOf } from './request/http2-request.js';
 import type { NodeRequest } from './request/node-request.js';
+import { RequestAbortSignals } from './request/request-abort-signals.js';
 import { closing } from './request/request-body.js';
-import { RequestSignals } from './request/request-signals.js';
 import { createRequestDecider } from './request-decider.js';
 import type { Answer } from './response/challenge.js';
 import { createExplainer } from './response/explanation.js';
@@ -229,13 +229,13 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     settings.floodGuard && new FloodGuard(settings.floodGuard, placesPerSource(maxConcurrent));
 
   const explainer = createExplainer(settings.certificate, settings.dpop !== undefined);
-  const requestSignals = new RequestSignals(revocations, clockTolerance);
+  const abortSignals = new RequestAbortSignals(revocations, clockTolerance);
   const dpop = settings.dpop && createDpopCheck(settings.dpop, clockTolerance, report);
   const decider = createRequestDecider(
     settings,
     (name) => acceptedIssuerOf(name).rules,
     explainer,
-    requestSignals,
+    abortSignals,
     dpop,
     // Its tokens end in the other processes too. The request is refused at once, and does not wait for that.
     ({ thumbprint }) => ignoreRejection(revoke({ thumbprint }, 'revoke')),
@@ -265,7 +265,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const admission = createAdmission({
     settings,
     revocations,
-    resolveTarget: createTargetResolver(issuers, settings.selectIssuer),
+    resolveServer: createServerResolver(issuers, settings.selectIssuer),
     acceptedIssuerOf,
     lookup: createTokenLookup(cache, floodGuard, refuseWhenClosed),
     decider,
@@ -274,7 +274,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     clientCertificates,
     refusals,
     refuseWhenClosed,
-    requestSignals,
+    abortSignals,
   });
   reportUnsafeSettings(settings, report);
 
@@ -304,7 +304,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       hasLeftFleet = true;
       await channel?.close();
       await log?.close();
-      requestSignals.close();
+      abortSignals.close();
       settings.certificatePolicy?.close();
       clientCertificates.close();
       for (const issuer of issuers) {

@@ -1,6 +1,6 @@
 import { type FloodGuard, NAMELESS, type Source } from './authorization-server/flood-guard.js';
 import { markKnownToken, type Requester } from './authorization-server/requester.js';
-import type { TokenCache, TokenTarget } from './cache/token-cache.js';
+import type { TokenCache, TokenServer } from './cache/token-cache.js';
 import type { NodeRequest } from './request/node-request.js';
 import { interactionOf } from './shared/interaction-id.js';
 import type { TokenAnswer } from './token/token-claims.js';
@@ -10,7 +10,7 @@ export interface PresentedToken {
   readonly token: string;
   /** `hashOf(token)`. */
   readonly hash: string;
-  readonly target: TokenTarget;
+  readonly server: TokenServer;
   /** `x5t#S256` of the client's certificate. */
   readonly thumbprint: string | undefined;
   readonly req: NodeRequest;
@@ -62,37 +62,37 @@ export function createTokenLookup(
 
   return {
     useCached: (presented, now) =>
-      cache.useCached(presented.token, presented.target, presented, requesterFor, presented.hash, now),
+      cache.useCached(presented.token, presented.server, presented, requesterFor, presented.hash, now),
 
     async read(presented, how) {
-      const { token, hash, target } = presented;
+      const { token, hash, server } = presented;
       const source = sourceOf(presented);
       const requester = requesterOf(presented, source);
-      const isKnown = how === 'unless-cached' && cache.hasStale(hash, target);
+      const isKnown = how === 'unless-cached' && cache.hasStale(hash, server);
       if (isKnown) {
         markKnownToken(requester);
       }
       const ask = async () => {
         refuseWhenClosed();
         if (how === 'afresh') {
-          return cache.readAfresh(token, target, requester);
+          return cache.readAfresh(token, server, requester);
         }
         // Another request may have asked meanwhile.
         return (
-          cache.useCached(token, target, requester, sameRequester, hash) ??
-          cache.readThrough(token, target, requester, hash)
+          cache.useCached(token, server, requester, sameRequester, hash) ??
+          cache.readThrough(token, server, requester, hash)
         );
       };
       if (floodGuard === undefined || source.length === 0) {
         return ask();
       }
-      const key = `${target.id} ${token}`;
+      const key = `${server.id} ${token}`;
       return how === 'afresh'
         ? floodGuard.limitAfresh(source, key, ask)
         : floodGuard.limit(
             source,
             key,
-            { ask, findWithoutAsking: () => cache.findWithoutAsking(token, target) },
+            { ask, findWithoutAsking: () => cache.findWithoutAsking(token, server) },
             isKnown ? 'known' : 'unknown',
           );
     },

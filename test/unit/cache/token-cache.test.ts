@@ -6,7 +6,7 @@ import { SharedCache } from '../../../packages/core/src/cache/shared-cache.js';
 import {
   TokenCache,
   type TokenCacheRules,
-  type TokenTarget,
+  type TokenServer,
 } from '../../../packages/core/src/cache/token-cache.js';
 import { RequestRefused } from '../../../packages/core/src/errors.js';
 import type { CacheEvent } from '../../../packages/core/src/observe/events.js';
@@ -68,7 +68,7 @@ function cacheOver(
 ) {
   const revocations = remembered(memory);
   const cache = new TokenCache({ ...rules, ...changes }, revocations, shared as SharedCache | undefined);
-  const target: TokenTarget = {
+  const server: TokenServer = {
     id: '',
     sharedId: 'as api',
     // Most tests ask for no client: their readers get the token alone.
@@ -76,20 +76,20 @@ function cacheOver(
     mayIntrospect: true,
     isIntrospected: () => true,
   };
-  const cached = (token: string, of: Partial<TokenTarget> = {}) =>
-    cache.useCached(token, { ...target, ...of }, undefined, () => undefined);
-  const ask = (token: string, of: Partial<TokenTarget> = {}) =>
-    cache.readThrough(token, { ...target, ...of });
+  const cached = (token: string, of: Partial<TokenServer> = {}) =>
+    cache.useCached(token, { ...server, ...of }, undefined, () => undefined);
+  const ask = (token: string, of: Partial<TokenServer> = {}) =>
+    cache.readThrough(token, { ...server, ...of });
   return {
     cache,
-    target,
+    server,
     revocations,
     read,
     cached,
     ask,
-    get: async (token: string, of: Partial<TokenTarget> = {}) => cached(token, of) ?? ask(token, of),
-    readAfresh: (token: string, of: Partial<TokenTarget> = {}) =>
-      cache.readAfresh(token, { ...target, ...of }),
+    get: async (token: string, of: Partial<TokenServer> = {}) => cached(token, of) ?? ask(token, of),
+    readAfresh: (token: string, of: Partial<TokenServer> = {}) =>
+      cache.readAfresh(token, { ...server, ...of }),
   };
 }
 
@@ -102,7 +102,7 @@ const sharing = (found?: unknown) => ({
   askUnderLock: vi.fn((_name: string, _look: unknown, ask: () => unknown) => ask()),
 });
 
-/** A target whose tokens are verified here: the authorization server is not asked about them. */
+/** A server whose tokens are verified here: the authorization server is not asked about them. */
 const selfContained = { mayIntrospect: false, isIntrospected: () => false };
 
 describe('how long a cached answer is used', () => {
@@ -297,12 +297,12 @@ describe('staleIfError', () => {
   });
 
   it('R191: an answer is not used for a client that may not ask', async () => {
-    const { get, cache, target } = cacheOver(undefined, { staleIfError: 30 });
+    const { get, cache, server } = cacheOver(undefined, { staleIfError: 30 });
     await get('t');
-    expect(await cache.findWithoutAsking('t', target)).toMatchObject({ issuer });
+    expect(await cache.findWithoutAsking('t', server)).toMatchObject({ issuer });
     vi.advanceTimersByTime(65_000);
-    expect(cache.hasStale(hashOf('t'), target)).toBe(true);
-    expect(await cache.findWithoutAsking('t', target)).toBeUndefined();
+    expect(cache.hasStale(hashOf('t'), server)).toBe(true);
+    expect(await cache.findWithoutAsking('t', server)).toBeUndefined();
   });
 
   it('a failure is passed on when no older answer is cached', async () => {
@@ -481,7 +481,7 @@ describe('what is put into the shared cache', () => {
     expect(shared.put).not.toHaveBeenCalled();
   });
 
-  it.each<[string, Setup, Partial<TokenTarget>, number]>([
+  it.each<[string, Setup, Partial<TokenServer>, number]>([
     ['of the authorization server is shared with the processes that wait', {}, {}, 1],
     ['is not shared where each request asks', { inactiveMaxAge: 0 }, {}, 0],
     ['of a self-contained token is not shared', {}, selfContained, 0],
@@ -747,7 +747,7 @@ describe('readAfresh()', () => {
 describe('for whose sake is asked', () => {
   const alice = { interactionId: 'a', source: ['alice'] };
   const bob = { interactionId: 'b', source: ['bob'] };
-  const targetOver = (read: TokenReader): TokenTarget => ({
+  const serverOver = (read: TokenReader): TokenServer => ({
     id: '',
     sharedId: undefined,
     read,
@@ -757,18 +757,18 @@ describe('for whose sake is asked', () => {
 
   it('a question that two requests share is asked for the first', async () => {
     const { cache, read, ask } = cacheOver();
-    const target = targetOver(read);
-    await Promise.all([cache.readThrough('t', target, alice), cache.readThrough('t', target, bob), ask('t')]);
+    const server = serverOver(read);
+    await Promise.all([cache.readThrough('t', server, alice), cache.readThrough('t', server, bob), ask('t')]);
     expect(vi.mocked(read).mock.calls).toEqual([['t', alice]]);
   });
 
   it('a question of readAfresh() that two requests share is asked for the first of them', async () => {
     const { cache, read } = cacheOver();
-    const target = targetOver(read);
+    const server = serverOver(read);
     await Promise.all([
-      cache.readAfresh('t', target, alice),
-      cache.readAfresh('t', target, bob),
-      cache.readAfresh('t', target, alice),
+      cache.readAfresh('t', server, alice),
+      cache.readAfresh('t', server, bob),
+      cache.readAfresh('t', server, alice),
     ]);
     expect(vi.mocked(read).mock.calls).toEqual([
       ['t', alice],
@@ -778,11 +778,11 @@ describe('for whose sake is asked', () => {
 
   it('a refresh is asked for the request that uses the answer', async () => {
     const { cache, read, ask } = cacheOver(undefined, { refreshAhead: 20 });
-    const target = targetOver(read);
+    const server = serverOver(read);
     await ask('t');
     vi.setSystemTime(now + 40_000);
-    cache.useCached('t', target, bob, (requester) => requester);
-    cache.useCached('t', target, alice, (requester) => requester);
+    cache.useCached('t', server, bob, (requester) => requester);
+    cache.useCached('t', server, alice, (requester) => requester);
     await turn();
     expect(vi.mocked(read).mock.calls).toEqual([['t'], ['t', bob]]);
   });
@@ -790,8 +790,8 @@ describe('for whose sake is asked', () => {
   it('the server of a token that says itself who it is is asked for the request too', async () => {
     const { cache, read } = cacheOver(undefined, { memory: { from: 'log' } });
     const introspect = vi.fn(async () => active());
-    const target: TokenTarget = { ...targetOver(read), ...selfContained, introspect };
-    await cache.readThrough('t', target, alice);
+    const server: TokenServer = { ...serverOver(read), ...selfContained, introspect };
+    await cache.readThrough('t', server, alice);
     expect(introspect).toHaveBeenCalledExactlyOnceWith('t', expect.objectContaining({ issuer }), alice);
   });
 });

@@ -2,7 +2,7 @@
 
 import { nginx, proxyHeader } from '@mtls-bound/core';
 import { describe, expect, it } from 'vitest';
-import { faultOf, rangeTest } from '../../../packages/core/src/trusted-proxy/trusted-range.js';
+import { rangesFaultOf, rangeTest } from '../../../packages/core/src/trusted-proxy/trusted-range.js';
 import { mismatch } from '../../support/mismatch.js';
 
 const unreadable = (entry: number) =>
@@ -49,7 +49,7 @@ it.each<[string[], string | undefined]>([
   [['2000::/4', '3000::/4', 'loopback'], everybody],
   [['::/2'], everybody],
 ])('%j', (ranges, expected) => {
-  expect(faultOf(ranges)).toBe(expected);
+  expect(rangesFaultOf(ranges)).toBe(expected);
 });
 
 it.each<[string, string]>([

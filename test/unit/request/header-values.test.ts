@@ -1,6 +1,10 @@
 // Which values of a header count: each line that Node's parser kept, or the members of `headers` where it kept none.
 import { describe, expect, it } from 'vitest';
-import { hasHeaderLines, indexOfLine, linesOf } from '../../../packages/core/src/request/header-lines.js';
+import {
+  hasHeaderLines,
+  headerValues,
+  indexOfLine,
+} from '../../../packages/core/src/request/header-lines.js';
 
 describe('hasHeaderLines()', () => {
   it.each<[string, object, boolean]>([
@@ -33,11 +37,11 @@ describe('indexOfLine()', () => {
   });
 });
 
-describe('linesOf()', () => {
+describe('headerValues()', () => {
   it('returns the value of each line in its order, and ignores headers', () => {
     const rawHeaders = ['X-Id', 'a', 'Other', 'x-id', 'x-id', ''];
-    expect(linesOf({ rawHeaders, headers: { 'x-id': 'forged' } }, 'x-id')).toEqual(['a', '']);
-    expect(linesOf({ rawHeaders, headers: { missing: 'forged' } }, 'missing')).toEqual([]);
+    expect(headerValues({ rawHeaders, headers: { 'x-id': 'forged' } }, 'x-id')).toEqual(['a', '']);
+    expect(headerValues({ rawHeaders, headers: { missing: 'forged' } }, 'missing')).toEqual([]);
   });
 
   it.each<[unknown, readonly string[]]>([
@@ -50,14 +54,14 @@ describe('linesOf()', () => {
     [7, []],
     [undefined, []],
   ])('returns the texts of the member %j of headers where there are no lines', (value, expected) => {
-    expect(linesOf({ rawHeaders: [], headers: { other: 'x', 'x-id': value } } as never, 'x-id')).toEqual(
+    expect(headerValues({ rawHeaders: [], headers: { other: 'x', 'x-id': value } } as never, 'x-id')).toEqual(
       expected,
     );
   });
 
   it('returns nothing that headers inherit, and nothing for a request without headers', () => {
     const headers = Object.assign(Object.create({ 'x-id': 'inherited' }), { other: 'x' });
-    expect(linesOf({ rawHeaders: [], headers }, 'x-id')).toEqual([]);
-    expect(linesOf({} as never, 'x-id')).toEqual([]);
+    expect(headerValues({ rawHeaders: [], headers }, 'x-id')).toEqual([]);
+    expect(headerValues({} as never, 'x-id')).toEqual([]);
   });
 });

@@ -1,5 +1,5 @@
 import type { AuthorizationServer } from 'oauth4webapi';
-import type { TokenTarget } from '../cache/token-cache.js';
+import type { TokenServer } from '../cache/token-cache.js';
 import { RequestRefused, TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 import type { ClaimRules } from '../policy/claims.js';
@@ -192,22 +192,22 @@ function limitTime(read: TokenReader, timeout: number): TimedReader {
 /**
  * Finds whom to ask about a token. Throws `RequestRefused` for one that is meant for none of them.
  */
-export type TargetResolver = (token: string, req: NodeRequest) => TokenTarget;
+export type ServerResolver = (token: string, req: NodeRequest) => TokenServer;
 
 /**
  * A token goes to no server but the one it is meant for: the one in a JWT's `iss`, else the
  * selected one. Only where the user asked for it are they asked in order.
  */
-export function createTargetResolver(
+export function createServerResolver(
   issuers: readonly AcceptedIssuer[],
   selection: IssuerSelection | undefined,
-): TargetResolver {
+): ServerResolver {
   const [first, ...others] = issuers;
   if (first !== undefined && others.length === 0 && typeof selection !== 'function') {
-    const only = targetOf(first, '');
+    const only = tokenServerOf(first, '');
     return () => only;
   }
-  const byIssuer = new Map(issuers.map((one) => [one.rules.issuer, targetOf(one, one.rules.issuer)]));
+  const byIssuer = new Map(issuers.map((one) => [one.rules.issuer, tokenServerOf(one, one.rules.issuer)]));
   const sharedIds = issuers.map(({ sharedId }) => sharedId);
   const inOrder = {
     id: 'in-order',
@@ -244,7 +244,7 @@ export function createTargetResolver(
   };
 }
 
-function targetOf({ read, sharedId }: AcceptedIssuer, id: string): TokenTarget {
+function tokenServerOf({ read, sharedId }: AcceptedIssuer, id: string): TokenServer {
   const mayIntrospect = read.kind === 'introspection';
   return Object.freeze({
     id,

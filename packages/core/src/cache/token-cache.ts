@@ -51,7 +51,7 @@ export function refreshesAtOnce(maxConcurrent: number): number {
 }
 
 /** The authorization server that a token is checked with. */
-export interface TokenTarget {
+export interface TokenServer {
   /** Tells the answers of one from those of another; empty where there is but one. */
   readonly id: string;
   /**
@@ -99,7 +99,7 @@ const mayBeRevoked = createTokenRejection(
 /** A question about a token: its names, the server that is asked, and the requester. */
 interface Question {
   readonly token: string;
-  readonly target: TokenTarget;
+  readonly server: TokenServer;
   readonly hash: string;
   /** Names the answers to it, apart from those of another authorization server. */
   readonly key: string;
@@ -184,13 +184,13 @@ export class TokenCache {
    */
   useCached<Presented>(
     token: string,
-    target: TokenTarget,
+    server: TokenServer,
     presented: Presented,
     requesterOf: (presented: Presented) => Requester | undefined,
     hash = hashOf(token),
     now = Date.now(),
   ): TokenAnswer | undefined {
-    const key = hash + target.id;
+    const key = hash + server.id;
     const entry = this.#active.get(key);
     const monotonicNow = performance.now();
     if (entry !== undefined && this.#isFresh(entry, now, monotonicNow)) {
@@ -200,7 +200,7 @@ export class TokenCache {
       }
       if (usability === 'use') {
         if (now >= this.#refreshFrom(entry)) {
-          this.#refresh({ token, target, hash, key }, presented, requesterOf);
+          this.#refresh({ token, server, hash, key }, presented, requesterOf);
         }
         return entry.token;
       }
@@ -251,11 +251,11 @@ export class TokenCache {
    */
   readThrough(
     token: string,
-    target: TokenTarget,
+    server: TokenServer,
     requester?: Requester,
     hash = hashOf(token),
   ): Promise<TokenAnswer> {
-    const question = questionAbout(token, target, requester, hash);
+    const question = questionAbout(token, server, requester, hash);
     return this.#decideAtEnd(() => this.#askOrUseStale(question));
   }
 
@@ -287,8 +287,8 @@ export class TokenCache {
    *
    * @param hash `hashOf(token)`
    */
-  hasStale(hash: string, target: TokenTarget): boolean {
-    const stale = this.#active.peek(hash + target.id);
+  hasStale(hash: string, server: TokenServer): boolean {
+    const stale = this.#active.peek(hash + server.id);
     return stale !== undefined && this.#isUsableStale(stale);
   }
 
@@ -297,12 +297,12 @@ export class TokenCache {
    * that is too old is not used: the client itself may have caused that the authorization server is
    * not asked.
    */
-  async findWithoutAsking(token: string, target: TokenTarget): Promise<TokenAnswer | undefined> {
-    const cached = this.useCached(token, target, undefined, noRequester);
+  async findWithoutAsking(token: string, server: TokenServer): Promise<TokenAnswer | undefined> {
+    const cached = this.useCached(token, server, undefined, noRequester);
     if (cached !== undefined) {
       return cached;
     }
-    const question = questionAbout(token, target, undefined);
+    const question = questionAbout(token, server, undefined);
     const shared = this.#sharedFor(question);
     const found = shared && (await this.#look(shared, question, false));
     return found && this.#decideAtEnd(async () => found);
@@ -313,8 +313,8 @@ export class TokenCache {
    * a rejection. Requests with the same token join the next question, which is asked for the
    * `requester` of the first.
    */
-  readAfresh(token: string, target: TokenTarget, requester?: Requester): Promise<TokenAnswer> {
-    const question = questionAbout(token, target, requester);
+  readAfresh(token: string, server: TokenServer, requester?: Requester): Promise<TokenAnswer> {
+    const question = questionAbout(token, server, requester);
     const name = `${question.key} afresh`;
     return this.#decideAtEnd(() => this.#joinNext(name, () => this.#askServerAfresh(question)));
   }
@@ -349,7 +349,7 @@ export class TokenCache {
     const record = await this.#readToken(question);
     if (typeof record === 'string') {
       this.#keepRejection(question, record);
-      await this.#sharedOf(question.target)?.remove(sharedName(question));
+      await this.#sharedOf(question.server)?.remove(sharedName(question));
     }
     return record;
   }
@@ -394,16 +394,16 @@ export class TokenCache {
    * Returns the shared cache if the answer of another process may be in it and could be used;
    * `undefined` otherwise.
    */
-  #sharedFor({ key, target }: Question): SharedCache | undefined {
+  #sharedFor({ key, server }: Question): SharedCache | undefined {
     const cachedEntry = this.#active.peek(key);
     const isVoid = cachedEntry !== undefined && this.#revocations.usability(cachedEntry) === 'refuse';
     // No shared answer is used for a token that this process knows to be revoked, and none at all
     // while this process may miss revocations: a look would only cost time.
-    return isVoid || !this.#revocations.acceptsShared ? undefined : this.#sharedOf(target);
+    return isVoid || !this.#revocations.acceptsShared ? undefined : this.#sharedOf(server);
   }
 
   /** Returns the shared cache if answers of this server are shared; `undefined` otherwise. */
-  #sharedOf({ mayIntrospect, sharedId }: TokenTarget): SharedCache | undefined {
+  #sharedOf({ mayIntrospect, sharedId }: TokenServer): SharedCache | undefined {
     // To verify a signature costs less than to fetch the answer of another process.
     return mayIntrospect && sharedId !== undefined ? this.#shared : undefined;
   }
@@ -453,7 +453,7 @@ export class TokenCache {
   }
 
   async #askServer(question: Question): Promise<TokenRecord | TokenRejection> {
-    const { key, target } = question;
+    const { key, server } = question;
     const askedAt = Date.now();
     const { readUpTo } = this.#revocations;
     const record = await this.#readToken(question);
@@ -470,7 +470,7 @@ export class TokenCache {
       if (record.claimsFrom === 'server') {
         const { claims, issuer } = record.token;
         // The process that holds the lock releases it only when other processes find the answer.
-        await this.#sharedOf(target)?.put(
+        await this.#sharedOf(server)?.put(
           sharedName(question),
           { claims, issuer, askedAt, readUpTo },
           seconds,
@@ -483,7 +483,7 @@ export class TokenCache {
   }
 
   async #shareRejection(question: Question, rejection: TokenRejection, wasShared: boolean): Promise<void> {
-    const shared = this.#sharedOf(question.target);
+    const shared = this.#sharedOf(question.server);
     if (shared === undefined) {
       return;
     }
@@ -500,15 +500,15 @@ export class TokenCache {
    * been heard, or another question may have found the token not active.
    */
   async #readToken(question: Question): Promise<TokenRecord | TokenRejection> {
-    const { token, target, key, requester } = question;
+    const { token, server, key, requester } = question;
     for (let attempt = 0; attempt < 2; attempt += 1) {
       const turn = this.#revocations.turn();
       const turnTime = performance.now();
-      const answer = await target.read(token, requester);
+      const answer = await server.read(token, requester);
       if (typeof answer === 'string') {
         return answer;
       }
-      const record = target.isIntrospected(answer)
+      const record = server.isIntrospected(answer)
         ? this.#record(question, answer, 'server', { turn, turnTime: turnTime, shared: undefined })
         : this.#recordSelfContained(question, answer, turn, turnTime);
       const usability = await this.#usabilityInTime(record);
@@ -558,10 +558,10 @@ export class TokenCache {
     tokenClaims: TokenClaims,
     why: 'wait' | 'may-be-revoked',
   ): Promise<TokenRecord | TokenRejection> {
-    const { token, target, requester } = question;
+    const { token, server, requester } = question;
     const turn = this.#revocations.turn();
     const turnTime = performance.now();
-    const answer = await target.introspect?.(token, tokenClaims, requester);
+    const answer = await server.introspect?.(token, tokenClaims, requester);
     if (answer === undefined) {
       if (why === 'may-be-revoked') {
         return mayBeRevoked;
@@ -667,9 +667,9 @@ export class TokenCache {
     return isInTime && this.#revocations.usability(stale) === 'use';
   }
 
-  #keepRejection({ key, target }: Question, rejection: TokenRejection): TokenRejection {
+  #keepRejection({ key, server }: Question, rejection: TokenRejection): TokenRejection {
     this.#active.delete(key);
-    if (target.mayIntrospect) {
+    if (server.mayIntrospect) {
       this.#inactiveTimes.set(key);
     }
     const from = Date.now();
@@ -680,11 +680,11 @@ export class TokenCache {
 
 function questionAbout(
   token: string,
-  target: TokenTarget,
+  server: TokenServer,
   requester: Requester | undefined,
   hash = hashOf(token),
 ): Question {
-  return { token, target, hash, key: hash + target.id, requester };
+  return { token, server, hash, key: hash + server.id, requester };
 }
 
 const noRequester = (): undefined => undefined;
@@ -712,8 +712,8 @@ function showsOutage(trouble: unknown): boolean {
 }
 
 /** What an answer is called in the tier that processes share. */
-function sharedName({ hash, target }: Question): string {
-  return `${hash} ${target.sharedId}`;
+function sharedName({ hash, server }: Question): string {
+  return `${hash} ${server.sharedId}`;
 }
 
 /** Milliseconds since the epoch. */

@@ -15,7 +15,7 @@ import {
   readExtension,
 } from '../certificate/parsed.js';
 import { type Validity, validityOf } from '../certificate/validity.js';
-import { createChainCheck, explainUnverified } from '../certificate/verified-chain.js';
+import { createVerifiedChainCheck, explainUnverified } from '../certificate/verified-chain-check.js';
 import type { JsonName } from '../certificate/x509-library.js';
 import { createCertificateStatus } from '../certificate-status/certificate-status.js';
 import {
@@ -40,7 +40,7 @@ import {
 } from '../shared/option-group.js';
 import { flag, type OptionRule, oneOf, textList } from '../shared/option-rules.js';
 import { callAll } from '../shared/promises.js';
-import { TrustedChain } from './trusted-chain.js';
+import { ChainPolicy } from './chain-policy.js';
 
 const statuses: OptionRule<401 | 403> = {
   accepted: '401 or 403',
@@ -189,8 +189,8 @@ export function certificatePolicy(
   const rules = contentRules(content, given.pathOf('san'));
   const code = status === 401 ? 'certificate_refused_401' : 'certificate_refused';
   const byName = nameRules.filter((name) => !given.isMissing(name)).map((name) => given.pathOf(name));
-  const requireChain = byName.length > 0 ? createChainCheck(byName.join(', '), code) : undefined;
-  const chain = trustedChain(given, { authorities, intermediates }, clockTolerance);
+  const requireChain = byName.length > 0 ? createVerifiedChainCheck(byName.join(', '), code) : undefined;
+  const chain = chainPolicyOf(given, { authorities, intermediates }, clockTolerance);
   if (!requireVerified && !requireValidNow && rules.length === 0 && chain === undefined) {
     return undefined;
   }
@@ -198,7 +198,7 @@ export function certificatePolicy(
     throw new RequestRefused(code, { detail });
   };
   // The content of a certificate never changes, so it is judged once.
-  const verdicts = new WeakMap<ParsedCertificate, string | true>();
+  const ruleResults = new WeakMap<ParsedCertificate, string | true>();
 
   const needsLibrary = rules.length > 0 || chain !== undefined;
   if (needsLibrary) {
@@ -208,14 +208,14 @@ export function certificatePolicy(
     if (shown === undefined) {
       throw new RequestRefused('certificate_missing', { detail: 'certificatePolicy needs one' });
     }
-    const verdict = chain?.judge(shown, now);
-    if (verdict !== undefined && 'refused' in verdict) {
-      if (verdict.isRevoked && whenRevoked !== undefined && chain?.isNewlyRevoked(shown)) {
+    const chainResult = chain?.judge(shown, now);
+    if (chainResult !== undefined && 'refused' in chainResult) {
+      if (chainResult.isRevoked && whenRevoked !== undefined && chain?.isNewlyRevoked(shown)) {
         whenRevoked(shown);
       }
-      return refuse(verdict.refused);
+      return refuse(chainResult.refused);
     }
-    const certificate = verdict?.certificate ?? shown;
+    const certificate = chainResult?.certificate ?? shown;
     if (requireVerified && (shown.verified === false || certificate.verified !== true)) {
       refuse(explainUnverified(shown));
     }
@@ -231,10 +231,10 @@ export function certificatePolicy(
       if (parsed === undefined) {
         return refuse(hashAlone);
       }
-      const verdict = verdicts.get(parsed) ?? evaluateRules(parsed, rules);
-      verdicts.set(parsed, verdict);
-      if (verdict !== true) {
-        refuse(verdict);
+      const ruleResult = ruleResults.get(parsed) ?? evaluateRules(parsed, rules);
+      ruleResults.set(parsed, ruleResult);
+      if (ruleResult !== true) {
+        refuse(ruleResult);
       }
     }
     return certificate;
@@ -261,11 +261,11 @@ export function certificatePolicy(
 }
 
 /** Throws `ConfigurationError` for authorities that can't be read. */
-function trustedChain(
+function chainPolicyOf(
   given: OptionReader<typeof certificatePolicyOptions>,
   { authorities, intermediates }: Record<'authorities' | 'intermediates', Authorities | undefined>,
   clockTolerance: () => number,
-): TrustedChain | undefined {
+): ChainPolicy | undefined {
   if (authorities === undefined) {
     const lonely = (['intermediates', 'revocation'] as const).find((name) => !given.isMissing(name));
     if (lonely !== undefined) {
@@ -281,11 +281,11 @@ function trustedChain(
       : new AuthoritySource(intermediates, given.pathOf('intermediates'), report),
   );
   if (given.isMissing('revocation')) {
-    return new TrustedChain(verification, undefined, report);
+    return new ChainPolicy(verification, undefined, report);
   }
   const settings = resolveCertificateStatus(given.nested('revocation'));
   const status = createCertificateStatus(settings, clockTolerance, report);
-  return new TrustedChain(verification, { status, settings }, report);
+  return new ChainPolicy(verification, { status, settings }, report);
 }
 
 /**
@@ -322,9 +322,9 @@ function contentRules(
 
 function evaluateRules(parsed: ParsedCertificate, rules: readonly ContentRule[]): string | true {
   for (const { detail, holds } of rules) {
-    const verdict = holds(parsed);
-    if (verdict !== true) {
-      return verdict === undefined ? `${detail}: the extension can not be read` : detail;
+    const isMet = holds(parsed);
+    if (isMet !== true) {
+      return isMet === undefined ? `${detail}: the extension can not be read` : detail;
     }
   }
   return true;

@@ -1,7 +1,7 @@
 import { membersOf, sequenceOf, tags } from '../certificate/der-members.js';
 import { revocationExtensions } from '../chain/extension-values.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
-import { comparableDirectoryName, readPointNames } from './general-names.js';
+import { comparableDirectoryName, readPointNames } from './point-names.js';
 import { ALL_REASONS, readReasons } from './revocation-reasons.js';
 
 const tag = { names: 0xa0, reasons: 0x81, listIssuer: 0xa2 } as const;

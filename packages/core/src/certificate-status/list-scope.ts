@@ -1,6 +1,6 @@
 import { sequenceOf } from '../certificate/der-members.js';
 import type { DistributionPoint } from './distribution-points.js';
-import { readPointNames } from './general-names.js';
+import { readPointNames } from './point-names.js';
 import { ALL_REASONS, readReasons } from './revocation-reasons.js';
 
 /** Which certificates of its issuer, and which reasons, a list is about (RFC 5280 §5.2.5). */

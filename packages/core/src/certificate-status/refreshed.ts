@@ -1,7 +1,7 @@
 import { isTellable } from '../errors.js';
 import { describeError } from '../shared/shown-error.js';
 
-export interface RefreshRules<T> {
+export interface RefreshedParts<T> {
   /**
    * Asks for the value. Resolves with `previous` itself if nothing is new. Rejects with why there is
    * none.
@@ -31,7 +31,7 @@ const PART_OF_VALIDITY = 0.8;
 
 /** A value that is fetched once by all who need it first, and then again in the background. */
 export class Refreshed<T> {
-  readonly #rules: RefreshRules<T>;
+  readonly #parts: RefreshedParts<T>;
   #value: T | undefined;
   #failure: string | undefined;
   #failures = 0;
@@ -41,8 +41,8 @@ export class Refreshed<T> {
   #usedAt = 0;
   #isClosed = false;
 
-  constructor(rules: RefreshRules<T>) {
-    this.#rules = rules;
+  constructor(parts: RefreshedParts<T>) {
+    this.#parts = parts;
   }
 
   /** The last value that could be had. */
@@ -67,7 +67,7 @@ export class Refreshed<T> {
     }
     // One that was not used for long is not refreshed any more, and may be old.
     const isIdle = this.#timer === undefined && this.#underWay === undefined;
-    const isOld = now - this.#attemptedAt >= 2_000 * this.#rules.interval;
+    const isOld = now - this.#attemptedAt >= 2_000 * this.#parts.interval;
     if (isIdle || isOld) {
       return this.#refresh();
     }
@@ -91,7 +91,7 @@ export class Refreshed<T> {
   }
 
   async #attempt(): Promise<void> {
-    const { ask, onChange, onFailure } = this.#rules;
+    const { ask, onChange, onFailure } = this.#parts;
     const before = { value: this.#value, failure: this.#failure };
     try {
       this.#value = await ask(before.value);
@@ -122,14 +122,14 @@ export class Refreshed<T> {
   #onTime(): void {
     this.#timer = undefined;
     const unused = performance.now() - this.#usedAt;
-    if (unused < INTERVALS_UNTIL_IDLE * this.#rules.interval * 1_000) {
+    if (unused < INTERVALS_UNTIL_IDLE * this.#parts.interval * 1_000) {
       void this.#refresh();
     }
   }
 
   /** Seconds until the next attempt. Up to a tenth less by chance: a fleet does not ask at once. */
   #pause(): number {
-    const { interval, until } = this.#rules;
+    const { interval, until } = this.#parts;
     const earlier = 1 - Math.random() / 10;
     if (this.#failures > 0) {
       return Math.min(interval, FIRST_PAUSE * 2 ** (this.#failures - 1)) * earlier;

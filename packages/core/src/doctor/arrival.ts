@@ -7,9 +7,9 @@ import {
   thumbprintOf,
 } from '../certificate/client-certificate.js';
 import { connectionOf } from '../certificate/connection.js';
-import { headerValues } from '../certificate/header-values.js';
-import * as proxies from '../certificate/proxies.js';
+import * as proxies from '../certificate/proxy-presets.js';
 import { toRefusal } from '../errors.js';
+import { lineValues } from '../request/header-lines.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { isCaCertificate } from '../response/explanation.js';
 import { addressFault, secretFault } from '../trusted-proxy/trusted-proxy.js';
@@ -119,7 +119,7 @@ function asConfigured(
     seen.certificate = source(req);
   } catch (thrown) {
     const { header = '' } = source;
-    return [unreadable(header, headerValues(req.rawHeaders, header), toRefusal(thrown).message)];
+    return [unreadable(header, lineValues(req.rawHeaders, header), toRefusal(thrown).message)];
   }
   if (seen.certificate !== undefined) {
     const found = [

@@ -1,7 +1,7 @@
 import { RequestRefused } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 import type { DpopSettings } from '../options/dpop-options.js';
-import { linesOf } from '../request/header-lines.js';
+import { headerValues } from '../request/header-lines.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { requestTargetOf } from '../request/request-target.js';
 import { createNonces } from './nonces.js';
@@ -104,7 +104,7 @@ function isUsedUpBy(earlier: ShownProof | undefined, now: ShownProof): boolean {
 }
 
 function soleProof(req: NodeRequest): string {
-  const [proof, another] = linesOf(req, 'dpop');
+  const [proof, another] = headerValues(req, 'dpop');
   if (proof === undefined) {
     throw new RequestRefused('dpop_proof_missing');
   }

@@ -1,6 +1,6 @@
 import { RequestRefused, TellableError } from '../errors.js';
 import { formType, mediaTypeOf } from '../shared/media-type.js';
-import { hasHeaderLines, indexOfLine, linesOf } from './header-lines.js';
+import { hasHeaderLines, headerValues, indexOfLine } from './header-lines.js';
 import { http2StreamOf } from './http2-request.js';
 import type { NodeRequest } from './node-request.js';
 
@@ -78,7 +78,7 @@ function tokenBehind(scheme: TokenScheme, credentials: string): string {
 /** Returns whether a request has the scheme DPoP. Never throws. */
 export function hasDpopScheme(req: NodeRequest): boolean {
   try {
-    return linesOf(req, 'authorization').some((credentials) => dpopScheme.test(credentials));
+    return headerValues(req, 'authorization').some((credentials) => dpopScheme.test(credentials));
   } catch {
     return false;
   }
@@ -182,7 +182,7 @@ function soleAuthorization(rawHeaders: readonly string[]): string {
 
 /** Of a request that Node's parser did not make, whose `headers` is all that there is. */
 function joinedAuthorization(req: NodeRequest): string {
-  const [credentials = '', another] = linesOf(req, 'authorization');
+  const [credentials = '', another] = headerValues(req, 'authorization');
   if (another !== undefined) {
     throw new RequestRefused('credentials_repeated');
   }

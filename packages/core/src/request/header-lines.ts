@@ -30,20 +30,28 @@ export function indexOfLine(rawHeaders: readonly string[], name: string, start: 
 }
 
 /**
- * Returns each value of a header, in the order of the lines: Node's `headers` keeps the first of
- * some, and joins others. For a request without lines, the values of `headers`, which its maker
- * joined.
+ * Returns the value of each line of a header, in their order. Node's `headers` keeps the first of some,
+ * and joins others, which is not how a trust boundary should read them.
  *
  * @param name in lower case
  */
-export function linesOf(req: WithHeaders, name: string): string[] {
+export function lineValues(rawHeaders: readonly string[], name: string): string[] {
+  const values: string[] = [];
+  for (let at = indexOfLine(rawHeaders, name, 0); at !== -1; at = indexOfLine(rawHeaders, name, at + 2)) {
+    values.push(rawHeaders[at + 1] as string);
+  }
+  return values;
+}
+
+/**
+ * Returns what `lineValues()` returns; for a request without lines, the values of `headers`, which its
+ * maker joined.
+ *
+ * @param name in lower case
+ */
+export function headerValues(req: WithHeaders, name: string): string[] {
   if (hasHeaderLines(req)) {
-    const { rawHeaders } = req;
-    const lines: string[] = [];
-    for (let at = indexOfLine(rawHeaders, name, 0); at !== -1; at = indexOfLine(rawHeaders, name, at + 2)) {
-      lines.push(rawHeaders[at + 1] as string);
-    }
-    return lines;
+    return lineValues(req.rawHeaders, name);
   }
   const values: unknown[] = Object.hasOwn(req.headers ?? {}, name) ? [req.headers[name]].flat() : [];
   return values.filter((value) => typeof value === 'string');

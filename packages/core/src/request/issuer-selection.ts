@@ -1,7 +1,7 @@
 import { RequestRefused } from '../errors.js';
 import { createMismatch, described } from '../shared/option-errors.js';
 import { checked, headerName, isPlainObject, issuerUrl, type OptionRule } from '../shared/option-rules.js';
-import { linesOf } from './header-lines.js';
+import { headerValues } from './header-lines.js';
 import type { NodeRequest } from './node-request.js';
 import { requestTargetOf } from './request-target.js';
 
@@ -47,7 +47,7 @@ export function issuerByHeader(name: string, issuers: Readonly<Record<string, st
   const header = checked('issuerByHeader(name)', headerName, name);
   const byValue = byKey('issuerByHeader(issuers)', issuers, headerValue);
   return selector(byValue, (req) => {
-    const [value, ...more] = linesOf(req, header);
+    const [value, ...more] = headerValues(req, header);
     if (more.length > 0) {
       throw unclear(`the header ${header} is repeated`);
     }
@@ -66,7 +66,7 @@ export function issuerByHost(issuers: Readonly<Record<string, string>>): IssuerS
     if (!requestTargetOf(req).startsWith('/')) {
       throw unclear('the request target names a host by itself');
     }
-    const named = [':authority', 'host', 'x-forwarded-host'].map((name) => linesOf(req, name));
+    const named = [':authority', 'host', 'x-forwarded-host'].map((name) => headerValues(req, name));
     if (named.some((lines) => lines.length > 1)) {
       throw unclear('the host is named repeatedly');
     }

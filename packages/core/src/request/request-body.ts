@@ -2,7 +2,7 @@ import { isUint8Array } from 'node:util/types';
 import { TellableError } from '../errors.js';
 import type { Answer } from '../response/challenge.js';
 import { mediaTypeOf } from '../shared/media-type.js';
-import { linesOf } from './header-lines.js';
+import { headerValues } from './header-lines.js';
 import { http2StreamOf } from './http2-request.js';
 import type { NodeRequest } from './node-request.js';
 
@@ -127,7 +127,7 @@ export function readRequestBody(req: NodeRequest, errors: BodyErrors): Promise<s
  * `Content-Type` is repeated, of which each reader takes another one.
  */
 export function mediaTypeOfRequest(req: NodeRequest): string {
-  return linesOf(req, 'content-type').length > 1 ? '' : mediaTypeOf(req.headers['content-type']);
+  return headerValues(req, 'content-type').length > 1 ? '' : mediaTypeOf(req.headers['content-type']);
 }
 
 /**
@@ -148,7 +148,7 @@ export function textOf(body: unknown, req: NodeRequest, errors: BodyErrors): str
 /** Whether the body is compressed, by its content coding (RFC 9110 §8.4) or its transfer coding. */
 function isEncoded(req: NodeRequest): boolean {
   const codingsOf = (name: string) =>
-    linesOf(req, name)
+    headerValues(req, name)
       .join()
       .toLowerCase()
       .split(',')
@@ -161,7 +161,7 @@ function isEncoded(req: NodeRequest): boolean {
 
 /** Whether no `charset` of the `Content-Type` is another than UTF-8. */
 function isUtf8(req: NodeRequest): boolean {
-  return linesOf(req, 'content-type').every((line) =>
+  return headerValues(req, 'content-type').every((line) =>
     line
       .toLowerCase()
       .split(';')

@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { linesOf } from '../request/header-lines.js';
+import { headerValues } from '../request/header-lines.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { type BodyErrors, mediaTypeOfRequest, readRequestBody, textOf } from '../request/request-body.js';
 import { SetRefused } from './security-event-token.js';
@@ -9,7 +9,7 @@ import { SetRefused } from './security-event-token.js';
  * given (SSF 1.0 §6.1.1). The comparison takes the same time for each value.
  */
 export function requireAuthorization(req: NodeRequest, expected: string): void {
-  const given = linesOf(req, 'authorization');
+  const given = headerValues(req, 'authorization');
   if (given.length !== 1 || !timingSafeEqual(digest(given[0] ?? ''), digest(expected))) {
     throw new SetRefused('authentication_failed', 'The Authorization header is not the one agreed on');
   }

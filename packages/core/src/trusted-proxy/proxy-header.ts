@@ -2,13 +2,12 @@ import { CertificateCache } from '../certificate/certificate-cache.js';
 import { type CertificateSource, ClientCertificate } from '../certificate/client-certificate.js';
 import { connectionOf } from '../certificate/connection.js';
 import { type CertificateDecoder, parseDecoding } from '../certificate/encodings.js';
-import { headerValues } from '../certificate/header-values.js';
-import type { ProxyPreset } from '../certificate/proxies.js';
 import { proxyHeaderName } from '../certificate/proxy-header-name.js';
+import type { ProxyPreset } from '../certificate/proxy-presets.js';
 import { verifyErrorOf } from '../certificate/verify-error.js';
 import { RequestRefused, TellableError } from '../errors.js';
 import { problemReporter, type ReportProblem } from '../observe/events.js';
-import { hasHeaderLines, indexOfLine } from '../request/header-lines.js';
+import { hasHeaderLines, indexOfLine, lineValues } from '../request/header-lines.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { createConflict, createMismatch } from '../shared/option-errors.js';
 import {
@@ -107,14 +106,14 @@ function refuseSharedNames(names: readonly (readonly [path: string, header: stri
  * mtlsBound({ certificate: proxyHeader(nginx(), { trust: ['10.0.0.5'], secret }) })
  */
 export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): CertificateSource {
-  const { header, decode, verified, alwaysVerified, thumbprintOnly, name } = parsePreset(preset);
+  const { header, decode, verified: verdictRule, alwaysVerified, thumbprintOnly, name } = parsePreset(preset);
   const settings = readOptions('proxyHeader()', options, { ...trustOptions, ...proxyHeaderOptions });
   const { maxLength, maxEntries } = settings;
   const { findFault, prepare } = createTrustCheck(settings);
   const secretHeader = settings.secret?.header;
   refuseSharedNames([
     ['proxyHeader(preset).header', header],
-    ['proxyHeader(preset).verified.header', verified?.header],
+    ['proxyHeader(preset).verified.header', verdictRule?.header],
     ['proxyHeader().secret.header', secretHeader],
   ]);
   // A verdict may change while the certificate does not, so each verdict has its own.
@@ -126,22 +125,22 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
   const report = problemReporter();
 
   function verdictOf(req: NodeRequest): boolean | undefined {
-    if (alwaysVerified || verified === undefined) {
+    if (alwaysVerified || verdictRule === undefined) {
       return alwaysVerified;
     }
     const { rawHeaders } = req;
-    const at = indexOfLine(rawHeaders, verified.header, 0);
+    const at = indexOfLine(rawHeaders, verdictRule.header, 0);
     return (
       at !== -1 &&
-      indexOfLine(rawHeaders, verified.header, at + 2) === -1 &&
-      saysVerified(verified.isVerified, rawHeaders[at + 1] as string)
+      indexOfLine(rawHeaders, verdictRule.header, at + 2) === -1 &&
+      saysVerified(verdictRule.isVerified, rawHeaders[at + 1] as string)
     );
   }
 
   /** Why the verdict is false; undefined for any other. */
   function errorOf(req: NodeRequest, verdict: boolean | undefined): string | undefined {
-    return verdict === false && verified !== undefined
-      ? verifyErrorOf(verified.header, headerValues(req.rawHeaders, verified.header))
+    return verdict === false && verdictRule !== undefined
+      ? verifyErrorOf(verdictRule.header, lineValues(req.rawHeaders, verdictRule.header))
       : undefined;
   }
 
@@ -204,7 +203,7 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
     if (fault !== undefined) {
       return { code: 'proxy_not_trusted', text: `${header} was ignored: the request ${fault}` };
     }
-    return headerValues(req.rawHeaders, header).length === 0
+    return lineValues(req.rawHeaders, header).length === 0
       ? {
           code: 'header_missing',
           text:
@@ -213,8 +212,8 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
         }
       : { code: 'no_certificate', text: `${header} says that the client sent none` };
   };
-  const knowsVerified = alwaysVerified === true || verified !== undefined;
-  const headers = { header, verifyHeader: verified?.header, secretHeader };
+  const knowsVerified = alwaysVerified === true || verdictRule !== undefined;
+  const headers = { header, verifyHeader: verdictRule?.header, secretHeader };
   const knows = { knowsVerified, thumbprintOnly: thumbprintOnly === true };
   return Object.freeze(Object.assign(source, headers, knows, { prepare, explainMissing }));
 }
@@ -243,7 +242,7 @@ function saysVerified(isVerified: (value: string) => boolean, value: string): bo
 
 /** A request of an untrusted peer is no problem while it carries no certificate. */
 function reportUntrusted(report: ReportProblem, req: NodeRequest, fault: string, header: string): void {
-  if (headerValues(req.rawHeaders, header).length > 0) {
+  if (lineValues(req.rawHeaders, header).length > 0) {
     const peer = connectionOf(req)?.remoteAddress ?? 'a connection without address';
     report('untrusted_proxy', `${header} was ignored: the request, by ${peer}, ${fault}`);
   }

@@ -1,11 +1,11 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { type Connection, connectionOf, isUnixSocket } from '../certificate/connection.js';
-import { headerValues } from '../certificate/header-values.js';
 import { x509 } from '../certificate/lazy-x509.js';
 import { proxyHeaderName } from '../certificate/proxy-header-name.js';
 import { tlsSocket } from '../certificate/tls-socket.js';
 import { RequestRefused, TellableError } from '../errors.js';
 import { problemReporter } from '../observe/events.js';
+import { lineValues } from '../request/header-lines.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { createMismatch } from '../shared/option-errors.js';
 import {
@@ -19,7 +19,7 @@ import {
 import { isPlainObject, type OptionRule, sha256Text } from '../shared/option-rules.js';
 import { ignoreRejection, isPromised } from '../shared/promises.js';
 import { describeProxyCertificate, type NamedProxy, ProxyRecognition } from './named-proxy.js';
-import { faultOf, rangeTest } from './trusted-range.js';
+import { rangesFaultOf, rangeTest } from './trusted-range.js';
 
 /**
  * Whose header is believed, by the address of the direct peer: CIDRs and addresses, the names
@@ -223,11 +223,11 @@ function peerTest(trust: TrustedPeers): Test {
   if (typeof trust === 'function') {
     // Only true is yes: no other value is, and a promise is a fault of the function.
     return (req) => {
-      const verdict: unknown = trust(connectionOf(req)?.remoteAddress, req);
-      if (isPromised(verdict)) {
+      const returned: unknown = trust(connectionOf(req)?.remoteAddress, req);
+      if (isPromised(returned)) {
         throw new TellableError('proxyHeader().trust returned a promise; it must return true or false');
       }
-      return verdict === true;
+      return returned === true;
     };
   }
   const names = typeof trust === 'string' ? [trust] : [...trust];
@@ -248,14 +248,14 @@ function peerTest(trust: TrustedPeers): Test {
     if (known !== undefined) {
       return known;
     }
-    const verdict = isTrusted(connection);
-    decided.set(connection, verdict);
-    return verdict;
+    const isTrustedPeer = isTrusted(connection);
+    decided.set(connection, isTrustedPeer);
+    return isTrustedPeer;
   };
 }
 
 function compiled(ranges: string[]): (address: string) => boolean {
-  const fault = faultOf(ranges);
+  const fault = rangesFaultOf(ranges);
   if (fault !== undefined) {
     throw createMismatch('proxyHeader().trust', trustRule.accepted, fault);
   }
@@ -269,7 +269,7 @@ function secretTest(secret: TrustSettings['secret']): Test {
   const { header } = secret;
   const expected = secret.value.map(digest);
   return (req) => {
-    const [value, another] = headerValues(req.rawHeaders, header);
+    const [value, another] = lineValues(req.rawHeaders, header);
     if (value === undefined || another !== undefined) {
       return false;
     }

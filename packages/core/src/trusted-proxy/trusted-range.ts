@@ -25,7 +25,7 @@ const everyAddress: readonly Range[] = [
 ];
 
 /** Why a list of ranges can't be used, or `undefined`. */
-export function faultOf(ranges: readonly string[]): string | undefined {
+export function rangesFaultOf(ranges: readonly string[]): string | undefined {
   const zoned = ranges.findIndex((text) => text.includes('%'));
   if (zoned >= 0) {
     return `a zone (%) in entry ${zoned + 1}, which would not be compared`;

@@ -13,7 +13,7 @@ const report = problemReporter();
  *
  * @param rule the option or the guard, as the operator knows it
  */
-export function createChainCheck(
+export function createVerifiedChainCheck(
   rule: string,
   code: RefusalCode = 'certificate_refused',
 ): (certificate: ClientCertificate) => void {

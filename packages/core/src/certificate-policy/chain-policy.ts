@@ -14,7 +14,7 @@ export interface StatusRule {
 }
 
 /** What the policy does with a certificate: to accept it, as the object to use, or to refuse it. */
-export type ChainVerdict =
+export type ChainResult =
   | { readonly certificate: ClientCertificate }
   | { readonly refused: string; readonly isRevoked: boolean };
 
@@ -31,7 +31,7 @@ const MAX_REVOKED = 10_000;
  * certificates is revoked. What is known of a certificate is looked up: neither signatures nor lists
  * are read again.
  */
-export class TrustedChain {
+export class ChainPolicy {
   readonly #chain: ChainVerification;
   readonly #rule: StatusRule | undefined;
   readonly #report: ReportProblem;
@@ -44,7 +44,7 @@ export class TrustedChain {
     this.#report = report;
   }
 
-  /** Returns what to wait for before `outcomeOf()`. Rejects with `RequestRefused`. */
+  /** Returns what to wait for before `prepareStatus()` and `judge()`. Rejects with `RequestRefused`. */
   prepareAuthorities(now: number): Promise<unknown> | undefined {
     return this.#chain.prepare(now);
   }
@@ -68,7 +68,7 @@ export class TrustedChain {
    *
    * @param now milliseconds since the epoch
    */
-  judge(certificate: ClientCertificate, now: number): ChainVerdict {
+  judge(certificate: ClientCertificate, now: number): ChainResult {
     const outcome = this.#chain.outcomeOf(certificate, now);
     if ('why' in outcome) {
       return { refused: `its chain leads to none of the authorities: ${outcome.why}`, isRevoked: false };
@@ -98,7 +98,7 @@ export class TrustedChain {
     { status, settings: { mode } }: StatusRule,
     { certificate, path }: Exclude<ChainOutcome, { readonly why: string }>,
     now: number,
-  ): ChainVerdict {
+  ): ChainResult {
     const found = this.#keptFor(path, now) ?? status.statusOf(path, now);
     this.#kept.set(path, { status: found, generation: status.generation });
     if (found.state === 'good') {

@@ -13,7 +13,7 @@ import { noticeRequestEnds, onRequestEnd } from './request-end.js';
 const MAX_TIMER = 60_000;
 
 /** Makes the `AbortSignal` of a request when it is asked for. */
-export class RequestSignals {
+export class RequestAbortSignals {
   readonly #revocations: Revocations;
   /** Milliseconds. */
   readonly #clockToleranceMs: number;
