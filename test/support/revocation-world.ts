@@ -1,7 +1,7 @@
 import {
+  type KnownToken,
   type RevocationNotice,
   Revocations,
-  type TokenRecord,
   type WrittenRevocation,
 } from '../../packages/core/src/revocation/revocations.js';
 import type { SyncState } from '../../packages/core/src/revocation/usability.js';
@@ -68,7 +68,7 @@ interface Heard {
 /** What a process knows of a token, and when its source began to be asked, or the token was seen. */
 interface Fact {
   readonly token: Token;
-  readonly known: TokenRecord;
+  readonly known: KnownToken;
   readonly askedAt: number;
   /** The number of things that had been done before. */
   readonly step: number;
@@ -327,7 +327,7 @@ export class World {
     if (askedAt > this.now + process.clock + skew) {
       return;
     }
-    const known: TokenRecord = {
+    const known: KnownToken = {
       ...this.#known(token, 'server', process.revocations.turn(), answer.askedAt),
       shared: { askedAt, readUpTo },
     };
@@ -649,7 +649,7 @@ export class World {
     };
   }
 
-  #known({ id, claims }: Token, word: TokenRecord['claimsFrom'], turn: number, since: number): TokenRecord {
+  #known({ id, claims }: Token, word: KnownToken['claimsFrom'], turn: number, since: number): KnownToken {
     return {
       token: claims,
       claimsFrom: word,
@@ -657,8 +657,8 @@ export class World {
       turnTime: since,
       shared: undefined,
       hash: `text-${id}`,
-      identity: `identity-${id}`,
-      unconcernedBy: Number.NaN,
+      canonicalHash: `identity-${id}`,
+      checkedUpTo: Number.NaN,
     };
   }
 

@@ -19,7 +19,7 @@ import type { Revocations } from './revocation/revocations.js';
 import { ignoreRejection } from './shared/promises.js';
 import { agreedClaims } from './token/agreed-claims.js';
 import type { TokenAnswer } from './token/token-claims.js';
-import { hashOf } from './token/token-identity.js';
+import { hashOf } from './token/token-hash.js';
 import type { TokenLookup } from './token-lookup.js';
 
 /** What admits requests, and what routes demand of admitted ones. */
@@ -178,25 +178,25 @@ export function createAdmission({
     const authorization = decider.decide(answer, certificate, shown?.proof, req, turnAtStart, now);
     // One mtlsBound() may be mounted for the application and for a route.
     if (shown === undefined || shown.isUsedUp) {
-      return publish(authorization, req);
+      return finish(authorization, req);
     }
     // Last of all: what is refused for another reason must not use up a proof.
     const proven = decider.useUp(shown.proof, authorization, req);
     if (!Authorization.isOf(proven, abortSignals, req)) {
-      return publishAfter(proven, authorization, shown, req, turnAtStart);
+      return finishAfter(proven, authorization, shown, req, turnAtStart);
     }
     shown.isUsedUp = true;
-    return publish(proven, req);
+    return finish(proven, req);
   }
 
-  function publish(authorization: Authorization, req: NodeRequest): Authorization {
+  function finish(authorization: Authorization, req: NodeRequest): Authorization {
     clientCertificates.note(authorization);
     publishAdmitted(authorization, req, decider.reportedFor);
     return authorization;
   }
 
   /** Waits until a store has recorded the proof of a request. */
-  async function publishAfter(
+  async function finishAfter(
     proving: Promise<Authorization>,
     authorization: Authorization,
     shown: ShownProof,
@@ -215,7 +215,7 @@ export function createAdmission({
       return refuse(thrown, certificate, req, { stage: 'request', issuer, clientId });
     }
     shown.isUsedUp = true;
-    return publish(proven, req);
+    return finish(proven, req);
   }
 
   function checkPolicy(

@@ -7,9 +7,9 @@ import { LogSync } from '../../../packages/core/src/revocation/log-sync.js';
 import { RecentNotices } from '../../../packages/core/src/revocation/recent-notices.js';
 import type { RevocationLog } from '../../../packages/core/src/revocation/revocation-log.js';
 import {
+  type KnownToken,
   type Revocation,
   Revocations,
-  type TokenRecord,
 } from '../../../packages/core/src/revocation/revocations.js';
 import { createSeal } from '../../../packages/core/src/shared/sealing.js';
 import type { TokenClaims } from '../../../packages/core/src/token/token-claims.js';
@@ -112,7 +112,7 @@ function start(secrets = [secret], way: Way = { isCut: false }): Member {
   return member;
 }
 
-function jwtOf(revocations: Revocations, issuedAt: number): TokenRecord {
+function jwtOf(revocations: Revocations, issuedAt: number): KnownToken {
   const claims = { sub: 'alice', client_id: 'app', jti: 'jti-1', sid: 'session-1' };
   const token = { claims, issuer, issuedAt, subject: 'alice', clientId: 'app' } as unknown as TokenClaims;
   return {
@@ -122,8 +122,8 @@ function jwtOf(revocations: Revocations, issuedAt: number): TokenRecord {
     turnTime: performance.now(),
     shared: undefined,
     hash: 'hash',
-    identity: 'identity',
-    unconcernedBy: Number.NaN,
+    canonicalHash: 'identity',
+    checkedUpTo: Number.NaN,
   };
 }
 

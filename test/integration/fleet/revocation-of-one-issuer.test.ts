@@ -9,7 +9,7 @@ import Koa from 'koa';
 import * as koaMtls from 'koa-mtls';
 import request from 'supertest';
 import { describe, expect, it, vi } from 'vitest';
-import { hashOf } from '../../../packages/core/src/token/token-identity.js';
+import { hashOf } from '../../../packages/core/src/token/token-hash.js';
 import { frameworks } from '../../support/apis.js';
 import { recordedEvents } from '../../support/recorded-events.js';
 

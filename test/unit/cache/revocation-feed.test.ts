@@ -1,8 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import {
-  type ChannelListener,
-  ChannelSync,
-} from '../../../packages/core/src/revocation/revocation-channel.js';
+import { ChannelSync } from '../../../packages/core/src/revocation/channel-sync.js';
+import type { ChannelListener } from '../../../packages/core/src/revocation/revocation-channel.js';
 import type { Revocations } from '../../../packages/core/src/revocation/revocations.js';
 import { createSeal } from '../../../packages/core/src/shared/sealing.js';
 

@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Revocation, toWrittenRevocation } from '../../../packages/core/src/revocation/revocations.js';
-import { hashOf } from '../../../packages/core/src/token/token-identity.js';
+import { hashOf } from '../../../packages/core/src/token/token-hash.js';
 import { noticeOf, remembered } from '../../support/revocations.js';
 
 beforeEach(() => {

@@ -1,13 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
+  type KnownToken,
   parseRevocation,
   type Revocation,
   type Revocations,
-  type TokenRecord,
   toWrittenRevocation,
 } from '../../../packages/core/src/revocation/revocations.js';
 import { readTokenClaims, type TokenClaims } from '../../../packages/core/src/token/token-claims.js';
-import { hashOf } from '../../../packages/core/src/token/token-identity.js';
+import { hashOf } from '../../../packages/core/src/token/token-hash.js';
 import { listenSince, noticeOf, remembered } from '../../support/revocations.js';
 
 const now = 1_800_000_000_000;
@@ -25,10 +25,10 @@ const claims = {
 /** What is known of a token of alice's from now on. */
 function known(
   of: Revocations,
-  changes: Partial<TokenRecord> = {},
+  changes: Partial<KnownToken> = {},
   more: object = {},
   by = issuer,
-): TokenRecord {
+): KnownToken {
   return {
     token: readTokenClaims({ ...claims, ...more }, by) as TokenClaims,
     claimsFrom: 'server',
@@ -36,14 +36,14 @@ function known(
     turnTime: performance.now(),
     shared: undefined,
     hash: 'hash',
-    identity: 'identity',
-    unconcernedBy: Number.NaN,
+    canonicalHash: 'identity',
+    checkedUpTo: Number.NaN,
     ...changes,
   };
 }
 
 /** What is known of a JWT that was issued so many seconds ago. */
-const jwt = (of: Revocations, secondsAgo: number | undefined, more: object = {}): TokenRecord =>
+const jwt = (of: Revocations, secondsAgo: number | undefined, more: object = {}): KnownToken =>
   known(
     of,
     { claimsFrom: 'token' },
@@ -51,7 +51,7 @@ const jwt = (of: Revocations, secondsAgo: number | undefined, more: object = {})
   );
 
 /** What is known of an answer that another process asked for, so many milliseconds ago. */
-const shared = (of: Revocations, ago: number, more: object = {}, readUpTo?: string): TokenRecord =>
+const shared = (of: Revocations, ago: number, more: object = {}, readUpTo?: string): KnownToken =>
   known(of, { shared: { askedAt: now - ago, readUpTo } }, more);
 
 beforeEach(() => {
@@ -366,8 +366,8 @@ describe('a name of more than 64 characters, and another name that is its SHA-25
     const revocations = remembered();
     const [first, second] = [revoked, spared].map((sub) => known(revocations, {}, { sub }));
     revocations.add(noticeOf({ subject: revoked }));
-    expect(revocations.usability(first as TokenRecord)).toBe('introspect');
-    expect(revocations.usability(second as TokenRecord)).toBe('use');
+    expect(revocations.usability(first as KnownToken)).toBe('introspect');
+    expect(revocations.usability(second as KnownToken)).toBe('use');
   });
 
   it('as a jti, revokes one token for good, though it is sent on as its hash', () => {

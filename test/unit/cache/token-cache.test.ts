@@ -22,7 +22,7 @@ import {
   type TokenClaims,
   type TokenReader,
 } from '../../../packages/core/src/token/token-claims.js';
-import { hashOf } from '../../../packages/core/src/token/token-identity.js';
+import { hashOf } from '../../../packages/core/src/token/token-hash.js';
 import { deferred } from '../../support/deferred.js';
 import { recordedEvents } from '../../support/recorded-events.js';
 import { listenSince, noticeOf, remembered } from '../../support/revocations.js';

@@ -14,13 +14,13 @@ const limits = { clockToleranceMs: 30_000, maxAgeWhileLostMs: 5_000, acceptsUnsy
 
 const alone: SyncState = {
   from: 'alone',
-  currentAt: Number.POSITIVE_INFINITY,
-  sinceTurn: 0,
-  sharedSince: 0,
+  receivedUntil: Number.POSITIVE_INFINITY,
+  ownAnswersSinceTurn: 0,
+  sharedAnswersSince: 0,
   completeSince: 0,
 };
 const channel: SyncState = { ...alone, from: 'channel' };
-const log: SyncState = { ...alone, from: 'log', currentAt: now };
+const log: SyncState = { ...alone, from: 'log', receivedUntil: now };
 
 /** What a server said in turn 10, of a token that was issued at `epoch`. */
 const answer: DatedClaims = {
@@ -53,12 +53,18 @@ describe('usabilityOf()', () => {
     ['a JWT is issued later than the tolerance after it', jwt, [revoked(9, -30.001)], alone, 'use'],
     ['a JWT without iat is seen after a revocation', jwtWithoutIat, [revoked(9, -600)], alone, 'refuse'],
     ['a JWT without iat, and no revocation', jwtWithoutIat, [], alone, 'use'],
-    ['the channel is lost, an answer is young', answer, [], { ...channel, currentAt: -1 }, 'use'],
-    ['the channel comes back after a question', answer, [], { ...channel, sinceTurn: 11 }, 'introspect'],
-    ['the channel comes back before a question', answer, [], { ...channel, sinceTurn: 10 }, 'use'],
-    ['the log had a gap after a question', answer, [], { ...log, sinceTurn: 11 }, 'introspect'],
-    ['the log is not read for too long', jwt, [], { ...log, currentAt: now - 5_001 }, 'wait'],
-    ['the log is read lately enough', jwt, [], { ...log, currentAt: now - 5_000 }, 'use'],
+    ['the channel is lost, an answer is young', answer, [], { ...channel, receivedUntil: -1 }, 'use'],
+    [
+      'the channel comes back after a question',
+      answer,
+      [],
+      { ...channel, ownAnswersSinceTurn: 11 },
+      'introspect',
+    ],
+    ['the channel comes back before a question', answer, [], { ...channel, ownAnswersSinceTurn: 10 }, 'use'],
+    ['the log had a gap after a question', answer, [], { ...log, ownAnswersSinceTurn: 11 }, 'introspect'],
+    ['the log is not read for too long', jwt, [], { ...log, receivedUntil: now - 5_001 }, 'wait'],
+    ['the log is read lately enough', jwt, [], { ...log, receivedUntil: now - 5_000 }, 'use'],
     [
       'a JWT may be from before the log began',
       jwt,
@@ -115,14 +121,14 @@ describe('usabilityOf()', () => {
       'a shared answer from before the loss',
       sharedAt(29),
       [],
-      { ...channel, sharedSince: epoch * 1000 },
+      { ...channel, sharedAnswersSince: epoch * 1000 },
       'introspect',
     ],
     [
       'a shared answer from after the loss',
       sharedAt(30),
       [],
-      { ...channel, sharedSince: epoch * 1000 },
+      { ...channel, sharedAnswersSince: epoch * 1000 },
       'use',
     ],
   ])('%s', (_, known, records, sync, expected) => {

@@ -2,7 +2,7 @@
 import { createResourceServer, type ResourceServer, type RevocationChannel } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { hashOf } from '../../../packages/core/src/token/token-identity.js';
+import { hashOf } from '../../../packages/core/src/token/token-hash.js';
 import { MemoryLog } from '../../support/memory-log.js';
 import {
   boundClaims,

@@ -12,7 +12,7 @@ import {
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Revocations } from '../../../packages/core/src/revocation/revocations.js';
-import { hashOf } from '../../../packages/core/src/token/token-identity.js';
+import { hashOf } from '../../../packages/core/src/token/token-hash.js';
 import { MemoryLog } from '../../support/memory-log.js';
 import { boundClaims, optionsOver, pretendServer, requestWith } from '../../support/pretend-server.js';
 

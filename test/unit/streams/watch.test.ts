@@ -9,7 +9,7 @@ const issuer = 'https://as.example.com';
 function watchedBy(revocations: Revocations, subject: string): { heard: string[]; unwatch: () => void } {
   const heard: string[] = [];
   const token = readTokenClaims({ sub: subject }, issuer) as TokenClaims;
-  const watched = { token, hash: `hash of ${subject}`, identity: `identity of ${subject}` };
+  const watched = { token, hash: `hash of ${subject}`, canonicalHash: `canonicalHash of ${subject}` };
   const unwatch = revocations.watch(watched, revocations.latestTurn, (code) => heard.push(code));
   return { heard, unwatch };
 }
@@ -60,7 +60,9 @@ describe('a watcher', () => {
     happens(revocations);
     const heard: string[] = [];
     const token = readTokenClaims({ sub: 'user-1' }, issuer) as TokenClaims;
-    revocations.watch({ token, hash: 'hash', identity: 'identity' }, since, (code) => heard.push(code));
+    revocations.watch({ token, hash: 'hash', canonicalHash: 'canonicalHash' }, since, (code) =>
+      heard.push(code),
+    );
     expect(heard).toEqual(expected);
   });
 });

@@ -10,7 +10,7 @@ import {
 } from '../shared/option-group.js';
 import { functionLike, type OptionRule, text } from '../shared/option-rules.js';
 import { claimOf, readTokenClaims, type TokenAnswer, type TokenReader } from '../token/token-claims.js';
-import { isCanonical } from '../token/token-identity.js';
+import { isCanonical } from '../token/token-hash.js';
 import { createTokenRejection } from '../token/token-rejection.js';
 import type { AuthorizationServerAccess, TokenSource } from '../token/token-source.js';
 import {

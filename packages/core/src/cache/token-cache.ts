@@ -2,14 +2,14 @@ import { LRUCache } from 'lru-cache';
 import type { Requester } from '../authorization-server/requester.js';
 import { type RefusalCode, RequestRefused } from '../errors.js';
 import { publishCache } from '../observe/events.js';
-import type { Revocations, TokenRecord } from '../revocation/revocations.js';
+import type { KnownToken, Revocations } from '../revocation/revocations.js';
 import type { Usability } from '../revocation/usability.js';
 import { CircuitOpen } from '../shared/circuit-breaker.js';
 import { CLOCK_DIFFERENCE } from '../shared/clock-difference.js';
 import { allSettled } from '../shared/promises.js';
 import { agreedClaims } from '../token/agreed-claims.js';
 import { readTokenClaims, type TokenAnswer, type TokenClaims } from '../token/token-claims.js';
-import { hashOf, identityOf } from '../token/token-identity.js';
+import { canonicalHashOf, hashOf } from '../token/token-hash.js';
 import { createTokenRejection, type TokenRejection } from '../token/token-rejection.js';
 import { InactiveTimes } from './inactive-times.js';
 import type { SharedCache } from './shared-cache.js';
@@ -108,7 +108,7 @@ interface Question {
 }
 
 /** An answer, and how long it is fresh: it must be so by both clocks. */
-interface Entry extends TokenRecord {
+interface Entry extends KnownToken {
   /** Milliseconds since the epoch. */
   readonly freshFrom: number;
   /** Milliseconds since the epoch. */
@@ -153,9 +153,9 @@ export class TokenCache {
   readonly #rejections: LRUCache<string, Rejected>;
   readonly #inactiveTimes = new InactiveTimes(INACTIVE_TIMES);
   /** Questions without an answer yet. Requests with the same token join one. */
-  readonly #openQuestions = new Map<string, Promise<TokenRecord | TokenRejection>>();
+  readonly #openQuestions = new Map<string, Promise<KnownToken | TokenRejection>>();
   /** Questions that are asked when the open one of the same name has ended. */
-  readonly #nextQuestions = new Map<string, Promise<TokenRecord | TokenRejection>>();
+  readonly #nextQuestions = new Map<string, Promise<KnownToken | TokenRejection>>();
   /** Answers in use that are asked for again at the moment. */
   #refreshes = 0;
   #isSettling = false;
@@ -264,15 +264,15 @@ export class TokenCache {
    * received a revocation after the question was answered. If the answer can't be used any more, it
    * asks a second time.
    */
-  async #decideAtEnd(ask: () => Promise<TokenRecord | TokenRejection>): Promise<TokenAnswer> {
+  async #decideAtEnd(ask: () => Promise<KnownToken | TokenRejection>): Promise<TokenAnswer> {
     for (let attempt = 0; attempt < 2; attempt += 1) {
-      const record = await ask();
-      if (typeof record === 'string') {
-        return record;
+      const known = await ask();
+      if (typeof known === 'string') {
+        return known;
       }
-      const usability = this.#revocations.usability(record);
+      const usability = this.#revocations.usability(known);
       if (usability === 'use') {
-        return record.token;
+        return known.token;
       }
       if (usability === 'refuse') {
         return revoked;
@@ -322,13 +322,13 @@ export class TokenCache {
   /** Asks now, or joins the question that is asked when the open one has ended. */
   #joinNext(
     name: string,
-    ask: () => Promise<TokenRecord | TokenRejection>,
-  ): Promise<TokenRecord | TokenRejection> {
+    ask: () => Promise<KnownToken | TokenRejection>,
+  ): Promise<KnownToken | TokenRejection> {
     const open = this.#openQuestions.get(name);
     if (open === undefined) {
       return this.#join(name, ask);
     }
-    const begin = (): Promise<TokenRecord | TokenRejection> => {
+    const begin = (): Promise<KnownToken | TokenRejection> => {
       this.#nextQuestions.delete(name);
       return this.#join(name, ask);
     };
@@ -345,16 +345,16 @@ export class TokenCache {
     }
   }
 
-  async #askServerAfresh(question: Question): Promise<TokenRecord | TokenRejection> {
-    const record = await this.#readToken(question);
-    if (typeof record === 'string') {
-      this.#keepRejection(question, record);
+  async #askServerAfresh(question: Question): Promise<KnownToken | TokenRejection> {
+    const known = await this.#readToken(question);
+    if (typeof known === 'string') {
+      this.#keepRejection(question, known);
       await this.#sharedOf(question.server)?.remove(sharedName(question));
     }
-    return record;
+    return known;
   }
 
-  #askOrUseStale(question: Question): Promise<TokenRecord | TokenRejection> {
+  #askOrUseStale(question: Question): Promise<KnownToken | TokenRejection> {
     return this.#join(question.key, async () => {
       try {
         return await this.#findSharedOr(question, () => this.#askServer(question));
@@ -369,10 +369,7 @@ export class TokenCache {
   }
 
   /** Joins the open question of this name, or opens it. */
-  #join(
-    name: string,
-    ask: () => Promise<TokenRecord | TokenRejection>,
-  ): Promise<TokenRecord | TokenRejection> {
+  #join(name: string, ask: () => Promise<KnownToken | TokenRejection>): Promise<KnownToken | TokenRejection> {
     const open = this.#openQuestions.get(name) ?? ask().finally(() => this.#openQuestions.delete(name));
     this.#openQuestions.set(name, open);
     return open;
@@ -380,8 +377,8 @@ export class TokenCache {
 
   async #findSharedOr(
     question: Question,
-    ask: () => Promise<TokenRecord | TokenRejection>,
-  ): Promise<TokenRecord | TokenRejection> {
+    ask: () => Promise<KnownToken | TokenRejection>,
+  ): Promise<KnownToken | TokenRejection> {
     const shared = this.#sharedFor(question);
     if (shared === undefined) {
       return ask();
@@ -412,7 +409,7 @@ export class TokenCache {
     shared: SharedCache,
     question: Question,
     isWaiting: boolean,
-  ): Promise<TokenRecord | TokenRejection | undefined> {
+  ): Promise<KnownToken | TokenRejection | undefined> {
     const { key } = question;
     const answer = await shared.get(sharedName(question));
     if (answer !== undefined && 'rejection' in answer) {
@@ -438,12 +435,12 @@ export class TokenCache {
     if (askedFrom <= this.#inactiveTimes.latest(key)) {
       return undefined;
     }
-    const record = this.#record(question, claims, 'server', {
+    const known = this.#knownToken(question, claims, 'server', {
       turn: this.#revocations.turn(),
       turnTime: performance.now() - Math.max(0, now - askedAt),
       shared: { askedAt, readUpTo },
     });
-    const entry = this.#entry(record, askedAt);
+    const entry = this.#entry(known, askedAt);
     if (!this.#isFresh(entry, now, performance.now()) || this.#revocations.usability(entry) !== 'use') {
       return undefined;
     }
@@ -452,23 +449,23 @@ export class TokenCache {
     return entry;
   }
 
-  async #askServer(question: Question): Promise<TokenRecord | TokenRejection> {
+  async #askServer(question: Question): Promise<KnownToken | TokenRejection> {
     const { key, server } = question;
     const askedAt = Date.now();
     const { readUpTo } = this.#revocations;
-    const record = await this.#readToken(question);
-    if (typeof record === 'string') {
+    const known = await this.#readToken(question);
+    if (typeof known === 'string') {
       const wasShared = this.#active.peek(key)?.claimsFrom === 'server';
-      this.#keepRejection(question, record);
-      await this.#shareRejection(question, record, wasShared);
-      return record;
+      this.#keepRejection(question, known);
+      await this.#shareRejection(question, known, wasShared);
+      return known;
     }
-    const entry = this.#entry(record, record.claimsFrom === 'server' ? askedAt : Date.now());
+    const entry = this.#entry(known, known.claimsFrom === 'server' ? askedAt : Date.now());
     const seconds = (entry.freshUntil - Date.now()) / 1000;
     if (seconds > 0) {
       this.#active.set(key, entry);
-      if (record.claimsFrom === 'server') {
-        const { claims, issuer } = record.token;
+      if (known.claimsFrom === 'server') {
+        const { claims, issuer } = known.token;
         // The process that holds the lock releases it only when other processes find the answer.
         await this.#sharedOf(server)?.put(
           sharedName(question),
@@ -479,7 +476,7 @@ export class TokenCache {
     } else {
       this.#active.delete(key);
     }
-    return record;
+    return known;
   }
 
   async #shareRejection(question: Question, rejection: TokenRejection, wasShared: boolean): Promise<void> {
@@ -499,7 +496,7 @@ export class TokenCache {
    * Asks, and decides whether the answer may be used: while it was on its way a revocation may have
    * been heard, or another question may have found the token not active.
    */
-  async #readToken(question: Question): Promise<TokenRecord | TokenRejection> {
+  async #readToken(question: Question): Promise<KnownToken | TokenRejection> {
     const { token, server, key, requester } = question;
     for (let attempt = 0; attempt < 2; attempt += 1) {
       const turn = this.#revocations.turn();
@@ -508,15 +505,15 @@ export class TokenCache {
       if (typeof answer === 'string') {
         return answer;
       }
-      const record = server.isIntrospected(answer)
-        ? this.#record(question, answer, 'server', { turn, turnTime: turnTime, shared: undefined })
-        : this.#recordSelfContained(question, answer, turn, turnTime);
-      const usability = await this.#usabilityInTime(record);
-      if (record.claimsFrom === 'server' && record.turnTime <= this.#inactiveTimes.get(key)) {
+      const known = server.isIntrospected(answer)
+        ? this.#knownToken(question, answer, 'server', { turn, turnTime: turnTime, shared: undefined })
+        : this.#knownSelfContained(question, answer, turn, turnTime);
+      const usability = await this.#usabilityInTime(known);
+      if (known.claimsFrom === 'server' && known.turnTime <= this.#inactiveTimes.get(key)) {
         continue;
       }
       if (usability === 'use') {
-        return record;
+        return known;
       }
       if (usability === 'refuse') {
         return revoked;
@@ -529,10 +526,10 @@ export class TokenCache {
   }
 
   /** The claims of a self-contained token count from when this process first saw the token. */
-  #recordSelfContained(question: Question, answer: TokenClaims, turn: number, turnTime: number): TokenRecord {
+  #knownSelfContained(question: Question, answer: TokenClaims, turn: number, turnTime: number): KnownToken {
     const before = this.#active.peek(question.key);
     const first = before?.claimsFrom === 'token' ? before : { turn, turnTime };
-    return this.#record(question, answer, 'token', {
+    return this.#knownToken(question, answer, 'token', {
       turn: first.turn,
       turnTime: first.turnTime,
       shared: undefined,
@@ -540,13 +537,13 @@ export class TokenCache {
   }
 
   /** A request waits for a moment until revocations are heard, rather than be refused. */
-  async #usabilityInTime(record: TokenRecord): Promise<Usability> {
-    const usability = this.#revocations.usability(record);
+  async #usabilityInTime(known: KnownToken): Promise<Usability> {
+    const usability = this.#revocations.usability(known);
     if (usability !== 'wait') {
       return usability;
     }
     await this.#revocations.untilSynced();
-    return this.#revocations.usability(record);
+    return this.#revocations.usability(known);
   }
 
   /**
@@ -557,7 +554,7 @@ export class TokenCache {
     question: Question,
     tokenClaims: TokenClaims,
     why: 'wait' | 'may-be-revoked',
-  ): Promise<TokenRecord | TokenRejection> {
+  ): Promise<KnownToken | TokenRejection> {
     const { token, server, requester } = question;
     const turn = this.#revocations.turn();
     const turnTime = performance.now();
@@ -574,28 +571,32 @@ export class TokenCache {
     if (typeof agreed === 'string') {
       return agreed;
     }
-    const record = this.#record(question, agreed, 'server', { turn, turnTime: turnTime, shared: undefined });
-    const usability = this.#revocations.usability(record);
+    const known = this.#knownToken(question, agreed, 'server', {
+      turn,
+      turnTime: turnTime,
+      shared: undefined,
+    });
+    const usability = this.#revocations.usability(known);
     if (usability === 'use') {
-      return record;
+      return known;
     }
     return usability === 'refuse' ? revoked : 'token_inactive';
   }
 
-  #record(
+  #knownToken(
     { token, hash }: Question,
     claims: TokenClaims,
-    claimsFrom: TokenRecord['claimsFrom'],
-    when: Pick<TokenRecord, 'turn' | 'turnTime' | 'shared'>,
-  ): TokenRecord {
+    claimsFrom: KnownToken['claimsFrom'],
+    when: Pick<KnownToken, 'turn' | 'turnTime' | 'shared'>,
+  ): KnownToken {
     // What is cached should not keep two texts where one will do.
-    const identity = identityOf(token, hash);
+    const canonicalHash = canonicalHashOf(token, hash);
     return {
       token: claims,
       claimsFrom,
       hash,
-      identity: identity === hash ? hash : identity,
-      unconcernedBy: Number.NaN,
+      canonicalHash: canonicalHash === hash ? hash : canonicalHash,
+      checkedUpTo: Number.NaN,
       turn: when.turn,
       turnTime: when.turnTime,
       shared: when.shared,
@@ -603,23 +604,23 @@ export class TokenCache {
   }
 
   /** `from` in milliseconds since the epoch. */
-  #entry(record: TokenRecord, from: number): Entry {
+  #entry(known: KnownToken, from: number): Entry {
     const maxAgeMs = this.#rules.maxAge * 1000;
     // Another process's clock may be ahead of this one's: no entry is used longer for it.
     const freshFrom = Math.min(from, Date.now());
-    const freshUntil = Math.min(freshFrom + maxAgeMs * (1 - Math.random() * JITTER), expiryOf(record));
+    const freshUntil = Math.min(freshFrom + maxAgeMs * (1 - Math.random() * JITTER), expiryOf(known));
     // What a token says of itself was checked again just now.
-    const freshFromMonotonic = record.claimsFrom === 'token' ? performance.now() : record.turnTime;
+    const freshFromMonotonic = known.claimsFrom === 'token' ? performance.now() : known.turnTime;
     const freshUntilMonotonic = freshFromMonotonic + maxAgeMs;
-    const { token, claimsFrom, hash, identity, unconcernedBy, turn, turnTime, shared } = record;
-    // Not by `...record`: V8 may give each such object a hidden class of its own. Then each request
+    const { token, claimsFrom, hash, canonicalHash, checkedUpTo, turn, turnTime, shared } = known;
+    // Not by `...known`: V8 may give each such object a hidden class of its own. Then each request
     // finds the members of its entry the slow way, and each entry takes more memory.
     return {
       token,
       claimsFrom,
       hash,
-      identity,
-      unconcernedBy,
+      canonicalHash,
+      checkedUpTo,
       turn,
       turnTime,
       shared,
@@ -646,7 +647,7 @@ export class TokenCache {
     return Math.min(entry.freshUntil + this.#rules.staleIfError * 1000, expiryOf(entry));
   }
 
-  #substitute(key: string, trouble: unknown): TokenRecord | undefined {
+  #substitute(key: string, trouble: unknown): KnownToken | undefined {
     const stale = this.#active.peek(key);
     if (stale === undefined || !this.#maySubstitute(stale, trouble)) {
       return undefined;
@@ -717,7 +718,7 @@ function sharedName({ hash, server }: Question): string {
 }
 
 /** Milliseconds since the epoch. */
-function expiryOf({ token }: TokenRecord): number {
+function expiryOf({ token }: KnownToken): number {
   return (token.expiresAt ?? Number.POSITIVE_INFINITY) * 1000;
 }
 

@@ -3,7 +3,8 @@ import { longest, type SharedLock, type SharedStore } from '../cache/shared-cach
 import type { CertificateSource } from '../certificate/client-certificate.js';
 import { connectionOf } from '../certificate/connection.js';
 import type { NodeRequest } from '../request/node-request.js';
-import type { ChannelRules, RevocationChannel } from '../revocation/revocation-channel.js';
+import type { ChannelRules } from '../revocation/channel-sync.js';
+import type { RevocationChannel } from '../revocation/revocation-channel.js';
 import type { LogRules, RevocationLog } from '../revocation/revocation-log.js';
 import { createConflict, createLonely, createMismatch } from '../shared/option-errors.js';
 import {

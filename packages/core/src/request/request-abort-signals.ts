@@ -1,7 +1,7 @@
 import { RequestRefused, toRefusal } from '../errors.js';
 import type { Revocations } from '../revocation/revocations.js';
 import type { TokenClaims } from '../token/token-claims.js';
-import { hashOf, identityOf } from '../token/token-identity.js';
+import { canonicalHashOf, hashOf } from '../token/token-hash.js';
 import { readCredentials } from './bearer-token.js';
 import type { NodeRequest } from './node-request.js';
 import { noticeRequestEnds, onRequestEnd } from './request-end.js';
@@ -78,7 +78,7 @@ export class RequestAbortSignals {
     try {
       const { token: text } = readCredentials(req, undefined, true);
       const hash = hashOf(text);
-      const watched = { token, hash, identity: identityOf(text, hash) };
+      const watched = { token, hash, canonicalHash: canonicalHashOf(text, hash) };
       // A watcher from before hears of each revocation since then. A stream that has its token checked
       // again and again must not add one each time.
       if (request.addKeys(this.#revocations.keysOf(watched))) {

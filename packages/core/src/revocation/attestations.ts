@@ -10,7 +10,7 @@ const YOUNG_MARGIN = 2 * CLOCK_DIFFERENCE;
  */
 const YOUNG_STEP = 30_000;
 
-export interface AttestationRules {
+export interface AttestationParts {
   readonly entries: ReadEntries;
   /** Milliseconds for which the log keeps a revocation. */
   readonly maxAgeMs: number;
@@ -20,7 +20,7 @@ export interface AttestationRules {
 
 /** What this process attests of the log, and what it believes of the attestations of others. */
 export class Attestations {
-  readonly #rules: AttestationRules;
+  readonly #parts: AttestationParts;
   /**
    * Names this process in what it attests since it began to read the log from its beginning, also
    * when it becomes another writer.
@@ -40,13 +40,13 @@ export class Attestations {
    */
   #lastAt = Number.NEGATIVE_INFINITY;
 
-  constructor(rules: AttestationRules) {
-    this.#rules = rules;
+  constructor(parts: AttestationParts) {
+    this.#parts = parts;
   }
 
   /** What was written since then is not gone from the log, by its age. */
   get youngSince(): number {
-    return Date.now() - this.#rules.maxAgeMs;
+    return Date.now() - this.#parts.maxAgeMs;
   }
 
   /** Milliseconds since the log was last attested. */
@@ -64,12 +64,12 @@ export class Attestations {
       // A process that starts has not read the log to its end.
       return attestNothing(as, this.#id);
     }
-    return this.#rules.entries.attest({
+    return this.#parts.entries.attest({
       as,
       by: this.#id,
       // More than another process compares, whose clock may be behind.
       youngSince: Math.floor((this.youngSince - YOUNG_MARGIN) / YOUNG_STEP) * YOUNG_STEP,
-      completeSince: this.#rules.completeSince(),
+      completeSince: this.#parts.completeSince(),
       after: as === 'heartbeat' ? this.#attestedUpTo : undefined,
     });
   }
@@ -98,7 +98,7 @@ export class Attestations {
     const { upTo = '' } = attested;
     return this.#firstOwnPosition === undefined || upTo < this.#firstOwnPosition
       ? 'unrelated'
-      : this.#rules.entries.compare(attested, this.youngSince);
+      : this.#parts.entries.compare(attested, this.youngSince);
   }
 
   /** Whether an attestation is about each entry since the first one of this process. */
@@ -111,7 +111,7 @@ export class Attestations {
    * read the same ones. 0 where what was not compared may be gone from the log by its age.
    */
   comparedSince(attested: Attestation): number {
-    return this.#rules.entries.comparedSince(attested, this.youngSince);
+    return this.#parts.entries.comparedSince(attested, this.youngSince);
   }
 
   /**

@@ -1,5 +1,5 @@
-/** What a pulse needs of the channel that it watches. */
-export interface HeartbeatRules {
+/** The channel that a `ChannelHeartbeat` watches, as it sees it. */
+export interface HeartbeatParts {
   /** Milliseconds of silence after which the channel counts as dead. */
   readonly silence: number;
   /**
@@ -16,14 +16,14 @@ export interface HeartbeatRules {
  * watched, as it may not bring one's own.
  */
 export class ChannelHeartbeat {
-  readonly #rules: HeartbeatRules;
+  readonly #parts: HeartbeatParts;
   readonly #timer: NodeJS.Timeout;
   /** By the monotonic clock; undefined before the first message. */
   #receivedAt: number | undefined;
 
-  constructor(rules: HeartbeatRules) {
-    this.#rules = rules;
-    this.#timer = setInterval(() => this.#beat(), rules.silence / 3).unref();
+  constructor(parts: HeartbeatParts) {
+    this.#parts = parts;
+    this.#timer = setInterval(() => this.#beat(), parts.silence / 3).unref();
     this.#send();
   }
 
@@ -37,7 +37,7 @@ export class ChannelHeartbeat {
   }
 
   #beat(): void {
-    const { silence, onSilence } = this.#rules;
+    const { silence, onSilence } = this.#parts;
     const silentFor = this.#receivedAt === undefined ? 0 : performance.now() - this.#receivedAt;
     if (silentFor > silence) {
       this.stop();
@@ -48,6 +48,6 @@ export class ChannelHeartbeat {
   }
 
   #send(): void {
-    this.#rules.send().catch(() => undefined);
+    this.#parts.send().catch(() => undefined);
   }
 }

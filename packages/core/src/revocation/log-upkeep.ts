@@ -20,7 +20,7 @@ const OWN_ENTRY_INTERVAL = 60_000;
 /** For so many milliseconds a process writes entries again before it reads on. */
 const WRITE_SLICE = 100;
 
-export interface UpkeepRules {
+export interface LogUpkeepParts {
   readonly writer: LogWriter;
   readonly revocations: Revocations;
   /** What this process wrote lately. */
@@ -37,7 +37,7 @@ export interface UpkeepRules {
 
 /** Writes into the log what it lacks, and from time to time that the fleet runs. */
 export class LogUpkeep {
-  readonly #rules: UpkeepRules;
+  readonly #parts: LogUpkeepParts;
   /**
    * From this moment of the monotonic clock on what the log lacks is written into it; other
    * processes may do so before.
@@ -56,8 +56,8 @@ export class LogUpkeep {
    */
   #cannotAskSince: number | undefined;
 
-  constructor(rules: UpkeepRules) {
-    this.#rules = rules;
+  constructor(parts: LogUpkeepParts) {
+    this.#parts = parts;
   }
 
   /**
@@ -65,7 +65,7 @@ export class LogUpkeep {
    * what the log lacks by then.
    */
   write(known: KnownNotice | undefined, as?: Attestation['as']): Promise<void> {
-    return this.#written(this.#rules.writer.write(known, as), known?.notice);
+    return this.#written(this.#parts.writer.write(known, as), known?.notice);
   }
 
   /**
@@ -73,7 +73,7 @@ export class LogUpkeep {
    * lacks.
    */
   publish(notice: RevocationNotice, givenUp: AbortSignal): Promise<void> {
-    return this.#written(this.#rules.writer.publish(notice, givenUp), notice);
+    return this.#written(this.#parts.writer.publish(notice, givenUp), notice);
   }
 
   async #written(writing: Promise<void>, notice: RevocationNotice | undefined): Promise<void> {
@@ -112,10 +112,10 @@ export class LogUpkeep {
    * must not wait for all.
    */
   async #rewriteSome(): Promise<void> {
-    // From the newest to the oldest, as the last is taken first. What is revoked from now on is
-    // written to the server that is asked now.
-    const left = this.#toRewrite ?? this.#rules.recent.all().reverse();
-    // Only once all of this turn is written: after a failure it begins with the first again.
+    // Reversed, as `pop()` takes the last: the oldest is written first. The list is made once. What is
+    // revoked later goes to the new server anyway.
+    const left = this.#toRewrite ?? this.#parts.recent.all().reverse();
+    // Set again below if no write fails: after a failure the list is made from the beginning.
     this.#toRewrite = undefined;
     const until = performance.now() + WRITE_SLICE;
     for (let known = left.pop(); known !== undefined; known = left.pop()) {
@@ -141,7 +141,7 @@ export class LogUpkeep {
     if (performance.now() < this.#writeLackingAt) {
       return;
     }
-    const lacking = this.#rules.revocations.noticesOutsideLog();
+    const lacking = this.#parts.revocations.noticesOutsideLog();
     // Processes that do so at the same time begin at different places, and read in between what the
     // others wrote.
     const from = Math.floor(Math.random() * lacking.length);
@@ -154,7 +154,7 @@ export class LogUpkeep {
       await this.write(known);
     }
     if (this.#owesHeartbeat) {
-      await (this.#rules.isComparisonSettled() ? this.write(undefined) : this.#askAgain());
+      await (this.#parts.isComparisonSettled() ? this.write(undefined) : this.#askAgain());
     }
     this.#writeLackingAt = Number.POSITIVE_INFINITY;
   }
@@ -170,7 +170,7 @@ export class LogUpkeep {
   }
 
   async #writeHeartbeat(): Promise<void> {
-    const { writer, isComparisonSettled, attestationAge, newestAt } = this.#rules;
+    const { writer, isComparisonSettled, attestationAge, newestAt } = this.#parts;
     if (!isComparisonSettled()) {
       // It joined without an answer. A process that runs may have been kept from answering.
       await this.#askAgain();
@@ -179,11 +179,11 @@ export class LogUpkeep {
     const newest = newestAt();
     // A log without any entry would look like one whose entries were deleted.
     const isQuiet = newest === undefined || Date.now() - newest >= HEARTBEAT_INTERVAL / 2;
-    // An entry that attests nothing is no heartbeat: whatever has processes write it would keep
-    // them from comparing what they read.
     // The next check may come too late.
     const longestWait = HEARTBEAT_INTERVAL * (SHORTEST_WAIT + RANDOM_WAIT);
     const isOwnDue = performance.now() - writer.lastConfirmedAt >= OWN_ENTRY_INTERVAL - longestWait;
+    // An entry that attests nothing is no heartbeat: whatever has processes write it would keep
+    // them from comparing what they read.
     if (isQuiet || isOwnDue || attestationAge() >= HEARTBEAT_INTERVAL / 2) {
       await this.write(undefined, 'heartbeat');
     }
@@ -200,7 +200,7 @@ export class LogUpkeep {
       // from telling what the log has lost.
       this.#cannotAskSince ??= now;
       if (now - this.#cannotAskSince > QUIET_TIME) {
-        this.#rules.onCannotAsk();
+        this.#parts.onCannotAsk();
         this.#cannotAskSince = undefined;
       }
       throw error;

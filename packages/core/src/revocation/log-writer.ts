@@ -11,7 +11,7 @@ import { type WaitingCall, WaitingRevocations } from './waiting-revocations.js';
 /** What an entry says of the process that writes it. */
 export type WriterFacts = Pick<LogEntry, 'previous' | 'version' | 'syncedSince' | 'attested'>;
 
-export interface WriterRules {
+export interface LogWriterParts {
   readonly log: BoundedLog;
   readonly seals: LogSeals;
   /** Milliseconds for which the log keeps an entry. */
@@ -46,7 +46,7 @@ interface UnreadEntry {
 
 /** Numbers the entries of this process, and writes one after the other. */
 export class LogWriter {
-  readonly #rules: WriterRules;
+  readonly #parts: LogWriterParts;
   /** What this process writes by itself. It goes first: reading waits for some of it. */
   readonly #first: WaitingEntry[] = [];
   readonly #revoked: WaitingRevocations;
@@ -59,9 +59,9 @@ export class LogWriter {
   /** Where this process wrote what it has not read yet. */
   readonly #unread = new Map<string, UnreadEntry>();
 
-  constructor(rules: WriterRules) {
-    this.#rules = rules;
-    this.#revoked = new WaitingRevocations(rules.onFull);
+  constructor(parts: LogWriterParts) {
+    this.#parts = parts;
+    this.#revoked = new WaitingRevocations(parts.onFull);
   }
 
   /** Names the writer in its entries. */
@@ -171,9 +171,9 @@ export class LogWriter {
     if (givenUp?.every(({ aborted }) => aborted) === true) {
       throw new TellableError('given up before it was written');
     }
-    const { log, seals, keepFor, facts, hasRead } = this.#rules;
+    const { log, seals, keepFor, facts, hasRead } = this.#parts;
     if (known !== undefined) {
-      this.#rules.recent.add(known);
+      this.#parts.recent.add(known);
     }
     this.#count += 1;
     const written: LogEntry = {

@@ -4,7 +4,7 @@ import { CLOCK_DIFFERENCE } from '../shared/clock-difference.js';
 import { type Expiring, ExpiringMap } from '../shared/expiring-map.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { RecentMap } from '../shared/recent-map.js';
-import { hashOf, identityOf } from '../token/token-identity.js';
+import { canonicalHashOf, hashOf } from '../token/token-hash.js';
 import { acceptedForm, couldMatch, revocationKinds } from './revocation-forms.js';
 import {
   type DatedClaims,
@@ -52,16 +52,16 @@ const claimOf = { jti: 'jti', subject: 'sub', clientId: 'client_id', session: 's
 const claims = Object.entries(claimOf);
 
 /** What is known of a token, with what the token is known by. */
-export interface TokenRecord extends DatedClaims {
+export interface KnownToken extends DatedClaims {
   /** The SHA-256 of its text. */
   readonly hash: string;
-  /** Equal for all texts of one token. */
-  readonly identity: string;
+  /** `canonicalHashOf()`: equal for all texts of one token. */
+  readonly canonicalHash: string;
   /**
-   * The number of revocations when last none of them concerned this token, so that only new ones
-   * have to be looked at.
+   * How many revocations had been added when this token was last looked up and none concerned it.
+   * While no further one is added, it need not be looked up again.
    */
-  unconcernedBy: number;
+  checkedUpTo: number;
 }
 
 // More than any flood of revocations that a fleet should see.
@@ -147,7 +147,7 @@ export interface RevocationMemory {
 type Waiter = () => void;
 
 /** What a watched token is known by. */
-export type Watched = Pick<TokenRecord, 'token' | 'hash' | 'identity'>;
+export type Watched = Pick<KnownToken, 'token' | 'hash' | 'canonicalHash'>;
 
 /**
  * Says why a watched token counts no longer: it is revoked, or a revocation of it may have been
@@ -217,9 +217,9 @@ export class Revocations {
     };
     this.#sync = {
       from,
-      currentAt: from === 'alone' ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY,
-      sinceTurn: 0,
-      sharedSince: 0,
+      receivedUntil: from === 'alone' ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY,
+      ownAnswersSinceTurn: 0,
+      sharedAnswersSince: 0,
       completeSince: 0,
     };
   }
@@ -230,7 +230,7 @@ export class Revocations {
     return this.#turn;
   }
 
-  /** The number of what this process did or received last. */
+  /** The turn of the last question or revocation. */
   get latestTurn(): number {
     return this.#turn;
   }
@@ -297,7 +297,7 @@ export class Revocations {
       return unwatched;
     }
     const isForgotten = this.#forgottenOf(watched.token.issuer).some(({ turn }) => turn > sinceTurn);
-    if (this.#sync.sinceTurn > sinceTurn || isForgotten) {
+    if (this.#sync.ownAnswersSinceTurn > sinceTurn || isForgotten) {
       onRevoked('revocations_unknown');
       return unwatched;
     }
@@ -342,15 +342,15 @@ export class Revocations {
       this.#forgotten.set(issuer, { ...forgotten, position: undefined });
     }
     this.#readUpTo = undefined;
-    this.#update({ sharedSince: Date.now() });
+    this.#update({ sharedAnswersSince: Date.now() });
   }
 
   /** Revocations may be missed from now on. */
   markLost(): void {
-    if (this.#sync.currentAt > Number.NEGATIVE_INFINITY) {
+    if (this.#sync.receivedUntil > Number.NEGATIVE_INFINITY) {
       this.#lostAt = performance.now();
     }
-    this.#update({ currentAt: Number.NEGATIVE_INFINITY });
+    this.#update({ receivedUntil: Number.NEGATIVE_INFINITY });
   }
 
   /**
@@ -358,7 +358,11 @@ export class Revocations {
    * all answers from before are void: those of this process, and those that others shared.
    */
   markRestored(): void {
-    this.#update({ currentAt: Number.POSITIVE_INFINITY, sinceTurn: this.turn(), sharedSince: Date.now() });
+    this.#update({
+      receivedUntil: Number.POSITIVE_INFINITY,
+      ownAnswersSinceTurn: this.turn(),
+      sharedAnswersSince: Date.now(),
+    });
   }
 
   /**
@@ -367,21 +371,21 @@ export class Revocations {
    * void.
    */
   get acceptsShared(): boolean {
-    const { currentAt, sharedSince, completeSince } = this.#sync;
-    if (performance.now() - currentAt > this.#limits.maxAgeWhileLostMs) {
+    const { receivedUntil, sharedAnswersSince, completeSince } = this.#sync;
+    if (performance.now() - receivedUntil > this.#limits.maxAgeWhileLostMs) {
       return false;
     }
-    const since = Math.max(sharedSince, completeSince);
+    const since = Math.max(sharedAnswersSince, completeSince);
     return since === 0 || Date.now() + CLOCK_DIFFERENCE - this.#limits.clockToleranceMs >= since;
   }
 
   /**
-   * The log was read to its end, which was at `position`, at the moment `currentAt` of the
+   * The log was read to its end, which was at `position`, at the moment `receivedUntil` of the
    * monotonic clock.
    */
-  markRead(position: string | undefined, currentAt: number): void {
+  markRead(position: string | undefined, receivedUntil: number): void {
     this.#readUpTo = position;
-    this.#update({ currentAt });
+    this.#update({ receivedUntil });
   }
 
   /**
@@ -397,7 +401,7 @@ export class Revocations {
   /** The log had a gap: what this process knows from before is void. */
   markGap(): void {
     this.markCompleteOnlySince(Date.now());
-    this.#update({ sinceTurn: this.turn(), sharedSince: Date.now() });
+    this.#update({ ownAnswersSinceTurn: this.turn(), sharedAnswersSince: Date.now() });
   }
 
   /**
@@ -405,18 +409,18 @@ export class Revocations {
    * void.
    */
   markJoinedLate(): void {
-    this.#update({ sinceTurn: this.turn() });
+    this.#update({ ownAnswersSinceTurn: this.turn() });
   }
 
-  /** The latest moment that `completeOnlySince` was called with. */
+  /** The latest moment that `markCompleteOnlySince()` was called with; 0 before the first. */
   get completeSince(): number {
     return this.#sync.completeSince;
   }
 
   /** Resolves when revocations are received, or when they were not received for `maxWait`. */
   untilSynced(): Promise<void> {
-    const { currentAt } = this.#sync;
-    const receivedLast = Math.max(currentAt + this.#limits.maxAgeWhileLostMs, this.#lostAt);
+    const { receivedUntil } = this.#sync;
+    const receivedLast = Math.max(receivedUntil + this.#limits.maxAgeWhileLostMs, this.#lostAt);
     const milliseconds = receivedLast + this.#maxWait - performance.now();
     if (milliseconds <= 0) {
       return Promise.resolve();
@@ -437,19 +441,21 @@ export class Revocations {
    *
    * @param now by the monotonic clock, in milliseconds
    */
-  usability(known: TokenRecord, now: number = performance.now()): Usability {
-    const isUnconcerned = known.unconcernedBy === this.#added || this.#records.size === 0;
-    const records = isUnconcerned ? none : this.#recordsAt(recordKeysOf(known));
+  usability(known: KnownToken, now: number = performance.now()): Usability {
+    const isChecked = known.checkedUpTo === this.#added || this.#records.size === 0;
+    const records = isChecked ? none : this.#recordsAt(recordKeysOf(known));
     if (records.length === 0) {
-      known.unconcernedBy = this.#added;
+      known.checkedUpTo = this.#added;
     }
     const forgotten = this.#forgottenOf(known.token.issuer);
     return usabilityOf(known, records, this.#sync, this.#limits, now, forgotten);
   }
 
   /**
-   * Whether this very token was revoked, by its hash or its identity, whatever is known of it, also
-   * of its issuer.
+   * Returns whether a revocation names this one token. Those of one issuer do not count, as nothing is
+   * known of the token here.
+   *
+   * @param name the hash or the canonical hash of the token
    */
   isTokenRevoked(name: string): boolean {
     return this.#records.size > 0 && this.#records.get(keyOf('tokenHash', name)) !== undefined;
@@ -481,10 +487,10 @@ export class Revocations {
 
   #update(change: Partial<SyncState>): void {
     this.#sync = { ...this.#sync, ...change };
-    if (change.sinceTurn !== undefined) {
+    if (change.ownAnswersSinceTurn !== undefined) {
       wake(this.#watchers, 'revocations_unknown');
     }
-    if (change.currentAt !== undefined && change.currentAt > Number.NEGATIVE_INFINITY) {
+    if (change.receivedUntil !== undefined && change.receivedUntil > Number.NEGATIVE_INFINITY) {
       for (const end of [...this.#waiters]) {
         end();
       }
@@ -537,7 +543,7 @@ export function toWrittenRevocation(revocation: Revocation): WrittenRevocation {
     return isPlain(parts[1]) ? revocation : revocationOf(keyOf(...parts));
   }
   const { token, ...issuer } = revocation;
-  return { tokenHash: identityOf(token), ...issuer };
+  return { tokenHash: canonicalHashOf(token), ...issuer };
 }
 
 function isOfText(revocation: Revocation): revocation is Extract<Revocation, { token: string }> {
@@ -588,7 +594,7 @@ function issuerIn(key: string): string {
  * The names of the records that concern a token. What a token does not say is looked up under no
  * name.
  */
-function recordKeysOf({ hash, identity, token }: Watched): ReadonlySet<string> {
+function recordKeysOf({ hash, canonicalHash, token }: Watched): ReadonlySet<string> {
   const named = claims
     .map(([kind, claim]) => [kind, readOwnMember(token.claims, claim)])
     .concat([
@@ -596,7 +602,7 @@ function recordKeysOf({ hash, identity, token }: Watched): ReadonlySet<string> {
       ['clientId', token.clientId],
       ['thumbprint', thumbprintIn(token.confirmation)],
       ['tokenHash', hash],
-      ['tokenHash', identity],
+      ['tokenHash', canonicalHash],
     ])
     .filter((pair): pair is [string, string] => typeof pair[1] === 'string')
     .flatMap(([kind, value]) => [keyOf(kind, value), keyOf(kind, value, token.issuer)]);

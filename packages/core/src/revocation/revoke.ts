@@ -2,12 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { RequestRefused, TellableError } from '../errors.js';
 import { publishRevocation, type RevocationEvent } from '../observe/revocation-sync.js';
 import { describeStoreError } from '../shared/bounded-wait.js';
+import type { ChannelSync } from './channel-sync.js';
 import type { LogSync } from './log-sync.js';
-import type { ChannelSync } from './revocation-channel.js';
 import { parseRevocation, type Revocation, type Revocations, toWrittenRevocation } from './revocations.js';
 
 /** What `revoke()` writes to: the memory of this process, and what other processes read. */
-export interface RevocationTargets {
+export interface RevokeParts {
   readonly revocations: Revocations;
   readonly log: LogSync | undefined;
   readonly channel: ChannelSync | undefined;
@@ -22,7 +22,7 @@ export interface RevocationTargets {
  */
 export function createRevoke(
   issuers: readonly string[],
-  { revocations, log, channel, hasLeft }: RevocationTargets,
+  { revocations, log, channel, hasLeft }: RevokeParts,
 ): (given: Revocation, origin: RevocationEvent['origin']) => Promise<void> {
   return async (given, origin) => {
     const revocation = toWrittenRevocation(parseRevocation(given, [...issuers]));

@@ -56,15 +56,24 @@ export interface SyncState {
    */
   readonly from: 'alone' | 'channel' | 'log';
   /**
-   * Up to this moment everything was received, by the monotonic clock, in milliseconds. `Infinity`
-   * while a channel is listened to.
+   * This process has received each revocation from before this moment of the monotonic clock, in
+   * milliseconds. `Infinity` while it listens to a channel, `-Infinity` while it does not.
    */
-  readonly currentAt: number;
-  /** Own questions from before this turn do not count: a revocation may have been missed. */
-  readonly sinceTurn: number;
-  /** Nor do shared answers to questions from before, in milliseconds since the epoch. */
-  readonly sharedSince: number;
-  /** Revocations from before, in milliseconds since the epoch, may be unknown. */
+  readonly receivedUntil: number;
+  /**
+   * Answers to questions of this process from before this turn are void: a revocation may have been
+   * missed.
+   */
+  readonly ownAnswersSinceTurn: number;
+  /**
+   * Answers to questions that another process asked before this moment are void, in milliseconds since
+   * the epoch. 0 if none is.
+   */
+  readonly sharedAnswersSince: number;
+  /**
+   * Revocations from before this moment may be unknown, in milliseconds since the epoch: the log does
+   * not have them for certain. 0 if there is no such moment.
+   */
   readonly completeSince: number;
 }
 
@@ -125,17 +134,17 @@ export function usabilityOf(
   if (sync.from === 'alone') {
     return 'use';
   }
-  const isCurrent = now - sync.currentAt <= limits.maxAgeWhileLostMs;
+  const isCurrent = now - sync.receivedUntil <= limits.maxAgeWhileLostMs;
   if (dated.claimsFrom === 'token') {
     return usabilityOfToken(dated, sync, isCurrent, limits);
   }
   if (dated.shared !== undefined) {
-    const since = Math.max(sync.sharedSince, sync.completeSince);
+    const since = Math.max(sync.sharedAnswersSince, sync.completeSince);
     const isLater = dated.shared.askedAt - limits.clockToleranceMs >= since;
     return isCurrent && (since === 0 || isLater) ? 'use' : 'introspect';
   }
   const isOwnRecent = now - dated.turnTime <= limits.maxAgeWhileLostMs;
-  return dated.turn >= sync.sinceTurn && (isCurrent || isOwnRecent) ? 'use' : 'introspect';
+  return dated.turn >= sync.ownAnswersSinceTurn && (isCurrent || isOwnRecent) ? 'use' : 'introspect';
 }
 
 function usabilityOfToken(

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 
-/** What the text of a token is known by here: its SHA-256, base64url. */
+/** Returns the name of a token's text, such as the cache uses: its SHA-256, base64url. */
 export function hashOf(text: string): string {
   return hash('sha256', text, 'base64url');
 }
@@ -19,14 +19,14 @@ const SHORTEST = 22;
  *
  * @param hash `hashOf(token)`, where it is known
  */
-export function identityOf(token: string, hash = hashOf(token)): string {
+export function canonicalHashOf(token: string, hash = hashOf(token)): string {
   const parts = canonicalOf(token).split('.');
   while (parts.at(-1) === '') {
     parts.pop();
   }
   const canonical = parts.join('.');
   if (canonical.length < SHORTEST) {
-    // Of short texts, several that are different tokens of a test would have one identity.
+    // Of short texts, several that are different tokens of a test would have one canonical hash.
     return hash;
   }
   const [header = '', payload = ''] = parts;

@@ -1,0 +1,226 @@
+import type { ReportProblem } from '../observe/events.js';
+import { listSyncState, publishRevocation, type SyncListing } from '../observe/revocation-sync.js';
+import { describeStoreError, within } from '../shared/bounded-wait.js';
+import { createSeal, type Seal } from '../shared/sealing.js';
+import { ChannelHeartbeat } from './channel-heartbeat.js';
+import type { RevocationChannel } from './revocation-channel.js';
+import type { RevocationNotice, Revocations } from './revocations.js';
+
+export interface ChannelRules {
+  readonly channel: RevocationChannel;
+  /** The first seals; the others are still read, while one replaces the other. */
+  readonly secrets: readonly string[];
+  /** Seconds after which silence counts as loss, if they are not too short for that. */
+  readonly maxAgeWhileLost: number;
+}
+
+/** A notice as it is sent. */
+interface SentNotice extends RevocationNotice {
+  /** The id of the channel; undefined if it has none, and from an earlier version. */
+  readonly channel?: string;
+}
+
+/** What says no more than that its sender is there. */
+const ALIVE = JSON.stringify({ alive: true });
+
+/** Seconds. */
+const SHORTEST_SILENCE = 3;
+
+const NAME = 'revocation';
+
+/** Milliseconds; a message older than that is played back, or its sender's clock is wrong. */
+const MAX_AGE = 300_000;
+
+/** Seconds. */
+const PUBLISH_TIMEOUT = 2;
+const RETRY_INTERVAL = 1;
+/**
+ * After which a subscription that has not settled is reported. It is still waited for: a client may
+ * wait for its server.
+ */
+const SUBSCRIBE_PATIENCE = 10;
+
+/** What is revoked anywhere is revoked here, and the other way round. */
+export class ChannelSync {
+  readonly #channel: RevocationChannel;
+  readonly #seals: readonly [Seal, ...Seal[]];
+  readonly #revocations: Revocations;
+  readonly #report: ReportProblem;
+  /** A loss is reported once, however often the channel is tried meanwhile. */
+  #isLossReported = false;
+  #retry: NodeJS.Timeout | undefined;
+  #isLate: NodeJS.Timeout | undefined;
+  #end: () => Promise<unknown> = async () => undefined;
+  #heartbeat: ChannelHeartbeat | undefined;
+  readonly #silence: number;
+  readonly #closing = new AbortController();
+  readonly #listing: SyncListing;
+  /** Since when the channel is not listened to, by the monotonic clock; undefined while it is. */
+  #lostAt: number | undefined = performance.now();
+  /** When the last message came, by the monotonic clock. */
+  #receivedAt: number | undefined;
+
+  constructor(
+    { channel, secrets, maxAgeWhileLost }: ChannelRules,
+    revocations: Revocations,
+    report: ReportProblem,
+  ) {
+    const [first = '', ...others] = secrets;
+    this.#channel = channel;
+    this.#seals = [createSeal(first, NAME), ...others.map((secret) => createSeal(secret, NAME))];
+    this.#revocations = revocations;
+    this.#report = report;
+    this.#silence = Math.max(maxAgeWhileLost, SHORTEST_SILENCE) * 1000;
+    this.#listing = listSyncState(() => ({
+      from: 'channel',
+      state: this.#lostAt === undefined ? 'synced' : 'unsynced',
+      position: undefined,
+      lag: this.#lostAt === undefined ? 0 : secondsSince(this.#lostAt),
+      heartbeatAge: this.#receivedAt === undefined ? undefined : secondsSince(this.#receivedAt),
+    }));
+    revocations.markLost();
+    void this.#subscribe();
+  }
+
+  /** Sends a revocation to the other processes. Rejects if it may not have been sent. */
+  async publish(notice: RevocationNotice): Promise<void> {
+    const message = this.#seals[0].seal(NAME, JSON.stringify({ ...notice, channel: this.#channel.id }));
+    await within(PUBLISH_TIMEOUT, () => this.#channel.publish(message));
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.#listing.end();
+    clearTimeout(this.#retry);
+    clearTimeout(this.#isLate);
+    this.#heartbeat?.stop();
+    // Revocations are not received from now on.
+    this.#revocations.markLost();
+    await within(PUBLISH_TIMEOUT, () => this.#end()).catch(() => undefined);
+  }
+
+  async #subscribe(): Promise<void> {
+    const late = (): void =>
+      this.#lose(
+        `the channel of revocations is not joined: subscribe() has not settled for ${SUBSCRIBE_PATIENCE} s`,
+      );
+    this.#isLate = setTimeout(late, SUBSCRIBE_PATIENCE * 1000).unref();
+    try {
+      const end = await this.#channel.subscribe(
+        {
+          message: (message) => this.#receive(message),
+          lost: () => this.#lose('the channel of revocations is lost'),
+          restored: () => this.#restore(),
+        },
+        this.#closing.signal,
+      );
+      clearTimeout(this.#isLate);
+      if (this.#isClosed()) {
+        await end();
+        return;
+      }
+      this.#end = end;
+      this.#heartbeat = new ChannelHeartbeat({
+        silence: this.#silence,
+        send: async () => this.#channel.publish(this.#seals[0].seal(NAME, ALIVE)),
+        onSilence: () => void this.#joinAgain(),
+      });
+      this.#restore();
+    } catch (error) {
+      clearTimeout(this.#isLate);
+      this.#lose(`the channel of revocations can not be joined: ${describeStoreError(error)}`);
+      this.#retryLater();
+    }
+  }
+
+  #retryLater(): void {
+    if (!this.#isClosed()) {
+      this.#retry = setTimeout(() => void this.#subscribe(), RETRY_INTERVAL * 1000).unref();
+    }
+  }
+
+  /** The connection is dead though it does not say so. */
+  async #joinAgain(): Promise<void> {
+    this.#lose('the channel of revocations is silent');
+    await within(PUBLISH_TIMEOUT, () => this.#end()).catch(() => undefined);
+    this.#retryLater();
+  }
+
+  #isClosed(): boolean {
+    return this.#closing.signal.aborted;
+  }
+
+  #lose(why: string): void {
+    this.#lostAt ??= performance.now();
+    this.#revocations.markLost();
+    this.#listing.show();
+    if (!this.#isClosed() && !this.#isLossReported) {
+      this.#isLossReported = true;
+      this.#report(
+        'revocations_lost',
+        `${why}; until it is back, answers serve for revocations.maxAgeWhileLost`,
+      );
+    }
+  }
+
+  /**
+   * What was revoked while the channel was not listened to is unknown, also before this process
+   * joined for the first time.
+   */
+  #restore(): void {
+    this.#isBack();
+    this.#revocations.markRestored();
+  }
+
+  #isBack(): void {
+    this.#lostAt = undefined;
+    this.#listing.show();
+    if (this.#isLossReported) {
+      this.#isLossReported = false;
+      this.#report('revocations_heard', 'the channel of revocations is back');
+    }
+  }
+
+  #receive(message: string): void {
+    for (const seal of this.#seals) {
+      const text = seal.open(NAME, message);
+      if (text !== undefined) {
+        this.#heartbeat?.received();
+        this.#receivedAt = performance.now();
+        if (text !== ALIVE) {
+          this.#receiveNotice(JSON.parse(text) as SentNotice);
+        }
+        return;
+      }
+    }
+    this.#report(
+      'revocation_not_ours',
+      'a message on the channel of revocations was not sealed with revocations.secret; ignored',
+    );
+  }
+
+  #receiveNotice({ channel, ...notice }: SentNotice): void {
+    const now = Date.now();
+    const { id } = this.#channel;
+    // An earlier version names no channel.
+    if (channel !== undefined && id !== undefined && channel !== id) {
+      const detail = 'was sent on another channel, and played back on this one; ignored';
+      this.#report('revocation_not_ours', `a message on the channel of revocations ${detail}`);
+      return;
+    }
+    if (Math.abs(now - notice.at) > MAX_AGE) {
+      const detail =
+        'was played back, or the clock of its sender is wrong by more than five minutes; ignored';
+      this.#report('revocation_not_ours', `a message on the channel of revocations ${detail}`);
+      return;
+    }
+    // It may come from a process whose clock is behind.
+    if (this.#revocations.add({ ...notice, at: Math.max(notice.at, now) })) {
+      publishRevocation(notice.revocation, 'channel');
+    }
+  }
+}
+
+function secondsSince(moment: number): number {
+  return (performance.now() - moment) / 1000;
+}
