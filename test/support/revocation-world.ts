@@ -420,7 +420,7 @@ export class World {
       const entries = this.#log.filter(({ position }) => position > from);
       for (const { position, notice } of entries) {
         const at = isCatchingUp ? notice.at : Math.max(notice.at, clocks.wall);
-        process.revocations.add({ ...notice, at }, position);
+        process.revocations.add(notice, position, { at, age: 0 });
         this.#hasHeard(process, notice);
         process.position = position;
       }

@@ -374,6 +374,8 @@ describe('a revocation that is written again, or late', () => {
       const other = await oldLog();
       const way: Way = { isCut: false };
       const one = await joined(undefined, way);
+      // It writes again what it has not read.
+      vi.spyOn(RecentNotices.prototype, 'markRead').mockReturnValue(undefined);
       revokedAt = Date.now();
       await one.revoke({ subject: 'alice' });
       await other.revoke({ subject: 'alice' });
@@ -445,6 +447,22 @@ it('vouches for nothing from before if it lost its connection after too many rev
   // It has read that the log has it.
   expect(writtenAfter(count).filter((entry) => entry?.notice)).toEqual([]);
   expect((await joined()).use()).toBe('may-be-revoked');
+});
+
+it('writes nothing again after a lost connection of what it has read in the log', async () => {
+  await oldLog();
+  const way: Way = { isCut: false };
+  const one = await joined(undefined, way);
+  await Promise.all(Array.from({ length: 20 }, (_, index) => one.revoke({ subject: `user-${index}` })));
+  await vi.waitFor(() => expect(one.revocations.readUpTo).toBe(log.entries.at(-1)?.position), 3_000);
+  const count = log.entries.length;
+  way.isCut = true;
+  await vi.waitFor(() => expect(one.told).toContain('revocations_lost'), 3_000);
+  way.isCut = false;
+  await vi.waitFor(() => expect(one.told).toContain('revocations_heard'), 3_000);
+  await one.revoke({ subject: 'bob' });
+  const subjects = writtenAfter(count).flatMap((entry) => Object(entry?.notice?.revocation).subject ?? []);
+  expect(subjects).toEqual(['bob']);
 });
 
 describe('more revocations at once than the log takes in time', () => {

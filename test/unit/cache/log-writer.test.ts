@@ -107,7 +107,7 @@ it('has the issuers take turns, and what is revoked for each issuer', async () =
   expect(written(log)).toEqual(order.map((subject, index) => [index + 1, subject]));
 });
 
-it('writes a name that waits already once, with the last time and the first id', async () => {
+it('writes a name that waits already once, with the last time and the last id', async () => {
   const log = new MemoryLog();
   const writer = writerTo(log);
   const alice = [1, 2, 3].map((at) => noticeOf({ subject: 'alice', issuer: red }, at));
@@ -129,7 +129,7 @@ it('writes a name that waits already once, with the last time and the first id',
     { subject: 'alice' },
     { jti: 'alice', issuer: red },
   ]);
-  expect(notices[1]).toMatchObject({ at: 3, id: alice[0]?.id });
+  expect(notices[1]).toMatchObject({ at: 3, id: alice[2]?.id });
 });
 
 it('writes a revocation that waits once, if the process writes it by itself', async () => {

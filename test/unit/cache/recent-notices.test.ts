@@ -122,3 +122,26 @@ it('counts no older revocations: they are not written again', () => {
   }
   expect([given(recent), recent.hasForgotten]).toEqual([[], false]);
 });
+
+it('leaves out what this process has read in the log', () => {
+  const recent = new RecentNotices();
+  recent.add(now(a));
+  recent.add(now(b));
+  const again = noticeOf({ subject: 'a' });
+  recent.add(now(again));
+  recent.markRead(a);
+  recent.markRead(b);
+  expect(given(recent)).toEqual([again]);
+  recent.markRead(again);
+  expect(given(recent)).toEqual([]);
+});
+
+it('has forgotten nothing if more than 20,000 were read', () => {
+  const recent = new RecentNotices();
+  for (let index = 0; index < 40_001; index += 1) {
+    const notice = noticeOf({ subject: `${index}` });
+    recent.add(now(notice));
+    recent.markRead(notice);
+  }
+  expect([given(recent), recent.hasForgotten]).toEqual([[], false]);
+});

@@ -3,6 +3,7 @@ import {
   type KnownToken,
   parseRevocation,
   type Revocation,
+  type RevocationNotice,
   type Revocations,
   toWrittenRevocation,
 } from '../../../packages/core/src/revocation/revocations.js';
@@ -161,6 +162,80 @@ describe('what is revoked', () => {
     const after = known(revocations);
     revocations.add(notice, 'position');
     expect(revocations.usability(after)).toBe('use');
+  });
+
+  it('a later one of this process stays unwritten when an earlier one of the name is read', () => {
+    const revocations = remembered({ from: 'log' });
+    const [earlier, later] = [now - 20_000, now].map((at) => noticeOf({ subject: 'alice' }, at));
+    revocations.add(earlier as RevocationNotice);
+    revocations.add(later as RevocationNotice);
+    revocations.add(earlier as RevocationNotice, '0001');
+    expect(revocations.noticesOutsideLog().map(({ notice }) => notice)).toEqual([later]);
+    revocations.add(later as RevocationNotice, '0002');
+    expect(revocations.noticesOutsideLog()).toEqual([]);
+  });
+
+  it('one of this process stays unwritten when one of another process is read', () => {
+    const revocations = remembered({ from: 'log' });
+    const own = noticeOf({ subject: 'alice' });
+    revocations.add(own);
+    revocations.add(noticeOf({ subject: 'alice' }), '0001');
+    expect(revocations.noticesOutsideLog().map(({ notice }) => notice.id)).toEqual([own.id]);
+  });
+
+  it('counts from a later moment, and ends what was learnt, if its act comes with one', () => {
+    const revocations = remembered();
+    const notice = noticeOf({ subject: 'alice' }, now - 120_000);
+    revocations.add(notice, '0001');
+    const seen = jwt(revocations, 60);
+    expect(revocations.usability(seen)).toBe('use');
+    revocations.add({ ...notice, at: now - 20_000 }, '0002');
+    expect(revocations.usability(seen)).toBe('refuse');
+    expect(revocations.usability(jwt(revocations, 0))).toBe('refuse');
+  });
+
+  it.each([
+    ['was under way for longer', now - 120_000, now - 119_000],
+    ['is of a clock that is ahead', now + 600_000, now - 113_000],
+  ])('keeps its moment if its act comes again and %s', (_what, at, receivedAt) => {
+    const revocations = remembered();
+    const notice = noticeOf({ subject: 'alice' }, at);
+    revocations.add(notice, '0001', { at: now - 115_000, age: 0 });
+    const seen = jwt(revocations, 60);
+    revocations.add(notice, '0002', { at: receivedAt, age: 120_000 });
+    expect(revocations.usability(seen)).toBe('use');
+  });
+
+  it('again by an act of which too many came since: what was learnt ends, and its date stays', () => {
+    const revocations = remembered({ from: 'log' });
+    vi.advanceTimersByTime(1);
+    const first = noticeOf({ subject: 'alice' });
+    const revokedAt = performance.now();
+    revocations.add(first, '0001');
+    revocations.add(noticeOf({ subject: 'alice' }), '0002');
+    for (let index = 0; index < 4_001; index += 1) {
+      revocations.add(noticeOf({ subject: `user-${index}` }), '0003');
+    }
+    vi.advanceTimersByTime(600_000);
+    const seen = known(revocations);
+    const age = performance.now() - revokedAt;
+    revocations.add(first, '0004', { at: Date.now() - age, age });
+    expect(revocations.usability(seen)).toBe('introspect');
+    revocations.markLogReplaced();
+    const again = revocations.noticesOutsideLog().find(({ notice }) => notice.id === first.id);
+    expect(again).toMatchObject({ notice: { at: now + 1 }, knownSince: revokedAt });
+  });
+
+  it('for maxAge and twice the clockTolerance since the revocation, however often its act comes again', () => {
+    const revocations = remembered();
+    vi.advanceTimersByTime(1);
+    const notice = noticeOf({ tokenHash: 'hash' });
+    revocations.add(notice);
+    vi.advanceTimersByTime(3_600_000);
+    revocations.add(notice, '0001', { at: notice.at, age: 3_600_000 });
+    vi.advanceTimersByTime(60_002);
+    revocations.add(notice, '0002', { at: notice.at, age: 3_660_002 });
+    expect(revocations.isTokenRevoked('hash')).toBe(false);
   });
 
   it('for maxAge and twice the clockTolerance', () => {
@@ -424,6 +499,17 @@ describe('a revocation from a process whose clock is ahead', () => {
     const revocations = remembered();
     revocations.add(noticeOf({ clientId: 'app' }, now + 290_000));
     expect(revocations.usability(known(revocations))).toBe('use');
+    expect(revocations.usability(jwt(revocations, -35))).toBe('refuse');
+    expect(revocations.usability(jwt(revocations, -36))).toBe('use');
+  });
+});
+
+describe('a process whose clock is behind by an hour', () => {
+  it('refuses the JWTs that it has seen, and misses others from five seconds and the tolerance on', () => {
+    const revocations = remembered({ from: 'log', acceptsUnsynced: true });
+    const seen = jwt(revocations, -3_600);
+    revocations.add(noticeOf({ subject: 'alice' }, now + 3_600_000), '0001');
+    expect(revocations.usability(seen)).toBe('refuse');
     expect(revocations.usability(jwt(revocations, -35))).toBe('refuse');
     expect(revocations.usability(jwt(revocations, -36))).toBe('use');
   });

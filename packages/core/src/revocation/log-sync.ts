@@ -655,7 +655,8 @@ export class LogSync {
     // clock is ahead must not revoke what was issued later.
     const isOld = this.#isCatchingUp || this.#isUnreadable;
     const at = Math.min(isOld ? notice.at : Math.max(notice.at, latest), latest + CLOCK_DIFFERENCE);
-    if (this.#revocations.add(at === notice.at ? notice : { ...notice, at }, position)) {
+    this.#recent.markRead(notice);
+    if (this.#revocations.add(notice, position, { at, age: noticeAge })) {
       for (let call = 0; call < noticeCalls; call += 1) {
         publishRevocation(notice.revocation, 'log');
       }

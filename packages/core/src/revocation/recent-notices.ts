@@ -1,4 +1,4 @@
-import { type KnownNotice, nameOf } from './revocations.js';
+import { type KnownNotice, nameOf, type RevocationNotice } from './revocations.js';
 
 /** Milliseconds for which a revocation is recent. */
 const RECENT = 120_000;
@@ -7,8 +7,8 @@ const RECENT = 120_000;
 const MAX_NEWER = 10_000;
 
 /**
- * Remembers what this process wrote into the log of its revocations of the last two minutes: of each
- * name the last one, and 10,000 names at least. Nothing older is given: a process that did not know
+ * Remembers what this process wrote into the log within two minutes of the revocation, and has not
+ * read there: of each name the last one, and 10,000 names at least. Nothing older is given: a process that did not know
  * of it refuses each token that it has seen since.
  */
 export class RecentNotices {
@@ -41,6 +41,19 @@ export class RecentNotices {
     this.#newer.delete(name);
     this.#older.delete(name);
     this.#newer.set(name, known);
+  }
+
+  /**
+   * This process has read it in the log. A server that lacks it lacks the position up to which this
+   * process has read, too: then all that the log lacks is written again.
+   */
+  markRead({ revocation, id }: RevocationNotice): void {
+    const name = nameOf(revocation);
+    for (const notices of [this.#newer, this.#older]) {
+      if (notices.get(name)?.notice.id === id) {
+        notices.delete(name);
+      }
+    }
   }
 
   /** From the oldest to the newest. */

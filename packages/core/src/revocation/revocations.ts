@@ -114,6 +114,14 @@ export interface KnownNotice {
   readonly knownSince: number;
 }
 
+/** From when on a revocation counts in the process that received it. */
+export interface NoticeReceipt {
+  /** Milliseconds since the epoch, by the clock of this process as far as it is believed. */
+  readonly at: number;
+  /** For how many milliseconds the process that wrote it had known it by then. */
+  readonly age: number;
+}
+
 /** How revocations are remembered. Times in seconds. */
 export interface RevocationMemory {
   /** The longest life of a token. A revocation is remembered for `2 * clockTolerance` more. */
@@ -245,8 +253,10 @@ export class Revocations {
    * before.
    *
    * @param position where it stands in the log, if it was read there
+   * @param receipt from when on it counts. Default: from the moment that the notice states
    */
-  add({ revocation, at, id }: RevocationNotice, position?: string): boolean {
+  add(notice: RevocationNotice, position?: string, receipt: NoticeReceipt = receiptOf(notice)): boolean {
+    const { revocation, id } = notice;
     const parts = partsOf(revocation);
     const key = keyOf(...parts);
     const known = this.#records.get(key);
@@ -256,25 +266,29 @@ export class Revocations {
     if (known !== undefined && known.id === id) {
       // This process's own revocation, or one that was written again.
       known.position = laterOf(known.position, position);
-      this.#records.set(key, known);
-      return false;
-    }
-    if (known !== undefined && isRepeated) {
+      if (!isRestatedLater(notice, receipt, known)) {
+        return false;
+      }
+    } else if (known !== undefined && isRepeated) {
       // An act after which the same name was revoked again.
       return false;
     }
     // One of its own that the log does not have yet stays so until it is read there, whatever else
-    // is read.
-    const unwritten = known !== undefined && known.position === undefined ? known : undefined;
-    this.#records.set(key, {
-      until: 0,
-      id: unwritten?.id ?? id,
-      isOfOneToken: kindsOfOneToken.has(parts[0]),
-      turn: this.turn(),
-      // A clock that is ahead must not revoke what is issued later.
-      revokedAt: Math.max(Math.min(at, Date.now() + CLOCK_DIFFERENCE), known?.revokedAt ?? 0),
-      position: unwritten === undefined ? position : undefined,
-    });
+    // is read. A later one of its own takes its place: the log must get that one.
+    const unwritten = position !== undefined && known?.position === undefined ? known : undefined;
+    this.#records.set(
+      key,
+      {
+        until: known?.until ?? 0,
+        id: unwritten?.id ?? id,
+        isOfOneToken: kindsOfOneToken.has(parts[0]),
+        turn: this.turn(),
+        // A clock that is ahead must not revoke what is issued later.
+        revokedAt: Math.max(Math.min(receipt.at, Date.now() + CLOCK_DIFFERENCE), known?.revokedAt ?? 0),
+        position: unwritten === undefined ? position : undefined,
+      },
+      receipt.age,
+    );
     wake(this.#watchersOf.get(key), 'token_inactive');
     return !isRepeated;
   }
@@ -503,6 +517,19 @@ export class Revocations {
 }
 
 const none: readonly never[] = Object.freeze([]);
+
+function receiptOf({ at }: RevocationNotice): NoticeReceipt {
+  return { at, age: 0 };
+}
+
+/**
+ * Whether an act that is known comes with a later moment than before: its writer has read another
+ * one of the same name since. The time that an entry was under way is no later moment.
+ */
+function isRestatedLater(stated: RevocationNotice, receipt: NoticeReceipt, known: Noted): boolean {
+  const isCapped = stated.at > receipt.at;
+  return (isCapped ? receipt.at - CLOCK_DIFFERENCE : stated.at) > known.revokedAt;
+}
 
 /** Positions are ordered as text. */
 function laterOf(one: string | undefined, other: string | undefined): string | undefined {

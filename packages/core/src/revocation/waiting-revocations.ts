@@ -63,9 +63,8 @@ export class WaitingRevocations {
       queue.byName.set(name, added);
       queue.inOrder.push(added);
     } else {
-      // This process remembers both under the id of the first, until it has read that one.
-      const { id } = waiting.known.notice;
-      waiting.known = { ...known, notice: { ...known.notice, id } };
+      // This process remembers the name under the id of its last revocation.
+      waiting.known = known;
       waiting.calls.push(call);
     }
     queue.calls += 1;

@@ -55,10 +55,15 @@ export class ExpiringMap<V extends Expiring> {
     return value !== undefined && performance.now() <= value.until ? value : undefined;
   }
 
-  /** Keeps the value for `maxAgeMs` milliseconds from now on, also if the map has the key. */
-  set(key: string, value: V): void {
+  /**
+   * Keeps the value for `maxAgeMs` milliseconds, also if the map has the key, or until its `until` if
+   * that is later.
+   *
+   * @param ageMs for how many of these milliseconds the value was kept elsewhere
+   */
+  set(key: string, value: V, ageMs = 0): void {
     // A whole number takes half the memory of a fraction.
-    value.until = Math.ceil(performance.now() + this.#maxAgeMs);
+    value.until = Math.max(value.until, Math.ceil(performance.now() - ageMs + this.#maxAgeMs));
     this.#delete(key);
     this.#values.set(key, value);
     const group = this.#sharing.groupOf(key);
@@ -75,7 +80,9 @@ export class ExpiringMap<V extends Expiring> {
   /** From the oldest to the newest. */
   entries(): [string, V][] {
     this.#free();
-    return [...this.#values];
+    const now = performance.now();
+    // One that was kept elsewhere expires before some that are in front of it.
+    return [...this.#values].filter(([, { until }]) => now <= until);
   }
 
   #free(): void {
