@@ -8,8 +8,8 @@ const MAX_NEWER = 10_000;
 
 /**
  * Remembers what this process wrote into the log within two minutes of the revocation, and has not
- * read there: of each name the last one, and 10,000 names at least. Nothing older is given: a process that did not know
- * of it refuses each token that it has seen since.
+ * read there: of each name the last one, and 10,000 names at least. Nothing older is given: a process
+ * that did not know of it refuses each token that it has seen since.
  */
 export class RecentNotices {
   /** By name. Two maps, so that none has to be searched for what is old. */
