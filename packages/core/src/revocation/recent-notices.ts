@@ -48,6 +48,10 @@ export class RecentNotices {
    * process has read, too: then all that the log lacks is written again.
    */
   markRead({ revocation, id }: RevocationNotice): void {
+    if (this.#newer.size + this.#older.size === 0) {
+      // The name of each entry of a long log is not made for nothing.
+      return;
+    }
     const name = nameOf(revocation);
     for (const notices of [this.#newer, this.#older]) {
       if (notices.get(name)?.notice.id === id) {
