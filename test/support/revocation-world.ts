@@ -269,7 +269,7 @@ export class World {
       return;
     }
     const { now } = this;
-    const known = this.#known(token, 'token', process.revocations.turn(), now);
+    const known = this.#known(token, 'token', process.revocations.nextTurn(), now);
     process.facts.push({
       token,
       known,
@@ -289,7 +289,7 @@ export class World {
       const { readUpTo } = revocations;
       process.questions.push({
         token,
-        turn: revocations.turn(),
+        turn: revocations.nextTurn(),
         since: this.now,
         clock,
         log: this.#logs,
@@ -328,7 +328,7 @@ export class World {
       return;
     }
     const known: KnownToken = {
-      ...this.#known(token, 'server', process.revocations.turn(), answer.askedAt),
+      ...this.#known(token, 'server', process.revocations.nextTurn(), answer.askedAt),
       shared: { askedAt, readUpTo },
     };
     process.facts.push({ token, known, askedAt: answer.askedAt, step: this.#step, clock, log });
@@ -626,7 +626,7 @@ export class World {
         from: this.#from,
         maxWait: 0,
         acceptsUnsynced: false,
-        maxRecords: 50,
+        maxRevocations: 50,
       }),
       clock: 0,
       facts: [],

@@ -118,7 +118,7 @@ function jwtOf(revocations: Revocations, issuedAt: number): KnownToken {
   return {
     token,
     claimsFrom: 'token',
-    turn: revocations.turn(),
+    turn: revocations.nextTurn(),
     turnTime: performance.now(),
     shared: undefined,
     hash: 'hash',

@@ -24,7 +24,7 @@ const report = vi.fn();
 beforeEach(() => report.mockReset());
 
 const small = (changes: Partial<RevocationMemory> = {}): Revocations =>
-  remembered({ maxRecords: 100, report, ...changes });
+  remembered({ maxRevocations: 100, report, ...changes });
 
 /** Revokes the tokens of so many subjects, of one issuer or of each. */
 function flood(revocations: Revocations, issuer: string | undefined, count = 150): void {
@@ -41,7 +41,7 @@ function known(
   return {
     token: readTokenClaims({ sub: 'alice', iat: 'iat' in changes ? changes.iat : iat }, by) as TokenClaims,
     claimsFrom: 'token',
-    turn: of.turn(),
+    turn: of.nextTurn(),
     turnTime: performance.now(),
     shared: undefined,
     hash: 'hash',

@@ -33,7 +33,7 @@ function known(
   return {
     token: readTokenClaims({ ...claims, ...more }, by) as TokenClaims,
     claimsFrom: 'server',
-    turn: of.turn(),
+    turn: of.nextTurn(),
     turnTime: performance.now(),
     shared: undefined,
     hash: 'hash',

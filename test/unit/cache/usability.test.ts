@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   type DatedClaims,
-  type RevocationRecord,
+  type ReceivedRevocation,
   type SyncState,
   type Usability,
   usabilityOf,
@@ -36,7 +36,7 @@ const sharedAt = (seconds: number, readUpTo?: string): DatedClaims => ({
   ...answer,
   shared: { askedAt: (epoch + seconds) * 1000, readUpTo },
 });
-const revoked = (turn: number, seconds: number, position?: string): RevocationRecord => ({
+const revoked = (turn: number, seconds: number, position?: string): ReceivedRevocation => ({
   isOfOneToken: false,
   turn,
   revokedAt: (epoch + seconds) * 1000,
@@ -44,7 +44,7 @@ const revoked = (turn: number, seconds: number, position?: string): RevocationRe
 });
 
 describe('usabilityOf()', () => {
-  it.each<[string, DatedClaims, RevocationRecord[], SyncState, Usability]>([
+  it.each<[string, DatedClaims, ReceivedRevocation[], SyncState, Usability]>([
     ['a question begins after the revocation was heard', answer, [revoked(9, 0)], alone, 'use'],
     ['in doubt about the order', answer, [revoked(10, 0)], alone, 'introspect'],
     ['an answer is on its way while a revocation is heard', answer, [revoked(11, 0)], alone, 'introspect'],

@@ -436,7 +436,7 @@ export class TokenCache {
       return undefined;
     }
     const known = this.#knownToken(question, claims, 'server', {
-      turn: this.#revocations.turn(),
+      turn: this.#revocations.nextTurn(),
       turnTime: performance.now() - Math.max(0, now - askedAt),
       shared: { askedAt, readUpTo },
     });
@@ -499,7 +499,7 @@ export class TokenCache {
   async #readToken(question: Question): Promise<KnownToken | TokenRejection> {
     const { token, server, key, requester } = question;
     for (let attempt = 0; attempt < 2; attempt += 1) {
-      const turn = this.#revocations.turn();
+      const turn = this.#revocations.nextTurn();
       const turnTime = performance.now();
       const answer = await server.read(token, requester);
       if (typeof answer === 'string') {
@@ -556,7 +556,7 @@ export class TokenCache {
     why: 'wait' | 'may-be-revoked',
   ): Promise<KnownToken | TokenRejection> {
     const { token, server, requester } = question;
-    const turn = this.#revocations.turn();
+    const turn = this.#revocations.nextTurn();
     const turnTime = performance.now();
     const answer = await server.introspect?.(token, tokenClaims, requester);
     if (answer === undefined) {

@@ -9,7 +9,7 @@ import { acceptedForm, couldMatch, revocationKinds } from './revocation-forms.js
 import {
   type DatedClaims,
   type ForgottenRevocations,
-  type RevocationRecord,
+  type ReceivedRevocation,
   type SyncState,
   type Usability,
   type UsabilityLimits,
@@ -65,21 +65,22 @@ export interface KnownToken extends DatedClaims {
 }
 
 // More than any flood of revocations that a fleet should see.
-const MAX_RECORDS = 100_000;
+const DEFAULT_MAX_REVOCATIONS = 100_000;
 
 /**
- * Acts of revoking that are known when they come back: moments later on the channel or in the log,
- * and up to two minutes later if their writer lost its connection.
+ * How many ids of acts of revoking are remembered. By its id an act that arrives again is recognized.
+ * It does so moments later on the channel or in the log, and up to two minutes later if its writer lost
+ * its connection.
  */
-const MAX_ACTS = 2_000;
+const MAX_RECENT_IDS = 2_000;
 
-/** Characters of a name that a record keeps as it is. */
+/** Characters of a name that a revocation keeps as it is. */
 const MAX_PLAIN_LENGTH = 64;
 
 /**
  * What a process keeps of a revocation, next to its key. There are many: each member costs memory.
  */
-interface Noted extends RevocationRecord, Expiring {
+interface KeptRevocation extends ReceivedRevocation, Expiring {
   /** Names this act of revoking. */
   readonly id: string;
   position: string | undefined;
@@ -146,7 +147,7 @@ export interface RevocationMemory {
    * How many revocations are remembered. Beyond that the oldest of the issuer that has the most are
    * forgotten, and its tokens from before may be revoked. Default 100,000.
    */
-  readonly maxRecords?: number;
+  readonly maxRevocations?: number;
   /** Called with a problem when revocations are forgotten before their time. */
   readonly report?: ReportProblem;
 }
@@ -169,12 +170,12 @@ type OnRevoked = (code: 'token_inactive' | 'revocations_unknown') => void;
  */
 export class Revocations {
   /** By a clock that no step sets forward: it would end revocations early. */
-  readonly #records: ExpiringMap<Noted>;
+  readonly #revocations: ExpiringMap<KeptRevocation>;
   readonly #limits: UsabilityLimits;
   readonly #waiters = new Set<Waiter>();
   readonly #watchers = new Set<OnRevoked>();
   /**
-   * The watchers by the names of the records that concern them, so that a revocation costs what it
+   * The watchers by the names of the revocations that concern them, so that a revocation costs what it
    * hits.
    */
   readonly #watchersOf = new Map<string, Set<OnRevoked>>();
@@ -185,10 +186,10 @@ export class Revocations {
   #sync: SyncState;
   #readUpTo: string | undefined;
   #turn = 0;
-  /** The acts of revoking that were received last: each may come back. */
-  readonly #acts = new RecentMap<string, true>(MAX_ACTS);
+  /** The ids of the acts of revoking that were received last: each may come back. */
+  readonly #recentIds = new RecentMap<string, true>(MAX_RECENT_IDS);
   /** How many revocations were added. */
-  #added = 0;
+  #addedCount = 0;
   /** By issuer; under an empty one those of the tokens of each issuer. */
   readonly #forgotten = new Map<string, Forgotten>();
 
@@ -199,20 +200,20 @@ export class Revocations {
     from,
     maxWait,
     acceptsUnsynced,
-    maxRecords = MAX_RECORDS,
+    maxRevocations = DEFAULT_MAX_REVOCATIONS,
     report = () => undefined,
   }: RevocationMemory) {
     this.#maxWait = maxWait * 1000;
     // A token that lives for `maxAge` is accepted for that much longer: the clock of its server may be
     // ahead, and this one's behind.
     this.#keptForMs = (maxAge + 2 * clockTolerance) * 1000;
-    this.#records = new ExpiringMap(maxRecords, this.#keptForMs, {
+    this.#revocations = new ExpiringMap(maxRevocations, this.#keptForMs, {
       groupOf: issuerIn,
-      onForgotten: (issuer, records) => {
-        this.#forget(issuer, records);
+      onForgotten: (issuer, revocations) => {
+        this.#forget(issuer, revocations);
         report(
           'revocations_forgotten',
-          `there are more than ${maxRecords} revocations: the oldest of ` +
+          `there are more than ${maxRevocations} revocations: the oldest of ` +
             `${issuer === '' ? 'those for the tokens of each issuer' : issuer} ` +
             'are forgotten before revocations.maxAge, and its tokens from before are asked about or refused',
         );
@@ -232,8 +233,8 @@ export class Revocations {
     };
   }
 
-  /** The number of what this process does or receives now. Each is larger than those before. */
-  turn(): number {
+  /** Counts a question or a revocation of this moment. Returns its turn, larger than those before. */
+  nextTurn(): number {
     this.#turn += 1;
     return this.#turn;
   }
@@ -259,10 +260,10 @@ export class Revocations {
     const { revocation, id } = notice;
     const parts = partsOf(revocation);
     const key = keyOf(...parts);
-    const known = this.#records.get(key);
-    const isRepeated = known?.id === id || this.#acts.get(id) === true;
-    this.#added += 1;
-    this.#acts.set(id, true);
+    const known = this.#revocations.get(key);
+    const isRepeated = known?.id === id || this.#recentIds.get(id) === true;
+    this.#addedCount += 1;
+    this.#recentIds.set(id, true);
     if (known !== undefined && known.id === id) {
       // This process's own revocation, or one that was written again.
       known.position = laterOf(known.position, position);
@@ -270,19 +271,19 @@ export class Revocations {
         return false;
       }
     } else if (known !== undefined && isRepeated) {
-      // An act after which the same name was revoked again.
+      // An act from before the one that is kept of this name.
       return false;
     }
-    // One of its own that the log does not have yet stays so until it is read there, whatever else
-    // is read. A later one of its own takes its place: the log must get that one.
+    // What the log does not have yet keeps its id and gets no position when another revocation of this
+    // name is read there: this process still has to write it. A later one of its own takes its place.
     const unwritten = position !== undefined && known?.position === undefined ? known : undefined;
-    this.#records.set(
+    this.#revocations.set(
       key,
       {
         until: known?.until ?? 0,
         id: unwritten?.id ?? id,
         isOfOneToken: kindsOfOneToken.has(parts[0]),
-        turn: this.turn(),
+        turn: this.nextTurn(),
         // A clock that is ahead must not revoke what is issued later.
         revokedAt: Math.max(Math.min(receipt.at, Date.now() + CLOCK_DIFFERENCE), known?.revokedAt ?? 0),
         position: unwritten === undefined ? position : undefined,
@@ -293,9 +294,9 @@ export class Revocations {
     return !isRepeated;
   }
 
-  /** The keys of the records that may revoke a token. */
+  /** The keys of the revocations that may revoke a token. */
   keysOf(watched: Watched): ReadonlySet<string> {
-    return recordKeysOf(watched);
+    return revocationKeysOf(watched);
   }
 
   /**
@@ -304,9 +305,9 @@ export class Revocations {
    * function that ends the watch.
    */
   watch(watched: Watched, sinceTurn: number, onRevoked: OnRevoked): () => void {
-    const keys = recordKeysOf(watched);
-    const records = this.#recordsAt(keys);
-    if (records.some(({ isOfOneToken, turn }) => isOfOneToken || turn > sinceTurn)) {
+    const keys = revocationKeysOf(watched);
+    const revocations = this.#revocationsAt(keys);
+    if (revocations.some(({ isOfOneToken, turn }) => isOfOneToken || turn > sinceTurn)) {
       onRevoked('token_inactive');
       return unwatched;
     }
@@ -338,7 +339,7 @@ export class Revocations {
 
   /** What is remembered and was not read in the log. */
   noticesOutsideLog(): KnownNotice[] {
-    return this.#records
+    return this.#revocations
       .entries()
       .filter(([, { position }]) => position === undefined)
       .map(([key, { revokedAt, id, until }]) => ({
@@ -349,8 +350,8 @@ export class Revocations {
 
   /** The log is another one now: positions, also those in shared answers, say nothing of it. */
   markLogReplaced(): void {
-    for (const [, record] of this.#records.entries()) {
-      record.position = undefined;
+    for (const [, revocation] of this.#revocations.entries()) {
+      revocation.position = undefined;
     }
     for (const [issuer, forgotten] of this.#forgotten) {
       this.#forgotten.set(issuer, { ...forgotten, position: undefined });
@@ -374,7 +375,7 @@ export class Revocations {
   markRestored(): void {
     this.#update({
       receivedUntil: Number.POSITIVE_INFINITY,
-      ownAnswersSinceTurn: this.turn(),
+      ownAnswersSinceTurn: this.nextTurn(),
       sharedAnswersSince: Date.now(),
     });
   }
@@ -415,7 +416,7 @@ export class Revocations {
   /** The log had a gap: what this process knows from before is void. */
   markGap(): void {
     this.markCompleteOnlySince(Date.now());
-    this.#update({ ownAnswersSinceTurn: this.turn(), sharedAnswersSince: Date.now() });
+    this.#update({ ownAnswersSinceTurn: this.nextTurn(), sharedAnswersSince: Date.now() });
   }
 
   /**
@@ -423,7 +424,7 @@ export class Revocations {
    * void.
    */
   markJoinedLate(): void {
-    this.#update({ ownAnswersSinceTurn: this.turn() });
+    this.#update({ ownAnswersSinceTurn: this.nextTurn() });
   }
 
   /** The latest moment that `markCompleteOnlySince()` was called with; 0 before the first. */
@@ -456,13 +457,13 @@ export class Revocations {
    * @param now by the monotonic clock, in milliseconds
    */
   usability(known: KnownToken, now: number = performance.now()): Usability {
-    const isChecked = known.checkedUpTo === this.#added || this.#records.size === 0;
-    const records = isChecked ? none : this.#recordsAt(recordKeysOf(known));
-    if (records.length === 0) {
-      known.checkedUpTo = this.#added;
+    const isChecked = known.checkedUpTo === this.#addedCount || this.#revocations.size === 0;
+    const revocations = isChecked ? none : this.#revocationsAt(revocationKeysOf(known));
+    if (revocations.length === 0) {
+      known.checkedUpTo = this.#addedCount;
     }
     const forgotten = this.#forgottenOf(known.token.issuer);
-    return usabilityOf(known, records, this.#sync, this.#limits, now, forgotten);
+    return usabilityOf(known, revocations, this.#sync, this.#limits, now, forgotten);
   }
 
   /**
@@ -472,14 +473,14 @@ export class Revocations {
    * @param name the hash or the canonical hash of the token
    */
   isTokenRevoked(name: string): boolean {
-    return this.#records.size > 0 && this.#records.get(keyOf('tokenHash', name)) !== undefined;
+    return this.#revocations.size > 0 && this.#revocations.get(keyOf('tokenHash', name)) !== undefined;
   }
 
   /** What must not turn into acceptance: any token of the issuer may be one that was revoked. */
-  #forget(issuer: string, records: readonly Noted[]): void {
+  #forget(issuer: string, revocations: readonly KeptRevocation[]): void {
     const before = this.#forgotten.get(issuer);
     const counts = before !== undefined && performance.now() <= before.until;
-    const all: readonly Forgotten[] = counts ? [before, ...records] : records;
+    const all: readonly Forgotten[] = counts ? [before, ...revocations] : revocations;
     const isWritten = all.every(({ position }) => position !== undefined);
     this.#forgotten.set(issuer, {
       turn: all.reduce((latest, { turn }) => Math.max(latest, turn), 0),
@@ -511,8 +512,10 @@ export class Revocations {
     }
   }
 
-  #recordsAt(keys: ReadonlySet<string>): readonly Noted[] {
-    return [...keys].map((key) => this.#records.get(key)).filter((record) => record !== undefined);
+  #revocationsAt(keys: ReadonlySet<string>): readonly KeptRevocation[] {
+    return [...keys]
+      .map((key) => this.#revocations.get(key))
+      .filter((revocation) => revocation !== undefined);
   }
 }
 
@@ -526,7 +529,7 @@ function receiptOf({ at }: RevocationNotice): NoticeReceipt {
  * Whether an act that is known comes with a later moment than before: its writer has read another
  * one of the same name since. The time that an entry was under way is no later moment.
  */
-function isRestatedLater(stated: RevocationNotice, receipt: NoticeReceipt, known: Noted): boolean {
+function isRestatedLater(stated: RevocationNotice, receipt: NoticeReceipt, known: KeptRevocation): boolean {
   const isCapped = stated.at > receipt.at;
   return (isCapped ? receipt.at - CLOCK_DIFFERENCE : stated.at) > known.revokedAt;
 }
@@ -618,10 +621,10 @@ function issuerIn(key: string): string {
 }
 
 /**
- * The names of the records that concern a token. What a token does not say is looked up under no
+ * The names of the revocations that concern a token. What a token does not say is looked up under no
  * name.
  */
-function recordKeysOf({ hash, canonicalHash, token }: Watched): ReadonlySet<string> {
+function revocationKeysOf({ hash, canonicalHash, token }: Watched): ReadonlySet<string> {
   const named = claims
     .map(([kind, claim]) => [kind, readOwnMember(token.claims, claim)])
     .concat([
@@ -649,13 +652,13 @@ function unwatched(): void {
 
 /** An issuer and a kind have no blanks, so no two triples give one key. */
 function keyOf(kind: string, value: string, issuer = ''): string {
-  // So many records must not take the more memory, the longer the names are that a client chose.
+  // So many revocations must not take the more memory, the longer the names are that a client chose.
   // The engine keeps the parts of a template next to the whole, and those of `join` not. The hash
   // of a long name may be another name: it is kept as one of another kind.
   return (isPlain(value) ? [kind, issuer, value] : [`${kind}#`, issuer, hashOf(value)]).join(' ');
 }
 
-/** Whether a record keeps a name as it is. */
+/** Whether a revocation keeps a name as it is. */
 function isPlain(value: string): boolean {
   return value.length <= MAX_PLAIN_LENGTH;
 }

@@ -31,7 +31,7 @@ export interface SharedOrigin {
 }
 
 /** A revocation that concerns a token. */
-export interface RevocationRecord {
+export interface ReceivedRevocation {
   /** Whether it names this one token, which can't be issued again. */
   readonly isOfOneToken: boolean;
   /** When this process received it. */
@@ -46,7 +46,7 @@ export interface RevocationRecord {
  * What was forgotten before its time of the revocations of one issuer, or of those of each: any
  * token of theirs may be revoked.
  */
-export type ForgottenRevocations = Omit<RevocationRecord, 'isOfOneToken'>;
+export type ForgottenRevocations = Omit<ReceivedRevocation, 'isOfOneToken'>;
 
 /** How far this process has received the revocations of other processes. */
 export interface SyncState {
@@ -110,24 +110,24 @@ export type Usability = 'use' | 'introspect' | 'refuse' | 'wait' | 'may-be-revok
  */
 export function usabilityOf(
   dated: DatedClaims,
-  records: readonly RevocationRecord[],
+  revocations: readonly ReceivedRevocation[],
   sync: SyncState,
   limits: UsabilityLimits,
   now: number,
   forgotten: readonly ForgottenRevocations[] = [],
 ): Usability {
-  for (const { isOfOneToken } of records) {
+  for (const { isOfOneToken } of revocations) {
     if (isOfOneToken) {
       return 'refuse';
     }
   }
-  for (const record of records) {
-    if (precedes(dated, record, limits.clockToleranceMs)) {
+  for (const revocation of revocations) {
+    if (precedes(dated, revocation, limits.clockToleranceMs)) {
       return dated.claimsFrom === 'token' ? 'refuse' : 'introspect';
     }
   }
-  for (const record of forgotten) {
-    if (precedes(dated, record, limits.clockToleranceMs)) {
+  for (const revocation of forgotten) {
+    if (precedes(dated, revocation, limits.clockToleranceMs)) {
       return dated.claimsFrom === 'token' ? 'may-be-revoked' : 'introspect';
     }
   }
@@ -164,14 +164,15 @@ function usabilityOfToken(
 }
 
 /** Whether the claims are from before the revocation. In doubt they are. */
-function precedes(dated: DatedClaims, record: ForgottenRevocations, clockToleranceMs: number): boolean {
+function precedes(dated: DatedClaims, revocation: ForgottenRevocations, clockToleranceMs: number): boolean {
   if (dated.shared !== undefined) {
     const { askedAt, readUpTo } = dated.shared;
-    const hasRead = readUpTo !== undefined && record.position !== undefined && readUpTo >= record.position;
+    const hasRead =
+      readUpTo !== undefined && revocation.position !== undefined && readUpTo >= revocation.position;
     // Positions of a log that was replaced may be later than those of the log that replaced it.
-    return !hasRead || askedAt - clockToleranceMs <= record.revokedAt;
+    return !hasRead || askedAt - clockToleranceMs <= revocation.revokedAt;
   }
-  if (dated.turn <= record.turn) {
+  if (dated.turn <= revocation.turn) {
     return true;
   }
   // The answer to a question that began after the revocation was received takes it into account.
@@ -179,5 +180,5 @@ function precedes(dated: DatedClaims, record: ForgottenRevocations, clockToleran
     return false;
   }
   const { issuedAt } = dated.token;
-  return issuedAt === undefined || issuedAt * 1000 - clockToleranceMs <= record.revokedAt;
+  return issuedAt === undefined || issuedAt * 1000 - clockToleranceMs <= revocation.revokedAt;
 }
