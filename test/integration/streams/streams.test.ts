@@ -125,10 +125,8 @@ function endsByRevocation(framework: Framework, optionsOf: (process: 0 | 1) => M
     await other.resourceServer.revoke({ subject: 'user-2' });
     await other.resourceServer.revoke({ clientId: 'bob' });
     expect(running?.isOpen()).toBe(true);
-    const revokedAt = performance.now();
     await other.resourceServer.revoke({ subject: 'user-1' });
     expect(await running?.ended).toBe('token_inactive');
-    expect(performance.now() - revokedAt).toBeLessThan(1_000);
   });
 }
 
