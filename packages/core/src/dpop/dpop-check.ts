@@ -57,7 +57,10 @@ export function createDpopCheck(
   const refusedKeys = new WeakMap<NodeRequest, string>();
   return Object.freeze({
     checkSignature: reader.checkSignature,
-    useUp: createUseProof({ clockTolerance, store, timeout, acceptsWithoutStore }, report),
+    useUp: createUseProof(
+      { clockTolerance, store, timeout, acceptsWithoutStore, demandsNonces: nonces !== undefined },
+      report,
+    ),
     latestNonce: () => nonces?.latest(Date.now() / 1000),
     proofOf: (req) => proofs.get(req),
     keyThumbprintOf: (req) => proofs.get(req)?.proof.key.jkt ?? refusedKeys.get(req),

@@ -23,6 +23,8 @@ export interface ProofUseRules {
   readonly timeout: number;
   /** Whether a proof counts, once in this process, though the store fails. */
   readonly acceptsWithoutStore: boolean;
+  /** Whether each proof has a nonce, which limits its time. */
+  readonly demandsNonces: boolean;
 }
 
 const refusalOf: Readonly<Record<Exclude<Taken, 'fresh'>, readonly [code: RefusalCode, detail: string]>> =
@@ -34,19 +36,32 @@ const refusalOf: Readonly<Record<Exclude<Taken, 'fresh'>, readonly [code: Refusa
   });
 
 /**
- * Uses up a proof that everything else speaks for. Throws `RequestRefused`, or returns a promise
+ * Uses up a proof whose signature was right, and that is still accepted at this moment. Throws `RequestRefused`, or returns a promise
  * that rejects with it. Returns `undefined` if the proof is used up at once.
  */
 export type UseProof = (proof: DpopProof) => Promise<void> | undefined;
 
 /** Makes what uses up the proofs of a resource server. */
 export function createUseProof(rules: ProofUseRules, report: ReportProblem): UseProof {
-  const { clockTolerance, store, timeout, acceptsWithoutStore } = rules;
+  const { clockTolerance, store, timeout, acceptsWithoutStore, demandsNonces } = rules;
   const used = new UsedProofs();
 
+  /**
+   * Refuses a proof whose time ended after it was read, while the token was introspected or the store
+   * was asked: no process has to remember it any longer.
+   */
+  function checkNotEnded({ acceptedUntil, monotonicEnd }: DpopProof): void {
+    // By both clocks: the one of the machine may have been set back.
+    if (!(Date.now() / 1000 < acceptedUntil && performance.now() < monotonicEnd)) {
+      throw demandsNonces
+        ? new RequestRefused('dpop_nonce_required', { detail: 'its nonce became too old during the check' })
+        : new RequestRefused('dpop_proof_expired', { detail: 'it became too old during the check' });
+    }
+  }
+
   async function addToStore(name: string, acceptedUntil: number, to: ProofStore): Promise<void> {
-    // The clock of another process may be behind this one's.
-    const ttl = Math.ceil((acceptedUntil + clockTolerance) * 1000 - Date.now());
+    // The clock of another process may be behind this one's: each is wrong by the tolerance at most.
+    const ttl = Math.ceil((acceptedUntil + 2 * clockTolerance) * 1000 - Date.now());
     let isNew: unknown;
     try {
       isNew = await within(timeout, () => to.add(name, Math.max(ttl, 1)));
@@ -70,13 +85,21 @@ export function createUseProof(rules: ProofUseRules, report: ReportProblem): Use
     }
   }
 
-  return ({ key: { jkt }, jti, acceptedUntil }) => {
-    const proof = { jkt, jti, acceptedUntil };
-    const taken = used.take(proof);
+  async function useUpInStore(proof: DpopProof, name: string, to: ProofStore): Promise<void> {
+    await addToStore(name, proof.acceptedUntil, to);
+    // The store may have forgotten an earlier use before it was asked.
+    checkNotEnded(proof);
+  }
+
+  return (proof) => {
+    checkNotEnded(proof);
+    const { key, jti, acceptedUntil } = proof;
+    const use = { jkt: key.jkt, jti, acceptedUntil };
+    const taken = used.take(use);
     if (taken !== 'fresh') {
       const [code, detail] = refusalOf[taken];
       throw new RequestRefused(code, { detail });
     }
-    return store === undefined ? undefined : addToStore(proofIdOf(proof), acceptedUntil, store);
+    return store === undefined ? undefined : useUpInStore(proof, proofIdOf(use), store);
   };
 }

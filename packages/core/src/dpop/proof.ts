@@ -17,6 +17,8 @@ export interface DpopProof {
   readonly jti: string;
   /** Seconds since the epoch until which the proof would be accepted. */
   readonly acceptedUntil: number;
+  /** The same moment by the monotonic clock of this process, in milliseconds of `performance.now()`. */
+  readonly monotonicEnd: number;
   /** Whether the client should get a newer nonce. */
   readonly needsNonce: boolean;
   /** Its header, as it was sent. */
@@ -88,13 +90,15 @@ export function createProofReader(rules: ProofRules): ProofReader {
       noteKey?.(key.jkt);
       const claims = parseMembers(text.slice(first + 1, second), 'its claims are');
       const { jti, iat } = readClaims(claims, request);
-      const { acceptedUntil, needsNonce } = checkTime(claims, iat, rules);
+      const now = Date.now() / 1000;
+      const { acceptedUntil, needsNonce } = checkTime(claims, iat, now, rules);
       return {
         text,
         key,
         isKeyKnown: known !== undefined,
         jti,
         acceptedUntil,
+        monotonicEnd: performance.now() + (acceptedUntil - now) * 1000,
         needsNonce,
         header,
         signed: text.slice(0, second),
@@ -172,9 +176,9 @@ function readClaims(
 function checkTime(
   claims: Members,
   iat: number,
+  now: number,
   { maxAge, clockTolerance, nonces }: ProofRules,
 ): Pick<DpopProof, 'acceptedUntil' | 'needsNonce'> {
-  const now = Date.now() / 1000;
   checkLimits(claims, now, clockTolerance);
   if (nonces !== undefined) {
     const nonce = readOwnMember(claims, 'nonce');
