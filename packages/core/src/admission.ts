@@ -176,8 +176,12 @@ export function createAdmission({
     now: number,
   ): Authorization | Promise<Authorization> {
     const authorization = decider.decide(answer, certificate, shown?.proof, req, turnAtStart, now);
+    // With `binding: 'report'` the key of the proof may be one that did not sign it.
+    if (shown === undefined || authorization.keyThumbprint === undefined) {
+      return finish(authorization, req);
+    }
     // One mtlsBound() may be mounted for the application and for a route.
-    if (shown === undefined || shown.isUsedUp) {
+    if (shown.isUsedUp) {
       return finish(authorization, req);
     }
     // Last of all: what is refused for another reason must not use up a proof.
@@ -292,7 +296,9 @@ export function createAdmission({
     };
     const presented = { token, hash: hashOf(token), server, thumbprint: certificate?.thumbprint, req };
     const answer = await lookup.read(presented, 'afresh');
-    const proof = dpop?.proofOf(req)?.proof;
+    const shown = dpop?.proofOf(req);
+    // With `binding: 'report'` a request may have been accepted without its proof being used up.
+    const proof = shown?.isUsedUp === true ? shown.proof : undefined;
     const fresh = decider.decide(answer, certificate, proof, req, turnAtStart, Date.now());
     Authorization.replace(authorization, fresh);
     return fresh;

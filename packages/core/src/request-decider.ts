@@ -55,7 +55,8 @@ export interface RequestDecider {
     now: number,
   ): Authorization;
   /**
-   * Uses up the proof of a request that everything else speaks for. Returns what the request is
+   * Uses up the proof of a request that everything else speaks for, and whose signature and key are
+   * verified: `keyThumbprint` of the authorization is that of its key. Returns what the request is
    * accepted with, or a promise of it. Throws `RequestRefused`, or the promise rejects with it.
    */
   useUp(
@@ -93,7 +94,8 @@ export function createRequestDecider(
   // and what was reported.
   const troubles = new WeakMap<NodeRequest, RequestRefused>();
   const reportedRequests = new WeakMap<NodeRequest, RefusalCode>();
-  // Their proofs had been used before. A later check of such a request must not find it bound.
+  // Their proofs had been used before, or became too old. A later check of such a request must not
+  // find it bound.
   const replayed = new WeakSet<NodeRequest>();
 
   /** Returns the refusal that `binding: 'report'` reports instead. Throws everything else. */

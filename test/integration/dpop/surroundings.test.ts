@@ -128,6 +128,30 @@ describe.each(frameworks)('%s', (framework) => {
       });
     });
 
+    it('a proof that is only reported uses up no proof of the key that it names', async () => {
+      const recorded: string[] = [];
+      const store = { add: async (name: string) => !recorded.includes(name) && recorded.push(name) > 0 };
+      await withApi({ binding: 'report', dpop: { ...dpop, store } }, async (api) => {
+        const [ofPhone, ofStranger] = [tokenFor(), tokenFor({ jkt: stranger.jkt })];
+        const changes = { claims: { jti: 'one' } };
+        // Without the phone's private key, with any token of its own or with a stolen one.
+        const forged = { ...changes, signer: stranger.privateKey };
+        for (const [token, code] of [
+          [ofStranger, 'dpop_key_mismatch'],
+          [ofPhone, 'dpop_signature_invalid'],
+          [kit.unboundToken(), 'dpop_token_unbound'],
+        ] as const) {
+          const { status, body } = await send(api, token, { changes: forged });
+          expect([status, body.isBound]).toEqual([200, false]);
+          expect(reported.at(-1)?.refusal.code).toBe(code);
+        }
+        expect(recorded).toEqual([]);
+        const { body } = await send(api, ofPhone, { changes });
+        expect([body.isBound, body.keyThumbprint]).toEqual([true, phone.jkt]);
+        expect(recorded).toHaveLength(1);
+      });
+    });
+
     it('a replayed proof is unbound, though the token is bound to the certificate, too', async () => {
       await withApi({ binding: 'report' }, async (api) => {
         const token = tokenFor({ jkt: phone.jkt, 'x5t#S256': pki.alice.thumbprint });

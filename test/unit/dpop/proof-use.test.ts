@@ -71,10 +71,7 @@ describe('in one process', () => {
       ', though the clock of the machine was set back meanwhile',
       (milliseconds) => vi.advanceTimersByTime(milliseconds) && vi.setSystemTime(NOW * 1000),
     ],
-    [
-      ', by the clock of the machine alone',
-      (milliseconds) => vi.setSystemTime(NOW * 1000 + milliseconds),
-    ],
+    [', by the clock of the machine alone', (milliseconds) => vi.setSystemTime(NOW * 1000 + milliseconds)],
   ])('a proof is refused whose time ended after it was read%s', async (_, pass) => {
     const asked: string[] = [];
     const { outcome } = start(async (name) => asked.push(name) > 0);

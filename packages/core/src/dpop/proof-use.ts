@@ -36,8 +36,9 @@ const refusalOf: Readonly<Record<Exclude<Taken, 'fresh'>, readonly [code: Refusa
   });
 
 /**
- * Uses up a proof whose signature was right, and that is still accepted at this moment. Throws `RequestRefused`, or returns a promise
- * that rejects with it. Returns `undefined` if the proof is used up at once.
+ * Uses up a proof whose signature was right, and that is still accepted at this moment. Throws
+ * `RequestRefused`, or returns a promise that rejects with it. Returns `undefined` if the proof is
+ * used up at once.
  */
 export type UseProof = (proof: DpopProof) => Promise<void> | undefined;
 

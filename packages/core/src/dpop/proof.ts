@@ -17,7 +17,7 @@ export interface DpopProof {
   readonly jti: string;
   /** Seconds since the epoch until which the proof would be accepted. */
   readonly acceptedUntil: number;
-  /** The same moment by the monotonic clock of this process, in milliseconds of `performance.now()`. */
+  /** When it would no longer be accepted, by the monotonic clock: milliseconds. */
   readonly monotonicEnd: number;
   /** Whether the client should get a newer nonce. */
   readonly needsNonce: boolean;
