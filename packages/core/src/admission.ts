@@ -18,7 +18,7 @@ import type { Explainer } from './response/explanation.js';
 import type { Revocations } from './revocation/revocations.js';
 import { ignoreRejection } from './shared/promises.js';
 import { agreedClaims } from './token/agreed-claims.js';
-import type { TokenAnswer } from './token/token-claims.js';
+import type { TokenAnswer, TokenClaims } from './token/token-claims.js';
 import { hashOf } from './token/token-hash.js';
 import type { TokenLookup } from './token-lookup.js';
 
@@ -123,7 +123,8 @@ export function createAdmission({
       cached = lookup.useCached(presented, now);
       if (cached !== undefined) {
         publishCache(typeof cached === 'string' ? 'inactive_hit' : 'hit');
-        const loading = typeof cached === 'string' ? undefined : decider.load(certificate);
+        const loading =
+          typeof cached === 'string' ? undefined : decider.load(cached, certificate, shown?.proof);
         return loading === undefined
           ? admit(cached, certificate, shown, req, turnAtStart, now)
           : admitLater(cached, () => loading, certificate, shown, req, turnAtStart);
@@ -133,7 +134,7 @@ export function createAdmission({
       explainer.remember(certificate);
       return admitLater(
         lookup.read(presented, 'unless-cached'),
-        () => decider.load(certificate),
+        (answer) => decider.load(answer, certificate, shown?.proof),
         certificate,
         shown,
         req,
@@ -147,7 +148,7 @@ export function createAdmission({
   /** Waits for what is asked about a token that is not cached, and for what decisions need. */
   async function admitLater(
     answering: TokenAnswer | Promise<TokenAnswer>,
-    load: () => Promise<unknown> | undefined,
+    load: (answer: TokenClaims) => Promise<unknown> | undefined,
     certificate: ClientCertificate | undefined,
     shown: ShownProof | undefined,
     req: NodeRequest,
@@ -158,7 +159,7 @@ export function createAdmission({
       answer = await answering;
       // A token that is refused anyway costs no look at a certificate.
       if (typeof answer !== 'string') {
-        await load();
+        await load(answer);
       }
       // Not awaited here: a promise has its own refusal.
       return admit(answer, certificate, shown, req, turnAtStart, Date.now());

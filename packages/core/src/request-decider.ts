@@ -22,9 +22,16 @@ import { readTokenRejection } from './token/token-rejection.js';
 export interface RequestDecider {
   /**
    * Loads what decisions need. Returns `undefined` if there is nothing to wait for. Rejects with
-   * `RequestRefused`.
+   * `RequestRefused`. For a request that lacks the proof that its token is bound to, nothing is
+   * loaded and no path is built: `decide()` refuses it before it needs them.
    */
-  load(certificate?: ClientCertificate): Promise<unknown> | undefined;
+  load(
+    answer: TokenClaims,
+    certificate: ClientCertificate | undefined,
+    proof: DpopProof | undefined,
+  ): Promise<unknown> | undefined;
+  /** Loads what the decisions on all requests need. Rejects with `RequestRefused`. */
+  ready(): Promise<unknown> | undefined;
   /**
    * Returns what to wait for before `certificateOf()`; `undefined` if there is nothing. Rejects with
    * `RequestRefused`.
@@ -79,7 +86,8 @@ export function createRequestDecider(
   revokeCertificate: (certificate: ClientCertificate) => void,
 ): RequestDecider {
   const { binding, certificatePolicy, profile } = settings;
-  const methods = dpop === undefined ? [certificateThumbprint] : [certificateThumbprint, keyThumbprint(dpop)];
+  const methods =
+    dpop === undefined ? [certificateThumbprint] : [certificateThumbprint, keyThumbprint(verifyOnce(dpop))];
   // Not frozen: V8 walks a frozen list the slow way.
   const bindingRules = { binding, methods };
   const isReporting = binding === 'report';
@@ -135,8 +143,28 @@ export function createRequestDecider(
     );
   }
 
+  /** Whether the request proves what its token is bound to. */
+  function isProven(
+    { confirmation, claims }: TokenClaims,
+    certificate: ClientCertificate | undefined,
+    proof: DpopProof | undefined,
+  ): boolean {
+    try {
+      checkBinding(confirmation, { thumbprint: certificate?.thumbprint, proof }, bindingRules, claims);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   return {
-    load: (certificate) => certificatePolicy?.load(certificate, Date.now()),
+    ready: () => certificatePolicy?.load(undefined, Date.now()),
+
+    load(answer, certificate, proof) {
+      return certificatePolicy === undefined || (!isReporting && !isProven(answer, certificate, proof))
+        ? undefined
+        : certificatePolicy.load(certificate, Date.now());
+    },
 
     prepareSource: () => settings.certificate.prepare?.(Date.now()),
 
@@ -223,6 +251,19 @@ export function createRequestDecider(
         return using === undefined ? authorization : using.then(() => authorization, tolerate);
       } catch (thrown) {
         return tolerate(thrown);
+      }
+    },
+  };
+}
+
+/** Verifies the signature of a proof at most once if it is good: a request is checked before and after it waits. */
+function verifyOnce(dpop: Pick<DpopCheck, 'checkSignature'>): Pick<DpopCheck, 'checkSignature'> {
+  const verified = new WeakSet<DpopProof>();
+  return {
+    checkSignature(proof) {
+      if (!verified.has(proof)) {
+        dpop.checkSignature(proof);
+        verified.add(proof);
       }
     },
   };

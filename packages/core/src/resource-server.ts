@@ -248,7 +248,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       {
         async ready() {
           await decider.prepareSource();
-          await decider.load();
+          await decider.ready();
         },
       },
     ],

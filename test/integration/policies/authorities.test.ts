@@ -17,6 +17,7 @@ import {
 } from '@mtls-bound/core';
 import * as x509 from '@peculiar/x509';
 import { afterAll, describe, expect, it, vi } from 'vitest';
+import { ChainVerification } from '../../../packages/core/src/chain/chain-verification.js';
 import { createApi, type Framework, frameworks, mutualTls, serve } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';
 import { call } from '../../support/calls.js';
@@ -89,7 +90,12 @@ const sourceOf: Record<Source, () => CertificateSource | undefined> = {
   'a proxy that passes the certificate on': () => proxyHeader(nginx(), trust),
 };
 
-async function startApi(framework: Framework, source: Source, certificatePolicy: CertificatePolicyOptions) {
+async function startApi(
+  framework: Framework,
+  source: Source,
+  certificatePolicy: CertificatePolicyOptions,
+  binding: 'required' | 'when-bound' = 'required',
+) {
   const certificate = sourceOf[source]();
   const { listener } = createApi(framework, {
     issuer: server.issuer,
@@ -99,6 +105,7 @@ async function startApi(framework: Framework, source: Source, certificatePolicy:
     http: { ca: pki.ca.cert },
     ...(certificate && { certificate }),
     certificatePolicy,
+    binding,
   });
   return serve(createServer(mutualTls(pki), listener), () => 0);
 }
@@ -222,6 +229,45 @@ describe.each(frameworks)('%s', (framework) => {
       expect(await ask(api, source, good, { active: false })).toBe(401);
       expect(await ask(api, source, good, { active: false })).toBe(401);
       expect(authorities).not.toHaveBeenCalled();
+    } finally {
+      await api.close();
+    }
+  });
+
+  it.each(sources)('%s: a token of another certificate costs no look at the certificate', async (source) => {
+    const authorities = vi.fn(() => root.cert);
+    const api = await startApi(framework, source, { authorities, intermediates: middle.cert });
+    const claims = { cnf: { 'x5t#S256': createHash('sha256').update('another').digest('base64url') } };
+    try {
+      expect(await ask(api, source, good, claims)).toBe(401);
+      expect(await ask(api, source, good, claims)).toBe(401);
+      expect(authorities).not.toHaveBeenCalled();
+      expect(refusals.map(({ refusal }) => refusal.code)).toEqual(Array(2).fill('certificate_mismatch'));
+    } finally {
+      await api.close();
+    }
+  });
+
+  it.each(sources)('%s: a token of another certificate builds no path to a status', async (source) => {
+    const built = vi.spyOn(ChainVerification.prototype, 'outcomeOf');
+    const revocation = { by: 'crl' } as const;
+    const api = await startApi(framework, source, { authorities: root.cert, revocation });
+    const claims = { cnf: { 'x5t#S256': createHash('sha256').update('another').digest('base64url') } };
+    try {
+      expect(await ask(api, source, good, claims)).toBe(401);
+      expect(built).not.toHaveBeenCalled();
+    } finally {
+      built.mockRestore();
+      await api.close();
+    }
+  });
+
+  it('a binding that is not required: a token without one is accepted with a good chain alone', async () => {
+    const api = await startApi(framework, 'TLS', { authorities: root.cert }, 'when-bound');
+    const claims = { cnf: undefined };
+    try {
+      expect(await ask(api, 'TLS', good, claims)).toBe(200);
+      expect(await ask(api, 'TLS', [impostor], claims)).toBe(403);
     } finally {
       await api.close();
     }
