@@ -1,6 +1,8 @@
 import { isIP } from 'node:net';
 import type { DerElement } from '../certificate/der-elements.js';
 import { onlyElement, sequenceOf } from '../certificate/der-members.js';
+import { attributeOid } from '../certificate/distinguished-name.js';
+import { x509Library } from '../certificate/lazy-x509.js';
 import { comparableName } from './path-certificate.js';
 
 /** A name of a subject, or the base of a name constraint (RFC 5280 §4.2.1.6, §4.2.1.10). */
@@ -49,6 +51,24 @@ export function directoryName(name: Uint8Array | undefined): GeneralName | undef
   try {
     const relativeNames: unknown[] = JSON.parse(comparableName(name ?? new Uint8Array()));
     return { kind: 'directory', relativeNames: relativeNames.map((relative) => JSON.stringify(relative)) };
+  } catch {
+    return undefined;
+  }
+}
+
+const mailAddress = '1.2.840.113549.1.9.1';
+
+/**
+ * The mail addresses of a name, as they are written: the case of a local part may count.
+ * `undefined` if the name can't be read. Needs `x509.load()`.
+ */
+export function mailAddressesIn(name: Uint8Array): GeneralName[] | undefined {
+  try {
+    return new (x509Library().Name)(name)
+      .toJSON()
+      .flatMap((relative) => Object.entries(relative))
+      .filter(([type]) => attributeOid(type) === mailAddress)
+      .flatMap(([, values]) => values.map((text): GeneralName => ({ kind: 'email', text: text.trim() })));
   } catch {
     return undefined;
   }

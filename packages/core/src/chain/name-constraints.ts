@@ -97,7 +97,9 @@ export function explainViolation(
       const allowing = permitted.filter((base) => isSameForm(base, name));
       const isPermitted = allowing.length === 0 || allowing.some((base) => isWithin(name, base) === true);
       // What can't be compared is not known to be allowed, and may be excluded.
-      const isExcluded = excluded.some((base) => isSameForm(base, name) && isWithin(name, base) !== false);
+      const isExcluded = excluded.some(
+        (base) => isSameForm(base, name) && isWithin(ignoringCase(name), ignoringCase(base)) !== false,
+      );
       if (!isPermitted || isExcluded) {
         return `its ${describe(name)} violates a name constraint`;
       }
@@ -144,6 +146,14 @@ function isWithin(name: GeneralName, base: GeneralName): boolean | undefined {
   return undefined;
 }
 
+/**
+ * The case of a mail address's local part may count (RFC 5280 §7.5), and most hosts ignore it: an
+ * exclusion is not escaped by capitals.
+ */
+function ignoringCase(name: GeneralName): GeneralName {
+  return name.kind === 'email' ? { kind: 'email', text: name.text.toLowerCase() } : name;
+}
+
 /** Labels may be added on the left. A wildcard stands for names on both sides of a longer base. */
 function isDnsWithin(name: string, base: string): boolean | undefined {
   if (base === '' || name === base || name.endsWith(`.${base}`)) {
@@ -155,7 +165,7 @@ function isDnsWithin(name: string, base: string): boolean | undefined {
 
 /** A base is one address, all of a host, or, with a dot in front, all hosts of a domain. */
 function isMailWithin(address: string, base: string): boolean | undefined {
-  const host = hostOfMail(address);
+  const host = /^[\x21-\x7e]+$/.test(address) ? hostOfMail(address) : undefined;
   if (host === undefined) {
     return undefined;
   }

@@ -6,7 +6,7 @@ import {
   readKeyUsage,
   revocationExtensions,
 } from './extension-values.js';
-import { directoryName, type GeneralName, readAlternativeNames } from './general-names.js';
+import { directoryName, type GeneralName, mailAddressesIn, readAlternativeNames } from './general-names.js';
 import { explainViolation, type NameConstraints, readNameConstraints } from './name-constraints.js';
 import { isSelfIssued, type PathCertificate } from './path-certificate.js';
 import { signatureMethod } from './signature-methods.js';
@@ -167,14 +167,11 @@ function explainNames(
 /** The subject, the mail addresses in it, and the alternative names. */
 function namesOf(certificate: PathCertificate): readonly GeneralName[] | undefined {
   const subject = directoryName(certificate.subject);
+  const mails = mailAddressesIn(certificate.subject);
   const alternatives = extensionOf(certificate, pathExtensions.subjectAltName, readAlternativeNames);
-  if (subject?.kind !== 'directory' || alternatives === 'malformed') {
+  if (subject?.kind !== 'directory' || mails === undefined || alternatives === 'malformed') {
     return undefined;
   }
-  const mails = subject.relativeNames
-    .flatMap((relative): string[] => JSON.parse(relative))
-    .filter((attribute) => attribute.startsWith(mailAttribute))
-    .map((attribute): GeneralName => ({ kind: 'email', text: attribute.slice(mailAttribute.length) }));
   return [
     // An empty subject is no name (RFC 5280 §4.1.2.6).
     ...(subject.relativeNames.length > 0 ? [subject] : []),
@@ -182,5 +179,3 @@ function namesOf(certificate: PathCertificate): readonly GeneralName[] | undefin
     ...(alternatives === 'missing' ? [] : alternatives),
   ];
 }
-
-const mailAttribute = '1.2.840.113549.1.9.1=';
