@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { x509 } from '../certificate/lazy-x509.js';
 import { isTellable, RequestRefused, TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 import { within } from '../shared/bounded-wait.js';
@@ -8,7 +9,7 @@ import { createMismatch } from '../shared/option-errors.js';
 import type { OptionRule } from '../shared/option-rules.js';
 import { describeError } from '../shared/shown-error.js';
 import { type BySubject, bySubject } from './path-building.js';
-import { pathCertificate } from './path-certificate.js';
+import { pathCertificate, readFields } from './path-certificate.js';
 
 /** PEM texts and paths of files. */
 type Texts = string | readonly string[];
@@ -83,7 +84,7 @@ export class AuthoritySource {
     if (this.#texts === undefined) {
       throw new RequestRefused('internal_error', { detail: `${this.#path} gave no certificates` });
     }
-    this.#current ??= bySubject(this.#texts.flatMap(certificatesOf).map(parsedAuthority));
+    this.#current ??= parsedAuthorities(this.#texts);
     return this.#current;
   }
 
@@ -103,7 +104,9 @@ export class AuthoritySource {
 
   async #check(now: number): Promise<void> {
     try {
-      this.#use(await this.#read());
+      const texts = await this.#read();
+      await x509.load();
+      this.#use(texts, parsedAuthorities);
     } catch (error) {
       this.#report('authorities_unreadable', `${this.#path} can not be read again: ${explain(error)}`);
       if (this.#texts === undefined) {
@@ -125,8 +128,11 @@ export class AuthoritySource {
     return Promise.all(listOf(texts).map((item) => (isFile(item) ? readFile(item, 'latin1') : item)));
   }
 
-  /** Takes texts over, if they are others and all of them are certificates of authorities. */
-  #use(texts: readonly string[]): void {
+  /**
+   * Takes texts over, if they are others and all of them are certificates of authorities that
+   * `parse` can read. Without `parse`, before the library is loaded, `current()` reads them first.
+   */
+  #use(texts: readonly string[], parse?: (texts: readonly string[]) => BySubject): void {
     const isSame =
       this.#texts?.length === texts.length && texts.every((text, at) => text === this.#texts?.[at]);
     if (isSame) {
@@ -141,8 +147,14 @@ export class AuthoritySource {
       const { subject } = new X509Certificate(other);
       throw new TellableError(`the certificate of ${JSON.stringify(subject)} is not that of an authority`);
     }
+    const unreadable = certificates.map(readFields).find((fields) => typeof fields === 'string');
+    if (unreadable !== undefined) {
+      throw new TellableError(`a certificate of the authorities: ${unreadable}`);
+    }
+    // All that may throw comes first: the old set stays as a whole.
+    const current = parse?.(texts);
     this.#texts = [...texts];
-    this.#current = undefined;
+    this.#current = current;
     this.generation += 1;
   }
 }
@@ -173,6 +185,10 @@ function certificatesOf(text: string): Uint8Array[] {
       throw new TellableError('a PEM certificate that is none');
     }
   });
+}
+
+function parsedAuthorities(texts: readonly string[]): BySubject {
+  return bySubject(texts.flatMap(certificatesOf).map(parsedAuthority));
 }
 
 function parsedAuthority(der: Uint8Array) {

@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { certificateFields } from '../certificate/certificate-fields.js';
+import { type CertificateFields, certificateFields } from '../certificate/certificate-fields.js';
 import { thumbprintOf } from '../certificate/client-certificate.js';
 import type { DerElement } from '../certificate/der-elements.js';
 import { readTime, sequenceOf } from '../certificate/der-members.js';
@@ -54,14 +54,9 @@ export interface PathCertificate {
  * nothing of it. Needs `x509.load()`.
  */
 export function pathCertificate(der: Uint8Array): PathCertificate | string {
-  const fields = certificateFields(der);
+  const fields = readFields(der);
   if (typeof fields === 'string') {
     return fields;
-  }
-  const names = [parsingCost(fields.issuer), parsingCost(fields.subject)];
-  const why = names.find((name) => name.why !== undefined)?.why ?? explainTooCostly(names);
-  if (why !== undefined) {
-    return why;
   }
   // Not within `try`: a library that is not loaded is no fault of the certificate.
   x509Library();
@@ -93,6 +88,16 @@ export function pathCertificate(der: Uint8Array): PathCertificate | string {
   } catch {
     return 'it is not an X.509 certificate';
   }
+}
+
+/** The fields of a certificate whose names may be parsed, or why they may not. Needs no library. */
+export function readFields(der: Uint8Array): CertificateFields | string {
+  const fields = certificateFields(der);
+  if (typeof fields === 'string') {
+    return fields;
+  }
+  const names = [parsingCost(fields.issuer), parsingCost(fields.subject)];
+  return names.find((name) => name.why !== undefined)?.why ?? explainTooCostly(names) ?? fields;
 }
 
 function timeOf({ tag, content }: DerElement): number | undefined {
