@@ -25,7 +25,9 @@ export function guardedLookup(resolveHost: ResolveHost = lookup): LookupFunction
       const [first] = permitted;
       if (first === undefined) {
         callback(
-          new TellableError(`${host} leads to this host or its link alone, name its origin in origins`),
+          new TellableError(
+            `${host} leads to this host, its link or a service of its cloud alone, name its origin in origins`,
+          ),
           [],
         );
       } else if (options.all === true) {

@@ -2,8 +2,9 @@ import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 
 /**
- * No list and no responder of an authority is at one of these: this host itself, its links, and the
- * services of a cloud for the host, which give out credentials at 169.254.169.254.
+ * No list and no responder of an authority is at one of these: this host itself, its links, the
+ * shared addresses of providers (RFC 6598), and the services of a cloud for the host, which give out
+ * credentials at 169.254.169.254.
  */
 const refusedRanges: ReadonlySet<string> = new Set([
   'unspecified',
@@ -11,10 +12,16 @@ const refusedRanges: ReadonlySet<string> = new Set([
   'linkLocal',
   'broadcast',
   'multicast',
+  'carrierGradeNat',
 ]);
 
-/** What Amazon's metadata service has as its address of IPv6, which is no link-local one. */
-const cloudMetadata = ipaddr.parse('fd00:ec2::254').toNormalizedString();
+/** The services of clouds for their hosts at addresses that the ranges above do not have. */
+const cloudServices = [
+  '168.63.129.16/32', // Azure
+  '192.0.0.192/32', // Oracle Cloud
+  'fd00:ec2::/32', // Amazon
+  'fd20:ce::254/128', // Google Cloud
+].map((range) => ipaddr.parseCIDR(range));
 
 /** Whether a URL of a certificate may lead to an address. False for what is none. */
 export function isPermittedAddress(address: string): boolean {
@@ -22,31 +29,45 @@ export function isPermittedAddress(address: string): boolean {
     return false;
   }
   const parsed = ipaddr.parse(address);
-  if (parsed.kind() === 'ipv4') {
-    return !refusedRanges.has(parsed.range());
-  }
-  const embedded = embeddedAddress(parsed.toByteArray());
-  return (
-    !refusedRanges.has(parsed.range()) &&
-    parsed.toNormalizedString() !== cloudMetadata &&
-    (embedded === undefined || !refusedRanges.has(embedded.range()))
+  const embedded = parsed.kind() === 'ipv6' ? embeddedAddresses(parsed.toByteArray()) : [];
+  return [parsed, ...embedded].every((one) => !refusedRanges.has(one.range()) && !isCloudService(one));
+}
+
+function isCloudService(address: ipaddr.IPv4 | ipaddr.IPv6): boolean {
+  return cloudServices.some(
+    ([range, bits]) => range.kind() === address.kind() && address.match([range, bits] as never),
   );
 }
 
 /**
- * The address of IPv4 that one of IPv6 stands for: IPv4-mapped and -compatible (RFC 4291 §2.5.5),
- * IPv4-translated (RFC 2765 §2.1), NAT64 (RFC 6052 §2.1) and 6to4 (RFC 3056 §2). `undefined` for
- * another one.
+ * The addresses of IPv4 that one of IPv6 may stand for: IPv4-mapped and -compatible (RFC 4291 §2.5.5),
+ * IPv4-translated (RFC 2765 §2.1), NAT64 with the well-known and the local prefix (RFC 6052 §2.2,
+ * RFC 8215), 6to4 (RFC 3056 §2) and Teredo (RFC 4380 §4).
  */
-function embeddedAddress(bytes: readonly number[]): ipaddr.IPv4 | undefined {
+function embeddedAddresses(bytes: readonly number[]): ipaddr.IPv4[] {
   const prefix = Buffer.from(bytes).toString('hex').slice(0, 24);
+  const last = new ipaddr.IPv4(bytes.slice(12));
   if (prefix.startsWith('2002')) {
-    return new ipaddr.IPv4(bytes.slice(2, 6));
+    return [new ipaddr.IPv4(bytes.slice(2, 6))];
+  }
+  if (prefix.startsWith('20010000')) {
+    return [new ipaddr.IPv4(bytes.slice(4, 8)), new ipaddr.IPv4(bytes.slice(12).map((byte) => byte ^ 0xff))];
+  }
+  if (prefix.startsWith('0064ff9b0001')) {
+    // A network chooses how long its prefix is: 48, 56, 64 or 96 bits.
+    const starts = [
+      [6, 7, 9, 10],
+      [7, 9, 10, 11],
+      [9, 10, 11, 12],
+    ] as const;
+    const read = starts.map((places) => new ipaddr.IPv4(places.map((at) => bytes[at] ?? 0)));
+    // Zeros are the rest of a longer prefix.
+    return [last, ...read.filter((one) => one.range() !== 'unspecified')];
   }
   const isEmbedded =
     prefix === '0'.repeat(24) ||
     prefix === `${'0'.repeat(20)}ffff` ||
     prefix === `${'0'.repeat(16)}ffff0000` ||
     prefix === '0064ff9b'.padEnd(24, '0');
-  return isEmbedded ? new ipaddr.IPv4(bytes.slice(12)) : undefined;
+  return isEmbedded ? [last] : [];
 }

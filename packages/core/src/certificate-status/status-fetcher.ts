@@ -147,7 +147,7 @@ function explainForbidden(text: string, origins: readonly string[] | undefined):
   // Node does not resolve an address, so that `lookup` would not see it.
   const address = url.hostname.replace(/^\[|\]$/g, '');
   return isIP(address) !== 0 && !isPermittedAddress(address)
-    ? 'it leads to this host or its link, name its origin in origins'
+    ? 'it leads to this host, its link or a service of its cloud, name its origin in origins'
     : undefined;
 }
 
