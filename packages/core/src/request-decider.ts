@@ -256,7 +256,10 @@ export function createRequestDecider(
   };
 }
 
-/** Verifies the signature of a proof at most once if it is good: a request is checked before and after it waits. */
+/**
+ * Verifies the signature of a proof at most once if it is good: a request is checked before and
+ * after it waits.
+ */
 function verifyOnce(dpop: Pick<DpopCheck, 'checkSignature'>): Pick<DpopCheck, 'checkSignature'> {
   const verified = new WeakSet<DpopProof>();
   return {

@@ -26,7 +26,7 @@ export function guardedLookup(resolveHost: ResolveHost = lookup): LookupFunction
       if (first === undefined) {
         callback(
           new TellableError(
-            `${host} leads to this host, its link or a service of its cloud alone, name its origin in origins`,
+            `${host} leads to this host, its link or its cloud alone, name its origin in origins`,
           ),
           [],
         );

@@ -62,12 +62,12 @@ export const certificateStatusOptions = optionGroup({
    * The origins that may be asked for lists and OCSP answers, as `http://crl.example.com`, at any
    * address. Name them if such a request to another server of your network could do harm. Default:
    * any origin that a certificate of an accepted path names, but no loopback, link-local, multicast
-   * or unspecified address, no shared one (100.64.0.0/10), and no service of a cloud for its hosts.
+   * or unspecified address, no shared one (100.64.0.0/10), and no service of a cloud for hosts.
    */
   origins: optional(webOrigins, {
     fallback:
       'any origin that a certificate of an accepted path names, but no loopback, link-local, ' +
-      'multicast or unspecified address, no shared one (100.64.0.0/10), and no service of a cloud for its hosts',
+      'multicast or unspecified address, no shared one (100.64.0.0/10), and no service of a cloud for hosts',
   }),
   /**
    * PEM certificates of the certificate authorities to trust for `https` URLs of lists and responders,
