@@ -382,6 +382,33 @@ describe('a proof is refused', () => {
     expect(outcome(text)).toEqual(refusal);
   });
 
+  it.each<[string, string]>([
+    ['typ', proofWith({}, { typ: 'secret'.repeat(4) })],
+    ['alg', proofWith({}, { alg: 'secret'.repeat(4) })],
+    ['kty of its jwk', proofWith({}, { jwk: { kty: 'secret'.repeat(4) } })],
+    ['crv of its jwk', proofWith({}, { jwk: { kty: 'EC', crv: 'secret'.repeat(4) } })],
+    ['iat', proofWith({ iat: 'secret'.repeat(4) })],
+    ['exp', proofWith({ exp: 'secret'.repeat(4) })],
+    ['htm', proofWith({ htm: 'secret'.repeat(4) })],
+    ['htu', proofWith({ htu: 'secret'.repeat(4) })],
+  ])('and what a client writes as %s is not quoted if it may be a secret', (name, text) => {
+    expect(outcome(text)).toContain(`${name} is a text of 24 characters`);
+    expect(outcome(text)).not.toContain('secret');
+  });
+
+  it('and no part of a list in htu is quoted that may be a secret', () => {
+    const htu = [['secret'], 'secret'.repeat(4), 'GET'];
+    expect(outcome(proofWith({ htu }))).toContain('its htu is a list, a text of 24 characters, "GET", the');
+  });
+
+  it.each([
+    ['X'.repeat(5_000), 'a text of 5000 characters'],
+    ['G"\n', '"G"?"'],
+    ['M-SEARCH', 'M-SEARCH'],
+  ])('and a method of the request is cut: %s', (method, shown) => {
+    expect(outcome(good, {}, { ...request, method })).toMatch(`the request is ${shown}`);
+  });
+
   it('for none of several origins: each is named', () => {
     const urls = ['https://other.example/b', 'https://api.example/b'];
     expect(outcome(good, {}, { ...request, urls })).toContain(

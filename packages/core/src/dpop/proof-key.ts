@@ -2,7 +2,7 @@ import { constants, hash, type JsonWebKey, type KeyObject, verify } from 'node:c
 import { importPublicKey } from '../authorization-server/public-key.js';
 import type { SignatureAlgorithm } from '../authorization-server/signature-algorithms.js';
 import { readOwnMember } from '../shared/own-member.js';
-import { describeClaim } from '../token/token-rejection.js';
+import { describeShortClaim } from '../token/token-rejection.js';
 
 /** The public key that a proof names, and the algorithm that it is used with. */
 export interface ProofKey {
@@ -68,7 +68,7 @@ export function describeUnfitKey(algorithm: SignatureAlgorithm, jwk: unknown): s
   for (const [name, expected] of typeMembers[algorithm]) {
     const value = readOwnMember(jwk as Readonly<Record<string, unknown>>, name);
     if (value !== expected) {
-      return `${name} of its jwk is ${describeClaim(value)}; expected ${expected} for ${algorithm}`;
+      return `${name} of its jwk is ${describeShortClaim(value)}; expected ${expected} for ${algorithm}`;
     }
   }
   return `its jwk can not be used for ${algorithm}: a member is wrong, or anyone can sign for the key`;

@@ -1,7 +1,7 @@
 import type { SignatureAlgorithm } from '../authorization-server/signature-algorithms.js';
 import { type RefusalCode, RequestRefused } from '../errors.js';
 import { readOwnMember } from '../shared/own-member.js';
-import { describeClaim } from '../token/token-rejection.js';
+import { describeClaim, describeShortClaim } from '../token/token-rejection.js';
 import { KnownKeys } from './known-keys.js';
 import type { Nonces } from './nonces.js';
 import { describeUnfitKey, importProofKey, isSignedBy, type ProofKey } from './proof-key.js';
@@ -120,7 +120,7 @@ export function createProofReader(rules: ProofRules): ProofReader {
 function readKey(header: Members, algorithms: readonly SignatureAlgorithm[]): ProofKey {
   const typ = readOwnMember(header, 'typ');
   if (typ !== 'dpop+jwt') {
-    throw malformed(`its typ is ${describeClaim(typ)}; expected dpop+jwt`);
+    throw malformed(`its typ is ${describeShortClaim(typ)}; expected dpop+jwt`);
   }
   if (Object.hasOwn(header, 'crit')) {
     throw malformed('its header has crit, and none of its extensions is known');
@@ -128,7 +128,7 @@ function readKey(header: Members, algorithms: readonly SignatureAlgorithm[]): Pr
   const alg = readOwnMember(header, 'alg');
   const algorithm = algorithms.find((name) => name === alg);
   if (algorithm === undefined) {
-    throw malformed(`its alg is ${describeClaim(alg)}; expected ${algorithms.join(', ')}`);
+    throw malformed(`its alg is ${describeShortClaim(alg)}; expected ${algorithms.join(', ')}`);
   }
   const jwk = readOwnMember(header, 'jwk');
   const key = importProofKey(algorithm, jwk);
@@ -145,19 +145,19 @@ function readClaims(
   const jti = readOwnMember(claims, 'jti');
   const iat = readOwnMember(claims, 'iat');
   if (typeof jti !== 'string' || jti === '') {
-    throw malformed(`its jti is ${describeClaim(jti)}; expected a text`);
+    throw malformed(`its jti is ${describeShortClaim(jti)}; expected a text`);
   }
   if (typeof iat !== 'number') {
-    throw malformed(`its iat is ${describeClaim(iat)}; expected a number`);
+    throw malformed(`its iat is ${describeShortClaim(iat)}; expected a number`);
   }
   const htm = readOwnMember(claims, 'htm');
   if (htm !== method) {
-    throw forAnother(`its htm is ${describeClaim(htm)}, the request is ${method}`);
+    throw forAnother(`its htm is ${describeShortClaim(htm)}, the request is ${describeMethod(method)}`);
   }
   const htu = readOwnMember(claims, 'htu');
   if (typeof htu !== 'string' || !isProofUrlOf(htu, urls)) {
     throw forAnother(
-      `its htu is ${describeClaim(htu)}, the request is to ${urls.map(describeClaim).join(' or ')}`,
+      `its htu is ${describeHtu(htu)}, the request is to ${urls.map(describeClaim).join(' or ')}`,
     );
   }
   const ath = readOwnMember(claims, 'ath');
@@ -218,7 +218,18 @@ function readLimit(claims: Members, name: 'exp' | 'nbf'): number | undefined {
   if (value === undefined || typeof value === 'number') {
     return value;
   }
-  throw malformed(`its ${name} is ${describeClaim(value)}; expected a number`);
+  throw malformed(`its ${name} is ${describeShortClaim(value)}; expected a number`);
+}
+
+/** A client over HTTP/2 can send any text as method. */
+function describeMethod(method: string): string {
+  return /^[A-Z-]{1,20}$/i.test(method) ? method : describeShortClaim(method);
+}
+
+/** A text that is no URL may be a token. */
+function describeHtu(htu: unknown): string {
+  const isUrl = typeof htu === 'string' && /^https?:\/\//i.test(htu);
+  return isUrl ? describeClaim(htu) : describeShortClaim(htu);
 }
 
 /** Why a text has not the three parts of a signed JWT (RFC 7515 §7.1). */

@@ -25,8 +25,8 @@ export type Taken = 'fresh' | 'replayed' | 'too-old' | 'too-many' | 'full';
 const MAX_PROOFS = 1_000_000;
 /**
  * One key may have an eighth of what is left. Alone it gets a ninth of all: a thousand requests a
- * second of proofs that are accepted for 90 seconds. To fill the memory takes about a hundred keys
- * and ten thousand requests a second, which is more than a process can verify.
+ * second of proofs that are accepted for 90 seconds. All keys together fill the memory with 11,100
+ * requests a second of such proofs, and with 3,300 or 1,700 if nonces count for 300 or 600 seconds.
  */
 const SHARE_OF_KEY = 8;
 

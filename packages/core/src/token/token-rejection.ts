@@ -71,8 +71,24 @@ export function describeClaim(value: unknown): string {
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
 
-function describeList(values: readonly unknown[]): string {
-  const shown = values.slice(0, 3).map((value) => (Array.isArray(value) ? 'a list' : describeClaim(value)));
+/** Characters. A secret of 128 bits has 22 in base64url. */
+const MAX_SHORT = 20;
+
+/**
+ * Returns a text that a client wrote where a short name is expected, in quotes. Of a longer one only
+ * its length: it may be a token or a private key. Of any other value only what it is.
+ */
+export function describeShortClaim(value: unknown): string {
+  if (typeof value === 'string' && value.length > MAX_SHORT) {
+    return `a text of ${value.length} characters`;
+  }
+  return Array.isArray(value) && value.length > 0
+    ? describeList(value, describeShortClaim)
+    : describeClaim(value);
+}
+
+function describeList(values: readonly unknown[], describe = describeClaim): string {
+  const shown = values.slice(0, 3).map((value) => (Array.isArray(value) ? 'a list' : describe(value)));
   return values.length > 3 ? `${shown.join(', ')} and ${values.length - 3} more` : shown.join(', ');
 }
 
