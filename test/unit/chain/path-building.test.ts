@@ -369,6 +369,30 @@ describe('bounded work', () => {
     expect(outcome(leaf, tangle)).toMatch(/^more than 50 signatures/);
   });
 
+  it.each([
+    ['P-256', 50],
+    ['P-384', 12],
+    ['P-521', 6],
+  ])('verifies at most what costs as much as 50 cheap signatures: keys on %s, %i', async (curve, most) => {
+    const keyAlgorithm = { name: 'ECDSA', namedCurve: curve };
+    const issuers = Array.from({ length: most + 1 }, () => authority('CN=Issuer', root, { keyAlgorithm }));
+    const [own, ...others] = await Promise.all(issuers);
+    const leaf = await client('CN=client', own as Node);
+    expect(outcome(leaf, [...others.slice(2), own as Node])).toBe('client < issuer < root');
+    expect(outcome(leaf, [...others, own as Node])).toMatch(/^more than 50 signatures, or fewer of costly/);
+  });
+
+  it('a path of five signatures with keys on P-521 is found', async () => {
+    const line: Node[] = [];
+    for (const name of ['CN=Top', 'CN=One', 'CN=Two', 'CN=Three', 'CN=Four']) {
+      line.push(await authority(name, line.at(-1), { keyAlgorithm: { name: 'ECDSA', namedCurve: 'P-521' } }));
+    }
+    const [top, ...intermediates] = line;
+    expect(outcome(await client('CN=client', line[4] as Node), intermediates, [top as Node])).toBe(
+      'client < four < three < two < one < top',
+    );
+  });
+
   it('ends at a path of ten certificates', async () => {
     const line: Node[] = [root];
     for (let at = 1; at <= 9; at += 1) {
