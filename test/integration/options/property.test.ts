@@ -166,6 +166,48 @@ describe('a name that is accepted', () => {
   });
 });
 
+describe('a request that a second mtlsBound() refused, and an error handler passed on', () => {
+  const refusing = createTestKit().then((another) => ({ ...another.options, onRefused: 'next' }) as const);
+  const passedOn: Record<string, (second: Options) => Parameters<typeof request>[0]> = {
+    Express(second) {
+      const app = express();
+      app.use(expressMtls.mtlsBound(kit.options));
+      app.use(expressMtls.mtlsBound(second));
+      app.use(((_error, _req, _res, next) => next()) as express.ErrorRequestHandler);
+      app.use(expressMtls.requireScopes('a'));
+      app.use((_req, res) => void res.end('handled'));
+      return app;
+    },
+    Koa(second) {
+      const app = new Koa();
+      app.use(koaMtls.mtlsBound(kit.options));
+      const middleware = koaMtls.mtlsBound(second);
+      app.use(async (ctx, next) => {
+        await middleware(ctx as never, async () => undefined).catch(() => undefined);
+        await next();
+      });
+      app.use(koaMtls.requireScopes('a') as Koa.Middleware);
+      app.use((ctx) => {
+        ctx.body = 'handled';
+      });
+      return app.callback();
+    },
+  };
+  const cases = Object.entries(passedOn).flatMap(([framework, api]) =>
+    ['auth', 'pay'].map((property) => [framework, property, api] as const),
+  );
+
+  it.each(cases)('%s, property %s: no guard takes it for accepted', async (_framework, property, api) => {
+    const send = (options: Options) =>
+      kit
+        .withCertificate(request(api(options)).get('/'))
+        .auth(kit.boundToken({ scopes: ['a'] }), { type: 'bearer' });
+    expect((await send({ ...kit.options, property })).text).toBe('handled');
+    const { status, text } = await send({ ...(await refusing), property });
+    expect([status, text.includes('handled')]).toEqual([503, false]);
+  });
+});
+
 describe('a property that another middleware made read-only', () => {
   const readOnly: [string, PropertyDescriptor][] = [
     ['a value', { value: 'foreign' }],
