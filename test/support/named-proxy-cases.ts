@@ -13,8 +13,12 @@ export function named(
 
 /** One alternative name, whatever its bytes are. `tag`: 0x86 for a URI, 0x82 for a DNS name. */
 export function namedByBytes(tag: number, value: string): NodeOptions {
-  const bytes = Buffer.from(value, 'latin1');
-  const name = Buffer.concat([Buffer.from([tag, bytes.length]), bytes]);
+  return namedByAll([tag, Buffer.from(value, 'latin1')]);
+}
+
+/** Alternative names of any tag and content. */
+function namedByAll(...names: readonly (readonly [tag: number, content: Uint8Array])[]): NodeOptions {
+  const name = Buffer.concat(names.map(([tag, content]) => Buffer.from([tag, content.length, ...content])));
   const list = Buffer.concat([Buffer.from([0x30, name.length]), name]);
   return { extensions: [rawExtension('2.5.29.17', list.toString('hex'), false)] };
 }
@@ -83,7 +87,7 @@ export const refused: readonly (readonly [string, NameOption, Chain, RegExp])[] 
   ['another authority with the same name', uri, [await leaf(withId, impostor)], /no path leads/],
   ['another authority, which it sends', uri, [await leaf(withId, impostor), impostor], /no path leads/],
   ['an authority of another name', uri, [await leaf(withId, otherAuthority)], /no path leads/],
-  ['a certificate that it issued to itself', uri, [impostor], /no path leads/],
+  ['a certificate that it issued to itself', uri, [impostor], /and it has none$/],
   [
     'another workload of the mesh',
     uri,
@@ -126,6 +130,16 @@ export const refused: readonly (readonly [string, NameOption, Chain, RegExp])[] 
     uri,
     [await leaf(named(['url', 'urn:mesh:a'], ['url', proxyId]))],
     /it has 2 URIs, where a SPIFFE id must be the only one/,
+  ],
+  [
+    'the right SPIFFE id, and another one in the constructed form of BER',
+    uri,
+    [
+      await leaf(
+        namedByAll([0x86, Buffer.from(proxyId)], [0xa6, Buffer.from([0x16, 6, ...Buffer.from('urn:ab')])]),
+      ),
+    ],
+    /and its alternative names can not be read$/,
   ],
   ['the SPIFFE id as a DNS name', uri, [await leaf(named(['dns', proxyId]))], /and it has none$/],
   ['the SPIFFE id in the common name alone', uri, [await client(`CN=${proxyId}`, mesh)], /and it has none$/],

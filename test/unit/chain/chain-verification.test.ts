@@ -2,6 +2,7 @@
 import 'reflect-metadata';
 import { ClientCertificate } from '@mtls-bound/core';
 import { beforeEach, expect, it, vi } from 'vitest';
+import { thumbprintOf } from '../../../packages/core/src/certificate/client-certificate.js';
 import { x509 } from '../../../packages/core/src/certificate/lazy-x509.js';
 import { AuthoritySource } from '../../../packages/core/src/chain/authorities.js';
 import { ChainVerification } from '../../../packages/core/src/chain/chain-verification.js';
@@ -57,6 +58,57 @@ it('a certificate that counts is verified, and the one that came is not changed'
   const certificate = new ClientCertificate((await client('CN=client', root)).der, { verified: false });
   expect(chain.outcomeOf(certificate, Date.now())).toMatchObject({ certificate: { verified: true } });
   expect(certificate.verified).toBe(false);
+});
+
+it('a certificate is looked at once, whatever else is sent with it, and none of that is kept', async () => {
+  const middle = await authority('CN=Middle', root);
+  const { der } = await client('CN=client', middle);
+  const chain = verification(root);
+  const outcomes = [stranger, root, middle].map((needless) => {
+    const certificate = new ClientCertificate(der, { intermediates: [middle.der, needless.der] });
+    return chain.outcomeOf(certificate, Date.now());
+  });
+  const [first, ...others] = outcomes as [Exclude<(typeof outcomes)[number], { why: string }>, object];
+  expect(first.certificate.intermediates.map(thumbprintOf)).toEqual([thumbprintOf(middle.der)]);
+  expect(others.map((outcome) => outcome === first)).toEqual([true, true]);
+});
+
+it('a certificate of which only the hash is known is refused, before and after the whole one', async () => {
+  const { der } = await client('CN=client', root);
+  const chain = verification(root);
+  const whole = new ClientCertificate(der);
+  const hashAlone = new ClientCertificate({ thumbprint: whole.thumbprint });
+  const outcomes = [hashAlone, whole, hashAlone].map((one) => 'why' in chain.outcomeOf(one, Date.now()));
+  expect(outcomes).toEqual([true, false, true]);
+});
+
+it('a resumed session, which has lost the intermediates, is accepted after an authority is added', async () => {
+  let anchors = [root.cert];
+  const source = new AuthoritySource(
+    () => anchors,
+    'authorities',
+    () => undefined,
+  );
+  const chain = new ChainVerification(source, undefined);
+  const middle = await authority('CN=Middle', root);
+  const { der } = await client('CN=client', middle);
+  const now = Date.now();
+  await chain.prepare(now);
+  expect(chain.outcomeOf(new ClientCertificate(der, { intermediates: [middle.der] }), now)).toHaveProperty(
+    'path',
+  );
+  anchors = [root.cert, stranger.cert];
+  const resumed = new ClientCertificate(der);
+  for (const later of [now + day / 2, now + day / 2 + 1_000]) {
+    await chain.prepare(later);
+    expect(chain.outcomeOf(resumed, later)).toHaveProperty('path');
+  }
+  anchors = [stranger.cert];
+  for (const later of [now + day, now + day + 1_000]) {
+    await chain.prepare(later);
+    await new Promise(setImmediate);
+  }
+  expect(chain.outcomeOf(resumed, now + day + 2_000)).toMatchObject({ why: expect.any(String) });
 });
 
 it.each(['TLS says CERT_REVOKED', 'x-ssl-client-verify: certificate revoked', 'TLS says CRL_HAS_EXPIRED'])(

@@ -346,6 +346,21 @@ describe('name constraints', () => {
     expect(outcome(await client('CN=a', limited), [limited])).toMatch(/name constraints can not be read$/);
   });
 
+  it.each([
+    ['DNS', 0x82, 'bank.example', 'victim.example'],
+    ['URI', 0x86, 'bank.example', 'https://victim.example/x'],
+    ['mail', 0x81, 'bank.example', 'a@victim.example'],
+  ])('are not escaped by a %s name in the constructed form of BER', async (_kind, tag, limit, name) => {
+    const limited = await authority('CN=Limited', root, {
+      extensions: [rawExtension('2.5.29.30', constraint(0xa0, text(tag, limit)))],
+    });
+    const part = text(0x16, name);
+    const constructed = Buffer.from([tag | 0x20, part.length, ...part]);
+    const names = Buffer.from([0x30, constructed.length, ...constructed]).toString('hex');
+    const leaf = await client('CN=a', limited, { extensions: [rawExtension('2.5.29.17', names, false)] });
+    expect(outcome(leaf, [limited])).toMatch(/can not be read$/);
+  });
+
   it('of the anchor hold too', async () => {
     const limit = rawExtension('2.5.29.30', constraint(0xa0, directory('O=Bank')));
     const limited = await authority('CN=Limited', undefined, { extensions: [limit] });
@@ -380,6 +395,15 @@ describe('bounded work', () => {
     const leaf = await client('CN=client', own as Node);
     expect(outcome(leaf, [...others.slice(2), own as Node])).toBe('client < issuer < root');
     expect(outcome(leaf, [...others, own as Node])).toMatch(/^more than 50 signatures, or fewer of costly/);
+  });
+
+  it('old certificates of an authority cost nothing while a valid one is there', async () => {
+    const keyAlgorithm = { name: 'ECDSA', namedCurve: 'P-521' };
+    const keys = await keyPair(keyAlgorithm);
+    const old = Array.from({ length: 8 }, () => authority('CN=Issuer', root, { keys, from: -20, to: -10 }));
+    const valid = await authority('CN=Issuer', root, { keys });
+    const leaf = await client('CN=client', valid);
+    expect(outcome(leaf, [...(await Promise.all(old)), valid])).toBe('client < issuer < root');
   });
 
   it('a path of five signatures with keys on P-521 is found', async () => {

@@ -94,6 +94,15 @@ describe('what is remembered', () => {
     expect(verify).toHaveBeenCalledTimes(2);
   });
 
+  it('a certificate with another name costs no signature, whatever chain comes with it', async () => {
+    const { decide } = deciding(sourceBy({ ca: mesh.cert, uri: proxyId }));
+    const verify = vi.spyOn(X509Certificate.prototype, 'verify');
+    const other = await client('CN=cart', issuing, named(['url', 'spiffe://mesh.example/ns/shop/sa/cart']));
+    expect(await decide(connectionBy([other, issuing]))).toBe('certificate_missing');
+    expect(problems.at(-1)?.message).toMatch(/and it has another$/);
+    expect(verify).not.toHaveBeenCalled();
+  });
+
   it('a certificate that expires during its connection does not count any more', async () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     const { decide } = deciding(sourceBy({ ca: mesh.cert, uri: proxyId }));

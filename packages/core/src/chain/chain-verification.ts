@@ -3,17 +3,16 @@ import { LRUCache } from 'lru-cache';
 import { ClientCertificate } from '../certificate/client-certificate.js';
 import { hashAlone } from '../certificate/parsed.js';
 import type { AuthoritySource } from './authorities.js';
-import { buildPath, bySubject, type PathOutcome, type PathParts } from './path-building.js';
+import { buildPath, bySubject, type PathParts } from './path-building.js';
 import { type PathCertificate, pathCertificate } from './path-certificate.js';
-import { explainInvalidPath } from './path-validation.js';
 
-/** Certificates whose outcome is kept. */
+/** Certificates whose path is kept, and as many refused ones whose reason is. */
 const MAX_OUTCOMES = 10_000;
 
 /** What a client certificate turned out to be. */
 export type ChainOutcome =
   | {
-      /** The certificate itself, whose chain counts as verified. */
+      /** The certificate itself, whose chain counts as verified, with the intermediates of its path. */
       readonly certificate: ClientCertificate;
       /** From it to the trust anchor. */
       readonly path: readonly PathCertificate[];
@@ -28,19 +27,18 @@ interface Entry {
   readonly to: number;
 }
 
-interface KeptPath {
-  readonly path: readonly PathCertificate[];
-  readonly generation: number;
-}
-
 /** Verifies the chain of a client certificate, once for each certificate and set of authorities. */
 export class ChainVerification {
   readonly #authorities: AuthoritySource;
   readonly #intermediates: AuthoritySource | undefined;
   readonly #byObject = new WeakMap<ClientCertificate, Entry>();
-  readonly #byContent: LRUCache<string, Entry>;
-  /** Paths that were valid, by the thumbprint of the certificate. */
-  readonly #paths: LRUCache<string, KeptPath>;
+  /**
+   * By the thumbprint: a path leads to an authority whatever else a client sends. A resumed TLS session
+   * has lost the intermediates.
+   */
+  readonly #accepted: LRUCache<string, Entry>;
+  /** By the thumbprint and what came with the certificate: another chain may lead to an authority. */
+  readonly #refused: LRUCache<string, Entry>;
 
   /** @param maxOutcomes certificates whose outcome is kept */
   constructor(
@@ -50,8 +48,8 @@ export class ChainVerification {
   ) {
     this.#authorities = authorities;
     this.#intermediates = intermediates;
-    this.#byContent = new LRUCache({ max: maxOutcomes });
-    this.#paths = new LRUCache({ max: maxOutcomes });
+    this.#accepted = new LRUCache({ max: maxOutcomes });
+    this.#refused = new LRUCache({ max: maxOutcomes });
   }
 
   /** Returns what to wait for before `outcomeOf`, or `undefined`. Rejects with `RequestRefused`. */
@@ -66,83 +64,93 @@ export class ChainVerification {
   /** @param now milliseconds since the epoch */
   outcomeOf(certificate: ClientCertificate, now: number): ChainOutcome {
     const known = this.#byObject.get(certificate);
-    if (known !== undefined && this.#isCurrent(known, certificate, now)) {
+    if (known !== undefined && !('why' in known.outcome) && this.#isCurrent(known, now)) {
       return known.outcome;
     }
-    const key = keyOf(certificate);
-    const found = this.#byContent.get(key);
-    const isKnown = found !== undefined && this.#isCurrent(found, certificate, now);
-    const entry = isKnown ? found : this.#verify(certificate, now);
-    this.#byContent.set(key, entry);
+    const entry = this.#entryOf(certificate, known, now);
     this.#byObject.set(certificate, entry);
     return entry.outcome;
+  }
+
+  #entryOf(certificate: ClientCertificate, known: Entry | undefined, now: number): Entry {
+    const { der, thumbprint, verified, verifyError = '' } = certificate;
+    if (der === undefined) {
+      return { outcome: { why: hashAlone }, generation: this.#generation, ...always };
+    }
+    // This check would not find out: it knows other lists, or none.
+    if (verified === false && /revoked|crl/i.test(verifyError)) {
+      return { outcome: { why: verifyError }, generation: this.#generation, ...always };
+    }
+    const accepted = this.#accepted.get(thumbprint);
+    if (accepted !== undefined && this.#isCurrent(accepted, now)) {
+      return accepted;
+    }
+    if (known !== undefined && this.#isCurrent(known, now)) {
+      return known;
+    }
+    const key = keyOf(certificate);
+    const refused = this.#refused.get(key);
+    if (refused !== undefined && this.#isCurrent(refused, now)) {
+      return refused;
+    }
+    const entry = this.#verify(der, [...certificate.intermediates, ...issuersOf(accepted)], now);
+    if ('why' in entry.outcome) {
+      this.#refused.set(key, entry);
+    } else {
+      this.#accepted.set(thumbprint, entry);
+    }
+    return entry;
   }
 
   get #generation(): number {
     return this.#authorities.generation + (this.#intermediates?.generation ?? 0);
   }
 
-  /** A refusal does not hold once another connection has shown a path for the same certificate. */
-  #isCurrent({ outcome, generation, from, to }: Entry, certificate: ClientCertificate, now: number): boolean {
-    const isInTime = generation === this.#generation && from <= now && now <= to;
-    return isInTime && (!('why' in outcome) || this.#keptPathOf(certificate, now) === undefined);
+  #isCurrent({ generation, from, to }: Entry, now: number): boolean {
+    return generation === this.#generation && from <= now && now <= to;
   }
 
-  #verify(certificate: ClientCertificate, now: number): Entry {
+  #verify(der: Uint8Array, intermediates: readonly Uint8Array[], now: number): Entry {
     const generation = this.#generation;
-    const [found, looked] = this.#find(certificate, now);
-    if ('why' in found) {
-      return { outcome: found, generation, ...sameValidity(looked, now) };
-    }
-    return {
-      outcome: { certificate: asVerified(certificate), path: found.path },
-      generation,
-      from: Math.max(...found.path.map(({ notBefore }) => notBefore)),
-      to: Math.min(...found.path.map(({ notAfter }) => notAfter)),
-    };
-  }
-
-  /** Returns a path or why there is none, and the certificates that it was looked for among. */
-  #find(certificate: ClientCertificate, now: number): [PathOutcome, readonly PathCertificate[]] {
-    const { der, verified, verifyError = '' } = certificate;
-    if (der === undefined) {
-      return [{ why: hashAlone }, []];
-    }
-    // This check would not find out: it knows other lists, or none.
-    if (verified === false && /revoked|crl/i.test(verifyError)) {
-      return [{ why: verifyError }, []];
-    }
     const leaf = pathCertificate(der);
     if (typeof leaf === 'string') {
-      return [{ why: leaf }, []];
+      return { outcome: { why: leaf }, generation, ...always };
     }
-    const sent = certificate.intermediates.map(pathCertificate).filter((one) => typeof one !== 'string');
+    const sent = intermediates.map(pathCertificate).filter((one) => typeof one !== 'string');
     const configured = this.#intermediates?.current();
     const parts: PathParts = {
       anchors: this.#authorities.current(),
       intermediates: configured === undefined ? [bySubject(sent)] : [configured, bySubject(sent)],
     };
-    const pools = [parts.anchors, ...parts.intermediates];
-    const looked = [leaf, ...pools.flatMap((pool) => [...pool.values()].flat())];
     const found = buildPath(leaf, parts, now);
     if ('why' in found) {
-      return [this.#keptPathOf(leaf, now) ?? found, looked];
+      const pools = [parts.anchors, ...parts.intermediates];
+      const looked = [leaf, ...pools.flatMap((pool) => [...pool.values()].flat())];
+      return { outcome: found, generation, ...sameValidity(looked, now) };
     }
-    this.#paths.set(leaf.thumbprint, { path: found.path, generation: this.#generation });
-    return [found, looked];
-  }
-
-  /**
-   * A resumed TLS session keeps the certificate, and loses those that came with it. A path that led from
-   * this very certificate to an authority still does, if it is valid now.
-   */
-  #keptPathOf({ thumbprint }: { readonly thumbprint: string }, now: number): PathOutcome | undefined {
-    const kept = this.#paths.get(thumbprint);
-    return kept?.generation === this.#generation && explainInvalidPath(kept.path, now) === undefined
-      ? { path: kept.path }
-      : undefined;
+    const { path } = found;
+    // Not what the client sent with it: that may be much, and nothing of the path.
+    const facts = { verified: true, intermediates: path.slice(1, -1).map((one) => one.der) };
+    return {
+      outcome: { certificate: new ClientCertificate(der, facts), path },
+      generation,
+      from: Math.max(...path.map(({ notBefore }) => notBefore)),
+      to: Math.min(...path.map(({ notAfter }) => notAfter)),
+    };
   }
 }
+
+/**
+ * The certificates of a path that was accepted: a resumed TLS session, which has lost them, may ask
+ * after the authorities have changed.
+ */
+function issuersOf(accepted: Entry | undefined): readonly Uint8Array[] {
+  const outcome = accepted?.outcome;
+  return outcome === undefined || 'why' in outcome ? [] : outcome.path.slice(1).map(({ der }) => der);
+}
+
+/** What no time changes. */
+const always = { from: Number.NEGATIVE_INFINITY, to: Number.POSITIVE_INFINITY } as const;
 
 /**
  * While none of the certificates becomes valid, a certificate that was refused still is: to look again
@@ -163,21 +171,12 @@ function sameValidity(certificates: readonly PathCertificate[], now: number): Pi
   return { from, to };
 }
 
-/** The intermediates count too: another chain may lead to an authority where the first did not. */
-function keyOf(certificate: ClientCertificate): string {
-  const { thumbprint, intermediates, verified, verifyError = '' } = certificate;
+function keyOf({ thumbprint, intermediates }: ClientCertificate): string {
   const hash = createHash('sha256');
   for (const der of intermediates) {
     hash.update(der);
   }
-  return `${thumbprint} ${hash.digest('base64url')} ${verified} ${verifyError}`;
-}
-
-function asVerified(certificate: ClientCertificate): ClientCertificate {
-  const { der, verified, intermediates } = certificate;
-  return der === undefined || verified === true
-    ? certificate
-    : new ClientCertificate(der, { verified: true, intermediates });
+  return `${thumbprint} ${hash.digest('base64url')}`;
 }
 
 async function both(one: Promise<unknown>, other: Promise<unknown>): Promise<void> {

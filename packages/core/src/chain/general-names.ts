@@ -20,6 +20,12 @@ const texts: ReadonlyMap<number, 'email' | 'dns' | 'uri'> = new Map([
   [0x86, 'uri'],
 ]);
 
+/**
+ * otherName, x400Address, ediPartyName and registeredID, as DER writes them. BER knows each form in
+ * another spelling too: OpenSSL reads a DNS name so that would escape the constraints here.
+ */
+const otherForms: ReadonlySet<number> = new Set([0xa0, 0xa3, 0xa5, 0x88]);
+
 /** The names of a SubjectAltName. `undefined` if they can't be read. Needs `x509.load()`. */
 export function readAlternativeNames(value: Uint8Array): readonly GeneralName[] | undefined {
   const names = sequenceOf(value)?.map(readGeneralName);
@@ -43,7 +49,7 @@ export function readGeneralName({ tag, content }: DerElement): GeneralName | und
   if (tag === 0xa4) {
     return directoryName(onlyElement(content)?.whole);
   }
-  return (tag & 0xc0) === 0x80 && (tag & 0x1f) <= 8 ? { kind: 'other', tag } : undefined;
+  return otherForms.has(tag) ? { kind: 'other', tag } : undefined;
 }
 
 /** A name as a directory name. `undefined` if it can't be read. Needs `x509.load()`. */

@@ -61,7 +61,7 @@ function extend(path: readonly PathCertificate[], search: Search): readonly Path
     return undefined;
   }
   const { anchors, intermediates } = search.parts;
-  for (const anchor of anchors.get(last.issuerName) ?? []) {
+  for (const anchor of validFirst(anchors.get(last.issuerName) ?? [], search.now)) {
     if (isSignedBy(last, anchor, search)) {
       const whole = [...path, anchor];
       const why = explainInvalidPath(whole, search.now);
@@ -71,7 +71,8 @@ function extend(path: readonly PathCertificate[], search: Search): readonly Path
       search.why = why;
     }
   }
-  for (const issuer of intermediates.flatMap((known) => known.get(last.issuerName) ?? [])) {
+  const issuers = intermediates.flatMap((known) => known.get(last.issuerName) ?? []);
+  for (const issuer of validFirst(issuers, search.now)) {
     if (!isRepeated(issuer, path) && isSignedBy(last, issuer, search)) {
       const found = extend([...path, issuer], search);
       if (found !== undefined) {
@@ -80,6 +81,12 @@ function extend(path: readonly PathCertificate[], search: Search): readonly Path
     }
   }
   return undefined;
+}
+
+/** Old certificates of an authority must not use up what a search may cost. */
+function validFirst(issuers: readonly PathCertificate[], now: number): readonly PathCertificate[] {
+  const isValid = ({ notBefore, notAfter }: PathCertificate) => notBefore <= now && now < notAfter + 1_000;
+  return [...issuers.filter(isValid), ...issuers.filter((issuer) => !isValid(issuer))];
 }
 
 /** Whether a path already has this name with this key: to go on from it leads nowhere new. */

@@ -4,8 +4,9 @@ import type { DerElement } from '../certificate/der-elements.js';
 import { sequenceOf } from '../certificate/der-members.js';
 import { distinguishedNames } from '../certificate/distinguished-name.js';
 import { x509Library } from '../certificate/lazy-x509.js';
+import { hashAlone } from '../certificate/parsed.js';
 import { AuthoritySource, authoritiesRule } from '../chain/authorities.js';
-import { type ChainOutcome, ChainVerification } from '../chain/chain-verification.js';
+import { ChainVerification } from '../chain/chain-verification.js';
 import { extensionOf, pathExtensions } from '../chain/extension-values.js';
 import { readGeneralName } from '../chain/general-names.js';
 import { type PathCertificate, pathCertificate } from '../chain/path-certificate.js';
@@ -82,6 +83,9 @@ export const namedProxyOptions = optionGroup({
  */
 export interface NamedProxy extends OptionsOf<typeof namedProxyOptions> {}
 
+/** The reason that is completed by what is wrong with the chain. */
+const noPath = 'and its chain leads to none of the authorities of ca';
+
 type Kind = 'uri' | 'dns' | 'subject';
 
 const kinds = ['uri', 'dns', 'subject'] as const satisfies Kind[];
@@ -97,8 +101,8 @@ export class ProxyRecognition {
   readonly #names: ReadonlySet<string>;
   /** As the operator wrote them. */
   readonly #written: string;
-  /** What is wrong with a certificate, by what its chain turned out to be. */
-  readonly #faults = new WeakMap<ChainOutcome, { readonly fault: string | undefined }>();
+  /** What is wrong with the names of a certificate. */
+  readonly #nameFaults = new WeakMap<ClientCertificate, { readonly fault: string | undefined }>();
 
   /**
    * Throws `ConfigurationError` for options that are wrong, and for a file that can't be read.
@@ -139,26 +143,29 @@ export class ProxyRecognition {
    * @param now milliseconds since the epoch
    */
   explainOther(certificate: ClientCertificate, now: number): string | undefined {
+    // The names first: a path costs much more, and each peer that is trusted can ask for one.
+    const why = this.#explainNames(certificate) ?? this.#explainChain(certificate, now);
+    return why === undefined ? undefined : `${this.#path} expects ${this.#kind} ${this.#written}, ${why}`;
+  }
+
+  #explainChain(certificate: ClientCertificate, now: number): string | undefined {
     const outcome = this.#verification.outcomeOf(certificate, now);
-    const known = this.#faults.get(outcome);
+    return 'why' in outcome ? `${noPath}: ${outcome.why}` : undefined;
+  }
+
+  #explainNames(certificate: ClientCertificate): string | undefined {
+    const known = this.#nameFaults.get(certificate);
     if (known !== undefined) {
       return known.fault;
     }
-    const why = this.#explain(outcome);
-    const fault =
-      why === undefined ? undefined : `${this.#path} expects ${this.#kind} ${this.#written}, ${why}`;
-    this.#faults.set(outcome, { fault });
+    const { der } = certificate;
+    const leaf = der === undefined ? hashAlone : pathCertificate(der);
+    const fault = typeof leaf === 'string' ? `${noPath}: ${leaf}` : this.#explainNamesOf(leaf);
+    this.#nameFaults.set(certificate, { fault });
     return fault;
   }
 
-  #explain(outcome: ChainOutcome): string | undefined {
-    if ('why' in outcome) {
-      return `and its chain leads to none of the authorities of ca: ${outcome.why}`;
-    }
-    const [leaf] = outcome.path;
-    if (leaf === undefined) {
-      return 'and it has no path';
-    }
+  #explainNamesOf(leaf: PathCertificate): string | undefined {
     if (this.#kind === 'subject') {
       return this.#names.has(leaf.subjectName) ? undefined : 'and its subject is another';
     }
@@ -189,7 +196,8 @@ function readTexts(value: Uint8Array): AlternativeTexts | undefined {
   if (elements === undefined || elements.length === 0) {
     return undefined;
   }
-  const textsOf = (tag: number) => elements.filter((element) => element.tag === tag).map(textOf);
+  // In either spelling, of which only that of DER can be read.
+  const textsOf = (tag: number) => elements.filter((element) => (element.tag & 0xdf) === tag).map(textOf);
   const [uri, dns] = [textsOf(0x86), textsOf(0x82)];
   return isComplete(uri) && isComplete(dns) ? { uri, dns } : undefined;
 }
