@@ -22,13 +22,28 @@ function loadMermaid(): Promise<Mermaid> {
   return loading;
 }
 
+/** Mermaid fails if the reader leaves the page while it draws. */
+async function draw(mermaid: Mermaid, node: HTMLElement): Promise<void> {
+  if (node.isConnected) {
+    try {
+      await mermaid.run({ nodes: [node] });
+    } catch (error) {
+      if (node.isConnected) {
+        throw error;
+      }
+    }
+  }
+}
+
 async function drawPictures(): Promise<void> {
   const nodes = document.querySelectorAll<HTMLElement>('pre.mermaid:not([data-processed])');
   if (nodes.length > 0) {
     const mermaid = await loadMermaid();
     const theme = document.documentElement.classList.contains('dark') ? 'dark' : 'neutral';
     mermaid.initialize({ startOnLoad: false, theme });
-    await mermaid.run({ nodes });
+    for (const node of nodes) {
+      await draw(mermaid, node);
+    }
   }
 }
 
