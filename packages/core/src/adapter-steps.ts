@@ -38,8 +38,8 @@ export interface AdapterSteps<Exchange, Next> {
   /** Lets `server` accept the request, and passes it on, or refuses it. */
   authorize(server: ResourceServer, req: NodeRequest, exchange: Exchange, next: Next): unknown;
   /**
-   * Checks a policy of a route, and passes the request on, or refuses it. Asks the server that was
-   * asked last for the request; refuses it if that one did not accept it.
+   * Checks a policy of a route, and passes the request on, or refuses it. Asks the server that
+   * accepted the request; refuses it if none did, or if the last one refused it.
    */
   checkPolicy(policy: RoutePolicy, req: NodeRequest, exchange: Exchange, next: Next): unknown;
   /** Answers a request with what `ask` resolves to, or refuses it. */
@@ -53,10 +53,11 @@ export interface AdapterSteps<Exchange, Next> {
   refuse(server: ResourceServer, req: NodeRequest, exchange: Exchange, next: Next, thrown: unknown): void;
 }
 
-// On the request itself, so that the guards of routes ask the last mtlsBound(): also one that refused
-// the request, when an error handler of the application passed it on.
-const lastAsked: unique symbol = Symbol('mtls-bound');
-type AskedRequest = NodeRequest & { [lastAsked]?: ResourceServer };
+// On the request itself, so that the guards of routes answer as the mtlsBound() did that accepted
+// the request. It must be the last one: an error handler of the application can pass on what that one
+// refused.
+const acceptedBy: unique symbol = Symbol('mtls-bound');
+type AcceptedRequest = NodeRequest & { [acceptedBy]?: ResourceServer | undefined };
 
 /** Makes the steps of an adapter. Only what the resource server confirms passes a request on. */
 export function createAdapterSteps<Exchange, Next>(
@@ -74,6 +75,7 @@ export function createAdapterSteps<Exchange, Next>(
     // Set for a request without credentials too: what another middleware put there says nothing of
     // this request.
     setAuthorization(server, req, exchange, granted);
+    (req as AcceptedRequest)[acceptedBy] = server;
     const nonce = server.nextNonce(req);
     if (nonce !== undefined) {
       framework.setHeader(exchange, 'DPoP-Nonce', nonce);
@@ -93,7 +95,7 @@ export function createAdapterSteps<Exchange, Next>(
   /** For a known token it makes no promise, and nothing else for this request. */
   function authorize(server: ResourceServer, req: NodeRequest, exchange: Exchange, next: Next): unknown {
     try {
-      (req as AskedRequest)[lastAsked] = server;
+      (req as AcceptedRequest)[acceptedBy] = undefined;
       const outcome = server.authorize(req, framework.bodyOf(req, exchange));
       if (!server.isGranted(req, outcome)) {
         return runLater(acceptRequest, server, req, exchange, next, outcome);
@@ -106,7 +108,7 @@ export function createAdapterSteps<Exchange, Next>(
   }
 
   function checkPolicy(policy: RoutePolicy, req: NodeRequest, exchange: Exchange, next: Next): unknown {
-    const server = lastAskedServer(req);
+    const server = acceptingServer(req);
     try {
       const outcome = server.require(req, authorizationOf(server, req, exchange), policy);
       if (!server.isGranted(req, outcome)) {
@@ -179,7 +181,7 @@ export function createAdapterSteps<Exchange, Next>(
     authorize,
     checkPolicy,
     async answerWith(ask, req, exchange, next) {
-      const server = lastAskedServer(req);
+      const server = acceptingServer(req);
       let answer: Answer;
       try {
         answer = await ask(server, authorizationOf(server, req, exchange));
@@ -192,6 +194,6 @@ export function createAdapterSteps<Exchange, Next>(
   };
 }
 
-function lastAskedServer(req: NodeRequest): ResourceServer {
-  return (req as AskedRequest)[lastAsked] ?? missingMiddleware;
+function acceptingServer(req: NodeRequest): ResourceServer {
+  return (req as AcceptedRequest)[acceptedBy] ?? missingMiddleware;
 }
