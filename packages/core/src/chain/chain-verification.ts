@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { ClientCertificate } from '../certificate/client-certificate.js';
 import { hashAlone } from '../certificate/parsed.js';
+import { callAll } from '../shared/promises.js';
 import type { AuthoritySource } from './authorities.js';
 import { buildPath, bySubject, type PathParts } from './path-building.js';
 import { type PathCertificate, pathCertificate } from './path-certificate.js';
@@ -58,7 +59,7 @@ export class ChainVerification {
     const intermediates = this.#intermediates?.prepare(now);
     return authorities === undefined || intermediates === undefined
       ? (authorities ?? intermediates)
-      : both(authorities, intermediates);
+      : callAll([() => authorities, () => intermediates]);
   }
 
   /** @param now milliseconds since the epoch */
@@ -177,8 +178,4 @@ function keyOf({ thumbprint, intermediates }: ClientCertificate): string {
     hash.update(der);
   }
   return `${thumbprint} ${hash.digest('base64url')}`;
-}
-
-async function both(one: Promise<unknown>, other: Promise<unknown>): Promise<void> {
-  await Promise.all([one, other]);
 }

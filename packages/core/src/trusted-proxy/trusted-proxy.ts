@@ -17,7 +17,7 @@ import {
   type SettingsOf,
 } from '../shared/option-group.js';
 import { isPlainObject, type OptionRule, sha256Text } from '../shared/option-rules.js';
-import { ignoreRejection, isPromised } from '../shared/promises.js';
+import { callAll, ignoreRejection, isPromised } from '../shared/promises.js';
 import { describeProxyCertificate, type NamedProxy, ProxyRecognition } from './named-proxy.js';
 import { rangesFaultOf, rangeTest } from './trusted-range.js';
 
@@ -164,12 +164,14 @@ function hopCheck(given: ProxyCertificates): TrustCheck {
   }
 
   const prepare = (now: number): Promise<unknown> | undefined => {
-    let waiting: Promise<unknown> | undefined = proxies.length > 0 ? x509.loadUnlessLoaded() : undefined;
-    for (const proxy of proxies) {
-      const preparing = proxy.prepare(now);
-      waiting = waiting && preparing ? both(waiting, preparing) : (waiting ?? preparing);
+    if (proxies.length === 0) {
+      return undefined;
     }
-    return waiting;
+    const loading = x509.loadUnlessLoaded();
+    const preparing = proxies.map((proxy) => proxy.prepare(now)).filter((one) => one !== undefined);
+    return loading === undefined && preparing.length === 0
+      ? undefined
+      : callAll([loading, ...preparing].map((one) => () => one));
   };
 
   const findFault = (req: NodeRequest): string | undefined => {
@@ -212,10 +214,6 @@ function hopCheck(given: ProxyCertificates): TrustCheck {
 const notPrepared =
   'the authorities of proxyHeader().proxyCertificate are not read yet: a source that wraps proxyHeader() ' +
   'must have its member prepare';
-
-async function both(one: Promise<unknown>, other: Promise<unknown>): Promise<void> {
-  await Promise.all([one, other]);
-}
 
 type Test = (req: NodeRequest) => boolean;
 
