@@ -1,10 +1,14 @@
-import { hash } from 'node:crypto';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type ProofName, ProofTable } from '../../../packages/core/src/dpop/proof-table.js';
 
+/** Other numbers have other names, which are spread like hashes. */
 function nameOf(number: number): ProofName {
-  const bytes = Buffer.from(hash('sha256', String(number), 'hex'), 'hex');
-  return [bytes.readUInt32LE(0), bytes.readUInt32LE(4), bytes.readUInt32LE(8)];
+  const spread = (part: number): number => {
+    const first = Math.imul(part ^ (part >>> 16), 0x85eb_ca6b);
+    const second = Math.imul(first ^ (first >>> 13), 0xc2b2_ae35);
+    return (second ^ (second >>> 16)) >>> 0;
+  };
+  return [spread(number + 1), spread(number + 1_000_001), spread(number + 2_000_001)];
 }
 
 /** Which of the names 0 to `end` - 1 the table has. */
@@ -15,10 +19,12 @@ describe('a table of proofs', () => {
   it('has the names that were added, however many, and no other', () => {
     const table = new ProofTable();
     const added = Array.from({ length: 20_000 }, (_, number) => number);
-    for (const number of added) {
-      expect(table.has(nameOf(number))).toBe(false);
+    const foundBefore = added.filter((number) => {
+      const isThere = table.has(nameOf(number));
       table.add(nameOf(number), 1 + (number % 3));
-    }
+      return isThere;
+    });
+    expect(foundBefore).toEqual([]);
     expect(numbersIn(table, 40_000)).toEqual(added);
   });
 
@@ -39,11 +45,12 @@ describe('a table of proofs', () => {
 
   it('tells names apart that differ in one number, and finds all that begin with one', () => {
     const table = new ProofTable();
+    // The third number selects one of 256 shards.
     const name = (change: number, by = 1): ProofName =>
-      [7, 8, 64].map((part, index) => (index === change ? part + by : part)) as unknown as ProofName;
-    table.add([7, 8, 64], 1);
+      [7, 8, 256].map((part, index) => (index === change ? part + by : part)) as unknown as ProofName;
+    table.add([7, 8, 256], 1);
     expect([0, 1, 2].map((change) => table.has(name(change)))).toEqual([false, false, false]);
-    expect(table.has(name(2, 64))).toBe(false);
+    expect(table.has(name(2, 256))).toBe(false);
     // More than the shard has slots at first, from the last slot on.
     const alike = Array.from({ length: 40 }, (_, number): ProofName => [2 ** 32 - 1, number, 0]);
     for (const one of alike) {
@@ -51,7 +58,7 @@ describe('a table of proofs', () => {
     }
     expect(alike.every((one) => table.has(one))).toBe(true);
     expect(table.has([2 ** 32 - 1, 40, 0])).toBe(false);
-    expect(table.has([7, 8, 64])).toBe(true);
+    expect(table.has([7, 8, 256])).toBe(true);
   });
 
   it('has a name of zeros only if it was added', () => {
@@ -60,4 +67,100 @@ describe('a table of proofs', () => {
     table.add([0, 0, 0], 1);
     expect(table.has([0, 0, 0])).toBe(true);
   });
+});
+
+describe('the slots of removed names', () => {
+  /** The lengths of the arrays that were made since, each to rebuild a shard. */
+  function rebuilt(): number[] {
+    const lengths: number[] = [];
+    vi.stubGlobal(
+      'Uint32Array',
+      class extends Uint32Array {
+        constructor(length: number) {
+          super(length);
+          lengths.push(length);
+        }
+      },
+    );
+    onTestFinished(() => void vi.unstubAllGlobals());
+    return lengths;
+  }
+  const addAll = (
+    table: ProofTable,
+    begin: number,
+    end: number,
+    spanOf: (number: number) => number,
+  ): void => {
+    for (let number = begin; number < end; number += 1) {
+      table.add(nameOf(number), spanOf(number));
+    }
+  };
+  /** How many of these additions rebuild a shard: none of them more than one, which has its size. */
+  const addCounting = (table: ProofTable, lengths: number[], begin: number, end: number): number => {
+    let count = 0;
+    for (let number = begin; number < end; number += 1) {
+      lengths.length = 0;
+      table.add(nameOf(number), 3);
+      // Slots for 384 names, of four numbers each.
+      if (lengths.length > 1 || (lengths[0] ?? 2_048) !== 2_048) {
+        throw new Error(`one addition rebuilds ${lengths}`);
+      }
+      count += lengths.length;
+    }
+    return count;
+  };
+
+  it('are freed in one shard of 256 with each name that is added, and then used again', () => {
+    const table = new ProofTable();
+    addAll(table, 0, 70_000, (number) => 1 + (number % 2));
+    const lengths = rebuilt();
+    table.removeSpans([1]);
+    expect(lengths).toEqual([]);
+    expect(addCounting(table, lengths, 70_000, 70_256)).toBe(256);
+    // 75,256 names have room in the slots of 70,000.
+    expect(addCounting(table, lengths, 70_256, 110_256)).toBe(0);
+    expect(numbersIn(table, 111_000)).toEqual(
+      Array.from({ length: 110_256 }, (_, number) => number).filter(
+        (number) => number >= 70_000 || number % 2 === 1,
+      ),
+    );
+  });
+
+  it('are freed for each of several spans, whenever it is removed', () => {
+    const table = new ProofTable();
+    addAll(table, 0, 70_000, (number) => 1 + (number % 4));
+    const lengths = rebuilt();
+    table.removeSpans([1]);
+    expect(addCounting(table, lengths, 70_000, 70_100)).toBe(100);
+    table.removeSpans([2, 4]);
+    expect(addCounting(table, lengths, 70_100, 110_000)).toBe(256);
+    const left = Array.from({ length: 70_000 }, (_, number) => number).filter((number) => number % 4 === 2);
+    expect(numbersIn(table, 70_000)).toEqual(left);
+  });
+
+  it('can have the same names before they are freed: those of a later span stay', () => {
+    const table = new ProofTable();
+    addAll(table, 0, 3_000, () => 1);
+    table.removeSpans([1]);
+    expect(numbersIn(table, 3_000)).toEqual([]);
+    addAll(table, 0, 1_000, () => 2);
+    expect(numbersIn(table, 3_000)).toEqual(Array.from({ length: 1_000 }, (_, number) => number));
+  });
+});
+
+it('a name is there from its addition to the removal of its span, whatever comes between', () => {
+  const table = new ProofTable();
+  const spans = new Map<number, number>();
+  for (let number = 0; number < 20_000; number += 1) {
+    const current = 1 + Math.floor(number / 100);
+    // Of four spans, none of which is removed yet.
+    const span = current + (number % 4);
+    table.add(nameOf(number), span);
+    spans.set(number, span);
+    if (number % 100 === 99) {
+      table.removeSpans([current]);
+      const earlier = Array.from({ length: 500 }, (_, back) => number - back).filter((one) => one >= 0);
+      expect(earlier.filter((one) => table.has(nameOf(one)) !== (spans.get(one) ?? 0) > current)).toEqual([]);
+    }
+  }
 });

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { proofIdOf, type Taken, UsedProofs } from '../../../packages/core/src/dpop/used-proofs.js';
 
 /** Seconds. */
@@ -153,6 +153,35 @@ it('a proof that ends after others of its span is accepted when those have ended
   used.take(early);
   vi.advanceTimersByTime(16_000);
   expect(used.take(late)).toBe('fresh');
+});
+
+it('no proof waits until all that have ended are forgotten: each does a part of that', () => {
+  const used = new UsedProofs();
+  for (let number = 0; number < 40_000; number += 1) {
+    used.take(proof(`${number}`, `key ${number % 10}`));
+  }
+  vi.advanceTimersByTime(120_000);
+  let slots = 0;
+  vi.stubGlobal(
+    'Uint32Array',
+    class extends Uint32Array {
+      constructor(length: number) {
+        super(length);
+        slots += length / 4;
+      }
+    },
+  );
+  onTestFinished(() => void vi.unstubAllGlobals());
+  const slotsOf = Array.from({ length: 300 }, (_, number) => {
+    slots = 0;
+    expect(used.take(proof(`new ${number}`))).toBe('fresh');
+    return slots;
+  });
+  // All 40,000 have 65,536 slots at least.
+  expect(Math.max(...slotsOf)).toBeLessThan(1_000);
+  expect(slotsOf.reduce((sum, one) => sum + one)).toBeGreaterThan(60_000);
+  expect(slotsOf.slice(-40)).toEqual(Array.from({ length: 40 }, () => 0));
+  expect(used.size).toBe(300);
 });
 
 describe('a limit', () => {

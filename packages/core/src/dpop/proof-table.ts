@@ -5,10 +5,10 @@ export type ProofName = readonly [first: number, second: number, third: number];
 const WORDS = 4;
 
 /**
- * The process stands still while a table grows, for a tenth of a second if it has a million names.
- * Each shard grows by itself.
+ * The process stands still while a table is rebuilt: for a tenth of a second if it has a million
+ * names. Each shard is rebuilt by itself.
  */
-const SHARDS = 64;
+const SHARDS = 256;
 
 /** Slots of an empty shard. A power of two, as each size of a shard. */
 const FIRST_SLOTS = 16;
@@ -23,24 +23,44 @@ const MAX_LOAD = 0.75;
  */
 export class ProofTable {
   readonly #shards = Array.from({ length: SHARDS }, () => new Shard());
+  /** The removed spans that shards still have names of, and after how many rebuilds none has. */
+  readonly #removed = new Map<number, number>();
+  /** How many shards were rebuilt to free the slots of removed spans. */
+  #rebuilds = 0;
 
   has(name: ProofName): boolean {
-    return this.#shardOf(name).has(name);
+    const span = this.#shardOf(name).spanOf(name);
+    return span !== 0 && !this.#removed.has(span);
   }
 
   /**
    * Adds a name that the table does not have.
    *
-   * @param span from 1 to 2^32 - 1
+   * @param span from 1 to 2^32 - 1; none that was removed
    */
   add(name: ProofName, span: number): void {
+    this.#freeSlots();
     this.#shardOf(name).add(name, span);
   }
 
-  /** Removes the names of these spans. */
-  removeSpans(spans: ReadonlySet<number>): void {
-    for (const shard of this.#shards) {
-      shard.removeSpans(spans);
+  /** Removes the names of these spans at once. The next `add()` calls free their slots. */
+  removeSpans(spans: Iterable<number>): void {
+    for (const span of spans) {
+      this.#removed.set(span, this.#rebuilds + SHARDS);
+    }
+  }
+
+  /** Frees the slots of removed spans in one shard, each time in the next one. */
+  #freeSlots(): void {
+    if (this.#removed.size === 0) {
+      return;
+    }
+    (this.#shards[this.#rebuilds % SHARDS] as Shard).removeSpans(this.#removed);
+    this.#rebuilds += 1;
+    for (const [span, end] of this.#removed) {
+      if (end === this.#rebuilds) {
+        this.#removed.delete(span);
+      }
     }
   }
 
@@ -49,14 +69,19 @@ export class ProofTable {
   }
 }
 
+/** The numbers of spans. */
+type Spans = Pick<ReadonlyMap<number, unknown>, 'has'>;
+
 /** A hash table with open addressing: a name is in the first free slot from its own slot on. */
 class Shard {
   /** Of a free slot each number is 0. */
   #slots = new Uint32Array(FIRST_SLOTS * WORDS);
+  /** Slots in use at most: it counts a name twice that came back while its removed span had a slot. */
   #count = 0;
 
-  has(name: ProofName): boolean {
-    return this.#slots[this.#find(name) + 3] !== 0;
+  /** Returns the span of a name, and 0 for a name that the shard does not have. */
+  spanOf(name: ProofName): number {
+    return this.#slots[this.#find(name) + 3] as number;
   }
 
   add(name: ProofName, span: number): void {
@@ -66,12 +91,12 @@ class Shard {
     this.#put(name, span);
   }
 
-  removeSpans(spans: ReadonlySet<number>): void {
+  removeSpans(spans: Spans): void {
     this.#rebuild(this.#slots.length, spans);
   }
 
   /** Moves the names to a new array, without those of the spans. */
-  #rebuild(length: number, without?: ReadonlySet<number>): void {
+  #rebuild(length: number, without?: Spans): void {
     const earlier = this.#slots;
     this.#slots = new Uint32Array(length);
     this.#count = 0;

@@ -66,7 +66,7 @@ export class UsedProofs {
   #count = 0;
   /** When to look next for proofs to forget, by the monotonic clock: milliseconds. */
   #forgetAt = 0;
-  /** Proofs that end before this span may have been forgotten. */
+  /** Proofs that end before this span may have been forgotten, and no further one is accepted. */
   #firstKept = 1;
 
   constructor(maxProofs = MAX_PROOFS) {
@@ -130,18 +130,16 @@ export class UsedProofs {
     }
     this.#forgetAt = now + FORGET_EVERY;
     const current = Math.floor(Date.now() / 1000 / SPAN);
-    const ended = new Set<number>();
+    const ended: number[] = [];
     for (const [number, span] of this.#spans) {
       if (number < current && span.keptUntil < now) {
-        ended.add(number);
+        ended.push(number);
         this.#spans.delete(number);
         this.#firstKept = Math.max(this.#firstKept, number + 1);
         this.#release(span);
       }
     }
-    if (ended.size > 0) {
-      this.#names.removeSpans(ended);
-    }
+    this.#names.removeSpans(ended);
   }
 
   #release({ counts }: Span): void {
