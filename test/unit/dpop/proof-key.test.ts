@@ -53,7 +53,14 @@ describe('R239: the thumbprint of a key', () => {
   });
 });
 
+it('an RSA key may have any exponent below 2^32 that is no weak one, however its text begins', () => {
+  const { jkt } = importProofKey('PS256', rfc7638) ?? {};
+  expect(importProofKey('PS256', { ...rfc7638, e: '_____w' })).toBeDefined();
+  expect(importProofKey('PS256', { ...rfc7638, e: 'AAAAAAABAAE' })?.jkt).toBe(jkt);
+});
+
 describe('a key that is refused', () => {
+  const longExponent = Buffer.from(`7f${'ff'.repeat(31)}`, 'hex').toString('base64url');
   const rsa1024 = generateKeyPairSync('rsa', { modulusLength: 1_024 }).publicKey.export({ format: 'jwk' });
   const p384 = generateKeyPairSync('ec', { namedCurve: 'P-384' }).publicKey.export({ format: 'jwk' });
   it.each<[string, SignatureAlgorithm, unknown]>([
@@ -69,6 +76,8 @@ describe('a key that is refused', () => {
     ['an EC key for EdDSA', 'EdDSA', rfc9449],
     ['an RSA key of 1,024 bits', 'PS256', rsa1024],
     ['an RSA key with exponent 1', 'PS256', { ...rfc7638, e: 'AQ' }],
+    ['an RSA key with an exponent above 2^32', 'PS256', { ...rfc7638, e: 'AQAAAAE' }],
+    ['an RSA key with an exponent of 255 bits', 'RS256', { ...rfc7638, e: longExponent }],
     ['an Ed25519 point of small order', 'EdDSA', { ...rfc8037, x: 'A'.repeat(43) }],
     ['a symmetric key', 'ES256', { kty: 'oct', k: 'AAAA' }],
     ...(['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'] as const).map(

@@ -24,7 +24,7 @@ const thumbprintMembers = Object.freeze({
 
 /**
  * Imports the key of a proof. Returns `undefined` for what is no public key, for a key that the
- * algorithm can't use, and for a key that anyone can sign for.
+ * algorithm can't use, for a key that anyone can sign for, and for one that costs too much time.
  */
 export function importProofKey(algorithm: SignatureAlgorithm, jwk: unknown): ProofKey | undefined {
   if (typeof jwk !== 'object' || jwk === null || secretMembers.some((name) => Object.hasOwn(jwk, name))) {
@@ -74,13 +74,21 @@ export function describeUnfitKey(algorithm: SignatureAlgorithm, jwk: unknown): s
   return `its jwk can not be used for ${algorithm}: a member is wrong, or anyone can sign for the key`;
 }
 
+/**
+ * RSA exponents in use have 17 bits. A client chooses its key: with 63 bits, a signature of a key of
+ * 8,192 bits takes 1.4 ms to verify, with 17 bits 0.3 ms.
+ */
+const EXPONENT_BELOW = 2 ** 32;
+
 function fits(algorithm: SignatureAlgorithm, key: KeyObject): boolean {
   switch (algorithm) {
     case 'ES256':
       return key.asymmetricKeyDetails?.namedCurve === 'prime256v1';
     case 'PS256':
     case 'RS256':
-      return key.asymmetricKeyType === 'rsa';
+      return (
+        key.asymmetricKeyType === 'rsa' && Number(key.asymmetricKeyDetails?.publicExponent) < EXPONENT_BELOW
+      );
     case 'EdDSA':
     case 'Ed25519':
       return key.asymmetricKeyType === 'ed25519';

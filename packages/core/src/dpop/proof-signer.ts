@@ -33,7 +33,7 @@ export interface ProofSigner {
 /**
  * Makes the signer of a client. Throws for a key that no proof can have.
  *
- * @param key a private key: of the curve P-256, RSA with 2,048 bits at least, or Ed25519
+ * @param key a private key: of the curve P-256, RSA with 2,048 to 8,192 bits, or Ed25519
  */
 export function createProofSigner(
   key: KeyObject,

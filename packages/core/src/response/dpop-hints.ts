@@ -146,7 +146,8 @@ const byStep: readonly (readonly [start: RegExp, hint: Hint])[] = [
       code: 'dpop_key_unfit',
       text:
         'the client must write the public key that fits alg into the header, as the object jwk: EC with ' +
-        'P-256 for ES256, RSA of 2,048 to 8,192 bits for PS256 and RS256, OKP with Ed25519 for EdDSA',
+        'P-256 for ES256, RSA of 2,048 to 8,192 bits with an exponent below 2^32 for PS256 and RS256, ' +
+        'OKP with Ed25519 for EdDSA',
     },
   ],
   [/^its (?:jti|iat|exp|nbf) /, wrongClaim],
