@@ -1,7 +1,8 @@
 // Which keys count, told by their DER alone: OpenSSL decodes none of them before.
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { explainKey } from '../../../packages/core/src/chain/accepted-keys.js';
+import { costOfSignature, explainKey } from '../../../packages/core/src/chain/accepted-keys.js';
+import { bits, der, identifier, integer, sequence as sequenceOf } from '../../support/written-der.js';
 
 const derOf = ({ publicKey }: { readonly publicKey: KeyObject }) =>
   publicKey.export({ type: 'spki', format: 'der' });
@@ -86,3 +87,86 @@ function withLongExponent(): Buffer {
     element(0x03, Buffer.concat([Buffer.from([0]), sequence(modulus, exponent)])),
   );
 }
+
+/** An RSA key whose numbers are written as they are given. */
+const writtenRsa = (...numbers: Buffer[]) => sequenceOf(rsaAlgorithm, bits(sequenceOf(...numbers)));
+/** A positive number of so many bits. */
+const numberOf = (size: number, tag = 0x02) => {
+  const bytes = Buffer.alloc(Math.ceil(size / 8), 0xff);
+  bytes.writeUInt8(0xff >> (8 * bytes.length - size), 0);
+  return der(tag, size % 8 === 0 ? Buffer.from([0]) : Buffer.alloc(0), bytes);
+};
+const exponent = integer(1, 0, 1);
+const unreadable = 'its RSA key can not be read';
+
+describe('the numbers of an RSA key', () => {
+  it.each<[string, Buffer, string | undefined]>([
+    ['2048 bits', writtenRsa(numberOf(2_048), exponent), undefined],
+    [
+      '2047 bits',
+      writtenRsa(numberOf(2_047), exponent),
+      'its RSA key has 2047 bits; accepted are 2048 to 8192',
+    ],
+    ['8192 bits', writtenRsa(numberOf(8_192), exponent), undefined],
+    [
+      '8193 bits',
+      writtenRsa(numberOf(8_193), exponent),
+      'its RSA key has 8193 bits; accepted are 2048 to 8192',
+    ],
+    [
+      'zeros in front',
+      writtenRsa(der(0x02, Buffer.alloc(200), Buffer.alloc(255, 0xff)), exponent),
+      'its RSA key has 2040 bits; accepted are 2048 to 8192',
+    ],
+    ['an exponent of 32 bits', writtenRsa(numberOf(2_048), numberOf(32)), undefined],
+    [
+      'an exponent of 33 bits',
+      writtenRsa(numberOf(2_048), numberOf(33)),
+      'its RSA key has too long an exponent',
+    ],
+    ['a negative modulus', writtenRsa(der(0x02, Buffer.alloc(256, 0xff)), exponent), unreadable],
+    ['a negative exponent', writtenRsa(numberOf(2_048), integer(0x80, 0, 1)), unreadable],
+    ['a modulus of 0', writtenRsa(integer(0, 0), exponent), unreadable],
+    ['no digits', writtenRsa(integer(), exponent), unreadable],
+    ['a modulus of another type', writtenRsa(numberOf(2_048, 0x04), exponent), unreadable],
+    ['no exponent', writtenRsa(numberOf(2_048)), unreadable],
+    ['three numbers', writtenRsa(numberOf(2_048), exponent, exponent), unreadable],
+    [
+      'a bit string with unused bits',
+      sequenceOf(rsaAlgorithm, bits(sequenceOf(numberOf(2_048), exponent), 1)),
+      unreadable,
+    ],
+    [
+      'an octet string',
+      sequenceOf(rsaAlgorithm, der(0x04, Buffer.from([0]), sequenceOf(numberOf(2_048), exponent))),
+      unreadable,
+    ],
+  ])('%s', (_, key, why) => {
+    expect(explainKey(key)).toBe(why);
+  });
+});
+
+it('an algorithm that is no sequence is unknown', () => {
+  expect(explainKey(sequenceOf(der(0x31, identifier('1.3.101.112')), bits(Buffer.alloc(32))))).toBe(
+    'its key is of the type unknown',
+  );
+});
+
+describe('a signature costs, in quarters of a millisecond', () => {
+  it.each<[string, () => Uint8Array, number]>([
+    ['prime256v1', () => ec('prime256v1'), 1],
+    ['secp384r1', () => ec('secp384r1'), 4],
+    ['secp521r1', () => ec('secp521r1'), 8],
+    ['brainpoolP256r1', () => ec('brainpoolP256r1'), 3],
+    ['brainpoolP384r1', () => ec('brainpoolP384r1'), 4],
+    ['brainpoolP512r1', () => ec('brainpoolP512r1'), 6],
+    ['Ed25519', () => derOf(generateKeyPairSync('ed25519')), 1],
+    ['RSA of 2048 bits', () => writtenRsa(numberOf(2_048), exponent), 1],
+    ['RSA of 4096 bits', () => writtenRsa(numberOf(4_096), exponent), 1],
+    ['RSA of 8192 bits', () => writtenRsa(numberOf(8_192), exponent), 2],
+    ['600 bytes', () => Buffer.alloc(600), 1],
+    ['601 bytes', () => Buffer.alloc(601), 2],
+  ])('%s: %i', (_, key, cost) => {
+    expect(costOfSignature(key())).toBe(cost);
+  });
+});

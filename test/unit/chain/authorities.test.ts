@@ -1,9 +1,16 @@
 // Authorities that are read again: a set with a certificate that can't be used leaves the old one in force.
 import 'reflect-metadata';
-import { expect, it } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { x509 as library } from '../../../packages/core/src/certificate/lazy-x509.js';
-import { AuthoritySource } from '../../../packages/core/src/chain/authorities.js';
-import { authority } from '../../support/chains.js';
+import {
+  type Authorities,
+  AuthoritySource,
+  authoritiesRule,
+} from '../../../packages/core/src/chain/authorities.js';
+import { authority, client } from '../../support/chains.js';
 
 await library.load();
 const root = await authority('CN=Root');
@@ -37,4 +44,176 @@ it('keeps the old set if the name of one certificate costs too much to read, and
 
 it('refuses such a certificate at the start', () => {
   expect(() => new AuthoritySource([costly.cert], 'authorities', () => undefined)).toThrow(/authorities/);
+});
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'mtls-bound-'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** A source, what it reports, and the subjects that it has. */
+function start(given: Authorities) {
+  const reports: string[] = [];
+  const source = new AuthoritySource(
+    given,
+    'authorities',
+    (...[code, text]) => void reports.push(`${code}: ${text}`),
+  );
+  const subjects = () => [...source.current().keys()].map((name) => /=(.*?)"/.exec(name)?.[1]).join(', ');
+  return { source, reports, subjects };
+}
+
+/** A moment at which all is read again. */
+const START = Date.now();
+
+describe('the option', () => {
+  it.each<[string, unknown, boolean]>([
+    ['a text', 'a', true],
+    ['a list', ['a', 'b'], true],
+    ['a function', () => 'a', true],
+    ['nothing', undefined, false],
+    ['an empty text', '', false],
+    ['an empty list', [], false],
+    ['an empty text in a list', ['a', ''], false],
+    ['a number', 1, false],
+    ['a number in a list', ['a', 1], false],
+  ])('may be %s: %j %j', (_, given, isAccepted) => {
+    expect(authoritiesRule.read(given) !== undefined).toBe(isAccepted);
+  });
+});
+
+describe('certificates as PEM', () => {
+  it.each<[string, () => string | string[], string]>([
+    ['one', () => root.cert, 'root'],
+    ['several in a text, with comments', () => `# ours\n${root.cert}# theirs\n${other.cert}`, 'root, other'],
+    ['a list', () => [root.cert, other.cert], 'root, other'],
+    ['one twice', () => [root.cert, root.cert], 'root'],
+  ])('are taken as they are, and never read again: %s', (_, given, expected) => {
+    const { source, subjects } = start(given());
+    expect(source.prepare(START)).toBeUndefined();
+    expect(source.prepare(START + 1_000_000)).toBeUndefined();
+    expect(subjects()).toBe(expected);
+    expect(source.generation).toBe(1);
+  });
+
+  it.each<[string, () => string | string[] | Promise<string>, RegExp]>([
+    [
+      'another kind of PEM',
+      () => '-----BEGIN PUBLIC KEY-----\nAAAA\n',
+      /a text or file without a PEM certificate/,
+    ],
+    [
+      'no base64',
+      () => '-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----',
+      /a PEM certificate that is none/,
+    ],
+    [
+      'the certificate of a client',
+      async () => (await client('CN=client', root)).cert,
+      /the certificate of "CN=client" is not that of an authority/,
+    ],
+    [
+      'that of a client behind a good one',
+      async () => root.cert + (await client('CN=client', root)).cert,
+      /"CN=client" is not that of an authority/,
+    ],
+  ])('are refused at the start: %s', async (_, given, why) => {
+    const texts = await given();
+    expect(() => start(texts)).toThrow(why);
+    expect(() => start(texts)).toThrow(/^authorities: expected /);
+  });
+});
+
+describe('a file', () => {
+  it('is read again every ten seconds, beside the requests, and waited for after a minute', async () => {
+    const file = join(folder, 'authorities.pem');
+    writeFileSync(file, root.cert);
+    const { source, subjects, reports } = start(file);
+    await source.prepare(START);
+    expect(subjects()).toBe('root');
+    expect(source.generation).toBe(1);
+    writeFileSync(file, other.cert);
+    expect(source.prepare(START + 9_999)).toBeUndefined();
+    expect(source.prepare(START + 10_000)).toBeUndefined();
+    await vi.waitFor(() => expect(subjects()).toBe('other'));
+    expect(source.generation).toBe(2);
+    writeFileSync(file, root.cert);
+    // 60 s after it was read last: not waited for yet.
+    expect(source.prepare(START + 70_000)).toBeUndefined();
+    await vi.waitFor(() => expect(subjects()).toBe('root'));
+    writeFileSync(file, other.cert);
+    await source.prepare(START + 130_001);
+    expect(subjects()).toBe('other');
+    // The clock was set back.
+    writeFileSync(file, root.cert);
+    await source.prepare(START);
+    expect(subjects()).toBe('root');
+    expect(reports).toEqual([]);
+  });
+
+  it('that is gone leaves the certificates that were read last, and is reported', async () => {
+    const file = join(folder, 'gone.pem');
+    writeFileSync(file, root.cert);
+    const { source, subjects, reports } = start([file, other.cert]);
+    expect(subjects()).toBe('root, other');
+    rmSync(file);
+    await source.prepare(START);
+    expect(subjects()).toBe('root, other');
+    expect(reports).toEqual([
+      expect.stringMatching(/^authorities_unreadable: authorities can not be read again: .*ENOENT/),
+    ]);
+    expect(() => start(file)).toThrow(/authorities: expected .*ENOENT/);
+  });
+});
+
+describe('a function', () => {
+  it('is called when a request comes, once at a time, and again after ten seconds', async () => {
+    let calls = 0;
+    const { source, subjects } = start(async () => {
+      calls += 1;
+      return [root.cert];
+    });
+    expect(calls).toBe(0);
+    expect(() => source.current()).toThrow('internal_error: authorities gave no certificates');
+    const [first, second] = [source.prepare(START), source.prepare(START)];
+    expect(first).toBe(second);
+    await first;
+    expect([calls, subjects()]).toEqual([1, 'root']);
+    await source.prepare(START + 9_999);
+    expect(calls).toBe(1);
+    await source.prepare(START + 60_001);
+    expect([calls, source.generation]).toEqual([2, 1]);
+  });
+
+  it.each<[string, () => unknown, string]>([
+    ['returns nothing', () => undefined, 'the function returned neither PEM nor a list of it'],
+    ['returns an empty list', () => [], 'the function returned neither PEM nor a list of it'],
+    ['returns the name of a file', () => join(folder, 'a.pem'), 'a text or file without a PEM certificate'],
+    [
+      'throws',
+      () => {
+        throw new Error('secret');
+      },
+      'Error',
+    ],
+    ['rejects', () => Promise.reject(new TypeError('secret')), 'TypeError'],
+  ])('that %s at first refuses requests, and later leaves what it gave before', async (_, wrong, why) => {
+    const report = `authorities_unreadable: authorities can not be read again: ${why}`;
+    const never = start(wrong as () => string);
+    await expect(never.source.prepare(START)).rejects.toThrow(
+      'internal_error: authorities gave no certificates',
+    );
+    expect(never.reports).toEqual([report]);
+    let give: () => unknown = () => root.cert;
+    const { source, subjects, reports } = start((() => give()) as () => string);
+    await source.prepare(START);
+    give = wrong;
+    await source.prepare(START + 61_000);
+    expect([subjects(), source.generation]).toEqual(['root', 1]);
+    expect(reports).toEqual([report]);
+    give = () => [root.cert, other.cert];
+    await source.prepare(START + 122_000);
+    expect([subjects(), source.generation]).toEqual(['root, other', 2]);
+  });
 });

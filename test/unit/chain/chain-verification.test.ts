@@ -147,3 +147,85 @@ it('a certificate that comes back without its intermediates, as from a resumed s
   expect(verification(root).outcomeOf(alone(), now)).toMatchObject({ why: expect.anything() });
   expect(chain.outcomeOf(alone(), now + 11 * day)).toMatchObject({ why: expect.anything() });
 });
+
+it('of a certificate that is none, the reason is returned at any time', () => {
+  const chain = verification(root);
+  const none = new ClientCertificate(Buffer.from('3000', 'hex'));
+  expect(chain.outcomeOf(none, Date.now())).toEqual({ why: expect.any(String) });
+  expect(chain.outcomeOf(none, 0)).toEqual({ why: expect.any(String) });
+});
+
+it('a path holds from the last start to the first end of its certificates', async () => {
+  const later = await authority('CN=Later', root, { from: 5, to: 20 });
+  const { der } = await client('CN=client', later, { from: 3, to: 10 });
+  const chain = verification(root);
+  const certificate = () => new ClientCertificate(der, { intermediates: [later.der] });
+  const now = Date.now();
+  expect(chain.outcomeOf(certificate(), now + 6 * day)).toHaveProperty('path');
+  const early = chain.outcomeOf(certificate(), now + 4 * day);
+  expect(early).toMatchObject({ why: expect.stringMatching(/above it: it is not valid yet$/) });
+  expect(chain.outcomeOf(certificate(), now + 6 * day)).toHaveProperty('path');
+  expect(chain.outcomeOf(certificate(), now + 10 * day + 60_000)).toEqual({ why: 'it has expired' });
+});
+
+it('what a client sends besides is no part of the refusal of others: the same certificate may come with its path', async () => {
+  const middle = await authority('CN=Middle', root);
+  const { der } = await client('CN=client', middle);
+  const chain = verification(root);
+  const now = Date.now();
+  const sending = (...intermediates: Uint8Array[]) =>
+    chain.outcomeOf(new ClientCertificate(der, { intermediates }), now);
+  expect(sending(stranger.der)).toMatchObject({ why: expect.stringContaining('no path') });
+  expect(sending()).toMatchObject({ why: expect.stringContaining('no path') });
+  const { length } = looks.mock.calls;
+  expect(sending(stranger.der)).toMatchObject({ why: expect.stringContaining('no path') });
+  // Only its key was made: the path was not looked for again.
+  expect(looks.mock.calls.length - length).toBe(1);
+  expect(sending(Buffer.from('no certificate'), middle.der)).toHaveProperty('path');
+});
+
+it('configured intermediates complete a path, are waited for, and count anew when they change', async () => {
+  const middle = await authority('CN=Middle', root);
+  const { der } = await client('CN=client', middle);
+  let given = [stranger.cert];
+  const intermediates = new AuthoritySource(
+    () => given,
+    'intermediates',
+    () => undefined,
+  );
+  const anchors = new AuthoritySource([root.cert], 'authorities', () => undefined);
+  const chain = new ChainVerification(anchors, intermediates);
+  const now = Date.now();
+  await chain.prepare(now);
+  expect(chain.prepare(now)).toBeUndefined();
+  const certificate = new ClientCertificate(der);
+  expect(chain.outcomeOf(certificate, now)).toMatchObject({ why: expect.stringContaining('no path') });
+  given = [middle.cert];
+  await chain.prepare(now + 61_000);
+  expect(chain.outcomeOf(certificate, now + 61_000)).toHaveProperty('path');
+  expect(chain.outcomeOf(new ClientCertificate(der), now + 61_000)).toHaveProperty('path');
+});
+
+it('both sources are waited for, if both have to be read', async () => {
+  const source = (name: string) =>
+    new AuthoritySource(
+      () => root.cert,
+      name,
+      () => undefined,
+    );
+  const [anchors, intermediates] = [source('authorities'), source('intermediates')];
+  const chain = new ChainVerification(anchors, intermediates);
+  await chain.prepare(Date.now());
+  expect([anchors.current().size, intermediates.current().size]).toEqual([1, 1]);
+});
+
+it('as many outcomes are kept as the limit says', async () => {
+  const anchors = new AuthoritySource([root.cert], 'authorities', () => undefined);
+  const chain = new ChainVerification(anchors, undefined, 1);
+  const [one, other] = await Promise.all([client('CN=one', root), client('CN=other', root)]);
+  const now = Date.now();
+  const first = chain.outcomeOf(new ClientCertificate(one.der), now);
+  expect(chain.outcomeOf(new ClientCertificate(one.der), now)).toBe(first);
+  chain.outcomeOf(new ClientCertificate(other.der), now);
+  expect(chain.outcomeOf(new ClientCertificate(one.der), now)).not.toBe(first);
+});

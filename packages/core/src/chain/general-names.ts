@@ -88,7 +88,7 @@ export function hostOfMail(address: string): string | undefined {
 
 /** The host of a URI, in lower case, if it is a name: an address or nothing is none. */
 export function hostOfUri(uri: string): string | undefined {
-  const authority = /^[A-Za-z][A-Za-z0-9+.-]*:\/\/(?:[^@/?#]*@)?([A-Za-z0-9._-]+)(?::\d*)?(?:[/?#]|$)/.exec(
+  const authority = /^[A-Za-z][A-Za-z0-9+.-]*:\/\/(?:[^@/?#\\]*@)?([A-Za-z0-9._-]+)(?::\d*)?(?:[/?#]|$)/.exec(
     uri,
   );
   const host = authority?.[1]?.toLowerCase();
