@@ -18,11 +18,16 @@ const proofOf = (jti: string, acceptedUntil = NOW + 90): DpopProof => {
   return { key: { jkt: 'key' }, jti, acceptedUntil, monotonicEnd } as DpopProof;
 };
 
-function start(add: ProofStore['add'] | undefined, acceptsWithoutStore = false, demandsNonces = false) {
+function start(
+  add: ProofStore['add'] | undefined,
+  acceptsWithoutStore = false,
+  demandsNonces = false,
+  clockTolerance = 30,
+) {
   const reported: string[][] = [];
   const use = createUseProof(
     {
-      clockTolerance: 30,
+      clockTolerance,
       store: add && { add },
       timeout: 0.5,
       acceptsWithoutStore,
@@ -117,6 +122,20 @@ describe('with a store', () => {
     // Whole milliseconds: a store takes no other.
     expect(second).toBe(60_001);
     expect(new Set(added.map(([name]) => name)).size).toBe(2);
+  });
+
+  it('is asked to keep a proof for one millisecond at least, though its time ends at this moment', async () => {
+    const kept: number[] = [];
+    const { outcome } = start(async (_name, ttl) => kept.push(ttl) > 0, false, false, 0);
+    const proof = proofOf('a', NOW + 0.002);
+    // The clock goes on while the proof is used up.
+    const now = vi
+      .spyOn(Date, 'now')
+      .mockReturnValueOnce(NOW * 1000)
+      .mockReturnValue(NOW * 1000 + 5);
+    expect(await outcome(proof)).toBe('401 dpop_proof_expired: it became too old during the check');
+    now.mockRestore();
+    expect(kept).toEqual([1]);
   });
 
   it.each<[string, ProofStore['add'], string]>([
