@@ -9,7 +9,7 @@ export default defineConfig({
   resolve: {
     // The sources, so that a test sees what a reader sees; what is built and packed has tests of its own.
     alias: {
-      '@mtls-bound/core/adapter-exports': source('core', 'adapter-exports'),
+      '@mtls-bound/core/application-exports': source('core', 'application-exports'),
       '@mtls-bound/core/testing': source('core', 'testing/index'),
       '@mtls-bound/core/opentelemetry': source('core', 'observe/opentelemetry'),
       '@mtls-bound/core': source('core'),

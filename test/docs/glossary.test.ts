@@ -23,7 +23,7 @@ const ordinary = new Set(
   listener local location logger lost mark match max member meaning method mismatch missing mode mount mtls must name named next nginx node
   none now nothing number observe observed observer of off on only open option optional or other page parameter part path permitted
   position post post prefix presented private prometheus protected provider psd2 public query queued range rate read reader reading
-  ready reason receive redacted redis refresh refuse refused registry reply report reported request require required requirement
+  ready reason receive redacted redis refresh refuse refused refusing registry reply report reported request require required requirement
   resource response result retry rfc9440 root route row rule san selected selection selector self sender server service shared show
   signature signed since size socket spread stage stale standard state statement status subscriber subscription summary supported tail
   target tenant time timeout tls tolerance traefik transport trim trusted type typ uncalled uni unknown until update uri usage used user

@@ -179,10 +179,10 @@ describe('every preset has a page that calls it', () => {
     const make = exported[name] as (options?: object) => core.ProxyPreset;
     const preset = name === 'customHeader' ? make({ header: 'yours', decode: () => undefined }) : make();
     expect(header).toBe(preset.header);
-    expect(preset.verified).toBeUndefined();
+    expect(preset.verdict).toBeUndefined();
     const [, named] = /^by verifyheader: (.+)$/.exec(verdict ?? '') ?? [];
     if (named !== undefined) {
-      expect(make({ verifyHeader: named }).verified?.header).toBe(named);
+      expect(make({ verifyHeader: named }).verdict?.header).toBe(named);
     } else if (!verdict?.startsWith('by ')) {
       expect(verdict).toBe('none');
     }

@@ -10,7 +10,7 @@ const tests: Readonly<Record<string, readonly string[]>> = {
   token: [
     'token/*',
     'binding/*',
-    'policies/claims',
+    'policies/registered-claims',
     'cache/{token-hash,recurring,deep-claims}',
     'introspection/numeric-names',
     'jwt/{thumbprint-claim,causes}',
@@ -31,11 +31,11 @@ const tests: Readonly<Record<string, readonly string[]>> = {
     'observe/chain-hints',
     'memories/certificates',
   ],
-  cache: ['cache/{token-cache,shared-cache,inactive-times,token-hash}', 'memories/close'],
+  cache: ['cache/{token-cache,shared-cache,rejection-times,token-hash}', 'memories/close'],
   revocation: ['cache/*', 'memories/revocations', 'observe/revocations', 'request/revocation-request'],
   confirmation: ['binding/*', 'dpop/*'],
   dpop: ['dpop/*'],
-  root: ['answers/*', 'binding/*', 'policies/claims', 'cache/usability', 'outage/protection'],
+  root: ['answers/*', 'binding/*', 'policies/registered-claims', 'cache/usability', 'outage/protection'],
 };
 const { MUTATED_FOLDER: folder } = process.env;
 const slow = /near-misses|decoders|xfcc|places|memories|causes|numeric|observe.revocations|thumbprint-claim/;

@@ -1,7 +1,7 @@
 import type { Authorization } from './authorization.js';
 import { RequestRefused } from './errors.js';
 import type { RoutePolicy } from './policy/route-policy.js';
-import { missingMiddleware } from './refusing-server.js';
+import { refusingServer } from './refusing-server.js';
 import type { NodeRequest } from './request/node-request.js';
 import type { ResourceServer } from './resource-server.js';
 import type { Answer } from './response/challenge.js';
@@ -195,5 +195,5 @@ export function createAdapterSteps<Exchange, Next>(
 }
 
 function acceptingServer(req: NodeRequest): ResourceServer {
-  return (req as AcceptedRequest)[acceptedBy] ?? missingMiddleware;
+  return (req as AcceptedRequest)[acceptedBy] ?? refusingServer;
 }

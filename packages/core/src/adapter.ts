@@ -4,7 +4,7 @@ import type { SharedSignalsOptions } from './options/signal-options.js';
 import { createGuards, type GuardOf, type Guards, type GuardType } from './policy/guards.js';
 import { refuseUncalledMiddleware } from './policy/middleware-not-called.js';
 import { scopesPolicy } from './policy/scopes.js';
-import { missingMiddleware, missingMiddlewareNext } from './refusing-server.js';
+import { refusingServer, refusingServerNext } from './refusing-server.js';
 import { type FapiHeadersOptions, fapiHeaderReader } from './request/fapi-headers.js';
 import type { NodeRequest } from './request/node-request.js';
 import { keepRequestTarget } from './request/request-target.js';
@@ -196,7 +196,7 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
         if (refusal === undefined) {
           return framework.pass(next);
         }
-        const server = onRefused === 'next' ? missingMiddlewareNext : missingMiddleware;
+        const server = onRefused === 'next' ? refusingServerNext : refusingServer;
         return steps.refuse(server, req, exchange, next, refusal);
       });
     },

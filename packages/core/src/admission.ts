@@ -3,14 +3,14 @@ import type { AcceptedIssuer, ServerResolver } from './authorization-server/acce
 import { untilAborted, withTimeoutSignal } from './authorization-server/deadline.js';
 import type { Requester } from './authorization-server/requester.js';
 import type { ClientCertificate } from './certificate/client-certificate.js';
-import type { ClientCertificates } from './client-certificates.js';
+import type { CertificateUses } from './certificate-uses.js';
 import type { DpopCheck, ShownProof } from './dpop/dpop-check.js';
 import { RequestRefused, TellableError, toRefusal } from './errors.js';
 import { publishAdmitted, publishCache } from './observe/events.js';
 import type { Settings } from './options/resource-server-options.js';
 import type { RoutePolicy } from './policy/route-policy.js';
-import { afterAdmission, type Refusals, refusedTokenFacts } from './refusals.js';
-import { type Credentials, readCredentials } from './request/bearer-token.js';
+import { admittedTokenFacts, type Refusals, refusedTokenFacts } from './refusals.js';
+import { type Credentials, readCredentials } from './request/credentials.js';
 import type { NodeRequest } from './request/node-request.js';
 import type { RequestDecider } from './request-decider.js';
 import type { ResourceServer } from './resource-server.js';
@@ -35,8 +35,8 @@ export interface AdmissionParts {
   readonly decider: RequestDecider;
   readonly explainer: Pick<Explainer, 'remember'>;
   readonly dpop: Pick<DpopCheck, 'latestNonce' | 'proofOf'> | undefined;
-  readonly clientCertificates: Pick<ClientCertificates, 'note'>;
-  readonly refusals: Pick<Refusals, 'refuse'>;
+  readonly certificateUses: Pick<CertificateUses, 'note'>;
+  readonly refusals: Pick<Refusals, 'throwRefusal'>;
   /** Throws once the resource server is closed. */
   readonly refuseWhenClosed: () => void;
   /**
@@ -56,8 +56,8 @@ export function createAdmission({
   decider,
   explainer,
   dpop,
-  clientCertificates,
-  refusals: { refuse },
+  certificateUses,
+  refusals: { throwRefusal },
   refuseWhenClosed,
   abortSignals,
 }: AdmissionParts): Admission {
@@ -75,13 +75,13 @@ export function createAdmission({
         anonymous.add(req);
         return undefined;
       }
-      return refuse(thrown, undefined, req);
+      return throwRefusal(thrown, undefined, req);
     }
     let preparing: Promise<unknown> | undefined;
     try {
-      preparing = decider.prepareSource();
+      preparing = decider.prepareCertificateSource();
     } catch (thrown) {
-      return refuse(thrown, undefined, req);
+      return throwRefusal(thrown, undefined, req);
     }
     return preparing === undefined
       ? authorizeCredentials(credentials, req)
@@ -97,7 +97,7 @@ export function createAdmission({
     try {
       await preparing;
     } catch (thrown) {
-      return refuse(thrown, undefined, req);
+      return throwRefusal(thrown, undefined, req);
     }
     return authorizeCredentials(credentials, req);
   }
@@ -141,7 +141,7 @@ export function createAdmission({
         turnAtStart,
       );
     } catch (thrown) {
-      return refuse(thrown, certificate, req, refusedTokenFacts(cached));
+      return throwRefusal(thrown, certificate, req, refusedTokenFacts(cached));
     }
   }
 
@@ -164,7 +164,7 @@ export function createAdmission({
       // Not awaited here: a promise has its own refusal.
       return admit(answer, certificate, shown, req, turnAtStart, Date.now());
     } catch (thrown) {
-      return refuse(thrown, certificate, req, refusedTokenFacts(answer));
+      return throwRefusal(thrown, certificate, req, refusedTokenFacts(answer));
     }
   }
 
@@ -195,7 +195,7 @@ export function createAdmission({
   }
 
   function finish(authorization: Authorization, req: NodeRequest): Authorization {
-    clientCertificates.note(authorization);
+    certificateUses.note(authorization);
     publishAdmitted(authorization, req, decider.reportedFor);
     return authorization;
   }
@@ -217,7 +217,7 @@ export function createAdmission({
       }
     } catch (thrown) {
       const { certificate, issuer, clientId } = authorization;
-      return refuse(thrown, certificate, req, { stage: 'request', issuer, clientId });
+      return throwRefusal(thrown, certificate, req, { stage: 'request', issuer, clientId });
     }
     shown.isUsedUp = true;
     return finish(proven, req);
@@ -231,7 +231,7 @@ export function createAdmission({
     if (!Authorization.isOf(given, abortSignals, req)) {
       const isAnonymous = given === undefined && anonymous.has(req);
       const cause = isAnonymous ? new RequestRefused('credentials_missing') : new TellableError(notGranted);
-      return refuse(cause, undefined, req);
+      return throwRefusal(cause, undefined, req);
     }
     // The request may hold the one from before an introspection.
     const authorization = Authorization.latest(given);
@@ -248,7 +248,7 @@ export function createAdmission({
     try {
       outcome = policy({ authorization, clockTolerance: settings.clockTolerance, introspect: renew });
     } catch (thrown) {
-      return refuse(thrown, authorization.certificate, req, afterAdmission(authorization));
+      return throwRefusal(thrown, authorization.certificate, req, admittedTokenFacts(authorization));
     }
     return outcome === undefined && fresh === undefined
       ? authorization
@@ -270,7 +270,7 @@ export function createAdmission({
       // A policy may have forgotten to await it.
       return (await fresh()) ?? authorization;
     } catch (thrown) {
-      return refuse(thrown, authorization.certificate, req, afterAdmission(authorization));
+      return throwRefusal(thrown, authorization.certificate, req, admittedTokenFacts(authorization));
     }
   }
 
@@ -318,7 +318,7 @@ export function createAdmission({
       if (outcome === undefined && anonymous.has(req)) {
         return undefined;
       }
-      return refuse(new TellableError('what accepts a request was not made for it'), undefined, req);
+      return throwRefusal(new TellableError('what accepts a request was not made for it'), undefined, req);
     },
 
     require: checkPolicy,

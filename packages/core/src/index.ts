@@ -92,7 +92,7 @@ export type { AlternativeNames, CertificatePolicyOptions } from './certificate-p
 export type { Binding } from './confirmation/binding.js';
 export { addVary, connectFramework } from './connect-framework.js';
 export type { ProofStore } from './dpop/proof-use.js';
-export { disconnectOnFailure, keepHeader } from './error-answers.js';
+export { disconnectOnFailure, keepHeader } from './error-handlers.js';
 export {
   ConfigurationError,
   MtlsBoundError,
@@ -186,7 +186,7 @@ export {
   redisLog,
   redisProofs,
 } from './redis/redis.js';
-export { missingMiddleware, missingMiddlewareNext } from './refusing-server.js';
+export { refusingServer, refusingServerNext } from './refusing-server.js';
 export {
   type FapiHeaders,
   type FapiHeadersOptions,
@@ -205,7 +205,7 @@ export { resourceMetadataOf } from './resource-metadata-of.js';
 export { createResourceServer, type ResourceServer } from './resource-server.js';
 export type { Answer, ErrorBody, RefusalBody, RefusalSummary } from './response/challenge.js';
 export { HttpRefusal } from './response/http-refusal.js';
-export { refusalOf } from './response/request-refusal.js';
+export { refusalOf } from './response/refusal-record.js';
 export type { ResourceMetadataOptions } from './response/resource-metadata.js';
 export type { ChannelListener, RevocationChannel } from './revocation/revocation-channel.js';
 export type { LogPage, LogQuery, RevocationLog } from './revocation/revocation-log.js';

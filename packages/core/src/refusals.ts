@@ -13,7 +13,7 @@ import {
 } from './response/challenge.js';
 import { describeExplanation, type Explainer } from './response/explanation.js';
 import { HttpRefusal } from './response/http-refusal.js';
-import { recordRefusal } from './response/request-refusal.js';
+import { recordRefusal } from './response/refusal-record.js';
 import { interactionOf } from './shared/interaction-id.js';
 import type { TokenAnswer } from './token/token-claims.js';
 
@@ -26,7 +26,7 @@ export interface Refusals {
    * Throws the `RequestRefused` of `thrown`, after it has published the refusal, and reported a
    * problem if it is a fault of the operator or of the authorization server.
    */
-  refuse(
+  throwRefusal(
     thrown: unknown,
     certificate: ClientCertificate | undefined,
     req: NodeRequest,
@@ -80,7 +80,7 @@ export function createRefusals(
   }
 
   return {
-    refuse(thrown, certificate, req, facts = unknownToken) {
+    throwRefusal(thrown, certificate, req, facts = unknownToken) {
       const refusal = ownRefusal(thrown);
       const { thumbprint } = certificate ?? {};
       const explain = () => explainer.explain(refusal, certificate, req);
@@ -128,11 +128,12 @@ export function refusedTokenFacts(answer: TokenAnswer | undefined): RefusedToken
  * Returns what an event says of the token of a request that a route refuses after `mtlsBound()`
  * accepted it.
  */
-export function afterAdmission({ issuer, clientId }: Authorization): RefusedTokenFacts {
+export function admittedTokenFacts({ issuer, clientId }: Authorization): RefusedTokenFacts {
   return { stage: 'route', issuer, clientId };
 }
 
-const answered = new WeakSet<RequestRefused>();
+/** The refusals that belong to a request. */
+const takenRefusals = new WeakSet<RequestRefused>();
 
 /**
  * Returns a refusal that belongs to one request: requests that share a question, or a policy that
@@ -140,7 +141,7 @@ const answered = new WeakSet<RequestRefused>();
  */
 function ownRefusal(thrown: unknown): RequestRefused {
   const refusal = toRefusal(thrown);
-  const own = answered.has(refusal) ? copyRefusal(refusal) : refusal;
-  answered.add(own);
+  const own = takenRefusals.has(refusal) ? copyRefusal(refusal) : refusal;
+  takenRefusals.add(own);
   return own;
 }

@@ -11,7 +11,7 @@ import {
   createRefusedResponse,
 } from './response/challenge.js';
 import { HttpRefusal } from './response/http-refusal.js';
-import { recordRefusal } from './response/request-refusal.js';
+import { recordRefusal } from './response/refusal-record.js';
 import { answerUpgrade } from './response/upgrade-answer.js';
 import { interactionOf } from './shared/interaction-id.js';
 
@@ -25,7 +25,7 @@ const rules: ChallengeRules = {
   report,
 };
 
-function refuse(req?: NodeRequest): never {
+function throwRefusal(req?: NodeRequest): never {
   const message =
     'a guard of a route ran on a request that mtlsBound() did not accept; put mtlsBound() before it';
   report('unguarded_route', message);
@@ -40,27 +40,27 @@ function refuse(req?: NodeRequest): never {
  * Takes the place of the resource server for a request that no `mtlsBound()` has accepted, and
  * refuses everything: a guard that was mounted before `mtlsBound()` answers 503, not 200.
  */
-export const missingMiddleware: ResourceServer = Object.freeze({
+export const refusingServer: ResourceServer = Object.freeze({
   vary: undefined,
   property: 'auth',
   issuers: Object.freeze([]),
   metadata: undefined,
   reported: new Map(),
   clients: () => [],
-  authorize: refuse,
+  authorize: throwRefusal,
   isGranted: (_req: NodeRequest, _authorization: unknown): _authorization is never => false,
-  confirm: refuse,
-  require: refuse,
-  revoke: () => refuse(),
+  confirm: throwRefusal,
+  require: throwRefusal,
+  revoke: () => throwRefusal(),
   acceptRevocation: async (req: NodeRequest) => {
     try {
-      return refuse(req);
+      return throwRefusal(req);
     } catch (thrown) {
       return answer(thrown, req);
     }
   },
   nextNonce: () => undefined,
-  ready: async () => refuse(),
+  ready: async () => throwRefusal(),
   close: async () => undefined,
   answer,
   answerUpgrade: (thrown: unknown, req: IncomingMessage) =>
@@ -69,11 +69,11 @@ export const missingMiddleware: ResourceServer = Object.freeze({
 });
 
 /**
- * Refuses as `missingMiddleware` does, and hands the refusals to the framework's own error
+ * Refuses as `refusingServer` does, and hands the refusals to the framework's own error
  * handling: for a middleware before `mtlsBound()`.
  */
-export const missingMiddlewareNext: ResourceServer = Object.freeze({
-  ...missingMiddleware,
+export const refusingServerNext: ResourceServer = Object.freeze({
+  ...refusingServer,
   errorFor(thrown: unknown, req: NodeRequest) {
     const refusal = recordRefusal(req, toRefusal(thrown));
     return new HttpRefusal(refusal, createRefusedResponse(refusal, req, rules));

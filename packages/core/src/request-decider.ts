@@ -3,14 +3,14 @@ import { type CertificateSource, ClientCertificate } from './certificate/client-
 import { connectionOf } from './certificate/connection.js';
 import { checkTls, watchTls } from './certificate/tls-profile.js';
 import { checkBinding } from './confirmation/binding.js';
-import { certificateThumbprint } from './confirmation/certificate-thumbprint.js';
-import { keyThumbprint } from './confirmation/key-thumbprint.js';
+import { certificateMethod } from './confirmation/certificate-method.js';
+import { createKeyMethod } from './confirmation/key-method.js';
 import type { DpopCheck, ShownProof } from './dpop/dpop-check.js';
 import type { DpopProof } from './dpop/proof.js';
 import { type RefusalCode, RequestRefused, TellableError, toleratedByReport } from './errors.js';
 import { publishCertificate, publishReported } from './observe/events.js';
 import type { Settings } from './options/resource-server-options.js';
-import { type ClaimRules, checkClaims } from './policy/claims.js';
+import { type ClaimRules, checkClaims } from './policy/registered-claims.js';
 import type { NodeRequest } from './request/node-request.js';
 import { type Explainer, originOf } from './response/explanation.js';
 import { interactionOf } from './shared/interaction-id.js';
@@ -36,7 +36,7 @@ export interface RequestDecider {
    * Returns what to wait for before `certificateOf()`; `undefined` if there is nothing. Rejects with
    * `RequestRefused`.
    */
-  prepareSource(): Promise<unknown> | undefined;
+  prepareCertificateSource(): Promise<unknown> | undefined;
   /** Undefined where the client showed none. Throws `RequestRefused`. */
   certificateOf(req: NodeRequest): ClientCertificate | undefined;
   /**
@@ -87,7 +87,7 @@ export function createRequestDecider(
 ): RequestDecider {
   const { binding, certificatePolicy, profile } = settings;
   const methods =
-    dpop === undefined ? [certificateThumbprint] : [certificateThumbprint, keyThumbprint(verifyOnce(dpop))];
+    dpop === undefined ? [certificateMethod] : [certificateMethod, createKeyMethod(verifyOnce(dpop))];
   // Not frozen: V8 walks a frozen list the slow way.
   const bindingRules = { binding, methods };
   const isReporting = binding === 'report';
@@ -166,7 +166,7 @@ export function createRequestDecider(
         : certificatePolicy.load(certificate, Date.now());
     },
 
-    prepareSource: () => settings.certificate.prepare?.(Date.now()),
+    prepareCertificateSource: () => settings.certificate.prepare?.(Date.now()),
 
     reported,
     reportedFor: (req) => reportedRequests.get(req),

@@ -10,7 +10,7 @@ import { FloodGuard, placesPerSource } from './authorization-server/flood-guard.
 import { createReadinessCheck } from './authorization-server/readiness.js';
 import { SharedCache } from './cache/shared-cache.js';
 import { refreshesAtOnce, TokenCache } from './cache/token-cache.js';
-import { createClientCertificates } from './client-certificates.js';
+import { createCertificateUses } from './certificate-uses.js';
 import { createDpopCheck } from './dpop/dpop-check.js';
 import { type RefusalCode, RequestRefused, TellableError } from './errors.js';
 import type { ClientCertificateUse } from './observe/certificate-expiry.js';
@@ -19,7 +19,7 @@ import type { RevocationEvent } from './observe/revocation-sync.js';
 import { type ResourceServerOptions, resolveSettings } from './options/resource-server-options.js';
 import { reportUnsafeSettings } from './options/unsafe-settings.js';
 import type { RoutePolicy } from './policy/route-policy.js';
-import { afterAdmission, createRefusals, type Refusals } from './refusals.js';
+import { admittedTokenFacts, createRefusals, type Refusals } from './refusals.js';
 import { http2StreamOf } from './request/http2-request.js';
 import type { NodeRequest } from './request/node-request.js';
 import { RequestAbortSignals } from './request/request-abort-signals.js';
@@ -240,14 +240,14 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     // Its tokens end in the other processes too. The request is refused at once, and does not wait for that.
     ({ thumbprint }) => ignoreRejection(revoke({ thumbprint }, 'revoke')),
   );
-  const clientCertificates = createClientCertificates(settings.maxClients);
+  const certificateUses = createCertificateUses(settings.maxClients);
   const refusals = createRefusals(settings, explainer, report, dpop);
   const checkReadiness = createReadinessCheck(
     [
       ...issuers,
       {
         async ready() {
-          await decider.prepareSource();
+          await decider.prepareCertificateSource();
           await decider.ready();
         },
       },
@@ -271,7 +271,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     decider,
     explainer,
     dpop,
-    clientCertificates,
+    certificateUses,
     refusals,
     refuseWhenClosed,
     abortSignals,
@@ -285,7 +285,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     issuers: issuerNames,
     metadata: settings.resourceMetadata?.answerTo,
     reported: decider.reported,
-    clients: clientCertificates.uses,
+    clients: certificateUses.uses,
 
     revoke: (revocation: Revocation, origin?: unknown) =>
       revoke(revocation, origin === 'signal' ? 'signal' : 'revoke'),
@@ -306,7 +306,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       await log?.close();
       abortSignals.close();
       settings.certificatePolicy?.close();
-      clientCertificates.close();
+      certificateUses.close();
       for (const issuer of issuers) {
         issuer.close();
       }
@@ -345,7 +345,7 @@ function requireRequest<Request extends NodeRequest>(method: string, req: Reques
 async function acceptRevocation(
   req: NodeRequest,
   require: Admission['require'],
-  { refuse, answer }: Refusals,
+  { throwRefusal, answer }: Refusals,
   revoke: (revocation: Revocation, origin: RevocationEvent['origin']) => Promise<void>,
   { authorization, scope, body }: { authorization: unknown; scope: RoutePolicy; body: unknown },
 ): Promise<Answer> {
@@ -357,7 +357,7 @@ async function acceptRevocation(
       // A client may not revoke tokens of another issuer.
       await revoke(limitToIssuer(issuer, revocation), 'endpoint');
     } catch (thrown) {
-      return refuse(thrown, certificate, req, afterAdmission(admitted));
+      return throwRefusal(thrown, certificate, req, admittedTokenFacts(admitted));
     }
     return { status: 200, headers: { 'Cache-Control': 'no-store' }, body: '' };
   } catch (refusal) {

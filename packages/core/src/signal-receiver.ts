@@ -18,7 +18,6 @@ import type { Revocation } from './revocation/revocations.js';
 import { createMismatch } from './shared/option-errors.js';
 import { isPlainObject } from './shared/option-rules.js';
 import { revokingEvents, streamUpdatedEvent, verificationEvent } from './signals/event-types.js';
-import { FailedTokens } from './signals/failed-tokens.js';
 import { HandledTokens } from './signals/handled-tokens.js';
 import { Poll } from './signals/poll.js';
 import { readPushedSet, requireAuthorization } from './signals/push-request.js';
@@ -31,6 +30,7 @@ import {
 import { type Delivery, StreamManagement, type StreamStatus } from './signals/stream.js';
 import { StreamKeeper } from './signals/stream-keeper.js';
 import { revocationsOf } from './signals/subject-identifier.js';
+import { UnhandledTokens } from './signals/unhandled-tokens.js';
 import { VerificationStates } from './signals/verification-states.js';
 
 /** Receives the signals of one transmitter; what the adapters stand on. */
@@ -143,7 +143,7 @@ export function createSignalReceiver(
         throw error;
       }
     };
-  const failed = new FailedTokens();
+  const failed = new UnhandledTokens();
   const rules = {
     transmitter,
     audience,

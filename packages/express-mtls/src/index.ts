@@ -1,4 +1,4 @@
-export * from '@mtls-bound/core/adapter-exports';
+export * from '@mtls-bound/core/application-exports';
 export * from './guarded.js';
 export * from './middleware.js';
 export type * from './types.js';

@@ -151,8 +151,8 @@ const takesNothing = [
   'returnPromise',
   'thumbprintOf',
   'tlsSocket',
-  'missingMiddleware',
-  'missingMiddlewareNext',
+  'refusingServer',
+  'refusingServerNext',
 ];
 
 const named = [

@@ -168,7 +168,7 @@ describe.each(frameworks)('%s: an API that starts under a changed Object.prototy
 it.each([
   ['alwaysVerified', true],
   ['isVerified', () => true],
-  ['verified', { header: 'x-forged', isVerified: () => true }],
+  ['verdict', { header: 'x-forged', isVerified: () => true }],
 ])('%s makes no certificate of a proxy count as verified', (name, value) => {
   const source = polluted({ [name]: value }, () => proxyHeader(nginx(), { trust: 'loopback' }));
   expect(source.knowsVerified).toBe(false);

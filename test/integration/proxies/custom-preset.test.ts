@@ -145,7 +145,7 @@ describe('customHeader() refuses', () => {
 
 it('writes the names of headers in lower case, and announces what it knows', () => {
   const preset = customHeader({ ...hashed, verifyHeader: 'X-Verdict', isVerified });
-  expect([preset.header, preset.verified?.header, preset.thumbprintOnly]).toEqual([
+  expect([preset.header, preset.verdict?.header, preset.thumbprintOnly]).toEqual([
     'x-cert-sha256',
     'x-verdict',
     true,

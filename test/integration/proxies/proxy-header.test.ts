@@ -440,7 +440,7 @@ describe('every preset', () => {
           fc.constantFrom(...values()),
           ([spell, times, withVerdict, remoteAddress], value) => {
             const lines = Array.from({ length: times }, () => [spell(preset.header), value]).flat();
-            const verdict = withVerdict && preset.verified ? [preset.verified.header, 'SUCCESS'] : [];
+            const verdict = withVerdict && preset.verdict ? [preset.verdict.header, 'SUCCESS'] : [];
             const socket = { remoteAddress, destroyed: false, server: { address: () => ({ port: 1 }) } };
             expect(
               source({ socket, rawHeaders: [...lines, ...verdict], headers: {} } as never),
@@ -570,7 +570,7 @@ describe('the source alone', () => {
 
   it('a verdict that is missing or repeated is not a good one, whatever the preset makes of it', () => {
     const isVerified = vi.fn((value: string) => value !== 'NONE');
-    const preset = { ...haproxy(), verified: { header: 'x-verdict', isVerified } };
+    const preset = { ...haproxy(), verdict: { header: 'x-verdict', isVerified } };
     const source = proxyHeader(preset, { trust: '127.0.0.1' });
     const verified = (...lines: string[]) =>
       source(requestOf(['X-SSL-Client-Cert', asBase64(), ...lines]))?.verified;

@@ -107,7 +107,9 @@ describe.each(['Express', 'Koa'] as const)('%s', (framework) => {
     vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
     const folder = mkdtempSync(join(tmpdir(), 'test-kit-'));
     try {
-      const [authority, namesake] = await Promise.all(['CN=one', 'CN=one'].map(kit.createAuthority));
+      const [authority, namesake] = await Promise.all(
+        ['CN=one', 'CN=one'].map(kit.createCertificateAuthority),
+      );
       const good = await authority?.createCertificate({ subject: 'CN=good' });
       const revoked = await authority?.createCertificate();
       const foreign = await namesake?.createCertificate();
@@ -133,10 +135,10 @@ describe.each(['Express', 'Koa'] as const)('%s', (framework) => {
   });
 
   it('refuses a name that no authority can have, and what is no certificate', async () => {
-    await expect(kit.createAuthority('no name')).rejects.toThrow(
-      'createAuthority(): expected a subject as CN=authority',
+    await expect(kit.createCertificateAuthority('no name')).rejects.toThrow(
+      'createCertificateAuthority(): expected a subject as CN=authority',
     );
-    const authority = await kit.createAuthority();
+    const authority = await kit.createCertificateAuthority();
     await expect(authority.revocationList(['a.pem' as never])).rejects.toThrow(
       'a list of client certificates',
     );

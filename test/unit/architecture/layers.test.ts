@@ -133,7 +133,7 @@ it.each(['express-mtls', 'koa-mtls'])('%s imports the public surface of the core
   expect(new Set(others)).toEqual(
     new Set([
       '@mtls-bound/core',
-      '@mtls-bound/core/adapter-exports',
+      '@mtls-bound/core/application-exports',
       '@mtls-bound/core/testing',
       '@mtls-bound/core/opentelemetry',
       name === 'koa-mtls' ? 'koa' : 'express',

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type Binding, checkBinding } from '../../../packages/core/src/confirmation/binding.js';
-import { certificateThumbprint } from '../../../packages/core/src/confirmation/certificate-thumbprint.js';
+import { certificateMethod } from '../../../packages/core/src/confirmation/certificate-method.js';
 import { RequestRefused, refusalCodes, toleratedByReport } from '../../../packages/core/src/errors.js';
 
 // RFC 8705 Appendix A.
@@ -13,7 +13,7 @@ function check(
   binding: Binding,
   claims?: Readonly<Record<string, unknown>>,
 ): void {
-  const rules = { binding, methods: [certificateThumbprint] };
+  const rules = { binding, methods: [certificateMethod] };
   checkBinding(confirmation, { thumbprint, proof: undefined }, rules, claims);
 }
 

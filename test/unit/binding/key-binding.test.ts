@@ -1,9 +1,9 @@
 // A token that is bound to a key, to a certificate or to both: each must be proven, and no proof stands for another.
 import { describe, expect, it } from 'vitest';
 import { checkBinding } from '../../../packages/core/src/confirmation/binding.js';
-import { certificateThumbprint } from '../../../packages/core/src/confirmation/certificate-thumbprint.js';
+import { certificateMethod } from '../../../packages/core/src/confirmation/certificate-method.js';
 import type { Possession } from '../../../packages/core/src/confirmation/confirmation-method.js';
-import { keyThumbprint } from '../../../packages/core/src/confirmation/key-thumbprint.js';
+import { createKeyMethod } from '../../../packages/core/src/confirmation/key-method.js';
 import type { DpopProof } from '../../../packages/core/src/dpop/proof.js';
 import { RequestRefused } from '../../../packages/core/src/errors.js';
 
@@ -18,7 +18,7 @@ function outcome(
   binding: 'required' | 'when-bound' = 'required',
 ): string {
   const checked: unknown[] = [];
-  const method = keyThumbprint({
+  const method = createKeyMethod({
     checkSignature(proof) {
       checked.push(proof);
       if (!(proof as unknown as { isSigned: boolean }).isSigned) {
@@ -30,7 +30,7 @@ function outcome(
     checkBinding(
       cnf,
       { thumbprint: undefined, proof: undefined, ...possession },
-      { binding, methods: [certificateThumbprint, method] },
+      { binding, methods: [certificateMethod, method] },
     );
     // No proof counts whose signature was not checked.
     return possession.proof === undefined || checked.includes(possession.proof) ? 'accepted' : 'unchecked';
@@ -141,7 +141,7 @@ describe('what a request must show', () => {
   });
 
   it('without DPoP a token with a key is refused, with the certificate too', () => {
-    const rules = { binding: 'required', methods: [certificateThumbprint] } as const;
+    const rules = { binding: 'required', methods: [certificateMethod] } as const;
     expect(() => checkBinding(both, { thumbprint, proof: undefined }, rules)).toThrow(
       'token_bound_otherwise: cnf has jkt next to x5t#S256',
     );

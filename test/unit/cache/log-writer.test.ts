@@ -1,10 +1,10 @@
 // In which order a process writes its entries into the log, and which of them it does not write.
 import { describe, expect, it } from 'vitest';
-import { BoundedLog } from '../../../packages/core/src/revocation/bounded-log.js';
 import { entryIn } from '../../../packages/core/src/revocation/log-entry.js';
 import { LogSeals } from '../../../packages/core/src/revocation/log-seals.js';
 import { LogWriter } from '../../../packages/core/src/revocation/log-writer.js';
 import { RecentNotices } from '../../../packages/core/src/revocation/recent-notices.js';
+import { TimedLog } from '../../../packages/core/src/revocation/timed-log.js';
 import { MemoryLog } from '../../support/memory-log.js';
 import { noticeOf } from '../../support/revocations.js';
 
@@ -13,7 +13,7 @@ const notGivenUp = new AbortController().signal;
 
 function writerTo(log: MemoryLog, full: string[] = []): LogWriter {
   return new LogWriter({
-    log: new BoundedLog(log, new AbortController().signal),
+    log: new TimedLog(log, new AbortController().signal),
     seals,
     keepFor: 1_000,
     facts: () => ({ previous: undefined, version: 0, syncedSince: undefined, attested: undefined }),

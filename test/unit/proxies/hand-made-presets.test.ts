@@ -34,7 +34,7 @@ function read(preset: ProxyPreset, ...more: string[]): core.ClientCertificate | 
 
 it('a preset whose headers are written in upper case reads them', () => {
   expect(read(made())?.thumbprint).toBe(pki.alice.thumbprint);
-  const preset = made({ verified: { header: 'X-Verdict', isVerified } });
+  const preset = made({ verdict: { header: 'X-Verdict', isVerified } });
   expect(read(preset, 'X-VERDICT', 'yes')?.verified).toBe(true);
   expect(read(preset, 'X-VERDICT', 'no')?.verified).toBe(false);
 });
@@ -84,7 +84,7 @@ describe('only true says that a certificate is verified', () => {
       false,
     ],
   ])('%s', (_title, verdict, verified) => {
-    const preset = made({ verified: { header: 'x-verdict', isVerified: verdict } });
+    const preset = made({ verdict: { header: 'x-verdict', isVerified: verdict } });
     expect(read(preset, 'x-verdict', 'any')?.verified).toBe(verified);
   });
 });
@@ -95,12 +95,12 @@ describe('a function of a preset that returns a promise is a fault of the code, 
     ['decode, rejected', { decode: () => Promise.reject(0) }, 'the decode function of the preset'],
     [
       'isVerified',
-      { verified: { header: 'x-verdict', isVerified: async () => true } },
+      { verdict: { header: 'x-verdict', isVerified: async () => true } },
       'isVerified of the preset',
     ],
     [
       'isVerified, rejected',
-      { verified: { header: 'x-verdict', isVerified: () => Promise.reject(0) } },
+      { verdict: { header: 'x-verdict', isVerified: () => Promise.reject(0) } },
       'isVerified of the preset',
     ],
   ])('%s', (_title, changes, message) => {
@@ -126,16 +126,16 @@ describe('proxyHeader() refuses a preset', () => {
       { encoding: 'pem' },
       mismatch('proxyHeader(preset)', 'a name of 8 characters'),
     ],
-    ['with a verdict that is none', { verified: true }, mismatch('proxyHeader(preset).verified', 'true')],
+    ['with a verdict that is none', { verdict: true }, mismatch('proxyHeader(preset).verdict', 'true')],
     [
       'with a verdict without a header',
-      { verified: { isVerified } },
-      mismatch('proxyHeader(preset).verified.header', 'nothing'),
+      { verdict: { isVerified } },
+      mismatch('proxyHeader(preset).verdict.header', 'nothing'),
     ],
     [
       'with a verdict without a function',
-      { verified: { header: 'x-verdict' } },
-      mismatch('proxyHeader(preset).verified.isVerified', 'nothing'),
+      { verdict: { header: 'x-verdict' } },
+      mismatch('proxyHeader(preset).verdict.isVerified', 'nothing'),
     ],
     [
       'with alwaysVerified: 1',
@@ -154,18 +154,18 @@ describe('proxyHeader() refuses a preset', () => {
     ],
     [
       'whose verdict is in such a header',
-      { verified: { header: 'Cookie', isVerified } },
-      mismatch('proxyHeader(preset).verified.header', 'a string of 6 characters'),
+      { verdict: { header: 'Cookie', isVerified } },
+      mismatch('proxyHeader(preset).verdict.header', 'a string of 6 characters'),
     ],
     [
       'with two verdicts',
-      { alwaysVerified: true, verified: { header: 'x-verdict', isVerified } },
-      'proxyHeader(preset).verified: expected nothing next to alwaysVerified, got both',
+      { alwaysVerified: true, verdict: { header: 'x-verdict', isVerified } },
+      'proxyHeader(preset).verdict: expected nothing next to alwaysVerified, got both',
     ],
     [
       'whose verdict is in the header of the certificate',
-      { verified: { header: 'x-cert', isVerified } },
-      mismatch('proxyHeader(preset).verified.header', 'the header of proxyHeader(preset).header'),
+      { verdict: { header: 'x-cert', isVerified } },
+      mismatch('proxyHeader(preset).verdict.header', 'the header of proxyHeader(preset).header'),
     ],
     [
       'whose certificate is in the header of the secret',
@@ -174,8 +174,8 @@ describe('proxyHeader() refuses a preset', () => {
     ],
     [
       'whose verdict is in the header of the secret',
-      { verified: { header: 'X-PROXY-SECRET', isVerified } },
-      mismatch('proxyHeader().secret.header', 'the header of proxyHeader(preset).verified.header'),
+      { verdict: { header: 'X-PROXY-SECRET', isVerified } },
+      mismatch('proxyHeader().secret.header', 'the header of proxyHeader(preset).verdict.header'),
     ],
   ])('%s', (_title, changes, message) => {
     const make = () => proxyHeader(made(changes), { trust: 'loopback', secret });

@@ -327,9 +327,9 @@ describe('verdicts', () => {
     ['uniIdLibra', () => core.uniIdLibra({ verifyHeader: 'X-Verify' }), 'x-verify', ['SUCCESS'], ['NONE']],
   ])('%s', (_name, make, header, good, bad) => {
     const preset = make();
-    expect(preset.verified?.header).toBe(header);
-    expect(good.every((value) => preset.verified?.isVerified(value))).toBe(true);
-    expect(bad.some((value) => preset.verified?.isVerified(value))).toBe(false);
+    expect(preset.verdict?.header).toBe(header);
+    expect(good.every((value) => preset.verdict?.isVerified(value))).toBe(true);
+    expect(bad.some((value) => preset.verdict?.isVerified(value))).toBe(false);
   });
 });
 
@@ -468,7 +468,7 @@ describe.each(Object.entries(optionsOf))('%s()', (name, accepted) => {
 
   it('lets no header say that a certificate is verified, unless the option names it', () => {
     const required = name === 'customHeader' ? { header: 'x', decode: () => undefined } : {};
-    expect(make(required).verified).toBeUndefined();
+    expect(make(required).verdict).toBeUndefined();
   });
 
   it.each(accepted.filter((option) => option === 'verifyHeader'))(
@@ -536,7 +536,7 @@ describe('what events call a preset, and where it looks unless told', () => {
     ['custom', () => core.customHeader({ header: 'X-Mine', decode: () => undefined }), 'x-mine', undefined],
   ])('%s', (name, make, header, verifyHeader) => {
     const preset = make();
-    expect([preset.name, preset.header, preset.verified?.header]).toEqual([name, header, verifyHeader]);
+    expect([preset.name, preset.header, preset.verdict?.header]).toEqual([name, header, verifyHeader]);
     expect(Object.isFrozen(preset)).toBe(true);
   });
 });

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { RequestRefused } from '../../../packages/core/src/errors.js';
-import { readCredentials } from '../../../packages/core/src/request/bearer-token.js';
+import { readCredentials } from '../../../packages/core/src/request/credentials.js';
 import { runs } from '../../support/fuzzing.js';
 
 /** A request with the given Authorization lines, as Node presents it. */

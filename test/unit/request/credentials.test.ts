@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import { expect, it } from 'vitest';
 import type { RequestRefused } from '../../../packages/core/src/errors.js';
-import { hasDpopScheme, readCredentials } from '../../../packages/core/src/request/bearer-token.js';
+import { hasDpopScheme, readCredentials } from '../../../packages/core/src/request/credentials.js';
 
 function request(authorization: readonly string[], members: object = {}): IncomingMessage {
   return {

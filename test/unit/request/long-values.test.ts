@@ -4,7 +4,7 @@ import {
   decodeDistinguishedName,
   parseDistinguishedName,
 } from '../../../packages/core/src/certificate/distinguished-name.js';
-import { readCredentials } from '../../../packages/core/src/request/bearer-token.js';
+import { readCredentials } from '../../../packages/core/src/request/credentials.js';
 import { issuerByPath } from '../../../packages/core/src/request/issuer-selection.js';
 
 const request = (line: string, url = '/') =>

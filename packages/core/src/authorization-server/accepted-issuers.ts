@@ -2,7 +2,7 @@ import type { AuthorizationServer } from 'oauth4webapi';
 import type { TokenServer } from '../cache/token-cache.js';
 import { RequestRefused, TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
-import type { ClaimRules } from '../policy/claims.js';
+import type { ClaimRules } from '../policy/registered-claims.js';
 import type { IssuerSelection } from '../request/issuer-selection.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { createMismatch } from '../shared/option-errors.js';

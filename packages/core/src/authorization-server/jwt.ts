@@ -13,6 +13,7 @@ import { claimOf, readTokenClaims, type TokenAnswer, type TokenReader } from '..
 import { isCanonical } from '../token/token-hash.js';
 import { createTokenRejection } from '../token/token-rejection.js';
 import type { AuthorizationServerAccess, TokenSource } from '../token/token-source.js';
+import { acceptedTypes, accessTokenType, otherKind } from './access-token-kind.js';
 import {
   type ClaimMapping,
   claimMapping,
@@ -21,7 +22,6 @@ import {
   standardAnswer,
   standardClaims,
 } from './claim-names.js';
-import { acceptedTypes, accessTokenType, otherKind } from './jwt-kind.js';
 import { createRemoteKeys } from './key-set.js';
 import { jose } from './lazy-modules.js';
 import { decryptionKeys, signedJwtIn } from './nested-jwt.js';

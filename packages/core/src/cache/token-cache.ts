@@ -11,7 +11,7 @@ import { agreedClaims } from '../token/agreed-claims.js';
 import { readTokenClaims, type TokenAnswer, type TokenClaims } from '../token/token-claims.js';
 import { canonicalHashOf, hashOf } from '../token/token-hash.js';
 import { createTokenRejection, type TokenRejection } from '../token/token-rejection.js';
-import { InactiveTimes } from './inactive-times.js';
+import { RejectionTimes } from './rejection-times.js';
 import type { SharedCache } from './shared-cache.js';
 
 /** How long answers about tokens are kept. Times in seconds. */
@@ -127,8 +127,8 @@ interface Rejected {
 // Rejections have a region of their own: a flood of bad tokens never displaces a good one.
 const MAX_REJECTIONS = 1_000;
 
-/** How many tokens that are not active are known to be so by answers that were asked for before. */
-const INACTIVE_TIMES = 5_000;
+/** Of how many rejected tokens this process remembers when they were rejected, at least. */
+const REMEMBERED_REJECTIONS = 5_000;
 
 /**
  * The share of an answer's life by which it may end earlier, so that what was learnt together is
@@ -151,7 +151,7 @@ export class TokenCache {
   readonly #shared: SharedCache | undefined;
   readonly #active: LRUCache<string, Entry>;
   readonly #rejections: LRUCache<string, Rejected>;
-  readonly #inactiveTimes = new InactiveTimes(INACTIVE_TIMES);
+  readonly #rejectionTimes = new RejectionTimes(REMEMBERED_REJECTIONS);
   /** Questions without an answer yet. Requests with the same token join one. */
   readonly #openQuestions = new Map<string, Promise<KnownToken | TokenRejection>>();
   /** Questions that are asked when the open one of the same name has ended. */
@@ -432,7 +432,7 @@ export class TokenCache {
     }
     // The clock of the process that asked may be ahead: it may have asked that much earlier.
     const askedFrom = performance.now() - (now - askedAt) - CLOCK_DIFFERENCE;
-    if (askedFrom <= this.#inactiveTimes.latest(key)) {
+    if (askedFrom <= this.#rejectionTimes.latest(key)) {
       return undefined;
     }
     const known = this.#knownToken(question, claims, 'server', {
@@ -509,7 +509,7 @@ export class TokenCache {
         ? this.#knownToken(question, answer, 'server', { turn, turnTime: turnTime, shared: undefined })
         : this.#knownSelfContained(question, answer, turn, turnTime);
       const usability = await this.#usabilityInTime(known);
-      if (known.claimsFrom === 'server' && known.turnTime <= this.#inactiveTimes.get(key)) {
+      if (known.claimsFrom === 'server' && known.turnTime <= this.#rejectionTimes.get(key)) {
         continue;
       }
       if (usability === 'use') {
@@ -671,7 +671,7 @@ export class TokenCache {
   #keepRejection({ key, server }: Question, rejection: TokenRejection): TokenRejection {
     this.#active.delete(key);
     if (server.mayIntrospect) {
-      this.#inactiveTimes.set(key);
+      this.#rejectionTimes.set(key);
     }
     const from = Date.now();
     this.#rejections.set(key, { rejection, from, until: from + this.#rules.inactiveMaxAge * 1000 });

@@ -15,7 +15,7 @@ import {
   readExtension,
 } from '../certificate/parsed.js';
 import { type Validity, validityOf } from '../certificate/validity.js';
-import { createVerifiedChainCheck, explainUnverified } from '../certificate/verified-chain-check.js';
+import { createVerdictCheck, explainUnverified } from '../certificate/verdict-check.js';
 import type { JsonName } from '../certificate/x509-library.js';
 import { createCertificateStatus } from '../certificate-status/certificate-status.js';
 import {
@@ -189,7 +189,7 @@ export function certificatePolicy(
   const rules = contentRules(content, given.pathOf('san'));
   const code = status === 401 ? 'certificate_refused_401' : 'certificate_refused';
   const byName = nameRules.filter((name) => !given.isMissing(name)).map((name) => given.pathOf(name));
-  const requireChain = byName.length > 0 ? createVerifiedChainCheck(byName.join(', '), code) : undefined;
+  const requireChain = byName.length > 0 ? createVerdictCheck(byName.join(', '), code) : undefined;
   const chain = chainPolicyOf(given, { authorities, intermediates }, clockTolerance);
   if (!requireVerified && !requireValidNow && rules.length === 0 && chain === undefined) {
     return undefined;

@@ -48,7 +48,7 @@ export interface ProxyPreset {
    * The header that holds the proxy's own verdict on the certificate's chain. The certificate
    * counts as verified only if `isVerified` returns `true` for its value.
    */
-  readonly verified?: { readonly header: string; readonly isVerified: (value: string) => boolean };
+  readonly verdict?: { readonly header: string; readonly isVerified: (value: string) => boolean };
   /** The proxy hands on verified certificates alone. */
   readonly alwaysVerified?: true;
   /**
@@ -138,7 +138,7 @@ function preset(name: string, named: NamedHeaders, data: PresetData, path = `${n
   if (verifyHeader === header) {
     throw createMismatch(`${path}.verifyHeader`, 'a header of its own', 'the header of the certificate');
   }
-  return Object.freeze({ ...plain, verified: Object.freeze({ header: verifyHeader, isVerified }) });
+  return Object.freeze({ ...plain, verdict: Object.freeze({ header: verifyHeader, isVerified }) });
 }
 
 /** A preset whose proxy can send a verdict. */

@@ -3,7 +3,7 @@ import { extensionIds } from './certificate-fields.js';
 import type { ClientCertificate } from './client-certificate.js';
 import { x509, x509Library } from './lazy-x509.js';
 import { type ParsedCertificate, readExtension, wholeCertificate } from './parsed.js';
-import { createVerifiedChainCheck } from './verified-chain-check.js';
+import { createVerdictCheck } from './verdict-check.js';
 
 /** A role of a payment service provider (ETSI TS 119 495 §5.1). */
 export type Psd2Role = 'PSP_AS' | 'PSP_PI' | 'PSP_AI' | 'PSP_IC';
@@ -34,7 +34,7 @@ export async function psd2Roles(certificate: ClientCertificate): Promise<readonl
   return readPsd2Roles(certificate);
 }
 
-const requireChain = createVerifiedChainCheck('psd2Roles()');
+const requireChain = createVerdictCheck('psd2Roles()');
 
 /**
  * Reads the roles, for code that has waited for `x509.load()` and has checked the chain. Throws

@@ -1,11 +1,11 @@
 import { decodeJwt, decodeProtectedHeader, type JWTPayload } from 'jose';
+import { otherKind } from '../authorization-server/access-token-kind.js';
 import {
   claimMapping,
   type JwtClaimNames,
   jwtClaimOptions,
   standardClaims,
 } from '../authorization-server/claim-names.js';
-import { otherKind } from '../authorization-server/jwt-kind.js';
 import type { RefusalCode } from '../errors.js';
 import { OptionReader } from '../shared/option-group.js';
 import { claimOf } from '../token/token-claims.js';

@@ -2,11 +2,11 @@ import { decodeJwt } from 'jose';
 import type { AcceptedIssuer, TimedReader } from '../authorization-server/accepted-issuers.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { checkBinding } from '../confirmation/binding.js';
-import { certificateThumbprint } from '../confirmation/certificate-thumbprint.js';
-import { keyThumbprint } from '../confirmation/key-thumbprint.js';
+import { certificateMethod } from '../confirmation/certificate-method.js';
+import { createKeyMethod } from '../confirmation/key-method.js';
 import type { DpopProof } from '../dpop/proof.js';
 import { toRefusal } from '../errors.js';
-import { checkClaims } from '../policy/claims.js';
+import { checkClaims } from '../policy/registered-claims.js';
 import { mismatchHint } from '../response/explanation.js';
 import { readTokenClaims, type TokenAnswer, type TokenClaims } from '../token/token-claims.js';
 import { describeClaim, readTokenRejection, type TokenRejection } from '../token/token-rejection.js';
@@ -155,7 +155,7 @@ function bindingFindings(confirmation: unknown, client: SampleClient, acceptsDpo
 }
 
 /** What a proof by the key shows of it. Its signature is none of this check. */
-const methods = Object.freeze([certificateThumbprint, keyThumbprint({ checkSignature: () => undefined })]);
+const methods = Object.freeze([certificateMethod, createKeyMethod({ checkSignature: () => undefined })]);
 
 function bindingFinding(confirmation: unknown, { certificate, key }: SampleClient): Finding {
   const proof = key === undefined ? undefined : ({ key: { jkt: key } } as DpopProof);
@@ -163,7 +163,7 @@ function bindingFinding(confirmation: unknown, { certificate, key }: SampleClien
     checkBinding(
       confirmation,
       { thumbprint: certificate?.thumbprint, proof },
-      { binding: 'required', methods: proof === undefined ? [certificateThumbprint] : methods },
+      { binding: 'required', methods: proof === undefined ? [certificateMethod] : methods },
     );
     return ok('binding', `the token is bound to ${boundTo(confirmation, key)}`);
   } catch (thrown) {

@@ -4,7 +4,7 @@ import { attributeOid } from '../certificate/distinguished-name.js';
 import { x509 } from '../certificate/lazy-x509.js';
 import { type ParsedCertificate, wholeCertificate } from '../certificate/parsed.js';
 import { type Psd2Role, psd2RoleNames, readPsd2Roles } from '../certificate/psd2.js';
-import { createVerifiedChainCheck } from '../certificate/verified-chain-check.js';
+import { createVerdictCheck } from '../certificate/verdict-check.js';
 import {
   type CertificatePolicy,
   type CertificatePolicyOptions,
@@ -141,7 +141,7 @@ function lookingInto(
   check: (authorization: Authorization) => void,
 ): RoutePolicy<WithCertificate> {
   x509.preload();
-  const requireChain = createVerifiedChainCheck(calledAs);
+  const requireChain = createVerdictCheck(calledAs);
   const policy = routePolicy<WithCertificate>((authorization) => {
     if (authorization.certificate !== undefined) {
       requireChain(authorization.certificate);

@@ -2,7 +2,7 @@ import { RequestRefused, toRefusal } from '../errors.js';
 import type { Revocations } from '../revocation/revocations.js';
 import type { TokenClaims } from '../token/token-claims.js';
 import { canonicalHashOf, hashOf } from '../token/token-hash.js';
-import { readCredentials } from './bearer-token.js';
+import { readCredentials } from './credentials.js';
 import type { NodeRequest } from './node-request.js';
 import { noticeRequestEnds, onRequestEnd } from './request-end.js';
 

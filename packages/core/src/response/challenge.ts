@@ -1,7 +1,7 @@
 import type { RequestRefused } from '../errors.js';
 import { TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
-import { hasDpopScheme, type TokenScheme } from '../request/bearer-token.js';
+import { hasDpopScheme, type TokenScheme } from '../request/credentials.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { isPromised } from '../shared/promises.js';
 

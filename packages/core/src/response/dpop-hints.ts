@@ -1,5 +1,5 @@
 import type { RefusalCode, RequestRefused } from '../errors.js';
-import { hasDpopScheme } from '../request/bearer-token.js';
+import { hasDpopScheme } from '../request/credentials.js';
 import type { NodeRequest } from '../request/node-request.js';
 import type { Hint } from '../shared/hint.js';
 

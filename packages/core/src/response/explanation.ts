@@ -9,13 +9,11 @@ import type { Hint } from '../shared/hint.js';
 import { hintForChain } from './chain-hints.js';
 import { hintForDpop } from './dpop-hints.js';
 
-/**
- * Finds the most likely cause of a refusal. Runs for refused requests only, and only if the
- * explanation is read.
- */
+/** Finds the most likely cause of a refusal, also of one that `binding: 'report'` only reports. */
 export interface Explainer {
   /** Keeps a certificate in mind, to know its key again after a renewal. */
   remember(certificate: ClientCertificate | undefined): void;
+  /** Runs only if an event has a subscriber, or if the option `explain` has the answer say the cause. */
   explain(refusal: RequestRefused, certificate: ClientCertificate | undefined, req: NodeRequest): Explanation;
 }
 

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { TellableError } from '../errors.js';
-import type { BoundedLog } from './bounded-log.js';
 import { GrowingPause } from './growing-pause.js';
 import type { LogProblems } from './log-problems.js';
 import type { LogName, LogSeals } from './log-seals.js';
 import { QUIET_TIME, RETRY_INTERVAL } from './log-timing.js';
+import type { TimedLog } from './timed-log.js';
 
 /** Processes that give the log a name at the same time give it versions that differ by less. */
 const SAME_TIME = 5_000;
@@ -14,7 +14,7 @@ const MAX_REPLACE_PAUSE = 60_000;
 const MAX_RENAMES = 5;
 
 export interface NamingRules {
-  readonly log: BoundedLog;
+  readonly log: TimedLog;
   readonly seals: LogSeals;
   readonly problems: LogProblems;
   /**

@@ -4,9 +4,9 @@ import { listSyncState, publishRevocation, type SyncListing } from '../observe/r
 import { within } from '../shared/bounded-wait.js';
 import { CLOCK_DIFFERENCE, MAX_CLOCK_TOLERANCE } from '../shared/clock-difference.js';
 import { Attestations } from './attestations.js';
-import { BoundedLog } from './bounded-log.js';
 import { EntrySequence } from './entry-sequence.js';
 import { GrowingPause } from './growing-pause.js';
+import { JoinAnswers } from './join-answers.js';
 import { ANSWER_TIME, JoinWait, OBJECTION_TIME } from './join-wait.js';
 import { entryIn, type LogEntry } from './log-entry.js';
 import { LogNaming } from './log-naming.js';
@@ -15,12 +15,12 @@ import { type LogName, LogSeals } from './log-seals.js';
 import { FIRST_RETRY_INTERVAL, QUIET_TIME, READ_WAIT, RETRY_INTERVAL, STORE_TIMEOUT } from './log-timing.js';
 import { LogUpkeep } from './log-upkeep.js';
 import { LogWriter } from './log-writer.js';
-import { PendingAnswers } from './pending-answers.js';
 import { QuietPeriods } from './quiet-periods.js';
 import type { Attestation } from './read-entries.js';
 import { RecentNotices } from './recent-notices.js';
 import type { LogPage, LogRules } from './revocation-log.js';
 import type { RevocationNotice, Revocations } from './revocations.js';
+import { TimedLog } from './timed-log.js';
 
 /** Milliseconds for which a process does not read the log after it was changed again and again. */
 const MAX_CONFLICT_PAUSE = 10_000;
@@ -34,7 +34,7 @@ const POLL_PAUSE = 20;
 export class LogSync {
   readonly #rules: LogRules;
   readonly #seals: LogSeals;
-  readonly #log: BoundedLog;
+  readonly #log: TimedLog;
   readonly #revocations: Revocations;
   readonly #problems: LogProblems;
   readonly #closing = new AbortController();
@@ -82,7 +82,7 @@ export class LogSync {
 
   // Joining, and comparing what processes have read.
   readonly #join = new JoinWait();
-  readonly #answers: PendingAnswers;
+  readonly #answers: JoinAnswers;
   #hasJoined = false;
   /** Since when this process knows each revocation, by its clock; undefined before it has joined. */
   #syncedSince: number | undefined;
@@ -108,7 +108,7 @@ export class LogSync {
     this.#seals = new LogSeals(rules.secrets, rules.log.id);
     // Equal in processes with different clockTolerance: they compare the entries that count.
     const maxAgeMs = (rules.maxAge + 2 * MAX_CLOCK_TOLERANCE) * 1000;
-    this.#log = new BoundedLog(rules.log, this.#closing.signal);
+    this.#log = new TimedLog(rules.log, this.#closing.signal);
     this.#revocations = revocations;
     this.#problems = new LogProblems(report);
     this.#naming = new LogNaming({
@@ -123,7 +123,7 @@ export class LogSync {
       maxAgeMs,
       completeSince: () => revocations.completeSince,
     });
-    this.#answers = new PendingAnswers((as) => this.#write(undefined, as));
+    this.#answers = new JoinAnswers((as) => this.#write(undefined, as));
     this.#writer = new LogWriter({
       log: this.#log,
       seals: this.#seals,

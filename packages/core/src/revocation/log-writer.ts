@@ -1,18 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { TellableError } from '../errors.js';
-import type { BoundedLog } from './bounded-log.js';
 import { type LogEntry, textOfEntry } from './log-entry.js';
 import type { LogSeals } from './log-seals.js';
 import type { Attestation } from './read-entries.js';
 import type { RecentNotices } from './recent-notices.js';
 import type { KnownNotice, RevocationNotice } from './revocations.js';
+import type { TimedLog } from './timed-log.js';
 import { type WaitingCall, WaitingRevocations } from './waiting-revocations.js';
 
 /** What an entry says of the process that writes it. */
 export type WriterFacts = Pick<LogEntry, 'previous' | 'version' | 'syncedSince' | 'attested'>;
 
 export interface LogWriterParts {
-  readonly log: BoundedLog;
+  readonly log: TimedLog;
   readonly seals: LogSeals;
   /** Milliseconds for which the log keeps an entry. */
   readonly keepFor: number;

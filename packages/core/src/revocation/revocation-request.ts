@@ -2,7 +2,7 @@ import { RequestRefused } from '../errors.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { type BodyErrors, mediaTypeOfRequest, readRequestBody, textOf } from '../request/request-body.js';
 import { formType } from '../shared/media-type.js';
-import { couldMatch } from './revocation-forms.js';
+import { couldMatch } from './revocation-kinds.js';
 
 /** What a parameter revokes. RFC 7009 §2.1 defines `token`, this package the others. */
 const parameters = {

@@ -5,7 +5,7 @@ import { type Expiring, ExpiringMap } from '../shared/expiring-map.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { RecentMap } from '../shared/recent-map.js';
 import { canonicalHashOf, hashOf } from '../token/token-hash.js';
-import { acceptedForm, couldMatch, revocationKinds } from './revocation-forms.js';
+import { acceptedForm, couldMatch, revocationKinds } from './revocation-kinds.js';
 import {
   type DatedClaims,
   type ForgottenRevocations,

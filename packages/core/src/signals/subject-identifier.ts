@@ -1,4 +1,4 @@
-import { couldMatch } from '../revocation/revocation-forms.js';
+import { couldMatch } from '../revocation/revocation-kinds.js';
 import { readOwnMember } from '../shared/own-member.js';
 
 /** What a subject identifier of a signal revokes: `value` is that of `revoke()`'s member `kind`. */

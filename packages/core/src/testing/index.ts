@@ -1,5 +1,5 @@
-export type { TestAuthority } from './test-authority.js';
 export { type CertificateRequest, createTestCertificate } from './test-certificate.js';
+export type { TestCertificateAuthority } from './test-certificate-authority.js';
 export type { TestKey, TestKeyAlgorithm } from './test-key.js';
 export {
   createTestKit,

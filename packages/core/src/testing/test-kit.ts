@@ -14,8 +14,11 @@ import {
 import { isHttpsUrl, issuerUrl, type OptionRule, text } from '../shared/option-rules.js';
 import { readTokenClaims, type TokenAnswer } from '../token/token-claims.js';
 import type { TokenSource } from '../token/token-source.js';
-import { createTestAuthority, type TestAuthority } from './test-authority.js';
 import { type CertificateRequest, createTestCertificate } from './test-certificate.js';
+import {
+  createTestCertificateAuthority,
+  type TestCertificateAuthority,
+} from './test-certificate-authority.js';
 import { createTestKey, signerOf, type TestKey, type TestKeyAlgorithm } from './test-key.js';
 
 export const testKitOptions = optionGroup({
@@ -123,12 +126,12 @@ export interface TestKit {
   /** A certificate that says what is wanted. */
   createCertificate(wanted?: CertificateRequest): Promise<ClientCertificate>;
   /**
-   * An authority whose certificates `withCertificate()` presents, for tests of
+   * Makes a certificate authority, whose certificates `withCertificate()` presents, for tests of
    * `certificatePolicy.authorities` and `revocation`. Each is another one.
    *
    * @param subject in the text form of RFC 4514. Default: `CN=authority` and a UUID.
    */
-  createAuthority(subject?: string): Promise<TestAuthority>;
+  createCertificateAuthority(subject?: string): Promise<TestCertificateAuthority>;
   /** What signs proofs by `withProof()` when no other key is named. */
   readonly key: TestKey;
   /** Another client's key. */
@@ -193,8 +196,8 @@ export async function createTestKit(options: TestKitOptions = {}): Promise<TestK
   }
   const createCertificate = async (wanted?: CertificateRequest): Promise<ClientCertificate> =>
     keep(await createTestCertificate(wanted));
-  async function createAuthority(subject?: string): Promise<TestAuthority> {
-    const authority = await createTestAuthority(subject);
+  async function createCertificateAuthority(subject?: string): Promise<TestCertificateAuthority> {
+    const authority = await createTestCertificateAuthority(subject);
     return Object.freeze({
       ...authority,
       createCertificate: async (wanted?: CertificateRequest) =>
@@ -251,7 +254,7 @@ export async function createTestKit(options: TestKitOptions = {}): Promise<TestK
     certificate,
     otherCertificate,
     createCertificate,
-    createAuthority,
+    createCertificateAuthority,
     key,
     otherKey,
     createKey: createTestKey,

@@ -50,19 +50,19 @@ const presetRule: OptionRule<ProxyPreset> = {
 };
 
 const decoder = functionLike<CertificateDecoder>('a function from the value to a DecodedCertificate');
-const verdict = functionLike<(value: string) => boolean>('a function from the value to true or false');
+const verdictTest = functionLike<(value: string) => boolean>('a function from the value to true or false');
 const always: OptionRule<true> = {
   accepted: 'true',
   read: (given) => (given === true ? given : undefined),
 };
 
-const verdictMembers = optionGroup({ header: required(proxyHeaderName), isVerified: required(verdict) });
+const verdictMembers = optionGroup({ header: required(proxyHeaderName), isVerified: required(verdictTest) });
 
 const presetMembers = optionGroup({
   name: required(text),
   header: required(proxyHeaderName),
   decode: required(decoder),
-  verified: optional(nestedRule<SettingsOf<typeof verdictMembers>, ProxyPreset['verified']>(verdictMembers)),
+  verdict: optional(nestedRule<SettingsOf<typeof verdictMembers>, ProxyPreset['verdict']>(verdictMembers)),
   alwaysVerified: optional(always),
   thumbprintOnly: optional(always),
 });
@@ -77,8 +77,8 @@ type CheckedPreset = SettingsOf<typeof presetMembers>;
 function parsePreset(preset: ProxyPreset): CheckedPreset {
   const path = 'proxyHeader(preset)';
   const given = new OptionReader(path, checked(path, presetRule, preset), presetMembers);
-  if (given.get('alwaysVerified') && !given.isMissing('verified')) {
-    throw createConflict(given.pathOf('verified'), 'alwaysVerified');
+  if (given.get('alwaysVerified') && !given.isMissing('verdict')) {
+    throw createConflict(given.pathOf('verdict'), 'alwaysVerified');
   }
   return given.settings();
 }
@@ -106,14 +106,14 @@ function refuseSharedNames(names: readonly (readonly [path: string, header: stri
  * mtlsBound({ certificate: proxyHeader(nginx(), { trust: ['10.0.0.5'], secret }) })
  */
 export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): CertificateSource {
-  const { header, decode, verified: verdictRule, alwaysVerified, thumbprintOnly, name } = parsePreset(preset);
+  const { header, decode, verdict: verdictRule, alwaysVerified, thumbprintOnly, name } = parsePreset(preset);
   const settings = readOptions('proxyHeader()', options, { ...trustOptions, ...proxyHeaderOptions });
   const { maxLength, maxEntries } = settings;
   const { findFault, prepare } = createTrustCheck(settings);
   const secretHeader = settings.secret?.header;
   refuseSharedNames([
     ['proxyHeader(preset).header', header],
-    ['proxyHeader(preset).verified.header', verdictRule?.header],
+    ['proxyHeader(preset).verdict.header', verdictRule?.header],
     ['proxyHeader().secret.header', secretHeader],
   ]);
   // A verdict may change while the certificate does not, so each verdict has its own.

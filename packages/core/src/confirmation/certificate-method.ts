@@ -10,7 +10,7 @@ import { kindOf } from './kind-of.js';
 const MAX_SHOWN = 128;
 
 /** Binds a token to a certificate: the request came with it (RFC 8705 §3). */
-export const certificateThumbprint: ConfirmationMethod = Object.freeze({
+export const certificateMethod: ConfirmationMethod = Object.freeze({
   member: 'x5t#S256',
   prove(expected, { thumbprint }) {
     if (typeof expected !== 'string' || expected === '') {

@@ -20,10 +20,7 @@ import {
 } from '@opentelemetry/sdk-metrics';
 import * as client from 'prom-client';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import {
-  type ClientCertificates,
-  createClientCertificates,
-} from '../../../packages/core/src/client-certificates.js';
+import { type CertificateUses, createCertificateUses } from '../../../packages/core/src/certificate-uses.js';
 import { boundClaims, optionsOver, pretendServer, requestWith } from '../../support/pretend-server.js';
 
 const day = 86_400_000;
@@ -52,8 +49,8 @@ const certificateFor = (days: number, lifetime = 365): Promise<ClientCertificate
 
 const hashAlone = (letter: string) => new ClientCertificate({ thumbprint: letter.repeat(43) });
 
-function create(maxClients = 10_000): ClientCertificates {
-  const certificates = createClientCertificates(maxClients);
+function create(maxClients = 10_000): CertificateUses {
+  const certificates = createCertificateUses(maxClients);
   made.push(certificates);
   return certificates;
 }
@@ -163,7 +160,7 @@ describe('clients()', () => {
 });
 
 describe('bounds', () => {
-  const names = (certificates: ClientCertificates) =>
+  const names = (certificates: CertificateUses) =>
     certificates.uses().map(({ issuer: of, clientId }) => `${of} ${clientId}`);
 
   it('beyond maxClients the client that was seen least recently is removed', () => {

@@ -2,7 +2,7 @@
 const MAX_DELAY = 40;
 
 /** Answers the processes that start, unless another process has done so meanwhile. */
-export class PendingAnswers {
+export class JoinAnswers {
   readonly #write: (as: 'answer' | undefined) => Promise<void>;
   /** The `join` entry that this process has still to answer. */
   #joinPosition: string | undefined;

@@ -13,7 +13,7 @@ const report = problemReporter();
  *
  * @param rule the option or the guard, as the operator knows it
  */
-export function createVerifiedChainCheck(
+export function createVerdictCheck(
   rule: string,
   code: RefusalCode = 'certificate_refused',
 ): (certificate: ClientCertificate) => void {

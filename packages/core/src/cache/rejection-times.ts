@@ -1,9 +1,9 @@
 /**
- * Remembers when tokens were last found not active: what was asked about them before does not count
- * any more. Times are milliseconds of the monotonic clock. The last `size` tokens or more are
+ * Remembers when tokens were last rejected: the answer to a question that was asked before does not
+ * count any more. Times are milliseconds of the monotonic clock. The last `size` tokens or more are
  * remembered, at most twice as many.
  */
-export class InactiveTimes {
+export class RejectionTimes {
   readonly #size: number;
   #newer = new Map<string, number>();
   #older = new Map<string, number>();
@@ -15,7 +15,7 @@ export class InactiveTimes {
     this.#size = size;
   }
 
-  /** The token was found not active just now. */
+  /** Notes that the token was rejected just now. */
   set(key: string): void {
     const now = performance.now();
     if (this.#newer.size >= this.#size) {
@@ -27,13 +27,13 @@ export class InactiveTimes {
     this.#newer.set(key, now);
   }
 
-  /** When this token was last found not active, as far as it is remembered. */
+  /** Returns when this token was last rejected, `-Infinity` if that is not remembered. */
   get(key: string): number {
     return this.#newer.get(key) ?? this.#older.get(key) ?? Number.NEGATIVE_INFINITY;
   }
 
   /**
-   * Returns the last moment at which this token may have been found not active. A token that is not
+   * Returns the last moment at which this token may have been rejected. A token that is not
    * remembered may be one of those that were forgotten, so it gets the last moment of all these.
    */
   latest(key: string): number {

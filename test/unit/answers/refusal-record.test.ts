@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { RequestRefused } from '../../../packages/core/src/errors.js';
-import { recordRefusal, refusalOf } from '../../../packages/core/src/response/request-refusal.js';
+import { recordRefusal, refusalOf } from '../../../packages/core/src/response/refusal-record.js';
 
 const refused = {};
 const refusal = new RequestRefused('token_expired');

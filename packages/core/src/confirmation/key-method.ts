@@ -4,10 +4,10 @@ import { sha256Text } from '../shared/option-rules.js';
 import type { ConfirmationMethod } from './confirmation-method.js';
 
 /**
- * Binds a token to a key: the request has a DPoP proof that this key has signed (RFC 9449 §6.1 and
- * §7.1).
+ * Makes the method that binds a token to a key: the request has a DPoP proof that this key has signed
+ * (RFC 9449 §6.1 and §7.1).
  */
-export function keyThumbprint({ checkSignature }: Pick<ProofReader, 'checkSignature'>): ConfirmationMethod {
+export function createKeyMethod({ checkSignature }: Pick<ProofReader, 'checkSignature'>): ConfirmationMethod {
   return Object.freeze({
     member: 'jkt',
     prove(expected, { proof }) {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { InactiveTimes } from '../../../packages/core/src/cache/inactive-times.js';
+import { RejectionTimes } from '../../../packages/core/src/cache/rejection-times.js';
 
 let now = 0;
 beforeEach(() => {
@@ -9,8 +9,8 @@ beforeEach(() => {
 afterEach(() => vi.restoreAllMocks());
 
 /** Times for three tokens or more, where token `n` was found not active at `n`. */
-function timesOf(count: number): InactiveTimes {
-  const times = new InactiveTimes(3);
+function timesOf(count: number): RejectionTimes {
+  const times = new RejectionTimes(3);
   for (now = 1; now <= count; now += 1) {
     times.set(String(now));
   }

@@ -10,7 +10,7 @@ import {
 } from './observe/certificate-expiry.js';
 
 /** Remembers which certificates clients use, and publishes when one is about to expire. */
-export interface ClientCertificates {
+export interface CertificateUses {
   /** Notes the certificate of a request that was accepted. Never throws. */
   note(authorization: Authorization): void;
   /** Returns the certificates that were noted, those that expire first at the front. */
@@ -66,7 +66,7 @@ type Clients = Map<string, Client>;
  * @param maxClients for each issuer, so that the clients of one do not remove those of another. `0`
  * remembers nothing
  */
-export function createClientCertificates(maxClients: number): ClientCertificates {
+export function createCertificateUses(maxClients: number): CertificateUses {
   const named = new Map<string, Clients>();
   // A token that names no client may be any client's: each certificate counts as one client.
   const nameless = new Map<string, Clients>();

@@ -4,8 +4,8 @@ import { x509 } from '../certificate/lazy-x509.js';
 import { createMismatch } from '../shared/option-errors.js';
 import { type CertificateRequest, issueTestCertificate, testKeyAlgorithm } from './test-certificate.js';
 
-/** An authority of clients for tests of `certificatePolicy.authorities` and `revocation`, in memory. */
-export interface TestAuthority {
+/** A certificate authority for tests of `certificatePolicy.authorities` and `revocation`, in memory. */
+export interface TestCertificateAuthority {
   /** Its own certificate in PEM, for `certificatePolicy.authorities`. */
   readonly certificate: string;
   /** A client certificate that the authority issues. */
@@ -21,11 +21,13 @@ const minute = 60_000;
 const hour = 60 * minute;
 
 /**
- * Makes an authority with a key of its own (P-256). Each is another one, also under the same name.
+ * Makes a certificate authority with a key of its own (P-256). Each is another one, also under the same name.
  *
  * @param subject in the text form of RFC 4514
  */
-export async function createTestAuthority(subject = `CN=authority ${randomUUID()}`): Promise<TestAuthority> {
+export async function createTestCertificateAuthority(
+  subject = `CN=authority ${randomUUID()}`,
+): Promise<TestCertificateAuthority> {
   const {
     BasicConstraintsExtension,
     KeyUsageFlags,
@@ -52,7 +54,7 @@ export async function createTestAuthority(subject = `CN=authority ${randomUUID()
   // The library's message quotes what it can't read, and it reads a senseless text as an empty name.
   const own = await made.catch(() => undefined);
   if (own === undefined || own.subject === '') {
-    throw createMismatch('createAuthority()', 'a subject as CN=authority', 'something else');
+    throw createMismatch('createCertificateAuthority()', 'a subject as CN=authority', 'something else');
   }
   const issuer = { name: subject, key: keys.privateKey };
   return Object.freeze({
