@@ -1,14 +1,14 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type ProofName, ProofTable } from '../../../packages/core/src/dpop/proof-table.js';
 
-/** Other numbers have other names, which are spread like hashes. */
+/** Numbers from 0 to 999,999 have different names. 256 in a row are in as many shards. */
 function nameOf(number: number): ProofName {
   const spread = (part: number): number => {
     const first = Math.imul(part ^ (part >>> 16), 0x85eb_ca6b);
     const second = Math.imul(first ^ (first >>> 13), 0xc2b2_ae35);
     return (second ^ (second >>> 16)) >>> 0;
   };
-  return [spread(number + 1), spread(number + 1_000_001), spread(number + 2_000_001)];
+  return [spread(number + 1), spread(number + 1_000_001), number];
 }
 
 /** Which of the names 0 to `end` - 1 the table has. */
@@ -18,14 +18,14 @@ const numbersIn = (table: ProofTable, end: number): number[] =>
 describe('a table of proofs', () => {
   it('has the names that were added, however many, and no other', () => {
     const table = new ProofTable();
-    const added = Array.from({ length: 20_000 }, (_, number) => number);
+    const added = Array.from({ length: 10_000 }, (_, number) => number);
     const foundBefore = added.filter((number) => {
       const isThere = table.has(nameOf(number));
       table.add(nameOf(number), 1 + (number % 3));
       return isThere;
     });
     expect(foundBefore).toEqual([]);
-    expect(numbersIn(table, 40_000)).toEqual(added);
+    expect(numbersIn(table, 20_000)).toEqual(added);
   });
 
   it('loses the names of the spans that are removed, and can have them again', () => {
@@ -101,41 +101,44 @@ describe('the slots of removed names', () => {
     for (let number = begin; number < end; number += 1) {
       lengths.length = 0;
       table.add(nameOf(number), 3);
-      // Slots for 384 names, of four numbers each.
-      if (lengths.length > 1 || (lengths[0] ?? 2_048) !== 2_048) {
+      // Slots for 24 names, of four numbers each.
+      if (lengths.length > 1 || (lengths[0] ?? 128) !== 128) {
         throw new Error(`one addition rebuilds ${lengths}`);
       }
       count += lengths.length;
     }
     return count;
   };
+  /** 20 names in each shard. */
+  const COUNT = 20 * 256;
 
   it('are freed in one shard of 256 with each name that is added, and then used again', () => {
     const table = new ProofTable();
-    addAll(table, 0, 70_000, (number) => 1 + (number % 2));
+    addAll(table, 0, COUNT, (number) => 1 + ((number >> 8) % 2));
     const lengths = rebuilt();
     table.removeSpans([1]);
     expect(lengths).toEqual([]);
-    expect(addCounting(table, lengths, 70_000, 70_256)).toBe(256);
-    // 75,256 names have room in the slots of 70,000.
-    expect(addCounting(table, lengths, 70_256, 110_256)).toBe(0);
-    expect(numbersIn(table, 111_000)).toEqual(
-      Array.from({ length: 110_256 }, (_, number) => number).filter(
-        (number) => number >= 70_000 || number % 2 === 1,
-      ),
+    expect(addCounting(table, lengths, COUNT, COUNT + 256)).toBe(256);
+    // Each shard has 11 names now, and room for 13.
+    expect(addCounting(table, lengths, COUNT + 256, COUNT + 14 * 256)).toBe(0);
+    const all = Array.from({ length: COUNT + 14 * 256 }, (_, number) => number);
+    expect(numbersIn(table, COUNT + 15 * 256)).toEqual(
+      all.filter((number) => number >= COUNT || (number >> 8) % 2 === 1),
     );
   });
 
   it('are freed for each of several spans, whenever it is removed', () => {
     const table = new ProofTable();
-    addAll(table, 0, 70_000, (number) => 1 + (number % 4));
+    addAll(table, 0, COUNT, (number) => 1 + ((number >> 8) % 4));
     const lengths = rebuilt();
     table.removeSpans([1]);
-    expect(addCounting(table, lengths, 70_000, 70_100)).toBe(100);
+    expect(addCounting(table, lengths, COUNT, COUNT + 100)).toBe(100);
     table.removeSpans([2, 4]);
-    expect(addCounting(table, lengths, 70_100, 110_000)).toBe(256);
-    const left = Array.from({ length: 70_000 }, (_, number) => number).filter((number) => number % 4 === 2);
-    expect(numbersIn(table, 70_000)).toEqual(left);
+    expect(addCounting(table, lengths, COUNT + 100, COUNT + 10 * 256)).toBe(256);
+    const left = Array.from({ length: COUNT }, (_, number) => number).filter(
+      (number) => (number >> 8) % 4 === 2,
+    );
+    expect(numbersIn(table, COUNT)).toEqual(left);
   });
 
   it('can have the same names before they are freed: those of a later span stay', () => {
@@ -151,7 +154,7 @@ describe('the slots of removed names', () => {
 it('a name is there from its addition to the removal of its span, whatever comes between', () => {
   const table = new ProofTable();
   const spans = new Map<number, number>();
-  for (let number = 0; number < 20_000; number += 1) {
+  for (let number = 0; number < 8_000; number += 1) {
     const current = 1 + Math.floor(number / 100);
     // Of four spans, none of which is removed yet.
     const span = current + (number % 4);
