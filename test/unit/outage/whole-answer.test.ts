@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { createWholeAnswer } from '../../../packages/core/src/authorization-server/whole-answer.js';
+import {
+  asJson,
+  createWholeAnswer,
+  headerOf,
+} from '../../../packages/core/src/authorization-server/whole-answer.js';
 
 const json = { 'content-type': 'application/json' };
 const form = { 'content-type': 'application/x-www-form-urlencoded' };
@@ -44,6 +48,27 @@ const uses: Readonly<Record<string, Use>> = {
     return [before, response.bodyUsed];
   },
   'status and headers': (response) => [response.status, response.ok, [...response.headers], response.url],
+  'the members without a body': ({ type, redirected, statusText, ok, bodyUsed }) => [
+    type,
+    redirected,
+    statusText,
+    ok,
+    bodyUsed,
+  ],
+  'a Response of it': async (response) => {
+    const made = new Response(response.body, response);
+    return [made.status, [...made.headers], await made.text()];
+  },
+  'changed headers': async (response) => {
+    response.headers.set('x-added', '1');
+    const copy = response.clone();
+    copy.headers.delete('x-added');
+    return [[...response.headers], [...copy.headers]];
+  },
+  'each member': (response) => {
+    const names = Object.getOwnPropertyNames(Response.prototype);
+    return names.map((name) => typeof response[name as keyof Response]);
+  },
 };
 
 async function outcomeOf(use: Use, response: Response): Promise<unknown> {
@@ -57,14 +82,14 @@ async function outcomeOf(use: Use, response: Response): Promise<unknown> {
 describe.each(bodies)('%s', (_title, status, headers, bytes) => {
   it.each(Object.entries(uses))('%s is as of a Response', async (_name, use) => {
     const expected = new Response(status === 204 ? null : bytes, { status, headers });
-    expect(await outcomeOf(use, createWholeAnswer(status, headers, bytes))).toEqual(
+    expect(await outcomeOf(use, createWholeAnswer(status, new Headers(headers), bytes))).toEqual(
       await outcomeOf(use, expected),
     );
   });
 });
 
 it('bytes() gives the bytes, also where Node has no such method yet', async () => {
-  const answer = createWholeAnswer(200, json, Buffer.from([1, 2, 255])) as Response & {
+  const answer = createWholeAnswer(200, new Headers(json), Buffer.from([1, 2, 255])) as Response & {
     bytes(): Promise<Uint8Array>;
   };
   expect([...(await answer.bytes())]).toEqual([1, 2, 255]);
@@ -72,9 +97,73 @@ it('bytes() gives the bytes, also where Node has no such method yet', async () =
 });
 
 it('is a Response', () => {
-  expect(createWholeAnswer(200, json, Buffer.alloc(0))).toBeInstanceOf(Response);
+  expect(createWholeAnswer(200, new Headers(json), Buffer.alloc(0))).toBeInstanceOf(Response);
 });
 
 it.each([101, 199, 600, 999])('a status that no final answer has is refused: %s', (status) => {
-  expect(() => createWholeAnswer(status, {}, Buffer.alloc(0))).toThrow(RangeError);
+  expect(() => createWholeAnswer(status, new Headers(), Buffer.alloc(0))).toThrow(RangeError);
+});
+
+/** Headers of another implementation, which count how often all of them are read. */
+class OtherHeaders extends Map<string, string> {
+  reads = 0;
+
+  override get(name: string): string {
+    return super.get(name) ?? (null as unknown as string);
+  }
+
+  override [Symbol.iterator]() {
+    this.reads += 1;
+    return super.entries();
+  }
+}
+
+describe('headers of another implementation', () => {
+  const created = () => {
+    const headers = new OtherHeaders(Object.entries({ ...json, 'retry-after': '3' }));
+    return { headers, answer: createWholeAnswer(200, headers as never, Buffer.from('{"active":true}')) };
+  };
+
+  it('are read one by one, without all of them', async () => {
+    const { headers, answer } = created();
+    expect([headerOf(answer, 'retry-after'), headerOf(answer, 'date')]).toEqual(['3', null]);
+    expect(await asJson(answer).json()).toEqual({ active: true });
+    expect(headers.reads).toBe(0);
+  });
+
+  it('become the Headers of the answer when these are read', () => {
+    const { headers, answer } = created();
+    expect([...answer.headers]).toEqual([
+      ['content-type', 'application/json'],
+      ['retry-after', '3'],
+    ]);
+    expect(answer.headers).toBe(answer.headers);
+    answer.headers.set('retry-after', '4');
+    expect(headerOf(answer, 'retry-after')).toBe('4');
+    expect(headers.reads).toBe(1);
+  });
+
+  it('of a Response of Node are read from it', () => {
+    const response = new Response(null, { status: 503, headers: { 'retry-after': '5' } });
+    expect([headerOf(response, 'retry-after'), headerOf(response, 'date')]).toEqual(['5', null]);
+  });
+});
+
+describe('an answer for a function that reads JSON', () => {
+  it('has the status and the body, and no header but its type', async () => {
+    const headers = new Headers({ ...json, date: 'now', 'content-type': 'Application/JSON; charset=utf-8' });
+    const given = asJson(createWholeAnswer(200, headers, Buffer.from('{"active":true}')));
+    expect([given.status, [...given.headers], await given.json()]).toEqual([
+      200,
+      [['content-type', 'application/json']],
+      { active: true },
+    ]);
+  });
+
+  it('is the answer itself where it was read, and a Response of Node', async () => {
+    const answer = createWholeAnswer(200, new Headers(json), Buffer.from('{}'));
+    await answer.text();
+    const response = new Response('{}');
+    expect([asJson(answer) === answer, asJson(response) === response]).toEqual([true, true]);
+  });
 });

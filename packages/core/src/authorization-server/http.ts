@@ -151,7 +151,7 @@ function sentByNodeFetch(pool: Pool, maxResponseSize: number, identity?: ClientI
         const answer = await exchange.result;
         hasAnswered = true;
         const bytes = await readStream(answer.body, maxResponseSize);
-        return createWholeAnswer(answer.status, [...answer.headers], bytes);
+        return createWholeAnswer(answer.status, answer.headers, bytes);
       });
     } catch (error) {
       exchange.abort();
@@ -209,7 +209,9 @@ function readStream(body: NodeJS.ReadableStream | null, maxSize: number): Promis
       }
       chunks.push(chunk);
     });
-    body.once('end', () => resolve(Buffer.concat(chunks, size)));
+    body.once('end', () =>
+      resolve(chunks.length === 1 ? (chunks[0] as Buffer<ArrayBuffer>) : Buffer.concat(chunks, size)),
+    );
     // After an error, too, and after the end.
     body.once('close', fail);
     body.once('error', fail);
@@ -239,7 +241,7 @@ function sentBy(userFetch: typeof globalThis.fetch, maxResponseSize: number): Se
       ignoreErrorsOf(answeredBody);
       refusePromises(url, { status, headers: answered, body: answeredBody });
       const read = await readBody(answeredBody, maxResponseSize, deadline);
-      return createWholeAnswer(status, answered, read);
+      return createWholeAnswer(Math.trunc(Number(status)), new Headers(answered), read);
     });
 }
 

@@ -40,6 +40,7 @@ import {
   signedAnswerType,
 } from './signed-introspection.js';
 import { JwtRejected } from './verified-jwt.js';
+import { asJson, headerOf } from './whole-answer.js';
 
 /**
  * Parameters of the request that this package writes itself, which further ones must not replace.
@@ -294,7 +295,7 @@ async function plainAnswer(
 ): Promise<Record<string, unknown>> {
   // oauth4webapi reads JSON under any name; RFC 7662 §2.2 knows one.
   expectType(response, 'application/json');
-  return processIntrospectionResponse(server, client, response);
+  return processIntrospectionResponse(server, client, asJson(response));
 }
 
 /** A plain answer where a signed one was asked for is a downgrade. */
@@ -304,7 +305,7 @@ async function signedText(response: Response): Promise<string> {
 }
 
 function expectType(response: Response, type: string): void {
-  if (mediaTypeOf(response.headers.get('content-type')) !== type) {
+  if (mediaTypeOf(headerOf(response, 'content-type')) !== type) {
     throw new TellableError(`its content type is not ${type}`);
   }
 }

@@ -14,6 +14,7 @@ import type { Deadline } from './deadline.js';
 import { type Http, type HttpRequest, StaleConnection, timed } from './http.js';
 import { isOfKnownToken } from './requester.js';
 import { readRetryAfter } from './retry-after.js';
+import { headerOf } from './whole-answer.js';
 
 /** Limits of the requests to one endpoint of an authorization server. */
 export interface CircuitBreakerRules {
@@ -206,7 +207,7 @@ const gatewayStatuses = new Set([502, 503, 504]);
  */
 function classifyOutcome(response: Response | undefined, error: unknown): AttemptOutcome {
   if (response !== undefined) {
-    const { retryAfter } = readRetryAfter(response.headers.get('retry-after'));
+    const { retryAfter } = readRetryAfter(headerOf(response, 'retry-after'));
     const isGateway = gatewayStatuses.has(response.status);
     if (retryAfter !== undefined && (isGateway || response.status === 429)) {
       return { restFor: Math.min(retryAfter, LONGEST_REST) };

@@ -3,53 +3,114 @@
  */
 const bodiless: ReadonlySet<number> = new Set([204, 205, 304]);
 
-type Headers = NonNullable<ResponseInit['headers']>;
+/** Headers of any implementation, such as node-fetch's. */
+export interface HeaderSource extends Iterable<[name: string, value: string]> {
+  get(name: string): string | null;
+}
 
-type WholeAnswerClass = new (status: number, headers: Headers, body: Buffer<ArrayBuffer>) => Response;
+interface WholeAnswerClass {
+  new (status: number, headers: HeaderSource, body: Buffer<ArrayBuffer>): Response;
+  /** Undefined for a `Response` that is no `WholeAnswer`. */
+  headerOf(response: Response, name: string): string | null | undefined;
+  asJson(response: Response): Response;
+}
 
 let WholeAnswer: WholeAnswerClass | undefined;
 
 /**
  * Returns a `Response` whose body is in memory. Text and JSON are read from there, as a stream
- * would take longer than the rest of the answer. The stream is made for callers that need it.
+ * would take longer than the rest of the answer. What else takes long is made when it is read: the
+ * `Headers`, and a stream. Throws `RangeError` for a status that no final answer has.
  */
-export function createWholeAnswer(status: number, headers: Headers, body: Buffer<ArrayBuffer>): Response {
+export function createWholeAnswer(
+  status: number,
+  headers: HeaderSource,
+  body: Buffer<ArrayBuffer>,
+): Response {
   WholeAnswer ??= defineWholeAnswer();
   return new WholeAnswer(status, headers, body);
 }
 
-/** The members of `Response` that concern its body. */
-type OfTheBody =
-  | 'text'
-  | 'json'
-  | 'arrayBuffer'
-  | 'blob'
-  | 'bytes'
-  | 'formData'
-  | 'body'
-  | 'bodyUsed'
-  | 'clone';
+/** Returns a header of a response, `null` if it has none, without making its `Headers`. */
+export function headerOf(response: Response, name: string): string | null {
+  const header = WholeAnswer?.headerOf(response, name);
+  return header === undefined ? response.headers.get(name) : header;
+}
+
+/**
+ * Returns a response with the status and the body of `response`, for a function that reads no header
+ * but `Content-Type`. That header says `application/json` there, so check it before.
+ */
+export function asJson(response: Response): Response {
+  return WholeAnswer?.asJson(response) ?? response;
+}
 
 /** Node loads its `Response`, and much with it, when the name is read first. */
 function defineWholeAnswer(): WholeAnswerClass {
-  // `Response` without those members, which its types declare as properties.
-  const Bodiless = Response as unknown as new (body: null, init: ResponseInit) => Omit<Response, OfTheBody>;
   const decoder = new TextDecoder();
+  const jsonHeaders = new Headers({ 'content-type': 'application/json' });
 
-  return class WholeAnswer extends Bodiless implements Response {
+  /**
+   * A `Response` by its prototype alone: the constructor of `Response` takes longer than the rest of
+   * the answer. Its members have no access to this object, so that none of them is inherited.
+   */
+  class OwnAnswer {
+    readonly #status: number;
     /** Null where the status has no body: it can be read again and again. */
     readonly #bytes: Buffer<ArrayBuffer> | null;
+    readonly #source: HeaderSource;
+    #headers: Headers | undefined;
     #isRead = false;
     #streamed: Response | undefined;
 
-    constructor(status: number, headers: Headers, body: Buffer<ArrayBuffer>) {
-      super(null, { status, headers });
+    constructor(status: number, headers: HeaderSource, body: Buffer<ArrayBuffer>) {
+      if (!(status >= 200 && status <= 599)) {
+        throw new RangeError('the status of an answer must be from 200 to 599');
+      }
+      this.#status = status;
+      this.#source = headers;
+      this.#headers = headers instanceof Headers ? headers : undefined;
       this.#bytes = bodiless.has(status) ? null : body;
+    }
+
+    static headerOf(response: object, name: string): string | null | undefined {
+      return #source in response ? (response.#headers ?? response.#source).get(name) : undefined;
+    }
+
+    static asJson(response: Response): Response {
+      return #source in response && response.#bytes !== null && response.#isUntouched()
+        ? responseOf(new OwnAnswer(response.#status, jsonHeaders, response.#bytes))
+        : response;
+    }
+
+    /** Returns this answer over a stream, which is at its end if this answer was read. */
+    static streamOf(answer: OwnAnswer): Response {
+      if (answer.#streamed === undefined) {
+        const { status, headers } = answer;
+        answer.#streamed = new Response(answer.#bytes, { status, headers });
+        if (answer.#isRead) {
+          void answer.#streamed.arrayBuffer();
+        }
+      }
+      return answer.#streamed;
+    }
+
+    get status(): number {
+      return this.#status;
+    }
+
+    get headers(): Headers {
+      this.#headers ??= new Headers([...this.#source]);
+      return this.#headers;
+    }
+
+    get bodyUsed(): boolean {
+      return this.#isRead || this.#streamed?.bodyUsed === true;
     }
 
     async text(): Promise<string> {
       if (!this.#isUntouched()) {
-        return this.#stream().text();
+        return OwnAnswer.streamOf(this).text();
       }
       this.#isRead = true;
       return decoder.decode(this.#bytes ?? undefined);
@@ -59,50 +120,54 @@ function defineWholeAnswer(): WholeAnswerClass {
       return JSON.parse(await this.text()) as unknown;
     }
 
-    async arrayBuffer(): Promise<ArrayBuffer> {
-      return this.#stream().arrayBuffer();
-    }
-
-    async blob(): ReturnType<Response['blob']> {
-      return this.#stream().blob();
-    }
-
+    /** Not every version of Node has it. */
     async bytes(): Promise<Uint8Array> {
-      return new Uint8Array(await this.arrayBuffer());
-    }
-
-    async formData(): ReturnType<Response['formData']> {
-      return this.#stream().formData();
-    }
-
-    get body(): Response['body'] {
-      return this.#stream().body;
-    }
-
-    get bodyUsed(): boolean {
-      return this.#isRead || this.#streamed?.bodyUsed === true;
+      return new Uint8Array(await OwnAnswer.streamOf(this).arrayBuffer());
     }
 
     clone(): Response {
       return this.#isUntouched()
-        ? new WholeAnswer(this.status, this.headers, this.#bytes ?? Buffer.alloc(0))
-        : this.#stream().clone();
+        ? responseOf(new OwnAnswer(this.#status, new Headers(this.headers), this.#bytes ?? Buffer.alloc(0)))
+        : OwnAnswer.streamOf(this).clone();
     }
 
     #isUntouched(): boolean {
       return this.#bytes !== null && !this.#isRead && this.#streamed === undefined;
     }
+  }
+  forwardMissing(OwnAnswer.prototype, Response.prototype, (answer) =>
+    OwnAnswer.streamOf(answer as OwnAnswer),
+  );
+  Object.setPrototypeOf(OwnAnswer.prototype, Response.prototype);
+  return OwnAnswer as unknown as WholeAnswerClass;
+}
 
-    /** This answer over a stream, which is at its end if this answer was read. */
-    #stream(): Response {
-      if (this.#streamed === undefined) {
-        const { status, headers } = this;
-        this.#streamed = new Response(this.#bytes, { status, headers });
-        if (this.#isRead) {
-          void this.#streamed.arrayBuffer();
-        }
+function responseOf(answer: object): Response {
+  return answer as unknown as Response;
+}
+
+/** Gives `target` the members of `prototype` that it lacks. Each uses the object that `resolve` returns. */
+function forwardMissing(target: object, prototype: object, resolve: (own: unknown) => object): void {
+  for (let from = prototype; from !== Object.prototype; from = Object.getPrototypeOf(from) as object) {
+    for (const [name, member] of Object.entries(Object.getOwnPropertyDescriptors(from))) {
+      const { get, value } = member as PropertyDescriptor;
+      if (Object.hasOwn(target, name)) {
+        continue;
       }
-      return this.#streamed;
+      Object.defineProperty(target, name, {
+        configurable: true,
+        ...(get === undefined
+          ? {
+              value(this: unknown, ...given: unknown[]): unknown {
+                return Reflect.apply(value as () => unknown, resolve(this), given);
+              },
+            }
+          : {
+              get(this: unknown): unknown {
+                return Reflect.apply(get, resolve(this), []);
+              },
+            }),
+      });
     }
-  };
+  }
 }
