@@ -1,5 +1,4 @@
 import { LRUCache } from 'lru-cache';
-import pLimit, { type LimitFunction } from 'p-limit';
 import { RequestRefused } from '../errors.js';
 import { type BreakerListing, listBreaker, type ReportProblem } from '../observe/events.js';
 import {
@@ -10,10 +9,10 @@ import {
   CircuitOpen,
 } from '../shared/circuit-breaker.js';
 import { redactUrl } from '../shared/shown-url.js';
-import type { Deadline } from './deadline.js';
 import { type Http, type HttpRequest, StaleConnection, timed } from './http.js';
 import { isOfKnownToken } from './requester.js';
 import { readRetryAfter } from './retry-after.js';
+import { Turns } from './turns.js';
 import { headerOf } from './whole-answer.js';
 
 /** Limits of the requests to one endpoint of an authorization server. */
@@ -48,7 +47,7 @@ const MAX_ENDPOINTS = 32;
 /** One URL of a server: its failures, its load and its pauses say nothing about another one. */
 interface Endpoint {
   readonly breaker: CircuitBreaker;
-  readonly limit: LimitFunction;
+  readonly turns: Turns;
   readonly listing: BreakerListing;
 }
 
@@ -90,12 +89,12 @@ export function createProtectedHttp(
 
   const send: Http = async (url, request) => {
     const name = nameOf(url);
-    const { breaker, limit } = endpointOf(name);
+    const { breaker, turns } = endpointOf(name);
     const { source, kind } = causeOf(request);
     try {
       // A request that finds the breaker open need not queue to learn it.
       breaker.check(source, kind);
-      if (limit.activeCount + limit.pendingCount >= maxConcurrent + maxQueued) {
+      if (turns.count >= maxConcurrent + maxQueued) {
         throw createNotAskedRefusal(
           `${maxConcurrent} exchanges with ${name} are under way and ${maxQueued} wait ` +
             '(circuitBreaker.maxConcurrent, circuitBreaker.maxQueued)',
@@ -121,7 +120,7 @@ export function createProtectedHttp(
           createNotAskedRefusal(
             `no turn in time among the exchanges with ${name} (circuitBreaker.maxConcurrent)`,
           );
-        return inTurn(limit, timedRequest.deadline, noTurn, () =>
+        return turns.run(timedRequest.deadline, noTurn, () =>
           request.method === 'GET' ? retryBroken(attempt) : attempt(request.wasCounted === true),
         );
       });
@@ -160,7 +159,7 @@ function createEndpoint(
       : `${name} answers again`;
     report(isOpen ? 'authorization_server_suspended' : 'authorization_server_resumed', message);
   });
-  return { breaker, limit: pLimit(maxConcurrent), listing };
+  return { breaker, turns: new Turns(maxConcurrent), listing };
 }
 
 function createNotAskedRefusal(detail: string): RequestRefused {
@@ -172,29 +171,6 @@ function createSuspendedRefusal(name: string, open: CircuitOpen): RequestRefused
     detail: `${name}: ${open.message}`,
     retryAfter: Math.max(1, Math.ceil(open.retryAfter)),
     cause: open,
-  });
-}
-
-/** Waits for a turn until the time is over; `work` then ends by the same deadline. */
-function inTurn<T>(
-  limit: LimitFunction,
-  deadline: Deadline,
-  noTurn: () => RequestRefused,
-  work: () => Promise<T>,
-): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const giveUp = (): void => reject(noTurn());
-    if (deadline.isOver) {
-      giveUp();
-      return;
-    }
-    const forget = deadline.whenOver(giveUp);
-    void limit(async () => {
-      forget();
-      if (!deadline.isOver) {
-        await work().then(resolve, reject);
-      }
-    });
   });
 }
 

@@ -1,0 +1,66 @@
+import type { Deadline } from './deadline.js';
+
+/** Runs at most so many calls at once. Further ones wait for their turn, in order. */
+export class Turns {
+  readonly #max: number;
+  #running = 0;
+  /** What begins each call that waits. */
+  readonly #waiting = new Set<() => void>();
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  /** The calls that run or wait. */
+  get count(): number {
+    return this.#running + this.#waiting.size;
+  }
+
+  /**
+   * Calls `work`, at once if fewer than `max` calls run. Rejects with what `noTurn` makes if the time
+   * is over before; `work` is not called then.
+   */
+  async run<T>(deadline: Deadline, noTurn: () => Error, work: () => Promise<T>): Promise<T> {
+    if (deadline.isOver) {
+      throw noTurn();
+    }
+    if (this.#running < this.#max) {
+      this.#running += 1;
+    } else {
+      // The call that ends hands its place on.
+      await this.#turn(deadline, noTurn);
+    }
+    try {
+      if (deadline.isOver) {
+        throw noTurn();
+      }
+      return await work();
+    } finally {
+      this.#end();
+    }
+  }
+
+  #turn(deadline: Deadline, noTurn: () => Error): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const begin = (): void => {
+        forget();
+        resolve();
+      };
+      const forget = deadline.whenOver(() => {
+        this.#waiting.delete(begin);
+        reject(noTurn());
+      });
+      this.#waiting.add(begin);
+    });
+  }
+
+  #end(): void {
+    const [next] = this.#waiting;
+    if (next === undefined) {
+      this.#running -= 1;
+      return;
+    }
+    this.#waiting.delete(next);
+    next();
+  }
+}
