@@ -112,7 +112,16 @@ export function untilOver<T>(deadline: Deadline, work: () => T | PromiseLike<T>)
       return;
     }
     const forget = deadline.whenOver(() => reject(new TimeIsOver()));
-    new Promise<T>((settle) => settle(work())).then(resolve, reject).finally(forget);
+    new Promise<T>((settle) => settle(work())).then(
+      (value) => {
+        forget();
+        resolve(value);
+      },
+      (error: unknown) => {
+        forget();
+        reject(error);
+      },
+    );
   });
 }
 

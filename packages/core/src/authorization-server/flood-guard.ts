@@ -358,6 +358,9 @@ export class FloodGuard {
     const { first, waiting } = account;
     const second = first === 'unknown' ? 'known' : 'unknown';
     account.first = second;
+    if (waiting.unknown.length === 0 && waiting.known.length === 0) {
+      return;
+    }
     refuseOverdue(waiting[first]);
     refuseOverdue(waiting[second]);
     this.#serveKind(account, waiting[first]);

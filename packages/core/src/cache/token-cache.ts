@@ -745,11 +745,11 @@ function textLengthOf(value: unknown): number {
       continue;
     }
     const isList = Array.isArray(next);
-    const members = Object.entries(next);
-    length += 2 + Math.max(0, members.length - 1);
-    for (const [name, member] of members) {
+    const names = Object.keys(next);
+    length += 2 + Math.max(0, names.length - 1);
+    for (const name of names) {
       length += isList ? 0 : name.length + 3;
-      open.push(member);
+      open.push((next as Record<string, unknown>)[name]);
     }
   }
   return length;

@@ -79,15 +79,21 @@ class Failures {
   /** The failures in a row, of which each client counts once. */
   clients = 0;
 
+  /** Whether nothing failed since the last answer, so that there is nothing to clear either. */
+  get areNone(): boolean {
+    return this.clients === 0 && this.all.failures === 0 && this.rows.size === 0;
+  }
+
   known(source: AttemptSource): Row[] {
     return source.map((name) => this.rows.get(name)).filter((row) => row !== undefined);
   }
 
   clear(): void {
     // Each answer passes here, and to clear an empty cache costs as much as to clear a full one.
-    if (this.rows.size > 0) {
-      this.rows.clear();
+    if (this.areNone) {
+      return;
     }
+    this.rows.clear();
     this.all = new Row();
     this.clients = 0;
   }
@@ -151,6 +157,9 @@ export class CircuitBreaker {
 
   /** Milliseconds. */
   #waitOf(source: AttemptSource, failures: Failures): number {
+    if (failures.areNone) {
+      return 0;
+    }
     const { probeInterval } = this.#rules;
     const waits = this.#openRows(source, failures).map((row) => row.wait(probeInterval));
     const wait = Math.max(0, ...waits);
@@ -162,6 +171,9 @@ export class CircuitBreaker {
 
   /** The rows by which the breaker is open for this client. */
   #openRows(source: AttemptSource, failures: Failures): Row[] {
+    if (failures.areNone) {
+      return [];
+    }
     if (this.#isOpenForAll(failures)) {
       return [failures.all];
     }

@@ -22,8 +22,12 @@ export class InternCache<T extends NonNullable<unknown>> {
     if (text.length > MAX_LENGTH) {
       return this.#make(text);
     }
-    const known = this.#known.get(text) ?? this.#make(text);
-    this.#known.set(text, known);
-    return known;
+    const known = this.#known.get(text);
+    if (known !== undefined) {
+      return known;
+    }
+    const made = this.#make(text);
+    this.#known.set(text, made);
+    return made;
   };
 }
