@@ -26,7 +26,7 @@ export const adapter = createAdapter<KoaTypes, Context, Next>(
       if (!ctx.res.headersSent) {
         addVary(ctx.res, name);
       }
-      keepOnErrors(ctx, 'Vary', name);
+      keepVaryOnErrors(ctx, name);
     },
     setHeader(ctx, name, value) {
       ctx.set(name, value);
@@ -59,4 +59,34 @@ const writtenMembers = ['status', 'headerSent'];
 /** Koa removes every header before it answers an error. This keeps one of them. */
 function keepOnErrors(ctx: Context, name: string, value: string): void {
   ctx.onerror = keepHeader(ctx.res, name, value, ctx.onerror.bind(ctx), writtenMembers);
+}
+
+type OnError = Context['onerror'];
+
+/** The handler that keeps `Vary` for the requests of one application. */
+let varyKeeper: { readonly name: string; readonly handler: OnError; readonly keeping: OnError } | undefined;
+
+/** Keeps `Vary` by a handler that requests share, as each request that is accepted needs one. */
+function keepVaryOnErrors(ctx: Context, name: string): void {
+  if (Object.hasOwn(ctx, 'onerror')) {
+    // A handler of this request alone, which no other request may use.
+    keepOnErrors(ctx, 'Vary', name);
+    return;
+  }
+  const { onerror: handler } = ctx;
+  if (varyKeeper?.handler !== handler || varyKeeper.name !== name) {
+    varyKeeper = { name, handler, keeping: createVaryKeeper(name, handler) };
+  }
+  ctx.onerror = varyKeeper.keeping;
+}
+
+function createVaryKeeper(name: string, handler: OnError): OnError {
+  return function keeping(this: Context, error) {
+    // Koa calls it at the end of each response.
+    if (error === null || error === undefined) {
+      handler.call(this, error);
+      return;
+    }
+    keepHeader(this.res, 'Vary', name, handler.bind(this), writtenMembers)(error);
+  };
 }
