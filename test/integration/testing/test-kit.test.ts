@@ -263,6 +263,10 @@ it('an agent presents the certificate with each request', async () => {
 });
 
 it('is not to be had in production', async () => {
-  vi.stubEnv('NODE_ENV', 'production');
-  await expect(createTestKit()).rejects.toThrow('createTestKit(): expected another NODE_ENV, got production');
+  for (const value of ['production', 'Production', 'prod']) {
+    vi.stubEnv('NODE_ENV', value);
+    await expect(createTestKit()).rejects.toThrow(
+      'createTestKit(): expected another NODE_ENV, got production',
+    );
+  }
 });

@@ -45,6 +45,44 @@ it('a variable that ends with a line end is refused, and its value is not shown'
   expect(message).not.toContain(secret.slice(0, 8));
 });
 
+it.each(['MTLS_BOUND_ISUER', 'MTLS_BOUND_CLIENT_AUTHENTICATON', 'MTLSBOUND_BINDING', 'mtls_bound_explain'])(
+  'the variable %s, which is nearly that of an option, is refused, and its value is not shown',
+  (name) => {
+    const { message } = refusalOf(() => resolveSettings(good, { [name]: secret }));
+    expect(message).toMatch(
+      new RegExp(`^${name}: expected no variable but MTLS_BOUND_ISSUER, .*, got an unknown one$`),
+    );
+    expect(message).toContain('MTLS_BOUND_CA_FILE');
+    expect(message).not.toContain(secret.slice(0, 8));
+  },
+);
+
+it.each<[string, string]>([
+  ['MTLS_BOUND_ISUER', ''],
+  // As Kubernetes sets them for a service.
+  ['MTLS_BOUND_PORT', 'tcp://10.0.0.1:443'],
+  ['MTLS_BOUND_SERVICE_HOST', '10.0.0.1'],
+])('the variable %s with the value "%s" stops no start', (name, value) => {
+  expect(resolveSettings(good, { [name]: value }).issuers).toHaveLength(1);
+});
+
+it.each(['production', 'Production', 'PRODUCTION ', 'prod'])(
+  'explain: true is refused where NODE_ENV is "%s"',
+  (value) => {
+    expect(refusalOf(() => resolveSettings({ ...good, explain: true }, { NODE_ENV: value })).option).toBe(
+      'explain',
+    );
+    expect(resolveSettings({ ...good, explain: 'always' }, { NODE_ENV: value }).explain).toBe(true);
+  },
+);
+
+it.each([undefined, '', 'development', 'test', 'preproduction'])(
+  'explain: true is accepted where NODE_ENV is %s',
+  (value) => {
+    expect(resolveSettings({ ...good, explain: true }, { NODE_ENV: value }).explain).toBe(true);
+  },
+);
+
 it.each<[string, () => unknown]>([
   ...[
     'clientAuthentication',

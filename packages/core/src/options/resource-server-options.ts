@@ -19,7 +19,13 @@ import {
   resourceMetadataOptions,
 } from '../response/resource-metadata.js';
 import { MAX_CLOCK_TOLERANCE } from '../shared/clock-difference.js';
-import { createConflict, createLonely, createMismatch, described } from '../shared/option-errors.js';
+import {
+  createConflict,
+  createLonely,
+  createMismatch,
+  described,
+  refuseMisspeltVariable,
+} from '../shared/option-errors.js';
 import {
   nestedGroup,
   nestedRule,
@@ -29,6 +35,7 @@ import {
   optionGroup,
   type SettingsOf,
   seconds,
+  variablesOf,
   wholeNumber,
   withCreatedDefault,
   withDefault,
@@ -42,6 +49,7 @@ import {
   ownVariable,
   quotable,
 } from '../shared/option-rules.js';
+import { isProduction } from '../shared/production.js';
 import { propertyName } from './authorization-property.js';
 import {
   type CacheOptions,
@@ -273,6 +281,7 @@ export interface Settings {
  */
 export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv): Settings {
   const given = new OptionReader('options', options, allOptions, environment);
+  refuseMisspeltVariable(environment, variablesOf(allOptions));
   const certificate = given.get('certificate');
   const issuers = resolveIssuers(given);
   const binding = given.get('binding');
@@ -336,9 +345,9 @@ function resolveOnRefused(given: ResourceServerReader): 'answer' | 'next' {
 }
 
 /** What helps a developer helps an attacker too: it must not be left on by oversight. */
-function resolveExplain(given: ResourceServerReader, { NODE_ENV }: NodeJS.ProcessEnv): boolean {
+function resolveExplain(given: ResourceServerReader, environment: NodeJS.ProcessEnv): boolean {
   const explain = given.get('explain');
-  if (explain === true && NODE_ENV === 'production') {
+  if (isProduction(environment) && explain === true) {
     throw createMismatch('explain', "false in production, or 'always' if you mean it", 'true');
   }
   return explain !== false;

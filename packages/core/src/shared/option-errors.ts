@@ -42,6 +42,19 @@ export function refuseUnknownName(path: string, names: readonly string[], known:
     : createMismatch(path, expected, `a name of ${unknown.length} characters`);
 }
 
+/**
+ * Throws `ConfigurationError` for an environment variable whose name is nearly that of an option's. One
+ * that merely begins like these is accepted: Kubernetes makes such names of a service `mtls-bound`.
+ */
+export function refuseMisspeltVariable(environment: NodeJS.ProcessEnv, known: readonly string[]): void {
+  // An empty variable is how many tools say "not set".
+  const given = Object.keys(environment).filter((name) => environment[name] && !known.includes(name));
+  const misspelt = given.find((name) => isMisspelt(name, known));
+  if (misspelt !== undefined) {
+    throw createMismatch(misspelt, `no variable but ${known.join(', ')}`, 'an unknown one');
+  }
+}
+
 /** Letters that a misspelt name has too many, too few or wrong, at most. */
 const MAX_SLIPS = 2;
 

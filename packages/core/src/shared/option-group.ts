@@ -402,6 +402,15 @@ export function readOptions<const G extends OptionGroup>(
   return new OptionReader(path, options, group, environment).settings();
 }
 
+/** Returns the names of the environment variables that give the options of a group their values. */
+export function variablesOf(group: OptionGroup): string[] {
+  const names = Object.values(group).flatMap((option) => [
+    ...[sourceOf(option)?.name ?? []].flat(),
+    ...(option.group === undefined ? [] : variablesOf(option.group)),
+  ]);
+  return [...new Set(names)];
+}
+
 function sourceOf({ environment }: AnyOption): EnvironmentSource<unknown> | undefined {
   return typeof environment === 'string' ? { name: environment } : environment;
 }

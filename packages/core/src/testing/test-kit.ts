@@ -12,6 +12,7 @@ import {
   withDefault,
 } from '../shared/option-group.js';
 import { isHttpsUrl, issuerUrl, type OptionRule, text } from '../shared/option-rules.js';
+import { isProduction } from '../shared/production.js';
 import { readTokenClaims, type TokenAnswer } from '../token/token-claims.js';
 import type { TokenSource } from '../token/token-source.js';
 import { type CertificateRequest, createTestCertificate } from './test-certificate.js';
@@ -183,7 +184,7 @@ export async function createTestKit(options: TestKitOptions = {}): Promise<TestK
     audience,
     url = isHttpsUrl(options.audience) ? new URL(options.audience).origin : 'https://api.example.com',
   } = readOptions('createTestKit()', options, testKitOptions);
-  if (process.env.NODE_ENV === 'production') {
+  if (isProduction(process.env)) {
     throw createMismatch('createTestKit()', 'another NODE_ENV', 'production');
   }
   const certificates = new Map<string, ClientCertificate>();
