@@ -1,6 +1,6 @@
 // The options of the API. server.mjs passes them to mtlsBound(), and `mtls-doctor --config options.mjs` reads them.
 // The issuer, the audience and the credentials come from the environment.
-import { nginx, proxyHeader } from 'express-mtls';
+import { nginx, proxyHeader } from 'express-mtls'; // or 'koa-mtls'
 
 export default {
   certificate: proxyHeader(nginx(), {

@@ -65,14 +65,19 @@ describe('a whole server refuses who has no token', () => {
   });
 });
 
-it('getting-started: the preflight is answered before the guard, and a refusal keeps its CORS header', async () => {
-  const shown = blocks.find(({ code }) => code.includes('Access-Control-Allow-Methods'));
-  const { app } = await runner.run(shown as Block);
-  const handle = 'callback' in app ? app.callback() : app;
-  const preflight = await request(handle).options('/accounts');
-  expect(preflight.status).toBe(204);
-  expect(preflight.headers['access-control-allow-headers']).toContain('Authorization');
-  const refused = await request(handle).get('/accounts');
-  expect(refused.status).toBe(401);
-  expect(refused.headers['access-control-allow-origin']).toBe('https://app.example.com');
-});
+it.each(['express', 'koa'] as const)(
+  'getting-started, %s: the preflight is answered before the guard, and a refusal keeps its CORS header',
+  async (framework) => {
+    const shown = blocks.find(
+      (block) => block.framework === framework && block.code.includes('Access-Control-Allow-Methods'),
+    );
+    const { app } = await runner.run(shown as Block);
+    const handle = 'callback' in app ? app.callback() : app;
+    const preflight = await request(handle).options('/accounts');
+    expect(preflight.status).toBe(204);
+    expect(preflight.headers['access-control-allow-headers']).toContain('Authorization');
+    const refused = await request(handle).get('/accounts');
+    expect(refused.status).toBe(401);
+    expect(refused.headers['access-control-allow-origin']).toBe('https://app.example.com');
+  },
+);

@@ -71,12 +71,9 @@ it.each(Object.entries(programs))(
   async (framework, program) => {
     const port = await freePort();
     expect(program).toContain(`from '${framework.toLowerCase()}-mtls'`);
-    expect(program).toContain('.listen(8443)');
-    // A test may not listen to the world, nor on a port that may be taken.
-    writeFileSync(
-      join(project, 'server.mjs'),
-      program.replace('.listen(8443)', `.listen(${port}, '127.0.0.1')`),
-    );
+    expect(program).toContain(".listen(8443, '127.0.0.1')");
+    // The port may be taken.
+    writeFileSync(join(project, 'server.mjs'), program.replace('8443', String(port)));
     writeFileSync(join(project, 'server.pem'), pki.server.cert);
     writeFileSync(join(project, 'server.key'), pki.server.key);
     const child = spawn(process.execPath, ['--no-warnings', 'server.mjs'], {
@@ -122,13 +119,32 @@ function commandOf(beginning: string): string {
   return /^(?:.*\\\n)*.*/.exec(guide.slice(at))?.[0] ?? '';
 }
 
-itReal('openssl', 'the guide makes a certificate for a trial on this machine', async () => {
+itReal('openssl', 'the guide makes the certificates for a trial on this machine', async () => {
   const made = join(folder, 'made');
   mkdirSync(made);
-  await promisify(execFile)('sh', ['-c', commandOf('openssl req')], { cwd: made });
-  const certificate = new X509Certificate(readFileSync(join(made, 'server.pem')));
-  expect(certificate.checkHost('localhost')).toBe('localhost');
-  expect(certificate.checkPrivateKey(createPrivateKey(readFileSync(join(made, 'server.key'))))).toBe(true);
+  const commands = guide.match(/^openssl req .+$/gm) ?? [];
+  expect(commands).toHaveLength(2);
+  const [server, client] = await Promise.all(
+    ['server', 'client'].map(async (name, at) => {
+      await promisify(execFile)('sh', ['-c', commands[at] ?? ''], { cwd: made });
+      const certificate = new X509Certificate(readFileSync(join(made, `${name}.pem`)));
+      const key = createPrivateKey(readFileSync(join(made, `${name}.key`)));
+      expect(certificate.checkPrivateKey(key)).toBe(true);
+      return certificate;
+    }),
+  );
+  expect(server?.checkHost('localhost')).toBe('localhost');
+  expect(client?.subject).toBe('CN=my-client');
+});
+
+it('a shell reads the file of the variables', async () => {
+  const [, lines = ''] = /^```sh\n((?:export .+\n)+)```/m.exec(guide) ?? [];
+  writeFileSync(join(folder, 'api.env'), lines.replace("'...'", '\'%41 "$HOME" `x`\''));
+  const shown = await promisify(execFile)('sh', ['-c', '. ./api.env; echo "$MTLS_BOUND_CLIENT_SECRET"'], {
+    cwd: folder,
+  });
+  expect(guide).toContain('\n. ./api.env\nnode server.mjs\n');
+  expect(shown.stdout).toBe('%41 "$HOME" `x`\n');
 });
 
 itReal('curl', 'the guide gets a token from the token endpoint', async () => {

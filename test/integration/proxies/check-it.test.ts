@@ -35,10 +35,20 @@ function blocksOf(page: string): readonly string[] {
 }
 
 async function statusesOf(script: string, token: string): Promise<readonly string[]> {
-  // The page leaves the token to the reader.
-  const text = script.replace('TOKEN=...', `TOKEN='${token}'`);
-  const env = { PATH: process.env.PATH, CURL_HOME: folder, HOME: folder };
+  // The page leaves the token to the reader, and names another authorization server and client.
+  const text = script
+    .replace('TOKEN=...', `TOKEN='${token}'`)
+    .replace('https://as.example.com', server.issuer)
+    .replace('my-client', 'alice')
+    .replace('resource=https://api.example.com', `resource=${audience}`);
+  const env = {
+    PATH: process.env.PATH,
+    CURL_HOME: folder,
+    HOME: folder,
+    CURL_CA_BUNDLE: join(folder, 'ca.pem'),
+  };
   const { stdout } = await promisify(execFile)('sh', ['-c', text], { cwd: folder, env });
+  expect(stdout).toContain('"access_token":"');
   return [...stdout.matchAll(/HTTP\/\S+ (\d{3})/g)].map(([, status = '']) => status);
 }
 
