@@ -14,6 +14,7 @@ import {
   type ProblemEvent,
   proxyHeader,
   type RefusedEvent,
+  rfc9440,
 } from '@mtls-bound/core';
 import * as x509 from '@peculiar/x509';
 import { afterAll, describe, expect, it, vi } from 'vitest';
@@ -78,6 +79,7 @@ const sources = [
   'TLS',
   'a proxy that passes the chain on',
   'an Envoy that passes Cert and Chain on',
+  'a proxy that sends Client-Cert and Client-Cert-Chain',
   'a proxy that passes the certificate on',
 ] as const;
 type Source = (typeof sources)[number];
@@ -87,6 +89,8 @@ const sourceOf: Record<Source, () => CertificateSource | undefined> = {
   TLS: () => undefined,
   'a proxy that passes the chain on': () => proxyHeader(awsAlb({ mode: 'passthrough' }), trust),
   'an Envoy that passes Cert and Chain on': () => proxyHeader(envoy(), trust),
+  'a proxy that sends Client-Cert and Client-Cert-Chain': () =>
+    proxyHeader(rfc9440({ chainHeader: 'Client-Cert-Chain' }), trust),
   'a proxy that passes the certificate on': () => proxyHeader(nginx(), trust),
 };
 
@@ -152,6 +156,15 @@ async function ask(
     const hash = Buffer.from(thumbprint, 'base64url').toString('hex');
     const [own, whole] = [leaf.cert, pem].map(encodeURIComponent);
     request.set('x-forwarded-client-cert', `Hash=${hash};Cert="${own}";Chain="${whole}"`);
+  }
+  if (source === 'a proxy that sends Client-Cert and Client-Cert-Chain') {
+    const [own = '', ...rest] = [leaf, ...between].map(
+      ({ der }) => `:${Buffer.from(der).toString('base64')}:`,
+    );
+    request.set('client-cert', own);
+    if (rest.length > 0) {
+      request.set('client-cert-chain', rest.join(', '));
+    }
   }
   if (source === 'a proxy that passes the certificate on') {
     request.set('x-ssl-client-cert', encodeURIComponent(leaf.cert));

@@ -123,6 +123,53 @@ describe('a Byte Sequence', () => {
   });
 });
 
+describe('a List of Byte Sequences', () => {
+  const { leaf, chain } = rfc9440AppendixA;
+  const [issuer = '', root = ''] = chain.split(', ');
+  const bytes = (...items: string[]) => items.map((item) => Buffer.from(item.slice(1, -1), 'base64'));
+  it.each<[string, string, Buffer[]]>([
+    ['RFC 9440, Appendix A', chain, bytes(issuer, root)],
+    ['one certificate', issuer, bytes(issuer)],
+    ['no certificate', '', []],
+    ['blanks and tabs around the comma', `${issuer}\t ,  ${root}`, bytes(issuer, root)],
+    ['no blanks', `${issuer},${root}`, bytes(issuer, root)],
+    ['one certificate twice', `${issuer}, ${issuer}`, bytes(issuer, issuer)],
+    ['eleven certificates: ten count', Array(11).fill(leaf).join(', '), bytes(...Array(10).fill(leaf))],
+  ])('%s', (_title, value, expected) => {
+    expect(encodings.certificateList(value)).toEqual(expected);
+  });
+
+  const notList = 'not a List of Byte Sequences';
+  const notCertificate = 'a Byte Sequence that is not exactly one DER certificate';
+  it.each([
+    ['a comma at the end', `${issuer},`, notList],
+    ['two commas', `${issuer},,${root}`, notList],
+    ['a comma alone', ',', notList],
+    ['no comma', `${issuer} ${root}`, notList],
+    ['a parameter', `${issuer};a=1, ${root}`, notList],
+    ['a parameter of the last one', `${issuer}, ${root};a`, notList],
+    ['an inner list', `(${issuer} ${root})`, notList],
+    ['an inner list of none', '()', notList],
+    ['a string', `${issuer}, "MAA="`, notList],
+    ['a token', 'MAA', notList],
+    ['a number', '1', notList],
+    ['base64 without colons', issuer.slice(1, -1), notList],
+    ['no colon at the end', issuer.slice(0, -1), notList],
+    ['base64url', ':_-Ah:', notList],
+    ['a dictionary', `a=${issuer}`, notList],
+    ['an empty Byte Sequence', '::', notCertificate],
+    ['an empty Byte Sequence behind a certificate', `${issuer}, ::`, notCertificate],
+    [
+      'two certificates in one Byte Sequence',
+      `:${Buffer.concat(bytes(issuer, root)).toString('base64')}:`,
+      notCertificate,
+    ],
+    ['one that is no certificate behind ten others', `${Array(10).fill(leaf).join()},:MQA=:`, notCertificate],
+  ])('malformed: %s', (_title, value, why) => {
+    expect(encodings.certificateList(value)).toBe(why);
+  });
+});
+
 describe('only an empty value is "no certificate"', () => {
   const decoders = { base64Der, base64Pem, byteSequence, escapedPem, escapedPemChain, pem, pemChain };
   it.each(Object.entries({ ...decoders, commaSeparatedDer: encodings.commaSeparatedDer }))(

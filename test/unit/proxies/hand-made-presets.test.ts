@@ -39,6 +39,27 @@ it('a preset whose headers are written in upper case reads them', () => {
   expect(read(preset, 'X-VERDICT', 'no')?.verified).toBe(false);
 });
 
+it('a preset may name the header of the intermediates', () => {
+  const list = [pki.ca, pki.server].map(({ der }) => `:${der.toString('base64')}:`);
+  const preset = made({ chainHeader: 'X-Chain' });
+  const intermediates = (...lines: string[]) =>
+    read(preset, ...lines.flatMap((line) => ['X-CHAIN', line]))?.intermediates.map((der) => Buffer.from(der));
+  expect(intermediates()).toEqual([]);
+  expect(intermediates(list.join(', '))).toEqual([pki.ca.der, pki.server.der]);
+  expect(intermediates(...list)).toEqual([pki.ca.der, pki.server.der]);
+  // What the value of the certificate's header holds comes first.
+  const decode = (value: string) => {
+    const der = Buffer.from(value, 'base64');
+    return { kind: 'certificate', der, intermediates: [pki.bob.der] };
+  };
+  const both = read(made({ decode, chainHeader: 'x-chain' }), 'x-chain', list.join());
+  expect(both?.intermediates.map((der) => Buffer.from(der))).toEqual([
+    pki.bob.der,
+    pki.ca.der,
+    pki.server.der,
+  ]);
+});
+
 it('a preset may give the thumbprint alone', () => {
   const decode = () => ({ kind: 'hash', thumbprint: pki.alice.thumbprint });
   expect(read(made({ decode }))?.thumbprint).toBe(pki.alice.thumbprint);
@@ -166,6 +187,26 @@ describe('proxyHeader() refuses a preset', () => {
       'whose verdict is in the header of the certificate',
       { verdict: { header: 'x-cert', isVerified } },
       mismatch('proxyHeader(preset).verdict.header', 'the header of proxyHeader(preset).header'),
+    ],
+    [
+      'whose intermediates are in a header with an underscore',
+      { chainHeader: 'x_chain' },
+      mismatch('proxyHeader(preset).chainHeader', 'a string of 7 characters'),
+    ],
+    [
+      'whose intermediates are in the header of the certificate',
+      { chainHeader: 'X-CERT' },
+      mismatch('proxyHeader(preset).chainHeader', 'the header of proxyHeader(preset).header'),
+    ],
+    [
+      'whose intermediates are in the header of the verdict',
+      { chainHeader: 'x-verdict', verdict: { header: 'x-verdict', isVerified } },
+      mismatch('proxyHeader(preset).chainHeader', 'the header of proxyHeader(preset).verdict.header'),
+    ],
+    [
+      'whose intermediates are in the header of the secret',
+      { chainHeader: 'x-proxy-secret' },
+      mismatch('proxyHeader().secret.header', 'the header of proxyHeader(preset).chainHeader'),
     ],
     [
       'whose certificate is in the header of the secret',

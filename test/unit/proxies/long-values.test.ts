@@ -62,6 +62,18 @@ describe.each(decoders)('%s', (_name, decode) => {
   });
 });
 
+it('certificateList() answers each value of half a million characters', () => {
+  const values = [
+    ...valuesOf(500_000),
+    ':MAA=:, '.repeat(62_500),
+    '('.repeat(500_000),
+    ':MAA=:;a'.repeat(62_500),
+  ];
+  for (const value of values) {
+    expect(['string', 'object']).toContain(typeof encodings.certificateList(value));
+  }
+});
+
 const length = 16_000_000;
 it.each<[string, string]>([
   ['escaped quotes', `Subject="${'\\"'.repeat(length / 2)}"`],

@@ -438,7 +438,7 @@ const optionsOf: Record<string, readonly string[]> = {
   cloudflare: [...verdictNames, 'encoding'],
   f5: ['header', 'encoding'],
   kong: ['header', 'encoding'],
-  rfc9440: [...verdictNames, 'isVerified'],
+  rfc9440: [...verdictNames, 'isVerified', 'chainHeader'],
   customHeader: ['header', 'decode', 'name', 'verifyHeader', 'isVerified', 'thumbprintOnly'],
 };
 

@@ -173,6 +173,8 @@ export interface CertificateSource {
   readonly header?: string;
   /** The header of the proxy's verdict, where one counts. */
   readonly verifyHeader?: string | undefined;
+  /** The header of the intermediates, where one counts. */
+  readonly chainHeader?: string | undefined;
   /** The header of the secret that proxy and API share; its value is never shown. */
   readonly secretHeader?: string | undefined;
   /** False when this source can never say whether a certificate is verified. */

@@ -1,5 +1,5 @@
 import { isArrayBuffer, isUint8Array } from 'node:util/types';
-import { parseItem } from 'structured-headers';
+import { parseItem, parseList } from 'structured-headers';
 import { TellableError } from '../errors.js';
 import { isPromised } from '../shared/promises.js';
 import { MAX_INTERMEDIATES } from './client-certificate.js';
@@ -166,6 +166,32 @@ function bareBytes(value: string): ArrayBuffer | undefined {
   } catch {
     return undefined;
   }
+}
+
+/**
+ * Reads a List of Byte Sequences, each of them a certificate, in the order of TLS: Client-Cert-Chain
+ * (RFC 9440 §2.3, RFC 8941 §3.1). Returns the first ones that count, or why not for anything else.
+ * Never throws, and takes time linear in the value's length.
+ */
+export function certificateList(value: string): readonly Uint8Array[] | string {
+  let members: ReturnType<typeof parseList>;
+  try {
+    members = parseList(value);
+  } catch {
+    return 'not a List of Byte Sequences';
+  }
+  const certificates: Uint8Array[] = [];
+  for (const [bytes, parameters] of members) {
+    if (!isArrayBuffer(bytes) || parameters.size > 0) {
+      return 'not a List of Byte Sequences';
+    }
+    const decoded = certificateOf(Buffer.from(bytes));
+    if (decoded.kind !== 'certificate') {
+      return 'a Byte Sequence that is not exactly one DER certificate';
+    }
+    certificates.push(decoded.der);
+  }
+  return certificates.slice(0, MAX_INTERMEDIATES);
 }
 
 /**

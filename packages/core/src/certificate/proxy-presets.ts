@@ -49,6 +49,12 @@ export interface ProxyPreset {
    * counts as verified only if `isVerified` returns `true` for its value.
    */
   readonly verdict?: { readonly header: string; readonly isVerified: (value: string) => boolean };
+  /**
+   * The header that holds the certificates between the client's own and its authority, as a List of
+   * Byte Sequences (RFC 9440 §2.3). Name it only if the proxy sets or removes it on every request. A
+   * request whose header can't be read, or has no certificate next to it, gets 400. Default: none.
+   */
+  readonly chainHeader?: string;
   /** The proxy hands on verified certificates alone. */
   readonly alwaysVerified?: true;
   /**
@@ -115,6 +121,8 @@ interface NamedHeaders {
   readonly header: string | undefined;
   /** Own where `PresetData` can have a verdict. */
   readonly verifyHeader?: string | undefined;
+  /** Own where the proxy can send the chain in a header of its own. */
+  readonly chainHeader?: string | undefined;
 }
 
 function preset(name: string, named: NamedHeaders, data: PresetData, path = `${name}()`): ProxyPreset {
@@ -124,19 +132,27 @@ function preset(name: string, named: NamedHeaders, data: PresetData, path = `${n
   const isVerified = Object.hasOwn(data, 'isVerified') ? data.isVerified : undefined;
   const alwaysVerified = Object.hasOwn(data, 'alwaysVerified') ? data.alwaysVerified : undefined;
   const thumbprintOnly = Object.hasOwn(data, 'thumbprintOnly') ? data.thumbprintOnly : undefined;
+  const chainHeader = Object.hasOwn(named, 'chainHeader') ? named.chainHeader : undefined;
   const plain = {
     name,
     header,
     decode,
+    ...(chainHeader !== undefined && { chainHeader }),
     ...(alwaysVerified && { alwaysVerified }),
     ...(thumbprintOnly && { thumbprintOnly }),
   };
   const verifyHeader = Object.hasOwn(named, 'verifyHeader') ? named.verifyHeader : undefined;
+  if (chainHeader === header) {
+    throw createMismatch(`${path}.chainHeader`, 'a header of its own', 'the header of the certificate');
+  }
   if (verifyHeader === undefined || isVerified === undefined) {
     return Object.freeze(plain);
   }
   if (verifyHeader === header) {
     throw createMismatch(`${path}.verifyHeader`, 'a header of its own', 'the header of the certificate');
+  }
+  if (verifyHeader === chainHeader) {
+    throw createMismatch(`${path}.chainHeader`, 'a header of its own', 'the header of the verdict');
   }
   return Object.freeze({ ...plain, verdict: Object.freeze({ header: verifyHeader, isVerified }) });
 }
@@ -560,14 +576,24 @@ export function kong(options: KongOptions = {}): ProxyPreset {
   return preset('kong', given, { header: 'x-client-cert', decode });
 }
 
-export const rfc9440Options = optionGroup({ ...certificateHeaderOptions, ...userVerdictOptions });
+export const rfc9440Options = optionGroup({
+  ...certificateHeaderOptions,
+  /**
+   * The header of the intermediates, which `certificatePolicy.authorities` uses to find a path:
+   * `client-cert-chain`, or the name under which the proxy sends that form. The first 10 count, and
+   * prove nothing by themselves. Name it only if the proxy sets or removes it on every request. A
+   * request whose header can't be read, or has no certificate next to it, gets 400. Default: none.
+   */
+  chainHeader: optional(proxyHeaderName),
+  ...userVerdictOptions,
+});
 
 /** Which headers a proxy that follows RFC 9440 sends. RFC 9440 has none for a verdict. */
 export interface Rfc9440Options extends OptionsOf<typeof rfc9440Options> {}
 
 /**
  * Any proxy that follows RFC 9440: `Client-Cert`; `header` where the proxy writes that form under
- * another name. `Client-Cert-Chain` is not needed and not looked at.
+ * another name. `Client-Cert-Chain` is read only if `chainHeader` names it.
  */
 export function rfc9440(options: Rfc9440Options = {}): ProxyPreset {
   const given = new OptionReader('rfc9440()', options, rfc9440Options);

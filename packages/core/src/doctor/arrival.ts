@@ -277,13 +277,14 @@ const verdict = /^(SUCCESS|NONE|FAILED|GENEROUS|RESUMED|OK|true|false|mtls-docto
  */
 function certificateHeaders(
   { rawHeaders }: NodeRequest,
-  { header, verifyHeader, secretHeader }: Partial<CertificateSource> = {},
+  { header, verifyHeader, chainHeader, secretHeader }: Partial<CertificateSource> = {},
 ): Record<string, string[]> {
   const found: Record<string, string[]> = {};
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const [written = '', value = ''] = rawHeaders.slice(i, i + 2);
     const name = written.toLowerCase();
-    if (name !== header && name !== verifyHeader && !aboutCertificates.test(name)) {
+    const isNamed = [header, verifyHeader, chainHeader].includes(name);
+    if (!isNamed && !aboutCertificates.test(name)) {
       continue;
     }
     const isVerdict = name === verifyHeader || verdictHeaders.has(name);

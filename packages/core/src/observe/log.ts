@@ -24,6 +24,7 @@ export const redactedPaths: readonly string[] = Object.freeze([
   ...[
     'cf-client-cert-der-base64',
     'client-cert',
+    'client-cert-chain',
     'cloudfront-viewer-cert-pem',
     'cloudfront-viewer-cert-sha256',
     'ssl-client-cert',

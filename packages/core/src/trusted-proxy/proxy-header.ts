@@ -1,7 +1,7 @@
 import { CertificateCache } from '../certificate/certificate-cache.js';
 import { type CertificateSource, ClientCertificate } from '../certificate/client-certificate.js';
 import { connectionOf } from '../certificate/connection.js';
-import { type CertificateDecoder, parseDecoding } from '../certificate/encodings.js';
+import { type CertificateDecoder, certificateList, parseDecoding } from '../certificate/encodings.js';
 import { proxyHeaderName } from '../certificate/proxy-header-name.js';
 import type { ProxyPreset } from '../certificate/proxy-presets.js';
 import { verifyErrorOf } from '../certificate/verify-error.js';
@@ -62,6 +62,7 @@ const presetMembers = optionGroup({
   name: required(text),
   header: required(proxyHeaderName),
   decode: required(decoder),
+  chainHeader: optional(proxyHeaderName),
   verdict: optional(nestedRule<SettingsOf<typeof verdictMembers>, ProxyPreset['verdict']>(verdictMembers)),
   alwaysVerified: optional(always),
   thumbprintOnly: optional(always),
@@ -106,7 +107,8 @@ function refuseSharedNames(names: readonly (readonly [path: string, header: stri
  * mtlsBound({ certificate: proxyHeader(nginx(), { trust: ['10.0.0.5'], secret }) })
  */
 export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): CertificateSource {
-  const { header, decode, verdict: verdictRule, alwaysVerified, thumbprintOnly, name } = parsePreset(preset);
+  const checkedPreset = parsePreset(preset);
+  const { header, decode, chainHeader, verdict: verdictRule, alwaysVerified, thumbprintOnly } = checkedPreset;
   const settings = readOptions('proxyHeader()', options, { ...trustOptions, ...proxyHeaderOptions });
   const { maxLength, maxEntries } = settings;
   const { findFault, prepare } = createTrustCheck(settings);
@@ -114,6 +116,7 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
   refuseSharedNames([
     ['proxyHeader(preset).header', header],
     ['proxyHeader(preset).verdict.header', verdictRule?.header],
+    ['proxyHeader(preset).chainHeader', chainHeader],
     ['proxyHeader().secret.header', secretHeader],
   ]);
   // A verdict may change while the certificate does not, so each verdict has its own.
@@ -144,9 +147,23 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
       : undefined;
   }
 
-  function refuse(why: string): never {
-    report('certificate_malformed', `${header} from the proxy, read as ${name}() writes it: ${why}`);
-    throw new RequestRefused('certificate_malformed', { detail: `${header}: ${why}` });
+  function refuse(why: string, where = header): never {
+    const { name } = checkedPreset;
+    report('certificate_malformed', `${where} from the proxy, read as ${name}() writes it: ${why}`);
+    throw new RequestRefused('certificate_malformed', { detail: `${where}: ${why}` });
+  }
+
+  /** No certificate, which must not come with a chain (RFC 9440 §2.3). */
+  function refuseChainAlone(chain: string): undefined {
+    return chain === '' ? undefined : refuse('it came without a certificate', chainHeader);
+  }
+
+  function intermediatesIn(chain: string): readonly Uint8Array[] {
+    if (chain.length > maxLength) {
+      return refuse('it is longer than maxLength', chainHeader);
+    }
+    const listed = chain === '' ? [] : certificateList(chain);
+    return typeof listed === 'string' ? refuse(listed, chainHeader) : listed;
   }
 
   const source = (req: NodeRequest): ClientCertificate | undefined => {
@@ -159,9 +176,11 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
       return undefined;
     }
     const { rawHeaders } = req;
+    // A proxy may split a list into several lines (RFC 9440 §2.3).
+    const chain = chainHeader === undefined ? '' : lineValues(rawHeaders, chainHeader).join(', ');
     const at = indexOfLine(rawHeaders, header, 0);
     if (at === -1) {
-      return undefined;
+      return refuseChainAlone(chain);
     }
     if (indexOfLine(rawHeaders, header, at + 2) !== -1) {
       return refuse('it came several times');
@@ -170,7 +189,9 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
     const verdict = verdictOf(req);
     const verifyError = errorOf(req, verdict);
     const cache = cacheFor(verdict);
-    const remembered = cache.get(value);
+    // No header holds a line feed.
+    const key = chain === '' ? value : `${value}\n${chain}`;
+    const remembered = cache.get(key);
     if (remembered !== undefined && remembered.verifyError === verifyError) {
       return remembered;
     }
@@ -179,15 +200,17 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
     }
     const decoded = parseDecoding(decode, value);
     if (decoded.kind === 'none') {
-      return undefined;
+      return refuseChainAlone(chain);
     }
     if (decoded.kind === 'malformed') {
       return refuse(decoded.why);
     }
+    const listed = intermediatesIn(chain);
     const from = decoded.kind === 'hash' ? decoded : decoded.der;
-    const intermediates = decoded.kind === 'certificate' ? decoded.intermediates : undefined;
+    const inValue = decoded.kind === 'certificate' ? decoded.intermediates : undefined;
+    const intermediates = listed.length === 0 ? inValue : [...(inValue ?? []), ...listed];
     const certificate = new ClientCertificate(from, { verified: verdict, verifyError, intermediates });
-    cache.set(value, certificate);
+    cache.set(key, certificate);
     return certificate;
   };
   /** Never throws. */
@@ -213,7 +236,7 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
       : { code: 'no_certificate', text: `${header} says that the client sent none` };
   };
   const knowsVerified = alwaysVerified === true || verdictRule !== undefined;
-  const headers = { header, verifyHeader: verdictRule?.header, secretHeader };
+  const headers = { header, verifyHeader: verdictRule?.header, chainHeader, secretHeader };
   const knows = { knowsVerified, thumbprintOnly: thumbprintOnly === true };
   return Object.freeze(Object.assign(source, headers, knows, { prepare, explainMissing }));
 }
