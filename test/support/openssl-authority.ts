@@ -111,8 +111,8 @@ export class OpensslAuthority {
     this.#index[at] = ['R', fields[1], `250101000000Z,${reason}`, ...fields.slice(3)].join('\t');
   }
 
-  /** A revocation list of this moment, in DER. */
-  list(seconds = 3_600, extensions: readonly string[] = []): Buffer {
+  /** A revocation list of this moment, in DER, signed by the authority itself or by `signer`. */
+  list(seconds = 3_600, extensions: readonly string[] = [], signer?: Issued): Buffer {
     const config = [
       ...[
         '[ca]',
@@ -123,7 +123,11 @@ export class OpensslAuthority {
       ],
       ...(extensions.length > 0 ? ['crl_extensions=more', '[more]', ...extensions] : []),
     ];
-    const files = ['-cert', this.#path('cert.pem'), '-keyfile', this.#path('key.pem')];
+    const { certFile, keyFile } = signer ?? {
+      certFile: this.#path('cert.pem'),
+      keyFile: this.#path('key.pem'),
+    };
+    const files = ['-cert', certFile, '-keyfile', keyFile];
     const pem = this.#run(
       'ca',
       '-gencrl',
@@ -167,6 +171,8 @@ export class OpensslAuthority {
   }
 
   #writeIndex(): string {
+    // An authority has several certificates while it changes its key.
+    this.#write('index.txt.attr', 'unique_subject = no\n');
     return this.#write('index.txt', this.#index.map((line) => `${line}\n`).join(''));
   }
 

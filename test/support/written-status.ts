@@ -9,6 +9,8 @@ import {
   type PathStatus,
 } from '../../packages/core/src/certificate-status/certificate-status.js';
 import type { CertificateStatusSettings } from '../../packages/core/src/certificate-status/status-options.js';
+import { ListSigners } from '../../packages/core/src/chain/list-signers.js';
+import { bySubject } from '../../packages/core/src/chain/path-building.js';
 import { type PathCertificate, pathCertificate } from '../../packages/core/src/chain/path-certificate.js';
 import {
   bits,
@@ -267,17 +269,24 @@ export async function withFiles<T>(
   }
 }
 
-/** The status of a path by lists in files. */
+/** The status of a path by lists in files, which other `configured` certificates may have signed. */
 export function statusByLists(
   path: readonly Written[],
   lists: readonly (string | Uint8Array)[],
   clockTolerance = 0,
+  configured: readonly Written[] = [],
 ): Promise<PathStatus> {
+  const listSigners = new ListSigners(() => ({
+    authorities: bySubject(path.slice(-1).map(({ certificate }) => certificate)),
+    intermediates: bySubject(configured.map(({ certificate }) => certificate)),
+    generation: 1,
+  }));
   return withFiles(lists, async (crlFiles) => {
     const status: CertificateStatus = createCertificateStatus(
       { ...defaultSettings, crlFiles },
       () => clockTolerance,
       () => undefined,
+      { listSigners },
     );
     try {
       const certificates = path.map(({ certificate }) => certificate);

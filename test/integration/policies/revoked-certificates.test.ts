@@ -46,6 +46,10 @@ describeReal('openssl', 'certificates with lists and a responder of openssl', ()
   let good: Issued;
   let revoked: Issued;
   let belowRevoked: Issued;
+  let rolled: Record<
+    'new' | 'forLists' | 'noListUsage' | 'noUsage' | 'noStatus' | 'revoked' | 'foreign',
+    Issued
+  >;
   let lists: Record<string, Buffer>;
   let respond: (request: Buffer, res: ServerResponse, asked: OpensslAuthority) => void;
 
@@ -72,6 +76,21 @@ describeReal('openssl', 'certificates with lists and a responder of openssl', ()
     revoked = authority.issue('revoked', { extensions: pointedAt('authority') });
     belowRevoked = revokedAuthority.issue('below', { extensions: pointedAt('below') });
     authority.revoke(revoked);
+    // Other certificates of the authority: its name, and another key.
+    const ofAuthority = ['basicConstraints=critical,CA:true', ...pointedAt('root')];
+    const usage = (value: string) => [...ofAuthority, `keyUsage=critical,${value}`];
+    const issueRolled = (issuer: OpensslAuthority, extensions: readonly string[]) =>
+      issuer.issue('authority', { extensions });
+    rolled = {
+      new: issueRolled(root, usage('keyCertSign,cRLSign')),
+      forLists: issueRolled(root, usage('cRLSign')),
+      noListUsage: issueRolled(root, usage('keyCertSign')),
+      noUsage: issueRolled(root, ofAuthority),
+      noStatus: issueRolled(root, ['basicConstraints=critical,CA:true', 'keyUsage=critical,cRLSign']),
+      revoked: issueRolled(root, usage('keyCertSign,cRLSign')),
+      foreign: issueRolled(new OpensslAuthority('root'), usage('keyCertSign,cRLSign')),
+    };
+    root.revoke(rolled.revoked);
     const { serialNumber } = revokedAuthority.certificate;
     root.revoke({ ...good, serial: serialNumber.toUpperCase() });
   });
@@ -106,6 +125,10 @@ describeReal('openssl', 'certificates with lists and a responder of openssl', ()
   interface Case {
     readonly by: Method;
     readonly leaf?: () => Issued;
+    /** Another certificate of the authority, which signs its list. */
+    readonly signer?: () => Issued;
+    /** Whether `intermediates` has the signer. Default `true`. */
+    readonly isConfigured?: boolean;
     /** Done before the requests. */
     readonly prepare?: () => void;
     readonly outcome: Outcome;
@@ -146,6 +169,30 @@ describeReal('openssl', 'certificates with lists and a responder of openssl', ()
         },
         outcome: 'unknown',
       },
+    ],
+    ['a list by a new key', { by: 'crl', signer: () => rolled.new, outcome: 'good' }],
+    ['a list by a key for lists alone', { by: 'crl', signer: () => rolled.forLists, outcome: 'good' }],
+    [
+      'a list by a new key that revokes',
+      { by: 'crl', leaf: () => revoked, signer: () => rolled.new, outcome: 'revoked' },
+    ],
+    [
+      'a list by a new key that is not configured',
+      { by: 'crl', signer: () => rolled.new, isConfigured: false, outcome: 'unknown' },
+    ],
+    ['a list by a new key that is revoked', { by: 'crl', signer: () => rolled.revoked, outcome: 'unknown' }],
+    [
+      'a list by a new key of unknown status',
+      { by: 'crl', signer: () => rolled.noStatus, outcome: 'unknown' },
+    ],
+    [
+      'a list by a key that may not sign lists',
+      { by: 'crl', signer: () => rolled.noListUsage, outcome: 'unknown' },
+    ],
+    ['a list by a key without key usage', { by: 'crl', signer: () => rolled.noUsage, outcome: 'unknown' }],
+    [
+      'a list by a key below another root of the same name',
+      { by: 'crl', signer: () => rolled.foreign, outcome: 'unknown' },
     ],
     [
       'no list',
@@ -240,9 +287,14 @@ describeReal('openssl', 'certificates with lists and a responder of openssl', ()
   }
 
   const pemOf = ({ certificate: { x509 } }: { certificate: Issued['certificate'] }) => x509.toString();
-  const policyOf = (by: Method, mode: 'strict' | 'tolerant', more = {}): CertificatePolicyOptions => ({
+  const policyOf = (
+    by: Method,
+    mode: 'strict' | 'tolerant',
+    more = {},
+    between: readonly Issued[] = [],
+  ): CertificatePolicyOptions => ({
     authorities: pemOf(root),
-    intermediates: [pemOf(authority), pemOf(revokedAuthority)],
+    intermediates: [authority, revokedAuthority, ...between].map(pemOf),
     revocation: { by, mode, origins: origin, timeout: 0.5, ...more },
   });
 
@@ -268,10 +320,16 @@ describeReal('openssl', 'certificates with lists and a responder of openssl', ()
   describe.each(frameworks)('%s', (framework) => {
     describe.each(sources)('%s', (source) => {
       describe.each(modes)('%s', (mode) => {
-        it.each(cases)('%s (%o)', async (_, { by, leaf = () => good, prepare, outcome }) => {
+        it.each(cases)('%s (%o)', async (_, row) => {
+          const { by, leaf = () => good, signer, isConfigured = true, prepare, outcome } = row;
           vi.useFakeTimers({ toFake: ['Date'] });
           prepare?.();
-          const api = await startApi(framework, source, policyOf(by, mode));
+          const signedBy = signer?.();
+          if (signedBy !== undefined) {
+            lists['/authority.crl'] = authority.list(3_600, [], signedBy);
+          }
+          const between = isConfigured && signedBy !== undefined ? [signedBy] : [];
+          const api = await startApi(framework, source, policyOf(by, mode, {}, between));
           try {
             const expected = outcome === 'unknown' && mode === 'tolerant' ? 200 : statusOf[outcome];
             expect(await ask(api, source, leaf())).toBe(expected);

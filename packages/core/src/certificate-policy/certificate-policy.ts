@@ -109,8 +109,9 @@ export const certificatePolicyOptions = optionGroup({
   authorities: optional(authoritiesRule, { fallback: 'those that TLS or the proxy trusts' }),
   /**
    * Certificates of authorities in between, in the forms of `authorities`, for clients that do not send
-   * them or behind a proxy that does not hand them on. Needs `authorities`. Default: those that come
-   * with the client's certificate.
+   * them or behind a proxy that does not hand them on. Also other certificates of an authority whose keys
+   * sign its revocation lists: its new or old key, or one for lists alone. Needs `authorities`. Default:
+   * those that come with the client's certificate.
    */
   intermediates: optional(authoritiesRule, { fallback: "those that come with the client's certificate" }),
   /**
@@ -278,13 +279,14 @@ function chainPolicyOf(
     new AuthoritySource(authorities, given.pathOf('authorities'), report),
     intermediates === undefined
       ? undefined
-      : new AuthoritySource(intermediates, given.pathOf('intermediates'), report),
+      : new AuthoritySource(intermediates, given.pathOf('intermediates'), report, true),
   );
   if (given.isMissing('revocation')) {
     return new ChainPolicy(verification, undefined, report);
   }
   const settings = resolveCertificateStatus(given.nested('revocation'));
-  const status = createCertificateStatus(settings, clockTolerance, report);
+  const { listSigners } = verification;
+  const status = createCertificateStatus(settings, clockTolerance, report, { listSigners });
   return new ChainPolicy(verification, { status, settings }, report);
 }
 

@@ -1,3 +1,4 @@
+import type { ListSigners } from '../chain/list-signers.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import type { ReportProblem } from '../observe/events.js';
 import type { ResolveHost } from './guarded-lookup.js';
@@ -56,18 +57,25 @@ export interface CertificateStatus {
 /** Milliseconds after which an unknown status is looked at again. */
 const UNKNOWN_LASTS = 1_000;
 
+/** What else the status of certificates depends on. */
+export interface StatusContext {
+  /** Which other certificates of an authority may sign its lists. Default: none. */
+  readonly listSigners?: Pick<ListSigners, 'othersOf' | 'pathOf'>;
+  /** In place of `dns.lookup()`. */
+  readonly resolveHost?: ResolveHost | undefined;
+}
+
 /**
  * Throws `ConfigurationError` for a file of `crlFiles` that can't be used. The certificates that are
  * looked up need `x509.load()`.
  *
  * @param clockTolerance returns the seconds that another clock may differ from this process's
- * @param resolveHost in place of `dns.lookup()`
  */
 export function createCertificateStatus(
   settings: CertificateStatusSettings,
   clockTolerance: () => number,
   report: ReportProblem,
-  resolveHost?: ResolveHost,
+  { listSigners = noSigners, resolveHost }: StatusContext = {},
 ): CertificateStatus {
   let generation = 0;
   const fetcher = createStatusFetcher(settings, resolveHost);
@@ -77,6 +85,7 @@ export function createCertificateStatus(
       return clockTolerance();
     },
     fetcher,
+    othersOf: (issuer: PathCertificate) => listSigners.othersOf(issuer),
     onChange: () => {
       generation += 1;
     },
@@ -87,19 +96,54 @@ export function createCertificateStatus(
   );
   let isClosed = false;
 
-  const loadFrom = (
-    first: number,
-    certificate: PathCertificate,
-    issuer: PathCertificate,
-  ): Promise<void> | undefined => {
+  const answersOf = ([certificate, issuer]: Link, now: number, signers: readonly PathCertificate[]) =>
+    sources.map((source) => source.answer(certificate, issuer, now, signers));
+
+  /** Whether every certificate of a signer's path is good, and until when. */
+  const goodUntil = (path: readonly PathCertificate[], depends: Dependency): number | undefined => {
+    let until = Number.POSITIVE_INFINITY;
+    for (const link of links(path)) {
+      const signers = signersOf(link[1], depends);
+      const answers = answersOf(link, depends.now, certificatesOf(signers));
+      const good = answers.find(({ state }) => state === 'good');
+      if (good?.state !== 'good' || answers.some(({ state }) => state === 'revoked')) {
+        return undefined;
+      }
+      until = Math.min(until, good.until, ...signers.map((signer) => signer.until));
+    }
+    return until;
+  };
+
+  /**
+   * The other certificates of an issuer whose lists count: their paths lead to the same trust anchor, and
+   * no certificate of these is revoked. No list says so of the certificate whose key signed it.
+   */
+  const signersOf = (issuer: PathCertificate, { anchor, now, of }: Dependency): Signer[] =>
+    of.length >= MAX_SIGNER_DEPTH
+      ? []
+      : listSigners.othersOf(issuer).flatMap((certificate) => {
+          const found = of.includes(certificate.thumbprint)
+            ? undefined
+            : listSigners.pathOf(certificate, anchor, now);
+          const depends = { anchor, now, of: [...of, certificate.thumbprint] };
+          const until = found === undefined ? undefined : goodUntil(found.path, depends);
+          return found === undefined || until === undefined
+            ? []
+            : [{ certificate, until: Math.min(until, found.validUntil) }];
+        });
+
+  const loadFrom = (first: number, link: Link, anchor: PathCertificate): Promise<void> | undefined => {
+    const [certificate, issuer] = link;
+    const signersNow = () => certificatesOf(signersOf(issuer, { anchor, now: Date.now(), of: [] }));
     for (const [index, source] of sources.entries()) {
       if (index < first) {
         continue;
       }
-      const isKnown = (): boolean => source.answer(certificate, issuer, Date.now()).state !== 'unknown';
-      const waiting = source.load(certificate, issuer);
+      const isKnown = (): boolean =>
+        source.answer(certificate, issuer, Date.now(), signersNow()).state !== 'unknown';
+      const waiting = source.load(certificate, issuer, signersNow());
       if (waiting !== undefined) {
-        return waiting.then(() => (isKnown() ? undefined : loadFrom(index + 1, certificate, issuer)));
+        return waiting.then(() => (isKnown() ? undefined : loadFrom(index + 1, link, anchor)));
       }
       if (isKnown()) {
         return undefined;
@@ -113,20 +157,26 @@ export function createCertificateStatus(
       return generation;
     },
     prepare(path) {
-      const waiting: Promise<void>[] = [];
-      for (const [certificate, issuer] of isClosed ? [] : links(path)) {
-        const wait = loadFrom(0, certificate, issuer);
-        if (wait !== undefined) {
-          waiting.push(wait);
-        }
+      if (isClosed) {
+        return undefined;
       }
+      const anchor = path.at(-1);
+      const waiting =
+        anchor === undefined
+          ? []
+          : withSigners(path, anchor, listSigners)
+              .map((link) => loadFrom(0, link, anchor))
+              .filter((wait) => wait !== undefined);
       return waiting.length === 0 ? undefined : waitFor(waiting, settings.timeout * sources.length);
     },
     statusOf(path, now) {
       let validUntil = now + 1_000 * settings.refreshInterval;
       let unknown: PathStatus | undefined;
-      for (const [at, [certificate, issuer]] of links(path).entries()) {
-        const answers = sources.map((source) => source.answer(certificate, issuer, now));
+      const anchor = path.at(-1);
+      for (const [at, link] of links(path).entries()) {
+        const signers = anchor === undefined ? [] : signersOf(link[1], { anchor, now, of: [] });
+        validUntil = Math.min(validUntil, ...signers.map(({ until }) => until));
+        const answers = answersOf(link, now, certificatesOf(signers));
         const revoked = answers.find(({ state }) => state === 'revoked');
         if (revoked?.state === 'revoked') {
           return { state: 'revoked', at, why: revoked.why, validUntil };
@@ -151,8 +201,58 @@ export function createCertificateStatus(
   };
 }
 
+const noSigners: Pick<ListSigners, 'othersOf' | 'pathOf'> = {
+  othersOf: () => [],
+  pathOf: () => undefined,
+};
+
+/** Another certificate of an issuer, whose lists count until then, in milliseconds since the epoch. */
+interface Signer {
+  readonly certificate: PathCertificate;
+  readonly until: number;
+}
+
+const certificatesOf = (signers: readonly Signer[]): PathCertificate[] =>
+  signers.map(({ certificate }) => certificate);
+
+/**
+ * How many signers of lists the status of one more signer may depend on: an authority and the one above
+ * it may change their keys at the same time.
+ */
+const MAX_SIGNER_DEPTH = 3;
+
+/** For which path, and for which signers, the status of a certificate is needed. */
+interface Dependency {
+  readonly anchor: PathCertificate;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+  /** The thumbprints of the signers whose status depends on it. */
+  readonly of: readonly string[];
+}
+
+/** The links of a path, and of the paths of all signers that may have signed a list for them. */
+function withSigners(
+  path: readonly PathCertificate[],
+  anchor: PathCertificate,
+  listSigners: Pick<ListSigners, 'othersOf' | 'pathOf'>,
+): readonly Link[] {
+  const all = links(path);
+  const seen = new Set<string>();
+  for (const [, issuer] of all) {
+    for (const signer of listSigners.othersOf(issuer).filter((one) => !seen.has(one.thumbprint))) {
+      seen.add(signer.thumbprint);
+      // The loop comes to these, too.
+      all.push(...links(listSigners.pathOf(signer, anchor, Date.now())?.path ?? []));
+    }
+  }
+  return all;
+}
+
+/** A certificate and its issuer. */
+type Link = readonly [PathCertificate, PathCertificate];
+
 /** Each certificate of a path with its issuer. */
-function links(path: readonly PathCertificate[]): [PathCertificate, PathCertificate][] {
+function links(path: readonly PathCertificate[]): Link[] {
   return path.slice(1).map((issuer, index) => [path[index] ?? issuer, issuer]);
 }
 

@@ -7,7 +7,7 @@ import { type DistributionPoint, distributionPoints } from './distribution-point
 import { ListFiles } from './list-files.js';
 import { coveredReasons } from './list-scope.js';
 import { Refreshed } from './refreshed.js';
-import { listHead, openList, type RevocationList } from './revocation-list.js';
+import { listHead, openListByAny, type RevocationList } from './revocation-list.js';
 import { ALL_REASONS, reasonName } from './revocation-reasons.js';
 import type { SourceParts, StatusAnswer, StatusSource } from './status-source.js';
 
@@ -23,6 +23,10 @@ const MAX_URIS = 4;
 
 /** removeFromCRL: the certificate is no longer on hold (RFC 5280 §5.3.1). In delta lists alone. */
 const REMOVED = 8;
+
+const otherSigner =
+  'it is signed by another certificate of its issuer, which has no valid path to the same authority, or ' +
+  'whose own status is not known to be good';
 
 interface FetchedList extends RevocationList {
   readonly etag: string | undefined;
@@ -52,20 +56,35 @@ export class ListSource implements StatusSource {
           });
   }
 
-  load(certificate: PathCertificate, issuer: PathCertificate): Promise<void> | undefined {
-    const opening = this.#files?.open(issuer);
-    return opening === undefined
-      ? this.#loadPoints(certificate, issuer)
-      : opening.then(() => this.#loadPoints(certificate, issuer));
+  load(
+    certificate: PathCertificate,
+    issuer: PathCertificate,
+    signers: readonly PathCertificate[],
+  ): Promise<void> | undefined {
+    const opening = [issuer, ...this.#parts.othersOf(issuer)]
+      .map((one) => this.#files?.open(one))
+      .filter((wait) => wait !== undefined);
+    return opening.length === 0
+      ? this.#loadPoints(certificate, issuer, signers)
+      : Promise.all(opening).then(() => this.#loadPoints(certificate, issuer, signers));
   }
 
-  answer(certificate: PathCertificate, issuer: PathCertificate, now: number): StatusAnswer {
+  answer(
+    certificate: PathCertificate,
+    issuer: PathCertificate,
+    now: number,
+    signers: readonly PathCertificate[],
+  ): StatusAnswer {
     const failures: string[] = [];
     const fetched = this.#urisOf(certificate).flat();
     const records = fetched.flatMap((uri) => this.#fetched.get(keyOf(issuer, uri)) ?? []);
+    const accepted = new Set([issuer, ...signers].map(({ thumbprint }) => thumbprint));
     const lists = [
       ...(this.#files?.listsOf(issuer) ?? []),
-      ...records.map(({ value, failure }) => value ?? failure),
+      ...this.#listsInFilesOf(signers),
+      ...records.map(({ value, failure }) =>
+        value === undefined || accepted.has(value.signer) ? (value ?? failure) : otherSigner,
+      ),
     ];
     const usable = lists.filter((list): list is RevocationList => {
       if (typeof list === 'string') {
@@ -85,8 +104,18 @@ export class ListSource implements StatusSource {
     this.#fetched.clear();
   }
 
-  #loadPoints(certificate: PathCertificate, issuer: PathCertificate): Promise<void> | undefined {
-    const inFiles = this.#files?.listsOf(issuer).filter((list) => typeof list === 'object') ?? [];
+  /** What else is in the files is of another key, or can't be used. */
+  #listsInFilesOf(signers: readonly PathCertificate[]): RevocationList[] {
+    const opened = signers.flatMap((signer) => this.#files?.listsOf(signer) ?? []);
+    return opened.filter((list) => typeof list === 'object');
+  }
+
+  #loadPoints(
+    certificate: PathCertificate,
+    issuer: PathCertificate,
+    signers: readonly PathCertificate[],
+  ): Promise<void> | undefined {
+    const inFiles = this.#listsInFilesOf([issuer, ...signers]);
     if (this.#judge(certificate, inFiles, Date.now()).state !== 'unknown') {
       return undefined;
     }
@@ -153,7 +182,8 @@ export class ListSource implements StatusSource {
       return previous;
     }
     const head = fetched === 'unchanged' ? 'status 304' : listHead(fetched.body);
-    const list = typeof head === 'string' ? head : await openList(head, issuer);
+    const list =
+      typeof head === 'string' ? head : await openListByAny(head, issuer, this.#parts.othersOf(issuer));
     if (typeof list === 'string' || fetched === 'unchanged') {
       throw new TellableError(`${shown}: ${list}`);
     }

@@ -35,6 +35,8 @@ export interface RevocationList {
   readonly isDelta: boolean;
   readonly entries: ListEntries;
   readonly der: Uint8Array;
+  /** The thumbprint of the certificate whose key signed it. */
+  readonly signer: string;
 }
 
 const EXTENSIONS = 0xa0;
@@ -122,6 +124,8 @@ function isSpellingOf(name: Uint8Array, subjectName: string): boolean {
 /**
  * Verifies the signature of a list, then reads the rest of it. Resolves with why not for a list
  * that can't be used. Never rejects.
+ *
+ * @param issuer the certificate of the list's issuer whose key must have signed it
  */
 export async function openList(head: ListHead, issuer: PathCertificate): Promise<RevocationList | string> {
   const { parts, der, thisUpdate, nextUpdate } = head;
@@ -141,7 +145,28 @@ export async function openList(head: ListHead, issuer: PathCertificate): Promise
     return about;
   }
   const entries = await ListEntries.read(parts.content, head.entries.from, head.entries.to);
-  return typeof entries === 'string' ? entries : { thisUpdate, nextUpdate, ...about, entries, der };
+  return typeof entries === 'string'
+    ? entries
+    : { thisUpdate, nextUpdate, ...about, entries, der, signer: issuer.thumbprint };
+}
+
+/**
+ * Opens a list by the key of its issuer, or by the first of `others` that has signed it. Resolves with
+ * why not by the key of the issuer if none has. Never rejects.
+ */
+export async function openListByAny(
+  head: ListHead,
+  issuer: PathCertificate,
+  others: readonly PathCertificate[],
+): Promise<RevocationList | string> {
+  const list = await openList(head, issuer);
+  for (const other of typeof list === 'string' ? others : []) {
+    const byOther = await openList(head, other);
+    if (typeof byOther === 'object') {
+      return byOther;
+    }
+  }
+  return list;
 }
 
 function scopeOf({ extensions: der, issuer }: ListHead): Pick<RevocationList, 'scope' | 'isDelta'> | string {

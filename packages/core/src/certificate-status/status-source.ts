@@ -14,10 +14,26 @@ export interface StatusSource {
   /**
    * Begins what is needed to know the status. Returns what to wait for, or `undefined` if there is
    * nothing: the status is known, or can't be found out now. The promise never rejects.
+   *
+   * @param signers other certificates of the issuer, whose revocation lists count as its own
    */
-  load(certificate: PathCertificate, issuer: PathCertificate): Promise<void> | undefined;
-  /** What is known now. `now` in milliseconds since the epoch. */
-  answer(certificate: PathCertificate, issuer: PathCertificate, now: number): StatusAnswer;
+  load(
+    certificate: PathCertificate,
+    issuer: PathCertificate,
+    signers: readonly PathCertificate[],
+  ): Promise<void> | undefined;
+  /**
+   * What is known now.
+   *
+   * @param now milliseconds since the epoch
+   * @param signers other certificates of the issuer, whose revocation lists count as its own
+   */
+  answer(
+    certificate: PathCertificate,
+    issuer: PathCertificate,
+    now: number,
+    signers: readonly PathCertificate[],
+  ): StatusAnswer;
   close(): void;
 }
 
@@ -27,6 +43,8 @@ export interface SourceParts {
   readonly fetcher: StatusFetcher;
   /** Seconds that another clock may differ from this process's. */
   readonly clockTolerance: number;
+  /** Other certificates of an issuer, whose keys may have signed its lists. Not verified yet. */
+  readonly othersOf: (issuer: PathCertificate) => readonly PathCertificate[];
   /** A status may have changed. */
   readonly onChange: () => void;
   readonly report: ReportProblem;

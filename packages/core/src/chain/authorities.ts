@@ -8,6 +8,7 @@ import { within } from '../shared/bounded-wait.js';
 import { createMismatch } from '../shared/option-errors.js';
 import type { OptionRule } from '../shared/option-rules.js';
 import { describeError } from '../shared/shown-error.js';
+import { pathExtensions, readKeyUsage } from './extension-values.js';
 import { type BySubject, bySubject } from './path-building.js';
 import { pathCertificate, readFields } from './path-certificate.js';
 
@@ -53,6 +54,7 @@ export class AuthoritySource {
   readonly #given: Authorities;
   readonly #path: string;
   readonly #report: ReportProblem;
+  readonly #acceptsListSigners: boolean;
   #texts: readonly string[] | undefined;
   #current: BySubject | undefined;
   #checkedAt = 0;
@@ -65,11 +67,13 @@ export class AuthoritySource {
    * authority.
    *
    * @param path the option's name, for errors
+   * @param acceptsListSigners also certificates that may only sign the revocation lists of an authority
    */
-  constructor(given: Authorities, path: string, report: ReportProblem) {
+  constructor(given: Authorities, path: string, report: ReportProblem, acceptsListSigners = false) {
     this.#given = given;
     this.#path = path;
     this.#report = report;
+    this.#acceptsListSigners = acceptsListSigners;
     if (typeof given !== 'function') {
       try {
         this.#use(listOf(given).map((item) => (isPem(item) ? item : readFileSync(item, 'latin1'))));
@@ -142,7 +146,9 @@ export class AuthoritySource {
     if (certificates.length === 0 || certificates.length > MAX_AUTHORITIES) {
       throw new TellableError(`${certificates.length} certificates; accepted are 1 to ${MAX_AUTHORITIES}`);
     }
-    const other = certificates.find((der) => !new X509Certificate(der).ca);
+    const isAccepted = (der: Uint8Array): boolean =>
+      new X509Certificate(der).ca || (this.#acceptsListSigners && signsLists(der));
+    const other = certificates.find((der) => !isAccepted(der));
     if (other !== undefined) {
       const { subject } = new X509Certificate(other);
       throw new TellableError(`the certificate of ${JSON.stringify(subject)} is not that of an authority`);
@@ -185,6 +191,12 @@ function certificatesOf(text: string): Uint8Array[] {
       throw new TellableError('a PEM certificate that is none');
     }
   });
+}
+
+function signsLists(der: Uint8Array): boolean {
+  const fields = readFields(der);
+  const usage = typeof fields === 'string' ? undefined : fields.allExtensions.get(pathExtensions.keyUsage);
+  return usage !== undefined && readKeyUsage(usage.value)?.cRLSign === true;
 }
 
 function parsedAuthorities(texts: readonly string[]): BySubject {

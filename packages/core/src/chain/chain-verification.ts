@@ -4,6 +4,7 @@ import { ClientCertificate } from '../certificate/client-certificate.js';
 import { hashAlone } from '../certificate/parsed.js';
 import { callAll } from '../shared/promises.js';
 import type { AuthoritySource } from './authorities.js';
+import { ListSigners } from './list-signers.js';
 import { buildPath, bySubject, type PathParts } from './path-building.js';
 import { type PathCertificate, pathCertificate } from './path-certificate.js';
 
@@ -40,6 +41,8 @@ export class ChainVerification {
   readonly #accepted: LRUCache<string, Entry>;
   /** By the thumbprint and what came with the certificate: another chain may lead to an authority. */
   readonly #refused: LRUCache<string, Entry>;
+  /** Other certificates of authorities, which may sign their revocation lists. */
+  readonly listSigners: ListSigners;
 
   /** @param maxOutcomes certificates whose outcome is kept */
   constructor(
@@ -51,6 +54,11 @@ export class ChainVerification {
     this.#intermediates = intermediates;
     this.#accepted = new LRUCache({ max: maxOutcomes });
     this.#refused = new LRUCache({ max: maxOutcomes });
+    this.listSigners = new ListSigners(() => ({
+      authorities: authorities.current(),
+      intermediates: intermediates?.current(),
+      generation: this.#generation,
+    }));
   }
 
   /** Returns what to wait for before `outcomeOf`, or `undefined`. Rejects with `RequestRefused`. */

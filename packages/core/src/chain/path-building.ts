@@ -1,6 +1,6 @@
 import { costOfSignature, explainKey } from './accepted-keys.js';
 import type { PathCertificate } from './path-certificate.js';
-import { explainInvalidPath } from './path-validation.js';
+import { explainClientUsage, explainInvalidPath } from './path-validation.js';
 
 /** The certificates of a path, its trust anchor with them. Those in use have three or four. */
 const MAX_LENGTH = 10;
@@ -31,11 +31,18 @@ export type PathOutcome = { readonly path: readonly PathCertificate[] } | { read
  * whatever the certificates are. Needs `x509.load()`.
  *
  * @param now milliseconds since the epoch
+ * @param explainUsage says why the first certificate must not be used for what the path is needed for
  */
-export function buildPath(leaf: PathCertificate, parts: PathParts, now: number): PathOutcome {
+export function buildPath(
+  leaf: PathCertificate,
+  parts: PathParts,
+  now: number,
+  explainUsage: (leaf: PathCertificate) => string | undefined = explainClientUsage,
+): PathOutcome {
   const search: Search = {
     parts,
     now,
+    explainUsage,
     costLeft: MAX_COST,
     why: 'no path leads to one of the authorities',
   };
@@ -50,6 +57,7 @@ export function buildPath(leaf: PathCertificate, parts: PathParts, now: number):
 interface Search {
   readonly parts: PathParts;
   readonly now: number;
+  readonly explainUsage: (leaf: PathCertificate) => string | undefined;
   costLeft: number;
   /** The reason of the path that came furthest. */
   why: string;
@@ -64,7 +72,7 @@ function extend(path: readonly PathCertificate[], search: Search): readonly Path
   for (const anchor of validFirst(anchors.get(last.issuerName) ?? [], search.now)) {
     if (isSignedBy(last, anchor, search)) {
       const whole = [...path, anchor];
-      const why = explainInvalidPath(whole, search.now);
+      const why = explainInvalidPath(whole, search.now, search.explainUsage);
       if (why === undefined) {
         return whole;
       }

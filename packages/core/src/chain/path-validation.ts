@@ -25,10 +25,15 @@ const clientUsages = ['2b06010505070302', '551d2500'];
  * Validates a path whose signatures are verified and whose names chain (RFC 5280 §6.1). Says why it
  * is refused, or returns `undefined` if it is valid. Needs `x509.load()`.
  *
- * @param path from the client's certificate to the trust anchor
+ * @param path from the client's certificate, or that of a signer, to the trust anchor
  * @param now milliseconds since the epoch
+ * @param explainUsage says why the first certificate must not be used for what the path is needed for
  */
-export function explainInvalidPath(path: readonly PathCertificate[], now: number): string | undefined {
+export function explainInvalidPath(
+  path: readonly PathCertificate[],
+  now: number,
+  explainUsage: (leaf: PathCertificate) => string | undefined = explainClientUsage,
+): string | undefined {
   const [anchor, ...below] = path.toReversed();
   const leaf = below.pop();
   if (anchor === undefined || leaf === undefined) {
@@ -66,7 +71,7 @@ export function explainInvalidPath(path: readonly PathCertificate[], now: number
     explainSignature(leaf) ??
     explainNames(leaf, constraints) ??
     policies.processLast(leaf) ??
-    explainLeafUsage(leaf)
+    explainUsage(leaf)
   );
 }
 
@@ -98,14 +103,14 @@ function explainUnusable(certificate: PathCertificate, now: number): string | un
       return 'it has a critical extension that is not known here';
     }
   }
-  return explainUsage(certificate);
+  return explainExtendedUsage(certificate);
 }
 
 /** notAfter is the last second, and ends with it (RFC 5280 §4.1.2.5). */
 const LAST_SECOND = 999;
 
 /** The extended usage of each certificate must allow client authentication, if it has any. */
-function explainUsage(certificate: PathCertificate): string | undefined {
+function explainExtendedUsage(certificate: PathCertificate): string | undefined {
   const usages = extensionOf(certificate, pathExtensions.extendedKeyUsage, readExtendedKeyUsage);
   if (usages === 'malformed') {
     return 'its extended key usage can not be read';
@@ -115,7 +120,8 @@ function explainUsage(certificate: PathCertificate): string | undefined {
     : 'its extended key usage lacks clientAuth';
 }
 
-function explainLeafUsage(leaf: PathCertificate): string | undefined {
+/** Says why a client must not use a certificate, by its key usage. */
+export function explainClientUsage(leaf: PathCertificate): string | undefined {
   const usage = extensionOf(leaf, pathExtensions.keyUsage, readKeyUsage);
   const basic = extensionOf(leaf, pathExtensions.basicConstraints, readBasicConstraints);
   if (usage === 'malformed' || basic === 'malformed') {
@@ -124,6 +130,16 @@ function explainLeafUsage(leaf: PathCertificate): string | undefined {
   return usage === 'missing' || usage.digitalSignature || usage.keyAgreement
     ? undefined
     : 'its key usage allows neither digitalSignature nor keyAgreement';
+}
+
+/**
+ * Says why a certificate must not sign the revocation lists of another certificate of its authority. Its
+ * key usage must say that it may.
+ */
+export function explainListUsage(signer: PathCertificate): string | undefined {
+  const usage = extensionOf(signer, pathExtensions.keyUsage, readKeyUsage);
+  const isAllowed = usage !== 'missing' && usage !== 'malformed' && usage.cRLSign;
+  return isAllowed ? undefined : 'its key usage lacks cRLSign';
 }
 
 /** What an authority allows below it. */

@@ -1,0 +1,108 @@
+import { isSameBytes } from '../certificate/der-members.js';
+import { type BySubject, buildPath, bySubject } from './path-building.js';
+import type { PathCertificate } from './path-certificate.js';
+import { explainListUsage } from './path-validation.js';
+
+/** Other certificates of one authority that are tried. One or two are in use while a key is changed. */
+const MAX_SIGNERS = 8;
+
+/** Paths that are kept. Their number is that of configured certificates, not of clients. */
+const MAX_PATHS = 1_000;
+
+/** Milliseconds after which it is tried again to find a path that there was not. */
+const TRY_AGAIN = 60_000;
+
+/** A valid path from a signer to the trust anchor. */
+export interface SignerPath {
+  readonly path: readonly PathCertificate[];
+  /** The end of the validity of the whole path, in milliseconds since the epoch. */
+  readonly validUntil: number;
+}
+
+/** The certificates of the options. `generation` changes when they do. */
+export interface ConfiguredCertificates {
+  readonly authorities: BySubject;
+  readonly intermediates: BySubject | undefined;
+  readonly generation: number;
+}
+
+interface KeptPath {
+  readonly found: SignerPath | undefined;
+  /** From when and until when this holds, in milliseconds since the epoch. */
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * The other certificates of an authority, whose keys may sign its revocation lists too: a key that took
+ * the place of an older one, or a key for lists alone (RFC 5280 §6.3.3 (f)). Only configured certificates
+ * count, never those that a client sends.
+ */
+export class ListSigners {
+  readonly #configured: () => ConfiguredCertificates;
+  readonly #paths = new Map<string, KeptPath>();
+  #generation = 0;
+
+  constructor(configured: () => ConfiguredCertificates) {
+    this.#configured = configured;
+  }
+
+  /**
+   * Returns the configured certificates that have the name of the issuer and another key, and may sign
+   * revocation lists by their key usage. Nothing else is verified.
+   */
+  othersOf(issuer: PathCertificate): readonly PathCertificate[] {
+    const { authorities, intermediates } = this.#configured();
+    return [authorities, intermediates]
+      .flatMap((pool) => pool?.get(issuer.subjectName) ?? [])
+      .filter((one) => !isSameBytes(one.publicKey, issuer.publicKey) && explainListUsage(one) === undefined)
+      .slice(0, MAX_SIGNERS);
+  }
+
+  /**
+   * Returns a valid path of configured certificates from a signer to this trust anchor and no other;
+   * `undefined` if there is none. Does not say whether a certificate of it is revoked.
+   *
+   * @param now milliseconds since the epoch
+   */
+  pathOf(signer: PathCertificate, anchor: PathCertificate, now: number): SignerPath | undefined {
+    const configured = this.#configured();
+    if (configured.generation !== this.#generation || this.#paths.size > MAX_PATHS) {
+      this.#generation = configured.generation;
+      this.#paths.clear();
+    }
+    const key = `${signer.thumbprint} ${anchor.thumbprint}`;
+    const kept = this.#paths.get(key);
+    if (kept !== undefined && kept.from <= now && now <= kept.to) {
+      return kept.found;
+    }
+    const path = findPath(signer, anchor, configured, now);
+    const fresh = path === undefined ? { found: undefined, from: now, to: now + TRY_AGAIN } : keptPath(path);
+    this.#paths.set(key, fresh);
+    return fresh.found;
+  }
+}
+
+function findPath(
+  signer: PathCertificate,
+  anchor: PathCertificate,
+  { authorities, intermediates }: ConfiguredCertificates,
+  now: number,
+): readonly PathCertificate[] | undefined {
+  if (signer.thumbprint === anchor.thumbprint) {
+    return signer.notBefore <= now && now <= signer.notAfter ? [signer] : undefined;
+  }
+  const between = intermediates === undefined ? [authorities] : [intermediates, authorities];
+  const parts = { anchors: bySubject([anchor]), intermediates: between };
+  const built = buildPath(signer, parts, now, explainListUsage);
+  return 'why' in built ? undefined : built.path;
+}
+
+function keptPath(path: readonly PathCertificate[]): KeptPath {
+  const to = Math.min(...path.map(({ notAfter }) => notAfter));
+  return {
+    found: { path, validUntil: to },
+    from: Math.max(...path.map(({ notBefore }) => notBefore)),
+    to,
+  };
+}

@@ -1,0 +1,238 @@
+// Lists that another key of the authority has signed (RFC 5280 §6.3.3 (f)): one that took its place, or one for lists alone.
+import { describe, expect, it } from 'vitest';
+import { ListSigners } from '../../../packages/core/src/chain/list-signers.js';
+import { type BySubject, bySubject } from '../../../packages/core/src/chain/path-building.js';
+import { bits, commonName, extension } from '../../support/written-der.js';
+import {
+  hour,
+  issuedFor,
+  statusByLists,
+  type Written,
+  writeAuthority,
+  writeCertificate,
+  writeList,
+} from '../../support/written-status.js';
+
+/** keyCertSign is 4, cRLSign is 2. */
+const usage = (flags: number) => extension('2.5.29.15', bits(Buffer.from([flags]), 1), true);
+const forLists = [usage(0x02)];
+const forBoth = [usage(0x06)];
+
+const root = writeAuthority({ name: commonName('root'), extensions: forBoth });
+const authority = writeAuthority({ issuer: root, serial: [7], extensions: forBoth });
+const leaf = writeCertificate({ issuer: authority, serial: [9] });
+const path = [leaf, authority, root];
+const rolled = writeAuthority({ issuer: root, serial: [8], extensions: forBoth });
+const byRolled = writeList(authority, { signer: rolled });
+const ofRoot = writeList(root);
+
+const statusBy = (
+  configured: readonly Written[],
+  lists: readonly Buffer[] = [ofRoot, byRolled],
+  ofPath: readonly Written[] = path,
+) => statusByLists(ofPath, lists, 0, configured);
+
+describe('a list by another key of the authority', () => {
+  it('counts if its certificate is configured, valid and not revoked', async () => {
+    expect(await statusBy([rolled])).toMatchObject({ state: 'good' });
+    expect(await statusBy([])).toMatchObject({ state: 'unknown', at: 0, why: 'its signature is wrong' });
+  });
+
+  it('revokes', async () => {
+    const revoking = writeList(authority, { signer: rolled, revoked: [[9]] });
+    expect(await statusBy([rolled], [ofRoot, revoking])).toMatchObject({ state: 'revoked', at: 0 });
+    // Next to a list by the key of the issuer that does not.
+    const lists = [ofRoot, writeList(authority), revoking];
+    expect(await statusBy([rolled], lists)).toMatchObject({ state: 'revoked', at: 0 });
+    expect(await statusBy([], lists)).toMatchObject({ state: 'good' });
+  });
+
+  it('counts for as long as the certificate of its key is valid', async () => {
+    const end = Date.now() + 60_000;
+    const short = writeAuthority({ issuer: root, serial: [8], extensions: forBoth, notAfter: end });
+    const found = await statusBy([short], [ofRoot, writeList(authority, { signer: short })]);
+    expect(found).toMatchObject({ state: 'good' });
+    expect(found.validUntil).toBeLessThanOrEqual(end);
+  });
+
+  it('counts if the key issued by the authority itself is the signer, whose status a list of its own says', async () => {
+    // Self-issued: the key of the certificates signed it.
+    const selfIssued = writeAuthority({ issuer: authority, serial: [5], extensions: forLists });
+    const byLists = writeList(authority, { signer: selfIssued, extensions: [] });
+    expect(await statusBy([selfIssued], [ofRoot, byLists])).toMatchObject({ state: 'unknown', at: 0 });
+    expect(await statusBy([selfIssued], [ofRoot, byLists, writeList(authority)])).toMatchObject({
+      state: 'good',
+    });
+  });
+
+  it('counts if the signer is the trust anchor', async () => {
+    const old = writeAuthority({ extensions: forBoth });
+    const newWithOld = writeAuthority({ issuer: old, serial: [3], extensions: forBoth });
+    const below = writeCertificate({ issuer: newWithOld, serial: [4] });
+    const lists = [writeList(old)];
+    expect(await statusBy([], lists, [below, newWithOld, old])).toMatchObject({ state: 'good' });
+    const revoking = [writeList(old, { revoked: [[4]] })];
+    expect(await statusBy([], revoking, [below, newWithOld, old])).toMatchObject({ state: 'revoked', at: 0 });
+  });
+
+  it('counts if the authority above changes its key at the same time', async () => {
+    // The list about the new certificate of the authority is by the old key of the one above.
+    const above = writeAuthority({
+      name: commonName('above'),
+      issuer: root,
+      serial: [21],
+      extensions: forBoth,
+    });
+    const newAbove = writeAuthority({
+      name: commonName('above'),
+      issuer: root,
+      serial: [22],
+      extensions: forBoth,
+    });
+    const own = writeAuthority({ issuer: newAbove, serial: [23], extensions: forBoth });
+    const newOwn = writeAuthority({ issuer: newAbove, serial: [24], extensions: forBoth });
+    const below = writeCertificate({ issuer: own, serial: [25] });
+    const lists = (...revoked: number[][]) => [
+      ofRoot,
+      writeList(newAbove, { signer: above, revoked }),
+      writeList(own, { signer: newOwn }),
+    ];
+    const ofPath = [below, own, newAbove, root];
+    expect(await statusBy([above, newAbove, newOwn], lists(), ofPath)).toMatchObject({ state: 'good' });
+    expect(await statusBy([above, newAbove, newOwn], lists([24]), ofPath)).toMatchObject({
+      state: 'unknown',
+      at: 0,
+    });
+    expect(await statusBy([newAbove, newOwn], lists(), ofPath)).toMatchObject({ state: 'unknown', at: 0 });
+  });
+
+  it('is about what its scope says', async () => {
+    const other = Buffer.from([0x82, 0x01, 0xff]);
+    const ofAuthorities = writeList(authority, { signer: rolled, extensions: [issuedFor(other)] });
+    expect(await statusBy([rolled], [ofRoot, ofAuthorities])).toMatchObject({ state: 'unknown' });
+  });
+});
+
+const foreignRoot = writeAuthority({ name: commonName('root'), extensions: forBoth });
+const upper = writeAuthority({ name: commonName('upper'), issuer: root, serial: [11], extensions: forBoth });
+const belowUpper = writeAuthority({ issuer: upper, serial: [12], extensions: forBoth });
+
+describe('a status is unknown if the certificate of the other key', () => {
+  it.each<[string, Written, Written[]]>([
+    ['has no key usage', writeAuthority({ issuer: root, serial: [8] }), []],
+    [
+      'may not sign lists by its key usage',
+      writeAuthority({ issuer: root, serial: [8], extensions: [usage(0x04)] }),
+      [],
+    ],
+    [
+      'has expired',
+      writeAuthority({ issuer: root, serial: [8], extensions: forBoth, notAfter: Date.now() - 1_000 }),
+      [],
+    ],
+    ['is of another root', writeAuthority({ extensions: forBoth }), []],
+    [
+      'is below another root of the same name',
+      writeAuthority({ issuer: foreignRoot, serial: [8], extensions: forBoth }),
+      [foreignRoot],
+    ],
+    [
+      'has another name',
+      writeAuthority({ name: commonName('stranger'), issuer: root, serial: [8], extensions: forBoth }),
+      [],
+    ],
+    [
+      'is of a client of the authority',
+      writeCertificate({ name: commonName('authority'), issuer: leaf, serial: [8], extensions: forBoth }),
+      [leaf],
+    ],
+    ['is below an authority that is not configured', belowUpper, []],
+    ['is below an authority of unknown status', belowUpper, [upper]],
+  ])('%s', async (_title, signer, more) => {
+    const lists = [ofRoot, writeList(authority, { signer })];
+    expect(await statusBy([signer, ...more], lists)).toMatchObject({ state: 'unknown', at: 0 });
+  });
+
+  it('is below another authority whose list is missing, and not if it is there', async () => {
+    const lists = [ofRoot, writeList(authority, { signer: belowUpper }), writeList(upper)];
+    expect(await statusBy([belowUpper, upper], lists)).toMatchObject({ state: 'good' });
+  });
+
+  it('is revoked', async () => {
+    const lists = [writeList(root, { revoked: [[8]] }), byRolled];
+    expect(await statusBy([rolled], lists)).toMatchObject({ state: 'unknown', at: 0 });
+  });
+
+  it('is not revoked according to a list that it signed itself alone', async () => {
+    // Two keys that vouch for each other, and no list of the root.
+    const second = writeAuthority({ issuer: authority, serial: [5], extensions: forBoth });
+    expect(await statusBy([second], [ofRoot, writeList(authority, { signer: second })])).toMatchObject({
+      state: 'unknown',
+      at: 0,
+    });
+  });
+
+  it('is said to be good by the list of another new key alone, which depends on it', async () => {
+    // Each of them has signed the list that is about the other one.
+    const first = writeAuthority({ issuer: authority, serial: [31], extensions: forBoth });
+    const second = writeAuthority({ issuer: authority, serial: [32], extensions: forBoth });
+    const lists = [ofRoot, writeList(authority, { signer: first }), writeList(authority, { signer: second })];
+    expect(await statusBy([first, second], lists)).toMatchObject({ state: 'unknown', at: 0 });
+  });
+
+  it('was signed with another key than that of its issuer', async () => {
+    const forged = writeAuthority({
+      issuer: { ...root, key: foreignRoot.key },
+      serial: [8],
+      extensions: forBoth,
+    });
+    const lists = [ofRoot, writeList(authority, { signer: forged })];
+    expect(await statusBy([forged], lists)).toMatchObject({ state: 'unknown', at: 0 });
+  });
+});
+
+describe('ListSigners', () => {
+  const use = (configured: readonly Written[], generation = 1) => {
+    const current = {
+      authorities: bySubject([root.certificate]) as BySubject,
+      intermediates: bySubject(configured.map(({ certificate }) => certificate)) as BySubject | undefined,
+      generation,
+    };
+    return { current, signers: new ListSigners(() => current) };
+  };
+
+  it('names at most eight certificates, none with the key of the issuer', () => {
+    const many = Array.from({ length: 9 }, () => writeAuthority({ issuer: root, extensions: forBoth }));
+    const { signers } = use([authority, ...many]);
+    const found = signers.othersOf(authority.certificate);
+    expect(found).toEqual(many.slice(0, 8).map(({ certificate }) => certificate));
+  });
+
+  it('keeps a path until it ends, or the certificates change', () => {
+    const { signers, current } = use([rolled]);
+    const find = (at = Date.now()) => signers.pathOf(rolled.certificate, root.certificate, at);
+    const found = find();
+    expect(found?.path.map(({ thumbprint }) => thumbprint)).toEqual(
+      [rolled, root].map(({ certificate }) => certificate.thumbprint),
+    );
+    expect(find()).toBe(found);
+    expect(find(Date.now() + 30 * hour)).toBeUndefined();
+    current.generation = 2;
+    expect(find()).not.toBe(found);
+    expect(find()).toEqual(found);
+    current.authorities = new Map();
+    current.generation = 3;
+    // The anchor is that of the path, whatever else is configured.
+    expect(find()).toEqual(found);
+    expect(signers.pathOf(rolled.certificate, foreignRoot.certificate, Date.now())).toBeUndefined();
+  });
+
+  it('looks again for a path that there was not', () => {
+    const { signers, current } = use([belowUpper]);
+    const find = (at = Date.now()) => signers.pathOf(belowUpper.certificate, root.certificate, at);
+    expect(find()).toBeUndefined();
+    current.intermediates = bySubject([belowUpper.certificate, upper.certificate]);
+    expect(find()).toBeUndefined();
+    expect(find(Date.now() + 61_000)?.path).toHaveLength(3);
+  });
+});
