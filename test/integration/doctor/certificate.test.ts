@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { AuthorityInfoAccessExtension, CRLDistributionPointsExtension } from '@peculiar/x509';
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import { main } from '../../../packages/core/src/doctor/main.js';
 import { authority, client, type Node } from '../../support/chains.js';
 import { revocationList } from '../../support/crl.js';
@@ -48,9 +48,23 @@ function write(content: string, ending = 'pem'): string {
 
 const thumbprintOf = ({ der }: Node) => createHash('sha256').update(der).digest('base64url');
 
-async function run(certificate: string, policy: object | undefined, ...args: readonly string[]) {
+const run = (certificate: string, policy: object | undefined, ...args: readonly string[]) =>
+  runWith(certificate, policy && { options: { certificatePolicy: policy } }, ...args);
+
+/** Runs the doctor with a module of these exports. */
+async function runWith(
+  certificate: string,
+  module: { readonly options?: object; readonly routes?: unknown } | undefined,
+  ...args: readonly string[]
+) {
   let output = '';
-  const config = policy && write(`export default ${JSON.stringify({ certificatePolicy: policy })};`, 'mjs');
+  const exported = [
+    `export default ${JSON.stringify(module?.options ?? {})};`,
+    ...(module?.routes === undefined
+      ? []
+      : [`export const certificatePolicies = ${JSON.stringify(module.routes)};`]),
+  ];
+  const config = module && write(exported.join('\n'), 'mjs');
   const code = await main(
     [
       ...['certificate', '--json', '--cert', write(certificate)],
@@ -107,6 +121,103 @@ it('takes the authorities between from the file of the certificate, and the anch
   expect(findings.map(({ status }) => status)).toEqual(['ok', 'warning', 'warning', 'warning']);
   expect(findings[1]).toMatchObject({ code: 'status_origin_not_permitted' });
   expect(findings.at(-1)).toMatchObject({ code: 'revocation_not_checked' });
+  expect(code).toBe(0);
+});
+
+it('checks by the policies of routes, each under its name', async () => {
+  const other = await authority('CN=Other');
+  const { revocation: _, ...notAsking } = policyOf();
+  const routes = [policyOf(), { requireValidNow: true }, { authorities: other.cert }, notAsking];
+  const { code, findings } = await runWith(leaf.cert, { routes });
+  const found = findings.map(({ status, code: what, message }) => [message.split(':')[0], status, what]);
+  expect(found).toEqual([
+    ['certificatePolicies[0]', 'ok', 'chain'],
+    ['certificatePolicies[0]', 'ok', 'revocation_list'],
+    ['certificatePolicies[0]', 'ok', 'revocation_list'],
+    ['certificatePolicies[0]', 'ok', 'certificate_status'],
+    ['certificatePolicies[2]', 'problem', 'chain_issuer_missing'],
+    ['certificatePolicies[3]', 'ok', 'chain'],
+    ['certificatePolicies[3]', 'warning', 'status_origin_not_permitted'],
+    ['certificatePolicies[3]', 'warning', 'status_origin_not_permitted'],
+    ['certificatePolicies[3]', 'warning', 'revocation_not_checked'],
+  ]);
+  expect(findings.at(-1)).toMatchObject({
+    message: expect.stringContaining('certificatePolicies[3].revocation is not set'),
+  });
+  expect(code).toBe(1);
+});
+
+it('checks by the policy of all routes and by that of a route', async () => {
+  const options = { certificatePolicy: { authorities: root.cert } };
+  const { findings } = await runWith(leaf.cert, { options, routes: policyOf() });
+  expect(findings[0]).toMatchObject({
+    code: 'chain_issuer_missing',
+    message: expect.stringMatching(/^certificatePolicy: its chain leads to none/),
+  });
+  expect(findings.at(-1)).toMatchObject({
+    code: 'certificate_status',
+    message: expect.stringMatching(/^certificatePolicies: none of the certificates/),
+  });
+  // One policy alone needs no name.
+  const alone = await runWith(leaf.cert, { routes: policyOf() });
+  expect(alone.findings.at(-1)?.message).toMatch(/^none of the certificates/);
+});
+
+it.each<[string, unknown, RegExp]>([
+  ['a text', ['clients-ca.pem'], /^certificatePolicies\[0\]: /],
+  ['an unknown name', { authorities: 'x', autorities: 'x' }, /^certificatePolicies\.autorities: /],
+])('%s is no policy of a route', async (_title, routes, message) => {
+  const { code, findings } = await runWith(leaf.cert, { routes });
+  expect(findings).toMatchObject([{ status: 'problem', code: 'configuration' }]);
+  expect(findings[0]?.message).toMatch(message);
+  expect(code).toBe(1);
+});
+
+it('judges times by the clockTolerance of the options', async () => {
+  // The list ends an hour from now: the clock of this process is ahead.
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 3_600_000 + 100_000 });
+  try {
+    const verdict = async (clockTolerance: number | undefined) => {
+      const options = {
+        certificatePolicy: policyOf(),
+        ...(clockTolerance !== undefined && { clockTolerance }),
+      };
+      const { findings } = await runWith(leaf.cert, { options });
+      return findings.slice(1).map((finding) => finding.code);
+    };
+    expect(await verdict(undefined)).toEqual(Array(3).fill('status_outdated'));
+    expect(await verdict(60)).toEqual(Array(3).fill('status_outdated'));
+    expect(await verdict(200)).toEqual(['revocation_list', 'revocation_list', 'certificate_status']);
+    const options = { certificatePolicy: policyOf(), clockTolerance: 1_000 };
+    expect((await runWith(leaf.cert, { options })).findings).toMatchObject([
+      { code: 'configuration', message: expect.stringContaining('clockTolerance') },
+    ]);
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+it('shows a list that another key of the authority signed', async () => {
+  const newKey = await authority('CN=Middle', root, {
+    extensions: [new CRLDistributionPointsExtension([`${origin}/root.crl`])],
+  });
+  lists['/middle.crl'] = await revocationList(newKey, []);
+  const without = await run(leaf.cert, policyOf());
+  expect(without.findings.at(-1)).toMatchObject({ status: 'problem', code: 'status_wrong_signer' });
+  const intermediates = [middle.cert, newKey.cert];
+  const { findings } = await run(leaf.cert, { ...policyOf(), intermediates });
+  expect(findings.map(({ code }) => code)).toEqual([
+    'chain',
+    'revocation_list',
+    'revocation_list',
+    'certificate_status',
+  ]);
+  const file = write(`${await revocationList(root, [])}${await revocationList(newKey, [])}`, 'crl');
+  const plain = await client('CN=plain', middle);
+  const policy = { ...policyOf({ crlFiles: file }), intermediates };
+  const { code, findings: ofFiles } = await run(plain.cert, policy);
+  expect(ofFiles.at(-1)).toMatchObject({ status: 'ok', code: 'certificate_status' });
+  expect(ofFiles.filter(({ message }) => message.includes('crlFiles'))).toHaveLength(2);
   expect(code).toBe(0);
 });
 

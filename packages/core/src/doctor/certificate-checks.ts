@@ -10,7 +10,7 @@ import { ListFiles } from '../certificate-status/list-files.js';
 import { certificateId, ocspRequest } from '../certificate-status/ocsp-request.js';
 import { readOcspResponse } from '../certificate-status/ocsp-response.js';
 import { respondersOf } from '../certificate-status/ocsp-source.js';
-import { listHead, openList, type RevocationList } from '../certificate-status/revocation-list.js';
+import { listHead, openListByAny, type RevocationList } from '../certificate-status/revocation-list.js';
 import { createStatusFetcher, type StatusFetcher } from '../certificate-status/status-fetcher.js';
 import {
   type CertificateStatusSettings,
@@ -19,17 +19,16 @@ import {
 } from '../certificate-status/status-options.js';
 import { AuthoritySource } from '../chain/authorities.js';
 import { ChainVerification } from '../chain/chain-verification.js';
+import type { ListSigners } from '../chain/list-signers.js';
 import type { BySubject } from '../chain/path-building.js';
 import { type PathCertificate, pathCertificate } from '../chain/path-certificate.js';
 import { ConfigurationError, RequestRefused } from '../errors.js';
+import { resourceServerOptions } from '../options/resource-server-options.js';
 import { hintForChain } from '../response/chain-hints.js';
 import { OptionReader } from '../shared/option-group.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 import { messageOf } from './input.js';
-
-/** Seconds that the clock of an authority may differ: the default of the option `clockTolerance`. */
-const CLOCK_TOLERANCE = 30;
 
 /** Bytes of the answer of a responder. */
 const MAX_ANSWER_SIZE = 65_535;
@@ -39,14 +38,31 @@ const MAX_STEPS = 10;
 
 const HOUR = 3_600_000;
 
+/** What certificates are checked by. */
+export interface PolicyOfApi {
+  /** The name of the policy's options, for messages. */
+  readonly path: string;
+  readonly policy: CertificatePolicyOptions;
+  /** The API's own option: seconds that the clock of an authority may differ. */
+  readonly clockTolerance: number | undefined;
+}
+
+/** How lists and responders are asked, and what they are told of. */
+interface StatusChecks {
+  readonly settings: CertificateStatusSettings;
+  readonly clockTolerance: number;
+  readonly listSigners: ListSigners;
+  readonly fetcher: StatusFetcher;
+}
+
 /**
- * Checks the chain of a certificate as `certificatePolicy` of an API does, and its status: where its
+ * Checks the chain of a certificate as a certificate policy of an API does, and its status: where its
  * lists and responders are, whether they answer, and how old they are. Never rejects for what is wrong
  * with the certificate or the options.
  */
 export async function checkCertificate(
   certificate: ClientCertificate,
-  options: CertificatePolicyOptions,
+  { path, policy, clockTolerance }: PolicyOfApi,
 ): Promise<Finding[]> {
   await x509.load();
   const reported: Finding[] = [];
@@ -54,30 +70,45 @@ export async function checkCertificate(
     reported.push(warning(code, message, 'correct the file or the function that the message names'));
   };
   try {
-    const given = new OptionReader('certificatePolicy', options, certificatePolicyOptions);
+    const tolerance = new OptionReader('options', { clockTolerance }, resourceServerOptions);
+    const given = new OptionReader(path, policy, certificatePolicyOptions);
     const { authorities, intermediates } = given.settings();
     if (authorities === undefined) {
       const fix = 'set it in the module of --config, or name a file of authorities by --ca';
-      return [problem('authorities_missing', 'certificatePolicy.authorities is not set', fix)];
+      return [problem('authorities_missing', `${path}.authorities is not set`, fix)];
     }
     const anchors = new AuthoritySource(authorities, given.pathOf('authorities'), report);
     const between =
       intermediates === undefined
         ? undefined
-        : new AuthoritySource(intermediates, given.pathOf('intermediates'), report);
+        : new AuthoritySource(intermediates, given.pathOf('intermediates'), report, true);
     const verification = new ChainVerification(anchors, between);
     const now = Date.now();
     await verification.prepare(now);
     const outcome = verification.outcomeOf(certificate, now);
     if ('why' in outcome) {
       const known = [anchors.current(), ...(between === undefined ? [] : [between.current()])];
-      return [...reported, noChain(outcome.why, certificate, known)];
+      return [...reported, noChain(outcome.why, certificate, known, path)];
     }
-    const isSet = !given.isMissing('revocation');
+    const notSet = given.isMissing('revocation') ? given.pathOf('revocation') : undefined;
     const settings = resolveCertificateStatus(
-      isSet ? given.nested('revocation') : new OptionReader(NOT_SET, NOT_SET_BY, certificateStatusOptions),
+      notSet === undefined
+        ? given.nested('revocation')
+        : new OptionReader(notSet, NOT_SET_BY, certificateStatusOptions),
     );
-    return [...reported, chainFound(outcome.path), ...(await checkStatus(outcome.path, settings, isSet))];
+    const { listSigners } = verification;
+    const checks: StatusChecks = {
+      settings,
+      clockTolerance: tolerance.get('clockTolerance'),
+      listSigners,
+      fetcher: createStatusFetcher(settings),
+    };
+    try {
+      const findings = await checkStatus(outcome.path, checks, notSet);
+      return [...reported, chainFound(outcome.path), ...findings];
+    } finally {
+      checks.fetcher.close();
+    }
   } catch (error) {
     if (error instanceof ConfigurationError) {
       return [problem('configuration', error.message, 'set the option that it names')];
@@ -86,7 +117,6 @@ export async function checkCertificate(
   }
 }
 
-const NOT_SET = 'certificatePolicy.revocation';
 const NOT_SET_BY = { by: ['crl', 'ocsp'] } as const;
 
 function chainFound(path: readonly PathCertificate[]): Finding {
@@ -97,10 +127,15 @@ function chainFound(path: readonly PathCertificate[]): Finding {
   );
 }
 
-function noChain(why: string, certificate: ClientCertificate, known: readonly BySubject[]): Finding {
+function noChain(
+  why: string,
+  certificate: ClientCertificate,
+  known: readonly BySubject[],
+  path: string,
+): Finding {
   const detail = `its chain leads to none of the authorities: ${why}`;
   const hint = hintForChain(new RequestRefused('certificate_refused', { detail }));
-  const missing = hint?.code === 'chain_issuer_missing' ? missingIssuer(certificate, known) : undefined;
+  const missing = hint?.code === 'chain_issuer_missing' ? missingIssuer(certificate, known, path) : undefined;
   return problem(
     hint?.code ?? 'chain_not_accepted',
     missing === undefined ? detail : `${detail}; ${missing}`,
@@ -109,7 +144,11 @@ function noChain(why: string, certificate: ClientCertificate, known: readonly By
 }
 
 /** Follows the names of issuers as far as they are known. */
-function missingIssuer(certificate: ClientCertificate, known: readonly BySubject[]): string | undefined {
+function missingIssuer(
+  certificate: ClientCertificate,
+  known: readonly BySubject[],
+  path: string,
+): string | undefined {
   const sent = certificate.intermediates.map(pathCertificate).filter((one) => typeof one !== 'string');
   let last = pathCertificate(certificate.der ?? new Uint8Array());
   for (let step = 0; typeof last !== 'string' && step < MAX_STEPS; step += 1) {
@@ -120,7 +159,7 @@ function missingIssuer(certificate: ClientCertificate, known: readonly BySubject
     ];
     const [issuer] = issuers;
     if (issuerName === subjectName && step > 0) {
-      return `${nameOf(last)} is a root, and not in certificatePolicy.authorities`;
+      return `${nameOf(last)} is a root, and not in ${path}.authorities`;
     }
     if (issuer === undefined) {
       return `no certificate is known of ${onePlace(last.x509.issuer)}, the issuer of ${nameOf(last)}`;
@@ -141,27 +180,28 @@ function isSignedBy(certificate: PathCertificate, issuer: PathCertificate): bool
   }
 }
 
+/** @param notSet the name of the option `revocation`, if the API does not have it */
 async function checkStatus(
   path: readonly PathCertificate[],
-  settings: CertificateStatusSettings,
-  isSet: boolean,
+  checks: StatusChecks,
+  notSet: string | undefined,
 ): Promise<Finding[]> {
-  const fetcher = createStatusFetcher(settings);
+  const { settings, clockTolerance, listSigners } = checks;
   const status = createCertificateStatus(
     settings,
-    () => CLOCK_TOLERANCE,
+    () => clockTolerance,
     () => undefined,
+    { listSigners },
   );
   const links = path.slice(1).map((issuer, index) => [path[index] ?? issuer, issuer] as const);
   try {
     const sources = await Promise.all(
-      links.map(([certificate, issuer]) => checkSources(certificate, issuer, settings, fetcher)),
+      links.map(([certificate, issuer]) => checkSources(certificate, issuer, checks)),
     );
     await status.prepare(path);
-    return [...sources.flat(), verdictOf(path, status.statusOf(path, Date.now()), settings, isSet)];
+    return [...sources.flat(), verdictOf(path, status.statusOf(path, Date.now()), settings, notSet)];
   } finally {
     status.close();
-    fetcher.close();
   }
 }
 
@@ -169,11 +209,11 @@ function verdictOf(
   path: readonly PathCertificate[],
   found: ReturnType<ReturnType<typeof createCertificateStatus>['statusOf']>,
   { mode }: CertificateStatusSettings,
-  isSet: boolean,
+  notSet: string | undefined,
 ): Finding {
   if (found.state === 'good') {
     const message = 'none of the certificates of the chain is revoked';
-    return isSet ? ok('certificate_status', message) : notAsked(message);
+    return notSet === undefined ? ok('certificate_status', message) : notAsked(message, notSet);
   }
   const which = nameOf(path[found.at] as PathCertificate);
   if (found.state === 'revoked') {
@@ -183,8 +223,8 @@ function verdictOf(
       : problem('authority_revoked', detail, 'get a certificate of another authority');
   }
   const detail = `nothing says whether ${which} is revoked: ${found.why}`;
-  if (!isSet) {
-    return notAsked(detail);
+  if (notSet !== undefined) {
+    return notAsked(detail, notSet);
   }
   const hint = hintForChain(
     new RequestRefused('certificate_status_unknown', { detail: `unknown: ${found.why}` }),
@@ -193,11 +233,11 @@ function verdictOf(
   return make(hint?.code ?? 'status_unreadable', detail, hint?.text ?? 'read the message');
 }
 
-function notAsked(message: string): Finding {
+function notAsked(message: string, option: string): Finding {
   return warning(
     'revocation_not_checked',
-    `${message}. The API does not ask: certificatePolicy.revocation is not set`,
-    'set certificatePolicy.revocation, or have TLS or the proxy check lists',
+    `${message}. The API does not ask: ${option} is not set`,
+    `set ${option}, or have TLS or the proxy check lists`,
   );
 }
 
@@ -205,23 +245,21 @@ function notAsked(message: string): Finding {
 async function checkSources(
   certificate: PathCertificate,
   issuer: PathCertificate,
-  settings: CertificateStatusSettings,
-  fetcher: StatusFetcher,
+  checks: StatusChecks,
 ): Promise<Finding[]> {
+  const { settings } = checks;
   const points = settings.by.includes('crl') ? distributionPoints(certificate) : [];
   const responders = settings.by.includes('ocsp') ? respondersOf(certificate) : [];
   const found = await Promise.all([
-    listsOfFiles(issuer, settings),
-    ...points.flatMap(({ uris }) => uris).map((uri) => listAt(uri, issuer, settings, fetcher)),
-    ...responders.map((uri) => answerOf(uri, certificate, issuer, settings, fetcher)),
+    listsOfFiles(issuer, checks),
+    ...points.flatMap(({ uris }) => uris).map((uri) => listAt(uri, issuer, checks)),
+    ...responders.map((uri) => answerOf(uri, certificate, issuer, checks)),
   ]);
   return found.flat();
 }
 
-async function listsOfFiles(
-  issuer: PathCertificate,
-  { crlFiles, crlFilesPath, maxSize }: CertificateStatusSettings,
-): Promise<Finding[]> {
+async function listsOfFiles(issuer: PathCertificate, checks: StatusChecks): Promise<Finding[]> {
+  const { crlFiles, crlFilesPath, maxSize } = checks.settings;
   if (crlFiles === undefined) {
     return [];
   }
@@ -233,37 +271,48 @@ async function listsOfFiles(
     onFailure: () => undefined,
   });
   try {
-    await files.open(issuer);
-    const shown = `a list of ${nameOf(issuer)} in certificatePolicy.revocation.crlFiles`;
-    return files.listsOf(issuer).map((list) => describeList(shown, list));
+    const others = checks.listSigners.othersOf(issuer);
+    await Promise.all([issuer, ...others].map((signer) => files.open(signer)));
+    const shown = `a list of ${nameOf(issuer)} in ${crlFilesPath}`;
+    // What another key has signed can't be opened by that of the issuer.
+    const byOthers = others
+      .flatMap((other) => files.listsOf(other))
+      .filter((list) => typeof list === 'object');
+    const byIssuer = files
+      .listsOf(issuer)
+      .filter((list) => typeof list === 'object' || byOthers.length === 0);
+    return [...byIssuer, ...byOthers].map((list) => describeList(shown, list, checks));
   } finally {
     files.close();
   }
 }
 
-async function listAt(
-  uri: string,
-  issuer: PathCertificate,
-  { maxSize }: CertificateStatusSettings,
-  fetcher: StatusFetcher,
-): Promise<Finding> {
+async function listAt(uri: string, issuer: PathCertificate, checks: StatusChecks): Promise<Finding> {
+  const { settings, fetcher, listSigners } = checks;
+  const { maxSize } = settings;
   const shown = `the list ${redactUrl(uri)} of ${nameOf(issuer)}`;
   try {
     const fetched = await fetcher.fetch(uri, { accept: 'application/pkix-crl', maxSize });
     const head = fetched === 'unchanged' ? 'status 304' : listHead(fetched.body);
-    return describeList(shown, typeof head === 'string' ? head : await openList(head, issuer));
+    const others = listSigners.othersOf(issuer);
+    const list = typeof head === 'string' ? head : await openListByAny(head, issuer, others);
+    return describeList(shown, list, checks);
   } catch (error) {
     return unusable(shown, messageOf(error));
   }
 }
 
-function describeList(shown: string, list: RevocationList | string): Finding {
+function describeList(
+  shown: string,
+  list: RevocationList | string,
+  { clockTolerance }: StatusChecks,
+): Finding {
   if (typeof list === 'string') {
     return unusable(shown, list);
   }
   const { thisUpdate, nextUpdate, der } = list;
   const age = `of ${timeOf(thisUpdate)}, ${ageOf(thisUpdate)} old, until ${timeOf(nextUpdate)}`;
-  return nextUpdate + 1_000 * CLOCK_TOLERANCE < Date.now()
+  return nextUpdate + 1_000 * clockTolerance < Date.now()
     ? unusable(shown, `it has expired: it is ${age}`)
     : ok('revocation_list', `${shown} is ${age}, ${der.length} bytes`);
 }
@@ -272,8 +321,7 @@ async function answerOf(
   uri: string,
   certificate: PathCertificate,
   issuer: PathCertificate,
-  { nonce, maxSize }: CertificateStatusSettings,
-  fetcher: StatusFetcher,
+  { settings: { nonce, maxSize }, clockTolerance, fetcher }: StatusChecks,
 ): Promise<Finding> {
   const shown = `the OCSP responder ${redactUrl(uri)} about ${nameOf(certificate)}`;
   try {
@@ -283,7 +331,7 @@ async function answerOf(
       maxSize: Math.min(MAX_ANSWER_SIZE, maxSize),
       post: { type: 'application/ocsp-request', body: request.der },
     });
-    const rules = { request, issuer, now: Date.now(), tolerance: 1_000 * CLOCK_TOLERANCE };
+    const rules = { request, issuer, now: Date.now(), tolerance: 1_000 * clockTolerance };
     const answer = fetched === 'unchanged' ? 'status 304' : await readOcspResponse(fetched.body, rules);
     if (typeof answer === 'string') {
       return unusable(shown, answer);

@@ -14,6 +14,7 @@ import {
   type Settings,
 } from '../options/resource-server-options.js';
 import { within } from '../shared/bounded-wait.js';
+import { isPlainObject } from '../shared/option-rules.js';
 import { describeError } from '../shared/shown-error.js';
 import { checkCertificate } from './certificate-checks.js';
 import { fetchClients, readClients, reportClients } from './client-list.js';
@@ -73,7 +74,9 @@ export const usage = `mtls-doctor: what is wrong between client, proxy, API and 
 
 --config names a module whose default export are the options of mtlsBound(); without it they come from
 the environment.
-Its export signals are the options of sharedSignals(), or a list of them, which check looks at too.
+Its export signals are the options of sharedSignals(), or a list of them, which check looks at too. Its
+export certificatePolicies are the options of requireCertificate(), or a list of them, which certificate
+looks at too.
 --token - reads the token from the standard input. --issuer says whose it is, where there are several issuers.
 --proof-key names the private key of a client's DPoP proofs, in PEM or as a JWK.
 --json prints findings as JSON.
@@ -285,14 +288,22 @@ const commands: Readonly<Record<string, Command>> = {
 
   async certificate(given, _rest, around) {
     const certificate = await readChain('--cert', requireOption(given, 'cert'));
-    const { certificatePolicy = {} } = await optionsOf(given, around);
-    const authorities =
-      given.ca === undefined ? undefined : (await contentOf('--ca', given.ca)).toString('latin1');
-    const findings = await checkCertificate(certificate, {
-      ...certificatePolicy,
-      ...(authorities !== undefined && { authorities }),
-    });
-    return writeFindings(findings, given, around);
+    const { certificatePolicy = {}, clockTolerance } = await optionsOf(given, around);
+    const ca = given.ca === undefined ? undefined : (await contentOf('--ca', given.ca)).toString('latin1');
+    const ofAllRoutes = { ...certificatePolicy, ...(ca !== undefined && { authorities: ca }) };
+    const ofRoutes = await routePoliciesOf(given);
+    // A route may have authorities of its own where the API has none.
+    const policies =
+      ofRoutes.length === 0 || ofAllRoutes.authorities !== undefined
+        ? [{ path: 'certificatePolicy', policy: ofAllRoutes }, ...ofRoutes]
+        : ofRoutes;
+    const found = await Promise.all(
+      policies.map(async ({ path, policy }) => {
+        const findings = await checkCertificate(certificate, { path, policy, clockTolerance });
+        return policies.length === 1 ? findings : findings.map((finding) => prefixWith(finding, path));
+      }),
+    );
+    return writeFindings(found.flat(), given, around);
   },
 
   async clients(given, rest, around) {
@@ -364,6 +375,10 @@ export async function checkAll(
 
 function issuerOf({ token, issuer }: Sample): string | undefined {
   return issuer ?? (token === undefined ? undefined : issuerNamedIn(token));
+}
+
+function prefixWith(finding: Finding, path: string): Finding {
+  return { ...finding, message: `${path}: ${finding.message}` };
 }
 
 function prefixIssuer(finding: Finding, issuer: string): Finding {
@@ -446,8 +461,22 @@ async function signalsOf({ config }: Given, { mask }: Around): Promise<readonly 
   return [signals ?? []].flat();
 }
 
+/**
+ * The options of each `requireCertificate()` and `routeCertificatePolicy()` with authorities of its own:
+ * the export `certificatePolicies` of the configuration file, a list or one alone.
+ */
+async function routePoliciesOf({ config }: Given): Promise<{ path: string; policy: object }[]> {
+  const exported = config === undefined ? undefined : (await moduleOf(config)).certificatePolicies;
+  return [exported ?? []].flat().flatMap((policy: unknown, at) => {
+    const path = Array.isArray(exported) ? `certificatePolicies[${at}]` : 'certificatePolicies';
+    const hasNoAuthorities = isPlainObject(policy) && policy.authorities === undefined;
+    return hasNoAuthorities ? [] : [{ path, policy: policy as object }];
+  });
+}
+
 interface ConfigurationModule {
   readonly default?: unknown;
+  readonly certificatePolicies?: unknown;
   readonly signals?: unknown;
 }
 
