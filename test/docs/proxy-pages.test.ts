@@ -99,6 +99,7 @@ describe('the secret is set in the same block as the certificate', () => {
     ['nginx/trap.conf', 'X-SSL-Client-Cert'],
     ['haproxy/haproxy.cfg', 'X-SSL-Client-Cert'],
     ['apache/apache.conf', 'X-SSL-Client-Cert'],
+    ['apache/rfc9440.conf', 'Client-Cert'],
     ['caddy/Caddyfile', 'Client-Cert'],
     ['traefik/dynamic.yaml', 'X-Forwarded-Tls-Client-Cert'],
     ['f5/client-certificate.tcl', 'X-Client-Cert'],
@@ -115,6 +116,7 @@ describe('the secret is set in the same block as the certificate', () => {
   // These programs write the certificate header by themselves, nowhere near a header of ours.
   it.each([
     'envoy/envoy.yaml',
+    'envoy/mutual-tls-hop.yaml',
     'istio/gateway.yaml',
     'ingress-nginx/ingress.yaml',
     'cloudflare/transform-rule.json',
@@ -128,7 +130,7 @@ describe('the secret is set in the same block as the certificate', () => {
   });
 
   it('there is no other configuration', () => {
-    expect(configurations).toHaveLength(13 + 4 + 2);
+    expect(configurations).toHaveLength(14 + 5 + 2);
   });
 });
 
