@@ -256,6 +256,11 @@ it.each<[string, () => Promise<[string, object]>, RegExp]>([
     /the key of CN=Middle \(.*\) is not that of the issuer of CN=client/,
   ],
   [
+    'chain_issuer_missing',
+    async () => [(await authority('CN=client')).cert, { authorities: root.cert }],
+    /CN=client \(.*\) is self-signed: no authority issued it/,
+  ],
+  [
     'chain_expired',
     async () => [(await client('CN=old', middle, { from: -9, to: -2 })).cert, policyOf()],
     /it has expired/,

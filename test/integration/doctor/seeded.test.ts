@@ -22,6 +22,7 @@ import { checkAll } from '../../../packages/core/src/doctor/main.js';
 import { type ProbeOptions, probe } from '../../../packages/core/src/doctor/probe.js';
 import { audience } from '../../support/audience.js';
 import { type Forward, startCarelessProxy } from '../../support/careless-proxy.js';
+import { authority } from '../../support/chains.js';
 import { answer, goodClaims, goodMetadata } from '../../support/faulty-server.js';
 import { problemsOf } from '../../support/findings.js';
 import { close, listen } from '../../support/loopback.js';
@@ -62,11 +63,15 @@ const checked = (changes: ResourceServerOptions = {}, identity: Identity = pki.a
 async function probed(
   forward: Forward,
   source: CertificateSource = proxyHeader(nginx(), { trust: 'loopback' }),
-  more: Partial<ProbeOptions> & { readonly tls?: object; readonly isDirect?: true } = {},
+  more: Partial<ProbeOptions> & {
+    readonly tls?: object;
+    readonly isDirect?: true;
+    readonly onArrival?: (arrival: Arrival) => void;
+  } = {},
 ): Promise<Finding[]> {
-  const listener = createListener({ source, onArrival: () => undefined });
+  const { tls, isDirect, onArrival = () => undefined, ...rest } = more;
+  const listener = createListener({ source, onArrival });
   const port = await listen(listener);
-  const { tls, isDirect, ...rest } = more;
   const proxy = await startCarelessProxy(pki, port, forward, tls);
   const { cert, key } = pki.alice;
   try {
@@ -315,6 +320,71 @@ it('forges the verdict where its header is named, and finds that it is overwritt
     ['ok', 'verdict_overwritten'],
     ['ok', 'tls_versions'],
   ]);
+});
+
+describe('a client whose own certificate says CA:TRUE', async () => {
+  const root = await authority('CN=client');
+  const below = await authority('CN=client below', root);
+  const arrived = (found: readonly Finding[]) =>
+    found.filter(({ code }) => code !== 'no_certificate').map(({ status, code }) => `${status} ${code}`);
+
+  it.each([
+    [
+      'self-signed, as openssl req -x509 makes it',
+      root,
+      ['ok certificate', 'warning intermediate_forwarded'],
+    ],
+    ['issued by another', below, ['ok certificate', 'problem intermediate_forwarded']],
+  ])('%s: a probe finds that it arrives', async (_title, { cert, key }, shown) => {
+    const found: Finding[] = [];
+    const onArrival = ({ findings }: Arrival) => found.push(...findings);
+    const probes = await probed(careful, undefined, { cert, key, onArrival });
+    expect(arrived(probes)).toEqual(['ok certificate_forwarded', 'ok header_overwritten', 'ok tls_versions']);
+    expect(arrived(found)).toEqual(shown);
+  });
+
+  it('another problem is found next to it', async () => {
+    const { cert, key } = root;
+    const forged: Forward = (headers, der) => (der === undefined ? headers : careful(headers, der));
+    expect(problemsOf(await probed(forged, undefined, { cert, key }))).toEqual([
+      ['header_not_overwritten', expect.anything()],
+    ]);
+  });
+
+  it.each([
+    ['a root', () => pki.ca.der],
+    ['an intermediate', () => Buffer.from(below.der)],
+  ])('%s arrives in its place', async (_title, forwarded) => {
+    const { cert, key } = root;
+    const forward: Forward = (headers, der) => ({ ...headers, [header]: escaped(der && forwarded()) });
+    expect(problemsOf(await probed(forward, undefined, { cert, key }))).toEqual([
+      ['intermediate_forwarded', expect.stringMatching(/the client's own certificate/)],
+    ]);
+  });
+
+  it('where Node ends TLS, no proxy can have chosen it', async () => {
+    const found: Finding[] = [];
+    const tls = { cert: pki.server.cert, key: pki.server.key };
+    const onArrival = ({ findings }: Arrival) => found.push(...findings);
+    const listener = createListener({ source: tlsSocket(), tls, onArrival });
+    const url = new URL(`https://127.0.0.1:${await listen(listener)}/`);
+    try {
+      for (const { cert, key } of [root, below]) {
+        expect(problemsOf(await probe({ url, cert, key, ca: pki.ca.cert }))).toEqual([]);
+      }
+    } finally {
+      await close(listener);
+    }
+    expect(arrived(found)).toEqual(expect.arrayContaining(['ok certificate', 'ok certificate']));
+    expect(new Set(arrived(found))).toEqual(new Set(['ok certificate']));
+  });
+
+  it('the token of another client: no proxy is blamed', async () => {
+    const found = await checkAll(options(), {}, { token, certificate: new ClientCertificate(root.der) });
+    expect(problemsOf(found)).toEqual([
+      ['certificate_mismatch', 'present the certificate with which the client got the token'],
+    ]);
+  });
 });
 
 it('ends a request whose answer drips and never ends', async () => {

@@ -17,6 +17,7 @@ import {
   mismatchHint,
   originOf,
 } from '../../../packages/core/src/response/explanation.js';
+import { authority } from '../../support/chains.js';
 import { createPki, type Pki } from '../../support/pki.js';
 import { recordedEvents } from '../../support/recorded-events.js';
 
@@ -140,6 +141,50 @@ describe('a mismatch', () => {
     expect(explanation?.hintCode).toBe('authority_certificate');
   });
 
+  describe('a certificate that says CA:TRUE', async () => {
+    const root = await authority('CN=client');
+    const below = await authority('CN=below', root);
+    const fromConnection = { fromConnection: true } as const;
+    const alice = () => new ClientCertificate(pki.alice.der);
+
+    it.each<[string, object, typeof root, (() => ClientCertificate) | undefined, string | undefined, RegExp]>(
+      [
+        ['self-signed, from a proxy', {}, root, undefined, 'authority_certificate', /may be a certificate/],
+        ['self-signed, the bound one was seen', {}, root, alice, 'token_of_another_client', /another client/],
+        ['self-signed, of the connection', fromConnection, root, undefined, undefined, /^undefined$/],
+        [
+          'of an authority, from a proxy',
+          {},
+          below,
+          alice,
+          'authority_certificate',
+          /hands on the intermediate/,
+        ],
+        ['of an authority, of the connection', fromConnection, below, undefined, undefined, /^undefined$/],
+        [
+          'of the connection, the bound one was seen',
+          fromConnection,
+          below,
+          alice,
+          'token_of_another_client',
+          /another client/,
+        ],
+      ],
+    )('%s', (_title, facts, { der }, seen, hintCode, hint) => {
+      const explainer = createExplainer(
+        Object.assign(() => undefined, facts),
+        false,
+      );
+      explainer.remember(seen?.());
+      const refused = new RequestRefused('certificate_mismatch', {
+        expectedThumbprint: pki.alice.thumbprint,
+      });
+      const explanation = explainer.explain(refused, new ClientCertificate(der), requestOf('token'));
+      expect(explanation.hintCode).toBe(hintCode);
+      expect(String(explanation.hint)).toMatch(hint);
+    });
+  });
+
   it.each([
     ['the same key, renewed', 'aliceRenewed', 'certificate_renewed', /same key, renewed certificate/],
     [
@@ -188,7 +233,9 @@ describe('a mismatch', () => {
     ['a certificate, where a hash alone was seen', readable, hashAlone, 'token_of_another_client'],
     ['no certificates, one sent and one seen', unreadable, hashAlone, 'token_of_another_client'],
   ])('%s: the explanation needs no content of them', (_title, presented, bound, hintCode) => {
-    expect(mismatchHint(pki.bob.thumbprint, presented(), bound())?.code).toBe(hintCode);
+    expect(mismatchHint(pki.bob.thumbprint, presented(), { bound: bound(), isForwarded: true })?.code).toBe(
+      hintCode,
+    );
   });
 });
 

@@ -11,7 +11,7 @@ import * as proxies from '../certificate/proxy-presets.js';
 import { toRefusal } from '../errors.js';
 import { lineValues } from '../request/header-lines.js';
 import type { NodeRequest } from '../request/node-request.js';
-import { isCaCertificate } from '../response/explanation.js';
+import { isCaCertificate, isSelfIssued } from '../response/explanation.js';
 import { addressFault, secretFault } from '../trusted-proxy/trusted-proxy.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 import { notShown } from './mask.js';
@@ -122,19 +122,10 @@ function asConfigured(
     return [unreadable(header, lineValues(req.rawHeaders, header), toRefusal(thrown).message)];
   }
   if (seen.certificate !== undefined) {
-    const found = [
+    return [
       ok('certificate', `a certificate arrived; its x5t#S256 is ${seen.certificate.thumbprint}`),
+      ...authorityFindings(seen.certificate, source),
     ];
-    return isCaCertificate(seen.certificate)
-      ? [
-          ...found,
-          problem(
-            'intermediate_forwarded',
-            "it is a certificate authority's",
-            "let the proxy hand on the client's own certificate, the first of the chain",
-          ),
-        ]
-      : found;
   }
   if (source.fromConnection === true && connectionOf(req)?.encrypted !== true) {
     return [
@@ -155,6 +146,32 @@ function asConfigured(
     code === 'proxy_not_trusted'
       ? problem('proxy_not_trusted', text, fixOfTrust(text, connectionOf(req)?.remoteAddress ?? "'unix'"))
       : warning('no_certificate', text, 'try with a client that presents a certificate'),
+  ];
+}
+
+/**
+ * Finds that a proxy forwards an authority's certificate in place of the client's. A client may have
+ * a self-signed certificate that says CA:TRUE, as `openssl req -x509` makes it: nothing in it tells
+ * it from a root. From the TLS connection only the client's own certificate can come. `probe` judges
+ * this finding again, because it knows which certificate it presented.
+ */
+function authorityFindings(certificate: ClientCertificate, { fromConnection }: CertificateSource): Finding[] {
+  if (fromConnection === true || !isCaCertificate(certificate)) {
+    return [];
+  }
+  return [
+    isSelfIssued(certificate)
+      ? warning(
+          'intermediate_forwarded',
+          "it is self-signed and says CA:TRUE: the client's own certificate, or the root of an authority",
+          "compare its x5t#S256 with the client's: mtls-doctor probe does so, and mtls-doctor thumbprint " +
+            'prints it',
+        )
+      : problem(
+          'intermediate_forwarded',
+          "it is a certificate authority's",
+          "let the proxy hand on the client's own certificate, the first of the chain",
+        ),
   ];
 }
 

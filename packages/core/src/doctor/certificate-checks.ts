@@ -158,6 +158,9 @@ function missingIssuer(
       ...sent.filter((one) => one.subjectName === issuerName),
     ];
     const [issuer] = issuers;
+    if (issuerName === subjectName && step === 0 && issuer === undefined) {
+      return `${nameOf(last)} is self-signed: no authority issued it`;
+    }
     if (issuerName === subjectName && step > 0) {
       return `${nameOf(last)} is a root, and not in ${path}.authorities`;
     }

@@ -82,11 +82,15 @@ function goodFinding({ status, saw }: Reply, own: string, url: URL): Finding {
       ? ok('certificate_forwarded', `with the certificate ${url.host} answers ${status}`)
       : refusedFinding(status, url);
   }
-  const trouble = saw.findings.find((finding) => finding.status === 'problem');
+  // An authority's certificate is right if it is the one that was presented.
+  const isOwn = saw.thumbprint === own;
+  const trouble = saw.findings.find(({ code, status }) =>
+    code === 'intermediate_forwarded' ? !isOwn : status === 'problem',
+  );
   if (trouble !== undefined) {
-    return trouble;
+    return trouble.code === 'intermediate_forwarded' ? anotherForwarded : trouble;
   }
-  if (saw.thumbprint === own) {
+  if (isOwn) {
     return ok('certificate_forwarded', 'the certificate arrives as it was presented');
   }
   const readable = saw.findings.find(({ code, thumbprint }) => code === 'decodable' && thumbprint === own);
@@ -107,6 +111,12 @@ function goodFinding({ status, saw }: Reply, own: string, url: URL): Finding {
       'docs/reference/proxies has tested configurations',
   );
 }
+
+const anotherForwarded = problem(
+  'intermediate_forwarded',
+  "a certificate authority's certificate arrives, not the one that was presented",
+  "let the proxy hand on the client's own certificate, the first of the chain",
+);
 
 function refusedFinding(status: number, { host }: URL): Finding {
   const message = `with certificate and token ${host} answers ${status}`;

@@ -174,7 +174,7 @@ function bindingFinding(confirmation: unknown, { certificate, key }: SampleClien
     return problem(
       code,
       `the token is bound to ${expectedThumbprint}, the certificate is ${certificate.thumbprint}`,
-      mismatchHint(expectedThumbprint, certificate, undefined)?.text ??
+      mismatchHint(expectedThumbprint, certificate, { isForwarded: false })?.text ??
         'present the certificate with which the client got the token',
     );
   }

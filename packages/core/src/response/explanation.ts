@@ -46,7 +46,10 @@ export function createExplainer(source: CertificateSource, acceptsDpop: boolean)
     }
     return expectedThumbprint === undefined || certificate === undefined
       ? undefined
-      : mismatchHint(expectedThumbprint, certificate, remembered.get(expectedThumbprint));
+      : mismatchHint(expectedThumbprint, certificate, {
+          bound: remembered.get(expectedThumbprint),
+          isForwarded: source.fromConnection !== true,
+        });
   }
 
   return {
@@ -99,11 +102,19 @@ const noCnf: Hint = {
 
 const fixTheServer = 'the authorization server must write it in base64url without padding (RFC 8705 §3.1)';
 
+/** What else is known of a certificate that a token is not bound to. */
+interface MismatchFacts {
+  /** The certificate that the token is bound to, if it was seen here. */
+  readonly bound?: ClientCertificate | undefined;
+  /** Whether a proxy may have chosen the certificate. From a TLS connection only the client's own comes. */
+  readonly isForwarded: boolean;
+}
+
 /** Why the certificate is not the one that the token is bound to. Never throws. */
 export function mismatchHint(
   expected: string,
   certificate: ClientCertificate,
-  bound: ClientCertificate | undefined,
+  { bound, isForwarded }: MismatchFacts,
 ): Hint | undefined {
   const { thumbprint } = certificate;
   const bytes = Buffer.from(thumbprint, 'base64url');
@@ -158,7 +169,8 @@ export function mismatchHint(
         'client must get a new token',
     };
   }
-  if (isCaCertificate(certificate)) {
+  const isAuthority = isForwarded && isCaCertificate(certificate);
+  if (isAuthority && !isSelfIssued(certificate)) {
     return {
       code: 'authority_certificate',
       text:
@@ -166,14 +178,22 @@ export function mismatchHint(
         "intermediate instead of the client's",
     };
   }
-  return bound === undefined
-    ? undefined
-    : {
-        code: 'token_of_another_client',
+  if (bound !== undefined) {
+    return {
+      code: 'token_of_another_client',
+      text:
+        'the token is bound to another client certificate that was seen here: it was sent on ' +
+        'to, or taken by, another client',
+    };
+  }
+  return isAuthority
+    ? {
+        code: 'authority_certificate',
         text:
-          'the token is bound to another client certificate that was seen here: it was sent on ' +
-          'to, or taken by, another client',
-      };
+          "the certificate presented may be a certificate authority's, if it is not the client's own " +
+          "self-signed one: then the proxy hands on a root or an intermediate instead of the client's",
+      }
+    : undefined;
 }
 
 function twiceDecoded(text: string): string {
@@ -194,6 +214,18 @@ function publicKeyOf(certificate: ClientCertificate): Buffer | undefined {
 export function isCaCertificate(certificate: ClientCertificate): boolean {
   try {
     return certificate.x509.ca;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Whether a certificate names itself as its issuer: a self-signed one of a client, or the root of an
+ * authority. False for what can't be read.
+ */
+export function isSelfIssued(certificate: ClientCertificate): boolean {
+  try {
+    return certificate.x509.subject === certificate.x509.issuer;
   } catch {
     return false;
   }
