@@ -92,6 +92,15 @@ const strange: [title: string, thrown: () => unknown][] = [
 const rows: Row[] = [
   ['returns undefined', () => undefined, 200],
   ['throws RequestRefused', throwing(refusal), 403],
+  // The rejection is handled: an unhandled one would end the process.
+  ...makes.map(
+    ([make, Make]): Row => [
+      `throws a promise by ${make} that rejects`,
+      throwing(() => Make.reject(refusal())),
+      503,
+    ],
+  ),
+  ['throws an object whose getter then throws', throwing(() => withGetter(throwing(refusal))), 503],
   ['returns the authorization', ({ authorization }) => authorization, 503],
   ['returns a promise of the authorization', async ({ authorization }) => authorization, 503],
   ...values.map(([title, value]): Row => [`returns ${title}`, () => value, 503]),

@@ -65,10 +65,14 @@ describe.each<[number, string]>([
   });
 });
 
-it.each([
-  [{}],
-  [{ sub: 'alice', aud: ['a', 'b'], exp: 1_800_000_000, active: true, nothing: null }],
-  [{ cnf: { 'x5t#S256': 'x' }, list: [], nested: [[{}], [1, 2.5]] }],
-])('the size of %j is that of its text', (claims) => {
-  expect(sizeOf({ token: { claims } } as never)).toBe(650 + 3 * JSON.stringify(claims).length);
-});
+it.each<[object, missing: number]>([
+  [{}, 18],
+  [{ sub: 'alice', exp: 1_800_000_000, active: true, nothing: null }, 0],
+  [{ sub: 'alice', aud: ['a', 'b'] }, 5 + 17],
+  [{ cnf: { 'x5t#S256': 'x' }, list: [], nested: [[{}], [1, 2.5]] }, 7 + 18 + 17 + 18 + 18 + 17],
+])(
+  'the size of %j is that of its text, in which each object and list has 20 characters or more',
+  (claims, missing) => {
+    expect(sizeOf({ token: { claims } } as never)).toBe(650 + 3 * (JSON.stringify(claims).length + missing));
+  },
+);

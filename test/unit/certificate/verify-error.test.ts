@@ -81,6 +81,9 @@ it.each([
   ['10', 'says 10 (CERT_HAS_EXPIRED)'],
   ['18', 'says 18 (DEPTH_ZERO_SELF_SIGNED_CERT)'],
   ['23', 'says 23 (CERT_REVOKED)'],
+  ['15', 'says 15 (ERROR_IN_CRL_LAST_UPDATE_FIELD)'],
+  ['33', 'says 33 (UNABLE_TO_GET_CRL_ISSUER)'],
+  ['75', 'says 75 (OCSP_CERT_UNKNOWN)'],
   ['99', 'says 99'],
 ])('behind HAProxy, verdict %s: %s', (verdict, expected) => {
   const read = through(haproxy({ verifyHeader }), pki.alice.der.toString('base64'));
@@ -109,6 +112,26 @@ it.each<[unknown, string]>([
   };
   expect(detailOf(tlsSocket()({ socket, rawHeaders: [], headers: {} } as never))).toBe(expected);
 });
+
+it.each<[unknown, string]>([
+  ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'TLS says UNABLE_TO_VERIFY_LEAF_SIGNATURE'],
+  [null, 'TLS names no error'],
+])(
+  'of a server with lists of revoked certificates, where the error is %s',
+  (authorizationError, expected) => {
+    const socket = {
+      encrypted: true,
+      authorized: false,
+      getProtocol: () => 'TLSv1.3',
+      authorizationError,
+      getPeerX509Certificate: () => ({ raw: pki.alice.der }),
+      server: { crl: 'lists' },
+    };
+    expect(detailOf(tlsSocket()({ socket, rawHeaders: [], headers: {} } as never))).toBe(
+      `it is not verified: ${expected}, and the server has lists of revoked certificates (crl)`,
+    );
+  },
+);
 
 it('the reason stays with a certificate of another copy of this package', () => {
   const other = { [Symbol.for('mtls-bound.ClientCertificate')]: true, der: pki.alice.der, verified: false };

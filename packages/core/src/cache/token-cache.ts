@@ -725,6 +725,8 @@ function expiryOf({ token }: KnownToken): number {
 /** Bytes, roughly: what an entry takes besides its claims, and what their text takes as objects. */
 const ENTRY_SIZE = 650;
 const SIZE_PER_CHARACTER = 3;
+/** Characters that an object or a list counts at least: `{}` has two and takes 60 bytes. */
+const LEAST_LENGTH = 20;
 
 /** What a token takes in the cache, for `maxSize`. */
 export function sizeOf({ token }: Pick<Entry, 'token'>): number {
@@ -732,8 +734,8 @@ export function sizeOf({ token }: Pick<Entry, 'token'>): number {
 }
 
 /**
- * The length of a value as JSON, but for escapes. Does not recurse: claims may nest deeper than the
- * stack.
+ * The length of a value as JSON, but for escapes and small objects. Does not recurse: claims may nest
+ * deeper than the stack.
  */
 function textLengthOf(value: unknown): number {
   const open = [value];
@@ -746,11 +748,12 @@ function textLengthOf(value: unknown): number {
     }
     const isList = Array.isArray(next);
     const names = Object.keys(next);
-    length += 2 + Math.max(0, names.length - 1);
+    let ownLength = 2 + Math.max(0, names.length - 1);
     for (const name of names) {
-      length += isList ? 0 : name.length + 3;
+      ownLength += isList ? 0 : name.length + 3;
       open.push((next as Record<string, unknown>)[name]);
     }
+    length += Math.max(ownLength, LEAST_LENGTH);
   }
   return length;
 }

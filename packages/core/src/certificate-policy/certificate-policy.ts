@@ -104,7 +104,9 @@ export const certificatePolicyOptions = optionGroup({
    * constraints, policies and critical extensions are checked, for RSA keys of 2048 to 8192 bits, the
    * NIST and Brainpool curves and Ed25519 and Ed448, with SHA-2. A certificate that passes counts as
    * verified. One of which TLS or the proxy says that it is revoked, or that no list of revoked
-   * certificates can be had, is refused. Default: those that TLS or the proxy trusts.
+   * certificates can be had, is refused. So is each that TLS did not verify if the server of Node has
+   * lists (`crl`). A proxy's lists do not replace `revocation`: a client that sends a wrong certificate
+   * beside its own gets another verdict than "revoked". Default: those that TLS or the proxy trusts.
    */
   authorities: optional(authoritiesRule, { fallback: 'those that TLS or the proxy trusts' }),
   /**

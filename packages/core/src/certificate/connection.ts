@@ -21,7 +21,7 @@ export type Connection = Partial<
   /** Of a server's TLS connection: Node counts here the handshakes after the first one. */
   readonly _handle?: { readonly handshakes?: unknown } | null;
   /** The server that accepted it. */
-  readonly server?: { address(): unknown; readonly listening?: boolean } | null;
+  readonly server?: { address(): unknown; readonly listening?: boolean; readonly crl?: unknown } | null;
 };
 
 /**

@@ -20,7 +20,8 @@ function readPeerCertificate(connection: Connection): ClientCertificate | undefi
   // handshake of the connection was not. Typed as an Error, yet Node gives OpenSSL's code as text.
   const error: unknown = connection.authorizationError ?? null;
   const verified = connection.authorized === true && error === null;
-  const verifyError = verified ? undefined : reasonOf(error);
+  const hasLists = (connection.server?.crl ?? null) !== null;
+  const verifyError = verified ? undefined : reasonOf(error, hasLists);
   return new ClientCertificate(der, { verified, verifyError, intermediates: () => issuersOf(peer) });
 }
 
@@ -37,8 +38,15 @@ function issuersOf(peer: X509Certificate): Uint8Array[] {
   return chain;
 }
 
-function reasonOf(error: unknown): string | undefined {
-  return typeof error === 'string' && /^[A-Z0-9_]{1,80}$/.test(error) ? `TLS says ${error}` : undefined;
+/**
+ * @param hasLists whether the server has lists of revoked certificates. OpenSSL names one error of a chain:
+ * a client that sends a wrong certificate beside a revoked one chooses which.
+ */
+function reasonOf(error: unknown, hasLists: boolean): string | undefined {
+  const said = typeof error === 'string' && /^[A-Z0-9_]{1,80}$/.test(error) ? `TLS says ${error}` : undefined;
+  return hasLists
+    ? `${said ?? 'TLS names no error'}, and the server has lists of revoked certificates (crl)`
+    : said;
 }
 
 // Made once, when a source of this kind is first made: a process that never makes one is not told

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { ClientCertificate } from '../certificate/client-certificate.js';
 import { hashAlone } from '../certificate/parsed.js';
+import { isAboutRevocation } from '../certificate/verify-error.js';
 import { callAll } from '../shared/promises.js';
 import type { AuthoritySource } from './authorities.js';
 import { ListSigners } from './list-signers.js';
@@ -87,7 +88,7 @@ export class ChainVerification {
       return { outcome: { why: hashAlone }, generation: this.#generation, ...always };
     }
     // This check would not find out: it knows other lists, or none.
-    if (verified === false && /revoked|crl/i.test(verifyError)) {
+    if (verified === false && isAboutRevocation(verifyError)) {
       return { outcome: { why: verifyError }, generation: this.#generation, ...always };
     }
     const accepted = this.#accepted.get(thumbprint);

@@ -23,12 +23,13 @@ const ofChain: readonly (readonly [detail: RegExp, hint: Hint])[] = [
     },
   ],
   [
-    /revoked|crl/i,
+    /revoked|crl|ocsp/i,
     {
       code: 'chain_revoked_before',
       text:
         'TLS or the proxy found the certificate revoked, or its own revocation list missing or expired: ' +
-        'look at the list that is set there',
+        'look at the list that is set there. A server with crl must verify every chain by its own ca: ' +
+        'give the lists to certificatePolicy.revocation instead',
     },
   ],
   [
