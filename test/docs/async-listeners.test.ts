@@ -36,7 +36,7 @@ const shown = [
 
 it('each async listener that the pages and examples show catches its errors', () => {
   const found = foundBy(listenersIn);
-  expect(found).toContain('docs-guides-getting-started-md-6: createServer: try');
+  expect(found).toContain('docs-guides-getting-started-md-7: createServer: try');
   expect(found.filter((listener) => !listener.endsWith(': try'))).toEqual([]);
 });
 

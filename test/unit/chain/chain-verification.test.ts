@@ -186,7 +186,7 @@ it('what a client sends besides is no part of the refusal of others: the same ce
   expect(sending(Buffer.from('no certificate'), middle.der)).toHaveProperty('path');
 });
 
-it('configured intermediates complete a path, are waited for, and count anew when they change', async () => {
+it('configured intermediates complete a path, are waited for, and count again when they change', async () => {
   const middle = await authority('CN=Middle', root);
   const { der } = await client('CN=client', middle);
   let given = [stranger.cert];
