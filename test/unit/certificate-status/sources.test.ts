@@ -1,0 +1,470 @@
+// What lists and responders say over time: which are asked, how long an answer counts, and that no old one undoes a
+// revocation. What is sent over sockets has tests in test/integration/certificate-status.
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ListSource } from '../../../packages/core/src/certificate-status/list-source.js';
+import { OcspSource } from '../../../packages/core/src/certificate-status/ocsp-source.js';
+import type {
+  StatusBody,
+  StatusRequest,
+} from '../../../packages/core/src/certificate-status/status-fetcher.js';
+import type { CertificateStatusSettings } from '../../../packages/core/src/certificate-status/status-options.js';
+import { der, extension, identifier, sequence, text } from '../../support/written-der.js';
+import {
+  defaultSettings,
+  hour,
+  issuedFor,
+  type ListParts,
+  type OcspParts,
+  point,
+  pointName,
+  pointsAt,
+  responderAt,
+  type Written,
+  writeAuthority,
+  writeCertificate,
+  writeList,
+  writeOcsp,
+} from '../../support/written-status.js';
+
+beforeEach(() => void vi.useFakeTimers({ toFake: ['Date', 'performance'], now: Date.now() }));
+afterEach(() => void vi.useRealTimers());
+
+type Answer = Uint8Array | 'unchanged' | Error;
+
+/** What a source asks for, and what it is answered. */
+function world(settings: Partial<CertificateStatusSettings> = {}, clockTolerance = 0) {
+  const asked: [url: string, request: StatusRequest][] = [];
+  const reports: string[] = [];
+  const answers = new Map<string, Answer>();
+  let changes = 0;
+  const parts = {
+    settings: { ...defaultSettings, ...settings },
+    fetcher: {
+      fetch: async (url: string, request: StatusRequest): Promise<StatusBody | 'unchanged'> => {
+        asked.push([url, request]);
+        const answer = answers.get(url) ?? new Error('status 404');
+        if (answer instanceof Error) {
+          throw answer;
+        }
+        return answer === 'unchanged' ? answer : { body: Buffer.from(answer), etag: `"${asked.length}"` };
+      },
+      close: () => undefined,
+    },
+    clockTolerance,
+    othersOf: () => [],
+    onChange: () => {
+      changes += 1;
+    },
+    report: (code: string, message: string) => void reports.push(`${code}: ${message}`),
+  };
+  return { parts: parts as never, asked, reports, answers, changes: () => changes };
+}
+
+const authority = writeAuthority();
+const interval = 1_000 * defaultSettings.refreshInterval;
+
+describe('an OCSP responder', () => {
+  const url = 'http://ocsp.example/a?token=secret';
+  const leaf = writeCertificate({ issuer: authority, serial: [7], extensions: [responderAt(url)] });
+  const asks = (...urls: string[]) =>
+    extension(
+      '1.3.6.1.5.5.7.1.1',
+      sequence(...urls.map((one) => sequence(identifier('1.3.6.1.5.5.7.48.1'), text(0x86, one)))),
+    );
+  const answer = (parts: OcspParts = {}, of: Written = leaf) => writeOcsp(of.certificate, authority, parts);
+  function start(settings: Partial<CertificateStatusSettings> = {}, clockTolerance = 0) {
+    const { parts, ...rest } = world({ by: ['ocsp'], ...settings }, clockTolerance);
+    const source = new OcspSource(parts);
+    const status = (of: Written = leaf, by: Written = authority) =>
+      source.answer(of.certificate, by.certificate, Date.now());
+    const load = (of: Written = leaf, by: Written = authority) => source.load(of.certificate, by.certificate);
+    return { source, status, load, ...rest };
+  }
+
+  it('is asked by POST for the status of the certificate, once', async () => {
+    const { status, load, answers, asked, changes } = start();
+    answers.set(url, answer());
+    expect(status()).toEqual({ state: 'unknown', why: 'its OCSP responder did not answer in time' });
+    await load();
+    expect(status()).toMatchObject({ state: 'good' });
+    expect(load()).toBeUndefined();
+    expect(asked).toEqual([
+      [
+        url,
+        {
+          accept: 'application/ocsp-response',
+          maxSize: 65_535,
+          post: { type: 'application/ocsp-request', body: expect.any(Uint8Array) },
+        },
+      ],
+    ]);
+    expect(changes()).toBe(1);
+  });
+
+  it('may answer with as many bytes as the option says, if these are fewer', async () => {
+    const { load, asked } = start({ maxSize: 1_000 });
+    await load();
+    expect(asked[0]?.[1].maxSize).toBe(1_000);
+  });
+
+  it('is not asked about a certificate that names none', () => {
+    const { status, load, asked } = start();
+    const silent = writeCertificate({ issuer: authority });
+    const other = writeCertificate({ issuer: authority, extensions: [responderAt('ldap://ocsp.example')] });
+    for (const one of [silent, other]) {
+      expect(load(one)).toBeUndefined();
+      expect(status(one)).toEqual({ state: 'unknown', why: 'it names no OCSP responder that can be asked' });
+    }
+    expect(asked).toEqual([]);
+  });
+
+  it('says good until its nextUpdate, and as long as clocks may differ', async () => {
+    const { status, load, answers } = start({}, 30);
+    answers.set(url, answer({ nextUpdate: Date.now() + hour }));
+    await load();
+    const { until } = status() as { until: number };
+    // Times in certificates are whole seconds.
+    expect(Math.abs(until - Date.now() - hour - 30_000)).toBeLessThan(1_000);
+    vi.setSystemTime(until);
+    expect(status()).toEqual({ state: 'good', until });
+    vi.setSystemTime(until + 1);
+    expect(status()).toEqual({ state: 'unknown', why: 'the answer of its OCSP responder has expired' });
+  });
+
+  it.each([
+    [300, hour],
+    [3_000, 6_000_000],
+  ])(
+    'without nextUpdate says good for an hour, or for two intervals: %i s',
+    async (refreshInterval, lasts) => {
+      const { status, load, answers } = start({ refreshInterval });
+      const thisUpdate = Math.floor(Date.now() / 1_000) * 1_000;
+      answers.set(url, answer({ thisUpdate, nextUpdate: 'none' }));
+      await load();
+      expect(status()).toEqual({ state: 'good', until: thisUpdate + lasts });
+    },
+  );
+
+  it('that does not know the certificate makes nothing good', async () => {
+    const { status, load, answers } = start();
+    answers.set(url, answer({ status: 'unknown' }));
+    await load();
+    expect(status()).toEqual({ state: 'unknown', why: 'its OCSP responder does not know it' });
+  });
+
+  it('that said revoked is believed for good', async () => {
+    const { status, load, answers } = start();
+    answers.set(url, answer({ status: 'revoked' }));
+    await load();
+    const revoked = { state: 'revoked', why: 'its OCSP responder says keyCompromise' };
+    expect(status()).toEqual(revoked);
+    vi.advanceTimersByTime(10 * hour);
+    expect(status()).toEqual(revoked);
+  });
+
+  it('that repeats an old answer undoes no newer one', async () => {
+    const { status, load, answers } = start();
+    const good = answer({ thisUpdate: Date.now() - 120_000 });
+    const revoked = answer({ status: 'revoked', thisUpdate: Date.now() - 60_000 });
+    for (const [given, state] of [
+      [good, 'good'],
+      [revoked, 'revoked'],
+      [good, 'revoked'],
+    ] as const) {
+      answers.set(url, given);
+      await load();
+      expect(status()).toMatchObject({ state });
+      vi.advanceTimersByTime(2 * interval);
+    }
+  });
+
+  it('is believed that the certificate is good again, in a newer answer', async () => {
+    const { status, load, answers } = start();
+    answers.set(url, answer({ status: 'revoked', thisUpdate: Date.now() - 60_000 }));
+    await load();
+    vi.advanceTimersByTime(2 * interval);
+    answers.set(url, answer({ thisUpdate: Date.now() }));
+    await load();
+    expect(status()).toMatchObject({ state: 'good' });
+  });
+
+  it('of two answers of one time believes the one that revokes', async () => {
+    const thisUpdate = Date.now() - 60_000;
+    for (const order of [
+      ['good', 'revoked'],
+      ['revoked', 'good'],
+    ] as const) {
+      const { status, load, answers } = start();
+      for (const state of order) {
+        answers.set(url, answer({ status: state, thisUpdate }));
+        await load();
+        vi.advanceTimersByTime(2 * interval);
+      }
+      expect(status()).toMatchObject({ state: 'revoked' });
+    }
+  });
+
+  it('that answers the same again changes nothing', async () => {
+    const { load, answers, changes } = start();
+    answers.set(url, answer({ thisUpdate: Date.now() - 1_000 }));
+    await load();
+    vi.advanceTimersByTime(2 * interval);
+    await load();
+    expect(changes()).toBe(1);
+  });
+
+  it('that fails is reported once, and what it said before still counts', async () => {
+    const { status, load, answers, reports } = start();
+    answers.set(url, answer());
+    await load();
+    answers.delete(url);
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      vi.advanceTimersByTime(2 * interval);
+      await load();
+    }
+    expect(status()).toMatchObject({ state: 'good' });
+    expect(reports).toEqual([
+      expect.stringMatching(/^ocsp_unavailable: the OCSP responder http:\/\/ocsp\.example\/\S*: status 404$/),
+    ]);
+    expect(reports[0]).not.toContain('secret');
+    vi.advanceTimersByTime(hour);
+    expect(status()).toEqual({ state: 'unknown', why: expect.stringContaining('status 404') });
+  });
+
+  it.each<[string, () => Answer, string]>([
+    ['says that nothing is new', () => 'unchanged', 'status 304'],
+    ['answers with something else', () => Buffer.from('nothing'), 'its answer is no OCSP response'],
+    [
+      'answers with what has expired',
+      () => answer({ thisUpdate: Date.now() - 3 * hour, nextUpdate: 'none' }),
+      'its answer has expired',
+    ],
+  ])('that %s says nothing', async (_, given, why) => {
+    const { status, load, answers } = start();
+    answers.set(url, given());
+    await load();
+    expect(status()).toEqual({ state: 'unknown', why: expect.stringContaining(why) });
+  });
+
+  it('that has no answer is followed by the next one, four at most', async () => {
+    const urls = Array.from({ length: 6 }, (_, number) => `http://ocsp${number}.example/`);
+    const many = writeCertificate({ issuer: authority, serial: [8], extensions: [asks(...urls)] });
+    const first = start();
+    await first.load(many);
+    expect(first.asked.map(([one]) => one)).toEqual(urls.slice(0, 4));
+    expect(first.status(many)).toMatchObject({ why: expect.stringContaining('ocsp3.example') });
+    const second = start();
+    second.answers.set(urls[1] as string, answer({}, many));
+    await second.load(many);
+    expect(second.asked.map(([one]) => one)).toEqual(urls.slice(0, 2));
+    expect(second.status(many)).toMatchObject({ state: 'good' });
+  });
+
+  it('is asked for each issuer of a certificate, and for each certificate', async () => {
+    const { status, load, answers, asked } = start();
+    const other = writeCertificate({ issuer: authority, serial: [9], extensions: [responderAt(url)] });
+    const namesake = writeAuthority();
+    answers.set(url, answer());
+    await load();
+    expect(status(other)).toMatchObject({ state: 'unknown' });
+    expect(status(leaf, namesake)).toMatchObject({ state: 'unknown' });
+    await load(other);
+    await load(leaf, namesake);
+    expect(asked).toHaveLength(3);
+    expect(status(other)).toMatchObject({ why: expect.stringContaining('about another certificate') });
+    expect(status(leaf, namesake)).toMatchObject({ state: 'unknown' });
+  });
+
+  it('must repeat the nonce, if one is sent', async () => {
+    const { status, load, answers } = start({ nonce: true });
+    answers.set(url, answer());
+    await load();
+    expect(status()).toMatchObject({ state: 'unknown', why: expect.stringContaining('no nonce') });
+  });
+
+  it('is forgotten with the source', async () => {
+    const { source, status, load, answers } = start();
+    answers.set(url, answer());
+    await load();
+    source.close();
+    expect(status()).toMatchObject({ state: 'unknown' });
+  });
+});
+
+describe('a revocation list at a URI', () => {
+  const uri = 'http://crl.example/a';
+  const at = (...points: Uint8Array[]) =>
+    writeCertificate({ issuer: authority, serial: [7], extensions: [pointsAt(...points)] });
+  const leaf = at(point(uri));
+  const list = (parts: ListParts = {}) => writeList(authority, parts);
+  function start(settings: Partial<CertificateStatusSettings> = {}, clockTolerance = 0) {
+    const { parts, ...rest } = world(settings, clockTolerance);
+    const source = new ListSource(parts);
+    const status = (of: Written = leaf) =>
+      source.answer(of.certificate, authority.certificate, Date.now(), []);
+    const load = (of: Written = leaf) => source.load(of.certificate, authority.certificate, []);
+    return { source, status, load, ...rest };
+  }
+
+  it('is fetched once, and says whether the certificate is revoked', async () => {
+    const { status, load, answers, asked } = start();
+    answers.set(uri, list({ revoked: [[8]] }));
+    expect(status()).toEqual({ state: 'unknown', why: 'its revocation list was not fetched in time' });
+    await load();
+    expect(status()).toMatchObject({ state: 'good' });
+    expect(load()).toBeUndefined();
+    expect(asked).toEqual([
+      [uri, { accept: 'application/pkix-crl', maxSize: defaultSettings.maxSize, etag: undefined }],
+    ]);
+    const revoked = start();
+    revoked.answers.set(uri, list({ revoked: [[7]] }));
+    await revoked.load();
+    expect(revoked.status()).toEqual({ state: 'revoked', why: 'its revocation list says unspecified' });
+  });
+
+  it('is fetched again with its ETag, and stays if it is the same', async () => {
+    const { status, load, answers, asked, changes } = start();
+    const same = list();
+    answers.set(uri, same);
+    await load();
+    for (const again of ['unchanged', same] as const) {
+      vi.advanceTimersByTime(2 * interval);
+      answers.set(uri, again);
+      await load();
+      expect(status()).toMatchObject({ state: 'good' });
+    }
+    expect(asked.map(([, { etag }]) => etag)).toEqual([undefined, '"1"', '"1"']);
+    expect(changes()).toBe(1);
+  });
+
+  it('that is older does not take the place of a newer one', async () => {
+    const { status, load, answers } = start();
+    const old = list({ thisUpdate: Date.now() - 2 * hour });
+    answers.set(uri, list({ revoked: [[7]], thisUpdate: Date.now() - hour }));
+    await load();
+    vi.advanceTimersByTime(2 * interval);
+    answers.set(uri, old);
+    await load();
+    expect(status()).toMatchObject({ state: 'revoked' });
+    vi.advanceTimersByTime(2 * interval);
+    answers.set(uri, list({ thisUpdate: Date.now() }));
+    await load();
+    expect(status()).toMatchObject({ state: 'good' });
+  });
+
+  it.each<[string, () => Answer, string]>([
+    ['that is not there', () => new Error('status 404'), 'status 404'],
+    ['of which the server says that it is unchanged at first', () => 'unchanged', 'status 304'],
+    ['that is none', () => Buffer.from('nothing'), 'the revocation list http://crl.example/a: '],
+    ['of the future', () => list({ thisUpdate: Date.now() + 60_000 }), 'its thisUpdate is in the future'],
+    ['with a wrong signature', () => list({ signature: Buffer.alloc(70, 1) }), 'its signature is wrong'],
+    [
+      'of another issuer',
+      () => writeList(writeAuthority({ name: text(0x30, '') })),
+      'it is of another issuer',
+    ],
+  ])('%s says nothing, and is reported', async (_, given, why) => {
+    const { status, load, answers, reports } = start();
+    answers.set(uri, given());
+    await load();
+    expect(status()).toEqual({ state: 'unknown', why: expect.stringContaining(why) });
+    expect(reports).toEqual([
+      expect.stringMatching(/^revocation_list_unavailable: the revocation list http/),
+    ]);
+  });
+
+  it('of the future counts within the tolerance of clocks', async () => {
+    const { status, load, answers } = start({}, 60);
+    answers.set(uri, list({ thisUpdate: Date.now() + 50_000, nextUpdate: Date.now() + hour }));
+    await load();
+    const { until } = status() as { until: number };
+    expect(Math.abs(until - Date.now() - hour - 60_000)).toBeLessThan(1_000);
+  });
+
+  it('counts until its nextUpdate', async () => {
+    const { status, load, answers } = start();
+    answers.set(uri, list());
+    await load();
+    const { until } = status() as { until: number };
+    vi.setSystemTime(until);
+    expect(status()).toEqual({ state: 'good', until });
+    vi.setSystemTime(until + 1);
+    expect(status()).toEqual({ state: 'unknown', why: 'the list about it has expired' });
+  });
+
+  it('is fetched from the next URI of its point, if one fails, of four at most', async () => {
+    const uris = Array.from({ length: 6 }, (_, number) => `http://crl${number}.example/`);
+    const many = at(sequence(pointName(...uris)));
+    const first = start();
+    await first.load(many);
+    expect(first.asked.map(([one]) => one)).toEqual(uris.slice(0, 4));
+    const second = start();
+    second.answers.set(uris[1] as string, list());
+    await second.load(many);
+    expect(second.asked.map(([one]) => one)).toEqual(uris.slice(0, 2));
+    expect(second.status(many)).toMatchObject({ state: 'good' });
+    // Nothing to wait for: the first failed just now, the second is there.
+    expect(second.load(many)).toBeUndefined();
+  });
+
+  it('is fetched for each point, eight at most, since each may be about other reasons', async () => {
+    const uris = Array.from({ length: 10 }, (_, number) => `http://crl${number}.example/`);
+    const many = at(...uris.map((one) => point(one)));
+    const { load, asked } = start();
+    await load(many);
+    expect(asked.map(([one]) => one)).toEqual(uris.slice(0, 8));
+  });
+
+  it('of some reasons needs others for the rest', async () => {
+    const [some, rest] = ['http://crl.example/some', 'http://crl.example/rest'];
+    const flags = (unused: number, ...bytes: number[]) => der(0x83, Buffer.from([unused, ...bytes]));
+    const both = at(point(some), point(rest));
+    const of = (one: string, reasons: Buffer) => list({ extensions: [issuedFor(pointName(one), reasons)] });
+    const { status, load, answers } = start();
+    answers.set(some, of(some, flags(6, 0x40)));
+    await load(both);
+    expect(status(both)).toMatchObject({ state: 'unknown', why: expect.stringContaining('status 404') });
+    const complete = start();
+    complete.answers.set(some, of(some, flags(6, 0x40)));
+    complete.answers.set(rest, of(rest, flags(7, 0x3f, 0x80)));
+    await complete.load(both);
+    expect(complete.status(both)).toMatchObject({ state: 'good' });
+  });
+
+  it('of another point is not about the certificate', async () => {
+    const { status, load, answers } = start();
+    answers.set(uri, list({ extensions: [issuedFor(pointName('http://crl.example/other'))] }));
+    await load();
+    expect(status()).toEqual({ state: 'unknown', why: 'no list is about it for every reason' });
+  });
+
+  it('is not looked for where a certificate names none', () => {
+    const { status, load, asked } = start();
+    const silent = writeCertificate({ issuer: authority });
+    expect(load(silent)).toBeUndefined();
+    expect(status(silent)).toMatchObject({ why: expect.stringContaining('names no revocation list') });
+    expect(asked).toEqual([]);
+  });
+
+  it('is dropped for newer ones, where all take more than sixteen times the size of one', async () => {
+    const bytes = list();
+    const certificates = Array.from({ length: 40 }, (_, number) => at(point(`${uri}/${number}`)));
+    const { status, load, answers } = start({ maxSize: bytes.length });
+    for (const [number, certificate] of certificates.entries()) {
+      answers.set(`${uri}/${number}`, bytes);
+      await load(certificate);
+    }
+    const good = certificates.filter((certificate) => status(certificate).state === 'good').length;
+    expect(good).toBeGreaterThan(8);
+    expect(good).toBeLessThanOrEqual(16);
+    expect(status(certificates[39])).toMatchObject({ state: 'good' });
+  });
+
+  it('is forgotten with the source', async () => {
+    const { source, status, load, answers } = start();
+    answers.set(uri, list());
+    await load();
+    source.close();
+    expect(status()).toMatchObject({ state: 'unknown' });
+  });
+});
