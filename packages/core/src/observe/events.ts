@@ -231,13 +231,17 @@ export function publishRefusedEarly(refusal: RequestRefused, interactionId: stri
 }
 
 /** Asks, and publishes the outcome, without the claims, if a subscriber listens. */
-export async function traceIntrospection(
+export function traceIntrospection(
   about: Pick<IntrospectionEvent, 'issuer' | 'interactionId'>,
   ask: () => Promise<TokenAnswer>,
 ): Promise<TokenAnswer> {
-  if (!introspection.hasSubscribers) {
-    return ask();
-  }
+  return introspection.hasSubscribers ? traced(about, ask) : ask();
+}
+
+async function traced(
+  about: Pick<IntrospectionEvent, 'issuer' | 'interactionId'>,
+  ask: () => Promise<TokenAnswer>,
+): Promise<TokenAnswer> {
   const event: IntrospectionEvent = { ...about };
   let answer: TokenAnswer = 'token_inactive';
   // What the traced function returns is published.
