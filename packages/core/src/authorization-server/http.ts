@@ -142,12 +142,8 @@ function sentByNodeFetch(pool: Pool, maxResponseSize: number, identity?: ClientI
     if (deadline.isOver) {
       throw new TimeIsOver();
     }
-    const form = formOf(method, headers, body);
-    const exchange = pool.start(
-      certificate,
-      (agent, left) =>
-        fetch(url, { method, headers, body: form === null ? body : left, redirect: 'manual', agent }),
-      form,
+    const exchange = pool.start(certificate, (agent) =>
+      fetch(url, { method, headers, body, redirect: 'manual', agent }),
     );
     let hasAnswered = false;
     try {
@@ -162,25 +158,6 @@ function sentByNodeFetch(pool: Pool, maxResponseSize: number, identity?: ClientI
       throw hasAnswered ? error : (exchange.trouble() ?? unlessStale(error, url, exchange, deadline.isOver));
     }
   };
-}
-
-/**
- * Returns the text of a form that the agent can write itself, as `Pool` has it, and null for every
- * other body.
- */
-function formOf(
-  method: string,
-  headers: Readonly<Record<string, string>>,
-  body: HttpRequest['body'],
-): string | null {
-  const isForm =
-    method === 'POST' && body instanceof URLSearchParams && Object.hasOwn(headers, 'content-type');
-  // With `Expect` Node writes the headers before the agent gets the request.
-  if (!isForm || Object.keys(headers).some((name) => name.toLowerCase() === 'expect')) {
-    return null;
-  }
-  const text = body.toString();
-  return text.length > 0 && Buffer.byteLength(text) === text.length ? text : null;
 }
 
 /**

@@ -45,16 +45,9 @@ const verified = { rejectUnauthorized: true } as const;
 export interface Pool {
   /**
    * Starts one exchange, and remembers the connection that it gets. `send` must make its request
-   * with the agent before it returns, and with the body that it gets.
-   *
-   * @param form the body of a POST request with a `Content-Type`, in ASCII. An agent that the pool made
-   * writes it, so that `send` gets null in its place
+   * with the agent before it returns.
    */
-  start<T>(
-    identity: CertificateAndKey | undefined,
-    send: (agent: Agent, form: string | null) => T,
-    form?: string | null,
-  ): PooledExchange<T>;
+  start<T>(identity: CertificateAndKey | undefined, send: (agent: Agent) => T): PooledExchange<T>;
   /**
    * Closes the idle connections of an agent that the pool made. Those in use are closed when they
    * have been idle for 10 seconds, as are those of an agent of the user's own: another resource
@@ -107,16 +100,14 @@ export function createPool(ca: ConnectionOptions['ca'], makeByUser: AgentFactory
   };
   const drops = { last: Number.NEGATIVE_INFINITY };
   return {
-    start(identity, send, form = null) {
+    start(identity, send) {
       if (identity !== current.identity) {
         const agent = renewed(make, { ...options, ...identity });
         dropOwn(current.agent);
         current = { identity, agent };
       }
       const { agent } = current;
-      return agent instanceof OwnAgent
-        ? startOwn(agent, drops, send, form)
-        : startWatched(agent, drops, (watched) => send(watched, form));
+      return agent instanceof OwnAgent ? startOwn(agent, drops, send) : startWatched(agent, drops, send);
     },
     close: () => dropOwn(current.agent),
   };
@@ -244,8 +235,6 @@ function failed(started: Started, error: unknown): RequestRefused {
 /** The agent of a pool without `http.agent`. Remembers the latest request that it was given. */
 class OwnAgent extends Agent {
   latest: Started | undefined;
-  /** The body of the request that is about to begin. */
-  form: string | null = null;
 
   constructor(options: AgentOptions) {
     // The connection that was used last is the one that is most likely alive.
@@ -260,16 +249,8 @@ class OwnAgent extends Agent {
   addRequest(request: ClientRequest, options: NamedOptions, ...more: unknown[]): void {
     const started = startedBy(request, options);
     this.latest = started;
-    const { form } = this;
-    this.form = null;
     try {
-      if (form !== null) {
-        request.setHeader('Content-Length', form.length);
-      }
       Reflect.apply(addRequestOfNode, this, [request, options, ...more]);
-      if (form !== null) {
-        request.write(form, 'latin1');
-      }
     } catch (error) {
       throw failed(started, error);
     }
@@ -280,27 +261,11 @@ type NamedOptions = Pick<RequestOptions, 'host' | 'port' | 'servername'>;
 
 const addRequestOfNode = (Agent.prototype as unknown as Requestable).addRequest;
 
-/**
- * Starts an exchange over connections of an agent that the pool made. The agent writes the form: where
- * node-fetch does, it takes a pipeline of two streams, with an `AbortController` that is aborted at its
- * end. That costs as much as half a plain exchange.
- */
-function startOwn<T>(
-  agent: OwnAgent,
-  drops: Drops,
-  send: (agent: Agent, form: string | null) => T,
-  form: string | null,
-): PooledExchange<T> {
+/** Starts an exchange over connections of an agent that the pool made. */
+function startOwn<T>(agent: OwnAgent, drops: Drops, send: (agent: Agent) => T): PooledExchange<T> {
   const beganAt = performance.now();
   agent.latest = undefined;
-  agent.form = form;
-  let result: T;
-  try {
-    result = send(agent, null);
-  } finally {
-    // No other request may get it.
-    agent.form = null;
-  }
+  const result = send(agent);
   const { latest } = agent;
   return createExchange(agent, { result, started: () => latest, drops, beganAt });
 }
