@@ -103,6 +103,17 @@ describe('nonces', () => {
     expect(latestNonce()).not.toBe(latest);
   });
 
+  it.each([
+    ['set', { nonce }, 'dpop_nonce_required'],
+    ['not set', {}, 'dpop_proof_expired'],
+  ])('if they are %s, a proof that ends before it is used up is told what to do', (_, more, code) => {
+    const { readProof, useUp, latestNonce } = check(more);
+    const text = client.proof('token', { claims: { nonce: latestNonce() } });
+    const { proof } = readProof(request([text]), tokenHash);
+    vi.setSystemTime((NOW + 300) * 1000);
+    expect(() => useUp(proof)).toThrow(code);
+  });
+
   it('are none if they are not set', () => {
     expect(check().latestNonce()).toBeUndefined();
   });

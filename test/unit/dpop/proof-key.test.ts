@@ -1,7 +1,12 @@
 import { createHash, createPrivateKey, generateKeyPairSync, type JsonWebKey, sign } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { SignatureAlgorithm } from '../../../packages/core/src/authorization-server/signature-algorithms.js';
-import { importProofKey, isSignedBy, type ProofKey } from '../../../packages/core/src/dpop/proof-key.js';
+import {
+  describeUnfitKey,
+  importProofKey,
+  isSignedBy,
+  type ProofKey,
+} from '../../../packages/core/src/dpop/proof-key.js';
 
 /** RFC 9449 §4.1: the key of the examples. */
 const rfc9449 = {
@@ -90,6 +95,19 @@ describe('a key that is refused', () => {
   ])('%s', (_, algorithm, jwk) => {
     expect(importProofKey(algorithm, jwk)).toBeUndefined();
   });
+});
+
+it.each<[SignatureAlgorithm, object, string]>([
+  ['ES256', { kty: 'RSA' }, 'kty of its jwk is "RSA"; expected EC for ES256'],
+  ['ES256', { kty: 'EC', crv: 'P-384' }, 'crv of its jwk is "P-384"; expected P-256 for ES256'],
+  ['PS256', { kty: 'EC' }, 'kty of its jwk is "EC"; expected RSA for PS256'],
+  ['RS256', { kty: 'EC' }, 'kty of its jwk is "EC"; expected RSA for RS256'],
+  ...(['EdDSA', 'Ed25519'] as const).flatMap((name): [SignatureAlgorithm, object, string][] => [
+    [name, { kty: 'EC' }, `kty of its jwk is "EC"; expected OKP for ${name}`],
+    [name, { kty: 'OKP', crv: 'X25519' }, `crv of its jwk is "X25519"; expected Ed25519 for ${name}`],
+  ]),
+])('the reason says which type of key %s needs: %j', (algorithm, jwk, why) => {
+  expect(describeUnfitKey(algorithm, jwk)).toBe(why);
 });
 
 describe('a signature', () => {
