@@ -70,7 +70,7 @@ describe('a fetch of a list', () => {
     expect(asked.toSorted()).toEqual(['GET /a.crl', 'GET /b.crl']);
   });
 
-  it('runs next to seven others at most', async () => {
+  it('runs next to three others of its origin at most', async () => {
     let now = 0;
     let most = 0;
     use((_req, res) => {
@@ -82,7 +82,7 @@ describe('a fetch of a list', () => {
       }, 20);
     });
     await Promise.all(Array.from({ length: 40 }, (_, index) => get(`/${index}.crl`)));
-    expect([asked.length, most]).toEqual([40, 8]);
+    expect([asked.length, most]).toEqual([40, 4]);
   });
 
   it.each<[string, typeof answer, string | RegExp]>([
@@ -161,6 +161,47 @@ describe('a fetch of a list', () => {
     await expect(get()).rejects.toThrow('status 500');
     await expect(get()).rejects.toThrow('status 500; not asked again yet');
     expect(asked).toHaveLength(1);
+  });
+
+  it('counts as one failure with those that ran at the same time', async () => {
+    use((_req, res) => setTimeout(() => res.writeHead(503).end(), 100));
+    const post = () =>
+      fetcher.fetch(`${origin}/ocsp`, {
+        accept: 'application/ocsp-response',
+        maxSize: 1_000,
+        post: { type: 'application/ocsp-request', body: Buffer.from('request') },
+      });
+    await Promise.allSettled([post(), post(), post(), post()]);
+    const before = asked.length;
+    expect(before).toBeGreaterThan(1);
+    await expect(post()).rejects.toThrow('not asked again yet');
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    await expect(post()).rejects.toThrow(/^status 503$/);
+    expect(asked).toHaveLength(before + 1);
+  });
+
+  it('of one origin is not held up by the requests to another that is silent', async () => {
+    const other = createServer((_req, res) => void res.end('list'));
+    const answering = `http://127.0.0.1:${await listen(other)}`;
+    use(() => undefined, { timeout: 3, origins: [origin, answering] });
+    const silent = Array.from({ length: 40 }, (_, index) => get(`/${index}.crl`).catch(() => 'failed'));
+    const since = performance.now();
+    expect(await get(`${answering}/a.crl`)).toMatchObject({ body: Buffer.from('list') });
+    expect(performance.now() - since).toBeLessThan(2_000);
+    fetcher.close();
+    expect(new Set(await Promise.all(silent))).toEqual(new Set(['failed']));
+    await close(other);
+  });
+
+  it('that a client waits for comes before refreshes in the background', async () => {
+    use((_req, res) => setTimeout(() => res.end('list'), 50));
+    const refreshes = Array.from({ length: 12 }, (_, index) =>
+      fetcher.fetch(`${origin}/${index}.crl`, { accept: '*/*', maxSize: 1_000, isAwaited: () => false }),
+    );
+    await get('/awaited.crl');
+    expect(asked.indexOf('GET /awaited.crl')).toBeLessThan(5);
+    await Promise.all(refreshes);
+    expect(asked).toHaveLength(13);
   });
 
   it('of a responder that does not accept one request is made for another', async () => {

@@ -77,7 +77,8 @@ describe('an OCSP responder', () => {
     const source = new OcspSource(parts);
     const status = (of: Written = leaf, by: Written = authority) =>
       source.answer(of.certificate, by.certificate, Date.now());
-    const load = (of: Written = leaf, by: Written = authority) => source.load(of.certificate, by.certificate);
+    const load = (of: Written = leaf, by: Written = authority) =>
+      source.load(of.certificate, by.certificate, 'authority');
     return { source, status, load, ...rest };
   }
 
@@ -95,6 +96,8 @@ describe('an OCSP responder', () => {
           accept: 'application/ocsp-response',
           maxSize: 65_535,
           post: { type: 'application/ocsp-request', body: expect.any(Uint8Array) },
+          authority: 'authority',
+          isAwaited: expect.any(Function),
         },
       ],
     ]);
@@ -302,7 +305,7 @@ describe('a revocation list at a URI', () => {
     const source = new ListSource(parts);
     const status = (of: Written = leaf) =>
       source.answer(of.certificate, authority.certificate, Date.now(), []);
-    const load = (of: Written = leaf) => source.load(of.certificate, authority.certificate, []);
+    const load = (of: Written = leaf) => source.load(of.certificate, authority.certificate, 'authority', []);
     return { source, status, load, ...rest };
   }
 
@@ -314,7 +317,16 @@ describe('a revocation list at a URI', () => {
     expect(status()).toMatchObject({ state: 'good' });
     expect(load()).toBeUndefined();
     expect(asked).toEqual([
-      [uri, { accept: 'application/pkix-crl', maxSize: defaultSettings.maxSize, etag: undefined }],
+      [
+        uri,
+        {
+          accept: 'application/pkix-crl',
+          maxSize: defaultSettings.maxSize,
+          etag: undefined,
+          authority: 'authority',
+          isAwaited: expect.any(Function),
+        },
+      ],
     ]);
     const revoked = start();
     revoked.answers.set(uri, list({ revoked: [[7]] }));

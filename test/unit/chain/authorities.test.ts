@@ -125,6 +125,38 @@ describe('certificates as PEM', () => {
   });
 });
 
+describe('a file that is half written', () => {
+  const parts = () => `${root.cert}${other.cert}`;
+  const whole = () => parts().length - 1;
+  const inBase64 = () => root.cert.length + 100;
+  it.each<[string, () => number]>([
+    ['in the first dash of a marker', () => root.cert.length + 1],
+    ['in a marker that begins', () => root.cert.length + 12],
+    ['behind a marker that begins', () => root.cert.length + 27],
+    ['in a certificate', inBase64],
+    ['in a marker that ends', () => whole() - 8],
+    ['in the last dash of a marker', () => whole() - 1],
+  ])('leaves the old set in force: it breaks off %s', async (_, end) => {
+    const file = join(folder, 'half.pem');
+    writeFileSync(file, parts());
+    const { source, subjects, reports } = start(file);
+    await source.prepare(START);
+    writeFileSync(file, parts().slice(0, end()));
+    await source.prepare(START + 61_000);
+    expect(subjects()).toBe('root, other');
+    expect(source.generation).toBe(1);
+    expect(reports).toEqual([expect.stringContaining('breaks off within a certificate')]);
+    writeFileSync(file, `${parts()}# the end`);
+    await source.prepare(START + 122_000);
+    expect(subjects()).toBe('root, other');
+    expect(source.generation).toBe(2);
+  });
+
+  it('is refused at the start', () => {
+    expect(() => start(parts().slice(0, inBase64()))).toThrow('breaks off within a certificate');
+  });
+});
+
 describe('a file', () => {
   it('is read again every ten seconds, beside the requests, and waited for after a minute', async () => {
     const file = join(folder, 'authorities.pem');

@@ -132,7 +132,12 @@ export function createCertificateStatus(
             : [{ certificate, until: Math.min(until, found.validUntil) }];
         });
 
-  const loadFrom = (first: number, link: Link, anchor: PathCertificate): Promise<void> | undefined => {
+  const loadFrom = (
+    first: number,
+    link: Link,
+    anchor: PathCertificate,
+    authority: string,
+  ): Promise<void> | undefined => {
     const [certificate, issuer] = link;
     const signersNow = () => certificatesOf(signersOf(issuer, { anchor, now: Date.now(), of: [] }));
     for (const [index, source] of sources.entries()) {
@@ -141,9 +146,9 @@ export function createCertificateStatus(
       }
       const isKnown = (): boolean =>
         source.answer(certificate, issuer, Date.now(), signersNow()).state !== 'unknown';
-      const waiting = source.load(certificate, issuer, signersNow());
+      const waiting = source.load(certificate, issuer, authority, signersNow());
       if (waiting !== undefined) {
-        return waiting.then(() => (isKnown() ? undefined : loadFrom(index + 1, link, anchor)));
+        return waiting.then(() => (isKnown() ? undefined : loadFrom(index + 1, link, anchor, authority)));
       }
       if (isKnown()) {
         return undefined;
@@ -165,7 +170,7 @@ export function createCertificateStatus(
         anchor === undefined
           ? []
           : withSigners(path, anchor, listSigners)
-              .map((link) => loadFrom(0, link, anchor))
+              .map((link) => loadFrom(0, link, anchor, authorityOf(path)))
               .filter((wait) => wait !== undefined);
       return waiting.length === 0 ? undefined : waitFor(waiting, settings.timeout * sources.length);
     },
@@ -250,6 +255,14 @@ function withSigners(
 
 /** A certificate and its issuer. */
 type Link = readonly [PathCertificate, PathCertificate];
+
+/**
+ * The name of the authority that answers for a path: the one right below the trust anchor, whose
+ * authorities below it share its part of the requests, or the anchor itself if it has none below.
+ */
+function authorityOf(path: readonly PathCertificate[]): string {
+  return path.at(path.length > 2 ? -2 : -1)?.thumbprint ?? '';
+}
 
 /** Each certificate of a path with its issuer. */
 function links(path: readonly PathCertificate[]): Link[] {

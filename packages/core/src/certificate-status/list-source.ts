@@ -9,6 +9,7 @@ import { coveredReasons } from './list-scope.js';
 import { Refreshed } from './refreshed.js';
 import { listHead, openListByAny, type RevocationList } from './revocation-list.js';
 import { ALL_REASONS, reasonName } from './revocation-reasons.js';
+import type { StatusRequest } from './status-fetcher.js';
 import type { SourceParts, StatusAnswer, StatusSource } from './status-source.js';
 
 /** Lists that were fetched and are kept, each for the issuer that signed it. */
@@ -59,14 +60,15 @@ export class ListSource implements StatusSource {
   load(
     certificate: PathCertificate,
     issuer: PathCertificate,
+    authority: string,
     signers: readonly PathCertificate[],
   ): Promise<void> | undefined {
     const opening = [issuer, ...this.#parts.othersOf(issuer)]
       .map((one) => this.#files?.open(one))
       .filter((wait) => wait !== undefined);
     return opening.length === 0
-      ? this.#loadPoints(certificate, issuer, signers)
-      : Promise.all(opening).then(() => this.#loadPoints(certificate, issuer, signers));
+      ? this.#loadPoints(certificate, issuer, authority, signers)
+      : Promise.all(opening).then(() => this.#loadPoints(certificate, issuer, authority, signers));
   }
 
   answer(
@@ -113,6 +115,7 @@ export class ListSource implements StatusSource {
   #loadPoints(
     certificate: PathCertificate,
     issuer: PathCertificate,
+    authority: string,
     signers: readonly PathCertificate[],
   ): Promise<void> | undefined {
     const inFiles = this.#listsInFilesOf([issuer, ...signers]);
@@ -120,20 +123,20 @@ export class ListSource implements StatusSource {
       return undefined;
     }
     const waiting = this.#urisOf(certificate)
-      .map((uris) => this.#loadOneOf(issuer, uris))
+      .map((uris) => this.#loadOneOf(issuer, uris, authority))
       .filter((wait) => wait !== undefined);
     return waiting.length === 0 ? undefined : Promise.all(waiting).then(() => undefined);
   }
 
   /** The URIs of one point name the same list: the next one is asked if one fails. */
-  #loadOneOf(issuer: PathCertificate, uris: readonly string[]): Promise<void> | undefined {
+  #loadOneOf(issuer: PathCertificate, uris: readonly string[], authority: string): Promise<void> | undefined {
     for (const [index, uri] of uris.entries()) {
-      const record = this.#recordOf(issuer, uri);
+      const record = this.#recordOf(issuer, uri, authority);
       const waiting = record.use();
       if (waiting !== undefined) {
         const further = uris.slice(index + 1);
         return waiting.then(() =>
-          record.failure === undefined ? undefined : this.#loadOneOf(issuer, further),
+          record.failure === undefined ? undefined : this.#loadOneOf(issuer, further, authority),
         );
       }
       if (record.failure === undefined) {
@@ -143,7 +146,7 @@ export class ListSource implements StatusSource {
     return undefined;
   }
 
-  #recordOf(issuer: PathCertificate, uri: string): Refreshed<FetchedList> {
+  #recordOf(issuer: PathCertificate, uri: string, authority: string): Refreshed<FetchedList> {
     const key = keyOf(issuer, uri);
     const known = this.#fetched.get(key);
     if (known !== undefined) {
@@ -151,7 +154,7 @@ export class ListSource implements StatusSource {
     }
     const { settings, onChange, report } = this.#parts;
     const record = new Refreshed<FetchedList>({
-      ask: (previous) => this.#fetchList(issuer, uri, previous),
+      ask: (previous, isAwaited) => this.#fetchList(issuer, uri, previous, { authority, isAwaited }),
       until: ({ nextUpdate }) => nextUpdate,
       interval: settings.refreshInterval,
       onChange: () => {
@@ -168,11 +171,17 @@ export class ListSource implements StatusSource {
     issuer: PathCertificate,
     uri: string,
     previous: FetchedList | undefined,
+    turn: Pick<StatusRequest, 'authority' | 'isAwaited'>,
   ): Promise<FetchedList> {
     const { fetcher, settings, clockTolerance } = this.#parts;
     const shown = `the revocation list ${redactUrl(uri)}`;
     const fetched = await fetcher
-      .fetch(uri, { accept: 'application/pkix-crl', maxSize: settings.maxSize, etag: previous?.etag })
+      .fetch(uri, {
+        ...turn,
+        accept: 'application/pkix-crl',
+        maxSize: settings.maxSize,
+        etag: previous?.etag,
+      })
       .catch((error: Error) => {
         throw new TellableError(`${shown}: ${error.message}`);
       });

@@ -7,7 +7,7 @@ import { certificateId, ocspRequest } from './ocsp-request.js';
 import { type OcspAnswer, readOcspResponse } from './ocsp-response.js';
 import { readResponders } from './point-names.js';
 import { Refreshed } from './refreshed.js';
-import type { StatusBody } from './status-fetcher.js';
+import type { StatusBody, StatusRequest } from './status-fetcher.js';
 import type { SourceParts, StatusAnswer, StatusSource } from './status-source.js';
 
 /** Certificates whose answers are kept. */
@@ -41,9 +41,11 @@ export class OcspSource implements StatusSource {
     this.#maxAge = 1_000 * Math.max(LEAST_AGE, 2 * parts.settings.refreshInterval);
   }
 
-  load(certificate: PathCertificate, issuer: PathCertificate): Promise<void> | undefined {
+  load(certificate: PathCertificate, issuer: PathCertificate, authority: string): Promise<void> | undefined {
     const responders = this.#respondersOf(certificate);
-    return responders.length === 0 ? undefined : this.#recordOf(certificate, issuer, responders).use();
+    return responders.length === 0
+      ? undefined
+      : this.#recordOf(certificate, issuer, responders, authority).use();
   }
 
   answer(certificate: PathCertificate, issuer: PathCertificate, now: number): StatusAnswer {
@@ -75,6 +77,7 @@ export class OcspSource implements StatusSource {
     certificate: PathCertificate,
     issuer: PathCertificate,
     responders: readonly string[],
+    authority: string,
   ): Refreshed<OcspAnswer> {
     const key = keyOf(certificate, issuer);
     const known = this.#answers.get(key);
@@ -85,10 +88,10 @@ export class OcspSource implements StatusSource {
     // The certificate itself is not kept: there may be ten thousand.
     const id = certificateId(certificate, issuer);
     const record = new Refreshed<OcspAnswer>({
-      ask: async (previous) => {
+      ask: async (previous, isAwaited) => {
         let failure = '';
         for (const url of responders) {
-          const answer = await this.#ask(url, id, issuer);
+          const answer = await this.#ask(url, id, issuer, { authority, isAwaited });
           if (typeof answer === 'object') {
             return newerOf(previous, answer);
           }
@@ -109,12 +112,14 @@ export class OcspSource implements StatusSource {
     url: string,
     id: ReturnType<typeof certificateId>,
     issuer: PathCertificate,
+    turn: Pick<StatusRequest, 'authority' | 'isAwaited'>,
   ): Promise<OcspAnswer | string> {
     const { fetcher, settings, clockTolerance } = this.#parts;
     const request = ocspRequest(id, settings.nonce);
     let answered: StatusBody | 'unchanged';
     try {
       answered = await fetcher.fetch(url, {
+        ...turn,
         accept: 'application/ocsp-response',
         maxSize: Math.min(MAX_ANSWER_SIZE, settings.maxSize),
         post: { type: 'application/ocsp-request', body: request.der },

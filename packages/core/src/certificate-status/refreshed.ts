@@ -4,9 +4,9 @@ import { describeError } from '../shared/shown-error.js';
 export interface RefreshedParts<T> {
   /**
    * Asks for the value. Resolves with `previous` itself if nothing is new. Rejects with why there is
-   * none.
+   * none. `isAwaited` says whether a caller of `use()` waits for it, which may become true later.
    */
-  readonly ask: (previous: T | undefined) => Promise<T>;
+  readonly ask: (previous: T | undefined, isAwaited: () => boolean) => Promise<T>;
   /** Until when a value can be used, in milliseconds since the epoch. */
   readonly until: (value: T) => number;
   /** Seconds between two attempts. */
@@ -36,6 +36,7 @@ export class Refreshed<T> {
   #failure: string | undefined;
   #failures = 0;
   #underWay: Promise<void> | undefined;
+  #isAwaited = false;
   #timer: NodeJS.Timeout | undefined;
   #attemptedAt = Number.NEGATIVE_INFINITY;
   #usedAt = 0;
@@ -69,6 +70,7 @@ export class Refreshed<T> {
     const isIdle = this.#timer === undefined && this.#underWay === undefined;
     const isOld = now - this.#attemptedAt >= 2_000 * this.#parts.interval;
     if (isIdle || isOld) {
+      this.#isAwaited = true;
       return this.#refresh();
     }
     return undefined;
@@ -84,6 +86,7 @@ export class Refreshed<T> {
   #refresh(): Promise<void> {
     this.#underWay ??= this.#attempt().finally(() => {
       this.#underWay = undefined;
+      this.#isAwaited = false;
       this.#attemptedAt = performance.now();
       this.#schedule();
     });
@@ -94,7 +97,7 @@ export class Refreshed<T> {
     const { ask, onChange, onFailure } = this.#parts;
     const before = { value: this.#value, failure: this.#failure };
     try {
-      this.#value = await ask(before.value);
+      this.#value = await ask(before.value, () => this.#isAwaited);
       this.#failure = undefined;
       this.#failures = 0;
     } catch (error) {

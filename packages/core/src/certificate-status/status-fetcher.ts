@@ -3,12 +3,12 @@ import * as https from 'node:https';
 import { isIP } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
 import { LRUCache } from 'lru-cache';
-import limit from 'p-limit';
 import { isTellable, TellableError } from '../errors.js';
 import { describeError } from '../shared/shown-error.js';
 import { hasUserInfo } from '../shared/shown-url.js';
 import { guardedLookup, type ResolveHost } from './guarded-lookup.js';
 import { isPermittedAddress } from './permitted-address.js';
+import { RequestPlaces } from './request-places.js';
 
 /** Limits of the requests for lists and to responders. */
 export interface FetchRules {
@@ -28,6 +28,13 @@ export interface StatusRequest {
   readonly etag?: string | undefined;
   /** What is sent by POST. Default: nothing, by GET. */
   readonly post?: { readonly type: string; readonly body: Uint8Array };
+  /**
+   * A name of the authority whose certificates are looked up: the requests of one never hold up those of
+   * all others. Default: the URL's origin.
+   */
+  readonly authority?: string;
+  /** Whether a client waits for the answer, which then comes before others. Default: yes. */
+  readonly isAwaited?: () => boolean;
 }
 
 export interface StatusBody {
@@ -47,9 +54,6 @@ export interface StatusFetcher {
   close(): void;
 }
 
-/** Requests that run at once. */
-const MAX_CONCURRENT = 8;
-
 /** URLs whose failures are remembered. */
 const MAX_URLS = 1_000;
 
@@ -58,70 +62,105 @@ const FIRST_REST = 1;
 const LONGEST_REST = 60;
 
 interface Failures {
+  /** Failures one after the other: those of requests that ran at the same time count as one. */
   readonly count: number;
   readonly why: string;
+  /** When the last one was counted, on the clock of `performance.now()`. */
+  readonly at: number;
   /** On the clock of `performance.now()`. */
   readonly until: number;
 }
 
 /**
- * Asks a URL by GET once at a time, however many callers want its answer. After a failure the URL
- * rests: for one second, and twice as long after each further one, up to a minute.
+ * Asks a URL by GET once at a time for each authority, however many callers want its answer. After a
+ * failure the URL rests: for one second, and twice as long after each further one, up to a minute.
  *
  * @param resolveHost in place of `dns.lookup()`
  */
 export function createStatusFetcher(rules: FetchRules, resolveHost?: ResolveHost): StatusFetcher {
-  const run = limit(MAX_CONCURRENT);
+  const places = new RequestPlaces();
   const failures = new LRUCache<string, Failures>({ max: MAX_URLS });
-  const underWay = new Map<string, Promise<StatusBody | 'unchanged'>>();
+  const underWay = new Map<string, UnderWay>();
   const requests = new Set<http.ClientRequest>();
   const lookup = guardedLookup(resolveHost);
   let isClosed = false;
 
-  const ask = async (url: string, request: StatusRequest): Promise<StatusBody | 'unchanged'> => {
+  const explainRest = (url: string): string | undefined => {
     const known = failures.get(url);
-    if (known !== undefined && performance.now() < known.until) {
-      throw new TellableError(`${known.why}; not asked again yet`);
+    return known !== undefined && performance.now() < known.until
+      ? `${known.why}; not asked again yet`
+      : undefined;
+  };
+  const noteFailure = (url: string, why: string, began: number): void => {
+    const before = failures.get(url);
+    if (before !== undefined && began < before.at) {
+      return;
     }
+    const count = (before?.count ?? 0) + 1;
+    const rest = Math.min(FIRST_REST * 2 ** (count - 1), LONGEST_REST);
+    const at = performance.now();
+    failures.set(url, { count, why, at, until: at + rest * 1_000 });
+  };
+  const ask = async (
+    url: string,
+    request: StatusRequest,
+    isAwaited: () => boolean,
+  ): Promise<StatusBody | 'unchanged'> => {
+    const why = isClosed ? 'closed' : (explainRest(url) ?? explainForbidden(url, rules.origins));
+    if (why !== undefined) {
+      throw new TellableError(why);
+    }
+    const { origin } = new URL(url);
+    const release = await places.take({ origin, authority: request.authority ?? origin, isAwaited });
+    // Others may have asked the URL meanwhile.
+    const isLate = isClosed ? 'closed' : explainRest(url);
+    if (isLate !== undefined) {
+      release();
+      throw new TellableError(isLate);
+    }
+    const began = performance.now();
+    let hasAnswered = false;
     try {
-      if (isClosed) {
-        throw new TellableError('closed');
-      }
-      const why = explainForbidden(url, rules.origins);
-      if (why !== undefined) {
-        throw new TellableError(why);
-      }
       const found = await exchange(url, request, rules, lookup, requests);
+      hasAnswered = true;
       failures.delete(url);
       return found;
     } catch (error) {
-      const why = isTellable(error) ? error.message : describeError(error);
+      hasAnswered = error instanceof AnswerNotUsable;
       if (error instanceof RequestNotAccepted) {
         throw error;
       }
-      const count = (failures.get(url)?.count ?? 0) + 1;
-      const rest = Math.min(FIRST_REST * 2 ** (count - 1), LONGEST_REST);
-      failures.set(url, { count, why, until: performance.now() + rest * 1_000 });
-      throw new TellableError(why);
+      const told = isTellable(error) ? error.message : describeError(error);
+      noteFailure(url, told, began);
+      throw new TellableError(told);
+    } finally {
+      release(hasAnswered);
     }
   };
 
   return {
     fetch(url, request) {
+      const { isAwaited = () => true } = request;
       if (request.post !== undefined) {
-        return run(ask, url, request);
+        return ask(url, request, isAwaited);
       }
-      const key = `${request.etag ?? ''} ${url}`;
+      // An authority that names the lists of another one must not make them wait for its own turn.
+      const key = `${request.authority ?? ''} ${request.etag ?? ''} ${url}`;
       const shared = underWay.get(key);
       if (shared !== undefined) {
-        return shared;
+        shared.awaited.push(isAwaited);
+        return shared.answer;
       }
-      const started = run(ask, url, request).finally(() => underWay.delete(key));
-      underWay.set(key, started);
-      return started;
+      const awaited = [isAwaited];
+      const answer = ask(url, request, () => awaited.some((one) => one())).finally(() =>
+        underWay.delete(key),
+      );
+      underWay.set(key, { answer, awaited });
+      return answer;
     },
     close() {
       isClosed = true;
+      places.close();
       for (const request of requests) {
         request.destroy();
       }
@@ -129,11 +168,21 @@ export function createStatusFetcher(rules: FetchRules, resolveHost?: ResolveHost
   };
 }
 
+/** A question by GET that has no answer yet. */
+interface UnderWay {
+  readonly answer: Promise<StatusBody | 'unchanged'>;
+  /** Whether a client waits for it, of all who want it. */
+  readonly awaited: (() => boolean)[];
+}
+
+/** The server answers, with what can't be used. */
+class AnswerNotUsable extends TellableError {}
+
 /**
  * The server works, and does not accept this request. Another certificate's request to the same
  * responder may be accepted.
  */
-class RequestNotAccepted extends TellableError {}
+class RequestNotAccepted extends AnswerNotUsable {}
 
 /** Why a URL must not be asked, before its name is resolved. */
 function explainForbidden(text: string, origins: readonly string[] | undefined): string | undefined {
@@ -202,7 +251,7 @@ function exchange(
         const { statusCode = 0 } = response;
         const isNotAccepted =
           post !== undefined && statusCode >= 400 && statusCode < 500 && statusCode !== 429;
-        fail(isNotAccepted ? new RequestNotAccepted(why) : new TellableError(why));
+        fail(isNotAccepted ? new RequestNotAccepted(why) : new AnswerNotUsable(why));
         return;
       }
       const chunks: Buffer[] = [];

@@ -15,11 +15,13 @@ export interface StatusSource {
    * Begins what is needed to know the status. Returns what to wait for, or `undefined` if there is
    * nothing: the status is known, or can't be found out now. The promise never rejects.
    *
+   * @param authority a name of the authority on whose behalf servers are asked
    * @param signers other certificates of the issuer, whose revocation lists count as its own
    */
   load(
     certificate: PathCertificate,
     issuer: PathCertificate,
+    authority: string,
     signers: readonly PathCertificate[],
   ): Promise<void> | undefined;
   /**

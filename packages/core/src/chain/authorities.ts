@@ -178,11 +178,17 @@ function isPem(text: string): boolean {
   return text.includes('-----BEGIN ');
 }
 
+const begin = '-----BEGIN CERTIFICATE-----';
+const end = '-----END CERTIFICATE-----';
+
 /** The certificates of a PEM text, and of nothing else in it: such files often have comments. */
 function certificatesOf(text: string): Uint8Array[] {
   const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
   if (blocks.length === 0) {
     throw new TellableError('a text or file without a PEM certificate');
+  }
+  if (isCut(text, blocks.length)) {
+    throw new TellableError('a text or file that breaks off within a certificate');
   }
   return blocks.map((block) => {
     try {
@@ -197,6 +203,17 @@ function signsLists(der: Uint8Array): boolean {
   const fields = readFields(der);
   const usage = typeof fields === 'string' ? undefined : fields.allExtensions.get(pathExtensions.keyUsage);
   return usage !== undefined && readKeyUsage(usage.value)?.cRLSign === true;
+}
+
+/** Whether a text breaks off: its writer may still write, and the certificates that follow are missing. */
+function isCut(text: string, blocks: number): boolean {
+  const lastLine = text.slice(text.lastIndexOf('\n') + 1);
+  const isInMarker = lastLine !== '' && lastLine !== begin && begin.startsWith(lastLine);
+  return isInMarker || countOf(text, begin) !== blocks || countOf(text, end) !== blocks;
+}
+
+function countOf(text: string, marker: string): number {
+  return text.split(marker).length - 1;
 }
 
 function parsedAuthorities(texts: readonly string[]): BySubject {

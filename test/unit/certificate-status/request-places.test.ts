@@ -1,0 +1,138 @@
+// Which requests for the status of certificates run at once: the certificates of one authority never keep out those of others.
+import { expect, it } from 'vitest';
+import { type Release, RequestPlaces } from '../../../packages/core/src/certificate-status/request-places.js';
+
+const now = () => true;
+const later = () => false;
+
+/** Places, and who has one, in the order in which they were given. */
+function started() {
+  const places = new RequestPlaces();
+  const running: { name: string; release: Release }[] = [];
+  const take = (name: string, authority: string, origin: string, isAwaited = now) => {
+    const taken = places.take({ authority, origin, isAwaited });
+    return taken.then((release) => void running.push({ name, release }));
+  };
+  const end = async (name: string, hasAnswered?: boolean) => {
+    running.find((one) => one.name === name)?.release(hasAnswered);
+    await Promise.resolve();
+  };
+  const settle = () => new Promise((resolve) => setImmediate(resolve));
+  const names = () => running.map((one) => one.name);
+  return { places, take, end, names, settle };
+}
+
+/** Takes so many, each of which may wait, of an origin that `of` names. */
+async function takeMany(
+  { take, settle }: ReturnType<typeof started>,
+  count: number,
+  authority: string,
+  of: (index: number) => string,
+) {
+  for (let index = 0; index < count; index += 1) {
+    void take(`${authority}${index}`, authority, of(index)).catch(() => undefined);
+  }
+  await settle();
+}
+
+it('an origin has two places until it answers, and then four', async () => {
+  const all = started();
+  await takeMany(all, 10, 'a', () => 'http://one');
+  expect(all.names()).toHaveLength(2);
+  await all.end('a0', true);
+  await all.settle();
+  expect(all.names()).toHaveLength(5);
+  await all.end('a1', false);
+  await all.settle();
+  expect(all.names()).toHaveLength(5);
+});
+
+it('an authority has eight places, however many origins its certificates name', async () => {
+  const all = started();
+  await takeMany(all, 40, 'a', (index) => `http://a${index}`);
+  expect(all.names()).toHaveLength(8);
+  await all.take('other', 'b', 'http://b');
+  expect(all.names()).toHaveLength(9);
+});
+
+it('origins that do not answer have sixteen places together, those that answer have the others', async () => {
+  const all = started();
+  await all.take('first', 'good', 'http://good');
+  await all.end('first', true);
+  for (const authority of ['a', 'b', 'c', 'd']) {
+    await takeMany(all, 8, authority, (index) => `http://${authority}${index}`);
+  }
+  expect(all.names()).toHaveLength(1 + 16);
+  await takeMany(all, 4, 'good', () => 'http://good');
+  expect(all.names()).toHaveLength(1 + 16 + 4);
+});
+
+it('24 run at once', async () => {
+  const all = started();
+  for (const authority of ['a', 'b', 'c', 'd']) {
+    for (let index = 0; index < 8; index += 1) {
+      await all.take(`first ${authority}${index}`, authority, `http://${authority}${index}`);
+      await all.end(`first ${authority}${index}`, true);
+    }
+  }
+  for (const authority of ['a', 'b', 'c', 'd']) {
+    await takeMany(all, 8, authority, (index) => `http://${authority}${index}`);
+  }
+  expect(all.names()).toHaveLength(32 + 24);
+});
+
+it('who is awaited has the next place, also one that was not at first', async () => {
+  const all = started();
+  await takeMany(all, 2, 'a', () => 'http://one');
+  let isAwaited = false;
+  const waiting = [
+    all.take('refresh', 'a', 'http://one', later),
+    all.take('refresh that is awaited by now', 'a', 'http://one', () => isAwaited),
+    all.take('awaited', 'a', 'http://one'),
+  ];
+  isAwaited = true;
+  await all.end('a0', false);
+  await all.end('a1', false);
+  await all.settle();
+  expect(all.names().slice(2)).toEqual(['refresh that is awaited by now', 'awaited']);
+  await all.end('awaited', false);
+  await Promise.all(waiting);
+  expect(all.names().at(-1)).toBe('refresh');
+});
+
+it('the authority with the fewest places has the next one', async () => {
+  const all = started();
+  for (const authority of ['a', 'b']) {
+    await takeMany(all, 20, authority, (index) => `http://${authority}${index}`);
+  }
+  void all.take('of another', 'c', 'http://c');
+  await all.settle();
+  expect(all.names()).toHaveLength(16);
+  await all.end('a0', false);
+  await all.settle();
+  expect(all.names().slice(16)).toEqual(['of another']);
+});
+
+it('10,000 wait for one authority at most, and others still can', async () => {
+  const all = started();
+  await takeMany(all, 10_002, 'a', () => 'http://one');
+  await expect(all.take('more', 'a', 'http://two')).resolves.toBeUndefined();
+  await expect(all.take('more', 'a', 'http://one')).rejects.toThrow('too many requests');
+  await expect(all.take('other', 'b', 'http://two')).resolves.toBeUndefined();
+});
+
+it('20,000 wait at most', async () => {
+  const all = started();
+  for (const authority of ['a', 'b', 'c']) {
+    await takeMany(all, 8_000, authority, () => 'http://one');
+  }
+  await expect(all.take('more', 'd', 'http://one')).rejects.toThrow('too many requests');
+});
+
+it('after close() no request waits', async () => {
+  const all = started();
+  await takeMany(all, 2, 'a', () => 'http://one');
+  const waiting = all.take('waits', 'a', 'http://one');
+  all.places.close();
+  await expect(waiting).rejects.toThrow('closed');
+});
