@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import type { CertificateStatus, PathStatus } from '../certificate-status/certificate-status.js';
 import type { CertificateStatusSettings } from '../certificate-status/status-options.js';
-import type { ChainOutcome, ChainVerification } from '../chain/chain-verification.js';
+import type { AcceptedChain, ChainVerification } from '../chain/chain-verification.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { RequestRefused } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
@@ -18,10 +18,24 @@ export type ChainResult =
   | { readonly certificate: ClientCertificate }
   | { readonly refused: string; readonly isRevoked: boolean };
 
+type NotGood = Exclude<PathStatus, { readonly state: 'good' }>;
+
+/** A path whose status is not good. */
+interface NotAccepted {
+  readonly chain: AcceptedChain;
+  readonly found: NotGood;
+}
+
 interface KeptStatus {
   readonly status: PathStatus;
   readonly generation: number;
 }
+
+/**
+ * Other paths that are looked for if a certificate above the client's is revoked, or nothing says
+ * whether it is. Each search does as much work as the first one at most.
+ */
+const MAX_OTHER_PATHS = 3;
 
 /** Thumbprints of revoked certificates that are remembered, to end their tokens once. */
 const MAX_REVOKED = 10_000;
@@ -58,9 +72,8 @@ export class ChainPolicy {
       return undefined;
     }
     const outcome = this.#chain.outcomeOf(certificate, now);
-    return 'why' in outcome || this.#keptFor(outcome.path, now) !== undefined
-      ? undefined
-      : this.#rule.status.prepare(outcome.path);
+    const isDone = 'why' in outcome || this.#keptFor(outcome.path, now)?.state === 'good';
+    return isDone ? undefined : this.#prepare(this.#rule, certificate, outcome, new Set(), now);
   }
 
   /**
@@ -74,7 +87,7 @@ export class ChainPolicy {
       return { refused: `its chain leads to none of the authorities: ${outcome.why}`, isRevoked: false };
     }
     const rule = this.#rule;
-    return rule === undefined ? outcome : this.#judgeStatus(rule, outcome, now);
+    return rule === undefined ? outcome : this.#judgeStatus(rule, certificate, outcome, now);
   }
 
   /** Whether this is the first time that it is noticed that a certificate is revoked. */
@@ -94,16 +107,57 @@ export class ChainPolicy {
     this.#rule?.status.close();
   }
 
+  /** Prepares the status of a path, and then of the other ones that `judge()` will need. */
+  #prepare(
+    rule: StatusRule,
+    certificate: ClientCertificate,
+    { path }: AcceptedChain,
+    avoided: Set<string>,
+    now: number,
+  ): Promise<void> | undefined {
+    const further = (time: number): Promise<void> | undefined => {
+      const other = this.#otherPath(certificate, path, this.#statusOf(rule, path, time), avoided, time);
+      return other && this.#prepare(rule, certificate, other, avoided, time);
+    };
+    const waiting = this.#keptFor(path, now) === undefined ? rule.status.prepare(path) : undefined;
+    return waiting === undefined ? further(now) : waiting.then(() => further(Date.now()));
+  }
+
   #judgeStatus(
-    { status, settings: { mode } }: StatusRule,
-    { certificate, path }: Exclude<ChainOutcome, { readonly why: string }>,
+    rule: StatusRule,
+    certificate: ClientCertificate,
+    first: AcceptedChain,
     now: number,
   ): ChainResult {
-    const found = this.#keptFor(path, now) ?? status.statusOf(path, now);
-    this.#kept.set(path, { status: found, generation: status.generation });
-    if (found.state === 'good') {
-      return { certificate };
+    const avoided = new Set<string>();
+    let kept: NotAccepted | undefined;
+    for (let chain: AcceptedChain | undefined = first; chain !== undefined; ) {
+      const { path } = chain;
+      const found = this.#statusOf(rule, path, now);
+      if (found.state === 'good') {
+        if (chain !== first) {
+          this.#chain.keep(certificate, chain);
+        }
+        return { certificate: chain.certificate };
+      }
+      const isOwn = found.state === 'revoked' && found.at === 0;
+      // The first path counts. One whose status is unknown counts before one with a revoked certificate.
+      if (kept === undefined || isOwn || (kept.found.state === 'revoked' && found.state === 'unknown')) {
+        kept = { found, chain };
+      }
+      chain = this.#otherPath(certificate, path, found, avoided, now);
     }
+    return kept === undefined
+      ? { refused: 'it has no path', isRevoked: false }
+      : this.#resultOf(rule, kept.chain, kept.found);
+  }
+
+  /** What becomes of a certificate without a path that is good. */
+  #resultOf(
+    { settings: { mode } }: StatusRule,
+    { certificate, path }: AcceptedChain,
+    found: NotGood,
+  ): ChainResult {
     const which = found.at === 0 ? 'it' : `the certificate ${path[found.at]?.thumbprint} above it`;
     if (found.state === 'revoked') {
       return { refused: `${which} is revoked: ${found.why}`, isRevoked: true };
@@ -114,6 +168,32 @@ export class ChainPolicy {
     }
     this.#report('certificate_status_missing', detail);
     return { certificate };
+  }
+
+  /**
+   * A path without the certificate that makes this one not good, and without those of `avoided`, to which
+   * it is added. `undefined` if there is none, and if the client's own certificate is the one.
+   */
+  #otherPath(
+    certificate: ClientCertificate,
+    path: readonly PathCertificate[],
+    found: PathStatus,
+    avoided: Set<string>,
+    now: number,
+  ): AcceptedChain | undefined {
+    const above = found.state === 'good' || found.at === 0 ? undefined : path[found.at];
+    if (above === undefined || avoided.size >= MAX_OTHER_PATHS) {
+      return undefined;
+    }
+    avoided.add(above.thumbprint);
+    const other = this.#chain.outcomeWithout(certificate, avoided, now);
+    return 'why' in other ? undefined : other;
+  }
+
+  #statusOf({ status }: StatusRule, path: readonly PathCertificate[], now: number): PathStatus {
+    const found = this.#keptFor(path, now) ?? status.statusOf(path, now);
+    this.#kept.set(path, { status: found, generation: status.generation });
+    return found;
   }
 
   #keptFor(path: readonly PathCertificate[], now: number): PathStatus | undefined {

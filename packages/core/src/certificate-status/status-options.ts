@@ -84,8 +84,8 @@ export const certificateStatusOptions = optionGroup({
   refreshInterval: seconds({ min: 10, max: 86_400, default: 300 }),
   /**
    * Seconds for one request for a list or an OCSP answer, with the body of its answer. The first
-   * request with a certificate waits as long at most for each method of `by`. Default 5; from 0.05 to
-   * 60.
+   * request with a certificate waits as long at most for each method of `by`, and again for each other
+   * path that is tried. Default 5; from 0.05 to 60.
    */
   timeout: seconds({ min: 0.05, max: 60, default: 5 }),
   /**

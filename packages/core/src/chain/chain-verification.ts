@@ -12,15 +12,16 @@ import { type PathCertificate, pathCertificate } from './path-certificate.js';
 /** Certificates whose path is kept, and as many refused ones whose reason is. */
 const MAX_OUTCOMES = 10_000;
 
+/** A certificate whose chain leads to an authority. */
+export interface AcceptedChain {
+  /** The certificate itself, whose chain counts as verified, with the intermediates of its path. */
+  readonly certificate: ClientCertificate;
+  /** From it to the trust anchor. */
+  readonly path: readonly PathCertificate[];
+}
+
 /** What a client certificate turned out to be. */
-export type ChainOutcome =
-  | {
-      /** The certificate itself, whose chain counts as verified, with the intermediates of its path. */
-      readonly certificate: ClientCertificate;
-      /** From it to the trust anchor. */
-      readonly path: readonly PathCertificate[];
-    }
-  | { readonly why: string };
+export type ChainOutcome = AcceptedChain | { readonly why: string };
 
 interface Entry {
   readonly outcome: ChainOutcome;
@@ -42,6 +43,9 @@ export class ChainVerification {
   readonly #accepted: LRUCache<string, Entry>;
   /** By the thumbprint and what came with the certificate: another chain may lead to an authority. */
   readonly #refused: LRUCache<string, Entry>;
+  /** As `#refused`, and by what the path must not have: what was found without these certificates. */
+  readonly #others: LRUCache<string, Entry>;
+  readonly #keys = new WeakMap<ClientCertificate, string>();
   /** Other certificates of authorities, which may sign their revocation lists. */
   readonly listSigners: ListSigners;
 
@@ -55,6 +59,7 @@ export class ChainVerification {
     this.#intermediates = intermediates;
     this.#accepted = new LRUCache({ max: maxOutcomes });
     this.#refused = new LRUCache({ max: maxOutcomes });
+    this.#others = new LRUCache({ max: maxOutcomes });
     this.listSigners = new ListSigners(() => ({
       authorities: authorities.current(),
       intermediates: intermediates?.current(),
@@ -82,6 +87,53 @@ export class ChainVerification {
     return entry.outcome;
   }
 
+  /**
+   * Looks for a path without some certificates, after `outcomeOf()` gave one with them: among those
+   * that are configured, that came with the certificate and that are on the path that is kept.
+   *
+   * @param avoided thumbprints
+   * @param now milliseconds since the epoch
+   */
+  outcomeWithout(certificate: ClientCertificate, avoided: ReadonlySet<string>, now: number): ChainOutcome {
+    const { der, thumbprint } = certificate;
+    if (der === undefined) {
+      return { why: hashAlone };
+    }
+    const accepted = this.#accepted.get(thumbprint);
+    if (accepted !== undefined && this.#isCurrent(accepted, now) && !hasOneOf(accepted, avoided)) {
+      return accepted.outcome;
+    }
+    const without = [...avoided].toSorted().join(' ');
+    const key = `${this.#keyOf(certificate)} without ${without} ${thumbprintsOf(accepted).join(' ')}`;
+    const known = this.#others.get(key);
+    if (known !== undefined && this.#isCurrent(known, now)) {
+      return known.outcome;
+    }
+    const entry = this.#verify(der, [...certificate.intermediates, ...issuersOf(accepted)], now, avoided);
+    this.#others.set(key, entry);
+    return entry.outcome;
+  }
+
+  /**
+   * Keeps another path for a certificate, which `outcomeWithout()` gave just now, and of which no
+   * certificate is revoked.
+   */
+  keep(certificate: ClientCertificate, outcome: AcceptedChain): void {
+    const entry = { outcome, generation: this.#generation, ...validityOf(outcome.path) };
+    this.#accepted.set(certificate.thumbprint, entry);
+    this.#byObject.set(certificate, entry);
+  }
+
+  #keyOf(certificate: ClientCertificate): string {
+    const known = this.#keys.get(certificate);
+    if (known !== undefined) {
+      return known;
+    }
+    const key = keyOf(certificate);
+    this.#keys.set(certificate, key);
+    return key;
+  }
+
   #entryOf(certificate: ClientCertificate, known: Entry | undefined, now: number): Entry {
     const { der, thumbprint, verified, verifyError = '' } = certificate;
     if (der === undefined) {
@@ -98,7 +150,7 @@ export class ChainVerification {
     if (known !== undefined && this.#isCurrent(known, now)) {
       return known;
     }
-    const key = keyOf(certificate);
+    const key = this.#keyOf(certificate);
     const refused = this.#refused.get(key);
     if (refused !== undefined && this.#isCurrent(refused, now)) {
       return refused;
@@ -120,7 +172,12 @@ export class ChainVerification {
     return generation === this.#generation && from <= now && now <= to;
   }
 
-  #verify(der: Uint8Array, intermediates: readonly Uint8Array[], now: number): Entry {
+  #verify(
+    der: Uint8Array,
+    intermediates: readonly Uint8Array[],
+    now: number,
+    avoided: ReadonlySet<string> = new Set(),
+  ): Entry {
     const generation = this.#generation;
     const leaf = pathCertificate(der);
     if (typeof leaf === 'string') {
@@ -131,6 +188,7 @@ export class ChainVerification {
     const parts: PathParts = {
       anchors: this.#authorities.current(),
       intermediates: configured === undefined ? [bySubject(sent)] : [configured, bySubject(sent)],
+      avoided,
     };
     const found = buildPath(leaf, parts, now);
     if ('why' in found) {
@@ -144,10 +202,27 @@ export class ChainVerification {
     return {
       outcome: { certificate: new ClientCertificate(der, facts), path },
       generation,
-      from: Math.max(...path.map(({ notBefore }) => notBefore)),
-      to: Math.min(...path.map(({ notAfter }) => notAfter)),
+      ...validityOf(path),
     };
   }
+}
+
+/** From when and until when all certificates of a path are valid. */
+function validityOf(path: readonly PathCertificate[]): Pick<Entry, 'from' | 'to'> {
+  return {
+    from: Math.max(...path.map(({ notBefore }) => notBefore)),
+    to: Math.min(...path.map(({ notAfter }) => notAfter)),
+  };
+}
+
+function hasOneOf(entry: Entry, thumbprints: ReadonlySet<string>): boolean {
+  return thumbprintsOf(entry).some((thumbprint) => thumbprints.has(thumbprint));
+}
+
+/** Of the certificates of a path that was accepted. */
+function thumbprintsOf(accepted: Entry | undefined): readonly string[] {
+  const outcome = accepted?.outcome;
+  return outcome === undefined || 'why' in outcome ? [] : outcome.path.map(({ thumbprint }) => thumbprint);
 }
 
 /**

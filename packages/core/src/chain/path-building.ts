@@ -20,6 +20,8 @@ export interface PathParts {
   readonly anchors: BySubject;
   /** Configured ones before those that the client sent. */
   readonly intermediates: readonly BySubject[];
+  /** Thumbprints of certificates that must not be on the path. Default: none. */
+  readonly avoided?: ReadonlySet<string>;
 }
 
 /** A valid path from the client's certificate to a trust anchor, or why there is none. */
@@ -68,8 +70,10 @@ function extend(path: readonly PathCertificate[], search: Search): readonly Path
   if (last === undefined || path.length >= MAX_LENGTH) {
     return undefined;
   }
-  const { anchors, intermediates } = search.parts;
-  for (const anchor of validFirst(anchors.get(last.issuerName) ?? [], search.now)) {
+  const { anchors, intermediates, avoided } = search.parts;
+  const isPermitted = ({ thumbprint }: PathCertificate) => avoided?.has(thumbprint) !== true;
+  const authorities = (anchors.get(last.issuerName) ?? []).filter(isPermitted);
+  for (const anchor of validFirst(authorities, search.now)) {
     if (isSignedBy(last, anchor, search)) {
       const whole = [...path, anchor];
       const why = explainInvalidPath(whole, search.now, search.explainUsage);
@@ -79,7 +83,7 @@ function extend(path: readonly PathCertificate[], search: Search): readonly Path
       search.why = why;
     }
   }
-  const issuers = intermediates.flatMap((known) => known.get(last.issuerName) ?? []);
+  const issuers = intermediates.flatMap((known) => known.get(last.issuerName) ?? []).filter(isPermitted);
   for (const issuer of validFirst(issuers, search.now)) {
     if (!isRepeated(issuer, path) && isSignedBy(last, issuer, search)) {
       const found = extend([...path, issuer], search);
