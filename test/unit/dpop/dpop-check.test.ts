@@ -157,6 +157,15 @@ describe('a request that is checked again', () => {
     expect([proofOf(req), keyThumbprintOf(req)]).toEqual([undefined, client.jkt]);
   });
 
+  it('still has the key of a refused proof if a later one names none that can be read', () => {
+    const { readProof, keyThumbprintOf } = check();
+    const req = shownRequest();
+    expect(() => readProof(req, 'another hash')).toThrow('dpop_proof_for_another');
+    req.rawHeaders.splice(3, 1, client.proof('token', { header: { jwk: {} } }));
+    expect(() => readProof(req, tokenHash)).toThrow('dpop_proof_malformed');
+    expect(keyThumbprintOf(req)).toBe(client.jkt);
+  });
+
   it('has no key if its first proof names none that can be read', () => {
     const { readProof, keyThumbprintOf } = check();
     const req = request([client.proof('token', { header: { jwk: {} } })]);

@@ -51,6 +51,8 @@ describe('a table of proofs', () => {
     table.add([7, 8, 256], 1);
     expect([0, 1, 2].map((change) => table.has(name(change)))).toEqual([false, false, false]);
     expect(table.has(name(2, 256))).toBe(false);
+    // The slot of a name depends on the lowest bits of the first number.
+    expect(table.has(name(0, 2 ** 20))).toBe(false);
     // More than the shard has slots at first, from the last slot on.
     const alike = Array.from({ length: 40 }, (_, number): ProofName => [2 ** 32 - 1, number, 0]);
     for (const one of alike) {
@@ -111,6 +113,16 @@ describe('the slots of removed names', () => {
   };
   /** 20 names in each shard. */
   const COUNT = 20 * 256;
+
+  it('are 16 in each shard at first, and twice as many from its 13th name on', () => {
+    const lengths = rebuilt();
+    const table = new ProofTable();
+    expect(lengths).toEqual(Array.from({ length: 256 }, () => 16 * 4));
+    addAll(table, 0, 12 * 256, () => 1);
+    expect(lengths).toHaveLength(256);
+    table.add(nameOf(12 * 256), 1);
+    expect(lengths.slice(256)).toEqual([32 * 4]);
+  });
 
   it('are freed in one shard of 256 with each name that is added, and then used again', () => {
     const table = new ProofTable();

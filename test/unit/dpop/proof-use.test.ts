@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { DpopProof } from '../../../packages/core/src/dpop/proof.js';
 import { createUseProof, type ProofStore } from '../../../packages/core/src/dpop/proof-use.js';
+import { UsedProofs } from '../../../packages/core/src/dpop/used-proofs.js';
 import { RequestRefused } from '../../../packages/core/src/errors.js';
 
 /** Seconds. */
@@ -23,6 +24,7 @@ function start(
   acceptsWithoutStore = false,
   demandsNonces = false,
   clockTolerance = 30,
+  used?: UsedProofs,
 ) {
   const reported: string[][] = [];
   const use = createUseProof(
@@ -34,6 +36,7 @@ function start(
       demandsNonces,
     },
     (...problem) => void reported.push(problem as string[]),
+    used,
   );
   /** `accepted`, or the refusal. */
   async function outcome(proof: DpopProof): Promise<string> {
@@ -92,6 +95,14 @@ describe('in one process', () => {
     const proof = proofOf('a');
     vi.advanceTimersByTime(90_000);
     expect(await outcome(proof)).toBe('401 dpop_nonce_required: its nonce became too old during the check');
+  });
+
+  it('a proof is refused while the process remembers as many as it can: 503', async () => {
+    const { outcome } = start(undefined, false, false, 30, new UsedProofs(1));
+    expect(await outcome(proofOf('a'))).toBe('accepted');
+    expect(await outcome({ ...proofOf('b'), key: { jkt: 'other' } } as DpopProof)).toBe(
+      '503 dpop_proofs_not_recorded: this process remembers as many proofs as it can',
+    );
   });
 
   it('one key can not have more than its share: 429', { timeout: 60_000 }, async () => {

@@ -112,6 +112,13 @@ describe('a proof is accepted', () => {
   });
 });
 
+it('a proof ends by the monotonic clock after the time for which it is accepted', () => {
+  const monotonic = vi.spyOn(performance, 'now').mockReturnValue(5_000);
+  const { monotonicEnd } = createProofReader(rules).read(proofWith({ iat: NOW - 10 }), request);
+  monotonic.mockRestore();
+  expect(monotonicEnd).toBe(85_000);
+});
+
 describe('a proof is refused', () => {
   const good = proofWith();
   const [header = '', claims = '', signature = ''] = good.split('.');
@@ -322,6 +329,18 @@ describe('a proof is refused', () => {
         '"https://api.example/a"',
     ],
     [
+      'for another http URL',
+      proofWith({ htu: 'http://api.example/a' }),
+      '401 invalid_dpop_proof dpop_proof_for_another: its htu is "http://api.example/a", the request is to ' +
+        '"https://api.example/a"',
+    ],
+    [
+      'with its URL in a list',
+      proofWith({ htu: ['https://api.example/a'] }),
+      '401 invalid_dpop_proof dpop_proof_for_another: its htu is a text of 21 characters, the request is to ' +
+        '"https://api.example/a"',
+    ],
+    [
       'without ath',
       proofWith({ ath: undefined }),
       '401 invalid_dpop_proof dpop_proof_for_another: it has no ath',
@@ -391,6 +410,7 @@ describe('a proof is refused', () => {
     ['exp', proofWith({ exp: 'secret'.repeat(4) })],
     ['htm', proofWith({ htm: 'secret'.repeat(4) })],
     ['htu', proofWith({ htu: 'secret'.repeat(4) })],
+    ['htu', proofWith({ htu: 'secret-secret-a https://' })],
   ])('and what a client writes as %s is not quoted if it may be a secret', (name, text) => {
     expect(outcome(text)).toContain(`${name} is a text of 24 characters`);
     expect(outcome(text)).not.toContain('secret');

@@ -84,6 +84,39 @@ describe('a proof', () => {
     expect(used.size).toBe(1);
   });
 
+  it('is forgotten with its key, unless another proof of the key is remembered', () => {
+    const used = new UsedProofs();
+    used.take(proof('a', 'gone', 20));
+    used.take(proof('a', 'busy', 20));
+    used.take(proof('b', 'busy', 90));
+    expect(used.keyCount).toBe(2);
+    vi.advanceTimersByTime(40_000);
+    used.take(proof('a', 'new'));
+    expect(used.size).toBe(2);
+    expect(used.keyCount).toBe(2);
+    vi.advanceTimersByTime(120_000);
+    used.take(proof('b', 'new'));
+    expect(used.keyCount).toBe(1);
+  });
+
+  it('that has ended is looked for once a second at most', () => {
+    const used = new UsedProofs();
+    used.take(proof('a', 'key', 20.5));
+    vi.advanceTimersByTime(29_500);
+    used.take(proof('b'));
+    expect(used.size).toBe(1);
+    used.take(proof('c', 'key', 1));
+    // The span of ten seconds in which c ends is over after 5.5 s.
+    vi.advanceTimersByTime(5_000);
+    used.take(proof('d'));
+    vi.advanceTimersByTime(999);
+    used.take(proof('e'));
+    expect(used.size).toBe(4);
+    vi.advanceTimersByTime(1);
+    used.take(proof('f'));
+    expect(used.size).toBe(4);
+  });
+
   it('is refused again where the clock is set back after it was forgotten', () => {
     const used = new UsedProofs();
     const one = proof('a');

@@ -76,8 +76,8 @@ export function createDpopCheck(
         const proof = reader.read(soleProof(req), request, (read) => {
           jkt = read;
         });
-        const shown = { proof, tokenHash, method, target, rawHeaders, isUsedUp: false };
-        shown.isUsedUp = isUsedUpBy(earlier, shown);
+        const checked = { proof, tokenHash, method, target, rawHeaders };
+        const shown = { ...checked, isUsedUp: isUsedUpBy(earlier, checked) };
         proofs.set(req, shown);
         return shown;
       } catch (thrown) {
@@ -95,7 +95,7 @@ export function createDpopCheck(
  * Returns whether a request has used up its proof in an earlier check. Only if nothing of it has
  * changed since.
  */
-function isUsedUpBy(earlier: ShownProof | undefined, now: ShownProof): boolean {
+function isUsedUpBy(earlier: ShownProof | undefined, now: Omit<ShownProof, 'isUsedUp'>): boolean {
   return (
     earlier?.isUsedUp === true &&
     earlier.proof.text === now.proof.text &&

@@ -54,7 +54,7 @@ export function createProofSigner(
           jti: randomUUID(),
           htm: method,
           // RFC 9449 §4.2: without query and fragment.
-          htu: url.replace(/[?#].*$/s, ''),
+          htu: url.replace(/[?#].*/s, ''),
           iat: Math.floor(Date.now() / 1000),
           ath: hash('sha256', token, 'base64url'),
           ...claims,

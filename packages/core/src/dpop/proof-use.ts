@@ -43,9 +43,12 @@ const refusalOf: Readonly<Record<Exclude<Taken, 'fresh'>, readonly [code: Refusa
 export type UseProof = (proof: DpopProof) => Promise<void> | undefined;
 
 /** Makes what uses up the proofs of a resource server. */
-export function createUseProof(rules: ProofUseRules, report: ReportProblem): UseProof {
+export function createUseProof(
+  rules: ProofUseRules,
+  report: ReportProblem,
+  used = new UsedProofs(),
+): UseProof {
   const { clockTolerance, store, timeout, acceptsWithoutStore, demandsNonces } = rules;
-  const used = new UsedProofs();
 
   /**
    * Refuses a proof whose time ended after it was read, while the token was introspected or the store

@@ -80,7 +80,7 @@ export function createProofReader(rules: ProofRules): ProofReader {
       // Without lists: each request with a proof passes here.
       const first = text.indexOf('.');
       const second = text.indexOf('.', first + 1);
-      if (first === -1 || second === -1 || second + 1 === text.length || text.includes('.', second + 1)) {
+      if (second === -1 || second + 1 === text.length || text.includes('.', second + 1)) {
         throw malformed(describeParts(text));
       }
       const signature = decode(text.slice(second + 1), 'its signature is');

@@ -78,6 +78,11 @@ export class UsedProofs {
     return this.#count;
   }
 
+  /** How many keys have proofs that are remembered. */
+  get keyCount(): number {
+    return this.#keys.size;
+  }
+
   /** Uses a proof up. Returns `fresh` for the first call with its key and `jti`, and for no other. */
   take({ jkt, jti, acceptedUntil }: UsedProof): Taken {
     this.#forget();
@@ -99,9 +104,7 @@ export class UsedProofs {
       return 'too-many';
     }
     this.#names.add(name, number);
-    if (key.count === 0) {
-      this.#keys.set(jkt, key);
-    }
+    this.#keys.set(jkt, key);
     key.count += 1;
     this.#count += 1;
     const span = this.#spans.get(number) ?? this.#createSpan(number);
