@@ -387,6 +387,22 @@ describe('a client whose own certificate says CA:TRUE', async () => {
   });
 });
 
+it.each([
+  ['with certificate and token', { token: 'a-token' }],
+  ['with the certificate and without a token', {}],
+])('says what it sent: %s', async (sent, given) => {
+  const gateway = createServer((_req, res) => res.writeHead(502).end());
+  const port = await listen(gateway as never);
+  const { cert, key } = pki.alice;
+  try {
+    const found = await probe({ url: new URL(`http://127.0.0.1:${port}/`), cert, key, ...given });
+    expect(problemsOf(found)).toEqual([['api_not_reached', expect.anything()]]);
+    expect(found[0]?.message).toBe(`${sent} 127.0.0.1:${port} answers 502`);
+  } finally {
+    await close(gateway as never);
+  }
+});
+
 it('ends a request whose answer drips and never ends', async () => {
   const timers: NodeJS.Timeout[] = [];
   const dripping = createServer((_req, res) => {

@@ -53,7 +53,7 @@ export async function probe(options: ProbeOptions): Promise<Finding[]> {
       problem('unreachable', `${redactUrl(url)} gives no answer: ${good}`, 'check the URL, --ca and --cert'),
     ];
   }
-  const findings = [goodFinding(good, thumbprintOf(certificate.raw), url)];
+  const findings = [goodFinding(good, thumbprintOf(certificate.raw), options)];
   // An API that refuses the good request refuses a forged one too: that proves nothing.
   if (isAdmitted(good)) {
     const header = options.header ?? good.saw?.header ?? 'x-ssl-client-cert';
@@ -76,11 +76,11 @@ function isAdmitted({ status, saw }: Reply): boolean {
   return saw !== undefined || status < 300;
 }
 
-function goodFinding({ status, saw }: Reply, own: string, url: URL): Finding {
+function goodFinding({ status, saw }: Reply, own: string, { url, token }: ProbeOptions): Finding {
   if (saw === undefined) {
     return status < 300
       ? ok('certificate_forwarded', `with the certificate ${url.host} answers ${status}`)
-      : refusedFinding(status, url);
+      : refusedFinding(status, url, token);
   }
   // An authority's certificate is right if it is the one that was presented.
   const isOwn = saw.thumbprint === own;
@@ -118,8 +118,10 @@ const anotherForwarded = problem(
   "let the proxy hand on the client's own certificate, the first of the chain",
 );
 
-function refusedFinding(status: number, { host }: URL): Finding {
-  const message = `with certificate and token ${host} answers ${status}`;
+function refusedFinding(status: number, { host }: URL, token: string | undefined): Finding {
+  const sent =
+    token === undefined ? 'with the certificate and without a token' : 'with certificate and token';
+  const message = `${sent} ${host} answers ${status}`;
   switch (status) {
     case 431:
       return problem('header_too_large', message, raiseTheLimits);
