@@ -23,25 +23,21 @@ export async function printCurlCommands({ pki, authorizationServer, clients, api
     const token = await authorizationServer.token({ ...clients.alice, resource: audience });
     const call = (certificate: string, path: string): string =>
       `curl --silent --include --cacert ${ca} ${certificate} --header 'Authorization: Bearer ${token}' ${url}${path}`;
-    console.log(`\n# ${name}: Alice sends her own token`);
+    console.log(`\n${name}: Alice sends her own token`);
     console.log(call(alice, '/accounts'));
-    console.log(`# ${name}: Bob sends Alice's stolen token with his own certificate`);
+    console.log(`${name}: Bob sends Alice's stolen token with his own certificate`);
     console.log(call(bob, '/accounts'));
-    console.log(`# ${name}: Bob sends Alice's stolen token without a certificate`);
+    console.log(`${name}: Bob sends Alice's stolen token without a certificate`);
     console.log(call('', '/accounts'));
   }
-  console.log('\n# A new token for Alice');
-  console.log(
-    `curl --silent --cacert ${ca} ${alice} --data 'grant_type=client_credentials&client_id=alice&scope=accounts:read+payments:write&resource=https://api.example.com' ${authorizationServer.issuer}/token`,
-  );
   const { issuer, secrets } = authorizationServer;
   console.log(
-    "\n# For docs/guides/getting-started.md, in the folder of your API: Alice's certificate as the client's",
+    "\nFor docs/guides/getting-started.md, in the folder of your API: Alice's certificate as the client's",
   );
   console.log(`cp '${join(folder, 'alice.pem')}' client.pem`);
   console.log(`cp '${join(folder, 'alice.key')}' client.key`);
   console.log(
-    '\n# The environment of your own API; TLS_CERT_FILE and TLS_KEY_FILE are for the programs in examples',
+    '\nThe environment of your own API; TLS_CERT_FILE and TLS_KEY_FILE are for the programs in examples',
   );
   for (const [name, value] of Object.entries({
     MTLS_BOUND_ISSUER: issuer,
@@ -54,5 +50,9 @@ export async function printCurlCommands({ pki, authorizationServer, clients, api
   })) {
     console.log(`export ${name}='${value}'`);
   }
+  console.log('\nA new token for Alice');
+  console.log(
+    `curl --silent --cacert ${ca} ${alice} --data 'grant_type=client_credentials&client_id=alice&scope=accounts:read+payments:write&resource=https://api.example.com' ${authorizationServer.issuer}/token`,
+  );
   console.log(`\nPress Ctrl-C to stop. This deletes ${folder}.`);
 }

@@ -59,6 +59,12 @@ describe('npm start', () => {
           'access_token',
         ]);
 
+        // An interactive zsh runs # as a command, and a quote in such a line swallows the lines after it.
+        expect(printed).not.toMatch(/^#/m);
+        // The guide uses these three parts in this order.
+        const parts = printed.match(/^(?:cp|export|curl)(?= )/gm) ?? [];
+        expect(parts.slice(9)).toEqual(['cp', 'cp', ...Array(7).fill('export'), 'curl']);
+
         // The guide has the reader copy Alice's certificate and key into the folder of the API.
         const folder = mkdtempSync(join(tmpdir(), 'mtls-bound-copied-'));
         const copies = printed.split('\n').filter((line) => line.startsWith('cp '));
