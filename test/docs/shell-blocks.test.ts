@@ -8,7 +8,7 @@ import { pages, root, textOf } from './pages.js';
 
 interface Command {
   readonly page: string;
-  /** A program and what it is given, without comments and the values of variables before it. */
+  /** A program and what it is given, without the values of variables before it. */
   readonly words: readonly string[];
 }
 
@@ -24,21 +24,20 @@ const linesOf = (block: string): string[] =>
 const wordsOf = (line: string): string[] => {
   // What stands in $(...) is a text within the word, and may hold quotes with parentheses.
   const word = /(?:'[^']*'|"[^"]*"|\$\((?:'[^']*'|"[^"]*"|[^)'"])*\)|[^\s'"])+/g;
-  const words = line.replace(/(^|\s)#.*/, '').match(word) ?? [];
+  const words = line.match(word) ?? [];
   const start = words.findIndex((word) => !/^[A-Z_]+=/.test(word) && word !== '...');
   return start < 0 ? [] : words.slice(start);
 };
 
+const shellBlocksOf = (text: string): string[] =>
+  [...text.matchAll(/^```(?:sh|bash|shell|console|zsh)\n([\s\S]*?)^```/gm)].map(([, block = '']) => block);
+
 const commands: readonly Command[] = pages.flatMap((page) => {
   const text = textOf(page);
-  const shown = [...text.matchAll(/^```(?:sh|bash|shell|console)\n([\s\S]*?)^```/gm)];
   const inText = text
     .replaceAll(/^```[\s\S]*?^```/gm, '')
     .matchAll(/`((?:npx mtls-doctor|mtls-doctor|npm run|npm start) ?[^`]*)`/g);
-  const lines = [
-    ...shown.flatMap(([, block = '']) => linesOf(block)),
-    ...[...inText].map(([, line = '']) => line),
-  ];
+  const lines = [...shellBlocksOf(text).flatMap(linesOf), ...[...inText].map(([, line = '']) => line)];
   return lines.map((line) => ({ page, words: wordsOf(line) })).filter(({ words }) => words.length > 0);
 });
 
@@ -50,13 +49,24 @@ const ofProgram = (...names: string[]): { name: string; page: string; words: rea
 // Other people's, which their manuals are for; the proxies' are shown as the files that tests read.
 const foreign = [
   ...['curl', 'az', 'gcloud', 'cat', 'openssl', 'install', 'nginx', 'sed'],
-  ...['.', 'cd', 'cp', 'echo', 'mkdir'],
+  ...['.', 'cd', 'cp', 'git', 'mkdir', 'printf'],
 ];
 
 it('every command is one that is looked at here, or not ours', () => {
   const known = ['npm', 'npx', 'mtls-doctor', 'node', 'bash', 'export', 'kc.sh', ...foreign];
   expect(commands.filter(({ words: [program = ''] }) => !known.includes(program))).toEqual([]);
   expect(commands.length).toBeGreaterThan(90);
+});
+
+// An interactive zsh, the shell of macOS, takes # for a command or an argument.
+it('no block for a shell has a comment', () => {
+  const withComment = pages.flatMap((page) =>
+    shellBlocksOf(textOf(page))
+      .flatMap((block) => block.split('\n'))
+      .filter((line) => /(?:^|\s)#/.test(line))
+      .map((line) => `${page}: ${line}`),
+  );
+  expect(withComment).toEqual([]);
 });
 
 describe('npm', () => {

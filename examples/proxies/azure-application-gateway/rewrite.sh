@@ -1,5 +1,3 @@
-# An Azure Application Gateway with mutual authentication hands the client certificate on.
-# Asking for it is the listener's SSL profile, client authentication "Passthrough": any certificate, self-signed ones too.
 az network application-gateway rewrite-rule set create \
   --resource-group example --gateway-name api --name client-certificate
 az network application-gateway rewrite-rule create \

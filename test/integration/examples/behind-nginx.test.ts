@@ -18,7 +18,7 @@ import { textOf } from '../../docs/pages.js';
 import { audience, testClients } from '../../support/authorization-server.js';
 import { freePort } from '../../support/background-program.js';
 import { call } from '../../support/calls.js';
-import { describeReal } from '../../support/programs.js';
+import { describeReal, itReal } from '../../support/programs.js';
 import { type RealProxy, startProxy } from '../../support/real-proxies.js';
 import { useAuthorizationServer, useFolder } from '../../support/suites.js';
 
@@ -47,6 +47,16 @@ async function start(port: number): Promise<ReturnType<typeof spawn>> {
   await once(program.stdout, 'data');
   return program;
 }
+
+itReal('openssl', 'the guide adds the secret to a file without a line end too', async () => {
+  const command = /^printf .+ >> api\.env$/m.exec(textOf('docs/guides/tls.md'))?.[0] ?? '';
+  writeFileSync(join(folder, 'api.env'), "export MTLS_BOUND_CLIENT_SECRET='abc'");
+  const show = 'echo "$MTLS_BOUND_CLIENT_SECRET $PROXY_SECRET"';
+  const { stdout } = await promisify(execFile)('sh', ['-c', `${command}\n. ./api.env\n${show}`], {
+    cwd: folder,
+  });
+  expect(stdout).toMatch(/^abc [\da-f]{64}\n$/);
+});
 
 describeReal('nginx', 'examples/express-behind-nginx', () => {
   let program: ReturnType<typeof spawn>;
@@ -182,6 +192,10 @@ describeReal('nginx', 'examples/express-behind-nginx', () => {
             ...['ok certificate', 'WARNING no_certificate', 'PROBLEM proxy_not_trusted'],
           ]),
         );
+        if (isOwn) {
+          expect(printed).toMatch(/x-ssl-client-verify: FAILED \(not shown\): \d+ characters/);
+          expect(printed).toContain('x-ssl-client-verify: NONE');
+        }
         // The address matches: the hint names the secret alone.
         expect(printed).not.toContain('let trust name');
       } finally {
