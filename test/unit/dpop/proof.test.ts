@@ -330,8 +330,8 @@ describe('a proof is refused', () => {
     ],
     [
       'for another http URL',
-      proofWith({ htu: 'http://api.example/a' }),
-      '401 invalid_dpop_proof dpop_proof_for_another: its htu is "http://api.example/a", the request is to ' +
+      proofWith({ htu: 'http://api.example/a/b' }),
+      '401 invalid_dpop_proof dpop_proof_for_another: its htu is "http://api.example/a/b", the request is to ' +
         '"https://api.example/a"',
     ],
     [
