@@ -87,8 +87,8 @@ describeReal('openssl', 'certificates with lists and a responder of openssl', ()
       noListUsage: issueRolled(root, usage('keyCertSign')),
       noUsage: issueRolled(root, ofAuthority),
       noStatus: issueRolled(root, ['basicConstraints=critical,CA:true', 'keyUsage=critical,cRLSign']),
-      revoked: issueRolled(root, usage('keyCertSign,cRLSign')),
-      foreign: issueRolled(new OpensslAuthority('root'), usage('keyCertSign,cRLSign')),
+      revoked: issueRolled(root, usage('cRLSign')),
+      foreign: issueRolled(new OpensslAuthority('root'), usage('cRLSign')),
     };
     root.revoke(rolled.revoked);
     const { serialNumber } = revokedAuthority.certificate;
@@ -170,19 +170,26 @@ describeReal('openssl', 'certificates with lists and a responder of openssl', ()
         outcome: 'unknown',
       },
     ],
-    ['a list by a new key', { by: 'crl', signer: () => rolled.new, outcome: 'good' }],
+    // It may be about the certificates of that key alone.
+    [
+      'a list by another key that signs certificates',
+      { by: 'crl', signer: () => rolled.new, outcome: 'unknown' },
+    ],
     ['a list by a key for lists alone', { by: 'crl', signer: () => rolled.forLists, outcome: 'good' }],
     [
-      'a list by a new key that revokes',
-      { by: 'crl', leaf: () => revoked, signer: () => rolled.new, outcome: 'revoked' },
+      'a list by a key for lists alone that revokes',
+      { by: 'crl', leaf: () => revoked, signer: () => rolled.forLists, outcome: 'revoked' },
     ],
     [
-      'a list by a new key that is not configured',
-      { by: 'crl', signer: () => rolled.new, isConfigured: false, outcome: 'unknown' },
+      'a list by a key for lists alone that is not configured',
+      { by: 'crl', signer: () => rolled.forLists, isConfigured: false, outcome: 'unknown' },
     ],
-    ['a list by a new key that is revoked', { by: 'crl', signer: () => rolled.revoked, outcome: 'unknown' }],
     [
-      'a list by a new key of unknown status',
+      'a list by a key for lists alone that is revoked',
+      { by: 'crl', signer: () => rolled.revoked, outcome: 'unknown' },
+    ],
+    [
+      'a list by a key for lists alone of unknown status',
       { by: 'crl', signer: () => rolled.noStatus, outcome: 'unknown' },
     ],
     [

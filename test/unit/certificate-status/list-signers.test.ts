@@ -1,4 +1,4 @@
-// Lists that another key of the authority has signed (RFC 5280 §6.3.3 (f)): one that took its place, or one for lists alone.
+// Lists that another key of the authority has signed (RFC 5280 §6.3.3 (f)): one for lists alone, and no other.
 import { describe, expect, it } from 'vitest';
 import { ListSigners } from '../../../packages/core/src/chain/list-signers.js';
 import { type BySubject, bySubject } from '../../../packages/core/src/chain/path-building.js';
@@ -22,7 +22,7 @@ const root = writeAuthority({ name: commonName('root'), extensions: forBoth });
 const authority = writeAuthority({ issuer: root, serial: [7], extensions: forBoth });
 const leaf = writeCertificate({ issuer: authority, serial: [9] });
 const path = [leaf, authority, root];
-const rolled = writeAuthority({ issuer: root, serial: [8], extensions: forBoth });
+const rolled = writeAuthority({ issuer: root, serial: [8], extensions: forLists });
 const byRolled = writeList(authority, { signer: rolled });
 const ofRoot = writeList(root);
 
@@ -49,7 +49,7 @@ describe('a list by another key of the authority', () => {
 
   it('counts for as long as the certificate of its key is valid', async () => {
     const end = Date.now() + 60_000;
-    const short = writeAuthority({ issuer: root, serial: [8], extensions: forBoth, notAfter: end });
+    const short = writeAuthority({ issuer: root, serial: [8], extensions: forLists, notAfter: end });
     const found = await statusBy([short], [ofRoot, writeList(authority, { signer: short })]);
     expect(found).toMatchObject({ state: 'good' });
     expect(found.validUntil).toBeLessThanOrEqual(end);
@@ -65,23 +65,13 @@ describe('a list by another key of the authority', () => {
     });
   });
 
-  it('counts if the signer is the trust anchor', async () => {
-    const old = writeAuthority({ extensions: forBoth });
-    const newWithOld = writeAuthority({ issuer: old, serial: [3], extensions: forBoth });
-    const below = writeCertificate({ issuer: newWithOld, serial: [4] });
-    const lists = [writeList(old)];
-    expect(await statusBy([], lists, [below, newWithOld, old])).toMatchObject({ state: 'good' });
-    const revoking = [writeList(old, { revoked: [[4]] })];
-    expect(await statusBy([], revoking, [below, newWithOld, old])).toMatchObject({ state: 'revoked', at: 0 });
-  });
-
-  it('counts if the authority above changes its key at the same time', async () => {
-    // The list about the new certificate of the authority is by the old key of the one above.
+  it('counts if the authority above has a key for lists alone, too', async () => {
+    // The list about the key for lists of the authority is by the key for lists of the one above.
     const above = writeAuthority({
       name: commonName('above'),
       issuer: root,
       serial: [21],
-      extensions: forBoth,
+      extensions: forLists,
     });
     const newAbove = writeAuthority({
       name: commonName('above'),
@@ -90,7 +80,7 @@ describe('a list by another key of the authority', () => {
       extensions: forBoth,
     });
     const own = writeAuthority({ issuer: newAbove, serial: [23], extensions: forBoth });
-    const newOwn = writeAuthority({ issuer: newAbove, serial: [24], extensions: forBoth });
+    const newOwn = writeAuthority({ issuer: newAbove, serial: [24], extensions: forLists });
     const below = writeCertificate({ issuer: own, serial: [25] });
     const lists = (...revoked: number[][]) => [
       ofRoot,
@@ -115,11 +105,17 @@ describe('a list by another key of the authority', () => {
 
 const foreignRoot = writeAuthority({ name: commonName('root'), extensions: forBoth });
 const upper = writeAuthority({ name: commonName('upper'), issuer: root, serial: [11], extensions: forBoth });
-const belowUpper = writeAuthority({ issuer: upper, serial: [12], extensions: forBoth });
+const belowUpper = writeAuthority({ issuer: upper, serial: [12], extensions: forLists });
 
 describe('a status is unknown if the certificate of the other key', () => {
   it.each<[string, Written, Written[]]>([
     ['has no key usage', writeAuthority({ issuer: root, serial: [8] }), []],
+    [
+      // Its list may be about the certificates of its own key alone.
+      'signs certificates too',
+      writeAuthority({ issuer: root, serial: [8], extensions: forBoth }),
+      [],
+    ],
     [
       'may not sign lists by its key usage',
       writeAuthority({ issuer: root, serial: [8], extensions: [usage(0x04)] }),
@@ -127,23 +123,23 @@ describe('a status is unknown if the certificate of the other key', () => {
     ],
     [
       'has expired',
-      writeAuthority({ issuer: root, serial: [8], extensions: forBoth, notAfter: Date.now() - 1_000 }),
+      writeAuthority({ issuer: root, serial: [8], extensions: forLists, notAfter: Date.now() - 1_000 }),
       [],
     ],
-    ['is of another root', writeAuthority({ extensions: forBoth }), []],
+    ['is of another root', writeAuthority({ extensions: forLists }), []],
     [
       'is below another root of the same name',
-      writeAuthority({ issuer: foreignRoot, serial: [8], extensions: forBoth }),
+      writeAuthority({ issuer: foreignRoot, serial: [8], extensions: forLists }),
       [foreignRoot],
     ],
     [
       'has another name',
-      writeAuthority({ name: commonName('stranger'), issuer: root, serial: [8], extensions: forBoth }),
+      writeAuthority({ name: commonName('stranger'), issuer: root, serial: [8], extensions: forLists }),
       [],
     ],
     [
       'is of a client of the authority',
-      writeCertificate({ name: commonName('authority'), issuer: leaf, serial: [8], extensions: forBoth }),
+      writeCertificate({ name: commonName('authority'), issuer: leaf, serial: [8], extensions: forLists }),
       [leaf],
     ],
     ['is below an authority that is not configured', belowUpper, []],
@@ -165,7 +161,7 @@ describe('a status is unknown if the certificate of the other key', () => {
 
   it('is not revoked according to a list that it signed itself alone', async () => {
     // Two keys that vouch for each other, and no list of the root.
-    const second = writeAuthority({ issuer: authority, serial: [5], extensions: forBoth });
+    const second = writeAuthority({ issuer: authority, serial: [5], extensions: forLists });
     expect(await statusBy([second], [ofRoot, writeList(authority, { signer: second })])).toMatchObject({
       state: 'unknown',
       at: 0,
@@ -174,8 +170,8 @@ describe('a status is unknown if the certificate of the other key', () => {
 
   it('is said to be good by the list of another new key alone, which depends on it', async () => {
     // Each of them has signed the list that is about the other one.
-    const first = writeAuthority({ issuer: authority, serial: [31], extensions: forBoth });
-    const second = writeAuthority({ issuer: authority, serial: [32], extensions: forBoth });
+    const first = writeAuthority({ issuer: authority, serial: [31], extensions: forLists });
+    const second = writeAuthority({ issuer: authority, serial: [32], extensions: forLists });
     const lists = [ofRoot, writeList(authority, { signer: first }), writeList(authority, { signer: second })];
     expect(await statusBy([first, second], lists)).toMatchObject({ state: 'unknown', at: 0 });
   });
@@ -184,7 +180,7 @@ describe('a status is unknown if the certificate of the other key', () => {
     const forged = writeAuthority({
       issuer: { ...root, key: foreignRoot.key },
       serial: [8],
-      extensions: forBoth,
+      extensions: forLists,
     });
     const lists = [ofRoot, writeList(authority, { signer: forged })];
     expect(await statusBy([forged], lists)).toMatchObject({ state: 'unknown', at: 0 });
@@ -202,7 +198,7 @@ describe('ListSigners', () => {
   };
 
   it('names at most eight certificates, none with the key of the issuer', () => {
-    const many = Array.from({ length: 9 }, () => writeAuthority({ issuer: root, extensions: forBoth }));
+    const many = Array.from({ length: 9 }, () => writeAuthority({ issuer: root, extensions: forLists }));
     const { signers } = use([authority, ...many]);
     const found = signers.othersOf(authority.certificate);
     expect(found).toEqual(many.slice(0, 8).map(({ certificate }) => certificate));

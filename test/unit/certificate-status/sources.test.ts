@@ -32,7 +32,11 @@ afterEach(() => void vi.useRealTimers());
 type Answer = Uint8Array | 'unchanged' | Error;
 
 /** What a source asks for, and what it is answered. */
-function world(settings: Partial<CertificateStatusSettings> = {}, clockTolerance = 0) {
+function world(
+  settings: Partial<CertificateStatusSettings> = {},
+  clockTolerance = 0,
+  others: readonly Written[] = [],
+) {
   const asked: [url: string, request: StatusRequest][] = [];
   const reports: string[] = [];
   const answers = new Map<string, Answer>();
@@ -51,7 +55,7 @@ function world(settings: Partial<CertificateStatusSettings> = {}, clockTolerance
       close: () => undefined,
     },
     clockTolerance,
-    othersOf: () => [],
+    othersOf: () => others.map(({ certificate }) => certificate),
     onChange: () => {
       changes += 1;
     },
@@ -347,6 +351,76 @@ describe('a revocation list at a URI', () => {
     }
     expect(asked.map(([, { etag }]) => etag)).toEqual([undefined, '"1"', '"1"']);
     expect(changes()).toBe(1);
+  });
+
+  describe('by a key for lists alone', () => {
+    const forLists = writeAuthority();
+    const renewed = { ...writeAuthority(), key: forLists.key };
+    const byOther = (parts: ListParts = {}) => list({ ...parts, signer: forLists });
+    function startWith(...others: Written[]) {
+      const { parts, ...rest } = world({}, 0, others);
+      const source = new ListSource(parts);
+      const load = async (given: Uint8Array) => {
+        vi.advanceTimersByTime(2 * interval);
+        rest.answers.set(uri, given);
+        await source.load(leaf.certificate, authority.certificate, 'authority', []);
+      };
+      const status = (...signers: Written[]) =>
+        source.answer(
+          leaf.certificate,
+          authority.certificate,
+          Date.now(),
+          signers.map(({ certificate }) => certificate),
+        );
+      return { load, status };
+    }
+
+    it('counts only while its signer does', async () => {
+      const { load, status } = startWith(forLists);
+      await load(byOther());
+      expect(status(forLists)).toMatchObject({ state: 'good' });
+      expect(status()).toMatchObject({
+        state: 'unknown',
+        why: expect.stringContaining('another certificate'),
+      });
+    });
+
+    it('takes no place of one by the key of the issuer', async () => {
+      const { load, status } = startWith(forLists);
+      await load(list({ revoked: [[7]] }));
+      await load(byOther({ thisUpdate: Date.now() }));
+      // Whether its signer counts or not.
+      expect(status()).toMatchObject({ state: 'revoked' });
+      expect(status(forLists)).toMatchObject({ state: 'revoked' });
+      await load(list({ thisUpdate: Date.now() }));
+      expect(status()).toMatchObject({ state: 'good' });
+    });
+
+    it('revokes next to one by the key of the issuer', async () => {
+      const { load, status } = startWith(forLists);
+      await load(list());
+      await load(byOther({ revoked: [[7]] }));
+      expect(status(forLists)).toMatchObject({ state: 'revoked' });
+      expect(status()).toMatchObject({ state: 'good' });
+    });
+
+    it('overrules no expired list by the key of the issuer that revokes', async () => {
+      const { load, status } = startWith(forLists);
+      await load(list({ revoked: [[7]], nextUpdate: Date.now() + 3 * interval }));
+      vi.advanceTimersByTime(4 * interval);
+      await load(byOther({ thisUpdate: Date.now(), nextUpdate: Date.now() + hour }));
+      expect(status(forLists)).toMatchObject({ state: 'revoked' });
+      await load(list({ thisUpdate: Date.now(), nextUpdate: Date.now() + hour }));
+      expect(status(forLists)).toMatchObject({ state: 'good' });
+    });
+
+    it('counts by each certificate of its key', async () => {
+      const sameKey = { ...renewed.certificate, publicKey: forLists.certificate.publicKey };
+      const other = { certificate: sameKey, key: forLists.key } as Written;
+      const { load, status } = startWith(forLists, other);
+      await load(byOther());
+      expect(status(other)).toMatchObject({ state: 'good' });
+    });
   });
 
   it('that is older does not take the place of a newer one', async () => {

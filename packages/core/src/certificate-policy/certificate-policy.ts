@@ -111,8 +111,8 @@ export const certificatePolicyOptions = optionGroup({
   authorities: optional(authoritiesRule, { fallback: 'those that TLS or the proxy trusts' }),
   /**
    * Certificates of authorities in between, in the forms of `authorities`, for clients that do not send
-   * them or behind a proxy that does not hand them on. Also other certificates of an authority whose keys
-   * sign its revocation lists: its new or old key, or one for lists alone. Needs `authorities`. Default:
+   * them or behind a proxy that does not hand them on. Also certificates with which an authority signs its
+   * revocation lists and nothing else (`cRLSign` without `keyCertSign`). Needs `authorities`. Default:
    * those that come with the client's certificate.
    */
   intermediates: optional(authoritiesRule, { fallback: "those that come with the client's certificate" }),

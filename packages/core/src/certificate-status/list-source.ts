@@ -7,7 +7,7 @@ import { type DistributionPoint, distributionPoints } from './distribution-point
 import { ListFiles } from './list-files.js';
 import { coveredReasons } from './list-scope.js';
 import { Refreshed } from './refreshed.js';
-import { listHead, openListByAny, type RevocationList } from './revocation-list.js';
+import { listHead, openListByAny, type RevocationList, signerOf } from './revocation-list.js';
 import { ALL_REASONS, reasonName } from './revocation-reasons.js';
 import type { StatusRequest } from './status-fetcher.js';
 import type { SourceParts, StatusAnswer, StatusSource } from './status-source.js';
@@ -29,15 +29,22 @@ const otherSigner =
   'it is signed by another certificate of its issuer, which has no valid path to the same authority, or ' +
   'whose own status is not known to be good';
 
-interface FetchedList extends RevocationList {
+/** What was fetched from one place. */
+interface FetchedLists {
   readonly etag: string | undefined;
+  readonly latest: RevocationList;
+  /**
+   * The newest list by each key that has signed one. A list by another key takes no place of one that is
+   * there: whether that key counts is found out when the list is used.
+   */
+  readonly lists: readonly RevocationList[];
 }
 
 /** Looks certificates up in revocation lists (RFC 5280 §6.3). */
 export class ListSource implements StatusSource {
   readonly #parts: SourceParts;
   readonly #files: ListFiles | undefined;
-  readonly #fetched: LRUCache<string, Refreshed<FetchedList>>;
+  readonly #fetched: LRUCache<string, Refreshed<FetchedLists>>;
   readonly #facts = new WeakMap<PathCertificate, readonly DistributionPoint[]>();
 
   /** Throws `ConfigurationError` for a file that can't be used. */
@@ -80,13 +87,14 @@ export class ListSource implements StatusSource {
     const failures: string[] = [];
     const fetched = this.#urisOf(certificate).flat();
     const records = fetched.flatMap((uri) => this.#fetched.get(keyOf(issuer, uri)) ?? []);
-    const accepted = new Set([issuer, ...signers].map(({ thumbprint }) => thumbprint));
+    const accepted = new Set([issuer, ...signers].map(signerOf));
     const lists = [
       ...(this.#files?.listsOf(issuer) ?? []),
       ...this.#listsInFilesOf(signers),
-      ...records.map(({ value, failure }) =>
-        value === undefined || accepted.has(value.signer) ? (value ?? failure) : otherSigner,
-      ),
+      ...records.flatMap(({ value, failure }): readonly (RevocationList | string | undefined)[] => {
+        const signed = value?.lists.filter(({ signer }) => accepted.has(signer)) ?? [failure];
+        return signed.length > 0 ? signed : [otherSigner];
+      }),
     ];
     const usable = lists.filter((list): list is RevocationList => {
       if (typeof list === 'string') {
@@ -146,16 +154,16 @@ export class ListSource implements StatusSource {
     return undefined;
   }
 
-  #recordOf(issuer: PathCertificate, uri: string, authority: string): Refreshed<FetchedList> {
+  #recordOf(issuer: PathCertificate, uri: string, authority: string): Refreshed<FetchedLists> {
     const key = keyOf(issuer, uri);
     const known = this.#fetched.get(key);
     if (known !== undefined) {
       return known;
     }
     const { settings, onChange, report } = this.#parts;
-    const record = new Refreshed<FetchedList>({
+    const record = new Refreshed<FetchedLists>({
       ask: (previous, isAwaited) => this.#fetchList(issuer, uri, previous, { authority, isAwaited }),
-      until: ({ nextUpdate }) => nextUpdate,
+      until: ({ latest }) => latest.nextUpdate,
       interval: settings.refreshInterval,
       onChange: () => {
         this.#dropBeyondSize();
@@ -170,9 +178,9 @@ export class ListSource implements StatusSource {
   async #fetchList(
     issuer: PathCertificate,
     uri: string,
-    previous: FetchedList | undefined,
+    previous: FetchedLists | undefined,
     turn: Pick<StatusRequest, 'authority' | 'isAwaited'>,
-  ): Promise<FetchedList> {
+  ): Promise<FetchedLists> {
     const { fetcher, settings, clockTolerance } = this.#parts;
     const shown = `the revocation list ${redactUrl(uri)}`;
     const fetched = await fetcher
@@ -186,7 +194,7 @@ export class ListSource implements StatusSource {
         throw new TellableError(`${shown}: ${error.message}`);
       });
     const isNew =
-      previous === undefined || (fetched !== 'unchanged' && !isSameBytes(previous.der, fetched.body));
+      previous === undefined || (fetched !== 'unchanged' && !isSameBytes(previous.latest.der, fetched.body));
     if (!isNew) {
       return previous;
     }
@@ -199,16 +207,18 @@ export class ListSource implements StatusSource {
     if (list.thisUpdate - 1_000 * clockTolerance > Date.now()) {
       throw new TellableError(`${shown}: its thisUpdate is in the future`);
     }
+    const lists = previous?.lists ?? [];
+    const earlier = lists.find(({ signer }) => signer === list.signer);
     // Anybody on the way can repeat an old list: it does not take the place of a newer one.
-    return previous !== undefined && list.thisUpdate < previous.thisUpdate
+    return previous !== undefined && earlier !== undefined && list.thisUpdate < earlier.thisUpdate
       ? previous
-      : { ...list, etag: fetched.etag };
+      : { etag: fetched.etag, latest: list, lists: [list, ...lists.filter((one) => one !== earlier)] };
   }
 
   #dropBeyondSize(): void {
     const most = LISTS_OF_MAX_SIZE * this.#parts.settings.maxSize;
-    const sizeOf = ({ value }: Refreshed<FetchedList>): number =>
-      value === undefined ? 0 : value.der.length + value.entries.tableSize;
+    const sizeOf = ({ value }: Refreshed<FetchedLists>): number =>
+      (value?.lists ?? []).reduce((sum, { der, entries }) => sum + der.length + entries.tableSize, 0);
     let size = 0;
     for (const record of this.#fetched.values()) {
       size += sizeOf(record);
@@ -223,18 +233,19 @@ export class ListSource implements StatusSource {
   }
 
   /**
-   * An expired list still revokes, unless a current one says otherwise. A delta list revokes, and is
-   * never a proof that a certificate is good.
+   * An expired list still revokes, unless a current one by the same key says otherwise. A delta list
+   * revokes, and is never a proof that a certificate is good.
    */
   #judge(certificate: PathCertificate, lists: readonly RevocationList[], now: number): StatusAnswer {
     const points = this.#pointsOf(certificate);
     const tolerance = 1_000 * this.#parts.clockTolerance;
     const serial = Buffer.from(certificate.serialNumber, 'hex');
     let covered = 0;
+    const coveredBy = new Map<string, number>();
     let until = Number.POSITIVE_INFINITY;
-    let revoked: StatusAnswer | undefined;
+    const revokedBefore: { readonly signer: string; readonly answer: StatusAnswer }[] = [];
     let why = lists.length === 0 ? this.#explainNoList(certificate) : 'no list is about it for every reason';
-    for (const { scope, isDelta, entries, thisUpdate, nextUpdate } of lists) {
+    for (const { scope, isDelta, entries, thisUpdate, nextUpdate, signer } of lists) {
       const reasons = coveredReasons(scope, points, certificate.x509.ca);
       if (reasons === 0) {
         continue;
@@ -251,17 +262,22 @@ export class ListSource implements StatusSource {
         if (isCurrent) {
           return answer;
         }
-        revoked = answer;
+        revokedBefore.push({ signer, answer });
       } else if (isDelta) {
         why = 'the list about it is a delta list, which is not supported';
       } else if (isCurrent) {
         covered |= reasons;
+        coveredBy.set(signer, (coveredBy.get(signer) ?? 0) | reasons);
         until = Math.min(until, nextUpdate + tolerance);
       } else {
         why = 'the list about it has expired';
       }
     }
-    return covered === ALL_REASONS ? { state: 'good', until } : (revoked ?? { state: 'unknown', why });
+    const standing = revokedBefore.find(({ signer }) => coveredBy.get(signer) !== ALL_REASONS);
+    if (standing !== undefined) {
+      return standing.answer;
+    }
+    return covered === ALL_REASONS ? { state: 'good', until } : { state: 'unknown', why };
   }
 
   #explainNoList(certificate: PathCertificate): string {

@@ -35,8 +35,13 @@ export interface RevocationList {
   readonly isDelta: boolean;
   readonly entries: ListEntries;
   readonly der: Uint8Array;
-  /** The thumbprint of the certificate whose key signed it. */
+  /** The key that signed it, as `signerOf()` names it. */
   readonly signer: string;
+}
+
+/** Names the key of a certificate. A renewed certificate may have the key of the one before. */
+export function signerOf({ publicKey }: Pick<PathCertificate, 'publicKey'>): string {
+  return Buffer.from(publicKey).toString('base64');
 }
 
 const EXTENSIONS = 0xa0;
@@ -147,7 +152,7 @@ export async function openList(head: ListHead, issuer: PathCertificate): Promise
   const entries = await ListEntries.read(parts.content, head.entries.from, head.entries.to);
   return typeof entries === 'string'
     ? entries
-    : { thisUpdate, nextUpdate, ...about, entries, der, signer: issuer.thumbprint };
+    : { thisUpdate, nextUpdate, ...about, entries, der, signer: signerOf(issuer) };
 }
 
 /**

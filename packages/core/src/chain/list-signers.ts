@@ -3,7 +3,7 @@ import { type BySubject, buildPath, bySubject } from './path-building.js';
 import type { PathCertificate } from './path-certificate.js';
 import { explainListUsage } from './path-validation.js';
 
-/** Other certificates of one authority that are tried. One or two are in use while a key is changed. */
+/** Other certificates of one authority that are tried. One or two are in use at a time. */
 const MAX_SIGNERS = 8;
 
 /** Paths that are kept. Their number is that of configured certificates, not of clients. */
@@ -34,9 +34,8 @@ interface KeptPath {
 }
 
 /**
- * The other certificates of an authority, whose keys may sign its revocation lists too: a key that took
- * the place of an older one, or a key for lists alone (RFC 5280 §6.3.3 (f)). Only configured certificates
- * count, never those that a client sends.
+ * The other certificates of an authority, whose keys sign its revocation lists and nothing else (RFC 5280
+ * §6.3.3 (f)). Only configured certificates count, never those that a client sends.
  */
 export class ListSigners {
   readonly #configured: () => ConfiguredCertificates;
@@ -48,8 +47,8 @@ export class ListSigners {
   }
 
   /**
-   * Returns the configured certificates that have the name of the issuer and another key, and may sign
-   * revocation lists by their key usage. Nothing else is verified.
+   * Returns the configured certificates that have the name of the issuer and another key, which by
+   * their key usage is for revocation lists alone. Nothing else is verified.
    */
   othersOf(issuer: PathCertificate): readonly PathCertificate[] {
     const { authorities, intermediates } = this.#configured();

@@ -134,12 +134,13 @@ export function explainClientUsage(leaf: PathCertificate): string | undefined {
 
 /**
  * Says why a certificate must not sign the revocation lists of another certificate of its authority. Its
- * key usage must say that it may.
+ * key usage must say that it may, and that it may not sign certificates: some authorities have a list
+ * for each key that signs certificates, which is about the certificates of that key alone.
  */
 export function explainListUsage(signer: PathCertificate): string | undefined {
   const usage = extensionOf(signer, pathExtensions.keyUsage, readKeyUsage);
-  const isAllowed = usage !== 'missing' && usage !== 'malformed' && usage.cRLSign;
-  return isAllowed ? undefined : 'its key usage lacks cRLSign';
+  const isAllowed = usage !== 'missing' && usage !== 'malformed' && usage.cRLSign && !usage.keyCertSign;
+  return isAllowed ? undefined : 'its key usage is not for lists alone';
 }
 
 /** What an authority allows below it. */

@@ -179,8 +179,8 @@ const ofStatus: readonly (readonly [detail: RegExp, hint: Hint])[] = [
       code: 'status_wrong_signer',
       text:
         'the list or the answer is not signed by the key of the issuer of the certificate: the file or URL ' +
-        'is of another authority, or the authority signs its lists with another key, whose certificate ' +
-        'certificatePolicy.intermediates lacks',
+        'is of another authority, or the authority signs it with another key: a key for lists alone counts ' +
+        'if certificatePolicy.intermediates has its certificate',
     },
   ],
   [
