@@ -231,3 +231,19 @@ it('as many outcomes are kept as the limit says', async () => {
   chain.outcomeOf(new ClientCertificate(other.der), now);
   expect(chain.outcomeOf(new ClientCertificate(one.der), now)).not.toBe(first);
 });
+
+it('the names of what came with a certificate are part of what its path may cost', async () => {
+  const large = Array.from({ length: 36 }, (_, at) => `OU=${at}`).join(', ');
+  const sent = await Promise.all(Array.from({ length: 10 }, () => authority(large)));
+  const middle = await authority('CN=Middle', root);
+  const { der } = await client('CN=client', middle);
+  const outcomeWith = (...nodes: readonly Node[]) =>
+    verification(root).outcomeOf(
+      new ClientCertificate(der, { intermediates: nodes.map((one) => one.der) }),
+      Date.now(),
+    );
+  expect(outcomeWith(middle, ...sent.slice(0, 9))).toEqual({
+    why: 'the names of the certificates that came with it cost too much to read',
+  });
+  expect(outcomeWith(middle, ...sent.slice(0, 3))).toHaveProperty('path');
+});

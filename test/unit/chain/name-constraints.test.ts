@@ -22,6 +22,7 @@ const uri = (value: string) => text(0x86, value);
 const mail = (value: string) => text(0x81, value);
 const ip = (...bytes: number[]) => der(0x87, Buffer.from(bytes));
 const nameOf = (value: string) => Buffer.from(new peculiar.Name(value).toArrayBuffer());
+const manyUnits = (count: number) => Array.from({ length: count }, (_, at) => `OU=${at}`).join(', ');
 const directory = (value: string) => der(0xa4, nameOf(value));
 const registered = (id: string) => der(0x88, identifier(id).subarray(2));
 const other = (id: string, tag = 0xa0) => der(tag, identifier(id), der(0xa0, text(0x0c, 'a')));
@@ -63,6 +64,9 @@ describe('alternative names', () => {
     ['a directory name that is empty', sequence(der(0xa4))],
     ['a directory name that is none', sequence(der(0xa4, integer(1)))],
     ['two directory names in one', sequence(der(0xa4, nameOf('CN=a'), nameOf('CN=b')))],
+    ['a directory name that costs too much to parse', sequence(directory(manyUnits(100)))],
+    ['directory names that cost too much together', sequence(...Array(10).fill(directory(manyUnits(10))))],
+    ['a directory name of a type that none needs', sequence(der(0xa4, sequence(der(0x31, der(0x1c)))))],
     ['a tag that no name has', sequence(der(0x8a))],
     ['a good one next to a bad one', sequence(dns('a.example'), der(0x8a))],
   ])('are refused: %s', (_, names) => {

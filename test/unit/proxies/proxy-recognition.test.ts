@@ -103,6 +103,18 @@ describe('what is remembered', () => {
     expect(verify).not.toHaveBeenCalled();
   });
 
+  it('what may be a credential in a URI of a certificate is not shown', async () => {
+    const { decide } = deciding(sourceBy({ ca: mesh.cert, uri: proxyId }));
+    const secret = 'https://user:s3cret@host.example/path?access_token=t0ken#f';
+    expect(
+      await decide(connectionBy([await client('CN=cart', issuing, named(['url', secret])), issuing])),
+    ).toBe('certificate_missing');
+    const text = JSON.stringify(problems);
+    expect(text).toContain('uri ');
+    expect(text).toContain('@host.example/path?[hidden]');
+    expect(text).not.toMatch(/s3cret|t0ken/);
+  });
+
   it('a certificate that expires during its connection does not count any more', async () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     const { decide } = deciding(sourceBy({ ca: mesh.cert, uri: proxyId }));

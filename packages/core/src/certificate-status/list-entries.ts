@@ -1,7 +1,7 @@
-import { randomInt } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
 import { comparableSerial, tags } from '../certificate/der-members.js';
 import { DerCursor } from './der-cursor.js';
+import { serialHash } from './serial-hash.js';
 
 /** Bytes of the smallest entry: a sequence of a serial number of one byte and a UTCTime. */
 const LEAST_ENTRY = 20;
@@ -22,9 +22,6 @@ const extension = {
   invalidityDate: 0x18,
   certificateIssuer: 0x1d,
 } as const;
-
-/** Hashes to slots as different processes do not: an authority can't choose serials that collide. */
-const seed = randomInt(0x7fff_ffff);
 
 /**
  * The entries of a revocation list. The bytes of the list hold the serial numbers, and a table
@@ -83,7 +80,7 @@ export class ListEntries {
   reasonOf(serial: Uint8Array): number | undefined {
     const wanted = comparableSerial(serial);
     const mask = this.#slots.length - 1;
-    for (let slot = hash(wanted) & mask; ; slot = (slot + 1) & mask) {
+    for (let slot = serialHash(wanted) & mask; ; slot = (slot + 1) & mask) {
       const place = this.#slots[slot] ?? 0;
       if (place === 0) {
         return undefined;
@@ -115,7 +112,7 @@ export class ListEntries {
       }
     }
     const mask = this.#slots.length - 1;
-    let slot = hash(comparableSerial(serial)) & mask;
+    let slot = serialHash(comparableSerial(serial)) & mask;
     while (this.#slots[slot] !== 0) {
       slot = (slot + 1) & mask;
     }
@@ -134,15 +131,6 @@ export class ListEntries {
 }
 
 const unreadable = 'an entry of it can not be read';
-
-/** FNV-1a. */
-function hash(bytes: Uint8Array): number {
-  let value = 0x811c9dc5 ^ seed;
-  for (let index = 0; index < bytes.length; index += 1) {
-    value = Math.imul(value ^ (bytes[index] ?? 0), 0x01000193);
-  }
-  return (value ^ (value >>> 15)) >>> 0;
-}
 
 /**
  * Why a list with such an entry must not be used (RFC 5280 §5.3), `undefined` if it may be. The

@@ -6,7 +6,7 @@ import { isAboutRevocation } from '../certificate/verify-error.js';
 import { callAll } from '../shared/promises.js';
 import type { AuthoritySource } from './authorities.js';
 import { ListSigners } from './list-signers.js';
-import { buildPath, bySubject, type PathParts } from './path-building.js';
+import { buildPath, bySubject, type PathParts, readSent } from './path-building.js';
 import { type PathCertificate, pathCertificate } from './path-certificate.js';
 
 /** Certificates whose path is kept, and as many refused ones whose reason is. */
@@ -179,16 +179,21 @@ export class ChainVerification {
     avoided: ReadonlySet<string> = new Set(),
   ): Entry {
     const generation = this.#generation;
+    const read = readSent(der, intermediates);
+    if (typeof read === 'string') {
+      return { outcome: { why: read }, generation, ...always };
+    }
+    const { sent, spent } = read;
     const leaf = pathCertificate(der);
     if (typeof leaf === 'string') {
       return { outcome: { why: leaf }, generation, ...always };
     }
-    const sent = intermediates.map(pathCertificate).filter((one) => typeof one !== 'string');
     const configured = this.#intermediates?.current();
     const parts: PathParts = {
       anchors: this.#authorities.current(),
       intermediates: configured === undefined ? [bySubject(sent)] : [configured, bySubject(sent)],
       avoided,
+      spent,
     };
     const found = buildPath(leaf, parts, now);
     if ('why' in found) {

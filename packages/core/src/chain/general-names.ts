@@ -3,6 +3,7 @@ import type { DerElement } from '../certificate/der-elements.js';
 import { onlyElement, sequenceOf } from '../certificate/der-members.js';
 import { attributeOid } from '../certificate/distinguished-name.js';
 import { x509Library } from '../certificate/lazy-x509.js';
+import { explainTooCostly, parsingCost } from '../certificate/parsing-cost.js';
 import { comparableName } from './path-certificate.js';
 
 /** A name of a subject, or the base of a name constraint (RFC 5280 §4.2.1.6, §4.2.1.10). */
@@ -13,6 +14,8 @@ export type GeneralName =
   | { readonly kind: 'directory'; readonly relativeNames: readonly string[] }
   /** A form that no constraint can be compared with here; its tag. */
   | { readonly kind: 'other'; readonly tag: number };
+
+const DIRECTORY_NAME = 0xa4;
 
 const texts: ReadonlyMap<number, 'email' | 'dns' | 'uri'> = new Map([
   [0x81, 'email'],
@@ -28,10 +31,13 @@ const otherForms: ReadonlySet<number> = new Set([0xa0, 0xa3, 0xa5, 0x88]);
 
 /** The names of a SubjectAltName. `undefined` if they can't be read. Needs `x509.load()`. */
 export function readAlternativeNames(value: Uint8Array): readonly GeneralName[] | undefined {
-  const names = sequenceOf(value)?.map(readGeneralName);
-  return names !== undefined && names.length > 0 && names.every((name) => name !== undefined)
-    ? names
-    : undefined;
+  const elements = sequenceOf(value) ?? [];
+  const directories = elements.filter(({ tag }) => tag === DIRECTORY_NAME);
+  if (explainTooCostly(directories.map(({ content }) => parsingCost(content))) !== undefined) {
+    return undefined;
+  }
+  const names = elements.map(readGeneralName);
+  return names.length > 0 && names.every((name) => name !== undefined) ? names : undefined;
 }
 
 /** `undefined` for a name that can't be read. Needs `x509.load()`. */
@@ -46,7 +52,7 @@ export function readGeneralName({ tag, content }: DerElement): GeneralName | und
   if (tag === 0x87) {
     return { kind: 'ip', bytes: content };
   }
-  if (tag === 0xa4) {
+  if (tag === DIRECTORY_NAME) {
     return directoryName(onlyElement(content)?.whole);
   }
   return otherForms.has(tag) ? { kind: 'other', tag } : undefined;
@@ -54,6 +60,10 @@ export function readGeneralName({ tag, content }: DerElement): GeneralName | und
 
 /** A name as a directory name. `undefined` if it can't be read. Needs `x509.load()`. */
 export function directoryName(name: Uint8Array | undefined): GeneralName | undefined {
+  const cost = parsingCost(name ?? new Uint8Array());
+  if ((cost.why ?? explainTooCostly([cost])) !== undefined) {
+    return undefined;
+  }
   try {
     const relativeNames: unknown[] = JSON.parse(comparableName(name ?? new Uint8Array()));
     return { kind: 'directory', relativeNames: relativeNames.map((relative) => JSON.stringify(relative)) };

@@ -1,16 +1,20 @@
 import { costOfSignature, explainKey } from './accepted-keys.js';
-import type { PathCertificate } from './path-certificate.js';
+import { nameElements, type PathCertificate, pathCertificate } from './path-certificate.js';
 import { explainClientUsage, explainInvalidPath } from './path-validation.js';
 
 /** The certificates of a path, its trust anchor with them. Those in use have three or four. */
 const MAX_LENGTH = 10;
 
 /**
- * What the signatures that are verified for one client certificate may cost together, in quarters of a
- * millisecond: 50 signatures of the cheap keys in use, 12 of keys on secp384r1, 6 on secp521r1. A
- * client sends the intermediates, and could send many that fit each other.
+ * What the signatures that are verified for one client certificate, and the names that are read for it, may
+ * cost together, in quarters of a millisecond: 50 signatures of the cheap keys in use, 12 of keys on
+ * secp384r1, 6 on secp521r1. A client sends the intermediates, and could send many that fit each other, or
+ * ones with large names.
  */
 const MAX_COST = 50;
+
+/** Elements of names that are parsed at the cost of a quarter of a millisecond. */
+const ELEMENTS_PER_COST = 25;
 
 /** Certificates by the comparable text of their subject's name. */
 export type BySubject = ReadonlyMap<string, readonly PathCertificate[]>;
@@ -22,6 +26,23 @@ export interface PathParts {
   readonly intermediates: readonly BySubject[];
   /** Thumbprints of certificates that must not be on the path. Default: none. */
   readonly avoided?: ReadonlySet<string>;
+  /** What it has cost to read the names of the certificates that came with the client's. Default: nothing. */
+  readonly spent?: number;
+}
+
+/**
+ * Reads the certificates that came with a client's, within what a search may cost, and says what they and
+ * the client's own cost. Returns why not, for names that cost too much. Needs `x509.load()`.
+ */
+export function readSent(
+  leaf: Uint8Array,
+  intermediates: readonly Uint8Array[],
+): { readonly sent: readonly PathCertificate[]; readonly spent: number } | string {
+  const spent = [leaf, ...intermediates].reduce((sum, der) => sum + nameElements(der), 0) / ELEMENTS_PER_COST;
+  if (spent > MAX_COST) {
+    return 'the names of the certificates that came with it cost too much to read';
+  }
+  return { sent: intermediates.map(pathCertificate).filter((one) => typeof one !== 'string'), spent };
 }
 
 /** A valid path from the client's certificate to a trust anchor, or why there is none. */
@@ -45,7 +66,7 @@ export function buildPath(
     parts,
     now,
     explainUsage,
-    costLeft: MAX_COST,
+    costLeft: MAX_COST - (parts.spent ?? 0),
     why: 'no path leads to one of the authorities',
   };
   const why = explainKey(leaf.publicKey);

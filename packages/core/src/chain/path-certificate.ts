@@ -100,6 +100,14 @@ export function readFields(der: Uint8Array): CertificateFields | string {
   return names.find((name) => name.why !== undefined)?.why ?? explainTooCostly(names) ?? fields;
 }
 
+/** Elements of the names of a certificate, which are all that is parsed of it. 0 for one that is not. */
+export function nameElements(der: Uint8Array): number {
+  const fields = readFields(der);
+  return typeof fields === 'string'
+    ? 0
+    : parsingCost(fields.issuer).elements + parsingCost(fields.subject).elements;
+}
+
 function timeOf({ tag, content }: DerElement): number | undefined {
   return readTime(tag, content);
 }

@@ -110,7 +110,7 @@ const ofChain: readonly (readonly [detail: RegExp, hint: Hint])[] = [
     },
   ],
   [
-    /would have to be verified/,
+    /would have to be verified|cost too much to read/,
     {
       code: 'chain_too_much_work',
       text:

@@ -14,6 +14,7 @@ import type { ReportProblem } from '../observe/events.js';
 import { createConflict, createMismatch } from '../shared/option-errors.js';
 import { OptionReader, type OptionsOf, optional, optionGroup, required } from '../shared/option-group.js';
 import { type OptionRule, textList } from '../shared/option-rules.js';
+import { redactIdentifier } from '../shared/shown-url.js';
 
 /** Certificates of each named proxy whose outcome is kept. */
 const MAX_OUTCOMES = 1_000;
@@ -227,7 +228,7 @@ export function describeProxyCertificate({ der, thumbprint }: ClientCertificate)
     const { uri = [], dns = [] } = alternatives ?? {};
     parts.push(
       ...(alternatives === undefined ? ['alternative names that can not be read'] : []),
-      ...(uri.length > 0 ? [`uri ${list(uri)}`] : []),
+      ...(uri.length > 0 ? [`uri ${list(uri.map(redactIdentifier))}`] : []),
       ...(dns.length > 0 ? [`dns ${list(dns)}`] : []),
       `subject ${list(subjectOf(leaf))}`,
     );
