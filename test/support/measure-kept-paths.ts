@@ -59,7 +59,7 @@ async function measureRow(...[title, keyAlgorithm, isSent]: Row): Promise<void> 
   for (const { der } of leaves) {
     // As from a header: bytes of its own.
     const intermediates = isSent ? between.map((one) => Uint8Array.from(one.der)) : [];
-    const outcome = verification.outcomeOf(new ClientCertificate(der, { intermediates }), Date.now());
+    const outcome = verification.verify(new ClientCertificate(der, { intermediates }), Date.now());
     if ('why' in outcome) {
       throw new Error(outcome.why);
     }

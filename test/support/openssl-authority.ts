@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { x509 } from '../../packages/core/src/certificate/lazy-x509.js';
-import { type PathCertificate, pathCertificate } from '../../packages/core/src/chain/path-certificate.js';
+import { type PathCertificate, readPathCertificate } from '../../packages/core/src/chain/path-certificate.js';
 
 await x509.load();
 
@@ -200,7 +200,7 @@ export interface Issued {
 
 function readCertificate(file: string): PathCertificate {
   const der = Buffer.from(readFileSync(file, 'utf8').replaceAll(/-----[^-]+-----|\s/g, ''), 'base64');
-  const certificate = pathCertificate(der);
+  const certificate = readPathCertificate(der);
   if (typeof certificate === 'string') {
     throw new Error(certificate);
   }

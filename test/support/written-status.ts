@@ -10,8 +10,8 @@ import {
 } from '../../packages/core/src/certificate-status/certificate-status.js';
 import type { CertificateStatusSettings } from '../../packages/core/src/certificate-status/status-options.js';
 import { ListSigners } from '../../packages/core/src/chain/list-signers.js';
-import { bySubject } from '../../packages/core/src/chain/path-building.js';
-import { type PathCertificate, pathCertificate } from '../../packages/core/src/chain/path-certificate.js';
+import { groupBySubject } from '../../packages/core/src/chain/path-building.js';
+import { type PathCertificate, readPathCertificate } from '../../packages/core/src/chain/path-certificate.js';
 import {
   bits,
   boolean,
@@ -66,7 +66,7 @@ export function writeCertificate(parts: CertificateParts): Written {
     publicKey.export({ type: 'spki', format: 'der' }),
     ...(all.length > 0 ? [der(0xa3, sequence(...all))] : []),
   );
-  const certificate = pathCertificate(sequence(signed, algorithm, bits(signBy(signer, signed))));
+  const certificate = readPathCertificate(sequence(signed, algorithm, bits(signBy(signer, signed))));
   if (typeof certificate === 'string') {
     throw new Error(certificate);
   }
@@ -277,8 +277,8 @@ export function statusByLists(
   configured: readonly Written[] = [],
 ): Promise<PathStatus> {
   const listSigners = new ListSigners(() => ({
-    authorities: bySubject(path.slice(-1).map(({ certificate }) => certificate)),
-    intermediates: bySubject(configured.map(({ certificate }) => certificate)),
+    authorities: groupBySubject(path.slice(-1).map(({ certificate }) => certificate)),
+    intermediates: groupBySubject(configured.map(({ certificate }) => certificate)),
     generation: 1,
   }));
   return withFiles(lists, async (crlFiles) => {

@@ -17,7 +17,7 @@ import type { ResourceServer } from './resource-server.js';
 import type { Explainer } from './response/explanation.js';
 import type { Revocations } from './revocation/revocations.js';
 import { ignoreRejection } from './shared/promises.js';
-import { agreedClaims } from './token/agreed-claims.js';
+import { combineClaims } from './token/combined-claims.js';
 import type { TokenAnswer, TokenClaims } from './token/token-claims.js';
 import { hashOf } from './token/token-hash.js';
 import type { TokenLookup } from './token-lookup.js';
@@ -290,7 +290,7 @@ export function createAdmission({
     const { token } = readCredentials(req, undefined, acceptsDpop);
     const tokenClaims = Authorization.tokenOf(authorization);
     const introspectAndAgree = async (text: string, requester?: Requester) =>
-      agreedClaims(tokenClaims, await introspectToken(text, requester));
+      combineClaims(tokenClaims, await introspectToken(text, requester));
     const server = {
       ...resolveServer(token, req),
       read: read.kind === 'introspection' ? read : introspectAndAgree,

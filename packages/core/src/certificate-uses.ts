@@ -5,8 +5,8 @@ import {
   type CertificateEnd,
   type ClientCertificateUse,
   expiryThresholds,
-  listCertificateEnds,
   publishExpiry,
+  registerCertificateEnds,
 } from './observe/certificate-expiry.js';
 
 /** Remembers which certificates clients use, and publishes when one is about to expire. */
@@ -164,7 +164,7 @@ export function createCertificateUses(maxClients: number): CertificateUses {
 
   // Made here and not by a request, whose asynchronous context it would keep.
   const timer = maxClients > 0 ? setInterval(checkAll, CHECK_INTERVAL).unref() : undefined;
-  const unlist = listCertificateEnds(ends);
+  const unlist = registerCertificateEnds(ends);
 
   return {
     note,

@@ -1,14 +1,12 @@
 import { isPromised } from './shared/promises.js';
 import { describeError } from './shared/shown-error.js';
 
-/**
- * The one error family. A refusal has its HTTP status and the text for the client. `detail` is for
- * the operator's log only. This package writes no token and no secret there.
- */
+// The one error family. A refusal has its HTTP status and the text for the client. `detail` is for the
+// operator's log only. This package writes no token and no secret there.
 
 /**
- * The text of each refusal for the client. The descriptions are fixed: nothing from a token or a
- * server is echoed.
+ * What the client gets for each code of a refusal. The descriptions are fixed: nothing from a token or
+ * a server is echoed.
  */
 interface RefusalKind {
   readonly status: 400 | 401 | 403 | 429 | 503;

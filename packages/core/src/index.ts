@@ -162,7 +162,7 @@ export {
 } from './policy/claim-values.js';
 export type { CipherListName, ProfileName } from './policy/fapi-profiles.js';
 export { type FapiTlsOptions, fapiTlsOptions } from './policy/fapi-tls-options.js';
-export type { GuardedCall, HandlerType } from './policy/guarded.js';
+export type { GuardedCall, HandlerType } from './policy/guarded-call.js';
 export type { GuardOf, Guards, GuardType } from './policy/guards.js';
 export { refuseUncalledMiddleware } from './policy/middleware-not-called.js';
 export {

@@ -8,10 +8,10 @@ import type { NodeRequest } from './request/node-request.js';
 import {
   type Answer,
   type ChallengeRules,
-  createRefusalResponse,
-  createRefusedResponse,
+  createRefusalAnswer,
+  createUnserializedAnswer,
 } from './response/challenge.js';
-import { describeExplanation, type Explainer } from './response/explanation.js';
+import { describeForChallenge, type Explainer } from './response/explanation.js';
 import { HttpRefusal } from './response/http-refusal.js';
 import { recordRefusal } from './response/refusal-record.js';
 import { interactionOf } from './shared/interaction-id.js';
@@ -53,7 +53,7 @@ export function createRefusals(
   const rules: ChallengeRules = {
     describe: (refusal: RequestRefused) => {
       const explanation = explanations.get(refusal);
-      return explanation && describeExplanation(refusal, explanation);
+      return explanation && describeForChallenge(refusal, explanation);
     },
     realm: settings.realm,
     errorBody: settings.errorBody,
@@ -99,7 +99,7 @@ export function createRefusals(
 
     answer(thrown, req) {
       const refusal = recordRefusal(req, toRefusal(thrown));
-      return withErrorBody((rules) => createRefusalResponse(refusal, req, rules));
+      return withErrorBody((rules) => createRefusalAnswer(refusal, req, rules));
     },
 
     errorFor(thrown, req) {
@@ -109,7 +109,7 @@ export function createRefusals(
       const refusal = recordRefusal(req, toRefusal(thrown));
       return new HttpRefusal(
         refusal,
-        withErrorBody((rules) => createRefusedResponse(refusal, req, rules)),
+        withErrorBody((rules) => createUnserializedAnswer(refusal, req, rules)),
       );
     },
   };

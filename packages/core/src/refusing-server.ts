@@ -1,21 +1,21 @@
 import type { IncomingMessage } from 'node:http';
 import { TellableError, toRefusal } from './errors.js';
-import { problemReporter, publishRefusedEarly } from './observe/events.js';
+import { createProblemReporter, publishRefusedEarly } from './observe/events.js';
 import { http2StreamOf } from './request/http2-request.js';
 import type { NodeRequest } from './request/node-request.js';
 import type { ResourceServer } from './resource-server.js';
 import {
   type Answer,
   type ChallengeRules,
-  createRefusalResponse,
-  createRefusedResponse,
+  createRefusalAnswer,
+  createUnserializedAnswer,
 } from './response/challenge.js';
 import { HttpRefusal } from './response/http-refusal.js';
 import { recordRefusal } from './response/refusal-record.js';
 import { answerUpgrade } from './response/upgrade-answer.js';
 import { interactionOf } from './shared/interaction-id.js';
 
-const report = problemReporter();
+const report = createProblemReporter();
 const rules: ChallengeRules = {
   realm: 'api',
   errorBody: undefined,
@@ -76,10 +76,10 @@ export const refusingServerNext: ResourceServer = Object.freeze({
   ...refusingServer,
   errorFor(thrown: unknown, req: NodeRequest) {
     const refusal = recordRefusal(req, toRefusal(thrown));
-    return new HttpRefusal(refusal, createRefusedResponse(refusal, req, rules));
+    return new HttpRefusal(refusal, createUnserializedAnswer(refusal, req, rules));
   },
 });
 
 function answer(thrown: unknown, req: NodeRequest): Answer {
-  return createRefusalResponse(recordRefusal(req, toRefusal(thrown)), req, rules);
+  return createRefusalAnswer(recordRefusal(req, toRefusal(thrown)), req, rules);
 }

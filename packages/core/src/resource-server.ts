@@ -9,12 +9,12 @@ import {
 import { FloodGuard, placesPerSource } from './authorization-server/flood-guard.js';
 import { createReadinessCheck } from './authorization-server/readiness.js';
 import { SharedCache } from './cache/shared-cache.js';
-import { refreshesAtOnce, TokenCache } from './cache/token-cache.js';
+import { maxRefreshesFor, TokenCache } from './cache/token-cache.js';
 import { createCertificateUses } from './certificate-uses.js';
 import { createDpopCheck } from './dpop/dpop-check.js';
 import { type RefusalCode, RequestRefused, TellableError } from './errors.js';
 import type { ClientCertificateUse } from './observe/certificate-expiry.js';
-import { problemReporter } from './observe/events.js';
+import { createProblemReporter } from './observe/events.js';
 import type { RevocationEvent } from './observe/revocation-sync.js';
 import { type ResourceServerOptions, resolveSettings } from './options/resource-server-options.js';
 import { reportUnsafeSettings } from './options/unsafe-settings.js';
@@ -23,7 +23,7 @@ import { admittedTokenFacts, createRefusals, type Refusals } from './refusals.js
 import { http2StreamOf } from './request/http2-request.js';
 import type { NodeRequest } from './request/node-request.js';
 import { RequestAbortSignals } from './request/request-abort-signals.js';
-import { closing } from './request/request-body.js';
+import { withConnectionClose } from './request/request-body.js';
 import { createRequestDecider } from './request-decider.js';
 import type { Answer } from './response/challenge.js';
 import { createExplainer } from './response/explanation.js';
@@ -194,7 +194,7 @@ export interface ResourceServer {
 export function createResourceServer(options: ResourceServerOptions = {}): ResourceServer {
   const settings = resolveSettings(options, process.env);
   const { clockTolerance } = settings;
-  const report = problemReporter();
+  const report = createProblemReporter();
   const issuers = settings.issuers.map((issuer) =>
     createAcceptedIssuer(
       {
@@ -223,7 +223,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const maxConcurrent = Math.min(
     ...settings.issuers.map(({ circuitBreaker }) => circuitBreaker.maxConcurrent),
   );
-  const cacheRules = { ...settings.cache, maxRefreshes: refreshesAtOnce(maxConcurrent) };
+  const cacheRules = { ...settings.cache, maxRefreshes: maxRefreshesFor(maxConcurrent) };
   const cache = new TokenCache(cacheRules, revocations, shared);
   const floodGuard =
     settings.floodGuard && new FloodGuard(settings.floodGuard, placesPerSource(maxConcurrent));
@@ -361,6 +361,6 @@ async function acceptRevocation(
     }
     return { status: 200, headers: { 'Cache-Control': 'no-store' }, body: '' };
   } catch (refusal) {
-    return closing(req, answer(refusal, req));
+    return withConnectionClose(req, answer(refusal, req));
   }
 }

@@ -1,17 +1,17 @@
 import { untilAborted, withTimeoutSignal } from './authorization-server/deadline.js';
 import { createHttp } from './authorization-server/http.js';
-import { createRemoteKeys, type RemoteKeys, withFewerWaiting } from './authorization-server/key-set.js';
+import { createRemoteKeys, limitWaiting, type RemoteKeys } from './authorization-server/key-set.js';
 import { jose } from './authorization-server/lazy-modules.js';
 import { createDiscovery } from './authorization-server/metadata.js';
-import { createProtectedHttp } from './authorization-server/protection.js';
+import { createProtectedHttp } from './authorization-server/protected-http.js';
 import { discoverTransmitter } from './authorization-server/ssf-configuration.js';
 import { createTransmitterEndpoints } from './authorization-server/transmitter-endpoints.js';
 import { JwtRejected, verifyJwt } from './authorization-server/verified-jwt.js';
 import { RequestRefused, toRefusal } from './errors.js';
-import { problemReporter, publishSignal, type SignalEvent } from './observe/events.js';
+import { createProblemReporter, publishSignal, type SignalEvent } from './observe/events.js';
 import { resolveSignalSettings, type SharedSignalsOptions } from './options/signal-options.js';
 import type { NodeRequest } from './request/node-request.js';
-import { closing } from './request/request-body.js';
+import { withConnectionClose } from './request/request-body.js';
 import type { ResourceServer } from './resource-server.js';
 import type { Answer } from './response/challenge.js';
 import type { Revocation } from './revocation/revocations.js';
@@ -108,10 +108,10 @@ export function createSignalReceiver(
     circuitBreaker,
   } = settings;
   const { credentials, poll, stream } = settings;
-  const report = problemReporter();
+  const report = createProblemReporter();
   const ending = new AbortController();
   const plainHttp = createHttp(httpRules, credentials.find(({ identity }) => identity)?.identity);
-  const protection = createProtectedHttp(
+  const protectedHttp = createProtectedHttp(
     plainHttp.send,
     transmitter,
     { ...circuitBreaker, timeout: httpRules.timeout },
@@ -120,7 +120,7 @@ export function createSignalReceiver(
   const metadata = createDiscovery(
     { issuer: transmitter, metadataMaxAge: METADATA_MAX_AGE, metadata: undefined },
     {
-      http: protection.send,
+      http: protectedHttp.send,
       timeout: httpRules.timeout,
       onFound: () => undefined,
       report,
@@ -128,7 +128,7 @@ export function createSignalReceiver(
     },
   );
   jose.preload();
-  const keys = createRemoteKeys(metadata, protection.send);
+  const keys = createRemoteKeys(metadata, protectedHttp.send);
   const jwtRules = { algorithms, clockTolerance: CLOCK_TOLERANCE };
   const signedBy =
     (some: RemoteKeys) =>
@@ -143,21 +143,21 @@ export function createSignalReceiver(
         throw error;
       }
     };
-  const failed = new UnhandledTokens();
+  const unhandled = new UnhandledTokens();
   const rules = {
     transmitter,
     audience,
     algorithms,
     clockTolerance: CLOCK_TOLERANCE,
-    wasVerified: (jws: string) => failed.has(jws),
+    wasVerified: (jws: string) => unhandled.has(jws),
   };
   const pollRules = { ...rules, isSigned: signedBy(keys) };
-  const pushRules = { ...rules, isSigned: signedBy(withFewerWaiting(keys, MOST_PUSHES_WAITING)) };
+  const pushRules = { ...rules, isSigned: signedBy(limitWaiting(keys, MOST_PUSHES_WAITING)) };
   const handled = new HandledTokens();
   /** When a kind of refusal was last reported, by its message: there are few. */
   const refusedAt = new Map<string, number>();
   const { timeout } = httpRules;
-  const access = { transmitter, http: protection.send, timeout, credentials, closing: ending.signal };
+  const access = { transmitter, http: protectedHttp.send, timeout, credentials, closing: ending.signal };
   const ask = createTransmitterEndpoints(access);
   const states = stream && new VerificationStates([transmitter, audience, secret ?? null]);
   const keeper = createKeeper();
@@ -212,7 +212,7 @@ export function createSignalReceiver(
       );
       throw new SetRefused('invalid_state', 'state is not one that this receiver sent');
     }
-    keeper?.verified(state);
+    keeper?.noteVerification(state);
   }
 
   /** `jti` is what a poll names the token. */
@@ -229,18 +229,18 @@ export function createSignalReceiver(
       types = token.events.map(([type]) => type);
       let outcome: SignalEvent['outcome'] = 'repeated';
       try {
-        await handled.once(token, async () => {
+        await handled.actOnce(token, async () => {
           outcome = await act(token);
           reportStopped(token.events.find(([type]) => type === streamUpdatedEvent)?.[1].status);
           checkState(token);
         });
       } catch (error) {
         if (!(error instanceof SetRefused)) {
-          failed.add(jws);
+          unhandled.add(jws);
         }
         throw error;
       }
-      failed.delete(jws);
+      unhandled.delete(jws);
       publish(outcome);
     } catch (error) {
       if (error instanceof SetRefused) {
@@ -324,7 +324,7 @@ export function createSignalReceiver(
         });
         return { status: 202, headers: { 'Cache-Control': 'no-store' }, body: '' };
       } catch (error) {
-        return closing(req, error instanceof SetRefused ? refusal(error) : trouble(error));
+        return withConnectionClose(req, error instanceof SetRefused ? refusal(error) : trouble(error));
       }
     },
     async addSubject(subject: object): Promise<void> {
@@ -353,7 +353,7 @@ export function createSignalReceiver(
 
   function close(): void {
     ending.abort();
-    protection.close();
+    protectedHttp.close();
     plainHttp.close();
   }
 

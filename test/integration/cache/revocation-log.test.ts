@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { entryIn, type LogEntry, textOfEntry } from '../../../packages/core/src/revocation/log-entry.js';
+import { type LogEntry, parseEntry, textOfEntry } from '../../../packages/core/src/revocation/log-entry.js';
 import { ENTRY_SEAL } from '../../../packages/core/src/revocation/log-seals.js';
 import { LogSync } from '../../../packages/core/src/revocation/log-sync.js';
 import { RecentNotices } from '../../../packages/core/src/revocation/recent-notices.js';
@@ -45,7 +45,7 @@ const seal = createSeal(secret, ENTRY_SEAL);
 
 /** What the entries of the log say that were written after the first so many. */
 function writtenAfter(count: number): (LogEntry | undefined)[] {
-  return log.entries.slice(count).map(({ entry }) => entryIn(seal.open(ENTRY_SEAL, entry) ?? ''));
+  return log.entries.slice(count).map(({ entry }) => parseEntry(seal.open(ENTRY_SEAL, entry) ?? ''));
 }
 
 /** The way of one member to the log. */
@@ -401,7 +401,7 @@ describe('a revocation that is written again, or late', () => {
     'counts from its moment in a process that did not know it, if the clock of its writer was %i s ahead',
     async (ahead) => {
       const first = await oldLog();
-      const begun = entryIn(seal.open(ENTRY_SEAL, log.entries[0]?.entry) ?? '') as LogEntry;
+      const begun = parseEntry(seal.open(ENTRY_SEAL, log.entries[0]?.entry) ?? '') as LogEntry;
       revokedAt = Date.now();
       await pass(40);
       const notice = { revocation: { subject: 'alice' }, at: revokedAt + ahead * 1_000, id: randomUUID() };
@@ -595,7 +595,7 @@ describe('a log that was harmed', () => {
     const first = await oldLog();
     const seal = createSeal(secret, ENTRY_SEAL);
     const [begun] = log.entries;
-    const entry = entryIn(seal.open(ENTRY_SEAL, begun?.entry) ?? '');
+    const entry = parseEntry(seal.open(ENTRY_SEAL, begun?.entry) ?? '');
     const notice = { revocation: { subject: 'alice' }, at: Date.now(), id: randomUUID() };
     const text = textOfEntry({ ...(entry as LogEntry), writer: randomUUID(), notice });
     const forms = [text, ` ${text}`, Buffer.from(text).toString('base64url')];
@@ -898,7 +898,7 @@ describe('a process that starts while one runs that has read a revocation', () =
 });
 
 describe('a process that starts with a long log', () => {
-  const kindOf = (entry: string) => entryIn(seal.open(ENTRY_SEAL, entry) ?? '')?.attested?.as;
+  const kindOf = (entry: string) => parseEntry(seal.open(ENTRY_SEAL, entry) ?? '')?.attested?.as;
   const kindsAfter = (count: number) => writtenAfter(count).map((entry) => entry?.attested?.as);
 
   /** A log of which each page takes long to read, in which alice's revocation is missing if `isHarmed`. */

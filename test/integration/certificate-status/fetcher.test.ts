@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from 'node:https';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { ResolveHost } from '../../../packages/core/src/certificate-status/guarded-lookup.js';
+import type { ResolveHost } from '../../../packages/core/src/certificate-status/permitted-lookup.js';
 import {
   createStatusFetcher,
   type FetchRules,

@@ -5,8 +5,15 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { x509 } from '../../../packages/core/src/certificate/lazy-x509.js';
 import { createCertificateStatus } from '../../../packages/core/src/certificate-status/certificate-status.js';
 import { ListSigners } from '../../../packages/core/src/chain/list-signers.js';
-import { type BySubject, buildPath, bySubject } from '../../../packages/core/src/chain/path-building.js';
-import { type PathCertificate, pathCertificate } from '../../../packages/core/src/chain/path-certificate.js';
+import {
+  buildPath,
+  type CertificatesBySubject,
+  groupBySubject,
+} from '../../../packages/core/src/chain/path-building.js';
+import {
+  type PathCertificate,
+  readPathCertificate,
+} from '../../../packages/core/src/chain/path-certificate.js';
 import { describeReal, findProgram } from '../../support/programs.js';
 import { defaultSettings } from '../../support/written-status.js';
 
@@ -39,8 +46,8 @@ describeReal('PKITS_data', "NIST's PKITS", () => {
   const leaves = names.filter((name) => name.endsWith('EE.crt'));
   interface Parts {
     readonly byName: ReadonlyMap<string, PathCertificate>;
-    readonly anchors: BySubject;
-    readonly intermediates: BySubject;
+    readonly anchors: CertificatesBySubject;
+    readonly intermediates: CertificatesBySubject;
   }
   let parts: Parts | undefined;
 
@@ -48,7 +55,7 @@ describeReal('PKITS_data', "NIST's PKITS", () => {
     await x509.load();
     const byName = new Map<string, PathCertificate>();
     for (const name of names) {
-      const certificate = pathCertificate(Uint8Array.from(readFileSync(join(folder, 'certs', name))));
+      const certificate = readPathCertificate(Uint8Array.from(readFileSync(join(folder, 'certs', name))));
       if (typeof certificate !== 'string') {
         byName.set(name, certificate);
       }
@@ -57,8 +64,8 @@ describeReal('PKITS_data', "NIST's PKITS", () => {
     const anchor = byName.get('TrustAnchorRootCertificate.crt');
     parts = {
       byName,
-      anchors: bySubject(anchor === undefined ? [] : [anchor]),
-      intermediates: bySubject(intermediates),
+      anchors: groupBySubject(anchor === undefined ? [] : [anchor]),
+      intermediates: groupBySubject(intermediates),
     };
     return parts;
   };

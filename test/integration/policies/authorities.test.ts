@@ -262,7 +262,7 @@ describe.each(frameworks)('%s', (framework) => {
   });
 
   it.each(sources)('%s: a token of another certificate builds no path to a status', async (source) => {
-    const built = vi.spyOn(ChainVerification.prototype, 'outcomeOf');
+    const built = vi.spyOn(ChainVerification.prototype, 'verify');
     const revocation = { by: 'crl' } as const;
     const api = await startApi(framework, source, { authorities: root.cert, revocation });
     const claims = { cnf: { 'x5t#S256': createHash('sha256').update('another').digest('base64url') } };

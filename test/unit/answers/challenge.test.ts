@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { describe, expect, it, vi } from 'vitest';
 import { RequestRefused, refusalCodes } from '../../../packages/core/src/errors.js';
-import { type ChallengeRules, createRefusalResponse } from '../../../packages/core/src/response/challenge.js';
+import { type ChallengeRules, createRefusalAnswer } from '../../../packages/core/src/response/challenge.js';
 import { challengeOf } from '../../support/refusals.js';
 
 const rules: ChallengeRules = {
@@ -14,7 +14,7 @@ const rules: ChallengeRules = {
 };
 const req = { url: '/accounts' } as IncomingMessage;
 const answerTo = (code: (typeof refusalCodes)[number]) =>
-  createRefusalResponse(
+  createRefusalAnswer(
     new RequestRefused(code, { detail: 'for the operator alone', scope: 'a b' }),
     req,
     rules,
@@ -109,7 +109,7 @@ describe('word for word', () => {
     ],
   ])('%s', (_title, refusal, body, headers) => {
     const hasBody = Object.keys(body).length > 0;
-    expect(createRefusalResponse(refusal, req, rules)).toStrictEqual({
+    expect(createRefusalAnswer(refusal, req, rules)).toStrictEqual({
       status: refusal.status,
       headers: { 'Cache-Control': 'no-store', ...(hasBody && { 'Content-Type': json }), ...headers },
       body: hasBody ? JSON.stringify(body) : '',
@@ -118,7 +118,7 @@ describe('word for word', () => {
 
   it('RFC 9728 §5.1: where the metadata are, last', () => {
     const resourceMetadata = 'https://resource.example.com/.well-known/oauth-protected-resource';
-    const { headers } = createRefusalResponse(new RequestRefused('credentials_missing'), req, {
+    const { headers } = createRefusalAnswer(new RequestRefused('credentials_missing'), req, {
       ...rules,
       resourceMetadata,
     });
@@ -130,7 +130,7 @@ describe('word for word', () => {
 
 describe('what the client is told otherwise', () => {
   it('takes the place of the fixed sentence, in challenge and body', () => {
-    const { headers, body } = createRefusalResponse(new RequestRefused('certificate_missing'), req, {
+    const { headers, body } = createRefusalAnswer(new RequestRefused('certificate_missing'), req, {
       ...rules,
       describe: ({ code }) => `because of ${code}`,
     });
@@ -141,7 +141,7 @@ describe('what the client is told otherwise', () => {
   });
 
   it('is the fixed sentence where there is nothing more to say', () => {
-    const { body } = createRefusalResponse(new RequestRefused('certificate_missing'), req, {
+    const { body } = createRefusalAnswer(new RequestRefused('certificate_missing'), req, {
       ...rules,
       describe: () => undefined,
     });
@@ -151,7 +151,7 @@ describe('what the client is told otherwise', () => {
   it.each([['because of "it"'], ['because\r\nof it'], ['wegen Łódź'], ['a\\'], [7], ['']])(
     'is the fixed sentence where no challenge takes %j',
     (description) => {
-      const { headers } = createRefusalResponse(new RequestRefused('certificate_missing'), req, {
+      const { headers } = createRefusalAnswer(new RequestRefused('certificate_missing'), req, {
         ...rules,
         describe: () => description as string,
       });
@@ -160,7 +160,7 @@ describe('what the client is told otherwise', () => {
   );
 
   it('makes no body where there is no error', () => {
-    const { headers, body } = createRefusalResponse(new RequestRefused('credentials_missing'), req, {
+    const { headers, body } = createRefusalAnswer(new RequestRefused('credentials_missing'), req, {
       ...rules,
       describe: () => 'anything',
     });
@@ -175,7 +175,7 @@ describe('a value that a policy gives with a refusal', () => {
   function answerWith(name: Name, value: unknown) {
     const report = vi.fn();
     const refusal = new RequestRefused(codeFor(name), { [name]: value });
-    const { headers } = createRefusalResponse(refusal, req, { ...rules, report });
+    const { headers } = createRefusalAnswer(refusal, req, { ...rules, report });
     return { sent: headers['WWW-Authenticate'] ?? headers['Retry-After'], reports: report.mock.calls };
   }
   const challenge =
@@ -240,7 +240,7 @@ describe('a body of the API’s own', () => {
     ['a text', 'refused', '"refused"'],
     ['null', null, 'null'],
   ])('%s is sent as JSON', (_title, shaped, expected) => {
-    const { headers, body } = createRefusalResponse(new RequestRefused('credentials_missing'), req, {
+    const { headers, body } = createRefusalAnswer(new RequestRefused('credentials_missing'), req, {
       ...rules,
       errorBody: () => shaped,
     });
@@ -248,7 +248,7 @@ describe('a body of the API’s own', () => {
   });
 
   it('undefined is an empty body', () => {
-    const { headers, body } = createRefusalResponse(new RequestRefused('token_expired'), req, {
+    const { headers, body } = createRefusalAnswer(new RequestRefused('token_expired'), req, {
       ...rules,
       errorBody: () => undefined,
     });
@@ -258,7 +258,7 @@ describe('a body of the API’s own', () => {
   it('a promise of a body is an error, which says what the function must return', () => {
     const refusal = new RequestRefused('token_expired');
     const errorBody = (async () => ({ problem: 'x' })) as never;
-    expect(() => createRefusalResponse(refusal, req, { ...rules, errorBody })).toThrow(
+    expect(() => createRefusalAnswer(refusal, req, { ...rules, errorBody })).toThrow(
       'it returned a promise; it must return the body itself',
     );
   });
@@ -278,7 +278,7 @@ describe('a body of the API’s own', () => {
     ],
   ])('is made of status, code, the plain body and the request: %s', (refusal, expected) => {
     const errorBody = vi.fn();
-    createRefusalResponse(refusal, req, { ...rules, errorBody });
+    createRefusalAnswer(refusal, req, { ...rules, errorBody });
     expect(errorBody.mock.calls).toStrictEqual([[expected, req]]);
   });
 });

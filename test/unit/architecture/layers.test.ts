@@ -98,7 +98,7 @@ it('R21: certificates are parsed by node:crypto and @peculiar/x509, never by cod
   expect(users('X509Certificate(').toSorted()).toEqual([
     'authorization-server/client-identity.ts',
     'certificate/client-certificate.ts',
-    'certificate/parsed.ts',
+    'certificate/parsed-certificate.ts',
     'chain/authorities.ts',
     'chain/path-certificate.ts',
     'doctor/arrival.ts',

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { entryIn, type LogEntry, textOfEntry } from '../../../packages/core/src/revocation/log-entry.js';
+import { type LogEntry, parseEntry, textOfEntry } from '../../../packages/core/src/revocation/log-entry.js';
 
 const alive: LogEntry = {
   writer: 'writer',
@@ -32,18 +32,18 @@ it.each<LogEntry>([
   { ...alive, notice: { ...notice, revocation: { tokenHash: 'hash' } } },
   { ...alive, notice: { ...notice, revocation: { thumbprint: 'hash', issuer: 'https://as.example.com' } } },
 ])('is read as it was written: %j', (entry) => {
-  expect(entryIn(textOfEntry(entry))).toEqual(entry);
+  expect(parseEntry(textOfEntry(entry))).toEqual(entry);
 });
 
 it.each(['{}', '{"writer":"writer","number":1,"at":1}', 'null', '7', '"text"', 'no JSON', ''])(
   'is not %j',
   (text) => {
-    expect(entryIn(text)).toBeUndefined();
+    expect(parseEntry(text)).toBeUndefined();
   },
 );
 
 it('is one call just now if an earlier version wrote it', () => {
   const written = JSON.parse(textOfEntry({ ...alive, notice, noticeAge: 7 }));
   expect(written.splice(-2)).toEqual([7, 1]);
-  expect(entryIn(JSON.stringify(written))).toEqual({ ...alive, notice });
+  expect(parseEntry(JSON.stringify(written))).toEqual({ ...alive, notice });
 });

@@ -1,6 +1,6 @@
 // In which order a process writes its entries into the log, and which of them it does not write.
 import { describe, expect, it } from 'vitest';
-import { entryIn } from '../../../packages/core/src/revocation/log-entry.js';
+import { parseEntry } from '../../../packages/core/src/revocation/log-entry.js';
 import { LogSeals } from '../../../packages/core/src/revocation/log-seals.js';
 import { LogWriter } from '../../../packages/core/src/revocation/log-writer.js';
 import { RecentNotices } from '../../../packages/core/src/revocation/recent-notices.js';
@@ -26,7 +26,7 @@ function writerTo(log: MemoryLog, full: string[] = []): LogWriter {
 /** What the log has: the number of each entry, and whom it revokes. */
 function written(log: MemoryLog): [number | undefined, unknown][] {
   return log.entries.map(({ entry }) => {
-    const { number, notice } = entryIn(seals.openEntry(entry) ?? '') ?? {};
+    const { number, notice } = parseEntry(seals.openEntry(entry) ?? '') ?? {};
     return [number, Object(notice?.revocation).subject];
   });
 }
@@ -120,7 +120,7 @@ it('writes a name that waits already once, with the last time and the last id', 
   ];
   givenUp.abort();
   await Promise.all(calls);
-  const entries = log.entries.map(({ entry }) => entryIn(seals.openEntry(entry) ?? ''));
+  const entries = log.entries.map(({ entry }) => parseEntry(seals.openEntry(entry) ?? ''));
   expect(entries.map((entry) => entry?.noticeCalls)).toEqual([1, 3, 1, 1]);
   const notices = entries.map((entry) => entry?.notice);
   expect(notices.map((notice) => notice?.revocation)).toEqual([

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { TellableError } from '../../../packages/core/src/errors.js';
-import { describeStoreError } from '../../../packages/core/src/shared/bounded-wait.js';
+import { describeStoreError } from '../../../packages/core/src/shared/store-error.js';
 
 describe('what an operator is told of the error of a store', () => {
   it.each([

@@ -1,7 +1,7 @@
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { guardedLookup } from '../../../packages/core/src/certificate-status/guarded-lookup.js';
 import { isPermittedAddress } from '../../../packages/core/src/certificate-status/permitted-address.js';
+import { createPermittedLookup } from '../../../packages/core/src/certificate-status/permitted-lookup.js';
 
 describe('a URL of a certificate', () => {
   it.each([
@@ -71,7 +71,7 @@ describe('a URL of a certificate', () => {
 
 describe('the lookup of a connection', () => {
   const answers = (...addresses: string[]) =>
-    guardedLookup((_host, _options, callback) =>
+    createPermittedLookup((_host, _options, callback) =>
       callback(
         null,
         addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 })),
@@ -93,7 +93,7 @@ describe('the lookup of a connection', () => {
 
   it('fails if the name can not be resolved', async () => {
     const lookup = promisify(
-      guardedLookup((_host, _options, callback) =>
+      createPermittedLookup((_host, _options, callback) =>
         callback(Object.assign(new Error('no'), { code: 'ENOTFOUND' }), []),
       ) as never,
     );

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { ListEntries } from '../../../packages/core/src/certificate-status/list-entries.js';
-import { listHead } from '../../../packages/core/src/certificate-status/revocation-list.js';
+import { readListHead } from '../../../packages/core/src/certificate-status/revocation-list.js';
 import { reason, writeAuthority, writeList } from '../../support/written-status.js';
 
 /** Sixteen bytes, as many as an authority draws. */
@@ -19,7 +19,7 @@ it('a list of 100,000 entries is read whole, and other work has its turn meanwhi
     revoked: Array.from({ length: count }, (_, index) => serialOf(index)),
     entryExtensions: [reason(4)],
   });
-  const head = listHead(der);
+  const head = readListHead(der);
   if (typeof head === 'string') {
     throw new Error(head);
   }

@@ -1,7 +1,10 @@
 // Lists that another key of the authority has signed (RFC 5280 §6.3.3 (f)): one for lists alone, and no other.
 import { describe, expect, it } from 'vitest';
 import { ListSigners } from '../../../packages/core/src/chain/list-signers.js';
-import { type BySubject, bySubject } from '../../../packages/core/src/chain/path-building.js';
+import {
+  type CertificatesBySubject,
+  groupBySubject,
+} from '../../../packages/core/src/chain/path-building.js';
 import { bits, commonName, extension } from '../../support/written-der.js';
 import {
   hour,
@@ -190,8 +193,10 @@ describe('a status is unknown if the certificate of the other key', () => {
 describe('ListSigners', () => {
   const use = (configured: readonly Written[], generation = 1) => {
     const current = {
-      authorities: bySubject([root.certificate]) as BySubject,
-      intermediates: bySubject(configured.map(({ certificate }) => certificate)) as BySubject | undefined,
+      authorities: groupBySubject([root.certificate]) as CertificatesBySubject,
+      intermediates: groupBySubject(configured.map(({ certificate }) => certificate)) as
+        | CertificatesBySubject
+        | undefined,
       generation,
     };
     return { current, signers: new ListSigners(() => current) };
@@ -227,7 +232,7 @@ describe('ListSigners', () => {
     const { signers, current } = use([belowUpper]);
     const find = (at = Date.now()) => signers.pathOf(belowUpper.certificate, root.certificate, at);
     expect(find()).toBeUndefined();
-    current.intermediates = bySubject([belowUpper.certificate, upper.certificate]);
+    current.intermediates = groupBySubject([belowUpper.certificate, upper.certificate]);
     expect(find()).toBeUndefined();
     expect(find(Date.now() + 61_000)?.path).toHaveLength(3);
   });

@@ -1,6 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { certificateId, ocspRequest } from '../../../packages/core/src/certificate-status/ocsp-request.js';
+import {
+  createCertificateId,
+  createOcspRequest,
+} from '../../../packages/core/src/certificate-status/ocsp-request.js';
 import { readOcspResponse } from '../../../packages/core/src/certificate-status/ocsp-response.js';
 import { commonName, extension, identifier, integer, sequence } from '../../support/written-der.js';
 import {
@@ -25,7 +28,7 @@ const responder = (issuer: Written, extensions: readonly Buffer[], notAfter = Da
 const delegated = responder(authority, [ocspSigning]);
 
 const read = (parts: OcspParts = {}, nonce = false) => {
-  const request = ocspRequest(certificateId(leaf.certificate, authority.certificate), nonce);
+  const request = createOcspRequest(createCertificateId(leaf.certificate, authority.certificate), nonce);
   const sent = parts.nonce === undefined ? request : { ...request, nonce: parts.nonce };
   const rules = {
     request: nonce ? sent : request,
@@ -138,7 +141,7 @@ describe('an OCSP answer can not be used if it', () => {
   });
 
   it('has another nonce than the one that was sent, or none', async () => {
-    const request = ocspRequest(certificateId(leaf.certificate, authority.certificate), true);
+    const request = createOcspRequest(createCertificateId(leaf.certificate, authority.certificate), true);
     const rules = { request, issuer: authority.certificate, now: Date.now(), tolerance: 0 };
     const answers = [{}, { nonce: randomBytes(32) }].map((parts) =>
       readOcspResponse(writeOcsp(leaf.certificate, authority, parts), rules),
@@ -148,7 +151,7 @@ describe('an OCSP answer can not be used if it', () => {
 
   it('is changed or cut anywhere', async () => {
     const answer = writeOcsp(leaf.certificate, authority, { ...by(delegated) });
-    const request = ocspRequest(certificateId(leaf.certificate, authority.certificate), false);
+    const request = createOcspRequest(createCertificateId(leaf.certificate, authority.certificate), false);
     const rules = { request, issuer: authority.certificate, now: Date.now(), tolerance: 0 };
     const signedTo = answer.length - delegated.certificate.der.length - 8;
     for (let at = 0; at < signedTo; at += 1) {
@@ -162,8 +165,8 @@ describe('an OCSP answer can not be used if it', () => {
 });
 
 it('a request has a nonce of 32 bytes only if one is wanted', () => {
-  const id = certificateId(leaf.certificate, authority.certificate);
-  const requests = [ocspRequest(id, true), ocspRequest(id, true), ocspRequest(id, false)];
+  const id = createCertificateId(leaf.certificate, authority.certificate);
+  const requests = [createOcspRequest(id, true), createOcspRequest(id, true), createOcspRequest(id, false)];
   expect(requests.map(({ nonce }) => nonce?.length)).toEqual([32, 32, undefined]);
   expect(requests[0]?.nonce).not.toEqual(requests[1]?.nonce);
 });

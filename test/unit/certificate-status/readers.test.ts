@@ -4,21 +4,21 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { DerCursor } from '../../../packages/core/src/certificate-status/der-cursor.js';
 import {
   type DistributionPoint,
-  distributionPoints,
   isWebUri,
+  readDistributionPoints,
 } from '../../../packages/core/src/certificate-status/distribution-points.js';
 import {
   coveredReasons,
-  everything,
   type ListScope,
   readScope,
+  unlimitedScope,
 } from '../../../packages/core/src/certificate-status/list-scope.js';
 import {
   comparableDirectoryName,
   readPointNames,
   readResponders,
 } from '../../../packages/core/src/certificate-status/point-names.js';
-import { withoutRepeats } from '../../../packages/core/src/certificate-status/repeated-reports.js';
+import { skipRepeatedReports } from '../../../packages/core/src/certificate-status/repeated-reports.js';
 import {
   ALL_REASONS,
   readReasons,
@@ -139,13 +139,13 @@ describe('the scope of a list', () => {
   const flag = (tag: number, value = 0xff) => der(tag, Buffer.from([value]));
   const names = der(0xa0, fullName(uri('http://a')));
   it.each<[string, Buffer, object | string]>([
-    ['nothing in it', sequence(), everything],
-    ['users', sequence(flag(0x81)), { ...everything, certificates: 'users' }],
-    ['authorities', sequence(flag(0x82)), { ...everything, certificates: 'authorities' }],
-    ['users, as not written', sequence(flag(0x81, 0)), everything],
-    ['some reasons', sequence(der(0x83, flags(6, 0x40))), { ...everything, reasons: 2 }],
-    ['a point', sequence(names), { ...everything, names: [hexOf(uri('http://a'))] }],
-    ['no indirect list, as written', sequence(flag(0x84, 0)), everything],
+    ['nothing in it', sequence(), unlimitedScope],
+    ['users', sequence(flag(0x81)), { ...unlimitedScope, certificates: 'users' }],
+    ['authorities', sequence(flag(0x82)), { ...unlimitedScope, certificates: 'authorities' }],
+    ['users, as not written', sequence(flag(0x81, 0)), unlimitedScope],
+    ['some reasons', sequence(der(0x83, flags(6, 0x40))), { ...unlimitedScope, reasons: 2 }],
+    ['a point', sequence(names), { ...unlimitedScope, names: [hexOf(uri('http://a'))] }],
+    ['no indirect list, as written', sequence(flag(0x84, 0)), unlimitedScope],
     ['an indirect list', sequence(flag(0x84)), 'it is an indirect list, which is not supported'],
     ['attribute certificates', sequence(flag(0x85)), 'it is about attribute certificates alone'],
     [
@@ -187,13 +187,13 @@ describe('the scope of a list', () => {
     ['the reasons of list and point', { names: ['a'], reasons: 6 }, [point(12, 'a')], false, 4],
     ['the reasons of two points', { names: ['a'] }, [point(2, 'a'), point(4, 'a'), point(8, 'b')], false, 6],
   ])('covers %s', (_, scope, points, isAuthority, reasons) => {
-    expect(coveredReasons({ ...everything, ...scope }, points, isAuthority)).toBe(reasons);
+    expect(coveredReasons({ ...unlimitedScope, ...scope }, points, isAuthority)).toBe(reasons);
   });
 });
 
 describe('the distribution points of a certificate', () => {
   const pointsOf = (value?: Buffer, by: Buffer = issuer) =>
-    distributionPoints({
+    readDistributionPoints({
       extensions: new Map(value && [['551d1f', { isCritical: false, value }]]),
       issuer: by,
     } as never as PathCertificate);
@@ -329,7 +329,7 @@ describe('a problem', () => {
 
   it('is reported again after a minute, and others meanwhile', () => {
     const reports: string[] = [];
-    const report = withoutRepeats((code, message) => void reports.push(`${code} ${message}`));
+    const report = skipRepeatedReports((code, message) => void reports.push(`${code} ${message}`));
     const code = 'certificate_status_missing';
     report(code, 'a');
     report(code, 'a');

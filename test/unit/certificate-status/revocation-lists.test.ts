@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { listHead } from '../../../packages/core/src/certificate-status/revocation-list.js';
+import { readListHead } from '../../../packages/core/src/certificate-status/revocation-list.js';
 import {
   bits,
   commonName,
@@ -311,7 +311,7 @@ describe('bytes that are no list', () => {
       'not a revocation list',
     ],
   ])('%s', (_title, bytes, why) => {
-    expect(listHead(bytes)).toContain(why);
+    expect(readListHead(bytes)).toContain(why);
   });
 
   it('a list of version 1 is one', async () => {
@@ -332,7 +332,7 @@ describe('bytes that are no list', () => {
       const changed = Buffer.from(list);
       changed[at] = (changed[at] ?? 0) ^ (1 << (at % 8));
       for (const bytes of [changed, list.subarray(0, at)]) {
-        const head = listHead(bytes);
+        const head = readListHead(bytes);
         if (typeof head === 'object' && at % 16 === 0) {
           expect(await statusByLists(path, [ofRoot, bytes])).not.toMatchObject({ state: 'good' });
         }

@@ -8,10 +8,10 @@ import {
   routeCertificatePolicy,
 } from '@mtls-bound/core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { certificateFields } from '../../../packages/core/src/certificate/certificate-fields.js';
+import { readCertificateFields } from '../../../packages/core/src/certificate/certificate-fields.js';
 import { x509 as library } from '../../../packages/core/src/certificate/lazy-x509.js';
-import { parsedCertificate } from '../../../packages/core/src/certificate/parsed.js';
-import { explainTooCostly, parsingCost } from '../../../packages/core/src/certificate/parsing-cost.js';
+import { parseCertificate } from '../../../packages/core/src/certificate/parsed-certificate.js';
+import { explainTooCostly, measureParsingCost } from '../../../packages/core/src/certificate/parsing-cost.js';
 import { RequestRefused } from '../../../packages/core/src/errors.js';
 import { createPki, type Pki } from '../../support/pki.js';
 
@@ -227,7 +227,7 @@ describe('what the libraries are given', () => {
   it('is the names and the extensions of rules, and nothing of the rest', () => {
     const rest = { key: randomBytes(2_000), signature: randomBytes(2_000), serial: Buffer.alloc(2_000, 1) };
     const other = extension(ids.unknown, filled(4, 2_000));
-    const fields = certificateFields(
+    const fields = readCertificateFields(
       written({ ...rest, extensions: [other, extension(ids.qc, sequence())] }),
     );
     const { issuer, subject, extensions } = fields as Exclude<typeof fields, string>;
@@ -241,7 +241,7 @@ describe('what the libraries are given', () => {
   });
 
   it.each(['alice', 'selfSignedEc', 'selfSignedRsa'] as const)('has both names of %s', (name) => {
-    expect(certificateFields(pki[name].der)).toMatchObject({
+    expect(readCertificateFields(pki[name].der)).toMatchObject({
       issuer: expect.any(Uint8Array),
       subject: expect.any(Uint8Array),
     });
@@ -265,17 +265,17 @@ describe('what the libraries are given', () => {
       () => written({ extensions: [sequence(element(6, ids.eku), filled(1, 1), filled(1, 1), element(4))] }),
     ],
   ])('is nothing of %s', (_title, der) => {
-    expect(certificateFields(der())).toBe('it has not the structure of one in DER');
+    expect(readCertificateFields(der())).toBe('it has not the structure of one in DER');
   });
 
   it('is decided for every prefix and every changed byte of a certificate', () => {
     const { der } = pki.alice;
     for (let at = 0; at < der.length; at += 1) {
-      expect(typeof certificateFields(der.subarray(0, at))).toBe('string');
+      expect(typeof readCertificateFields(der.subarray(0, at))).toBe('string');
       for (const byte of [0, 0x1f, 0x80, 0x84, 0xff]) {
         const changed = Buffer.from(der);
         changed[at] = byte;
-        expect(() => certificateFields(changed)).not.toThrow();
+        expect(() => readCertificateFields(changed)).not.toThrow();
       }
     }
   });
@@ -299,7 +299,7 @@ const longest: Record<number, number> = {
 const constructed = [0x30, 0x31, ...Array.from({ length: 31 }, (_, at) => 0xa0 + at)];
 
 describe('an element of a name or an extension', () => {
-  const verdict = (der: Buffer) => parsingCost(sequence(der)).why;
+  const verdict = (der: Buffer) => measureParsingCost(sequence(der)).why;
   const tags = Array.from({ length: 256 }, (_, tag) => tag);
 
   it('is accepted if its type is known and it is no longer than its type needs', () => {
@@ -330,14 +330,14 @@ describe('an element of a name or an extension', () => {
   });
 
   it('is nested at most 16 deep', () => {
-    expect(parsingCost(nested(16)).why).toBeUndefined();
-    expect(parsingCost(nested(17)).why).toMatch('more than 16 deep');
-    expect(parsingCost(nested(900)).why).toMatch('more than 16 deep');
+    expect(measureParsingCost(nested(16)).why).toBeUndefined();
+    expect(measureParsingCost(nested(17)).why).toMatch('more than 16 deep');
+    expect(measureParsingCost(nested(900)).why).toMatch('more than 16 deep');
   });
 });
 
 describe('the parts of a certificate together', () => {
-  const cost = (...ders: Buffer[]) => explainTooCostly(ders.map((der) => parsingCost(der)));
+  const cost = (...ders: Buffer[]) => explainTooCostly(ders.map((der) => measureParsingCost(der)));
   const nulls = (count: number) => sequence(...many(count, () => element(5)));
   const identifiers = (count: number) => sequence(...many(count, () => filled(6, 64)));
 
@@ -361,7 +361,7 @@ describe('the parts of a certificate together', () => {
 });
 
 describe('a certificate that comes again on a new connection', () => {
-  const again = (der: Buffer) => parsedCertificate(new ClientCertificate(der));
+  const again = (der: Buffer) => parseCertificate(new ClientCertificate(der));
 
   it('is not parsed again', () => {
     const der = written();
@@ -399,6 +399,6 @@ describe('a certificate that comes again on a new connection', () => {
     const der = written();
     const { thumbprint } = new ClientCertificate(der);
     expect(again(der)).toBeDefined();
-    expect(parsedCertificate(new ClientCertificate({ thumbprint }))).toBeUndefined();
+    expect(parseCertificate(new ClientCertificate({ thumbprint }))).toBeUndefined();
   });
 });

@@ -2,7 +2,10 @@
 
 import { nginx, proxyHeader } from '@mtls-bound/core';
 import { describe, expect, it } from 'vitest';
-import { rangesFaultOf, rangeTest } from '../../../packages/core/src/trusted-proxy/trusted-range.js';
+import {
+  createRangeTest,
+  explainUnusableRanges,
+} from '../../../packages/core/src/trusted-proxy/trusted-range.js';
 import { mismatch } from '../../support/mismatch.js';
 
 const unreadable = (entry: number) =>
@@ -49,7 +52,7 @@ it.each<[string[], string | undefined]>([
   [['2000::/4', '3000::/4', 'loopback'], everybody],
   [['::/2'], everybody],
 ])('%j', (ranges, expected) => {
-  expect(rangesFaultOf(ranges)).toBe(expected);
+  expect(explainUnusableRanges(ranges)).toBe(expected);
 });
 
 it.each<[string, string]>([
@@ -82,6 +85,6 @@ describe('an address is in a range as Express reads it', () => {
     ['fe80::5', 'fe80::6%eth0', false],
     ['linklocal', 'fe80::6%eth0', true],
   ])('%s and %s: %s', (range, address, isIn) => {
-    expect(rangeTest([range])(address)).toBe(isIn);
+    expect(createRangeTest([range])(address)).toBe(isIn);
   });
 });

@@ -1,7 +1,7 @@
 // Which keys count, told by their DER alone: OpenSSL decodes none of them before.
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { costOfSignature, explainKey } from '../../../packages/core/src/chain/accepted-keys.js';
+import { explainUnacceptedKey, verificationCostOf } from '../../../packages/core/src/chain/accepted-keys.js';
 import { bits, der, identifier, integer, sequence as sequenceOf } from '../../support/written-der.js';
 
 const derOf = ({ publicKey }: { readonly publicKey: KeyObject }) =>
@@ -35,7 +35,7 @@ describe('accepts', () => {
         ),
     ],
   ])('%s', (_, key) => {
-    expect(explainKey(key())).toBeUndefined();
+    expect(explainUnacceptedKey(key())).toBeUndefined();
   });
 });
 
@@ -59,7 +59,7 @@ describe('refuses', () => {
     ['RSA that is cut off', () => cutOff(rsa(2_048)), 'its RSA key can not be read'],
     ['RSA with a long exponent', () => withLongExponent(), 'its RSA key has too long an exponent'],
   ])('%s', (_, key, why) => {
-    expect(explainKey(key())).toBe(why);
+    expect(explainUnacceptedKey(key())).toBe(why);
   });
 });
 
@@ -142,12 +142,12 @@ describe('the numbers of an RSA key', () => {
       unreadable,
     ],
   ])('%s', (_, key, why) => {
-    expect(explainKey(key)).toBe(why);
+    expect(explainUnacceptedKey(key)).toBe(why);
   });
 });
 
 it('an algorithm that is no sequence is unknown', () => {
-  expect(explainKey(sequenceOf(der(0x31, identifier('1.3.101.112')), bits(Buffer.alloc(32))))).toBe(
+  expect(explainUnacceptedKey(sequenceOf(der(0x31, identifier('1.3.101.112')), bits(Buffer.alloc(32))))).toBe(
     'its key is of the type unknown',
   );
 });
@@ -167,6 +167,6 @@ describe('a signature costs, in quarters of a millisecond', () => {
     ['600 bytes', () => Buffer.alloc(600), 1],
     ['601 bytes', () => Buffer.alloc(601), 2],
   ])('%s: %i', (_, key, cost) => {
-    expect(costOfSignature(key())).toBe(cost);
+    expect(verificationCostOf(key())).toBe(cost);
   });
 });

@@ -29,9 +29,9 @@ it('a refusal is kept for as long as no certificate becomes valid', async () => 
   const chain = verification(root);
   const certificate = new ClientCertificate((await client('CN=client', stranger)).der);
   const now = Date.now();
-  expect(chain.outcomeOf(certificate, now)).toMatchObject({ why: expect.stringContaining('no path') });
+  expect(chain.verify(certificate, now)).toMatchObject({ why: expect.stringContaining('no path') });
   const { length } = looks.mock.calls;
-  expect(chain.outcomeOf(certificate, now + 20 * day)).toMatchObject({ why: expect.anything() });
+  expect(chain.verify(certificate, now + 20 * day)).toMatchObject({ why: expect.anything() });
   expect(looks.mock.calls).toHaveLength(length);
 });
 
@@ -39,24 +39,24 @@ it('a certificate that was not valid yet is accepted once it is', async () => {
   const chain = verification(root);
   const certificate = new ClientCertificate((await client('CN=client', root, { from: 2, to: 10 })).der);
   const now = Date.now();
-  expect(chain.outcomeOf(certificate, now)).toMatchObject({ why: 'it is not valid yet' });
-  expect(chain.outcomeOf(certificate, now + day)).toMatchObject({ why: 'it is not valid yet' });
-  expect(chain.outcomeOf(certificate, now + 3 * day)).toHaveProperty('path');
-  expect(chain.outcomeOf(certificate, now + 11 * day)).toMatchObject({ why: 'it has expired' });
+  expect(chain.verify(certificate, now)).toMatchObject({ why: 'it is not valid yet' });
+  expect(chain.verify(certificate, now + day)).toMatchObject({ why: 'it is not valid yet' });
+  expect(chain.verify(certificate, now + 3 * day)).toHaveProperty('path');
+  expect(chain.verify(certificate, now + 11 * day)).toMatchObject({ why: 'it has expired' });
 });
 
 it('an expired certificate is accepted once the clock is put right', async () => {
   const chain = verification(root);
   const certificate = new ClientCertificate((await client('CN=client', root, { to: 10 })).der);
   const now = Date.now();
-  expect(chain.outcomeOf(certificate, now + 50 * day)).toMatchObject({ why: 'it has expired' });
-  expect(chain.outcomeOf(certificate, now)).toHaveProperty('path');
+  expect(chain.verify(certificate, now + 50 * day)).toMatchObject({ why: 'it has expired' });
+  expect(chain.verify(certificate, now)).toHaveProperty('path');
 });
 
 it('a certificate that counts is verified, and the one that came is not changed', async () => {
   const chain = verification(root);
   const certificate = new ClientCertificate((await client('CN=client', root)).der, { verified: false });
-  expect(chain.outcomeOf(certificate, Date.now())).toMatchObject({ certificate: { verified: true } });
+  expect(chain.verify(certificate, Date.now())).toMatchObject({ certificate: { verified: true } });
   expect(certificate.verified).toBe(false);
 });
 
@@ -66,7 +66,7 @@ it('a certificate is looked at once, whatever else is sent with it, and none of 
   const chain = verification(root);
   const outcomes = [stranger, root, middle].map((needless) => {
     const certificate = new ClientCertificate(der, { intermediates: [middle.der, needless.der] });
-    return chain.outcomeOf(certificate, Date.now());
+    return chain.verify(certificate, Date.now());
   });
   const [first, ...others] = outcomes as [Exclude<(typeof outcomes)[number], { why: string }>, object];
   expect(first.certificate.intermediates.map(thumbprintOf)).toEqual([thumbprintOf(middle.der)]);
@@ -78,7 +78,7 @@ it('a certificate of which only the hash is known is refused, before and after t
   const chain = verification(root);
   const whole = new ClientCertificate(der);
   const hashAlone = new ClientCertificate({ thumbprint: whole.thumbprint });
-  const outcomes = [hashAlone, whole, hashAlone].map((one) => 'why' in chain.outcomeOf(one, Date.now()));
+  const outcomes = [hashAlone, whole, hashAlone].map((one) => 'why' in chain.verify(one, Date.now()));
   expect(outcomes).toEqual([true, false, true]);
 });
 
@@ -94,21 +94,21 @@ it('a resumed session, which has lost the intermediates, is accepted after an au
   const { der } = await client('CN=client', middle);
   const now = Date.now();
   await chain.prepare(now);
-  expect(chain.outcomeOf(new ClientCertificate(der, { intermediates: [middle.der] }), now)).toHaveProperty(
+  expect(chain.verify(new ClientCertificate(der, { intermediates: [middle.der] }), now)).toHaveProperty(
     'path',
   );
   anchors = [root.cert, stranger.cert];
   const resumed = new ClientCertificate(der);
   for (const later of [now + day / 2, now + day / 2 + 1_000]) {
     await chain.prepare(later);
-    expect(chain.outcomeOf(resumed, later)).toHaveProperty('path');
+    expect(chain.verify(resumed, later)).toHaveProperty('path');
   }
   anchors = [stranger.cert];
   for (const later of [now + day, now + day + 1_000]) {
     await chain.prepare(later);
     await new Promise(setImmediate);
   }
-  expect(chain.outcomeOf(resumed, now + day + 2_000)).toMatchObject({ why: expect.any(String) });
+  expect(chain.verify(resumed, now + day + 2_000)).toMatchObject({ why: expect.any(String) });
 });
 
 it.each([
@@ -124,9 +124,9 @@ it.each([
     verifyError: 'TLS says UNABLE_TO_GET_ISSUER_CERT',
   });
   const chain = verification(root);
-  expect(chain.outcomeOf(refused, Date.now())).toEqual({ why: verifyError });
-  expect(chain.outcomeOf(unknown, Date.now())).toHaveProperty('path');
-  expect(chain.outcomeOf(refused, Date.now())).toEqual({ why: verifyError });
+  expect(chain.verify(refused, Date.now())).toEqual({ why: verifyError });
+  expect(chain.verify(unknown, Date.now())).toHaveProperty('path');
+  expect(chain.verify(refused, Date.now())).toEqual({ why: verifyError });
 });
 
 it('a certificate that comes back without its intermediates, as from a resumed session, keeps its path', async () => {
@@ -138,23 +138,23 @@ it('a certificate that comes back without its intermediates, as from a resumed s
   const chain = verification(root);
   const now = Date.now();
   const first = alone();
-  expect(chain.outcomeOf(first, now)).toMatchObject({ why: expect.stringContaining('no path') });
-  expect(chain.outcomeOf(whole, now)).toHaveProperty('path');
-  expect(chain.outcomeOf(first, now)).toMatchObject({
+  expect(chain.verify(first, now)).toMatchObject({ why: expect.stringContaining('no path') });
+  expect(chain.verify(whole, now)).toHaveProperty('path');
+  expect(chain.verify(first, now)).toMatchObject({
     path: [{ der }, { der: middle.der }, { der: root.der }],
   });
-  expect(chain.outcomeOf(alone(), now)).toHaveProperty('path');
-  expect(chain.outcomeOf(new ClientCertificate(der, revoked), now)).toEqual({ why: revoked.verifyError });
+  expect(chain.verify(alone(), now)).toHaveProperty('path');
+  expect(chain.verify(new ClientCertificate(der, revoked), now)).toEqual({ why: revoked.verifyError });
   // Another process has not seen them.
-  expect(verification(root).outcomeOf(alone(), now)).toMatchObject({ why: expect.anything() });
-  expect(chain.outcomeOf(alone(), now + 11 * day)).toMatchObject({ why: expect.anything() });
+  expect(verification(root).verify(alone(), now)).toMatchObject({ why: expect.anything() });
+  expect(chain.verify(alone(), now + 11 * day)).toMatchObject({ why: expect.anything() });
 });
 
 it('of a certificate that is none, the reason is returned at any time', () => {
   const chain = verification(root);
   const none = new ClientCertificate(Buffer.from('3000', 'hex'));
-  expect(chain.outcomeOf(none, Date.now())).toEqual({ why: expect.any(String) });
-  expect(chain.outcomeOf(none, 0)).toEqual({ why: expect.any(String) });
+  expect(chain.verify(none, Date.now())).toEqual({ why: expect.any(String) });
+  expect(chain.verify(none, 0)).toEqual({ why: expect.any(String) });
 });
 
 it('a path holds from the last start to the first end of its certificates', async () => {
@@ -163,11 +163,11 @@ it('a path holds from the last start to the first end of its certificates', asyn
   const chain = verification(root);
   const certificate = () => new ClientCertificate(der, { intermediates: [later.der] });
   const now = Date.now();
-  expect(chain.outcomeOf(certificate(), now + 6 * day)).toHaveProperty('path');
-  const early = chain.outcomeOf(certificate(), now + 4 * day);
+  expect(chain.verify(certificate(), now + 6 * day)).toHaveProperty('path');
+  const early = chain.verify(certificate(), now + 4 * day);
   expect(early).toMatchObject({ why: expect.stringMatching(/above it: it is not valid yet$/) });
-  expect(chain.outcomeOf(certificate(), now + 6 * day)).toHaveProperty('path');
-  expect(chain.outcomeOf(certificate(), now + 10 * day + 60_000)).toEqual({ why: 'it has expired' });
+  expect(chain.verify(certificate(), now + 6 * day)).toHaveProperty('path');
+  expect(chain.verify(certificate(), now + 10 * day + 60_000)).toEqual({ why: 'it has expired' });
 });
 
 it('what a client sends besides is no part of the refusal of others: the same certificate may come with its path', async () => {
@@ -176,7 +176,7 @@ it('what a client sends besides is no part of the refusal of others: the same ce
   const chain = verification(root);
   const now = Date.now();
   const sending = (...intermediates: Uint8Array[]) =>
-    chain.outcomeOf(new ClientCertificate(der, { intermediates }), now);
+    chain.verify(new ClientCertificate(der, { intermediates }), now);
   expect(sending(stranger.der)).toMatchObject({ why: expect.stringContaining('no path') });
   expect(sending()).toMatchObject({ why: expect.stringContaining('no path') });
   const { length } = looks.mock.calls;
@@ -201,11 +201,11 @@ it('configured intermediates complete a path, are waited for, and count again wh
   await chain.prepare(now);
   expect(chain.prepare(now)).toBeUndefined();
   const certificate = new ClientCertificate(der);
-  expect(chain.outcomeOf(certificate, now)).toMatchObject({ why: expect.stringContaining('no path') });
+  expect(chain.verify(certificate, now)).toMatchObject({ why: expect.stringContaining('no path') });
   given = [middle.cert];
   await chain.prepare(now + 61_000);
-  expect(chain.outcomeOf(certificate, now + 61_000)).toHaveProperty('path');
-  expect(chain.outcomeOf(new ClientCertificate(der), now + 61_000)).toHaveProperty('path');
+  expect(chain.verify(certificate, now + 61_000)).toHaveProperty('path');
+  expect(chain.verify(new ClientCertificate(der), now + 61_000)).toHaveProperty('path');
 });
 
 it('both sources are waited for, if both have to be read', async () => {
@@ -226,10 +226,10 @@ it('as many outcomes are kept as the limit says', async () => {
   const chain = new ChainVerification(anchors, undefined, 1);
   const [one, other] = await Promise.all([client('CN=one', root), client('CN=other', root)]);
   const now = Date.now();
-  const first = chain.outcomeOf(new ClientCertificate(one.der), now);
-  expect(chain.outcomeOf(new ClientCertificate(one.der), now)).toBe(first);
-  chain.outcomeOf(new ClientCertificate(other.der), now);
-  expect(chain.outcomeOf(new ClientCertificate(one.der), now)).not.toBe(first);
+  const first = chain.verify(new ClientCertificate(one.der), now);
+  expect(chain.verify(new ClientCertificate(one.der), now)).toBe(first);
+  chain.verify(new ClientCertificate(other.der), now);
+  expect(chain.verify(new ClientCertificate(one.der), now)).not.toBe(first);
 });
 
 it('the names of what came with a certificate are part of what its path may cost', async () => {
@@ -238,7 +238,7 @@ it('the names of what came with a certificate are part of what its path may cost
   const middle = await authority('CN=Middle', root);
   const { der } = await client('CN=client', middle);
   const outcomeWith = (...nodes: readonly Node[]) =>
-    verification(root).outcomeOf(
+    verification(root).verify(
       new ClientCertificate(der, { intermediates: nodes.map((one) => one.der) }),
       Date.now(),
     );

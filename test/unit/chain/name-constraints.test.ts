@@ -5,12 +5,12 @@ import * as peculiar from '@peculiar/x509';
 import { describe, expect, it } from 'vitest';
 import { x509 as library } from '../../../packages/core/src/certificate/lazy-x509.js';
 import {
-  directoryName,
   type GeneralName,
   hostOfMail,
   hostOfUri,
   mailAddressesIn,
   readAlternativeNames,
+  readDirectoryName,
 } from '../../../packages/core/src/chain/general-names.js';
 import { explainViolation, readNameConstraints } from '../../../packages/core/src/chain/name-constraints.js';
 import { der, identifier, integer, sequence, text } from '../../support/written-der.js';
@@ -129,8 +129,8 @@ describe('the mail addresses of a subject', () => {
 
   it('are not known where it can not be read', () => {
     expect(mailAddressesIn(integer(1))).toBeUndefined();
-    expect(directoryName(integer(1))).toBeUndefined();
-    expect(directoryName(undefined)).toBeUndefined();
+    expect(readDirectoryName(integer(1))).toBeUndefined();
+    expect(readDirectoryName(undefined)).toBeUndefined();
   });
 });
 

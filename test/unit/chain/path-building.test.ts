@@ -2,8 +2,8 @@ import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
 import { describe, expect, it } from 'vitest';
 import { x509 as library } from '../../../packages/core/src/certificate/lazy-x509.js';
-import { buildPath, bySubject } from '../../../packages/core/src/chain/path-building.js';
-import { pathCertificate } from '../../../packages/core/src/chain/path-certificate.js';
+import { buildPath, groupBySubject } from '../../../packages/core/src/chain/path-building.js';
+import { readPathCertificate } from '../../../packages/core/src/chain/path-certificate.js';
 import { authority, client, keyPair, type Node, plain, rawExtension } from '../../support/chains.js';
 
 await library.load();
@@ -14,7 +14,7 @@ const middle = await authority('CN=Middle', root);
 const good = await client('CN=client, O=Example', middle, { to: 20 });
 
 function parsed({ der }: Node) {
-  const certificate = pathCertificate(der);
+  const certificate = readPathCertificate(der);
   if (typeof certificate === 'string') {
     throw new Error(certificate);
   }
@@ -24,7 +24,7 @@ function parsed({ der }: Node) {
 function outcome(leaf: Node, between: readonly Node[], anchors: readonly Node[] = [root], at = now): string {
   const found = buildPath(
     parsed(leaf),
-    { anchors: bySubject(anchors.map(parsed)), intermediates: [bySubject(between.map(parsed))] },
+    { anchors: groupBySubject(anchors.map(parsed)), intermediates: [groupBySubject(between.map(parsed))] },
     at,
   );
   return 'why' in found

@@ -6,8 +6,8 @@ import { x509 as library } from '../../../packages/core/src/certificate/lazy-x50
 import {
   comparableName,
   isSelfIssued,
-  pathCertificate,
-  readFields,
+  readParsableFields,
+  readPathCertificate,
 } from '../../../packages/core/src/chain/path-certificate.js';
 import { authority, client } from '../../support/chains.js';
 import {
@@ -31,7 +31,7 @@ const good = await client('CN=client, O=Example', root);
 describe('a certificate', () => {
   it('has the values that OpenSSL reads', () => {
     const openssl = new X509Certificate(good.der);
-    const certificate = pathCertificate(good.der);
+    const certificate = readPathCertificate(good.der);
     if (typeof certificate === 'string') {
       throw new Error(certificate);
     }
@@ -66,7 +66,7 @@ describe('a certificate', () => {
 });
 
 function pathOf(bytes: Uint8Array) {
-  const certificate = pathCertificate(bytes);
+  const certificate = readPathCertificate(bytes);
   if (typeof certificate === 'string') {
     throw new Error(certificate);
   }
@@ -144,20 +144,20 @@ describe('what has the structure of a certificate', () => {
       /twice/,
     ],
   ])('is refused with %s', (_, bytes, why) => {
-    expect(pathCertificate(bytes)).toEqual(expect.stringMatching(why));
+    expect(readPathCertificate(bytes)).toEqual(expect.stringMatching(why));
   });
 
   it.each<[string, Buffer]>([
     ['no bytes', Buffer.alloc(0)],
     ['a list', sequence()],
   ])('and nothing else: %s', (_, bytes) => {
-    expect(pathCertificate(bytes)).toBe('it has not the structure of one in DER');
-    expect(readFields(bytes)).toBe('it has not the structure of one in DER');
+    expect(readPathCertificate(bytes)).toBe('it has not the structure of one in DER');
+    expect(readParsableFields(bytes)).toBe('it has not the structure of one in DER');
   });
 
   it('a name that the library can not read is none', () => {
     // An attribute without a value.
     const name = sequence(der(0x31, sequence(identifier('2.5.4.3'))));
-    expect(pathCertificate(written({ subject: name }))).toBe('it is not an X.509 certificate');
+    expect(readPathCertificate(written({ subject: name }))).toBe('it is not an X.509 certificate');
   });
 });

@@ -4,9 +4,12 @@ import 'reflect-metadata';
 import * as peculiar from '@peculiar/x509';
 import { describe, expect, it } from 'vitest';
 import { x509 as library } from '../../../packages/core/src/certificate/lazy-x509.js';
-import { pathExtensions, revocationExtensions } from '../../../packages/core/src/chain/extension-values.js';
+import {
+  pathExtensionIds,
+  revocationExtensionIds,
+} from '../../../packages/core/src/chain/extension-values.js';
 import type { PathCertificate } from '../../../packages/core/src/chain/path-certificate.js';
-import { authorityLimits, explainInvalidPath } from '../../../packages/core/src/chain/path-validation.js';
+import { explainInvalidPath, readAuthorityLimits } from '../../../packages/core/src/chain/path-validation.js';
 import { bits, boolean, der, identifier, integer, sequence, text } from '../../support/written-der.js';
 
 await library.load();
@@ -14,7 +17,7 @@ await library.load();
 /** Milliseconds since the epoch. */
 const NOW = 1_800_000_000_000;
 const nameOf = (value: string) => Buffer.from(new peculiar.Name(value).toArrayBuffer());
-const ids = { ...pathExtensions, ...revocationExtensions };
+const ids = { ...pathExtensionIds, ...revocationExtensionIds };
 
 interface Written extends Partial<Omit<PathCertificate, 'extensions'>> {
   /** By their names; `undefined` leaves one out. */
@@ -374,10 +377,10 @@ describe('name constraints', () => {
 it('the limits of an authority are its path length and its name constraints, if it has any', () => {
   const names = sequence(der(0xa1, sequence(text(0x82, 'a'))));
   const limits = { basicConstraints: isAuthority(2), nameConstraints: names };
-  expect(authorityLimits(authority('a', { extensions: limits }))).toEqual({
+  expect(readAuthorityLimits(authority('a', { extensions: limits }))).toEqual({
     pathLength: 2,
     names: { permitted: [], excluded: [{ kind: 'dns', text: 'a' }] },
   });
-  expect(authorityLimits(authority('a'))).toEqual({ pathLength: undefined, names: undefined });
-  expect(authorityLimits(authority('a', { version: 1 }))).toContain('it is no authority');
+  expect(readAuthorityLimits(authority('a'))).toEqual({ pathLength: undefined, names: undefined });
+  expect(readAuthorityLimits(authority('a', { version: 1 }))).toContain('it is no authority');
 });

@@ -1,6 +1,6 @@
 // The policies of a path (RFC 5280 §6.1, RFC 9618): an authority that demands one gets a path that has it.
 import { describe, expect, it } from 'vitest';
-import { pathExtensions } from '../../../packages/core/src/chain/extension-values.js';
+import { pathExtensionIds } from '../../../packages/core/src/chain/extension-values.js';
 import type { PathCertificate } from '../../../packages/core/src/chain/path-certificate.js';
 import { ValidPolicies } from '../../../packages/core/src/chain/valid-policies.js';
 import { der, identifier, integer, sequence } from '../../support/written-der.js';
@@ -17,7 +17,7 @@ interface Written {
   readonly noAny?: number;
   readonly isSelfIssued?: boolean;
   /** Extensions whose value is no DER. */
-  readonly malformed?: readonly (keyof typeof pathExtensions)[];
+  readonly malformed?: readonly (keyof typeof pathExtensionIds)[];
 }
 
 function certificate({
@@ -30,8 +30,8 @@ function certificate({
   malformed = [],
 }: Written): PathCertificate {
   const extensions = new Map<string, { isCritical: boolean; value: Uint8Array }>();
-  const put = (name: keyof typeof pathExtensions, value: Uint8Array) =>
-    extensions.set(pathExtensions[name], { isCritical: true, value });
+  const put = (name: keyof typeof pathExtensionIds, value: Uint8Array) =>
+    extensions.set(pathExtensionIds[name], { isCritical: true, value });
   if (policies !== undefined) {
     put('certificatePolicies', sequence(...policies.map((id) => sequence(identifier(id)))));
   }

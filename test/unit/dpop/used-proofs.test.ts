@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { proofIdOf, type Taken, UsedProofs } from '../../../packages/core/src/dpop/used-proofs.js';
+import { proofIdOf, type TakeOutcome, UsedProofs } from '../../../packages/core/src/dpop/used-proofs.js';
 
 /** Seconds. */
 const now = (): number => Date.now() / 1000;
@@ -218,9 +218,9 @@ it('no proof waits until all that have ended are forgotten: each does a part of 
 });
 
 describe('a limit', () => {
-  const fill = (used: UsedProofs, jkt: string, count: number, lasts = 90): Taken[] =>
+  const fill = (used: UsedProofs, jkt: string, count: number, lasts = 90): TakeOutcome[] =>
     Array.from({ length: count }, (_, number) => used.take(proof(`${number} ${lasts}`, jkt, lasts)));
-  const countOf = (taken: readonly Taken[], name: Taken): number =>
+  const countOf = (taken: readonly TakeOutcome[], name: TakeOutcome): number =>
     taken.filter((one) => one === name).length;
 
   it('of one key is an eighth of what is left, and ends with the time of its proofs', () => {

@@ -2,7 +2,7 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { CompactEncrypt } from 'jose';
 import { expect, it } from 'vitest';
-import { signedJwtIn } from '../../../packages/core/src/authorization-server/nested-jwt.js';
+import { decryptJwt } from '../../../packages/core/src/authorization-server/nested-jwt.js';
 import { JwtRejected } from '../../../packages/core/src/authorization-server/verified-jwt.js';
 
 const keys = generateKeyPairSync('rsa', { modulusLength: 2_048 });
@@ -24,7 +24,7 @@ const withHeader = (header: object): string =>
   ].join('.');
 
 it('a token that is encrypted and not compressed is read', async () => {
-  expect(await signedJwtIn(await encrypted('a.b.c', {}), [keys.privateKey])).toBe('a.b.c');
+  expect(await decryptJwt(await encrypted('a.b.c', {}), [keys.privateKey])).toBe('a.b.c');
 });
 
 it.each<[string, () => string | Promise<string>]>([
@@ -45,5 +45,5 @@ it.each<[string, () => string | Promise<string>]>([
 ])('a token %s is rejected', async (_title, jwe) => {
   const token = await jwe();
   expect(token.length).toBeLessThan(16_384);
-  await expect(signedJwtIn(token, [keys.privateKey])).rejects.toBeInstanceOf(JwtRejected);
+  await expect(decryptJwt(token, [keys.privateKey])).rejects.toBeInstanceOf(JwtRejected);
 });

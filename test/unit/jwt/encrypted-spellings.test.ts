@@ -3,7 +3,7 @@ import { createResourceServer, jwtAccessTokens } from '@mtls-bound/core';
 import { createTestKit } from '@mtls-bound/core/testing';
 import { CompactEncrypt, SignJWT } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { signedJwtIn } from '../../../packages/core/src/authorization-server/nested-jwt.js';
+import { decryptJwt } from '../../../packages/core/src/authorization-server/nested-jwt.js';
 import { outcomeOf, requestWith } from '../../support/pretend-server.js';
 
 let keys: { readonly publicKey: KeyObject; readonly privateKey: KeyObject };
@@ -28,9 +28,9 @@ describe.each(['RSA-OAEP', 'RSA-OAEP-256'])('a token that is encrypted by %s', (
 
   it('has one spelling: the encrypted key is as long as the modulus (RFC 8017 §7.1.2)', async () => {
     const { jwe, key, spelled } = await withZero();
-    expect(await signedJwtIn(jwe, [keys.privateKey])).toBe('a.b.c');
+    expect(await decryptJwt(jwe, [keys.privateKey])).toBe('a.b.c');
     for (const other of [key.subarray(1), Buffer.concat([Buffer.alloc(1), key])]) {
-      await expect(signedJwtIn(spelled(other), [keys.privateKey])).rejects.toThrow();
+      await expect(decryptJwt(spelled(other), [keys.privateKey])).rejects.toThrow();
     }
   });
 });

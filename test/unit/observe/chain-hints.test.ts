@@ -5,8 +5,8 @@ import * as x509 from '@peculiar/x509';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { x509 as library } from '../../../packages/core/src/certificate/lazy-x509.js';
 import {
-  certificatePolicy,
   certificatePolicyOptions,
+  createCertificatePolicy,
 } from '../../../packages/core/src/certificate-policy/certificate-policy.js';
 import { hintForChain } from '../../../packages/core/src/response/chain-hints.js';
 import { OptionReader } from '../../../packages/core/src/shared/option-group.js';
@@ -34,7 +34,7 @@ async function hintOf(der: Uint8Array, options: object, more: object = {}): Prom
     { authorities: root.cert, ...options },
     certificatePolicyOptions,
   );
-  const policy = certificatePolicy(given, () => 0);
+  const policy = createCertificatePolicy(given, () => 0);
   const certificate = new ClientCertificate(der, more);
   try {
     await policy?.load(certificate, Date.now());

@@ -13,7 +13,7 @@ import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   createExplainer,
-  describeExplanation,
+  describeForChallenge,
   mismatchHint,
   originOf,
 } from '../../../packages/core/src/response/explanation.js';
@@ -447,7 +447,7 @@ describe('explain', () => {
   ])('says that no certificate came only where one was read: %s', (refused, end) => {
     const nothing = { expectedThumbprint: undefined, presentedThumbprint: undefined };
     const explanation = { ...nothing, certificateFrom: 'the header x', hint: undefined, hintCode: undefined };
-    expect(describeExplanation(refused, explanation)).toBe(`${refused.description}${end}`);
+    expect(describeForChallenge(refused, explanation)).toBe(`${refused.description}${end}`);
   });
 
   it.each<[string, ResourceServerOptions, Record<string, string>, number, string]>([

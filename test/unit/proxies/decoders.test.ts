@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { CertificateDecoder } from '../../../packages/core/src/certificate/encodings.js';
 import * as encodings from '../../../packages/core/src/certificate/encodings.js';
-import { clientElement } from '../../../packages/core/src/certificate/xfcc.js';
+import { createXfccDecoder } from '../../../packages/core/src/certificate/xfcc.js';
 import { runs } from '../../support/fuzzing.js';
 
 /** A SEQUENCE of any content: all that a decoder looks at. */
@@ -32,9 +32,12 @@ const decoders: Record<string, [CertificateDecoder, (der: Buffer) => string]> = 
   byteSequence: [encodings.byteSequence, (der) => `:${der.toString('base64')}:`],
   caddy: [core.caddy().decode, (der) => `:${der.toString('base64')}:`],
   apache: [core.apache().decode, (der) => pemOf(der).replaceAll('\n', ' ')],
-  clientElement: [clientElement(1), (der) => `Hash=${hexOf(der)};Cert="${encodeURIComponent(pemOf(der))}"`],
-  'clientElement of two': [
-    clientElement(2),
+  createXfccDecoder: [
+    createXfccDecoder(1),
+    (der) => `Hash=${hexOf(der)};Cert="${encodeURIComponent(pemOf(der))}"`,
+  ],
+  'createXfccDecoder of two': [
+    createXfccDecoder(2),
     (der) =>
       `Hash=${hexOf(der)};Cert="${encodeURIComponent(pemOf(der))}",By=b;Hash=${hexOf(der)};Subject="a\\"b,c;d"`,
   ],

@@ -214,8 +214,8 @@ describe('R171: exactly one DER SEQUENCE', () => {
   it('of 16 MiB, which four length bytes tell', () => {
     const head = Buffer.from([0x30, 0x84, 1, 0, 0, 0]);
     const der = Buffer.concat([head, Buffer.alloc(0x100_0000)]);
-    expect(encodings.certificateOf(der).kind).toBe('certificate');
-    expect(encodings.certificateOf(der.subarray(1)).kind).toBe('malformed');
+    expect(encodings.decodeDer(der).kind).toBe('certificate');
+    expect(encodings.decodeDer(der.subarray(1)).kind).toBe('malformed');
   });
 
   it('a custom decoder’s bytes too, wherever they stand in their buffer', () => {

@@ -4,7 +4,7 @@ import * as core from '@mtls-bound/core';
 import { describe, expect, it } from 'vitest';
 import type { CertificateDecoder } from '../../../packages/core/src/certificate/encodings.js';
 import * as encodings from '../../../packages/core/src/certificate/encodings.js';
-import { clientElement } from '../../../packages/core/src/certificate/xfcc.js';
+import { createXfccDecoder } from '../../../packages/core/src/certificate/xfcc.js';
 
 const decoders: readonly [string, CertificateDecoder][] = [
   ['escapedPem', encodings.escapedPem],
@@ -17,8 +17,8 @@ const decoders: readonly [string, CertificateDecoder][] = [
   ['byteSequence', encodings.byteSequence],
   ['caddy', core.caddy().decode],
   ['apache', core.apache().decode],
-  ['clientElement(1)', clientElement(1)],
-  ['clientElement(2)', clientElement(2)],
+  ['createXfccDecoder(1)', createXfccDecoder(1)],
+  ['createXfccDecoder(2)', createXfccDecoder(2)],
 ];
 
 const begin = '-----BEGIN CERTIFICATE-----';
@@ -83,6 +83,6 @@ it.each<[string, string]>([
   ['one bare value', `By=${'a'.repeat(length)}`],
   ['one key', 'a'.repeat(length)],
   ['blanks', ' '.repeat(length)],
-])('clientElement(1) answers 16 million characters of %s', (_title, value) => {
-  expect(['none', 'malformed']).toContain(clientElement(1)(value).kind);
+])('createXfccDecoder(1) answers 16 million characters of %s', (_title, value) => {
+  expect(['none', 'malformed']).toContain(createXfccDecoder(1)(value).kind);
 });

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { clientElement } from '../../../packages/core/src/certificate/xfcc.js';
+import { createXfccDecoder } from '../../../packages/core/src/certificate/xfcc.js';
 import { runs } from '../../support/fuzzing.js';
 import { envoyDocumentation, envoyRecorded } from '../../support/vectors.js';
 
@@ -109,7 +109,7 @@ function forgedHeader(dice: Dice): Arrived {
 }
 
 function outcome({ hops, value }: Arrived): string {
-  const decoded = clientElement(hops)(value);
+  const decoded = createXfccDecoder(hops)(value);
   switch (decoded.kind) {
     case 'certificate':
       return createHash('sha256').update(decoded.der).digest('hex');
@@ -157,6 +157,6 @@ describe('no header and no name of a client changes which certificate counts', (
     ['with a Cert alone', `Cert="${cert}";By=",Hash=${gateway};URI=a"`, 1],
     ['a Hash within an escaped Subject', `Hash=${own};Subject="CN=a\\,Hash=${victim}"`, 1],
   ])('%s: malformed', (_title, value, hops) => {
-    expect(clientElement(hops)(value).kind).toBe('malformed');
+    expect(createXfccDecoder(hops)(value).kind).toBe('malformed');
   });
 });

@@ -3,7 +3,7 @@ import * as core from '@mtls-bound/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { CertificateDecoder } from '../../../packages/core/src/certificate/encodings.js';
-import { clientElement } from '../../../packages/core/src/certificate/xfcc.js';
+import { createXfccDecoder } from '../../../packages/core/src/certificate/xfcc.js';
 import { runs } from '../../support/fuzzing.js';
 import {
   envoyDocumentation,
@@ -27,7 +27,7 @@ function outcome(decode: CertificateDecoder, value: string): string {
   }
 }
 
-const soleElement = clientElement(1);
+const soleElement = createXfccDecoder(1);
 const [one, other] = envoyDocumentation.hashes;
 const { hash: real, cert } = envoyRecorded;
 
@@ -43,13 +43,13 @@ describe('values that were published', () => {
     ],
     [
       'Envoy’s integration test, its invented Hash taken for the client’s',
-      clientElement(2),
+      createXfccDecoder(2),
       `${previous},${current}`,
       'malformed',
     ],
     [
       'Envoy’s integration test, then another proxy’s element',
-      clientElement(2),
+      createXfccDecoder(2),
       `${current},Hash=${one}`,
       hash,
     ],
@@ -111,21 +111,21 @@ describe('quotes, escapes and separators', () => {
 
   it('elements apart by a comma and a blank, as headers joined by a proxy are', () => {
     const two = `Hash=${one}, Hash=${other}`;
-    expect(outcome(clientElement(2), two)).toBe(one);
-    expect(outcome(clientElement(1), two)).toBe('malformed');
-    expect(outcome(clientElement(4), two)).toBe('malformed');
+    expect(outcome(createXfccDecoder(2), two)).toBe(one);
+    expect(outcome(createXfccDecoder(1), two)).toBe('malformed');
+    expect(outcome(createXfccDecoder(4), two)).toBe('malformed');
   });
 
   it('an element whose Hash= stands within another value is malformed', () => {
-    expect(outcome(clientElement(2), `Hash=${one},By="a;Hash=${other}"`)).toBe('malformed');
-    expect(outcome(clientElement(2), `By="a,Hash=${other}"`)).toBe('malformed');
-    expect(outcome(clientElement(1), `By="a,Hash=${other}"`)).toBe('malformed');
+    expect(outcome(createXfccDecoder(2), `Hash=${one},By="a;Hash=${other}"`)).toBe('malformed');
+    expect(outcome(createXfccDecoder(2), `By="a,Hash=${other}"`)).toBe('malformed');
+    expect(outcome(createXfccDecoder(1), `By="a,Hash=${other}"`)).toBe('malformed');
   });
 
   it('a list with one element too few means that the outermost proxy met no certificate', () => {
-    expect(outcome(clientElement(3), `Hash=${one},Hash=${other}`)).toBe('none');
-    expect(outcome(clientElement(2), `Hash=${one}`)).toBe('none');
-    expect(outcome(clientElement(2), '')).toBe('none');
+    expect(outcome(createXfccDecoder(3), `Hash=${one},Hash=${other}`)).toBe('none');
+    expect(outcome(createXfccDecoder(2), `Hash=${one}`)).toBe('none');
+    expect(outcome(createXfccDecoder(2), '')).toBe('none');
   });
 
   it('what stands behind a value is a separator, or the whole is malformed', () => {
@@ -136,7 +136,7 @@ describe('quotes, escapes and separators', () => {
       `By="a" Hash=${one}`,
     ]) {
       for (const hops of [1, 2, 3]) {
-        expect([value, hops, outcome(clientElement(hops), value)]).toEqual([value, hops, 'malformed']);
+        expect([value, hops, outcome(createXfccDecoder(hops), value)]).toEqual([value, hops, 'malformed']);
       }
     }
   });
@@ -181,7 +181,7 @@ describe('no client passes for the holder of another certificate', () => {
       fc.property(hostileText, hostileText, hostileText, fc.boolean(), (name, dns, uri, quoted) => {
         const gateway = `Hash=${real};${asSubject(name)};DNS=${dns};URI=${uri}`;
         const sidecar = `By=spiffe://api;Hash=${one};Subject="${quoted ? 'CN=gateway' : ''}";URI=spiffe://gateway`;
-        const found = outcome(clientElement(2), `${gateway},${sidecar}`);
+        const found = outcome(createXfccDecoder(2), `${gateway},${sidecar}`);
         seen.add(found);
         return found === real || found === 'malformed';
       }),
@@ -275,6 +275,6 @@ describe('Chain next to Cert', () => {
   it('is that of the client’s element alone', () => {
     const gateway = createHash('sha256').update(top).digest('hex');
     const value = `${head},Hash=${gateway};Cert="${escaped(top)}";Chain="${escaped(top, middle)}"`;
-    expect(clientElement(2)(value)).toEqual({ kind: 'certificate', der: leaf });
+    expect(createXfccDecoder(2)(value)).toEqual({ kind: 'certificate', der: leaf });
   });
 });

@@ -5,10 +5,10 @@ import type { NodeRequest } from '@mtls-bound/core';
 import { afterEach, expect, it, vi } from 'vitest';
 import {
   type BodyErrors,
-  closing,
   mediaTypeOfRequest,
   readRequestBody,
-  textOf,
+  textOfParsedBody,
+  withConnectionClose,
 } from '../../../packages/core/src/request/request-body.js';
 
 const errors: BodyErrors = {
@@ -36,7 +36,7 @@ function request(headers: [string, string][] = [], members: object = {}): Body {
 
 const events = ['data', 'end', 'close', 'aborted'];
 const listeners = (req: Body) => events.map((event) => req.listenerCount(event));
-const connectionOf = (req: Body) => closing(req, answer).headers.Connection;
+const connectionOf = (req: Body) => withConnectionClose(req, answer).headers.Connection;
 
 afterEach(() => {
   vi.useRealTimers();
@@ -51,7 +51,7 @@ it('a body of several chunks is read as one text', async () => {
   req.end(bytes.subarray(3));
   expect(await text).toBe('grün');
   expect(listeners(req)).toEqual(before);
-  expect(closing(req, answer)).toBe(answer);
+  expect(withConnectionClose(req, answer)).toBe(answer);
 });
 
 it('a body that another middleware has paused is read', async () => {
@@ -154,7 +154,7 @@ it.each<[string, (req: Body) => void, 'close' | undefined]>([
     happens(req);
     await expect(readRequestBody(req, errors)).rejects.toThrow(readBefore);
     expect(connectionOf(req)).toBe(connection);
-    expect(closing(req, answer)).toMatchObject({ status: 400, headers: { Vary: 'x' } });
+    expect(withConnectionClose(req, answer)).toMatchObject({ status: 400, headers: { Vary: 'x' } });
   },
 );
 
@@ -227,12 +227,12 @@ it.each<[string, unknown, [string, string][], string | undefined]>([
   ['an object', { a: 'b' }, [], undefined],
   ['a text of another charset, which its parser knew', 'a', [['Content-Type', 'a/b; charset=x']], 'a'],
 ])('textOf() of %s is its text, or undefined', (_title, body, headers, expected) => {
-  expect(textOf(body, request(headers), errors)).toBe(expected);
+  expect(textOfParsedBody(body, request(headers), errors)).toBe(expected);
 });
 
 it('textOf() of bytes in another charset throws', () => {
   const req = request([['Content-Type', 'a/b; charset=latin1']]);
-  expect(() => textOf(Buffer.from('a'), req, errors)).toThrow('charset');
+  expect(() => textOfParsedBody(Buffer.from('a'), req, errors)).toThrow('charset');
 });
 
 it.each<[string, [string, string][]]>([

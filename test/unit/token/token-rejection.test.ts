@@ -3,11 +3,11 @@ import { describe, expect, it } from 'vitest';
 import {
   createTokenRejection,
   describeClaim,
+  describeWrongAudience,
+  describeWrongIssuer,
   isTokenRejection,
   readTokenRejection,
   secondsAgo,
-  wrongAudience,
-  wrongIssuer,
 } from '../../../packages/core/src/token/token-rejection.js';
 
 const codes = [
@@ -72,10 +72,10 @@ describe('describeClaim()', () => {
 });
 
 it('the details of a wrong issuer and a wrong audience name what was expected and what was found', () => {
-  expect(wrongIssuer('https://as.example.com', undefined)).toBe(
+  expect(describeWrongIssuer('https://as.example.com', undefined)).toBe(
     'expected iss https://as.example.com, got none',
   );
-  expect(wrongAudience(['a', 'b'], ['c'])).toBe('expected aud a or b, got "c"');
+  expect(describeWrongAudience(['a', 'b'], ['c'])).toBe('expected aud a or b, got "c"');
 });
 
 it.each([

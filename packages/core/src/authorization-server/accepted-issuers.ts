@@ -21,7 +21,7 @@ import { createHttp, type HttpRules } from './http.js';
 import { settingsKeyOf } from './introspection.js';
 import { createDiscovery, createStaticMetadata, type MetadataRules } from './metadata.js';
 import { issuerNamedIn } from './named-issuer.js';
-import { type CircuitBreakerRules, createProtectedHttp } from './protection.js';
+import { type CircuitBreakerRules, createProtectedHttp } from './protected-http.js';
 import type { Requester } from './requester.js';
 
 /** An authorization server whose tokens are accepted. */
@@ -55,7 +55,7 @@ export interface TimedReader {
 }
 
 /** The client id and the credentials of this API there. */
-interface Client {
+interface RegisteredClient {
   readonly id: string;
   readonly authentication: ClientAuthentication;
 }
@@ -63,8 +63,8 @@ interface Client {
 export interface AcceptedIssuerOptions extends ClaimRules {
   readonly authorizationServerMetadata: MetadataRules['metadata'];
   readonly authorizationServerMetadataMaxAge: number;
-  readonly client: Client | undefined;
-  readonly requireClient: () => Client;
+  readonly client: RegisteredClient | undefined;
+  readonly requireClient: () => RegisteredClient;
   readonly tokens: TokenSource;
   readonly http: HttpRules;
   readonly circuitBreaker: CircuitBreakerRules;
@@ -92,8 +92,8 @@ export function createAcceptedIssuer(
   const plainHttp = createHttp(options.http, client?.authentication.identity);
   const { timeout } = options.http;
   const limits = { ...options.circuitBreaker, timeout };
-  const protection = createProtectedHttp(plainHttp.send, issuer, limits, report);
-  const { send: http } = protection;
+  const protectedHttp = createProtectedHttp(plainHttp.send, issuer, limits, report);
+  const { send: http } = protectedHttp;
   const onFound = (server: AuthorizationServer): void => {
     onMetadata?.(server);
     if (mustBind && server.tls_client_certificate_bound_access_tokens !== true) {
@@ -141,7 +141,7 @@ export function createAcceptedIssuer(
       withDeadline(MAX_QUESTIONS * timeout, (deadline) => untilOver(deadline, async () => read.ready?.())),
     sharedId: settingsKey && JSON.stringify([issuer, client?.id, audience, settingsKey]),
     close: () => {
-      protection.close();
+      protectedHttp.close();
       plainHttp.close();
     },
   });

@@ -100,7 +100,7 @@ const kindClaims: readonly KindClaim[] = [
  * to say by a claim of its server that it is an access token, and must have no claim of another
  * kind of JWT. `claims` have the standard names.
  */
-export function otherKind(
+export function explainOtherKind(
   type: string,
   claims: Readonly<Record<string, unknown>>,
 ): TokenRejection | undefined {
@@ -146,7 +146,9 @@ const accessInAnswers = ['access', 'access_token', 'jwt'];
  * Returns why an introspection answer is about something else than an access token, where it says
  * so: servers introspect refresh tokens and ID tokens too (RFC 7662 §2.1).
  */
-export function otherKindOfAnswer(answer: Readonly<Record<string, unknown>>): TokenRejection | undefined {
+export function explainOtherKindOfAnswer(
+  answer: Readonly<Record<string, unknown>>,
+): TokenRejection | undefined {
   for (const one of kindClaims) {
     const value = claimOf(answer, one.name);
     const isAccess = typeof value === 'string' && accessInAnswers.includes(value.toLowerCase());

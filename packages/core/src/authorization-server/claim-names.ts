@@ -6,8 +6,8 @@ import {
   optionGroup,
   withDefault,
 } from '../shared/option-group.js';
-import { checked, type OptionRule, text } from '../shared/option-rules.js';
-import { contradictory, isConfirmation } from '../token/agreed-claims.js';
+import { checkOption, type OptionRule, text } from '../shared/option-rules.js';
+import { isConfirmation, withBothThumbprints } from '../token/combined-claims.js';
 import { claimOf } from '../token/token-claims.js';
 import { createTokenRejection, type TokenRejection } from '../token/token-rejection.js';
 
@@ -90,7 +90,10 @@ export interface ClaimMapping {
 }
 
 /** Reads the option `claims` of `jwtAccessTokens()`. Throws `ConfigurationError`. */
-export function claimMapping(given: OptionReader<typeof jwtClaimOptions>, isStandard: boolean): ClaimMapping {
+export function readClaimMapping(
+  given: OptionReader<typeof jwtClaimOptions>,
+  isStandard: boolean,
+): ClaimMapping {
   const { clientId, scope, subject, thumbprint } = given.settings();
   const names = new Map([
     ['client_id', clientId],
@@ -104,7 +107,7 @@ export function claimMapping(given: OptionReader<typeof jwtClaimOptions>, isStan
   const taken = [...names.keys(), ...names.values()];
   return Object.freeze({
     names,
-    thumbprint: thumbprint && checked(given.pathOf('thumbprint'), nameOtherThan(taken), thumbprint),
+    thumbprint: thumbprint && checkOption(given.pathOf('thumbprint'), nameOtherThan(taken), thumbprint),
     isListAccepted: scope !== undefined,
     isStandard,
   });
@@ -132,7 +135,7 @@ export function withThumbprint(
     return claims;
   }
   const own = claimOf(confirmation, 'x5t#S256');
-  return own === thumbprint ? claims : { ...claims, cnf: contradictory(confirmation, own, thumbprint) };
+  return own === thumbprint ? claims : { ...claims, cnf: withBothThumbprints(confirmation, own, thumbprint) };
 }
 
 /**
@@ -140,7 +143,7 @@ export function withThumbprint(
  * read. What the token itself has under a standard name that the mapping replaces is left out: it
  * means something else there.
  */
-export function standardClaims(
+export function toStandardClaims(
   claims: Readonly<Record<string, unknown>>,
   { names, isListAccepted, thumbprint }: ClaimMapping,
 ): Record<string, unknown> | TokenRejection {
@@ -181,7 +184,7 @@ function scopeText(list: readonly unknown[]): string | undefined {
  * Returns the claims of an introspection answer under the standard names, as far as it has the
  * token's own names.
  */
-export function standardAnswer(
+export function toStandardAnswer(
   claims: Readonly<Record<string, unknown>>,
   mapping: ClaimMapping,
 ): Record<string, unknown> | TokenRejection {
@@ -189,5 +192,5 @@ export function standardAnswer(
     name,
     claimOf(claims, own) === undefined ? name : own,
   ]);
-  return standardClaims(claims, { ...mapping, names: new Map(present) });
+  return toStandardClaims(claims, { ...mapping, names: new Map(present) });
 }

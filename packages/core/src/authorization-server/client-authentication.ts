@@ -6,11 +6,11 @@ import {
   TlsClientAuth,
 } from 'oauth4webapi';
 import { RequestRefused } from '../errors.js';
-import { checked, functionLike, secretText } from '../shared/option-rules.js';
+import { checkOption, functionLike, secretText } from '../shared/option-rules.js';
 import { describeError } from '../shared/shown-error.js';
-import { type ClientIdentity, clientIdentity, type IdentityOptions } from './client-identity.js';
+import { type ClientIdentity, createClientIdentity, type IdentityOptions } from './client-identity.js';
 import { type Deadline, untilOver } from './deadline.js';
-import { type PrivateKeyOptions, privateKeyAssertion } from './private-key.js';
+import { createAssertionAuth, type PrivateKeyOptions } from './private-key.js';
 
 /** How this resource server proves to the authorization server who it is (RFC 7662 §2.1). */
 export interface ClientAuthentication {
@@ -35,16 +35,20 @@ export function isConstant(authentication: ClientAuthentication): boolean {
   return constants.has(authentication);
 }
 
-function constant(authentication: ClientAuthentication): ClientAuthentication {
+function markConstant(authentication: ClientAuthentication): ClientAuthentication {
   constants.add(authentication);
   return Object.freeze(authentication);
 }
 
 /**
- * Authenticates this API until the question's time is up. A failure here is the API's, and not the
- * authorization server's. The message of its error is not kept, because it may quote a secret.
+ * Returns a proof of this API that is given up when the question's time is up. A failure here is the
+ * API's, and not the authorization server's. The message of its error is not kept, because it may quote
+ * a secret.
  */
-export function provenBy({ method, authenticate }: ClientAuthentication, deadline: Deadline): ClientAuth {
+export function limitAuthentication(
+  { method, authenticate }: ClientAuthentication,
+  deadline: Deadline,
+): ClientAuth {
   return async (...args) => {
     try {
       await untilOver(deadline, () => authenticate(...args));
@@ -62,19 +66,19 @@ export function provenBy({ method, authenticate }: ClientAuthentication, deadlin
  * Client id and secret in the Authorization header, each form-urlencoded first (RFC 6749 §2.3.1).
  */
 export function clientSecretBasic(secret: string): ClientAuthentication {
-  const authenticate = ClientSecretBasic(checked('clientSecretBasic(secret)', secretText, secret));
-  return constant({ method: 'client_secret_basic', authenticate });
+  const authenticate = ClientSecretBasic(checkOption('clientSecretBasic(secret)', secretText, secret));
+  return markConstant({ method: 'client_secret_basic', authenticate });
 }
 
 /** Client id and secret in the request body (RFC 6749 §2.3.1). */
 export function clientSecretPost(secret: string): ClientAuthentication {
-  const authenticate = ClientSecretPost(checked('clientSecretPost(secret)', secretText, secret));
-  return constant({ method: 'client_secret_post', authenticate });
+  const authenticate = ClientSecretPost(checkOption('clientSecretPost(secret)', secretText, secret));
+  return markConstant({ method: 'client_secret_post', authenticate });
 }
 
 /** A short-lived assertion, signed with the secret by HS256 (RFC 7523 §2.2). */
 export function clientSecretJwt(secret: string): ClientAuthentication {
-  const authenticate = ClientSecretJwt(checked('clientSecretJwt(secret)', secretText, secret));
+  const authenticate = ClientSecretJwt(checkOption('clientSecretJwt(secret)', secretText, secret));
   return Object.freeze({ method: 'client_secret_jwt', authenticate });
 }
 
@@ -87,7 +91,7 @@ export function clientSecretJwt(secret: string): ClientAuthentication {
  * mtlsBound({ clientAuthentication: privateKeyJwt({ key, kid: '2026-01' }) })
  */
 export function privateKeyJwt(options: PrivateKeyOptions): ClientAuthentication {
-  return Object.freeze({ method: 'private_key_jwt', authenticate: privateKeyAssertion(options) });
+  return Object.freeze({ method: 'private_key_jwt', authenticate: createAssertionAuth(options) });
 }
 
 /**
@@ -109,7 +113,11 @@ export function selfSignedTlsClientAuth(options: IdentityOptions): ClientAuthent
 }
 
 function byCertificate(method: string, path: string, options: IdentityOptions): ClientAuthentication {
-  return constant({ method, authenticate: TlsClientAuth(), identity: clientIdentity(path, options) });
+  return markConstant({
+    method,
+    authenticate: TlsClientAuth(),
+    identity: createClientIdentity(path, options),
+  });
 }
 
 /**
@@ -120,7 +128,7 @@ function byCertificate(method: string, path: string, options: IdentityOptions): 
 export function bearerTokenAuthentication(token: () => string | Promise<string>): ClientAuthentication {
   // A text in place of the function is most likely the token itself.
   const rule = { ...functionLike<typeof token>('a function that gives a token'), secret: true as const };
-  const current = checked('bearerTokenAuthentication(token)', rule, token);
+  const current = checkOption('bearerTokenAuthentication(token)', rule, token);
   const authenticate: ClientAuth = async (_server, _client, _body, headers) => {
     const value: unknown = await current();
     if (typeof value !== 'string' || !/^[\w\-.~+/]+=*$/.test(value)) {

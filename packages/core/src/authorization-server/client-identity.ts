@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { RequestRefused } from '../errors.js';
-import { problemReporter, type ReportProblem } from '../observe/events.js';
+import { createProblemReporter, type ReportProblem } from '../observe/events.js';
 import { createMismatch } from '../shared/option-errors.js';
 import { OptionReader, type OptionsOf, optionGroup, required } from '../shared/option-group.js';
 import { type OptionRule, text } from '../shared/option-rules.js';
@@ -50,7 +50,7 @@ export type ClientIdentity = () => CertificateAndKey | Promise<CertificateAndKey
  * Throws `ConfigurationError` unless certificate and key are there, can be read, and belong
  * together.
  */
-export function clientIdentity(path: string, options: IdentityOptions): ClientIdentity {
+export function createClientIdentity(path: string, options: IdentityOptions): ClientIdentity {
   if (typeof options === 'function') {
     return readGivenIdentity(path, options);
   }
@@ -87,7 +87,7 @@ function readGivenIdentity(path: string, give: Extract<IdentityOptions, () => un
 function fromFiles(path: string, certFile: string, keyFile: string): ClientIdentity {
   let current = atStart(path, certFile, keyFile);
   let seen = '';
-  const report = problemReporter();
+  const report = createProblemReporter();
   return async () => {
     const state = await changeOf(certFile, keyFile);
     if (state !== seen) {

@@ -216,10 +216,9 @@ export class FloodGuard {
   }
 
   /**
-   * Calls `ask`, after this call, for a known token. The question takes
-   * a place of `source`, and nothing from the allowance. Requests with the same token share a
-   * question that is not asked yet. Rejects with `RequestRefused` if too many questions of the
-   * source wait.
+   * Calls `ask` for a known token, by a question that begins after this call. It takes a place of
+   * `source`, and nothing from the allowance. Requests with the same token share a question that has
+   * not begun. Rejects with `RequestRefused` if too many questions of the source wait.
    *
    * @param key names the token and the server that is asked
    */

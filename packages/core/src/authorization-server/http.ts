@@ -80,7 +80,7 @@ export function createHttp(
       : sentBy(rules.fetch, maxResponseSize);
   return {
     send: (url, request) =>
-      timed(timeout, request, async (timedRequest) => {
+      withRequestDeadline(timeout, request, async (timedRequest) => {
         try {
           if (timedRequest.deadline.isOver) {
             throw new TimeIsOver();
@@ -95,7 +95,7 @@ export function createHttp(
 }
 
 /** Runs `work` by the deadline of the request's question, or by one of its own. */
-export function timed<T>(
+export function withRequestDeadline<T>(
   timeout: number,
   request: HttpRequest,
   work: (request: TimedRequest) => Promise<T>,

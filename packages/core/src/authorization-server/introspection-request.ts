@@ -1,5 +1,5 @@
 import { type AuthorizationServer, type Client, customFetch, introspectionRequest } from 'oauth4webapi';
-import { type ClientAuthentication, isConstant, provenBy } from './client-authentication.js';
+import { type ClientAuthentication, isConstant, limitAuthentication } from './client-authentication.js';
 import type { Deadline } from './deadline.js';
 
 /** What is the same in each introspection request of a token source. */
@@ -36,7 +36,7 @@ export function createIntrospectionRequests({
   let made: { readonly server: AuthorizationServer; readonly request: IntrospectionRequest } | undefined;
   const make = async (server: AuthorizationServer, token: string, deadline: Deadline) => {
     let request: IntrospectionRequest | undefined;
-    await introspectionRequest(server, client, provenBy(authentication, deadline), token, {
+    await introspectionRequest(server, client, limitAuthentication(authentication, deadline), token, {
       [customFetch]: async (url, { method, headers, body }) => {
         request = { url, method, headers, body };
         return new Response(null);

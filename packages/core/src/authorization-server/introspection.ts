@@ -21,14 +21,14 @@ import { hasUserInfo, redactUrl } from '../shared/shown-url.js';
 import { claimOf, readTokenClaims, type TokenAnswer, type TokenReader } from '../token/token-claims.js';
 import { createTokenRejection } from '../token/token-rejection.js';
 import type { AuthorizationServerAccess, TokenSource } from '../token/token-source.js';
-import { otherKindOfAnswer } from './access-token-kind.js';
+import { explainOtherKindOfAnswer } from './access-token-kind.js';
 import { type IntrospectionClaimNames, introspectionClaimOptions, withThumbprint } from './claim-names.js';
 import { withDeadline } from './deadline.js';
 import { QuestionRequest } from './http.js';
 import { createIntrospectionRequests } from './introspection-request.js';
 import { createRemoteKeys } from './key-set.js';
 import { jose } from './lazy-modules.js';
-import { retryBroken } from './protection.js';
+import { retryBroken } from './protected-http.js';
 import type { Requester } from './requester.js';
 import { isFromGateway, readRetryAfter, serverTrouble } from './retry-after.js';
 import { acceptedAlgorithms } from './signature-algorithms.js';
@@ -327,7 +327,7 @@ function readAnswer(
   if (Array.isArray(answer.scope)) {
     throw new TellableError('scope is an array, not a string');
   }
-  const other = otherKindOfAnswer(answer);
+  const other = explainOtherKindOfAnswer(answer);
   if (other !== undefined) {
     return other;
   }

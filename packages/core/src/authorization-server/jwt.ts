@@ -13,18 +13,18 @@ import { claimOf, readTokenClaims, type TokenAnswer, type TokenReader } from '..
 import { isCanonical } from '../token/token-hash.js';
 import { createTokenRejection } from '../token/token-rejection.js';
 import type { AuthorizationServerAccess, TokenSource } from '../token/token-source.js';
-import { acceptedTypes, accessTokenType, otherKind } from './access-token-kind.js';
+import { acceptedTypes, accessTokenType, explainOtherKind } from './access-token-kind.js';
 import {
   type ClaimMapping,
-  claimMapping,
   type JwtClaimNames,
   jwtClaimOptions,
-  standardAnswer,
-  standardClaims,
+  readClaimMapping,
+  toStandardAnswer,
+  toStandardClaims,
 } from './claim-names.js';
 import { createRemoteKeys } from './key-set.js';
 import { jose } from './lazy-modules.js';
-import { decryptionKeys, signedJwtIn } from './nested-jwt.js';
+import { decryptionKeys, decryptJwt } from './nested-jwt.js';
 import type { Requester } from './requester.js';
 import { acceptedAlgorithms, algorithmList, permittedByDefault } from './signature-algorithms.js';
 import { JwtRejected, type JwtRules, type VerifiedJwt, verifyJwt } from './verified-jwt.js';
@@ -121,7 +121,7 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
     decryptionKey: ownKeys,
     introspection,
   } = given.settings();
-  const mapping = claimMapping(given.nested('claims'), given.isMissing('claims'));
+  const mapping = readClaimMapping(given.nested('claims'), given.isMissing('claims'));
   const source = (access: AuthorizationServerAccess): TokenReader => {
     const { issuer, audience, clockTolerance, metadata, http, permittedAlgorithms } = access;
     const algorithms = acceptedAlgorithms('jwtAccessTokens().algorithms', chosen, permittedAlgorithms);
@@ -149,7 +149,7 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
         return createTokenRejection('jwt_malformed', 'a part of it is not written as base64url demands');
       }
       try {
-        const signed = await signedJwtIn(token, ownKeys);
+        const signed = await decryptJwt(token, ownKeys);
         if (!isCanonical(signed)) {
           return createTokenRejection(
             'jwt_malformed',
@@ -191,11 +191,11 @@ interface ClaimDemands {
 
 function readClaims({ payload, type }: VerifiedJwt, demands: ClaimDemands): TokenAnswer {
   const { issuer, mapping, requiredClaims } = demands;
-  const claims = standardClaims(payload, mapping);
+  const claims = toStandardClaims(payload, mapping);
   if (typeof claims === 'string') {
     return claims;
   }
-  const other = otherKind(type, claims);
+  const other = explainOtherKind(type, claims);
   if (other !== undefined) {
     return other;
   }
@@ -218,7 +218,7 @@ function readAnswer(answer: TokenAnswer, mapping: ClaimMapping): TokenAnswer {
   if (typeof answer === 'string') {
     return answer;
   }
-  const standard = standardAnswer(answer.claims, mapping);
+  const standard = toStandardAnswer(answer.claims, mapping);
   const read = typeof standard === 'string' ? standard : readTokenClaims(standard, answer.issuer);
   if (typeof read === 'string') {
     return read;

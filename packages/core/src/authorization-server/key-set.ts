@@ -61,14 +61,14 @@ export interface RemoteKeys {
    * Returns keys whose fetch begins after this call. All callers together cause one fetch a second
    * at most.
    */
-  readonly fetchedFromNowOn: (caller?: KeysCaller) => Promise<KeySet>;
+  readonly fetchAfresh: (caller?: KeysCaller) => Promise<KeySet>;
 }
 
 /** Returns the same keys, for which fewer callers may wait. */
-export function withFewerWaiting(keys: RemoteKeys, mostWaiting: number): RemoteKeys {
+export function limitWaiting(keys: RemoteKeys, mostWaiting: number): RemoteKeys {
   return {
     current: (caller) => keys.current({ ...caller, mostWaiting }),
-    fetchedFromNowOn: (caller) => keys.fetchedFromNowOn({ ...caller, mostWaiting }),
+    fetchAfresh: (caller) => keys.fetchAfresh({ ...caller, mostWaiting }),
   };
 }
 
@@ -145,7 +145,7 @@ export function createRemoteKeys(metadata: Metadata, http: Http): RemoteKeys {
         ? latest
         : join(mostWaiting, () => running ?? scheduled(uri, requester));
     },
-    async fetchedFromNowOn({ requester, mostWaiting = MOST_WAITING } = {}) {
+    async fetchAfresh({ requester, mostWaiting = MOST_WAITING } = {}) {
       const uri = await currentUri(mostWaiting, requester);
       return join(mostWaiting, () => scheduled(uri, requester));
     },

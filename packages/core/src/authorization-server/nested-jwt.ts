@@ -4,7 +4,7 @@ import type { OptionRule } from '../shared/option-rules.js';
 import { jose } from './lazy-modules.js';
 import { readPrivateKey } from './private-key.js';
 import { isStrongRsa } from './public-key.js';
-import { asRejection } from './verified-jwt.js';
+import { toJwtRejected } from './verified-jwt.js';
 
 /** A private key that encrypted JWTs are made for: PEM without a passphrase, or a JWK. */
 export type DecryptionKey = string | Buffer | JsonWebKey;
@@ -58,11 +58,11 @@ const rules: DecryptOptions = {
 };
 
 /**
- * The signed JWT inside an encrypted one (RFC 7519 §11.2). Where keys are configured encryption was
- * agreed, and what is not encrypted to one of them is refused (RFC 9068 §4, RFC 9701 §6). Rejects
- * with `JwtRejected`.
+ * Decrypts a JWT to the signed one inside it (RFC 7519 §11.2), and returns it as it is without keys.
+ * Where keys are configured encryption was agreed, and what is not encrypted to one of them is refused
+ * (RFC 9068 §4, RFC 9701 §6). Rejects with `JwtRejected`.
  */
-export async function signedJwtIn(jwt: string, keys: readonly KeyObject[] | undefined): Promise<string> {
+export async function decryptJwt(jwt: string, keys: readonly KeyObject[] | undefined): Promise<string> {
   if (keys === undefined) {
     return jwt;
   }
@@ -78,5 +78,8 @@ export async function signedJwtIn(jwt: string, keys: readonly KeyObject[] | unde
     }
   }
   // A key of another kind than the header asks for is a fault of the token, not of this API.
-  throw asRejection(failure instanceof errors.JOSEError ? failure : new errors.JWEDecryptionFailed(), errors);
+  throw toJwtRejected(
+    failure instanceof errors.JOSEError ? failure : new errors.JWEDecryptionFailed(),
+    errors,
+  );
 }

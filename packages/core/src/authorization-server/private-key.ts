@@ -73,10 +73,10 @@ export function readPrivateKey(given: unknown): KeyObject | undefined {
 }
 
 /**
- * Adds an assertion signed with the key. Throws `ConfigurationError` for a key that can't sign by
- * the algorithm.
+ * Makes what adds an assertion that is signed with the key. Throws `ConfigurationError` for a key that
+ * can't sign by the algorithm.
  */
-export function privateKeyAssertion(options: PrivateKeyOptions): ClientAuth {
+export function createAssertionAuth(options: PrivateKeyOptions): ClientAuth {
   const { key, kid, alg } = readOptions('privateKeyJwt()', options, privateKeyOptions);
   if (isCryptoKey(key)) {
     if (alg !== undefined) {

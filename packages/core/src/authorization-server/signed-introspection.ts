@@ -2,7 +2,7 @@ import type { JWTPayload } from 'jose';
 import { TellableError } from '../errors.js';
 import { type OptionsOf, optional, optionGroup, type SettingsOf } from '../shared/option-group.js';
 import type { RemoteKeys } from './key-set.js';
-import { decryptionKeys, signedJwtIn } from './nested-jwt.js';
+import { decryptionKeys, decryptJwt } from './nested-jwt.js';
 import type { Requester } from './requester.js';
 import { algorithmList, permittedByDefault, type SignatureAlgorithm } from './signature-algorithms.js';
 import { type JwtRules, verifyJwt } from './verified-jwt.js';
@@ -69,7 +69,7 @@ export async function readSignedAnswer(
   if (format.decryptionKey === undefined && jwt.split('.').length === 5) {
     throw new TellableError('it is encrypted; introspection({ signed: { decryptionKey } }) takes the key');
   }
-  const signed = await signedJwtIn(jwt, format.decryptionKey);
+  const signed = await decryptJwt(jwt, format.decryptionKey);
   const { payload } = await verifyJwt(signed, keys, options, requester);
   return answerIn(payload);
 }

@@ -1,8 +1,8 @@
 import { textNestsTooDeep } from '../shared/json-nesting.js';
-import { type ClientAuthentication, provenBy } from './client-authentication.js';
+import { type ClientAuthentication, limitAuthentication } from './client-authentication.js';
 import { Deadline, withTimeoutSignal } from './deadline.js';
 import type { Http } from './http.js';
-import { retryBroken } from './protection.js';
+import { retryBroken } from './protected-http.js';
 import { readRetryAfter } from './retry-after.js';
 
 /** What is asked of an endpoint of a transmitter of Shared Signals. */
@@ -60,7 +60,7 @@ export function createTransmitterEndpoints({
         headers.set('content-language', 'en');
       }
       for (const authentication of credentials) {
-        const prove = provenBy(authentication, deadline);
+        const prove = limitAuthentication(authentication, deadline);
         await prove({ issuer: transmitter }, { client_id: '' }, new URLSearchParams(), headers);
       }
       const request = {

@@ -3,10 +3,10 @@ import type { errors as JoseErrors, JWTPayload, JWTVerifyOptions } from 'jose';
 import {
   createTokenRejection,
   describeClaim,
+  describeWrongAudience,
+  describeWrongIssuer,
   secondsAgo,
   type TokenRejection,
-  wrongAudience,
-  wrongIssuer,
 } from '../token/token-rejection.js';
 import type { KeyHeader, RemoteKeys } from './key-set.js';
 import { jose } from './lazy-modules.js';
@@ -27,7 +27,7 @@ export class JwtRejected extends Error {
 }
 
 /**
- * The errors of jose that a JWT alone causes. Each other error is trouble, never a verdict on the
+ * The errors of jose that a JWT alone causes. Each other error is trouble, and says nothing of the
  * token.
  */
 const faultsOfTheJwt: ReadonlyMap<string, TokenRejection> = new Map([
@@ -43,7 +43,7 @@ const faultsOfTheJwt: ReadonlyMap<string, TokenRejection> = new Map([
 /**
  * Returns `JwtRejected` for an error that the JWT alone causes, and the error itself for any other.
  */
-export function asRejection(error: unknown, errors: typeof JoseErrors, rules?: JwtRules): unknown {
+export function toJwtRejected(error: unknown, errors: typeof JoseErrors, rules?: JwtRules): unknown {
   if (error instanceof errors.JWTExpired || error instanceof errors.JWTClaimValidationFailed) {
     return new JwtRejected(rejectClaim(error, rules));
   }
@@ -65,10 +65,13 @@ function rejectClaim(
     return createTokenRejection('token_not_yet_valid', `nbf is ${Math.ceil(found - now)} s ahead`);
   }
   if (claim === 'iss' && typeof rules?.issuer === 'string') {
-    return createTokenRejection('token_wrong_issuer', wrongIssuer(rules.issuer, found));
+    return createTokenRejection('token_wrong_issuer', describeWrongIssuer(rules.issuer, found));
   }
   if (claim === 'aud' && rules?.audience !== undefined) {
-    return createTokenRejection('token_wrong_audience', wrongAudience([rules.audience].flat(), found));
+    return createTokenRejection(
+      'token_wrong_audience',
+      describeWrongAudience([rules.audience].flat(), found),
+    );
   }
   return createTokenRejection(
     'token_claims_malformed',
@@ -114,7 +117,7 @@ export async function verifyJwt(
     return verified;
   }
   if (known.askedAt < arrivedAt) {
-    const { candidates } = await keys.fetchedFromNowOn({ requester });
+    const { candidates } = await keys.fetchAfresh({ requester });
     const again =
       candidates === known.candidates ? undefined : await verifyByAnyOf(candidates(header), jwt, rules);
     if (again !== undefined) {
@@ -148,7 +151,7 @@ async function verifyByAnyOf(
       return { payload, type: mediaType(protectedHeader.typ) };
     } catch (error) {
       if (!(error instanceof errors.JWSSignatureVerificationFailed)) {
-        throw asRejection(error, errors, rules);
+        throw toJwtRejected(error, errors, rules);
       }
     }
   }

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ReportProblem } from '../observe/events.js';
-import { within } from '../shared/bounded-wait.js';
 import { type AttemptOutcome, CircuitBreaker, CircuitOpen } from '../shared/circuit-breaker.js';
 import { ignoreRejection } from '../shared/promises.js';
 import { createSeal, type Seal } from '../shared/sealing.js';
+import { withTimeLimit } from '../shared/time-limit.js';
 import { isTokenRejection, type TokenRejection } from '../token/token-rejection.js';
 
 /** The methods that this library calls of a Keyv instance. */
@@ -72,7 +72,7 @@ const FIRST_WAIT = 15;
 const LONGEST_WAIT = 500;
 
 /** Seconds that the options of an answer's life accept at most. */
-export const longest = { maxAge: 86_400, staleIfError: 86_400 } as const;
+export const MAX_ANSWER_LIFE = { maxAge: 86_400, staleIfError: 86_400 } as const;
 
 const breakerRules = { failures: 5, probeInterval: 1 };
 
@@ -193,7 +193,7 @@ export class SharedCache {
 
   async #try<T>(work: () => Promise<T>): Promise<T | undefined> {
     try {
-      return await this.#breaker.run(() => within(this.#rules.timeout, work), classifyOutcome);
+      return await this.#breaker.run(() => withTimeLimit(this.#rules.timeout, work), classifyOutcome);
     } catch {
       return undefined;
     }

@@ -7,7 +7,7 @@ import type { Usability } from '../revocation/usability.js';
 import { CircuitOpen } from '../shared/circuit-breaker.js';
 import { CLOCK_DIFFERENCE } from '../shared/clock-difference.js';
 import { allSettled } from '../shared/promises.js';
-import { agreedClaims } from '../token/agreed-claims.js';
+import { combineClaims } from '../token/combined-claims.js';
 import { readTokenClaims, type TokenAnswer, type TokenClaims } from '../token/token-claims.js';
 import { canonicalHashOf, hashOf } from '../token/token-hash.js';
 import { createTokenRejection, type TokenRejection } from '../token/token-rejection.js';
@@ -46,7 +46,7 @@ export interface TokenCacheRules {
  * endpoint of an authorization server gets. A client that uses many tokens at once leaves places
  * for the questions that requests wait for.
  */
-export function refreshesAtOnce(maxConcurrent: number): number {
+export function maxRefreshesFor(maxConcurrent: number): number {
   return Math.max(1, Math.floor(maxConcurrent / 4));
 }
 
@@ -137,8 +137,9 @@ const REMEMBERED_REJECTIONS = 5_000;
 const JITTER = 0.1;
 
 /**
- * Remembers what the authorization server said of a token, never a verdict on a request. Keyed by a
- * hash, so that the keys reveal no token (RFC 9700 §4.9.3). Troubles are not remembered.
+ * Remembers what is known of a token, never a decision on a request: the answer of the authorization
+ * server, the claims of a JWT that was verified here, or a rejection. Keyed by a hash, so that the keys
+ * reveal no token (RFC 9700 §4.9.3). Troubles are not remembered.
  *
  * An answer ends by the wall clock, by which tokens expire too, and by the monotonic one, whichever
  * is first: the monotonic clock stands still while a machine is suspended, and the wall clock can
@@ -494,7 +495,7 @@ export class TokenCache {
 
   /**
    * Asks, and decides whether the answer may be used: while it was on its way a revocation may have
-   * been heard, or another question may have found the token not active.
+   * been received, or another question may have found the token not active.
    */
   async #readToken(question: Question): Promise<KnownToken | TokenRejection> {
     const { token, server, key, requester } = question;
@@ -536,7 +537,7 @@ export class TokenCache {
     });
   }
 
-  /** A request waits for a moment until revocations are heard, rather than be refused. */
+  /** A request waits for a moment until revocations are received, rather than be refused. */
   async #usabilityInTime(known: KnownToken): Promise<Usability> {
     const usability = this.#revocations.usability(known);
     if (usability !== 'wait') {
@@ -567,7 +568,7 @@ export class TokenCache {
         'revocations are not heard at the moment, and the token does not say whether it was revoked';
       throw new RequestRefused('revocations_unknown', { detail });
     }
-    const agreed = agreedClaims(tokenClaims, answer);
+    const agreed = combineClaims(tokenClaims, answer);
     if (typeof agreed === 'string') {
       return agreed;
     }

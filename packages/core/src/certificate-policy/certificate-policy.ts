@@ -9,11 +9,11 @@ import {
 } from '../certificate/distinguished-name.js';
 import { x509, x509Library } from '../certificate/lazy-x509.js';
 import {
-  hashAlone,
+  hashAloneDetail,
   type ParsedCertificate,
-  parsedCertificate,
+  parseCertificate,
   readExtension,
-} from '../certificate/parsed.js';
+} from '../certificate/parsed-certificate.js';
 import { type Validity, validityOf } from '../certificate/validity.js';
 import { createVerdictCheck, explainUnverified } from '../certificate/verdict-check.js';
 import type { JsonName } from '../certificate/x509-library.js';
@@ -27,7 +27,7 @@ import {
 import { type Authorities, AuthoritySource, authoritiesRule } from '../chain/authorities.js';
 import { ChainVerification } from '../chain/chain-verification.js';
 import { RequestRefused } from '../errors.js';
-import { problemReporter } from '../observe/events.js';
+import { createProblemReporter } from '../observe/events.js';
 import { createLonely, createMismatch, describeOptionsObject } from '../shared/option-errors.js';
 import {
   nestedRule,
@@ -179,12 +179,12 @@ const clientAuth = '1.3.6.1.5.5.7.3.2';
 const nameRules = ['issuer', 'subject', 'san'] as const satisfies (keyof CertificatePolicyOptions)[];
 
 /**
- * The policy of the options, or `undefined` when there is none. Throws `ConfigurationError`.
+ * Makes the policy of the options, or returns `undefined` if there is none. Throws `ConfigurationError`.
  *
  * @param clockTolerance returns the seconds that the clocks of the authorities may differ; called when
  * a certificate is judged
  */
-export function certificatePolicy(
+export function createCertificatePolicy(
   given: OptionReader<typeof certificatePolicyOptions>,
   clockTolerance: () => number,
 ): CertificatePolicy | undefined {
@@ -193,7 +193,7 @@ export function certificatePolicy(
   const rules = contentRules(content, given.pathOf('san'));
   const code = status === 401 ? 'certificate_refused_401' : 'certificate_refused';
   const byName = nameRules.filter((name) => !given.isMissing(name)).map((name) => given.pathOf(name));
-  const requireChain = byName.length > 0 ? createVerdictCheck(byName.join(', '), code) : undefined;
+  const requireGoodVerdict = byName.length > 0 ? createVerdictCheck(byName.join(', '), code) : undefined;
   const chain = chainPolicyOf(given, { authorities, intermediates }, clockTolerance);
   if (!requireVerified && !requireValidNow && rules.length === 0 && chain === undefined) {
     return undefined;
@@ -214,7 +214,7 @@ export function certificatePolicy(
     }
     const chainResult = chain?.judge(shown, now);
     if (chainResult !== undefined && 'refused' in chainResult) {
-      if (chainResult.isRevoked && whenRevoked !== undefined && chain?.isNewlyRevoked(shown)) {
+      if (chainResult.isRevoked && whenRevoked !== undefined && chain?.noteRevoked(shown)) {
         whenRevoked(shown);
       }
       return refuse(chainResult.refused);
@@ -223,17 +223,17 @@ export function certificatePolicy(
     if (requireVerified && (shown.verified === false || certificate.verified !== true)) {
       refuse(explainUnverified(shown));
     }
-    requireChain?.(certificate);
+    requireGoodVerdict?.(certificate);
     const validity = requireValidNow ? requireValidity(certificate) : undefined;
     if (validity === 'unknown') {
-      refuse(hashAlone);
+      refuse(hashAloneDetail);
     } else if (validity !== undefined && !(validity.from <= now && now <= validity.to)) {
       refuse('it is not valid now');
     }
     if (rules.length > 0) {
-      const parsed = parsedCertificate(certificate);
+      const parsed = parseCertificate(certificate);
       if (parsed === undefined) {
-        return refuse(hashAlone);
+        return refuse(hashAloneDetail);
       }
       const ruleResult = ruleResults.get(parsed) ?? evaluateRules(parsed, rules);
       ruleResults.set(parsed, ruleResult);
@@ -277,7 +277,7 @@ function chainPolicyOf(
     }
     return undefined;
   }
-  const report = problemReporter();
+  const report = createProblemReporter();
   const verification = new ChainVerification(
     new AuthoritySource(authorities, given.pathOf('authorities'), report),
     intermediates === undefined

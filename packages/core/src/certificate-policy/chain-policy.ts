@@ -42,8 +42,8 @@ const MAX_REVOKED = 10_000;
 
 /**
  * Decides whether the chain of a certificate leads to an authority, and whether one of the
- * certificates is revoked. What is known of a certificate is looked up: neither signatures nor lists
- * are read again.
+ * certificates is revoked. Signatures and lists are read once: after that, what is known of a
+ * certificate is looked up.
  */
 export class ChainPolicy {
   readonly #chain: ChainVerification;
@@ -71,7 +71,7 @@ export class ChainPolicy {
     if (this.#rule === undefined) {
       return undefined;
     }
-    const outcome = this.#chain.outcomeOf(certificate, now);
+    const outcome = this.#chain.verify(certificate, now);
     const isDone = 'why' in outcome || this.#keptFor(outcome.path, now)?.state === 'good';
     return isDone ? undefined : this.#prepare(this.#rule, certificate, outcome, new Set(), now);
   }
@@ -82,7 +82,7 @@ export class ChainPolicy {
    * @param now milliseconds since the epoch
    */
   judge(certificate: ClientCertificate, now: number): ChainResult {
-    const outcome = this.#chain.outcomeOf(certificate, now);
+    const outcome = this.#chain.verify(certificate, now);
     if ('why' in outcome) {
       return { refused: `its chain leads to none of the authorities: ${outcome.why}`, isRevoked: false };
     }
@@ -90,8 +90,8 @@ export class ChainPolicy {
     return rule === undefined ? outcome : this.#judgeStatus(rule, certificate, outcome, now);
   }
 
-  /** Whether this is the first time that it is noticed that a certificate is revoked. */
-  isNewlyRevoked({ thumbprint }: ClientCertificate): boolean {
+  /** Notes that a certificate is revoked. Returns whether that is new. */
+  noteRevoked({ thumbprint }: ClientCertificate): boolean {
     const isKnown = this.#revoked.has(thumbprint);
     this.#revoked.set(thumbprint, true);
     return !isKnown;

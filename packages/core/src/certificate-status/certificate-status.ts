@@ -1,17 +1,17 @@
 import type { ListSigners } from '../chain/list-signers.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import type { ReportProblem } from '../observe/events.js';
-import type { ResolveHost } from './guarded-lookup.js';
 import { ListSource } from './list-source.js';
 import { OcspSource } from './ocsp-source.js';
-import { withoutRepeats } from './repeated-reports.js';
+import type { ResolveHost } from './permitted-lookup.js';
+import { skipRepeatedReports } from './repeated-reports.js';
 import { createStatusFetcher } from './status-fetcher.js';
 import type { CertificateStatusSettings } from './status-options.js';
 import type { StatusSource } from './status-source.js';
 
 /**
- * The status of a path. `validUntil` is in milliseconds since the epoch: a caller that keeps a
- * verdict asks again after it, or when `generation` has changed.
+ * The status of a path. `validUntil` is in milliseconds since the epoch: a caller that keeps the
+ * status asks again after it, or when `generation` has changed.
  */
 export type PathStatus =
   | { readonly state: 'good'; readonly validUntil: number }
@@ -38,7 +38,7 @@ export interface CertificateStatus {
    * Begins to find out what is needed for a path that was accepted. Returns what to wait for, or
    * `undefined` if everything is known already, or can't be found out now. The promise never
    * rejects, and takes no longer than `timeout` for each method of `by`. Call it before `statusOf()`
-   * unless a verdict is kept.
+   * unless a status is kept.
    *
    * @param path from the client certificate to the trust anchor, each one followed by its issuer
    */
@@ -89,7 +89,7 @@ export function createCertificateStatus(
     onChange: () => {
       generation += 1;
     },
-    report: withoutRepeats(report),
+    report: skipRepeatedReports(report),
   };
   const sources = settings.by.map(
     (method): StatusSource => (method === 'crl' ? new ListSource(parts) : new OcspSource(parts)),

@@ -1,5 +1,5 @@
 import { membersOf, sequenceOf, tags } from '../certificate/der-members.js';
-import { revocationExtensions } from '../chain/extension-values.js';
+import { revocationExtensionIds } from '../chain/extension-values.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { comparableDirectoryName, readPointNames } from './point-names.js';
 import { ALL_REASONS, readReasons } from './revocation-reasons.js';
@@ -17,14 +17,17 @@ export interface DistributionPoint {
 }
 
 /**
- * The distribution points that a certificate names, and one more: the name of its issuer, which RFC
+ * Reads the distribution points that a certificate names, and adds one: the name of its issuer, which RFC
  * 5280 §6.3.3 assumes. A point with `cRLIssuer` is left out, as its list is an indirect one. So are
  * points that can not be read.
  */
-export function distributionPoints({ extensions, issuer }: PathCertificate): readonly DistributionPoint[] {
+export function readDistributionPoints({
+  extensions,
+  issuer,
+}: PathCertificate): readonly DistributionPoint[] {
   const name = comparableDirectoryName(issuer);
   const assumed = { names: name === undefined ? [] : [name], uris: [], reasons: ALL_REASONS };
-  const extension = extensions.get(revocationExtensions.distributionPoints);
+  const extension = extensions.get(revocationExtensionIds.distributionPoints);
   const listed = extension === undefined ? [] : sequenceOf(extension.value);
   const named = (listed ?? []).map((element) => readPoint(membersOf(element, tags.sequence), issuer));
   return [...named.filter((point) => point !== undefined), assumed];

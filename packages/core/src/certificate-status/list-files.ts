@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { createMismatch } from '../shared/option-errors.js';
 import { describeError, describeErrorCode } from '../shared/shown-error.js';
-import { isOfIssuer, type ListHead, listHead, openList, type RevocationList } from './revocation-list.js';
+import { isOfIssuer, type ListHead, openList, type RevocationList, readListHead } from './revocation-list.js';
 
 /** Seconds between two looks at the files. */
 const LOOK_INTERVAL = 5;
@@ -175,7 +175,7 @@ function readHeads(content: Buffer, maxSize: number): readonly ListHead[] | stri
   }
   const heads: ListHead[] = [];
   for (const der of lists) {
-    const head = der.length > maxSize ? `a list has more than ${maxSize} bytes` : listHead(der);
+    const head = der.length > maxSize ? `a list has more than ${maxSize} bytes` : readListHead(der);
     if (typeof head === 'string') {
       return head;
     }

@@ -13,7 +13,7 @@ export interface ListScope {
 }
 
 /** The scope of a list without IssuingDistributionPoint. */
-export const everything: ListScope = { names: undefined, certificates: 'all', reasons: ALL_REASONS };
+export const unlimitedScope: ListScope = { names: undefined, certificates: 'all', reasons: ALL_REASONS };
 
 const tag = {
   names: 0xa0,

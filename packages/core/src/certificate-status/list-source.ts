@@ -3,11 +3,11 @@ import { isSameBytes } from '../certificate/der-members.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { TellableError } from '../errors.js';
 import { redactUrl } from '../shared/shown-url.js';
-import { type DistributionPoint, distributionPoints } from './distribution-points.js';
+import { type DistributionPoint, readDistributionPoints } from './distribution-points.js';
 import { ListFiles } from './list-files.js';
 import { coveredReasons } from './list-scope.js';
-import { Refreshed } from './refreshed.js';
-import { listHead, openListByAny, type RevocationList, signerOf } from './revocation-list.js';
+import { RefreshedValue } from './refreshed-value.js';
+import { openListByAny, type RevocationList, readListHead, signerOf } from './revocation-list.js';
 import { ALL_REASONS, reasonName } from './revocation-reasons.js';
 import type { StatusRequest } from './status-fetcher.js';
 import type { SourceParts, StatusAnswer, StatusSource } from './status-source.js';
@@ -44,7 +44,7 @@ interface FetchedLists {
 export class ListSource implements StatusSource {
   readonly #parts: SourceParts;
   readonly #files: ListFiles | undefined;
-  readonly #fetched: LRUCache<string, Refreshed<FetchedLists>>;
+  readonly #fetched: LRUCache<string, RefreshedValue<FetchedLists>>;
   readonly #facts = new WeakMap<PathCertificate, readonly DistributionPoint[]>();
 
   /** Throws `ConfigurationError` for a file that can't be used. */
@@ -154,14 +154,14 @@ export class ListSource implements StatusSource {
     return undefined;
   }
 
-  #recordOf(issuer: PathCertificate, uri: string, authority: string): Refreshed<FetchedLists> {
+  #recordOf(issuer: PathCertificate, uri: string, authority: string): RefreshedValue<FetchedLists> {
     const key = keyOf(issuer, uri);
     const known = this.#fetched.get(key);
     if (known !== undefined) {
       return known;
     }
     const { settings, onChange, report } = this.#parts;
-    const record = new Refreshed<FetchedLists>({
+    const record = new RefreshedValue<FetchedLists>({
       ask: (previous, isAwaited) => this.#fetchList(issuer, uri, previous, { authority, isAwaited }),
       until: ({ latest }) => latest.nextUpdate,
       interval: settings.refreshInterval,
@@ -198,7 +198,7 @@ export class ListSource implements StatusSource {
     if (!isNew) {
       return previous;
     }
-    const head = fetched === 'unchanged' ? 'status 304' : listHead(fetched.body);
+    const head = fetched === 'unchanged' ? 'status 304' : readListHead(fetched.body);
     const list =
       typeof head === 'string' ? head : await openListByAny(head, issuer, this.#parts.othersOf(issuer));
     if (typeof list === 'string' || fetched === 'unchanged') {
@@ -217,7 +217,7 @@ export class ListSource implements StatusSource {
 
   #dropBeyondSize(): void {
     const most = LISTS_OF_MAX_SIZE * this.#parts.settings.maxSize;
-    const sizeOf = ({ value }: Refreshed<FetchedLists>): number =>
+    const sizeOf = ({ value }: RefreshedValue<FetchedLists>): number =>
       (value?.lists ?? []).reduce((sum, { der, entries }) => sum + der.length + entries.tableSize, 0);
     let size = 0;
     for (const record of this.#fetched.values()) {
@@ -291,7 +291,7 @@ export class ListSource implements StatusSource {
     if (known !== undefined) {
       return known;
     }
-    const points = distributionPoints(certificate);
+    const points = readDistributionPoints(certificate);
     this.#facts.set(certificate, points);
     return points;
   }

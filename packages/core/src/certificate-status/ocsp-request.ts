@@ -28,27 +28,27 @@ export interface OcspRequest {
 }
 
 /**
- * The name of a certificate for responders. SHA-1, as clients do: RFC 5019 §2.1.1 demands it, and
+ * Makes the name of a certificate for responders. SHA-1, as clients do: RFC 5019 §2.1.1 demands it, and
  * many responders know no other hash. It is no signature and no secret, it selects an answer among
  * those that the authority signed. A collision helps only an authority that makes two of its own
  * subordinate authorities.
  */
-export function certificateId(certificate: PathCertificate, issuer: PathCertificate): CertificateId {
+export function createCertificateId(certificate: PathCertificate, issuer: PathCertificate): CertificateId {
   return {
     issuerNameHash: sha1(certificate.issuer),
-    issuerKeyHash: keyHash(issuer),
+    issuerKeyHash: keyHashOf(issuer),
     serial: Buffer.from(certificate.serialNumber, 'hex'),
   };
 }
 
 /** The SHA-1 of the bits of a public key, without tag, length and count of unused bits. */
-export function keyHash({ publicKey }: PathCertificate): Uint8Array {
+export function keyHashOf({ publicKey }: PathCertificate): Uint8Array {
   const bits = sequenceOf(publicKey)?.[1];
   return sha1(bits?.content.subarray(1) ?? new Uint8Array());
 }
 
 /** Makes the request for one certificate. */
-export function ocspRequest(id: CertificateId, withNonce: boolean): OcspRequest {
+export function createOcspRequest(id: CertificateId, withNonce: boolean): OcspRequest {
   const nonce = withNonce ? randomBytes(NONCE_LENGTH) : undefined;
   const certId = element(
     tags.sequence,

@@ -1,7 +1,7 @@
 import { isSameBytes, membersOf, onlyElement, tags } from '../certificate/der-members.js';
-import { extensionOf, pathExtensions, readExtendedKeyUsage } from '../chain/extension-values.js';
-import { type PathCertificate, pathCertificate } from '../chain/path-certificate.js';
-import { keyHash } from './ocsp-request.js';
+import { extensionOf, pathExtensionIds, readExtendedKeyUsage } from '../chain/extension-values.js';
+import { type PathCertificate, readPathCertificate } from '../chain/path-certificate.js';
+import { keyHashOf } from './ocsp-request.js';
 import { explainBadSignature } from './signature-check.js';
 import { splitSigned } from './signed-structure.js';
 
@@ -21,14 +21,14 @@ const CERTIFICATES = 0xa0;
 const OCSP_SIGNING = '2b06010505070309';
 
 /**
- * The certificate of a responder that the issuer itself authorized (RFC 6960 §4.2.2.2): signed by
+ * Finds the certificate of a responder that the issuer itself authorized (RFC 6960 §4.2.2.2): signed by
  * the key of the issuer, for signing OCSP answers, valid now. Resolves with why there is none. The
  * responder's own status is not looked up, with or without id-pkix-ocsp-nocheck: the responder
  * itself would have to be asked. An authority makes these certificates short-lived for this reason.
  *
  * @param rest what stands behind the signature of the answer
  */
-export async function delegatedResponder(
+export async function findDelegatedResponder(
   rest: Uint8Array,
   id: ResponderId,
   issuer: PathCertificate,
@@ -43,7 +43,7 @@ export async function delegatedResponder(
   }
   let why = 'the signer of its answer is not its issuer, and the certificate of the signer is missing';
   for (const { whole } of given) {
-    const certificate = pathCertificate(Buffer.from(whole));
+    const certificate = readPathCertificate(Buffer.from(whole));
     if (typeof certificate === 'string' || !isNamed(certificate, id)) {
       continue;
     }
@@ -58,7 +58,7 @@ export async function delegatedResponder(
 
 function isNamed(certificate: PathCertificate, id: ResponderId): boolean {
   return id.name === undefined
-    ? isSameBytes(id.keyHash, keyHash(certificate))
+    ? isSameBytes(id.keyHash, keyHashOf(certificate))
     : isSameBytes(id.name, certificate.subject);
 }
 
@@ -79,7 +79,7 @@ async function explainUnauthorized(
   if ((await explainBadSignature(algorithm, signed, signature, issuer)) !== undefined) {
     return 'is not signed by the issuer';
   }
-  const purposes = extensionOf(certificate, pathExtensions.extendedKeyUsage, readExtendedKeyUsage);
+  const purposes = extensionOf(certificate, pathExtensionIds.extendedKeyUsage, readExtendedKeyUsage);
   if (typeof purposes === 'string' || !purposes.has(OCSP_SIGNING)) {
     return 'lacks the extended key usage OCSPSigning';
   }

@@ -1,5 +1,5 @@
 import type { DerElement } from '../certificate/der-elements.js';
-import { derElements } from '../certificate/der-elements.js';
+import { splitDer } from '../certificate/der-elements.js';
 import {
   comparableSerial,
   type Extension,
@@ -13,8 +13,8 @@ import {
   tags,
 } from '../certificate/der-members.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
-import { type CertificateId, isNonce, keyHash, type OcspRequest } from './ocsp-request.js';
-import { delegatedResponder, type ResponderId } from './ocsp-responder.js';
+import { type CertificateId, isNonce, keyHashOf, type OcspRequest } from './ocsp-request.js';
+import { findDelegatedResponder, type ResponderId } from './ocsp-responder.js';
 import { reasonName } from './revocation-reasons.js';
 import { explainBadSignature } from './signature-check.js';
 import { type SignedStructure, splitSigned } from './signed-structure.js';
@@ -110,7 +110,7 @@ interface ResponseData {
 }
 
 function responseData({ content }: SignedStructure): ResponseData | undefined {
-  const members = derElements(content) ?? [];
+  const members = splitDer(content) ?? [];
   // The version is there only if it is not the first.
   const [responder, produced, answers, extensions, ...others] = members;
   if (produced?.tag !== tags.generalizedTime || answers?.tag !== tags.sequence || others.length > 0) {
@@ -139,8 +139,8 @@ async function explainUnsigned(
   { issuer, now, tolerance }: OcspRules,
 ): Promise<string | undefined> {
   const isIssuer =
-    id.name === undefined ? isSameBytes(id.keyHash, keyHash(issuer)) : isSameBytes(id.name, issuer.subject);
-  const signer = isIssuer ? issuer : await delegatedResponder(rest, id, issuer, now, tolerance);
+    id.name === undefined ? isSameBytes(id.keyHash, keyHashOf(issuer)) : isSameBytes(id.name, issuer.subject);
+  const signer = isIssuer ? issuer : await findDelegatedResponder(rest, id, issuer, now, tolerance);
   if (typeof signer === 'string') {
     return signer;
   }
@@ -240,7 +240,7 @@ function stateOf(status: DerElement | undefined): OcspAnswer['state'] | undefine
 }
 
 function reasonIn(status: DerElement | undefined): string {
-  const [, reason] = (status && derElements(status.content)) ?? [];
+  const [, reason] = (status && splitDer(status.content)) ?? [];
   const code = onlyElement(within(reason, tag.explicit0));
   return reasonName(code?.tag === tags.enumerated ? (code.content[0] ?? 0) : 0);
 }

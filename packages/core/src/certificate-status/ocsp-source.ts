@@ -3,10 +3,10 @@ import type { PathCertificate } from '../chain/path-certificate.js';
 import { TellableError } from '../errors.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { isWebUri } from './distribution-points.js';
-import { certificateId, ocspRequest } from './ocsp-request.js';
+import { createCertificateId, createOcspRequest } from './ocsp-request.js';
 import { type OcspAnswer, readOcspResponse } from './ocsp-response.js';
 import { readResponders } from './point-names.js';
-import { Refreshed } from './refreshed.js';
+import { RefreshedValue } from './refreshed-value.js';
 import type { StatusBody, StatusRequest } from './status-fetcher.js';
 import type { SourceParts, StatusAnswer, StatusSource } from './status-source.js';
 
@@ -30,7 +30,7 @@ export class OcspSource implements StatusSource {
   readonly #parts: SourceParts;
   /** Milliseconds for which an answer without nextUpdate is used. */
   readonly #maxAge: number;
-  readonly #answers = new LRUCache<string, Refreshed<OcspAnswer>>({
+  readonly #answers = new LRUCache<string, RefreshedValue<OcspAnswer>>({
     max: MAX_ANSWERS,
     dispose: (record) => record.close(),
   });
@@ -78,7 +78,7 @@ export class OcspSource implements StatusSource {
     issuer: PathCertificate,
     responders: readonly string[],
     authority: string,
-  ): Refreshed<OcspAnswer> {
+  ): RefreshedValue<OcspAnswer> {
     const key = keyOf(certificate, issuer);
     const known = this.#answers.get(key);
     if (known !== undefined) {
@@ -86,8 +86,8 @@ export class OcspSource implements StatusSource {
     }
     const { settings, onChange, report } = this.#parts;
     // The certificate itself is not kept: there may be ten thousand.
-    const id = certificateId(certificate, issuer);
-    const record = new Refreshed<OcspAnswer>({
+    const id = createCertificateId(certificate, issuer);
+    const record = new RefreshedValue<OcspAnswer>({
       ask: async (previous, isAwaited) => {
         let failure = '';
         for (const url of responders) {
@@ -110,12 +110,12 @@ export class OcspSource implements StatusSource {
 
   async #ask(
     url: string,
-    id: ReturnType<typeof certificateId>,
+    id: ReturnType<typeof createCertificateId>,
     issuer: PathCertificate,
     turn: Pick<StatusRequest, 'authority' | 'isAwaited'>,
   ): Promise<OcspAnswer | string> {
     const { fetcher, settings, clockTolerance } = this.#parts;
-    const request = ocspRequest(id, settings.nonce);
+    const request = createOcspRequest(id, settings.nonce);
     let answered: StatusBody | 'unchanged';
     try {
       answered = await fetcher.fetch(url, {

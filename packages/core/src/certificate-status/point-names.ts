@@ -1,5 +1,5 @@
 import type { DerElement } from '../certificate/der-elements.js';
-import { derElements } from '../certificate/der-elements.js';
+import { splitDer } from '../certificate/der-elements.js';
 import { membersOf, onlyElement, sequenceOf, tags } from '../certificate/der-members.js';
 
 const DIRECTORY_NAME = 0xa4;
@@ -29,7 +29,7 @@ export function comparableDirectoryName(name: Uint8Array): string | undefined {
  */
 export function readPointNames(der: Uint8Array, issuer: Uint8Array): PointNames | undefined {
   const choice = onlyElement(der);
-  const members = choice && derElements(choice.content);
+  const members = choice && splitDer(choice.content);
   if (members === undefined || members.length === 0) {
     return undefined;
   }

@@ -6,7 +6,7 @@ const MAX_MESSAGES = 1_000;
 const NOT_REPEATED_FOR = 60_000;
 
 /** Leaves out a message that was reported within the last minute: each certificate may cause it. */
-export function withoutRepeats(publish: ReportProblem): ReportProblem {
+export function skipRepeatedReports(publish: ReportProblem): ReportProblem {
   const reportedAt = new RecentMap<string, number>(MAX_MESSAGES);
   return (code, message) => {
     const now = performance.now();

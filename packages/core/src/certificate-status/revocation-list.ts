@@ -1,10 +1,10 @@
 import { isSameBytes, readExtensions, readTime, tags } from '../certificate/der-members.js';
-import { explainTooCostly, parsingCost } from '../certificate/parsing-cost.js';
-import { extensionOf, pathExtensions, readKeyUsage } from '../chain/extension-values.js';
+import { explainTooCostly, measureParsingCost } from '../certificate/parsing-cost.js';
+import { extensionOf, pathExtensionIds, readKeyUsage } from '../chain/extension-values.js';
 import { comparableName, type PathCertificate } from '../chain/path-certificate.js';
 import { DerCursor } from './der-cursor.js';
 import { ListEntries } from './list-entries.js';
-import { everything, type ListScope, readScope } from './list-scope.js';
+import { type ListScope, readScope, unlimitedScope } from './list-scope.js';
 import { explainBadSignature } from './signature-check.js';
 import { type SignedStructure, splitSigned } from './signed-structure.js';
 
@@ -63,7 +63,7 @@ const notList = 'it is not a revocation list in DER';
  * Finds the parts of a list (RFC 5280 §5.1) by tags and lengths. Reads no entry: nothing is verified
  * yet. Returns why not.
  */
-export function listHead(der: Uint8Array): ListHead | string {
+export function readListHead(der: Uint8Array): ListHead | string {
   const parts = splitSigned(der);
   if (parts === undefined || parts.rest.length > 0) {
     return notList;
@@ -115,7 +115,7 @@ export function isOfIssuer({ issuer: name }: ListHead, issuer: PathCertificate):
 }
 
 function isSpellingOf(name: Uint8Array, subjectName: string): boolean {
-  const cost = parsingCost(name);
+  const cost = measureParsingCost(name);
   if ((cost.why ?? explainTooCostly([cost])) !== undefined) {
     return false;
   }
@@ -184,11 +184,11 @@ function scopeOf({ extensions: der, issuer }: ListHead): Pick<RevocationList, 's
   }
   const isDelta = extensions.some(({ id }) => id === extensionIds.deltaListIndicator);
   const point = extensions.find(({ id }) => id === extensionIds.issuingDistributionPoint);
-  const scope = point === undefined ? everything : readScope(point.value, issuer);
+  const scope = point === undefined ? unlimitedScope : readScope(point.value, issuer);
   return typeof scope === 'string' ? scope : { scope, isDelta };
 }
 
 function maySignLists(issuer: PathCertificate): boolean {
-  const usage = extensionOf(issuer, pathExtensions.keyUsage, readKeyUsage);
+  const usage = extensionOf(issuer, pathExtensionIds.keyUsage, readKeyUsage);
   return usage === 'missing' || (usage !== 'malformed' && usage.cRLSign);
 }

@@ -1,7 +1,7 @@
 import { type KeyObject, verify } from 'node:crypto';
-import { explainKey } from '../chain/accepted-keys.js';
+import { explainUnacceptedKey } from '../chain/accepted-keys.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
-import { signatureMethod } from '../chain/signature-methods.js';
+import { findSignatureMethod } from '../chain/signature-methods.js';
 
 /**
  * Resolves with why a signature is not accepted, or with `undefined` if it is right. Never rejects.
@@ -15,7 +15,7 @@ export async function explainBadSignature(
   signature: Uint8Array,
   signer: PathCertificate,
 ): Promise<string | undefined> {
-  const method = signatureMethod(algorithm);
+  const method = findSignatureMethod(algorithm);
   if (method === undefined) {
     return 'its signature algorithm is not accepted';
   }
@@ -41,7 +41,7 @@ export async function explainBadSignature(
 
 function publicKeyOf(signer: PathCertificate): KeyObject | undefined {
   try {
-    return explainKey(signer.publicKey) === undefined ? signer.x509.publicKey : undefined;
+    return explainUnacceptedKey(signer.publicKey) === undefined ? signer.x509.publicKey : undefined;
   } catch {
     return undefined;
   }

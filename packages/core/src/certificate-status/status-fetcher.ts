@@ -6,8 +6,8 @@ import { LRUCache } from 'lru-cache';
 import { isTellable, TellableError } from '../errors.js';
 import { describeError } from '../shared/shown-error.js';
 import { hasUserInfo } from '../shared/shown-url.js';
-import { guardedLookup, type ResolveHost } from './guarded-lookup.js';
 import { isPermittedAddress } from './permitted-address.js';
+import { createPermittedLookup, type ResolveHost } from './permitted-lookup.js';
 import { RequestPlaces } from './request-places.js';
 
 /** Limits of the requests for lists and to responders. */
@@ -82,7 +82,7 @@ export function createStatusFetcher(rules: FetchRules, resolveHost?: ResolveHost
   const failures = new LRUCache<string, Failures>({ max: MAX_URLS });
   const underWay = new Map<string, UnderWay>();
   const requests = new Set<http.ClientRequest>();
-  const lookup = guardedLookup(resolveHost);
+  const lookup = createPermittedLookup(resolveHost);
   let isClosed = false;
 
   const explainRest = (url: string): string | undefined => {

@@ -1,5 +1,5 @@
 import type { DerElement } from './der-elements.js';
-import { tags as derTags, membersOf, only, sequenceOf } from './der-members.js';
+import { tags as derTags, membersOf, onlyItem, sequenceOf } from './der-members.js';
 
 /** Bytes. Certificates have a few thousand, those with post-quantum keys and signatures too. */
 const MAX_SIZE = 16_384;
@@ -61,7 +61,7 @@ const fixed = [tags.integer, ...Array.from({ length: 5 }, () => tags.sequence)];
  * alone. Keys, signatures and extensions that no rule asks for are stepped over. Returns why not
  * for what has another structure, or is too large.
  */
-export function certificateFields(der: Uint8Array): CertificateFields | string {
+export function readCertificateFields(der: Uint8Array): CertificateFields | string {
   if (der.length > MAX_SIZE) {
     return `it has more than ${MAX_SIZE} bytes`;
   }
@@ -90,7 +90,7 @@ export function certificateFields(der: Uint8Array): CertificateFields | string {
     return notDer;
   }
   const tagged = fields.slice(fixed.length).filter(({ tag }) => tag === tags.extensions);
-  const all = tagged.length === 0 ? new Map<string, ExtensionBytes>() : extensionsIn(only(tagged));
+  const all = tagged.length === 0 ? new Map<string, ExtensionBytes>() : extensionsIn(onlyItem(tagged));
   if (typeof all === 'string') {
     return all;
   }
@@ -109,7 +109,7 @@ export function certificateFields(der: Uint8Array): CertificateFields | string {
 
 /** Version 1 is the default, and is not written (RFC 5280 §4.1.2.1). */
 function versionOf(first: DerElement | undefined): number {
-  const number = only(membersOf(first, tags.version));
+  const number = onlyItem(membersOf(first, tags.version));
   return number?.content.length === 1 ? (number.content[0] ?? 0) + 1 : 1;
 }
 
@@ -125,7 +125,7 @@ function readByRules(all: ReadonlyMap<string, ExtensionBytes>): ReadonlyMap<Exte
 const notDer = 'it has not the structure of one in DER';
 
 function extensionsIn(tagged: DerElement | undefined): ReadonlyMap<string, ExtensionBytes> | string {
-  const listed = membersOf(only(membersOf(tagged, tags.extensions)), tags.sequence);
+  const listed = membersOf(onlyItem(membersOf(tagged, tags.extensions)), tags.sequence);
   if (listed === undefined) {
     return notDer;
   }

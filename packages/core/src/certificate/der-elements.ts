@@ -16,7 +16,7 @@ export function isConstructed(tag: number): boolean {
  * Returns `undefined` for bytes that elements do not fill, for tags and lengths of more bytes than
  * a certificate needs, and for indefinite lengths (X.690 §8.1, §10.1).
  */
-export function derElements(bytes: Uint8Array): readonly DerElement[] | undefined {
+export function splitDer(bytes: Uint8Array): readonly DerElement[] | undefined {
   const elements: DerElement[] = [];
   for (let at = 0; at < bytes.length; ) {
     const tag = bytes[at] ?? 0;

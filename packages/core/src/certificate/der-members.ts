@@ -1,4 +1,4 @@
-import { type DerElement, derElements } from './der-elements.js';
+import { type DerElement, splitDer } from './der-elements.js';
 
 type TagName =
   | 'boolean'
@@ -28,17 +28,17 @@ export const tags: Readonly<Record<TagName, number>> = {
 
 /** The elements within an element of this tag; `undefined` for another one. */
 export function membersOf(element: DerElement | undefined, tag: number): readonly DerElement[] | undefined {
-  return element?.tag === tag ? derElements(element.content) : undefined;
+  return element?.tag === tag ? splitDer(element.content) : undefined;
 }
 
-/** The only one of a list; `undefined` if it has none or several. */
-export function only<T>(list: readonly T[] | undefined): T | undefined {
+/** Returns the only item of a list; `undefined` if it has none or several. */
+export function onlyItem<T>(list: readonly T[] | undefined): T | undefined {
   return list?.length === 1 ? list[0] : undefined;
 }
 
 /** The one element that fills the bytes; `undefined` if none does. */
 export function onlyElement(bytes: Uint8Array | undefined): DerElement | undefined {
-  return only(bytes && derElements(bytes));
+  return onlyItem(bytes && splitDer(bytes));
 }
 
 /** The elements within a sequence that fills the bytes; `undefined` if none does. */
@@ -131,7 +131,7 @@ export function readTime(tag: number, content: Uint8Array): number | undefined {
   return isRead && second < 60 ? date.getTime() : undefined;
 }
 
-/** One hex text for each serial number, however many bytes its writer took for it. */
+/** Returns the same bytes for each spelling of a serial number: those that its value needs. */
 export function comparableSerial(content: Uint8Array): Uint8Array {
   let start = 0;
   while (start < content.length - 1 && isRedundant(content[start] ?? 0, content[start + 1] ?? 0)) {

@@ -28,14 +28,14 @@ export type DecodedCertificate =
  */
 export type CertificateDecoder = (value: string) => DecodedCertificate;
 
-export const none: DecodedCertificate = Object.freeze({ kind: 'none' });
+export const noCertificate: DecodedCertificate = Object.freeze({ kind: 'none' });
 
 /**
- * Checks what a decoder that a user wrote returned. Anything but one of the four forms is
- * malformed. Throws `TellableError` for a promise: that is a fault of the decoder, whatever the
- * request holds.
+ * Calls a decoder, which a user may have written, and checks what it returned. Anything but one of
+ * the four forms is malformed. Throws `TellableError` for a promise: that is a fault of the decoder,
+ * whatever the request holds.
  */
-export function parseDecoding(decode: CertificateDecoder, value: string): DecodedCertificate {
+export function runDecoder(decode: CertificateDecoder, value: string): DecodedCertificate {
   const returned = attempted(decode, value);
   if (isPromised(returned)) {
     throw new TellableError('the decode function of the preset returned a promise; it must answer at once');
@@ -44,7 +44,7 @@ export function parseDecoding(decode: CertificateDecoder, value: string): Decode
     const { kind, der, thumbprint, why, intermediates } = returned as Partial<Record<string, unknown>>;
     switch (kind) {
       case 'none':
-        return none;
+        return noCertificate;
       case 'malformed':
         return malformed(typeof why === 'string' ? why : 'the decoder says so');
       case 'certificate':
@@ -62,13 +62,13 @@ export function parseDecoding(decode: CertificateDecoder, value: string): Decode
 }
 
 function withChain(der: Uint8Array, intermediates: unknown): DecodedCertificate {
-  const decoded = certificateOf(der);
+  const decoded = decodeDer(der);
   if (intermediates === undefined || decoded.kind !== 'certificate') {
     return decoded;
   }
   const isChain =
     Array.isArray(intermediates) &&
-    intermediates.every((item) => isUint8Array(item) && certificateOf(item).kind === 'certificate');
+    intermediates.every((item) => isUint8Array(item) && decodeDer(item).kind === 'certificate');
   return isChain
     ? { ...decoded, intermediates: intermediates.slice(0, MAX_INTERMEDIATES) }
     : malformed('the decoder returned intermediates that are no list of DER certificates');
@@ -98,31 +98,32 @@ export function malformed(why: string): DecodedCertificate {
  */
 export const escapedPem: CertificateDecoder = (value) => unescaped(value, pem);
 
-/** Like the decoder before it, with the rest of the chain after the client's own certificate. */
+/** Percent-encoded PEM of the client's own certificate, and of the rest of its chain after it. */
 export const escapedPemChain: CertificateDecoder = (value) => unescaped(value, pemChain);
 
 /** PEM whose line ends a proxy turned to blanks, as a header needs. */
-export const pem: CertificateDecoder = (value) => (value === '' ? none : onlyOne(pemBodies(value)));
+export const pem: CertificateDecoder = (value) => (value === '' ? noCertificate : onlyOne(pemBodies(value)));
 
-/** Like the decoder before it, with the rest of the chain after the client's own certificate. */
-export const pemChain: CertificateDecoder = (value) => (value === '' ? none : firstOf(pemBodies(value)));
+/** PEM of the client's own certificate and then of the rest of its chain, with blanks as line ends. */
+export const pemChain: CertificateDecoder = (value) =>
+  value === '' ? noCertificate : firstOf(pemBodies(value));
 
 /** Base64 of a whole PEM text: Apache's `%{base64:...}`. */
 export const base64Pem: CertificateDecoder = (value) => {
   if (value === '') {
-    return none;
+    return noCertificate;
   }
   const text = base64(value)?.toString('latin1');
   return text === undefined ? malformed('not base64') : pem(text);
 };
 
 /** Base64 of the DER, on one line: HAProxy, Azure App Service, Cloudflare and others. */
-export const base64Der: CertificateDecoder = (value) => (value === '' ? none : certificate(value));
+export const base64Der: CertificateDecoder = (value) => (value === '' ? noCertificate : certificate(value));
 
 /** The SHA-256 of the certificate in hex, on one line: CloudFront, HAProxy, Caddy. */
 export const hexHash: CertificateDecoder = (value) => {
   if (value === '') {
-    return none;
+    return noCertificate;
   }
   return /^[0-9a-fA-F]{64}$/.test(value)
     ? { kind: 'hash', thumbprint: Buffer.from(value, 'hex').toString('base64url') }
@@ -132,7 +133,7 @@ export const hexHash: CertificateDecoder = (value) => {
 /** The SHA-256 of the certificate in base64, not base64url; Google Cloud leaves out the padding. */
 export const base64Hash: CertificateDecoder = (value) => {
   if (value === '') {
-    return none;
+    return noCertificate;
   }
   return /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=?$/.test(value)
     ? { kind: 'hash', thumbprint: Buffer.from(value, 'base64').toString('base64url') }
@@ -141,7 +142,7 @@ export const base64Hash: CertificateDecoder = (value) => {
 
 /** Base64 DER, percent-encoded or not, the chain behind commas: Traefik. */
 export const commaSeparatedDer: CertificateDecoder = (value) =>
-  unescaped(value, (text) => (text === '' ? none : firstOf(text.split(','))));
+  unescaped(value, (text) => (text === '' ? noCertificate : firstOf(text.split(','))));
 
 /**
  * A structured-field Byte Sequence, `:base64 DER:`, and nothing else: no blanks and no
@@ -149,10 +150,10 @@ export const commaSeparatedDer: CertificateDecoder = (value) =>
  */
 export const byteSequence: CertificateDecoder = (value) => {
   if (value === '' || value === '::') {
-    return none;
+    return noCertificate;
   }
   const bytes = bareBytes(value);
-  return bytes === undefined ? malformed('not a Byte Sequence') : certificateOf(Buffer.from(bytes));
+  return bytes === undefined ? malformed('not a Byte Sequence') : decodeDer(Buffer.from(bytes));
 };
 
 function bareBytes(value: string): ArrayBuffer | undefined {
@@ -185,7 +186,7 @@ export function certificateList(value: string): readonly Uint8Array[] | string {
     if (!isArrayBuffer(bytes) || parameters.size > 0) {
       return 'not a List of Byte Sequences';
     }
-    const decoded = certificateOf(Buffer.from(bytes));
+    const decoded = decodeDer(Buffer.from(bytes));
     if (decoded.kind !== 'certificate') {
       return 'a Byte Sequence that is not exactly one DER certificate';
     }
@@ -223,11 +224,11 @@ function firstOf(bodies: readonly string[]): DecodedCertificate {
 
 function certificate(body: string): DecodedCertificate {
   const der = base64(body);
-  return der === undefined ? malformed('not base64') : certificateOf(der);
+  return der === undefined ? malformed('not base64') : decodeDer(der);
 }
 
-/** A certificate, if the bytes have the outer shape of one. */
-export function certificateOf(der: Uint8Array): DecodedCertificate {
+/** Takes DER for a certificate if it has the outer shape of one. */
+export function decodeDer(der: Uint8Array): DecodedCertificate {
   return isOneSequence(Buffer.from(der.buffer, der.byteOffset, der.byteLength))
     ? { kind: 'certificate', der }
     : malformed('not exactly one DER certificate');

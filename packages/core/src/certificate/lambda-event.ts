@@ -1,5 +1,5 @@
 import { RequestRefused, TellableError } from '../errors.js';
-import { problemReporter } from '../observe/events.js';
+import { createProblemReporter } from '../observe/events.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { type OptionsOf, optional, optionGroup, readOptions } from '../shared/option-group.js';
 import { functionLike } from '../shared/option-rules.js';
@@ -41,7 +41,7 @@ export function lambdaEvent(options: LambdaEventOptions = {}): CertificateSource
     lambdaEventOptions,
   );
   const known = new CertificateCache(1_000);
-  const report = problemReporter();
+  const report = createProblemReporter();
 
   function refuse(why: string): never {
     report('certificate_malformed', `clientCertPem of the Lambda event: ${why}`);

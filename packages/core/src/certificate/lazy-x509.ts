@@ -1,8 +1,8 @@
 import { RequestRefused } from '../errors.js';
-import { lazyModule } from '../shared/lazy-module.js';
+import { createLazyModule } from '../shared/lazy-module.js';
 
 /** The libraries that parse certificates. Policies that look into a certificate need them, no other. */
-export const x509 = lazyModule('@peculiar/x509', async () => {
+export const x509 = createLazyModule('@peculiar/x509', async () => {
   // In a bundle of Bun the library's own import of it runs too late.
   await import(/* webpackMode: "eager" */ 'reflect-metadata');
   return import(/* webpackMode: "eager" */ './x509-library.js');

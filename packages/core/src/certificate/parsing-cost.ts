@@ -3,7 +3,7 @@
 // could stop the process for seconds. So they are given single names and extensions, whose elements
 // are few, of known types, and no longer than these types need to be.
 
-import { derElements, isConstructed } from './der-elements.js';
+import { isConstructed, splitDer } from './der-elements.js';
 
 /**
  * Elements of all parts together. Two names and three extensions have a hundred or so; 100
@@ -71,12 +71,12 @@ export interface ParsingCost {
  * Counts what a name or the value of an extension holds, by tags and lengths alone. What the
  * content means is for the libraries to read.
  */
-export function parsingCost(der: Uint8Array): ParsingCost {
+export function measureParsingCost(der: Uint8Array): ParsingCost {
   const open: { readonly bytes: Uint8Array; readonly depth: number }[] = [{ bytes: der, depth: 1 }];
   let elements = 0;
   let identifiers = 0;
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
-    const members = derElements(next.bytes);
+    const members = splitDer(next.bytes);
     if (members === undefined) {
       return { elements, identifiers, why: 'it is no DER' };
     }

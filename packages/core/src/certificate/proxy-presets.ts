@@ -19,19 +19,19 @@ import {
   base64Pem,
   byteSequence,
   type CertificateDecoder,
-  certificateOf,
   commaSeparatedDer,
   type DecodedCertificate,
+  decodeDer,
   escapedPem,
   escapedPemChain,
   hexHash,
   isThumbprint,
   malformed,
-  none,
+  noCertificate,
   pem,
 } from './encodings.js';
 import { proxyHeaderName } from './proxy-header-name.js';
-import { clientElement } from './xfcc.js';
+import { createXfccDecoder } from './xfcc.js';
 
 /** How one kind of proxy hands the client certificate on. */
 export interface ProxyPreset {
@@ -241,7 +241,7 @@ export function haproxy(options: HaproxyOptions = {}): ProxyPreset {
 
 /** Without a certificate HAProxy writes the markers alone, unless the line has a condition. */
 const pemOrMarkersAlone: CertificateDecoder = (value) =>
-  /^-----BEGIN CERTIFICATE----- {0,2}-----END CERTIFICATE-----$/.test(value) ? none : pem(value);
+  /^-----BEGIN CERTIFICATE----- {0,2}-----END CERTIFICATE-----$/.test(value) ? noCertificate : pem(value);
 
 export const apacheOptions = optionGroup({
   ...headerNameOptions,
@@ -268,7 +268,7 @@ export function apache(options: ApacheOptions = {}): ProxyPreset {
   return preset('apache', given, {
     header: 'x-ssl-client-cert',
     // Apache's word for a variable that is not set.
-    decode: (value) => (value === '(null)' ? none : decode(value)),
+    decode: (value) => (value === '(null)' ? noCertificate : decode(value)),
     isVerified: success,
   });
 }
@@ -303,7 +303,7 @@ export function caddy(options: CaddyOptions = {}): ProxyPreset {
   return preset('caddy', given, {
     header: 'client-cert',
     // Without a certificate Caddy leaves the placeholder itself.
-    decode: (value) => (value === placeholder ? none : decoder(value)),
+    decode: (value) => (value === placeholder ? noCertificate : decoder(value)),
     ...(encoding === 'sha256' && { thumbprintOnly: true }),
   });
 }
@@ -341,7 +341,7 @@ function xfcc(name: string, options: XfccOptions): ProxyPreset {
   if (forward === 'sanitize-set' && !given.isMissing('hops')) {
     throw createLonely(given.pathOf('hops'), "forward: 'append-forward'");
   }
-  return preset(name, { header }, { header: 'x-forwarded-client-cert', decode: clientElement(hops) });
+  return preset(name, { header }, { header: 'x-forwarded-client-cert', decode: createXfccDecoder(hops) });
 }
 
 /**
@@ -662,10 +662,10 @@ function decodeByUser(decode: CustomOptions['decode'], value: string): DecodedCe
     return malformed('the custom decoder threw');
   }
   if (returned === undefined) {
-    return none;
+    return noCertificate;
   }
   if (isUint8Array(returned)) {
-    return certificateOf(returned);
+    return decodeDer(returned);
   }
   if (isPromised(returned)) {
     // As every promise of a decoder, it is a fault of the code and no request's: proxyHeader()

@@ -2,7 +2,7 @@ import { RequestRefused } from '../errors.js';
 import { extensionIds } from './certificate-fields.js';
 import type { ClientCertificate } from './client-certificate.js';
 import { x509, x509Library } from './lazy-x509.js';
-import { type ParsedCertificate, readExtension, wholeCertificate } from './parsed.js';
+import { type ParsedCertificate, parseWholeCertificate, readExtension } from './parsed-certificate.js';
 import { createVerdictCheck } from './verdict-check.js';
 
 /** A role of a payment service provider (ETSI TS 119 495 §5.1). */
@@ -30,18 +30,18 @@ const known = new WeakMap<ParsedCertificate, { readonly roles: readonly Psd2Role
  */
 export async function psd2Roles(certificate: ClientCertificate): Promise<readonly Psd2Role[]> {
   await x509.load();
-  requireChain(certificate);
+  requireGoodVerdict(certificate);
   return readPsd2Roles(certificate);
 }
 
-const requireChain = createVerdictCheck('psd2Roles()');
+const requireGoodVerdict = createVerdictCheck('psd2Roles()');
 
 /**
  * Reads the roles, for code that has waited for `x509.load()` and has checked the chain. Throws
  * `RequestRefused`.
  */
 export function readPsd2Roles(certificate: ClientCertificate): readonly Psd2Role[] {
-  const parsed = wholeCertificate(certificate);
+  const parsed = parseWholeCertificate(certificate);
   const outcome = known.get(parsed) ?? { roles: rolesOf(parsed) };
   known.set(parsed, outcome);
   if (outcome.roles === undefined) {

@@ -1,7 +1,7 @@
 import { RequestRefused } from '../errors.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { type Connection, connectionOf } from './connection.js';
-import { createHandshakeReader } from './handshake.js';
+import { createHandshakeReader } from './handshake-reader.js';
 
 const cipherIn = (connection: Connection) => ({
   version: connection.getProtocol?.() ?? 'unknown',

@@ -1,11 +1,11 @@
 import type { X509Certificate } from 'node:crypto';
 import { TellableError } from '../errors.js';
-import { problemReporter } from '../observe/events.js';
+import { createProblemReporter } from '../observe/events.js';
 import type { NodeRequest } from '../request/node-request.js';
 import type { Hint } from '../shared/hint.js';
 import { type CertificateSource, ClientCertificate, MAX_INTERMEDIATES } from './client-certificate.js';
 import { type Connection, connectionOf, isSimulated } from './connection.js';
-import { createHandshakeReader } from './handshake.js';
+import { createHandshakeReader } from './handshake-reader.js';
 
 /** Reads the certificate of a connection, hashed once in a handshake, whatever asks for it. */
 function readPeerCertificate(connection: Connection): ClientCertificate | undefined {
@@ -60,7 +60,7 @@ let certificateOf: ReturnType<typeof createHandshakeReader<ClientCertificate | u
  * (`tls_unsuitable`). Over plain HTTP there is none, and a warning says once what to use instead.
  */
 export function tlsSocket(): CertificateSource {
-  const report = problemReporter();
+  const report = createProblemReporter();
   certificateOf ??= createHandshakeReader(readPeerCertificate);
   const read = certificateOf;
   const source: CertificateSource = (req) => {

@@ -1,9 +1,9 @@
 import { type RefusalCode, RequestRefused } from '../errors.js';
-import { problemReporter } from '../observe/events.js';
+import { createProblemReporter } from '../observe/events.js';
 import type { ClientCertificate } from './client-certificate.js';
 
 // One process warning for all rules: the chain is verified for all of them, or for none.
-const report = problemReporter();
+const report = createProblemReporter();
 
 /**
  * Makes the check that goes before a rule by names or roles. They are what the issuer of a

@@ -7,7 +7,7 @@ import {
   escapedPem,
   escapedPemChain,
   malformed,
-  none,
+  noCertificate,
 } from './encodings.js';
 
 /** What one proxy writes about the client of its connection. */
@@ -19,8 +19,8 @@ interface Element {
 }
 
 /**
- * Reads the client's element of an X-Forwarded-Client-Cert to which `hops` proxies add one element
- * each: the first.
+ * Makes the decoder of an X-Forwarded-Client-Cert to which `hops` proxies add one element each. It reads
+ * the client's element: the first.
  *
  * A client can write into this header in two places: in a header of its own, which an appending
  * proxy keeps in front, and in the names of its certificate. Envoy writes URI and DNS names as they
@@ -39,10 +39,10 @@ interface Element {
  * ends the list. That element keeps its `,Hash=` or `;Hash=`, which nothing can remove. The decoder
  * therefore rejects a list in which such a place stands, in a name as well.
  */
-export function clientElement(hops: number): CertificateDecoder {
+export function createXfccDecoder(hops: number): CertificateDecoder {
   return (value) => {
     if (value === '') {
-      return none;
+      return noCertificate;
     }
     const isJson = value.startsWith('[');
     const elements = isJson ? readJsonElements(value) : readElements(value);
@@ -58,7 +58,7 @@ export function clientElement(hops: number): CertificateDecoder {
     // Envoy removes the header where its client presents no certificate; the proxies behind it add
     // theirs.
     if (elements.length === hops - 1) {
-      return none;
+      return noCertificate;
     }
     return elements.length === hops
       ? fromElement(elements[0])

@@ -41,7 +41,7 @@ const MAX_CHEAP_KEY = 600;
  *
  * @param publicKey the DER of the SubjectPublicKeyInfo
  */
-export function explainKey(publicKey: Uint8Array): string | undefined {
+export function explainUnacceptedKey(publicKey: Uint8Array): string | undefined {
   const [algorithm, bits] = sequenceOf(publicKey) ?? [];
   const [id, parameters] = membersOf(algorithm, tags.sequence) ?? [];
   const type = types.get(identifierOf(id));
@@ -65,7 +65,7 @@ export function explainKey(publicKey: Uint8Array): string | undefined {
  *
  * @param publicKey the DER of the SubjectPublicKeyInfo
  */
-export function costOfSignature(publicKey: Uint8Array): number {
+export function verificationCostOf(publicKey: Uint8Array): number {
   const [algorithm] = sequenceOf(publicKey) ?? [];
   const [, parameters] = membersOf(algorithm, tags.sequence) ?? [];
   return curveCosts.get(identifierOf(parameters)) ?? (publicKey.length <= MAX_CHEAP_KEY ? 1 : 2);

@@ -4,13 +4,13 @@ import { readFile } from 'node:fs/promises';
 import { x509 } from '../certificate/lazy-x509.js';
 import { isTellable, RequestRefused, TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
-import { within } from '../shared/bounded-wait.js';
 import { createMismatch } from '../shared/option-errors.js';
 import type { OptionRule } from '../shared/option-rules.js';
 import { describeError } from '../shared/shown-error.js';
-import { pathExtensions, readKeyUsage } from './extension-values.js';
-import { type BySubject, bySubject } from './path-building.js';
-import { pathCertificate, readFields } from './path-certificate.js';
+import { withTimeLimit } from '../shared/time-limit.js';
+import { pathExtensionIds, readKeyUsage } from './extension-values.js';
+import { type CertificatesBySubject, groupBySubject } from './path-building.js';
+import { readParsableFields, readPathCertificate } from './path-certificate.js';
 
 /** PEM texts and paths of files. */
 type Texts = string | readonly string[];
@@ -56,7 +56,7 @@ export class AuthoritySource {
   readonly #report: ReportProblem;
   readonly #acceptsListSigners: boolean;
   #texts: readonly string[] | undefined;
-  #current: BySubject | undefined;
+  #current: CertificatesBySubject | undefined;
   #checkedAt = 0;
   #checking: Promise<void> | undefined;
   /** Goes up when the certificates change. */
@@ -84,7 +84,7 @@ export class AuthoritySource {
   }
 
   /** The certificates, by subject. Call it after `prepare()`. Needs `x509.load()`. */
-  current(): BySubject {
+  current(): CertificatesBySubject {
     if (this.#texts === undefined) {
       throw new RequestRefused('internal_error', { detail: `${this.#path} gave no certificates` });
     }
@@ -124,7 +124,7 @@ export class AuthoritySource {
 
   async #read(): Promise<string[]> {
     const given = this.#given;
-    const texts: unknown = typeof given === 'function' ? await within(TIMEOUT, given) : given;
+    const texts: unknown = typeof given === 'function' ? await withTimeLimit(TIMEOUT, given) : given;
     if (!isTexts(texts)) {
       throw new TellableError('the function returned neither PEM nor a list of it');
     }
@@ -136,7 +136,7 @@ export class AuthoritySource {
    * Takes texts over, if they are others and all of them are certificates of authorities that
    * `parse` can read. Without `parse`, before the library is loaded, `current()` reads them first.
    */
-  #use(texts: readonly string[], parse?: (texts: readonly string[]) => BySubject): void {
+  #use(texts: readonly string[], parse?: (texts: readonly string[]) => CertificatesBySubject): void {
     const isSame =
       this.#texts?.length === texts.length && texts.every((text, at) => text === this.#texts?.[at]);
     if (isSame) {
@@ -153,7 +153,7 @@ export class AuthoritySource {
       const { subject } = new X509Certificate(other);
       throw new TellableError(`the certificate of ${JSON.stringify(subject)} is not that of an authority`);
     }
-    const unreadable = certificates.map(readFields).find((fields) => typeof fields === 'string');
+    const unreadable = certificates.map(readParsableFields).find((fields) => typeof fields === 'string');
     if (unreadable !== undefined) {
       throw new TellableError(`a certificate of the authorities: ${unreadable}`);
     }
@@ -200,8 +200,8 @@ function certificatesOf(text: string): Uint8Array[] {
 }
 
 function signsLists(der: Uint8Array): boolean {
-  const fields = readFields(der);
-  const usage = typeof fields === 'string' ? undefined : fields.allExtensions.get(pathExtensions.keyUsage);
+  const fields = readParsableFields(der);
+  const usage = typeof fields === 'string' ? undefined : fields.allExtensions.get(pathExtensionIds.keyUsage);
   return usage !== undefined && readKeyUsage(usage.value)?.cRLSign === true;
 }
 
@@ -216,12 +216,12 @@ function countOf(text: string, marker: string): number {
   return text.split(marker).length - 1;
 }
 
-function parsedAuthorities(texts: readonly string[]): BySubject {
-  return bySubject(texts.flatMap(certificatesOf).map(parsedAuthority));
+function parsedAuthorities(texts: readonly string[]): CertificatesBySubject {
+  return groupBySubject(texts.flatMap(certificatesOf).map(parsedAuthority));
 }
 
 function parsedAuthority(der: Uint8Array) {
-  const parsed = pathCertificate(der);
+  const parsed = readPathCertificate(der);
   if (typeof parsed === 'string') {
     throw new RequestRefused('internal_error', { detail: `a certificate of the authorities: ${parsed}` });
   }

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { ClientCertificate } from '../certificate/client-certificate.js';
-import { hashAlone } from '../certificate/parsed.js';
+import { hashAloneDetail } from '../certificate/parsed-certificate.js';
 import { isAboutRevocation } from '../certificate/verify-error.js';
 import { callAll } from '../shared/promises.js';
 import type { AuthoritySource } from './authorities.js';
 import { ListSigners } from './list-signers.js';
-import { buildPath, bySubject, type PathParts, readSent } from './path-building.js';
-import { type PathCertificate, pathCertificate } from './path-certificate.js';
+import { buildPath, groupBySubject, type PathParts, readSent } from './path-building.js';
+import { type PathCertificate, readPathCertificate } from './path-certificate.js';
 
 /** Certificates whose path is kept, and as many refused ones whose reason is. */
 const MAX_OUTCOMES = 10_000;
@@ -31,7 +31,7 @@ interface Entry {
   readonly to: number;
 }
 
-/** Verifies the chain of a client certificate, once for each certificate and set of authorities. */
+/** Verifies the chains of client certificates: each once for a set of authorities. */
 export class ChainVerification {
   readonly #authorities: AuthoritySource;
   readonly #intermediates: AuthoritySource | undefined;
@@ -67,7 +67,7 @@ export class ChainVerification {
     }));
   }
 
-  /** Returns what to wait for before `outcomeOf`, or `undefined`. Rejects with `RequestRefused`. */
+  /** Returns what to wait for before `verify()`, or `undefined`. Rejects with `RequestRefused`. */
   prepare(now: number): Promise<unknown> | undefined {
     const authorities = this.#authorities.prepare(now);
     const intermediates = this.#intermediates?.prepare(now);
@@ -76,8 +76,12 @@ export class ChainVerification {
       : callAll([() => authorities, () => intermediates]);
   }
 
-  /** @param now milliseconds since the epoch */
-  outcomeOf(certificate: ClientCertificate, now: number): ChainOutcome {
+  /**
+   * Verifies the chain of a certificate, unless its outcome is known.
+   *
+   * @param now milliseconds since the epoch
+   */
+  verify(certificate: ClientCertificate, now: number): ChainOutcome {
     const known = this.#byObject.get(certificate);
     if (known !== undefined && !('why' in known.outcome) && this.#isCurrent(known, now)) {
       return known.outcome;
@@ -97,7 +101,7 @@ export class ChainVerification {
   outcomeWithout(certificate: ClientCertificate, avoided: ReadonlySet<string>, now: number): ChainOutcome {
     const { der, thumbprint } = certificate;
     if (der === undefined) {
-      return { why: hashAlone };
+      return { why: hashAloneDetail };
     }
     const accepted = this.#accepted.get(thumbprint);
     if (accepted !== undefined && this.#isCurrent(accepted, now) && !hasOneOf(accepted, avoided)) {
@@ -109,7 +113,7 @@ export class ChainVerification {
     if (known !== undefined && this.#isCurrent(known, now)) {
       return known.outcome;
     }
-    const entry = this.#verify(der, [...certificate.intermediates, ...issuersOf(accepted)], now, avoided);
+    const entry = this.#buildChain(der, [...certificate.intermediates, ...issuersOf(accepted)], now, avoided);
     this.#others.set(key, entry);
     return entry.outcome;
   }
@@ -137,7 +141,7 @@ export class ChainVerification {
   #entryOf(certificate: ClientCertificate, known: Entry | undefined, now: number): Entry {
     const { der, thumbprint, verified, verifyError = '' } = certificate;
     if (der === undefined) {
-      return { outcome: { why: hashAlone }, generation: this.#generation, ...always };
+      return { outcome: { why: hashAloneDetail }, generation: this.#generation, ...always };
     }
     // This check would not find out: it knows other lists, or none.
     if (verified === false && isAboutRevocation(verifyError)) {
@@ -155,7 +159,7 @@ export class ChainVerification {
     if (refused !== undefined && this.#isCurrent(refused, now)) {
       return refused;
     }
-    const entry = this.#verify(der, [...certificate.intermediates, ...issuersOf(accepted)], now);
+    const entry = this.#buildChain(der, [...certificate.intermediates, ...issuersOf(accepted)], now);
     if ('why' in entry.outcome) {
       this.#refused.set(key, entry);
     } else {
@@ -172,7 +176,7 @@ export class ChainVerification {
     return generation === this.#generation && from <= now && now <= to;
   }
 
-  #verify(
+  #buildChain(
     der: Uint8Array,
     intermediates: readonly Uint8Array[],
     now: number,
@@ -184,14 +188,14 @@ export class ChainVerification {
       return { outcome: { why: read }, generation, ...always };
     }
     const { sent, spent } = read;
-    const leaf = pathCertificate(der);
+    const leaf = readPathCertificate(der);
     if (typeof leaf === 'string') {
       return { outcome: { why: leaf }, generation, ...always };
     }
     const configured = this.#intermediates?.current();
     const parts: PathParts = {
       anchors: this.#authorities.current(),
-      intermediates: configured === undefined ? [bySubject(sent)] : [configured, bySubject(sent)],
+      intermediates: configured === undefined ? [groupBySubject(sent)] : [configured, groupBySubject(sent)],
       avoided,
       spent,
     };

@@ -6,7 +6,7 @@ import { identifierOf, membersOf, onlyElement, sequenceOf, tags } from '../certi
 import type { PathCertificate } from './path-certificate.js';
 
 /** The extensions that path validation processes: the content of their object identifiers, in hex. */
-export const pathExtensions = {
+export const pathExtensionIds = {
   keyUsage: '551d0f',
   subjectAltName: '551d11',
   basicConstraints: '551d13',
@@ -19,17 +19,17 @@ export const pathExtensions = {
 } as const;
 
 /** Where lists of revoked certificates are: revocation reads them, so that they may be critical. */
-export const revocationExtensions = { distributionPoints: '551d1f' } as const;
+export const revocationExtensionIds = { distributionPoints: '551d1f' } as const;
 
 /** An extension as it was read: its value, `'missing'`, or `'malformed'`. */
-export type Read<T> = T | 'missing' | 'malformed';
+export type ReadExtension<T> = T | 'missing' | 'malformed';
 
 /** Reads an extension of a certificate, if it has it. */
 export function extensionOf<T>(
   { extensions }: PathCertificate,
   id: string,
   read: (value: Uint8Array) => T | undefined,
-): Read<T> {
+): ReadExtension<T> {
   const extension = extensions.get(id);
   return extension === undefined ? 'missing' : (read(extension.value) ?? 'malformed');
 }

@@ -3,7 +3,7 @@ import type { DerElement } from '../certificate/der-elements.js';
 import { onlyElement, sequenceOf } from '../certificate/der-members.js';
 import { attributeOid } from '../certificate/distinguished-name.js';
 import { x509Library } from '../certificate/lazy-x509.js';
-import { explainTooCostly, parsingCost } from '../certificate/parsing-cost.js';
+import { explainTooCostly, measureParsingCost } from '../certificate/parsing-cost.js';
 import { comparableName } from './path-certificate.js';
 
 /** A name of a subject, or the base of a name constraint (RFC 5280 §4.2.1.6, §4.2.1.10). */
@@ -33,7 +33,7 @@ const otherForms: ReadonlySet<number> = new Set([0xa0, 0xa3, 0xa5, 0x88]);
 export function readAlternativeNames(value: Uint8Array): readonly GeneralName[] | undefined {
   const elements = sequenceOf(value) ?? [];
   const directories = elements.filter(({ tag }) => tag === DIRECTORY_NAME);
-  if (explainTooCostly(directories.map(({ content }) => parsingCost(content))) !== undefined) {
+  if (explainTooCostly(directories.map(({ content }) => measureParsingCost(content))) !== undefined) {
     return undefined;
   }
   const names = elements.map(readGeneralName);
@@ -53,14 +53,14 @@ export function readGeneralName({ tag, content }: DerElement): GeneralName | und
     return { kind: 'ip', bytes: content };
   }
   if (tag === DIRECTORY_NAME) {
-    return directoryName(onlyElement(content)?.whole);
+    return readDirectoryName(onlyElement(content)?.whole);
   }
   return otherForms.has(tag) ? { kind: 'other', tag } : undefined;
 }
 
 /** A name as a directory name. `undefined` if it can't be read. Needs `x509.load()`. */
-export function directoryName(name: Uint8Array | undefined): GeneralName | undefined {
-  const cost = parsingCost(name ?? new Uint8Array());
+export function readDirectoryName(name: Uint8Array | undefined): GeneralName | undefined {
+  const cost = measureParsingCost(name ?? new Uint8Array());
   if ((cost.why ?? explainTooCostly([cost])) !== undefined) {
     return undefined;
   }

@@ -1,5 +1,5 @@
 import { isSameBytes } from '../certificate/der-members.js';
-import { type BySubject, buildPath, bySubject } from './path-building.js';
+import { buildPath, type CertificatesBySubject, groupBySubject } from './path-building.js';
 import type { PathCertificate } from './path-certificate.js';
 import { explainListUsage } from './path-validation.js';
 
@@ -21,8 +21,8 @@ export interface SignerPath {
 
 /** The certificates of the options. `generation` changes when they do. */
 export interface ConfiguredCertificates {
-  readonly authorities: BySubject;
-  readonly intermediates: BySubject | undefined;
+  readonly authorities: CertificatesBySubject;
+  readonly intermediates: CertificatesBySubject | undefined;
   readonly generation: number;
 }
 
@@ -92,7 +92,7 @@ function findPath(
     return signer.notBefore <= now && now <= signer.notAfter ? [signer] : undefined;
   }
   const between = intermediates === undefined ? [authorities] : [intermediates, authorities];
-  const parts = { anchors: bySubject([anchor]), intermediates: between };
+  const parts = { anchors: groupBySubject([anchor]), intermediates: between };
   const built = buildPath(signer, parts, now, explainListUsage);
   return 'why' in built ? undefined : built.path;
 }

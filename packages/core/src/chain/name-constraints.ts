@@ -1,5 +1,5 @@
-import { type DerElement, derElements } from '../certificate/der-elements.js';
-import { only, sequenceOf } from '../certificate/der-members.js';
+import { type DerElement, splitDer } from '../certificate/der-elements.js';
+import { onlyItem, sequenceOf } from '../certificate/der-members.js';
 import { type GeneralName, hostOfMail, hostOfUri, readGeneralName } from './general-names.js';
 
 /** NameConstraints (RFC 5280 §4.2.1.10). */
@@ -32,8 +32,8 @@ export function readNameConstraints(value: Uint8Array): NameConstraints | undefi
 
 /** Each subtree is a base alone: minimum 0 and no maximum are all that RFC 5280 allows. */
 function readSubtrees({ content }: DerElement): readonly GeneralName[] | undefined {
-  const bases = derElements(content)?.map(({ whole }) => {
-    const base = only(sequenceOf(whole));
+  const bases = splitDer(content)?.map(({ whole }) => {
+    const base = onlyItem(sequenceOf(whole));
     const name = base && readGeneralName(base);
     return name !== undefined && isBase(name) ? name : undefined;
   });

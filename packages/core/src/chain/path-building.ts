@@ -1,5 +1,5 @@
-import { costOfSignature, explainKey } from './accepted-keys.js';
-import { nameElements, type PathCertificate, pathCertificate } from './path-certificate.js';
+import { explainUnacceptedKey, verificationCostOf } from './accepted-keys.js';
+import { nameElements, type PathCertificate, readPathCertificate } from './path-certificate.js';
 import { explainClientUsage, explainInvalidPath } from './path-validation.js';
 
 /** The certificates of a path, its trust anchor with them. Those in use have three or four. */
@@ -17,13 +17,13 @@ const MAX_COST = 50;
 const ELEMENTS_PER_COST = 25;
 
 /** Certificates by the comparable text of their subject's name. */
-export type BySubject = ReadonlyMap<string, readonly PathCertificate[]>;
+export type CertificatesBySubject = ReadonlyMap<string, readonly PathCertificate[]>;
 
 /** What a path may be built of. */
 export interface PathParts {
-  readonly anchors: BySubject;
+  readonly anchors: CertificatesBySubject;
   /** Configured ones before those that the client sent. */
-  readonly intermediates: readonly BySubject[];
+  readonly intermediates: readonly CertificatesBySubject[];
   /** Thumbprints of certificates that must not be on the path. Default: none. */
   readonly avoided?: ReadonlySet<string>;
   /** What it has cost to read the names of the certificates that came with the client's. Default: nothing. */
@@ -42,7 +42,7 @@ export function readSent(
   if (spent > MAX_COST) {
     return 'the names of the certificates that came with it cost too much to read';
   }
-  return { sent: intermediates.map(pathCertificate).filter((one) => typeof one !== 'string'), spent };
+  return { sent: intermediates.map(readPathCertificate).filter((one) => typeof one !== 'string'), spent };
 }
 
 /** A valid path from the client's certificate to a trust anchor, or why there is none. */
@@ -69,7 +69,7 @@ export function buildPath(
     costLeft: MAX_COST - (parts.spent ?? 0),
     why: 'no path leads to one of the authorities',
   };
-  const why = explainKey(leaf.publicKey);
+  const why = explainUnacceptedKey(leaf.publicKey);
   if (why !== undefined) {
     return { why };
   }
@@ -132,8 +132,8 @@ function isRepeated(candidate: PathCertificate, path: readonly PathCertificate[]
 
 /** Keys that are not accepted are not computed with: some would take long. */
 function isSignedBy(certificate: PathCertificate, issuer: PathCertificate, search: Search): boolean {
-  const why = explainKey(issuer.publicKey);
-  const cost = why === undefined ? costOfSignature(issuer.publicKey) : 1;
+  const why = explainUnacceptedKey(issuer.publicKey);
+  const cost = why === undefined ? verificationCostOf(issuer.publicKey) : 1;
   if (cost > search.costLeft) {
     // Nothing more is tried, also no cheaper key.
     search.costLeft = 0;
@@ -153,8 +153,8 @@ function isSignedBy(certificate: PathCertificate, issuer: PathCertificate, searc
   }
 }
 
-/** Certificates by their subjects, each once. */
-export function bySubject(certificates: readonly PathCertificate[]): BySubject {
+/** Groups certificates by their subjects, each once. */
+export function groupBySubject(certificates: readonly PathCertificate[]): CertificatesBySubject {
   const lists = new Map<string, PathCertificate[]>();
   for (const certificate of certificates) {
     const list = lists.get(certificate.subjectName) ?? [];

@@ -1,11 +1,11 @@
 import { X509Certificate } from 'node:crypto';
-import { type CertificateFields, certificateFields } from '../certificate/certificate-fields.js';
+import { type CertificateFields, readCertificateFields } from '../certificate/certificate-fields.js';
 import { thumbprintOf } from '../certificate/client-certificate.js';
 import type { DerElement } from '../certificate/der-elements.js';
 import { readTime, sequenceOf } from '../certificate/der-members.js';
 import { decodeDistinguishedName } from '../certificate/distinguished-name.js';
 import { x509Library } from '../certificate/lazy-x509.js';
-import { explainTooCostly, parsingCost } from '../certificate/parsing-cost.js';
+import { explainTooCostly, measureParsingCost } from '../certificate/parsing-cost.js';
 
 /** An extension of a certificate, its value not yet read. */
 export interface PathExtension {
@@ -21,7 +21,7 @@ export interface PathCertificate {
   readonly thumbprint: string;
   /**
    * OpenSSL's view, which verifies signatures; made when it is first needed. Throws for what is no
-   * certificate. OpenSSL decodes its key, so see `explainKey()` first.
+   * certificate. OpenSSL decodes its key, so see `explainUnacceptedKey()` first.
    */
   readonly x509: X509Certificate;
   /** The version number as X.509 counts: 1, 2 or 3. */
@@ -53,8 +53,8 @@ export interface PathCertificate {
  * read. Only its names are parsed: nothing else is, before a signature is verified, and OpenSSL reads
  * nothing of it. Needs `x509.load()`.
  */
-export function pathCertificate(der: Uint8Array): PathCertificate | string {
-  const fields = readFields(der);
+export function readPathCertificate(der: Uint8Array): PathCertificate | string {
+  const fields = readParsableFields(der);
   if (typeof fields === 'string') {
     return fields;
   }
@@ -90,22 +90,25 @@ export function pathCertificate(der: Uint8Array): PathCertificate | string {
   }
 }
 
-/** The fields of a certificate whose names may be parsed, or why they may not. Needs no library. */
-export function readFields(der: Uint8Array): CertificateFields | string {
-  const fields = certificateFields(der);
+/**
+ * Finds the fields of a certificate whose names a library may parse. Returns why not for one whose names
+ * would cost too much. Needs no library itself.
+ */
+export function readParsableFields(der: Uint8Array): CertificateFields | string {
+  const fields = readCertificateFields(der);
   if (typeof fields === 'string') {
     return fields;
   }
-  const names = [parsingCost(fields.issuer), parsingCost(fields.subject)];
+  const names = [measureParsingCost(fields.issuer), measureParsingCost(fields.subject)];
   return names.find((name) => name.why !== undefined)?.why ?? explainTooCostly(names) ?? fields;
 }
 
 /** Elements of the names of a certificate, which are all that is parsed of it. 0 for one that is not. */
 export function nameElements(der: Uint8Array): number {
-  const fields = readFields(der);
+  const fields = readParsableFields(der);
   return typeof fields === 'string'
     ? 0
-    : parsingCost(fields.issuer).elements + parsingCost(fields.subject).elements;
+    : measureParsingCost(fields.issuer).elements + measureParsingCost(fields.subject).elements;
 }
 
 function timeOf({ tag, content }: DerElement): number | undefined {

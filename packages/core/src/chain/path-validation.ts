@@ -1,21 +1,26 @@
 import {
   extensionOf,
-  pathExtensions,
+  pathExtensionIds,
   readBasicConstraints,
   readExtendedKeyUsage,
   readKeyUsage,
-  revocationExtensions,
+  revocationExtensionIds,
 } from './extension-values.js';
-import { directoryName, type GeneralName, mailAddressesIn, readAlternativeNames } from './general-names.js';
+import {
+  type GeneralName,
+  mailAddressesIn,
+  readAlternativeNames,
+  readDirectoryName,
+} from './general-names.js';
 import { explainViolation, type NameConstraints, readNameConstraints } from './name-constraints.js';
 import { isSelfIssued, type PathCertificate } from './path-certificate.js';
-import { signatureMethod } from './signature-methods.js';
+import { findSignatureMethod } from './signature-methods.js';
 import { ValidPolicies } from './valid-policies.js';
 
 /** The extensions that may be critical, for each of them is processed. */
 const processed: ReadonlySet<string> = new Set([
-  ...Object.values(pathExtensions),
-  ...Object.values(revocationExtensions),
+  ...Object.values(pathExtensionIds),
+  ...Object.values(revocationExtensionIds),
 ]);
 
 /** id-kp-clientAuth and anyExtendedKeyUsage (RFC 5280 §4.2.1.12), in hex. */
@@ -51,7 +56,7 @@ export function explainInvalidPath(
       }
       authoritiesLeft -= 1;
     }
-    const limits = authorityLimits(authority);
+    const limits = readAuthorityLimits(authority);
     const why =
       explainUnusable(authority, now) ??
       (isAnchor ? undefined : explainSignature(authority)) ??
@@ -81,7 +86,7 @@ function explainOf({ thumbprint }: PathCertificate, why: string): string {
 }
 
 function explainSignature({ signatureAlgorithm }: PathCertificate): string | undefined {
-  return signatureMethod(signatureAlgorithm) !== undefined
+  return findSignatureMethod(signatureAlgorithm) !== undefined
     ? undefined
     : 'the algorithm of its signature is not accepted';
 }
@@ -111,7 +116,7 @@ const LAST_SECOND = 999;
 
 /** The extended usage of each certificate must allow client authentication, if it has any. */
 function explainExtendedUsage(certificate: PathCertificate): string | undefined {
-  const usages = extensionOf(certificate, pathExtensions.extendedKeyUsage, readExtendedKeyUsage);
+  const usages = extensionOf(certificate, pathExtensionIds.extendedKeyUsage, readExtendedKeyUsage);
   if (usages === 'malformed') {
     return 'its extended key usage can not be read';
   }
@@ -122,8 +127,8 @@ function explainExtendedUsage(certificate: PathCertificate): string | undefined 
 
 /** Says why a client must not use a certificate, by its key usage. */
 export function explainClientUsage(leaf: PathCertificate): string | undefined {
-  const usage = extensionOf(leaf, pathExtensions.keyUsage, readKeyUsage);
-  const basic = extensionOf(leaf, pathExtensions.basicConstraints, readBasicConstraints);
+  const usage = extensionOf(leaf, pathExtensionIds.keyUsage, readKeyUsage);
+  const basic = extensionOf(leaf, pathExtensionIds.basicConstraints, readBasicConstraints);
   if (usage === 'malformed' || basic === 'malformed') {
     return 'its key usage or basic constraints can not be read';
   }
@@ -138,7 +143,7 @@ export function explainClientUsage(leaf: PathCertificate): string | undefined {
  * for each key that signs certificates, which is about the certificates of that key alone.
  */
 export function explainListUsage(signer: PathCertificate): string | undefined {
-  const usage = extensionOf(signer, pathExtensions.keyUsage, readKeyUsage);
+  const usage = extensionOf(signer, pathExtensionIds.keyUsage, readKeyUsage);
   const isAllowed = usage !== 'missing' && usage !== 'malformed' && usage.cRLSign && !usage.keyCertSign;
   return isAllowed ? undefined : 'its key usage is not for lists alone';
 }
@@ -153,10 +158,10 @@ interface AuthorityLimits {
  * Returns what an authority allows below it, or says why it is none (RFC 5280 §6.1.4 (g) and (k) to
  * (n)). Needs `x509.load()`.
  */
-export function authorityLimits(certificate: PathCertificate): AuthorityLimits | string {
-  const basic = extensionOf(certificate, pathExtensions.basicConstraints, readBasicConstraints);
-  const usage = extensionOf(certificate, pathExtensions.keyUsage, readKeyUsage);
-  const names = extensionOf(certificate, pathExtensions.nameConstraints, readNameConstraints);
+export function readAuthorityLimits(certificate: PathCertificate): AuthorityLimits | string {
+  const basic = extensionOf(certificate, pathExtensionIds.basicConstraints, readBasicConstraints);
+  const usage = extensionOf(certificate, pathExtensionIds.keyUsage, readKeyUsage);
+  const names = extensionOf(certificate, pathExtensionIds.nameConstraints, readNameConstraints);
   if (basic === 'malformed' || usage === 'malformed' || names === 'malformed') {
     return 'its basic constraints, key usage or name constraints can not be read';
   }
@@ -183,9 +188,9 @@ function explainNames(
 
 /** The subject, the mail addresses in it, and the alternative names. */
 function namesOf(certificate: PathCertificate): readonly GeneralName[] | undefined {
-  const subject = directoryName(certificate.subject);
+  const subject = readDirectoryName(certificate.subject);
   const mails = mailAddressesIn(certificate.subject);
-  const alternatives = extensionOf(certificate, pathExtensions.subjectAltName, readAlternativeNames);
+  const alternatives = extensionOf(certificate, pathExtensionIds.subjectAltName, readAlternativeNames);
   if (subject?.kind !== 'directory' || mails === undefined || alternatives === 'malformed') {
     return undefined;
   }

@@ -34,11 +34,11 @@ const hashes: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * The method of an accepted algorithm; `undefined` for any other.
+ * Finds the method of an accepted algorithm; `undefined` for any other.
  *
  * @param algorithm the DER of the AlgorithmIdentifier
  */
-export function signatureMethod(algorithm: Uint8Array): SignatureMethod | undefined {
+export function findSignatureMethod(algorithm: Uint8Array): SignatureMethod | undefined {
   const members = sequenceOf(algorithm);
   const id = identifierOf(members?.[0]);
   return id === pssId ? pssMethod(members?.[1]?.whole) : methods.get(id ?? '');

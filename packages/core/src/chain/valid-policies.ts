@@ -1,6 +1,6 @@
 import {
   extensionOf,
-  pathExtensions,
+  pathExtensionIds,
   readCertificatePolicies,
   readInhibitAnyPolicy,
   readPolicyConstraints,
@@ -41,7 +41,7 @@ export class ValidPolicies {
   /** Processes the last certificate. Says why the path is refused. */
   processLast(certificate: PathCertificate): string | undefined {
     const why = this.#narrow(certificate, false);
-    const constraints = extensionOf(certificate, pathExtensions.policyConstraints, readPolicyConstraints);
+    const constraints = extensionOf(certificate, pathExtensionIds.policyConstraints, readPolicyConstraints);
     if (why !== undefined || constraints === 'malformed') {
       return why ?? 'its policy constraints can not be read';
     }
@@ -51,7 +51,7 @@ export class ValidPolicies {
 
   /** RFC 5280 §6.1.3 (d) to (f). */
   #narrow(certificate: PathCertificate, mayUseAny: boolean): string | undefined {
-    const named = extensionOf(certificate, pathExtensions.certificatePolicies, readCertificatePolicies);
+    const named = extensionOf(certificate, pathExtensionIds.certificatePolicies, readCertificatePolicies);
     if (named === 'malformed') {
       return 'its policies can not be read';
     }
@@ -70,9 +70,9 @@ export class ValidPolicies {
 
   /** RFC 5280 §6.1.4 (a), (b), (h) to (j). */
   #prepareNext(certificate: PathCertificate): string | undefined {
-    const mappings = extensionOf(certificate, pathExtensions.policyMappings, readPolicyMappings);
-    const constraints = extensionOf(certificate, pathExtensions.policyConstraints, readPolicyConstraints);
-    const inhibited = extensionOf(certificate, pathExtensions.inhibitAnyPolicy, readInhibitAnyPolicy);
+    const mappings = extensionOf(certificate, pathExtensionIds.policyMappings, readPolicyMappings);
+    const constraints = extensionOf(certificate, pathExtensionIds.policyConstraints, readPolicyConstraints);
+    const inhibited = extensionOf(certificate, pathExtensionIds.inhibitAnyPolicy, readInhibitAnyPolicy);
     if (mappings === 'malformed' || constraints === 'malformed' || inhibited === 'malformed') {
       return 'its policy constraints or mappings can not be read';
     }

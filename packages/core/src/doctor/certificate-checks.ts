@@ -5,12 +5,12 @@ import {
   certificatePolicyOptions,
 } from '../certificate-policy/certificate-policy.js';
 import { createCertificateStatus } from '../certificate-status/certificate-status.js';
-import { distributionPoints } from '../certificate-status/distribution-points.js';
+import { readDistributionPoints } from '../certificate-status/distribution-points.js';
 import { ListFiles } from '../certificate-status/list-files.js';
-import { certificateId, ocspRequest } from '../certificate-status/ocsp-request.js';
+import { createCertificateId, createOcspRequest } from '../certificate-status/ocsp-request.js';
 import { readOcspResponse } from '../certificate-status/ocsp-response.js';
 import { respondersOf } from '../certificate-status/ocsp-source.js';
-import { listHead, openListByAny, type RevocationList } from '../certificate-status/revocation-list.js';
+import { openListByAny, type RevocationList, readListHead } from '../certificate-status/revocation-list.js';
 import { createStatusFetcher, type StatusFetcher } from '../certificate-status/status-fetcher.js';
 import {
   type CertificateStatusSettings,
@@ -20,8 +20,8 @@ import {
 import { AuthoritySource } from '../chain/authorities.js';
 import { ChainVerification } from '../chain/chain-verification.js';
 import type { ListSigners } from '../chain/list-signers.js';
-import type { BySubject } from '../chain/path-building.js';
-import { type PathCertificate, pathCertificate } from '../chain/path-certificate.js';
+import type { CertificatesBySubject } from '../chain/path-building.js';
+import { type PathCertificate, readPathCertificate } from '../chain/path-certificate.js';
 import { ConfigurationError, RequestRefused } from '../errors.js';
 import { resourceServerOptions } from '../options/resource-server-options.js';
 import { hintForChain } from '../response/chain-hints.js';
@@ -85,7 +85,7 @@ export async function checkCertificate(
     const verification = new ChainVerification(anchors, between);
     const now = Date.now();
     await verification.prepare(now);
-    const outcome = verification.outcomeOf(certificate, now);
+    const outcome = verification.verify(certificate, now);
     if ('why' in outcome) {
       const known = [anchors.current(), ...(between === undefined ? [] : [between.current()])];
       return [...reported, noChain(outcome.why, certificate, known, path)];
@@ -130,7 +130,7 @@ function chainFound(path: readonly PathCertificate[]): Finding {
 function noChain(
   why: string,
   certificate: ClientCertificate,
-  known: readonly BySubject[],
+  known: readonly CertificatesBySubject[],
   path: string,
 ): Finding {
   const detail = `its chain leads to none of the authorities: ${why}`;
@@ -146,11 +146,11 @@ function noChain(
 /** Follows the names of issuers as far as they are known. */
 function missingIssuer(
   certificate: ClientCertificate,
-  known: readonly BySubject[],
+  known: readonly CertificatesBySubject[],
   path: string,
 ): string | undefined {
-  const sent = certificate.intermediates.map(pathCertificate).filter((one) => typeof one !== 'string');
-  let last = pathCertificate(certificate.der ?? new Uint8Array());
+  const sent = certificate.intermediates.map(readPathCertificate).filter((one) => typeof one !== 'string');
+  let last = readPathCertificate(certificate.der ?? new Uint8Array());
   for (let step = 0; typeof last !== 'string' && step < MAX_STEPS; step += 1) {
     const { issuerName, subjectName } = last;
     const issuers = [
@@ -251,7 +251,7 @@ async function checkSources(
   checks: StatusChecks,
 ): Promise<Finding[]> {
   const { settings } = checks;
-  const points = settings.by.includes('crl') ? distributionPoints(certificate) : [];
+  const points = settings.by.includes('crl') ? readDistributionPoints(certificate) : [];
   const responders = settings.by.includes('ocsp') ? respondersOf(certificate) : [];
   const found = await Promise.all([
     listsOfFiles(issuer, checks),
@@ -296,7 +296,7 @@ async function listAt(uri: string, issuer: PathCertificate, checks: StatusChecks
   const shown = `the list ${redactUrl(uri)} of ${nameOf(issuer)}`;
   try {
     const fetched = await fetcher.fetch(uri, { accept: 'application/pkix-crl', maxSize });
-    const head = fetched === 'unchanged' ? 'status 304' : listHead(fetched.body);
+    const head = fetched === 'unchanged' ? 'status 304' : readListHead(fetched.body);
     const others = listSigners.othersOf(issuer);
     const list = typeof head === 'string' ? head : await openListByAny(head, issuer, others);
     return describeList(shown, list, checks);
@@ -328,7 +328,7 @@ async function answerOf(
 ): Promise<Finding> {
   const shown = `the OCSP responder ${redactUrl(uri)} about ${nameOf(certificate)}`;
   try {
-    const request = ocspRequest(certificateId(certificate, issuer), nonce);
+    const request = createOcspRequest(createCertificateId(certificate, issuer), nonce);
     const fetched = await fetcher.fetch(uri, {
       accept: 'application/ocsp-response',
       maxSize: Math.min(MAX_ANSWER_SIZE, maxSize),

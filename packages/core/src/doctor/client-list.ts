@@ -3,7 +3,7 @@ import { TellableError } from '../errors.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { type Exchange, exchange } from './exchange.js';
 import { type Finding, ok, problem, warning } from './finding.js';
-import { contentOf } from './input.js';
+import { readContent } from './input.js';
 import { onOneLine } from './report.js';
 
 const DAY = 86_400_000;
@@ -53,7 +53,7 @@ export async function fetchClients(from: Exchange): Promise<string> {
 
 /** Reads the list in a file. Throws `TellableError`. */
 export async function readClients(file: string): Promise<string> {
-  return (await contentOf('clients', file)).toString();
+  return (await readContent('clients', file)).toString();
 }
 
 /**

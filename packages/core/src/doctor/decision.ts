@@ -5,7 +5,7 @@ import { toRefusal } from '../errors.js';
 import type { Explanation, RefusedEvent } from '../observe/events.js';
 import type { ResourceServerOptions } from '../options/resource-server-options.js';
 import { createResourceServer, type ResourceServer } from '../resource-server.js';
-import { inWords } from '../response/explanation.js';
+import { describeExplanation } from '../response/explanation.js';
 import { readTokenClaims } from '../token/token-claims.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 import { remedies } from './remedies.js';
@@ -123,7 +123,7 @@ async function decisionOf(server: ResourceServer, rawHeaders: readonly string[])
         'name the private key of the client by --proof-key',
       );
     }
-    const why = (explanation && inWords(refusal, explanation)) ?? message;
+    const why = (explanation && describeExplanation(refusal, explanation)) ?? message;
     return problem(code, `${status}: ${why}`, explanation?.hint ?? remedies[code]);
   } finally {
     unsubscribe('mtls-bound:refused', note);

@@ -46,7 +46,7 @@ export function urlOf(name: string, text: string): URL {
  * Reads the file that an option names. A key, a password or a token may stand in place of the path:
  * the path is shown only once the file is there.
  */
-export async function contentOf(option: string, path: string): Promise<Buffer> {
+export async function readContent(option: string, path: string): Promise<Buffer> {
   try {
     return await readFile(path);
   } catch (error) {
@@ -57,8 +57,8 @@ export async function contentOf(option: string, path: string): Promise<Buffer> {
   }
 }
 
-export async function claimsIn(file: string): Promise<Record<string, unknown>> {
-  const text = (await contentOf('--claims', file)).toString();
+export async function readClaims(file: string): Promise<Record<string, unknown>> {
+  const text = (await readContent('--claims', file)).toString();
   let claims: unknown;
   try {
     claims = JSON.parse(text);
@@ -71,9 +71,9 @@ export async function claimsIn(file: string): Promise<Record<string, unknown>> {
   return claims as Record<string, unknown>;
 }
 
-export async function pairOf(certFile: string, keyFile: string): Promise<{ cert: Buffer; key: Buffer }> {
+export async function readPair(certFile: string, keyFile: string): Promise<{ cert: Buffer; key: Buffer }> {
   await readPeerCertificate('--cert', certFile);
-  const [cert, key] = await Promise.all([contentOf('--cert', certFile), contentOf('--key', keyFile)]);
+  const [cert, key] = await Promise.all([readContent('--cert', certFile), readContent('--key', keyFile)]);
   try {
     createSecureContext({ cert, key });
   } catch (error) {
@@ -92,7 +92,7 @@ export function messageOf(error: unknown): string {
 }
 
 export async function readPeerCertificate(option: string, file: string): Promise<ClientCertificate> {
-  const pem = await contentOf(option, file);
+  const pem = await readContent(option, file);
   try {
     return new ClientCertificate(new X509Certificate(pem).raw);
   } catch (error) {
@@ -105,7 +105,7 @@ const MAX_CHAIN = 20;
 
 /** Reads the certificate of a client, and the authorities between that follow it in the file. */
 export async function readChain(option: string, file: string): Promise<ClientCertificate> {
-  const pem = (await contentOf(option, file)).toString('latin1');
+  const pem = (await readContent(option, file)).toString('latin1');
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
   try {
     const [first, ...others] = blocks.slice(0, MAX_CHAIN).map((block) => new X509Certificate(block).raw);
@@ -116,8 +116,8 @@ export async function readChain(option: string, file: string): Promise<ClientCer
 }
 
 /** Reads the private key with which a client signs DPoP proofs: PEM or a JWK. */
-export async function proofSignerOf(file: string): Promise<ProofSigner> {
-  const text = (await contentOf('--proof-key', file)).toString();
+export async function readProofSigner(file: string): Promise<ProofSigner> {
+  const text = (await readContent('--proof-key', file)).toString();
   try {
     const key = text.trimStart().startsWith('{')
       ? createPrivateKey({ key: JSON.parse(text) as JsonWebKey, format: 'jwk' })

@@ -1,10 +1,10 @@
 import { decodeJwt, decodeProtectedHeader, type JWTPayload } from 'jose';
-import { otherKind } from '../authorization-server/access-token-kind.js';
+import { explainOtherKind } from '../authorization-server/access-token-kind.js';
 import {
-  claimMapping,
   type JwtClaimNames,
   jwtClaimOptions,
-  standardClaims,
+  readClaimMapping,
+  toStandardClaims,
 } from '../authorization-server/claim-names.js';
 import type { RefusalCode } from '../errors.js';
 import { OptionReader } from '../shared/option-group.js';
@@ -35,14 +35,14 @@ export function adviceOnJwt(code: RefusalCode, token: string): string | undefine
     return undefined;
   }
   const options = optionsFor(jwt);
-  const claims = standardClaims(
+  const claims = toStandardClaims(
     jwt.payload,
-    claimMapping(
+    readClaimMapping(
       new OptionReader('claims', options.claims ?? {}, jwtClaimOptions),
       options.claims === undefined,
     ),
   );
-  const other = typeof claims === 'string' ? undefined : otherKind(jwt.type, claims);
+  const other = typeof claims === 'string' ? undefined : explainOtherKind(jwt.type, claims);
   if (other !== undefined) {
     return `send the access token: of this JWT ${readTokenRejection(other).detail}`;
   }

@@ -13,24 +13,24 @@ import {
   resolveSettings,
   type Settings,
 } from '../options/resource-server-options.js';
-import { within } from '../shared/bounded-wait.js';
 import { isPlainObject } from '../shared/option-rules.js';
 import { describeError } from '../shared/shown-error.js';
+import { withTimeLimit } from '../shared/time-limit.js';
 import { checkCertificate } from './certificate-checks.js';
 import { fetchClients, readClients, reportClients } from './client-list.js';
 import { decide } from './decision.js';
 import { type Finding, problem, warning } from './finding.js';
 import {
-  claimsIn,
-  contentOf,
   daysOf,
   headerOf,
   messageOf,
-  pairOf,
   portOf,
-  proofSignerOf,
   readChain,
+  readClaims,
+  readContent,
+  readPair,
   readPeerCertificate,
+  readProofSigner,
   UsageError,
   urlOf,
 } from './input.js';
@@ -148,7 +148,7 @@ async function runCommand(args: readonly string[], around: Around): Promise<Exit
     }
     return command === 'listen'
       ? await run(given, rest, around)
-      : await within(LONGEST_COMMAND, () => run(given, rest, around));
+      : await withTimeLimit(LONGEST_COMMAND, () => run(given, rest, around));
   } catch (error) {
     around.complain(`${messageOf(error)}\n${error instanceof UsageError ? `\n${usage}` : ''}`);
     return 2;
@@ -197,7 +197,7 @@ const commands: Readonly<Record<string, Command>> = {
     const tls =
       given.cert === undefined && given.key === undefined
         ? undefined
-        : await pairOf(requireOption(given, 'cert'), requireOption(given, 'key'));
+        : await readPair(requireOption(given, 'cert'), requireOption(given, 'key'));
     // Without options it is as mtlsBound() without them where Node ends TLS; behind a proxy there
     // is no default.
     const source =
@@ -232,10 +232,10 @@ const commands: Readonly<Record<string, Command>> = {
     const { direct, header, ca } = given;
     const findings = await probe({
       url: maskedUrl('url', requireOption(given, 'url'), around),
-      ...(await pairOf(requireOption(given, 'cert'), requireOption(given, 'key'))),
+      ...(await readPair(requireOption(given, 'cert'), requireOption(given, 'key'))),
       ...(direct !== undefined && { direct: maskedUrl('direct', direct, around) }),
       ...(header !== undefined && { header: headerOf(header) }),
-      ...(ca !== undefined && { ca: await contentOf('--ca', ca) }),
+      ...(ca !== undefined && { ca: await readContent('--ca', ca) }),
       ...(token !== undefined && { token }),
     });
     return writeFindings(findings, given, around);
@@ -244,7 +244,7 @@ const commands: Readonly<Record<string, Command>> = {
   async proofs(given, _rest, around) {
     const { cert, key, ca } = given;
     const url = maskedUrl('url', requireOption(given, 'url'), around);
-    const signer = await proofSignerOf(requireOption(given, 'proof-key'));
+    const signer = await readProofSigner(requireOption(given, 'proof-key'));
     requireOption(given, 'token');
     const token = (await tokenOf(given, around)) as string;
     const findings = await probeProofs({
@@ -254,8 +254,8 @@ const commands: Readonly<Record<string, Command>> = {
       identity:
         cert === undefined && key === undefined
           ? undefined
-          : await pairOf(requireOption(given, 'cert'), requireOption(given, 'key')),
-      ca: ca === undefined ? undefined : await contentOf('--ca', ca),
+          : await readPair(requireOption(given, 'cert'), requireOption(given, 'key')),
+      ca: ca === undefined ? undefined : await readContent('--ca', ca),
     });
     return writeFindings(findings, given, around);
   },
@@ -276,7 +276,7 @@ const commands: Readonly<Record<string, Command>> = {
   },
 
   async explain(given, _rest, around) {
-    const claims = await claimsIn(requireOption(given, 'claims'));
+    const claims = await readClaims(requireOption(given, 'claims'));
     const certificate = await certificateOf(given.cert);
     const findings = await decide(
       { claims, certificate, signer: await signerOf(given) },
@@ -289,7 +289,7 @@ const commands: Readonly<Record<string, Command>> = {
   async certificate(given, _rest, around) {
     const certificate = await readChain('--cert', requireOption(given, 'cert'));
     const { certificatePolicy = {}, clockTolerance } = await optionsOf(given, around);
-    const ca = given.ca === undefined ? undefined : (await contentOf('--ca', given.ca)).toString('latin1');
+    const ca = given.ca === undefined ? undefined : (await readContent('--ca', given.ca)).toString('latin1');
     const ofAllRoutes = { ...certificatePolicy, ...(ca !== undefined && { authorities: ca }) };
     const ofRoutes = await routePoliciesOf(given);
     // A route may have authorities of its own where the API has none.
@@ -322,11 +322,11 @@ const commands: Readonly<Record<string, Command>> = {
       ? await fetchClients({
           url: maskedUrl('clients', source, around),
           headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
-          ca: ca === undefined ? undefined : await contentOf('--ca', ca),
+          ca: ca === undefined ? undefined : await readContent('--ca', ca),
           identity:
             cert === undefined && key === undefined
               ? undefined
-              : await pairOf(requireOption(given, 'cert'), requireOption(given, 'key')),
+              : await readPair(requireOption(given, 'cert'), requireOption(given, 'key')),
         })
       : await readClients(source);
     const { table, findings } = reportClients(text, limit, Date.now());
@@ -486,7 +486,7 @@ async function moduleOf(file: string): Promise<ConfigurationModule> {
 
 /** The file is the user's own: what it waits for may never come. */
 function defaultExportOf(file: string): Promise<unknown> {
-  return within(LONGEST_CONFIG, async () => {
+  return withTimeLimit(LONGEST_CONFIG, async () => {
     const loaded = await moduleOf(file);
     return typeof loaded.default === 'function' ? loaded.default() : loaded.default;
   });
@@ -507,5 +507,5 @@ async function certificateOf(file: string | undefined): Promise<ClientCertificat
 }
 
 async function signerOf({ 'proof-key': file }: Given): Promise<ProofSigner | undefined> {
-  return file === undefined ? undefined : proofSignerOf(file);
+  return file === undefined ? undefined : readProofSigner(file);
 }

@@ -7,9 +7,9 @@ import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { type RequestRefused, toRefusal } from '../errors.js';
 import type { IssuerSettings } from '../options/issuer-options.js';
 import type { Settings } from '../options/resource-server-options.js';
-import { within } from '../shared/bounded-wait.js';
 import { describeError, describeErrorCode } from '../shared/shown-error.js';
 import { redactUrl, redactUrlSpelling } from '../shared/shown-url.js';
+import { withTimeLimit } from '../shared/time-limit.js';
 import { addressOf } from './address.js';
 import { checkDpopAlgorithms } from './dpop-checks.js';
 import { type Finding, ok, problem, warning } from './finding.js';
@@ -110,7 +110,7 @@ async function checkOwnCertificate(identity: ClientIdentity | undefined): Promis
   const renew = 'renew it; files are read again when they change, without a restart';
   try {
     // The function of a user may never settle.
-    const { cert } = await within(PATIENCE, identity);
+    const { cert } = await withTimeLimit(PATIENCE, identity);
     const { validFrom, validTo } = new X509Certificate(cert);
     const left = Date.parse(validTo) - Date.now();
     if (left < 0) {

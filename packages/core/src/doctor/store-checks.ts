@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { Settings } from '../options/resource-server-options.js';
-import { entryIn } from '../revocation/log-entry.js';
+import { parseEntry } from '../revocation/log-entry.js';
 import { ENTRY_SEAL } from '../revocation/log-seals.js';
 import type { LogPage, LogRules } from '../revocation/revocation-log.js';
-import { within } from '../shared/bounded-wait.js';
 import { ignoreRejection } from '../shared/promises.js';
 import { createSeal } from '../shared/sealing.js';
 import { describeError } from '../shared/shown-error.js';
+import { withTimeLimit } from '../shared/time-limit.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 
 /** Seconds for each try: longer than any request would wait. */
@@ -107,7 +107,7 @@ function newestFinding(
   const [text] = secrets
     .map((secret) => createSeal(secret, ENTRY_SEAL).open(place, entry))
     .filter((opened) => opened !== undefined);
-  const written = text === undefined ? undefined : entryIn(text);
+  const written = text === undefined ? undefined : parseEntry(text);
   if (written === undefined) {
     return problem(
       'revocation_log_not_ours',
@@ -131,7 +131,7 @@ function newestFinding(
 
 async function tryOrCapture<T>(run: () => Promise<T>): Promise<{ value?: T; error?: unknown }> {
   try {
-    return { value: await within(PATIENCE, run) };
+    return { value: await withTimeLimit(PATIENCE, run) };
   } catch (error) {
     return { error };
   }

@@ -1,8 +1,9 @@
 import { type RefusalCode, RequestRefused } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
-import { describeStoreError, within } from '../shared/bounded-wait.js';
+import { describeStoreError } from '../shared/store-error.js';
+import { withTimeLimit } from '../shared/time-limit.js';
 import type { DpopProof } from './proof.js';
-import { proofIdOf, type Taken, UsedProofs } from './used-proofs.js';
+import { proofIdOf, type TakeOutcome, UsedProofs } from './used-proofs.js';
 
 /**
  * Where the processes of a fleet record which proofs were used, so that each counts once in all.
@@ -27,13 +28,14 @@ export interface ProofUseRules {
   readonly demandsNonces: boolean;
 }
 
-const refusalOf: Readonly<Record<Exclude<Taken, 'fresh'>, readonly [code: RefusalCode, detail: string]>> =
-  Object.freeze({
-    replayed: ['dpop_proof_replayed', 'this process has accepted it before'],
-    'too-old': ['dpop_proof_expired', 'the clock of this machine was set back; the proof may have been used'],
-    'too-many': ['dpop_proofs_too_many', 'of this key too many proofs are not expired yet'],
-    full: ['dpop_proofs_not_recorded', 'this process remembers as many proofs as it can'],
-  });
+const refusals: Readonly<
+  Record<Exclude<TakeOutcome, 'fresh'>, readonly [code: RefusalCode, detail: string]>
+> = Object.freeze({
+  replayed: ['dpop_proof_replayed', 'this process has accepted it before'],
+  'too-old': ['dpop_proof_expired', 'the clock of this machine was set back; the proof may have been used'],
+  'too-many': ['dpop_proofs_too_many', 'of this key too many proofs are not expired yet'],
+  full: ['dpop_proofs_not_recorded', 'this process remembers as many proofs as it can'],
+});
 
 /**
  * Uses up a proof whose signature was right, and that is still accepted at this moment. Throws
@@ -68,7 +70,7 @@ export function createUseProof(
     const ttl = Math.ceil((acceptedUntil + 2 * clockTolerance) * 1000 - Date.now());
     let isNew: unknown;
     try {
-      isNew = await within(timeout, () => to.add(name, Math.max(ttl, 1)));
+      isNew = await withTimeLimit(timeout, () => to.add(name, Math.max(ttl, 1)));
     } catch (error) {
       const detail = `dpop.store: ${describeStoreError(error)}`;
       if (!acceptsWithoutStore) {
@@ -101,7 +103,7 @@ export function createUseProof(
     const use = { jkt: key.jkt, jti, acceptedUntil };
     const taken = used.take(use);
     if (taken !== 'fresh') {
-      const [code, detail] = refusalOf[taken];
+      const [code, detail] = refusals[taken];
       throw new RequestRefused(code, { detail });
     }
     return store === undefined ? undefined : useUpInStore(proof, proofIdOf(use), store);

@@ -19,7 +19,7 @@ export function proofIdOf({ jkt, jti }: UsedProof): string {
 }
 
 /** How a proof was taken. */
-export type Taken = 'fresh' | 'replayed' | 'too-old' | 'too-many' | 'full';
+export type TakeOutcome = 'fresh' | 'replayed' | 'too-old' | 'too-many' | 'full';
 
 /** Proofs that this process remembers at most: 34 MB, or 202 MB if each has another key. */
 const MAX_PROOFS = 1_000_000;
@@ -84,7 +84,7 @@ export class UsedProofs {
   }
 
   /** Uses a proof up. Returns `fresh` for the first call with its key and `jti`, and for no other. */
-  take({ jkt, jti, acceptedUntil }: UsedProof): Taken {
+  take({ jkt, jti, acceptedUntil }: UsedProof): TakeOutcome {
     this.#forget();
     const name = this.#nameOf(jkt, jti);
     // A further proof with the same `jti` can have another `iat`, and so another span.

@@ -103,7 +103,7 @@ export interface CertificateEnd {
 const listed = new Set<() => CertificateEnd[]>();
 
 /** Counts what `read` returns in `expiryTotals()`. Returns a function that ends it. */
-export function listCertificateEnds(read: () => CertificateEnd[]): () => void {
+export function registerCertificateEnds(read: () => CertificateEnd[]): () => void {
   listed.add(read);
   return () => listed.delete(read);
 }

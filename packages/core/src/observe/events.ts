@@ -279,8 +279,8 @@ export function publishCertificate(from: string, certificate: ClientCertificate 
 /** The breakers that are open now, for observers that begin later. */
 const openBreakers = new Set<Omit<BreakerEvent, 'state'>>();
 
-/** What publishes the state of one breaker. */
-export interface BreakerListing {
+/** Publishes the state of one breaker. */
+export interface BreakerRegistration {
   show(isOpen: boolean): void;
   /** The breaker is not used any more. */
   end(): void;
@@ -289,7 +289,7 @@ export interface BreakerListing {
 /**
  * Publishes the state of one breaker; as long as it is open, observers that begin get to know it.
  */
-export function listBreaker(about: Omit<BreakerEvent, 'state'>): BreakerListing {
+export function registerBreaker(about: Omit<BreakerEvent, 'state'>): BreakerRegistration {
   const own = { ...about };
   const show = (isOpen: boolean): void => {
     const hasChanged = isOpen ? !openBreakers.has(own) : openBreakers.delete(own);
@@ -324,7 +324,7 @@ export function publishReported(event: Omit<RefusedEvent, 'explanation'>, explai
  */
 export type ReportProblem = (code: string, message: string) => void;
 
-export function problemReporter(): ReportProblem {
+export function createProblemReporter(): ReportProblem {
   const warned = new Set<string>();
   return (code, message) => {
     if (problem.hasSubscribers) {

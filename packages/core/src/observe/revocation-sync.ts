@@ -61,7 +61,7 @@ export function publishRevocation(revocation: WrittenRevocation, origin: Revocat
 }
 
 /** Publishes whether one resource server receives all revocations. */
-export interface SyncListing {
+export interface SyncRegistration {
   /** Publishes the state if it has changed. */
   show(): void;
   /** The resource server was closed. */
@@ -74,7 +74,7 @@ const listed = new Set<() => RevocationSyncState>();
  * Publishes each change of the state that `read` returns, and lists it in `revocationSyncStates()` until
  * `end()`.
  */
-export function listSyncState(read: () => RevocationSyncState): SyncListing {
+export function registerSyncState(read: () => RevocationSyncState): SyncRegistration {
   let shown: RevocationSyncEvent['state'] = 'unsynced';
   listed.add(read);
   return {

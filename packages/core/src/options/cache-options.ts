@@ -1,5 +1,5 @@
 import type { FloodRules } from '../authorization-server/flood-guard.js';
-import { longest, type SharedLock, type SharedStore } from '../cache/shared-cache.js';
+import { MAX_ANSWER_LIFE, type SharedLock, type SharedStore } from '../cache/shared-cache.js';
 import type { CertificateSource } from '../certificate/client-certificate.js';
 import { connectionOf } from '../certificate/connection.js';
 import type { NodeRequest } from '../request/node-request.js';
@@ -19,7 +19,7 @@ import {
   withDefault,
 } from '../shared/option-group.js';
 import {
-  checked,
+  checkOption,
   functionLike,
   type OptionRule,
   oneOf,
@@ -45,7 +45,7 @@ export const cacheOptions = optionGroup({
    * not expire together. With `0`, the authorization server is asked on every request. Default 60;
    * from 0 to 86,400.
    */
-  maxAge: seconds({ min: 0, max: longest.maxAge, default: 60 }),
+  maxAge: seconds({ min: 0, max: MAX_ANSWER_LIFE.maxAge, default: 60 }),
   /**
    * Number of active tokens in the cache. Beyond it, the least recently used token is removed.
    * Default 10,000; from 1 to 10,000,000.
@@ -73,7 +73,7 @@ export const cacheOptions = optionGroup({
    */
   staleIfError: seconds({
     min: 0,
-    max: longest.staleIfError,
+    max: MAX_ANSWER_LIFE.staleIfError,
     default: 0,
     limitsNote: ', with a `profile` or `maxAge: 0` 0 alone',
   }),
@@ -240,7 +240,7 @@ export function resolveRevocations(given: OptionReader<typeof revocationOptions>
     }
   }
   if (log !== undefined) {
-    checked('revocations.maxAgeWhileLost', seconds({ min: 2, max: 3_600 }), maxAgeWhileLost);
+    checkOption('revocations.maxAgeWhileLost', seconds({ min: 2, max: 3_600 }), maxAgeWhileLost);
   }
   return Object.freeze({
     channel: channel && Object.freeze({ channel, secrets, maxAgeWhileLost }),

@@ -10,7 +10,7 @@ import type { HttpRules } from '../authorization-server/http.js';
 import { introspection } from '../authorization-server/introspection.js';
 import { jwtAccessTokens } from '../authorization-server/jwt.js';
 import type { AgentFactory } from '../authorization-server/pool.js';
-import type { CircuitBreakerRules } from '../authorization-server/protection.js';
+import type { CircuitBreakerRules } from '../authorization-server/protected-http.js';
 import { createConflict, createMismatch } from '../shared/option-errors.js';
 import {
   nestedGroup,
@@ -268,7 +268,7 @@ export const issuerOptions = optionGroup({
 export interface IssuerOptions extends OptionsOf<typeof issuerOptions> {}
 
 /** The client id and the credentials of this API at an authorization server. */
-export interface Client {
+export interface RegisteredClient {
   readonly id: string;
   readonly authentication: ClientAuthentication;
 }
@@ -279,9 +279,9 @@ export interface IssuerSettings {
   readonly authorizationServerMetadataMaxAge: number;
   readonly authorizationServerMetadata: Readonly<Record<string, unknown>> | undefined;
   /** Undefined where nothing was given of it. */
-  readonly client: Client | undefined;
+  readonly client: RegisteredClient | undefined;
   /** Like `client`, but throws `ConfigurationError` if no client credentials are configured. */
-  readonly requireClient: () => Client;
+  readonly requireClient: () => RegisteredClient;
   readonly audience: readonly string[] | 'server-enforced';
   readonly tokens: TokenSource;
   readonly http: HttpRules;
@@ -292,7 +292,7 @@ export interface IssuerSettings {
  * Options of one authorization server that no other server may get by oversight: its name, and this
  * API's credential there.
  */
-export const ofOneIssuer = [
+export const ownOptionsOfIssuer = [
   'issuer',
   'authorizationServerMetadata',
   'clientId',
@@ -305,7 +305,7 @@ type IssuerReader = OptionReader<typeof issuerOptions>;
 /** Throws `ConfigurationError`. */
 export function resolveIssuer(given: IssuerReader): IssuerSettings {
   const issuer = given.getRequired('issuer');
-  const requireClient = (): Client => resolveClient(given);
+  const requireClient = (): RegisteredClient => resolveClient(given);
   const client = hasClient(given) ? requireClient() : undefined;
   const http = resolveHttp(given.nested('http'));
   if (http.fetch !== undefined && client?.authentication.identity !== undefined) {
@@ -358,7 +358,7 @@ function hasClient(given: IssuerReader): boolean {
   );
 }
 
-function resolveClient(given: IssuerReader): Client {
+function resolveClient(given: IssuerReader): RegisteredClient {
   return Object.freeze({
     id: given.getRequired('clientId'),
     authentication: resolveClientAuthentication(given),

@@ -5,8 +5,8 @@ import {
   type CertificatePolicy,
   type CertificatePolicyOptions,
   certificateContentNames,
-  certificatePolicy,
   certificatePolicyOptions,
+  createCertificatePolicy,
 } from '../certificate-policy/certificate-policy.js';
 import type { Binding } from '../confirmation/binding.js';
 import { type Profile, type ProfileName, profileNames, profiles } from '../policy/fapi-profiles.js';
@@ -70,7 +70,7 @@ import {
   type IssuerOptions,
   type IssuerSettings,
   issuerOptions,
-  ofOneIssuer,
+  ownOptionsOfIssuer,
   resolveIssuer,
 } from './issuer-options.js';
 
@@ -392,12 +392,12 @@ function resolveIssuers(given: ResourceServerReader): readonly IssuerSettings[] 
   if (given.isMissing('issuers')) {
     return Object.freeze([resolveIssuer(given as never)]);
   }
-  const misplaced = ofOneIssuer.find((name) => !given.isMissing(name));
+  const misplaced = ownOptionsOfIssuer.find((name) => !given.isMissing(name));
   if (misplaced !== undefined) {
     throw createConflict(misplaced, 'issuers');
   }
   const issuers = given
-    .list('issuers', given as never, ofOneIssuer)
+    .list('issuers', given as never, ownOptionsOfIssuer)
     .map((one) => resolveIssuer(one as never));
   const names = issuers.map(({ issuer }) => issuer);
   const repeated = names.find((name, index) => names.indexOf(name) !== index);
@@ -460,5 +460,5 @@ function resolveCertificatePolicy(
     );
   }
   const clockTolerance = given.get('clockTolerance');
-  return certificatePolicy(policy, () => clockTolerance);
+  return createCertificatePolicy(policy, () => clockTolerance);
 }

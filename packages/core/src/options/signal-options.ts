@@ -13,7 +13,14 @@ import {
   seconds,
   wholeNumber,
 } from '../shared/option-group.js';
-import { checked, isHttpsUrl, issuerUrl, type OptionRule, text, textList } from '../shared/option-rules.js';
+import {
+  checkOption,
+  isHttpsUrl,
+  issuerUrl,
+  type OptionRule,
+  text,
+  textList,
+} from '../shared/option-rules.js';
 import { hasUserInfo } from '../shared/shown-url.js';
 import { revokingEvents } from '../signals/event-types.js';
 import {
@@ -272,7 +279,7 @@ function resolveIssuers(
   const named = given.get('issuer');
   const listed = given.isMissing('issuers')
     ? undefined
-    : checked(given.pathOf('issuers'), configuredIssuers(configured), given.get('issuers'));
+    : checkOption(given.pathOf('issuers'), configuredIssuers(configured), given.get('issuers'));
   const allowed = listed ?? configured;
   const [only] = allowed.length === 1 ? allowed : [];
   const issuer = named ?? (allowed.includes(transmitter) ? transmitter : only);

@@ -5,7 +5,7 @@ import { type OptionsOf, optional, optionGroup, readOptions, wholeNumber } from 
 import type { OptionRule } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { refuseUncalledMiddleware } from './middleware-not-called.js';
-import { type RoutePolicy, routePolicy } from './route-policy.js';
+import { createRoutePolicy, type RoutePolicy } from './route-policy.js';
 
 // RFC 9470 §3: a space-separated list within quotes.
 const acrList: OptionRule<readonly string[]> = {
@@ -58,7 +58,7 @@ export function authenticationPolicy<const Required extends AuthenticationRequir
   if (acrValues === undefined && maxAge === undefined) {
     throw createMismatch(calledAs, 'acrValues, maxAge or both', 'neither');
   }
-  return routePolicy(({ claims }, clockTolerance) => {
+  return createRoutePolicy(({ claims }, clockTolerance) => {
     const acr = readOwnMember(claims, 'acr');
     const authTime = readOwnMember(claims, 'auth_time');
     const isStrong = acrValues === undefined || acrValues.some((value) => value === acr);

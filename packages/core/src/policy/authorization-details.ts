@@ -4,7 +4,7 @@ import { type OptionsOf, optional, optionGroup, readOptions, required } from '..
 import { text, textList } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { refuseUncalledMiddleware } from './middleware-not-called.js';
-import { type RoutePolicy, routePolicy } from './route-policy.js';
+import { createRoutePolicy, type RoutePolicy } from './route-policy.js';
 
 export const authorizationDetailOptions = optionGroup({
   /** Its `type`. Required. */
@@ -29,7 +29,7 @@ export function authorizationDetailsPolicy(
 ): RoutePolicy<WithClaims<{ authorization_details: readonly unknown[] }>> {
   refuseUncalledMiddleware(calledAs, requirement);
   const { type, actions = [], locations } = readOptions(calledAs, requirement, authorizationDetailOptions);
-  return routePolicy(({ claims }) => {
+  return createRoutePolicy(({ claims }) => {
     const details = readOwnMember(claims, 'authorization_details');
     const isGranted =
       Array.isArray(details) &&

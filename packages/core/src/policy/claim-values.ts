@@ -5,7 +5,7 @@ import { isPlainObject } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { isPromised } from '../shared/promises.js';
 import { refuseUncalledMiddleware } from './middleware-not-called.js';
-import { type RoutePolicy, routePolicy } from './route-policy.js';
+import { createRoutePolicy, type RoutePolicy } from './route-policy.js';
 
 /** What a claim must be: one value, one of several, or what a function says. */
 export type ClaimRequirement =
@@ -49,7 +49,7 @@ export function claimsPolicy<const Required extends ClaimRequirements>(
       described(required),
     );
   }
-  return routePolicy((authorization) => {
+  return createRoutePolicy((authorization) => {
     for (const [name, rule] of rules) {
       if (!fits(calledAs, rule, readOwnMember(authorization.claims, name))) {
         throw new RequestRefused('claims_insufficient', { detail: `the claim ${name} is not as required` });

@@ -1,7 +1,7 @@
-import { problemReporter } from '../observe/events.js';
+import { createProblemReporter } from '../observe/events.js';
 import { createMismatch } from '../shared/option-errors.js';
 
-const report = problemReporter();
+const report = createProblemReporter();
 
 /**
  * Throws `ConfigurationError` if a function that makes a middleware was put among the handlers

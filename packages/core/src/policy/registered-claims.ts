@@ -1,6 +1,11 @@
 import { RequestRefused } from '../errors.js';
 import type { TokenClaims } from '../token/token-claims.js';
-import { describeClaim, secondsAgo, wrongAudience, wrongIssuer } from '../token/token-rejection.js';
+import {
+  describeClaim,
+  describeWrongAudience,
+  describeWrongIssuer,
+  secondsAgo,
+} from '../token/token-rejection.js';
 
 /** What an active token must still show (RFC 7662 §4, RFC 9700 §2.3). */
 export interface ClaimRules {
@@ -15,7 +20,7 @@ export interface ClaimRules {
 }
 
 /**
- * `Bearer` (RFC 6750), and what servers write that name the kind of token in its place (RFC 8693
+ * `Bearer` (RFC 6750), and the names of access tokens that some servers write in its place (RFC 8693
  * §3).
  */
 const acceptedTokenTypes = ['bearer', 'access_token', 'urn:ietf:params:oauth:token-type:access_token'];
@@ -38,11 +43,13 @@ export function checkClaims(token: TokenClaims, rules: ClaimRules, now: number, 
   // As `claimOf` reads it, which is slower: a name that is written here is found faster.
   const iss = Object.hasOwn(claims, 'iss') ? (claims.iss ?? undefined) : undefined;
   if (token.issuer !== rules.issuer || (iss !== undefined && iss !== rules.issuer)) {
-    throw new RequestRefused('token_wrong_issuer', { detail: wrongIssuer(rules.issuer, iss) });
+    throw new RequestRefused('token_wrong_issuer', { detail: describeWrongIssuer(rules.issuer, iss) });
   }
   const { audience } = rules;
   if (audience !== 'server-enforced' && !isMeantFor(audience, token.audience)) {
-    throw new RequestRefused('token_wrong_audience', { detail: wrongAudience(audience, token.audience) });
+    throw new RequestRefused('token_wrong_audience', {
+      detail: describeWrongAudience(audience, token.audience),
+    });
   }
   // Some servers report refresh tokens as active too; only what is used as a bearer token may pass
   // here.

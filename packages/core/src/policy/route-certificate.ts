@@ -2,14 +2,14 @@ import type { Authorization, WithCertificate } from '../authorization.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { attributeOid } from '../certificate/distinguished-name.js';
 import { x509 } from '../certificate/lazy-x509.js';
-import { type ParsedCertificate, wholeCertificate } from '../certificate/parsed.js';
+import { type ParsedCertificate, parseWholeCertificate } from '../certificate/parsed-certificate.js';
 import { type Psd2Role, psd2RoleNames, readPsd2Roles } from '../certificate/psd2.js';
 import { createVerdictCheck } from '../certificate/verdict-check.js';
 import {
   type CertificatePolicy,
   type CertificatePolicyOptions,
-  certificatePolicy,
   certificatePolicyOptions,
+  createCertificatePolicy,
 } from '../certificate-policy/certificate-policy.js';
 import { RequestRefused, TellableError } from '../errors.js';
 import { createMismatch, described } from '../shared/option-errors.js';
@@ -18,7 +18,7 @@ import { isPlainObject } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { isPromised } from '../shared/promises.js';
 import { refuseUncalledMiddleware } from './middleware-not-called.js';
-import { type PolicyContext, type RoutePolicy, routePolicy } from './route-policy.js';
+import { createRoutePolicy, type PolicyContext, type RoutePolicy } from './route-policy.js';
 
 /** `certificatePolicy` for one route. Throws `ConfigurationError`. */
 export function routeCertificatePolicy(
@@ -28,7 +28,7 @@ export function routeCertificatePolicy(
   refuseUncalledMiddleware(calledAs, options);
   const policyFor = policyByTolerance((clockTolerance) => {
     const given = new OptionReader(calledAs, options, certificatePolicyOptions);
-    const policy = certificatePolicy(given, clockTolerance);
+    const policy = createCertificatePolicy(given, clockTolerance);
     if (policy === undefined) {
       throw createMismatch(calledAs, 'something that a certificate could lack', 'nothing');
     }
@@ -37,7 +37,7 @@ export function routeCertificatePolicy(
   return afterLoading(
     ({ authorization, clockTolerance }) =>
       policyFor(clockTolerance).load(authorization.certificate, Date.now()),
-    routePolicy(({ certificate }, clockTolerance) => {
+    createRoutePolicy(({ certificate }, clockTolerance) => {
       policyFor(clockTolerance)(certificate, Date.now());
     }),
   );
@@ -141,10 +141,10 @@ function lookingInto(
   check: (authorization: Authorization) => void,
 ): RoutePolicy<WithCertificate> {
   x509.preload();
-  const requireChain = createVerdictCheck(calledAs);
-  const policy = routePolicy<WithCertificate>((authorization) => {
+  const requireGoodVerdict = createVerdictCheck(calledAs);
+  const policy = createRoutePolicy<WithCertificate>((authorization) => {
     if (authorization.certificate !== undefined) {
-      requireChain(authorization.certificate);
+      requireGoodVerdict(authorization.certificate);
     }
     check(authorization);
   });
@@ -176,7 +176,7 @@ function subjectOf(certificate: ClientCertificate | undefined): ReadonlySet<stri
   if (certificate === undefined) {
     return new Set();
   }
-  const parsed = wholeCertificate(certificate);
+  const parsed = parseWholeCertificate(certificate);
   const subject = subjects.get(parsed) ?? new Set(attributesOf(parsed));
   subjects.set(parsed, subject);
   return subject;

@@ -33,7 +33,7 @@ export interface RoutePolicy<Granted extends Authorization = Authorization> {
  * Makes a policy of a check that decides at once. Mounted without `guard()`, the policy says so and
  * refuses.
  */
-export function routePolicy<Granted extends Authorization>(
+export function createRoutePolicy<Granted extends Authorization>(
   check: (authorization: Authorization, clockTolerance: number) => void,
 ): RoutePolicy<Granted> {
   return (request) => check(requirePolicyContext(request).authorization, request.clockTolerance);

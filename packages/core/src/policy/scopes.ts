@@ -2,7 +2,7 @@ import { RequestRefused } from '../errors.js';
 import { createMismatch, described } from '../shared/option-errors.js';
 import { scopeToken } from '../shared/option-rules.js';
 import { refuseUncalledMiddleware } from './middleware-not-called.js';
-import { type RoutePolicy, routePolicy } from './route-policy.js';
+import { createRoutePolicy, type RoutePolicy } from './route-policy.js';
 
 /**
  * Requires that the token grants each of the scopes. Scopes are compared case-sensitively (RFC 6749
@@ -12,7 +12,7 @@ import { type RoutePolicy, routePolicy } from './route-policy.js';
  */
 export function scopesPolicy(scopes: readonly unknown[], calledAs = 'scopesPolicy()'): RoutePolicy {
   const required = parseScopes(calledAs, scopes);
-  return routePolicy((authorization) => {
+  return createRoutePolicy((authorization) => {
     if (!required.every((name) => authorization.scopes.includes(name))) {
       const missing = required.filter((name) => !authorization.scopes.includes(name));
       const detail = `the token lacks ${missing.join(' ')}`;
@@ -29,7 +29,7 @@ export function scopesPolicy(scopes: readonly unknown[], calledAs = 'scopesPolic
  */
 export function anyScopePolicy(scopes: readonly unknown[], calledAs = 'anyScopePolicy()'): RoutePolicy {
   const accepted = parseScopes(calledAs, scopes);
-  return routePolicy((authorization) => {
+  return createRoutePolicy((authorization) => {
     if (!accepted.some((name) => authorization.scopes.includes(name))) {
       const scope = accepted.join(' ');
       throw new RequestRefused('scope_insufficient', { scope, detail: `the token has none of ${scope}` });

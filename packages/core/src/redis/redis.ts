@@ -10,7 +10,7 @@ import {
   wholeNumber,
   withDefault,
 } from '../shared/option-group.js';
-import { checked, requireMethods, text } from '../shared/option-rules.js';
+import { checkOption, requireMethods, text } from '../shared/option-rules.js';
 import { callAll, ignoreRejection, isPromised } from '../shared/promises.js';
 
 /** The methods that this library calls of a connected client of node-redis, version 4 or later. */
@@ -40,7 +40,7 @@ export interface RedisSubscriber {
  */
 export function redisChannel(client: RedisClient, name = 'mtls-bound:revocations'): RevocationChannel {
   requireMethods('redisChannel(client)', client, ['publish', 'duplicate']);
-  checked('redisChannel(name)', text, name);
+  checkOption('redisChannel(name)', text, name);
   return {
     id: name,
     publish: (message) => client.publish(name, message),

@@ -1,6 +1,12 @@
 import { RequestRefused } from '../errors.js';
 import { createMismatch, described } from '../shared/option-errors.js';
-import { checked, headerName, isPlainObject, issuerUrl, type OptionRule } from '../shared/option-rules.js';
+import {
+  checkOption,
+  headerName,
+  isPlainObject,
+  issuerUrl,
+  type OptionRule,
+} from '../shared/option-rules.js';
 import { headerValues } from './header-lines.js';
 import type { NodeRequest } from './node-request.js';
 import { requestTargetOf } from './request-target.js';
@@ -44,7 +50,7 @@ const issuersByName: OptionRule<readonly (readonly [string, string])[]> = {
  * mtlsBound({ audience, issuers, selectIssuer })
  */
 export function issuerByHeader(name: string, issuers: Readonly<Record<string, string>>): IssuerSelector {
-  const header = checked('issuerByHeader(name)', headerName, name);
+  const header = checkOption('issuerByHeader(name)', headerName, name);
   const byValue = byKey('issuerByHeader(issuers)', issuers, headerValue);
   return selector(byValue, (req) => {
     const [value, ...more] = headerValues(req, header);
@@ -121,7 +127,7 @@ type KeyReader = (name: string) => string | undefined;
 /** Throws `ConfigurationError` for a name that can never match, and for two that are one. */
 function byKey(option: string, given: unknown, read: KeyReader): ReadonlyMap<string, string> {
   const byName = new Map<string, string>();
-  for (const [name, issuer] of checked(option, issuersByName, given)) {
+  for (const [name, issuer] of checkOption(option, issuersByName, given)) {
     const key = read(name);
     if (key === undefined) {
       throw createMismatch(option, 'names that a request can have', described(name));

@@ -26,7 +26,7 @@ const unending = new WeakSet<NodeRequest>();
  * is not read: the rest of the body would keep the connection open. Over HTTP/2 only the stream of
  * the request ends.
  */
-export function closing(req: NodeRequest, answer: Answer): Answer {
+export function withConnectionClose(req: NodeRequest, answer: Answer): Answer {
   const mustClose = unending.has(req) && http2StreamOf(req) === undefined;
   return mustClose ? { ...answer, headers: { ...answer.headers, Connection: 'close' } } : answer;
 }
@@ -135,7 +135,7 @@ export function mediaTypeOfRequest(req: NodeRequest): string {
  * another parser made of it. Throws one of `errors` for bytes in another charset than UTF-8. A
  * parser of texts has read the charset itself, and each parser the encoding.
  */
-export function textOf(body: unknown, req: NodeRequest, errors: BodyErrors): string | undefined {
+export function textOfParsedBody(body: unknown, req: NodeRequest, errors: BodyErrors): string | undefined {
   if (isUint8Array(body)) {
     if (!isUtf8(req)) {
       throw errors.charset();

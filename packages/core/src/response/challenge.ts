@@ -82,7 +82,7 @@ const quotable = /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/;
 const blankSeparated = /^[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*$/;
 
 /** The answer to a refused request, before the body is written as JSON. */
-export interface RefusedAnswer {
+export interface UnserializedAnswer {
   readonly status: number;
   /** Without `Content-Type`. */
   readonly headers: Readonly<Record<string, string>>;
@@ -94,12 +94,12 @@ export interface RefusedAnswer {
  * The answer to a refused request, with its challenge (RFC 6750 §3). Throws what the body hook
  * throws.
  */
-export function createRefusalResponse(
+export function createRefusalAnswer(
   refusal: RequestRefused,
   req: NodeRequest,
   rules: ChallengeRules,
 ): Answer {
-  const { status, headers, body: value } = createRefusedResponse(refusal, req, rules);
+  const { status, headers, body: value } = createUnserializedAnswer(refusal, req, rules);
   const body = JSON.stringify(value) ?? '';
   return {
     status,
@@ -111,11 +111,11 @@ export function createRefusalResponse(
 /**
  * Status, headers and body of the answer to a refused request. Throws what the body hook throws.
  */
-export function createRefusedResponse(
+export function createUnserializedAnswer(
   refusal: RequestRefused,
   req: NodeRequest,
   rules: ChallengeRules,
-): RefusedAnswer {
+): UnserializedAnswer {
   const { errorBody } = rules;
   const description = fitting(quotable, rules.describe?.(refusal)) ?? refusal.description;
   const retryAfter = kept('retryAfter', refusal, wholeSeconds, rules);

@@ -232,15 +232,15 @@ export function isSelfIssued(certificate: ClientCertificate): boolean {
 }
 
 /** For the `error_description` of a challenge (RFC 6750 §3): what it permits, and no more. */
-export function describeExplanation(refusal: RequestRefused, explanation: Explanation): string | undefined {
-  return inWords(refusal, explanation)
+export function describeForChallenge(refusal: RequestRefused, explanation: Explanation): string | undefined {
+  return describeExplanation(refusal, explanation)
     ?.replaceAll('"', "'")
     .replaceAll('\\', '/')
     .replaceAll(/[^\x20-\x7e]/g, '?');
 }
 
 /** Undefined where the refusal has no words of its own, and no hint. */
-export function inWords(refusal: RequestRefused, explanation: Explanation): string | undefined {
+export function describeExplanation(refusal: RequestRefused, explanation: Explanation): string | undefined {
   const { description, code, status } = refusal;
   const { expectedThumbprint, presentedThumbprint, certificateFrom, hint } = explanation;
   if (description === undefined) {

@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import type { RefusalCode, RequestRefused } from '../errors.js';
-import type { RefusedAnswer } from './challenge.js';
+import type { UnserializedAnswer } from './challenge.js';
 
 /**
  * A refusal as the error handling of Express and Koa gets it with the option `onRefused: 'next'`:
@@ -38,7 +38,7 @@ export class HttpRefusal extends Error {
   readonly body: unknown;
   readonly #refusal: RequestRefused;
 
-  constructor(refusal: RequestRefused, { status, headers, body }: RefusedAnswer) {
+  constructor(refusal: RequestRefused, { status, headers, body }: UnserializedAnswer) {
     super(refusal.description ?? STATUS_CODES[status]);
     this.status = status;
     this.statusCode = status;

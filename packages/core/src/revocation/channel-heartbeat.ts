@@ -28,7 +28,7 @@ export class ChannelHeartbeat {
   }
 
   /** A message came. */
-  received(): void {
+  noteMessage(): void {
     this.#receivedAt = performance.now();
   }
 

@@ -1,7 +1,8 @@
 import type { ReportProblem } from '../observe/events.js';
-import { listSyncState, publishRevocation, type SyncListing } from '../observe/revocation-sync.js';
-import { describeStoreError, within } from '../shared/bounded-wait.js';
+import { publishRevocation, registerSyncState, type SyncRegistration } from '../observe/revocation-sync.js';
 import { createSeal, type Seal } from '../shared/sealing.js';
+import { describeStoreError } from '../shared/store-error.js';
+import { withTimeLimit } from '../shared/time-limit.js';
 import { ChannelHeartbeat } from './channel-heartbeat.js';
 import type { RevocationChannel } from './revocation-channel.js';
 import type { RevocationNotice, Revocations } from './revocations.js';
@@ -54,7 +55,7 @@ export class ChannelSync {
   #heartbeat: ChannelHeartbeat | undefined;
   readonly #silence: number;
   readonly #closing = new AbortController();
-  readonly #listing: SyncListing;
+  readonly #registration: SyncRegistration;
   /** Since when the channel is not listened to, by the monotonic clock; undefined while it is. */
   #lostAt: number | undefined = performance.now();
   /** When the last message came, by the monotonic clock. */
@@ -71,7 +72,7 @@ export class ChannelSync {
     this.#revocations = revocations;
     this.#report = report;
     this.#silence = Math.max(maxAgeWhileLost, SHORTEST_SILENCE) * 1000;
-    this.#listing = listSyncState(() => ({
+    this.#registration = registerSyncState(() => ({
       from: 'channel',
       state: this.#lostAt === undefined ? 'synced' : 'unsynced',
       position: undefined,
@@ -85,18 +86,18 @@ export class ChannelSync {
   /** Sends a revocation to the other processes. Rejects if it may not have been sent. */
   async publish(notice: RevocationNotice): Promise<void> {
     const message = this.#seals[0].seal(NAME, JSON.stringify({ ...notice, channel: this.#channel.id }));
-    await within(PUBLISH_TIMEOUT, () => this.#channel.publish(message));
+    await withTimeLimit(PUBLISH_TIMEOUT, () => this.#channel.publish(message));
   }
 
   async close(): Promise<void> {
     this.#closing.abort();
-    this.#listing.end();
+    this.#registration.end();
     clearTimeout(this.#retry);
     clearTimeout(this.#isLate);
     this.#heartbeat?.stop();
     // Revocations are not received from now on.
     this.#revocations.markLost();
-    await within(PUBLISH_TIMEOUT, () => this.#end()).catch(() => undefined);
+    await withTimeLimit(PUBLISH_TIMEOUT, () => this.#end()).catch(() => undefined);
   }
 
   async #subscribe(): Promise<void> {
@@ -142,7 +143,7 @@ export class ChannelSync {
   /** The connection is dead though it does not say so. */
   async #joinAgain(): Promise<void> {
     this.#lose('the channel of revocations is silent');
-    await within(PUBLISH_TIMEOUT, () => this.#end()).catch(() => undefined);
+    await withTimeLimit(PUBLISH_TIMEOUT, () => this.#end()).catch(() => undefined);
     this.#retryLater();
   }
 
@@ -153,7 +154,7 @@ export class ChannelSync {
   #lose(why: string): void {
     this.#lostAt ??= performance.now();
     this.#revocations.markLost();
-    this.#listing.show();
+    this.#registration.show();
     if (!this.#isClosed() && !this.#isLossReported) {
       this.#isLossReported = true;
       this.#report(
@@ -174,7 +175,7 @@ export class ChannelSync {
 
   #isBack(): void {
     this.#lostAt = undefined;
-    this.#listing.show();
+    this.#registration.show();
     if (this.#isLossReported) {
       this.#isLossReported = false;
       this.#report('revocations_heard', 'the channel of revocations is back');
@@ -185,7 +186,7 @@ export class ChannelSync {
     for (const seal of this.#seals) {
       const text = seal.open(NAME, message);
       if (text !== undefined) {
-        this.#heartbeat?.received();
+        this.#heartbeat?.noteMessage();
         this.#receivedAt = performance.now();
         if (text !== ALIVE) {
           this.#receiveNotice(JSON.parse(text) as SentNotice);

@@ -27,14 +27,14 @@ export class JoinAnswers {
   }
 
   /** Another process has attested the log up to this position as it was read here. */
-  answeredUpTo(position: string): void {
+  noteAnswerUpTo(position: string): void {
     if (position >= (this.#joinPosition ?? '')) {
       this.#joinPosition = undefined;
     }
   }
 
   /** Another process that runs has written after each ping. */
-  pingAnswered(): void {
+  notePingAnswer(): void {
     this.#owesSign = false;
   }
 

@@ -8,7 +8,7 @@ export const ANSWER_TIME = 1_000;
 /** Milliseconds after which a process asks again at the latest. */
 const MAX_ASK_PAUSE = 16_000;
 /**
- * A process waits again so often at most. Then it goes on without an answer, and accepts no token
+ * How often a process waits again at most. Then it goes on without an answer, and accepts no token
  * from before by its signature alone.
  */
 const MAX_EXTENSIONS = 5;
@@ -118,7 +118,7 @@ export class JoinWait {
   }
 
   /** Another process has written an entry that this one has read now. */
-  otherWrote(): void {
+  noteOtherWriter(): void {
     if (this.#ping?.isRead === true) {
       this.countPingAsAnswered();
     }

@@ -95,7 +95,7 @@ function membersOfNotice({ revocation, at, id }: RevocationNotice, age: number, 
 }
 
 /** Returns the entry of a text that `textOfEntry` made, or `undefined` for another text. */
-export function entryIn(text: string): LogEntry | undefined {
+export function parseEntry(text: string): LogEntry | undefined {
   const members = membersIn(text);
   if (members === undefined) {
     return undefined;

@@ -10,7 +10,10 @@ import type { TimedLog } from './timed-log.js';
 const SAME_TIME = 5_000;
 /** Milliseconds between two replacements of names that another secret sealed, at most. */
 const MAX_REPLACE_PAUSE = 60_000;
-/** So many older names within a minute are none of processes that gave them at the same time. */
+/**
+ * If a process finds this many older names within a minute, other processes did not just give them at
+ * the same time: the log was set back.
+ */
 const MAX_RENAMES = 5;
 
 export interface NamingRules {
@@ -108,10 +111,10 @@ export class LogNaming {
         throw sealedByAnother();
       }
       this.#foreign.next();
-      problems.foreignNameReplaced();
+      problems.reportForeignNameReplaced();
       name = await log.open(own, true);
     } else if (seals.versionOf(name) < this.#version && !this.#hasLostEntries) {
-      problems.olderNameReplaced();
+      problems.reportOlderNameReplaced();
       name = await log.open(own, true);
     }
     const named = seals.openName(name);
@@ -153,7 +156,7 @@ export class LogNaming {
     const isOften = this.#renamedAt.length === MAX_RENAMES && performance.now() - earliest < QUIET_TIME;
     if (this.#version - version > SAME_TIME || isOften) {
       this.#renamedAt = [];
-      problems.olderNameReplaced();
+      problems.reportOlderNameReplaced();
       onSetBack();
     }
     const renamed = await this.#rename(known);

@@ -1,6 +1,6 @@
 import type { ReportProblem } from '../observe/events.js';
-import { describeStoreError } from '../shared/bounded-wait.js';
 import { CLOCK_DIFFERENCE } from '../shared/clock-difference.js';
+import { describeStoreError } from '../shared/store-error.js';
 import { QUIET_TIME } from './log-timing.js';
 
 /** Words what an operator must know of the log. */
@@ -15,22 +15,22 @@ export class LogProblems {
     this.#report = report;
   }
 
-  unreadable(error: unknown): void {
+  reportUnreadable(error: unknown): void {
     this.#report('revocations_lost', `the log of revocations can not be read: ${describeStoreError(error)}`);
   }
 
-  readAgain(): void {
+  reportReadAgain(): void {
     this.#report('revocations_heard', 'the log of revocations is read again');
   }
 
-  unwritable(error: unknown): void {
+  reportUnwritable(error: unknown): void {
     this.#report(
       'revocations_unwritten',
       `the log of revocations can not be written: ${describeStoreError(error)}`,
     );
   }
 
-  lost(): void {
+  reportLost(): void {
     this.#report(
       'revocations_log_incomplete',
       'the log of revocations lost entries or was replaced; what is remembered is written again',
@@ -42,7 +42,7 @@ export class LogProblems {
    *
    * @param issuer one of those that are configured; empty for revocations of the tokens of each
    */
-  queueFull(issuer: string): void {
+  reportQueueFull(issuer: string): void {
     const now = performance.now();
     if (now - (this.#fullAt.get(issuer) ?? Number.NEGATIVE_INFINITY) >= QUIET_TIME) {
       this.#fullAt.set(issuer, now);
@@ -55,28 +55,28 @@ export class LogProblems {
   }
 
   /** Entries may be missing, which no process can name. */
-  mayLackEntries(why: string): void {
+  reportMayLackEntries(why: string): void {
     this.#report(
       'revocations_log_gap',
       `the log of revocations may lack entries: ${why}; nothing vouches for tokens from before`,
     );
   }
 
-  lostEntries(): void {
+  reportLostEntries(): void {
     this.#report(
       'revocations_log_gap',
       'the log of revocations lost entries; all answers from before are asked again',
     );
   }
 
-  lostFirstEntries(): void {
+  reportLostFirstEntries(): void {
     this.#report(
       'revocations_log_gap',
       'the log of revocations lost its first entries: nothing vouches for tokens from before',
     );
   }
 
-  changed(): void {
+  reportChanged(): void {
     this.#report(
       'revocations_log_gap',
       'the log of revocations was changed after a process had read or written it; all answers ' +
@@ -85,18 +85,18 @@ export class LogProblems {
   }
 
   /** The entries know of a newer name than the log has. */
-  nameIsOlder(): void {
+  reportNameIsOlder(): void {
     this.#report(
       'revocations_log_gap',
       'the log of revocations has an older name again: nothing vouches for tokens from before',
     );
   }
 
-  olderNameReplaced(): void {
+  reportOlderNameReplaced(): void {
     this.#report('revocation_not_ours', 'the log of revocations has an older name again; replaced');
   }
 
-  foreignNameReplaced(): void {
+  reportForeignNameReplaced(): void {
     this.#report(
       'revocation_not_ours',
       'the name of the log of revocations was not sealed with revocations.secret; replaced. If it comes ' +
@@ -104,14 +104,14 @@ export class LogProblems {
     );
   }
 
-  foreignEntry(): void {
+  reportForeignEntry(): void {
     this.#report(
       'revocation_not_ours',
       'an entry of the log of revocations was not sealed with revocations.secret; ignored',
     );
   }
 
-  replayedEntry(): void {
+  reportReplayedEntry(): void {
     this.#report(
       'revocation_not_ours',
       'an entry of the log of revocations is in it twice; ignored: it was played back, or the Redis ' +
@@ -119,7 +119,7 @@ export class LogProblems {
     );
   }
 
-  quiet(): void {
+  reportQuiet(): void {
     this.#report(
       'revocations_log_quiet',
       'the log of revocations has no entry of a minute: nothing vouches for tokens from before',
@@ -132,7 +132,7 @@ export class LogProblems {
    *
    * @param newestAt when the newest entry was written
    */
-  clock(completeSince: number, newestAt: number): void {
+  reportClock(completeSince: number, newestAt: number): void {
     const now = Date.now();
     const isReported = performance.now() - this.#clockReportedAt < QUIET_TIME;
     if (isReported || Math.max(completeSince, newestAt) <= now + CLOCK_DIFFERENCE) {

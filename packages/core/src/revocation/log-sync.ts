@@ -1,14 +1,14 @@
 import { TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
-import { listSyncState, publishRevocation, type SyncListing } from '../observe/revocation-sync.js';
-import { within } from '../shared/bounded-wait.js';
+import { publishRevocation, registerSyncState, type SyncRegistration } from '../observe/revocation-sync.js';
 import { CLOCK_DIFFERENCE, MAX_CLOCK_TOLERANCE } from '../shared/clock-difference.js';
+import { withTimeLimit } from '../shared/time-limit.js';
 import { Attestations } from './attestations.js';
 import { EntrySequence } from './entry-sequence.js';
 import { GrowingPause } from './growing-pause.js';
 import { JoinAnswers } from './join-answers.js';
 import { ANSWER_TIME, JoinWait, OBJECTION_TIME } from './join-wait.js';
-import { entryIn, type LogEntry } from './log-entry.js';
+import { type LogEntry, parseEntry } from './log-entry.js';
 import { LogNaming } from './log-naming.js';
 import { LogProblems } from './log-problems.js';
 import { type LogName, LogSeals } from './log-seals.js';
@@ -39,7 +39,7 @@ export class LogSync {
   readonly #problems: LogProblems;
   readonly #closing = new AbortController();
   readonly #ended: Promise<void>;
-  readonly #listing: SyncListing;
+  readonly #registration: SyncRegistration;
 
   // The log.
   readonly #naming: LogNaming;
@@ -136,7 +136,7 @@ export class LogSync {
       }),
       hasRead: (writer, number) => this.#sequence.hasRead(writer, number),
       recent: this.#recent,
-      onFull: (issuer) => this.#problems.queueFull(issuer),
+      onFull: (issuer) => this.#problems.reportQueueFull(issuer),
     });
     this.#upkeep = new LogUpkeep({
       writer: this.#writer,
@@ -148,7 +148,7 @@ export class LogSync {
       onCannotAsk: () =>
         this.#suspectLoss('this process could not ask for a minute what the others have read in it'),
     });
-    this.#listing = listSyncState(() => ({
+    this.#registration = registerSyncState(() => ({
       from: 'log',
       state: this.#hasJoined && !this.#isUnreadable ? 'synced' : 'unsynced',
       position: this.#position,
@@ -167,7 +167,7 @@ export class LogSync {
     const givenUp = new AbortController();
     try {
       // Other entries that are not answered may be before it.
-      await within(STORE_TIMEOUT, () => this.#upkeep.publish(notice, givenUp.signal));
+      await withTimeLimit(STORE_TIMEOUT, () => this.#upkeep.publish(notice, givenUp.signal));
     } finally {
       givenUp.abort();
     }
@@ -175,12 +175,12 @@ export class LogSync {
 
   async close(): Promise<void> {
     this.#closing.abort();
-    this.#listing.end();
+    this.#registration.end();
     this.#upkeep.close();
     this.#answers.close();
     this.#revocations.markLost();
     const ended = this.#ended.then(() => this.#rules.log.close?.());
-    await within(STORE_TIMEOUT, () => ended).catch(() => undefined);
+    await withTimeLimit(STORE_TIMEOUT, () => ended).catch(() => undefined);
   }
 
   async #run(): Promise<void> {
@@ -201,8 +201,8 @@ export class LogSync {
     const isFirst = !this.#isUnreadable;
     if (isFirst) {
       this.#isUnreadable = true;
-      this.#listing.show();
-      this.#problems.unreadable(error);
+      this.#registration.show();
+      this.#problems.reportUnreadable(error);
     }
     // A process that starts meanwhile waits for what this one has to say of the log.
     await this.#log.pause(isFirst ? FIRST_RETRY_INTERVAL : RETRY_INTERVAL);
@@ -217,7 +217,7 @@ export class LogSync {
     // The whole log is read, and what it lacks of all that is remembered is written again.
     this.#recent.clear();
     this.#naming.setLoss(true);
-    this.#problems.mayLackEntries('this process lost its connection after too many revocations');
+    this.#problems.reportMayLackEntries('this process lost its connection after too many revocations');
     this.#startAgain();
   }
 
@@ -320,7 +320,7 @@ export class LogSync {
     const hasLostEntries = !page.hasSince || last < since;
     if (!isSameLog || hasLostEntries) {
       this.#naming.setLoss(isSameLog);
-      this.#problems.lost();
+      this.#problems.reportLost();
       this.#startAgain();
       return false;
     }
@@ -329,7 +329,7 @@ export class LogSync {
       if (completeSince > this.#revocations.completeSince) {
         // Another process has found a loss. What was lost may be what this process has not read,
         // and what it has read may be gone.
-        this.#problems.mayLackEntries('another process has found that it lost entries');
+        this.#problems.reportMayLackEntries('another process has found that it lost entries');
         this.#startAgain();
         return false;
       }
@@ -347,7 +347,7 @@ export class LogSync {
    */
   #checkOwnEntries(): void {
     if (this.#writer.hasMissed(this.#position)) {
-      this.#problems.changed();
+      this.#problems.reportChanged();
       this.#hasConflict = true;
       this.#writer.startAgain();
       this.#join.askAgainUnlessRead();
@@ -384,7 +384,7 @@ export class LogSync {
   /** The log lost entries that a process of the fleet has read or written. */
   #startAgainWithLoss(): void {
     this.#naming.setLoss(true);
-    this.#problems.lost();
+    this.#problems.reportLost();
     this.#startAgain();
   }
 
@@ -416,7 +416,7 @@ export class LogSync {
   #suspectLoss(why: string): void {
     if (!this.#mayLackEntries) {
       this.#mayLackEntries = true;
-      this.#problems.mayLackEntries(why);
+      this.#problems.reportMayLackEntries(why);
     }
   }
 
@@ -431,7 +431,7 @@ export class LogSync {
       this.#isReturning = false;
       if (this.#quietPeriods.takeLastEnd(this.#newestAt) > 0) {
         this.#markIncompleteUntilNow();
-        this.#problems.quiet();
+        this.#problems.reportQuiet();
       }
     }
     if (!this.#hasJoined) {
@@ -442,11 +442,11 @@ export class LogSync {
     this.#revocations.markRead(this.#position, sentAt);
     if (this.#isUnreadable) {
       this.#isUnreadable = false;
-      this.#problems.readAgain();
+      this.#problems.reportReadAgain();
     }
     this.#readToEndAt = sentAt;
-    this.#listing.show();
-    this.#problems.clock(this.#revocations.completeSince, this.#newestAt);
+    this.#registration.show();
+    this.#problems.reportClock(this.#revocations.completeSince, this.#newestAt);
     try {
       if (this.#mustSealName) {
         await this.#naming.sealAgain(this.#writtenVersion);
@@ -540,13 +540,13 @@ export class LogSync {
     const now = Date.now();
     if (this.#writtenVersion > this.#naming.currentVersion) {
       this.#revocations.markCompleteOnlySince(now);
-      this.#problems.nameIsOlder();
+      this.#problems.reportNameIsOlder();
     }
     this.#syncedSince = now;
     const quietUntil = this.#quietPeriods.takeLastEnd(this.#newestAt);
     if (quietUntil > 0) {
       this.#revocations.markCompleteOnlySince(quietUntil);
-      this.#problems.quiet();
+      this.#problems.reportQuiet();
     }
     if (this.#revocations.completeSince > this.#startedAt - CLOCK_DIFFERENCE) {
       // This process may have asked before it joined, and the log may lack what was revoked since.
@@ -561,7 +561,7 @@ export class LogSync {
   async #writeFailed(error: unknown): Promise<void> {
     if (!this.#isUnwritable && !this.#closing.signal.aborted) {
       this.#isUnwritable = true;
-      this.#problems.unwritable(error);
+      this.#problems.reportUnwritable(error);
     }
     await this.#log.pause(RETRY_INTERVAL);
   }
@@ -569,22 +569,22 @@ export class LogSync {
   #receive(position: string, sealed: string): void {
     this.#position = position;
     const text = this.#seals.openEntry(sealed);
-    const entry = text === undefined ? undefined : entryIn(text);
+    const entry = text === undefined ? undefined : parseEntry(text);
     if (entry === undefined) {
       this.#hasForeignEntries = true;
-      this.#problems.foreignEntry();
+      this.#problems.reportForeignEntry();
       return;
     }
     const order = this.#sequence.add(position, entry);
     if (order === 'replayed') {
       this.#hasForeignEntries = true;
-      this.#problems.replayedEntry();
+      this.#problems.reportReplayedEntry();
       return;
     }
     this.#receiveSign(position, entry);
     this.#writtenVersion = Math.max(this.#writtenVersion, entry.version);
     if (order === 'gap') {
-      this.#problems.lostEntries();
+      this.#problems.reportLostEntries();
       this.#markIncompleteUntilNow();
     }
     this.#receiveTime(entry);
@@ -609,10 +609,10 @@ export class LogSync {
       this.#attestations.markOwnRead(position);
     }
     if (!isOwn) {
-      this.#join.otherWrote();
+      this.#join.noteOtherWriter();
     }
     if (!isOwn && syncedSince !== undefined) {
-      this.#answers.pingAnswered();
+      this.#answers.notePingAnswer();
     }
   }
 
@@ -624,7 +624,7 @@ export class LogSync {
         this.#quietPeriods.noteBetween(this.#newestAt, at);
       }
       if (syncedSince !== undefined) {
-        this.#quietPeriods.endedBy(syncedSince);
+        this.#quietPeriods.noteSyncedSince(syncedSince);
       }
     }
     this.#newestAt = Math.max(this.#newestAt, at);
@@ -641,7 +641,7 @@ export class LogSync {
     }
     this.#revocations.markCompleteOnlySince(at);
     if (at - this.#naming.completeSince > QUIET_TIME) {
-      this.#problems.lostFirstEntries();
+      this.#problems.reportLostFirstEntries();
     }
   }
 
@@ -675,7 +675,7 @@ export class LogSync {
     const comparison = as === 'ping' ? 'unrelated' : this.#attestations.compare(attested);
     if (comparison === 'other') {
       this.#hasConflict = true;
-      this.#problems.changed();
+      this.#problems.reportChanged();
     } else if (comparison !== 'unrelated' && as !== 'join') {
       this.#receiveAgreement(attested, comparison);
     }
@@ -717,7 +717,7 @@ export class LogSync {
     if (comparison === 'same') {
       this.#attestations.markAgreed();
       if (as === 'answer') {
-        this.#answers.answeredUpTo(upTo);
+        this.#answers.noteAnswerUpTo(upTo);
       }
     }
     if (this.#isComparisonSettled || as === 'heartbeat') {
@@ -728,7 +728,7 @@ export class LogSync {
       // That process does not speak of what was before.
       const since = this.#attestations.comparedSince(attested);
       if (since > (this.#syncedSince ?? this.#revocations.completeSince)) {
-        this.#problems.mayLackEntries('a running process does not know all of what was in it before');
+        this.#problems.reportMayLackEntries('a running process does not know all of what was in it before');
       }
       if (this.#syncedSince !== undefined && since > this.#syncedSince) {
         // It found a loss after this process had joined.

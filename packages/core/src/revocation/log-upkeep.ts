@@ -7,8 +7,8 @@ import type { KnownNotice, RevocationNotice, Revocations } from './revocations.j
 /** Milliseconds between two heartbeats of a fleet. */
 const HEARTBEAT_INTERVAL = 20_000;
 /**
- * A process checks whether a heartbeat is due after this share of the interval, and up to so much
- * more at random.
+ * A process checks whether a heartbeat is due after `SHORTEST_WAIT` of the interval, and up to
+ * `RANDOM_WAIT` of it later, at random.
  */
 const SHORTEST_WAIT = 0.75;
 const RANDOM_WAIT = 0.5;
@@ -17,7 +17,7 @@ const RANDOM_WAIT = 0.5;
  * write: only by what it wrote itself it notices that it reads another server than it writes to.
  */
 const OWN_ENTRY_INTERVAL = 60_000;
-/** For so many milliseconds a process writes entries again before it reads on. */
+/** Milliseconds for which a process writes entries again before it reads on. */
 const WRITE_SLICE = 100;
 
 export interface LogUpkeepParts {

@@ -20,8 +20,8 @@ export class QuietPeriods {
     }
   }
 
-  /** A process says that it has read the log since this moment. */
-  endedBy(syncedSince: number): void {
+  /** A process says that it has read the log since this moment: a period that began later does not count. */
+  noteSyncedSince(syncedSince: number): void {
     if (this.#periods.length > 0) {
       this.#periods = this.#periods.filter(({ from }) => from < syncedSince);
     }

@@ -29,7 +29,7 @@ export interface Attestation {
 }
 
 /** Which entries a process attests. */
-export interface Attested {
+export interface AttestationRequest {
   readonly as: Attestation['as'];
   readonly by: string;
   /**
@@ -120,7 +120,7 @@ export class ReadEntries {
     this.#forgottenAt = 0;
   }
 
-  attest({ as, by, youngSince, completeSince, after = '' }: Attested): Attestation {
+  attest({ as, by, youngSince, completeSince, after = '' }: AttestationRequest): Attestation {
     const last = this.#positions.length - 1;
     const firstYoung = this.#times.findIndex((at) => at > youngSince);
     const first = Math.max(

@@ -1,6 +1,11 @@
 import { RequestRefused } from '../errors.js';
 import type { NodeRequest } from '../request/node-request.js';
-import { type BodyErrors, mediaTypeOfRequest, readRequestBody, textOf } from '../request/request-body.js';
+import {
+  type BodyErrors,
+  mediaTypeOfRequest,
+  readRequestBody,
+  textOfParsedBody,
+} from '../request/request-body.js';
 import { formType } from '../shared/media-type.js';
 import { couldMatch } from './revocation-kinds.js';
 
@@ -30,7 +35,7 @@ export async function readRevocationRequest(
   if (req.method !== 'POST' || mediaTypeOfRequest(req) !== formType) {
     throw malformed('it is no form by POST');
   }
-  const text = textOf(body, req, bodyErrors);
+  const text = textOfParsedBody(body, req, bodyErrors);
   const isObject = text === undefined && typeof body === 'object' && body !== null;
   const parsed = isObject ? Object.entries(body) : [];
   // body-parser 1 gives an empty object for what it left unread.

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { RequestRefused, TellableError } from '../errors.js';
 import { publishRevocation, type RevocationEvent } from '../observe/revocation-sync.js';
-import { describeStoreError } from '../shared/bounded-wait.js';
+import { describeStoreError } from '../shared/store-error.js';
 import type { ChannelSync } from './channel-sync.js';
 import type { LogSync } from './log-sync.js';
 import { parseRevocation, type Revocation, type Revocations, toWrittenRevocation } from './revocations.js';

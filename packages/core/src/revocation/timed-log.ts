@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { within } from '../shared/bounded-wait.js';
+import { withTimeLimit } from '../shared/time-limit.js';
 import { READ_WAIT, STORE_TIMEOUT } from './log-timing.js';
 import type { LogPage, LogQuery, RevocationLog } from './revocation-log.js';
 
@@ -38,7 +38,7 @@ export class TimedLog {
     const timedOut = new AbortController();
     const signal = AbortSignal.any([this.#closing, timedOut.signal]);
     try {
-      return await within(seconds, () => run(signal));
+      return await withTimeLimit(seconds, () => run(signal));
     } finally {
       timedOut.abort();
     }

@@ -65,8 +65,8 @@ class Row {
 const MAX_NAMES = 1_000;
 
 /**
- * So many times `failures` in a row open the breaker for all, also if one client may have caused
- * all of them.
+ * The breaker opens for all after this many times `failures` in a row, also if one client may have
+ * caused all of them.
  */
 const ONE_CLIENTS_FACTOR = 20;
 

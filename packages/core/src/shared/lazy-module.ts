@@ -27,7 +27,10 @@ export interface LazyModule<Module> {
  * @param importModule `import()` with a literal name, which bundlers see. The comment `webpackMode:
  * "eager"` in it keeps the module in the bundle's own file.
  */
-export function lazyModule<Module>(name: string, importModule: () => Promise<Module>): LazyModule<Module> {
+export function createLazyModule<Module>(
+  name: string,
+  importModule: () => Promise<Module>,
+): LazyModule<Module> {
   let loaded: Module | undefined;
   let loading: Promise<Module> | undefined;
 

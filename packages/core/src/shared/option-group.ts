@@ -1,6 +1,6 @@
 import type { ConfigurationError } from '../errors.js';
 import { createMismatch, described, describeOptionsObject, refuseUnknownName } from './option-errors.js';
-import { checked, isPlainObject, listOfObjects, type OptionRule, ownVariable } from './option-rules.js';
+import { checkOption, isPlainObject, listOfObjects, type OptionRule, ownVariable } from './option-rules.js';
 
 /** An environment variable that gives an option a value. */
 export interface EnvironmentSource<T> {
@@ -289,7 +289,7 @@ export class OptionReader<const G extends OptionGroup> {
       return value as SettingOf<G[Name]>;
     }
     if ('isRequired' in option && option.isRequired === true) {
-      throw this.missing(name);
+      throw this.createMissingError(name);
     }
     // A group is read even if it is missing: its members may be in the environment.
     return option.group !== undefined && 'createDefault' in option
@@ -304,7 +304,7 @@ export class OptionReader<const G extends OptionGroup> {
   getRequired<const Name extends keyof G & string>(name: Name): NonNullable<SettingOf<G[Name]>> {
     const value = this.get(name);
     if (value === undefined || value === null) {
-      throw this.missing(name);
+      throw this.createMissingError(name);
     }
     return value;
   }
@@ -338,7 +338,7 @@ export class OptionReader<const G extends OptionGroup> {
   ): OptionReader<NestedGroup<G[Name]>>[] {
     const group = (this.#group[name] as AnyOption).group as NestedGroup<G[Name]>;
     const path = this.pathOf(name);
-    return checked(path, listOfObjects, this.#given[name]).map(
+    return checkOption(path, listOfObjects, this.#given[name]).map(
       (item, index) =>
         new OptionReader(`${path}[${index}]`, item, group, undefined, inherited, neverInherited),
     );
@@ -355,15 +355,15 @@ export class OptionReader<const G extends OptionGroup> {
     }
     const option = this.#group[name] as AnyOption;
     return option.group === undefined
-      ? checked(this.pathOf(name), option, given)
+      ? checkOption(this.pathOf(name), option, given)
       : (this.nested(name).settings() as SettingOf<G[Name]>);
   }
 
   /** The error of an option that is missing. */
-  missing(name: keyof G & string): ConfigurationError {
+  createMissingError(name: keyof G & string): ConfigurationError {
     const inherited = this.#inheritedFor(name);
     if (inherited !== undefined) {
-      return inherited.missing(name);
+      return inherited.createMissingError(name);
     }
     const option = this.#group[name] as AnyOption;
     const variable = this.#environment && sourceOf(option)?.name;
@@ -386,7 +386,7 @@ export class OptionReader<const G extends OptionGroup> {
     if (given !== given.trim()) {
       throw createMismatch(name, 'a value without blanks and line ends around it', describeEdge(given));
     }
-    return checked(name, rule, given);
+    return checkOption(name, rule, given);
   }
 }
 

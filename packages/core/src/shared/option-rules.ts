@@ -209,7 +209,7 @@ export function ownVariable(environment: NodeJS.ProcessEnv, name: string): strin
  * The value as its rule reads it. Throws `ConfigurationError` naming `path`, what was given and
  * what is accepted.
  */
-export function checked<T>(path: string, rule: OptionRule<T, unknown>, given: unknown): T {
+export function checkOption<T>(path: string, rule: OptionRule<T, unknown>, given: unknown): T {
   const value = rule.read(given);
   if (value === undefined) {
     throw createMismatch(path, rule.accepted, shown(rule, given));

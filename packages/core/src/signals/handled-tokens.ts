@@ -17,7 +17,7 @@ export class HandledTokens {
    * Returns whether the token was seen before, once it was acted on. Rejects with what `act`
    * rejects with.
    */
-  async once(token: SecurityEventToken, act: () => Promise<void>): Promise<boolean> {
+  async actOnce(token: SecurityEventToken, act: () => Promise<void>): Promise<boolean> {
     const { jti, events, subject } = token;
     const key = createHash('sha256')
       .update(JSON.stringify([jti, events, subject ?? null]))

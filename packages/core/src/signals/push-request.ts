@@ -1,7 +1,12 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { headerValues } from '../request/header-lines.js';
 import type { NodeRequest } from '../request/node-request.js';
-import { type BodyErrors, mediaTypeOfRequest, readRequestBody, textOf } from '../request/request-body.js';
+import {
+  type BodyErrors,
+  mediaTypeOfRequest,
+  readRequestBody,
+  textOfParsedBody,
+} from '../request/request-body.js';
 import { SetRefused } from './security-event-token.js';
 
 /**
@@ -30,7 +35,7 @@ export async function readPushedSet(req: NodeRequest, body: unknown): Promise<st
   if (req.method !== 'POST' || mediaTypeOfRequest(req) !== 'application/secevent+jwt') {
     throw new SetRefused('invalid_request', 'A POST of the type application/secevent+jwt is expected');
   }
-  return (textOf(body, req, bodyErrors) ?? (await readRequestBody(req, bodyErrors))).trim();
+  return (textOfParsedBody(body, req, bodyErrors) ?? (await readRequestBody(req, bodyErrors))).trim();
 }
 
 const bodyErrors: BodyErrors = {

@@ -77,7 +77,7 @@ export class StreamKeeper {
   }
 
   /** A verification event with this `state` has arrived. */
-  verified(state: unknown): void {
+  noteVerification(state: unknown): void {
     if (state !== undefined && state === this.#awaited) {
       this.#awaited = undefined;
       if (this.#isUnverified) {

@@ -92,11 +92,11 @@ function describeList(values: readonly unknown[], describe = describeClaim): str
   return values.length > 3 ? `${shown.join(', ')} and ${values.length - 3} more` : shown.join(', ');
 }
 
-export function wrongIssuer(expected: string, got: unknown): string {
+export function describeWrongIssuer(expected: string, got: unknown): string {
   return `expected iss ${expected}, got ${describeClaim(got)}`;
 }
 
-export function wrongAudience(expected: readonly string[], got: unknown): string {
+export function describeWrongAudience(expected: readonly string[], got: unknown): string {
   return `expected aud ${expected.join(' or ')}, got ${describeClaim(got)}`;
 }
 

@@ -4,12 +4,12 @@ import type { DerElement } from '../certificate/der-elements.js';
 import { sequenceOf } from '../certificate/der-members.js';
 import { distinguishedNames } from '../certificate/distinguished-name.js';
 import { x509Library } from '../certificate/lazy-x509.js';
-import { hashAlone } from '../certificate/parsed.js';
+import { hashAloneDetail } from '../certificate/parsed-certificate.js';
 import { AuthoritySource, authoritiesRule } from '../chain/authorities.js';
 import { ChainVerification } from '../chain/chain-verification.js';
-import { extensionOf, pathExtensions } from '../chain/extension-values.js';
+import { extensionOf, pathExtensionIds } from '../chain/extension-values.js';
 import { readGeneralName } from '../chain/general-names.js';
-import { type PathCertificate, pathCertificate } from '../chain/path-certificate.js';
+import { type PathCertificate, readPathCertificate } from '../chain/path-certificate.js';
 import type { ReportProblem } from '../observe/events.js';
 import { createConflict, createMismatch } from '../shared/option-errors.js';
 import { OptionReader, type OptionsOf, optional, optionGroup, required } from '../shared/option-group.js';
@@ -150,7 +150,7 @@ export class ProxyRecognition {
   }
 
   #explainChain(certificate: ClientCertificate, now: number): string | undefined {
-    const outcome = this.#verification.outcomeOf(certificate, now);
+    const outcome = this.#verification.verify(certificate, now);
     return 'why' in outcome ? `${noPath}: ${outcome.why}` : undefined;
   }
 
@@ -160,7 +160,7 @@ export class ProxyRecognition {
       return known.fault;
     }
     const { der } = certificate;
-    const leaf = der === undefined ? hashAlone : pathCertificate(der);
+    const leaf = der === undefined ? hashAloneDetail : readPathCertificate(der);
     const fault = typeof leaf === 'string' ? `${noPath}: ${leaf}` : this.#explainNamesOf(leaf);
     this.#nameFaults.set(certificate, { fault });
     return fault;
@@ -187,7 +187,7 @@ export class ProxyRecognition {
 
 /** The URIs and DNS names of a certificate; `undefined` if they can't be read. */
 function alternativesOf(leaf: PathCertificate): AlternativeTexts | undefined {
-  const read = extensionOf(leaf, pathExtensions.subjectAltName, readTexts);
+  const read = extensionOf(leaf, pathExtensionIds.subjectAltName, readTexts);
   return read === 'missing' ? { uri: [], dns: [] } : read === 'malformed' ? undefined : read;
 }
 
@@ -219,7 +219,7 @@ const MAX_SHOWN_LENGTH = 200;
 
 /** Returns the names of a certificate in words for operators. Never throws. Needs `x509.load()`. */
 export function describeProxyCertificate({ der, thumbprint }: ClientCertificate): string {
-  const leaf = der === undefined ? 'its bytes are not known' : pathCertificate(der);
+  const leaf = der === undefined ? 'its bytes are not known' : readPathCertificate(der);
   const parts = [`thumbprint ${thumbprint}`];
   if (typeof leaf === 'string') {
     parts.push(leaf);

@@ -1,12 +1,12 @@
 import { CertificateCache } from '../certificate/certificate-cache.js';
 import { type CertificateSource, ClientCertificate } from '../certificate/client-certificate.js';
 import { connectionOf } from '../certificate/connection.js';
-import { type CertificateDecoder, certificateList, parseDecoding } from '../certificate/encodings.js';
+import { type CertificateDecoder, certificateList, runDecoder } from '../certificate/encodings.js';
 import { proxyHeaderName } from '../certificate/proxy-header-name.js';
 import type { ProxyPreset } from '../certificate/proxy-presets.js';
 import { verifyErrorOf } from '../certificate/verify-error.js';
 import { RequestRefused, TellableError } from '../errors.js';
-import { problemReporter, type ReportProblem } from '../observe/events.js';
+import { createProblemReporter, type ReportProblem } from '../observe/events.js';
 import { hasHeaderLines, indexOfLine, lineValues } from '../request/header-lines.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { createConflict, createMismatch } from '../shared/option-errors.js';
@@ -21,7 +21,7 @@ import {
   type SettingsOf,
   wholeNumber,
 } from '../shared/option-group.js';
-import { checked, functionLike, type OptionRule, text } from '../shared/option-rules.js';
+import { checkOption, functionLike, type OptionRule, text } from '../shared/option-rules.js';
 import { isPromised } from '../shared/promises.js';
 import { createTrustCheck, type TrustOptions, trustOptions } from './trusted-proxy.js';
 
@@ -77,7 +77,7 @@ type CheckedPreset = SettingsOf<typeof presetMembers>;
  */
 function parsePreset(preset: ProxyPreset): CheckedPreset {
   const path = 'proxyHeader(preset)';
-  const given = new OptionReader(path, checked(path, presetRule, preset), presetMembers);
+  const given = new OptionReader(path, checkOption(path, presetRule, preset), presetMembers);
   if (given.get('alwaysVerified') && !given.isMissing('verdict')) {
     throw createConflict(given.pathOf('verdict'), 'alwaysVerified');
   }
@@ -125,7 +125,7 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
   const unjudgedOnes = new CertificateCache(maxEntries);
   const cacheFor = (verdict: boolean | undefined): CertificateCache =>
     verdict === undefined ? unjudgedOnes : verdict ? verifiedOnes : unverifiedOnes;
-  const report = problemReporter();
+  const report = createProblemReporter();
 
   function verdictOf(req: NodeRequest): boolean | undefined {
     if (alwaysVerified || verdictRule === undefined) {
@@ -198,7 +198,7 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
     if (value.length > maxLength) {
       return refuse('it is longer than maxLength');
     }
-    const decoded = parseDecoding(decode, value);
+    const decoded = runDecoder(decode, value);
     if (decoded.kind === 'none') {
       return refuseChainAlone(chain);
     }

@@ -4,7 +4,7 @@ import { x509 } from '../certificate/lazy-x509.js';
 import { proxyHeaderName } from '../certificate/proxy-header-name.js';
 import { tlsSocket } from '../certificate/tls-socket.js';
 import { RequestRefused, TellableError } from '../errors.js';
-import { problemReporter } from '../observe/events.js';
+import { createProblemReporter } from '../observe/events.js';
 import { lineValues } from '../request/header-lines.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { createMismatch } from '../shared/option-errors.js';
@@ -19,7 +19,7 @@ import {
 import { isPlainObject, type OptionRule, sha256Text } from '../shared/option-rules.js';
 import { callAll, ignoreRejection, isPromised } from '../shared/promises.js';
 import { describeProxyCertificate, type NamedProxy, ProxyRecognition } from './named-proxy.js';
-import { rangesFaultOf, rangeTest } from './trusted-range.js';
+import { createRangeTest, explainUnusableRanges } from './trusted-range.js';
 
 /**
  * Whose header is believed, by the address of the direct peer: CIDRs and addresses, the names
@@ -152,7 +152,7 @@ function hopCheck(given: ProxyCertificates): TrustCheck {
   const items: readonly unknown[] = Array.isArray(given) ? given : [given];
   const path = 'proxyHeader().proxyCertificate';
   const thumbprints: ReadonlySet<string> = new Set(items.filter((item) => !isPlainObject(item)).map(String));
-  const report = problemReporter();
+  const report = createProblemReporter();
   const proxies = items.flatMap((item, at) =>
     isPlainObject(item)
       ? [new ProxyRecognition(Array.isArray(given) ? `${path}[${at}]` : path, item, report)]
@@ -253,11 +253,11 @@ function peerTest(trust: TrustedPeers): Test {
 }
 
 function compiled(ranges: string[]): (address: string) => boolean {
-  const fault = rangesFaultOf(ranges);
+  const fault = explainUnusableRanges(ranges);
   if (fault !== undefined) {
     throw createMismatch('proxyHeader().trust', trustRule.accepted, fault);
   }
-  return rangeTest(ranges);
+  return createRangeTest(ranges);
 }
 
 function secretTest(secret: TrustSettings['secret']): Test {

@@ -25,7 +25,7 @@ const everyAddress: readonly Range[] = [
 ];
 
 /** Why a list of ranges can't be used, or `undefined`. */
-export function rangesFaultOf(ranges: readonly string[]): string | undefined {
+export function explainUnusableRanges(ranges: readonly string[]): string | undefined {
   const zoned = ranges.findIndex((text) => text.includes('%'));
   if (zoned >= 0) {
     return `a zone (%) in entry ${zoned + 1}, which would not be compared`;
@@ -39,7 +39,7 @@ export function rangesFaultOf(ranges: readonly string[]): string | undefined {
 }
 
 /** Tests whether an address lies in one of the ranges, as Express reads them. */
-export function rangeTest(ranges: string[]): (address: string) => boolean {
+export function createRangeTest(ranges: string[]): (address: string) => boolean {
   const isTrusted = compile(ranges);
   return (address) => isTrusted(address, 0);
 }

@@ -1,10 +1,10 @@
 import { X509Certificate } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { RequestRefused } from '../errors.js';
-import { certificateFields, type ExtensionId } from './certificate-fields.js';
+import { type ExtensionId, readCertificateFields } from './certificate-fields.js';
 import { type ClientCertificate, thumbprintOf } from './client-certificate.js';
 import { x509Library } from './lazy-x509.js';
-import { explainTooCostly, parsingCost } from './parsing-cost.js';
+import { explainTooCostly, measureParsingCost } from './parsing-cost.js';
 import type { JsonName } from './x509-library.js';
 
 /**
@@ -22,7 +22,7 @@ export interface ParsedCertificate {
 }
 
 /** The text for the operator if a rule needs more of a certificate than its thumbprint. */
-export const hashAlone =
+export const hashAloneDetail =
   "the proxy hands on the certificate's hash alone, and the rule needs the whole certificate";
 
 /** What was found out of a certificate, good or bad: no later request pays for it again. */
@@ -43,7 +43,7 @@ const remembered = new LRUCache<string, Outcome>({ max: 1_000, maxSize: 16 * 1_0
  * Reads a certificate, once. `undefined` where the proxy hands on the certificate's hash alone.
  * Throws `RequestRefused` for what is no certificate, and for one that would cost too much to read.
  */
-export function parsedCertificate(certificate: ClientCertificate): ParsedCertificate | undefined {
+export function parseCertificate(certificate: ClientCertificate): ParsedCertificate | undefined {
   let outcome = outcomes.get(certificate);
   if (outcome === undefined) {
     outcome = outcomeOf(certificate.der);
@@ -56,13 +56,13 @@ export function parsedCertificate(certificate: ClientCertificate): ParsedCertifi
 }
 
 /**
- * Reads a certificate, once. Throws `RequestRefused` for what `parsedCertificate` gives no content
- * of, too.
+ * Reads a certificate, once. Throws `RequestRefused` for what `parseCertificate` refuses, and where the
+ * proxy hands on the hash of the certificate alone.
  */
-export function wholeCertificate(certificate: ClientCertificate): ParsedCertificate {
-  const parsed = parsedCertificate(certificate);
+export function parseWholeCertificate(certificate: ClientCertificate): ParsedCertificate {
+  const parsed = parseCertificate(certificate);
   if (parsed === undefined) {
-    throw new RequestRefused('certificate_refused', { detail: hashAlone });
+    throw new RequestRefused('certificate_refused', { detail: hashAloneDetail });
   }
   return parsed;
 }
@@ -82,16 +82,16 @@ function outcomeOf(der: Uint8Array | undefined): Outcome {
 }
 
 function parse(der: Uint8Array): Outcome {
-  const fields = certificateFields(der);
+  const fields = readCertificateFields(der);
   if (typeof fields === 'string') {
     return { refusal: `${notLookedInto}: ${fields}` };
   }
-  const issuer = parsingCost(fields.issuer);
-  const subject = parsingCost(fields.subject);
+  const issuer = measureParsingCost(fields.issuer);
+  const subject = measureParsingCost(fields.subject);
   const extensions = [...fields.extensions].map(([id, { whole, value }]) => ({
     id,
     whole,
-    cost: parsingCost(value),
+    cost: measureParsingCost(value),
   }));
   const why =
     issuer.why ?? subject.why ?? explainTooCostly([issuer, subject, ...extensions.map(({ cost }) => cost)]);

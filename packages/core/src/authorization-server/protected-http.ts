@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { RequestRefused } from '../errors.js';
-import { type BreakerListing, listBreaker, type ReportProblem } from '../observe/events.js';
+import { type BreakerRegistration, type ReportProblem, registerBreaker } from '../observe/events.js';
 import {
   type AttemptKind,
   type AttemptOutcome,
@@ -9,7 +9,7 @@ import {
   CircuitOpen,
 } from '../shared/circuit-breaker.js';
 import { redactUrl } from '../shared/shown-url.js';
-import { type Http, type HttpRequest, StaleConnection, timed } from './http.js';
+import { type Http, type HttpRequest, StaleConnection, withRequestDeadline } from './http.js';
 import { isOfKnownToken } from './requester.js';
 import { readRetryAfter } from './retry-after.js';
 import { Turns } from './turns.js';
@@ -48,7 +48,7 @@ const MAX_ENDPOINTS = 32;
 interface Endpoint {
   readonly breaker: CircuitBreaker;
   readonly turns: Turns;
-  readonly listing: BreakerListing;
+  readonly registration: BreakerRegistration;
 }
 
 /**
@@ -65,7 +65,7 @@ export function createProtectedHttp(
   const { maxConcurrent, maxQueued, timeout } = rules;
   const endpoints = new LRUCache<string, Endpoint>({
     max: MAX_ENDPOINTS,
-    dispose: ({ listing }) => listing.end(),
+    dispose: ({ registration }) => registration.end(),
   });
 
   function endpointOf(name: string): Endpoint {
@@ -101,7 +101,7 @@ export function createProtectedHttp(
         );
       }
       const sentAt = performance.now();
-      return await timed(timeout, request, (timedRequest) => {
+      return await withRequestDeadline(timeout, request, (timedRequest) => {
         const attempt = (wasCounted: boolean) => {
           // An exchange that waited long for its turn had no fair time: its timeout says nothing
           // about the server.
@@ -150,16 +150,16 @@ function createEndpoint(
   { maxConcurrent, maxFailures, retryInterval }: ProtectionRules,
   report: ReportProblem,
 ): Endpoint {
-  const listing = listBreaker({ issuer, endpoint: name });
+  const registration = registerBreaker({ issuer, endpoint: name });
   const breaker = new CircuitBreaker({ failures: maxFailures, probeInterval: retryInterval }, (isOpen) => {
-    listing.show(isOpen);
+    registration.show(isOpen);
     const message = isOpen
       ? `${name} failed or asked for a pause ${maxFailures} times in a row; one request at a ` +
         'time tries it until it answers'
       : `${name} answers again`;
     report(isOpen ? 'authorization_server_suspended' : 'authorization_server_resumed', message);
   });
-  return { breaker, turns: new Turns(maxConcurrent), listing };
+  return { breaker, turns: new Turns(maxConcurrent), registration };
 }
 
 function createNotAskedRefusal(detail: string): RequestRefused {

@@ -1,4 +1,4 @@
-import { isTellable, TellableError } from '../errors.js';
+import { isTellable } from '../errors.js';
 import { describeError, describeErrorCode } from './shown-error.js';
 
 /** What the messages of Redis' errors begin with. */
@@ -35,20 +35,4 @@ export function describeStoreError(error: unknown): string {
 
 function shownFirst(word: string): string | undefined {
   return redisCodes.has(word) ? word : describeErrorCode({ code: word });
-}
-
-/** Rejects when `work` takes longer than this many seconds. A later outcome is ignored. */
-export async function within<T>(seconds: number, work: () => T | Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const tooLong = new Promise<never>((_resolve, reject) => {
-    const end = (): void => reject(new TellableError(`no answer within ${seconds} s`));
-    // After a stall of this process the timer comes first, though the answer may be there: it is
-    // read before `end`.
-    timer = setTimeout(() => setImmediate(end), seconds * 1000);
-  });
-  try {
-    return await Promise.race([Promise.resolve().then(work), tooLong]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -14,7 +14,7 @@ export type ResolveHost = (
  * Returns a `lookup` for connections that gives permitted addresses alone. The connection is made to
  * the very address that was checked: a second answer of the name server can't change it.
  */
-export function guardedLookup(resolveHost: ResolveHost = lookup): LookupFunction {
+export function createPermittedLookup(resolveHost: ResolveHost = lookup): LookupFunction {
   return (host, options, callback) => {
     resolveHost(host, { ...options, all: true }, (error, addresses) => {
       if (error !== null) {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { within } from '../../../packages/core/src/shared/bounded-wait.js';
+import { withTimeLimit } from '../../../packages/core/src/shared/time-limit.js';
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
@@ -9,24 +9,26 @@ afterEach(() => {
 });
 
 it('gives what the work gives, and leaves no timer behind', async () => {
-  expect(await within(1, async () => 'done')).toBe('done');
-  expect(await within(1, () => 'at once')).toBe('at once');
+  expect(await withTimeLimit(1, async () => 'done')).toBe('done');
+  expect(await withTimeLimit(1, () => 'at once')).toBe('at once');
   expect(vi.getTimerCount()).toBe(0);
 });
 
 it('rejects with what the work throws or rejects with', async () => {
   const thrown = new Error('thrown');
   await expect(
-    within(1, () => {
+    withTimeLimit(1, () => {
       throw thrown;
     }),
   ).rejects.toBe(thrown);
-  await expect(within(1, () => Promise.reject(thrown))).rejects.toBe(thrown);
+  await expect(withTimeLimit(1, () => Promise.reject(thrown))).rejects.toBe(thrown);
   expect(vi.getTimerCount()).toBe(0);
 });
 
 it('rejects when it takes longer', async () => {
-  const outcome = within(1.5, () => new Promise(() => undefined)).catch((error: Error) => error.message);
+  const outcome = withTimeLimit(1.5, () => new Promise(() => undefined)).catch(
+    (error: Error) => error.message,
+  );
   await vi.advanceTimersByTimeAsync(1_499);
   expect(vi.getTimerCount()).toBe(1);
   await vi.advanceTimersByTimeAsync(1);
@@ -35,7 +37,7 @@ it('rejects when it takes longer', async () => {
 
 it('takes an answer that arrived while the process stood still', async () => {
   vi.useRealTimers();
-  const outcome = within(
+  const outcome = withTimeLimit(
     0.001,
     () => new Promise<string>((resolve) => setImmediate(() => resolve('in time'))),
   );

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Refreshed } from '../../../packages/core/src/certificate-status/refreshed.js';
+import { RefreshedValue } from '../../../packages/core/src/certificate-status/refreshed-value.js';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -10,7 +10,7 @@ const interval = 100;
 function refreshed(until = () => Date.now() + 86_400_000) {
   const counts = { asked: 0, changes: 0, failures: 0 };
   const state = { value: 1, fails: false };
-  const value = new Refreshed<number>({
+  const value = new RefreshedValue<number>({
     ask: async () => {
       counts.asked += 1;
       if (state.fails) {

@@ -1,7 +1,7 @@
 import { isTellable } from '../errors.js';
 import { describeError } from '../shared/shown-error.js';
 
-export interface RefreshedParts<T> {
+export interface RefreshedValueParts<T> {
   /**
    * Asks for the value. Resolves with `previous` itself if nothing is new. Rejects with why there is
    * none. `isAwaited` says whether a caller of `use()` waits for it, which may become true later.
@@ -30,8 +30,8 @@ const PAUSE_WHILE_EXPIRED = 30;
 const PART_OF_VALIDITY = 0.8;
 
 /** A value that is fetched once by all who need it first, and then again in the background. */
-export class Refreshed<T> {
-  readonly #parts: RefreshedParts<T>;
+export class RefreshedValue<T> {
+  readonly #parts: RefreshedValueParts<T>;
   #value: T | undefined;
   #failure: string | undefined;
   #failures = 0;
@@ -42,7 +42,7 @@ export class Refreshed<T> {
   #usedAt = 0;
   #isClosed = false;
 
-  constructor(parts: RefreshedParts<T>) {
+  constructor(parts: RefreshedValueParts<T>) {
     this.#parts = parts;
   }
 

@@ -8,7 +8,7 @@ import { createTokenRejection, describeClaim } from './token-rejection.js';
  * other claims the server's count, as they are newer. Two that name another token or subject are a
  * rejection. Two thumbprints that differ are both in `cnf`, which the check of the binding refuses.
  */
-export function agreedClaims(own: TokenClaims, answer: TokenAnswer): TokenAnswer {
+export function combineClaims(own: TokenClaims, answer: TokenAnswer): TokenAnswer {
   if (typeof answer === 'string') {
     return answer;
   }
@@ -117,7 +117,7 @@ function joined(own: unknown, answer: unknown): unknown {
   for (const member of ['x5t#S256', 'jkt'] as const) {
     const [one, other] = [claimOf(own, member), claimOf(answer, member)];
     if (one !== undefined && other !== undefined && one !== other) {
-      both = contradictory(both, one, other, member);
+      both = withBothThumbprints(both, one, other, member);
     }
   }
   return Object.freeze(both);
@@ -129,7 +129,7 @@ function joined(own: unknown, answer: unknown): unknown {
  *
  * @param member whose thumbprints they are: of certificates, or of keys
  */
-export function contradictory(
+export function withBothThumbprints(
   confirmation: object,
   one: unknown,
   other: unknown,

@@ -4,7 +4,7 @@ import { type Http, StaleConnection } from '../../../packages/core/src/authoriza
 import {
   createProtectedHttp,
   retryBroken,
-} from '../../../packages/core/src/authorization-server/protection.js';
+} from '../../../packages/core/src/authorization-server/protected-http.js';
 import { RequestRefused } from '../../../packages/core/src/errors.js';
 import { CircuitBreaker } from '../../../packages/core/src/shared/circuit-breaker.js';
 import { deferred } from '../../support/deferred.js';

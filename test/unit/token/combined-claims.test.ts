@@ -1,7 +1,7 @@
 // What counts of a JWT and of the authorization server's answer about it: of two statements the stricter one.
 import { readTokenClaims, type TokenClaims } from '@mtls-bound/core';
 import { expect, it } from 'vitest';
-import { agreedClaims } from '../../../packages/core/src/token/agreed-claims.js';
+import { combineClaims } from '../../../packages/core/src/token/combined-claims.js';
 
 const issuer = 'https://as.example.com';
 
@@ -14,10 +14,10 @@ function claims(of: Record<string, unknown>, by = issuer): TokenClaims {
 }
 
 const agreed = (token: Record<string, unknown>, answer: Record<string, unknown>) =>
-  agreedClaims(claims(token), claims(answer)) as TokenClaims;
+  combineClaims(claims(token), claims(answer)) as TokenClaims;
 
 it('an answer that refuses the token refuses it', () => {
-  expect(agreedClaims(claims({}), 'token_inactive')).toBe('token_inactive');
+  expect(combineClaims(claims({}), 'token_inactive')).toBe('token_inactive');
 });
 
 it.each<[string, object, object]>([
@@ -42,7 +42,7 @@ it.each<[string, object, object]>([
 
 it('an answer by another issuer refuses the token', () => {
   const other = claims({}, 'https://other.example.com');
-  expect(agreedClaims(claims({}), other)).toContain('another issuer');
+  expect(combineClaims(claims({}), other)).toContain('another issuer');
 });
 
 it('the token type is compared without its case, and is that of the token', () => {
@@ -137,7 +137,7 @@ it.each<[string, unknown, unknown, unknown]>([
   ['a list in the token, which is refused', [], one, []],
 ])('the confirmation is %s', (_title, token, answer, expected) => {
   const base = claims({});
-  const both = agreedClaims(
+  const both = combineClaims(
     { ...base, confirmation: token },
     { ...base, confirmation: answer },
   ) as TokenClaims;
