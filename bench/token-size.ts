@@ -89,13 +89,13 @@ async function bytesPerToken(
     await cache.readThrough(hex(i, 40), {
       id: '',
       sharedId: '',
-      mayIntrospect: true,
+      readIntrospects: true,
       isIntrospected: () => true,
       read: async () => token,
     });
   }
   const after = heap();
-  await cache.settled();
+  await cache.endRefreshes();
   return { heap: (after - before) / tokens, estimate: estimate / tokens, text: text(0).length };
 }
 

@@ -53,9 +53,9 @@ export interface AdapterSteps<Exchange, Next> {
   refuse(server: ResourceServer, req: NodeRequest, exchange: Exchange, next: Next, thrown: unknown): void;
 }
 
-// On the request itself, so that the guards of routes answer as the mtlsBound() did that accepted
-// the request. It must be the last one: an error handler of the application can pass on what that one
-// refused.
+// On the request itself, so that the guards of routes answer as the mtlsBound() did that accepted the
+// request. If a later mtlsBound() refuses it, no guard accepts it any more: an error handler of the
+// application can pass a refused request on.
 const acceptedBy: unique symbol = Symbol('mtls-bound');
 type AcceptedRequest = NodeRequest & { [acceptedBy]?: ResourceServer | undefined };
 

@@ -18,7 +18,10 @@ import { isPromised } from './shared/promises.js';
 import type { TokenAnswer, TokenClaims } from './token/token-claims.js';
 import { readTokenRejection } from './token/token-rejection.js';
 
-/** Decides on every request, after the cache has given what is known of the token. */
+/**
+ * Decides on every request: reads what it shows, and, after the cache has given what is known of the token,
+ * compares the two.
+ */
 export interface RequestDecider {
   /**
    * Loads what decisions need. Returns `undefined` if there is nothing to wait for. Rejects with

@@ -300,7 +300,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
 
     async close() {
       isClosed = true;
-      await cache.settled();
+      await cache.endRefreshes();
       hasLeftFleet = true;
       await channel?.close();
       await log?.close();

@@ -1,4 +1,4 @@
-import { type FloodGuard, NAMELESS, type Source } from './authorization-server/flood-guard.js';
+import { type CountedClient, type FloodGuard, NAMELESS } from './authorization-server/flood-guard.js';
 import { markKnownToken, type Requester } from './authorization-server/requester.js';
 import type { TokenCache, TokenServer } from './cache/token-cache.js';
 import type { NodeRequest } from './request/node-request.js';
@@ -47,11 +47,11 @@ export function createTokenLookup(
   floodGuard: FloodGuard | undefined,
   refuseWhenClosed: () => void,
 ): TokenLookup {
-  const sourceOf = ({ req, thumbprint }: PresentedToken): Source =>
+  const sourceOf = ({ req, thumbprint }: PresentedToken): CountedClient =>
     floodGuard?.sourceOf(req, thumbprint) ?? [];
 
   /** Failures of the authorization server count for the client whose question met them. */
-  function requesterOf({ req, thumbprint }: PresentedToken, counted: Source): Requester {
+  function requesterOf({ req, thumbprint }: PresentedToken, counted: CountedClient): Requester {
     const uncounted = thumbprint === undefined ? NAMELESS : [thumbprint];
     const source = Object.freeze(counted.length === 0 ? uncounted : counted);
     // A token source of the user's own gets it.

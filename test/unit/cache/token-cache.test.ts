@@ -73,7 +73,7 @@ function cacheOver(
     sharedId: 'as api',
     // Most tests ask for no client: their readers get the token alone.
     read: (token, requester) => (requester === undefined ? read(token) : read(token, requester)),
-    mayIntrospect: true,
+    readIntrospects: true,
     isIntrospected: () => true,
   };
   const cached = (token: string, of: Partial<TokenServer> = {}) =>
@@ -103,7 +103,7 @@ const sharing = (found?: unknown) => ({
 });
 
 /** A server whose tokens are verified here: the authorization server is not asked about them. */
-const selfContained = { mayIntrospect: false, isIntrospected: () => false };
+const selfContained = { readIntrospects: false, isIntrospected: () => false };
 
 describe('how long a cached answer is used', () => {
   /** Asks, waits, asks again: was the authorization server asked twice? */
@@ -751,7 +751,7 @@ describe('for whose sake is asked', () => {
     id: '',
     sharedId: undefined,
     read,
-    mayIntrospect: true,
+    readIntrospects: true,
     isIntrospected: () => true,
   });
 
@@ -796,7 +796,7 @@ describe('for whose sake is asked', () => {
   });
 });
 
-describe('settled()', () => {
+describe('endRefreshes()', () => {
   it('waits for the questions under way, also for those that fail', async () => {
     const slow = deferred<TokenClaims>();
     const read = vi.fn<TokenReader>().mockReturnValueOnce(slow.promise).mockRejectedValue(outage);
@@ -804,7 +804,7 @@ describe('settled()', () => {
     const open = ask('t');
     ask('u').catch(() => undefined);
     let isSettled = false;
-    const ended = cache.settled().then(() => {
+    const ended = cache.endRefreshes().then(() => {
       isSettled = true;
     });
     await turn();
@@ -817,7 +817,7 @@ describe('settled()', () => {
   it('ends the refreshes', async () => {
     const { cache, cached, ask, read } = cacheOver(undefined, { refreshAhead: 20 });
     await ask('t');
-    await cache.settled();
+    await cache.endRefreshes();
     vi.setSystemTime(now + 50_000);
     expect(cached('t')).toMatchObject({ issuer });
     expect(read).toHaveBeenCalledTimes(1);

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import {
+  type CountedClient,
   FloodGuard,
   placesPerSource,
-  type Source,
 } from '../../../packages/core/src/authorization-server/flood-guard.js';
 import { RequestRefused } from '../../../packages/core/src/errors.js';
 import type { TokenAnswer, TokenClaims } from '../../../packages/core/src/token/token-claims.js';
@@ -228,8 +228,8 @@ describe('a question about a good token', () => {
 it('in any order every question is answered or refused, and the places are free in the end', async () => {
   const names = fc.constantFrom('a', 'b', 'c');
   const source = fc.oneof(
-    names.map((name): Source => [name]),
-    fc.tuple(names, fc.constantFrom('x', 'y')).map((both): Source => both),
+    names.map((name): CountedClient => [name]),
+    fc.tuple(names, fc.constantFrom('x', 'y')).map((both): CountedClient => both),
   );
   const endings = fc.constantFrom<TokenAnswer | RequestRefused>(
     claims,

@@ -21,7 +21,7 @@ import { createHttp, type HttpRules } from './http.js';
 import { settingsKeyOf } from './introspection.js';
 import { createDiscovery, createStaticMetadata, type MetadataRules } from './metadata.js';
 import { issuerNamedIn } from './named-issuer.js';
-import { type CircuitBreakerRules, createProtectedHttp } from './protected-http.js';
+import { createProtectedHttp, type EndpointLimits } from './protected-http.js';
 import type { Requester } from './requester.js';
 
 /** An authorization server whose tokens are accepted. */
@@ -30,8 +30,8 @@ export interface AcceptedIssuer {
   readonly rules: ClaimRules;
   readonly read: TimedReader;
   /**
-   * Asks the server what reading a token needs. Rejects with `RequestRefused`. Asks nothing for a
-   * source of the user's own.
+   * Asks the server what reading a token needs. Rejects with `RequestRefused`. For a source
+   * of the user's own: what its `ready()` does, if it has one.
    */
   readonly ready: () => Promise<void>;
   /**
@@ -67,7 +67,7 @@ export interface AcceptedIssuerOptions extends ClaimRules {
   readonly requireClient: () => RegisteredClient;
   readonly tokens: TokenSource;
   readonly http: HttpRules;
-  readonly circuitBreaker: CircuitBreakerRules;
+  readonly circuitBreaker: EndpointLimits;
   /**
    * Whether tokens must be bound: a server that may issue others is worth a warning (RFC 8705
    * §3.3).
@@ -213,7 +213,7 @@ export function createServerResolver(
     id: 'in-order',
     sharedId: sharedIds.includes(undefined) ? undefined : sharedIds.join(),
     read: (token: string, requester?: Requester) => askInOrder(issuers, token, requester),
-    mayIntrospect: issuers.some(({ read }) => read.kind === 'introspection'),
+    readIntrospects: issuers.some(({ read }) => read.kind === 'introspection'),
     isIntrospected: ({ issuer }: TokenClaims) =>
       issuers.some(({ rules, read }) => rules.issuer === issuer && read.kind === 'introspection'),
     introspect: (token: string, { issuer }: TokenClaims, requester?: Requester) =>
@@ -245,13 +245,13 @@ export function createServerResolver(
 }
 
 function tokenServerOf({ read, sharedId }: AcceptedIssuer, id: string): TokenServer {
-  const mayIntrospect = read.kind === 'introspection';
+  const readIntrospects = read.kind === 'introspection';
   return Object.freeze({
     id,
     sharedId,
     read,
-    mayIntrospect,
-    isIntrospected: () => mayIntrospect,
+    readIntrospects,
+    isIntrospected: () => readIntrospects,
     introspect: (token: string, _answer: TokenClaims, requester?: Requester) =>
       read.introspect?.(token, requester),
   });

@@ -21,14 +21,14 @@ export interface FloodRules {
   readonly exempt: ((req: NodeRequest) => boolean) | undefined;
 }
 
-/** Where a request comes from, as far as it is counted: its certificate, its address. */
-export type Source = readonly string[];
+/** The names of the client that a request counts for: its certificate, its address. */
+export type CountedClient = readonly string[];
 
 /**
  * The one source of all requests that have neither certificate nor address. No certificate or
  * address is spelled so.
  */
-export const NAMELESS: Source = Object.freeze(['without certificate and address']);
+export const NAMELESS: CountedClient = Object.freeze(['without certificate and address']);
 
 /** Two ways to find out what a token is. */
 export interface Lookups {
@@ -69,7 +69,7 @@ interface Account {
 }
 
 interface Waiter {
-  readonly source: Source;
+  readonly source: CountedClient;
   readonly kind: TokenKind;
   /** When it began to wait, by the monotonic clock, in milliseconds. */
   readonly since: number;
@@ -183,7 +183,7 @@ export class FloodGuard {
    * The sources of a request; none for one that is exempt. Clients without certificate and address
    * are counted as one.
    */
-  sourceOf(req: NodeRequest, thumbprint: string | undefined): Source {
+  sourceOf(req: NodeRequest, thumbprint: string | undefined): CountedClient {
     const { address, exempt } = this.#rules;
     if (atOnce('exempt', exempt?.(req)) === true) {
       return [];
@@ -200,7 +200,7 @@ export class FloodGuard {
    * @param key names the token and the server that is asked
    */
   limit(
-    source: Source,
+    source: CountedClient,
     key: string,
     { ask, findWithoutAsking }: Lookups,
     kind: TokenKind = 'unknown',
@@ -222,7 +222,7 @@ export class FloodGuard {
    *
    * @param key names the token and the server that is asked
    */
-  limitAfresh(source: Source, key: string, ask: Lookups['ask']): Promise<TokenAnswer> {
+  limitAfresh(source: CountedClient, key: string, ask: Lookups['ask']): Promise<TokenAnswer> {
     const name = JSON.stringify([...source, key]);
     const next = this.#nextAfresh.get(name) ?? this.#askNext(name, source, ask);
     this.#nextAfresh.set(name, next);
@@ -230,7 +230,7 @@ export class FloodGuard {
   }
 
   /** Asks when the open question about the token has ended, and in turn of the source. */
-  async #askNext(name: string, source: Source, ask: Lookups['ask']): Promise<TokenAnswer> {
+  async #askNext(name: string, source: CountedClient, ask: Lookups['ask']): Promise<TokenAnswer> {
     const begin = (): Promise<TokenAnswer> => {
       this.#nextAfresh.delete(name);
       const asked = ask().finally(() => this.#openAfresh.delete(name));
@@ -247,7 +247,7 @@ export class FloodGuard {
 
   /** Takes what a question needs, waits for it where that may help, asks, and gives it back. */
   async #askInTurn(
-    source: Source,
+    source: CountedClient,
     kind: TokenKind,
     ask: Lookups['ask'],
     onRefusal: (refusal: RequestRefused) => Promise<TokenAnswer>,
@@ -272,7 +272,7 @@ export class FloodGuard {
     }
   }
 
-  #turn(source: Source, kind: TokenKind): Taken | Refused | Promise<Taken | Refused> {
+  #turn(source: CountedClient, kind: TokenKind): Taken | Refused | Promise<Taken | Refused> {
     const taken = this.#take(source, kind);
     if (taken.waitFor === undefined) {
       return taken;
@@ -289,7 +289,7 @@ export class FloodGuard {
    * tokens waits for that rather than be refused. A source whose last questions, as many as its
    * allowance, found no active token does not wait.
    */
-  #take(source: Source, kind: TokenKind): Taken | Refused | Delayed {
+  #take(source: CountedClient, kind: TokenKind): Taken | Refused | Delayed {
     const accounts = source.map((name) => this.#accountOf(name));
     const isUnknown = kind === 'unknown';
     const short = accounts.filter(

@@ -30,7 +30,7 @@ export interface HttpRules {
   readonly fetch: typeof globalThis.fetch | undefined;
 }
 
-/** The part of a request that oauth4webapi sets. */
+/** A request: what oauth4webapi sets, and what this package adds. */
 export interface HttpRequest {
   readonly method: string;
   readonly headers: Record<string, string>;

@@ -80,8 +80,8 @@ export const jwtAccessTokensOptions = optionGroup({
    */
   decryptionKey: optional(decryptionKeys, { fallback: 'not encrypted' }),
   /**
-   * `introspection()`, for routes with `requireActive()`. Without it these routes answer 503.
-   * Default: none.
+   * `introspection()`, for routes with `requireActive()`, and for JWTs that may have been revoked while
+   * this process could not hear of it. Without it these routes and such JWTs get 503. Default: none.
    */
   introspection: optional(functionLike<TokenSource>('introspection()')),
 });

@@ -16,7 +16,7 @@ import { Turns } from './turns.js';
 import { headerOf } from './whole-answer.js';
 
 /** Limits of the requests to one endpoint of an authorization server. */
-export interface CircuitBreakerRules {
+export interface EndpointLimits {
   /** Requests to one endpoint that run at once. */
   readonly maxConcurrent: number;
   /** Requests to one endpoint that wait for their turn; further ones are refused. */
@@ -27,7 +27,7 @@ export interface CircuitBreakerRules {
   readonly retryInterval: number;
 }
 
-export interface ProtectionRules extends CircuitBreakerRules {
+export interface ProtectionRules extends EndpointLimits {
   /** Seconds for one request. */
   readonly timeout: number;
 }
@@ -39,8 +39,8 @@ export interface ProtectionRules extends CircuitBreakerRules {
 const LONGEST_REST = 10;
 
 /**
- * Metadata, keys and introspection are four endpoints; the rest is for servers that change theirs,
- * and for own sources.
+ * An authorization server has few endpoints: metadata in two places, keys, introspection. The rest is for
+ * servers that change theirs, and for own sources.
  */
 const MAX_ENDPOINTS = 32;
 
@@ -52,7 +52,8 @@ interface Endpoint {
 }
 
 /**
- * Returns an `Http` that sends at most `maxConcurrent` exchanges at once to one endpoint. While the
+ * Returns an `Http`, with what closes it.
+ * It sends at most `maxConcurrent` exchanges at once to one endpoint. While the
  * circuit breaker of the endpoint is open, a request is refused at once instead of waiting for a
  * timeout, except for a probe now and then.
  */

@@ -60,7 +60,7 @@ export interface SharedAnswer {
 /** A rejection of a token, as it is shared with the processes that wait for the answer. */
 export interface SharedRejection {
   readonly rejection: TokenRejection;
-  /** Milliseconds since the epoch, by the clock of the process that asked. */
+  /** When the rejection was known: milliseconds since the epoch, by the clock of the process that asked. */
   readonly askedAt: number;
 }
 

@@ -65,7 +65,7 @@ export interface TokenServer {
    * Whether `read` may ask the authorization server, rather than read what the token says of
    * itself.
    */
-  readonly mayIntrospect: boolean;
+  readonly readIntrospects: boolean;
   /**
    * Whether these claims are the authorization server's answer, rather than what the token says of
    * itself.
@@ -339,7 +339,7 @@ export class TokenCache {
   }
 
   /** Stops background refreshes. Resolves when no question is open any more. */
-  async settled(): Promise<void> {
+  async endRefreshes(): Promise<void> {
     this.#isSettling = true;
     while (this.#openQuestions.size > 0 || this.#nextQuestions.size > 0) {
       await allSettled([...this.#openQuestions.values(), ...this.#nextQuestions.values()]);
@@ -401,9 +401,9 @@ export class TokenCache {
   }
 
   /** Returns the shared cache if answers of this server are shared; `undefined` otherwise. */
-  #sharedOf({ mayIntrospect, sharedId }: TokenServer): SharedCache | undefined {
+  #sharedOf({ readIntrospects, sharedId }: TokenServer): SharedCache | undefined {
     // To verify a signature costs less than to fetch the answer of another process.
-    return mayIntrospect && sharedId !== undefined ? this.#shared : undefined;
+    return readIntrospects && sharedId !== undefined ? this.#shared : undefined;
   }
 
   async #look(
@@ -671,7 +671,7 @@ export class TokenCache {
 
   #keepRejection({ key, server }: Question, rejection: TokenRejection): TokenRejection {
     this.#active.delete(key);
-    if (server.mayIntrospect) {
+    if (server.readIntrospects) {
       this.#rejectionTimes.set(key);
     }
     const from = Date.now();

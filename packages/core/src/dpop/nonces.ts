@@ -15,7 +15,7 @@ export interface Nonces {
 export interface FoundNonce {
   /** Seconds since the epoch until which proofs with the nonce are accepted. */
   readonly acceptedUntil: number;
-  /** Whether the client should get a newer one. */
+  /** Whether there is no newer one that the client should get. */
   readonly isLatest: boolean;
 }
 

@@ -57,8 +57,8 @@ export const cacheOptions = optionGroup({
    */
   maxSize: wholeNumber({ min: 65_536, max: 17_179_869_184, default: 67_108_864 }),
   /**
-   * Seconds for which an inactive token is refused without another introspection. Default 5; from 0
-   * to 3,600.
+   * Seconds for which a token that was rejected, as inactive or for its signature or claims, is refused
+   * without another look. Default 5; from 0 to 3,600.
    */
   inactiveMaxAge: seconds({ min: 0, max: 3_600, default: 5 }),
   /**
@@ -80,8 +80,9 @@ export const cacheOptions = optionGroup({
 });
 
 /**
- * How long answers of the authorization server are used. A revoked token is accepted for at most
- * `maxAge`, and for `staleIfError` more while the server can't be asked.
+ * How long answers of the authorization server are used. An introspected token that is revoked there is
+ * accepted for at most `maxAge`, and for `staleIfError` more while the server can't be asked. A JWT that
+ * this API validates itself is accepted until it expires or `revoke()` names it.
  */
 export interface CacheOptions extends OptionsOf<typeof cacheOptions> {}
 

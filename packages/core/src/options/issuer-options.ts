@@ -10,7 +10,7 @@ import type { HttpRules } from '../authorization-server/http.js';
 import { introspection } from '../authorization-server/introspection.js';
 import { jwtAccessTokens } from '../authorization-server/jwt.js';
 import type { AgentFactory } from '../authorization-server/pool.js';
-import type { CircuitBreakerRules } from '../authorization-server/protected-http.js';
+import type { EndpointLimits } from '../authorization-server/protected-http.js';
 import { createConflict, createMismatch } from '../shared/option-errors.js';
 import {
   nestedGroup,
@@ -285,7 +285,7 @@ export interface IssuerSettings {
   readonly audience: readonly string[] | 'server-enforced';
   readonly tokens: TokenSource;
   readonly http: HttpRules;
-  readonly circuitBreaker: CircuitBreakerRules;
+  readonly circuitBreaker: EndpointLimits;
 }
 
 /**

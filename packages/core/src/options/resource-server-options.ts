@@ -126,7 +126,7 @@ export const resourceServerOptions = optionGroup({
     fallback: 'tokens that name no issuer are refused',
   }),
   /**
-   * Whether a token must be bound to the certificate: `required`, or, for a migration, `report` or
+   * Whether a token must be bound to the certificate or the key: `required`, or, for a migration, `report` or
    * `when-bound`. Default `required`. Environment: `MTLS_BOUND_BINDING`.
    */
   binding: withDefault<Binding, Binding>(oneOf('required', 'when-bound', 'report'), 'required', {

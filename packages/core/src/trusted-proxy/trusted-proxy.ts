@@ -93,9 +93,9 @@ export const trustOptions = optionGroup({
   /**
    * The proxy's own certificates, if the proxy connects to your API with mutual TLS: a list of their
    * `x5t#S256`; or `{ ca, uri }`, `{ ca, dns }` or `{ ca, subject }` for a proxy whose certificates are
-   * renewed often; or a list of both. The certificate must be for clients (`clientAuth`) and valid now,
-   * and its path to an authority of `ca` is verified here, whatever Node's TLS says of it. Default: any
-   * hop.
+   * renewed often; or a list of both. A certificate that is listed by its thumbprint counts as it is. One
+   * by name must be for clients (`clientAuth`) and valid now, and its path to an authority of `ca` is
+   * verified here, whatever Node's TLS says of it. Default: any hop.
    */
   proxyCertificate: optional(proxyCertificates, { fallback: 'any hop' }),
 });
