@@ -44,7 +44,7 @@ it('requires no ES module but the copies in vendor, each with its licence', () =
   // Nothing is imported: Jest can't.
   expect(code.filter((text) => /\bimport\(/.test(text))).toEqual([]);
   const vendored = readdirSync(join(folder, 'vendor')).filter((file) => file.endsWith('.js'));
-  expect(vendored).toEqual(['jose.js', 'node-fetch.js', 'oauth4webapi.js', 'p-limit.js']);
+  expect(vendored).toEqual(['jose.js', 'node-fetch.js', 'oauth4webapi.js']);
   const licences = readFileSync(join(folder, 'vendor/LICENSES.txt'), 'utf8');
   for (const name of vendored.map((file) => file.replace('.js', ''))) {
     const required = new RegExp(`require\\([^)]*"${name}"`);
