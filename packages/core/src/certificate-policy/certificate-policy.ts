@@ -105,8 +105,9 @@ export const certificatePolicyOptions = optionGroup({
    * NIST and Brainpool curves and Ed25519 and Ed448, with SHA-2. A certificate that passes counts as
    * verified. One of which TLS or the proxy says that it is revoked, or that no list of revoked
    * certificates can be had, is refused. So is each that TLS did not verify if the server of Node has
-   * lists (`crl`). A proxy's lists do not replace `revocation`: a client that sends a wrong certificate
-   * beside its own gets another verdict than "revoked". Default: those that TLS or the proxy trusts.
+   * lists in its own option `crl`. Lists in `addContext()`, `SNICallback` or a proxy do not replace
+   * `revocation`: a client that sends a wrong certificate beside its own gets another verdict than
+   * "revoked". Default: those that TLS or the proxy trusts.
    */
   authorities: optional(authoritiesRule, { fallback: 'those that TLS or the proxy trusts' }),
   /**
