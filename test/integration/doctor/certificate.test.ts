@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
-import { AuthorityInfoAccessExtension, CRLDistributionPointsExtension } from '@peculiar/x509';
+import { AuthorityInfoAccessExtension, CRLDistributionPointsExtension, KeyUsageFlags } from '@peculiar/x509';
 import { afterAll, beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import { main } from '../../../packages/core/src/doctor/main.js';
 import { authority, client, type Node } from '../../support/chains.js';
@@ -197,8 +197,9 @@ it('judges times by the clockTolerance of the options', async () => {
   }
 });
 
-it('shows a list that another key of the authority signed', async () => {
+it('shows a list that a key for lists alone signed', async () => {
   const newKey = await authority('CN=Middle', root, {
+    keyUsage: KeyUsageFlags.cRLSign,
     extensions: [new CRLDistributionPointsExtension([`${origin}/root.crl`])],
   });
   lists['/middle.crl'] = await revocationList(newKey, []);

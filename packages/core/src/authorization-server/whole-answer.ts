@@ -148,7 +148,8 @@ function responseOf(answer: object): Response {
 
 /** Gives `target` the members of `prototype` that it lacks. Each uses the object that `resolve` returns. */
 function forwardMissing(target: object, prototype: object, resolve: (own: unknown) => object): void {
-  for (let from = prototype; from !== Object.prototype; from = Object.getPrototypeOf(from) as object) {
+  // The end is `Object.prototype`, of this realm or of that of `Response`: it alone inherits nothing.
+  for (let from = prototype, above = parentOf(from); above !== null; from = above, above = parentOf(from)) {
     for (const [name, member] of Object.entries(Object.getOwnPropertyDescriptors(from))) {
       const { get, value } = member as PropertyDescriptor;
       if (Object.hasOwn(target, name)) {
@@ -170,4 +171,8 @@ function forwardMissing(target: object, prototype: object, resolve: (own: unknow
       });
     }
   }
+}
+
+function parentOf(value: object): object | null {
+  return Object.getPrototypeOf(value) as object | null;
 }
