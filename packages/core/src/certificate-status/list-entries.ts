@@ -78,18 +78,21 @@ export class ListEntries {
    * @param serial the content of its serial number
    */
   reasonOf(serial: Uint8Array): number | undefined {
-    const wanted = comparableSerial(serial);
+    const place = this.#slots[this.#slotOf(comparableSerial(serial))] ?? 0;
+    return place === 0 ? undefined : this.#serialAt(place - 1).reason();
+  }
+
+  /** The slot of the entry with a serial number, or else the free slot where it would be. */
+  #slotOf(wanted: Uint8Array): number {
     const mask = this.#slots.length - 1;
-    for (let slot = serialHash(wanted) & mask; ; slot = (slot + 1) & mask) {
-      const place = this.#slots[slot] ?? 0;
-      if (place === 0) {
-        return undefined;
+    let slot = serialHash(wanted) & mask;
+    for (let place = this.#slots[slot] ?? 0; place !== 0; place = this.#slots[slot] ?? 0) {
+      if (Buffer.compare(this.#serialAt(place - 1).serial, wanted) === 0) {
+        return slot;
       }
-      const found = this.#serialAt(place - 1);
-      if (Buffer.compare(found.serial, wanted) === 0) {
-        return found.reason();
-      }
+      slot = (slot + 1) & mask;
     }
+    return slot;
   }
 
   #add(entry: DerCursor): string | undefined {
@@ -111,12 +114,12 @@ export class ListEntries {
         return why;
       }
     }
-    const mask = this.#slots.length - 1;
-    let slot = serialHash(comparableSerial(serial)) & mask;
-    while (this.#slots[slot] !== 0) {
-      slot = (slot + 1) & mask;
+    // Of entries with one serial number the first counts, and the others take no slot: they would all have
+    // the same first one.
+    const slot = this.#slotOf(comparableSerial(serial));
+    if (this.#slots[slot] === 0) {
+      this.#slots[slot] = at + 1;
     }
-    this.#slots[slot] = at + 1;
     this.#count += 1;
     return undefined;
   }

@@ -22,6 +22,8 @@ export type Connection = Partial<
   readonly _handle?: { readonly handshakes?: unknown } | null;
   /** The server that accepted it. */
   readonly server?: { address(): unknown; readonly listening?: boolean; readonly crl?: unknown } | null;
+  /** What Node made it with: its `server` ended TLS, also where another one got the connection afterwards. */
+  readonly _tlsOptions?: { readonly server?: { readonly crl?: unknown } | null } | null;
 };
 
 /**

@@ -20,7 +20,7 @@ function readPeerCertificate(connection: Connection): ClientCertificate | undefi
   // handshake of the connection was not. Typed as an Error, yet Node gives OpenSSL's code as text.
   const error: unknown = connection.authorizationError ?? null;
   const verified = connection.authorized === true && error === null;
-  const hasLists = (connection.server?.crl ?? null) !== null;
+  const hasLists = (connection.server?.crl ?? connection._tlsOptions?.server?.crl ?? null) !== null;
   const verifyError = verified ? undefined : reasonOf(error, hasLists);
   return new ClientCertificate(der, { verified, verifyError, intermediates: () => issuersOf(peer) });
 }

@@ -92,7 +92,7 @@ export class ChainVerification {
   }
 
   /**
-   * Looks for a path without some certificates, after `outcomeOf()` gave one with them: among those
+   * Looks for a path without some certificates, after `verify()` gave one with them: among those
    * that are configured, that came with the certificate and that are on the path that is kept.
    *
    * @param avoided thumbprints
