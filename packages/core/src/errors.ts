@@ -1,4 +1,4 @@
-import { isPromised } from './shared/promises.js';
+import { ignoreRejection } from './shared/promises.js';
 import { describeError } from './shared/shown-error.js';
 
 // The one error family. A refusal has its HTTP status and the text for the client. `detail` is for the
@@ -343,19 +343,12 @@ export function copyRefusal(refusal: RequestRefused): RequestRefused {
  * the error itself. Never throws.
  */
 export function toRefusal(thrown: unknown): RequestRefused {
-  handleThrownPromise(thrown);
-  return RequestRefused.isRefusal(thrown)
-    ? thrown
-    : new RequestRefused('internal_error', { detail: textOf(thrown), cause: thrown });
-}
-
-/** `throw deny()` with an async `deny` throws a promise: unhandled, its rejection ends the process. */
-function handleThrownPromise(thrown: unknown): void {
-  try {
-    isPromised(thrown);
-  } catch {
-    // A proxy that has traps is no promise of Node's.
+  if (RequestRefused.isRefusal(thrown)) {
+    return thrown;
   }
+  // `throw deny()` with an async `deny` throws a promise: unhandled, its rejection ends the process.
+  ignoreRejection(thrown);
+  return new RequestRefused('internal_error', { detail: textOf(thrown), cause: thrown });
 }
 
 /**

@@ -222,7 +222,7 @@ const certificatesOf = (signers: readonly Signer[]): PathCertificate[] =>
 
 /**
  * How many signers of lists the status of one more signer may depend on: an authority and the one above
- * it may change their keys at the same time.
+ * it may each have a key for lists alone.
  */
 const MAX_SIGNER_DEPTH = 3;
 

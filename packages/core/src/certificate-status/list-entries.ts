@@ -114,8 +114,8 @@ export class ListEntries {
         return why;
       }
     }
-    // Of entries with one serial number the first counts, and the others take no slot: they would all have
-    // the same first one.
+    // Of entries with one serial number the first counts. If each took a slot, each further one would have to
+    // pass all of them.
     const slot = this.#slotOf(comparableSerial(serial));
     if (this.#slots[slot] === 0) {
       this.#slots[slot] = at + 1;

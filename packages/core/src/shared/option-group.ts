@@ -405,10 +405,10 @@ export function readOptions<const G extends OptionGroup>(
 /** Returns the names of the environment variables that give the options of a group their values. */
 export function variablesOf(group: OptionGroup): string[] {
   const names = Object.values(group).flatMap((option) => [
-    ...[sourceOf(option)?.name ?? []].flat(),
+    sourceOf(option)?.name,
     ...(option.group === undefined ? [] : variablesOf(option.group)),
   ]);
-  return [...new Set(names)];
+  return [...new Set(names.filter((name) => name !== undefined))];
 }
 
 function sourceOf({ environment }: AnyOption): EnvironmentSource<unknown> | undefined {
