@@ -36,14 +36,19 @@ const DAY = 86_400_000;
  */
 const LEAST_VALIDITY = 2;
 
-/** One certificate of a client. Times in milliseconds since the epoch. */
-interface Use {
-  readonly thumbprint: string;
+/** When a client used a certificate. Times in milliseconds since the epoch. */
+interface CertificateTimes {
   /** Infinity if it is unknown. */
   readonly notAfter: number;
+  readonly firstSeen: number;
+  readonly lastSeen: number;
+}
+
+/** One certificate of a client. */
+interface Use extends CertificateTimes {
+  readonly thumbprint: string;
   /** Days: the largest threshold of which an event is published; 0 if there is none. */
   readonly largestThreshold: number;
-  readonly firstSeen: number;
   lastSeen: number;
   /** The threshold that an event told of; before the first one, more than each of them. */
   reported: number;
@@ -135,7 +140,7 @@ export function createCertificateUses(maxClients: number): CertificateUses {
     for (const client of all()) {
       for (const use of client.uses) {
         // A certificate that has expired and is replaced is of no interest.
-        if (!(use.notAfter < now && isReplaced(client, use))) {
+        if (!(use.notAfter < now && isReplaced(use, client.uses))) {
           rows.push(describeUse(client, use, now));
         }
       }
@@ -149,7 +154,7 @@ export function createCertificateUses(maxClients: number): CertificateUses {
     for (const client of all()) {
       const { key, issuer, clientId, uses: certificates } = client;
       for (const use of certificates) {
-        if (!isReplaced(client, use)) {
+        if (!isReplaced(use, client.uses)) {
           found.push({
             issuer,
             isNamed: clientId !== undefined,
@@ -208,7 +213,7 @@ function checkExpiry(client: Client, use: Use, now: number): void {
     threshold === undefined ||
     threshold > largestThreshold ||
     threshold >= reported ||
-    isReplaced(client, use)
+    isReplaced(use, client.uses)
   ) {
     return;
   }
@@ -229,10 +234,13 @@ function checkExpiry(client: Client, use: Use, now: number): void {
 }
 
 /**
- * Whether the client has not used a certificate since it began to use another one, or since this one
- * expired while it used another one.
+ * Whether a client has not used a certificate since it began to use another one of `uses`, or since
+ * this one expired while it used another one.
  */
-function isReplaced({ uses }: Client, { lastSeen, notAfter }: Use): boolean {
+export function isReplaced(
+  { lastSeen, notAfter }: CertificateTimes,
+  uses: readonly CertificateTimes[],
+): boolean {
   return uses.some(
     (other) => other.firstSeen > lastSeen || (lastSeen <= notAfter && notAfter < other.lastSeen),
   );
@@ -249,7 +257,7 @@ function describeUse(client: Client, use: Use, now: number): ClientCertificateUs
     daysLeft: isKnown ? daysUntil(notAfter, now) : undefined,
     firstSeen: new Date(use.firstSeen),
     lastSeen: new Date(use.lastSeen),
-    isReplaced: isReplaced(client, use),
+    isReplaced: isReplaced(use, client.uses),
   };
 }
 

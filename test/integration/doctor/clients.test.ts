@@ -115,8 +115,7 @@ describe.each(Object.entries(pages))('the page of %s', (_, page) => {
 
 describe('what can not be read has the exit code 2', () => {
   it.each<[string, string[], RegExp]>([
-    ['no source', [], /clients needs one file or URL/],
-    ['two sources', ['a', 'b'], /clients needs one file or URL/],
+    ['no source', [], /clients needs a file or URL/],
     ['a file that is missing', [join(folder, 'none.json')], /can't be read: ENOENT/],
     ['a file that is no list', [ca], /expected the JSON of resourceServer\.clients\(\)/],
     ['a URL that is none', ['https://'], /clients: the value is no URL/],
@@ -148,6 +147,23 @@ describe('what can not be read has the exit code 2', () => {
     expect(stderr).toMatch(/expected at most 67108864 bytes, got more/);
     expect(code).toBe(2);
   });
+});
+
+it('a page and a file make one table', async () => {
+  const row = {
+    issuer: server.issuer,
+    clientId: 'another-client',
+    thumbprint: 'A'.repeat(43),
+    firstSeen: '2026-03-01T12:00:00Z',
+    lastSeen: '2026-03-01T12:00:00Z',
+  };
+  const page = createPlainServer((_req, res) => res.end(JSON.stringify([row])));
+  const url = `http://127.0.0.1:${await listen(page)}/`;
+  const file = write('one.json', JSON.stringify([{ ...row, clientId: 'one-client' }]));
+  const { code, stdout } = await runDoctor(['clients', url, file]);
+  await close(page);
+  expect(stdout).toMatch(/another-client {2}[\s\S]*one-client {2}/);
+  expect(code).toBe(0);
 });
 
 it('a file: exit code 0 if none expires, and the password of a URL is not shown', async () => {

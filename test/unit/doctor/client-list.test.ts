@@ -16,7 +16,7 @@ const row = (clientId: string | null | undefined, days: number | undefined, more
   isReplaced: false,
   ...more,
 });
-const report = (rows: unknown, days = 30) => reportClients(JSON.stringify(rows), days, now);
+const report = (rows: unknown, days = 30) => reportClients([JSON.stringify(rows)], days, now);
 const codes = (rows: unknown, days?: number) =>
   report(rows, days).findings.map(({ status, code }) => `${status} ${code}`);
 
@@ -92,17 +92,71 @@ describe('refuses what is no list of clients, and shows nothing of it', () => {
     ['a row whose client is a number', JSON.stringify([row('a', 3, { clientId: 2_718_281_828 })])],
     ['a row whose end is a number', JSON.stringify([row('a', 3, { notAfter: 2_718_281_828 })])],
     ['a row whose end is no time', JSON.stringify([row('a', 3, { notAfter: 'secret-2718281828' })])],
+    ['a row without firstSeen', JSON.stringify([row('a', 3, { firstSeen: undefined })])],
     ['a row without lastSeen', JSON.stringify([row('a', 3, { lastSeen: undefined })])],
-    ['rows of observeClients()', '[{"issuer":"a","lastSeen":"2026-03-01T12:00:00Z","bound":1}]'],
+    [
+      'rows of observeClients()',
+      '[{"issuer":"a","firstSeen":"2026-03-01T12:00:00Z","lastSeen":"2026-03-01T12:00:00Z","bound":1}]',
+    ],
   ])('%s', (_, text) => {
     const thrown = (() => {
       try {
-        return reportClients(text, 30, now).table;
+        return reportClients([text], 30, now).table;
       } catch (error) {
         return (error as Error).message;
       }
     })();
     expect(thrown).toMatch(/^expected the JSON of resourceServer\.clients\(\), /);
     expect(thrown).not.toContain('2718281828');
+  });
+});
+
+describe('the lists of several processes', () => {
+  const at = (hours: number) => new Date(now + hours * 3_600_000);
+  const old = (firstSeen: number, lastSeen: number, more: object = {}) =>
+    row('a', 3, { thumbprint: 'O'.repeat(43), firstSeen: at(firstSeen), lastSeen: at(lastSeen), ...more });
+  const renewed = (firstSeen: number, lastSeen: number) =>
+    row('a', 300, { thumbprint: 'N'.repeat(43), firstSeen: at(firstSeen), lastSeen: at(lastSeen) });
+  const merged = (...lists: unknown[][]) =>
+    reportClients(
+      lists.map((list) => JSON.stringify(list)),
+      30,
+      now,
+    );
+
+  it('make one row for a client and its certificate, with the newest request', () => {
+    const { table } = merged([old(-90, -48)], [old(-60, -1)], [renewed(-70, -50)]);
+    const rows = table.split('\n').slice(1, -1);
+    expect(rows).toHaveLength(2);
+    expect(rows[0]).toMatch(/^3 .*O{43} {2}2026-03-01$/);
+    expect(rows[1]).toMatch(/^300 .*N{43} {2}2026-02-27$/);
+  });
+
+  it('a certificate that one process saw replaced counts if another process saw it since', () => {
+    const { findings } = merged([old(-90, -48, { isReplaced: true }), renewed(-40, -1)], [old(-90, -2)]);
+    expect(findings.map(({ code }) => code)).toEqual(['client_certificate_expires']);
+  });
+
+  it('a certificate is replaced if the client went on with another process and another certificate', () => {
+    const { findings, table } = merged([old(-90, -48)], [renewed(-40, -1)]);
+    expect(findings.map(({ code }) => code)).toEqual(['client_certificates']);
+    expect(table).toMatch(/O{43} .* replaced\n/);
+  });
+
+  it('a certificate of another issuer, client or without client_id replaces none', () => {
+    const others = [{ issuer: 'https://other.example.com' }, { clientId: 'b' }, { clientId: undefined }];
+    for (const other of others) {
+      const { findings } = merged([old(-90, -48)], [{ ...renewed(-40, -1), ...other }]);
+      expect(findings.map(({ code }) => code)).toEqual(['client_certificate_expires']);
+    }
+  });
+
+  it('a process that knows only the hash of the certificate hides no expiry', () => {
+    const { findings } = merged([old(-9, -1, { notAfter: undefined })], [old(-9, -2)]);
+    expect(findings.map(({ code }) => code)).toEqual(['client_certificate_expires']);
+  });
+
+  it('an error says which list is no list of clients', () => {
+    expect(() => merged([old(-9, -1)], [null])).toThrow(/^list 2: expected the JSON of resourceServer/);
   });
 });

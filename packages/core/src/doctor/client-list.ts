@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { isReplaced } from '../certificate-uses.js';
 import { TellableError } from '../errors.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { type Exchange, exchange } from './exchange.js';
@@ -22,7 +23,10 @@ interface ListedClient {
   readonly thumbprint: string;
   /** Milliseconds since the epoch; Infinity if it is unknown. */
   readonly notAfter: number;
-  readonly lastSeen: string;
+  /** Milliseconds since the epoch. */
+  readonly firstSeen: number;
+  /** Milliseconds since the epoch. */
+  readonly lastSeen: number;
   readonly isReplaced: boolean;
 }
 
@@ -57,11 +61,11 @@ export async function readClients(file: string): Promise<string> {
 }
 
 /**
- * Reports the certificates that have expired, or expire within `days`. Throws `TellableError` for a
- * text that is not the JSON of `clients()`.
+ * Reports the certificates that have expired, or expire within `days`, by the lists of one process or
+ * of several. Throws `TellableError` for a text that is not the JSON of `clients()`.
  */
-export function reportClients(text: string, days: number, now: number): ClientReport {
-  const clients = listIn(text).toSorted((a, b) => compare(a.notAfter, b.notAfter));
+export function reportClients(texts: readonly string[], days: number, now: number): ClientReport {
+  const clients = merge(listsIn(texts)).toSorted((a, b) => compare(a.notAfter, b.notAfter));
   const used = clients.filter(({ isReplaced }) => !isReplaced);
   const expired = used.filter(({ notAfter }) => notAfter < now);
   const expiring = used.filter(({ notAfter }) => notAfter >= now && notAfter - now <= days * DAY);
@@ -106,8 +110,46 @@ async function readReply(res: IncomingMessage): Promise<{ status: number; body: 
   return { status: res.statusCode ?? 0, body: Buffer.concat(chunks).toString() };
 }
 
+/**
+ * One row for each client and certificate. A process knows its own requests alone, so that of several
+ * lists only all of them together say whether a client has replaced a certificate.
+ */
+function merge(lists: readonly (readonly ListedClient[])[]): readonly ListedClient[] {
+  const [first = [], ...others] = lists;
+  if (others.length === 0) {
+    return first;
+  }
+  const clients = new Map<string, Map<string, ListedClient>>();
+  for (const row of lists.flat()) {
+    const key = JSON.stringify([row.issuer, row.client]);
+    const certificates = clients.get(key) ?? new Map<string, ListedClient>();
+    clients.set(key, certificates);
+    const known = certificates.get(row.thumbprint);
+    certificates.set(row.thumbprint, known === undefined ? row : seenByBoth(known, row));
+  }
+  return [...clients.values()].flatMap((certificates) => {
+    const uses = [...certificates.values()];
+    return uses.map((use) => ({ ...use, isReplaced: isReplaced(use, uses) }));
+  });
+}
+
+function seenByBoth(one: ListedClient, other: ListedClient): ListedClient {
+  return {
+    ...one,
+    // A process that saw only the hash of the certificate does not know when it expires.
+    notAfter: Math.min(one.notAfter, other.notAfter),
+    firstSeen: Math.min(one.firstSeen, other.firstSeen),
+    lastSeen: Math.max(one.lastSeen, other.lastSeen),
+  };
+}
+
+function listsIn(texts: readonly string[]): ListedClient[][] {
+  return texts.map((text, index) => listIn(text, texts.length === 1 ? '' : `list ${index + 1}: `));
+}
+
 /** Of what is read, nothing is shown that is no row. */
-function listIn(text: string): ListedClient[] {
+function listIn(text: string, prefix: string): ListedClient[] {
+  const expected = `${prefix}expected the JSON of resourceServer.clients()`;
   let list: unknown;
   try {
     list = JSON.parse(text);
@@ -115,14 +157,12 @@ function listIn(text: string): ListedClient[] {
     // What is no JSON is no list either.
   }
   if (!Array.isArray(list)) {
-    throw new TellableError('expected the JSON of resourceServer.clients(), a list, got something else');
+    throw new TellableError(`${expected}, a list, got something else`);
   }
   return list.map((row: unknown, index) => {
     const read = readRow(row);
     if (read === undefined) {
-      throw new TellableError(
-        `expected the JSON of resourceServer.clients(), got another row at the place ${index}`,
-      );
+      throw new TellableError(`${expected}, got another row at the place ${index}`);
     }
     return read;
   });
@@ -132,23 +172,27 @@ function readRow(row: unknown): ListedClient | undefined {
   if (typeof row !== 'object' || row === null) {
     return undefined;
   }
-  const { issuer, clientId, thumbprint, notAfter, lastSeen, isReplaced } = row as Record<string, unknown>;
+  const { issuer, clientId, thumbprint, notAfter, firstSeen, lastSeen, isReplaced } = row as Record<
+    string,
+    unknown
+  >;
   // JSON has no undefined: the member is missing, or null if another program wrote it.
   const end = timeOf(notAfter ?? undefined, Number.POSITIVE_INFINITY);
+  const first = timeOf(firstSeen, Number.NaN);
+  const last = timeOf(lastSeen, Number.NaN);
   const isRow =
     typeof issuer === 'string' &&
     ['string', 'undefined'].includes(typeof (clientId ?? undefined)) &&
     typeof thumbprint === 'string' &&
-    typeof lastSeen === 'string' &&
-    !Number.isNaN(timeOf(lastSeen, Number.NaN)) &&
-    !Number.isNaN(end);
+    ![end, first, last].some(Number.isNaN);
   return isRow
     ? {
         issuer,
         client: typeof clientId === 'string' ? clientId : '(no client_id)',
         thumbprint,
         notAfter: end,
-        lastSeen,
+        firstSeen: first,
+        lastSeen: last,
         isReplaced: isReplaced === true,
       }
     : undefined;
@@ -183,7 +227,7 @@ function tableOf(clients: readonly ListedClient[], now: number): string {
       client,
       issuer,
       thumbprint,
-      dayOf(Date.parse(lastSeen)),
+      dayOf(lastSeen),
       isReplaced ? 'replaced' : '',
     ].map(onOneLine);
   });

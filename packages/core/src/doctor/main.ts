@@ -68,7 +68,7 @@ export const usage = `mtls-doctor: what is wrong between client, proxy, API and 
                          [--cert CLIENT.pem --key CLIENT.key]
   mtls-doctor thumbprint CERT.pem ...
   mtls-doctor explain    --claims CLAIMS.json [--cert CLIENT.pem] [--proof-key CLIENT.key] [--config FILE]
-  mtls-doctor clients    FILE|URL [--days 30] [--token TOKEN|-]
+  mtls-doctor clients    FILE|URL ... [--days 30] [--token TOKEN|-]
                          [--cert CLIENT.pem --key CLIENT.key] [--ca CA.pem]
   mtls-doctor certificate --cert CLIENT.pem [--config FILE] [--ca AUTHORITIES.pem]
 
@@ -307,29 +307,33 @@ const commands: Readonly<Record<string, Command>> = {
   },
 
   async clients(given, rest, around) {
-    const [source, ...others] = rest;
-    if (source === undefined || others.length > 0) {
-      throw new UsageError('clients needs one file or URL');
+    if (rest.length === 0) {
+      throw new UsageError('clients needs a file or URL');
     }
-    const isUrl = /^https?:/i.test(source);
-    if (isUrl && !URL.canParse(source)) {
+    const sources = rest.map((source) => ({ source, isUrl: /^https?:/i.test(source) }));
+    if (sources.some(({ source, isUrl }) => isUrl && !URL.canParse(source))) {
       throw new UsageError('clients: the value is no URL');
     }
     const { cert, key, ca, days = '30' } = given;
     const limit = daysOf(days);
     const token = await tokenOf(given, around);
-    const text = isUrl
-      ? await fetchClients({
-          url: maskedUrl('clients', source, around),
-          headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
-          ca: ca === undefined ? undefined : await readContent('--ca', ca),
-          identity:
-            cert === undefined && key === undefined
-              ? undefined
-              : await readPair(requireOption(given, 'cert'), requireOption(given, 'key')),
-        })
-      : await readClients(source);
-    const { table, findings } = reportClients(text, limit, Date.now());
+    const page = {
+      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+      ca: ca === undefined ? undefined : await readContent('--ca', ca),
+      identity:
+        cert === undefined && key === undefined
+          ? undefined
+          : await readPair(requireOption(given, 'cert'), requireOption(given, 'key')),
+    };
+    const texts: string[] = [];
+    for (const { source, isUrl } of sources) {
+      texts.push(
+        isUrl
+          ? await fetchClients({ ...page, url: maskedUrl('clients', source, around) })
+          : await readClients(source),
+      );
+    }
+    const { table, findings } = reportClients(texts, limit, Date.now());
     if (given.json !== true) {
       around.write(`${table}\n`);
     }
