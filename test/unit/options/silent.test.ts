@@ -17,6 +17,8 @@ function refusalOf(make: () => unknown): ConfigurationError {
 
 class Instance {}
 
+const hidden = (name: string, value: unknown): object => Object.defineProperty({}, name, { value });
+
 it.each<[string, object]>([
   ...['cache', 'http', 'certificatePolicy', 'floodGuard', 'revocations', 'sharedCache'].flatMap(
     (name): [string, object][] => [
@@ -25,6 +27,7 @@ it.each<[string, object]>([
       [`${name}: an object that inherits`, { [name]: Object.create({ maxAge: 1 }) }],
     ],
   ),
+  ['cache: a member that is not enumerable', { cache: hidden('maxAge', 1) }],
   ['certificatePolicy: {}', { certificatePolicy: {} }],
   ['certificatePolicy: a status alone', { certificatePolicy: { status: 401 } }],
   ['http.agent next to http.fetch', { http: { agent: () => ({}), fetch: async () => new Response() } }],
@@ -113,4 +116,10 @@ it.each<[string, () => unknown]>([
   for (let start = 0; start + 8 <= secret.length; start += 1) {
     expect(told).not.toContain(secret.slice(start, start + 8));
   }
+});
+
+it('an option that is not enumerable is refused, and its value is not shown', () => {
+  const options = Object.defineProperty({ ...good }, 'binding', { value: secret });
+  const { message } = refusalOf(() => resolveSettings(options, {}));
+  expect(message).toBe('options: expected members that are enumerable, got one that is not');
 });

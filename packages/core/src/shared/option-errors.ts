@@ -43,6 +43,16 @@ export function refuseUnknownName(path: string, names: readonly string[], known:
 }
 
 /**
+ * Throws `ConfigurationError` if a member of the object is not enumerable: `{ ...options }` and
+ * `Object.assign()` lose it without a word.
+ */
+export function refuseHiddenMember(path: string, options: object): void {
+  if (Object.getOwnPropertyNames(options).length > Object.keys(options).length) {
+    throw createMismatch(path, 'members that are enumerable', 'one that is not');
+  }
+}
+
+/**
  * Throws `ConfigurationError` for an environment variable whose name is nearly that of an option's. One
  * that merely begins like these is accepted: Kubernetes makes such names of a service `mtls-bound`.
  */

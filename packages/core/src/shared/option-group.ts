@@ -1,5 +1,11 @@
 import type { ConfigurationError } from '../errors.js';
-import { createMismatch, described, describeOptionsObject, refuseUnknownName } from './option-errors.js';
+import {
+  createMismatch,
+  described,
+  describeOptionsObject,
+  refuseHiddenMember,
+  refuseUnknownName,
+} from './option-errors.js';
 import { checkOption, isPlainObject, listOfObjects, type OptionRule, ownVariable } from './option-rules.js';
 
 /** An environment variable that gives an option a value. */
@@ -241,6 +247,7 @@ export class OptionReader<const G extends OptionGroup> {
       throw createMismatch(path, describeOptionsObject(path === 'options' ? undefined : names), got);
     }
     refuseUnknownName(path, Object.keys(options), names);
+    refuseHiddenMember(path, options);
     this.#path = path;
     this.#group = group;
     // Own members alone: what is added to Object.prototype is no option.
