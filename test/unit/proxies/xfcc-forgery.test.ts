@@ -145,7 +145,7 @@ describe('no header and no name of a client changes which certificate counts', (
       runs(2_000),
     );
     expect([...seen].sort()).toEqual([own, 'malformed'].sort());
-    expect(hidden).toBeGreaterThan(10);
+    expect(hidden).toBeGreaterThan(0);
   });
 
   it.each<[string, string, number]>([
