@@ -5,7 +5,6 @@ import { createTestCertificate } from '@mtls-bound/core/testing';
 import { introspectionOptions } from '../../packages/core/src/authorization-server/introspection.js';
 import { jwtAccessTokensOptions } from '../../packages/core/src/authorization-server/jwt.js';
 import { privateKeyOptions } from '../../packages/core/src/authorization-server/private-key.js';
-import * as presets from '../../packages/core/src/certificate/proxy-presets.js';
 import type { CertificatePolicy } from '../../packages/core/src/certificate-policy/certificate-policy.js';
 import { observeClientsOptions } from '../../packages/core/src/observe/clients.js';
 import { issuerOptions } from '../../packages/core/src/options/issuer-options.js';
@@ -13,17 +12,18 @@ import {
   resolveSettings,
   resourceServerOptions,
 } from '../../packages/core/src/options/resource-server-options.js';
-import {
-  resolveSignalSettings,
-  sharedSignalsOptions,
-} from '../../packages/core/src/options/signal-options.js';
 import { authenticationOptions } from '../../packages/core/src/policy/authentication.js';
 import { authorizationDetailOptions } from '../../packages/core/src/policy/authorization-details.js';
 import { fapiTlsServerOptions } from '../../packages/core/src/policy/fapi-tls-options.js';
 import { fapiHeadersOptions } from '../../packages/core/src/request/fapi-headers.js';
 import type { OptionGroup } from '../../packages/core/src/shared/option-group.js';
+import {
+  resolveSignalSettings,
+  sharedSignalsOptions,
+} from '../../packages/core/src/signals/signal-options.js';
 import { namedProxyOptions } from '../../packages/core/src/trusted-proxy/named-proxy.js';
 import { proxyHeaderOptions } from '../../packages/core/src/trusted-proxy/proxy-header.js';
+import * as presets from '../../packages/core/src/trusted-proxy/proxy-presets.js';
 import { trustOptions } from '../../packages/core/src/trusted-proxy/trusted-proxy.js';
 import { createPki } from '../support/pki.js';
 

@@ -160,7 +160,7 @@ describe('every preset has a page that calls it', () => {
 
   function isPreset(name: string): boolean {
     const made = /export function (\w+)\([^)]*\): ProxyPreset/g;
-    return [...read('packages/core/src/certificate/proxy-presets.ts').matchAll(made)].some(
+    return [...read('packages/core/src/trusted-proxy/proxy-presets.ts').matchAll(made)].some(
       ([, found]) => found === name,
     );
   }

@@ -9,7 +9,7 @@ import {
   type PathStatus,
 } from '../../packages/core/src/certificate-status/certificate-status.js';
 import type { CertificateStatusSettings } from '../../packages/core/src/certificate-status/status-options.js';
-import { ListSigners } from '../../packages/core/src/chain/list-signers.js';
+import { ListSigners } from '../../packages/core/src/chain/crl-signers.js';
 import { groupBySubject } from '../../packages/core/src/chain/path-building.js';
 import { type PathCertificate, readPathCertificate } from '../../packages/core/src/chain/path-certificate.js';
 import {

@@ -1,9 +1,8 @@
 import { type AbortSignalRegistry, Authorization } from './authorization.js';
 import type { AcceptedIssuer, ServerResolver } from './authorization-server/accepted-issuers.js';
-import { untilAborted, withTimeoutSignal } from './authorization-server/deadline.js';
 import type { Requester } from './authorization-server/requester.js';
+import type { CertificateUses } from './certificate/certificate-uses.js';
 import type { ClientCertificate } from './certificate/client-certificate.js';
-import type { CertificateUses } from './certificate-uses.js';
 import type { DpopCheck, ShownProof } from './dpop/dpop-check.js';
 import { RequestRefused, TellableError, toRefusal } from './errors.js';
 import { publishAdmitted, publishCache } from './observe/events.js';
@@ -16,6 +15,7 @@ import type { RequestDecider } from './request-decider.js';
 import type { ResourceServer } from './resource-server.js';
 import type { Explainer } from './response/explanation.js';
 import type { Revocations } from './revocation/revocations.js';
+import { untilAborted, withTimeoutSignal } from './shared/deadline.js';
 import { ignoreRejection } from './shared/promises.js';
 import { combineClaims } from './token/combined-claims.js';
 import type { TokenAnswer, TokenClaims } from './token/token-claims.js';

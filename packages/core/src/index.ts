@@ -4,8 +4,12 @@ export {
   createAdapter,
   type MiddlewareTypes,
   returnPromise,
-} from './adapter.js';
-export type { Framework } from './adapter-steps.js';
+} from './adapter/adapter.js';
+export type { Framework } from './adapter/adapter-steps.js';
+export { addVary, connectFramework } from './adapter/connect-framework.js';
+export { disconnectOnFailure, keepHeader } from './adapter/error-handlers.js';
+export { refusingServer, refusingServerNext } from './adapter/refusing-server.js';
+export { resourceMetadataOf } from './adapter/resource-metadata-of.js';
 export type { Authorization, WithCertificate, WithClaims } from './authorization.js';
 export type { IntrospectionClaimNames, JwtClaimNames } from './authorization-server/claim-names.js';
 export {
@@ -48,51 +52,11 @@ export {
 } from './certificate/client-certificate.js';
 export type { CertificateDecoder, DecodedCertificate } from './certificate/encodings.js';
 export { type LambdaEventOptions, lambdaEvent } from './certificate/lambda-event.js';
-export {
-  type ApacheOptions,
-  type AwsAlbOptions,
-  type AzureApplicationGatewayOptions,
-  apache,
-  awsAlb,
-  azureApplicationGateway,
-  azureAppService,
-  type CaddyOptions,
-  type CertificateHeader,
-  type CloudFrontOptions,
-  type CloudflareOptions,
-  type CustomOptions,
-  caddy,
-  cloudFoundry,
-  cloudFront,
-  cloudflare,
-  customHeader,
-  type EncodingOptions,
-  envoy,
-  f5,
-  type GoogleCloudOptions,
-  googleCloud,
-  type HaproxyOptions,
-  type HeaderNames,
-  haproxy,
-  ingressNginx,
-  istio,
-  type KongOptions,
-  kong,
-  nginx,
-  type ProxyPreset,
-  type Rfc9440Options,
-  rfc9440,
-  traefik,
-  uniIdLibra,
-  type XfccOptions,
-} from './certificate/proxy-presets.js';
 export { type Psd2Role, psd2Roles } from './certificate/psd2.js';
 export { tlsSocket } from './certificate/tls-socket.js';
 export type { AlternativeNames, CertificatePolicyOptions } from './certificate-policy/certificate-policy.js';
 export type { Binding } from './confirmation/binding.js';
-export { addVary, connectFramework } from './connect-framework.js';
 export type { ProofStore } from './dpop/proof-use.js';
-export { disconnectOnFailure, keepHeader } from './error-handlers.js';
 export {
   ConfigurationError,
   MtlsBoundError,
@@ -140,11 +104,6 @@ export type {
 export type { DpopNonceOptions, DpopOptions } from './options/dpop-options.js';
 export type { CircuitBreakerOptions, HttpOptions, IssuerOptions } from './options/issuer-options.js';
 export type { ResourceServerOptions } from './options/resource-server-options.js';
-export type {
-  SharedSignalsOptions,
-  SignalPollOptions,
-  SignalStreamOptions,
-} from './options/signal-options.js';
 export {
   type AuthenticationRequirement,
   authenticationPolicy,
@@ -186,7 +145,6 @@ export {
   redisLog,
   redisProofs,
 } from './redis/redis.js';
-export { refusingServer, refusingServerNext } from './refusing-server.js';
 export {
   type FapiHeaders,
   type FapiHeadersOptions,
@@ -201,7 +159,6 @@ export {
   issuerByPath,
 } from './request/issuer-selection.js';
 export type { NodeRequest } from './request/node-request.js';
-export { resourceMetadataOf } from './resource-metadata-of.js';
 export { createResourceServer, type ResourceServer } from './resource-server.js';
 export type { Answer, ErrorBody, RefusalBody, RefusalSummary } from './response/challenge.js';
 export { HttpRefusal } from './response/http-refusal.js';
@@ -211,7 +168,12 @@ export type { ChannelListener, RevocationChannel } from './revocation/revocation
 export type { LogPage, LogQuery, RevocationLog } from './revocation/revocation-log.js';
 export type { Revocation } from './revocation/revocations.js';
 export { interactionHeader } from './shared/interaction-id.js';
-export { createSignalReceiver, type SignalReceiver } from './signal-receiver.js';
+export type {
+  SharedSignalsOptions,
+  SignalPollOptions,
+  SignalStreamOptions,
+} from './signals/signal-options.js';
+export { createSignalReceiver, type SignalReceiver } from './signals/signal-receiver.js';
 export {
   readTokenClaims,
   type TokenAnswer,
@@ -222,6 +184,44 @@ export type { TokenRejection } from './token/token-rejection.js';
 export type { AuthorizationServerAccess, TokenSource } from './token/token-source.js';
 export type { NamedProxy } from './trusted-proxy/named-proxy.js';
 export { type ProxyHeaderOptions, proxyHeader } from './trusted-proxy/proxy-header.js';
+export {
+  type ApacheOptions,
+  type AwsAlbOptions,
+  type AzureApplicationGatewayOptions,
+  apache,
+  awsAlb,
+  azureApplicationGateway,
+  azureAppService,
+  type CaddyOptions,
+  type CertificateHeader,
+  type CloudFrontOptions,
+  type CloudflareOptions,
+  type CustomOptions,
+  caddy,
+  cloudFoundry,
+  cloudFront,
+  cloudflare,
+  customHeader,
+  type EncodingOptions,
+  envoy,
+  f5,
+  type GoogleCloudOptions,
+  googleCloud,
+  type HaproxyOptions,
+  type HeaderNames,
+  haproxy,
+  ingressNginx,
+  istio,
+  type KongOptions,
+  kong,
+  nginx,
+  type ProxyPreset,
+  type Rfc9440Options,
+  rfc9440,
+  traefik,
+  uniIdLibra,
+  type XfccOptions,
+} from './trusted-proxy/proxy-presets.js';
 export type {
   ProxyCertificates,
   SharedSecret,

@@ -10,7 +10,7 @@ import { FloodGuard, placesPerSource } from './authorization-server/flood-guard.
 import { createReadinessCheck } from './authorization-server/readiness.js';
 import { SharedCache } from './cache/shared-cache.js';
 import { maxRefreshesFor, TokenCache } from './cache/token-cache.js';
-import { createCertificateUses } from './certificate-uses.js';
+import { createCertificateUses } from './certificate/certificate-uses.js';
 import { createDpopCheck } from './dpop/dpop-check.js';
 import { type RefusalCode, RequestRefused, TellableError } from './errors.js';
 import type { ClientCertificateUse } from './observe/certificate-expiry.js';

@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { x509 } from '../../../packages/core/src/certificate/lazy-x509.js';
 import { createCertificateStatus } from '../../../packages/core/src/certificate-status/certificate-status.js';
-import { ListSigners } from '../../../packages/core/src/chain/list-signers.js';
+import { ListSigners } from '../../../packages/core/src/chain/crl-signers.js';
 import {
   buildPath,
   type CertificatesBySubject,

@@ -20,7 +20,10 @@ import {
 } from '@opentelemetry/sdk-metrics';
 import * as client from 'prom-client';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type CertificateUses, createCertificateUses } from '../../../packages/core/src/certificate-uses.js';
+import {
+  type CertificateUses,
+  createCertificateUses,
+} from '../../../packages/core/src/certificate/certificate-uses.js';
 import { boundClaims, optionsOver, pretendServer, requestWith } from '../../support/pretend-server.js';
 
 const day = 86_400_000;

@@ -29,8 +29,8 @@ import {
 import { pino } from 'pino';
 import * as client from 'prom-client';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import * as proxies from '../../../packages/core/src/certificate/proxy-presets.js';
 import { openBreakerEvents } from '../../../packages/core/src/observe/events.js';
+import * as proxies from '../../../packages/core/src/trusted-proxy/proxy-presets.js';
 import { frameworks, startApi } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';
 import { call } from '../../support/calls.js';

@@ -50,10 +50,11 @@ const layers: Record<string, readonly string[]> = {
     'authorization-server',
     'cache',
     'response',
-    'signals',
     'dpop',
   ],
-  signals: ['shared', 'observe', 'request', 'revocation', 'authorization-server'],
+  signals: ['shared', 'observe', 'request', 'revocation', 'authorization-server', 'options'],
+  // What both adapters do, over the files of the root.
+  adapter: ['.', 'shared', 'observe', 'request', 'policy', 'response', 'signals'],
 };
 
 /** The command line tool and the test kit import from every folder, and no folder imports from them. */
@@ -63,6 +64,13 @@ const folderOf = (path: string): string => dirname(path);
 it('no other file imports a file of the tools', () => {
   const isTool = (path: string) => tools.includes(folderOf(path));
   expect(files.filter((path) => !isTool(path) && imports(path).some(isTool))).toEqual([]);
+});
+
+it('index.ts alone of the root imports what adapters do', () => {
+  const users = files.filter(
+    (path) => folderOf(path) !== 'adapter' && imports(path).some((target) => folderOf(target) === 'adapter'),
+  );
+  expect(users).toEqual(['index.ts']);
 });
 
 it('each folder has a layer', () => {

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { ListEntries } from '../../../packages/core/src/certificate-status/list-entries.js';
-import { readListHead } from '../../../packages/core/src/certificate-status/revocation-list.js';
+import { readListHead } from '../../../packages/core/src/certificate-status/crl.js';
+import { ListEntries } from '../../../packages/core/src/certificate-status/crl-entries.js';
 import { reason, writeAuthority, writeList } from '../../support/written-status.js';
 
 /** Sixteen bytes, as many as an authority draws. */

@@ -1,18 +1,18 @@
 // The parts of lists, answers and certificates that say where the status of a certificate is, and what it is about.
 // Each reader is total: what is not the DER of RFC 5280 or RFC 6960 is no status.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import {
+  coveredReasons,
+  type ListScope,
+  readScope,
+  unlimitedScope,
+} from '../../../packages/core/src/certificate-status/crl-scope.js';
 import { DerCursor } from '../../../packages/core/src/certificate-status/der-cursor.js';
 import {
   type DistributionPoint,
   isWebUri,
   readDistributionPoints,
 } from '../../../packages/core/src/certificate-status/distribution-points.js';
-import {
-  coveredReasons,
-  type ListScope,
-  readScope,
-  unlimitedScope,
-} from '../../../packages/core/src/certificate-status/list-scope.js';
 import {
   comparableDirectoryName,
   readPointNames,

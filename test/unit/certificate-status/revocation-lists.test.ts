@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { readListHead } from '../../../packages/core/src/certificate-status/revocation-list.js';
+import { readListHead } from '../../../packages/core/src/certificate-status/crl.js';
 import {
   bits,
   commonName,

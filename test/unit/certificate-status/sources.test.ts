@@ -1,7 +1,7 @@
 // What lists and responders say over time: which are asked, how long an answer counts, and that no old one undoes a
 // revocation. What is sent over sockets has tests in test/integration/certificate-status.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { ListSource } from '../../../packages/core/src/certificate-status/list-source.js';
+import { ListSource } from '../../../packages/core/src/certificate-status/crl-source.js';
 import { OcspSource } from '../../../packages/core/src/certificate-status/ocsp-source.js';
 import type {
   StatusBody,

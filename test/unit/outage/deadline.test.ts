@@ -1,10 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import {
-  Deadline,
-  TimeIsOver,
-  untilOver,
-  withDeadline,
-} from '../../../packages/core/src/authorization-server/deadline.js';
+import { Deadline, TimeIsOver, untilOver, withDeadline } from '../../../packages/core/src/shared/deadline.js';
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate'] });

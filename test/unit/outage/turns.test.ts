@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { Deadline } from '../../../packages/core/src/authorization-server/deadline.js';
 import { Turns } from '../../../packages/core/src/authorization-server/turns.js';
+import { Deadline } from '../../../packages/core/src/shared/deadline.js';
 import { deferred } from '../../support/deferred.js';
 
 const noTurn = () => new Error('no turn');

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { CertificateDecoder } from '../../../packages/core/src/certificate/encodings.js';
 import * as encodings from '../../../packages/core/src/certificate/encodings.js';
-import { createXfccDecoder } from '../../../packages/core/src/certificate/xfcc.js';
+import { createXfccDecoder } from '../../../packages/core/src/trusted-proxy/xfcc.js';
 import { runs } from '../../support/fuzzing.js';
 
 /** A SEQUENCE of any content: all that a decoder looks at. */

@@ -4,7 +4,7 @@ import * as core from '@mtls-bound/core';
 import { describe, expect, it } from 'vitest';
 import type { CertificateDecoder } from '../../../packages/core/src/certificate/encodings.js';
 import * as encodings from '../../../packages/core/src/certificate/encodings.js';
-import { createXfccDecoder } from '../../../packages/core/src/certificate/xfcc.js';
+import { createXfccDecoder } from '../../../packages/core/src/trusted-proxy/xfcc.js';
 
 const decoders: readonly [string, CertificateDecoder][] = [
   ['escapedPem', encodings.escapedPem],

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createXfccDecoder } from '../../../packages/core/src/certificate/xfcc.js';
+import { createXfccDecoder } from '../../../packages/core/src/trusted-proxy/xfcc.js';
 import { runs } from '../../support/fuzzing.js';
 import { envoyDocumentation, envoyRecorded } from '../../support/vectors.js';
 

@@ -3,7 +3,7 @@ import * as core from '@mtls-bound/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { CertificateDecoder } from '../../../packages/core/src/certificate/encodings.js';
-import { createXfccDecoder } from '../../../packages/core/src/certificate/xfcc.js';
+import { createXfccDecoder } from '../../../packages/core/src/trusted-proxy/xfcc.js';
 import { runs } from '../../support/fuzzing.js';
 import {
   envoyDocumentation,

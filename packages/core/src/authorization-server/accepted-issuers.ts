@@ -5,6 +5,7 @@ import type { ReportProblem } from '../observe/events.js';
 import type { ClaimRules } from '../policy/registered-claims.js';
 import type { IssuerSelection } from '../request/issuer-selection.js';
 import type { NodeRequest } from '../request/node-request.js';
+import { untilOver, withDeadline } from '../shared/deadline.js';
 import { createMismatch } from '../shared/option-errors.js';
 import { isPromised } from '../shared/promises.js';
 import {
@@ -16,7 +17,6 @@ import {
 import { describeClaim } from '../token/token-rejection.js';
 import type { TokenSource } from '../token/token-source.js';
 import type { ClientAuthentication } from './client-authentication.js';
-import { untilOver, withDeadline } from './deadline.js';
 import { createHttp, type HttpRules } from './http.js';
 import { settingsKeyOf } from './introspection.js';
 import { createDiscovery, createStaticMetadata, type MetadataRules } from './metadata.js';

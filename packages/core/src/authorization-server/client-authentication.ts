@@ -6,10 +6,10 @@ import {
   TlsClientAuth,
 } from 'oauth4webapi';
 import { RequestRefused } from '../errors.js';
+import { type Deadline, untilOver } from '../shared/deadline.js';
 import { checkOption, functionLike, secretText } from '../shared/option-rules.js';
 import { describeError } from '../shared/shown-error.js';
 import { type ClientIdentity, createClientIdentity, type IdentityOptions } from './client-identity.js';
-import { type Deadline, untilOver } from './deadline.js';
 import { createAssertionAuth, type PrivateKeyOptions } from './private-key.js';
 
 /** How this resource server proves to the authorization server who it is (RFC 7662 §2.1). */

@@ -1,6 +1,6 @@
 import { type AuthorizationServer, type Client, customFetch, introspectionRequest } from 'oauth4webapi';
+import type { Deadline } from '../shared/deadline.js';
 import { type ClientAuthentication, isConstant, limitAuthentication } from './client-authentication.js';
-import type { Deadline } from './deadline.js';
 
 /** What is the same in each introspection request of a token source. */
 export interface IntrospectionRules {

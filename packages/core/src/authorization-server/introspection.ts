@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { type AuthorizationServer, processIntrospectionResponse } from 'oauth4webapi';
 import { isTellable, RequestRefused, TellableError } from '../errors.js';
 import { traceIntrospection } from '../observe/events.js';
+import { withDeadline } from '../shared/deadline.js';
 import { interactionHeader } from '../shared/interaction-id.js';
 import { mediaTypeOf } from '../shared/media-type.js';
 import {
@@ -23,7 +24,6 @@ import { createTokenRejection } from '../token/token-rejection.js';
 import type { AuthorizationServerAccess, TokenSource } from '../token/token-source.js';
 import { explainOtherKindOfAnswer } from './access-token-kind.js';
 import { type IntrospectionClaimNames, introspectionClaimOptions, withThumbprint } from './claim-names.js';
-import { withDeadline } from './deadline.js';
 import { QuestionRequest } from './http.js';
 import { createIntrospectionRequests } from './introspection-request.js';
 import { createRemoteKeys } from './key-set.js';

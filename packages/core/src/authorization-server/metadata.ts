@@ -8,12 +8,12 @@ import {
 } from 'oauth4webapi';
 import { RequestRefused } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
+import { withTimeoutSignal } from '../shared/deadline.js';
 import { MAX_NESTING, nestsTooDeep } from '../shared/json-nesting.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { describeError } from '../shared/shown-error.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { describeClaim } from '../token/token-rejection.js';
-import { withTimeoutSignal } from './deadline.js';
 import type { Http } from './http.js';
 import type { Requester } from './requester.js';
 import { readRetryAfter, serverTrouble } from './retry-after.js';

@@ -1,6 +1,6 @@
+import { Deadline, withTimeoutSignal } from '../shared/deadline.js';
 import { textNestsTooDeep } from '../shared/json-nesting.js';
 import { type ClientAuthentication, limitAuthentication } from './client-authentication.js';
-import { Deadline, withTimeoutSignal } from './deadline.js';
 import type { Http } from './http.js';
 import { retryBroken } from './protected-http.js';
 import { readRetryAfter } from './retry-after.js';

@@ -1,4 +1,4 @@
-import type { Deadline } from './deadline.js';
+import type { Deadline } from '../shared/deadline.js';
 
 /** Runs at most so many calls at once. Further ones wait for their turn, in order. */
 export class Turns {

@@ -1,7 +1,7 @@
-import type { ListSigners } from '../chain/list-signers.js';
+import type { ListSigners } from '../chain/crl-signers.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import type { ReportProblem } from '../observe/events.js';
-import { ListSource } from './list-source.js';
+import { ListSource } from './crl-source.js';
 import { OcspSource } from './ocsp-source.js';
 import type { ResolveHost } from './permitted-lookup.js';
 import { skipRepeatedReports } from './repeated-reports.js';

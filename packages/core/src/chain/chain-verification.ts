@@ -5,7 +5,7 @@ import { hashAloneDetail } from '../certificate/parsed-certificate.js';
 import { isAboutRevocation } from '../certificate/verify-error.js';
 import { callAll } from '../shared/promises.js';
 import type { AuthoritySource } from './authorities.js';
-import { ListSigners } from './list-signers.js';
+import { ListSigners } from './crl-signers.js';
 import { buildPath, groupBySubject, type PathParts, readSent } from './path-building.js';
 import { type PathCertificate, readPathCertificate } from './path-certificate.js';
 

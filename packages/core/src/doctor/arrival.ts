@@ -7,11 +7,11 @@ import {
   thumbprintOf,
 } from '../certificate/client-certificate.js';
 import { connectionOf } from '../certificate/connection.js';
-import * as proxies from '../certificate/proxy-presets.js';
 import { toRefusal } from '../errors.js';
 import { lineValues } from '../request/header-lines.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { isCaCertificate, isSelfIssued } from '../response/explanation.js';
+import * as proxies from '../trusted-proxy/proxy-presets.js';
 import { addressFault, secretFault } from '../trusted-proxy/trusted-proxy.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 import { notShown } from './mask.js';

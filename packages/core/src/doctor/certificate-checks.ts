@@ -5,12 +5,12 @@ import {
   certificatePolicyOptions,
 } from '../certificate-policy/certificate-policy.js';
 import { createCertificateStatus } from '../certificate-status/certificate-status.js';
+import { openListByAny, type RevocationList, readListHead } from '../certificate-status/crl.js';
+import { ListFiles } from '../certificate-status/crl-files.js';
 import { readDistributionPoints } from '../certificate-status/distribution-points.js';
-import { ListFiles } from '../certificate-status/list-files.js';
 import { createCertificateId, createOcspRequest } from '../certificate-status/ocsp-request.js';
 import { readOcspResponse } from '../certificate-status/ocsp-response.js';
 import { respondersOf } from '../certificate-status/ocsp-source.js';
-import { openListByAny, type RevocationList, readListHead } from '../certificate-status/revocation-list.js';
 import { createStatusFetcher, type StatusFetcher } from '../certificate-status/status-fetcher.js';
 import {
   type CertificateStatusSettings,
@@ -19,7 +19,7 @@ import {
 } from '../certificate-status/status-options.js';
 import { AuthoritySource } from '../chain/authorities.js';
 import { ChainVerification } from '../chain/chain-verification.js';
-import type { ListSigners } from '../chain/list-signers.js';
+import type { ListSigners } from '../chain/crl-signers.js';
 import type { CertificatesBySubject } from '../chain/path-building.js';
 import { type PathCertificate, readPathCertificate } from '../chain/path-certificate.js';
 import { ConfigurationError, RequestRefused } from '../errors.js';

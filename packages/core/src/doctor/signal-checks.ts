@@ -1,5 +1,4 @@
 import type { AuthorizationServer } from 'oauth4webapi';
-import { withTimeoutSignal } from '../authorization-server/deadline.js';
 import { createHttp } from '../authorization-server/http.js';
 import { createRemoteKeys } from '../authorization-server/key-set.js';
 import { discoverTransmitter } from '../authorization-server/ssf-configuration.js';
@@ -8,9 +7,10 @@ import {
   createTransmitterEndpoints,
 } from '../authorization-server/transmitter-endpoints.js';
 import { ConfigurationError, toRefusal } from '../errors.js';
-import { resolveSignalSettings } from '../options/signal-options.js';
+import { withTimeoutSignal } from '../shared/deadline.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { redactUrl } from '../shared/shown-url.js';
+import { resolveSignalSettings } from '../signals/signal-options.js';
 import { deliveryMethods, type Stream, StreamManagement } from '../signals/stream.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 

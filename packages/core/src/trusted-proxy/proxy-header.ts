@@ -2,8 +2,6 @@ import { CertificateCache } from '../certificate/certificate-cache.js';
 import { type CertificateSource, ClientCertificate } from '../certificate/client-certificate.js';
 import { connectionOf } from '../certificate/connection.js';
 import { type CertificateDecoder, certificateList, runDecoder } from '../certificate/encodings.js';
-import { proxyHeaderName } from '../certificate/proxy-header-name.js';
-import type { ProxyPreset } from '../certificate/proxy-presets.js';
 import { verifyErrorOf } from '../certificate/verify-error.js';
 import { RequestRefused, TellableError } from '../errors.js';
 import { createProblemReporter, type ReportProblem } from '../observe/events.js';
@@ -23,6 +21,8 @@ import {
 } from '../shared/option-group.js';
 import { checkOption, functionLike, type OptionRule, text } from '../shared/option-rules.js';
 import { isPromised } from '../shared/promises.js';
+import { proxyHeaderName } from './proxy-header-name.js';
+import type { ProxyPreset } from './proxy-presets.js';
 import { createTrustCheck, type TrustOptions, trustOptions } from './trusted-proxy.js';
 
 export const proxyHeaderOptions = optionGroup({

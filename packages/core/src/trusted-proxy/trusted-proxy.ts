@@ -1,7 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { type Connection, connectionOf, isUnixSocket } from '../certificate/connection.js';
 import { x509 } from '../certificate/lazy-x509.js';
-import { proxyHeaderName } from '../certificate/proxy-header-name.js';
 import { tlsSocket } from '../certificate/tls-socket.js';
 import { RequestRefused, TellableError } from '../errors.js';
 import { createProblemReporter } from '../observe/events.js';
@@ -19,6 +18,7 @@ import {
 import { isPlainObject, type OptionRule, sha256Text } from '../shared/option-rules.js';
 import { callAll, ignoreRejection, isPromised } from '../shared/promises.js';
 import { describeProxyCertificate, type NamedProxy, ProxyRecognition } from './named-proxy.js';
+import { proxyHeaderName } from './proxy-header-name.js';
 import { createRangeTest, explainUnusableRanges } from './trusted-range.js';
 
 /**

@@ -2,9 +2,9 @@ import { isSameBytes, readExtensions, readTime, tags } from '../certificate/der-
 import { explainTooCostly, measureParsingCost } from '../certificate/parsing-cost.js';
 import { extensionOf, pathExtensionIds, readKeyUsage } from '../chain/extension-values.js';
 import { comparableName, type PathCertificate } from '../chain/path-certificate.js';
+import { ListEntries } from './crl-entries.js';
+import { type ListScope, readScope, unlimitedScope } from './crl-scope.js';
 import { DerCursor } from './der-cursor.js';
-import { ListEntries } from './list-entries.js';
-import { type ListScope, readScope, unlimitedScope } from './list-scope.js';
 import { explainBadSignature } from './signature-check.js';
 import { type SignedStructure, splitSigned } from './signed-structure.js';
 

@@ -1,5 +1,13 @@
 import type { ClientAuthentication } from '../authorization-server/client-authentication.js';
 import { algorithmList, knownAlgorithms } from '../authorization-server/signature-algorithms.js';
+import {
+  type CircuitBreakerOptions,
+  circuitBreakerOptions,
+  clientAuthentication,
+  type HttpOptions,
+  httpOptions,
+  resolveHttp,
+} from '../options/issuer-options.js';
 import { createConflict, createLonely, createMismatch } from '../shared/option-errors.js';
 import {
   nestedGroup,
@@ -22,15 +30,7 @@ import {
   textList,
 } from '../shared/option-rules.js';
 import { hasUserInfo } from '../shared/shown-url.js';
-import { revokingEvents } from '../signals/event-types.js';
-import {
-  type CircuitBreakerOptions,
-  circuitBreakerOptions,
-  clientAuthentication,
-  type HttpOptions,
-  httpOptions,
-  resolveHttp,
-} from './issuer-options.js';
+import { revokingEvents } from './event-types.js';
 
 const sharedSecret: OptionRule<string> = {
   accepted: 'a header value of 16 to 1,000 printable ASCII characters, without blanks around it',

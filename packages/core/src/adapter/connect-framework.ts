@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
+import type { Answer } from '../response/challenge.js';
 import type { Framework } from './adapter-steps.js';
-import type { Answer } from './response/challenge.js';
 
 type Next = (error?: unknown) => void;
 

@@ -1,13 +1,13 @@
-import type { Authorization } from './authorization.js';
-import type { ClientCertificate } from './certificate/client-certificate.js';
-import { validityOf } from './certificate/validity.js';
+import type { Authorization } from '../authorization.js';
 import {
   type CertificateEnd,
   type ClientCertificateUse,
   expiryThresholds,
   publishExpiry,
   registerCertificateEnds,
-} from './observe/certificate-expiry.js';
+} from '../observe/certificate-expiry.js';
+import type { ClientCertificate } from './client-certificate.js';
+import { validityOf } from './validity.js';
 
 /** Remembers which certificates clients use, and publishes when one is about to expire. */
 export interface CertificateUses {

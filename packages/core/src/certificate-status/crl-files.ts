@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { createMismatch } from '../shared/option-errors.js';
 import { describeError, describeErrorCode } from '../shared/shown-error.js';
-import { isOfIssuer, type ListHead, openList, type RevocationList, readListHead } from './revocation-list.js';
+import { isOfIssuer, type ListHead, openList, type RevocationList, readListHead } from './crl.js';
 
 /** Seconds between two looks at the files. */
 const LOOK_INTERVAL = 5;

@@ -1,6 +1,4 @@
-import { isPlainObject } from '../shared/option-rules.js';
-import { readOwnMember } from '../shared/own-member.js';
-import { thumbprintOf } from './client-certificate.js';
+import { thumbprintOf } from '../certificate/client-certificate.js';
 import {
   type CertificateDecoder,
   type DecodedCertificate,
@@ -8,7 +6,9 @@ import {
   escapedPemChain,
   malformed,
   noCertificate,
-} from './encodings.js';
+} from '../certificate/encodings.js';
+import { isPlainObject } from '../shared/option-rules.js';
+import { readOwnMember } from '../shared/own-member.js';
 
 /** What one proxy writes about the client of its connection. */
 interface Element {

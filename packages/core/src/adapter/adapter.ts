@@ -1,18 +1,18 @@
+import type { ResourceServerOptions } from '../options/resource-server-options.js';
+import { createGuards, type GuardOf, type Guards, type GuardType } from '../policy/guards.js';
+import { refuseUncalledMiddleware } from '../policy/middleware-not-called.js';
+import { scopesPolicy } from '../policy/scopes.js';
+import { type FapiHeadersOptions, fapiHeaderReader } from '../request/fapi-headers.js';
+import type { NodeRequest } from '../request/node-request.js';
+import { keepRequestTarget } from '../request/request-target.js';
+import { createResourceServer, type ResourceServer } from '../resource-server.js';
+import { interactionHeader } from '../shared/interaction-id.js';
+import { createMismatch } from '../shared/option-errors.js';
+import type { SharedSignalsOptions } from '../signals/signal-options.js';
+import { createSignalReceiver, type SignalReceiver } from '../signals/signal-receiver.js';
 import { type AdapterSteps, createAdapterSteps, type Framework } from './adapter-steps.js';
-import type { ResourceServerOptions } from './options/resource-server-options.js';
-import type { SharedSignalsOptions } from './options/signal-options.js';
-import { createGuards, type GuardOf, type Guards, type GuardType } from './policy/guards.js';
-import { refuseUncalledMiddleware } from './policy/middleware-not-called.js';
-import { scopesPolicy } from './policy/scopes.js';
 import { refusingServer, refusingServerNext } from './refusing-server.js';
-import { type FapiHeadersOptions, fapiHeaderReader } from './request/fapi-headers.js';
-import type { NodeRequest } from './request/node-request.js';
-import { keepRequestTarget } from './request/request-target.js';
 import { resourceMetadataOf } from './resource-metadata-of.js';
-import { createResourceServer, type ResourceServer } from './resource-server.js';
-import { interactionHeader } from './shared/interaction-id.js';
-import { createMismatch } from './shared/option-errors.js';
-import { createSignalReceiver, type SignalReceiver } from './signal-receiver.js';
 
 /** The types of a framework's middleware. */
 export interface MiddlewareTypes extends GuardType {

@@ -1,18 +1,4 @@
 import { isUint8Array } from 'node:util/types';
-import { createLonely, createMismatch } from '../shared/option-errors.js';
-import {
-  OptionReader,
-  type OptionsOf,
-  optional,
-  optionGroup,
-  readOptions,
-  required,
-  wholeNumber,
-  withDefault,
-} from '../shared/option-group.js';
-import { flag, functionLike, type OptionRule, oneOf, text } from '../shared/option-rules.js';
-import { readOwnMember } from '../shared/own-member.js';
-import { isPromised } from '../shared/promises.js';
 import {
   base64Der,
   base64Hash,
@@ -29,7 +15,21 @@ import {
   malformed,
   noCertificate,
   pem,
-} from './encodings.js';
+} from '../certificate/encodings.js';
+import { createLonely, createMismatch } from '../shared/option-errors.js';
+import {
+  OptionReader,
+  type OptionsOf,
+  optional,
+  optionGroup,
+  readOptions,
+  required,
+  wholeNumber,
+  withDefault,
+} from '../shared/option-group.js';
+import { flag, functionLike, type OptionRule, oneOf, text } from '../shared/option-rules.js';
+import { readOwnMember } from '../shared/own-member.js';
+import { isPromised } from '../shared/promises.js';
 import { proxyHeaderName } from './proxy-header-name.js';
 import { createXfccDecoder } from './xfcc.js';
 

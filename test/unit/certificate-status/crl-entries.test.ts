@@ -1,6 +1,6 @@
 // The entries of a revocation list are read strictly: one that can't be read makes the whole list unusable.
 import { describe, expect, it } from 'vitest';
-import { ListEntries } from '../../../packages/core/src/certificate-status/list-entries.js';
+import { ListEntries } from '../../../packages/core/src/certificate-status/crl-entries.js';
 import {
   boolean,
   der,

@@ -1,11 +1,11 @@
-import type { Authorization } from './authorization.js';
-import { RequestRefused } from './errors.js';
-import type { RoutePolicy } from './policy/route-policy.js';
+import type { Authorization } from '../authorization.js';
+import { RequestRefused } from '../errors.js';
+import type { RoutePolicy } from '../policy/route-policy.js';
+import type { NodeRequest } from '../request/node-request.js';
+import type { ResourceServer } from '../resource-server.js';
+import type { Answer } from '../response/challenge.js';
+import type { HttpRefusal } from '../response/http-refusal.js';
 import { refusingServer } from './refusing-server.js';
-import type { NodeRequest } from './request/node-request.js';
-import type { ResourceServer } from './resource-server.js';
-import type { Answer } from './response/challenge.js';
-import type { HttpRefusal } from './response/http-refusal.js';
 
 /**
  * What an adapter does by means of its framework. `Exchange` is what it answers a request by: the

@@ -1,19 +1,19 @@
 import type { IncomingMessage } from 'node:http';
-import { TellableError, toRefusal } from './errors.js';
-import { createProblemReporter, publishRefusedEarly } from './observe/events.js';
-import { http2StreamOf } from './request/http2-request.js';
-import type { NodeRequest } from './request/node-request.js';
-import type { ResourceServer } from './resource-server.js';
+import { TellableError, toRefusal } from '../errors.js';
+import { createProblemReporter, publishRefusedEarly } from '../observe/events.js';
+import { http2StreamOf } from '../request/http2-request.js';
+import type { NodeRequest } from '../request/node-request.js';
+import type { ResourceServer } from '../resource-server.js';
 import {
   type Answer,
   type ChallengeRules,
   createRefusalAnswer,
   createUnserializedAnswer,
-} from './response/challenge.js';
-import { HttpRefusal } from './response/http-refusal.js';
-import { recordRefusal } from './response/refusal-record.js';
-import { answerUpgrade } from './response/upgrade-answer.js';
-import { interactionOf } from './shared/interaction-id.js';
+} from '../response/challenge.js';
+import { HttpRefusal } from '../response/http-refusal.js';
+import { recordRefusal } from '../response/refusal-record.js';
+import { answerUpgrade } from '../response/upgrade-answer.js';
+import { interactionOf } from '../shared/interaction-id.js';
 
 const report = createProblemReporter();
 const rules: ChallengeRules = {

@@ -1,6 +1,6 @@
 // Lists that another key of the authority has signed (RFC 5280 §6.3.3 (f)): one for lists alone, and no other.
 import { describe, expect, it } from 'vitest';
-import { ListSigners } from '../../../packages/core/src/chain/list-signers.js';
+import { ListSigners } from '../../../packages/core/src/chain/crl-signers.js';
 import {
   type CertificatesBySubject,
   groupBySubject,

@@ -1,37 +1,32 @@
-import { untilAborted, withTimeoutSignal } from './authorization-server/deadline.js';
-import { createHttp } from './authorization-server/http.js';
-import { createRemoteKeys, limitWaiting, type RemoteKeys } from './authorization-server/key-set.js';
-import { jose } from './authorization-server/lazy-modules.js';
-import { createDiscovery } from './authorization-server/metadata.js';
-import { createProtectedHttp } from './authorization-server/protected-http.js';
-import { discoverTransmitter } from './authorization-server/ssf-configuration.js';
-import { createTransmitterEndpoints } from './authorization-server/transmitter-endpoints.js';
-import { JwtRejected, verifyJwt } from './authorization-server/verified-jwt.js';
-import { RequestRefused, toRefusal } from './errors.js';
-import { createProblemReporter, publishSignal, type SignalEvent } from './observe/events.js';
-import { resolveSignalSettings, type SharedSignalsOptions } from './options/signal-options.js';
-import type { NodeRequest } from './request/node-request.js';
-import { withConnectionClose } from './request/request-body.js';
-import type { ResourceServer } from './resource-server.js';
-import type { Answer } from './response/challenge.js';
-import type { Revocation } from './revocation/revocations.js';
-import { createMismatch } from './shared/option-errors.js';
-import { isPlainObject } from './shared/option-rules.js';
-import { revokingEvents, streamUpdatedEvent, verificationEvent } from './signals/event-types.js';
-import { HandledTokens } from './signals/handled-tokens.js';
-import { Poll } from './signals/poll.js';
-import { readPushedSet, requireAuthorization } from './signals/push-request.js';
-import {
-  type SecurityEventToken,
-  type SetErrorCode,
-  SetRefused,
-  verifySet,
-} from './signals/security-event-token.js';
-import { type Delivery, StreamManagement, type StreamStatus } from './signals/stream.js';
-import { StreamKeeper } from './signals/stream-keeper.js';
-import { revocationsOf } from './signals/subject-identifier.js';
-import { UnhandledTokens } from './signals/unhandled-tokens.js';
-import { VerificationStates } from './signals/verification-states.js';
+import { createHttp } from '../authorization-server/http.js';
+import { createRemoteKeys, limitWaiting, type RemoteKeys } from '../authorization-server/key-set.js';
+import { jose } from '../authorization-server/lazy-modules.js';
+import { createDiscovery } from '../authorization-server/metadata.js';
+import { createProtectedHttp } from '../authorization-server/protected-http.js';
+import { discoverTransmitter } from '../authorization-server/ssf-configuration.js';
+import { createTransmitterEndpoints } from '../authorization-server/transmitter-endpoints.js';
+import { JwtRejected, verifyJwt } from '../authorization-server/verified-jwt.js';
+import { RequestRefused, toRefusal } from '../errors.js';
+import { createProblemReporter, publishSignal, type SignalEvent } from '../observe/events.js';
+import type { NodeRequest } from '../request/node-request.js';
+import { withConnectionClose } from '../request/request-body.js';
+import type { ResourceServer } from '../resource-server.js';
+import type { Answer } from '../response/challenge.js';
+import type { Revocation } from '../revocation/revocations.js';
+import { untilAborted, withTimeoutSignal } from '../shared/deadline.js';
+import { createMismatch } from '../shared/option-errors.js';
+import { isPlainObject } from '../shared/option-rules.js';
+import { revokingEvents, streamUpdatedEvent, verificationEvent } from './event-types.js';
+import { HandledTokens } from './handled-tokens.js';
+import { Poll } from './poll.js';
+import { readPushedSet, requireAuthorization } from './push-request.js';
+import { type SecurityEventToken, type SetErrorCode, SetRefused, verifySet } from './security-event-token.js';
+import { resolveSignalSettings, type SharedSignalsOptions } from './signal-options.js';
+import { type Delivery, StreamManagement, type StreamStatus } from './stream.js';
+import { StreamKeeper } from './stream-keeper.js';
+import { revocationsOf } from './subject-identifier.js';
+import { UnhandledTokens } from './unhandled-tokens.js';
+import { VerificationStates } from './verification-states.js';
 
 /** Receives the signals of one transmitter; what the adapters stand on. */
 export interface SignalReceiver {

@@ -1,6 +1,6 @@
-import { refuseUncalledMiddleware } from './policy/middleware-not-called.js';
-import type { ResourceServer } from './resource-server.js';
-import { createMismatch } from './shared/option-errors.js';
+import { refuseUncalledMiddleware } from '../policy/middleware-not-called.js';
+import type { ResourceServer } from '../resource-server.js';
+import { createMismatch } from '../shared/option-errors.js';
 
 /**
  * Returns what answers requests for the metadata of this resource (RFC 9728 §3.1). Throws
