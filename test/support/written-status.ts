@@ -9,7 +9,7 @@ import {
   type PathStatus,
 } from '../../packages/core/src/certificate-status/certificate-status.js';
 import type { CertificateStatusSettings } from '../../packages/core/src/certificate-status/status-options.js';
-import { ListSigners } from '../../packages/core/src/chain/crl-signers.js';
+import { CrlSigners } from '../../packages/core/src/chain/crl-signers.js';
 import { groupBySubject } from '../../packages/core/src/chain/path-building.js';
 import { type PathCertificate, readPathCertificate } from '../../packages/core/src/chain/path-certificate.js';
 import {
@@ -276,7 +276,7 @@ export function statusByLists(
   clockTolerance = 0,
   configured: readonly Written[] = [],
 ): Promise<PathStatus> {
-  const listSigners = new ListSigners(() => ({
+  const crlSigners = new CrlSigners(() => ({
     authorities: groupBySubject(path.slice(-1).map(({ certificate }) => certificate)),
     intermediates: groupBySubject(configured.map(({ certificate }) => certificate)),
     generation: 1,
@@ -286,7 +286,7 @@ export function statusByLists(
       { ...defaultSettings, crlFiles },
       () => clockTolerance,
       () => undefined,
-      { listSigners },
+      { crlSigners },
     );
     try {
       const certificates = path.map(({ certificate }) => certificate);

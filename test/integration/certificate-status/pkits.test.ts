@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { x509 } from '../../../packages/core/src/certificate/lazy-x509.js';
 import { createCertificateStatus } from '../../../packages/core/src/certificate-status/certificate-status.js';
-import { ListSigners } from '../../../packages/core/src/chain/crl-signers.js';
+import { CrlSigners } from '../../../packages/core/src/chain/crl-signers.js';
 import {
   buildPath,
   type CertificatesBySubject,
@@ -69,7 +69,7 @@ describeReal('PKITS_data', "NIST's PKITS", () => {
     };
     return parts;
   };
-  const listSigners = new ListSigners(() => ({
+  const crlSigners = new CrlSigners(() => ({
     authorities: parts?.anchors ?? new Map(),
     intermediates: parts?.intermediates,
     generation: 1,
@@ -79,7 +79,7 @@ describeReal('PKITS_data', "NIST's PKITS", () => {
       { ...defaultSettings, by: ['crl'], crlFiles },
       () => 0,
       () => undefined,
-      { listSigners },
+      { crlSigners },
     );
   /** Some lists are wrong on purpose, and refused at start-up. */
   const isReadable = (file: string): boolean => {

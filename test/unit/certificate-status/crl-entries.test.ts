@@ -1,6 +1,6 @@
 // The entries of a revocation list are read strictly: one that can't be read makes the whole list unusable.
 import { describe, expect, it } from 'vitest';
-import { ListEntries } from '../../../packages/core/src/certificate-status/crl-entries.js';
+import { CrlEntries } from '../../../packages/core/src/certificate-status/crl-entries.js';
 import {
   boolean,
   der,
@@ -19,16 +19,16 @@ const entry = (serial: readonly number[], ...extensions: Buffer[]) =>
 
 const read = (...entries: Buffer[]) => {
   const bytes = Buffer.concat(entries);
-  return ListEntries.read(bytes, 0, bytes.length);
+  return CrlEntries.read(bytes, 0, bytes.length);
 };
-async function opened(...entries: Buffer[]): Promise<ListEntries> {
+async function opened(...entries: Buffer[]): Promise<CrlEntries> {
   const found = await read(...entries);
   if (typeof found === 'string') {
     throw new Error(found);
   }
   return found;
 }
-const reasonOf = (entries: ListEntries, ...serial: number[]) => entries.reasonOf(Buffer.from(serial));
+const reasonOf = (entries: CrlEntries, ...serial: number[]) => entries.reasonOf(Buffer.from(serial));
 
 describe('a certificate is listed', () => {
   it('with the reason of its own entry, or unspecified', async () => {
@@ -93,8 +93,8 @@ describe('a certificate is listed', () => {
   it('between the places alone that are given', async () => {
     const [before, within, after] = [entry([1]), entry([2]), entry([3])];
     const bytes = Buffer.concat([before, within, after]);
-    const entries = await ListEntries.read(bytes, before.length, before.length + within.length);
-    expect([1, 2, 3].map((serial) => reasonOf(entries as ListEntries, serial))).toEqual([
+    const entries = await CrlEntries.read(bytes, before.length, before.length + within.length);
+    expect([1, 2, 3].map((serial) => reasonOf(entries as CrlEntries, serial))).toEqual([
       undefined,
       0,
       undefined,

@@ -1,6 +1,6 @@
 // Lists that another key of the authority has signed (RFC 5280 §6.3.3 (f)): one for lists alone, and no other.
 import { describe, expect, it } from 'vitest';
-import { ListSigners } from '../../../packages/core/src/chain/crl-signers.js';
+import { CrlSigners } from '../../../packages/core/src/chain/crl-signers.js';
 import {
   type CertificatesBySubject,
   groupBySubject,
@@ -190,7 +190,7 @@ describe('a status is unknown if the certificate of the other key', () => {
   });
 });
 
-describe('ListSigners', () => {
+describe('CrlSigners', () => {
   const use = (configured: readonly Written[], generation = 1) => {
     const current = {
       authorities: groupBySubject([root.certificate]) as CertificatesBySubject,
@@ -199,7 +199,7 @@ describe('ListSigners', () => {
         | undefined,
       generation,
     };
-    return { current, signers: new ListSigners(() => current) };
+    return { current, signers: new CrlSigners(() => current) };
   };
 
   it('names at most eight certificates, none with the key of the issuer', () => {

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { readListHead } from '../../../packages/core/src/certificate-status/crl.js';
-import { ListEntries } from '../../../packages/core/src/certificate-status/crl-entries.js';
+import { readCrlHead } from '../../../packages/core/src/certificate-status/crl.js';
+import { CrlEntries } from '../../../packages/core/src/certificate-status/crl-entries.js';
 import { reason, writeAuthority, writeList } from '../../support/written-status.js';
 
 /** Sixteen bytes, as many as an authority draws. */
@@ -19,7 +19,7 @@ it('a list of 100,000 entries is read whole, and other work has its turn meanwhi
     revoked: Array.from({ length: count }, (_, index) => serialOf(index)),
     entryExtensions: [reason(4)],
   });
-  const head = readListHead(der);
+  const head = readCrlHead(der);
   if (typeof head === 'string') {
     throw new Error(head);
   }
@@ -30,7 +30,7 @@ it('a list of 100,000 entries is read whole, and other work has its turn meanwhi
   };
   let next = setImmediate(turn);
   const { from, to } = head.entries;
-  const entries = await ListEntries.read(head.parts.content, from, to);
+  const entries = await CrlEntries.read(head.parts.content, from, to);
   const during = turns;
   clearImmediate(next);
   if (typeof entries === 'string') {
@@ -52,13 +52,13 @@ it('a list that repeats one serial number 100,000 times is read as fast, and its
   const authority = writeAuthority();
   const serial = serialOf(1);
   const der = writeList(authority, { revoked: Array.from({ length: 100_000 }, () => serial) });
-  const head = readListHead(der);
+  const head = readCrlHead(der);
   if (typeof head === 'string') {
     throw new Error(head);
   }
   const { from, to } = head.entries;
   // In a table with a slot for each of them this takes longer than a test may.
-  const entries = await ListEntries.read(head.parts.content, from, to);
+  const entries = await CrlEntries.read(head.parts.content, from, to);
   if (typeof entries === 'string') {
     throw new Error(entries);
   }

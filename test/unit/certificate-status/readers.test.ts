@@ -2,8 +2,8 @@
 // Each reader is total: what is not the DER of RFC 5280 or RFC 6960 is no status.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
+  type CrlScope,
   coveredReasons,
-  type ListScope,
   readScope,
   unlimitedScope,
 } from '../../../packages/core/src/certificate-status/crl-scope.js';
@@ -174,7 +174,7 @@ describe('the scope of a list', () => {
     uris: [],
     reasons,
   });
-  it.each<[string, Partial<ListScope>, DistributionPoint[], boolean, number]>([
+  it.each<[string, Partial<CrlScope>, DistributionPoint[], boolean, number]>([
     ['everything: an authority', {}, [], true, ALL_REASONS],
     ['everything: a user', {}, [], false, ALL_REASONS],
     ['users: a user', { certificates: 'users' }, [], false, ALL_REASONS],

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { readListHead } from '../../../packages/core/src/certificate-status/crl.js';
+import { readCrlHead } from '../../../packages/core/src/certificate-status/crl.js';
 import {
   bits,
   commonName,
@@ -311,7 +311,7 @@ describe('bytes that are no list', () => {
       'not a revocation list',
     ],
   ])('%s', (_title, bytes, why) => {
-    expect(readListHead(bytes)).toContain(why);
+    expect(readCrlHead(bytes)).toContain(why);
   });
 
   it('a list of version 1 is one', async () => {
@@ -332,7 +332,7 @@ describe('bytes that are no list', () => {
       const changed = Buffer.from(list);
       changed[at] = (changed[at] ?? 0) ^ (1 << (at % 8));
       for (const bytes of [changed, list.subarray(0, at)]) {
-        const head = readListHead(bytes);
+        const head = readCrlHead(bytes);
         if (typeof head === 'object' && at % 16 === 0) {
           expect(await statusByLists(path, [ofRoot, bytes])).not.toMatchObject({ state: 'good' });
         }

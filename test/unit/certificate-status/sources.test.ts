@@ -1,7 +1,7 @@
 // What lists and responders say over time: which are asked, how long an answer counts, and that no old one undoes a
 // revocation. What is sent over sockets has tests in test/integration/certificate-status.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { ListSource } from '../../../packages/core/src/certificate-status/crl-source.js';
+import { CrlSource } from '../../../packages/core/src/certificate-status/crl-source.js';
 import { OcspSource } from '../../../packages/core/src/certificate-status/ocsp-source.js';
 import type {
   StatusBody,
@@ -306,7 +306,7 @@ describe('a revocation list at a URI', () => {
   const list = (parts: ListParts = {}) => writeList(authority, parts);
   function start(settings: Partial<CertificateStatusSettings> = {}, clockTolerance = 0) {
     const { parts, ...rest } = world(settings, clockTolerance);
-    const source = new ListSource(parts);
+    const source = new CrlSource(parts);
     const status = (of: Written = leaf) =>
       source.answer(of.certificate, authority.certificate, Date.now(), []);
     const load = (of: Written = leaf) => source.load(of.certificate, authority.certificate, 'authority', []);
@@ -359,7 +359,7 @@ describe('a revocation list at a URI', () => {
     const byOther = (parts: ListParts = {}) => list({ ...parts, signer: forLists });
     function startWith(...others: Written[]) {
       const { parts, ...rest } = world({}, 0, others);
-      const source = new ListSource(parts);
+      const source = new CrlSource(parts);
       const load = async (given: Uint8Array) => {
         vi.advanceTimersByTime(2 * interval);
         rest.answers.set(uri, given);

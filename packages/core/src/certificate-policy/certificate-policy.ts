@@ -289,8 +289,8 @@ function chainPolicyOf(
     return new ChainPolicy(verification, undefined, report);
   }
   const settings = resolveCertificateStatus(given.nested('revocation'));
-  const { listSigners } = verification;
-  const status = createCertificateStatus(settings, clockTolerance, report, { listSigners });
+  const { crlSigners } = verification;
+  const status = createCertificateStatus(settings, clockTolerance, report, { crlSigners });
   return new ChainPolicy(verification, { status, settings }, report);
 }
 

@@ -1,7 +1,7 @@
-import type { ListSigners } from '../chain/crl-signers.js';
+import type { CrlSigners } from '../chain/crl-signers.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import type { ReportProblem } from '../observe/events.js';
-import { ListSource } from './crl-source.js';
+import { CrlSource } from './crl-source.js';
 import { OcspSource } from './ocsp-source.js';
 import type { ResolveHost } from './permitted-lookup.js';
 import { skipRepeatedReports } from './repeated-reports.js';
@@ -60,7 +60,7 @@ const UNKNOWN_LASTS = 1_000;
 /** What else the status of certificates depends on. */
 export interface StatusContext {
   /** Which other certificates of an authority may sign its lists. Default: none. */
-  readonly listSigners?: Pick<ListSigners, 'othersOf' | 'pathOf'>;
+  readonly crlSigners?: Pick<CrlSigners, 'othersOf' | 'pathOf'>;
   /** In place of `dns.lookup()`. */
   readonly resolveHost?: ResolveHost | undefined;
 }
@@ -75,7 +75,7 @@ export function createCertificateStatus(
   settings: CertificateStatusSettings,
   clockTolerance: () => number,
   report: ReportProblem,
-  { listSigners = noSigners, resolveHost }: StatusContext = {},
+  { crlSigners = noSigners, resolveHost }: StatusContext = {},
 ): CertificateStatus {
   let generation = 0;
   const fetcher = createStatusFetcher(settings, resolveHost);
@@ -85,14 +85,14 @@ export function createCertificateStatus(
       return clockTolerance();
     },
     fetcher,
-    othersOf: (issuer: PathCertificate) => listSigners.othersOf(issuer),
+    othersOf: (issuer: PathCertificate) => crlSigners.othersOf(issuer),
     onChange: () => {
       generation += 1;
     },
     report: skipRepeatedReports(report),
   };
   const sources = settings.by.map(
-    (method): StatusSource => (method === 'crl' ? new ListSource(parts) : new OcspSource(parts)),
+    (method): StatusSource => (method === 'crl' ? new CrlSource(parts) : new OcspSource(parts)),
   );
   let isClosed = false;
 
@@ -121,10 +121,10 @@ export function createCertificateStatus(
   const signersOf = (issuer: PathCertificate, { anchor, now, of }: Dependency): Signer[] =>
     of.length >= MAX_SIGNER_DEPTH
       ? []
-      : listSigners.othersOf(issuer).flatMap((certificate) => {
+      : crlSigners.othersOf(issuer).flatMap((certificate) => {
           const found = of.includes(certificate.thumbprint)
             ? undefined
-            : listSigners.pathOf(certificate, anchor, now);
+            : crlSigners.pathOf(certificate, anchor, now);
           const depends = { anchor, now, of: [...of, certificate.thumbprint] };
           const until = found === undefined ? undefined : goodUntil(found.path, depends);
           return found === undefined || until === undefined
@@ -169,7 +169,7 @@ export function createCertificateStatus(
       const waiting =
         anchor === undefined
           ? []
-          : withSigners(path, anchor, listSigners)
+          : withSigners(path, anchor, crlSigners)
               .map((link) => loadFrom(0, link, anchor, authorityOf(path)))
               .filter((wait) => wait !== undefined);
       return waiting.length === 0 ? undefined : waitFor(waiting, settings.timeout * sources.length);
@@ -206,7 +206,7 @@ export function createCertificateStatus(
   };
 }
 
-const noSigners: Pick<ListSigners, 'othersOf' | 'pathOf'> = {
+const noSigners: Pick<CrlSigners, 'othersOf' | 'pathOf'> = {
   othersOf: () => [],
   pathOf: () => undefined,
 };
@@ -239,15 +239,15 @@ interface Dependency {
 function withSigners(
   path: readonly PathCertificate[],
   anchor: PathCertificate,
-  listSigners: Pick<ListSigners, 'othersOf' | 'pathOf'>,
+  crlSigners: Pick<CrlSigners, 'othersOf' | 'pathOf'>,
 ): readonly Link[] {
   const all = links(path);
   const seen = new Set<string>();
   for (const [, issuer] of all) {
-    for (const signer of listSigners.othersOf(issuer).filter((one) => !seen.has(one.thumbprint))) {
+    for (const signer of crlSigners.othersOf(issuer).filter((one) => !seen.has(one.thumbprint))) {
       seen.add(signer.thumbprint);
       // The loop comes to these, too.
-      all.push(...links(listSigners.pathOf(signer, anchor, Date.now())?.path ?? []));
+      all.push(...links(crlSigners.pathOf(signer, anchor, Date.now())?.path ?? []));
     }
   }
   return all;

@@ -28,7 +28,7 @@ const extension = {
  * holds where each entry begins: four bytes for an entry and its free neighbours, in place of an
  * object.
  */
-export class ListEntries {
+export class CrlEntries {
   readonly #bytes: Uint8Array;
   /** Where entries begin, plus one; 0 is a free slot. */
   readonly #slots: Uint32Array;
@@ -44,8 +44,8 @@ export class ListEntries {
    * Reads the entries between two places in the bytes of a list. Resolves with why not for a list
    * that must not be used. Gives other work its turn meanwhile.
    */
-  static async read(bytes: Uint8Array, from: number, to: number): Promise<ListEntries | string> {
-    const entries = new ListEntries(bytes, to - from);
+  static async read(bytes: Uint8Array, from: number, to: number): Promise<CrlEntries | string> {
+    const entries = new CrlEntries(bytes, to - from);
     const entry = new DerCursor(bytes, from, to);
     let since = performance.now();
     while (entry.next()) {

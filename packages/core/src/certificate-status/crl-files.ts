@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { createMismatch } from '../shared/option-errors.js';
 import { describeError, describeErrorCode } from '../shared/shown-error.js';
-import { isOfIssuer, type ListHead, openList, type RevocationList, readListHead } from './crl.js';
+import { type Crl, type CrlHead, isOfIssuer, openCrl, readCrlHead } from './crl.js';
 
 /** Seconds between two looks at the files. */
 const LOOK_INTERVAL = 5;
@@ -12,7 +12,7 @@ const LOOK_INTERVAL = 5;
 /** Issuers whose lists are kept open. */
 const MAX_ISSUERS = 1_000;
 
-export interface ListFileRules {
+export interface CrlFileRules {
   readonly paths: readonly string[];
   /** The name of the option in error messages. */
   readonly option: string;
@@ -25,24 +25,24 @@ export interface ListFileRules {
 }
 
 /** A list of a file that was opened for an issuer, or why it can't be used. */
-export type OpenedList = RevocationList | string;
+export type OpenedCrl = Crl | string;
 
 /** The revocation lists of files, which are read again when they change. */
-export class ListFiles {
-  readonly #rules: ListFileRules;
-  readonly #heads: Map<string, readonly ListHead[]>;
+export class CrlFiles {
+  readonly #rules: CrlFileRules;
+  readonly #heads: Map<string, readonly CrlHead[]>;
   readonly #states = new Map<string, string>();
   /** Counts the times that files were read. */
   #version = 0;
   /** By the thumbprint of the issuer. */
-  readonly #opened = new LRUCache<string, { issuer: PathCertificate; lists: readonly OpenedList[] }>({
+  readonly #opened = new LRUCache<string, { issuer: PathCertificate; lists: readonly OpenedCrl[] }>({
     max: MAX_ISSUERS,
   });
   readonly #opening = new Map<string, Promise<void>>();
   #timer: NodeJS.Timeout | undefined;
 
   /** Reads the files. Throws `ConfigurationError` for one that can't be read, or is none of lists. */
-  constructor(rules: ListFileRules) {
+  constructor(rules: CrlFileRules) {
     this.#rules = rules;
     this.#heads = new Map(rules.paths.map((path) => [path, this.#readAtStart(path)]));
     this.#schedule();
@@ -64,7 +64,7 @@ export class ListFiles {
   }
 
   /** The lists of an issuer for which `open()` has resolved. */
-  listsOf(issuer: PathCertificate): readonly OpenedList[] {
+  listsOf(issuer: PathCertificate): readonly OpenedCrl[] {
     return this.#opened.get(issuer.thumbprint)?.lists ?? [];
   }
 
@@ -75,19 +75,19 @@ export class ListFiles {
   }
 
   async #openAll(issuer: PathCertificate): Promise<void> {
-    let lists: readonly OpenedList[];
+    let lists: readonly OpenedCrl[];
     let version: number;
     do {
       // A file may be read again meanwhile.
       version = this.#version;
       const heads = [...this.#heads.values()].flat().filter((head) => isOfIssuer(head, issuer));
-      lists = await Promise.all(heads.map((head) => openList(head, issuer)));
+      lists = await Promise.all(heads.map((head) => openCrl(head, issuer)));
     } while (version !== this.#version);
     this.#opened.set(issuer.thumbprint, { issuer, lists });
     this.#rules.onChange();
   }
 
-  #readAtStart(path: string): readonly ListHead[] {
+  #readAtStart(path: string): readonly CrlHead[] {
     const { option, maxSize } = this.#rules;
     let content: Buffer;
     try {
@@ -133,7 +133,7 @@ export class ListFiles {
   }
 
   async #readAgain(path: string): Promise<boolean> {
-    let heads: readonly ListHead[] | string;
+    let heads: readonly CrlHead[] | string;
     try {
       heads = readHeads(await readFile(path), this.#rules.maxSize);
     } catch (error) {
@@ -164,7 +164,7 @@ function describeState({ mtimeMs, ctimeMs, ino, size }: Stats): string {
 
 const block = /-----BEGIN X509 CRL-----([A-Za-z0-9+/=\s]+)-----END X509 CRL-----/g;
 
-function readHeads(content: Buffer, maxSize: number): readonly ListHead[] | string {
+function readHeads(content: Buffer, maxSize: number): readonly CrlHead[] | string {
   const isText = content.includes('-----BEGIN ');
   const lists = isText
     ? [...content.toString('latin1').matchAll(block)].map(([, base64 = '']) => Buffer.from(base64, 'base64'))
@@ -173,9 +173,9 @@ function readHeads(content: Buffer, maxSize: number): readonly ListHead[] | stri
   if (lists.length === 0 || lists.length !== markers) {
     return 'it holds no whole revocation list';
   }
-  const heads: ListHead[] = [];
+  const heads: CrlHead[] = [];
   for (const der of lists) {
-    const head = der.length > maxSize ? `a list has more than ${maxSize} bytes` : readListHead(der);
+    const head = der.length > maxSize ? `a list has more than ${maxSize} bytes` : readCrlHead(der);
     if (typeof head === 'string') {
       return head;
     }

@@ -4,7 +4,7 @@ import { readPointNames } from './point-names.js';
 import { ALL_REASONS, readReasons } from './revocation-reasons.js';
 
 /** Which certificates of its issuer, and which reasons, a list is about (RFC 5280 §5.2.5). */
-export interface ListScope {
+export interface CrlScope {
   /** Names of the distribution point; `undefined` if the list is not of one. */
   readonly names: readonly string[] | undefined;
   readonly certificates: 'all' | 'users' | 'authorities';
@@ -13,7 +13,7 @@ export interface ListScope {
 }
 
 /** The scope of a list without IssuingDistributionPoint. */
-export const unlimitedScope: ListScope = { names: undefined, certificates: 'all', reasons: ALL_REASONS };
+export const unlimitedScope: CrlScope = { names: undefined, certificates: 'all', reasons: ALL_REASONS };
 
 const tag = {
   names: 0xa0,
@@ -31,7 +31,7 @@ const known: ReadonlySet<number> = new Set(Object.values(tag));
  *
  * @param issuer the DER of the list's issuer
  */
-export function readScope(value: Uint8Array, issuer: Uint8Array): ListScope | string {
+export function readScope(value: Uint8Array, issuer: Uint8Array): CrlScope | string {
   const members = sequenceOf(value);
   const byTag = new Map(members?.map((member) => [member.tag, member.content]));
   if (members === undefined || byTag.size !== members.length || !members.every((one) => known.has(one.tag))) {
@@ -62,7 +62,7 @@ export function readScope(value: Uint8Array, issuer: Uint8Array): ListScope | st
  * certificate (RFC 5280 §6.3.3 b and d).
  */
 export function coveredReasons(
-  { names, certificates, reasons }: ListScope,
+  { names, certificates, reasons }: CrlScope,
   points: readonly DistributionPoint[],
   isAuthority: boolean,
 ): number {

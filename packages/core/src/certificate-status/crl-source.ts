@@ -3,8 +3,8 @@ import { isSameBytes } from '../certificate/der-members.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { TellableError } from '../errors.js';
 import { redactUrl } from '../shared/shown-url.js';
-import { openListByAny, type RevocationList, readListHead, signerOf } from './crl.js';
-import { ListFiles } from './crl-files.js';
+import { type Crl, openCrlByAny, readCrlHead, signerOf } from './crl.js';
+import { CrlFiles } from './crl-files.js';
 import { coveredReasons } from './crl-scope.js';
 import { type DistributionPoint, readDistributionPoints } from './distribution-points.js';
 import { RefreshedValue } from './refreshed-value.js';
@@ -32,18 +32,18 @@ const otherSigner =
 /** What was fetched from one place. */
 interface FetchedLists {
   readonly etag: string | undefined;
-  readonly latest: RevocationList;
+  readonly latest: Crl;
   /**
    * The newest list by each key that has signed one. A list by another key takes no place of one that is
    * there: whether that key counts is found out when the list is used.
    */
-  readonly lists: readonly RevocationList[];
+  readonly lists: readonly Crl[];
 }
 
 /** Looks certificates up in revocation lists (RFC 5280 §6.3). */
-export class ListSource implements StatusSource {
+export class CrlSource implements StatusSource {
   readonly #parts: SourceParts;
-  readonly #files: ListFiles | undefined;
+  readonly #files: CrlFiles | undefined;
   readonly #fetched: LRUCache<string, RefreshedValue<FetchedLists>>;
   readonly #facts = new WeakMap<PathCertificate, readonly DistributionPoint[]>();
 
@@ -55,7 +55,7 @@ export class ListSource implements StatusSource {
     this.#files =
       settings.crlFiles === undefined
         ? undefined
-        : new ListFiles({
+        : new CrlFiles({
             paths: settings.crlFiles,
             option: settings.crlFilesPath,
             maxSize: settings.maxSize,
@@ -91,12 +91,12 @@ export class ListSource implements StatusSource {
     const lists = [
       ...(this.#files?.listsOf(issuer) ?? []),
       ...this.#listsInFilesOf(signers),
-      ...records.flatMap(({ value, failure }): readonly (RevocationList | string | undefined)[] => {
+      ...records.flatMap(({ value, failure }): readonly (Crl | string | undefined)[] => {
         const signed = value?.lists.filter(({ signer }) => accepted.has(signer)) ?? [failure];
         return signed.length > 0 ? signed : [otherSigner];
       }),
     ];
-    const usable = lists.filter((list): list is RevocationList => {
+    const usable = lists.filter((list): list is Crl => {
       if (typeof list === 'string') {
         failures.push(list);
       }
@@ -115,7 +115,7 @@ export class ListSource implements StatusSource {
   }
 
   /** What else is in the files is of another key, or can't be used. */
-  #listsInFilesOf(signers: readonly PathCertificate[]): RevocationList[] {
+  #listsInFilesOf(signers: readonly PathCertificate[]): Crl[] {
     const opened = signers.flatMap((signer) => this.#files?.listsOf(signer) ?? []);
     return opened.filter((list) => typeof list === 'object');
   }
@@ -198,9 +198,9 @@ export class ListSource implements StatusSource {
     if (!isNew) {
       return previous;
     }
-    const head = fetched === 'unchanged' ? 'status 304' : readListHead(fetched.body);
+    const head = fetched === 'unchanged' ? 'status 304' : readCrlHead(fetched.body);
     const list =
-      typeof head === 'string' ? head : await openListByAny(head, issuer, this.#parts.othersOf(issuer));
+      typeof head === 'string' ? head : await openCrlByAny(head, issuer, this.#parts.othersOf(issuer));
     if (typeof list === 'string' || fetched === 'unchanged') {
       throw new TellableError(`${shown}: ${list}`);
     }
@@ -236,7 +236,7 @@ export class ListSource implements StatusSource {
    * An expired list still revokes, unless a current one by the same key says otherwise. A delta list
    * revokes, and is never a proof that a certificate is good.
    */
-  #judge(certificate: PathCertificate, lists: readonly RevocationList[], now: number): StatusAnswer {
+  #judge(certificate: PathCertificate, lists: readonly Crl[], now: number): StatusAnswer {
     const points = this.#pointsOf(certificate);
     const tolerance = 1_000 * this.#parts.clockTolerance;
     const serial = Buffer.from(certificate.serialNumber, 'hex');

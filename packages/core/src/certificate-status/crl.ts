@@ -2,14 +2,14 @@ import { isSameBytes, readExtensions, readTime, tags } from '../certificate/der-
 import { explainTooCostly, measureParsingCost } from '../certificate/parsing-cost.js';
 import { extensionOf, pathExtensionIds, readKeyUsage } from '../chain/extension-values.js';
 import { comparableName, type PathCertificate } from '../chain/path-certificate.js';
-import { ListEntries } from './crl-entries.js';
-import { type ListScope, readScope, unlimitedScope } from './crl-scope.js';
+import { CrlEntries } from './crl-entries.js';
+import { type CrlScope, readScope, unlimitedScope } from './crl-scope.js';
 import { DerCursor } from './der-cursor.js';
 import { explainBadSignature } from './signature-check.js';
 import { type SignedStructure, splitSigned } from './signed-structure.js';
 
 /** The parts of a revocation list by their place, before its signature is verified. */
-export interface ListHead {
+export interface CrlHead {
   readonly der: Uint8Array;
   /** The DER of the issuer's name. */
   readonly issuer: Uint8Array;
@@ -25,15 +25,15 @@ export interface ListHead {
 }
 
 /** A list whose signature was verified, and which can be used. */
-export interface RevocationList {
+export interface Crl {
   /** Milliseconds since the epoch. */
   readonly thisUpdate: number;
   /** Milliseconds since the epoch. */
   readonly nextUpdate: number;
-  readonly scope: ListScope;
+  readonly scope: CrlScope;
   /** It names the changes since another list. A certificate that it does not name may be revoked. */
   readonly isDelta: boolean;
-  readonly entries: ListEntries;
+  readonly entries: CrlEntries;
   readonly der: Uint8Array;
   /** The key that signed it, as `signerOf()` names it. */
   readonly signer: string;
@@ -63,7 +63,7 @@ const notList = 'it is not a revocation list in DER';
  * Finds the parts of a list (RFC 5280 §5.1) by tags and lengths. Reads no entry: nothing is verified
  * yet. Returns why not.
  */
-export function readListHead(der: Uint8Array): ListHead | string {
+export function readCrlHead(der: Uint8Array): CrlHead | string {
   const parts = splitSigned(der);
   if (parts === undefined || parts.rest.length > 0) {
     return notList;
@@ -91,7 +91,7 @@ export function readListHead(der: Uint8Array): ListHead | string {
   if (nextUpdate === undefined) {
     return 'it has no nextUpdate';
   }
-  let entries: ListHead['entries'] | undefined;
+  let entries: CrlHead['entries'] | undefined;
   let extensions: Uint8Array | undefined;
   while (member.next()) {
     const isFirst = extensions === undefined;
@@ -110,7 +110,7 @@ export function readListHead(der: Uint8Array): ListHead | string {
 }
 
 /** Whether a list says that it is of this issuer, in any spelling of the name (RFC 5280 §7.1). */
-export function isOfIssuer({ issuer: name }: ListHead, issuer: PathCertificate): boolean {
+export function isOfIssuer({ issuer: name }: CrlHead, issuer: PathCertificate): boolean {
   return isSameBytes(name, issuer.subject) || isSpellingOf(name, issuer.subjectName);
 }
 
@@ -132,7 +132,7 @@ function isSpellingOf(name: Uint8Array, subjectName: string): boolean {
  *
  * @param issuer the certificate of the list's issuer whose key must have signed it
  */
-export async function openList(head: ListHead, issuer: PathCertificate): Promise<RevocationList | string> {
+export async function openCrl(head: CrlHead, issuer: PathCertificate): Promise<Crl | string> {
   const { parts, der, thisUpdate, nextUpdate } = head;
   if (!isOfIssuer(head, issuer)) {
     return 'it is of another issuer';
@@ -149,7 +149,7 @@ export async function openList(head: ListHead, issuer: PathCertificate): Promise
   if (typeof about === 'string') {
     return about;
   }
-  const entries = await ListEntries.read(parts.content, head.entries.from, head.entries.to);
+  const entries = await CrlEntries.read(parts.content, head.entries.from, head.entries.to);
   return typeof entries === 'string'
     ? entries
     : { thisUpdate, nextUpdate, ...about, entries, der, signer: signerOf(issuer) };
@@ -159,14 +159,14 @@ export async function openList(head: ListHead, issuer: PathCertificate): Promise
  * Opens a list by the key of its issuer, or by the first of `others` that has signed it. Resolves with
  * why not by the key of the issuer if none has. Never rejects.
  */
-export async function openListByAny(
-  head: ListHead,
+export async function openCrlByAny(
+  head: CrlHead,
   issuer: PathCertificate,
   others: readonly PathCertificate[],
-): Promise<RevocationList | string> {
-  const list = await openList(head, issuer);
+): Promise<Crl | string> {
+  const list = await openCrl(head, issuer);
   for (const other of typeof list === 'string' ? others : []) {
-    const byOther = await openList(head, other);
+    const byOther = await openCrl(head, other);
     if (typeof byOther === 'object') {
       return byOther;
     }
@@ -174,7 +174,7 @@ export async function openListByAny(
   return list;
 }
 
-function scopeOf({ extensions: der, issuer }: ListHead): Pick<RevocationList, 'scope' | 'isDelta'> | string {
+function scopeOf({ extensions: der, issuer }: CrlHead): Pick<Crl, 'scope' | 'isDelta'> | string {
   const extensions = der === undefined ? [] : readExtensions(der);
   if (extensions === undefined) {
     return 'its extensions can not be read';

@@ -54,7 +54,7 @@ export class AuthoritySource {
   readonly #given: Authorities;
   readonly #path: string;
   readonly #report: ReportProblem;
-  readonly #acceptsListSigners: boolean;
+  readonly #acceptsCrlSigners: boolean;
   #texts: readonly string[] | undefined;
   #current: CertificatesBySubject | undefined;
   #checkedAt = 0;
@@ -67,13 +67,13 @@ export class AuthoritySource {
    * authority.
    *
    * @param path the option's name, for errors
-   * @param acceptsListSigners also certificates that may only sign the revocation lists of an authority
+   * @param acceptsCrlSigners also certificates that may only sign the revocation lists of an authority
    */
-  constructor(given: Authorities, path: string, report: ReportProblem, acceptsListSigners = false) {
+  constructor(given: Authorities, path: string, report: ReportProblem, acceptsCrlSigners = false) {
     this.#given = given;
     this.#path = path;
     this.#report = report;
-    this.#acceptsListSigners = acceptsListSigners;
+    this.#acceptsCrlSigners = acceptsCrlSigners;
     if (typeof given !== 'function') {
       try {
         this.#use(listOf(given).map((item) => (isPem(item) ? item : readFileSync(item, 'latin1'))));
@@ -147,7 +147,7 @@ export class AuthoritySource {
       throw new TellableError(`${certificates.length} certificates; accepted are 1 to ${MAX_AUTHORITIES}`);
     }
     const isAccepted = (der: Uint8Array): boolean =>
-      new X509Certificate(der).ca || (this.#acceptsListSigners && signsLists(der));
+      new X509Certificate(der).ca || (this.#acceptsCrlSigners && signsLists(der));
     const other = certificates.find((der) => !isAccepted(der));
     if (other !== undefined) {
       const { subject } = new X509Certificate(other);

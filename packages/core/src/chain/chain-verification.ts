@@ -5,7 +5,7 @@ import { hashAloneDetail } from '../certificate/parsed-certificate.js';
 import { isAboutRevocation } from '../certificate/verify-error.js';
 import { callAll } from '../shared/promises.js';
 import type { AuthoritySource } from './authorities.js';
-import { ListSigners } from './crl-signers.js';
+import { CrlSigners } from './crl-signers.js';
 import { buildPath, groupBySubject, type PathParts, readSent } from './path-building.js';
 import { type PathCertificate, readPathCertificate } from './path-certificate.js';
 
@@ -47,7 +47,7 @@ export class ChainVerification {
   readonly #others: LRUCache<string, Entry>;
   readonly #keys = new WeakMap<ClientCertificate, string>();
   /** Other certificates of authorities, which may sign their revocation lists. */
-  readonly listSigners: ListSigners;
+  readonly crlSigners: CrlSigners;
 
   /** @param maxOutcomes certificates whose outcome is kept */
   constructor(
@@ -60,7 +60,7 @@ export class ChainVerification {
     this.#accepted = new LRUCache({ max: maxOutcomes });
     this.#refused = new LRUCache({ max: maxOutcomes });
     this.#others = new LRUCache({ max: maxOutcomes });
-    this.listSigners = new ListSigners(() => ({
+    this.crlSigners = new CrlSigners(() => ({
       authorities: authorities.current(),
       intermediates: intermediates?.current(),
       generation: this.#generation,

@@ -37,7 +37,7 @@ interface KeptPath {
  * The other certificates of an authority, whose keys sign its revocation lists and nothing else (RFC 5280
  * §6.3.3 (f)). Only configured certificates count, never those that a client sends.
  */
-export class ListSigners {
+export class CrlSigners {
   readonly #configured: () => ConfiguredCertificates;
   readonly #paths = new Map<string, KeptPath>();
   #generation = 0;

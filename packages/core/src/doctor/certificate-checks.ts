@@ -5,8 +5,8 @@ import {
   certificatePolicyOptions,
 } from '../certificate-policy/certificate-policy.js';
 import { createCertificateStatus } from '../certificate-status/certificate-status.js';
-import { openListByAny, type RevocationList, readListHead } from '../certificate-status/crl.js';
-import { ListFiles } from '../certificate-status/crl-files.js';
+import { type Crl, openCrlByAny, readCrlHead } from '../certificate-status/crl.js';
+import { CrlFiles } from '../certificate-status/crl-files.js';
 import { readDistributionPoints } from '../certificate-status/distribution-points.js';
 import { createCertificateId, createOcspRequest } from '../certificate-status/ocsp-request.js';
 import { readOcspResponse } from '../certificate-status/ocsp-response.js';
@@ -19,7 +19,7 @@ import {
 } from '../certificate-status/status-options.js';
 import { AuthoritySource } from '../chain/authorities.js';
 import { ChainVerification } from '../chain/chain-verification.js';
-import type { ListSigners } from '../chain/crl-signers.js';
+import type { CrlSigners } from '../chain/crl-signers.js';
 import type { CertificatesBySubject } from '../chain/path-building.js';
 import { type PathCertificate, readPathCertificate } from '../chain/path-certificate.js';
 import { ConfigurationError, RequestRefused } from '../errors.js';
@@ -51,7 +51,7 @@ export interface PolicyOfApi {
 interface StatusChecks {
   readonly settings: CertificateStatusSettings;
   readonly clockTolerance: number;
-  readonly listSigners: ListSigners;
+  readonly crlSigners: CrlSigners;
   readonly fetcher: StatusFetcher;
 }
 
@@ -96,11 +96,11 @@ export async function checkCertificate(
         ? given.nested('revocation')
         : new OptionReader(notSet, NOT_SET_BY, certificateStatusOptions),
     );
-    const { listSigners } = verification;
+    const { crlSigners } = verification;
     const checks: StatusChecks = {
       settings,
       clockTolerance: tolerance.get('clockTolerance'),
-      listSigners,
+      crlSigners,
       fetcher: createStatusFetcher(settings),
     };
     try {
@@ -189,12 +189,12 @@ async function checkStatus(
   checks: StatusChecks,
   notSet: string | undefined,
 ): Promise<Finding[]> {
-  const { settings, clockTolerance, listSigners } = checks;
+  const { settings, clockTolerance, crlSigners } = checks;
   const status = createCertificateStatus(
     settings,
     () => clockTolerance,
     () => undefined,
-    { listSigners },
+    { crlSigners },
   );
   const links = path.slice(1).map((issuer, index) => [path[index] ?? issuer, issuer] as const);
   try {
@@ -266,7 +266,7 @@ async function listsOfFiles(issuer: PathCertificate, checks: StatusChecks): Prom
   if (crlFiles === undefined) {
     return [];
   }
-  const files = new ListFiles({
+  const files = new CrlFiles({
     paths: crlFiles,
     option: crlFilesPath,
     maxSize,
@@ -274,7 +274,7 @@ async function listsOfFiles(issuer: PathCertificate, checks: StatusChecks): Prom
     onFailure: () => undefined,
   });
   try {
-    const others = checks.listSigners.othersOf(issuer);
+    const others = checks.crlSigners.othersOf(issuer);
     await Promise.all([issuer, ...others].map((signer) => files.open(signer)));
     const shown = `a list of ${nameOf(issuer)} in ${crlFilesPath}`;
     // What another key has signed can't be opened by that of the issuer.
@@ -291,25 +291,21 @@ async function listsOfFiles(issuer: PathCertificate, checks: StatusChecks): Prom
 }
 
 async function listAt(uri: string, issuer: PathCertificate, checks: StatusChecks): Promise<Finding> {
-  const { settings, fetcher, listSigners } = checks;
+  const { settings, fetcher, crlSigners } = checks;
   const { maxSize } = settings;
   const shown = `the list ${redactUrl(uri)} of ${nameOf(issuer)}`;
   try {
     const fetched = await fetcher.fetch(uri, { accept: 'application/pkix-crl', maxSize });
-    const head = fetched === 'unchanged' ? 'status 304' : readListHead(fetched.body);
-    const others = listSigners.othersOf(issuer);
-    const list = typeof head === 'string' ? head : await openListByAny(head, issuer, others);
+    const head = fetched === 'unchanged' ? 'status 304' : readCrlHead(fetched.body);
+    const others = crlSigners.othersOf(issuer);
+    const list = typeof head === 'string' ? head : await openCrlByAny(head, issuer, others);
     return describeList(shown, list, checks);
   } catch (error) {
     return unusable(shown, messageOf(error));
   }
 }
 
-function describeList(
-  shown: string,
-  list: RevocationList | string,
-  { clockTolerance }: StatusChecks,
-): Finding {
+function describeList(shown: string, list: Crl | string, { clockTolerance }: StatusChecks): Finding {
   if (typeof list === 'string') {
     return unusable(shown, list);
   }
