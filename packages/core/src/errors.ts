@@ -322,6 +322,35 @@ export class RequestRefused extends MtlsBoundError {
   }
 }
 
+/**
+ * Why something is not accepted. The place that does not accept it makes both: no code reads the
+ * text.
+ */
+export interface Reason<Code extends string = string> {
+  /** What code decides by, and what the likely cause of a refusal is chosen by. */
+  readonly code: Code;
+  /** For the operator. */
+  readonly text: string;
+}
+
+const reasonCodes = new WeakMap<RequestRefused, string>();
+
+/**
+ * Makes a refusal with the code of its reason.
+ *
+ * @param detail the text for the operator, where it says more than the text of the reason
+ */
+export function createRefusal(code: RefusalCode, reason: Reason, detail = reason.text): RequestRefused {
+  const refusal = new RequestRefused(code, { detail });
+  reasonCodes.set(refusal, reason.code);
+  return refusal;
+}
+
+/** Returns the code of the reason that the refusal was made with; `undefined` if it has none. */
+export function reasonCodeOf(refusal: RequestRefused): string | undefined {
+  return reasonCodes.get(refusal);
+}
+
 /** Returns a copy of the refusal, for a request that shares the question of another request. */
 export function copyRefusal(refusal: RequestRefused): RequestRefused {
   const { code, detail, scope, acrValues, maxAge, retryAfter, expectedThumbprint, cause, stack } = refusal;
@@ -334,6 +363,10 @@ export function copyRefusal(refusal: RequestRefused): RequestRefused {
     ...(expectedThumbprint !== undefined && { expectedThumbprint }),
     ...(cause !== undefined && { cause }),
   });
+  const reasonCode = reasonCodes.get(refusal);
+  if (reasonCode !== undefined) {
+    reasonCodes.set(copy, reasonCode);
+  }
   return Object.defineProperty(copy, 'stack', { value: stack, writable: true, configurable: true });
 }
 

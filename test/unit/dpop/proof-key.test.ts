@@ -2,7 +2,7 @@ import { createHash, createPrivateKey, generateKeyPairSync, type JsonWebKey, sig
 import { describe, expect, it } from 'vitest';
 import type { SignatureAlgorithm } from '../../../packages/core/src/authorization-server/signature-algorithms.js';
 import {
-  describeUnfitKey,
+  explainUnfitKey,
   importProofKey,
   isSignedBy,
   type ProofKey,
@@ -107,7 +107,7 @@ it.each<[SignatureAlgorithm, object, string]>([
     [name, { kty: 'OKP', crv: 'X25519' }, `crv of its jwk is "X25519"; expected Ed25519 for ${name}`],
   ]),
 ])('the reason says which type of key %s needs: %j', (algorithm, jwk, why) => {
-  expect(describeUnfitKey(algorithm, jwk)).toBe(why);
+  expect(explainUnfitKey(algorithm, jwk).text).toBe(why);
 });
 
 describe('a signature', () => {

@@ -11,6 +11,7 @@ import {
 } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { checkBinding } from '../../../packages/core/src/confirmation/binding.js';
 import {
   createExplainer,
   describeForChallenge,
@@ -281,8 +282,15 @@ describe('createExplainer()', () => {
   });
 
   it('has a hint for a server that writes the thumbprint outside of cnf', () => {
-    const detail = 'x5t#S256 is at the top of the token, not in cnf';
-    expect(explainWith(new RequestRefused('token_unbound', { detail }), undefined)).toMatchObject({
+    const refuse = () =>
+      checkBinding(
+        undefined,
+        { thumbprint: undefined, proof: undefined },
+        { binding: 'required', methods: [] },
+        { 'x5t#S256': 'thumbprint' },
+      );
+    expect(refuse).toThrow('token_unbound: x5t#S256 is at the top of the token, not in cnf');
+    expect(explainWith(thrownBy(refuse), undefined)).toMatchObject({
       hintCode: 'thumbprint_outside_cnf',
       hint:
         "set claims: { thumbprint: 'x5t#S256' } of jwtAccessTokens() or introspection(), or let the " +
@@ -290,6 +298,15 @@ describe('createExplainer()', () => {
     });
   });
 });
+
+function thrownBy(refuse: () => void): RequestRefused {
+  try {
+    refuse();
+  } catch (error) {
+    return error as RequestRefused;
+  }
+  throw new Error('nothing was thrown');
+}
 
 it.each<[object, string]>([
   [{ origin: 'the event of Lambda' }, 'the event of Lambda'],

@@ -1,4 +1,4 @@
-import { RequestRefused } from '../errors.js';
+import { createRefusal, type Reason, RequestRefused } from '../errors.js';
 import { claimOf, type TokenClaims } from '../token/token-claims.js';
 import type { ConfirmationMethod, Possession } from './confirmation-method.js';
 import { kindOf } from './kind-of.js';
@@ -11,8 +11,13 @@ import { kindOf } from './kind-of.js';
  */
 export type Binding = 'required' | 'when-bound' | 'report';
 
-/** The detail of `token_unbound` where the server wrote the thumbprint outside of `cnf`. */
-export const thumbprintAtTop = 'x5t#S256 is at the top of the token, not in cnf';
+/** Why a token is not bound as it must be: what the likely cause is chosen by. */
+export type BindingReasonCode = 'thumbprint_at_top' | 'jkt_not_accepted';
+
+const thumbprintAtTop: Reason<BindingReasonCode> = {
+  code: 'thumbprint_at_top',
+  text: 'x5t#S256 is at the top of the token, not in cnf',
+};
 
 const noClaims: TokenClaims['claims'] = Object.freeze({});
 
@@ -42,7 +47,7 @@ export function checkBinding(
     refuseProofForKeylessToken(possession);
     if (binding !== 'when-bound') {
       const isAtTop = claimOf(claims, 'x5t#S256') !== undefined;
-      throw new RequestRefused('token_unbound', isAtTop ? { detail: thumbprintAtTop } : {});
+      throw isAtTop ? createRefusal('token_unbound', thumbprintAtTop) : new RequestRefused('token_unbound');
     }
     return;
   }
@@ -80,15 +85,21 @@ function refuseUnverifiedMethods(names: readonly string[], methods: readonly Con
   );
   if (named.length === 0) {
     const missing = `no ${membersOf(methods, ' and no ')}`;
-    throw new RequestRefused('token_bound_otherwise', {
-      detail: other === undefined ? `cnf has ${missing}` : `cnf has ${other}, and ${missing}`,
-    });
+    throw boundOtherwise(
+      other,
+      other === undefined ? `cnf has ${missing}` : `cnf has ${other}, and ${missing}`,
+    );
   }
   if (other !== undefined) {
-    throw new RequestRefused('token_bound_otherwise', {
-      detail: `cnf has ${other} next to ${membersOf(named, ' and ')}`,
-    });
+    throw boundOtherwise(other, `cnf has ${other} next to ${membersOf(named, ' and ')}`);
   }
+}
+
+function boundOtherwise(other: string | undefined, detail: string): RequestRefused {
+  const notAccepted: Reason<BindingReasonCode> = { code: 'jkt_not_accepted', text: detail };
+  return other === 'jkt'
+    ? createRefusal('token_bound_otherwise', notAccepted)
+    : new RequestRefused('token_bound_otherwise', { detail });
 }
 
 /** RFC 9449 §7.1: the scheme DPoP is for tokens that are bound to a key. */

@@ -1,6 +1,7 @@
 import { constants, hash, type JsonWebKey, type KeyObject, verify } from 'node:crypto';
 import { importPublicKey } from '../authorization-server/public-key.js';
 import type { SignatureAlgorithm } from '../authorization-server/signature-algorithms.js';
+import type { Reason } from '../errors.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { describeShortClaim } from '../token/token-rejection.js';
 
@@ -54,24 +55,34 @@ const typeMembers: Readonly<Record<SignatureAlgorithm, readonly (readonly [name:
   });
 
 /** Why `importProofKey` does not import it. Never quotes what may be a part of a private key. */
-export function describeUnfitKey(algorithm: SignatureAlgorithm, jwk: unknown): string {
+export function explainUnfitKey(
+  algorithm: SignatureAlgorithm,
+  jwk: unknown,
+): Reason<'private_key' | 'unfit_key'> {
   if (jwk === undefined) {
-    return 'its header has no jwk';
+    return unfit('its header has no jwk');
   }
   if (typeof jwk !== 'object' || jwk === null) {
-    return `its jwk is ${jwk === null ? 'null' : `a ${typeof jwk}`}, not an object`;
+    return unfit(`its jwk is ${jwk === null ? 'null' : `a ${typeof jwk}`}, not an object`);
   }
   const secret = secretMembers.find((name) => Object.hasOwn(jwk, name));
   if (secret !== undefined) {
-    return `its jwk has the member ${secret} of a ${secret === 'k' ? 'symmetric' : 'private'} key`;
+    const kind = secret === 'k' ? 'symmetric' : 'private';
+    return { code: 'private_key', text: `its jwk has the member ${secret} of a ${kind} key` };
   }
   for (const [name, expected] of typeMembers[algorithm]) {
     const value = readOwnMember(jwk as Readonly<Record<string, unknown>>, name);
     if (value !== expected) {
-      return `${name} of its jwk is ${describeShortClaim(value)}; expected ${expected} for ${algorithm}`;
+      return unfit(
+        `${name} of its jwk is ${describeShortClaim(value)}; expected ${expected} for ${algorithm}`,
+      );
     }
   }
-  return `its jwk can not be used for ${algorithm}: a member is wrong, or anyone can sign for the key`;
+  return unfit(`its jwk can not be used for ${algorithm}: a member is wrong, or anyone can sign for the key`);
+}
+
+function unfit(text: string): Reason<'unfit_key'> {
+  return { code: 'unfit_key', text };
 }
 
 /**

@@ -1,10 +1,10 @@
 import type { SignatureAlgorithm } from '../authorization-server/signature-algorithms.js';
-import { type RefusalCode, RequestRefused } from '../errors.js';
+import { createRefusal, type RefusalCode, RequestRefused } from '../errors.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { describeClaim, describeShortClaim } from '../token/token-rejection.js';
 import { KnownKeys } from './known-keys.js';
 import type { Nonces } from './nonces.js';
-import { describeUnfitKey, importProofKey, isSignedBy, type ProofKey } from './proof-key.js';
+import { explainUnfitKey, importProofKey, isSignedBy, type ProofKey } from './proof-key.js';
 import { isProofUrlOf, type ProofUrl } from './proof-url.js';
 
 /** A proof that fits its request. Whether its key made the signature is not known yet. */
@@ -63,6 +63,20 @@ export interface ProofReader {
 /** Characters. A proof by an RSA key of 8,192 bits has less than 4,000. */
 const MAX_PROOF_LENGTH = 8_192;
 
+/** What is wrong with a proof that is not of the form of RFC 9449, or that is not for its request. */
+export type ProofReasonCode =
+  | 'not_one_jwt'
+  | 'other_typ'
+  | 'other_algorithm'
+  | 'critical_extension'
+  | 'private_key'
+  | 'unfit_key'
+  | 'malformed_claim'
+  | 'no_htu'
+  | 'other_htu'
+  | 'other_htm'
+  | 'other_token';
+
 type Members = Readonly<Record<string, unknown>>;
 
 /** Makes the reader of a resource server. */
@@ -81,7 +95,7 @@ export function createProofReader(rules: ProofRules): ProofReader {
       const first = text.indexOf('.');
       const second = text.indexOf('.', first + 1);
       if (second === -1 || second + 1 === text.length || text.includes('.', second + 1)) {
-        throw malformed(describeParts(text));
+        throw malformed('not_one_jwt', describeParts(text));
       }
       const signature = decode(text.slice(second + 1), 'its signature is');
       const header = text.slice(0, first);
@@ -120,20 +134,24 @@ export function createProofReader(rules: ProofRules): ProofReader {
 function readKey(header: Members, algorithms: readonly SignatureAlgorithm[]): ProofKey {
   const typ = readOwnMember(header, 'typ');
   if (typ !== 'dpop+jwt') {
-    throw malformed(`its typ is ${describeShortClaim(typ)}; expected dpop+jwt`);
+    throw malformed('other_typ', `its typ is ${describeShortClaim(typ)}; expected dpop+jwt`);
   }
   if (Object.hasOwn(header, 'crit')) {
-    throw malformed('its header has crit, and none of its extensions is known');
+    throw malformed('critical_extension', 'its header has crit, and none of its extensions is known');
   }
   const alg = readOwnMember(header, 'alg');
   const algorithm = algorithms.find((name) => name === alg);
   if (algorithm === undefined) {
-    throw malformed(`its alg is ${describeShortClaim(alg)}; expected ${algorithms.join(', ')}`);
+    throw malformed(
+      'other_algorithm',
+      `its alg is ${describeShortClaim(alg)}; expected ${algorithms.join(', ')}`,
+    );
   }
   const jwk = readOwnMember(header, 'jwk');
   const key = importProofKey(algorithm, jwk);
   if (key === undefined) {
-    throw malformed(describeUnfitKey(algorithm, jwk));
+    const { code, text } = explainUnfitKey(algorithm, jwk);
+    throw malformed(code, text);
   }
   return key;
 }
@@ -145,24 +163,29 @@ function readClaims(
   const jti = readOwnMember(claims, 'jti');
   const iat = readOwnMember(claims, 'iat');
   if (typeof jti !== 'string' || jti === '') {
-    throw malformed(`its jti is ${describeShortClaim(jti)}; expected a text`);
+    throw malformed('malformed_claim', `its jti is ${describeShortClaim(jti)}; expected a text`);
   }
   if (typeof iat !== 'number') {
-    throw malformed(`its iat is ${describeShortClaim(iat)}; expected a number`);
+    throw malformed('malformed_claim', `its iat is ${describeShortClaim(iat)}; expected a number`);
   }
   const htm = readOwnMember(claims, 'htm');
   if (htm !== method) {
-    throw forAnother(`its htm is ${describeShortClaim(htm)}, the request is ${describeMethod(method)}`);
+    throw forAnother(
+      'other_htm',
+      `its htm is ${describeShortClaim(htm)}, the request is ${describeMethod(method)}`,
+    );
   }
   const htu = readOwnMember(claims, 'htu');
   if (typeof htu !== 'string' || !isProofUrlOf(htu, urls)) {
     throw forAnother(
+      htu === undefined || htu === null ? 'no_htu' : 'other_htu',
       `its htu is ${describeHtu(htu)}, the request is to ${urls.map(describeClaim).join(' or ')}`,
     );
   }
   const ath = readOwnMember(claims, 'ath');
   if (ath !== tokenHash) {
     throw forAnother(
+      'other_token',
       ath === undefined ? 'it has no ath' : 'its ath is not the hash of the access token of the request',
     );
   }
@@ -218,7 +241,7 @@ function readLimit(claims: Members, name: 'exp' | 'nbf'): number | undefined {
   if (value === undefined || typeof value === 'number') {
     return value;
   }
-  throw malformed(`its ${name} is ${describeShortClaim(value)}; expected a number`);
+  throw malformed('malformed_claim', `its ${name} is ${describeShortClaim(value)}; expected a number`);
 }
 
 /** A client over HTTP/2 can send any text as method. */
@@ -246,7 +269,7 @@ function describeParts(text: string): string {
 function decode(encoded: string, part: string): Buffer {
   const bytes = Buffer.from(encoded, 'base64url');
   if (bytes.toString('base64url') !== encoded) {
-    throw malformed(`${part} not in base64url without padding`);
+    throw malformed('not_one_jwt', `${part} not in base64url without padding`);
   }
   return bytes;
 }
@@ -261,15 +284,15 @@ function parseMembers(encoded: string, part: string): Members {
   } catch {
     // The message of the error quotes the text.
   }
-  throw malformed(`${part} not a JSON object`);
+  throw malformed('not_one_jwt', `${part} not a JSON object`);
 }
 
-function malformed(detail: string): RequestRefused {
-  return refused('dpop_proof_malformed', detail);
+function malformed(code: ProofReasonCode, text: string): RequestRefused {
+  return createRefusal('dpop_proof_malformed', { code, text });
 }
 
-function forAnother(detail: string): RequestRefused {
-  return refused('dpop_proof_for_another', detail);
+function forAnother(code: ProofReasonCode, text: string): RequestRefused {
+  return createRefusal('dpop_proof_for_another', { code, text });
 }
 
 function refused(code: RefusalCode, detail: string): RequestRefused {

@@ -1,4 +1,4 @@
-import { RequestRefused } from '../errors.js';
+import { createRefusal, RequestRefused } from '../errors.js';
 import type { TokenClaims } from '../token/token-claims.js';
 import {
   describeClaim,
@@ -24,6 +24,11 @@ export interface ClaimRules {
  * §3).
  */
 const acceptedTokenTypes = ['bearer', 'access_token', 'urn:ietf:params:oauth:token-type:access_token'];
+
+/** Why a token is refused whose type is DPoP, without a proof. */
+export type TypeReasonCode = 'type_dpop';
+
+const dpopType: TypeReasonCode = 'type_dpop';
 
 /**
  * Refuses a token that is out of its time or not meant for this resource server. `now` in seconds
@@ -56,7 +61,9 @@ export function checkClaims(token: TokenClaims, rules: ClaimRules, now: number, 
   if (token.tokenType !== undefined && !isAcceptedType(token.tokenType, hasProof)) {
     const expected = hasProof ? 'DPoP or Bearer' : 'Bearer';
     const detail = `expected token_type ${expected}, got ${describeClaim(token.tokenType)}`;
-    throw new RequestRefused('token_wrong_type', { detail });
+    throw token.tokenType.toLowerCase() === 'dpop'
+      ? createRefusal('token_wrong_type', { code: dpopType, text: detail })
+      : new RequestRefused('token_wrong_type', { detail });
   }
 }
 

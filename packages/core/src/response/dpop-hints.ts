@@ -1,4 +1,7 @@
-import type { RefusalCode, RequestRefused } from '../errors.js';
+import type { BindingReasonCode } from '../confirmation/binding.js';
+import type { ProofReasonCode } from '../dpop/proof.js';
+import { type RefusalCode, type RequestRefused, reasonCodeOf } from '../errors.js';
+import type { TypeReasonCode } from '../policy/registered-claims.js';
 import { hasDpopScheme } from '../request/credentials.js';
 import type { NodeRequest } from '../request/node-request.js';
 import type { Hint } from '../shared/hint.js';
@@ -64,117 +67,97 @@ const byCode: Partial<Record<RefusalCode, Hint>> = Object.freeze({
   },
 });
 
-/** Of `dpop_proof_for_another`, by the claim that its detail names. */
-const byClaim: readonly (readonly [start: RegExp, hint: Hint])[] = [
-  [
-    /^its htu is none/,
-    { code: 'dpop_claim_missing', text: 'the client writes no htu: the URL of the request without query' },
-  ],
-  [
-    /^its htu /,
-    {
-      code: 'dpop_other_url',
-      text:
-        'if the client uses the right URL, name its origin in dpop.origin, and what a proxy cuts off its ' +
-        'path in dpop.pathPrefix',
-    },
-  ],
-  [
-    /^its htm /,
-    { code: 'dpop_other_method', text: 'the client made the proof for another method: make one per request' },
-  ],
-  [
-    /ath/,
-    {
-      code: 'dpop_other_token',
-      text: 'the client made the proof for the token endpoint, or for another access token',
-    },
-  ],
-];
+/** Of `dpop_proof_malformed` and `dpop_proof_for_another`, by what is wrong with the proof. */
+const byReason: Readonly<Record<ProofReasonCode, Hint>> = Object.freeze({
+  no_htu: {
+    code: 'dpop_claim_missing',
+    text: 'the client writes no htu: the URL of the request without query',
+  },
+  other_htu: {
+    code: 'dpop_other_url',
+    text:
+      'if the client uses the right URL, name its origin in dpop.origin, and what a proxy cuts off its ' +
+      'path in dpop.pathPrefix',
+  },
+  other_htm: {
+    code: 'dpop_other_method',
+    text: 'the client made the proof for another method: make one per request',
+  },
+  other_token: {
+    code: 'dpop_other_token',
+    text: 'the client made the proof for the token endpoint, or for another access token',
+  },
+  not_one_jwt: {
+    code: 'dpop_not_one_jwt',
+    text:
+      'the client must send one signed JWT in the header DPoP, and nothing else: header, claims and ' +
+      'signature, each in base64url without padding (RFC 7515 §7.1)',
+  },
+  other_typ: {
+    code: 'dpop_not_a_proof',
+    text:
+      'the client sends another JWT in the header DPoP, such as its access token or its client ' +
+      'assertion, or leaves typ out: the header of a proof has typ dpop+jwt',
+  },
+  other_algorithm: {
+    code: 'dpop_algorithm_not_accepted',
+    text:
+      'the client must sign with an algorithm that the challenge names in algs; or add its algorithm to ' +
+      'dpop.algorithms',
+  },
+  critical_extension: {
+    code: 'dpop_extension',
+    text: 'the client must leave crit out of the header of the proof',
+  },
+  private_key: {
+    code: 'dpop_private_key_sent',
+    text:
+      'the client sends its private key: it must write the public key into jwk, and make a new key, ' +
+      'because it has shown this one',
+  },
+  unfit_key: {
+    code: 'dpop_key_unfit',
+    text:
+      'the client must write the public key that fits alg into the header, as the object jwk: EC with ' +
+      'P-256 for ES256, RSA of 2,048 to 8,192 bits with an exponent below 2^32 for PS256 and RS256, ' +
+      'OKP with Ed25519 for EdDSA',
+  },
+  malformed_claim: {
+    code: 'dpop_claim_malformed',
+    text:
+      'the client must write jti as a text that is new for each proof, and iat as a number: seconds since ' +
+      '1970, as exp and nbf if the proof has them',
+  },
+});
 
-const notOneProof: Hint = {
-  code: 'dpop_not_one_jwt',
-  text:
-    'the client must send one signed JWT in the header DPoP, and nothing else: header, claims and ' +
-    'signature, each in base64url without padding (RFC 7515 §7.1)',
-};
+const byReasonCode: ReadonlyMap<string | undefined, Hint> = new Map(Object.entries(byReason));
 
-const wrongClaim: Hint = {
-  code: 'dpop_claim_malformed',
-  text:
-    'the client must write jti as a text that is new for each proof, and iat as a number: seconds since ' +
-    '1970, as exp and nbf if the proof has them',
-};
+const dpopType: TypeReasonCode = 'type_dpop';
 
-/** Of `dpop_proof_malformed`, by the step that its detail names. */
-const byStep: readonly (readonly [start: RegExp, hint: Hint])[] = [
-  [/^it has \d|^its signature is |not in base64url|not a JSON object$/, notOneProof],
-  [
-    /^its typ /,
-    {
-      code: 'dpop_not_a_proof',
-      text:
-        'the client sends another JWT in the header DPoP, such as its access token or its client ' +
-        'assertion, or leaves typ out: the header of a proof has typ dpop+jwt',
-    },
-  ],
-  [
-    /^its alg /,
-    {
-      code: 'dpop_algorithm_not_accepted',
-      text:
-        'the client must sign with an algorithm that the challenge names in algs; or add its algorithm to ' +
-        'dpop.algorithms',
-    },
-  ],
-  [
-    /^its header has crit/,
-    { code: 'dpop_extension', text: 'the client must leave crit out of the header of the proof' },
-  ],
-  [
-    /^its jwk has the member /,
-    {
-      code: 'dpop_private_key_sent',
-      text:
-        'the client sends its private key: it must write the public key into jwk, and make a new key, ' +
-        'because it has shown this one',
-    },
-  ],
-  [
-    /jwk/,
-    {
-      code: 'dpop_key_unfit',
-      text:
-        'the client must write the public key that fits alg into the header, as the object jwk: EC with ' +
-        'P-256 for ES256, RSA of 2,048 to 8,192 bits with an exponent below 2^32 for PS256 and RS256, ' +
-        'OKP with Ed25519 for EdDSA',
-    },
-  ],
-  [/^its (?:jti|iat|exp|nbf) /, wrongClaim],
-];
+const keyNotAccepted: BindingReasonCode = 'jkt_not_accepted';
 
 /** Returns the likely cause of a refusal that DPoP has to do with. Never throws. */
 export function hintForDpop(
-  { code, detail = '' }: RequestRefused,
+  refusal: RequestRefused,
   req: NodeRequest,
   acceptsDpop: boolean,
 ): Hint | undefined {
-  const known = byCode[code];
+  const known = byCode[refusal.code];
   if (known !== undefined) {
     return known;
   }
-  switch (code) {
+  const reason = reasonCodeOf(refusal);
+  switch (refusal.code) {
     case 'dpop_proof_malformed':
-      return byStep.find(([start]) => start.test(detail))?.[1];
     case 'dpop_proof_for_another':
-      return byClaim.find(([start]) => start.test(detail))?.[1];
+      return byReasonCode.get(reason);
     case 'credentials_missing':
       return !acceptsDpop && hasDpopScheme(req) ? dpopOff : undefined;
     case 'token_bound_otherwise':
-      return !acceptsDpop && /^cnf has jkt\b/.test(detail) ? dpopOff : undefined;
+      return !acceptsDpop && reason === keyNotAccepted ? dpopOff : undefined;
     // Servers name the type of such a token, which is read before cnf.
     case 'token_wrong_type':
-      return /, got "dpop"$/i.test(detail) ? (acceptsDpop ? bearerScheme : dpopOff) : undefined;
+      return reason === dpopType ? (acceptsDpop ? bearerScheme : dpopOff) : undefined;
     default:
       return undefined;
   }

@@ -1,8 +1,8 @@
 import { createHash, hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { CertificateSource, ClientCertificate } from '../certificate/client-certificate.js';
-import { thumbprintAtTop } from '../confirmation/binding.js';
-import type { RequestRefused } from '../errors.js';
+import type { BindingReasonCode } from '../confirmation/binding.js';
+import { type RequestRefused, reasonCodeOf } from '../errors.js';
 import type { Explanation } from '../observe/events.js';
 import type { NodeRequest } from '../request/node-request.js';
 import type { Hint } from '../shared/hint.js';
@@ -33,7 +33,7 @@ export function createExplainer(source: CertificateSource, acceptsDpop: boolean)
     certificate: ClientCertificate | undefined,
     req: NodeRequest,
   ): Hint | undefined {
-    const { code, detail, expectedThumbprint } = refusal;
+    const { code, expectedThumbprint } = refusal;
     const known = hintForDpop(refusal, req, acceptsDpop) ?? hintForChain(refusal);
     if (known !== undefined) {
       return known;
@@ -42,7 +42,7 @@ export function createExplainer(source: CertificateSource, acceptsDpop: boolean)
       return source.explainMissing?.(req);
     }
     if (code === 'token_unbound') {
-      return detail === thumbprintAtTop ? thumbprintOutsideCnf : noCnf;
+      return reasonCodeOf(refusal) === atTop ? thumbprintOutsideCnf : noCnf;
     }
     return expectedThumbprint === undefined || certificate === undefined
       ? undefined
@@ -85,6 +85,8 @@ export function originOf({ header, fromConnection, origin }: CertificateSource):
   }
   return fromConnection === true ? 'the TLS connection' : 'the option certificate';
 }
+
+const atTop: BindingReasonCode = 'thumbprint_at_top';
 
 const thumbprintOutsideCnf: Hint = {
   code: 'thumbprint_outside_cnf',
