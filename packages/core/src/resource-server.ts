@@ -128,13 +128,13 @@ export interface ResourceServer {
    * Returns the certificates of the clients whose requests this resource server has accepted, and
    * when each expires. Those that expire first come first. A process knows its own requests only,
    * and those since its start. A certificate that has expired and is replaced is left out. Of each
-   * client at most 4 certificates are kept; the option `maxClients` limits the clients.
+   * client at most 4 certificates are kept; the option `maxListedClients` limits the clients.
    *
    * @example
    * const { resourceServer } = mtls;
-   * const expiring = resourceServer.clients().filter(({ daysLeft = 0 }) => daysLeft < 30);
+   * const expiring = resourceServer.clientCertificates().filter(({ daysLeft = 0 }) => daysLeft < 30);
    */
-  clients(): ClientCertificateUse[];
+  clientCertificates(): ClientCertificateUse[];
   /** The issuers whose tokens are accepted. */
   readonly issuers: readonly string[];
   /**
@@ -240,7 +240,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     // Its tokens end in the other processes too. The request is refused at once, and does not wait for that.
     ({ thumbprint }) => ignoreRejection(revoke({ thumbprint }, 'revoke')),
   );
-  const certificateUses = createCertificateUses(settings.maxClients);
+  const certificateUses = createCertificateUses(settings.maxListedClients);
   const refusals = createRefusals(settings, explainer, report, dpop);
   const checkReadiness = createReadinessCheck(
     [
@@ -285,7 +285,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     issuers: issuerNames,
     metadata: settings.resourceMetadata?.answerTo,
     reported: decider.reported,
-    clients: certificateUses.uses,
+    clientCertificates: certificateUses.uses,
 
     revoke: (revocation: Revocation, origin?: unknown) =>
       revoke(revocation, origin === 'signal' ? 'signal' : 'revoke'),

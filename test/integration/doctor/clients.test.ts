@@ -49,7 +49,7 @@ const pages = {
     const mtls = expressMtls.mtlsBound(options());
     app.use(mtls);
     app.get('/operations/clients', expressMtls.requireScopes('operations'), (_req, res) => {
-      res.set('Cache-Control', 'no-store').json(mtls.resourceServer.clients());
+      res.set('Cache-Control', 'no-store').json(mtls.resourceServer.clientCertificates());
     });
     return app as Listener;
   },
@@ -60,7 +60,7 @@ const pages = {
     app.use(koaMtls.requireScopes('operations') as Koa.Middleware);
     app.use((ctx) => {
       ctx.set('Cache-Control', 'no-store');
-      ctx.body = mtls.resourceServer.clients();
+      ctx.body = mtls.resourceServer.clientCertificates();
     });
     return app.callback() as Listener;
   },

@@ -52,8 +52,8 @@ const certificateFor = (days: number, lifetime = 365): Promise<ClientCertificate
 
 const hashAlone = (letter: string) => new ClientCertificate({ thumbprint: letter.repeat(43) });
 
-function create(maxClients = 10_000): CertificateUses {
-  const certificates = createCertificateUses(maxClients);
+function create(maxListedClients = 10_000): CertificateUses {
+  const certificates = createCertificateUses(maxListedClients);
   made.push(certificates);
   return certificates;
 }
@@ -75,7 +75,7 @@ function listen() {
   return { events, thresholds: () => events.map(({ threshold }) => threshold) };
 }
 
-describe('clients()', () => {
+describe('clientCertificates()', () => {
   it('has a row for each client and certificate, those that expire first at the front', async () => {
     const [later, sooner] = [await certificateFor(90), await certificateFor(10.5)];
     const certificates = create();
@@ -166,7 +166,7 @@ describe('bounds', () => {
   const names = (certificates: CertificateUses) =>
     certificates.uses().map(({ issuer: of, clientId }) => `${of} ${clientId}`);
 
-  it('beyond maxClients the client that was seen least recently is removed', () => {
+  it('beyond maxListedClients the client that was seen least recently is removed', () => {
     const certificates = create(2);
     certificates.note(used(hashAlone('A'), 'first'));
     certificates.note(used(hashAlone('A'), 'second'));
@@ -214,7 +214,7 @@ describe('bounds', () => {
     ]);
   });
 
-  it('with maxClients 0 nothing is kept, published or awaited', async () => {
+  it('with maxListedClients 0 nothing is kept, published or awaited', async () => {
     const { events } = listen();
     const certificates = create(0);
     certificates.note(used(await certificateFor(3)));
@@ -535,23 +535,23 @@ describe('a resource server', () => {
     const accepting = server(certificate, claims);
     await accepting.authorize(requestWith('token'));
     await accepting.authorize(requestWith('token'));
-    expect(accepting.clients()).toMatchObject([
+    expect(accepting.clientCertificates()).toMatchObject([
       { issuer, clientId: 'alice', thumbprint: certificate.thumbprint, daysLeft: 90 },
     ]);
     const refusing = server(certificate, { ...claims, cnf: { 'x5t#S256': 'A'.repeat(43) } });
     await expect(refusing.authorize(requestWith('token'))).rejects.toMatchObject({
       code: 'certificate_mismatch',
     });
-    expect(refusing.clients()).toEqual([]);
+    expect(refusing.clientCertificates()).toEqual([]);
   });
 
   it('has rows that a caller may change, and that become JSON without a token or a subject', async () => {
     const certificate = await certificateFor(90);
     const one = server(certificate, boundClaims(certificate, { client_id: 'alice' }));
     await one.authorize(requestWith('tok-3141592653'));
-    const [row] = one.clients();
+    const [row] = one.clientCertificates();
     row?.notAfter?.setTime(0);
-    expect(JSON.parse(JSON.stringify(one.clients()))).toEqual([
+    expect(JSON.parse(JSON.stringify(one.clientCertificates()))).toEqual([
       {
         issuer,
         clientId: 'alice',
@@ -565,14 +565,14 @@ describe('a resource server', () => {
     ]);
   });
 
-  it('keeps maxClients clients', async () => {
+  it('keeps maxListedClients clients', async () => {
     const certificate = await certificateFor(90);
     let claims = boundClaims(certificate);
     const few = createResourceServer(
       optionsOver(
         pretendServer(() => claims),
         certificate,
-        { maxClients: 1 },
+        { maxListedClients: 1 },
       ),
     );
     made.push(few);
@@ -580,6 +580,6 @@ describe('a resource server', () => {
       claims = boundClaims(certificate, { client_id });
       await few.authorize(requestWith(`token of ${client_id}`.replaceAll(' ', '-')));
     }
-    expect(few.clients()).toMatchObject([{ clientId: 'bob' }]);
+    expect(few.clientCertificates()).toMatchObject([{ clientId: 'bob' }]);
   });
 });

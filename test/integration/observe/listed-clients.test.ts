@@ -1,4 +1,4 @@
-// clients() of both adapters, for each source of certificates, over real connections.
+// clientCertificates() of both adapters, for each source of certificates, over real connections.
 import { X509Certificate } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
@@ -93,14 +93,14 @@ describe.each(cases)('%s, %s', (framework, _title, { certificate, start, knowsEn
       http: { ca: pki.ca.cert },
     });
     const { send, end } = await start(listener);
-    expect(resourceServer.clients()).toEqual([]);
+    expect(resourceServer.clientCertificates()).toEqual([]);
     expect(await send('alice', pki.alice)).toBe(200);
     expect(await send('bob', pki.bob)).toBe(200);
     expect(await send('alice', pki.alice)).toBe(200);
     // A stolen token makes no row.
     expect(await send('alice', pki.bob)).toBe(401);
     await end();
-    const rows = resourceServer.clients();
+    const rows = resourceServer.clientCertificates();
     const of = (name: keyof typeof identities) => ({
       issuer: server.issuer,
       clientId: name,

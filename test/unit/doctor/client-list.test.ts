@@ -1,4 +1,4 @@
-// What `mtls-doctor clients` makes of the JSON of clients().
+// What `mtls-doctor clients` makes of the JSON of clientCertificates().
 import { describe, expect, it } from 'vitest';
 import { reportClients } from '../../../packages/core/src/doctor/client-list.js';
 

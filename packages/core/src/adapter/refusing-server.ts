@@ -46,7 +46,7 @@ export const refusingServer: ResourceServer = Object.freeze({
   issuers: Object.freeze([]),
   metadata: undefined,
   reported: new Map(),
-  clients: () => [],
+  clientCertificates: () => [],
   authorize: throwRefusal,
   isGranted: (_req: NodeRequest, _authorization: unknown): _authorization is never => false,
   confirm: throwRefusal,

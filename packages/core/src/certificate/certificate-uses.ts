@@ -68,17 +68,17 @@ interface Client {
 type Clients = Map<string, Client>;
 
 /**
- * @param maxClients for each issuer, so that the clients of one do not remove those of another. `0`
+ * @param maxListedClients for each issuer, so that the clients of one do not remove those of another. `0`
  * remembers nothing
  */
-export function createCertificateUses(maxClients: number): CertificateUses {
+export function createCertificateUses(maxListedClients: number): CertificateUses {
   const named = new Map<string, Clients>();
   // A token that names no client may be any client's: each certificate counts as one client.
   const nameless = new Map<string, Clients>();
   let isClosed = false;
 
   function note({ issuer, clientId, certificate }: Authorization): void {
-    if (certificate === undefined || maxClients === 0) {
+    if (certificate === undefined || maxListedClients === 0) {
       return;
     }
     const { thumbprint } = certificate;
@@ -111,7 +111,7 @@ export function createCertificateUses(maxClients: number): CertificateUses {
     client.uses = [use, ...client.uses.toSorted(byLastSeen)].slice(0, MAX_CERTIFICATES);
     move(clients, client, now);
     const [oldest] = clients.keys();
-    if (clients.size > maxClients && oldest !== undefined) {
+    if (clients.size > maxListedClients && oldest !== undefined) {
       clients.delete(oldest);
     }
     if (!isClosed) {
@@ -168,7 +168,7 @@ export function createCertificateUses(maxClients: number): CertificateUses {
   }
 
   // Made here and not by a request, whose asynchronous context it would keep.
-  const timer = maxClients > 0 ? setInterval(checkAll, CHECK_INTERVAL).unref() : undefined;
+  const timer = maxListedClients > 0 ? setInterval(checkAll, CHECK_INTERVAL).unref() : undefined;
   const unlist = registerCertificateEnds(ends);
 
   return {

@@ -15,7 +15,7 @@ const MAX_BYTES = 64 * 1_024 * 1_024;
 /** Clients that a finding names, at most. */
 const MAX_NAMED = 10;
 
-/** A row of `clients()` of a resource server, as JSON has it. */
+/** A row of `clientCertificates()` of a resource server, as JSON has it. */
 interface ListedClient {
   readonly issuer: string;
   /** A text for tokens that name no client, too. */
@@ -62,7 +62,7 @@ export async function readClients(file: string): Promise<string> {
 
 /**
  * Reports the certificates that have expired, or expire within `days`, by the lists of one process or
- * of several. Throws `TellableError` for a text that is not the JSON of `clients()`.
+ * of several. Throws `TellableError` for a text that is not the JSON of `clientCertificates()`.
  */
 export function reportClients(texts: readonly string[], days: number, now: number): ClientReport {
   const clients = merge(listsIn(texts)).toSorted((a, b) => compare(a.notAfter, b.notAfter));
@@ -149,7 +149,7 @@ function listsIn(texts: readonly string[]): ListedClient[][] {
 
 /** Of what is read, nothing is shown that is no row. */
 function listIn(text: string, prefix: string): ListedClient[] {
-  const expected = `${prefix}expected the JSON of resourceServer.clients()`;
+  const expected = `${prefix}expected the JSON of resourceServer.clientCertificates()`;
   let list: unknown;
   try {
     list = JSON.parse(text);

@@ -6,7 +6,7 @@ export const expiryThresholds = [1, 7, 30] as const;
 
 type ExpiryThreshold = (typeof expiryThresholds)[number];
 
-/** A certificate that a client has used, as `clients()` of a resource server returns it. */
+/** A certificate that a client has used, as `clientCertificates()` of a resource server returns it. */
 export interface ClientCertificateUse {
   /** The issuer of the tokens that the client uses. */
   readonly issuer: string;

@@ -168,11 +168,11 @@ export const resourceServerOptions = optionGroup({
     fallback: 'nothing',
   }),
   /**
-   * Number of clients of each issuer whose certificates `clients()` of the resource server lists.
+   * Number of clients of each issuer whose certificates `clientCertificates()` of the resource server lists.
    * Beyond it, the client that was seen least recently is removed. `0` disables the list, its metrics
    * and the events before a certificate expires. Default 10,000; from 0 to 1,000,000.
    */
-  maxClients: wholeNumber({ min: 0, max: 1_000_000, default: 10_000 }),
+  maxListedClients: wholeNumber({ min: 0, max: 1_000_000, default: 10_000 }),
   /**
    * Seconds by which the clocks of your API and of the authorization server may differ, for `exp`,
    * `nbf` and `iat`. Default 30; from 0 to 300, with a `profile` from 10 to 60 (FAPI 2.0 §5.3.2.1).
@@ -259,7 +259,7 @@ export interface Settings {
   readonly dpop: DpopSettings | undefined;
   readonly certificate: CertificateSource;
   readonly certificatePolicy: CertificatePolicy | undefined;
-  readonly maxClients: number;
+  readonly maxListedClients: number;
   readonly clockTolerance: number;
   readonly cache: SettingsOf<typeof cacheOptions>;
   readonly sharedCache: SettingsOf<typeof sharedCacheOptions> | undefined;
@@ -311,7 +311,7 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
     dpop,
     certificate,
     certificatePolicy: resolveCertificatePolicy(given, certificate),
-    maxClients: given.get('maxClients'),
+    maxListedClients: given.get('maxListedClients'),
     clockTolerance: given.get('clockTolerance'),
     cache,
     sharedCache: given.get('sharedCache'),
