@@ -57,7 +57,7 @@ const whole: CertificatePolicyOptions = {
   requireValidNow: true,
   issuer: 'CN=Clients',
   extendedKeyUsage: 'clientAuth',
-  revocation: { by: 'crl', crlFiles },
+  revocationCheck: { by: 'crl', crlFiles },
 };
 
 /** The thumbprint that a token is bound to is a part of the token. */

@@ -13,7 +13,7 @@ const mtls = mtlsBound({
   }),
   certificatePolicy: {
     authorities: process.env.CLIENTS_CA_FILE,
-    revocation: { by: 'crl', mode: 'strict', crlFiles: process.env.CRL_FILES.split(',') },
+    revocationCheck: { by: 'crl', mode: 'strict', crlFiles: process.env.CRL_FILES.split(',') },
   },
 });
 const app = express();

@@ -56,13 +56,13 @@ const certificate = new core.ClientCertificate(expired.der ?? new Uint8Array());
 
 const clientAuthentication = core.bearerTokenAuthentication(() => 'a-token');
 
-/** What each option of `certificatePolicy.revocation` needs. */
+/** What each option of `certificatePolicy.revocationCheck` needs. */
 function ofStatus(...names: readonly string[]): Record<string, object> {
-  const revocation = { by: ['crl', 'ocsp'] };
+  const revocationCheck = { by: ['crl', 'ocsp'] };
   return Object.fromEntries(
     names.map((name) => [
-      `certificatePolicy.revocation.${name}`,
-      { certificatePolicy: { authorities: ca.cert, revocation } },
+      `certificatePolicy.revocationCheck.${name}`,
+      { certificatePolicy: { authorities: ca.cert, revocationCheck } },
     ]),
   );
 }
@@ -87,7 +87,7 @@ export const ofResourceServer: Taker = {
   seen: ({ certificatePolicy, resourceMetadata, ...settings }: ReturnType<typeof resolveSettings>) => ({
     ...settings,
     policy: certificatePolicy && refusalBy(certificatePolicy),
-    revocation: certificatePolicy?.revocation,
+    revocationCheck: certificatePolicy?.revocationCheck,
     document: resourceMetadata?.answerTo('GET', '/.well-known/oauth-protected-resource'),
   }),
 };

@@ -163,7 +163,7 @@ function otherThan(stated: unknown, { path, limits, accepted = '' }: Documented)
     tokens: jwtAccessTokens(),
     realm: 'other',
     'customHeader().name': 'other',
-    'certificatePolicy.status': 401,
+    'certificatePolicy.refusalStatus': 401,
     floodGuard: false,
     // Shown by what is accepted (jwt/typ-and-claims.test.ts): a source has no other member.
     'jwtAccessTokens().typ': undefined,

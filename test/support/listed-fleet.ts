@@ -76,7 +76,7 @@ export async function startListedFleet(
       http: { ca: pki.ca.cert },
       certificatePolicy: {
         authorities: issuer.cert,
-        revocation: {
+        revocationCheck: {
           by: 'crl',
           refreshInterval,
           ...(by === 'server' ? { origins: origin } : { crlFiles: file }),

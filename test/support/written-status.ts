@@ -248,7 +248,7 @@ export const defaultSettings: CertificateStatusSettings = {
   timeout: 5,
   maxSize: 10_485_760,
   nonce: false,
-  crlFilesPath: 'certificatePolicy.revocation.crlFiles',
+  crlFilesPath: 'certificatePolicy.revocationCheck.crlFiles',
 };
 
 /** Writes files, calls `use` with their paths, and removes them. */

@@ -183,7 +183,7 @@ describe('what a certificate must be', () => {
     ],
     [
       'refused with 403, said so',
-      { requireVerified: true, status: 403 },
+      { requireVerified: true, refusalStatus: 403 },
       () => of(named),
       `403 ${noVerdict}`,
     ],
@@ -193,7 +193,7 @@ describe('what a certificate must be', () => {
       () => new ClientCertificate({ thumbprint: rfc8705AppendixA.thumbprint }, { verified: true }),
       'fits',
     ],
-    ['refused with 401', { requireVerified: true, status: 401 }, () => of(named), `401 ${noVerdict}`],
+    ['refused with 401', { requireVerified: true, refusalStatus: 401 }, () => of(named), `401 ${noVerdict}`],
     [
       'known by more than its hash',
       { subject: 'CN=x' },
@@ -282,8 +282,8 @@ describe('a policy that is none is refused', () => {
     ],
     [
       'a status that is none',
-      { requireVerified: true, status: 404 },
-      mismatch('certificatePolicy.status', '404'),
+      { requireVerified: true, refusalStatus: 404 },
+      mismatch('certificatePolicy.refusalStatus', '404'),
     ],
     [
       'no boolean',
@@ -377,7 +377,7 @@ describe.each(frameworks)('%s', (framework) => {
 
   it('S12: or with 401 and the usual challenge', async () => {
     const refused = await statusOf(pki.selfSignedEc, {
-      certificatePolicy: { requireVerified: true, status: 401 },
+      certificatePolicy: { requireVerified: true, refusalStatus: 401 },
     });
     expect([refused.status, refused.body.error]).toEqual([401, 'invalid_token']);
     expect(refused.headers['www-authenticate']).toContain('error="invalid_token"');

@@ -92,7 +92,7 @@ async function runWith(
 const policyOf = (revocation: object = {}) => ({
   authorities: root.cert,
   intermediates: middle.cert,
-  revocation: { by: 'crl', origins: origin, timeout: 2, ...revocation },
+  revocationCheck: { by: 'crl', origins: origin, timeout: 2, ...revocation },
 });
 
 it('shows the path, and the lists with their age', async () => {
@@ -126,7 +126,7 @@ it('takes the authorities between from the file of the certificate, and the anch
 
 it('checks by the policies of routes, each under its name', async () => {
   const other = await authority('CN=Other');
-  const { revocation: _, ...notAsking } = policyOf();
+  const { revocationCheck: _, ...notAsking } = policyOf();
   const routes = [policyOf(), { requireValidNow: true }, { authorities: other.cert }, notAsking];
   const { code, findings } = await runWith(leaf.cert, { routes });
   const found = findings.map(({ status, code: what, message }) => [message.split(':')[0], status, what]);
@@ -142,7 +142,7 @@ it('checks by the policies of routes, each under its name', async () => {
     ['certificatePolicies[3]', 'warning', 'revocation_not_checked'],
   ]);
   expect(findings.at(-1)).toMatchObject({
-    message: expect.stringContaining('certificatePolicies[3].revocation is not set'),
+    message: expect.stringContaining('certificatePolicies[3].revocationCheck is not set'),
   });
   expect(code).toBe(1);
 });
@@ -225,7 +225,7 @@ it('shows a list that a key for lists alone signed', async () => {
 it('says that the API does not ask', async () => {
   const file = write(`${await revocationList(root, [])}${await revocationList(middle, [])}`, 'crl');
   const plain = await client('CN=plain', middle);
-  const { revocation: _, ...rest } = policyOf();
+  const { revocationCheck: _, ...rest } = policyOf();
   const { findings } = await run(plain.cert, rest);
   expect(findings.at(-1)).toMatchObject({ status: 'warning', code: 'revocation_not_checked' });
   const { code, findings: known } = await run(plain.cert, policyOf({ crlFiles: file }));

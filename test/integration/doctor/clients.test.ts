@@ -117,7 +117,7 @@ describe('what can not be read has the exit code 2', () => {
   it.each<[string, string[], RegExp]>([
     ['no source', [], /clients needs a file or URL/],
     ['a file that is missing', [join(folder, 'none.json')], /can't be read: ENOENT/],
-    ['a file that is no list', [ca], /expected the JSON of resourceServer\.clients\(\)/],
+    ['a file that is no list', [ca], /expected the JSON of resourceServer\.clientCertificates\(\)/],
     ['a URL that is none', ['https://'], /clients: the value is no URL/],
     ['a server that is not there', ['http://127.0.0.1:1/clients'], /gives no answer: ECONNREFUSED/],
     ['days that are no number', ['x.json', '--days', '-1x'], /--days|an option lacks its value/],

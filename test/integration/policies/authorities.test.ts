@@ -195,7 +195,7 @@ describe.each(frameworks)('%s', (framework) => {
     });
 
     it('refuses with 401 if the policy says so', async () => {
-      expect(await statuses(framework, source, [impostor], { status: 401 })).toEqual([401, 401]);
+      expect(await statuses(framework, source, [impostor], { refusalStatus: 401 })).toEqual([401, 401]);
     });
 
     it('reads a file of authorities again', async () => {
@@ -263,8 +263,8 @@ describe.each(frameworks)('%s', (framework) => {
 
   it.each(sources)('%s: a token of another certificate builds no path to a status', async (source) => {
     const built = vi.spyOn(ChainVerification.prototype, 'verify');
-    const revocation = { by: 'crl' } as const;
-    const api = await startApi(framework, source, { authorities: root.cert, revocation });
+    const revocationCheck = { by: 'crl' } as const;
+    const api = await startApi(framework, source, { authorities: root.cert, revocationCheck });
     const claims = { cnf: { 'x5t#S256': createHash('sha256').update('another').digest('base64url') } };
     try {
       expect(await ask(api, source, good, claims)).toBe(401);

@@ -1,4 +1,4 @@
-// certificatePolicy.revocation: what becomes of a request whose certificate is revoked, or of unknown status.
+// certificatePolicy.revocationCheck: what becomes of a request whose certificate is revoked, or of unknown status.
 import { readFileSync } from 'node:fs';
 import { createServer as createHttpServer, type Server, type ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
@@ -302,7 +302,7 @@ describeReal('openssl', 'certificates with lists and a responder of openssl', ()
   ): CertificatePolicyOptions => ({
     authorities: pemOf(root),
     intermediates: [authority, revokedAuthority, ...between].map(pemOf),
-    revocation: { by, mode, origins: origin, timeout: 0.5, ...more },
+    revocationCheck: { by, mode, origins: origin, timeout: 0.5, ...more },
   });
 
   async function ask(api: { url: string }, source: Source, leaf: Issued): Promise<number> {
@@ -412,17 +412,17 @@ describeReal('openssl', 'certificates with lists and a responder of openssl', ()
 it.each<[string, CertificatePolicyOptions, RegExp]>([
   [
     'revocation without authorities',
-    { revocation: { by: 'crl' } },
-    /certificatePolicy\.revocation.*authorities/,
+    { revocationCheck: { by: 'crl' } },
+    /certificatePolicy\.revocationCheck.*authorities/,
   ],
   [
     'an unknown method',
-    { authorities: pki.ca.cert, revocation: { by: 'both' as never } },
-    /certificatePolicy\.revocation\.by/,
+    { authorities: pki.ca.cert, revocationCheck: { by: 'both' as never } },
+    /certificatePolicy\.revocationCheck\.by/,
   ],
   [
     'a list that is missing',
-    { authorities: pki.ca.cert, revocation: { by: 'crl', crlFiles: 'missing.crl' as never } },
+    { authorities: pki.ca.cert, revocationCheck: { by: 'crl', crlFiles: 'missing.crl' as never } },
     /crlFiles/,
   ],
 ])('refuses %s at start-up', (_, certificatePolicy, message) => {

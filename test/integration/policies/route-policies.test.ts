@@ -164,7 +164,7 @@ const table: [string, Guard, object, Outcome][] = [
   ],
   [
     'S12: requireCertificate() refuses another issuer with 401 if told to',
-    ({ requireCertificate }) => requireCertificate({ issuer: 'CN=Other', status: 401 }),
+    ({ requireCertificate }) => requireCertificate({ issuer: 'CN=Other', refusalStatus: 401 }),
     {},
     { status: 401, error: 'invalid_token' },
   ],

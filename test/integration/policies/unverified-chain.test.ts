@@ -63,7 +63,7 @@ const rulesByName: readonly (readonly [string, Rule, string, 401 | 403])[] = [
   ],
   [
     'two of them, with 401',
-    { certificatePolicy: { subject: 'CN=tpp', issuer, status: 401 } },
+    { certificatePolicy: { subject: 'CN=tpp', issuer, refusalStatus: 401 } },
     'certificatePolicy.issuer, certificatePolicy.subject',
     401,
   ],

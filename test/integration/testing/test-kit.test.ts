@@ -117,7 +117,7 @@ describe.each(['Express', 'Koa'] as const)('%s', (framework) => {
       const crlFiles = join(folder, 'clients.crl');
       writeFileSync(crlFiles, `${await authority?.revocationList([revoked as never])}`);
       const policyOf = (authorities: string) => ({
-        certificatePolicy: { authorities, revocation: { by: 'crl', crlFiles } } as const,
+        certificatePolicy: { authorities, revocationCheck: { by: 'crl', crlFiles } } as const,
       });
       const send = (certificate = kit.certificate, authorities = `${authority?.certificate}`) => {
         const token = kit.boundToken({ scopes: ['payments:write'], certificate });

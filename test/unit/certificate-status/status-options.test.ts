@@ -7,7 +7,7 @@ import {
 import { OptionReader } from '../../../packages/core/src/shared/option-group.js';
 import { pem, withFiles, writeAuthority, writeList } from '../../support/written-status.js';
 
-const path = 'certificatePolicy.revocation';
+const path = 'certificatePolicy.revocationCheck';
 const brokenPem = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
 const resolve = (options: object) =>
   resolveCertificateStatus(new OptionReader(path, options, certificateStatusOptions));
@@ -41,12 +41,12 @@ describe('the options of the status of certificates', () => {
     [
       'files without crl',
       { by: 'ocsp', crlFiles: 'a.crl' },
-      "crlFiles: expected certificatePolicy.revocation.by: 'crl'",
+      "crlFiles: expected certificatePolicy.revocationCheck.by: 'crl'",
     ],
     [
       'a nonce without ocsp',
       { by: 'crl', nonce: true },
-      "nonce: expected certificatePolicy.revocation.by: 'ocsp'",
+      "nonce: expected certificatePolicy.revocationCheck.by: 'ocsp'",
     ],
     ['an origin with a path', { by: 'crl', origins: 'http://crl.example/' }, 'origins: expected'],
     ['an origin of another scheme', { by: 'crl', origins: 'ldap://crl.example' }, 'origins: expected'],

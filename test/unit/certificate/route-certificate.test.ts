@@ -144,8 +144,8 @@ describe('requireCertificate()', () => {
   it.each<[string, object, string | RegExp]>([
     [
       'a status that is none',
-      { requireVerified: true, status: 402 },
-      mismatch('routeCertificatePolicy().status', '402'),
+      { requireVerified: true, refusalStatus: 402 },
+      mismatch('routeCertificatePolicy().refusalStatus', '402'),
     ],
     ['an unknown rule', { verified: true }, mismatch('routeCertificatePolicy()', 'a name of 8 characters')],
     [
@@ -153,7 +153,7 @@ describe('requireCertificate()', () => {
       {},
       mismatch('routeCertificatePolicy()', 'nothing', 'something that a certificate could lack'),
     ],
-    ['a status alone', { status: 401 }, mismatch('routeCertificatePolicy()', 'nothing')],
+    ['a status alone', { refusalStatus: 401 }, mismatch('routeCertificatePolicy()', 'nothing')],
   ])('refuses %s, and names itself', (_title, options, message) => {
     expect(() => routeCertificatePolicy(options)).toThrow(ConfigurationError);
     expect(() => routeCertificatePolicy(options)).toThrow(message);

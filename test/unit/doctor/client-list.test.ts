@@ -106,7 +106,7 @@ describe('refuses what is no list of clients, and shows nothing of it', () => {
         return (error as Error).message;
       }
     })();
-    expect(thrown).toMatch(/^expected the JSON of resourceServer\.clients\(\), /);
+    expect(thrown).toMatch(/^expected the JSON of resourceServer\.clientCertificates\(\), /);
     expect(thrown).not.toContain('2718281828');
   });
 });

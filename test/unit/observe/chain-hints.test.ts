@@ -118,7 +118,7 @@ describe('a certificate that is revoked, or of unknown status', () => {
     withFiles(lists, (crlFiles) =>
       hintOf(leaf.der, {
         intermediates: middle.cert,
-        revocation: { by: 'crl', mode, ...(lists.length > 0 && { crlFiles }) },
+        revocationCheck: { by: 'crl', mode, ...(lists.length > 0 && { crlFiles }) },
       }),
     );
 

@@ -29,7 +29,7 @@ it.each<[string, object]>([
   ),
   ['cache: a member that is not enumerable', { cache: hidden('maxAge', 1) }],
   ['certificatePolicy: {}', { certificatePolicy: {} }],
-  ['certificatePolicy: a status alone', { certificatePolicy: { status: 401 } }],
+  ['certificatePolicy: a status alone', { certificatePolicy: { refusalStatus: 401 } }],
   ['http.agent next to http.fetch', { http: { agent: () => ({}), fetch: async () => new Response() } }],
   ['resourceMetadata.members: a list', { resourceMetadata: { resource: 'https://a', members: ['x'] } }],
   ['resourceMetadata.members: a BigInt', { resourceMetadata: { resource: 'https://a', members: { x: 1n } } }],

@@ -23,7 +23,7 @@ beforeAll(() => {
     withFiles([pem(list)], async (crlFiles) => {
       const policy = routeCertificatePolicy({
         authorities: authority.certificate.x509.toString(),
-        revocation: { by: 'crl', crlFiles },
+        revocationCheck: { by: 'crl', crlFiles },
       });
       const found: string[] = [];
       for (const clockTolerance of tolerances) {

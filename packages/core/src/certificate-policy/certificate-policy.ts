@@ -42,7 +42,7 @@ import { flag, type OptionRule, oneOf, textList } from '../shared/option-rules.j
 import { callAll } from '../shared/promises.js';
 import { ChainPolicy } from './chain-policy.js';
 
-const statuses: OptionRule<401 | 403> = {
+const refusalStatuses: OptionRule<401 | 403> = {
   accepted: '401 or 403',
   shows: 'number',
   read: (given) => (given === 401 || given === 403 ? given : undefined),
@@ -106,7 +106,7 @@ export const certificatePolicyOptions = optionGroup({
    * verified. One of which TLS or the proxy says that it is revoked, or that no list of revoked
    * certificates can be had, is refused. So is each that TLS did not verify if the server of Node has
    * lists in its own option `crl`. Lists in `addContext()`, `SNICallback` or a proxy do not replace
-   * `revocation`: a client that sends a wrong certificate beside its own gets another verdict than
+   * `revocationCheck`: a client that sends a wrong certificate beside its own gets another verdict than
    * "revoked". Default: those that TLS or the proxy trusts.
    */
   authorities: optional(authoritiesRule, { fallback: 'those that TLS or the proxy trusts' }),
@@ -124,15 +124,15 @@ export const certificatePolicyOptions = optionGroup({
    * process, as by `revoke({ thumbprint })`. If one above it is revoked, another path without that one is
    * looked for first. Needs `authorities`. Default: revocation is not looked at.
    */
-  revocation: optional(nestedRule<never, CertificateStatusOptions>(certificateStatusOptions), {
+  revocationCheck: optional(nestedRule<never, CertificateStatusOptions>(certificateStatusOptions), {
     fallback: 'revocation is not looked at',
   }),
   /** Its extended key usage names `clientAuth` (RFC 5280 §4.2.1.12). Default: any. */
   extendedKeyUsage: optional(oneOf('clientAuth'), { fallback: 'any' }),
   /**
-   * The status of a refusal: 403 without a challenge (RFC 9440 §2.4), or 401 with one. Default 403.
+   * The HTTP status of a refusal: 403 without a challenge (RFC 9440 §2.4), or 401 with one. Default 403.
    */
-  status: withDefault(statuses, 403),
+  refusalStatus: withDefault(refusalStatuses, 403),
 });
 
 /**
@@ -161,7 +161,7 @@ export interface CertificatePolicy {
   /** Fetches nothing from now on. */
   readonly close: () => void;
   /** How the policy finds out whether certificates are revoked; undefined if it does not. */
-  readonly revocation: CertificateStatusSettings | undefined;
+  readonly revocationCheck: CertificateStatusSettings | undefined;
 }
 
 /** The rules that need the whole certificate, not its thumbprint alone. */
@@ -189,10 +189,17 @@ export function createCertificatePolicy(
   given: OptionReader<typeof certificatePolicyOptions>,
   clockTolerance: () => number,
 ): CertificatePolicy | undefined {
-  const { requireVerified, requireValidNow, status, authorities, intermediates, revocation, ...content } =
-    given.settings();
+  const {
+    requireVerified,
+    requireValidNow,
+    refusalStatus,
+    authorities,
+    intermediates,
+    revocationCheck,
+    ...content
+  } = given.settings();
   const rules = contentRules(content, given.pathOf('san'));
-  const code = status === 401 ? 'certificate_refused_401' : 'certificate_refused';
+  const code = refusalStatus === 401 ? 'certificate_refused_401' : 'certificate_refused';
   const byName = nameRules.filter((name) => !given.isMissing(name)).map((name) => given.pathOf(name));
   const requireGoodVerdict = byName.length > 0 ? createVerdictCheck(byName.join(', '), code) : undefined;
   const chain = chainPolicyOf(given, { authorities, intermediates }, clockTolerance);
@@ -262,7 +269,7 @@ export function createCertificatePolicy(
       await chain?.prepareStatus(certificate, Date.now());
     }
   };
-  return Object.assign(check, { load, close: () => chain?.close(), revocation: chain?.revocation });
+  return Object.assign(check, { load, close: () => chain?.close(), revocationCheck: chain?.revocationCheck });
 }
 
 /** Throws `ConfigurationError` for authorities that can't be read. */
@@ -272,7 +279,7 @@ function chainPolicyOf(
   clockTolerance: () => number,
 ): ChainPolicy | undefined {
   if (authorities === undefined) {
-    const lonely = (['intermediates', 'revocation'] as const).find((name) => !given.isMissing(name));
+    const lonely = (['intermediates', 'revocationCheck'] as const).find((name) => !given.isMissing(name));
     if (lonely !== undefined) {
       throw createLonely(given.pathOf(lonely), given.pathOf('authorities'));
     }
@@ -285,10 +292,10 @@ function chainPolicyOf(
       ? undefined
       : new AuthoritySource(intermediates, given.pathOf('intermediates'), report, true),
   );
-  if (given.isMissing('revocation')) {
+  if (given.isMissing('revocationCheck')) {
     return new ChainPolicy(verification, undefined, report);
   }
-  const settings = resolveCertificateStatus(given.nested('revocation'));
+  const settings = resolveCertificateStatus(given.nested('revocationCheck'));
   const { crlSigners } = verification;
   const status = createCertificateStatus(settings, clockTolerance, report, { crlSigners });
   return new ChainPolicy(verification, { status, settings }, report);

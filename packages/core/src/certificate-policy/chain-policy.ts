@@ -98,7 +98,7 @@ export class ChainPolicy {
   }
 
   /** How the status is found out; undefined if it is not. */
-  get revocation(): CertificateStatusSettings | undefined {
+  get revocationCheck(): CertificateStatusSettings | undefined {
     return this.#rule?.settings;
   }
 

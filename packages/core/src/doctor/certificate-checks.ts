@@ -90,10 +90,10 @@ export async function checkCertificate(
       const known = [anchors.current(), ...(between === undefined ? [] : [between.current()])];
       return [...reported, noChain(outcome.why, certificate, known, path)];
     }
-    const notSet = given.isMissing('revocation') ? given.pathOf('revocation') : undefined;
+    const notSet = given.isMissing('revocationCheck') ? given.pathOf('revocationCheck') : undefined;
     const settings = resolveCertificateStatus(
       notSet === undefined
-        ? given.nested('revocation')
+        ? given.nested('revocationCheck')
         : new OptionReader(notSet, NOT_SET_BY, certificateStatusOptions),
     );
     const { crlSigners } = verification;
@@ -183,7 +183,7 @@ function isSignedBy(certificate: PathCertificate, issuer: PathCertificate): bool
   }
 }
 
-/** @param notSet the name of the option `revocation`, if the API does not have it */
+/** @param notSet the name of the option `revocationCheck`, if the API does not have it */
 async function checkStatus(
   path: readonly PathCertificate[],
   checks: StatusChecks,

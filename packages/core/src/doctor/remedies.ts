@@ -84,7 +84,7 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
   revocation_not_spread: 'fix Redis, then revoke again',
   certificate_status_unknown:
     'check why the revocation list or the OCSP responder that the detail names can not be read. ' +
-    'certificatePolicy.revocation.mode decides about the certificate meanwhile',
+    'certificatePolicy.revocationCheck.mode decides about the certificate meanwhile',
   revocations_unknown: 'check why Redis does not answer. revocations.whileLost decides about JWTs meanwhile',
   shutting_down:
     'send the request again, to another process. Take a process out of the load balancer before close()',

@@ -429,7 +429,7 @@ function resolveCertificatePolicy(
 ): CertificatePolicy | undefined {
   const policy = given.nested('certificatePolicy');
   const demands = Object.keys(certificatePolicyOptions).filter(
-    (name) => name !== 'status',
+    (name) => name !== 'refusalStatus',
   ) as (keyof CertificatePolicyOptions)[];
   if (!given.isMissing('certificatePolicy') && demands.every((name) => policy.isMissing(name))) {
     throw createMismatch(

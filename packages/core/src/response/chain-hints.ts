@@ -29,7 +29,7 @@ const ofChain: readonly (readonly [detail: RegExp, hint: Hint])[] = [
       text:
         'TLS or the proxy found the certificate revoked, or its own revocation list missing or expired: ' +
         'look at the list that is set there. A server with crl must verify every chain by its own ca: ' +
-        'give the lists to certificatePolicy.revocation instead',
+        'give the lists to certificatePolicy.revocationCheck instead',
     },
   ],
   [
@@ -134,7 +134,7 @@ const ofStatus: readonly (readonly [detail: RegExp, hint: Hint])[] = [
     {
       code: 'status_origin_not_permitted',
       text:
-        'add the origin of the list or the responder to certificatePolicy.revocation.origins, if the ' +
+        'add the origin of the list or the responder to certificatePolicy.revocationCheck.origins, if the ' +
         'server is one of yours',
     },
   ],
@@ -143,8 +143,8 @@ const ofStatus: readonly (readonly [detail: RegExp, hint: Hint])[] = [
     {
       code: 'status_not_published',
       text:
-        'the certificate does not say where its status is: set certificatePolicy.revocation.crlFiles, or ' +
-        'the other method of by',
+        'the certificate does not say where its status is: set ' +
+        'certificatePolicy.revocationCheck.crlFiles, or the other method of by',
     },
   ],
   [
@@ -156,7 +156,10 @@ const ofStatus: readonly (readonly [detail: RegExp, hint: Hint])[] = [
         "full list by crlFiles, or by: 'ocsp'",
     },
   ],
-  [/more than \d+ bytes/, { code: 'status_too_large', text: 'raise certificatePolicy.revocation.maxSize' }],
+  [
+    /more than \d+ bytes/,
+    { code: 'status_too_large', text: 'raise certificatePolicy.revocationCheck.maxSize' },
+  ],
   [
     /thisUpdate .*in the future|not valid yet/,
     {
@@ -189,7 +192,7 @@ const ofStatus: readonly (readonly [detail: RegExp, hint: Hint])[] = [
       code: 'status_nonce',
       text:
         'the responder signs its answers in advance and knows no nonce: set ' +
-        'certificatePolicy.revocation.nonce to false',
+        'certificatePolicy.revocationCheck.nonce to false',
     },
   ],
   [
@@ -203,7 +206,7 @@ const ofStatus: readonly (readonly [detail: RegExp, hint: Hint])[] = [
     /\b(?:CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_)/,
     {
       code: 'status_server_not_trusted',
-      text: 'name the authority of the https server in certificatePolicy.revocation.ca',
+      text: 'name the authority of the https server in certificatePolicy.revocationCheck.ca',
     },
   ],
   [
@@ -238,7 +241,7 @@ const authorityRevoked: Hint = {
     'authority',
 };
 
-/** Returns the likely cause of a refusal by `authorities` or `revocation` of a policy. Never throws. */
+/** Returns the likely cause of a refusal by `authorities` or `revocationCheck` of a policy. Never throws. */
 export function hintForChain({ code, detail = '' }: RequestRefused): Hint | undefined {
   switch (code) {
     case 'certificate_refused':

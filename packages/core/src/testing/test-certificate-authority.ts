@@ -4,7 +4,7 @@ import { x509 } from '../certificate/lazy-x509.js';
 import { createMismatch } from '../shared/option-errors.js';
 import { type CertificateRequest, issueTestCertificate, testKeyAlgorithm } from './test-certificate.js';
 
-/** A certificate authority for tests of `certificatePolicy.authorities` and `revocation`, in memory. */
+/** A certificate authority for tests of `certificatePolicy.authorities` and `revocationCheck`, in memory. */
 export interface TestCertificateAuthority {
   /** Its own certificate in PEM, for `certificatePolicy.authorities`. */
   readonly certificate: string;
@@ -12,7 +12,7 @@ export interface TestCertificateAuthority {
   createCertificate(wanted?: CertificateRequest): Promise<ClientCertificate>;
   /**
    * A revocation list in PEM that names these certificates, for a file of
-   * `certificatePolicy.revocation.crlFiles`. It is valid for an hour.
+   * `certificatePolicy.revocationCheck.crlFiles`. It is valid for an hour.
    */
   revocationList(revoked?: readonly ClientCertificate[]): Promise<string>;
 }

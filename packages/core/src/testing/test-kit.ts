@@ -128,7 +128,7 @@ export interface TestKit {
   createCertificate(wanted?: CertificateRequest): Promise<ClientCertificate>;
   /**
    * Makes a certificate authority, whose certificates `withCertificate()` presents, for tests of
-   * `certificatePolicy.authorities` and `revocation`. Each is another one.
+   * `certificatePolicy.authorities` and `revocationCheck`. Each is another one.
    *
    * @param subject in the text form of RFC 4514. Default: `CN=authority` and a UUID.
    */
