@@ -2,7 +2,10 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from 'node:https';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { ResolveHost } from '../../../packages/core/src/certificate-status/permitted-lookup.js';
+import {
+  createHostLookup,
+  type ResolveHost,
+} from '../../../packages/core/src/certificate-status/host-lookup.js';
 import {
   createStatusFetcher,
   type FetchRules,
@@ -191,6 +194,21 @@ describe('a fetch of a list', () => {
     fetcher.close();
     expect(new Set(await Promise.all(silent))).toEqual(new Set(['failed']));
     await close(other);
+  });
+
+  it('is made while the DNS server of another name is silent, also after the time of that request', async () => {
+    const origins = ['silent', 'good'].map((host) => `http://${host}.invalid:${port}`);
+    const lookUp = createHostLookup({
+      bySystem: () => undefined,
+      byServers: (host, _options, callback) =>
+        host.startsWith('good') ? callback(null, [{ address: '127.0.0.1', family: 4 }]) : undefined,
+    });
+    use((_req, res) => res.end('list'), { origins, timeout: 1 }, lookUp);
+    const [silent, good] = origins;
+    const failed = expect(get(`${silent}/a.crl`)).rejects.toThrow('no answer within 1 s');
+    expect(await get(`${good}/a.crl`)).toMatchObject({ body: Buffer.from('list') });
+    await failed;
+    expect(await get(`${good}/b.crl`)).toMatchObject({ body: Buffer.from('list') });
   });
 
   it('that a client waits for comes before refreshes in the background', async () => {

@@ -2,8 +2,8 @@ import type { CrlSigners } from '../chain/crl-signers.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import type { ReportProblem } from '../observe/events.js';
 import { CrlSource } from './crl-source.js';
+import type { ResolveHost } from './host-lookup.js';
 import { OcspSource } from './ocsp-source.js';
-import type { ResolveHost } from './permitted-lookup.js';
 import { skipRepeatedReports } from './repeated-reports.js';
 import { createStatusFetcher } from './status-fetcher.js';
 import type { CertificateStatusSettings } from './status-options.js';
@@ -61,7 +61,7 @@ const UNKNOWN_LASTS = 1_000;
 export interface StatusContext {
   /** Which other certificates of an authority may sign its lists. Default: none. */
   readonly crlSigners?: Pick<CrlSigners, 'othersOf' | 'pathOf'>;
-  /** In place of `dns.lookup()`. */
+  /** Looks the host names of lists and responders up. */
   readonly resolveHost?: ResolveHost | undefined;
 }
 

@@ -1,27 +1,20 @@
-import { type LookupAddress, type LookupOptions, lookup } from 'node:dns';
 import type { LookupFunction } from 'node:net';
 import { TellableError } from '../errors.js';
+import type { ResolveHost } from './host-lookup.js';
 import { isPermittedAddress } from './permitted-address.js';
 
-/** Resolves a host name to its addresses, as `dns.lookup()` does with `all: true`. */
-export type ResolveHost = (
-  host: string,
-  options: LookupOptions & { all: true },
-  callback: (error: NodeJS.ErrnoException | null, addresses: LookupAddress[]) => void,
-) => void;
-
-/**
- * Returns a `lookup` for connections that gives permitted addresses alone. The connection is made to
- * the very address that was checked: a second answer of the name server can't change it.
- */
-export function createPermittedLookup(resolveHost: ResolveHost = lookup): LookupFunction {
+/** Returns a `lookup` for connections. */
+export function createLookup(
+  resolveHost: ResolveHost,
+  isPermitted: (address: string) => boolean = () => true,
+): LookupFunction {
   return (host, options, callback) => {
     resolveHost(host, { ...options, all: true }, (error, addresses) => {
       if (error !== null) {
         callback(error, []);
         return;
       }
-      const permitted = addresses.filter(({ address }) => isPermittedAddress(address));
+      const permitted = addresses.filter(({ address }) => isPermitted(address));
       const [first] = permitted;
       if (first === undefined) {
         callback(
@@ -37,4 +30,12 @@ export function createPermittedLookup(resolveHost: ResolveHost = lookup): Lookup
       }
     });
   };
+}
+
+/**
+ * Returns a `lookup` for connections that gives permitted addresses alone. The connection is made to
+ * the very address that was checked: a second answer of the name server can't change it.
+ */
+export function createPermittedLookup(resolveHost: ResolveHost): LookupFunction {
+  return createLookup(resolveHost, isPermittedAddress);
 }

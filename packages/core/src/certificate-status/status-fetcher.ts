@@ -6,8 +6,9 @@ import { LRUCache } from 'lru-cache';
 import { isTellable, TellableError } from '../errors.js';
 import { describeError } from '../shared/shown-error.js';
 import { hasUserInfo } from '../shared/shown-url.js';
+import { lookUpHost, type ResolveHost } from './host-lookup.js';
 import { isPermittedAddress } from './permitted-address.js';
-import { createPermittedLookup, type ResolveHost } from './permitted-lookup.js';
+import { createLookup, createPermittedLookup } from './permitted-lookup.js';
 import { RequestPlaces } from './request-places.js';
 
 /** Limits of the requests for lists and to responders. */
@@ -75,14 +76,14 @@ interface Failures {
  * Asks a URL by GET once at a time for each authority, however many callers want its answer. After a
  * failure the URL rests: for one second, and twice as long after each further one, up to a minute.
  *
- * @param resolveHost in place of `dns.lookup()`
+ * @param resolveHost looks host names up
  */
-export function createStatusFetcher(rules: FetchRules, resolveHost?: ResolveHost): StatusFetcher {
+export function createStatusFetcher(rules: FetchRules, resolveHost: ResolveHost = lookUpHost): StatusFetcher {
   const places = new RequestPlaces();
   const failures = new LRUCache<string, Failures>({ max: MAX_URLS });
   const underWay = new Map<string, UnderWay>();
   const requests = new Set<http.ClientRequest>();
-  const lookup = createPermittedLookup(resolveHost);
+  const lookup = rules.origins === undefined ? createPermittedLookup(resolveHost) : createLookup(resolveHost);
   let isClosed = false;
 
   const explainRest = (url: string): string | undefined => {
@@ -203,7 +204,7 @@ function explainForbidden(text: string, origins: readonly string[] | undefined):
 function exchange(
   url: string,
   { accept, maxSize, etag, post }: StatusRequest,
-  { timeout, origins, ca }: FetchRules,
+  { timeout, ca }: FetchRules,
   lookup: http.RequestOptions['lookup'],
   requests: Set<http.ClientRequest>,
 ): Promise<StatusBody | 'unchanged'> {
@@ -219,7 +220,7 @@ function exchange(
       },
       // A connection of its own, which is closed behind the answer: it is needed once in minutes.
       agent: false,
-      ...(origins === undefined && { lookup }),
+      lookup,
       ...(ca !== undefined && { ca }),
     });
     const fail = (error: TellableError): void => {
