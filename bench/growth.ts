@@ -15,7 +15,10 @@ const [one] = certificatesOf(cast) as [ReturnType<typeof certificatesOf>[number]
 const most = isQuick ? 2_000 : 1_000_000;
 const manyCertificates = isQuick ? 20 : 10_000;
 
-/** So many certificates of the usual length: one, with other bytes where its key stands. */
+/**
+ * So many certificates of the usual length: one, with other bytes where its key and its signature stand. No two
+ * certificates of an authority have one signature.
+ */
 function certificates(count: number): ReturnType<typeof certificatesOf> {
   const der = cast.pki.alice.der;
   return Array.from({ length: count }, (_, i) => {
@@ -24,6 +27,7 @@ function certificates(count: number): ReturnType<typeof certificatesOf> {
     }
     const other = Buffer.from(der);
     other.writeUInt32BE(i, Math.floor(der.length / 2));
+    other.writeUInt32BE(i, der.length - 48);
     const pem = `-----BEGIN CERTIFICATE-----\n${other.toString('base64').replace(/.{64}/g, '$&\n')}\n-----END CERTIFICATE-----\n`;
     return [encodeURIComponent(pem), thumbprintOf(other)] as const;
   });
