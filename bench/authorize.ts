@@ -37,6 +37,7 @@ try {
       'the floor': async () => ({ nanoseconds: await clock.time('floor') }),
       'authorize()': async () => ({ nanoseconds: await clock.time('authorize') }),
       'the floor in place': await startInPlace('the floor in place'),
+      'the floor with the duties in place': await startInPlace('the floor with the duties in place'),
       'authorize() in place': await startInPlace('authorize() in place'),
       'the floor in place again': await startInPlace('the floor in place again'),
       'the floor again': async () => ({ nanoseconds: await clock.time('floor') }),
@@ -44,7 +45,13 @@ try {
     { rounds: 21, warmUp: 2 },
   );
   const time = (name: string) => samples.of(name, 'nanoseconds');
-  const names = ['the floor', 'authorize()', 'the floor in place', 'authorize() in place'];
+  const names = [
+    'the floor',
+    'authorize()',
+    'the floor in place',
+    'the floor with the duties in place',
+    'authorize() in place',
+  ];
   closeScenario(
     {
       scenario: 'authorize',
@@ -57,6 +64,11 @@ try {
           time('authorize() in place'),
           time('the floor in place'),
           { max: 1.15 },
+        ),
+        'authorize() in place / the floor with the duties in place': timeRatioOf(
+          time('authorize() in place'),
+          time('the floor with the duties in place'),
+          { max: 1.1 },
         ),
       },
     },

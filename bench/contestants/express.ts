@@ -1,6 +1,7 @@
 import express, { type RequestHandler } from 'express';
 import { mtlsBound } from 'express-mtls';
 import { audience, issuer } from '../harness/cast.js';
+import { addVary, createFloorWithDuties, type FloorWithDuties } from './duties.js';
 import { createFloor } from './floor.js';
 import { handWritten } from './hand-written.js';
 import { timed } from './in-place.js';
@@ -22,7 +23,15 @@ const guards: Readonly<
 
   'the floor': (setup) => passBy(createFloor(byHttpsRequest(setup), setup.tls !== undefined)),
 
+  'the floor with the duties': (setup) =>
+    passWithDuties(createFloorWithDuties(byHttpsRequest(setup), setup.tls !== undefined)),
+
   'the floor in place': (setup) => passBy(timed(createFloor(byHttpsRequest(setup), setup.tls !== undefined))),
+
+  'the floor with the duties in place': (setup) => {
+    const floor = createFloorWithDuties(byHttpsRequest(setup), setup.tls !== undefined);
+    return passBy(timed((req) => floor.authorize(req, req.body)));
+  },
 
   'authorize() in place': (setup) => {
     const { resourceServer } = mtlsBound(ourOptions(setup));
@@ -82,6 +91,33 @@ function passBy(check: (req: express.Request) => unknown): RequestHandler {
     }
     req.auth = claims as NonNullable<typeof req.auth>;
     next();
+  };
+}
+
+function passWithDuties(floor: FloorWithDuties): RequestHandler {
+  const pass = (grant: unknown, req: express.Request, res: express.Response, next: express.NextFunction) => {
+    const accepted = floor.accept(req, grant);
+    if (accepted === undefined) {
+      res.status(401).set('WWW-Authenticate', 'Bearer').end();
+      return;
+    }
+    (req as { auth?: unknown }).auth = accepted;
+    if (floor.vary !== undefined) {
+      addVary(res, floor.vary);
+    }
+    try {
+      next();
+    } catch (thrown) {
+      next(thrown);
+    }
+  };
+  return (req, res, next) => {
+    const grant = floor.authorize(req, req.body);
+    if (grant instanceof Promise) {
+      void grant.then((granted) => pass(granted, req, res, next));
+    } else {
+      pass(grant, req, res, next);
+    }
   };
 }
 
