@@ -73,14 +73,14 @@ async function start(): Promise<{ milliseconds: number; processor: number; bytes
   const usage = process.cpuUsage();
   const begin = performance.now();
   const revocations = new Revocations({
-    maxAge: 3_600,
-    maxAgeWhileLost: 5,
+    maxTokenLifetime: 3_600,
+    maxAgeWhileUnsynced: 5,
     clockTolerance: 30,
     from: 'log',
     maxWait: 60,
     acceptsUnsynced: false,
   });
-  const rules = { log: redisLog(client), secrets: [secret], maxAge: 3_600, maxAgeWhileLost: 5 };
+  const rules = { log: redisLog(client), secrets: [secret], maxTokenLifetime: 3_600, maxAgeWhileUnsynced: 5 };
   const feed = new LogSync(rules, revocations, (code) => problems.push(code));
   await revocations.untilSynced();
   const milliseconds = performance.now() - begin;

@@ -54,7 +54,7 @@ const fleet = await startFleet({
   redisUrl: redis.url,
   secret: 'a secret of at least 32 characters',
   shares: {},
-  spreads: { maxAgeWhileLost: 1 },
+  spreads: { maxAgeWhileUnsynced: 1 },
   options: {
     issuer: server.issuer,
     authorizationServerMetadata: { introspection_endpoint: `${injector.url}/token/introspection` },

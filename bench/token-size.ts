@@ -74,8 +74,8 @@ async function bytesPerToken(
       staleIfError: 0,
     },
     new Revocations({
-      maxAge: 60,
-      maxAgeWhileLost: 5,
+      maxTokenLifetime: 60,
+      maxAgeWhileUnsynced: 5,
       clockTolerance: 30,
       from: 'alone',
       maxWait: 2,

@@ -78,7 +78,7 @@ describe('docs/reference/troubleshooting.md', () => {
     expect(good).toEqual([
       '`authorization_server_resumed`',
       '`shared_cache_resumed`',
-      '`revocations_heard`',
+      '`revocations_synced`',
       '`signal_poll_resumed`',
       '`signal_stream_set_up`',
       '`signal_stream_verified`',

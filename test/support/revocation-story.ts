@@ -157,7 +157,7 @@ export class Story {
 
   /** `revocations` of a process on the channel. */
   listening(name: string) {
-    return { revocations: { channel: this.#channelOf(name), secret, maxAgeWhileLost: 1 } };
+    return { revocations: { channel: this.#channelOf(name), secret, maxAgeWhileUnsynced: 1 } };
   }
 
   /** `sharedCache` of a process. */

@@ -620,8 +620,8 @@ export class World {
   #started(): Process {
     return {
       revocations: new Revocations({
-        maxAge: 3_600,
-        maxAgeWhileLost: lag / 1000,
+        maxTokenLifetime: 3_600,
+        maxAgeWhileUnsynced: lag / 1000,
         clockTolerance: tolerance / 1000,
         from: this.#from,
         maxWait: 0,

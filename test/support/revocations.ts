@@ -11,8 +11,8 @@ import {
 /** What a process remembers of revocations; alone unless `from` says otherwise. */
 export function remembered(changes: Partial<RevocationMemory> = {}): Revocations {
   return new Revocations({
-    maxAge: 3_600,
-    maxAgeWhileLost: 5,
+    maxTokenLifetime: 3_600,
+    maxAgeWhileUnsynced: 5,
     clockTolerance: 30,
     from: 'alone',
     maxWait: 0,

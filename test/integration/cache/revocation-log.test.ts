@@ -87,15 +87,15 @@ function logOver(way: Way): RevocationLog {
 function start(secrets = [secret], way: Way = { isCut: false }): Member {
   const told: string[] = [];
   const revocations = new Revocations({
-    maxAge: 3_600,
-    maxAgeWhileLost: 5,
+    maxTokenLifetime: 3_600,
+    maxAgeWhileUnsynced: 5,
     clockTolerance: 30,
     from: 'log',
     maxWait: 0.1,
     acceptsUnsynced: false,
   });
-  const { lag: maxAgeWhileLost = 5 } = way;
-  const rules = { log: logOver(way), secrets, maxAge: 3_600, maxAgeWhileLost };
+  const { lag: maxAgeWhileUnsynced = 5 } = way;
+  const rules = { log: logOver(way), secrets, maxTokenLifetime: 3_600, maxAgeWhileUnsynced };
   const feed = new LogSync(rules, revocations, (code) => told.push(code));
   const member: Member = {
     revocations,
@@ -160,14 +160,14 @@ describe('a process that reads one server and writes to another', () => {
     expect(one.use()).toBe('use');
     await one.revoke({ subject: 'bob' });
     await vi.waitFor(() => expect(one.use()).toBe('refuse'), 5_000);
-    expect(one.told).toEqual(['revocations_lost', 'revocations_heard']);
+    expect(one.told).toEqual(['revocations_unsynced', 'revocations_synced']);
   });
 
   it('refuses no token that is not revoked once it has reconnected', async () => {
     const { one, other } = await failedOver({ isCut: false, lag: 0.2 });
     await other.revoke({ subject: 'carol' });
     await one.revoke({ subject: 'bob' });
-    await vi.waitFor(() => expect(one.told).toContain('revocations_heard'), 5_000);
+    await vi.waitFor(() => expect(one.told).toContain('revocations_synced'), 5_000);
     expect(one.use()).toBe('use');
   });
 
@@ -178,7 +178,7 @@ describe('a process that reads one server and writes to another', () => {
     }
     const reads = vi.spyOn(log, 'read');
     await one.revoke({ subject: 'bob' });
-    await vi.waitFor(() => expect(one.told).toContain('revocations_heard'), 5_000);
+    await vi.waitFor(() => expect(one.told).toContain('revocations_synced'), 5_000);
     const queries = reads.mock.calls.map(([query]) => query);
     expect(queries.filter(({ isReconnecting }) => isReconnecting === true)).toHaveLength(1);
     expect(queries.length).toBeGreaterThan(4);
@@ -207,7 +207,7 @@ describe('a process that reads one server and writes to another', () => {
     await vi.waitFor(() => expect(one.use(-60)).toBe('use'), 8_000);
   });
 
-  it('is not one that is behind by less than maxAgeWhileLost', async () => {
+  it('is not one that is behind by less than maxAgeWhileUnsynced', async () => {
     const way: Way = { isCut: false, lag: 5 };
     const { one } = await failedOver(way);
     await one.revoke({ subject: 'bob' });
@@ -224,10 +224,10 @@ describe('a process that joins', () => {
     log.failure = new Error('away');
     const member = start();
     expect(member.use()).toBe('wait');
-    await vi.waitFor(() => expect(member.told).toEqual(['revocations_lost']));
+    await vi.waitFor(() => expect(member.told).toEqual(['revocations_unsynced']));
     log.failure = undefined;
     await vi.waitFor(() => expect(member.use(-60)).toBe('use'), 3_000);
-    expect(member.told).toEqual(['revocations_lost', 'revocations_heard']);
+    expect(member.told).toEqual(['revocations_unsynced', 'revocations_synced']);
   });
 
   it('reads what was revoked before it started', async () => {
@@ -304,7 +304,7 @@ describe('a process that runs', () => {
   it('reads what it missed while it was cut off', async () => {
     const [one, other] = [await oldLog(), await joined()];
     log.failure = new Error('cut off');
-    await vi.waitFor(() => expect(other.told).toContain('revocations_lost'));
+    await vi.waitFor(() => expect(other.told).toContain('revocations_unsynced'));
     log.failure = undefined;
     await one.revoke({ subject: 'alice' });
     await vi.waitFor(() => expect(other.use()).toBe('refuse'), 3_000);
@@ -384,7 +384,7 @@ describe('a revocation that is written again, or late', () => {
       const seen = jwtOf(other.revocations, revokedAt / 1_000 + 31);
       expect(other.revocations.usability(seen)).toBe('use');
       way.isCut = true;
-      await vi.waitFor(() => expect(one.told).toContain('revocations_lost'), 3_000);
+      await vi.waitFor(() => expect(one.told).toContain('revocations_unsynced'), 3_000);
       const count = log.entries.length;
       setClock(step);
       way.isCut = false;
@@ -436,7 +436,7 @@ it('vouches for nothing from before if it lost its connection after too many rev
   const count = log.entries.length;
   vi.spyOn(RecentNotices.prototype, 'hasForgotten', 'get').mockReturnValueOnce(true);
   way.isCut = true;
-  await vi.waitFor(() => expect(one.told).toContain('revocations_lost'), 3_000);
+  await vi.waitFor(() => expect(one.told).toContain('revocations_unsynced'), 3_000);
   await sleep(1_200);
   way.isCut = false;
   await vi.waitFor(() => expect(one.use(-60)).toBe('use'), 5_000);
@@ -457,9 +457,9 @@ it('writes nothing again after a lost connection of what it has read in the log'
   await vi.waitFor(() => expect(one.revocations.readUpTo).toBe(log.entries.at(-1)?.position), 3_000);
   const count = log.entries.length;
   way.isCut = true;
-  await vi.waitFor(() => expect(one.told).toContain('revocations_lost'), 3_000);
+  await vi.waitFor(() => expect(one.told).toContain('revocations_unsynced'), 3_000);
   way.isCut = false;
-  await vi.waitFor(() => expect(one.told).toContain('revocations_heard'), 3_000);
+  await vi.waitFor(() => expect(one.told).toContain('revocations_synced'), 3_000);
   await one.revoke({ subject: 'bob' });
   const subjects = writtenAfter(count).flatMap((entry) => Object(entry?.notice?.revocation).subject ?? []);
   expect(subjects).toEqual(['bob']);
@@ -1085,12 +1085,12 @@ describe('a process that was cut off', () => {
     const member = await joined(undefined, way);
     await sleep(50);
     way.isCut = true;
-    await vi.waitFor(() => expect(member.told).toContain('revocations_lost'), 3_000);
+    await vi.waitFor(() => expect(member.told).toContain('revocations_unsynced'), 3_000);
     return [member, way];
   };
   const isBack = async (member: Member, way: Way): Promise<void> => {
     way.isCut = false;
-    await vi.waitFor(() => expect(member.told).toContain('revocations_heard'), 3_000);
+    await vi.waitFor(() => expect(member.told).toContain('revocations_synced'), 3_000);
   };
 
   it.each<[string, () => void]>([

@@ -171,11 +171,11 @@ describe.each(frameworks)('%s', (framework) => {
     await api.close();
   });
 
-  it("whileLost: 'accept' accepts a proof once in the process, and reports the store", async () => {
+  it("onStoreFailure: 'accept' accepts a proof once in the process, and reports the store", async () => {
     const api = await start(framework, {
       origin: proofOrigin,
       store: { add: async () => Promise.reject(new Error('away')) },
-      whileLost: 'accept',
+      onStoreFailure: 'accept',
     });
     const token = newToken();
     const proof = client.proof(token);
@@ -187,11 +187,11 @@ describe.each(frameworks)('%s', (framework) => {
     await api.close();
   });
 
-  it("whileLost: 'accept' accepts nothing that the store has, or of which it says nothing", async () => {
+  it("onStoreFailure: 'accept' accepts nothing that the store has, or of which it says nothing", async () => {
     const has = await start(framework, {
       origin: proofOrigin,
       store: { add: async () => false },
-      whileLost: 'accept',
+      onStoreFailure: 'accept',
     });
     const token = newToken();
     expect(await send(has, token, client.proof(token))).toBe('401 dpop_proof_replayed');
@@ -199,7 +199,7 @@ describe.each(frameworks)('%s', (framework) => {
     const odd = await start(framework, {
       origin: proofOrigin,
       store: { add: async () => 1 as never },
-      whileLost: 'accept',
+      onStoreFailure: 'accept',
     });
     expect(await send(odd, token, client.proof(token))).toBe('503 dpop_proofs_not_recorded');
     await odd.close();

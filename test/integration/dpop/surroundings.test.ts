@@ -262,7 +262,7 @@ describe.each(frameworks)('%s', (framework) => {
     client.register.clear();
     const stop = observeByPrometheus(client);
     const store = { add: () => Promise.reject(new Error('away')) };
-    await withApi({ dpop: { ...dpop, store, whileLost: 'accept' } }, async (api) => {
+    await withApi({ dpop: { ...dpop, store, onStoreFailure: 'accept' } }, async (api) => {
       const token = tokenFor();
       const changes = { claims: { jti: 'one' } };
       await send(api, token, { changes });

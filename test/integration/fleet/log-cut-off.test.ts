@@ -57,7 +57,7 @@ describeReal('redis-server', 'a process that is cut off from the log of revocati
     const api = guardedApi(framework, {
       ...options,
       clockTolerance: 0,
-      revocations: { log: redisLog(client), secret: logSecret, maxAgeWhileLost: 2, maxWait: 0.2 },
+      revocations: { log: redisLog(client), secret: logSecret, maxAgeWhileUnsynced: 2, maxWait: 0.2 },
     });
     ends.push(async () => {
       await api.server.close();
@@ -93,12 +93,12 @@ describeReal('redis-server', 'a process that is cut off from the log of revocati
         await settled(api, revoked, 200);
         await settled(revoker, revoked, 200);
         wire.cut();
-        await reported('revocations_lost');
+        await reported('revocations_unsynced');
         await revoker.server.revoke({ token: revoked });
         await revoker.server.close();
         await lose(redis);
         wire.join();
-        await reported('revocations_heard');
+        await reported('revocations_synced');
         await isNeverAdmitted(api, revoked);
         expect(await api.status(revoked)).toBe(401);
         // By then the process has written what it remembers, and says for how long the log is complete.
@@ -118,12 +118,12 @@ describeReal('redis-server', 'a process that is cut off from the log of revocati
       await settled(api, revoked, 200);
       await settled(revoker, revoked, 200);
       wire.cut();
-      await reported('revocations_lost');
+      await reported('revocations_unsynced');
       await revoker.server.revoke({ token: revoked });
       wireOfRevoker.cut();
       await restart(redis);
       wire.join();
-      await reported('revocations_heard');
+      await reported('revocations_synced');
       await isNeverAdmitted(api, revoked);
       wireOfRevoker.join();
       await isNeverAdmitted(api, revoked);
@@ -137,11 +137,11 @@ describeReal('redis-server', 'a process that is cut off from the log of revocati
       await settled(api, revoked, 200);
       await settled(revoker, revoked, 200);
       wire.cut();
-      await reported('revocations_lost');
+      await reported('revocations_unsynced');
       await revoker.server.revoke({ token: revoked });
       await revoker.server.close();
       wire.join();
-      await reported('revocations_heard');
+      await reported('revocations_synced');
       expect([await api.status(revoked), await api.status(spared)]).toEqual([401, 200]);
     });
 
@@ -160,13 +160,13 @@ describeReal('redis-server', 'a process that is cut off from the log of revocati
         const signal = (await api.server.authorize(requestWith(revoked)))?.signal;
         expect(signal?.aborted).toBe(false);
         wire.cut();
-        await reported('revocations_lost');
+        await reported('revocations_unsynced');
         issuer.inactive.add(revoked);
         await revoker.server.revoke({ token: revoked });
         await revoker.server.close();
         await restart(redis);
         wire.join();
-        await reported('revocations_heard');
+        await reported('revocations_synced');
         expect(await api.status(revoked)).toBe(401);
         expect(signal?.reason).toMatchObject({ code: 'revocations_unknown' });
       },

@@ -6,7 +6,7 @@ import { describeReal } from '../../support/programs.js';
 import { startRedis, type TestRedis } from '../../support/redis.js';
 import { startWire } from '../../support/severable-wire.js';
 
-/** Seconds: the time to the next heartbeat, maxAgeWhileLost, and a second of reading. */
+/** Seconds: the time to the next heartbeat, maxAgeWhileUnsynced, and a second of reading. */
 const NOTICED_WITHIN = 25 + 5 + 1;
 
 /** Ends the connections of the clients of the log that do not wait for entries just now. */

@@ -174,7 +174,7 @@ const harms: [string, Harm][] = [
         redis.signal('SIGCONT');
       },
       good: 'admitted',
-      reported: 'revocations_lost',
+      reported: 'revocations_unsynced',
     },
   ],
   [

@@ -25,14 +25,14 @@ describeReal('redis-server', 'a log of revocations that is lost', () => {
   async function start(
     framework: Framework,
     options: ResourceServerOptions,
-    whileLost: 'accept' | 'refuse' = 'refuse',
+    uncheckedJwts: 'accept' | 'refuse' = 'refuse',
   ): Promise<GuardedApi> {
     const client = createClient({ url: suite.redis.url, socket: { reconnectStrategy: 100 } });
     client.on('error', () => undefined);
     await client.connect();
     const api = guardedApi(framework, {
       ...options,
-      revocations: { log: redisLog(client), secret: logSecret, maxAgeWhileLost: 2, maxWait: 0.2, whileLost },
+      revocations: { log: redisLog(client), secret: logSecret, maxAgeWhileUnsynced: 2, maxWait: 0.2, uncheckedJwts },
     });
     ends.push(async () => {
       await api.server.close();
@@ -93,19 +93,19 @@ describeReal('redis-server', 'a log of revocations that is lost', () => {
 
     it.each<[string, 'forJwts' | 'forJwtsAndQuestions', 'accept' | 'refuse', number[], boolean]>([
       ['asks about JWTs where it can', 'forJwtsAndQuestions', 'refuse', [200, 401], true],
-      ["answers 503 with whileLost: 'refuse'", 'forJwts', 'refuse', [503, 503], false],
-      ["accepts them with whileLost: 'accept'", 'forJwts', 'accept', [200, 200], false],
+      ["answers 503 with uncheckedJwts: 'refuse'", 'forJwts', 'refuse', [503, 503], false],
+      ["accepts them with uncheckedJwts: 'accept'", 'forJwts', 'accept', [200, 200], false],
     ])(
       'a process that can not read the log %s',
-      async (_title, options, whileLost, [ofGood = 0, ofRevoked = 0], isAsked) => {
-        const api = await start(framework, suite.issuer[options], whileLost);
+      async (_title, options, uncheckedJwts, [ofGood = 0, ofRevoked = 0], isAsked) => {
+        const api = await start(framework, suite.issuer[options], uncheckedJwts);
         const [good, revoked] = [await suite.issuer.jwt(60), await suite.issuer.jwt(61)];
         await hears(api);
         expect(await api.status(good)).toBe(200);
         expect(askedAbout(good)).toBe(0);
         suite.issuer.inactive.add(revoked);
         suite.redis.signal('SIGSTOP');
-        await vi.waitFor(() => expect(suite.problems.map(({ code }) => code)).toContain('revocations_lost'), {
+        await vi.waitFor(() => expect(suite.problems.map(({ code }) => code)).toContain('revocations_unsynced'), {
           timeout: 10_000,
         });
         await settled(api, good, ofGood);

@@ -148,7 +148,7 @@ describeReal('redis-server', 'a fleet of processes, with Redis', () => {
   });
 
   it('while the channel is lost, cached answers are used for a moment only, and each token is introspected again when it is back', async () => {
-    const { members } = await start(2, { spreads: { maxAgeWhileLost: 0.5 } });
+    const { members } = await start(2, { spreads: { maxAgeWhileUnsynced: 0.5 } });
     const { alice } = testClients(pki);
     const token = await server.token(alice);
     const send = () => Promise.all(members.map((member) => member.send(token, pki.alice)));

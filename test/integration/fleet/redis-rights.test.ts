@@ -57,7 +57,7 @@ describeReal('redis-server', 'a Redis user with the least rights', () => {
       }
       expect(Math.max(...counts)).toBeLessThanOrEqual(3);
       const [{ code, message } = { code: '', message: '' }] = suite.problems;
-      expect(code).toBe(missing === 'xadd' ? 'revocations_unwritten' : 'revocations_lost');
+      expect(code).toBe(missing === 'xadd' ? 'revocations_unwritten' : 'revocations_unsynced');
       expect(message.toLowerCase()).toContain(`no permissions to run the '${missing}' command`);
       // Also where the log can be read: no other process could object to what this one took for complete.
       expect(await one.ask(good)).toBe('revocations_unknown');

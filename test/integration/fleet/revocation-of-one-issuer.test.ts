@@ -193,7 +193,7 @@ describe("selectIssuer: 'in-order', introspection next to JWTs", () => {
     const listeners: expressMtls.ChannelListener[] = [];
     const { status } = api(() => (isActive ? active() : { active: false }), {
       secret: 'a secret of at least 32 characters',
-      maxAgeWhileLost: 0,
+      maxAgeWhileUnsynced: 0,
       channel: {
         publish: async () => undefined,
         subscribe: async (listener) => {

@@ -52,7 +52,7 @@ describeReal('redis-server', 'a connection to Redis that falls silent', () => {
     await proxy.close();
   });
 
-  const settings = { maxAgeWhileLost: 2, maxWait: 0.2 };
+  const settings = { maxAgeWhileUnsynced: 2, maxWait: 0.2 };
   /** A fleet behind the proxy. */
   const createFleet = (options: object): LogFleet => {
     const fleet = createLogFleet(() => createClient({ url: proxy.url }), options, settings);
@@ -75,7 +75,7 @@ describeReal('redis-server', 'a connection to Redis that falls silent', () => {
     await fleet.settled(revoked, 'revocations_unknown');
     await fleet.settled(good, 'revocations_unknown');
     await others.settled(good, 'admitted');
-    await vi.waitFor(() => expect(problems.map(({ code }) => code)).toContain('revocations_lost'), 5_000);
+    await vi.waitFor(() => expect(problems.map(({ code }) => code)).toContain('revocations_unsynced'), 5_000);
     expect(await cutOff.revoke({ subject: 'another' })).toBe('revocation_not_spread');
     proxy.isSwallowing = false;
     await fleet.settled(revoked, 'token_inactive');

@@ -120,7 +120,7 @@ describe('a flood of revocations of one issuer', () => {
   });
 
   it('counts until what was forgotten would be forgotten by its age', () => {
-    const revocations = small({ maxAge: 60 });
+    const revocations = small({ maxTokenLifetime: 60 });
     flood(revocations, red);
     // Twice the clockTolerance of 30 s more.
     vi.advanceTimersByTime(120_000);
@@ -136,7 +136,7 @@ describe('a flood of revocations of one issuer', () => {
     flood(revocations, undefined, 20);
     expect(report.mock.calls[0]).toEqual([
       'revocations_forgotten',
-      `there are more than 100 revocations: the oldest of ${red} are forgotten before revocations.maxAge, and its tokens from before are asked about or refused`,
+      `there are more than 100 revocations: the oldest of ${red} are forgotten before revocations.maxTokenLifetime, and its tokens from before are asked about or refused`,
     ]);
   });
 

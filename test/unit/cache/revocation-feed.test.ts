@@ -23,7 +23,7 @@ function feedOver(secrets = [secret], id?: string) {
   const revocations = { add: vi.fn(), markLost: vi.fn(), markRestored: vi.fn() };
   const report = vi.fn();
   const feed = () =>
-    new ChannelSync({ channel, secrets, maxAgeWhileLost: 5 }, revocations as unknown as Revocations, report);
+    new ChannelSync({ channel, secrets, maxAgeWhileUnsynced: 5 }, revocations as unknown as Revocations, report);
   return { feed, channel, revocations, report, end, listener: () => listeners.at(-1) as ChannelListener };
 }
 
@@ -57,8 +57,8 @@ describe('who joins', () => {
     await settled();
     expect(report.mock.calls).toEqual([
       [
-        'revocations_lost',
-        'the channel of revocations can not be joined: ECONNREFUSED; until it is back, answers serve for revocations.maxAgeWhileLost',
+        'revocations_unsynced',
+        'the channel of revocations can not be joined: ECONNREFUSED; until it is back, answers serve for revocations.maxAgeWhileUnsynced',
       ],
     ]);
     expect(revocations.markLost).toHaveBeenCalledTimes(2);
@@ -83,8 +83,8 @@ describe('a subscription that does not settle', () => {
     await vi.advanceTimersByTimeAsync(60_001);
     expect(report.mock.calls).toEqual([
       [
-        'revocations_lost',
-        'the channel of revocations is not joined: subscribe() has not settled for 10 s; until it is back, answers serve for revocations.maxAgeWhileLost',
+        'revocations_unsynced',
+        'the channel of revocations is not joined: subscribe() has not settled for 10 s; until it is back, answers serve for revocations.maxAgeWhileUnsynced',
       ],
     ]);
     expect(channel.subscribe).toHaveBeenCalledOnce();
@@ -126,10 +126,10 @@ describe('a channel that is lost and comes back', () => {
     expect(revocations.markRestored).toHaveBeenCalledTimes(2);
     expect(report.mock.calls).toEqual([
       [
-        'revocations_lost',
-        'the channel of revocations is lost; until it is back, answers serve for revocations.maxAgeWhileLost',
+        'revocations_unsynced',
+        'the channel of revocations is lost; until it is back, answers serve for revocations.maxAgeWhileUnsynced',
       ],
-      ['revocations_heard', 'the channel of revocations is back'],
+      ['revocations_synced', 'the channel of revocations is back'],
     ]);
   });
 });
@@ -145,11 +145,11 @@ describe('an outage of the channel', () => {
     listener().lost();
     await vi.advanceTimersByTimeAsync(60_000);
     listener().lost();
-    expect(codes(report)).toEqual(['revocations_lost']);
+    expect(codes(report)).toEqual(['revocations_unsynced']);
     listener().restored();
-    expect(codes(report)).toEqual(['revocations_lost', 'revocations_heard']);
+    expect(codes(report)).toEqual(['revocations_unsynced', 'revocations_synced']);
     listener().lost();
-    expect(codes(report)).toEqual(['revocations_lost', 'revocations_heard', 'revocations_lost']);
+    expect(codes(report)).toEqual(['revocations_unsynced', 'revocations_synced', 'revocations_unsynced']);
     expect(channel.subscribe).toHaveBeenCalled();
   });
 
@@ -159,10 +159,10 @@ describe('an outage of the channel', () => {
     feed();
     await vi.advanceTimersByTimeAsync(10_500);
     expect(channel.subscribe.mock.calls.length).toBeGreaterThan(5);
-    expect(codes(report)).toEqual(['revocations_lost']);
+    expect(codes(report)).toEqual(['revocations_unsynced']);
     channel.subscribe.mockResolvedValue(end);
     await vi.advanceTimersByTimeAsync(1_500);
-    expect(codes(report)).toEqual(['revocations_lost', 'revocations_heard']);
+    expect(codes(report)).toEqual(['revocations_unsynced', 'revocations_synced']);
   });
 });
 
@@ -364,13 +364,13 @@ describe('a channel that falls silent', () => {
     };
   };
 
-  it('counts as lost after maxAgeWhileLost, and is joined again', async () => {
+  it('counts as lost after maxAgeWhileUnsynced, and is joined again', async () => {
     const { channel, end, report, revocations, die } = await joined(true);
     await vi.advanceTimersByTimeAsync(30_000);
     expect(report).not.toHaveBeenCalled();
     die();
     await vi.advanceTimersByTimeAsync(7_000);
-    expect(report.mock.calls).toMatchObject([['revocations_lost', expect.stringContaining('is silent')]]);
+    expect(report.mock.calls).toMatchObject([['revocations_unsynced', expect.stringContaining('is silent')]]);
     expect(end).toHaveBeenCalledOnce();
     await vi.advanceTimersByTimeAsync(1_000);
     expect(channel.subscribe).toHaveBeenCalledTimes(2);

@@ -226,7 +226,7 @@ describe('what is revoked', () => {
     expect(again).toMatchObject({ notice: { at: now + 1 }, knownSince: revokedAt });
   });
 
-  it('for maxAge and twice the clockTolerance since the revocation, however often its act comes again', () => {
+  it('for maxTokenLifetime and twice the clockTolerance since the revocation, however often its act comes again', () => {
     const revocations = remembered();
     vi.advanceTimersByTime(1);
     const notice = noticeOf({ tokenHash: 'hash' });
@@ -238,7 +238,7 @@ describe('what is revoked', () => {
     expect(revocations.isTokenRevoked('hash')).toBe(false);
   });
 
-  it('for maxAge and twice the clockTolerance', () => {
+  it('for maxTokenLifetime and twice the clockTolerance', () => {
     const revocations = remembered();
     // The monotonic clock of the test begins at 0, which no real one has.
     vi.advanceTimersByTime(1);
@@ -265,7 +265,7 @@ describe('while a channel may be missing revocations', () => {
     return revocations;
   };
 
-  it('what the server said serves for maxAgeWhileLost', () => {
+  it('what the server said serves for maxAgeWhileUnsynced', () => {
     const revocations = onChannel();
     const before = known(revocations);
     revocations.markLost();

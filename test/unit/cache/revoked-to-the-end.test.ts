@@ -1,4 +1,4 @@
-// A revoked JWT that lives for revocations.maxAge is refused for as long as it could be accepted: also while the
+// A revoked JWT that lives for revocations.maxTokenLifetime is refused for as long as it could be accepted: also while the
 // clock of its server is ahead of ours by clockTolerance.
 import { ClientCertificate, createResourceServer, type NodeRequest, readTokenClaims } from '@mtls-bound/core';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
@@ -30,7 +30,7 @@ it.each([0, 30, 300])(
       audience: 'api',
       clockTolerance,
       certificate: () => certificate,
-      revocations: { maxAge: 60 },
+      revocations: { maxTokenLifetime: 60 },
       cache: { inactiveMaxAge: 0 },
       tokens: () =>
         Object.assign(async () => readTokenClaims({ ...claims }, issuer), {

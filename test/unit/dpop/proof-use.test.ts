@@ -220,7 +220,7 @@ describe('with a store', () => {
     expect(asked).toBe(1);
   });
 
-  it("whileLost: 'accept' accepts a proof once in the process, and reports it", async () => {
+  it("onStoreFailure: 'accept' accepts a proof once in the process, and reports it", async () => {
     const { outcome, reported } = start(async () => Promise.reject(new Error('secret')), true);
     expect([await outcome(proofOf('a')), await outcome(proofOf('a'))]).toEqual([
       'accepted',
@@ -235,7 +235,7 @@ describe('with a store', () => {
     [false, '401 dpop_proof_replayed: dpop.store has it: it was accepted before'],
     [1, '503 dpop_proofs_not_recorded: dpop.store: add() returned neither true nor false'],
   ])(
-    "whileLost: 'accept' is for a store that fails, not for one that answers %j",
+    "onStoreFailure: 'accept' is for a store that fails, not for one that answers %j",
     async (answer, refusal) => {
       expect(await start(async () => answer as never, true).outcome(proofOf('a'))).toBe(refusal);
     },

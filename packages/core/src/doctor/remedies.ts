@@ -64,7 +64,7 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
   dpop_signature_invalid: 'sign with the private key of the jwk in the header of the proof',
   dpop_proof_replayed: 'make a proof with a new jti for each request, also for a request that is repeated',
   dpop_proofs_too_many: 'check why one client sends so many requests, or use several keys',
-  dpop_proofs_not_recorded: 'read detail. Repair the store of dpop.store, or set dpop.whileLost',
+  dpop_proofs_not_recorded: 'read detail. Repair the store of dpop.store, or set dpop.onStoreFailure',
   scope_insufficient: 'request the scope that the challenge names',
   too_many_inactive_tokens: 'send active tokens. If many clients share an address, set the flood guard',
   authentication_insufficient: 'have the user authenticate as the challenge says (RFC 9470)',
@@ -85,7 +85,7 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
   certificate_status_unknown:
     'check why the revocation list or the OCSP responder that the detail names can not be read. ' +
     'certificatePolicy.revocationCheck.mode decides about the certificate meanwhile',
-  revocations_unknown: 'check why Redis does not answer. revocations.whileLost decides about JWTs meanwhile',
+  revocations_unknown: 'check why Redis does not answer. revocations.uncheckedJwts decides about JWTs meanwhile',
   shutting_down:
     'send the request again, to another process. Take a process out of the load balancer before close()',
   authorization_server_refused_credentials:

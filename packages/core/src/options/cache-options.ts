@@ -139,19 +139,19 @@ export const revocationOptions = optionGroup({
    * for this time and twice the `clockTolerance`: for as long as such a token could be accepted.
    * Default 3,600; from 1 to 2,592,000.
    */
-  maxAge: seconds({ min: 1, max: 2_592_000, default: 3_600 }),
+  maxTokenLifetime: seconds({ min: 1, max: 2_592_000, default: 3_600 }),
   /**
    * Seconds for which cached introspection answers are used while the process does not receive
    * revocations. With `log` it is at least 2, and JWTs are accepted if the log was read within this
    * time. Default 5; from 0 to 3,600.
    */
-  maxAgeWhileLost: seconds({ min: 0, max: 3_600, default: 5 }),
+  maxAgeWhileUnsynced: seconds({ min: 0, max: 3_600, default: 5 }),
   /**
-   * What happens to a JWT that may have been revoked, because the log can't be read, or because the
-   * JWT was issued before the log began. `refuse`: it is introspected if possible, and refused
-   * otherwise. `accept`: it is accepted. Refused without `log`. Default `refuse`.
+   * What happens to a JWT of which this process can't find out whether it was revoked, because the log
+   * can't be read, or because the JWT was issued before the log began. `refuse`: it is introspected if
+   * possible, and refused otherwise. `accept`: it is accepted. Refused without `log`. Default `refuse`.
    */
-  whileLost: withDefault(oneOf('refuse', 'accept'), 'refuse'),
+  uncheckedJwts: withDefault(oneOf('refuse', 'accept'), 'refuse'),
   /**
    * Longest time in seconds for which a request with a JWT waits until the log is read. After that
    * it gets 503. Refused without `log`. Default 2; from 0 to 30.
@@ -200,8 +200,8 @@ export interface FloodGuardOptions extends OptionsOf<typeof floodGuardOptions> {
 export interface RevocationRules {
   readonly channel: ChannelRules | undefined;
   readonly log: LogRules | undefined;
-  readonly maxAge: number;
-  readonly maxAgeWhileLost: number;
+  readonly maxTokenLifetime: number;
+  readonly maxAgeWhileUnsynced: number;
   readonly acceptsUnsynced: boolean;
   readonly maxWait: number;
 }
@@ -230,25 +230,25 @@ export function requireUsefulTimes({
 
 /** Reads the group `revocations`. Throws `ConfigurationError`. */
 export function resolveRevocations(given: OptionReader<typeof revocationOptions>): RevocationRules {
-  const { log, channel, maxAge, maxAgeWhileLost, whileLost, maxWait } = given.settings();
+  const { log, channel, maxTokenLifetime, maxAgeWhileUnsynced, uncheckedJwts, maxWait } = given.settings();
   if (log !== undefined && channel !== undefined) {
     throw createConflict('revocations.channel', 'revocations.log');
   }
   const secrets = (log ?? channel) === undefined ? [] : given.getRequired('secret');
-  for (const name of ['whileLost', 'maxWait'] as const) {
+  for (const name of ['uncheckedJwts', 'maxWait'] as const) {
     if (!given.isMissing(name) && log === undefined) {
       throw createLonely(`revocations.${name}`, 'revocations.log');
     }
   }
   if (log !== undefined) {
-    checkOption('revocations.maxAgeWhileLost', seconds({ min: 2, max: 3_600 }), maxAgeWhileLost);
+    checkOption('revocations.maxAgeWhileUnsynced', seconds({ min: 2, max: 3_600 }), maxAgeWhileUnsynced);
   }
   return Object.freeze({
-    channel: channel && Object.freeze({ channel, secrets, maxAgeWhileLost }),
-    log: log && Object.freeze({ log, secrets, maxAge, maxAgeWhileLost }),
-    maxAge,
-    maxAgeWhileLost,
-    acceptsUnsynced: whileLost === 'accept',
+    channel: channel && Object.freeze({ channel, secrets, maxAgeWhileUnsynced }),
+    log: log && Object.freeze({ log, secrets, maxTokenLifetime, maxAgeWhileUnsynced }),
+    maxTokenLifetime,
+    maxAgeWhileUnsynced,
+    acceptsUnsynced: uncheckedJwts === 'accept',
     maxWait,
   });
 }

@@ -92,7 +92,7 @@ export const dpopOptions = optionGroup({
    * What becomes of a request while `store` fails: `refuse` it with 503, or `accept` a proof once in
    * each process. Refused without `store`. Default `refuse`.
    */
-  whileLost: withDefault(oneOf('refuse', 'accept'), 'refuse'),
+  onStoreFailure: withDefault(oneOf('refuse', 'accept'), 'refuse'),
 });
 
 /** How access tokens are accepted that are bound to a key of the client (DPoP, RFC 9449). */
@@ -127,10 +127,10 @@ export function resolveDpop(
     nonce,
     store: proofs,
     timeout,
-    whileLost,
+    onStoreFailure,
     ...more
   } = given.settings();
-  for (const name of ['timeout', 'whileLost'] as const) {
+  for (const name of ['timeout', 'onStoreFailure'] as const) {
     if (!given.isMissing(name) && proofs === undefined) {
       throw createLonely(given.pathOf(name), given.pathOf('store'));
     }
@@ -146,6 +146,6 @@ export function resolveDpop(
     nonce,
     store: proofs,
     timeout,
-    acceptsWithoutStore: whileLost === 'accept',
+    acceptsWithoutStore: onStoreFailure === 'accept',
   });
 }

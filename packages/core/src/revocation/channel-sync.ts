@@ -12,7 +12,7 @@ export interface ChannelRules {
   /** The first seals; the others are still read, while one replaces the other. */
   readonly secrets: readonly string[];
   /** Seconds after which silence counts as loss, if they are not too short for that. */
-  readonly maxAgeWhileLost: number;
+  readonly maxAgeWhileUnsynced: number;
 }
 
 /** A notice as it is sent. */
@@ -62,7 +62,7 @@ export class ChannelSync {
   #receivedAt: number | undefined;
 
   constructor(
-    { channel, secrets, maxAgeWhileLost }: ChannelRules,
+    { channel, secrets, maxAgeWhileUnsynced }: ChannelRules,
     revocations: Revocations,
     report: ReportProblem,
   ) {
@@ -71,7 +71,7 @@ export class ChannelSync {
     this.#seals = [createSeal(first, NAME), ...others.map((secret) => createSeal(secret, NAME))];
     this.#revocations = revocations;
     this.#report = report;
-    this.#silence = Math.max(maxAgeWhileLost, SHORTEST_SILENCE) * 1000;
+    this.#silence = Math.max(maxAgeWhileUnsynced, SHORTEST_SILENCE) * 1000;
     this.#registration = registerSyncState(() => ({
       from: 'channel',
       state: this.#lostAt === undefined ? 'synced' : 'unsynced',
@@ -158,8 +158,8 @@ export class ChannelSync {
     if (!this.#isClosed() && !this.#isLossReported) {
       this.#isLossReported = true;
       this.#report(
-        'revocations_lost',
-        `${why}; until it is back, answers serve for revocations.maxAgeWhileLost`,
+        'revocations_unsynced',
+        `${why}; until it is back, answers serve for revocations.maxAgeWhileUnsynced`,
       );
     }
   }
@@ -178,7 +178,7 @@ export class ChannelSync {
     this.#registration.show();
     if (this.#isLossReported) {
       this.#isLossReported = false;
-      this.#report('revocations_heard', 'the channel of revocations is back');
+      this.#report('revocations_synced', 'the channel of revocations is back');
     }
   }
 

@@ -16,11 +16,11 @@ export class LogProblems {
   }
 
   reportUnreadable(error: unknown): void {
-    this.#report('revocations_lost', `the log of revocations can not be read: ${describeStoreError(error)}`);
+    this.#report('revocations_unsynced', `the log of revocations can not be read: ${describeStoreError(error)}`);
   }
 
   reportReadAgain(): void {
-    this.#report('revocations_heard', 'the log of revocations is read again');
+    this.#report('revocations_synced', 'the log of revocations is read again');
   }
 
   reportUnwritable(error: unknown): void {

@@ -107,7 +107,7 @@ export class LogSync {
     this.#rules = rules;
     this.#seals = new LogSeals(rules.secrets, rules.log.id);
     // Equal in processes with different clockTolerance: they compare the entries that count.
-    const maxAgeMs = (rules.maxAge + 2 * MAX_CLOCK_TOLERANCE) * 1000;
+    const maxAgeMs = (rules.maxTokenLifetime + 2 * MAX_CLOCK_TOLERANCE) * 1000;
     this.#log = new TimedLog(rules.log, this.#closing.signal);
     this.#revocations = revocations;
     this.#problems = new LogProblems(report);
@@ -272,7 +272,7 @@ export class LogSync {
    * this process does not count as synced until it has read an entry of its own.
    */
   #checkConfirmedEntries(sentAt: number): boolean {
-    if (!this.#writer.lacksConfirmedBefore(sentAt - this.#rules.maxAgeWhileLost * 1000)) {
+    if (!this.#writer.lacksConfirmedBefore(sentAt - this.#rules.maxAgeWhileUnsynced * 1000)) {
       return true;
     }
     this.#missedReadings += 1;

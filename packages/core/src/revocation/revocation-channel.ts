@@ -15,7 +15,7 @@ export interface RevocationChannel {
   publish(message: string): Promise<unknown>;
   /**
    * Resolves when it listens, with the function that ends it. Rejects when it can't: it is tried
-   * again. One that has not settled for 10 seconds is reported as `revocations_lost`, and still
+   * again. One that has not settled for 10 seconds is reported as `revocations_unsynced`, and still
    * waited for. `signal` aborts when `close()` runs: a subscription that is still on its way must
    * then end too.
    */

@@ -66,7 +66,7 @@ export interface LogRules {
   /** The first seals; the others are still read, while one replaces the other. */
   readonly secrets: readonly string[];
   /** Seconds for which a revocation is kept. */
-  readonly maxAge: number;
+  readonly maxTokenLifetime: number;
   /** Seconds by which reading may lag. */
-  readonly maxAgeWhileLost: number;
+  readonly maxAgeWhileUnsynced: number;
 }

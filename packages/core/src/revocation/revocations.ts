@@ -126,9 +126,9 @@ export interface NoticeReceipt {
 /** How revocations are remembered. Times in seconds. */
 export interface RevocationMemory {
   /** The longest life of a token. A revocation is remembered for `2 * clockTolerance` more. */
-  readonly maxAge: number;
+  readonly maxTokenLifetime: number;
   /** How long answers are used while revocations are not received. */
-  readonly maxAgeWhileLost: number;
+  readonly maxAgeWhileUnsynced: number;
   /** By how much the clocks of the authorization servers may differ from this process's. */
   readonly clockTolerance: number;
   /** How the revocations of other processes are received. */
@@ -194,8 +194,8 @@ export class Revocations {
   readonly #forgotten = new Map<string, Forgotten>();
 
   constructor({
-    maxAge,
-    maxAgeWhileLost,
+    maxTokenLifetime,
+    maxAgeWhileUnsynced,
     clockTolerance,
     from,
     maxWait,
@@ -204,9 +204,9 @@ export class Revocations {
     report = () => undefined,
   }: RevocationMemory) {
     this.#maxWait = maxWait * 1000;
-    // A token that lives for `maxAge` is accepted for that much longer: the clock of its server may be
+    // A token that lives for `maxTokenLifetime` is accepted for that much longer: the clock of its server may be
     // ahead, and this one's behind.
-    this.#keptForMs = (maxAge + 2 * clockTolerance) * 1000;
+    this.#keptForMs = (maxTokenLifetime + 2 * clockTolerance) * 1000;
     this.#revocations = new ExpiringMap(maxRevocations, this.#keptForMs, {
       groupOf: issuerIn,
       onForgotten: (issuer, revocations) => {
@@ -215,13 +215,13 @@ export class Revocations {
           'revocations_forgotten',
           `there are more than ${maxRevocations} revocations: the oldest of ` +
             `${issuer === '' ? 'those for the tokens of each issuer' : issuer} ` +
-            'are forgotten before revocations.maxAge, and its tokens from before are asked about or refused',
+            'are forgotten before revocations.maxTokenLifetime, and its tokens from before are asked about or refused',
         );
       },
     });
     this.#limits = {
       clockToleranceMs: Math.max(clockTolerance * 1000, CLOCK_DIFFERENCE),
-      maxAgeWhileLostMs: maxAgeWhileLost * 1000,
+      maxAgeWhileUnsyncedMs: maxAgeWhileUnsynced * 1000,
       acceptsUnsynced,
     };
     this.#sync = {
@@ -387,7 +387,7 @@ export class Revocations {
    */
   get acceptsShared(): boolean {
     const { receivedUntil, sharedAnswersSince, completeSince } = this.#sync;
-    if (performance.now() - receivedUntil > this.#limits.maxAgeWhileLostMs) {
+    if (performance.now() - receivedUntil > this.#limits.maxAgeWhileUnsyncedMs) {
       return false;
     }
     const since = Math.max(sharedAnswersSince, completeSince);
@@ -435,7 +435,7 @@ export class Revocations {
   /** Resolves when revocations are received, or when they were not received for `maxWait`. */
   untilSynced(): Promise<void> {
     const { receivedUntil } = this.#sync;
-    const receivedLast = Math.max(receivedUntil + this.#limits.maxAgeWhileLostMs, this.#lostAt);
+    const receivedLast = Math.max(receivedUntil + this.#limits.maxAgeWhileUnsyncedMs, this.#lostAt);
     const milliseconds = receivedLast + this.#maxWait - performance.now();
     if (milliseconds <= 0) {
       return Promise.resolve();

@@ -85,7 +85,7 @@ export interface UsabilityLimits {
    * Milliseconds for which claims are used while revocations are not received. Revocations may lag by
    * as much.
    */
-  readonly maxAgeWhileLostMs: number;
+  readonly maxAgeWhileUnsyncedMs: number;
   /**
    * Whether a token that speaks for itself is used though a revocation of it may not have been
    * received.
@@ -134,7 +134,7 @@ export function usabilityOf(
   if (sync.from === 'alone') {
     return 'use';
   }
-  const isCurrent = now - sync.receivedUntil <= limits.maxAgeWhileLostMs;
+  const isCurrent = now - sync.receivedUntil <= limits.maxAgeWhileUnsyncedMs;
   if (dated.claimsFrom === 'token') {
     return usabilityOfToken(dated, sync, isCurrent, limits);
   }
@@ -143,7 +143,7 @@ export function usabilityOf(
     const isLater = dated.shared.askedAt - limits.clockToleranceMs >= since;
     return isCurrent && (since === 0 || isLater) ? 'use' : 'introspect';
   }
-  const isOwnRecent = now - dated.turnTime <= limits.maxAgeWhileLostMs;
+  const isOwnRecent = now - dated.turnTime <= limits.maxAgeWhileUnsyncedMs;
   return dated.turn >= sync.ownAnswersSinceTurn && (isCurrent || isOwnRecent) ? 'use' : 'introspect';
 }
 
