@@ -220,9 +220,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const log = logRules && new LogSync(logRules, revocations, report);
   const revoke = createRevoke(issuerNames, { revocations, log, channel, hasLeft: () => hasLeftFleet });
 
-  const maxConcurrent = Math.min(
-    ...settings.issuers.map(({ circuitBreaker }) => circuitBreaker.maxConcurrent),
-  );
+  const maxConcurrent = Math.min(...settings.issuers.map(({ http }) => http.maxConcurrent));
   const cacheRules = { ...settings.cache, maxRefreshes: maxRefreshesFor(maxConcurrent) };
   const cache = new TokenCache(cacheRules, revocations, shared);
   const floodGuard =

@@ -32,7 +32,13 @@ describeReal('redis-server', 'a log of revocations that is lost', () => {
     await client.connect();
     const api = guardedApi(framework, {
       ...options,
-      revocations: { log: redisLog(client), secret: logSecret, maxAgeWhileUnsynced: 2, maxWait: 0.2, uncheckedJwts },
+      revocations: {
+        log: redisLog(client),
+        secret: logSecret,
+        maxAgeWhileUnsynced: 2,
+        maxWait: 0.2,
+        uncheckedJwts,
+      },
     });
     ends.push(async () => {
       await api.server.close();
@@ -105,9 +111,12 @@ describeReal('redis-server', 'a log of revocations that is lost', () => {
         expect(askedAbout(good)).toBe(0);
         suite.issuer.inactive.add(revoked);
         suite.redis.signal('SIGSTOP');
-        await vi.waitFor(() => expect(suite.problems.map(({ code }) => code)).toContain('revocations_unsynced'), {
-          timeout: 10_000,
-        });
+        await vi.waitFor(
+          () => expect(suite.problems.map(({ code }) => code)).toContain('revocations_unsynced'),
+          {
+            timeout: 10_000,
+          },
+        );
         await settled(api, good, ofGood);
         await settled(api, revoked, ofRevoked);
         expect(askedAbout(good) > 0).toBe(isAsked);

@@ -26,19 +26,19 @@ function httpOf(options: ResourceServerOptions) {
 
 describe('http beside issuers', () => {
   it('a member of the issuer goes before, the others are kept', () => {
-    const http = { ca, timeout: 7, maxResponseSize: 2_048 };
-    const [red, blue] = httpOf({ http, issuers: [one('red', { timeout: 2 }), one('blue')] });
-    expect(red).toMatchObject({ ca, timeout: 2, maxResponseSize: 2_048 });
+    const http = { ca, timeout: 7, maxResponseSize: 2_048, maxQueued: 3, maxConcurrent: 4 };
+    const [red, blue] = httpOf({ http, issuers: [one('red', { timeout: 2, maxQueued: 0 }), one('blue')] });
+    expect(red).toMatchObject({ ca, timeout: 2, maxResponseSize: 2_048, maxQueued: 0, maxConcurrent: 4 });
     expect(blue).toMatchObject(http);
   });
 
   it('a member of circuitBreaker of the issuer overrides that of all issuers, and the others are kept', () => {
-    const circuitBreaker = { maxQueued: 3, maxConcurrent: 4 };
-    const red = { ...one('red'), circuitBreaker: { maxQueued: 0 } };
+    const circuitBreaker = { maxFailures: 3, retryInterval: 4 };
+    const red = { ...one('red'), circuitBreaker: { maxFailures: 1 } };
     const options = { audience: 'api', circuitBreaker, issuers: [red, one('blue')] };
     expect(resolveSettings(options, {}).issuers.map((issuer) => issuer.circuitBreaker)).toEqual([
-      { maxFailures: 5, retryInterval: 1, maxConcurrent: 4, maxQueued: 0 },
-      { maxFailures: 5, retryInterval: 1, ...circuitBreaker },
+      { maxFailures: 1, retryInterval: 4 },
+      circuitBreaker,
     ]);
   });
 

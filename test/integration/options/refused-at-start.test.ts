@@ -151,7 +151,7 @@ it('an environment variable that begins with a blank is refused, and says so', (
 });
 
 describe.each(frameworks)(
-  '%s: circuitBreaker.maxConcurrent is at least twice the two places of a client',
+  '%s: http.maxConcurrent is at least twice the two places of a client',
   (framework) => {
     const { audience, ...own } = good;
     it.each<[string, number, string | undefined]>([
@@ -159,18 +159,16 @@ describe.each(frameworks)(
       ['three', 3, '3'],
       ['four', 4, undefined],
     ])('%s', (_title, maxConcurrent, given) => {
-      const circuitBreaker = { maxConcurrent };
+      const http = { maxConcurrent };
       for (const options of [
-        { ...good, circuitBreaker },
-        { audience, issuers: [own, { ...own, issuer: `${as}/2`, circuitBreaker }] },
+        { ...good, http },
+        { audience, issuers: [own, { ...own, issuer: `${as}/2`, http }] },
       ]) {
         const create = () => createApi(framework, options);
         if (given === undefined) {
           expect(create).not.toThrow();
         } else {
-          expect(create).toThrow(
-            `circuitBreaker.maxConcurrent: expected a whole number from 4 to 10000, got ${given}`,
-          );
+          expect(create).toThrow(`http.maxConcurrent: expected a whole number from 4 to 10000, got ${given}`);
         }
       }
     });

@@ -46,7 +46,8 @@ describe.each(frameworks)('%s', (framework) => {
       pki,
       options({
         authorizationServerMetadataMaxAge: 1,
-        circuitBreaker: { maxFailures: 2, retryInterval: 0.1, maxConcurrent: 4 },
+        circuitBreaker: { maxFailures: 2, retryInterval: 0.1 },
+        http: { maxConcurrent: 4 },
       }),
     );
     const status = async (token: string) =>

@@ -139,8 +139,7 @@ describe.each(frameworks)('%s', (framework) => {
         clientSecret: 'a-secret',
         audience,
         floodGuard,
-        http: { ca: pki.ca.cert },
-        circuitBreaker: { maxConcurrent: 4, maxQueued: 16 },
+        http: { ca: pki.ca.cert, maxConcurrent: 4, maxQueued: 16 },
       });
       const [alice, bob] = [client(pki.alice), client(pki.bob)];
       try {

@@ -30,8 +30,7 @@ const options = (): ResourceServerOptions => ({
   clientSecret: 'a-secret',
   audience,
   floodGuard: { address: false },
-  http: { ca: pki.ca.cert, timeout: 60 },
-  circuitBreaker: { maxConcurrent: 24 },
+  http: { ca: pki.ca.cert, timeout: 60, maxConcurrent: 24 },
 });
 
 async function status(api: TestApi, token: string, identity?: Identity): Promise<number> {
@@ -72,7 +71,7 @@ describe.each(frameworks)('%s', (framework) => {
       for (let turn = 0; turn < 20; turn += 1) {
         expect(await status(api, `bob-${turn}`, pki.bob)).toBe(200);
       }
-      // Half of circuitBreaker.maxConcurrent.
+      // Half of http.maxConcurrent.
       expect(held).toHaveLength(12);
       server.introspection = answer(200, { active: false });
       for (const end of held) {

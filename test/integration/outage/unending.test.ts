@@ -28,8 +28,8 @@ function create(more: ResourceServerOptions) {
     certificate: kit.options.certificate as NonNullable<ResourceServerOptions['certificate']>,
     authorizationServerMetadata: { introspection_endpoint: `${issuer}/introspect` },
     ...more,
-    http: { timeout: 0.1, ...more.http },
-    circuitBreaker: { maxConcurrent: 4, maxQueued: 5, ...more.circuitBreaker },
+    http: { timeout: 0.1, maxConcurrent: 4, maxQueued: 5, ...more.http },
+    ...(more.circuitBreaker && { circuitBreaker: more.circuitBreaker }),
   });
 }
 
@@ -76,12 +76,11 @@ it('an exchange that never settles gives its turn back', async () => {
   await server.close();
 });
 
-it('circuitBreaker.maxQueued: 0: maxConcurrent exchanges run, and one more is refused at once', async () => {
+it('http.maxQueued: 0: maxConcurrent exchanges run, and one more is refused at once', async () => {
   const answers: ((response: Response) => void)[] = [];
   const fetch = () => new Promise<Response>((resolve) => answers.push(resolve));
   const server = create({
-    http: { fetch, timeout: 5 },
-    circuitBreaker: { maxConcurrent: 4, maxQueued: 0 },
+    http: { fetch, timeout: 5, maxConcurrent: 4, maxQueued: 0 },
   });
   const underWay = ['a', 'b', 'c', 'd'].map((token) => ask(server, token));
   expect(await ask(server, 'e')).toBe('authorization_server_not_asked');

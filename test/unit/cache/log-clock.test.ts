@@ -24,7 +24,13 @@ async function join(): Promise<string[]> {
   const revocations = remembered({ from: 'log' });
   const markRead = vi.spyOn(revocations, 'markRead');
   const report = (given: string, message: string) => given === code && reports.push(message);
-  feeds.push(new LogSync({ log, secrets: [secret], maxTokenLifetime: 3_600, maxAgeWhileUnsynced: 5 }, revocations, report));
+  feeds.push(
+    new LogSync(
+      { log, secrets: [secret], maxTokenLifetime: 3_600, maxAgeWhileUnsynced: 5 },
+      revocations,
+      report,
+    ),
+  );
   await vi.waitFor(() => expect(markRead).toHaveBeenCalled(), 5_000);
   // What is reported of this reading.
   await vi.waitFor(() => expect(markRead.mock.calls.length).toBeGreaterThan(1), 5_000);

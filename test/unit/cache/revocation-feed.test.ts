@@ -23,7 +23,11 @@ function feedOver(secrets = [secret], id?: string) {
   const revocations = { add: vi.fn(), markLost: vi.fn(), markRestored: vi.fn() };
   const report = vi.fn();
   const feed = () =>
-    new ChannelSync({ channel, secrets, maxAgeWhileUnsynced: 5 }, revocations as unknown as Revocations, report);
+    new ChannelSync(
+      { channel, secrets, maxAgeWhileUnsynced: 5 },
+      revocations as unknown as Revocations,
+      report,
+    );
   return { feed, channel, revocations, report, end, listener: () => listeners.at(-1) as ChannelListener };
 }
 

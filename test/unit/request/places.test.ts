@@ -49,7 +49,7 @@ describe('the places of a source', () => {
     [24, 12],
     [100, 50],
     [10_000, 50],
-  ])('circuitBreaker.maxConcurrent %i: at most %i questions under way', (maxConcurrent, places) => {
+  ])('http.maxConcurrent %i: at most %i questions under way', (maxConcurrent, places) => {
     expect(placesPerSource(maxConcurrent)).toBe(places);
   });
 

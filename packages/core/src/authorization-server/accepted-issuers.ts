@@ -21,7 +21,7 @@ import { createHttp, type HttpRules } from './http.js';
 import { settingsKeyOf } from './introspection.js';
 import { createDiscovery, createStaticMetadata, type MetadataRules } from './metadata.js';
 import { issuerNamedIn } from './named-issuer.js';
-import { createProtectedHttp, type EndpointLimits } from './protected-http.js';
+import { type BreakerRules, createProtectedHttp, type RequestLimits } from './protected-http.js';
 import type { Requester } from './requester.js';
 
 /** An authorization server whose tokens are accepted. */
@@ -66,8 +66,8 @@ export interface AcceptedIssuerOptions extends ClaimRules {
   readonly client: RegisteredClient | undefined;
   readonly requireClient: () => RegisteredClient;
   readonly tokens: TokenSource;
-  readonly http: HttpRules;
-  readonly circuitBreaker: EndpointLimits;
+  readonly http: HttpRules & RequestLimits;
+  readonly circuitBreaker: BreakerRules;
   /**
    * Whether tokens must be bound: a server that may issue others is worth a warning (RFC 8705
    * §3.3).
@@ -90,8 +90,8 @@ export function createAcceptedIssuer(
 ): AcceptedIssuer {
   const { issuer, audience, clockTolerance, client, requireClient, mustBind } = options;
   const plainHttp = createHttp(options.http, client?.authentication.identity);
-  const { timeout } = options.http;
-  const limits = { ...options.circuitBreaker, timeout };
+  const { timeout, maxConcurrent, maxQueued } = options.http;
+  const limits = { ...options.circuitBreaker, timeout, maxConcurrent, maxQueued };
   const protectedHttp = createProtectedHttp(plainHttp.send, issuer, limits, report);
   const { send: http } = protectedHttp;
   const onFound = (server: AuthorizationServer): void => {

@@ -84,7 +84,7 @@ const MAX_SOURCES = 20_000;
 /**
  * Questions of a new source that may be under way. Each active token allows one more, trouble
  * halves it: a client whose tokens get no answer takes few of the places among the exchanges
- * (`circuitBreaker.maxConcurrent`).
+ * (`http.maxConcurrent`).
  */
 const FIRST_PLACES = 20;
 

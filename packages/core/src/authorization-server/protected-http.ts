@@ -16,21 +16,24 @@ import { Turns } from './turns.js';
 import { headerOf } from './whole-answer.js';
 
 /** Limits of the requests to one endpoint of an authorization server. */
-export interface EndpointLimits {
+export interface RequestLimits {
+  /** Seconds for one request. */
+  readonly timeout: number;
   /** Requests to one endpoint that run at once. */
   readonly maxConcurrent: number;
   /** Requests to one endpoint that wait for their turn; further ones are refused. */
   readonly maxQueued: number;
+}
+
+/** When an endpoint of an authorization server is suspended, and for how long. */
+export interface BreakerRules {
   /** Consecutive failures after which an endpoint is suspended. */
   readonly maxFailures: number;
   /** Seconds between two attempts while it is suspended. */
   readonly retryInterval: number;
 }
 
-export interface ProtectionRules extends EndpointLimits {
-  /** Seconds for one request. */
-  readonly timeout: number;
-}
+export interface ProtectionRules extends RequestLimits, BreakerRules {}
 
 /**
  * Seconds. If an endpoint asks for a longer pause by `Retry-After`, it is still tried again after
@@ -98,7 +101,7 @@ export function createProtectedHttp(
       if (turns.count >= maxConcurrent + maxQueued) {
         throw createNotAskedRefusal(
           `${maxConcurrent} exchanges with ${name} are under way and ${maxQueued} wait ` +
-            '(circuitBreaker.maxConcurrent, circuitBreaker.maxQueued)',
+            '(http.maxConcurrent, http.maxQueued)',
         );
       }
       const sentAt = performance.now();
@@ -118,9 +121,7 @@ export function createProtectedHttp(
           );
         };
         const noTurn = () =>
-          createNotAskedRefusal(
-            `no turn in time among the exchanges with ${name} (circuitBreaker.maxConcurrent)`,
-          );
+          createNotAskedRefusal(`no turn in time among the exchanges with ${name} (http.maxConcurrent)`);
         return turns.run(timedRequest.deadline, noTurn, () =>
           request.method === 'GET' ? retryBroken(attempt) : attempt(request.wasCounted === true),
         );

@@ -79,13 +79,13 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
   authorization_server_invalid_answer:
     'read detail. For a 400, introspection({ badRequestMeansInactive: true }) may help',
   authorization_server_not_asked:
-    'fix the cause of the earlier failures, or change circuitBreaker.maxConcurrent and ' +
-    'circuitBreaker.maxQueued',
+    'fix the cause of the earlier failures, or change http.maxConcurrent and http.maxQueued',
   revocation_not_spread: 'fix Redis, then revoke again',
   certificate_status_unknown:
     'check why the revocation list or the OCSP responder that the detail names can not be read. ' +
     'certificatePolicy.revocationCheck.mode decides about the certificate meanwhile',
-  revocations_unknown: 'check why Redis does not answer. revocations.uncheckedJwts decides about JWTs meanwhile',
+  revocations_unknown:
+    'check why Redis does not answer. revocations.uncheckedJwts decides about JWTs meanwhile',
   shutting_down:
     'send the request again, to another process. Take a process out of the load balancer before close()',
   authorization_server_refused_credentials:

@@ -192,7 +192,7 @@ export const floodGuardOptions = optionGroup({
 
 /**
  * How many tokens that turn out not to be active a client may send. The guard also limits how many
- * questions of one client are under way: 50, and at most half of `circuitBreaker.maxConcurrent`,
+ * questions of one client are under way: 50, and at most half of `http.maxConcurrent`,
  * also those of `requireActive()`.
  */
 export interface FloodGuardOptions extends OptionsOf<typeof floodGuardOptions> {}

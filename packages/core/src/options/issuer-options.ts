@@ -10,7 +10,7 @@ import type { HttpRules } from '../authorization-server/http.js';
 import { introspection } from '../authorization-server/introspection.js';
 import { jwtAccessTokens } from '../authorization-server/jwt.js';
 import type { AgentFactory } from '../authorization-server/pool.js';
-import type { EndpointLimits } from '../authorization-server/protected-http.js';
+import type { BreakerRules, RequestLimits } from '../authorization-server/protected-http.js';
 import { createConflict, createMismatch } from '../shared/option-errors.js';
 import {
   nestedGroup,
@@ -122,6 +122,16 @@ export const httpOptions = optionGroup({
    * 60.
    */
   timeout: seconds({ min: 0.05, max: 60, default: 5 }),
+  /**
+   * Requests to one endpoint that run at once. One client gets at most half of them, and at least
+   * two. Default 100; from 4 to 10,000.
+   */
+  maxConcurrent: wholeNumber({ min: LEAST_CONCURRENT, max: 10_000, default: 100 }),
+  /**
+   * Requests to one endpoint that wait for their turn. Beyond that, clients get 503. Default 1,000;
+   * from 0 to 100,000.
+   */
+  maxQueued: wholeNumber({ min: 0, max: 100_000, default: 1_000 }),
   /** Bytes of an answer's body, after decompression. Default 262,144; from 1,024 to 16,777,216. */
   maxResponseSize: wholeNumber({ min: 1_024, max: 16_777_216, default: 262_144 }),
   /**
@@ -152,20 +162,10 @@ export const httpOptions = optionGroup({
   fetch: optional(functionLike<typeof globalThis.fetch>('a function like fetch'), { fallback: 'node-fetch' }),
 });
 
-/** Connections to the authorization server: time limits, certificates, proxies. */
+/** Requests to the authorization server: limits of time, number and size, certificates, proxies. */
 export interface HttpOptions extends OptionsOf<typeof httpOptions> {}
 
 export const circuitBreakerOptions = optionGroup({
-  /**
-   * Requests to one endpoint that run at once. One client gets at most half of them, and at least
-   * two. Default 100; from 4 to 10,000.
-   */
-  maxConcurrent: wholeNumber({ min: LEAST_CONCURRENT, max: 10_000, default: 100 }),
-  /**
-   * Requests to one endpoint that wait for their turn. Beyond that, clients get 503. Default 1,000;
-   * from 0 to 100,000.
-   */
-  maxQueued: wholeNumber({ min: 0, max: 100_000, default: 1_000 }),
   /**
    * Consecutive failures of one endpoint (no connection, timeout, 502, 503, 504, or 429 with
    * `Retry-After`) after which the circuit breaker opens: the endpoint is suspended. Default 5;
@@ -181,8 +181,8 @@ export const circuitBreakerOptions = optionGroup({
 });
 
 /**
- * Limits the requests to each endpoint of the authorization server, and suspends an endpoint that
- * fails: requests that need it get 503 at once instead of waiting for a timeout.
+ * Suspends an endpoint of the authorization server that fails: requests that need it get 503 at once
+ * instead of waiting for a timeout.
  */
 export interface CircuitBreakerOptions extends OptionsOf<typeof circuitBreakerOptions> {}
 
@@ -252,12 +252,12 @@ export const issuerOptions = optionGroup({
    * Default `introspection()`.
    */
   tokens: withCreatedDefault(tokenSource, 'introspection()', introspection),
-  /** Connections to the authorization server: time limits, certificates, proxies. Default `{}`. */
-  http: nestedGroup<typeof httpOptions, HttpOptions>(httpOptions),
   /**
-   * Limits the requests to the authorization server, and suspends an endpoint that fails. Default
-   * `{}`.
+   * Requests to the authorization server: limits of time, number and size, certificates, proxies.
+   * Default `{}`.
    */
+  http: nestedGroup<typeof httpOptions, HttpOptions>(httpOptions),
+  /** Suspends an endpoint of the authorization server that fails. Default `{}`. */
   circuitBreaker: nestedGroup<typeof circuitBreakerOptions, CircuitBreakerOptions>(circuitBreakerOptions),
 });
 
@@ -284,8 +284,8 @@ export interface IssuerSettings {
   readonly requireClient: () => RegisteredClient;
   readonly audience: readonly string[] | 'server-enforced';
   readonly tokens: TokenSource;
-  readonly http: HttpRules;
-  readonly circuitBreaker: EndpointLimits;
+  readonly http: HttpRules & RequestLimits;
+  readonly circuitBreaker: BreakerRules;
 }
 
 /**

@@ -16,7 +16,10 @@ export class LogProblems {
   }
 
   reportUnreadable(error: unknown): void {
-    this.#report('revocations_unsynced', `the log of revocations can not be read: ${describeStoreError(error)}`);
+    this.#report(
+      'revocations_unsynced',
+      `the log of revocations can not be read: ${describeStoreError(error)}`,
+    );
   }
 
   reportReadAgain(): void {

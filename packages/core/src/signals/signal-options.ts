@@ -152,9 +152,11 @@ export const sharedSignalsOptions = optionGroup({
   authorizationHeader: optional(sharedSecret, { fallback: 'the signature of the token is the only proof' }),
   /** Signature algorithms that are accepted. Default: PS256, ES256, EdDSA, Ed25519 and RS256. */
   algorithms: optional(algorithmList, { fallback: 'PS256, ES256, EdDSA, Ed25519 and RS256' }),
-  /** Connections to the transmitter: time limits, certificates, proxies. Default `{}`. */
+  /**
+   * Requests to the transmitter: limits of time, number and size, certificates, proxies. Default `{}`.
+   */
   http: nestedGroup<typeof httpOptions, HttpOptions>(httpOptions),
-  /** Limits the requests to the transmitter, and suspends an endpoint that fails. Default `{}`. */
+  /** Suspends an endpoint of the transmitter that fails. Default `{}`. */
   circuitBreaker: nestedGroup<typeof circuitBreakerOptions, CircuitBreakerOptions>(circuitBreakerOptions),
   /**
    * How your API authenticates at the endpoints of the transmitter, for `poll` and `stream`:

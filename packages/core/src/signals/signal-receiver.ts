@@ -106,17 +106,19 @@ export function createSignalReceiver(
   const report = createProblemReporter();
   const ending = new AbortController();
   const plainHttp = createHttp(httpRules, credentials.find(({ identity }) => identity)?.identity);
+  const { timeout, maxConcurrent, maxQueued } = httpRules;
+  const limits = { timeout, maxConcurrent, maxQueued };
   const protectedHttp = createProtectedHttp(
     plainHttp.send,
     transmitter,
-    { ...circuitBreaker, timeout: httpRules.timeout },
+    { ...circuitBreaker, ...limits },
     report,
   );
   const metadata = createDiscovery(
     { issuer: transmitter, metadataMaxAge: METADATA_MAX_AGE, metadata: undefined },
     {
       http: protectedHttp.send,
-      timeout: httpRules.timeout,
+      timeout,
       onFound: () => undefined,
       report,
       discover: discoverTransmitter,
@@ -151,7 +153,6 @@ export function createSignalReceiver(
   const handled = new HandledTokens();
   /** When a kind of refusal was last reported, by its message: there are few. */
   const refusedAt = new Map<string, number>();
-  const { timeout } = httpRules;
   const access = { transmitter, http: protectedHttp.send, timeout, credentials, closing: ending.signal };
   const ask = createTransmitterEndpoints(access);
   const states = stream && new VerificationStates([transmitter, audience, secret ?? null]);
