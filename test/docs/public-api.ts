@@ -79,7 +79,7 @@ function declared(source: string, name: string): PublicExport {
 }
 
 /** The files of the core whose members the functions of the adapters are, as editors show them. */
-const adapterFiles = ['packages/core/dist/adapter.d.ts', 'packages/core/dist/policy/guards.d.ts'];
+const adapterFiles = ['packages/core/dist/adapter/adapter.d.ts', 'packages/core/dist/policy/guards.d.ts'];
 
 /** The comment of `Adapter['name']`, for a constant of this type; empty for any other. */
 function commentOfMember(name: string, declaration: string): string {

@@ -204,8 +204,8 @@ export class Revocations {
     report = () => undefined,
   }: RevocationMemory) {
     this.#maxWait = maxWait * 1000;
-    // A token that lives for `maxTokenLifetime` is accepted for that much longer: the clock of its server may be
-    // ahead, and this one's behind.
+    // A token that lives for `maxTokenLifetime` is accepted for that much longer: the clock of its server
+    // may be ahead, and this one's behind.
     this.#keptForMs = (maxTokenLifetime + 2 * clockTolerance) * 1000;
     this.#revocations = new ExpiringMap(maxRevocations, this.#keptForMs, {
       groupOf: issuerIn,
@@ -215,7 +215,8 @@ export class Revocations {
           'revocations_forgotten',
           `there are more than ${maxRevocations} revocations: the oldest of ` +
             `${issuer === '' ? 'those for the tokens of each issuer' : issuer} ` +
-            'are forgotten before revocations.maxTokenLifetime, and its tokens from before are asked about or refused',
+            'are forgotten before revocations.maxTokenLifetime, and its tokens from before are asked ' +
+            'about or refused',
         );
       },
     });
