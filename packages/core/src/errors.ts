@@ -330,7 +330,7 @@ export interface Reason<Code extends string = string> {
   /** What code decides by, and what the likely cause of a refusal is chosen by. */
   readonly code: Code;
   /** For the operator. */
-  readonly text: string;
+  readonly why: string;
 }
 
 const reasonCodes = new WeakMap<RequestRefused, string>();
@@ -338,9 +338,9 @@ const reasonCodes = new WeakMap<RequestRefused, string>();
 /**
  * Makes a refusal with the code of its reason.
  *
- * @param detail the text for the operator, where it says more than the text of the reason
+ * @param detail the text for the operator, where it says more than the reason
  */
-export function createRefusal(code: RefusalCode, reason: Reason, detail = reason.text): RequestRefused {
+export function createRefusal(code: RefusalCode, reason: Reason, detail = reason.why): RequestRefused {
   const refusal = new RequestRefused(code, { detail });
   reasonCodes.set(refusal, reason.code);
   return refusal;

@@ -124,9 +124,9 @@ it.each([
     verifyError: 'TLS says UNABLE_TO_GET_ISSUER_CERT',
   });
   const chain = verification(root);
-  expect(chain.verify(refused, Date.now())).toEqual({ why: verifyError });
+  expect(chain.verify(refused, Date.now())).toEqual({ code: 'revoked_by_source', why: verifyError });
   expect(chain.verify(unknown, Date.now())).toHaveProperty('path');
-  expect(chain.verify(refused, Date.now())).toEqual({ why: verifyError });
+  expect(chain.verify(refused, Date.now())).toEqual({ code: 'revoked_by_source', why: verifyError });
 });
 
 it('a certificate that comes back without its intermediates, as from a resumed session, keeps its path', async () => {
@@ -144,7 +144,10 @@ it('a certificate that comes back without its intermediates, as from a resumed s
     path: [{ der }, { der: middle.der }, { der: root.der }],
   });
   expect(chain.verify(alone(), now)).toHaveProperty('path');
-  expect(chain.verify(new ClientCertificate(der, revoked), now)).toEqual({ why: revoked.verifyError });
+  expect(chain.verify(new ClientCertificate(der, revoked), now)).toEqual({
+    code: 'revoked_by_source',
+    why: revoked.verifyError,
+  });
   // Another process has not seen them.
   expect(verification(root).verify(alone(), now)).toMatchObject({ why: expect.anything() });
   expect(chain.verify(alone(), now + 11 * day)).toMatchObject({ why: expect.anything() });
@@ -153,8 +156,8 @@ it('a certificate that comes back without its intermediates, as from a resumed s
 it('of a certificate that is none, the reason is returned at any time', () => {
   const chain = verification(root);
   const none = new ClientCertificate(Buffer.from('3000', 'hex'));
-  expect(chain.verify(none, Date.now())).toEqual({ why: expect.any(String) });
-  expect(chain.verify(none, 0)).toEqual({ why: expect.any(String) });
+  expect(chain.verify(none, Date.now())).toEqual({ code: 'unreadable', why: expect.any(String) });
+  expect(chain.verify(none, 0)).toEqual({ code: 'unreadable', why: expect.any(String) });
 });
 
 it('a path holds from the last start to the first end of its certificates', async () => {
@@ -167,7 +170,10 @@ it('a path holds from the last start to the first end of its certificates', asyn
   const early = chain.verify(certificate(), now + 4 * day);
   expect(early).toMatchObject({ why: expect.stringMatching(/above it: it is not valid yet$/) });
   expect(chain.verify(certificate(), now + 6 * day)).toHaveProperty('path');
-  expect(chain.verify(certificate(), now + 10 * day + 60_000)).toEqual({ why: 'it has expired' });
+  expect(chain.verify(certificate(), now + 10 * day + 60_000)).toEqual({
+    code: 'expired',
+    why: 'it has expired',
+  });
 });
 
 it('what a client sends besides is no part of the refusal of others: the same certificate may come with its path', async () => {
@@ -243,6 +249,7 @@ it('the names of what came with a certificate are part of what its path may cost
       Date.now(),
     );
   expect(outcomeWith(middle, ...sent.slice(0, 9))).toEqual({
+    code: 'too_much_work',
     why: 'the names of the certificates that came with it cost too much to read',
   });
   expect(outcomeWith(middle, ...sent.slice(0, 3))).toHaveProperty('path');

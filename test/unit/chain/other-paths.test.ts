@@ -74,7 +74,7 @@ function policyWith(mode: 'strict' | 'tolerant' = 'strict', configured: readonly
     try {
       const result = policy.judge(certificate, Date.now());
       if ('refused' in result) {
-        return result.isRevoked ? 'revoked' : 'refused';
+        return /^(?:authority_)?revoked$/.test(result.refused.code) ? 'revoked' : 'refused';
       }
       const [issuer] = result.certificate.intermediates;
       return between.find(({ der }) => issuer !== undefined && Buffer.compare(der, issuer) === 0);

@@ -81,7 +81,8 @@ const client = ({ extensions, ...more }: Written = {}): PathCertificate =>
 const root = (more: Written = {}): PathCertificate => authority('root', { issuerName: 'root', ...more });
 
 /** `valid`, or why the path is refused. From the client up. */
-const outcome = (...path: readonly PathCertificate[]): string => explainInvalidPath(path, NOW) ?? 'valid';
+const outcome = (...path: readonly PathCertificate[]): string =>
+  explainInvalidPath(path, NOW)?.why ?? 'valid';
 const above = (name: string, why: string): string =>
   `of the certificate thumbprint of ${name} above it: ${why}`;
 
@@ -382,5 +383,8 @@ it('the limits of an authority are its path length and its name constraints, if 
     names: { permitted: [], excluded: [{ kind: 'dns', text: 'a' }] },
   });
   expect(readAuthorityLimits(authority('a'))).toEqual({ pathLength: undefined, names: undefined });
-  expect(readAuthorityLimits(authority('a', { version: 1 }))).toContain('it is no authority');
+  expect(readAuthorityLimits(authority('a', { version: 1 }))).toMatchObject({
+    code: 'no_authority',
+    why: expect.stringContaining('it is no authority'),
+  });
 });

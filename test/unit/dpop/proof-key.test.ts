@@ -107,7 +107,7 @@ it.each<[SignatureAlgorithm, object, string]>([
     [name, { kty: 'OKP', crv: 'X25519' }, `crv of its jwk is "X25519"; expected Ed25519 for ${name}`],
   ]),
 ])('the reason says which type of key %s needs: %j', (algorithm, jwk, why) => {
-  expect(explainUnfitKey(algorithm, jwk).text).toBe(why);
+  expect(explainUnfitKey(algorithm, jwk).why).toBe(why);
 });
 
 describe('a signature', () => {

@@ -26,7 +26,7 @@ import {
 } from '../certificate-status/status-options.js';
 import { type Authorities, AuthoritySource, authoritiesRule } from '../chain/authorities.js';
 import { ChainVerification } from '../chain/chain-verification.js';
-import { RequestRefused } from '../errors.js';
+import { createRefusal, RequestRefused } from '../errors.js';
 import { createProblemReporter } from '../observe/events.js';
 import { createLonely, createMismatch, describeOptionsObject } from '../shared/option-errors.js';
 import {
@@ -222,10 +222,12 @@ export function createCertificatePolicy(
     }
     const chainResult = chain?.judge(shown, now);
     if (chainResult !== undefined && 'refused' in chainResult) {
-      if (chainResult.isRevoked && whenRevoked !== undefined && chain?.noteRevoked(shown)) {
+      const { refused } = chainResult;
+      const isRevoked = refused.code === 'revoked' || refused.code === 'authority_revoked';
+      if (isRevoked && whenRevoked !== undefined && chain?.noteRevoked(shown)) {
         whenRevoked(shown);
       }
-      return refuse(chainResult.refused);
+      throw createRefusal(code, refused);
     }
     const certificate = chainResult?.certificate ?? shown;
     if (requireVerified && (shown.verified === false || certificate.verified !== true)) {

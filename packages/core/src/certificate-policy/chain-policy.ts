@@ -2,9 +2,10 @@ import { LRUCache } from 'lru-cache';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import type { CertificateStatus, PathStatus } from '../certificate-status/certificate-status.js';
 import type { CertificateStatusSettings } from '../certificate-status/status-options.js';
+import type { ChainReasonCode } from '../chain/chain-reason.js';
 import type { AcceptedChain, ChainVerification } from '../chain/chain-verification.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
-import { RequestRefused } from '../errors.js';
+import { type Reason, RequestRefused } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 
 /** How the status of the certificates of a path is found out, and what becomes of an unknown one. */
@@ -16,7 +17,10 @@ export interface StatusRule {
 /** What the policy does with a certificate: to accept it, as the object to use, or to refuse it. */
 export type ChainResult =
   | { readonly certificate: ClientCertificate }
-  | { readonly refused: string; readonly isRevoked: boolean };
+  | { readonly refused: Reason<RefusedChainCode> };
+
+/** Why a policy refuses the chain of a certificate. */
+export type RefusedChainCode = ChainReasonCode | 'revoked' | 'authority_revoked';
 
 type NotGood = Exclude<PathStatus, { readonly state: 'good' }>;
 
@@ -84,7 +88,8 @@ export class ChainPolicy {
   judge(certificate: ClientCertificate, now: number): ChainResult {
     const outcome = this.#chain.verify(certificate, now);
     if ('why' in outcome) {
-      return { refused: `its chain leads to none of the authorities: ${outcome.why}`, isRevoked: false };
+      const { code, why } = outcome;
+      return { refused: { code, why: `its chain leads to none of the authorities: ${why}` } };
     }
     const rule = this.#rule;
     return rule === undefined ? outcome : this.#judgeStatus(rule, certificate, outcome, now);
@@ -148,7 +153,7 @@ export class ChainPolicy {
       chain = this.#otherPath(certificate, path, found, avoided, now);
     }
     return kept === undefined
-      ? { refused: 'it has no path', isRevoked: false }
+      ? { refused: { code: 'no_path', why: 'it has no path' } }
       : this.#resultOf(rule, kept.chain, kept.found);
   }
 
@@ -160,7 +165,8 @@ export class ChainPolicy {
   ): ChainResult {
     const which = found.at === 0 ? 'it' : `the certificate ${path[found.at]?.thumbprint} above it`;
     if (found.state === 'revoked') {
-      return { refused: `${which} is revoked: ${found.why}`, isRevoked: true };
+      const code = found.at === 0 ? 'revoked' : 'authority_revoked';
+      return { refused: { code, why: `${which} is revoked: ${found.why}` } };
     }
     const detail = `nothing says whether ${which} is revoked: ${found.why}`;
     if (mode === 'strict') {

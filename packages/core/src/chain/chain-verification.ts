@@ -5,6 +5,7 @@ import { hashAloneDetail } from '../certificate/parsed-certificate.js';
 import { isAboutRevocation } from '../certificate/verify-error.js';
 import { callAll } from '../shared/promises.js';
 import type { AuthoritySource } from './authorities.js';
+import type { ChainReason } from './chain-reason.js';
 import { CrlSigners } from './crl-signers.js';
 import { buildPath, groupBySubject, type PathParts, readSent } from './path-building.js';
 import { type PathCertificate, readPathCertificate } from './path-certificate.js';
@@ -21,7 +22,7 @@ export interface AcceptedChain {
 }
 
 /** What a client certificate turned out to be. */
-export type ChainOutcome = AcceptedChain | { readonly why: string };
+export type ChainOutcome = AcceptedChain | ChainReason;
 
 interface Entry {
   readonly outcome: ChainOutcome;
@@ -101,7 +102,7 @@ export class ChainVerification {
   outcomeWithout(certificate: ClientCertificate, avoided: ReadonlySet<string>, now: number): ChainOutcome {
     const { der, thumbprint } = certificate;
     if (der === undefined) {
-      return { why: hashAloneDetail };
+      return hashAlone;
     }
     const accepted = this.#accepted.get(thumbprint);
     if (accepted !== undefined && this.#isCurrent(accepted, now) && !hasOneOf(accepted, avoided)) {
@@ -141,11 +142,15 @@ export class ChainVerification {
   #entryOf(certificate: ClientCertificate, known: Entry | undefined, now: number): Entry {
     const { der, thumbprint, verified, verifyError = '' } = certificate;
     if (der === undefined) {
-      return { outcome: { why: hashAloneDetail }, generation: this.#generation, ...always };
+      return { outcome: hashAlone, generation: this.#generation, ...always };
     }
     // This check would not find out: it knows other lists, or none.
     if (verified === false && isAboutRevocation(verifyError)) {
-      return { outcome: { why: verifyError }, generation: this.#generation, ...always };
+      return {
+        outcome: { code: 'revoked_by_source', why: verifyError },
+        generation: this.#generation,
+        ...always,
+      };
     }
     const accepted = this.#accepted.get(thumbprint);
     if (accepted !== undefined && this.#isCurrent(accepted, now)) {
@@ -184,13 +189,13 @@ export class ChainVerification {
   ): Entry {
     const generation = this.#generation;
     const read = readSent(der, intermediates);
-    if (typeof read === 'string') {
-      return { outcome: { why: read }, generation, ...always };
+    if ('why' in read) {
+      return { outcome: read, generation, ...always };
     }
     const { sent, spent } = read;
     const leaf = readPathCertificate(der);
     if (typeof leaf === 'string') {
-      return { outcome: { why: leaf }, generation, ...always };
+      return { outcome: { code: 'unreadable', why: leaf }, generation, ...always };
     }
     const configured = this.#intermediates?.current();
     const parts: PathParts = {
@@ -242,6 +247,8 @@ function issuersOf(accepted: Entry | undefined): readonly Uint8Array[] {
   const outcome = accepted?.outcome;
   return outcome === undefined || 'why' in outcome ? [] : outcome.path.slice(1).map(({ der }) => der);
 }
+
+const hashAlone: ChainReason = { code: 'hash_alone', why: hashAloneDetail };
 
 /** What no time changes. */
 const always = { from: Number.NEGATIVE_INFINITY, to: Number.POSITIVE_INFINITY } as const;

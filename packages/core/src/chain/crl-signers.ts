@@ -1,7 +1,7 @@
 import { isSameBytes } from '../certificate/der-members.js';
 import { buildPath, type CertificatesBySubject, groupBySubject } from './path-building.js';
 import type { PathCertificate } from './path-certificate.js';
-import { explainListUsage } from './path-validation.js';
+import { explainCrlUsage } from './path-validation.js';
 
 /** Other certificates of one authority that are tried. One or two are in use at a time. */
 const MAX_SIGNERS = 8;
@@ -54,7 +54,7 @@ export class CrlSigners {
     const { authorities, intermediates } = this.#configured();
     return [authorities, intermediates]
       .flatMap((pool) => pool?.get(issuer.subjectName) ?? [])
-      .filter((one) => !isSameBytes(one.publicKey, issuer.publicKey) && explainListUsage(one) === undefined)
+      .filter((one) => !isSameBytes(one.publicKey, issuer.publicKey) && explainCrlUsage(one) === undefined)
       .slice(0, MAX_SIGNERS);
   }
 
@@ -93,7 +93,7 @@ function findPath(
   }
   const between = intermediates === undefined ? [authorities] : [intermediates, authorities];
   const parts = { anchors: groupBySubject([anchor]), intermediates: between };
-  const built = buildPath(signer, parts, now, explainListUsage);
+  const built = buildPath(signer, parts, now, explainCrlUsage);
   return 'why' in built ? undefined : built.path;
 }
 

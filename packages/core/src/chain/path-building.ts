@@ -1,4 +1,5 @@
 import { explainUnacceptedKey, verificationCostOf } from './accepted-keys.js';
+import type { ChainReason } from './chain-reason.js';
 import { nameElements, type PathCertificate, readPathCertificate } from './path-certificate.js';
 import { explainClientUsage, explainInvalidPath } from './path-validation.js';
 
@@ -37,16 +38,19 @@ export interface PathParts {
 export function readSent(
   leaf: Uint8Array,
   intermediates: readonly Uint8Array[],
-): { readonly sent: readonly PathCertificate[]; readonly spent: number } | string {
+): { readonly sent: readonly PathCertificate[]; readonly spent: number } | ChainReason {
   const spent = [leaf, ...intermediates].reduce((sum, der) => sum + nameElements(der), 0) / ELEMENTS_PER_COST;
   if (spent > MAX_COST) {
-    return 'the names of the certificates that came with it cost too much to read';
+    return {
+      code: 'too_much_work',
+      why: 'the names of the certificates that came with it cost too much to read',
+    };
   }
   return { sent: intermediates.map(readPathCertificate).filter((one) => typeof one !== 'string'), spent };
 }
 
 /** A valid path from the client's certificate to a trust anchor, or why there is none. */
-export type PathOutcome = { readonly path: readonly PathCertificate[] } | { readonly why: string };
+export type PathOutcome = { readonly path: readonly PathCertificate[] } | ChainReason;
 
 /**
  * Finds a valid path: by the names of issuers, then by signatures, depth first (RFC 4158). Each path
@@ -60,30 +64,30 @@ export function buildPath(
   leaf: PathCertificate,
   parts: PathParts,
   now: number,
-  explainUsage: (leaf: PathCertificate) => string | undefined = explainClientUsage,
+  explainUsage: (leaf: PathCertificate) => ChainReason | undefined = explainClientUsage,
 ): PathOutcome {
   const search: Search = {
     parts,
     now,
     explainUsage,
     costLeft: MAX_COST - (parts.spent ?? 0),
-    why: 'no path leads to one of the authorities',
+    reason: { code: 'no_path', why: 'no path leads to one of the authorities' },
   };
   const why = explainUnacceptedKey(leaf.publicKey);
   if (why !== undefined) {
-    return { why };
+    return { code: 'weak_key', why };
   }
   const path = extend([leaf], search);
-  return path === undefined ? { why: search.why } : { path };
+  return path === undefined ? search.reason : { path };
 }
 
 interface Search {
   readonly parts: PathParts;
   readonly now: number;
-  readonly explainUsage: (leaf: PathCertificate) => string | undefined;
+  readonly explainUsage: (leaf: PathCertificate) => ChainReason | undefined;
   costLeft: number;
-  /** The reason of the path that came furthest. */
-  why: string;
+  /** Of the path that came furthest. */
+  reason: ChainReason;
 }
 
 function extend(path: readonly PathCertificate[], search: Search): readonly PathCertificate[] | undefined {
@@ -97,11 +101,11 @@ function extend(path: readonly PathCertificate[], search: Search): readonly Path
   for (const anchor of validFirst(authorities, search.now)) {
     if (isSignedBy(last, anchor, search)) {
       const whole = [...path, anchor];
-      const why = explainInvalidPath(whole, search.now, search.explainUsage);
-      if (why === undefined) {
+      const reason = explainInvalidPath(whole, search.now, search.explainUsage);
+      if (reason === undefined) {
         return whole;
       }
-      search.why = why;
+      search.reason = reason;
     }
   }
   const issuers = intermediates.flatMap((known) => known.get(last.issuerName) ?? []).filter(isPermitted);
@@ -137,13 +141,15 @@ function isSignedBy(certificate: PathCertificate, issuer: PathCertificate, searc
   if (cost > search.costLeft) {
     // Nothing more is tried, also no cheaper key.
     search.costLeft = 0;
-    search.why =
-      'more than 50 signatures, or fewer of costly keys, would have to be verified to find its path';
+    search.reason = {
+      code: 'too_much_work',
+      why: 'more than 50 signatures, or fewer of costly keys, would have to be verified to find its path',
+    };
     return false;
   }
   search.costLeft -= cost;
   if (why !== undefined) {
-    search.why = `of the certificate ${issuer.thumbprint} above it: ${why}`;
+    search.reason = { code: 'weak_key', why: `of the certificate ${issuer.thumbprint} above it: ${why}` };
     return false;
   }
   try {

@@ -1,3 +1,4 @@
+import type { ChainReason, ChainReasonCode } from './chain-reason.js';
 import {
   extensionOf,
   pathExtensionIds,
@@ -37,12 +38,12 @@ const clientUsages = ['2b06010505070302', '551d2500'];
 export function explainInvalidPath(
   path: readonly PathCertificate[],
   now: number,
-  explainUsage: (leaf: PathCertificate) => string | undefined = explainClientUsage,
-): string | undefined {
+  explainUsage: (leaf: PathCertificate) => ChainReason | undefined = explainClientUsage,
+): ChainReason | undefined {
   const [anchor, ...below] = path.toReversed();
   const leaf = below.pop();
   if (anchor === undefined || leaf === undefined) {
-    return 'it has no path';
+    return reason('no_path', 'it has no path');
   }
   const policies = new ValidPolicies(below.length + 1);
   const constraints: NameConstraints[] = [];
@@ -52,19 +53,22 @@ export function explainInvalidPath(
     const isAnchor = at === 0;
     if (!isAnchor && !isSelfIssued(authority)) {
       if (authoritiesLeft === 0) {
-        return explainOf(authority, 'it is one authority more than the path may have');
+        return ofAuthority(authority, reason('too_long', 'it is one authority more than the path may have'));
       }
       authoritiesLeft -= 1;
     }
     const limits = readAuthorityLimits(authority);
-    const why =
+    const fault =
       explainUnusable(authority, now) ??
       (isAnchor ? undefined : explainSignature(authority)) ??
       (isAnchor || isSelfIssued(authority) ? undefined : explainNames(authority, constraints)) ??
-      (isAnchor ? undefined : policies.processIntermediate(authority)) ??
-      (typeof limits === 'string' ? limits : undefined);
-    if (why !== undefined || typeof limits === 'string') {
-      return explainOf(authority, why ?? '');
+      (isAnchor ? undefined : becauseOfPolicies(policies.processIntermediate(authority))) ??
+      ('why' in limits ? limits : undefined);
+    if (fault !== undefined) {
+      return ofAuthority(authority, fault);
+    }
+    if ('why' in limits) {
+      return ofAuthority(authority, limits);
     }
     authoritiesLeft = Math.min(authoritiesLeft, limits.pathLength ?? Number.POSITIVE_INFINITY);
     if (limits.names !== undefined) {
@@ -75,37 +79,48 @@ export function explainInvalidPath(
     explainUnusable(leaf, now) ??
     explainSignature(leaf) ??
     explainNames(leaf, constraints) ??
-    policies.processLast(leaf) ??
+    becauseOfPolicies(policies.processLast(leaf)) ??
     explainUsage(leaf)
   );
 }
 
-/** Says which certificate of the path it is. */
-function explainOf({ thumbprint }: PathCertificate, why: string): string {
-  return `of the certificate ${thumbprint} above it: ${why}`;
+function reason(code: ChainReasonCode, why: string): ChainReason {
+  return { code, why };
 }
 
-function explainSignature({ signatureAlgorithm }: PathCertificate): string | undefined {
+function becauseOfPolicies(why: string | undefined): ChainReason | undefined {
+  return why === undefined ? undefined : reason('policies', why);
+}
+
+/** Says which certificate of the path it is. */
+function ofAuthority({ thumbprint }: PathCertificate, { code, why }: ChainReason): ChainReason {
+  return {
+    code: code === 'expired' ? 'authority_expired' : code,
+    why: `of the certificate ${thumbprint} above it: ${why}`,
+  };
+}
+
+function explainSignature({ signatureAlgorithm }: PathCertificate): ChainReason | undefined {
   return findSignatureMethod(signatureAlgorithm) !== undefined
     ? undefined
-    : 'the algorithm of its signature is not accepted';
+    : reason('weak_key', 'the algorithm of its signature is not accepted');
 }
 
 /** What every certificate of a path must be: valid now, and without critical extensions that are unknown. */
-function explainUnusable(certificate: PathCertificate, now: number): string | undefined {
+function explainUnusable(certificate: PathCertificate, now: number): ChainReason | undefined {
   const { notBefore, notAfter, extensions, version } = certificate;
   if (now < notBefore) {
-    return 'it is not valid yet';
+    return reason('not_valid_yet', 'it is not valid yet');
   }
   if (now > notAfter + LAST_SECOND) {
-    return 'it has expired';
+    return reason('expired', 'it has expired');
   }
   if (extensions.size > 0 && version !== 3) {
-    return 'it has extensions and another version than 3';
+    return reason('unreadable', 'it has extensions and another version than 3');
   }
   for (const [id, { isCritical }] of extensions) {
     if (isCritical && !processed.has(id)) {
-      return 'it has a critical extension that is not known here';
+      return reason('critical_extension', 'it has a critical extension that is not known here');
     }
   }
   return explainExtendedUsage(certificate);
@@ -115,26 +130,26 @@ function explainUnusable(certificate: PathCertificate, now: number): string | un
 const LAST_SECOND = 999;
 
 /** The extended usage of each certificate must allow client authentication, if it has any. */
-function explainExtendedUsage(certificate: PathCertificate): string | undefined {
+function explainExtendedUsage(certificate: PathCertificate): ChainReason | undefined {
   const usages = extensionOf(certificate, pathExtensionIds.extendedKeyUsage, readExtendedKeyUsage);
   if (usages === 'malformed') {
-    return 'its extended key usage can not be read';
+    return reason('unreadable', 'its extended key usage can not be read');
   }
   return usages === 'missing' || clientUsages.some((usage) => usages.has(usage))
     ? undefined
-    : 'its extended key usage lacks clientAuth';
+    : reason('other_purpose', 'its extended key usage lacks clientAuth');
 }
 
 /** Says why a client must not use a certificate, by its key usage. */
-export function explainClientUsage(leaf: PathCertificate): string | undefined {
+export function explainClientUsage(leaf: PathCertificate): ChainReason | undefined {
   const usage = extensionOf(leaf, pathExtensionIds.keyUsage, readKeyUsage);
   const basic = extensionOf(leaf, pathExtensionIds.basicConstraints, readBasicConstraints);
   if (usage === 'malformed' || basic === 'malformed') {
-    return 'its key usage or basic constraints can not be read';
+    return reason('unreadable', 'its key usage or basic constraints can not be read');
   }
   return usage === 'missing' || usage.digitalSignature || usage.keyAgreement
     ? undefined
-    : 'its key usage allows neither digitalSignature nor keyAgreement';
+    : reason('other_purpose', 'its key usage allows neither digitalSignature nor keyAgreement');
 }
 
 /**
@@ -142,10 +157,10 @@ export function explainClientUsage(leaf: PathCertificate): string | undefined {
  * key usage must say that it may, and that it may not sign certificates: some authorities have a list
  * for each key that signs certificates, which is about the certificates of that key alone.
  */
-export function explainListUsage(signer: PathCertificate): string | undefined {
+export function explainCrlUsage(signer: PathCertificate): ChainReason | undefined {
   const usage = extensionOf(signer, pathExtensionIds.keyUsage, readKeyUsage);
   const isAllowed = usage !== 'missing' && usage !== 'malformed' && usage.cRLSign && !usage.keyCertSign;
-  return isAllowed ? undefined : 'its key usage is not for lists alone';
+  return isAllowed ? undefined : reason('other_purpose', 'its key usage is not for lists alone');
 }
 
 /** What an authority allows below it. */
@@ -158,18 +173,18 @@ interface AuthorityLimits {
  * Returns what an authority allows below it, or says why it is none (RFC 5280 §6.1.4 (g) and (k) to
  * (n)). Needs `x509.load()`.
  */
-export function readAuthorityLimits(certificate: PathCertificate): AuthorityLimits | string {
+export function readAuthorityLimits(certificate: PathCertificate): AuthorityLimits | ChainReason {
   const basic = extensionOf(certificate, pathExtensionIds.basicConstraints, readBasicConstraints);
   const usage = extensionOf(certificate, pathExtensionIds.keyUsage, readKeyUsage);
   const names = extensionOf(certificate, pathExtensionIds.nameConstraints, readNameConstraints);
   if (basic === 'malformed' || usage === 'malformed' || names === 'malformed') {
-    return 'its basic constraints, key usage or name constraints can not be read';
+    return reason('unreadable', 'its basic constraints, key usage or name constraints can not be read');
   }
   if (basic === 'missing' || !basic.isAuthority || certificate.version !== 3) {
-    return 'it is no authority: its basic constraints do not say so';
+    return reason('no_authority', 'it is no authority: its basic constraints do not say so');
   }
   if (usage !== 'missing' && !usage.keyCertSign) {
-    return 'its key usage does not allow to sign certificates';
+    return reason('no_authority', 'its key usage does not allow to sign certificates');
   }
   return { pathLength: basic.pathLength, names: names === 'missing' ? undefined : names };
 }
@@ -178,12 +193,13 @@ export function readAuthorityLimits(certificate: PathCertificate): AuthorityLimi
 function explainNames(
   certificate: PathCertificate,
   constraints: readonly NameConstraints[],
-): string | undefined {
+): ChainReason | undefined {
   if (constraints.length === 0) {
     return undefined;
   }
   const names = namesOf(certificate);
-  return names === undefined ? 'its names can not be read' : explainViolation(names, constraints);
+  const why = names === undefined ? 'its names can not be read' : explainViolation(names, constraints);
+  return why === undefined ? undefined : reason('name_not_permitted', why);
 }
 
 /** The subject, the mail addresses in it, and the alternative names. */

@@ -16,7 +16,7 @@ export type BindingReasonCode = 'thumbprint_at_top' | 'jkt_not_accepted';
 
 const thumbprintAtTop: Reason<BindingReasonCode> = {
   code: 'thumbprint_at_top',
-  text: 'x5t#S256 is at the top of the token, not in cnf',
+  why: 'x5t#S256 is at the top of the token, not in cnf',
 };
 
 const noClaims: TokenClaims['claims'] = Object.freeze({});
@@ -96,7 +96,7 @@ function refuseUnverifiedMethods(names: readonly string[], methods: readonly Con
 }
 
 function boundOtherwise(other: string | undefined, detail: string): RequestRefused {
-  const notAccepted: Reason<BindingReasonCode> = { code: 'jkt_not_accepted', text: detail };
+  const notAccepted: Reason<BindingReasonCode> = { code: 'jkt_not_accepted', why: detail };
   return other === 'jkt'
     ? createRefusal('token_bound_otherwise', notAccepted)
     : new RequestRefused('token_bound_otherwise', { detail });

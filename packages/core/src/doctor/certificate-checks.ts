@@ -18,13 +18,14 @@ import {
   resolveCertificateStatus,
 } from '../certificate-status/status-options.js';
 import { AuthoritySource } from '../chain/authorities.js';
+import type { ChainReason } from '../chain/chain-reason.js';
 import { ChainVerification } from '../chain/chain-verification.js';
 import type { CrlSigners } from '../chain/crl-signers.js';
 import type { CertificatesBySubject } from '../chain/path-building.js';
 import { type PathCertificate, readPathCertificate } from '../chain/path-certificate.js';
-import { ConfigurationError, RequestRefused } from '../errors.js';
+import { ConfigurationError } from '../errors.js';
 import { resourceServerOptions } from '../options/resource-server-options.js';
-import { hintForChain } from '../response/chain-hints.js';
+import { hintForReason, hintForStatus } from '../response/chain-hints.js';
 import { OptionReader } from '../shared/option-group.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { type Finding, ok, problem, warning } from './finding.js';
@@ -88,7 +89,7 @@ export async function checkCertificate(
     const outcome = verification.verify(certificate, now);
     if ('why' in outcome) {
       const known = [anchors.current(), ...(between === undefined ? [] : [between.current()])];
-      return [...reported, noChain(outcome.why, certificate, known, path)];
+      return [...reported, noChain(outcome, certificate, known, path)];
     }
     const notSet = given.isMissing('revocationCheck') ? given.pathOf('revocationCheck') : undefined;
     const settings = resolveCertificateStatus(
@@ -128,19 +129,15 @@ function chainFound(path: readonly PathCertificate[]): Finding {
 }
 
 function noChain(
-  why: string,
+  { code, why }: ChainReason,
   certificate: ClientCertificate,
   known: readonly CertificatesBySubject[],
   path: string,
 ): Finding {
   const detail = `its chain leads to none of the authorities: ${why}`;
-  const hint = hintForChain(new RequestRefused('certificate_refused', { detail }));
-  const missing = hint?.code === 'chain_issuer_missing' ? missingIssuer(certificate, known, path) : undefined;
-  return problem(
-    hint?.code ?? 'chain_not_accepted',
-    missing === undefined ? detail : `${detail}; ${missing}`,
-    hint?.text ?? 'read the message',
-  );
+  const hint = hintForReason(code);
+  const missing = code === 'no_path' ? missingIssuer(certificate, known, path) : undefined;
+  return problem(hint.code, missing === undefined ? detail : `${detail}; ${missing}`, hint.text);
 }
 
 /** Follows the names of issuers as far as they are known. */
@@ -229,9 +226,7 @@ function verdictOf(
   if (notSet !== undefined) {
     return notAsked(detail, notSet);
   }
-  const hint = hintForChain(
-    new RequestRefused('certificate_status_unknown', { detail: `unknown: ${found.why}` }),
-  );
+  const hint = hintForStatus(found.why);
   const make = mode === 'strict' ? problem : warning;
   return make(hint?.code ?? 'status_unreadable', detail, hint?.text ?? 'read the message');
 }
@@ -346,7 +341,7 @@ async function answerOf(
 
 /** No problem by itself: another list or responder may do. The verdict says so. */
 function unusable(shown: string, why: string): Finding {
-  const hint = hintForChain(new RequestRefused('certificate_status_unknown', { detail: `unknown: ${why}` }));
+  const hint = hintForStatus(why);
   return warning(
     hint?.code ?? 'status_unreadable',
     `${shown} can not be used: ${why}`,

@@ -68,7 +68,7 @@ export function explainUnfitKey(
   const secret = secretMembers.find((name) => Object.hasOwn(jwk, name));
   if (secret !== undefined) {
     const kind = secret === 'k' ? 'symmetric' : 'private';
-    return { code: 'private_key', text: `its jwk has the member ${secret} of a ${kind} key` };
+    return { code: 'private_key', why: `its jwk has the member ${secret} of a ${kind} key` };
   }
   for (const [name, expected] of typeMembers[algorithm]) {
     const value = readOwnMember(jwk as Readonly<Record<string, unknown>>, name);
@@ -81,8 +81,8 @@ export function explainUnfitKey(
   return unfit(`its jwk can not be used for ${algorithm}: a member is wrong, or anyone can sign for the key`);
 }
 
-function unfit(text: string): Reason<'unfit_key'> {
-  return { code: 'unfit_key', text };
+function unfit(why: string): Reason<'unfit_key'> {
+  return { code: 'unfit_key', why };
 }
 
 /**

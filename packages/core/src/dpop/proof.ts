@@ -150,8 +150,8 @@ function readKey(header: Members, algorithms: readonly SignatureAlgorithm[]): Pr
   const jwk = readOwnMember(header, 'jwk');
   const key = importProofKey(algorithm, jwk);
   if (key === undefined) {
-    const { code, text } = explainUnfitKey(algorithm, jwk);
-    throw malformed(code, text);
+    const { code, why } = explainUnfitKey(algorithm, jwk);
+    throw malformed(code, why);
   }
   return key;
 }
@@ -287,12 +287,12 @@ function parseMembers(encoded: string, part: string): Members {
   throw malformed('not_one_jwt', `${part} not a JSON object`);
 }
 
-function malformed(code: ProofReasonCode, text: string): RequestRefused {
-  return createRefusal('dpop_proof_malformed', { code, text });
+function malformed(code: ProofReasonCode, why: string): RequestRefused {
+  return createRefusal('dpop_proof_malformed', { code, why });
 }
 
-function forAnother(code: ProofReasonCode, text: string): RequestRefused {
-  return createRefusal('dpop_proof_for_another', { code, text });
+function forAnother(code: ProofReasonCode, why: string): RequestRefused {
+  return createRefusal('dpop_proof_for_another', { code, why });
 }
 
 function refused(code: RefusalCode, detail: string): RequestRefused {

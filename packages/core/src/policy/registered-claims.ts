@@ -62,7 +62,7 @@ export function checkClaims(token: TokenClaims, rules: ClaimRules, now: number, 
     const expected = hasProof ? 'DPoP or Bearer' : 'Bearer';
     const detail = `expected token_type ${expected}, got ${describeClaim(token.tokenType)}`;
     throw token.tokenType.toLowerCase() === 'dpop'
-      ? createRefusal('token_wrong_type', { code: dpopType, text: detail })
+      ? createRefusal('token_wrong_type', { code: dpopType, why: detail })
       : new RequestRefused('token_wrong_type', { detail });
   }
 }

@@ -1,131 +1,101 @@
-import type { RequestRefused } from '../errors.js';
+import type { RefusedChainCode } from '../certificate-policy/chain-policy.js';
+import { type RequestRefused, reasonCodeOf } from '../errors.js';
 import type { Hint } from '../shared/hint.js';
 
 const clocks = 'or the clock of this API is wrong';
 
-/** Of a chain that leads to no authority, by what its detail says. The first that matches counts. */
-const ofChain: readonly (readonly [detail: RegExp, hint: Hint])[] = [
-  [
-    /hash alone/,
-    {
-      code: 'chain_hash_alone',
-      text: 'choose a preset of the proxy that hands on the whole certificate, and let the proxy send it',
-    },
-  ],
-  [
-    /no path leads to one of the authorities/,
-    {
-      code: 'chain_issuer_missing',
-      text:
-        'add its authority to certificatePolicy.authorities, or the authority between to ' +
-        'certificatePolicy.intermediates: many clients and proxies send none. mtls-doctor certificate ' +
-        'names the issuer that is missing',
-    },
-  ],
-  [
-    /revoked|crl|ocsp/i,
-    {
-      code: 'chain_revoked_before',
-      text:
-        'TLS or the proxy found the certificate revoked, or its own revocation list missing or expired: ' +
-        'look at the list that is set there. A server with crl must verify every chain by its own ca: ' +
-        'give the lists to certificatePolicy.revocationCheck instead',
-    },
-  ],
-  [
-    /above it: it has expired/,
-    {
-      code: 'chain_authority_expired',
-      text:
-        'replace the certificate of the authority that the detail names in certificatePolicy.authorities ' +
-        'or certificatePolicy.intermediates',
-    },
-  ],
-  [
-    /it has expired/,
-    { code: 'chain_expired', text: `the client must renew its certificate, ${clocks}: set it by NTP` },
-  ],
-  [
-    /it is not valid yet/,
-    {
-      code: 'chain_not_valid_yet',
-      text: `the certificate is used before its notBefore, ${clocks}: set it by NTP`,
-    },
-  ],
-  [
-    /lacks clientAuth|neither digitalSignature nor keyAgreement/,
-    {
-      code: 'chain_other_purpose',
-      text:
-        'the certificate, or one of an authority above it, was issued for another purpose: the client ' +
-        'needs one with clientAuth, for example not that of its own server',
-    },
-  ],
-  [
-    /it is no authority|does not allow to sign certificates/,
-    {
-      code: 'chain_no_authority',
-      text:
-        'a certificate that is no authority has signed the one below it: the client sends a chain that it ' +
-        'made itself, or the authority issued its own certificate wrongly',
-    },
-  ],
-  [
-    /one authority more/,
-    {
-      code: 'chain_too_long',
-      text: 'an authority above allows no further authority below it (pathLenConstraint): ask its operator',
-    },
-  ],
-  [
-    /name constraint|names can not be read/,
-    {
-      code: 'chain_name_not_permitted',
-      text: 'an authority above may not issue certificates for this name (nameConstraints): ask its operator',
-    },
-  ],
-  [
-    /polic/,
-    {
-      code: 'chain_policies',
-      text:
-        'the authorities of the chain demand certificate policies that it does not have: ask their ' +
-        'operator',
-    },
-  ],
-  [
-    /critical extension/,
-    {
-      code: 'chain_unknown_extension',
-      text:
-        'the authority marked an extension as critical that is not processed here: ask it for a ' +
-        'certificate without it',
-    },
-  ],
-  [
-    /key is|RSA key|algorithm of its signature/,
-    {
-      code: 'chain_weak_key',
-      text: 'the client needs a certificate with a key and a signature algorithm that are accepted here',
-    },
-  ],
-  [
-    /would have to be verified|cost too much to read/,
-    {
-      code: 'chain_too_much_work',
-      text:
-        'the client sends many certificates that fit each other, which no authority in use does: let it ' +
-        'send its chain alone',
-    },
-  ],
-  [
-    /./,
-    {
-      code: 'chain_not_accepted',
-      text: 'the detail says what is wrong with the chain. mtls-doctor certificate shows the whole chain',
-    },
-  ],
-];
+/** Of a chain that a policy refuses. */
+const ofChain: Readonly<Record<RefusedChainCode, Hint>> = Object.freeze({
+  hash_alone: {
+    code: 'chain_hash_alone',
+    text: 'choose a preset of the proxy that hands on the whole certificate, and let the proxy send it',
+  },
+  no_path: {
+    code: 'chain_issuer_missing',
+    text:
+      'add its authority to certificatePolicy.authorities, or the authority between to ' +
+      'certificatePolicy.intermediates: many clients and proxies send none. mtls-doctor certificate ' +
+      'names the issuer that is missing',
+  },
+  revoked_by_source: {
+    code: 'chain_revoked_before',
+    text:
+      'TLS or the proxy found the certificate revoked, or its own revocation list missing or expired: ' +
+      'look at the list that is set there. A server with crl must verify every chain by its own ca: ' +
+      'give the lists to certificatePolicy.revocationCheck instead',
+  },
+  authority_expired: {
+    code: 'chain_authority_expired',
+    text:
+      'replace the certificate of the authority that the detail names in certificatePolicy.authorities ' +
+      'or certificatePolicy.intermediates',
+  },
+  expired: { code: 'chain_expired', text: `the client must renew its certificate, ${clocks}: set it by NTP` },
+  not_valid_yet: {
+    code: 'chain_not_valid_yet',
+    text: `the certificate is used before its notBefore, ${clocks}: set it by NTP`,
+  },
+  other_purpose: {
+    code: 'chain_other_purpose',
+    text:
+      'the certificate, or one of an authority above it, was issued for another purpose: the client ' +
+      'needs one with clientAuth, for example not that of its own server',
+  },
+  no_authority: {
+    code: 'chain_no_authority',
+    text:
+      'a certificate that is no authority has signed the one below it: the client sends a chain that it ' +
+      'made itself, or the authority issued its own certificate wrongly',
+  },
+  too_long: {
+    code: 'chain_too_long',
+    text: 'an authority above allows no further authority below it (pathLenConstraint): ask its operator',
+  },
+  name_not_permitted: {
+    code: 'chain_name_not_permitted',
+    text: 'an authority above may not issue certificates for this name (nameConstraints): ask its operator',
+  },
+  policies: {
+    code: 'chain_policies',
+    text:
+      'the authorities of the chain demand certificate policies that it does not have: ask their ' +
+      'operator',
+  },
+  critical_extension: {
+    code: 'chain_unknown_extension',
+    text:
+      'the authority marked an extension as critical that is not processed here: ask it for a ' +
+      'certificate without it',
+  },
+  weak_key: {
+    code: 'chain_weak_key',
+    text: 'the client needs a certificate with a key and a signature algorithm that are accepted here',
+  },
+  too_much_work: {
+    code: 'chain_too_much_work',
+    text:
+      'the client sends many certificates that fit each other, which no authority in use does: let it ' +
+      'send its chain alone',
+  },
+  unreadable: {
+    code: 'chain_not_accepted',
+    text: 'the detail says what is wrong with the chain. mtls-doctor certificate shows the whole chain',
+  },
+  revoked: {
+    code: 'certificate_revoked',
+    text:
+      'the authority revoked the certificate: the client needs a new one, with a new key if the reason is ' +
+      'keyCompromise, and a new token',
+  },
+  authority_revoked: {
+    code: 'authority_revoked',
+    text:
+      'the certificate of an authority above is revoked: each client below it needs a certificate of ' +
+      'another authority',
+  },
+});
+
+const chainHints: ReadonlyMap<string | undefined, Hint> = new Map(Object.entries(ofChain));
 
 /** Of a status that is unknown, by what its detail says. The first that matches counts. */
 const ofStatus: readonly (readonly [detail: RegExp, hint: Hint])[] = [
@@ -143,8 +113,8 @@ const ofStatus: readonly (readonly [detail: RegExp, hint: Hint])[] = [
     {
       code: 'status_not_published',
       text:
-        'the certificate does not say where its status is: set ' +
-        'certificatePolicy.revocationCheck.crlFiles, or the other method of by',
+        'the certificate does not say where its status is: set certificatePolicy.revocationCheck.crlFiles, or ' +
+        'the other method of by',
     },
   ],
   [
@@ -156,10 +126,7 @@ const ofStatus: readonly (readonly [detail: RegExp, hint: Hint])[] = [
         "full list by crlFiles, or by: 'ocsp'",
     },
   ],
-  [
-    /more than \d+ bytes/,
-    { code: 'status_too_large', text: 'raise certificatePolicy.revocationCheck.maxSize' },
-  ],
+  [/more than \d+ bytes/, { code: 'status_too_large', text: 'raise certificatePolicy.revocationCheck.maxSize' }],
   [
     /thisUpdate .*in the future|not valid yet/,
     {
@@ -227,39 +194,25 @@ const ofStatus: readonly (readonly [detail: RegExp, hint: Hint])[] = [
   ],
 ];
 
-const revoked: Hint = {
-  code: 'certificate_revoked',
-  text:
-    'the authority revoked the certificate: the client needs a new one, with a new key if the reason is ' +
-    'keyCompromise, and a new token',
-};
-
-const authorityRevoked: Hint = {
-  code: 'authority_revoked',
-  text:
-    'the certificate of an authority above is revoked: each client below it needs a certificate of another ' +
-    'authority',
-};
-
-/** Returns the likely cause of a refusal by `authorities` or `revocationCheck` of a policy. Never throws. */
-export function hintForChain({ code, detail = '' }: RequestRefused): Hint | undefined {
-  switch (code) {
+/** Returns the likely cause of a refusal by `authorities` or `revocation` of a policy. Never throws. */
+export function hintForChain(refusal: RequestRefused): Hint | undefined {
+  switch (refusal.code) {
     case 'certificate_refused':
     case 'certificate_refused_401':
-      if (detail.startsWith('its chain leads to none of the authorities')) {
-        return firstOf(ofChain, detail.slice(detail.indexOf(':') + 1));
-      }
-      if (detail.startsWith('it is revoked')) {
-        return revoked;
-      }
-      return /^the certificate \S+ above it is revoked/.test(detail) ? authorityRevoked : undefined;
+      return chainHints.get(reasonCodeOf(refusal));
     case 'certificate_status_unknown':
-      return firstOf(ofStatus, detail.slice(detail.indexOf(':') + 1));
+      return hintForStatus((refusal.detail ?? '').slice((refusal.detail ?? '').indexOf(':') + 1));
     default:
       return undefined;
   }
 }
 
-function firstOf(list: readonly (readonly [RegExp, Hint])[], detail: string): Hint | undefined {
-  return list.find(([pattern]) => pattern.test(detail))?.[1];
+/** Returns the likely cause of this reason. */
+export function hintForReason(code: RefusedChainCode): Hint {
+  return ofChain[code];
+}
+
+/** Returns the likely cause of an unknown status, by the texts of `certificate-status/`. */
+export function hintForStatus(why: string): Hint | undefined {
+  return ofStatus.find(([pattern]) => pattern.test(why))?.[1];
 }
