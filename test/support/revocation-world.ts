@@ -1,5 +1,5 @@
 import {
-  type KnownToken,
+  type DatedToken,
   type RevocationNotice,
   Revocations,
   type WrittenRevocation,
@@ -68,7 +68,7 @@ interface Heard {
 /** What a process knows of a token, and when its source began to be asked, or the token was seen. */
 interface Fact {
   readonly token: Token;
-  readonly known: KnownToken;
+  readonly known: DatedToken;
   readonly askedAt: number;
   /** The number of things that had been done before. */
   readonly step: number;
@@ -327,7 +327,7 @@ export class World {
     if (askedAt > this.now + process.clock + skew) {
       return;
     }
-    const known: KnownToken = {
+    const known: DatedToken = {
       ...this.#known(token, 'server', process.revocations.nextTurn(), answer.askedAt),
       shared: { askedAt, readUpTo },
     };
@@ -649,7 +649,7 @@ export class World {
     };
   }
 
-  #known({ id, claims }: Token, word: KnownToken['claimsFrom'], turn: number, since: number): KnownToken {
+  #known({ id, claims }: Token, word: DatedToken['claimsFrom'], turn: number, since: number): DatedToken {
     return {
       token: claims,
       claimsFrom: word,

@@ -1,14 +1,14 @@
 import { type AbortSignalRegistry, Authorization } from './authorization.js';
 import type { AcceptedIssuer, ServerResolver } from './authorization-server/accepted-issuers.js';
 import type { Requester } from './authorization-server/requester.js';
-import type { CertificateUses } from './certificate/certificate-uses.js';
 import type { ClientCertificate } from './certificate/client-certificate.js';
+import type { SeenCertificates } from './certificate/seen-certificates.js';
 import type { DpopCheck, ShownProof } from './dpop/dpop-check.js';
 import { RequestRefused, TellableError, toRefusal } from './errors.js';
 import { publishAdmitted, publishCache } from './observe/events.js';
 import type { Settings } from './options/resource-server-options.js';
 import type { RoutePolicy } from './policy/route-policy.js';
-import { admittedTokenFacts, type Refusals, refusedTokenFacts } from './refusals.js';
+import { factsAtRequest, factsAtRoute, type Refusals } from './refusals.js';
 import { type Credentials, readCredentials } from './request/credentials.js';
 import type { NodeRequest } from './request/node-request.js';
 import type { RequestDecider } from './request-decider.js';
@@ -35,7 +35,7 @@ export interface AdmissionParts {
   readonly decider: RequestDecider;
   readonly explainer: Pick<Explainer, 'remember'>;
   readonly dpop: Pick<DpopCheck, 'latestNonce' | 'proofOf'> | undefined;
-  readonly certificateUses: Pick<CertificateUses, 'note'>;
+  readonly seenCertificates: Pick<SeenCertificates, 'note'>;
   readonly refusals: Pick<Refusals, 'throwRefusal'>;
   /** Throws once the resource server is closed. */
   readonly refuseWhenClosed: () => void;
@@ -56,7 +56,7 @@ export function createAdmission({
   decider,
   explainer,
   dpop,
-  certificateUses,
+  seenCertificates,
   refusals: { throwRefusal },
   refuseWhenClosed,
   abortSignals,
@@ -124,7 +124,7 @@ export function createAdmission({
       if (cached !== undefined) {
         publishCache(typeof cached === 'string' ? 'inactive_hit' : 'hit');
         const loading =
-          typeof cached === 'string' ? undefined : decider.load(cached, certificate, shown?.proof);
+          typeof cached === 'string' ? undefined : decider.prepare(cached, certificate, shown?.proof);
         return loading === undefined
           ? admit(cached, certificate, shown, req, turnAtStart, now)
           : admitLater(cached, () => loading, certificate, shown, req, turnAtStart);
@@ -134,14 +134,14 @@ export function createAdmission({
       explainer.remember(certificate);
       return admitLater(
         lookup.read(presented, 'unless-cached'),
-        (answer) => decider.load(answer, certificate, shown?.proof),
+        (answer) => decider.prepare(answer, certificate, shown?.proof),
         certificate,
         shown,
         req,
         turnAtStart,
       );
     } catch (thrown) {
-      return throwRefusal(thrown, certificate, req, refusedTokenFacts(cached));
+      return throwRefusal(thrown, certificate, req, factsAtRequest(cached));
     }
   }
 
@@ -164,7 +164,7 @@ export function createAdmission({
       // Not awaited here: a promise has its own refusal.
       return admit(answer, certificate, shown, req, turnAtStart, Date.now());
     } catch (thrown) {
-      return throwRefusal(thrown, certificate, req, refusedTokenFacts(answer));
+      return throwRefusal(thrown, certificate, req, factsAtRequest(answer));
     }
   }
 
@@ -195,7 +195,7 @@ export function createAdmission({
   }
 
   function finish(authorization: Authorization, req: NodeRequest): Authorization {
-    certificateUses.note(authorization);
+    seenCertificates.note(authorization);
     publishAdmitted(authorization, req, decider.reportedFor);
     return authorization;
   }
@@ -248,7 +248,7 @@ export function createAdmission({
     try {
       outcome = policy({ authorization, clockTolerance: settings.clockTolerance, introspect: renew });
     } catch (thrown) {
-      return throwRefusal(thrown, authorization.certificate, req, admittedTokenFacts(authorization));
+      return throwRefusal(thrown, authorization.certificate, req, factsAtRoute(authorization));
     }
     return outcome === undefined && fresh === undefined
       ? authorization
@@ -270,7 +270,7 @@ export function createAdmission({
       // A policy may have forgotten to await it.
       return (await fresh()) ?? authorization;
     } catch (thrown) {
-      return throwRefusal(thrown, authorization.certificate, req, admittedTokenFacts(authorization));
+      return throwRefusal(thrown, authorization.certificate, req, factsAtRoute(authorization));
     }
   }
 

@@ -6,8 +6,8 @@ export {
   returnPromise,
 } from './adapter/adapter.js';
 export type { Framework } from './adapter/adapter-steps.js';
-export { addVary, connectFramework } from './adapter/connect-framework.js';
 export { disconnectOnFailure, keepHeader } from './adapter/error-handlers.js';
+export { addVary, expressFramework } from './adapter/express-framework.js';
 export { refusingServer, refusingServerNext } from './adapter/refusing-server.js';
 export { resourceMetadataOf } from './adapter/resource-metadata-of.js';
 export type { Authorization, WithCertificate, WithClaims } from './authorization.js';
@@ -95,15 +95,15 @@ export {
   revocationSyncStates,
 } from './observe/revocation-sync.js';
 export { type Observer, observeEvents } from './observe/subscription.js';
+export type { DpopNonceOptions, DpopOptions } from './options/dpop-options.js';
+export type { CircuitBreakerOptions, HttpOptions, IssuerOptions } from './options/issuer-options.js';
+export type { ResourceServerOptions } from './options/resource-server-options.js';
 export type {
   CacheOptions,
   FloodGuardOptions,
   RevocationOptions,
   SharedCacheOptions,
-} from './options/cache-options.js';
-export type { DpopNonceOptions, DpopOptions } from './options/dpop-options.js';
-export type { CircuitBreakerOptions, HttpOptions, IssuerOptions } from './options/issuer-options.js';
-export type { ResourceServerOptions } from './options/resource-server-options.js';
+} from './options/token-lookup-options.js';
 export {
   type AuthenticationRequirement,
   authenticationPolicy,
@@ -160,7 +160,8 @@ export {
 } from './request/issuer-selection.js';
 export type { NodeRequest } from './request/node-request.js';
 export { createResourceServer, type ResourceServer } from './resource-server.js';
-export type { Answer, ErrorBody, RefusalBody, RefusalSummary } from './response/challenge.js';
+export type { Answer } from './response/answer.js';
+export type { ErrorBody, RefusalBody, RefusalSummary } from './response/challenge.js';
 export { HttpRefusal } from './response/http-refusal.js';
 export { refusalOf } from './response/refusal-record.js';
 export type { ResourceMetadataOptions } from './response/resource-metadata.js';

@@ -5,12 +5,8 @@ import { copyRefusal, type RequestRefused, toRefusal } from './errors.js';
 import { type Explanation, publishRefused, type RefusedEvent, type ReportProblem } from './observe/events.js';
 import type { Settings } from './options/resource-server-options.js';
 import type { NodeRequest } from './request/node-request.js';
-import {
-  type Answer,
-  type ChallengeRules,
-  createRefusalAnswer,
-  createUnserializedAnswer,
-} from './response/challenge.js';
+import type { Answer } from './response/answer.js';
+import { type ChallengeRules, createRefusalAnswer, createUnserializedAnswer } from './response/challenge.js';
 import { describeForChallenge, type Explainer } from './response/explanation.js';
 import { HttpRefusal } from './response/http-refusal.js';
 import { recordRefusal } from './response/refusal-record.js';
@@ -118,7 +114,7 @@ export function createRefusals(
 const unknownToken: RefusedTokenFacts = { stage: 'request', issuer: undefined, clientId: undefined };
 
 /** Returns what an event says of the token of a request that is refused before it is accepted. */
-export function refusedTokenFacts(answer: TokenAnswer | undefined): RefusedTokenFacts {
+export function factsAtRequest(answer: TokenAnswer | undefined): RefusedTokenFacts {
   return answer === undefined || typeof answer === 'string'
     ? unknownToken
     : { stage: 'request', issuer: answer.issuer, clientId: answer.clientId };
@@ -128,7 +124,7 @@ export function refusedTokenFacts(answer: TokenAnswer | undefined): RefusedToken
  * Returns what an event says of the token of a request that a route refuses after `mtlsBound()`
  * accepted it.
  */
-export function admittedTokenFacts({ issuer, clientId }: Authorization): RefusedTokenFacts {
+export function factsAtRoute({ issuer, clientId }: Authorization): RefusedTokenFacts {
   return { stage: 'route', issuer, clientId };
 }
 

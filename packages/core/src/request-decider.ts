@@ -10,11 +10,11 @@ import type { DpopProof } from './dpop/proof.js';
 import { type RefusalCode, RequestRefused, TellableError, toleratedByReport } from './errors.js';
 import { publishCertificate, publishReported } from './observe/events.js';
 import type { Settings } from './options/resource-server-options.js';
-import { type ClaimRules, checkClaims } from './policy/registered-claims.js';
 import type { NodeRequest } from './request/node-request.js';
 import { type Explainer, originOf } from './response/explanation.js';
 import { interactionOf } from './shared/interaction-id.js';
 import { isPromised } from './shared/promises.js';
+import { type ClaimRules, checkClaims } from './token/registered-claims.js';
 import type { TokenAnswer, TokenClaims } from './token/token-claims.js';
 import { readTokenRejection } from './token/token-rejection.js';
 
@@ -28,7 +28,7 @@ export interface RequestDecider {
    * `RequestRefused`. For a request that lacks the proof that its token is bound to, nothing is
    * loaded and no path is built: `decide()` refuses it before it needs them.
    */
-  load(
+  prepare(
     answer: TokenClaims,
     certificate: ClientCertificate | undefined,
     proof: DpopProof | undefined,
@@ -161,12 +161,12 @@ export function createRequestDecider(
   }
 
   return {
-    ready: () => certificatePolicy?.load(undefined, Date.now()),
+    ready: () => certificatePolicy?.prepare(undefined, Date.now()),
 
-    load(answer, certificate, proof) {
+    prepare(answer, certificate, proof) {
       return certificatePolicy === undefined || (!isReporting && !isProven(answer, certificate, proof))
         ? undefined
-        : certificatePolicy.load(certificate, Date.now());
+        : certificatePolicy.prepare(certificate, Date.now());
     },
 
     prepareCertificateSource: () => settings.certificate.prepare?.(Date.now()),

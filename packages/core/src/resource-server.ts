@@ -10,7 +10,7 @@ import { FloodGuard, placesPerSource } from './authorization-server/flood-guard.
 import { createReadinessCheck } from './authorization-server/readiness.js';
 import { SharedCache } from './cache/shared-cache.js';
 import { maxRefreshesFor, TokenCache } from './cache/token-cache.js';
-import { createCertificateUses } from './certificate/certificate-uses.js';
+import { createSeenCertificates } from './certificate/seen-certificates.js';
 import { createDpopCheck } from './dpop/dpop-check.js';
 import { type RefusalCode, RequestRefused, TellableError } from './errors.js';
 import type { ClientCertificateUse } from './observe/certificate-expiry.js';
@@ -19,13 +19,13 @@ import type { RevocationEvent } from './observe/revocation-sync.js';
 import { type ResourceServerOptions, resolveSettings } from './options/resource-server-options.js';
 import { reportUnsafeSettings } from './options/unsafe-settings.js';
 import type { RoutePolicy } from './policy/route-policy.js';
-import { admittedTokenFacts, createRefusals, type Refusals } from './refusals.js';
+import { createRefusals, factsAtRoute, type Refusals } from './refusals.js';
 import { http2StreamOf } from './request/http2-request.js';
 import type { NodeRequest } from './request/node-request.js';
 import { RequestAbortSignals } from './request/request-abort-signals.js';
 import { withConnectionClose } from './request/request-body.js';
 import { createRequestDecider } from './request-decider.js';
-import type { Answer } from './response/challenge.js';
+import type { Answer } from './response/answer.js';
 import { createExplainer } from './response/explanation.js';
 import type { HttpRefusal } from './response/http-refusal.js';
 import { answerUpgrade } from './response/upgrade-answer.js';
@@ -238,7 +238,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     // Its tokens end in the other processes too. The request is refused at once, and does not wait for that.
     ({ thumbprint }) => ignoreRejection(revoke({ thumbprint }, 'revoke')),
   );
-  const certificateUses = createCertificateUses(settings.maxListedClients);
+  const seenCertificates = createSeenCertificates(settings.maxListedClients);
   const refusals = createRefusals(settings, explainer, report, dpop);
   const checkReadiness = createReadinessCheck(
     [
@@ -269,7 +269,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     decider,
     explainer,
     dpop,
-    certificateUses,
+    seenCertificates,
     refusals,
     refuseWhenClosed,
     abortSignals,
@@ -283,7 +283,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     issuers: issuerNames,
     metadata: settings.resourceMetadata?.answerTo,
     reported: decider.reported,
-    clientCertificates: certificateUses.uses,
+    clientCertificates: seenCertificates.uses,
 
     revoke: (revocation: Revocation, origin?: unknown) =>
       revoke(revocation, origin === 'signal' ? 'signal' : 'revoke'),
@@ -304,7 +304,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       await log?.close();
       abortSignals.close();
       settings.certificatePolicy?.close();
-      certificateUses.close();
+      seenCertificates.close();
       for (const issuer of issuers) {
         issuer.close();
       }
@@ -355,7 +355,7 @@ async function acceptRevocation(
       // A client may not revoke tokens of another issuer.
       await revoke(limitToIssuer(issuer, revocation), 'endpoint');
     } catch (thrown) {
-      return throwRefusal(thrown, certificate, req, admittedTokenFacts(admitted));
+      return throwRefusal(thrown, certificate, req, factsAtRoute(admitted));
     }
     return { status: 200, headers: { 'Cache-Control': 'no-store' }, body: '' };
   } catch (refusal) {

@@ -1,6 +1,8 @@
-import { type CountedClient, type FloodGuard, NAMELESS } from './authorization-server/flood-guard.js';
-import { markKnownToken, type Requester } from './authorization-server/requester.js';
-import type { TokenCache, TokenServer } from './cache/token-cache.js';
+import { type FloodGuard, NAMELESS } from './authorization-server/flood-guard.js';
+import type { ClientNames } from './authorization-server/requester.js';
+import { markActiveToken, type Requester } from './authorization-server/requester.js';
+import type { TokenServer } from './authorization-server/token-server.js';
+import type { TokenCache } from './cache/token-cache.js';
 import type { NodeRequest } from './request/node-request.js';
 import { interactionOf } from './shared/interaction-id.js';
 import type { TokenAnswer } from './token/token-claims.js';
@@ -47,15 +49,15 @@ export function createTokenLookup(
   floodGuard: FloodGuard | undefined,
   refuseWhenClosed: () => void,
 ): TokenLookup {
-  const sourceOf = ({ req, thumbprint }: PresentedToken): CountedClient =>
+  const sourceOf = ({ req, thumbprint }: PresentedToken): ClientNames =>
     floodGuard?.sourceOf(req, thumbprint) ?? [];
 
   /** Failures of the authorization server count for the client whose question met them. */
-  function requesterOf({ req, thumbprint }: PresentedToken, counted: CountedClient): Requester {
+  function requesterOf({ req, thumbprint }: PresentedToken, counted: ClientNames): Requester {
     const uncounted = thumbprint === undefined ? NAMELESS : [thumbprint];
-    const source = Object.freeze(counted.length === 0 ? uncounted : counted);
+    const clientNames = Object.freeze(counted.length === 0 ? uncounted : counted);
     // A token source of the user's own gets it.
-    return Object.freeze({ interactionId: interactionOf(req), source });
+    return Object.freeze({ interactionId: interactionOf(req), clientNames });
   }
 
   const requesterFor = (presented: PresentedToken): Requester => requesterOf(presented, sourceOf(presented));
@@ -70,7 +72,7 @@ export function createTokenLookup(
       const requester = requesterOf(presented, source);
       const isKnown = how === 'unless-cached' && cache.hasStale(hash, server);
       if (isKnown) {
-        markKnownToken(requester);
+        markActiveToken(requester);
       }
       const ask = async () => {
         refuseWhenClosed();

@@ -7,7 +7,7 @@ import { LogSync } from '../../../packages/core/src/revocation/log-sync.js';
 import { RecentNotices } from '../../../packages/core/src/revocation/recent-notices.js';
 import type { RevocationLog } from '../../../packages/core/src/revocation/revocation-log.js';
 import {
-  type KnownToken,
+  type DatedToken,
   type Revocation,
   Revocations,
 } from '../../../packages/core/src/revocation/revocations.js';
@@ -112,7 +112,7 @@ function start(secrets = [secret], way: Way = { isCut: false }): Member {
   return member;
 }
 
-function jwtOf(revocations: Revocations, issuedAt: number): KnownToken {
+function jwtOf(revocations: Revocations, issuedAt: number): DatedToken {
   const claims = { sub: 'alice', client_id: 'app', jti: 'jti-1', sid: 'session-1' };
   const token = { claims, issuer, issuedAt, subject: 'alice', clientId: 'app' } as unknown as TokenClaims;
   return {

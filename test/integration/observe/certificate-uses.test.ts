@@ -21,9 +21,9 @@ import {
 import * as client from 'prom-client';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
-  type CertificateUses,
-  createCertificateUses,
-} from '../../../packages/core/src/certificate/certificate-uses.js';
+  createSeenCertificates,
+  type SeenCertificates,
+} from '../../../packages/core/src/certificate/seen-certificates.js';
 import { boundClaims, optionsOver, pretendServer, requestWith } from '../../support/pretend-server.js';
 
 const day = 86_400_000;
@@ -52,8 +52,8 @@ const certificateFor = (days: number, lifetime = 365): Promise<ClientCertificate
 
 const hashAlone = (letter: string) => new ClientCertificate({ thumbprint: letter.repeat(43) });
 
-function create(maxListedClients = 10_000): CertificateUses {
-  const certificates = createCertificateUses(maxListedClients);
+function create(maxListedClients = 10_000): SeenCertificates {
+  const certificates = createSeenCertificates(maxListedClients);
   made.push(certificates);
   return certificates;
 }
@@ -163,7 +163,7 @@ describe('clientCertificates()', () => {
 });
 
 describe('bounds', () => {
-  const names = (certificates: CertificateUses) =>
+  const names = (certificates: SeenCertificates) =>
     certificates.uses().map(({ issuer: of, clientId }) => `${of} ${clientId}`);
 
   it('beyond maxListedClients the client that was seen least recently is removed', () => {

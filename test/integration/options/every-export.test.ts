@@ -136,7 +136,7 @@ const takesNothing = [
   'RequestRefused',
   'activeTokenPolicy',
   'addVary',
-  'connectFramework',
+  'expressFramework',
   'disconnectOnFailure',
   'keepHeader',
   'revocationSyncStates',

@@ -1,7 +1,7 @@
 // A process that has too many revocations forgets the oldest. What it forgot before its time never becomes an acceptance.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type {
-  KnownToken,
+  DatedToken,
   RevocationMemory,
   Revocations,
 } from '../../../packages/core/src/revocation/revocations.js';
@@ -35,8 +35,8 @@ function flood(revocations: Revocations, issuer: string | undefined, count = 150
 
 function known(
   of: Revocations,
-  changes: Partial<KnownToken> & { by?: string; iat?: number | undefined },
-): KnownToken {
+  changes: Partial<DatedToken> & { by?: string; iat?: number | undefined },
+): DatedToken {
   const { by = red, iat = now / 1000 - 600, ...more } = changes;
   return {
     token: readTokenClaims({ sub: 'alice', iat: 'iat' in changes ? changes.iat : iat }, by) as TokenClaims,
@@ -77,7 +77,7 @@ describe('a flood of revocations of one issuer', () => {
     });
   });
 
-  it.each<[string, Partial<KnownToken> & { iat?: number | undefined }, string]>([
+  it.each<[string, Partial<DatedToken> & { iat?: number | undefined }, string]>([
     ['a JWT that is issued after it, later than clocks differ', { iat: now / 1000 + 31 }, 'use'],
     [
       'a JWT that is issued after it, within the difference of clocks',

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
-  type KnownToken,
+  type DatedToken,
   parseRevocation,
   type Revocation,
   type RevocationNotice,
@@ -26,10 +26,10 @@ const claims = {
 /** What is known of a token of alice's from now on. */
 function known(
   of: Revocations,
-  changes: Partial<KnownToken> = {},
+  changes: Partial<DatedToken> = {},
   more: object = {},
   by = issuer,
-): KnownToken {
+): DatedToken {
   return {
     token: readTokenClaims({ ...claims, ...more }, by) as TokenClaims,
     claimsFrom: 'server',
@@ -44,7 +44,7 @@ function known(
 }
 
 /** What is known of a JWT that was issued so many seconds ago. */
-const jwt = (of: Revocations, secondsAgo: number | undefined, more: object = {}): KnownToken =>
+const jwt = (of: Revocations, secondsAgo: number | undefined, more: object = {}): DatedToken =>
   known(
     of,
     { claimsFrom: 'token' },
@@ -52,7 +52,7 @@ const jwt = (of: Revocations, secondsAgo: number | undefined, more: object = {})
   );
 
 /** What is known of an answer that another process asked for, so many milliseconds ago. */
-const shared = (of: Revocations, ago: number, more: object = {}, readUpTo?: string): KnownToken =>
+const shared = (of: Revocations, ago: number, more: object = {}, readUpTo?: string): DatedToken =>
   known(of, { shared: { askedAt: now - ago, readUpTo } }, more);
 
 beforeEach(() => {
@@ -441,8 +441,8 @@ describe('a name of more than 64 characters, and another name that is its SHA-25
     const revocations = remembered();
     const [first, second] = [revoked, spared].map((sub) => known(revocations, {}, { sub }));
     revocations.add(noticeOf({ subject: revoked }));
-    expect(revocations.usability(first as KnownToken)).toBe('introspect');
-    expect(revocations.usability(second as KnownToken)).toBe('use');
+    expect(revocations.usability(first as DatedToken)).toBe('introspect');
+    expect(revocations.usability(second as DatedToken)).toBe('use');
   });
 
   it('as a jti, revokes one token for good, though it is sent on as its hash', () => {

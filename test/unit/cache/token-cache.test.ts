@@ -2,12 +2,9 @@ import { createHash } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest';
+import type { TokenServer } from '../../../packages/core/src/authorization-server/token-server.js';
 import { SharedCache } from '../../../packages/core/src/cache/shared-cache.js';
-import {
-  TokenCache,
-  type TokenCacheRules,
-  type TokenServer,
-} from '../../../packages/core/src/cache/token-cache.js';
+import { TokenCache, type TokenCacheRules } from '../../../packages/core/src/cache/token-cache.js';
 import { RequestRefused } from '../../../packages/core/src/errors.js';
 import type { CacheEvent } from '../../../packages/core/src/observe/events.js';
 import type {
@@ -745,8 +742,8 @@ describe('readAfresh()', () => {
 });
 
 describe('for whose sake is asked', () => {
-  const alice = { interactionId: 'a', source: ['alice'] };
-  const bob = { interactionId: 'b', source: ['bob'] };
+  const alice = { interactionId: 'a', clientNames: ['alice'] };
+  const bob = { interactionId: 'b', clientNames: ['bob'] };
   const serverOver = (read: TokenReader): TokenServer => ({
     id: '',
     sharedId: undefined,

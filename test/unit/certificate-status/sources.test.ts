@@ -82,7 +82,7 @@ describe('an OCSP responder', () => {
     const status = (of: Written = leaf, by: Written = authority) =>
       source.answer(of.certificate, by.certificate, Date.now());
     const load = (of: Written = leaf, by: Written = authority) =>
-      source.load(of.certificate, by.certificate, 'authority');
+      source.prepare(of.certificate, by.certificate, 'authority');
     return { source, status, load, ...rest };
   }
 
@@ -309,7 +309,8 @@ describe('a revocation list at a URI', () => {
     const source = new CrlSource(parts);
     const status = (of: Written = leaf) =>
       source.answer(of.certificate, authority.certificate, Date.now(), []);
-    const load = (of: Written = leaf) => source.load(of.certificate, authority.certificate, 'authority', []);
+    const load = (of: Written = leaf) =>
+      source.prepare(of.certificate, authority.certificate, 'authority', []);
     return { source, status, load, ...rest };
   }
 
@@ -363,7 +364,7 @@ describe('a revocation list at a URI', () => {
       const load = async (given: Uint8Array) => {
         vi.advanceTimersByTime(2 * interval);
         rest.answers.set(uri, given);
-        await source.load(leaf.certificate, authority.certificate, 'authority', []);
+        await source.prepare(leaf.certificate, authority.certificate, 'authority', []);
       };
       const status = (...signers: Written[]) =>
         source.answer(

@@ -4,7 +4,7 @@ import { ClientCertificate } from '@mtls-bound/core';
 import { describe, expect, it, vi } from 'vitest';
 import { thumbprintOf } from '../../../packages/core/src/certificate/client-certificate.js';
 import { x509 } from '../../../packages/core/src/certificate/lazy-x509.js';
-import { ChainPolicy } from '../../../packages/core/src/certificate-policy/chain-policy.js';
+import { ChainCheck } from '../../../packages/core/src/certificate-policy/chain-check.js';
 import type { PathStatus } from '../../../packages/core/src/certificate-status/certificate-status.js';
 import { AuthoritySource } from '../../../packages/core/src/chain/authorities.js';
 import { ChainVerification } from '../../../packages/core/src/chain/chain-verification.js';
@@ -62,7 +62,7 @@ function policyWith(mode: 'strict' | 'tolerant' = 'strict', configured: readonly
     source([root]),
     configured.length === 0 ? undefined : source(configured),
   );
-  const policy = new ChainPolicy(chain, { status, settings: { ...defaultSettings, mode } }, () => undefined);
+  const policy = new ChainCheck(chain, { status, settings: { ...defaultSettings, mode } }, () => undefined);
   const set = (node: Pick<Node, 'der'>, state: State) => {
     states.set(thumbprintOf(node.der), state);
     generation += 1;

@@ -66,7 +66,7 @@ it('no request has the parameters or headers of another one that was changed', a
   const { request } = requests[0] as (typeof requests)[number];
   (request.body as URLSearchParams).set('extra', 'x');
   request.headers['x-extra'] = 'x';
-  await read('second', { interactionId: 'an-id', source: [] });
+  await read('second', { interactionId: 'an-id', clientNames: [] });
   await read('third');
   expect(requests.slice(1).map(formOf)).toEqual([
     { ...hint, token: 'second' },

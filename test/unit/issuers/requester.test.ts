@@ -42,7 +42,7 @@ it('a reader gets the token and the requester', async () => {
     optionsOver(server, alice, { tokens: () => (token, requester) => read(token, requester) }),
   );
   expect(await outcomeOf(() => resourceServer.authorize(requestOf('t')))).toBe('admitted');
-  const requester: Requester = { interactionId: id, source: [alice.thumbprint] };
+  const requester: Requester = { interactionId: id, clientNames: [alice.thumbprint] };
   expect(read.mock.calls).toEqual([['t', requester]]);
 });
 

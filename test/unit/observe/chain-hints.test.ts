@@ -37,7 +37,7 @@ async function hintOf(der: Uint8Array, options: object, more: object = {}): Prom
   const policy = createCertificatePolicy(given, () => 0);
   const certificate = new ClientCertificate(der, more);
   try {
-    await policy?.load(certificate, Date.now());
+    await policy?.prepare(certificate, Date.now());
     policy?.(certificate, Date.now());
   } catch (error) {
     const refusal = error as RequestRefused;

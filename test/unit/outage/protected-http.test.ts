@@ -42,7 +42,7 @@ describe('for whose sake a request is sent', () => {
     const sendFor = (name: string) =>
       send('https://as.example.com/x', {
         ...request,
-        requester: { interactionId: undefined, source: [name] },
+        requester: { interactionId: undefined, clientNames: [name] },
       }).catch(code);
     for (let i = 0; i < 6; i += 1) {
       await sendFor('alice');
@@ -56,7 +56,7 @@ describe('for whose sake a request is sent', () => {
     const { send } = createProtectedHttp(failing, 'https://as.example.com', rules, vi.fn());
     const sendOnce = () => send('https://as.example.com/x', request).catch(code);
     Object.defineProperty(Object.prototype, 'requester', {
-      value: { interactionId: undefined, source: ['alice'] },
+      value: { interactionId: undefined, clientNames: ['alice'] },
       configurable: true,
     });
     try {
@@ -67,7 +67,7 @@ describe('for whose sake a request is sent', () => {
       Reflect.deleteProperty(Object.prototype, 'requester');
     }
     // The failures were no client's, so that the breaker is open for every client.
-    const requester = { interactionId: undefined, source: ['bob'] };
+    const requester = { interactionId: undefined, clientNames: ['bob'] };
     expect(await send('https://as.example.com/x', { ...request, requester }).catch(code)).toBe(
       'authorization_server_not_asked',
     );

@@ -1,10 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
-import {
-  type CountedClient,
-  FloodGuard,
-  placesPerSource,
-} from '../../../packages/core/src/authorization-server/flood-guard.js';
+import { FloodGuard, placesPerSource } from '../../../packages/core/src/authorization-server/flood-guard.js';
+import type { ClientNames } from '../../../packages/core/src/authorization-server/requester.js';
 import { RequestRefused } from '../../../packages/core/src/errors.js';
 import type { TokenAnswer, TokenClaims } from '../../../packages/core/src/token/token-claims.js';
 import { runs } from '../../support/fuzzing.js';
@@ -228,8 +225,8 @@ describe('a question about a good token', () => {
 it('in any order every question is answered or refused, and the places are free in the end', async () => {
   const names = fc.constantFrom('a', 'b', 'c');
   const source = fc.oneof(
-    names.map((name): CountedClient => [name]),
-    fc.tuple(names, fc.constantFrom('x', 'y')).map((both): CountedClient => both),
+    names.map((name): ClientNames => [name]),
+    fc.tuple(names, fc.constantFrom('x', 'y')).map((both): ClientNames => both),
   );
   const endings = fc.constantFrom<TokenAnswer | RequestRefused>(
     claims,

@@ -3,7 +3,7 @@ import { RequestRefused } from '../errors.js';
 import type { RoutePolicy } from '../policy/route-policy.js';
 import type { NodeRequest } from '../request/node-request.js';
 import type { ResourceServer } from '../resource-server.js';
-import type { Answer } from '../response/challenge.js';
+import type { Answer } from '../response/answer.js';
 import type { HttpRefusal } from '../response/http-refusal.js';
 import { refusingServer } from './refusing-server.js';
 

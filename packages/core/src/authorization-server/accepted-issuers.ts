@@ -1,13 +1,12 @@
 import type { AuthorizationServer } from 'oauth4webapi';
-import type { TokenServer } from '../cache/token-cache.js';
 import { RequestRefused, TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
-import type { ClaimRules } from '../policy/registered-claims.js';
 import type { IssuerSelection } from '../request/issuer-selection.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { untilOver, withDeadline } from '../shared/deadline.js';
 import { createMismatch } from '../shared/option-errors.js';
 import { isPromised } from '../shared/promises.js';
+import type { ClaimRules } from '../token/registered-claims.js';
 import {
   parseTokenAnswer,
   type TokenAnswer,
@@ -23,6 +22,7 @@ import { createDiscovery, createStaticMetadata, type MetadataRules } from './met
 import { issuerNamedIn } from './named-issuer.js';
 import { type BreakerRules, createProtectedHttp, type RequestLimits } from './protected-http.js';
 import type { Requester } from './requester.js';
+import type { TokenServer } from './token-server.js';
 
 /** An authorization server whose tokens are accepted. */
 export interface AcceptedIssuer {

@@ -4,6 +4,7 @@ import { RequestRefused, TellableError } from '../errors.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { isPromised } from '../shared/promises.js';
 import type { TokenAnswer } from '../token/token-claims.js';
+import type { ClientNames } from './requester.js';
 
 /**
  * How many questions without an active token one source may have the authorization server asked.
@@ -21,17 +22,14 @@ export interface FloodRules {
   readonly exempt: ((req: NodeRequest) => boolean) | undefined;
 }
 
-/** The names of the client that a request counts for: its certificate, its address. */
-export type CountedClient = readonly string[];
-
 /**
  * The one source of all requests that have neither certificate nor address. No certificate or
  * address is spelled so.
  */
-export const NAMELESS: CountedClient = Object.freeze(['without certificate and address']);
+export const NAMELESS: ClientNames = Object.freeze(['without certificate and address']);
 
 /** Two ways to find out what a token is. */
-export interface Lookups {
+export interface AskOrFind {
   /** Asks the authorization server, unless the answer is cached. */
   readonly ask: () => Promise<TokenAnswer>;
   /** Looks into the caches alone. */
@@ -69,7 +67,7 @@ interface Account {
 }
 
 interface Waiter {
-  readonly source: CountedClient;
+  readonly source: ClientNames;
   readonly kind: TokenKind;
   /** When it began to wait, by the monotonic clock, in milliseconds. */
   readonly since: number;
@@ -183,7 +181,7 @@ export class FloodGuard {
    * The sources of a request; none for one that is exempt. Clients without certificate and address
    * are counted as one.
    */
-  sourceOf(req: NodeRequest, thumbprint: string | undefined): CountedClient {
+  sourceOf(req: NodeRequest, thumbprint: string | undefined): ClientNames {
     const { address, exempt } = this.#rules;
     if (atOnce('exempt', exempt?.(req)) === true) {
       return [];
@@ -200,9 +198,9 @@ export class FloodGuard {
    * @param key names the token and the server that is asked
    */
   limit(
-    source: CountedClient,
+    source: ClientNames,
     key: string,
-    { ask, findWithoutAsking }: Lookups,
+    { ask, findWithoutAsking }: AskOrFind,
     kind: TokenKind = 'unknown',
   ): Promise<TokenAnswer> {
     const name = JSON.stringify([...source, key]);
@@ -222,7 +220,7 @@ export class FloodGuard {
    *
    * @param key names the token and the server that is asked
    */
-  limitAfresh(source: CountedClient, key: string, ask: Lookups['ask']): Promise<TokenAnswer> {
+  limitAfresh(source: ClientNames, key: string, ask: AskOrFind['ask']): Promise<TokenAnswer> {
     const name = JSON.stringify([...source, key]);
     const next = this.#nextAfresh.get(name) ?? this.#askNext(name, source, ask);
     this.#nextAfresh.set(name, next);
@@ -230,7 +228,7 @@ export class FloodGuard {
   }
 
   /** Asks when the open question about the token has ended, and in turn of the source. */
-  async #askNext(name: string, source: CountedClient, ask: Lookups['ask']): Promise<TokenAnswer> {
+  async #askNext(name: string, source: ClientNames, ask: AskOrFind['ask']): Promise<TokenAnswer> {
     const begin = (): Promise<TokenAnswer> => {
       this.#nextAfresh.delete(name);
       const asked = ask().finally(() => this.#openAfresh.delete(name));
@@ -247,9 +245,9 @@ export class FloodGuard {
 
   /** Takes what a question needs, waits for it where that may help, asks, and gives it back. */
   async #askInTurn(
-    source: CountedClient,
+    source: ClientNames,
     kind: TokenKind,
-    ask: Lookups['ask'],
+    ask: AskOrFind['ask'],
     onRefusal: (refusal: RequestRefused) => Promise<TokenAnswer>,
   ): Promise<TokenAnswer> {
     const turn = this.#turn(source, kind);
@@ -272,7 +270,7 @@ export class FloodGuard {
     }
   }
 
-  #turn(source: CountedClient, kind: TokenKind): Taken | Refused | Promise<Taken | Refused> {
+  #turn(source: ClientNames, kind: TokenKind): Taken | Refused | Promise<Taken | Refused> {
     const taken = this.#take(source, kind);
     if (taken.waitFor === undefined) {
       return taken;
@@ -289,7 +287,7 @@ export class FloodGuard {
    * tokens waits for that rather than be refused. A source whose last questions, as many as its
    * allowance, found no active token does not wait.
    */
-  #take(source: CountedClient, kind: TokenKind): Taken | Refused | Delayed {
+  #take(source: ClientNames, kind: TokenKind): Taken | Refused | Delayed {
     const accounts = source.map((name) => this.#accountOf(name));
     const isUnknown = kind === 'unknown';
     const short = accounts.filter(
@@ -454,7 +452,7 @@ function addressIn(returned: unknown): string | undefined {
   return address;
 }
 
-async function findOr(find: Lookups['findWithoutAsking'], refusal: RequestRefused): Promise<TokenAnswer> {
+async function findOr(find: AskOrFind['findWithoutAsking'], refusal: RequestRefused): Promise<TokenAnswer> {
   const found = await find();
   if (found === undefined) {
     throw refusal;

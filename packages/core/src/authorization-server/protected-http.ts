@@ -4,15 +4,15 @@ import { type BreakerRegistration, type ReportProblem, registerBreaker } from '.
 import {
   type AttemptKind,
   type AttemptOutcome,
-  type AttemptSource,
   CircuitBreaker,
   CircuitOpen,
 } from '../shared/circuit-breaker.js';
 import { redactUrl } from '../shared/shown-url.js';
+import { ConcurrencyLimit } from './concurrency-limit.js';
 import { type Http, type HttpRequest, StaleConnection, withRequestDeadline } from './http.js';
-import { isOfKnownToken } from './requester.js';
+import type { ClientNames } from './requester.js';
+import { isOfActiveToken } from './requester.js';
 import { readRetryAfter } from './retry-after.js';
-import { Turns } from './turns.js';
 import { headerOf } from './whole-answer.js';
 
 /** Limits of the requests to one endpoint of an authorization server. */
@@ -50,7 +50,7 @@ const MAX_ENDPOINTS = 32;
 /** One URL of a server: its failures, its load and its pauses say nothing about another one. */
 interface Endpoint {
   readonly breaker: CircuitBreaker;
-  readonly turns: Turns;
+  readonly turns: ConcurrencyLimit;
   readonly registration: BreakerRegistration;
 }
 
@@ -137,13 +137,13 @@ export function createProtectedHttp(
  * Returns the names of the client for which a request is sent, none where no client caused it, and
  * whether the client can have made up what the request is about.
  */
-function causeOf(request: HttpRequest): { readonly source: AttemptSource; readonly kind: AttemptKind } {
+function causeOf(request: HttpRequest): { readonly source: ClientNames; readonly kind: AttemptKind } {
   // A token source of the user's own may make the request: a changed `Object.prototype` names no client.
   const requester = Object.hasOwn(request, 'requester') ? request.requester : undefined;
   if (requester === undefined) {
     return { source: [], kind: 'unknown' };
   }
-  return { source: requester.source, kind: isOfKnownToken(requester) ? 'known' : 'unknown' };
+  return { source: requester.clientNames, kind: isOfActiveToken(requester) ? 'known' : 'unknown' };
 }
 
 function createEndpoint(
@@ -161,7 +161,7 @@ function createEndpoint(
       : `${name} answers again`;
     report(isOpen ? 'authorization_server_suspended' : 'authorization_server_resumed', message);
   });
-  return { breaker, turns: new Turns(maxConcurrent), registration };
+  return { breaker, turns: new ConcurrencyLimit(maxConcurrent), registration };
 }
 
 function createNotAskedRefusal(detail: string): RequestRefused {

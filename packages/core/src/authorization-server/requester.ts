@@ -1,3 +1,6 @@
+/** Names of the client of a request: its certificate, its address. */
+export type ClientNames = readonly string[];
+
 /**
  * For whose sake an authorization server is asked. A token source passes it on with the requests
  * that it sends, and to the sources that it calls.
@@ -9,21 +12,21 @@ export interface Requester {
    * Names of the client: its certificate, its address. Failures of the authorization server count
    * for that client first.
    */
-  readonly source: readonly string[];
+  readonly clientNames: readonly string[];
 }
 
 /** The requesters of questions about known tokens. */
-const ofKnownTokens = new WeakSet<Requester>();
+const ofActiveTokens = new WeakSet<Requester>();
 
 /**
  * Marks a requester: it asks about a token of which the authorization server said that it is
  * active. A copy of the requester is not marked.
  */
-export function markKnownToken(requester: Requester): void {
-  ofKnownTokens.add(requester);
+export function markActiveToken(requester: Requester): void {
+  ofActiveTokens.add(requester);
 }
 
 /** Returns whether `markKnownToken()` marked this very object. */
-export function isOfKnownToken(requester: Requester): boolean {
-  return ofKnownTokens.has(requester);
+export function isOfActiveToken(requester: Requester): boolean {
+  return ofActiveTokens.has(requester);
 }

@@ -1,8 +1,9 @@
 import { LRUCache } from 'lru-cache';
 import type { Requester } from '../authorization-server/requester.js';
+import type { TokenServer } from '../authorization-server/token-server.js';
 import { type RefusalCode, RequestRefused } from '../errors.js';
 import { publishCache } from '../observe/events.js';
-import type { KnownToken, Revocations } from '../revocation/revocations.js';
+import type { DatedToken, Revocations } from '../revocation/revocations.js';
 import type { Usability } from '../revocation/usability.js';
 import { CircuitOpen } from '../shared/circuit-breaker.js';
 import { CLOCK_DIFFERENCE } from '../shared/clock-difference.js';
@@ -50,38 +51,6 @@ export function maxRefreshesFor(maxConcurrent: number): number {
   return Math.max(1, Math.floor(maxConcurrent / 4));
 }
 
-/** The authorization server that a token is checked with. */
-export interface TokenServer {
-  /** Tells the answers of one from those of another; empty where there is but one. */
-  readonly id: string;
-  /**
-   * Equal in all processes that get the same answer, and in no others. Undefined where answers are
-   * not shared.
-   */
-  readonly sharedId: string | undefined;
-  /** Reads the token, and asks the authorization server for the sake of `requester`. */
-  readonly read: (token: string, requester?: Requester) => Promise<TokenAnswer>;
-  /**
-   * Whether `read` may ask the authorization server, rather than read what the token says of
-   * itself.
-   */
-  readonly readIntrospects: boolean;
-  /**
-   * Whether these claims are the authorization server's answer, rather than what the token says of
-   * itself.
-   */
-  readonly isIntrospected: (answer: TokenClaims) => boolean;
-  /**
-   * Asks the authorization server of these claims about a token that spoke for itself; undefined
-   * where none can be asked.
-   */
-  readonly introspect?: (
-    token: string,
-    answer: TokenClaims,
-    requester?: Requester,
-  ) => Promise<TokenAnswer> | undefined;
-}
-
 /**
  * A revocation that this process made or heard of concerns the token. The authorization server may
  * not know of it.
@@ -108,7 +77,7 @@ interface Question {
 }
 
 /** An answer, and how long it is fresh: it must be so by both clocks. */
-interface Entry extends KnownToken {
+interface Entry extends DatedToken {
   /** Milliseconds since the epoch. */
   readonly freshFrom: number;
   /** Milliseconds since the epoch. */
@@ -154,9 +123,9 @@ export class TokenCache {
   readonly #rejections: LRUCache<string, Rejected>;
   readonly #rejectionTimes = new RejectionTimes(REMEMBERED_REJECTIONS);
   /** Questions without an answer yet. Requests with the same token join one. */
-  readonly #openQuestions = new Map<string, Promise<KnownToken | TokenRejection>>();
+  readonly #openQuestions = new Map<string, Promise<DatedToken | TokenRejection>>();
   /** Questions that are asked when the open one of the same name has ended. */
-  readonly #nextQuestions = new Map<string, Promise<KnownToken | TokenRejection>>();
+  readonly #nextQuestions = new Map<string, Promise<DatedToken | TokenRejection>>();
   /** Answers in use that are asked for again at the moment. */
   #refreshes = 0;
   #isSettling = false;
@@ -265,7 +234,7 @@ export class TokenCache {
    * received a revocation after the question was answered. If the answer can't be used any more, it
    * asks a second time.
    */
-  async #decideAtEnd(ask: () => Promise<KnownToken | TokenRejection>): Promise<TokenAnswer> {
+  async #decideAtEnd(ask: () => Promise<DatedToken | TokenRejection>): Promise<TokenAnswer> {
     for (let attempt = 0; attempt < 2; attempt += 1) {
       const known = await ask();
       if (typeof known === 'string') {
@@ -323,13 +292,13 @@ export class TokenCache {
   /** Asks now, or joins the question that is asked when the open one has ended. */
   #joinNext(
     name: string,
-    ask: () => Promise<KnownToken | TokenRejection>,
-  ): Promise<KnownToken | TokenRejection> {
+    ask: () => Promise<DatedToken | TokenRejection>,
+  ): Promise<DatedToken | TokenRejection> {
     const open = this.#openQuestions.get(name);
     if (open === undefined) {
       return this.#join(name, ask);
     }
-    const begin = (): Promise<KnownToken | TokenRejection> => {
+    const begin = (): Promise<DatedToken | TokenRejection> => {
       this.#nextQuestions.delete(name);
       return this.#join(name, ask);
     };
@@ -346,7 +315,7 @@ export class TokenCache {
     }
   }
 
-  async #askServerAfresh(question: Question): Promise<KnownToken | TokenRejection> {
+  async #askServerAfresh(question: Question): Promise<DatedToken | TokenRejection> {
     const known = await this.#readToken(question);
     if (typeof known === 'string') {
       this.#keepRejection(question, known);
@@ -355,7 +324,7 @@ export class TokenCache {
     return known;
   }
 
-  #askOrUseStale(question: Question): Promise<KnownToken | TokenRejection> {
+  #askOrUseStale(question: Question): Promise<DatedToken | TokenRejection> {
     return this.#join(question.key, async () => {
       try {
         return await this.#findSharedOr(question, () => this.#askServer(question));
@@ -370,7 +339,7 @@ export class TokenCache {
   }
 
   /** Joins the open question of this name, or opens it. */
-  #join(name: string, ask: () => Promise<KnownToken | TokenRejection>): Promise<KnownToken | TokenRejection> {
+  #join(name: string, ask: () => Promise<DatedToken | TokenRejection>): Promise<DatedToken | TokenRejection> {
     const open = this.#openQuestions.get(name) ?? ask().finally(() => this.#openQuestions.delete(name));
     this.#openQuestions.set(name, open);
     return open;
@@ -378,8 +347,8 @@ export class TokenCache {
 
   async #findSharedOr(
     question: Question,
-    ask: () => Promise<KnownToken | TokenRejection>,
-  ): Promise<KnownToken | TokenRejection> {
+    ask: () => Promise<DatedToken | TokenRejection>,
+  ): Promise<DatedToken | TokenRejection> {
     const shared = this.#sharedFor(question);
     if (shared === undefined) {
       return ask();
@@ -410,7 +379,7 @@ export class TokenCache {
     shared: SharedCache,
     question: Question,
     isWaiting: boolean,
-  ): Promise<KnownToken | TokenRejection | undefined> {
+  ): Promise<DatedToken | TokenRejection | undefined> {
     const { key } = question;
     const answer = await shared.get(sharedName(question));
     if (answer !== undefined && 'rejection' in answer) {
@@ -450,7 +419,7 @@ export class TokenCache {
     return entry;
   }
 
-  async #askServer(question: Question): Promise<KnownToken | TokenRejection> {
+  async #askServer(question: Question): Promise<DatedToken | TokenRejection> {
     const { key, server } = question;
     const askedAt = Date.now();
     const { readUpTo } = this.#revocations;
@@ -497,7 +466,7 @@ export class TokenCache {
    * Asks, and decides whether the answer may be used: while it was on its way a revocation may have
    * been received, or another question may have found the token not active.
    */
-  async #readToken(question: Question): Promise<KnownToken | TokenRejection> {
+  async #readToken(question: Question): Promise<DatedToken | TokenRejection> {
     const { token, server, key, requester } = question;
     for (let attempt = 0; attempt < 2; attempt += 1) {
       const turn = this.#revocations.nextTurn();
@@ -527,7 +496,7 @@ export class TokenCache {
   }
 
   /** The claims of a self-contained token count from when this process first saw the token. */
-  #knownSelfContained(question: Question, answer: TokenClaims, turn: number, turnTime: number): KnownToken {
+  #knownSelfContained(question: Question, answer: TokenClaims, turn: number, turnTime: number): DatedToken {
     const before = this.#active.peek(question.key);
     const first = before?.claimsFrom === 'token' ? before : { turn, turnTime };
     return this.#knownToken(question, answer, 'token', {
@@ -538,7 +507,7 @@ export class TokenCache {
   }
 
   /** A request waits for a moment until revocations are received, rather than be refused. */
-  async #usabilityInTime(known: KnownToken): Promise<Usability> {
+  async #usabilityInTime(known: DatedToken): Promise<Usability> {
     const usability = this.#revocations.usability(known);
     if (usability !== 'wait') {
       return usability;
@@ -555,7 +524,7 @@ export class TokenCache {
     question: Question,
     tokenClaims: TokenClaims,
     why: 'wait' | 'may-be-revoked',
-  ): Promise<KnownToken | TokenRejection> {
+  ): Promise<DatedToken | TokenRejection> {
     const { token, server, requester } = question;
     const turn = this.#revocations.nextTurn();
     const turnTime = performance.now();
@@ -587,9 +556,9 @@ export class TokenCache {
   #knownToken(
     { token, hash }: Question,
     claims: TokenClaims,
-    claimsFrom: KnownToken['claimsFrom'],
-    when: Pick<KnownToken, 'turn' | 'turnTime' | 'shared'>,
-  ): KnownToken {
+    claimsFrom: DatedToken['claimsFrom'],
+    when: Pick<DatedToken, 'turn' | 'turnTime' | 'shared'>,
+  ): DatedToken {
     // What is cached should not keep two texts where one will do.
     const canonicalHash = canonicalHashOf(token, hash);
     return {
@@ -605,7 +574,7 @@ export class TokenCache {
   }
 
   /** `from` in milliseconds since the epoch. */
-  #entry(known: KnownToken, from: number): Entry {
+  #entry(known: DatedToken, from: number): Entry {
     const maxAgeMs = this.#rules.maxAge * 1000;
     // Another process's clock may be ahead of this one's: no entry is used longer for it.
     const freshFrom = Math.min(from, Date.now());
@@ -648,7 +617,7 @@ export class TokenCache {
     return Math.min(entry.freshUntil + this.#rules.staleIfError * 1000, expiryOf(entry));
   }
 
-  #substitute(key: string, trouble: unknown): KnownToken | undefined {
+  #substitute(key: string, trouble: unknown): DatedToken | undefined {
     const stale = this.#active.peek(key);
     if (stale === undefined || !this.#maySubstitute(stale, trouble)) {
       return undefined;
@@ -719,7 +688,7 @@ function sharedName({ hash, server }: Question): string {
 }
 
 /** Milliseconds since the epoch. */
-function expiryOf({ token }: KnownToken): number {
+function expiryOf({ token }: DatedToken): number {
   return (token.expiresAt ?? Number.POSITIVE_INFINITY) * 1000;
 }
 

@@ -40,7 +40,7 @@ import {
 } from '../shared/option-group.js';
 import { flag, type OptionRule, oneOf, textList } from '../shared/option-rules.js';
 import { callAll } from '../shared/promises.js';
-import { ChainPolicy } from './chain-policy.js';
+import { ChainCheck } from './chain-check.js';
 
 const refusalStatuses: OptionRule<401 | 403> = {
   accepted: '401 or 403',
@@ -157,7 +157,7 @@ export interface CertificatePolicy {
    * Loads what the policy needs. Returns `undefined` if there is nothing to wait for. Rejects with
    * `RequestRefused`.
    */
-  readonly load: (certificate: ClientCertificate | undefined, now: number) => Promise<unknown> | undefined;
+  readonly prepare: (certificate: ClientCertificate | undefined, now: number) => Promise<unknown> | undefined;
   /** Fetches nothing from now on. */
   readonly close: () => void;
   /** How the policy finds out whether certificates are revoked; undefined if it does not. */
@@ -202,7 +202,7 @@ export function createCertificatePolicy(
   const code = refusalStatus === 401 ? 'certificate_refused_401' : 'certificate_refused';
   const byName = nameRules.filter((name) => !given.isMissing(name)).map((name) => given.pathOf(name));
   const requireGoodVerdict = byName.length > 0 ? createVerdictCheck(byName.join(', '), code) : undefined;
-  const chain = chainPolicyOf(given, { authorities, intermediates }, clockTolerance);
+  const chain = chainCheckOf(given, { authorities, intermediates }, clockTolerance);
   if (!requireVerified && !requireValidNow && rules.length === 0 && chain === undefined) {
     return undefined;
   }
@@ -253,15 +253,15 @@ export function createCertificatePolicy(
     }
     return certificate;
   };
-  const load: CertificatePolicy['load'] = (certificate, now) => {
+  const prepare: CertificatePolicy['prepare'] = (certificate, now) => {
     const loading = needsLibrary ? x509.loadUnlessLoaded() : undefined;
     const preparing = chain?.prepareAuthorities(now);
     if (loading !== undefined || preparing !== undefined) {
-      return loadLater(loading, preparing, certificate);
+      return prepareLater(loading, preparing, certificate);
     }
     return certificate === undefined ? undefined : chain?.prepareStatus(certificate, now);
   };
-  const loadLater = async (
+  const prepareLater = async (
     loading: Promise<unknown> | undefined,
     preparing: Promise<unknown> | undefined,
     certificate: ClientCertificate | undefined,
@@ -271,15 +271,19 @@ export function createCertificatePolicy(
       await chain?.prepareStatus(certificate, Date.now());
     }
   };
-  return Object.assign(check, { load, close: () => chain?.close(), revocationCheck: chain?.revocationCheck });
+  return Object.assign(check, {
+    prepare,
+    close: () => chain?.close(),
+    revocationCheck: chain?.revocationCheck,
+  });
 }
 
 /** Throws `ConfigurationError` for authorities that can't be read. */
-function chainPolicyOf(
+function chainCheckOf(
   given: OptionReader<typeof certificatePolicyOptions>,
   { authorities, intermediates }: Record<'authorities' | 'intermediates', Authorities | undefined>,
   clockTolerance: () => number,
-): ChainPolicy | undefined {
+): ChainCheck | undefined {
   if (authorities === undefined) {
     const lonely = (['intermediates', 'revocationCheck'] as const).find((name) => !given.isMissing(name));
     if (lonely !== undefined) {
@@ -295,12 +299,12 @@ function chainPolicyOf(
       : new AuthoritySource(intermediates, given.pathOf('intermediates'), report, true),
   );
   if (given.isMissing('revocationCheck')) {
-    return new ChainPolicy(verification, undefined, report);
+    return new ChainCheck(verification, undefined, report);
   }
   const settings = resolveCertificateStatus(given.nested('revocationCheck'));
   const { crlSigners } = verification;
   const status = createCertificateStatus(settings, clockTolerance, report, { crlSigners });
-  return new ChainPolicy(verification, { status, settings }, report);
+  return new ChainCheck(verification, { status, settings }, report);
 }
 
 /**

@@ -146,7 +146,7 @@ export function createCertificateStatus(
       }
       const isKnown = (): boolean =>
         source.answer(certificate, issuer, Date.now(), signersNow()).state !== 'unknown';
-      const waiting = source.load(certificate, issuer, authority, signersNow());
+      const waiting = source.prepare(certificate, issuer, authority, signersNow());
       if (waiting !== undefined) {
         return waiting.then(() => (isKnown() ? undefined : loadFrom(index + 1, link, anchor, authority)));
       }

@@ -64,7 +64,7 @@ export class CrlSource implements StatusSource {
           });
   }
 
-  load(
+  prepare(
     certificate: PathCertificate,
     issuer: PathCertificate,
     authority: string,

@@ -41,7 +41,11 @@ export class OcspSource implements StatusSource {
     this.#maxAge = 1_000 * Math.max(LEAST_AGE, 2 * parts.settings.refreshInterval);
   }
 
-  load(certificate: PathCertificate, issuer: PathCertificate, authority: string): Promise<void> | undefined {
+  prepare(
+    certificate: PathCertificate,
+    issuer: PathCertificate,
+    authority: string,
+  ): Promise<void> | undefined {
     const responders = this.#respondersOf(certificate);
     return responders.length === 0
       ? undefined

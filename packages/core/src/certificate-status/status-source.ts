@@ -18,7 +18,7 @@ export interface StatusSource {
    * @param authority a name of the authority on whose behalf servers are asked
    * @param signers other certificates of the issuer, whose revocation lists count as its own
    */
-  load(
+  prepare(
     certificate: PathCertificate,
     issuer: PathCertificate,
     authority: string,

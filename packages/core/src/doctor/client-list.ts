@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { isReplaced } from '../certificate/certificate-uses.js';
+import { isReplaced } from '../certificate/seen-certificates.js';
 import { TellableError } from '../errors.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { type Exchange, exchange } from './exchange.js';

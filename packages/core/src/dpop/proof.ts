@@ -2,10 +2,10 @@ import type { SignatureAlgorithm } from '../authorization-server/signature-algor
 import { createRefusal, type RefusalCode, RequestRefused } from '../errors.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { describeClaim, describeShortClaim } from '../token/token-rejection.js';
-import { KnownKeys } from './known-keys.js';
 import type { Nonces } from './nonces.js';
 import { explainUnfitKey, importProofKey, isSignedBy, type ProofKey } from './proof-key.js';
 import { isProofUrlOf, type ProofUrl } from './proof-url.js';
+import { RememberedKeys } from './remembered-keys.js';
 
 /** A proof that fits its request. Whether its key made the signature is not known yet. */
 export interface DpopProof {
@@ -13,7 +13,7 @@ export interface DpopProof {
   readonly text: string;
   readonly key: ProofKey;
   /** Whether its key is remembered: that of an earlier proof whose signature was right. */
-  readonly isKeyKnown: boolean;
+  readonly isKeyRemembered: boolean;
   readonly jti: string;
   /** Seconds since the epoch until which the proof would be accepted. */
   readonly acceptedUntil: number;
@@ -81,7 +81,7 @@ type Members = Readonly<Record<string, unknown>>;
 
 /** Makes the reader of a resource server. */
 export function createProofReader(rules: ProofRules): ProofReader {
-  const keys = new KnownKeys();
+  const keys = new RememberedKeys();
 
   return {
     read(text, request, noteKey) {
@@ -109,7 +109,7 @@ export function createProofReader(rules: ProofRules): ProofReader {
       return {
         text,
         key,
-        isKeyKnown: known !== undefined,
+        isKeyRemembered: known !== undefined,
         jti,
         acceptedUntil,
         monotonicEnd: performance.now() + (acceptedUntil - now) * 1000,
@@ -120,11 +120,11 @@ export function createProofReader(rules: ProofRules): ProofReader {
       };
     },
 
-    checkSignature({ key, isKeyKnown, header, signed, signature }) {
+    checkSignature({ key, isKeyRemembered, header, signed, signature }) {
       if (!isSignedBy(key, signed, signature)) {
         throw refused('dpop_signature_invalid', 'the key in its header did not make its signature');
       }
-      if (!isKeyKnown) {
+      if (!isKeyRemembered) {
         keys.add(header, key);
       }
     },

@@ -51,6 +51,14 @@ import {
 } from '../shared/option-rules.js';
 import { isProduction } from '../shared/production.js';
 import { propertyName } from './authorization-property.js';
+import { type DpopOptions, type DpopSettings, dpopOptions, resolveDpop } from './dpop-options.js';
+import {
+  type IssuerOptions,
+  type IssuerSettings,
+  issuerOptions,
+  ownOptionsOfIssuer,
+  resolveIssuer,
+} from './issuer-options.js';
 import {
   type CacheOptions,
   cacheOptions,
@@ -64,15 +72,7 @@ import {
   revocationOptions,
   type SharedCacheOptions,
   sharedCacheOptions,
-} from './cache-options.js';
-import { type DpopOptions, type DpopSettings, dpopOptions, resolveDpop } from './dpop-options.js';
-import {
-  type IssuerOptions,
-  type IssuerSettings,
-  issuerOptions,
-  ownOptionsOfIssuer,
-  resolveIssuer,
-} from './issuer-options.js';
+} from './token-lookup-options.js';
 
 const certificateSource: OptionRule<CertificateSource> = {
   accepted:

@@ -36,7 +36,7 @@ export function routeCertificatePolicy(
   });
   return afterLoading(
     ({ authorization, clockTolerance }) =>
-      policyFor(clockTolerance).load(authorization.certificate, Date.now()),
+      policyFor(clockTolerance).prepare(authorization.certificate, Date.now()),
     createRoutePolicy(({ certificate }, clockTolerance) => {
       policyFor(clockTolerance)(certificate, Date.now());
     }),

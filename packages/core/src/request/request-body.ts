@@ -1,6 +1,6 @@
 import { isUint8Array } from 'node:util/types';
 import { TellableError } from '../errors.js';
-import type { Answer } from '../response/challenge.js';
+import type { Answer } from '../response/answer.js';
 import { mediaTypeOf } from '../shared/media-type.js';
 import { headerValues } from './header-lines.js';
 import { http2StreamOf } from './http2-request.js';

@@ -1,4 +1,4 @@
-import type { RefusedChainCode } from '../certificate-policy/chain-policy.js';
+import type { RefusedChainCode } from '../certificate-policy/chain-check.js';
 import { type RequestRefused, reasonCodeOf } from '../errors.js';
 import type { Hint } from '../shared/hint.js';
 
@@ -113,8 +113,8 @@ const ofStatus: readonly (readonly [detail: RegExp, hint: Hint])[] = [
     {
       code: 'status_not_published',
       text:
-        'the certificate does not say where its status is: set certificatePolicy.revocationCheck.crlFiles, or ' +
-        'the other method of by',
+        'the certificate does not say where its status is: set ' +
+        'certificatePolicy.revocationCheck.crlFiles, or the other method of by',
     },
   ],
   [
@@ -126,7 +126,10 @@ const ofStatus: readonly (readonly [detail: RegExp, hint: Hint])[] = [
         "full list by crlFiles, or by: 'ocsp'",
     },
   ],
-  [/more than \d+ bytes/, { code: 'status_too_large', text: 'raise certificatePolicy.revocationCheck.maxSize' }],
+  [
+    /more than \d+ bytes/,
+    { code: 'status_too_large', text: 'raise certificatePolicy.revocationCheck.maxSize' },
+  ],
   [
     /thisUpdate .*in the future|not valid yet/,
     {

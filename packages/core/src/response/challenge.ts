@@ -4,6 +4,7 @@ import type { ReportProblem } from '../observe/events.js';
 import { hasDpopScheme, type TokenScheme } from '../request/credentials.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { isPromised } from '../shared/promises.js';
+import type { Answer } from './answer.js';
 
 /** What the body of a refusal is made of. */
 export interface RefusalBody {
@@ -39,14 +40,6 @@ export type ErrorBody = (
 interface NotThenable {
   /** A promise has it, so a value that has it is refused. Default: not there. */
   readonly then?: never;
-}
-
-/** An HTTP answer, for any framework to send as it is. */
-export interface Answer {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-  /** JSON, or empty. */
-  readonly body: string;
 }
 
 /** What challenges say of DPoP (RFC 9449 §7.1, §9). */

@@ -1,10 +1,10 @@
 import type { BindingReasonCode } from '../confirmation/binding.js';
 import type { ProofReasonCode } from '../dpop/proof.js';
 import { type RefusalCode, type RequestRefused, reasonCodeOf } from '../errors.js';
-import type { TypeReasonCode } from '../policy/registered-claims.js';
 import { hasDpopScheme } from '../request/credentials.js';
 import type { NodeRequest } from '../request/node-request.js';
 import type { Hint } from '../shared/hint.js';
+import type { TypeReasonCode } from '../token/registered-claims.js';
 
 const dpopOff: Hint = {
   code: 'dpop_off',

@@ -1,6 +1,6 @@
 import { type OptionsOf, optional, optionGroup, required, type SettingsOf } from '../shared/option-group.js';
 import { isPlainObject, issuerUrl, type OptionRule, scopeList } from '../shared/option-rules.js';
-import type { Answer } from './challenge.js';
+import type { Answer } from './answer.js';
 
 const ownMembers = [
   'resource',

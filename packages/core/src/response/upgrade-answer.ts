@@ -1,6 +1,6 @@
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import { constants, type ServerHttp2Stream } from 'node:http2';
-import type { Answer } from './challenge.js';
+import type { Answer } from './answer.js';
 
 /**
  * Writes an answer onto the connection of an upgrade or a CONNECT request, which Node gives no

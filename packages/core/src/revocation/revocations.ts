@@ -52,7 +52,7 @@ const claimOf = { jti: 'jti', subject: 'sub', clientId: 'client_id', session: 's
 const claims = Object.entries(claimOf);
 
 /** What is known of a token, with what the token is known by. */
-export interface KnownToken extends DatedClaims {
+export interface DatedToken extends DatedClaims {
   /** The SHA-256 of its text. */
   readonly hash: string;
   /** `canonicalHashOf()`: equal for all texts of one token. */
@@ -156,7 +156,7 @@ export interface RevocationMemory {
 type Waiter = () => void;
 
 /** What a watched token is known by. */
-export type Watched = Pick<KnownToken, 'token' | 'hash' | 'canonicalHash'>;
+export type Watched = Pick<DatedToken, 'token' | 'hash' | 'canonicalHash'>;
 
 /**
  * Says why a watched token counts no longer: it is revoked, or a revocation of it may have been
@@ -457,7 +457,7 @@ export class Revocations {
    *
    * @param now by the monotonic clock, in milliseconds
    */
-  usability(known: KnownToken, now: number = performance.now()): Usability {
+  usability(known: DatedToken, now: number = performance.now()): Usability {
     const isChecked = known.checkedUpTo === this.#addedCount || this.#revocations.size === 0;
     const revocations = isChecked ? none : this.#revocationsAt(revocationKeysOf(known));
     if (revocations.length === 0) {

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import type { ClientNames } from '../authorization-server/requester.js';
 
 /** When to pause the requests to an endpoint that fails. */
 export interface BreakerRules {
@@ -16,13 +17,6 @@ export type AttemptOutcome =
   | 'unknown'
   /** The server asked for this many seconds without attempts. Counts as a failure. */
   | { readonly restFor: number };
-
-/**
- * Names of the client for whom an attempt is made: its certificate, its address. Empty for an
- * attempt that no client caused. Clients that share a name count as one client where they could be
- * one.
- */
-export type AttemptSource = readonly string[];
 
 /**
  * What an attempt is about: `known` is what the server has answered well before, so that no client
@@ -84,7 +78,7 @@ class Failures {
     return this.clients === 0 && this.all.failures === 0 && this.rows.size === 0;
   }
 
-  known(source: AttemptSource): Row[] {
+  known(source: ClientNames): Row[] {
     return source.map((name) => this.rows.get(name)).filter((row) => row !== undefined);
   }
 
@@ -125,7 +119,7 @@ export class CircuitBreaker {
   }
 
   /** Throws `CircuitOpen` when no attempt of this kind may be made now for this client. */
-  check(source: AttemptSource = [], kind: AttemptKind = 'unknown'): void {
+  check(source: ClientNames = [], kind: AttemptKind = 'unknown'): void {
     const wait = this.#waitOf(source, this.#failures[kind]);
     if (wait > 0) {
       throw new CircuitOpen(wait / 1000, kind);
@@ -136,7 +130,7 @@ export class CircuitBreaker {
   async run<T>(
     attempt: () => Promise<T>,
     classify: (result: T | undefined, error: unknown) => AttemptOutcome,
-    source: AttemptSource = [],
+    source: ClientNames = [],
     kind: AttemptKind = 'unknown',
   ): Promise<T> {
     this.check(source, kind);
@@ -156,7 +150,7 @@ export class CircuitBreaker {
   }
 
   /** Milliseconds. */
-  #waitOf(source: AttemptSource, failures: Failures): number {
+  #waitOf(source: ClientNames, failures: Failures): number {
     if (failures.areNone) {
       return 0;
     }
@@ -170,7 +164,7 @@ export class CircuitBreaker {
   }
 
   /** The rows by which the breaker is open for this client. */
-  #openRows(source: AttemptSource, failures: Failures): Row[] {
+  #openRows(source: ClientNames, failures: Failures): Row[] {
     if (failures.areNone) {
       return [];
     }
@@ -188,7 +182,7 @@ export class CircuitBreaker {
     return clients >= failures || all.failures >= failures * ONE_CLIENTS_FACTOR;
   }
 
-  #record(outcome: AttemptOutcome, source: AttemptSource, failures: Failures, probed: readonly Row[]): void {
+  #record(outcome: AttemptOutcome, source: ClientNames, failures: Failures, probed: readonly Row[]): void {
     for (const row of probed) {
       row.isProbing = false;
     }

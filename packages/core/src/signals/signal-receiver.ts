@@ -11,7 +11,7 @@ import { createProblemReporter, publishSignal, type SignalEvent } from '../obser
 import type { NodeRequest } from '../request/node-request.js';
 import { withConnectionClose } from '../request/request-body.js';
 import type { ResourceServer } from '../resource-server.js';
-import type { Answer } from '../response/challenge.js';
+import type { Answer } from '../response/answer.js';
 import type { Revocation } from '../revocation/revocations.js';
 import { untilAborted, withTimeoutSignal } from '../shared/deadline.js';
 import { createMismatch } from '../shared/option-errors.js';

@@ -1,7 +1,7 @@
 import type { Deadline } from '../shared/deadline.js';
 
 /** Runs at most so many calls at once. Further ones wait for their turn, in order. */
-export class Turns {
+export class ConcurrencyLimit {
   readonly #max: number;
   #running = 0;
   /** What begins each call that waits. */
@@ -20,19 +20,19 @@ export class Turns {
    * Calls `work`, at once if fewer than `max` calls run. Rejects with what `noTurn` makes if the time
    * is over before; `work` is not called then.
    */
-  async run<T>(deadline: Deadline, noTurn: () => Error, work: () => Promise<T>): Promise<T> {
+  async run<T>(deadline: Deadline, noPlace: () => Error, work: () => Promise<T>): Promise<T> {
     if (deadline.isOver) {
-      throw noTurn();
+      throw noPlace();
     }
     if (this.#running < this.#max) {
       this.#running += 1;
     } else {
       // The call that ends hands its place on.
-      await this.#turn(deadline, noTurn);
+      await this.#waitForPlace(deadline, noPlace);
     }
     try {
       if (deadline.isOver) {
-        throw noTurn();
+        throw noPlace();
       }
       return await work();
     } finally {
@@ -40,7 +40,7 @@ export class Turns {
     }
   }
 
-  #turn(deadline: Deadline, noTurn: () => Error): Promise<void> {
+  #waitForPlace(deadline: Deadline, noTurn: () => Error): Promise<void> {
     return new Promise((resolve, reject) => {
       const begin = (): void => {
         forget();

@@ -10,7 +10,7 @@ import type { ClientCertificate } from './client-certificate.js';
 import { validityOf } from './validity.js';
 
 /** Remembers which certificates clients use, and publishes when one is about to expire. */
-export interface CertificateUses {
+export interface SeenCertificates {
   /** Notes the certificate of a request that was accepted. Never throws. */
   note(authorization: Authorization): void;
   /** Returns the certificates that were noted, those that expire first at the front. */
@@ -71,7 +71,7 @@ type Clients = Map<string, Client>;
  * @param maxListedClients for each issuer, so that the clients of one do not remove those of another. `0`
  * remembers nothing
  */
-export function createCertificateUses(maxListedClients: number): CertificateUses {
+export function createSeenCertificates(maxListedClients: number): SeenCertificates {
   const named = new Map<string, Clients>();
   // A token that names no client may be any client's: each certificate counts as one client.
   const nameless = new Map<string, Clients>();

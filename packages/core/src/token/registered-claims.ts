@@ -1,11 +1,6 @@
 import { createRefusal, RequestRefused } from '../errors.js';
-import type { TokenClaims } from '../token/token-claims.js';
-import {
-  describeClaim,
-  describeWrongAudience,
-  describeWrongIssuer,
-  secondsAgo,
-} from '../token/token-rejection.js';
+import type { TokenClaims } from './token-claims.js';
+import { describeClaim, describeWrongAudience, describeWrongIssuer, secondsAgo } from './token-rejection.js';
 
 /** What an active token must still show (RFC 7662 §4, RFC 9700 §2.3). */
 export interface ClaimRules {

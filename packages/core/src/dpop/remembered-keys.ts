@@ -10,7 +10,7 @@ const MAX_HEADER_LENGTH = 3_000;
  * each. Of one key only the latest header is remembered, so that a client that changes its header
  * displaces no other.
  */
-export class KnownKeys {
+export class RememberedKeys {
   readonly #byHeader: LRUCache<string, ProofKey>;
   readonly #headerOf = new Map<string, string>();
 

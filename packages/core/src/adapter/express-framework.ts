@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import type { Answer } from '../response/challenge.js';
+import type { Answer } from '../response/answer.js';
 import type { Framework } from './adapter-steps.js';
 
 type Next = (error?: unknown) => void;
@@ -8,7 +8,7 @@ type Next = (error?: unknown) => void;
  * What an adapter does by means of a framework whose handlers take `(req, res, next)`, as Connect and
  * Express do. The body of a request and its URL depend on the framework.
  */
-export const connectFramework: Readonly<Omit<Framework<ServerResponse, Next>, 'bodyOf' | 'urlOf'>> =
+export const expressFramework: Readonly<Omit<Framework<ServerResponse, Next>, 'bodyOf' | 'urlOf'>> =
   Object.freeze({
     stateOf: (req) => req,
     addVary,

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { KnownKeys } from '../../../packages/core/src/dpop/known-keys.js';
 import type { ProofKey } from '../../../packages/core/src/dpop/proof-key.js';
+import { RememberedKeys } from '../../../packages/core/src/dpop/remembered-keys.js';
 
 const keyOf = (jkt: string): ProofKey => ({ jkt, algorithm: 'ES256' }) as ProofKey;
 
 describe('the keys of clients', () => {
   it('are found by the header of their proofs', () => {
-    const known = new KnownKeys();
+    const known = new RememberedKeys();
     const [one, other] = [keyOf('one'), keyOf('other')];
     known.add('header of one', one);
     known.add('header of other', other);
@@ -19,7 +19,7 @@ describe('the keys of clients', () => {
   });
 
   it('a client that changes its header with each proof displaces itself alone', () => {
-    const known = new KnownKeys(3);
+    const known = new RememberedKeys(3);
     known.add('header', keyOf('quiet'));
     for (let i = 0; i < 100; i += 1) {
       known.add(`header ${i}`, keyOf('busy'));
@@ -31,7 +31,7 @@ describe('the keys of clients', () => {
   });
 
   it('are as many as the limit says: the one that was unused for longest goes', () => {
-    const known = new KnownKeys(2);
+    const known = new RememberedKeys(2);
     known.add('a', keyOf('A'));
     known.add('b', keyOf('B'));
     known.find('a');
@@ -44,7 +44,7 @@ describe('the keys of clients', () => {
   });
 
   it('a header of 3,000 characters is the longest that is remembered', () => {
-    const known = new KnownKeys();
+    const known = new RememberedKeys();
     known.add('a'.repeat(3_000), keyOf('A'));
     known.add('b'.repeat(3_001), keyOf('B'));
     expect(known.size).toBe(1);

@@ -49,7 +49,7 @@ const MAX_REVOKED = 10_000;
  * certificates is revoked. Signatures and lists are read once: after that, what is known of a
  * certificate is looked up.
  */
-export class ChainPolicy {
+export class ChainCheck {
   readonly #chain: ChainVerification;
   readonly #rule: StatusRule | undefined;
   readonly #report: ReportProblem;

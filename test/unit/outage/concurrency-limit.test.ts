@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Turns } from '../../../packages/core/src/authorization-server/turns.js';
+import { ConcurrencyLimit } from '../../../packages/core/src/authorization-server/concurrency-limit.js';
 import { Deadline } from '../../../packages/core/src/shared/deadline.js';
 import { deferred } from '../../support/deferred.js';
 
@@ -7,7 +7,7 @@ const noTurn = () => new Error('no turn');
 const later = () => Deadline.of(new AbortController().signal);
 
 /** Calls that end when the test ends them, and the order in which they began. */
-function recorded(turns: Turns) {
+function recorded(turns: ConcurrencyLimit) {
   const begun: string[] = [];
   const start = (name: string, deadline = later()) => {
     const work = deferred<() => string>();
@@ -32,7 +32,7 @@ const failing = () => {
 
 describe('Turns', () => {
   it('begins a call at once while fewer than the maximum run', () => {
-    const { begun, start } = recorded(new Turns(2));
+    const { begun, start } = recorded(new ConcurrencyLimit(2));
     start('first');
     start('second');
     start('third');
@@ -40,7 +40,7 @@ describe('Turns', () => {
   });
 
   it('begins those that wait in order, one for each that ends', async () => {
-    const turns = new Turns(1);
+    const turns = new ConcurrencyLimit(1);
     const { begun, start } = recorded(turns);
     const [first, second, third] = [start('first'), start('second'), start('third')];
     expect(turns.count).toBe(3);
@@ -53,13 +53,13 @@ describe('Turns', () => {
   });
 
   it('a call that throws at once gives its place back', async () => {
-    const turns = new Turns(1);
+    const turns = new ConcurrencyLimit(1);
     await expect(turns.run(later(), noTurn, failing)).rejects.toThrow('failed');
     expect(turns.count).toBe(0);
   });
 
   it('refuses a call whose time is over, and does not begin it', async () => {
-    const turns = new Turns(1);
+    const turns = new ConcurrencyLimit(1);
     const { begun, start } = recorded(turns);
     expect(await start('late', Deadline.of(AbortSignal.abort())).outcome).toBe('no turn');
     const first = start('first');
@@ -74,7 +74,7 @@ describe('Turns', () => {
   });
 
   it('a call whose time ends just when its turn comes passes the place on', async () => {
-    const turns = new Turns(1);
+    const turns = new ConcurrencyLimit(1);
     const { begun, start } = recorded(turns);
     const first = start('first');
     const ending = {

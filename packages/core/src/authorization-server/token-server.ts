@@ -1,0 +1,34 @@
+import type { TokenAnswer, TokenClaims } from '../token/token-claims.js';
+import type { Requester } from './requester.js';
+
+/** The authorization server that a token is checked with. */
+export interface TokenServer {
+  /** Tells the answers of one from those of another; empty where there is but one. */
+  readonly id: string;
+  /**
+   * Equal in all processes that get the same answer, and in no others. Undefined where answers are
+   * not shared.
+   */
+  readonly sharedId: string | undefined;
+  /** Reads the token, and asks the authorization server for the sake of `requester`. */
+  readonly read: (token: string, requester?: Requester) => Promise<TokenAnswer>;
+  /**
+   * Whether `read` may ask the authorization server, rather than read what the token says of
+   * itself.
+   */
+  readonly readIntrospects: boolean;
+  /**
+   * Whether these claims are the authorization server's answer, rather than what the token says of
+   * itself.
+   */
+  readonly isIntrospected: (answer: TokenClaims) => boolean;
+  /**
+   * Asks the authorization server of these claims about a token that spoke for itself; undefined
+   * where none can be asked.
+   */
+  readonly introspect?: (
+    token: string,
+    answer: TokenClaims,
+    requester?: Requester,
+  ) => Promise<TokenAnswer> | undefined;
+}

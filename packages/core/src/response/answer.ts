@@ -1,0 +1,7 @@
+/** An HTTP answer, for any framework to send as it is. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  /** JSON, or empty. */
+  readonly body: string;
+}
