@@ -36,7 +36,7 @@ export {
   type JwtAccessTokensOptions,
   jwtAccessTokens,
 } from './authorization-server/jwt.js';
-export type { Metadata } from './authorization-server/metadata.js';
+export type { ReadServerMetadata } from './authorization-server/metadata.js';
 export type { DecryptionKey } from './authorization-server/nested-jwt.js';
 export type { AgentFactory, ConnectionOptions } from './authorization-server/pool.js';
 export type { PrivateKeyOptions } from './authorization-server/private-key.js';

@@ -117,9 +117,10 @@ export interface ResourceServer {
    */
   nextNonce(req: NodeRequest): string | undefined;
   /**
-   * The answer to a request for this resource's metadata (RFC 9728 §3.1); undefined for any other.
+   * Returns the answer to a request for the metadata of this resource (RFC 9728 §3.1), or `undefined`
+   * for any other request. `undefined` itself without the option `resourceMetadata`.
    */
-  readonly metadata:
+  readonly answerResourceMetadata:
     | ((method: string | undefined, target: string | undefined) => Answer | undefined)
     | undefined;
   /** How often `binding: 'report'` accepted a request that `required` would refuse, by code. */
@@ -281,7 +282,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     vary: settings.certificate.header,
     property: settings.property,
     issuers: issuerNames,
-    metadata: settings.resourceMetadata?.answerTo,
+    answerResourceMetadata: settings.resourceMetadata?.answerTo,
     reported: decider.reported,
     clientCertificates: seenCertificates.uses,
 

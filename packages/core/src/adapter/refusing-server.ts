@@ -40,7 +40,7 @@ export const refusingServer: ResourceServer = Object.freeze({
   vary: undefined,
   property: 'auth',
   issuers: Object.freeze([]),
-  metadata: undefined,
+  answerResourceMetadata: undefined,
   reported: new Map(),
   clientCertificates: () => [],
   authorize: throwRefusal,

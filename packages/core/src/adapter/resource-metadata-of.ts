@@ -12,14 +12,14 @@ import { createMismatch } from '../shared/option-errors.js';
 export function resourceMetadataOf(
   mtls: Partial<Record<'resourceServer', ResourceServer>> | undefined,
   calledAs: string,
-): NonNullable<ResourceServer['metadata']> {
+): NonNullable<ResourceServer['answerResourceMetadata']> {
   refuseUncalledMiddleware(calledAs, mtls);
   const server = mtls?.resourceServer;
   if (typeof server?.answer !== 'function') {
     throw createMismatch(calledAs, 'the middleware of mtlsBound()', 'something else');
   }
-  if (server.metadata === undefined) {
+  if (server.answerResourceMetadata === undefined) {
     throw createMismatch('resourceMetadata', '{ resource }', 'nothing', '; give the option to mtlsBound()');
   }
-  return server.metadata;
+  return server.answerResourceMetadata;
 }

@@ -54,8 +54,8 @@ export interface TimedReader {
   readonly introspect: TokenQuestion | undefined;
 }
 
-/** The client id and the credentials of this API there. */
-interface RegisteredClient {
+/** The client id and the credentials of this API at an authorization server. */
+export interface RegisteredClient {
   readonly id: string;
   readonly authentication: ClientAuthentication;
 }

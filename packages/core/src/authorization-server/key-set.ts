@@ -5,7 +5,7 @@ import { MAX_NESTING, textNestsTooDeep } from '../shared/json-nesting.js';
 import { isHttpsUrl } from '../shared/option-rules.js';
 import { redactUrl } from '../shared/shown-url.js';
 import type { Http } from './http.js';
-import type { Metadata } from './metadata.js';
+import type { ReadServerMetadata } from './metadata.js';
 import { importPublicKey } from './public-key.js';
 import type { Requester } from './requester.js';
 import { serverTrouble } from './retry-after.js';
@@ -79,7 +79,7 @@ interface FetchedKeySet extends KeySet {
 }
 
 /** Finds the authorization server's keys, and fetches them again when it is asked to. */
-export function createRemoteKeys(metadata: Metadata, http: Http): RemoteKeys {
+export function createRemoteKeys(metadata: ReadServerMetadata, http: Http): RemoteKeys {
   let latest: FetchedKeySet | undefined;
   let next: Promise<FetchedKeySet> | undefined;
   let running: Promise<FetchedKeySet> | undefined;

@@ -22,7 +22,7 @@ import { readRetryAfter, serverTrouble } from './retry-after.js';
  * The authorization server's metadata, discovered when first needed. Rejects with `RequestRefused`.
  * A discovery that several callers wait for is sent for the `requester` of the first.
  */
-export type Metadata = (requester?: Requester) => Promise<AuthorizationServer>;
+export type ReadServerMetadata = (requester?: Requester) => Promise<AuthorizationServer>;
 
 // RFC 8414 §3 first; servers that know OpenID Connect Discovery alone answer at the second.
 const locations = ['oauth2', 'oidc'] as const;
@@ -37,7 +37,7 @@ export interface MetadataRules {
 }
 
 /** Metadata that the user gave: nothing is discovered. */
-export function createStaticMetadata({ issuer, metadata }: MetadataRules): Metadata | undefined {
+export function createStaticMetadata({ issuer, metadata }: MetadataRules): ReadServerMetadata | undefined {
   const server = metadata && ({ ...metadata, issuer } as AuthorizationServer);
   return server && (async () => server);
 }
@@ -69,7 +69,7 @@ export interface Discovery {
 export function createDiscovery(
   { issuer, metadataMaxAge }: MetadataRules,
   { http, timeout, onFound, report, discover = discoverServer }: Discovery,
-): Metadata {
+): ReadServerMetadata {
   let known: AuthorizationServer | undefined;
   let nextAttempt = 0;
   let pause = FIRST_PAUSE;

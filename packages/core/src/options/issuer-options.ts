@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { SecureContextOptions } from 'node:tls';
+import type { RegisteredClient } from '../authorization-server/accepted-issuers.js';
 import {
   type ClientAuthentication,
   clientSecretBasic,
@@ -266,12 +267,6 @@ export const issuerOptions = optionGroup({
  * read from the environment.
  */
 export interface IssuerOptions extends OptionsOf<typeof issuerOptions> {}
-
-/** The client id and the credentials of this API at an authorization server. */
-export interface RegisteredClient {
-  readonly id: string;
-  readonly authentication: ClientAuthentication;
-}
 
 /** `IssuerOptions` checked and completed. */
 export interface IssuerSettings {

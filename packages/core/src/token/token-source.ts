@@ -1,6 +1,6 @@
 import type { ClientAuthentication } from '../authorization-server/client-authentication.js';
 import type { Http } from '../authorization-server/http.js';
-import type { Metadata } from '../authorization-server/metadata.js';
+import type { ReadServerMetadata } from '../authorization-server/metadata.js';
 import type { TokenReader } from './token-claims.js';
 
 /** The authorization server as a token source sees it. */
@@ -23,7 +23,7 @@ export interface AuthorizationServerAccess {
    */
   readonly client: () => { readonly id: string; readonly authentication: ClientAuthentication };
   /** What the server says of itself, discovered or given. */
-  readonly metadata: Metadata;
+  readonly metadata: ReadServerMetadata;
   /** Sends a request to the server, within the limits of the option `http`. */
   readonly http: Http;
   /** Seconds for one question to the server: the option `http.timeout`. */
