@@ -274,7 +274,7 @@ const long = 'a-secret-of-more-than-32-characters';
 const { issuer: _issuer, clientId: _id, clientSecret: _secret, ...ofAll } = good;
 
 /** The rules about chains that others need. */
-const chainRules = { authorities: pki.ca.cert, revocation: { by: ['crl', 'ocsp'] } };
+const chainRules = { authorities: pki.ca.cert, revocationCheck: { by: ['crl', 'ocsp'] } };
 
 /** Options in which each group and each list is there, so that no error about a missing one comes first. */
 const fuller: readonly object[] = [
