@@ -7,7 +7,9 @@ import type { NodeRequest } from '@mtls-bound/core';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { http2StreamOf } from '../../../packages/core/src/request/http2-request.js';
 import { noticeRequestEnds, onRequestEnd } from '../../../packages/core/src/request/request-end.js';
+import { knownStateOf, stateOf } from '../../../packages/core/src/request/request-state.js';
 
+const start = (request: object): void => channel('http.server.request.start').publish({ request });
 const finish = (request: object): void => channel('http.server.response.finish').publish({ request });
 
 function connection() {
@@ -160,5 +162,34 @@ describe('http2StreamOf()', () => {
     ['whose request line alone says HTTP/2', { httpVersionMajor: 2, stream: new PassThrough() }],
   ])('returns undefined for a request %s', (_title, req) => {
     expect(http2StreamOf(req as never)).toBeUndefined();
+  });
+});
+
+describe('the state of a request', () => {
+  it('is there from the start of the request, and no member is added to it later', () => {
+    stop = noticeRequestEnds();
+    const req = requestOn(connection().socket);
+    start(req);
+    const members = Reflect.ownKeys(req);
+    expect(knownStateOf(req)).toEqual({ acceptedBy: undefined, isEnded: false });
+    stateOf(req).acceptedBy = 'a resource server';
+    finish(req);
+    expect(Reflect.ownKeys(req)).toEqual(members);
+    expect(knownStateOf(req)).toEqual({ acceptedBy: 'a resource server', isEnded: true });
+  });
+
+  it('is made when it is needed for a request whose start was not announced', () => {
+    const req = requestOn(connection().socket);
+    expect(knownStateOf(req)).toBeUndefined();
+    expect(stateOf(req)).toBe(stateOf(req));
+  });
+
+  it('is missing on a frozen request, which harms no process', () => {
+    stop = noticeRequestEnds();
+    const req = Object.freeze(requestOn(connection().socket));
+    start(req);
+    finish(req);
+    expect(knownStateOf(req)).toBeUndefined();
+    expect(() => stateOf(req)).toThrow(TypeError);
   });
 });

@@ -2,6 +2,7 @@ import type { Authorization } from '../authorization.js';
 import { RequestRefused } from '../errors.js';
 import type { RoutePolicy } from '../policy/route-policy.js';
 import type { NodeRequest } from '../request/node-request.js';
+import { knownStateOf, stateOf } from '../request/request-state.js';
 import type { ResourceServer } from '../resource-server.js';
 import type { Answer } from '../response/answer.js';
 import type { HttpRefusal } from '../response/http-refusal.js';
@@ -53,12 +54,6 @@ export interface AdapterSteps<Exchange, Next> {
   refuse(server: ResourceServer, req: NodeRequest, exchange: Exchange, next: Next, thrown: unknown): void;
 }
 
-// On the request itself, so that the guards of routes answer as the mtlsBound() did that accepted the
-// request. If a later mtlsBound() refuses it, no guard accepts it any more: an error handler of the
-// application can pass a refused request on.
-const acceptedBy: unique symbol = Symbol('mtls-bound');
-type AcceptedRequest = NodeRequest & { [acceptedBy]?: ResourceServer | undefined };
-
 /** Makes the steps of an adapter. Only what the resource server confirms passes a request on. */
 export function createAdapterSteps<Exchange, Next>(
   framework: Framework<Exchange, Next>,
@@ -75,7 +70,7 @@ export function createAdapterSteps<Exchange, Next>(
     // Set for a request without credentials too: what another middleware put there says nothing of
     // this request.
     setAuthorization(server, req, exchange, granted);
-    (req as AcceptedRequest)[acceptedBy] = server;
+    stateOf(req).acceptedBy = server;
     const nonce = server.nextNonce(req);
     if (nonce !== undefined) {
       framework.setHeader(exchange, 'DPoP-Nonce', nonce);
@@ -95,7 +90,9 @@ export function createAdapterSteps<Exchange, Next>(
   /** For a known token it makes no promise, and nothing else for this request. */
   function authorize(server: ResourceServer, req: NodeRequest, exchange: Exchange, next: Next): unknown {
     try {
-      (req as AcceptedRequest)[acceptedBy] = undefined;
+      // If a later mtlsBound() refuses the request, no guard accepts it any more: an error handler of the
+      // application can pass a refused request on.
+      stateOf(req).acceptedBy = undefined;
       const outcome = server.authorize(req, framework.bodyOf(req, exchange));
       if (!server.isGranted(req, outcome)) {
         return runLater(acceptRequest, server, req, exchange, next, outcome);
@@ -194,6 +191,7 @@ export function createAdapterSteps<Exchange, Next>(
   };
 }
 
+/** The guards of routes answer as the mtlsBound() did that accepted the request. */
 function acceptingServer(req: NodeRequest): ResourceServer {
-  return (req as AcceptedRequest)[acceptedBy] ?? refusingServer;
+  return (knownStateOf(req)?.acceptedBy as ResourceServer | undefined) ?? refusingServer;
 }

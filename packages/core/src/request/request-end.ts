@@ -1,6 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { http2StreamOf } from './http2-request.js';
 import type { NodeRequest } from './node-request.js';
+import { knownStateOf, stateOf } from './request-state.js';
 
 type End = () => void;
 
@@ -10,18 +11,14 @@ interface Closing {
   once?(event: 'close', listener: End): unknown;
 }
 
+/** Node's own channel: it publishes before any handler sees a request of HTTP/1.1. */
+const REQUEST_START = 'http.server.request.start';
 /**
  * Node's own channel: it publishes when the whole response of a request of HTTP/1.1 was handed to
  * the operating system.
  */
 const RESPONSE_FINISH = 'http.server.response.finish';
 
-/**
- * Marks a request whose response is finished: Node does not say so later. A `WeakSet` of all
- * requests would cost the garbage collector more than the requests themselves.
- */
-const isEnded: unique symbol = Symbol('mtls-bound response finished');
-type MarkedRequest = { [isEnded]?: true };
 const ofRequests = new WeakMap<object, Set<End>>();
 /** One listener for each connection: requests in a pipeline share it. */
 const ofConnections = new WeakMap<object, Set<End>>();
@@ -33,6 +30,7 @@ let noticing = 0;
  */
 export function noticeRequestEnds(): End {
   if (noticing === 0) {
+    subscribe(REQUEST_START, onRequestStart);
     subscribe(RESPONSE_FINISH, onResponseFinish);
   }
   noticing += 1;
@@ -42,6 +40,7 @@ export function noticeRequestEnds(): End {
       isNoticing = false;
       noticing -= 1;
       if (noticing === 0) {
+        unsubscribe(REQUEST_START, onRequestStart);
         unsubscribe(RESPONSE_FINISH, onResponseFinish);
       }
     }
@@ -55,7 +54,7 @@ export function noticeRequestEnds(): End {
  */
 export function onRequestEnd(req: NodeRequest, end: End): End {
   const closing = (http2StreamOf(req) ?? req.socket) as Closing | undefined;
-  if (hasEnded(req as MarkedRequest) || closing === undefined || closing.destroyed === true) {
+  if (knownStateOf(req)?.isEnded === true || closing === undefined || closing.destroyed === true) {
     end();
     return () => undefined;
   }
@@ -73,10 +72,6 @@ export function onRequestEnd(req: NodeRequest, end: End): End {
   return endNow;
 }
 
-function hasEnded(req: MarkedRequest): boolean {
-  return req[isEnded] === true;
-}
-
 function endsWith(closing: Closing): Set<End> {
   const ends = new Set<End>();
   ofConnections.set(closing, ends);
@@ -85,10 +80,19 @@ function endsWith(closing: Closing): Set<End> {
 }
 
 /** Never throws: an error in a subscriber ends the process. */
-function onResponseFinish(message: unknown): void {
-  const { request } = message as { request: object };
+function onRequestStart(message: unknown): void {
   try {
-    (request as MarkedRequest)[isEnded] = true;
+    stateOf((message as { request: NodeRequest }).request);
+  } catch {
+    // A frozen request has no state.
+  }
+}
+
+/** Never throws: an error in a subscriber ends the process. */
+function onResponseFinish(message: unknown): void {
+  const { request } = message as { request: NodeRequest };
+  try {
+    stateOf(request).isEnded = true;
   } catch {
     // A frozen request has no mark, and ends with its connection.
   }

@@ -1,0 +1,36 @@
+import type { NodeRequest } from './node-request.js';
+
+/** What this package remembers of a request, in one object for all of it. */
+export interface RequestState {
+  /** What accepted the request, so that the guards of its routes ask the same. */
+  acceptedBy: unknown;
+  /** Whether its response is finished: Node does not say so later. */
+  isEnded: boolean;
+}
+
+// On the request itself: a `WeakMap` of all requests would cost the garbage collector more than the
+// requests themselves.
+const stateKey: unique symbol = Symbol('mtls-bound');
+type WithState = NodeRequest & { [stateKey]?: RequestState };
+
+/**
+ * Returns the state of a request, and makes it if there is none. Throws `TypeError` for a frozen
+ * request that has none.
+ *
+ * Call it at the start of a request: Express changes the prototype of a request afterwards. From then
+ * on V8 makes a hidden class for each member that this request gets, which takes about 3 µs.
+ */
+export function stateOf(req: NodeRequest): RequestState {
+  const known = knownStateOf(req);
+  if (known !== undefined) {
+    return known;
+  }
+  const state: RequestState = { acceptedBy: undefined, isEnded: false };
+  (req as WithState)[stateKey] = state;
+  return state;
+}
+
+/** Returns the state of a request; `undefined` if nothing is remembered of it. Never throws. */
+export function knownStateOf(req: NodeRequest): RequestState | undefined {
+  return (req as WithState)[stateKey];
+}
