@@ -11,7 +11,7 @@ import { isQuick } from './harness/settings.js';
 
 console.info = console.warn = () => undefined;
 const processes = isQuick ? 2 : 8;
-const rounds = isQuick ? 1 : 15;
+const rounds = isQuick ? 1 : 7;
 /** Seconds: the shortest `refreshInterval`, and the time between two looks at a file. */
 const intervals = { server: 10, file: 5 };
 

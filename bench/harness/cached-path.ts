@@ -45,7 +45,7 @@ export async function runCachedPath({ scenario, framework, bare, ours, others }:
     const samples = await takeTurns(
       scenario,
       Object.fromEntries(names.map((name) => [name, () => measure(name)])),
-      { rounds: 21, warmUp: 3 },
+      { rounds: 21, warmUp: 2 },
     );
     closeComparison({
       scenario,

@@ -30,7 +30,7 @@ export async function startClock({ scenario, ...setup }: ClockSetup): Promise<Cl
   const bytesPerToken = await child.ask<number>('prepare', setup);
   return {
     bytesPerToken,
-    time: (name) => child.ask<number>('time', { name, milliseconds: isQuick ? 1 : 300 }),
+    time: (name) => child.ask<number>('time', { name, milliseconds: isQuick ? 1 : 250 }),
     serve: () => child.ask<number>('serve'),
     pid: child.pid,
     stop: () => child.stop(),
