@@ -156,6 +156,69 @@ describe('a signature', () => {
     expect(isSignedBy(key, `${header}.${payload}`, Buffer.from(signature, 'base64url'))).toBe(true);
   });
 
+  // By one key, of the text a.b. Other forms of a number need another length in DER.
+  it.each([
+    [
+      'both first bits 1',
+      '6_fbTap1o6upEpS1LvphrlNZQQGHznZu0BabTKTMoFz4Ge0aF4QXPi1Eju0f2gv-E7qRuu_CaImIANPf7YOPnA',
+    ],
+    [
+      'both first bits 0',
+      'F67AInqub2ru4BgjYK8xKSMV7pVfCRQ110f-9U0zYZgG6FPMec1NV7WQkKEnm4hOa98bQJd2SZqPB7BYq2tT5A',
+    ],
+    [
+      'a first byte of 0 before a bit of 1',
+      'ANf1GD7JKsjNbKVmUSTa5FHYXpj3lAMy_JgtXJ4mDr6ItovmfzLGBau3PubicZqxsZunlS1P-Q8lH2oE_k4_iw',
+    ],
+    [
+      'a first byte of 0 before a bit of 0, in the second number',
+      'cwgTJ2Qk4Y4cvQJm_vRt8RkvaKWLbbbk60B0tNvxSoMAMGPWV-jbouC9IKdUyOcV-QoquQ9PDVKrJPuGXu3cWA',
+    ],
+    [
+      'two first bytes of 0',
+      'AABssvLmfKlDNU2nXxlbxng5a3btK8Dl1nhQs41RCrQHdYDANh_5dRQIbDDhxu9Gb5pgyZkpUxsuzMCjumMBBw',
+    ],
+    [
+      'two first bytes of 0 in the second number',
+      'fet29gD4FAd6weJ1hMLdq9052ii9ClpWaEkOypdrFbMAABeb183a9bRd-q25LzFNxhvNYs7NLmAT8vp_hgfqTA',
+    ],
+    [
+      'first bytes of 0 in both numbers',
+      'AFqmugSSuYW9znd5KDkCfrOCQuMCBCy_MVemMqWhiRAAJxKfAGevWXM9OIgGHMJbz5u0ucUDSOftYovd2lFv9g',
+    ],
+  ])('of ES256 is accepted with %s, and no other one', (_, encoded) => {
+    const jwk = {
+      kty: 'EC',
+      crv: 'P-256',
+      x: 'e_wxlC1X2jmavtJobJE7Z823VAaHbbQH19Mlwnpc2pE',
+      y: 'Sf-g7fh9ZtQom5namD4LvA5bfpSNpWR6TFXn1arjncU',
+    };
+    const key = importProofKey('ES256', jwk) as ProofKey;
+    const signature = Buffer.from(encoded, 'base64url');
+    expect(isSignedBy(key, 'a.b', signature)).toBe(true);
+    const withAnotherByte = Array.from(signature, (byte, at) => signature.with(at, byte ^ 1));
+    expect(withAnotherByte).toHaveLength(64);
+    expect(withAnotherByte.filter((other) => isSignedBy(key, 'a.b', Buffer.from(other)))).toEqual([]);
+    const zero = Buffer.alloc(1);
+    const ofAnotherLength = [
+      Buffer.concat([signature, zero]),
+      Buffer.concat([zero, signature]),
+      Buffer.concat([zero, signature.subarray(0, 32), zero, signature.subarray(32)]),
+      signature.subarray(1),
+      signature.subarray(0, -1),
+    ];
+    expect(ofAnotherLength.filter((other) => isSignedBy(key, 'a.b', other))).toEqual([]);
+  });
+
+  it.each([
+    ['zero', Buffer.alloc(64)],
+    ['the largest', Buffer.alloc(64, 0xff)],
+    ['zero and one', Buffer.alloc(64).fill(1, 63)],
+    ['one and zero', Buffer.alloc(64).fill(1, 31, 32)],
+  ])('of ES256 with numbers that no signature has is refused: %s', (_, signature) => {
+    expect(isSignedBy(keyOf('ES256'), 'a.b', signature)).toBe(false);
+  });
+
   it('in DER, as ES256 does not have it, is refused', () => {
     const key = createPrivateKey(pairs.ES256.privateKey.export({ format: 'pem', type: 'pkcs8' }));
     const signature = sign('sha256', Buffer.from('a.b'), key);
