@@ -89,8 +89,7 @@ export function createRequestDecider(
   revokeCertificate: (certificate: ClientCertificate) => void,
 ): RequestDecider {
   const { binding, certificatePolicy, profile } = settings;
-  const methods =
-    dpop === undefined ? [certificateMethod] : [certificateMethod, createKeyMethod(verifyOnce(dpop))];
+  const methods = dpop === undefined ? [certificateMethod] : [certificateMethod, createKeyMethod(dpop)];
   // Not frozen: V8 walks a frozen list the slow way.
   const bindingRules = { binding, methods };
   const isReporting = binding === 'report';
@@ -254,22 +253,6 @@ export function createRequestDecider(
         return using === undefined ? authorization : using.then(() => authorization, tolerate);
       } catch (thrown) {
         return tolerate(thrown);
-      }
-    },
-  };
-}
-
-/**
- * Verifies the signature of a proof at most once if it is good: a request is checked before and
- * after it waits.
- */
-function verifyOnce(dpop: Pick<DpopCheck, 'checkSignature'>): Pick<DpopCheck, 'checkSignature'> {
-  const verified = new WeakSet<DpopProof>();
-  return {
-    checkSignature(proof) {
-      if (!verified.has(proof)) {
-        dpop.checkSignature(proof);
-        verified.add(proof);
       }
     },
   };

@@ -503,6 +503,28 @@ describe('where nonces are given out', () => {
   });
 });
 
+describe('the signature of a proof', () => {
+  it('is verified once if it is right', () => {
+    const reader = createProofReader(rules);
+    const proof = reader.read(proofWith(), request);
+    expect(proof.isVerified).toBe(false);
+    reader.checkSignature(proof);
+    expect(proof.isVerified).toBe(true);
+    proof.signature.fill(0);
+    expect(() => reader.checkSignature(proof)).not.toThrow();
+    // Another request with it is another proof.
+    expect(reader.read(proofWith(), request).isVerified).toBe(false);
+  });
+
+  it('is verified each time if it is wrong', () => {
+    const reader = createProofReader(rules);
+    const forged = reader.read(proofWith({}, {}, stranger), request);
+    expect(() => reader.checkSignature(forged)).toThrow('dpop_signature_invalid');
+    expect(forged.isVerified).toBe(false);
+    expect(() => reader.checkSignature(forged)).toThrow('dpop_signature_invalid');
+  });
+});
+
 describe('the keys that are remembered', () => {
   it('a second proof of a client is checked by its own signature', () => {
     const reader = createProofReader(rules);

@@ -76,7 +76,7 @@ export function createDpopCheck(
         const proof = reader.read(soleProof(req), request, (read) => {
           jkt = read;
         });
-        // Not by spreading another object: each request passes here, and V8 takes 4 µs for it.
+        // Spreading another object would take V8 several microseconds: each request passes here.
         const shown = { proof, tokenHash, method, target, rawHeaders, isUsedUp: false };
         shown.isUsedUp = isUsedUpBy(earlier, shown);
         proofs.set(req, shown);
@@ -108,12 +108,13 @@ function isUsedUpBy(earlier: ShownProof | undefined, now: ShownProof): boolean {
 }
 
 function soleProof(req: NodeRequest): string {
-  const [proof, another] = headerValues(req, 'dpop');
+  const proofs = headerValues(req, 'dpop');
+  if (proofs.length > 1) {
+    throw new RequestRefused('dpop_proof_repeated');
+  }
+  const proof = proofs[0];
   if (proof === undefined) {
     throw new RequestRefused('dpop_proof_missing');
-  }
-  if (another !== undefined) {
-    throw new RequestRefused('dpop_proof_repeated');
   }
   return proof;
 }

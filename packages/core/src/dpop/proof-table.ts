@@ -64,15 +64,18 @@ export class ProofTable {
     }
   }
 
-  #shardOf([, , third]: ProofName): Shard {
-    return this.#shards[third % SHARDS] as Shard;
+  #shardOf(name: ProofName): Shard {
+    return this.#shards[name[2] % SHARDS] as Shard;
   }
 }
 
 /** The numbers of spans. */
 type Spans = Pick<ReadonlyMap<number, unknown>, 'has'>;
 
-/** A hash table with open addressing: a name is in the first free slot from its own slot on. */
+/**
+ * A hash table with open addressing: a name is in the first free slot from its own slot on. Takes names
+ * apart by index: destructuring makes an object for each number.
+ */
 class Shard {
   /** Of a free slot each number is 0. */
   #slots = new Uint32Array(FIRST_SLOTS * WORDS);
@@ -112,19 +115,21 @@ class Shard {
   #put(name: ProofName, span: number): void {
     const at = this.#find(name);
     const slots = this.#slots;
-    [slots[at], slots[at + 1], slots[at + 2]] = name;
+    slots[at] = name[0];
+    slots[at + 1] = name[1];
+    slots[at + 2] = name[2];
     slots[at + 3] = span;
     this.#count += 1;
   }
 
   /** Returns where the slot of a name begins: the one that has it, otherwise a free one. */
-  #find([first, second, third]: ProofName): number {
+  #find(name: ProofName): number {
     const slots = this.#slots;
     const mask = slots.length - 1;
-    let at = (first * WORDS) & mask;
+    let at = (name[0] * WORDS) & mask;
     while (
       slots[at + 3] !== 0 &&
-      (slots[at] !== first || slots[at + 1] !== second || slots[at + 2] !== third)
+      (slots[at] !== name[0] || slots[at + 1] !== name[1] || slots[at + 2] !== name[2])
     ) {
       at = (at + WORDS) & mask;
     }

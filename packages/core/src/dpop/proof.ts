@@ -26,6 +26,8 @@ export interface DpopProof {
   /** The text that is signed (RFC 7515 §5.1). */
   readonly signed: string;
   readonly signature: Buffer;
+  /** Whether `checkSignature()` has found its signature right. */
+  isVerified: boolean;
 }
 
 /** The request that a proof must be for. */
@@ -56,7 +58,10 @@ export interface ProofReader {
    * refused afterwards
    */
   read(text: string, request: ProvenRequest, noteKey?: (jkt: string) => void): DpopProof;
-  /** Returns if the key of the proof made its signature. Throws `RequestRefused`. */
+  /**
+   * Returns if the key of the proof made its signature, which is verified once. Throws
+   * `RequestRefused`.
+   */
   checkSignature(proof: DpopProof): void;
 }
 
@@ -117,16 +122,23 @@ export function createProofReader(rules: ProofRules): ProofReader {
         header,
         signed: text.slice(0, second),
         signature,
+        isVerified: false,
       };
     },
 
-    checkSignature({ key, isKeyRemembered, header, signed, signature }) {
+    checkSignature(proof) {
+      // A request is checked before and after it waits.
+      if (proof.isVerified) {
+        return;
+      }
+      const { key, isKeyRemembered, header, signed, signature } = proof;
       if (!isSignedBy(key, signed, signature)) {
         throw refused('dpop_signature_invalid', 'the key in its header did not make its signature');
       }
       if (!isKeyRemembered) {
         keys.add(header, key);
       }
+      proof.isVerified = true;
     },
   };
 }
