@@ -11,6 +11,7 @@ import {
   type FetchRules,
   type StatusFetcher,
 } from '../../../packages/core/src/certificate-status/status-fetcher.js';
+import { Urgency } from '../../../packages/core/src/certificate-status/urgency.js';
 import { close, listen } from '../../support/loopback.js';
 import { createPki } from '../../support/pki.js';
 
@@ -166,6 +167,16 @@ describe('a fetch of a list', () => {
     expect(asked).toHaveLength(1);
   });
 
+  it('is made for another authority after a failure', async () => {
+    use((_req, res) => res.writeHead(asked.length === 1 ? 500 : 200).end('list'));
+    const ask = (authority: string) =>
+      fetcher.fetch(`${origin}/a.crl`, { accept: '*/*', maxSize: 1_000, authority });
+    await expect(ask('a')).rejects.toThrow('status 500');
+    expect(await ask('b')).toMatchObject({ body: Buffer.from('list') });
+    await expect(ask('a')).rejects.toThrow('status 500; not asked again yet');
+    expect(asked).toHaveLength(2);
+  });
+
   it('counts as one failure with those that ran at the same time', async () => {
     use((_req, res) => setTimeout(() => res.writeHead(503).end(), 100));
     const post = () =>
@@ -214,7 +225,7 @@ describe('a fetch of a list', () => {
   it('that a client waits for comes before refreshes in the background', async () => {
     use((_req, res) => setTimeout(() => res.end('list'), 50));
     const refreshes = Array.from({ length: 12 }, (_, index) =>
-      fetcher.fetch(`${origin}/${index}.crl`, { accept: '*/*', maxSize: 1_000, isAwaited: () => false }),
+      fetcher.fetch(`${origin}/${index}.crl`, { accept: '*/*', maxSize: 1_000, urgency: new Urgency(false) }),
     );
     await get('/awaited.crl');
     expect(asked.indexOf('GET /awaited.crl')).toBeLessThan(5);

@@ -1,16 +1,14 @@
 // Which requests for the status of certificates run at once: the certificates of one authority never keep out those of others.
 import { expect, it } from 'vitest';
 import { type Release, RequestPlaces } from '../../../packages/core/src/certificate-status/request-places.js';
-
-const now = () => true;
-const later = () => false;
+import { Urgency } from '../../../packages/core/src/certificate-status/urgency.js';
 
 /** Places, and who has one, in the order in which they were given. */
 function started() {
   const places = new RequestPlaces();
   const running: { name: string; release: Release }[] = [];
-  const take = (name: string, authority: string, origin: string, isAwaited = now) => {
-    const taken = places.take({ authority, origin, isAwaited });
+  const take = (name: string, authority: string, origin: string, urgency = new Urgency(true)) => {
+    const taken = places.take({ authority, origin, urgency });
     return taken.then((release) => void running.push({ name, release }));
   };
   const end = async (name: string, hasAnswered?: boolean) => {
@@ -84,13 +82,13 @@ it('24 run at once', async () => {
 it('who is awaited has the next place, also one that was not at first', async () => {
   const all = started();
   await takeMany(all, 2, 'a', () => 'http://one');
-  let isAwaited = false;
+  const urgency = new Urgency(false);
   const waiting = [
-    all.take('refresh', 'a', 'http://one', later),
-    all.take('refresh that is awaited by now', 'a', 'http://one', () => isAwaited),
-    all.take('awaited', 'a', 'http://one'),
+    all.take('refresh', 'a', 'http://one', new Urgency(false)),
+    all.take('refresh that is awaited by now', 'a', 'http://one', urgency),
   ];
-  isAwaited = true;
+  urgency.begin();
+  waiting.push(all.take('awaited', 'a', 'http://one'));
   await all.end('a0', false);
   await all.end('a1', false);
   await all.settle();
@@ -135,4 +133,64 @@ it('after close() no request waits', async () => {
   const waiting = all.take('waits', 'a', 'http://one');
   all.places.close();
   await expect(waiting).rejects.toThrow('closed');
+});
+
+it('an origin that is silent for one authority still has four places for another', async () => {
+  const all = started();
+  await all.take('good', 'good', 'http://one');
+  await all.end('good', true);
+  await all.take('bad', 'bad', 'http://one');
+  await all.end('bad', false);
+  await takeMany(all, 10, 'good', () => 'http://one');
+  expect(all.names()).toHaveLength(2 + 4);
+  for (const name of ['good0', 'good1', 'good2', 'good3', 'good4', 'good5', 'good6', 'good7']) {
+    await all.end(name, true);
+  }
+  await all.settle();
+  expect(all.names()).toHaveLength(2 + 10);
+  await all.end('good8', true);
+  await all.end('good9', true);
+  await takeMany(all, 10, 'bad', () => 'http://one');
+  expect(all.names()).toHaveLength(2 + 10 + 2);
+});
+
+it('the origins of an authority take turns', async () => {
+  const all = started();
+  for (const authority of ['a', 'b']) {
+    await takeMany(all, 8, authority, (index) => `http://${authority}${index}`);
+  }
+  expect(all.names()).toHaveLength(16);
+  const origins = ['http://one', 'http://one', 'http://two', 'http://three'];
+  for (const [index, origin] of origins.entries()) {
+    void all.take(`${index}`, 'd', origin);
+  }
+  for (const name of ['a0', 'a1', 'a2', 'a3']) {
+    await all.end(name, false);
+    await all.settle();
+  }
+  expect(all.names().filter((name) => name.length === 1)).toEqual(['0', '2', '3', '1']);
+});
+
+it.each([
+  ['to as many origins', (index: number) => `http://a${index}`, true],
+  ['of refreshes', () => 'http://one', false],
+])('finds the next one of 10,000 %s as fast as of 1,000', async (_title, of, isUrgent) => {
+  const timeOf = async (count: number): Promise<number> => {
+    const all = started();
+    for (const authority of ['a', 'b']) {
+      for (let index = 0; index < count; index += 1) {
+        void all.take(`${authority}${index}`, authority, of(index), new Urgency(isUrgent));
+      }
+    }
+    await all.settle();
+    const began = performance.now();
+    for (let round = 0; round < 300; round += 1) {
+      await all.end(all.names()[round] ?? '', false);
+      await all.settle();
+    }
+    return performance.now() - began;
+  };
+  const few = Math.min(await timeOf(1_000), await timeOf(1_000));
+  const many = Math.min(await timeOf(10_000), await timeOf(10_000));
+  expect(many).toBeLessThan(3 * few + 50);
 });

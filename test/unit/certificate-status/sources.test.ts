@@ -101,7 +101,7 @@ describe('an OCSP responder', () => {
           maxSize: 65_535,
           post: { type: 'application/ocsp-request', body: expect.any(Uint8Array) },
           authority: 'authority',
-          isAwaited: expect.any(Function),
+          urgency: expect.objectContaining({ isUrgent: true }),
         },
       ],
     ]);
@@ -329,7 +329,7 @@ describe('a revocation list at a URI', () => {
           maxSize: defaultSettings.maxSize,
           etag: undefined,
           authority: 'authority',
-          isAwaited: expect.any(Function),
+          urgency: expect.objectContaining({ isUrgent: true }),
         },
       ],
     ]);

@@ -162,7 +162,7 @@ export class CrlSource implements StatusSource {
     }
     const { settings, onChange, report } = this.#parts;
     const record = new RefreshedValue<FetchedLists>({
-      ask: (previous, isAwaited) => this.#fetchList(issuer, uri, previous, { authority, isAwaited }),
+      ask: (previous, urgency) => this.#fetchList(issuer, uri, previous, { authority, urgency }),
       until: ({ latest }) => latest.nextUpdate,
       interval: settings.refreshInterval,
       onChange: () => {
@@ -179,7 +179,7 @@ export class CrlSource implements StatusSource {
     issuer: PathCertificate,
     uri: string,
     previous: FetchedLists | undefined,
-    turn: Pick<StatusRequest, 'authority' | 'isAwaited'>,
+    turn: Pick<StatusRequest, 'authority' | 'urgency'>,
   ): Promise<FetchedLists> {
     const { fetcher, settings, clockTolerance } = this.#parts;
     const shown = `the revocation list ${redactUrl(uri)}`;

@@ -92,10 +92,10 @@ export class OcspSource implements StatusSource {
     // The certificate itself is not kept: there may be ten thousand.
     const id = createCertificateId(certificate, issuer);
     const record = new RefreshedValue<OcspAnswer>({
-      ask: async (previous, isAwaited) => {
+      ask: async (previous, urgency) => {
         let failure = '';
         for (const url of responders) {
-          const answer = await this.#ask(url, id, issuer, { authority, isAwaited });
+          const answer = await this.#ask(url, id, issuer, { authority, urgency });
           if (typeof answer === 'object') {
             return newerOf(previous, answer);
           }
@@ -116,7 +116,7 @@ export class OcspSource implements StatusSource {
     url: string,
     id: ReturnType<typeof createCertificateId>,
     issuer: PathCertificate,
-    turn: Pick<StatusRequest, 'authority' | 'isAwaited'>,
+    turn: Pick<StatusRequest, 'authority' | 'urgency'>,
   ): Promise<OcspAnswer | string> {
     const { fetcher, settings, clockTolerance } = this.#parts;
     const request = createOcspRequest(id, settings.nonce);

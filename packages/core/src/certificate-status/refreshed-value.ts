@@ -1,12 +1,13 @@
 import { isTellable } from '../errors.js';
 import { describeError } from '../shared/shown-error.js';
+import { Urgency } from './urgency.js';
 
 export interface RefreshedValueParts<T> {
   /**
    * Asks for the value. Resolves with `previous` itself if nothing is new. Rejects with why there is
-   * none. `isAwaited` says whether a caller of `use()` waits for it, which may become true later.
+   * none. It is urgent if a caller of `use()` waits for it.
    */
-  readonly ask: (previous: T | undefined, isAwaited: () => boolean) => Promise<T>;
+  readonly ask: (previous: T | undefined, urgency: Urgency) => Promise<T>;
   /** Until when a value can be used, in milliseconds since the epoch. */
   readonly until: (value: T) => number;
   /** Seconds between two attempts. */
@@ -36,7 +37,7 @@ export class RefreshedValue<T> {
   #failure: string | undefined;
   #failures = 0;
   #underWay: Promise<void> | undefined;
-  #isAwaited = false;
+  #urgency = new Urgency(false);
   #timer: NodeJS.Timeout | undefined;
   #attemptedAt = Number.NEGATIVE_INFINITY;
   #usedAt = 0;
@@ -70,7 +71,7 @@ export class RefreshedValue<T> {
     const isIdle = this.#timer === undefined && this.#underWay === undefined;
     const isOld = now - this.#attemptedAt >= 2_000 * this.#parts.interval;
     if (isIdle || isOld) {
-      this.#isAwaited = true;
+      this.#urgency.begin();
       return this.#refresh();
     }
     return undefined;
@@ -86,7 +87,7 @@ export class RefreshedValue<T> {
   #refresh(): Promise<void> {
     this.#underWay ??= this.#attempt().finally(() => {
       this.#underWay = undefined;
-      this.#isAwaited = false;
+      this.#urgency = new Urgency(false);
       this.#attemptedAt = performance.now();
       this.#schedule();
     });
@@ -97,7 +98,7 @@ export class RefreshedValue<T> {
     const { ask, onChange, onFailure } = this.#parts;
     const before = { value: this.#value, failure: this.#failure };
     try {
-      this.#value = await ask(before.value, () => this.#isAwaited);
+      this.#value = await ask(before.value, this.#urgency);
       this.#failure = undefined;
       this.#failures = 0;
     } catch (error) {

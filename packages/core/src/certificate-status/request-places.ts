@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { TellableError } from '../errors.js';
+import type { Urgency } from './urgency.js';
 
 /** Requests that run at once. */
 const MAX_RUNNING = 24;
@@ -18,7 +19,7 @@ const MAX_OF_SILENT = 16;
 const MAX_WAITING = 20_000;
 const MAX_WAITING_OF_AUTHORITY = 10_000;
 
-/** Origins that are known to answer. */
+/** Origins that are known to answer, and those that are known not to, each for one authority. */
 const MAX_ORIGINS = 1_000;
 
 /** Who asks for a place. */
@@ -26,139 +27,249 @@ export interface Applicant {
   readonly origin: string;
   /** A name of the authority whose certificates are looked up. */
   readonly authority: string;
-  /** Whether a request waits for it, rather than a refresh in the background. May become true. */
-  readonly isAwaited: () => boolean;
+  readonly urgency: Urgency;
 }
 
 /** Ends the use of a place. Says whether the origin answered; `undefined` if it was not asked. */
 export type Release = (hasAnswered?: boolean) => void;
 
 interface Waiting {
-  readonly applicant: Applicant;
   readonly start: () => void;
   readonly fail: (error: Error) => void;
 }
 
 /** What waits for one origin on behalf of one authority, in its order. */
-interface Lane extends Pick<Applicant, 'origin' | 'authority'> {
-  readonly waiting: Set<Waiting>;
+interface Lane {
+  readonly origin: string;
+  readonly authority: Authority;
+  readonly urgent: Set<Waiting>;
+  readonly others: Set<Waiting>;
+  /** The lanes of an authority take turns: the one that had the last place comes last. */
+  turn: number;
+}
+
+/** The lanes of an authority whose origins have a place, by what decides which of them comes next. */
+interface Authority {
+  readonly name: string;
+  readonly lanes: Map<string, Lane>;
+  readonly ready: readonly ReadyLanes[];
+}
+
+interface ReadyLanes {
+  readonly isUrgent: boolean;
+  readonly isSilent: boolean;
+  readonly lanes: Set<Lane>;
 }
 
 /**
  * The places of the requests that run at once. No origin and no authority can take all of them,
  * whatever addresses its certificates name. What a client waits for comes before refreshes in the
- * background, and then what belongs to the authority with the fewest places.
+ * background, and then what belongs to the authority with the fewest places. However many requests
+ * wait, the next one is found in the time that it takes to look at each authority.
  */
 export class RequestPlaces {
   #running = 0;
   #silent = 0;
+  #turns = 0;
   readonly #ofOrigin = new Counts();
   readonly #ofAuthority = new Counts();
   readonly #waiting = new Counts();
   #allWaiting = 0;
-  readonly #lanes = new Map<string, Lane>();
+  /** Those for which requests wait. */
+  readonly #authorities = new Map<string, Authority>();
+  readonly #lanesOf = new Map<string, Set<Lane>>();
   readonly #answering = new LRUCache<string, true>({ max: MAX_ORIGINS });
+  /** A failure counts for the authority alone for which the origin was asked: it may have chosen the URL. */
+  readonly #failing = new LRUCache<string, true>({ max: MAX_ORIGINS });
 
   /** Resolves when there is a place. Rejects if too many wait already, and at `close()`. */
-  take(applicant: Applicant): Promise<Release> {
-    if (this.#hasRoom(applicant)) {
-      return Promise.resolve(this.#occupy(applicant));
+  take({ origin, authority, urgency }: Applicant): Promise<Release> {
+    if (this.#hasRoom(origin, authority)) {
+      return Promise.resolve(this.#occupy(origin, authority));
     }
-    const { origin, authority } = applicant;
     if (this.#allWaiting >= MAX_WAITING || this.#waiting.of(authority) >= MAX_WAITING_OF_AUTHORITY) {
       return Promise.reject(new TellableError('too many requests for the status of certificates wait'));
     }
     return new Promise((resolve, reject) => {
-      const key = `${authority} ${origin}`;
-      const lane = this.#lanes.get(key) ?? { origin, authority, waiting: new Set() };
-      this.#lanes.set(key, lane);
-      const start = () => resolve(this.#occupy(applicant));
-      lane.waiting.add({ applicant, start, fail: reject });
+      const lane = this.#laneOf(origin, authority);
+      const waiting = { start: () => resolve(this.#occupy(origin, authority)), fail: reject };
+      lane.others.add(waiting);
       this.#waiting.add(authority, 1);
       this.#allWaiting += 1;
+      urgency.whenUrgent(() => {
+        if (lane.others.delete(waiting)) {
+          lane.urgent.add(waiting);
+          this.#file(lane);
+        }
+      });
+      this.#file(lane);
     });
   }
 
   /** Gives no place to those who wait. */
   close(): void {
-    for (const { waiting } of this.#lanes.values()) {
-      for (const { fail } of waiting) {
-        fail(new TellableError('closed'));
+    for (const { lanes } of this.#authorities.values()) {
+      for (const { urgent, others } of lanes.values()) {
+        for (const { fail } of [...urgent, ...others]) {
+          fail(new TellableError('closed'));
+        }
       }
     }
-    this.#lanes.clear();
+    this.#authorities.clear();
+    this.#lanesOf.clear();
   }
 
-  #hasRoom({ origin, authority }: Pick<Applicant, 'origin' | 'authority'>): boolean {
-    const isSilent = !this.#answering.has(origin);
+  #hasRoom(origin: string, authority: string): boolean {
+    const isSilent = this.#isSilent(origin, authority);
     return (
       this.#running < MAX_RUNNING &&
       this.#ofAuthority.of(authority) < MAX_OF_AUTHORITY &&
-      this.#ofOrigin.of(origin) < (isSilent ? MAX_OF_SILENT_ORIGIN : MAX_OF_ORIGIN) &&
+      this.#originHasRoom(origin, isSilent) &&
       (!isSilent || this.#silent < MAX_OF_SILENT)
     );
   }
 
-  #occupy({ origin, authority }: Applicant): Release {
-    const silent = this.#answering.has(origin) ? 0 : 1;
+  #originHasRoom(origin: string, isSilent: boolean): boolean {
+    return this.#ofOrigin.of(origin) < (isSilent ? MAX_OF_SILENT_ORIGIN : MAX_OF_ORIGIN);
+  }
+
+  #isSilent(origin: string, authority: string): boolean {
+    return !this.#answering.has(origin) || this.#failing.has(`${authority} ${origin}`);
+  }
+
+  #occupy(origin: string, authority: string): Release {
+    const silent = this.#isSilent(origin, authority) ? 1 : 0;
     const count = (by: 1 | -1): void => {
       this.#running += by;
       this.#silent += by * silent;
       this.#ofOrigin.add(origin, by);
       this.#ofAuthority.add(authority, by);
+      this.#fileAllOf(origin);
     };
     count(1);
     return (hasAnswered) => {
-      count(-1);
       if (hasAnswered === true) {
         this.#answering.set(origin, true);
+        this.#failing.delete(`${authority} ${origin}`);
       } else if (hasAnswered === false) {
-        this.#answering.delete(origin);
+        this.#failing.set(`${authority} ${origin}`, true);
       }
+      count(-1);
       this.#startWaiting();
     };
   }
 
-  #startWaiting(): void {
-    for (let next = this.#next(); next !== undefined; next = this.#next()) {
-      const { lane, waiting } = next;
-      const key = `${lane.authority} ${lane.origin}`;
-      lane.waiting.delete(waiting);
-      // The other lanes of its authority come first the next time.
-      this.#lanes.delete(key);
-      if (lane.waiting.size > 0) {
-        this.#lanes.set(key, lane);
-      }
-      this.#waiting.add(lane.authority, -1);
-      this.#allWaiting -= 1;
-      waiting.start();
+  #laneOf(origin: string, name: string): Lane {
+    const authority = this.#authorities.get(name) ?? { name, lanes: new Map(), ready: createReady() };
+    this.#authorities.set(name, authority);
+    const known = authority.lanes.get(origin);
+    if (known !== undefined) {
+      return known;
+    }
+    this.#turns += 1;
+    const lane: Lane = { origin, authority, urgent: new Set(), others: new Set(), turn: this.#turns };
+    authority.lanes.set(origin, lane);
+    const lanes = this.#lanesOf.get(origin) ?? new Set();
+    this.#lanesOf.set(origin, lanes.add(lane));
+    return lane;
+  }
+
+  /** Files the lanes of an origin again: whether it has a place or is silent may have changed. */
+  #fileAllOf(origin: string): void {
+    for (const lane of this.#lanesOf.get(origin) ?? []) {
+      this.#file(lane);
     }
   }
 
-  #next(): { lane: Lane; waiting: Waiting } | undefined {
-    let best: { lane: Lane; waiting: Waiting; rank: number } | undefined;
-    for (const lane of this.#lanes.values()) {
-      if (this.#hasRoom(lane)) {
-        const [first] = lane.waiting;
-        const awaited = firstAwaited(lane);
-        const waiting = awaited ?? first;
-        const rank = this.#ofAuthority.of(lane.authority) + (awaited === undefined ? MAX_RUNNING : 0);
-        if (waiting !== undefined && (best === undefined || rank < best.rank)) {
-          best = { lane, waiting, rank };
-        }
+  /** Puts a lane where the next one is looked for, if its origin has a place. */
+  #file(lane: Lane): void {
+    const { origin, authority, urgent, others } = lane;
+    const isSilent = this.#isSilent(origin, authority.name);
+    const hasRoom = urgent.size + others.size > 0 && this.#originHasRoom(origin, isSilent);
+    for (const ready of authority.ready) {
+      if (hasRoom && ready.isSilent === isSilent && ready.isUrgent === urgent.size > 0) {
+        ready.lanes.add(lane);
+      } else {
+        ready.lanes.delete(lane);
       }
     }
-    return best;
+  }
+
+  #startWaiting(): void {
+    for (let lane = this.#nextLane(); lane !== undefined; lane = this.#nextLane()) {
+      const { authority, urgent, others } = lane;
+      const [next] = urgent.size > 0 ? urgent : others;
+      if (next === undefined) {
+        return;
+      }
+      urgent.delete(next);
+      others.delete(next);
+      this.#waiting.add(authority.name, -1);
+      this.#allWaiting -= 1;
+      this.#putLast(lane);
+      next.start();
+    }
+  }
+
+  /** The lane that has the next place; `undefined` if none can have one now. */
+  #nextLane(): Lane | undefined {
+    if (this.#running >= MAX_RUNNING) {
+      return undefined;
+    }
+    for (const isUrgent of [true, false]) {
+      let best: Lane | undefined;
+      let fewest = MAX_OF_AUTHORITY;
+      for (const { name, ready } of this.#authorities.values()) {
+        const running = this.#ofAuthority.of(name);
+        const lane = running < fewest ? this.#firstOf(ready, isUrgent) : undefined;
+        if (lane !== undefined) {
+          best = lane;
+          fewest = running;
+        }
+      }
+      if (best !== undefined) {
+        return best;
+      }
+    }
+    return undefined;
+  }
+
+  #firstOf(ready: readonly ReadyLanes[], isUrgent: boolean): Lane | undefined {
+    let first: Lane | undefined;
+    for (const { isUrgent: isSo, isSilent, lanes } of ready) {
+      const [lane] = isSo === isUrgent && (!isSilent || this.#silent < MAX_OF_SILENT) ? lanes : [];
+      first = first === undefined || (lane !== undefined && lane.turn < first.turn) ? lane : first;
+    }
+    return first;
+  }
+
+  /** The other authorities with as many places, and the other lanes of its own, come first the next time. */
+  #putLast(lane: Lane): void {
+    const { origin, authority, urgent, others } = lane;
+    for (const { lanes } of authority.ready) {
+      lanes.delete(lane);
+    }
+    this.#turns += 1;
+    lane.turn = this.#turns;
+    if (urgent.size + others.size === 0) {
+      authority.lanes.delete(origin);
+      const lanes = this.#lanesOf.get(origin);
+      lanes?.delete(lane);
+      if (lanes?.size === 0) {
+        this.#lanesOf.delete(origin);
+      }
+    }
+    this.#authorities.delete(authority.name);
+    if (authority.lanes.size > 0) {
+      this.#authorities.set(authority.name, authority);
+    }
   }
 }
 
-function firstAwaited({ waiting }: Lane): Waiting | undefined {
-  for (const one of waiting) {
-    if (one.applicant.isAwaited()) {
-      return one;
-    }
-  }
-  return undefined;
+function createReady(): readonly ReadyLanes[] {
+  return [true, false].flatMap((isUrgent) =>
+    [true, false].map((isSilent) => ({ isUrgent, isSilent, lanes: new Set<Lane>() })),
+  );
 }
 
 /** Counts by name, and forgets a name whose count is 0. */

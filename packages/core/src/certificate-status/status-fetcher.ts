@@ -10,6 +10,7 @@ import { lookUpHost, type ResolveHost } from './host-lookup.js';
 import { isPermittedAddress } from './permitted-address.js';
 import { createLookup, createPermittedLookup } from './permitted-lookup.js';
 import { RequestPlaces } from './request-places.js';
+import { Urgency } from './urgency.js';
 
 /** Limits of the requests for lists and to responders. */
 export interface FetchRules {
@@ -34,8 +35,8 @@ export interface StatusRequest {
    * all others. Default: the URL's origin.
    */
   readonly authority?: string;
-  /** Whether a client waits for the answer, which then comes before others. Default: yes. */
-  readonly isAwaited?: () => boolean;
+  /** An urgent request comes before others. Default: it is urgent. */
+  readonly urgency?: Urgency;
 }
 
 export interface StatusBody {
@@ -55,7 +56,7 @@ export interface StatusFetcher {
   close(): void;
 }
 
-/** URLs whose failures are remembered. */
+/** URLs whose failures are remembered, each for one authority. */
 const MAX_URLS = 1_000;
 
 /** Seconds for which a URL is not asked after its first failure, and at most. */
@@ -74,7 +75,8 @@ interface Failures {
 
 /**
  * Asks a URL by GET once at a time for each authority, however many callers want its answer. After a
- * failure the URL rests: for one second, and twice as long after each further one, up to a minute.
+ * failure the URL rests for that authority: for one second, and twice as long after each further
+ * one, up to a minute.
  *
  * @param resolveHost looks host names up
  */
@@ -86,35 +88,37 @@ export function createStatusFetcher(rules: FetchRules, resolveHost: ResolveHost 
   const lookup = rules.origins === undefined ? createPermittedLookup(resolveHost) : createLookup(resolveHost);
   let isClosed = false;
 
-  const explainRest = (url: string): string | undefined => {
-    const known = failures.get(url);
+  const explainRest = (key: string): string | undefined => {
+    const known = failures.get(key);
     return known !== undefined && performance.now() < known.until
       ? `${known.why}; not asked again yet`
       : undefined;
   };
-  const noteFailure = (url: string, why: string, began: number): void => {
-    const before = failures.get(url);
+  const noteFailure = (key: string, why: string, began: number): void => {
+    const before = failures.get(key);
     if (before !== undefined && began < before.at) {
       return;
     }
     const count = (before?.count ?? 0) + 1;
     const rest = Math.min(FIRST_REST * 2 ** (count - 1), LONGEST_REST);
     const at = performance.now();
-    failures.set(url, { count, why, at, until: at + rest * 1_000 });
+    failures.set(key, { count, why, at, until: at + rest * 1_000 });
   };
   const ask = async (
     url: string,
     request: StatusRequest,
-    isAwaited: () => boolean,
+    urgency: Urgency,
   ): Promise<StatusBody | 'unchanged'> => {
-    const why = isClosed ? 'closed' : (explainRest(url) ?? explainForbidden(url, rules.origins));
+    // An authority that names the URL of another one, and makes it fail, stops its own requests alone.
+    const failureKey = `${request.authority ?? ''} ${url}`;
+    const why = isClosed ? 'closed' : (explainRest(failureKey) ?? explainForbidden(url, rules.origins));
     if (why !== undefined) {
       throw new TellableError(why);
     }
     const { origin } = new URL(url);
-    const release = await places.take({ origin, authority: request.authority ?? origin, isAwaited });
+    const release = await places.take({ origin, authority: request.authority ?? origin, urgency });
     // Others may have asked the URL meanwhile.
-    const isLate = isClosed ? 'closed' : explainRest(url);
+    const isLate = isClosed ? 'closed' : explainRest(failureKey);
     if (isLate !== undefined) {
       release();
       throw new TellableError(isLate);
@@ -124,7 +128,7 @@ export function createStatusFetcher(rules: FetchRules, resolveHost: ResolveHost 
     try {
       const found = await exchange(url, request, rules, lookup, requests);
       hasAnswered = true;
-      failures.delete(url);
+      failures.delete(failureKey);
       return found;
     } catch (error) {
       hasAnswered = error instanceof AnswerNotUsable;
@@ -132,7 +136,7 @@ export function createStatusFetcher(rules: FetchRules, resolveHost: ResolveHost 
         throw error;
       }
       const told = isTellable(error) ? error.message : describeError(error);
-      noteFailure(url, told, began);
+      noteFailure(failureKey, told, began);
       throw new TellableError(told);
     } finally {
       release(hasAnswered);
@@ -141,22 +145,17 @@ export function createStatusFetcher(rules: FetchRules, resolveHost: ResolveHost 
 
   return {
     fetch(url, request) {
-      const { isAwaited = () => true } = request;
+      const { urgency = new Urgency(true) } = request;
       if (request.post !== undefined) {
-        return ask(url, request, isAwaited);
+        return ask(url, request, urgency);
       }
       // An authority that names the lists of another one must not make them wait for its own turn.
       const key = `${request.authority ?? ''} ${request.etag ?? ''} ${url}`;
-      const shared = underWay.get(key);
-      if (shared !== undefined) {
-        shared.awaited.push(isAwaited);
-        return shared.answer;
-      }
-      const awaited = [isAwaited];
-      const answer = ask(url, request, () => awaited.some((one) => one())).finally(() =>
-        underWay.delete(key),
-      );
-      underWay.set(key, { answer, awaited });
+      const known = underWay.get(key);
+      const ofAll = known?.urgency ?? new Urgency(urgency.isUrgent);
+      const answer = known?.answer ?? ask(url, request, ofAll).finally(() => underWay.delete(key));
+      underWay.set(key, { answer, urgency: ofAll });
+      urgency.whenUrgent(() => ofAll.begin());
       return answer;
     },
     close() {
@@ -172,8 +171,8 @@ export function createStatusFetcher(rules: FetchRules, resolveHost: ResolveHost 
 /** A question by GET that has no answer yet. */
 interface UnderWay {
   readonly answer: Promise<StatusBody | 'unchanged'>;
-  /** Whether a client waits for it, of all who want it. */
-  readonly awaited: (() => boolean)[];
+  /** Urgent if it is for one of those who want the answer. */
+  readonly urgency: Urgency;
 }
 
 /** The server answers, with what can't be used. */
