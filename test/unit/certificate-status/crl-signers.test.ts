@@ -1,5 +1,6 @@
 // Lists that another key of the authority has signed (RFC 5280 §6.3.3 (f)): one for lists alone, and no other.
 import { describe, expect, it } from 'vitest';
+import { createCertificateStatus } from '../../../packages/core/src/certificate-status/certificate-status.js';
 import { CrlSigners } from '../../../packages/core/src/chain/crl-signers.js';
 import {
   type CertificatesBySubject,
@@ -7,10 +8,12 @@ import {
 } from '../../../packages/core/src/chain/path-building.js';
 import { bits, commonName, extension } from '../../support/written-der.js';
 import {
+  defaultSettings,
   hour,
   issuedFor,
   statusByLists,
   type Written,
+  withFiles,
   writeAuthority,
   writeCertificate,
   writeList,
@@ -187,6 +190,88 @@ describe('a status is unknown if the certificate of the other key', () => {
     });
     const lists = [ofRoot, writeList(authority, { signer: forged })];
     expect(await statusBy([forged], lists)).toMatchObject({ state: 'unknown', at: 0 });
+  });
+});
+
+describe('eight keys for lists alone on each of three levels', () => {
+  const middle = writeAuthority({
+    name: commonName('middle'),
+    issuer: root,
+    serial: [2],
+    extensions: forBoth,
+  });
+  const lower = writeAuthority({
+    name: commonName('lower'),
+    issuer: middle,
+    serial: [3],
+    extensions: forBoth,
+  });
+  const levels = [
+    { name: 'root', of: root, issuer: root },
+    { name: 'middle', of: middle, issuer: root },
+    { name: 'lower', of: lower, issuer: middle },
+  ].map(({ name, of, issuer }, level) => ({
+    of,
+    signers: Array.from({ length: 8 }, (_, at) =>
+      writeAuthority({
+        name: commonName(name),
+        issuer,
+        serial: [16 * (level + 1) + at],
+        extensions: forLists,
+      }),
+    ),
+  }));
+  const signers = levels.flatMap((level) => level.signers);
+  const own = levels.map(({ of }) => writeList(of));
+  const byAll = levels.flatMap(({ of, signers: all }) => all.map((signer) => writeList(of, { signer })));
+
+  /** Asks for the status of ten clients. Returns the states, and how many paths of signers were looked at. */
+  const ask = (lists: readonly Buffer[]) =>
+    withFiles(lists, async (crlFiles) => {
+      let paths = 0;
+      const current = {
+        authorities: groupBySubject([root.certificate]),
+        intermediates: groupBySubject([middle, lower, ...signers].map(({ certificate }) => certificate)),
+        generation: 1,
+      };
+      const crlSigners = new CrlSigners(() => current);
+      const status = createCertificateStatus(
+        { ...defaultSettings, crlFiles },
+        () => 0,
+        () => undefined,
+        {
+          crlSigners: {
+            generation: 1,
+            othersOf: (issuer) => crlSigners.othersOf(issuer),
+            pathOf: (...of) => {
+              paths += 1;
+              return crlSigners.pathOf(...of);
+            },
+          },
+        },
+      );
+      const states = new Set<string>();
+      let firstPaths = 0;
+      for (let serial = 100; serial < 110; serial += 1) {
+        const client = writeCertificate({ issuer: lower, serial: [serial] });
+        const below = [client, lower, middle, root].map(({ certificate }) => certificate);
+        await status.prepare(below);
+        paths = 0;
+        states.add(status.statusOf(below, Date.now()).state);
+        firstPaths ||= paths;
+      }
+      status.close();
+      return { states: [...states], paths, firstPaths };
+    });
+
+  it('are not looked at if they have signed no list', async () => {
+    expect(await ask(own)).toEqual({ states: ['good'], paths: 0, firstPaths: 0 });
+  });
+
+  it('are looked at once for all clients', async () => {
+    const found = await ask([...own, ...byAll]);
+    expect(found.states).toEqual(['good']);
+    expect(found.paths).toBe(0);
   });
 });
 

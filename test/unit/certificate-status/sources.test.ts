@@ -8,6 +8,7 @@ import type {
   StatusRequest,
 } from '../../../packages/core/src/certificate-status/status-fetcher.js';
 import type { CertificateStatusSettings } from '../../../packages/core/src/certificate-status/status-options.js';
+import type { PathCertificate } from '../../../packages/core/src/chain/path-certificate.js';
 import { der, extension, identifier, sequence, text } from '../../support/written-der.js';
 import {
   defaultSettings,
@@ -298,6 +299,11 @@ describe('an OCSP responder', () => {
   });
 });
 
+/** Lists by the keys of these certificates count, too. */
+const signedBy = (...signers: Written[]) => ({
+  accepts: (one: PathCertificate) => signers.some(({ certificate }) => certificate === one),
+});
+
 describe('a revocation list at a URI', () => {
   const uri = 'http://crl.example/a';
   const at = (...points: Uint8Array[]) =>
@@ -308,9 +314,9 @@ describe('a revocation list at a URI', () => {
     const { parts, ...rest } = world(settings, clockTolerance);
     const source = new CrlSource(parts);
     const status = (of: Written = leaf) =>
-      source.answer(of.certificate, authority.certificate, Date.now(), []);
+      source.answer(of.certificate, authority.certificate, Date.now(), signedBy());
     const load = (of: Written = leaf) =>
-      source.prepare(of.certificate, authority.certificate, 'authority', []);
+      source.prepare(of.certificate, authority.certificate, 'authority', signedBy());
     return { source, status, load, ...rest };
   }
 
@@ -364,15 +370,10 @@ describe('a revocation list at a URI', () => {
       const load = async (given: Uint8Array) => {
         vi.advanceTimersByTime(2 * interval);
         rest.answers.set(uri, given);
-        await source.prepare(leaf.certificate, authority.certificate, 'authority', []);
+        await source.prepare(leaf.certificate, authority.certificate, 'authority', signedBy());
       };
       const status = (...signers: Written[]) =>
-        source.answer(
-          leaf.certificate,
-          authority.certificate,
-          Date.now(),
-          signers.map(({ certificate }) => certificate),
-        );
+        source.answer(leaf.certificate, authority.certificate, Date.now(), signedBy(...signers));
       return { load, status };
     }
 

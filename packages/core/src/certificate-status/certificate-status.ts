@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import type { CrlSigners } from '../chain/crl-signers.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import type { ReportProblem } from '../observe/events.js';
@@ -7,7 +8,7 @@ import { OcspSource } from './ocsp-source.js';
 import { skipRepeatedReports } from './repeated-reports.js';
 import { createStatusFetcher } from './status-fetcher.js';
 import type { CertificateStatusSettings } from './status-options.js';
-import type { StatusSource } from './status-source.js';
+import type { AcceptedSigners, StatusSource } from './status-source.js';
 
 /**
  * The status of a path. `validUntil` is in milliseconds since the epoch: a caller that keeps the
@@ -60,7 +61,7 @@ const UNKNOWN_LASTS = 1_000;
 /** What else the status of certificates depends on. */
 export interface StatusContext {
   /** Which other certificates of an authority may sign its lists. Default: none. */
-  readonly crlSigners?: Pick<CrlSigners, 'othersOf' | 'pathOf'>;
+  readonly crlSigners?: Pick<CrlSigners, 'othersOf' | 'pathOf' | 'generation'>;
   /** Looks the host names of lists and responders up. */
   readonly resolveHost?: ResolveHost | undefined;
 }
@@ -95,42 +96,67 @@ export function createCertificateStatus(
     (method): StatusSource => (method === 'crl' ? new CrlSource(parts) : new OcspSource(parts)),
   );
   let isClosed = false;
+  const keptSigners = new LRUCache<string, KeptSigners>({ max: MAX_ANCHORS });
 
-  const answersOf = ([certificate, issuer]: Link, now: number, signers: readonly PathCertificate[]) =>
+  const answersOf = ([certificate, issuer]: Link, now: number, signers: SignerCheck) =>
     sources.map((source) => source.answer(certificate, issuer, now, signers));
 
   /** Whether every certificate of a signer's path is good, and until when. */
   const goodUntil = (path: readonly PathCertificate[], depends: Dependency): number | undefined => {
+    const signers = new SignerCheck((signer) => untilOf(signer, depends));
     let until = Number.POSITIVE_INFINITY;
     for (const link of links(path)) {
-      const signers = signersOf(link[1], depends);
-      const answers = answersOf(link, depends.now, certificatesOf(signers));
+      const answers = answersOf(link, depends.now, signers);
       const good = answers.find(({ state }) => state === 'good');
       if (good?.state !== 'good' || answers.some(({ state }) => state === 'revoked')) {
         return undefined;
       }
-      until = Math.min(until, good.until, ...signers.map((signer) => signer.until));
+      until = Math.min(until, good.until);
+    }
+    return Math.min(until, signers.until);
+  };
+
+  /**
+   * Until when the lists of another certificate of an issuer count: its path leads to the same trust anchor,
+   * and no certificate of this is revoked. No list says so of the certificate whose key signed it.
+   */
+  const untilOf = (certificate: PathCertificate, depends: Dependency): number | undefined => {
+    const { anchor, now, of, deepest } = depends;
+    const { thumbprint } = certificate;
+    if (of.length >= MAX_SIGNER_DEPTH || of.includes(thumbprint)) {
+      return undefined;
+    }
+    const known = of.length === MAX_SIGNER_DEPTH - 1 ? deepest.get(thumbprint) : undefined;
+    if (known !== undefined) {
+      return known.until;
+    }
+    const found = crlSigners.pathOf(certificate, anchor, now);
+    const good = found && goodUntil(found.path, { ...depends, of: [...of, thumbprint] });
+    const until = found === undefined || good === undefined ? undefined : Math.min(good, found.validUntil);
+    if (of.length === MAX_SIGNER_DEPTH - 1) {
+      deepest.set(thumbprint, { until });
     }
     return until;
   };
 
-  /**
-   * The other certificates of an issuer whose lists count: their paths lead to the same trust anchor, and
-   * no certificate of these is revoked. No list says so of the certificate whose key signed it.
-   */
-  const signersOf = (issuer: PathCertificate, { anchor, now, of }: Dependency): Signer[] =>
-    of.length >= MAX_SIGNER_DEPTH
-      ? []
-      : crlSigners.othersOf(issuer).flatMap((certificate) => {
-          const found = of.includes(certificate.thumbprint)
-            ? undefined
-            : crlSigners.pathOf(certificate, anchor, now);
-          const depends = { anchor, now, of: [...of, certificate.thumbprint] };
-          const until = found === undefined ? undefined : goodUntil(found.path, depends);
-          return found === undefined || until === undefined
-            ? []
-            : [{ certificate, until: Math.min(until, found.validUntil) }];
-        });
+  /** What is found out about the signers below an anchor is kept for a moment. */
+  const checkSigners = (anchor: PathCertificate, now: number): SignerCheck => {
+    const kept = keptSigners.get(anchor.thumbprint);
+    const isCurrent =
+      kept !== undefined &&
+      kept.generation === generation &&
+      kept.found === crlSigners.generation &&
+      kept.at <= now &&
+      now <= kept.at + UNKNOWN_LASTS;
+    const { depends, known } = isCurrent ? kept : keepSigners(anchor, now);
+    return new SignerCheck((signer) => untilOf(signer, depends), known);
+  };
+  const keepSigners = (anchor: PathCertificate, now: number): KeptSigners => {
+    const depends = { anchor, now, of: [], deepest: new Map() };
+    const kept = { depends, known: new Map(), generation, at: now, found: crlSigners.generation };
+    keptSigners.set(anchor.thumbprint, kept);
+    return kept;
+  };
 
   const loadFrom = (
     first: number,
@@ -139,7 +165,7 @@ export function createCertificateStatus(
     authority: string,
   ): Promise<void> | undefined => {
     const [certificate, issuer] = link;
-    const signersNow = () => certificatesOf(signersOf(issuer, { anchor, now: Date.now(), of: [] }));
+    const signersNow = () => checkSigners(anchor, Date.now());
     for (const [index, source] of sources.entries()) {
       if (index < first) {
         continue;
@@ -178,11 +204,14 @@ export function createCertificateStatus(
       let validUntil = now + 1_000 * settings.refreshInterval;
       let unknown: PathStatus | undefined;
       const anchor = path.at(-1);
+      if (anchor === undefined) {
+        return { state: 'unknown', at: 0, why: 'it has no path', validUntil };
+      }
+      const signers = checkSigners(anchor, now);
       for (const [at, link] of links(path).entries()) {
-        const signers = anchor === undefined ? [] : signersOf(link[1], { anchor, now, of: [] });
-        validUntil = Math.min(validUntil, ...signers.map(({ until }) => until));
-        const answers = answersOf(link, now, certificatesOf(signers));
+        const answers = answersOf(link, now, signers);
         const revoked = answers.find(({ state }) => state === 'revoked');
+        validUntil = Math.min(validUntil, signers.until);
         if (revoked?.state === 'revoked') {
           return { state: 'revoked', at, why: revoked.why, validUntil };
         }
@@ -206,19 +235,48 @@ export function createCertificateStatus(
   };
 }
 
-const noSigners: Pick<CrlSigners, 'othersOf' | 'pathOf'> = {
+const noSigners: Pick<CrlSigners, 'othersOf' | 'pathOf' | 'generation'> = {
   othersOf: () => [],
   pathOf: () => undefined,
+  generation: 0,
 };
 
-/** Another certificate of an issuer, whose lists count until then, in milliseconds since the epoch. */
-interface Signer {
-  readonly certificate: PathCertificate;
-  readonly until: number;
+/** Asks which signers count, each once, and remembers until when those do that were asked about. */
+class SignerCheck implements AcceptedSigners {
+  readonly #untilOf: (signer: PathCertificate) => number | undefined;
+  readonly #known: Map<string, number | undefined>;
+  /** In milliseconds since the epoch. */
+  until = Number.POSITIVE_INFINITY;
+
+  constructor(
+    untilOf: (signer: PathCertificate) => number | undefined,
+    known = new Map<string, number | undefined>(),
+  ) {
+    this.#untilOf = untilOf;
+    this.#known = known;
+  }
+
+  accepts(signer: PathCertificate): boolean {
+    const { thumbprint } = signer;
+    const until = this.#known.has(thumbprint) ? this.#known.get(thumbprint) : this.#untilOf(signer);
+    this.#known.set(thumbprint, until);
+    this.until = Math.min(this.until, until ?? Number.POSITIVE_INFINITY);
+    return until !== undefined;
+  }
 }
 
-const certificatesOf = (signers: readonly Signer[]): PathCertificate[] =>
-  signers.map(({ certificate }) => certificate);
+/** What is known of the signers below one anchor, found out at a time. */
+interface KeptSigners {
+  readonly depends: Dependency;
+  readonly known: Map<string, number | undefined>;
+  readonly generation: number;
+  /** The generation of the configured certificates. */
+  readonly found: number;
+  readonly at: number;
+}
+
+/** Trust anchors whose signers are kept. */
+const MAX_ANCHORS = 100;
 
 /**
  * How many signers of lists the status of one more signer may depend on: an authority and the one above
@@ -233,13 +291,15 @@ interface Dependency {
   readonly now: number;
   /** The thumbprints of the signers whose status depends on it. */
   readonly of: readonly string[];
+  /** What was found out of those on which no other one may depend, by thumbprint. */
+  readonly deepest: Map<string, { readonly until: number | undefined }>;
 }
 
 /** The links of a path, and of the paths of all signers that may have signed a list for them. */
 function withSigners(
   path: readonly PathCertificate[],
   anchor: PathCertificate,
-  crlSigners: Pick<CrlSigners, 'othersOf' | 'pathOf'>,
+  crlSigners: Pick<CrlSigners, 'othersOf' | 'pathOf' | 'generation'>,
 ): readonly Link[] {
   const all = links(path);
   const seen = new Set<string>();

@@ -10,7 +10,7 @@ import { type DistributionPoint, readDistributionPoints } from './distribution-p
 import { RefreshedValue } from './refreshed-value.js';
 import { ALL_REASONS, reasonName } from './revocation-reasons.js';
 import type { StatusRequest } from './status-fetcher.js';
-import type { SourceParts, StatusAnswer, StatusSource } from './status-source.js';
+import type { AcceptedSigners, SourceParts, StatusAnswer, StatusSource } from './status-source.js';
 
 /** Lists that were fetched and are kept, each for the issuer that signed it. */
 const MAX_LISTS = 1_000;
@@ -68,7 +68,7 @@ export class CrlSource implements StatusSource {
     certificate: PathCertificate,
     issuer: PathCertificate,
     authority: string,
-    signers: readonly PathCertificate[],
+    signers: AcceptedSigners,
   ): Promise<void> | undefined {
     const opening = [issuer, ...this.#parts.othersOf(issuer)]
       .map((one) => this.#files?.open(one))
@@ -82,17 +82,19 @@ export class CrlSource implements StatusSource {
     certificate: PathCertificate,
     issuer: PathCertificate,
     now: number,
-    signers: readonly PathCertificate[],
+    signers: AcceptedSigners,
   ): StatusAnswer {
     const failures: string[] = [];
     const fetched = this.#urisOf(certificate).flat();
     const records = fetched.flatMap((uri) => this.#fetched.get(keyOf(issuer, uri)) ?? []);
-    const accepted = new Set([issuer, ...signers].map(signerOf));
+    const counts = ({ signer }: Crl): boolean =>
+      signer === signerOf(issuer) ||
+      this.#parts.othersOf(issuer).some((other) => signer === signerOf(other) && signers.accepts(other));
     const lists = [
       ...(this.#files?.listsOf(issuer) ?? []),
-      ...this.#listsInFilesOf(signers),
+      ...this.#listsInFilesBySigners(issuer, signers),
       ...records.flatMap(({ value, failure }): readonly (Crl | string | undefined)[] => {
-        const signed = value?.lists.filter(({ signer }) => accepted.has(signer)) ?? [failure];
+        const signed = value?.lists.filter(counts) ?? [failure];
         return signed.length > 0 ? signed : [otherSigner];
       }),
     ];
@@ -115,18 +117,24 @@ export class CrlSource implements StatusSource {
   }
 
   /** What else is in the files is of another key, or can't be used. */
-  #listsInFilesOf(signers: readonly PathCertificate[]): Crl[] {
-    const opened = signers.flatMap((signer) => this.#files?.listsOf(signer) ?? []);
-    return opened.filter((list) => typeof list === 'object');
+  #listsInFilesBySigners(issuer: PathCertificate, signers: AcceptedSigners): Crl[] {
+    const files = this.#files;
+    return files === undefined
+      ? []
+      : this.#parts.othersOf(issuer).flatMap((other) => {
+          const lists = files.listsOf(other).filter((list) => typeof list === 'object');
+          return lists.length > 0 && signers.accepts(other) ? lists : [];
+        });
   }
 
   #loadPoints(
     certificate: PathCertificate,
     issuer: PathCertificate,
     authority: string,
-    signers: readonly PathCertificate[],
+    signers: AcceptedSigners,
   ): Promise<void> | undefined {
-    const inFiles = this.#listsInFilesOf([issuer, ...signers]);
+    const own = this.#files?.listsOf(issuer).filter((list) => typeof list === 'object') ?? [];
+    const inFiles = [...own, ...this.#listsInFilesBySigners(issuer, signers)];
     if (this.#judge(certificate, inFiles, Date.now()).state !== 'unknown') {
       return undefined;
     }

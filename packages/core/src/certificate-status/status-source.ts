@@ -9,6 +9,11 @@ export type StatusAnswer =
   | { readonly state: 'revoked'; readonly why: string }
   | { readonly state: 'unknown'; readonly why: string };
 
+/** Says which other certificates of an issuer may sign its lists. That costs time: ask if there is a list. */
+export interface AcceptedSigners {
+  accepts(signer: PathCertificate): boolean;
+}
+
 /** Where the status of a certificate is looked up. */
 export interface StatusSource {
   /**
@@ -16,25 +21,25 @@ export interface StatusSource {
    * nothing: the status is known, or can't be found out now. The promise never rejects.
    *
    * @param authority a name of the authority on whose behalf servers are asked
-   * @param signers other certificates of the issuer, whose revocation lists count as its own
+   * @param signers says which other certificates of the issuer sign lists that count as its own
    */
   prepare(
     certificate: PathCertificate,
     issuer: PathCertificate,
     authority: string,
-    signers: readonly PathCertificate[],
+    signers: AcceptedSigners,
   ): Promise<void> | undefined;
   /**
    * What is known now.
    *
    * @param now milliseconds since the epoch
-   * @param signers other certificates of the issuer, whose revocation lists count as its own
+   * @param signers says which other certificates of the issuer sign lists that count as its own
    */
   answer(
     certificate: PathCertificate,
     issuer: PathCertificate,
     now: number,
-    signers: readonly PathCertificate[],
+    signers: AcceptedSigners,
   ): StatusAnswer;
   close(): void;
 }

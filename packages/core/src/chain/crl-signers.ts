@@ -26,6 +26,11 @@ export interface ConfiguredCertificates {
   readonly generation: number;
 }
 
+interface KeptOthers {
+  readonly others: readonly PathCertificate[];
+  readonly generation: number;
+}
+
 interface KeptPath {
   readonly found: SignerPath | undefined;
   /** From when and until when this holds, in milliseconds since the epoch. */
@@ -40,10 +45,16 @@ interface KeptPath {
 export class CrlSigners {
   readonly #configured: () => ConfiguredCertificates;
   readonly #paths = new Map<string, KeptPath>();
+  readonly #others = new WeakMap<PathCertificate, KeptOthers>();
   #generation = 0;
 
   constructor(configured: () => ConfiguredCertificates) {
     this.#configured = configured;
+  }
+
+  /** Changes when the configured certificates do. */
+  get generation(): number {
+    return this.#configured().generation;
   }
 
   /**
@@ -51,11 +62,17 @@ export class CrlSigners {
    * their key usage is for revocation lists alone. Nothing else is verified.
    */
   othersOf(issuer: PathCertificate): readonly PathCertificate[] {
-    const { authorities, intermediates } = this.#configured();
-    return [authorities, intermediates]
+    const { authorities, intermediates, generation } = this.#configured();
+    const known = this.#others.get(issuer);
+    if (known?.generation === generation) {
+      return known.others;
+    }
+    const others = [authorities, intermediates]
       .flatMap((pool) => pool?.get(issuer.subjectName) ?? [])
       .filter((one) => !isSameBytes(one.publicKey, issuer.publicKey) && explainCrlUsage(one) === undefined)
       .slice(0, MAX_SIGNERS);
+    this.#others.set(issuer, { others, generation });
+    return others;
   }
 
   /**
