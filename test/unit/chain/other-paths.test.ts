@@ -151,3 +151,39 @@ describe.each(['strict', 'tolerant'] as const)('%s', (mode) => {
     }
   });
 });
+
+it('a path without some certificates is found once, whatever else its client sends', async () => {
+  const chain = new ChainVerification(
+    new AuthoritySource(root.cert, 'authorities', () => undefined),
+    undefined,
+  );
+  const now = Date.now();
+  const avoided = new Set([thumbprintOf(old.der)]);
+  const outcomes = Array.from({ length: 20 }, (_, at) => {
+    const junk = Buffer.from([0x30, 1, at]);
+    const intermediates = [old.der, renewed.der, junk];
+    const certificate = new ClientCertificate(leaf.der, { intermediates });
+    chain.verify(certificate, now);
+    return chain.outcomeWithout(certificate, avoided, now);
+  });
+  expect(new Set(outcomes).size).toBe(1);
+  expect(outcomes[0]).toHaveProperty('path');
+});
+
+it('the certificates that many clients send are kept once', async () => {
+  const chain = new ChainVerification(
+    new AuthoritySource(root.cert, 'authorities', () => undefined),
+    undefined,
+  );
+  const paths = [];
+  for (const name of ['CN=one', 'CN=two']) {
+    const { der } = await client(name, old);
+    const certificate = new ClientCertificate(der, { intermediates: [Buffer.from(old.der)] });
+    const outcome = chain.verify(certificate, Date.now());
+    paths.push('path' in outcome ? outcome.path : []);
+  }
+  const [one, two] = paths;
+  expect(one).toHaveLength(3);
+  expect(one?.[0]).not.toBe(two?.[0]);
+  expect(one?.[1]).toBe(two?.[1]);
+});

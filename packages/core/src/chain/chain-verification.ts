@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import { ClientCertificate } from '../certificate/client-certificate.js';
+import { ClientCertificate, thumbprintOf } from '../certificate/client-certificate.js';
 import { hashAloneDetail } from '../certificate/parsed-certificate.js';
 import { isAboutRevocation } from '../certificate/verify-error.js';
 import { callAll } from '../shared/promises.js';
@@ -12,6 +12,10 @@ import { type PathCertificate, readPathCertificate } from './path-certificate.js
 
 /** Certificates whose path is kept, and as many refused ones whose reason is. */
 const MAX_OUTCOMES = 10_000;
+
+/** Certificates above those of clients that are parsed once for many paths, and their bytes together. */
+const MAX_SHARED = 1_000;
+const MAX_SHARED_SIZE = 8_388_608;
 
 /** A certificate whose chain leads to an authority. */
 export interface AcceptedChain {
@@ -44,9 +48,18 @@ export class ChainVerification {
   readonly #accepted: LRUCache<string, Entry>;
   /** By the thumbprint and what came with the certificate: another chain may lead to an authority. */
   readonly #refused: LRUCache<string, Entry>;
-  /** As `#refused`, and by what the path must not have: what was found without these certificates. */
+  /**
+   * What was found without some certificates. As in `#accepted`, a path counts whatever else a client sends;
+   * as in `#refused`, that there is none is kept by what came with the certificate.
+   */
   readonly #others: LRUCache<string, Entry>;
   readonly #keys = new WeakMap<ClientCertificate, string>();
+  /** The certificates of accepted paths, by thumbprint: many clients send the same ones. */
+  readonly #shared = new LRUCache<string, PathCertificate>({
+    max: MAX_SHARED,
+    maxSize: MAX_SHARED_SIZE,
+    sizeCalculation: ({ der }) => der.length,
+  });
   /** Other certificates of authorities, which may sign their revocation lists. */
   readonly crlSigners: CrlSigners;
 
@@ -109,13 +122,16 @@ export class ChainVerification {
       return accepted.outcome;
     }
     const without = [...avoided].toSorted().join(' ');
-    const key = `${this.#keyOf(certificate)} without ${without} ${thumbprintsOf(accepted).join(' ')}`;
-    const known = this.#others.get(key);
-    if (known !== undefined && this.#isCurrent(known, now)) {
-      return known.outcome;
+    const acceptedKey = `${thumbprint} without ${without}`;
+    const refusedKey = `${this.#keyOf(certificate)} without ${without} ${thumbprintsOf(accepted).join(' ')}`;
+    for (const key of [acceptedKey, refusedKey]) {
+      const known = this.#others.get(key);
+      if (known !== undefined && this.#isCurrent(known, now)) {
+        return known.outcome;
+      }
     }
     const entry = this.#buildChain(der, [...certificate.intermediates, ...issuersOf(accepted)], now, avoided);
-    this.#others.set(key, entry);
+    this.#others.set('why' in entry.outcome ? refusedKey : acceptedKey, entry);
     return entry.outcome;
   }
 
@@ -173,6 +189,14 @@ export class ChainVerification {
     return entry;
   }
 
+  #share(certificate: PathCertificate): PathCertificate {
+    const known = this.#shared.get(certificate.thumbprint);
+    if (known === undefined) {
+      this.#shared.set(certificate.thumbprint, certificate);
+    }
+    return known ?? certificate;
+  }
+
   get #generation(): number {
     return this.#authorities.generation + (this.#intermediates?.generation ?? 0);
   }
@@ -188,7 +212,8 @@ export class ChainVerification {
     avoided: ReadonlySet<string> = new Set(),
   ): Entry {
     const generation = this.#generation;
-    const read = readSent(der, intermediates);
+    const readOnce = (one: Uint8Array) => this.#shared.get(thumbprintOf(one)) ?? readPathCertificate(one);
+    const read = readSent(der, intermediates, readOnce);
     if ('why' in read) {
       return { outcome: read, generation, ...always };
     }
@@ -210,7 +235,7 @@ export class ChainVerification {
       const looked = [leaf, ...pools.flatMap((pool) => [...pool.values()].flat())];
       return { outcome: found, generation, ...sameValidity(looked, now) };
     }
-    const { path } = found;
+    const path = found.path.map((one, at) => (at === 0 ? one : this.#share(one)));
     // Not what the client sent with it: that may be much, and nothing of the path.
     const facts = { verified: true, intermediates: path.slice(1, -1).map((one) => one.der) };
     return {

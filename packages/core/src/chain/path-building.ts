@@ -34,10 +34,13 @@ export interface PathParts {
 /**
  * Reads the certificates that came with a client's, within what a search may cost, and says what they and
  * the client's own cost. Returns why not, for names that cost too much. Needs `x509.load()`.
+ *
+ * @param read reads a certificate, or gives one that was read before
  */
 export function readSent(
   leaf: Uint8Array,
   intermediates: readonly Uint8Array[],
+  read: (der: Uint8Array) => PathCertificate | string = readPathCertificate,
 ): { readonly sent: readonly PathCertificate[]; readonly spent: number } | ChainReason {
   const spent = [leaf, ...intermediates].reduce((sum, der) => sum + nameElements(der), 0) / ELEMENTS_PER_COST;
   if (spent > MAX_COST) {
@@ -46,7 +49,7 @@ export function readSent(
       why: 'the names of the certificates that came with it cost too much to read',
     };
   }
-  return { sent: intermediates.map(readPathCertificate).filter((one) => typeof one !== 'string'), spent };
+  return { sent: intermediates.map((der) => read(der)).filter((one) => typeof one !== 'string'), spent };
 }
 
 /** A valid path from the client's certificate to a trust anchor, or why there is none. */
