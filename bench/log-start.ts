@@ -33,7 +33,7 @@ async function fill(): Promise<void> {
   await client.set(`${stream}:name`, seal.seal(`revocation-log-name ${stream}`, name));
   const log = redisLog(client);
   const writer = randomUUID();
-  let previous: string | undefined;
+  let lastPosition: string | undefined;
   const entryOf = (number: number): string => {
     const revocation = { subject: randomUUID(), issuer: 'https://as.example.com' };
     const notice = { revocation, at: now, id: randomUUID() };
@@ -41,8 +41,8 @@ async function fill(): Promise<void> {
       writer,
       number,
       at: Date.now(),
-      previous,
-      own: previous,
+      lastRead: lastPosition,
+      lastOwn: lastPosition,
       version: now,
       syncedSince: now,
       attested: undefined,
@@ -58,7 +58,7 @@ async function fill(): Promise<void> {
         client.xAdd(stream, '*', { entry: entryOf(number - 999 + index) }),
       ),
     );
-    previous = await log.append(entryOf(number), 3_600_000, new AbortController().signal);
+    lastPosition = await log.append(entryOf(number), 3_600_000, new AbortController().signal);
   }
   await log.close?.();
 }
@@ -78,7 +78,7 @@ async function start(): Promise<{ milliseconds: number; processor: number; bytes
     clockTolerance: 30,
     from: 'log',
     maxWait: 60,
-    acceptsUnsynced: false,
+    acceptsUnknownRevocation: false,
   });
   const rules = { log: redisLog(client), secrets: [secret], maxTokenLifetime: 3_600, maxAgeWhileUnsynced: 5 };
   const feed = new LogSync(rules, revocations, (code) => problems.push(code));

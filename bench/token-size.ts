@@ -79,7 +79,7 @@ async function bytesPerToken(
       clockTolerance: 30,
       from: 'alone',
       maxWait: 2,
-      acceptsUnsynced: false,
+      acceptsUnknownRevocation: false,
     }),
   );
   let estimate = 0;
@@ -95,7 +95,7 @@ async function bytesPerToken(
     });
   }
   const after = heap();
-  await cache.endRefreshes();
+  await cache.settleQuestions();
   return { heap: (after - before) / tokens, estimate: estimate / tokens, text: text(0).length };
 }
 

@@ -47,7 +47,7 @@ const store = { get: async () => undefined, set: async () => undefined };
 const log = {
   open: async (name: string) => name,
   append: async () => '',
-  read: async () => ({ name: undefined, last: undefined, entries: [] }),
+  read: async () => ({ name: undefined, lastGiven: undefined, entries: [] }),
 };
 const proofs = { add: async () => true };
 const expired = await createTestCertificate({ notBefore: new Date(0), notAfter: new Date(1_000) });
@@ -99,7 +99,7 @@ export const beside: Readonly<Record<string, object>> = {
   'revocations.secret': {
     revocations: { channel: { publish: async () => 0, subscribe: async () => 0 }, secret },
   },
-  'revocations.uncheckedJwts': { revocations: { log, secret } },
+  'revocations.jwtsWithUnknownRevocation': { revocations: { log, secret } },
   'revocations.maxWait': { revocations: { log, secret } },
   ...ofStatus('mode', 'ca', 'crlFiles', 'origins', 'refreshInterval', 'timeout', 'maxSize', 'nonce'),
   'dpop.nonce.maxAge': { dpop: { nonce: { secret } } },

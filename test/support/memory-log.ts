@@ -30,14 +30,14 @@ export class MemoryLog implements RevocationLog {
 
   async read({ since, wait, signal }: LogQuery): Promise<LogPage> {
     this.#fail();
-    const last = this.#count === 0 ? undefined : positionOf(this.#count);
+    const lastGiven = this.#count === 0 ? undefined : positionOf(this.#count);
     const deadline = performance.now() + wait;
     while (this.#after(since).length === 0 && performance.now() < deadline) {
       await sleep(5, undefined, { signal });
       this.#fail();
     }
     const hasSince = since === undefined || this.entries.some(({ position }) => position === since);
-    return { name: this.name, last, hasSince, entries: this.#after(since).slice(0, 10) };
+    return { name: this.name, lastGiven, hasSince, entries: this.#after(since).slice(0, 10) };
   }
 
   /** Another server with the same entries: a replica that takes over. */

@@ -625,7 +625,7 @@ export class World {
         clockTolerance: tolerance / 1000,
         from: this.#from,
         maxWait: 0,
-        acceptsUnsynced: false,
+        acceptsUnknownRevocation: false,
         maxRevocations: 50,
       }),
       clock: 0,

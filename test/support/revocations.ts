@@ -16,7 +16,7 @@ export function remembered(changes: Partial<RevocationMemory> = {}): Revocations
     clockTolerance: 30,
     from: 'alone',
     maxWait: 0,
-    acceptsUnsynced: false,
+    acceptsUnknownRevocation: false,
     ...changes,
   });
 }

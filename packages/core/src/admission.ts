@@ -23,7 +23,10 @@ import { hashOf } from './token/token-hash.js';
 import type { TokenLookup } from './token-lookup.js';
 
 /** What admits requests, and what routes demand of admitted ones. */
-export type Admission = Pick<ResourceServer, 'authorize' | 'isGranted' | 'confirm' | 'require' | 'nextNonce'>;
+export type Admission = Pick<
+  ResourceServer,
+  'authorize' | 'isGranted' | 'grantedOf' | 'require' | 'nextNonce'
+>;
 
 /** The parts that an admission is made of. */
 export interface AdmissionParts {
@@ -311,7 +314,7 @@ export function createAdmission({
     isGranted: (req, authorization): authorization is Authorization =>
       Authorization.isOf(authorization, abortSignals, req),
 
-    confirm(req, outcome) {
+    grantedOf(req, outcome) {
       if (Authorization.isOf(outcome, abortSignals, req)) {
         return outcome;
       }

@@ -50,15 +50,18 @@ export interface ResourceServer {
   authorize(req: NodeRequest, body?: unknown): Authorization | undefined | Promise<Authorization>;
   /**
    * Returns whether this resource server made `authorization`, this very object, for this very
-   * request. An adapter passes a request on only if so, or if `confirm` returns `undefined`. Never
+   * request. An adapter passes a request on only if so, or if `grantedOf` returns `undefined`. It
+   * stays true after the token was revoked or has expired: `authorization.signal` shows that. Never
    * throws.
    */
   isGranted(req: NodeRequest, authorization: unknown): authorization is Authorization;
   /**
-   * Returns what `authorize` resolved to, if `isGranted` holds for it, or `undefined` for a request
-   * that `authorize` let pass without credentials. Throws `RequestRefused` for everything else.
+   * Returns `outcome`, what `authorize` resolved to, if `isGranted` holds for it, or `undefined` for a
+   * request that `authorize` let pass without credentials. Checks by which resource server and for
+   * which request the object was made, and nothing else: no token, binding or policy. Throws
+   * `RequestRefused` for everything else.
    */
-  confirm(req: NodeRequest, outcome: unknown): Authorization | undefined;
+  grantedOf(req: NodeRequest, outcome: unknown): Authorization | undefined;
   /**
    * Checks a policy. Returns the `Authorization` to use from now on, or a promise of it if the
    * policy takes its time. Throws `RequestRefused`, or rejects with it, unless `authorization` was
@@ -299,7 +302,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
 
     async close() {
       isClosed = true;
-      await cache.endRefreshes();
+      await cache.settleQuestions();
       hasLeftFleet = true;
       await channel?.close();
       await log?.close();

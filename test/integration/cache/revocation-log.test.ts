@@ -76,7 +76,7 @@ function logOver(way: Way): RevocationLog {
     append: (entry) => reached(() => log.append(entry)),
     read: (query) =>
       reached(() => {
-        if (query.isReconnecting === true && way.staysThere !== true) {
+        if (query.mustReconnect === true && way.staysThere !== true) {
           way.reads = undefined;
         }
         return (way.reads ?? log).read(query);
@@ -92,7 +92,7 @@ function start(secrets = [secret], way: Way = { isCut: false }): Member {
     clockTolerance: 30,
     from: 'log',
     maxWait: 0.1,
-    acceptsUnsynced: false,
+    acceptsUnknownRevocation: false,
   });
   const { lag: maxAgeWhileUnsynced = 5 } = way;
   const rules = { log: logOver(way), secrets, maxTokenLifetime: 3_600, maxAgeWhileUnsynced };
@@ -180,7 +180,7 @@ describe('a process that reads one server and writes to another', () => {
     await one.revoke({ subject: 'bob' });
     await vi.waitFor(() => expect(one.told).toContain('revocations_synced'), 5_000);
     const queries = reads.mock.calls.map(([query]) => query);
-    expect(queries.filter(({ isReconnecting }) => isReconnecting === true)).toHaveLength(1);
+    expect(queries.filter(({ mustReconnect }) => mustReconnect === true)).toHaveLength(1);
     expect(queries.length).toBeGreaterThan(4);
   });
 

@@ -81,7 +81,7 @@ describe('the log of revocations', () => {
   };
 
   it('that is read is ok', async () => {
-    expect(await check(async () => ({ name: undefined, last: undefined, entries: [] }))).toEqual([
+    expect(await check(async () => ({ name: undefined, lastGiven: undefined, entries: [] }))).toEqual([
       'ok revocation_log',
     ]);
   });
@@ -106,8 +106,8 @@ describe('the newest entry of the log of revocations', () => {
         writer: 'one',
         number: 1,
         at,
-        previous: undefined,
-        own: undefined,
+        lastRead: undefined,
+        lastOwn: undefined,
         version: 0,
         syncedSince: undefined,
         attested: undefined,

@@ -110,7 +110,7 @@ describeReal('redis-server', 'a fleet of processes with a log of revocations', (
 
   it.each([
     ['are refused', {}, 401],
-    ['are accepted where the option says so', { uncheckedJwts: 'accept' as const }, 200],
+    ['are accepted where the option says so', { jwtsWithUnknownRevocation: 'accept' as const }, 200],
   ])('after a restart of the fleet, Redis lost, JWTs from before %s', async (_title, keeps, status) => {
     await start(2, { keeps });
     const [revoked, spared] = [await token(), await token()];

@@ -25,7 +25,7 @@ describeReal('redis-server', 'a log of revocations that is lost', () => {
   async function start(
     framework: Framework,
     options: ResourceServerOptions,
-    uncheckedJwts: 'accept' | 'refuse' = 'refuse',
+    jwtsWithUnknownRevocation: 'accept' | 'refuse' = 'refuse',
   ): Promise<GuardedApi> {
     const client = createClient({ url: suite.redis.url, socket: { reconnectStrategy: 100 } });
     client.on('error', () => undefined);
@@ -37,7 +37,7 @@ describeReal('redis-server', 'a log of revocations that is lost', () => {
         secret: logSecret,
         maxAgeWhileUnsynced: 2,
         maxWait: 0.2,
-        uncheckedJwts,
+        jwtsWithUnknownRevocation,
       },
     });
     ends.push(async () => {
@@ -99,12 +99,12 @@ describeReal('redis-server', 'a log of revocations that is lost', () => {
 
     it.each<[string, 'forJwts' | 'forJwtsAndQuestions', 'accept' | 'refuse', number[], boolean]>([
       ['asks about JWTs where it can', 'forJwtsAndQuestions', 'refuse', [200, 401], true],
-      ["answers 503 with uncheckedJwts: 'refuse'", 'forJwts', 'refuse', [503, 503], false],
-      ["accepts them with uncheckedJwts: 'accept'", 'forJwts', 'accept', [200, 200], false],
+      ["answers 503 with jwtsWithUnknownRevocation: 'refuse'", 'forJwts', 'refuse', [503, 503], false],
+      ["accepts them with jwtsWithUnknownRevocation: 'accept'", 'forJwts', 'accept', [200, 200], false],
     ])(
       'a process that can not read the log %s',
-      async (_title, options, uncheckedJwts, [ofGood = 0, ofRevoked = 0], isAsked) => {
-        const api = await start(framework, suite.issuer[options], uncheckedJwts);
+      async (_title, options, jwtsWithUnknownRevocation, [ofGood = 0, ofRevoked = 0], isAsked) => {
+        const api = await start(framework, suite.issuer[options], jwtsWithUnknownRevocation);
         const [good, revoked] = [await suite.issuer.jwt(60), await suite.issuer.jwt(61)];
         await hears(api);
         expect(await api.status(good)).toBe(200);

@@ -114,7 +114,7 @@ describe('a flood of revocations of one issuer', () => {
   });
 
   it('refuses also where JWTs are accepted though a revocation may not have been heard', () => {
-    const revocations = small({ from: 'log', acceptsUnsynced: true });
+    const revocations = small({ from: 'log', acceptsUnknownRevocation: true });
     flood(revocations, red);
     expect(revocations.usability(known(revocations, {}))).toBe('may-be-revoked');
   });

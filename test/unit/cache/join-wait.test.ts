@@ -14,9 +14,9 @@ it('asks again after a second, and then more and more seldom: each question cost
   const startedAt = performance.now();
   const askedAt: number[] = [];
   while (performance.now() - startedAt < 80_000) {
-    if (!join.isAsked) {
+    if (!join.hasAsked) {
       askedAt.push(performance.now() - startedAt);
-      join.markAsked(true);
+      join.markJoinWritten(true);
     }
     vi.advanceTimersByTime(20);
     join.askAgainIfLate();

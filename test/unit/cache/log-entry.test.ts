@@ -5,8 +5,8 @@ const alive: LogEntry = {
   writer: 'writer',
   number: 7,
   at: 1_700_000_000_000,
-  previous: undefined,
-  own: undefined,
+  lastRead: undefined,
+  lastOwn: undefined,
   version: 1,
   syncedSince: undefined,
   attested: undefined,
@@ -18,7 +18,7 @@ const notice = { revocation: { subject: 'alice' }, at: 1_699_999_999_999, id: 'a
 
 it.each<LogEntry>([
   alive,
-  { ...alive, previous: '0001', own: '0000', syncedSince: 0 },
+  { ...alive, lastRead: '0001', lastOwn: '0000', syncedSince: 0 },
   { ...alive, notice },
   { ...alive, notice, noticeAge: 119_999, noticeCalls: 10_000 },
   { ...alive, attested: { as: 'join', by: 'it', from: undefined, upTo: undefined, since: 0, digest: '' } },
@@ -27,7 +27,7 @@ it.each<LogEntry>([
     attested: { as: 'heartbeat', by: 'it', from: '1', upTo: '2', since: 7, digest: 'hash' },
     notice,
   },
-  { ...alive, previous: '', syncedSince: 1, notice: { ...notice, at: 0 } },
+  { ...alive, lastRead: '', syncedSince: 1, notice: { ...notice, at: 0 } },
   { ...alive, notice: { ...notice, revocation: { jti: '"[\\', issuer: 'https://as.example.com' } } },
   { ...alive, notice: { ...notice, revocation: { tokenHash: 'hash' } } },
   { ...alive, notice: { ...notice, revocation: { thumbprint: 'hash', issuer: 'https://as.example.com' } } },

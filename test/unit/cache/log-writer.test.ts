@@ -16,7 +16,7 @@ function writerTo(log: MemoryLog, full: string[] = []): LogWriter {
     log: new TimedLog(log, new AbortController().signal),
     seals,
     keepFor: 1_000,
-    facts: () => ({ previous: undefined, version: 0, syncedSince: undefined, attested: undefined }),
+    facts: () => ({ lastRead: undefined, version: 0, syncedSince: undefined, attested: undefined }),
     hasRead: () => false,
     recent: new RecentNotices(),
     onFull: (issuer) => full.push(issuer),

@@ -161,7 +161,7 @@ describe('redisLog() that reads over a new connection', () => {
     const query = { since: undefined, wait: 1, signal };
     const writing = log.append('entry', 1, signal);
     await log.read(query);
-    await log.read({ ...query, isReconnecting: true });
+    await log.read({ ...query, mustReconnect: true });
     expect(connections.map(({ destroy }) => destroy.mock.calls.length)).toEqual([0, 1, 0]);
     connections[0]?.written('1-0');
     expect(await writing).toBe('A1-A0');

@@ -793,7 +793,7 @@ describe('for whose sake is asked', () => {
   });
 });
 
-describe('endRefreshes()', () => {
+describe('settleQuestions()', () => {
   it('waits for the questions under way, also for those that fail', async () => {
     const slow = deferred<TokenClaims>();
     const read = vi.fn<TokenReader>().mockReturnValueOnce(slow.promise).mockRejectedValue(outage);
@@ -801,7 +801,7 @@ describe('endRefreshes()', () => {
     const open = ask('t');
     ask('u').catch(() => undefined);
     let isSettled = false;
-    const ended = cache.endRefreshes().then(() => {
+    const ended = cache.settleQuestions().then(() => {
       isSettled = true;
     });
     await turn();
@@ -814,7 +814,7 @@ describe('endRefreshes()', () => {
   it('ends the refreshes', async () => {
     const { cache, cached, ask, read } = cacheOver(undefined, { refreshAhead: 20 });
     await ask('t');
-    await cache.endRefreshes();
+    await cache.settleQuestions();
     vi.setSystemTime(now + 50_000);
     expect(cached('t')).toMatchObject({ issuer });
     expect(read).toHaveBeenCalledTimes(1);

@@ -10,7 +10,7 @@ import { readTokenClaims, type TokenClaims } from '../../../packages/core/src/to
 
 const epoch = 1_800_000_000;
 const now = 100_000;
-const limits = { clockToleranceMs: 30_000, maxAgeWhileUnsyncedMs: 5_000, acceptsUnsynced: false };
+const limits = { clockToleranceMs: 30_000, maxAgeWhileUnsyncedMs: 5_000, acceptsUnknownRevocation: false };
 
 const alone: SyncState = {
   from: 'alone',

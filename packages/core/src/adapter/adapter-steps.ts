@@ -128,7 +128,7 @@ export function createAdapterSteps<Exchange, Next>(
     outcome: unknown,
   ): Promise<unknown> {
     try {
-      accept(server, req, exchange, server.confirm(req, await outcome));
+      accept(server, req, exchange, server.grantedOf(req, await outcome));
     } catch (thrown) {
       return refuse(server, req, exchange, next, thrown);
     }

@@ -45,7 +45,7 @@ export const refusingServer: ResourceServer = Object.freeze({
   clientCertificates: () => [],
   authorize: throwRefusal,
   isGranted: (_req: NodeRequest, _authorization: unknown): _authorization is never => false,
-  confirm: throwRefusal,
+  grantedOf: throwRefusal,
   require: throwRefusal,
   revoke: () => throwRefusal(),
   acceptRevocation: async (req: NodeRequest) => {

@@ -175,7 +175,8 @@ export class TokenCache {
         return entry.token;
       }
     }
-    if (this.#revocations.isTokenRevoked(hash)) {
+    // Spares a question about an unknown token. Whether a token is revoked, `usability()` decides.
+    if (this.#revocations.hasRevocationByHashAlone(hash)) {
       return revoked;
     }
     const rejected = this.#rejections.get(key);
@@ -307,8 +308,8 @@ export class TokenCache {
     return next;
   }
 
-  /** Stops background refreshes. Resolves when no question is open any more. */
-  async endRefreshes(): Promise<void> {
+  /** Stops background refreshes. Resolves when each question that is open has settled. */
+  async settleQuestions(): Promise<void> {
     this.#isSettling = true;
     while (this.#openQuestions.size > 0 || this.#nextQuestions.size > 0) {
       await allSettled([...this.#openQuestions.values(), ...this.#nextQuestions.values()]);

@@ -118,10 +118,10 @@ export function createStatusFetcher(rules: FetchRules, resolveHost: ResolveHost 
     const { origin } = new URL(url);
     const release = await places.take({ origin, authority: request.authority ?? origin, urgency });
     // Others may have asked the URL meanwhile.
-    const isLate = isClosed ? 'closed' : explainRest(failureKey);
-    if (isLate !== undefined) {
+    const cause = isClosed ? 'closed' : explainRest(failureKey);
+    if (cause !== undefined) {
       release();
-      throw new TellableError(isLate);
+      throw new TellableError(cause);
     }
     const began = performance.now();
     let hasAnswered = false;

@@ -85,7 +85,7 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
     'check why the revocation list or the OCSP responder that the detail names can not be read. ' +
     'certificatePolicy.revocationCheck.mode decides about the certificate meanwhile',
   revocations_unknown:
-    'check why Redis does not answer. revocations.uncheckedJwts decides about JWTs meanwhile',
+    'check why Redis does not answer. revocations.jwtsWithUnknownRevocation decides about JWTs meanwhile',
   shutting_down:
     'send the request again, to another process. Take a process out of the load balancer before close()',
   authorization_server_refused_credentials:

@@ -84,7 +84,7 @@ async function checkLog({ log, secrets }: LogRules): Promise<Finding> {
         'check the address, the credentials and the rights of revocations.log; until then JWTs get 503',
       );
     }
-    end ??= page.last;
+    end ??= page.lastGiven;
     const last = page.entries.at(-1);
     if (last === undefined || last.position <= (since ?? '')) {
       break;

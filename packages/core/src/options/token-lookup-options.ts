@@ -151,7 +151,7 @@ export const revocationOptions = optionGroup({
    * can't be read, or because the JWT was issued before the log began. `refuse`: it is introspected if
    * possible, and refused otherwise. `accept`: it is accepted. Refused without `log`. Default `refuse`.
    */
-  uncheckedJwts: withDefault(oneOf('refuse', 'accept'), 'refuse'),
+  jwtsWithUnknownRevocation: withDefault(oneOf('refuse', 'accept'), 'refuse'),
   /**
    * Longest time in seconds for which a request with a JWT waits until the log is read. After that
    * it gets 503. Refused without `log`. Default 2; from 0 to 30.
@@ -202,7 +202,8 @@ export interface RevocationRules {
   readonly log: LogRules | undefined;
   readonly maxTokenLifetime: number;
   readonly maxAgeWhileUnsynced: number;
-  readonly acceptsUnsynced: boolean;
+  /** Whether a JWT is accepted of which this process can't find out whether it was revoked. */
+  readonly acceptsUnknownRevocation: boolean;
   readonly maxWait: number;
 }
 
@@ -230,12 +231,13 @@ export function requireUsefulTimes({
 
 /** Reads the group `revocations`. Throws `ConfigurationError`. */
 export function resolveRevocations(given: OptionReader<typeof revocationOptions>): RevocationRules {
-  const { log, channel, maxTokenLifetime, maxAgeWhileUnsynced, uncheckedJwts, maxWait } = given.settings();
+  const { log, channel, maxTokenLifetime, maxAgeWhileUnsynced, jwtsWithUnknownRevocation, maxWait } =
+    given.settings();
   if (log !== undefined && channel !== undefined) {
     throw createConflict('revocations.channel', 'revocations.log');
   }
   const secrets = (log ?? channel) === undefined ? [] : given.getRequired('secret');
-  for (const name of ['uncheckedJwts', 'maxWait'] as const) {
+  for (const name of ['jwtsWithUnknownRevocation', 'maxWait'] as const) {
     if (!given.isMissing(name) && log === undefined) {
       throw createLonely(`revocations.${name}`, 'revocations.log');
     }
@@ -248,7 +250,7 @@ export function resolveRevocations(given: OptionReader<typeof revocationOptions>
     log: log && Object.freeze({ log, secrets, maxTokenLifetime, maxAgeWhileUnsynced }),
     maxTokenLifetime,
     maxAgeWhileUnsynced,
-    acceptsUnsynced: uncheckedJwts === 'accept',
+    acceptsUnknownRevocation: jwtsWithUnknownRevocation === 'accept',
     maxWait,
   });
 }

@@ -285,8 +285,8 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
       }, signal);
     },
 
-    async read({ since, wait, signal, isReconnecting = false }: LogQuery): Promise<LogPage> {
-      if (isReconnecting) {
+    async read({ since, wait, signal, mustReconnect = false }: LogQuery): Promise<LogPage> {
+      if (mustReconnect) {
         // Reading and writing then go to one server: a write under way ends its connection too.
         reconnects += 1;
         endIdle();
@@ -300,7 +300,7 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
           onOne(connection, async (redis) => {
             // Sent at once and done in order. The second waits until there is something to read;
             // its answer has another form with each version of the client.
-            const [last, , read, logName] = await callAll([
+            const [lastGiven, , read, logName] = await callAll([
               () => lastIn(redis, name),
               () => redis.xRead({ key: name, id: first }, { COUNT: 1, BLOCK: Math.max(1, Math.ceil(wait)) }),
               () => redis.xRange(name, first, '+', { COUNT: count }),
@@ -308,23 +308,23 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
             ] as const).catch(async (error: unknown) => {
               throw isOfWrongType(error) ? await removeUnusable('is not a stream', redis) : error;
             });
-            if (timeOf(last) > Number.MAX_SAFE_INTEGER) {
+            if (timeOf(lastGiven) > Number.MAX_SAFE_INTEGER) {
               throw await removeUnusable(
                 'had an id of no time, which leaves none for further entries',
                 redis,
               );
             }
-            return { last, read: entriesIn(read), name: logName };
+            return { lastGiven, read: entriesIn(read), name: logName };
           }),
         signal,
       );
       hasRead = true;
-      newestAt = page.last === undefined ? undefined : Math.min(timeOf(page.last), Date.now());
+      newestAt = page.lastGiven === undefined ? undefined : Math.min(timeOf(page.lastGiven), Date.now());
       pageSize = page.read.length < count ? MAX_PAGE : count;
       const hasSince = since === undefined || page.read[0]?.position === since;
       return {
         name: page.name,
-        last: page.last,
+        lastGiven: page.lastGiven,
         hasSince,
         entries: page.read.filter(({ position }) => position !== since),
       };

@@ -50,7 +50,7 @@ export class ChannelSync {
   /** A loss is reported once, however often the channel is tried meanwhile. */
   #isLossReported = false;
   #retry: NodeJS.Timeout | undefined;
-  #isLate: NodeJS.Timeout | undefined;
+  #lateTimer: NodeJS.Timeout | undefined;
   #end: () => Promise<unknown> = async () => undefined;
   #heartbeat: ChannelHeartbeat | undefined;
   readonly #silence: number;
@@ -93,7 +93,7 @@ export class ChannelSync {
     this.#closing.abort();
     this.#registration.end();
     clearTimeout(this.#retry);
-    clearTimeout(this.#isLate);
+    clearTimeout(this.#lateTimer);
     this.#heartbeat?.stop();
     // Revocations are not received from now on.
     this.#revocations.markLost();
@@ -105,7 +105,7 @@ export class ChannelSync {
       this.#lose(
         `the channel of revocations is not joined: subscribe() has not settled for ${SUBSCRIBE_PATIENCE} s`,
       );
-    this.#isLate = setTimeout(late, SUBSCRIBE_PATIENCE * 1000).unref();
+    this.#lateTimer = setTimeout(late, SUBSCRIBE_PATIENCE * 1000).unref();
     try {
       const end = await this.#channel.subscribe(
         {
@@ -115,7 +115,7 @@ export class ChannelSync {
         },
         this.#closing.signal,
       );
-      clearTimeout(this.#isLate);
+      clearTimeout(this.#lateTimer);
       if (this.#isClosed()) {
         await end();
         return;
@@ -128,7 +128,7 @@ export class ChannelSync {
       });
       this.#restore();
     } catch (error) {
-      clearTimeout(this.#isLate);
+      clearTimeout(this.#lateTimer);
       this.#lose(`the channel of revocations can not be joined: ${describeStoreError(error)}`);
       this.#retryLater();
     }

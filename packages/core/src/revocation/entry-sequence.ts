@@ -35,7 +35,7 @@ export class EntrySequence {
   }
 
   /** Remembers an entry of the fleet, unless it is replayed, and checks its order. */
-  add(position: string, { writer, number, at, previous, own }: LogEntry): EntryOrder {
+  add(position: string, { writer, number, at, lastRead, lastOwn }: LogEntry): EntryOrder {
     const last = this.#numbers.get(writer);
     // A forged entry says nothing of where the log begins.
     const isFirst = this.#firstPosition === undefined;
@@ -49,10 +49,10 @@ export class EntrySequence {
     this.entries.add(position, writer, number, at);
     this.#lastPosition = position;
     // An entry that this process has forgotten counts as not read.
-    const hasPrevious =
-      previous === undefined || previous < this.#firstPosition || this.entries.has(previous);
-    const isNext = last === undefined ? this.#isFirstOfWriter(number, own) : number === last + 1;
-    return isFirst || (hasPrevious && isNext) ? 'follows' : 'gap';
+    const hasLastRead =
+      lastRead === undefined || lastRead < this.#firstPosition || this.entries.has(lastRead);
+    const isNext = last === undefined ? this.#isFirstOfWriter(number, lastOwn) : number === last + 1;
+    return isFirst || (hasLastRead && isNext) ? 'follows' : 'gap';
   }
 
   clear(): void {
@@ -66,11 +66,11 @@ export class EntrySequence {
    * Whether an entry of a writer that was not met before is its first, or its first one that is not
    * trimmed.
    */
-  #isFirstOfWriter(number: number, own: string | undefined): boolean {
-    if (own === undefined) {
+  #isFirstOfWriter(number: number, lastOwn: string | undefined): boolean {
+    if (lastOwn === undefined) {
       return number === 1;
     }
-    const isTrimmed = own < (this.#firstPosition ?? '');
-    return isTrimmed || (number === 1 && this.entries.has(own));
+    const isTrimmed = lastOwn < (this.#firstPosition ?? '');
+    return isTrimmed || (number === 1 && this.entries.has(lastOwn));
   }
 }

@@ -28,7 +28,7 @@ interface Ping {
  * written its `join` entry. Times by the monotonic clock.
  */
 export class JoinWait {
-  #isAsked = false;
+  #hasAsked = false;
   #askedAt = 0;
   /** Milliseconds after which it asks again. It doubles: each question costs every process that runs. */
   #askPause = ANSWER_TIME;
@@ -38,9 +38,12 @@ export class JoinWait {
   /** Sent while a long log is read; undefined before, and after the log was begun again. */
   #ping: Ping | undefined;
 
-  /** Whether this process has written its `join` entry, and has still to wait for it or has read it. */
-  get isAsked(): boolean {
-    return this.#isAsked;
+  /**
+   * Whether this process has asked the other ones by its `join` entry, and has still to wait for that
+   * entry or has read it.
+   */
+  get hasAsked(): boolean {
+    return this.#hasAsked;
   }
 
   /** Whether this process has read its `join` entry in the log. */
@@ -59,8 +62,8 @@ export class JoinWait {
   }
 
   /** @param expectsAnswer whether another process may run */
-  markAsked(expectsAnswer: boolean): void {
-    this.#isAsked = true;
+  markJoinWritten(expectsAnswer: boolean): void {
+    this.#hasAsked = true;
     this.#askedAt = performance.now();
     if (expectsAnswer) {
       this.#answerUntil = this.#unansweredSince() + ANSWER_TIME;
@@ -73,13 +76,13 @@ export class JoinWait {
 
   /** An entry of this process is gone, which may have been its `join` entry. */
   askAgainUnlessRead(): void {
-    this.#isAsked &&= this.#joinPosition !== undefined;
+    this.#hasAsked &&= this.#joinPosition !== undefined;
   }
 
   /** A server that was replaced meanwhile may not have the `join` entry. */
   askAgainIfLate(): void {
-    this.#isAsked = performance.now() < this.#askedAt + this.#askPause;
-    if (!this.#isAsked) {
+    this.#hasAsked = performance.now() < this.#askedAt + this.#askPause;
+    if (!this.#hasAsked) {
       this.#askPause = Math.min(2 * this.#askPause, MAX_ASK_PAUSE);
     }
   }

@@ -11,10 +11,10 @@ export interface LogEntry {
   readonly number: number;
   /** Milliseconds since the epoch, by the writer's clock. */
   readonly at: number;
-  /** The entry that the writer had read last. */
-  readonly previous: string | undefined;
-  /** The entry that the process wrote before this one; undefined for its first. */
-  readonly own: string | undefined;
+  /** The position of the entry that the writer had read last, by whichever process it was written. */
+  readonly lastRead: string | undefined;
+  /** The position of the entry that the writer wrote before this one; undefined for its first. */
+  readonly lastOwn: string | undefined;
   /** The version of the log's name, as the writer knows it. */
   readonly version: number;
   /**
@@ -48,8 +48,8 @@ type Members = readonly [
   writer: string,
   number: number,
   at: number,
-  previous: string | null,
-  own: string | null,
+  lastRead: string | null,
+  lastOwn: string | null,
   version: number,
   syncedSince: number | null,
   attested: AttestedMembers | null,
@@ -71,9 +71,9 @@ type Members = readonly [
  * object.
  */
 export function textOfEntry({ notice, noticeAge, noticeCalls, ...entry }: LogEntry): string {
-  const { writer, number, at, previous, own, version, syncedSince, attested } = entry;
+  const { writer, number, at, lastRead, lastOwn, version, syncedSince, attested } = entry;
   const members: Members = [
-    ...([writer, number, at, previous ?? null, own ?? null, version, syncedSince ?? null] as const),
+    ...([writer, number, at, lastRead ?? null, lastOwn ?? null, version, syncedSince ?? null] as const),
     attested === undefined ? null : membersOfAttestation(attested),
     ...(notice === undefined ? ([] as const) : membersOfNotice(notice, noticeAge, noticeCalls)),
   ];
@@ -104,8 +104,8 @@ export function parseEntry(text: string): LogEntry | undefined {
     writer,
     number,
     at,
-    previous,
-    own,
+    lastRead,
+    lastOwn,
     version,
     syncedSince,
     attested,
@@ -121,8 +121,8 @@ export function parseEntry(text: string): LogEntry | undefined {
     writer,
     number,
     at,
-    previous: previous ?? undefined,
-    own: own ?? undefined,
+    lastRead: lastRead ?? undefined,
+    lastOwn: lastOwn ?? undefined,
     version,
     syncedSince: syncedSince ?? undefined,
     attested: attested === null ? undefined : attestationOf(attested),

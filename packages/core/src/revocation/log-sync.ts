@@ -129,7 +129,7 @@ export class LogSync {
       seals: this.#seals,
       keepFor: maxAgeMs + 2 * QUIET_TIME,
       facts: (as) => ({
-        previous: this.#sequence.lastPosition,
+        lastRead: this.#sequence.lastPosition,
         version: this.#naming.version,
         syncedSince: this.#syncedSince,
         attested: as && this.#attestations.attest(as),
@@ -231,7 +231,7 @@ export class LogSync {
     const page = await this.#log.read({
       since: this.#position,
       wait,
-      isReconnecting: this.#mustReconnect,
+      mustReconnect: this.#mustReconnect,
     });
     this.#mustReconnect = false;
     if (!(await this.#checkPage(page))) {
@@ -254,7 +254,7 @@ export class LogSync {
       // What kept this process from reading may have kept the others from answering.
       this.#join.countPingAsAnswered();
     }
-    if ((this.#position ?? '') >= (page.last ?? '')) {
+    if ((this.#position ?? '') >= (page.lastGiven ?? '')) {
       if (!this.#checkConfirmedEntries(sentAt) || (await this.#awaitOwnEntry())) {
         return;
       }
@@ -315,9 +315,9 @@ export class LogSync {
    */
   async #checkPage(page: LogPage): Promise<boolean> {
     const since = this.#position ?? '';
-    const last = page.last ?? '';
+    const lastGiven = page.lastGiven ?? '';
     const isSameLog = this.#naming.isOfSameLog(page.name);
-    const hasLostEntries = !page.hasSince || last < since;
+    const hasLostEntries = !page.hasSince || lastGiven < since;
     if (!isSameLog || hasLostEntries) {
       this.#naming.setLoss(isSameLog);
       this.#problems.reportLost();
@@ -334,8 +334,8 @@ export class LogSync {
         return false;
       }
     }
-    if (page.entries.length === 0 && since < last) {
-      await this.#handleMissingEnd(page.last);
+    if (page.entries.length === 0 && since < lastGiven) {
+      await this.#handleMissingEnd(page.lastGiven);
       return false;
     }
     return true;
@@ -358,9 +358,9 @@ export class LogSync {
    * The log has given positions later than those of its entries: the newest entries were deleted.
    * The next entry ends that.
    */
-  async #handleMissingEnd(last: string | undefined): Promise<void> {
-    if (this.#missingEnd !== last) {
-      this.#missingEnd = last;
+  async #handleMissingEnd(lastGiven: string | undefined): Promise<void> {
+    if (this.#missingEnd !== lastGiven) {
+      this.#missingEnd = lastGiven;
       this.#startAgainWithLoss();
       return;
     }
@@ -465,7 +465,7 @@ export class LogSync {
    * to.
    */
   async #continueJoin(sentAt: number): Promise<boolean> {
-    if (!this.#join.isAsked) {
+    if (!this.#join.hasAsked) {
       await this.#askToJoin();
       return false;
     }
@@ -518,7 +518,7 @@ export class LogSync {
         return;
       }
     }
-    this.#join.markAsked(Date.now() - this.#othersWroteAt < QUIET_TIME);
+    this.#join.markJoinWritten(Date.now() - this.#othersWroteAt < QUIET_TIME);
     await this.#log.pause(OBJECTION_TIME);
   }
 

@@ -9,7 +9,7 @@ import type { TimedLog } from './timed-log.js';
 import { type WaitingCall, WaitingRevocations } from './waiting-revocations.js';
 
 /** What an entry says of the process that writes it. */
-export type WriterFacts = Pick<LogEntry, 'previous' | 'version' | 'syncedSince' | 'attested'>;
+export type WriterFacts = Pick<LogEntry, 'lastRead' | 'version' | 'syncedSince' | 'attested'>;
 
 export interface LogWriterParts {
   readonly log: TimedLog;
@@ -180,7 +180,7 @@ export class LogWriter {
       writer: this.#id,
       number: this.#count,
       at: Date.now(),
-      own: this.#lastPosition,
+      lastOwn: this.#lastPosition,
       notice: known?.notice,
       // What is written late or again still counts from the moment at which it was revoked.
       noticeAge: known === undefined ? 0 : Math.max(0, Math.floor(performance.now() - known.knownSince)),

@@ -37,11 +37,11 @@ export interface LogQuery {
   readonly wait: number;
   readonly signal: AbortSignal;
   /**
-   * Read over a new connection, and use none of the open ones again, also not to write: what the
-   * process wrote last was not in what it read. An open connection may be to a server that is not in
-   * use any more. Default false.
+   * An order: if true, read over a new connection, and use none of the open ones again, also not to
+   * write. What the process wrote last was not in what it read, so an open connection may be to a
+   * server that is not in use any more. Default false.
    */
-  readonly isReconnecting?: boolean;
+  readonly mustReconnect?: boolean;
 }
 
 /** What a process read. */
@@ -49,10 +49,11 @@ export interface LogPage {
   /** The log's name, read after the entries; undefined where it has none. */
   readonly name: string | undefined;
   /**
-   * The position that was given last before the entries were read, also if its entry is gone;
-   * undefined where the log has given none.
+   * The last position that the log ever gave, read before the entries of this page, also if its entry is
+   * gone; undefined where the log has given none. It is not the position of the last entry of this
+   * page: a process counts as having read the whole log once it has read up to here.
    */
-  readonly last: string | undefined;
+  readonly lastGiven: string | undefined;
   /**
    * Whether the entry at `since` was still there after the entries were read; true without `since`.
    */

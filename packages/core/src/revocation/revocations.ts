@@ -142,7 +142,7 @@ export interface RevocationMemory {
    * Whether a token that speaks for itself is used though a revocation of it may not have been
    * received.
    */
-  readonly acceptsUnsynced: boolean;
+  readonly acceptsUnknownRevocation: boolean;
   /**
    * How many revocations are remembered. Beyond that the oldest of the issuer that has the most are
    * forgotten, and its tokens from before may be revoked. Default 100,000.
@@ -199,7 +199,7 @@ export class Revocations {
     clockTolerance,
     from,
     maxWait,
-    acceptsUnsynced,
+    acceptsUnknownRevocation,
     maxRevocations = DEFAULT_MAX_REVOCATIONS,
     report = () => undefined,
   }: RevocationMemory) {
@@ -223,7 +223,7 @@ export class Revocations {
     this.#limits = {
       clockToleranceMs: Math.max(clockTolerance * 1000, CLOCK_DIFFERENCE),
       maxAgeWhileUnsyncedMs: maxAgeWhileUnsynced * 1000,
-      acceptsUnsynced,
+      acceptsUnknownRevocation,
     };
     this.#sync = {
       from,
@@ -468,12 +468,13 @@ export class Revocations {
   }
 
   /**
-   * Returns whether a revocation names this one token. Those of one issuer do not count, as nothing is
-   * known of the token here.
+   * Returns whether a revocation by `tokenHash` names exactly this hash and no issuer. `false` says
+   * nothing: revocations of one issuer, such as those of signals and of `revocationEndpoint()`, are not
+   * found here, and a signed token is revoked by its canonical hash. Only `usability()` decides.
    *
-   * @param name the hash or the canonical hash of the token
+   * @param name the hash of the token's text, or its canonical hash
    */
-  isTokenRevoked(name: string): boolean {
+  hasRevocationByHashAlone(name: string): boolean {
     return this.#revocations.size > 0 && this.#revocations.get(keyOf('tokenHash', name)) !== undefined;
   }
 

@@ -87,10 +87,10 @@ export interface UsabilityLimits {
    */
   readonly maxAgeWhileUnsyncedMs: number;
   /**
-   * Whether a token that speaks for itself is used though a revocation of it may not have been
-   * received.
+   * Whether a token that speaks for itself is used though this process can't find out whether it was
+   * revoked: while revocations are not received, and also if it is from before `completeSince`.
    */
-  readonly acceptsUnsynced: boolean;
+  readonly acceptsUnknownRevocation: boolean;
 }
 
 /**
@@ -151,9 +151,9 @@ function usabilityOfToken(
   { token }: DatedClaims,
   sync: SyncState,
   isCurrent: boolean,
-  { clockToleranceMs, acceptsUnsynced }: UsabilityLimits,
+  { clockToleranceMs, acceptsUnknownRevocation }: UsabilityLimits,
 ): Usability {
-  if (sync.from === 'channel' || acceptsUnsynced) {
+  if (sync.from === 'channel' || acceptsUnknownRevocation) {
     return 'use';
   }
   if (!isCurrent) {

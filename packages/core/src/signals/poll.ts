@@ -108,7 +108,7 @@ export class Poll {
     const { closing } = this.#parts;
     while (!closing.aborted) {
       if (performance.now() >= this.#pollAt) {
-        const seconds = await this.#turn();
+        const seconds = await this.#pollAndAct();
         this.#pollAt = performance.now() + seconds * 1000;
       }
       await this.#retryHeld();
@@ -129,7 +129,7 @@ export class Poll {
   }
 
   /** Polls once, and resolves with the seconds until the next poll. */
-  async #turn(): Promise<number> {
+  async #pollAndAct(): Promise<number> {
     const startedAt = performance.now();
     let retryAfter: number | undefined;
     let page: Page | undefined;
