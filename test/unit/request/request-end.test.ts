@@ -171,17 +171,31 @@ describe('the state of a request', () => {
     const req = requestOn(connection().socket);
     start(req);
     const members = Reflect.ownKeys(req);
-    expect(knownStateOf(req)).toEqual({ acceptedBy: undefined, isEnded: false });
+    expect(knownStateOf(req)).toEqual({ of: req, acceptedBy: undefined, isEnded: false });
     stateOf(req).acceptedBy = 'a resource server';
     finish(req);
     expect(Reflect.ownKeys(req)).toEqual(members);
-    expect(knownStateOf(req)).toEqual({ acceptedBy: 'a resource server', isEnded: true });
+    expect(knownStateOf(req)).toEqual({ of: req, acceptedBy: 'a resource server', isEnded: true });
   });
 
   it('is made when it is needed for a request whose start was not announced', () => {
     const req = requestOn(connection().socket);
     expect(knownStateOf(req)).toBeUndefined();
     expect(stateOf(req)).toBe(stateOf(req));
+  });
+
+  it.each<[string, (req: NodeRequest) => NodeRequest]>([
+    ['inherits from it', (req) => Object.create(req) as NodeRequest],
+    ['is a copy of it', (req) => ({ ...req }) as NodeRequest],
+  ])('is not that of another one that %s', (_, derive) => {
+    const req = requestOn(connection().socket);
+    stateOf(req).acceptedBy = 'a resource server';
+    stateOf(req).isEnded = true;
+    const other = derive(req);
+    expect(knownStateOf(other)?.acceptedBy).toBe('a resource server');
+    stateOf(other).acceptedBy = undefined;
+    expect(knownStateOf(other)).toEqual({ of: other, acceptedBy: undefined, isEnded: true });
+    expect(knownStateOf(req)?.acceptedBy).toBe('a resource server');
   });
 
   it('is missing on a frozen request, which harms no process', () => {

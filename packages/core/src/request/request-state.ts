@@ -2,6 +2,8 @@ import type { NodeRequest } from './node-request.js';
 
 /** What this package remembers of a request, in one object for all of it. */
 export interface RequestState {
+  /** The request that it is the state of. */
+  readonly of: NodeRequest;
   /** What accepted the request, so that the guards of its routes ask the same. */
   acceptedBy: unknown;
   /** Whether its response is finished: Node does not say so later. */
@@ -14,23 +16,26 @@ const stateKey: unique symbol = Symbol('mtls-bound');
 type WithState = NodeRequest & { [stateKey]?: RequestState };
 
 /**
- * Returns the state of a request, and makes it if there is none. Throws `TypeError` for a frozen
- * request that has none.
+ * Returns the request's own state, and makes it if there is none: what is remembered of
+ * `Object.create(req)` or of a copy says nothing of `req`. Throws `TypeError` for a frozen request that has none.
  *
  * Call it at the start of a request: Express changes the prototype of a request afterwards. From then
  * on V8 makes a hidden class for each member that this request gets, which takes about 3 µs.
  */
 export function stateOf(req: NodeRequest): RequestState {
   const known = knownStateOf(req);
-  if (known !== undefined) {
+  if (known?.of === req) {
     return known;
   }
-  const state: RequestState = { acceptedBy: undefined, isEnded: false };
+  const state: RequestState = { of: req, acceptedBy: undefined, isEnded: known?.isEnded === true };
   (req as WithState)[stateKey] = state;
   return state;
 }
 
-/** Returns the state of a request; `undefined` if nothing is remembered of it. Never throws. */
+/**
+ * Returns the state of a request, also one that it inherits or was copied with; `undefined` if nothing is remembered of
+ * it. Never throws.
+ */
 export function knownStateOf(req: NodeRequest): RequestState | undefined {
   return (req as WithState)[stateKey];
 }
