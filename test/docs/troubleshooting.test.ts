@@ -77,6 +77,7 @@ describe('docs/reference/troubleshooting.md', () => {
     const good = problems.filter(([, meaning]) => meaning?.startsWith('good news: ')).map(([code]) => code);
     expect(good).toEqual([
       '`authorization_server_resumed`',
+      '`transmitter_resumed`',
       '`shared_cache_resumed`',
       '`revocations_synced`',
       '`signal_poll_resumed`',

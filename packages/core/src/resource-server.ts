@@ -240,7 +240,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     abortSignals,
     dpop,
     // Its tokens end in the other processes too. The request is refused at once, and does not wait for that.
-    ({ thumbprint }) => ignoreRejection(revoke({ thumbprint }, 'revoke')),
+    ({ thumbprint }) => ignoreRejection(revoke({ thumbprint }, 'certificate')),
   );
   const seenCertificates = createSeenCertificates(settings.maxListedClients);
   const refusals = createRefusals(settings, explainer, report, dpop);

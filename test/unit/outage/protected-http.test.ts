@@ -11,10 +11,11 @@ import { deferred } from '../../support/deferred.js';
 
 const rules = { maxConcurrent: 2, maxQueued: 3, maxFailures: 3, retryInterval: 0.2, timeout: 5 };
 const request = { method: 'POST', headers: {} };
+const server = { role: 'authorization server', name: 'https://as.example.com' } as const;
 
 function protect(http: Http, changes: Partial<typeof rules> = {}) {
   const report = vi.fn();
-  const { send } = createProtectedHttp(http, 'https://as.example.com', { ...rules, ...changes }, report);
+  const { send } = createProtectedHttp(http, server, { ...rules, ...changes }, report);
   return {
     report,
     send: () => send('https://as.example.com/x', request).then(String, (error) => error.code),
@@ -38,7 +39,7 @@ describe('for whose sake a request is sent', () => {
 
   it('failures of one client leave the breaker closed for the others', async () => {
     const asked = vi.fn(failing);
-    const { send } = createProtectedHttp(asked, 'https://as.example.com', rules, vi.fn());
+    const { send } = createProtectedHttp(asked, server, rules, vi.fn());
     const sendFor = (name: string) =>
       send('https://as.example.com/x', {
         ...request,
@@ -53,7 +54,7 @@ describe('for whose sake a request is sent', () => {
   });
 
   it('a changed Object.prototype names no client', async () => {
-    const { send } = createProtectedHttp(failing, 'https://as.example.com', rules, vi.fn());
+    const { send } = createProtectedHttp(failing, server, rules, vi.fn());
     const sendOnce = () => send('https://as.example.com/x', request).catch(code);
     Object.defineProperty(Object.prototype, 'requester', {
       value: { interactionId: undefined, clientNames: ['alice'] },
@@ -114,7 +115,7 @@ describe('what opens the breaker', () => {
 
 it('a request that is given up before it has its turn is refused, and not sent', async () => {
   const asked = vi.fn<Http>(async () => new Response());
-  const { send } = createProtectedHttp(asked, 'https://as.example.com', rules, vi.fn());
+  const { send } = createProtectedHttp(asked, server, rules, vi.fn());
   const sent = send('https://as.example.com/x', { ...request, signal: AbortSignal.abort() });
   await expect(sent).rejects.toMatchObject({ code: 'authorization_server_not_asked' });
   expect(asked).not.toHaveBeenCalled();
@@ -145,6 +146,23 @@ it('sends one probe each interval; no request waits for it; its success closes t
     'authorization_server_suspended',
     'authorization_server_resumed',
   ]);
+});
+
+it('a transmitter of Shared Signals has problems of its own', async () => {
+  let status = 503;
+  const report = vi.fn();
+  const { send } = createProtectedHttp(
+    async () => new Response(null, { status }),
+    { role: 'transmitter', name: 'https://transmitter.example.com' },
+    { ...rules, maxFailures: 1 },
+    report,
+  );
+  const pass = controlClock();
+  await send('https://transmitter.example.com/x', request);
+  status = 200;
+  pass(220);
+  await send('https://transmitter.example.com/x', request);
+  expect(report.mock.calls.map(([code]) => code)).toEqual(['transmitter_suspended', 'transmitter_resumed']);
 });
 
 it('what was under way when the breaker opened does not keep it open, nor close it', async () => {
@@ -188,12 +206,7 @@ it.each(['GET', 'POST'])(
   '%s: a retry that meets a breaker opened by the first attempt tells the cause',
   async (method) => {
     const http = () => Promise.reject(new RequestRefused('authorization_server_unreachable'));
-    const { send } = createProtectedHttp(
-      http,
-      'https://as.example.com',
-      { ...rules, maxFailures: 1 },
-      vi.fn(),
-    );
+    const { send } = createProtectedHttp(http, server, { ...rules, maxFailures: 1 }, vi.fn());
     const ask = () =>
       retryBroken((wasCounted) => send('https://as.example.com/x', { method, headers: {}, wasCounted }));
     await expect(ask()).rejects.toMatchObject({ code: 'authorization_server_unreachable' });
@@ -223,7 +236,7 @@ describe('a question that is asked again counts once', () => {
         }
         throw outcome;
       });
-      const { send } = createProtectedHttp(asked, 'https://as.example.com', rules, vi.fn());
+      const { send } = createProtectedHttp(asked, server, rules, vi.fn());
       const sendIt = (wasCounted = false) =>
         send('https://as.example.com/x', { method, headers: {}, wasCounted });
       // A question by GET is asked again by itself.
@@ -307,12 +320,7 @@ describe('an open breaker', () => {
 
   it('stops exchanges with one endpoint alone', async () => {
     const http: Http = async (url) => new Response(null, { status: url.includes('down') ? 503 : 200 });
-    const { send } = createProtectedHttp(
-      http,
-      'https://as.example.com',
-      { ...rules, maxFailures: 1 },
-      vi.fn(),
-    );
+    const { send } = createProtectedHttp(http, server, { ...rules, maxFailures: 1 }, vi.fn());
     const codeOf = (url: string) => send(url, request).then(String, (error) => error.code);
     await codeOf('https://as.example.com/down');
     expect(await codeOf('https://as.example.com/down?x=1')).toBe('authorization_server_not_asked');

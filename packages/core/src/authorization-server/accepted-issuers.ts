@@ -92,7 +92,12 @@ export function createAcceptedIssuer(
   const plainHttp = createHttp(options.http, client?.authentication.identity);
   const { timeout, maxConcurrent, maxQueued } = options.http;
   const limits = { ...options.circuitBreaker, timeout, maxConcurrent, maxQueued };
-  const protectedHttp = createProtectedHttp(plainHttp.send, issuer, limits, report);
+  const protectedHttp = createProtectedHttp(
+    plainHttp.send,
+    { role: 'authorization server', name: issuer },
+    limits,
+    report,
+  );
   const { send: http } = protectedHttp;
   const onFound = (server: AuthorizationServer): void => {
     onMetadata?.(server);

@@ -35,6 +35,13 @@ export interface BreakerRules {
 
 export interface ProtectionRules extends RequestLimits, BreakerRules {}
 
+/** Which server is asked: problems name it, so that the operator looks at the right one. */
+export interface AskedServer {
+  readonly role: 'authorization server' | 'transmitter';
+  /** The issuer of the authorization server, or the transmitter of Shared Signals. */
+  readonly name: string;
+}
+
 /**
  * Seconds. If an endpoint asks for a longer pause by `Retry-After`, it is still tried again after
  * this time. A client that can provoke such an answer must not lock out the other clients for long.
@@ -62,7 +69,7 @@ interface Endpoint {
  */
 export function createProtectedHttp(
   http: Http,
-  issuer: string,
+  server: AskedServer,
   rules: ProtectionRules,
   report: ReportProblem,
 ): { readonly send: Http; readonly close: () => void } {
@@ -77,7 +84,7 @@ export function createProtectedHttp(
     if (known !== undefined) {
       return known;
     }
-    const endpoint = createEndpoint(name, issuer, rules, report);
+    const endpoint = createEndpoint(name, server, rules, report);
     endpoints.set(name, endpoint);
     return endpoint;
   }
@@ -148,18 +155,22 @@ function causeOf(request: HttpRequest): { readonly source: ClientNames; readonly
 
 function createEndpoint(
   name: string,
-  issuer: string,
+  server: AskedServer,
   { maxConcurrent, maxFailures, retryInterval }: ProtectionRules,
   report: ReportProblem,
 ): Endpoint {
-  const registration = registerBreaker({ issuer, endpoint: name });
+  const registration = registerBreaker({ issuer: server.name, endpoint: name });
   const breaker = new CircuitBreaker({ failures: maxFailures, probeInterval: retryInterval }, (isOpen) => {
     registration.show(isOpen);
     const message = isOpen
       ? `${name} failed or asked for a pause ${maxFailures} times in a row; one request at a ` +
         'time tries it until it answers'
       : `${name} answers again`;
-    report(isOpen ? 'authorization_server_suspended' : 'authorization_server_resumed', message);
+    if (server.role === 'transmitter') {
+      report(isOpen ? 'transmitter_suspended' : 'transmitter_resumed', message);
+    } else {
+      report(isOpen ? 'authorization_server_suspended' : 'authorization_server_resumed', message);
+    }
   });
   return { breaker, turns: new ConcurrencyLimit(maxConcurrent), registration };
 }

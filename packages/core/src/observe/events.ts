@@ -125,11 +125,14 @@ export interface CertificateEvent {
 }
 
 /**
- * Published on `mtls-bound:breaker` when an endpoint of an authorization server is paused,
- * and when the rest ends.
+ * Published on `mtls-bound:breaker` when an endpoint of an authorization server, or of a transmitter
+ * of Shared Signals, is paused, and when the pause ends.
  */
 export interface BreakerEvent {
-  /** The issuer whose authorization server it is. */
+  /**
+   * The issuer whose authorization server it is, or the `transmitter` of `sharedSignals()`. They are
+   * the same text if the authorization server is the transmitter: then `endpoint` tells which it is.
+   */
   readonly issuer: string;
   /** The URL of the endpoint, without user name and query. */
   readonly endpoint: string;

@@ -63,12 +63,10 @@ export function observeByLog(logger: Logger): () => void {
       return logger[status === 503 ? 'warn' : 'info'](fieldsOf(event), 'request refused');
     },
     reported: (event) => logger.warn(fieldsOf(event), "accepted by binding: 'report'"),
-    breaker: ({ issuer, state }) =>
+    breaker: ({ issuer, endpoint, state }) =>
       logger.warn(
-        { issuer, state },
-        state === 'open'
-          ? 'requests to the authorization server paused'
-          : 'authorization server answers again',
+        { issuer, endpoint, state },
+        state === 'open' ? 'requests to the endpoint paused' : 'requests to the endpoint resumed',
       ),
     signal: ({ transmitter, types, outcome, error }) =>
       logger[unactedOutcomes.has(outcome) ? 'warn' : 'info'](

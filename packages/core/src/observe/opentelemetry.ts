@@ -37,7 +37,8 @@ export function observeByOpenTelemetry(): () => void {
     description: 'Problems that an operator must solve',
   });
   const open = meter.createUpDownCounter('mtls_bound.breaker.open', {
-    description: 'Endpoints of an authorization server whose circuit breaker is open',
+    description:
+      'Endpoints of authorization servers and Shared Signals transmitters whose circuit breaker is open',
   });
   const duration = meter.createHistogram('mtls_bound.introspection.duration', {
     description: 'Questions to an authorization server',

@@ -66,7 +66,11 @@ export function observeByPrometheus<Registry extends PrometheusRegistry>(
   const lookups = new Counter(metric('cache_lookups_total', 'Looks at what is known of a token', 'result'));
   const problems = new Counter(metric('problems_total', 'Problems that an operator must solve', 'code'));
   const open = new Gauge(
-    metric('breaker_open', 'Endpoints of an authorization server whose circuit breaker is open', 'issuer'),
+    metric(
+      'breaker_open',
+      'Endpoints of authorization servers and Shared Signals transmitters whose circuit breaker is open',
+      'issuer',
+    ),
   );
   const duration = new Histogram({
     ...metric('introspection_duration_seconds', 'Questions to an authorization server', 'issuer', 'outcome'),

@@ -12,10 +12,12 @@ export interface RevocationEvent {
   readonly issuer: string | undefined;
   /**
    * `revoke`: this process called `revoke()`. `endpoint`: a client sent it to
-   * `revocationEndpoint()`. `signal`: a transmitter of Shared Signals sent it here. `channel`,
-   * `log`: another process revoked, and this process received it there.
+   * `revocationEndpoint()`. `signal`: a transmitter of Shared Signals sent it here. `certificate`:
+   * `certificatePolicy.revocationCheck` found that a client's certificate is revoked, which revokes
+   * the tokens that are bound to it. `channel`, `log`: another process revoked, and this process
+   * received it there.
    */
-  readonly origin: 'revoke' | 'endpoint' | 'signal' | 'channel' | 'log';
+  readonly origin: 'revoke' | 'endpoint' | 'signal' | 'certificate' | 'channel' | 'log';
 }
 
 /**

@@ -110,7 +110,7 @@ export function createSignalReceiver(
   const limits = { timeout, maxConcurrent, maxQueued };
   const protectedHttp = createProtectedHttp(
     plainHttp.send,
-    transmitter,
+    { role: 'transmitter', name: transmitter },
     { ...circuitBreaker, ...limits },
     report,
   );
