@@ -35,8 +35,8 @@ export interface AcceptedIssuer {
    */
   readonly ready: () => Promise<void>;
   /**
-   * The server, the client id and the settings of `introspection()`: with others the answer may be
-   * another one (RFC 7662 §4). Undefined for any other token source, as it is not known what that
+   * The server, the client id, `audience` and the settings of `introspection()`: with others the answer
+   * may be another one (RFC 7662 §4). Undefined for any other token source, as it is not known what that
    * asks.
    */
   readonly sharedId: string | undefined;

@@ -17,7 +17,7 @@ export class ConcurrencyLimit {
   }
 
   /**
-   * Calls `work`, at once if fewer than `max` calls run. Rejects with what `noTurn` makes if the time
+   * Calls `work`, at once if fewer than `max` calls run. Rejects with what `noPlace` makes if the time
    * is over before; `work` is not called then.
    */
   async run<T>(deadline: Deadline, noPlace: () => Error, work: () => Promise<T>): Promise<T> {
@@ -40,7 +40,7 @@ export class ConcurrencyLimit {
     }
   }
 
-  #waitForPlace(deadline: Deadline, noTurn: () => Error): Promise<void> {
+  #waitForPlace(deadline: Deadline, noPlace: () => Error): Promise<void> {
     return new Promise((resolve, reject) => {
       const begin = (): void => {
         forget();
@@ -48,7 +48,7 @@ export class ConcurrencyLimit {
       };
       const forget = deadline.whenOver(() => {
         this.#waiting.delete(begin);
-        reject(noTurn());
+        reject(noPlace());
       });
       this.#waiting.add(begin);
     });

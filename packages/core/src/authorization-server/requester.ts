@@ -26,7 +26,7 @@ export function markActiveToken(requester: Requester): void {
   ofActiveTokens.add(requester);
 }
 
-/** Returns whether `markKnownToken()` marked this very object. */
+/** Returns whether `markActiveToken()` marked this very object. */
 export function isOfActiveToken(requester: Requester): boolean {
   return ofActiveTokens.has(requester);
 }

@@ -32,8 +32,9 @@ export interface AdmittedEvent {
 
 /**
  * Published on `mtls-bound:refused` for each request that is refused; on `mtls-bound:reported`
- * for each that `binding: 'report'` accepts. Holds no token, and of its claims none but the issuer,
- * `client_id`, and `cnf["x5t#S256"]` or `cnf.jkt`, where that is not the client's.
+ * for each that `binding: 'report'` accepts and `required` would refuse. Holds no token, and of its
+ * claims none but the issuer, `client_id`, and `cnf["x5t#S256"]` or `cnf.jkt`, where that is not the
+ * client's.
  */
 export interface RefusedEvent {
   /**
@@ -104,8 +105,9 @@ export interface IntrospectionEvent {
 /** Published on `mtls-bound:cache` for each look at what is known of a token. */
 export interface CacheEvent {
   /**
-   * `hit`: an active token's claims; `inactive_hit`: that it is not active; `miss`: the
-   * authorization server is asked. After a miss `shared_hit`: the shared tier knew; `stale`: the
+   * `hit`: an active token's claims; `inactive_hit`: that it is not active; `miss`: the token source
+   * reads the token, so that the authorization server is asked or a JWT is verified. After a miss
+   * `shared_hit`: the shared tier knew; `stale`: the
    * authorization server could not be asked, and an old answer was used.
    */
   readonly result: 'hit' | 'inactive_hit' | 'miss' | 'shared_hit' | 'stale';

@@ -138,8 +138,10 @@ export const resourceServerOptions = optionGroup({
    */
   profile: optional<ProfileName, ProfileName>(oneOf(...profileNames), { environment: 'MTLS_BOUND_PROFILE' }),
   /**
-   * Whether a request must carry an access token. `optional` accepts requests without an
-   * `Authorization` header, for routes that are open to everyone. Default `required`.
+   * Whether a request must carry an access token. `optional` accepts requests without one, for routes
+   * that are open to everyone: without an `Authorization` header, and also with one of another scheme
+   * than Bearer, such as Basic. The scheme DPoP is another one unless `dpop` is set. Default
+   * `required`.
    */
   credentials: withDefault(oneOf('required', 'optional'), 'required'),
   /**
@@ -195,8 +197,8 @@ export const resourceServerOptions = optionGroup({
    */
   revocations: nestedGroup<typeof revocationOptions, RevocationOptions>(revocationOptions),
   /**
-   * How many inactive tokens of one client the authorization server is asked about. `false`
-   * disables the limit. Default: `{}`.
+   * How many tokens that turn out not to be active one client may send. A JWT whose verification
+   * fails counts, too, though no server is asked about it. `false` disables the limit. Default: `{}`.
    */
   floodGuard: optional(nestedRule<never, FloodGuardOptions | false>(floodGuardOptions), { fallback: '`{}`' }),
   /**

@@ -166,9 +166,10 @@ export const floodGuardOptions = optionGroup({
   /**
    * The allowance of unknown tokens that are not active, for each client certificate and each
    * address (for IPv6, each /64). A client without allowance gets 429 for unknown tokens, and its
-   * known tokens are accepted. A token counts from when the authorization server is asked. The
-   * allowance returns evenly over `window`. A token that is active is given back at once, and
-   * raises the allowance by one, up to this limit. Default 100; from 1 to 1,000,000.
+   * known tokens are accepted. A token counts from when the token source reads it: from when the
+   * authorization server is asked, or the JWT is verified. The allowance returns evenly over `window`.
+   * A token that is active is given back at once, and raises the allowance by one, up to this limit.
+   * Default 100; from 1 to 1,000,000.
    */
   maxInactive: wholeNumber({ min: 1, max: 1_000_000, default: 100 }),
   /** Seconds in which the whole allowance returns. Default 60; from 1 to 86,400. */

@@ -36,7 +36,11 @@ export interface ReceivedRevocation {
   readonly isOfOneToken: boolean;
   /** When this process received it. */
   readonly turn: number;
-  /** Milliseconds since the epoch, by the clock of the process that revoked. */
+  /**
+   * When it was revoked, in milliseconds since the epoch, by the clock of the process that revoked. Of a
+   * revocation that this process received as it was made, the later of that time and this process's:
+   * the clock of the process that revoked may be behind.
+   */
   readonly revokedAt: number;
   /** Where it stands in the log; undefined without a log, or before it was read there. */
   readonly position: string | undefined;
@@ -102,8 +106,10 @@ export interface UsabilityLimits {
 export type Usability = 'use' | 'introspect' | 'refuse' | 'wait' | 'may-be-revoked';
 
 /**
- * Decides whether what is known of a token may be used now. All that revocation means here is in
- * this function.
+ * Decides whether what is known of a token may be used now. Three other places decide about
+ * revocations, each by less: `Revocations.watch()` about requests that were accepted,
+ * `hasRevocationByHashAlone()` about tokens of which nothing is known, and `acceptsShared` about whether
+ * the shared cache is asked.
  *
  * @param now by the monotonic clock, in milliseconds
  * @param forgotten what may have concerned the token
