@@ -23,10 +23,10 @@ export function pack(folder) {
   const tarballs = {};
   for (const name of readdirSync(join(root, 'packages'))) {
     const cwd = join(root, 'packages', name);
-    const before = new Set(readdirSync(folder));
+    const manifest = JSON.parse(readFileSync(join(cwd, 'package.json'), 'utf8'));
     run('npx', ['--yes', packageManager, 'pack', '--pack-destination', folder], { cwd });
-    const [file] = readdirSync(folder).filter((each) => !before.has(each));
-    tarballs[JSON.parse(readFileSync(join(cwd, 'package.json'), 'utf8')).name] = join(folder, file);
+    const file = `${manifest.name.replace('@', '').replace('/', '-')}-${manifest.version}.tgz`;
+    tarballs[manifest.name] = join(folder, file);
   }
   return tarballs;
 }

@@ -66,6 +66,19 @@ it('the guide tells to set what is needed, and nothing else', () => {
   expect([...guide.matchAll(/^export (\w+)=/gm)].map(([, name]) => name)).toEqual(Object.keys(environment()));
 });
 
+it('the guide names the packed files by patterns that match one file each', async () => {
+  const patterns = [...new Set(guide.match(/\/tmp\/packed\/[\w*.-]+/g))].filter((name) =>
+    name.endsWith('.tgz'),
+  );
+  const command = `ls ${patterns.join(' ')}`.replaceAll('/tmp/packed', '.');
+  const { stdout } = await promisify(execFile)('sh', ['-c', command], { cwd: join(folder, 'tarballs') });
+  const named = stdout
+    .trim()
+    .split('\n')
+    .map((name) => join(folder, 'tarballs', name));
+  expect(new Set(named)).toEqual(new Set([tarballs['express-mtls'], tarballs['@mtls-bound/core']]));
+});
+
 it.each(Object.entries(programs))(
   'the guide alone leads from an empty folder and the tarballs to a guarded route in %s',
   async (framework, program) => {
