@@ -134,7 +134,7 @@ describe.each(frameworks)('%s', (framework) => {
     await calls(framework, [pki.alice]);
     expect(lines.map(({ level, code, msg }) => [level, code, String(msg).slice(0, 30)])).toEqual([
       [30, 'certificate_mismatch', 'request refused'],
-      [40, undefined, 'requests to the authorization '],
+      [40, undefined, 'requests to the endpoint pause'],
       [50, 'authorization_server_suspended', expect.stringContaining('https://127.0.0.1')],
       [40, 'authorization_server_failed', 'request refused'],
       [50, 'authorization_server_failed', expect.any(String)],
@@ -144,6 +144,11 @@ describe.each(frameworks)('%s', (framework) => {
       thumbprint: pki.bob.thumbprint,
       expectedThumbprint: pki.alice.thumbprint,
       certificateFrom: 'the TLS connection',
+    });
+    expect(lines[1]).toMatchObject({
+      issuer: server.issuer,
+      endpoint: expect.stringContaining(server.issuer),
+      state: 'open',
     });
     expect(JSON.stringify(lines)).not.toMatch(/3141592653|2718281828|161803/);
   });
