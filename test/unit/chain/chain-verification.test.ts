@@ -55,7 +55,10 @@ it('an expired certificate is accepted once the clock is put right', async () =>
 
 it('a certificate that counts is verified, and the one that came is not changed', async () => {
   const chain = verification(root);
-  const certificate = new ClientCertificate((await client('CN=client', root)).der, { verified: false });
+  const certificate = new ClientCertificate((await client('CN=client', root)).der, {
+    verified: false,
+    mayBeRevoked: false,
+  });
   expect(chain.verify(certificate, Date.now())).toMatchObject({ certificate: { verified: true } });
   expect(certificate.verified).toBe(false);
 });
@@ -116,17 +119,38 @@ it.each([
   'x-ssl-client-verify: certificate revoked',
   'TLS says CRL_HAS_EXPIRED',
   'x-ssl-client-verify says 75 (OCSP_CERT_UNKNOWN)',
+  // Its own words, which nothing is read from.
+  'the bank has blocked it',
 ])('a certificate is refused of which the source says: %s', async (verifyError) => {
   const { der } = await client('CN=client', root);
   const refused = new ClientCertificate(der, { verified: false, verifyError });
   const unknown = new ClientCertificate(der, {
     verified: false,
     verifyError: 'TLS says UNABLE_TO_GET_ISSUER_CERT',
+    mayBeRevoked: false,
   });
   const chain = verification(root);
-  expect(chain.verify(refused, Date.now())).toEqual({ code: 'revoked_by_source', why: verifyError });
+  expect(chain.verify(refused, Date.now())).toEqual({ code: 'not_cleared_by_source', why: verifyError });
   expect(chain.verify(unknown, Date.now())).toHaveProperty('path');
-  expect(chain.verify(refused, Date.now())).toEqual({ code: 'revoked_by_source', why: verifyError });
+  expect(chain.verify(refused, Date.now())).toEqual({ code: 'not_cleared_by_source', why: verifyError });
+});
+
+it.each<[object, string]>([
+  [{ verified: false }, 'it is not verified'],
+  [{ verified: false, mayBeRevoked: undefined }, 'it is not verified'],
+  [{ verified: false, mayBeRevoked: 'no' }, 'it is not verified'],
+  [{ verified: true, mayBeRevoked: true }, 'it may be revoked, as its source says'],
+  [{ mayBeRevoked: true }, 'it may be revoked, as its source says'],
+])('a certificate is refused of which the source knows %j', async (facts, why) => {
+  const { der } = await client('CN=client', root);
+  const chain = verification(root);
+  const now = Date.now();
+  expect(chain.verify(new ClientCertificate(der, facts), now)).toEqual({
+    code: 'not_cleared_by_source',
+    why,
+  });
+  const cleared = new ClientCertificate(der, { verified: false, mayBeRevoked: false });
+  expect(chain.verify(cleared, now)).toHaveProperty('path');
 });
 
 it('a certificate that comes back without its intermediates, as from a resumed session, keeps its path', async () => {
@@ -145,7 +169,7 @@ it('a certificate that comes back without its intermediates, as from a resumed s
   });
   expect(chain.verify(alone(), now)).toHaveProperty('path');
   expect(chain.verify(new ClientCertificate(der, revoked), now)).toEqual({
-    code: 'revoked_by_source',
+    code: 'not_cleared_by_source',
     why: revoked.verifyError,
   });
   // Another process has not seen them.

@@ -55,6 +55,7 @@ function connectionBy(chain: readonly Node[]) {
     remoteAddress: '127.0.0.1',
     encrypted: true,
     authorized: false,
+    authorizationError: 'UNABLE_TO_GET_ISSUER_CERT',
     getProtocol: () => 'TLSv1.3',
     getPeerX509Certificate: () => peer,
   };

@@ -29,8 +29,15 @@ export interface CertificateFacts {
    * is unknown.
    */
   readonly verified?: boolean | undefined;
-  /** Why `verified` is false. Default: not known. */
+  /** Why `verified` is false, for the operator: nothing is decided by this text. Default: not known. */
   readonly verifyError?: string | undefined;
+  /**
+   * Whether the verdict says that the certificate is revoked, or that its revocation could not be looked
+   * up. If true, `certificatePolicy.authorities` refuses the certificate, and so does each rule by names.
+   * Set `false` next to `verified: false` only if the verdict is known to be about something else, such
+   * as an unknown authority. Default: true if `verified` is false, as the reason is not known.
+   */
+  readonly mayBeRevoked?: boolean | undefined;
   /**
    * The certificates that came with it, DER, of which `certificatePolicy.authorities` builds its path;
    * the first 10 count. They are the client's word, and prove nothing by themselves. A function is
@@ -53,6 +60,12 @@ export class ClientCertificate {
    * when no reason is known.
    */
   readonly verifyError: string | undefined;
+  /**
+   * Whether the verdict of TLS or of the proxy says that the certificate is revoked, or leaves that open.
+   * `certificatePolicy.authorities` then refuses the certificate. False if `verified` is not false,
+   * unless the source says otherwise.
+   */
+  readonly mayBeRevoked: boolean;
   // Requests share this object, so its bytes are handed out as copies alone.
   readonly #der: Uint8Array | undefined;
   #intermediates: CertificateFacts['intermediates'];
@@ -64,6 +77,8 @@ export class ClientCertificate {
     this.thumbprint = this.#der === undefined ? givenThumbprint(from) : thumbprintOf(this.#der);
     this.verified = Object.hasOwn(facts, 'verified') ? facts.verified : undefined;
     this.verifyError = Object.hasOwn(facts, 'verifyError') ? facts.verifyError : undefined;
+    const mayBeRevoked: unknown = Object.hasOwn(facts, 'mayBeRevoked') ? facts.mayBeRevoked : undefined;
+    this.mayBeRevoked = mayBeRevoked === undefined ? this.verified === false : mayBeRevoked !== false;
     this.#intermediates = Object.hasOwn(facts, 'intermediates') ? facts.intermediates : undefined;
     Object.freeze(this);
   }
@@ -88,10 +103,12 @@ export class ClientCertificate {
     if (typeof value !== 'object' || value === null || !(anyCopy in value)) {
       return undefined;
     }
-    const { der, thumbprint, verified, verifyError, intermediates } = value as Partial<ClientCertificate>;
+    const { der, thumbprint, verified, verifyError, mayBeRevoked, intermediates } =
+      value as Partial<ClientCertificate>;
     const facts = {
       verified: typeof verified === 'boolean' ? verified : undefined,
       verifyError: typeof verifyError === 'string' ? verifyError : undefined,
+      mayBeRevoked,
       intermediates: Array.isArray(intermediates) ? intermediates : undefined,
     };
     if (isUint8Array(der)) {

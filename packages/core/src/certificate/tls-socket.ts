@@ -6,6 +6,7 @@ import type { Hint } from '../shared/hint.js';
 import { type CertificateSource, ClientCertificate, MAX_INTERMEDIATES } from './client-certificate.js';
 import { type Connection, connectionOf, isSimulated } from './connection.js';
 import { createHandshakeReader } from './handshake-reader.js';
+import { mayErrorBeRevocation } from './verify-error.js';
 
 /** Reads the certificate of a connection, hashed once in a handshake, whatever asks for it. */
 function readPeerCertificate(connection: Connection): ClientCertificate | undefined {
@@ -21,8 +22,8 @@ function readPeerCertificate(connection: Connection): ClientCertificate | undefi
   const error: unknown = connection.authorizationError ?? null;
   const verified = connection.authorized === true && error === null;
   const hasLists = (connection.server?.crl ?? connection._tlsOptions?.server?.crl ?? null) !== null;
-  const verifyError = verified ? undefined : reasonOf(error, hasLists);
-  return new ClientCertificate(der, { verified, verifyError, intermediates: () => issuersOf(peer) });
+  const verdict = verified ? undefined : readError(error, hasLists);
+  return new ClientCertificate(der, { verified, ...verdict, intermediates: () => issuersOf(peer) });
 }
 
 /** The certificates that came with a certificate in the handshake, its issuer first. */
@@ -42,11 +43,15 @@ function issuersOf(peer: X509Certificate): Uint8Array[] {
  * @param hasLists whether the server has lists of revoked certificates. OpenSSL names one error of a chain:
  * a client that sends a wrong certificate beside a revoked one chooses which.
  */
-function reasonOf(error: unknown, hasLists: boolean): string | undefined {
-  const said = typeof error === 'string' && /^[A-Z0-9_]{1,80}$/.test(error) ? `TLS says ${error}` : undefined;
-  return hasLists
-    ? `${said ?? 'TLS names no error'}, and the server has lists of revoked certificates (crl)`
-    : said;
+function readError(error: unknown, hasLists: boolean): { verifyError?: string; mayBeRevoked: boolean } {
+  const code = typeof error === 'string' && /^[A-Z0-9_]{1,80}$/.test(error) ? error : undefined;
+  const mayBeRevoked = hasLists || code === undefined || mayErrorBeRevocation(code);
+  const said = code === undefined ? undefined : `TLS says ${code}`;
+  if (hasLists) {
+    const lists = 'and the server has lists of revoked certificates (crl)';
+    return { verifyError: `${said ?? 'TLS names no error'}, ${lists}`, mayBeRevoked };
+  }
+  return { ...(said !== undefined && { verifyError: said }), mayBeRevoked };
 }
 
 // Made once, when a source of this kind is first made: a process that never makes one is not told

@@ -19,10 +19,10 @@ export function createVerdictCheck(
 ): (certificate: ClientCertificate) => void {
   let isReported = false;
   return (certificate) => {
-    if (certificate.verified === true) {
+    if (certificate.verified === true && !certificate.mayBeRevoked) {
       return;
     }
-    if (certificate.verified !== undefined) {
+    if (certificate.verified !== undefined || certificate.mayBeRevoked) {
       throw new RequestRefused(code, { detail: explainUnverified(certificate) });
     }
     if (!isReported) {
@@ -39,9 +39,12 @@ const verdictMissing =
   'certificatePolicy: { requireVerified: true }';
 
 /** Returns why a certificate does not count as verified, in words for operators. */
-export function explainUnverified({ verified, verifyError }: ClientCertificate): string {
+export function explainUnverified({ verified, verifyError, mayBeRevoked }: ClientCertificate): string {
   if (verifyError !== undefined) {
     return `it is not verified: ${verifyError}`;
+  }
+  if (verified !== false && mayBeRevoked) {
+    return 'it may be revoked, as its source says';
   }
   return verified === undefined
     ? 'it is not verified: no verdict on its chain comes with it'

@@ -1,5 +1,6 @@
 /** OpenSSL's verification errors by their numbers, as HAProxy's `ssl_c_verify` writes them. */
 const errorNames: Readonly<Record<string, string>> = {
+  '1': 'UNSPECIFIED',
   '2': 'UNABLE_TO_GET_ISSUER_CERT',
   '3': 'UNABLE_TO_GET_CRL',
   '4': 'UNABLE_TO_DECRYPT_CERT_SIGNATURE',
@@ -11,42 +12,162 @@ const errorNames: Readonly<Record<string, string>> = {
   '10': 'CERT_HAS_EXPIRED',
   '11': 'CRL_NOT_YET_VALID',
   '12': 'CRL_HAS_EXPIRED',
+  '13': 'ERROR_IN_CERT_NOT_BEFORE_FIELD',
+  '14': 'ERROR_IN_CERT_NOT_AFTER_FIELD',
   '15': 'ERROR_IN_CRL_LAST_UPDATE_FIELD',
   '16': 'ERROR_IN_CRL_NEXT_UPDATE_FIELD',
+  '17': 'OUT_OF_MEM',
   '18': 'DEPTH_ZERO_SELF_SIGNED_CERT',
   '19': 'SELF_SIGNED_CERT_IN_CHAIN',
   '20': 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
   '21': 'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
   '22': 'CERT_CHAIN_TOO_LONG',
   '23': 'CERT_REVOKED',
+  '24': 'NO_ISSUER_PUBLIC_KEY',
   '25': 'PATH_LENGTH_EXCEEDED',
   '26': 'INVALID_PURPOSE',
   '27': 'CERT_UNTRUSTED',
   '28': 'CERT_REJECTED',
+  '29': 'SUBJECT_ISSUER_MISMATCH',
+  '30': 'AKID_SKID_MISMATCH',
+  '31': 'AKID_ISSUER_SERIAL_MISMATCH',
+  '32': 'KEYUSAGE_NO_CERTSIGN',
   '33': 'UNABLE_TO_GET_CRL_ISSUER',
+  '34': 'UNHANDLED_CRITICAL_EXTENSION',
   '35': 'KEYUSAGE_NO_CRL_SIGN',
   '36': 'UNHANDLED_CRITICAL_CRL_EXTENSION',
+  '37': 'INVALID_NON_CA',
+  '38': 'PROXY_PATH_LENGTH_EXCEEDED',
+  '39': 'KEYUSAGE_NO_DIGITAL_SIGNATURE',
+  '40': 'PROXY_CERTIFICATES_NOT_ALLOWED',
+  '41': 'INVALID_EXTENSION',
+  '42': 'INVALID_POLICY_EXTENSION',
+  '43': 'NO_EXPLICIT_POLICY',
   '44': 'DIFFERENT_CRL_SCOPE',
+  '45': 'UNSUPPORTED_EXTENSION_FEATURE',
+  '46': 'UNNESTED_RESOURCE',
+  '47': 'PERMITTED_VIOLATION',
+  '48': 'EXCLUDED_VIOLATION',
+  '49': 'SUBTREE_MINMAX',
+  '50': 'APPLICATION_VERIFICATION',
+  '51': 'UNSUPPORTED_CONSTRAINT_TYPE',
+  '52': 'UNSUPPORTED_CONSTRAINT_SYNTAX',
+  '53': 'UNSUPPORTED_NAME_SYNTAX',
   '54': 'CRL_PATH_VALIDATION_ERROR',
+  '55': 'PATH_LOOP',
+  '56': 'SUITE_B_INVALID_VERSION',
+  '57': 'SUITE_B_INVALID_ALGORITHM',
+  '58': 'SUITE_B_INVALID_CURVE',
+  '59': 'SUITE_B_INVALID_SIGNATURE_ALGORITHM',
+  '60': 'SUITE_B_LOS_NOT_ALLOWED',
+  '61': 'SUITE_B_CANNOT_SIGN_P_384_WITH_P_256',
+  '62': 'HOSTNAME_MISMATCH',
+  '63': 'EMAIL_MISMATCH',
+  '64': 'IP_ADDRESS_MISMATCH',
+  '65': 'DANE_NO_MATCH',
   '66': 'EE_KEY_TOO_SMALL',
   '67': 'CA_KEY_TOO_SMALL',
   '68': 'CA_MD_TOO_WEAK',
+  '69': 'INVALID_CALL',
+  '70': 'STORE_LOOKUP',
+  '71': 'NO_VALID_SCTS',
+  '72': 'PROXY_SUBJECT_NAME_VIOLATION',
   '73': 'OCSP_VERIFY_NEEDED',
   '74': 'OCSP_VERIFY_FAILED',
   '75': 'OCSP_CERT_UNKNOWN',
+  '76': 'UNSUPPORTED_SIGNATURE_ALGORITHM',
+  '77': 'SIGNATURE_ALGORITHM_MISMATCH',
+  '78': 'SIGNATURE_ALGORITHM_INCONSISTENCY',
   '79': 'INVALID_CA',
+  '80': 'PATHLEN_INVALID_FOR_NON_CA',
+  '81': 'PATHLEN_WITHOUT_KU_KEY_CERT_SIGN',
+  '82': 'KU_KEY_CERT_SIGN_INVALID_FOR_NON_CA',
+  '83': 'ISSUER_NAME_EMPTY',
+  '84': 'SUBJECT_NAME_EMPTY',
+  '85': 'MISSING_AUTHORITY_KEY_IDENTIFIER',
+  '86': 'MISSING_SUBJECT_KEY_IDENTIFIER',
+  '87': 'EMPTY_SUBJECT_ALT_NAME',
+  '88': 'EMPTY_SUBJECT_SAN_NOT_CRITICAL',
+  '89': 'CA_BCONS_NOT_CRITICAL',
+  '90': 'AUTHORITY_KEY_IDENTIFIER_CRITICAL',
+  '91': 'SUBJECT_KEY_IDENTIFIER_CRITICAL',
+  '92': 'CA_CERT_MISSING_KEY_USAGE',
+  '93': 'EXTENSIONS_REQUIRE_VERSION_3',
+  '94': 'EC_KEY_EXPLICIT_PARAMS',
 };
+
+/** A failed verdict on the chain of a certificate. */
+export interface FailedVerdict {
+  /** What it says, for the operator. */
+  readonly verifyError: string;
+  /** False only if the verdict is known to be about something else than revocation. */
+  readonly mayBeRevoked: boolean;
+}
+
+/** That a certificate is revoked, or that its revocation lists or its OCSP status can not be had. */
+const revocationWord = /revo[ck]|crl|ocsp/i;
+
+/** Errors whose name leaves open what went wrong, also with a revocation list. */
+const openErrors = ['UNSPECIFIED', 'OUT_OF_MEM', 'APPLICATION_VERIFICATION', 'INVALID_CALL', 'STORE_LOOKUP'];
+
+/** The errors of OpenSSL that are not about revocation. */
+const otherErrors: ReadonlySet<string> = new Set(
+  Object.values(errorNames).filter((name) => !revocationWord.test(name) && !openErrors.includes(name)),
+);
+
+/** The texts of `openErrors`. */
+const openText = /unspecified|memory|application|verification context|lookup/i;
+
+/**
+ * Returns whether an error of OpenSSL, by its name without a prefix, may be about revocation. True for
+ * each name that is not known.
+ */
+export function mayErrorBeRevocation(name: string): boolean {
+  return !otherErrors.has(name);
+}
 
 /** A verdict's own word: fixed vocabulary of the proxies. */
 const word = /^(?:SUCCESS|NONE|FAILED|GENEROUS|RESUMED|OK|true|false|\d{1,3}|X509_V_[A-Z0-9_]{1,60})$/;
 
 /**
- * Says why the values of a verdict's header do not verify the certificate, for the operator. Shows
- * a value only if it is a verdict as proxies write one: where the proxy does not set the header, a
- * client writes what it likes.
+ * Words that leave no doubt. NGINX and Apache write NONE without a certificate, Apache writes GENEROUS
+ * for an unknown authority alone, and ends the handshake of a session, which RESUMED means, for a
+ * revoked one.
  */
-export function verifyErrorOf(header: string, values: readonly string[]): string {
+const otherWords: readonly string[] = [
+  'SUCCESS',
+  'NONE',
+  'GENEROUS',
+  'RESUMED',
+  'OK',
+  'true',
+  '0',
+  'X509_V_OK',
+];
+
+/**
+ * Reads the values of a verdict's header that do not verify the certificate. The text shows a value
+ * only if it is a verdict as proxies write one: where the proxy does not set the header, a client
+ * writes what it likes. Whether the verdict may be about revocation is read from the value itself.
+ *
+ * @param checksRevocation false for a proxy that never looks at revocation: then only a value that
+ * names revocation is about it
+ */
+export function readFailedVerdict(
+  header: string,
+  values: readonly string[],
+  checksRevocation: boolean,
+): FailedVerdict {
   const [value, another] = values;
+  // A client can make some proxies drop a header, and can add one: neither must hide a revoked certificate.
+  const isOther = value !== undefined && another === undefined && isAboutSomethingElse(value);
+  return {
+    verifyError: describeVerdict(header, value, another),
+    mayBeRevoked: values.some((one) => revocationWord.test(one)) || (checksRevocation && !isOther),
+  };
+}
+
+function describeVerdict(header: string, value: string | undefined, another: string | undefined): string {
   if (value === undefined) {
     return `${header} is not there`;
   }
@@ -59,22 +180,28 @@ export function verifyErrorOf(header: string, values: readonly string[]): string
     : `${header} holds no verdict that is known, ${value.length} characters`;
 }
 
+/** Whether a value is a verdict that is known, and not about revocation. */
+function isAboutSomethingElse(value: string): boolean {
+  if (otherWords.includes(value)) {
+    return true;
+  }
+  const name = Object.hasOwn(errorNames, value) ? errorNames[value] : /^X509_V_ERR_(.+)$/.exec(value)?.[1];
+  return name === undefined ? isOtherReason(value) : !mayErrorBeRevocation(name);
+}
+
+function isOtherReason(value: string): boolean {
+  return isReason(value) && !revocationWord.test(value) && !openText.test(value);
+}
+
 /**
  * A word, or `FAILED:` with OpenSSL's reason: words of letters alone, so that no token and no key
  * is one.
  */
 function isVerdict(value: string): boolean {
-  if (word.test(value)) {
-    return true;
-  }
-  const reason = value.startsWith('FAILED:') && value.length <= 120 ? value.slice(7).split(' ') : [];
-  return reason.length > 0 && reason.every((part) => /^[A-Za-z()'/,-]{1,16}$/.test(part));
+  return word.test(value) || isReason(value);
 }
 
-/**
- * Whether a verdict says that a certificate is revoked, or that its lists of revoked certificates or its
- * OCSP status can not be had.
- */
-export function isAboutRevocation(verifyError: string): boolean {
-  return /revoked|crl|ocsp/i.test(verifyError);
+function isReason(value: string): boolean {
+  const reason = value.startsWith('FAILED:') && value.length <= 120 ? value.slice(7).split(' ') : [];
+  return reason.length > 0 && reason.every((part) => /^[A-Za-z()'/,-]{1,16}$/.test(part));
 }

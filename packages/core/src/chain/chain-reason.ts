@@ -5,7 +5,7 @@ export type ChainReasonCode =
   | 'hash_alone'
   | 'unreadable'
   | 'no_path'
-  | 'revoked_by_source'
+  | 'not_cleared_by_source'
   | 'not_valid_yet'
   | 'expired'
   | 'authority_expired'

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { ClientCertificate, thumbprintOf } from '../certificate/client-certificate.js';
 import { hashAloneDetail } from '../certificate/parsed-certificate.js';
-import { isAboutRevocation } from '../certificate/verify-error.js';
+import { explainUnverified } from '../certificate/verdict-check.js';
 import { callAll } from '../shared/promises.js';
 import type { AuthoritySource } from './authorities.js';
 import type { ChainReason } from './chain-reason.js';
@@ -156,17 +156,19 @@ export class ChainVerification {
   }
 
   #entryOf(certificate: ClientCertificate, known: Entry | undefined, now: number): Entry {
-    const { der, thumbprint, verified, verifyError = '' } = certificate;
+    const entry = this.#pathEntryOf(certificate, known, now);
+    // A path does not find out whether it is revoked: it knows other lists than the source, or none.
+    if (!certificate.mayBeRevoked || 'why' in entry.outcome) {
+      return entry;
+    }
+    const why = certificate.verifyError ?? explainUnverified(certificate);
+    return { ...entry, outcome: { code: 'not_cleared_by_source', why } };
+  }
+
+  #pathEntryOf(certificate: ClientCertificate, known: Entry | undefined, now: number): Entry {
+    const { der, thumbprint } = certificate;
     if (der === undefined) {
       return { outcome: hashAlone, generation: this.#generation, ...always };
-    }
-    // This check would not find out: it knows other lists, or none.
-    if (verified === false && isAboutRevocation(verifyError)) {
-      return {
-        outcome: { code: 'revoked_by_source', why: verifyError },
-        generation: this.#generation,
-        ...always,
-      };
     }
     const accepted = this.#accepted.get(thumbprint);
     if (accepted !== undefined && this.#isCurrent(accepted, now)) {

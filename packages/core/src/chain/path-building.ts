@@ -1,7 +1,7 @@
 import { explainUnacceptedKey, verificationCostOf } from './accepted-keys.js';
 import type { ChainReason } from './chain-reason.js';
 import { nameElements, type PathCertificate, readPathCertificate } from './path-certificate.js';
-import { explainClientUsage, explainInvalidPath } from './path-validation.js';
+import { explainClientKeyUsage, explainInvalidPath } from './path-validation.js';
 
 /** The certificates of a path, its trust anchor with them. Those in use have three or four. */
 const MAX_LENGTH = 10;
@@ -61,18 +61,19 @@ export type PathOutcome = { readonly path: readonly PathCertificate[] } | ChainR
  * whatever the certificates are. Needs `x509.load()`.
  *
  * @param now milliseconds since the epoch
- * @param explainUsage says why the first certificate must not be used for what the path is needed for
+ * @param explainKeyUsage says why the key usage of the first certificate does not allow what the path is
+ * needed for. The extended key usage of every certificate, if it has one, must allow client authentication
  */
 export function buildPath(
   leaf: PathCertificate,
   parts: PathParts,
   now: number,
-  explainUsage: (leaf: PathCertificate) => ChainReason | undefined = explainClientUsage,
+  explainKeyUsage: (leaf: PathCertificate) => ChainReason | undefined = explainClientKeyUsage,
 ): PathOutcome {
   const search: Search = {
     parts,
     now,
-    explainUsage,
+    explainKeyUsage,
     costLeft: MAX_COST - (parts.spent ?? 0),
     reason: { code: 'no_path', why: 'no path leads to one of the authorities' },
   };
@@ -87,7 +88,7 @@ export function buildPath(
 interface Search {
   readonly parts: PathParts;
   readonly now: number;
-  readonly explainUsage: (leaf: PathCertificate) => ChainReason | undefined;
+  readonly explainKeyUsage: (leaf: PathCertificate) => ChainReason | undefined;
   costLeft: number;
   /** Of the path that came furthest. */
   reason: ChainReason;
@@ -104,7 +105,7 @@ function extend(path: readonly PathCertificate[], search: Search): readonly Path
   for (const anchor of validFirst(authorities, search.now)) {
     if (isSignedBy(last, anchor, search)) {
       const whole = [...path, anchor];
-      const reason = explainInvalidPath(whole, search.now, search.explainUsage);
+      const reason = explainInvalidPath(whole, search.now, search.explainKeyUsage);
       if (reason === undefined) {
         return whole;
       }

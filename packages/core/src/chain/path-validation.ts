@@ -33,12 +33,13 @@ const clientUsages = ['2b06010505070302', '551d2500'];
  *
  * @param path from the client's certificate, or that of a signer, to the trust anchor
  * @param now milliseconds since the epoch
- * @param explainUsage says why the first certificate must not be used for what the path is needed for
+ * @param explainKeyUsage says why the key usage of the first certificate does not allow what the path is
+ * needed for. The extended key usage of every certificate, if it has one, must allow client authentication
  */
 export function explainInvalidPath(
   path: readonly PathCertificate[],
   now: number,
-  explainUsage: (leaf: PathCertificate) => ChainReason | undefined = explainClientUsage,
+  explainKeyUsage: (leaf: PathCertificate) => ChainReason | undefined = explainClientKeyUsage,
 ): ChainReason | undefined {
   const [anchor, ...below] = path.toReversed();
   const leaf = below.pop();
@@ -80,7 +81,7 @@ export function explainInvalidPath(
     explainSignature(leaf) ??
     explainNames(leaf, constraints) ??
     becauseOfPolicies(policies.processLast(leaf)) ??
-    explainUsage(leaf)
+    explainKeyUsage(leaf)
   );
 }
 
@@ -123,14 +124,14 @@ function explainUnusable(certificate: PathCertificate, now: number): ChainReason
       return reason('critical_extension', 'it has a critical extension that is not known here');
     }
   }
-  return explainExtendedUsage(certificate);
+  return explainLackOfClientAuth(certificate);
 }
 
 /** notAfter is the last second, and ends with it (RFC 5280 §4.1.2.5). */
 const LAST_SECOND = 999;
 
 /** The extended usage of each certificate must allow client authentication, if it has any. */
-function explainExtendedUsage(certificate: PathCertificate): ChainReason | undefined {
+function explainLackOfClientAuth(certificate: PathCertificate): ChainReason | undefined {
   const usages = extensionOf(certificate, pathExtensionIds.extendedKeyUsage, readExtendedKeyUsage);
   if (usages === 'malformed') {
     return reason('unreadable', 'its extended key usage can not be read');
@@ -141,7 +142,7 @@ function explainExtendedUsage(certificate: PathCertificate): ChainReason | undef
 }
 
 /** Says why a client must not use a certificate, by its key usage. */
-export function explainClientUsage(leaf: PathCertificate): ChainReason | undefined {
+export function explainClientKeyUsage(leaf: PathCertificate): ChainReason | undefined {
   const usage = extensionOf(leaf, pathExtensionIds.keyUsage, readKeyUsage);
   const basic = extensionOf(leaf, pathExtensionIds.basicConstraints, readBasicConstraints);
   if (usage === 'malformed' || basic === 'malformed') {
@@ -157,7 +158,7 @@ export function explainClientUsage(leaf: PathCertificate): ChainReason | undefin
  * key usage must say that it may, and that it may not sign certificates: some authorities have a list
  * for each key that signs certificates, which is about the certificates of that key alone.
  */
-export function explainCrlUsage(signer: PathCertificate): ChainReason | undefined {
+export function explainCrlKeyUsage(signer: PathCertificate): ChainReason | undefined {
   const usage = extensionOf(signer, pathExtensionIds.keyUsage, readKeyUsage);
   const isAllowed = usage !== 'missing' && usage !== 'malformed' && usage.cRLSign && !usage.keyCertSign;
   return isAllowed ? undefined : reason('other_purpose', 'its key usage is not for lists alone');

@@ -17,11 +17,12 @@ const ofChain: Readonly<Record<RefusedChainCode, Hint>> = Object.freeze({
       'certificatePolicy.intermediates: many clients and proxies send none. mtls-doctor certificate ' +
       'names the issuer that is missing',
   },
-  revoked_by_source: {
+  not_cleared_by_source: {
     code: 'chain_revoked_before',
     text:
-      'TLS or the proxy found the certificate revoked, or its own revocation list missing or expired: ' +
-      'look at the list that is set there. A server with crl must verify every chain by its own ca: ' +
+      'TLS or the proxy found the certificate revoked, or its own revocation list missing or expired, or ' +
+      'leaves that open: look at the list and the verdict that are set there. A server with crl must ' +
+      'verify every chain by its own ca: ' +
       'give the lists to certificatePolicy.revocationCheck instead',
   },
   authority_expired: {

@@ -97,5 +97,6 @@ export async function issueTestCertificate(
       describeError(error),
     );
   });
-  return new ClientCertificate(new Uint8Array(certificate.rawData), { verified });
+  // An unverified one is of an unknown authority: a test may name it in certificatePolicy.authorities.
+  return new ClientCertificate(new Uint8Array(certificate.rawData), { verified, mayBeRevoked: false });
 }

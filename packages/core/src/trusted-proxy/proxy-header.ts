@@ -2,7 +2,7 @@ import { CertificateCache } from '../certificate/certificate-cache.js';
 import { type CertificateSource, ClientCertificate } from '../certificate/client-certificate.js';
 import { connectionOf } from '../certificate/connection.js';
 import { type CertificateDecoder, certificateList, runDecoder } from '../certificate/encodings.js';
-import { verifyErrorOf } from '../certificate/verify-error.js';
+import { type FailedVerdict, readFailedVerdict } from '../certificate/verify-error.js';
 import { RequestRefused, TellableError } from '../errors.js';
 import { createProblemReporter, type ReportProblem } from '../observe/events.js';
 import { hasHeaderLines, indexOfLine, lineValues } from '../request/header-lines.js';
@@ -56,7 +56,16 @@ const always: OptionRule<true> = {
   read: (given) => (given === true ? given : undefined),
 };
 
-const verdictMembers = optionGroup({ header: required(proxyHeaderName), isVerified: required(verdictTest) });
+const never: OptionRule<false> = {
+  accepted: 'false',
+  read: (given) => (given === false ? given : undefined),
+};
+
+const verdictMembers = optionGroup({
+  header: required(proxyHeaderName),
+  isVerified: required(verdictTest),
+  checksRevocation: optional(never),
+});
 
 const presetMembers = optionGroup({
   name: required(text),
@@ -141,10 +150,12 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
   }
 
   /** Why the verdict is false; undefined for any other. */
-  function errorOf(req: NodeRequest, verdict: boolean | undefined): string | undefined {
-    return verdict === false && verdictRule !== undefined
-      ? verifyErrorOf(verdictRule.header, lineValues(req.rawHeaders, verdictRule.header))
-      : undefined;
+  function failureOf(req: NodeRequest, verdict: boolean | undefined): FailedVerdict | undefined {
+    if (verdict !== false || verdictRule === undefined) {
+      return undefined;
+    }
+    const { header: verdictHeader, checksRevocation = true } = verdictRule;
+    return readFailedVerdict(verdictHeader, lineValues(req.rawHeaders, verdictHeader), checksRevocation);
   }
 
   function refuse(why: string, where = header): never {
@@ -187,12 +198,12 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
     }
     const value = rawHeaders[at + 1] as string;
     const verdict = verdictOf(req);
-    const verifyError = errorOf(req, verdict);
+    const failure = failureOf(req, verdict);
     const cache = cacheFor(verdict);
     // No header holds a line feed.
     const key = chain === '' ? value : `${value}\n${chain}`;
     const remembered = cache.get(key);
-    if (remembered !== undefined && remembered.verifyError === verifyError) {
+    if (remembered !== undefined && isOfVerdict(remembered, failure)) {
       return remembered;
     }
     if (value.length > maxLength) {
@@ -209,7 +220,7 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
     const from = decoded.kind === 'hash' ? decoded : decoded.der;
     const inValue = decoded.kind === 'certificate' ? decoded.intermediates : undefined;
     const intermediates = listed.length === 0 ? inValue : [...(inValue ?? []), ...listed];
-    const certificate = new ClientCertificate(from, { verified: verdict, verifyError, intermediates });
+    const certificate = new ClientCertificate(from, { verified: verdict, ...failure, intermediates });
     cache.set(key, certificate);
     return certificate;
   };
@@ -239,6 +250,12 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
   const headers = { header, verifyHeader: verdictRule?.header, chainHeader, secretHeader };
   const knows = { knowsVerified, thumbprintOnly: thumbprintOnly === true };
   return Object.freeze(Object.assign(source, headers, knows, { prepare, explainMissing }));
+}
+
+/** A text may be shown for several verdicts. */
+function isOfVerdict(remembered: ClientCertificate, failure: FailedVerdict | undefined): boolean {
+  const { verifyError, mayBeRevoked = false } = failure ?? {};
+  return remembered.verifyError === verifyError && remembered.mayBeRevoked === mayBeRevoked;
 }
 
 const noLines =

@@ -46,9 +46,17 @@ export interface ProxyPreset {
   readonly decode: CertificateDecoder;
   /**
    * The header that holds the proxy's own verdict on the certificate's chain. The certificate
-   * counts as verified only if `isVerified` returns `true` for its value.
+   * counts as verified only if `isVerified` returns `true` for its value. If it does not, and the value
+   * says that the certificate is revoked or leaves that open, `certificatePolicy.authorities` refuses the
+   * certificate. A value leaves it open unless it is NONE, GENEROUS, RESUMED, `FAILED:` with a reason of
+   * OpenSSL, or an error of OpenSSL by its number or name. Set `checksRevocation: false` for a proxy that
+   * never looks at revocation: then only a value that names revocation says so.
    */
-  readonly verdict?: { readonly header: string; readonly isVerified: (value: string) => boolean };
+  readonly verdict?: {
+    readonly header: string;
+    readonly isVerified: (value: string) => boolean;
+    readonly checksRevocation?: false;
+  };
   /**
    * The header that holds the certificates between the client's own and its authority, as a List of
    * Byte Sequences (RFC 9440 §2.3). Name it only if the proxy sets or removes it on every request. A
@@ -95,7 +103,9 @@ export const userVerdictOptions = optionGroup({
   verifyHeader: optional(proxyHeaderName),
   /**
    * Returns whether a value of `verifyHeader` says that the proxy verified the chain. Only `true`
-   * does. Needs `verifyHeader`. Default: none.
+   * does. Needs `verifyHeader`. If it does not, `certificatePolicy.authorities` refuses the certificate,
+   * unless the value is one of NGINX, Apache or HAProxy that is known to be about something else than
+   * revocation. Default: none.
    */
   isVerified: optional(userVerdict),
 });
@@ -112,6 +122,8 @@ interface PresetData {
   readonly decode: CertificateDecoder;
   /** Given for a proxy that can send a verdict. */
   readonly isVerified?: Verdict;
+  /** Given for a proxy whose verdict is never about revocation. */
+  readonly checksRevocation?: false;
   readonly alwaysVerified?: true;
   readonly thumbprintOnly?: true;
 }
@@ -154,7 +166,13 @@ function preset(name: string, named: NamedHeaders, data: PresetData, path = `${n
   if (verifyHeader === chainHeader) {
     throw createMismatch(`${path}.chainHeader`, 'a header of its own', 'the header of the verdict');
   }
-  return Object.freeze({ ...plain, verdict: Object.freeze({ header: verifyHeader, isVerified }) });
+  const checksRevocation = Object.hasOwn(data, 'checksRevocation') ? data.checksRevocation : undefined;
+  const verdict = {
+    header: verifyHeader,
+    isVerified,
+    ...(checksRevocation === false && { checksRevocation }),
+  };
+  return Object.freeze({ ...plain, verdict: Object.freeze(verdict) });
 }
 
 /** A preset whose proxy can send a verdict. */
@@ -462,6 +480,7 @@ export function googleCloud(options: GoogleCloudOptions = {}): ProxyPreset {
       ? { header: 'x-client-cert-hash', decode: base64Hash, thumbprintOnly: true }
       : { header: 'x-client-cert-leaf', decode: byteSequence }),
     isVerified: isTrue,
+    checksRevocation: false,
   });
 }
 
@@ -531,6 +550,7 @@ export function cloudflare(options: CloudflareOptions = {}): ProxyPreset {
       ? { header: 'client-cert', decode: byteSequence }
       : { header: 'cf-client-cert-der-base64', decode: base64Der }),
     isVerified: isTrue,
+    checksRevocation: false,
   });
 }
 
