@@ -136,7 +136,7 @@ function noChain(
 ): Finding {
   const detail = `its chain leads to none of the authorities: ${why}`;
   const hint = hintForReason(code);
-  const missing = code === 'no_path' ? missingIssuer(certificate, known, path) : undefined;
+  const missing = hint.code === 'chain_issuer_missing' ? missingIssuer(certificate, known, path) : undefined;
   return problem(hint.code, missing === undefined ? detail : `${detail}; ${missing}`, hint.text);
 }
 
