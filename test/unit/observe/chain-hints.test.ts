@@ -156,6 +156,13 @@ describe('a certificate that is revoked, or of unknown status', () => {
     [`${list}: no answer within 5 s`, 'status_unreachable'],
     [`${list}: status 404`, 'status_unreachable'],
     [`${list}: ENOTFOUND`, 'status_unreachable'],
+    // The words of a URL are none of ours.
+    ['the revocation list http://crl.signer.example: status 404', 'status_unreachable'],
+    ['the OCSP responder https://has-expired.example/not%20supported: ECONNREFUSED', 'status_unreachable'],
+    [
+      'the revocation list http://a.example/UNABLE_TO_GET.crl: it is not a revocation list in DER',
+      'status_unreadable',
+    ],
     [`${list}: it is not a revocation list in DER`, 'status_unreadable'],
   ])('%s', (why, hint) => {
     const detail = `nothing says whether it is revoked: ${why}`;

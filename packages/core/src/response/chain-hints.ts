@@ -218,5 +218,7 @@ export function hintForReason(code: RefusedChainCode): Hint {
 
 /** Returns the likely cause of an unknown status, by the texts of `certificate-status/`. */
 export function hintForStatus(why: string): Hint | undefined {
-  return ofStatus.find(([pattern]) => pattern.test(why))?.[1];
+  // An authority chooses the URLs: none of their words is one of these texts.
+  const ownWords = why.replaceAll(/\b[a-z][a-z0-9+.-]*:\/\/\S+/gi, 'URL');
+  return ofStatus.find(([pattern]) => pattern.test(ownWords))?.[1];
 }
