@@ -14,7 +14,7 @@ import type { NodeRequest } from './request/node-request.js';
 import { type Explainer, originOf } from './response/explanation.js';
 import { interactionOf } from './shared/interaction-id.js';
 import { isPromised } from './shared/promises.js';
-import { type ClaimRules, checkClaims } from './token/registered-claims.js';
+import { type ClaimRules, checkClaims } from './token/claims-check.js';
 import type { TokenAnswer, TokenClaims } from './token/token-claims.js';
 import { readTokenRejection } from './token/token-rejection.js';
 

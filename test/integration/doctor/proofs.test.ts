@@ -10,7 +10,7 @@ import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { main } from '../../../packages/core/src/doctor/main.js';
 import { probeProofs } from '../../../packages/core/src/doctor/proof-probe.js';
-import { createProofSigner } from '../../../packages/core/src/dpop/proof-signer.js';
+import { createProofSigner } from '../../../packages/core/src/testing/proof-signer.js';
 import { createApi, type Framework, frameworks, mutualTls } from '../../support/apis.js';
 import { runDoctor } from '../../support/doctor-command.js';
 import { close, listen } from '../../support/loopback.js';

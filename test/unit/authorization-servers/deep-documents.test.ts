@@ -2,8 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { createRemoteKeys } from '../../../packages/core/src/authorization-server/key-set.js';
 import { createDiscovery } from '../../../packages/core/src/authorization-server/metadata.js';
-import { discoverTransmitter } from '../../../packages/core/src/authorization-server/ssf-configuration.js';
-import { createTransmitterEndpoints } from '../../../packages/core/src/authorization-server/transmitter-endpoints.js';
+import { discoverTransmitter } from '../../../packages/core/src/signals/ssf-configuration.js';
+import { createTransmitterEndpoints } from '../../../packages/core/src/signals/transmitter-endpoints.js';
 
 const issuer = 'https://as.example.com';
 const nested = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`;

@@ -1,8 +1,8 @@
 import { generateKeyPairSync, hash, type KeyObject } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { createProofReader } from '../../../packages/core/src/dpop/proof.js';
-import { createProofSigner } from '../../../packages/core/src/dpop/proof-signer.js';
 import { normalizeProofUrl } from '../../../packages/core/src/dpop/proof-url.js';
+import { createProofSigner } from '../../../packages/core/src/testing/proof-signer.js';
 
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2_048 }).privateKey;
 const ed25519 = generateKeyPairSync('ed25519').privateKey;

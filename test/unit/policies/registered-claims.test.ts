@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { RequestRefused } from '../../../packages/core/src/errors.js';
-import { type ClaimRules, checkClaims } from '../../../packages/core/src/token/registered-claims.js';
+import { type ClaimRules, checkClaims } from '../../../packages/core/src/token/claims-check.js';
 import { readTokenClaims, type TokenClaims } from '../../../packages/core/src/token/token-claims.js';
 
 // RFC 7662 §2.2.

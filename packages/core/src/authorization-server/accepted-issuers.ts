@@ -6,7 +6,7 @@ import type { NodeRequest } from '../request/node-request.js';
 import { untilOver, withDeadline } from '../shared/deadline.js';
 import { createMismatch } from '../shared/option-errors.js';
 import { isPromised } from '../shared/promises.js';
-import type { ClaimRules } from '../token/registered-claims.js';
+import type { ClaimRules } from '../token/claims-check.js';
 import {
   parseTokenAnswer,
   type TokenAnswer,

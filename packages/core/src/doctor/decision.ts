@@ -1,11 +1,11 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
-import type { ProofSigner } from '../dpop/proof-signer.js';
 import { toRefusal } from '../errors.js';
 import type { Explanation, RefusedEvent } from '../observe/events.js';
 import type { ResourceServerOptions } from '../options/resource-server-options.js';
 import { createResourceServer, type ResourceServer } from '../resource-server.js';
 import { describeExplanation } from '../response/explanation.js';
+import type { ProofSigner } from '../testing/proof-signer.js';
 import { readTokenClaims } from '../token/token-claims.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 import { remedies } from './remedies.js';

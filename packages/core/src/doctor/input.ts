@@ -2,10 +2,10 @@ import { createPrivateKey, type JsonWebKey, X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { ClientCertificate } from '../certificate/client-certificate.js';
-import { createProofSigner, type ProofSigner } from '../dpop/proof-signer.js';
 import { isTellable, TellableError } from '../errors.js';
 import { headerName } from '../shared/option-rules.js';
 import { describeError, describeErrorCode } from '../shared/shown-error.js';
+import { createProofSigner, type ProofSigner } from '../testing/proof-signer.js';
 
 /** The command can't be understood; its usage is shown. */
 export class UsageError extends Error {}

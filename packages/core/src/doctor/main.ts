@@ -6,7 +6,6 @@ import { parseArgs } from 'node:util';
 import { issuerNamedIn } from '../authorization-server/named-issuer.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { tlsSocket } from '../certificate/tls-socket.js';
-import type { ProofSigner } from '../dpop/proof-signer.js';
 import { ConfigurationError, TellableError } from '../errors.js';
 import {
   type ResourceServerOptions,
@@ -16,6 +15,7 @@ import {
 import { isPlainObject } from '../shared/option-rules.js';
 import { describeError } from '../shared/shown-error.js';
 import { withTimeLimit } from '../shared/time-limit.js';
+import type { ProofSigner } from '../testing/proof-signer.js';
 import { checkCertificate } from './certificate-checks.js';
 import { fetchClients, readClients, reportClients } from './client-list.js';
 import { decide } from './decision.js';

@@ -1,12 +1,12 @@
 import { generateKeyPairSync } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import { redactUrl } from '../shared/shown-url.js';
 import {
   createProofSigner,
   type ProofChanges,
   type ProofSigner,
   type ProofTarget,
-} from '../dpop/proof-signer.js';
-import { redactUrl } from '../shared/shown-url.js';
+} from '../testing/proof-signer.js';
 import { exchange } from './exchange.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 

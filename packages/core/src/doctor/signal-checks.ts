@@ -1,17 +1,14 @@
 import type { AuthorizationServer } from 'oauth4webapi';
 import { createHttp } from '../authorization-server/http.js';
 import { createRemoteKeys } from '../authorization-server/key-set.js';
-import { discoverTransmitter } from '../authorization-server/ssf-configuration.js';
-import {
-  type AskTransmitter,
-  createTransmitterEndpoints,
-} from '../authorization-server/transmitter-endpoints.js';
 import { ConfigurationError, toRefusal } from '../errors.js';
 import { withTimeoutSignal } from '../shared/deadline.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { resolveSignalSettings } from '../signals/signal-options.js';
+import { discoverTransmitter } from '../signals/ssf-configuration.js';
 import { deliveryMethods, type Stream, StreamManagement } from '../signals/stream.js';
+import { type AskTransmitter, createTransmitterEndpoints } from '../signals/transmitter-endpoints.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 
 type SignalSettings = ReturnType<typeof resolveSignalSettings>;

@@ -7,7 +7,7 @@ import { createKeyMethod } from '../confirmation/key-method.js';
 import type { DpopProof } from '../dpop/proof.js';
 import { toRefusal } from '../errors.js';
 import { mismatchHint } from '../response/explanation.js';
-import { checkClaims } from '../token/registered-claims.js';
+import { checkClaims } from '../token/claims-check.js';
 import { readTokenClaims, type TokenAnswer, type TokenClaims } from '../token/token-claims.js';
 import { describeClaim, readTokenRejection, type TokenRejection } from '../token/token-rejection.js';
 import { type Finding, ok, problem, warning } from './finding.js';

@@ -4,7 +4,7 @@ import { type RefusalCode, type RequestRefused, reasonCodeOf } from '../errors.j
 import { hasDpopScheme } from '../request/credentials.js';
 import type { NodeRequest } from '../request/node-request.js';
 import type { Hint } from '../shared/hint.js';
-import type { TypeReasonCode } from '../token/registered-claims.js';
+import type { TypeReasonCode } from '../token/claims-check.js';
 
 const dpopOff: Hint = {
   code: 'dpop_off',

@@ -1,5 +1,4 @@
 import { LRUCache } from 'lru-cache';
-import type { AskTransmitter } from '../authorization-server/transmitter-endpoints.js';
 import { RequestRefused } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 import { readOwnMember } from '../shared/own-member.js';
@@ -7,6 +6,7 @@ import { describeError } from '../shared/shown-error.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { pause, pauseAfter } from './pause.js';
 import { MAX_JTI_LENGTH, type SetErrorCode, SetRefused } from './security-event-token.js';
+import type { AskTransmitter } from './transmitter-endpoints.js';
 
 /** The options of `poll`. */
 export interface PollRules {

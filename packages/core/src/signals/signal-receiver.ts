@@ -3,8 +3,6 @@ import { createRemoteKeys, limitWaiting, type RemoteKeys } from '../authorizatio
 import { jose } from '../authorization-server/lazy-modules.js';
 import { createDiscovery } from '../authorization-server/metadata.js';
 import { createProtectedHttp } from '../authorization-server/protected-http.js';
-import { discoverTransmitter } from '../authorization-server/ssf-configuration.js';
-import { createTransmitterEndpoints } from '../authorization-server/transmitter-endpoints.js';
 import { JwtRejected, verifyJwt } from '../authorization-server/verified-jwt.js';
 import { RequestRefused, toRefusal } from '../errors.js';
 import { createProblemReporter, publishSignal, type SignalEvent } from '../observe/events.js';
@@ -22,9 +20,11 @@ import { Poll } from './poll.js';
 import { readPushedSet, requireAuthorization } from './push-request.js';
 import { type SecurityEventToken, type SetErrorCode, SetRefused, verifySet } from './security-event-token.js';
 import { resolveSignalSettings, type SharedSignalsOptions } from './signal-options.js';
+import { discoverTransmitter } from './ssf-configuration.js';
 import { type Delivery, StreamManagement, type StreamStatus } from './stream.js';
 import { StreamKeeper } from './stream-keeper.js';
 import { revocationsOf } from './subject-identifier.js';
+import { createTransmitterEndpoints } from './transmitter-endpoints.js';
 import { UnhandledTokens } from './unhandled-tokens.js';
 import { VerificationStates } from './verification-states.js';
 

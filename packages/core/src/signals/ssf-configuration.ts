@@ -1,9 +1,9 @@
 import type { AuthorizationServer } from 'oauth4webapi';
+import type { Http } from '../authorization-server/http.js';
+import { serverTrouble } from '../authorization-server/retry-after.js';
 import { RequestRefused } from '../errors.js';
 import { MAX_NESTING, textNestsTooDeep } from '../shared/json-nesting.js';
 import { redactUrl } from '../shared/shown-url.js';
-import type { Http } from './http.js';
-import { serverTrouble } from './retry-after.js';
 
 /**
  * Finds the configuration of a transmitter of Shared Signals (SSF 1.0 §7.2). Rejects with

@@ -1,8 +1,8 @@
-import type { AskTransmitter, TransmitterAnswer } from '../authorization-server/transmitter-endpoints.js';
 import { type RefusalCode, RequestRefused } from '../errors.js';
 import { isHttpsUrl } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { hasUserInfo, redactIdentifier, redactUrl } from '../shared/shown-url.js';
+import type { AskTransmitter, TransmitterAnswer } from './transmitter-endpoints.js';
 
 /** How the transmitter delivers the tokens of a stream (SSF 1.0 §6.1). */
 export type Delivery =

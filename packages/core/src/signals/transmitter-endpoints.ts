@@ -1,9 +1,12 @@
+import {
+  type ClientAuthentication,
+  limitAuthentication,
+} from '../authorization-server/client-authentication.js';
+import type { Http } from '../authorization-server/http.js';
+import { retryBroken } from '../authorization-server/protected-http.js';
+import { readRetryAfter } from '../authorization-server/retry-after.js';
 import { Deadline, withTimeoutSignal } from '../shared/deadline.js';
 import { textNestsTooDeep } from '../shared/json-nesting.js';
-import { type ClientAuthentication, limitAuthentication } from './client-authentication.js';
-import type { Http } from './http.js';
-import { retryBroken } from './protected-http.js';
-import { readRetryAfter } from './retry-after.js';
 
 /** What is asked of an endpoint of a transmitter of Shared Signals. */
 export interface TransmitterQuestion {

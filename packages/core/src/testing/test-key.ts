@@ -1,6 +1,6 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { createProofSigner, type ProofSigner } from '../dpop/proof-signer.js';
 import { createMismatch } from '../shared/option-errors.js';
+import { createProofSigner, type ProofSigner } from './proof-signer.js';
 
 /** A key of a client for tests: access tokens are bound to it, and it signs DPoP proofs. */
 export interface TestKey {

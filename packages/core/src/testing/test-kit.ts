@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import type { CertificateSource, ClientCertificate } from '../certificate/client-certificate.js';
-import type { ProofChanges } from '../dpop/proof-signer.js';
 import { RequestRefused } from '../errors.js';
 import { createMismatch } from '../shared/option-errors.js';
 import {
@@ -15,6 +14,7 @@ import { isHttpsUrl, issuerUrl, type OptionRule, text } from '../shared/option-r
 import { isProduction } from '../shared/production.js';
 import { readTokenClaims, type TokenAnswer } from '../token/token-claims.js';
 import type { TokenSource } from '../token/token-source.js';
+import type { ProofChanges } from './proof-signer.js';
 import { type CertificateRequest, createTestCertificate } from './test-certificate.js';
 import {
   createTestCertificateAuthority,
