@@ -154,9 +154,10 @@ export function placesPerSource(maxConcurrent: number): number {
 /**
  * Limits how many questions without an active token a source causes, and how many questions it has
  * under way. A source is a client: by its certificate, or by its address. A question is one reading of
- * a token by the token source: the authorization server is asked, or a JWT is verified. A question takes one from the allowance of each source
- * of its request when it begins, so requests at once can't have more asked than the allowance. A
- * source without allowance still passes with tokens that a cache knows.
+ * a token by the token source: the authorization server is asked, or a JWT is verified. A question
+ * takes one from the allowance of each source of its request when it begins, so requests at once can't
+ * have more asked than the allowance. A source without allowance still passes with tokens that a cache
+ * knows.
  */
 export class FloodGuard {
   readonly #rules: FloodRules;

@@ -17,7 +17,8 @@ type WithState = NodeRequest & { [stateKey]?: RequestState };
 
 /**
  * Returns the request's own state, and makes it if there is none: what is remembered of
- * `Object.create(req)` or of a copy says nothing of `req`. Throws `TypeError` for a frozen request that has none.
+ * `Object.create(req)` or of a copy says nothing of `req`. Throws `TypeError` for a frozen request
+ * that has none.
  *
  * Call it at the start of a request: Express changes the prototype of a request afterwards. From then
  * on V8 makes a hidden class for each member that this request gets, which takes about 3 µs.
@@ -33,8 +34,8 @@ export function stateOf(req: NodeRequest): RequestState {
 }
 
 /**
- * Returns the state of a request, also one that it inherits or was copied with; `undefined` if nothing is remembered of
- * it. Never throws.
+ * Returns the state of a request, also one that it inherits or was copied with; `undefined` if
+ * nothing is remembered of it. Never throws.
  */
 export function knownStateOf(req: NodeRequest): RequestState | undefined {
   return (req as WithState)[stateKey];
