@@ -61,6 +61,16 @@ describe('an OCSP answer', () => {
     });
   });
 
+  it('counts if the issuer signed it by another spelling of its name', async () => {
+    const { subject } = authority.certificate;
+    const spelt = { ...authority.certificate, subject: commonName('AUTHORITY ', 0x13) };
+    expect(spelt.subject).not.toEqual(subject);
+    const signer = { ...authority, certificate: spelt };
+    expect(await read({ signer, status: 'revoked' })).toMatchObject({ state: 'revoked' });
+    const another = { ...spelt, subject: commonName('another authority', 0x13) };
+    expect(await read({ signer: { ...signer, certificate: another } })).toContain('is missing');
+  });
+
   it('counts if it has no nextUpdate', async () => {
     expect(await read({ nextUpdate: 'none' })).toMatchObject({ state: 'good', nextUpdate: undefined });
   });

@@ -27,10 +27,16 @@ function policyWith(mode: 'strict' | 'tolerant' = 'strict', configured: readonly
   const states = new Map<string, State>();
   const prepared = new Set<string>();
   let generation = 0;
+  /** What is known of the client's certificate by each certificate of its issuer. */
+  const ofLeaf = new Map<string, State>();
   const stateOf = ({ thumbprint }: PathCertificate) =>
     prepared.has(thumbprint) ? (states.get(thumbprint) ?? 'good') : 'unknown';
   const statusOf = vi.fn((path: readonly PathCertificate[]): PathStatus => {
     const below = path.slice(0, -1).map(stateOf);
+    const byIssuer = ofLeaf.get(path[1]?.thumbprint ?? '');
+    if (byIssuer !== undefined && below[0] === 'good') {
+      below[0] = byIssuer;
+    }
     for (const state of ['revoked', 'unknown'] as const) {
       const at = below.indexOf(state);
       if (at >= 0) {
@@ -82,8 +88,42 @@ function policyWith(mode: 'strict' | 'tolerant' = 'strict', configured: readonly
       return (error as { code: string }).code;
     }
   };
-  return { set, come, statusOf };
+  const setLeaf = (issuer: Pick<Node, 'der'>, state: State) => {
+    ofLeaf.set(thumbprintOf(issuer.der), state);
+    generation += 1;
+  };
+  return { set, setLeaf, come, statusOf };
 }
+
+describe.each(['strict', 'tolerant'] as const)(
+  'nothing says by one certificate of the issuer, %s',
+  (mode) => {
+    it('that the client is revoked: another certificate of the issuer does', async () => {
+      const { setLeaf, come } = policyWith(mode);
+      setLeaf(old, 'unknown');
+      setLeaf(renewed, 'revoked');
+      await come(old);
+      expect(await come(renewed)).toBe('revoked');
+      expect(await come(old, renewed)).toBe('revoked');
+      expect(await come(renewed, old)).toBe('revoked');
+    });
+
+    it('that it is good: another certificate of the issuer does', async () => {
+      const { setLeaf, come } = policyWith(mode);
+      setLeaf(old, 'unknown');
+      expect(await come(old)).toBe(mode === 'strict' ? 'certificate_status_unknown' : old);
+      expect(await come(renewed)).toBe(renewed);
+      expect(await come(old)).toBe(renewed);
+    });
+
+    it('whether it is revoked, and configured ones of the issuer do', async () => {
+      const { setLeaf, come } = policyWith(mode, [renewed]);
+      setLeaf(old, 'unknown');
+      setLeaf(renewed, 'revoked');
+      expect(await come(old)).toBe('revoked');
+    });
+  },
+);
 
 it('a client that comes with a new chain is accepted after the old one was revoked', async () => {
   const { set, come } = policyWith();

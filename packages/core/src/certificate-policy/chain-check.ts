@@ -178,7 +178,9 @@ export class ChainCheck {
 
   /**
    * A path without the certificate that makes this one not good, and without those of `avoided`, to which
-   * it is added. `undefined` if there is none, and if the client's own certificate is the one.
+   * it is added. If nothing says whether the client's own certificate is revoked, a path by another
+   * certificate of its issuer is looked for: an answer may count for that one alone. `undefined` if there
+   * is none, and if the client's own certificate is revoked.
    */
   #otherPath(
     certificate: ClientCertificate,
@@ -187,7 +189,7 @@ export class ChainCheck {
     avoided: Set<string>,
     now: number,
   ): AcceptedChain | undefined {
-    const above = found.state === 'good' || found.at === 0 ? undefined : path[found.at];
+    const above = found.state === 'good' ? undefined : path[placeToAvoid(found)];
     if (above === undefined || avoided.size >= MAX_OTHER_PATHS) {
       return undefined;
     }
@@ -210,4 +212,15 @@ export class ChainCheck {
       now <= kept.status.validUntil;
     return isCurrent ? kept.status : undefined;
   }
+}
+
+/**
+ * The place in a path of the certificate that another path must do without. None if the client's own is
+ * revoked.
+ */
+function placeToAvoid({ state, at }: NotGood): number {
+  if (at > 0) {
+    return at;
+  }
+  return state === 'unknown' ? 1 : -1;
 }

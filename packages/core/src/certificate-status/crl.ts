@@ -1,12 +1,12 @@
 import { isSameBytes, readExtensions, readTime, tags } from '../certificate/der-members.js';
-import { explainTooCostly, measureParsingCost } from '../certificate/parsing-cost.js';
 import { extensionOf, pathExtensionIds, readKeyUsage } from '../chain/extension-values.js';
-import { comparableName, type PathCertificate } from '../chain/path-certificate.js';
+import type { PathCertificate } from '../chain/path-certificate.js';
 import { CrlEntries } from './crl-entries.js';
 import { type CrlScope, readScope, unlimitedScope } from './crl-scope.js';
 import { DerCursor } from './der-cursor.js';
 import { explainBadSignature } from './signature-check.js';
 import { type SignedStructure, splitSigned } from './signed-structure.js';
+import { isSubjectOf } from './subject-name.js';
 
 /** The parts of a revocation list by their place, before its signature is verified. */
 export interface CrlHead {
@@ -109,21 +109,9 @@ export function readCrlHead(der: Uint8Array): CrlHead | string {
     : notList;
 }
 
-/** Whether a list says that it is of this issuer, in any spelling of the name (RFC 5280 §7.1). */
+/** Whether a list says that it is of this issuer. */
 export function isOfIssuer({ issuer: name }: CrlHead, issuer: PathCertificate): boolean {
-  return isSameBytes(name, issuer.subject) || isSpellingOf(name, issuer.subjectName);
-}
-
-function isSpellingOf(name: Uint8Array, subjectName: string): boolean {
-  const cost = measureParsingCost(name);
-  if ((cost.why ?? explainTooCostly([cost])) !== undefined) {
-    return false;
-  }
-  try {
-    return comparableName(name) === subjectName;
-  } catch {
-    return false;
-  }
+  return isSubjectOf(name, issuer);
 }
 
 /**

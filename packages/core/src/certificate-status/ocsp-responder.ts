@@ -4,6 +4,7 @@ import { type PathCertificate, readPathCertificate } from '../chain/path-certifi
 import { keyHashOf } from './ocsp-request.js';
 import { explainBadSignature } from './signature-check.js';
 import { splitSigned } from './signed-structure.js';
+import { isSubjectOf } from './subject-name.js';
 
 /** What an answer says of its signer (RFC 6960 §4.2.1). */
 export type ResponderId =
@@ -56,10 +57,11 @@ export async function findDelegatedResponder(
   return why;
 }
 
-function isNamed(certificate: PathCertificate, id: ResponderId): boolean {
+/** Whether an answer says that this certificate is of its signer. */
+export function isNamed(certificate: PathCertificate, id: ResponderId): boolean {
   return id.name === undefined
     ? isSameBytes(id.keyHash, keyHashOf(certificate))
-    : isSameBytes(id.name, certificate.subject);
+    : isSubjectOf(id.name, certificate);
 }
 
 async function explainUnauthorized(

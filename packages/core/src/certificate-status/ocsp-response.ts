@@ -13,8 +13,8 @@ import {
   tags,
 } from '../certificate/der-members.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
-import { type CertificateId, isNonce, keyHashOf, type OcspRequest } from './ocsp-request.js';
-import { findDelegatedResponder, type ResponderId } from './ocsp-responder.js';
+import { type CertificateId, isNonce, type OcspRequest } from './ocsp-request.js';
+import { findDelegatedResponder, isNamed, type ResponderId } from './ocsp-responder.js';
 import { reasonName } from './revocation-reasons.js';
 import { explainBadSignature } from './signature-check.js';
 import { type SignedStructure, splitSigned } from './signed-structure.js';
@@ -138,9 +138,9 @@ async function explainUnsigned(
   id: ResponderId,
   { issuer, now, tolerance }: OcspRules,
 ): Promise<string | undefined> {
-  const isIssuer =
-    id.name === undefined ? isSameBytes(id.keyHash, keyHashOf(issuer)) : isSameBytes(id.name, issuer.subject);
-  const signer = isIssuer ? issuer : await findDelegatedResponder(rest, id, issuer, now, tolerance);
+  const signer = isNamed(issuer, id)
+    ? issuer
+    : await findDelegatedResponder(rest, id, issuer, now, tolerance);
   if (typeof signer === 'string') {
     return signer;
   }
