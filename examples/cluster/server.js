@@ -90,7 +90,7 @@ function work() {
   const store = new Keyv({ store: new KeyvRedis(redis) });
   store.on('error', (error) => console.error(error.message));
   const mtls = mtlsBound({
-    // Seconds by which clocks differ. For so long after it joined, a process uses no answer of another one.
+    // Seconds by which clocks differ. For so long after the log began, a process uses no answer of another one.
     clockTolerance: Number(CLOCK_TOLERANCE ?? 30),
     sharedCache: { store, secret: FLEET_SECRET, lock: redisLock(redis) },
     revocations: { log: redisLog(redis), secret: FLEET_SECRET },

@@ -54,5 +54,10 @@ export async function printCurlCommands({ pki, authorizationServer, clients, api
   console.log(
     `curl --silent --cacert ${ca} ${alice} --data 'grant_type=client_credentials&client_id=alice&scope=accounts:read+payments:write&resource=https://api.example.com' ${authorizationServer.issuer}/token`,
   );
+  console.log('\nFor docs/guides/migration.md: a token that is not bound to a certificate');
+  const { clientId, secret } = clients.unbound;
+  console.log(
+    `curl --silent --cacert ${ca} --data 'grant_type=client_credentials&client_id=${clientId}&client_secret=${secret}&scope=accounts:read&resource=https://api.example.com' ${issuer}/token`,
+  );
   console.log(`\nPress Ctrl-C to stop. This deletes ${folder}.`);
 }

@@ -72,7 +72,9 @@ const client = {
   destroy: () => undefined,
 };
 export const createClient = () => client;`,
-  '@keyv/redis': 'export default class { constructor() { return new Map(); } }',
+  '@keyv/redis': `
+export { createClient } from './redisclient-stand-in.mjs';
+export default class { constructor() { return new Map(); } }`,
   pino: `
 import { pino as loud } from 'pino';
 export const pino = (options) => loud({ ...options, level: 'silent' });`,

@@ -38,8 +38,8 @@ export class Authorization {
    */
   readonly certificate: ClientCertificate | undefined;
   /**
-   * Whether the token is bound to the certificate, or to the key of the proof; false only where
-   * `binding` is not `required`.
+   * Whether the token is bound to the certificate of this request, or to the key of its proof; false
+   * only where `binding` is not `required`.
    */
   readonly isBound: boolean;
   /**

@@ -255,7 +255,10 @@ describeReal('redis-server', 'beside a real Redis', () => {
     expect(codesOf(found)).toEqual(expect.arrayContaining(['ok shared_store', 'ok revocation_channel']));
     await redis.kill();
     expect(problemsOf(await sharing())).toEqual([
-      ['shared_store_unreachable', expect.stringMatching(/address and credentials of sharedCache\.store/)],
+      [
+        'shared_store_unreachable',
+        expect.stringMatching(/address, the credentials and the rights of sharedCache\.store/),
+      ],
       [
         'revocation_channel_unreachable',
         expect.stringMatching(/address and credentials of revocations\.channel/),

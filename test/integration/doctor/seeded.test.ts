@@ -237,7 +237,7 @@ describe('finds', () => {
     [
       'a Redis that is not there',
       'shared_store_unreachable',
-      /check the address and credentials of sharedCache\.store/,
+      /check the address, the credentials and the rights of sharedCache\.store/,
       async () => {
         const redis = new KeyvRedis({ url: 'redis://127.0.0.1:1', socket: { reconnectStrategy: false } });
         const store = new Keyv({ store: redis });

@@ -57,13 +57,14 @@ describe('npm start', () => {
           '401',
           '401',
           'access_token',
+          'access_token',
         ]);
 
         // An interactive zsh runs # as a command, and a quote in such a line swallows the lines after it.
         expect(printed).not.toMatch(/^#/m);
-        // The guide uses these three parts in this order.
+        // Getting started uses the first three parts after the nine calls in this order, and the migration guide the last one.
         const parts = printed.match(/^(?:cp|export|curl)(?= )/gm) ?? [];
-        expect(parts.slice(9)).toEqual(['cp', 'cp', ...Array(7).fill('export'), 'curl']);
+        expect(parts.slice(9)).toEqual(['cp', 'cp', ...Array(7).fill('export'), 'curl', 'curl']);
 
         // The guide has the reader copy Alice's certificate and key into the folder of the API.
         const folder = mkdtempSync(join(tmpdir(), 'mtls-bound-copied-'));

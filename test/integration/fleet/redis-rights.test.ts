@@ -1,7 +1,12 @@
 // The least that a Redis user must be allowed, and what comes of less.
 import { setTimeout as sleep } from 'node:timers/promises';
+import KeyvRedis from '@keyv/redis';
 import { createClient } from '@redis/client';
+import Keyv from 'keyv';
 import { describe, expect, it, vi } from 'vitest';
+import { SharedCache } from '../../../packages/core/src/cache/shared-cache.js';
+import { checkStores } from '../../../packages/core/src/doctor/store-checks.js';
+import { resolveSettings } from '../../../packages/core/src/options/resource-server-options.js';
 import { redisChannel, redisLock } from '../../../packages/core/src/redis/redis.js';
 import { createLogFleet, type LogFleet, useLogSuite } from '../../support/log-process.js';
 import { describeReal } from '../../support/programs.js';
@@ -118,6 +123,66 @@ describeReal('redis-server', 'a Redis user with the least rights', () => {
         client.destroy();
       },
     );
+  });
+
+  describe('sharedCache.store', () => {
+    const keys = ['~keyv::keyv:mtls-bound:*', '~keyv::keyv:mtls-doctor:*'];
+    const secret = 'a secret of at least 32 characters';
+    const answer = { issuer: 'https://as.example.com', claims: {}, askedAt: 1, readUpTo: undefined };
+
+    /** What another process reads after an answer was stored, and after it was removed, and what the doctor finds. */
+    const tryStore = async (...rules: string[]) => {
+      await permit(suite.redis, ...rules);
+      const client = createClient({ url: suite.redis.url, ...user, disableOfflineQueue: true });
+      client.on('error', () => undefined);
+      const connecting = client.connect();
+      const store = new Keyv({ store: new KeyvRedis(client as never) });
+      const [finding] = await checkStores(
+        resolveSettings(
+          {
+            issuer: answer.issuer,
+            audience: 'a',
+            clientId: 'a',
+            clientSecret: secret,
+            sharedCache: { store, secret },
+          },
+          {},
+        ),
+      );
+      await connecting;
+      const createCache = () =>
+        new SharedCache(
+          { store, secret: [secret], lock: undefined, timeout: 5, lockTimeout: 5 },
+          () => undefined,
+        );
+      const [one, two] = [createCache(), createCache()];
+      await one.put('key', answer, 60);
+      const stored = await two.get('key');
+      await one.remove('key');
+      const removed = await two.get('key');
+      client.destroy();
+      return { finding, stored, removed };
+    };
+
+    it('shares and removes answers, and the doctor finds nothing wrong, also before it is connected', async () => {
+      const { finding, stored, removed } = await tryStore(...keys, '+get', '+set');
+      expect(finding?.code).toBe('shared_store');
+      expect(stored).toEqual(answer);
+      expect(removed).toBeUndefined();
+    });
+
+    it.each([
+      ['get', [...keys, '+set']],
+      ['set', [...keys, '+get']],
+      ['the keys', ['~mtls-bound:*', '+get', '+set']],
+    ])('shares nothing without %s, and the doctor reports it', async (_missing, rules) => {
+      const { finding, stored } = await tryStore(...rules);
+      expect(finding).toMatchObject({
+        code: 'shared_store_unreachable',
+        fix: expect.stringContaining('rights'),
+      });
+      expect(stored).toBeUndefined();
+    });
   });
 
   describe('redisLock()', () => {

@@ -77,8 +77,8 @@ export const certificatePolicyOptions = optionGroup({
   /** The time is between its notBefore and notAfter. Default `false`. */
   requireValidNow: withDefault(flag, false),
   /**
-   * Its issuer is one of these names, in the text form of RFC 4514. Refuses a certificate whose chain
-   * was not verified. Default: any.
+   * The issuer that the certificate names (not the authorization server) is one of these names, in
+   * the text form of RFC 4514. Refuses a certificate whose chain was not verified. Default: any.
    */
   issuer: optional(distinguishedNames, { fallback: 'any' }),
   /**

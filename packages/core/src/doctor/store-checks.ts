@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { SharedStore } from '../cache/shared-cache.js';
 import type { Settings } from '../options/resource-server-options.js';
 import { parseEntry } from '../revocation/log-entry.js';
 import { ENTRY_SEAL } from '../revocation/log-seals.js';
@@ -11,6 +13,9 @@ import { type Finding, ok, problem, warning } from './finding.js';
 
 /** Seconds for each try: longer than any request would wait. */
 const PATIENCE = 3;
+
+/** Milliseconds between two tries of the shared store. */
+const RETRY_PAUSE = 100;
 
 /** Seconds. Where processes run, the newest entry of the log is never that old. */
 const LONGEST_QUIET = 60;
@@ -26,21 +31,18 @@ export async function checkStores({ sharedCache, revocations }: Settings): Promi
     // Keyv reports a broken connection by this event, and answers as if nothing were stored.
     ignoreRejection(
       store.on?.('error', (error) => {
-        trouble ??= error;
+        trouble = error;
       }),
     );
-    const name = `mtls-doctor:${randomUUID()}`;
-    const read = await tryOrCapture(async () => {
-      await store.set(name, 'here', 5_000);
-      return store.get(name);
-    });
+    const read = await readBack(store);
     findings.push(
       read.value === 'here'
         ? ok('shared_store', 'the shared store keeps what it is given')
         : problem(
             'shared_store_unreachable',
             `the shared store gives nothing back: ${messageOf(trouble ?? read.error)}`,
-            'check the address and credentials of sharedCache.store; without it each process asks for itself',
+            'check the address, the credentials and the rights of sharedCache.store; without it each process ' +
+              'asks for itself',
           ),
     );
   }
@@ -66,6 +68,24 @@ export async function checkStores({ sharedCache, revocations }: Settings): Promi
     );
   }
   return findings;
+}
+
+/** Stores a value and reads it. Tries again for a while: a client of the store may still connect. */
+async function readBack(store: SharedStore): Promise<Captured<unknown>> {
+  const name = `mtls-doctor:${randomUUID()}`;
+  const end = performance.now() + PATIENCE * 1000;
+  let read: Captured<unknown>;
+  do {
+    read = await tryOrCapture(async () => {
+      await store.set(name, 'here', 5_000);
+      return store.get(name);
+    });
+    if (read.value === 'here') {
+      break;
+    }
+    await sleep(RETRY_PAUSE);
+  } while (performance.now() < end);
+  return read;
 }
 
 /** Reads the log to its end, and looks at when its newest entry was written. */
@@ -129,7 +149,12 @@ function newestFinding(
       );
 }
 
-async function tryOrCapture<T>(run: () => Promise<T>): Promise<{ value?: T; error?: unknown }> {
+interface Captured<T> {
+  readonly value?: T;
+  readonly error?: unknown;
+}
+
+async function tryOrCapture<T>(run: () => Promise<T>): Promise<Captured<T>> {
   try {
     return { value: await withTimeLimit(PATIENCE, run) };
   } catch (error) {

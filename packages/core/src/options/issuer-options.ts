@@ -136,8 +136,9 @@ export const httpOptions = optionGroup({
   /** Bytes of an answer's body, after decompression. Default 262,144; from 1,024 to 16,777,216. */
   maxResponseSize: wholeNumber({ min: 1_024, max: 16_777_216, default: 262_144 }),
   /**
-   * PEM certificates of the certificate authorities to trust for the authorization server. Default:
-   * Node's list. Environment: `MTLS_BOUND_CA_FILE`, which names a file.
+   * PEM certificates of the certificate authority of the authorization server, not of the clients.
+   * They replace Node's list. Default: Node's list. Environment: `MTLS_BOUND_CA_FILE`, which names a
+   * file.
    */
   ca: optional<NonNullable<SecureContextOptions['ca']>, SecureContextOptions['ca']>(pemCertificates, {
     fallback: "Node's list",
@@ -204,7 +205,7 @@ export const issuerOptions = optionGroup({
    */
   authorizationServerMetadata: optional(endpoints, { fallback: 'discovered' }),
   /**
-   * This API's client id at the authorization server. Required, except with `jwtAccessTokens()`.
+   * This API's own client id at the authorization server, not that of a client that calls it. Required, except with `jwtAccessTokens()`.
    * Environment: `MTLS_BOUND_CLIENT_ID`.
    */
   clientId: optional(text, {

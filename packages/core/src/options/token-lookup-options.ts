@@ -100,8 +100,9 @@ export const sharedCacheOptions = optionGroup({
    */
   lock: optional(lock, { fallback: 'each process introspects it' }),
   /**
-   * Seconds that `store` or `lock` may take to answer. After that, the process goes on without the
-   * answer. Default 0.5; from 0.005 to 5.
+   * Seconds that each access to `store` or `lock` may take. After that, the process goes on without
+   * it. A request with an unknown token makes up to four accesses, with two secrets six, and waits
+   * for each while the store fails. Default 0.5; from 0.005 to 5.
    */
   timeout: seconds({ min: 0.005, max: 5, default: 0.5 }),
   /**
@@ -141,9 +142,9 @@ export const revocationOptions = optionGroup({
    */
   maxTokenLifetime: seconds({ min: 1, max: 2_592_000, default: 3_600 }),
   /**
-   * Seconds for which cached introspection answers are used while the process does not receive
-   * revocations. With `log` it is at least 2, and JWTs are accepted if the log was read within this
-   * time. Default 5; from 0 to 3,600.
+   * Limits `cache.maxAge` while the process does not receive revocations: cached introspection
+   * answers are used for at most this many seconds. With `log` it is at least 2, and JWTs are accepted
+   * if the log was read within this time. Default 5; from 0 to 3,600.
    */
   maxAgeWhileUnsynced: seconds({ min: 0, max: 3_600, default: 5 }),
   /**
@@ -153,8 +154,8 @@ export const revocationOptions = optionGroup({
    */
   jwtsWithUnknownRevocation: withDefault(oneOf('refuse', 'accept'), 'refuse'),
   /**
-   * Longest time in seconds for which a request with a JWT waits until the log is read. After that
-   * it gets 503. Refused without `log`. Default 2; from 0 to 30.
+   * Longest time in seconds for which a request with a JWT waits until this process reads the log
+   * again. After that it gets 503. Refused without `log`. Default 2; from 0 to 30.
    */
   maxWait: seconds({ min: 0, max: 30, default: 2 }),
 });
