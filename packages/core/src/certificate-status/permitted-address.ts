@@ -15,12 +15,20 @@ const refusedRanges: ReadonlySet<string> = new Set([
   'carrierGradeNat',
 ]);
 
-/** The services of clouds for their hosts at addresses that the ranges above do not have. */
-const cloudServices = [
+/**
+ * The services of clouds for their hosts, and site-local addresses (deprecated by RFC 3879), which the ranges
+ * above do not have. The other unique local addresses may be those of an authority of the own network.
+ */
+const refusedBlocks = [
+  'fec0::/10',
   '168.63.129.16/32', // Azure
   '192.0.0.192/32', // Oracle Cloud
   'fd00:ec2::/32', // Amazon
   'fd20:ce::254/128', // Google Cloud
+  'fd00:42::42/128', // Scaleway
+  'fd00:c1::a9fe:a9fe/128', // Oracle Cloud
+  'fd00:a9fe:a9fe::1/128', // Linode
+  'fd00:100::100:200/128', // Alibaba Cloud
 ].map((range) => ipaddr.parseCIDR(range));
 
 /** Whether a URL of a certificate may lead to an address. False for what is none. */
@@ -30,11 +38,11 @@ export function isPermittedAddress(address: string): boolean {
   }
   const parsed = ipaddr.parse(address);
   const embedded = parsed.kind() === 'ipv6' ? embeddedAddresses(parsed.toByteArray()) : [];
-  return [parsed, ...embedded].every((one) => !refusedRanges.has(one.range()) && !isCloudService(one));
+  return [parsed, ...embedded].every((one) => !refusedRanges.has(one.range()) && !isInRefusedBlock(one));
 }
 
-function isCloudService(address: ipaddr.IPv4 | ipaddr.IPv6): boolean {
-  return cloudServices.some(
+function isInRefusedBlock(address: ipaddr.IPv4 | ipaddr.IPv6): boolean {
+  return refusedBlocks.some(
     ([range, bits]) => range.kind() === address.kind() && address.match([range, bits] as never),
   );
 }
