@@ -4,8 +4,7 @@
 import cluster from 'node:cluster';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
-import KeyvRedis from '@keyv/redis';
-import { createClient } from '@redis/client';
+import KeyvRedis, { createClient } from '@keyv/redis';
 import express from 'express';
 import { mtlsBound, redisLock, redisLog, requireScopes, revocationEndpoint } from 'express-mtls';
 import Keyv from 'keyv';
