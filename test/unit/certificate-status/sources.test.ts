@@ -40,14 +40,14 @@ function world(
 ) {
   const asked: [url: string, request: StatusRequest][] = [];
   const reports: string[] = [];
-  const answers = new Map<string, Answer>();
+  const answers = new Map<string, Answer | Promise<Answer>>();
   let changes = 0;
   const parts = {
     settings: { ...defaultSettings, ...settings },
     fetcher: {
       fetch: async (url: string, request: StatusRequest): Promise<StatusBody | 'unchanged'> => {
         asked.push([url, request]);
-        const answer = answers.get(url) ?? new Error('status 404');
+        const answer = (await answers.get(url)) ?? new Error('status 404');
         if (answer instanceof Error) {
           throw answer;
         }
@@ -66,6 +66,7 @@ function world(
 }
 
 const authority = writeAuthority();
+const asking = { name: 'authority', anchor: 'anchor' };
 const interval = 1_000 * defaultSettings.refreshInterval;
 
 describe('an OCSP responder', () => {
@@ -83,7 +84,7 @@ describe('an OCSP responder', () => {
     const status = (of: Written = leaf, by: Written = authority) =>
       source.answer(of.certificate, by.certificate, Date.now());
     const load = (of: Written = leaf, by: Written = authority) =>
-      source.prepare(of.certificate, by.certificate, 'authority');
+      source.prepare(of.certificate, by.certificate, asking);
     return { source, status, load, ...rest };
   }
 
@@ -316,7 +317,7 @@ describe('a revocation list at a URI', () => {
     const status = (of: Written = leaf) =>
       source.answer(of.certificate, authority.certificate, Date.now(), signedBy());
     const load = (of: Written = leaf) =>
-      source.prepare(of.certificate, authority.certificate, 'authority', signedBy());
+      source.prepare(of.certificate, authority.certificate, asking, signedBy());
     return { source, status, load, ...rest };
   }
 
@@ -370,7 +371,7 @@ describe('a revocation list at a URI', () => {
       const load = async (given: Uint8Array) => {
         vi.advanceTimersByTime(2 * interval);
         rest.answers.set(uri, given);
-        await source.prepare(leaf.certificate, authority.certificate, 'authority', signedBy());
+        await source.prepare(leaf.certificate, authority.certificate, asking, signedBy());
       };
       const status = (...signers: Written[]) =>
         source.answer(leaf.certificate, authority.certificate, Date.now(), signedBy(...signers));

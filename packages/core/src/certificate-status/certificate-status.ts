@@ -8,7 +8,7 @@ import { OcspSource } from './ocsp-source.js';
 import { skipRepeatedReports } from './repeated-reports.js';
 import { createStatusFetcher } from './status-fetcher.js';
 import type { CertificateStatusSettings } from './status-options.js';
-import type { AcceptedSigners, StatusSource } from './status-source.js';
+import type { AcceptedSigners, AskingAuthority, StatusSource } from './status-source.js';
 
 /**
  * The status of a path. `validUntil` is in milliseconds since the epoch: a caller that keeps the
@@ -162,7 +162,7 @@ export function createCertificateStatus(
     first: number,
     link: Link,
     anchor: PathCertificate,
-    authority: string,
+    authority: AskingAuthority,
   ): Promise<void> | undefined => {
     const [certificate, issuer] = link;
     const signersNow = () => checkSigners(anchor, Date.now());
@@ -317,11 +317,13 @@ function withSigners(
 type Link = readonly [PathCertificate, PathCertificate];
 
 /**
- * The name of the authority that answers for a path: the one right below the trust anchor, whose
+ * The authority that answers for a path: the one right below the trust anchor, whose
  * authorities below it share its part of the requests, or the anchor itself if it has none below.
  */
-function authorityOf(path: readonly PathCertificate[]): string {
-  return path.at(path.length > 2 ? -2 : -1)?.thumbprint ?? '';
+function authorityOf(path: readonly PathCertificate[]): AskingAuthority {
+  const anchor = path.at(-1)?.thumbprint ?? '';
+  const below = path.length > 2 ? path.at(-2) : undefined;
+  return { name: below?.thumbprint ?? anchor, anchor };
 }
 
 /** Each certificate of a path with its issuer. */

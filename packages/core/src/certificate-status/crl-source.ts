@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache';
 import { isSameBytes } from '../certificate/der-members.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { TellableError } from '../errors.js';
@@ -7,12 +6,19 @@ import { type Crl, openCrlByAny, readCrlHead, signerOf } from './crl.js';
 import { CrlFiles } from './crl-files.js';
 import { coveredReasons } from './crl-scope.js';
 import { type DistributionPoint, readDistributionPoints } from './distribution-points.js';
+import { KeptLists, type ListOwner } from './kept-lists.js';
 import { RefreshedValue } from './refreshed-value.js';
 import { ALL_REASONS, reasonName } from './revocation-reasons.js';
 import type { StatusRequest } from './status-fetcher.js';
-import type { AcceptedSigners, SourceParts, StatusAnswer, StatusSource } from './status-source.js';
+import type {
+  AcceptedSigners,
+  AskingAuthority,
+  SourceParts,
+  StatusAnswer,
+  StatusSource,
+} from './status-source.js';
 
-/** Lists that were fetched and are kept, each for the issuer that signed it. */
+/** Lists that are kept, each for the issuer that signed it, and those that could not be fetched. */
 const MAX_LISTS = 1_000;
 
 /** All of them take so many times `maxSize` at most. */
@@ -44,14 +50,14 @@ interface FetchedLists {
 export class CrlSource implements StatusSource {
   readonly #parts: SourceParts;
   readonly #files: CrlFiles | undefined;
-  readonly #fetched: LRUCache<string, RefreshedValue<FetchedLists>>;
+  readonly #fetched: KeptLists<RefreshedValue<FetchedLists>>;
   readonly #facts = new WeakMap<PathCertificate, readonly DistributionPoint[]>();
 
   /** Throws `ConfigurationError` for a file that can't be used. */
   constructor(parts: SourceParts) {
     this.#parts = parts;
     const { settings, onChange, report } = parts;
-    this.#fetched = new LRUCache({ max: MAX_LISTS, dispose: (record) => record.close() });
+    this.#fetched = new KeptLists({ count: MAX_LISTS, bytes: LISTS_OF_MAX_SIZE * settings.maxSize });
     this.#files =
       settings.crlFiles === undefined
         ? undefined
@@ -67,7 +73,7 @@ export class CrlSource implements StatusSource {
   prepare(
     certificate: PathCertificate,
     issuer: PathCertificate,
-    authority: string,
+    authority: AskingAuthority,
     signers: AcceptedSigners,
   ): Promise<void> | undefined {
     const opening = [issuer, ...this.#parts.othersOf(issuer)]
@@ -130,7 +136,7 @@ export class CrlSource implements StatusSource {
   #loadPoints(
     certificate: PathCertificate,
     issuer: PathCertificate,
-    authority: string,
+    authority: AskingAuthority,
     signers: AcceptedSigners,
   ): Promise<void> | undefined {
     const own = this.#files?.listsOf(issuer).filter((list) => typeof list === 'object') ?? [];
@@ -145,7 +151,11 @@ export class CrlSource implements StatusSource {
   }
 
   /** The URIs of one point name the same list: the next one is asked if one fails. */
-  #loadOneOf(issuer: PathCertificate, uris: readonly string[], authority: string): Promise<void> | undefined {
+  #loadOneOf(
+    issuer: PathCertificate,
+    uris: readonly string[],
+    authority: AskingAuthority,
+  ): Promise<void> | undefined {
     for (const [index, uri] of uris.entries()) {
       const record = this.#recordOf(issuer, uri, authority);
       const waiting = record.use();
@@ -162,7 +172,7 @@ export class CrlSource implements StatusSource {
     return undefined;
   }
 
-  #recordOf(issuer: PathCertificate, uri: string, authority: string): RefreshedValue<FetchedLists> {
+  #recordOf(issuer: PathCertificate, uri: string, authority: AskingAuthority): RefreshedValue<FetchedLists> {
     const key = keyOf(issuer, uri);
     const known = this.#fetched.get(key);
     if (known !== undefined) {
@@ -170,16 +180,17 @@ export class CrlSource implements StatusSource {
     }
     const { settings, onChange, report } = this.#parts;
     const record = new RefreshedValue<FetchedLists>({
-      ask: (previous, urgency) => this.#fetchList(issuer, uri, previous, { authority, urgency }),
+      ask: (previous, urgency) =>
+        this.#fetchList(issuer, uri, previous, { authority: authority.name, urgency }),
       until: ({ latest }) => latest.nextUpdate,
       interval: settings.refreshInterval,
       onChange: () => {
-        this.#dropBeyondSize();
+        this.#fetched.resize(key, record, sizeOf(record));
         onChange();
       },
       onFailure: (why) => report('revocation_list_unavailable', why),
     });
-    this.#fetched.set(key, record);
+    this.#fetched.add(key, ownerOf(issuer, authority), record);
     return record;
   }
 
@@ -221,23 +232,6 @@ export class CrlSource implements StatusSource {
     return previous !== undefined && earlier !== undefined && list.thisUpdate < earlier.thisUpdate
       ? previous
       : { etag: fetched.etag, latest: list, lists: [list, ...lists.filter((one) => one !== earlier)] };
-  }
-
-  #dropBeyondSize(): void {
-    const most = LISTS_OF_MAX_SIZE * this.#parts.settings.maxSize;
-    const sizeOf = ({ value }: RefreshedValue<FetchedLists>): number =>
-      (value?.lists ?? []).reduce((sum, { der, entries }) => sum + der.length + entries.tableSize, 0);
-    let size = 0;
-    for (const record of this.#fetched.values()) {
-      size += sizeOf(record);
-    }
-    while (size > most) {
-      const oldest = this.#fetched.pop();
-      if (oldest === undefined) {
-        return;
-      }
-      size -= sizeOf(oldest);
-    }
   }
 
   /**
@@ -315,4 +309,13 @@ export class CrlSource implements StatusSource {
 
 function keyOf(issuer: PathCertificate, uri: string): string {
   return `${issuer.thumbprint} ${uri}`;
+}
+
+/** The certificates of a trust anchor name its own lists, whichever authority below it they are needed for. */
+function ownerOf(issuer: PathCertificate, { name, anchor }: AskingAuthority): ListOwner {
+  return { anchor, authority: issuer.thumbprint === anchor ? anchor : name };
+}
+
+function sizeOf({ value }: RefreshedValue<FetchedLists>): number {
+  return (value?.lists ?? []).reduce((sum, { der, entries }) => sum + der.length + entries.tableSize, 0);
 }

@@ -8,7 +8,7 @@ import { type OcspAnswer, readOcspResponse } from './ocsp-response.js';
 import { readResponders } from './point-names.js';
 import { RefreshedValue } from './refreshed-value.js';
 import type { StatusBody, StatusRequest } from './status-fetcher.js';
-import type { SourceParts, StatusAnswer, StatusSource } from './status-source.js';
+import type { AskingAuthority, SourceParts, StatusAnswer, StatusSource } from './status-source.js';
 
 /** Certificates whose answers are kept. */
 const MAX_ANSWERS = 10_000;
@@ -44,7 +44,7 @@ export class OcspSource implements StatusSource {
   prepare(
     certificate: PathCertificate,
     issuer: PathCertificate,
-    authority: string,
+    authority: AskingAuthority,
   ): Promise<void> | undefined {
     const responders = this.#respondersOf(certificate);
     return responders.length === 0
@@ -81,7 +81,7 @@ export class OcspSource implements StatusSource {
     certificate: PathCertificate,
     issuer: PathCertificate,
     responders: readonly string[],
-    authority: string,
+    authority: AskingAuthority,
   ): RefreshedValue<OcspAnswer> {
     const key = keyOf(certificate, issuer);
     const known = this.#answers.get(key);
@@ -95,7 +95,7 @@ export class OcspSource implements StatusSource {
       ask: async (previous, urgency) => {
         let failure = '';
         for (const url of responders) {
-          const answer = await this.#ask(url, id, issuer, { authority, urgency });
+          const answer = await this.#ask(url, id, issuer, { authority: authority.name, urgency });
           if (typeof answer === 'object') {
             return newerOf(previous, answer);
           }

@@ -14,19 +14,25 @@ export interface AcceptedSigners {
   accepts(signer: PathCertificate): boolean;
 }
 
+/** On whose behalf servers are asked. */
+export interface AskingAuthority {
+  readonly name: string;
+  /** A name of the trust anchor above it, or of itself if it is one. */
+  readonly anchor: string;
+}
+
 /** Where the status of a certificate is looked up. */
 export interface StatusSource {
   /**
    * Begins what is needed to know the status. Returns what to wait for, or `undefined` if there is
    * nothing: the status is known, or can't be found out now. The promise never rejects.
    *
-   * @param authority a name of the authority on whose behalf servers are asked
    * @param signers says which other certificates of the issuer sign lists that count as its own
    */
   prepare(
     certificate: PathCertificate,
     issuer: PathCertificate,
-    authority: string,
+    authority: AskingAuthority,
     signers: AcceptedSigners,
   ): Promise<void> | undefined;
   /**

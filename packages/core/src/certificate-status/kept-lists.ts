@@ -1,0 +1,171 @@
+/** Whose lists share a place: those of one authority, and of all authorities below one trust anchor. */
+export interface ListOwner {
+  /** A name of the trust anchor. */
+  readonly anchor: string;
+  /** A name of the authority right below it, or of the trust anchor itself for its own lists. */
+  readonly authority: string;
+}
+
+/** What all kept lists may take together. */
+interface Limits {
+  readonly count: number;
+  readonly bytes: number;
+}
+
+interface Entry<T> {
+  readonly key: string;
+  readonly owner: ListOwner;
+  readonly record: T;
+  /** In bytes. `undefined` until the first attempt to fetch the list is over. */
+  size: number | undefined;
+}
+
+type Measure = 'count' | 'bytes';
+
+type Amount = Record<Measure, number>;
+
+interface OfAuthority<T> extends Amount {
+  readonly entries: Map<string, Entry<T>>;
+}
+
+interface OfAnchor<T> extends Amount {
+  readonly authorities: Map<string, OfAuthority<T>>;
+}
+
+/**
+ * Records of lists. If they take more than they may, the trust anchor with the most loses one, and of
+ * its authorities the one with the most, whatever points the certificates of another one name. What
+ * was not used for longest goes first.
+ *
+ * A list that is fetched for the first time takes no part, and is not dropped: the requests that may
+ * wait limit how many these are.
+ */
+export class KeptLists<T extends { close(): void }> {
+  readonly #limits: Limits;
+  /** All, also those that are fetched for the first time. */
+  readonly #entries = new Map<string, Entry<T>>();
+  readonly #total: Amount = { count: 0, bytes: 0 };
+  /** In the order of their last use, as all maps below. */
+  readonly #anchors = new Map<string, OfAnchor<T>>();
+
+  constructor(limits: Limits) {
+    this.#limits = limits;
+  }
+
+  /** Returns a record, which counts as a use of it. */
+  get(key: string): T | undefined {
+    const entry = this.#entries.get(key);
+    if (entry !== undefined) {
+      this.#takeOut(entry);
+      this.#putLast(entry);
+    }
+    return entry?.record;
+  }
+
+  add(key: string, owner: ListOwner, record: T): void {
+    this.#entries.set(key, { key, owner, record, size: undefined });
+  }
+
+  /** An attempt to fetch the list is over, and it takes so many bytes. Ignores a record that was dropped. */
+  resize(key: string, record: T, size: number): void {
+    const entry = this.#entries.get(key);
+    if (entry?.record !== record) {
+      return;
+    }
+    if (entry.size === undefined) {
+      entry.size = size;
+      this.#putLast(entry);
+    } else {
+      // A refresh in the background is no use: the list stays at its place.
+      const { owner } = entry;
+      const anchor = this.#anchors.get(owner.anchor);
+      for (const amount of [this.#total, anchor, anchor?.authorities.get(owner.authority)]) {
+        if (amount !== undefined) {
+          amount.bytes += size - entry.size;
+        }
+      }
+      entry.size = size;
+    }
+    for (const measure of ['count', 'bytes'] as const) {
+      let isOver = this.#total[measure] > this.#limits[measure];
+      while (isOver) {
+        isOver = this.#dropOne(measure) && this.#total[measure] > this.#limits[measure];
+      }
+    }
+  }
+
+  clear(): void {
+    for (const { record } of this.#entries.values()) {
+      record.close();
+    }
+    this.#entries.clear();
+    this.#anchors.clear();
+    this.#total.count = 0;
+    this.#total.bytes = 0;
+  }
+
+  /** Says whether there was one. */
+  #dropOne(measure: Measure): boolean {
+    const anchor = largest(this.#anchors.values(), measure);
+    const authority = largest(anchor?.authorities.values() ?? [], measure);
+    for (const entry of authority?.entries.values() ?? []) {
+      // One without bytes makes no room for others.
+      if (measure === 'count' || entry.size !== 0) {
+        this.#takeOut(entry);
+        this.#entries.delete(entry.key);
+        entry.record.close();
+        return true;
+      }
+    }
+    return false;
+  }
+
+  #putLast(entry: Entry<T>): void {
+    const { key, owner, size } = entry;
+    if (size === undefined) {
+      return;
+    }
+    const anchor = this.#anchors.get(owner.anchor) ?? { count: 0, bytes: 0, authorities: new Map() };
+    const authority = anchor.authorities.get(owner.authority) ?? { count: 0, bytes: 0, entries: new Map() };
+    setLast(this.#anchors, owner.anchor, anchor);
+    setLast(anchor.authorities, owner.authority, authority);
+    setLast(authority.entries, key, entry);
+    for (const amount of [this.#total, anchor, authority]) {
+      amount.count += 1;
+      amount.bytes += size;
+    }
+  }
+
+  #takeOut({ key, owner, size }: Entry<T>): void {
+    const anchor = this.#anchors.get(owner.anchor);
+    const authority = anchor?.authorities.get(owner.authority);
+    if (size === undefined || anchor === undefined || authority === undefined) {
+      return;
+    }
+    for (const amount of [this.#total, anchor, authority]) {
+      amount.count -= 1;
+      amount.bytes -= size;
+    }
+    authority.entries.delete(key);
+    if (authority.count === 0) {
+      anchor.authorities.delete(owner.authority);
+    }
+    if (anchor.count === 0) {
+      this.#anchors.delete(owner.anchor);
+    }
+  }
+}
+
+/** Of several with as much, the one that was not used for longest. */
+function largest<A extends Amount>(parts: Iterable<A>, measure: Measure): A | undefined {
+  let most: A | undefined;
+  for (const part of parts) {
+    most = most === undefined || part[measure] > most[measure] ? part : most;
+  }
+  return most;
+}
+
+function setLast<V>(map: Map<string, V>, key: string, value: V): void {
+  map.delete(key);
+  map.set(key, value);
+}
