@@ -38,8 +38,8 @@ export interface Adapter<Types extends MiddlewareTypes> extends Guards<Types> {
   guardedChain(handlers: readonly unknown[]): GuardOf<Types>[];
   /**
    * Accepts revocation requests (RFC 7009 §2.1) of clients whose token grants `scope`: a form by
-   * POST with `token`, `token_hash`, `sub`, `client_id` or `x5t#S256`. Goes after `mtlsBound()`.
-   * Answers 200 when each process will know of the revocation, 503 when it holds in this process
+   * POST with `token`, `token_hash`, `jti`, `sub`, `sid`, `client_id` or `x5t#S256`. Goes after
+   * `mtlsBound()`. Answers 200 when each process will know of the revocation, 503 when it holds in this process
    * alone. Throws `ConfigurationError` for a value that is no scope.
    *
    * @example
@@ -66,7 +66,7 @@ export interface Adapter<Types extends MiddlewareTypes> extends Guards<Types> {
   /**
    * Receives Security Event Tokens that a transmitter of Shared Signals pushes (RFC 8935), and
    * revokes the tokens that they concern. Goes before `mtlsBound()`, at a path of its own. Answers
-   * 202 when the revocation holds in each process. With the option `poll` it fetches the tokens
+   * 202 when each process will know of the revocation. With the option `poll` it fetches the tokens
    * instead (RFC 8936), and is put nowhere. Throws `ConfigurationError` for a wrong option.
    *
    * @example

@@ -58,8 +58,8 @@ export interface RemoteKeys {
   /** Returns the known keys; fetches them if they are too old. */
   readonly current: (caller?: KeysCaller) => Promise<KeySet>;
   /**
-   * Returns keys whose fetch begins after this call. All callers together cause one fetch a second
-   * at most.
+   * Returns keys whose fetch begins after this call. All callers together cause five fetches at
+   * once, then one a second at most.
    */
   readonly fetchAfresh: (caller?: KeysCaller) => Promise<KeySet>;
 }

@@ -258,7 +258,7 @@ export class TokenCache {
    *
    * @param hash `hashOf(token)`
    */
-  hasStale(hash: string, server: TokenServer): boolean {
+  hasEntry(hash: string, server: TokenServer): boolean {
     const stale = this.#active.peek(hash + server.id);
     return stale !== undefined && this.#isUsableStale(stale);
   }

@@ -78,16 +78,17 @@ export const certificatePolicyOptions = optionGroup({
   requireValidNow: withDefault(flag, false),
   /**
    * The issuer that the certificate names (not the authorization server) is one of these names, in
-   * the text form of RFC 4514. Refuses a certificate whose chain was not verified. Default: any.
+   * the text form of RFC 4514. Refuses a certificate that TLS or the proxy did not verify; without any
+   * verdict, which is reported once, add `requireVerified`. Default: any.
    */
   issuer: optional(distinguishedNames, { fallback: 'any' }),
   /**
-   * Its subject is one of these names, in the text form of RFC 4514. Refuses a certificate whose
-   * chain was not verified. Default: any.
+   * Its subject is one of these names, in the text form of RFC 4514. Refuses an unverified certificate
+   * as `issuer` does. Default: any.
    */
   subject: optional(distinguishedNames, { fallback: 'any' }),
   /**
-   * One of its alternative names is one of these. Refuses a certificate whose chain was not verified.
+   * One of its alternative names is one of these. Refuses an unverified certificate as `issuer` does.
    * Default: any.
    */
   san: optional(
@@ -177,7 +178,7 @@ export const certificateContentNames = [
 
 const clientAuth = '1.3.6.1.5.5.7.3.2';
 
-/** The rules by names, which count only if the chain was verified. */
+/** The rules by names. A certificate with a bad verdict is refused before them. */
 const nameRules = ['issuer', 'subject', 'san'] as const satisfies (keyof CertificatePolicyOptions)[];
 
 /**
@@ -202,7 +203,7 @@ export function createCertificatePolicy(
   const rules = contentRules(content, given.pathOf('san'));
   const code = refusalStatus === 401 ? 'certificate_refused_401' : 'certificate_refused';
   const byName = nameRules.filter((name) => !given.isMissing(name)).map((name) => given.pathOf(name));
-  const requireGoodVerdict = byName.length > 0 ? createVerdictCheck(byName.join(', '), code) : undefined;
+  const refuseBadVerdict = byName.length > 0 ? createVerdictCheck(byName.join(', '), code) : undefined;
   const chain = chainCheckOf(given, { authorities, intermediates }, clockTolerance);
   if (!requireVerified && !requireValidNow && rules.length === 0 && chain === undefined) {
     return undefined;
@@ -237,7 +238,7 @@ export function createCertificatePolicy(
     ) {
       refuse(explainUnverified(shown));
     }
-    requireGoodVerdict?.(certificate);
+    refuseBadVerdict?.(certificate);
     const validity = requireValidNow ? requireValidity(certificate) : undefined;
     if (validity === 'unknown') {
       refuse(hashAloneDetail);

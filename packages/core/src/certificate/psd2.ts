@@ -24,17 +24,18 @@ const known = new WeakMap<ParsedCertificate, { readonly roles: readonly Psd2Role
 /**
  * Returns the roles that a qualified certificate names in its QCStatements (ETSI TS 119 495 §5.1,
  * RFC 3739 §3.2.6); none for any other certificate. The OIDs count, not the names next to them,
- * which are for people. Rejects with `RequestRefused` for a certificate whose chain was not verified,
- * as any client can make one with any role; for what is no certificate; for one of which the proxy
- * hands on the hash alone; and for QCStatements that can't be read.
+ * which are for people.
+ * Rejects with `RequestRefused` for a certificate that TLS or the proxy did not verify, as any client
+ * can make one with any role (without any verdict, that is reported once); for what is no
+ * certificate; for one of which the proxy hands on the hash alone; and for QCStatements that can't be read.
  */
 export async function psd2Roles(certificate: ClientCertificate): Promise<readonly Psd2Role[]> {
   await x509.load();
-  requireGoodVerdict(certificate);
+  refuseBadVerdict(certificate);
   return readPsd2Roles(certificate);
 }
 
-const requireGoodVerdict = createVerdictCheck('psd2Roles()');
+const refuseBadVerdict = createVerdictCheck('psd2Roles()');
 
 /**
  * Reads the roles, for code that has waited for `x509.load()` and has checked the chain. Throws

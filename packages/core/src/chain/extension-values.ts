@@ -79,13 +79,13 @@ export function readKeyUsage(value: Uint8Array): KeyUsage | undefined {
 /** ExtendedKeyUsage (RFC 5280 §4.2.1.12): the object identifiers, in hex. */
 export function readExtendedKeyUsage(value: Uint8Array): ReadonlySet<string> | undefined {
   const usages = sequenceOf(value)?.map(identifierOf);
-  return isCrlOf(usages) ? new Set(usages) : undefined;
+  return isCompleteList(usages) ? new Set(usages) : undefined;
 }
 
 /** CertificatePolicies (RFC 5280 §4.2.1.4): the object identifiers, in hex, each once. */
 export function readCertificatePolicies(value: Uint8Array): ReadonlySet<string> | undefined {
   const policies = sequenceOf(value)?.map((policy) => identifierOf(membersOf(policy, tags.sequence)?.[0]));
-  if (!isCrlOf(policies)) {
+  if (!isCompleteList(policies)) {
     return undefined;
   }
   const set = new Set(policies);
@@ -99,7 +99,7 @@ export function readPolicyMappings(value: Uint8Array): readonly (readonly [strin
     const [fromId, toId] = [identifierOf(from), identifierOf(to)];
     return fromId !== undefined && toId !== undefined && another === undefined ? [fromId, toId] : undefined;
   });
-  return isCrlOf(pairs) ? pairs : undefined;
+  return isCompleteList(pairs) ? pairs : undefined;
 }
 
 /** PolicyConstraints (RFC 5280 §4.2.1.11). */
@@ -144,6 +144,7 @@ function integerOf({ tag, content }: DerElement, expected: number): number | und
   return content.length > 4 ? 0x7fff_ffff : content.reduce((sum, byte) => sum * 256 + byte, 0);
 }
 
-function isCrlOf<T>(items: readonly (T | undefined)[] | undefined): items is readonly T[] {
+/** Whether it is a list with items, each of which could be read. */
+function isCompleteList<T>(items: readonly (T | undefined)[] | undefined): items is readonly T[] {
   return items !== undefined && items.length > 0 && !items.includes(undefined);
 }

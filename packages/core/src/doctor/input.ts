@@ -72,7 +72,7 @@ export async function readClaims(file: string): Promise<Record<string, unknown>>
 }
 
 export async function readPair(certFile: string, keyFile: string): Promise<{ cert: Buffer; key: Buffer }> {
-  await readPeerCertificate('--cert', certFile);
+  await readCertificateFile('--cert', certFile);
   const [cert, key] = await Promise.all([readContent('--cert', certFile), readContent('--key', keyFile)]);
   try {
     createSecureContext({ cert, key });
@@ -91,7 +91,7 @@ export function messageOf(error: unknown): string {
   return error instanceof UsageError || isTellable(error) ? error.message : describeError(error);
 }
 
-export async function readPeerCertificate(option: string, file: string): Promise<ClientCertificate> {
+export async function readCertificateFile(option: string, file: string): Promise<ClientCertificate> {
   const pem = await readContent(option, file);
   try {
     return new ClientCertificate(new X509Certificate(pem).raw);

@@ -25,11 +25,11 @@ import {
   headerOf,
   messageOf,
   portOf,
+  readCertificateFile,
   readChain,
   readClaims,
   readContent,
   readPair,
-  readPeerCertificate,
   readProofSigner,
   UsageError,
   urlOf,
@@ -265,7 +265,7 @@ const commands: Readonly<Record<string, Command>> = {
       throw new UsageError('thumbprint needs a file');
     }
     const found = await Promise.all(
-      files.map(async (file) => [file, (await readPeerCertificate('thumbprint', file)).thumbprint] as const),
+      files.map(async (file) => [file, (await readCertificateFile('thumbprint', file)).thumbprint] as const),
     );
     write(
       json === true
@@ -507,7 +507,7 @@ async function tokenOf({ token }: Given, { readInput, mask }: Around): Promise<s
 }
 
 async function certificateOf(file: string | undefined): Promise<ClientCertificate | undefined> {
-  return file === undefined ? undefined : readPeerCertificate('--cert', file);
+  return file === undefined ? undefined : readCertificateFile('--cert', file);
 }
 
 async function signerOf({ 'proof-key': file }: Given): Promise<ProofSigner | undefined> {

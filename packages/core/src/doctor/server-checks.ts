@@ -40,9 +40,9 @@ export async function checkServer(
   const { authorizationServerMetadata: given } = issuer;
   let saysItBinds = given === undefined || given.tls_client_certificate_bound_access_tokens === true;
   let metadata: Readonly<Record<string, unknown>> | undefined = given;
-  let authority: AcceptedIssuer;
+  let acceptedIssuer: AcceptedIssuer;
   try {
-    authority = createAcceptedIssuer(
+    acceptedIssuer = createAcceptedIssuer(
       {
         ...issuer,
         clockTolerance: settings.clockTolerance,
@@ -77,14 +77,14 @@ export async function checkServer(
     const findings = [...own, ...connection];
     // What an unfit client certificate or a missing connection leads to is no problem of its own.
     if (!findings.some(({ status, code }) => status === 'problem' && code !== 'clock_skew')) {
-      findings.push(...(await checkQuestion(authority, issuer, spelling)));
+      findings.push(...(await checkQuestion(acceptedIssuer, issuer, spelling)));
       if (settings.dpop !== undefined && metadata !== undefined) {
         const { algorithms } = settings.dpop;
         findings.push(...checkDpopAlgorithms(issuer.issuer, algorithms, metadata, given !== undefined));
       }
       if (sample.token !== undefined && !findings.some(({ status }) => status === 'problem')) {
         findings.push(
-          ...(await checkToken(authority, sample.token, sample, {
+          ...(await checkToken(acceptedIssuer, sample.token, sample, {
             mustBind,
             saysItBinds,
             acceptsDpop: settings.dpop !== undefined,
@@ -94,7 +94,7 @@ export async function checkServer(
     }
     return [...findings, ...problems];
   } finally {
-    authority.close();
+    acceptedIssuer.close();
   }
 }
 

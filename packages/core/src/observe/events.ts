@@ -105,10 +105,10 @@ export interface IntrospectionEvent {
 /** Published on `mtls-bound:cache` for each look at what is known of a token. */
 export interface CacheEvent {
   /**
-   * `hit`: an active token's claims; `inactive_hit`: that it is not active; `miss`: the token source
-   * reads the token, so that the authorization server is asked or a JWT is verified. After a miss
-   * `shared_hit`: the shared tier knew; `stale`: the
-   * authorization server could not be asked, and an old answer was used.
+   * `hit`: an active token's claims; `inactive_hit`: that it was rejected; `miss`: this process does not
+   * know the token. After a miss, unless the flood guard refuses, the authorization server is asked or a
+   * JWT is verified, but for `shared_hit`: the shared tier knew; and `stale`: the authorization server
+   * could not be asked, and an old answer was used.
    */
   readonly result: 'hit' | 'inactive_hit' | 'miss' | 'shared_hit' | 'stale';
 }
@@ -139,8 +139,8 @@ export interface BreakerEvent {
   /** The URL of the endpoint, without user name and query. */
   readonly endpoint: string;
   /**
-   * `open`: no requests are sent to it. `closed`: it answers again, or the resource server was
-   * closed.
+   * `open`: requests are held back, of one client or of all, and only a probe is sent from time to time.
+   * `closed`: it answers again, or the resource server was closed.
    */
   readonly state: 'open' | 'closed';
 }

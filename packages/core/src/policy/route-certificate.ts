@@ -72,10 +72,10 @@ function policyByTolerance(
 export type SubjectRequirement = string | ((claims: Readonly<Record<string, unknown>>) => string | undefined);
 
 /**
- * Refuses a certificate whose subject does not have the names that the token has, or whose chain
- * was not verified: 403. A key is an attribute type, by name (`organizationIdentifier`, `UID`,
- * `CN`) or OID; a value names the claim to compare with, or makes the expected text of the claims.
- * Compared exactly. A claim that is missing refuses. Throws `ConfigurationError`.
+ * Refuses a certificate whose subject does not have the names that the token has, or that TLS or
+ * the proxy did not verify: 403 (without any verdict, that is reported once). A key is an attribute
+ * type, by name (`organizationIdentifier`, `UID`, `CN`) or OID; a value names the claim to compare with,
+ * or makes the expected text of the claims. Compared exactly. A claim that is missing refuses. Throws `ConfigurationError`.
  */
 export function certificateSubjectPolicy(
   required: Readonly<Record<string, SubjectRequirement>>,
@@ -119,7 +119,7 @@ export function certificateSubjectPolicy(
 
 /**
  * Refuses a certificate that is not a qualified one with this role of a payment service provider,
- * or whose chain was not verified: 403.
+ * or that TLS or the proxy did not verify: 403 (without any verdict, that is reported once).
  */
 export function psd2RolePolicy(role: Psd2Role, calledAs = 'psd2RolePolicy()'): RoutePolicy<WithCertificate> {
   refuseUncalledMiddleware(calledAs, role);
@@ -141,10 +141,10 @@ function lookingInto(
   check: (authorization: Authorization) => void,
 ): RoutePolicy<WithCertificate> {
   x509.preload();
-  const requireGoodVerdict = createVerdictCheck(calledAs);
+  const refuseBadVerdict = createVerdictCheck(calledAs);
   const policy = createRoutePolicy<WithCertificate>((authorization) => {
     if (authorization.certificate !== undefined) {
-      requireGoodVerdict(authorization.certificate);
+      refuseBadVerdict(authorization.certificate);
     }
     check(authorization);
   });

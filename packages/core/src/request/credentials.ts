@@ -4,8 +4,10 @@ import { hasHeaderLines, headerValues, indexOfLine } from './header-lines.js';
 import { http2StreamOf } from './http2-request.js';
 import type { NodeRequest } from './node-request.js';
 
-/** Characters. Node's own limit for the whole header block is 16 KiB unless raised. */
-const MAX_TOKEN_LENGTH = 16_384;
+/**
+ * Characters of the scheme and the token together. Node's own limit for the whole header block is 16 KiB unless raised.
+ */
+const MAX_CREDENTIALS_LENGTH = 16_384;
 
 /** The scheme that an access token is sent with. */
 export type TokenScheme = 'Bearer' | 'DPoP';
@@ -41,11 +43,11 @@ export function readCredentials(req: NodeRequest, body: unknown, acceptsDpop: bo
   refuseTokenInForm(req, body);
   const credentials = hasLines ? soleAuthorization(req.rawHeaders) : joinedAuthorization(req);
   // The length is looked at first, so that no pattern ever walks a huge value.
-  if (credentials.length > MAX_TOKEN_LENGTH) {
+  if (credentials.length > MAX_CREDENTIALS_LENGTH) {
     throw new RequestRefused('credentials_too_long', {
       detail:
         `the Authorization header has ${credentials.length} characters, accepted ` +
-        `are ${MAX_TOKEN_LENGTH}`,
+        `are ${MAX_CREDENTIALS_LENGTH}`,
     });
   }
   if (bearerCredentials.test(credentials)) {

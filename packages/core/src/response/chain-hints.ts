@@ -198,7 +198,7 @@ const ofStatus: readonly (readonly [detail: RegExp, hint: Hint])[] = [
   ],
 ];
 
-/** Returns the likely cause of a refusal by `authorities` or `revocation` of a policy. Never throws. */
+/** Returns the likely cause of a refusal by `authorities` or `revocationCheck` of a policy. Never throws. */
 export function hintForChain(refusal: RequestRefused): Hint | undefined {
   switch (refusal.code) {
     case 'certificate_refused':

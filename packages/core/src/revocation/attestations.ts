@@ -12,7 +12,7 @@ const YOUNG_STEP = 30_000;
 
 export interface AttestationParts {
   readonly entries: ReadEntries;
-  /** Milliseconds for which the log keeps a revocation. */
+  /** Milliseconds for which a process keeps a revocation. The log keeps it two minutes longer. */
   readonly maxAgeMs: number;
   /** Since when this process knows each revocation, in milliseconds since the epoch. */
   readonly completeSince: () => number;

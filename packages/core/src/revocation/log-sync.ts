@@ -677,7 +677,7 @@ export class LogSync {
       this.#hasConflict = true;
       this.#problems.reportChanged();
     } else if (comparison !== 'unrelated' && as !== 'join') {
-      this.#receiveAgreement(attested, comparison);
+      this.#receiveComparison(attested, comparison);
     }
   }
 
@@ -712,7 +712,7 @@ export class LogSync {
    * A process that runs has read the same entries as this one, or what it has read can not be
    * compared.
    */
-  #receiveAgreement(attested: Attestation, comparison: 'same' | 'unknown'): void {
+  #receiveComparison(attested: Attestation, comparison: 'same' | 'unknown'): void {
     const { as, upTo = '' } = attested;
     if (comparison === 'same') {
       this.#attestations.markAgreed();

@@ -66,7 +66,7 @@ export interface LogRules {
   readonly log: RevocationLog;
   /** The first seals; the others are still read, while one replaces the other. */
   readonly secrets: readonly string[];
-  /** Seconds for which a revocation is kept. */
+  /** Seconds that an access token lives at most. A revocation is kept a little longer. */
   readonly maxTokenLifetime: number;
   /** Seconds by which reading may lag. */
   readonly maxAgeWhileUnsynced: number;
