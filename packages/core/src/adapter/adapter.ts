@@ -39,8 +39,8 @@ export interface Adapter<Types extends MiddlewareTypes> extends Guards<Types> {
   /**
    * Accepts revocation requests (RFC 7009 §2.1) of clients whose token grants `scope`: a form by
    * POST with `token`, `token_hash`, `jti`, `sub`, `sid`, `client_id` or `x5t#S256`. Goes after
-   * `mtlsBound()`. Answers 200 when each process will know of the revocation, 503 when it holds in this process
-   * alone. Throws `ConfigurationError` for a value that is no scope.
+   * `mtlsBound()`. Answers 200 when each process will know of the revocation, 503 when it holds in this
+   * process alone. Throws `ConfigurationError` for a value that is no scope.
    *
    * @example
    * router.post('/revocations', revocationEndpoint('tokens:revoke'));

@@ -311,7 +311,7 @@ function keyOf(issuer: PathCertificate, uri: string): string {
   return `${issuer.thumbprint} ${uri}`;
 }
 
-/** The certificates of a trust anchor name its own lists, whichever authority below it they are needed for. */
+/** The certificates of a trust anchor name its own lists, whichever authority below needs them. */
 function ownerOf(issuer: PathCertificate, { name, anchor }: AskingAuthority): ListOwner {
   return { anchor, authority: issuer.thumbprint === anchor ? anchor : name };
 }

@@ -205,7 +205,8 @@ export const issuerOptions = optionGroup({
    */
   authorizationServerMetadata: optional(endpoints, { fallback: 'discovered' }),
   /**
-   * This API's own client id at the authorization server, not that of a client that calls it. Required, except with `jwtAccessTokens()`.
+   * This API's own client id at the authorization server, not that of a client that calls it. Required,
+   * except with `jwtAccessTokens()`.
    * Environment: `MTLS_BOUND_CLIENT_ID`.
    */
   clientId: optional(text, {

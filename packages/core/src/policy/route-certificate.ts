@@ -75,7 +75,8 @@ export type SubjectRequirement = string | ((claims: Readonly<Record<string, unkn
  * Refuses a certificate whose subject does not have the names that the token has, or that TLS or
  * the proxy did not verify: 403 (without any verdict, that is reported once). A key is an attribute
  * type, by name (`organizationIdentifier`, `UID`, `CN`) or OID; a value names the claim to compare with,
- * or makes the expected text of the claims. Compared exactly. A claim that is missing refuses. Throws `ConfigurationError`.
+ * or makes the expected text of the claims. Compared exactly. A claim that is missing refuses. Throws
+ * `ConfigurationError`.
  */
 export function certificateSubjectPolicy(
   required: Readonly<Record<string, SubjectRequirement>>,

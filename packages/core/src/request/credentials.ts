@@ -5,7 +5,8 @@ import { http2StreamOf } from './http2-request.js';
 import type { NodeRequest } from './node-request.js';
 
 /**
- * Characters of the scheme and the token together. Node's own limit for the whole header block is 16 KiB unless raised.
+ * Characters of the scheme and the token together. Node's own limit for the whole header block is
+ * 16 KiB unless raised.
  */
 const MAX_CREDENTIALS_LENGTH = 16_384;
 
