@@ -41,8 +41,8 @@ export async function checkStores({ sharedCache, revocations }: Settings): Promi
         : problem(
             'shared_store_unreachable',
             `the shared store gives nothing back: ${messageOf(trouble ?? read.error)}`,
-            'check the address, the credentials and the rights of sharedCache.store; without it each process ' +
-              'asks for itself',
+            'check the address, the credentials and the rights of sharedCache.store; ' +
+              'without it each process asks for itself',
           ),
     );
   }
