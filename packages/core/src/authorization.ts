@@ -93,7 +93,8 @@ export class Authorization {
    * revocation that concerns the token, and when it is connected again after it may have missed one.
    * Its `reason` is a `RequestRefused` with the code `token_expired`, `token_inactive` or
    * `revocations_unknown`. It is made at the first access and is the same for the whole request. It
-   * stays silent once the response is finished or the connection is closed, and after `close()` of the resource server.
+   * stays silent once the response is finished or the connection is closed, and after `close()` of
+   * the resource server.
    *
    * @example
    * app.get('/events', (req, res) => {
