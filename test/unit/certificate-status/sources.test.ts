@@ -346,6 +346,14 @@ describe('a revocation list at a URI', () => {
     expect(revoked.status()).toEqual({ state: 'revoked', why: 'its revocation list says unspecified' });
   });
 
+  it('of the trust anchor has a turn of its own, whichever authority below asks first', async () => {
+    const { source, answers, asked } = start();
+    answers.set(uri, list());
+    const below = { name: 'authority', anchor: authority.certificate.thumbprint };
+    await source.prepare(leaf.certificate, authority.certificate, below, signedBy());
+    expect(asked.map(([, given]) => given.authority)).toEqual([authority.certificate.thumbprint]);
+  });
+
   it('is fetched again with its ETag, and stays if it is the same', async () => {
     const { status, load, answers, asked, changes } = start();
     const same = list();

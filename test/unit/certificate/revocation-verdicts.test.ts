@@ -109,6 +109,15 @@ describe.each(careful)('%s', (name) => {
     ['FAILED:unspecified certificate verification error'],
     ['FAILED:application verification failure'],
     ['FAILED:error number 99'],
+    ['FAILED:unknown certificate verification error'],
+    // What NGINX itself writes if OCSP gives no answer.
+    ['FAILED:certificate status request failed'],
+    ['FAILED:certificate status unknown'],
+    ['FAILED:certificate has expired or so'],
+    ['BAD'],
+    ['ok'],
+    ['TRUE'],
+    ['2000'],
     ['false'],
     ['no'],
     ['BLOCKED'],
@@ -137,9 +146,8 @@ describe.each(careful)('%s', (name) => {
     'FAILED:self-signed certificate',
     'FAILED:unable to get local issuer certificate',
     'FAILED:certificate has expired',
-    '18',
-    '20',
-    '21',
+    "FAILED:unable to decrypt certificate's signature",
+    'FAILED:unable to verify the first certificate',
     'X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
   ])('lets authorities decide after %s', (verdict) => {
     const certificate = through(name, [verdict]);
@@ -147,6 +155,31 @@ describe.each(careful)('%s', (name) => {
     expect(isAccepted(certificate)).toEqual([true, true]);
   });
 });
+
+/** Numbers of OpenSSL, which may mean anything where a proxy does not write them. */
+describe.each(careful)('%s', (name) => {
+  it.each(['2', '18', '20', '21'])('knows what %s means only if it writes numbers of OpenSSL', (verdict) => {
+    const isOpenSsl = name === 'haproxy';
+    expect(isAccepted(through(name, [verdict]))).toEqual([isOpenSsl, isOpenSsl]);
+  });
+});
+
+// Cloudflare, for one, can say in a header of its own whether a certificate is revoked.
+it.each(['true', '1', 'OK', 'SUCCESS', 'X509_V_OK', 'yes'])(
+  '%s as the bad verdict of a header is refused',
+  (bad) => {
+    const preset = customHeader({
+      header: 'x-cert',
+      decode,
+      verifyHeader,
+      isVerified: (value) => value !== bad,
+    });
+    const source = proxyHeader(preset, { trust: 'loopback' });
+    const rawHeaders = [preset.header, base64, verifyHeader, bad];
+    const request = { rawHeaders, headers: {}, socket: { remoteAddress: '127.0.0.1' } };
+    expect(isAccepted(source(request as never) as ClientCertificate)).toEqual([false, false]);
+  },
+);
 
 it.each(['apache'])('%s: lets authorities decide after its own words', (name) => {
   for (const verdict of ['GENEROUS', 'RESUMED']) {

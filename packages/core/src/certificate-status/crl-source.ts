@@ -179,9 +179,11 @@ export class CrlSource implements StatusSource {
       return known;
     }
     const { settings, onChange, report } = this.#parts;
+    // An anchor's own lists have a turn of their own: the authority that asks first must not hold up others.
+    const owner = ownerOf(issuer, authority);
     const record = new RefreshedValue<FetchedLists>({
       ask: (previous, urgency) =>
-        this.#fetchList(issuer, uri, previous, { authority: authority.name, urgency }),
+        this.#fetchList(issuer, uri, previous, { authority: owner.authority, urgency }),
       until: ({ latest }) => latest.nextUpdate,
       interval: settings.refreshInterval,
       onChange: () => {
@@ -190,7 +192,7 @@ export class CrlSource implements StatusSource {
       },
       onFailure: (why) => report('revocation_list_unavailable', why),
     });
-    this.#fetched.add(key, ownerOf(issuer, authority), record);
+    this.#fetched.add(key, owner, record);
     return record;
   }
 

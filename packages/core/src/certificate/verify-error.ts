@@ -115,8 +115,54 @@ const otherErrors: ReadonlySet<string> = new Set(
   Object.values(errorNames).filter((name) => !revocationWord.test(name) && !openErrors.includes(name)),
 );
 
-/** The texts of `openErrors`. */
-const openText = /unspecified|memory|application|verification context|lookup/i;
+/**
+ * OpenSSL's texts of errors that are not about revocation, as NGINX and Apache write them behind
+ * `FAILED:`, of OpenSSL 1.1.1 and 3. NGINX has texts of its own for OCSP, so that no other text counts.
+ */
+const otherReasons: ReadonlySet<string> = new Set([
+  'unable to get issuer certificate',
+  "unable to decrypt certificate's signature",
+  'unable to decode issuer public key',
+  'certificate signature failure',
+  'certificate is not yet valid',
+  'certificate has expired',
+  "format error in certificate's notBefore field",
+  "format error in certificate's notAfter field",
+  'self signed certificate',
+  'self-signed certificate',
+  'self signed certificate in certificate chain',
+  'self-signed certificate in certificate chain',
+  'unable to get local issuer certificate',
+  'unable to verify the first certificate',
+  'certificate chain too long',
+  'invalid CA certificate',
+  'invalid non-CA certificate (has CA markings)',
+  "issuer certificate doesn't have a public key",
+  'path length constraint exceeded',
+  'unsupported certificate purpose',
+  'unsuitable certificate purpose',
+  'certificate not trusted',
+  'certificate rejected',
+  'subject issuer mismatch',
+  'authority and subject key identifier mismatch',
+  'authority and issuer serial number mismatch',
+  'key usage does not include certificate signing',
+  'key usage does not include digital signature',
+  'unhandled critical extension',
+  'invalid or inconsistent certificate extension',
+  'invalid or inconsistent certificate policy extension',
+  'no explicit policy',
+  'permitted subtree violation',
+  'excluded subtree violation',
+  'name constraints minimum and maximum not supported',
+  'unsupported name constraint type',
+  'unsupported or invalid name constraint syntax',
+  'unsupported or invalid name syntax',
+  'path loop',
+  'EE certificate key too weak',
+  'CA certificate key too weak',
+  'CA signature digest algorithm too weak',
+]);
 
 /**
  * Returns whether an error of OpenSSL, by its name without a prefix, may be about revocation. True for
@@ -132,18 +178,9 @@ const word = /^(?:SUCCESS|NONE|FAILED|GENEROUS|RESUMED|OK|true|false|\d{1,3}|X50
 /**
  * Words that leave no doubt. NGINX and Apache write NONE without a certificate, Apache writes GENEROUS
  * for an unknown authority alone, and ends the handshake of a session, which RESUMED means, for a
- * revoked one.
+ * revoked one. Words of success are none: here they contradict what the header is known to mean.
  */
-const otherWords: readonly string[] = [
-  'SUCCESS',
-  'NONE',
-  'GENEROUS',
-  'RESUMED',
-  'OK',
-  'true',
-  '0',
-  'X509_V_OK',
-];
+const otherWords: readonly string[] = ['NONE', 'GENEROUS', 'RESUMED'];
 
 /**
  * Reads the values of a verdict's header that do not verify the certificate. The text shows a value
@@ -152,15 +189,18 @@ const otherWords: readonly string[] = [
  *
  * @param checksRevocation false for a proxy that never looks at revocation: then only a value that
  * names revocation is about it
+ * @param hasErrorNumbers whether a number is one of OpenSSL's errors: elsewhere it may mean anything
  */
 export function readFailedVerdict(
   header: string,
   values: readonly string[],
   checksRevocation: boolean,
+  hasErrorNumbers: boolean,
 ): FailedVerdict {
   const [value, another] = values;
   // A client can make some proxies drop a header, and can add one: neither must hide a revoked certificate.
-  const isOther = value !== undefined && another === undefined && isAboutSomethingElse(value);
+  const isOther =
+    value !== undefined && another === undefined && isAboutSomethingElse(value, hasErrorNumbers);
   return {
     verifyError: describeVerdict(header, value, another),
     mayBeRevoked: values.some((one) => revocationWord.test(one)) || (checksRevocation && !isOther),
@@ -181,16 +221,18 @@ function describeVerdict(header: string, value: string | undefined, another: str
 }
 
 /** Whether a value is a verdict that is known, and not about revocation. */
-function isAboutSomethingElse(value: string): boolean {
+function isAboutSomethingElse(value: string, hasErrorNumbers: boolean): boolean {
   if (otherWords.includes(value)) {
     return true;
   }
-  const name = Object.hasOwn(errorNames, value) ? errorNames[value] : /^X509_V_ERR_(.+)$/.exec(value)?.[1];
-  return name === undefined ? isOtherReason(value) : !mayErrorBeRevocation(name);
-}
-
-function isOtherReason(value: string): boolean {
-  return isReason(value) && !revocationWord.test(value) && !openText.test(value);
+  if (value.startsWith('FAILED:')) {
+    return otherReasons.has(value.slice('FAILED:'.length));
+  }
+  if (Object.hasOwn(errorNames, value)) {
+    return hasErrorNumbers && !mayErrorBeRevocation(errorNames[value] as string);
+  }
+  const name = /^X509_V_ERR_(.+)$/.exec(value)?.[1];
+  return name !== undefined && !mayErrorBeRevocation(name);
 }
 
 /**

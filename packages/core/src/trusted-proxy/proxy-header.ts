@@ -65,6 +65,7 @@ const verdictMembers = optionGroup({
   header: required(proxyHeaderName),
   isVerified: required(verdictTest),
   checksRevocation: optional(never),
+  hasErrorNumbers: optional(always),
 });
 
 const presetMembers = optionGroup({
@@ -154,8 +155,9 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
     if (verdict !== false || verdictRule === undefined) {
       return undefined;
     }
-    const { header: verdictHeader, checksRevocation = true } = verdictRule;
-    return readFailedVerdict(verdictHeader, lineValues(req.rawHeaders, verdictHeader), checksRevocation);
+    const { header: verdictHeader, checksRevocation = true, hasErrorNumbers = false } = verdictRule;
+    const values = lineValues(req.rawHeaders, verdictHeader);
+    return readFailedVerdict(verdictHeader, values, checksRevocation, hasErrorNumbers);
   }
 
   function refuse(why: string, where = header): never {

@@ -49,13 +49,15 @@ export interface ProxyPreset {
    * counts as verified only if `isVerified` returns `true` for its value. If it does not, and the value
    * says that the certificate is revoked or leaves that open, `certificatePolicy.authorities` refuses the
    * certificate. A value leaves it open unless it is NONE, GENEROUS, RESUMED, `FAILED:` with a reason of
-   * OpenSSL, or an error of OpenSSL by its number or name. Set `checksRevocation: false` for a proxy that
-   * never looks at revocation: then only a value that names revocation says so.
+   * OpenSSL, or an error of OpenSSL by its name (`X509_V_ERR_...`). Set `hasErrorNumbers: true` for a proxy
+   * that writes OpenSSL's errors by their numbers, as HAProxy does. Set `checksRevocation: false` for one
+   * that never looks at revocation: then only a value that names revocation says so.
    */
   readonly verdict?: {
     readonly header: string;
     readonly isVerified: (value: string) => boolean;
     readonly checksRevocation?: false;
+    readonly hasErrorNumbers?: true;
   };
   /**
    * The header that holds the certificates between the client's own and its authority, as a List of
@@ -124,6 +126,8 @@ interface PresetData {
   readonly isVerified?: Verdict;
   /** Given for a proxy whose verdict is never about revocation. */
   readonly checksRevocation?: false;
+  /** Given for a proxy whose verdict is an error of OpenSSL by its number. */
+  readonly hasErrorNumbers?: true;
   readonly alwaysVerified?: true;
   readonly thumbprintOnly?: true;
 }
@@ -167,10 +171,12 @@ function preset(name: string, named: NamedHeaders, data: PresetData, path = `${n
     throw createMismatch(`${path}.chainHeader`, 'a header of its own', 'the header of the verdict');
   }
   const checksRevocation = Object.hasOwn(data, 'checksRevocation') ? data.checksRevocation : undefined;
+  const hasErrorNumbers = Object.hasOwn(data, 'hasErrorNumbers') ? data.hasErrorNumbers : undefined;
   const verdict = {
     header: verifyHeader,
     isVerified,
     ...(checksRevocation === false && { checksRevocation }),
+    ...(hasErrorNumbers === true && { hasErrorNumbers }),
   };
   return Object.freeze({ ...plain, verdict: Object.freeze(verdict) });
 }
@@ -253,6 +259,7 @@ export function haproxy(options: HaproxyOptions = {}): ProxyPreset {
     // HAProxy also writes 0 where the client sent no certificate; the verdict is read only with a
     // certificate.
     isVerified: zeroOrOk,
+    hasErrorNumbers: true,
     ...(encoding === 'sha256' && { thumbprintOnly: true }),
   });
 }
