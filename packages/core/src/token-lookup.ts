@@ -1,9 +1,9 @@
 import { type FloodGuard, NAMELESS } from './authorization-server/flood-guard.js';
-import type { ClientNames } from './authorization-server/requester.js';
 import { markActiveToken, type Requester } from './authorization-server/requester.js';
 import type { TokenServer } from './authorization-server/token-server.js';
 import type { TokenCache } from './cache/token-cache.js';
 import type { NodeRequest } from './request/node-request.js';
+import type { ClientNames } from './shared/client-names.js';
 import { interactionOf } from './shared/interaction-id.js';
 import type { TokenAnswer } from './token/token-claims.js';
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { FloodGuard, placesPerSource } from '../../../packages/core/src/authorization-server/flood-guard.js';
-import type { ClientNames } from '../../../packages/core/src/authorization-server/requester.js';
 import { RequestRefused } from '../../../packages/core/src/errors.js';
+import type { ClientNames } from '../../../packages/core/src/shared/client-names.js';
 import type { TokenAnswer, TokenClaims } from '../../../packages/core/src/token/token-claims.js';
 import { runs } from '../../support/fuzzing.js';
 

@@ -2,9 +2,9 @@ import ipaddr from 'ipaddr.js';
 import { LRUCache } from 'lru-cache';
 import { RequestRefused, TellableError } from '../errors.js';
 import type { NodeRequest } from '../request/node-request.js';
+import type { ClientNames } from '../shared/client-names.js';
 import { isPromised } from '../shared/promises.js';
 import type { TokenAnswer } from '../token/token-claims.js';
-import type { ClientNames } from './requester.js';
 
 /**
  * How many questions without an active token one source may have the authorization server asked.

@@ -7,10 +7,10 @@ import {
   CircuitBreaker,
   CircuitOpen,
 } from '../shared/circuit-breaker.js';
+import type { ClientNames } from '../shared/client-names.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { ConcurrencyLimit } from './concurrency-limit.js';
 import { type Http, type HttpRequest, StaleConnection, withRequestDeadline } from './http.js';
-import type { ClientNames } from './requester.js';
 import { isOfActiveToken } from './requester.js';
 import { readRetryAfter } from './retry-after.js';
 import { headerOf } from './whole-answer.js';

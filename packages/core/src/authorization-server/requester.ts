@@ -1,6 +1,3 @@
-/** Names of the client of a request: its certificate, its address. */
-export type ClientNames = readonly string[];
-
 /**
  * For whose sake an authorization server is asked. A token source passes it on with the requests
  * that it sends, and to the sources that it calls.

@@ -200,12 +200,13 @@ const ofStatus: readonly (readonly [detail: RegExp, hint: Hint])[] = [
 
 /** Returns the likely cause of a refusal by `authorities` or `revocationCheck` of a policy. Never throws. */
 export function hintForChain(refusal: RequestRefused): Hint | undefined {
-  switch (refusal.code) {
+  const { code, detail = '' } = refusal;
+  switch (code) {
     case 'certificate_refused':
     case 'certificate_refused_401':
       return chainHints.get(reasonCodeOf(refusal));
     case 'certificate_status_unknown':
-      return hintForStatus((refusal.detail ?? '').slice((refusal.detail ?? '').indexOf(':') + 1));
+      return hintForStatus(detail.slice(detail.indexOf(':') + 1));
     default:
       return undefined;
   }

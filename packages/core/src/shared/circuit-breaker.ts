@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { ClientNames } from '../authorization-server/requester.js';
+import type { ClientNames } from './client-names.js';
 
 /** When to pause the requests to an endpoint that fails. */
 export interface BreakerRules {
