@@ -29,7 +29,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/unit/**/*.test.ts'],
-          setupFiles: path('test/support/no-sockets.ts'),
+          setupFiles: [path('test/support/no-sockets.ts'), path('test/support/timers-of-a-file.ts')],
           isolate: false,
         },
       },
