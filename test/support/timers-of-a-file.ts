@@ -18,7 +18,7 @@ function startedTimers(): Set<NodeJS.Timeout> {
   return known[RUNNING];
 }
 
-/** The same function, which also adds each timer to the set. Keeps what util.promisify() reads from the function. */
+/** Wraps a function that starts timers, and records each one. Keeps what util.promisify() reads from the function. */
 function recorded(start: Start, timers: Set<NodeJS.Timeout>): Start {
   return Object.defineProperties((...args: unknown[]) => {
     const timer = start(...args);
