@@ -69,7 +69,7 @@ async function bytesPerToken(
       maxAge: 3_600,
       maxEntries: tokens,
       maxSize: Number.MAX_SAFE_INTEGER,
-      inactiveMaxAge: 5,
+      rejectionMaxAge: 5,
       refreshAhead: 0,
       staleIfError: 0,
     },

@@ -22,7 +22,7 @@ function options({ issuer, proxySecret, ca, identity }: ApiOptions): expressMtls
     audience,
     http: { ca },
     // A revocation shows within a second here; the default is a minute.
-    cache: { maxAge: 1, inactiveMaxAge: 1 },
+    cache: { maxAge: 1, rejectionMaxAge: 1 },
     certificate: expressMtls.proxyHeader(expressMtls.uniIdLibra(), {
       // Where NGINX is: on this machine, or in a container of a private network.
       trust: ['loopback', 'uniquelocal'],

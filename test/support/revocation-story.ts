@@ -80,7 +80,7 @@ export class Story {
         audience,
         certificate: () => this.certificate,
         floodGuard: false,
-        cache: { inactiveMaxAge: 0 },
+        cache: { rejectionMaxAge: 0 },
         ...options,
       }),
     );

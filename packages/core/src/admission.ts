@@ -125,7 +125,7 @@ export function createAdmission({
       const now = Date.now();
       cached = lookup.useCached(presented, now);
       if (cached !== undefined) {
-        publishCache(typeof cached === 'string' ? 'inactive_hit' : 'hit');
+        publishCache(typeof cached === 'string' ? 'rejection_hit' : 'hit');
         const loading =
           typeof cached === 'string' ? undefined : decider.prepare(cached, certificate, shown?.proof);
         return loading === undefined

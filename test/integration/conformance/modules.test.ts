@@ -56,7 +56,7 @@ function setting(framework: (typeof frameworks)[number], way: Way): Setting {
     more: ResourceServerOptions | undefined,
     run: (port: number) => Promise<Answer[]>,
   ): Promise<Answer[]> {
-    const common = { http: { ca: pki.ca.cert, timeout: 0.5 }, cache: { inactiveMaxAge: 0 } };
+    const common = { http: { ca: pki.ca.cert, timeout: 0.5 }, cache: { rejectionMaxAge: 0 } };
     const own = more?.issuer === undefined && {
       issuer: server.issuer,
       clientId: 'api',

@@ -168,7 +168,7 @@ describe.each(frameworks)("%s: binding: 'report'", (framework) => {
     const api = await startApi(
       framework,
       pki,
-      options({ binding: 'report', cache: { maxAge: 0, inactiveMaxAge: 0 } }),
+      options({ binding: 'report', cache: { maxAge: 0, rejectionMaxAge: 0 } }),
     );
     const send = (path: string) => call(pki, api, path, pki.bob).auth('t', { type: 'bearer' });
     try {

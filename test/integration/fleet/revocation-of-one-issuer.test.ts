@@ -168,7 +168,7 @@ describe("selectIssuer: 'in-order', introspection next to JWTs", () => {
       selectIssuer: 'in-order',
       issuers: [opaque(red, ask), issuerOptions(blue)],
       certificate: () => kit.certificate,
-      cache: { maxAge: 60, inactiveMaxAge: 0 },
+      cache: { maxAge: 60, rejectionMaxAge: 0 },
       floodGuard: false,
       ...(revocations && { revocations }),
     });

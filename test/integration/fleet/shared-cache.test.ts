@@ -189,7 +189,7 @@ function attacks(open: () => Promise<OpenStore>): void {
       const { alice } = testClients(pki);
       const token = await server.token(alice);
       const options = { store: shared.store, secret };
-      const send = await member(options, { cache: { inactiveMaxAge: 0.1 } }, framework);
+      const send = await member(options, { cache: { rejectionMaxAge: 0.1 } }, framework);
       expect(await send(token)).toBe(200);
       const before = await shared.entries();
       await server.revoke(alice, token);

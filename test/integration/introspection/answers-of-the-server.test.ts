@@ -47,7 +47,7 @@ const options = (more: ResourceServerOptions = {}): ResourceServerOptions => ({
   ...(more.clientAuthentication === undefined && { clientSecret: 'secret' }),
   audience,
   // Nothing is remembered, so that each answer counts.
-  cache: { maxAge: 0, inactiveMaxAge: 0 },
+  cache: { maxAge: 0, rejectionMaxAge: 0 },
   http: { ca: pki.ca.cert, timeout: 0.4, maxResponseSize: 65_536 },
   ...more,
 });

@@ -68,7 +68,7 @@ describe.each(frameworks)('%s', (framework) => {
       clientSecret: more.clientSecret ?? 'secret',
       audience,
       tokens: introspection(more.options ?? { signed: true }),
-      cache: { maxAge: 0, inactiveMaxAge: 0 },
+      cache: { maxAge: 0, rejectionMaxAge: 0 },
       http: { ca: pki.ca.cert },
     });
     try {

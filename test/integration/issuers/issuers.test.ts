@@ -67,7 +67,7 @@ describe.each(frameworks)('%s', (framework) => {
     issuers: readonly IssuerOptions[],
     selectIssuer?: IssuerSelection,
   ) {
-    const shared = { audience, http: { ca: pki.ca.cert, timeout: 1 }, cache: { inactiveMaxAge: 0 } };
+    const shared = { audience, http: { ca: pki.ca.cert, timeout: 1 }, cache: { rejectionMaxAge: 0 } };
     const api = await startApi(framework, pki, {
       ...shared,
       issuers,

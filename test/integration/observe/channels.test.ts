@@ -88,7 +88,7 @@ describe.each(frameworks)('%s', (framework) => {
   it('of what is not active', async () => {
     server.introspection = answer(200, { active: false });
     expect(await calls([token, token])).toEqual([401, 401]);
-    expect(cache).toEqual([{ result: 'miss' }, { result: 'inactive_hit' }]);
+    expect(cache).toEqual([{ result: 'miss' }, { result: 'rejection_hit' }]);
     expect(admitted).toEqual([]);
     expect(answered.map(({ outcome }) => outcome)).toEqual(['token_inactive']);
   });

@@ -31,7 +31,7 @@ describe.each(frameworks)('%s', (framework) => {
       clientId: 'api',
       clientSecret: secret,
       audience,
-      cache: { maxAge: 0, inactiveMaxAge: 0 },
+      cache: { maxAge: 0, rejectionMaxAge: 0 },
       http: { ca: pki.ca.cert },
       ...more,
     });

@@ -186,7 +186,7 @@ describe.each(frameworks)('%s', (framework) => {
     const lenient = await startApi(
       framework,
       pki,
-      options({ maxAge: 1, staleIfError: 60, inactiveMaxAge: 0 }),
+      options({ maxAge: 1, staleIfError: 60, rejectionMaxAge: 0 }),
     );
     try {
       expect(await send(token, pki.alice, lenient)).toBe(200);

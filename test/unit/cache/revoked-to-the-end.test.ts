@@ -31,7 +31,7 @@ it.each([0, 30, 300])(
       clockTolerance,
       certificate: () => certificate,
       revocations: { maxTokenLifetime: 60 },
-      cache: { inactiveMaxAge: 0 },
+      cache: { rejectionMaxAge: 0 },
       tokens: () =>
         Object.assign(async () => readTokenClaims({ ...claims }, issuer), {
           kind: 'self-contained',

@@ -30,7 +30,7 @@ const rules = {
   maxAge: 60,
   maxEntries: 100,
   maxSize: 1_000_000,
-  inactiveMaxAge: 5,
+  rejectionMaxAge: 5,
   refreshAhead: 0,
   staleIfError: 0,
 };
@@ -126,13 +126,13 @@ describe('how long a cached answer is used', () => {
     ['a token without exp is not used from maxAge on', endless, 60, {}, true],
     ['a token that has expired is not cached', active({ exp: now / 1000 - 1 }), 0, {}, true],
     ['R62: nothing is cached with maxAge 0', active(), 0, { maxAge: 0 }, true],
-    ['R60: an inactive token is cached for less than inactiveMaxAge', 'token_inactive', 4.999, {}, false],
-    ['R60: an inactive token is not cached from inactiveMaxAge on', 'token_inactive', 5, {}, true],
+    ['R60: an inactive token is cached for less than rejectionMaxAge', 'token_inactive', 4.999, {}, false],
+    ['R60: an inactive token is not cached from rejectionMaxAge on', 'token_inactive', 5, {}, true],
     [
-      'an inactive token is not cached with inactiveMaxAge 0',
+      'an inactive token is not cached with rejectionMaxAge 0',
       'token_inactive',
       0,
-      { inactiveMaxAge: 0 },
+      { rejectionMaxAge: 0 },
       true,
     ],
   ])('%s', async (_title, answer, seconds, changes, isAgain) => {
@@ -442,7 +442,7 @@ describe('an answer of the shared cache', () => {
   it('from before a token turned out inactive is not used, also after many other tokens did', async () => {
     const shared = sharing();
     const read = vi.fn<TokenReader>(async () => 'token_inactive');
-    const { ask, readAfresh } = cacheOver(read, { shared, inactiveMaxAge: 0 });
+    const { ask, readAfresh } = cacheOver(read, { shared, rejectionMaxAge: 0 });
     await ask('t');
     shared.get.mockResolvedValue({ issuer, claims: { active: true }, askedAt: now - 6_000 });
     expect(await ask('t')).toBe('token_inactive');
@@ -480,7 +480,7 @@ describe('what is put into the shared cache', () => {
 
   it.each<[string, Setup, Partial<TokenServer>, number]>([
     ['of the authorization server is shared with the processes that wait', {}, {}, 1],
-    ['is not shared where each request asks', { inactiveMaxAge: 0 }, {}, 0],
+    ['is not shared where each request asks', { rejectionMaxAge: 0 }, {}, 0],
     ['of a self-contained token is not shared', {}, selfContained, 0],
   ])('the answer "not active" %s', async (_, changes, of, times) => {
     const shared = sharing();
@@ -611,7 +611,7 @@ describe('a revocation', () => {
       ...selfContained,
       read: async () => readTokenClaims({ ...claims, iat }, issuer),
     });
-    const { get, revocations } = cacheOver(async () => 'token_inactive', { inactiveMaxAge: 0 });
+    const { get, revocations } = cacheOver(async () => 'token_inactive', { rejectionMaxAge: 0 });
     expect(await get('t', jwt(issuedAt - 10))).toMatchObject({ issuer });
     revocations.add(noticeOf({ subject: 'user-1' }, now));
     expect(await get('t', jwt(issuedAt - 10))).toBe('token_inactive: revoked here');

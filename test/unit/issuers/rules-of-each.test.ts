@@ -56,7 +56,7 @@ function resourceServer(issuers: readonly IssuerOptions[], claims: (issuer: stri
     certificate: () => kit.certificate,
     http: { fetch: fetch as typeof globalThis.fetch },
     floodGuard: false,
-    cache: { inactiveMaxAge: 0 },
+    cache: { rejectionMaxAge: 0 },
   });
   return (token: string, issuer: string) =>
     outcomeOf(() => server.authorize(requestWith(token, { 'x-issuer': issuer })));

@@ -341,7 +341,7 @@ describe('a token that the authorization server called not active', () => {
     const store = storeOf();
     let isActive = false;
     const server = pretendServer(() => (isActive ? boundClaims(kit.certificate) : { active: false }));
-    const ask = member(server, store, { cache: { inactiveMaxAge: 1 } });
+    const ask = member(server, store, { cache: { rejectionMaxAge: 1 } });
     expect(await ask('token')).toBe('token_inactive');
     wait(seconds);
     isActive = true;
@@ -361,7 +361,7 @@ describe('a token that the authorization server called not active', () => {
       return turn > 2 ? { active: false } : boundClaims(kit.certificate);
     });
     const resourceServer = createResourceServer(
-      optionsOver(server, kit.certificate, { cache: { maxAge: 0, inactiveMaxAge: 0 } }),
+      optionsOver(server, kit.certificate, { cache: { maxAge: 0, rejectionMaxAge: 0 } }),
     );
     const request = requestWith('token');
     const authorization = await resourceServer.authorize(request);

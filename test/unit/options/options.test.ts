@@ -241,7 +241,7 @@ const wrong: [string, unknown, string | RegExp][] = [
     mismatch(
       'cache',
       'a name of 3 characters',
-      'no options but maxAge, maxEntries, maxSize, inactiveMaxAge, refreshAhead, staleIfError',
+      'no options but maxAge, maxEntries, maxSize, rejectionMaxAge, refreshAhead, staleIfError',
     ),
   ],
   [
@@ -427,7 +427,7 @@ describe('settings', () => {
     expect(settings).toMatchObject({
       binding: 'required',
       clockTolerance: 30,
-      cache: { maxAge: 60, maxEntries: 10_000, inactiveMaxAge: 5 },
+      cache: { maxAge: 60, maxEntries: 10_000, rejectionMaxAge: 5 },
       realm: 'api',
       issuers: [
         {

@@ -26,8 +26,8 @@ export interface TokenCacheRules {
   readonly maxEntries: number;
   /** How many bytes the active tokens may take, by the estimate of `sizeOf()`. */
   readonly maxSize: number;
-  /** How long a token that is not active is refused without asking again; 0 asks each time. */
-  readonly inactiveMaxAge: number;
+  /** How long a rejected token is refused without asking or verifying again; 0 asks each time. */
+  readonly rejectionMaxAge: number;
   /**
    * Seconds before its expiry from which a used answer is refreshed in the background; `0` disables
    * this.
@@ -458,7 +458,7 @@ export class TokenCache {
     if (wasShared) {
       await shared.remove(sharedName(question));
     }
-    if (this.#rules.inactiveMaxAge > 0) {
+    if (this.#rules.rejectionMaxAge > 0) {
       await shared.putForLockWaiters(sharedName(question), { rejection, askedAt: Date.now() });
     }
   }
@@ -645,7 +645,7 @@ export class TokenCache {
       this.#rejectionTimes.set(key);
     }
     const from = Date.now();
-    this.#rejections.set(key, { rejection, from, until: from + this.#rules.inactiveMaxAge * 1000 });
+    this.#rejections.set(key, { rejection, from, until: from + this.#rules.rejectionMaxAge * 1000 });
     return rejection;
   }
 }

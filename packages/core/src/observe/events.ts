@@ -105,12 +105,12 @@ export interface IntrospectionEvent {
 /** Published on `mtls-bound:cache` for each look at what is known of a token. */
 export interface CacheEvent {
   /**
-   * `hit`: an active token's claims; `inactive_hit`: that it was rejected; `miss`: this process does not
-   * know the token. After a miss, unless the flood guard refuses, the authorization server is asked or a
-   * JWT is verified, but for `shared_hit`: the shared tier knew; and `stale`: the authorization server
-   * could not be asked, and an old answer was used.
+   * `hit`: an active token's claims; `rejection_hit`: that the token was rejected; `miss`: this process
+   * does not know the token. After a miss, unless the flood guard refuses, the authorization server is
+   * asked or a JWT is verified, but for `shared_hit`: the shared tier knew; and `stale`: the
+   * authorization server could not be asked, and an old answer was used.
    */
-  readonly result: 'hit' | 'inactive_hit' | 'miss' | 'shared_hit' | 'stale';
+  readonly result: 'hit' | 'rejection_hit' | 'miss' | 'shared_hit' | 'stale';
 }
 
 /**

@@ -57,10 +57,11 @@ export const cacheOptions = optionGroup({
    */
   maxSize: wholeNumber({ min: 65_536, max: 17_179_869_184, default: 67_108_864 }),
   /**
-   * Seconds for which a token that was rejected, as inactive or for its signature or claims, is refused
-   * without another look. Default 5; from 0 to 3,600.
+   * Seconds for which a rejected token is refused without asking or verifying again: one that the
+   * authorization server called inactive, or one with a wrong signature or wrong claims. With `0`, each
+   * request asks or verifies. Default 5; from 0 to 3,600.
    */
-  inactiveMaxAge: seconds({ min: 0, max: 3_600, default: 5 }),
+  rejectionMaxAge: seconds({ min: 0, max: 3_600, default: 5 }),
   /**
    * If a cached answer is used within this many seconds of its expiry, it is refreshed in the
    * background. `0` disables this. Default 0; from 0 to 3,600, and less than half of `maxAge`.

@@ -117,7 +117,7 @@ export interface TestKit {
     readonly audience: string;
     readonly tokens: TokenSource;
     readonly certificate: CertificateSource;
-    readonly cache: { readonly maxAge: 0; readonly inactiveMaxAge: 0 };
+    readonly cache: { readonly maxAge: 0; readonly rejectionMaxAge: 0 };
     readonly floodGuard: false;
   };
   /** What clients present, and tokens are bound to, when no other is named. */
@@ -249,7 +249,7 @@ export async function createTestKit(options: TestKitOptions = {}): Promise<TestK
       tokens: () => Object.assign(read, { kind: 'introspection' } as const),
       certificate: (req: Parameters<CertificateSource>[0]) =>
         certificates.get(String(req.headers[certificateHeader])),
-      cache: { maxAge: 0, inactiveMaxAge: 0 } as const,
+      cache: { maxAge: 0, rejectionMaxAge: 0 } as const,
       floodGuard: false as const,
     }),
     certificate,
