@@ -134,7 +134,7 @@ const refusals = {
     error: 'insufficient_scope',
     description: 'The access token lacks a scope that this resource requires',
   },
-  too_many_inactive_tokens: {
+  too_many_rejected_tokens: {
     status: 429,
     error: 'too_many_requests',
     description: 'Too many invalid access tokens. Try again later',

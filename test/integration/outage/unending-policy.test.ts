@@ -66,7 +66,7 @@ describe.each(frameworks)('%s', (framework) => {
 
 it('policies that never settle take no place of a client, no turn, and do not hold close()', async () => {
   const server = core.createResourceServer(
-    options({ http: { maxConcurrent: 4, maxQueued: 0 }, floodGuard: { maxInactive: 1 } }),
+    options({ http: { maxConcurrent: 4, maxQueued: 0 }, floodGuard: { allowance: 1 } }),
   );
   for (const token of ['a', 'b', 'c', 'd', 'e']) {
     const req = requestWith(token);

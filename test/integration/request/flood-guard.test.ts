@@ -48,7 +48,7 @@ describe.each(frameworks)('%s', (framework) => {
   }
 
   it('a client that sends made-up tokens gets 429 for unknown ones, while its known ones and other clients pass', async () => {
-    await withApi({ floodGuard: { maxInactive: 5, window: 300, address: false } }, async (send) => {
+    await withApi({ floodGuard: { allowance: 5, window: 300, address: false } }, async (send) => {
       expect((await send('alice-1', pki.alice)).status).toBe(200);
       const asked = server.requests.length;
       const statuses = [];
@@ -65,7 +65,7 @@ describe.each(frameworks)('%s', (framework) => {
       expect(Number(limited.retryAfter)).toBeLessThanOrEqual(60);
       expect((await send('alice-1', pki.alice)).status).toBe(200);
       expect((await send('bob-1', pki.bob)).status).toBe(200);
-      expect(refused.at(-1)?.refusal.code).toBe('too_many_inactive_tokens');
+      expect(refused.at(-1)?.refusal.code).toBe('too_many_rejected_tokens');
     });
   });
 
@@ -77,7 +77,7 @@ describe.each(frameworks)('%s', (framework) => {
       set: async (name: string, value: string) => values.set(name, value),
     };
     const sharedCache = { store, secret: 'a secret of at least 32 characters' };
-    const floodGuard = { maxInactive: 2, window: 300, address: false } as const;
+    const floodGuard = { allowance: 2, window: 300, address: false } as const;
     await withApi({ floodGuard, sharedCache }, async (send) => {
       for (const token of ['bad-1', 'bad-2']) {
         expect((await send(token, pki.bob)).status).toBe(401);
@@ -94,22 +94,19 @@ describe.each(frameworks)('%s', (framework) => {
   });
 
   it('another certificate does not help a client whose own connection the API sees', async () => {
-    await withApi(
-      { floodGuard: { maxInactive: 3, window: 3_600 }, certificate: tlsSocket() },
-      async (send) => {
-        const certificates = [pki.alice, pki.bob, pki.aliceEc, pki.selfSignedEc, pki.selfSignedRsa];
-        const statuses = [];
-        for (const [index, identity] of certificates.entries()) {
-          statuses.push((await send(`bad-b${index}`, identity)).status);
-        }
-        expect(statuses).toEqual([401, 401, 401, 429, 429]);
-      },
-    );
+    await withApi({ floodGuard: { allowance: 3, window: 3_600 }, certificate: tlsSocket() }, async (send) => {
+      const certificates = [pki.alice, pki.bob, pki.aliceEc, pki.selfSignedEc, pki.selfSignedRsa];
+      const statuses = [];
+      for (const [index, identity] of certificates.entries()) {
+        statuses.push((await send(`bad-b${index}`, identity)).status);
+      }
+      expect(statuses).toEqual([401, 401, 401, 429, 429]);
+    });
   });
 
   it('health checks can be exempt, and the guard can be switched off', async () => {
     const exempt = (req: { headers: { [name: string]: unknown } }) => req.headers['x-probe'] === 'ours';
-    await withApi({ floodGuard: { maxInactive: 1, window: 3_600, exempt } }, async (send) => {
+    await withApi({ floodGuard: { allowance: 1, window: 3_600, exempt } }, async (send) => {
       const statuses = [];
       for (let i = 0; i < 3; i += 1) {
         statuses.push((await send(`bad-c${i}`, pki.alice, { 'x-probe': 'ours' })).status);
@@ -140,7 +137,7 @@ describe.each(frameworks)('%s', (framework) => {
     ['a firewall’s 403 in HTML', answer(403, '<html></html>', { 'content-type': 'text/html' })],
     ['nonsense', answer(200, 'nonsense')],
   ])('%s: tokens that the server answers so cost as many questions as inactive ones', async (_what, says) => {
-    await withApi({ floodGuard: { maxInactive: 2, window: 3_600, address: false } }, async (send) => {
+    await withApi({ floodGuard: { allowance: 2, window: 3_600, address: false } }, async (send) => {
       const good = server.introspection;
       server.introspection = says;
       const asked = server.requests.length;
@@ -151,7 +148,7 @@ describe.each(frameworks)('%s', (framework) => {
       expect(statuses).toEqual([503, 503, 503, 503, 503]);
       expect(server.requests.length - asked).toBeLessThanOrEqual(3);
       expect(refused.at(-1)?.refusal.code).toBe('authorization_server_not_asked');
-      expect(refused.at(-1)?.refusal.detail).toContain('floodGuard.maxInactive');
+      expect(refused.at(-1)?.refusal.detail).toContain('floodGuard.allowance');
       server.introspection = good;
       expect((await send('bob-f', pki.bob)).status).toBe(200);
     });

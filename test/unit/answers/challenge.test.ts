@@ -94,7 +94,7 @@ describe('word for word', () => {
     ],
     [
       'RFC 6585 §4: too many requests: when to come back',
-      new RequestRefused('too_many_inactive_tokens', { retryAfter: 60 }),
+      new RequestRefused('too_many_rejected_tokens', { retryAfter: 60 }),
       {
         error: 'too_many_requests',
         error_description: 'Too many invalid access tokens. Try again later',

@@ -251,7 +251,7 @@ describe('refreshAhead', () => {
 
 describe('staleIfError', () => {
   const refusedUs = new RequestRefused('authorization_server_refused_credentials');
-  const limited = new RequestRefused('too_many_inactive_tokens');
+  const limited = new RequestRefused('too_many_rejected_tokens');
   const notAsked = (failed?: AttemptKind) =>
     new RequestRefused('authorization_server_not_asked', {
       ...(failed !== undefined && { cause: new CircuitOpen(1, failed) }),

@@ -15,7 +15,7 @@ const address = '198.51.100.7';
 
 /** Allows three inactive tokens in a row. The allowance of one returns every 20 seconds. */
 const guardWith = (more: Partial<FloodRules> = {}): FloodGuard =>
-  new FloodGuard({ maxInactive: 3, window: 60, address: undefined, exempt: undefined, ...more });
+  new FloodGuard({ allowance: 3, window: 60, address: undefined, exempt: undefined, ...more });
 
 let turn = 0;
 
@@ -39,7 +39,7 @@ async function answerTo(guard: FloodGuard, tokens: string, sender = thumbprint):
     } catch (error) {
       expect(error).toBeInstanceOf(RequestRefused);
       const { status, code, retryAfter } = error as RequestRefused;
-      expect(code).toBe('too_many_inactive_tokens');
+      expect(code).toBe('too_many_rejected_tokens');
       answer = `${status}, ${retryAfter}`;
     }
   }
@@ -108,7 +108,7 @@ describe('the allowance of a client', () => {
     ends.splice(0).forEach((end) => void end());
     expect(await Promise.all(answers)).toEqual([
       ...Array(3).fill('token_inactive'),
-      ...Array(7).fill('too_many_inactive_tokens'),
+      ...Array(7).fill('too_many_rejected_tokens'),
     ]);
     expect(ask).toHaveBeenCalledTimes(3);
   });
@@ -154,7 +154,7 @@ describe('the allowance of a client', () => {
       await new Promise((resolve) => setImmediate(resolve));
     }
     // After 10 s each of them is refused because it waited.
-    const refused = ['too_many_inactive_tokens', 'authorization_server_not_asked'];
+    const refused = ['too_many_rejected_tokens', 'authorization_server_not_asked'];
     expect(codes.filter((code) => refused.includes(String(code))).length).toBeGreaterThan(40);
     for (const end of ends) {
       end();

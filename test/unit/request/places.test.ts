@@ -13,8 +13,8 @@ const settled = async (answers: readonly Promise<unknown>[]) =>
     one.status === 'fulfilled' ? 'answered' : one.reason.code,
   );
 
-function guardWith(mostPlaces?: number, maxInactive = 1_000): FloodGuard {
-  const rules = { maxInactive, window: 3_600, address: undefined, exempt: undefined };
+function guardWith(mostPlaces?: number, allowance = 1_000): FloodGuard {
+  const rules = { allowance, window: 3_600, address: undefined, exempt: undefined };
   return new FloodGuard(rules, mostPlaces);
 }
 
@@ -134,7 +134,7 @@ describe('the places of a source', () => {
     await expect(
       guard.limit(['a'], 'more', { ask: async () => claims, findWithoutAsking }),
     ).rejects.toMatchObject({
-      code: 'too_many_inactive_tokens',
+      code: 'too_many_rejected_tokens',
     });
     expect(await guard.limitAfresh(['a'], 'good', async () => claims)).toBe(claims);
   });

@@ -11,10 +11,10 @@ import type { TokenAnswer } from '../token/token-claims.js';
  */
 export interface FloodRules {
   /**
-   * The allowance of a source. It comes back evenly over `window`, and one more with each token
-   * that is active.
+   * How many questions without an active token a source may cause. The allowance comes back evenly over
+   * `window`, and one more with each token that is active.
    */
-  readonly maxInactive: number;
+  readonly allowance: number;
   /** Seconds. */
   readonly window: number;
   /** The client's address; undefined where the connection's address is not the client's. */
@@ -136,7 +136,7 @@ interface Delayed {
  * server was asked: a client could make up tokens that a server, or a firewall in front of it,
  * fails on.
  */
-const givenBack = { active: 2, unasked: 1, trouble: 0, inactive: 0 } as const;
+const givenBack = { active: 2, unasked: 1, trouble: 0, rejected: 0 } as const;
 
 type Outcome = keyof typeof givenBack;
 
@@ -262,7 +262,7 @@ export class FloodGuard {
     let outcome: Outcome = 'trouble';
     try {
       const answer = await ask();
-      outcome = typeof answer === 'string' ? 'inactive' : 'active';
+      outcome = typeof answer === 'string' ? 'rejected' : 'active';
       return answer;
     } catch (trouble) {
       outcome = wasAsked(trouble) ? 'trouble' : 'unasked';
@@ -305,7 +305,7 @@ export class FloodGuard {
       return { accounts };
     }
     const isHopeless = short.some(
-      ({ left, pending, fruitless }) => (left < 1 && pending === 0) || fruitless >= this.#rules.maxInactive,
+      ({ left, pending, fruitless }) => (left < 1 && pending === 0) || fruitless >= this.#rules.allowance,
     );
     return isUnknown && isHopeless ? { refusal: this.#refusalFor(short) } : { waitFor: first };
   }
@@ -315,10 +315,10 @@ export class FloodGuard {
     const retryAfter = Math.max(1, Math.ceil(seconds));
     if (short.some(({ isInTrouble }) => isInTrouble)) {
       const detail =
-        'the questions of this client ended in trouble and used up its allowance (floodGuard.maxInactive)';
+        'the questions of this client ended in trouble and used up its allowance (floodGuard.allowance)';
       return new RequestRefused('authorization_server_not_asked', { detail, retryAfter });
     }
-    return new RequestRefused('too_many_inactive_tokens', { retryAfter });
+    return new RequestRefused('too_many_rejected_tokens', { retryAfter });
   }
 
   #settle(accounts: readonly Account[], kind: TokenKind, outcome: Outcome): void {
@@ -327,7 +327,7 @@ export class FloodGuard {
       account.underWay -= 1;
       if (kind === 'unknown') {
         account.pending -= 1;
-        account.left = Math.min(account.left + givenBack[outcome], this.#rules.maxInactive - account.pending);
+        account.left = Math.min(account.left + givenBack[outcome], this.#rules.allowance - account.pending);
       }
       if (kind === 'unknown' && outcome !== 'unasked') {
         account.fruitless = outcome === 'active' ? 0 : account.fruitless + 1;
@@ -388,7 +388,7 @@ export class FloodGuard {
       return known;
     }
     const account: Account = {
-      left: this.#rules.maxInactive,
+      left: this.#rules.allowance,
       pending: 0,
       underWay: 0,
       places: Math.min(FIRST_PLACES, this.#mostPlaces),
@@ -405,12 +405,12 @@ export class FloodGuard {
   #refill(account: Account): void {
     const now = performance.now();
     const left = account.left + ((now - account.at) / 1000) * this.#perSecond;
-    account.left = Math.min(left, this.#rules.maxInactive - account.pending);
+    account.left = Math.min(left, this.#rules.allowance - account.pending);
     account.at = now;
   }
 
   get #perSecond(): number {
-    return this.#rules.maxInactive / this.#rules.window;
+    return this.#rules.allowance / this.#rules.window;
   }
 }
 

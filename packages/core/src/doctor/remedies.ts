@@ -66,7 +66,7 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
   dpop_proofs_too_many: 'check why one client sends so many requests, or use several keys',
   dpop_proofs_not_recorded: 'read detail. Repair the store of dpop.store, or set dpop.onStoreFailure',
   scope_insufficient: 'request the scope that the challenge names',
-  too_many_inactive_tokens: 'send active tokens. If many clients share an address, set the flood guard',
+  too_many_rejected_tokens: 'send active tokens. If many clients share an address, set the flood guard',
   authentication_insufficient: 'have the user authenticate as the challenge says (RFC 9470)',
   claims_insufficient: 'read detail: it names the claim',
   authorization_details_insufficient:

@@ -197,7 +197,7 @@ export const resourceServerOptions = optionGroup({
    */
   revocations: nestedGroup<typeof revocationOptions, RevocationOptions>(revocationOptions),
   /**
-   * How many tokens that turn out not to be active one client may send. A JWT whose verification
+   * How many unknown tokens that are rejected one client may send. A JWT whose verification
    * fails counts, too, though no server is asked about it. `false` disables the limit. Default: `{}`.
    */
   floodGuard: optional(nestedRule<never, FloodGuardOptions | false>(floodGuardOptions), { fallback: '`{}`' }),

@@ -166,14 +166,14 @@ export interface RevocationOptions extends OptionsOf<typeof revocationOptions> {
 
 export const floodGuardOptions = optionGroup({
   /**
-   * The allowance of unknown tokens that are not active, for each client certificate and each
-   * address (for IPv6, each /64). A client without allowance gets 429 for unknown tokens, and its
-   * known tokens are accepted. A token counts from when the token source reads it: from when the
-   * authorization server is asked, or the JWT is verified. The allowance returns evenly over `window`.
-   * A token that is active is given back at once, and raises the allowance by one, up to this limit.
-   * Default 100; from 1 to 1,000,000.
+   * How many unknown tokens that are rejected, or that the authorization server fails on, one client may
+   * send within `window`, for each client certificate and each address (for IPv6, each /64). A client
+   * without allowance gets 429 for unknown tokens, and its known tokens are accepted. A token counts from
+   * when the token source reads it: from when the authorization server is asked, or the JWT is verified.
+   * The allowance returns evenly over `window`. A token that is active is given back at once, and raises
+   * the allowance by one, up to this limit. Default 100; from 1 to 1,000,000.
    */
-  maxInactive: wholeNumber({ min: 1, max: 1_000_000, default: 100 }),
+  allowance: wholeNumber({ min: 1, max: 1_000_000, default: 100 }),
   /** Seconds in which the whole allowance returns. Default 60; from 1 to 86,400. */
   window: seconds({ min: 1, max: 86_400, default: 60 }),
   /**
@@ -194,7 +194,7 @@ export const floodGuardOptions = optionGroup({
 });
 
 /**
- * How many tokens that turn out not to be active a client may send. The guard also limits how many
+ * How many unknown tokens that are rejected a client may send. The guard also limits how many
  * questions of one client are under way: 50, and at most half of `http.maxConcurrent`,
  * also those of `requireActive()`.
  */
